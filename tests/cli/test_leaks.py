@@ -95,7 +95,7 @@ def test_decisions_and_leaks_are_stored_in_the_schema(tmp_path):
     assert read_schema(tmp_path / "schema.json") == data.schema
     stored = json.loads((tmp_path / "schema.json").read_text())
     assert [decision["topic"] for decision in stored["decisions"]][-1] == "leak"
-    assert stored["format"] == 4
+    assert stored["format"] == 5
 
 
 def test_a_schema_of_format_1_is_refused_by_its_version(tmp_path):

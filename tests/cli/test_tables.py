@@ -95,7 +95,7 @@ def test_a_short_row_is_completed_and_named(tmp_path):
     [
         (b"x,y\n1,a\n,\n2,b\n", ["1", "2"], "1 row without any value is left out, the first before data row 2."),
         (b"y,x\n,kg\na,1\nb,2\n", ["1", "2"], "The row below the header holds units and is left out: 'kg'."),
-        (b"y,x\na,1\nb,2\nTotal,3\n", ["1", "2"], "The last row, called 'Total', holds sums of the others"),
+        (b"y,x\na,1\nb,2\nTotal,3\n", ["1", "2"], "1 row of a total is left out: 'Total' below data row 2"),
         (b"y,x\na,1\nb,2\n\nSource: a, b\n", ["1", "2"], "1 line below the table is left out: 'Source: a, b'."),
         (b"# a, b\ny,x\na,1\nb,2\n", ["1", "2"], "1 line above the header is left out"),
     ],

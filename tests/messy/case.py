@@ -20,8 +20,8 @@ Expectations by column, in the order of the rows, None where a value is missing:
 
 A file that can be read in two ways must be refused: pass `None` instead of columns, and `refusal`, the words that must
 be in the message, such as the name of the column and the option that settles it. Where a file is readable but a refusal
-would do as well, pass both. `options` are values of --read: COLUMN=words, numbers, dates, decimal-point, decimal-comma,
-day-first, month-first or year-first.
+would do as well, pass both. `options` are values of --read: COLUMN=words, ignore-case, numbers, dates, decimal-point,
+decimal-comma, day-first, month-first or year-first.
 
 A column of words that are all different identifies its rows and is dropped, and so is one that counts 1, 2, 3; so
 repeat words, in four rows or more. Columns without a name are called `column 1` by their position, and the second of
@@ -119,7 +119,7 @@ def _difference(case: Case, path: Path) -> str:
     table = read_table(path)
     frame = table.frame
     choices = Choices.parse(case.options, frame.columns)
-    readings = dict(zip(frame.columns, read_columns(frame, choices, table.separator), strict=True))
+    readings = dict(zip(frame.columns, read_columns(frame, choices, table.separator, table.totals), strict=True))
     if case.target is not None:
         target = read_target(frame, case.target, None, readings.pop(case.target))
         if case.classes is not None and _typed(target.classes) != _typed(case.classes):

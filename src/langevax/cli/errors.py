@@ -15,6 +15,7 @@ import typer
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 OUT_OF_MEMORY = "Failed: out of memory; try fewer particles (--num-particles) or fewer columns (--drop)."
+SPACES = dict.fromkeys(map(ord, "\u00a0\u2002\u2003\u2007\u2009\u200a\u202f\u3000"), " ")
 GRACE = 10.0  # seconds that a command may take to end
 
 
@@ -88,12 +89,22 @@ def _exit(message: str, code: int, cause: BaseException) -> None:
     raise typer.Exit(code) from cause
 
 
+def quoted(word: object) -> str:
+    """Return a word in quotation marks, with plain spaces for others, which would be escaped.
+
+    Example:
+        >>> quoted("3\u202f357,7")
+        "'3 357,7'"
+    """
+    return repr(str(word).translate(SPACES))
+
+
 def listing(names: Iterable[str], most: int = 6) -> str:
     """Return names for a sentence: 'a', 'b' and 3 more."""
-    quoted = [repr(str(name)) for name in names]
-    if len(quoted) > most:
-        return f"{', '.join(quoted[:most])} and {len(quoted) - most} more"
-    return " and ".join([", ".join(quoted[:-1]), quoted[-1]] if len(quoted) > 1 else quoted)
+    words = [quoted(name) for name in names]
+    if len(words) > most:
+        return f"{', '.join(words[:most])} and {len(words) - most} more"
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

@@ -34,7 +34,8 @@ or number the rows are left out, and columns that may leak the target are named.
 its evidence, and stored in schema.json. Where several rows are of one patient, batch or site, --group COLUMN keeps them
 on one side of every split; otherwise scores and intervals are those of patients that were seen. What can be read in two
 ways, such as 1,234 or 01/02/2024, is decided by values that can be read in one, and otherwise refused; --read answers:
---read price=decimal-comma, --read day-first, --read zip=words.
+--read price=decimal-comma, --read day-first, --read zip=words. Words that differ only in case are categories of their
+own; --read city=ignore-case makes them one.
 
 With --curves wide, columns named by numbers are values at these times (wavelengths, hours), other columns values at
 even steps from 0 to 1; missing cells are interpolated. With --curves long, times may be few, may be dates and may
@@ -86,8 +87,9 @@ class FitOptions:
         list[str],
         typer.Option(
             metavar="COLUMN=KIND",
-            help="How to read a column: words, numbers, dates, decimal-point, decimal-comma, day-first, month-first or "
-            "year-first. Without COLUMN=, the answer of all columns that can be read in two ways. Repeat for more.",
+            help="How to read a column: words, ignore-case (words), numbers, dates, decimal-point, decimal-comma, "
+            "day-first, month-first or year-first. Without COLUMN=, the answer of all columns that can be read in two "
+            "ways. Repeat for more.",
         ),
     ] = field(default_factory=list)
     group: Annotated[

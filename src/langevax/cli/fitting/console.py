@@ -30,7 +30,7 @@ def print_data(output: Output, options: FitOptions, data: FitData) -> None:
         output.note(note)
     if (more := len(data.notes) - MOST_NOTES) > 0:
         output.note(f"{count(more, 'more remark')}, all of them in {SCHEMA} and {RESULT}.")
-    for sentence in (*data.leaks, *data.alike):
+    for sentence in (*data.warnings, *data.leaks, *data.alike):
         output.warn(sentence)
     output.say("Target", f"{options.target!r}: {data.task}")
     output.say("Split", split_sizes(split))

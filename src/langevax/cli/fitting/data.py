@@ -1,7 +1,7 @@
 """From the options of `langevax fit` to encoded rows: read the table, find target and columns, split, encode."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -57,6 +57,8 @@ class FitData:
     """The table as it was read, column by column."""
     task: str
     """The task, why it was chosen, and how to choose the other."""
+    warnings: tuple[str, ...] = ()
+    """Sentences on what may have been read wrong."""
     leaks: tuple[str, ...] = ()
     """Sentences on columns that may leak the target."""
     alike: tuple[str, ...] = ()
@@ -125,9 +127,10 @@ def prepare(options: FitOptions) -> FitData:
 
 def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
     """Prepare columns of numbers, dates and words."""
-    choices = Choices.parse(options.read, table.frame.columns)
+    choices = Choices.parse(options.read, table.frame.columns, options.target)
     frame = table.frame.drop([*options.drop, *([options.group] if options.group else [])])
-    readings = dict(zip(frame.columns, read_columns(frame, choices, table.separator), strict=True))
+    read = read_columns(frame, choices, table.separator, table.totals)
+    readings = dict(zip(frame.columns, read, strict=True))
     reading = readings.pop(options.target)
     target = read_target(frame, options.target, options.task, reading)
     _check_classes(options, target)
@@ -144,7 +147,7 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
     columns, of_cycles = _with_cycles(columns, frame[train.tolist()], target, train, options.seed, together)
     encoder = Encoder(columns)
     encoded: dict[str, Any] = {"names": encoder.names, "groups": encoder.groups, "quantities": encoder.quantities}
-    encoded |= {"dates": tuple(name for name, style in styles.items() if style.kind == "date")}
+    encoded |= {"dates": tuple(name for name, style in styles.items() if style.kind == "date" and not style.clock)}
     encoded |= {"cycles": encoder.cycles}
     split = _split(options, target, train, test, together, inputs=encoder(frame), **encoded)
     alike: list[Decision] = []
@@ -156,12 +159,16 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
     missing = {column.name: column.null_count() for column in frame if column.null_count()}
     kinds = [style.kind for style in styles.values()]
     used = {kind: kinds.count(kind) for kind in ("numeric", "categorical", "date")}
-    words = ", ".join(f"{number:,} {KINDS[kind]}" for kind, number in used.items() if number)
+    clocks = sum(style.clock for style in styles.values())
+    shown = {KINDS[kind]: number for kind, number in used.items()}
+    shown |= {KINDS["date"]: used["date"] - clocks, "of times or durations": clocks}
+    words = ", ".join(f"{number:,} {kind}" for kind, number in shown.items() if number)
     words += f", as {count(len(split.names), 'input')}; "
     words += f"{count(sum(missing.values()), 'missing value')} in {listing(missing, most=3)}" if missing else NO_MISSING
-    decisions = (*table.decisions, *reading.decisions, *left_out, *categories, *of_cycles)
+    decisions = (*table.decisions, *reading.decisions, *target.decisions, *left_out, *categories, *of_cycles)
     lacking, copies = _without_target(table.frame.height - len(target.rows), "row"), _copies(frame, target)
-    notes = lacking + sentences(decisions) + split_notes + copies
+    remarks, warnings = _remarks_and_warnings(decisions)
+    notes = lacking + remarks + split_notes + copies
     task, sizes = task_of(options, target), f"{split_sizes(split)}."
     of_target = Decision("file", task[0].upper() + task[1:] + ".", options.target)
     beside = [Decision("file", sentence) for sentence in (*lacking, sizes, *split_notes, *copies)]
@@ -191,6 +198,7 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
         reading=table_reading(*read),
         task=task,
         like_ids=tuple(name for name in like_ids if name not in {one.column for one in alike}),
+        warnings=warnings,
         leaks=tuple(sentences(suspects)),
         alike=tuple(sentences(alike)),
     )
@@ -215,13 +223,19 @@ def _with_cycles(
     groups: np.ndarray | None,
 ) -> tuple[tuple[Column, ...], list[Decision]]:
     """Return the columns of the training rows with the cycles of dates that help, and decisions on them."""
-    dates = {column.name: frame[column.name] for column in columns if column.kind == "date"}
+    dates = {c.name: frame[c.name] for c in columns if c.kind == "date" and not c.style.clock}
     if not dates:
         return columns, []
     inputs = Encoder(columns)(frame)
     of_rows = None if groups is None else groups[train]
     cycles, decisions = helpful_cycles(inputs, target.values[train], dates, len(target.classes), seed, of_rows)
     return tuple(replace(column, cycles=cycles.get(column.name, ())) for column in columns), decisions
+
+
+def _remarks_and_warnings(decisions: Iterable[Decision]) -> tuple[list[str], tuple[str, ...]]:
+    decisions = list(decisions)
+    remarks = sentences(decision for decision in decisions if decision.topic != "warning")
+    return remarks, tuple(sentences(decision for decision in decisions if decision.topic == "warning"))
 
 
 def _copies(frame: pl.DataFrame, target: TargetColumn) -> list[str]:
@@ -240,7 +254,7 @@ def _copies(frame: pl.DataFrame, target: TargetColumn) -> list[str]:
 def prepare_curves(options: FitOptions, loaded: LoadedTable) -> FitData:
     """Prepare a table of curves."""
     table = loaded.frame
-    choices = Choices.parse(options.read, table.columns)
+    choices = Choices.parse(options.read, table.columns, options.target)
     data = (_wide if options.curves == "wide" else _long)(options, loaded, choices)
     _check_size(len(data.curves), options, "curve")
     together, of_groups = row_groups(options.group, table, data.rows)
@@ -249,7 +263,8 @@ def prepare_curves(options: FitOptions, loaded: LoadedTable) -> FitData:
     names, inputs = _wave_columns(options, data, train)
     groups = {name: [i] for i, name in enumerate(names)}
     encoded = {"names": names, "groups": groups, "quantities": tuple(range(len(names)))}
-    notes = sentences(loaded.decisions) + data.notes + notes
+    remarks, warnings = _remarks_and_warnings((*loaded.decisions, *data.target.decisions))
+    notes = remarks + data.notes + notes
     words = data.words
     if options.encoder != "convolutions":
         words += f", as {count(len(names), 'input')}" + (", or as patterns" if options.encoder == "auto" else "")
@@ -264,6 +279,7 @@ def prepare_curves(options: FitOptions, loaded: LoadedTable) -> FitData:
         names=data.names,
         reading=TableReading(table.height, words, remarks=tuple(notes)),
         task=task_of(options, data.target),
+        warnings=warnings,
         axes=data.axes,
     )
 

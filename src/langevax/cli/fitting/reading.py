@@ -73,11 +73,22 @@ def _column(name: str, role: str, reading: ReadColumn, remarks: tuple[str, ...])
     unreadable = reading.strays + reading.infinite
     missing = reading.values.null_count() - unreadable
     read = len(reading.values) - reading.values.null_count()
-    values = _summary(reading.values.drop_nulls(), reading.kind)
+    values = _summary(reading.values.drop_nulls(), reading.kind, reading.style.clock)
     return ColumnReading(name, role, KINDS[reading.kind], read, unreadable, missing, values, remarks)
 
 
-def _summary(values: pl.Series, kind: Kind) -> str:
+def duration(days: float) -> str:
+    """Return days as hours and minutes.
+
+    Example:
+        >>> duration(0.1)
+        '2:24'
+    """
+    minutes = round(days * 1440)
+    return f"{minutes // 60:,}:{minutes % 60:02d}"
+
+
+def _summary(values: pl.Series, kind: Kind, clock: bool = False) -> str:
     """Return the range of numbers or dates, or the most frequent words.
 
     Example:
@@ -85,6 +96,8 @@ def _summary(values: pl.Series, kind: Kind) -> str:
         ('1 to 3, median 2', '1970-01-01 to 1970-01-02')
         >>> _summary(pl.Series([0.25, 0.5]), "date")
         '06:00 to 12:00'
+        >>> _summary(pl.Series([0.1, 0.5, 1.25]), "date", clock=True)
+        '2:24 to 30:00, median 12:00'
         >>> _summary(pl.Series([1926.0, 2007.0, 1990.0]), "numeric")
         '1926 to 2007, median 1990'
         >>> _summary(pl.Series(["a", "b", "a"]), "categorical")
@@ -98,6 +111,8 @@ def _summary(values: pl.Series, kind: Kind) -> str:
         return f"{count(len(frequent), 'word')}: {first}" + (", …" if len(frequent) > WORDS_SHOWN else "")
     numbers = values.to_numpy()
     low, high = float(numbers.min()), float(numbers.max())
+    if clock:
+        return f"{duration(low)} to {duration(high)}, median {duration(float(np.median(numbers)))}"
     if kind == "date":
         shown = dates_as(numbers)
         return f"{shown(low)} to {shown(high)}"

@@ -334,7 +334,7 @@ def write(
             "classes": data.schema.classes,
             "read": data.summary,
             "columns": [asdict(column) for column in data.reading.columns],
-            "notes": [*data.notes, *data.leaks],
+            "notes": [*data.notes, *data.warnings, *data.leaks],
             "score_name": split.score_name,
             "rows_scored": len(comparison.rows),
             "folds": comparison.num_folds,

@@ -12,10 +12,10 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 
-from langevax.cli.errors import BadInput, count
+from langevax.cli.errors import BadInput, count, quoted
 from langevax.cli.tables.dates import days_of_columns
-from langevax.cli.tables.inference import THOUSANDS, Ambiguity, ReadColumn, infer
-from langevax.cli.tables.numbers import take_apart
+from langevax.cli.tables.inference import ANSWER, THOUSANDS, Ambiguity, ReadColumn, infer
+from langevax.cli.tables.numbers import decimal_shown, take_apart
 from langevax.cli.tables.records import Decision, option
 from langevax.cli.tables.styles import Choices, Kind, Style, as_words, finite, parse
 from langevax.data.files import MISSING
@@ -63,8 +63,16 @@ COMPACT_DATES = (19_000_101, 20_991_231)
 WITNESSES = 200  # columns of plain numbers in which a decimal point is searched for
 
 
-def read_columns(frame: pl.DataFrame, choices: Choices | None = None, separator: str = ",") -> list[ReadColumn]:
+def read_columns(
+    frame: pl.DataFrame, choices: Choices | None = None, separator: str = ",", totals: pl.DataFrame | None = None
+) -> list[ReadColumn]:
     """Decide what kind each column is, and whether it is useful; raise `BadInput` where one can be read in two ways.
+
+    Args:
+        frame: the columns as they are in the file.
+        choices: what the user says.
+        separator: of the columns of the file.
+        totals: rows that were left out, whose numbers may show how others are written.
 
     Example:
         >>> frame = pl.DataFrame({"price": ["1,5", "2"] * 2, "sold": ["1,234", "0"] * 2})
@@ -84,7 +92,7 @@ def read_columns(frame: pl.DataFrame, choices: Choices | None = None, separator:
             read.append(plain[column.name])
         else:
             read.append(infer(column, of_words[column.name], choices, separator, days.get(column.name)))
-    columns = _resolved(read, of_words, choices, separator)
+    columns = _resolved(read, of_words, choices, separator, totals)
     return [_judged(reading, column) for reading, column in zip(columns, frame, strict=True)]
 
 
@@ -111,14 +119,15 @@ def plain_columns(words: pl.DataFrame) -> dict[str, ReadColumn]:
         numbers.select(pl.all().is_finite().all()).row(0),
         numbers.select(pl.all().is_between(low, high).all()).row(0),
         words.select(pl.all().str.contains("^0[0-9]+$").any()).row(0),
+        words.select(pl.all().str.contains(".", literal=True).any()).row(0),
         strict=True,
     )
     plain = {}
-    for column, missing, unread, all_finite, like_dates, leading_zeros in facts:
+    for column, missing, unread, all_finite, like_dates, leading_zeros, points in facts:
         if missing < unread or missing == len(column) or like_dates or leading_zeros:
             continue
         values, infinite = (column, 0) if all_finite else finite(column)
-        plain[column.name] = ReadColumn(values, Style("numeric"), infinite=infinite)
+        plain[column.name] = ReadColumn(values, Style("numeric", whole=not points), infinite=infinite)
     return plain
 
 
@@ -128,10 +137,13 @@ def _typed(column: pl.Series) -> ReadColumn:
         empty = pl.Series(column.name, [None] * len(column), dtype=pl.String)
         return ReadColumn(empty, Style("categorical"), useless=f"it holds {column.dtype}")
     style = Style("date" if column.dtype.is_temporal() else "numeric" if column.dtype.is_numeric() else "categorical")
+    clock = column.dtype in (pl.Duration, pl.Time)
+    style = replace(style, order="time") if clock else style
     values, infinite = parse(column, style)
     decisions: tuple[Decision, ...] = ()
     if style.kind == "date":
-        sentence = f"Column {column.name!r} holds dates, used as days since 1970."
+        noun = "durations, used in days" if column.dtype == pl.Duration else "times of day, used as fractions of a day"
+        sentence = f"Column {column.name!r} holds {noun if clock else 'dates, used as days since 1970'}."
         decisions = (Decision("dates", sentence, column.name),)
         if never := values.null_count() - column.null_count():
             sentence = (
@@ -142,7 +154,11 @@ def _typed(column: pl.Series) -> ReadColumn:
 
 
 def _resolved(
-    read: Sequence[ReadColumn | Ambiguity], words: dict[str, pl.Series], choices: Choices, separator: str
+    read: Sequence[ReadColumn | Ambiguity],
+    words: dict[str, pl.Series],
+    choices: Choices,
+    separator: str,
+    totals: pl.DataFrame | None,
 ) -> list[ReadColumn]:
     """Decide what can be read in two ways, by what other columns show or the user says."""
     shown: dict[str, str] = {}
@@ -153,7 +169,16 @@ def _resolved(
         read = [_grouped(column, words, choices, separator) for column in read]
     if "decimal-point" not in shown and any(_of_decimals(column) for column in read):
         shown |= _witness(read, words)
-    return [column if isinstance(column, ReadColumn) else _answered(column, shown, choices) for column in read]
+    of_totals = {column.name: column for column in (() if totals is None else totals)}
+    columns = [
+        column if isinstance(column, ReadColumn) else _answered(column, shown, choices, of_totals.get(column.name))
+        for column in read
+    ]
+    if "decimal-comma" not in shown or "decimal-point" in shown:
+        return columns
+    return [  # new values of whole numbers will be written as the file writes others
+        replace(c, style=replace(c.style, decimal=",")) if c.style.whole and c.kind == "numeric" else c for c in columns
+    ]
 
 
 def _of_decimals(column: ReadColumn | Ambiguity) -> bool:
@@ -185,13 +210,16 @@ def _witness(read: Iterable[ReadColumn | Ambiguity], words: dict[str, pl.Series]
     return {}
 
 
-def _answered(column: Ambiguity, shown: dict[str, str], choices: Choices) -> ReadColumn:
+def _answered(column: Ambiguity, shown: dict[str, str], choices: Choices, total: pl.Series | None = None) -> ReadColumn:
     chosen = [answer for answer in column.readings if answer in choices.default]
     if len(chosen) == 1:
         return column.answered(chosen[0], "as --read says")
     witnesses = [answer for answer in column.readings if answer in shown]
     if len(witnesses) == 1:
         return column.answered(witnesses[0], f"as column {shown[witnesses[0]]!r} is")
+    decimal = None if total is None else decimal_shown(take_apart(total.str.strip_chars()))
+    if decimal is not None and ANSWER[decimal] in column.readings:
+        return column.answered(ANSWER[decimal], "as its total is")
     if column.default:
         return column.answered(column.default)
     raise BadInput(column.refusal())
@@ -229,7 +257,7 @@ def _identifies_rows(reading: ReadColumn, column: pl.Series) -> str:
         if 2 * number <= len(values):
             merged = "if it had merged cells, copy each value into the rows below"
             return f"it has values in {number:,} of {count(len(values), 'row')}, all different ({merged})"
-        return f"its words, such as {values.drop_nulls()[0]!r}, identify rows"
+        return f"its words, such as {quoted(values.drop_nulls()[0])}, identify rows"
     low, high = float(values.min()), float(values.max())  # type: ignore[arg-type]
     large = max(-low, high) >= EXACT and column.n_unique() >= DISTINCT_SHARE * len(column)
     if large and not column.cast(pl.String).str.contains("[0-9][eEdD][-+0-9]|[.,][0-9]*[1-9]").any():

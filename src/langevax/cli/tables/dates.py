@@ -49,7 +49,7 @@ OTHERWISE = (
 COMPACT = r"^(?P<a>(?:19|20)[0-9]{2})(?P<b>0[1-9]|1[0-2])(?P<c>0[1-9]|[12][0-9]|3[01])$"
 CLOCK = (
     r"^(?:(?P<days>[0-9]{1,5}) days?,? )?"
-    r"(?P<hour>[0-9]{1,2}|[0-9]{3,5}):(?P<minute>[0-5][0-9])(?::(?P<second>[0-5][0-9])(?P<fraction>[.,][0-9]+)?)?"
+    r"(?P<hour>[0-9]{1,2}|[0-9]{3,5})(?::|\s?h\s?)(?P<minute>[0-5][0-9])(?:\s?m(?:in)?)?(?::(?P<second>[0-5][0-9])(?P<fraction>[.,][0-9]+)?)?"
     r"\s*(?:(?P<half>[AaPp])\.?[Mm]\.?|Uhr)?$"
 )
 _MONTHS = (
@@ -72,6 +72,8 @@ French needs them.
 """
 OPEN_END = r"^(?:9999-12-31|31[./-]12[./-]9999|12/31/9999|99991231)(?:[T\s].*)?$"
 """The date that data bases write where there is none yet."""
+SERIAL, FIRST_SERIAL = r"^([1-9][0-9]{4}(?:[.,][0-9]+)?)$", 25_569
+"""Days as spreadsheets count them, from 1927 to 2173, and that of 1970."""
 NEVER = 2_932_532  # days from 1970 to the year 9999
 
 
@@ -84,6 +86,16 @@ def days_of(words: pl.Series, order: Order) -> pl.Series:
         [2.5, 2.0, 2.0, 12.0, None]
     """
     return days_by_order(words, (order,))[order]
+
+
+def serial_days(words: pl.Series) -> pl.Series:
+    """Return days since 1970 of numbers of five digits, by which spreadsheets count days since 1899-12-30.
+
+    Example:
+        >>> serial_days(pl.Series(["25570", "25569.5", "1970", "1/2/1970"])).to_list()
+        [1.0, 0.5, None, None]
+    """
+    return words.str.extract(SERIAL, 1).str.replace(",", ".").cast(pl.Float64) - FIRST_SERIAL
 
 
 def days_by_order(words: pl.Series, orders: Iterable[Order]) -> dict[Order, pl.Series]:

@@ -66,6 +66,8 @@ class LoadedTable:
     """Lines above the first row."""
     rewritten: bool = False
     """Whether the lines of the file are not those that were divided into columns."""
+    totals: pl.DataFrame | None = None
+    """Rows of totals, which are left out and may show how numbers are written."""
 
 
 def read_table(
@@ -320,9 +322,11 @@ def _from_separated(
     if frame is None or (frame[:, -1].null_count() and not _regular(body, separator, frame)):
         frame = _by_lines(body, separator, len(names), line + skipped, where, decisions)
     frame, names = without_second_header(frame, names, decisions)
-    frame = without_other_rows(frame, names, decisions, every_row)
-    frame = frame.rename(dict(zip(frame.columns, _names(names, decisions), strict=True)))
-    return LoadedTable(frame, tuple(decisions), separator, above=line + skipped)
+    frame, totals = without_other_rows(frame, names, decisions, every_row)
+    named = dict(zip(frame.columns, _names(names, decisions), strict=True))
+    return LoadedTable(
+        frame.rename(named), tuple(decisions), separator, above=line + skipped, totals=totals.rename(named)
+    )
 
 
 def _quoted(text: str, line: int, body: str) -> bool:

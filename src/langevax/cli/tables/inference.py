@@ -7,14 +7,25 @@ takes the month first in such a case, and polars infers numbers and dates from t
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 import polars as pl
 
-from langevax.cli.errors import BadInput, count
-from langevax.cli.tables.dates import COMPACT, EITHER, EVERY_ORDER, OPEN_END, Order, days_by_order, days_of
+from langevax.cli.errors import BadInput, count, quoted
+from langevax.cli.tables.dates import (
+    COMPACT,
+    EITHER,
+    EVERY_ORDER,
+    OPEN_END,
+    SERIAL,
+    Order,
+    days_by_order,
+    days_of,
+    serial_days,
+)
 from langevax.cli.tables.numbers import (
+    ANNOTATED,
     CURRENCY,
-    FOOTNOTE,
     NAMES,
     OTHER,
     UNITS,
@@ -23,29 +34,23 @@ from langevax.cli.tables.numbers import (
     take_apart,
     unit_of,
 )
-from langevax.cli.tables.readings import Ambiguity, ReadColumn
-from langevax.cli.tables.records import Decision, data_row, first_place, option, places
+from langevax.cli.tables.readings import Ambiguity, ReadColumn, stray_words
+from langevax.cli.tables.records import Decision, data_row, first_place, option
 from langevax.cli.tables.styles import (
     ORDERS,
     STAND_FOR_MISSING,
-    TRUTHS,
     As,
     Choices,
     Style,
-    as_text,
     as_words,
     finite,
-    with_lower_truths,
 )
-from langevax.data.files import MISSING
+from langevax.cli.tables.words import DIGIT, SAMPLE, categorical, opposites, truth_of
 
 FEW = 20  # distinct integers, at most, that may be codes
 FEWEST_NUMBERS = 4  # beside words that count as missing although they may have a meaning
 STRAY_SHARE = 0.1  # of the values present, at most, that such words have
 CODE_SHARE = 0.02  # the same of words with digits, such as 4+ or 12A, and of numbers with another decimal separator
-BY_LETTERS = ("true/false", "yes/no", "ja/nein", "oui/non")
-"""Opposite words that letters alone may stand for; S and N may be south and north."""
-SAMPLE = 200  # distinct words that are tried first as dates
 THOUSANDS: dict[Decimal, str] = {
     ",": r"^[-+]?[1-9][0-9]{0,2}(\.[0-9]{3})+$",
     ".": r"^[-+]?[1-9][0-9]{0,2}(,[0-9]{3})+$",
@@ -63,8 +68,7 @@ HOUSES = re.compile(
 """Names of columns in which a letter after a number belongs to it."""
 IN_ADDRESSES = r"^[0-9]{1,5}\s?[A-Za-z]?$"
 NO_FLAGS = UNITS | {"am", "pm"}
-DIGIT = "[0-9０-９]"  # without one, no word is a number or a date, which saves most of the time of reading words
-SOME_NUMBER = f"{DIGIT}|^[-—]|[-—]$"  # or a dash for none, as spreadsheets show it
+YEAR = 366  # days, by which dates that a spreadsheet counted may be beyond the others
 NO_DATE = "00000000"  # as SAP writes it
 WITH_ERROR = r"^[-+−]?[0-9][0-9.,]*\s*(?:±|\+/-|\+-)\s*[0-9][0-9.,]*$"
 ANSWER: dict[Decimal, As] = {".": "decimal-point", ",": "decimal-comma"}
@@ -91,44 +95,52 @@ def infer(
     if choice == "words":
         style = Style("categorical", verbatim=True)
         return ReadColumn(as_words(column, style), style)
+    if choice == "ignore-case":
+        style = Style("categorical", ignore_case=True)
+        return ReadColumn(as_words(column, style), style)
     if choice is None:
         if truth := truth_of(words):
-            return _opposites(column, words, truth)
+            return opposites(column, words, truth)
         if days is not None and (dates := _nothing_but_dates(words, days)) is not None:
             return dates
         if not words.str.contains(DIGIT).any():
-            return _categorical(column, words)
+            return categorical(column, words)
         if (dates := _compact(words, choices, separator)) is not None:
             return dates
         if len(led := words.str.contains(r"^0[0-9]+$").fill_null(False).arg_true()):
             place = f"{words[led[0]]!r} in {data_row(led[0])} starts with a zero"
             remedy = f"else pass {option('--read', words.name, 'numbers')}"
             sentence = f"Column {words.name!r} holds words, not numbers: {place}; {remedy}."
-            return _categorical(column, words, Decision("words", sentence, words.name))
+            return categorical(column, words, Decision("words", sentence, words.name))
         lettered = words.str.contains("[A-Za-z]$")
         if HOUSES.search(words.name) and lettered.any() and words.drop_nulls().str.contains(IN_ADDRESSES).all():
             place = first_place(words, lettered)
             sentence = f"Column {words.name!r} holds words: by its name the numbers of houses, such as {place}."
-            return _categorical(column, words, Decision("words", sentence, words.name))
-        _refuse_inexact(words)
+            return categorical(column, words, Decision("words", sentence, words.name))
+        _refuse_inexact(words, choices)
     attempts = dict.fromkeys(("dates", *ORDERS), (_dates,))
     default = (_numbers, _dates) if choice is None else (_numbers,)
     for attempt in attempts.get(choice or "", default):
         if (reading := attempt(words, choices, separator)) is not None:
-            return reading
+            return reading if choice is None else reading.as_chosen()
     if choice is not None:
         raise BadInput(f"{option('--read', words.name, choice)}: no value of the column can be read so; leave it out.")
-    return _categorical(column, words)
+    return categorical(column, words)
 
 
-def _refuse_inexact(words: pl.Series) -> None:
+def _or_leave(name: str, choices: Choices) -> str:
+    """Return the options by which a column is not read as numbers, which a target does not have."""
+    return "" if name == choices.target else f", or pass {option('--read', name, 'words')} or {option('--drop', name)}"
+
+
+def _refuse_inexact(words: pl.Series, choices: Choices) -> None:
     """Refuse bounds such as <0.5 among numbers, and numbers with errors or flags: neither words nor missing."""
     bounds, errors = (words.str.contains(pattern).fill_null(False) for pattern in (BOUND, WITH_ERROR))
-    remedy = f"{option('--read', words.name, 'words')} or {option('--drop', words.name)}"
+    remedy = _or_leave(words.name, choices)
     if 2 * errors.sum() > len(words) - words.null_count():
         raise BadInput(
             f"column {words.name!r} holds numbers with their errors ({first_place(words, errors)}); write them in two "
-            f"columns, or pass {remedy}."
+            f"columns{remedy}."
         )
     _refuse_flags(words, remedy)
     if not bounds.any():
@@ -136,9 +148,10 @@ def _refuse_inexact(words: pl.Series) -> None:
     parts = take_apart(words)
     numeric = parts.fits(".") | parts.fits(",")
     if numeric.sum() >= 2 and not _codes(parts) and _prevail(words.filter(~bounds), numeric.filter(~bounds), False):
+        what = "leave their rows out" if words.name == choices.target else "count them as missing"
         raise BadInput(
             f"column {words.name!r} holds bounds among its numbers ({first_place(words, bounds)}); replace them, or "
-            f"pass {option('--read', words.name, 'numbers')} to count them as missing, or {remedy}."
+            f"pass {option('--read', words.name, 'numbers')} to {what}{remedy}."
         )
 
 
@@ -153,72 +166,8 @@ def _refuse_flags(words: pl.Series, remedy: str) -> None:
     if plain.all():
         raise BadInput(
             f"column {words.name!r} holds numbers with flags behind them ({first_place(words, marks.is_not_null())}); "
-            f"move these to a column of their own, or pass {remedy}."
+            f"move these to a column of their own{remedy}."
         )
-
-
-# Words
-
-
-def truth_of(words: pl.Series) -> str:
-    """Return the two opposite words that a column holds, in any spelling, or nothing.
-
-    Example:
-        >>> truth_of(pl.Series(["Y", "no", None, "YES"])), truth_of(pl.Series(["F", "M"]))
-        ('yes/no', '')
-        >>> truth_of(pl.Series(["N", "S"]))
-        ''
-    """
-    if words.head(SAMPLE).n_unique() > 9:
-        return ""
-    spellings = set(words.str.to_lowercase().drop_nulls().unique().to_list()) - STAND_FOR_MISSING
-    letters = all(len(spelling) == 1 for spelling in spellings)
-    for truth, (first, second) in TRUTHS.items():
-        if letters and truth not in BY_LETTERS:
-            continue
-        full = spellings & set(truth.split("/"))
-        if spellings <= first | second and (full or (spellings & first and spellings & second)):
-            return truth
-    return ""
-
-
-def _opposites(column: pl.Series, words: pl.Series, truth: str) -> ReadColumn:
-    style, decisions = Style("categorical", truth=truth), []
-    values = as_words(column, style)
-    strays = words.is_not_null() & values.is_null()
-    if strays.any():
-        decisions.append(_strays(words, values.is_not_null(), strays, truth.replace("/", " or ")))
-    spellings = words.filter(~strays).drop_nulls().unique(maintain_order=True).to_list()
-    if len(spellings) > 2 or not set(spellings) <= set(truth.split("/")):
-        listed = ", ".join(map(repr, spellings[:6]))
-        sentence = f"Column {words.name!r} holds {truth.replace('/', ' and ')}, written {listed}."
-        decisions.append(Decision("words", sentence, words.name))
-    return ReadColumn(values, style, tuple(decisions), strays=int(strays.sum()))
-
-
-def _categorical(column: pl.Series, words: pl.Series, *decisions: Decision) -> ReadColumn:
-    """Return a column of words, with the words that count as missing, and the numbers among them where they prevail."""
-    style, name = Style("categorical"), words.name
-    values = with_lower_truths(words)
-    if words.null_count() > column.null_count() and (missing := as_text(column).is_in(MISSING).fill_null(False)).any():
-        tally = as_text(column).filter(missing).alias("word").value_counts(sort=True)
-        listed = ", ".join(f"{word!r} in {count(times, 'row')}" for word, times in tally.iter_rows())
-        sentence = (
-            f"Column {name!r}: {listed} counts as missing; if it is a word, pass {option('--read', name, 'words')}."
-        )
-        decisions = (*decisions, Decision("missing", sentence, name))
-    if decisions or not words.str.contains(SOME_NUMBER).any():
-        return ReadColumn(values, style, decisions)
-    numeric = take_apart(words).body.is_not_null() & (words.str.len_chars() < 30)
-    present = len(words) - words.null_count()
-    if 2 * int(numeric.sum()) >= present > int(numeric.sum()):
-        others = places(words, words.is_not_null() & ~numeric.fill_null(False), most=2)
-        sentence = (
-            f"Column {name!r} holds words: {int(numeric.sum()):,} of {present:,} values are numbers, but not {others}; "
-            f"to count these as missing, pass {option('--read', name, 'numbers')}."
-        )
-        decisions = (Decision("words", sentence, name),)
-    return ReadColumn(values, style, decisions)
 
 
 # Numbers
@@ -237,8 +186,8 @@ def _numbers(words: pl.Series, choices: Choices, separator: str) -> ReadColumn |
     if isinstance(unit, tuple):
         first, second = (f"{u!r}" if u in parts.units else u for u in unit)
         raise BadInput(
-            f"column {name!r} mixes numbers with {first} and with {second}; write them in one unit, or pass "
-            f"{option('--read', name, 'words')} or {option('--drop', name)}."
+            f"column {name!r} mixes numbers with {first} and with {second}; write them in one unit"
+            f"{_or_leave(name, choices)}."
         )
     readings = {d: _read_numbers(words, parts, d, unit, infinite) for d in NAMES}
     decimal = choices.decimal(name) or _decimal_of(words, parts, choice == "numbers")
@@ -261,7 +210,7 @@ def _numbers(words: pl.Series, choices: Choices, separator: str) -> ReadColumn |
     thousands: Decimal = "." if comma else ","
     default = "" if comma or separator == ";" else ANSWER["."]
     either = {ANSWER[d]: readings[d] for d in NAMES}
-    ambiguity = Ambiguity(either, f"{words[row]!r} in {data_row(row)}", meanings, default)
+    ambiguity = Ambiguity(either, f"{quoted(words[row])} in {data_row(row)}", meanings, default)
     if (comma or separator == ";") and len(plain) and 100 <= (plain.max() or 0) < 1000:  # type: ignore[operator]
         return ambiguity.answered(ANSWER[thousands], "since numbers below 1,000 have no separator")
     return ambiguity
@@ -308,19 +257,21 @@ def _read_numbers(words: pl.Series, parts: NumberParts, decimal: Decimal, unit: 
         words.name,
         Style("numeric", decimal=decimal, unit=unit, multiples=bool((parts.multiples != 1.0).any())),
     )
+    if not parts.body.str.contains("[.,]").any():
+        style = replace(style, whole=True)
     plain = words.cast(pl.Float64, strict=False)
     values, number = finite(parts.values(decimal, unit).alias(name).zip_with(~infinite, plain))
     good = values.is_not_null() | infinite
     strays = words.is_not_null() & ~good
     decisions = []
     if strays.any():
-        decisions.append(_strays(words, good, strays, "numbers"))
+        decisions.append(stray_words(words, good, strays, "numbers"))
     separators = "[.,' ]" if decimal == "," else "[,' ]"
-    footnotes = words.str.contains(FOOTNOTE)
-    marked = good & (footnotes | parts.body.str.contains(separators) | (parts.units != "") | (parts.multiples != 1.0))
+    annotated = words.str.contains("|".join(f"(?:{pattern})" for pattern in ANNOTATED))
+    marked = good & (annotated | parts.body.str.contains(separators) | (parts.units != "") | (parts.multiples != 1.0))
     marked = marked.fill_null(False)
     if len(rows := marked.arg_true()):
-        example = f"{words[rows[0]]!r} in {data_row(rows[0])} is {values[rows[0]]:.15g}"
+        example = f"{quoted(words[rows[0]])} in {data_row(rows[0])} is {values[rows[0]]:.15g}"
         having = f" with {NAMES[decimal]}" if decimal == "," else ""
         having += (" and" if having else " with") + f" {unit!r}" if unit else ""
         decisions.append(Decision("numbers", f"Column {name!r} holds numbers{having}: {example}.", name))
@@ -333,13 +284,6 @@ def _read_numbers(words: pl.Series, parts: NumberParts, decimal: Decimal, unit: 
         strays=int(strays.sum()),
         evidence=ANSWER[decimal] if shown else "",
     )
-
-
-def _strays(words: pl.Series, good: pl.Series, strays: pl.Series, noun: str) -> Decision:
-    present = len(words) - words.null_count()
-    verb = "counts" if words.filter(strays).n_unique() == 1 else "count"
-    sentence = f"{int(good.sum()):,} of {present:,} values are {noun}; {places(words, strays)} {verb} as missing"
-    return Decision("missing", f"Column {words.name!r}: {sentence}.", words.name)
 
 
 # Dates
@@ -383,6 +327,8 @@ def _dates(words: pl.Series, choices: Choices, separator: str) -> ReadColumn | A
     if not forced and not any(2 * days.count() >= len(sample) > 0 for days in tried.values()):
         return None
     days = days_by_order(words, EVERY_ORDER)
+    serials = _serials(words, days, choices)
+    days = {o: d if serials is None else d.zip_with(d.is_not_null(), serials) for o, d in days.items()}
     numbers = {o: len(words) - days[o].null_count() for o in EVERY_ORDER}
     if choices.order(name) is not None:
         order = choices.order(name)
@@ -411,7 +357,31 @@ def _dates(words: pl.Series, choices: Choices, separator: str) -> ReadColumn | A
         return readings["day-first"]
     row = differ[0]
     meanings = {o: str(pl.Series([int(days[o][row])]).cast(pl.Date)[0]) for o in EITHER}
-    return Ambiguity(readings, f"{words[row]!r} in {data_row(row)}", meanings)
+    return Ambiguity(readings, f"{quoted(words[row])} in {data_row(row)}", meanings)
+
+
+def _serials(words: pl.Series, days: Mapping[Order, pl.Series], choices: Choices) -> pl.Series | None:
+    """Return numbers among dates as days, where they are such by which spreadsheets count days within the dates.
+
+    Programs that expect the month first turn 05/03/2024 into the number of May 3 and leave 25/03/2024 as text: where
+    no text could be in that order, the numbers are refused.
+    """
+    best = max(("year-first", *EITHER), key=lambda o: days[o].count())
+    dates, serials = days[best].drop_nulls(), serial_days(words)
+    if not len(dates) or not 0 < (number := serials.count()) <= len(dates):
+        return None
+    low, high = dates.min(), dates.max()
+    if not serials.drop_nulls().is_between(low - YEAR, high + YEAR).all():  # type: ignore[operator]
+        return None
+    either = days["day-first"].is_not_null() & days["month-first"].is_not_null()
+    if best in EITHER and len(dates) >= FEWEST_NUMBERS and not either.any():
+        place = first_place(words, serials.is_not_null())
+        raise BadInput(
+            f"column {words.name!r} holds dates and {count(number, 'number')}, such as {place}, which may be dates of "
+            "which a spreadsheet exchanged day and month, since none of the others could be read so; export it "
+            f"again as text{_or_leave(words.name, choices)}."
+        )
+    return serials
 
 
 def _refuse_short_years(words: pl.Series) -> None:
@@ -440,13 +410,21 @@ def _read_dates(words: pl.Series, days: pl.Series, order: Order, shown: str = ""
         else pl.Series([False])
     )
     utc = " in UTC" if words.filter(good).str.contains(":").any() and offset.any() else ""
-    sentence = f"Column {name!r} holds dates{shown}, used as days since 1970{utc}."
+    serial = words.str.contains(SERIAL) & good if order != "time" else pl.Series([False])
+    counted = ""
+    if serial.any():
+        row = int(serial.arg_true()[0])
+        date = pl.Series([int(days[row])]).cast(pl.Date)[0]
+        counted = f"; {first_place(words, serial)} is {date}, as spreadsheets count days"
+    sentence = f"Column {name!r} holds dates{shown}, used as days since 1970{utc}{counted}."
     if order == "time":
         long = (days >= 1).any()
         what = "durations, used in days" if long else "times of day, used as fractions of a day"
+        if not long and words.str.contains("[0-9] ?h ?[0-9]").any():
+            what = "times of day or durations in hours and minutes, used as fractions of a day"
         sentence = f"Column {name!r} holds {what}."
     decisions = [Decision("dates", sentence, name)]
     if strays.any():
-        decisions.insert(0, _strays(words, good, strays, "dates"))
-    style = Style("date", order=order)
+        decisions.insert(0, stray_words(words, good, strays, "dates"))
+    style = Style("date", order=order, serials=bool(serial.any()))
     return ReadColumn(days.alias(name), style, tuple(decisions), strays=int(strays.sum()), evidence=evidence)

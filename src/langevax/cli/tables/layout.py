@@ -14,9 +14,10 @@ import polars as pl
 
 from langevax.cli.errors import BadInput, count, listing
 from langevax.cli.tables.dates import days_of
-from langevax.cli.tables.numbers import CURRENCY, NAMES, UNITS, take_apart, unit_of
+from langevax.cli.tables.numbers import CURRENCY, UNITS, take_apart
 from langevax.cli.tables.records import Decision, data_row
 from langevax.cli.tables.styles import STAND_FOR_MISSING
+from langevax.cli.tables.totals import without_totals
 
 FOOTER = re.compile(r".*[^\W\d_].*[\s:]|#")  # a remark in a line without separators
 SOURCE = re.compile(
@@ -25,15 +26,9 @@ SOURCE = re.compile(
     re.IGNORECASE,
 )
 """The start of a remark below a table."""
-TOTAL = re.compile(
-    r"(?:grand |overall )?totals?|totaux|ensemble|sum|summe|gesamt(?:summe)?|insgesamt|total general|suma|razem"
-    r"|totale|somma|totaal|soma|summa|итого|всего|合计|总计|合計|総計",
-    re.IGNORECASE,
-)
 RULE = re.compile(r"[|+\s:=-]*-{3}[|+\s:=-]*|\([0-9]+ rows?\)")
 """A line that data bases and Markdown draw between rows, or their count below them."""
 RULED_LINES = 4  # the first ones, one of which is a rule where there are rules
-ROUNDING = 0.005  # of a total, by which it may differ from the sum of rounded numbers
 _MORE_UNITS = """
 % ‰ µg μg ug ng dl dL L mL µL μL mol mmol µmol μmol nm µm μm dm ha Pa hPa kPa MPa bar mbar Hz kHz MHz GHz V mV A mA J kJ
 kcal cal N kN ° deg ppm ppb MW kWh MWh GB MB year month week day hours mins mmHg IU
@@ -157,12 +152,12 @@ def _are_dates(texts: Sequence[str]) -> bool:
 
 def without_other_rows(
     frame: pl.DataFrame, names: Sequence[str], decisions: list[Decision], every_row: bool
-) -> pl.DataFrame:
-    """Return rows without units, repeated headers, totals and, unless `every_row`, empty rows."""
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return rows without units, repeated headers, totals and, unless `every_row`, empty rows; and the totals."""
     if frame.width < 2 or not frame.height:
-        return frame
+        return frame, frame[:0]
     frame = _without_headers(_without_units(frame, decisions), names, decisions)
-    return _without_total(frame if every_row else _without_empty(frame, decisions), decisions)
+    return without_totals(frame if every_row else _without_empty(frame, decisions), decisions)
 
 
 def without_second_header(
@@ -247,35 +242,6 @@ def _without_empty(frame: pl.DataFrame, decisions: list[Decision]) -> pl.DataFra
     )
     decisions.append(Decision("file", sentence))
     return frame.filter(filled)
-
-
-def _without_total(frame: pl.DataFrame, decisions: list[Decision]) -> pl.DataFrame:
-    """Return rows without a last one that is called a total and holds the sums of the rows above it."""
-    last = [(cell or "").strip() for cell in frame.row(-1)]
-    place = next((i for i, cell in enumerate(last) if cell), 0)
-    label = last[place].rstrip(": ")
-    if frame.height < 3 or not TOTAL.fullmatch(label):
-        return frame
-    if (frame[:-1, place].str.strip_chars().str.to_lowercase() == last[place].lower()).any():
-        return frame
-    if not any(_sums(frame[:, i]) for i, cell in enumerate(last) if cell and i != place):
-        return frame
-    decisions.append(Decision("file", f"The last row, called {label!r}, holds sums of the others and is left out."))
-    return frame[:-1]
-
-
-def _sums(column: pl.Series) -> bool:
-    """Return whether the last value of a column is the sum of the others, up to rounding."""
-    parts = take_apart(column.str.strip_chars())
-    unit = unit_of(parts)
-    if isinstance(unit, tuple):
-        return False
-    for decimal in NAMES:
-        numbers = parts.values(decimal, unit)
-        total = numbers[-1]
-        if total and numbers[:-1].count() > 1 and abs(numbers[:-1].sum() - total) <= ROUNDING * abs(total):
-            return True
-    return False
 
 
 # Below the rows

@@ -36,8 +36,17 @@ PERCENT = "%"
 _UNITS = "kg g mg t lb lbs oz km m cm mm mi ft in yd l ml cl h hr min s sec ms d day year °C °F K W kW"
 UNITS = frozenset(_UNITS.split())
 """Units of which a column may not have two."""
-FOOTNOTE = r"([0-9.,)%])\s?(?:\*{1,3}|[†‡§]{1,3}|\[[0-9a-z]{1,2}\])$"
-"""A mark behind a number that leads to a footnote."""
+_MARK = r"(?:\s?(?:\*{1,3}|[†‡§]{1,3}|\[[0-9a-z]{1,2}\])|\s[¹²³⁴-⁹⁰]{1,2})$"
+FOOTNOTE = rf"([0-9.,)%]){_MARK}"
+UNIT_FOOTNOTE = rf"^([^0-9A-Za-z]{{0,4}}[0-9][0-9.,' ]*[^0-9\s.,'+()<>~*_#?!:;/-][^0-9()\[\]*†‡§]{{0,11}}?){_MARK}"
+RAISED = "([0-9][.,][0-9]+)[¹²³⁴-⁹]{1,2}$"
+"""Marks that lead to a footnote: behind a number, behind its unit, and raised right behind a decimal."""
+APPROXIMATE = r"^(?i:ca\.?|circa|approx\.?|about|etwa|env\.?|environ|aprox\.?|[~≈])\s*([-+]?[0-9])"
+"""A word or sign for about before a number."""
+APOSTROPHE = "^'((?:[1-9][0-9.,]*|0[.,][0-9]+|0))$"
+"""A number that a spreadsheet keeps as text; with leading zeros it is a code."""
+ANNOTATED = (FOOTNOTE, UNIT_FOOTNOTE, RAISED, APPROXIMATE, APOSTROPHE)
+"""What is left out beside a number."""
 BEFORE_BRACKET = rf"^({CURRENCY})\s*\(\s*"
 """A currency before the bracket that stands for a minus sign."""
 NO_CENTS = r"([0-9])[.,][-—]{1,2}(\s*[^0-9]*)$"
@@ -59,14 +68,19 @@ def singular(unit: str) -> str:
 
 
 def tidy(words: pl.Series) -> pl.Series:
-    """Return words with plain spaces, minus signs and apostrophes, without marks of footnotes behind numbers.
+    """Return words with plain spaces, minus signs and apostrophes, without marks of footnotes and signs for about.
 
     Example:
         >>> tidy(pl.Series(["12.5*", "7 [1]", "$ (280.00)", "a*", "CHF 7.-", "- €"])).to_list()
         ['12.5', '7', '($280.00)', 'a*', 'CHF 7', '0€']
+        >>> tidy(pl.Series(["9 s ¹", "39.9 years[1]", "ca. 3358", "'80", "'007", "343 m²"])).to_list()
+        ['9 s', '39.9 years', '3358', '80', "'007", '343 m²']
     """
     plain = words.str.replace_all(r"[\u00a0\u2007\u2009\u202f]", " ").str.replace_all("[−–－]", "-")
-    plain = plain.str.replace_all("[’´`]", "'").str.replace(FOOTNOTE, "$1").str.replace(BEFORE_BRACKET, "($1")
+    plain = plain.str.replace_all("[’‘´`]", "'").str.replace(FOOTNOTE, "$1").str.replace(BEFORE_BRACKET, "($1")
+    for pattern in ANNOTATED[1:]:
+        if plain.str.contains(pattern).any():
+            plain = plain.str.replace(pattern, "$1")
     if plain.str.contains("[-—]").any():
         for pattern, replacement in ((NO_CENTS, "$1$2"), *NOTHING):
             plain = plain.str.replace(pattern, replacement)

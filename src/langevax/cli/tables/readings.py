@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from langevax.cli.tables.records import Decision, option
+from langevax.cli.tables.records import Decision, option, places
 from langevax.cli.tables.styles import Kind, Style
 
 
@@ -25,8 +25,14 @@ class ReadColumn:
     infinite: int = 0
     strays: int = 0
     """Words that count as missing in a column of numbers or dates."""
+    chosen: bool = False
+    """Whether the user said how to read it."""
     evidence: str = ""
     """What its values show of how the file is written: an answer of --read."""
+
+    def as_chosen(self) -> "ReadColumn":
+        """Return it as the user said."""
+        return replace(self, chosen=True)
 
     @property
     def kind(self) -> Kind:
@@ -46,6 +52,10 @@ class Ambiguity:
     """What it means by each answer."""
     default: str = ""
     """The answer where nothing decides; empty where the column is refused."""
+
+    def as_chosen(self) -> "Ambiguity":
+        """Return its readings as the user said."""
+        return replace(self, readings={answer: reading.as_chosen() for answer, reading in self.readings.items()})
 
     def answered(self, answer: str, why: str = "") -> ReadColumn:
         """Return the reading that an answer leads to, with the reason among its decisions."""
@@ -75,3 +85,11 @@ class Ambiguity:
             f"column {self.name!r} can be read in two ways: {self.example} is {meanings}, and no value shows which; "
             f"pass {answers}."
         )
+
+
+def stray_words(words: pl.Series, good: pl.Series, strays: pl.Series, noun: str) -> Decision:
+    """Return a decision on words that count as missing."""
+    present = len(words) - words.null_count()
+    verb = "counts" if words.filter(strays).n_unique() == 1 else "count"
+    sentence = f"{int(good.sum()):,} of {present:,} values are {noun}; {places(words, strays)} {verb} as missing"
+    return Decision("missing", f"Column {words.name!r}: {sentence}.", words.name)

@@ -55,7 +55,7 @@ def unreadable_values(name: str, style: Style, words: pl.Series, values: pl.Seri
     where, noun = places(words, strange, most=1), {"numeric": "numbers", "date": "dates"}[style.kind]
     if style.kind == "numeric":
         parts, decimal = take_apart(words), style.decimal
-        if decimal_shown(parts) not in (None, decimal):
+        if not style.whole and decimal_shown(parts) not in (None, decimal):
             raise BadInput(
                 f"TABLE has {NAMES[OTHER[decimal]]} in column {name!r} ({where}), where training had "
                 f"{NAMES[decimal]}; write it as in training."

@@ -23,13 +23,13 @@ from langevax.cli.tables.columns import constant, plain_columns, stands_for_miss
 from langevax.cli.tables.curves import LongCurves, WideCurves
 from langevax.cli.tables.cycles import Cycle, position
 from langevax.cli.tables.inference import ReadColumn
-from langevax.cli.tables.records import Decision, Examples, check_columns, option
+from langevax.cli.tables.records import Decision, Examples, check_columns, option, same_but_for_case
 from langevax.cli.tables.rereading import infinite_values, unreadable_values
 from langevax.cli.tables.styles import Kind, Style, as_words, parse
 from langevax.data.integrity import HASH, hash_of
 from langevax.evaluation import Task
 
-FORMAT, READABLE = 4, (3, 4)  # 3 has no cycles of dates
+FORMAT, READABLE = 5, (3, 4, 5)  # 3 has no cycles of dates, 4 fewer notations
 BEYOND = 0.1  # of the span of the training rows, by which a number may lie outside without a note
 MAX_CATEGORIES = 50  # the others are encoded as a category that training never saw
 
@@ -196,7 +196,7 @@ class Schema:
 
     def convert(self, frame: pl.DataFrame, argument: str = "TABLE") -> tuple[pl.DataFrame, list[str]]:
         """Return the columns of the schema as numbers and words, read as in training, and notes for the user."""
-        check_columns(frame, [column.name for column in self.columns], argument)
+        check_columns(frame, [column.name for column in self.columns], argument, self.target)
         notes, converted, imputed, outside = [], [], {}, []
         numbers = [column.name for column in self.columns if column.style == Style("numeric")]
         plain = plain_columns(words_of(frame.select(numbers)))
@@ -250,6 +250,7 @@ def useful(
         useless = constant(values) if forced or (shorter and not reading.useless) else reading.useless
         if useless:
             remedy = f"; use it with {option('--keep', name)}" if reading.identifies_rows and not forced else ""
+            decisions += [decision for decision in reading.decisions if decision.topic == "mixed"]
             decisions.append(Decision("left out", f"Column {name!r} is left out: {useless}{remedy}.", name))
             continue
         columns.append(values.alias(name))
@@ -257,7 +258,13 @@ def useful(
         decisions += reading.decisions
         if reading.resembles_id and name not in keep:
             decisions.append(Decision("numbers", f"Column {name!r} {reading.resembles_id}.", name))
-        if reading.kind != "categorical" and (far := stands_for_missing(values, reading.kind == "date")):
+        if reading.kind == "categorical" and (differ := same_but_for_case(values)):
+            remedy = f"spell them alike if they are one, or pass {option('--read', name, 'ignore-case')}"
+            sentence = f"Column {name!r}: {differ} and are categories of their own; {remedy}."
+            decisions.append(Decision("words", sentence, name))
+        if reading.kind != "categorical" and (
+            far := stands_for_missing(values, reading.kind == "date" and not reading.style.clock)
+        ):
             sentence = f"Column {name!r}: {far}; if it stands for a missing value, empty these cells."
             decisions.append(Decision("missing", sentence, name))
         if reading.infinite:

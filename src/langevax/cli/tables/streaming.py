@@ -7,7 +7,7 @@ not written in the style of its column is refused with its row, so that nothing 
 import gzip
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
@@ -136,6 +136,7 @@ def reader(reading: ReadColumn, missing: bool) -> Reader:
     """
     truth = reading.style.truth or ("true/false" if _opposites(reading) else "")
     style = reading.style if truth or reading.kind != "categorical" else Style("numeric")  # without a value so far
+    style = replace(style, whole=False)  # blocks of rows may not differ in their decimal separator
 
     def read(column: pl.Series, start: int) -> pl.Series:
         if style == Style("numeric") and column.dtype == pl.String:

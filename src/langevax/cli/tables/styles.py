@@ -1,5 +1,6 @@
 """Notation of the cells of a column, and the user's statements on it by --read."""
 
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
@@ -7,12 +8,22 @@ from typing import Literal, get_args
 import polars as pl
 
 from langevax.cli.errors import BadInput, listing, nearest
-from langevax.cli.tables.dates import NEVER, Order, days_of
-from langevax.cli.tables.numbers import Decimal, take_apart
+from langevax.cli.tables.dates import NEVER, Order, days_of, serial_days
+from langevax.cli.tables.numbers import Decimal, decimal_shown, take_apart
 from langevax.data.files import MISSING
 
 Kind = Literal["numeric", "date", "categorical"]
-As = Literal["words", "numbers", "dates", "decimal-point", "decimal-comma", "day-first", "month-first", "year-first"]
+As = Literal[
+    "words",
+    "ignore-case",
+    "numbers",
+    "dates",
+    "decimal-point",
+    "decimal-comma",
+    "day-first",
+    "month-first",
+    "year-first",
+]
 ANSWERS: tuple[As, ...] = ("decimal-point", "decimal-comma", "day-first", "month-first", "year-first")
 DECIMALS: dict[str, Decimal] = {"decimal-point": ".", "decimal-comma": ","}
 ORDERS: dict[str, Order] = {"day-first": "day-first", "month-first": "month-first", "year-first": "short-year-first"}
@@ -57,6 +68,8 @@ TRUTHS = {
     "истина/ложь": ({"истина"}, {"ложь"}),
 }
 """Spellings of two opposite words, by the words that stand for them."""
+MARKS = frozenset({"x"})
+"""Beside two opposite words a category of its own: a tick, or what is not known."""
 MICROSECONDS_PER_DAY = 86_400 * 1_000_000
 
 
@@ -70,12 +83,23 @@ class Style:
     """Of numbers: a currency, a percent sign or another unit that may stand beside them."""
     multiples: bool = False
     """Of numbers: whether K, M and B right behind them multiply them."""
+    whole: bool = field(default=False, compare=False)
+    """Of numbers: whether none has a decimal separator, so that new ones show theirs."""
     order: Order = "year-first"
     """Of dates that do not start with the year."""
+    serials: bool = False
+    """Of dates: whether numbers among them are days as spreadsheets count them."""
     truth: str = ""
     """Of words: two opposite words, a key of `TRUTHS`, in whose spelling they are stored."""
     verbatim: bool = False
     """Of words: whether NA, None and the like are words."""
+    ignore_case: bool = False
+    """Of words: whether those that differ only in case or in spaces are one, stored in lower case."""
+
+    @property
+    def clock(self) -> bool:
+        """Of dates: whether they are times of day or durations, in days."""
+        return self.kind == "date" and self.order == "time"
 
 
 @dataclass(frozen=True)
@@ -84,9 +108,11 @@ class Choices:
 
     columns: Mapping[str, As] = field(default_factory=dict)
     default: frozenset[str] = frozenset()
+    target: str = ""
+    """The column to learn, which can neither be left out nor, where it holds numbers, be read as words."""
 
     @classmethod
-    def parse(cls, options: Iterable[str], names: Iterable[str]) -> "Choices":
+    def parse(cls, options: Iterable[str], names: Iterable[str], target: str = "") -> "Choices":
         """Return the choices in the values of --read.
 
         Example:
@@ -106,7 +132,7 @@ class Choices:
                 columns[name] = value
             else:
                 default.add(value)
-        return cls(columns, frozenset(default))
+        return cls(columns, frozenset(default), target)
 
     def decimal(self, name: str) -> Decimal | None:
         """Return the decimal separator of a column, None where it is to be found."""
@@ -131,6 +157,8 @@ def as_words(column: pl.Series, style: Style | None = None) -> pl.Series:
     words = words.set(words.is_in(MISSING).fill_null(False), None)
     if style is not None and style.truth:
         return _truths(words, style.truth)
+    if style is not None and style.ignore_case:
+        return without_case(words)
     return with_lower_truths(words)
 
 
@@ -142,10 +170,29 @@ def with_lower_truths(words: pl.Series) -> pl.Series:
     return lower if lower.is_in(["true", "false"]).all() else words
 
 
+def without_case(words: pl.Series) -> pl.Series:
+    """Return words in lower case, with single spaces."""
+    return words.str.to_lowercase().str.replace_all(r"\s+", " ")
+
+
+@functools.cache
+def spellings_of(truth: str) -> Mapping[str, str]:
+    """Return which of two opposite words each spelling stands for, in any language; letters only in their own.
+
+    Example:
+        >>> spellings = spellings_of("yes/no")
+        >>> [spellings.get(word) for word in ("y", "wahr", "nein", "1", "j")]
+        ['yes', 'yes', 'no', 'yes', None]
+    """
+    spellings: dict[str, str] = {}
+    for side, word in enumerate(truth.split("/")):
+        of_all = {spelling for both in TRUTHS.values() for spelling in both[side] if len(spelling) > 1}
+        spellings |= dict.fromkeys(TRUTHS[truth][side] | of_all | {"10"[side]}, word)
+    return spellings
+
+
 def _truths(words: pl.Series, truth: str) -> pl.Series:
-    spellings = {
-        spelling: word for word, all_of in zip(truth.split("/"), TRUTHS[truth], strict=True) for spelling in all_of
-    }
+    spellings = {**spellings_of(truth), **{mark: mark for mark in MARKS}}
     lower = words.str.to_lowercase()
     words = words.set(lower.is_in(list(STAND_FOR_MISSING)).fill_null(False), None)
     return words.zip_with(~lower.is_in(list(spellings)).fill_null(False), lower.replace(spellings))
@@ -158,7 +205,10 @@ def parse(column: pl.Series, style: Style) -> tuple[pl.Series, int]:
     if column.dtype.is_temporal():
         return _days(column), 0
     if style.kind == "date":
-        return days_of(as_words(column), style.order).alias(column.name), 0
+        words = as_words(column)
+        days = days_of(words, style.order)
+        days = days.zip_with(days.is_not_null(), serial_days(words)) if style.serials else days
+        return days.alias(column.name), 0
     if column.dtype.is_numeric():
         return finite(column.cast(pl.Float64))
     return finite(parse_numbers(as_words(column), style))
@@ -169,7 +219,9 @@ def parse_numbers(words: pl.Series, style: Style) -> pl.Series:
     plain = words.cast(pl.Float64, strict=False)
     if style.decimal == "." and plain.null_count() == words.null_count():
         return plain
-    values = take_apart(words, style.multiples).values(style.decimal, style.unit).alias(words.name)
+    parts = take_apart(words, style.multiples)
+    decimal = (style.whole and decimal_shown(parts)) or style.decimal
+    values = parts.values(decimal, style.unit).alias(words.name)
     return values.zip_with(~plain.is_infinite().fill_null(False), plain)
 
 

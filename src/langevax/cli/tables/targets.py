@@ -8,8 +8,9 @@ import polars as pl
 from langevax.cli.errors import BadInput, count, listing, nearest
 from langevax.cli.tables.columns import read_column
 from langevax.cli.tables.inference import ReadColumn
-from langevax.cli.tables.records import data_row
+from langevax.cli.tables.records import Decision, data_row, option, same_but_for_case
 from langevax.cli.tables.styles import STAND_FOR_MISSING, Style, as_words, parse
+from langevax.cli.tables.words import mostly
 from langevax.evaluation import Task
 
 MAX_INTEGER_CLASSES = 10  # up to this many distinct integers are classes
@@ -34,6 +35,8 @@ class TargetColumn:
     classes: tuple[str | int, ...]
     numeric: bool
     """Whether its values are numbers, so that either task is possible."""
+    decisions: tuple[Decision, ...] = ()
+    """On the spelling of its classes, a warning where they may be too many."""
 
 
 def read_target(frame: pl.DataFrame, name: str, task: Task | None, reading: ReadColumn | None = None) -> TargetColumn:
@@ -55,7 +58,10 @@ def read_target(frame: pl.DataFrame, name: str, task: Task | None, reading: Read
     if reading.kind == "date":
         raise BadInput(f"{where} holds dates; name a column of numbers or words.")
     words = as_words(column, Style("categorical", verbatim=reading.style.verbatim))
-    numeric = reading.kind == "numeric" and not _mixed(words, reading.values)
+    decisions: list[Decision] = []
+    if reading.style.truth or reading.style.ignore_case:
+        words = _in_one_spelling(words, reading.values, decisions)
+    numeric = reading.kind == "numeric" and (reading.chosen or not _mixed(words, reading.values))
     numbers = reading.values if reading.kind == "numeric" else parse(column, Style("numeric"))[0]
     values = numbers if numeric else words
     rows = np.flatnonzero(values.is_not_null().to_numpy())
@@ -63,7 +69,7 @@ def read_target(frame: pl.DataFrame, name: str, task: Task | None, reading: Read
         raise BadInput(f"{where} is missing in every row; name another column.")
     if len(rows) < 2:
         raise BadInput(f"{where} is present in 1 row only; a fit needs at least 2, and a few dozen to be useful.")
-    if not numeric and task != "classification":
+    if not numeric and task != "classification" and not reading.style.truth:
         _refuse_mixture(where, words, numbers, task)
     classes, indices = _classes(words[rows.tolist()], values[rows.tolist()], reading.style, numeric)
     distinct = len(classes)
@@ -87,7 +93,23 @@ def read_target(frame: pl.DataFrame, name: str, task: Task | None, reading: Read
             f"{where} holds numbers, {distinct:,} different ones in {count(len(rows), 'row')}, where classification "
             "needs a few classes; name a column of words or of few integers."
         )
-    return TargetColumn("classification", reason, rows, indices, classes, numeric)
+    if not numeric and (differ := same_but_for_case(words)):
+        remedy = f"spell them alike if they are one, or pass {option('--read', name, 'ignore-case')}"
+        sentence = f"Classes of {name!r}: {differ} and are learned as classes of their own; {remedy}."
+        decisions.append(Decision("warning", sentence, name))
+    return TargetColumn("classification", reason, rows, indices, classes, numeric, tuple(decisions))
+
+
+def _in_one_spelling(words: pl.Series, same: pl.Series, decisions: list[Decision]) -> pl.Series:
+    """Return words that are the same in their most frequent spelling, which names the class."""
+    table = pl.DataFrame({"word": words, "same": same}).drop_nulls()
+    tally = table.group_by("same", "word").len().sort(["len", "word"], descending=[True, False])
+    names = tally.unique("same", keep="first", maintain_order=True)
+    if len(tally) > len(names):
+        classes = listing(names["word"].sort())
+        sentence = f"The classes of {words.name!r} are {classes}, each named by its most frequent spelling."
+        decisions.append(Decision("words", sentence, words.name))
+    return same.replace_strict(names["same"], names["word"], default=None).alias(words.name)
 
 
 def _infer(numeric: bool, numbers: pl.Series, distinct: int) -> tuple[Task, str]:
@@ -137,8 +159,13 @@ def _refuse_mixture(where: str, words: pl.Series, numbers: pl.Series, task: Task
         return
     examples = listing(words.filter(strange).unique(maintain_order=True).to_list(), most=3)
     place = f"{examples} in {data_row(int(strange.arg_true()[0]))}"
-    remedy = "correct or empty them, or pass --task classification."
+    remedy = f"correct or empty them, or pass {option('--read', words.name, 'numbers')} to leave their rows out"
+    remedy += ", or --task classification." if task is None else "."
     if task == "regression":
         raise BadInput(f"--task regression needs numbers, but {where} holds {place}; {remedy}")
+    few = 2 * numbers.count() < len(words) - words.null_count()
+    if few and task is None and (of := mostly(words)) is not None:
+        rest = remedy if of.noun == "numbers" else "name a column of numbers or words, or pass --task classification."
+        raise BadInput(f"{where}: {of.sentence}; {rest}")
     if numbers.is_not_null().any():
         raise BadInput(f"{where} contains {count(int(strange.sum()), 'non-numeric value')}, such as {place}; {remedy}")

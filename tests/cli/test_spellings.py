@@ -1,0 +1,183 @@
+"""Spellings, totals, spoilt columns of numbers, and the advice beside them."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from langevax.cli.errors import BadInput, listing
+from langevax.cli.tables.columns import read_columns
+from langevax.cli.tables.files import read_table
+from langevax.cli.tables.records import check_columns
+from langevax.cli.tables.schema import Schema, learn, useful
+from langevax.cli.tables.styles import Choices
+from langevax.cli.tables.targets import read_target
+from langevax.cli.tables.totals import without_totals
+
+
+def readings_of(frame, target="", choices=(), separator=","):
+    choices = Choices.parse(choices, frame.columns, target)
+    return dict(zip(frame.columns, read_columns(frame, choices, separator), strict=True))
+
+
+def target_of(values, *choices, task=None):
+    frame = pl.DataFrame({"y": values})
+    return read_target(frame, "y", task, readings_of(frame, "y", choices)["y"])
+
+
+def schema_of(frame, *choices, separator=","):
+    """Return the schema of a table whose columns are all inputs, and what was decided."""
+    read = list(readings_of(frame, choices=choices, separator=separator).values())
+    values, styles, decisions = useful(frame, read)
+    columns, _ = learn(values, styles)
+    return Schema("y", "regression", (), columns), [decision.sentence for decision in decisions]
+
+
+def test_spellings_of_two_opposite_words_are_two_classes():
+    target = target_of(["yes", "Yes", "Y", "no", "No", "N", "No", "Yes", "Unknown"])
+    assert target.classes == ("No", "Yes")
+    assert target.values.tolist() == [1, 1, 1, 0, 0, 0, 0, 1]
+    assert "'No' and 'Yes', each named by its most frequent spelling" in target.decisions[0].sentence
+    assert target_of(["yes", "no"] * 3).decisions == ()
+
+
+def test_classes_that_differ_only_in_case_are_named():
+    target = target_of(["Wien", "wien", "Graz", "Wien"] * 2)
+    assert target.classes == ("Graz", "Wien", "wien")
+    assert [decision.topic for decision in target.decisions] == ["warning"]
+    assert "'Wien' and 'wien' differ only in case" in target.decisions[0].sentence
+    assert target_of(["Wien", "wien", "Graz", "Wien"] * 2, "y=ignore-case").classes == ("Graz", "Wien")
+
+
+def test_categories_that_differ_only_in_case_are_joined_where_the_user_says_so_and_in_new_tables_too():
+    frame = pl.DataFrame({"city": ["Wien", "wien", "Graz", "New  York", "New York"] * 2, "x": ["1.5", "2"] * 5})
+    schema, decisions = schema_of(frame)
+    assert len(schema.columns[0].categories) == 5
+    assert "differ only in case or in spaces and are categories of their own" in decisions[0]
+    assert "--read city=ignore-case" in decisions[0]
+    schema, decisions = schema_of(frame, "city=ignore-case")
+    assert schema.columns[0].categories == ("graz", "new york", "wien")
+    assert decisions == []
+    new, notes = schema.convert(pl.DataFrame({"city": ["WIEN", "NEW YORK"], "x": ["1.5", "2"]}))
+    assert (new["city"].to_list(), notes) == (["wien", "new york"], [])
+
+
+def test_opposite_words_of_several_languages_are_read_alike_and_a_mark_stands_beside_them():
+    frame = pl.DataFrame({"a": ["ja", "Ja", "X", "Nein", "x", "-"], "b": ["true", "1", "wahr", "0", "falsch", "False"]})
+    a, b = readings_of(frame).values()
+    assert a.values.to_list() == ["ja", "ja", "x", "nein", "x", None]
+    assert "'X' and 'x' is a category of its own" in a.decisions[-1].sentence
+    assert b.values.to_list() == ["true"] * 3 + ["false"] * 3
+
+
+def test_a_row_called_a_total_that_is_not_a_sum_is_used_with_a_warning():
+    table = {"shop": ["a", "b", "Total", "c", "a"], "kg": ["5", "7", "99", "1", "2"]}
+    decisions = []
+    frame, totals = without_totals(pl.DataFrame(table), decisions)
+    assert (frame.height, totals.height) == (5, 0)
+    assert [decision.topic for decision in decisions] == ["warning"]
+    assert decisions[0].sentence.startswith("Data row 3 is called 'Total', but its numbers are not sums")
+
+
+def test_a_total_that_blank_cells_keep_from_being_the_sum_is_left_out_where_its_row_is_nearly_empty():
+    rows = [("a", "5", "x", "1"), ("b", None, "y", "2"), ("Zwischensumme", "12", None, None), ("c", "3", "x", "2")]
+    frame, totals = without_totals(pl.DataFrame(rows, schema=list("abcd"), orient="row"), [])
+    assert (frame["a"].to_list(), totals["b"].to_list()) == (["a", "b", "c"], ["12"])
+
+
+def test_many_totals_take_time_in_proportion_to_the_rows():
+    kg = np.arange(60_000) % 7 + 1
+    table = {"shop": ["a", "b", "Total"] * 20_000, "kg": [str(n) for n in kg]}
+    frame, _ = without_totals(pl.DataFrame(table), [])
+    assert frame.height == 60_000  # most are not sums: a category
+
+
+def test_a_row_of_a_total_gets_no_prediction(tmp_path):
+    path = tmp_path / "new.csv"
+    path.write_text("nr;kg;t;y\n7;1,5;2;\n;;;\n9;4;3;\nSumme;5,5;;\n")
+    loaded = read_table(path, every_row=True)
+    assert loaded.frame["nr"].to_list() == ["7", None, "9"]
+    assert "1 row of a total is left out: 'Summe' below data row 3" in loaded.decisions[-1].sentence
+
+
+@pytest.mark.parametrize(
+    ("cells", "sentence"),
+    [
+        (["1.5 kg", "2 kg", "3.5 kg", "4 kg", "2 or 3", "5-6"], "4 of 6 values are numbers, but not '2 or 3'"),
+        (
+            ["1/2/2024", "13/2/2024", "5/3/2024", "6/3/2024", "in spring 7", "9 Mays"],
+            "4 of 6 values are dates, but not",
+        ),
+    ],
+)
+def test_words_among_numbers_or_dates_are_named_although_the_column_is_left_out(cells, sentence):
+    frame = pl.DataFrame({"a": cells, "x": ["1.5", "2", "3", "4", "3", "2"]})
+    decisions = schema_of(frame)[1]
+    assert sentence in decisions[0]
+    assert "identify rows" in decisions[1]
+
+
+def test_a_target_of_numbers_with_units_is_not_called_classes():
+    values = [f"{n + 0.5} years" for n in range(300)] + ["old", "very old", "young"] * 30
+    with pytest.raises(BadInput, match=r"300 of 390 values are numbers, but not 'old' .* --read y=numbers"):
+        target_of(values)
+
+
+def test_advice_on_a_target_works():
+    values = ["1.5", "2.5", "<0.5", "3", "4.5", "2", "1", "6", "7", "8"]
+    with pytest.raises(BadInput, match="--read y=numbers to leave their rows out") as refused:
+        target_of(values)
+    assert "--drop" not in str(refused.value)
+    target = target_of(values, "y=numbers")
+    assert (target.task, len(target.rows)) == ("regression", 9)
+    with pytest.raises(BadInput, match=r"write them in one unit\.$"):
+        target_of(["$5", "€6", "$7", "€8"])
+    with pytest.raises(BadInput, match="--drop x"):
+        readings_of(pl.DataFrame({"x": ["$5", "€6", "$7", "€8"]}), "y")
+
+
+def test_a_missing_column_is_not_mistaken_for_one_that_the_model_has():
+    frame = pl.DataFrame({"Körper Geschlecht": ["m"], "Länge": ["1"]})
+    with pytest.raises(BadInput, match="add or rename"):
+        check_columns(frame, ["Körper Flügel", "Körper Geschlecht", "Länge"])
+    with pytest.raises(BadInput, match="did you mean 'körper flügel'"):
+        check_columns(frame.with_columns(**{"körper flügel": pl.lit("1")}), ["Körper Flügel", "Länge"])
+
+
+@pytest.mark.parametrize(
+    ("cells", "values"),
+    [(["21,5 mm", "20"], [21.5, 20]), (["21.5", "20"], [21.5, 20]), (["1.234 mm", "20"], [1234, 20])],
+)
+def test_whole_numbers_of_training_let_new_ones_show_their_decimals(cells, values):
+    table = {"a": ["187 mm", "181 mm", "195 mm", "190 mm"], "b": ["7", "9", "4", "5"], "c": ["1,5", "2,5", "3", "4"]}
+    schema, _ = schema_of(pl.DataFrame(table), separator=";")
+    new, _ = schema.convert(pl.DataFrame({"a": cells, "b": cells, "c": ["1,5", "2"]}))
+    assert new["a"].to_list() == values
+    assert new["b"].to_list() == [None if "mm" in cells[0] else values[0], values[1]]
+
+
+def test_decimals_of_training_still_refuse_the_other_notation():
+    schema, _ = schema_of(pl.DataFrame({"c": ["1,5", "2,5", "3", "4"]}), separator=";")
+    with pytest.raises(BadInput, match="decimal points in column 'c'"):
+        schema.convert(pl.DataFrame({"c": ["1.55", "2.5"]}))
+
+
+def test_serial_dates_are_read_in_new_tables_too():
+    frame = pl.DataFrame({"a": ["16/02/2018", "43150", "05/03/2018", "25/12/2017"] * 2})
+    schema, decisions = schema_of(frame)
+    assert "'43150' in data row 2 is 2018-02-19, as spreadsheets count days" in decisions[0]
+    new, _ = schema.convert(pl.DataFrame({"a": ["43150", "19/02/2018", "431"]}))
+    assert new["a"].to_list() == [17581.0, 17581.0, None]
+
+
+def test_durations_are_not_called_dates():
+    frame = pl.DataFrame(
+        {"a": ["30:15:00", "2:24:00", "50:00:00", "1:00:00"] * 2, "b": ["2h24", "0h50", "1h05", "3h10"] * 2}
+    )
+    a, b = readings_of(frame).values()
+    assert a.style.clock
+    assert b.style.clock
+    assert "durations in hours and minutes" in b.decisions[0].sentence
+
+
+def test_words_are_shown_with_plain_spaces():
+    assert listing(["3\u202f357,7", "a\u00a0b"]) == "'3 357,7' and 'a b'"
