@@ -96,8 +96,8 @@ class NormalNoise(Family):
         if np.std(rest) < LEAST_NOISE * deviation:
             raise ValueError(
                 f"y is a linear function of the {x.shape[1]} columns of X on these {len(y)} rows, but for "
-                f"{np.std(rest) / deviation:.1g} of its deviation: there is no noise to learn; pass more rows than columns, "
-                "or use sklearn.linear_model.RidgeCV."
+                f"{np.std(rest) / deviation:.1g} of its deviation: there is no noise to learn; pass more rows than "
+                "columns, or use sklearn.linear_model.RidgeCV."
             )
 
     def rows(self, y: np.ndarray, centre: float, scale: float) -> Rows:
