@@ -61,6 +61,12 @@ def test_categories_that_differ_only_in_case_are_joined_where_the_user_says_so_a
     assert (new["city"].to_list(), notes) == (["wien", "new york"], [])
 
 
+def test_a_category_of_a_new_table_that_differs_from_a_known_one_only_in_case_is_named():
+    schema, _ = schema_of(pl.DataFrame({"city": ["Wien", "Graz"] * 4}))
+    _, notes = schema.convert(pl.DataFrame({"city": ["WIEN", "Linz"]}))
+    assert notes[0].endswith("'WIEN' differs from known ones only in case.")
+
+
 def test_opposite_words_of_several_languages_are_read_alike_and_a_mark_stands_beside_them():
     frame = pl.DataFrame({"a": ["ja", "Ja", "X", "Nein", "x", "-"], "b": ["true", "1", "wahr", "0", "falsch", "False"]})
     a, b = readings_of(frame).values()

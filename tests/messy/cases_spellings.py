@@ -86,6 +86,21 @@ TOTALS = [
         {"zone": words("nord", "sud", "nord", "sud"), "kg": number(1.5, 2, 4, 6), "t": number(1, 3, 3, 5)},
     ),
     Case(
+        "a pivot table of German Excel",
+        csv("Ort;kg;t", "Nord;1,5;2", "Nord;2;3", "Nord Ergebnis;3,5;5", "Süd;4;1", "Süd;6;9", "Süd Ergebnis;10;10")
+        + csv("Gesamtergebnis;13,5;15"),
+        {"Ort": words("Nord", "Nord", "Süd", "Süd"), "kg": number(1.5, 2, 4, 6), "t": number(2, 3, 1, 9)},
+    ),
+    Case(
+        "a company whose name begins as a total does",
+        csv("firm,kg,t", "Total Energies,5,1.5", "Shell,2,3", "Aral,3,1", "Shell,2,3", "Aral,3,1"),
+        {
+            "firm": words("Total Energies", "Shell", "Aral", "Shell", "Aral"),
+            "kg": number(5, 2, 3, 2, 3),
+            "t": number(1.5, 3, 1, 3, 1),
+        },
+    ),
+    Case(
         "empty rows called subtotal",
         csv("shop,kg", "a,1.5", "b,2", "Subtotal north,", "a,4", "b,6", "Subtotal south,"),
         {"shop": words("a", "b", "a", "b"), "kg": number(1.5, 2, 4, 6)},

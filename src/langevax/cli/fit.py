@@ -28,7 +28,8 @@ TABLE is CSV, TSV (also gzipped) or Parquet, with a header, as spreadsheets and 
 semicolons, tabs or bars, in UTF-8, UTF-16 or Windows-1252. Columns of numbers ($1,234.50, 12.3%, 1.234,5 kg), dates
 (2024-01-31T10:00Z, 31.01.2024, 1/31/2024 2:30 PM), yes and no, and words are recognised by all their values. Empty
 cells, NA, NaN, None, null and ? are missing values, and so are a few words among numbers: a missing number is replaced
-by the median and marked, a missing word is a category of its own. Dates are days since 1970; beside them, the time of
+by the median and marked, a missing word is a category of its own. Rows of totals and subtotals are left out where sums
+or empty cells confirm their name. Dates are days since 1970; beside them, the time of
 the year, the day of the week and the time of day are inputs where they lower an error on folds. Columns that identify
 or number the rows are left out, and columns that may leak the target are named. Each of these decisions is printed with
 its evidence, and stored in schema.json. Where several rows are of one patient, batch or site, --group COLUMN keeps them

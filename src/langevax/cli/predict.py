@@ -29,7 +29,8 @@ Examples:
 The columns are `prediction` and, for classes, `probability_CLASS` for each of them. Missing values are filled as in
 training. Columns are read as in training (decimal commas, order of dates). Columns unknown to the model are ignored,
 unknown categories are encoded as none of its categories, and words among numbers count as missing, with a warning on
-stderr that counts them. A missing column is an error. The table and the files of the model are never overwritten.
+stderr that counts them. Rows of totals get no prediction, with a warning. A missing column is an error. The table and
+the files of the model are never overwritten.
 """
 
 

@@ -308,10 +308,18 @@ def _differences(column: Column, original: pl.Series, values: pl.Series, infinit
         present = values.drop_nulls()
         unknown = present.filter(~present.is_in(list(column.categories)))
         if len(unknown):
-            words = listing(unknown.unique(maintain_order=True).to_list(), most=3)
+            distinct = unknown.unique(maintain_order=True).to_list()
+            known = {category.lower() for category in column.categories}
+            cased = [word for word in distinct if word.lower() in known]
+            of_case = (
+                f" {listing(cased, most=3)} differ{'s' * (len(cased) == 1)} from known ones only in case."
+                if cased
+                else ""
+            )
+            words = listing(distinct, most=3)
             notes.append(
                 f"Column {column.name!r}: {count(len(unknown), 'row')} with a category unknown to the model ({words}), "
-                "encoded as none of its categories."
+                f"encoded as none of its categories.{of_case}"
             )
     elif values.null_count() > infinite:
         notes += unreadable_values(column.name, column.style, as_words(original), values)

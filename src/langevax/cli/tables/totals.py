@@ -1,6 +1,6 @@
 """Rows of totals and subtotals among the rows of a table.
 
-A row is left out where its first cell names a total and one fact more shows it: half of its numbers, or one where no
+A row is left out where its first cell names a total and one fact more shows it: most of its numbers, or one where no
 other row has this name, are sums of rows above (those since the last total, or since the last one of the same name, or
 all) or of all rows; all its other cells are empty; or most are, and its numbers exceed those that it would be sums of.
 A row that has only the name is used, with a warning, and so are all rows of a name where most have nothing else.
@@ -31,8 +31,8 @@ _ALL = (
     r"|som|soma|summa|итого|всего|合计|总计|合計|総計"
 )
 TOTAL = rf"(?i)^(?:{_SUB}|{_ALL})\s*:?$"
-NAMED_TOTAL = rf"(?i)^(?:(?:{_SUB}|{_ALL})\b.{{1,40}}|.{{1,40}}[ :-](?:{_SUB}|{_ALL})\s*:?)$"
-"""With the name of what is summed: Total 2024, Subtotal Europe, Nord Ergebnis."""
+NAMED_TOTAL = rf"(?i)^(?:(?:{_SUB}|{_ALL})\b.{{1,40}}|.{{1,40}}[ :-](?:{_SUB}|{_ALL}|ergebnis)\s*:?)$"
+"""With the name of what is summed: Total 2024, Subtotal Europe, Nord Ergebnis of a German pivot table."""
 SUBTOTAL = rf"(?i)^(?:{_SUB})\b"
 
 
@@ -96,7 +96,8 @@ def without_totals(frame: pl.DataFrame, decisions: list[Decision]) -> tuple[pl.D
         spans = {(last + 1, row), ((of_label or [-1])[-1] + 1, row), (0, row), (0, frame.height)}
         numeric = [column for column in others if any(not np.isnan(numbers.numbers[row]) for numbers in column)]
         agree = max(sum(any(n.is_sum(row, *span) for n in column) for column in numeric) for span in spans)
-        sums = agree >= (1 if exact[row] and times[labels[row].lower()] == 1 else max(1.0, len(numeric) / 2))
+        unique = exact[row] and times[labels[row].lower()] == 1
+        sums = agree > 0 if unique else 2 * agree > len(numeric)
         subtotal = exact[row] or re.search(SUBTOTAL, labels[row])
         block = (last + 1, row) if last + 1 < row else (0, frame.height)
         empty = filled[row].sum() <= NEARLY_EMPTY * usual
