@@ -122,6 +122,11 @@ def test_words_among_numbers_or_dates_are_named_although_the_column_is_left_out(
     assert "identify rows" in decisions[1]
 
 
+def test_a_footnote_that_is_left_out_is_shown():
+    (reading,) = readings_of(pl.DataFrame({"a": ["38.4 years", "39.9 years[1]", "40 years", "41 years"]})).values()
+    assert "is 38.4 and '39.9 years[1]' in data row 2 is 39.9." in reading.decisions[0].sentence
+
+
 def test_a_target_of_numbers_with_units_is_not_called_classes():
     values = [f"{n + 0.5} years" for n in range(300)] + ["old", "very old", "young"] * 30
     with pytest.raises(BadInput, match=r"300 of 390 values are numbers, but not 'old' .* --read y=numbers"):

@@ -93,10 +93,10 @@ TOTALS = [
     ),
     Case(
         "a company whose name begins as a total does",
-        csv("firm,kg,t", "Total Energies,5,1.5", "Shell,2,3", "Aral,3,1", "Shell,2,3", "Aral,3,1"),
+        csv("firm,kg,t", "Total Energies,5,1.5", "Shell,1,3", "Aral,1.5,1", "Shell,1,3", "Aral,1.5,1"),
         {
             "firm": words("Total Energies", "Shell", "Aral", "Shell", "Aral"),
-            "kg": number(5, 2, 3, 2, 3),
+            "kg": number(5, 1, 1.5, 1, 1.5),
             "t": number(1.5, 3, 1, 3, 1),
         },
     ),

@@ -115,6 +115,11 @@ CONVERTED = [
         options=("--missing", "drop"),
     ),
     ConvertCase(
+        "a total among the rows",
+        lines("kg,y", "1.5,2", "2.5,3", "Total,5", "3,4").encode(),
+        refusal=("'Total'", "delete"),
+    ),
+    ConvertCase(
         "a target of yes and no",
         lines("x,y", "1.5,Yes", "2.5,no", "3.5,YES").encode(),
         [[1.5], [2.5], [3.5]],

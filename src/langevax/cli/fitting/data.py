@@ -301,7 +301,7 @@ NO_MISSING = "none missing"
 
 def _wide(options: FitOptions, loaded: LoadedTable, choices: Choices) -> CurveData:
     table = loaded.frame.drop([*options.drop, *([options.group] if options.group else [])])
-    readings = dict(zip(table.columns, read_columns(table, choices, loaded.separator), strict=True))
+    readings = dict(zip(table.columns, read_columns(table, choices, loaded.separator, loaded.totals), strict=True))
     target = read_target(table, options.target, options.task, readings[options.target])
     inputs = table.drop(options.target)
     columns = curve_columns(inputs, options.keep, readings)
@@ -349,7 +349,7 @@ def _long(options: FitOptions, loaded: LoadedTable, choices: Choices) -> CurveDa
     for option, names in (("--id", [options.id]), ("--time", [options.time]), ("--value", options.value)):
         _check_names(table, option, names)
     used = table.select(options.time, *options.value, options.target)
-    read = dict(zip(used.columns, read_columns(used, choices, loaded.separator), strict=True))
+    read = dict(zip(used.columns, read_columns(used, choices, loaded.separator, loaded.totals), strict=True))
     readings = readings_of(table, options.id, options.time, options.value, read)
     _check_constant("--target", options.target, table, readings.codes, readings.ids, options)
     if options.group is not None:

@@ -271,10 +271,13 @@ def _read_numbers(words: pl.Series, parts: NumberParts, decimal: Decimal, unit: 
     marked = good & (annotated | parts.body.str.contains(separators) | (parts.units != "") | (parts.multiples != 1.0))
     marked = marked.fill_null(False)
     if len(rows := marked.arg_true()):
-        example = f"{quoted(words[rows[0]])} in {data_row(rows[0])} is {values[rows[0]]:.15g}"
         having = f" with {NAMES[decimal]}" if decimal == "," else ""
         having += (" and" if having else " with") + f" {unit!r}" if unit else ""
-        decisions.append(Decision("numbers", f"Column {name!r} holds numbers{having}: {example}.", name))
+        places_shown = sorted({rows[0], *(good & annotated).arg_true()[:1]})
+        examples = " and ".join(
+            f"{quoted(words[row])} in {data_row(row)} is {values[row]:.15g}" for row in places_shown
+        )
+        decisions.append(Decision("numbers", f"Column {name!r} holds numbers{having}: {examples}.", name))
     shown = (parts.fits(decimal) & ~parts.fits(OTHER[decimal])).any()
     return ReadColumn(
         values,

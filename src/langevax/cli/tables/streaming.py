@@ -12,7 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
-from langevax.cli.errors import BadInput
+from langevax.cli.errors import BadInput, count
 from langevax.cli.tables.columns import read_columns
 from langevax.cli.tables.files import BYTE_ORDER_MARKS, GZIP, PARQUET, LoadedTable, from_text
 from langevax.cli.tables.inference import ReadColumn
@@ -52,6 +52,10 @@ def first_rows(path: Path, folder: Path, encoding: str | None = None) -> FirstRo
     except (OSError, EOFError) as error:
         raise BadInput(f"TABLE {str(path)!r} cannot be read ({error}); export it again.") from error
     table = from_text(data if complete else _whole_rows(data), path, f"TABLE {str(path)!r}", encoding, every_row=True)
+    if table.totals is not None and table.totals.height:
+        label, rows = next(cell for cell in table.totals.row(0) if (cell or "").strip()), table.totals.height
+        which = count(rows, "row of a total", "rows of totals")
+        raise BadInput(f"TABLE {str(path)!r} has {which}, such as {label!r}, which would be read as data; delete them.")
     if table.rewritten:
         raise BadInput(f"TABLE {str(path)!r} has columns separated by spaces or frames; export it as CSV.")
     text = path
