@@ -120,6 +120,41 @@ TOTALS = [
         csv("Ort;Umsatz", "A;900.500 €", "B;1.250 €", "A;800.250 €", "Summe;1.702.000 €"),
         {"Ort": words("A", "B", "A"), "Umsatz": number(900500, 1250, 800250)},
     ),
+    Case(
+        "subtotals that the second column names",
+        csv("zone,fruit,kg,t", "north,fig,1.5,1", "north,kiwi,2,3", "north,Subtotal,3.5,4", "south,fig,4,3")
+        + csv("south,kiwi,6,5", "south,Subtotal,10,8", ",Grand Total,13.5,12"),
+        {
+            "zone": words("north", "north", "south", "south"),
+            "fruit": words("fig", "kiwi", "fig", "kiwi"),
+            "kg": number(1.5, 2, 4, 6),
+            "t": number(1, 3, 3, 5),
+        },
+    ),
+    Case(
+        "a brand that is called Total",
+        csv("town,brand,kg", "Ulm,Total,1.5", "Bonn,Shell,2", "Ulm,Aral,4", "Bonn,Total,6", "Ulm,Shell,7"),
+        {
+            "town": words("Ulm", "Bonn", "Ulm", "Bonn", "Ulm"),
+            "brand": words("Total", "Shell", "Aral", "Total", "Shell"),
+            "kg": number(1.5, 2, 4, 6, 7),
+        },
+    ),
+    Case(
+        "a mean below the rows",
+        csv("Filiale;kg;t", "A;1,5;1", "B;2,5;3", "A;4;5", "B;6;2", "A;7;9", "Durchschnitt;4,2;4"),
+        {"Filiale": words("A", "B", "A", "B", "A"), "kg": number(1.5, 2.5, 4, 6, 7), "t": number(1, 3, 5, 2, 9)},
+    ),
+    Case(
+        "a block of statistics, of which one is of other rows",
+        csv("shop,kg", "a,1.5", "b,2.5", "a,4", "b,6", "a,7", "Mean,4.2", "SD,1.1", "Min,1.5", "Max,7", "N,5"),
+        {"shop": words("a", "b", "a", "b", "a"), "kg": number(1.5, 2.5, 4, 6, 7)},
+    ),
+    Case(
+        "winds and people with names of statistics",
+        csv("name,kg", "N,1.5", "Max,2.5", "N,4", "Max,6", "Mia,7"),
+        {"name": words("N", "Max", "N", "Max", "Mia"), "kg": number(1.5, 2.5, 4, 6, 7)},
+    ),
 ]
 NUMBERS = [
     Case(

@@ -1,14 +1,18 @@
-"""Rows of totals and subtotals among the rows of a table.
+"""Rows of totals, subtotals, means and other statistics among the rows of a table.
 
 A row is left out where its first cell names a total and one fact more shows it: most of its numbers, or one where no
 other row has this name, are sums of rows above (those since the last total, or since the last one of the same name, or
 all) or of all rows; all its other cells are empty; or most are, and its numbers exceed those that it would be sums of.
-A row that has only the name is used, with a warning, and so are all rows of a name where most have nothing else.
+A row that has only the name is used, with a warning, and so are all rows of a name where most have nothing else; a
+name of many rows is a category. Where a later cell names the total, most of its numbers have to be sums. A row that a
+mean, a deviation or another statistic names is left out where most of its numbers are those of the table.
 """
 
 import re
 from collections import Counter
+from collections.abc import Callable, Sequence
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -18,6 +22,8 @@ from langevax.cli.tables.numbers import NAMES, take_apart, unit_of
 from langevax.cli.tables.records import Decision, data_row
 
 ROUNDING = 0.005  # of a total, by which it may differ from the sum of rounded numbers
+FEWEST_OF_STATISTIC = 5  # numbers
+FREQUENT = 0.05  # share of the rows, from which a name of more than three is that of a category
 NEARLY_EMPTY = 0.5  # of the cells that rows fill, at most
 SHOWN = 6  # rows that a message names
 _SUB = (
@@ -36,6 +42,19 @@ NAMED_TOTAL = rf"(?i)^(?:(?:{_SUB}|{_ALL})\b.{{1,40}}|.{{1,40}}[ :-](?:{_SUB}|{_
 SUBTOTAL = rf"(?i)^(?:{_SUB})\b"
 
 
+MEAN = r"means?|average|avg\.?|durchschnitt|mittel(?:wert)?|[øØ⌀]|moyenne|media|promedio|gemiddelde|medelv[äa]rde"
+DEVIATION = r"sd|std\.?(?: ?dev\.?)?|standard deviation|standardabweichung|stdabw\.?|[ée]cart[- ]type"
+STATISTICS: dict[str, Callable[[np.ndarray], Sequence[Any]]] = {
+    MEAN: lambda x: [np.mean(x)],
+    r"median[eao]?|m[ée]diane": lambda x: [np.median(x)],
+    DEVIATION: lambda x: [np.std(x), np.std(x, ddof=1)],
+    r"min\.?|minimum|max\.?|maximum": lambda x: [np.min(x), np.max(x)],
+    r"n|count|anzahl|nombre": lambda x: [len(x)],
+}
+"""By names of rows: what their numbers would be of those of a column."""
+STATISTIC = rf"(?i)^(?:{'|'.join(STATISTICS)})\s*:?$"
+
+
 class _Numbers:
     """The numbers of a column in one notation, and their sums over rows that are not totals."""
 
@@ -44,6 +63,18 @@ class _Numbers:
         self.numbers, self.terms = numbers, np.abs(terms)
         self.sums = np.concatenate([[0.0], np.nancumsum(terms)])
         self.counts = np.concatenate([[0], np.cumsum(~np.isnan(terms))])
+        self.own = terms[~np.isnan(terms)]
+        self.statistics: dict[str, Sequence[Any]] = {}
+
+    def is_statistic(self, row: int, label: str) -> bool:
+        """Return whether the number of a row is what its label says of the numbers of the table, up to rounding."""
+        number = self.numbers[row]
+        if len(self.own) < FEWEST_OF_STATISTIC or np.isnan(number):
+            return False
+        if label not in self.statistics:
+            of = next(of for names, of in STATISTICS.items() if re.search(rf"(?i)^(?:{names})\s*:?$", label))
+            self.statistics[label] = of(self.own)
+        return any(abs(value - number) <= ROUNDING * abs(value) for value in self.statistics[label])
 
     def is_sum(self, row: int, first: int, end: int) -> bool:
         """Return whether the number of a row is the sum of those of rows from `first` to `end`, up to rounding."""
@@ -81,17 +112,19 @@ def without_totals(frame: pl.DataFrame, decisions: list[Decision]) -> tuple[pl.D
         return frame, frame[:0]
     labels, places = _first_cells(frame)
     exact = labels.str.contains(TOTAL).fill_null(False)
-    named = (exact | labels.str.contains(NAMED_TOTAL).fill_null(False)).to_numpy()
+    first = (exact | labels.str.contains(NAMED_TOTAL).fill_null(False)).to_numpy()
+    labels, places, later = _later_names(frame, labels, places, first)
+    statistic = _statistics(frame, labels, places, first | later)
+    named = first | later | statistic
     if not named.any():
         return frame, frame[:0]
-    columns = [_notations(column, named) for column in frame]
-    filled = np.stack([(column.str.strip_chars() != "").fill_null(False).to_numpy() for column in frame], 1)
+    columns, filled = [_notations(column, named) for column in frame], _filled(frame)
     usual = float(np.median(filled[~named].sum(1))) if not named.all() else 0.0
     times = Counter(labels[row].lower() for row in np.flatnonzero(named).tolist())
-    named_so: dict[str, list[int]] = {}
+    named_so: dict[tuple[str, bool], list[int]] = {}
     certain, last = set[int](), -1
-    for row in np.flatnonzero(named).tolist():
-        of_label = named_so.setdefault(labels[row].lower(), [])
+    for row in np.flatnonzero(named & ~statistic).tolist():
+        of_label = named_so.setdefault((labels[row].lower(), bool(later[row])), [])
         others = [columns[i] for i in np.flatnonzero(filled[row]).tolist() if i != places[row]]
         spans = {(last + 1, row), ((of_label or [-1])[-1] + 1, row), (0, row), (0, frame.height)}
         numeric = [column for column in others if any(not np.isnan(numbers.numbers[row]) for numbers in column)]
@@ -102,20 +135,23 @@ def without_totals(frame: pl.DataFrame, decisions: list[Decision]) -> tuple[pl.D
         block = (last + 1, row) if last + 1 < row else (0, frame.height)
         empty = filled[row].sum() <= NEARLY_EMPTY * usual
         largest = all(any(numbers.is_largest(row, *block) for numbers in column) for column in others)
+        if later[row]:
+            sums, empty = 2 * agree > len(numeric), False
         if sums or (empty and largest and subtotal):
             certain.add(row)
         of_label.append(row)
         last = row
-    totals, doubtful = [], []
-    for of_label in named_so.values():
+    totals, doubtful = np.flatnonzero(statistic).tolist(), []
+    for (_, is_later), of_label in named_so.items():
         left_out = [row for row in of_label if row in certain]
         left_out = left_out if 2 * len(left_out) > len(of_label) else []  # otherwise it is a category
         totals += left_out
-        if exact[of_label[0]] or re.search(SUBTOTAL, labels[of_label[0]]):
+        is_category = len(of_label) > max(3, FREQUENT * frame.height) and not left_out
+        if not is_later and not is_category and (exact[of_label[0]] or re.search(SUBTOTAL, labels[of_label[0]])):
             doubtful += [row for row in of_label if row not in left_out]
     totals, doubtful = sorted(totals), sorted(doubtful)
     if totals:
-        decisions.append(Decision("file", _left_out(labels, totals)))
+        decisions.append(Decision("file", _left_out(labels, totals, "summary" if statistic[totals].any() else "total")))
     if doubtful:
         decisions.append(Decision("warning", _used(labels, doubtful, totals)))
     return frame.filter(~pl.Series(np.isin(np.arange(frame.height), totals))), frame[totals]
@@ -136,7 +172,56 @@ def _first_cells(frame: pl.DataFrame) -> tuple[pl.Series, np.ndarray]:
     return labels, places
 
 
-def _left_out(labels: pl.Series, totals: list[int]) -> str:
+def _later_names(
+    frame: pl.DataFrame, labels: pl.Series, places: np.ndarray, named: np.ndarray
+) -> tuple[pl.Series, np.ndarray, np.ndarray]:
+    """Return labels and places with those of totals that a later cell of a row names, and which rows have these."""
+    later, places = np.zeros(frame.height, bool), places.copy()
+    for i, column in enumerate(frame):
+        words = column.str.strip_chars()
+        new = words.str.contains(TOTAL).fill_null(False).to_numpy() & ~named & ~later
+        if new.any():
+            labels = labels.zip_with(~pl.Series(new), words)
+            places[new], later = i, later | new
+    return labels, places, later
+
+
+def _statistics(frame: pl.DataFrame, labels: pl.Series, places: np.ndarray, totals: np.ndarray) -> np.ndarray:
+    """Return which rows are statistics of the others, by their names and numbers."""
+    candidates = _rare(labels, labels.str.contains(STATISTIC).fill_null(False).to_numpy() & ~totals)
+    if not candidates.any():
+        return candidates
+    columns, filled = [_notations(column, totals | candidates) for column in frame], _filled(frame)
+    certain = set[int]()
+    for row in np.flatnonzero(candidates).tolist():
+        others = [columns[i] for i in np.flatnonzero(filled[row]).tolist() if i != places[row]]
+        numeric = [column for column in others if any(not np.isnan(numbers.numbers[row]) for numbers in column)]
+        agree = sum(any(numbers.is_statistic(row, labels[row]) for numbers in column) for column in numeric)
+        if 2 * agree > len(numeric):
+            certain.add(row)
+    return np.isin(np.arange(frame.height), sorted(certain | _beside(certain, candidates)))
+
+
+def _filled(frame: pl.DataFrame) -> np.ndarray:
+    return np.stack([(column.str.strip_chars() != "").fill_null(False).to_numpy() for column in frame], 1)
+
+
+def _rare(labels: pl.Series, chosen: np.ndarray) -> np.ndarray:
+    """Return the rows chosen without those whose name is that of a category."""
+    rows = np.flatnonzero(chosen).tolist()
+    times = Counter(labels[row].lower() for row in rows)
+    rare = [row for row in rows if times[labels[row].lower()] <= max(3, FREQUENT * len(labels))]
+    return np.isin(np.arange(len(labels)), rare)
+
+
+def _beside(certain: set[int], statistic: np.ndarray) -> set[int]:
+    """Return rows of statistics in a block of them of which one is certain."""
+    breaks = np.flatnonzero(np.diff(np.flatnonzero(statistic)) > 1) + 1
+    blocks = [set(block.tolist()) for block in np.split(np.flatnonzero(statistic), breaks)]
+    return set[int]().union(*(block for block in blocks if block & certain))
+
+
+def _left_out(labels: pl.Series, totals: list[int], what: str) -> str:
     above: dict[str, list[int]] = {}
     for i, row in enumerate(totals):
         above.setdefault(labels[row], []).append(row - i)
@@ -144,7 +229,8 @@ def _left_out(labels: pl.Series, totals: list[int]) -> str:
     if more := len(above) - len(shown):
         shown.append(f"{more} more names")
     listed = " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
-    verb = "row of a total is" if len(totals) == 1 else "rows of totals are"
+    several = {"total": "totals", "summary": "summaries"}[what]
+    verb = f"row of a {what} is" if len(totals) == 1 else f"rows of {several} are"
     return f"{len(totals):,} {verb} left out: {listed}."
 
 
