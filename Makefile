@@ -53,9 +53,8 @@ test test-all mutants: export OPENBLAS_NUM_THREADS ?= 1
 test: $(VENV)/.gate  ## the library proved in minutes: all but what is marked slow, a file at a time on each of two processes
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not slow"
 
-# One process more than cores: servers, browsers and child processes are waited for.
 test-all: $(VENV)/.gate browser  ## everything, with real servers, a browser, and the long statistical tests
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 mutants: $(VENV)/.dev  ## mistakes that the tests must catch, planted one by one; a part of them: make mutants ONLY=pda
 	$(BIN)/python -m tools.mutants --resume $(if $(ONLY),--only '$(ONLY)')

@@ -205,7 +205,7 @@ def test_a_map_that_is_not_linear_has_the_law_of_quadrature(adjoint):
     prior = spaces.MaternPrior(basis, variance=dist.HalfNormal(2.0))
     noise = dist.LogNormal(-0.5, 0.7)
     target = langevax.inverse_problem(lambda f: np.exp(f[0]) * np.ones(3), data, noise, prior, adjoint=adjoint)
-    draws = langevax.sample(target, key=KEY, num_samples=500, num_warmup=200)
+    draws = langevax.sample(target, key=KEY, num_samples=700, num_warmup=200)
     assert draws.method == ("pcn" if adjoint is None else "pcnl")
     axes = np.linspace(-3, 2, 151), np.linspace(-3, 2.5, 71), np.linspace(-9, 3, 61)
     x, s, v = np.meshgrid(*axes, indexing="ij")
