@@ -4,7 +4,7 @@ Each figure has a caption, a description for readers who cannot see it, and its 
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -180,15 +180,15 @@ def _effects(contents: FitContents) -> list[tuple[str, ...]]:
     return rows
 
 
-def places_of(values: Sequence[float]) -> int:
-    """Return decimals: three, or more where the smallest number would be left with less than two digits.
+def places_of(value: float) -> int:
+    """Return decimals: three, or more where a number would be left with less than two digits.
 
     Example:
-        >>> places_of([0.651, -0.2]), places_of([0.000699, 0.276]), places_of([0.0, float("nan")])
-        (3, 5, 3)
+        >>> places_of(0.651), places_of(0.000699), places_of(0.0), places_of(float("nan"))
+        (3, 5, 3, 3)
     """
-    sizes = [abs(value) for value in values if value and math.isfinite(value)]
-    return min(MOST_PLACES, max(3, 1 - math.floor(math.log10(min(sizes))))) if sizes else 3
+    small = value and math.isfinite(value)
+    return min(MOST_PLACES, max(3, 1 - math.floor(math.log10(abs(value))))) if small else 3
 
 
 def _listed(columns: tuple[ColumnReading, ...]) -> list[ColumnReading]:
@@ -317,7 +317,8 @@ def _scores(contents: FitContents) -> Figure:
     for metric in DRAWN[contents.task]:
         measures = [score.named(metric) for score in comparison.ranked]
         values = [one.value for one in measures]
-        texts = [fixed(value, places_of(values)) for value in values]
+        places = places_of(comparison.ours.named(metric).value)
+        texts = [fixed(value, places) for value in values]
         bars = [LEVEL * (0.0 if one.relation == "" else one.difference_error) for one in measures]
         better = "lower" if metric == "log loss" else "higher"
         label = f"{SYMBOLS.get(metric, metric)}, {better} is better"
