@@ -226,7 +226,7 @@ def test_the_effect_of_a_column_of_few_different_values_is_shown():
     rare = (np.arange(200) % 20 == 0) * 1.0
     inputs = np.column_stack([3 * rare, np.where(rare, 0.75, 0.5), split.inputs[:, 2:], 1 - rare])
     groups = {"x": [0], "noise": [1, 4], "k": [2, 3]}
-    split = replace(split, inputs=inputs, groups=groups, names=(*split.names, "noise missing"), dates=("noise",))
+    split = replace(split, inputs=inputs, groups=groups, names=(*split.names, "noise missing"), clocks=("noise",))
 
     class Visits(Known):
         def predict(self, X):

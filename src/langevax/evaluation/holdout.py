@@ -48,6 +48,8 @@ class TrainTestSplit:
     """What a row is called."""
     dates: tuple[str, ...] = ()
     """Columns of the table that are dates, as days since 1970."""
+    clocks: tuple[str, ...] = ()
+    """Columns of the table that are times of day or durations, in days."""
     one_scale: bool = False
     """Whether the columns of `inputs` are coordinates of one space, whose sizes say what counts."""
     cycles: Mapping[str, Mapping[str, tuple[int, int]]] = field(default_factory=dict)

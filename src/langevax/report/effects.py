@@ -9,7 +9,7 @@ from langevax.evaluation.comparison import Comparison
 from langevax.evaluation.holdout import Relevance, TrainTestSplit
 from langevax.evaluation.metrics import positive_class
 from langevax.report.contents import Effect, FarOffRow
-from langevax.report.numbers import are_years, dates_as, number, year
+from langevax.report.numbers import are_years, day, hours, number, year
 
 MAX_EFFECTS, MAX_FAR_OFF = 12, 8
 MAX_ROWS = 200  # that a mean prediction is over
@@ -57,7 +57,8 @@ def effects_of(model: Any, split: TrainTestSplit, relevance: Relevance) -> tuple
             indicators = [place for place in places[1:] if place not in waves]  # of missing values
             absent = dict.fromkeys(indicators, 0.0)
             column = split.train_inputs[:, places[0]]
-            shown = dates_as(column) if name in split.dates else year if are_years(column) else number
+            shown = year if are_years(column) else number
+            shown = day if name in split.dates else hours if name in split.clocks else shown
             if low == high and indicators and split.train_inputs[:, indicators].mean() >= MOSTLY:
                 at_missing = mean({places[0]: middle, **dict.fromkeys(indicators, 1.0)})
                 values = [("missing", at_missing), (shown(middle), mean({places[0]: middle, **absent}))]

@@ -24,7 +24,7 @@ from langevax.report.contents import (
     ParticleMotion,
     SlopeFunction,
 )
-from langevax.report.numbers import are_times, number
+from langevax.report.numbers import number
 from langevax.sklearn.inputs.curves import CurveCoefficients
 from langevax.sklearn.table import subsample
 from langevax.sklearn.training import slopes
@@ -87,12 +87,11 @@ def _name(split: TrainTestSplit, place: int) -> str:
     if place == len(split.names):
         return "the constant"
     name = split.names[place]
-    return f"{name} (share of the day)" if name in split.dates and not _is_date(split, place) else name
+    return f"{name}, in days" if name in split.clocks else name
 
 
 def _is_date(split: TrainTestSplit, place: int) -> bool:
-    is_date = place < len(split.names) and split.names[place] in split.dates
-    return is_date and not are_times(split.train_inputs[:, place])
+    return place < len(split.names) and split.names[place] in split.dates
 
 
 def _outer(outer: np.ndarray, split: TrainTestSplit) -> tuple[np.ndarray, str]:

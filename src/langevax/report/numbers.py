@@ -1,7 +1,6 @@
 """Numbers in reports: few digits, and one exponent for a value and its error."""
 
 import math
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -105,30 +104,15 @@ def fixed(value: float, places: int) -> str:
     return f"{value:.{places}f}".replace("-", MINUS) if math.isfinite(value) else "–"
 
 
-def are_times(days: np.ndarray) -> bool:
-    """Return whether days since 1970 are times of day.
+def hours(days: float) -> str:
+    """Return a time of day, or a duration in days, as hours and minutes.
 
     Example:
-        >>> are_times(np.array([0.25, 0.5])), are_times(np.array([0.0])), are_times(np.array([0.25, 16436.0]))
-        (True, False, False)
+        >>> hours(0.1), hours(1.25)
+        ('2:24', '30:00')
     """
-    return bool(np.all((days >= 0) & (days < 1)) and np.any(days > 0))
-
-
-def clock(days: float) -> str:
-    """Return a time of day.
-
-    Example:
-        >>> clock(0.25), clock(17 / 24 + 5 / 1440)
-        ('06:00', '17:05')
-    """
-    minutes = round(1440 * days)
-    return f"{minutes // 60:02}:{minutes % 60:02}"
-
-
-def dates_as(days: np.ndarray) -> Callable[[float], str]:
-    """Return `clock` for times of day, `day` for dates."""
-    return clock if are_times(days) else day
+    minutes = round(days * 1440)
+    return f"{minutes // 60:,}:{minutes % 60:02d}"
 
 
 def day(days: float) -> str:

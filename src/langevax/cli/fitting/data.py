@@ -148,6 +148,7 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
     encoder = Encoder(columns)
     encoded: dict[str, Any] = {"names": encoder.names, "groups": encoder.groups, "quantities": encoder.quantities}
     encoded |= {"dates": tuple(name for name, style in styles.items() if style.kind == "date" and not style.clock)}
+    encoded |= {"clocks": tuple(name for name, style in styles.items() if style.clock)}
     encoded |= {"cycles": encoder.cycles}
     split = _split(options, target, train, test, together, inputs=encoder(frame), **encoded)
     alike: list[Decision] = []

@@ -11,7 +11,7 @@ from langevax.cli.tables.records import Decision, sentences
 from langevax.cli.tables.styles import Kind
 from langevax.cli.tables.targets import TargetColumn
 from langevax.report.contents import ColumnReading, TableReading
-from langevax.report.numbers import are_years, dates_as, in_full, year
+from langevax.report.numbers import are_years, day, hours, in_full, year
 
 KINDS: dict[Kind, str] = {"numeric": "numbers", "categorical": "words", "date": "dates"}
 WORDS_SHOWN = 6
@@ -77,25 +77,12 @@ def _column(name: str, role: str, reading: ReadColumn, remarks: tuple[str, ...])
     return ColumnReading(name, role, KINDS[reading.kind], read, unreadable, missing, values, remarks)
 
 
-def duration(days: float) -> str:
-    """Return days as hours and minutes.
-
-    Example:
-        >>> duration(0.1)
-        '2:24'
-    """
-    minutes = round(days * 1440)
-    return f"{minutes // 60:,}:{minutes % 60:02d}"
-
-
 def _summary(values: pl.Series, kind: Kind, clock: bool = False) -> str:
     """Return the range of numbers or dates, or the most frequent words.
 
     Example:
         >>> _summary(pl.Series([3.0, 1.0, 2.0]), "numeric"), _summary(pl.Series([0.0, 1.0]), "date")
         ('1 to 3, median 2', '1970-01-01 to 1970-01-02')
-        >>> _summary(pl.Series([0.25, 0.5]), "date")
-        '06:00 to 12:00'
         >>> _summary(pl.Series([0.1, 0.5, 1.25]), "date", clock=True)
         '2:24 to 30:00, median 12:00'
         >>> _summary(pl.Series([1926.0, 2007.0, 1990.0]), "numeric")
@@ -112,9 +99,8 @@ def _summary(values: pl.Series, kind: Kind, clock: bool = False) -> str:
     numbers = values.to_numpy()
     low, high = float(numbers.min()), float(numbers.max())
     if clock:
-        return f"{duration(low)} to {duration(high)}, median {duration(float(np.median(numbers)))}"
+        return f"{hours(low)} to {hours(high)}, median {hours(float(np.median(numbers)))}"
     if kind == "date":
-        shown = dates_as(numbers)
-        return f"{shown(low)} to {shown(high)}"
+        return f"{day(low)} to {day(high)}"
     shown = year if are_years(numbers) else in_full
     return f"{shown(low)} to {shown(high)}, median {shown(np.median(numbers))}"
