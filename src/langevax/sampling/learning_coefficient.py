@@ -324,7 +324,8 @@ class _Target(NamedTuple):
         for share, phase_key in zip(PHASES, keys, strict=True):
             if isinstance(batch_size, str):
                 enough = surrogate_batch_size(self.problem, points, self.temperature, batch_key)
-                number = number if not isinstance(number, str) and enough <= number <= 2 * enough else enough
+                if isinstance(number, str) or not enough <= number <= 2 * enough:
+                    number = enough
                 if warm is not None and warm.metrics["acceptance"] < MIN_ACCEPTANCE:
                     number = min(size, 4 * number)
             steps, ceiling = max(1, round(share * num_warmup)), 1.0 if number == size else CEILING

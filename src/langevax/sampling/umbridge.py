@@ -36,7 +36,7 @@ class UMBridgeModel:
     gradient is too rough for the dot-product test, pass `lambda values: model(values)`, which has none.
 
     A solve that the server reports as failed is a rejected proposal. One that gets no answer is sent twice more, within
-    six seconds, and then ends the run. There is no limit to the time of a solve. Several threads may call it at once.
+    six seconds, and then ends the run. A solve may take any time. Several threads may call it at once.
 
     Args:
         url: of the server, such as "http://localhost:4242".

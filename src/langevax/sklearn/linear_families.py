@@ -12,6 +12,7 @@ of two gamma functions by Stirling's series, so that s = infinity is the Poisson
 Methods with a cloud take arrays (particle, ...) and NumPy, and return (particle, n).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -34,7 +35,7 @@ STIRLING = 8.0  # from which three terms of the series have seven digits
 
 
 @dataclass(frozen=True)
-class Family:
+class Family(ABC):
     """A likelihood of one row, with slopes that are N(0, prior_scale^2) a priori, and a level that is, too."""
 
     prior_scale: float
@@ -48,31 +49,32 @@ class Family:
         squares = position["level"] ** 2 + jnp.sum(position["slopes"] ** 2)
         return -squares / (2 * self.prior_scale**2)
 
+    @abstractmethod
     def log_likelihood(self, position: Position, row: Row) -> jax.Array:
         """Return that of one row of `rows` and its columns "x"."""
-        raise NotImplementedError
 
+    @abstractmethod
     def units(self, y: np.ndarray) -> tuple[float, float]:
         """Return the centre of the level and the scale of the targets."""
-        raise NotImplementedError
 
-    def check_noise(self, x: np.ndarray, y: np.ndarray) -> None:
-        """Raise where targets are a function of the columns, and their density has no bound."""
-
+    @abstractmethod
     def rows(self, y: np.ndarray, centre: float, scale: float) -> Rows:
         """Return what the likelihood needs of the targets, in single precision."""
-        raise NotImplementedError
 
+
+class NumberFamily(Family):
+    """A family of numbers, which have means."""
+
+    @abstractmethod
     def means(self, cloud: Position, eta: np.ndarray) -> np.ndarray:
         """Return the mean of a row for each particle, in units of the scale and about the centre."""
-        raise NotImplementedError
 
+    @abstractmethod
     def draws(self, cloud: Position, means: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return a draw of a row for each particle and its mean; of counts with means as such, not about the centre."""
-        raise NotImplementedError
 
 
-class NormalNoise(Family):
+class NormalNoise(NumberFamily):
     """Normal noise; its deviation, in units of that of the targets, is exponential of mean 1 a priori."""
 
     def start(self, num_columns: int) -> dict[str, jax.Array]:
@@ -91,6 +93,7 @@ class NormalNoise(Family):
         return float(np.mean(y)), float(np.std(y))
 
     def check_noise(self, x: np.ndarray, y: np.ndarray) -> None:
+        """Raise where targets are a function of the columns, and their density has no bound."""
         columns, deviation = np.column_stack([np.ones(len(x)), x]).astype(np.float64), float(np.std(y))
         rest = y - columns @ np.linalg.lstsq(columns, y)[0]
         if np.std(rest) < LEAST_NOISE * deviation:
@@ -110,7 +113,7 @@ class NormalNoise(Family):
         return means + np.exp(cloud["log_noise"])[:, None] * rng.normal(size=means.shape)
 
 
-class Poisson(Family):
+class Poisson(NumberFamily):
     """Counts; the level is about the logarithm of their mean."""
 
     def log_likelihood(self, position: Position, row: Row) -> jax.Array:

@@ -5,7 +5,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, cast
 
 import jax
 import numpy as np
@@ -22,7 +22,15 @@ from langevax.predictive_law.path import SNAPSHOTS, evenly_spaced
 from langevax.predictive_law.predictive import SHARES, SHARES_OF_COUNTS
 from langevax.problems.finite_sum import posterior
 from langevax.sampling import sample
-from langevax.sklearn.linear_families import Family, NegativeBinomial, NormalNoise, Ordinal, Poisson, family_of
+from langevax.sklearn.linear_families import (
+    Family,
+    NegativeBinomial,
+    NormalNoise,
+    NumberFamily,
+    Ordinal,
+    Poisson,
+    family_of,
+)
 from langevax.sklearn.parameters import Auto, RandomState, count, one_of, positive
 from langevax.sklearn.persistence import saved_class
 from langevax.sklearn.table import (
@@ -122,7 +130,8 @@ class PredictiveEstimator(RowEstimator):
         self.standardiser_: Standardiser = self._own_deviations(inputs)
         family = self._family()
         self.centre_, self.scale_ = family.units(targets)
-        family.check_noise(self.standardiser_(inputs), targets)
+        if isinstance(family, NormalNoise):
+            family.check_noise(self.standardiser_(inputs), targets)
         rows = {"x": self.standardiser_(inputs)} | family.rows(targets, self.centre_, self.scale_)
         keep_few_programs(type(family), len(targets), inputs.shape[1])
         draw_key, law_key = random.split(root_key(seed))
@@ -303,8 +312,8 @@ class PredictiveRegressor(LogScore, NumberTargets, PredictiveEstimator):
             return np.exp(self.centre_) * numbers
         return self.centre_ + self.scale_ * numbers
 
-    def _family(self) -> Family:
-        return family_of(FAMILIES[self.family], float(self.prior_scale))
+    def _family(self) -> NumberFamily:
+        return cast("NumberFamily", family_of(FAMILIES[self.family], float(self.prior_scale)))
 
     def _encode(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
         if self.family == "gaussian":

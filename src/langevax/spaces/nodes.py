@@ -62,7 +62,8 @@ class MatrixBasis(InMass):
 
     `eigenvalues` (N,) are the squared norms |column_k|^2. So `GaussianPrior(basis, basis.eigenvalues)` is the law of
     matrix z with standard normal z, and `GaussianPrior(basis, mu * basis.eigenvalues)` that of matrix diag(mu)^{1/2} z.
-    Points are numbers of nodes, and there are no frequencies. `synthesize` and `analyze` are one product with a matrix.
+    Points are indices of nodes, and frequencies are not defined. `synthesize` and `analyze` are one product with a
+    matrix.
 
     Raises:
         ValueError: a matrix that is not finite, has a column of zeros, more columns than rows, or columns that are not
