@@ -130,6 +130,35 @@ def closing(work: np.ndarray, lower: np.ndarray, upper: np.ndarray, text: str) -
     return figure
 
 
+def misspecification(shares: Sequence[str], gain: ArrayLike, bars: ArrayLike, chosen: int) -> go.Figure:
+    """Draw the gain over Bayes against the share of Bayes, the chosen one filled.
+
+    Example:
+        >>> len(misspecification(["1", "0.5"], [0.0, 0.2], [0.0, 0.1], 1).data)
+        2
+    """
+    gain, bars, places = np.asarray(gain, float), np.asarray(bars, float), np.arange(len(shares))
+    ticks = {"tickmode": "array", "tickvals": places.tolist(), "ticktext": list(shares), "showgrid": False}
+    x = axis("share of Bayes", range=[-0.5, len(shares) - 0.5], **ticks)
+    figure = canvas(
+        340, x=x, y=axis(range=span(gain - bars, gain + bars, [0.0], margin=0.12)), above="gain over Bayes, nats a row"
+    )
+    figure.add_hline(y=0, line={"color": INK, "width": 1}, layer="below")
+    for side, symbol in ((places != chosen, f"{OUR_SYMBOL}-open"), (places == chosen, OUR_SYMBOL)):
+        figure.add_scatter(
+            x=places[side],
+            y=gain[side],
+            error_y={"array": bars[side], "color": OURS, "thickness": 1.4, "width": 0},
+            mode="markers",
+            marker={"color": OURS, "symbol": symbol, "size": 12, "line": {"width": 2}},
+            hovertext=[f"share {shares[i]}: {gain[i]:.3g} ± {bars[i] / 2:.2g}" for i in places[side]],
+            hoverinfo="text",
+        )
+    at = {"x": int(chosen), "y": float(gain[chosen] + bars[chosen]), "yanchor": "bottom", "yshift": 8}
+    note(figure, "chosen", **at, font={"size": 13, "color": OURS})
+    return figure
+
+
 def predictions(observed: ArrayLike, predicted: ArrayLike, label: str) -> go.Figure:
     """Draw predicted against observed numbers on equal axes, over the diagonal.
 

@@ -1,0 +1,69 @@
+"""The figure and the tables of a regression with a predictive law: the terminal and the page show the same rows."""
+
+import numpy as np
+
+from langevax.evaluation.metrics import LEVEL
+from langevax.figures import interactive
+from langevax.report.contents import LawContents
+from langevax.report.numbers import number, with_error
+from langevax.report.page import Caption, Figure, Picture
+
+CURVE_HEADER = ("share of Bayes", "gain, nats a row", "effective parameters")
+COEFFICIENT_HEADER = ("column", "per", "value", "95 % from", "to")
+DIGITS = 3
+
+
+def curve_rows(law: LawContents) -> list[tuple[str, ...]]:
+    """Return share, gain over Bayes with its error, and effective parameters of each law on the path."""
+    return [
+        (
+            f"{share:g}{', chosen' if place == law.chosen else ''}",
+            with_error(gain, error) if place else "0",
+            number(size, DIGITS),
+        )
+        for place, (share, gain, error, size) in enumerate(
+            zip(law.shares, law.gain, law.gain_error, law.p_eff, strict=True)
+        )
+    ]
+
+
+def coefficient_rows(law: LawContents) -> list[tuple[str, ...]]:
+    """Return column, step, value and ends of the interval of each coefficient."""
+    return [
+        (one.column, one.per, *(number(value, DIGITS) for value in (one.value, one.low, one.high)))
+        for one in law.coefficients
+    ]
+
+
+def density_rows(law: LawContents) -> list[tuple[str, ...]]:
+    """Return the mean log density of each distribution, its difference from the law's, and how likely a row is."""
+    rows = []
+    for name, measured in law.densities:
+        beside = (
+            measured.relation and f"{measured.relation} ({with_error(measured.difference, measured.difference_error)})"
+        )
+        times = number(np.exp(np.clip(measured.difference, -700, 700)), DIGITS) if measured.relation else "1"
+        rows.append((name, with_error(measured.value, measured.error), beside, times))
+    return rows
+
+
+def figure(law: LawContents) -> Figure:
+    """Return the misspecification curve."""
+    shares = [f"{share:g}" for share in law.shares]
+    picture = interactive.misspecification(shares, law.gain, LEVEL * law.gain_error, law.chosen)
+    gains = ", ".join(
+        f"{share}: {with_error(gain, error)}"
+        for share, gain, error in zip(shares[1:], law.gain[1:], law.gain_error[1:], strict=True)
+    )
+    words = (
+        f"Gain over Bayes in nats a row by the share of Bayes: {gains or 'Bayes alone'}. Chosen: {shares[law.chosen]}."
+    )
+    text = (
+        "At the left is Bayes, the posterior of the coefficients; to the right are laws with less of it, mixtures of "
+        "regressions that let rows differ by more than their columns say. Flat, within its bars of two standard "
+        "errors, means that the model is right, as far as predictions of single rows can show it; a rise is what Bayes "
+        "loses. "
+        f"The filled diamond predicts. {law.about_curve}"
+    )
+    columns = {"bayes_share": law.shares, "gain": law.gain, "standard_error": law.gain_error, "p_eff": law.p_eff}
+    return Figure([Picture(picture, words)], [Caption(text, "misspecification", columns)])
