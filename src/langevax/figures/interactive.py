@@ -91,6 +91,38 @@ def relevance(names: Sequence[str], mean: ArrayLike, deviation: ArrayLike, label
     return figure
 
 
+def intervals(
+    names: Sequence[str], value: ArrayLike, low: ArrayLike, high: ArrayLike, label: str, ratio: bool
+) -> go.Figure:
+    """Draw one row per coefficient with its interval, beside the line of no effect; ratios on a logarithmic axis.
+
+    Example:
+        >>> len(intervals(["age", "sex"], [1.2, 0.9], [1.1, 0.5], [1.3, 1.5], "rate ratio", True).data)
+        1
+    """
+    value, low, high = (np.asarray(one, float) for one in (value, low, high))
+    x = axis(label, nticks=5, tickangle=0)
+    if ratio:
+        ends = np.clip(np.concatenate([low, high, [1.0]]), 1e-9, 1e9)
+        x = _power_axis(ends, label)
+    figure = _rows([shown(name, ROW_LABEL) for name in names], x)
+    figure.add_vline(x=float(ratio), line={"color": INK, "width": 1}, layer="below")
+    bars = {"array": high - value, "arrayminus": value - low, "color": OURS, "thickness": 1.4, "width": 0}
+    figure.add_scatter(
+        x=value,
+        y=np.arange(len(names)),
+        error_x=bars,
+        mode="markers",
+        marker={"color": OURS, "symbol": OUR_SYMBOL, "size": 9},
+        hovertext=[
+            f"{shown(n, 200)}: {v:.3g}, 95 % from {a:.3g} to {b:.3g}"
+            for n, v, a, b in zip(names, value, low, high, strict=True)
+        ],
+        hoverinfo="text",
+    )
+    return figure
+
+
 def closing(work: np.ndarray, lower: np.ndarray, upper: np.ndarray, text: str) -> go.Figure:
     """Draw an interval that closes as work is done, each from where it was reached.
 

@@ -247,6 +247,8 @@ class LawContents:
     """Mean log density of the rows scored: by the law, by Bayes, and by a law without columns."""
     effect: str
     """What a coefficient is: a rate ratio, an odds ratio or a slope."""
+    is_ratio: bool
+    """Whether coefficients are ratios, of which 1 is no effect."""
     response: str
     """Of what."""
     coefficients: tuple[Coefficient, ...]

@@ -98,6 +98,7 @@ def _of_law(contents: LawContents) -> dict[str, Any]:
     rows = law.coefficient_rows(contents)
     return {
         "figure": law.figure(contents),
+        "intervals": law.coefficient_figure(contents),
         "densities": law.density_rows(contents),
         "coefficients": rows[:MAX_LISTED],
         "unlisted": max(0, len(rows) - MAX_LISTED),

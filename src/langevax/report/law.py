@@ -1,16 +1,18 @@
 """The figure and the tables of a regression with a predictive law: the terminal and the page show the same rows."""
 
+import math
+
 import numpy as np
 
 from langevax.evaluation.metrics import LEVEL
 from langevax.figures import interactive
-from langevax.report.contents import LawContents
-from langevax.report.numbers import number, with_error
+from langevax.report.contents import Coefficient, LawContents
+from langevax.report.numbers import fixed, number, with_error
 from langevax.report.page import Caption, Figure, Picture
 
 CURVE_HEADER = ("share of Bayes", "gain, nats a row", "effective parameters")
 COEFFICIENT_HEADER = ("column", "per", "value", "95 % from", "to")
-DIGITS = 3
+DIGITS, MOST_PLACES, MOST_DRAWN = 3, 6, 30
 
 
 def curve_rows(law: LawContents) -> list[tuple[str, ...]]:
@@ -29,10 +31,14 @@ def curve_rows(law: LawContents) -> list[tuple[str, ...]]:
 
 def coefficient_rows(law: LawContents) -> list[tuple[str, ...]]:
     """Return column, step, value and ends of the interval of each coefficient."""
-    return [
-        (one.column, one.per, *(number(value, DIGITS) for value in (one.value, one.low, one.high)))
-        for one in law.coefficients
-    ]
+    return [(one.column, one.per, *_to_its_width(one)) for one in law.coefficients]
+
+
+def _to_its_width(one: Coefficient) -> tuple[str, ...]:
+    """Return value and ends with the decimals that two digits of the width have."""
+    width, values = one.high - one.low, (one.value, one.low, one.high)
+    places = 1 - math.floor(math.log10(width)) if 0 < width < np.inf else MOST_PLACES + 1
+    return tuple(fixed(x, places) if 0 <= places <= MOST_PLACES else number(x, DIGITS) for x in values)
 
 
 def density_rows(law: LawContents) -> list[tuple[str, ...]]:
@@ -45,6 +51,21 @@ def density_rows(law: LawContents) -> list[tuple[str, ...]]:
         times = number(np.exp(np.clip(measured.difference, -700, 700)), DIGITS) if measured.relation else "1"
         rows.append((name, with_error(measured.value, measured.error), beside, times))
     return rows
+
+
+def coefficient_figure(law: LawContents) -> Figure:
+    """Return the first coefficients with their intervals."""
+    drawn = law.coefficients[:MOST_DRAWN]
+    names = [one.column if one.per == "1" else f"{one.column}, {one.per}" for one in drawn]
+    value, low, high = (np.array([getattr(one, end) for one in drawn]) for end in ("value", "low", "high"))
+    picture = interactive.intervals(names, value, low, high, law.effect, law.is_ratio)
+    words = "; ".join(f"{name} {' '.join(_to_its_width(one))}" for name, one in zip(names, drawn, strict=True))
+    text = f"The {law.effect}s of {law.response}, with intervals of 95 %: where one reaches the line, it may be chance."
+    if len(drawn) < len(law.coefficients):
+        text += f" The first {len(drawn)} of {len(law.coefficients)}."
+    heads = ("column", "per", "value", "low", "high", "slope", "error")
+    columns = {name: [getattr(one, name) for one in law.coefficients] for name in heads}
+    return Figure([Picture(picture, f"{law.effect} and interval: {words}.")], [Caption(text, "coefficients", columns)])
 
 
 def figure(law: LawContents) -> Figure:

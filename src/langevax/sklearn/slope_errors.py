@@ -26,7 +26,7 @@ class SlopeErrors:
     def robust_coef_sd(self, X: Table, y: ArrayLike, groups: ArrayLike | None = None) -> np.ndarray:
         """Return (k,) standard errors of `as_bayes().coef_`, from the training rows.
 
-            H^-1 (sum_g s_g s_g^T) H^-1;    H negative Hessian of the log posterior, s_g gradient of group g's likelihood
+            H^-1 (sum_g s_g s_g^T) H^-1;    H less the log posterior's Hessian, s_g gradient of group g's likelihood
 
         both at the mean of the posterior. These are errors of the mean that the posterior finds whatever the spread of
         the rows: Huber's, "robust" or HC0 in other packages. Those of the posterior itself, `as_bayes().coef_sd_`, are
@@ -52,7 +52,7 @@ class SlopeErrors:
         rows = {"x": standardised} | family.rows(self._checked_targets(y), self.centre_, self.scale_)
         centre = {name: leaf.mean(axis=0, dtype=np.float64) for name, leaf in self.bayes_particles_.items()}
         point, unravel = ravel_pytree({name: np.asarray(leaf, np.float32) for name, leaf in centre.items()})
-        target = _Target(family, unravel)
+        target = FlatPosterior(family, unravel)
         gradients = np.asarray(jax.vmap(target.gradient, (None, 0))(point, rows), np.float64)
         codes = np.arange(len(gradients)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
         number = int(codes.max()) + 1
@@ -75,7 +75,7 @@ class SlopeErrors:
 
 
 @dataclass(frozen=True)
-class _Target:
+class FlatPosterior:
     """The log posterior of a family on flat positions."""
 
     family: Family

@@ -5,6 +5,7 @@ all words of a column share is in the level. Intervals of coefficients are of th
 formula, over groups of rows where there are any: they hold although rows spread otherwise than the family says.
 """
 
+import copy
 import time
 import warnings
 from dataclasses import asdict
@@ -15,6 +16,7 @@ from scipy import stats
 from sklearn.base import clone
 
 from langevax.cli.errors import BadInput
+from langevax.cli.fit import FitOptions
 from langevax.cli.fitting.data import FitData, estimator_for
 from langevax.cli.fitting.kinds import ModelKind
 from langevax.cli.fitting.processes import ProcessGroup
@@ -22,7 +24,7 @@ from langevax.cli.folder import Folder
 from langevax.evaluation.comparison import Comparison, base_rate, clipped, outputs_of
 from langevax.evaluation.holdout import Relevance, TrainTestSplit
 from langevax.evaluation.metrics import DEVIANCE, LOG_DENSITY, METRICS, Measured, Metric, measure
-from langevax.predictive_law import PredictiveWarning
+from langevax.predictive_law import BayesComparison, PredictiveWarning
 from langevax.report.contents import Coefficient, LawContents
 from langevax.report.numbers import number, with_error
 from langevax.report.summary import scored_rows
@@ -31,15 +33,23 @@ from langevax.sklearn.predictive import MOST_ROWS
 from langevax.sklearn.table import weighted_moments
 
 COUNTS = ("poisson", "negative-binomial")
-NAMES = {
+NAMES: dict[str, str] = {
     "gaussian": "linear regression",
     "poisson": "Poisson regression",
     "negative-binomial": "negative binomial regression",
     "logistic": "logistic regression",
     "ordinal": "ordinal regression",
 }
-EFFECTS = dict.fromkeys(COUNTS, "rate ratio") | dict.fromkeys(("logistic", "ordinal"), "odds ratio")
+EFFECTS: dict[str, str] = {
+    "poisson": "rate ratio",
+    "negative-binomial": "rate ratio",
+    "logistic": "odds ratio",
+    "ordinal": "odds ratio",
+}
+"""Of families whose coefficients are logarithms."""
 MOST_SLOPES = 300
+LITTLE = 0.01  # nats a row
+FEW_GROUPS = 30  # below which the sandwich formula, of independent groups, has too small errors
 NORMAL_95 = 1.96  # standard errors
 LARGEST_LOGARITHM = 700.0
 USUAL = 0.1, 10.0  # deviations of columns whose effects are given per unit
@@ -50,18 +60,11 @@ class FamilyKind(ModelKind):
 
     word = "regression"
     waiting = "Training: drawing from the posterior, compiling"
-    how_chosen = "share of Bayes by leave-one-out"
 
-    @property
-    def family(self) -> str:
-        """The family, as the options name it."""
-        assert self.options.family is not None
-        return self.options.family
-
-    @property
-    def name(self) -> str:
-        """Its name beside other methods."""
-        return NAMES[self.family]
+    def __init__(self, options: FitOptions):
+        assert options.family is not None
+        self.family = options.family
+        super().__init__(options, NAMES[self.family], "share of Bayes by leave-one-out")
 
     def check(self, data: FitData, group: ProcessGroup | None) -> None:
         """Raise `BadInput` where rows or columns are too many, or no column varies."""
@@ -127,7 +130,7 @@ class FamilyKind(ModelKind):
         if split.grouped_by:
             about += f" Their errors count rows of one {split.grouped_by!r} as independent, and may be too small."
         return LawContents(
-            bayes=str(comparing),
+            bayes=what_bayes_loses(comparing, self.name),
             shares=path.bayes_share,
             gain=path.gain,
             gain_error=path.gain_error,
@@ -136,8 +139,9 @@ class FamilyKind(ModelKind):
             about_curve=about,
             densities=refit.measured(comparison, self.options.seed),
             effect=EFFECTS.get(self.family, "slope"),
+            is_ratio=self.family in EFFECTS,
             response=response(self.family, split),
-            coefficients=coefficients(model, data, self.family != "gaussian"),
+            coefficients=coefficients(model, data, self.family in EFFECTS),
             about_coefficients=self._about_coefficients(model, split),
         )
 
@@ -158,15 +162,13 @@ class FamilyKind(ModelKind):
 
     def guarantee(self, model: Any, certificate: dict[str, Any], data: FitData) -> str:
         """Return what was checked instead of certified."""
-        path = model.path_
-        checked = "the posterior's chains agreed"
+        path, checked = model.path_, "the posterior's chains agreed"
         if len(path.bayes_share) > 1:
-            settled = int(path.is_converged.sum())
-            laws = "every law" if settled == len(path.is_converged) else f"{settled} of {len(path.is_converged)} laws"
-            checked += (
-                f"; the mean log density of {laws} on the path settled within its noise; and the gap of the chosen "
-                f"one's dual is {number(path.gap[path.chosen], 2)} nats a row"
-            )
+            settled, laws = int(path.is_converged.sum()), len(path.is_converged)
+            which = "every law" if settled == laws else f"{settled} of {laws} laws"
+            checked += f", and the mean log density of {which} on the path settled within its noise"
+        if path.chosen:
+            checked += f"; the gap of the chosen one's dual is {number(path.gap[path.chosen], 2)} nats a row"
         return (
             "No network is fitted, and nothing is certified. Checked, or warned of above, is that the fit has "
             f"converged: {checked}. Scores and intervals on held-out {data.split.unit}s are measured, and rest on none "
@@ -195,12 +197,16 @@ class FamilyKind(ModelKind):
     def _about_coefficients(self, model: Any, split: TrainTestSplit) -> str:
         change = {"rate ratio": "the mean of the counts is multiplied", "odds ratio": "the odds are multiplied"}
         effect = change.get(EFFECTS.get(self.family, ""), "the mean rises")
-        rows = f"groups of rows by {split.grouped_by!r}" if split.grouped_by else "rows"
+        groups, rows, few = split.groups_of(split.train), "rows", ""
+        if groups is not None:
+            number = len(np.unique(groups))
+            rows = f"{number} groups of rows by {split.grouped_by!r}"
+            few = " So few groups make them too narrow." if number < FEW_GROUPS else ""
         return (
             f"By the value, {effect} where the column is larger by the step, or has this word and not the one compared "
             f"with, and the other columns stay as they are. Intervals of 95 % are by the sandwich formula over {rows}: "
-            "they hold although the spread is wrong, not where the mean is. What a column goes with need not be its "
-            "effect."
+            f"they hold although the spread is wrong, not where the mean is.{few} What a column goes with need not be "
+            "its effect."
         )
 
 
@@ -210,16 +216,15 @@ class RefittedLaws:
     def __init__(self, model: Any, data: FitData):
         self.data = data
         shares = model.path_.bayes_share
-        self.model = clone(model).set_params(
-            bayes_shares=shares[: model.path_.chosen + 1].tolist(),
-            num_folds=None,
-            **({"order": None} if data.split.classes else {}),
-        )
+        self.model: Any = clone(model)
+        self.model.set_params(bayes_shares=shares[: model.path_.chosen + 1].tolist(), num_folds=None)
+        if data.split.classes:
+            self.model.set_params(order=None)  # folds are fitted to places in the order
         self.log_densities = [self._densities(model, data.split.train, data.split.test)]
 
     def __call__(self, train: np.ndarray, test: np.ndarray) -> np.ndarray:
         """Return what a fit on rows `train` predicts for rows `test`."""
-        split, model = self.data.split, clone(self.model)
+        split, model = self.data.split, copy.copy(self.model)
         model.set_params(columns=slopes_of(split, train))
         with warnings.catch_warnings():
             for kind in (PredictiveWarning, SamplingWarning):
@@ -260,11 +265,9 @@ class RefittedLaws:
                 base_rate(split, train, len(test)),
             ]
             return np.log([clipped(p, len(train))[np.arange(len(test)), observed] for p in outputs])
-        law = (
-            density_of_counts(known, observed)
-            if self._are_counts
-            else stats.norm(known.mean(), known.std()).logpdf(observed)
-        )
+        law = density_of_counts(known, observed)
+        if not self._are_counts:
+            law = stats.norm.logpdf(observed, known.mean(), known.std())
         return np.stack([model.log_density(inputs, observed), bayes.log_density(inputs, observed), law])
 
 
@@ -279,9 +282,9 @@ def density_of_counts(known: np.ndarray, new: np.ndarray) -> np.ndarray:
     """
     mean, variance = known.mean(), known.var()
     if variance <= mean:
-        return stats.poisson(mean).logpmf(new)
+        return stats.poisson.logpmf(new, mean)
     shape = mean**2 / (variance - mean)
-    return stats.nbinom(shape, shape / (shape + mean)).logpmf(new)
+    return stats.nbinom.logpmf(new, shape, shape / (shape + mean))
 
 
 def slopes_of(split: TrainTestSplit, rows: np.ndarray) -> list[int]:
@@ -317,10 +320,9 @@ def coefficients(model: Any, data: FitData, ratios: bool) -> tuple[Coefficient, 
             i = int(np.flatnonzero(model.columns_ == place)[0])
             step, per = step_of(split, inputs, column, place, reference)
             name = split.names[place]
-            ends = (slopes[i] + sign * NORMAL_95 * errors[i] for sign in (0, -1, 1))
-            of_places[place] = Coefficient(
-                name, per, *(shown(step * end) for end in ends), float(slopes[i]), float(errors[i])
-            )
+            slope, error = float(slopes[i]), float(errors[i])
+            value, low, high = (shown(step * (slope + sign * NORMAL_95 * error)) for sign in (0, -1, 1))
+            of_places[place] = Coefficient(name, per, value, low, high, slope, error)
     return tuple(of_places.values())
 
 
@@ -346,6 +348,13 @@ def response(family: str, split: TrainTestSplit) -> str:
     if family == "logistic":
         return f"{split.classes[1]!r}"
     return f"higher classes of {split.target!r}" if family == "ordinal" else f"{split.target!r}"
+
+
+def what_bayes_loses(comparing: BayesComparison, name: str) -> str:
+    """Return what Bayes loses, in a sentence that says what it is."""
+    sentence = str(comparing).replace("Bayes", f"Bayes, the posterior of one {name} for all rows,", 1)
+    little = comparing.bayes_share < 1 and comparing.nats < LITTLE
+    return sentence.replace("The model is misspecified.", "That is next to nothing.") if little else sentence
 
 
 def likelier(measured: Measured, name: str) -> str:

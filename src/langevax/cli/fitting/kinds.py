@@ -25,18 +25,12 @@ class ModelKind(ABC):
     waiting: ClassVar[str]
     """What is done before the first step."""
 
-    def __init__(self, options: FitOptions):
+    def __init__(self, options: FitOptions, name: str, how_chosen: str):
         self.options = options
-
-    @property
-    @abstractmethod
-    def name(self) -> str:
-        """Its name beside other methods."""
-
-    @property
-    @abstractmethod
-    def how_chosen(self) -> str:
-        """How its settings are chosen, in a few words."""
+        self.name = name
+        """Of it beside other methods."""
+        self.how_chosen = how_chosen
+        """Its settings, in a few words."""
 
     @abstractmethod
     def check(self, data: FitData, group: ProcessGroup | None) -> None:

@@ -16,6 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from langevax import checks
 from langevax.cli.errors import BadInput, RunFailed, count
+from langevax.cli.fit import FitOptions
 from langevax.cli.fitting import console
 from langevax.cli.fitting.data import FitData, estimator_for
 from langevax.cli.fitting.kinds import ModelKind
@@ -42,18 +43,9 @@ class NetworkKind(ModelKind):
 
     word = "network"
     waiting = "Training: choosing the temperature, compiling"
-    name = OURS
 
-    @property
-    def how_chosen(self) -> str:
-        """How its settings are chosen, in a few words."""
-        options = self.options
-        if options.validation == "path":
-            return "temperature and scale by 3-fold path"
-        if options.temperature != "auto":
-            return "temperature as given"
-        closed_form = options.curves or options.validation == "none"
-        return "temperature by leave-one-out" if closed_form else "temperature by 5 folds"
+    def __init__(self, options: FitOptions):
+        super().__init__(options, OURS, how_chosen(options))
 
     def check(self, data: FitData, group: ProcessGroup | None) -> None:
         """Raise `BadInput` where its particles do not fit into memory, or cannot be shared."""
@@ -155,6 +147,16 @@ class NetworkKind(ModelKind):
     def how_to_go_on(self, folder: Folder) -> str:
         """Return the message after an interruption."""
         return console.how_to_resume(self.options, folder)
+
+
+def how_chosen(options: FitOptions) -> str:
+    """Return how the settings of the network were chosen, in a few words."""
+    if options.validation == "path":
+        return "temperature and scale by 3-fold path"
+    if options.temperature != "auto":
+        return "temperature as given"
+    closed_form = options.curves or options.validation == "none"
+    return "temperature by leave-one-out" if closed_form else "temperature by 5 folds"
 
 
 def caution(message: str, category: type[Warning], peers: bool) -> str:
