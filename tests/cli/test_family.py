@@ -29,6 +29,7 @@ def table(tmp_path_factory):
     pain = np.array(WORDS)[np.digitize(age + 8 * rng.logistic(size=rows), [45, 58])]
     frame = pl.DataFrame({"person": range(rows), "age": age, "town": town, "visits": visits, "pain": pain})
     frame = frame.with_columns(age=pl.when(pl.col("person") % 11 == 0).then(None).otherwise("age"), cost=visits - 0.5)
+    frame = frame.with_columns(seen=pl.Series(np.where(visits > 0, "yes", "no")))
     file = tmp_path_factory.mktemp("family") / "people.csv"
     frame.write_csv(file)
     return file
@@ -37,7 +38,7 @@ def table(tmp_path_factory):
 def fitted(table, target, name, *words):
     """The folder and the output of a small fit."""
     out = table.parent / name
-    others = [word for other in ("visits", "pain", "cost") if other != target for word in ("--drop", other)]
+    others = [word for other in ("visits", "pain", "cost", "seen") if other != target for word in ("--drop", other)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(family, "estimator_for", partial(data.estimator_for, **SMALL))
         answer = langevax(
@@ -55,7 +56,7 @@ def counts(table):
 @pytest.fixture(scope="module")
 def prepared(counts, table):
     """The table as it was read for the counts."""
-    return data.prepare(FitOptions(table, "visits", counts[0], family="poisson", drop=["pain", "cost"]))
+    return data.prepare(FitOptions(table, "visits", counts[0], family="poisson", drop=["pain", "cost", "seen"]))
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +76,7 @@ def test_terminal_page_and_result_tell_what_bayes_loses(counts):
         assert sentence in printed
         assert sentence in page
     assert "nothing is certified" in result["optimum"]
+    assert "What goes with visits?" in page
     for words in ("regression, as set by --family poisson", "rate ratio of 'visits'", "Poisson regression", "Checked "):
         assert words in answer.stdout
     assert "network" not in answer.stdout.replace("No network is fitted", "")
@@ -143,6 +145,10 @@ def test_classes_stay_in_their_order_from_the_options_to_the_predictions(classes
     [
         (["cost", "poisson"], ["--family poisson", "-0.5 in data row", "such values in all", "--family gaussian"]),
         (["pain", "poisson"], ["--family poisson needs numbers", "'none'"]),
+        (
+            ["seen", "poisson"],
+            ["--family poisson needs numbers", "holds words, 'no' and 'yes'", "leave --family poisson"],
+        ),
         (["visits", "logistic"], ["--family logistic is for two classes", "--family ordinal"]),
         (["pain", "ordinal"], ["--family ordinal needs the order of the 3 classes", "--order mild"]),
         (["pain", "ordinal", "--order", "none", "--order", "severe"], ["--order lacks 'mild'"]),

@@ -56,7 +56,7 @@ def density_rows(law: LawContents) -> list[tuple[str, ...]]:
 def coefficient_figure(law: LawContents) -> Figure:
     """Return the first coefficients with their intervals."""
     drawn = law.coefficients[:MOST_DRAWN]
-    names = [one.column if one.per == "1" else f"{one.column}, {one.per}" for one in drawn]
+    names = [f"{one.column}, per {one.per}" if one.per[0].isdigit() and one.per != "1" else one.column for one in drawn]
     value, low, high = (np.array([getattr(one, end) for one in drawn]) for end in ("value", "low", "high"))
     picture = interactive.intervals(names, value, low, high, law.effect, law.is_ratio)
     words = "; ".join(f"{name} {' '.join(_to_its_width(one))}" for name, one in zip(names, drawn, strict=True))

@@ -362,11 +362,11 @@ def likelier(measured: Measured, name: str) -> str:
 
     Example:
         >>> likelier(Measured("log density", -2.0, 0.1, -0.7, 0.1), "Bayes")
-        '2.01 times as likely as under Bayes (0.7 ± 0.1 nats)'
+        '2.01 times as likely as under Bayes (0.70 ± 0.10 nats)'
     """
     gain = with_error(-measured.difference, measured.difference_error)
-    if measured.relation == "level":
-        return f"as likely as under {name}, within error ({gain} nats)"
+    if measured.relation == "level" or abs(measured.difference) < LITTLE:
+        return f"as likely as under {name}{', within error' * (measured.relation == 'level')} ({gain} nats)"
     times = number(np.exp(np.clip(-measured.difference, -LARGEST_LOGARITHM, LARGEST_LOGARITHM)), 3)
     return f"{times} times as likely as under {name} ({gain} nats)"
 

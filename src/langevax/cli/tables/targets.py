@@ -75,7 +75,7 @@ def read_target(
         raise BadInput(f"{where} is missing in every row; name another column.")
     if len(rows) < 2:
         raise BadInput(f"{where} is present in 1 row only; a fit needs at least 2, and a few dozen to be useful.")
-    if not numeric and task != "classification" and not reading.style.truth:
+    if not numeric and task != "classification" and not (reading.style.truth and task is None):
         _refuse_mixture(where, words, numbers, task, asked_by)
     classes, indices = _classes(words[rows.tolist()], values[rows.tolist()], reading.style, numeric)
     distinct = len(classes)
@@ -138,7 +138,7 @@ def for_family(target: TargetColumn, name: str, family: str, order: Sequence[str
         )
     if family != "ordinal" or not (order or (len(names) > 2 and not target.numeric)):
         return target
-    options = " ".join(f"--order {name}" for name in names[:3]) + (" ..." if len(names) > 3 else "")
+    options = " ".join(f"--order {name}" for name in names[:3]) + (" and so on" if len(names) > 3 else "")
     if not order:
         raise BadInput(
             f"{asked} needs the order of the {len(names)} classes of {where}, which are words: pass all of them from "
@@ -228,6 +228,11 @@ def _refuse_mixture(where: str, words: pl.Series, numbers: pl.Series, task: Task
     place = f"{examples} in {data_row(int(strange.arg_true()[0]))}"
     remedy = f"correct or empty them, or pass {option('--read', words.name, 'numbers')} to leave their rows out"
     remedy += ", or --task classification." if task is None else "."
+    if task == "regression" and not numbers.is_not_null().any():
+        raise BadInput(
+            f"{asked_by} needs numbers, and {where} holds words, {examples} in {data_row(int(strange.arg_true()[0]))}; "
+            f"name a column of numbers, or leave {asked_by} out."
+        )
     if task == "regression":
         raise BadInput(f"{asked_by} needs numbers, but {where} holds {place}; {remedy}")
     few = 2 * numbers.count() < len(words) - words.null_count()
