@@ -17,7 +17,7 @@ from langevax.sklearn import load
 from tests.cli.conftest import langevax
 
 SMALL = {"bayes_shares": (1.0, 0.1), "num_particles": 64, "num_folds": None}
-WORDS = ["none", "mild", "severe"]
+WORDS = ["mild", "severe", "extreme"]
 
 
 @pytest.fixture(scope="module")
@@ -137,23 +137,23 @@ def test_classes_stay_in_their_order_from_the_options_to_the_predictions(classes
     inside = [one in several.split("|") for one, several in zip(pain, frame["set"], strict=True)]
     assert 0.75 < np.mean(inside) < 1
     older = pl.read_csv(table)["age"].fill_null(0) > 60
-    assert frame.filter(older)["probability_severe"].mean() > frame.filter(~older)["probability_severe"].mean() + 0.2
+    assert frame.filter(older)["probability_extreme"].mean() > frame.filter(~older)["probability_extreme"].mean() + 0.2
 
 
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
         (["cost", "poisson"], ["--family poisson", "-0.5 in data row", "such values in all", "--family gaussian"]),
-        (["pain", "poisson"], ["--family poisson needs numbers", "'none'"]),
+        (["pain", "poisson"], ["--family poisson needs numbers", "'mild'"]),
         (
             ["seen", "poisson"],
             ["--family poisson needs numbers", "holds words, 'no' and 'yes'", "leave --family poisson"],
         ),
         (["visits", "logistic"], ["--family logistic is for two classes", "--family ordinal"]),
         (["pain", "ordinal"], ["--family ordinal needs the order of the 3 classes", "--order mild"]),
-        (["pain", "ordinal", "--order", "none", "--order", "severe"], ["--order lacks 'mild'"]),
-        (["pain", "ordinal", "--order", "none", "--order", "mil"], ["--order 'mil'", "did you mean 'mild'?"]),
-        (["pain", "ordinal", "--order", "none", "--order", "none"], ["--order 'none' is passed twice"]),
+        (["pain", "ordinal", "--order", "mild", "--order", "severe"], ["--order lacks 'extreme'"]),
+        (["pain", "ordinal", "--order", "severe", "--order", "mil"], ["--order 'mil'", "did you mean 'mild'?"]),
+        (["pain", "ordinal", "--order", "mild", "--order", "mild"], ["--order 'mild' is passed twice"]),
         (["visits", "poisson", "--order", "1"], ["--order '1' is for --family ordinal"]),
         (["visits", "poisson", "--task", "classification"], ["--task classification contradicts --family poisson"]),
         (["visits", "poisson", "--solver", "pda"], ["--solver pda is for networks", "--family poisson"]),

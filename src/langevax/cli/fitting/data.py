@@ -262,7 +262,7 @@ def _copies(frame: pl.DataFrame, target: TargetColumn) -> list[str]:
     if copies <= MANY_COPIES * whole.height:
         return []
     return [
-        f"{copies:,} of {count(whole.height, 'row')} are copies of others. All methods, this network too, are "
+        f"{copies:,} of {count(whole.height, 'row')} are copies of others. All methods, the first one too, are "
         "scored on rows of which they saw copies, and look better than on new rows; remove the copies unless each is a "
         "row of its own."
     ]
