@@ -210,3 +210,10 @@ def test_rare_words_are_what_the_others_are_compared_with():
     inputs = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
     assert family.reference_of(split, inputs, [0, 1]) == 0
     assert family.reference_of(split, np.vstack([inputs, [[0.0, 0.0]]]), [0, 1]) is None
+
+
+def test_many_rows_are_warned_of_before_the_training(tmp_path):
+    kind = family.FamilyKind(FitOptions(tmp_path, "visits", tmp_path, family="poisson"))
+    many, few = (SimpleNamespace(split=SimpleNamespace(train=range(number))) for number in (10_001, 10_000))
+    assert kind.warnings(many)[0].startswith("10,001 training rows: a regression uses all of them at every move")
+    assert kind.warnings(few) == ()

@@ -47,7 +47,7 @@ EFFECTS: dict[str, str] = {
     "ordinal": "odds ratio",
 }
 """Of families whose coefficients are logarithms."""
-MOST_SLOPES = 300
+MOST_SLOPES, MANY_ROWS = 300, 10_000
 LITTLE = 0.01  # nats a row
 FEW_GROUPS = 30  # below which the sandwich formula, of independent groups, has too small errors
 NORMAL_95 = 1.96  # standard errors
@@ -84,6 +84,16 @@ class FamilyKind(ModelKind):
                 f"{asked} has a slope for each of {len(places):,} inputs, and at most {MOST_SLOPES}; leave columns out "
                 "with --drop, or leave --family out for a network, which takes them all."
             )
+
+    def warnings(self, data: FitData) -> tuple[str, ...]:
+        """Return that many rows take long."""
+        number = len(data.split.train)
+        if number <= MANY_ROWS:
+            return ()
+        return (
+            f"{number:,} training rows: a regression uses all of them at every move, which takes many minutes; fit a "
+            f"table of {MANY_ROWS:,} rows, drawn at random.",
+        )
 
     def fit(
         self, data: FitData, folder: Folder, resume: bool, anyway: bool, group: ProcessGroup | None

@@ -36,6 +36,10 @@ class ModelKind(ABC):
     def check(self, data: FitData, group: ProcessGroup | None) -> None:
         """Raise `BadInput` where it cannot be fitted to these rows."""
 
+    def warnings(self, data: FitData) -> tuple[str, ...]:
+        """Return sentences to read before the training."""
+        return ()
+
     @abstractmethod
     def fit(
         self, data: FitData, folder: Folder, resume: bool, anyway: bool, group: ProcessGroup | None

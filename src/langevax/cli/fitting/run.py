@@ -92,6 +92,8 @@ def _run(
         identity = {"target": options.target, "table": file_digest(options.table)}
         stack.enter_context(folder.writing(resume, force, {**options.settings, **identity}))
     console.print_data(output, options, data)
+    for sentence in kind.warnings(data):
+        output.warn(sentence)
     keep_compiled_programs()
     try:
         with output.waiting(kind.waiting):
