@@ -107,10 +107,7 @@ def run(
     parts = [examples.names, prediction_table(outputs, schema.classes, getattr(estimator, "threshold_", 0.5))]
     if interval is not None:
         parts.append(interval_table(estimator, examples.inputs, interval, schema.classes))
-        output.warn(
-            f"intervals are of CV+: they cover about {interval:.3g} of new rows like those of training, and at least "
-            f"{max(0.0, 2 * interval - 1):.3g} of them."
-        )
+        output.warn(_about_intervals(estimator, interval))
     predicted = pl.concat(parts, how="horizontal")
     if getattr(schema, "never_negative", False):
         predicted, notes = not_below_zero(predicted)
@@ -120,6 +117,14 @@ def run(
         sys.stdout.write(without_formulas(predicted).write_csv())
     else:
         write_table(predicted, out)
+
+
+def _about_intervals(estimator: Any, coverage: float) -> str:
+    """Return what intervals and sets are, and what they cover."""
+    about = f"they cover about {coverage:.3g} of new rows like those of training"
+    if hasattr(estimator, "bayes_share_"):
+        return f"intervals are of the predictive law: {about} where the law is right, which report.html measures."
+    return f"intervals are of CV+: {about}, and at least {max(0.0, 2 * coverage - 1):.3g} of them."
 
 
 def _check_out(out: Path, table: Path, folder: Path, force: bool) -> None:

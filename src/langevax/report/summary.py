@@ -28,7 +28,7 @@ def worth(
     relevance: Relevance | None = None,
     like_ids: Sequence[str] = (),
 ) -> tuple[str, ...]:
-    """Return the sentences at the top: whether the network is of use, beside the others, and what they rest on.
+    """Return the sentences at the top: whether the model is of use, beside the others, and what they rest on.
 
     Args:
         comparison: the scores.
@@ -87,7 +87,7 @@ def scored_rows(comparison: Comparison, unit: str = "row") -> str:
         new = f", of other {comparison.grouped_by!r} than the training {unit}s" if comparison.grouped_by else ""
         return count.replace(f" {unit}", f" held-out {unit}", 1) + new
     without = f"all {unit}s of its {comparison.grouped_by!r}" if comparison.grouped_by else "it"
-    return f"{count}, each scored by a network trained without {without} ({comparison.num_folds} folds)"
+    return f"{count}, each scored by a {comparison.word} trained without {without} ({comparison.num_folds} folds)"
 
 
 def error_source(comparison: Comparison, unit: str = "row") -> str:
