@@ -33,6 +33,7 @@ from langevax.evaluation import Task, holdout
 from langevax.evaluation.certainty import Calibration, Coverage, calibration_of, coverage_of
 from langevax.evaluation.comparison import Comparison, Refit, compare, outputs_of
 from langevax.evaluation.holdout import Relevance
+from langevax.evaluation.metrics import METRICS, value
 from langevax.evaluation.peers import peers
 from langevax.report import summary
 from langevax.report.contents import CurveContents, FitContents
@@ -240,7 +241,9 @@ def evaluate(
     relevance = holdout.relevance_of(holdout.on_columns(model), split, options.seed)
     columns = relevance if data.axes is None else None
     sentences = summary.worth(comparison, split.target, split.classes, split.unit, columns, data.like_ids)
-    certainty = summary.certainty(coverage, calibration, split.classes, split.unit, split.dates)
+    metric = METRICS[split.task][0]
+    held_out = metric.name, value(metric, split.test_targets, outputs), len(split.test)
+    certainty = summary.certainty(coverage, calibration, split.classes, split.unit, split.dates, held_out)
     console.print_comparison(output, comparison, sentences, certainty, split.unit)
     certificate = certify(output, options, model, search)
     optimum = summary.optimum(certificate, model.temperature_, len(split.train), split.unit)
