@@ -28,6 +28,7 @@ from langevax.evaluation import Task, holdout
 from langevax.evaluation.certainty import Calibration, Coverage, calibration_of, coverage_of
 from langevax.evaluation.comparison import Comparison, compare
 from langevax.evaluation.holdout import Relevance
+from langevax.evaluation.metrics import METRICS, value
 from langevax.evaluation.peers import peers
 from langevax.report import summary
 from langevax.report.contents import FitContents, LawContents
@@ -182,7 +183,9 @@ def evaluate(
     sentences = summary.worth(comparison, split.target, split.classes, split.unit, columns, data.like_ids)
     law = kind.law(model, data, refit, comparison)
     sentences += kind.advice(data, comparison, law)
-    certainty = summary.certainty(coverage, calibration, split.classes, split.unit, split.dates)
+    metric = METRICS[split.task][0]
+    held_out = metric.name, value(metric, split.test_targets, outputs), len(split.test)
+    certainty = summary.certainty(coverage, calibration, split.classes, split.unit, split.dates, held_out)
     console.print_comparison(output, comparison, sentences, certainty, split.unit)
     if law is not None:
         console.print_law(output, law)

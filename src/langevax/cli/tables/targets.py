@@ -9,13 +9,14 @@ import polars as pl
 from langevax.cli.errors import BadInput, count, listing, nearest
 from langevax.cli.tables.columns import read_column
 from langevax.cli.tables.inference import ReadColumn
-from langevax.cli.tables.records import Decision, data_row, option, same_but_for_case
-from langevax.cli.tables.styles import STAND_FOR_MISSING, Style, as_words, parse
+from langevax.cli.tables.records import Decision, data_row, option, places, same_but_for_case
+from langevax.cli.tables.styles import STAND_FOR_MISSING, Style, as_text, as_words, parse
 from langevax.cli.tables.words import mostly
 from langevax.evaluation import Task
 
 MAX_INTEGER_CLASSES = 10  # up to this many distinct integers are classes
 ROWS_PER_INTEGER = 5  # on average, at least, where there are more than two
+MOST_LOST = 0.05  # of the rows, above which a word that counts as missing may be a class
 MAX_CLASSES = 100  # of words; memory grows with them, and so many are names of cases more often than classes
 MAX_CLASS_SHARE = 0.5  # of the rows: a target with more distinct words identifies its rows
 INTEGER = r"^(?:0|-?[1-9][0-9]*)$"
@@ -80,11 +81,19 @@ def read_target(
     classes, indices = _classes(words[rows.tolist()], values[rows.tolist()], reading.style, numeric)
     distinct = len(classes)
     if distinct == 1:
-        raise BadInput(f"{where} is {words.drop_nulls()[0]!r} in every row; there is nothing to learn.")
+        empty = len(column) - len(rows)
+        others = (
+            f", and {count(empty, 'row')} without a value count as missing; write a word there if it is a class"
+            if empty
+            else ""
+        )
+        raise BadInput(f"{where} is {words.drop_nulls()[0]!r} in every row{others or '; there is nothing to learn'}.")
+    decisions += _lost(as_text(column), values, len(rows))
     inferred, reason = _infer(numeric, numbers.drop_nulls(), distinct)
     reason = reason if task is None else f"as set by {asked_by}"
     if (task or inferred) == "regression":
-        return TargetColumn("regression", reason, rows, numbers.to_numpy()[rows].astype(np.float64), (), True)
+        targets = numbers.to_numpy()[rows].astype(np.float64)
+        return TargetColumn("regression", reason, rows, targets, (), True, tuple(decisions))
     if not numeric and distinct > MAX_CLASSES:
         raise BadInput(
             f"{where} has {distinct:,} classes, where at most {MAX_CLASSES} are learned; if they are names of cases, "
@@ -165,6 +174,18 @@ def look_like_counts(target: TargetColumn) -> bool:
         True
     """
     return len(target.classes) > 2 and target.classes == tuple(range(len(target.classes)))
+
+
+def _lost(text: pl.Series, values: pl.Series, rows: int) -> list[Decision]:
+    """Return a warning where many rows are left out for a word that stands for a missing value, and may be a class."""
+    lost = text.is_not_null() & values.is_null()
+    if lost.sum() <= MOST_LOST * rows:
+        return []
+    where, number = places(text, lost, most=2), count(int(lost.sum()), "row")
+    verb = "counts" if text.filter(lost).n_unique() == 1 else "count"
+    remedy = f"if it is a class, pass {option('--read', text.name, 'words')}"
+    sentence = f"{number} of {text.name!r} are left out: {where} {verb} as missing; {remedy}."
+    return [Decision("warning", sentence, text.name)]
 
 
 def _in_one_spelling(words: pl.Series, same: pl.Series, decisions: list[Decision]) -> pl.Series:
