@@ -106,6 +106,7 @@ FLAGS: dict[tuple[str, str], tuple[str, ...] | None] = {
     ("fit", "--resume"): ("--resume", "--force"),
     ("fit", "--anyway"): ("--anyway",),
     ("fit", "--force"): ("--force", "--resume"),
+    ("fit", "--dry-run"): ("--dry-run", "--resume"),
     ("predict", "--force"): None,
     ("certify", "--force"): None,
     ("certify", "--json"): None,

@@ -209,7 +209,7 @@ def test_coverage_of_the_rarest_class_is_said_where_it_is_rare():
     )
     even = coverage_of(Sets(), np.zeros(50), np.arange(50) % 2, ("no", "yes"))
     own = summary.certainty(even, None, ("no", "yes"), held_out=("log loss", 0.6112, 40))
-    assert own.startswith("The saved network has log loss 0.611 on the 40 rows of holdout.csv")
+    assert own.startswith("The saved model has log loss 0.611 on the 40 rows of holdout.csv")
     assert "rarest" not in summary.certainty(even, None, ("no", "yes"))
 
 

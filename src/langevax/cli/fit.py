@@ -21,6 +21,7 @@ Examples:
   langevax fit verkauf.csv --target umsatz --out umsatz --read datum=day-first --read filiale=words
   langevax fit visits.csv --target pressure --out visits --group patient
   langevax fit visits.csv --target visits --family poisson --out visits
+  langevax fit visits.csv --target visits --out visits --dry-run
   langevax fit wine.csv --target quality --out wine --resume
   langevax fit spectra.csv --target fat --curves wide --derivative 2 --out fat
   langevax fit readings.csv --target fault --curves long --id machine --time t --value temperature --out fault
@@ -28,16 +29,16 @@ Examples:
 TABLE is CSV, TSV (also gzipped) or Parquet, with a header, as spreadsheets and data bases write it: with commas,
 semicolons, tabs or bars, in UTF-8, UTF-16 or Windows-1252. Columns of numbers ($1,234.50, 12.3%, 1.234,5 kg), dates
 (2024-01-31T10:00Z, 31.01.2024, 1/31/2024 2:30 PM), yes and no, and words are recognised by all their values. Empty
-cells, NA, NaN, None, null and ? are missing values, and so are a few words among numbers: a missing number is replaced
-by the median and marked, a missing word is a category of its own. Rows of totals and subtotals are left out where sums
-or empty cells confirm their name. Dates are days since 1970; beside them, the time of
-the year, the day of the week and the time of day are inputs where they lower an error on folds. Columns that identify
-or number the rows are left out, and columns that may leak the target are named. Each of these decisions is printed with
-its evidence, and stored in schema.json. Where several rows are of one patient, batch or site, --group COLUMN keeps them
-on one side of every split; otherwise scores and intervals are those of patients that were seen. What can be read in two
-ways, such as 1,234 or 01/02/2024, is decided by values that can be read in one, and otherwise refused; --read answers:
---read price=decimal-comma, --read day-first, --read zip=words. Words that differ only in case are categories of their
-own; --read city=ignore-case makes them one.
+cells, NA, NaN, None, null and ? are missing values, and so are a few words among numbers: a missing number is
+replaced by the median and marked, a missing word is a category of its own. Rows of totals and subtotals are left out
+where sums or empty cells confirm their name. Dates are days since 1970; beside them, the time of the year, the day of
+the week and the time of day are inputs where they lower an error on folds. Columns that identify or number the rows
+are left out, and columns that may leak the target are named. Each of these decisions is printed with its evidence,
+and stored in schema.json; --dry-run prints them and stops. Where several rows are of one patient, batch or site,
+--group COLUMN keeps them on one side of every split; otherwise scores and intervals are those of patients that were
+seen. What can be read in two ways, such as 1,234 or 01/02/2024, is decided by values that can be read in one, and
+otherwise refused; --read answers: --read price=decimal-comma, --read day-first, --read zip=words. Words that differ
+only in case are categories of their own; --read city=ignore-case makes them one.
 
 With --curves wide, columns named by numbers are values at these times (wavelengths, hours), other columns values at
 even steps from 0 to 1; missing cells are interpolated. With --curves long, times may be few, may be dates and may
@@ -424,7 +425,19 @@ def fit(
     force: Annotated[
         bool, typer.Option("--force", help="Replace the model in DIR, or start an interrupted run again.")
     ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Read the table, print how it is read and split, and stop: nothing is written."),
+    ] = False,
 ) -> None:
+    if dry_run:
+        for option, given in (("--resume", resume), ("--coordinator", coordinator is not None)):
+            if given:
+                raise BadInput(f"--dry-run only reads the table, and {option} is for training; leave one of them out.")
+        from langevax.cli.fitting.run import read_only
+
+        read_only(options, machine=json)
+        return
     if anyway and not resume:
         raise BadInput("--anyway says how --resume continues a run; pass both, or leave it out.")
     if options.family is not None:

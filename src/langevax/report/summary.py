@@ -139,7 +139,7 @@ def certainty(
     if held_out is not None:
         name, score, rows = held_out
         parts.append(
-            f"The saved network has {name} {number(score, 3)} on the {_count(rows, unit)} of holdout.csv, which the "
+            f"The saved model has {name} {number(score, 3)} on the {_count(rows, unit)} of holdout.csv, which the "
             "scores by folds contain, too."
         )
     if coverage is not None:

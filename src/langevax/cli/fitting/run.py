@@ -73,6 +73,16 @@ def run(
         _run(stack, options, machine, resume, force, anyway, group)
 
 
+def read_only(options: FitOptions, machine: bool) -> None:
+    """Print how the table is read, split and used, and write nothing."""
+    output, kind, data = Output(machine), kind_of(options), prepare(options)
+    kind.check(data, None)
+    console.print_data(output, options, data)
+    for sentence in kind.warnings(data):
+        output.warn(sentence)
+    output.result(plain({"target": options.target, "task": data.split.task, **reading_of(options, data)}))
+
+
 def _run(
     stack: ExitStack,
     options: FitOptions,
@@ -205,6 +215,17 @@ def peer_names(output: Output, task: Task) -> list[str]:
     return names
 
 
+def reading_of(options: FitOptions, data: FitData) -> dict[str, Any]:
+    """Return how the table was read, as result.json has it."""
+    return {
+        "table": str(options.table),
+        "classes": data.schema.classes,
+        "read": data.summary,
+        "columns": [asdict(column) for column in data.reading.columns],
+        "notes": [*data.notes, *data.warnings, *data.leaks],
+    }
+
+
 def write(
     new: Path,
     options: FitOptions,
@@ -235,11 +256,7 @@ def write(
         {
             **shared,
             "sentence": evaluation.summary[0],
-            "table": str(options.table),
-            "classes": data.schema.classes,
-            "read": data.summary,
-            "columns": [asdict(column) for column in data.reading.columns],
-            "notes": [*data.notes, *data.warnings, *data.leaks],
+            **reading_of(options, data),
             "score_name": split.score_name,
             "rows_scored": len(comparison.rows),
             "folds": comparison.num_folds,
