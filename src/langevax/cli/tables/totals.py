@@ -173,7 +173,7 @@ def _is_sum_of_all(frame: pl.DataFrame, named: np.ndarray) -> bool:
     last, rows = frame.height - 1, np.flatnonzero(~named)
     if last < FEWEST_SUMMED or named[-1]:
         return False
-    agree = numbers = 0
+    agree = 0
     for column in frame:
         cell = (column[last] or "").strip()
         if not cell or not _is_figure(cell):
@@ -182,10 +182,11 @@ def _is_sum_of_all(frame: pl.DataFrame, named: np.ndarray) -> bool:
         others = [n for n in notations if n.counts[last] >= min(FEWEST_SUMMED, 0.5 * len(rows))]
         if not others:
             continue
-        numbers += 1
-        agree += any(not np.isnan(n.numbers[last]) and n.is_sum(last, 0, last, EXACT_ROUNDING) for n in others)
+        if not any(n.is_sum(last, 0, last, EXACT_ROUNDING) for n in others):
+            return False
+        agree += 1
     filled = sum(bool((cell or "").strip()) for cell in frame.row(last))
-    return agree == numbers and (agree > 1 or (agree == 1 == filled))
+    return agree > 1 or agree == filled == 1
 
 
 def _is_figure(text: str | None) -> bool:
