@@ -431,8 +431,8 @@ def fit(
     ] = False,
 ) -> None:
     if dry_run:
-        for option, given in (("--resume", resume), ("--coordinator", coordinator is not None)):
-            if given:
+        for option, passed in (("--resume", resume), ("--coordinator", coordinator is not None)):
+            if passed:
                 raise BadInput(f"--dry-run only reads the table, and {option} is for training; leave one of them out.")
         from langevax.cli.fitting.run import read_only
 
