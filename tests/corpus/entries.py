@@ -1049,8 +1049,8 @@ RECEIVED: dict[str, str] = {
         TRACED: """losses.linear losses.logistic losses.smoothed_hinge losses.softmax losses.squared
             run.position_of teacher_student.staircase teacher_student.total_variation""",
         ERROR: """CheckpointError DivergenceError federated.CollapseError predictive_law.PredictiveWarning run.PeerError
-            sampling.SamplingWarning sampling.SolverWarning sampling.ToleranceError sklearn.LinearModelWarning
-            sklearn.ModelError""",
+            sampling.SamplingWarning sampling.SolveCacheError sampling.SolverWarning sampling.ToleranceError
+            sklearn.LinearModelWarning sklearn.ModelError""",
         "takes any array, of any process": "run.gather",
         "asks a server, and has tests of its own": "sampling.UMBridgeModel",
         "changes the settings of the process, and has tests of its own": "run.keep_compiled_programs run.process_group",

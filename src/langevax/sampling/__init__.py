@@ -9,6 +9,7 @@ from langevax.sampling.learning_coefficient import learning_coefficient
 from langevax.sampling.noise import GaussianNoise
 from langevax.sampling.sample import sample
 from langevax.sampling.samples import Samples, SamplingWarning, stein_discrepancy
+from langevax.sampling.solve_cache import SolveCacheError
 from langevax.sampling.tolerance import ToleranceError
 from langevax.sampling.umbridge import UMBridgeModel
 
@@ -22,6 +23,7 @@ __all__ = [
     "RecordedCoefficient",
     "Samples",
     "SamplingWarning",
+    "SolveCacheError",
     "SolverWarning",
     "ToleranceError",
     "UMBridgeModel",

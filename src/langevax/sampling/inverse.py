@@ -10,6 +10,7 @@ Statistical Science 2013).
 G is written in JAX, or is any function on NumPy arrays, with an adjoint where there is one: a `ForwardSolver`.
 """
 
+import os
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple, overload
@@ -26,6 +27,7 @@ from langevax.problems import tracing
 from langevax.problems.problem import Function, Problem
 from langevax.sampling.hyperparameters import HierarchicalInverseProblem, hierarchical_problem
 from langevax.sampling.noise import GaussianNoise
+from langevax.sampling.solve_cache import SolveCache
 from langevax.sampling.solver import Adjoint, ForwardSolver, NumpyMap, SolverMisfit
 from langevax.sampling.umbridge import UMBridgeModel
 from langevax.spaces import GaussianPrior, MaternPrior
@@ -127,6 +129,7 @@ def inverse_problem(
     adjoint: Adjoint | None = None,
     prior_mean: ArrayLike = 0.0,
     parallel: int = 1,
+    cache: str | os.PathLike[str] | None = None,
 ) -> InverseProblem: ...
 @overload
 def inverse_problem(
@@ -138,6 +141,7 @@ def inverse_problem(
     adjoint: Adjoint | None = None,
     prior_mean: ArrayLike = 0.0,
     parallel: int = 1,
+    cache: str | os.PathLike[str] | None = None,
 ) -> HierarchicalInverseProblem: ...
 @overload
 def inverse_problem(
@@ -149,6 +153,7 @@ def inverse_problem(
     adjoint: Adjoint | None = None,
     prior_mean: ArrayLike = 0.0,
     parallel: int = 1,
+    cache: str | os.PathLike[str] | None = None,
 ) -> InverseProblem | HierarchicalInverseProblem: ...
 def inverse_problem(
     forward_map: ForwardMap,
@@ -159,6 +164,7 @@ def inverse_problem(
     adjoint: Adjoint | None = None,
     prior_mean: ArrayLike = 0.0,
     parallel: int = 1,
+    cache: str | os.PathLike[str] | None = None,
 ) -> InverseProblem | HierarchicalInverseProblem:
     """Return the posterior of a function given noisy data, ready for `sample`.
 
@@ -186,8 +192,12 @@ def inverse_problem(
             do not depend on it. It helps solvers that leave the interpreter while they work: those behind HTTP
             (`UMBridgeModel`), programs run by `subprocess`, Fortran and C that release the lock; loops in Python gain
             nothing. Several threads must be able to call the solver, which is tried here by calls at once.
+        cache: a file, made where there is none, for the results of a forward map on NumPy arrays and of its adjoint.
+            A call with the same numbers is read from it: the same script, started again after an interruption, goes on
+            where it was. Three calls test that the file is of this solver. `solves` counts what is read, too.
 
     Raises:
+        SolveCacheError: `cache` cannot be opened, read or written.
         TypeError: `forward_map` or `adjoint` is not a function, or `prior` is not a `GaussianPrior`.
         ValueError: data that are empty or not finite; noise of another shape or not > 0; predictions whose shape is not
             that of the data; what the checks above refuse.
@@ -225,7 +235,7 @@ def inverse_problem(
 
         def build(noise: GaussianNoise, prior: GaussianPrior) -> InverseProblem:
             return inverse_problem(
-                forward_map, data, noise, prior, adjoint=adjoint, prior_mean=prior_mean, parallel=parallel
+                forward_map, data, noise, prior, adjoint=adjoint, prior_mean=prior_mean, parallel=parallel, cache=cache
             )
 
         return hierarchical_problem(build, noise, prior)
@@ -252,6 +262,8 @@ def inverse_problem(
         raise ValueError(
             "parallel is for forward maps on NumPy arrays; JAX runs this one on all cores: leave parallel out."
         )
+    if is_compiled and cache is not None:
+        raise ValueError("cache is for forward maps on NumPy arrays, and JAX runs this one: leave cache out.")
     has_derivative = adjoint is None and dtype is not None and jnp.issubdtype(dtype, jnp.floating)
     if has_derivative and tracing.is_traced(forward_map, grid, jax.jvp):
         _check_shape(jax.eval_shape(forward_map, grid).shape, y.shape)
@@ -266,6 +278,8 @@ def inverse_problem(
     solver = ForwardSolver(called, adjoint, exact, noise, prior, mean, parallel)
     if warning := solver.check(np.random.default_rng(0)):
         warnings.warn(warning, SolverWarning, stacklevel=2)
+    if cache is not None:
+        solver.use_cache(SolveCache(cache))
     problem = SolverMisfit(precision=precision, solver=solver, scales=jnp.sqrt(prior.eigenvalues))
     return InverseProblem(problem, temperature, prior, forward_map, exact, noise, mean, solver)
 

@@ -25,6 +25,7 @@ from langevax import checks
 from langevax.problems import host
 from langevax.problems.problem import Indices, Problem, Scalar
 from langevax.sampling.noise import GaussianNoise
+from langevax.sampling.solve_cache import Kind, SolveCache, SolveCacheError
 from langevax.sampling.solve_threads import Returned, SolveThreads, alternating
 from langevax.sampling.umbridge import ServerUnreachable
 from langevax.spaces import GaussianPrior
@@ -55,11 +56,11 @@ class SolveTally:
     """Counts of solves, one for all the units in which a solver is used, and parts of it for single chains."""
 
     def __init__(self, whole: "SolveTally | None" = None):
-        self.solves = self.adjoints = self.failed = 0
+        self.solves = self.adjoints = self.failed = self.read = 0
         self.first_failure = ""
         self.whole, self.lock = whole, threading.Lock()
 
-    def count(self, name: Literal["solves", "adjoints", "failed"], reason: str = "") -> None:
+    def count(self, name: Literal["solves", "adjoints", "failed", "read"], reason: str = "") -> None:
         """Count one, here and in the whole."""
         with self.lock:
             setattr(self, name, getattr(self, name) + 1)
@@ -95,6 +96,8 @@ class ForwardSolver:
         self.is_single = False
         self.parallel = parallel
         """Number of threads that solve at once."""
+        self.cache: SolveCache | None = None
+        """Solves of earlier runs, and of this one."""
 
     @property
     def num_modes(self) -> int:
@@ -107,6 +110,11 @@ class ForwardSolver:
     @property
     def num_adjoints(self) -> int:
         return self.tally.adjoints
+
+    @property
+    def num_read(self) -> int:
+        """Solves and adjoint ones that were read from the cache, among all."""
+        return self.tally.read
 
     @property
     def num_failed(self) -> int:
@@ -159,7 +167,43 @@ class ForwardSolver:
 
     def _call(self, z: Vector) -> object:
         self.tally.count("solves")
-        return self.forward_map(self.function(z))
+        return self._read_or_call("forward_map", self.forward_map, self.function(z))
+
+    def _read_or_call(self, kind: Kind, function: Callable[..., object], *arguments: np.ndarray) -> object:
+        """Return what a function of the user returns, or has returned; what it raises is not stored."""
+        if self.cache is None:
+            return function(*arguments)
+        if (stored := self.cache.read(kind, *arguments)) is not None:
+            self.tally.count("read")
+            return stored
+        returned = np.ma.filled(function(*(argument.copy() for argument in arguments)), np.nan)  # type: ignore[arg-type]
+        if returned.dtype.kind in "fiu":
+            self.cache.write(kind, returned, *arguments)
+        return returned
+
+    def use_cache(self, cache: SolveCache) -> None:
+        """Read solves from a file and store them there; raise where those in it are another solver's."""
+        z = np.random.default_rng(1).standard_normal(self.num_modes) / 2
+        kinds: list[tuple[Kind, Callable[..., object], tuple[np.ndarray, ...]]]
+        kinds = [("forward_map", self.forward_map, (self.function(place),)) for place in (0 * z, z)]
+        if self.adjoint is not None:
+            kinds.append(("adjoint", self.adjoint, (self.function(0 * z), np.ones(self.data.shape))))
+        for kind, function, arguments in kinds:
+            self.tally.count("adjoints" if kind == "adjoint" else "solves")
+            try:
+                fresh = np.asarray(function(*(argument.copy() for argument in arguments)), np.float64)
+            except ServerUnreachable:
+                raise
+            except Exception:  # a solve that fails is not stored
+                continue
+            stored = cache.read(kind, *arguments)
+            if stored is not None and not (stored.shape == fresh.shape and _agree(stored.astype(np.float64), fresh)):
+                raise ValueError(
+                    f"cache {cache.file!r} holds solves of another solver: its {kind} returned other numbers than this "
+                    "one for the same function; name another file."
+                )
+            cache.write(kind, fresh, *arguments)
+        self.cache = cache
 
     def solve(self, z: Vector) -> Solve:
         """Return the misfit, infinite where the map raises or returns what is not finite."""
@@ -169,7 +213,7 @@ class ForwardSolver:
             if np.isfinite(residual).all():
                 return Solve(z, float(np.sum(residual * self.noise.times_precision(residual)) / 2), residual)
             reason = "predictions that are not finite"
-        except (_WrongShape, ServerUnreachable):
+        except (_WrongShape, ServerUnreachable, SolveCacheError):
             raise
         except Exception as error:  # whatever a solver raises where it does not converge
             reason = f"{type(error).__name__}: {error}"
@@ -185,7 +229,7 @@ class ForwardSolver:
             if np.isfinite(gradient).all():
                 return gradient
             reason = "a product with the adjoint that is not finite"
-        except (_WrongShape, ServerUnreachable):
+        except (_WrongShape, ServerUnreachable, SolveCacheError):
             raise
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
@@ -196,7 +240,7 @@ class ForwardSolver:
         """Return Phi^T J^T residual; exceptions of the adjoint pass."""
         assert self.adjoint is not None
         self.tally.count("adjoints")
-        product = _real(np.asarray(self.adjoint(self.function(z), np.array(residual))))
+        product = _real(np.asarray(self._read_or_call("adjoint", self.adjoint, self.function(z), np.array(residual))))
         if product.shape != self.grid_shape:
             raise _WrongShape(
                 f"adjoint returned shape {product.shape}, but the function has shape {self.grid_shape} on "

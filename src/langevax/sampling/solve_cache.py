@@ -1,0 +1,85 @@
+"""Results of a solver in a file, by the numbers that it was called with.
+
+Chains are the same for the same key, so that a run which was interrupted, started again with its file, reads the solves
+that it has made and goes on with the next one.
+"""
+
+import hashlib
+import os
+import sqlite3
+import threading
+import weakref
+from typing import Literal
+
+import numpy as np
+
+Kind = Literal["forward_map", "adjoint"]
+WAIT = 60.0  # seconds for another process that writes
+
+
+class SolveCacheError(OSError):
+    """The file cannot be read or written: not a solve that failed, and a reason to stop."""
+
+
+class SolveCache:
+    """A file of solves, which several threads and processes may use at once.
+
+    Args:
+        file: made where there is none.
+
+    Raises:
+        SolveCacheError: `file` cannot be opened, or is another one's.
+
+    Example:
+        >>> import tempfile
+        >>> cache = SolveCache(tempfile.mkdtemp() + "/solves.db")
+        >>> cache.write("forward_map", np.array([1.5, 2.0]), np.zeros(3))
+        >>> cache.read("forward_map", np.zeros(3)), cache.read("forward_map", np.ones(3))
+        (array([1.5, 2. ]), None)
+    """
+
+    def __init__(self, file: str | os.PathLike[str]):
+        self.file, self.lock = os.fspath(file), threading.Lock()
+        try:
+            self.connection = sqlite3.connect(self.file, timeout=WAIT, check_same_thread=False)
+            weakref.finalize(self, self.connection.close)
+            self.connection.execute(
+                "CREATE TABLE IF NOT EXISTS solves (key BLOB PRIMARY KEY, dtype TEXT, shape TEXT, numbers BLOB)"
+            )
+        except sqlite3.Error as error:
+            raise SolveCacheError(
+                f"cache {self.file!r} cannot be used as a file of solves ({error}); name a new file in a folder that "
+                "you may write to."
+            ) from error
+
+    def read(self, kind: Kind, *arguments: np.ndarray) -> np.ndarray | None:
+        """Return the result of a call with these arguments; None where there is none."""
+        try:
+            with self.lock:
+                query = "SELECT dtype, shape, numbers FROM solves WHERE key = ?"
+                row = self.connection.execute(query, (_key(kind, arguments),)).fetchone()
+        except sqlite3.Error as error:
+            raise SolveCacheError(f"cache {self.file!r} cannot be read ({error}); name another file.") from error
+        if row is None:
+            return None
+        dtype, shape, numbers = row
+        return np.frombuffer(numbers, dtype).reshape([int(size) for size in shape.split()]).copy()
+
+    def write(self, kind: Kind, result: np.ndarray, *arguments: np.ndarray) -> None:
+        """Store the result of a call."""
+        record = (_key(kind, arguments), result.dtype.str, " ".join(map(str, result.shape)), result.tobytes())
+        try:
+            with self.lock, self.connection:
+                self.connection.execute("INSERT OR REPLACE INTO solves VALUES (?, ?, ?, ?)", record)
+        except sqlite3.Error as error:
+            raise SolveCacheError(
+                f"cache {self.file!r} cannot be written ({error}); free space, or leave cache out."
+            ) from error
+
+
+def _key(kind: Kind, arguments: tuple[np.ndarray, ...]) -> bytes:
+    digest = hashlib.blake2b(kind.encode(), digest_size=20)
+    for argument in arguments:
+        digest.update(f"{argument.dtype.str}{argument.shape}".encode())
+        digest.update(np.ascontiguousarray(argument).tobytes())
+    return digest.digest()

@@ -1,0 +1,128 @@
+"""A file of solves: interrupted runs go on, other solvers are refused, and what breaks is not a failed solve."""
+
+import sqlite3
+import warnings
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import langevax
+from langevax.sampling import SolveCacheError
+from tests.sampling.test_solver import BASIS, KEY, NOISE, PRIOR, exponential, exponential_adjoint
+
+TRUTH = 0.5 * np.sin(5 * np.asarray(BASIS.grid, float))
+DATA = exponential(TRUTH) + NOISE * np.random.default_rng(0).normal(size=12)
+pytestmark = pytest.mark.filterwarnings("ignore::langevax.sampling.SamplingWarning")
+
+
+class Counted:
+    """A solver and its adjoint, which count their calls and stop after some."""
+
+    def __init__(self, most: float = np.inf):
+        self.calls, self.most = 0, most
+
+    def __call__(self, values):
+        self.calls += 1
+        if self.calls > self.most:
+            raise KeyboardInterrupt
+        return exponential(values)
+
+    def adjoint(self, values, residual):
+        self.calls += 1
+        return exponential_adjoint(values, residual)
+
+
+def draw(solver, cache, **options):
+    """Draw a few samples."""
+    target = langevax.inverse_problem(
+        solver, DATA, noise=NOISE, prior=PRIOR, adjoint=solver.adjoint, cache=cache, **options
+    )
+    draws = langevax.sample(target, key=KEY, num_samples=40, num_chains=2)
+    return target.solver, draws
+
+
+def test_an_interrupted_run_goes_on_where_it_was(tmp_path):
+    whole, stopped, again = Counted(), Counted(most=300), Counted()
+    _, expected = draw(whole, None)
+    with pytest.raises(KeyboardInterrupt):
+        draw(stopped, tmp_path / "solves.db")
+    solver, draws = draw(again, tmp_path / "solves.db")
+    np.testing.assert_array_equal(draws.positions, expected.positions)
+    assert draws.solves[:3] == expected.solves[:3]
+    assert solver.num_read > 200
+    assert solver.num_solves + solver.num_adjoints - solver.num_read <= again.calls < whole.calls - 200
+    read = Counted()
+    draw(read, tmp_path / "solves.db")
+    assert read.calls < 100  # the checks alone
+    solver, draws = draw(Counted(), tmp_path / "solves.db", parallel=2)
+    np.testing.assert_array_equal(draws.positions, expected.positions)
+    assert solver.num_read > 200
+
+
+def test_solves_of_another_solver_are_refused(tmp_path):
+    draw(Counted(), tmp_path / "solves.db")
+    other = Counted()
+    with pytest.raises(ValueError, match="holds solves of another solver: its forward_map returned other numbers"):
+        langevax.inverse_problem(
+            lambda values: 1.001 * exponential(values), DATA, noise=NOISE, prior=PRIOR, cache=tmp_path / "solves.db"
+        )
+    with pytest.raises(ValueError, match="its adjoint returned other numbers"):
+        langevax.inverse_problem(
+            other,
+            DATA,
+            noise=NOISE,
+            prior=PRIOR,
+            adjoint=lambda f, r: 1.001 * exponential_adjoint(f, r),
+            cache=tmp_path / "solves.db",
+        )
+
+
+def test_other_data_and_noise_read_the_same_solves(tmp_path):
+    draw(Counted(), tmp_path / "solves.db")
+    solver = Counted()
+    target = langevax.inverse_problem(solver, DATA + 0.1, noise=2 * NOISE, prior=PRIOR, cache=tmp_path / "solves.db")
+    assert target.solver.num_read == 0
+    target.solver.predict(np.zeros(PRIOR.num_modes))
+    assert target.solver.num_read == 1
+
+
+@pytest.mark.parametrize("content", [b"not a data base, but text", None])
+def test_files_that_are_no_cache_are_refused(tmp_path, content):
+    file = tmp_path / "folder" / "solves.db" if content is None else tmp_path / "solves.db"
+    if content is not None:
+        file.write_bytes(content * 100)
+    with pytest.raises(SolveCacheError, match="cannot be used as a file of solves"):
+        langevax.inverse_problem(exponential, DATA, noise=NOISE, prior=PRIOR, cache=file)
+
+
+def test_a_cache_that_breaks_ends_the_run_and_is_not_a_failed_solve(tmp_path):
+    target = langevax.inverse_problem(exponential, DATA, noise=NOISE, prior=PRIOR, cache=tmp_path / "solves.db")
+    with sqlite3.connect(tmp_path / "solves.db") as connection:
+        connection.execute("DROP TABLE solves")
+    connection.close()
+    with pytest.raises(SolveCacheError, match="cannot be read"):
+        target.solver.solve(np.ones(PRIOR.num_modes))
+    assert target.solver.num_failed == 0
+
+
+def test_solves_that_fail_are_tried_again(tmp_path):
+    def fails(values):
+        if values.max() > 3:
+            raise RuntimeError("no convergence")
+        return exponential(values)
+
+    target = langevax.inverse_problem(fails, DATA, noise=NOISE, prior=PRIOR, cache=tmp_path / "solves.db")
+    high = np.zeros(PRIOR.num_modes)
+    high[0] = 50
+    for _ in range(2):
+        assert target.solver.solve(high).misfit == np.inf
+    assert (target.solver.num_failed, target.solver.num_read) == (2, 0)
+
+
+def test_maps_in_jax_need_no_cache(tmp_path):
+    with warnings.catch_warnings(), pytest.raises(ValueError, match="cache is for forward maps on NumPy arrays"):
+        langevax.inverse_problem(
+            lambda values: jnp.cumsum(values)[:12] / 24, DATA, noise=NOISE, prior=PRIOR, cache=tmp_path / "solves.db"
+        )
+    assert not (tmp_path / "solves.db").exists()
