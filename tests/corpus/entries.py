@@ -1038,7 +1038,8 @@ RECEIVED: dict[str, str] = {
             neurons.Neuron neurons.Scaled spaces.Basis spaces.Tabulated""",
         RESULT: """Result data.Rows federated.MethodChoice integrators.Gains meanfield.Certificate
             meanfield.DualEstimate numpyro.ModelPosterior optimize.Basin predictive_law.BayesComparison
-            predictive_law.PredictiveLaw predictive_law.PredictivePath run.Average run.Trace
+            predictive_law.LawCertificate predictive_law.PredictiveLaw predictive_law.PredictivePath
+            run.Average run.Trace
             sampling.CoefficientSweep sampling.HierarchicalInverseProblem sampling.InverseProblem
             sampling.LearningCoefficient sampling.RecordedCoefficient sampling.Samples
             teacher_student.Matching teacher_student.OneStepRuns teacher_student.ReLUNetwork
