@@ -10,8 +10,10 @@ import pytest
 
 import langevax
 from langevax.meanfield.homotopy import mean_conjugate
+from langevax.predictive_law import law_search
+from langevax.predictive_law.dual import best_tilt
 from langevax.predictive_law.law_certificate import _inverse, _verdict
-from langevax.predictive_law.law_search import LawRisk, MixtureScore, best_tilt, least_share
+from langevax.predictive_law.law_search import LawRisk, MixtureScore, least_share
 from langevax.predictive_law.parameter_law import ParameterLaw, in_units_of_prior
 from tests.predictive_law.cases import COUNTS, GRID, draws_of, log_likelihood, log_prior, problem_of, table
 from tests.predictive_law.grids import solve
@@ -107,6 +109,14 @@ def test_little_effort_is_refused_and_arguments_are_named(law):
         certified(law, 0, effort=-1.0)
     with pytest.raises(ValueError, match="others must be laws of the same 1 parameters"):
         law.certificate(key=jax.random.key(0), others=[dataclasses.replace(law, points=np.zeros((9, 2)))])
+
+
+def test_a_likelihood_beyond_single_precision_has_no_lower_end(law, monkeypatch):
+    monkeypatch.setattr(law_search, "LARGEST_RATIO", 2.0)
+    certificate = certified(law, 0)
+    assert not certificate.trustworthy
+    assert certificate.lower_bound == -math.inf < certificate.upper_bound < certificate.bayes_objective
+    assert "has no lower end since the likelihood of a row varies by more than e^60" in str(certificate)
 
 
 def test_newton_steps_on_a_weighted_grid_reach_its_dual():

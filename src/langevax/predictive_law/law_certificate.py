@@ -142,7 +142,7 @@ def _certificate(search: LawSearch, law: "PredictiveLaw", missing: float) -> Law
     def nats(value: float) -> float:
         return size * value + constant
 
-    lower = -math.inf if search.lower is None else nats(search.lower[0])
+    lower = -math.inf if search.lower is None or search.is_capped else nats(search.lower[0])
     upper = math.inf if search.upper is None else nats(search.upper[0])
     outputs = np.ones(size) if search.upper is None else search.upper[1].outputs
     certified = references + np.log(np.maximum(outputs, np.finfo(float).tiny))
@@ -150,7 +150,7 @@ def _certificate(search: LawSearch, law: "PredictiveLaw", missing: float) -> Law
     if share < 1 and math.isfinite(upper - lower):
         down, up = _inverse((upper - lower) / (size * (1 - share)))
         bounds = float(certified.mean()) - up, float(certified.mean()) - down
-    is_narrow = search.narrow(TRUSTED)
+    is_narrow = search.narrow(TRUSTED) and math.isfinite(lower)
     is_near = bounds[0] - ERRORS * score_error <= score <= bounds[1] + ERRORS * score_error
     bayes = nats(search.prior_objective)
     certificate = LawCertificate(

@@ -32,6 +32,8 @@ from langevax.meanfield.walks import (
     systematic,
     walk,
 )
+from langevax.predictive_law.dual import HALF, best_tilt
+from langevax.predictive_law.law_problem import MAX_EXPONENT
 from langevax.predictive_law.parameter_law import ParameterLaw
 from langevax.predictive_law.path import evenly_spaced
 from langevax.problems.losses import Scalar
@@ -44,16 +46,20 @@ ROUNDS, COUNTED = 8, 5
 """Clouds on which the dual is found, and the last of them whose mean it is."""
 MOVES, LAST_MOVES = 4, 8
 """Of a law of the path, and of a cloud on which the dual is found."""
-EVEN, HALF = 0.8, 0.5
-"""Shares of the particles that a step of the path, and one of the dual, leaves effective."""
+EVEN = 0.8
+"""Share of the particles that a step of the path leaves effective."""
 UNREACHED = (
     "walks from the prior did not reach this law, of which parts that matter may hold less than one in {size} "
     "particles; {{more}}, or certify a smaller share of Bayes"
 )
+LARGEST_RATIO = 0.99 * math.exp(MAX_EXPONENT)
+CAPPED = (
+    "the likelihood of a row varies by more than e^60 between parameters, beyond the numbers of a certificate; use a "
+    "likelihood with heavier tails, or certify none"
+)
 PARTS, FEW, MOST_COMPARED = 16, 0.1, 2048
 """Parts of space in which the law and walks from the prior are compared, and the share that is next to none."""
 TINY = float(np.finfo(np.float32).tiny)
-STEPS, SMALL, SHORTEST = 40, 1e-4, 2**-10
 
 
 class MixtureScore(eqx.Module):
@@ -117,47 +123,6 @@ class LawRisk(eqx.Module):
 NEURON = OneOutput()
 
 
-def best_tilt(
-    ratios: Float[np.ndarray, "particle n"],
-    log_weights: np.ndarray,
-    tilt: Float[np.ndarray, " n"],
-    weight: float,
-) -> tuple[Float[np.ndarray, " n"], np.ndarray]:
-    """Return the t of the highest lower end w sum_i log t_i - log E exp(sum_i t_i r_i) of a cloud, and its log weights.
-
-    Newton steps in log t, damped so that t stays positive, as long as half of the particles stay effective.
-    """
-    if weight == 0:
-        return tilt, log_weights
-    least = HALF * min(1.0, effective_share(log_weights))
-    ratios, size = np.asarray(ratios, np.float64), ratios.shape[1]
-    for _ in range(STEPS):
-        shares = normalised(log_weights)
-        loads = tilt * (shares @ ratios) / weight
-        centred = (ratios * (tilt / weight) - loads) * np.sqrt(weight * shares)[:, None]
-        right = 1 - loads
-        if size <= len(centred):
-            step = np.linalg.solve(np.eye(size) + centred.T @ centred, right)
-        else:
-            inner = np.eye(len(centred)) + centred @ centred.T
-            step = right - centred.T @ np.linalg.solve(inner, centred @ right)
-        decrement = math.sqrt(max(step @ right, 0.0))
-        if decrement < SMALL:
-            break
-        share = 1.0 if decrement < 0.25 else 1 / (1 + decrement)
-        trial, logs = tilt, log_weights
-        while share > SHORTEST:
-            trial = tilt * (1 + share * step)
-            logs = log_weights + ratios @ (trial - tilt)
-            if np.all(trial > 0) and effective_share(logs) >= least:
-                break
-            share /= 2
-        else:
-            break
-        tilt, log_weights = trial, logs
-    return tilt, log_weights
-
-
 def least_share(share: float, divergence: float) -> float:
     """Return the least probability of an event under q, where it is `share` under p and KL(p || q) <= `divergence`."""
     from scipy.special import rel_entr
@@ -205,6 +170,8 @@ class LawSearch(IntervalSearch):
     """Those of the law."""
     refusal: str = "the effort ended before walks from the prior reached this law; {more}"
     in_cells: bool = True
+    is_capped: bool = False
+    """Whether some likelihood ratio was cut, which no lower end allows."""
     outside: str = "parameters far from the law's particles"
 
     @property
@@ -236,6 +203,8 @@ class LawSearch(IntervalSearch):
     @property
     def reason(self) -> str:
         """Words for what is wrong, where the interval is too wide."""
+        if self.is_capped:
+            return CAPPED
         if self.lower is None and self.plan is not None and not self.plan.complete:
             return UNREACHED.format(size=f"{self.num_particles:,}")
         return self.refusal
@@ -270,7 +239,7 @@ class LawSearch(IntervalSearch):
             counted = self.ascent.counted
         for number in range(ROUNDS):
             self.progress(f"dual, {number + 1} of {ROUNDS}")
-            climbing.improve(clouds.features(climbing.cloud)[:, 2:], weight)
+            climbing.improve(self._features(climbing.cloud)[:, 2:], weight)
             climbing.move(clouds.target(self._tilt(climbing.tilt)), self.num_particles, LAST_MOVES)
             duals.append(np.log(np.maximum(climbing.tilt, np.finfo(float).tiny)))
         counted = (*counted, *duals[-COUNTED:])
@@ -286,7 +255,7 @@ class LawSearch(IntervalSearch):
         nothing = clouds.target(self.tilted.plain_tilt(0.0), 0.0, 0.0, start)
         for number in range(MOST_LAWS):
             self.progress(f"path, law {number + 1}")
-            features = clouds.features(climbing.cloud).astype(np.float64)
+            features = self._features(climbing.cloud)
             values = clouds.values(nothing, climbing.cloud)
             slope = values.log_prior + features[:, 0] + bayes_share * features[:, 1] - values.log_start
             step = largest_step(lambda step: effective_share(step * slope), 1 - share, EVEN)  # noqa: B023
@@ -321,13 +290,18 @@ class LawSearch(IntervalSearch):
         log_partition = max(estimate.value for estimate in self.estimates)
         missing = max(float(theirs[ours < FEW * theirs].sum() / len(ends)), float(np.exp(logs - log_partition).sum()))
         weight = 1 - float(self.tilted.bayes_share)
+        clouds.limit = math.inf  # one pass more than was allowed
+        outputs = weights @ self._features(walked)[:, 2:]
         if weight == 0:
             return missing
-        clouds.limit = math.inf  # one pass more than was allowed
-        outputs = weights @ clouds.features(walked)[:, 2:].astype(np.float64)
         loads = np.maximum(np.asarray(self.plan.laws[-1].tilt[2:, 0], np.float64) * outputs / weight, TINY)
         gap = weight * float(np.sum(loads - 1 - np.log(loads)))
         return least_share(missing, gap)
+
+    def _features(self, cloud: np.ndarray) -> np.ndarray:
+        features = self.clouds.features(cloud).astype(np.float64)
+        self.is_capped |= bool(features[:, 2:].max() >= LARGEST_RATIO)
+        return features
 
     def _tilt(self, coefficients: np.ndarray) -> Any:
         return self.tilted.tilt(-jnp.asarray(coefficients, self.clouds.dtype), self.temperature)
