@@ -202,7 +202,7 @@ def _verdict(certificate: LawCertificate, is_narrow: bool, is_near: bool, refusa
     basin = 3 / max(certificate.num_descents, 1)
     sentence = (
         f"{{}} the least value of {objective} lies {between} (95 % each end; the lower one unless parameters were "
-        f"missed that hold less than {basin:.1%} of {certificate.num_descents:,} searches); the posterior's is "
+        f"missed that hold less than {basin:.2%} of {certificate.num_descents:,} searches); the posterior's is "
         f"{certificate.bayes_objective:.{places}f}."
     )
     low, high = certificate.score_bounds
