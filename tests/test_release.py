@@ -1,5 +1,6 @@
 """What is released: environments, workflows, recipe, changelog and the history of ratios agree with the project."""
 
+import json
 import os
 import re
 import subprocess
@@ -233,6 +234,18 @@ def test_a_run_is_compared_with_a_release(tmp_path, capsys):
         write("1.1", [], {}, tmp_path)
     assert history(["compare", "0.1.0", "0.1.0"]) == 0
     assert "ratios became worse beyond noise" in capsys.readouterr().out
+
+
+def test_ratios_of_two_processors_are_compared_with_a_caution(tmp_path, capsys):
+    record = json.loads((FOLDER / "0.2.0.json").read_text(encoding="utf-8"))
+    others = {"lines": [], "date": "", "machine": {"processor": "another"}}
+    same = others | {"machine": record["machine"]}
+    for about, caution in ((others, True), (same, False)):
+        (tmp_path / "run.json").write_text(json.dumps(about))
+        assert history(["compare", "0.2.0", str(tmp_path / "run.json")]) == 1
+        out = capsys.readouterr().out
+        assert "no longer measured" in out
+        assert ("measure both on one" in out) == caution
 
 
 # Wheels

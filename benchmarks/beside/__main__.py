@@ -13,6 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
+import langevax
 from benchmarks.beside.case import FILES, Case, Line, chosen
 from benchmarks.beside.children import measured
 from benchmarks.beside.measure import load
@@ -100,7 +101,7 @@ def read(file: Path) -> list[Line]:
     return [Line.of_json(line) for line in json.loads(file.read_text())["lines"]]
 
 
-PACKAGES = ("langevax", "jax", "jaxlib", "numpy", "torch", "blackjax", "posteriors", "numpyro", "scikit-learn", "flwr")
+PACKAGES = ("jax", "jaxlib", "numpy", "torch", "blackjax", "posteriors", "numpyro", "scikit-learn", "flwr")
 
 
 def machine() -> dict[str, Any]:
@@ -111,7 +112,7 @@ def machine() -> dict[str, Any]:
         "load": load(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in PACKAGES},
+        "versions": {"langevax": langevax.__version__} | {name: version(name) for name in PACKAGES},
     }
 
 

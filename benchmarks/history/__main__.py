@@ -23,11 +23,14 @@ def measured(file: Path) -> tuple[list, dict]:
     return list(of_run(lines)), {"date": record["date"], "machine": record["machine"]}
 
 
-def ratios_of(name: str) -> dict:
-    """Return the ratios of a release, or of a run's file."""
+def measured_by(name: str) -> tuple[dict, str]:
+    """Return the ratios of a release, or of a run's file, and the processor that they were measured on."""
     if not name.endswith(".json"):
-        return read(FOLDER / f"{name}.json")
-    return {ratio.key: ratio for ratio in measured(Path(name))[0]}
+        file = FOLDER / f"{name}.json"
+        machine = json.loads(file.read_text(encoding="utf-8")).get("machine", {})
+        return read(file), machine.get("processor", "a processor that is not recorded")
+    ratios, about = measured(Path(name))
+    return {ratio.key: ratio for ratio in ratios}, about["machine"]["processor"]
 
 
 def main(words: list[str] | None = None) -> int:
@@ -50,9 +53,14 @@ def main(words: list[str] | None = None) -> int:
             ratios, about = measured(RUN)
         print(write(options.version, ratios, about), f"has {len(ratios)} ratios")
         return 0
-    before, after = ratios_of(options.old), ratios_of(options.new)
+    (before, old_processor), (after, new_processor) = measured_by(options.old), measured_by(options.new)
     worse = list(regressions(before, after))
     print("\n".join(worse) or f"None of {len(before.keys() & after.keys())} ratios became worse beyond noise.")
+    if worse and old_processor != new_processor:
+        print(
+            f"{options.old} was measured on {old_processor}, {options.new} on {new_processor}, where peers and floors "
+            "gain differently: measure both on one before a ratio is called a regression."
+        )
     return int(bool(worse))
 
 

@@ -20,6 +20,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from benchmarks.minimize import constraints
 from benchmarks.minimize.functions import DIMENSIONS, FUNCTIONS, HELD_OUT, TUNED, instance
 from benchmarks.minimize.nist import regressions
 from benchmarks.minimize.solvers import OURS, PEERS, Run, ours, peer
@@ -93,6 +94,11 @@ def main(arguments: Sequence[str] = ()) -> None:
                     limits = {"budget": NIST_COST * len(x0), "target": problem.sum_of_squares * (1 + 1e-6)}
                     record(identity, ours(problem, np.array(x0), None, 0, **limits))
     report(done, names)
+
+
+def constrained(arguments: Sequence[str] = ()) -> None:
+    """Print the table of problems with constraints (`constraints`)."""
+    constraints.main(arguments)
 
 
 def report(done: dict[str, Record], names: Sequence[tuple[str, int, bool, int, str]]) -> None:

@@ -35,6 +35,8 @@ COLUMN_WRONG = ["nosuch", "", " ", "height,width", "\N{SNOWMAN}"]
 
 TEXTS: dict[tuple[str, str], list[str]] = {
     ("fit", "--target"): COLUMN_WRONG,
+    ("fit", "--family"): ["nosuch", "", "POISSON", "poissons", "poisson,gaussian"],
+    ("fit", "--order"): ["nosuch", "low,high"],
     ("fit", "--drop"): [*COLUMN_WRONG, "price"],
     ("fit", "--keep"): [*COLUMN_WRONG, "price"],
     ("fit", "--group"): [*COLUMN_WRONG, "price"],
@@ -104,6 +106,7 @@ FLAGS: dict[tuple[str, str], tuple[str, ...] | None] = {
     ("fit", "--resume"): ("--resume", "--force"),
     ("fit", "--anyway"): ("--anyway",),
     ("fit", "--force"): ("--force", "--resume"),
+    ("fit", "--dry-run"): ("--dry-run", "--resume"),
     ("predict", "--force"): None,
     ("certify", "--force"): None,
     ("certify", "--json"): None,

@@ -277,3 +277,19 @@ def test_the_solver_is_part_of_the_command(tables, tmp_path):
     answer = langevax(*words)
     assert answer.exit_code == 0, answer.stderr
     assert "--solver psdca" in json.loads((tmp_path / "result.json").read_text())["command"]
+
+
+def test_a_dry_run_prints_how_the_table_is_read_and_writes_nothing(tables, tmp_path, fitted):
+    out = tmp_path / "new"
+    words = ("fit", str(tables / "price.csv"), "--target", "price", "--out", str(out), "--dry-run")
+    answer = langevax(*words)
+    assert answer.exit_code == 0, answer.stderr
+    lines = fitted["price"][1].stdout.splitlines()
+    until = next(i for i, line in enumerate(lines) if line.startswith("Split")) + 1
+    assert answer.stdout.splitlines() == lines[:until]
+    assert not out.exists()
+    read = json.loads(langevax(*words, "--json").stdout)
+    full = json.loads((fitted["price"][0] / "result.json").read_text())
+    assert {name: full[name] for name in read} == read
+    assert {"columns", "notes", "read"} < read.keys()
+    assert "--dry-run only reads the table" in langevax(*words, "--resume").stderr

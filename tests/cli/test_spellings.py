@@ -5,13 +5,14 @@ import polars as pl
 import pytest
 
 from langevax.cli.errors import BadInput, listing
-from langevax.cli.tables.columns import read_columns
+from langevax.cli.predict import at_their_lines
+from langevax.cli.tables.columns import read_columns, stands_for_missing
 from langevax.cli.tables.files import read_table
 from langevax.cli.tables.records import check_columns
 from langevax.cli.tables.schema import Schema, learn, useful
 from langevax.cli.tables.styles import Choices
 from langevax.cli.tables.targets import read_target
-from langevax.cli.tables.totals import without_totals
+from langevax.cli.tables.totals import find_totals
 
 
 def readings_of(frame, target="", choices=(), separator=","):
@@ -78,23 +79,21 @@ def test_opposite_words_of_several_languages_are_read_alike_and_a_mark_stands_be
 def test_a_row_called_a_total_that_is_not_a_sum_is_used_with_a_warning():
     table = {"shop": ["a", "b", "Total", "c", "a"], "kg": ["5", "7", "99", "1", "2"]}
     decisions = []
-    frame, totals = without_totals(pl.DataFrame(table), decisions)
-    assert (frame.height, totals.height) == (5, 0)
+    assert not find_totals(pl.DataFrame(table), decisions).any()
     assert [decision.topic for decision in decisions] == ["warning"]
     assert decisions[0].sentence.startswith("Data row 3 is called 'Total', but its numbers are not sums")
 
 
 def test_a_total_that_blank_cells_keep_from_being_the_sum_is_left_out_where_its_row_is_nearly_empty():
     rows = [("a", "5", "x", "1"), ("b", None, "y", "2"), ("Zwischensumme", "12", None, None), ("c", "3", "x", "2")]
-    frame, totals = without_totals(pl.DataFrame(rows, schema=list("abcd"), orient="row"), [])
-    assert (frame["a"].to_list(), totals["b"].to_list()) == (["a", "b", "c"], ["12"])
+    totals = find_totals(pl.DataFrame(rows, schema=list("abcd"), orient="row"), [])
+    assert totals.to_list() == [False, False, True, False]
 
 
 def test_many_totals_take_time_in_proportion_to_the_rows():
     kg = np.arange(60_000) % 7 + 1
     table = {"shop": ["a", "b", "Total"] * 20_000, "kg": [str(n) for n in kg]}
-    frame, _ = without_totals(pl.DataFrame(table), [])
-    assert frame.height == 60_000  # most are not sums: a category
+    assert not find_totals(pl.DataFrame(table), []).any()  # most are not sums: a category
 
 
 def test_a_row_of_a_total_gets_no_prediction(tmp_path):
@@ -161,9 +160,16 @@ def test_a_missing_column_is_not_mistaken_for_one_that_the_model_has():
 def test_whole_numbers_of_training_let_new_ones_show_their_decimals(cells, values):
     table = {"a": ["187 mm", "181 mm", "195 mm", "190 mm"], "b": ["7", "9", "4", "5"], "c": ["1,5", "2,5", "3", "4"]}
     schema, _ = schema_of(pl.DataFrame(table), separator=";")
-    new, _ = schema.convert(pl.DataFrame({"a": cells, "b": cells, "c": ["1,5", "2"]}))
-    assert new["a"].to_list() == values
-    assert new["b"].to_list() == [None if "mm" in cells[0] else values[0], values[1]]
+    bare = [cell.removesuffix(" mm") for cell in cells]
+    new, _ = schema.convert(pl.DataFrame({"a": cells, "b": bare, "c": ["1,5", "2"]}))
+    assert new["a"].to_list() == new["b"].to_list() == values
+
+
+def test_new_numbers_in_another_unit_are_refused():
+    schema, _ = schema_of(pl.DataFrame({"b": ["7", "9", "4", "5"], "fee": ["1.5 €", "2 €", "4 €", "3 €"]}))
+    for b, fee, where in (("21.5 mm", "3 €", "column 'b'"), ("21.5", "$3", "column 'fee'"), ("21.5", "3 USD", "'fee'")):
+        with pytest.raises(BadInput, match=rf"another unit in {where}|another unit in column {where}"):
+            schema.convert(pl.DataFrame({"b": [b, "2"], "fee": [fee, "1 €"]}))
 
 
 def test_decimals_of_training_still_refuse_the_other_notation():
@@ -192,3 +198,76 @@ def test_durations_are_not_called_dates():
 
 def test_words_are_shown_with_plain_spaces():
     assert listing(["3\u202f357,7", "a\u00a0b"]) == "'3 357,7' and 'a b'"
+
+
+@pytest.mark.parametrize(
+    ("trained", "new", "message"),
+    [
+        (["25/03/2024", "01/02/2024", "13/05/2024", "02/02/2024"], ["08/01/2023", "08/25/2023"], "the month first in"),
+        (["61", "35.5", "75", "20"], ["35.5", ">60"], "bounds among the numbers of column 'a' .'>60' in data row 2"),
+        (["61", "35.5", "75", "20"], ["35.5", "90+"], "bounds among the numbers"),
+    ],
+)
+def test_new_cells_of_another_meaning_are_refused(trained, new, message):
+    schema, _ = schema_of(pl.DataFrame({"a": trained, "b": ["1", "2.5", "3", "1"]}))
+    schema.convert(pl.DataFrame({"a": trained, "b": ["1"] * 4}))
+    with pytest.raises(BadInput, match=message):
+        schema.convert(pl.DataFrame({"a": new, "b": ["1", "2"]}))
+
+
+def test_new_numbers_far_below_positive_ones_are_outside_of_training():
+    schema, _ = schema_of(pl.DataFrame({"traffic": ["1726", "33937", "12345", "8001"], "b": ["1", "2.5", "3", "1"]}))
+    _, notes = schema.convert(pl.DataFrame({"traffic": ["6.877", "12.345", "1500"], "b": ["1", "2", "3"]}))
+    assert any("'traffic' (2 rows; trained on 1726 to 33937)" in note for note in notes)
+
+
+def test_predictions_stand_at_the_lines_of_their_rows(tmp_path):
+    path = tmp_path / "new.csv"
+    path.write_text("nr;kg;t\n7;1,5;2\n\n9;4;3\n;;\n8;2;1\nSumme;7,5;6\n10;3;2\n")
+    loaded = read_table(path, every_row=True)
+    assert loaded.frame["nr"].to_list() == ["7", None, "9", None, "8", "10"]
+    assert loaded.left_out == (5,)
+    predicted, (note,) = at_their_lines(pl.DataFrame({"prediction": [7.0, 0.5, 9.0, 0.5, 8.0, 10.0]}), loaded)
+    assert predicted["prediction"].to_list() == [7.0, None, 9.0, None, 8.0, None, 10.0]
+    assert note.startswith("3 lines without data, empty or left out, have no prediction")
+
+
+def test_predictions_of_tables_without_other_lines_are_left_as_they_are(tmp_path):
+    path = tmp_path / "new.csv"
+    path.write_text("kg;t\n1,5;2\n4;\n")
+    predicted = pl.DataFrame({"prediction": [7.0, 0.5]})
+    assert at_their_lines(predicted, read_table(path, every_row=True)) == (predicted, [])
+
+
+def test_words_that_hide_a_class_are_warned_of():
+    column = pl.DataFrame({"y": ["yes", "no", "unknown"] * 10})
+    (warning,) = [d for d in read_target(column, "y", None).decisions if d.topic == "warning"]
+    assert warning.sentence.startswith(
+        "10 rows of 'y' are left out: 'unknown' in data row 3 (10 times) counts as missing"
+    )
+    with pytest.raises(BadInput, match="'x' in every row, and 20 rows without a value count as missing; write a word"):
+        read_target(pl.DataFrame({"y": ["x", None, None] * 10}), "y", None)
+
+
+def test_advice_to_count_cells_as_missing_is_not_given_where_it_would_lose_numbers():
+    few, many = ["1.5", "2.5", "3.5", "4"] * 30 + ["heavy", "light"] * 15, ["0.5 E", "3.5 W"] * 30
+    assert "to count these as missing, pass --read a=numbers" in says(few)[-1]
+    assert "would count these as missing" in says(many)[-1]
+
+
+def says(cells):
+    """Return the sentences on a column beside one of numbers."""
+    reading = read_columns(pl.DataFrame({"a": cells, "b": ["1", "2.5"] * (len(cells) // 2)}))[0]
+    return [decision.sentence for decision in reading.decisions]
+
+
+def test_dates_are_said_with_their_range_and_versions_with_a_remark():
+    assert says(["2024-01-31", "2025-03-01", "2024-02-02"] * 4)[0].endswith("since 1970: 2024-01-31 to 2025-03-01.")
+    assert says(["1402/11/11", "1403/01/05", "1402/12/01"] * 4)[0].endswith("1402-11-11 to 1403-01-05.")
+    assert "'1.1' and '1.10' are one number" in says(["1.2", "1.9", "1.10", "1.1"] * 3)[0]
+
+
+def test_negative_numbers_that_stand_alone_may_stand_for_missing():
+    said = stands_for_missing(pl.Series([1000.0, 4000.0, -99.0, 2000.0, -99.0]))
+    assert said == "-99 in 2 rows is the only number below 0, beside 1000 to 4000"
+    assert not stands_for_missing(pl.Series([10.0, 40.0, -99.0, -98.0, -99.0]))

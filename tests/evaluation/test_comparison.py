@@ -204,10 +204,12 @@ def test_coverage_of_the_rarest_class_is_said_where_it_is_rare():
     observed = np.array([0] * 45 + [1] * 5)
     coverage = coverage_of(Sets(), np.arange(50) - 46.0, observed, ("no", "yes"))
     assert (coverage.inside, coverage.rarest) == (47, (1, 2, 5))
-    assert "Of the rarest among them, 'yes', they do so for 2 of 5 rows." in summary.certainty(
+    assert "Of 'yes', the rarest class of these rows, they do so for 2 of 5 rows." in summary.certainty(
         coverage, None, ("no", "yes")
     )
     even = coverage_of(Sets(), np.zeros(50), np.arange(50) % 2, ("no", "yes"))
+    own = summary.certainty(even, None, ("no", "yes"), held_out=("log loss", 0.6112, 40))
+    assert own.startswith("The saved model has log loss 0.611 on the 40 rows of holdout.csv")
     assert "rarest" not in summary.certainty(even, None, ("no", "yes"))
 
 

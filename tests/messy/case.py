@@ -118,7 +118,7 @@ def _difference(case: Case, path: Path) -> str:
     """Read a file; return how it differs from what is expected."""
     table = read_table(path)
     frame = table.frame
-    choices = Choices.parse(case.options, frame.columns)
+    choices = Choices.parse(case.options, frame.columns, case.target or "")
     readings = dict(zip(frame.columns, read_columns(frame, choices, table.separator, table.totals), strict=True))
     if case.target is not None:
         target = read_target(frame, case.target, None, readings.pop(case.target))

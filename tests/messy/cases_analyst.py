@@ -98,11 +98,10 @@ EXPORTS = [
         "two lines of names",
         csv("weight,weight,x", "mean,sd,", "50.5,1.5,1", "60.5,2.5,2", "70.5,3.5,4", "80.5,4.5,3", "90.5,5.5,3"),
         {
-            "weight": number(None, 50.5, 60.5, 70.5, 80.5, 90.5),
-            "weight (2)": number(None, 1.5, 2.5, 3.5, 4.5, 5.5),
-            "x": number(None, 1, 2, 4, 3, 3),
+            "weight mean": number(50.5, 60.5, 70.5, 80.5, 90.5),
+            "weight sd": number(1.5, 2.5, 3.5, 4.5, 5.5),
+            "x": number(1, 2, 4, 3, 3),
         },
-        ("mean",),
     ),
     Case(
         "names in fixed positions beside numbers",

@@ -267,7 +267,7 @@ def test_rows_far_off_are_named_the_worst_first():
     assert [(row.row, row.observed, row.predicted) for row in rows[:2]] == [("2", "2", "7"), ("0", "3", "4")]
     p, labels = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]]), np.array([1, 1, 0])
     (worst, second) = far_off_rows(Comparison(np.arange(3), np.zeros(3), labels, p, ()), ("no", "yes"), "abc")
-    assert (worst.row, worst.observed, worst.predicted) == ("a", "yes", "no, probability 90 %")
+    assert (worst.row, worst.observed, worst.predicted) == ("a", "yes, probability 10 %", "no, probability 90 %")
     assert second.row == "c"
 
 

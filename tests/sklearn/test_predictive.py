@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas
 import pytest
+import statsmodels.api
 from sklearn.linear_model import LogisticRegression, PoissonRegressor
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
@@ -241,3 +242,38 @@ def test_scikit_learn_accepts_it_where_that_is_cheap(model, check):
 @pytest.mark.filterwarnings("ignore::langevax.sampling.SamplingWarning")  # of few rows without a relation
 def test_scikit_learn_accepts_it(model, check):
     check(model)
+
+
+def test_columns_say_which_inputs_have_slopes():
+    X, y = visits()
+    constant = np.column_stack([X[:200], np.ones(200)])
+    model = PredictiveRegressor("poisson", columns=[0, 1], **SMALL).fit(constant, y[:200])
+    assert np.array_equal(model.coef_, of_visits().coef_)
+    assert np.array_equal(model.predict(constant), of_visits().predict(X[:200]))
+    for wrong in ([0, 3], [0, 0], [], [[0]], [-1], [0.5]):
+        with pytest.raises(ValueError, match="columns must hold different places from 0 to 2"):
+            PredictiveRegressor("poisson", columns=wrong, **SMALL).fit(constant, y[:200])
+
+
+def test_robust_errors_are_those_of_statsmodels_by_rows_and_by_groups():
+    X, y = (part[:200] for part in visits())
+    known = statsmodels.api.Poisson(y, statsmodels.api.add_constant(X))
+    groups = np.arange(200) // 4
+    errors = of_visits().robust_coef_sd(X, y), of_visits().robust_coef_sd(X, y, groups)
+    options = {"cov_type": "HC0"}, {"cov_type": "cluster", "cov_kwds": {"groups": groups}}
+    for error, option in zip(errors, options, strict=True):
+        assert np.all(np.abs(error / known.fit(disp=0, **option).bse[1:] - 1) < 0.02)
+    assert np.all(errors[0] > 1.5 * of_visits().as_bayes().coef_sd_)
+
+
+def test_sets_hold_the_most_probable_classes_up_to_their_coverage():
+    model, labels = of_pain()
+    X, _ = visits()
+    sets, probabilities = model.predict_set(X[200:], 0.8), model.predict_proba(X[200:])
+    assert np.all(np.sum(sets * probabilities, axis=1) >= 0.8)
+    least = np.where(sets, probabilities, 2.0).min(axis=1)
+    assert np.all(np.sum(sets * probabilities, axis=1) - least < 0.8)
+    places = np.argmax(labels[200:, None] == model.classes_, axis=1)
+    assert 0.75 < np.mean(sets[np.arange(200), places]) < 0.97
+    with pytest.raises(ValueError, match="coverage must lie between 0 and 1"):
+        model.predict_set(X, 1.0)

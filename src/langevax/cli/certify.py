@@ -121,6 +121,11 @@ def _with_rows(folder: Path, table: Path | None, output: "Output") -> tuple[Any,
         raise BadInput(f"DIR {str(folder)!r} holds no fitted model; name a folder that `langevax fit` made.")
     read_schema(folder / SCHEMA, model_hash(folder / MODEL))
     estimator = load_model(folder / MODEL)
+    if not hasattr(estimator, "attach_rows"):
+        raise BadInput(
+            f"DIR {str(folder)!r} holds a {type(estimator).__name__}, of which nothing is certified; name the folder "
+            "of a network, which `langevax fit` makes without --family."
+        )
     try:
         result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
         rows = Path(result["table"]) if table is None else table

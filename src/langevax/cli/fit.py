@@ -20,6 +20,8 @@ Examples:
   langevax fit sales.parquet --target revenue --out sales --num-steps 5000
   langevax fit verkauf.csv --target umsatz --out umsatz --read datum=day-first --read filiale=words
   langevax fit visits.csv --target pressure --out visits --group patient
+  langevax fit visits.csv --target visits --family poisson --out visits
+  langevax fit visits.csv --target visits --out visits --dry-run
   langevax fit wine.csv --target quality --out wine --resume
   langevax fit spectra.csv --target fat --curves wide --derivative 2 --out fat
   langevax fit readings.csv --target fault --curves long --id machine --time t --value temperature --out fault
@@ -27,21 +29,27 @@ Examples:
 TABLE is CSV, TSV (also gzipped) or Parquet, with a header, as spreadsheets and data bases write it: with commas,
 semicolons, tabs or bars, in UTF-8, UTF-16 or Windows-1252. Columns of numbers ($1,234.50, 12.3%, 1.234,5 kg), dates
 (2024-01-31T10:00Z, 31.01.2024, 1/31/2024 2:30 PM), yes and no, and words are recognised by all their values. Empty
-cells, NA, NaN, None, null and ? are missing values, and so are a few words among numbers: a missing number is replaced
-by the median and marked, a missing word is a category of its own. Rows of totals and subtotals are left out where sums
-or empty cells confirm their name. Dates are days since 1970; beside them, the time of
-the year, the day of the week and the time of day are inputs where they lower an error on folds. Columns that identify
-or number the rows are left out, and columns that may leak the target are named. Each of these decisions is printed with
-its evidence, and stored in schema.json. Where several rows are of one patient, batch or site, --group COLUMN keeps them
-on one side of every split; otherwise scores and intervals are those of patients that were seen. What can be read in two
-ways, such as 1,234 or 01/02/2024, is decided by values that can be read in one, and otherwise refused; --read answers:
---read price=decimal-comma, --read day-first, --read zip=words. Words that differ only in case are categories of their
-own; --read city=ignore-case makes them one.
+cells, NA, NaN, None, null and ? are missing values, and so are a few words among numbers: a missing number is
+replaced by the median and marked, a missing word is a category of its own. Rows of totals and subtotals are left out
+where sums or empty cells confirm their name. Dates are days since 1970; beside them, the time of the year, the day of
+the week and the time of day are inputs where they lower an error on folds. Columns that identify or number the rows
+are left out, and columns that may leak the target are named. Each of these decisions is printed with its evidence,
+and stored in schema.json; --dry-run prints them and stops. Where several rows are of one patient, batch or site,
+--group COLUMN keeps them on one side of every split; otherwise scores and intervals are those of patients that were
+seen. What can be read in two ways, such as 1,234 or 01/02/2024, is decided by values that can be read in one, and
+otherwise refused; --read answers: --read price=decimal-comma, --read day-first, --read zip=words. Words that differ
+only in case are categories of their own; --read city=ignore-case makes them one.
 
 With --curves wide, columns named by numbers are values at these times (wavelengths, hours), other columns values at
 even steps from 0 to 1; missing cells are interpolated. With --curves long, times may be few, may be dates and may
 differ between curves; there is one target for each id. The network learns from smooth waves or from short patterns,
 whichever have the smaller leave-one-out error (--encoder), and other methods get the same inputs.
+
+With --family, a regression is fitted instead of a network: poisson or negative-binomial for counts, gaussian for other
+numbers, logistic for two classes, ordinal for classes in an order (--order, for words). The table is read, split and
+scored as for a network. The report has rate ratios, odds ratios or slopes with intervals that hold although rows spread
+otherwise than the model says, and how much worse Bayes predicts new rows for that; the predictions are those of the law
+of its coefficients that predicts best. Nothing is certified, and options of networks are refused.
 
 Several processes, one on each machine or core, can share the neurons: start the same command in each, with DIR on a
 shared disk, and --coordinator, --num-processes and --process-id. The result is that of one process.
@@ -57,6 +65,30 @@ SIGHUP.
 
 Solver = Literal["mfld", "svrg-mfld", "underdamped", "pda", "fictitious-play", "psdca"]
 CURVE_OPTIONS = ("encoder", "derivative", "modes", "smoothing")
+FAMILIES: dict[str, Literal["regression", "classification"]] = {
+    "gaussian": "regression",
+    "poisson": "regression",
+    "negative-binomial": "regression",
+    "logistic": "classification",
+    "ordinal": "classification",
+}
+"""Families of regressions, and their tasks."""
+OF_NETWORKS = ("curves", "solver", "num_particles", "temperature", "validation", "threshold", "class_weight")
+OF_NETWORKS += ("num_steps", "stop", "relative_step_size", "certificate")
+"""Options that only networks have."""
+
+
+def family_name(text: str) -> str:
+    """Return the name of a family, which may have spaces or underscores for hyphens, as in other packages.
+
+    Example:
+        >>> family_name("negative_binomial")
+        'negative-binomial'
+    """
+    name = text.strip().replace("_", "-").replace(" ", "-")
+    if name not in FAMILIES:
+        raise typer.BadParameter(f"{text!r} is not one of {', '.join(FAMILIES)}.")
+    return name
 
 
 @dataclass(frozen=True)
@@ -78,6 +110,21 @@ class FitOptions:
             "other numbers are not.",
         ),
     ] = None
+    family: Annotated[
+        str | None,
+        typer.Option(
+            parser=family_name,
+            metavar="NAME",
+            help="Fit a regression instead of a network: poisson or negative-binomial (counts), gaussian (other "
+            "numbers), logistic (two classes) or ordinal (classes in an order).",
+        ),
+    ] = None
+    order: Annotated[
+        list[str],
+        typer.Option(
+            metavar="CLASS", help="With --family ordinal: a class; repeat for all, from the lowest to the highest."
+        ),
+    ] = field(default_factory=list)
     drop: Annotated[list[str], typer.Option(metavar="COLUMN", help="A column to leave out; repeat for more.")] = field(
         default_factory=list
     )
@@ -220,7 +267,15 @@ class FitOptions:
         if not 0 < self.test_size < 1:
             raise BadInput(f"--test-size {self.test_size} is not a share of the rows; pass a number such as 0.2.")
         _ = self.estimator_parameters, self.class_parameters
+        _check_family(self)
         _check_curve_options(self)
+
+    @property
+    def asked(self) -> tuple[Literal["regression", "classification"] | None, str]:
+        """The task that the options ask for, and the option that does; None and nothing where the table decides."""
+        if self.family is not None:
+            return FAMILIES[self.family], f"--family {self.family}"
+        return self.task, f"--task {self.task}" if self.task else ""
 
     @property
     def estimator_parameters(self) -> dict[str, Any]:
@@ -305,6 +360,21 @@ def _positive(option: str, text: str, kind: type[int] | type[float], remedy: str
     raise BadInput(f"{option} {text!r} is not a {noun}; {remedy}.")
 
 
+def _check_family(options: FitOptions) -> None:
+    """Raise `BadInput` where an option does not apply to the kind of model."""
+    family, order = options.family, options.order
+    if order and family != "ordinal":
+        raise BadInput(f"--order {order[0]!r} is for --family ordinal; pass both, or leave it out.")
+    if family is None:
+        return
+    for name in OF_NETWORKS:
+        if (value := getattr(options, name)) != DEFAULTS[name]:
+            option = "--no-certificate" if name == "certificate" else f"--{name.replace('_', '-')} {value}"
+            raise BadInput(f"{option} is for networks, and --family {family} fits none; leave one of them out.")
+    if options.task not in (None, FAMILIES[family]):
+        raise BadInput(f"--task {options.task} contradicts --family {family}, which is for {FAMILIES[family]}.")
+
+
 def _check_curve_options(options: FitOptions) -> None:
     """Raise `BadInput` where an option does not apply to the kind of table."""
     columns = {"--id": options.id, "--time": options.time, "--value": options.value}
@@ -355,9 +425,31 @@ def fit(
     force: Annotated[
         bool, typer.Option("--force", help="Replace the model in DIR, or start an interrupted run again.")
     ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Read the table, print how it is read and split, and stop: nothing is written."),
+    ] = False,
 ) -> None:
+    if dry_run:
+        for option, passed in (("--resume", resume), ("--coordinator", coordinator is not None)):
+            if passed:
+                raise BadInput(f"--dry-run only reads the table, and {option} is for training; leave one of them out.")
+        from langevax.cli.fitting.run import read_only
+
+        read_only(options, machine=json)
+        return
     if anyway and not resume:
         raise BadInput("--anyway says how --resume continues a run; pass both, or leave it out.")
+    if options.family is not None:
+        of_networks = {"--coordinator": coordinator, "--num-processes": num_processes, "--process-id": process_id}
+        for option, value in of_networks.items():
+            if value is not None:
+                raise BadInput(f"{option} {value} is for networks, and --family {options.family} fits none.")
+        if resume:
+            raise BadInput(
+                f"--resume continues the training of a network; a fit with --family {options.family} saves nothing on "
+                "its way: leave it out, or pass --force to start again."
+            )
     group = process_group(coordinator, num_processes, process_id)
     from langevax.cli.fitting.run import follow, run
 

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
+    from langevax.cli.tables.files import LoadedTable
     from langevax.cli.tables.schema import AnySchema
 
-HELP = """Predict with a fitted model: one row for each row of the table, in its order; for curves in a long table, one
-row for each id, which stands beside its prediction.
+HELP = """Predict with a fitted model: one line for each line of the table below its header, in order; for curves in a
+long table, one row for each id, which stands beside its prediction.
 
 \b
 Examples:
@@ -29,8 +30,9 @@ Examples:
 The columns are `prediction` and, for classes, `probability_CLASS` for each of them. Missing values are filled as in
 training. Columns are read as in training (decimal commas, order of dates). Columns unknown to the model are ignored,
 unknown categories are encoded as none of its categories, and words among numbers count as missing, with a warning on
-stderr that counts them. Rows of totals get no prediction, with a warning. A missing column is an error. The table and
-the files of the model are never overwritten.
+stderr that counts them. Lines without data, such as empty ones and totals, get an empty line. Dates in another order,
+numbers in another unit and bounds such as >60 are refused, as in training; so is a table that lacks a column. The table
+and the files of the model are never overwritten.
 """
 
 
@@ -107,19 +109,48 @@ def run(
     parts = [examples.names, prediction_table(outputs, schema.classes, getattr(estimator, "threshold_", 0.5))]
     if interval is not None:
         parts.append(interval_table(estimator, examples.inputs, interval, schema.classes))
-        output.warn(
-            f"intervals are of CV+: they cover about {interval:.3g} of new rows like those of training, and at least "
-            f"{max(0.0, 2 * interval - 1):.3g} of them."
-        )
+        output.warn(_about_intervals(estimator, interval))
     predicted = pl.concat(parts, how="horizontal")
     if getattr(schema, "never_negative", False):
         predicted, notes = not_below_zero(predicted)
+        for note in notes:
+            output.warn(note)
+    if examples.names.width == 0:
+        predicted, notes = at_their_lines(predicted, loaded)
         for note in notes:
             output.warn(note)
     if out is None:
         sys.stdout.write(without_formulas(predicted).write_csv())
     else:
         write_table(predicted, out)
+
+
+def _about_intervals(estimator: Any, coverage: float) -> str:
+    """Return what intervals and sets are, and what they cover."""
+    about = f"they cover about {coverage:.3g} of new rows like those of training"
+    if hasattr(estimator, "bayes_share_"):
+        return f"intervals are of the predictive law: {about} where the law is right, which report.html measures."
+    return f"intervals are of CV+: {about}, and at least {max(0.0, 2 * coverage - 1):.3g} of them."
+
+
+def at_their_lines(predicted: "pl.DataFrame", loaded: "LoadedTable") -> tuple["pl.DataFrame", list[str]]:
+    """Return predictions with an empty line for each line below the header that is not a row of data, and notes."""
+    import polars as pl
+
+    words = loaded.frame.cast(pl.String, strict=False)
+    blank = words.select(pl.all_horizontal((pl.all().str.strip_chars() == "").fill_null(True))).to_series()
+    empty, left_out = int(blank.sum()), len(loaded.left_out)
+    if not empty and not left_out:
+        return predicted, []
+    left = set(loaded.left_out)
+    rows = [row for row in range(predicted.height + left_out) if row not in left]
+    present = [i for i, none in enumerate(blank) if not none]
+    numbered = pl.DataFrame({"line": [rows[i] for i in present]}, schema={"line": pl.Int64})
+    every = pl.DataFrame({"line": range(predicted.height + left_out)}, schema={"line": pl.Int64})
+    there = numbered.hstack(predicted[present])
+    places = every.join(there, "line", how="left", maintain_order="left").drop("line")
+    lines, verb = count(empty + left_out, "line"), "has" if empty + left_out == 1 else "have"
+    return places, [f"{lines} without data, empty or left out, {verb} no prediction but an empty line in its place."]
 
 
 def _check_out(out: Path, table: Path, folder: Path, force: bool) -> None:

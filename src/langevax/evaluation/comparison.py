@@ -1,4 +1,4 @@
-"""A network beside other methods: each row is scored once, by models that were trained without it.
+"""A model beside other methods: each row is scored once, by models that were trained without it.
 
 The first fold is the rows held out, which the saved model has not seen. On small tables the training rows make more
 folds: for each, all methods are fitted again on the other rows, the held-out rows among them, with the settings that
@@ -7,14 +7,14 @@ The choice has seen the rows of these folds, for all methods alike; the first fo
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from langevax.evaluation.holdout import TrainTestSplit
-from langevax.evaluation.metrics import METRICS, Measured, measure
+from langevax.evaluation.metrics import METRICS, Measured, Metric, measure
 from langevax.evaluation.peers import peers
 from langevax.run import DivergenceError
 from langevax.sklearn.folds import folds_of
@@ -76,6 +76,8 @@ class Comparison:
     """Of two classes: the probability of the second one from which it is answered."""
     grouped_by: str = ""
     """The column whose rows of one value are in the same fold."""
+    word: str = "network"
+    """What the first method is called in sentences."""
 
     @property
     def num_folds(self) -> int:
@@ -114,6 +116,9 @@ def compare(
     random_state: int,
     with_peers: bool = True,
     threshold: float = 0.5,
+    name: str = OURS,
+    word: str = "network",
+    metrics: Sequence[Metric] = (),
     report: Callable[[str], None] = lambda name: None,
 ) -> Comparison:
     """Return the scores of a fitted network and of other methods; call `report(name)` after each method.
@@ -127,6 +132,9 @@ def compare(
         random_state: of the folds, the peers and the resamples.
         with_peers: whether there are other methods than the base rate, and folds to compare them on.
         threshold: of two classes, the probability of the second one from which the network answers it.
+        name: of the first method.
+        word: what it is called in sentences.
+        metrics: that all methods are measured by, the first of which ranks them; empty: those of the task.
         report: called with the name of each method.
     """
     parts = [(split.train, split.test), *(more_folds(split, random_state) if with_peers else [])]
@@ -135,12 +143,12 @@ def compare(
     except DivergenceError:
         parts, of_folds = parts[:1], [outputs]
     methods = {
-        OURS: (of_folds, seconds, note),
-        BASE[split.task]: ([_base_rate(split, train, len(test)) for train, test in parts], 0.0, "nothing to choose"),
+        name: (of_folds, seconds, note),
+        BASE[split.task]: ([base_rate(split, train, len(test)) for train, test in parts], 0.0, "nothing to choose"),
     }
-    report(OURS)
+    report(name)
     of_task = split.task, random_state, "log loss", split.one_scale, split.row_groups is not None
-    for name, peer in (peers(*of_task) if with_peers else {}).items():
+    for other, peer in (peers(*of_task) if with_peers else {}).items():
         began = time.perf_counter()
         peer.fit(split.train_inputs, split.train_targets, split.groups_of(split.train))
         took = time.perf_counter() - began
@@ -154,22 +162,24 @@ def compare(
         predicted = [
             outputs_of(model, split, split.inputs[test]) for model, (_, test) in zip(fitted, parts, strict=True)
         ]
-        methods[name] = predicted, took, peer.note_
-        report(name)
+        methods[other] = predicted, took, peer.note_
+        report(other)
     rows = np.concatenate([test for _, test in parts])
     fold = np.repeat(np.arange(len(parts)), [len(test) for _, test in parts])
     observed = split.targets[rows]
     joined = [
-        np.concatenate([_clipped(one, len(train)) for one, (train, _) in zip(of_method, parts, strict=True)])
+        np.concatenate([clipped(one, len(train)) for one, (train, _) in zip(of_method, parts, strict=True)])
         for of_method, _, _ in methods.values()
     ]
     groups = split.groups_of(rows)
-    measured = [measure(metric, observed, joined, fold, random_state, groups) for metric in METRICS[split.task]]
+    measured = [
+        measure(metric, observed, joined, fold, random_state, groups) for metric in metrics or METRICS[split.task]
+    ]
     scores = tuple(
-        Score(name, tuple(of_metric[i] for of_metric in measured), took, name == OURS, why, name == BASE[split.task])
-        for i, (name, (_, took, why)) in enumerate(methods.items())
+        Score(method, tuple(of_metric[i] for of_metric in measured), took, i == 0, why, method == BASE[split.task])
+        for i, (method, (_, took, why)) in enumerate(methods.items())
     )
-    return Comparison(rows, fold, observed, joined[0], scores, threshold, split.grouped_by)
+    return Comparison(rows, fold, observed, joined[0], scores, threshold, split.grouped_by, word)
 
 
 def called_classes(outputs: np.ndarray, threshold: float = 0.5) -> np.ndarray:
@@ -206,13 +216,14 @@ def outputs_of(model: Any, split: TrainTestSplit, inputs: Any) -> np.ndarray:
     return every
 
 
-def _base_rate(split: TrainTestSplit, train: np.ndarray, size: int) -> np.ndarray:
+def base_rate(split: TrainTestSplit, train: np.ndarray, size: int) -> np.ndarray:
+    """Return the mean, or the shares of the classes, of training rows, for so many rows."""
     if not split.classes:
         return np.full(size, split.targets[train].mean())
     return np.tile(np.bincount(split.targets[train], minlength=len(split.classes)) / len(train), (size, 1))
 
 
-def _clipped(outputs: np.ndarray, num_rows: int) -> np.ndarray:
+def clipped(outputs: np.ndarray, num_rows: int) -> np.ndarray:
     """Return probabilities of half a training row at least: no method has seen more than that of a class."""
     if outputs.ndim == 1:
         return outputs

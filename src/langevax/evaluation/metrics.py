@@ -10,11 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import xlogy
 
 from langevax.evaluation import Task
 
 NUM_RESAMPLES, FEWEST_RESAMPLES, MAX_ELEMENTS = 200, 25, 4e6  # of rows; elements of all resamples
 FEWEST_FOLDS = 3
+LEAST_MEAN = 0.01  # of a count, beside the mean of the rows
 LEVEL = 2.0  # standard errors within which two methods are level
 
 Rating = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
@@ -205,8 +207,21 @@ def positive_class(observed: np.ndarray) -> int:
     return int(sizes[1] <= sizes[0])
 
 
+def _deviance(observed: np.ndarray, outputs: np.ndarray, fold: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the mean Poisson deviance; methods that may predict less than any mean of counts have the least one."""
+    means = np.maximum(outputs, max(LEAST_MEAN * observed.mean(), np.finfo(float).tiny))
+    return weights @ (2 * (xlogy(observed, observed / means) - observed + means)) / weights.sum(1)
+
+
+def _log_density(observed: np.ndarray, outputs: np.ndarray, fold: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    return weights @ outputs / weights.sum(1)
+
+
 R2 = Metric("R2", 1, _r2)
 RMSE = Metric("RMSE", -1, _rmse)
+DEVIANCE = Metric("deviance", -1, _deviance)
+LOG_DENSITY = Metric("log density", 1, _log_density)
+"""Whose outputs are log densities of the observed targets."""
 LOG_LOSS = Metric("log loss", -1, _log_loss)
 AUC = Metric("AUC", 1, _auc)
 AVERAGE_PRECISION = Metric("average precision", 1, _average_precision)

@@ -91,6 +91,38 @@ def relevance(names: Sequence[str], mean: ArrayLike, deviation: ArrayLike, label
     return figure
 
 
+def intervals(
+    names: Sequence[str], value: ArrayLike, low: ArrayLike, high: ArrayLike, label: str, ratio: bool
+) -> go.Figure:
+    """Draw one row per coefficient with its interval, beside the line of no effect; ratios on a logarithmic axis.
+
+    Example:
+        >>> len(intervals(["age", "sex"], [1.2, 0.9], [1.1, 0.5], [1.3, 1.5], "rate ratio", True).data)
+        1
+    """
+    value, low, high = (np.asarray(one, float) for one in (value, low, high))
+    x = axis(label, nticks=5, tickangle=0)
+    if ratio:
+        ends = np.clip(np.concatenate([low, high, [1.0]]), 1e-9, 1e9)
+        x = _power_axis(ends, label)
+    figure = _rows([shown(name, ROW_LABEL) for name in names], x)
+    figure.add_vline(x=float(ratio), line={"color": INK, "width": 1}, layer="below")
+    bars = {"array": high - value, "arrayminus": value - low, "color": OURS, "thickness": 1.4, "width": 0}
+    figure.add_scatter(
+        x=value,
+        y=np.arange(len(names)),
+        error_x=bars,
+        mode="markers",
+        marker={"color": OURS, "symbol": OUR_SYMBOL, "size": 9},
+        hovertext=[
+            f"{shown(n, 200)}: {v:.3g}, 95 % from {a:.3g} to {b:.3g}"
+            for n, v, a, b in zip(names, value, low, high, strict=True)
+        ],
+        hoverinfo="text",
+    )
+    return figure
+
+
 def closing(work: np.ndarray, lower: np.ndarray, upper: np.ndarray, text: str) -> go.Figure:
     """Draw an interval that closes as work is done, each from where it was reached.
 
@@ -127,6 +159,35 @@ def closing(work: np.ndarray, lower: np.ndarray, upper: np.ndarray, text: str) -
         )
     at = {"x": float(np.log10(work[-1])), "y": upper[-1]}
     note(figure, text, **at, xanchor="right", yanchor="bottom", yshift=8)
+    return figure
+
+
+def misspecification(shares: Sequence[str], gain: ArrayLike, bars: ArrayLike, chosen: int) -> go.Figure:
+    """Draw the gain over Bayes against the share of Bayes, the chosen one filled.
+
+    Example:
+        >>> len(misspecification(["1", "0.5"], [0.0, 0.2], [0.0, 0.1], 1).data)
+        2
+    """
+    gain, bars, places = np.asarray(gain, float), np.asarray(bars, float), np.arange(len(shares))
+    ticks = {"tickmode": "array", "tickvals": places.tolist(), "ticktext": list(shares), "showgrid": False}
+    x = axis("share of Bayes", range=[-0.5, len(shares) - 0.5], **ticks)
+    figure = canvas(
+        340, x=x, y=axis(range=span(gain - bars, gain + bars, [0.0], margin=0.12)), above="gain over Bayes, nats a row"
+    )
+    figure.add_hline(y=0, line={"color": INK, "width": 1}, layer="below")
+    for side, symbol in ((places != chosen, f"{OUR_SYMBOL}-open"), (places == chosen, OUR_SYMBOL)):
+        figure.add_scatter(
+            x=places[side],
+            y=gain[side],
+            error_y={"array": bars[side], "color": OURS, "thickness": 1.4, "width": 0},
+            mode="markers",
+            marker={"color": OURS, "symbol": symbol, "size": 12, "line": {"width": 2}},
+            hovertext=[f"share {shares[i]}: {gain[i]:.3g} ± {bars[i] / 2:.2g}" for i in places[side]],
+            hoverinfo="text",
+        )
+    at = {"x": int(chosen), "y": float(gain[chosen] + bars[chosen]), "yanchor": "bottom", "yshift": 8}
+    note(figure, "chosen", **at, font={"size": 13, "color": OURS})
     return figure
 
 

@@ -207,7 +207,8 @@ def advance(
 
 
 @eqx.filter_jit
-def _searches(problem: Problem, frame: Frame, starts: Array, active: Array, limit: Array, target: Array) -> LocalSearch:
+def searches(problem: Problem, frame: Frame, starts: Array, active: Array, limit: Array, target: Array) -> LocalSearch:
+    """Return the states in which searches end; those that are not active stay where they start."""
     fun, slopes = jax.vmap(lambda y: value_and_gradient(problem, frame, y))(starts)
     unit = power_of_two(jnp.max(jnp.where(jnp.isfinite(slopes), jnp.abs(slopes), 0)))
 
@@ -216,7 +217,7 @@ def _searches(problem: Problem, frame: Frame, starts: Array, active: Array, limi
         return jax.tree.map(lambda new, old: jnp.where(search.active, new, old), ahead, search)
 
     begin = jax.vmap(lambda *search: _begin(frame, *search))(starts, fun / unit, slopes / unit, active)
-    ends = lax.while_loop(lambda searches: jnp.any(searches.active), jax.vmap(one), begin)
+    ends = lax.while_loop(lambda states: jnp.any(states.active), jax.vmap(one), begin)
     return ends._replace(fun=ends.fun * unit, start_fun=ends.start_fun * unit)
 
 
@@ -247,7 +248,7 @@ def local_searches(
     number, dtype = len(starts), frame.scale.dtype
     padded = jnp.asarray(np.concatenate([starts, np.repeat(starts[:1], lanes - number, axis=0)]), dtype)
     active = jnp.arange(lanes) < number
-    ends = _searches(problem, frame, padded, active, jnp.int32(limit), jnp.asarray(target, dtype))
+    ends = searches(problem, frame, padded, active, jnp.int32(limit), jnp.asarray(target, dtype))
     fun = np.asarray(ends.fun, np.float64)[:number]
     return SearchEnds(
         np.asarray(ends.y, np.float64)[:number],

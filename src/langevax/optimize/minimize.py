@@ -21,8 +21,10 @@ from langevax._typing import PyTree
 from langevax.optimize import arguments
 from langevax.optimize.arguments import BoundsLike, Box, Callback, Objective, to_position
 from langevax.optimize.basins import Tally, group_ends
+from langevax.optimize.constraints import Constraints, ConstraintsLike, as_constraints
 from langevax.optimize.local_search import Frame, gradient_at
 from langevax.optimize.minima import Basin
+from langevax.optimize.multipliers import Constrained, Penalties, Rounds
 from langevax.optimize.newton import Polished
 from langevax.optimize.portfolio import GRADIENT_COST, Portfolio
 from langevax.optimize.search import draw_with
@@ -40,7 +42,7 @@ FEW_ROWS = 1024
 FAR = 1e6  # in units of the start, where a function without bounds is taken to fall for ever
 MAX_BASINS = 100  # in a result
 NUM_DRAWN = 64  # starts of a function x0, from which the units are estimated
-PROMISE_MET, BUDGET_SPENT, NOT_REACHED, UNBOUNDED, STOPPED = 0, 1, 2, 3, 99
+PROMISE_MET, BUDGET_SPENT, NOT_REACHED, UNBOUNDED, INFEASIBLE, STOPPED = 0, 1, 2, 3, 4, 99
 
 
 def minimize(
@@ -49,6 +51,7 @@ def minimize(
     *,
     key: Key[Array, ""],
     bounds: BoundsLike = None,
+    constraints: ConstraintsLike = (),
     max_evaluations: int | Literal["auto"] = "auto",
     max_odds: float = 0.1,
     spread: ArrayLike | Literal["auto"] = "auto",
@@ -67,6 +70,11 @@ def minimize(
         key: a typed key, `jax.random.key(0)`. The same key gives the same result.
         bounds: `scipy.optimize.Bounds`, or a (lower, upper) for each number of x0, leaf after leaf; None or infinite
             where there is none. Pass them where you can: searches start all over the box.
+        constraints: as in SciPy, one or a list of `NonlinearConstraint(c, lb, ub)`, `LinearConstraint(A, lb, ub)` and
+            {"type": "ineq", "fun": g} for g(x) >= 0, or "eq" for g(x) = 0. c and g get the position and are
+            differentiated by JAX (their jac and hess are not used); an evaluation of `fun` and of all of them is one.
+            They are kept by penalties with multipliers, so that places outside are visited; fun may be NaN there. Not
+            with a `Problem` of rows.
         max_evaluations: budget in values of `fun`; a gradient counts as 4 of them, without `use_gradients` as d + 1.
             "auto" is 10,000 for each coordinate, and less for a sum over many rows.
         max_odds: the promise. The search ends, with `success`, when the expected number of unseen better basins is
@@ -85,17 +93,23 @@ def minimize(
         - x, fun, jac: the best minimum, its value and gradient.
         - success: the promise was met: the odds are at most `max_odds`, and x is a minimum to rounding. It does not
           say that x is the global one.
-        - status: 0; 1 the budget was spent before; 2 x is not a minimum; 3 fun falls without end; 99 stopped.
+          With constraints it also says that `maxcv` is small, and that no end of a search with a lower penalised value
+          is left.
+        - status: 0; 1 the budget was spent before; 2 x is not a minimum; 3 fun falls without end; 4 no place that
+          satisfies the constraints was met; 99 stopped.
         - message: the odds, what they rest on, and what to do.
         - odds: the expected number of unseen better basins, from how often independent searches, or runs of hopping
           and evolution, ended at the best value (Boender and Rinnooy Kan).
         - nit: local searches. nfev, njev: values and gradients, of a finite sum those of single rows.
         - basins: list of `Basin(fun, share, x)`, the distinct minima of the independent local searches and the best,
           best first, at most 100 of them, with their share of those searches.
-        - history: dict of arrays over batches of searches: nfev, njev, fun (best so far).
+          With constraints those alone that satisfy them, after the multipliers, with `fun` itself.
+        - history: dict of arrays over batches of searches: nfev, njev, fun (best so far; with constraints it includes
+          penalties, here and in callbacks).
+        - maxcv: with constraints, the largest violation at x, in the units of c.
 
     Raises:
-        TypeError, ValueError: an invalid argument, fun that is not finite at x0, or that is constant.
+        TypeError, ValueError: an invalid argument, fun or a constraint that is not finite at x0, constant fun.
 
     Example:
         >>> import jax, jax.numpy as jnp, langevax
@@ -119,7 +133,9 @@ def minimize(
         raise ValueError(f"spread is {spread!r}, but x0 is a function that draws the starts; leave spread out.")
     arguments.as_problem(fun)
     with nullcontext() if use_gradients else jax.enable_x64(), report_to(progress) as report:
-        return _minimize(fun, x0, key, bounds, max_evaluations, max_odds, spread, use_gradients, stops, report)
+        return _minimize(
+            fun, x0, key, bounds, constraints, max_evaluations, max_odds, spread, use_gradients, stops, report
+        )
 
 
 def _minimize(
@@ -127,6 +143,7 @@ def _minimize(
     x0: PyTree[ArrayLike] | Callable[[Key[Array, ""]], PyTree],
     key: Key[Array, ""],
     bounds: BoundsLike,
+    constraints: ConstraintsLike,
     max_evaluations: int | Literal["auto"],
     max_odds: float,
     spread: ArrayLike | Literal["auto"],
@@ -148,7 +165,12 @@ def _minimize(
     frame = _frame(places, box, spread)
     if use_gradients:
         arguments.check_scalar(problem, frame.center)
-    else:
+    limits = as_constraints(constraints, like, use_gradients)
+    penalties = None if limits is None else _penalties(problem, limits, frame, use_gradients)
+    if penalties is not None:
+        ones = jnp.ones_like(penalties.constraints.sides)
+        problem = penalties.at(ones, 0 * ones)
+    elif not use_gradients:
         problem = FiniteDifferences(problem, frame.scale, frame.x_upper)
 
     def starts(number: int, rng: np.random.Generator) -> Float[np.ndarray, "places d"]:
@@ -165,7 +187,7 @@ def _minimize(
     rng = np.random.default_rng(np.asarray(random.key_data(draw_key)).tolist())
     portfolio = Portfolio(
         problem,
-        _coarse(problem, fun, like, rng),
+        problem if penalties is not None else _coarse(problem, fun, like, rng),
         frame,
         rng,
         budget,
@@ -177,8 +199,21 @@ def _minimize(
     )
     start = (np.atleast_2d(places)[0] - np.asarray(frame.center, np.float64)) / np.asarray(frame.scale, np.float64)
     _check_start(portfolio, problem, frame, start)
+    rounds = None if penalties is None else Rounds(portfolio, penalties)
     portfolio.run(np.clip(start, frame.lower, frame.upper))
-    return _result(portfolio, portfolio.polish(), like)
+    if rounds is None or _falls(portfolio):
+        return _result(portfolio, portfolio.polish(), like)
+    constrained = rounds.run()
+    return _constrained(_result(portfolio, constrained.end, like), portfolio, constrained, like)
+
+
+def _penalties(problem: Problem, constraints: Constraints, frame: Frame, use_gradients: bool) -> Penalties:
+    if int(problem.size) != 1:
+        raise ValueError(
+            f"constraints are taken with a function, but fun is a problem of {int(problem.size)} rows; pass "
+            "fun=problem.potential, which takes all rows for each value."
+        )
+    return Penalties(problem, constraints, frame, use_gradients)
 
 
 def _frame(places: Float[np.ndarray, "*places d"], box: Box | None, spread: ArrayLike | Literal["auto"]) -> Frame:
@@ -247,12 +282,17 @@ def _basins(portfolio: Portfolio, like: PyTree[Array]) -> list[Basin]:
     ]
 
 
+def _falls(portfolio: Portfolio) -> bool:
+    """Return whether the lowest place is infinitely low, or far away where there are no bounds."""
+    free = ~np.isfinite(portfolio.upper - portfolio.lower)
+    return not np.isfinite(portfolio.best_fun) or bool(np.any(np.abs(portfolio.best_y[free]) > FAR))
+
+
 def _result(portfolio: Portfolio, end: Polished, like: PyTree[Array]) -> "OptimizeResult":
     from scipy.optimize import OptimizeResult
 
     odds, dtype = portfolio.odds, portfolio.frame.scale.dtype
-    free = ~np.isfinite(portfolio.upper - portfolio.lower)
-    falls = not np.isfinite(portfolio.best_fun) or bool(np.any(np.abs(portfolio.best_y[free]) > FAR))
+    falls = _falls(portfolio)
     if falls:
         status = UNBOUNDED
     elif portfolio.stopped:
@@ -280,6 +320,46 @@ def _result(portfolio: Portfolio, end: Polished, like: PyTree[Array]) -> "Optimi
             "fun": np.array([record.fun for record in portfolio.history], float),
         },
     )
+
+
+def _constrained(
+    result: "OptimizeResult", portfolio: Portfolio, outcome: Constrained, like: PyTree[Array]
+) -> "OptimizeResult":
+    """Return the result with the place that satisfies the constraints, its value, and what can be said of it."""
+    best, dtype = outcome.best, portfolio.frame.scale.dtype
+    x = portfolio.x(best.y)
+    message = f"Constraints are kept by penalties with multipliers: the largest violation is {best.violation:.2g}"
+    message += f" (of {best.name}), which lowers fun by about {best.bought:.1g}. " if best.violation > 0 else ". "
+    if not best.feasible:
+        where = np.array2string(np.asarray(x), precision=3, threshold=6)
+        message = (
+            "no place that satisfies the constraints was met; the smallest violation met is "
+            f"{best.violation:.3g} (of {best.name}) at x = {where}. They may contradict each other; if not, start "
+            "inside of them, pass bounds, or raise max_evaluations."
+        )
+        result.status = result.status if result.status == STOPPED else INFEASIBLE
+        result.message = f"{result.message} And {message}" if result.status == STOPPED else message
+    else:
+        if outcome.left:
+            message += f"{outcome.left} ends of searches that may be better were not refined; raise max_evaluations. "
+            result.status = BUDGET_SPENT if result.status == PROMISE_MET else result.status
+        message += f"{result.message} Basins are counted on fun with its penalties, before multipliers."
+        if result.status == BUDGET_SPENT:
+            message += " The rest of max_evaluations is reserved for the multipliers."
+        if result.status == NOT_REACHED:
+            message += " The gradient is that of fun with penalties and multipliers."
+        result.message = message
+    result.update(
+        x=to_position(x, like),
+        fun=best.fun,
+        jac=to_position((outcome.gradient / np.asarray(portfolio.frame.scale, np.float64)).astype(dtype), like),
+        success=bool(result.success and best.feasible and not outcome.left),
+        maxcv=best.violation,
+        basins=[
+            Basin(end.fun, end.share, to_position(portfolio.x(end.y), like)) for end in outcome.basins[:MAX_BASINS]
+        ],
+    )
+    return result
 
 
 def _message(portfolio: Portfolio, end: Polished, status: int, odds: float, like: PyTree[Array]) -> str:

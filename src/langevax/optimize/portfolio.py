@@ -140,9 +140,9 @@ class Portfolio:
         return ends
 
     def _count(self, ends: SearchEnds, problem: Problem) -> None:
-        self._add(int(ends.evaluations.sum()), problem)
+        self.add_gradients(int(ends.evaluations.sum()), problem)
 
-    def _add(self, gradients: int, problem: Problem) -> None:
+    def add_gradients(self, gradients: int, problem: Problem) -> None:
         """Count gradients with their values, or the values of finite differences."""
         size = int(problem.size)
         self.spent += self.gradient_cost * gradients * size / int(self.problem.size)
@@ -381,16 +381,21 @@ class Portfolio:
             return Polished(self.best_y, self.best_fun, np.full(self.dimension, np.nan), False, 0)
         ends = self._descend(self.best_y[None])
         settled = float(ends.start_fun[0] - ends.fun[0]) <= self.difference
-        end = Polished(self.best_y, self.best_fun, gradient_at(self.problem, self.frame, self.best_y), settled, 1)
+        slopes = gradient_at(self.problem, self.frame, self.best_y)
+        end = self.newton_end(self.problem, Polished(self.best_y, self.best_fun, slopes, settled, 1))
+        self._update(end.y, end.fun)
+        self.add_gradients(end.evaluations, self.problem)
+        return end
+
+    def newton_end(self, problem: Problem, place: Polished) -> Polished:
+        """Return the end of Newton's steps from a place, or the place itself where there are no Hessians."""
         if self.dimension <= NEWTON_DIMENSIONS and self.gradient_cost == GRADIENT_COST:
             try:
-                end = newton(self.problem, self.frame, self.best_y, self.size)
+                return newton(problem, self.frame, place.y, self.size)
             except (TypeError, ValueError) as error:
                 if not any(words in str(error) for words in NO_FORWARD_MODE):
                     raise
-        self._update(end.y, end.fun)
-        self._add(end.evaluations, self.problem)
-        return end
+        return place
 
 
 class Ends:

@@ -9,6 +9,7 @@ from langevax.evaluation import Task
 from langevax.evaluation.certainty import Calibration, Coverage
 from langevax.evaluation.comparison import Comparison
 from langevax.evaluation.holdout import Relevance
+from langevax.evaluation.metrics import Measured
 
 
 @dataclass(frozen=True)
@@ -208,6 +209,54 @@ class FarOffRow:
 
 
 @dataclass(frozen=True)
+class Coefficient:
+    """The slope of one input, with an interval of 95 %."""
+
+    column: str
+    """With its word, of an indicator."""
+    per: str
+    """What the ratio or slope is per: an amount of the column, or the word that it is compared with."""
+    value: float
+    """A ratio or a slope, per `per`."""
+    low: float
+    high: float
+    slope: float
+    """Per unit of the input, in units of the target or of the logarithm."""
+    error: float
+    """Its standard error."""
+
+
+@dataclass(frozen=True)
+class LawContents:
+    """A regression that predicts by a law of its coefficients: what Bayes loses beside it, and the coefficients."""
+
+    bayes: str
+    """What Bayes loses, in a sentence."""
+    shares: np.ndarray
+    """(share,) of Bayes, from 1 down."""
+    gain: np.ndarray
+    """(share,) mean log density over that of Bayes, nats a row."""
+    gain_error: np.ndarray
+    p_eff: np.ndarray
+    """(share,) effective number of parameters."""
+    chosen: int
+    """Index into `shares`."""
+    about_curve: str
+    """How gains were measured."""
+    densities: tuple[tuple[str, Measured], ...]
+    """Mean log density of the rows scored: by the law, by Bayes, and by a law without columns."""
+    effect: str
+    """What a coefficient is: a rate ratio, an odds ratio or a slope."""
+    is_ratio: bool
+    """Whether coefficients are ratios, of which 1 is no effect."""
+    response: str
+    """Of what."""
+    coefficients: tuple[Coefficient, ...]
+    about_coefficients: str
+    """How to read them, and what their intervals are."""
+
+
+@dataclass(frozen=True)
 class FitContents:
     """Everything in the report of a fit, in reading order."""
 
@@ -227,7 +276,8 @@ class FitContents:
     """What the certificate says, in a sentence."""
     certificate: dict[str, Any]
     """The fields `langevax.evaluation.holdout.CERTIFIED`; empty without a certificate."""
-    motion: ParticleMotion
+    motion: ParticleMotion | None
+    """None of a regression."""
     relevance: Relevance
     effects: tuple[Effect, ...] = ()
     """Of the columns that matter most; empty for more than two classes, and of curves."""
@@ -247,10 +297,12 @@ class FitContents:
     curves: CurveContents | None = None
     """Of a fit on curves; the inputs are then coefficients, whose relevance is not drawn."""
     num_training: int = 0
-    """Rows that the network was trained on."""
+    """Rows that the model was trained on."""
     unit: str = "row"
     """What a row is called."""
     cautions: tuple[str, ...] = ()
     """Warnings of the fit, at the top of the page: what is wrong in a first sentence, then the evidence."""
     training: tuple[tuple[str, str], ...] = ()
-    """How the network was trained, in labels and sentences, as the terminal prints them."""
+    """How the model was trained, in labels and sentences, as the terminal prints them."""
+    law: LawContents | None = None
+    """Of a regression."""

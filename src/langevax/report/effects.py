@@ -115,7 +115,7 @@ def far_off_rows(comparison: Comparison, classes: tuple[str, ...], names: Sequen
     return tuple(
         FarOffRow(
             str(names[int(comparison.rows[i])]),
-            classes[observed[i]],
+            f"{classes[observed[i]]}, probability {100 * own[i]:.3g} %",
             f"{classes[called[i]]}, probability {100 * outputs[i, called[i]]:.3g} %",
         )
         for i in worst

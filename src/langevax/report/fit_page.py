@@ -14,8 +14,16 @@ from langevax.evaluation.metrics import LEVEL, positive_class
 from langevax.figures import interactive, moving
 from langevax.figures.canvas import thinned
 from langevax.figures.moving import MovingPanel, Scene
-from langevax.report import curve_figures, summary
-from langevax.report.contents import ColumnReading, DecisionSurface, FitContents, FittedCurve, SlopeFunction
+from langevax.report import curve_figures, law, summary
+from langevax.report.contents import (
+    ColumnReading,
+    DecisionSurface,
+    FitContents,
+    FittedCurve,
+    LawContents,
+    ParticleMotion,
+    SlopeFunction,
+)
 from langevax.report.effects import MAX_ROWS
 from langevax.report.numbers import day, fixed, number, whole, with_error
 from langevax.report.page import Caption, Figure, Picture, moving_figure, write_page
@@ -54,9 +62,11 @@ def write_fit_page(contents: FitContents, file: Path) -> None:
         "fit.html.jinja",
         title=f"{contents.table}: {contents.target}",
         contents=contents,
-        motion=_motion(contents),
+        motion=None if contents.motion is None else _motion(contents, contents.motion),
         curve_figures=[] if contents.curves is None else curve_figures.figures(contents.curves),
         scores=_scores(contents),
+        word=comparison.word,
+        of_law=None if contents.law is None else _of_law(contents.law),
         scored=summary.scored_rows(comparison, contents.unit),
         errors_over=summary.error_source(comparison, contents.unit),
         metrics=[SYMBOLS.get(one.metric, one.metric) for one in comparison.ours.measures],
@@ -81,6 +91,18 @@ def write_fit_page(contents: FitContents, file: Path) -> None:
         setting_groups=_setting_groups(contents.settings),
         versions=_setting_rows(contents.versions),
     )
+
+
+def _of_law(contents: LawContents) -> dict[str, Any]:
+    """Return the figure and the tables of a predictive law."""
+    rows = law.coefficient_rows(contents)
+    return {
+        "figure": law.figure(contents),
+        "intervals": law.coefficient_figure(contents),
+        "densities": law.density_rows(contents),
+        "coefficients": rows[:MAX_LISTED],
+        "unlisted": max(0, len(rows) - MAX_LISTED),
+    }
 
 
 def _score_word(contents: FitContents) -> str:
@@ -240,9 +262,8 @@ def _calibration(contents: FitContents) -> Figure | None:
     return Figure([Picture(picture, words)], [Caption(text, "calibration", columns)])
 
 
-def _motion(contents: FitContents) -> Figure:
+def _motion(contents: FitContents, motion: ParticleMotion) -> Figure:
     """Particles at the left, the function they represent at the right."""
-    motion = contents.motion
     total = motion.x.shape[1]
     drawn = thinned(total, MAX_PARTICLES)
     x, y, outer = (values[:, drawn] for values in (motion.x, motion.y, motion.outer))
@@ -393,8 +414,9 @@ def _predictions(contents: FitContents) -> Figure:
     half, most = (number(np.quantile(np.abs(predicted - observed), share), 3) for share in (0.5, 0.9))
     base = number(np.median(np.abs(observed - np.median(observed))), 3)
     text = (
-        f"Each point is a {contents.unit} that the network has not seen; on the line, the prediction is right. "
-        f"Of {whole(observed.size)} predictions half are off by less than {half}, and nine of ten by less than {most}; "
+        f"Each point is a {contents.unit} that the {contents.comparison.word} has not seen; on the line, the "
+        f"prediction is right. Of {whole(observed.size)} predictions half are off by less than {half}, and nine of ten "
+        f"by less than {most}; "
         f"their median, as the prediction of all, is off by less than {base} for half."
     )
     below = int(np.sum(predicted < 0))

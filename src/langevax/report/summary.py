@@ -28,7 +28,7 @@ def worth(
     relevance: Relevance | None = None,
     like_ids: Sequence[str] = (),
 ) -> tuple[str, ...]:
-    """Return the sentences at the top: whether the network is of use, beside the others, and what they rest on.
+    """Return the sentences at the top: whether the model is of use, beside the others, and what they rest on.
 
     Args:
         comparison: the scores.
@@ -87,7 +87,7 @@ def scored_rows(comparison: Comparison, unit: str = "row") -> str:
         new = f", of other {comparison.grouped_by!r} than the training {unit}s" if comparison.grouped_by else ""
         return count.replace(f" {unit}", f" held-out {unit}", 1) + new
     without = f"all {unit}s of its {comparison.grouped_by!r}" if comparison.grouped_by else "it"
-    return f"{count}, each scored by a network trained without {without} ({comparison.num_folds} folds)"
+    return f"{count}, each scored by a {comparison.word} trained without {without} ({comparison.num_folds} folds)"
 
 
 def error_source(comparison: Comparison, unit: str = "row") -> str:
@@ -123,6 +123,7 @@ def certainty(
     classes: tuple[str, ...],
     unit: str = "row",
     dates: Sequence[str] = (),
+    held_out: tuple[str, float, int] | None = None,
 ) -> str:
     """Return how far single predictions can be relied on; empty where nothing is known.
 
@@ -132,8 +133,15 @@ def certainty(
         classes: empty for regression.
         unit: what a row is called.
         dates: names of the inputs that are dates.
+        held_out: the score of the saved network on rows that it has not seen: its name, it, and the number of rows.
     """
     parts = []
+    if held_out is not None:
+        name, score, rows = held_out
+        parts.append(
+            f"The saved model has {name} {number(score, 3)} on the {_count(rows, unit)} of holdout.csv, which the "
+            "scores by folds contain, too."
+        )
     if coverage is not None:
         rows = f"{whole(coverage.inside)} of {_count(coverage.num_rows, f'held-out {unit}')}"
         share, nominal = _percent(coverage.share), _percent(coverage.nominal)
@@ -145,7 +153,7 @@ def certainty(
             if coverage.rarest is not None and coverage.rarest[2] < RARE * coverage.num_rows:
                 place, own, size = coverage.rarest
                 rows = f"{whole(own)} of {_count(size, unit)}"
-                parts.append(f"Of the rarest among them, {classes[place]!r}, they do so for {rows}.")
+                parts.append(f"Of {classes[place]!r}, the rarest class of these {unit}s, they do so for {rows}.")
         else:
             parts.append(
                 f"Intervals made to contain {nominal} of new targets contain {rows} ({share}); they are "
@@ -264,10 +272,12 @@ def _beside_others(comparison: Comparison) -> str:
     count = f"{len(others)} other methods" if len(others) > 1 else "the other method"
     metric = {"R2": "R²"}.get(comparison.ours.main.metric, comparison.ours.main.metric)
     if better:
-        values = _joined([number(score.value, 3) for score in better])
+        own, values = comparison.ours.value, [score.value for score in better]
+        digits = next((d for d in (3, 4, 5) if number(own, d) not in [number(value, d) for value in values]), 6)
+        shown = _joined([number(value, digits) for value in values])
         return (
-            f"Of {count}, {_listed(better)} did better beyond the error of the difference: {metric} {values} against "
-            f"{number(comparison.ours.value, 3)}."
+            f"Of {count}, {_listed(better)} did better beyond the error of the difference: {metric} {shown} against "
+            f"{number(own, digits)}."
         )
     if level:
         simple = "".join(_simplest(score.main) for score in level if score.name == "linear")

@@ -33,6 +33,7 @@ from langevax.sklearn.linear_families import (
 )
 from langevax.sklearn.parameters import Auto, RandomState, count, one_of, positive
 from langevax.sklearn.persistence import saved_class
+from langevax.sklearn.slope_errors import SlopeErrors
 from langevax.sklearn.table import (
     LabelTargets,
     NumberTargets,
@@ -80,10 +81,11 @@ class LogScore:
 
 
 @dataclass(eq=False, repr=False)
-class PredictiveEstimator(RowEstimator):
+class PredictiveEstimator(RowEstimator, SlopeErrors):
     """A generalised linear model with a law of its coefficients; see the regressor and the classifier."""
 
     _: KW_ONLY
+    columns: ArrayLike | None = None
     prior_scale: float = 2.5
     bayes_shares: Sequence[float] | Auto = "auto"
     num_particles: int = 256
@@ -94,6 +96,7 @@ class PredictiveEstimator(RowEstimator):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "family": one_of(*FAMILIES),
         "order": ["array-like", None],
+        "columns": ["array-like", None],
         "prior_scale": positive(),
         "bayes_shares": ["array-like", *one_of("auto")],
         "num_particles": count(16),
@@ -115,13 +118,18 @@ class PredictiveEstimator(RowEstimator):
 
         Raises:
             ValueError, TypeError: not numbers, NaN or infinity, constant columns, targets that the family cannot have,
-                fractional weights, more than 100,000 rows, fewer rows than folds, a parameter out of range.
+                fractional weights, more than 100,000 rows, fewer rows than folds, a parameter out of range, `columns`
+                that X lacks.
         """
         checks.not_forked()
         self._validate_params()
         distinct, seed = self._training_rows(X, y, sample_weight), self._seed()
         copies = _whole_weights(distinct.weights)
-        inputs, targets = np.repeat(distinct.inputs, copies, axis=0), np.repeat(distinct.targets, copies)
+        self.columns_: np.ndarray = _places_of(self.columns, distinct.inputs.shape[1])
+        inputs, targets = (
+            np.repeat(distinct.inputs[:, self.columns_], copies, axis=0),
+            np.repeat(distinct.targets, copies),
+        )
         if self.num_folds is not None and len(targets) < self.num_folds:
             raise ValueError(
                 f"X has {len(targets)} rows, but num_folds is {self.num_folds}; pass more rows, fewer folds, or "
@@ -190,6 +198,9 @@ class PredictiveEstimator(RowEstimator):
         state: Any = super().__getstate__()
         return {name: value for name, value in state.items() if name != "law_"}
 
+    def _columns(self, X: Table) -> np.ndarray:
+        return super()._columns(X)[:, self.columns_]
+
     def _slopes(self) -> np.ndarray:
         check_is_fitted(self)
         return self.particles_["slopes"].astype(np.float64) * (self.scale_ / self.standardiser_.scale)
@@ -208,10 +219,10 @@ class PredictiveEstimator(RowEstimator):
         standardiser = Standardiser.fit(inputs, np.ones(len(inputs)), "columns")
         constant = np.flatnonzero(~np.isfinite(standardiser.scale))
         if len(constant):
-            names = getattr(self, "feature_names_in_", [f"X[:, {j}]" for j in range(inputs.shape[1])])
+            names = getattr(self, "feature_names_in_", [f"X[:, {j}]" for j in range(self.n_features_in_)])
             raise ValueError(
-                f"{names[constant[0]]} is {inputs[0, constant[0]]:g} in all rows ({len(constant)} such columns), and "
-                "has no slope; leave it out."
+                f"{names[self.columns_[constant[0]]]} is {inputs[0, constant[0]]:g} in all rows ({len(constant)} such "
+                "columns), and has no slope; leave it out."
             )
         return standardiser.scaled(np.sqrt(inputs.shape[1]))
 
@@ -241,6 +252,7 @@ class PredictiveRegressor(LogScore, NumberTargets, PredictiveEstimator):
 
     Args:
         family: "gaussian", "poisson" or "negative binomial", the last two for counts.
+        columns: (k,) places of the columns of X that have slopes; None: all, (k,) then being (d,) below.
         prior_scale: of slopes and level.
         bayes_shares: decreasing from 1; "auto" is 1, 0.5, 0.2, 0.1 and 0.05, and 0 too for counts.
         num_particles, num_folds: as in `langevax.predictive`.
@@ -295,8 +307,7 @@ class PredictiveRegressor(LogScore, NumberTargets, PredictiveEstimator):
             coverage: the probability of a new row's target, at least.
         """
         X, family = self._columns(X), self._family()
-        if isinstance(coverage, bool) or not 0 < coverage < 1:
-            raise ValueError(f"coverage must lie between 0 and 1, got {coverage}; 0.9 is usual.")
+        _check_coverage(coverage)
         levels, rng, ends = [(1 - coverage) / 2, (1 + coverage) / 2], np.random.default_rng(0), []
         for block in self._blocks(len(X)):
             means = family.means(self.particles_, self._eta(X[block], self.particles_))
@@ -343,7 +354,7 @@ class PredictiveClassifier(LogScore, LabelTargets, PredictiveEstimator):
 
     Args:
         order: all labels, from the lowest class to the highest; needed for three or more words.
-        prior_scale, bayes_shares, num_particles, num_folds, random_state: as in `PredictiveRegressor`.
+        columns, prior_scale, bayes_shares, num_particles, num_folds, random_state: as in `PredictiveRegressor`.
 
     Attributes:
         classes_: the labels, in their order and that of `predict_proba`'s columns.
@@ -379,6 +390,20 @@ class PredictiveClassifier(LogScore, LabelTargets, PredictiveEstimator):
         """Return (n, C) logarithms of `predict_proba`."""
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X))
+
+    def predict_set(self, X: Table, coverage: float = 0.9) -> np.ndarray:
+        """Return (n, C) booleans: the most probable classes, as many as have this probability together.
+
+        Args:
+            X: (n, d).
+            coverage: the probability of a new row's label, at least, where the law is right.
+        """
+        probabilities = self.predict_proba(X)
+        _check_coverage(coverage)
+        order = np.argsort(-probabilities, axis=1, kind="stable")
+        ranked, sets = np.take_along_axis(probabilities, order, axis=1), np.empty(order.shape, bool)
+        np.put_along_axis(sets, order, np.cumsum(ranked, axis=1) - ranked < coverage, axis=1)
+        return sets
 
     def predict(self, X: Table) -> np.ndarray:
         """Return (n,) labels: the most probable."""
@@ -416,6 +441,21 @@ class PredictiveClassifier(LogScore, LabelTargets, PredictiveEstimator):
         if len(unknown):
             raise ValueError(f"y has {checks.shown(unknown[0])}, which no training row had; leave such rows out.")
         return self._places(labels)
+
+
+def _check_coverage(coverage: float) -> None:
+    if isinstance(coverage, bool) or not 0 < coverage < 1:
+        raise ValueError(f"coverage must lie between 0 and 1, got {coverage}; 0.9 is usual.")
+
+
+def _places_of(columns: ArrayLike | None, width: int) -> np.ndarray:
+    """Return the places of the columns that have slopes; raise where they are not different columns of X."""
+    places = np.arange(width) if columns is None else np.asarray(columns)
+    if places.ndim != 1 or not np.isin(places, np.arange(width)).all() or not 0 < len(np.unique(places)) == len(places):
+        raise ValueError(
+            f"columns must hold different places from 0 to {width - 1}, of columns of X, got {checks.shown(columns)}."
+        )
+    return places.astype(int)
 
 
 def _whole_weights(weights: np.ndarray) -> np.ndarray:

@@ -15,6 +15,8 @@ from langevax.cli.folder import REPORT, RESULT, SCHEMA, Folder
 from langevax.cli.output import Output
 from langevax.evaluation.comparison import Comparison
 from langevax.evaluation.metrics import Measured
+from langevax.report.contents import LawContents
+from langevax.report.law import COEFFICIENT_HEADER, CURVE_HEADER, coefficient_rows, curve_rows
 from langevax.report.numbers import with_error
 from langevax.report.summary import split_sizes, value_of
 
@@ -100,7 +102,13 @@ def print_comparison(
     ranked = comparison.ranked
     metrics = [measured.metric for measured in ranked[0].measures]
     output.table(
-        (f"{count(len(comparison.rows), unit)}", *metrics, "beside the network", "seconds", "settings chosen by"),
+        (
+            f"{count(len(comparison.rows), unit)}",
+            *metrics,
+            f"beside the {comparison.word}",
+            "seconds",
+            "settings chosen by",
+        ),
         [
             (
                 score.name,
@@ -139,12 +147,26 @@ def beside(main: Measured) -> str:
     return f"{main.relation}, {with_error(main.difference, main.difference_error)}" if main.relation else ""
 
 
-def print_evaluation(output: Output, optimum: str, certificate: Mapping[str, Any]) -> None:
-    """Print how the interval closed, and where the global optimum lies."""
+def print_law(output: Output, law: LawContents) -> None:
+    """Print the misspecification curve, and the coefficients with their intervals."""
+    output.table(CURVE_HEADER, curve_rows(law))
+    output.blank()
+    rows = coefficient_rows(law)
+    output.table((f"{law.effect} of {law.response}", *COEFFICIENT_HEADER[1:]), rows[:MOST_NOTES])
+    if (more := len(rows) - MOST_NOTES) > 0:
+        output.note(f"{count(more, 'more coefficient')}, all of them in {RESULT}.")
+    output.note(law.about_coefficients)
+    output.blank()
+
+
+def print_evaluation(output: Output, optimum: str, certificate: Mapping[str, Any], regression: bool) -> None:
+    """Print how the interval closed, and where the global optimum lies, or what a regression has instead."""
     if certificate:
         output.table(("neuron gradients", "lower end", "upper end", "width"), interval_rows(certificate["history"]))
         output.blank()
         output.say("Certificate", optimum)
+    elif regression:
+        output.say("Checked", optimum)
 
 
 def print_end(output: Output, folder: Folder) -> None:
@@ -168,17 +190,6 @@ def how_to_resume(options: FitOptions, folder: Folder) -> str:
     if not folder.begun:
         return "Nothing was saved yet; run the same command again."
     return f"The training so far is saved; continue with\n  {options.command('--resume')}"
-
-
-def how_chosen(options: FitOptions) -> str:
-    """Return how the settings of the network were chosen, in a few words."""
-    if options.validation == "path":
-        return "temperature and scale by 3-fold path"
-    if options.temperature != "auto":
-        return "temperature as given"
-    return (
-        "temperature by leave-one-out" if options.curves or options.validation == "none" else "temperature by 5 folds"
-    )
 
 
 def interval_rows(history: Sequence[tuple[int, float, float]], most: int = 5) -> list[tuple[str, ...]]:

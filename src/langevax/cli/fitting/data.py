@@ -22,7 +22,7 @@ from langevax.cli.tables.records import Decision, sentences
 from langevax.cli.tables.repeats import repeated_cases
 from langevax.cli.tables.schema import AnySchema, Column, Encoder, Schema, learn, useful
 from langevax.cli.tables.styles import Choices, as_words
-from langevax.cli.tables.targets import TargetColumn, read_target
+from langevax.cli.tables.targets import TargetColumn, for_family, look_like_counts, read_target
 from langevax.evaluation import Task
 from langevax.evaluation.holdout import TrainTestSplit
 from langevax.report.contents import TableReading
@@ -72,6 +72,11 @@ class FitData:
         """Return the inputs of these rows of `split`."""
         return self.inputs[rows] if isinstance(self.inputs, np.ndarray) else [self.inputs[i] for i in rows]
 
+    @property
+    def row_names(self) -> list[str]:
+        """The name of each row: its number with its id, or the id of a curve."""
+        return [f"{first} ({', '.join(map(str, more))})" if more else str(first) for first, *more in self.names.rows()]
+
 
 @dataclass(frozen=True)
 class CurveData:
@@ -94,7 +99,9 @@ class CurveData:
 def task_of(options: FitOptions, target: TargetColumn) -> str:
     """Return the task, why it was chosen, and how to choose the other."""
     task = f"classification into {len(target.classes)} classes" if target.classes else "regression"
-    override = "" if options.task or not target.numeric else f"; override with --task {OTHER_TASK[target.task]}"
+    override = "" if options.asked[0] or not target.numeric else f"; override with --task {OTHER_TASK[target.task]}"
+    if override and not options.curves and look_like_counts(target):
+        override += ", or with --family poisson where they are counts"
     return f"{task}, {target.reason}{override}"
 
 
@@ -102,6 +109,13 @@ def estimator_for(options: FitOptions, schema: AnySchema, **more: Any) -> Any:
     """Return the estimator that the options ask for, not fitted."""
     from langevax import sklearn
 
+    if options.family is not None and schema.classes:
+        return sklearn.PredictiveClassifier(list(schema.classes), random_state=options.seed, **more)
+    if options.family is not None:
+        family: Any = options.family.replace("-", " ")
+        if options.family == "negative-binomial":  # ten times a Poisson regression's time, with a spread of its own
+            more = {"bayes_shares": (1.0, 0.5, 0.1), **more}
+        return sklearn.PredictiveRegressor(family, random_state=options.seed, **more)
     curves = (sklearn.FunctionalMeanFieldRegressor, sklearn.FunctionalMeanFieldClassifier)
     columns = (sklearn.MeanFieldRegressor, sklearn.MeanFieldClassifier)
     kind = (curves if options.curves else columns)[schema.task == "classification"]
@@ -132,7 +146,9 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
     read = read_columns(frame, choices, table.separator, table.totals)
     readings = dict(zip(frame.columns, read, strict=True))
     reading = readings.pop(options.target)
-    target = read_target(frame, options.target, options.task, reading)
+    target = read_target(frame, options.target, options.asked[0], reading, options.asked[1])
+    if options.family is not None:
+        target = for_family(target, options.target, options.family, options.order)
     _check_classes(options, target)
     frame, styles, left_out = useful(frame.drop(options.target), list(readings.values()), options.keep, target.rows)
     if not styles:
@@ -246,7 +262,7 @@ def _copies(frame: pl.DataFrame, target: TargetColumn) -> list[str]:
     if copies <= MANY_COPIES * whole.height:
         return []
     return [
-        f"{copies:,} of {count(whole.height, 'row')} are copies of others. All methods, this network too, are "
+        f"{copies:,} of {count(whole.height, 'row')} are copies of others. All methods, the first one too, are "
         "scored on rows of which they saw copies, and look better than on new rows; remove the copies unless each is a "
         "row of its own."
     ]

@@ -14,7 +14,15 @@ import polars as pl
 
 from langevax.cli.errors import BadInput, count, quoted
 from langevax.cli.tables.dates import days_of_columns
-from langevax.cli.tables.inference import ANSWER, THOUSANDS, Ambiguity, ReadColumn, infer
+from langevax.cli.tables.doubts import CODE_WITH_E, not_told_apart
+from langevax.cli.tables.inference import (
+    ANSWER,
+    SEPARATES_DECIMAL_COMMAS,
+    THOUSANDS,
+    Ambiguity,
+    ReadColumn,
+    infer,
+)
 from langevax.cli.tables.numbers import decimal_shown, take_apart
 from langevax.cli.tables.records import Decision, option
 from langevax.cli.tables.styles import Choices, Kind, Style, as_words, finite, parse
@@ -51,7 +59,7 @@ BOOKED = re.compile(rf"{_BOOKED}|.*[ _.-]{_NUMBER}", re.IGNORECASE)
 FEWEST_RUNNING = 20  # integers that run from row to row, at least, to be those of rows
 LOWEST_RUNNING = 1000  # of them: small ones may be times, doses or ages
 LEAST_DIGITS, LARGEST_ROUND = 6, 0.3  # of integers that may be ids: digits, and the share that ends in 0, as prices do
-FAR_NUMBERS = {sign * float(f"{'9' * digits}") for digits in range(1, 7) for sign in (-1, 1)} - {9.0}
+FAR_NUMBERS = {sign * float(f"{'9' * digits}") for digits in range(1, 7) for sign in (-1, 1)} - {9.0} | {-1.0}
 """Numbers that stand for missing values in many files."""
 FAR_DATES = {float(np.datetime64(date, "D").astype(int)) for date in ("1900-01-01", "1899-12-30", "1899-12-31")}
 FAR_DATES |= {0.0} | {
@@ -120,14 +128,20 @@ def plain_columns(words: pl.DataFrame) -> dict[str, ReadColumn]:
         numbers.select(pl.all().is_between(low, high).all()).row(0),
         words.select(pl.all().str.contains("^0[0-9]+$").any()).row(0),
         words.select(pl.all().str.contains(".", literal=True).any()).row(0),
+        numbers.select((pl.all().abs() >= EXACT).any()).row(0),
+        words.select(pl.all().str.contains(CODE_WITH_E).all()).row(0),
+        words.select(pl.all().n_unique()).row(0),
+        numbers.select(pl.all().n_unique()).row(0),
         strict=True,
     )
     plain = {}
-    for column, missing, unread, all_finite, like_dates, leading_zeros, points in facts:
-        if missing < unread or missing == len(column) or like_dates or leading_zeros:
+    for column, missing, unread, all_finite, like_dates, zeros, points, inexact, codes, spellings, distinct in facts:
+        if missing < unread or missing == len(column) or like_dates or zeros or (inexact and not points) or codes:
             continue
         values, infinite = (column, 0) if all_finite else finite(column)
-        plain[column.name] = ReadColumn(values, Style("numeric", whole=not points), infinite=infinite)
+        remark = not_told_apart(words[column.name], values) if points and spellings > distinct else ""
+        decisions = (Decision("numbers", remark, column.name),) if remark else ()
+        plain[column.name] = ReadColumn(values, Style("numeric", whole=not points), decisions, infinite=infinite)
     return plain
 
 
@@ -165,7 +179,7 @@ def _resolved(
     for column in read:
         if isinstance(column, ReadColumn) and column.evidence:
             shown.setdefault(column.evidence, column.values.name)
-    if "decimal-comma" in shown or separator == ";" or "decimal-comma" in choices.default:
+    if "decimal-comma" in shown or separator in SEPARATES_DECIMAL_COMMAS or "decimal-comma" in choices.default:
         read = [_grouped(column, words, choices, separator) for column in read]
     if "decimal-point" not in shown and any(_of_decimals(column) for column in read):
         shown |= _witness(read, words)
@@ -344,11 +358,13 @@ def stands_for_missing(values: pl.Series, dates: bool = False) -> str:
         if times < 2 or not len(others):
             continue
         least, most = float(others.min()), float(others.max())
-        if min(abs(extreme - least), abs(extreme - most)) > most - least:
+        alone = not dates and extreme < 0 <= least and most > -extreme  # the only number below 0
+        if alone or min(abs(extreme - least), abs(extreme - most)) > most - least:
             if dates:
                 first, low, high = (str(pl.Series([int(one)]).cast(pl.Date)[0]) for one in (extreme, least, most))
                 return f"{first} in {times:,} rows is far from its other dates, {low} to {high}"
-            return f"{extreme:.0f} in {times:,} rows is far from its other values, {least:g} to {most:g}"
+            what = "is the only number below 0, beside" if alone else "is far from its other values,"
+            return f"{extreme:.0f} in {times:,} rows {what} {least:g} to {most:g}"
     return ""
 
 

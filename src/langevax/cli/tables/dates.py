@@ -52,6 +52,8 @@ CLOCK = (
     r"(?P<hour>[0-9]{1,2}|[0-9]{3,5})(?::|\s?h\s?)(?P<minute>[0-5][0-9])(?:\s?m(?:in)?)?(?::(?P<second>[0-5][0-9])(?P<fraction>[.,][0-9]+)?)?"
     r"\s*(?:(?P<half>[AaPp])\.?[Mm]\.?|Uhr)?$"
 )
+DOTTED_CLOCK = (r"^([0-9]{1,2})\.([0-9]{2})\s*Uhr$", "${1}:${2} Uhr")
+WHOLE_HOUR = (r"^([0-9]{1,2})\s*Uhr$", "${1}:00 Uhr")
 _MONTHS = (
     ("jan", "gen", "ene"),
     ("feb", "fév", "fev"),
@@ -112,7 +114,8 @@ def days_by_order(words: pl.Series, orders: Iterable[Order]) -> dict[Order, pl.S
     place, dates, by_order = words.rank("dense") - 1, None, {}
     for order in orders:
         if order == "time":
-            parts = _parts(distinct, CLOCK, "hour")
+            clocks = distinct.str.replace(*DOTTED_CLOCK).str.replace(*WHOLE_HOUR)
+            parts = _parts(clocks, CLOCK, "hour")
             days = _none(distinct) if parts is None else _clock(parts)
         else:
             dates = _Dates.taken_apart(distinct) if dates is None else dates

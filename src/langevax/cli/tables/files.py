@@ -21,9 +21,11 @@ from pathlib import Path
 import polars as pl
 
 from langevax.cli.errors import BadInput, count, nearest
+from langevax.cli.tables.decoding import SUFFIXES, decode
 from langevax.cli.tables.layout import (
     header_row,
     refuse_missing_header,
+    with_blank_rows,
     without_other_rows,
     without_remarks,
     without_rules,
@@ -31,14 +33,10 @@ from langevax.cli.tables.layout import (
 )
 from langevax.cli.tables.records import Decision, data_row
 
-SUFFIXES = ".csv, .tsv, .csv.gz or .parquet"
 SEPARATORS = "\t;|,"
 """The first that divides all rows alike is taken: commas may be those of decimals, the others hardly are."""
 SEPARATOR_NAMES = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "bars"}
 GZIP, PARQUET, ZIP = b"\x1f\x8b", b"PAR1", b"PK\x03\x04"
-BYTE_ORDER_MARKS = {b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
-CONTROLS = {chr(c) for c in range(32)} - set("\t\n\r\f")
-OTHER_PAGE = "export it as UTF-8, or pass --encoding with its code page, such as cp1251 or shift_jis"
 STATEMENT = re.compile(r"\s*(?:--\s.*\bdump\b|insert\s+into\b|create\s+table\b|drop\s+table\b)", re.IGNORECASE)
 SPARSE = re.compile(r"(?:[-+]?[0-9.]+(?:\s+[0-9]+:[-+0-9.eE]+)+\s*\n){2}")
 """Lines of LIBSVM."""
@@ -68,6 +66,8 @@ class LoadedTable:
     """Whether the lines of the file are not those that were divided into columns."""
     totals: pl.DataFrame | None = None
     """Rows of totals, which are left out and may show how numbers are written."""
+    left_out: tuple[int, ...] = ()
+    """Rows below the header, counted from 0, that are not in `frame`, where every row counts."""
 
 
 def read_table(
@@ -168,79 +168,8 @@ def from_text(data: bytes, path: Path, where: str, encoding: str | None, every_r
         separator, rewritten = "\t", True
         decisions.append(Decision("file", "Columns are separated by spaces."))
     table = _from_separated(text, separator, skipped, where, decisions, every_row, spaced=rewritten)
-    return replace(table, encoding=encoding, rewritten=rewritten)
-
-
-# Text
-
-
-def decode(data: bytes, where: str, encoding: str | None) -> tuple[str, str, list[Decision]]:
-    """Return the text of bytes, its encoding, and a decision where it is not UTF-8.
-
-    Example:
-        >>> decode("Köln".encode("cp1252"), "TABLE 't.csv'", None)[0]
-        'Köln'
-    """
-    if encoding is not None:
-        try:
-            return data.decode(encoding).removeprefix("\ufeff"), encoding, []
-        except LookupError:
-            raise BadInput(f"--encoding {encoding!r} is not known; pass a name such as cp1252 or utf-16.") from None
-        except UnicodeError as error:
-            raise BadInput(f"{where} is not in --encoding {encoding!r} ({error}); pass another.") from error
-    mark = next((name for start, name in BYTE_ORDER_MARKS.items() if data.startswith(start)), None)
-    for name in [mark] if mark else ["utf-8-sig", *_without_mark(data)]:
-        try:
-            text = data.decode(name)
-        except UnicodeError:
-            continue
-        if not CONTROLS & set(text[: 1 << 20]):
-            other = [] if name == "utf-8-sig" else [Decision("file", f"The file is encoded in {name.upper()}.")]
-            return text, name, other
-    if not mark:
-        _refuse_damaged(data, where)
-    for name in () if mark else _code_pages(data):
-        try:
-            text = data.decode(name)
-        except UnicodeError:
-            continue
-        if CONTROLS & set(text[: 1 << 20]):
-            break
-        words = [word for word in re.findall(r"[^\W\d_]+", text) if not word.isascii()]
-        letters = "".join(words)
-        if sum(not letter.isascii() for letter in letters) > len(letters) / 2:
-            raise BadInput(
-                f"{where} is not UTF-8, and {words[0]!r} shows that it is not Western European either; {OTHER_PAGE}."
-            )
-        page = "Windows-1252 (Western European)" if name == "cp1252" else "Mac Roman"
-        example = f", such as {words[0]!r}" if words else ""
-        return text, name, [Decision("file", f"The file is not UTF-8 and is read as {page}{example}.")]
-    if not mark and not CONTROLS & set(map(chr, data)):
-        raise BadInput(f"{where} is neither UTF-8 nor Western European; {OTHER_PAGE}.")
-    raise BadInput(f"{where} is not a table (it holds binary data); expected a file in {SUFFIXES}.")
-
-
-def _refuse_damaged(data: bytes, where: str) -> None:
-    """Refuse UTF-8 with a few bytes that are not, which another code page would garble."""
-    text = data.decode("utf-8", "replace")
-    damaged = text.count("\ufffd")
-    if 0 < damaged < sum(not letter.isascii() for letter in text) - damaged:
-        line = text[: text.index("\ufffd")].count("\n") + 1
-        raise BadInput(f"{where} is UTF-8, but not in line {line:,}; export it again, or correct that line.")
-
-
-def _without_mark(data: bytes) -> list[str]:
-    """Return UTF-16 without a byte order mark where every other byte of the first ones is zero."""
-    start = data[:2000]
-    zeros = [start[i::2].count(0) / max(1, len(start[i::2])) for i in (0, 1)]
-    return ["utf-16-le"] if zeros[1] > 0.8 and zeros[0] < 0.2 else ["utf-16-be"] if zeros[0] > 0.8 > zeros[1] else []
-
-
-def _code_pages(data: bytes) -> tuple[str, ...]:
-    """Return Mac Roman where lines end as on old Macs and its letters prevail, otherwise Windows-1252."""
-    high = [byte for byte in data if byte >= 0x80]
-    letters = sum(byte < 0xA0 for byte in high)
-    return ("mac_roman",) if b"\r" in data and b"\n" not in data and 2 * letters > len(high) else ("cp1252",)
+    separator = " " if rewritten else separator
+    return replace(table, separator=separator, encoding=encoding, rewritten=rewritten)
 
 
 def _rows(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
@@ -318,15 +247,36 @@ def _from_separated(
             names = ["row name", *header]
             decisions.append(Decision("file", "The header lacks the name of the first column, called 'row name'."))
     body = without_remarks(body, separator, len(names), decisions)
+    body = with_blank_rows(body, separator, len(names)) if every_row else body
     frame = _by_polars(body, separator, len(names))
     if frame is None or (frame[:, -1].null_count() and not _regular(body, separator, frame)):
         frame = _by_lines(body, separator, len(names), line + skipped, where, decisions)
+    _refuse_open_quotes(frame, body, separator, line + skipped, where)
     frame, names = without_second_header(frame, names, decisions)
-    frame, totals = without_other_rows(frame, names, decisions, every_row)
+    frame, totals, left_out = without_other_rows(frame, names, decisions, every_row)
     named = dict(zip(frame.columns, _names(names, decisions), strict=True))
     return LoadedTable(
-        frame.rename(named), tuple(decisions), separator, above=line + skipped, totals=totals.rename(named)
+        frame.rename(named),
+        tuple(decisions),
+        separator,
+        above=line + skipped,
+        totals=totals.rename(named),
+        left_out=tuple(left_out),
     )
+
+
+def _refuse_open_quotes(frame: pl.DataFrame, body: str, separator: str, above: int, where: str) -> None:
+    """Refuse quotation marks within quoted fields that join rows, such as "20" LCD" with one that stands for inches."""
+    if '"' not in body or frame.width < 2:
+        return
+    joined = rf"{re.escape(separator)}[^\n]*\n"
+    if not any(column.str.contains(joined).any() for column in frame):
+        return
+    within = re.compile(rf'(?:^|{re.escape(separator)})"[^"\n]*" *[^"\n{re.escape(separator)} ]', re.MULTILINE)
+    if match := within.search(body):
+        line = above + body.count("\n", 0, match.end()) + 1
+        problem = f"line {line:,} has a quotation mark within quotation marks, which ends the field; double it"
+        _refuse_rows(where, separator, problem)
 
 
 def _quoted(text: str, line: int, body: str) -> bool:

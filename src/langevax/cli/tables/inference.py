@@ -23,9 +23,18 @@ from langevax.cli.tables.dates import (
     days_of,
     serial_days,
 )
+from langevax.cli.tables.doubts import (
+    digits_of_something,
+    not_told_apart,
+    refuse_exchanged,
+    refuse_letters_of_thousands,
+    refuse_two_centuries,
+    refuse_two_durations,
+)
 from langevax.cli.tables.numbers import (
     ANNOTATED,
     CURRENCY,
+    MIXED_UNITS,
     NAMES,
     OTHER,
     UNITS,
@@ -56,7 +65,12 @@ THOUSANDS: dict[Decimal, str] = {
     ".": r"^[-+]?[1-9][0-9]{0,2}(,[0-9]{3})+$",
 }
 """Numbers in groups of thousands, by the decimal separator that they would have."""
-BOUND = r"^(?:[<>]=?|[≤≥])\s*[0-9][0-9.,]*(?:[eE][-+]?[0-9]+)?(?:\s*[^\s0-9]{1,9})?$"
+BOUND = (
+    r"^(?:[<>]=?|[≤≥]|&[lg]t;=?|(?i:under|over|below|above|less than|more than|at least|at most|up to|unter|über"
+    r"|mehr als|weniger als|moins de|plus de|menos de|más de))"
+    r"\s*[0-9][0-9.,]*(?:[eE][-+]?[0-9]+)?(?:\s*[^\s0-9]{1,9})?$"
+    r"|^[0-9]{2,}[0-9.,]*\s?\+$"
+)
 MARKED = r"^\(?[-+−]?[0-9][0-9.,\s]*\)?\s(?P<mark>[a-z]{1,2}|CR|DR|Cr|Dr)$"
 """A number with a flag, as statistical offices and banks write it."""
 FEWEST_MARKS, DISTINCT_NUMBERS = 2, 0.5
@@ -68,9 +82,13 @@ HOUSES = re.compile(
 """Names of columns in which a letter after a number belongs to it."""
 IN_ADDRESSES = r"^[0-9]{1,5}\s?[A-Za-z]?$"
 NO_FLAGS = UNITS | {"am", "pm"}
+FEW_YEARS = 12  # between the last numbers of dates whose first one, the same in all rows, is a day
 YEAR = 366  # days, by which dates that a spreadsheet counted may be beyond the others
 NO_DATE = "00000000"  # as SAP writes it
 WITH_ERROR = r"^[-+−]?[0-9][0-9.,]*\s*(?:±|\+/-|\+-)\s*[0-9][0-9.,]*$"
+CLOCK_WORD = "Uhr"
+SEPARATES_DECIMAL_COMMAS = (";", "\t")
+"""Separators of columns of files that may write decimal commas, and 1.234 for a thousand and more."""
 ANSWER: dict[Decimal, As] = {".": "decimal-point", ",": "decimal-comma"}
 FIRST: dict[str, str] = {"day-first": "the day first", "month-first": "the month first"}
 
@@ -101,7 +119,7 @@ def infer(
     if choice is None:
         if truth := truth_of(words):
             return opposites(column, words, truth)
-        if days is not None and (dates := _nothing_but_dates(words, days)) is not None:
+        if days is not None and (dates := _nothing_but_dates(words, days, _or_leave(words.name, choices))) is not None:
             return dates
         if not words.str.contains(DIGIT).any():
             return categorical(column, words)
@@ -111,6 +129,10 @@ def infer(
             place = f"{words[led[0]]!r} in {data_row(led[0])} starts with a zero"
             remedy = f"else pass {option('--read', words.name, 'numbers')}"
             sentence = f"Column {words.name!r} holds words, not numbers: {place}; {remedy}."
+            return categorical(column, words, Decision("words", sentence, words.name))
+        if words.name != choices.target and (why := digits_of_something(words)):
+            remedy = f"else pass {option('--read', words.name, 'numbers')}"
+            sentence = f"Column {words.name!r} holds words, not numbers: {why}; {remedy}."
             return categorical(column, words, Decision("words", sentence, words.name))
         lettered = words.str.contains("[A-Za-z]$")
         if HOUSES.search(words.name) and lettered.any() and words.drop_nulls().str.contains(IN_ADDRESSES).all():
@@ -147,7 +169,9 @@ def _refuse_inexact(words: pl.Series, choices: Choices) -> None:
         return
     parts = take_apart(words)
     numeric = parts.fits(".") | parts.fits(",")
-    if numeric.sum() >= 2 and not _codes(parts) and _prevail(words.filter(~bounds), numeric.filter(~bounds), False):
+    small = parts.body.str.contains("^[0-9]$|^1[0-9]$|^20$")
+    codes = _codes(parts) and small.filter(parts.body.is_not_null()).all()  # 1 to 4 and 4+, unlike ages and 90+
+    if numeric.sum() >= 2 and not codes and _prevail(words.filter(~bounds), numeric.filter(~bounds), False):
         what = "leave their rows out" if words.name == choices.target else "count them as missing"
         raise BadInput(
             f"column {words.name!r} holds bounds among its numbers ({first_place(words, bounds)}); replace them, or "
@@ -183,8 +207,12 @@ def _numbers(words: pl.Series, choices: Choices, separator: str) -> ReadColumn |
     if not numeric.any():
         return None
     unit = unit_of(parts)
+    if unit == CLOCK_WORD and choice is None:
+        return None  # 9.30 Uhr
+    if choice is None:
+        refuse_letters_of_thousands(words, parts, _or_leave(name, choices))
     if isinstance(unit, tuple):
-        first, second = (f"{u!r}" if u in parts.units else u for u in unit)
+        first, second = (f"{u!r}" if u and u in parts.units else u for u in unit)
         raise BadInput(
             f"column {name!r} mixes numbers with {first} and with {second}; write them in one unit"
             f"{_or_leave(name, choices)}."
@@ -208,10 +236,10 @@ def _numbers(words: pl.Series, choices: Choices, separator: str) -> ReadColumn |
         parts.body.filter(~parts.body.str.contains("[.,]").fill_null(True)).cast(pl.Float64, strict=False).drop_nulls()
     )
     thousands: Decimal = "." if comma else ","
-    default = "" if comma or separator == ";" else ANSWER["."]
+    default = "" if comma or separator in SEPARATES_DECIMAL_COMMAS else ANSWER["."]
     either = {ANSWER[d]: readings[d] for d in NAMES}
     ambiguity = Ambiguity(either, f"{quoted(words[row])} in {data_row(row)}", meanings, default)
-    if (comma or separator == ";") and len(plain) and 100 <= (plain.max() or 0) < 1000:  # type: ignore[operator]
+    if (comma or separator in SEPARATES_DECIMAL_COMMAS) and len(plain) and 100 <= (plain.max() or 0) < 1000:  # type: ignore[operator]
         return ambiguity.answered(ANSWER[thousands], "since numbers below 1,000 have no separator")
     return ambiguity
 
@@ -277,7 +305,11 @@ def _read_numbers(words: pl.Series, parts: NumberParts, decimal: Decimal, unit: 
         examples = " and ".join(
             f"{quoted(words[row])} in {data_row(row)} is {values[row]:.15g}" for row in places_shown
         )
-        decisions.append(Decision("numbers", f"Column {name!r} holds numbers{having}: {examples}.", name))
+        without = int((good & (parts.units == "") & parts.body.is_not_null()).sum()) if unit in MIXED_UNITS else 0
+        bare = f"; {count(without, 'number')} without {unit!r} counted in it" if without else ""
+        decisions.append(Decision("numbers", f"Column {name!r} holds numbers{having}: {examples}{bare}.", name))
+    if remark := not_told_apart(words, values):
+        decisions.append(Decision("numbers", remark, name))
     shown = (parts.fits(decimal) & ~parts.fits(OTHER[decimal])).any()
     return ReadColumn(
         values,
@@ -302,7 +334,7 @@ def _compact(words: pl.Series, choices: Choices, separator: str) -> ReadColumn |
     return _read_dates(words, days, "year-first") if days.count() == len(present) else None
 
 
-def _nothing_but_dates(words: pl.Series, days: Mapping[Order, pl.Series]) -> ReadColumn | None:
+def _nothing_but_dates(words: pl.Series, days: Mapping[Order, pl.Series], remedy: str) -> ReadColumn | None:
     """Return a column of which every word is a date, and neither a number nor a date in another order.
 
     It is what `_dates` returns; most columns of dates are such, and are read several times faster so.
@@ -311,6 +343,8 @@ def _nothing_but_dates(words: pl.Series, days: Mapping[Order, pl.Series]) -> Rea
     whole: list[Order] = [order for order in ("year-first", *EITHER) if days[order].count() == present]
     if not present or not whole or words.str.contains(r"^[0-9]{8}$").any():
         return None
+    refuse_exchanged(words, days["day-first"], days["month-first"], remedy)
+    refuse_two_centuries(words, remedy)
     order = whole[0]
     if order == "year-first":
         return _read_dates(words, days[order], order)
@@ -342,6 +376,11 @@ def _dates(words: pl.Series, choices: Choices, separator: str) -> ReadColumn | A
     good = (either if best in EITHER else days[best].is_not_null()) | words.str.contains(OPEN_END)
     if not numbers[best] or not (forced or _prevail(words, good, False)):
         return None
+    remedy = _or_leave(name, choices)
+    refuse_exchanged(words, days["day-first"], days["month-first"], remedy)
+    refuse_two_centuries(words, remedy)
+    if best == "time":
+        refuse_two_durations(words, remedy)
     if best not in EITHER:
         return _read_dates(words, days[best], best, ", the year first" if best == "short-year-first" else "")
     _refuse_short_years(words)
@@ -391,9 +430,11 @@ def _refuse_short_years(words: pl.Series) -> None:
     """Refuse dates such as 24/01/31, whose first numbers are closer to each other than their last, as years are."""
     parts = words.str.extract_groups(r"^([0-9]{2})[-/][0-9]{2}[-/]([0-9]{2})(?:[^0-9].*)?$").struct.unnest()
     first, last = (parts[name].cast(pl.Int64) for name in parts.columns)
-    if not len(days := words.drop_nulls()) or first.null_count() > words.null_count() or first.n_unique() < 2:
+    if not len(days := words.drop_nulls()) or first.null_count() > words.null_count():
         return
     spread = [max(part.drop_nulls()) - min(part.drop_nulls()) for part in (first, last)]
+    if not spread[0] and (first.drop_nulls()[0] == 1 or spread[1] < FEW_YEARS):
+        return  # the first of months, or a day of a few years
     if 4 * spread[0] < spread[1]:
         options = " or ".join(option("--read", words.name, order) for order in ("year-first", *EITHER))
         raise BadInput(
@@ -420,6 +461,9 @@ def _read_dates(words: pl.Series, days: pl.Series, order: Order, shown: str = ""
         date = pl.Series([int(days[row])]).cast(pl.Date)[0]
         counted = f"; {first_place(words, serial)} is {date}, as spreadsheets count days"
     sentence = f"Column {name!r} holds dates{shown}, used as days since 1970{utc}{counted}."
+    if order != "time" and days.n_unique() > 2:
+        first, last = (pl.Series([int(end)]).cast(pl.Date)[0] for end in (days.min(), days.max()))  # type: ignore[arg-type]
+        sentence = f"{sentence[:-1]}: {first} to {last}."
     if order == "time":
         long = (days >= 1).any()
         what = "durations, used in days" if long else "times of day, used as fractions of a day"

@@ -4,12 +4,16 @@ They are left out where their place and what they hold show what they are, and e
 looks like the rows below it is refused, since without a header the columns have no names.
 """
 
+import csv
+import functools
+import io
 import re
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import pairwise
 
+import numpy as np
 import polars as pl
 
 from langevax.cli.errors import BadInput, count, listing
@@ -17,7 +21,7 @@ from langevax.cli.tables.dates import days_of
 from langevax.cli.tables.numbers import CURRENCY, UNITS, take_apart
 from langevax.cli.tables.records import Decision, data_row
 from langevax.cli.tables.styles import STAND_FOR_MISSING
-from langevax.cli.tables.totals import without_totals
+from langevax.cli.tables.totals import find_totals
 
 FOOTER = re.compile(r".*[^\W\d_].*[\s:]|#")  # a remark in a line without separators
 SOURCE = re.compile(
@@ -31,12 +35,13 @@ RULE = re.compile(r"[|+\s:=-]*-{3}[|+\s:=-]*|\([0-9]+ rows?\)")
 RULED_LINES = 4  # the first ones, one of which is a rule where there are rules
 _MORE_UNITS = """
 % ‰ µg μg ug ng dl dL L mL µL μL mol mmol µmol μmol nm µm μm dm ha Pa hPa kPa MPa bar mbar Hz kHz MHz GHz V mV A mA J kJ
-kcal cal N kN ° deg ppm ppb MW kWh MWh GB MB year month week day hours mins mmHg IU
+a.u. kcal cal N kN ° deg ppm ppb MW kWh MWh GB MB year month week day hours mins mmHg IU
 """
 UNIT_WORDS = UNITS | set(_MORE_UNITS.split())
 """Units that may stand in a row below the header."""
 UNIT_BREAK = r"[/·*\s^]+|[-−]?[0-9]+|[²³⁻¹]+"
 DATE = re.compile(r"^[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{1,4}\b")  # with a day
+END_OF_HEADER = "***End_of_Header***"  # as LabVIEW writes it
 LEAST_MERGED = 2  # columns of numbers with a name in the second header
 HEAD = 30  # rows to which a header is compared
 FIRST_ROWS = 20  # in which columns with units must hold numbers
@@ -63,6 +68,10 @@ def without_rules(text: str, decisions: list[Decision]) -> str:
 
 def header_row(rows: Sequence[Sequence[str]], decisions: list[Decision]) -> int:
     """Return the index of the header: titles and comments above it have one field, or start with #."""
+    if marks := [i for i, row in enumerate(rows[:-1]) if row[0].strip() == END_OF_HEADER]:
+        first = marks[-1] + 1 + header_row(rows[marks[-1] + 1 :], [])
+        decisions.append(Decision("file", f"{count(first, 'line')} up to {END_OF_HEADER!r} are left out."))
+        return first
     width = Counter(map(len, rows)).most_common(1)[0][0]
     comments = max(_comments(rows), _entries(rows, width))
     above = 0
@@ -152,12 +161,21 @@ def _are_dates(texts: Sequence[str]) -> bool:
 
 def without_other_rows(
     frame: pl.DataFrame, names: Sequence[str], decisions: list[Decision], every_row: bool
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return rows without units, repeated headers, totals and, unless `every_row`, empty rows; and the totals."""
+) -> tuple[pl.DataFrame, pl.DataFrame, list[int]]:
+    """Return rows without units, repeated headers, totals and, unless `every_row`, empty rows.
+
+    Then the totals, and the places of all rows that are left out.
+    """
     if frame.width < 2 or not frame.height:
-        return frame, frame[:0]
-    frame = _without_headers(_without_units(frame, decisions), names, decisions)
-    return without_totals(frame if every_row else _without_empty(frame, decisions), decisions)
+        return frame, frame[:0], []
+    places, rows = np.arange(frame.height), frame.height
+    repeated = functools.partial(_headers, names)
+    for other_rows in (_units, repeated, *([] if every_row else [_empty])):
+        other = other_rows(frame, decisions)
+        frame, places = frame.filter(~other), places[~other.to_numpy()]
+    totals = find_totals(frame, decisions)
+    left = set(places[~totals.to_numpy()].tolist())
+    return frame.filter(~totals), frame.filter(totals), [row for row in range(rows) if row not in left]
 
 
 def without_second_header(
@@ -178,6 +196,8 @@ def without_second_header(
         below = frame[1 : 1 + FIRST_ROWS, i].str.strip_chars()
         below = below.filter(below != "")
         if len(below) > 1 and not take_apart(below).body.null_count():
+            if not word and names[i]:
+                continue  # it stands in the first row alone
             if not word or _is_number(word) or word.lower() in STAND_FOR_MISSING:
                 return frame, names
             numeric += 1
@@ -192,20 +212,25 @@ def without_second_header(
     return frame[1:], joined
 
 
-def _without_units(frame: pl.DataFrame, decisions: list[Decision]) -> pl.DataFrame:
-    """Return rows without a first one that holds the units of the numbers below it."""
+def _units(frame: pl.DataFrame, decisions: list[Decision]) -> pl.Series:
+    """Return whether a row is the first and holds the units of the numbers below it."""
+    rows = pl.Series(np.arange(frame.height) == 0)
+    return rows if _holds_units(frame, decisions) else rows & False
+
+
+def _holds_units(frame: pl.DataFrame, decisions: list[Decision]) -> bool:
     first = [(cell or "").strip() for cell in frame.row(0)]
     units = {i: cell for i, cell in enumerate(first) if cell and cell != "-"}
     if not units or not all(map(_is_unit, units.values())):
-        return frame
+        return False
     for i in units:
         below = frame[1 : 1 + FIRST_ROWS, i].str.strip_chars()
         below = below.filter(below != "")
         if len(below) < 2 or take_apart(below).body.null_count():
-            return frame
+            return False
     sentence = f"The row below the header holds units and is left out: {listing(units.values(), most=4)}."
     decisions.append(Decision("file", sentence))
-    return frame[1:]
+    return True
 
 
 def _is_unit(text: str) -> bool:
@@ -215,33 +240,44 @@ def _is_unit(text: str) -> bool:
     return bool(parts) and all(part in UNIT_WORDS or re.fullmatch(CURRENCY, part) for part in parts)
 
 
-def _without_headers(frame: pl.DataFrame, names: Sequence[str], decisions: list[Decision]) -> pl.DataFrame:
-    """Return rows without those that repeat the header, as in files that were put together."""
+def _headers(names: Sequence[str], frame: pl.DataFrame, decisions: list[Decision]) -> pl.Series:
+    """Return which rows repeat the header, as in files that were put together."""
     header = [name.strip() for name in names]
     same = (frame[:, 0].str.strip_chars() == header[0]).fill_null(False).arg_true()
     rows = [i for i in same if [(cell or "").strip() for cell in frame.row(i)] == header]
-    if not rows:
-        return frame
-    verb = "repeats the header and is" if len(rows) == 1 else "repeat the header and are"
-    sentence = f"{count(len(rows), 'row')} {verb} left out, the first before {data_row(rows[0])}."
-    decisions.append(Decision("file", sentence))
-    return frame.filter(~pl.Series(range(frame.height)).is_in(rows))
+    if rows:
+        verb = "repeats the header and is" if len(rows) == 1 else "repeat the header and are"
+        sentence = f"{count(len(rows), 'row')} {verb} left out, the first before {data_row(rows[0])}."
+        decisions.append(Decision("file", sentence))
+    return pl.Series(np.isin(np.arange(frame.height), rows))
 
 
-def _without_empty(frame: pl.DataFrame, decisions: list[Decision]) -> pl.DataFrame:
-    """Return rows without those that have no value at all, as spreadsheets write them."""
+def _empty(frame: pl.DataFrame, decisions: list[Decision]) -> pl.Series:
+    """Return which rows have no value at all, as spreadsheets write them; none where all are so."""
+    none = pl.Series(np.zeros(frame.height, bool))
     if not frame[:, 0].null_count() and not (frame[:, 0].str.strip_chars() == "").any():
-        return frame
-    filled = frame.select(pl.any_horizontal((pl.all().str.strip_chars() != "").fill_null(False))).to_series()
-    if filled.all() or not filled.any():
-        return frame
-    empty = (~filled).arg_true()
-    verb = "is" if len(empty) == 1 else "are"
+        return none
+    empty = ~frame.select(pl.any_horizontal((pl.all().str.strip_chars() != "").fill_null(False))).to_series()
+    if not empty.any() or empty.all():
+        return none
+    rows = empty.arg_true()
+    verb = "is" if len(rows) == 1 else "are"
     sentence = (
-        f"{count(len(empty), 'row')} without any value {verb} left out, the first before {data_row(int(empty[0]))}."
+        f"{count(len(rows), 'row')} without any value {verb} left out, the first before {data_row(int(rows[0]))}."
     )
     decisions.append(Decision("file", sentence))
-    return frame.filter(filled)
+    return empty
+
+
+def with_blank_rows(body: str, separator: str, width: int) -> str:
+    """Return the lines of a table in which blank ones are rows without values, which readers of CSV skip."""
+    if width < 2 or not re.search(r"\n[ \t]*\n", f"\n{body}"):
+        return body
+    copy = io.StringIO()
+    rows = csv.reader(io.StringIO(body, newline=""), delimiter=separator, skipinitialspace=separator != "\t")
+    writer = csv.writer(copy, delimiter=separator, lineterminator="\n")
+    writer.writerows(row if any(field.strip() for field in row) else [""] * width for row in rows)
+    return copy.getvalue()
 
 
 # Below the rows

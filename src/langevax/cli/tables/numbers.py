@@ -36,6 +36,8 @@ PERCENT = "%"
 _UNITS = "kg g mg t lb lbs oz km m cm mm mi ft in yd l ml cl h hr min s sec ms d day year °C °F K W kW"
 UNITS = frozenset(_UNITS.split())
 """Units of which a column may not have two."""
+MIXED_UNITS = UNITS - {"m", "d"}  # letters that may be those of houses and flats
+FEWEST_WITH_UNIT = 4  # numbers beside which others may lack it
 _MARK = r"(?:\s?(?:\*{1,3}|[†‡§]{1,3}|\[[0-9a-z]{1,2}\])|\s[¹²³⁴-⁹⁰]{1,2})$"
 FOOTNOTE = rf"([0-9.,)%]){_MARK}"
 UNIT_FOOTNOTE = rf"^([^0-9A-Za-z]{{0,4}}[0-9][0-9.,' ]*[^0-9\s.,'+()<>~*_#?!:;/-][^0-9()\[\]*†‡§]{{0,11}}?){_MARK}"
@@ -53,6 +55,8 @@ NO_CENTS = r"([0-9])[.,][-—]{1,2}(\s*[^0-9]*)$"
 """A dash for the cents, as of 7.- and 7,-- €, which is not the minus sign behind a number."""
 NOTHING = ((rf"^({CURRENCY})\s*[-—]$", "${1}0"), (rf"^[-—]\s*({CURRENCY})$", "0$1"))
 """A dash beside a currency, as spreadsheets show 0 in their format for accounts."""
+OTHER_DIGITS = "٠١٢٣٤٥٦٧٨٩۰۱۲۳۴۵۶۷۸۹०१२३४५६७८९"
+"""Digits of Arabic, Persian and Devanagari."""
 WIDE = range(ord("!"), ord("~") + 1)
 """Letters, digits and signs that East Asian programs also write in full width."""
 
@@ -76,7 +80,7 @@ def tidy(words: pl.Series) -> pl.Series:
         >>> tidy(pl.Series(["9 s ¹", "39.9 years[1]", "ca. 3358", "'80", "'007", "343 m²"])).to_list()
         ['9 s', '39.9 years', '3358', '80', "'007", '343 m²']
     """
-    plain = words.str.replace_all(r"[\u00a0\u2007\u2009\u202f]", " ").str.replace_all("[−–－]", "-")
+    plain = words.str.replace_all(r"[\u00a0\u2007\u2009\u202f]", " ").str.replace_all("[−–－‑]", "-")
     plain = plain.str.replace_all("[’‘´`]", "'").str.replace(FOOTNOTE, "$1").str.replace(BEFORE_BRACKET, "($1")
     for pattern in ANNOTATED[1:]:
         if plain.str.contains(pattern).any():
@@ -84,6 +88,8 @@ def tidy(words: pl.Series) -> pl.Series:
     if plain.str.contains("[-—]").any():
         for pattern, replacement in ((NO_CENTS, "$1$2"), *NOTHING):
             plain = plain.str.replace(pattern, replacement)
+    if plain.str.contains(f"[{OTHER_DIGITS}]").any():
+        plain = plain.str.replace_many(list(OTHER_DIGITS + "٫٬"), list("0123456789" * 3 + ".,"))
     if not plain.str.contains("[０-９]").any():
         return plain
     return plain.str.replace_many([chr(c + 0xFEE0) for c in WIDE], [chr(c) for c in WIDE])
@@ -170,7 +176,21 @@ def unit_of(parts: NumberParts) -> str | tuple[str, str]:
     if names[0] == PERCENT and bare:
         without = parts.body.filter((parts.units == "") & parts.body.is_not_null())
         return PERCENT if without.str.contains(r"^0*[.,]?0*$").all() else (PERCENT, "no percent sign")
-    return "" if bare else names[0]
+    if not bare:
+        return names[0]
+    return _with_bare_numbers(parts, names[0]) if names[0] in MIXED_UNITS else ""
+
+
+def _with_bare_numbers(parts: NumberParts, unit: str) -> str | tuple[str, str]:
+    """Return the unit of a column where some numbers lack it: those have to be among the others."""
+    table = pl.DataFrame({"body": parts.body, "unit": parts.units}).drop_nulls()
+    table = table.with_columns(pl.col("body").str.replace(",", ".").cast(pl.Float64, strict=False)).drop_nulls()
+    with_unit, without = (table.filter(pl.col("unit") == name)["body"] for name in (unit, ""))
+    if len(with_unit) < max(FEWEST_WITH_UNIT, len(without)):
+        return ""
+    low, high = float(with_unit.min()), float(with_unit.max())  # type: ignore[arg-type]
+    among = without.is_between(low - (high - low) / 2, high + (high - low) / 2)
+    return unit if among.all() else (unit, "no unit")
 
 
 def decimal_shown(parts: NumberParts) -> Decimal | None:

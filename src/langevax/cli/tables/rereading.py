@@ -1,13 +1,16 @@
 """Columns of a new table, read as training read them, with notes on the cells that are written otherwise."""
 
+import re
 from collections.abc import Mapping
 
 import polars as pl
 
 from langevax.cli.errors import BadInput, count
 from langevax.cli.tables.columns import plain_columns, words_of
-from langevax.cli.tables.numbers import NAMES, OTHER, decimal_shown, take_apart
-from langevax.cli.tables.records import places
+from langevax.cli.tables.dates import EITHER, days_of
+from langevax.cli.tables.inference import BOUND, FIRST
+from langevax.cli.tables.numbers import CURRENCY, NAMES, OTHER, UNITS, decimal_shown, take_apart
+from langevax.cli.tables.records import first_place, places
 from langevax.cli.tables.styles import Style, as_words, parse
 
 FEWEST_UNREADABLE = 5  # values of a column, at least, none of which can be read, so that a table is refused
@@ -40,6 +43,35 @@ def reread(frame: pl.DataFrame, styles: Mapping[str, Style]) -> tuple[list[pl.Se
     return columns, notes
 
 
+def _refuse_other_notation(name: str, style: Style, words: pl.Series, strange: pl.Series) -> None:
+    """Refuse cells that say something in another notation than training's: a date, a number in a unit, a bound."""
+    place = first_place(words, strange)
+    if style.kind == "date" and style.order in EITHER:
+        other = EITHER[1 - EITHER.index(style.order)]
+        if days_of(words.filter(strange), other).is_not_null().any():
+            raise BadInput(
+                f"TABLE has dates with {FIRST[other]} in column {name!r} ({place}), where training had "
+                f"{FIRST[style.order]}; write them as in training."
+            )
+    if style.kind != "numeric":
+        return
+    bounds = strange & words.str.contains(BOUND).fill_null(False)
+    if bounds.any():
+        raise BadInput(
+            f"TABLE has bounds among the numbers of column {name!r} ({first_place(words, bounds)}); replace or empty "
+            "them."
+        )
+    units = take_apart(words, style.multiples).units
+    in_another = strange & (units != "") & (units != style.unit) & take_apart(words).body.is_not_null()
+    known = in_another & units.is_in([unit for unit in units.unique() if unit in UNITS or re.fullmatch(CURRENCY, unit)])
+    if known.any():
+        training = f"{style.unit!r}" if style.unit else "no unit"
+        raise BadInput(
+            f"TABLE has numbers in another unit in column {name!r} ({first_place(words, known)}), where training had "
+            f"{training}; convert them."
+        )
+
+
 def infinite_values(name: str, number: int) -> str:
     """Return a note on infinite values of a column."""
     return f"Column {name!r}: {count(number, 'infinite value')} counted as missing."
@@ -52,6 +84,7 @@ def unreadable_values(name: str, style: Style, words: pl.Series, values: pl.Seri
     number = int(strange.sum())
     if not number:
         return []
+    _refuse_other_notation(name, style, words, strange)
     where, noun = places(words, strange, most=1), {"numeric": "numbers", "date": "dates"}[style.kind]
     if style.kind == "numeric":
         parts, decimal = take_apart(words), style.decimal

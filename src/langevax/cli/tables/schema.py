@@ -31,6 +31,7 @@ from langevax.evaluation import Task
 
 FORMAT, READABLE = 5, (3, 4, 5)  # 3 has no cycles of dates, 4 fewer notations
 BEYOND = 0.1  # of the span of the training rows, by which a number may lie outside without a note
+BELOW = 0.1  # of the lowest positive number
 MAX_CATEGORIES = 50  # the others are encoded as a category that training never saw
 
 
@@ -66,12 +67,18 @@ class Column:
         return cls(content["name"], Style(**content["style"]), missing, fill, tuple(categories), span, cycles)
 
     def outside(self, values: pl.Series) -> int:
-        """Return how many numbers are beyond those of the training rows by more than a tenth of their span."""
+        """Return how many numbers are beyond those of the training rows by more than a tenth of their span.
+
+        Of positive numbers, those below a tenth of the lowest are so, too.
+        """
         if self.span is None:
             return 0
         low, high = self.span
         margin = BEYOND * (high - low)
-        return int(((values < low - margin) | (values > high + margin)).sum())
+        beyond = (values < low - margin) | (values > high + margin)
+        if low > 0:
+            beyond |= values < BELOW * low  # 6.877 where training had thousands
+        return int(beyond.sum())
 
 
 class Encoder:

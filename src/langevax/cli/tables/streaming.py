@@ -14,7 +14,8 @@ import polars as pl
 
 from langevax.cli.errors import BadInput, count
 from langevax.cli.tables.columns import read_columns
-from langevax.cli.tables.files import BYTE_ORDER_MARKS, GZIP, PARQUET, LoadedTable, from_text
+from langevax.cli.tables.decoding import BYTE_ORDER_MARKS
+from langevax.cli.tables.files import GZIP, PARQUET, LoadedTable, from_text
 from langevax.cli.tables.inference import ReadColumn
 from langevax.cli.tables.records import Decision, data_row, option
 from langevax.cli.tables.styles import STAND_FOR_MISSING, Choices, Style, as_words, parse

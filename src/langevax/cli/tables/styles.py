@@ -35,6 +35,7 @@ unbekannt|k.a.|k. a.|n.n.|n.b.|n.d.|keine angabe|fehlt|inconnu|non disponible|no
 sin datos|onbekend|n.v.t.|nvt|geen gegevens|brak|brak danych|b.d.|okänd|saknas|non disponibile|não disponível|sem dados
 неизвестно|нет данных|н/д|不明|未知|欠測|無し|なし|0000-00-00|#n/d|#nv|#wert!|#bezug!|#zahl!|#valeur!|#nombre!|#nom?
 #¡valor!|#¡ref!|#¡div/0!|#¡num!|#¿nombre?|#valore!|#rif!|#valor!|#núm!|#waarde!|#verw!|#n/b|#arg!|#adr!|#liczba!
+1.#qnan|-1.#qnan|1.#ind|-1.#ind|1.#inf|-1.#inf|-nan(ind)
 """
 STAND_FOR_MISSING = frozenset(_STAND_FOR_MISSING.strip().replace("\n", "|").split("|"))
 """Words, in lower case, that stand for a missing number, date or yes and no however often they occur."""

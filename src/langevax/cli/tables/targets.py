@@ -1,6 +1,7 @@
 """The target of a table: numbers or classes, and the rows that have one. Classes keep their spelling."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -8,17 +9,19 @@ import polars as pl
 from langevax.cli.errors import BadInput, count, listing, nearest
 from langevax.cli.tables.columns import read_column
 from langevax.cli.tables.inference import ReadColumn
-from langevax.cli.tables.records import Decision, data_row, option, same_but_for_case
-from langevax.cli.tables.styles import STAND_FOR_MISSING, Style, as_words, parse
+from langevax.cli.tables.records import Decision, data_row, option, places, same_but_for_case
+from langevax.cli.tables.styles import STAND_FOR_MISSING, Style, as_text, as_words, parse
 from langevax.cli.tables.words import mostly
 from langevax.evaluation import Task
 
 MAX_INTEGER_CLASSES = 10  # up to this many distinct integers are classes
 ROWS_PER_INTEGER = 5  # on average, at least, where there are more than two
+MOST_LOST = 0.05  # of the rows, above which a word that counts as missing may be a class
 MAX_CLASSES = 100  # of words; memory grows with them, and so many are names of cases more often than classes
 MAX_CLASS_SHARE = 0.5  # of the rows: a target with more distinct words identifies its rows
 INTEGER = r"^(?:0|-?[1-9][0-9]*)$"
 LARGEST = 2**63 - 1
+LARGEST_COUNT = 10**6  # as in `langevax.sklearn.predictive`
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,9 @@ class TargetColumn:
     """On the spelling of its classes, a warning where they may be too many."""
 
 
-def read_target(frame: pl.DataFrame, name: str, task: Task | None, reading: ReadColumn | None = None) -> TargetColumn:
+def read_target(
+    frame: pl.DataFrame, name: str, task: Task | None, reading: ReadColumn | None = None, asked_by: str = ""
+) -> TargetColumn:
     """Return the target column as numbers or classes; raise `BadInput` where there is nothing to learn.
 
     Args:
@@ -47,7 +52,9 @@ def read_target(frame: pl.DataFrame, name: str, task: Task | None, reading: Read
         name: of the target.
         task: what the user says; None where it follows from the values.
         reading: of the target, where it is known.
+        asked_by: the option by which the user says it; empty: --task.
     """
+    asked_by = asked_by or f"--task {task}"
     if name not in frame.columns:
         raise BadInput(f"--target {name!r} is not a column of the table; {nearest(name, frame.columns)}")
     column = frame[name]
@@ -69,16 +76,24 @@ def read_target(frame: pl.DataFrame, name: str, task: Task | None, reading: Read
         raise BadInput(f"{where} is missing in every row; name another column.")
     if len(rows) < 2:
         raise BadInput(f"{where} is present in 1 row only; a fit needs at least 2, and a few dozen to be useful.")
-    if not numeric and task != "classification" and not reading.style.truth:
-        _refuse_mixture(where, words, numbers, task)
+    if not numeric and task != "classification" and not (reading.style.truth and task is None):
+        _refuse_mixture(where, words, numbers, task, asked_by)
     classes, indices = _classes(words[rows.tolist()], values[rows.tolist()], reading.style, numeric)
     distinct = len(classes)
     if distinct == 1:
-        raise BadInput(f"{where} is {words.drop_nulls()[0]!r} in every row; there is nothing to learn.")
+        empty = len(column) - len(rows)
+        others = (
+            f", and {count(empty, 'row')} without a value count as missing; write a word there if it is a class"
+            if empty
+            else ""
+        )
+        raise BadInput(f"{where} is {words.drop_nulls()[0]!r} in every row{others or '; there is nothing to learn'}.")
+    decisions += _lost(as_text(column), values, len(rows))
     inferred, reason = _infer(numeric, numbers.drop_nulls(), distinct)
-    reason = reason if task is None else "as set by --task"
+    reason = reason if task is None else f"as set by {asked_by}"
     if (task or inferred) == "regression":
-        return TargetColumn("regression", reason, rows, numbers.to_numpy()[rows].astype(np.float64), (), True)
+        targets = numbers.to_numpy()[rows].astype(np.float64)
+        return TargetColumn("regression", reason, rows, targets, (), True, tuple(decisions))
     if not numeric and distinct > MAX_CLASSES:
         raise BadInput(
             f"{where} has {distinct:,} classes, where at most {MAX_CLASSES} are learned; if they are names of cases, "
@@ -98,6 +113,79 @@ def read_target(frame: pl.DataFrame, name: str, task: Task | None, reading: Read
         sentence = f"Classes of {name!r}: {differ} and are learned as classes of their own; {remedy}."
         decisions.append(Decision("warning", sentence, name))
     return TargetColumn("classification", reason, rows, indices, classes, numeric, tuple(decisions))
+
+
+def for_family(target: TargetColumn, name: str, family: str, order: Sequence[str]) -> TargetColumn:
+    """Return the target as a family of regressions takes it, classes in their order; raise `BadInput` where it cannot.
+
+    Args:
+        target: the column.
+        name: its name.
+        family: as `langevax fit --family` names it.
+        order: the classes from the lowest to the highest; empty: that of numbers.
+    """
+    where, asked = f"--target {name!r}", f"--family {family}"
+    if family in ("poisson", "negative-binomial"):
+        odd = np.flatnonzero((target.values < 0) | (target.values != np.round(target.values)))
+        if len(odd):
+            first = " and ".join(f"{target.values[i]:g} in {data_row(int(target.rows[i]))}" for i in odd[:2])
+            others = f", {count(len(odd), 'such value')} in all" if len(odd) > 2 else ""
+            raise BadInput(
+                f"{asked} is for counts 0, 1, 2, ..., and {where} has {first}{others}; correct them, pass --family "
+                "gaussian, or leave --family out."
+            )
+        if target.values.max() > LARGEST_COUNT:
+            raise BadInput(
+                f"{asked} is for counts up to {LARGEST_COUNT:,}, and {where} has {target.values.max():,.0f}; count in "
+                "larger units, or pass --family gaussian."
+            )
+    names = [str(label) for label in target.classes]
+    if family == "logistic" and len(names) != 2:
+        raise BadInput(
+            f"{asked} is for two classes, and {where} has {len(names)}: {listing(names)}; pass --family ordinal where "
+            "they have an order, or leave --family out."
+        )
+    if family != "ordinal" or not (order or (len(names) > 2 and not target.numeric)):
+        return target
+    options = " ".join(f"--order {name}" for name in names[:3]) + (" and so on" if len(names) > 3 else "")
+    if not order:
+        raise BadInput(
+            f"{asked} needs the order of the {len(names)} classes of {where}, which are words: pass all of them from "
+            f"the lowest to the highest, such as {options}."
+        )
+    for label in order:
+        if label not in names:
+            raise BadInput(f"--order {label!r} is not a class of {where}; {nearest(label, names)}")
+        if order.count(label) > 1:
+            raise BadInput(f"--order {label!r} is passed twice; pass each class once.")
+    if absent := [label for label in names if label not in order]:
+        raise BadInput(f"--order lacks {listing(absent)} of {where}; pass all {len(names)} classes.")
+    places = [names.index(label) for label in order]
+    classes = tuple(target.classes[place] for place in places)
+    return replace(target, classes=classes, values=np.argsort(places)[target.values])
+
+
+def look_like_counts(target: TargetColumn) -> bool:
+    """Return whether classes are whole numbers from 0 on, more than two, which may be counts.
+
+    Example:
+        >>> rows = np.arange(4)
+        >>> look_like_counts(TargetColumn("classification", "", rows, rows, (0, 1, 2, 3), True))
+        True
+    """
+    return len(target.classes) > 2 and target.classes == tuple(range(len(target.classes)))
+
+
+def _lost(text: pl.Series, values: pl.Series, rows: int) -> list[Decision]:
+    """Return a warning where many rows are left out for a word that stands for a missing value, and may be a class."""
+    lost = text.is_not_null() & values.is_null()
+    if lost.sum() <= MOST_LOST * rows:
+        return []
+    where, number = places(text, lost, most=2), count(int(lost.sum()), "row")
+    verb = "counts" if text.filter(lost).n_unique() == 1 else "count"
+    remedy = f"if it is a class, pass {option('--read', text.name, 'words')}"
+    sentence = f"{number} of {text.name!r} are left out: {where} {verb} as missing; {remedy}."
+    return [Decision("warning", sentence, text.name)]
 
 
 def _in_one_spelling(words: pl.Series, same: pl.Series, decisions: list[Decision]) -> pl.Series:
@@ -152,7 +240,7 @@ def _mixed(words: pl.Series, values: pl.Series) -> bool:
     return bool((~strange.is_in(STAND_FOR_MISSING)).any())
 
 
-def _refuse_mixture(where: str, words: pl.Series, numbers: pl.Series, task: Task | None) -> None:
+def _refuse_mixture(where: str, words: pl.Series, numbers: pl.Series, task: Task | None, asked_by: str) -> None:
     """Refuse numbers and words in one target, which are a mistake more often than classes."""
     strange = words.is_not_null() & numbers.is_null()
     if not strange.any():
@@ -161,8 +249,13 @@ def _refuse_mixture(where: str, words: pl.Series, numbers: pl.Series, task: Task
     place = f"{examples} in {data_row(int(strange.arg_true()[0]))}"
     remedy = f"correct or empty them, or pass {option('--read', words.name, 'numbers')} to leave their rows out"
     remedy += ", or --task classification." if task is None else "."
+    if task == "regression" and not numbers.is_not_null().any():
+        raise BadInput(
+            f"{asked_by} needs numbers, and {where} holds words, {examples} in {data_row(int(strange.arg_true()[0]))}; "
+            f"name a column of numbers, or leave {asked_by} out."
+        )
     if task == "regression":
-        raise BadInput(f"--task regression needs numbers, but {where} holds {place}; {remedy}")
+        raise BadInput(f"{asked_by} needs numbers, but {where} holds {place}; {remedy}")
     few = 2 * numbers.count() < len(words) - words.null_count()
     if few and task is None and (of := mostly(words)) is not None:
         rest = remedy if of.noun == "numbers" else "name a column of numbers or words, or pass --task classification."

@@ -22,6 +22,9 @@ from langevax.cli.tables.numbers import NAMES, take_apart, unit_of
 from langevax.cli.tables.records import Decision, data_row
 
 ROUNDING = 0.005  # of a total, by which it may differ from the sum of rounded numbers
+EXACT_ROUNDING = 1e-6  # of one without a name that says so
+FEWEST_SUMMED = 5  # rows
+NO_NAME = "no name"
 FEWEST_OF_STATISTIC = 5  # numbers
 FREQUENT = 0.05  # share of the rows, from which a name of more than three is that of a category
 NEARLY_EMPTY = 0.5  # of the cells that rows fill, at most
@@ -34,7 +37,10 @@ _SUB = (
 _ALL = (
     r"(?:grand |overall )?totals?|totaux|total g[ée]n[ée]ral|ensemble|sum|summe|gesamt(?:summe|betrag|ergebnis)?"
     r"|endsumme|insgesamt|total general|suma(?: total)?|razem|totale(?: generale| complessivo)?|somma|(?:eind)?totaal"
-    r"|som|soma|summa|итого|всего|合计|总计|合計|総計"
+    r"|som|soma|summa|totalt|i alt|yhteensä|celkem|součet|spolu|összesen|toplam|ukupno|skupaj|kokku|kopā"
+    r"|iš viso|tổng(?: cộng)?"
+    r"|σύνολο|всього|разом|итого|всего|المجموع|الإجمالي|סה[\"״]כ|合计|总计|合計|総計"
+    r"|합계|총계|overall|übertrag|[∑Σ]|\*{1,3}"
 )
 TOTAL = rf"(?i)^(?:{_SUB}|{_ALL})\s*:?$"
 NAMED_TOTAL = rf"(?i)^(?:(?:{_SUB}|{_ALL})\b.{{1,40}}|.{{1,40}}[ :-](?:{_SUB}|{_ALL}|ergebnis)\s*:?)$"
@@ -76,12 +82,12 @@ class _Numbers:
             self.statistics[label] = of(self.own)
         return any(abs(value - number) <= ROUNDING * abs(value) for value in self.statistics[label])
 
-    def is_sum(self, row: int, first: int, end: int) -> bool:
+    def is_sum(self, row: int, first: int, end: int, rounding: float = ROUNDING) -> bool:
         """Return whether the number of a row is the sum of those of rows from `first` to `end`, up to rounding."""
         total = self.numbers[row]
         if not total or self.counts[end] - self.counts[first] < 2:
             return False
-        return abs(self.sums[end] - self.sums[first] - total) <= ROUNDING * abs(total)
+        return abs(self.sums[end] - self.sums[first] - total) <= rounding * abs(total)
 
     def is_largest(self, row: int, first: int, end: int) -> bool:
         """Return whether no number of rows from `first` to `end` is larger than that of a row."""
@@ -97,27 +103,32 @@ def _notations(cells: pl.Series, named: np.ndarray) -> list[_Numbers]:
     return [_Numbers(parts.values(decimal, unit).fill_null(np.nan).to_numpy(), named) for decimal in NAMES]
 
 
-def without_totals(frame: pl.DataFrame, decisions: list[Decision]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return rows without those of totals, and these; record which they are, and which rows only have such a name.
+def find_totals(frame: pl.DataFrame, decisions: list[Decision]) -> pl.Series:
+    """Return which rows are totals; record which they are, and which rows only have such a name.
 
     Example:
         >>> table = {"nr": ["1", "2", "Subtotal", "3", "Total"], "kg": ["5", "7", "12", "1", "13"]}
         >>> decisions = []
-        >>> without_totals(pl.DataFrame(table), decisions)[0]["nr"].to_list()
-        ['1', '2', '3']
+        >>> find_totals(pl.DataFrame(table), decisions).to_list()
+        [False, False, True, False, True]
         >>> decisions[0].sentence
         "2 rows of totals are left out: 'Subtotal' below data row 2 and 'Total' below data row 3."
     """
+    none = pl.Series(np.zeros(frame.height, bool))
     if frame.height < 2 or frame.width < 2:
-        return frame, frame[:0]
+        return none
     labels, places = _first_cells(frame)
     exact = labels.str.contains(TOTAL).fill_null(False)
     first = (exact | labels.str.contains(NAMED_TOTAL).fill_null(False)).to_numpy()
     labels, places, later = _later_names(frame, labels, places, first)
     statistic = _statistics(frame, labels, places, first | later)
     named = first | later | statistic
+    if _is_sum_of_all(frame, named):  # whatever its name, or without one
+        named[-1] = first[-1] = True
+        empty = frame.width - frame.tail(1).null_count().sum_horizontal()[0]
+        labels = labels if empty and not _is_figure(labels[-1]) else labels.scatter(frame.height - 1, NO_NAME)
     if not named.any():
-        return frame, frame[:0]
+        return none
     columns, filled = [_notations(column, named) for column in frame], _filled(frame)
     usual = float(np.median(filled[~named].sum(1))) if not named.all() else 0.0
     times = Counter(labels[row].lower() for row in np.flatnonzero(named).tolist())
@@ -154,7 +165,32 @@ def without_totals(frame: pl.DataFrame, decisions: list[Decision]) -> tuple[pl.D
         decisions.append(Decision("file", _left_out(labels, totals, "summary" if statistic[totals].any() else "total")))
     if doubtful:
         decisions.append(Decision("warning", _used(labels, doubtful, totals)))
-    return frame.filter(~pl.Series(np.isin(np.arange(frame.height), totals))), frame[totals]
+    return pl.Series(np.isin(np.arange(frame.height), totals))
+
+
+def _is_sum_of_all(frame: pl.DataFrame, named: np.ndarray) -> bool:
+    """Return whether the last row has the sums of all others: in two columns at least, or alone beside empty cells."""
+    last, rows = frame.height - 1, np.flatnonzero(~named)
+    if last < FEWEST_SUMMED or named[-1]:
+        return False
+    agree = 0
+    for column in frame:
+        cell = (column[last] or "").strip()
+        if not cell or not _is_figure(cell):
+            continue
+        notations = _notations(column, named)
+        others = [n for n in notations if n.counts[last] >= min(FEWEST_SUMMED, 0.5 * len(rows))]
+        if not others:
+            continue
+        if not any(n.is_sum(last, 0, last, EXACT_ROUNDING) for n in others):
+            return False
+        agree += 1
+    filled = sum(bool((cell or "").strip()) for cell in frame.row(last))
+    return agree > 1 or agree == filled == 1
+
+
+def _is_figure(text: str | None) -> bool:
+    return bool(text and re.search("[0-9]", text) and take_apart(pl.Series([text])).body[0] is not None)
 
 
 def _first_cells(frame: pl.DataFrame) -> tuple[pl.Series, np.ndarray]:

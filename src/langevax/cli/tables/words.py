@@ -7,9 +7,9 @@ import polars as pl
 
 from langevax.cli.errors import count, listing, quoted
 from langevax.cli.tables.dates import EVERY_ORDER, Order, days_by_order
-from langevax.cli.tables.numbers import NAMES, take_apart
+from langevax.cli.tables.numbers import NAMES, OTHER_DIGITS, take_apart
 from langevax.cli.tables.readings import ReadColumn, stray_words
-from langevax.cli.tables.records import Decision, option, places
+from langevax.cli.tables.records import Decision, first_place, option, places
 from langevax.cli.tables.styles import (
     MARKS,
     STAND_FOR_MISSING,
@@ -28,7 +28,10 @@ BY_LETTERS = ("true/false", "yes/no", "ja/nein", "oui/non")
 """Opposite words that letters alone may stand for; S and N may be south and north."""
 LIKE_DATES = "^[^0-9]{0,14}[0-9]{1,4}[-/. :h]"
 SAMPLE = 200  # distinct words that are tried first as dates
-DIGIT = "[0-9０-９]"  # without one, no word is a number or a date, which saves most of the time of reading words
+DIGIT = f"[0-9０-９{OTHER_DIGITS}]"  # without one no word is a number or a date: most of the time of reading words
+QUANTITY = rf"^[-+(~]?\s?{DIGIT}.*[^0-9\s]|^PT?{DIGIT}"
+QUANTITIES, FEWEST_QUANTITIES = 0.9, 12  # share of such words, and distinct ones, from which they may be quantities
+MOST_LOST = 0.05  # share of the values, at most, that are counted as missing although they hold digits
 SOME_NUMBER = f"{DIGIT}|^[-—]|[-—]$"  # or a dash for none, as spreadsheets show it
 
 
@@ -96,8 +99,27 @@ def categorical(column: pl.Series, words: pl.Series, *decisions: Decision) -> Re
         decisions = (*decisions, Decision("missing", sentence, name))
     if (of := mostly(words)) is not None and not (decisions and decisions[0].topic == "words"):
         remedy = f"to count these as missing, pass {option('--read', name, of.noun)}"
+        if of.harmful:
+            remedy = f"write all of them alike, since --read {of.noun} would count these as missing"
         decisions = (*decisions, Decision("mixed", f"Column {name!r} holds words: {of.sentence}; {remedy}.", name))
+    elif not decisions and (of := like_quantities(words)):
+        sentence = f"Column {name!r} holds words, such as {of}; if they are quantities, write each as one number."
+        decisions = (Decision("mixed", sentence, name),)
     return ReadColumn(values, style, decisions)
+
+
+def like_quantities(words: pl.Series) -> str:
+    """Return the first word of a column of many different ones that start with digits, empty where they do not.
+
+    Example:
+        >>> like_quantities(pl.Series([f"{i}.5 ({i % 7})" for i in range(30)]))
+        "'0.5 (0)' in data row 1"
+    """
+    like = words.str.contains(QUANTITY).fill_null(False)
+    present = len(words) - words.null_count()
+    if like.sum() < max(1.0, QUANTITIES * present) or words.drop_nulls().n_unique() < FEWEST_QUANTITIES:
+        return ""
+    return first_place(words, like)
 
 
 @dataclass(frozen=True)
@@ -106,6 +128,8 @@ class Majority:
 
     noun: Literal["numbers", "dates"]
     sentence: str
+    harmful: bool = False
+    """Whether many of the others hold digits, and would be lost as missing values."""
 
 
 def mostly(words: pl.Series) -> Majority | None:
@@ -131,6 +155,10 @@ def mostly(words: pl.Series) -> Majority | None:
         good = max(readings, key=lambda good: int(good.sum()), default=words.is_null())
         number, present = int(good.sum()), len(words) - words.null_count()
         if 2 * number >= present > number:
-            others = places(words, words.is_not_null() & ~good, most=2)
-            return Majority(noun, f"{number:,} of {present:,} values are {noun}, but not {others}")
+            rest = words.is_not_null() & ~good
+            with_digits = words.filter(rest).str.contains(DIGIT).sum()
+            otherwise = noun == "numbers" and (rest & parts.body.is_not_null()).any()  # in another unit
+            harmful = bool(otherwise or with_digits > MOST_LOST * present)
+            sentence = f"{number:,} of {present:,} values are {noun}, but not {places(words, rest, most=2)}"
+            return Majority(noun, sentence, harmful)
     return None

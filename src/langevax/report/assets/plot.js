@@ -227,8 +227,8 @@ const Plot = (() => {
         if (axis.zeroline && within(place(0))) add(grid, "path", { d: path(place(0)), stroke: axis.zerolinecolor });
       }
       for (const { x0, x1, y0, y1, xref, yref, line } of shapes) {
-        const across = (v) => (/domain|paper/.test(xref) ? this.left + v * (this.right - this.left) : this.x(v));
-        const along = (v) => (/domain|paper/.test(yref) ? this.bottom - v * (this.bottom - this.top) : this.y(v));
+        const across = (v) => (/domain|paper/.test(xref) ? this.left + v * (this.right - this.left) : this.xOf(v));
+        const along = (v) => (/domain|paper/.test(yref) ? this.bottom - v * (this.bottom - this.top) : this.yOf(v));
         const d = `M${across(x0)},${along(y0)}L${across(x1)},${along(y1)}`;
         add(grid, "path", { d, stroke: line.color, "stroke-width": line.width, "stroke-dasharray": this.dashes(line) });
       }

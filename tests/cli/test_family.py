@@ -1,0 +1,219 @@
+"""`langevax fit --family`: regressions from a table to a page and back, and what they refuse."""
+
+import html
+import json
+from functools import partial
+from types import SimpleNamespace
+
+import numpy as np
+import polars as pl
+import pytest
+import statsmodels.api as sm
+
+from langevax.cli.fit import FitOptions
+from langevax.cli.fitting import data, family
+from langevax.cli.fitting.network import NetworkKind
+from langevax.sklearn import load
+from tests.cli.conftest import langevax
+
+SMALL = {"bayes_shares": (1.0, 0.1), "num_particles": 64, "num_folds": None}
+WORDS = ["mild", "severe", "extreme"]
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """Counts that spread more than Poisson's, beside classes in an order, numbers with holes and words."""
+    rng, rows = np.random.default_rng(0), 150
+    age, town = rng.normal(50, 12, rows).round(1), rng.choice(["north", "south", "west"], rows, p=[0.5, 0.3, 0.2])
+    visits = rng.poisson(np.exp(0.04 * (age - 50) + 0.8 * (town == "south") + 0.9 * rng.normal(size=rows)))
+    pain = np.array(WORDS)[np.digitize(age + 8 * rng.logistic(size=rows), [45, 58])]
+    frame = pl.DataFrame({"person": range(rows), "age": age, "town": town, "visits": visits, "pain": pain})
+    frame = frame.with_columns(age=pl.when(pl.col("person") % 11 == 0).then(None).otherwise("age"), cost=visits - 0.5)
+    frame = frame.with_columns(seen=pl.Series(np.where(visits > 0, "yes", "no")))
+    file = tmp_path_factory.mktemp("family") / "people.csv"
+    frame.write_csv(file)
+    return file
+
+
+def fitted(table, target, name, *words):
+    """The folder and the output of a small fit."""
+    out = table.parent / name
+    others = [word for other in ("visits", "pain", "cost", "seen") if other != target for word in ("--drop", other)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(family, "estimator_for", partial(data.estimator_for, **SMALL))
+        answer = langevax(
+            "fit", table, "--target", target, "--family", name, "--out", out, "--no-peers", *others, *words
+        )
+    assert answer.exit_code == 0, answer.stderr
+    return out, answer
+
+
+@pytest.fixture(scope="module")
+def counts(table):
+    return fitted(table, "visits", "poisson")
+
+
+@pytest.fixture(scope="module")
+def prepared(counts, table):
+    """The table as it was read for the counts."""
+    return data.prepare(FitOptions(table, "visits", counts[0], family="poisson", drop=["pain", "cost", "seen"]))
+
+
+@pytest.fixture(scope="module")
+def classes(table):
+    return fitted(table, "pain", "ordinal", *[word for name in WORDS for word in ("--order", name)])
+
+
+def test_terminal_page_and_result_tell_what_bayes_loses(counts):
+    out, answer = counts
+    result = json.loads((out / "result.json").read_text(encoding="utf-8"))
+    page = html.unescape((out / "report.html").read_text(encoding="utf-8")).replace("\N{NO-BREAK SPACE}", " ")
+    page = page.replace('<span class="option">', "").replace("</span>", "")
+    printed = " ".join(answer.stdout.split())
+    assert result["law"]["bayes"].startswith("Bayes, the posterior of one Poisson regression for all rows, loses 0.")
+    assert "--family negative-binomial learns their spread" in result["summary"][-1]
+    for sentence in (*result["summary"], result["certainty"], result["optimum"], result["law"]["about_coefficients"]):
+        assert sentence in printed
+        assert sentence in page
+    assert "nothing is certified" in result["optimum"]
+    assert "What goes with visits?" in page
+    for words in ("regression, as set by --family poisson", "rate ratio of 'visits'", "Poisson regression", "Checked "):
+        assert words in answer.stdout
+    assert "network" not in answer.stdout.replace("No network is fitted", "")
+    assert {path.name for path in out.iterdir()} == {
+        *("model.safetensors", "schema.json", "report.html", "holdout.csv", "result.json")
+    }
+    assert [one["metric"] for one in result["scores"][0]["measures"]] == ["R2", "RMSE", "deviance"]
+
+
+def test_coefficients_are_those_of_statsmodels_with_robust_errors(counts, prepared):
+    out, _ = counts
+    split, law = prepared.split, json.loads((out / "result.json").read_text(encoding="utf-8"))["law"]
+    places = family.slopes_of(split, split.train)
+    assert [split.names[place] for place in places] == ["age", "age missing", "town=south", "town=west"]
+    X = sm.add_constant(split.train_inputs[:, places])
+    known = sm.Poisson(split.train_targets, X).fit(cov_type="HC0", disp=0)
+    slopes, errors = (np.array([one[name] for one in law["coefficients"]]) for name in ("slope", "error"))
+    assert np.all(np.abs(slopes - known.params[1:]) < 0.1 * known.bse[1:])
+    assert np.all(np.abs(errors / known.bse[1:] - 1) < 0.06)
+    age, *_, west = law["coefficients"]
+    assert (age["per"], west["per"]) == ("10", "against north")
+    assert age["value"] == pytest.approx(np.exp(10 * age["slope"]))
+    assert age["high"] == pytest.approx(np.exp(10 * (age["slope"] + 1.96 * age["error"])))
+
+
+def test_log_densities_are_those_of_the_saved_model_on_rows_left_out(counts, prepared):
+    densities = dict(json.loads((counts[0] / "result.json").read_text(encoding="utf-8"))["law"]["densities"])
+    model, new = load(counts[0] / "model.safetensors"), (prepared.split.test_inputs, prepared.split.test_targets)
+    assert list(densities) == ["the law", "Bayes", "negative binomial without columns"]
+    law, bayes = model.log_density(*new), model.as_bayes().log_density(*new)
+    assert densities["the law"]["value"] == pytest.approx(law.mean(), abs=1e-5)
+    assert densities["Bayes"]["difference"] == pytest.approx(np.mean(bayes - law), abs=1e-5)
+    assert model.bayes_share_ == 0.1
+
+
+def test_a_table_is_predicted_with_intervals_of_whole_counts(counts, table):
+    answer = langevax("predict", counts[0], table, "--interval", "0.9")
+    assert answer.exit_code == 0, answer.stderr
+    assert "intervals are of the predictive law" in answer.stderr
+    frame, people = pl.read_csv(answer.stdout.encode()), pl.read_csv(table)
+    inside = (frame["lower"] <= people["visits"]) & (people["visits"] <= frame["upper"])
+    assert 0.85 < inside.mean() <= 1
+    assert frame["upper"].round().equals(frame["upper"])
+    held_out = pl.read_csv(counts[0] / "holdout.csv")
+    rows = (held_out["row"] - 1).to_list()
+    assert np.allclose(frame["prediction"][rows], held_out["prediction"])
+
+
+def test_classes_stay_in_their_order_from_the_options_to_the_predictions(classes, table):
+    out, answer = classes
+    assert "odds ratio of higher classes of 'pain'" in answer.stdout
+    predicted = langevax("predict", out, table, "--interval", "0.8")
+    assert predicted.exit_code == 0, predicted.stderr
+    frame = pl.read_csv(predicted.stdout.encode())
+    assert frame.columns == ["prediction", *[f"probability_{name}" for name in WORDS], "set"]
+    pain = pl.read_csv(table)["pain"]
+    assert (frame["prediction"] == pain).mean() > 0.5
+    inside = [one in several.split("|") for one, several in zip(pain, frame["set"], strict=True)]
+    assert 0.75 < np.mean(inside) < 1
+    older = pl.read_csv(table)["age"].fill_null(0) > 60
+    assert frame.filter(older)["probability_extreme"].mean() > frame.filter(~older)["probability_extreme"].mean() + 0.2
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["cost", "poisson"], ["--family poisson", "-0.5 in data row", "such values in all", "--family gaussian"]),
+        (["pain", "poisson"], ["--family poisson needs numbers", "'mild'"]),
+        (
+            ["seen", "poisson"],
+            ["--family poisson needs numbers", "holds words, 'no' and 'yes'", "leave --family poisson"],
+        ),
+        (["visits", "logistic"], ["--family logistic is for two classes", "--family ordinal"]),
+        (["pain", "ordinal"], ["--family ordinal needs the order of the 3 classes", "--order mild"]),
+        (["pain", "ordinal", "--order", "mild", "--order", "severe"], ["--order lacks 'extreme'"]),
+        (["pain", "ordinal", "--order", "severe", "--order", "mil"], ["--order 'mil'", "did you mean 'mild'?"]),
+        (["pain", "ordinal", "--order", "mild", "--order", "mild"], ["--order 'mild' is passed twice"]),
+        (["visits", "poisson", "--order", "1"], ["--order '1' is for --family ordinal"]),
+        (["visits", "poisson", "--task", "classification"], ["--task classification contradicts --family poisson"]),
+        (["visits", "poisson", "--solver", "pda"], ["--solver pda is for networks", "--family poisson"]),
+        (["visits", "poisson", "--num-particles", "9"], ["--num-particles 9 is for networks"]),
+        (["visits", "poisson", "--temperature", "0.1"], ["--temperature 0.1 is for networks"]),
+        (["visits", "poisson", "--no-certificate"], ["--no-certificate is for networks"]),
+        (["visits", "poisson", "--curves", "wide"], ["--curves wide is for networks"]),
+        (["visits", "poisson", "--resume"], ["--resume continues the training of a network", "--force"]),
+        (["visits", "poisson", "--coordinator", "a:1"], ["--coordinator a:1 is for networks"]),
+        (["visits", "probit"], ["--family", "'probit' is not one of gaussian, poisson"]),
+    ],
+    ids=lambda words: " ".join(words[:3]),
+)
+def test_what_a_family_cannot_do_is_refused_with_the_remedy(table, tmp_path, words, parts):
+    target, name, *more = words
+    answer = langevax("fit", table, "--target", target, "--family", name, "--out", tmp_path / "o", *more)
+    assert answer.exit_code == 2, answer.stdout
+    message = " ".join(answer.stderr.split())
+    assert all(part in message for part in parts), message
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_regression_is_not_certified(counts, table):
+    answer = langevax("certify", counts[0], table)
+    assert answer.exit_code == 2
+    assert "PredictiveRegressor, of which nothing is certified" in answer.stderr
+
+
+def test_a_network_that_predicts_counts_below_zero_points_to_the_family(tmp_path):
+    def advice(observed, outputs):
+        rows = SimpleNamespace(outputs=np.asarray(outputs), rows=np.arange(len(outputs)))
+        target = SimpleNamespace(values=np.asarray(observed), classes=())
+        prepared = SimpleNamespace(target=target, split=SimpleNamespace(target="visits"))
+        return NetworkKind(FitOptions(tmp_path, "visits", tmp_path)).advice(prepared, rows, None)
+
+    assert advice([0.0, 1.0, 3.0], [-0.5, 1.0, 2.0]) == (
+        "'visits' looks like a count, and 1 prediction of 3 is below 0: --family poisson fits a regression whose "
+        "predictions are not.",
+    )
+    assert advice([0.0, 1.0, 3.0], [0.5, 1.0, 2.0]) == ()
+    assert advice([0.0, 1.5, 3.0], [-0.5, 1.0, 2.0]) == ()
+    assert advice([-1.0, 1.0, 3.0], [-0.5, 1.0, 2.0]) == ()
+
+
+def test_classes_that_may_be_counts_name_the_family(tmp_path):
+    visits = [number % 4 for number in range(40)]
+    pl.DataFrame({"x": np.sin(np.arange(40)), "visits": visits}).write_csv(tmp_path / "t.csv")
+    task = data.prepare(FitOptions(tmp_path / "t.csv", "visits", tmp_path / "o")).task
+    assert task.endswith("override with --task regression, or with --family poisson where they are counts")
+
+
+def test_rare_words_are_what_the_others_are_compared_with():
+    split = SimpleNamespace(quantities=())
+    inputs = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    assert family.reference_of(split, inputs, [0, 1]) == 0
+    assert family.reference_of(split, np.vstack([inputs, [[0.0, 0.0]]]), [0, 1]) is None
+
+
+def test_many_rows_are_warned_of_before_the_training(tmp_path):
+    kind = family.FamilyKind(FitOptions(tmp_path, "visits", tmp_path, family="poisson"))
+    many, few = (SimpleNamespace(split=SimpleNamespace(train=range(number))) for number in (10_001, 10_000))
+    assert kind.warnings(many)[0].startswith("10,001 training rows: a regression uses all of them at every move")
+    assert kind.warnings(few) == ()
