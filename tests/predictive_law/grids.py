@@ -144,13 +144,13 @@ def solve(log_p, log_prior, bayes_share, weight=1.0, counts=None, log_dual=None)
     return GridLaw(log_c, q, counts @ np.log(z) / counts.sum(), primal / weight, (primal - dual) / weight)
 
 
-def cooled(log_p, log_prior, temperatures, counts=None, start=200.0, ratio=1.25):
-    """Return the law at each of these falling temperatures, with no share of Bayes, following the optimum down."""
+def cooled(log_p, log_prior, temperatures, counts=None, start=200.0, ratio=1.25, bayes_share=0.0):
+    """Return the law at each of these falling temperatures, by default with no share of Bayes, from a hot one down."""
     temperature, log_dual, laws = start, None, []
     for target in temperatures:
         while temperature > target:
             temperature = max(target, temperature / ratio)
-            law = solve(log_p, log_prior, 0.0, 1 / temperature, counts, log_dual)
+            law = solve(log_p, log_prior, bayes_share, 1 / temperature, counts, log_dual)
             log_dual = law.log_dual
         laws.append(law)
     return laws

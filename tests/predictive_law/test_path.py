@@ -1,5 +1,6 @@
 """Particles along the path against the law on a grid, and the choice of a share."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 import langevax
 from langevax import platforms
+from langevax.predictive_law.cloud import advance, first_cloud
 from langevax.predictive_law.law_problem import LawProblem, check_dependence, check_proper, check_rows
 from langevax.predictive_law.path import PredictivePath, confirmed, held_out_scores, run_path
 from tests.predictive_law.cases import COUNTS, GRID, RIGHT, draws_of, log_prior, problem_of, table
@@ -62,6 +64,16 @@ def test_blocks_of_rows_change_nothing(monkeypatch):
     np.testing.assert_allclose(one.gradient, other.gradient, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(one.log_means.ravel()[:40], other.log_means.ravel()[:40], rtol=1e-5)
     np.testing.assert_allclose(whole.log_likelihoods(points), blocked.log_likelihoods(points), rtol=1e-5)
+
+
+def test_particles_in_single_precision_stay_so_where_double_is_enabled():
+    problem = problem_of(COUNTS, 8)
+    cloud = first_cloud(problem, np.linspace(-1, 1, 8, dtype=np.float32)[:, None], np.zeros(40, np.float32))
+    weights = jnp.asarray(problem.in_blocks(np.ones(40, np.float32)))
+    share, factor, key = jnp.float32(0.3), jnp.eye(1, dtype=jnp.float32), jax.random.key(0)
+    with jax.enable_x64():
+        after = eqx.filter_eval_shape(advance, problem, cloud, share, weights, factor, key)
+    assert {leaf.dtype for leaf in (after.points, after.log_steps, after.log_means)} == {np.dtype(np.float32)}
 
 
 def test_the_curve_of_a_wrong_model_rises_and_that_of_a_right_one_is_flat(levels):

@@ -37,7 +37,7 @@ from langevax import checks
 from langevax.meanfield.clouds import Clouds
 from langevax.meanfield.duality_gap import check_bounded
 from langevax.meanfield.gibbs_law import GibbsLaw
-from langevax.meanfield.homotopy import DIRECT
+from langevax.meanfield.homotopy import DIRECT, RowRisk
 from langevax.meanfield.interval_search import TRUSTED, IntervalSearch, close
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.run.progress import ProgressOption, report_to
@@ -182,7 +182,7 @@ def certify(
     return _certificate(search)
 
 
-def blas_threads(risk: MeanFieldRisk) -> AbstractContextManager[Any]:
+def blas_threads(risk: RowRisk) -> AbstractContextManager[Any]:
     """Give the linear algebra of a certificate one thread, where its matrices are small and threadpoolctl is installed.
 
     On two shared cores, threads that wait for each other took three quarters of the processor time of a table.
@@ -249,6 +249,6 @@ def _verdict(search: IntervalSearch, lower: float, upper: float, prior_objective
     return f"Not certified: {between}, {min(share, 1):.0%} of what the untrained prior leaves, since {refusal}."
 
 
-def _row_shares(risk: MeanFieldRisk) -> np.ndarray:
+def _row_shares(risk: RowRisk) -> np.ndarray:
     weights = np.asarray(risk.row_weights(), np.float64)
     return weights / weights.sum()

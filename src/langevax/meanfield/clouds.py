@@ -19,7 +19,7 @@ from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float, Key
 
 from langevax.keys import unrolled
-from langevax.meanfield.gibbs_law import Cloud, GibbsLaw, Tilt
+from langevax.meanfield.gibbs_law import Cloud, ParticleLaw, Tilt
 from langevax.platforms import sizes
 from langevax.problems.matmul import in_float32
 
@@ -90,7 +90,7 @@ class Values(NamedTuple):
         return start + share * self.log_prior + exponent_share * self.exponent
 
 
-def _log_density(law: GibbsLaw, target: WalkTarget, cloud: Cloud) -> tuple[tuple[Array, Array, Array, Array], Cloud]:
+def _log_density(law: ParticleLaw, target: WalkTarget, cloud: Cloud) -> tuple[tuple[Array, Array, Array, Array], Cloud]:
     """Return (f, v, log q_0, log prior) of each particle, and the gradient of f."""
     exponent, gradient = law.value_and_gradient(target.tilt, cloud)
     log_prior = -jnp.sum(cloud**2, axis=-1) / 2 - law.size * LOG_2_PI / 2
@@ -112,7 +112,13 @@ def _log_density(law: GibbsLaw, target: WalkTarget, cloud: Cloud) -> tuple[tuple
 @in_float32
 @eqx.filter_jit
 def _moved(
-    law: GibbsLaw, target: WalkTarget, cloud: Cloud, factor: Array, step: Array, num_moves: Array, key: Key[Array, ""]
+    law: ParticleLaw,
+    target: WalkTarget,
+    cloud: Cloud,
+    factor: Array,
+    step: Array,
+    num_moves: Array,
+    key: Key[Array, ""],
 ) -> tuple[Cloud, tuple[Array, Array, Array], Array]:
     """Return the cloud after MALA moves in the metric `factor factor^T`, its values, and the mean acceptance."""
     key = unrolled(key)
@@ -141,13 +147,13 @@ def _moved(
 
 @in_float32
 @eqx.filter_jit
-def _features(law: GibbsLaw, cloud: Cloud) -> Array:
+def _features(law: ParticleLaw, cloud: Cloud) -> Array:
     return law.features(cloud)
 
 
 @in_float32
 @eqx.filter_jit
-def _sums(law: GibbsLaw, tilt: Tilt, cloud: Cloud, weights: Array) -> tuple[Array, Array]:
+def _sums(law: ParticleLaw, tilt: Tilt, cloud: Cloud, weights: Array) -> tuple[Array, Array]:
     """Return sums over particles of each row of `weights` (cells, particles): of E[h] (cells, rows, columns), of e."""
     activity = law.activity(tilt, cloud)
     outputs = jax.vmap(lambda slopes: (weights * slopes) @ activity.features, 1, 2)(activity.slopes)
@@ -157,7 +163,7 @@ def _sums(law: GibbsLaw, tilt: Tilt, cloud: Cloud, weights: Array) -> tuple[Arra
 @in_float32
 @eqx.filter_jit
 def _cell_sums(
-    law: GibbsLaw, tilt: Tilt, cloud: Cloud, weights: Array, labels: Array, num_cells: int
+    law: ParticleLaw, tilt: Tilt, cloud: Cloud, weights: Array, labels: Array, num_cells: int
 ) -> tuple[Array, Array]:
     """Return `_sums` of cells that are disjoint: each particle has one weight and the label of its cell."""
     activity = law.activity(tilt, cloud)
@@ -180,7 +186,7 @@ def _cell_sums(
 @in_float32
 @eqx.filter_jit
 def _descended(
-    law: GibbsLaw, tilt: Tilt, cloud: Cloud, sizes: Array, num_steps: Array
+    law: ParticleLaw, tilt: Tilt, cloud: Cloud, sizes: Array, num_steps: Array
 ) -> tuple[Cloud, Float[Array, " particles"], Cloud, Float[Array, " particles"]]:
     """Return positions, energies |x|^2 / 2 - v, their gradients and step sizes after steps that never go up.
 
@@ -220,7 +226,7 @@ class EffortSpent(Exception):
 class Clouds:
     """Moves, values and sums of clouds of any size, a block at a time; EffortSpent before `work` exceeds `limit`."""
 
-    law: GibbsLaw
+    law: ParticleLaw
     num_rows: int
     """Those in use: what a gradient of one neuron is counted as."""
     key: Key[Array, ""]
@@ -229,11 +235,10 @@ class Clouds:
     limit: float = float("inf")
 
     def __post_init__(self) -> None:
-        rows = len(self.law.inputs) * (1 if self.law.output_weight is not None else max(1, self._num_outputs()))
         best = sizes()
-        block = 2 ** int(np.log2(max(1, best.certificate_activations // rows)))
+        block = 2 ** int(np.log2(max(1, best.certificate_activations // self.law.num_activations)))
         self.block = int(np.clip(block, best.smallest_certificate_block, best.largest_certificate_block))
-        self.dtype = self.law.inputs.dtype
+        self.dtype = self.law.dtype
         self.none = mixture(np.ones(1), np.zeros((1, self.law.size)), np.eye(self.law.size)[None], self.dtype)
         self.wide = jax.config.read("jax_enable_x64")
         self.threads = ThreadPoolExecutor(os.cpu_count())
@@ -241,9 +246,6 @@ class Clouds:
     def close(self) -> None:
         """End the threads."""
         self.threads.shutdown()
-
-    def _num_outputs(self) -> int:
-        return int(np.prod(self.law.neuron.output_shape))
 
     def spend(self, gradients: int | float) -> None:
         """Count gradients of one neuron at all rows, before they are taken.

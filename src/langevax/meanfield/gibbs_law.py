@@ -16,7 +16,7 @@ for each row, in which s is linear.
 """
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -87,6 +87,51 @@ class Activity(NamedTuple):
     """E[-V_g / T | theta]."""
 
 
+@runtime_checkable
+class ParticleLaw(Protocol):
+    """The laws N(0, I) e^v of a particle, v linear in a tilt: what clouds move under and walks go along."""
+
+    @property
+    def output_weight(self) -> OutputWeight | None:
+        """None where v is `features @ tilt` itself."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Coordinates of a particle."""
+        ...
+
+    @property
+    def num_activations(self) -> int:
+        """Numbers that one particle computes for v."""
+        ...
+
+    @property
+    def dtype(self) -> Any:
+        """Of the coordinates."""
+        ...
+
+    def tilt(self, dual: Array, temperature: float) -> Tilt:
+        """Return the tilt of a dual."""
+        ...
+
+    def features(self, cloud: Cloud) -> Float[Array, "particles rows"]:
+        """Return that in which v is linear, for each particle."""
+        ...
+
+    def log_ratio(self, sums: Float[Array, "particles columns"]) -> Float[Array, " particles"]:
+        """Return v from features times tilt."""
+        ...
+
+    def value_and_gradient(self, tilt: Tilt, cloud: Cloud) -> tuple[Float[Array, " particles"], Cloud]:
+        """Return v and its gradient."""
+        ...
+
+    def activity(self, tilt: Tilt, cloud: Cloud) -> Activity:
+        """Return each particle's outputs at the rows, and its part in the entropy."""
+        ...
+
+
 class GibbsLaw(eqx.Module):
     """The neuron, its rows and its prior: all that the laws of different duals share."""
 
@@ -117,6 +162,17 @@ class GibbsLaw(eqx.Module):
     def size(self) -> int:
         """Coordinates of a neuron that are left."""
         return len(self.deviations)
+
+    @property
+    def num_activations(self) -> int:
+        """Activations of one neuron at all rows."""
+        outputs = 1 if self.output_weight is not None else int(np.prod(self.neuron.output_shape))
+        return len(self.inputs) * max(1, outputs)
+
+    @property
+    def dtype(self) -> Any:
+        """Of the coordinates."""
+        return self.inputs.dtype
 
     def tilt(self, dual: Array, temperature: float) -> Tilt:
         """Return -R W_i g_i / (n T), in the shape (rows, columns)."""

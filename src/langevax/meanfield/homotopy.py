@@ -11,6 +11,7 @@ training of few particles leaves is far from it.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -19,7 +20,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from langevax.meanfield.clouds import MOVES, Clouds, EffortSpent
-from langevax.meanfield.gibbs_law import GibbsLaw, Tilt
+from langevax.meanfield.gibbs_law import GibbsLaw, ParticleLaw, Tilt
 from langevax.meanfield.walks import MetricAdaptation, effective_share, log_mean, normalised, systematic
 from langevax.problems.losses import Loss
 from langevax.problems.mean_field import MeanFieldRisk
@@ -41,14 +42,78 @@ ITERATIONS, TOLERANCE, SMALLEST = 12, 1e-3, 2**-8
 RESIDUAL = 1e-5  # of a Newton step by conjugate gradients, which K amplifies
 
 
+@runtime_checkable
+class RowLoss(Protocol):
+    """A convex loss of one row's output, with its conjugate."""
+
+    def __call__(self, z: Array, y: Array) -> Array:
+        """Return l(z)."""
+        ...
+
+    def derivative(self, z: Array, y: Array) -> Array:
+        """Return l'(z)."""
+        ...
+
+    def conjugate(self, dual: Array, y: Array) -> Array:
+        """Return l*(dual)."""
+        ...
+
+    def project(self, dual: Array, y: Array) -> Array:
+        """Return the nearest feasible dual."""
+        ...
+
+
+@runtime_checkable
+class RowRisk(Protocol):
+    """A mean loss of outputs that are means over particles: all that the two ends of an interval ask for."""
+
+    @property
+    def loss(self) -> RowLoss:
+        """Of one row."""
+        ...
+
+    @property
+    def targets(self) -> Array:
+        """One a row."""
+        ...
+
+    @property
+    def inputs(self) -> Array:
+        """Of the dtype in which outputs are computed."""
+        ...
+
+    @property
+    def neuron(self) -> Any:
+        """With the shape of an output, `output_shape`."""
+        ...
+
+    @property
+    def size(self) -> Any:
+        """Rows in use."""
+        ...
+
+    @property
+    def max_size(self) -> int:
+        """Rows."""
+        ...
+
+    def row_weights(self) -> Array:
+        """Return the weight of each row."""
+        ...
+
+    def mean_over_rows(self, values: Array) -> Array:
+        """Return the weighted mean."""
+        ...
+
+
 @eqx.filter_jit
-def mean_conjugate(risk: MeanFieldRisk, dual: Array) -> Float[Array, ""]:
+def mean_conjugate(risk: RowRisk, dual: Array) -> Float[Array, ""]:
     """Return (1 / n) sum_i W_i l*(g_i)."""
     return risk.mean_over_rows(jax.vmap(risk.loss.conjugate)(dual, risk.targets))
 
 
 @eqx.filter_jit
-def project(risk: MeanFieldRisk, dual: Array) -> Array:
+def project(risk: RowRisk, dual: Array) -> Array:
     """Return the nearest feasible dual."""
     return jax.vmap(risk.loss.project)(dual, risk.targets)
 
@@ -300,6 +365,7 @@ def climb(
     `moves` are those that the cloud makes under each law.
     """
     law, generator = clouds.law, clouds.generator()
+    assert isinstance(law, GibbsLaw)
     newton = Newton(risk, law, generator)
     now, cooling = max(temperature, FIRST_TEMPERATURE * float(risk.neuron.bound) ** 2), COOLING
     ratio = np.zeros((risk.max_size, *risk.neuron.output_shape))  # a = g / T
@@ -374,5 +440,5 @@ def climb(
 
 
 @eqx.filter_jit
-def _log_ratio(law: GibbsLaw, sums: Array) -> Array:
+def _log_ratio(law: ParticleLaw, sums: Array) -> Array:
     return law.log_ratio(sums)

@@ -16,7 +16,7 @@ from langevax.meanfield import wells
 from langevax.meanfield.certificate_file import load_search, problem_hash, save_search
 from langevax.meanfield.clouds import MOVES, Clouds, EffortSpent, mixture
 from langevax.meanfield.gibbs_law import Tilt
-from langevax.meanfield.homotopy import Ascent, climb, mean_conjugate, project
+from langevax.meanfield.homotopy import Ascent, RowRisk, climb, mean_conjugate, project
 from langevax.meanfield.upper_bound import (
     RUNS,
     UpperBound,
@@ -66,7 +66,7 @@ class LogPartition(NamedTuple):
 class IntervalSearch:
     """The state of a certificate that improves until the interval is narrow or the budget is spent."""
 
-    risk: MeanFieldRisk
+    risk: RowRisk
     temperature: float
     clouds: Clouds
     report: Callable[[str, float], None]
@@ -103,12 +103,27 @@ class IntervalSearch:
     rounds: int = 0
     met: wells.Wells | None = None
     """Those of `ascent`, where they are known."""
+    outside: str = "neurons outside of the law that was climbed"
+    """Words for what the law that was climbed lacks."""
+    least_left: float = 0.0
+    """What the untrained prior leaves counts as at least this."""
+    in_cells: bool = False
+    """Whether walks around the cloud are always resampled in cells, so that light modes stay."""
+    effective: float = 0.0
+    """Particles of the walks around the cloud that their weights leave effective."""
+    walked: Walked | None = None
+    """The ends of the last walks from the prior."""
+    wells_met: wells.Wells | None = None
+    """The last wells, of which `estimates` has the mass."""
+    estimates: list[LogPartition] = field(default_factory=list)
+    """Of log Z of the last law."""
 
     def open(self, checkpoint: str | os.PathLike[str] | None, resume: bool) -> None:
         """Read the search that a file holds, if any."""
         if checkpoint is None:
             return
         checks.local_path("checkpoint", checkpoint)
+        assert isinstance(self.risk, MeanFieldRisk)
         self.file, self.problem = Path(checkpoint), problem_hash(self.risk, self.temperature)
         if self.file.exists():
             if not resume:
@@ -164,7 +179,15 @@ class IntervalSearch:
         """Return whether the interval is at most a share of what the untrained prior leaves."""
         if self.lower is None or self.upper is None:
             return False
-        return self.upper[0] - self.lower[0] <= share * (self.prior_objective - self.lower[0])
+        return self.upper[0] - self.lower[0] <= share * max(self.prior_objective - self.lower[0], self.least_left)
+
+    def is_sharp(self) -> bool:
+        """Return whether no more is asked for."""
+        return self.narrow(SHARP)
+
+    def is_enough(self, spent: float) -> bool:
+        """Return whether the interval will do, with this share of the effort spent."""
+        return self.narrow(TRUSTED) and spent > CHEAP
 
     def explain(self, estimates: list[LogPartition]) -> None:
         """Say why the interval is still wide, and what would narrow it."""
@@ -175,7 +198,7 @@ class IntervalSearch:
         beyond = max(estimate.high for estimate in estimates) - known[0]
         if self.temperature * beyond > width / 2:
             mass = "about as much mass as it" if beyond < 1 else f"e^{beyond:.0f} times its mass"
-            self.refusal = f"neurons outside of the law that was climbed hold {mass}; {{more}}, so that they join it"
+            self.refusal = f"{self.outside} hold {mass}; {{more}}, so that they join it"
         elif self.upper[1].error > width / 8:
             self.refusal = f"{2 * self.upper[1].error / width:.0%} of the width are the errors of sampling; {{more}}"
         else:
@@ -185,6 +208,52 @@ class IntervalSearch:
         """Add the interval to the history."""
         if self.lower is not None and self.upper is not None:
             self.history.append((self.clouds.work, self.lower[0], self.upper[0]))
+
+    def begin(self) -> None:
+        """Bound P by that of the prior, and choose how large the first round is."""
+        risk = self.risk
+        untrained = _prior(self)
+        self.keep_upper(untrained)
+        self.prior_objective = untrained.value
+        nothing = np.asarray(project(risk, jnp.zeros((risk.max_size, *risk.neuron.output_shape), self.clouds.dtype)))
+        if not nothing.any():  # D(0), whose law is the prior
+            self.keep_lower(nothing, LogPartition(0.0, 0.0, "prior", 0.0))
+        self.choose_sizes()
+
+    def choose_sizes(self) -> None:
+        """Set the particles of the first round."""
+        # gradients of one neuron at all rows: a fifth for the homotopy of some 20 rounds, a fifth for 50 laws of a walk
+        share = self.effort / self.clouds.num_rows / 5
+        self.num_particles = _power_of_two(share / 110, FEWEST_CLOUD, CLOUD)
+        self.size = _power_of_two(share / (300 * RUNS), FEWEST_PARTICLES, START)
+
+    def climbed(self) -> Ascent:
+        """Climb on, or from the prior; from there once more where wells outweigh all that the cloud holds.
+
+        Four moves a law leave a cloud near where the prior had it. A dual that fits it gives other neurons, of many
+        more weights than the cloud can cover, up to e^18 times its mass; with 24 moves that was less than e^1.
+        """
+        clouds, risk, work = self.clouds, self.risk, self.clouds.work
+        assert isinstance(risk, MeanFieldRisk)
+
+        def climbed() -> Ascent:
+            options = {"start": self.ascent, "moves": self.moves, "progress": self.progress}
+            return climb(clouds, risk, self.temperature, self.num_particles, **options)
+
+        ascent = climbed()
+        # half of what is left, at most: bounds of a good dual take as much
+        moves = int(min(MOST_MOVES, self.moves * (clouds.limit - clouds.work) / (2 * max(clouds.work - work, 1))))
+        if self.ascent is not None or not ascent.reached or moves < 2 * self.moves:
+            return ascent
+        self.progress("wells")
+        try:
+            self.met = wells.search(clouds, ascent.path[-1], [ascent.cloud, *self.training])
+            if self.met.log_partition <= ascent.log_partition + HEAVY:
+                return ascent
+            self.met, self.moves = None, moves
+            return climbed()
+        except EffortSpent:  # the first one is bounded with what is left
+            return ascent
 
 
 def _prior(search: IntervalSearch) -> UpperBound:
@@ -201,67 +270,24 @@ def close(search: IntervalSearch) -> None:
     """Improve the interval until it is narrow or the budget is spent."""
     clouds, before = search.clouds, search.clouds.work
     if not math.isfinite(search.prior_objective):
-        _begin(search)
+        search.begin()
     clouds.limit = before + search.effort
     try:
-        while search.size <= LARGEST and not search.narrow(SHARP):
+        while search.size <= LARGEST and not search.is_sharp():
             if search.ascent is None or search.bounded:
-                search.ascent, search.bounded = _climbed(search), False
+                search.ascent, search.bounded = search.climbed(), False
                 search.save()
             search.ascent, search.bounded = _bound(search, search.ascent, search.size), True
             search.rounds += 1
             search.size, search.num_particles = 2 * search.size, 2 * search.num_particles
             search.save()
-            if search.narrow(TRUSTED) and clouds.work - before > CHEAP * search.effort:
+            if search.is_enough((clouds.work - before) / search.effort):
                 return
     except EffortSpent as spent:  # what is known by then is reported
         if spent.ascent is not None:
             search.ascent, search.bounded = spent.ascent, True
         elif search.ascent is not None and not search.bounded:
             search.rounds += 1  # bounds that another call makes of this ascent have a level of their own
-
-
-def _climbed(search: IntervalSearch) -> Ascent:
-    """Climb on, or from the prior; from there once more where wells outweigh all that the cloud holds.
-
-    Four moves a law leave a cloud near where the prior had it. A dual that fits it gives other neurons, of many more
-    weights than the cloud can cover, up to e^18 times its mass; with 24 moves that was less than e^1.
-    """
-    clouds, work = search.clouds, search.clouds.work
-
-    def climbed() -> Ascent:
-        options = {"start": search.ascent, "moves": search.moves, "progress": search.progress}
-        return climb(clouds, search.risk, search.temperature, search.num_particles, **options)
-
-    ascent = climbed()
-    # half of what is left, at most: bounds of a good dual take as much
-    moves = int(min(MOST_MOVES, search.moves * (clouds.limit - clouds.work) / (2 * max(clouds.work - work, 1))))
-    if search.ascent is not None or not ascent.reached or moves < 2 * search.moves:
-        return ascent
-    search.progress("wells")
-    try:
-        search.met = wells.search(clouds, ascent.path[-1], [ascent.cloud, *search.training])
-        if search.met.log_partition <= ascent.log_partition + HEAVY:
-            return ascent
-        search.met, search.moves = None, moves
-        return climbed()
-    except EffortSpent:  # the first one is bounded with what is left
-        return ascent
-
-
-def _begin(search: IntervalSearch) -> None:
-    """Bound P by that of the prior, and choose how large the first round is."""
-    risk, law = search.risk, search.clouds.law
-    untrained = _prior(search)
-    search.keep_upper(untrained)
-    search.prior_objective = untrained.value
-    nothing = np.asarray(project(risk, jnp.zeros((risk.max_size, *risk.neuron.output_shape), law.inputs.dtype)))
-    if not nothing.any():  # D(0), whose law is the prior
-        search.keep_lower(nothing, LogPartition(0.0, 0.0, "prior", 0.0))
-    # gradients of one neuron at all rows: a fifth for the homotopy of some 20 rounds, a fifth for 50 laws of a walk
-    share = search.effort / search.clouds.num_rows / 5
-    search.num_particles = _power_of_two(share / 110, FEWEST_CLOUD, CLOUD)
-    search.size = _power_of_two(share / (300 * RUNS), FEWEST_PARTICLES, START)
 
 
 def _rate(search: IntervalSearch) -> float:
@@ -292,7 +318,7 @@ def _bound(search: IntervalSearch, ascent: Ascent, size: int) -> Ascent | None:
     met_wells, search.met = search.met, None
     if met_wells is None:
         met_wells = wells.search(clouds, tilt, [cloud, *search.training])
-    search.descents += met_wells.num_descents
+    search.descents, search.wells_met, search.estimates = search.descents + met_wells.num_descents, met_wells, estimates
     # few draws tell whether wells outweigh what walks met, not how much these hold: their error would be the widest
     estimates.append(search.log_partition(met_wells.log_partition, 0.0, "wells"))
 
@@ -304,16 +330,18 @@ def _bound(search: IntervalSearch, ascent: Ascent, size: int) -> Ascent | None:
         estimates.append(_estimate(search, back, "walks to the prior", back=True))
         own = estimates[-1].value
     hidden = max(estimate.value for estimate in estimates) > own + HIDDEN
+    in_cells = hidden or search.in_cells
 
     search.progress("walks around the cloud")
-    unmet = _unmet(met_wells, cloud)
+    unmet = unmet_wells(met_wells, cloud)
     starts = [(around_cloud(clouds, cloud), cloud)]
     if unmet:
         start = at_wells(clouds, met_wells.positions[unmet], met_wells.covariances[unmet])
         starts.append((start, clouds.drawn(start, FEWEST_CLOUD)))
-    walked = [local_runs(clouds, tilt, start, around, size, hidden) for start, around in starts]
+    walked = [local_runs(clouds, tilt, start, around, size, in_cells) for start, around in starts]
     groups = [runs for runs in walked if runs is not None]
     if groups:
+        search.effective = min(runs.effective for runs in groups)
         for bound in upper_bounds(search.risk, temperature, groups):
             search.keep_upper(bound)
         estimates += [_estimate(search, runs.log_partition, "walks around the cloud") for runs in groups]
@@ -328,7 +356,7 @@ def _bound(search: IntervalSearch, ascent: Ascent, size: int) -> Ascent | None:
     return _with_wells(clouds, ascent, cloud, met_wells, unmet, own) if unmet and not ascent.added else None
 
 
-def _unmet(met_wells: wells.Wells, cloud: np.ndarray) -> list[int]:
+def unmet_wells(met_wells: wells.Wells, cloud: np.ndarray) -> list[int]:
     """Return the wells in which next to nothing of a cloud lies."""
     size, unmet = cloud.shape[1], []
     for number, (position, spread) in enumerate(zip(met_wells.positions, met_wells.covariances, strict=True)):
@@ -378,7 +406,9 @@ def _forward(search: IntervalSearch, ascent: Ascent, size: int) -> list[LogParti
         laws.append((outputs.astype(np.float32).reshape(-1, *shape), free))
 
     walked = walk(clouds, plan, RUNS, size, watch)
-    search.keep_upper(along_path(risk, laws))
+    if laws:
+        search.keep_upper(along_path(risk, laws))
+    search.walked = walked if plan.complete else None
     return [_estimate(search, walked.log_partition, "walks from the prior")] if plan.complete else []
 
 

@@ -20,8 +20,8 @@ from jaxtyping import Array
 
 from langevax.meanfield.clouds import Clouds, Mixture, mixture
 from langevax.meanfield.gibbs_law import Tilt
-from langevax.meanfield.walks import Cells, covariance, normalised, plan_from_start, snapshots, walk
-from langevax.problems.mean_field import MeanFieldRisk
+from langevax.meanfield.homotopy import RowRisk
+from langevax.meanfield.walks import Cells, covariance, effective_share, normalised, plan_from_start, snapshots, walk
 
 RUNS = 8
 SNAPSHOTS, CELLS, FEWEST, LLOYD = 32, 24, 20, 10  # FEWEST: particles around which a normal is put
@@ -31,7 +31,7 @@ FEWEST_PILOT = 512  # particles of a walk that makes a plan
 
 
 @eqx.filter_jit
-def _mean_loss(risk: MeanFieldRisk, outputs: Array) -> tuple[Array, Array]:
+def _mean_loss(risk: RowRisk, outputs: Array) -> tuple[Array, Array]:
     """Return the mean loss at each of the outputs (many, n, ...), and its gradient in them times n."""
 
     def one(z: Array) -> Array:
@@ -48,6 +48,8 @@ class LocalRuns(NamedTuple):
     masses: np.ndarray
     outputs: np.ndarray
     exponents: np.ndarray
+    effective: float = 0.0
+    """Particles of all runs that the weights leave effective."""
 
 
 class UpperBound(NamedTuple):
@@ -65,11 +67,11 @@ class UpperBound(NamedTuple):
         return self.value - float(stdtrit(self.freedom, level)) * self.error
 
 
-def mean_losses(risk: MeanFieldRisk, outputs: np.ndarray) -> np.ndarray:
+def mean_losses(risk: RowRisk, outputs: np.ndarray) -> np.ndarray:
     return np.asarray(_mean_loss(risk, jnp.asarray(outputs, risk.inputs.dtype))[0], np.float64)
 
 
-def along_path(risk: MeanFieldRisk, laws: list[tuple[np.ndarray, np.ndarray]]) -> UpperBound:
+def along_path(risk: RowRisk, laws: list[tuple[np.ndarray, np.ndarray]]) -> UpperBound:
     """Return the bound of the best law passed, chosen on half of the runs and judged on the other half, both ways.
 
     A law hotter than the last has a larger loss, but its outputs are better known: the least end is chosen, not the
@@ -84,20 +86,19 @@ def along_path(risk: MeanFieldRisk, laws: list[tuple[np.ndarray, np.ndarray]]) -
 
 
 def local_runs(
-    clouds: Clouds, tilt: Tilt, start: Mixture, around: np.ndarray, size: int, hidden: bool
+    clouds: Clouds, tilt: Tilt, start: Mixture, around: np.ndarray, size: int, in_cells: bool
 ) -> LocalRuns | None:
     """Walk from a mixture of normals to the law, on a frozen plan, in runs; sum up by cells of the cloud `around`.
 
-    Where modes that weigh far more are hidden from the cloud, cells are resampled each for itself: else all particles
-    would go there, and none be left where the optimum may be.
+    `in_cells`: cells are resampled each for itself. Where modes that weigh far more are hidden from the cloud, all
+    particles would go there otherwise, and none be left where the optimum may be.
     """
-    whitening = np.linalg.inv(np.linalg.cholesky(covariance(around)))
-    cells = Cells(_centres(clouds, around @ whitening.T, CELLS), whitening)
-    whole = Cells(np.zeros((1, clouds.law.size)), whitening)
-    plan = plan_from_start(clouds, tilt, start, max(RUNS * size // 2, FEWEST_PILOT), cells if hidden else whole)
+    cells = parts_of(clouds, around, CELLS)
+    whole = Cells(np.zeros((1, clouds.law.size)), cells.whitening)
+    plan = plan_from_start(clouds, tilt, start, max(RUNS * size // 2, FEWEST_PILOT), cells if in_cells else whole)
     if not plan.complete:
         return None
-    walked = walk(clouds, plan, RUNS, size, cells=cells if hidden else None)
+    walked = walk(clouds, plan, RUNS, size, cells=cells if in_cells else None)
     weights = normalised(walked.log_weights).reshape(-1) / SNAPSHOTS
     count, first = RUNS * len(cells), np.repeat(np.arange(RUNS) * len(cells), size)
     masses, outputs, exponents = np.zeros(count), 0.0, np.zeros(count)
@@ -113,7 +114,14 @@ def local_runs(
         masses += mass
     by_run = RUNS, len(cells)
     outputs = np.asarray(outputs).reshape(*by_run, *np.shape(outputs)[1:])
-    return LocalRuns(walked.log_partition, masses.reshape(by_run), outputs, exponents.reshape(by_run))
+    effective = size * sum(map(effective_share, walked.log_weights))
+    return LocalRuns(walked.log_partition, masses.reshape(by_run), outputs, exponents.reshape(by_run), effective)
+
+
+def parts_of(clouds: Clouds, cloud: np.ndarray, count: int) -> Cells:
+    """Return at most `count` parts of space, around centres of a cloud."""
+    whitening = np.linalg.inv(np.linalg.cholesky(covariance(cloud)))
+    return Cells(_centres(clouds, cloud @ whitening.T, count), whitening)
 
 
 def _centres(clouds: Clouds, white: np.ndarray, count: int) -> np.ndarray:
@@ -128,19 +136,19 @@ def _centres(clouds: Clouds, white: np.ndarray, count: int) -> np.ndarray:
     return centres
 
 
-def around_cloud(clouds: Clouds, cloud: np.ndarray) -> Mixture:
+def around_cloud(clouds: Clouds, cloud: np.ndarray, prior_share: float = PRIOR_SHARE) -> Mixture:
     """Return a mixture of the prior and of normals around the parts of a cloud."""
     chosen = cloud[clouds.generator().choice(len(cloud), min(len(cloud), 4096), replace=False)].astype(np.float64)
     whitening = np.linalg.inv(np.linalg.cholesky(covariance(chosen)))
     white, size = chosen @ whitening.T, cloud.shape[1]
     count = max(1, min(NORMALS, len(chosen) // (20 * size)))
     labels = Cells(_centres(clouds, white, count), whitening).of(chosen)
-    shares, means, covariances = [PRIOR_SHARE], [np.zeros(size)], [np.eye(size)]
+    shares, means, covariances = [prior_share], [np.zeros(size)], [np.eye(size)]
     for part in range(count):
         members = chosen[labels == part]
         if len(members) < FEWEST:
             continue
-        shares.append((1 - PRIOR_SHARE) * len(members) / len(chosen))
+        shares.append((1 - prior_share) * len(members) / len(chosen))
         means.append(members.mean(0))
         covariances.append(WIDER * covariance(members))
     return mixture(np.array(shares), np.array(means), np.array(covariances), clouds.dtype)
@@ -155,14 +163,14 @@ def at_wells(clouds: Clouds, positions: np.ndarray, spreads: np.ndarray) -> Mixt
     return mixture(shares, means, covariances, clouds.dtype)
 
 
-def upper_bounds(risk: MeanFieldRisk, temperature: float, groups: list[LocalRuns]) -> list[UpperBound]:
+def upper_bounds(risk: RowRisk, temperature: float, groups: list[LocalRuns]) -> list[UpperBound]:
     """Return the plain bound of each group of walks, and the one by cells of all."""
     shape = (risk.max_size, *risk.neuron.output_shape)
     cells = _by_cells(risk, temperature, groups, shape)
     return [*(_plain(risk, temperature, runs, shape) for runs in groups), *([] if cells is None else [cells])]
 
 
-def judged(risk: MeanFieldRisk, outputs: np.ndarray, free: np.ndarray) -> UpperBound:
+def judged(risk: RowRisk, outputs: np.ndarray, free: np.ndarray) -> UpperBound:
     """Return loss(mean outputs) + mean free over runs, with the jackknife's error."""
     count = len(free)
     means = [np.delete(outputs, r, 0).mean(0) for r in range(count)]
@@ -180,14 +188,12 @@ def _both(bounds: list[UpperBound]) -> UpperBound:
     return UpperBound(value, error, sum(bound.freedom for bound in bounds), outputs)
 
 
-def _plain(risk: MeanFieldRisk, temperature: float, runs: LocalRuns, shape: tuple[int, ...]) -> UpperBound:
+def _plain(risk: RowRisk, temperature: float, runs: LocalRuns, shape: tuple[int, ...]) -> UpperBound:
     outputs = runs.outputs.sum(1).reshape(-1, *shape)
     return judged(risk, outputs, temperature * (runs.exponents.sum(1) - runs.log_partition))
 
 
-def _by_cells(
-    risk: MeanFieldRisk, temperature: float, groups: list[LocalRuns], shape: tuple[int, ...]
-) -> UpperBound | None:
+def _by_cells(risk: RowRisk, temperature: float, groups: list[LocalRuns], shape: tuple[int, ...]) -> UpperBound | None:
     """Choose the shares of cells on half of the runs and judge them on the other half, both ways.
 
     Cells of one group are disjoint, those of two groups need not be: KL is convex, so that the mixture of the groups'
@@ -220,7 +226,7 @@ def _by_cells(
 class _Shares:
     """P of a mixture of cells, in their shares l: convex."""
 
-    risk: MeanFieldRisk
+    risk: RowRisk
     temperature: float
     members: np.ndarray
     """(cells, groups), 1 where a cell is of a group."""

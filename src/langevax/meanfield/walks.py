@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Array
 
 from langevax.meanfield.clouds import Clouds, Mixture, Values, WalkTarget
-from langevax.meanfield.gibbs_law import GibbsLaw, Tilt
+from langevax.meanfield.gibbs_law import ParticleLaw, Tilt
 
 EVEN, EVENER = 0.8, 0.9  # share of effective particles from one law to the next, from the prior and from near the end
 RESAMPLED = 0.5  # share below which a plan resamples
@@ -223,7 +223,7 @@ def plan_along(clouds: Clouds, tilts: list[Tilt], size: int) -> tuple[WalkPlan, 
     return WalkPlan(laws, None, following >= len(tilts)), cloud
 
 
-def _log_ratio(law: GibbsLaw, sums: np.ndarray) -> np.ndarray:
+def _log_ratio(law: ParticleLaw, sums: np.ndarray) -> np.ndarray:
     """Return v from s, in NumPy: what a pilot asks some dozen times."""
     if law.output_weight is None:
         return sums.sum(1).astype(np.float64)
@@ -231,7 +231,7 @@ def _log_ratio(law: GibbsLaw, sums: np.ndarray) -> np.ndarray:
 
 
 @eqx.filter_jit
-def _ratio(law: GibbsLaw, sums: Array) -> Array:
+def _ratio(law: ParticleLaw, sums: Array) -> Array:
     return law.log_ratio(sums)
 
 

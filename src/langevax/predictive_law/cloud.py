@@ -10,6 +10,7 @@ Each particle has a step size h_k of its own, since the law may be wide in one p
 Moves are local: the masses of separate modes change slowly, and a mode that no draw has reached stays empty.
 """
 
+import math
 from typing import NamedTuple
 
 import equinox as eqx
@@ -109,7 +110,7 @@ def advance(
 
         state = cloud.points, present.value, present.gradient, cloud.log_steps, cloud.num_moves
         (points, _, _, log_steps, count), _ = lax.scan(move, state, random.split(key, MOVES))
-        log_means = jnp.logaddexp(np.log1p(-RATE) + cloud.log_means, np.log(RATE) + present.log_means)
+        log_means = jnp.logaddexp(math.log1p(-RATE) + cloud.log_means, math.log(RATE) + present.log_means)
         return Cloud(points, log_steps, log_means, count), None
 
     return lax.scan(one_round, cloud, random.split(unrolled(key), ROUNDS))[0]

@@ -1,6 +1,7 @@
 """The result of `predictive`: a law of the parameters, its scores, and what Bayes loses beside it."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +14,12 @@ from jaxtyping import Array, Float, Key
 from langevax import checks
 from langevax._typing import PyTree
 from langevax.figures import charts, theme
+from langevax.predictive_law.law_certificate import LawCertificate, certify
 from langevax.predictive_law.law_problem import LawProblem, new_log_likelihoods
 from langevax.predictive_law.leave_one_out import log_mean_exp
 from langevax.predictive_law.models import NumPyroModel, RowModel, Sampler
 from langevax.predictive_law.path import Level, PredictivePath
+from langevax.run.progress import ProgressOption
 from langevax.run.result import named_leaves
 
 if TYPE_CHECKING:
@@ -107,6 +110,41 @@ class PredictiveLaw:
         chosen = self.path.chosen
         gain, error = float(self.path.gain[chosen]), float(self.path.gain_error[chosen])
         return BayesComparison(gain, error, self.bayes_share, self.path.scores.shape[1], self.method)
+
+    def certificate(
+        self,
+        *,
+        key: Key[Array, ""],
+        effort: float | None = None,
+        others: Sequence["PredictiveLaw"] = (),
+        progress: ProgressOption = "auto",
+    ) -> LawCertificate:
+        """Bound the least objective at the law's share of Bayes from both sides: `print` of the result is a sentence.
+
+        It is about J_a on the training rows, the score of its minimiser there, and this law beside it; not about new
+        rows, nor about the choice of the share. It refuses where parameters far from the law hold mass.
+
+        Args:
+            key: a typed JAX key.
+            effort: gradients of the log likelihood of one row at one particle that it may spend; 1e9 by default. It
+                ends sooner where the interval is narrow.
+            others: laws of other keys, from whose particles modes are searched for as well.
+            progress: show a progress bar; "auto" shows it on a terminal. Or a function of (words, share of effort).
+
+        Raises:
+            ValueError: an effort that is not positive, laws of other parameters.
+
+        Example:
+            >>> import jax, jax.numpy as jnp, langevax
+            >>> model = (lambda m: -(m**2) / 8, lambda m, y: -((y - m) ** 2) / 2, jnp.linspace(-4, 4, 60))
+            >>> draws = jax.random.normal(jax.random.key(1), (256,)) / 7.8
+            >>> options = {"draws": draws, "bayes_shares": (1.0, 0.5), "num_folds": None, "num_particles": 64}
+            >>> law = langevax.predictive(*model, key=jax.random.key(0), **options)
+            >>> certificate = law.certificate(key=jax.random.key(2), effort=1e8)
+            >>> certificate.trustworthy, certificate.width < 1
+            (True, True)
+        """
+        return certify(self, effort, others, progress, key=key)
 
     @property
     def warnings(self) -> list[str]:

@@ -112,7 +112,7 @@ class LawProblem(eqx.Module):
 
         def of_rows(point: Float[Array, " d"], block: PyTree) -> tuple[Scalar, Float[Array, " rows"]]:
             rows, log_mean, weight = block
-            logs = self._row_logs(point, rows)
+            logs = self.row_logs(point, rows)
             relative = logs - log_mean
             ratio = jnp.exp(jnp.minimum(relative, MAX_EXPONENT))
             bayes = jnp.where(bayes_share > 0, bayes_share * relative, 0)
@@ -134,7 +134,8 @@ class LawProblem(eqx.Module):
         logs = np.asarray(_in_blocks(self, self.finite_sum.data, jnp.asarray(points)))  # (block, particle, row)
         return np.moveaxis(logs, 1, 0).reshape(len(points), -1)[:, : self.size]
 
-    def _row_logs(self, point: Float[Array, " d"], rows: PyTree) -> Float[Array, " rows"]:
+    def row_logs(self, point: Float[Array, " d"], rows: PyTree) -> Float[Array, " rows"]:
+        """Return the log likelihood of rows at one point."""
         position = self.unravel(point)
 
         def of_row(row: PyTree) -> Scalar:
@@ -145,7 +146,7 @@ class LawProblem(eqx.Module):
 
 @eqx.filter_jit
 def _in_blocks(problem: LawProblem, rows: PyTree, points: Points) -> Float[Array, "block particle rows"]:
-    return lax.map(lambda block: jax.vmap(lambda point: problem._row_logs(point, block))(points), rows)
+    return lax.map(lambda block: jax.vmap(lambda point: problem.row_logs(point, block))(points), rows)
 
 
 def new_log_likelihoods(problem: LawProblem, rows: PyTree, points: np.ndarray) -> Float[np.ndarray, "particle n"]:

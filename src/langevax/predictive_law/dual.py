@@ -1,0 +1,89 @@
+"""Newton steps for the dual of a mixture: t of the highest sum_i w_i log t_i - log E exp(sum_i t_i r_i).
+
+E is over particles or points of weights q_0, r_i >= 0 the likelihood of row i there. At the highest t, t_i z_i = w_i
+with z_i = E_q r_i, q the law q_0 exp(t r) normalised: q minimises -sum_i w_i log z_i + KL(q || q_0).
+"""
+
+import math
+
+import numpy as np
+from jaxtyping import Float
+
+from langevax.meanfield.walks import effective_share, normalised
+
+Ratios = Float[np.ndarray, "particle n"]
+PerRow = Float[np.ndarray, " n"]
+
+HALF = 0.5
+"""Share of the particles that a step leaves effective."""
+STEPS, SMALL, SHORTEST = 40, 1e-4, 2**-10
+MOST_STEPS, NEGLIGIBLE, RISE = 200, 1e-10, 1e-4
+"""Newton steps on points, twice the rise in nats that none is taken for, and the share of the predicted one."""
+
+
+def newton_step(ratios: Ratios, shares: np.ndarray, tilt: PerRow, weights: PerRow) -> tuple[PerRow, float]:
+    """Return the relative change of t, and twice the rise that it predicts; `shares` are those of q."""
+    root, size = np.sqrt(weights), ratios.shape[1]
+    masses = tilt * (shares @ ratios)  # t z, which is w at the optimum
+    centred = (ratios * tilt - masses) * np.sqrt(shares)[:, None] / root
+    right = (weights - masses) / root
+    if size <= len(centred):
+        step = np.linalg.solve(np.eye(size) + centred.T @ centred, right)
+    else:
+        inner = np.eye(len(centred)) + centred @ centred.T
+        step = right - centred.T @ np.linalg.solve(inner, centred @ right)
+    return step / root, max(float(step @ right), 0.0)
+
+
+def best_tilt(ratios: Ratios, log_weights: np.ndarray, tilt: PerRow, weight: float) -> tuple[PerRow, np.ndarray]:
+    """Return the best t that a weighted cloud sees, and the log weights that it gives the cloud.
+
+    Steps are damped so that t stays positive, as long as half of the particles stay effective.
+    """
+    if weight == 0:
+        return tilt, log_weights
+    least = HALF * min(1.0, effective_share(log_weights))
+    ratios, weights = np.asarray(ratios, np.float64), np.full(ratios.shape[1], weight)
+    for _ in range(STEPS):
+        step, rise = newton_step(ratios, normalised(log_weights), tilt, weights)
+        decrement = math.sqrt(rise / weight)
+        if decrement < SMALL:
+            break
+        share = 1.0 if decrement < 0.25 else 1 / (1 + decrement)
+        trial, logs = tilt, log_weights
+        while share > SHORTEST:
+            trial = tilt * (1 + share * step)
+            logs = log_weights + ratios @ (trial - tilt)
+            if np.all(trial > 0) and effective_share(logs) >= least:
+                break
+            share /= 2
+        else:
+            break
+        tilt, log_weights = trial, logs
+    return tilt, log_weights
+
+
+def exact_tilt(ratios: Ratios, log_prior: np.ndarray, tilt: PerRow, weights: PerRow) -> tuple[PerRow, np.ndarray]:
+    """Return the best t on points that are all there is, and the masses of its law."""
+
+    def law(tilt: PerRow) -> tuple[float, np.ndarray]:
+        logs = log_prior + ratios @ tilt
+        total = np.logaddexp.reduce(logs)
+        return float(weights @ np.log(tilt) - total), np.exp(logs - total)
+
+    value, masses = law(tilt)
+    for _ in range(MOST_STEPS):
+        step, rise = newton_step(ratios, masses, tilt, weights)
+        share = min(1.0, 0.9 / max(float(-step.min()), 1e-9))
+        if rise < NEGLIGIBLE:
+            break
+        while share > SHORTEST:
+            trial = tilt * (1 + share * step)
+            higher, shares = law(trial)
+            if higher >= value + RISE * share * rise:
+                break
+            share /= 2
+        else:  # rounding is all that is left
+            break
+        tilt, value, masses = trial, higher, shares
+    return tilt, masses

@@ -1,0 +1,222 @@
+"""The certificate of a predictive law: an interval that holds the least J_a, and with it the score of the minimiser.
+
+Both ends are those of a mean-field network's certificate, whose walks, cells and searches they share. The upper one is
+J_a of a law whose density is known by walks on frozen plans, whatever these missed. The lower one is by convexity, with
+the largest normaliser of walks from the prior, walks from the law back to it, walks around the law, and the wells that
+descents find; parameters that none of these entered are what it does not know.
+
+J_a(q) - min J_a is KL(q || minimiser) + (1-a) sum_i phi(z_i / z*_i), with phi(u) = u - 1 - log u. By Jensen's
+inequality phi(exp x) is at most the width over (1-a) n for x the mean of log z_i - log z*_i, which bounds the score of
+the minimiser.
+"""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jax import random
+from jaxtyping import Array, Float, Key
+
+from langevax import checks
+from langevax.meanfield.certificate import blas_threads
+from langevax.meanfield.clouds import Clouds
+from langevax.meanfield.interval_search import TRUSTED, close
+from langevax.predictive_law.law_search import LawSearch, search_of
+from langevax.predictive_law.parameter_law import ParameterLaw, in_units_of_prior
+from langevax.run.progress import ProgressOption, report_to
+
+if TYPE_CHECKING:
+    from langevax.predictive_law.law import PredictiveLaw
+
+DEFAULT_EFFORT = 1e9
+"""Gradients of the log likelihood of one row at one particle."""
+ERRORS = 3
+"""Standard errors by which the law's own score may lie outside of the minimiser's interval."""
+MUCH = 0.05
+"""Share of the minimiser's mass without particles of the law that refuses it."""
+
+
+@dataclass(frozen=True, repr=False)
+class LawCertificate:
+    """An interval for the least objective J_a at one share of Bayes, in nats, of all laws of the parameters.
+
+    J_a is that of all rows, with the log prior as the model writes it: a constant that this leaves out is left out.
+    """
+
+    lower_bound: float
+    """Lower end at 95 %, unless parameters hold mass that no search entered."""
+    upper_bound: float
+    """Upper end at 95 %, whatever was missed."""
+    bayes_objective: float
+    """J_a of the posterior."""
+    bayes_share: float
+    score_bounds: tuple[float, float]
+    """Of the mean in-sample log score of the minimiser, nats a row; infinite for a share of 1."""
+    law_score: float
+    """Mean in-sample log score of the law that was certified."""
+    law_score_error: float
+    num_rows: int
+    trustworthy: bool
+    verdict: str
+    """The interval in a sentence, or why it says too little and what to do."""
+    missing_share: float
+    """Share of the minimiser's mass, at least, at parameters where the law has next to no particle: an estimate."""
+    log_scores: Float[np.ndarray, " n"]
+    """log z_i of the law of the upper end."""
+    effective_draws: float
+    """That the weights of its walks leave effective."""
+    num_descents: int
+    """Descents that searched for wells."""
+    work: int
+    """Gradients of the log likelihood of one row at one particle."""
+    cpu_seconds: float
+    effort: float
+    history: tuple[tuple[int, float, float], ...] = ()
+    """(work, lower end, upper end) each time that the interval became narrower."""
+
+    @property
+    def width(self) -> float:
+        """Upper minus lower end: the law of the upper end is within this KL divergence of the minimiser."""
+        return self.upper_bound - self.lower_bound
+
+    @property
+    def unknown_share(self) -> float:
+        """The width, of what the posterior leaves above the lower end."""
+        return self.width / max(self.bayes_objective - self.lower_bound, np.finfo(float).tiny)
+
+    def __str__(self) -> str:
+        return self.verdict
+
+    def __repr__(self) -> str:
+        return (
+            f"LawCertificate({self.verdict}\n{self.effective_draws:,.0f} effective draws, {self.work:.2g} gradients of "
+            f"rows in {self.cpu_seconds:.1f} CPU seconds)"
+        )
+
+
+def certify(
+    law: "PredictiveLaw",
+    effort: float | None,
+    others: Sequence["PredictiveLaw"],
+    progress: ProgressOption,
+    *,
+    key: Key[Array, ""],
+) -> LawCertificate:
+    """Return the interval for the law's share of Bayes, from walks that start at its particles and at the prior."""
+    checks.not_forked()
+    checks.typed_key(key)
+    effort = DEFAULT_EFFORT if effort is None else effort
+    checks.number("effort", effort, positive=True)
+    for other in others:
+        if getattr(other, "points", np.zeros((0, 0))).shape[1:] != law.points.shape[1:]:
+            raise ValueError(
+                f"others must be laws of the same {law.points.shape[1]} parameters, got {checks.shown(other)}; pass "
+                "what predictive returned for other keys."
+            )
+    began = time.process_time()
+    unit_key, search_key = random.split(key)
+    tilted = ParameterLaw.of(law.problem, law.bayes_share, law.points)
+    tilted = in_units_of_prior(tilted, law.points, key=unit_key)
+    clouds = Clouds(tilted, law.problem.size, search_key)
+    with report_to(progress) as report:
+        search = search_of(tilted, law.points, [other.points for other in others], clouds, report)
+        with blas_threads(search.risk):
+            try:
+                search.allow(effort, None)
+                close(search)
+                missing = search.missing_share()
+            finally:
+                clouds.close()
+    search.seconds = time.process_time() - began
+    return _certificate(search, law, missing)
+
+
+def _certificate(search: LawSearch, law: "PredictiveLaw", missing: float) -> LawCertificate:
+    references = np.asarray(search.tilted.references, np.float64)
+    share, size, constant = law.bayes_share, len(references), -float(references.sum())
+    score, score_error = (float(of_laws[law.path.chosen]) for of_laws in (law.path.fit, law.path.fit_error))
+
+    def nats(value: float) -> float:
+        return size * value + constant
+
+    lower = -math.inf if search.lower is None or search.is_capped else nats(search.lower[0])
+    upper = math.inf if search.upper is None else nats(search.upper[0])
+    outputs = np.ones(size) if search.upper is None else search.upper[1].outputs
+    certified = references + np.log(np.maximum(outputs, np.finfo(float).tiny))
+    bounds = -math.inf, math.inf
+    if share < 1 and math.isfinite(upper - lower):
+        down, up = _inverse((upper - lower) / (size * (1 - share)))
+        bounds = float(certified.mean()) - up, float(certified.mean()) - down
+    is_narrow = search.narrow(TRUSTED) and math.isfinite(lower)
+    is_near = bounds[0] - ERRORS * score_error <= score <= bounds[1] + ERRORS * score_error
+    bayes = nats(search.prior_objective)
+    certificate = LawCertificate(
+        lower_bound=lower,
+        upper_bound=upper,
+        bayes_objective=bayes,
+        bayes_share=share,
+        score_bounds=bounds,
+        law_score=score,
+        law_score_error=score_error,
+        num_rows=size,
+        trustworthy=is_narrow and is_near and missing <= MUCH,
+        verdict="",
+        missing_share=missing,
+        log_scores=certified,
+        effective_draws=search.effective,
+        num_descents=search.descents,
+        work=search.clouds.work,
+        cpu_seconds=search.seconds,
+        effort=search.effort,
+        history=tuple((work, nats(low), nats(high)) for work, low, high in search.history),
+    )
+    refusal = search.reason.format(more=f"raise effort (it was {search.effort:.0e})")
+    object.__setattr__(certificate, "verdict", _verdict(certificate, is_narrow, is_near, refusal))
+    return certificate
+
+
+def _inverse(value: float) -> tuple[float, float]:
+    """Return the negative and the positive root of e^x - 1 - x = value."""
+    from scipy.optimize import brentq
+
+    value = max(value, 1e-12)
+    ends = (-1 - value - math.sqrt(2 * value), 0.0), (0.0, min(math.sqrt(2 * value), 1 + math.log1p(value)))
+    low, high = (brentq(lambda x: math.expm1(x) - x - value, *end) for end in ends)
+    return float(low), float(high)  # pyright: ignore[reportArgumentType]
+
+
+def _verdict(certificate: LawCertificate, is_narrow: bool, is_near: bool, refusal: str) -> str:
+    lower, upper, bayes_share = certificate.lower_bound, certificate.upper_bound, certificate.bayes_share
+    width = max(upper - lower, 1e-12)
+    places = max(0, 1 - math.floor(math.log10(width))) if math.isfinite(width) else 1
+    objective = f"the objective at a share of {bayes_share:g} of Bayes"
+    between = f"between {lower:.{places}f} and {upper:.{places}f} nats"
+    if math.isinf(lower):
+        known = "unknown" if math.isinf(upper) else f"at most {upper:.1f} nats"
+        return f"Not certified: the least value of {objective} is {known}, and has no lower end since {refusal}."
+    if not is_narrow:
+        return f"Not certified: the least value of {objective} lies {between}, too wide since {refusal}."
+    basin = 3 / max(certificate.num_descents, 1)
+    sentence = (
+        f"{{}} the least value of {objective} lies {between} (95 % each end; the lower one unless parameters were "
+        f"missed that hold less than {basin:.2%} of {certificate.num_descents:,} searches); the posterior's is "
+        f"{certificate.bayes_objective:.{places}f}."
+    )
+    low, high = certificate.score_bounds
+    if bayes_share < 1:
+        sentence += (
+            f" The minimiser scores its own rows by {low:.3f} to {high:.3f} nats a row, this law by "
+            f"{certificate.law_score:.3f} ± {certificate.law_score_error:.3f}."
+        )
+    remedy = "pass more bayes_shares, more particles, draws of more chains, or another key."
+    if certificate.missing_share > MUCH:
+        lack = (
+            f"It lacks parameters that hold at least {certificate.missing_share:.0%} of the minimiser's mass; {remedy}"
+        )
+        return f"{sentence.format('Not certified:')} {lack}"
+    if not is_near:
+        return f"{sentence.format('Not certified:')} This law is not the minimiser; {remedy}"
+    return sentence.format("Certified:") + " This says nothing of how well it predicts new rows."

@@ -1,0 +1,332 @@
+"""The search for both ends of a law's certificate: the interval of `meanfield`, for laws of parameters.
+
+    upper    min J_a <= sum_i (1-a) ( t_i z_i - log z_i ) - E log Z^,      z_i = E sum_k W_k p_ik, a walk with weights W
+    lower    min J_a >= sum_i (1-a) ( 1 + log c_i ) - log Z,               Z = E_prior exp(a sum log p_i + sum t_i p_i)
+
+with t_i = (1-a) c_i for any positive c. The best c is 1 / z of the minimiser. Newton steps on the lower end of a cloud
+find it: 1 / z of the law itself has the noise of its particles, which 1 + Cov(r) amplifies, while the best t of M
+particles is about p_eff / (2 M) nats too low.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from langevax.meanfield.clouds import Clouds, WalkTarget
+from langevax.meanfield.homotopy import Ascent
+from langevax.meanfield.interval_search import FEWEST_CLOUD, IntervalSearch, unmet_wells
+from langevax.meanfield.upper_bound import around_cloud, local_runs, parts_of, upper_bounds
+from langevax.meanfield.walks import (
+    MOST_LAWS,
+    Cells,
+    MetricAdaptation,
+    effective_share,
+    largest_step,
+    normalised,
+    plan_from_start,
+    systematic,
+    walk,
+)
+from langevax.predictive_law.dual import HALF, best_tilt
+from langevax.predictive_law.law_problem import MAX_EXPONENT
+from langevax.predictive_law.parameter_law import ParameterLaw
+from langevax.predictive_law.path import evenly_spaced
+from langevax.problems.losses import Scalar
+
+SHARP = 0.1
+"""Nats of the width at which it ends."""
+LEAST_LEFT = 1.0
+"""Nats that the posterior is taken to leave at least: a quarter of a nat is narrow whatever it leaves."""
+ROUNDS, COUNTED = 8, 5
+"""Clouds on which the dual is found, and the last of them whose mean it is."""
+MOVES, LAST_MOVES = 4, 8
+"""Of a law of the path, and of a cloud on which the dual is found."""
+EVEN = 0.8
+"""Share of the particles that a step of the path leaves effective."""
+UNREACHED = (
+    "walks from the prior did not reach this law, of which parts that matter may hold less than one in {size} "
+    "particles; {{more}}, or certify a smaller share of Bayes"
+)
+LARGEST_RATIO = 0.99 * math.exp(MAX_EXPONENT)
+CAPPED = (
+    "the likelihood of a row varies by more than e^60 between parameters, beyond the numbers of a certificate; use a "
+    "likelihood with heavier tails, or certify none"
+)
+PARTS, FEW, MOST_COMPARED = 16, 0.1, 2048
+"""Parts of space in which the law and walks from the prior are compared, and the share that is next to none."""
+TINY = float(np.finfo(np.float32).tiny)
+
+
+class MixtureScore(eqx.Module):
+    """The loss -(1-a) log z of one row, with z > 0, and its conjugate (1-a) (-1 - log(-g / (1-a))), with g < 0."""
+
+    weight: Scalar
+    """1 - a; at 0 there is no loss."""
+
+    def __call__(self, z: Array, y: Array) -> Array:
+        return -self.weight * jnp.log(jnp.maximum(z, jnp.finfo(z.dtype).tiny))
+
+    def derivative(self, z: Array, y: Array) -> Array:
+        return -self.weight / jnp.maximum(z, jnp.finfo(z.dtype).tiny)
+
+    def conjugate(self, dual: Array, y: Array) -> Array:
+        ratio = -dual / jnp.where(self.weight > 0, self.weight, 1)
+        return -self.weight * (1 + jnp.where(self.weight > 0, jnp.log(ratio), 0))
+
+    def project(self, dual: Array, y: Array) -> Array:
+        return jnp.minimum(dual, jnp.where(self.weight > 0, -jnp.finfo(dual.dtype).tiny, 0))
+
+
+class OneOutput:
+    """The shape of a likelihood."""
+
+    output_shape: ClassVar[tuple[int, ...]] = ()
+
+
+class LawRisk(eqx.Module):
+    """The mean over rows of -(1-a) log z_i, z_i relative to that of the certified law."""
+
+    loss: MixtureScore
+    inputs: Float[Array, " n"]
+    targets: Float[Array, " n"]
+    neuron: OneOutput = eqx.field(static=True)
+
+    @classmethod
+    def of(cls, law: ParameterLaw) -> "LawRisk":
+        """Return the risk of a law."""
+        return cls(MixtureScore(1 - law.bayes_share), law.references, law.references, NEURON)
+
+    @property
+    def size(self) -> int:
+        """Rows."""
+        return len(self.inputs)
+
+    @property
+    def max_size(self) -> int:
+        """Rows."""
+        return len(self.inputs)
+
+    def row_weights(self) -> Array:
+        """Return 1 for each row."""
+        return jnp.ones_like(self.inputs)
+
+    def mean_over_rows(self, values: Array) -> Array:
+        """Return their mean."""
+        return jnp.mean(values)
+
+
+NEURON = OneOutput()
+
+
+def least_share(share: float, divergence: float) -> float:
+    """Return the least probability of an event under q, where it is `share` under p and KL(p || q) <= `divergence`."""
+    from scipy.special import rel_entr
+
+    share, low, high = min(share, 1.0), 0.0, min(share, 1.0)
+    for _ in range(50):
+        middle = (low + high) / 2
+        apart = rel_entr(share, middle) + rel_entr(1 - share, 1 - middle)
+        low, high = (middle, high) if apart > divergence else (low, middle)
+    return high
+
+
+@dataclass
+class Climbing:
+    """A weighted cloud whose dual is climbed to."""
+
+    clouds: Clouds
+    cloud: np.ndarray
+    log_weights: np.ndarray
+    tilt: np.ndarray
+
+    def __post_init__(self) -> None:
+        self.adaptation = MetricAdaptation(self.clouds.law.size)
+
+    def improve(self, ratios: np.ndarray, weight: float) -> None:
+        """Take Newton's steps on this cloud."""
+        self.tilt, self.log_weights = best_tilt(ratios, self.log_weights, self.tilt, weight)
+
+    def move(self, target: WalkTarget, size: int, moves: int) -> None:
+        """Resample and move."""
+        shares = normalised(self.log_weights)
+        self.adaptation.measure(self.cloud, shares)
+        cloud = self.cloud[systematic(self.clouds.generator(), shares, size)]
+        factor, step = self.adaptation.factor, self.adaptation.step
+        self.cloud, _, acceptance = self.clouds.moved(target, cloud, factor, step, moves)
+        self.adaptation.learn(acceptance)
+        self.log_weights = np.zeros(size)
+
+
+@dataclass
+class LawSearch(IntervalSearch):
+    """The state of a law's certificate; objectives are means over rows, of likelihoods relative to the law's own."""
+
+    particles: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+    """Those of the law."""
+    refusal: str = "the effort ended before walks from the prior reached this law; {more}"
+    in_cells: bool = True
+    is_capped: bool = False
+    """Whether some likelihood ratio was cut, which no lower end allows."""
+    outside: str = "parameters far from the law's particles"
+
+    @property
+    def tilted(self) -> ParameterLaw:
+        """The laws of one particle."""
+        assert isinstance(self.clouds.law, ParameterLaw)
+        return self.clouds.law
+
+    def begin(self) -> None:
+        """Bound J_a by that of the posterior, and choose how large the first round is."""
+        self.choose_sizes()
+        self.least_left = LEAST_LEFT / self.tilted.num_activations
+        posterior = self.tilted.plain_tilt(1.0)
+        self.progress("the posterior")
+        cloud, log_weights = self._weighted(posterior, self.particles)
+        cloud = cloud[systematic(self.clouds.generator(), normalised(log_weights))]
+        start = around_cloud(self.clouds, cloud)
+        runs = local_runs(self.clouds, posterior, start, cloud, self.size, False)
+        if runs is not None:
+            bound = upper_bounds(self.risk, self.temperature, [runs])[0]
+            self.keep_upper(bound)
+            self.prior_objective = bound.value
+
+    def choose_sizes(self) -> None:
+        """Set the particles of the first round: the path of minimisers takes some forty laws."""
+        super().choose_sizes()
+        self.num_particles = max(FEWEST_CLOUD, self.num_particles // 2)
+
+    @property
+    def reason(self) -> str:
+        """Words for what is wrong, where the interval is too wide."""
+        if self.is_capped:
+            return CAPPED
+        if self.lower is None and self.plan is not None and not self.plan.complete:
+            return UNREACHED.format(size=f"{self.num_particles:,}")
+        return self.refusal
+
+    def is_sharp(self) -> bool:
+        """Return whether J_a is known to a tenth of a nat."""
+        return self.width_in_nats <= SHARP
+
+    def is_enough(self, spent: float) -> bool:
+        """Return False: the minimiser's score is known to the root of the width."""
+        return False
+
+    @property
+    def width_in_nats(self) -> float:
+        """Of all rows."""
+        if self.lower is None or self.upper is None:
+            return math.inf
+        return self.tilted.num_activations * (self.upper[0] - self.lower[0])
+
+    def climbed(self) -> Ascent:
+        """Return the best dual and a cloud of its law, from normals around the law's particles or from the last round.
+
+        The first climb goes over the minimisers of b J_a + (1-b) KL(q || normals), b from 0 to 1, whose law has the
+        tilt t_i = b (1-a) c_i. Where b grows with t kept, Newton's steps start nearby. Half of the normals' mass is the
+        prior: the dual of a law that lacks parameters for one row would give these all of its mass.
+        """
+        clouds, weight, counted, duals = self.clouds, 1 - float(self.tilted.bayes_share), (), []
+        if self.ascent is None:
+            climbing = self._approached(weight)
+        else:
+            climbing = Climbing(clouds, self.ascent.cloud, self.ascent.log_weights, -self.ascent.dual)
+            counted = self.ascent.counted
+        for number in range(ROUNDS):
+            self.progress(f"dual, {number + 1} of {ROUNDS}")
+            climbing.improve(self._features(climbing.cloud)[:, 2:], weight)
+            climbing.move(clouds.target(self._tilt(climbing.tilt)), self.num_particles, LAST_MOVES)
+            duals.append(np.log(np.maximum(climbing.tilt, np.finfo(float).tiny)))
+        counted = (*counted, *duals[-COUNTED:])
+        dual = -np.exp(np.mean(counted, axis=0)) if weight > 0 else np.zeros(self.tilted.num_activations)
+        even = np.zeros(self.num_particles)
+        return Ascent(dual, climbing.cloud, even, [self._tilt(-dual)], self.temperature, True, counted)
+
+    def _approached(self, weight: float) -> "Climbing":
+        """Return the end of the path of minimisers from normals."""
+        clouds, bayes_share, share = self.clouds, float(self.tilted.bayes_share), 0.0
+        start, size = around_cloud(clouds, self.particles, HALF), self.num_particles
+        climbing = Climbing(clouds, clouds.drawn(start, size), np.zeros(size), np.zeros(self.tilted.num_activations))
+        nothing = clouds.target(self.tilted.plain_tilt(0.0), 0.0, 0.0, start)
+        for number in range(MOST_LAWS):
+            self.progress(f"path, law {number + 1}")
+            features = self._features(climbing.cloud)
+            values = clouds.values(nothing, climbing.cloud)
+            slope = values.log_prior + features[:, 0] + bayes_share * features[:, 1] - values.log_start
+            step = largest_step(lambda step: effective_share(step * slope), 1 - share, EVEN)  # noqa: B023
+            share = 1.0 if step >= 1 - share else share + step
+            climbing.log_weights = step * slope
+            if number == 0:
+                outputs = normalised(climbing.log_weights) @ features[:, 2:]
+                climbing.tilt = share * weight / np.maximum(outputs, np.finfo(float).tiny)
+                climbing.log_weights = climbing.log_weights + features[:, 2:] @ climbing.tilt
+            climbing.improve(features[:, 2:], share * weight)
+            whole = self._tilt(climbing.tilt).at[:2, 0].multiply(jnp.asarray(share, clouds.dtype))
+            climbing.move(clouds.target(whole, share, 1.0, start), size, MOVES)
+            if share == 1:
+                break
+        return climbing
+
+    def missing_share(self) -> float:
+        """Return a share of the minimiser's mass, at least, that lies where the law has next to no particle.
+
+        That of the last law p_c, found by walks from the prior or by descents, corrected for how far p_c may be from
+        the minimiser: KL(p_c || minimiser) is at most sum_i (1-a) (u_i - 1 - log u_i), u_i = c_i z_i(p_c).
+        """
+        clouds, particles = self.clouds, evenly_spaced(self.particles, min(len(self.particles), MOST_COMPARED))
+        if self.walked is None or self.plan is None or self.wells_met is None:
+            return 0.0
+        weights = (normalised(self.walked.log_partition)[:, None] * normalised(self.walked.log_weights)).reshape(-1)
+        walked = self.walked.clouds.reshape(len(weights), -1)
+        ends = walked[systematic(clouds.generator(), weights, len(particles))]
+        cells = parts_of(clouds, np.concatenate([ends, particles]), PARTS)
+        ours, theirs = (np.bincount(cells.of(cloud), minlength=PARTS) for cloud in (particles, ends))
+        logs = self.wells_met.log_masses[unmet_wells(self.wells_met, particles)]
+        log_partition = max(estimate.value for estimate in self.estimates)
+        missing = max(float(theirs[ours < FEW * theirs].sum() / len(ends)), float(np.exp(logs - log_partition).sum()))
+        weight = 1 - float(self.tilted.bayes_share)
+        clouds.limit = math.inf  # one pass more than was allowed
+        outputs = weights @ self._features(walked)[:, 2:]
+        if weight == 0:
+            return missing
+        loads = np.maximum(np.asarray(self.plan.laws[-1].tilt[2:, 0], np.float64) * outputs / weight, TINY)
+        gap = weight * float(np.sum(loads - 1 - np.log(loads)))
+        return least_share(missing, gap)
+
+    def _features(self, cloud: np.ndarray) -> np.ndarray:
+        features = self.clouds.features(cloud).astype(np.float64)
+        self.is_capped |= bool(features[:, 2:].max() >= LARGEST_RATIO)
+        return features
+
+    def _tilt(self, coefficients: np.ndarray) -> Any:
+        return self.tilted.tilt(-jnp.asarray(coefficients, self.clouds.dtype), self.temperature)
+
+    def _weighted(self, tilt: Any, around: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return particles and log weights of a law, by a walk from normals around a cloud: its modes as they weigh."""
+        clouds = self.clouds
+        start = around_cloud(clouds, around)
+        whole = Cells(np.zeros((1, clouds.law.size)), np.eye(clouds.law.size))
+        plan = plan_from_start(clouds, tilt, start, self.num_particles, whole)
+        if not plan.complete:
+            return around, np.zeros(len(around))
+        walked = walk(clouds, plan, 1, self.num_particles)
+        return walked.clouds[0], walked.log_weights[0]
+
+
+def search_of(
+    law: ParameterLaw, points: np.ndarray, others: list[np.ndarray], clouds: Clouds, report: Any
+) -> LawSearch:
+    """Return the search of a law in units of the prior."""
+    return LawSearch(
+        LawRisk.of(law),
+        1 / law.num_activations,
+        clouds,
+        report,
+        [law.inner(other) for other in others],
+        particles=law.inner(points),
+    )
