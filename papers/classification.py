@@ -26,7 +26,6 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Float
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from scipy.optimize import minimize
 from sklearn.datasets import load_breast_cancer
 
@@ -131,10 +130,6 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
     )
 
 
-def draw(data: xarray.Dataset) -> Figure:
-    return panels(data, (6.0, 4.2), 1, draw_excess)
-
-
 def draw_excess(axes: Axes, data: xarray.Dataset) -> None:
     """Means over splits and their errors along the run, at ten points side by side."""
     for k, name in enumerate(data["sampler"].values):
@@ -194,7 +189,7 @@ def judge(data: xarray.Dataset) -> Verdict:
     return Verdict(checks, numbers)
 
 
-CLAIM = Claim(__file__, __doc__, measure, draw, judge)
+CLAIM = Claim(__file__, __doc__, measure, panels((6.0, 4.2), 1, draw_excess), judge)
 
 if __name__ == "__main__":
     CLAIM.main()

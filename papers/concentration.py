@@ -23,7 +23,6 @@ import jax.numpy as jnp
 import numpy as np
 import xarray
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from claims import Check, Claim, Size, Verdict, dataset, sweep, variables
 from drawing import note, panels, points
@@ -127,10 +126,6 @@ def fitted_exponent(data: xarray.Dataset) -> float:
     return -float(np.polyfit(far.beta, np.log(far.spectral_gap), 1)[0])
 
 
-def draw(data: xarray.Dataset) -> Figure:
-    return panels(data, (9.0, 4.0), 1, draw_gap, draw_rates)
-
-
 def draw_gap(axes: Axes, data: xarray.Dataset) -> None:
     beta, style = data.unimodal_beta.values, METHODS["LD"]
     axes.loglog(beta, data.gap_exact, color=style[0])
@@ -171,7 +166,7 @@ def judge(data: xarray.Dataset) -> Verdict:
     return Verdict(checks, numbers | {f"the same, exact, {where}": last.rate_exact})
 
 
-CLAIM = Claim(__file__, __doc__, measure, draw, judge)
+CLAIM = Claim(__file__, __doc__, measure, panels((9.0, 4.0), 1, draw_gap, draw_rates), judge)
 
 if __name__ == "__main__":
     CLAIM.main()

@@ -25,7 +25,6 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Key
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 import function_space_laws as theory
 import function_targets as targets
@@ -187,10 +186,6 @@ def measure_acceptance(size: Size, key: Key[Array, ""]) -> Variables:
     return variables("proposal proposal_modes", "probability", **numbers)
 
 
-def draw(data: xarray.Dataset) -> Figure:
-    return panels(data, (10.5, 4.2), 1, draw_steps, draw_bias)
-
-
 def draw_steps(axes: Axes, data: xarray.Dataset) -> None:
     for name, scheme in SCHEMES.items():
         row, label = data.sel(scheme=name), f"{name}, slope 2" if "Euler" in name else name
@@ -290,7 +285,7 @@ def check_acceptance(data: xarray.Dataset) -> list[Check]:
     return [*checks, Check.at_most(statement, paper, largest, 0, 0.01)]
 
 
-CLAIM = Claim(__file__, __doc__, measure, draw, judge)
+CLAIM = Claim(__file__, __doc__, measure, panels((10.5, 4.2), 1, draw_steps, draw_bias), judge)
 
 if __name__ == "__main__":
     CLAIM.main()

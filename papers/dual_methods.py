@@ -36,11 +36,10 @@ import jax
 import numpy as np
 import xarray
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from scipy.optimize import brentq
 
 from claims import Check, Claim, Size, Verdict, dataset, sweep, variables
-from drawing import note, panels, points, shared_legend
+from drawing import note, panels, points
 from estimates import jackknife, mean_and_error
 from grid_laws import GridRisk, tensor_grid
 from langevax import gradients
@@ -229,13 +228,6 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
 # ---- draw
 
 
-def draw(data: xarray.Dataset) -> Figure:
-    parts = draw_averaging, draw_ascent, *(partial(draw_plane, loss=loss) for loss in LOSSES)
-    figure = panels(data, (10.0, 8.0), 2, *parts)
-    shared_legend(figure, figure.axes[2], loc="outside lower center", ncols=4)
-    return figure
-
-
 def draw_gaps(axes: Axes, name: str, x: np.ndarray, gaps: np.ndarray, error: np.ndarray, line: str = ":") -> None:
     """Means with errors; a bar ends where a logarithmic axis would lose it."""
     method = METHODS[name]
@@ -370,6 +362,8 @@ def judge_gaps(data: xarray.Dataset) -> Verdict:
     return Verdict(checks, numbers)
 
 
+PANELS = draw_averaging, draw_ascent, *(partial(draw_plane, loss=loss) for loss in LOSSES)
+draw = panels((10.0, 8.0), 2, *PANELS, legend_of=2, loc="outside lower center", ncols=4)
 CLAIM = Claim(__file__, __doc__, measure, draw, judge)
 
 if __name__ == "__main__":

@@ -31,7 +31,6 @@ import numpy as np
 import xarray
 from jaxtyping import Array
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from scipy.linalg import eigh
 
 from claims import Check, Claim, Size, Verdict, dataset, variables
@@ -159,10 +158,6 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
     )
 
 
-def draw(data: xarray.Dataset) -> Figure:
-    return panels(data, (10.0, 4.6), 1, draw_fall, draw_sandwich)
-
-
 def draw_fall(axes: Axes, data: xarray.Dataset) -> None:
     time, gap, promised = data.time.values, data.gap.values, OKABE_ITO[1]
     labels = {"path": "this path", "oscillation": "its oscillation", "printed": "printed"}
@@ -218,7 +213,7 @@ def judge(data: xarray.Dataset) -> Verdict:
     return Verdict(checks, numbers | rates)
 
 
-CLAIM = Claim(__file__, __doc__, measure, draw, judge)
+CLAIM = Claim(__file__, __doc__, measure, panels((10.0, 4.6), 1, draw_fall, draw_sandwich), judge)
 
 if __name__ == "__main__":
     CLAIM.main()

@@ -34,11 +34,10 @@ import xarray
 from jax import lax, random
 from jaxtyping import Array, Float, Key
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from claims import Check, Claim, Size, Verdict, dataset, sweep, variables
 from dialled_federation import balanced_signs, dialled_federation, opposite_directions
-from drawing import level, note, panels, points, shared_legend
+from drawing import level, note, panels, points
 from estimates import mean_and_error
 from langevax import federated, gradients
 from langevax.figures.theme import GREY, INK, OKABE_ITO
@@ -275,12 +274,6 @@ STYLES = dict(zip(MAKERS, zip((*OKABE_ITO[:6], GREY), "osDv^Px", strict=True), s
 STYLES["BVR-L-PSGD"] = STYLES["BVR-L-SGD"]
 
 
-def draw(data: xarray.Dataset) -> Figure:
-    figure = panels(data, (11.0, 8.4), 2, draw_exchanges, draw_decay, draw_saddle, draw_errors)
-    shared_legend(figure, figure.axes[0])
-    return figure
-
-
 def draw_exchanges(axes: Axes, data: xarray.Dataset) -> None:
     """Means and spreads over seeds; hollow along the top where a seed did not arrive."""
     places, lost = np.arange(data.sizes["zeta"])[::-1], float(data.attrs["most_exchanges"])
@@ -431,6 +424,7 @@ def judge_errors(data: xarray.Dataset) -> Verdict:
     return Verdict(checks, over)
 
 
+draw = panels((11.0, 8.4), 2, draw_exchanges, draw_decay, draw_saddle, draw_errors, legend_of=0)
 CLAIM = Claim(__file__, __doc__, measure, draw, judge)
 
 if __name__ == "__main__":

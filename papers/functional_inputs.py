@@ -30,10 +30,9 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from claims import Check, Claim, Size, Verdict, dataset, sweep, variables
-from drawing import note, panels, points, shared_legend, ticks
+from drawing import note, panels, points, ticks
 from estimates import critical_value, exponent, mean_and_error
 from langevax.algorithm import Algorithm
 from langevax.figures import theme
@@ -240,15 +239,6 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
 # ---- draw
 
 
-def draw(data: xarray.Dataset) -> Figure:
-    figure, modes = panels(data, (11.0, 4.4), 1, draw_values, draw_acceptance), data.modes.values
-    for axes in figure.axes:
-        ticks(axes, modes)
-        axes.set(xlabel="modes $K$", xlim=(modes[0] / 1.7, modes[-1] * 1.7))
-    shared_legend(figure, figure.axes[0], ncols=3)
-    return figure
-
-
 def draw_values(axes: Axes, data: xarray.Dataset) -> None:
     mean, _, error = common_value(data)
     axes.axhspan(mean - error, mean + error, color=theme.faint(BLUE), linewidth=0)
@@ -261,6 +251,12 @@ def draw_values(axes: Axes, data: xarray.Dataset) -> None:
     low, high = axes.get_ylim()
     axes.set(ylim=(low - 0.15 * (high - low), high), ylabel="dual value $D$ (units of the loss)")
     axes.set(title="One optimum at any number of modes")
+    label_modes(axes, data)
+
+
+def label_modes(axes: Axes, data: xarray.Dataset) -> None:
+    ticks(axes, data.modes)
+    axes.set(xlabel="modes $K$", xlim=(data.modes[0] / 1.7, data.modes[-1] * 1.7))
 
 
 def draw_acceptance(axes: Axes, data: xarray.Dataset) -> None:
@@ -269,6 +265,7 @@ def draw_acceptance(axes: Axes, data: xarray.Dataset) -> None:
         points(axes, data.modes, (row.acceptance, row.acceptance_error), style, name, linewidth=0.9)
     axes.legend(loc="center right", bbox_to_anchor=(1.0, 0.6), handletextpad=0.4)
     axes.set(ylabel="acceptance of one proposal", ylim=(-0.03, 1.0), title="pCNL moves at any of them, MALA stops")
+    label_modes(axes, data)
 
 
 # ---- judge
@@ -341,6 +338,7 @@ def check_proposals(data: xarray.Dataset) -> list[Check]:
     return checks
 
 
+draw = panels((11.0, 4.4), 1, draw_values, draw_acceptance, legend_of=0, ncols=3)
 CLAIM = Claim(__file__, __doc__, measure, draw, judge)
 
 if __name__ == "__main__":

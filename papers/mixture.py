@@ -28,7 +28,6 @@ import jax.numpy as jnp
 import numpy as np
 import xarray
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from scipy.optimize import minimize
 
 from claims import Check, Claim, Size, Verdict, dataset, variables
@@ -175,10 +174,6 @@ def spread(data: xarray.Dataset, name: str, records: slice) -> tuple[np.ndarray,
     return np.array(index), np.array(error), int((~arrived).sum())
 
 
-def draw(data: xarray.Dataset) -> Figure:
-    return panels(data, (6.0, 4.2), 1, draw_index)
-
-
 def draw_index(axes: Axes, data: xarray.Dataset) -> None:
     for name in map(str, data["sampler"].values):
         (colour, marker), x = METHODS[name], data["gradients"].sel(sampler=name).values / 1e6
@@ -228,7 +223,7 @@ def judge(data: xarray.Dataset) -> Verdict:
     return Verdict(checks, numbers)
 
 
-CLAIM = Claim(__file__, __doc__, measure, draw, judge)
+CLAIM = Claim(__file__, __doc__, measure, panels((6.0, 4.2), 1, draw_index), judge)
 
 if __name__ == "__main__":
     CLAIM.main()

@@ -24,7 +24,6 @@ import jax
 import numpy as np
 import xarray
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from claims import Check, Claim, Size, Verdict, dataset, variables
 from drawing import level, note, panels, points, ticks
@@ -137,10 +136,6 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
     )
 
 
-def draw(data: xarray.Dataset) -> Figure:
-    return panels(data, (10.5, 8.0), 2, draw_samples, draw_gains, draw_powers, draw_spectrum)
-
-
 def draw_samples(axes: Axes, data: xarray.Dataset) -> None:
     for step, (style, label) in STYLES.items():
         row = data.sel(step=step)
@@ -241,6 +236,7 @@ def judge(data: xarray.Dataset) -> Verdict:
     return Verdict(checks, numbers | {"standard error of a point, relative, mean": noise})
 
 
+draw = panels((10.5, 8.0), 2, draw_samples, draw_gains, draw_powers, draw_spectrum)
 CLAIM = Claim(__file__, __doc__, measure, draw, judge)
 
 if __name__ == "__main__":

@@ -29,7 +29,6 @@ import jax.numpy as jnp
 import numpy as np
 import xarray
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from claims import Check, Claim, Measured, Size, Verdict, dataset, sweep, variables
 from drawing import panels, points
@@ -218,10 +217,6 @@ def slope(row: xarray.Dataset) -> tuple[float, float]:
     return weighted_exponent(row.num_particles.values, row.error.values, row.error_error.values)
 
 
-def draw(data: xarray.Dataset) -> Figure:
-    return panels(data, (6.0, 4.4), 1, draw_times)
-
-
 def draw_times(axes: Axes, data: xarray.Dataset) -> None:
     counts, time = data.num_particles.values, data.time.values
     axes.semilogy(time, data.limit, color=INK, label="exact, $N \\to \\infty$")
@@ -271,7 +266,7 @@ def judge(data: xarray.Dataset) -> Verdict:
     return Verdict(checks, numbers | {"share by which the step moves the free energy": step_effect})
 
 
-CLAIM = Claim(__file__, __doc__, measure, draw, judge)
+CLAIM = Claim(__file__, __doc__, measure, panels((6.0, 4.4), 1, draw_times), judge)
 
 if __name__ == "__main__":
     CLAIM.main()

@@ -27,6 +27,7 @@ Columns are padded by zeros to the largest d, which leaves the network's law unc
 from typing import Any
 
 import jax
+import matplotlib
 import numpy as np
 import xarray
 from jaxtyping import Array
@@ -37,7 +38,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.svm import SVC
 
 from claims import Check, Claim, Measured, Size, Verdict, dataset, sweep, variables
-from drawing import level, points, shades, ticks
+from drawing import level, points, ticks
 from estimates import mean_and_error
 from langevax.figures.theme import INK, SEQUENTIAL
 from langevax.meanfield import MFLD, anneal, halving
@@ -134,8 +135,8 @@ def draw_map(axes: Axes, data: xarray.Dataset, method: str) -> AxesImage:
 
 
 def draw_features(axes: Axes, data: xarray.Dataset) -> None:
-    rows = data.rows.values
-    for dim, colour, marker in zip(data.dim.values, shades(data.sizes["dim"]), "osD", strict=False):
+    rows, shades = data.rows.values, matplotlib.colormaps[SEQUENTIAL](np.linspace(0, 0.85, data.sizes["dim"]))
+    for dim, colour, marker in zip(data.dim.values, shades, "osD", strict=False):
         energy = mean_and_error(data.energy.sel(network=METHODS[0], dim=dim), "trial")
         points(axes, rows, energy, (colour, marker + ":"), f"$d = {dim}$", linewidth=0.9)
     axes.set(yscale="log", xlabel="training rows $n$", ylabel=r"$E\,w_j^2$, relevant / irrelevant")

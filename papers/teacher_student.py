@@ -36,7 +36,7 @@ from tqdm import tqdm
 
 import relu_sphere as sphere
 from claims import Check, Claim, Measured, Size, Variables, Verdict, dataset, variables
-from drawing import panels, points, shared_legend, ticks
+from drawing import panels, points, ticks
 from estimates import mean_and_error
 from langevax.figures.theme import GREY, INK, LIGHT, OKABE_ITO
 from langevax.teacher_student import Converge, Explore, ReLUNetwork, orthogonal_teacher, teach, two_phase
@@ -208,9 +208,8 @@ def measure_ablation(settings: Settings, key: Key[Array, ""]) -> Variables:
 
 def draw(data: xarray.Dataset) -> Figure:
     rates, rows = (partial(draw_rates, dim=int(dim)) for dim in data.dim.values), data.sizes["dim"]
-    figure = panels(data, (5.0 * (2 + rows) / rows, 4.8 * rows), rows, *rates, draw_run, draw_ablation)
-    shared_legend(figure, figure.axes[0], ncols=4)
-    return figure
+    size = 5.0 * (2 + rows) / rows, 4.8 * rows
+    return panels(size, rows, *rates, draw_run, draw_ablation, legend_of=0, ncols=4)(data)
 
 
 def draw_rates(axes: Axes, data: xarray.Dataset, dim: int) -> None:

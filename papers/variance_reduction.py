@@ -29,7 +29,6 @@ import jax.numpy as jnp
 import numpy as np
 import xarray
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from claims import Check, Claim, Size, Verdict, dataset, sweep, variables
 from drawing import panels, points
@@ -260,10 +259,6 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
     )
 
 
-def draw(data: xarray.Dataset) -> Figure:
-    return panels(data, (10.5, 4.6), 1, *(partial(draw_costs, accuracy=accuracy) for accuracy in ACCURACIES))
-
-
 def draw_costs(axes: Axes, data: xarray.Dataset, accuracy: float) -> None:
     for name, method in METHODS.items():
         row, style = data.sel({"method": name, "accuracy": accuracy}), (method.colour, method.marker)
@@ -297,6 +292,7 @@ def judge(data: xarray.Dataset) -> Verdict:
     return Verdict(checks, numbers | {"mean squared deviation of chains, in errors": np.mean(z**2)})
 
 
+draw = panels((10.5, 4.6), 1, *(partial(draw_costs, accuracy=accuracy) for accuracy in ACCURACIES))
 CLAIM = Claim(__file__, __doc__, measure, draw, judge)
 
 if __name__ == "__main__":
