@@ -33,7 +33,7 @@ from jaxtyping import Array
 from matplotlib.axes import Axes
 from scipy.linalg import eigh
 
-from claims import Check, Claim, Size, Verdict, dataset, variables
+from claims import Check, Claim, Findings, Size, dataset, variables
 from drawing import panels
 from estimates import critical_value, mean_and_error
 from grid_laws import GridRisk, poincare_on_grid
@@ -181,7 +181,7 @@ def draw_sandwich(axes: Axes, data: xarray.Dataset) -> None:
     axes.set(xlim=(0, time[-1]), xlabel="time", ylabel="relative to $L - L^*$", title="It lies between two entropies")
 
 
-def judge(data: xarray.Dataset) -> Verdict:
+def judge(data: xarray.Dataset) -> Findings:
     gap, lower, upper = (data[name].values for name in ("gap", "lower", "upper"))
     rate = dict(zip(data.kind.values.tolist(), data.rate.values.tolist(), strict=True))
     error = float(data.late_error)
@@ -191,26 +191,25 @@ def judge(data: xarray.Dataset) -> Verdict:
     ratios = [*(order[:-1] / order[1:]), poincare / rate["oscillation"], order[0] / poincare]
     z = ((data.measured - data.chain) / data.measured_error).values
 
-    checks = [Check.at_most("T KL(q || q*) over L - L*, the most of all times", SANDWICH, (lower / gap).max(), 1)]
-    statement = "T KL(q || p_q) over L - L*, the least of all times"
-    checks.append(Check.at_least(statement, SANDWICH, (upper / gap).min(), 1))
+    yield Check.at_most("T KL(q || q*) over L - L*, the most of all times", SANDWICH, (lower / gap).max(), 1)
+    yield Check.at_least("T KL(q || p_q) over L - L*, the least of all times", SANDWICH, (upper / gap).min(), 1)
     statement, unit = "duality gap less T KL(q || p_q), the farthest from nothing", "units of the loss"
     off = np.abs(data.duality_gap.values - upper).max()
-    checks.append(Check.at_most(statement, "an identity of both", off, 0, ROUNDING, unit))
+    yield Check.at_most(statement, "an identity of both", off, 0, ROUNDING, unit)
     source, late = "slowest mode of the flow linearised at q*", (rate["late"], error)
-    checks.append(Check.equals("rate of L - L* at late times", source, late, rate["linearised"], error, "1 / time"))
+    yield Check.equals("rate of L - L* at late times", source, late, rate["linearised"], error, "1 / time")
     statement = "L - L* over what each constant promises, the most after the start"
-    checks.append(Check.at_most(statement, "Nitanda et al.; Holley and Stroock", (gap / promised)[:, 1:].max(), 1))
+    yield Check.at_most(statement, "Nitanda et al.; Holley and Stroock", (gap / promised)[:, 1:].max(), 1)
     statement = "each rate over the next that its proof rests on, the least"
-    checks.append(Check.at_least(statement, "log-Sobolev inequalities", np.min(ratios), 1))
+    yield Check.at_least(statement, "log-Sobolev inequalities", np.min(ratios), 1)
     statement = f"{z.size} outputs and risks of clouds: the farthest from their law"
     limit = critical_value(z.size, data.attrs["num_clouds"])
-    checks.append(Check.all_within(statement, "exact law of the same steps", z, limit))
+    yield Check.all_within(statement, "exact law of the same steps", z, limit)
 
-    numbers = {"T KL(q || q*) over L - L*, the least": (lower / gap).min()}
-    numbers |= {"T KL(q || p_q) over L - L*, the most": (upper / gap).max()}
-    rates = {f"rate of L - L*, {kind}": rate[kind] for kind in ("2 T Poincaré of q*", *PROMISES[1:])}
-    return Verdict(checks, numbers | rates)
+    yield "T KL(q || q*) over L - L*, the least", (lower / gap).min()
+    yield "T KL(q || p_q) over L - L*, the most", (upper / gap).max()
+    for kind in ("2 T Poincaré of q*", *PROMISES[1:]):
+        yield f"rate of L - L*, {kind}", rate[kind]
 
 
 CLAIM = Claim(__file__, __doc__, measure, panels((10.0, 4.6), 1, draw_fall, draw_sandwich), judge)

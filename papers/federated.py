@@ -35,7 +35,7 @@ from jax import lax, random
 from jaxtyping import Array, Float, Key
 from matplotlib.axes import Axes
 
-from claims import Check, Claim, Size, Verdict, dataset, sweep, variables
+from claims import Check, Claim, Findings, Size, dataset, sweep, variables
 from dialled_federation import balanced_signs, dialled_federation, opposite_directions
 from drawing import level, note, panels, points
 from estimates import mean_and_error
@@ -208,8 +208,6 @@ def squared_errors(
     return lax.scan(body, start, jnp.arange(num_steps, dtype=jnp.int32))[1]
 
 
-# ---- measure
-
 SIZES: dict[Size, tuple[tuple[float, ...], tuple[int, ...], tuple[int, ...]]] = {
     "full": ((4.0, 2.0, 1.0, 0.5, 0.25, 0.0), (1, 2, 5, 10, 20), (6, 800, 400, 40_000)),
     "small": ((2.0, 0.25), (1, 5, 20), (3, 450, 250, 4000)),
@@ -268,8 +266,6 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
     )
 
 
-# ---- draw
-
 STYLES = dict(zip(MAKERS, zip((*OKABE_ITO[:6], GREY), "osDv^Px", strict=True), strict=True))
 STYLES["BVR-L-PSGD"] = STYLES["BVR-L-SGD"]
 
@@ -320,108 +316,101 @@ def draw_errors(axes: Axes, data: xarray.Dataset) -> None:
     axes.set_title("What estimators do when never refreshed")
 
 
-# ---- judge
-
 ZETA = 0.25  # where clients resemble each other and the targets are set
 TARGETS = {"FLEDGE": 80, "BVR-L-SGD": 60}
 NEVER = ("FedAvg", "SCAFFOLD", "minibatch SGD")
 PAPERS = "Murata and Suzuki; Oko et al."
 
 
-def judge(data: xarray.Dataset) -> Verdict:
-    parts = judge_reach, judge_participants, judge_decay, judge_saddle, judge_errors
-    return Verdict.of(part(data) for part in parts)
+def judge(data: xarray.Dataset) -> Findings:
+    for part in (judge_reach, judge_participants, judge_decay, judge_saddle, judge_errors):
+        yield from part(data)
 
 
-def judge_reach(data: xarray.Dataset) -> Verdict:
-    """Return the methods that come there and in how many exchanges; where one seed does not, nothing holds."""
+def judge_reach(data: xarray.Dataset) -> Findings:
+    """Methods that arrive, and in how many exchanges; where one seed does not, nothing holds."""
     arrived, mean = np.isfinite(data.exchanges).all("seed"), data.exchanges.mean("seed", skipna=False)
-    never, near, checks = [name for name in NEVER if name in data.algorithm.values], data.sel(zeta=ZETA), []
+    never, near = [name for name in NEVER if name in data.algorithm.values], data.sel(zeta=ZETA)
     for name, most in TARGETS.items():
         measured, source = mean_and_error(near.exchanges.sel(algorithm=name)), "our aim; O(zeta) in both papers"
-        checks.append(Check.at_most(f"exchanges of {name}, zeta = {ZETA:g}", source, measured, most, unit="exchanges"))
+        yield Check.at_most(f"exchanges of {name}, zeta = {ZETA:g}", source, measured, most, unit="exchanges")
     statement = f"heterogeneities at which {' or '.join(TARGETS)} does not arrive"
-    checks.append(Check.at_most(statement, f"{PAPERS}: any zeta", (~arrived.sel(algorithm=list(TARGETS))).sum(), 0))
+    yield Check.at_most(statement, f"{PAPERS}: any zeta", (~arrived.sel(algorithm=list(TARGETS))).sum(), 0)
     statement = f"heterogeneities at which {' or '.join(never)} arrives"
-    checks.append(Check.at_most(statement, "noise of local steps", arrived.sel(algorithm=never).sum(), 0))
+    yield Check.at_most(statement, "noise of local steps", arrived.sel(algorithm=never).sum(), 0)
     edges = data.at_edge.sum() + data.count_at_edge.sum()
-    checks.append(Check.at_most("best step sizes at the edge of the grid, of those that arrive", "our aim", edges, 0))
+    yield Check.at_most("best step sizes at the edge of the grid, of those that arrive", "our aim", edges, 0)
     sarah, bvr, fledge = (mean.sel(algorithm=name) for name in ("minibatch SARAH", "BVR-L-SGD", "FLEDGE"))
     far, source = sarah[abs(sarah - 400).fillna(np.inf).argmax("zeta")], "no zeta in its rate; the number is our aim"
-    statement = "exchanges of minibatch SARAH at any zeta, the farthest"
-    checks.append(Check.equals(statement, source, far, 400, 100, "exchanges"))
+    yield Check.equals("exchanges of minibatch SARAH at any zeta, the farthest", source, far, 400, 100, "exchanges")
     most = data.zeta.max().item()
     statement = f"FLEDGE's exchanges at zeta = {most:g}, in units of those at {ZETA:g}"
     growth = fledge.sel(zeta=most) / fledge.sel(zeta=ZETA)
-    checks.append(Check.at_least(statement, "our aim: they grow with zeta", growth, 1.5))
+    yield Check.at_least(statement, "our aim: they grow with zeta", growth, 1.5)
     statement = "BVR-L-SGD's exchanges in units of minibatch SARAH's, largest of all zeta"
-    checks.append(Check.at_most(statement, "our aim", (bvr / sarah).max(skipna=False), 0.5))
-    vectors = near.vectors.isel(algorithm=arrived.sel(zeta=ZETA).values)
-    return Verdict(checks, {f"vectors of {v.algorithm.item()}, zeta = {ZETA:g}": mean_and_error(v) for v in vectors})
+    yield Check.at_most(statement, "our aim", (bvr / sarah).max(skipna=False), 0.5)
+    for v in near.vectors.isel(algorithm=arrived.sel(zeta=ZETA).values):
+        yield f"vectors of {v.algorithm.item()}, zeta = {ZETA:g}", mean_and_error(v)
 
 
-def judge_participants(data: xarray.Dataset) -> Verdict:
+def judge_participants(data: xarray.Dataset) -> Findings:
     counts, (mean, error) = data["count"].values, mean_and_error(data.vectors_of_count, "seed")
     best, root = counts[np.argmin(np.nan_to_num(mean, nan=np.inf))], CLIENTS**0.5
     inner = np.isfinite(mean).all() and best not in counts[[0, -1]]
     off = max(best / root, root / best) if inner else np.inf
     statement = f"factor between the best number of clients, {best}, and sqrt(P) = {root:.1f}"
-    check = Check.at_most(statement, "Oko et al.: p = sqrt(P)", off, 1.0, 1.5)
-    measured = zip(counts, zip(mean, error, strict=True), strict=True)
-    return Verdict([check], {f"vectors of FLEDGE with {count} clients an anchor": pair for count, pair in measured})
+    yield Check.at_most(statement, "Oko et al.: p = sqrt(P)", off, 1.0, 1.5)
+    for count, *measured in zip(counts, mean, error, strict=True):
+        yield f"vectors of FLEDGE with {count} clients an anchor", tuple(measured)
 
 
-def judge_decay(data: xarray.Dataset) -> Verdict:
-    straight, least, numbers = [], [], {}
+def judge_decay(data: xarray.Dataset) -> Findings:
+    straight, least = [], []
     for name in data.reduced.values:
         row = data.sel(reduced=name)
         x, y = row.exchanges_of_round.values, np.log10(np.maximum(row.excess.values, 1e-300)).mean(axis=0)
         used = y > -26  # above rounding
         straight.append(np.corrcoef(x[used], y[used])[0, 1] ** 2)
         least.append(y.min())
-        numbers[f"exchanges of {name} by which f - min f falls tenfold"] = -1 / np.polyfit(x[used], y[used], 1)[0]
+        yield f"exchanges of {name} by which f - min f falls tenfold", -1 / np.polyfit(x[used], y[used], 1)[0]
     statement, source = "explained part of log(f - min f) by a straight line in exchanges", "linear rate under PL"
-    line = Check.at_least(statement, f"{PAPERS}: {source}", np.min(straight), 1.0, 0.02)
-    depth = Check.at_most("power of ten that f - min f falls to", "our aim", np.max(least), -9.0)
-    return Verdict([line, depth], numbers)
+    yield Check.at_least(statement, f"{PAPERS}: {source}", np.min(straight), 1.0, 0.02)
+    yield Check.at_most("power of ten that f - min f falls to", "our aim", np.max(least), -9.0)
 
 
-def judge_saddle(data: xarray.Dataset) -> Verdict:
+def judge_saddle(data: xarray.Dataset) -> Findings:
     """Times from the smaller to the larger radius differ by log(ratio) over the rate; nan where one does not leave."""
     most, radii = np.abs(data.distance.sel(radius=0.0)).max(skipna=False), np.array(RADII[1:])
     predicted = 2 * np.log(radii.max() / radii.min()) / data.attrs["growth_per_round"]
     statement, source = "largest distance from the saddle without noise", "exact: gradients vanish along the way out"
-    checks, numbers = [Check.at_most(statement, source, most, 0.0)], {}
+    yield Check.at_most(statement, source, most, 0.0)
     for name in data.noisy.values:
         row = data.sel(noisy=name)
         out = row.distance.sel(radius=radii).values >= OUT
         times = np.where(out.any(axis=2), row.exchanges_at_saddle.values[out.argmax(axis=2)], np.nan)
         statement = f"{name}: exchanges by which a noise of {radii[0]:.0e} leaves later than {radii[1]:.0e}"
         later = mean_and_error(times[0] - times[1])
-        checks.append(Check.equals(statement, "exact rate of growth", later, predicted, 0.3 * predicted, "exchanges"))
+        yield Check.equals(statement, "exact rate of growth", later, predicted, 0.3 * predicted, "exchanges")
         for radius, of_radius in zip(radii, times, strict=True):
-            numbers[f"exchanges until {name} leaves, noise {radius:.0e}"] = mean_and_error(of_radius)
-    return Verdict(checks, numbers)
+            yield f"exchanges until {name} leaves, noise {radius:.0e}", mean_and_error(of_radius)
 
 
-def judge_errors(data: xarray.Dataset) -> Verdict:
+def judge_errors(data: xarray.Dataset) -> Findings:
     """After the first part, in which it grows to what it stays at."""
     rest = data.error.isel(part=slice(1, None))
     means, (parts, errors) = rest.mean("part"), mean_and_error(rest.sel(estimator="SLEDGE"))
     far = np.argmax(np.abs(parts - 1))
     statement = "SLEDGE's squared error over its prediction, the farthest part of the walk"
     source = "exact law: zeta^2 step^2 n / (2 b^2)"
-    checks = [Check.equals(statement, source, (parts[far], errors[far]), 1.0, 0.1)]
+    yield Check.equals(statement, source, (parts[far], errors[far]), 1.0, 0.1)
     sarah = data.error.sel(estimator="SARAH").mean("walk")
     statement = "SARAH's squared error at the end of the walk, in units of its start"
-    checks.append(Check.at_least(statement, "never refreshed, it adds up", sarah[-1] / sarah[0], 2.0))
+    yield Check.at_least(statement, "never refreshed, it adds up", sarah[-1] / sarah[0], 2.0)
     mean = means.mean("walk")
     least = mean.drop_sel(estimator="SLEDGE").min() / mean.sel(estimator="SLEDGE")
-    checks.append(
-        Check.at_least("least squared error of other estimators, in units of SLEDGE's", "our aim", least, 1.4)
-    )
-    over = {f"squared error of {v.estimator.item()} over SLEDGE's prediction": mean_and_error(v) for v in means}
-    return Verdict(checks, over)
+    yield Check.at_least("least squared error of other estimators, in units of SLEDGE's", "our aim", least, 1.4)
+    for v in means:
+        yield f"squared error of {v.estimator.item()} over SLEDGE's prediction", mean_and_error(v)
 
 
 draw = panels((11.0, 8.4), 2, draw_exchanges, draw_decay, draw_saddle, draw_errors, legend_of=0)
