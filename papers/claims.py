@@ -123,7 +123,6 @@ class Verdict:
 
     @property
     def holds(self) -> bool:
-        """Return whether there are checks and all of them hold."""
         return bool(self.checks) and all(check.holds for check in self.checks)
 
 
@@ -155,7 +154,6 @@ class Claim:
         )
 
     def judge(self, data: xarray.Dataset) -> Verdict:
-        """Return the verdict on a dataset."""
         findings = list(self.findings(data))
         checks = [finding for finding in findings if isinstance(finding, Check)]
         return Verdict(checks, dict(finding for finding in findings if not isinstance(finding, Check)))

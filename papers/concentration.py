@@ -84,7 +84,6 @@ def escape_rate(there: np.ndarray, beta: float) -> np.ndarray:
 
 
 def measure(size: Size, seed: int) -> xarray.Dataset:
-    """E F - min F with one well, spectral gaps with two, and chains that leave the wrong one."""
     betas, num_chains = CHAIN_BETAS[size], NUM_CHAINS[size]
     keys = jax.random.split(jax.random.key(seed), len(UNIMODAL_BETAS) + len(betas))
 

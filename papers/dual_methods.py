@@ -41,7 +41,7 @@ from scipy.optimize import brentq
 from claims import Check, Claim, Findings, Size, dataset, sweep, variables
 from drawing import note, panels, points
 from estimates import jackknife, mean_and_error
-from grid_laws import GridRisk, tensor_grid
+from grid_laws import GridRisk, coordinate_ascent, dual_averaging, fictitious_play_rounds, tensor_grid
 from langevax import gradients
 from langevax.algorithm import Algorithm
 from langevax.figures import theme
@@ -51,7 +51,6 @@ from langevax.problems.mean_field import MeanFieldRisk
 from langevax.run import simulate
 from langevax.theory.mean_field import sdca_condition
 from line_network import EXACT, dual_of
-from mean_field_paths import coordinate_ascent, dual_averaging, fictitious_play_rounds
 
 LOSSES = ("squared", "logistic")
 TEMPERATURE = 0.02
@@ -187,7 +186,6 @@ def in_the_plane(loss: str, name: str, runs: int, steps: int, key: jax.Array) ->
 
 
 def measure(size: Size, seed: int) -> xarray.Dataset:
-    """True gaps in the plane, and a certified one in 10 dimensions."""
     (runs, online), names = SIZES[size], list(METHODS)
 
     def plane(loss: str, name: str) -> dict[str, Any]:
@@ -290,7 +288,6 @@ def upper(estimate: Estimate) -> float:
 
 
 def judge(data: xarray.Dataset) -> Findings:
-    """Rates against the theorems and against exact laws; gaps against the aims."""
     for part in (judge_ascent, judge_averaging, judge_gaps):
         yield from part(data)
 

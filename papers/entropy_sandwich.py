@@ -12,7 +12,7 @@ Source: Nitanda, Wu, Suzuki (AISTATS 2022): the entropy sandwich, and convergenc
 Figure: Left: the gap is straight on a log scale; the constants with a closed form promise far less. Right: it stays
 between both entropies.
 
-The reference is the Fokker-Planck equation of a neuron with one weight, on a grid (`mean_field_paths`), where the
+The reference is the Fokker-Planck equation of a neuron with one weight, on a grid (`grid_laws`), where the
 sandwich holds to rounding. Rates, from what the flow does to what is promised, each at least the next:
 
     late         fall of log(L - L*) at the end; to first order the slowest mode of the flow linearised at q*
@@ -36,7 +36,7 @@ from scipy.linalg import eigh
 from claims import Check, Claim, Findings, Size, dataset, variables
 from drawing import panels
 from estimates import critical_value, mean_and_error
-from grid_laws import GridRisk, poincare_on_grid
+from grid_laws import GridRisk, fisher_on_grid, fokker_planck_flow, poincare_on_grid
 from langevax.algorithm import State
 from langevax.figures.theme import INK, METHODS, OKABE_ITO
 from langevax.meanfield import MFLD
@@ -44,7 +44,6 @@ from langevax.problems.mean_field import MeanFieldRisk
 from langevax.run import simulate
 from langevax.theory.mean_field import network_lsi, potential_lsi
 from line_network import EXACT, LineNetwork, chain_laws
-from mean_field_paths import fisher_on_grid, fokker_planck_flow
 
 NETWORK = LineNetwork(
     slopes=(2.0, 1.5, -1.0, -2.0, 1.0, -1.5),
@@ -112,7 +111,6 @@ def particle_runs(num_particles: int, num_runs: int, step_size: float, key: jax.
 
 
 def measure(size: Size, seed: int) -> xarray.Dataset:
-    """The flow at two steps of time, all rates, the exact law of MFLD's steps, and clouds of it."""
     T, ridge, step = NETWORK.temperature, NETWORK.ridge, FLOW_STEP[size]
     risk = NETWORK.grid_risk(np.linspace(-REACH, REACH, GRID[size]))
     dual = risk.optimal_dual()

@@ -168,7 +168,6 @@ def euler_limit(num_modes: int) -> float:
 
 
 def measure(size: Size, seed: int) -> xarray.Dataset:
-    """Every method at its numbers of modes, and what breaks beside them."""
     settings, root = SIZES[size], jax.random.key(seed)
     modes, walks, methods = settings.modes, (settings.walk_particles, settings.walks), learners(settings.steps)
     optimal: dict[int, np.ndarray] = {}  # duals of P-SDCA, by modes
@@ -314,7 +313,6 @@ def judge(data: xarray.Dataset) -> Findings:
 
 
 def judge_proposals(data: xarray.Dataset) -> Findings:
-    """pCNL is accepted alike at all numbers of modes; MALA is not."""
     paper, modes = "Cotter et al. 2013", data.modes.values
     pcnl, own, one = (data.sel(proposal=name) for name in PROPOSALS)
     error, change = pcnl.acceptance_error.max(), np.ptp(pcnl.acceptance.values)

@@ -137,7 +137,6 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
 
 
 def measure_excess(settings: Settings, root: Key[Array, ""]) -> Variables:
-    """Of all estimators on the same data, for each d and n."""
     shape = len(METHODS), len(settings.sizes), max(map(len, settings.sizes.values())), settings.draws[0]
     excess, edge, test_error = np.full(shape, np.nan), np.zeros(shape), np.zeros(shape)
     cells = [(i, j, dim, n) for i, dim in enumerate(settings.sizes) for j, n in enumerate(settings.sizes[dim])]
@@ -171,7 +170,6 @@ def measure_excess(settings: Settings, root: Key[Array, ""]) -> Variables:
 
 
 def measure_run(settings: Settings, key: Key[Array, ""]) -> Variables:
-    """Losses and excess risks of all restarts at every record."""
     data_key, run_key = jax.random.split(key)
     teacher, rows = settings.draw(next(iter(settings.sizes)), settings.watched, data_key)
     fit = settings.train(rows, run_key, settings.explore, settings.restarts)

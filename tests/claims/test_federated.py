@@ -9,8 +9,7 @@ import pytest
 
 import federated
 import langevax
-from dialled_federation import dialled_federation
-from federated import CLAIM
+from federated import CLAIM, dialled_federation
 from langevax.algorithm import Algorithm
 from langevax.cli.federating import classification
 from tests.claims.failing import check_failing, check_holding
