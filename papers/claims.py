@@ -1,24 +1,10 @@
 """Claims of the papers: what every script in this folder shares.
 
-Each script holds one claim of a paper against a measurement, in four parts:
-
-docstring   the claim, its formula, the paper with the number of the theorem, and what the figure shows
-measure     all numbers, as an xarray dataset with units (`sweep`, `variables`, `dataset`)
-draw        a figure, from the dataset alone, with the helpers of `drawing.py`
-judge       yields each measured number beside the predicted one, from the dataset alone (`Check`), and
-            other numbers that a reader wants to know, as (name, number)
-
-It ends with `CLAIM = Claim(__file__, __doc__, measure, draw, judge)` and runs by `python papers/NAME.py`. The docstring
-is also the text on the page of all claims (`papers/atlas.py`), so it has these paragraphs, in plain text:
-
-    Claim: what the paper says, in our words.
-
-    Formula:
-        the same as a formula
-
-    Source: the paper, with the number of the theorem or equation.
-
-    Figure: what to look at in the figure.
+Each script holds one claim of a paper against a measurement. `measure` returns all numbers as an xarray dataset with
+units; from the dataset alone `draw` makes a figure, with the helpers of `drawing.py`, and `judge` yields each measured
+number beside the predicted one (`Check`), and other numbers that a reader wants to know, as (name, number). The
+docstring is also the text on the page of all claims (`papers/atlas.py`), in plain text: a title, and paragraphs that
+begin with Claim, Formula, Source and Figure, each followed by a colon.
 """
 
 import argparse

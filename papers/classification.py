@@ -101,7 +101,7 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
         (x, y, test_x, test_y), (gradient, cost) = splits[r], list(methods.values())[i]
         every = max(1, int(budget / cost / RECORDS))
         records = min(RECORDS, int(budget / cost / every))
-        result = simulate(
+        result: Any = simulate(
             Langevin(STEP_SIZES[j], 1 / GAMMA, gradient),
             FiniteSum(loss, (jnp.asarray(x, jnp.float32), jnp.asarray(y, jnp.float32)), precision=CURVATURE),
             jnp.zeros(d, jnp.float32),
@@ -109,7 +109,6 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
             num_steps=every * records,
             record_every=every,
         )
-        assert result.trace is not None
         theta = np.asarray(result.positions, np.float64)
         numbers = np.full((3, RECORDS), np.nan)  # full gradients are few
         numbers[0, :records] = result.trace.info["evaluations"]

@@ -131,8 +131,7 @@ def run(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(run, step, n) duals after each step, and component gradients by then."""
     options: Any = {"num_steps": steps, "num_chains": chains, "record": dual_of, "record_every": 1}
-    trace = simulate(algorithm, risk, risk.prior(TEMPERATURE, particles), key=key, **options).trace
-    assert trace is not None
+    trace: Any = simulate(algorithm, risk, risk.prior(TEMPERATURE, particles), key=key, **options).trace
     return np.asarray(trace.values, float), np.asarray(trace.info["evaluations"]).mean(axis=0)
 
 

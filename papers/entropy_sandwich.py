@@ -46,9 +46,6 @@ from langevax.theory.mean_field import network_lsi, potential_lsi
 from line_network import EXACT, LineNetwork, chain_laws
 
 NETWORK = LineNetwork(
-    slopes=(2.0, 1.5, -1.0, -2.0, 1.0, -1.5),
-    shifts=(-1.0, 0.8, -1.2, 0.5, 0.2, 1.0),
-    targets=(1.0, 1.0, -1.0, 1.0, -1.0, -1.0),
     scale=1.0,
     ridge=0.2,
     temperature=0.2,

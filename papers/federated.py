@@ -177,17 +177,13 @@ def paths(
         return of(error.result.trace)
 
 
-def dialled(zeta: float, seed: int) -> Any:
-    return dialled_federation(CLIENTS, ROWS, DIM, zeta, condition=CONDITION, seed=seed)
-
-
 def reach(make: Maker, zeta: float, runs: tuple[int, int, int]) -> dict[str, Any]:
     """Exchanges and vectors of each seed to the tolerance at the step size with the least mean of exchanges.
 
     They are nan where a seed does not arrive.
     """
-    federation, start = dialled(zeta, runs[2]), jnp.full(DIM, 2.0, jnp.float32)
-    costs = np.full((len(STEP_SIZES), 2, runs[0]), np.inf)
+    federation: Any = dialled_federation(CLIENTS, ROWS, DIM, zeta, condition=CONDITION, seed=runs[2])
+    start, costs = jnp.full(DIM, 2.0, jnp.float32), np.full((len(STEP_SIZES), 2, runs[0]), np.inf)
 
     def gradient_norm(x: np.ndarray) -> np.ndarray:
         return np.asarray(jnp.linalg.norm(federation.loss.mean_gradient(x), axis=-1))
@@ -300,8 +296,9 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
 
     def decay(name: str) -> dict[str, np.ndarray]:
         with jax.enable_x64():
-            federation, start = dialled(COUNTS_ZETA, seed), jnp.full(DIM, 2.0, jnp.float64)
+            federation: Any = dialled_federation(CLIENTS, ROWS, DIM, COUNTS_ZETA, condition=CONDITION, seed=seed)
             method, runs = MAKERS[name](DECAY_STEPS[name]), (num_seeds, decay_exchanges, seed)
+            start = jnp.full(DIM, 2.0, jnp.float64)
             return cut(paths(method, federation, start, federation.loss.mean, runs), decay_exchanges)
 
     def escape(name: str, radius: float) -> dict[str, np.ndarray]:

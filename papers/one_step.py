@@ -54,7 +54,6 @@ STYLES = {
     "sqrt(N)": ((BLUE, "^"), r"step $\sqrt{N}$"),
 }
 
-
 SIZES: dict[Size, dict[str, int]] = {
     "full": {"dim": 512, "num_runs": 12, "num_test": 4096},  # networks a point
     "small": {"dim": 96, "num_runs": 6, "num_test": 2048},

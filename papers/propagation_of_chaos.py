@@ -44,9 +44,6 @@ from line_network import LineNetwork, chain_laws
 
 RIDGE, TEMPERATURE = 0.1, 0.1
 TANH = LineNetwork(
-    slopes=(2.0, 1.5, -1.0, -2.0, 1.0, -1.5),
-    shifts=(-1.0, 0.8, -1.2, 0.5, 0.2, 1.0),
-    targets=(1.0, 1.0, -1.0, 1.0, -1.0, -1.0),
     scale=1.5,
     ridge=RIDGE,
     temperature=TEMPERATURE,
