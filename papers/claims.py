@@ -1,24 +1,10 @@
 """Claims of the papers: what every script in this folder shares.
 
-Each script holds one claim of a paper against a measurement, in four parts:
-
-docstring   the claim, its formula, the paper with the number of the theorem, and what the figure shows
-measure     all numbers, as an xarray dataset with units (`sweep`, `variables`, `dataset`)
-draw        a figure, from the dataset alone, with the helpers of `drawing.py`
-judge       each measured number beside the predicted one, from the dataset alone (`Check`), and other
-            numbers that a reader wants to know
-
-It ends with `CLAIM = Claim(__file__, __doc__, measure, draw, judge)` and runs by `python papers/NAME.py`. The docstring
-is also the text on the page of all claims (`papers/atlas.py`), so it has these paragraphs, in plain text:
-
-    Claim: what the paper says, in our words.
-
-    Formula:
-        the same as a formula
-
-    Source: the paper, with the number of the theorem or equation.
-
-    Figure: what to look at in the figure.
+Each script holds one claim of a paper against a measurement. `measure` returns all numbers as an xarray dataset with
+units; from the dataset alone `draw` makes a figure, with the helpers of `drawing.py`, and `judge` yields each measured
+number beside the predicted one (`Check`), and other numbers that a reader wants to know, as (name, number). The
+docstring is also the text on the page of all claims (`papers/atlas.py`), in plain text: a title, and paragraphs that
+begin with Claim, Formula, Source and Figure, each followed by a colon.
 """
 
 import argparse
@@ -30,7 +16,7 @@ import math
 import platform
 import textwrap
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -58,6 +44,8 @@ Variables = dict[str, tuple[tuple[str, ...], ArrayLike, dict[str, str]]]
 Number = SupportsFloat
 Measured = Number | tuple[Number, Number]
 """A number, or a number and its standard error."""
+Findings = Iterator["Check | tuple[str, Measured]"]
+"""Of `judge`: checks, and other numbers by name."""
 
 RESULT, DATA, FIGURE = "result.json", "data.nc", "figure.svg"
 OUT = Path("out/atlas")
@@ -121,15 +109,7 @@ class Verdict:
 
     @property
     def holds(self) -> bool:
-        """Return whether there are checks and all of them hold."""
         return bool(self.checks) and all(check.holds for check in self.checks)
-
-    @staticmethod
-    def of(parts: Iterable["Verdict"]) -> "Verdict":
-        """Join the verdicts of parts."""
-        parts = list(parts)
-        numbers = {name: number for part in parts for name, number in part.numbers.items()}
-        return Verdict([check for part in parts for check in part.checks], numbers)
 
 
 @dataclass(frozen=True)
@@ -140,7 +120,7 @@ class Claim:
     docstring: str | None
     measure: Callable[[Size, int], xarray.Dataset]
     draw: Callable[[xarray.Dataset], Figure]
-    judge: Callable[[xarray.Dataset], Verdict]
+    findings: Callable[[xarray.Dataset], Findings]
 
     @property
     def name(self) -> str:
@@ -158,6 +138,11 @@ class Claim:
             seconds=round(time.perf_counter() - start, 1),
             ended=datetime.now(UTC).isoformat(timespec="seconds"),
         )
+
+    def judge(self, data: xarray.Dataset) -> Verdict:
+        findings = list(self.findings(data))
+        checks = [finding for finding in findings if isinstance(finding, Check)]
+        return Verdict(checks, dict(finding for finding in findings if not isinstance(finding, Check)))
 
     def figure(self, data: xarray.Dataset) -> Figure:
         """The figure in the style of this library."""

@@ -26,11 +26,10 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Float
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from scipy.optimize import minimize
 from sklearn.datasets import load_breast_cancer
 
-from claims import Check, Claim, Size, Verdict, dataset, sweep, variables
+from claims import Check, Claim, Findings, Size, dataset, sweep, variables
 from drawing import level, panels, points
 from estimates import mean_and_error
 from langevax import gradients
@@ -102,7 +101,7 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
         (x, y, test_x, test_y), (gradient, cost) = splits[r], list(methods.values())[i]
         every = max(1, int(budget / cost / RECORDS))
         records = min(RECORDS, int(budget / cost / every))
-        result = simulate(
+        result: Any = simulate(
             Langevin(STEP_SIZES[j], 1 / GAMMA, gradient),
             FiniteSum(loss, (jnp.asarray(x, jnp.float32), jnp.asarray(y, jnp.float32)), precision=CURVATURE),
             jnp.zeros(d, jnp.float32),
@@ -110,7 +109,6 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
             num_steps=every * records,
             record_every=every,
         )
-        assert result.trace is not None
         theta = np.asarray(result.positions, np.float64)
         numbers = np.full((3, RECORDS), np.nan)  # full gradients are few
         numbers[0, :records] = result.trace.info["evaluations"]
@@ -129,10 +127,6 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
         batch_size=batch,
         gibbs_excess=d / (2 * GAMMA) / np.abs(least).mean(),
     )
-
-
-def draw(data: xarray.Dataset) -> Figure:
-    return panels(data, (6.0, 4.2), 1, draw_excess)
 
 
 def draw_excess(axes: Axes, data: xarray.Dataset) -> None:
@@ -166,35 +160,35 @@ def arrival(data: xarray.Dataset) -> xarray.DataArray:
     return first.where(late(data).excess <= WITHIN, np.inf)
 
 
-def judge(data: xarray.Dataset) -> Verdict:
+def judge(data: xarray.Dataset) -> Findings:
     ends, unit = late(data).sel(step_size=SHOWN), "|min F|"
     excess = dict(zip(data["sampler"].values.tolist(), ends.excess.values, strict=True))
     means = {name: mean_and_error(values) for name, values in excess.items()}
     heated = data.attrs["gibbs_excess"] / (1 - SHOWN * CURVATURE / 2)
-    checks = []
+
     for name in ("SVRG-LD", "SARAH-LD"):
         statement = f"{name}'s excess risk at the end, on the worst split"
-        checks.append(Check.at_most(statement, "our aim", excess[name].max(), WITHIN, unit=unit))
+        yield Check.at_most(statement, "our aim", excess[name].max(), WITHIN, unit=unit)
     statement, (mean, error) = "SGLD's excess risk at the end, less two errors", means["SGLD"]
-    checks.append(Check.at_least(statement, "our aim: it stays away", mean - 2 * error, WITHIN, unit=unit))
+    yield Check.at_least(statement, "our aim: it stays away", mean - 2 * error, WITHIN, unit=unit)
     for name in ("LD", "SVRG-LD"):
         statement = f"{name}'s excess risk at the end, mean of the splits"
         tolerance = CLOSE * heated + 3 * means[name][1]
-        checks.append(Check.equals(statement, "Gibbs law at this step", means[name], heated, tolerance, unit))
+        yield Check.equals(statement, "Gibbs law at this step", means[name], heated, tolerance, unit)
     statement, source = "test accuracy of the best method less that of the worst", "our aim: its spread over splits"
     spread, apart = ends.accuracy.std("repetition", ddof=1).mean(), np.ptp(ends.accuracy.mean("repetition").values)
-    checks.append(Check.at_most(statement, source, apart, spread, unit="share of rows"))
+    yield Check.at_most(statement, source, apart, spread, unit="share of rows")
 
-    numbers = {f"{name}'s excess risk at the end, mean of the splits": means[name] for name in ("SARAH-LD", "SGLD")}
+    for name in ("SARAH-LD", "SGLD"):
+        yield f"{name}'s excess risk at the end, mean of the splits", means[name]
     for name, first in zip(excess, arrival(data).values, strict=True):
         best = int(first.mean(axis=-1).argmin())  # the mean is infinite where one split does not arrive
         if np.isfinite(first[best]).all():
             label = f"gradients of {name} to within 1 %, at its best step {STEP_SIZES[best]:g}"
-            numbers[label] = mean_and_error(first[best])
-    return Verdict(checks, numbers)
+            yield label, mean_and_error(first[best])
 
 
-CLAIM = Claim(__file__, __doc__, measure, draw, judge)
+CLAIM = Claim(__file__, __doc__, measure, panels((6.0, 4.2), 1, draw_excess), judge)
 
 if __name__ == "__main__":
     CLAIM.main()

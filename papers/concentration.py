@@ -23,9 +23,8 @@ import jax.numpy as jnp
 import numpy as np
 import xarray
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from claims import Check, Claim, Size, Verdict, dataset, sweep, variables
+from claims import Check, Claim, Findings, Size, dataset, sweep, variables
 from drawing import note, panels, points
 from estimates import mean_and_error, weighted_exponent
 from grid_laws import langevin_kernel_on_grid, poincare_on_grid
@@ -85,7 +84,6 @@ def escape_rate(there: np.ndarray, beta: float) -> np.ndarray:
 
 
 def measure(size: Size, seed: int) -> xarray.Dataset:
-    """E F - min F with one well, spectral gaps with two, and chains that leave the wrong one."""
     betas, num_chains = CHAIN_BETAS[size], NUM_CHAINS[size]
     keys = jax.random.split(jax.random.key(seed), len(UNIMODAL_BETAS) + len(betas))
 
@@ -127,10 +125,6 @@ def fitted_exponent(data: xarray.Dataset) -> float:
     return -float(np.polyfit(far.beta, np.log(far.spectral_gap), 1)[0])
 
 
-def draw(data: xarray.Dataset) -> Figure:
-    return panels(data, (9.0, 4.0), 1, draw_gap, draw_rates)
-
-
 def draw_gap(axes: Axes, data: xarray.Dataset) -> None:
     beta, style = data.unimodal_beta.values, METHODS["LD"]
     axes.loglog(beta, data.gap_exact, color=style[0])
@@ -150,28 +144,28 @@ def draw_rates(axes: Axes, data: xarray.Dataset) -> None:
     axes.set(title=r"Two wells: chains wait like exp($\beta$ barrier)")
 
 
-def judge(data: xarray.Dataset) -> Verdict:
+def judge(data: xarray.Dataset) -> Findings:
     beta, slope = data.unimodal_beta.values, fitted_exponent(data)
     statement, limit = f"2 beta (E F - min F) / d at beta = {beta[-1]:g}, one well", 2 * beta * data.gap_exact / DIM
-    checks = [Check.equals(statement, "Kinoshita and Suzuki, Theorem 3", limit[-1], 1.0, 0.02)]
+    yield Check.equals(statement, "Kinoshita and Suzuki, Theorem 3", limit[-1], 1.0, 0.02)
     statement, source = "exponent of the spectral gap against the barrier, two wells", "Corollary 3.2; Kramers' law"
-    checks.append(Check.equals(statement, f"Kinoshita and Suzuki, {source}", slope, BARRIER, 0.02 * BARRIER))
+    yield Check.equals(statement, f"Kinoshita and Suzuki, {source}", slope, BARRIER, 0.02 * BARRIER)
     for name, about in {
         "gap": "E F - min F of chains, at every beta",
         "rate": "rates at which chains leave the wrong well",
         "wrong_mass": "mass of the wrong well, at every record",
     }.items():
         z = (data[name] - data[f"{name}_exact"]) / data[f"{name}_error"]
-        checks.append(Check.all_within(f"{about}: the farthest from quadrature", "exact laws", z, 4.0))
+        yield Check.all_within(f"{about}: the farthest from quadrature", "exact laws", z, 4.0)
     power, error = weighted_exponent(np.exp(data.chain_beta.values), data.rate.values, data.rate_error.values)
     last = data.isel(chain_beta=-1)
     where = f"beta = {float(last.chain_beta):g}"
-    numbers = {"exponent of the rates of chains, not asymptotic": (-power, error)}
-    numbers |= {f"rate at which chains leave the wrong well, {where}": (last.rate, last.rate_error)}
-    return Verdict(checks, numbers | {f"the same, exact, {where}": last.rate_exact})
+    yield "exponent of the rates of chains, not asymptotic", (-power, error)
+    yield f"rate at which chains leave the wrong well, {where}", (last.rate, last.rate_error)
+    yield f"the same, exact, {where}", last.rate_exact
 
 
-CLAIM = Claim(__file__, __doc__, measure, draw, judge)
+CLAIM = Claim(__file__, __doc__, measure, panels((9.0, 4.0), 1, draw_gap, draw_rates), judge)
 
 if __name__ == "__main__":
     CLAIM.main()

@@ -25,11 +25,10 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Key
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 import function_space_laws as theory
 import function_targets as targets
-from claims import Check, Claim, Size, Variables, Verdict, dataset, sweep, variables
+from claims import Check, Claim, Findings, Size, Variables, dataset, sweep, variables
 from drawing import panels, points
 from estimates import critical_value, exponent, mean_and_error
 from function_targets import GROUPS, LAGS, PRECISION, PROPOSALS, SCHEMES, ends, modes, power_modes
@@ -187,10 +186,6 @@ def measure_acceptance(size: Size, key: Key[Array, ""]) -> Variables:
     return variables("proposal proposal_modes", "probability", **numbers)
 
 
-def draw(data: xarray.Dataset) -> Figure:
-    return panels(data, (10.5, 4.2), 1, draw_steps, draw_bias)
-
-
 def draw_steps(axes: Axes, data: xarray.Dataset) -> None:
     for name, scheme in SCHEMES.items():
         row, label = data.sel(scheme=name), f"{name}, slope 2" if "Euler" in name else name
@@ -228,69 +223,69 @@ def limit_of(name: str, z: np.ndarray) -> float:
     return critical_value(int(np.isfinite(z).sum()), GROUPS if name in ("w2", "correlation") else np.inf)
 
 
-def judge(data: xarray.Dataset) -> Verdict:
-    checks, euler = check_stability(data), float(data.steps.sel(scheme="explicit Euler", modes=RATIO_AT))
+def judge(data: xarray.Dataset) -> Findings:
+    yield from judge_stability(data)
+    euler = float(data.steps.sel(scheme="explicit Euler", modes=RATIO_AT))
     semi = data[["chain_steps", "chain_steps_error"]].sel(scheme="semi-implicit", modes=slice(None, RATIO_AT))
     steps, error = semi.dropna("modes").isel(modes=-1).to_array().values  # with the most modes up to RATIO_AT
     statement = f"times as many steps that explicit Euler takes, N = {RATIO_AT:,}, less three errors"
     ratio = euler / (steps + 3 * error), euler / steps**2 * error
-    checks.append(Check.at_least(statement, "our aim", ratio, LEAST_RATIO))
+    yield Check.at_least(statement, "our aim", ratio, LEAST_RATIO)
     paper = "Propositions 9 and 11"
     for case, (*_, order) in BIAS_CASES.items():
         power, _ = exponent(data.line_step.values[:2], data.bias_line.sel(case=case).values[:2])
         source = paper if "semi" in case else "exact law"
-        checks.append(Check.equals(f"power of the step in the bias: {case}", source, power, order, 0.02))
+        yield Check.equals(f"power of the step in the bias: {case}", source, power, order, 0.02)
     statement, tail = "power of N in what a cut-off leaves out, p = 2", data.left_out_line[3:].values
     power, _ = exponent(MODES[3:], tail)
-    checks.append(Check.equals(statement, paper, power, -1, 0.02))
+    yield Check.equals(statement, paper, power, -1, 0.02)
 
     z = {name: z_scores(data, name) for name in LINES}
     share = max(np.nanmax(np.abs(z[name])) / limit_of(name, z[name]) for name in LINES)
     statement, unit = "farthest of all points from its exact line", "of what chance allows"
-    checks.append(Check.at_most(statement, "exact laws", share, 0, 1, unit))
+    yield Check.at_most(statement, "exact laws", share, 0, 1, unit)
     for name, about in {"loss": "mean loss", "correlation": "autocorrelation of the loss"}.items():
         z_name = z_scores(data, name)
         far = np.unravel_index(np.argmax(np.abs(z_name)), z_name.shape)
         statement = f"{about} at N = {data.mixing_modes.values[far[0]]}, the farthest from its mean over all N"
         measured, common = (data[name].values[far], data[f"{name}_error"].values[far]), mean_over_modes(data, name)
         source, tolerance = "Proposition 8: no N in the rate", limit_of(name, z_name) * measured[1]
-        checks.append(Check.equals(statement, source, measured, common.values[far[1:]], tolerance))
+        yield Check.equals(statement, source, measured, common.values[far[1:]], tolerance)
     statement = "share of positions where the potential bends downwards"
-    checks.append(Check.at_least(statement, "our aim: no convexity", data.bent_down, 0.05))
+    yield Check.at_least(statement, "our aim: no convexity", data.bent_down, 0.05)
     statement, ratio = "curvature of the loss over the prior's least precision", data.smoothness / data.top_precision
-    checks.append(Check.at_least(statement, "our aim: outside the convex case", ratio, 10))
-    numbers = {f"steps of explicit Euler, N = {RATIO_AT:,}, by its recursion": euler}
-    return Verdict([*checks, *check_acceptance(data)], numbers)
+    yield Check.at_least(statement, "our aim: outside the convex case", ratio, 10)
+    yield from judge_acceptance(data)
+    yield f"steps of explicit Euler, N = {RATIO_AT:,}, by its recursion", euler
 
 
-def check_stability(data: xarray.Dataset) -> list[Check]:
+def judge_stability(data: xarray.Dataset) -> Findings:
     source, modes, limit = "our stability limit", data.modes.values, data.limit.values
     statement, (power, _) = "power of N of the longest stable step, explicit Euler", exponent(modes[-4:], limit[0, -4:])
-    euler = Check.equals(statement, "exact: 2 / stiffest precision", power, -2, 0.01)
+    yield Check.equals(statement, "exact: 2 / stiffest precision", power, -2, 0.01)
     span = f"from {modes[0]} to {modes[-1]:,} modes"
     statement = f"change of the longest stable step {span}, semi-implicit and exponential"
     change = np.ptp(limit[1:], axis=1).max()
-    flat = Check.at_most(statement, source, change, 0, 1e-6, "units of time")
+    yield Check.at_most(statement, source, change, 0, 1e-6, "units of time")
     statement = "chains that grow just below a limit or settle just above it"
     wrong = data.grows_below.sum() + (~data.grows_above.astype(bool)).sum()
-    return [euler, flat, Check.at_most(statement, source, wrong, 0, unit="chains")]
+    yield Check.at_most(statement, source, wrong, 0, unit="chains")
 
 
-def check_acceptance(data: xarray.Dataset) -> list[Check]:
+def judge_acceptance(data: xarray.Dataset) -> Findings:
     flat, paper = data.sel(proposal=["pCN", "pCNL"]), "Cotter et al. 2013"
     spread = (flat.acceptance.max("proposal_modes") - flat.acceptance.min("proposal_modes")).values
     allowed = FLAT + 4 * flat.acceptance_error.max("proposal_modes").values
     far = int(np.argmax(spread - allowed))
     statement = f"change of {flat.proposal.values[far]}'s acceptance with N, which is the larger"
-    checks = [Check.at_most(statement, paper, spread[far], 0, allowed[far])]
-    statement = "least acceptance of pCN and pCNL, any N"
-    checks.append(Check.at_least(statement, "our aim", flat.acceptance.min(), 0.2))
+    yield Check.at_most(statement, paper, spread[far], 0, allowed[far])
+    yield Check.at_least("least acceptance of pCN and pCNL, any N", "our aim", flat.acceptance.min(), 0.2)
     largest = data.sel(proposal=["MALA", "random walk"]).acceptance.isel(proposal_modes=-1).max()
     statement = f"acceptance of MALA and the random walk, N = {int(data.proposal_modes[-1]):,}, the larger"
-    return [*checks, Check.at_most(statement, paper, largest, 0, 0.01)]
+    yield Check.at_most(statement, paper, largest, 0, 0.01)
 
 
-CLAIM = Claim(__file__, __doc__, measure, draw, judge)
+CLAIM = Claim(__file__, __doc__, measure, panels((10.5, 4.2), 1, draw_steps, draw_bias), judge)
 
 if __name__ == "__main__":
     CLAIM.main()

@@ -5,7 +5,6 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import matplotlib
 import numpy as np
 import xarray
 from matplotlib.axes import Axes
@@ -13,22 +12,31 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from claims import Number
-from langevax.figures.theme import INK, SEQUENTIAL
+from langevax.figures.theme import INK
 
 Style = tuple[Any, str]
 """Colour and marker."""
+Panel = Callable[[Axes, xarray.Dataset], None]
 
 
 def panels(
-    data: xarray.Dataset, size: tuple[float, float], rows: int, *draw: Callable[[Axes, xarray.Dataset], None]
-) -> Figure:
-    """Return a figure of so many inches with a panel for each function, in rows."""
-    figure = Figure(figsize=size)
-    cells = figure.subplots(rows, math.ceil(len(draw) / rows), squeeze=False).ravel()
-    for axes, draw_panel in itertools.zip_longest(cells, draw):
-        draw_panel(axes, data) if draw_panel else axes.set_axis_off()
-    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)  # type: ignore[union-attr]
-    return figure
+    size: tuple[float, float], rows: int, *panels: Panel, legend_of: int | None = None, **legend: Any
+) -> Callable[[xarray.Dataset], Figure]:
+    """Return a function that draws so many inches: a panel for each function, in rows, and one panel's legend."""
+
+    def draw(data: xarray.Dataset) -> Figure:
+        figure = Figure(figsize=size)
+        cells = figure.subplots(rows, math.ceil(len(panels) / rows), squeeze=False).ravel()
+        for axes, draw_panel in itertools.zip_longest(cells, panels):
+            draw_panel(axes, data) if draw_panel else axes.set_axis_off()
+        figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)  # type: ignore[union-attr]
+        if legend_of is not None:
+            handles, labels = cells[legend_of].get_legend_handles_labels()
+            place = {"loc": "outside upper center", "ncols": len(labels), "handletextpad": 0.3}
+            figure.legend(handles, labels, **(place | legend))
+        return figure
+
+    return draw
 
 
 def points(
@@ -51,20 +59,8 @@ def level(axes: Axes, value: Number, text: str = "", colour: Any = INK, **option
     axes.text(0.02, float(value), text, color=colour, va="bottom", transform=axes.get_yaxis_transform())
 
 
-def ticks(axes: Axes, values: ArrayLike, logarithmic: bool = True) -> None:
-    """Label these values of x, and no others."""
-    axes.set_xscale("log" if logarithmic else "linear")
+def ticks(axes: Axes, values: ArrayLike) -> None:
+    """Label these values of x, on a logarithmic axis, and no others."""
+    axes.set_xscale("log")
     axes.set_xticks(values, [f"{value:g}" for value in np.asarray(values)])
     axes.minorticks_off()
-
-
-def shared_legend(figure: Figure, axes: Axes, **options: Any) -> None:
-    """Give the figure the legend of one panel, above all panels by default."""
-    handles, labels = axes.get_legend_handles_labels()
-    place = {"loc": "outside upper center", "ncols": len(labels), "handletextpad": 0.3}
-    figure.legend(handles, labels, **(place | options))
-
-
-def shades(count: int) -> list[Any]:
-    """Colours of an ordered sequence."""
-    return list(matplotlib.colormaps[SEQUENTIAL](np.linspace(0, 0.85, count)))

@@ -36,13 +36,12 @@ import jax
 import numpy as np
 import xarray
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from scipy.optimize import brentq
 
-from claims import Check, Claim, Size, Verdict, dataset, sweep, variables
-from drawing import note, panels, points, shared_legend
+from claims import Check, Claim, Findings, Size, dataset, sweep, variables
+from drawing import note, panels, points
 from estimates import jackknife, mean_and_error
-from grid_laws import GridRisk, tensor_grid
+from grid_laws import GridRisk, coordinate_ascent, dual_averaging, fictitious_play_rounds, tensor_grid
 from langevax import gradients
 from langevax.algorithm import Algorithm
 from langevax.figures import theme
@@ -52,7 +51,6 @@ from langevax.problems.mean_field import MeanFieldRisk
 from langevax.run import simulate
 from langevax.theory.mean_field import sdca_condition
 from line_network import EXACT, dual_of
-from mean_field_paths import coordinate_ascent, dual_averaging, fictitious_play_rounds
 
 LOSSES = ("squared", "logistic")
 TEMPERATURE = 0.02
@@ -87,8 +85,6 @@ METHODS = {
     "P-SDCA": Method(PSDCA(TEMPERATURE), 600, True, COLOURS[3], "^"),
     "fictitious play": Method(FictitiousPlay(PLANE_STEP, TEMPERATURE, rate=RATE), 128, True, COLOURS[4], "v"),
 }
-
-# ---- problems
 
 
 def coordinate(loss: str, z: float, g: float, y: float, c: float) -> float:
@@ -130,16 +126,12 @@ def cloud_problem(seed: int) -> MeanFieldRisk:
     return risk_of("squared", x / 3, 0.8 * np.cos(x[:, 0] + x[:, 1]), CLOUD_RIDGE)
 
 
-# ---- runs
-
-
 def run(
     algorithm: Algorithm, risk: MeanFieldRisk, particles: int, steps: int, key: jax.Array, chains: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """(run, step, n) duals after each step, and component gradients by then."""
     options: Any = {"num_steps": steps, "num_chains": chains, "record": dual_of, "record_every": 1}
-    trace = simulate(algorithm, risk, risk.prior(TEMPERATURE, particles), key=key, **options).trace
-    assert trace is not None
+    trace: Any = simulate(algorithm, risk, risk.prior(TEMPERATURE, particles), key=key, **options).trace
     return np.asarray(trace.values, float), np.asarray(trace.info["evaluations"]).mean(axis=0)
 
 
@@ -158,8 +150,6 @@ def exact_duals(algorithm: Algorithm, loss: str, duals: np.ndarray) -> np.ndarra
         return np.stack([dual_averaging(grid, chosen[:, None]).average for chosen in rows])
     return np.stack([coordinate_ascent(grid, partial(coordinate, loss), chosen, bound=1.0)[1:] for chosen in rows])
 
-
-# ---- measure
 
 PARTICLES = 4000
 ONLINE_PARTICLES = 500  # online PDA has the noise of its rows, beside which that of particles is small
@@ -195,7 +185,6 @@ def in_the_plane(loss: str, name: str, runs: int, steps: int, key: jax.Array) ->
 
 
 def measure(size: Size, seed: int) -> xarray.Dataset:
-    """True gaps in the plane, and a certified one in 10 dimensions."""
     (runs, online), names = SIZES[size], list(METHODS)
 
     def plane(loss: str, name: str) -> dict[str, Any]:
@@ -224,16 +213,6 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
         seed=seed,
         **conditions,
     )
-
-
-# ---- draw
-
-
-def draw(data: xarray.Dataset) -> Figure:
-    parts = draw_averaging, draw_ascent, *(partial(draw_plane, loss=loss) for loss in LOSSES)
-    figure = panels(data, (10.0, 8.0), 2, *parts)
-    shared_legend(figure, figure.axes[2], loc="outside lower center", ncols=4)
-    return figure
 
 
 def draw_gaps(axes: Axes, name: str, x: np.ndarray, gaps: np.ndarray, error: np.ndarray, line: str = ":") -> None:
@@ -284,8 +263,6 @@ def draw_plane(axes: Axes, data: xarray.Dataset, loss: str) -> None:
     axes.set_title(f"In the plane, {loss} loss")
 
 
-# ---- judge
-
 AIMS = {"P-SDCA": 1e-4, "PDA": 1e-5, "MFLD": 5e-5}
 ONLINE_FROM, FULL_FROM, FULL_TO = 128, 8, 32  # exponents are fitted where all rows were seen, and before the floor
 FLOORS = 20  # P-SDCA's rate is fitted where the exact gap is above so many floors of the particles
@@ -309,14 +286,14 @@ def upper(estimate: Estimate) -> float:
     return estimate[0] + 2 * estimate[1]
 
 
-def judge(data: xarray.Dataset) -> Verdict:
-    """Rates against the theorems and against exact laws; gaps against the aims."""
-    return Verdict.of([judge_ascent(data), judge_averaging(data), judge_gaps(data)])
+def judge(data: xarray.Dataset) -> Findings:
+    for part in (judge_ascent, judge_averaging, judge_gaps):
+        yield from part(data)
 
 
-def judge_ascent(data: xarray.Dataset) -> Verdict:
+def judge_ascent(data: xarray.Dataset) -> Findings:
     """P-SDCA's rate, where no floor is near, against the promise and the exact law's."""
-    checks, unit = [], "1 / step"
+    unit = "1 / step"
     for loss in LOSSES:
         here = data.sel(loss=loss, learner="P-SDCA")
         steps, ours, exact = here.iterations.values, here.gap_last.values, here.gap_exact.values
@@ -326,50 +303,50 @@ def judge_ascent(data: xarray.Dataset) -> Verdict:
         off, off_error = leave_one_out(lambda g, e, s=slope: s(g) - s(e), ours[:, fit], exact[:, fit])
         statement = f"what P-SDCA's log gap changes by in a step, {loss} loss"
         source, promised = "Oko et al.: at most log(1 - 1 / kappa)", np.log1p(-1 / data.attrs[f"condition_{loss}"])
-        checks.append(Check.at_most(statement, source, (rate, error), promised, 2 * error, unit))
+        yield Check.at_most(statement, source, (rate, error), promised, 2 * error, unit)
         statement, tolerance = f"P-SDCA's log gap a step, {loss} loss", max(3 * off_error, 0.05 * abs(rate))
-        checks.append(Check.equals(statement, SAME_ROWS, (rate, off_error), rate - off, tolerance, unit))
-    return Verdict(checks)
+        yield Check.equals(statement, SAME_ROWS, (rate, off_error), rate - off, tolerance, unit)
 
 
-def judge_averaging(data: xarray.Dataset) -> Verdict:
+def judge_averaging(data: xarray.Dataset) -> Findings:
     """Powers of T, and online gaps over those of their laws at the end: there inner loops keep up."""
-    checks, numbers = [], {}
     for name, loss in itertools.product((*ONLINE, "PDA, 10 inner"), LOSSES):
         here = data.sel(loss=loss, learner=name)
         rounds, gaps, exact = here.iterations.values, here.gap.values, here.gap_exact.values
         part = rounds >= ONLINE_FROM if name in ONLINE else (rounds >= FULL_FROM) & (rounds <= FULL_TO)
         slope = partial(fitted_slope, np.log(rounds[part]))
         power = leave_one_out(slope, gaps[:, part])
-        numbers[f"power of T in the gap of {name}, {loss} loss, exact law"] = leave_one_out(slope, exact[:, part])
+        yield f"power of T in the gap of {name}, {loss} loss, exact law", leave_one_out(slope, exact[:, part])
         statement = f"power of T in the gap of {name}, {loss} loss"
-        checks.append(Check.at_most(statement, "Nitanda et al.: 1 / T", power, -1.0, 2 * power[1]))
+        yield Check.at_most(statement, "Nitanda et al.: 1 / T", power, -1.0, 2 * power[1])
         if name in ONLINE:
             ratio = leave_one_out(lambda g, e: float(np.log(g.mean() / e.mean())), gaps[:, -3:], exact[:, -3:])
             statement = f"log of the gap of {name} over its law's, {loss} loss"
-            checks.append(Check.equals(statement, SAME_ROWS, ratio, 0.0, CLOSE + 3 * ratio[1]))
-    return Verdict(checks, numbers)
+            yield Check.equals(statement, SAME_ROWS, ratio, 0.0, CLOSE + 3 * ratio[1])
 
 
-def judge_gaps(data: xarray.Dataset) -> Verdict:
+def judge_gaps(data: xarray.Dataset) -> Findings:
     names = itertools.product(("P-SDCA", "PDA, 10 inner", "PDA, 1 inner"), LOSSES)
     gaps = {pair: mean_and_error(data.gap.sel(learner=pair[0], loss=pair[1]).values[:, -1]) for pair in names}
-    certified, checks = (float(data.certified), float(data.certified_error)), []
+    certified = float(data.certified), float(data.certified_error)
     for loss in LOSSES:
         statement, most = f"P-SDCA's gap at the end and two errors, {loss} loss", upper(gaps["P-SDCA", loss])
-        checks.append(Check.at_most(statement, AIM, most, AIMS["P-SDCA"], unit="units of D"))
+        yield Check.at_most(statement, AIM, most, AIMS["P-SDCA"], unit="units of D")
     statement = "gap of PDA, 10 inner steps, and two errors, logistic loss"
     most = upper(gaps["PDA, 10 inner", "logistic"])
-    checks.append(Check.at_most(statement, AIM, most, AIMS["PDA"], unit="units of D"))
+    yield Check.at_most(statement, AIM, most, AIMS["PDA"], unit="units of D")
     statement, most = "certified gap of MFLD in 10 dimensions, and two errors", upper(certified)
-    checks.append(Check.at_most(statement, AIM, most, AIMS["MFLD"], unit="units of P"))
-    numbers = {f"{name}, {loss}: gap": gap for (name, loss), gap in gaps.items()} | {"MFLD, 10-d: gap": certified}
+    yield Check.at_most(statement, AIM, most, AIMS["MFLD"], unit="units of P")
+    for (name, loss), gap in gaps.items():
+        yield f"{name}, {loss}: gap", gap
+    yield "MFLD, 10-d: gap", certified
     for loss in LOSSES:
         exact = data.gap_exact.sel(loss=loss, learner="PDA, 10 inner")
-        numbers[f"PDA, 10 inner, {loss}: exact gap"] = exact[0, -1].item()
-    return Verdict(checks, numbers)
+        yield f"PDA, 10 inner, {loss}: exact gap", exact[0, -1].item()
 
 
+PANELS = draw_averaging, draw_ascent, *(partial(draw_plane, loss=loss) for loss in LOSSES)
+draw = panels((10.0, 8.0), 2, *PANELS, legend_of=2, loc="outside lower center", ncols=4)
 CLAIM = Claim(__file__, __doc__, measure, draw, judge)
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ Source: Nitanda, Wu, Suzuki (AISTATS 2022): the entropy sandwich, and convergenc
 Figure: Left: the gap is straight on a log scale; the constants with a closed form promise far less. Right: it stays
 between both entropies.
 
-The reference is the Fokker-Planck equation of a neuron with one weight, on a grid (`mean_field_paths`), where the
+The reference is the Fokker-Planck equation of a neuron with one weight, on a grid (`grid_laws`), where the
 sandwich holds to rounding. Rates, from what the flow does to what is promised, each at least the next:
 
     late         fall of log(L - L*) at the end; to first order the slowest mode of the flow linearised at q*
@@ -31,13 +31,12 @@ import numpy as np
 import xarray
 from jaxtyping import Array
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from scipy.linalg import eigh
 
-from claims import Check, Claim, Size, Verdict, dataset, variables
+from claims import Check, Claim, Findings, Size, dataset, variables
 from drawing import panels
 from estimates import critical_value, mean_and_error
-from grid_laws import GridRisk, poincare_on_grid
+from grid_laws import GridRisk, fisher_on_grid, fokker_planck_flow, poincare_on_grid
 from langevax.algorithm import State
 from langevax.figures.theme import INK, METHODS, OKABE_ITO
 from langevax.meanfield import MFLD
@@ -45,12 +44,8 @@ from langevax.problems.mean_field import MeanFieldRisk
 from langevax.run import simulate
 from langevax.theory.mean_field import network_lsi, potential_lsi
 from line_network import EXACT, LineNetwork, chain_laws
-from mean_field_paths import fisher_on_grid, fokker_planck_flow
 
 NETWORK = LineNetwork(
-    slopes=(2.0, 1.5, -1.0, -2.0, 1.0, -1.5),
-    shifts=(-1.0, 0.8, -1.2, 0.5, 0.2, 1.0),
-    targets=(1.0, 1.0, -1.0, 1.0, -1.0, -1.0),
     scale=1.0,
     ridge=0.2,
     temperature=0.2,
@@ -113,7 +108,6 @@ def particle_runs(num_particles: int, num_runs: int, step_size: float, key: jax.
 
 
 def measure(size: Size, seed: int) -> xarray.Dataset:
-    """The flow at two steps of time, all rates, the exact law of MFLD's steps, and clouds of it."""
     T, ridge, step = NETWORK.temperature, NETWORK.ridge, FLOW_STEP[size]
     risk = NETWORK.grid_risk(np.linspace(-REACH, REACH, GRID[size]))
     dual = risk.optimal_dual()
@@ -159,10 +153,6 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
     )
 
 
-def draw(data: xarray.Dataset) -> Figure:
-    return panels(data, (10.0, 4.6), 1, draw_fall, draw_sandwich)
-
-
 def draw_fall(axes: Axes, data: xarray.Dataset) -> None:
     time, gap, promised = data.time.values, data.gap.values, OKABE_ITO[1]
     labels = {"path": "this path", "oscillation": "its oscillation", "printed": "printed"}
@@ -186,7 +176,7 @@ def draw_sandwich(axes: Axes, data: xarray.Dataset) -> None:
     axes.set(xlim=(0, time[-1]), xlabel="time", ylabel="relative to $L - L^*$", title="It lies between two entropies")
 
 
-def judge(data: xarray.Dataset) -> Verdict:
+def judge(data: xarray.Dataset) -> Findings:
     gap, lower, upper = (data[name].values for name in ("gap", "lower", "upper"))
     rate = dict(zip(data.kind.values.tolist(), data.rate.values.tolist(), strict=True))
     error = float(data.late_error)
@@ -196,29 +186,28 @@ def judge(data: xarray.Dataset) -> Verdict:
     ratios = [*(order[:-1] / order[1:]), poincare / rate["oscillation"], order[0] / poincare]
     z = ((data.measured - data.chain) / data.measured_error).values
 
-    checks = [Check.at_most("T KL(q || q*) over L - L*, the most of all times", SANDWICH, (lower / gap).max(), 1)]
-    statement = "T KL(q || p_q) over L - L*, the least of all times"
-    checks.append(Check.at_least(statement, SANDWICH, (upper / gap).min(), 1))
+    yield Check.at_most("T KL(q || q*) over L - L*, the most of all times", SANDWICH, (lower / gap).max(), 1)
+    yield Check.at_least("T KL(q || p_q) over L - L*, the least of all times", SANDWICH, (upper / gap).min(), 1)
     statement, unit = "duality gap less T KL(q || p_q), the farthest from nothing", "units of the loss"
     off = np.abs(data.duality_gap.values - upper).max()
-    checks.append(Check.at_most(statement, "an identity of both", off, 0, ROUNDING, unit))
+    yield Check.at_most(statement, "an identity of both", off, 0, ROUNDING, unit)
     source, late = "slowest mode of the flow linearised at q*", (rate["late"], error)
-    checks.append(Check.equals("rate of L - L* at late times", source, late, rate["linearised"], error, "1 / time"))
+    yield Check.equals("rate of L - L* at late times", source, late, rate["linearised"], error, "1 / time")
     statement = "L - L* over what each constant promises, the most after the start"
-    checks.append(Check.at_most(statement, "Nitanda et al.; Holley and Stroock", (gap / promised)[:, 1:].max(), 1))
+    yield Check.at_most(statement, "Nitanda et al.; Holley and Stroock", (gap / promised)[:, 1:].max(), 1)
     statement = "each rate over the next that its proof rests on, the least"
-    checks.append(Check.at_least(statement, "log-Sobolev inequalities", np.min(ratios), 1))
+    yield Check.at_least(statement, "log-Sobolev inequalities", np.min(ratios), 1)
     statement = f"{z.size} outputs and risks of clouds: the farthest from their law"
     limit = critical_value(z.size, data.attrs["num_clouds"])
-    checks.append(Check.all_within(statement, "exact law of the same steps", z, limit))
+    yield Check.all_within(statement, "exact law of the same steps", z, limit)
 
-    numbers = {"T KL(q || q*) over L - L*, the least": (lower / gap).min()}
-    numbers |= {"T KL(q || p_q) over L - L*, the most": (upper / gap).max()}
-    rates = {f"rate of L - L*, {kind}": rate[kind] for kind in ("2 T Poincaré of q*", *PROMISES[1:])}
-    return Verdict(checks, numbers | rates)
+    yield "T KL(q || q*) over L - L*, the least", (lower / gap).min()
+    yield "T KL(q || p_q) over L - L*, the most", (upper / gap).max()
+    for kind in ("2 T Poincaré of q*", *PROMISES[1:]):
+        yield f"rate of L - L*, {kind}", rate[kind]
 
 
-CLAIM = Claim(__file__, __doc__, measure, draw, judge)
+CLAIM = Claim(__file__, __doc__, measure, panels((10.0, 4.6), 1, draw_fall, draw_sandwich), judge)
 
 if __name__ == "__main__":
     CLAIM.main()

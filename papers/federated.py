@@ -34,11 +34,9 @@ import xarray
 from jax import lax, random
 from jaxtyping import Array, Float, Key
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from claims import Check, Claim, Size, Verdict, dataset, sweep, variables
-from dialled_federation import balanced_signs, dialled_federation, opposite_directions
-from drawing import level, note, panels, points, shared_legend
+from claims import Check, Claim, Findings, Size, dataset, sweep, variables
+from drawing import level, note, panels, points
 from estimates import mean_and_error
 from langevax import federated, gradients
 from langevax.figures.theme import GREY, INK, OKABE_ITO
@@ -51,6 +49,73 @@ Maker = Callable[[float], federated.Federated]
 CLIENTS, BATCH, PARTICIPANTS = 20, 4, 5
 LOCAL: dict[str, Any] = {"num_local_steps": 16, "batch_size": BATCH}
 CHUNK = 50  # rounds between two looks at who has arrived
+
+# ---- a federation of which everything is known, with a parameter for each kind of difference between clients
+
+
+class WavyLoss(eqx.Module):
+    """The loss of one row (slopes, curvatures), with the scales s; f and its gradient in closed form."""
+
+    scales: Float[Array, " d"]
+
+    def __call__(self, x: Float[Array, " d"], row: tuple[Float[Array, " d"], Float[Array, " d"]]) -> Float[Array, ""]:
+        slopes, curvatures = row
+        return self.mean(x) + jnp.sum(curvatures * x**2 / 2 + slopes * x)
+
+    def mean(self, x: Float[Array, "*batch d"]) -> Float[Array, "*batch"]:
+        return jnp.sum(self.scales * (x**2 + 3 * jnp.sin(x) ** 2), axis=-1)
+
+    def mean_gradient(self, x: Float[Array, "*batch d"]) -> Float[Array, "*batch d"]:
+        return self.scales * (2 * x + 3 * jnp.sin(2 * x))
+
+
+def balanced_signs(random: np.random.Generator, shape: tuple[int, ...], axis: int = 0) -> np.ndarray:
+    """+-1, as many of one as of the other along an axis of even length."""
+    signs = np.repeat([1.0, -1.0], shape[axis] // 2).reshape([-1 if k == axis else 1 for k in range(len(shape))])
+    return random.permuted(np.broadcast_to(signs, shape), axis=axis)
+
+
+def opposite_directions(random: np.random.Generator, number: int, dim: int, first: int = 0) -> np.ndarray:
+    """(number, dim) of unit length that add up to 0 in pairs; coordinates before `first` are 0."""
+    half = random.normal(size=(number // 2, dim)) * (np.arange(dim) >= first)
+    half /= np.linalg.norm(half, axis=1, keepdims=True)
+    return np.concatenate([half, -half])
+
+
+def dialled_federation(
+    num_clients: int = 20,
+    rows: int = 32,
+    dim: int = 10,
+    hessian_heterogeneity: float = 1.0,
+    gradient_heterogeneity: float = 2.0,
+    row_heterogeneity: float = 1.0,
+    condition: float = 1.0,
+    *,
+    seed: int,
+) -> Federation:
+    """Clients that differ in their Hessians by zeta and in their gradients at the optimum by sigma, independently.
+
+        loss(x, (c, h)) = sum_k s_k [ x_k^2 + 3 sin(x_k)^2 ] + 1/2 <x, h x> + <c, x>
+
+    The sum of s (x^2 + 3 sin(x)^2) is not convex (curvatures from -4 s to 8 s) but has one critical point, the minimum
+    0 at x = 0, and satisfies the Polyak-Lojasiewicz condition (Karimi, Nutini, Schmidt 2016). Curvatures h and slopes c
+    are a client's plus those of a row in it, and all add up to 0: the mean f is that sum whatever the parameters.
+
+    zeta is the largest |hess f_i - hess f_j|, as client curvatures are +-zeta / 2 in each coordinate, sigma that of all
+    |gradient f_i(0)|; rows within a client differ in curvature by twice `row_heterogeneity` and in slope from the
+    client's by 1; s falls from 1 to 1 / condition over coordinates. Raises ValueError for odd numbers.
+    """
+    if num_clients % 2 or rows % 2:
+        raise ValueError(f"num_clients and rows must be even, got {num_clients} and {rows}.")
+    random = np.random.default_rng(seed)
+    curvatures = hessian_heterogeneity / 2 * balanced_signs(random, (num_clients, dim))[:, None]
+    slopes = gradient_heterogeneity * opposite_directions(random, num_clients, dim)[:, None]
+    of_row = [(balanced_signs(random, (rows, dim)), opposite_directions(random, rows, dim)) for _ in range(num_clients)]
+    signs, directions = (np.stack(part) for part in zip(*of_row, strict=True))
+    dtype = jax.dtypes.canonicalize_dtype(np.float64)
+    data = (slopes + directions).astype(dtype), (curvatures + row_heterogeneity * signs).astype(dtype)
+    return Federation(WavyLoss(jnp.asarray(float(condition) ** -np.linspace(0, 1, dim), dtype)), data)
+
 
 # ---- to a tolerance, and to the minimum
 
@@ -112,17 +177,13 @@ def paths(
         return of(error.result.trace)
 
 
-def dialled(zeta: float, seed: int) -> Any:
-    return dialled_federation(CLIENTS, ROWS, DIM, zeta, condition=CONDITION, seed=seed)
-
-
 def reach(make: Maker, zeta: float, runs: tuple[int, int, int]) -> dict[str, Any]:
     """Exchanges and vectors of each seed to the tolerance at the step size with the least mean of exchanges.
 
     They are nan where a seed does not arrive.
     """
-    federation, start = dialled(zeta, runs[2]), jnp.full(DIM, 2.0, jnp.float32)
-    costs = np.full((len(STEP_SIZES), 2, runs[0]), np.inf)
+    federation: Any = dialled_federation(CLIENTS, ROWS, DIM, zeta, condition=CONDITION, seed=runs[2])
+    start, costs = jnp.full(DIM, 2.0, jnp.float32), np.full((len(STEP_SIZES), 2, runs[0]), np.inf)
 
     def gradient_norm(x: np.ndarray) -> np.ndarray:
         return np.asarray(jnp.linalg.norm(federation.loss.mean_gradient(x), axis=-1))
@@ -209,8 +270,6 @@ def squared_errors(
     return lax.scan(body, start, jnp.arange(num_steps, dtype=jnp.int32))[1]
 
 
-# ---- measure
-
 SIZES: dict[Size, tuple[tuple[float, ...], tuple[int, ...], tuple[int, ...]]] = {
     "full": ((4.0, 2.0, 1.0, 0.5, 0.25, 0.0), (1, 2, 5, 10, 20), (6, 800, 400, 40_000)),
     "small": ((2.0, 0.25), (1, 5, 20), (3, 450, 250, 4000)),
@@ -237,8 +296,9 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
 
     def decay(name: str) -> dict[str, np.ndarray]:
         with jax.enable_x64():
-            federation, start = dialled(COUNTS_ZETA, seed), jnp.full(DIM, 2.0, jnp.float64)
+            federation: Any = dialled_federation(CLIENTS, ROWS, DIM, COUNTS_ZETA, condition=CONDITION, seed=seed)
             method, runs = MAKERS[name](DECAY_STEPS[name]), (num_seeds, decay_exchanges, seed)
+            start = jnp.full(DIM, 2.0, jnp.float64)
             return cut(paths(method, federation, start, federation.loss.mean, runs), decay_exchanges)
 
     def escape(name: str, radius: float) -> dict[str, np.ndarray]:
@@ -269,16 +329,8 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
     )
 
 
-# ---- draw
-
 STYLES = dict(zip(MAKERS, zip((*OKABE_ITO[:6], GREY), "osDv^Px", strict=True), strict=True))
 STYLES["BVR-L-PSGD"] = STYLES["BVR-L-SGD"]
-
-
-def draw(data: xarray.Dataset) -> Figure:
-    figure = panels(data, (11.0, 8.4), 2, draw_exchanges, draw_decay, draw_saddle, draw_errors)
-    shared_legend(figure, figure.axes[0])
-    return figure
 
 
 def draw_exchanges(axes: Axes, data: xarray.Dataset) -> None:
@@ -327,110 +379,104 @@ def draw_errors(axes: Axes, data: xarray.Dataset) -> None:
     axes.set_title("What estimators do when never refreshed")
 
 
-# ---- judge
-
 ZETA = 0.25  # where clients resemble each other and the targets are set
 TARGETS = {"FLEDGE": 80, "BVR-L-SGD": 60}
 NEVER = ("FedAvg", "SCAFFOLD", "minibatch SGD")
 PAPERS = "Murata and Suzuki; Oko et al."
 
 
-def judge(data: xarray.Dataset) -> Verdict:
-    parts = judge_reach, judge_participants, judge_decay, judge_saddle, judge_errors
-    return Verdict.of(part(data) for part in parts)
+def judge(data: xarray.Dataset) -> Findings:
+    for part in (judge_reach, judge_participants, judge_decay, judge_saddle, judge_errors):
+        yield from part(data)
 
 
-def judge_reach(data: xarray.Dataset) -> Verdict:
-    """Return the methods that come there and in how many exchanges; where one seed does not, nothing holds."""
+def judge_reach(data: xarray.Dataset) -> Findings:
+    """Methods that arrive, and in how many exchanges; where one seed does not, nothing holds."""
     arrived, mean = np.isfinite(data.exchanges).all("seed"), data.exchanges.mean("seed", skipna=False)
-    never, near, checks = [name for name in NEVER if name in data.algorithm.values], data.sel(zeta=ZETA), []
+    never, near = [name for name in NEVER if name in data.algorithm.values], data.sel(zeta=ZETA)
     for name, most in TARGETS.items():
         measured, source = mean_and_error(near.exchanges.sel(algorithm=name)), "our aim; O(zeta) in both papers"
-        checks.append(Check.at_most(f"exchanges of {name}, zeta = {ZETA:g}", source, measured, most, unit="exchanges"))
+        yield Check.at_most(f"exchanges of {name}, zeta = {ZETA:g}", source, measured, most, unit="exchanges")
     statement = f"heterogeneities at which {' or '.join(TARGETS)} does not arrive"
-    checks.append(Check.at_most(statement, f"{PAPERS}: any zeta", (~arrived.sel(algorithm=list(TARGETS))).sum(), 0))
+    yield Check.at_most(statement, f"{PAPERS}: any zeta", (~arrived.sel(algorithm=list(TARGETS))).sum(), 0)
     statement = f"heterogeneities at which {' or '.join(never)} arrives"
-    checks.append(Check.at_most(statement, "noise of local steps", arrived.sel(algorithm=never).sum(), 0))
+    yield Check.at_most(statement, "noise of local steps", arrived.sel(algorithm=never).sum(), 0)
     edges = data.at_edge.sum() + data.count_at_edge.sum()
-    checks.append(Check.at_most("best step sizes at the edge of the grid, of those that arrive", "our aim", edges, 0))
+    yield Check.at_most("best step sizes at the edge of the grid, of those that arrive", "our aim", edges, 0)
     sarah, bvr, fledge = (mean.sel(algorithm=name) for name in ("minibatch SARAH", "BVR-L-SGD", "FLEDGE"))
     far, source = sarah[abs(sarah - 400).fillna(np.inf).argmax("zeta")], "no zeta in its rate; the number is our aim"
-    statement = "exchanges of minibatch SARAH at any zeta, the farthest"
-    checks.append(Check.equals(statement, source, far, 400, 100, "exchanges"))
+    yield Check.equals("exchanges of minibatch SARAH at any zeta, the farthest", source, far, 400, 100, "exchanges")
     most = data.zeta.max().item()
     statement = f"FLEDGE's exchanges at zeta = {most:g}, in units of those at {ZETA:g}"
     growth = fledge.sel(zeta=most) / fledge.sel(zeta=ZETA)
-    checks.append(Check.at_least(statement, "our aim: they grow with zeta", growth, 1.5))
+    yield Check.at_least(statement, "our aim: they grow with zeta", growth, 1.5)
     statement = "BVR-L-SGD's exchanges in units of minibatch SARAH's, largest of all zeta"
-    checks.append(Check.at_most(statement, "our aim", (bvr / sarah).max(skipna=False), 0.5))
-    vectors = near.vectors.isel(algorithm=arrived.sel(zeta=ZETA).values)
-    return Verdict(checks, {f"vectors of {v.algorithm.item()}, zeta = {ZETA:g}": mean_and_error(v) for v in vectors})
+    yield Check.at_most(statement, "our aim", (bvr / sarah).max(skipna=False), 0.5)
+    for v in near.vectors.isel(algorithm=arrived.sel(zeta=ZETA).values):
+        yield f"vectors of {v.algorithm.item()}, zeta = {ZETA:g}", mean_and_error(v)
 
 
-def judge_participants(data: xarray.Dataset) -> Verdict:
+def judge_participants(data: xarray.Dataset) -> Findings:
     counts, (mean, error) = data["count"].values, mean_and_error(data.vectors_of_count, "seed")
     best, root = counts[np.argmin(np.nan_to_num(mean, nan=np.inf))], CLIENTS**0.5
     inner = np.isfinite(mean).all() and best not in counts[[0, -1]]
     off = max(best / root, root / best) if inner else np.inf
     statement = f"factor between the best number of clients, {best}, and sqrt(P) = {root:.1f}"
-    check = Check.at_most(statement, "Oko et al.: p = sqrt(P)", off, 1.0, 1.5)
-    measured = zip(counts, zip(mean, error, strict=True), strict=True)
-    return Verdict([check], {f"vectors of FLEDGE with {count} clients an anchor": pair for count, pair in measured})
+    yield Check.at_most(statement, "Oko et al.: p = sqrt(P)", off, 1.0, 1.5)
+    for count, *measured in zip(counts, mean, error, strict=True):
+        yield f"vectors of FLEDGE with {count} clients an anchor", tuple(measured)
 
 
-def judge_decay(data: xarray.Dataset) -> Verdict:
-    straight, least, numbers = [], [], {}
+def judge_decay(data: xarray.Dataset) -> Findings:
+    straight, least = [], []
     for name in data.reduced.values:
         row = data.sel(reduced=name)
         x, y = row.exchanges_of_round.values, np.log10(np.maximum(row.excess.values, 1e-300)).mean(axis=0)
         used = y > -26  # above rounding
         straight.append(np.corrcoef(x[used], y[used])[0, 1] ** 2)
         least.append(y.min())
-        numbers[f"exchanges of {name} by which f - min f falls tenfold"] = -1 / np.polyfit(x[used], y[used], 1)[0]
+        yield f"exchanges of {name} by which f - min f falls tenfold", -1 / np.polyfit(x[used], y[used], 1)[0]
     statement, source = "explained part of log(f - min f) by a straight line in exchanges", "linear rate under PL"
-    line = Check.at_least(statement, f"{PAPERS}: {source}", np.min(straight), 1.0, 0.02)
-    depth = Check.at_most("power of ten that f - min f falls to", "our aim", np.max(least), -9.0)
-    return Verdict([line, depth], numbers)
+    yield Check.at_least(statement, f"{PAPERS}: {source}", np.min(straight), 1.0, 0.02)
+    yield Check.at_most("power of ten that f - min f falls to", "our aim", np.max(least), -9.0)
 
 
-def judge_saddle(data: xarray.Dataset) -> Verdict:
+def judge_saddle(data: xarray.Dataset) -> Findings:
     """Times from the smaller to the larger radius differ by log(ratio) over the rate; nan where one does not leave."""
     most, radii = np.abs(data.distance.sel(radius=0.0)).max(skipna=False), np.array(RADII[1:])
     predicted = 2 * np.log(radii.max() / radii.min()) / data.attrs["growth_per_round"]
     statement, source = "largest distance from the saddle without noise", "exact: gradients vanish along the way out"
-    checks, numbers = [Check.at_most(statement, source, most, 0.0)], {}
+    yield Check.at_most(statement, source, most, 0.0)
     for name in data.noisy.values:
         row = data.sel(noisy=name)
         out = row.distance.sel(radius=radii).values >= OUT
         times = np.where(out.any(axis=2), row.exchanges_at_saddle.values[out.argmax(axis=2)], np.nan)
         statement = f"{name}: exchanges by which a noise of {radii[0]:.0e} leaves later than {radii[1]:.0e}"
         later = mean_and_error(times[0] - times[1])
-        checks.append(Check.equals(statement, "exact rate of growth", later, predicted, 0.3 * predicted, "exchanges"))
+        yield Check.equals(statement, "exact rate of growth", later, predicted, 0.3 * predicted, "exchanges")
         for radius, of_radius in zip(radii, times, strict=True):
-            numbers[f"exchanges until {name} leaves, noise {radius:.0e}"] = mean_and_error(of_radius)
-    return Verdict(checks, numbers)
+            yield f"exchanges until {name} leaves, noise {radius:.0e}", mean_and_error(of_radius)
 
 
-def judge_errors(data: xarray.Dataset) -> Verdict:
+def judge_errors(data: xarray.Dataset) -> Findings:
     """After the first part, in which it grows to what it stays at."""
     rest = data.error.isel(part=slice(1, None))
     means, (parts, errors) = rest.mean("part"), mean_and_error(rest.sel(estimator="SLEDGE"))
     far = np.argmax(np.abs(parts - 1))
     statement = "SLEDGE's squared error over its prediction, the farthest part of the walk"
     source = "exact law: zeta^2 step^2 n / (2 b^2)"
-    checks = [Check.equals(statement, source, (parts[far], errors[far]), 1.0, 0.1)]
+    yield Check.equals(statement, source, (parts[far], errors[far]), 1.0, 0.1)
     sarah = data.error.sel(estimator="SARAH").mean("walk")
     statement = "SARAH's squared error at the end of the walk, in units of its start"
-    checks.append(Check.at_least(statement, "never refreshed, it adds up", sarah[-1] / sarah[0], 2.0))
+    yield Check.at_least(statement, "never refreshed, it adds up", sarah[-1] / sarah[0], 2.0)
     mean = means.mean("walk")
     least = mean.drop_sel(estimator="SLEDGE").min() / mean.sel(estimator="SLEDGE")
-    checks.append(
-        Check.at_least("least squared error of other estimators, in units of SLEDGE's", "our aim", least, 1.4)
-    )
-    over = {f"squared error of {v.estimator.item()} over SLEDGE's prediction": mean_and_error(v) for v in means}
-    return Verdict(checks, over)
+    yield Check.at_least("least squared error of other estimators, in units of SLEDGE's", "our aim", least, 1.4)
+    for v in means:
+        yield f"squared error of {v.estimator.item()} over SLEDGE's prediction", mean_and_error(v)
 
 
+draw = panels((11.0, 8.4), 2, draw_exchanges, draw_decay, draw_saddle, draw_errors, legend_of=0)
 CLAIM = Claim(__file__, __doc__, measure, draw, judge)
 
 if __name__ == "__main__":

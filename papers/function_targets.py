@@ -170,7 +170,6 @@ def prior_of(num_modes: int) -> GaussianPrior:
 
 
 def misfit(x: Float[Array, " modes"], row: tuple[Float[Array, " modes"], Float[Array, ""]]) -> Float[Array, ""]:
-    """1 - y tanh f."""
     features, label = row
     return 1 - label * jnp.tanh(features @ x)
 
@@ -221,7 +220,6 @@ def smoothness() -> float:
 
 
 def squared(x: Float[Array, " modes"], row: tuple[Float[Array, " modes"], Float[Array, ""]]) -> Float[Array, ""]:
-    """(y - f)^2 / 2."""
     features, value = row
     return (value - features @ x) ** 2 / 2
 

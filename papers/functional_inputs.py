@@ -30,10 +30,9 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from claims import Check, Claim, Size, Verdict, dataset, sweep, variables
-from drawing import note, panels, points, shared_legend, ticks
+from claims import Check, Claim, Findings, Size, dataset, sweep, variables
+from drawing import note, panels, points, ticks
 from estimates import critical_value, exponent, mean_and_error
 from langevax.algorithm import Algorithm
 from langevax.figures import theme
@@ -168,11 +167,7 @@ def euler_limit(num_modes: int) -> float:
     return 2 / (TEMPERATURE * float(num_modes) ** DECAY)
 
 
-# ---- measure
-
-
 def measure(size: Size, seed: int) -> xarray.Dataset:
-    """Every method at its numbers of modes, and what breaks beside them."""
     settings, root = SIZES[size], jax.random.key(seed)
     modes, walks, methods = settings.modes, (settings.walk_particles, settings.walks), learners(settings.steps)
     optimal: dict[int, np.ndarray] = {}  # duals of P-SDCA, by modes
@@ -237,18 +232,6 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
     )
 
 
-# ---- draw
-
-
-def draw(data: xarray.Dataset) -> Figure:
-    figure, modes = panels(data, (11.0, 4.4), 1, draw_values, draw_acceptance), data.modes.values
-    for axes in figure.axes:
-        ticks(axes, modes)
-        axes.set(xlabel="modes $K$", xlim=(modes[0] / 1.7, modes[-1] * 1.7))
-    shared_legend(figure, figure.axes[0], ncols=3)
-    return figure
-
-
 def draw_values(axes: Axes, data: xarray.Dataset) -> None:
     mean, _, error = common_value(data)
     axes.axhspan(mean - error, mean + error, color=theme.faint(BLUE), linewidth=0)
@@ -261,6 +244,12 @@ def draw_values(axes: Axes, data: xarray.Dataset) -> None:
     low, high = axes.get_ylim()
     axes.set(ylim=(low - 0.15 * (high - low), high), ylabel="dual value $D$ (units of the loss)")
     axes.set(title="One optimum at any number of modes")
+    label_modes(axes, data)
+
+
+def label_modes(axes: Axes, data: xarray.Dataset) -> None:
+    ticks(axes, data.modes)
+    axes.set(xlabel="modes $K$", xlim=(data.modes[0] / 1.7, data.modes[-1] * 1.7))
 
 
 def draw_acceptance(axes: Axes, data: xarray.Dataset) -> None:
@@ -269,9 +258,7 @@ def draw_acceptance(axes: Axes, data: xarray.Dataset) -> None:
         points(axes, data.modes, (row.acceptance, row.acceptance_error), style, name, linewidth=0.9)
     axes.legend(loc="center right", bbox_to_anchor=(1.0, 0.6), handletextpad=0.4)
     axes.set(ylabel="acceptance of one proposal", ylim=(-0.03, 1.0), title="pCNL moves at any of them, MALA stops")
-
-
-# ---- judge
+    label_modes(axes, data)
 
 
 def common_value(data: xarray.Dataset) -> tuple[float, float, float]:
@@ -284,7 +271,7 @@ def common_value(data: xarray.Dataset) -> tuple[float, float, float]:
     return float(row.dual_value.mean()), one, one / float(np.sqrt(row.sizes["modes"]))
 
 
-def judge(data: xarray.Dataset) -> Verdict:
+def judge(data: xarray.Dataset) -> Findings:
     """Values agree, gaps are closed, pCNL is flat, MALA and Euler are not; seconds are reported and not judged."""
     row, modes, (mean, one, of_mean) = data.sel(learner=ASCENT), data.modes.values, common_value(data)
     freedom, loss = len(modes) * (data.attrs["walks"] - 1), "units of the loss"  # of the errors of all D together
@@ -292,55 +279,54 @@ def judge(data: xarray.Dataset) -> Verdict:
     error = one * np.sqrt(1 - 1 / len(modes))
     statement = f"certified optimum with {modes[far]} modes, the farthest from its mean over all"
     tolerance, measured = critical_value(len(modes), freedom + 1) * error, (row.dual_value[far], error)
-    checks = [Check.equals(statement, "exact: no K in it", measured, mean, tolerance, loss)]
+    yield Check.equals(statement, "exact: no K in it", measured, mean, tolerance, loss)
     others = data.sel(learner=[name for name in data.learner.values if name != ASCENT])
     known, error = np.isfinite(others.dual_value.values), np.hypot(one, of_mean)
     above = (others.dual_value.values[known] - mean) / error
     below = -above - (others.gap.values[known] + 3 * others.gap_error.values[known]) / error
     statement = "optima by other methods, the farthest beyond what its gap allows"
     beyond, allowed = max(above.max(), below.max()), critical_value(2 * len(above), freedom + 1)
-    checks.append(Check.at_most(statement, "duality", beyond, 0, allowed, "standard errors"))
+    yield Check.at_most(statement, "duality", beyond, 0, allowed, "standard errors")
     worst, gained = data.gap.argmax(...), data.attrs["untrained"] - mean
     statement, source = "largest certified gap of all methods", "0 at the optimum; 2 % is our aim"
     measured = data.gap[worst] / gained, data.gap_error[worst] / gained
-    checks.append(Check.at_most(statement, source, measured, 0, CLOSED, "of what training gains"))
+    yield Check.at_most(statement, source, measured, 0, CLOSED, "of what training gains")
     statement = "what cutting curves off changes, three errors added, beside an optimum's error"
     changed = abs(data.cut_off) + 3 * data.cut_off_error
-    checks.append(Check.at_most(statement, "common draws", changed, one, unit=loss))
-    checks.extend(check_proposals(data))
+    yield Check.at_most(statement, "common draws", changed, one, unit=loss)
+    yield from judge_proposals(data)
     wrong = (~data.settles_below.astype(bool)).sum() + data.settles_above.sum()
     statement = "runs of explicit Euler that grow below 2 / precision or settle above"
-    checks.append(Check.at_most(statement, "exact: the stiffest mode", wrong, 0, unit="runs"))
+    yield Check.at_most(statement, "exact: the stiffest mode", wrong, 0, unit="runs")
     statement, passes = "spread of P-SDCA's passes over numbers of modes, relative", row.evaluations.values
-    checks.append(Check.at_most(statement, "our aim", np.ptp(passes) / passes.mean(), 0, 0.2))
+    yield Check.at_most(statement, "our aim", np.ptp(passes) / passes.mean(), 0, 0.2)
 
-    numbers = {"certified optimum, mean over numbers of modes": (mean, of_mean)}
-    numbers |= {"largest gap, P-SDCA": row.gap.max(), "largest gap": data.gap.max()}
-    numbers |= {"steps of explicit Euler for one of the others, most modes": STEP_SIZE / euler_limit(modes[-1])}
+    yield "certified optimum, mean over numbers of modes", (mean, of_mean)
+    yield "largest gap, P-SDCA", row.gap.max()
+    yield "largest gap", data.gap.max()
+    yield "steps of explicit Euler for one of the others, most modes", STEP_SIZE / euler_limit(modes[-1])
     for n in modes[[0, -1]]:
-        numbers[f"microseconds of one particle's proposals, {n:,} modes"] = 1e6 * data.seconds.sel(modes=n)
+        yield f"microseconds of one particle's proposals, {n:,} modes", 1e6 * data.seconds.sel(modes=n)
     large = modes >= 64
     if large.sum() > 1:
-        numbers["exponent of their seconds in modes, from 64"] = exponent(modes[large], data.seconds.values[large])
-    return Verdict(checks, numbers)
+        yield "exponent of their seconds in modes, from 64", exponent(modes[large], data.seconds.values[large])
 
 
-def check_proposals(data: xarray.Dataset) -> list[Check]:
-    """pCNL is accepted alike at all numbers of modes; MALA is not."""
+def judge_proposals(data: xarray.Dataset) -> Findings:
     paper, modes = "Cotter et al. 2013", data.modes.values
     pcnl, own, one = (data.sel(proposal=name) for name in PROPOSALS)
     error, change = pcnl.acceptance_error.max(), np.ptp(pcnl.acceptance.values)
     statement, most = f"change of pCNL's acceptance from {modes[0]} to {modes[-1]:,} modes", f"with {modes[-1]:,} modes"
-    checks = [Check.at_most(statement, paper, (change, error), 0, FLAT + 4 * error)]
+    yield Check.at_most(statement, paper, (change, error), 0, FLAT + 4 * error)
     statement = "least acceptance of pCNL, any number of modes"
-    checks.append(Check.at_least(statement, "our aim", (pcnl.acceptance.min(), error), 0.4))
+    yield Check.at_least(statement, "our aim", (pcnl.acceptance.min(), error), 0.4)
     statement = f"acceptance of MALA, one step size, {most}"
-    checks.append(Check.at_most(statement, paper, (one.acceptance[-1], one.acceptance_error[-1]), 0, 0.01))
+    yield Check.at_most(statement, paper, (one.acceptance[-1], one.acceptance_error[-1]), 0, 0.01)
     statement, half = f"acceptance of MALA, own step sizes, {most}, below half of pCNL's", 0.5 * pcnl.acceptance[-1]
-    checks.append(Check.at_most(statement, "our aim", (own.acceptance[-1], own.acceptance_error[-1]), half))
-    return checks
+    yield Check.at_most(statement, "our aim", (own.acceptance[-1], own.acceptance_error[-1]), half)
 
 
+draw = panels((11.0, 4.4), 1, draw_values, draw_acceptance, legend_of=0, ncols=3)
 CLAIM = Claim(__file__, __doc__, measure, draw, judge)
 
 if __name__ == "__main__":

@@ -79,13 +79,13 @@ def normal_start(mean: float, deviation: float, num_particles: int, key: Key[Arr
     return mean + deviation * trees.normal((num_particles, 1), jnp.float32, key=key)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LineNetwork:
     """The same problem for particles and for the grid, and the normal law it starts from."""
 
-    slopes: tuple[float, ...]
-    shifts: tuple[float, ...]
-    targets: tuple[float, ...]
+    slopes: tuple[float, ...] = (2.0, 1.5, -1.0, -2.0, 1.0, -1.5)
+    shifts: tuple[float, ...] = (-1.0, 0.8, -1.2, 0.5, 0.2, 1.0)
+    targets: tuple[float, ...] = (1.0, 1.0, -1.0, 1.0, -1.0, -1.0)
     scale: float
     ridge: float
     temperature: float

@@ -28,10 +28,9 @@ import jax.numpy as jnp
 import numpy as np
 import xarray
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from scipy.optimize import minimize
 
-from claims import Check, Claim, Size, Verdict, dataset, variables
+from claims import Check, Claim, Findings, Size, dataset, variables
 from drawing import level, panels, points
 from estimates import mean_and_error
 from langevax import gradients
@@ -175,10 +174,6 @@ def spread(data: xarray.Dataset, name: str, records: slice) -> tuple[np.ndarray,
     return np.array(index), np.array(error), int((~arrived).sum())
 
 
-def draw(data: xarray.Dataset) -> Figure:
-    return panels(data, (6.0, 4.2), 1, draw_index)
-
-
 def draw_index(axes: Axes, data: xarray.Dataset) -> None:
     for name in map(str, data["sampler"].values):
         (colour, marker), x = METHODS[name], data["gradients"].sel(sampler=name).values / 1e6
@@ -193,42 +188,39 @@ def draw_index(axes: Axes, data: xarray.Dataset) -> None:
     axes.set(xlabel="component gradients per chain (millions)", title=title)
 
 
-def judge(data: xarray.Dataset) -> Verdict:
+def judge(data: xarray.Dataset) -> Findings:
     spreads = {name: spread(data, name, slice(-LATE, None)) for name in map(str, data["sampler"].values)}
-    checks = []
     for name in REDUCED:
         for mode, (index, error) in enumerate(zip(*spreads[name][:2], strict=True)):
             statement = f"spread of {name}'s chains in mode {mode + 1}, over the exact one"
             tolerance = TOLERANCE + SIGMAS * error
-            checks.append(Check.equals(statement, "exact law, by quadrature", (index, error), 1.0, tolerance))
+            yield Check.equals(statement, "exact law, by quadrature", (index, error), 1.0, tolerance)
     statement = "share of chains still between the modes, SVRG-LD's or SARAH-LD's"
     between = max(spreads[name][2] for name in REDUCED) / data.attrs["chains"]
-    checks.append(Check.at_most(statement, "our aim", between, 0.0, BETWEEN))
+    yield Check.at_most(statement, "our aim", between, 0.0, BETWEEN)
     statement, source = "spread of SGLD's chains over the exact one, less three errors", "our aim: too wide by half"
     index, error, _ = spreads["SGLD"]
     wide = index.mean() - SIGMAS * np.linalg.norm(error) / 2
-    checks.append(Check.at_least(statement, f"{source} at least", wide, WIDE))
+    yield Check.at_least(statement, f"{source} at least", wide, WIDE)
     statement = "chains of all methods that crossed between the modes"
     inside, mode = data["ratio"].values < INSIDE, data["mode_of"].values
     crossed = (inside & inside[..., -1:] & (mode != mode[..., -1:])).any(-1).sum()
-    checks.append(Check.at_most(statement, "the barrier between them", crossed, 0.0, unit="chains"))
+    yield Check.at_most(statement, "the barrier between them", crossed, 0.0, unit="chains")
     statement = "share in mode 1 from a leaning start, less three errors: above its weight"
     share = data["share"].values
     error = np.sqrt(share * (1 - share) / data.attrs["chains"])
     leaning = (share - SIGMAS * error)[:, 1].min()
-    checks.append(Check.at_least(statement, "no chain crosses", leaning, data["exact_weight"][0]))
+    yield Check.at_least(statement, "no chain crosses", leaning, data["exact_weight"][0])
 
-    numbers = {}
     for name in ("LD", "SGLD"):
         for mode, measured in enumerate(zip(*spreads[name][:2], strict=True)):
-            numbers[f"spread of {name}'s chains in mode {mode + 1}"] = measured
+            yield f"spread of {name}'s chains in mode {mode + 1}", measured
     for i, j in np.ndindex(share.shape):
         which = f"{data['compared'].values[i]} from {data['start'].values[j]}"
-        numbers[f"share in mode 1, {which}"] = share[i, j], error[i, j]
-    return Verdict(checks, numbers)
+        yield f"share in mode 1, {which}", (share[i, j], error[i, j])
 
 
-CLAIM = Claim(__file__, __doc__, measure, draw, judge)
+CLAIM = Claim(__file__, __doc__, measure, panels((6.0, 4.2), 1, draw_index), judge)
 
 if __name__ == "__main__":
     CLAIM.main()

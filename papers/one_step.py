@@ -24,9 +24,8 @@ import jax
 import numpy as np
 import xarray
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from claims import Check, Claim, Size, Verdict, dataset, variables
+from claims import Check, Claim, Findings, Size, dataset, variables
 from drawing import level, note, panels, points, ticks
 from estimates import critical_value, mean_and_error
 from langevax.figures import theme
@@ -54,7 +53,6 @@ STYLES = {
     "1": ((ORANGE, "s"), r"step $1$"),
     "sqrt(N)": ((BLUE, "^"), r"step $\sqrt{N}$"),
 }
-
 
 SIZES: dict[Size, dict[str, int]] = {
     "full": {"dim": 512, "num_runs": 12, "num_test": 4096},  # networks a point
@@ -137,10 +135,6 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
     )
 
 
-def draw(data: xarray.Dataset) -> Figure:
-    return panels(data, (10.5, 8.0), 2, draw_samples, draw_gains, draw_powers, draw_spectrum)
-
-
 def draw_samples(axes: Axes, data: xarray.Dataset) -> None:
     for step, (style, label) in STYLES.items():
         row = data.sel(step=step)
@@ -204,7 +198,7 @@ def deviations(risk: xarray.DataArray, predicted: xarray.DataArray) -> tuple[np.
     return mean / predicted.values - 1, error / predicted.values
 
 
-def judge(data: xarray.Dataset) -> Verdict:
+def judge(data: xarray.Dataset) -> Findings:
     deviation, error = deviations(data.risk, data.predicted)
     power_deviation, power_error = deviations(data.power_risk, data.power_predicted)
     closed, unified = deviation[:2].ravel(), np.concatenate([deviation[2], power_deviation])
@@ -214,33 +208,34 @@ def judge(data: xarray.Dataset) -> Verdict:
 
     statement = "relative distance of mean risks from their lines, the worse form"
     worse, tolerance = max(np.abs(closed).mean(), np.abs(unified).mean()), max(MEAN, FINITE / data.attrs["dim"]) + noise
-    checks = [Check.at_most(statement, forms, worse, 0, tolerance)]
+    yield Check.at_most(statement, forms, worse, 0, tolerance)
     statement = "relative distance of the point farthest from its line"
-    checks.append(Check.at_most(statement, forms, (distance[far], errors[far]), 0, MOST + 2 * noise))
+    yield Check.at_most(statement, forms, (distance[far], errors[far]), 0, MOST + 2 * noise)
     statement, source = "what a small step gains: the point farthest from its line", f"{PAPER}, Theorem 5"
     gain, error = mean_and_error(data.gain, "run")
     z = (gain - data.gain_predicted.values) / error
-    checks.append(Check.all_within(statement, source, z, critical_value(z.size, data.sizes["run"])))
+    yield Check.all_within(statement, source, z, critical_value(z.size, data.sizes["run"]))
     statement, source = "least risk without a step or with a small one: above the floor", "Proposition 1 and Fact 4"
     small, large = least(data.risk.sel(step=["none", "1"])), least(data.risk.sel(step=["sqrt(N)"]))
-    checks.append(Check.at_least(statement, f"{PAPER}, {source}", small, data.floor))
+    yield Check.at_least(statement, f"{PAPER}, {source}", small, data.floor)
     statement, source = "least risk after the large step: below the floor", "Theorem 7 and Corollary 8"
-    checks.append(Check.at_most(statement, f"{PAPER}, {source}", large, data.floor))
+    yield Check.at_most(statement, f"{PAPER}, {source}", large, data.floor)
     for name, statement in (
         ("outlier", f"singular value that leaves the bulk, step {SPECTRUM_STEP:g}"),
         ("alignment", "squared cosine of its direction with the teacher's"),
     ):
         (value, error), predicted = mean_and_error(data[name]), data[f"{name}_predicted"]
         tolerance, source = SPECTRUM * predicted + 2 * error, f"{PAPER}, Proposition 2"
-        checks.append(Check.equals(statement, source, (value, error), predicted, tolerance))
+        yield Check.equals(statement, source, (value, error), predicted, tolerance)
 
     gaussian, _ = deviations(data.power_risk, data.power_gaussian)
-    numbers = {"closed form, mean relative distance": np.abs(closed).mean()}
-    numbers |= {"unified form, mean relative distance": np.abs(unified).mean()}
-    numbers |= {"Gaussian form, largest relative distance from steps N^alpha": np.abs(gaussian).max()}
-    return Verdict(checks, numbers | {"standard error of a point, relative, mean": noise})
+    yield "closed form, mean relative distance", np.abs(closed).mean()
+    yield "unified form, mean relative distance", np.abs(unified).mean()
+    yield "Gaussian form, largest relative distance from steps N^alpha", np.abs(gaussian).max()
+    yield "standard error of a point, relative, mean", noise
 
 
+draw = panels((10.5, 8.0), 2, draw_samples, draw_gains, draw_powers, draw_spectrum)
 CLAIM = Claim(__file__, __doc__, measure, draw, judge)
 
 if __name__ == "__main__":

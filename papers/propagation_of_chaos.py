@@ -29,9 +29,8 @@ import jax.numpy as jnp
 import numpy as np
 import xarray
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from claims import Check, Claim, Measured, Size, Verdict, dataset, sweep, variables
+from claims import Check, Claim, Findings, Size, dataset, sweep, variables
 from drawing import panels, points
 from estimates import critical_value, jackknife, mean_and_error, weighted_exponent
 from langevax.figures.theme import GREY, INK, OKABE_ITO
@@ -45,9 +44,6 @@ from line_network import LineNetwork, chain_laws
 
 RIDGE, TEMPERATURE = 0.1, 0.1
 TANH = LineNetwork(
-    slopes=(2.0, 1.5, -1.0, -2.0, 1.0, -1.5),
-    shifts=(-1.0, 0.8, -1.2, 0.5, 0.2, 1.0),
-    targets=(1.0, 1.0, -1.0, 1.0, -1.0, -1.0),
     scale=1.5,
     ridge=RIDGE,
     temperature=TEMPERATURE,
@@ -218,10 +214,6 @@ def slope(row: xarray.Dataset) -> tuple[float, float]:
     return weighted_exponent(row.num_particles.values, row.error.values, row.error_error.values)
 
 
-def draw(data: xarray.Dataset) -> Figure:
-    return panels(data, (6.0, 4.4), 1, draw_times)
-
-
 def draw_times(axes: Axes, data: xarray.Dataset) -> None:
     counts, time = data.num_particles.values, data.time.values
     axes.semilogy(time, data.limit, color=INK, label="exact, $N \\to \\infty$")
@@ -235,43 +227,43 @@ def draw_times(axes: Axes, data: xarray.Dataset) -> None:
     axes.set(title="$N$ times the error does not grow", ylim=(0.6 * data.limit.min(), 1.4 * data.independent))
 
 
-def judge(data: xarray.Dataset) -> Verdict:
+def judge(data: xarray.Dataset) -> Findings:
     uniform, times = "Suzuki et al. (ICLR 2023)", data.attrs["shown"]
     shown, energy = data.sel(time=list(times)), data.sel(quantity="free energy")
     limit = (shown.error * shown.num_particles - shown.limit) / (shown.error_error * shown.num_particles)
     linear, growth = (data.linear - data.linear_exact) / data.linear_error, data.drift / data.drift_error
     scaled, scaled_error = data.rest * data.num_particles, data.rest_error * data.num_particles
-    checks = []
     for time in times:
         value, error = slope(data.sel(time=time))
         statement, tolerance = f"power of N in the squared error at time {time:g}", critical_value(len(times)) * error
-        checks.append(Check.equals(statement, f"{uniform}: 1 / N", (value, error), -1.0, tolerance))
+        yield Check.equals(statement, f"{uniform}: 1 / N", (value, error), -1.0, tolerance)
     statement = "N times the squared error, all points: the farthest from its line"
-    checks.append(Check.all_within(statement, "exact limit of many particles", limit, critical_value(limit.size)))
+    yield Check.all_within(statement, "exact limit of many particles", limit, critical_value(limit.size))
     statement, unit = "growth of the squared error in time, the fastest of all N", "standard errors"
     allowed = critical_value(growth.size)
-    checks.append(Check.at_most(statement, f"{uniform}: uniform in time", growth.max(), 0.0, allowed, unit))
+    yield Check.at_most(statement, f"{uniform}: uniform in time", growth.max(), 0.0, allowed, unit)
     statement = "squared error at rest over that of independent draws, with its errors"
     upper = (scaled + critical_value(len(scaled)) * scaled_error) / data.independent
-    checks.append(Check.at_most(statement, "the loss damps chance", upper.max(), 1.0))
+    yield Check.at_most(statement, "the loss damps chance", upper.max(), 1.0)
     statement = f"linear clouds, {linear.size} quantities: the farthest from closed forms"
     allowed = critical_value(linear.size, GROUPS)
-    checks.append(Check.all_within(statement, "closed forms at every N", linear, allowed))
+    yield Check.all_within(statement, "closed forms at every N", linear, allowed)
     statement = "free energy of N particles over its bound, with its errors, the most"
     high = energy.linear + critical_value(energy.linear.size, GROUPS) * energy.linear_error
-    checks.append(Check.at_most(statement, "Nitanda (NeurIPS 2024)", (high / energy.energy_bound).max(), 1.0))
+    yield Check.at_most(statement, "Nitanda (NeurIPS 2024)", (high / energy.energy_bound).max(), 1.0)
 
     weight = 1 / scaled_error**2
     rest, rest_error = float((weight * scaled).sum() / weight.sum()), float(weight.sum() ** -0.5)
     ratio = data.independent / rest
-    numbers: dict[str, Measured] = {"N x error at rest": (rest, rest_error), "its exact limit": data.limit[-1]}
-    numbers |= {"independent / interacting": (ratio, ratio / rest * rest_error)}
-    numbers |= {"smallest bound / free energy": (energy.energy_bound / energy.linear).min()}
+    yield "N x error at rest", (rest, rest_error)
+    yield "its exact limit", data.limit[-1]
+    yield "independent / interacting", (ratio, ratio / rest * rest_error)
+    yield "smallest bound / free energy", (energy.energy_bound / energy.linear).min()
     step_effect = abs(energy.linear_exact / energy.energy_formula - 1).max()
-    return Verdict(checks, numbers | {"share by which the step moves the free energy": step_effect})
+    yield "share by which the step moves the free energy", step_effect
 
 
-CLAIM = Claim(__file__, __doc__, measure, draw, judge)
+CLAIM = Claim(__file__, __doc__, measure, panels((6.0, 4.4), 1, draw_times), judge)
 
 if __name__ == "__main__":
     CLAIM.main()

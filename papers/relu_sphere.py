@@ -26,7 +26,6 @@ Kernel = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """k(x_i, y_j) of rows of unit vectors."""
 NEIGHBORS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 
-
 Rows = tuple[np.ndarray, np.ndarray]
 """Inputs (n, d) and targets (n,): noisy ones to fit, the teacher's own to test."""
 Tuned = tuple[float, float, bool]

@@ -27,6 +27,7 @@ Columns are padded by zeros to the largest d, which leaves the network's law unc
 from typing import Any
 
 import jax
+import matplotlib
 import numpy as np
 import xarray
 from jaxtyping import Array
@@ -36,8 +37,8 @@ from matplotlib.image import AxesImage
 from sklearn.model_selection import GridSearchCV
 from sklearn.svm import SVC
 
-from claims import Check, Claim, Measured, Size, Verdict, dataset, sweep, variables
-from drawing import level, points, shades, ticks
+from claims import Check, Claim, Findings, Size, dataset, sweep, variables
+from drawing import level, points, ticks
 from estimates import mean_and_error
 from langevax.figures.theme import INK, SEQUENTIAL
 from langevax.meanfield import MFLD, anneal, halving
@@ -134,8 +135,8 @@ def draw_map(axes: Axes, data: xarray.Dataset, method: str) -> AxesImage:
 
 
 def draw_features(axes: Axes, data: xarray.Dataset) -> None:
-    rows = data.rows.values
-    for dim, colour, marker in zip(data.dim.values, shades(data.sizes["dim"]), "osD", strict=False):
+    rows, shades = data.rows.values, matplotlib.colormaps[SEQUENTIAL](np.linspace(0, 0.85, data.sizes["dim"]))
+    for dim, colour, marker in zip(data.dim.values, shades, "osD", strict=False):
         energy = mean_and_error(data.energy.sel(network=METHODS[0], dim=dim), "trial")
         points(axes, rows, energy, (colour, marker + ":"), f"$d = {dim}$", linewidth=0.9)
     axes.set(yscale="log", xlabel="training rows $n$", ylabel=r"$E\,w_j^2$, relevant / irrelevant")
@@ -145,7 +146,7 @@ def draw_features(axes: Axes, data: xarray.Dataset) -> None:
     axes.set(title="Features, MFLD, annealed")
 
 
-def judge(data: xarray.Dataset) -> Verdict:
+def judge(data: xarray.Dataset) -> Findings:
     (ours, fixed, machine), unit = METHODS, "share of test rows"
     cells = {d: data.sel(dim=d, rows=RATIO * d) for d in data.dim.values.tolist() if RATIO * d in data.rows.values}
     accuracy = {
@@ -159,25 +160,26 @@ def judge(data: xarray.Dataset) -> Verdict:
     def difference(one: tuple[str, int], other: tuple[str, int]) -> float:
         return accuracy[one][0] - accuracy[other][0] - 3 * np.hypot(accuracy[one][1], accuracy[other][1])
 
-    checks = []
     for d in cells:
         value, error = accuracy[ours, d]
         statement, aim = f"network's accuracy at d = {d}, n = {RATIO * d}, less two errors", "our aim: parity is learnt"
-        checks.append(Check.at_least(statement, aim, value - 2 * error, LEARNED, unit=unit))
+        yield Check.at_least(statement, aim, value - 2 * error, LEARNED, unit=unit)
     statement = "energy of the two coordinates over the others', less two errors"
     least = min(value - 2 * error for value, error in ratio.values())
-    checks.append(Check.at_least(statement, "our aim: features are learnt", least, TWICE))
+    yield Check.at_least(statement, "our aim: features are learnt", least, TWICE)
     statement, source = f"kernel's accuracy at d = {last}, n = {RATIO * last}, and two errors", "it needs n like d^2"
     low, error = accuracy[machine, last]
-    checks.append(Check.at_most(statement, f"our aim: {source}", low + 2 * error, LEARNED, unit=unit))
+    yield Check.at_most(statement, f"our aim: {source}", low + 2 * error, LEARNED, unit=unit)
     statement = f"what the kernel loses from d = {first} to {last}, less three errors"
-    checks.append(Check.at_least(statement, source, difference((machine, first), (machine, last)), 0.0, unit=unit))
+    yield Check.at_least(statement, source, difference((machine, first), (machine, last)), 0.0, unit=unit)
     statement = f"network's accuracy less the kernel's at d = {last}, less three errors"
-    checks.append(Check.at_least(statement, source, difference((ours, last), (machine, last)), 0.0, unit=unit))
-    numbers: dict[str, Measured] = {f"accuracy, {m}, d = {d}, n = {RATIO * d}": accuracy[m, d] for m, d in accuracy}
-    numbers |= {f"energy of the two coordinates over the others', d = {d}": ratio[d] for d in cells}
+    yield Check.at_least(statement, source, difference((ours, last), (machine, last)), 0.0, unit=unit)
+    for (m, d), measured in accuracy.items():
+        yield f"accuracy, {m}, d = {d}, n = {RATIO * d}", measured
+    for d in cells:
+        yield f"energy of the two coordinates over the others', d = {d}", ratio[d]
     gain = (data.accuracy.sel(learner=ours) - data.accuracy.sel(learner=fixed)).mean(("dim", "rows"))
-    return Verdict(checks, numbers | {"accuracy that annealing gains over the map": mean_and_error(gain)})
+    yield "accuracy that annealing gains over the map", mean_and_error(gain)
 
 
 CLAIM = Claim(__file__, __doc__, measure, draw, judge)

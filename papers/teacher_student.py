@@ -19,10 +19,11 @@ sphere of R^d; m = 5, and so many neurons has the student. Estimators that are l
 paper's own run, of d = m = 50 and n = 1000, has m d > n and is not repeated here.
 """
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -35,8 +36,8 @@ from sklearn.metrics.pairwise import rbf_kernel
 from tqdm import tqdm
 
 import relu_sphere as sphere
-from claims import Check, Claim, Measured, Size, Variables, Verdict, dataset, variables
-from drawing import panels, points, shared_legend, ticks
+from claims import Check, Claim, Findings, Size, Variables, dataset, variables
+from drawing import panels, points, ticks
 from estimates import mean_and_error
 from langevax.figures.theme import GREY, INK, LIGHT, OKABE_ITO
 from langevax.teacher_student import Converge, Explore, ReLUNetwork, orthogonal_teacher, teach, two_phase
@@ -136,7 +137,6 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
 
 
 def measure_excess(settings: Settings, root: Key[Array, ""]) -> Variables:
-    """Of all estimators on the same data, for each d and n."""
     shape = len(METHODS), len(settings.sizes), max(map(len, settings.sizes.values())), settings.draws[0]
     excess, edge, test_error = np.full(shape, np.nan), np.zeros(shape), np.zeros(shape)
     cells = [(i, j, dim, n) for i, dim in enumerate(settings.sizes) for j, n in enumerate(settings.sizes[dim])]
@@ -170,12 +170,10 @@ def measure_excess(settings: Settings, root: Key[Array, ""]) -> Variables:
 
 
 def measure_run(settings: Settings, key: Key[Array, ""]) -> Variables:
-    """Losses and excess risks of all restarts at every record."""
     data_key, run_key = jax.random.split(key)
     teacher, rows = settings.draw(next(iter(settings.sizes)), settings.watched, data_key)
     fit = settings.train(rows, run_key, settings.explore, settings.restarts)
-    trace = fit.result.trace
-    assert trace is not None
+    trace: Any = fit.result.trace
     return {
         **variables("record", "steps", along_step=trace.steps),
         **variables("", "steps", switch=fit.switch),
@@ -208,9 +206,8 @@ def measure_ablation(settings: Settings, key: Key[Array, ""]) -> Variables:
 
 def draw(data: xarray.Dataset) -> Figure:
     rates, rows = (partial(draw_rates, dim=int(dim)) for dim in data.dim.values), data.sizes["dim"]
-    figure = panels(data, (5.0 * (2 + rows) / rows, 4.8 * rows), rows, *rates, draw_run, draw_ablation)
-    shared_legend(figure, figure.axes[0], ncols=4)
-    return figure
+    size = 5.0 * (2 + rows) / rows, 4.8 * rows
+    return panels(size, rows, *rates, draw_run, draw_ablation, legend_of=0, ncols=4)(data)
 
 
 def draw_rates(axes: Axes, data: xarray.Dataset, dim: int) -> None:
@@ -264,7 +261,7 @@ def slope(data: xarray.Dataset, method: str, dim: int) -> tuple[float, float]:
     return mean_and_error(slopes)
 
 
-def judge(data: xarray.Dataset) -> Verdict:
+def judge(data: xarray.Dataset) -> Findings:
     aims, dim, n, here = data.attrs, int(data.dim[0]), data["rows"].values, data.isel(dim=0)
     least_squares = sphere.parametric_risk(aims["num_neurons"], dim, aims["noise"] ** 2, 1) / n
     network = here.mean_excess.sel(estimator=NETWORK).values
@@ -277,35 +274,33 @@ def judge(data: xarray.Dataset) -> Verdict:
 
     statement, source = f"network's excess risk {where}", "order by Theorem 4.5, factor our aim"
     value = network[last][worst], network_error[last][worst]
-    checks = [Check.at_most(statement, source, value, 1.0, aims["aim_level"] - 1, unit)]
+    yield Check.at_most(statement, source, value, 1.0, aims["aim_level"] - 1, unit)
     statement = "power of n by which the network's excess risk falls"
-    checks.append(Check.at_most(statement, "Theorem 4.5", slopes[NETWORK], -1.0, aims["aim_slope"] + 1))
+    yield Check.at_most(statement, "Theorem 4.5", slopes[NETWORK], -1.0, aims["aim_slope"] + 1)
     statement = "steepest power of n of any kernel ridge"
     source = f"our aim; worst case -{sphere.linear_rate(dim):.2f}, Theorem 4.1"
     steepest = min((slopes[name] for name in KERNELS), key=lambda pair: pair[0])
-    checks.append(Check.at_least(statement, source, steepest, aims["aim_linear_slope"]))
+    yield Check.at_least(statement, source, steepest, aims["aim_linear_slope"])
     statement, unit = f"excess risk of the best kernel ridge {where}", "times the network's"
-    checks.append(Check.at_least(statement, "our aim", ratio[last].min(), aims["aim_separation"], unit=unit))
+    yield Check.at_least(statement, "our aim", ratio[last].min(), aims["aim_separation"], unit=unit)
     statement, source = "training loss at the end of the run shown", "least squares: v^2 / 2 (1 - m d / n)"
     watched, freedom = aims["watched"], aims["watched"] - aims["num_neurons"] * dim
     chi_squared = aims["noise"] ** 2 / 2 / watched  # of one of the directions that least squares leave
     loss, tolerance = data.along_loss[int(data.best), -1], 4 * chi_squared * float(np.sqrt(2 * freedom))
-    checks.append(Check.equals(statement, source, loss, chi_squared * freedom, tolerance))
+    yield Check.equals(statement, source, loss, chi_squared * freedom, tolerance)
     statement = "restarts that succeed with a wrong number of positive neurons, largest share"
-    checks.append(Check.at_most(statement, "exact: phase II keeps signs", (data.success - data.both).max(), 0.0))
+    yield Check.at_most(statement, "exact: phase II keeps signs", (data.success - data.both).max(), 0.0)
 
-    numbers: dict[str, Measured] = {}
     for k, size in enumerate(n):
-        numbers[f"excess risk of the network over m d v^2 / n, n = {size}"] = network[k], network_error[k]
-        numbers[f"excess risk of the best kernel ridge over the network's, n = {size}"] = ratio[k]
-    for dim in data.dim.values:
-        numbers |= {f"power of n, d = {dim}, {name}": slope(data, name, int(dim)) for name in METHODS}
-    numbers["linear fits on the edge of their grid"] = data.on_edge.sum()
+        yield f"excess risk of the network over m d v^2 / n, n = {size}", (network[k], network_error[k])
+        yield f"excess risk of the best kernel ridge over the network's, n = {size}", ratio[k]
+    for dim, name in itertools.product(data.dim.values, METHODS):
+        yield f"power of n, d = {dim}, {name}", slope(data, name, int(dim))
+    yield "linear fits on the edge of their grid", data.on_edge.sum()
     for variant in data.variant.values:
         row = data.sel(variant=variant)
-        numbers[f"share of restarts that succeed, {variant}"] = row.success, row.success_error
-        numbers[f"share with right signs, {variant}"] = row.signs, row.signs_error
-    return Verdict(checks, numbers)
+        yield f"share of restarts that succeed, {variant}", (row.success, row.success_error)
+        yield f"share with right signs, {variant}", (row.signs, row.signs_error)
 
 
 CLAIM = Claim(__file__, __doc__, measure, draw, judge)

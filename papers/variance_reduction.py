@@ -29,9 +29,8 @@ import jax.numpy as jnp
 import numpy as np
 import xarray
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from claims import Check, Claim, Size, Verdict, dataset, sweep, variables
+from claims import Check, Claim, Findings, Size, dataset, sweep, variables
 from drawing import panels, points
 from estimates import exponent, jackknife
 from langevax import gradients
@@ -260,10 +259,6 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
     )
 
 
-def draw(data: xarray.Dataset) -> Figure:
-    return panels(data, (10.5, 4.6), 1, *(partial(draw_costs, accuracy=accuracy) for accuracy in ACCURACIES))
-
-
 def draw_costs(axes: Axes, data: xarray.Dataset, accuracy: float) -> None:
     for name, method in METHODS.items():
         row, style = data.sel({"method": name, "accuracy": accuracy}), (method.colour, method.marker)
@@ -274,29 +269,29 @@ def draw_costs(axes: Axes, data: xarray.Dataset, accuracy: float) -> None:
     axes.set(title=f"To KL = {accuracy:g}: exact (lines), chains (points)")
 
 
-def judge(data: xarray.Dataset) -> Verdict:
+def judge(data: xarray.Dataset) -> Findings:
     costs = {name: data.evaluations.sel({"method": name, "accuracy": ACCURACIES[0]}).values for name in METHODS}
-    checks = []
     for name, method in METHODS.items():
         if method.exponent:
             statement = f"power of n in the gradients of {name.replace(', ', ' at ')}"
             power = exponent(data.n.values, costs[name])
-            checks.append(Check.equals(statement, method.source, power, *method.exponent))
+            yield Check.equals(statement, method.source, power, *method.exponent)
     ahead, behind = (costs["SVRG-LD"] / costs[f"SGLD, T = {T}"] for T in ("1/n", "1"))
     statement, source = "SVRG-LD's gradients over SGLD's at T = 1/n, the most of all n", "Corollary 1.1 against SGLD's"
-    checks.append(Check.at_most(statement, source, ahead.max(), 1.0))
+    yield Check.at_most(statement, source, ahead.max(), 1.0)
     statement, source = "SVRG-LD's gradients over SGLD's at T = 1, the least of all n", "no gain is promised there"
-    checks.append(Check.at_least(statement, source, behind.min(), 1.0))
+    yield Check.at_least(statement, source, behind.min(), 1.0)
     z = ((data.kl_measured - data.kl_exact) / data.kl_measured_error).values
     z = z[np.isfinite(z)]
     statement = f"KL divergence of chains, {len(z)} points: the farthest from its line"
-    checks.append(Check.all_within(statement, "exact recursions of moments", z, 4.0))
-    numbers = {"power of n in the gradients of CV": exponent(data.n.values, costs["CV"])}
-    numbers |= {"SGLD's gradients over SVRG-LD's at T = 1/n and the largest n": 1 / ahead[-1]}
-    numbers |= {"SVRG-LD's gradients over SGLD's at T = 1 and the largest n": behind[-1]}
-    return Verdict(checks, numbers | {"mean squared deviation of chains, in errors": np.mean(z**2)})
+    yield Check.all_within(statement, "exact recursions of moments", z, 4.0)
+    yield "power of n in the gradients of CV", exponent(data.n.values, costs["CV"])
+    yield "SGLD's gradients over SVRG-LD's at T = 1/n and the largest n", 1 / ahead[-1]
+    yield "SVRG-LD's gradients over SGLD's at T = 1 and the largest n", behind[-1]
+    yield "mean squared deviation of chains, in errors", np.mean(z**2)
 
 
+draw = panels((10.5, 4.6), 1, *(partial(draw_costs, accuracy=accuracy) for accuracy in ACCURACIES))
 CLAIM = Claim(__file__, __doc__, measure, draw, judge)
 
 if __name__ == "__main__":

@@ -9,8 +9,7 @@ import pytest
 
 import federated
 import langevax
-from dialled_federation import dialled_federation
-from federated import CLAIM
+from federated import CLAIM, dialled_federation
 from langevax.algorithm import Algorithm
 from langevax.cli.federating import classification
 from tests.claims.failing import check_failing, check_holding
@@ -184,7 +183,7 @@ def test_paths_go_on_until_all_seeds_arrive_or_none_can_be_better():
 
 def test_the_best_step_size_is_the_one_that_brings_all_seeds_there_first(monkeypatch):
     """The least mean, 30.5, though one seed is late."""
-    monkeypatch.setattr(federated, "dialled", lambda zeta, seed: NOTHING)
+    monkeypatch.setattr(federated, "dialled_federation", lambda *args, **kwargs: NOTHING)
     monkeypatch.setattr(federated, "STEP_SIZES", np.array([2.0, 1.0, 0.5, 0.25]))
     when = {2.0: (1.0, 1.0), 1.0: (40.0, 40.0), 0.5: (1.0, 60.0), 0.25: (300.0, 300.0)}
     reached = federated.reach(lambda h: Late(h, *when[h]), 0.0, (8, 200, 0))

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from entropy_sandwich import linearised_rate, outputs_and_risk, quantities
+from grid_laws import fokker_planck_flow
 from line_network import EXACT, LineNetwork, chain_laws
-from mean_field_paths import fokker_planck_flow
 from tests.theory.grids import LOSSES
 
 pytestmark = pytest.mark.slow

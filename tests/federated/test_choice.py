@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import langevax
-from dialled_federation import dialled_federation
+from federated import dialled_federation
 from langevax.federated import choice, choose_method
 from langevax.federated.choice import ProbingRounds
 from langevax.federated.exchange import Replies

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dialled_federation import dialled_federation
+from federated import dialled_federation
 
 ZETA, SIGMA, D = 1.5, 3.0, 4
 

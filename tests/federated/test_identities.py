@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import langevax
-from dialled_federation import dialled_federation
+from federated import dialled_federation
 from langevax import Federation, federated
 
 STEP_SIZE, ROUNDS, D = 0.05, 4, 3

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import langevax
-from dialled_federation import WavyLoss, dialled_federation
+from federated import WavyLoss, dialled_federation
 from langevax import Federation, federated
 from langevax.algorithm import trace_floats
 from langevax.run import program

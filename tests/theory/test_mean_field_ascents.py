@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from grid_laws import coordinate_ascent, dual_averaging
 from langevax.theory.mean_field import sdca_condition, sdca_gap_bound
-from mean_field_paths import coordinate_ascent, dual_averaging
 from tests.papers import transcripts_sdca
 from tests.theory.grids import CONVEXITY, LOSSES, fenchel_young, tanh_risk
 

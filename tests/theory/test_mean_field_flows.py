@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from grid_laws import GridRisk, quadrature_weights
-from mean_field_paths import (
+from grid_laws import (
+    GridRisk,
     fictitious_play_rounds,
     fisher_on_grid,
     fokker_planck_flow,
+    quadrature_weights,
 )
 from tests.gaussian_laws import linear_flow
 from tests.theory.grids import LOSSES, kl_on_grid, plane_risk, random_density, tanh_risk

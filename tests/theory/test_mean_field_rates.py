@@ -5,9 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from grid_laws import GridRisk, poincare_on_grid
+from grid_laws import GridRisk, fictitious_play_rounds, fokker_planck_flow, poincare_on_grid
 from langevax.theory import mean_field as rates
-from mean_field_paths import fictitious_play_rounds, fokker_planck_flow
 from tests.gaussian_laws import linear_flow
 from tests.theory.grids import CONVEXITY, LOSSES, random_density, tanh_risk
 
