@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from langevax.cli.errors import BadInput, listing
-from langevax.cli.predict import at_their_lines
+from langevax.cli.predict import at_their_lines, blank_rows
 from langevax.cli.tables.columns import read_columns, stands_for_missing
 from langevax.cli.tables.files import read_table
 from langevax.cli.tables.records import check_columns
@@ -227,7 +227,8 @@ def test_predictions_stand_at_the_lines_of_their_rows(tmp_path):
     loaded = read_table(path, every_row=True)
     assert loaded.frame["nr"].to_list() == ["7", None, "9", None, "8", "10"]
     assert loaded.left_out == (5,)
-    predicted, (note,) = at_their_lines(pl.DataFrame({"prediction": [7.0, 0.5, 9.0, 0.5, 8.0, 10.0]}), loaded)
+    blank = blank_rows(loaded.frame)
+    predicted, (note,) = at_their_lines(pl.DataFrame({"prediction": [7.0, 9.0, 8.0, 10.0]}), blank, loaded.left_out)
     assert predicted["prediction"].to_list() == [7.0, None, 9.0, None, 8.0, None, 10.0]
     assert note.startswith("3 lines without data, empty or left out, have no prediction")
 
@@ -236,7 +237,8 @@ def test_predictions_of_tables_without_other_lines_are_left_as_they_are(tmp_path
     path = tmp_path / "new.csv"
     path.write_text("kg;t\n1,5;2\n4;\n")
     predicted = pl.DataFrame({"prediction": [7.0, 0.5]})
-    assert at_their_lines(predicted, read_table(path, every_row=True)) == (predicted, [])
+    blank = blank_rows(read_table(path, every_row=True).frame)
+    assert at_their_lines(predicted, blank, ()) == (predicted, [])
 
 
 def test_words_that_hide_a_class_are_warned_of():
@@ -261,10 +263,20 @@ def says(cells):
     return [decision.sentence for decision in reading.decisions]
 
 
+def test_columns_left_out_in_training_are_not_called_unknown():
+    table = {"id": [str(i) for i in range(1, 9)], "a": ["1.5", "2", "4", "3"] * 2}
+    frame = pl.DataFrame(table)
+    readings = read_columns(frame)
+    used, styles, decisions = useful(frame, readings)
+    schema = Schema("y", "regression", (), learn(used, styles)[0], tuple(decisions))
+    assert not schema.examples(frame).notes
+    assert schema.examples(frame.with_columns(new=pl.lit("1"))).notes == ["Ignored, unknown to the model: 'new'."]
+
+
 def test_dates_are_said_with_their_range_and_versions_with_a_remark():
     assert says(["2024-01-31", "2025-03-01", "2024-02-02"] * 4)[0].endswith("since 1970: 2024-01-31 to 2025-03-01.")
     assert says(["1402/11/11", "1403/01/05", "1402/12/01"] * 4)[0].endswith("1402-11-11 to 1403-01-05.")
-    assert "'1.1' and '1.10' are one number" in says(["1.2", "1.9", "1.10", "1.1"] * 3)[0]
+    assert "'1.10' in data row 3 is the number 1.1; if these are versions" in says(["1.2", "1.9", "1.10", "1.1"] * 3)[0]
 
 
 def test_negative_numbers_that_stand_alone_may_stand_for_missing():

@@ -1,5 +1,7 @@
 """Files of an analyst who had not seen the reader: codes that look like numbers, totals of any name, dates, quotes."""
 
+import statistics
+
 from tests.messy.case import Case, date, dropped, number, words
 from tests.messy.cases_analyst import csv
 
@@ -24,6 +26,7 @@ def total(*cells: str) -> bytes:
     return csv("name,a,x", *rows, ",".join(cells))
 
 
+DEVIATION = statistics.stdev(X)
 SUMS = f"{sum(X):.2f}", f"{sum(10 * x + 1 for x in X):.1f}"
 WITHOUT_TOTAL = {
     "name": words(*(f"p{i % 5}" for i in N)),
@@ -72,6 +75,16 @@ CASES = [
     Case("an age of 90 and more", column("a", "20", "27", "34", "61", "75", "90+"), None, ("a", "bounds")),
     Case("bounds in words", column("a", "0.7", "1.2", "3.4", "under 0.5"), None, ("a", "bounds")),
     Case("bounds with an entity", column("a", "0.7", "1.2", "3.4", "&lt;0.5"), None, ("a", "bounds")),
+    Case("square metres without a raised 2", column("a", "12 m2", "16.5 m2", "20 m2"), repeated(number, 12, 16.5, 20)),
+    Case("cubic centimetres", column("a", "1 598 cm3", "1200 cm3", "998 cm3"), repeated(number, 1598, 1200, 998)),
+    Case("classes of a school", column("a", "1A", "2A", "3A"), repeated(words, "1A", "2A", "3A")),
+    Case("a bound with a currency", column("a", "£1.5", "£2.5", "£7.0", ">£35"), None, ("a", "bounds")),
+    Case(
+        "amounts in whole thousands",
+        csv("a,x", *(f'"${40 + 3 * i},{250 * (i % 4):03}",{X[i]}' for i in N)),
+        {"a": number(*(1000 * (40 + 3 * i) + 250 * (i % 4) for i in N)), "x": XS},
+    ),
+    Case("hours and minutes", column("a", "1h 43m", "1h 3m", "2h 05m"), repeated(date, "01:43", "01:03", "02:05")),
     # Digits and signs
     Case("Arabic digits", column("a", "١٢٫٥", "٧", "٣٫٢٥"), repeated(number, 12.5, 7, 3.25)),
     Case(
@@ -121,6 +134,19 @@ CASES = [
             "∑",
             "---",
         )
+    ),
+    *(
+        Case(
+            f"statistics named {name}",
+            total(name, f"{sum(X) / 12:.1f}", f"{sum(10 * x + 1 for x in X) / 12:.1f}"),
+            WITHOUT_TOTAL,
+        )
+        for name in ("Średnia klasy", "Mittelwert", "平均値")
+    ),
+    Case(
+        "a coefficient of variation among statistics",
+        total("CV %", f"{100 * DEVIATION / (sum(X) / 12):.1f}", f"{100 * 10 * DEVIATION / (10 * sum(X) / 12 + 1):.1f}"),
+        WITHOUT_TOTAL,
     ),
     Case(
         "subtotals by stars",

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
-    from langevax.cli.tables.files import LoadedTable
     from langevax.cli.tables.schema import AnySchema
 
 HELP = """Predict with a fitted model: one line for each line of the table below its header, in order; for curves in a
@@ -92,8 +91,9 @@ def run(
         _check_out(out, table, folder, force)
     schema = read_schema(folder / SCHEMA, model_hash(folder / MODEL))
     loaded = read_table(table, encoding=encoding, every_row=True)
+    blank = blank_rows(loaded.frame)
     try:
-        examples = schema.examples(loaded.frame)
+        examples = schema.examples(loaded.frame.filter(~blank))
     except BadInput as error:
         raise BadInput(str(error).replace("TABLE", f"TABLE {str(table)!r}", 1)) from error
     for note in [*sentences(loaded.decisions), *examples.notes]:
@@ -116,7 +116,7 @@ def run(
         for note in notes:
             output.warn(note)
     if examples.names.width == 0:
-        predicted, notes = at_their_lines(predicted, loaded)
+        predicted, notes = at_their_lines(predicted, blank, loaded.left_out)
         for note in notes:
             output.warn(note)
     if out is None:
@@ -133,24 +133,41 @@ def _about_intervals(estimator: Any, coverage: float) -> str:
     return f"intervals are of CV+: {about}, and at least {max(0.0, 2 * coverage - 1):.3g} of them."
 
 
-def at_their_lines(predicted: "pl.DataFrame", loaded: "LoadedTable") -> tuple["pl.DataFrame", list[str]]:
-    """Return predictions with an empty line for each line below the header that is not a row of data, and notes."""
+def blank_rows(frame: "pl.DataFrame") -> "pl.Series":
+    """Return which rows have no value; none where all are so."""
     import polars as pl
 
-    words = loaded.frame.cast(pl.String, strict=False)
+    words = frame.cast(pl.String, strict=False)
     blank = words.select(pl.all_horizontal((pl.all().str.strip_chars() == "").fill_null(True))).to_series()
-    empty, left_out = int(blank.sum()), len(loaded.left_out)
-    if not empty and not left_out:
+    return blank & (not blank.all())
+
+
+def at_their_lines(
+    predicted: "pl.DataFrame", blank: "pl.Series", left_out: tuple[int, ...]
+) -> tuple["pl.DataFrame", list[str]]:
+    """Return predictions with an empty line for each line below the header that is not a row of data, and notes.
+
+    Args:
+        predicted: of the rows that are not blank.
+        blank: which rows of the table are.
+        left_out: lines below the header, from 0, that are not among the rows.
+    """
+    import polars as pl
+
+    number = int(blank.sum()) + len(left_out)
+    if not number:
         return predicted, []
-    left = set(loaded.left_out)
-    rows = [row for row in range(predicted.height + left_out) if row not in left]
-    present = [i for i, none in enumerate(blank) if not none]
-    numbered = pl.DataFrame({"line": [rows[i] for i in present]}, schema={"line": pl.Int64})
-    every = pl.DataFrame({"line": range(predicted.height + left_out)}, schema={"line": pl.Int64})
-    there = numbered.hstack(predicted[present])
-    places = every.join(there, "line", how="left", maintain_order="left").drop("line")
-    lines, verb = count(empty + left_out, "line"), "has" if empty + left_out == 1 else "have"
-    return places, [f"{lines} without data, empty or left out, {verb} no prediction but an empty line in its place."]
+    left = set(left_out)
+    lines = [line for line in range(len(blank) + len(left_out)) if line not in left]
+    there = [line for line, none in zip(lines, blank, strict=True) if not none]
+    numbered = pl.DataFrame({"line": there}, schema={"line": pl.Int64}).hstack(predicted)
+    every = pl.DataFrame({"line": range(len(blank) + len(left_out))}, schema={"line": pl.Int64})
+    places = every.join(numbered, "line", how="left", maintain_order="left").drop("line")
+    verb = "has" if number == 1 else "have"
+    note = (
+        f"{count(number, 'line')} without data, empty or left out, {verb} no prediction but an empty line in its place."
+    )
+    return places, [note]
 
 
 def _check_out(out: Path, table: Path, folder: Path, force: bool) -> None:

@@ -189,14 +189,17 @@ def optimum(certificate: dict[str, Any], temperature: float, num_rows: int, unit
         >>> bounds = {"lower_bound": 0.2334, "upper_bound": 0.2361, "trustworthy": True, "verdict": ""}
         >>> optimum(bounds, 0.135, 353).partition(" (")[0]
         'The training objective, on 353 rows at temperature 0.135, has its global minimum between 0.2334 and 0.2361'
+        >>> optimum(bounds | {"trustworthy": False, "verdict": "Too wide; raise effort."}, 0.1, 9).partition(". ")[2]
+        'Too wide; go on with langevax certify and a larger --effort.'
     """
     if not certificate:
         return "Not certified: the distance from the best possible network is not known."
     rows = f"on {_count(num_rows, unit)} at temperature {temperature:.3g}"
     if not certificate["trustworthy"]:
-        return f"The distance from the global minimum of the training objective, {rows}, is not known. " + str(
-            certificate["verdict"]
+        verdict = str(certificate["verdict"]).replace(
+            "raise effort", "go on with langevax certify and a larger --effort"
         )
+        return f"The distance from the global minimum of the training objective, {rows}, is not known. {verdict}"
     low, high = certificate["lower_bound"], certificate["upper_bound"]
     places = min(max(1 - int(np.floor(np.log10(max(high - low, 1e-8)))), 2), 8)
     return (

@@ -14,7 +14,7 @@ import polars as pl
 
 from langevax.cli.errors import BadInput, count, quoted
 from langevax.cli.tables.dates import days_of_columns
-from langevax.cli.tables.doubts import CODE_WITH_E, not_told_apart
+from langevax.cli.tables.doubts import CODE_WITH_E, MOST_VERSIONS, not_told_apart
 from langevax.cli.tables.inference import (
     ANSWER,
     SEPARATES_DECIMAL_COMMAS,
@@ -130,16 +130,15 @@ def plain_columns(words: pl.DataFrame) -> dict[str, ReadColumn]:
         words.select(pl.all().str.contains(".", literal=True).any()).row(0),
         numbers.select((pl.all().abs() >= EXACT).any()).row(0),
         words.select(pl.all().str.contains(CODE_WITH_E).all()).row(0),
-        words.select(pl.all().n_unique()).row(0),
         numbers.select(pl.all().n_unique()).row(0),
         strict=True,
     )
     plain = {}
-    for column, missing, unread, all_finite, like_dates, zeros, points, inexact, codes, spellings, distinct in facts:
+    for column, missing, unread, all_finite, like_dates, zeros, points, inexact, codes, distinct in facts:
         if missing < unread or missing == len(column) or like_dates or zeros or (inexact and not points) or codes:
             continue
         values, infinite = (column, 0) if all_finite else finite(column)
-        remark = not_told_apart(words[column.name], values) if points and spellings > distinct else ""
+        remark = not_told_apart(words[column.name], values) if points and distinct <= MOST_VERSIONS else ""
         decisions = (Decision("numbers", remark, column.name),) if remark else ()
         plain[column.name] = ReadColumn(values, Style("numeric", whole=not points), decisions, infinite=infinite)
     return plain

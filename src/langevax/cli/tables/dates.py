@@ -53,6 +53,7 @@ CLOCK = (
     r"\s*(?:(?P<half>[AaPp])\.?[Mm]\.?|Uhr)?$"
 )
 DOTTED_CLOCK = (r"^([0-9]{1,2})\.([0-9]{2})\s*Uhr$", "${1}:${2} Uhr")
+SHORT_MINUTES = (r"^([0-9]{1,3})\s?h\s?([0-9])\s?(?:m|min)$", "${1}h0${2}")
 WHOLE_HOUR = (r"^([0-9]{1,2})\s*Uhr$", "${1}:00 Uhr")
 _MONTHS = (
     ("jan", "gen", "ene"),
@@ -114,7 +115,7 @@ def days_by_order(words: pl.Series, orders: Iterable[Order]) -> dict[Order, pl.S
     place, dates, by_order = words.rank("dense") - 1, None, {}
     for order in orders:
         if order == "time":
-            clocks = distinct.str.replace(*DOTTED_CLOCK).str.replace(*WHOLE_HOUR)
+            clocks = distinct.str.replace(*DOTTED_CLOCK).str.replace(*WHOLE_HOUR).str.replace(*SHORT_MINUTES)
             parts = _parts(clocks, CLOCK, "hour")
             days = _none(distinct) if parts is None else _clock(parts)
         else:

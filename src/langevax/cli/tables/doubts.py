@@ -137,22 +137,20 @@ def refuse_two_durations(words: pl.Series, remedy: str) -> None:
 
 
 def not_told_apart(words: pl.Series, values: pl.Series) -> str:
-    """Return a remark on distinct decimals that are one number, as 1.1 and 1.10 are; empty for none.
+    """Return a remark on decimals of which some end in 0, as version 1.10 after 1.9 does; empty for none.
 
     Example:
         >>> words = pl.Series("version", ["1.1", "1.9", "1.10", "1.2"])
         >>> not_told_apart(words, words.cast(pl.Float64))
-        "Column 'version': '1.1' and '1.10' are one number; if they are versions, pass --read version=words."
+        "Column 'version': '1.10' in data row 3 is the number 1.1; if these are versions, pass --read version=words."
     """
     if not words.str.contains(r"^[0-9]+\.[0-9]{1,2}$").all():
         return ""
     table = pl.DataFrame({"word": words, "value": values}).drop_nulls().unique(maintain_order=True)
-    same = table.group_by("value", maintain_order=True).all().filter(pl.col("word").list.len() > 1)
-    uneven = table["word"].str.len_chars().n_unique() > 1
-    if not same.height or not uneven or table.height > MOST_VERSIONS:
+    padded = words.str.contains(r"\.[0-9]0$").fill_null(False)
+    if table.height > MOST_VERSIONS or not padded.any() or not words.str.contains(r"\.[0-9]$").any():
         return ""
-    first, second = sorted(same["word"][0], key=len)[:2]
+    versions = f"if these are versions, pass {option('--read', words.name, 'words')}"
     return (
-        f"Column {words.name!r}: {first!r} and {second!r} are one number; if they are versions, pass "
-        f"{option('--read', words.name, 'words')}."
+        f"Column {words.name!r}: {first_place(words, padded)} is the number {words.filter(padded)[0][:-1]}; {versions}."
     )

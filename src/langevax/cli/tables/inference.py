@@ -68,7 +68,7 @@ THOUSANDS: dict[Decimal, str] = {
 BOUND = (
     r"^(?:[<>]=?|[≤≥]|&[lg]t;=?|(?i:under|over|below|above|less than|more than|at least|at most|up to|unter|über"
     r"|mehr als|weniger als|moins de|plus de|menos de|más de))"
-    r"\s*[0-9][0-9.,]*(?:[eE][-+]?[0-9]+)?(?:\s*[^\s0-9]{1,9})?$"
+    r"\s*[^\s0-9<>=]{0,3}\s?[0-9][0-9.,]*(?:[eE][-+]?[0-9]+)?(?:\s*[^\s0-9]{1,9})?$"
     r"|^[0-9]{2,}[0-9.,]*\s?\+$"
 )
 MARKED = r"^\(?[-+−]?[0-9][0-9.,\s]*\)?\s(?P<mark>[a-z]{1,2}|CR|DR|Cr|Dr)$"
@@ -209,6 +209,9 @@ def _numbers(words: pl.Series, choices: Choices, separator: str) -> ReadColumn |
     unit = unit_of(parts)
     if unit == CLOCK_WORD and choice is None:
         return None  # 9.30 Uhr
+    letter = isinstance(unit, str) and len(unit) == 1 and unit.isalpha() and unit not in UNITS
+    if choice is None and letter and _codes(parts):
+        return None  # classes such as 1A and 2A, seats and sizes
     if choice is None:
         refuse_letters_of_thousands(words, parts, _or_leave(name, choices))
     if isinstance(unit, tuple):
@@ -230,6 +233,9 @@ def _numbers(words: pl.Series, choices: Choices, separator: str) -> ReadColumn |
     if not len(grouped):
         return readings["."]
     row = grouped[0]
+    if re.fullmatch(CURRENCY, unit):
+        sold: Decimal = "." if "," in (parts.body[row] or "") else ","
+        return readings[sold]  # no amount of money has three decimals in every row
     meanings = {ANSWER[d]: f"{readings[d].values[row]:.15g}" for d in NAMES}
     comma = "," in (parts.body[row] or "")
     plain = (

@@ -55,6 +55,11 @@ NO_CENTS = r"([0-9])[.,][-—]{1,2}(\s*[^0-9]*)$"
 """A dash for the cents, as of 7.- and 7,-- €, which is not the minus sign behind a number."""
 NOTHING = ((rf"^({CURRENCY})\s*[-—]$", "${1}0"), (rf"^[-—]\s*({CURRENCY})$", "0$1"))
 """A dash beside a currency, as spreadsheets show 0 in their format for accounts."""
+RAISED_UNITS = (
+    (r"^([-+]?[0-9][0-9.,' ]*\s?(?:[A-Za-z]{1,3}/)?[cdkm]?m)2$", "${1}²"),
+    (r"^([-+]?[0-9][0-9.,' ]*\s?(?:[A-Za-z]{1,3}/)?[cdkm]?m)3$", "${1}³"),
+)
+"""Squares and cubes of units, such as 78 m2 and 1598 cm3."""
 OTHER_DIGITS = "٠١٢٣٤٥٦٧٨٩۰۱۲۳۴۵۶۷۸۹०१२३४५६७८९"
 """Digits of Arabic, Persian and Devanagari."""
 WIDE = range(ord("!"), ord("~") + 1)
@@ -87,6 +92,9 @@ def tidy(words: pl.Series) -> pl.Series:
             plain = plain.str.replace(pattern, "$1")
     if plain.str.contains("[-—]").any():
         for pattern, replacement in ((NO_CENTS, "$1$2"), *NOTHING):
+            plain = plain.str.replace(pattern, replacement)
+    for pattern, replacement in RAISED_UNITS:
+        if plain.str.contains(pattern).any():
             plain = plain.str.replace(pattern, replacement)
     if plain.str.contains(f"[{OTHER_DIGITS}]").any():
         plain = plain.str.replace_many(list(OTHER_DIGITS + "٫٬"), list("0123456789" * 3 + ".,"))

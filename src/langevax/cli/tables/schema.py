@@ -197,6 +197,7 @@ class Schema:
         """Encode the rows of a table."""
         converted, notes = self.convert(frame)
         known = {column.name for column in self.columns} | {self.target}
+        known |= {decision.column for decision in self.decisions if decision.topic == "left out"}
         if extra := [name for name in frame.columns if name not in known]:
             notes.insert(0, f"Ignored, unknown to the model: {listing(extra)}.")
         return Examples(Encoder(self.columns)(converted), pl.DataFrame(), notes)

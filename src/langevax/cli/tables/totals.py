@@ -25,6 +25,7 @@ ROUNDING = 0.005  # of a total, by which it may differ from the sum of rounded n
 EXACT_ROUNDING = 1e-6  # of one without a name that says so
 FEWEST_SUMMED = 5  # rows
 NO_NAME = "no name"
+HALF = 0.501  # of the last decimal, by which a number may be rounded
 FEWEST_OF_STATISTIC = 5  # numbers
 FREQUENT = 0.05  # share of the rows, from which a name of more than three is that of a category
 NEARLY_EMPTY = 0.5  # of the cells that rows fill, at most
@@ -48,12 +49,20 @@ NAMED_TOTAL = rf"(?i)^(?:(?:{_SUB}|{_ALL})\b.{{1,40}}|.{{1,40}}[ :-](?:{_SUB}|{_
 SUBTOTAL = rf"(?i)^(?:{_SUB})\b"
 
 
-MEAN = r"means?|average|avg\.?|durchschnitt|mittel(?:wert)?|[øØ⌀]|moyenne|media|promedio|gemiddelde|medelv[äa]rde"
-DEVIATION = r"sd|std\.?(?: ?dev\.?)?|standard deviation|standardabweichung|stdabw\.?|[ée]cart[- ]type"
+MEAN = (
+    r"(?:means?|average|avg\.?|durchschnitt|mittel(?:wert)?|[øØ⌀]|moyenne|media|promedio|gemiddelde|medelv[äa]rde"
+    r"|średnia|průměr|átlag|ortalama|keskiarvo|gjennomsnitt|gennemsnit|среднее|平均(?:値|值)?|평균)(?: .{1,30})?"
+)
+DEVIATION = (
+    r"(?:sd|std\.?(?: ?dev\.?)?|standard deviation|standardabweichung|stdabw\.?|[ée]cart[- ]type"
+    r"|odchylenie standardowe|desviaci[óo]n est[áa]ndar|deviazione standard)(?: .{1,30})?"
+)
+VARIATION = r"(?:cv|vk|rsd)(?: ?\(?%\)?)?|variationskoeffizient|coefficient of variation"
 STATISTICS: dict[str, Callable[[np.ndarray], Sequence[Any]]] = {
     MEAN: lambda x: [np.mean(x)],
     r"median[eao]?|m[ée]diane": lambda x: [np.median(x)],
     DEVIATION: lambda x: [np.std(x), np.std(x, ddof=1)],
+    VARIATION: lambda x: [100 * np.std(x, ddof=1) / np.mean(x), 100 * np.std(x) / np.mean(x), np.std(x) / np.mean(x)],
     r"min\.?|minimum|max\.?|maximum": lambda x: [np.min(x), np.max(x)],
     r"n|count|anzahl|nombre": lambda x: [len(x)],
 }
@@ -64,9 +73,9 @@ STATISTIC = rf"(?i)^(?:{'|'.join(STATISTICS)})\s*:?$"
 class _Numbers:
     """The numbers of a column in one notation, and their sums over rows that are not totals."""
 
-    def __init__(self, numbers: np.ndarray, named: np.ndarray):
+    def __init__(self, numbers: np.ndarray, named: np.ndarray, rounding: np.ndarray):
         terms = np.where(named, np.nan, numbers)
-        self.numbers, self.terms = numbers, np.abs(terms)
+        self.numbers, self.terms, self.rounding = numbers, np.abs(terms), rounding
         self.sums = np.concatenate([[0.0], np.nancumsum(terms)])
         self.counts = np.concatenate([[0], np.cumsum(~np.isnan(terms))])
         self.own = terms[~np.isnan(terms)]
@@ -80,7 +89,8 @@ class _Numbers:
         if label not in self.statistics:
             of = next(of for names, of in STATISTICS.items() if re.search(rf"(?i)^(?:{names})\s*:?$", label))
             self.statistics[label] = of(self.own)
-        return any(abs(value - number) <= ROUNDING * abs(value) for value in self.statistics[label])
+        off = self.rounding[row]
+        return any(abs(value - number) <= max(ROUNDING * abs(value), off) for value in self.statistics[label])
 
     def is_sum(self, row: int, first: int, end: int, rounding: float = ROUNDING) -> bool:
         """Return whether the number of a row is the sum of those of rows from `first` to `end`, up to rounding."""
@@ -100,7 +110,12 @@ def _notations(cells: pl.Series, named: np.ndarray) -> list[_Numbers]:
     parts = take_apart(cells.str.strip_chars())
     unit = unit_of(parts)
     unit = unit[0] if isinstance(unit, tuple) else unit
-    return [_Numbers(parts.values(decimal, unit).fill_null(np.nan).to_numpy(), named) for decimal in NAMES]
+    read = []
+    for decimal in NAMES:
+        decimals = parts.body.str.split(decimal).list.get(1, null_on_oob=True).str.len_chars().fill_null(0)
+        rounding = HALF * 10.0 ** -decimals.to_numpy().astype(float)
+        read.append(_Numbers(parts.values(decimal, unit).fill_null(np.nan).to_numpy(), named, rounding))
+    return read
 
 
 def find_totals(frame: pl.DataFrame, decisions: list[Decision]) -> pl.Series:
