@@ -16,7 +16,6 @@ def test_predictions_are_in_the_order_of_the_rows(fitted, tables):
     answer = langevax("predict", fitted["price"][0], tables / "price.csv")
     assert answer.exit_code == 0
     assert answer.stderr.splitlines() == [
-        "Warning      Ignored, unknown to the model: 'id'.",
         "Warning      7 missing values replaced by the median of the training rows: 'size' (7).",
     ]
     predicted = pl.read_csv(io.StringIO(answer.stdout))["prediction"]

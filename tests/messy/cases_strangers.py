@@ -84,7 +84,11 @@ CASES = [
         csv("a,x", *(f'"${40 + 3 * i},{250 * (i % 4):03}",{X[i]}' for i in N)),
         {"a": number(*(1000 * (40 + 3 * i) + 250 * (i % 4) for i in N)), "x": XS},
     ),
-    Case("hours and minutes", column("a", "1h 43m", "1h 3m", "2h 05m"), repeated(date, "01:43", "01:03", "02:05")),
+    Case(
+        "hours with minutes of one digit",
+        column("a", "1h 43m", "1h 3m", "2h 05m"),
+        repeated(date, "01:43", "01:03", "02:05"),
+    ),
     # Digits and signs
     Case("Arabic digits", column("a", "١٢٫٥", "٧", "٣٫٢٥"), repeated(number, 12.5, 7, 3.25)),
     Case(

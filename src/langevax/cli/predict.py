@@ -78,7 +78,7 @@ def run(
 
     from langevax.cli.tables.files import read_table, without_formulas, write_table
     from langevax.cli.tables.records import sentences
-    from langevax.cli.tables.schema import read_schema
+    from langevax.cli.tables.schema import Schema, read_schema
     from langevax.run import keep_compiled_programs
 
     output = Output(machine=True)  # stdout is for the predictions alone
@@ -92,6 +92,8 @@ def run(
     schema = read_schema(folder / SCHEMA, model_hash(folder / MODEL))
     loaded = read_table(table, encoding=encoding, every_row=True)
     blank = blank_rows(loaded.frame)
+    if not isinstance(schema, Schema):  # a curve without readings is refused by name
+        blank &= False
     try:
         examples = schema.examples(loaded.frame.filter(~blank))
     except BadInput as error:
