@@ -182,7 +182,7 @@ def test_a_regression_is_not_certified(counts, table):
     assert "PredictiveRegressor, of which nothing is certified" in answer.stderr
 
 
-def test_a_network_that_predicts_counts_below_zero_points_to_the_family(tmp_path):
+def test_a_network_on_counts_points_to_the_family(tmp_path):
     def advice(observed, outputs):
         rows = SimpleNamespace(outputs=np.asarray(outputs), rows=np.arange(len(outputs)))
         target = SimpleNamespace(values=np.asarray(observed), classes=())
@@ -193,7 +193,10 @@ def test_a_network_that_predicts_counts_below_zero_points_to_the_family(tmp_path
         "'visits' looks like a count, and 1 prediction of 3 is below 0: --family poisson fits a regression whose "
         "predictions are not.",
     )
-    assert advice([0.0, 1.0, 3.0], [0.5, 1.0, 2.0]) == ()
+    assert advice([0.0, 1.0, 3.0], [0.5, 1.0, 2.0]) == (
+        "'visits' looks like a count: --family poisson fits a regression with rate ratios and the law of each count.",
+    )
+    assert advice([5.0, 6.0, 9.0], [5.5, 6.0, 8.0]) == ()  # such as years of school or marks
     assert advice([0.0, 1.5, 3.0], [-0.5, 1.0, 2.0]) == ()
     assert advice([-1.0, 1.0, 3.0], [-0.5, 1.0, 2.0]) == ()
 

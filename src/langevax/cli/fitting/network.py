@@ -97,11 +97,15 @@ class NetworkKind(ModelKind):
         return refitting(model, data)
 
     def advice(self, data: FitData, comparison: Comparison, law: LawContents | None) -> tuple[str, ...]:
-        """Return that counts have a family of their own, where the network predicts some below 0."""
+        """Return that counts have a family of their own, and how many predictions of them are below 0."""
         observed, below = data.target.values, int(np.sum(comparison.outputs < 0))
         whole = not data.target.classes and bool(np.all((observed >= 0) & (observed == np.round(observed))))
-        if self.options.curves or not (whole and below and len(np.unique(observed)) <= MOST_COUNTS):
+        few = len(np.unique(observed)) <= MOST_COUNTS
+        if self.options.curves or not whole or not few or not (below or np.min(observed) == 0):
             return ()
+        if not below:
+            regression = "--family poisson fits a regression with rate ratios and the law of each count"
+            return (f"{data.split.target!r} looks like a count: {regression}.",)
         return (
             f"{data.split.target!r} looks like a count, and {count(below, 'prediction')} of {len(comparison.rows):,} "
             f"{'is' if below == 1 else 'are'} below 0: --family poisson fits a regression whose predictions are not.",
