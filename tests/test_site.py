@@ -352,3 +352,12 @@ def test_the_first_page_prints_what_it_says(capsys):
             size = abs(float(claimed))
             loose = 9 * size if size < 0.01 else 0.25 * size + 0.05 * ("." in claimed)
             assert abs(float(measured) - float(claimed)) <= loose, (code, printed)
+
+
+def test_formulas_in_sentences_are_mathematics_and_programs_are_not(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs" / "extensions")
+    inline = importlib.import_module("docstrings").inline
+    assert inline("of `f_k(t) = sqrt(2) sin(k t)`") == r"of :math:`f _{k} (t) = \sqrt{2} \operatorname{sin} (k \, t)`"
+    assert inline("`(1/n) sum_i x_i^2`").startswith(r":math:`(1 / n) \sum _{i}")
+    for program in ("num_steps = 5", "x ** 2", "a[0] = 1", "model.fit(x)", "step_size", "f(x) == y", "n = len(rows)"):
+        assert inline(f"`{program}`") == f"``{program}``"

@@ -4,12 +4,16 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from formulas import display
+from docutils.utils.math.latex2mathml import MathError
+from formulas import as_tex, display, mathml
 from jax.typing import ArrayLike
 from sphinx.application import Sphinx
 from sphinx.util.typing import stringify_annotation
 
 CODE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
+EQUATION = re.compile(r" (?:=|<-|~) |sum_|sqrt\(|[A-Za-z)]\^[-({\w]")
+PROGRAM = re.compile(r"\*\*|[\[\]\"':;@%]|\w\.\w|==|!=|\b[a-z]{3,}_[a-z]{2,}|\bself\b|\blambda \w+|\blen\(")
+"""What a formula between backticks has, and what programs have."""
 EMPHASIS = re.compile(r"(?<![\w*])(\*{1,2})(?=\S)[^*\n]*[^*\s]\1(?![\w*])")
 SPECIAL = re.compile(r"\\|\*|\||_(?=\W|$)")
 SECTION = re.compile(r"^(Args|Attributes|Example|Raises|Returns|Warns|Yields):$")
@@ -88,7 +92,19 @@ def _spaced(lines: list[str]) -> list[str]:
 def inline(text: str) -> str:
     """Return text with its code and emphasis in reST, and every other special character escaped."""
     text = _outside(CODE, text, lambda plain: _outside(EMPHASIS, plain, lambda rest: SPECIAL.sub(r"\\\g<0>", rest)))
-    return CODE.sub(r"``\1``", text)
+    return CODE.sub(lambda code: formula(code[1]) or f"``{code[1]}``", text)
+
+
+def formula(code: str) -> str:
+    """Return code in a sentence as mathematics in reST where it is a formula, otherwise nothing."""
+    if not EQUATION.search(code) or PROGRAM.search(code):
+        return ""
+    try:
+        tex = as_tex(code)
+        mathml(tex, block=False)
+    except (MathError, ValueError, AttributeError):
+        return ""
+    return f":math:`{tex}`"
 
 
 def _outside(pattern: re.Pattern[str], text: str, change: Callable[[str], str]) -> str:

@@ -45,6 +45,8 @@ GREEK = frozenset(
 FUNCTIONS = frozenset(
     [
         "exp",
+        "sin",
+        "cos",
         "log",
         "tanh",
         "min",
