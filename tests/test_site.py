@@ -359,5 +359,14 @@ def test_formulas_in_sentences_are_mathematics_and_programs_are_not(monkeypatch)
     inline = importlib.import_module("docstrings").inline
     assert inline("of `f_k(t) = sqrt(2) sin(k t)`") == r"of :math:`f _{k} (t) = \sqrt{2} \operatorname{sin} (k \, t)`"
     assert inline("`(1/n) sum_i x_i^2`").startswith(r":math:`(1 / n) \sum _{i}")
-    for program in ("num_steps = 5", "x ** 2", "a[0] = 1", "model.fit(x)", "step_size", "f(x) == y", "n = len(rows)"):
+    for program in (
+        "num_steps = 5",
+        "x ** 2",
+        "a[0] = 1",
+        "model.fit(x)",
+        "step_size",
+        "f(x) == y",
+        "n = len(rows)",
+        "x = " + "+ y " * 9,
+    ):
         assert inline(f"`{program}`") == f"``{program}``"

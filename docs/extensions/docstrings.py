@@ -14,6 +14,7 @@ CODE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 EQUATION = re.compile(r" (?:=|<-|~) |sum_|sqrt\(|[A-Za-z)]\^[-({\w]")
 PROGRAM = re.compile(r"\*\*|[\[\]\"':;@%]|\w\.\w|==|!=|\b[a-z]{3,}_[a-z]{2,}|\bself\b|\blambda \w+|\blen\(")
 """What a formula between backticks has, and what programs have."""
+LONGEST = 34  # letters of a formula in a sentence, which no browser breaks: longer ones stay code on narrow screens
 EMPHASIS = re.compile(r"(?<![\w*])(\*{1,2})(?=\S)[^*\n]*[^*\s]\1(?![\w*])")
 SPECIAL = re.compile(r"\\|\*|\||_(?=\W|$)")
 SECTION = re.compile(r"^(Args|Attributes|Example|Raises|Returns|Warns|Yields):$")
@@ -97,7 +98,7 @@ def inline(text: str) -> str:
 
 def formula(code: str) -> str:
     """Return code in a sentence as mathematics in reST where it is a formula, otherwise nothing."""
-    if not EQUATION.search(code) or PROGRAM.search(code):
+    if len(code) > LONGEST or not EQUATION.search(code) or PROGRAM.search(code):
         return ""
     try:
         tex = as_tex(code)
