@@ -33,9 +33,9 @@ unknown|missing|undefined|unspecified|pending|blank|empty|error|tbd|tba|nil|none
 not available|not applicable|not measured|not reported|not known|no data|-|--|---|—|–|.|..|...|*|**|***|/|#
 unbekannt|k.a.|k. a.|n.n.|n.b.|n.d.|keine angabe|fehlt|inconnu|non disponible|non renseigné|desconocido|sin dato|s/d
 sin datos|onbekend|n.v.t.|nvt|geen gegevens|brak|brak danych|b.d.|okänd|saknas|non disponibile|não disponível|sem dados
-неизвестно|нет данных|н/д|不明|未知|无|無|欠測|無し|なし|0000-00-00|#n/d|#nv|#wert!|#bezug!|#zahl!|#valeur!|#nombre!|#nom?
+неизвестно|нет данных|н/д|不明|未知|无|無|欠測|無し|なし|0000-00-00|#n/d|#nv|#wert!|#bezug!|#zahl!|#valeur!|#nombre!
 #¡valor!|#¡ref!|#¡div/0!|#¡num!|#¿nombre?|#valore!|#rif!|#valor!|#núm!|#waarde!|#verw!|#n/b|#arg!|#adr!|#liczba!
-1.#qnan|-1.#qnan|1.#ind|-1.#ind|1.#inf|-1.#inf|-nan(ind)
+#nom?|1.#qnan|-1.#qnan|1.#ind|-1.#ind|1.#inf|-1.#inf|-nan(ind)
 """
 STAND_FOR_MISSING = frozenset(_STAND_FOR_MISSING.strip().replace("\n", "|").split("|"))
 """Words, in lower case, that stand for a missing number, date or yes and no however often they occur."""
