@@ -283,7 +283,7 @@ def _basins(portfolio: Portfolio, like: PyTree[Array]) -> list[Basin]:
 
 
 def _falls(portfolio: Portfolio) -> bool:
-    """Return whether the lowest place is infinitely low, or far away where there are no bounds."""
+    """Return whether the lowest place is infinitely low, or far away along a coordinate without bounds."""
     free = ~np.isfinite(portfolio.upper - portfolio.lower)
     return not np.isfinite(portfolio.best_fun) or bool(np.any(np.abs(portfolio.best_y[free]) > FAR))
 

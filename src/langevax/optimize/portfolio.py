@@ -388,7 +388,7 @@ class Portfolio:
         return end
 
     def newton_end(self, problem: Problem, place: Polished) -> Polished:
-        """Return the end of Newton's steps from a place, or the place itself where there are no Hessians."""
+        """Return the end of Newton's steps from a place, or the place itself if Hessians are unavailable."""
         if self.dimension <= NEWTON_DIMENSIONS and self.gradient_cost == GRADIENT_COST:
             try:
                 return newton(problem, self.frame, place.y, self.size)

@@ -66,7 +66,7 @@ class MixtureScore(eqx.Module):
     """The loss -(1-a) log z of one row, with z > 0, and its conjugate (1-a) (-1 - log(-g / (1-a))), with g < 0."""
 
     weight: Scalar
-    """1 - a; at 0 there is no loss."""
+    """1 - a, the weight of the log score; 0 for Bayes."""
 
     def __call__(self, z: Array, y: Array) -> Array:
         return -self.weight * jnp.log(jnp.maximum(z, jnp.finfo(z.dtype).tiny))

@@ -248,7 +248,7 @@ class LawContents:
     effect: str
     """What a coefficient is: a rate ratio, an odds ratio or a slope."""
     is_ratio: bool
-    """Whether coefficients are ratios, of which 1 is no effect."""
+    """Whether coefficients are ratios, 1 for an absent effect."""
     response: str
     """Of what."""
     coefficients: tuple[Coefficient, ...]
