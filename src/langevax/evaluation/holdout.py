@@ -165,6 +165,8 @@ def _steepest(model: Any, inputs: np.ndarray, groups: list[list[int]]) -> np.nda
     slopes = output_slopes(model.neuron_, model.particles_, model.standardiser_(inputs))
     squares = np.mean(slopes.astype(np.float64) ** 2, axis=(0, 1))
     squares = np.bincount(model.standardiser_.origins(), squares)  # of a column with its pieces
+    if (line := getattr(model, "linear_part_", None)) is not None:
+        squares += np.square(line.coefficients.reshape(len(squares), -1)).mean(1)
     steepness = np.array([squares[places].sum() for places in groups])
     return np.sort(np.argsort(-steepness, kind="stable")[:STEEPEST])
 

@@ -24,6 +24,7 @@ from langevax._typing import PyTree
 from langevax.algorithm import Algorithm
 from langevax.gradients import Full, GradientEstimator
 from langevax.integrators import Exponential, Integrator
+from langevax.meanfield.antithetic import AntitheticLangevin
 from langevax.meanfield.moves import Schedule
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.run import Result, simulate
@@ -43,6 +44,7 @@ def MFLD(
     temperature: Schedule,
     gradient: GradientEstimator = Full(),  # noqa: B008 - immutable
     integrator: Integrator = Exponential(),  # noqa: B008 - immutable
+    antithetic: bool = False,
 ) -> Langevin:
     """Return `Langevin` with the integrator that suits the ridge of a mean-field risk.
 
@@ -50,13 +52,18 @@ def MFLD(
         step_size: h, a float or a schedule.
         temperature: lambda, the weight of the entropy.
         gradient: `gradients.SVRG` gives SVRG-MFLD, `gradients.Minibatch` SGD-MFLD.
+        integrator: of the ridge.
+        antithetic: give every second neuron the noise of the one before it, reflected, which takes most of the noise
+            of finitely many neurons away where the temperature is high (`langevax.meanfield.antithetic`).
 
     Example:
         >>> import langevax
         >>> langevax.meanfield.MFLD(step_size=0.1, temperature=0.01).integrator
         Exponential()
     """
-    return Langevin(step_size, temperature, gradient, integrator)
+    checks.flag("antithetic", antithetic)
+    algorithm = AntitheticLangevin if antithetic else Langevin
+    return algorithm(step_size, temperature, gradient, integrator)
 
 
 def coordinate_steps(risk: MeanFieldRisk, relative: ArrayLike) -> Float[Array, " coordinates"]:

@@ -13,7 +13,7 @@ activations, in blocks of rows; activations lie (particles, samples), which is t
 """
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -135,8 +135,12 @@ class MeanFieldRisk(RowProblem):
         """One particle's problem: potential `U_g(theta) = (1/n) sum_i <g_i, h(theta, x_i)> + ridge |theta|^2`."""
         return OneParticle(self, dual)
 
-    def prior(self, temperature: ArrayLike, num_particles: int) -> "Prior":
-        """Draws of the law at dual 0, N(0, temperature / precision): `prior(key) -> (N, d)`."""
+    def prior(self, temperature: ArrayLike, num_particles: int, antithetic: bool = False) -> "Prior":
+        """Draws of the law at dual 0, N(0, temperature / precision): `prior(key) -> (N, d)`.
+
+        With `antithetic`, particles 2 k and 2 k + 1 are reflections of each other, whose outputs add up to 0.
+        """
+        checks.flag("antithetic", antithetic)
         checks.positive_int("num_particles", num_particles)
         checks.fits_memory("num_particles", num_particles, self.particle_size * self.inputs.dtype.itemsize)
         checks.number("temperature", temperature)
@@ -145,7 +149,8 @@ class MeanFieldRisk(RowProblem):
                 f"precision is {self.precision}: there is no prior without a quadratic part; pass precision > 0."
             )
         temperature = jnp.asarray(temperature, self.inputs.dtype)  # traced: another temperature is the same program
-        return Prior(temperature, self.precision, (num_particles, self.particle_size), self.inputs.dtype)
+        reflection = reflection_of(self) if antithetic else None
+        return Prior(temperature, self.precision, (num_particles, self.particle_size), self.inputs.dtype, reflection)
 
     def row_weights(self) -> Float[Array, " n"]:
         """The weight of each row in a sum over rows: mean one over those in use, 0 for padding."""
@@ -254,15 +259,48 @@ class Prior(eqx.Module):
     precision: PyTree
     shape: tuple[int, int] = eqx.field(static=True)
     dtype: DTypeLike = eqx.field(static=True)
+    reflection: tuple[float, ...] | None = eqx.field(static=True, default=None)
+    """Of every second particle; None: all are independent."""
 
     def __call__(self, key: Key[Array, ""]) -> Cloud:
         variance = jnp.asarray(self.temperature, self.dtype) / jnp.asarray(self.precision, self.dtype)
-        return jnp.sqrt(variance) * trees.normal(self.shape, self.dtype, key=key)
+        return jnp.sqrt(variance) * self._paired(trees.normal(self._drawn, self.dtype, key=key), jnp)
 
     def draw_on_host(self, key: Key[Array, ""]) -> Cloud:
         """The same cloud, without a program for its shape: what `simulate` takes to begin one chain."""
         variance = np.asarray(self.temperature, self.dtype) / np.asarray(self.precision, self.dtype)
-        return jax.device_put(np.sqrt(variance) * trees.host_normal(self.shape, self.dtype, key=key))
+        draws = self._paired(trees.host_normal(self._drawn, self.dtype, key=key), np)
+        return jax.device_put(np.sqrt(variance) * draws)
+
+    @property
+    def _drawn(self) -> tuple[int, int]:
+        count, size = self.shape
+        return (count if self.reflection is None else -(-count // 2), size)
+
+    def _paired(self, draws: Any, numpy: Any) -> Any:
+        return draws if self.reflection is None else in_pairs(draws, self.reflection, self.shape[0], numpy)
+
+
+def in_pairs(draws: Any, reflection: tuple[float, ...], count: int, numpy: Any = jnp) -> Any:
+    """Return the first `count` of draws, each followed by its reflection.
+
+    >>> in_pairs(np.array([[1.0, 2.0], [3.0, 4.0]]), (-1.0, 1.0), 3, np).tolist()
+    [[1.0, 2.0], [-1.0, 2.0], [3.0, 4.0]]
+    """
+    signs = numpy.asarray(reflection, draws.dtype)
+    return numpy.stack([draws, signs * draws], axis=1).reshape(-1, draws.shape[1])[:count]
+
+
+def reflection_of(risk: "MeanFieldRisk") -> tuple[float, ...]:
+    """Return the signs under which the neuron's output changes sign; raise ValueError where there are none."""
+    reflection = risk.neuron.reflection(risk.inputs.shape[1])
+    if reflection is None:
+        raise ValueError(
+            f"{type(risk.neuron).__name__} has no reflection, which antithetic noise needs: define "
+            "`reflection(num_features)` with signs s such that h(s * particle, x) = -h(particle, x), or pass "
+            "antithetic=False."
+        )
+    return reflection
 
 
 def rows_of_a_block(particles: int, rows: int, shared: bool = False) -> int | None:

@@ -54,6 +54,10 @@ class Neuron(eqx.Module):
     def particle_size(self, num_features: int) -> int:
         """Coordinates of one particle for inputs of `num_features` features."""
 
+    def reflection(self, num_features: int) -> tuple[float, ...] | None:
+        """Signs s of a particle's coordinates with h(s * particle, x) = -h(particle, x); None where there are none."""
+        return None
+
     def input_weights(self, num_features: int) -> slice:
         """The slice of a particle that holds the weights of the inputs, which rotate with these."""
         return slice(0, num_features)
@@ -139,6 +143,9 @@ class Tanh(Scaled):
     def activation_slopes(self, second_moments: SecondMoments) -> Slopes:
         return jnp.append(second_moments, 1.0)
 
+    def reflection(self, num_features: int) -> tuple[float, ...]:
+        return (-1.0,) * (num_features + 1)
+
     def particle_size(self, num_features: int) -> int:
         return num_features + 1
 
@@ -158,6 +165,9 @@ class Linear(Neuron):
 
     def slope_bounds(self, second_moments: SecondMoments) -> Slopes:
         return second_moments
+
+    def reflection(self, num_features: int) -> tuple[float, ...]:
+        return (-1.0,) * num_features
 
     def particle_size(self, num_features: int) -> int:
         return num_features
@@ -217,6 +227,9 @@ class TanhTanh(Scaled):
         # n of them, where n x C outputs would take twice as long
         features = jnp.tanh(matmul.dot(inputs, inner[:-1]) + inner[-1])
         return self._scaled(jnp.sum(jnp.tanh(a) * matmul.dot(features, dual)))
+
+    def reflection(self, num_features: int) -> tuple[float, ...]:
+        return (-1.0,) * (self.num_outputs or 1) + (1.0,) * (num_features + 1)
 
     def activation_slopes(self, second_moments: SecondMoments) -> Slopes:
         outer = jnp.ones(self.num_outputs or 1, second_moments.dtype)

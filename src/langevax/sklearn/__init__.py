@@ -9,12 +9,12 @@ with checks.needs("sklearn", "langevax.sklearn"):
         GraphMeanFieldClassifier,
         GraphMeanFieldRegressor,
     )
+    from langevax.sklearn.fold_choice import LinearModelWarning
     from langevax.sklearn.inputs.curves import CurveCoefficients
     from langevax.sklearn.inputs.graphs import GraphFeatures
     from langevax.sklearn.inputs.surfaces import SurfaceCoefficients
     from langevax.sklearn.kernel_langevin.estimators import KernelLangevinClassifier, KernelLangevinRegressor
     from langevax.sklearn.mean_field import MeanFieldClassifier, MeanFieldRegressor
-    from langevax.sklearn.model_selection import LinearModelWarning
     from langevax.sklearn.persistence import ModelError, load
     from langevax.sklearn.predictive import PredictiveClassifier, PredictiveRegressor
     from langevax.sklearn.two_phase import TwoPhaseReLURegressor

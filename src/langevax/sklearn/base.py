@@ -5,7 +5,7 @@ import os
 import warnings
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
@@ -24,18 +24,11 @@ from langevax.meanfield.moves import Proposal
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.problems.neurons import Tanh, TanhTanh
 from langevax.run.simulate import Callback
+from langevax.sklearn.baselines import LinearPart
 from langevax.sklearn.column_maps import Pieces
+from langevax.sklearn.fold_choice import Choice, HeldOut, LinearModelWarning
 from langevax.sklearn.learned_scales import LearnedScales, PreparedColumns
-from langevax.sklearn.model_selection import (
-    SEARCHES,
-    Choice,
-    HeldOut,
-    LinearModelWarning,
-    SearchName,
-    anneal,
-    choose_by_validation,
-    kernel_choice,
-)
+from langevax.sklearn.model_selection import SEARCHES, SearchName, anneal, choose_by_validation, kernel_choice
 from langevax.sklearn.parameters import FLAG, SHARED, Auto, Progress, RandomState, count, one_of, positive
 from langevax.sklearn.solvers import BATCH_SHARE, BATCH_SIZE, FULL_BATCH, SOLVERS, Schedule
 from langevax.sklearn.stopping import STOPS, CertifiedStop, Stop, at_rows, late_clouds
@@ -62,6 +55,7 @@ from langevax.sklearn.training import (
 )
 
 MOST_NAMED = 3  # columns in a sentence
+LINEAR_PART = 2.0  # standard errors by which a network is better with one: folds do not show how far it can go astray
 
 
 class Trial(NamedTuple):
@@ -73,6 +67,17 @@ class Trial(NamedTuple):
     temperature: float
     choice: Choice | None
     """By which the temperature was chosen, unless it was passed."""
+    linear: LinearPart | None
+    """On whose residuals the network is trained."""
+
+
+def best_of(trials: list[Trial], errors: float = 1.0) -> Trial:
+    """Return the first one, or a later one whose networks of the folds are better by so many standard errors."""
+    best = trials[0]
+    for other in trials[1:]:
+        if best.choice and other.choice and other.choice.clearly_below(best.choice, errors):
+            best = other
+    return best
 
 
 class Automatic(NamedTuple):
@@ -179,19 +184,20 @@ class MeanFieldEstimator(RowEstimator):
         choice_key, path_key, run_key = random.split(root, 3)
 
         continued = self.warm_start and hasattr(self, "particles_")
-        search = self._search(continued)
+        search, linear = self._search(continued), self._linear_option(continued)
         with threadpool_limits(1, "blas"):  # on some hundred rows, threads cost twenty times as much as they save
             candidates = self._prepared(rows, task, continued, choice_key)
             trials = [
-                self._trial(rows, task, columns, search, continued, path_key, run["sharding"])
+                self._trial(rows, task, columns, search, continued, path_key, run["sharding"], linear is True)
                 for columns in (candidates if search == "folds" else candidates[:1])
             ]
-        trial = trials[0]
-        for other in trials[1:]:
-            if trial.choice and other.choice and other.choice.clearly_below(trial.choice):
-                trial = other
-        columns, network, schedule, temperature, choice = trial
-        start = network.risk(temperature).prior(temperature, int(self.num_particles))
+            trial = best_of(trials)
+            if linear == "auto" and trial.choice and trial.choice.linear_is_ahead:
+                other = self._trial(rows, task, trial.columns, search, continued, path_key, run["sharding"], True)
+                trial = best_of([trial, other], LINEAR_PART)
+        columns, network, schedule, temperature, choice, self.linear_part_ = trial
+        antithetic = SOLVERS[self.solver_].antithetic
+        start = network.risk(temperature).prior(temperature, int(self.num_particles), antithetic)
         if continued:
             start = network.rotated(self._previous_particles(network))
         elif search == "path" and choice and choice.hotter and not SOLVERS[self.solver_].from_prior:
@@ -243,6 +249,8 @@ class MeanFieldEstimator(RowEstimator):
                 "pass those that fit received, in the same order."
             )
         task = other._task(rows.targets, rows.weights)._replace(neuron=self.neuron_)
+        if self.linear_part_ is not None:
+            task = task.without(self.linear_part_(rows.inputs))
         network = self._network(task, self.standardiser_(rows.inputs), rows.weights)
         # padded as in the fit: the file in which a certificate keeps its search is of one problem
         self.network_ = stored(network, self._schedule(network), int(self.num_particles), None)
@@ -364,6 +372,7 @@ class MeanFieldEstimator(RowEstimator):
         continued: bool,
         key: Key[Array, ""],
         sharding: Mesh | None,
+        with_linear: bool,
     ) -> Trial:
         """Return the training problem on these columns and its temperature, as passed or chosen by `search`."""
         temperature, errors = self.temperature, columns.leave_one_out
@@ -374,22 +383,31 @@ class MeanFieldEstimator(RowEstimator):
         network = self._network(task, columns.standardiser(rows.inputs), rows.weights)
         schedule = self._schedule(network)
         network = stored(network, schedule, int(self.num_particles), sharding)
-        if search is None:
-            return Trial(columns, network, schedule, float(temperature), None)
         plain = Standardiser.fit(rows.inputs, rows.weights, "global" if self.scaling == "global" else "columns")
-        choice = choose_by_validation(
-            network,
-            float(temperature),
-            schedule,
-            int(self.num_particles),
-            key,
-            search,
-            self.learned_scales_ if continued else columns.learned,
-            plain(rows.inputs),
-            rows.copies,
-            rows.groups,
-        )
-        return Trial(columns, choice.network, schedule, choice.temperature, choice)
+        inputs, choice, line = plain(rows.inputs), None, None
+        if search is not None:
+            choice = choose_by_validation(
+                network,
+                float(temperature),
+                schedule,
+                int(self.num_particles),
+                key,
+                search,
+                self.learned_scales_ if continued else columns.learned,
+                inputs,
+                rows.copies,
+                rows.groups,
+                plain if with_linear else None,
+            )
+            network, temperature = choice.network, choice.temperature
+        if with_linear:
+            line = LinearPart.fit(plain, inputs, task.targets, rows.weights)
+            network = replace(network, task=network.task.without(line.of_columns(inputs)))
+        return Trial(columns, network, schedule, float(temperature), choice, line)
+
+    def _linear_option(self, continued: bool) -> bool | Auto:
+        """Return whether the network is trained on the residuals of a linear model."""
+        return False
 
     def _network(self, task: TrainingTask, inputs: np.ndarray, weights: np.ndarray) -> Network:
         """Return the training problem on these standardised columns."""

@@ -80,6 +80,9 @@ class EncodedEstimator(MeanFieldEstimator):
                 delattr(self, name)
         return columns, y
 
+    def _linear_option(self, continued: bool) -> bool | Auto:
+        return False  # columns of an encoder are many, and its kernel limit has a linear part
+
     def _continues(self) -> bool:
         """Return whether a fit goes on from the last one's particles."""
         return self.warm_start and hasattr(self, "particles_")

@@ -21,6 +21,7 @@ from langevax.meanfield.certificate import DEFAULT_EFFORT
 from langevax.meanfield.kernel_limit import LeaveOneOut, prior_features
 from langevax.problems.neurons import Neuron, Tanh, TanhTanh
 from langevax.run.progress import ProgressOption
+from langevax.sklearn.baselines import LinearPart
 from langevax.sklearn.parameters import Progress, RandomState
 from langevax.sklearn.stopping import at_rows
 from langevax.sklearn.table import Standardiser, Table, in_buckets
@@ -44,6 +45,7 @@ class MeanFieldInspection:
     history_: dict[str, np.ndarray]
     temperature_: float
     leave_one_out_: LeaveOneOut | None
+    linear_part_: LinearPart | None
 
     def certificate(
         self,
@@ -110,8 +112,16 @@ class MeanFieldInspection:
         Args:
             num_features: random features of the kernel.
             random_state: of the features; None is that of the estimator.
+
+        Raises:
+            AttributeError: a fit with a linear part.
         """
         check_is_fitted(self)
+        if self.linear_part_ is not None:
+            raise AttributeError(
+                "the network of this fit is trained on the residuals of a linear model, and has no kernel machine of "
+                "its own; fit with linear_part=False."
+            )
         penalty = float(self._fitted_network().weights.sum()) * self.temperature_
         seed = check_random_state(self.random_state if random_state is None else random_state).randint(2**31 - 1)
         features = NeuronFeatures(self.neuron_, self.standardiser_, self.prior_precision, num_features, seed)

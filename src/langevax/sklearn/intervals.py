@@ -20,7 +20,7 @@ from scipy.special import expit, softmax
 
 from langevax import checks
 from langevax.problems.neurons import Tanh, TanhTanh
-from langevax.sklearn.model_selection import HeldOut
+from langevax.sklearn.fold_choice import HeldOut
 from langevax.sklearn.table import Standardiser, Table
 from langevax.sklearn.training import outputs
 
@@ -41,8 +41,7 @@ class FoldPredictions:
         """Return (folds, n, ...): outputs of each fold's network, of the first alone for "split"."""
         folds, inputs = self._folds(), self.standardiser_(columns)
         clouds = folds.clouds[: 1 if method == "split" else None]
-        offsets = np.zeros(len(clouds), np.float32) if folds.offsets is None else folds.offsets
-        return np.stack([outputs(self.neuron_, c, inputs) + offset for c, offset in zip(clouds, offsets, strict=False)])
+        return np.stack([outputs(self.neuron_, c, inputs) + folds.added(k, columns) for k, c in enumerate(clouds)])
 
     def _folds(self) -> HeldOut:
         if getattr(self, "held_out_", None) is None:

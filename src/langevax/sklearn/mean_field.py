@@ -16,11 +16,12 @@ from langevax.problems import losses
 from langevax.sklearn.base import MeanFieldEstimator
 from langevax.sklearn.inspection import MeanFieldInspection
 from langevax.sklearn.intervals import ClassSets, Intervals, class_scores, probabilities
-from langevax.sklearn.parameters import one_of
+from langevax.sklearn.parameters import FLAG, Auto, one_of
 from langevax.sklearn.table import DistinctRows, LabelTargets, NumberTargets, Table, weighted_moments
 from langevax.sklearn.training import TrainingTask
 
 
+@dataclass(eq=False, repr=False)
 class MeanFieldRegressor(NumberTargets, MeanFieldInspection, MeanFieldEstimator, Intervals):
     """Least squares by a two-layer network in the mean-field limit, without early stopping or tuning.
 
@@ -58,13 +59,17 @@ class MeanFieldRegressor(NumberTargets, MeanFieldInspection, MeanFieldEstimator,
             the networks of the folds are better for it, or kernel machines by two standard errors.
         validation: "folds" trains a network of at most 80 neurons without each of 5 folds of the rows (of at most
             4,000 of them), from hot to cold, and chooses the hottest temperature whose mean loss on the rows left out
-            is within one standard error of the least, and for classes at most that of their shares; the path goes on
-            to temperatures of constant outputs where these may be as good. The intervals come from the same networks.
+            is within a quarter of a standard error of the least, and for classes at most that of their shares; the path
+            goes on to temperatures of constant outputs where these may be as good. The intervals come from the same
+            networks.
             "path" chooses the output scale, too (the one passed, or three times that), by 3 folds of whole networks.
             None takes the leave-one-out optimum as it is. "auto" is "folds", or None where a temperature is passed.
         stop: "plateau" ends training once the dual vector no longer drifts; "certified" once the outputs are as near to
             those of a certified optimum as these are known, for which the optimum is bounded first, in ten to thirty
             seconds of a small table; where that fails, a plateau ends it. None: after `num_steps`.
+        linear_part: True trains the network on the residuals of a ridge regression, whose predictions are added; "auto"
+            does where that regression predicts the rows left out of folds better than the network alone, and both
+            together better by two standard errors. A linear part goes on beyond the range of the rows.
         warm_start: continue from the last fit's particles.
         checkpoint: directory where the run is saved, every 30 seconds and at its end.
         resume: continue the run that `checkpoint` holds, bit for bit, or start where it holds none; another problem
@@ -91,6 +96,8 @@ class MeanFieldRegressor(NumberTargets, MeanFieldInspection, MeanFieldEstimator,
         scaling_: the scaling chosen; `scaling_reason_` says it in a sentence, with the columns that count most.
         learned_scales_: `scales` (d,) of the columns, of mean square 1, and the ridge `penalties` at which they were
             learned; None where all columns count alike.
+        linear_part_: the ridge regression that predictions have in them; None without. `outputs`, the dual vector and
+            the certificate are of the network, on what it leaves.
         path_: of each temperature tried, by name: "output_scale", "temperature", the mean "loss" of the rows left out
             and its standard "error", the "excess" over the least and its "excess_error"; None without folds.
         temperature_reason_: why this temperature, in a sentence, and where the kernel limit promised too much.
@@ -110,6 +117,13 @@ class MeanFieldRegressor(NumberTargets, MeanFieldInspection, MeanFieldEstimator,
         True
     """
 
+    _: KW_ONLY
+    linear_part: bool | Auto = "auto"
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = MeanFieldEstimator._parameter_constraints | {
+        "linear_part": [*FLAG, *one_of("auto")],
+    }
+
     @overload
     def predict(self, X: Table, *, return_std: Literal[False] = False) -> np.ndarray: ...
     @overload
@@ -126,7 +140,8 @@ class MeanFieldRegressor(NumberTargets, MeanFieldInspection, MeanFieldEstimator,
 
     def staged_predict(self, X: Table) -> Iterator[np.ndarray]:
         """Yield the predictions of the particles at each step of `history_["steps"]`."""
-        return map(self._in_units, self.staged_outputs(X))
+        line = self._line(self._columns(X))
+        return (self._in_units(z + line) for z in self.staged_outputs(X))
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -134,8 +149,15 @@ class MeanFieldRegressor(NumberTargets, MeanFieldInspection, MeanFieldEstimator,
         return tags
 
     def _predicted(self, columns: np.ndarray, return_std: bool) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-        predictions = self._in_units(self._outputs(columns))
+        predictions = self._in_units(self._outputs(columns) + self._line(columns))
         return (predictions, self._deviations(columns).reshape(predictions.shape)) if return_std else predictions
+
+    def _line(self, columns: np.ndarray) -> np.ndarray | np.float32:
+        """Return what predictions have beside the network's outputs."""
+        return np.float32(0) if self.linear_part_ is None else self.linear_part_(columns)
+
+    def _linear_option(self, continued: bool) -> bool | Auto:
+        return self.linear_part_ is not None if continued else self.linear_part
 
     def _in_units(self, z: np.ndarray) -> np.ndarray:
         predictions = self.target_mean_ + self.target_scale_ * z

@@ -4,9 +4,10 @@ The kernel limit's errors are known in closed form, and choose the scaling of th
 network that learns features can do worse than its limit promises, and a loss other than the squared one asks for
 another temperature. Small networks are therefore trained without a fold of the rows, from hot to cold, each
 temperature going on from the last one's particles; the hottest temperature whose losses on the rows left out are
-within one standard error of the best is chosen, as the easiest to certify. Where that is the hottest one tried, or
-outputs of 0 are as good, the path is continued to temperatures at which the network predicts a constant. The same
-networks judge scalings between which the limit does not decide. A larger output scale is nearer to it: images.
+within a quarter of a standard error of the best is chosen, as the easiest to certify. Where that is the hottest one
+tried, or outputs of 0 are as good, the path is continued to temperatures at which the network predicts a constant. The
+same networks judge scalings between which the limit does not decide, and whether outputs get a linear part. A larger
+output scale is nearer to the limit: images.
 """
 
 import dataclasses
@@ -21,7 +22,8 @@ from jaxtyping import Array, Key
 from langevax.keys import unrolled
 from langevax.meanfield.kernel_limit import NUM_NEURONS, LeaveOneOut, excess
 from langevax.problems.mean_field import MeanFieldRisk
-from langevax.sklearn.baselines import base_rate, linear_outputs, row_losses
+from langevax.sklearn.baselines import LinearPart, base_rate, linear_outputs, row_losses
+from langevax.sklearn.fold_choice import FEWEST_COMPARED, SLACK, Choice, HeldOut
 from langevax.sklearn.folds import folds_of
 from langevax.sklearn.learned_scales import (
     ROUNDS,
@@ -32,7 +34,6 @@ from langevax.sklearn.learned_scales import (
     learned_scales,
 )
 from langevax.sklearn.parameters import Auto
-from langevax.sklearn.persistence import saved_class
 from langevax.sklearn.solvers import BATCH_SHARE, SOLVERS, Schedule, algorithm
 from langevax.sklearn.table import (
     DistinctRows,
@@ -44,19 +45,12 @@ from langevax.sklearn.training import Network, TrainingTask
 
 MAX_ROWS = 1000  # of the leave-one-out problem: its best penalty hardly depends on the number of rows
 COMPARED_ROWS, COMPARED_NEURONS = 600, 1000  # of each scaling
-FEWEST_COMPARED = 60  # rows: on fewer, the best of several scalings is that of noise
 CLEARLY_BETTER = 0.97  # share of the error by which another scaling has to be better, beyond its standard error
 CLEAR = 2.0  # standard errors by which learned scales have to be better to be taken without networks
 LEVEL = 1.15  # share of the least error up to which pieces with learned scales are tried
 SCALES_FOLDS = 5
-SHORTFALL = 0.025  # by which networks may miss a promise without a warning; without a model the loss is 0.5
-NEGLIGIBLE = 0.003  # share of the loss without a model, below which no comparison is worth a warning
 HOTTEST = 10.0  # temperature over the square of the output scale: outputs are some percent of the targets
 NUM_CLOUDS = 8  # of a fold's network, which predict
-
-
-class LinearModelWarning(UserWarning):
-    """Ridge or logistic regression predicts the rows left out better than the network, by two standard errors."""
 
 
 class FoldSearch(NamedTuple):
@@ -173,105 +167,6 @@ def clearly_better(one: LeaveOneOut, other: LeaveOneOut, weights: np.ndarray, gr
     return bool(difference < -error) and one.error < CLEARLY_BETTER * other.error
 
 
-@saved_class
-class HeldOut(NamedTuple):
-    """Networks trained without a fold of the rows each."""
-
-    clouds: np.ndarray
-    """(folds, neurons, size): their neurons, of standardised columns."""
-    fold: np.ndarray
-    """(n,) fold that a row was left out of."""
-    weights: np.ndarray
-    """(n,) multiplicities of the rows."""
-    offsets: np.ndarray | None = None
-    """(folds,) or (folds, C): mean target of each fold's rows, which is added to outputs; None for classes."""
-
-
-class Choice(NamedTuple):
-    """The network with its output scale, its temperature, and the losses these were chosen by."""
-
-    network: Network
-    temperature: float
-    hotter: list[float]
-    """Temperatures of the path before it, through which to anneal."""
-    history: dict[str, np.ndarray]
-    """Over output scales and temperatures: "output_scale", "temperature", "loss" of the rows left out, and its standard
-    "error"; "excess" over the least and the standard error of that, "excess_error"."""
-    chosen: int
-    """Place in the history."""
-    held_out: HeldOut
-    outputs: np.ndarray
-    """(n,) or (n, C): at each row, of the network trained without it."""
-    row_losses: np.ndarray
-    """(n,) of these outputs."""
-    places: np.ndarray
-    """(n,) of these rows among all."""
-    above_linear: tuple[float, float]
-    """Mean loss above that of a linear model trained on the same folds, and its standard error."""
-    untrained_loss: float
-    """Mean loss of outputs 0."""
-    base_loss: float
-    """Mean loss of `base_rate`, above which a classifier takes no temperature where another one is not."""
-    centre: int
-    """Place in the history of the temperature that the kernel limit chose."""
-    groups: np.ndarray | None = None
-    """(n,) rows that were left out together."""
-
-    def clearly_below(self, other: "Choice") -> bool:
-        """Return whether the mean loss is smaller than of another choice on the same rows, by one standard error."""
-        difference, error = excess(self.row_losses, other.row_losses, self.held_out.weights, self.groups)
-        return bool(difference < -error)
-
-    @property
-    def losses(self) -> dict[str, float]:
-        """Mean loss on the rows left out, its standard error, and that of a linear model."""
-        loss, error = (float(self.history[name][self.chosen]) for name in ("loss", "error"))
-        return {"loss": loss, "loss_error": error, "linear_loss": loss - self.above_linear[0]}
-
-    def reason(self, promise: float | None) -> str:
-        """Return why this temperature, given the loss that the kernel limit promised, if one is known."""
-        losses = self.losses
-        reason = (
-            f"the hottest whose mean loss on the rows left out of {int(self.held_out.fold.max()) + 1} folds, "
-            f"{losses['loss']:.3g} +- {losses['loss_error']:.2g}, is within one standard error of the least of "
-            f"{len(self.history['loss'])} tried"
-        )
-        hotter = self.history["temperature"] > self.temperature
-        if np.any(hotter & (self.history["excess"] <= self.history["excess_error"])):
-            reason += f" and at most that of the shares of the classes, {self.base_loss:.3g}"
-        if self.chosen == np.argmax(self.history["temperature"]):
-            reason += "; it is the hottest of them, at which the network predicts little more than a constant"
-        there, error, temperature = (float(self.history[n][self.centre]) for n in ("loss", "error", "temperature"))
-        if promise is None or there <= promise + error:
-            return f"{reason}."
-        return (
-            f"{reason}; the kernel limit promised {promise:.3g} at T = {temperature:.3g}, where the networks of the "
-            f"folds have {there:.3g}."
-        )
-
-    def training_warning(self, promise: float | None, num_steps: int) -> str | None:
-        """Return what to say where the networks are far from what the kernel limit promised."""
-        there, error = (float(self.history[name][self.centre]) for name in ("loss", "error"))
-        few = len(self.row_losses) < FEWEST_COMPARED
-        if few or promise is None or there <= max(2 * promise + 3 * error, promise + SHORTFALL):
-            return None
-        return (
-            f"the networks of the folds have a mean loss of {there:.3g} on the rows left out where their kernel limit "
-            f"promised {promise:.3g}: they need more steps, or easier columns. Try num_steps={10 * num_steps}, "
-            "solver='psdca', indicators of codes in the place of numbers, or a kernel machine."
-        )
-
-    def warning(self) -> str | None:
-        """Return what to say where a linear model is better by more than two standard errors."""
-        above, error = self.above_linear
-        if above <= max(2 * error, NEGLIGIBLE * self.untrained_loss) or self.untrained_loss == 0:
-            return None
-        return (
-            f"a linear model predicts the rows left out better: the network's mean loss there is higher by {above:.3g} "
-            f"+- {error:.2g}; compare with RidgeCV or LogisticRegressionCV on this table."
-        )
-
-
 class Annealed(NamedTuple):
     """A network trained at one temperature after the other."""
 
@@ -328,7 +223,7 @@ def _annealed(
         return state.position, (cloud, warm.outputs(cloud))
 
     start_key, *keys = random.split(unrolled(key), len(temperatures) + 1)
-    start = risk.prior(1.0, num_particles)(start_key)
+    start = risk.prior(1.0, num_particles, antithetic=True)(start_key)
     position, (clouds, z) = lax.scan(lambda x, stage: at(x, *stage), start, (temperatures, jnp.stack(keys)))
     return Annealed(position, clouds, z)
 
@@ -344,8 +239,9 @@ def choose_by_validation(
     plain: np.ndarray | None = None,
     copies: np.ndarray | None = None,
     groups: np.ndarray | None = None,
+    line_of: Standardiser | None = None,
 ) -> Choice:
-    """Return the hottest temperature as good as any within a standard error, of the first output scale with one.
+    """Return the hottest temperature as good as any, within `SLACK` errors, of the first output scale with one.
 
     Args:
         network: the training problem.
@@ -358,6 +254,8 @@ def choose_by_validation(
         plain: (n, columns) of the linear model; None: those of the network.
         copies: (n,) equal rows that each stands for, which different folds leave out; None: one.
         groups: (n,) of rows that one fold leaves out together, copies too; None: each row on its own.
+        line_of: what made `plain`, of whose columns outputs have a linear part, which each fold fits to its own rows;
+            None: outputs are the network's.
     """
     search = SEARCHES[name]
     places = subsample(len(network.inputs), search.most_rows)
@@ -379,12 +277,26 @@ def choose_by_validation(
     fold_of = np.zeros(len(places), int)
     for number, (_, held) in enumerate(folds):
         fold_of[held] = number
+    plain = (network.inputs if plain is None else plain)[places]
+    lines: list[LinearPart] = []
+    if line_of is not None:
+        lines = [LinearPart.fit(line_of, plain[t], rows.task.targets[t], rows.weights[t]) for t, _ in folds]
     order = np.argsort(np.concatenate([held for _, held in folds]))
 
     def at(temperatures: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return outputs (scales, temperatures, n, ...), neurons (folds, scales, ...) and losses of rows left out."""
         paths = [
-            _left_out(rows, temperatures * share, search, fold, schedule, particles, learned, random.fold_in(key, k))
+            _left_out(
+                rows,
+                temperatures * share,
+                search,
+                fold,
+                schedule,
+                particles,
+                learned,
+                random.fold_in(key, k),
+                lines[k].of_columns(plain) if lines else None,
+            )
             for k, fold in enumerate(folds)
         ]
         z = np.concatenate([outputs for outputs, _ in paths], axis=2)[:, :, order]
@@ -406,7 +318,7 @@ def choose_by_validation(
     shares = rows.weights / rows.weights.sum()
     above, error = _above_least(losses, rows.weights, together)
     base_loss = float(row_losses(rows, base_rate(rows)) @ shares)
-    mean, beyond = losses @ shares, above - error
+    mean, beyond = losses @ shares, above - SLACK * error
     if rows.task.labels is not None:  # the hottest classifier does not tend to the shares of the classes
         beyond = np.maximum(beyond, mean - max(base_loss, mean.min()))
     s, t = (int(place) for place in np.unravel_index(np.argmax(beyond <= 0), beyond.shape))
@@ -418,7 +330,7 @@ def choose_by_validation(
         "excess": above.ravel(),
         "excess_error": error.ravel(),
     }
-    linear = row_losses(rows, linear_outputs(rows, rows.inputs if plain is None else plain[places], folds))
+    linear = row_losses(rows, linear_outputs(rows, plain, folds))
     difference, linear_error = excess(losses[s, t], linear, rows.weights, together)
     hotter = [float(temperature) for temperature in temperatures[s, :t]]
     return Choice(
@@ -427,7 +339,7 @@ def choose_by_validation(
         hotter=hotter,
         history=history,
         chosen=s * temperatures.shape[1] + t,
-        held_out=HeldOut(clouds[:, s, t], fold_of, rows.weights, offsets),
+        held_out=HeldOut(clouds[:, s, t], fold_of, rows.weights, offsets, lines or None),
         outputs=z[s, t],
         row_losses=losses[s, t],
         places=places,
@@ -453,17 +365,19 @@ def _left_out(
     num_particles: int,
     learned: LearnedScales | None,
     key: Key[Array, ""],
+    line: np.ndarray | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return (outputs at the rows left out, neurons) of all output scales and temperatures.
 
-    Targets of a regression are centred by the rows that train: their mean over all rows would know those left out.
+    Targets of a regression are centred by the rows that train: their mean over all rows would know those left out. They
+    are residuals of the outputs (n, ...) of a `line`, if one is passed, which the outputs returned have in them.
     """
     trained, held = rows
-    everywhere, clouds, offset = [], [], np.float32(0)
+    everywhere, clouds, added = [], [], np.zeros(1, np.float32)
     if network.task.labels is None:
-        offset = _mean_target(network, trained)
-        task = network.task._replace(targets=network.task.targets - offset)
-        network = dataclasses.replace(network, task=task)
+        task, offset = network.task, _mean_target(network, trained)
+        task = task._replace(targets=task.targets - offset) if line is None else task.without(line)
+        network, added = dataclasses.replace(network, task=task), offset if line is None else line[held]
     scales = np.ones(network.inputs.shape[1])
     if learned is not None:
         problem = KernelProblem(
@@ -486,7 +400,7 @@ def _left_out(
         neurons = fold.rotated(annealed.clouds, back=True)
         neurons[..., weights] *= scales.astype(neurons.dtype)
         clouds.append(neurons)
-    return np.stack(everywhere) + offset, np.stack(clouds)
+    return np.stack(everywhere) + added, np.stack(clouds)
 
 
 def _mean_target(network: Network, trained: np.ndarray) -> np.ndarray:

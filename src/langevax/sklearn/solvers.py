@@ -50,6 +50,8 @@ class Solver(NamedTuple):
     """Whether a step may see a batch of the rows."""
     from_prior: bool = False
     """Whether it has to begin with exact draws of the prior."""
+    antithetic: bool = False
+    """Whether neurons move in pairs with reflected noise, and begin so."""
     passes: int = 1
     """Activations of a step and particle for each row that it sees: of the batch, or of the one row of "psdca"."""
 
@@ -77,7 +79,7 @@ def _gradient(schedule: Schedule) -> GradientEstimator:
 
 def _mfld(risk: MeanFieldRisk, temperature: float | Array, schedule: Schedule) -> Algorithm:
     steps = coordinate_steps(risk, schedule.relative_step_size)
-    mfld = MFLD(steps, temperature, _gradient(schedule))
+    mfld = MFLD(steps, temperature, _gradient(schedule), antithetic=True)
     return _following_loss(mfld, risk, schedule, schedule.batch_size or risk.max_size)
 
 
@@ -85,7 +87,8 @@ def _svrg_mfld(risk: MeanFieldRisk, temperature: float | Array, schedule: Schedu
     batch_size = schedule.batch_size or max(1, risk.max_size // 8)
     period = max(2, -(-risk.max_size // (2 * batch_size)))  # as much on full passes as on batches
     steps = coordinate_steps(risk, schedule.relative_step_size)
-    return _following_loss(MFLD(steps, temperature, SVRG(batch_size, period)), risk, schedule, 2 * batch_size)
+    mfld = MFLD(steps, temperature, SVRG(batch_size, period), antithetic=True)
+    return _following_loss(mfld, risk, schedule, 2 * batch_size)
 
 
 def _underdamped(risk: MeanFieldRisk, temperature: float | Array, schedule: Schedule) -> Algorithm:
@@ -144,8 +147,8 @@ def _coordinates(rows: int, _batch_size: int | None) -> int:
 OVERDAMPED, UNDERDAMPED, FROZEN = (RELATIVE_STEP_SIZE[kind] for kind in ("overdamped", "underdamped", "frozen"))
 
 SOLVERS = {
-    "mfld": Solver(_mfld, OVERDAMPED, _steps),
-    "svrg-mfld": Solver(_svrg_mfld, OVERDAMPED, _passes, passes=3),
+    "mfld": Solver(_mfld, OVERDAMPED, _steps, antithetic=True),
+    "svrg-mfld": Solver(_svrg_mfld, OVERDAMPED, _passes, antithetic=True, passes=3),
     "underdamped": Solver(_underdamped, UNDERDAMPED, _steps),
     "pda": Solver(_pda, FROZEN, _rounds, passes=1 + INNER_STEPS),
     "fictitious-play": Solver(_fictitious_play, FROZEN, _rounds, passes=1 + INNER_STEPS),

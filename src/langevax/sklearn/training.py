@@ -65,6 +65,11 @@ class TrainingTask(NamedTuple):
         labels = None if self.labels is None else self.labels[rows]
         return self._replace(targets=self.targets[rows], regressands=self.regressands[rows], labels=labels)
 
+    def without(self, outputs: np.ndarray) -> "TrainingTask":
+        """Return the regression of what outputs (n,) or (n, C) leave of the targets."""
+        regressands = self.regressands - np.reshape(outputs, self.regressands.shape)
+        return self._replace(targets=self.targets - outputs, regressands=regressands)
+
     def curvature(self, error: float) -> float:
         """Return the mean curvature p (1 - p) of the loss where regressands are predicted with a mean square error.
 

