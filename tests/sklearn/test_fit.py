@@ -89,7 +89,7 @@ def test_the_spread_between_seeds_falls_like_one_over_the_root_of_the_width():
     X, y = (a[:128] for a in diabetes())
     widths, spreads = [50, 200, 800], []
     for width in widths:
-        settings = QUICK | {"num_particles": width, "temperature": 0.06, "scaling": "columns"}
+        settings = QUICK | {"num_particles": width, "temperature": 0.06, "scaling": "columns", "learn_scales": False}
         fits = [MeanFieldRegressor(**settings | {"random_state": seed}).fit(X, y) for seed in range(8)]
         last = [list(fit.staged_outputs(X[:50]))[-1] for fit in fits]
         spreads.append(np.sqrt(np.mean(np.var(last, axis=0, ddof=1))))
@@ -273,7 +273,7 @@ def test_the_path_finds_temperature_and_scale_by_validation(tmp_path):
     scale = [10.0, 30.0].index(model.neuron_.scale)
     (chosen,) = np.flatnonzero(np.isclose(temperatures[scale], model.temperature_))
     assert model.neuron_.scale == scales[scale, chosen] == [10.0, 30.0][scale]
-    good = excess <= error
+    good = excess <= error / 4
     assert good[scale, chosen]
     assert not good[:scale].any()  # no smaller scale
     assert not good[scale, :chosen].any()  # nothing hotter

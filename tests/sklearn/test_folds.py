@@ -104,9 +104,9 @@ def test_annealing_ends_at_the_law_of_a_longer_run(regressor):
     assert np.corrcoef(z[order], np.sort(network.task.targets))[0, 1] > 0.7
 
 
-def test_the_choice_is_the_hottest_within_one_standard_error(regressor):
+def test_the_choice_is_the_hottest_within_a_quarter_of_a_standard_error(regressor):
     path, factors = regressor.path_, np.array(SEARCHES["folds"].factors)
-    good = path["excess"] <= path["excess_error"]
+    good = path["excess"] <= path["excess_error"] / 4
     chosen = int(np.flatnonzero(good)[0])
     assert chosen > 0
     assert regressor.temperature_ == pytest.approx(path["temperature"][chosen], rel=1e-6)
@@ -163,6 +163,13 @@ def test_targets_of_noise_are_predicted_by_their_mean():
     assert np.all(np.diff(model.path_["temperature"]) < 0)
     assert model.path_["temperature"][0] == pytest.approx(10 * 10**2)
     assert 1 - np.mean((y[40:] - model.predict(X[40:])) ** 2) / np.mean((y[40:] - y[:40].mean()) ** 2) > -0.1
+    assert model.temperature_ >= model.path_["temperature"][4]  # one of the further ones
+
+
+def test_of_equal_losses_the_hottest_temperature_is_taken():
+    y = np.random.default_rng(5).normal(size=40)
+    model = MeanFieldRegressor(**QUICK | {"num_steps": 20, "num_particles": 20}).fit(np.full((40, 2), 7.0), y)
+    assert model.temperature_ == model.path_["temperature"][0]
     assert "at which the network predicts little more than a constant" in model.temperature_reason_
 
 
@@ -194,7 +201,8 @@ def test_a_linear_table_is_said_to_be_linear():
     """On noise-free lines a network cannot match least squares; it says so."""
     X = np.random.default_rng(0).normal(size=(300, 10))
     with pytest.warns(LinearModelWarning, match="a linear model predicts the rows left out better: .* RidgeCV"):
-        MeanFieldRegressor(**QUICK).fit(X, X @ np.arange(1.0, 11.0))
+        MeanFieldRegressor(**QUICK, linear_part=False).fit(X, X @ np.arange(1.0, 11.0))
+    assert MeanFieldRegressor(**QUICK).fit(X, X @ np.arange(1.0, 11.0)).score(X, X @ np.arange(1.0, 11.0)) > 0.999
 
 
 @pytest.mark.parametrize("method", ["cv+", "split"])
@@ -409,7 +417,7 @@ def test_class_weights_do_not_make_copies_of_rows():
 @pytest.mark.slow
 def test_held_out_scores_of_large_and_small_targets_are_finite(scale):
     X = np.random.default_rng(0).normal(size=(60, 3))
-    settings = QUICK | {"num_steps": 20, "num_particles": 20}
+    settings = QUICK | {"num_steps": 20, "num_particles": 20, "linear_part": False}
     scores = MeanFieldRegressor(**settings).fit(X, scale * X[:, 0]).held_out_scores_
     assert 1e-3 < scores["rmse"] / scale < 1
 
