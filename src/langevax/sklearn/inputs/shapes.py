@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike
 from langevax.sklearn.inputs.convolutions import TAPS, Convolutions
 from langevax.sklearn.inputs.curve_values import AnyCurves, windows
 from langevax.sklearn.inputs.curves import CurveCoefficients
+from langevax.sklearn.inputs.unlike import Remark
 from langevax.sklearn.persistence import saved_class
 
 FEWEST_POINTS, MOST_POINTS = 2 * TAPS, 2048  # at which curves are read
@@ -76,6 +77,10 @@ class CurveShapes:
     def transform(self, X: AnyCurves, grid: ArrayLike | None = None) -> np.ndarray:
         """Return (n, directions + 1) float64 of curves in any of the forms that `CurveCoefficients` accepts."""
         return self.columns_of(self._standardised(self.reader.values(X, self.points_, grid)))
+
+    def unlike_training(self, X: AnyCurves, grid: ArrayLike | None = None) -> list[Remark]:
+        """Return (place, reason) of each curve of another level or size, as `CurveCoefficients.unlike_training` does."""
+        return self.reader.unlike_training(X, grid)
 
     def columns_of(self, values: np.ndarray) -> np.ndarray:
         """Return the columns of standardised values (n, channels, G)."""
