@@ -9,7 +9,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from langevax.sklearn import FunctionalMeanFieldClassifier, FunctionalMeanFieldRegressor, load
 from langevax.sklearn.inputs.convolutions import PATTERNS, Convolutions, spaced_dilations
 from langevax.sklearn.inputs.curves import CurveCoefficients
-from langevax.sklearn.inputs.shapes import MOST_DIRECTIONS, CurveShapes
+from langevax.sklearn.inputs.shapes import CurveShapes
+from langevax.sklearn.inputs.span import MOST_DIRECTIONS
 
 SMALL = {"num_particles": 100, "num_steps": 300, "random_state": 0, "progress": False}
 LENGTH, WIDTH = 80, 6
