@@ -17,7 +17,7 @@ from langevax.sklearn.learned_scales import PreparedColumns
 from langevax.sklearn.model_selection import MAX_ROWS, SearchName, clearly_better, kernel_choice
 from langevax.sklearn.parameters import Auto
 from langevax.sklearn.solvers import Schedule
-from langevax.sklearn.table import DistinctRows, Standardiser, subsample
+from langevax.sklearn.table import DistinctRows, Scaling, Standardiser, subsample
 from langevax.sklearn.training import Network, TrainingTask, root_key
 
 NARROW = 64  # columns up to which the default solver is dual ascent: each of its moves draws a normal for every weight
@@ -81,9 +81,10 @@ class ChosenEncoder(EncodedEstimator):
     """An estimator with several encoders, of which the last are features of random convolutions in their span."""
 
     _: KW_ONLY
-    encoder: str = "auto"
+    encoder: Any = "auto"
 
     encoder_names: ClassVar[tuple[str, ...]] = ()
+    scaling: ClassVar[Scaling] = "columns"  # pyright: ignore[reportIncompatibleVariableOverride]
 
     @abstractmethod
     def _make_encoder(self) -> Any:

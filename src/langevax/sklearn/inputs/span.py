@@ -66,6 +66,6 @@ class SpanColumns:
         eigenvalues, vectors = eigenvalues[::-1], vectors[:, ::-1]
         rank = max(1, np.count_nonzero(eigenvalues > NEGLIGIBLE * max(eigenvalues[0], np.finfo(float).tiny)))
         used = slice(min(rank, MOST_DIRECTIONS))
-        self.exact_ = rank <= MOST_DIRECTIONS
+        self.exact_ = bool(rank <= MOST_DIRECTIONS)
         sizes = np.sqrt(np.maximum(eigenvalues[used], np.finfo(float).tiny))
         self.directions_ = (features.T @ (vectors[:, used] / sizes)).astype(np.float32)

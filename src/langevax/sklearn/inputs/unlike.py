@@ -73,7 +73,7 @@ class CurveRanges:
         whose size is more than `FACTOR` times beyond it.
         """
         levels, sizes = _levels_and_sizes(curves, self.order)
-        found: dict[int, str] = {}
+        reasons: dict[int, str] = {}
         for c, (of_level, of_size) in enumerate(zip(self.levels, self.sizes, strict=True)):
             where = f" in channel {c}" * (len(self.levels) > 1)
             margin = max(of_level[1] - of_level[0], of_size[1])
@@ -81,12 +81,12 @@ class CurveRanges:
             beyond = (sizes[c] > FACTOR * of_size[1]) | (sizes[c] < least / FACTOR)
             for row in np.flatnonzero(~np.isfinite(sizes[c]) | beyond).tolist():
                 words = "deviation" if self.order < 2 else "deviation from a line"
-                found.setdefault(row, _words(f"standard {words}{where}", sizes[c, row], of_size))
+                reasons.setdefault(row, _words(f"standard {words}{where}", sizes[c, row], of_size))
             if self.order == 0:
                 off = np.maximum(of_level[0] - levels[c], levels[c] - of_level[1]) > margin
                 for row in np.flatnonzero(off).tolist():
-                    found.setdefault(row, _words(f"mean{where}", levels[c, row], of_level))
-        return sorted(found.items())
+                    reasons.setdefault(row, _words(f"mean{where}", levels[c, row], of_level))
+        return sorted(reasons.items())
 
 
 def _words(what: str, value: float, limits: np.ndarray) -> str:
