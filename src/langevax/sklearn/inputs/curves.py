@@ -148,7 +148,8 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
         """Return (place, reason) of each curve whose level or size is far outside of those of all training curves.
 
         A level beyond their range by more than its width and the largest size; a size, the standard deviation of the
-        readings, more than twice the largest or less than half of the smallest. `transform` warns of these curves.
+        readings, more than twice the largest, or less than the smallest by a factor of two and by as much as that is
+        less than the largest. `transform` warns of these curves.
 
         Args:
             X: curves in any of the forms that `fit` accepts.
@@ -157,7 +158,7 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
         Example:
             >>> X = np.sin(np.linspace(0, 6, 30) + np.arange(8.0)[:, None])
             >>> CurveCoefficients().fit(X).unlike_training([X[0], 1000 * X[1]])
-            [(1, 'its standard deviation is 704, and theirs are 0.684 to 0.726')]
+            [(1, 'its standard deviation is 706, and theirs are 0.703 to 0.711')]
         """
         check_is_fitted(self)
         return self._remarks(self._read(X, grid, reset=False))

@@ -12,7 +12,7 @@ import numpy as np
 from langevax.sklearn.inputs.curve_values import ObservedCurves
 from langevax.sklearn.persistence import saved_class
 
-FACTOR = 2.0  # above the largest training curve or below the smallest by which a size is another one
+FACTOR = 2.0  # above the largest of training, or at least below the smallest, by which a size is another one
 ROUNDING = 1e-6  # share of a curve's largest value below which its deviations are rounding
 
 Remark = tuple[int, str]
@@ -70,7 +70,7 @@ class CurveRanges:
 
     def remarks(self, curves: ObservedCurves) -> list[Remark]:
         """Return the curves whose level is beyond the range by more than its width and any training curve's size, or
-        whose size is more than `FACTOR` times beyond it.
+        whose size is more than `FACTOR` times the largest, or less than the smallest by `FACTOR` and the range's ratio.
         """
         levels, sizes = _levels_and_sizes(curves, self.order)
         reasons: dict[int, str] = {}
@@ -78,7 +78,9 @@ class CurveRanges:
             where = f" in channel {c}" * (len(self.levels) > 1)
             margin = max(of_level[1] - of_level[0], of_size[1])
             least = of_size[0] if of_size[0] > ROUNDING * of_size[1] else 0.0
-            beyond = (sizes[c] > FACTOR * of_size[1]) | (sizes[c] < least / FACTOR)
+            # sizes that come near 0 in training come nearer by chance: the factor is that of their range, if larger
+            below = least * min(1 / FACTOR, least / max(of_size[1], np.finfo(float).tiny))
+            beyond = (sizes[c] > FACTOR * of_size[1]) | (sizes[c] < below)
             for row in np.flatnonzero(~np.isfinite(sizes[c]) | beyond).tolist():
                 words = "deviation" if self.order < 2 else "deviation from a line"
                 reasons.setdefault(row, _words(f"standard {words}{where}", sizes[c, row], of_size))
