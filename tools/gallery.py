@@ -38,7 +38,7 @@ GROUPS = {
         "robust_regression",
         "digit_neurons",
     ),
-    "You have molecules": ("molecules",),
+    "You have curves or molecules": ("shapes", "molecules"),
     "You have a posterior": (
         "posterior",
         "sunspot_periods",
@@ -50,7 +50,7 @@ GROUPS = {
     "Rows stay where they are": ("countries", "federated_digits"),
 }
 """Scripts by what their reader has, in the order of the page."""
-NOT_SHOWN = ("doctor_visits", "feature_learning", "shapes")
+NOT_SHOWN = ("doctor_visits", "feature_learning")
 """Scripts without a card: their full run takes minutes, and the claims below have the second one's figure."""
 
 PREAMBLE = """# Gallery

@@ -96,10 +96,14 @@ def estimators(data: DataSet) -> dict[str, Method]:
     kind = "Functional" if data.kind == "curves" else "Graph"
     name = f"{kind}MeanField{'Classifier' if data.classes else 'Regressor'}"
 
-    def direct(X: Any, y: np.ndarray, X_test: Any, seed: int) -> np.ndarray:
-        import langevax.sklearn
+    def direct(encoder: str) -> Any:
+        def predict(X: Any, y: np.ndarray, X_test: Any, seed: int) -> np.ndarray:
+            import langevax.sklearn
 
-        return getattr(langevax.sklearn, name)(**data.known, random_state=seed).fit(X, y).predict(X_test)
+            model = getattr(langevax.sklearn, name)(encoder=encoder, **data.known, random_state=seed)
+            return model.fit(X, y).predict(X_test)
+
+        return predict
 
     def pipeline(X: Any, y: np.ndarray, X_test: Any, seed: int) -> np.ndarray:
         scaling = "global" if data.kind == "curves" else "columns"
@@ -108,12 +112,15 @@ def estimators(data: DataSet) -> dict[str, Method]:
         return model.fit(X, y).predict(X_test)
 
     return {
-        "mean-field estimator": Method(direct, draws=True, needs=(f"langevax.sklearn.{name}",)),
+        "mean-field estimator": Method(direct(FIRST[data.kind]), draws=True),
+        "mean-field estimator, convolutions": Method(direct("convolutions"), draws=True),
         "mean-field network behind the encoder": Method(pipeline, draws=True),
     }
 
 
 FINER = 4
+FIRST = {"curves": "basis", "graphs": "patterns"}
+"""Encoders without random convolutions."""
 
 
 def certificates(sets: list[DataSet]) -> None:
@@ -147,4 +154,4 @@ def finer_grids(sets: list[DataSet]) -> None:
 def _fitted(data: DataSet) -> Any:
     kind = "Functional" if data.kind == "curves" else "Graph"
     estimator = getattr(langevax.sklearn, f"{kind}MeanField{'Classifier' if data.classes else 'Regressor'}")
-    return estimator(**data.known, random_state=0).fit(*data.take(data.splits[0][0]))
+    return estimator(encoder=FIRST[data.kind], **data.known, random_state=0).fit(*data.take(data.splits[0][0]))

@@ -308,3 +308,17 @@ def test_missing_values_and_single_readings_are_reported(state, tmp_path):
         "1 curve of a single reading",
     ):
         assert words in warnings.replace("\n", " ")
+
+
+@pytest.mark.slow
+def test_curves_of_another_unit_are_named(fat, state, spectra, readings, tmp_path):
+    table = pl.read_csv(spectra).fill_null(0.0)
+    grid = [name for name in table.columns if name != "fat"]
+    table = table.with_columns(pl.when(pl.int_range(50) == 7).then(pl.col(grid) * 1000).otherwise(pl.col(grid)))
+    table.write_csv(tmp_path / "wide.csv")
+    _, warnings = predicted(fat[0], tmp_path / "wide.csv")
+    assert "the curve of row 8 is unlike all of training: its standard deviation is" in warnings.replace("\n", " ")
+    shifted = pl.when(pl.col("machine") == "m5").then(pl.col("heat") - 1000).otherwise("heat")
+    pl.read_csv(readings).with_columns(heat=shifted).write_csv(tmp_path / "long.csv")
+    _, warnings = predicted(state[0], tmp_path / "long.csv")
+    assert "'m5' is unlike all of training: its mean in channel 0 is -9" in warnings.replace("\n", " ")

@@ -1065,7 +1065,8 @@ RECEIVED: dict[str, str] = {
             run.position_of teacher_student.staircase teacher_student.total_variation""",
         ERROR: """CheckpointError DivergenceError federated.CollapseError predictive_law.PredictiveWarning run.PeerError
             sampling.SamplingWarning sampling.SolveCacheError sampling.SolverWarning sampling.ToleranceError
-            sklearn.LinearModelWarning sklearn.ModelError""",
+            sklearn.LinearModelWarning sklearn.ModelError
+            sklearn.UnlikeTrainingWarning""",
         "takes any array, of any process": "run.gather",
         "asks a server, and has tests of its own": "sampling.UMBridgeModel",
         "changes the settings of the process, and has tests of its own": "run.keep_compiled_programs run.process_group",

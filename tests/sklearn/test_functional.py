@@ -21,7 +21,7 @@ from langevax.sklearn import (
     GraphMeanFieldRegressor,
     load,
 )
-from langevax.sklearn.encoded import EncodedEstimator
+from langevax.sklearn.encoder_choice import EncodedEstimator
 from langevax.sklearn.persistence import read
 
 GRID = np.linspace(2.0, 4.0, 81)

@@ -12,7 +12,7 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from langevax.sklearn import GraphFeatures
+from langevax.sklearn import GraphFeatures, UnlikeTrainingWarning
 
 TIMES = np.array([0.3, 1.0, 4.0, 20.0])
 
@@ -176,7 +176,8 @@ def test_categories_unseen_in_training_have_a_place():
     encoder = GraphFeatures(heat_times=0).fit([([(0, 1)], "CC"), ([(0, 1), (1, 2)], "CCC")])
     names = encoder.get_feature_names_out().tolist()
     assert names[3:5] == ["label_C", "label_other"]
-    known, new = encoder.transform([([(0, 1)], "CC"), ([(0, 1), (1, 2)], ["C", "Xe", "C"])])
+    with pytest.warns(UnlikeTrainingWarning, match="no training graph has its label 'Xe'"):
+        known, new = encoder.transform([([(0, 1)], "CC"), ([(0, 1), (1, 2)], ["C", "Xe", "C"])])
     assert known[names.index("label_other")] == known[names.index("wl_other")] == 0
     assert new[names.index("label_C")] == 2
     assert new[names.index("label_other")] == 1

@@ -9,7 +9,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from langevax.sklearn import FunctionalMeanFieldClassifier, FunctionalMeanFieldRegressor, load
 from langevax.sklearn.inputs.convolutions import PATTERNS, Convolutions, spaced_dilations
 from langevax.sklearn.inputs.curves import CurveCoefficients
-from langevax.sklearn.inputs.shapes import MOST_DIRECTIONS, CurveShapes
+from langevax.sklearn.inputs.shapes import CurveShapes
+from langevax.sklearn.inputs.span import MOST_DIRECTIONS
 
 SMALL = {"num_particles": 100, "num_steps": 300, "random_state": 0, "progress": False}
 LENGTH, WIDTH = 80, 6
@@ -137,7 +138,7 @@ def test_repeated_curves_and_curves_of_weight_zero_teach_the_encoder_nothing():
 
 def test_more_curves_than_directions_are_seen_in_the_principal_ones(monkeypatch):
     assert MOST_DIRECTIONS >= 500
-    monkeypatch.setattr("langevax.sklearn.inputs.shapes.MOST_DIRECTIONS", 10)
+    monkeypatch.setattr("langevax.sklearn.inputs.span.MOST_DIRECTIONS", 10)
     encoder, columns = columns_of(pulses()[0][:40])
     assert not encoder.exact_
     assert columns.shape == (40, 11)
@@ -148,7 +149,7 @@ def test_more_curves_than_directions_are_seen_in_the_principal_ones(monkeypatch)
 @pytest.mark.slow
 def test_many_curves_are_seen_in_few_directions(monkeypatch):
     (X, y, _), full = pulses(), fitted()
-    monkeypatch.setattr("langevax.sklearn.encoded.FEW_DIRECTIONS", 20)
+    monkeypatch.setattr("langevax.sklearn.encoder_choice.FEW_DIRECTIONS", 20)
     model = FunctionalMeanFieldClassifier("mfld", **SMALL).fit(X[:40], y[:40])
     columns = model.encoder_.transform(X)
     assert full.encoder_.exact_
@@ -164,7 +165,7 @@ def test_many_curves_are_seen_in_few_directions(monkeypatch):
 
 def test_all_directions_are_seen_where_few_have_clearly_larger_errors(monkeypatch):
     X, y, _ = pulses()
-    monkeypatch.setattr("langevax.sklearn.encoded.FEW_DIRECTIONS", 1)
+    monkeypatch.setattr("langevax.sklearn.encoder_choice.FEW_DIRECTIONS", 1)
     model = FunctionalMeanFieldClassifier("mfld", encoder="convolutions", **SMALL | {"num_steps": 20})
     assert model.fit(X[:40], y[:40]).encoder_.exact_
     assert model.network_.inputs.shape == (40, 40)

@@ -1,6 +1,7 @@
 """`langevax predict`: a model and a table in, predictions out."""
 
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,8 +31,8 @@ The columns are `prediction` and, for classes, `probability_CLASS` for each of t
 training. Columns are read as in training (decimal commas, order of dates). Columns unknown to the model are ignored,
 unknown categories are encoded as none of its categories, and words among numbers count as missing, with a warning on
 stderr that counts them. Lines without data, such as empty ones and totals, get an empty line. Dates in another order,
-numbers in another unit and bounds such as >60 are refused, as in training; so is a table that lacks a column. The table
-and the files of the model are never overwritten.
+numbers in another unit and bounds such as >60 are refused, as in training; so is a table that lacks a column. Curves of
+another level or size than all training curves are named. The table and the files of the model are never overwritten.
 """
 
 
@@ -80,6 +81,7 @@ def run(
     from langevax.cli.tables.records import sentences
     from langevax.cli.tables.schema import Schema, read_schema
     from langevax.run import keep_compiled_programs
+    from langevax.sklearn import UnlikeTrainingWarning
 
     output = Output(machine=True)  # stdout is for the predictions alone
     folder = model.parent if model.name == MODEL else model
@@ -104,14 +106,18 @@ def run(
     estimator = load_model(folder / MODEL)
     if not _match(estimator, schema, examples.inputs):
         raise BadInput(f"MODEL {str(folder)!r}: {MODEL} and {SCHEMA} are not of one fit; copy the whole folder.")
-    try:
-        outputs = (estimator.predict_proba if schema.classes else estimator.predict)(examples.inputs)
-    except ValueError as error:  # curves that the encoder refuses
-        raise BadInput(f"TABLE {str(table)!r}: {error}") from error
-    parts = [examples.names, prediction_table(outputs, schema.classes, getattr(estimator, "threshold_", 0.5))]
-    if interval is not None:
-        parts.append(interval_table(estimator, examples.inputs, interval, schema.classes))
-        output.warn(_about_intervals(estimator, interval))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnlikeTrainingWarning)  # the note below names rows of the table
+        try:
+            outputs = (estimator.predict_proba if schema.classes else estimator.predict)(examples.inputs)
+        except ValueError as error:  # curves that the encoder refuses
+            raise BadInput(f"TABLE {str(table)!r}: {error}") from error
+        parts = [examples.names, prediction_table(outputs, schema.classes, getattr(estimator, "threshold_", 0.5))]
+        if interval is not None:
+            parts.append(interval_table(estimator, examples.inputs, interval, schema.classes))
+            output.warn(_about_intervals(estimator, interval))
+    if note := _about_unlike_curves(estimator, examples.inputs, examples.names, blank, loaded.left_out):
+        output.warn(note)
     predicted = pl.concat(parts, how="horizontal")
     if getattr(schema, "never_negative", False):
         predicted, notes = not_below_zero(predicted)
@@ -133,6 +139,33 @@ def _about_intervals(estimator: Any, coverage: float) -> str:
     if hasattr(estimator, "bayes_share_"):
         return f"intervals are of the predictive law: {about} where the law is right, which report.html measures."
     return f"intervals are of CV+: {about}, and at least {max(0.0, 2 * coverage - 1):.3g} of them."
+
+
+def _about_unlike_curves(
+    estimator: Any, curves: Any, names: "pl.DataFrame", blank: "pl.Series", left_out: tuple[int, ...]
+) -> str | None:
+    """Return what to say of curves whose level or size is far from those of all training curves, by row or id."""
+    from langevax.sklearn.inputs.unlike import sentence
+
+    if not hasattr(estimator, "encoder_"):
+        return None
+    remarks = estimator.encoder_.unlike_training(curves)
+    if not remarks:
+        return None
+    places = [row for row, _ in remarks]
+    if names.width:
+        called = [" ".join(repr(value) for value in names.row(row)) for row in places]
+    else:
+        lines = _lines(blank, left_out)
+        called = [f"the curve of row {lines[row] + 1}" for row in places]
+    return sentence(remarks, called, "curve", names.height or len(curves))
+
+
+def _lines(blank: "pl.Series", left_out: tuple[int, ...]) -> list[int]:
+    """Return the line below the header, from 0, of each row of data that is not blank."""
+    left = set(left_out)
+    lines = [line for line in range(len(blank) + len(left_out)) if line not in left]
+    return [line for line, none in zip(lines, blank, strict=True) if not none]
 
 
 def blank_rows(frame: "pl.DataFrame") -> "pl.Series":
@@ -159,10 +192,7 @@ def at_their_lines(
     number = int(blank.sum()) + len(left_out)
     if not number:
         return predicted, []
-    left = set(left_out)
-    lines = [line for line in range(len(blank) + len(left_out)) if line not in left]
-    there = [line for line, none in zip(lines, blank, strict=True) if not none]
-    numbered = pl.DataFrame({"line": there}, schema={"line": pl.Int64}).hstack(predicted)
+    numbered = pl.DataFrame({"line": _lines(blank, left_out)}, schema={"line": pl.Int64}).hstack(predicted)
     every = pl.DataFrame({"line": range(len(blank) + len(left_out))}, schema={"line": pl.Int64})
     places = every.join(numbered, "line", how="left", maintain_order="left").drop("line")
     verb = "has" if number == 1 else "have"

@@ -34,6 +34,8 @@ Callback: TypeAlias = Callable[[Trace | None, Any], Any]
 
 CHUNK_SECONDS = 0.25
 """Duration of a chunk of steps, between which the driver reads the clock, calls callbacks and checks for divergence."""
+LEAST_STEPS, MOST_SECONDS = 8, 2.0
+"""Steps of a chunk whose steps are slow, and how long these may take."""
 FIRST_CHUNK, MAX_GROWTH = 16, 16
 LARGE_STATE = 2**26
 """Bytes of a state from which a chunk replaces it in place; a smaller one is kept until the next one is finite."""
@@ -371,11 +373,15 @@ class _Run:
 def next_length(steps: int, seconds: float, length: int) -> int:
     """Return the length of the next chunk, of about CHUNK_SECONDS, after one of `steps` steps planned with `length`.
 
+    A chunk costs a step or two beside its own, since it records its last one: where steps are slow, LEAST_STEPS of them
+    may take longer, up to MOST_SECONDS.
+
     Example:
-        >>> next_length(100, 0.5, 100), next_length(16, 1e-6, 16)
-        (50, 256)
+        >>> next_length(100, 0.5, 100), next_length(16, 1e-6, 16), next_length(1, 0.2, 1), next_length(1, 10.0, 1)
+        (50, 256, 8, 1)
     """
-    fitting = int(steps * CHUNK_SECONDS / max(seconds, 1e-6))
+    seconds = max(seconds, 1e-6)
+    fitting = max(int(steps * CHUNK_SECONDS / seconds), min(LEAST_STEPS, int(steps * MOST_SECONDS / seconds)))
     return max(1, min(fitting, MAX_GROWTH * max(steps, length), MAX_STEPS))
 
 

@@ -13,6 +13,7 @@ with checks.needs("sklearn", "langevax.sklearn"):
     from langevax.sklearn.inputs.curves import CurveCoefficients
     from langevax.sklearn.inputs.graphs import GraphFeatures
     from langevax.sklearn.inputs.surfaces import SurfaceCoefficients
+    from langevax.sklearn.inputs.unlike import UnlikeTrainingWarning
     from langevax.sklearn.kernel_langevin.estimators import KernelLangevinClassifier, KernelLangevinRegressor
     from langevax.sklearn.mean_field import MeanFieldClassifier, MeanFieldRegressor
     from langevax.sklearn.persistence import ModelError, load
@@ -36,6 +37,7 @@ __all__ = [
     "PredictiveRegressor",
     "SurfaceCoefficients",
     "TwoPhaseReLURegressor",
+    "UnlikeTrainingWarning",
     "load",
 ]
 __dir__ = __all__.copy

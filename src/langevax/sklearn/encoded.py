@@ -12,102 +12,41 @@ Where shapes shift, a weight at one time is of little use. `CurveShapes` then ma
 wherever they occur. The same network on these columns has its own certificate.
 """
 
-from abc import abstractmethod
-from dataclasses import KW_ONLY, dataclass, field, fields, replace
+from dataclasses import KW_ONLY, dataclass, fields, replace
 from typing import Any, ClassVar, Literal, get_args, overload
 
 import numpy as np
-from jaxtyping import Array, Key
 from numpy.typing import ArrayLike
 from sklearn.utils import Tags
-from sklearn.utils.validation import check_is_fitted
-from threadpoolctl import threadpool_limits
 
 from langevax.meanfield.certificate import DEFAULT_EFFORT
-from langevax.meanfield.kernel_limit import LeaveOneOut
-from langevax.sklearn.base import Automatic, MeanFieldEstimator
+from langevax.sklearn.base import Automatic
+from langevax.sklearn.encoder_choice import NARROW, ChosenEncoder
 from langevax.sklearn.inputs.curve_values import AnyCurves, Missing
 from langevax.sklearn.inputs.curves import BasisName, CurveCoefficients
+from langevax.sklearn.inputs.graph_shapes import GraphShapes
 from langevax.sklearn.inputs.graphs import GraphFeatures
 from langevax.sklearn.inputs.shapes import CurveShapes
+from langevax.sklearn.inputs.span import SpanColumns
 from langevax.sklearn.intervals import probabilities
-from langevax.sklearn.learned_scales import PreparedColumns
 from langevax.sklearn.mean_field import MeanFieldClassifier, MeanFieldRegressor
-from langevax.sklearn.model_selection import MAX_ROWS, SearchName, clearly_better, kernel_choice
 from langevax.sklearn.parameters import Auto, one_of
-from langevax.sklearn.solvers import SOLVERS, Schedule
-from langevax.sklearn.table import DistinctRows, Scaling, Standardiser, subsample
-from langevax.sklearn.training import Network, TrainingTask, root_key
+from langevax.sklearn.solvers import SOLVERS
+from langevax.sklearn.table import Scaling
+from langevax.sklearn.training import Network, TrainingTask
 from langevax.sklearn.weight_functions import WeightFunctions
 from langevax.spaces.basis import Basis
 
 EncoderName = Literal["basis", "convolutions"]
-ENCODERS: tuple[EncoderName, ...] = get_args(EncoderName)
-NARROW = 64  # columns up to which the default solver is dual ascent: each of its moves draws a normal for every weight
-FEW_DIRECTIONS = 128  # of patterns, unless more of them have clearly smaller errors
+GraphEncoderName = Literal["patterns", "convolutions"]
 LITTLE = 1e-4  # share of the variance of smooth functions whose directions are not seen, where there are many
 NUM_STEPS_MULTIPLIER = 3.0  # directions in which curves vary little are learned late
 LABELS_TEMPERATURE = 0.15  # of the leave-one-out optimum, which is for squares and too hot for a few dozen labels
 
 
 @dataclass(eq=False, repr=False)
-class EncodedEstimator(MeanFieldEstimator):
-    """Mixed in before a mean-field estimator, whose columns become those of `encoder_`.
-
-    The encoder learns from the training inputs alone. A warm start leaves it as it is, since the particles are weights
-    of its columns.
-    """
-
-    solver: str = "psdca"
-    validation: SearchName | Auto | None = field(default=None, kw_only=True)
-
-    @abstractmethod
-    def _make_encoder(self) -> Any:
-        """Return the transformer, not fitted."""
-
-    def _fit_encoder(self, X: Any) -> np.ndarray:
-        """Fit `encoder_` to the training inputs; return their columns."""
-        self.encoder_: Any = self._make_encoder()
-        return self.encoder_.fit_transform(X)
-
-    def _validated(self, X: Any, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-        columns = self.encoder_.transform(X) if self._continues() else self._fit_encoder(X)
-        columns, y = super()._validated(_rounded(columns), y)
-        for name in ("n_features_in_", "feature_names_in_"):  # of the user's columns, not of the encoder's
-            if hasattr(self.encoder_, name):
-                setattr(self, name, getattr(self.encoder_, name))
-            elif hasattr(self, name):
-                delattr(self, name)
-        return columns, y
-
-    def _linear_option(self, continued: bool) -> bool | Auto:
-        return False  # columns of an encoder are many, and its kernel limit has a linear part
-
-    def _continues(self) -> bool:
-        """Return whether a fit goes on from the last one's particles."""
-        return self.warm_start and hasattr(self, "particles_")
-
-    def _columns(self, X: Any, **options: Any) -> np.ndarray:
-        check_is_fitted(self)
-        return _rounded(self.encoder_.transform(X, **options))
-
-    def _column_names(self) -> list[str]:
-        return [str(name) for name in self.encoder_.get_feature_names_out()]
-
-
-def _rounded(columns: np.ndarray) -> np.ndarray:
-    """Round to the precision of float32, that of a network's inputs, at any scale.
-
-    The last bits of a matrix product depend on a row's place among the others and on the processor: without rounding
-    the same curve twice would be two rows.
-    """
-    mantissas, exponents = np.frexp(np.asarray(columns, np.float64))
-    return np.ldexp(np.rint(mantissas * 2.0**24), exponents - 24)
-
-
-@dataclass(eq=False, repr=False)
-class CurveEstimator(WeightFunctions, EncodedEstimator):
-    """Parameters of both estimators on curves, and the choice of their encoder."""
+class CurveEstimator(WeightFunctions, ChosenEncoder):
+    """Parameters of both estimators on curves."""
 
     solver: str = "auto"
     _: KW_ONLY
@@ -125,6 +64,7 @@ class CurveEstimator(WeightFunctions, EncodedEstimator):
 
     scaling: ClassVar[Scaling] = "global"  # pyright: ignore[reportIncompatibleVariableOverride]
     learn_scales: ClassVar[bool] = False  # pyright: ignore[reportIncompatibleVariableOverride]
+    encoder_names: ClassVar[tuple[str, ...]] = get_args(EncoderName)
 
     def outputs(self, X: AnyCurves, grid: ArrayLike | None = None) -> np.ndarray:
         """Return the network's outputs, (n,) or (n, C) float32.
@@ -135,77 +75,12 @@ class CurveEstimator(WeightFunctions, EncodedEstimator):
         """
         return self._outputs(self._columns(X, grid=grid))
 
-    def _training_rows(
-        self, X: AnyCurves, y: ArrayLike, sample_weight: ArrayLike | None, groups: ArrayLike | None = None
-    ) -> DistinctRows:
-        """Return the rows of the encoder asked for, or of that of the least leave-one-out error in the kernel limit."""
-        if self._continues():
-            return super()._training_rows(X, y, sample_weight, groups)
-        candidates: dict[EncoderName, tuple[DistinctRows, dict[str, Any]]] = {}
-        self.encoder_errors_: dict[str, float] | None = None if self.encoder != "auto" else {}
-        for name in ENCODERS if self.encoder == "auto" else (self.encoder,):
-            self._candidate = name, sample_weight
-            rows, errors = self._fewest_directions(super()._training_rows(X, y, sample_weight, groups))
-            candidates[name] = rows, {"encoder_": self.encoder_, "data_sha256_": self.data_sha256_}
-            if self.encoder_errors_ is not None:
-                self.encoder_errors_[name] = (errors or self._kernel_errors(rows)).error
-        del self._candidate
-        errors_by_name = self.encoder_errors_ or dict.fromkeys(candidates, 0.0)
-        rows, chosen = candidates[min(candidates, key=lambda name: errors_by_name[name])]
-        vars(self).update(chosen)
-        return rows
-
-    def _kernel_errors(self, rows: DistinctRows) -> LeaveOneOut:
-        """Return the leave-one-out errors of the kernel limit on these columns."""
-        task = self._task(rows.targets, rows.weights)
-        with threadpool_limits(1, "blas"):
-            (prepared,) = kernel_choice(rows, task, float(self.prior_precision), (self.scaling,), False, root_key(0))
-        assert prepared.leave_one_out is not None
-        return prepared.leave_one_out
-
-    def _fewest_directions(self, rows: DistinctRows) -> tuple[DistinctRows, LeaveOneOut | None]:
-        """Return the rows in few directions, unless all of them have clearly smaller errors, and these errors."""
-        encoder = self.encoder_
-        if not isinstance(encoder, CurveShapes) or encoder.num_directions <= FEW_DIRECTIONS:
-            return rows, None
-        first = np.append(np.arange(FEW_DIRECTIONS), encoder.num_directions)
-        narrow = replace(rows, inputs=np.ascontiguousarray(rows.inputs[:, first]))
-        errors, of_narrow = self._kernel_errors(rows), self._kernel_errors(narrow)
-        places = subsample(len(rows.weights), MAX_ROWS)
-        groups = None if rows.groups is None else rows.groups[places]
-        if clearly_better(errors, of_narrow, rows.weights[places], groups):
-            return rows, errors
-        self.encoder_ = encoder.narrowed(FEW_DIRECTIONS)
-        return narrow, of_narrow
-
-    @property
-    def encoder_name_(self) -> EncoderName:
-        """The encoder of the fit, "basis" or "convolutions"."""
-        check_is_fitted(self)
-        return "convolutions" if isinstance(self.encoder_, CurveShapes) else "basis"
-
     def _make_encoder(self) -> CurveCoefficients:
         names = [field.name for field in fields(CurveCoefficients) if field.name != "centre"]
         return CurveCoefficients(**{name: getattr(self, name) for name in names}, centre=False)
 
-    def _fit_encoder(self, X: AnyCurves) -> np.ndarray:
-        name, sample_weight = self._candidate
-        if name == "basis":
-            return super()._fit_encoder(X)
-        self.encoder_ = CurveShapes(self._make_encoder())
-        return self.encoder_.fit_transform(X, None if sample_weight is None else np.asarray(sample_weight) > 0)
-
-    def _prepared(
-        self, rows: DistinctRows, task: TrainingTask, continued: bool, key: Key[Array, ""]
-    ) -> list[PreparedColumns]:
-        candidates = super()._prepared(rows, task, continued, key)
-        if not isinstance(self.encoder_, CurveShapes):
-            return candidates
-
-        def with_last_column(standardiser: Standardiser) -> Standardiser:  # 0 on the training curves, of the same unit
-            return replace(standardiser, scale=np.append(standardiser.scale[:-1], np.min(standardiser.scale)))
-
-        return [columns._replace(standardiser=with_last_column(columns.standardiser)) for columns in candidates]
+    def _make_shapes(self) -> CurveShapes:
+        return CurveShapes(self._make_encoder())
 
     def _network(self, task: TrainingTask, inputs: np.ndarray, weights: np.ndarray) -> Network:
         """Return the problem in the directions in which curves vary, where smooth functions have many columns."""
@@ -223,13 +98,6 @@ class CurveEstimator(WeightFunctions, EncodedEstimator):
             return self.solver
         return "mfld" if self.warm_start or num_columns > NARROW else "psdca"
 
-    def _schedule(self, network: Network) -> Schedule:
-        schedule = super()._schedule(network)
-        if isinstance(self.num_steps, str) and isinstance(self.encoder_, CurveShapes):  # whose directions vary alike
-            steps = round(schedule.num_steps / NUM_STEPS_MULTIPLIER)
-            schedule = schedule._replace(num_steps=max(1, steps))
-        return schedule
-
     def _default_effort(self) -> float:
         """Return an effort whose time does not grow with the columns: the work of a gradient does."""
         return DEFAULT_EFFORT * min(1.0, NARROW / self.network_.num_coordinates)
@@ -243,7 +111,7 @@ class CurveEstimator(WeightFunctions, EncodedEstimator):
 
 CURVE_CONSTRAINTS: dict[str, list[Any]] = {
     "solver": one_of("auto", *SOLVERS),
-    "encoder": one_of("auto", *ENCODERS),
+    "encoder": one_of("auto", *get_args(EncoderName)),
 }
 
 
@@ -350,26 +218,50 @@ class FunctionalMeanFieldClassifier(CurveEstimator, MeanFieldClassifier):  # pyr
 
 
 @dataclass(eq=False, repr=False)
-class GraphEstimator(EncodedEstimator):
+class GraphEstimator(ChosenEncoder):
     """Parameters of both estimators on graphs."""
 
+    solver: str = "auto"
     _: KW_ONLY
+    encoder: GraphEncoderName | Auto = "auto"
     heat_times: int | ArrayLike = 16
     wl_depth: int = 1
     wl_components: int = 32
     node_labels: str | None = "label"
     edge_labels: str | None = None
+    node_features: str | None = None
+    edge_features: str | None = None
 
-    scaling: ClassVar[Scaling] = "columns"  # pyright: ignore[reportIncompatibleVariableOverride]
     learn_scales: ClassVar[bool] = False  # pyright: ignore[reportIncompatibleVariableOverride]
+    encoder_names: ClassVar[tuple[str, ...]] = get_args(GraphEncoderName)
+    scaling: ClassVar[Any] = property(lambda self: self._scaling())  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def _scaling(self) -> Scaling:
+        """Return "global" of coordinates of a span, whose sizes count, and "columns" of columns of different units."""
+        return "global" if isinstance(getattr(self, "encoder_", None), SpanColumns) else "columns"
 
     def _make_encoder(self) -> GraphFeatures:
         return GraphFeatures(**{field.name: getattr(self, field.name) for field in fields(GraphFeatures)})
+
+    def _make_shapes(self) -> GraphShapes:
+        return GraphShapes(self._make_encoder())
+
+    def _solver_name(self, num_columns: int) -> str:
+        if self.solver != "auto":
+            return self.solver
+        many = isinstance(self.encoder_, SpanColumns) and num_columns > NARROW
+        return "mfld" if self.warm_start or many else "psdca"
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         return tags
+
+
+GRAPH_CONSTRAINTS: dict[str, list[Any]] = {
+    "solver": one_of("auto", *SOLVERS),
+    "encoder": one_of("auto", *get_args(GraphEncoderName)),
+}
 
 
 class GraphMeanFieldRegressor(GraphEstimator, MeanFieldRegressor):  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -379,14 +271,20 @@ class GraphMeanFieldRegressor(GraphEstimator, MeanFieldRegressor):  # pyright: i
     its deviation. The heat traces of a graph converge where the graph is refined.
 
     Args:
-        heat_times, wl_depth, wl_components, node_labels, edge_labels: of the encoder, see `GraphFeatures`.
-        solver: "psdca", dual ascent, a graph at a time, or another of `MeanFieldRegressor`.
+        solver: "psdca", dual ascent, a graph at a time, or another of `MeanFieldRegressor`; "auto" is "mfld" on more
+            than 64 columns of convolutions and with `warm_start`, and "psdca" otherwise.
+        encoder: "patterns", counts of labels and neighbourhoods on their principal axes, heat traces and sizes;
+            "convolutions", random layers of messages along edges, pooled over nodes, in the span of the training
+            graphs, as for curves; "auto" takes the one of the smaller leave-one-out error in the kernel limit.
+        heat_times, wl_depth, wl_components, node_labels, edge_labels, node_features, edge_features: of the encoders,
+            see `GraphFeatures`.
         num_particles, temperature, relative_step_size, num_steps, batch_size, neuron, output_scale, prior_precision,
             validation, stop, warm_start, checkpoint, resume, devices, progress, random_state: see
             `MeanFieldRegressor`.
 
     Attributes:
-        encoder_: the fitted `GraphFeatures`; its columns are the network's inputs.
+        encoder_: the fitted `GraphFeatures` or `GraphShapes`; its columns are the network's inputs.
+        encoder_name_, encoder_errors_: its name, and leave-one-out error of each; None where the encoder was passed.
         particles_, dual_, history_, temperature_, n_iter_, converged_, leave_one_out_: see `MeanFieldRegressor`.
 
     Raises:
@@ -400,6 +298,10 @@ class GraphMeanFieldRegressor(GraphEstimator, MeanFieldRegressor):  # pyright: i
         >>> model.fit(rings[::2], np.arange(30.0)[::2]).score(rings[1::2], np.arange(30.0)[1::2]) > 0.9
         True
     """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = (
+        MeanFieldRegressor._parameter_constraints | GRAPH_CONSTRAINTS
+    )
 
 
 class GraphMeanFieldClassifier(GraphEstimator, MeanFieldClassifier):  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -416,4 +318,7 @@ class GraphMeanFieldClassifier(GraphEstimator, MeanFieldClassifier):  # pyright:
         True
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = (
+        MeanFieldClassifier._parameter_constraints | GRAPH_CONSTRAINTS
+    )
     automatic: ClassVar[Automatic] = Automatic(10.0, LABELS_TEMPERATURE, NUM_STEPS_MULTIPLIER)

@@ -35,6 +35,7 @@ from langevax.sklearn.inputs.curve_values import (
     read_curves,
     windows,
 )
+from langevax.sklearn.inputs.unlike import CurveRanges, Remark, warn_of
 from langevax.sklearn.parameters import FLAG, Auto, count, non_negative, one_of, positive
 from langevax.sklearn.persistence import saved_class
 from langevax.spaces.basis import Basis, Interval
@@ -75,10 +76,14 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
 
     Attributes:
         domain_: the interval of the training curves, beyond which a curve may not extend.
+        ranges_: levels and sizes of the training curves, by channel.
         grid_: (G,) of the training curves where they share one.
         num_readings_: readings of a training curve, the median.
         bases_, means_, scales_: of each block (channel, derivative), in that order: basis, coefficients of the mean
             (0 without `centre`), and the factors of the coefficients.
+
+    Warns:
+        UnlikeTrainingWarning: of curves far from all training curves, see `unlike_training`.
 
     Raises:
         ValueError, TypeError: a parameter out of range, NaN, a grid that does not increase, lengths or channels that do
@@ -135,8 +140,32 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         curves = self._inside(self._read(X, grid, reset=False))
+        warn_of(self._remarks(curves), "curve", curves.size)
         blocks = zip(self._blocks(), self.bases_, self.means_, self.scales_, strict=True)
         return np.concatenate([(self._project(curves, *block, basis) - m) * s for block, basis, m, s in blocks], 1)
+
+    def unlike_training(self, X: AnyCurves, grid: ArrayLike | None = None) -> list[Remark]:
+        """Return (place, reason) of each curve whose level or size is far outside of those of all training curves.
+
+        A level beyond their range by more than its width and the largest size; a size, the standard deviation of the
+        readings, more than twice the largest, or less than the smallest by a factor of two and by as much as that is
+        less than the largest. `transform` warns of these curves.
+
+        Args:
+            X: curves in any of the forms that `fit` accepts.
+            grid: as in `transform`.
+
+        Example:
+            >>> X = np.sin(np.linspace(0, 6, 30) + np.arange(8.0)[:, None])
+            >>> CurveCoefficients().fit(X).unlike_training([X[0], 1000 * X[1]])
+            [(1, 'its standard deviation is 706, and theirs are 0.703 to 0.711')]
+        """
+        check_is_fitted(self)
+        return self._remarks(self._read(X, grid, reset=False))
+
+    def _remarks(self, curves: ObservedCurves) -> list[Remark]:
+        ranges = vars(self).get("ranges_")  # models of earlier versions have none
+        return [] if ranges is None else ranges.remarks(curves)
 
     def values(self, X: AnyCurves, points: np.ndarray, grid: ArrayLike | None = None) -> np.ndarray:
         """Return (n, blocks, points) float64: the curves, or their derivatives, as they are read.
@@ -148,6 +177,7 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         curves = self._inside(self._read(X, grid, reset=False))
+        warn_of(self._remarks(curves), "curve", curves.size)
         return np.stack([self.fits_[c](curves.channels[c], points, d) for c, d in self._blocks()], 1)
 
     def without_parts(
@@ -247,6 +277,7 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
         self.num_readings_: int = curves.num_readings
         self.fits_: list[Interpolation | Regression] = [self._fit_channel(groups) for groups in curves.channels]
         self._inside(curves)
+        self.ranges_: CurveRanges = CurveRanges.learn(curves, min(orders))
         fitted = [self._fit_block(curves, c, d) for c, d in self._blocks()]
         self.bases_: list[Basis] = [basis for basis, _ in fitted]
         coefficients = [z for _, z in fitted]

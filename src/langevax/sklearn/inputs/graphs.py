@@ -1,7 +1,7 @@
 """Graphs as vectors: a scikit-learn transformer of heat traces, sizes and patterns of labels."""
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -12,20 +12,18 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from langevax import checks
+from langevax.sklearn.inputs.graph_values import AnyGraphs, Graph, GraphNames, Label, read_graphs
+from langevax.sklearn.inputs.unlike import FACTOR, Remark, warn_of
 from langevax.sklearn.parameters import count
 from langevax.sklearn.persistence import saved_class
 from langevax.spaces.tabulated import leading, with_fixed_signs
 
-Label = tuple[str, str]
-"""Kind and name: labels of all types in one order."""
-AnyGraphs = Iterable[Any]
-"""Graphs in the forms that `GraphFeatures` accepts."""
-
-UNLABELLED: Label = ("str", "")
 UNKNOWN = -1  # number of a pattern that was not seen in training
 FULL_GRAM = 3000  # graphs or patterns up to which their matrix of inner products is decomposed in full
 EARLIEST, LATEST = 0.1, 100.0  # heat times
 SIZES = ("log_nodes", "log_edges", "cycles")
+NODE_SUMMARIES, EDGE_SUMMARIES = ("mean", "deviation", "difference"), ("mean", "deviation")
+MOST_NUMBERS = 20  # different fractions as labels, beyond which they are numbers and no labels
 
 
 @saved_class
@@ -38,6 +36,7 @@ class GraphFeatures(TransformerMixin, BaseEstimator):
         counts    of each node label seen in training, and of all others together
         patterns  log (1 + counts) of labels and their neighbourhoods (Weisfeiler, Leman), on their principal axes in
                   the training graphs
+        numbers   mean and deviation of each feature of nodes and edges, and root mean square difference along edges
 
     Args:
         heat_times: number of times from 0.1 to 100, or the times themselves; 0 for none.
@@ -45,10 +44,13 @@ class GraphFeatures(TransformerMixin, BaseEstimator):
         wl_components: principal axes, at most; 0 for no patterns.
         node_labels: attribute of networkx nodes; None ignores all labels.
         edge_labels: attribute of networkx edges, part of patterns; any name also reads those of lists and matrices.
+        node_features, edge_features: attributes that hold a number, or several, such as a charge or a length; any name
+            also reads those of tuples, lists and matrices.
 
     Graphs: networkx; (adjacency, labels), with a NumPy or scipy.sparse matrix; (edges, labels) with a list of (i, j) or
-    (i, j, label); or a matrix or list alone. Directions and loops are ignored; weights of a matrix count in the
-    Laplacian. A graph may be disconnected, or be one node, whose heat trace is 1.
+    (i, j, label); or a matrix or list alone. Numbers of nodes are a third entry, (n,) or (n, p); numbers of edges come
+    last in (i, j, label, numbers), or (i, j, numbers) without labels. Directions and loops are ignored; weights of a
+    matrix count in the Laplacian. A graph may be disconnected, or be one node, whose heat trace is 1.
 
     Labels and patterns not seen in training are counted in the columns `label_other` and `wl_other` (log (1 + count)),
     which are 0 in training. Columns differ in unit: an estimator should standardise them.
@@ -58,9 +60,14 @@ class GraphFeatures(TransformerMixin, BaseEstimator):
         labels_: names of the labels, in the order of their columns.
         patterns_: the training graphs' patterns.
         wl_mean_, wl_axes_: (P,) and (P, K), centre and principal axes of their log counts.
+        num_features_: of a node and of an edge.
+
+    Warns:
+        UnlikeTrainingWarning: of graphs far from all training graphs, see `unlike_training`.
 
     Raises:
-        ValueError, TypeError: a parameter out of range, no graph, a graph without nodes, labels that do not fit.
+        ValueError, TypeError: a parameter out of range, no graph, a graph without nodes, labels or numbers that do not
+            fit, fractions as labels.
 
     Example:
         >>> triangle, path = ([(0, 1), (1, 2), (2, 0)], "CCO"), ([(0, 1), (1, 2)], "CCO")
@@ -76,6 +83,8 @@ class GraphFeatures(TransformerMixin, BaseEstimator):
     wl_components: int = 32
     node_labels: str | None = "label"
     edge_labels: str | None = None
+    node_features: str | None = None
+    edge_features: str | None = None
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "heat_times": [*count(0), "array-like"],
@@ -83,6 +92,8 @@ class GraphFeatures(TransformerMixin, BaseEstimator):
         "wl_components": count(0),
         "node_labels": [str, None],
         "edge_labels": [str, None],
+        "node_features": [str, None],
+        "edge_features": [str, None],
     }
 
     def fit(self, X: AnyGraphs, y: ArrayLike | None = None) -> Self:
@@ -96,8 +107,36 @@ class GraphFeatures(TransformerMixin, BaseEstimator):
 
     def transform(self, X: AnyGraphs) -> np.ndarray:
         """Return (n, features) float64."""
+        graphs = self.read(X)
+        warn_of(self.remarks(graphs), "graph", len(graphs))
+        return self.features_of(graphs)
+
+    def unlike_training(self, X: AnyGraphs) -> list[Remark]:
+        """Return (place, reason) of each graph of a size or with labels or numbers unlike those of all training graphs.
+
+        More than twice as many nodes as the largest or less than half as many as the smallest; a label of nodes that
+        none has; a mean of a feature beyond their range by more than its width. `transform` warns of these graphs.
+
+        Example:
+            >>> rings = [([(i, (i + 1) % n) for i in range(n)], ["C"] * n) for n in range(3, 9)]
+            >>> GraphFeatures().fit(rings).unlike_training([rings[0], ([(0, 1), (1, 2)], ["C", "C", "Xe"])])
+            [(1, "no training graph has its label 'Xe'")]
+        """
+        return self.remarks(self.read(X))
+
+    def read(self, X: AnyGraphs) -> list[Graph]:
+        """Return graphs with as many features as those of the training."""
         check_is_fitted(self)
-        graphs = read_graphs(X, self.node_labels, self.edge_labels)
+        graphs = read_graphs(X, self._names())
+        check_numbers(graphs, vars(self).get("num_features_", (0, 0)))
+        return graphs
+
+    def fit_read(self, X: AnyGraphs) -> list[Graph]:
+        """Fit; return the graphs that were read."""
+        return self._fit(X)[0]
+
+    def features_of(self, graphs: list[Graph]) -> np.ndarray:
+        """Return the columns of graphs that were read."""
         return self._features(graphs, self.patterns_.count(graphs))
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
@@ -107,7 +146,13 @@ class GraphFeatures(TransformerMixin, BaseEstimator):
         names += [f"label_{label}" for label in (*self.labels_, "other")]
         if self.wl_components:
             names += [f"wl{k}" for k in range(self.wl_axes_.shape[1])] + ["wl_other"]
-        return np.array(names, object)
+        return np.array(names + self.number_names(), object)
+
+    def number_names(self) -> list[str]:
+        """Return names such as "charge0_mean" of the summaries of features, the last columns."""
+        of_nodes, of_edges = vars(self).get("num_features_", (0, 0))
+        names = [f"{self.node_features}{k}_{word}" for k in range(of_nodes) for word in NODE_SUMMARIES]
+        return names + [f"{self.edge_features}{k}_{word}" for k in range(of_edges) for word in EDGE_SUMMARIES]
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -121,7 +166,14 @@ class GraphFeatures(TransformerMixin, BaseEstimator):
             np.geomspace(EARLIEST, LATEST, times) if np.ndim(times) == 0 else times, np.float64
         )
         checks.number("heat_times", self.times_, positive=True)
-        graphs = read_graphs(X, self.node_labels, self.edge_labels)
+        graphs = read_graphs(X, self._names())
+        refuse_fractions(graphs)
+        of_nodes = graphs[0].node_numbers.shape[1]
+        self.num_features_: tuple[int, int] = of_nodes, max(graph.edge_numbers.shape[1] for graph in graphs)
+        check_numbers(graphs, self.num_features_)
+        self.sizes_: tuple[int, int] = min(graph.size for graph in graphs), max(graph.size for graph in graphs)
+        means = self._numbers(graphs)
+        self.number_ranges_: np.ndarray = np.stack([means.min(0), means.max(0)])
         self.patterns_: Patterns = Patterns.learn(graphs, self.wl_depth)
         self.labels_: list[Any] = [name for _, name in self.patterns_.depths[0]]
         counts = self.patterns_.count(graphs)
@@ -131,11 +183,39 @@ class GraphFeatures(TransformerMixin, BaseEstimator):
         return graphs, counts
 
     def _features(self, graphs: list["Graph"], counts: list[np.ndarray]) -> np.ndarray:
-        columns = [heat_traces(graphs, self.times_), np.array([_sizes(graph) for graph in graphs]), counts[0]]
+        columns = [heat_traces(graphs, self.times_), np.array([log_sizes(graph) for graph in graphs]), counts[0]]
         if self.wl_components:
             scores = (_logs(counts) - self.wl_mean_) @ self.wl_axes_
             columns += [scores, np.log1p(sum(table[:, -1:] for table in counts))]
-        return np.concatenate(columns, axis=1)
+        return np.concatenate([*columns, self._numbers(graphs)], axis=1)
+
+    def _numbers(self, graphs: list[Graph]) -> np.ndarray:
+        """Return (n, 3 p + 2 q) summaries of the features of nodes and edges."""
+        of_nodes, of_edges = vars(self).get("num_features_", (0, 0))
+        return np.array([_summaries(graph, of_nodes, of_edges) for graph in graphs])
+
+    def _names(self) -> GraphNames:
+        return GraphNames(self.node_labels, self.edge_labels, self.node_features, self.edge_features)
+
+    def remarks(self, graphs: list[Graph]) -> list[Remark]:
+        """Return what `unlike_training` does, of graphs that were read."""
+        if "sizes_" not in vars(self):  # a model of an earlier version
+            return []
+        remarks, (least, most) = [], self.sizes_
+        (low, high), numbers = self.number_ranges_, self._numbers(graphs)
+        names = self.number_names()
+        for i, graph in enumerate(graphs):
+            unknown = [name for kind, name in graph.labels if (kind, name) not in self.patterns_.depths[0]]
+            far = np.flatnonzero(np.maximum(low - numbers[i], numbers[i] - high) > high - low)
+            if unknown:
+                remarks.append((i, f"no training graph has its label {unknown[0]!r}"))
+            elif not least / FACTOR <= graph.size <= FACTOR * most:
+                remarks.append((i, f"it has {graph.size} nodes, and they have {least} to {most}"))
+            elif len(far):
+                k = int(far[0])
+                theirs = f"{low[k]:.3g} to {high[k]:.3g}"
+                remarks.append((i, f"its {names[k]} is {numbers[i, k]:.3g}, and theirs are {theirs}"))
+        return remarks
 
 
 def _logs(counts: list[np.ndarray]) -> np.ndarray:
@@ -143,184 +223,10 @@ def _logs(counts: list[np.ndarray]) -> np.ndarray:
     return np.log1p(np.concatenate([table[:, :-1] for table in counts], axis=1))
 
 
-def _sizes(graph: "Graph") -> tuple[float, float, float]:
+def log_sizes(graph: Graph) -> tuple[float, float, float]:
+    """Return log n, log (1 + m), and the number of independent cycles."""
     n, m = graph.size, len(graph.edges)
     return float(np.log(n)), float(np.log1p(m)), float(m - n + num_components(graph))
-
-
-@dataclass(frozen=True)
-class Graph:
-    """An undirected graph without loops, each edge once."""
-
-    labels: list[Label]
-    """Of the n nodes."""
-    edges: np.ndarray
-    """(m, 2) int, the smaller end first."""
-    weights: np.ndarray
-    """(m,) > 0."""
-    edge_labels: list[Label]
-
-    @property
-    def size(self) -> int:
-        """Number of nodes n."""
-        return len(self.labels)
-
-    def laplacian(self) -> np.ndarray:
-        """Return (n, n), `I - D^(-1/2) A D^(-1/2)`; 0 on the diagonal of a node without edges.
-
-        >>> read_graphs([[(0, 1)]], None, None)[0].laplacian()
-        array([[ 1., -1.],
-               [-1.,  1.]])
-        """
-        adjacency = np.zeros((self.size, self.size))
-        i, j = self.edges.T
-        adjacency[i, j] = adjacency[j, i] = self.weights
-        degrees = adjacency.sum(0)
-        roots = 1 / np.sqrt(np.where(degrees > 0, degrees, 1.0))
-        return np.diag((degrees > 0).astype(float)) - roots[:, None] * adjacency * roots
-
-    def neighbours(self) -> list[list[tuple[int, Label]]]:
-        """Return the list of (neighbour, label of the edge) of each node."""
-        links: list[list[tuple[int, Label]]] = [[] for _ in self.labels]
-        for (i, j), label in zip(self.edges.tolist(), self.edge_labels, strict=True):
-            links[i].append((j, label))
-            links[j].append((i, label))
-        return links
-
-
-def read_graphs(X: AnyGraphs, node_labels: str | None, edge_labels: str | None) -> list[Graph]:
-    """Return graphs of any form.
-
-    Args:
-        X: of each graph: a networkx graph; a square adjacency matrix (NumPy or scipy.sparse) of weights >= 0; a list of
-            edges (i, j) or (i, j, label) between nodes 0, 1, ...; or a tuple of one of the latter two and the labels of
-            all nodes.
-        node_labels: the nodes' attribute in networkx; None ignores labels.
-        edge_labels: the edges' attribute in networkx; where it is not None, lists have them as third entries,
-            matrices as values.
-
-    Raises:
-        ValueError, TypeError: no graph, a graph without nodes, a matrix that is not square, finite and >= 0, a missing
-            node, another number of labels than of nodes.
-
-    >>> triangle, pair = read_graphs([([(0, 1), (1, 2), (2, 0)], "CCO"), np.array([[0, 1], [1, 0]])], "label", None)
-    >>> [name for _, name in triangle.labels], pair.edges.tolist()
-    (['C', 'C', 'O'], [[0, 1]])
-    """
-    if isinstance(X, str) or not isinstance(X, Iterable) or _is_matrix(X) or _is_networkx(X):
-        raise TypeError(f"X must be a list of graphs, got {type(X).__name__}; pass [graph] for a single one.")
-    graphs = [_read_graph(graph, node_labels, edge_labels, i) for i, graph in enumerate(X)]
-    if not graphs:
-        raise ValueError("X has no graphs (0 samples); pass at least one.")
-    return graphs
-
-
-def label_key(label: Hashable) -> Label:
-    """Return a label that is the same for equal numbers, or equal words, of any type.
-
-    >>> label_key(6) == label_key(np.float32(6)), label_key("C") == label_key(np.str_("C"))
-    (True, True)
-    """
-    if isinstance(label, bool | int | float | np.number | np.bool_):
-        return "number", f"{float(label):.15g}"
-    return ("str", str(label)) if isinstance(label, str) else (type(label).__name__, str(label))
-
-
-def _read_graph(graph: Any, node_labels: str | None, edge_labels: str | None, number: int) -> Graph:
-    if _is_networkx(graph):
-        return _of_networkx(graph, node_labels, edge_labels, number)
-    structure: Any = graph
-    node_names: list[Hashable] | None = None
-    if isinstance(graph, tuple):
-        if len(graph) != 2:
-            raise ValueError(f"graph {number} is a tuple of {len(graph)} entries; pass (adjacency or edges, labels).")
-        structure, node_names = graph[0], None if graph[1] is None else list(graph[1])
-    if _is_matrix(structure):
-        edges, weights, num_nodes = _of_matrix(structure, number)
-        marks: list[Hashable] = list(weights.tolist())
-    elif isinstance(structure, list):
-        edges, marks = _of_list(structure, number)
-        weights = np.ones(len(edges))
-        num_nodes = len(node_names) if node_names is not None else int(edges.max(initial=-1)) + 1
-    else:
-        raise TypeError(
-            f"graph {number} is of type {type(structure).__name__}; pass a networkx graph, a square matrix, a list of "
-            "edges (i, j), or a tuple of these and labels."
-        )
-    if node_names is not None and len(node_names) != num_nodes:
-        raise ValueError(f"graph {number} has {num_nodes} nodes but {len(node_names)} labels; pass one for each node.")
-    if edges.max(initial=-1) >= num_nodes:
-        raise ValueError(
-            f"graph {number} has an edge to node {edges.max()}, but only {num_nodes} labels; count from 0."
-        )
-    labels = node_names if node_names is not None and node_labels else [UNLABELLED[1]] * num_nodes
-    return _graph(labels, edges, weights, marks, edge_labels, number)
-
-
-def _graph(
-    labels: Sequence[Hashable],
-    edges: np.ndarray,
-    weights: np.ndarray,
-    marks: Sequence[Hashable],
-    edge_labels: str | None,
-    number: int,
-) -> Graph:
-    """Return the graph without loops, each edge once whatever its direction."""
-    if not labels:
-        raise ValueError(f"graph {number} has no nodes; drop it.")
-    edges = np.sort(edges.reshape(-1, 2), axis=1)
-    names = [label_key(mark) if edge_labels else UNLABELLED for mark in marks]
-    links: dict[tuple[int, int], int] = {}
-    for k, (i, j) in enumerate(edges.tolist()):
-        if i != j and ((i, j) not in links or names[k] < names[links[i, j]]):  # the first of two labels in their order
-            links[i, j] = k
-    distinct = list(links.values())
-    return Graph([label_key(x) for x in labels], edges[distinct], weights[distinct], [names[k] for k in distinct])
-
-
-def _of_networkx(graph: Any, node_labels: str | None, edge_labels: str | None, number: int) -> Graph:
-    places = {node: i for i, node in enumerate(graph.nodes())}
-    labels = [data.get(node_labels, UNLABELLED[1]) for _, data in graph.nodes(data=True)]
-    links = list(graph.edges(data=True))
-    edges = np.array([(places[u], places[v]) for u, v, _ in links], int).reshape(-1, 2)
-    marks = [data.get(edge_labels, UNLABELLED[1]) for _, _, data in links]
-    return _graph(labels, edges, np.ones(len(edges)), marks, edge_labels, number)
-
-
-def _of_matrix(matrix: Any, number: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """Return (edges, weights, number of nodes); an edge with two weights has the greater."""
-    dense = np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix, np.float64)
-    if dense.ndim != 2 or dense.shape[0] != dense.shape[1]:
-        raise ValueError(
-            f"graph {number}: adjacency must be square, got {dense.shape}; pass edges as a list of (i, j)."
-        )
-    if not np.isfinite(dense).all() or (dense < 0).any():
-        worst = dense[~(np.isfinite(dense) & (dense >= 0))][0]
-        raise ValueError(f"graph {number}: adjacency must be finite and >= 0, got {worst}.")
-    dense = np.maximum(dense, dense.T)
-    edges = np.argwhere(np.triu(dense, 1) > 0)
-    return edges, dense[edges[:, 0], edges[:, 1]], len(dense)
-
-
-def _of_list(links: list[Any], number: int) -> tuple[np.ndarray, list[Hashable]]:
-    ends, marks = [], []
-    for link in links:
-        if not isinstance(link, Sequence | np.ndarray) or len(link) not in (2, 3):
-            raise ValueError(f"graph {number}: an edge must be (i, j) or (i, j, label), got {link!r}.")
-        ends.append((int(link[0]), int(link[1])))
-        marks.append(link[2] if len(link) == 3 else UNLABELLED[1])
-    edges = np.array(ends, int).reshape(-1, 2)
-    if (edges < 0).any():
-        raise ValueError(f"graph {number} has an edge to node {edges.min()}; nodes are numbered 0, 1, ...")
-    return edges, marks
-
-
-def _is_networkx(graph: Any) -> bool:
-    return all(callable(getattr(graph, name, None)) for name in ("nodes", "edges", "adjacency"))
-
-
-def _is_matrix(graph: Any) -> bool:
-    return isinstance(graph, np.ndarray) or (hasattr(graph, "toarray") and hasattr(graph, "nnz"))
 
 
 def heat_traces(graphs: Sequence[Graph], times: np.ndarray) -> np.ndarray:
@@ -347,6 +253,39 @@ def num_components(graph: Graph) -> int:
     i, j = graph.edges.T
     adjacency = coo_matrix((np.ones(len(i)), (i, j)), shape=(graph.size, graph.size))
     return int(connected_components(adjacency, directed=False, return_labels=False))
+
+
+def _summaries(graph: Graph, of_nodes: int, of_edges: int) -> np.ndarray:
+    """Return the summaries feature by feature, those of nodes first; 0 of edges where there are none."""
+    nodes, edges = graph.node_numbers, graph.edge_numbers
+    i, j = graph.edges.T
+    differences = np.sqrt(np.mean((nodes[i] - nodes[j]) ** 2, axis=0)) if len(i) else np.zeros(of_nodes)
+    parts = [np.stack([nodes.mean(0), nodes.std(0), differences], 1).ravel()]
+    parts.append(np.stack([edges.mean(0), edges.std(0)], 1).ravel() if len(edges) else np.zeros(2 * of_edges))
+    return np.concatenate(parts)
+
+
+def check_numbers(graphs: Sequence[Graph], expected: tuple[int, int]) -> None:
+    """Raise unless all graphs have `expected` features of a node and of an edge, where they have edges."""
+    for number, graph in enumerate(graphs):
+        of_edges = graph.edge_numbers.shape[1] if len(graph.edges) else expected[1]
+        for have, want, noun in ((graph.node_numbers.shape[1], expected[0], "node"), (of_edges, expected[1], "edge")):
+            if have != want:
+                raise ValueError(f"graph {number} has {have} features of a {noun}, but those of training have {want}.")
+
+
+def refuse_fractions(graphs: Sequence[Graph]) -> None:
+    """Raise where labels are fractions, most of them different: each would be a label of its own."""
+    for noun, every in (
+        ("node", [label for graph in graphs for label in graph.labels]),
+        ("edge", [label for graph in graphs for label in graph.edge_labels]),
+    ):
+        fractions = {name for kind, name in every if kind == "number" and not float(name).is_integer()}
+        if len(fractions) > max(MOST_NUMBERS, len(every) / 5):
+            raise ValueError(
+                f"{noun} labels are {len(fractions)} different numbers such as {min(fractions)}, each a label of its "
+                f"own; name them by {noun}_features= instead of {noun}_labels=."
+            )
 
 
 @saved_class

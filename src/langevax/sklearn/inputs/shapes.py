@@ -1,17 +1,5 @@
-"""Curves as the patterns in them, wherever these occur, in coordinates of the span of the training curves.
+"""Curves as the patterns in them, wherever these occur, in coordinates of the span of the training curves."""
 
-Of n curves, the 10,000 features of `Convolutions` span a space of n directions. In an orthonormal basis V of it, a
-neuron's weights w ~ N(0, I) have independent coordinates V^T w ~ N(0, I), and what is orthogonal to the training curves
-keeps the law of the prior: objective, optimum and certificate of the network on V^T z are those of the network on z.
-On another curve the orthogonal part is a Gaussian of standard deviation |z - V V^T z|, independent of the rest: the
-last column, which is 0 on every training curve. So are its predictions those of the network on z, exactly.
-
-Above `MOST_DIRECTIONS` curves the coordinates are those of the principal directions, and the last column is 0. So are
-those of a `narrowed` encoder: moves of a neuron cost the square of its columns, and kernel machines on the first 128
-directions of 350 to 1,000 curves had no larger leave-one-out errors than on 512.
-"""
-
-import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -21,19 +9,18 @@ from numpy.typing import ArrayLike
 from langevax.sklearn.inputs.convolutions import TAPS, Convolutions
 from langevax.sklearn.inputs.curve_values import AnyCurves, windows
 from langevax.sklearn.inputs.curves import CurveCoefficients
+from langevax.sklearn.inputs.span import NEGLIGIBLE, SpanColumns
+from langevax.sklearn.inputs.unlike import Remark
 from langevax.sklearn.persistence import saved_class
 
 FEWEST_POINTS, MOST_POINTS = 2 * TAPS, 2048  # at which curves are read
 CURVES_AT_ONCE = 500  # whose features are in memory while parts of them are changed
-MOST_DIRECTIONS = 512  # of the span of the training curves
-NEGLIGIBLE = 1e-9  # eigenvalue over the largest, deviation over a mean: below is rounding
-ROUNDING = 1e-6  # square of a norm over another, in coordinates of single precision
 
 
 @saved_class
 @dataclass(eq=False, repr=False)
-class CurveShapes:
-    """Features of `Convolutions`, each over its deviation, in an orthonormal basis of those of the training curves.
+class CurveShapes(SpanColumns):
+    """Features of `Convolutions`, in coordinates of their span.
 
     Curves are read at even steps by `reader`, its derivatives as channels of their own, each centred and over its
     deviation.
@@ -42,10 +29,7 @@ class CurveShapes:
         points_: (G,) times at which curves are read.
         convolutions_: the features.
         means_, deviations_: of the channels.
-        feature_means_, feature_scales_: of the features; a scale is a deviation times the root of their number.
-        directions_: (features, directions) float32.
         mean_values_: (channels, G) float32, the mean training curve.
-        exact_: whether the directions span the training curves.
     """
 
     reader: CurveCoefficients
@@ -77,29 +61,13 @@ class CurveShapes:
         """Return (n, directions + 1) float64 of curves in any of the forms that `CurveCoefficients` accepts."""
         return self.columns_of(self._standardised(self.reader.values(X, self.points_, grid)))
 
+    def unlike_training(self, X: AnyCurves, grid: ArrayLike | None = None) -> list[Remark]:
+        """Return (place, reason) of each curve of another level or size, as `CurveCoefficients` does."""
+        return self.reader.unlike_training(X, grid)
+
     def columns_of(self, values: np.ndarray) -> np.ndarray:
         """Return the columns of standardised values (n, channels, G)."""
         return self._columns(self.convolutions_(values))
-
-    def _columns(self, features: np.ndarray) -> np.ndarray:
-        features = (features - self.feature_means_) / self.feature_scales_
-        coordinates = features @ self.directions_.astype(np.float64)
-        size = np.sum(features**2, axis=1)
-        rest = size - np.sum(coordinates**2, axis=1) if self.exact_ else np.zeros(len(size))
-        outside = np.sqrt(np.where(rest > ROUNDING * size, rest, 0.0))
-        return np.column_stack([coordinates, outside])
-
-    @property
-    def num_directions(self) -> int:
-        """Number of coordinates, the last column aside."""
-        return self.directions_.shape[1]
-
-    def narrowed(self, num_directions: int) -> "CurveShapes":
-        """Return the encoder of the first directions alone, on which other curves have no orthogonal part."""
-        narrow = copy.copy(self)
-        narrow.directions_ = np.ascontiguousarray(self.directions_[:, :num_directions])
-        narrow.exact_ = False
-        return narrow
 
     def without_parts(
         self, X: AnyCurves, num_parts: int, mean: np.ndarray, grid: ArrayLike | None = None
@@ -128,20 +96,6 @@ class CurveShapes:
 
     def _standardised(self, values: np.ndarray) -> np.ndarray:
         return ((values - self.means_) / self.deviations_).astype(np.float32)
-
-    def _fit_span(self, features: np.ndarray) -> None:
-        """Set the scales of the features (n, features), and an orthonormal basis of their span."""
-        self.feature_means_, deviations = features.mean(0), features.std(0)
-        varies = deviations > 0
-        self.feature_scales_ = np.where(varies, deviations, np.inf) * np.sqrt(max(1, np.count_nonzero(varies)))
-        features = (features - self.feature_means_) / self.feature_scales_
-        eigenvalues, vectors = np.linalg.eigh(features @ features.T)
-        eigenvalues, vectors = eigenvalues[::-1], vectors[:, ::-1]
-        rank = max(1, np.count_nonzero(eigenvalues > NEGLIGIBLE * max(eigenvalues[0], np.finfo(float).tiny)))
-        used = slice(min(rank, MOST_DIRECTIONS))
-        self.exact_ = rank <= MOST_DIRECTIONS
-        sizes = np.sqrt(np.maximum(eigenvalues[used], np.finfo(float).tiny))
-        self.directions_ = (features.T @ (vectors[:, used] / sizes)).astype(np.float32)
 
 
 def distinct(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
