@@ -30,7 +30,6 @@ def checks():
 
 
 @pytest.mark.slow
-@pytest.mark.mostly_compiling
 @pytest.mark.parametrize(("estimator", "check"), list(checks()))
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 def test_scikit_learn_accepts_it(estimator, check):

@@ -55,7 +55,6 @@ from langevax.sklearn.training import (
 )
 
 MOST_NAMED = 3  # columns in a sentence
-LINEAR_PART = 2.0  # standard errors by which a network is better with one: folds do not show how far it can go astray
 
 
 class Trial(NamedTuple):
@@ -194,7 +193,7 @@ class MeanFieldEstimator(RowEstimator):
             trial = best_of(trials)
             if linear == "auto" and trial.choice and trial.choice.linear_is_ahead:
                 other = self._trial(rows, task, trial.columns, search, continued, path_key, run["sharding"], True)
-                trial = best_of([trial, other], LINEAR_PART)
+                trial = best_of([trial, other], errors=0.0)
         columns, network, schedule, temperature, choice, self.linear_part_ = trial
         antithetic = SOLVERS[self.solver_].antithetic
         start = network.risk(temperature).prior(temperature, int(self.num_particles), antithetic)

@@ -68,8 +68,8 @@ class MeanFieldRegressor(NumberTargets, MeanFieldInspection, MeanFieldEstimator,
             those of a certified optimum as these are known, for which the optimum is bounded first, in ten to thirty
             seconds of a small table; where that fails, a plateau ends it. None: after `num_steps`.
         linear_part: True trains the network on the residuals of a ridge regression, whose predictions are added; "auto"
-            does where that regression predicts the rows left out of folds better than the network alone, and both
-            together better by two standard errors. A linear part goes on beyond the range of the rows.
+            does where that regression predicts the rows left out of folds better than the network alone, and so do both
+            together. A linear part goes on beyond the range of the rows.
         warm_start: continue from the last fit's particles.
         checkpoint: directory where the run is saved, every 30 seconds and at its end.
         resume: continue the run that `checkpoint` holds, bit for bit, or start where it holds none; another problem
