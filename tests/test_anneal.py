@@ -532,7 +532,7 @@ REFUSED = {
         "fun is a MeanFieldRisk, which is minimised over laws",
     ),
     "a whole x0": (refused(x0=(1, 2)), TypeError, "x0 must be floating, got int32; pass for instance x0.astype(float)"),
-    "a list of whole numbers": (refused(x0=[1, 2]), TypeError, "x0 must be floating, got int32"),
+    "a list of flags": (refused(x0=[True, False]), TypeError, "x0 must be floating, got bool"),
     "x0 that is NaN": (refused(x0=(0.0, np.nan)), ValueError, "x0[1] is nan (1 non-finite entries); start from"),
     "x0 that is text": (refused(x0="here"), TypeError, "x0 must be an array, got 'here'"),
     "no x0": (refused(x0=None), ValueError, "x0 holds no array, got None"),

@@ -22,7 +22,7 @@ from benchmarks.beside import __main__ as command
 from benchmarks.beside import children, measure, table
 from benchmarks.beside.case import FILES, Candidate, Case, Line, Measurement, RunResult, chosen
 from benchmarks.beside.measure import apart
-from benchmarks.minimize import functions, nist
+from benchmarks.minimize import functions, nist, solvers
 from langevax import trees
 from langevax.keys import unrolled
 
@@ -394,6 +394,19 @@ def test_functions_of_minimize_are_lowest_where_their_minimum_is_said_to_be():
             with jax.enable_x64():
                 x = (low + high) / 2 + 0.1
                 assert float(function(jax.numpy.asarray(x))) == pytest.approx(function(x), rel=1e-9, abs=1e-9)
+
+
+def test_minimize_is_run_on_a_plateau_and_on_a_regression():
+    """The first is refused, and counts as not solved; the second has words among its numbers."""
+    with jax.enable_x64():
+        function, low, high = functions.instance("easom", 10, False, 0)
+        plateau = solvers.ours(function, (low + high) / 2, (low, high), 0, budget=3000, target=1e-3)
+        assert (plateau.hit, plateau.likely, round(plateau.fun, 9)) == (None, False, 1.0)
+        problem = next(regression for regression in nist.regressions() if regression.name == "Misra1a")
+        target = problem.sum_of_squares * (1 + 1e-6)
+        assert problem.solved(
+            solvers.ours(problem, np.array(problem.starts[1]), None, 0, budget=2000, target=target).fun
+        )
 
 
 def test_sums_of_squares_of_nist_are_the_certified_ones():

@@ -226,8 +226,17 @@ def test_basins_are_near_in_place_and_in_value_and_plateaus_are_basins_of_their_
     labels, best_ends = group_ends(ys, fun, moved, 1e-6)
     assert labels[0] == labels[2] != labels[1]
     assert len(best_ends) == 5
-    assert tally(ys, fun, moved, 1e-6, 1.0) == (6, 4, 3)  # the two of the best value are one
+
+
+def test_copies_of_a_minimum_count_as_one_unless_the_best_value_is_rarer_than_the_next():
+    """Searches end at 1 (three times, within rounding), at 1.5 (two copies), at 1.5001, and two stay on a plateau."""
+    fun = np.array([1.0, 1.5, 1.0 + 1e-9, 1.5 - 1e-9, 3.0, 3.0, 1.0, 1.5001])
+    moved = np.array([True, True, True, True, False, False, True, True])
+    ys = np.arange(8.0)[:, None]
+    assert tally(ys, fun, moved, 1e-6, 1.0) == (8, 5, 3)
+    assert tally(ys[1:6], fun[1:6], moved[1:6], 1e-6, 1.0) == (5, 5, 1)
     assert tally(ys, fun, moved, 1e-6, 0.5).odds == math.inf  # none of these saw the best
+    assert tally(ys[:0], fun[:0], moved[:0], 1e-6, 0.5) == (0, 0, 0)
 
 
 # -- minima -------------------------------------------------------------------------------------------------------
@@ -246,15 +255,35 @@ def test_few_basins_are_all_found_and_the_promise_is_met():
     )
     assert re.match(words, result.message)
     assert re.search(
-        r"\d+ of \d+ local searches ended at the best value, the others in 3 worse basins\.", result.message
+        r"\d+ of \d+ local searches ended at the best value, the others in [23] worse basins\.", result.message
     )
     assert result.history["fun"][-1] == pytest.approx(result.fun, abs=1e-5)
     assert np.all(np.diff(result.history["nfev"]) > 0)
-    assert result.nit > 11 * 4 + 2
+    assert result.nit > 11 * 3 + 2  # the two of one value may count as one
     assert result.nfev > result.njev > result.nit
     surer = minimize(two_wells, jnp.full(2, 0.9), key=KEY, bounds=[(-2.0, 2.0)] * 2, max_odds=0.01)
     assert surer.odds <= 0.01
-    assert surer.nit > 4 / 0.01
+    assert surer.nit > 3 / 0.01
+
+
+def test_a_circle_of_minima_is_one_minimum():
+    """Two circles, the inner one lower: every end is a place of its own, but there are two values."""
+    rings = lambda x: (jnp.sum(x**2) - 1) ** 2 * (jnp.sum(x**2) - 9) ** 2 / 40 + jnp.sum(x**2) / 10  # noqa: E731
+    result = minimize(rings, jnp.array([2.0, 1.0]), key=KEY, bounds=[(-4.0, 4.0)] * 2)
+    assert result.success
+    assert np.linalg.norm(result.x) == pytest.approx(1, abs=0.05)
+    assert "the others in a worse basin." in result.message
+    assert len(result.basins) > 10
+
+
+def test_agreement_is_doubted_by_as_many_hops_from_the_best():
+    """All searches end in one well, and so do the hops that try to refute it."""
+    well = Well(jnp.array([1.0, 4.0]), jnp.array([1.0, -1.0]))
+    result = minimize(well, jnp.zeros(2), key=KEY, bounds=[(-4.0, 4.0)] * 2)
+    counted = re.search(r"(\d+) of \1 local searches ended at the best value\.", result.message)
+    assert result.success
+    assert counted is not None
+    assert result.nit == 1 + 2 * int(counted[1])
 
 
 @pytest.mark.parametrize("rotated", [False, True])
@@ -370,6 +399,12 @@ def test_positions_are_any_pytree(x0):
     np.testing.assert_allclose(flat, [0.5, *[0.4] * (size - 1)], atol=1e-3)
 
 
+@pytest.mark.parametrize("x0", [[1, 2], (1, 2.0), [1, jnp.float32(2)]])
+def test_whole_numbers_of_python_are_floats_as_in_scipy(x0):
+    result = minimize(lambda x: two_wells(jnp.stack(x) if isinstance(x, list | tuple) else x), x0, key=KEY)
+    np.testing.assert_allclose(np.stack(jax.tree.leaves(result.x)).ravel(), -1.0356, atol=1e-3)
+
+
 @pytest.mark.slow
 def test_starts_may_be_drawn_by_a_function():
     result = minimize(two_wells, lambda key: jax.random.uniform(key, (2,), jnp.float32, 0.5, 1.5), key=KEY)
@@ -389,8 +424,9 @@ def test_callbacks_are_called_as_scipy_does():
 
     result = minimize(rastrigin, jnp.ones(2), key=KEY, bounds=BOX, callback=stop_by_exception)
     assert (result.status, result.success) == (99, False)
-    assert result.message.startswith("Stopped by the callback after 16 local searches: ")
-    assert [state.nit for state in states] == [1, 4, 16]
+    assert result.message.startswith(f"Stopped by the callback after {states[2].nit} local searches: ")
+    assert [state.nit for state in states[:2]] == [1, 4]
+    assert states[2].nit == result.nit > 4  # what a scan along the axes led to
     assert states[0].fun >= states[1].fun >= states[2].fun
     assert states[2].nfev == result.history["nfev"][2]
     minimize(rastrigin, jnp.ones(2), key=KEY, bounds=BOX, callback=lambda x: points.append(x), max_evaluations=500)
@@ -482,8 +518,17 @@ REFUSED = {
         ValueError,
         "fun is 7 at x0 and at all of",
     ),
-    "a whole x0": (refused(x0=(1, 2)), TypeError, "x0 must be floating, got int32; pass for instance x0.astype(float)"),
+    "an array of integers": (
+        refused(x0=(1, 2)),
+        TypeError,
+        "x0 must be floating, got int32; pass for instance x0.astype(float)",
+    ),
     "x0 outside": (refused(bounds=[(0, 1), (1, 2)]), ValueError, "x0[1] is 0.5, outside of bounds[1] = (1.0, 2.0)"),
+    "a bound that is NaN": (
+        refused(bounds=[(0, 1), (0, np.nan)]),
+        ValueError,
+        "bounds[1] is (0.0, nan); pass None, or an infinity, for an open side",
+    ),
     "bounds upside down": (refused(bounds=[(0, 1), (2, -2)]), ValueError, "bounds[1] is (2.0, -2.0), whose lower end"),
     "a bound of one number": (
         refused(bounds=[(0.5, 0.5), (0, 1)]),

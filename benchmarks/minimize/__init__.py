@@ -23,7 +23,7 @@ import numpy as np
 from benchmarks.minimize import constraints
 from benchmarks.minimize.functions import DIMENSIONS, FUNCTIONS, HELD_OUT, TUNED, instance
 from benchmarks.minimize.nist import regressions
-from benchmarks.minimize.solvers import OURS, PEERS, Run, ours, peer
+from benchmarks.minimize.solvers import OURS, PEERS, SHGO_COORDINATES, Run, ours, peer
 
 OUT = Path("out/minimize.jsonl")
 COST, TARGET = 5_000, 1e-3
@@ -107,6 +107,7 @@ def report(done: dict[str, Record], names: Sequence[tuple[str, int, bool, int, s
     complete = {name[:4] for name in names if all("/".join(map(str, (*name[:4], s))) in done for s in solvers)}
     names = [name for name in names if name[:4] in complete]
     runs = {name: done["/".join(map(str, name))] for name in names}
+    print(f"shgo is not run beyond {SHGO_COORDINATES} coordinates, and solves nothing there")
     print(f"| | coordinates | runs | {' | '.join(solvers)} |")
     print("|---|---|---|" + "---|" * len(solvers))
     for rotated in (False, True):

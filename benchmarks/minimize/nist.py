@@ -31,7 +31,7 @@ class Regression(NamedTuple):
     def __call__(self, b: Any) -> Any:
         """Return the sum of squared residuals."""
         xp = np if isinstance(b, np.ndarray) else jnp
-        responses = np.log(self.responses) if self.name == "Nelson" else self.responses
+        responses = xp.log(self.responses) if self.name == "Nelson" else self.responses
         return xp.sum((responses - MODELS[self.name](xp, self.predictors, *b)) ** 2)
 
     def solved(self, value: float) -> bool:

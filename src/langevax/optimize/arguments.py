@@ -1,5 +1,6 @@
 """The arguments of `minimize`, checked and converted: a problem on vectors, a position, bounds, a callback."""
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -49,7 +50,11 @@ def as_problem(fun: Objective) -> Problem:
 
 
 def as_position(x0: PyTree[ArrayLike]) -> PyTree[Array]:
-    """Return `x0` as arrays of one floating dtype; a list of numbers is one array, as in SciPy."""
+    """Return `x0` as arrays of one floating dtype; a list of numbers is one array, as in SciPy.
+
+    Whole numbers of Python are floats, as in SciPy: [1, 2] is a place. An array of integers has a dtype of its own.
+    """
+    x0 = jax.tree.map(lambda leaf: float(leaf) if type(leaf) is int and abs(leaf) <= sys.float_info.max else leaf, x0)
     plain = isinstance(x0, list | tuple) and not hasattr(x0, "_fields")
     if plain and all(isinstance(leaf, int | float) for leaf in jax.tree.leaves(x0)):
         x0 = checks.plain_array("x0", x0)
@@ -83,7 +88,9 @@ def as_box(bounds: BoundsLike, like: PyTree[Array]) -> Box | None:
             f"bounds[{i}] is ({lower[i]}, {upper[i]}), whose ends are equal; put a coordinate that does not move into "
             "fun."
         )
-    for i in np.flatnonzero(~(lower < upper)):  # NaN, too
+    for i in np.flatnonzero(np.isnan(lower) | np.isnan(upper)):
+        raise ValueError(f"bounds[{i}] is ({lower[i]}, {upper[i]}); pass None, or an infinity, for an open side.")
+    for i in np.flatnonzero(lower > upper):
         raise ValueError(
             f"bounds[{i}] is ({lower[i]}, {upper[i]}), whose lower end is not below its upper one; swap them."
         )

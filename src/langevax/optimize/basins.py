@@ -6,7 +6,9 @@ basins in all is w (N - 1) / (N - w - 2) (Boender and Rinnooy Kan, Math. Program
     E[unseen] = w (w + 1) / (N - w - 2),      E[unseen and better] = w / (N - w - 2)
 
 where each basin is as likely as any other to be the best, an unseen one with probability 1 / (w + 1). Larger basins
-tend to be deeper, which makes it an upper bound. It also bounds the probability that there is a better one.
+tend to be deeper, which makes it an upper bound. It also bounds the probability that there is a better one. Basins
+of one value count as one (`tally`): copies of a solution by a symmetry, turned molecules or permuted neurons, are
+neither better nor worse than it, and may be infinitely many.
 """
 
 import math
@@ -24,7 +26,7 @@ class Tally(NamedTuple):
 
     searches: int
     basins: int
-    """Distinct ones; all of the best value are one."""
+    """Distinct ones."""
     at_best: int
     """Searches that ended at the best value."""
 
@@ -74,10 +76,19 @@ def tally(
     difference: float,
     lowest: float,
 ) -> Tally:
-    """Count the basins of independent searches, where `lowest` is the best value that any search has seen."""
-    if not len(fun):
-        return Tally(0, 0, 0)
-    _, best_ends = group_ends(ys, fun, moved, difference)
+    """Count the basins of independent searches, where `lowest` is the best value that any search has seen.
+
+    Basins of one value are one, unless the second best value was met more often than the best: values then become
+    rarer as they become better, as those of rings around a minimum do, and say little of better ones.
+    """
     best = (fun <= lowest + difference) & moved
-    others = np.sum(~best[best_ends])
-    return Tally(len(fun), int(others) + bool(best.any()), int(best.sum()))
+    at_best, others = int(best.sum()), np.sort(fun[moved & ~best])
+    level_of = np.cumsum(np.diff(others, prepend=-math.inf) > difference)
+    second = int(np.sum(level_of == 1))
+    if at_best >= second:
+        worse = int(level_of[-1]) if len(others) else 0
+        worse += int(np.sum(~moved))
+    else:
+        _, best_ends = group_ends(ys, fun, moved, difference)
+        worse = int(np.sum(~best[best_ends]))
+    return Tally(len(fun), worse + bool(at_best), at_best)

@@ -66,7 +66,8 @@ def minimize(
             `FiniteSum` of more than 1024 rows, 1024 are drawn for the searches, and all of them taken where they end.
         x0: a position, any pytree of one floating dtype, where the first search starts. Or a function
             `key -> position` that draws the starts of all. In float32 a minimum is exact to about 1e-4 of its width;
-            pass x0 in float64 (`jax.enable_x64`) for full precision.
+            pass x0 in float64 (`jax.enable_x64`) for full precision. Whole numbers of Python are floats, as in SciPy;
+            an array of integers is refused.
         key: a typed key, `jax.random.key(0)`. The same key gives the same result.
         bounds: `scipy.optimize.Bounds`, or a (lower, upper) for each number of x0, leaf after leaf; None or infinite
             where there is none. Pass them where you can: searches start all over the box.
@@ -99,7 +100,8 @@ def minimize(
           satisfies the constraints was met; 99 stopped.
         - message: the odds, what they rest on, and what to do.
         - odds: the expected number of unseen better basins, from how often independent searches, or runs of hopping
-          and evolution, ended at the best value (Boender and Rinnooy Kan).
+          and evolution, ended at the best value (Boender and Rinnooy Kan). Basins of one value count as one where
+          the best value is not rarer than the next.
         - nit: local searches. nfev, njev: values and gradients, of a finite sum those of single rows.
         - basins: list of `Basin(fun, share, x)`, the distinct minima of the independent local searches and the best,
           best first, at most 100 of them, with their share of those searches.
@@ -390,12 +392,7 @@ def _message(portfolio: Portfolio, end: Polished, status: int, odds: float, like
 def _agreement(counted: Tally, one: str, many: str) -> str:
     """Return a sentence on how many searches or runs ended at the best value."""
     others = counted.basins - bool(counted.at_best)
-    rest = (
-        ""
-        if not others
-        else ", the others in a worse basin"
-        if others == 1
-        else f", the others in {others} worse basins"
-    )
+    basins = "a worse basin" if others == 1 else f"{others} worse basins"
+    rest = f", the others in {basins}" if others else ""
     name = one if counted.searches == 1 else many
     return f"{counted.at_best} of {counted.searches} {name} ended at the best value{rest}."

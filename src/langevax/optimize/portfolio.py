@@ -11,8 +11,11 @@ In the order of cost, with one budget:
    that succeed are drawn more often. What one batch gained in several places is added up and tried in the next.
 4. `evolve`: CMA-ES with a population that doubles, then L-BFGS from its mean and best.
 
-3 and 4 take turns and are independent runs themselves: their ends are counted as those of searches are. The
-portfolio stops as soon as the odds of an unseen better basin are low enough (`basins`), or the budget is spent.
+3 and 4 take turns and are independent runs themselves: their ends are counted as those of searches are. A few hops
+from the best of the first four searches come before the other twelve. The portfolio stops when the odds of an unseen
+better basin are low enough (`basins`) and hops from the best have brought nothing (`doubt`), a whole run of them where
+there are several basins: searches from everywhere may agree on a broad basin beside a small one that is better. Or it
+stops when the budget is spent.
 """
 
 import math
@@ -34,7 +37,7 @@ SCREENED = 8  # places of which a search starts at the best
 LIMIT = 1000  # gradients of one local search
 FEW_BASINS = 3
 """Searches for each basin from which more of them are likely to be enough; below, basins are too many to be counted."""
-SCAN_POINTS, ZOOMED, ZOOM_POINTS = 48, 3, 8
+SCAN_POINTS, ZOOMED, ZOOM_POINTS, SINGLE_MOVES = 48, 3, 8, 4
 SCAN_REACH = 3.0  # of a coordinate without bounds, in scales of the start
 HOP_SEARCHES = 2 * LANES, LANES  # without success that end a run, and more for each coordinate
 NORMAL, COORDINATES, DIFFERENCE, MEAN = KINDS = range(4)  # perturbations
@@ -56,6 +59,13 @@ class BestSoFar(NamedTuple):
     nfev: int
     njev: int
     fun: float
+
+
+class Doubted(NamedTuple):
+    """A number of hops from the place of this value that led to nothing better."""
+
+    fun: float
+    hops: int
 
 
 class Portfolio:
@@ -89,6 +99,9 @@ class Portfolio:
         self.multistarts, self.settled = 0, 0
         self.size: float = 0.0  # of the values that were seen first
         self.multistart_ends, self.hop_ends, self.evolution_ends, self.seen = Ends(), Ends(), Ends(), Ends()
+        self.hop_width: float = HOP_WIDTH
+        self.scanned: float = math.inf  # value of the place from which a scan brought nothing
+        self.doubted = Doubted(math.inf, 0)
         self.history: list[BestSoFar] = []
         self.stopped = False
 
@@ -200,7 +213,7 @@ class Portfolio:
         return ends.y[best], float(ends.fun[best])
 
     def scan(self, y: Float[np.ndarray, " d"], fun: float) -> tuple[Float[np.ndarray, " d"], float]:
-        """Move single coordinates, and all of them at once, to the best places on lines along the axes."""
+        """Move all coordinates to the best places on lines along the axes, or single ones where these gain more."""
         d, rows = self.dimension, np.arange(self.dimension)
         low, high = (
             np.where(self.bounded, self.lower, y - SCAN_REACH),
@@ -223,12 +236,18 @@ class Portfolio:
         points, gains = points[rows, lowest], fun - heights[rows, lowest]
         order = np.argsort(-gains)[: int(np.sum(gains > self.difference))]
         if not len(order) or self.done:
+            self.scanned = fun
             return y, fun
-        moves = np.zeros((min(len(order), LANES - 2), d))
+        moves = np.zeros((min(len(order), SINGLE_MOVES), d))
         moves[np.arange(len(moves)), order[: len(moves)]] = (points - y)[order[: len(moves)]]
         together = np.isin(rows, order) * (points - y), np.isin(rows, order[: (len(order) + 1) // 2]) * (points - y)
-        ends = self.search(np.clip(y + np.stack([*together, *moves]), self.lower, self.upper))
-        best = int(np.argmin(ends.fun))
+        for steps in (np.stack(together), moves):
+            ends = self.search(np.clip(y + steps, self.lower, self.upper))
+            best = int(np.argmin(ends.fun))
+            if ends.fun[best] < fun - gains[order[0]] or self.done:  # as all coordinates gain more than any one alone
+                break
+        else:
+            self.scanned = float(min(fun, ends.fun[best]))
         return (ends.y[best], float(ends.fun[best])) if ends.fun[best] < fun else (y, fun)
 
     def _on_axes(
@@ -239,22 +258,27 @@ class Portfolio:
         return self.values(places).reshape(points.shape)
 
     def scan_while_better(self, y: Float[np.ndarray, " d"], fun: float) -> tuple[Float[np.ndarray, " d"], float]:
-        """Scan the axes as long as that helps."""
-        while not self.done:
-            ahead = self.scan(y, fun)
-            if ahead[1] >= fun - self.difference:
-                return ahead if ahead[1] < fun else (y, fun)
-            y, fun = ahead
+        """Scan the axes as long as moves of all coordinates gain more than those of single ones: as gains add up."""
+        while not self.done and fun != self.scanned:
+            y, fun = self.scan(y, fun)
         return y, fun
 
-    def hop(self, y: Float[np.ndarray, " d"], fun: float) -> None:
-        """Hop from basin to basin, downwards, until HOP_SEARCHES bring nothing."""
-        y, fun = self.scan_while_better(y, fun)
-        width, number, failed, gained = HOP_WIDTH, LANES // 2, 0, np.zeros((0, self.dimension))
+    @property
+    def patience(self) -> int:
+        """Searches without success that end a run of hopping."""
+        return HOP_SEARCHES[0] + HOP_SEARCHES[1] * self.dimension
+
+    def hop(
+        self, y: Float[np.ndarray, " d"], fun: float, patience: int, once: bool = False
+    ) -> tuple[Float[np.ndarray, " d"], float]:
+        """Hop from basin to basin, downwards, until `patience` searches bring nothing; or `once` they bring a gain."""
+        y, begin = self.scan_while_better(y, fun)
+        fun, number, failed, gained = begin, LANES // 2, 0, np.zeros((0, self.dimension))
         successes = np.ones(len(KINDS))
-        while not self.done and failed < HOP_SEARCHES[0] + HOP_SEARCHES[1] * self.dimension:
+        while not self.done and failed < patience and not (once and fun < begin):
+            number = min(number, patience - failed)
             kinds = self.rng.choice(len(KINDS), number, p=successes / successes.sum())
-            widths = width * np.exp(0.5 * self.rng.standard_normal(number))
+            widths = self.hop_width * np.exp(0.5 * self.rng.standard_normal(number))
             moves = np.stack([self._move(kind, y, w) for kind, w in zip(kinds, widths, strict=True)])
             if len(gained):
                 moves[0] = gained.sum(axis=0)
@@ -263,7 +287,7 @@ class Portfolio:
             back, better = near & (np.abs(ends.fun - fun) <= self.difference), ends.fun < fun - self.difference
             normal = kinds == NORMAL
             if normal.any():
-                width = float(np.clip(width * np.exp(back[normal].mean() - HOP_TARGET), 1e-6, 1.0))
+                self.hop_width = float(np.clip(self.hop_width * np.exp(back[normal].mean() - HOP_TARGET), 1e-6, 1.0))
             successes = 1 + 0.9 * (successes - 1) + np.bincount(kinds[better], minlength=len(KINDS))
             fresh = ends.settled & ~back
             self.seen.add(ends.y[fresh], ends.fun[fresh], ends.moved[fresh])
@@ -273,8 +297,19 @@ class Portfolio:
             gained = (ends.y - y)[better & (np.arange(len(better)) != best)]
             if better.any():
                 y, fun = ends.y[best], float(ends.fun[best])
-        y, fun = self.scan_while_better(y, fun)
-        self.hop_ends.add(y[None], np.array([fun]), np.ones(1, bool))
+        if failed >= patience and fun <= self.best_fun + self.difference:
+            self.doubted = Doubted(self.best_fun, self.doubts + patience)
+        return self.scan_while_better(y, fun)
+
+    @property
+    def doubts(self) -> int:
+        """Hops from the best place that led to nothing better."""
+        return self.doubted.hops if self.best_fun >= self.doubted.fun - self.difference else 0
+
+    def doubt(self, hops: int) -> None:
+        """Hop from the best place until so many hops have led to nothing better."""
+        if self.doubts < hops and not self.done:
+            self.hop(self.best_y, self.best_fun, hops - self.doubts, once=True)
 
     def _move(self, kind: int, y: Float[np.ndarray, " d"], width: float) -> Float[np.ndarray, " d"]:
         normal = width * self.rng.standard_normal(self.dimension)
@@ -332,24 +367,28 @@ class Portfolio:
         """Search until the odds are low enough or the budget is spent."""
         first = self.search(start[None])
         self.seen.add(first.y, first.fun, first.moved)
-        for number in (3, 12):
-            if not self.done:
-                self.multistart(number)
+        if not self.done:
+            self.multistart(3)
+        if math.isfinite(self.best_fun) and np.any(self.seen.moved):
+            self.doubt(LANES // 2)
+        if not self.done:
+            self.multistart(12)
         self.check_not_flat()
-        confirmed, population = False, default_population(self.dimension)
+        population = default_population(self.dimension)
         in_hops, in_evolutions = 0.0, 0.0
         while not self.done:
             counted, before = self.tallies(), self.spent
             if min(tallied.odds for tallied in counted) <= self.max_odds:
-                if confirmed or counted[0].basins == 1:
+                needed = min(counted[0].searches, self.patience) if counted[0].basins == 1 else self.patience
+                if self.doubts >= needed:
                     return
-                self.scan_while_better(self.best_y, self.best_fun)
-                confirmed = True
+                self.doubt(needed)
             elif counted[0].basins * FEW_BASINS <= counted[0].searches:
                 self.multistart(LANES)
-                confirmed = False
             elif in_hops <= (1 / PREFERENCE if self.rough else PREFERENCE) * in_evolutions:
-                self.hop(*(self.multistart(LANES) if len(self.hop_ends.fun) else (self.best_y, self.best_fun)))
+                place = self.multistart(LANES) if len(self.hop_ends.fun) else (self.best_y, self.best_fun)
+                y, fun = self.hop(*place, self.patience)
+                self.hop_ends.add(y[None], np.array([fun]), np.ones(1, bool))
                 in_hops += self.spent - before
             else:
                 self.evolve(population, max(in_hops * (PREFERENCE if self.rough else 1), self.budget / 10))
