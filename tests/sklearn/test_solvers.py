@@ -37,6 +37,7 @@ def test_scikit_learn_accepts_it(estimator, check):
 
 
 @pytest.mark.slow
+@pytest.mark.optimised
 @pytest.mark.parametrize("solver", OTHERS)
 def test_every_solver_reaches_the_score_and_the_certificate_of_the_default(solver):
     """Diabetes, 300 rows in and 142 out: scores within 0.03 of mean-field Langevin's, an interval below 0.05."""

@@ -1,4 +1,4 @@
-"""What networks on folds say: the temperature chosen with its reasons, and the networks themselves, for intervals."""
+"""The choice by networks on folds: the temperature with its reasons, and the networks themselves, for intervals."""
 
 from typing import NamedTuple
 
