@@ -49,6 +49,7 @@ def test_the_code_of_a_page_runs(page):
         exec(compile("\n".join(blocks), page, "exec"), {})
 
 
+@pytest.mark.optimised  # prints digits
 def test_mixing_distributions_print_what_their_page_says(capsys):
     run_blocks((DOCS / "mixing.md").read_text(encoding="utf-8"), "mixing.md", capsys)
 
