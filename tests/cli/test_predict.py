@@ -167,7 +167,8 @@ def test_intervals_stand_beside_the_predictions(tables, tmp_path, target, column
     fit = langevax("fit", tables / f"{target}.csv", "--target", target, "--out", tmp_path / "m", *quick)
     assert fit.exit_code == 0
     said = {"price": ["R2 ", "RMSE "], "sold": ["log loss ", "by logistic regression", "calibration error"]}[target]
-    assert all(words in fit.stdout for words in [*said, "is within a quarter of a standard error of the least"])
+    slack = {"price": 0.25, "sold": 0.5}[target]
+    assert all(words in fit.stdout for words in [*said, f"is within {slack} standard errors of the least"])
     assert json.loads((tmp_path / "m" / "result.json").read_text())["held_out_scores"]["loss"] > 0
     answer = langevax("predict", tmp_path / "m", tables / f"{target}.csv", "--interval", 0.8)
     assert answer.exit_code == 0

@@ -10,7 +10,8 @@ from langevax.sklearn.persistence import saved_class
 from langevax.sklearn.training import Network
 
 FEWEST_COMPARED = 60  # rows: on fewer, the best of several scalings is that of noise
-SLACK = 0.25  # standard errors above the least loss up to which a hotter temperature is taken
+SLACK = {"numbers": 0.25, "classes": 0.5}
+"""Standard errors above the least loss up to which a hotter temperature is taken: less costs classes, more numbers."""
 SHORTFALL = 0.025  # by which networks may miss a promise without a warning; without a model the loss is 0.5
 NEGLIGIBLE = 0.003  # share of the loss without a model, below which no comparison is worth a warning
 
@@ -68,6 +69,8 @@ class Choice(NamedTuple):
     """Mean loss of `base_rate`, above which a classifier takes no temperature where another one is not."""
     centre: int
     """Place in the history of the temperature that the kernel limit chose."""
+    slack: float
+    """Standard errors above the least loss up to which the hottest temperature is taken."""
     groups: np.ndarray | None = None
     """(n,) rows that were left out together."""
 
@@ -87,11 +90,11 @@ class Choice(NamedTuple):
         losses = self.losses
         reason = (
             f"the hottest whose mean loss on the rows left out of {int(self.held_out.fold.max()) + 1} folds, "
-            f"{losses['loss']:.3g} +- {losses['loss_error']:.2g}, is within a quarter of a standard error of the least "
-            f"of {len(self.history['loss'])} tried"
+            f"{losses['loss']:.3g} +- {losses['loss_error']:.2g}, is within {self.slack:g} standard errors of the "
+            f"least of {len(self.history['loss'])} tried"
         )
         hotter = self.history["temperature"] > self.temperature
-        if np.any(hotter & (self.history["excess"] <= SLACK * self.history["excess_error"])):
+        if np.any(hotter & (self.history["excess"] <= self.slack * self.history["excess_error"])):
             reason += f" and at most that of the shares of the classes, {self.base_loss:.3g}"
         if self.chosen == np.argmax(self.history["temperature"]):
             reason += "; it is the hottest of them, at which the network predicts little more than a constant"

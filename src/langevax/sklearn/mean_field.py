@@ -59,9 +59,9 @@ class MeanFieldRegressor(NumberTargets, MeanFieldInspection, MeanFieldEstimator,
             the networks of the folds are better for it, or kernel machines by two standard errors.
         validation: "folds" trains a network of at most 80 neurons without each of 5 folds of the rows (of at most
             4,000 of them), from hot to cold, and chooses the hottest temperature whose mean loss on the rows left out
-            is within a quarter of a standard error of the least, and for classes at most that of their shares; the path
-            goes on to temperatures of constant outputs where these may be as good. The intervals come from the same
-            networks.
+            is within a quarter of a standard error of the least, or for classes half of one and at most that of their
+            shares; the path goes on to temperatures of constant outputs where these may be as good. The intervals come
+            from the same networks.
             "path" chooses the output scale, too (the one passed, or three times that), by 3 folds of whole networks.
             None takes the leave-one-out optimum as it is. "auto" is "folds", or None where a temperature is passed.
         stop: "plateau" ends training once the dual vector no longer drifts; "certified" once the outputs are as near to

@@ -4,8 +4,8 @@ The kernel limit's errors are known in closed form, and choose the scaling of th
 network that learns features can do worse than its limit promises, and a loss other than the squared one asks for
 another temperature. Small networks are therefore trained without a fold of the rows, from hot to cold, each
 temperature going on from the last one's particles; the hottest temperature whose losses on the rows left out are
-within a quarter of a standard error of the best is chosen, as the easiest to certify. Where that is the hottest one
-tried, or outputs of 0 are as good, the path is continued to temperatures at which the network predicts a constant. The
+within a part (`SLACK`) of a standard error of the best is chosen, as the easiest to certify. Where that is the hottest
+one tried, or outputs of 0 are as good, the path is continued to temperatures at which the network predicts a constant. The
 same networks judge scalings between which the limit does not decide, and whether outputs get a linear part. A larger
 output scale is nearer to the limit: images.
 """
@@ -317,8 +317,9 @@ def choose_by_validation(
         clouds = np.concatenate([hot[1], clouds], axis=2)
     shares = rows.weights / rows.weights.sum()
     above, error = _above_least(losses, rows.weights, together)
+    slack = SLACK["numbers" if rows.task.labels is None else "classes"]
     base_loss = float(row_losses(rows, base_rate(rows)) @ shares)
-    mean, beyond = losses @ shares, above - SLACK * error
+    mean, beyond = losses @ shares, above - slack * error
     if rows.task.labels is not None:  # the hottest classifier does not tend to the shares of the classes
         beyond = np.maximum(beyond, mean - max(base_loss, mean.min()))
     s, t = (int(place) for place in np.unravel_index(np.argmax(beyond <= 0), beyond.shape))
@@ -346,6 +347,7 @@ def choose_by_validation(
         above_linear=(float(difference), float(linear_error)),
         untrained_loss=float(untrained @ shares),
         base_loss=base_loss,
+        slack=slack,
         centre=temperatures.shape[1] - len(search.factors) + search.factors.index(1.0),
         groups=together,
     )
