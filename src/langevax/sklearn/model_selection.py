@@ -5,9 +5,9 @@ network that learns features can do worse than its limit promises, and a loss ot
 another temperature. Small networks are therefore trained without a fold of the rows, from hot to cold, each
 temperature going on from the last one's particles; the hottest temperature whose losses on the rows left out are
 within a part (`SLACK`) of a standard error of the best is chosen, as the easiest to certify. Where that is the hottest
-one tried, or outputs of 0 are as good, the path is continued to temperatures at which the network predicts a constant. The
-same networks judge scalings between which the limit does not decide, and whether outputs get a linear part. A larger
-output scale is nearer to the limit: images.
+one tried, or outputs of 0 are as good, the path is continued to temperatures at which the network predicts a constant.
+The same networks judge scalings between which the limit does not decide, and whether outputs get a linear part. A
+larger output scale is nearer to the limit: images.
 """
 
 import dataclasses
