@@ -1,7 +1,6 @@
 """Every test runs with shape checks on, strict dtype promotion, and warnings as errors."""
 
 import gc
-import os
 import signal
 from pathlib import Path
 
@@ -19,7 +18,7 @@ with install_import_hook("langevax", "beartype.beartype"):
     import langevax  # noqa: F401
 
 MAPPED = Path("/proc/self/maps")
-compiled_otherwise: set[Path] = set()  # files with tests marked `optimised`
+compiled_quickly = set()  # paths of files
 LONG_EXAMPLES = ("federated", "numpyro", "optimize", "predictive_law", "sampling", "sklearn", "teacher_student")
 LONG_EXAMPLES += ("theory.feature_learning", "meanfield.certificate", "meanfield.duality_gap", "meanfield.pda")
 LONG_EXAMPLES += ("meanfield.psdca", "meanfield.smc", "samplers.replica_exchange", "gradients.sledge")
@@ -44,16 +43,15 @@ def pytest_collection_finish():
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item):
-    """Compile without XLA's search for faster code, in half the time, but for tests marked `optimised`.
-
-    Most tests compile for longer than they run, in processes that they start as well.
-    """
-    optimised = item.get_closest_marker("optimised") is not None
-    jax.config.update("jax_disable_most_optimizations", not optimised)
-    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(int(not optimised))
-    if optimised:
-        compiled_otherwise.add(item.path)
-    return (yield)
+    """Compile the programs of a test marked `mostly_compiling` in less time; they run for longer."""
+    quickly = item.get_closest_marker("mostly_compiling") is not None
+    jax.config.update("jax_disable_most_optimizations", quickly)
+    if quickly:
+        compiled_quickly.add(item.path)
+    try:
+        return (yield)
+    finally:
+        jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture
@@ -85,10 +83,10 @@ def _same_signal_handlers():
 def few_programs(request):
     """Forget the compiled programs of earlier files before they are too many for one process.
 
-    Those of tests marked `optimised` at once: or later files would go on with some of them, and with others once those
-    are forgotten.
+    Those of tests marked `mostly_compiling` at once: or later files would go on with some of them, and with others
+    once those are forgotten.
     """
     yield
     many = MAPPED.exists() and MAPPED.read_bytes().count(b"\n") > MANY_MAPS
-    if many or request.path in compiled_otherwise:
+    if many or request.path in compiled_quickly:
         jax.clear_caches()

@@ -26,12 +26,12 @@ DOCS = Path(__file__).parents[1] / "docs"
         "conventions.md",
         "curves_and_graphs.md",
         "feature_learning.md",
-        "extending.md",
+        pytest.param("extending.md", marks=pytest.mark.mostly_compiling),
         "federated.md",
-        "functions.md",
+        pytest.param("functions.md", marks=pytest.mark.mostly_compiling),
         "learning_coefficients.md",
         "optimisation.md",
-        "papers.md",
+        pytest.param("papers.md", marks=pytest.mark.mostly_compiling),
         "predictive.md",
         "sampling.md",
         "sharp_bits.md",
@@ -49,7 +49,6 @@ def test_the_code_of_a_page_runs(page):
         exec(compile("\n".join(blocks), page, "exec"), {})
 
 
-@pytest.mark.optimised  # prints digits
 def test_mixing_distributions_print_what_their_page_says(capsys):
     run_blocks((DOCS / "mixing.md").read_text(encoding="utf-8"), "mixing.md", capsys)
 

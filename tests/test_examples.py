@@ -142,7 +142,10 @@ def test_each_script_is_tested():
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=() if name in MOSTLY_COMPILING else pytest.mark.optimised) for name in sorted(SHOWN)],
+    [
+        pytest.param(name, marks=pytest.mark.mostly_compiling if name in MOSTLY_COMPILING else ())
+        for name in sorted(SHOWN)
+    ],
 )
 def test_a_script_shows_its_expected_results(name, monkeypatch, tmp_path, capsys):
     with jax.numpy_dtype_promotion("standard"):

@@ -19,6 +19,8 @@ from numpyro.infer.util import potential_energy  # noqa: E402
 
 import langevax.numpyro  # noqa: E402
 
+pytestmark = pytest.mark.mostly_compiling
+
 RNG = np.random.default_rng(0)
 N = 12
 X = RNG.normal(size=(N, 2)).astype(np.float32)

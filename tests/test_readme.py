@@ -28,7 +28,6 @@ def test_the_readme_is_short_and_runs_all_it_shows():
 
 
 @pytest.mark.slow
-@pytest.mark.optimised  # prints digits
 def test_the_estimator_of_the_readme(capsys):
     code, promised = BLOCK.match(block_with("MeanFieldRegressor")).groups()
     exec(code, {})
@@ -47,14 +46,12 @@ def test_the_estimator_of_the_readme(capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.optimised  # prints digits
 def test_the_posterior_of_the_readme(capsys):
     scope = run_blocks(block_with("lx.posterior("), "README.md", capsys)
     assert scope["draws"].warnings == []
 
 
 @pytest.mark.slow
-@pytest.mark.optimised  # prints digits
 def test_the_function_of_the_readme(capsys):
     """The sums that were measured, within their noise."""
     scope = {"lx": langevax, "jax": jax, "jnp": jnp}

@@ -21,7 +21,6 @@ def anchor(heading):
 
 
 @pytest.mark.slow
-@pytest.mark.optimised  # prints digits
 @pytest.mark.filterwarnings("ignore::langevax.sampling.SamplingWarning")  # pages draw little
 @pytest.mark.filterwarnings("ignore::langevax.predictive_law.PredictiveWarning")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -40,7 +40,6 @@ def test_a_tutorial_says_for_whom_it_is_and_ends_in_its_picture(name):
 
 
 @pytest.mark.slow
-@pytest.mark.optimised  # prints digits
 @pytest.mark.parametrize("name", NAMES)
 def test_a_tutorial_prints_what_its_page_says(name, capsys):
     with warnings.catch_warnings():

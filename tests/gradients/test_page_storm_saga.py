@@ -13,6 +13,8 @@ from tests.errorbars import assert_mean
 from tests.gradients.walks import bent_problem
 from tests.jaxprs import equations, shapes
 
+pytestmark = pytest.mark.mostly_compiling
+
 N, D, B = 7, 2, 2  # blocks of 2 and 4: of sizes 2, 2, 2, 1 and 4, 3
 ROWS = np.random.default_rng(3).normal(size=(N, D))
 

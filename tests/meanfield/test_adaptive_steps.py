@@ -15,6 +15,8 @@ from langevax.meanfield.adaptive_steps import EVERY, GROWTH, DualCurvatureSteps,
 from langevax.meanfield.mfld import steps_at
 from langevax.samplers import Underdamped
 
+pytestmark = pytest.mark.mostly_compiling
+
 TEMPERATURE = 0.05
 
 

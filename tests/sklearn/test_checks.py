@@ -7,7 +7,6 @@ from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor
 
 
 @pytest.mark.slow
-@pytest.mark.optimised
 @parametrize_with_checks([MeanFieldRegressor(), MeanFieldClassifier()])
 @pytest.mark.filterwarnings("ignore::langevax.sklearn.LinearModelWarning")  # on made-up tables
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")  # checks of optional array libraries

@@ -30,6 +30,7 @@ def checks():
 
 
 @pytest.mark.slow
+@pytest.mark.mostly_compiling
 @pytest.mark.parametrize(("estimator", "check"), list(checks()))
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 def test_scikit_learn_accepts_it(estimator, check):
@@ -37,7 +38,6 @@ def test_scikit_learn_accepts_it(estimator, check):
 
 
 @pytest.mark.slow
-@pytest.mark.optimised
 @pytest.mark.parametrize("solver", OTHERS)
 def test_every_solver_reaches_the_score_and_the_certificate_of_the_default(solver):
     """Diabetes, 300 rows in and 142 out: scores within 0.03 of mean-field Langevin's, an interval below 0.05."""
