@@ -13,6 +13,7 @@ from sklearn.metrics import balanced_accuracy_score, log_loss
 from langevax.meanfield.kernel_limit import excess, leave_one_out
 from langevax.sklearn import LinearModelWarning, MeanFieldClassifier, MeanFieldRegressor, load
 from langevax.sklearn.column_maps import NormalScores, Pieces, Squash
+from langevax.sklearn.fold_choice import SLACK
 from langevax.sklearn.intervals import upper_quantile
 from langevax.sklearn.model_selection import SEARCHES, anneal, choose_by_validation
 from langevax.sklearn.solvers import Schedule
@@ -104,7 +105,7 @@ def test_annealing_ends_at_the_law_of_a_longer_run(regressor):
     assert np.corrcoef(z[order], np.sort(network.task.targets))[0, 1] > 0.7
 
 
-def test_the_choice_is_the_hottest_within_a_quarter_of_a_standard_error(regressor):
+def test_the_choice_is_the_hottest_within_a_quarter_of_a_standard_error(regressor, monkeypatch):
     path, factors = regressor.path_, np.array(SEARCHES["folds"].factors)
     good = path["excess"] <= path["excess_error"] / 4
     chosen = int(np.flatnonzero(good)[0])
@@ -114,6 +115,13 @@ def test_the_choice_is_the_hottest_within_a_quarter_of_a_standard_error(regresso
     assert path["excess"].min() == 0
     assert f"{path['loss'][chosen]:.3g} +- " in regressor.temperature_reason_
     assert regressor.held_out_scores_["r2"] == pytest.approx(0.5, abs=0.1)
+    monkeypatch.setitem(SLACK, "numbers", 3.0)  # among which there are several
+    settings, rng = QUICK | {"num_steps": 20, "num_particles": 20, "linear_part": False}, np.random.default_rng(0)
+    model = MeanFieldRegressor(**settings).fit(rng.normal(size=(60, 3)), rng.normal(size=60))
+    good = np.flatnonzero(model.path_["excess"] <= 3 * model.path_["excess_error"])
+    assert len(good) > 1
+    assert model.temperature_ == pytest.approx(model.path_["temperature"][good[0]], rel=1e-6)
+    assert "is within 3 standard errors of the least" in model.temperature_reason_
 
 
 @pytest.mark.slow
