@@ -199,6 +199,8 @@ class KernelLimit(BaseEstimator):
     def fit(self, X: ArrayLike, y: np.ndarray) -> "KernelLimit":
         """Choose the temperature with a network of ten particles that takes one step, and fit the limit."""
         small = clone(self.network).set_params(num_steps=1, num_particles=10)
+        if "linear_part" in small.get_params():
+            small.set_params(linear_part=False)  # the limit is of a network alone
         self.model_ = small.fit(X, y).kernel_limit().fit(X, y)
         return self
 
