@@ -26,7 +26,7 @@ class AntitheticLangevin(Langevin):
     Arguments are those of `Langevin`. Of an odd number of neurons the last one is alone.
 
     Raises:
-        TypeError: the problem is no `MeanFieldRisk`.
+        TypeError: the problem is not a `MeanFieldRisk`.
         ValueError: its neuron has no reflection.
     """
 

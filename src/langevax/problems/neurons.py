@@ -266,6 +266,9 @@ class Parity(Scaled):
     def activation_slopes(self, second_moments: SecondMoments) -> Slopes:
         return jnp.concatenate([second_moments, jnp.asarray([1.0, 4.0], second_moments.dtype)]) / 9
 
+    def reflection(self, num_features: int) -> tuple[float, ...]:
+        return (-1.0,) * (num_features + 2)
+
     def particle_size(self, num_features: int) -> int:
         return num_features + 2
 
