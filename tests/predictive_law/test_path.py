@@ -8,6 +8,7 @@ import pytest
 
 import langevax
 from langevax import platforms
+from langevax.predictive_law import path
 from langevax.predictive_law.cloud import advance, first_cloud
 from langevax.predictive_law.law_problem import LawProblem, check_dependence, check_proper, check_rows
 from langevax.predictive_law.path import PredictivePath, confirmed, held_out_scores, run_path
@@ -64,6 +65,16 @@ def test_blocks_of_rows_change_nothing(monkeypatch):
     np.testing.assert_allclose(one.gradient, other.gradient, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(one.log_means.ravel()[:40], other.log_means.ravel()[:40], rtol=1e-5)
     np.testing.assert_allclose(whole.log_likelihoods(points), blocked.log_likelihoods(points), rtol=1e-5)
+
+
+@pytest.mark.parametrize("most", [path.MAX_TABLE, 2 * 32 * 40])
+def test_a_law_has_the_likelihoods_of_its_own_particles(monkeypatch, most):
+    monkeypatch.setattr(path, "MAX_TABLE", most)  # with the smaller one, tables of rows are not kept
+    problem, draws = problem_of(COUNTS, 32), draws_of(solve(*table(COUNTS), 1.0).weights, 32)
+    (level,) = run_path(problem, draws, (0.5,), 32, key=jax.random.key(3))
+    assert len(level.points) == (64 if most == 2 * 32 * 40 else 128)
+    assert len(np.unique(level.points)) > 40
+    np.testing.assert_allclose(level.log_likelihoods, problem.log_likelihoods(level.points), rtol=1e-6)
 
 
 def test_particles_in_single_precision_stay_so_where_double_is_enabled():

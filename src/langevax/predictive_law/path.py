@@ -92,20 +92,27 @@ def run_level(
     factor = jnp.asarray(square_root_of_covariance(np.asarray(cloud.points)))
     num_snapshots = max(1, min(SNAPSHOTS, MAX_TABLE // (count * problem.size)))
     cloud = cloud.at_new_level()
-    ends, tables, fits, influences, level = [], [], [], [], None
+    ends, fits, influences, level = [], [], [], None
+    tables: dict[int, Float[np.ndarray, "particle n"]] = {}  # of the blocks that may still be snapshots, where few
     while level is None or not (level.is_converged or len(fits) == MAX_BLOCKS):
         cloud = advance(
             problem, cloud, jnp.asarray(bayes_share, dtype), blocked, factor, random.fold_in(key, len(fits))
         )
         ends.append(np.asarray(cloud.points))
-        tables.append(problem.log_likelihoods(ends[-1]))
-        fits.append(float(np.mean(log_mean_exp(tables[-1][:, used]))))
-        influences.append(_influences(tables[-1][:, used], count))
+        logs = problem.log_likelihoods(ends[-1])
+        fits.append(float(np.mean(log_mean_exp(logs[:, used]))))
+        influences.append(_influences(logs[:, used], count))
+        middle = len(fits) // 2
+        tables.pop(middle - 1, None)
+        if num_snapshots == SNAPSHOTS:
+            tables[len(fits) - 1] = logs
         if len(fits) < MIN_BLOCKS:
             continue
-        middle = len(fits) // 2
         chosen = np.unique(np.linspace(middle, len(fits) - 1, num_snapshots).round().astype(int))
-        points, logs = (np.concatenate([arrays[index] for index in chosen]) for arrays in (ends, tables))
+        points = np.concatenate([ends[index] for index in chosen])
+        logs = np.concatenate(
+            [tables[index] if index in tables else problem.log_likelihoods(ends[index]) for index in chosen]
+        )
         early, late = slice(middle, middle + middle // 2), slice(len(fits) - middle // 2, len(fits))
         drift = abs(float(np.mean(fits[late]) - np.mean(fits[early])))
         changes = np.mean(influences[late], axis=0) - np.mean(influences[early], axis=0)

@@ -51,6 +51,7 @@ LEVEL = 1.15  # share of the least error up to which pieces with learned scales 
 SCALES_FOLDS = 5
 HOTTEST = 10.0  # temperature over the square of the output scale: outputs are some percent of the targets
 NUM_CLOUDS = 8  # of a fold's network, which predict
+ROUNDING = 1e-6  # of mean losses, of outputs in single precision
 
 
 class FoldSearch(NamedTuple):
@@ -354,8 +355,13 @@ def choose_by_validation(
 
 
 def _above_least(losses: np.ndarray, weights: np.ndarray, groups: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Return by how much mean losses of (scales, temperatures, n) are above the least of them, with standard errors."""
-    return excess(losses, losses.reshape(-1, losses.shape[-1])[np.argmin(losses @ weights)], weights, groups)
+    """Return by how much mean losses of (scales, temperatures, n) are above the least of them, with standard errors.
+
+    Losses of outputs that differ by rounding are alike, whatever their paired error.
+    """
+    least = losses.reshape(-1, losses.shape[-1])[np.argmin(losses @ weights)]
+    above, error = excess(losses, least, weights, groups)
+    return above, np.maximum(error, ROUNDING * (weights @ least) / weights.sum())
 
 
 def _left_out(
