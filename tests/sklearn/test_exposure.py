@@ -13,7 +13,6 @@ import statsmodels.api
 from sklearn.model_selection import KFold, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from statsmodels.genmod.families.family import Poisson
 
 from langevax.sklearn import PredictiveClassifier, PredictiveRegressor, load
 
@@ -51,7 +50,7 @@ def of_ships():
 def test_coefficients_and_means_are_those_of_statsmodels():
     X, months, incidents = ships()
     design = statsmodels.api.add_constant(X)
-    known = statsmodels.api.GLM(incidents, design, family=Poisson(), exposure=months).fit()
+    known = statsmodels.api.Poisson(incidents, design, exposure=months).fit(disp=0)
     model = of_ships()
     np.testing.assert_array_less(np.abs(model.as_bayes().coef_ - known.params[1:]) / known.bse[1:], 0.35)
     np.testing.assert_allclose(model.as_bayes().coef_sd_, known.bse[1:], rtol=0.25)
