@@ -40,6 +40,7 @@ TABLES = {
     "messy": "messy:main",
     "certificates": "certificates:main",
     "predictive": "predictive:main",
+    "ordinal": "ordinal:main",
     "accelerator": "accelerator:main",
     "posteriors": "posteriors:main",
     "calibration": "calibration:main",

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 import statsmodels.api as sm
+from scipy import stats
 
 from langevax.cli.fit import FitOptions
 from langevax.cli.fitting import data, family
@@ -37,7 +38,7 @@ def table(tmp_path_factory):
 
 def fitted(table, target, name, *words):
     """The folder and the output of a small fit."""
-    out = table.parent / name
+    out = table.parent / f"{table.stem}-{name}"
     others = [word for other in ("visits", "pain", "cost", "seen") if other != target for word in ("--drop", other)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(family, "estimator_for", partial(data.estimator_for, **SMALL))
@@ -51,6 +52,16 @@ def fitted(table, target, name, *words):
 @pytest.fixture(scope="module")
 def counts(table):
     return fitted(table, "visits", "poisson")
+
+
+@pytest.fixture(scope="module")
+def rates(table):
+    """The same people, who were observed for one to four years: the table, the folder and the output."""
+    frame, rng = pl.read_csv(table), np.random.default_rng(1)
+    years = rng.choice([1.0, 2.0, 2.5, 4.0], len(frame))
+    file = table.parent / "years.csv"
+    frame.with_columns(years=years, visits=rng.poisson(frame["visits"].to_numpy() * years)).write_csv(file)
+    return file, *fitted(file, "visits", "poisson", "--exposure", "years")
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +136,71 @@ def test_a_table_is_predicted_with_intervals_of_whole_counts(counts, table):
     assert np.allclose(frame["prediction"][rows], held_out["prediction"])
 
 
+def test_rates_are_those_of_statsmodels_with_an_exposure(rates):
+    file, out, answer = rates
+    options = {"family": "poisson", "drop": ["pain", "cost", "seen"], "exposure": "years"}
+    split = data.prepare(FitOptions(file, "visits", out, **options)).split
+    years = split.groups["years"][0]
+    places = family.slopes_of(split, split.train, years)
+    assert [split.names[place] for place in places] == ["age", "age missing", "town=south", "town=west"]
+    X, exposure = sm.add_constant(split.train_inputs[:, places]), split.train_inputs[:, years]
+    known = sm.Poisson(split.train_targets, X, exposure=exposure).fit(cov_type="HC0", disp=0)
+    law = json.loads((out / "result.json").read_text(encoding="utf-8"))["law"]
+    slopes, errors = (np.array([one[name] for one in law["coefficients"]]) for name in ("slope", "error"))
+    assert np.all(np.abs(slopes - known.params[1:]) < 0.1 * known.bse[1:])
+    assert np.all(np.abs(errors / known.bse[1:] - 1) < 0.06)
+    printed = " ".join(answer.stdout.split())
+    for words in ("rate ratio of 'visits' per unit of 'years'", "the mean count per unit of 'years' is multiplied"):
+        assert words in printed
+    assert "'years' multiplies the mean of each row; the other methods have it as an input" in printed
+    assert "--exposure years" in (out / "report.html").read_text(encoding="utf-8")
+    without, base = law["densities"][2]
+    assert without == "negative binomial without columns"
+    assert base["difference"] < 0
+
+
+def test_a_new_table_is_predicted_with_its_own_exposure(rates, tmp_path):
+    file, out, _ = rates
+    people = pl.read_csv(file)
+    answer = langevax("predict", out, file, "--interval", "0.9")
+    assert answer.exit_code == 0, answer.stderr
+    frame = pl.read_csv(answer.stdout.encode())
+    inside = (frame["lower"] <= people["visits"]) & (people["visits"] <= frame["upper"])
+    assert 0.85 < inside.mean() <= 1
+    held_out = pl.read_csv(out / "holdout.csv")
+    assert np.allclose(frame["prediction"][(held_out["row"] - 1).to_list()], held_out["prediction"])
+    people.with_columns(pl.col("years") * 2).write_csv(tmp_path / "longer.csv")
+    longer = pl.read_csv(langevax("predict", out, tmp_path / "longer.csv").stdout.encode())
+    assert np.allclose(longer["prediction"], 2 * frame["prediction"])
+    first = pl.int_range(len(people)) == 3
+    for change, parts in (
+        (people.drop("years"), ["lacks 1 column that the model was trained on: 'years'"]),
+        (
+            people.with_columns(years=pl.when(first).then(0.0).otherwise("years")),
+            ["1 row without a positive 'years'", "first has 0"],
+        ),
+        (
+            people.with_columns(years=pl.when(first).then(None).otherwise("years")),
+            ["the exposure that", "first has no number"],
+        ),
+    ):
+        change.write_csv(tmp_path / "wrong.csv")
+        refused = langevax("predict", out, tmp_path / "wrong.csv")
+        assert refused.exit_code == 2, refused.stdout
+        assert all(part in " ".join(refused.stderr.split()) for part in parts), refused.stderr
+
+
+def test_the_baseline_of_counts_has_their_exposure():
+    rng = np.random.default_rng(0)
+    years = rng.choice([1.0, 10.0], 4000)
+    rates = rng.gamma(2.0, 1.0, 4000)
+    known, new = rng.poisson(rates * years)[:3000], rng.poisson(rates * years)[3000:]
+    got = family.density_of_counts(known, new, years[:3000], years[3000:])
+    shape = 2.0
+    expected = stats.nbinom.logpmf(new, shape, shape / (shape + 2 * years[3000:]))
+    assert abs(np.mean(got - expected)) < 0.01
+
+
 def test_classes_stay_in_their_order_from_the_options_to_the_predictions(classes, table):
     out, answer = classes
     assert "odds ratio of higher classes of 'pain'" in answer.stdout
@@ -163,6 +239,17 @@ def test_classes_stay_in_their_order_from_the_options_to_the_predictions(classes
         (["visits", "poisson", "--curves", "wide"], ["--curves wide is for networks"]),
         (["visits", "poisson", "--resume"], ["--resume continues the training of a network", "--force"]),
         (["visits", "poisson", "--coordinator", "a:1"], ["--coordinator a:1 is for networks"]),
+        (["visits", "gaussian", "--exposure", "age"], ["--exposure 'age' is for counts"]),
+        (["pain", "ordinal", "--exposure", "age"], ["--exposure 'age' is for counts"]),
+        (["visits", "poisson", "--exposure", "visits"], ["--exposure 'visits' is the target"]),
+        (["visits", "poisson", "--exposure", "ages"], ["--exposure 'ages' is not a column", "did you mean 'age'?"]),
+        (["visits", "poisson", "--exposure", "age", "--drop", "age"], ["--exposure 'age' is also in --drop"]),
+        (
+            ["visits", "poisson", "--exposure", "age"],
+            ["--exposure age must be positive", "no number in data row 1 (14 such rows)"],
+        ),
+        (["visits", "poisson", "--exposure", "cost"], ["--exposure cost must be positive", "is -0.5 in data row"]),
+        (["visits", "poisson", "--exposure", "town"], ["--exposure town must be a column of numbers, and holds words"]),
         (["visits", "probit"], ["--family", "'probit' is not one of gaussian, poisson"]),
     ],
     ids=lambda words: " ".join(words[:3]),

@@ -55,6 +55,7 @@ Call = Callable[..., Any]
 ROWS = np.random.default_rng(0).normal(size=(12, 2)).astype(np.float32)
 TARGETS = np.tanh(ROWS[:, 0] - ROWS[:, 1])
 LABELS = (TARGETS > 0).astype(np.int32)
+COUNTS = np.round(np.exp(1 + TARGETS))
 
 
 def row_loss(x, row):
@@ -176,17 +177,26 @@ def kernel_entry(estimator: Call, y: np.ndarray) -> Entry:
 
 
 def predictive_entry(estimator: Call, y: np.ndarray) -> Entry:
+    """Return the cases of classes, or of counts with an exposure."""
+
+    def call(X: Any, y: Any, sample_weight: Any, exposure: Any = None, **parameters: Any) -> Any:
+        more = {} if y_is_classes else {"exposure": exposure}
+        return estimator(**parameters).fit(X, y, sample_weight, **more).log_density(X, y, **more)
+
+    y_is_classes = y is LABELS
+    exposure = {} if y_is_classes else {"exposure": (np.linspace(1, 2, 12, dtype=np.float32), VECTOR)}
     return Entry(
-        lambda X, y, sample_weight, **parameters: estimator(**parameters).fit(X, y, sample_weight).log_density(X, y),
+        call,
         {
             "X": (ROWS, ARRAY),
-            "y": (y, Kind.CLASSES if y is LABELS else VECTOR),
+            "y": (y, Kind.CLASSES if y_is_classes else VECTOR),
             "sample_weight": (np.ones(12, np.float32), VECTOR),
             "prior_scale": (2.5, POSITIVE),
             "num_particles": (16, COUNT),
             "num_folds": (2, OPTIONAL_COUNT),
+            **exposure,
         },
-        {"random_state": 0, "bayes_shares": (1.0, 0.5)},
+        {"random_state": 0, "bayes_shares": (1.0, 0.5)} | ({} if y_is_classes else {"family": "poisson"}),
         slow=True,
     )
 
@@ -842,7 +852,7 @@ ENTRIES: dict[str, Entry] = {
     ),
     "langevax.sklearn.KernelLangevinRegressor": kernel_entry(estimators.KernelLangevinRegressor, TARGETS),
     "langevax.sklearn.KernelLangevinClassifier": kernel_entry(estimators.KernelLangevinClassifier, LABELS),
-    "langevax.sklearn.PredictiveRegressor": predictive_entry(estimators.PredictiveRegressor, TARGETS),
+    "langevax.sklearn.PredictiveRegressor": predictive_entry(estimators.PredictiveRegressor, COUNTS),
     "langevax.sklearn.PredictiveClassifier": predictive_entry(estimators.PredictiveClassifier, LABELS),
     "langevax.sklearn.FunctionalMeanFieldRegressor": curve_entry(estimators.FunctionalMeanFieldRegressor, TARGETS),
     "langevax.sklearn.FunctionalMeanFieldClassifier": curve_entry(estimators.FunctionalMeanFieldClassifier, LABELS),

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
-from scipy.special import expit
+from scipy.special import digamma, expit, gammaln, polygamma
 
-from langevax.sklearn.linear_families import NegativeBinomial, NormalNoise, Ordinal, Poisson
+from langevax.sklearn.linear_families import NegativeBinomial, NormalNoise, Ordinal, Poisson, _beyond_stirling
 
 SLOPES = np.array([0.3, -0.2])
 
@@ -44,6 +44,42 @@ def test_counts_keep_their_digits_at_every_size(mean):
         shape = np.exp(-2 * log_spread)
         got = of_rows(NegativeBinomial(2.5), {"level": 0.1, "log_spread": log_spread}, X, y, (centre, 1.0))
         np.testing.assert_allclose(got, stats.nbinom.logpmf(y, shape, shape / (shape + rates)), rtol=2e-5, atol=2e-4)
+
+
+@pytest.mark.parametrize("mean", [0.3, 5.0, 1e3])
+def test_the_spread_has_the_slope_of_digamma(mean):
+    """By s = spread^-2: digamma(y + s) - digamma(s) + log(s / (s + m)) + (m - y) / (s + m)."""
+    X, y = table(mean)
+    family = NegativeBinomial(2.5)
+    centre = family.units(y)[0]
+    rows = jax.tree.map(jnp.asarray, {"x": X.astype(np.float32)} | family.rows(y, centre, 1.0))
+    position = {"level": jnp.float32(0.1), "slopes": jnp.asarray(SLOPES, jnp.float32)}
+
+    def log_likelihood(log_spread, row):
+        return family.log_likelihood(position | {"log_spread": log_spread}, row)
+
+    m = np.exp(centre + 0.1 + X @ SLOPES)
+    slopes = jax.jit(jax.vmap(jax.grad(log_likelihood), (None, 0)))
+    for log_spread in (-3.0, -1.0, 0.0, 1.0):
+        s = np.exp(-2 * log_spread)
+        expected = digamma(y + s) - digamma(s) + np.log(s / (s + m)) + (m - y) / (s + m)
+        got = np.asarray(slopes(jnp.float32(log_spread), rows))
+        np.testing.assert_allclose(got, -2 * s * expected, rtol=1e-4, atol=1e-5 * max(1, s))
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 3e-6), ("float64", 1e-13)])
+def test_log_gamma_beyond_stirling_is_known_to_rounding(dtype, tolerance):
+    """Of the value, and of its first two derivatives times x and x^2."""
+    with jax.enable_x64(dtype == "float64"):
+        x = jnp.asarray(np.concatenate([np.geomspace(1e-6, 1e-2, 20), np.linspace(0.02, 40, 300)]), dtype)
+        first = jax.grad(_beyond_stirling)
+        of_all = jax.jit(jax.vmap(lambda x: (_beyond_stirling(x), x * first(x), x * x * jax.grad(first)(x))))
+        got, x = of_all(x), np.asarray(x, np.float64)
+    value = gammaln(x) - ((x - 0.5) * np.log(x) - x + np.log(2 * np.pi) / 2)
+    slope, curvature = digamma(x) - np.log(x) + 0.5 / x, polygamma(1, x) - 1 / x - 0.5 / x**2
+    for mine, exact in zip(got, (value, x * slope, x * x * curvature), strict=True):
+        assert mine.dtype == dtype
+        np.testing.assert_allclose(mine, exact, rtol=tolerance, atol=tolerance)
 
 
 def test_a_negative_binomial_without_spread_is_poisson():

@@ -21,6 +21,7 @@ Examples:
   langevax fit verkauf.csv --target umsatz --out umsatz --read datum=day-first --read filiale=words
   langevax fit visits.csv --target pressure --out visits --group patient
   langevax fit visits.csv --target visits --family poisson --out visits
+  langevax fit ships.csv --target incidents --family poisson --exposure months --out ships
   langevax fit visits.csv --target visits --out visits --dry-run
   langevax fit wine.csv --target quality --out wine --resume
   langevax fit spectra.csv --target fat --curves wide --derivative 2 --out fat
@@ -49,7 +50,9 @@ With --family, a regression is fitted instead of a network: poisson or negative-
 numbers, logistic for two classes, ordinal for classes in an order (--order, for words). The table is read, split and
 scored as for a network. The report has rate ratios, odds ratios or slopes with intervals that hold although rows spread
 otherwise than the model says, and how much worse Bayes predicts new rows for that; the predictions are those of the law
-of its coefficients that predicts best. Nothing is certified, and options of networks are refused.
+of its coefficients that predicts best. Nothing is certified, and options of networks are refused. Where counts arose in
+different times, areas or numbers of people, --exposure COLUMN makes it a regression of rates; the other methods have
+the column as an input.
 
 Several processes, one on each machine or core, can share the neurons: start the same command in each, with DIR on a
 shared disk, and --coordinator, --num-processes and --process-id. The result is that of one process.
@@ -73,6 +76,7 @@ FAMILIES: dict[str, Literal["regression", "classification"]] = {
     "ordinal": "classification",
 }
 """Families of regressions, and their tasks."""
+COUNTS = ("poisson", "negative-binomial")
 OF_NETWORKS = ("curves", "solver", "num_particles", "temperature", "validation", "threshold", "class_weight")
 OF_NETWORKS += ("num_steps", "stop", "relative_step_size", "certificate")
 """Options that only networks have."""
@@ -125,6 +129,14 @@ class FitOptions:
             metavar="CLASS", help="With --family ordinal: a class; repeat for all, from the lowest to the highest."
         ),
     ] = field(default_factory=list)
+    exposure: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="With --family poisson or negative-binomial: the time, area or number of people in which each row's "
+            "count arose, which multiplies its mean.",
+        ),
+    ] = None
     drop: Annotated[list[str], typer.Option(metavar="COLUMN", help="A column to leave out; repeat for more.")] = field(
         default_factory=list
     )
@@ -365,6 +377,11 @@ def _check_family(options: FitOptions) -> None:
     family, order = options.family, options.order
     if order and family != "ordinal":
         raise BadInput(f"--order {order[0]!r} is for --family ordinal; pass both, or leave it out.")
+    if options.exposure is not None and family not in COUNTS:
+        raise BadInput(
+            f"--exposure {options.exposure!r} is for counts, with --family poisson or negative-binomial; pass one of "
+            "them, or leave it out."
+        )
     if family is None:
         return
     for name in OF_NETWORKS:

@@ -1,27 +1,15 @@
 """Generalised linear models as estimators whose predictions come from a predictive law; see `langevax.predictive`."""
 
-import copy
-from abc import abstractmethod
-from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
-from functools import partial
 from typing import Any, ClassVar, Literal, Self, cast
 
-import jax
 import numpy as np
-from jax import random
 from numpy.typing import ArrayLike
-from sklearn.utils import Tags, check_array, column_or_1d
+from sklearn.utils import check_array, check_random_state, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
 from langevax import checks
-from langevax.predictive_law import BayesComparison, PredictiveLaw, PredictivePath, predictive
-from langevax.predictive_law.leave_one_out import log_mean_exp
-from langevax.predictive_law.models import NUM_SAMPLES
-from langevax.predictive_law.path import SNAPSHOTS, evenly_spaced
-from langevax.predictive_law.predictive import SHARES, SHARES_OF_COUNTS
-from langevax.problems.finite_sum import posterior
-from langevax.sampling import sample
+from langevax.sklearn.law_estimator import LogScore, PredictiveEstimator, mean_score, places_of
 from langevax.sklearn.linear_families import (
     Family,
     NegativeBinomial,
@@ -31,208 +19,23 @@ from langevax.sklearn.linear_families import (
     Poisson,
     family_of,
 )
-from langevax.sklearn.parameters import Auto, RandomState, count, one_of, positive
-from langevax.sklearn.persistence import saved_class
-from langevax.sklearn.slope_errors import SlopeErrors
+from langevax.sklearn.parameters import RandomState, count, one_of
 from langevax.sklearn.table import (
     LabelTargets,
     NumberTargets,
-    RowEstimator,
-    Standardiser,
     Table,
-    bucket,
-    padded,
+    checked_exposure,
     refuse_missing_labels,
     refuse_words,
 )
-from langevax.sklearn.training import keep_few_programs, root_key
 
-MOST_ROWS = 100_000  # all of which every move uses
 LARGEST_COUNT = 10**6  # of a row, beyond which its likelihood is not known to a hundredth of a nat in single precision
-NUMBERS_AT_ONCE = 2**21  # particles times rows
 DRAWS = 4  # of each particle, for the ends of intervals
 FAMILIES: dict[str, type[Family]] = {
     "gaussian": NormalNoise,
     "poisson": Poisson,
     "negative binomial": NegativeBinomial,
 }
-
-saved_class(PredictivePath)
-saved_class(BayesComparison)
-
-
-class LogScore:
-    """A score that is a log density, before those of scikit-learn's mixins."""
-
-    log_density: Callable[..., np.ndarray]
-
-    def score(self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Return the mean log predictive density, in nats a row; higher is better."""
-        return float(
-            np.average(self.log_density(X, y), weights=None if sample_weight is None else np.asarray(sample_weight))
-        )
-
-    def __sklearn_tags__(self) -> Tags:
-        tags: Any = super().__sklearn_tags__()  # type: ignore[misc]
-        for kind in (tags.regressor_tags, tags.classifier_tags):
-            if kind is not None:
-                kind.poor_score = True  # `score` is a log density
-        return tags
-
-
-@dataclass(eq=False, repr=False)
-class PredictiveEstimator(RowEstimator, SlopeErrors):
-    """A generalised linear model with a law of its coefficients; see the regressor and the classifier."""
-
-    _: KW_ONLY
-    columns: ArrayLike | None = None
-    prior_scale: float = 2.5
-    bayes_shares: Sequence[float] | Auto = "auto"
-    num_particles: int = 256
-    num_folds: int | None = 5
-    random_state: RandomState = None
-
-    unsaved_attributes: ClassVar[tuple[str, ...]] = ("law_",)
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "family": one_of(*FAMILIES),
-        "order": ["array-like", None],
-        "columns": ["array-like", None],
-        "prior_scale": positive(),
-        "bayes_shares": ["array-like", *one_of("auto")],
-        "num_particles": count(16),
-        "num_folds": [*count(2), None],
-        "random_state": ["random_state"],
-    }
-
-    def fit(self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
-        """Draw from the posterior, follow the path of laws from there, and choose the share of Bayes.
-
-        Args:
-            X: (n, d) numbers, columns that vary; NumPy, pandas or polars. All rows are used at every move.
-            y: (n,).
-            sample_weight: (n,) whole numbers; a row of weight 2 is the same row twice, to the last bit.
-
-        Warns:
-            PredictiveWarning: reasons to doubt the law.
-            SamplingWarning: reasons to doubt the posterior draws.
-
-        Raises:
-            ValueError, TypeError: not numbers, NaN or infinity, constant columns, targets that the family cannot have,
-                fractional weights, more than 100,000 rows, fewer rows than folds, a parameter out of range, `columns`
-                that X lacks.
-        """
-        checks.not_forked()
-        self._validate_params()
-        distinct, seed = self._training_rows(X, y, sample_weight), self._seed()
-        copies = _whole_weights(distinct.weights)
-        self.columns_: np.ndarray = _places_of(self.columns, distinct.inputs.shape[1])
-        inputs, targets = (
-            np.repeat(distinct.inputs[:, self.columns_], copies, axis=0),
-            np.repeat(distinct.targets, copies),
-        )
-        if self.num_folds is not None and len(targets) < self.num_folds:
-            raise ValueError(
-                f"X has {len(targets)} rows, but num_folds is {self.num_folds}; pass more rows, fewer folds, or "
-                "num_folds=None."
-            )
-        self.standardiser_: Standardiser = self._own_deviations(inputs)
-        family = self._family()
-        self.centre_, self.scale_ = family.units(targets)
-        if isinstance(family, NormalNoise):
-            family.check_noise(self.standardiser_(inputs), targets)
-        rows = {"x": self.standardiser_(inputs)} | family.rows(targets, self.centre_, self.scale_)
-        keep_few_programs(type(family), len(targets), inputs.shape[1])
-        draw_key, law_key = random.split(root_key(seed))
-        target, start = posterior(family.log_prior, family.log_likelihood, rows), family.start(inputs.shape[1])
-        draws = sample(target, start, key=draw_key, num_samples=NUM_SAMPLES, progress=False)
-        shares = self.bayes_shares
-        if isinstance(shares, str):
-            shares = SHARES if isinstance(family, NormalNoise) else SHARES_OF_COUNTS
-        options: dict[str, Any] = {"num_particles": int(self.num_particles), "num_folds": self.num_folds}
-        law = predictive(target, key=law_key, draws=draws, bayes_shares=shares, **options)
-        self.law_: PredictiveLaw = law
-        self.path_: PredictivePath = law.path
-        self.bayes_share_: float = law.bayes_share
-        self.comparison_: BayesComparison = law.compare()
-        self.particles_: dict[str, np.ndarray] = dict(law.positions)
-        few = SNAPSHOTS * int(self.num_particles)
-        pooled = {name: np.concatenate(np.asarray(leaf)) for name, leaf in draws.positions.items()}
-        self.bayes_particles_: dict[str, np.ndarray] = {
-            name: evenly_spaced(leaf, min(few, len(leaf))) for name, leaf in pooled.items()
-        }
-        return self
-
-    def as_bayes(self) -> Self:
-        """Return the fitted model with the posterior as its law: Bayes's predictions, and its coefficients."""
-        check_is_fitted(self)
-        other = copy.copy(self)
-        vars(other).pop("law_", None)
-        other.particles_, other.bayes_share_ = self.bayes_particles_, 1.0
-        return other
-
-    @property
-    def coef_(self) -> np.ndarray:
-        """(d,) means of the slopes over the law, on the columns as they are, in units of the targets or log odds."""
-        return self._slopes().mean(axis=0)
-
-    @property
-    def coef_sd_(self) -> np.ndarray:
-        """(d,) standard deviations over the law: uncertainty for the posterior, differences of rows below it."""
-        return self._slopes().std(axis=0)
-
-    def log_density(self, X: Table, y: ArrayLike) -> np.ndarray:
-        """Return (n,) the log predictive density of each row, in nats; of a count or a class, log probability."""
-        X, y = self._columns(X), self._checked_targets(y)
-        if len(y) != len(X):
-            raise ValueError(f"y has {len(y)} entries, but X has {len(X)} rows; pass one for each row.")
-        family, scores = self._family(), []
-        for block in self._blocks(len(X)):
-            rows = {"x": self.standardiser_(X[block])} | family.rows(y[block], self.centre_, self.scale_)
-            stored = {name: padded(column, bucket(len(column))) for name, column in rows.items()}
-            logs = np.asarray(_log_likelihoods(family.log_likelihood, self.particles_, stored), np.float64)
-            scores.append(log_mean_exp(logs[:, : len(rows["x"])]))
-        return np.concatenate(scores) - np.log(self.scale_)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return what is pickled: all but `law_`, which holds programs and the training rows."""
-        state: Any = super().__getstate__()
-        return {name: value for name, value in state.items() if name != "law_"}
-
-    def _columns(self, X: Table) -> np.ndarray:
-        return super()._columns(X)[:, self.columns_]
-
-    def _slopes(self) -> np.ndarray:
-        check_is_fitted(self)
-        return self.particles_["slopes"].astype(np.float64) * (self.scale_ / self.standardiser_.scale)
-
-    def _eta(self, X: np.ndarray, particles: dict[str, np.ndarray]) -> np.ndarray:
-        """Return linear predictors, (particle, n) float64."""
-        slopes, level = (np.asarray(particles[name], np.float64) for name in ("slopes", "level"))
-        return level[:, None] + slopes @ self.standardiser_(X).T.astype(np.float64)
-
-    def _blocks(self, size: int) -> list[slice]:
-        length = max(1, NUMBERS_AT_ONCE // len(self.particles_["level"]))
-        return [slice(start, start + length) for start in range(0, size, length)]
-
-    def _own_deviations(self, inputs: np.ndarray) -> Standardiser:
-        """Return the map to columns of deviation 1; raise where a column is constant, and has no slope."""
-        standardiser = Standardiser.fit(inputs, np.ones(len(inputs)), "columns")
-        constant = np.flatnonzero(~np.isfinite(standardiser.scale))
-        if len(constant):
-            names = getattr(self, "feature_names_in_", [f"X[:, {j}]" for j in range(self.n_features_in_)])
-            raise ValueError(
-                f"{names[self.columns_[constant[0]]]} is {inputs[0, constant[0]]:g} in all rows ({len(constant)} such "
-                "columns), and has no slope; leave it out."
-            )
-        return standardiser.scaled(np.sqrt(inputs.shape[1]))
-
-    @abstractmethod
-    def _family(self) -> Family:
-        """Return the family of the parameters, the same object for the same one."""
-
-    @abstractmethod
-    def _checked_targets(self, y: ArrayLike) -> np.ndarray:
-        """Return targets to score as the family takes them."""
 
 
 @dataclass(eq=False, repr=False)
@@ -250,8 +53,14 @@ class PredictiveRegressor(LogScore, NumberTargets, PredictiveEstimator):
     exponential of mean 1 in these units. The spread of a negative binomial, whose variance is
     mean + spread^2 mean^2, is exponential of mean 1.
 
+    Counts that arose in different times, areas or numbers of people have an exposure, which multiplies their mean, as
+    in statsmodels: pass it to `fit` and to all that predicts, as `exposure=` (`set_fit_request(exposure=True)` in
+    pipelines and searches, with scikit-learn's metadata routing), or name its column of X once, as `exposure_column`.
+    Slopes and level are then those of rates, and c is the logarithm of all counts over all exposure.
+
     Args:
         family: "gaussian", "poisson" or "negative binomial", the last two for counts.
+        exposure_column: place of the column of X that is the exposure, and has no slope.
         columns: (k,) places of the columns of X that have slopes; None: all, (k,) then being (d,) below.
         prior_scale: of slopes and level.
         bayes_shares: decreasing from 1; "auto" is 1, 0.5, 0.2, 0.1 and 0.05, and 0 too for counts.
@@ -282,22 +91,75 @@ class PredictiveRegressor(LogScore, NumberTargets, PredictiveEstimator):
     """
 
     family: Literal["gaussian", "poisson", "negative binomial"] = "gaussian"
+    _: KW_ONLY
+    exposure_column: int | None = None
 
-    def predict(self, X: Table) -> np.ndarray:
-        """Return (n,) means under the posterior, whatever the share.
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **PredictiveEstimator._parameter_constraints,
+        "family": one_of(*FAMILIES),
+        "exposure_column": [*count(0), None],
+    }
+
+    def fit(
+        self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None = None, *, exposure: ArrayLike | None = None
+    ) -> Self:
+        """Draw from the posterior, follow the path of laws from there, and choose the share of Bayes.
+
+        Args:
+            X: (n, d) numbers, columns that vary; NumPy, pandas or polars. All rows are used at every move.
+            y: (n,).
+            sample_weight: (n,) whole numbers; a row of weight 2 is the same row twice, to the last bit.
+            exposure: (n,) positive; of counts, whose mean it multiplies.
+
+        Warns:
+            PredictiveWarning: reasons to doubt the law.
+            SamplingWarning: reasons to doubt the posterior draws.
+
+        Raises:
+            ValueError, TypeError: not numbers, NaN or infinity, constant columns, targets that the family cannot have,
+                fractional weights, more than 100,000 rows, fewer rows than folds, a parameter out of range, `columns`
+                that X lacks, exposure that is not positive, or of numbers that are not counts.
+        """
+        self._validate_params()
+        if exposure is not None or self.exposure_column is not None:
+            if self.family == "gaussian":
+                raise ValueError(
+                    "exposure is for counts, and family='gaussian' has none; pass family='poisson' or 'negative "
+                    "binomial', or leave it out."
+                )
+            if exposure is not None and self.exposure_column is not None:
+                raise ValueError(
+                    f"exposure is passed, and exposure_column={self.exposure_column} names one; pass one of them."
+                )
+        self._fit(X, y, sample_weight, exposure)
+        self.has_exposure_: bool = exposure is not None
+        return self
+
+    def score(
+        self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None = None, *, exposure: ArrayLike | None = None
+    ) -> float:
+        """Return the mean log predictive density, in nats a row; higher is better."""
+        return mean_score(self.log_density(X, y, exposure=exposure), sample_weight)
+
+    def log_density(self, X: Table, y: ArrayLike, *, exposure: ArrayLike | None = None) -> np.ndarray:
+        """Return (n,) the log predictive density of each row, in nats; of a count, its log probability."""
+        return self._log_density(X, y, exposure)
+
+    def predict(self, X: Table, *, exposure: ArrayLike | None = None) -> np.ndarray:
+        """Return (n,) means under the posterior, whatever the share; of counts with an exposure, at that of the row.
 
         The equations that a posterior solves are those of the mean, which it finds although the spread is wrong. The
         law has the right spread, and of counts a tail whose mean a few rows decide: that of 1,500 rows of office visits
         was 8,071 where the posterior's was 5.9 and the rows' 5.5.
         """
-        X, family = self._columns(X), self._family()
+        (X, exposures), family = self._inputs(X, exposure), self._family()
         means = [
             family.means(self.bayes_particles_, self._eta(X[block], self.bayes_particles_)).mean(axis=0)
             for block in self._blocks(len(X))
         ]
-        return self._in_units(np.concatenate(means))
+        return self._in_units(np.concatenate(means), exposures)
 
-    def predict_interval(self, X: Table, coverage: float = 0.9) -> np.ndarray:
+    def predict_interval(self, X: Table, coverage: float = 0.9, *, exposure: ArrayLike | None = None) -> np.ndarray:
         """Return (n, 2) central intervals of the predictive distribution, their ends included.
 
         Quantiles of four draws a particle, the same at every call; of counts they are counts.
@@ -305,22 +167,88 @@ class PredictiveRegressor(LogScore, NumberTargets, PredictiveEstimator):
         Args:
             X: (n, d).
             coverage: the probability of a new row's target, at least.
+            exposure: (n,), where the fit had one.
         """
-        X, family = self._columns(X), self._family()
+        X, exposures = self._inputs(X, exposure)
         _check_coverage(coverage)
         levels, rng, ends = [(1 - coverage) / 2, (1 + coverage) / 2], np.random.default_rng(0), []
         for block in self._blocks(len(X)):
-            means = family.means(self.particles_, self._eta(X[block], self.particles_))
-            if is_count := isinstance(family, Poisson):
-                means = self._in_units(means)
-            drawn = np.concatenate([family.draws(self.particles_, means, rng) for _ in range(DRAWS)])
-            quantiles = np.quantile(drawn, levels, axis=0, method="inverted_cdf").T
-            ends.append(quantiles if is_count else self._in_units(quantiles))
+            drawn = np.concatenate(
+                [self._draws(self.particles_, X[block], exposures[block], rng) for _ in range(DRAWS)]
+            )
+            ends.append(np.quantile(drawn, levels, axis=0, method="inverted_cdf").T)
         return np.concatenate(ends)
 
-    def _in_units(self, numbers: np.ndarray) -> np.ndarray:
+    def sample_predictive(
+        self,
+        X: Table,
+        num_samples: int = 1000,
+        random_state: RandomState = None,
+        *,
+        exposure: ArrayLike | None = None,
+    ) -> np.ndarray:
+        """Return (num_samples, n) draws of the targets of rows, each row and draw with a particle of its own.
+
+        Args:
+            X: (n, d).
+            num_samples: draws of each row.
+            random_state: of the draws; None uses the estimator's.
+            exposure: (n,), where the fit had one.
+        """
+        X, exposures = self._inputs(X, exposure)
+        checks.positive_int("num_samples", num_samples)
+        state = check_random_state(self.random_state if random_state is None else random_state)
+        rng = np.random.default_rng(state.randint(2**31 - 1))
+        order = np.resize(rng.permutation(len(self.particles_["level"])), num_samples)
+        cloud = {name: leaf[order] for name, leaf in self.particles_.items()}
+        blocks = self._blocks(len(X), num_samples)
+        drawn = [rng.permuted(self._draws(cloud, X[b], exposures[b], rng), axis=0) for b in blocks]
+        return np.concatenate(drawn, axis=1)
+
+    def _inputs(self, X: Table, exposure: ArrayLike | None = None) -> tuple[np.ndarray, np.ndarray]:
+        check_is_fitted(self)
+        if self.has_exposure_ and exposure is None:
+            raise ValueError(
+                "exposure is missing, with which this model was fitted; pass exposure=[...], one for each row, or "
+                "np.ones(len(X)) for counts per unit of it."
+            )
+        if exposure is not None and not self.has_exposure_:
+            source = "without one" if self.exposure_column is None else "with that of exposure_column"
+            raise ValueError(f"exposure is passed, but this model was fitted {source}; leave it out, or fit again.")
+        return super()._inputs(X, exposure)
+
+    def _exposures(self, X: np.ndarray, exposure: np.ndarray | None) -> np.ndarray:
+        if self.exposure_column is not None:
+            return checked_exposure(X[:, self.exposure_column], len(X))
+        return np.ones(len(X)) if exposure is None else exposure
+
+    def _validated(self, X: Table, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+        X, y = super()._validated(X, y)
+        if self.exposure_column is not None:
+            if self.exposure_column >= X.shape[1]:
+                raise ValueError(
+                    f"exposure_column must be the place of a column of X, from 0 to {X.shape[1] - 1}, got "
+                    f"{self.exposure_column}."
+                )
+            checked_exposure(X[:, self.exposure_column], len(X))  # before rows are put in another order
+        return X, y
+
+    def _places_of_slopes(self) -> np.ndarray:
+        return places_of(self.columns, self.n_features_in_, self.exposure_column)
+
+    def _draws(
+        self, cloud: dict[str, np.ndarray], X: np.ndarray, exposures: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
+        """Return a draw of each row for each particle, in units of the targets."""
+        family = self._family()
+        means = family.means(cloud, self._eta(X, cloud))
+        if isinstance(family, Poisson):
+            return family.draws(cloud, self._in_units(means, exposures), rng)
+        return self._in_units(family.draws(cloud, means, rng), exposures)
+
+    def _in_units(self, numbers: np.ndarray, exposures: np.ndarray) -> np.ndarray:
         if isinstance(self._family(), Poisson):
-            return np.exp(self.centre_) * numbers
+            return np.exp(self.centre_) * exposures * numbers
         return self.centre_ + self.scale_ * numbers
 
     def _family(self) -> NumberFamily:
@@ -378,9 +306,41 @@ class PredictiveClassifier(LogScore, LabelTargets, PredictiveEstimator):
 
     order: ArrayLike | None = None
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **PredictiveEstimator._parameter_constraints,
+        "order": ["array-like", None],
+    }
+
+    def fit(self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Draw from the posterior, follow the path of laws from there, and choose the share of Bayes.
+
+        Args:
+            X: (n, d) numbers, columns that vary; NumPy, pandas or polars. All rows are used at every move.
+            y: (n,) labels.
+            sample_weight: (n,) whole numbers; a row of weight 2 is the same row twice, to the last bit.
+
+        Warns:
+            PredictiveWarning: reasons to doubt the law.
+            SamplingWarning: reasons to doubt the posterior draws.
+
+        Raises:
+            ValueError, TypeError: not numbers, NaN or infinity, constant columns, one class only, words without an
+                order, fractional weights, more than 100,000 rows, fewer rows than folds, a parameter out of range,
+                `columns` that X lacks.
+        """
+        return self._fit(X, y, sample_weight)
+
+    def score(self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Return the mean log predictive probability, in nats a row; higher is better."""
+        return mean_score(self.log_density(X, y), sample_weight)
+
+    def log_density(self, X: Table, y: ArrayLike) -> np.ndarray:
+        """Return (n,) the log predictive probability of each row's label, in nats."""
+        return self._log_density(X, y)
+
     def predict_proba(self, X: Table) -> np.ndarray:
         """Return (n, C) probabilities under the predictive distribution, rows summing to one."""
-        X, family = self._columns(X), self._family()
+        (X, _), family = self._inputs(X), self._family()
         assert isinstance(family, Ordinal)
         cloud = {name: np.asarray(leaf, np.float64) for name, leaf in self.particles_.items()}
         of_blocks = [family.probabilities(cloud, self._eta(X[b], cloud)).mean(axis=0) for b in self._blocks(len(X))]
@@ -446,33 +406,3 @@ class PredictiveClassifier(LogScore, LabelTargets, PredictiveEstimator):
 def _check_coverage(coverage: float) -> None:
     if isinstance(coverage, bool) or not 0 < coverage < 1:
         raise ValueError(f"coverage must lie between 0 and 1, got {coverage}; 0.9 is usual.")
-
-
-def _places_of(columns: ArrayLike | None, width: int) -> np.ndarray:
-    """Return the places of the columns that have slopes; raise where they are not different columns of X."""
-    places = np.arange(width) if columns is None else np.asarray(columns)
-    if places.ndim != 1 or not np.isin(places, np.arange(width)).all() or not 0 < len(np.unique(places)) == len(places):
-        raise ValueError(
-            f"columns must hold different places from 0 to {width - 1}, of columns of X, got {checks.shown(columns)}."
-        )
-    return places.astype(int)
-
-
-def _whole_weights(weights: np.ndarray) -> np.ndarray:
-    """Return weights as numbers of copies; raise where they are not, or too many."""
-    if np.any(weights != np.round(weights)):
-        raise ValueError(
-            "sample_weight must be whole numbers, copies of a row, as a predictive law counts every row once; leave it "
-            "out, or draw rows in proportion to it."
-        )
-    if weights.sum() > MOST_ROWS:
-        raise ValueError(
-            f"X has {weights.sum():,.0f} rows, copies included, all of which every move uses; pass at most "
-            f"{MOST_ROWS:,} of them, drawn at random."
-        )
-    return weights.astype(int)
-
-
-@partial(jax.jit, static_argnums=0)
-def _log_likelihoods(log_likelihood: Callable[..., jax.Array], cloud: dict[str, Any], rows: dict[str, Any]) -> Any:
-    return jax.vmap(jax.vmap(log_likelihood, (None, 0)), (0, None))(cloud, rows)

@@ -19,11 +19,12 @@ class SlopeErrors:
     """Errors of the posterior's slopes by the sandwich formula, mixed into estimators of linear families."""
 
     standardiser_: Standardiser
-    centre_: float
     scale_: float
     bayes_particles_: dict[str, np.ndarray]
 
-    def robust_coef_sd(self, X: Table, y: ArrayLike, groups: ArrayLike | None = None) -> np.ndarray:
+    def robust_coef_sd(
+        self, X: Table, y: ArrayLike, groups: ArrayLike | None = None, *, exposure: ArrayLike | None = None
+    ) -> np.ndarray:
         """Return (k,) standard errors of `as_bayes().coef_`, from the training rows.
 
             H^-1 (sum_g s_g s_g^T) H^-1;    H less the log posterior's Hessian, s_g gradient of group g's likelihood
@@ -36,6 +37,7 @@ class SlopeErrors:
             X: (n, d), the rows of the fit.
             y: (n,).
             groups: (n,) rows that belong together; None: each on its own.
+            exposure: (n,) that of the fit, where it had one.
 
         Example:
             >>> import numpy as np
@@ -48,8 +50,8 @@ class SlopeErrors:
             >>> bool(model.robust_coef_sd(X, y) > 1.5 * model.coef_sd_)
             True
         """
-        family, standardised = self._family(), self.standardiser_(self._columns(X))
-        rows = {"x": standardised} | family.rows(self._checked_targets(y), self.centre_, self.scale_)
+        family, (inputs, exposures) = self._family(), self._inputs(X, exposure)
+        rows = self._rows(inputs, self._checked_targets(y), exposures)
         centre = {name: leaf.mean(axis=0, dtype=np.float64) for name, leaf in self.bayes_particles_.items()}
         point, unravel = ravel_pytree({name: np.asarray(leaf, np.float32) for name, leaf in centre.items()})
         target = FlatPosterior(family, unravel)
@@ -68,7 +70,10 @@ class SlopeErrors:
     def _family(self) -> Family: ...
 
     @abstractmethod
-    def _columns(self, X: Table) -> np.ndarray: ...
+    def _inputs(self, X: Table, exposure: ArrayLike | None = None) -> tuple[np.ndarray, np.ndarray]: ...
+
+    @abstractmethod
+    def _rows(self, X: np.ndarray, y: np.ndarray, exposures: np.ndarray) -> dict[str, np.ndarray]: ...
 
     @abstractmethod
     def _checked_targets(self, y: ArrayLike) -> np.ndarray: ...

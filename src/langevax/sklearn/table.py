@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import ClassifierMixin, RegressorMixin
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
@@ -343,6 +343,27 @@ def _refuse_odd_total(weights: np.ndarray) -> None:
         )
 
 
+def checked_exposure(exposure: Any, num_rows: int) -> np.ndarray:
+    """Return the exposure of each row, float64; raise where it is not one positive number for each.
+
+    >>> checked_exposure([1.0, 0.0], 2)
+    Traceback (most recent call last):
+    ...
+    ValueError: exposure[1] is 0, not the positive time, number or area in which a row's count arose; drop the row.
+    """
+    refuse_words("exposure", exposure)
+    values = np.asarray(column_or_1d(np.asarray(exposure)), np.float64)
+    if len(values) != num_rows:
+        raise ValueError(f"exposure has {len(values)} entries, but X has {num_rows} rows; pass one for each row.")
+    wrong = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
+    if len(wrong):
+        raise ValueError(
+            f"exposure[{wrong[0]}] is {values[wrong[0]]:g}, not the positive time, number or area in which a "
+            "row's count arose; drop the row."
+        )
+    return values
+
+
 def refuse_missing_labels(y: Any) -> None:
     """Raise on None and NaN among labels, which cannot be ordered beside words.
 
@@ -387,11 +408,24 @@ class RowEstimator(SavedEstimator):
     def _training_rows(
         self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None, groups: ArrayLike | None = None
     ) -> DistinctRows:
+        return self._distinct_rows(X, y, sample_weight, groups)
+
+    def _distinct_rows(
+        self,
+        X: Any,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None,
+        groups: ArrayLike | None = None,
+        exposure: ArrayLike | None = None,
+    ) -> DistinctRows:
+        """Return the rows to train on, with their exposure as a last column where there is one."""
         if sample_weight is not None:
             refuse_words("sample_weight", sample_weight)
         refuse_rounded("X", X)
         refuse_rounded("y", y)
         X, y = self._validated(X, y)
+        if exposure is not None:
+            X = np.column_stack([X, checked_exposure(exposure, len(X))])
         weights = None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         codes = None if groups is None else group_codes(groups, len(X), weights)
         self.data_sha256_: str = _data_hash(X, y, weights, codes)

@@ -11,10 +11,11 @@ import polars as pl
 from langevax.cli.errors import BadInput, count, listing, nearest
 from langevax.cli.fit import FitOptions
 from langevax.cli.fitting.reading import table_reading
-from langevax.cli.fitting.splitting import row_groups, split_rows
+from langevax.cli.fitting.splitting import copies_of, row_groups, split_rows
 from langevax.cli.tables.columns import read_columns
 from langevax.cli.tables.curves import LongCurves, WideCurves, cells_of, curve_columns, readings_of
 from langevax.cli.tables.cycles import helpful_cycles
+from langevax.cli.tables.exposures import check_exposure
 from langevax.cli.tables.files import LoadedTable, read_table
 from langevax.cli.tables.inference import ReadColumn
 from langevax.cli.tables.leaks import leaks
@@ -31,7 +32,6 @@ from langevax.sklearn.inputs.shapes import CurveShapes
 
 MIN_ROWS = 10
 MOST_DIRECTIONS = 20  # of patterns, whose relevance is measured one by one
-MANY_COPIES = 0.2  # share of the rows
 OTHER_TASK: dict[Task, Task] = {"regression": "classification", "classification": "regression"}
 KINDS = {"numeric": "of numbers", "categorical": "of words", "date": "of dates"}
 
@@ -113,8 +113,6 @@ def estimator_for(options: FitOptions, schema: AnySchema, **more: Any) -> Any:
         return sklearn.PredictiveClassifier(list(schema.classes), random_state=options.seed, **more)
     if options.family is not None:
         family: Any = options.family.replace("-", " ")
-        if options.family == "negative-binomial":  # ten times a Poisson regression's time, with a spread of its own
-            more = {"bayes_shares": (1.0, 0.5, 0.1), **more}
         return sklearn.PredictiveRegressor(family, random_state=options.seed, **more)
     curves = (sklearn.FunctionalMeanFieldRegressor, sklearn.FunctionalMeanFieldClassifier)
     columns = (sklearn.MeanFieldRegressor, sklearn.MeanFieldClassifier)
@@ -127,13 +125,17 @@ def prepare(options: FitOptions) -> FitData:
     """Read and split the table of the options; raise `BadInput` where that is impossible."""
     table = read_table(options.table, encoding=options.encoding)
     _check_names(table.frame, "--target", [options.target])
-    for option, names in (("--drop", options.drop), ("--keep", options.keep)):
+    exposure = [] if options.exposure is None else [options.exposure]
+    for option, names in (("--drop", options.drop), ("--keep", options.keep), ("--exposure", exposure)):
         _check_names(table.frame, option, names)
         if options.target in names:
             raise BadInput(f"{option} {options.target!r} is the target; name an input column.")
+    if options.exposure in options.drop:
+        raise BadInput(f"--exposure {options.exposure!r} is also in --drop; leave one of them out.")
     if options.group is not None:
         _check_names(table.frame, "--group", [options.group])
-        for option, names in (("--target", [options.target]), ("--drop", options.drop), ("--keep", options.keep)):
+        of_inputs = ("--drop", options.drop), ("--keep", options.keep), ("--exposure", exposure)
+        for option, names in (("--target", [options.target]), *of_inputs):
             if options.group in names:
                 raise BadInput(f"--group {options.group!r} is also in {option}; name it once, in --group.")
     return prepare_curves(options, table) if options.curves else prepare_columns(options, table)
@@ -150,7 +152,10 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
     if options.family is not None:
         target = for_family(target, options.target, options.family, options.order)
     _check_classes(options, target)
-    frame, styles, left_out = useful(frame.drop(options.target), list(readings.values()), options.keep, target.rows)
+    keep = options.keep if options.exposure is None else [*options.keep, options.exposure]
+    frame, styles, left_out = useful(frame.drop(options.target), list(readings.values()), keep, target.rows)
+    if options.exposure is not None:
+        check_exposure(frame, styles, options.exposure, target.rows)
     if not styles:
         reasons = " ".join(sentences(left_out)) or "It is the only one."
         raise BadInput(f"TABLE {str(options.table)!r} has no column to learn {options.target!r} from. {reasons}")
@@ -159,7 +164,7 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
     train, test, split_notes = split_rows(target, options.test_size, options.seed, together)
     split_notes += of_groups
     columns, categories = learn(frame[train.tolist()], styles)
-    suspects = leaks(frame, target.values, target.task)
+    suspects = leaks(frame.drop(options.exposure or []), target.values, target.task)
     columns, of_cycles = _with_cycles(columns, frame[train.tolist()], target, train, options.seed, together)
     encoder = Encoder(columns)
     encoded: dict[str, Any] = {"names": encoder.names, "groups": encoder.groups, "quantities": encoder.quantities}
@@ -168,7 +173,7 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
     encoded |= {"cycles": encoder.cycles}
     split = _split(options, target, train, test, together, inputs=encoder(frame), **encoded)
     alike: list[Decision] = []
-    like_ids = tuple(name for name in styles if readings[name].resembles_id and name not in options.keep)
+    like_ids = tuple(name for name in styles if readings[name].resembles_id and name not in keep)
     if together is None:
         outputs = np.eye(len(target.classes))[target.values] if target.classes else target.values[:, None]
         of_training = split.train_inputs, split.groups, outputs[train], like_ids, split.dates, options.seed
@@ -183,7 +188,7 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
     words += f", as {count(len(split.names), 'input')}; "
     words += f"{count(sum(missing.values()), 'missing value')} in {listing(missing, most=3)}" if missing else NO_MISSING
     decisions = (*table.decisions, *reading.decisions, *target.decisions, *left_out, *categories, *of_cycles)
-    lacking, copies = _without_target(table.frame.height - len(target.rows), "row"), _copies(frame, target)
+    lacking, copies = _without_target(table.frame.height - len(target.rows), "row"), copies_of(frame, target)
     remarks, warnings = _remarks_and_warnings(decisions)
     notes = lacking + remarks + split_notes + copies
     task, sizes = task_of(options, target), f"{split_sizes(split)}."
@@ -203,7 +208,13 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
     )
     return FitData(
         schema=Schema(
-            options.target, target.task, target.classes, columns, (*decisions, *suspects, *alike), never_negative
+            options.target,
+            target.task,
+            target.classes,
+            columns,
+            (*decisions, *suspects, *alike),
+            never_negative,
+            options.exposure or "",
         ),
         split=split,
         target=target,
@@ -253,19 +264,6 @@ def _remarks_and_warnings(decisions: Iterable[Decision]) -> tuple[list[str], tup
     decisions = list(decisions)
     remarks = sentences(decision for decision in decisions if decision.topic != "warning")
     return remarks, tuple(sentences(decision for decision in decisions if decision.topic == "warning"))
-
-
-def _copies(frame: pl.DataFrame, target: TargetColumn) -> list[str]:
-    """Return what to say of rows that are equal in all columns, where they are more than some."""
-    whole = frame.with_columns(pl.Series("target", target.values).alias(" target"))
-    copies = whole.height - whole.n_unique()
-    if copies <= MANY_COPIES * whole.height:
-        return []
-    return [
-        f"{copies:,} of {count(whole.height, 'row')} are copies of others. All methods, the first one too, are "
-        "scored on rows of which they saw copies, and look better than on new rows; remove the copies unless each is a "
-        "row of its own."
-    ]
 
 
 def prepare_curves(options: FitOptions, loaded: LoadedTable) -> FitData:

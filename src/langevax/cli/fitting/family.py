@@ -16,7 +16,7 @@ from scipy import stats
 from sklearn.base import clone
 
 from langevax.cli.errors import BadInput
-from langevax.cli.fit import FitOptions
+from langevax.cli.fit import COUNTS, FitOptions
 from langevax.cli.fitting.data import FitData, estimator_for
 from langevax.cli.fitting.kinds import ModelKind
 from langevax.cli.fitting.processes import ProcessGroup
@@ -29,10 +29,9 @@ from langevax.report.contents import Coefficient, LawContents
 from langevax.report.numbers import number, with_error
 from langevax.report.summary import scored_rows
 from langevax.sampling import SamplingWarning
-from langevax.sklearn.predictive import MOST_ROWS
+from langevax.sklearn.law_estimator import MOST_ROWS
 from langevax.sklearn.table import weighted_moments
 
-COUNTS = ("poisson", "negative-binomial")
 NAMES: dict[str, str] = {
     "gaussian": "linear regression",
     "poisson": "Poisson regression",
@@ -74,7 +73,7 @@ class FamilyKind(ModelKind):
                 f"{asked} uses all rows at every move, and TABLE has {len(split.train):,} training rows, more than "
                 f"{MOST_ROWS:,}; pass a table of fewer rows, drawn at random, or a larger --test-size."
             )
-        places = slopes_of(split, split.train)
+        places = slopes_of(split, split.train, exposure_of(split, self.options.exposure))
         if not places:
             raise BadInput(
                 f"{asked} needs a column that varies, and none does in the {len(split.train):,} training rows."
@@ -100,7 +99,10 @@ class FamilyKind(ModelKind):
     ) -> tuple[Any, float, tuple[str, ...]]:
         """Return the fitted estimator, the seconds it took, and its warnings as sentences."""
         split, began = data.split, time.perf_counter()
-        model = estimator_for(self.options, data.schema, columns=slopes_of(split, split.train))
+        exposure = exposure_of(split, self.options.exposure)
+        more = {} if exposure is None else {"exposure_column": exposure}
+        slopes = slopes_of(split, split.train, exposure)
+        model = estimator_for(self.options, data.schema, columns=slopes, **more)
         try:
             with warnings.catch_warnings(record=True) as caught:
                 for kind in (PredictiveWarning, SamplingWarning):
@@ -123,7 +125,11 @@ class FamilyKind(ModelKind):
         law = "the posterior itself" if chosen == 1 else f"a law with a share of {chosen:g} of Bayes"
         path = f"the posterior was sampled, and laws with shares of Bayes from 1 to {shares[-1]:g} followed it"
         choice = f"{law}: the largest share within one standard error of the best ({model.comparison_.method})"
-        return ("Training", f"{path}; {seconds:.1f} s, compiling included"), ("Law", choice)
+        lines = ("Training", f"{path}; {seconds:.1f} s, compiling included"), ("Law", choice)
+        if self.options.exposure is None:
+            return lines
+        about = f"{self.options.exposure!r} multiplies the mean of each row; the other methods have it as an input"
+        return *lines, ("Exposure", about)
 
     def refit(self, model: Any, data: FitData) -> "RefittedLaws":
         """Return how it is fitted on other rows, along the path to the share that it chose."""
@@ -150,7 +156,7 @@ class FamilyKind(ModelKind):
             densities=refit.measured(comparison, self.options.seed),
             effect=EFFECTS.get(self.family, "slope"),
             is_ratio=self.family in EFFECTS,
-            response=response(self.family, split),
+            response=response(self.family, split, self.options.exposure),
             coefficients=coefficients(model, data, self.family in EFFECTS),
             about_coefficients=self._about_coefficients(model, split),
         )
@@ -196,7 +202,8 @@ class FamilyKind(ModelKind):
 
     def settings(self, model: Any) -> dict[str, Any]:
         """Return the parameters of the fitted estimator, and what fitting chose."""
-        parameters = {name: value for name, value in model.get_params().items() if name != "columns"}
+        places = "columns", "exposure_column"
+        parameters = {name: value for name, value in model.get_params().items() if name not in places}
         return parameters | {"share of Bayes (fitted)": float(model.bayes_share_), "slopes": len(model.columns_)}
 
     def how_to_go_on(self, folder: Folder) -> str:
@@ -205,7 +212,9 @@ class FamilyKind(ModelKind):
         return "Nothing is saved of a regression on its way; run the same command again."
 
     def _about_coefficients(self, model: Any, split: TrainTestSplit) -> str:
-        change = {"rate ratio": "the mean of the counts is multiplied", "odds ratio": "the odds are multiplied"}
+        exposure = self.options.exposure
+        counts = "the mean of the counts" if exposure is None else f"the mean count per unit of {exposure!r}"
+        change = {"rate ratio": f"{counts} is multiplied", "odds ratio": "the odds are multiplied"}
         effect = change.get(EFFECTS.get(self.family, ""), "the mean rises")
         groups, rows, few = split.groups_of(split.train), "rows", ""
         if groups is not None:
@@ -235,7 +244,7 @@ class RefittedLaws:
     def __call__(self, train: np.ndarray, test: np.ndarray) -> np.ndarray:
         """Return what a fit on rows `train` predicts for rows `test`."""
         split, model = self.data.split, copy.copy(self.model)
-        model.set_params(columns=slopes_of(split, train))
+        model.set_params(columns=slopes_of(split, train, self._exposure_column))
         with warnings.catch_warnings():
             for kind in (PredictiveWarning, SamplingWarning):
                 warnings.simplefilter("ignore", kind)
@@ -261,6 +270,10 @@ class RefittedLaws:
         return "negative binomial without columns" if self._are_counts else "normal law without columns"
 
     @property
+    def _exposure_column(self) -> int | None:
+        return getattr(self.model, "exposure_column", None)
+
+    @property
     def _are_counts(self) -> bool:
         return getattr(self.model, "family", "") in ("poisson", "negative binomial")
 
@@ -275,33 +288,51 @@ class RefittedLaws:
                 base_rate(split, train, len(test)),
             ]
             return np.log([clipped(p, len(train))[np.arange(len(test)), observed] for p in outputs])
-        law = density_of_counts(known, observed)
-        if not self._are_counts:
+        if self._are_counts:
+            column = self._exposure_column
+            exposures = () if column is None else (split.inputs[train, column], split.inputs[test, column])
+            law = density_of_counts(known, observed, *exposures)
+        else:
             law = stats.norm.logpdf(observed, known.mean(), known.std())
         return np.stack([model.log_density(inputs, observed), bayes.log_density(inputs, observed), law])
 
 
-def density_of_counts(known: np.ndarray, new: np.ndarray) -> np.ndarray:
+def density_of_counts(
+    known: np.ndarray, new: np.ndarray, exposures: np.ndarray | float = 1.0, new_exposures: np.ndarray | float = 1.0
+) -> np.ndarray:
     """Return log probabilities of new counts by the negative binomial of the moments of known ones.
 
-    Known ones that spread no more than Poisson's have Poisson's law.
+    Means are in proportion to exposures. Known ones that spread no more than Poisson's have Poisson's law.
 
     Example:
         >>> density_of_counts(np.array([1.0, 1.0, 2.0]), np.array([0.0])).round(3).tolist()
         [-1.333]
+        >>> years = np.array([1.0, 2.0, 6.0])
+        >>> density_of_counts(years, np.array([0.0]), years, 2.0).round(3).tolist()
+        [-2.0]
     """
-    mean, variance = known.mean(), known.var()
-    if variance <= mean:
-        return stats.poisson.logpmf(new, mean)
-    shape = mean**2 / (variance - mean)
-    return stats.nbinom.logpmf(new, shape, shape / (shape + mean))
+    rate = known.sum() / np.sum(np.broadcast_to(exposures, known.shape))
+    means, new_means = np.broadcast_to(rate * exposures, known.shape), rate * new_exposures
+    excess = np.sum((known - means) ** 2 - means)
+    if excess <= 0:
+        return stats.poisson.logpmf(new, new_means)
+    shape = np.sum(means**2) / excess
+    return stats.nbinom.logpmf(new, shape, shape / (shape + new_means))
 
 
-def slopes_of(split: TrainTestSplit, rows: np.ndarray) -> list[int]:
-    """Return the inputs with a slope: those that vary in these rows, but for the most frequent word of a column."""
+def exposure_of(split: TrainTestSplit, column: str | None) -> int | None:
+    """Return the input that holds the exposure of each row."""
+    return None if column is None else split.groups[column][0]
+
+
+def slopes_of(split: TrainTestSplit, rows: np.ndarray, exposure: int | None = None) -> list[int]:
+    """Return the inputs with a slope: those that vary in these rows, but for the most frequent word of a column.
+
+    The exposure of counts has none.
+    """
     inputs = split.inputs[rows]
     varies = weighted_moments(inputs, np.ones(len(inputs)))[1] > 0
-    compared = {reference_of(split, inputs, places) for places in split.groups.values()}
+    compared = {exposure, *(reference_of(split, inputs, places) for places in split.groups.values())}
     return [place for place in range(inputs.shape[1]) if varies[place] and place not in compared]
 
 
@@ -353,8 +384,10 @@ def step_of(
     return step, f"{number(step)}{unit}"
 
 
-def response(family: str, split: TrainTestSplit) -> str:
+def response(family: str, split: TrainTestSplit, exposure: str | None = None) -> str:
     """Return what coefficients are of."""
+    if exposure is not None:
+        return f"{split.target!r} per unit of {exposure!r}"
     if family == "logistic":
         return f"{split.classes[1]!r}"
     return f"higher classes of {split.target!r}" if family == "ordinal" else f"{split.target!r}"

@@ -11,6 +11,7 @@ from langevax.sklearn.folds import FEWEST_GROUPS, folds_of
 
 UNEVEN = 0.3  # by which share the held-out rows may be more or less than asked for without a note
 FEWEST_TO_SPLIT = 3  # groups: one held out, and folds of two
+MANY_COPIES = 0.2  # share of the rows
 
 
 def row_groups(column: str | None, table: pl.DataFrame, rows: np.ndarray) -> tuple[np.ndarray | None, list[str]]:
@@ -100,3 +101,16 @@ def _check_training(target: TargetColumn, train: np.ndarray) -> None:
     if len(np.unique(target.values[train])) < 2:
         what = "class" if target.classes else "value of the target"
         raise BadInput(f"the training rows have a single {what}; pass another --seed or --test-size.")
+
+
+def copies_of(frame: pl.DataFrame, target: TargetColumn) -> list[str]:
+    """Return what to say of rows that are equal in all columns, where they are more than some."""
+    whole = frame.with_columns(pl.Series("target", target.values).alias(" target"))
+    copies = whole.height - whole.n_unique()
+    if copies <= MANY_COPIES * whole.height:
+        return []
+    return [
+        f"{copies:,} of {count(whole.height, 'row')} are copies of others. All methods, the first one too, are "
+        "scored on rows of which they saw copies, and look better than on new rows; remove the copies unless each is a "
+        "row of its own."
+    ]

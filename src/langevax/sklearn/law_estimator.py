@@ -1,0 +1,282 @@
+"""Shared part of estimators that are generalised linear models with a predictive law of their coefficients.
+
+Fit, law, scores and certificate; counts whose rows were observed for longer or for more people have an exposure, whose
+logarithm is added to the level of their row.
+"""
+
+import copy
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass
+from functools import partial
+from typing import Any, ClassVar, Self
+
+import jax
+import numpy as np
+from jax import random
+from numpy.typing import ArrayLike
+from sklearn.utils import Tags, check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from langevax import checks
+from langevax.predictive_law import BayesComparison, LawCertificate, PredictiveLaw, PredictivePath, predictive
+from langevax.predictive_law.leave_one_out import log_mean_exp
+from langevax.predictive_law.models import NUM_SAMPLES
+from langevax.predictive_law.path import SNAPSHOTS, evenly_spaced
+from langevax.predictive_law.predictive import SHARES, SHARES_OF_COUNTS
+from langevax.problems.finite_sum import posterior
+from langevax.run.progress import ProgressOption
+from langevax.sampling import sample
+from langevax.sklearn.linear_families import Family, NormalNoise
+from langevax.sklearn.parameters import Auto, RandomState, count, one_of, positive
+from langevax.sklearn.persistence import saved_class
+from langevax.sklearn.slope_errors import SlopeErrors
+from langevax.sklearn.table import RowEstimator, Standardiser, Table, bucket, checked_exposure, padded
+from langevax.sklearn.training import keep_few_programs, root_key
+
+MOST_ROWS = 100_000  # all of which every move uses
+NUMBERS_AT_ONCE = 2**21  # particles times rows
+
+saved_class(PredictivePath)
+saved_class(BayesComparison)
+
+
+def mean_score(log_densities: np.ndarray, sample_weight: ArrayLike | None) -> float:
+    """Return their mean, over rows as often as their weights say."""
+    return float(np.average(log_densities, weights=None if sample_weight is None else np.asarray(sample_weight)))
+
+
+class LogScore:
+    """Tags of estimators whose score is a log density."""
+
+    def __sklearn_tags__(self) -> Tags:
+        tags: Any = super().__sklearn_tags__()  # type: ignore[misc]
+        for kind in (tags.regressor_tags, tags.classifier_tags):
+            if kind is not None:
+                kind.poor_score = True  # `score` is a log density
+        return tags
+
+
+@dataclass(eq=False, repr=False)
+class PredictiveEstimator(RowEstimator, SlopeErrors):
+    """A generalised linear model with a law of its coefficients; see the regressor and the classifier."""
+
+    _: KW_ONLY
+    columns: ArrayLike | None = None
+    prior_scale: float = 2.5
+    bayes_shares: Sequence[float] | Auto = "auto"
+    num_particles: int = 256
+    num_folds: int | None = 5
+    random_state: RandomState = None
+
+    unsaved_attributes: ClassVar[tuple[str, ...]] = ("law_",)
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "columns": ["array-like", None],
+        "prior_scale": positive(),
+        "bayes_shares": ["array-like", *one_of("auto")],
+        "num_particles": count(16),
+        "num_folds": [*count(2), None],
+        "random_state": ["random_state"],
+    }
+
+    def _fit(self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None, exposure: ArrayLike | None = None) -> Self:
+        """Draw from the posterior, follow the path of laws from there, and choose the share of Bayes."""
+        checks.not_forked()
+        self._validate_params()
+        distinct, seed = self._distinct_rows(X, y, sample_weight, exposure=exposure), self._seed()
+        copies = _whole_weights(distinct.weights)
+        self.columns_: np.ndarray = self._places_of_slopes()
+        every, targets = np.repeat(distinct.inputs, copies, axis=0), np.repeat(distinct.targets, copies)
+        inputs, exposures = every[:, self.columns_], self._exposures(every, None if exposure is None else every[:, -1])
+        if self.num_folds is not None and len(targets) < self.num_folds:
+            raise ValueError(
+                f"X has {len(targets)} rows, but num_folds is {self.num_folds}; pass more rows, fewer folds, or "
+                "num_folds=None."
+            )
+        self.standardiser_: Standardiser = self._own_deviations(inputs)
+        family = self._family()
+        self.centre_, self.scale_ = family.units(targets)
+        self.centre_ -= float(np.log(np.mean(exposures)))
+        if isinstance(family, NormalNoise):
+            family.check_noise(self.standardiser_(inputs), targets)
+        rows = self._rows(inputs, targets, exposures)
+        keep_few_programs(type(family), len(targets), inputs.shape[1])
+        draw_key, law_key = random.split(root_key(seed))
+        target, start = posterior(family.log_prior, family.log_likelihood, rows), family.start(inputs.shape[1])
+        draws = sample(target, start, key=draw_key, num_samples=NUM_SAMPLES, progress=False)
+        shares = self.bayes_shares
+        if isinstance(shares, str):
+            shares = SHARES if isinstance(family, NormalNoise) else SHARES_OF_COUNTS
+        options: dict[str, Any] = {"num_particles": int(self.num_particles), "num_folds": self.num_folds}
+        law = predictive(target, key=law_key, draws=draws, bayes_shares=shares, **options)
+        self.law_: PredictiveLaw = law
+        self.path_: PredictivePath = law.path
+        self.bayes_share_: float = law.bayes_share
+        self.comparison_: BayesComparison = law.compare()
+        self.particles_: dict[str, np.ndarray] = dict(law.positions)
+        few = SNAPSHOTS * int(self.num_particles)
+        pooled = {name: np.concatenate(np.asarray(leaf)) for name, leaf in draws.positions.items()}
+        self.bayes_particles_: dict[str, np.ndarray] = {
+            name: evenly_spaced(leaf, min(few, len(leaf))) for name, leaf in pooled.items()
+        }
+        return self
+
+    def as_bayes(self) -> Self:
+        """Return the fitted model with the posterior as its law: Bayes's predictions, and its coefficients."""
+        check_is_fitted(self)
+        other = copy.copy(self)
+        vars(other).pop("law_", None)
+        other.particles_, other.bayes_share_ = self.bayes_particles_, 1.0
+        return other
+
+    @property
+    def coef_(self) -> np.ndarray:
+        """(d,) means of the slopes over the law, on the columns as they are, in units of the targets or log odds."""
+        return self._slopes().mean(axis=0)
+
+    @property
+    def coef_sd_(self) -> np.ndarray:
+        """(d,) standard deviations over the law: uncertainty for the posterior, differences of rows below it."""
+        return self._slopes().std(axis=0)
+
+    def certificate(
+        self,
+        effort: float | None = None,
+        *,
+        random_state: RandomState = None,
+        others: Sequence[PredictiveLaw] = (),
+        progress: ProgressOption = "auto",
+    ) -> LawCertificate:
+        """Bound the least objective at the law's share of Bayes from both sides: `print` of the result is a sentence.
+
+        That of `PredictiveLaw.certificate`, on the training rows, with columns and numbers in units of their
+        deviations. It says whether the law is the best one of its share, not how well it predicts new rows.
+
+        Args:
+            effort: gradients of the log likelihood of one row at one particle that may be spent, 1e9 by default.
+            random_state: of the walks; None uses the estimator's.
+            others: `law_` of fits with another `random_state`, from whose particles modes are searched for as well.
+            progress: a bar, or a function of (words, share spent).
+
+        Raises:
+            AttributeError: a model that was loaded, or that `as_bayes` returned: neither has the law.
+            ValueError: as in `PredictiveLaw.certificate`, which has an example.
+        """
+        check_is_fitted(self)
+        if not hasattr(self, "law_"):
+            raise AttributeError(
+                "this model has no law to certify, as it was loaded, unpickled or returned by as_bayes(); fit it, for "
+                "Bayes with bayes_shares=(1.0,)."
+            )
+        state = check_random_state(self.random_state if random_state is None else random_state)
+        key = root_key(int(state.randint(2**31 - 1)))
+        return self.law_.certificate(key=key, effort=effort, others=others, progress=progress)
+
+    def _log_density(self, X: Table, y: ArrayLike, exposure: ArrayLike | None = None) -> np.ndarray:
+        X, exposures = self._inputs(X, exposure)
+        y = self._checked_targets(y)
+        if len(y) != len(X):
+            raise ValueError(f"y has {len(y)} entries, but X has {len(X)} rows; pass one for each row.")
+        family, scores = self._family(), []
+        for block in self._blocks(len(X)):
+            rows = self._rows(X[block], y[block], exposures[block])
+            stored = {name: padded(column, bucket(len(column))) for name, column in rows.items()}
+            logs = np.asarray(_log_likelihoods(family.log_likelihood, self.particles_, stored), np.float64)
+            scores.append(log_mean_exp(logs[:, : len(rows["x"])]))
+        return np.concatenate(scores) - np.log(self.scale_)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled: all but `law_`, which holds programs and the training rows."""
+        state: Any = super().__getstate__()
+        return {name: value for name, value in state.items() if name != "law_"}
+
+    def _inputs(self, X: Table, exposure: ArrayLike | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return the columns with slopes, and the exposure, of rows that the model was not fitted to."""
+        columns = self._columns(X)
+        passed = None if exposure is None else checked_exposure(exposure, len(columns))
+        return columns[:, self.columns_], self._exposures(columns, passed)
+
+    def _exposures(self, X: np.ndarray, exposure: np.ndarray | None) -> np.ndarray:
+        """Return the exposure of each row, of counts; 1 for others.
+
+        Args:
+            X: all columns of the table.
+            exposure: as it was passed.
+        """
+        if exposure is not None:
+            raise ValueError("exposure is for counts, and these are classes; leave it out.")
+        return np.ones(len(X))
+
+    def _rows(self, X: np.ndarray, y: np.ndarray, exposures: np.ndarray) -> dict[str, np.ndarray]:
+        """Return rows as the likelihood takes them."""
+        centres = self.centre_ + np.log(exposures)
+        return {"x": self.standardiser_(X)} | self._family().rows(y, centres, self.scale_)
+
+    def _places_of_slopes(self) -> np.ndarray:
+        return places_of(self.columns, self.n_features_in_)
+
+    def _slopes(self) -> np.ndarray:
+        check_is_fitted(self)
+        return self.particles_["slopes"].astype(np.float64) * (self.scale_ / self.standardiser_.scale)
+
+    def _eta(self, X: np.ndarray, particles: dict[str, np.ndarray]) -> np.ndarray:
+        """Return linear predictors, (particle, n) float64."""
+        slopes, level = (np.asarray(particles[name], np.float64) for name in ("slopes", "level"))
+        return level[:, None] + slopes @ self.standardiser_(X).T.astype(np.float64)
+
+    def _blocks(self, size: int, num_particles: int | None = None) -> list[slice]:
+        length = max(1, NUMBERS_AT_ONCE // (num_particles or len(self.particles_["level"])))
+        return [slice(start, start + length) for start in range(0, size, length)]
+
+    def _own_deviations(self, inputs: np.ndarray) -> Standardiser:
+        """Return the map to columns of deviation 1; raise where a column is constant, and has no slope."""
+        standardiser = Standardiser.fit(inputs, np.ones(len(inputs)), "columns")
+        constant = np.flatnonzero(~np.isfinite(standardiser.scale))
+        if len(constant):
+            names = getattr(self, "feature_names_in_", [f"X[:, {j}]" for j in range(self.n_features_in_)])
+            raise ValueError(
+                f"{names[self.columns_[constant[0]]]} is {inputs[0, constant[0]]:g} in all rows ({len(constant)} such "
+                "columns), and has no slope; leave it out."
+            )
+        return standardiser.scaled(np.sqrt(inputs.shape[1]))
+
+    @abstractmethod
+    def _family(self) -> Family:
+        """Return the family of the parameters, the same object for the same one."""
+
+    @abstractmethod
+    def _checked_targets(self, y: ArrayLike) -> np.ndarray:
+        """Return targets to score as the family takes them."""
+
+
+def places_of(columns: ArrayLike | None, width: int, exposure: int | None = None) -> np.ndarray:
+    """Return the places of the columns that have slopes; raise where they are not different columns of X."""
+    allowed = np.delete(np.arange(width), [] if exposure is None else [exposure])
+    places = allowed if columns is None else np.asarray(columns)
+    if places.ndim != 1 or not np.isin(places, allowed).all() or not 0 < len(np.unique(places)) == len(places):
+        beside = "" if exposure is None else f" other than exposure_column={exposure}"
+        raise ValueError(
+            f"columns must hold different places from 0 to {width - 1}, of columns of X{beside}, got "
+            f"{checks.shown(columns)}."
+        )
+    return places.astype(int)
+
+
+def _whole_weights(weights: np.ndarray) -> np.ndarray:
+    """Return weights as numbers of copies; raise where they are not, or too many."""
+    if np.any(weights != np.round(weights)):
+        raise ValueError(
+            "sample_weight must be whole numbers, copies of a row, as a predictive law counts every row once; leave it "
+            "out, or draw rows in proportion to it."
+        )
+    if weights.sum() > MOST_ROWS:
+        raise ValueError(
+            f"X has {weights.sum():,.0f} rows, copies included, all of which every move uses; pass at most "
+            f"{MOST_ROWS:,} of them, drawn at random."
+        )
+    return weights.astype(int)
+
+
+@partial(jax.jit, static_argnums=0)
+def _log_likelihoods(log_likelihood: Callable[..., jax.Array], cloud: dict[str, Any], rows: dict[str, Any]) -> Any:
+    return jax.vmap(jax.vmap(log_likelihood, (None, 0)), (0, None))(cloud, rows)
