@@ -198,6 +198,9 @@ def functional_components(series: Series) -> tuple[np.ndarray, dict[str, Any]]:
 METHODS: dict[str, Method] = {
     "langevax": ours("auto", certify_for=30.0),
     "langevax, basis": ours("basis"),
+    "langevax, convolutions": ours("convolutions"),
+    "langevax, signatures": ours("signatures"),
+    "langevax, shapelets": ours("shapelets"),
     "ROCKET": convolutions("Rocket"),
     "MiniRocket": convolutions("MiniRocket"),
     "Hydra": convolutions("HydraTransformer"),
