@@ -69,9 +69,9 @@ class Shapelets:
             members = np.flatnonzero(first == k)
             rows = max(1, DISTANCES_AT_ONCE // (values.shape[-1] * max(len(members), POINTS * values.shape[1])))
             for start in range(0, len(values), rows):
-                some = slice(start, start + rows)
-                windows = _windows(values[some], group // 2, bool(group % 2))
-                features[:, members, some] = self._of_windows(windows, members)
+                block = slice(start, start + rows)
+                windows = _windows(values[block], group // 2, bool(group % 2))
+                features[:, members, block] = self._of_windows(windows, members)
         return features.reshape(-1, len(values)).T
 
     def _of_windows(self, windows: np.ndarray, members: np.ndarray) -> np.ndarray:

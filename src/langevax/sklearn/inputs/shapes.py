@@ -5,7 +5,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -22,8 +21,7 @@ from langevax.sklearn.persistence import saved_class
 
 FEWEST_POINTS, MOST_POINTS = 2 * TAPS, 2048  # at which curves are read
 CURVES_AT_ONCE = 500  # whose features are in memory while parts of them are changed
-ShapeName = Literal["convolutions", "signatures", "shapelets"]
-FEATURES: dict[ShapeName, tuple[type, ...]] = {
+FEATURES: dict[str, tuple[type, ...]] = {
     "convolutions": (Convolutions, CompetingKernels),
     "signatures": (Signatures,),
     "shapelets": (Shapelets,),
@@ -47,7 +45,7 @@ class CurveShapes(SpanColumns):
     """
 
     reader: CurveCoefficients
-    kind: ShapeName = "convolutions"
+    kind: str = "convolutions"
 
     def fit_transform(self, X: AnyCurves, used: np.ndarray | None = None) -> np.ndarray:
         """Learn from the curves `used` (n,) bool, by default all of them; return the columns of all."""

@@ -5,8 +5,8 @@
 P(u) = (u, x(u), x(u - lag)) is linear between the points of the curve, and goes from 0 to its first value at the start:
 time counts, and so does a level. A straight piece of increment D has S_k = D x ... x D / k!, and pieces a, b one after
 the other have S_k(ab) = sum_j S_j(a) x S_(k-j)(b) (Chen 1958). Windows are the whole curve, its halves, quarters and
-eighths (dyadic; Morrill, Fermanian, Kidger, Lyons, 2020). Within a window the order of events counts far more than
-their times: nothing of the whole curve but the areas with time would change if its clock ran unevenly.
+eighths (dyadic; Morrill, Fermanian, Kidger, Lyons, 2020). Within a window the order of events counts more than their
+times: numbers of the curve alone do not change where its clock runs unevenly, only those with time or the lag do.
 
 Deviations: each number is over its deviation among the training curves afterwards, in place of a factor k!; the lag is
 1/32 of the curve and not one point, so that finer readings change little. Cost: (1 + 2 channels)^(depth - 1) sums for
