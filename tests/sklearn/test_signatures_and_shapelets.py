@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -132,7 +133,7 @@ def test_normalised_shapelets_see_neither_level_nor_size():
     assert difference[~shapelets.normalised].min() > 0.05
 
 
-def curves_of_all_forms():
+def curves_of_all_forms() -> dict[str, tuple[Any, dict[str, Any]]]:
     random = np.random.default_rng(0)
     gaps = random.normal(size=(8, 30))
     gaps[0, 3:9] = np.nan
@@ -180,10 +181,8 @@ def test_networks_learn_explain_and_load(kind, tmp_path):
 def test_the_order_of_two_bumps_is_seen_by_signatures():
     random, t = np.random.default_rng(0), np.linspace(0, 1, 100)
     places, labels = np.sort(random.uniform(0.1, 0.9, size=(80, 2)), axis=1), np.arange(80) % 2
-    first = np.where(labels, 1, -1)[:, None]
-    X = sum(
-        sign * first * np.exp(-(((t - places[:, [k]]) / 0.03) ** 2)) for k, sign in enumerate((1, -1))
-    )  # up, then down, or the other way round, anywhere
+    one, other = (np.exp(-(((t - places[:, [k]]) / 0.03) ** 2)) for k in (0, 1))
+    X = np.where(labels[:, None], one - other, other - one)  # up, then down, or the other way round, anywhere
     model = FunctionalMeanFieldClassifier("mfld", encoder="signatures", **SMALL | {"num_steps": 100}).fit(
         X[:60], labels[:60]
     )
