@@ -39,7 +39,7 @@ from langevax.sklearn.parameters import Auto
 AEON, PYTS, TSLEARN = "aeon==1.6.0", "pyts==0.14.1", "tslearn==0.10.0"
 OUT = Path("out/curves.json")
 WINDOW = 0.1  # of the length, within which warping may go
-MOST_PAIRS = 3 * 10**9  # of values that dynamic time warping compares; longer sets are left out
+MOST_PAIRS = 10**10  # of values that dynamic time warping compares; longer sets are left out
 FUNCTIONAL = ("skfda.FDataGrid", "skfda.preprocessing.dim_reduction.FPCA")
 MOST_COMPONENTS = 20
 LEAST_PROBABILITY = 1e-6  # that a loss sees
@@ -198,6 +198,9 @@ def functional_components(series: Series) -> tuple[np.ndarray, dict[str, Any]]:
 METHODS: dict[str, Method] = {
     "langevax": ours("auto", certify_for=30.0),
     "langevax, basis": ours("basis"),
+    "langevax, convolutions": ours("convolutions"),
+    "langevax, signatures": ours("signatures"),
+    "langevax, shapelets": ours("shapelets"),
     "ROCKET": convolutions("Rocket"),
     "MiniRocket": convolutions("MiniRocket"),
     "Hydra": convolutions("HydraTransformer"),

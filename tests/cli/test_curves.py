@@ -3,12 +3,14 @@
 import io
 import json
 import re
+from typing import get_args, get_type_hints
 
 import numpy as np
 import polars as pl
 import pytest
 
 from langevax.cli.fit import FitOptions
+from langevax.cli.fitting.console import ENCODERS
 from langevax.cli.fitting.data import estimator_for, prepare_curves, with_inputs_of
 from langevax.cli.predict import model_hash
 from langevax.cli.tables.curves import LongCurves, WideCurves
@@ -16,6 +18,7 @@ from langevax.cli.tables.files import read_table
 from langevax.cli.tables.schema import read_schema, write_schema
 from langevax.evaluation.holdout import on_columns
 from langevax.evaluation.peers import peers
+from langevax.sklearn.encoded import EncoderName
 from tests.cli.conftest import QUICK, langevax
 
 LONG = ["--curves", "long", "--id", "machine", "--time", "hour", "--value", "heat", "--value", "hum"]
@@ -156,6 +159,12 @@ def test_peers_and_reports_use_the_columns_of_the_estimator(spectra, readings):
         method = "predict_proba" if split.classes else "predict"
         ours = getattr(model, method)(prepared.take(split.test))
         np.testing.assert_allclose(getattr(report, method)(split.test_inputs), ours, rtol=1e-5, atol=1e-6)
+
+
+def test_encoders_of_the_command_are_those_of_the_estimator():
+    names = get_args(EncoderName)
+    assert get_args(get_type_hints(FitOptions)["encoder"]) == ("auto", *names)
+    assert set(ENCODERS) == set(names)
 
 
 @pytest.mark.slow

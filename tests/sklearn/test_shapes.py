@@ -1,12 +1,14 @@
 """Networks on the patterns in curves: the features, their span, the choice of the encoder, which part spoke."""
 
 import functools
+import itertools
 
 import numpy as np
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from langevax.sklearn import FunctionalMeanFieldClassifier, FunctionalMeanFieldRegressor, load
+from langevax.sklearn.inputs.competing_kernels import GROUPS, KERNELS, CompetingKernels
 from langevax.sklearn.inputs.convolutions import PATTERNS, Convolutions, spaced_dilations
 from langevax.sklearn.inputs.curves import CurveCoefficients
 from langevax.sklearn.inputs.shapes import CurveShapes
@@ -78,6 +80,23 @@ def test_features_are_those_of_minirocket():
     np.testing.assert_allclose(features[1, places] * 60, [23, 23, 10, 20, 60, 0], atol=1e-4)
 
 
+def test_the_winning_kernel_of_each_place_gets_its_response_and_the_losing_one_a_point():
+    X = np.random.default_rng(2).normal(size=(3, 2, 40)).astype(np.float32)
+    X[2, :, 5:30] = 1.0  # nothing responds
+    kernels = CompetingKernels.fit(X)
+    features = kernels(X).reshape(3, -1, 2, 2, KERNELS, GROUPS).transpose(1, 2, 5, 0, 3, 4)
+    for i, j, g in itertools.product(range(len(kernels.weights)), range(2), (0, GROUPS - 1)):
+        curves = (X if j == 0 else np.diff(X))[:, kernels.channels[i, j, g]].sum(1)
+        for x, (won, lost) in zip(curves, features[i, j, g], strict=True):
+            at, totals = dict(enumerate(x)), np.zeros((2, KERNELS))
+            for t in range(len(x)):
+                taps = [at.get(t + (k - 4) * 2**i, 0) for k in range(9)]
+                responses = kernels.weights[i, j, g].astype(np.float64) @ np.array(taps)
+                totals[0, responses.argmax()] += responses.max()
+                totals[1, responses.argmin()] += responses.min() < -1e-4
+            np.testing.assert_allclose([won**2, lost**2], totals / len(x), atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("length", "counts"),
     [
@@ -103,7 +122,7 @@ def test_a_pattern_counts_wherever_it_occurs():
 def test_coordinates_of_the_span_keep_all_inner_products_with_training_curves():
     X, _, _ = pulses()
     encoder, columns = columns_of(X[:40])
-    features = encoder.convolutions_(encoder._standardised(encoder.reader.values(X, encoder.points_)))
+    features = encoder.features_of(encoder._standardised(encoder.reader.values(X, encoder.points_)))
     features = (features - encoder.feature_means_) / encoder.feature_scales_
     np.testing.assert_allclose(columns @ columns.T, features[:40] @ features[:40].T, atol=1e-6)
     assert columns.shape == (40, 40)  # 39 directions of 40 centred rows
@@ -163,12 +182,15 @@ def test_many_curves_are_seen_in_few_directions(monkeypatch):
     model.attach_rows(X[:40], y[:40])
 
 
-def test_all_directions_are_seen_where_few_have_clearly_larger_errors(monkeypatch):
-    X, y, _ = pulses()
+@pytest.mark.parametrize(("target", "directions"), [(0, 1), (1, 2), (3, 39)])
+def test_all_directions_are_seen_where_few_have_clearly_larger_errors(monkeypatch, target, directions):
+    X = pulses()[0][:40]
     monkeypatch.setattr("langevax.sklearn.encoder_choice.FEW_DIRECTIONS", 1)
-    model = FunctionalMeanFieldClassifier("mfld", encoder="convolutions", **SMALL | {"num_steps": 20})
-    assert model.fit(X[:40], y[:40]).encoder_.exact_
-    assert model.network_.inputs.shape == (40, 40)
+    model = FunctionalMeanFieldRegressor("mfld", encoder="convolutions", temperature=0.01, **SMALL | {"num_steps": 20})
+    model.fit(X, columns_of(X)[1][:, target])
+    assert model.encoder_.num_directions == directions
+    assert model.encoder_.exact_ == (directions == 39)
+    assert model.network_.inputs.shape == (40, directions + 1)
 
 
 def test_a_certificate_of_many_columns_takes_as_long_as_one_of_few(monkeypatch):

@@ -249,11 +249,12 @@ class FitOptions:
         list[str], typer.Option(metavar="COLUMN", help="Long tables: the value read; repeat for more channels.")
     ] = field(default_factory=list)
     encoder: Annotated[
-        Literal["auto", "basis", "convolutions"],
+        Literal["auto", "basis", "convolutions", "signatures", "shapelets"],
         typer.Option(
-            metavar="auto|basis|convolutions",
+            metavar="auto|basis|convolutions|signatures|shapelets",
             help="Curves: the inputs of the network. basis: coefficients of smooth waves, in which a place or a level "
-            "counts. convolutions: short patterns, wherever they occur. auto: that of the smaller leave-one-out error.",
+            "counts. convolutions: short patterns, wherever they occur. auto: the one of these two of the smaller "
+            "leave-one-out error. signatures: the order of events. shapelets: distances from pieces of curves.",
         ),
     ] = "auto"
     derivative: Annotated[

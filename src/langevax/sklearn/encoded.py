@@ -9,7 +9,7 @@ this is the network on tables: the objective, its dual and the certificate are t
 few carry little of the curves, so that more modes, or a finer grid, change nothing.
 
 Where shapes shift, a weight at one time is of little use. `CurveShapes` then makes columns of the patterns in a curve,
-wherever they occur. The same network on these columns has its own certificate.
+wherever they occur, or of the order of events. The same network on these columns has its own certificate.
 """
 
 from dataclasses import KW_ONLY, dataclass, fields, replace
@@ -25,6 +25,7 @@ from langevax.sklearn.encoder_choice import NARROW, ChosenEncoder
 from langevax.sklearn.inputs.curve_values import AnyCurves, Missing
 from langevax.sklearn.inputs.curves import BasisName, CurveCoefficients
 from langevax.sklearn.inputs.graph_shapes import GraphShapes
+from langevax.sklearn.inputs.graph_values import AnyGraphs
 from langevax.sklearn.inputs.graphs import GraphFeatures
 from langevax.sklearn.inputs.shapes import CurveShapes
 from langevax.sklearn.inputs.span import SpanColumns
@@ -32,13 +33,14 @@ from langevax.sklearn.intervals import probabilities
 from langevax.sklearn.mean_field import MeanFieldClassifier, MeanFieldRegressor
 from langevax.sklearn.parameters import Auto, one_of
 from langevax.sklearn.solvers import SOLVERS
-from langevax.sklearn.table import Scaling
+from langevax.sklearn.table import DistinctRows, Scaling
 from langevax.sklearn.training import Network, TrainingTask
 from langevax.sklearn.weight_functions import WeightFunctions
 from langevax.spaces.basis import Basis
 
-EncoderName = Literal["basis", "convolutions"]
+EncoderName = Literal["basis", "convolutions", "signatures", "shapelets"]
 GraphEncoderName = Literal["patterns", "convolutions"]
+AUTOMATIC = "basis", "convolutions"  # with shapelets as a third it predicted worse; signatures were never chosen
 LITTLE = 1e-4  # share of the variance of smooth functions whose directions are not seen, where there are many
 NUM_STEPS_MULTIPLIER = 3.0  # directions in which curves vary little are learned late
 LABELS_TEMPERATURE = 0.15  # of the leave-one-out optimum, which is for squares and too hot for a few dozen labels
@@ -64,7 +66,7 @@ class CurveEstimator(WeightFunctions, ChosenEncoder):
 
     scaling: ClassVar[Scaling] = "global"  # pyright: ignore[reportIncompatibleVariableOverride]
     learn_scales: ClassVar[bool] = False  # pyright: ignore[reportIncompatibleVariableOverride]
-    encoder_names: ClassVar[tuple[str, ...]] = get_args(EncoderName)
+    encoder_names: ClassVar[tuple[str, ...]] = AUTOMATIC
 
     def outputs(self, X: AnyCurves, grid: ArrayLike | None = None) -> np.ndarray:
         """Return the network's outputs, (n,) or (n, C) float32.
@@ -79,8 +81,8 @@ class CurveEstimator(WeightFunctions, ChosenEncoder):
         names = [field.name for field in fields(CurveCoefficients) if field.name != "centre"]
         return CurveCoefficients(**{name: getattr(self, name) for name in names}, centre=False)
 
-    def _make_shapes(self) -> CurveShapes:
-        return CurveShapes(self._make_encoder())
+    def _make_shapes(self, name: str) -> CurveShapes:
+        return CurveShapes(self._make_encoder(), name)
 
     def _network(self, task: TrainingTask, inputs: np.ndarray, weights: np.ndarray) -> Network:
         """Return the problem in the directions in which curves vary, where smooth functions have many columns."""
@@ -130,11 +132,13 @@ class FunctionalMeanFieldRegressor(CurveEstimator, MeanFieldRegressor):  # pyrig
         solver: "psdca", the paper's dual ascent, a curve at a time, or another of `MeanFieldRegressor`; "auto" is
             "psdca" up to 64 columns, and "mfld" beyond, where moves of single curves take long, or with `warm_start`.
         encoder: "basis", coefficients of smooth functions, in which a place, a level or a curvature counts;
-            "convolutions", 9,996 features of short patterns wherever they occur, in the span of the training curves
-            (MiniRocket's; the network's prior is Gaussian, so that the span leaves objective, certificate and
-            predictions as they are), or for more than 128 curves in their 128 principal directions, unless all have
-            clearly smaller errors; "auto" takes the one of the smaller leave-one-out error in the
-            kernel limit.
+            "convolutions", short patterns wherever they occur: the 9,996 features of MiniRocket and a few thousand of
+            Hydra; "shapelets", the least distances of a curve from 2,000 short pieces of training curves, their places
+            and numbers; "signatures", iterated integrals over windows, in which the order of events counts. All but
+            the basis are seen in the span of the training curves (the network's prior is Gaussian, so that the span
+            leaves objective, certificate and predictions as they are), or for more than 128 curves in their 128, or
+            256, principal directions, unless all have clearly smaller errors. "auto" takes the basis or convolutions,
+            by the smaller leave-one-out error in the kernel limit.
         basis, num_modes, grid, derivative, decay, whiten, channels, smoothing, missing: of the encoder, see
             `CurveCoefficients`. derivative=2 suits spectra, whose shape matters and whose level does not.
         output_scale: R; "auto" is 3, at which the few directions that matter in curves are learned.
@@ -243,8 +247,14 @@ class GraphEstimator(ChosenEncoder):
     def _make_encoder(self) -> GraphFeatures:
         return GraphFeatures(**{field.name: getattr(self, field.name) for field in fields(GraphFeatures)})
 
-    def _make_shapes(self) -> GraphShapes:
+    def _make_shapes(self, name: str) -> GraphShapes:
         return GraphShapes(self._make_encoder())
+
+    def _training_rows(
+        self, X: AnyGraphs, y: ArrayLike, sample_weight: ArrayLike | None, groups: ArrayLike | None = None
+    ) -> DistinctRows:
+        """Return the rows as every estimator does, of graphs that are read once for all encoders."""
+        return super()._training_rows(self._make_encoder().as_graphs(X), y, sample_weight, groups)
 
     def _solver_name(self, num_columns: int) -> str:
         if self.solver != "auto":

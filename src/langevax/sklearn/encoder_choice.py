@@ -1,4 +1,4 @@
-"""An encoder before a mean-field estimator, and the choice between two of them by leave-one-out errors."""
+"""An encoder before a mean-field estimator, and the choice between several of them by leave-one-out errors."""
 
 from abc import abstractmethod
 from dataclasses import KW_ONLY, dataclass, field, replace
@@ -21,7 +21,7 @@ from langevax.sklearn.table import DistinctRows, Scaling, Standardiser, subsampl
 from langevax.sklearn.training import Network, TrainingTask, root_key
 
 NARROW = 64  # columns up to which the default solver is dual ascent: each of its moves draws a normal for every weight
-FEW_DIRECTIONS = 128  # of patterns, unless more of them have clearly smaller errors
+FEW_DIRECTIONS = 128  # of features, or twice as many, unless all of them have clearly smaller errors
 
 
 @dataclass(eq=False, repr=False)
@@ -81,12 +81,13 @@ def _rounded(columns: np.ndarray) -> np.ndarray:
 
 @dataclass(eq=False, repr=False)
 class ChosenEncoder(EncodedEstimator):
-    """An estimator with several encoders, of which the last are features of random convolutions in their span."""
+    """An estimator with several encoders, of which all but the first are features in their span."""
 
     _: KW_ONLY
     encoder: Any = "auto"
 
     encoder_names: ClassVar[tuple[str, ...]] = ()
+    """Encoders between which "auto" chooses; the first is not of features in their span."""
     scaling: ClassVar[Scaling] = "columns"  # pyright: ignore[reportIncompatibleVariableOverride]
 
     @abstractmethod
@@ -94,14 +95,14 @@ class ChosenEncoder(EncodedEstimator):
         """Return the first of the encoders, not fitted."""
 
     @abstractmethod
-    def _make_shapes(self) -> Any:
-        """Return the encoder "convolutions", not fitted."""
+    def _make_shapes(self, name: str) -> Any:
+        """Return the encoder of this name, one of features in their span, not fitted."""
 
     def _fit_encoder(self, X: Any) -> np.ndarray:
         name, sample_weight = self._candidate
-        if name != "convolutions":
+        if name == self.encoder_names[0]:
             return super()._fit_encoder(X)
-        self.encoder_ = self._make_shapes()
+        self.encoder_ = self._make_shapes(name)
         return self.encoder_.fit_transform(X, None if sample_weight is None else np.asarray(sample_weight) > 0)
 
     def _training_rows(
@@ -137,21 +138,25 @@ class ChosenEncoder(EncodedEstimator):
         encoder = self.encoder_
         if not isinstance(encoder, SpanColumns) or encoder.num_directions <= FEW_DIRECTIONS:
             return rows, None
-        first = np.append(np.arange(FEW_DIRECTIONS), encoder.num_directions)
-        narrow = replace(rows, inputs=np.ascontiguousarray(rows.inputs[:, first]))
-        errors, of_narrow = self._kernel_errors(rows), self._kernel_errors(narrow)
+        errors = self._kernel_errors(rows)
         places = subsample(len(rows.weights), MAX_ROWS)
         groups = None if rows.groups is None else rows.groups[places]
-        if clearly_better(errors, of_narrow, rows.weights[places], groups):
-            return rows, errors
-        self.encoder_ = encoder.narrowed(FEW_DIRECTIONS)
-        return narrow, of_narrow
+        for few in (FEW_DIRECTIONS, 2 * FEW_DIRECTIONS):
+            if few >= encoder.num_directions:
+                break
+            first = np.append(np.arange(few), encoder.num_directions)
+            narrow = replace(rows, inputs=np.ascontiguousarray(rows.inputs[:, first]))
+            of_narrow = self._kernel_errors(narrow)
+            if not clearly_better(errors, of_narrow, rows.weights[places], groups):
+                self.encoder_ = encoder.narrowed(few)
+                return narrow, of_narrow
+        return rows, errors
 
     @property
     def encoder_name_(self) -> str:
         """The encoder of the fit, such as "convolutions"."""
         check_is_fitted(self)
-        return "convolutions" if isinstance(self.encoder_, SpanColumns) else self.encoder_names[0]
+        return self.encoder_.kind if isinstance(self.encoder_, SpanColumns) else self.encoder_names[0]
 
     def _prepared(
         self, rows: DistinctRows, task: TrainingTask, continued: bool, key: Key[Array, ""]

@@ -45,7 +45,7 @@ class WeightFunctions:
             (N, G), or (N, blocks, G) for several channels or derivatives.
 
         Raises:
-            ValueError: the encoder is "convolutions", whose weights are not functions of t.
+            ValueError: the encoder is not "basis": the weights of others are not functions of t.
         """
         encoder = self._basis_encoder()
         weights, outer = self._inner_and_outer_weights()  # type: ignore[attr-defined]
@@ -68,7 +68,7 @@ class WeightFunctions:
             (n, G), or (n, blocks, G) for several channels or derivatives.
 
         Raises:
-            ValueError: the encoder is "convolutions", whose features are counts, without a slope.
+            ValueError: the encoder is not "basis": weights of other features are not functions of t.
         """
         encoder = self._basis_encoder()
         columns = self._columns(X)  # type: ignore[attr-defined]
@@ -125,8 +125,8 @@ class WeightFunctions:
         if isinstance(self.encoder_, CurveCoefficients):
             return self.encoder_
         raise ValueError(
-            "encoder='convolutions' has neither weight functions nor slopes; call part_effects(X), or fit with "
-            "encoder='basis'."
+            f"encoder={self.encoder_.kind!r} has neither weight functions nor slopes; call part_effects(X), or fit "
+            "with encoder='basis'."
         )
 
     def plot_weight_functions(

@@ -54,7 +54,12 @@ def training(model: Any, seconds: float, grouped_by: str = "") -> tuple[tuple[st
     return tuple(lines)
 
 
-ENCODERS = {"basis": "smooth waves", "convolutions": "short patterns"}
+ENCODERS = {
+    "basis": "smooth waves",
+    "convolutions": "short patterns",
+    "signatures": "signatures",
+    "shapelets": "shapelets",
+}
 """The inputs of a network on curves, in words."""
 
 
@@ -64,6 +69,8 @@ def encoder_sentence(name: str, errors: Mapping[str, float] | None, grouped_by: 
     Example:
         >>> encoder_sentence("convolutions", {"basis": 0.5, "convolutions": 0.25})
         'short patterns: leave-one-out error 0.25, of smooth waves 0.5'
+        >>> encoder_sentence("basis", {"basis": 0.2, "convolutions": 0.3, "shapelets": 0.4})
+        'smooth waves: leave-one-out error 0.2, of short patterns 0.3, of shapelets 0.4'
         >>> encoder_sentence("basis", None)
         'smooth waves, as asked for'
         >>> encoder_sentence("convolutions", {"basis": 0.5, "convolutions": 0.25}, "patient")
@@ -71,9 +78,9 @@ def encoder_sentence(name: str, errors: Mapping[str, float] | None, grouped_by: 
     """
     if errors is None:
         return f"{ENCODERS[name]}, as asked for"
-    ((other, error),) = [(other, error) for other, error in errors.items() if other != name]
+    others = [f"of {ENCODERS[other]} {error:.3g}" for other, error in errors.items() if other != name]
     what = f"error with each {grouped_by!r} left out" if grouped_by else "leave-one-out error"
-    return f"{ENCODERS[name]}: {what} {errors[name]:.3g}, of {ENCODERS[other]} {error:.3g}"
+    return ", ".join([f"{ENCODERS[name]}: {what} {errors[name]:.3g}", *others])
 
 
 def held_out(scores: dict[str, float], num_rows: int) -> str:

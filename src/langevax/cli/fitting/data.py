@@ -281,7 +281,7 @@ def prepare_curves(options: FitOptions, loaded: LoadedTable) -> FitData:
     remarks, warnings = _remarks_and_warnings((*loaded.decisions, *data.target.decisions))
     notes = remarks + data.notes + notes
     words = data.words
-    if options.encoder != "convolutions":
+    if options.encoder in ("auto", "basis"):
         words += f", as {count(len(names), 'input')}" + (", or as patterns" if options.encoder == "auto" else "")
     return FitData(
         schema=data.schema,

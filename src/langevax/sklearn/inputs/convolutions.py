@@ -50,7 +50,7 @@ class Convolutions:
         """Choose dilations by the length, and biases from responses of curves (n, channels, length), length >= 9."""
         random = np.random.default_rng(0)
         dilations, counts = spaced_dilations(values.shape[-1], NUM_FEATURES // len(PATTERNS))
-        channels = _subsets(len(dilations) * len(PATTERNS), values.shape[1], random)
+        channels = channel_subsets(len(dilations) * len(PATTERNS), values.shape[1], random)
         channels = channels.reshape(len(dilations), len(PATTERNS), -1)
         curves = random.integers(len(values), size=(len(dilations), len(PATTERNS)))
         levels = np.arange(1, len(PATTERNS) * counts.sum() + 1) * GOLDEN_RATIO % 1
@@ -72,7 +72,7 @@ class Convolutions:
     def _shares(self, values: np.ndarray) -> np.ndarray:
         shares, first = np.empty((len(values), len(self.biases)), np.float32), 0
         for i, (dilation, count) in enumerate(zip(self.dilations.tolist(), self.counts.tolist(), strict=True)):
-            taps = _taps(values, dilation)
+            taps = shifted(values, dilation)
             totals = taps.sum(0)
             for k, pattern in enumerate(PATTERNS):
                 response = 3 * taps[pattern].sum(0) - totals
@@ -102,7 +102,7 @@ def spaced_dilations(length: int, per_pattern: int) -> tuple[np.ndarray, np.ndar
     return dilations, counts
 
 
-def _taps(values: np.ndarray, dilation: int) -> np.ndarray:
+def shifted(values: np.ndarray, dilation: int) -> np.ndarray:
     """Return (9, ...) the curves shifted by each tap, continued by zeros."""
     length, reach = values.shape[-1], TAPS // 2 * dilation
     wide = np.pad(values, [(0, 0)] * (values.ndim - 1) + [(reach, reach)])
@@ -110,7 +110,7 @@ def _taps(values: np.ndarray, dilation: int) -> np.ndarray:
 
 
 def _response(values: np.ndarray, pattern: np.ndarray, dilation: int) -> np.ndarray:
-    taps = _taps(values, dilation)
+    taps = shifted(values, dilation)
     return 3 * taps[pattern].sum(0) - taps.sum(0)
 
 
@@ -120,7 +120,7 @@ def _valid(response: np.ndarray, dilation: int, number: int) -> np.ndarray:
     return response if number % 2 == 0 else response[..., reach : response.shape[-1] - reach]
 
 
-def _subsets(number: int, num_channels: int, random: np.random.Generator) -> np.ndarray:
+def channel_subsets(number: int, num_channels: int, random: np.random.Generator) -> np.ndarray:
     """Return (number, channels) bool: subsets whose sizes are uniform on a logarithmic scale."""
     largest = np.log2(min(num_channels, MOST_CHANNELS) + 1)
     sizes = np.floor(2 ** random.uniform(0, largest, number)).astype(int)

@@ -78,7 +78,7 @@ class GraphShapes(SpanColumns):
         edges = np.cumsum([len(graph.edges) + graph.size for graph in graphs])
         groups = np.split(np.arange(len(graphs)), np.flatnonzero(np.diff(edges // EDGES_AT_ONCE)) + 1)
         layers = np.concatenate([self._layers([graphs[i] for i in group]) for group in groups])
-        structure = [heat_traces(graphs, self.reader.times_), np.array([log_sizes(graph) for graph in graphs])]
+        structure = [heat_traces(graphs, self.reader.times_), log_sizes(graphs)]
         return np.concatenate([layers, *structure], axis=1)
 
     def _layers(self, graphs: list[Graph]) -> np.ndarray:

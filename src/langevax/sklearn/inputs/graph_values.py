@@ -73,8 +73,9 @@ def read_graphs(X: AnyGraphs, names: GraphNames) -> list[Graph]:
 
     Args:
         X: of each graph: a networkx graph; a square adjacency matrix (NumPy or scipy.sparse) of weights >= 0; a list of
-            edges (i, j), (i, j, label), (i, j, numbers) or (i, j, label, numbers) between nodes 0, 1, ...; or a tuple
-            of one of the latter two with the labels of all nodes, and with their numbers (n,) or (n, p) as a third.
+            edges (i, j), (i, j, label), (i, j, numbers) or (i, j, label, numbers) between nodes 0, 1, ...; a tuple of
+            one of the latter two with the labels of all nodes, and with their numbers (n,) or (n, p) as a third; or a
+            `Graph` that was read by the same names.
         names: the attributes in networkx. Where one is not None, lists and tuples have it in its place, and matrices
             hold the edges' as their values.
 
@@ -111,6 +112,8 @@ def label_key(label: Hashable) -> Label:
 
 
 def _read_graph(graph: Any, names: GraphNames, number: int) -> Graph:
+    if isinstance(graph, Graph):
+        return graph
     if _is_networkx(graph):
         return _of_networkx(graph, names, number)
     structure, node_labels, node_numbers = _parts(graph, names, number)

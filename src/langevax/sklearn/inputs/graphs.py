@@ -131,9 +131,16 @@ class GraphFeatures(TransformerMixin, BaseEstimator):
         check_numbers(graphs, vars(self).get("num_features_", (0, 0)))
         return graphs
 
+    def as_graphs(self, X: AnyGraphs) -> list[Graph]:
+        """Return graphs by the names of this encoder, which need not be fitted."""
+        self._validate_params()
+        return read_graphs(X, self._names())
+
     def fit_read(self, X: AnyGraphs) -> list[Graph]:
-        """Fit; return the graphs that were read."""
-        return self._fit(X)[0]
+        """Learn heat times, labels and ranges, but no patterns around nodes; return the graphs that were read."""
+        graphs = self._fit_ranges(X)
+        self.patterns_ = Patterns.learn(graphs, 0)
+        return graphs
 
     def features_of(self, graphs: list[Graph]) -> np.ndarray:
         """Return the columns of graphs that were read."""
@@ -159,14 +166,13 @@ class GraphFeatures(TransformerMixin, BaseEstimator):
         tags.input_tags.two_d_array = False
         return tags
 
-    def _fit(self, X: AnyGraphs) -> tuple[list["Graph"], list[np.ndarray]]:
-        self._validate_params()
+    def _fit_ranges(self, X: AnyGraphs) -> list[Graph]:
+        graphs = self.as_graphs(X)
         times: Any = self.heat_times
         self.times_: np.ndarray = np.asarray(
             np.geomspace(EARLIEST, LATEST, times) if np.ndim(times) == 0 else times, np.float64
         )
         checks.number("heat_times", self.times_, positive=True)
-        graphs = read_graphs(X, self._names())
         refuse_fractions(graphs)
         of_nodes = graphs[0].node_numbers.shape[1]
         self.num_features_: tuple[int, int] = of_nodes, max(graph.edge_numbers.shape[1] for graph in graphs)
@@ -174,6 +180,10 @@ class GraphFeatures(TransformerMixin, BaseEstimator):
         self.sizes_: tuple[int, int] = min(graph.size for graph in graphs), max(graph.size for graph in graphs)
         means = self._numbers(graphs)
         self.number_ranges_: np.ndarray = np.stack([means.min(0), means.max(0)])
+        return graphs
+
+    def _fit(self, X: AnyGraphs) -> tuple[list[Graph], list[np.ndarray]]:
+        graphs = self._fit_ranges(X)
         self.patterns_: Patterns = Patterns.learn(graphs, self.wl_depth)
         self.labels_: list[Any] = [name for _, name in self.patterns_.depths[0]]
         counts = self.patterns_.count(graphs)
@@ -183,7 +193,7 @@ class GraphFeatures(TransformerMixin, BaseEstimator):
         return graphs, counts
 
     def _features(self, graphs: list["Graph"], counts: list[np.ndarray]) -> np.ndarray:
-        columns = [heat_traces(graphs, self.times_), np.array([log_sizes(graph) for graph in graphs]), counts[0]]
+        columns = [heat_traces(graphs, self.times_), log_sizes(graphs), counts[0]]
         if self.wl_components:
             scores = (_logs(counts) - self.wl_mean_) @ self.wl_axes_
             columns += [scores, np.log1p(sum(table[:, -1:] for table in counts))]
@@ -223,10 +233,10 @@ def _logs(counts: list[np.ndarray]) -> np.ndarray:
     return np.log1p(np.concatenate([table[:, :-1] for table in counts], axis=1))
 
 
-def log_sizes(graph: Graph) -> tuple[float, float, float]:
-    """Return log n, log (1 + m), and the number of independent cycles."""
-    n, m = graph.size, len(graph.edges)
-    return float(np.log(n)), float(np.log1p(m)), float(m - n + num_components(graph))
+def log_sizes(graphs: Sequence[Graph]) -> np.ndarray:
+    """Return (graphs, 3) log n, log (1 + m), and the number of independent cycles."""
+    n, m = np.array([(graph.size, len(graph.edges)) for graph in graphs]).T
+    return np.column_stack([np.log(n), np.log1p(m), m - n + num_components(graphs)])
 
 
 def heat_traces(graphs: Sequence[Graph], times: np.ndarray) -> np.ndarray:
@@ -245,14 +255,19 @@ def heat_traces(graphs: Sequence[Graph], times: np.ndarray) -> np.ndarray:
     return traces
 
 
-def num_components(graph: Graph) -> int:
-    """Return the number of connected components."""
-    from scipy.sparse import coo_matrix
+def num_components(graphs: Sequence[Graph]) -> np.ndarray:
+    """Return the number of connected components of each graph, (graphs,)."""
+    from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    i, j = graph.edges.T
-    adjacency = coo_matrix((np.ones(len(i)), (i, j)), shape=(graph.size, graph.size))
-    return int(connected_components(adjacency, directed=False, return_labels=False))
+    sizes = np.array([graph.size for graph in graphs])
+    first = np.cumsum(sizes) - sizes
+    i, j = np.concatenate([graph.edges + start for graph, start in zip(graphs, first, strict=True)]).astype(int).T
+    adjacency = coo_array((np.ones(len(i)), (i, j)), shape=(sizes.sum(), sizes.sum()))
+    number, components = connected_components(adjacency, directed=False)
+    owners = np.empty(number, int)
+    owners[components] = np.repeat(np.arange(len(graphs)), sizes)
+    return np.bincount(owners, minlength=len(graphs))
 
 
 def _summaries(graph: Graph, of_nodes: int, of_edges: int) -> np.ndarray:

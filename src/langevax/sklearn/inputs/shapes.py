@@ -1,4 +1,7 @@
-"""Curves as the patterns in them, wherever these occur, in coordinates of the span of the training curves."""
+"""Curves as features of their shape, in coordinates of the span of the training curves.
+
+`Convolutions`, `CompetingKernels` and `Shapelets` see patterns wherever they occur, `Signatures` the order of events.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,33 +9,43 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from langevax.sklearn.inputs.competing_kernels import CompetingKernels
 from langevax.sklearn.inputs.convolutions import TAPS, Convolutions
 from langevax.sklearn.inputs.curve_values import AnyCurves, windows
 from langevax.sklearn.inputs.curves import CurveCoefficients
+from langevax.sklearn.inputs.shapelets import Shapelets
+from langevax.sklearn.inputs.signatures import Signatures
 from langevax.sklearn.inputs.span import NEGLIGIBLE, SpanColumns
 from langevax.sklearn.inputs.unlike import Remark
 from langevax.sklearn.persistence import saved_class
 
 FEWEST_POINTS, MOST_POINTS = 2 * TAPS, 2048  # at which curves are read
 CURVES_AT_ONCE = 500  # whose features are in memory while parts of them are changed
+FEATURES: dict[str, tuple[type, ...]] = {
+    "convolutions": (Convolutions, CompetingKernels),
+    "signatures": (Signatures,),
+    "shapelets": (Shapelets,),
+}
+"""Classes with `fit`, of curves (n, channels, G); their instances return the features of such curves when called."""
 
 
 @saved_class
 @dataclass(eq=False, repr=False)
 class CurveShapes(SpanColumns):
-    """Features of `Convolutions`, in coordinates of their span.
+    """Features of one kind, in coordinates of their span.
 
     Curves are read at even steps by `reader`, its derivatives as channels of their own, each centred and over its
     deviation.
 
     Attributes:
         points_: (G,) times at which curves are read.
-        convolutions_: the features.
+        features_: of the `FEATURES` of this kind.
         means_, deviations_: of the channels.
         mean_values_: (channels, G) float32, the mean training curve.
     """
 
     reader: CurveCoefficients
+    kind: str = "convolutions"
 
     def fit_transform(self, X: AnyCurves, used: np.ndarray | None = None) -> np.ndarray:
         """Learn from the curves `used` (n,) bool, by default all of them; return the columns of all."""
@@ -52,9 +65,9 @@ class CurveShapes(SpanColumns):
         self.deviations_ = np.where(deviations > NEGLIGIBLE * np.abs(self.means_), deviations, 1.0)
         values, training = self._standardised(values), self._standardised(training)
         self.mean_values_ = training.mean(0, dtype=np.float64).astype(np.float32)
-        self.convolutions_ = Convolutions.fit(training)
-        features = self.convolutions_(training)
-        self._fit_span(features.astype(np.float64))
+        self.features_ = [kind.fit(training) for kind in FEATURES[self.kind]]
+        features = self.features_of(training)
+        self._fit_span(features)
         return self._columns(features[places]) if used.all() else self.columns_of(values)
 
     def transform(self, X: AnyCurves, grid: ArrayLike | None = None) -> np.ndarray:
@@ -67,7 +80,11 @@ class CurveShapes(SpanColumns):
 
     def columns_of(self, values: np.ndarray) -> np.ndarray:
         """Return the columns of standardised values (n, channels, G)."""
-        return self._columns(self.convolutions_(values))
+        return self._columns(self.features_of(values))
+
+    def features_of(self, values: np.ndarray) -> np.ndarray:
+        """Return the features (n, features) float64 of standardised values (n, channels, G)."""
+        return np.concatenate([part(values) for part in self.features_], axis=1, dtype=np.float64)
 
     def without_parts(
         self, X: AnyCurves, num_parts: int, mean: np.ndarray, grid: ArrayLike | None = None
@@ -92,7 +109,7 @@ class CurveShapes(SpanColumns):
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
         """Return names such as "shape3", and "other shapes" of what is orthogonal to the training curves."""
-        return np.array([*(f"shape{k}" for k in range(self.directions_.shape[1])), "other shapes"], object)
+        return np.array([*(f"shape{k}" for k in range(self.num_directions)), "other shapes"], object)
 
     def _standardised(self, values: np.ndarray) -> np.ndarray:
         return ((values - self.means_) / self.deviations_).astype(np.float32)

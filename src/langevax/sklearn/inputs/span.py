@@ -25,11 +25,13 @@ class SpanColumns:
     """Features, each over its deviation, in an orthonormal basis of those of the training inputs.
 
     Attributes:
+        kind: name of the features.
         feature_means_, feature_scales_: of the features; a scale is a deviation times the root of their number.
         directions_: (features, directions) float32.
         exact_: whether the directions span the training inputs.
     """
 
+    kind: str = "convolutions"
     feature_means_: np.ndarray
     feature_scales_: np.ndarray
     directions_: np.ndarray
