@@ -11,11 +11,11 @@ In the order of cost, with one budget:
    that succeed are drawn more often. What one batch gained in several places is added up and tried in the next.
 4. `evolve`: CMA-ES with a population that doubles, then L-BFGS from its mean and best.
 
-3 and 4 take turns and are independent runs themselves: their ends are counted as those of searches are. A few hops
-from the best of the first four searches come before the other twelve. The portfolio stops when the odds of an unseen
-better basin are low enough (`basins`) and hops from the best have brought nothing (`doubt`), a whole run of them where
-there are several basins: searches from everywhere may agree on a broad basin beside a small one that is better. Or it
-stops when the budget is spent.
+3 and 4 take turns and are independent runs themselves: their ends are counted as those of searches are. Hops from the
+best of the first four searches, until eight bring nothing, come before the other twelve. The portfolio stops when the
+odds of an unseen better basin are low enough (`basins`) and hops from the best have brought nothing (`doubt`), a whole
+run of them where there are several basins: searches from everywhere may agree on a broad basin beside a small one that
+is better. Or it stops when the budget is spent.
 """
 
 import math
@@ -151,7 +151,8 @@ class Portfolio:
         home: Float[np.ndarray, " d"] | None = None,
     ) -> SearchEnds:
         """Return where local searches end, and record it; those that would end above `target`, or at `home`, do not."""
-        ends = self._descend(starts, np.exp(self.rng.uniform(*np.log(FIRST_LENGTHS), len(starts))), target, home)
+        shortest, longest = np.log(FIRST_LENGTHS)
+        ends = self._descend(starts, np.exp(self.rng.uniform(shortest, longest, len(starts))), target, home)
         self.searches += len(starts)
         self.history.append(BestSoFar(self.nfev, self.njev, self.best_fun))
         self.stopped = self.stopped or self.stops(self)
