@@ -64,6 +64,8 @@ FLAT_GENERATIONS = 20
 RESOLUTION = 1e-6
 """Difference of values up to which two minima are one, in units of what searches gain."""
 NEWTON_DIMENSIONS = 64
+NEWTON_SHARE, FEWEST_NEWTON_STEPS = 4, 16
+"""One part in so many of the budget, which the last steps may take beyond it, or so many steps."""
 GRADIENT_COST = 4  # of a value with its gradient, in values
 
 
@@ -460,7 +462,8 @@ class Portfolio:
         """Return the end of Newton's steps from a place, or the place itself if Hessians are unavailable."""
         if self.dimension <= NEWTON_DIMENSIONS and self.gradient_cost == GRADIENT_COST:
             try:
-                return newton(problem, self.frame, place.y, self.size)
+                steps = self.budget / (NEWTON_SHARE * self.gradient_cost * (1 + self.dimension))
+                return newton(problem, self.frame, place.y, self.size, max(FEWEST_NEWTON_STEPS, int(steps)))
             except (TypeError, ValueError) as error:
                 if not any(words in str(error) for words in NO_FORWARD_MODE):
                     raise
