@@ -68,7 +68,7 @@ class SearchEnds(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """Where searches end before they settle."""
+    """Conditions that end searches before they settle."""
 
     evaluations: Int[Array, ""]
     target: Float[Array, ""]
