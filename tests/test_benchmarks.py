@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from benchmarks import driver, mfld_step, mfld_torch
+import langevax as lx
+from benchmarks import driver, mfld_step, mfld_torch, minimize
 from benchmarks.__main__ import TABLES
 from benchmarks.beside import __main__ as command
 from benchmarks.beside import children, measure, table
@@ -25,6 +26,7 @@ from benchmarks.beside.measure import apart
 from benchmarks.minimize import functions, nist, solvers
 from langevax import trees
 from langevax.keys import unrolled
+from langevax.optimize import local_search, portfolio
 
 pytestmark = pytest.mark.slow
 
@@ -407,6 +409,58 @@ def test_minimize_is_run_on_a_plateau_and_on_a_regression():
         assert problem.solved(
             solvers.ours(problem, np.array(problem.starts[1]), None, 0, budget=2000, target=target).fun
         )
+
+
+def test_searches_of_minimize_are_charged_to_the_step_that_reaches_the_target():
+    """All lanes of a batch up to that step, and what came before; then as many as to the end."""
+    with jax.enable_x64():
+        problem, ones = lx.Function(lambda x: jax.numpy.sum(x**2 * jax.numpy.array([1.0, 30.0]))), jax.numpy.ones(2)
+        frame = local_search.Frame(0 * ones, ones, -9 * ones, 9 * ones, -9 * ones, 9 * ones)
+        starts = np.random.default_rng(0).uniform(-5, 5, (3, 2))
+        ends = local_search.local_searches(problem, frame, starts, 4, 100)
+        lowest = [local_search.local_searches(problem, frame, starts, 4, j).fun.min() for j in range(2, 30)]
+        meter = solvers.Lockstep(0.01)
+        with meter.watching():
+            portfolio.values(problem, frame, starts)
+            portfolio.local_searches(problem, frame, starts, 4, 100)
+    step = 2 + next(i for i, fun in enumerate(lowest) if fun <= 0.01)
+    assert step < ends.evaluations.min()
+    assert meter.hit == 3 + 4 * 3 * step
+    assert meter.cost == 3 + 4 * ends.evaluations.sum()
+    assert portfolio.local_searches is local_search.local_searches
+
+
+def test_a_fixed_tenth_of_the_runs_of_minimize_is_the_default():
+    runs, tenth = (set(minimize.tasks(minimize.DIMENSIONS, n, ["minimize"])) for n in (10, minimize.TENTH))
+    assert len(runs) == 25 * 5 * 2 * 10 == 10 * len(tenth)
+    assert tenth < runs
+
+
+def test_the_report_of_minimize_takes_a_file_that_is_not_finished(tmp_path, capsys):
+    """A peer that ran on one of two cases, and another to its own stop."""
+    run = {"fun": 0.0, "likely": None, "seconds": 36.0, "stop": None}
+    lines = [
+        {"id": "ackley/2/False/0/minimize", **run, "hit": 50.0, "likely": True, "stop": 300.0},
+        {"id": "ackley/2/True/0/minimize", **run, "fun": 1.0, "hit": None, "likely": True, "stop": 900.0},
+        {"id": "ackley/2/False/0/basinhopping", **run, "hit": 100.0},
+        {"id": "ackley/2/False/0/basinhopping, its own stop", **run, "hit": 100.0, "stop": 400.0},
+    ]
+    path = tmp_path / "runs.jsonl"
+    path.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    minimize.main(["--report", "--out", str(path)])
+    printed = capsys.readouterr().out
+    assert "| plain, chosen on | 2 | 1 | 1 | 1 |" in printed
+    assert "| rotated, chosen on | 2 | 1 | 0 | - |" in printed
+    assert (
+        "to the target, minimize over basinhopping, where both solve (1 of 1; 1 and 1 solved): quartiles 0.50"
+        in printed
+    )
+    assert "to the stop, minimize over basinhopping, its own stop, where both solve (1 of 1" in printed
+    assert "quartiles 0.75" in printed
+    assert "was said in 2 of 2 runs, and right in 1" in printed
+    assert "not solved by minimize: ackley 2 rotated" in printed
+    minimize.estimate(minimize.read(path), [2], ["minimize"])
+    assert "processor hours, without NIST: 0.50 by default, 5.0 with --full" in capsys.readouterr().out
 
 
 def test_sums_of_squares_of_nist_are_the_certified_ones():

@@ -2,9 +2,10 @@
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from typing import Any, NamedTuple
+from unittest import mock
 
 import equinox as eqx
 import jax
@@ -13,6 +14,7 @@ import numpy as np
 import scipy.optimize as scipy
 
 import langevax as lx
+from langevax.optimize import portfolio
 
 GRADIENT = 4
 SHGO_COORDINATES = 5
@@ -29,6 +31,51 @@ class Run(NamedTuple):
     likely: bool | None = None
     """True where the solver said that a better minimum is unlikely."""
     seconds: float = 0.0
+    """Of all processors."""
+    stop: float | None = None
+    """Cost until the solver stopped by its own rule; None where it was not left to it."""
+
+
+class Lockstep:
+    """Counts what the searches of `minimize` cost, evaluation by evaluation, until they reach the target.
+
+    The lanes of a batch take their steps together, and the step that reaches the target is paid for by all of them. It
+    is one of a batch that has ended, which is run again with lower limits.
+    """
+
+    def __init__(self, target: float):
+        self.target, self.cost, self.hit = target, 0.0, None
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """Count what is computed meanwhile."""
+        search, values = portfolio.local_searches, portfolio.values
+
+        def counted_search(problem: Any, frame: Any, starts: Any, lanes: int, limit: int, *others: Any) -> Any:
+            ends = search(problem, frame, starts, lanes, limit, *others)
+            if self.hit is None and ends.fun.min() <= self.target:
+                missed, reached = 0, int(ends.evaluations.max())
+                while reached - missed > 1:
+                    middle = (missed + reached) // 2
+                    short = search(problem, frame, starts, lanes, middle, *others)
+                    lowest = short.fun.min() if middle > 1 else ends.start_fun.min()
+                    missed, reached = (missed, middle) if lowest <= self.target else (middle, reached)
+                self.hit = self.cost + GRADIENT * int(np.minimum(ends.evaluations, reached).sum())
+            self.cost += GRADIENT * int(ends.evaluations.sum())
+            return ends
+
+        def counted_values(problem: Any, frame: Any, places: Any) -> Any:
+            fun = values(problem, frame, places)
+            if self.hit is None and np.any(fun <= self.target):
+                self.hit = self.cost + 1 + int(np.argmax(fun <= self.target))
+            self.cost += len(places)
+            return fun
+
+        with (
+            mock.patch.object(portfolio, "local_searches", counted_search),
+            mock.patch.object(portfolio, "values", counted_values),
+        ):
+            yield
 
 
 class Spent(Exception):
@@ -43,8 +90,8 @@ def _value_and_gradient(function: Any, x: Any) -> tuple[Any, Any]:
 class Metered:
     """A function that counts, and stops its solver where the target is reached or the budget is spent."""
 
-    def __init__(self, function: Any, budget: float, target: float):
-        self.function, self.budget, self.target = function, budget, target
+    def __init__(self, function: Any, budget: float, target: float, beyond: bool = False):
+        self.function, self.budget, self.target, self.beyond = function, budget, target, beyond
         self.cost, self.lowest, self.hit = 0.0, np.inf, None
         self._in_jax = jax.tree.map(jnp.asarray, function)
 
@@ -68,7 +115,7 @@ class Metered:
         self.lowest = min(self.lowest, value)
         if self.hit is None and self.lowest <= self.target:
             self.hit = self.cost
-        if self.hit is not None or self.cost >= self.budget:
+        if (self.hit is not None and not self.beyond) or self.cost >= self.budget:
             raise Spent
         return value
 
@@ -140,32 +187,62 @@ PEERS: dict[str, Search] = {
 OURS = "minimize"
 
 
+def dual_annealing_once(function: Metered, x0: np.ndarray, low: np.ndarray, high: np.ndarray, seed: int) -> None:
+    """SciPy's defaults: 1,000 iterations."""
+    local = {"method": "L-BFGS-B", "jac": function.gradient, "bounds": list(zip(low, high, strict=True))}
+    options: dict[str, Any] = {"minimizer_kwargs": local}
+    scipy.dual_annealing(function.value, list(zip(low, high, strict=True)), x0=x0, rng=seed, **options)
+
+
+def basinhopping_once(function: Metered, x0: np.ndarray, low: np.ndarray, high: np.ndarray, seed: int) -> None:
+    """SciPy's default of 100 hops, with a step of a tenth of the box and gradients."""
+    local = {"method": "L-BFGS-B", "jac": True, "bounds": list(zip(low, high, strict=True))}
+    width = float(np.mean(high - low)) / 10
+    scipy.basinhopping(function.both, x0, stepsize=width, minimizer_kwargs=local, rng=seed)
+
+
+def differential_evolution_once(
+    function: Metered, x0: np.ndarray, low: np.ndarray, high: np.ndarray, seed: int
+) -> None:
+    """SciPy's defaults, without its last descent by differences."""
+    scipy.differential_evolution(function.value, list(zip(low, high, strict=True)), rng=seed, polish=False)
+
+
+STOPPING: dict[str, Search] = {
+    "dual_annealing, its own stop": dual_annealing_once,
+    "basinhopping, its own stop": basinhopping_once,
+    "differential_evolution, its own stop": differential_evolution_once,
+}
+"""The peers as their users call them, who do not know the target: they end by their own rule, or spend the budget."""
+
+
 def peer(
     search: Search, function: Any, x0: np.ndarray, box: tuple[np.ndarray, np.ndarray], seed: int, **limits: float
 ) -> Run:
-    """Run one of PEERS until the target is reached or the budget is spent."""
-    metered, began = Metered(function, limits["budget"], limits["target"]), time.perf_counter()
+    """Run one of PEERS until the target is reached or the budget is spent, one of STOPPING until it stops."""
+    beyond, began = search in STOPPING.values(), time.process_time()
+    metered = Metered(function, limits["budget"], limits["target"], beyond)
     with contextlib.suppress(Spent):
         search(metered, x0, *box, seed)
-    return Run(metered.lowest, metered.hit, None, time.perf_counter() - began)
+    stop = min(metered.cost, limits["budget"]) if beyond else None
+    return Run(metered.lowest, metered.hit, None, time.process_time() - began, stop)
 
 
 def ours(function: Any, x0: np.ndarray, box: tuple[np.ndarray, np.ndarray] | None, seed: int, **limits: float) -> Run:
     """Run `minimize` to its own end; where it refuses a plateau, it has solved nothing and promised nothing."""
-    began = time.perf_counter()
+    began, meter = time.process_time(), Lockstep(limits["target"])
     try:
-        result = lx.minimize(
-            jax.tree.map(lambda leaf: leaf if isinstance(leaf, str) else jnp.asarray(leaf), function),
-            jnp.asarray(x0),
-            key=jax.random.key(seed),
-            bounds=None if box is None else list(zip(*box, strict=True)),
-            max_evaluations=int(limits["budget"]),
-        )
+        with meter.watching():
+            result = lx.minimize(
+                jax.tree.map(lambda leaf: leaf if isinstance(leaf, str) else jnp.asarray(leaf), function),
+                jnp.asarray(x0),
+                key=jax.random.key(seed),
+                bounds=None if box is None else list(zip(*box, strict=True)),
+                max_evaluations=int(limits["budget"]),
+            )
     except ValueError as error:
         if "pass bounds where it is not constant" not in str(error):
             raise
-        return Run(float(function(x0)), None, False, time.perf_counter() - began)
-    cost = result.history["nfev"] + (GRADIENT - 1) * result.history["njev"]
-    reached = np.flatnonzero(result.history["fun"] <= limits["target"])
-    hit = float(cost[reached[0]]) if len(reached) else None
-    return Run(result.fun, hit, bool(result.odds <= 0.1), time.perf_counter() - began)
+        return Run(float(function(x0)), None, False, time.process_time() - began, meter.cost)
+    stop = float(result.nfev + (GRADIENT - 1) * result.njev)
+    return Run(result.fun, meter.hit, bool(result.odds <= 0.1), time.process_time() - began, stop)

@@ -3,11 +3,13 @@
     p = -H g on the coordinates that a bound does not hold,      y+ = clip(y + t p),      f(y+) <= f(y) + c1 <g, y+ - y>
 
 H is the inverse of the last MEMORY pairs of differences (Nocedal and Wright, Numerical Optimization, Algorithm 7.4), t
-is 1, or is interpolated where the value falls too little (Armijo). Two changes: a pair of negative curvature is left
-out and doubles the next t instead, so that a search leaves a plateau in few steps; and a search that fails begins
-again once along the gradient. Searches do not wait for each other's line searches, and a finished one costs nothing
-that is counted. Positions are in units of the box, `x = center + scale * y`, and values in a power of two near the
-steepest slope of the starts, so that no square of a slope is too large or too small for its dtype.
+is 1, or is interpolated by a cubic where the value falls too little (Armijo). Changes: a pair of negative curvature is
+left out and doubles the next t instead, so that a search leaves a plateau in few steps; a search that fails begins
+again once along the gradient; and it settles when two steps in turn promise nothing, as a single one may where the
+curvature along the last step was a million times the one ahead. Searches do not wait for each other's line searches,
+and a finished one costs nothing that is counted. Positions are in units of the box, `x = center + scale * y`, and
+values in a power of two near the steepest slope of the starts, so that no square of a slope is too large or too small
+for its dtype.
 """
 
 from typing import NamedTuple
@@ -21,15 +23,17 @@ from jaxtyping import Array, Bool, Float, Int
 
 from langevax.problems.problem import Problem
 
-MEMORY = 8
+MEMORY = 16
 ARMIJO = 1e-4
-FIRST_LENGTH = 0.02  # of the first step, in units of the box
+FIRST_LENGTH = 0.02  # of the first step, in units of the box, where none is passed
 MAX_BACKTRACKS = 10
 STRAIGHT = 1e-10  # cosine of a move and the change of gradient along it, up to which no curvature is seen
 ABANDONED = 4.0
 """A search that is to reach a target ends where it would miss it with this many times the gain of its next step."""
 GAIN = 1e-12
 """A search ends where a step promises less than this part of what the search has gained."""
+HOME = 1e-3
+"""Distance, for each root of the dimension, at which a search has come back to a minimum that is known."""
 BLOCK, CHUNK = 16, 1024  # values that are computed together, and in one call
 ROUNDINGS = 4.0  # of the value, below which no gain is seen
 
@@ -63,6 +67,22 @@ class SearchEnds(NamedTuple):
     """True where no step promised a gain; False where line searches failed, as at a kink, or evaluations ran out."""
 
 
+class Limits(NamedTuple):
+    """Conditions that end searches before they settle."""
+
+    evaluations: Int[Array, ""]
+    target: Float[Array, ""]
+    """Of the value, which they are to reach."""
+    home: Float[Array, " d"]
+    """A minimum that is known already, to which they have come back within `radius`; none where that is negative."""
+    radius: Float[Array, ""]
+
+
+def no_more_than(evaluations: Int[Array, ""], y: Float[Array, " d"]) -> Limits:
+    """Return the limits of searches that have neither a target nor a known minimum."""
+    return Limits(evaluations, jnp.full((), jnp.inf, y.dtype), y, jnp.full((), -1, y.dtype))
+
+
 class LocalSearch(NamedTuple):
     """One search between two evaluations."""
 
@@ -79,6 +99,8 @@ class LocalSearch(NamedTuple):
     backtracks: Int[Array, ""]
     evaluations: Int[Array, ""]
     accepted: Int[Array, ""]
+    quiet: Bool[Array, ""]
+    """True where the step ahead promises next to nothing."""
     settled: Bool[Array, ""]
     active: Bool[Array, ""]
 
@@ -129,17 +151,16 @@ def descent_direction(
     return -jnp.where(falls, jnp.where(unbound, direction, 0), scaling * q)
 
 
-def _begin(frame: Frame, y: Array, value: Array, gradient: Array, active: Array) -> LocalSearch:
+def _begin(frame: Frame, y: Array, value: Array, gradient: Array, active: Array, first: Array) -> LocalSearch:
     empty = jnp.zeros((MEMORY, *y.shape), y.dtype)
     slopes = jnp.where(free(frame, y, gradient), gradient, 0)
     length = jnp.linalg.norm(slopes)
-    direction = -FIRST_LENGTH * slopes / jnp.where(length > 0, length, 1)
+    direction = -first * slopes / jnp.where(length > 0, length, 1)
     one, none = jnp.ones((), y.dtype), jnp.zeros((), jnp.int32)
     finite, steep = jnp.isfinite(value) & jnp.isfinite(direction).all(), jnp.any(direction != 0)
     counts = none, none + 1, none
-    return LocalSearch(
-        y, value, gradient, value, direction, one, empty, empty, *counts, finite & ~steep, active & finite & steep
-    )
+    ends = jnp.zeros((), bool), finite & ~steep, active & finite & steep
+    return LocalSearch(y, value, gradient, value, direction, one, empty, empty, *counts, *ends)
 
 
 def advance(
@@ -147,8 +168,7 @@ def advance(
     frame: Frame,
     unit: Float[Array, ""],
     search: LocalSearch,
-    limit: Int[Array, ""],
-    target: Float[Array, ""],
+    limits: Limits,
 ) -> LocalSearch:
     """Evaluate the next trial of a search, then step, shorten the step, begin again along the gradient, or end.
 
@@ -166,6 +186,7 @@ def advance(
     moves = jnp.where(curved, jnp.concatenate([search.moves[1:], move[None]]), search.moves)
     changes = jnp.where(curved, jnp.concatenate([search.changes[1:], change[None]]), search.changes)
 
+    ended = search.quiet & ~accept
     fails = ~accept & (search.backtracks >= MAX_BACKTRACKS)
     forgotten = jnp.zeros_like(moves)
     moves = jnp.where(accept, moves, jnp.where(fails, forgotten, search.moves))
@@ -176,19 +197,18 @@ def advance(
     direction = descent_direction(slopes, unbound, moves, changes)
     direction = jnp.where(accept | fails, direction, search.direction)
 
-    excess = value - search.fun - slope
-    shorter = jnp.where(finite & (excess > 0), -slope / (2 * jnp.where(excess > 0, excess, 1)), 0.1)
-    shortened = search.step * jnp.clip(shorter, 0.1, 0.5)
+    shortened = search.step * jnp.where(finite, lowest_of_cubic(value - search.fun, slope, gradient @ move), 0.1)
     longer = jnp.where(curved, 1, jnp.minimum(2 * search.step, 1e6)).astype(y.dtype)
     step = jnp.where(accept, longer, jnp.where(fails, 1, shortened))
 
     promise = -jnp.where(unbound, slopes, 0) @ direction * step
     rounding = ROUNDINGS * jnp.finfo(y.dtype).eps * jnp.abs(now)
-    settled = accept & curved & (promise <= GAIN * (search.start_fun - now) + rounding)
+    quiet = accept & curved & (promise <= GAIN * (search.start_fun - now) + rounding)
     exhausted = fails & ~jnp.any(search.moves != 0)
-    settled = settled | ~jnp.any(direction != 0)
-    hopeless = accept & curved & (now - ABANDONED * promise > target)
-    active = ~(settled | exhausted | hopeless) & (search.evaluations + 1 < limit)
+    settled = ended | (quiet & search.quiet) | ~jnp.any(direction != 0)
+    hopeless = accept & curved & (now - ABANDONED * promise > limits.target / unit)
+    back = accept & (jnp.linalg.norm(at - limits.home) <= limits.radius)
+    active = ~(settled | exhausted | hopeless | back) & (search.evaluations + 1 < limits.evaluations)
     return LocalSearch(
         at,
         now,
@@ -201,22 +221,32 @@ def advance(
         jnp.where(accept | fails, 0, search.backtracks + 1),
         search.evaluations + 1,
         search.accepted + accept.astype(jnp.int32),
+        quiet,
         settled,
         search.active & active,
     )
 
 
+def lowest_of_cubic(rise: Array, slope: Array, slope_ahead: Array) -> Array:
+    """Return where in [0.1, 0.5] a cubic is lowest, by its rise from 0 to 1 and its slopes there."""
+    middle = slope + slope_ahead - 3 * rise
+    root = jnp.sqrt(jnp.maximum(middle**2 - slope * slope_ahead, 0))
+    below = slope_ahead - slope + 2 * root
+    at = 1 - (slope_ahead + root - middle) / jnp.where(below > 0, below, 1)
+    return jnp.clip(jnp.where((below > 0) & jnp.isfinite(at), at, 0.1), 0.1, 0.5)
+
+
 @eqx.filter_jit
-def searches(problem: Problem, frame: Frame, starts: Array, active: Array, limit: Array, target: Array) -> LocalSearch:
+def searches(problem: Problem, frame: Frame, starts: Array, active: Array, first: Array, limits: Limits) -> LocalSearch:
     """Return the states in which searches end; those that are not active stay where they start."""
     fun, slopes = jax.vmap(lambda y: value_and_gradient(problem, frame, y))(starts)
     unit = power_of_two(jnp.max(jnp.where(jnp.isfinite(slopes), jnp.abs(slopes), 0)))
 
     def one(search: LocalSearch) -> LocalSearch:
-        ahead = advance(problem, frame, unit, search, limit, target / unit)
+        ahead = advance(problem, frame, unit, search, limits)
         return jax.tree.map(lambda new, old: jnp.where(search.active, new, old), ahead, search)
 
-    begin = jax.vmap(lambda *search: _begin(frame, *search))(starts, fun / unit, slopes / unit, active)
+    begin = jax.vmap(lambda *search: _begin(frame, *search))(starts, fun / unit, slopes / unit, active, first)
     ends = lax.while_loop(lambda states: jnp.any(states.active), jax.vmap(one), begin)
     return ends._replace(fun=ends.fun * unit, start_fun=ends.start_fun * unit)
 
@@ -240,15 +270,21 @@ def local_searches(
     lanes: int,
     limit: int,
     target: float = np.inf,
+    first: Float[np.ndarray, " searches"] | float = FIRST_LENGTH,
+    home: Float[np.ndarray, " d"] | None = None,
 ) -> SearchEnds:
     """Return where L-BFGS ends from each of up to `lanes` starts; one program serves any number of them.
 
-    Searches take up to `limit` evaluations each, and those that are to end above `target` are abandoned.
+    Searches take up to `limit` evaluations each; those that are to end above `target` are abandoned, and those that
+    come near `home` have come back. `first` are the lengths of their first steps.
     """
     number, dtype = len(starts), frame.scale.dtype
     padded = jnp.asarray(np.concatenate([starts, np.repeat(starts[:1], lanes - number, axis=0)]), dtype)
     active = jnp.arange(lanes) < number
-    ends = searches(problem, frame, padded, active, jnp.int32(limit), jnp.asarray(target, dtype))
+    lengths = jnp.asarray(np.append(np.broadcast_to(first, number), np.full(lanes - number, FIRST_LENGTH)), dtype)
+    known, radius = (starts[0], -1.0) if home is None else (home, HOME * np.sqrt(len(home)))
+    numbers = (jnp.asarray(a, dtype) for a in (target, known, radius))
+    ends = searches(problem, frame, padded, active, lengths, Limits(jnp.int32(limit), *numbers))
     fun = np.asarray(ends.fun, np.float64)[:number]
     return SearchEnds(
         np.asarray(ends.y, np.float64)[:number],

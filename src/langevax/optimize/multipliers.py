@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float
 
 from langevax.optimize.basins import group_ends
 from langevax.optimize.constraints import Constraints
-from langevax.optimize.local_search import Frame, gradient_at, searches
+from langevax.optimize.local_search import FIRST_LENGTH, Frame, gradient_at, no_more_than, searches
 from langevax.optimize.newton import Polished
 from langevax.optimize.portfolio import Portfolio
 from langevax.optimize.values_only import FiniteDifferences
@@ -157,7 +157,8 @@ def _refine(
 
     def one(start: Array, weights: Array, multipliers: Array, active: Array) -> tuple[Array, ...]:
         problem = penalties.at(weights, multipliers)
-        ends = searches(problem, penalties.frame, start[None], active[None], limit, jnp.asarray(jnp.inf, start.dtype))
+        lengths = jnp.full(1, FIRST_LENGTH, start.dtype)
+        ends = searches(problem, penalties.frame, start[None], active[None], lengths, no_more_than(limit, start))
         y = ends.y[0]
         gain = ends.start_fun[0] - ends.fun[0]
         measured = *penalties.measure(y), penalties.slopes(y)

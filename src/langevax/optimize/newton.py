@@ -54,7 +54,7 @@ def _derivatives(problem: Problem, frame: Frame, y: Float[Array, " d"]) -> tuple
     return value, gradient, jax.jacfwd(lambda y: value_and_gradient(problem, frame, y)[1])(y)
 
 
-def newton(problem: Problem, frame: Frame, start: Float[np.ndarray, " d"], size: float) -> Polished:
+def newton(problem: Problem, frame: Frame, start: Float[np.ndarray, " d"], size: float, steps: int = STEPS) -> Polished:
     """Return where damped Newton steps end; `size` is that of values whose rounding errors the function has."""
     dtype = frame.scale.dtype
     lower, upper, eps = np.asarray(frame.lower), np.asarray(frame.upper), float(jnp.finfo(dtype).eps)
@@ -67,7 +67,7 @@ def newton(problem: Problem, frame: Frame, start: Float[np.ndarray, " d"], size:
     if not now.finite:
         return Polished(y, now.fun, now.gradient, False, evaluations)
     promise = np.inf
-    for _ in range(STEPS):
+    for _ in range(min(steps, STEPS)):
         unbound = ~(((y <= lower) & (now.gradient > 0)) | ((y >= upper) & (now.gradient < 0)))
         pure, promise = newton_step(now, unbound, 0.0)
         settled = promise <= eps * abs(now.fun)  # values are equal to rounding: the smaller gradient decides

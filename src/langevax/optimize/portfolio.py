@@ -11,11 +11,11 @@ In the order of cost, with one budget:
    that succeed are drawn more often. What one batch gained in several places is added up and tried in the next.
 4. `evolve`: CMA-ES with a population that doubles, then L-BFGS from its mean and best.
 
-3 and 4 take turns and are independent runs themselves: their ends are counted as those of searches are. A few hops
-from the best of the first four searches come before the other twelve. The portfolio stops when the odds of an unseen
-better basin are low enough (`basins`) and hops from the best have brought nothing (`doubt`), a whole run of them where
-there are several basins: searches from everywhere may agree on a broad basin beside a small one that is better. Or it
-stops when the budget is spent.
+3 and 4 take turns and are independent runs themselves: their ends are counted as those of searches are. Hops from the
+best of the first four searches, until eight bring nothing, come before the other twelve. The portfolio stops when the
+odds of an unseen better basin are low enough (`basins`) and hops from the best have brought nothing (`doubt`), a whole
+run of them where there are several basins: searches from everywhere may agree on a broad basin beside a small one that
+is better. Or it stops when the budget is spent.
 """
 
 import math
@@ -28,19 +28,33 @@ from jaxtyping import Bool, Float
 
 from langevax.optimize.basins import NEAR, Tally, tally
 from langevax.optimize.evolution import Evolution, default_population
-from langevax.optimize.local_search import CHUNK, Frame, SearchEnds, gradient_at, local_searches, values
+from langevax.optimize.local_search import (
+    CHUNK,
+    FIRST_LENGTH,
+    HOME,
+    Frame,
+    SearchEnds,
+    gradient_at,
+    local_searches,
+    values,
+)
 from langevax.optimize.newton import Polished, newton
 from langevax.problems.problem import NO_FORWARD_MODE, Problem
 
 LANES = 16  # local searches at once
 SCREENED = 8  # places of which a search starts at the best
+FEWEST_HOPS = 2  # at once; twice as many after each batch that brings nothing
 LIMIT = 1000  # gradients of one local search
+FIRST_LENGTHS = 0.02, 0.2
+"""Of the first steps of searches, in units of the box: short ones stay in a basin, long ones step across rings."""
 FEW_BASINS = 3
 """Searches for each basin from which more of them are likely to be enough; below, basins are too many to be counted."""
-SCAN_POINTS, ZOOMED, ZOOM_POINTS, SINGLE_MOVES = 48, 3, 8, 4
+SCAN_POINTS, ZOOMED, ZOOM_POINTS, SINGLE_MOVES = 32, 3, 6, 4
 SCAN_REACH = 3.0  # of a coordinate without bounds, in scales of the start
 HOP_SEARCHES = 2 * LANES, LANES  # without success that end a run, and more for each coordinate
 NORMAL, COORDINATES, DIFFERENCE, MEAN = KINDS = range(4)  # perturbations
+FAR_FROM_HOME = 4
+"""Times the distance of `HOME` from which hops may end where they come back; shorter ones are to find what is there."""
 POOL, FEWEST_SEEN = 32, 4  # of the best minima, for the last two
 HOP_WIDTH, HOP_TARGET = 0.1, 0.5  # of the first perturbation; share of them that is to fall back
 PREFERENCE = 2  # cost of hopping over that of evolution, and the reverse on rough functions
@@ -50,6 +64,8 @@ FLAT_GENERATIONS = 20
 RESOLUTION = 1e-6
 """Difference of values up to which two minima are one, in units of what searches gain."""
 NEWTON_DIMENSIONS = 64
+NEWTON_SHARE, FEWEST_NEWTON_STEPS = 4, 16
+"""One part in so many of the budget, which the last steps may take beyond it, or so many steps."""
 GRADIENT_COST = 4  # of a value with its gradient, in values
 
 
@@ -130,19 +146,32 @@ class Portfolio:
             self._update(ys[best], float(fun[best]))
         return fun
 
-    def search(self, starts: Float[np.ndarray, "searches d"], target: float = math.inf) -> SearchEnds:
-        """Return where local searches end, and record it; those that would end above `target` are abandoned."""
-        ends = self._descend(starts, target)
+    def search(
+        self,
+        starts: Float[np.ndarray, "searches d"],
+        target: float = math.inf,
+        home: Float[np.ndarray, " d"] | None = None,
+    ) -> SearchEnds:
+        """Return where local searches end, and record it; those that would end above `target`, or at `home`, do not."""
+        shortest, longest = np.log(FIRST_LENGTHS)
+        ends = self._descend(starts, np.exp(self.rng.uniform(shortest, longest, len(starts))), target, home)
         self.searches += len(starts)
         self.history.append(BestSoFar(self.nfev, self.njev, self.best_fun))
         self.stopped = self.stopped or self.stops(self)
         return ends
 
-    def _descend(self, starts: Float[np.ndarray, "searches d"], target: float = math.inf) -> SearchEnds:
-        """Search the coarse problem first where there is one; it has other values, so that no target counts there."""
+    def _descend(
+        self,
+        starts: Float[np.ndarray, "searches d"],
+        first: Float[np.ndarray, " searches"] | float = FIRST_LENGTH,
+        target: float = math.inf,
+        home: Float[np.ndarray, " d"] | None = None,
+    ) -> SearchEnds:
+        """Search the coarse problem first where there is one; no target counts there, as its values are others."""
         limit = max(2, min(LIMIT, int((self.budget - self.spent) / (self.gradient_cost * len(starts)))))
         aim = target if self.coarse is self.problem else math.inf
-        ends = local_searches(self.coarse, self.frame, starts, LANES, limit, aim)
+        known = home if self.coarse is self.problem else None
+        ends = local_searches(self.coarse, self.frame, starts, LANES, limit, aim, first, known)
         self._count(ends, self.coarse)
         if self.coarse is not self.problem:
             fine = local_searches(self.problem, self.frame, ends.y, LANES, limit)
@@ -273,7 +302,7 @@ class Portfolio:
     ) -> tuple[Float[np.ndarray, " d"], float]:
         """Hop from basin to basin, downwards, until `patience` searches bring nothing; or `once` they bring a gain."""
         y, begin = self.scan_while_better(y, fun)
-        fun, number, failed, gained = begin, LANES // 2, 0, np.zeros((0, self.dimension))
+        fun, number, failed, gained = begin, FEWEST_HOPS, 0, np.zeros((0, self.dimension))
         successes = np.ones(len(KINDS))
         while not self.done and failed < patience and not (once and fun < begin):
             number = min(number, patience - failed)
@@ -282,9 +311,12 @@ class Portfolio:
             moves = np.stack([self._move(kind, y, w) for kind, w in zip(kinds, widths, strict=True)])
             if len(gained):
                 moves[0] = gained.sum(axis=0)
-            ends = self.search(self.fold(y + moves), fun + self.difference)
+            starts = self.fold(y + moves)
+            wide = np.linalg.norm(starts - y, axis=1).min() > FAR_FROM_HOME * HOME * math.sqrt(self.dimension)
+            ends = self.search(starts, fun + self.difference, y if wide else None)
             near = np.linalg.norm(ends.y - y, axis=1) <= NEAR * math.sqrt(self.dimension)
-            back, better = near & (np.abs(ends.fun - fun) <= self.difference), ends.fun < fun - self.difference
+            better = ends.fun < fun - self.difference
+            back = near & (wide | (np.abs(ends.fun - fun) <= self.difference)) & ~better
             normal = kinds == NORMAL
             if normal.any():
                 self.hop_width = float(np.clip(self.hop_width * np.exp(back[normal].mean() - HOP_TARGET), 1e-6, 1.0))
@@ -292,7 +324,7 @@ class Portfolio:
             fresh = ends.settled & ~back
             self.seen.add(ends.y[fresh], ends.fun[fresh], ends.moved[fresh])
             failed = 0 if better.any() else failed + number
-            number = max(4, number // 2) if better.any() else min(LANES, 2 * number)
+            number = max(FEWEST_HOPS, number // 2) if better.any() else min(LANES, 2 * number)
             best = int(np.argmin(ends.fun))
             gained = (ends.y - y)[better & (np.arange(len(better)) != best)]
             if better.any():
@@ -370,7 +402,7 @@ class Portfolio:
         if not self.done:
             self.multistart(3)
         if math.isfinite(self.best_fun) and np.any(self.seen.moved):
-            self.doubt(LANES // 2)
+            self.hop(self.best_y, self.best_fun, LANES // 2)
         if not self.done:
             self.multistart(12)
         self.check_not_flat()
@@ -430,7 +462,8 @@ class Portfolio:
         """Return the end of Newton's steps from a place, or the place itself if Hessians are unavailable."""
         if self.dimension <= NEWTON_DIMENSIONS and self.gradient_cost == GRADIENT_COST:
             try:
-                return newton(problem, self.frame, place.y, self.size)
+                steps = self.budget / (NEWTON_SHARE * self.gradient_cost * (1 + self.dimension))
+                return newton(problem, self.frame, place.y, self.size, max(FEWEST_NEWTON_STEPS, int(steps)))
             except (TypeError, ValueError) as error:
                 if not any(words in str(error) for words in NO_FORWARD_MODE):
                     raise
