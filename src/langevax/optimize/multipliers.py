@@ -28,7 +28,7 @@ from langevax.problems.problem import Function, Problem
 DRAWN = 128  # places from which weights are taken
 FEWEST_VIOLATIONS = 4
 WEIGHT = 10.0  # spread of f for a violation of the usual size
-SEARCH_SHARE = 0.7  # of the budget, for the portfolio; the rest is for the rounds
+SEARCH_SHARE, ROUNDS_SHARE = 0.7, 0.98  # of the budget, up to where the portfolio and the rounds search; then Newton
 REFINED, GRADIENTS = 8, 40  # basins at once; gradients for each that are left, below which fewer are
 MAX_BATCHES, MAX_ROUNDS, MAX_NEWTON_ROUNDS = 8, 40, 5
 LIMIT = 300  # gradients of one search
@@ -38,7 +38,7 @@ NEARBY = 1e-3  # move of a coordinate, in units of the box, along which the slop
 TOLERANCE = 1e-6
 """Violation that is taken for none: what such a move of one coordinate, in units of the box, changes at most."""
 TINY = 1e-12  # of the usual violation, where slopes vanish
-AIM, ROUNDINGS = 0.01, (10, 100)  # of the tolerance, at which rounds end; least of that and of the tolerance
+AIM, ROUNDINGS = 1e-5, (10, 100)  # of the tolerance, at which rounds end; least of that and of the tolerance
 
 
 class AugmentedLagrangian(eqx.Module):
@@ -314,7 +314,7 @@ class Rounds:
     def run(self) -> Constrained:
         """Refine the basins that the portfolio has met until none of the others can be better."""
         portfolio = self.portfolio
-        portfolio.budget = self.budget
+        portfolio.budget = ROUNDS_SHARE * self.budget
         ys, fun, shares = self._candidates()
         refined: list[Refined] = []
         position = 0
@@ -332,6 +332,7 @@ class Rounds:
         feasible = [end for end in refined if end.feasible]
         best = min(feasible, key=lambda end: end.fun) if feasible else min(refined, key=lambda end: end.tolerances)
         others = [end for end in feasible if end is not best and end.settled]
+        portfolio.budget = self.budget
         best, end = self._sharpen(best)
         if best.gap > 1 or best.bought > self.tolerance * self.spread:
             end = end._replace(reached=False)
@@ -377,9 +378,11 @@ class Rounds:
         return best, end
 
     def _basins(self, ends: list[Refined]) -> list[Refined]:
+        """Return the best end of each basin; the first of all ends is that of its own, whatever rounding says."""
         if not ends:
             return []
         ys, fun = np.stack([end.y for end in ends]), np.array([end.fun for end in ends])
         labels, best_ends = group_ends(ys, fun, np.ones(len(fun), bool), self.portfolio.difference)
         shares = np.bincount(labels, [end.share for end in ends], minlength=len(best_ends))
-        return [ends[i]._replace(share=float(share)) for i, share in zip(best_ends, shares, strict=True)]
+        chosen = [0 if label == labels[0] else end for label, end in enumerate(best_ends)]
+        return [ends[i]._replace(share=float(share)) for i, share in zip(chosen, shares, strict=True)]
