@@ -134,9 +134,9 @@ def verdicts(lines: dict[str, list[dict[str, Any]]]) -> list[str]:
         case.name: np.mean([line["law"] for line in lines[case.name]]) for case in WELL_SPECIFIED if case.name in lines
     }
     if exact:
-        kept = sum(gain > -SAME for gain in exact.values())
+        equal = sum(gain > -SAME for gain in exact.values())
         sentences.append(
-            f"Well specified: within {SAME} nats of Bayes on {kept} of {len(exact)}, least {min(exact.values()):+.4f}."
+            f"Well specified: within {SAME} nats of Bayes on {equal} of {len(exact)}, least {min(exact.values()):+.4f}."
         )
     ratios = [line["path, s"] / line["draws, s"] for splits in lines.values() for line in splits if "path, s" in line]
     if ratios:

@@ -11,6 +11,7 @@ from langevax import platforms
 from langevax.predictive_law import path
 from langevax.predictive_law.cloud import advance, first_cloud
 from langevax.predictive_law.law_problem import LawProblem, check_dependence, check_proper, check_rows
+from langevax.predictive_law.leave_one_out import log_mean_exp
 from langevax.predictive_law.path import PredictivePath, confirmed, held_out_scores, run_path
 from tests.predictive_law.cases import COUNTS, GRID, RIGHT, draws_of, log_prior, problem_of, table
 from tests.predictive_law.grids import solve
@@ -18,10 +19,47 @@ from tests.predictive_law.grids import solve
 SHARES = (1.0, 0.3, 0.05)
 
 
-@pytest.fixture(scope="module")
-def levels():
-    weights = solve(*table(COUNTS), 1.0).weights
-    return run_path(problem_of(COUNTS), draws_of(weights, 1024), SHARES, 256, key=jax.random.key(0))
+def test_some_rows_are_drawn_of_those_in_use_and_settled_on(monkeypatch):
+    monkeypatch.setattr(path, "MANY_ROWS", 16)
+    weights = np.ones(40)
+    weights[::5] = 0
+    problem, draws = problem_of(COUNTS), draws_of(solve(*table(COUNTS), 1.0).weights, 256)
+    few = path.FewRows.of(problem, weights, 256, key=jax.random.key(0))
+    assert len(np.unique(few.rows)) == 16
+    assert np.all(weights[few.rows] == 1)
+    np.testing.assert_allclose(few.weights, 2)
+    cloud = first_cloud(problem, draws, log_mean_exp(problem.log_likelihoods(draws)))
+    end = few.settled(problem, cloud, 0.3, key=jax.random.key(1))
+    log_p, prior = table(COUNTS)
+    law = solve(np.repeat(log_p[:, few.rows], 2, axis=1), prior, 0.3)
+    exact, measured = np.log(law.weights @ np.exp(log_p)), np.ravel(end.log_means)[:40]
+    np.testing.assert_allclose(measured[few.rows], exact[few.rows], atol=0.25)
+    np.testing.assert_allclose(measured, exact, atol=1)  # rows that the law does not see are in its tails
+    assert np.ptp(exact) > 3
+
+
+@pytest.fixture(scope="module", params=["on all rows", "on some rows first"])
+def levels(request):
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "on some rows first":
+            patch.setattr(path, "MANY_ROWS", 25)
+        weights = solve(*table(COUNTS), 1.0).weights
+        return run_path(problem_of(COUNTS), draws_of(weights, 1024), SHARES, 256, key=jax.random.key(0))
+
+
+def test_some_rows_with_weight_have_the_law_of_all_where_these_are_alike():
+    """Every row twice: half of them with twice the weight are the same problem."""
+    whole = problem_of(np.repeat(COUNTS[:20], 2), 8)
+    few = path.FewRows(whole.of_rows(np.arange(0, 40, 2), 8), np.arange(0, 40, 2), np.full(20, 2.0, np.float32))
+    points, share = jnp.linspace(-1, 2, 8)[:, None], jnp.float32(0.3)
+
+    def density(problem, weights):
+        means = jnp.asarray(problem.in_blocks(np.full(problem.size, -2, np.float32)))
+        tilted = problem.tilted(points, share, means, jnp.asarray(problem.in_blocks(weights)))
+        return tilted.value - tilted.value[0], tilted.gradient
+
+    for one, other in zip(density(whole, np.ones(40, np.float32)), density(few.problem, few.weights), strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-5, atol=2e-5)
 
 
 def test_particles_meet_the_law_on_a_grid_within_their_error(levels):

@@ -15,7 +15,7 @@ from langevax.sklearn import LinearModelWarning, MeanFieldClassifier, MeanFieldR
 from langevax.sklearn.column_maps import NormalScores, Pieces, Squash
 from langevax.sklearn.fold_choice import SLACK
 from langevax.sklearn.intervals import upper_quantile
-from langevax.sklearn.model_selection import SEARCHES, anneal, choose_by_validation
+from langevax.sklearn.model_selection import SEARCHES, _above_least, anneal, choose_by_validation
 from langevax.sklearn.solvers import Schedule
 from tests.sklearn.tables import QUICK as WITHOUT_FOLDS
 from tests.sklearn.tables import diabetes, iris
@@ -181,6 +181,15 @@ def test_where_all_losses_are_alike_a_hot_temperature_is_taken():
     choice = choose_by_validation(model.network_, 0.02, SCHEDULE, 20, jax.random.key(0), "folds")
     hottest = choice._replace(chosen=0, temperature=choice.history["temperature"][0])
     assert "at which the network predicts little more than a constant" in hottest.reason(None)
+
+
+def test_losses_that_differ_by_rounding_are_alike():
+    of_rows = np.random.default_rng(0).uniform(size=40)
+    losses = of_rows + np.array([2e-8, 1e-8, 0])[None, :, None]
+    above, error = _above_least(losses, np.ones(40), None)
+    assert np.all(above <= min(SLACK.values()) * error)
+    above, error = _above_least(losses + np.array([1e-4, 0, 0])[None, :, None], np.ones(40), None)
+    assert (above > error).tolist() == [[True, False, False]]
 
 
 @pytest.mark.parametrize("num_classes", [2, 3])

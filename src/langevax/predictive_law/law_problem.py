@@ -64,6 +64,8 @@ class LawProblem(eqx.Module):
     """Of the posterior; its rows are padded to whole blocks."""
     size: int = eqx.field(static=True)
     unravel: Callable[[Array], PyTree] = eqx.field(static=True)
+    prior_size: int = eqx.field(static=True)
+    """Rows of the posterior, by whose number the finite sum divides the prior."""
 
     @classmethod
     def of(cls, finite_sum: FiniteSum, position: PyTree, num_particles: int) -> "LawProblem":
@@ -73,15 +75,13 @@ class LawProblem(eqx.Module):
         if finite_sum.weights is not None:
             raise ValueError("model has weights, but a predictive law counts every row once; leave weights out.")
         size = finite_sum.max_size
-        length = -(-size // max(1, -(-size * num_particles // sizes().log_likelihoods)))
-        padding = -size % length
+        return cls(_blocked(finite_sum, num_particles), size, ravel_pytree(position)[1], size)
 
-        def in_blocks(rows: Array) -> Array:
-            padded = jnp.concatenate([rows, jnp.repeat(rows[:1], padding, axis=0)]) if padding else rows
-            return padded.reshape(-1, length, *rows.shape[1:])
-
-        padded = eqx.tree_at(lambda f: f.data, finite_sum, jax.tree.map(in_blocks, finite_sum.data))
-        return cls(padded, size, ravel_pytree(position)[1])
+    def of_rows(self, rows: np.ndarray, num_particles: int) -> "LawProblem":
+        """Return the problem of some of the rows, under the same prior."""
+        chosen = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[rows], self.finite_sum.data)
+        few = eqx.tree_at(lambda f: f.data, self.finite_sum, chosen)
+        return LawProblem(_blocked(few, num_particles), len(rows), self.unravel, self.prior_size)
 
     @property
     def log_likelihood(self) -> RowFunction:
@@ -99,7 +99,7 @@ class LawProblem(eqx.Module):
         value = jax.tree.reduce(jnp.add, squares)
         if finite_sum.regularizer is not None:
             value = value + finite_sum.regularizer(position)
-        return -self.size * value
+        return -self.prior_size * value
 
     def in_blocks(self, numbers: np.ndarray, padding: float = 0.0) -> np.ndarray:
         """Return one number a row in the layout of the rows."""
@@ -142,6 +142,19 @@ class LawProblem(eqx.Module):
             return checks.scalar("log_likelihood", self.log_likelihood(position, row), "sum over the entries of a row")
 
         return jax.vmap(of_row)(rows)
+
+
+def _blocked(finite_sum: FiniteSum, num_particles: int) -> FiniteSum:
+    """Return the same rows in blocks of one length, the last one padded by the first row."""
+    size = finite_sum.max_size
+    length = -(-size // max(1, -(-size * num_particles // sizes().log_likelihoods)))
+    padding = -size % length
+
+    def in_blocks(rows: Array) -> Array:
+        padded = jnp.concatenate([rows, jnp.repeat(rows[:1], padding, axis=0)]) if padding else rows
+        return padded.reshape(-1, length, *rows.shape[1:])
+
+    return eqx.tree_at(lambda f: f.data, finite_sum, jax.tree.map(in_blocks, finite_sum.data))
 
 
 @eqx.filter_jit

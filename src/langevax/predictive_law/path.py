@@ -1,17 +1,18 @@
 """The path of predictive laws from the posterior to smaller shares of Bayes, and the choice on it.
 
-A level starts from the cloud of the level before and moves until its in-sample score has stopped drifting. The score of
-a level is its leave-one-out score; the chosen share is the largest within one standard error of the best, paired over
-rows.
+A level starts from the cloud of the level before and moves until its in-sample score has stopped drifting; of very many
+rows it does so on some of them first, and then on all. The score of a level is its leave-one-out score; the chosen
+share is the largest within one standard error of the best, paired over rows.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jax import random
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Int, Key
 
 from langevax.predictive_law.cloud import (
     MOVES_PER_BLOCK,
@@ -34,6 +35,8 @@ MANY_NOISES = 4
 """Of the gap that the dual of a converged law may have."""
 MAX_TABLE = 2 * 10**7
 """Log likelihoods of a law (particles x rows), beyond which it has fewer snapshots."""
+MANY_ROWS = 10_000
+"""Rows beyond which the particles of a level settle on so many of them first."""
 MANY_PARAMETERS = 5
 """Fewer rows than this for each effective parameter are confirmed by refits."""
 
@@ -144,6 +147,32 @@ def evenly_spaced(points: Float[np.ndarray, "draw d"], count: int) -> Float[np.n
     return points[np.linspace(0, len(points) - 1, count).round().astype(int)]
 
 
+class FewRows(NamedTuple):
+    """Rows drawn from many, with a weight that makes them stand for all: on these a level costs less to settle."""
+
+    problem: LawProblem
+    rows: Int[np.ndarray, " few"]
+    weights: Float[np.ndarray, " few"]
+
+    @classmethod
+    def of(
+        cls, problem: LawProblem, weights: Float[np.ndarray, " n"], num_particles: int, *, key: Key[Array, ""]
+    ) -> "FewRows":
+        """Draw `MANY_ROWS` of the rows with weight."""
+        rows = np.sort(np.asarray(random.permutation(key, np.flatnonzero(weights)))[:MANY_ROWS])
+        chosen = weights[rows]
+        return cls(problem.of_rows(rows, num_particles), rows, chosen * weights.sum() / chosen.sum())
+
+    def settled(self, problem: LawProblem, cloud: Cloud, bayes_share: float, *, key: Key[Array, ""]) -> Cloud:
+        """Return the particles of the law on these rows, and the dual of all rows that they have."""
+        of_all, dtype = np.asarray(cloud.log_means).ravel(), np.asarray(cloud.points).dtype
+        start = cloud._replace(log_means=jnp.asarray(self.problem.in_blocks(of_all[self.rows])))
+        end, level = run_level(self.problem, start, bayes_share, self.weights, key=key)
+        points = evenly_spaced(level.points, min(len(level.points), max(len(end.points), MAX_TABLE // problem.size)))
+        log_means = log_mean_exp(problem.log_likelihoods(points)).astype(dtype)
+        return end._replace(log_means=jnp.asarray(problem.in_blocks(log_means)))
+
+
 def run_path(
     problem: LawProblem,
     draws: Float[np.ndarray, "draw d"],
@@ -155,15 +184,18 @@ def run_path(
     report: Callable[[Level], None] = lambda level: None,
 ) -> list[Level]:
     """Return the laws at these shares, the largest first; without weights the first is made of the draws themselves."""
-    points = evenly_spaced(draws, num_particles)
+    points, used = evenly_spaced(draws, num_particles), np.ones(problem.size) if weights is None else weights
     cloud = first_cloud(problem, points, log_mean_exp(problem.log_likelihoods(points)))
+    few = FewRows.of(problem, used, num_particles, key=key) if np.count_nonzero(used) > MANY_ROWS else None
     levels = []
     for number, share in enumerate(bayes_shares):
         if share == 1 and weights is None:
             level = bayes_level(problem, evenly_spaced(draws, min(len(draws), SNAPSHOTS * num_particles)))
         else:
-            used = np.ones(problem.size) if weights is None else weights
-            cloud, level = run_level(problem, cloud, share, used, key=random.fold_in(key, number))
+            level_key = random.fold_in(key, number)
+            if few is not None:
+                cloud = few.settled(problem, cloud, share, key=random.fold_in(level_key, 1))
+            cloud, level = run_level(problem, cloud, share, used, key=level_key)
         report(level)
         levels.append(level)
     return levels
