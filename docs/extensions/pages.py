@@ -35,6 +35,8 @@ PUBLIC_NAME = re.compile(r"langevax(?:\.[a-zA-Z]\w*)+")
 
 def _read(app: Sphinx, docname: str, source: list[str]) -> None:
     start, docs = posixpath.dirname(docname) or ".", Path(app.srcdir)
+    if HELP in source[0] or TEXT_OF.search(source[0]):
+        app.env.note_reread()  # its text changes without its file
     text = TEXT_OF.sub(lambda place: (docs.parent / place[1]).read_text(encoding="utf-8"), source[0])
     if text != source[0]:
         text = FROM_THE_TOP.sub(lambda link: f"]({TOP.get(link[1], link[1])}{link[2]})", NOT_A_PAGE.sub(r"\1", text))
