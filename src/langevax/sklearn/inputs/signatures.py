@@ -46,7 +46,7 @@ class Signatures:
 
         Example:
             >>> Signatures.fit(np.zeros((5, 1, 100))), Signatures.fit(np.zeros((5, 12, 20)))
-            (Signatures(depth=4, num_splits=4), Signatures(depth=2, num_splits=3))
+            (Signatures(depth=4, num_splits=3, lag=3), Signatures(depth=2, num_splits=2, lag=1))
         """
         channels, length = 1 + 2 * values.shape[1], values.shape[2]
         sizes = list(accumulate(channels**k for k in range(1, MOST_DEPTH + 1)))
