@@ -12,18 +12,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from rich.console import Console
+from scipy import stats
 
 import langevax as lx
-from benchmarks import driver, mfld_step, mfld_torch, minimize
+from benchmarks import driver, mfld_step, mfld_torch, minimize, predictive
 from benchmarks.__main__ import TABLES
 from benchmarks.beside import __main__ as command
 from benchmarks.beside import children, measure, table
 from benchmarks.beside.case import FILES, Candidate, Case, Line, Measurement, RunResult, chosen
 from benchmarks.beside.measure import apart
 from benchmarks.minimize import functions, nist, solvers
+from benchmarks.predictive import rivals
 from langevax import trees
 from langevax.keys import unrolled
 from langevax.optimize import local_search, portfolio
@@ -484,3 +487,32 @@ def test_sources_of_the_table_are_files():
     folder = Path(children.__file__).parents[1]
     for case in chosen([]):
         assert (folder / f"{case.file}.py").exists() or (folder / case.file / "__init__.py").exists()
+
+
+def test_larger_models_of_predictive_laws_have_the_densities_of_scipy():
+    with jax.enable_x64():
+        x, beta = jnp.array([1.0, 0.5]), jnp.array([0.3, -0.4])
+        mean, size = float(jnp.exp(x @ beta)), 1.7
+        theta = {"beta": beta, "log_size": jnp.log(size)}
+        log_p = rivals.negative_binomial(theta, (x, jnp.array(3.0)))
+        assert float(log_p) == pytest.approx(stats.nbinom.logpmf(3, size, size / (size + mean)), rel=1e-10)
+        scales = jnp.array([0.2, 0.1])
+        theta = {"beta": beta, "log_scale": scales, "log_degrees": jnp.log(2.5)}
+        expected = stats.t.logpdf(1.4, 3.5, float(x @ beta), float(jnp.exp(x @ scales)))
+        assert float(rivals.student(theta, (x, jnp.array(1.4)))) == pytest.approx(expected, rel=1e-10)
+
+
+def test_wins_of_predictive_laws_are_beyond_two_errors_of_splits_and_of_rows():
+    def split(law, error, **more):
+        return {"law": law, "mixture": 0.0, "stack": 0.1, "error against mixture": error, **more}
+
+    lines = {
+        "bad health": [split(0.2, 0.01), split(0.3, 0.01)],  # errors 0.05 of splits, 0.007 of rows
+        "articles": [split(0.2, 0.4), split(0.2, 0.4)],  # 0 of splits, 0.28 of rows
+        "eruptions": [split(-0.2, 0.01, **{"path, s": 1.0, "draws, s": 2.0}), split(-0.3, 0.01)],
+        "normal, 2 coefficients": [split(-0.01, 0.0), split(0.004, 0.0)],
+    }
+    first, *_, exact, cost = predictive.verdicts(lines)
+    assert first.startswith("Against the mixture, of 3 real cases: 1 won (bad health), 1 lost (eruptions), 1 within")
+    assert exact.startswith("Well specified: within 0.005 nats of Bayes on 1 of 1, least -0.0030")
+    assert cost.endswith("cases in their first split, 1 in all: median 0.50, largest 0.50.")

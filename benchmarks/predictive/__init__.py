@@ -141,8 +141,8 @@ def verdicts(lines: dict[str, list[dict[str, Any]]]) -> list[str]:
     ratios = [line["path, s"] / line["draws, s"] for splits in lines.values() for line in splits if "path, s" in line]
     if ratios:
         sentences.append(
-            "CPU seconds of the path over those of NUTS, both with compiling and without refits, first split of "
-            f"{len(ratios)} cases: median {np.median(ratios):.2f}, largest {max(ratios):.2f}."
+            "CPU seconds of the path over those of NUTS, both with compiling and without refits, cases in their "
+            f"first split, {len(ratios)} in all: median {np.median(ratios):.2f}, largest {max(ratios):.2f}."
         )
     return sentences
 
