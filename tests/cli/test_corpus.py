@@ -161,7 +161,7 @@ CONTEXT: dict[tuple[str, str], tuple[str, ...]] = {
     ("fit", "--derivative"): (*FIT, "--curves", "wide"),
     ("fit", "--modes"): (*FIT, "--curves", "wide"),
     ("fit", "--smoothing"): (*FIT, "--curves", "wide"),
-    ("fit", "--exposure"): (*FIT, "--family", "poisson"),
+    ("fit", "--exposure"): ("fit", "table.csv", "--target", "price", "--out", "out", "--family", "poisson"),
     ("fit", "--coordinator"): (*FIT, "--num-processes", "2", "--process-id", "0"),
     ("fit", "--num-processes"): (*FIT, "--coordinator", "localhost:1234", "--process-id", "0"),
     ("fit", "--process-id"): (*FIT, "--coordinator", "localhost:1234", "--num-processes", "2"),
