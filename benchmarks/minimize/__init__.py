@@ -26,7 +26,7 @@ import numpy as np
 from benchmarks.minimize import constraints
 from benchmarks.minimize.functions import DIMENSIONS, FUNCTIONS, HELD_OUT, TUNED, instance
 from benchmarks.minimize.nist import regressions
-from benchmarks.minimize.solvers import OURS, PEERS, SHGO_COORDINATES, STOPPING, Run, ours, peer
+from benchmarks.minimize.solvers import OURS, PEERS, SHGO_COORDINATES, STOPPING, TRIED, Run, ours, peer
 
 OUT = Path("out/minimize.jsonl")
 COST, MOST, TARGET = 5_000, 50_000, 1e-3
@@ -59,7 +59,7 @@ def one(name: str, d: int, rotated: bool, seed: int, solver: str) -> Run:
     sides = (box[0], box[1])
     if solver == OURS:
         return ours(function, x0, sides, seed, **limits)
-    return peer((PEERS | STOPPING)[solver], function, x0, sides, seed, **limits)
+    return peer((PEERS | TRIED | STOPPING)[solver], function, x0, sides, seed, **limits)
 
 
 def read(path: Path) -> dict[str, Record]:
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     parser = argparse.ArgumentParser("python -m benchmarks minimize", description=__doc__)
     parser.add_argument("--full", action="store_true", help="all seeds; --estimate prints the hours")
     parser.add_argument("--dimensions", nargs="+", type=int, default=DIMENSIONS, metavar="D")
-    choices = [OURS, *PEERS, *STOPPING]
+    choices = [OURS, *PEERS, *TRIED, *STOPPING]
     parser.add_argument("--solvers", nargs="+", default=[OURS, *PEERS], choices=choices, metavar="NAME")
     parser.add_argument("--report", action="store_true", help="print what the file has, without running anything")
     parser.add_argument("--estimate", action="store_true", help="run a sample, and print the hours of the rest")
@@ -145,7 +145,7 @@ def report(done: dict[str, Record], names: Sequence[Task]) -> None:
     A row of the table counts the runs that all solvers have which have any there; ratios are of what both have run.
     """
     runs = {name: done[identity(name)] for name in names}
-    solvers = [solver for solver in (OURS, *PEERS) if any(name[-1] == solver for name in names)]
+    solvers = [solver for solver in (OURS, *PEERS, *TRIED) if any(name[-1] == solver for name in names)]
     print(f"shgo is not run beyond {SHGO_COORDINATES} coordinates, and solves nothing there")
     print(f"| | coordinates | runs | {' | '.join(solvers)} |")
     print("|---|---|---|" + "---|" * len(solvers))

@@ -14,6 +14,7 @@ import numpy as np
 import scipy.optimize as scipy
 
 import langevax as lx
+from benchmarks.minimize.exchange import replica_exchange
 from langevax.optimize import portfolio
 
 GRADIENT = 4
@@ -184,6 +185,8 @@ PEERS: dict[str, Search] = {
     "shgo": shgo,
     "L-BFGS-B x many": multistart,
 } | ({"CMA-ES": cma_es} if find_spec("cma") else {})
+TRIED: dict[str, Search] = {"replica exchange": replica_exchange}
+"""Run where they are named: a part that `minimize` does without."""
 OURS = "minimize"
 
 

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_info
 
 from langevax import MeanFieldRisk, losses, neurons
 from langevax.meanfield import Certificate, certificate, certify, interval_search, wells
-from langevax.meanfield.clouds import MOVES
+from langevax.meanfield.clouds import MOVES, EffortSpent
 from langevax.meanfield.interval_search import IntervalSearch
 from langevax.meanfield.upper_bound import RUNS, LocalRuns, UpperBound, _by_cells, _Shares, along_path
 from langevax.run import CheckpointError
@@ -105,6 +105,51 @@ def test_a_cloud_that_wells_outweigh_climbs_once_more_with_more_moves(heavier, m
         assert 2 * MOVES <= climbs[1][1] <= interval_search.MOST_MOVES
     else:
         assert all(moves == MOVES for _, moves in climbs)
+
+
+@pytest.mark.parametrize(("loss", "temperature"), CASES)
+def test_a_climb_that_the_effort_ends_bounds_the_optimum_and_is_gone_on_with(loss, temperature, monkeypatch):
+    """By the law of a temperature three times as high, and by its dual, scaled so that the law stays."""
+    problem, starts, ends = smooth(loss, temperature), [], []
+
+    def climb(clouds, risk, temperature, size, *, climb=interval_search.climb, **options):
+        starts.append(options["start"])
+        if len(starts) > 1:
+            raise EffortSpent
+        spent = EffortSpent()
+        hotter = climb(clouds, risk, 3 * temperature, size, **options)
+        spent.ascent = dataclasses.replace(hotter, reached=False)
+        ends.append(spent.ascent)
+        raise spent
+
+    monkeypatch.setattr(interval_search, "climb", climb)
+    result = certified(problem)
+    assert starts[0] is None
+    assert result.trustworthy or len(starts) > 1
+    assert all(start is ends[0] for start in starts[1:])
+    assert result.lower_bound <= problem.optimum <= result.upper_bound
+    assert result.upper_bound < problem.optimum + 0.5 * (problem.prior_objective - problem.optimum)
+    np.testing.assert_allclose(result.dual, ends[0].dual / 3, rtol=1e-5)
+    lower = problem.lower(result.dual)
+    assert 0 < lower - result.lower_bound < 0.1 * lower + 3 * temperature
+
+
+def test_bounds_are_made_small_enough_for_the_effort_that_a_climb_leaves(monkeypatch):
+    """One round with an effort of which the climb takes half: eight runs of fewer particles each."""
+    problem, rounds = smooth("squared", 0.02), []
+
+    def bound(search, ascent, size, bound=interval_search._bound):
+        rounds.append((size, search.clouds.limit - search.clouds.work))
+        return bound(search, ascent, size)
+
+    def choose_sizes(search):
+        search.size, search.num_particles = 1024, 512
+
+    monkeypatch.setattr(interval_search, "_bound", bound)
+    monkeypatch.setattr(IntervalSearch, "choose_sizes", choose_sizes)
+    result = certified(problem)
+    assert rounds[0][0] < 1024
+    assert result.trustworthy
 
 
 @pytest.mark.parametrize(("rows", "limited"), [(6, True), (1300, False)])

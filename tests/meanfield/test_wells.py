@@ -47,3 +47,22 @@ def test_the_mass_of_a_gaussian_well_is_exact():
     np.testing.assert_allclose(met.covariances[0], np.eye(3), atol=1e-3)
     assert met.log_masses[0] == pytest.approx(mean @ mean / 2, rel=1e-3)
     assert abs(met.log_partition - mean @ mean / 2) < 0.1
+
+
+def test_bottoms_are_reached_from_where_whole_newton_steps_lead_upwards():
+    """As from the ends of a hundred steps of descent in the law of a cold network with many columns."""
+    rng = np.random.default_rng(0)
+    inputs, dual = np.float32(2 * rng.normal(size=(60, 24))), np.float32(rng.normal(size=60))
+    risk = MeanFieldRisk(neurons.Tanh(), losses.squared, inputs, np.zeros(60, np.float32), 0.1)
+    law = GibbsLaw.of(risk, 1e-4)
+    tilt = law.tilt(jnp.asarray(dual), 1e-3)
+    with closing(Clouds(law, 60, jax.random.key(0))) as clouds:
+        ends, _, before = clouds.descended(tilt, clouds.prior(6), 5)
+        bottoms = list(wells._bottoms(clouds, tilt, ends))
+        positions = np.array([position for position, _, _ in bottoms], np.float32)
+        _, energies, slopes = clouds.descended(tilt, positions, 0)
+    assert np.linalg.norm(before, axis=1).min() > 10
+    assert len(bottoms) == 6
+    assert np.linalg.norm(slopes, axis=1).max() < 0.05
+    for (_, log_mass, covariance), energy in zip(bottoms, energies, strict=True):
+        assert log_mass == pytest.approx(np.linalg.slogdet(covariance)[1] / 2 - energy, abs=1e-2)

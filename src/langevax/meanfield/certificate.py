@@ -237,8 +237,13 @@ def _verdict(search: IntervalSearch, lower: float, upper: float, prior_objective
     places = max(0, 1 - math.floor(math.log10(width))) if math.isfinite(width) else 3
     between = f"between {lower:.{places}f} and {upper:.{places}f}"
     if trusted:
-        if not search.descents:  # D(0) needs none
+        if not np.any(search.lower[1] if search.lower is not None else 0):  # D(0) needs no search
             return f"The least training objective lies {between} (95 % each end)."
+        if not search.descents:
+            return (
+                f"The least training objective lies {between} (95 % each end; the lower one by walks alone, since none "
+                "of the searches for wells ended in one)."
+            )
         basin = 3 / search.descents
         return (
             f"The least training objective lies {between} (95 % each end; the lower one unless a well was missed that "

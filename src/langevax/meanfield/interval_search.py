@@ -50,6 +50,8 @@ HIDDEN = 1.0  # log of the factor by which others outweigh what the cloud holds
 HEAVY, MOST_MOVES = 3.0, 24  # log of the factor from which a climb is made again, and the moves of each law then
 MET = 0.001  # share of a cloud that lies in a well that it knows
 SETTLING = 30  # moves that take a cloud to the law of the dual
+CLIMBING = 0.6  # share of the effort that the first climb may take
+ROUND_COST = 7.0  # of the bounds at a law, in climbs to it by as many particles
 USEFUL = 0.25  # of a CPU second that moves take; the rest compiles, solves and sums
 
 
@@ -233,27 +235,43 @@ class IntervalSearch:
         Four moves a law leave a cloud near where the prior had it. A dual that fits it gives other neurons, of many
         more weights than the cloud can cover, up to e^18 times its mass; with 24 moves that was less than e^1.
         """
-        clouds, risk, work = self.clouds, self.risk, self.clouds.work
-        assert isinstance(risk, MeanFieldRisk)
-
-        def climbed() -> Ascent:
-            options = {"start": self.ascent, "moves": self.moves, "progress": self.progress}
-            return climb(clouds, risk, self.temperature, self.num_particles, **options)
-
-        ascent = climbed()
+        clouds, work, limit = self.clouds, self.clouds.work, self.clouds.limit
+        if not self.rounds:
+            clouds.limit = work + CLIMBING * (limit - work)
+        try:
+            ascent = self._climb()
+        except EffortSpent as spent:
+            if self.rounds or spent.ascent is None:
+                raise
+            return spent.ascent  # a law on the way bounds P as well
+        finally:
+            clouds.limit = limit
+        cost = clouds.work - work
         # half of what is left, at most: bounds of a good dual take as much
-        moves = int(min(MOST_MOVES, self.moves * (clouds.limit - clouds.work) / (2 * max(clouds.work - work, 1))))
-        if self.ascent is not None or not ascent.reached or moves < 2 * self.moves:
+        moves = int(min(MOST_MOVES, self.moves * (limit - clouds.work) / (2 * max(cost, 1))))
+        if self.ascent is not None or not ascent.reached:
             return ascent
         self.progress("wells")
         try:
             self.met = wells.search(clouds, ascent.path[-1], [ascent.cloud, *self.training])
-            if self.met.log_partition <= ascent.log_partition + HEAVY:
-                return ascent
-            self.met, self.moves = None, moves
-            return climbed()
+            if moves >= 2 * self.moves and self.met.log_partition > ascent.log_partition + HEAVY:
+                self.met, self.moves = None, moves
+                ascent = self._climb()
         except EffortSpent:  # the first one is bounded with what is left
             return ascent
+        if not self.rounds:
+            while self.size > FEWEST_PARTICLES and self._round_work(cost) > limit - clouds.work:
+                self.size //= 2
+        return ascent
+
+    def _climb(self) -> Ascent:
+        assert isinstance(self.risk, MeanFieldRisk)
+        options = {"start": self.ascent, "moves": self.moves, "progress": self.progress}
+        return climb(self.clouds, self.risk, self.temperature, self.num_particles, **options)
+
+    def _round_work(self, climb: int) -> float:
+        """Return about what a round of bounds takes, from the work of a climb of `num_particles`."""
+        return ROUND_COST * climb * RUNS * self.size / self.num_particles
 
 
 def _prior(search: IntervalSearch) -> UpperBound:
@@ -277,9 +295,11 @@ def close(search: IntervalSearch) -> None:
             if search.ascent is None or search.bounded:
                 search.ascent, search.bounded = search.climbed(), False
                 search.save()
-            search.ascent, search.bounded = _bound(search, search.ascent, search.size), True
+            on_its_way = search.ascent if search.ascent.temperature > search.temperature else None
+            search.ascent, search.bounded = _bound(search, search.ascent, search.size) or on_its_way, True
             search.rounds += 1
-            search.size, search.num_particles = 2 * search.size, 2 * search.num_particles
+            if on_its_way is None:
+                search.size, search.num_particles = 2 * search.size, 2 * search.num_particles
             search.save()
             if search.is_enough((clouds.work - before) / search.effort):
                 return
@@ -338,16 +358,25 @@ def _bound(search: IntervalSearch, ascent: Ascent, size: int) -> Ascent | None:
     if unmet:
         start = at_wells(clouds, met_wells.positions[unmet], met_wells.covariances[unmet])
         starts.append((start, clouds.drawn(start, FEWEST_CLOUD)))
-    walked = [local_runs(clouds, tilt, start, around, size, in_cells) for start, around in starts]
-    groups = [runs for runs in walked if runs is not None]
+    groups, spent = [], None
+    try:
+        for start, around in starts:
+            runs = local_runs(clouds, tilt, start, around, size, in_cells)
+            groups += [] if runs is None else [runs]
+    except EffortSpent as error:  # what is known by now bounds P
+        spent = error
     if groups:
         search.effective = min(runs.effective for runs in groups)
         for bound in upper_bounds(search.risk, temperature, groups):
             search.keep_upper(bound)
         estimates += [_estimate(search, runs.log_partition, "walks around the cloud") for runs in groups]
     if math.isfinite(own):
-        search.keep_lower(ascent.dual, max(estimates, key=lambda estimate: estimate.high))
+        # g / T is that of the law, whose own temperature may be higher
+        dual = ascent.dual * (temperature / ascent.temperature)
+        search.keep_lower(dual, max(estimates, key=lambda estimate: estimate.high))
         search.explain(estimates)
+    if spent is not None:
+        raise spent
     search.progress("log Z: " + "; ".join(f"{e.source} {e.value:.2f} ± {e.error:.2f}" for e in estimates))
     if not ascent.reached or not math.isfinite(own):
         return None
@@ -405,9 +434,11 @@ def _forward(search: IntervalSearch, ascent: Ascent, size: int) -> list[LogParti
         free = temperature * (exponents - walked.log_partition)
         laws.append((outputs.astype(np.float32).reshape(-1, *shape), free))
 
-    walked = walk(clouds, plan, RUNS, size, watch)
-    if laws:
-        search.keep_upper(along_path(risk, laws))
+    try:
+        walked = walk(clouds, plan, RUNS, size, watch)
+    finally:  # the laws passed bound P where the effort ends on the way
+        if laws:
+            search.keep_upper(along_path(risk, laws))
     search.walked = walked if plan.complete else None
     return [_estimate(search, walked.log_partition, "walks from the prior")] if plan.complete else []
 

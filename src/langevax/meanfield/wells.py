@@ -17,7 +17,9 @@ NUM_DESCENTS = 2000  # half of them from a wider prior; half as many more from t
 NUM_STEPS = 100
 MOST_WELLS = 7
 APART = 0.1  # of the distance to the prior's mode: ends nearer than this are one well
-NEWTON_STEPS, DIFFERENCE = 4, 1e-2
+NEWTON_STEPS, DIFFERENCE = 30, 1e-2
+FLATTEST, FIRST_DAMPING = 1e-3, 1.0
+"""Curvatures that a step counts on, and what is added to all of them after a step that led upwards."""
 INFLATION = 1.5  # of a well's covariance in the proposals that measure its mass
 ENOUGH = 0.02  # of the proposals effective: then their mean weight is used, else the normal around the bottom
 
@@ -31,6 +33,7 @@ class Wells(NamedTuple):
     log_masses: np.ndarray
     covariances: np.ndarray
     num_descents: int
+    """0 where none of them ended in a well."""
 
 
 def wider(size: int) -> float:
@@ -54,16 +57,15 @@ def search(clouds: Clouds, tilt: Tilt, others: list[np.ndarray], num_descents: i
         positions.append(position)
         masses.append(log_mass)
         covariances.append(covariance)
-    count = len(ends)
     if not positions:
-        return Wells(-np.inf, np.zeros((0, size)), np.zeros(0), np.zeros((0, size, size)), count)
+        return Wells(-np.inf, np.zeros((0, size)), np.zeros(0), np.zeros((0, size, size)), 0)
     where, logs, spreads = np.array(positions), np.array(masses), np.array(covariances)
     laplace = float(np.logaddexp.reduce(logs))
     start = mixture(np.exp(logs - logs.max()) + 0.01, where, INFLATION * spreads, clouds.dtype)
     value, share = _importance(clouds, tilt, start)
     # few effective proposals err downwards: then whichever is larger
     log_partition = value if share > ENOUGH else max(value, laplace)
-    return Wells(log_partition, where, logs, spreads, count)
+    return Wells(log_partition, where, logs, spreads, len(ends))
 
 
 def _importance(clouds: Clouds, tilt: Tilt, start: Mixture) -> tuple[float, float]:
@@ -87,25 +89,32 @@ def _lowest(ends: np.ndarray, energies: np.ndarray) -> np.ndarray:
 
 
 def _bottoms(clouds: Clouds, tilt: Tilt, positions: np.ndarray) -> Iterator[tuple[np.ndarray, float, np.ndarray]]:
-    """Yield bottoms by Newton steps, the log mass of the normal around each, and its covariance; saddles are left out.
+    """Yield bottoms by damped Newton steps, the log mass of the normal around each, and its covariance; saddles are left out.
 
     All of them step together: each evaluation fills a block, however few its particles are.
     """
     energies, gradients, hessians = _curved(clouds, tilt, positions)
+    damping = np.zeros(len(positions))
     for _ in range(NEWTON_STEPS):
         values, vectors = np.linalg.eigh(hessians)
-        along = np.einsum("kij,ki->kj", vectors, gradients) / np.maximum(np.abs(values), 1e-3)
+        along = np.einsum("kij,ki->kj", vectors, gradients)
+        along /= np.maximum(np.abs(values), FLATTEST) + damping[:, None]
         steps = np.einsum("kij,kj->ki", vectors, along)
-        lower = _curved(clouds, tilt, positions - steps)
-        down = (np.linalg.norm(steps, axis=1) >= 1e-3) & (lower[0] <= energies)
-        if not down.any():
+        moving = np.linalg.norm(steps, axis=1) >= 1e-3
+        if not moving.any():
             break
+        lower = _curved(clouds, tilt, positions - steps)
+        down = moving & (lower[0] <= energies)
+        damping = np.where(down, damping / 10, np.maximum(10 * damping, FIRST_DAMPING))
         positions = np.where(down[:, None], positions - steps, positions)
         energies, gradients = np.where(down, lower[0], energies), np.where(down[:, None], lower[1], gradients)
         hessians = np.where(down[:, None, None], lower[2], hessians)
+    eps = float(np.finfo(clouds.dtype).eps)
     for position, energy, hessian in zip(positions, energies, hessians, strict=True):
         values, vectors = np.linalg.eigh(hessian)
-        if np.all(values > 0):
+        rounding = eps * values.max() * (1 + np.linalg.norm(position)) / DIFFERENCE
+        if np.all(values > -rounding):
+            values = np.maximum(values, rounding)
             # the prior's own normal has energy |x|^2 / 2 and mass 1
             yield position, -float(energy) - float(np.log(values).sum()) / 2, (vectors / values) @ vectors.T
 
