@@ -25,7 +25,7 @@ from benchmarks.beside import __main__ as command
 from benchmarks.beside import children, measure, table
 from benchmarks.beside.case import FILES, Candidate, Case, Line, Measurement, RunResult, chosen
 from benchmarks.beside.measure import apart
-from benchmarks.minimize import functions, nist, solvers
+from benchmarks.minimize import exchange, functions, nist, solvers
 from benchmarks.predictive import rivals
 from langevax import trees
 from langevax.keys import unrolled
@@ -431,6 +431,28 @@ def test_searches_of_minimize_are_charged_to_the_step_that_reaches_the_target():
     assert meter.hit == 3 + 4 * 3 * step
     assert meter.cost == 3 + 4 * ends.evaluations.sum()
     assert portfolio.local_searches is local_search.local_searches
+
+
+def test_replicas_have_the_energies_of_their_temperatures():
+    """In a quadratic well of condition 100 the mean of fun is T d / 2, and a wall of the box is far."""
+    rng, scales = np.random.default_rng(0), np.array([1.0, 10.0, 100.0])
+    both = lambda y: (float(scales @ y**2) / 2, scales * y)  # noqa: E731
+    replicas = exchange.Replicas(rng.uniform(-0.1, 0.1, (4, 3)), both, 2e-3, rng)
+    energies, temperatures = [], []
+    for number in range(6_000):
+        replicas.step()
+        if number >= 1_000:
+            energies.append(replicas.fun.copy())
+            temperatures.append(replicas.temperatures)
+    np.testing.assert_allclose(np.mean(np.array(energies) / temperatures, axis=0), 1.5, rtol=0.1)
+    assert np.all(np.diff(replicas.temperatures) > 0)
+
+
+def test_replica_exchange_of_the_table_finds_a_minimum_of_many_wells():
+    function, low, high = functions.instance("schwefel", 2, True, 0)
+    found = solvers.peer(exchange.replica_exchange, function, low, (low, high), 0, budget=10_000.0, target=1e-3)
+    assert found.hit is not None
+    assert found.fun <= 1e-3
 
 
 def test_a_fixed_tenth_of_the_runs_of_minimize_is_the_default():
