@@ -89,7 +89,7 @@ def _lowest(ends: np.ndarray, energies: np.ndarray) -> np.ndarray:
 
 
 def _bottoms(clouds: Clouds, tilt: Tilt, positions: np.ndarray) -> Iterator[tuple[np.ndarray, float, np.ndarray]]:
-    """Yield bottoms by damped Newton steps, the log mass of the normal around each, and its covariance; saddles are left out.
+    """Yield bottoms by damped Newton steps, the log mass of the normal around each, and its covariance, but no saddles.
 
     All of them step together: each evaluation fills a block, however few its particles are.
     """
