@@ -4,8 +4,11 @@ They run in coefficients in units of the prior, in which it is the standard norm
 Karhunen-Loeve geometry. A place at which value and gradient are asked for counts as one solve and one adjoint one.
 """
 
+import contextlib
 import importlib.util
+import io
 import warnings
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -13,10 +16,12 @@ from arviz_stats.base.array import array_stats
 
 from langevax.sampling.solver import ForwardSolver
 
-NUM_CHAINS, NUM_WARMUP = 4, 500
-NUM_SAMPLES = {"PCN": 4_000, "MALA": 2_000, "CWMH": 1_000, "NUTS": 500}
-"""Of each chain: a step of CWMH takes a solve for each coefficient, and one of NUTS takes many."""
-MALA_STEPS = 0.003, 0.01, 0.03, 0.1, 0.3, 1.0
+NUM_CHAINS = 4
+NUM_STEPS = {"PCN": (500, 4_000), "MALA": (500, 2_000), "NUTS": (100, 150), "CWMH": (100, 800)}
+"""Warm-up and draws of each chain; a step of NUTS takes many solves."""
+OPTIONS = {"NUTS": {"max_depth": 7}}
+MOST_BY_CWMH = 10  # coefficients, for each of which its step takes a solve
+MALA_STEPS, NUM_TRIED = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3), 300
 """CUQIpy tunes none: that of the most effective draws is taken, and its search is not counted."""
 
 
@@ -50,35 +55,54 @@ class RememberedSolver:
         """Return the predictions."""
         z = np.asarray(z, np.float64).reshape(-1)
         if not np.array_equal(z, self.place):
-            self.place, self.predicted = z.copy(), np.asarray(self.solver.predict(z), np.float64).reshape(-1)
+            self.place = z.copy()
+            try:
+                self.predicted = np.asarray(self.solver.predict(z), np.float64).reshape(-1)
+            except np.linalg.LinAlgError:  # a step so long that the solver fails: not a number is rejected
+                self.predicted = np.full(self.solver.data.size, np.nan)
         return self.predicted
 
     def transposed(self, direction: np.ndarray, z: np.ndarray) -> np.ndarray:
         """Return the transposed derivative times a direction."""
         shape = self.solver.data.shape
-        return self.solver.transposed(np.asarray(z, float).reshape(-1), np.asarray(direction, float).reshape(shape))
+        try:
+            return self.solver.transposed(np.asarray(z, float).reshape(-1), np.asarray(direction, float).reshape(shape))
+        except np.linalg.LinAlgError:
+            return np.full(self.solver.num_modes, np.nan)
 
 
-def cuqipy_runs(solver: ForwardSolver, deviation: float, names: tuple[str, ...]) -> list[PeerRun]:
-    """Return a run of each sampler; none where CUQIpy is not installed."""
-    if importlib.util.find_spec("cuqi") is None:
-        return []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return [_run(solver, deviation, name) for name in names if name == "PCN" or solver.adjoint or name == "CWMH"]
+def is_installed() -> bool:
+    """True where CUQIpy can be imported."""
+    return importlib.util.find_spec("cuqi") is not None
+
+
+def cuqipy_runs(solver: ForwardSolver, deviation: float) -> Iterator[PeerRun]:
+    """Yield a run of each sampler that the solver allows."""
+    for name in NUM_STEPS:
+        if (solver.adjoint is None and name in ("MALA", "NUTS")) or (
+            name == "CWMH" and solver.num_modes > MOST_BY_CWMH
+        ):
+            continue
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            run = _run(solver, deviation, name)
+        yield run
 
 
 def _run(solver: ForwardSolver, deviation: float, name: str) -> PeerRun:
+    warmup, samples = NUM_STEPS[name]
     if name != "MALA":
-        return _chains(solver, deviation, name, NUM_WARMUP, NUM_SAMPLES[name], {})
-    tries = [(_chains(solver, deviation, name, 0, 300, {"scale": scale}).ess, scale) for scale in MALA_STEPS]
-    best = max((ess, scale) for ess, scale in tries if np.isfinite(ess))[1]
-    return _chains(solver, deviation, name, NUM_WARMUP, NUM_SAMPLES[name], {"scale": best})
+        return _chains(solver, deviation, name, warmup, samples, **OPTIONS.get(name, {}))
+    tries = [(_effective(solver, deviation, scale), scale) for scale in MALA_STEPS]
+    return _chains(solver, deviation, name, warmup, samples, scale=max(tries)[1])
 
 
-def _chains(
-    solver: ForwardSolver, deviation: float, name: str, warmup: int, samples: int, options: dict[str, float]
-) -> PeerRun:
+def _effective(solver: ForwardSolver, deviation: float, scale: float) -> float:
+    ess = _chains(solver, deviation, "MALA", 0, NUM_TRIED, scale=scale).ess
+    return ess if np.isfinite(ess) else 0.0
+
+
+def _chains(solver: ForwardSolver, deviation: float, name: str, warmup: int, samples: int, **options: float) -> PeerRun:
     import cuqi  # pyright: ignore[reportMissingImports]
 
     remembered, before = RememberedSolver(solver), solver.num_solves + solver.num_adjoints
@@ -86,7 +110,7 @@ def _chains(
         lambda z: remembered.predict(z),
         range_geometry=solver.data.size,
         domain_geometry=solver.num_modes,
-        gradient=(lambda direction, z: remembered.transposed(direction, z)) if solver.adjoint else None,
+        gradient=None if solver.adjoint is None else lambda direction, z: remembered.transposed(direction, z),
     )
     z = cuqi.distribution.Gaussian(np.zeros(solver.num_modes), 1.0, name="z")
     y = cuqi.distribution.Gaussian(model(z), deviation**2, name="y")
@@ -94,9 +118,8 @@ def _chains(
     chains = []
     for chain in range(NUM_CHAINS):
         np.random.seed(chain)  # noqa: NPY002  the generator that CUQIpy draws from
-        sampler = getattr(cuqi.sampler, name)(
-            posterior, initial_point=0.1 * np.random.randn(solver.num_modes), **options
-        )  # noqa: NPY002
+        start = 0.1 * np.random.default_rng(chain).normal(size=solver.num_modes)
+        sampler = getattr(cuqi.sampler, name)(posterior, initial_point=start, **options)
         if warmup:
             sampler.warmup(warmup)
         sampler.sample(samples)

@@ -408,7 +408,8 @@ def warm_up(
             reference = with_moments_of(walk.reference, visited[length // 2 :].reshape(-1, visited.shape[2]))
             states = [walk.moved_to(state, reference) for state in states]
             walk.reference = reference
-        walk.add_fit(solves, visited_solves)
+        if not last or walk.fit is not None:
+            walk.add_fit(solves, visited_solves)
         distances = np.zeros((max(1, len(walk.moves)), 2))
     return states
 

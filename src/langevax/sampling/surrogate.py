@@ -2,9 +2,9 @@
 
     G(f) - y  ~  B^T phi(c),      c = V^T w,      phi all monomials up to a degree
 
-with V the directions of a reference law, and w its coordinates; beyond the first ones, monomials are linear. A chain on the fitted posterior
-costs no solve. Its end is a proposal, accepted by the error of the fit (Christen, Fox, J. Comput. Graph. Stat. 2005;
-Cui, Fox, O'Sullivan, Water Resources Research 2011):
+with V the directions of a reference law, and w its coordinates; of directions beyond the first ones only linear
+monomials. A chain on the fitted posterior takes no solve. Its end is a proposal, accepted by the error of the fit
+(Christen, Fox, J. Comput. Graph. Stat. 2005; Cui, Fox, O'Sullivan, Water Resources Research 2011), with probability
 
     min(1, exp((psi(u) - fitted psi(u)) - (psi(v) - fitted psi(v))))
 
@@ -19,17 +19,20 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.special import logsumexp
 
 from langevax.sampling.noise import GaussianNoise
 from langevax.sampling.reference import NormalReference
 from langevax.sampling.solver import Solve, Vector
 
 DEGREES = 1, 2, 3, 4, 5
-MOST_MONOMIALS, SOLVES_FOR_EACH = 300, 3
+MOST_MONOMIALS, MONOMIALS_FOR_EACH = 1000, 2  # of each solve: what they do not determine is small by the ridge
+ROUGHNESSES = 1.0, 0.1, 0.01  # ratio of the squared coefficients of a degree to those of the degree before
 MOST_NUMBERS = 2**26  # of the residuals of all solves, beyond which there is no fit
 SHARES = (1.0, 0.8, 0.6, 0.4)  # of the fitted misfit: less of it makes for a wider law where the fit is rough
 BETTER = 0.8  # of the cost beyond 1, of a fit that is taken instead of one with fewer monomials
 MOST_COST = 20.0  # of the fit, beyond which there is none
+LARGEST_LOG = 100.0
 RIDGE = 1e-10  # relative to the largest eigenvalue of the normal equations
 SILENT = 1e-12  # share of the squared residual that is left out
 TYPICAL = 0.9  # quantile of the visited energies beyond which solves count for less
@@ -143,22 +146,24 @@ def fitted_misfit(
     part = np.arange(len(kept)) % 2 == 0
     best, least = None, MOST_COST
     for degree in DEGREES:
-        factors = factors_of(degree, c.shape[1], min(MOST_MONOMIALS, len(kept) // (2 * SOLVES_FOR_EACH)))
+        factors = factors_of(degree, c.shape[1], min(MOST_MONOMIALS, MONOMIALS_FOR_EACH * len(kept)))
         if factors is None:
             continue
         phi = monomials(c, factors)
-        left_out = np.empty(len(kept))
-        for half in (part, ~part):
-            root = _root(phi[half], residuals[half], weights[half], noise, shape)
-            left_out[~half] = np.sum((phi[~half] @ root.T) ** 2, axis=1) / 2
-        for share in SHARES:
-            cost = _cost((misfits + energy - np.minimum(share * left_out + energy, ceiling))[is_visited])
-            if cost - 1 < BETTER * (least - 1):
-                best, least = (factors, phi, share), cost
+        for roughness in ROUGHNESSES if degree > 1 else ROUGHNESSES[:1]:
+            penalties = roughness ** -np.maximum(np.sum(factors > 0, axis=1) - 1.0, 0.0)
+            left_out = np.empty(len(kept))
+            for half in (part, ~part):
+                root = _root(phi[half], residuals[half], weights[half], penalties, noise, shape)
+                left_out[~half] = np.sum((phi[~half] @ root.T) ** 2, axis=1) / 2
+            for share in SHARES:
+                cost = _cost((misfits + energy - np.minimum(share * left_out + energy, ceiling))[is_visited])
+                if cost - 1 < BETTER * (least - 1):
+                    best, least = (factors, phi, penalties, share), cost
     if best is None:
         return None
-    factors, phi, share = best
-    root = share**0.5 * _root(phi, residuals, weights, noise, shape)
+    factors, phi, penalties, share = best
+    root = share**0.5 * _root(phi, residuals, weights, penalties, noise, shape)
     return FittedMisfit(directions, scales, mean, factors, root, ceiling, least)
 
 
@@ -176,13 +181,26 @@ def factors_of(degree: int, num_directions: int, most: int) -> Int[np.ndarray, "
 
 
 def _root(
-    phi: np.ndarray, residuals: np.ndarray, weights: np.ndarray, noise: GaussianNoise, shape: tuple[int, ...]
+    phi: np.ndarray,
+    residuals: np.ndarray,
+    weights: np.ndarray,
+    penalties: np.ndarray,
+    noise: GaussianNoise,
+    shape: tuple[int, ...],
 ) -> Float[np.ndarray, "q monomials"]:
-    """Return R with |R phi|^2 the squared size of the fitted residual, in units of the noise."""
-    weighted = phi * weights[:, None] ** 2
-    normal = weighted.T @ phi
-    normal[np.diag_indices_from(normal)] += RIDGE * np.trace(normal)
-    coefficients = np.linalg.solve(normal, weighted.T @ residuals)  # (monomials, m)
+    """Return R with |R phi|^2 the squared size of the fitted residual, in units of the noise: ridge regression."""
+    scaled = weights[:, None] * phi / np.sqrt(penalties)
+    weighted = weights[:, None] * residuals
+    if len(scaled) < scaled.shape[1]:
+        gram = _with_ridge(scaled @ scaled.T)
+        coefficients = scaled.T @ np.linalg.solve(gram, weighted)
+    else:
+        coefficients = np.linalg.solve(_with_ridge(scaled.T @ scaled), scaled.T @ weighted)
+    coefficients /= np.sqrt(penalties)[:, None]
+    if coefficients.shape[1] < len(coefficients):  # as many rows as data
+        products = np.stack([np.ravel(noise.times_precision(e.reshape(shape))) for e in np.eye(coefficients.shape[1])])
+        eigenvalues, vectors = np.linalg.eigh((products + products.T) / 2)
+        return np.sqrt(np.maximum(eigenvalues, 0))[:, None] * (vectors.T @ coefficients.T)
     whitened = np.stack([np.ravel(noise.times_precision(row.reshape(shape))) for row in coefficients])
     gram = coefficients @ whitened.T
     eigenvalues, vectors = np.linalg.eigh((gram + gram.T) / 2)
@@ -190,10 +208,15 @@ def _root(
     return np.sqrt(eigenvalues[large])[:, None] * vectors[:, large].T
 
 
+def _with_ridge(gram: np.ndarray) -> np.ndarray:
+    gram[np.diag_indices_from(gram)] += RIDGE * np.trace(gram)
+    return gram
+
+
 def _cost(errors: np.ndarray) -> float:
     """Return E[p / q] under p, the posterior, with q the fitted one, from errors at draws of p.
 
-    It is 1 where both are the same, and large where chains on q leave out places of p, from which they then hardly move.
+    It is 1 where both are the same, and large where q leaves out places of p, from which chains then hardly move.
     """
-    shifted = errors - errors.max()
-    return float(np.mean(np.exp(-shifted)) * np.mean(np.exp(shifted)))
+    logarithm = logsumexp(errors) + logsumexp(-errors) - 2 * np.log(len(errors))
+    return float(np.exp(min(logarithm, LARGEST_LOG)))
