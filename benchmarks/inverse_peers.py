@@ -83,7 +83,12 @@ def cuqipy_runs(solver: ForwardSolver, deviation: float) -> Iterator[PeerRun]:
             name == "CWMH" and solver.num_modes > MOST_BY_CWMH
         ):
             continue
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), np.errstate(all="ignore"):
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+            np.errstate(all="ignore"),
+        ):
             warnings.simplefilter("ignore")
             run = _run(solver, deviation, name)
         yield run

@@ -53,13 +53,15 @@ def plot_fields(dataset: "xarray.Dataset") -> "Figure":
     mean, deviation = np.asarray(dataset["mean"]), np.asarray(dataset["deviation"])
     axes = [np.asarray(dataset[name]) for name in AXES if name in dataset.coords]
     if len(axes) == 1:
-        return figures.band(axes[0], mean, np.asarray(dataset["low"]), np.asarray(dataset["high"]), dataset.coverage)
+        (x,) = axes
+        return figures.band(x, mean, np.asarray(dataset["low"]), np.asarray(dataset["high"]), dataset.attrs["coverage"])
     if len(axes) != 2:
         raise ValueError(
             f"a field with {len(axes)} coordinates cannot be plotted, but ones with 1 or 2; pass places=, (nodes, 2), "
             "for the nodes of a mesh, or plot a slice of fields(positions)."
         )
-    return figures.maps(*axes, mean, deviation)
+    x, y = axes
+    return figures.maps(x, y, mean, deviation)
 
 
 def _axes(

@@ -28,7 +28,7 @@ from langevax.run.result import Trace
 from langevax.sampling.reference import NormalReference
 from langevax.sampling.solve_threads import SolveThreads
 from langevax.sampling.solver import ForwardSolver, Solve, Vector
-from langevax.sampling.surrogate import FittedMisfit, fitted_misfit
+from langevax.sampling.surrogate import MOST_NUMBERS, FittedMisfit, fitted_misfit
 
 Dynamics = Literal["pcn", "pcnl"]
 ACCEPTANCE_GOAL = {"pcn": 0.3, "pcnl": 0.65}
@@ -383,6 +383,7 @@ def warm_up(
     rngs = rng.spawn(len(states))
     solves: list[Solve] = []
     visited_solves: list[bool] = []
+    is_fitted = is_adaptive and num_steps * len(states) * walk.solver.data.size <= MOST_NUMBERS
     for stage in range(NUM_STAGES):
         last = stage == NUM_STAGES - 1
         length = num_steps - done if last else num_steps // NUM_STAGES
@@ -392,7 +393,7 @@ def warm_up(
             for chain, (step, counts) in enumerate(steps_of_chains(walk, states, rngs, threads)):
                 states[chain], visited[i, chain] = step.state, step.state.solve.z
                 distances[step.move] += step.distance, counts.forward + counts.adjoint
-                if step.proposed is not None:
+                if is_fitted and step.proposed is not None:
                     solves.append(step.proposed)
                     visited_solves.append(step.state.solve is step.proposed)
                 rates.append(step.acceptance)
@@ -408,7 +409,7 @@ def warm_up(
             reference = with_moments_of(walk.reference, visited[length // 2 :].reshape(-1, visited.shape[2]))
             states = [walk.moved_to(state, reference) for state in states]
             walk.reference = reference
-        if not last or walk.fit is not None:
+        if is_fitted and (not last or walk.fit is not None):  # one that is new has no weight yet
             walk.add_fit(solves, visited_solves)
         distances = np.zeros((max(1, len(walk.moves)), 2))
     return states

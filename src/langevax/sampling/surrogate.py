@@ -28,7 +28,8 @@ from langevax.sampling.solver import Solve, Vector
 DEGREES = 1, 2, 3, 4, 5
 MOST_MONOMIALS, MONOMIALS_FOR_EACH = 1000, 2  # of each solve: what they do not determine is small by the ridge
 ROUGHNESSES = 1.0, 0.1, 0.01  # ratio of the squared coefficients of a degree to those of the degree before
-MOST_NUMBERS = 2**26  # of the residuals of all solves, beyond which there is no fit
+LEAST_SOLVES = 20  # for a fit
+MOST_NUMBERS = 2**25  # of the residuals of all solves of a warm-up, beyond which there is no fit
 SHARES = (1.0, 0.8, 0.6, 0.4)  # of the fitted misfit: less of it makes for a wider law where the fit is rough
 BETTER = 0.8  # of the cost beyond 1, of a fit that is taken instead of one with fewer monomials
 MOST_COST = 20.0  # of the fit, beyond which there is none
@@ -82,13 +83,13 @@ class FittedMisfit(NamedTuple):
         of them together.
         """
         c = w @ self.directions
-        start, kept = c, 1.0
+        start, share = c, 1.0
         lengths, are_prior = rng.choice(LENGTHS, NUM_ROUNDS), rng.uniform(size=NUM_ROUNDS) < PRIOR_SHARE
         noises = rng.standard_normal((NUM_ROUNDS, NUM_PROPOSALS + 1, len(c)))
         gumbels = rng.gumbel(size=(NUM_ROUNDS, NUM_PROPOSALS + 1))
         for h, is_prior, noise, gumbel in zip(lengths, are_prior, noises, gumbels, strict=True):
             a = math.sqrt(1 - h**2)
-            kept *= a**2
+            share *= a**2
             x = self.to_prior_units(c) if is_prior else c
             places = a * (a * x + h * noise[-1]) + h * noise
             places[-1] = x
@@ -99,7 +100,7 @@ class FittedMisfit(NamedTuple):
                 heights -= self.energy(places)
             chosen = int(np.argmax(gumbel - heights))
             c = places[chosen] if chosen < NUM_PROPOSALS else c
-        rest = kept * w + math.sqrt(1 - kept**2) * rng.standard_normal(len(w))
+        rest = share * w + math.sqrt(1 - share**2) * rng.standard_normal(len(w))
         rest -= self.directions @ (rest @ self.directions)
         psi = self.psi(np.stack([start, c]))
         return rest + self.directions @ c, float(psi[1] - psi[0])
@@ -114,6 +115,7 @@ def monomials(c: Float[np.ndarray, "n r"], factors: Int[np.ndarray, "monomials d
     return first
 
 
+@np.errstate(all="ignore")
 def fitted_misfit(
     reference: NormalReference,
     noise: GaussianNoise,
@@ -127,13 +129,15 @@ def fitted_misfit(
         solves: those of the warm-up; ones that failed are left out.
         visited: of each, whether a chain went there.
     """
-    kept = [(solve, was) for solve, was in zip(solves, visited, strict=True) if solve.residual is not None]
-    if not any(was for _, was in kept) or len(kept) * kept[0][0].residual.size > MOST_NUMBERS:  # type: ignore[union-attr]
+    usable = [(solve, solve.residual, was) for solve, was in zip(solves, visited, strict=True) if solve.misfit < np.inf]
+    usable = [(solve, residual, was) for solve, residual, was in usable if residual is not None]
+    is_visited = np.array([was for _, _, was in usable], bool)
+    if len(usable) < LEAST_SOLVES or not is_visited.any():
         return None
-    z = np.stack([solve.z for solve, _ in kept])
-    residuals = np.stack([np.ravel(solve.residual) for solve, _ in kept])  # type: ignore[arg-type]
-    misfits, is_visited = np.array([solve.misfit for solve, _ in kept]), np.array([was for _, was in kept])
-    shape = np.shape(kept[0][0].residual)
+    z = np.stack([solve.z for solve, _, _ in usable])
+    shape, residuals = usable[0][1].shape, np.stack([np.ravel(residual) for _, residual, _ in usable])
+    misfits = np.array([solve.misfit for solve, _, _ in usable])
+    # where chains are, the fit is to be good, and predictions elsewhere are not to spoil it
     energies = misfits + np.sum(z**2, axis=1) / 2
     excess = np.maximum(energies - np.quantile(energies[is_visited], TYPICAL), 0)
     weights = 1 / (1 + excess)
@@ -143,16 +147,16 @@ def fitted_misfit(
     scales, mean = reference.scales[order], reference.mean @ directions
     energy = (np.sum((mean + scales * c) ** 2, axis=1) - np.sum(c**2, axis=1)) / 2
     ceiling = float(np.max((misfits + energy)[is_visited]))
-    part = np.arange(len(kept)) % 2 == 0
+    part = np.arange(len(usable)) % 2 == 0
     best, least = None, MOST_COST
     for degree in DEGREES:
-        factors = factors_of(degree, c.shape[1], min(MOST_MONOMIALS, MONOMIALS_FOR_EACH * len(kept)))
+        factors = factors_of(degree, c.shape[1], min(MOST_MONOMIALS, MONOMIALS_FOR_EACH * len(usable)))
         if factors is None:
             continue
         phi = monomials(c, factors)
         for roughness in ROUGHNESSES if degree > 1 else ROUGHNESSES[:1]:
             penalties = roughness ** -np.maximum(np.sum(factors > 0, axis=1) - 1.0, 0.0)
-            left_out = np.empty(len(kept))
+            left_out = np.empty(len(usable))
             for half in (part, ~part):
                 root = _root(phi[half], residuals[half], weights[half], penalties, noise, shape)
                 left_out[~half] = np.sum((phi[~half] @ root.T) ** 2, axis=1) / 2
