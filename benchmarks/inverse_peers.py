@@ -58,7 +58,10 @@ class RememberedSolver:
             self.place = z.copy()
             try:
                 self.predicted = np.asarray(self.solver.predict(z), np.float64).reshape(-1)
-            except np.linalg.LinAlgError:  # a step so long that the solver fails: not a number is rejected
+            except (
+                np.linalg.LinAlgError,
+                RuntimeError,
+            ):  # a step so long that the solver fails: not a number is rejected
                 self.predicted = np.full(self.solver.data.size, np.nan)
         return self.predicted
 
@@ -67,7 +70,7 @@ class RememberedSolver:
         shape = self.solver.data.shape
         try:
             return self.solver.transposed(np.asarray(z, float).reshape(-1), np.asarray(direction, float).reshape(shape))
-        except np.linalg.LinAlgError:
+        except (np.linalg.LinAlgError, RuntimeError):
             return np.full(self.solver.num_modes, np.nan)
 
 
