@@ -1,10 +1,14 @@
 """Inverse problems by solvers: errors against references, and effective draws for 1,000 solves.
 
-CUQIpy's deconvolution, Poisson problem and cubic test problem with functions and priors of our own, and a solver in
-NumPy with its adjoint. Solves of the adjoint count as solves, those of the pilot and the warm-up too. References: the
-exact posterior where the map is linear, quadrature in two coefficients, and long runs of pCN about the prior elsewhere.
+CUQIpy's deconvolution, heat, Abel, Poisson and cubic test problems, with functions and priors of our own but for the
+last; a solver in NumPy with its adjoint; and groundwater in two dimensions on a UM-Bridge server. Solves of the adjoint
+count as solves, those of the pilot and the warm-up too. References: the exact posterior where the map is linear,
+quadrature in two coefficients, and elsewhere long runs, of pCN with a fixed step and no other moves where that mixes
+(all but Darcy's problem). Beside them, where CUQIpy is installed, its samplers with the same solver
+(`inverse_peers.py`).
 """
 
+import sys
 import warnings
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -14,11 +18,14 @@ import numpy as np
 import numpyro.distributions as dist
 
 import langevax as lx
-from langevax.sampling import HierarchicalInverseProblem, InverseProblem, SamplingWarning
+from benchmarks import inverse_peers
+from benchmarks.darcy import CELLS, NAME, WELLS, Darcy, serving
+from langevax.sampling import HierarchicalInverseProblem, InverseProblem, SamplingWarning, UMBridgeModel
 from langevax.theory.gaussian import gaussian_process
 
 NUM_SAMPLES = 2_000  # of each of four chains
 KEY = jax.random.key(0)
+REFERENCE_STEP = 0.7  # of the long runs
 
 
 class Reference(NamedTuple):
@@ -37,19 +44,41 @@ class InverseCase(NamedTuple):
     reference: Reference
 
 
-def deconvolution() -> InverseCase:
-    """Blurred values of a function at 48 places, 48 modes; a linear map in NumPy."""
+def linear(name: str, matrix_of: Callable[[np.ndarray, np.ndarray], np.ndarray], noise: float) -> InverseCase:
+    """Data that are a matrix times the function, at 48 places, in 48 modes; the map is in NumPy."""
     basis = lx.spaces.Cosine(48)
     prior = lx.spaces.GaussianPrior(basis, lx.spaces.spectra.matern(basis, length_scale=0.15))
-    places = (np.arange(48) + 0.5) / 48
-    blur = np.exp(-((places[:, None] - basis.grid) ** 2) / (2 * 0.03**2))
-    blur /= blur.sum(axis=1, keepdims=True)
-    data = blur @ np.sign(np.sin(9 * basis.grid)) + 0.05 * np.random.default_rng(0).normal(size=48)
-    functions = np.asarray(basis.evaluate(basis.grid), float)
-    matrix, variances = blur @ functions, np.asarray(prior.eigenvalues, float)
-    law = gaussian_process(matrix * variances @ matrix.T, np.diag(variances) @ matrix.T, data, 0.05, np.diag(variances))
-    target = lx.inverse_problem(lambda f: blur @ np.asarray(f, np.float64), data, 0.05, prior)
-    return InverseCase("Deconvolution1D", target, {}, Reference(law[0], np.sqrt(np.diag(law[1]))))
+    matrix = matrix_of((np.arange(48) + 0.5) / 48, basis.grid)
+    data = matrix @ np.sign(np.sin(9 * basis.grid)) + noise * np.random.default_rng(0).normal(size=48)
+    functions, variances = np.asarray(basis.evaluate(basis.grid), float), np.asarray(prior.eigenvalues, float)
+    products = matrix @ functions * variances
+    law = gaussian_process(products @ (matrix @ functions).T, products.T, data, noise, np.diag(variances))
+    target = lx.inverse_problem(lambda f: matrix @ np.asarray(f, np.float64), data, noise, prior)
+    return InverseCase(name, target, {}, Reference(law[0], np.sqrt(np.diag(law[1]))))
+
+
+def blur(places: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """Means with Gaussian weights."""
+    weights = np.exp(-((places[:, None] - grid) ** 2) / (2 * 0.03**2))
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def heat(places: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """The temperature at time 0.005 of a rod with ends held at zero."""
+    waves = np.pi * np.arange(1, 200)
+    return 2 * np.sin(places[:, None] * waves) * np.exp(-0.005 * waves**2) @ np.sin(waves[:, None] * grid) / len(grid)
+
+
+def abel(places: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """Integrals of f(t) / sqrt(s - t) over t < s, exact for f constant in cells."""
+    ends = np.linspace(0, 1, len(grid) + 1)
+    roots = 2 * np.sqrt(np.maximum(places[:, None] - ends, 0))
+    return roots[:, :-1] - roots[:, 1:]
+
+
+def deconvolution() -> InverseCase:
+    """Blurred values of a function; a linear map."""
+    return linear("Deconvolution1D", blur, 0.05)
 
 
 def unknown_levels(dynamics: str) -> InverseCase:
@@ -84,23 +113,35 @@ def compared(positions: np.ndarray | Mapping[str, np.ndarray]) -> np.ndarray:
     return np.asarray(positions, np.float64)
 
 
-def cubic() -> InverseCase:
-    """CUQIpy's WangCubic: 10 x2 - 10 x1^3 + 5 x1^2 + 6 x1 = 1 + noise of deviation 1, x ~ N(0, I)."""
-    basis = lx.spaces.Cosine(2)
-    back = np.linalg.inv(np.asarray(basis.evaluate(basis.grid), float))
+def cubic(dynamics: str) -> InverseCase:
+    """CUQIpy's WangCubic: 10 x2 - 10 x1^3 + 5 x1^2 + 6 x1 = 1 + noise of deviation 1, x ~ N((1, 0), I)."""
+    basis, centre = lx.spaces.Cosine(2), np.array([1.0, 0.0])
+    functions = np.asarray(basis.evaluate(basis.grid), float)
+    back = np.linalg.inv(functions)
 
     def forward(values: np.ndarray) -> np.ndarray:
         x = back @ np.asarray(values, np.float64)
         return np.array([10 * x[1] - 10 * x[0] ** 3 + 5 * x[0] ** 2 + 6 * x[0]])
 
+    def adjoint(values: np.ndarray, residual: np.ndarray) -> np.ndarray:
+        x = back @ np.asarray(values, np.float64)
+        return back.T @ (np.array([-30 * x[0] ** 2 + 10 * x[0] + 6, 10.0]) * residual)
+
     axis = np.linspace(-5, 5, 3001)
     x, y = np.meshgrid(axis, axis, indexing="ij")
-    density = np.exp(-(x**2 + y**2) / 2 - (10 * y - 10 * x**3 + 5 * x**2 + 6 * x - 1) ** 2 / 2)
+    density = np.exp(-((x - 1) ** 2 + y**2) / 2 - (10 * y - 10 * x**3 + 5 * x**2 + 6 * x - 1) ** 2 / 2)
     density /= density.sum()
     mean = np.array([(density * x).sum(), (density * y).sum()])
     deviation = np.sqrt([(density * (x - mean[0]) ** 2).sum(), (density * (y - mean[1]) ** 2).sum()])
-    target = lx.inverse_problem(forward, np.array([1.0]), 1.0, lx.spaces.GaussianPrior(basis, np.ones(2)))
-    return InverseCase("WangCubic", target, {}, Reference(mean, deviation))
+    target = lx.inverse_problem(
+        forward,
+        np.array([1.0]),
+        1.0,
+        lx.spaces.GaussianPrior(basis, np.ones(2)),
+        adjoint=adjoint if dynamics == "pcnl" else None,
+        prior_mean=functions @ centre,
+    )
+    return InverseCase(f"WangCubic, {dynamics}", target, {}, Reference(mean - centre, deviation))
 
 
 def poisson_solver(cells: int) -> tuple[Callable, Callable]:
@@ -125,9 +166,7 @@ def poisson(dynamics: str) -> InverseCase:
     forward, adjoint = poisson_solver(64)
     truth = 0.8 * np.cos(4 * basis.grid)
     data = forward(truth) + 0.005 * np.random.default_rng(1).normal(size=63)
-    with_adjoint = {"adjoint": adjoint} if dynamics == "pcnl" else {}
-    target = lx.inverse_problem(forward, data, 0.005, prior, **with_adjoint)
-    return InverseCase(f"Poisson1D, 10 modes, {dynamics}", target, {"dynamics": dynamics}, _long_run(target))
+    return _of_solver("Poisson1D, 10 modes", dynamics, forward, adjoint, data, 0.005, prior)
 
 
 def wells(dynamics: str) -> InverseCase:
@@ -144,45 +183,105 @@ def wells(dynamics: str) -> InverseCase:
         return adjoint(f, np.bincount(rows, residual, minlength=63))
 
     data = measured(np.where(basis.grid < 0.4, 0.8, -0.6)) + 0.002 * np.random.default_rng(0).normal(size=10)
-    target = lx.inverse_problem(measured, data, 0.002, prior, adjoint=back if dynamics == "pcnl" else None)
-    return InverseCase(f"NumPy solver, 64 modes, {dynamics}", target, {"dynamics": dynamics}, _long_run(target))
+    return _of_solver("NumPy solver, 64 modes", dynamics, measured, back, data, 0.002, prior)
 
 
-def _long_run(target: InverseProblem) -> Reference:
-    """Eight times as many draws with another key, of the other exact dynamics where both are possible."""
+def darcy(dynamics: str, url: str | None = None) -> InverseCase:
+    """Groundwater on a square, the logarithm of its conductivity in 64 modes, from 16 wells.
+
+    The solver is on the server at `url`; None: in this process, as for the reference.
+    """
+    basis = lx.spaces.TensorProduct([lx.spaces.Cosine(CELLS), lx.spaces.Cosine(CELLS)], num_modes=64)
+    prior = lx.spaces.GaussianPrior(basis, lx.spaces.spectra.matern(basis, length_scale=0.3))
+    x, y = np.asarray(basis.grid).T
+    local, noise = Darcy(), 0.002
+    data = local(np.sin(5 * x) - np.where(y > 0.6, 1.0, 0.0))
+    data = data + noise * np.random.default_rng(2).normal(size=len(WELLS))
+    target = lx.inverse_problem(local, data, noise, prior, adjoint=local.adjoint)
+    case = InverseCase(f"Darcy in 2-d, 64 modes, {dynamics}", target, {}, _long_run("darcy", target, "pcnl", "auto"))
+    if url is None:
+        return case
+    model = UMBridgeModel(url, NAME)
+    forward = model if dynamics == "pcnl" else lambda values: model(values)  # which hides the gradient
+    name = f"Darcy in 2-d by UM-Bridge, 64 modes, {dynamics}"
+    return case._replace(name=name, target=lx.inverse_problem(forward, data, noise, prior))
+
+
+def _of_solver(
+    name: str,
+    dynamics: str,
+    forward: Callable,
+    adjoint: Callable,
+    data: np.ndarray,
+    noise: float,
+    prior: lx.spaces.GaussianPrior,
+) -> InverseCase:
+    target = lx.inverse_problem(forward, data, noise, prior, adjoint=adjoint if dynamics == "pcnl" else None)
+    return InverseCase(f"{name}, {dynamics}", target, {}, _long_run(name, target, "pcn", REFERENCE_STEP))
+
+
+_references: dict[str, Reference] = {}
+
+
+def _long_run(name: str, target: InverseProblem, dynamics: str, step: float | str) -> Reference:
+    """Eight times as many draws with another key; with a fixed step about the normal law at the mode alone."""
+    if name not in _references:
+        options = {"dynamics": dynamics, "step_size": step, "progress": False}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SamplingWarning)
+            draws = lx.sample(target, key=jax.random.key(1), num_samples=8 * NUM_SAMPLES, **options)
+        print(f"reference of {name}: {draws.ess:,.0f} effective draws, R-hat {draws.max_rhat:.3f}", file=sys.stderr)
+        positions = np.asarray(draws.positions, np.float64)
+        _references[name] = Reference(positions.mean((0, 1)), positions.std((0, 1)))
+    return _references[name]
+
+
+def print_line(case: InverseCase, method: str, positions: np.ndarray, solves: int, ess: float) -> None:
+    """Print errors and cost of draws (chain, draw, N)."""
+    mean, deviation = case.reference
+    error, ratio = np.abs(positions.mean((0, 1)) - mean) / deviation, positions.std((0, 1)) / deviation
+    print(
+        f"| {case.name} | {method} | {solves:,} | {error.max():.2f} | {ratio.min():.2f} to {ratio.max():.2f} | "
+        f"{1000 * ess / solves:,.3g} |",
+        flush=True,
+    )
+
+
+def print_case(case: InverseCase, peers: bool = False) -> None:
+    """Print our line, and those of CUQIpy where it is installed and `peers`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SamplingWarning)
-        draws = lx.sample(target, key=jax.random.key(1), num_samples=8 * NUM_SAMPLES, dynamics="pcn", progress=False)
-    return Reference(np.mean(draws.positions, (0, 1), np.float64), np.std(draws.positions, (0, 1), np.float64))
+        draws = lx.sample(case.target, key=KEY, num_samples=NUM_SAMPLES, progress=False, **case.options)
+    assert draws.num_solves is not None
+    print_line(case, draws.method, compared(draws.positions), draws.num_solves, draws.ess)
+    if not (peers and inverse_peers.is_installed() and isinstance(case.target, InverseProblem)):
+        return
+    solver, noise = case.target.solver, case.target.noise.deviation
+    assert solver is not None
+    assert noise is not None
+    scales = np.sqrt(np.asarray(case.target.prior.eigenvalues, np.float64))
+    for run in inverse_peers.cuqipy_runs(solver, float(np.asarray(noise))):
+        print_line(case, f"{run.name} (CUQIpy), R-hat {run.rhat:.2f}", scales * run.draws, run.solves, run.ess)
 
 
 def main() -> None:
-    """Print a line for each problem."""
-    cases = [
-        deconvolution(),
-        *map(unknown_levels, ("auto", "pcn")),
-        cubic(),
-        *map(poisson, ("pcnl", "pcn")),
-        *map(wells, ("pcnl", "pcn")),
-    ]
+    """Print a line for each problem, and those of CUQIpy's samplers on nonlinear ones with a gradient."""
     print(
         "| problem | method | solves | worst error of the mean, in sd | sd, ratio | effective draws per 1,000 solves |"
     )
     print("|---|---|---|---|---|---|")
-    for case in cases:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SamplingWarning)
-            draws = lx.sample(case.target, key=KEY, num_samples=NUM_SAMPLES, progress=False, **case.options)
-        positions = compared(draws.positions)
-        mean, deviation = case.reference
-        error = np.abs(positions.mean((0, 1)) - mean) / deviation
-        ratio = positions.std((0, 1)) / deviation
-        per_thousand = 1000 * draws.ess / draws.num_solves
-        print(
-            f"| {case.name} | {draws.method} | {draws.num_solves:,} | {error.max():.2f} | "
-            f"{ratio.min():.2f} to {ratio.max():.2f} | {per_thousand:,.0f} |",
-            flush=True,
-        )
+    for case in (deconvolution(), linear("Heat1D", heat, 0.02), linear("Abel1D", abel, 0.02)):
+        print_case(case)
+    for dynamics in ("auto", "pcn"):
+        print_case(unknown_levels(dynamics))
+    for problem in (cubic, poisson, wells):
+        for dynamics in ("pcnl", "pcn"):
+            print_case(problem(dynamics), peers=dynamics == "pcnl")
+    with serving() as url:
+        for dynamics in ("pcnl", "pcn"):
+            print_case(darcy(dynamics, url))
+    if inverse_peers.is_installed():
+        print_case(darcy("pcnl"), peers=True)
 
 
 if __name__ == "__main__":

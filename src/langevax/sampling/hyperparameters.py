@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import random
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, ArrayLike, Float, Key
 
 from langevax import checks
 from langevax._typing import PyTree
@@ -29,6 +29,9 @@ from langevax.spaces import GaussianPrior, MaternPrior
 from langevax.spaces.matern_prior import Distribution, Hyperprior
 
 if TYPE_CHECKING:
+    import xarray
+    from matplotlib.figure import Figure
+
     from langevax.sampling.inverse import InverseProblem
 
 FUNCTION, NOISE = "function", "noise"
@@ -70,6 +73,16 @@ class HierarchicalInverseProblem:
     def functions(self, positions: Mapping[str, Any]) -> Float[Array, "*batch grid"]:
         """Values of the drawn functions on the grid of the basis."""
         return self.base.functions(positions[FUNCTION])
+
+    def fields(
+        self, positions: Mapping[str, Any], *, coverage: float = 0.9, places: ArrayLike | None = None
+    ) -> "xarray.Dataset":
+        """Drawn functions with bands, as of `InverseProblem.fields`."""
+        return self.base.fields(positions[FUNCTION], coverage=coverage, places=places)
+
+    def plot(self, positions: Mapping[str, Any], *, coverage: float = 0.9, places: ArrayLike | None = None) -> "Figure":
+        """Plot the drawn functions, as `InverseProblem.plot` does."""
+        return self.base.plot(positions[FUNCTION], coverage=coverage, places=places)
 
     def predictions(self, positions: Mapping[str, Any]) -> Array:
         """Predicted data of draws with one leading axis, or with (chain, draw); a solve each."""

@@ -13,7 +13,7 @@ G is written in JAX, or is any function on NumPy arrays, with an adjoint where t
 import os
 import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import equinox as eqx
 import jax
@@ -25,6 +25,7 @@ from langevax import checks
 from langevax._typing import PyTree
 from langevax.problems import tracing
 from langevax.problems.problem import Function, Problem
+from langevax.sampling.fields import field_dataset, plot_fields
 from langevax.sampling.hyperparameters import HierarchicalInverseProblem, hierarchical_problem
 from langevax.sampling.noise import GaussianNoise
 from langevax.sampling.solve_cache import SolveCache
@@ -32,6 +33,10 @@ from langevax.sampling.solver import Adjoint, ForwardSolver, NumpyMap, SolverMis
 from langevax.sampling.umbridge import UMBridgeModel
 from langevax.spaces import GaussianPrior, MaternPrior
 from langevax.spaces.matern_prior import Distribution
+
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.figure import Figure
 
 ForwardMap = Callable[[Any], Any]
 
@@ -70,6 +75,22 @@ class InverseProblem(NamedTuple):
         """Values of the drawn functions on the grid of the basis."""
         values = self.prior.basis.synthesize(jnp.asarray(positions))
         return values + jnp.asarray(self.prior_mean, values.dtype)
+
+    def fields(
+        self, positions: ArrayLike, *, coverage: float = 0.9, places: ArrayLike | None = None
+    ) -> "xarray.Dataset":
+        """Drawn functions on the coordinates of their grid, with `mean`, `deviation`, `low` and `high`.
+
+        Args:
+            positions: draws (chain, draw, modes).
+            coverage: of the pointwise bands from `low` to `high`, in (0, 1).
+            places: (nodes, dimension), where the nodes of a mesh or a graph are.
+        """
+        return field_dataset(self.prior.basis, self.functions(positions), coverage, places)
+
+    def plot(self, positions: ArrayLike, *, coverage: float = 0.9, places: ArrayLike | None = None) -> "Figure":
+        """Plot `fields`: a curve in its band, or maps of mean and deviation over the plane."""
+        return plot_fields(self.fields(positions, coverage=coverage, places=places))
 
     def predictions(self, positions: ArrayLike) -> Array:
         """Predicted data of draws with one leading axis, or with (chain, draw); a solve each."""

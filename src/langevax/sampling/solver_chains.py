@@ -28,11 +28,12 @@ from langevax.run.result import Trace
 from langevax.sampling.reference import NormalReference
 from langevax.sampling.solve_threads import SolveThreads
 from langevax.sampling.solver import ForwardSolver, Solve, Vector
+from langevax.sampling.surrogate import MOST_NUMBERS, FittedMisfit, fitted_misfit
 
 Dynamics = Literal["pcn", "pcnl"]
 ACCEPTANCE_GOAL = {"pcn": 0.3, "pcnl": 0.65}
 LONGEST_STEP = {"pcn": 1.0, "pcnl": 2.0}  # at which proposals are independent of the state
-NUM_STAGES = 3  # of the warm-up; the reference is adapted between them
+NUM_STAGES = 5  # of the warm-up; the reference is adapted between them, and the fit
 SHORT_STEP = 0.5  # share of the longest step below which the reference suits the posterior badly
 PRIOR_WEIGHT = 5  # draws for each direction that the earlier covariance counts for
 NUM_TRIES = 20  # of a start at which the solver works
@@ -44,6 +45,7 @@ NEGLIGIBLE_DEPTH = 7.0  # nats below the mode at which there is hardly any mass
 COUNTS = "solves", "adjoint_solves", "failed_solves"
 LENGTHS = (1.0, 0.5, 0.25, 0.12, 0.06, 0.03)  # of the moves far from normal, as shares of the longest
 EVEN_SHARE = 0.2  # of the steps, over all moves alike, whatever the warm-up measured
+MOST_BY_FIT = 0.9  # of the steps
 FEW_MODES = 20  # up to which moments are taken in all directions
 
 
@@ -62,7 +64,7 @@ class ChainState(NamedTuple):
 class Move(NamedTuple):
     """A way to propose, of which a walk far from normal has several."""
 
-    kind: Literal["reference", "prior", "modes"]
+    kind: Literal["reference", "prior", "modes", "fit"]
     length: float
 
 
@@ -77,6 +79,8 @@ class WalkStep(NamedTuple):
     """Expected squared distance along the informed directions, in units of the reference."""
     move: int
     """Number of the move in `SolverWalk.moves`; 0 where there is one kind alone."""
+    proposed: Solve | None = None
+    """The solve of the proposal; None where there was none."""
 
 
 class SolveCounts(NamedTuple):
@@ -116,10 +120,13 @@ class SolverWalk:
         self.weights = np.ones(0)
         """Probability of each move."""
         self.modes: list[NormalReference] = []
+        self.fit: FittedMisfit | None = None
+        self.is_mixed = False
+        """True where the reference alone would miss parts of the posterior."""
 
     def mix(self, modes: Sequence[NormalReference] = ()) -> None:
         """Draw every step from all moves, of which independent draws of the laws at several modes are one."""
-        longest = LONGEST_STEP[self.dynamics]
+        longest, self.is_mixed = LONGEST_STEP[self.dynamics], True
         self.moves = [Move("reference", longest * share) for share in LENGTHS]
         self.moves += [Move("prior", share) for share in LENGTHS]
         if len(modes) > 1:
@@ -128,6 +135,35 @@ class SolverWalk:
         self.weights = np.full(len(self.moves), 1 / len(self.moves))
         if self.solver.num_modes <= FEW_MODES:
             self.reference = self.reference.in_all_directions()
+
+    @property
+    def suits_badly(self) -> bool:
+        """True where steps about the reference are short, so that it is adapted to moments of the draws."""
+        about_reference = self.moves[0].length if self.moves else self.step_size
+        return self.is_mixed or about_reference < SHORT_STEP * LONGEST_STEP[self.dynamics]
+
+    def add_fit(self, solves: Sequence[Solve], visited: Sequence[bool]) -> None:
+        """Take steps by a fit to the predictions too, where it is of use; its moves are the last."""
+        self.fit = fitted_misfit(self.reference, self.solver.noise, solves, visited) or self.fit
+        has_move = bool(self.moves) and self.moves[-1].kind == "fit"
+        if self.fit is not None and not has_move:
+            self.moves = [*(self.moves or [Move("reference", self.step_size)]), Move("fit", 1.0)]
+            self.weights = np.full(len(self.moves), 1 / len(self.moves))
+
+    def weigh(self, gains: Float[np.ndarray, " moves"]) -> None:
+        """Set the weights of the moves by the squared distances that they go for a solve.
+
+        A rough fit has less weight: where it leaves out a part of the posterior, the other moves alone lead out.
+        """
+        has_fit = self.moves[-1].kind == "fit"
+        others = gains[:-1] if has_fit else gains
+        shares = others / others.sum() if others.sum() > 0 else np.full(len(others), 1 / len(others))
+        self.weights = (1 - EVEN_SHARE) * shares + EVEN_SHARE / len(others)
+        if has_fit and self.fit is not None:
+            square, best = gains[-1] ** 2, others.max() ** 2
+            share = MOST_BY_FIT / self.fit.cost * (square / (square + best) if square > 0 else 0.0)
+            self.weights = np.append((1 - share) * self.weights, share)
+        self.step_size = float(self.weights @ [move.length for move in self.moves])
 
     def spread(self, rng: np.random.Generator) -> float:
         """Return the standard deviation of psi at draws of the reference: 0 where it is the posterior."""
@@ -182,14 +218,24 @@ class SolverWalk:
         """Return the next state of a chain."""
         number = int(rng.choice(len(self.moves), p=self.weights)) if self.moves else 0
         move = self.moves[number] if self.moves else Move("reference", self.step_size)
-        propose = {"reference": self._about_reference, "prior": self._about_prior, "modes": self._from_modes}[move.kind]
+        propose = {
+            "reference": self._about_reference,
+            "prior": self._about_prior,
+            "modes": self._from_modes,
+            "fit": self._by_fit,
+        }[move.kind]
+        if move.kind == "reference":
+            with_slope = self._with_slope(state)
+            if with_slope is None:
+                return WalkStep(state, 0.0, 0.0, number)
+            state = with_slope
         proposal, log_ratio = propose(state, move.length, rng)
         threshold = np.log(rng.uniform())
         is_accepted = threshold < log_ratio
-        chosen = self._with_slope(proposal) if is_accepted and proposal is not None else state
         rate = float(np.exp(min(log_ratio, 0.0)))
         moved = 0.0 if proposal is None else float(np.sum(((proposal.w - state.w) @ self.reference.directions) ** 2))
-        return WalkStep(chosen or state, rate, rate * moved, number)
+        chosen = proposal if is_accepted and proposal is not None else state
+        return WalkStep(chosen, rate, rate * moved, number, None if proposal is None else proposal.solve)
 
     def _about_prior(self, state: ChainState, s: float, rng: np.random.Generator) -> tuple[ChainState | None, float]:
         z = np.sqrt(1 - s**2) * state.solve.z + s * rng.standard_normal(len(state.w))
@@ -197,6 +243,16 @@ class SolverWalk:
         if solve.residual is None:
             return None, -np.inf
         return self._without_slope(solve, self.reference.from_prior_units(z)), state.solve.misfit - solve.misfit
+
+    def _by_fit(self, state: ChainState, _: float, rng: np.random.Generator) -> tuple[ChainState | None, float]:
+        if self.fit is None:
+            return None, -np.inf
+        w, rise = self.fit.end_of_chain(state.w, rng)
+        solve = self.solver.solve(self.reference.to_prior_units(w))
+        if solve.residual is None:
+            return None, -np.inf
+        proposal = self._without_slope(solve, w)
+        return proposal, state.psi - proposal.psi + rise
 
     def _from_modes(self, state: ChainState, _: float, rng: np.random.Generator) -> tuple[ChainState | None, float]:
         law = self.modes[rng.integers(len(self.modes))]
@@ -325,6 +381,9 @@ def warm_up(
     distances = np.zeros((max(1, len(walk.moves)), 2))
     """Squared distance and solves of each move."""
     rngs = rng.spawn(len(states))
+    solves: list[Solve] = []
+    visited_solves: list[bool] = []
+    is_fitted = is_adaptive and num_steps * len(states) * walk.solver.data.size <= MOST_NUMBERS
     for stage in range(NUM_STAGES):
         last = stage == NUM_STAGES - 1
         length = num_steps - done if last else num_steps // NUM_STAGES
@@ -334,6 +393,9 @@ def warm_up(
             for chain, (step, counts) in enumerate(steps_of_chains(walk, states, rngs, threads)):
                 states[chain], visited[i, chain] = step.state, step.state.solve.z
                 distances[step.move] += step.distance, counts.forward + counts.adjoint
+                if is_fitted and step.proposed is not None:
+                    solves.append(step.proposed)
+                    visited_solves.append(step.state.solve is step.proposed)
                 rates.append(step.acceptance)
             progress.update(walk.solver.num_solves, float(np.mean(rates)))
             if is_adaptive and not walk.moves:
@@ -342,14 +404,14 @@ def warm_up(
         if not is_adaptive:
             continue
         if walk.moves:
-            gains = distances[:, 0] / np.maximum(distances[:, 1], 1)
-            shares = gains / gains.sum() if gains.sum() > 0 else np.full(len(gains), 1 / len(gains))
-            walk.weights = (1 - EVEN_SHARE) * shares + EVEN_SHARE / len(gains)
-            walk.step_size = float(walk.weights @ [move.length for move in walk.moves])
-        if (walk.moves or walk.step_size < SHORT_STEP * longest) and not last and length > 1:
+            walk.weigh(distances[:, 0] / np.maximum(distances[:, 1], 1))
+        if walk.suits_badly and not last and length > 1:
             reference = with_moments_of(walk.reference, visited[length // 2 :].reshape(-1, visited.shape[2]))
             states = [walk.moved_to(state, reference) for state in states]
             walk.reference = reference
+        if is_fitted and (not last or walk.fit is not None):  # one that is new has no weight yet
+            walk.add_fit(solves, visited_solves)
+        distances = np.zeros((max(1, len(walk.moves)), 2))
     return states
 
 

@@ -1,0 +1,87 @@
+"""Drawn functions as fields on their domain, for xarray and ArviZ, and their plot."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import ArrayLike, Float
+
+from langevax import checks
+from langevax.figures import fields as figures
+from langevax.spaces import TensorProduct
+from langevax.spaces.basis import Basis
+from langevax.spaces.nodes import OnNodes
+
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.figure import Figure
+
+AXES = "x", "y", "z"
+
+
+def field_dataset(
+    basis: Basis, functions: ArrayLike, coverage: float, places: ArrayLike | None = None
+) -> "xarray.Dataset":
+    """Return functions (chain, draw, grid), their mean, deviation and bands, on the coordinates of a basis."""
+    with checks.needs("xarray", "fields"):
+        import xarray
+
+    checks.number("coverage", coverage, positive=True)
+    if not float(coverage) < 1:
+        raise ValueError(f"coverage must be below 1, got {checks.shown(coverage)}.")
+    values = np.asarray(functions)
+    if values.ndim != 3:
+        raise ValueError(
+            f"positions must be draws with leading axes (chain, draw), got {values.ndim - 1} leading axes; pass "
+            "draws.positions."
+        )
+    names, shape, coordinates = _axes(basis, places)
+    values = values.reshape(*values.shape[:2], *shape)
+    low, high = np.quantile(values, [(1 - coverage) / 2, (1 + coverage) / 2], axis=(0, 1))
+    variables = {
+        "function": (("chain", "draw", *names), values),
+        "mean": (names, values.mean((0, 1), np.float64)),
+        "deviation": (names, values.std((0, 1), np.float64)),
+        "low": (names, low),
+        "high": (names, high),
+    }
+    labels = {"chain": np.arange(values.shape[0]), "draw": np.arange(values.shape[1])}
+    return xarray.Dataset(variables, labels | coordinates, {"coverage": float(coverage)})
+
+
+def plot_fields(dataset: "xarray.Dataset") -> "Figure":
+    """Return the figure of a dataset of `field_dataset`."""
+    mean, deviation = np.asarray(dataset["mean"]), np.asarray(dataset["deviation"])
+    axes = [np.asarray(dataset[name]) for name in AXES if name in dataset.coords]
+    if len(axes) == 1:
+        (x,) = axes
+        return figures.band(x, mean, np.asarray(dataset["low"]), np.asarray(dataset["high"]), dataset.attrs["coverage"])
+    if len(axes) != 2:
+        raise ValueError(
+            f"a field with {len(axes)} coordinates cannot be plotted, but ones with 1 or 2; pass places=, (nodes, 2), "
+            "for the nodes of a mesh, or plot a slice of fields(positions)."
+        )
+    x, y = axes
+    return figures.maps(x, y, mean, deviation)
+
+
+def _axes(
+    basis: Basis, places: ArrayLike | None
+) -> tuple[tuple[str, ...], tuple[int, ...], dict[str, tuple[str, Float[np.ndarray, "..."]]]]:
+    """Return the names of the axes of a field, its shape, and coordinates."""
+    if isinstance(basis, TensorProduct) and len(basis.bases) <= len(AXES) and places is None:
+        grids = dict(zip(AXES, (np.asarray(factor.grid) for factor in basis.bases), strict=False))
+        return tuple(grids), basis.grid_shape, {name: (name, grid) for name, grid in grids.items()}
+    points, size = np.asarray(basis.grid), len(basis.grid)
+    if places is not None:
+        points = checks.real_array("places", places)
+        if points.ndim not in (1, 2) or len(points) != size or (points.ndim == 2 and points.shape[1] > len(AXES)):
+            raise ValueError(
+                f"places must have shape ({size}, dimension), a row for each node, dimension at most 3, got "
+                f"{points.shape}."
+            )
+    if points.ndim == 1 and not (isinstance(basis, OnNodes) and places is None):
+        return ("x",), (size,), {"x": ("x", points)}
+    if points.ndim == 1:
+        return ("node",), (size,), {"node": ("node", points)}
+    columns = {name: ("point", column) for name, column in zip(AXES, points.T, strict=False)}
+    return ("point",), (size,), {"point": ("point", np.arange(size)), **columns}

@@ -1,0 +1,226 @@
+"""Predictions fitted by polynomials, for steps that go far and take one solve.
+
+    G(f) - y  ~  B^T phi(c),      c = V^T w,      phi all monomials up to a degree
+
+with V the directions of a reference law, and w its coordinates; of directions beyond the first ones only linear
+monomials. A chain on the fitted posterior takes no solve. Its end is a proposal, accepted by the error of the fit
+(Christen, Fox, J. Comput. Graph. Stat. 2005; Cui, Fox, O'Sullivan, Water Resources Research 2011), with probability
+
+    min(1, exp((psi(u) - fitted psi(u)) - (psi(v) - fitted psi(v))))
+
+so that draws are exact, whatever the fit. Fitted psi does not depend on directions off V, where the chain draws from
+the reference: as for pCN, acceptance does not fall with the number of modes.
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import combinations_with_replacement
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.special import logsumexp
+
+from langevax.sampling.noise import GaussianNoise
+from langevax.sampling.reference import NormalReference
+from langevax.sampling.solver import Solve, Vector
+
+DEGREES = 1, 2, 3, 4, 5
+MOST_MONOMIALS, MONOMIALS_FOR_EACH = 1000, 2  # of each solve: what they do not determine is small by the ridge
+ROUGHNESSES = 1.0, 0.1, 0.01  # ratio of the squared coefficients of a degree to those of the degree before
+LEAST_SOLVES = 20  # for a fit
+MOST_NUMBERS = 2**25  # of the residuals of all solves of a warm-up, beyond which there is no fit
+SHARES = (1.0, 0.8, 0.6, 0.4)  # of the fitted misfit: less of it makes for a wider law where the fit is rough
+BETTER = 0.8  # of the cost beyond 1, of a fit that is taken instead of one with fewer monomials
+MOST_COST = 20.0  # of the fit, beyond which there is none
+LARGEST_LOG = 100.0
+RIDGE = 1e-10  # relative to the largest eigenvalue of the normal equations
+SILENT = 1e-12  # share of the squared residual that is left out
+TYPICAL = 0.9  # quantile of the visited energies beyond which solves count for less
+NUM_ROUNDS, NUM_PROPOSALS = 8, 48  # of the chain on the fit, and places that are compared in each of them
+PRIOR_SHARE = 0.3  # of the rounds
+LENGTHS = (1.0, 0.5, 0.25, 0.12)  # of the steps to these
+
+
+class FittedMisfit(NamedTuple):
+    """The misfit of fitted predictions, `|root phi(c)|^2 / 2`, in the coordinates of a reference."""
+
+    directions: Float[np.ndarray, "modes r"]
+    scales: Float[np.ndarray, " r"]
+    """Deviations of the reference along them, and"""
+    mean: Float[np.ndarray, " r"]
+    """its mean."""
+    factors: Int[np.ndarray, "monomials degree"]
+    """Of each monomial; 0 is the number 1, k > 0 the coordinate k - 1."""
+    root: Float[np.ndarray, "q monomials"]
+    ceiling: float
+    """Of psi, as polynomials rise without bound where nothing is known."""
+    cost: float
+    """E[p / q] under the posterior p, with q the fitted one: 1 where both are the same."""
+
+    def misfit(self, c: Float[np.ndarray, "n r"]) -> Float[np.ndarray, " n"]:
+        """Return the fitted misfit at coordinates along the directions."""
+        return np.sum((monomials(c, self.factors) @ self.root.T) ** 2, axis=1) / 2
+
+    def psi(self, c: Float[np.ndarray, "n r"]) -> Float[np.ndarray, " n"]:
+        """Return minus the logarithm of the fitted posterior's density under the reference."""
+        return np.minimum(self.misfit(c) + self.energy(c), self.ceiling)
+
+    def energy(self, c: Float[np.ndarray, "n r"]) -> Float[np.ndarray, " n"]:
+        """Return by how much the prior's energy exceeds the reference's along the directions."""
+        return (np.sum(self.to_prior_units(c) ** 2, axis=1) - np.sum(c**2, axis=1)) / 2
+
+    def to_prior_units(self, c: Float[np.ndarray, "*n r"]) -> Float[np.ndarray, "*n r"]:
+        """Return coordinates along the directions in units of the prior."""
+        return self.mean + self.scales * c
+
+    def end_of_chain(self, w: Vector, rng: np.random.Generator) -> tuple[Vector, float]:
+        """Return where a chain on the fitted posterior ends, and the rise of fitted psi.
+
+        Each round draws a centre near the state, and places near the centre; with the state they are exchangeable under
+        the reference or the prior, so that a choice among them by their densities under it leaves the fitted posterior
+        invariant, reversibly (Tjelmeland 2004). Rounds are drawn independently of the state, which keeps that for all
+        of them together.
+        """
+        c = w @ self.directions
+        start, share = c, 1.0
+        lengths, are_prior = rng.choice(LENGTHS, NUM_ROUNDS), rng.uniform(size=NUM_ROUNDS) < PRIOR_SHARE
+        noises = rng.standard_normal((NUM_ROUNDS, NUM_PROPOSALS + 1, len(c)))
+        gumbels = rng.gumbel(size=(NUM_ROUNDS, NUM_PROPOSALS + 1))
+        for h, is_prior, noise, gumbel in zip(lengths, are_prior, noises, gumbels, strict=True):
+            a = math.sqrt(1 - h**2)
+            share *= a**2
+            x = self.to_prior_units(c) if is_prior else c
+            places = a * (a * x + h * noise[-1]) + h * noise
+            places[-1] = x
+            if is_prior:
+                places = (places - self.mean) / self.scales
+            heights = self.psi(places)
+            if is_prior:
+                heights -= self.energy(places)
+            chosen = int(np.argmax(gumbel - heights))
+            c = places[chosen] if chosen < NUM_PROPOSALS else c
+        rest = share * w + math.sqrt(1 - share**2) * rng.standard_normal(len(w))
+        rest -= self.directions @ (rest @ self.directions)
+        psi = self.psi(np.stack([start, c]))
+        return rest + self.directions @ c, float(psi[1] - psi[0])
+
+
+def monomials(c: Float[np.ndarray, "n r"], factors: Int[np.ndarray, "monomials degree"]) -> np.ndarray:
+    """Return (n, monomials): products of coordinates."""
+    extended = np.concatenate([np.ones((len(c), 1)), c], axis=1)
+    first, *others = (extended.take(column, axis=1) for column in factors.T)
+    for other in others:
+        first *= other
+    return first
+
+
+@np.errstate(all="ignore")
+def fitted_misfit(
+    reference: NormalReference,
+    noise: GaussianNoise,
+    solves: Sequence[Solve],
+    visited: Sequence[bool],
+) -> FittedMisfit | None:
+    """Return a fit to solves, of the degree that predicts solves best that were left out; None where none is of use.
+
+    Args:
+        reference: the law in whose coordinates chains step.
+        solves: those of the warm-up; ones that failed are left out.
+        visited: of each, whether a chain went there.
+    """
+    usable = [(solve, solve.residual, was) for solve, was in zip(solves, visited, strict=True) if solve.misfit < np.inf]
+    usable = [(solve, residual, was) for solve, residual, was in usable if residual is not None]
+    is_visited = np.array([was for _, _, was in usable], bool)
+    if len(usable) < LEAST_SOLVES or not is_visited.any():
+        return None
+    z = np.stack([solve.z for solve, _, _ in usable])
+    shape, residuals = usable[0][1].shape, np.stack([np.ravel(residual) for _, residual, _ in usable])
+    misfits = np.array([solve.misfit for solve, _, _ in usable])
+    # where chains are, the fit is to be good, and predictions elsewhere are not to spoil it
+    energies = misfits + np.sum(z**2, axis=1) / 2
+    excess = np.maximum(energies - np.quantile(energies[is_visited], TYPICAL), 0)
+    weights = 1 / (1 + excess)
+    order = np.argsort(reference.scales, kind="stable")
+    directions = reference.directions[:, order]
+    c = reference.from_prior_units(z) @ directions
+    scales, mean = reference.scales[order], reference.mean @ directions
+    energy = (np.sum((mean + scales * c) ** 2, axis=1) - np.sum(c**2, axis=1)) / 2
+    ceiling = float(np.max((misfits + energy)[is_visited]))
+    part = np.arange(len(usable)) % 2 == 0
+    best, least = None, MOST_COST
+    for degree in DEGREES:
+        factors = factors_of(degree, c.shape[1], min(MOST_MONOMIALS, MONOMIALS_FOR_EACH * len(usable)))
+        if factors is None:
+            continue
+        phi = monomials(c, factors)
+        for roughness in ROUGHNESSES if degree > 1 else ROUGHNESSES[:1]:
+            penalties = roughness ** -np.maximum(np.sum(factors > 0, axis=1) - 1.0, 0.0)
+            left_out = np.empty(len(usable))
+            for half in (part, ~part):
+                root = _root(phi[half], residuals[half], weights[half], penalties, noise, shape)
+                left_out[~half] = np.sum((phi[~half] @ root.T) ** 2, axis=1) / 2
+            for share in SHARES:
+                cost = _cost((misfits + energy - np.minimum(share * left_out + energy, ceiling))[is_visited])
+                if cost - 1 < BETTER * (least - 1):
+                    best, least = (factors, phi, penalties, share), cost
+    if best is None:
+        return None
+    factors, phi, penalties, share = best
+    root = share**0.5 * _root(phi, residuals, weights, penalties, noise, shape)
+    return FittedMisfit(directions, scales, mean, factors, root, ceiling, least)
+
+
+def factors_of(degree: int, num_directions: int, most: int) -> Int[np.ndarray, "monomials degree"] | None:
+    """Return all monomials up to a degree in the first directions, as many as `most` allows, and linear ones in others.
+
+    None where there are too many.
+    """
+    for rank in range(num_directions, 0, -1):
+        others = range(rank + 1, num_directions + 1)
+        if math.comb(rank + degree, degree) + len(others) <= most:
+            mixed = list(combinations_with_replacement(range(rank + 1), degree))
+            return np.array(mixed + [(0,) * (degree - 1) + (k,) for k in others])
+    return None
+
+
+def _root(
+    phi: np.ndarray,
+    residuals: np.ndarray,
+    weights: np.ndarray,
+    penalties: np.ndarray,
+    noise: GaussianNoise,
+    shape: tuple[int, ...],
+) -> Float[np.ndarray, "q monomials"]:
+    """Return R with |R phi|^2 the squared size of the fitted residual, in units of the noise: ridge regression."""
+    scaled = weights[:, None] * phi / np.sqrt(penalties)
+    weighted = weights[:, None] * residuals
+    if len(scaled) < scaled.shape[1]:
+        gram = _with_ridge(scaled @ scaled.T)
+        coefficients = scaled.T @ np.linalg.solve(gram, weighted)
+    else:
+        coefficients = np.linalg.solve(_with_ridge(scaled.T @ scaled), scaled.T @ weighted)
+    coefficients /= np.sqrt(penalties)[:, None]
+    if coefficients.shape[1] < len(coefficients):  # as many rows as data
+        products = np.stack([np.ravel(noise.times_precision(e.reshape(shape))) for e in np.eye(coefficients.shape[1])])
+        eigenvalues, vectors = np.linalg.eigh((products + products.T) / 2)
+        return np.sqrt(np.maximum(eigenvalues, 0))[:, None] * (vectors.T @ coefficients.T)
+    whitened = np.stack([np.ravel(noise.times_precision(row.reshape(shape))) for row in coefficients])
+    gram = coefficients @ whitened.T
+    eigenvalues, vectors = np.linalg.eigh((gram + gram.T) / 2)
+    large = eigenvalues > SILENT * eigenvalues[-1]
+    return np.sqrt(eigenvalues[large])[:, None] * vectors[:, large].T
+
+
+def _with_ridge(gram: np.ndarray) -> np.ndarray:
+    gram[np.diag_indices_from(gram)] += RIDGE * np.trace(gram)
+    return gram
+
+
+def _cost(errors: np.ndarray) -> float:
+    """Return E[p / q] under p, the posterior, with q the fitted one, from errors at draws of p.
+
+    It is 1 where both are the same, and large where q leaves out places of p, from which chains then hardly move.
+    """
+    logarithm = logsumexp(errors) + logsumexp(-errors) - 2 * np.log(len(errors))
+    return float(np.exp(min(logarithm, LARGEST_LOG)))
