@@ -17,7 +17,7 @@ from langevax.figures import charts, theme
 from langevax.predictive_law.law_certificate import LawCertificate, certify
 from langevax.predictive_law.law_problem import LawProblem, new_log_likelihoods
 from langevax.predictive_law.leave_one_out import log_mean_exp
-from langevax.predictive_law.models import NumPyroModel, RowModel, Sampler
+from langevax.predictive_law.models import RowModel, Sampler
 from langevax.predictive_law.path import Level, PredictivePath
 from langevax.run.progress import ProgressOption
 from langevax.run.result import named_leaves
@@ -70,7 +70,7 @@ class PredictiveLaw:
     """1 is the posterior."""
     path: PredictivePath
     positions: PyTree[np.ndarray]
-    """Particles of equal weight, in the structure of the draws; of a NumPyro model, values of its sites."""
+    """Particles of equal weight, in the structure of the draws; of a NumPyro or PyMC model, values of its sites or variables."""
     points: Float[np.ndarray, "particle d"]
     """The same, flat and unconstrained."""
     problem: LawProblem
@@ -87,6 +87,8 @@ class PredictiveLaw:
     def log_score(self, *new: Any) -> Float[np.ndarray, " n"]:
         """Return log mean p(row | theta) of every new row, which is in the form of the data.
 
+        New rows of a PyMC model are one dictionary of its `pm.Data` and of what it observes, by name.
+
         Raises ValueError where structure or columns differ from those of the data.
         """
         return log_mean_exp(new_log_likelihoods(self.problem, self.model.rows(new), self.points))
@@ -95,7 +97,8 @@ class PredictiveLaw:
         """Return draws of new rows, (particle, row, ...), each row with particles of its own.
 
         Args:
-            new: arguments of a NumPyro model, with None for what it observes; or rows, in the form of the data.
+            new: arguments of a NumPyro model, with None for what it observes; a dictionary of the `pm.Data` of a PyMC
+                model, without what it observes; or rows, in the form of the data.
             key: a typed JAX key.
             sampler: `sampler(key, position, row) -> a draw`, for models that are a log likelihood.
         """
@@ -182,7 +185,7 @@ class PredictiveLaw:
         A NumPyro model says what its rows have; otherwise a logarithm above 0 is one of a density.
         """
         few, is_density = self.log_likelihoods[:NUM_TO_COMPARE], self.model.has_density_floor
-        if not isinstance(self.model, NumPyroModel):
+        if not self.model.knows_its_kind:
             is_density = is_density and np.max(log_mean_exp(self.log_likelihoods)) > 0
         return len(np.unique(few, axis=1).T) if is_density else few.shape[1]
 

@@ -53,15 +53,16 @@ def predictive(
     is not a memory between rows, and time series gain heavy tails at best.
 
     Args:
-        model: a NumPyro model, with its arguments as `data`; or `log_prior(position)`, with
-            `log_likelihood(position, row)` and the rows as `data`; or a `langevax.posterior`. The prior must be proper.
+        model: a NumPyro model, with its arguments as `data`; or a PyMC model, without `data`; or `log_prior(position)`,
+            with `log_likelihood(position, row)` and the rows as `data`; or a `langevax.posterior`. The prior must be
+            proper.
         data: see `model`.
         key: a typed JAX key.
         draws: posterior draws, a pytree with one leading axis such as `mcmc.get_samples()`, or what `langevax.sample`
-            returns; at least `num_particles` of them. None draws them by `langevax.sample`.
-        start: a position from which `sample` starts if `draws` is None; not needed for a NumPyro model.
-        bayes_shares: decreasing from 1. "auto" is 1, 0.5, 0.2, 0.1 and 0.05, and 0 as well where all observed sites of
-            a NumPyro model are discrete. For other models of counts and classes, add 0; a density with a free scale
+            or, of a PyMC model, `pymc.sample` returns; at least `num_particles` of them. None draws them by `langevax.sample`.
+        start: a position from which `sample` starts if `draws` is None; not needed for a NumPyro or PyMC model.
+        bayes_shares: decreasing from 1. "auto" is 1, 0.5, 0.2, 0.1 and 0.05, and 0 as well where all that a
+            NumPyro or PyMC model observes is discrete. For other models of counts and classes, add 0; a density with a free scale
             needs a share of at least 0.05.
         num_particles: particles that move; a law keeps four snapshots of each.
         num_folds: refits that confirm the choice, where the closed form cannot be relied on: where the chosen law has
