@@ -229,12 +229,14 @@ def test_a_law_is_kept_in_a_file_for_its_model(visits, tmp_path):
 
 
 def test_draws_of_pm_sample_are_taken_with_their_chains(visits):
+    arviz = pytest.importorskip("arviz")  # which PyMC brings
     _, law, _ = visits
     level = np.linspace(-1, 1, 64).reshape(2, 32)
     posterior = {"level": level, "slopes": np.stack([level, level**2, level**3], axis=-1)}
-    read = law.model.positions_of(SimpleNamespace(posterior=posterior))
-    np.testing.assert_allclose(read["slopes"][:, 1], level.ravel() ** 2, rtol=1e-6)
-    assert read["level"].shape == (64,)
+    for draws in (SimpleNamespace(posterior=posterior), arviz.from_dict(posterior)):
+        read = law.model.positions_of(draws)
+        np.testing.assert_allclose(read["slopes"][:, 1], level.ravel() ** 2, rtol=1e-6)
+        assert read["level"].shape == (64,)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The result of `predictive`: a law of the parameters, its scores, and what Bayes loses beside it."""
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -70,7 +71,8 @@ class PredictiveLaw:
     """1 is the posterior."""
     path: PredictivePath
     positions: PyTree[np.ndarray]
-    """Particles of equal weight, in the structure of the draws; of a NumPyro or PyMC model, values of its sites or variables."""
+    """Particles of equal weight, in the structure of the draws; values of the sites or variables of a NumPyro or PyMC
+    model."""
     points: Float[np.ndarray, "particle d"]
     """The same, flat and unconstrained."""
     problem: LawProblem
@@ -79,7 +81,7 @@ class PredictiveLaw:
     method: str
     """How the scores of the choice were made."""
     seconds: float
-    """Without the draws."""
+    """Without the draws; nan of the law of an estimator that was loaded."""
 
     def __repr__(self) -> str:
         return f"PredictiveLaw(bayes_share={self.bayes_share:g})\n{self.compare()}\n{self.path!r}"
@@ -119,6 +121,7 @@ class PredictiveLaw:
         *,
         key: Key[Array, ""],
         effort: float | None = None,
+        cpu_seconds: float | None = None,
         others: Sequence["PredictiveLaw"] = (),
         progress: ProgressOption = "auto",
     ) -> LawCertificate:
@@ -131,11 +134,12 @@ class PredictiveLaw:
             key: a typed JAX key.
             effort: gradients of the log likelihood of one row at one particle that it may spend; 1e9 by default. It
                 ends sooner where the interval is narrow.
+            cpu_seconds: instead of `effort`, converted by a rate that is measured; `effort` of the result repeats it.
             others: laws of other keys, from whose particles modes are searched for as well.
             progress: show a progress bar; "auto" shows it on a terminal. Or a function of (words, share of effort).
 
         Raises:
-            ValueError: an effort that is not positive, laws of other parameters.
+            TypeError, ValueError: a budget that is not positive, two budgets, laws of other parameters.
 
         Example:
             >>> import jax, jax.numpy as jnp, langevax
@@ -147,7 +151,7 @@ class PredictiveLaw:
             >>> certificate.trustworthy, certificate.width < 1
             (True, True)
         """
-        return certify(self, effort, others, progress, key=key)
+        return certify(self, effort, others, progress, cpu_seconds, key=key)
 
     @property
     def warnings(self) -> list[str]:
@@ -245,6 +249,21 @@ class PredictiveLaw:
         tree = xarray.DataTree.from_dict(groups)
         tree.attrs |= {"bayes_share": self.bayes_share, "method": self.method}
         return tree
+
+
+def law_at(
+    model: RowModel,
+    position: PyTree,
+    points: Float[np.ndarray, "particle d"],
+    path: PredictivePath,
+    method: str,
+    seconds: float = math.nan,
+) -> PredictiveLaw:
+    """Return a law that was saved: its particles, in the structure of `position`, on the rows of its model."""
+    problem = LawProblem.of(model.finite_sum, jax.tree.map(jnp.asarray, position), len(points))
+    positions = model.constrain(jax.vmap(problem.unravel)(jnp.asarray(points)))
+    share, logs = float(path.bayes_share[path.chosen]), problem.log_likelihoods(points)
+    return PredictiveLaw(share, path, positions, points, problem, model, logs, method, seconds)
 
 
 def law_of(

@@ -59,11 +59,12 @@ def predictive(
         data: see `model`.
         key: a typed JAX key.
         draws: posterior draws, a pytree with one leading axis such as `mcmc.get_samples()`, or what `langevax.sample`
-            or, of a PyMC model, `pymc.sample` returns; at least `num_particles` of them. None draws them by `langevax.sample`.
+            or, of a PyMC model, `pymc.sample` returns; at least `num_particles` of them. None draws them by
+            `langevax.sample`.
         start: a position from which `sample` starts if `draws` is None; not needed for a NumPyro or PyMC model.
         bayes_shares: decreasing from 1. "auto" is 1, 0.5, 0.2, 0.1 and 0.05, and 0 as well where all that a
-            NumPyro or PyMC model observes is discrete. For other models of counts and classes, add 0; a density with a free scale
-            needs a share of at least 0.05.
+            NumPyro or PyMC model observes is discrete. For other models of counts and classes, add 0; a density with a
+            free scale needs a share of at least 0.05.
         num_particles: particles that move; a law keeps four snapshots of each.
         num_folds: refits that confirm the choice, where the closed form cannot be relied on: where the chosen law has
             more effective parameters than a fifth of the rows, or its gain on one held-out fold is another one. None:

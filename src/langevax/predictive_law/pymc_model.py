@@ -34,7 +34,7 @@ class PyMCModel(NamedModel):
     def positions_of(self, draws: PyTree) -> PyTree:
         """Return draws in unconstrained coordinates; what `pm.sample` returns has them by chains."""
         group = getattr(draws, "posterior", None)
-        if group is not None and not isinstance(draws, Mapping):
+        if group is not None:
             names = [rv.name for rv in self.model.free_RVs if rv.name in group]
             arrays = {name: np.asarray(group[name]) for name in names}
             draws = {name: array.reshape(-1, *array.shape[2:]) for name, array in arrays.items()}

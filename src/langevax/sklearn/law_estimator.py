@@ -20,12 +20,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from langevax import checks
 from langevax.predictive_law import BayesComparison, LawCertificate, PredictiveLaw, PredictivePath, predictive
+from langevax.predictive_law.law import law_at
 from langevax.predictive_law.leave_one_out import log_mean_exp
-from langevax.predictive_law.models import NUM_SAMPLES
+from langevax.predictive_law.models import NUM_SAMPLES, RowModel
 from langevax.predictive_law.path import SNAPSHOTS, evenly_spaced
 from langevax.predictive_law.predictive import SHARES, SHARES_OF_COUNTS
-from langevax.problems.finite_sum import posterior
+from langevax.problems.finite_sum import Posterior, posterior
 from langevax.run.progress import ProgressOption
+from langevax.run.result import named_leaves
 from langevax.sampling import sample
 from langevax.sklearn.linear_families import Family, NormalNoise
 from langevax.sklearn.parameters import Auto, RandomState, count, one_of, positive
@@ -83,11 +85,9 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
         """Draw from the posterior, follow the path of laws from there, and choose the share of Bayes."""
         checks.not_forked()
         self._validate_params()
-        distinct, seed = self._distinct_rows(X, y, sample_weight, exposure=exposure), self._seed()
-        copies = _whole_weights(distinct.weights)
+        (every, targets, exposures), seed = self._copied_rows(X, y, sample_weight, exposure), self._seed()
         self.columns_: np.ndarray = self._places_of_slopes()
-        every, targets = np.repeat(distinct.inputs, copies, axis=0), np.repeat(distinct.targets, copies)
-        inputs, exposures = every[:, self.columns_], self._exposures(every, None if exposure is None else every[:, -1])
+        inputs = every[:, self.columns_]
         if self.num_folds is not None and len(targets) < self.num_folds:
             raise ValueError(
                 f"X has {len(targets)} rows, but num_folds is {self.num_folds}; pass more rows, fewer folds, or "
@@ -102,7 +102,7 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
         rows = self._rows(inputs, targets, exposures)
         keep_few_programs(type(family), len(targets), inputs.shape[1])
         draw_key, law_key = random.split(root_key(seed))
-        target, start = posterior(family.log_prior, family.log_likelihood, rows), family.start(inputs.shape[1])
+        target, start = self._posterior(rows), family.start(inputs.shape[1])
         draws = sample(target, start, key=draw_key, num_samples=NUM_SAMPLES, progress=False)
         shares = self.bayes_shares
         if isinstance(shares, str):
@@ -143,6 +143,7 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
         self,
         effort: float | None = None,
         *,
+        cpu_seconds: float | None = None,
         random_state: RandomState = None,
         others: Sequence[PredictiveLaw] = (),
         progress: ProgressOption = "auto",
@@ -154,23 +155,70 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
 
         Args:
             effort: gradients of the log likelihood of one row at one particle that may be spent, 1e9 by default.
+            cpu_seconds: instead of `effort`, converted by a rate that is measured; `effort` of the result repeats it.
             random_state: of the walks; None uses the estimator's.
             others: `law_` of fits with another `random_state`, from whose particles modes are searched for as well.
             progress: a bar, or a function of (words, share spent).
 
         Raises:
-            AttributeError: a model that was loaded, or that `as_bayes` returned: neither has the law.
-            ValueError: as in `PredictiveLaw.certificate`, which has an example.
+            AttributeError: a model that was loaded, which has no law until `attach_rows`, or that `as_bayes` returned.
+            TypeError, ValueError: as in `PredictiveLaw.certificate`, which has an example.
         """
         check_is_fitted(self)
         if not hasattr(self, "law_"):
             raise AttributeError(
-                "this model has no law to certify, as it was loaded, unpickled or returned by as_bayes(); fit it, for "
-                "Bayes with bayes_shares=(1.0,)."
+                "this model has no law to certify: one that was loaded or unpickled needs its training rows, "
+                "model.attach_rows(X, y); one that as_bayes() returned a fit with bayes_shares=(1.0,)."
             )
         state = check_random_state(self.random_state if random_state is None else random_state)
         key = root_key(int(state.randint(2**31 - 1)))
-        return self.law_.certificate(key=key, effort=effort, others=others, progress=progress)
+        return self.law_.certificate(key=key, effort=effort, cpu_seconds=cpu_seconds, others=others, progress=progress)
+
+    def attach_rows(
+        self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None = None, *, exposure: ArrayLike | None = None
+    ) -> Self:
+        """Return a loaded model's training rows to it, and with them `law_`, which a saved model does not hold.
+
+        Args:
+            X, y, sample_weight, exposure: as they were passed to `fit`.
+
+        Raises:
+            AttributeError: a model that `as_bayes` returned.
+            ValueError: other rows than those of the fit.
+        """
+        check_is_fitted(self)
+        path = self.path_
+        if self.bayes_share_ != path.bayes_share[path.chosen]:
+            raise AttributeError(
+                "this is the model that as_bayes() returned, without a law; pass rows to the other one."
+            )
+        other = copy.copy(self)
+        inputs, targets, exposures = other._copied_rows(X, y, sample_weight, exposure)
+        if other.data_sha256_ != self.data_sha256_:
+            raise ValueError(
+                "X, y, sample_weight and exposure are not the rows of this fit: their hash differs from data_sha256_; "
+                "pass those that fit received, in the same order."
+            )
+        target = self._posterior(self._rows(inputs[:, self.columns_], targets, exposures))
+        start = {name: leaf[0] for name, leaf in self.particles_.items()}
+        points = np.concatenate(
+            [leaf.reshape(len(leaf), -1) for leaf in named_leaves(self.particles_).values()], axis=1
+        )
+        self.law_ = law_at(RowModel(target), start, points, path, self.comparison_.method)
+        return self
+
+    def _copied_rows(
+        self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None, exposure: ArrayLike | None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return all columns, targets and exposures of the rows to train on, each as often as its weight says."""
+        distinct = self._distinct_rows(X, y, sample_weight, exposure=exposure)
+        copies = _whole_weights(distinct.weights)
+        every, targets = np.repeat(distinct.inputs, copies, axis=0), np.repeat(distinct.targets, copies)
+        return every, targets, self._exposures(every, None if exposure is None else every[:, -1])
+
+    def _posterior(self, rows: dict[str, np.ndarray]) -> Posterior:
+        family = self._family()
+        return posterior(family.log_prior, family.log_likelihood, rows)
 
     def _log_density(self, X: Table, y: ArrayLike, exposure: ArrayLike | None = None) -> np.ndarray:
         X, exposures = self._inputs(X, exposure)
