@@ -124,6 +124,8 @@ def certify(
                 f"others must be laws of the same {law.points.shape[1]} parameters, got {checks.shown(other)}; pass "
                 "what predictive returned for other keys."
             )
+    if law.problem.weights is not None:
+        raise ValueError("this law's rows have weights, and a certificate counts every row once; fit it without them.")
     began = time.process_time()
     unit_key, search_key = random.split(key)
     tilted = ParameterLaw.of(law.problem, law.bayes_share, law.points)

@@ -16,6 +16,7 @@ from langevax.predictive_law.law import PredictiveLaw, PredictiveWarning, law_of
 from langevax.predictive_law.law_problem import LawProblem, check_dependence, check_proper, check_rows, rise_at_draws
 from langevax.predictive_law.models import flat_draws, model_of
 from langevax.predictive_law.path import (
+    EQUAL,
     SNAPSHOTS,
     PredictivePath,
     confirmed,
@@ -54,8 +55,8 @@ def predictive(
 
     Args:
         model: a NumPyro model, with its arguments as `data`; or a PyMC model, without `data`; or `log_prior(position)`,
-            with `log_likelihood(position, row)` and the rows as `data`; or a `langevax.posterior`. The prior must be
-            proper.
+            with `log_likelihood(position, row)` and the rows as `data`; or a `langevax.posterior`, whose rows may have
+            weights: each is then left out with all of its own. The prior must be proper.
         data: see `model`.
         key: a typed JAX key.
         draws: posterior draws, a pytree with one leading axis such as `mcmc.get_samples()`, or what `langevax.sample`
@@ -126,7 +127,8 @@ def predictive(
         )
     shares = shares or (SHARES if row_model.has_density_floor else SHARES_OF_COUNTS)
     levels = run_path(problem, points, shares, num_particles, key=path_key)
-    path, method = PredictivePath.of(levels, num_particles), LEAVE_ONE_OUT
+    row_weights = EQUAL if problem.weights is None else problem.row_weights
+    path, method = PredictivePath.of(levels, num_particles, weights=row_weights), LEAVE_ONE_OUT
     if num_folds is not None:
         order = np.asarray(random.permutation(fold_key, problem.size))
         folds = [order[number::num_folds] for number in range(num_folds)]
@@ -137,7 +139,7 @@ def predictive(
 
         held_out = confirmed(path, refit, folds)
         if held_out is not None:
-            path, method = PredictivePath.of(levels, num_particles, held_out), f"{num_folds} folds"
+            path, method = PredictivePath.of(levels, num_particles, held_out, row_weights), f"{num_folds} folds"
     law = law_of(row_model, problem, path, levels[path.chosen], method, time.perf_counter() - began)
     if law.warnings:
         warnings.warn(" ".join(law.warnings), PredictiveWarning, stacklevel=2)

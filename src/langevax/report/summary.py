@@ -219,7 +219,7 @@ def law_optimum(verdict: str, num_rows: int, unit: str = "row") -> str:
 
     Example:
         >>> wide = "Not certified: the least value of the objective is unknown since walks did not reach this law"
-        >>> law_optimum(f"{wide}; raise effort (it was 1e+08), or certify a smaller share of Bayes.", 9).partition("; ")[2][:48]
+        >>> law_optimum(f"{wide}; raise effort (it was 1e+08){SMALLER_SHARE}.", 9).partition("; ")[2][:48]
         'pass a larger --effort to langevax certify. The '
         >>> law_optimum(f"Not certified: it lacks mass; {ANOTHER_LAW}", 9).partition(". ")[0]
         'Not certified: it lacks mass; fit again with another --seed, and compare'

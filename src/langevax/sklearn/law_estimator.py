@@ -85,7 +85,7 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
         """Draw from the posterior, follow the path of laws from there, and choose the share of Bayes."""
         checks.not_forked()
         self._validate_params()
-        (every, targets, exposures), seed = self._copied_rows(X, y, sample_weight, exposure), self._seed()
+        (every, targets, exposures, weights), seed = self._copied_rows(X, y, sample_weight, exposure), self._seed()
         self.columns_: np.ndarray = self._places_of_slopes()
         inputs = every[:, self.columns_]
         if self.num_folds is not None and len(targets) < self.num_folds:
@@ -93,16 +93,16 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
                 f"X has {len(targets)} rows, but num_folds is {self.num_folds}; pass more rows, fewer folds, or "
                 "num_folds=None."
             )
-        self.standardiser_: Standardiser = self._own_deviations(inputs)
+        self.standardiser_: Standardiser = self._own_deviations(inputs, weights)
         family = self._family()
-        self.centre_, self.scale_ = family.units(targets)
-        self.centre_ -= float(np.log(np.mean(exposures)))
+        self.centre_, self.scale_ = family.units(targets, weights)
+        self.centre_ -= float(np.log(np.average(exposures, weights=weights)))
         if isinstance(family, NormalNoise):
             family.check_noise(self.standardiser_(inputs), targets)
         rows = self._rows(inputs, targets, exposures)
         keep_few_programs(type(family), len(targets), inputs.shape[1])
         draw_key, law_key = random.split(root_key(seed))
-        target, start = self._posterior(rows), family.start(inputs.shape[1])
+        target, start = self._posterior(rows, weights), family.start(inputs.shape[1])
         draws = sample(target, start, key=draw_key, num_samples=NUM_SAMPLES, progress=False)
         shares = self.bayes_shares
         if isinstance(shares, str):
@@ -193,13 +193,13 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
                 "this is the model that as_bayes() returned, without a law; pass rows to the other one."
             )
         other = copy.copy(self)
-        inputs, targets, exposures = other._copied_rows(X, y, sample_weight, exposure)
+        inputs, targets, exposures, weights = other._copied_rows(X, y, sample_weight, exposure)
         if other.data_sha256_ != self.data_sha256_:
             raise ValueError(
                 "X, y, sample_weight and exposure are not the rows of this fit: their hash differs from data_sha256_; "
                 "pass those that fit received, in the same order."
             )
-        target = self._posterior(self._rows(inputs[:, self.columns_], targets, exposures))
+        target = self._posterior(self._rows(inputs[:, self.columns_], targets, exposures), weights)
         start = {name: leaf[0] for name, leaf in self.particles_.items()}
         points = np.concatenate(
             [leaf.reshape(len(leaf), -1) for leaf in named_leaves(self.particles_).values()], axis=1
@@ -209,16 +209,25 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
 
     def _copied_rows(
         self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None, exposure: ArrayLike | None
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return all columns, targets and exposures of the rows to train on, each as often as its weight says."""
-        distinct = self._distinct_rows(X, y, sample_weight, exposure=exposure)
-        copies = _whole_weights(distinct.weights)
-        every, targets = np.repeat(distinct.inputs, copies, axis=0), np.repeat(distinct.targets, copies)
-        return every, targets, self._exposures(every, None if exposure is None else every[:, -1])
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+        """Return all columns, targets, exposures and weights of the rows to train on.
 
-    def _posterior(self, rows: dict[str, np.ndarray]) -> Posterior:
+        Whole weights are copies of rows, which have no weights then; others are of mean 1.
+        """
+        distinct = self._distinct_rows(X, y, sample_weight, exposure=exposure)
+        if np.any(distinct.weights != np.round(distinct.weights)):  # each row is left out on its own
+            weights = np.asarray(sample_weight, np.float64)
+            weights = weights[weights > 0]
+            places, weights = distinct.places[distinct.places >= 0], weights / weights.mean()
+        else:
+            places, weights = np.repeat(np.arange(len(distinct.weights)), distinct.weights.astype(int)), None
+        _check_number(len(places))
+        every, targets = distinct.inputs[places], distinct.targets[places]
+        return every, targets, self._exposures(every, None if exposure is None else every[:, -1]), weights
+
+    def _posterior(self, rows: dict[str, np.ndarray], weights: np.ndarray | None) -> Posterior:
         family = self._family()
-        return posterior(family.log_prior, family.log_likelihood, rows)
+        return posterior(family.log_prior, family.log_likelihood, rows, weights=weights)
 
     def _log_density(self, X: Table, y: ArrayLike, exposure: ArrayLike | None = None) -> np.ndarray:
         X, exposures = self._inputs(X, exposure)
@@ -276,9 +285,9 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
         length = max(1, NUMBERS_AT_ONCE // (num_particles or len(self.particles_["level"])))
         return [slice(start, start + length) for start in range(0, size, length)]
 
-    def _own_deviations(self, inputs: np.ndarray) -> Standardiser:
+    def _own_deviations(self, inputs: np.ndarray, weights: np.ndarray | None) -> Standardiser:
         """Return the map to columns of deviation 1; raise where a column is constant, and has no slope."""
-        standardiser = Standardiser.fit(inputs, np.ones(len(inputs)), "columns")
+        standardiser = Standardiser.fit(inputs, np.ones(len(inputs)) if weights is None else weights, "columns")
         constant = np.flatnonzero(~np.isfinite(standardiser.scale))
         if len(constant):
             names = getattr(self, "feature_names_in_", [f"X[:, {j}]" for j in range(self.n_features_in_)])
@@ -310,19 +319,13 @@ def places_of(columns: ArrayLike | None, width: int, exposure: int | None = None
     return places.astype(int)
 
 
-def _whole_weights(weights: np.ndarray) -> np.ndarray:
-    """Return weights as numbers of copies; raise where they are not, or too many."""
-    if np.any(weights != np.round(weights)):
+def _check_number(size: float) -> None:
+    """Raise where rows are too many."""
+    if size > MOST_ROWS:
         raise ValueError(
-            "sample_weight must be whole numbers, copies of a row, as a predictive law counts every row once; leave it "
-            "out, or draw rows in proportion to it."
+            f"X has {size:,.0f} rows, copies included, all of which every move uses; pass at most {MOST_ROWS:,} of "
+            "them, drawn at random."
         )
-    if weights.sum() > MOST_ROWS:
-        raise ValueError(
-            f"X has {weights.sum():,.0f} rows, copies included, all of which every move uses; pass at most "
-            f"{MOST_ROWS:,} of them, drawn at random."
-        )
-    return weights.astype(int)
 
 
 @partial(jax.jit, static_argnums=0)
