@@ -230,7 +230,7 @@ def test_models_without_rows_or_a_proper_prior_are_refused():
     by_chain = {"log_rate": DRAWS.reshape(4, 128)}
     match = r"draws\['log_rate'\] has shape \(4, 128\), but the variable has shape \(\)"
     refused(ValueError, match, poisson, COUNTS.astype(int), draws=by_chain)
-    refused(ValueError, r"draws lacks the sites \['log_rate'\]", poisson, COUNTS.astype(int), draws={"rate": DRAWS})
+    refused(ValueError, r"draws lacks the variables \['log_rate'\]", poisson, COUNTS.astype(int), draws={"rate": DRAWS})
 
 
 @pytest.mark.slow
