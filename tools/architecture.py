@@ -46,7 +46,7 @@ BOXES = {
     "sample": Box(("sampling",), 1, "interfaces", ("draws of a posterior", "or of a function")),
     "Estimators": Box(("sklearn",), 2, "interfaces", ("fit, predict, certify,", "plot")),
     "Flower": Box(("flower",), 3, "interfaces", ("federated rounds", "between machines")),
-    "Other libraries": Box(("optax", "numpyro"), 4, "interfaces", ("transformations;", "models as posteriors")),
+    "Other libraries": Box(("optax", "numpyro", "pymc"), 4, "interfaces", ("transformations;", "models as posteriors")),
     "Theory": Box(("theory",), 0, "methods", ("rates, laws, bounds", "in closed form"), kind="theory"),
     "Spaces": Box(("spaces",), 1, "methods", ("bases and Gaussian", "priors of functions")),
     "Networks": Box(("meanfield", "teacher_student"), 2, "methods", ("with the certificate",)),

@@ -19,7 +19,7 @@ LAYERS = (
     {"gradients", "integrators", "algorithm"},
     {"run", "samplers"},
     {"meanfield", "federated", "teacher_student", "figures"},
-    {"sampling", "optimize", "optax", "numpyro", "flower"},
+    {"sampling", "optimize", "optax", "numpyro", "pymc", "flower"},
     {"predictive_law"},
     {"sklearn"},
     {"evaluation"},

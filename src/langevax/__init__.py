@@ -20,7 +20,18 @@ from langevax.run import CheckpointError, DivergenceError, Result, Stacked, simu
 from langevax.samplers import MALA, PCN, PCNL, Langevin, PerturbedDescent, Reflected, ReplicaExchange, Underdamped
 
 if TYPE_CHECKING:
-    from langevax import flower, numpyro, optax, optimize, predictive_law, sampling, sklearn, teacher_student, theory
+    from langevax import (
+        flower,
+        numpyro,
+        optax,
+        optimize,
+        predictive_law,
+        pymc,
+        sampling,
+        sklearn,
+        teacher_student,
+        theory,
+    )
     from langevax.optimize import minimize
     from langevax.predictive_law import predictive
     from langevax.sampling import inverse_problem, learning_coefficient, sample
@@ -65,6 +76,7 @@ __all__ = [
     "posterior",
     "predictive",
     "predictive_law",
+    "pymc",
     "run",
     "sample",
     "sampling",

@@ -12,10 +12,10 @@ posterior is NumPyro's own log density of all rows, with full gradients.
 """
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -29,7 +29,22 @@ from langevax.problems import tracing
 from langevax.problems.blocks import tree_as_rows
 from langevax.problems.finite_sum import Posterior
 from langevax.problems.finite_sum import posterior as posterior_of
-from langevax.problems.problem import Function, Problem
+from langevax.problems.model_posterior import (
+    CHECKED_ROWS,
+    MAX_POINTS,
+    NUM_POINTS,
+    RADIUS,
+    ModelPosterior,
+    NotRowsError,
+    Position,
+    RefusedModelError,
+    Shapes,
+    WholeDensity,
+    is_same_sum,
+    over_leading_axes,
+    random_point,
+)
+from langevax.problems.problem import Function
 
 with checks.needs("numpyro", "langevax.numpyro"):
     import numpyro
@@ -38,63 +53,17 @@ with checks.needs("numpyro", "langevax.numpyro"):
     from numpyro.infer.initialization import init_to_uniform
     from numpyro.infer.util import compute_log_probs, constrain_fn, potential_energy
 
-Position = Mapping[str, Array | np.ndarray]
 Model = Callable[..., object]
 RowModel = Callable[[PyTree], object]
 Site = dict[str, Any]  # NumPyro's own
-Shapes = dict[str, tuple[int, ...]]
 OwnPotential = Callable[[Position, Key[Array, ""]], Float[Array, ""]]
 """NumPyro's potential; the key is for what is drawn within the model."""
 
-CHECKED_ROWS = 100_000
-"""Rows on which the two log densities are compared: the first ones, where there are more."""
 
-NUM_POINTS, MAX_POINTS, RADIUS = 3, 30, 2
-"""Points of finite density at which they are compared, points tried to find them, and their range: uniform in
-(-RADIUS, RADIUS) in each unconstrained coordinate, as NumPyro's."""
-
-TOLERANCE = 1e-6
-"""Of the sum of absolute log densities: models may cast to float32 within, which rounds to 1e-7."""
-
-
-class NotRowsError(ValueError):
-    """The log density of a model is not a sum over rows; the message says why."""
-
-
-class RefusedModelError(ValueError):
-    """The model has no density that can be sampled; the message says why."""
-
-
-class ModelPosterior(NamedTuple):
-    """A posterior and the map back to the sites of the model; `langevax.sample` takes it as it is."""
-
-    target: Posterior
-    """In unconstrained coordinates."""
-    start: Callable[[Key[Array, ""]], Position]
-    """key -> a draw of the prior, unconstrained; where nothing can be drawn from a prior, uniform in (-2, 2)."""
-    constrain: Callable[[PyTree], Position]
-    """Unconstrained positions as values of the sites, with any leading axes such as (chain, draw)."""
-
-    @property
-    def problem(self) -> Problem:
-        return self.target.problem
-
-    @property
-    def full_gradients(self) -> str | None:
-        """Reason why minibatches are not possible, in a sentence that names the site; None where they are."""
-        density = self.problem.fun if isinstance(self.problem, Function) else None
-        return density.reason if isinstance(density, _Potential) else None
-
-    def __repr__(self) -> str:
-        size = "full gradients" if self.full_gradients else f"{int(self.problem.size):,} rows"
-        return f"ModelPosterior({size}; fields: {', '.join(self._fields)})"
-
-
-class _Potential(eqx.Module):
+class _Potential(WholeDensity):
     """NumPyro's own potential of a model bound to all its data."""
 
     model: Model = eqx.field(static=True)
-    reason: str = eqx.field(static=True)
 
     def __call__(self, position: Position) -> Float[Array, ""]:
         return _own_potential(self.model, position)
@@ -188,17 +157,13 @@ def posterior(model: Model, *data: Any, **options: Any) -> ModelPosterior:
             own_potential = jax.jit(partial(_own_potential, bound))
             _check_deterministic(own_potential, shapes)
             _check_finite(own_potential, bound, shapes)
-        target = Posterior(Function(_Potential(bound, str(error))), 1.0)
+        target = Posterior(Function(_Potential(str(error), bound)), 1.0)
 
     def start(key: Key[Array, ""]) -> Position:
         return _free_values(_prior_trace(bound, key))
 
     def constrain(positions: PyTree) -> Position:
-        name, shape = next(iter(shapes.items()))
-        function = partial(_values, bound)
-        for _ in range(jnp.ndim(positions[name]) - len(shape)):
-            function = jax.vmap(function)
-        return jax.tree.map(np.asarray, function(jax.tree.map(jnp.asarray, positions)))
+        return over_leading_axes(partial(_values, bound), positions, shapes)
 
     return ModelPosterior(target, start, constrain)
 
@@ -363,7 +328,7 @@ def _own_potential(bound: Model, position: Position, seed: Key[Array, ""] | int 
 
 def _check_deterministic(own_potential: OwnPotential, shapes: Shapes) -> None:
     """Raise where the log density changes with the random numbers that are drawn within the model."""
-    point = _random_point(0, shapes)
+    point = random_point(0, shapes)
     one, other = (float(own_potential(point, jax.random.key(seed))) for seed in (0, 1))
     if one != other and not np.isnan([one, other]).all():
         raise RefusedModelError(
@@ -377,7 +342,7 @@ def _check_finite(own_potential: OwnPotential, bound: Model, shapes: Shapes) -> 
 
     def points() -> Iterator[Position]:
         for seed in range(MAX_POINTS):
-            yield _random_point(seed, shapes)
+            yield random_point(seed, shapes)
             yield _free_values(_prior_trace(bound, jax.random.key(seed)))
 
     value = np.nan
@@ -398,7 +363,7 @@ def _checked(of_rows: RowModel, shapes: Shapes, rows: PyTree) -> _LogDensities:
     _check_deterministic(own_potential, shapes)
     points = []
     for seed in range(MAX_POINTS):
-        point = _random_point(seed, shapes)
+        point = random_point(seed, shapes)
         own = float(own_potential(point, jax.random.key(0)))
         points += [(point, own)] if np.isfinite(own) else []
         if len(points) == NUM_POINTS:
@@ -423,17 +388,11 @@ def _checked(of_rows: RowModel, shapes: Shapes, rows: PyTree) -> _LogDensities:
     return by_row
 
 
-def _random_point(seed: int, shapes: Shapes) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(seed)  # of NumPy, as nothing here is worth a compiled program
-    dtype = jnp.result_type(float)
-    return {name: rng.uniform(-RADIUS, RADIUS, shape).astype(dtype) for name, shape in shapes.items()}
-
-
 def _compare(subject: str, ours: Iterable[Array], theirs: Iterable[Array], own: float) -> None:
     """Raise unless the sum of our terms is NumPyro's own, to the rounding of the terms."""
     by_row = sum(float(np.sum(np.asarray(term))) for term in ours)
     scale = sum(float(np.sum(np.abs(np.asarray(term)))) for term in theirs)
-    if by_row == own or abs(by_row - own) <= TOLERANCE * scale < np.inf:
+    if is_same_sum(by_row, own, scale):
         return
     raise NotRowsError(
         f"{subject} the log density {own:.9g} in NumPyro, but {by_row:.9g} where the model is called with one row at a "

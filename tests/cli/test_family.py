@@ -18,6 +18,7 @@ from langevax.sklearn import load
 from tests.cli.conftest import langevax
 
 SMALL = {"bayes_shares": (1.0, 0.1), "num_particles": 64, "num_folds": None}
+EFFORT = 1e6  # of a certificate: too little
 WORDS = ["mild", "severe", "extreme"]
 
 
@@ -40,8 +41,11 @@ def fitted(table, target, name, *words):
     """The folder and the output of a small fit."""
     out = table.parent / f"{table.stem}-{name}"
     others = [word for other in ("visits", "pain", "cost", "seen") if other != target for word in ("--drop", other)]
+    if "--certificate" not in words:
+        words = (*words, "--no-certificate")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(family, "estimator_for", partial(data.estimator_for, **SMALL))
+        patch.setattr(family, "EFFORT", EFFORT)
         answer = langevax(
             "fit", table, "--target", target, "--family", name, "--out", out, "--no-peers", *others, *words
         )
@@ -51,7 +55,7 @@ def fitted(table, target, name, *words):
 
 @pytest.fixture(scope="module")
 def counts(table):
-    return fitted(table, "visits", "poisson")
+    return fitted(table, "visits", "poisson", "--certificate")
 
 
 @pytest.fixture(scope="module")
@@ -83,14 +87,15 @@ def test_terminal_page_and_result_tell_what_bayes_loses(counts):
     printed = " ".join(answer.stdout.split())
     assert result["law"]["bayes"].startswith("Bayes, the posterior of one Poisson regression for all rows, loses 0.")
     assert "--family negative-binomial learns their spread" in result["summary"][-1]
-    for sentence in (*result["summary"], result["certainty"], result["optimum"], result["law"]["about_coefficients"]):
+    law = result["law"]
+    sentences = (result["certainty"], result["optimum"], law["about_coefficients"], law["checked"])
+    for sentence in (*result["summary"], *sentences):
         assert sentence in printed
         assert sentence in page
-    assert "nothing is certified" in result["optimum"]
     assert "What goes with visits?" in page
     for words in ("regression, as set by --family poisson", "rate ratio of 'visits'", "Poisson regression", "Checked "):
         assert words in answer.stdout
-    assert "network" not in answer.stdout.replace("No network is fitted", "")
+    assert "network" not in answer.stdout
     assert {path.name for path in out.iterdir()} == {
         *("model.safetensors", "schema.json", "report.html", "holdout.csv", "result.json")
     }
@@ -235,7 +240,6 @@ def test_classes_stay_in_their_order_from_the_options_to_the_predictions(classes
         (["visits", "poisson", "--solver", "pda"], ["--solver pda is for networks", "--family poisson"]),
         (["visits", "poisson", "--num-particles", "9"], ["--num-particles 9 is for networks"]),
         (["visits", "poisson", "--temperature", "0.1"], ["--temperature 0.1 is for networks"]),
-        (["visits", "poisson", "--no-certificate"], ["--no-certificate is for networks"]),
         (["visits", "poisson", "--curves", "wide"], ["--curves wide is for networks"]),
         (["visits", "poisson", "--resume"], ["--resume continues the training of a network", "--force"]),
         (["visits", "poisson", "--coordinator", "a:1"], ["--coordinator a:1 is for networks"]),
@@ -263,10 +267,70 @@ def test_what_a_family_cannot_do_is_refused_with_the_remedy(table, tmp_path, wor
     assert not (tmp_path / "o").exists()
 
 
-def test_a_regression_is_not_certified(counts, table):
-    answer = langevax("certify", counts[0], table)
+def test_a_budget_too_small_is_said_with_the_commands_remedy(counts, rates):
+    result = json.loads((counts[0] / "result.json").read_text(encoding="utf-8"))
+    certificate, optimum = result["certificate"], result["optimum"]
+    assert optimum.startswith("Not certified: the least value of the objective at a share of 0.1 of Bayes is ")
+    assert "; pass a larger --effort to langevax certify" in optimum
+    assert "raise effort" not in optimum
+    assert optimum.endswith("of a law to 120 training rows plus its divergence from the prior.")
+    assert (certificate["trustworthy"], certificate["lower_bound"], certificate["effort"]) == (False, None, EFFORT)
+    assert 0 < certificate["work"] < 1e8  # the law of the posterior is bounded whatever the effort
+    page = (counts[0] / "report.html").read_text(encoding="utf-8")
+    assert '<p class="doubt" role="note">Not certified: ' in page
+    assert "The certificate in numbers" in page
+    without = json.loads((rates[1] / "result.json").read_text(encoding="utf-8"))
+    assert without["certificate"] == {}
+    assert without["optimum"].startswith("Not certified: the distance from the best law of this share")
+    assert "What was checked?" in (rates[1] / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_a_saved_law_is_certified_on_the_rows_of_its_table(counts, table):
+    out, _ = counts
+    answer = langevax("certify", out, "--effort", "3e8", "--json")
+    assert answer.exit_code == 0, answer.stderr
+    certificate = json.loads(answer.stdout)
+    assert certificate["optimum"].startswith("Certified: the least value of the objective at a share of 0.1 of Bayes")
+    assert certificate["trustworthy"]
+    assert certificate["lower_bound"] < certificate["upper_bound"] < certificate["bayes_objective"]
+    low, high = certificate["score_bounds"]
+    assert low < certificate["law_score"] < high
+    assert "−" in certificate["optimum"]
+    model = load(out / "model.safetensors")
+    with pytest.raises(AttributeError, match="needs its training rows"):
+        model.certificate()
+    split = data.prepare(FitOptions(table, "visits", out, family="poisson", drop=["pain", "cost", "seen"])).split
+    rows = split.train_inputs, split.train_targets
+    law = model.attach_rows(*rows).law_
+    np.testing.assert_array_equal(law.positions["slopes"], model.particles_["slopes"])
+    assert law.log_likelihoods.mean() > -10
+    assert law.path.fit[law.path.chosen] == pytest.approx(
+        np.log(np.exp(law.log_likelihoods.astype(float)).mean(axis=0)).mean(), abs=1e-5
+    )
+    with pytest.raises(AttributeError, match=r"as_bayes\(\) returned, without a law"):
+        model.as_bayes().attach_rows(*rows)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--force",), "--force forgets the search of a network, and a regression keeps none"),
+        (("--effort", "1e5", "--cpu-seconds", "2"), "are two budgets; pass one of them."),
+    ],
+)
+def test_what_certify_cannot_do_with_a_law_is_refused(counts, words, sentence):
+    answer = langevax("certify", counts[0], *words)
     assert answer.exit_code == 2
-    assert "PredictiveRegressor, of which nothing is certified" in answer.stderr
+    assert sentence in " ".join(answer.stderr.split())
+
+
+def test_a_law_is_certified_on_the_rows_of_its_fit_alone(counts, table, tmp_path):
+    lines = table.read_text().splitlines()
+    (tmp_path / "changed.csv").write_text("\n".join([*lines[:5], *lines[6:]]) + "\n")
+    answer = langevax("certify", counts[0], tmp_path / "changed.csv")
+    assert answer.exit_code == 2
+    assert "does not hold the rows of this fit, or has changed since" in " ".join(answer.stderr.split())
 
 
 def test_a_network_on_counts_points_to_the_family(tmp_path):

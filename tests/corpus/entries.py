@@ -1077,6 +1077,7 @@ RECEIVED: dict[str, str] = {
             sampling.SamplingWarning sampling.SolveCacheError sampling.SolverWarning sampling.ToleranceError
             sklearn.LinearModelWarning sklearn.ModelError
             sklearn.UnlikeTrainingWarning""",
+        "needs PyMC, whose tests are in tests/test_pymc.py": "pymc.posterior",
         "takes any array, of any process": "run.gather",
         "asks a server, and has tests of its own": "sampling.UMBridgeModel",
         "changes the settings of the process, and has tests of its own": "run.keep_compiled_programs run.process_group",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from langevax.predictive_law.leave_one_out import leave_one_out, log_mean_exp
-from tests.predictive_law.cases import COUNTS, RIGHT, draws_of, log_likelihoods, table
+from tests.predictive_law.cases import COUNTS, GRID, RIGHT, draws_of, log_likelihoods, table
 from tests.predictive_law.grids import solve
 
 
@@ -29,6 +29,24 @@ def test_the_closed_form_is_that_of_refits(counts, bayes_share, atol):
     np.testing.assert_allclose(left_out.scores.mean(), exact.mean(), atol=atol)
     optimism = log_mean_exp(logs).mean() - exact.mean()
     assert abs(left_out.scores.mean() - exact.mean()) < 0.12 * optimism + 5e-4
+
+
+@pytest.mark.parametrize(("bayes_share", "atol"), [(1.0, 1e-3), (0.2, 2e-3), (0.0, 2e-3)])
+def test_rows_leave_with_all_of_their_weight(bayes_share, atol):
+    weights, (log_p, prior) = np.random.default_rng(0).uniform(0.3, 2.5, len(RIGHT)), table(RIGHT)
+    law = solve(log_p, prior, bayes_share, counts=weights)
+    levels, middles = (np.arange(4000) + 0.5) / 4000, np.cumsum(law.weights) - law.weights / 2
+    logs = log_likelihoods(np.interp(levels, middles, GRID), RIGHT)
+    left_out, exact = leave_one_out(logs, bayes_share, weights), np.empty(len(RIGHT))
+    for row in range(len(RIGHT)):
+        without = solve(log_p, prior, bayes_share, counts=np.where(np.arange(len(RIGHT)) == row, 0, weights))
+        exact[row] = np.log(without.weights @ np.exp(log_p[:, row]))
+    np.testing.assert_allclose(left_out.scores, exact, atol=10 * atol)
+    np.testing.assert_allclose(left_out.scores.mean(), exact.mean(), atol=atol)
+    optimism = log_mean_exp(logs).mean() - exact.mean()
+    assert abs(left_out.scores.mean() - exact.mean()) < 0.1 * optimism
+    alike = leave_one_out(logs, bayes_share).scores
+    assert np.abs(alike - exact).max() > 3 * np.abs(left_out.scores - exact).max()
 
 
 def test_it_is_importance_sampling_at_the_posterior():

@@ -13,7 +13,7 @@ from langevax.predictive_law.cloud import advance, first_cloud
 from langevax.predictive_law.law_problem import LawProblem, check_dependence, check_proper, check_rows
 from langevax.predictive_law.leave_one_out import log_mean_exp
 from langevax.predictive_law.path import PredictivePath, confirmed, held_out_scores, run_path
-from tests.predictive_law.cases import COUNTS, GRID, RIGHT, draws_of, log_prior, problem_of, table
+from tests.predictive_law.cases import COUNTS, GRID, RIGHT, draws_of, log_likelihood, log_prior, problem_of, table
 from tests.predictive_law.grids import solve
 
 SHARES = (1.0, 0.3, 0.05)
@@ -45,6 +45,34 @@ def levels(request):
             patch.setattr(path, "MANY_ROWS", 25)
         weights = solve(*table(COUNTS), 1.0).weights
         return run_path(problem_of(COUNTS), draws_of(weights, 1024), SHARES, 256, key=jax.random.key(0))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:the law has .* effective parameters on 13 rows")
+def test_a_posterior_with_weights_has_the_law_of_its_rows_as_often():
+    """Different counts with their numbers are all counts: the laws of a grid, and their scores."""
+    values, numbers = np.unique(COUNTS, return_counts=True)
+    model = langevax.posterior(log_prior, log_likelihood, values, weights=numbers)
+    draws = draws_of(solve(*table(COUNTS), 1.0).weights, 1024)[:, 0]
+    options = {"draws": draws, "bayes_shares": (1.0, 0.5, 0.2), "num_folds": None}
+    law = langevax.predictive(model, key=jax.random.key(0), **options)
+    assert law.path.weights.tolist() == pytest.approx(numbers.tolist())
+    for place, share in enumerate(law.path.bayes_share):
+        exact = solve(*table(COUNTS), share)
+        assert abs(law.path.fit[place] - exact.fit) < 3 * law.path.fit_error[place]
+    with pytest.raises(ValueError, match="this law's rows have weights, and a certificate counts every row once"):
+        law.certificate(key=jax.random.key(1))
+
+
+def test_the_errors_of_means_with_weights_are_those_without_where_all_are_one():
+    differences = np.random.default_rng(0).normal(size=(2, 30))
+    known = differences.std(axis=1, ddof=1) / np.sqrt(30)
+    for weights in (np.ones(1), np.full(30, 0.5)):
+        np.testing.assert_allclose(path.paired_error(differences, weights), known)
+    weights = np.random.default_rng(1).uniform(0.1, 3, 30)
+    share = weights / weights.sum()
+    away = differences - (differences @ share)[:, None]
+    np.testing.assert_allclose(path.paired_error(differences, weights), np.sqrt(30 / 29 * (away**2 @ share**2)))
 
 
 def test_some_rows_with_weight_have_the_law_of_all_where_these_are_alike():

@@ -142,8 +142,8 @@ def test_wrong_arguments_are_named():
     refused(ValueError, "row 39 has log_likelihood -inf", log_prior, impossible, COUNTS)
     of_all = lambda m, y: jnp.sum(jax.vmap(lambda row: log_likelihood(m, row))(jnp.asarray(COUNTS)))  # noqa: E731
     refused(ValueError, "log_likelihood is the same for all rows, which differ", log_prior, of_all, COUNTS)
-    weighted = langevax.posterior(log_prior, log_likelihood, COUNTS, weights=np.ones(40))
-    refused(ValueError, "leave weights out", weighted)
+    weighted = langevax.posterior(None, log_likelihood, COUNTS, prior_precision=1.0, weights=np.full(40, 2.0))
+    refused(ValueError, "model has weights and no log_prior, by which their sum is known", weighted)
     refused(
         ValueError,
         "model is not a sum over rows",
@@ -228,9 +228,9 @@ def test_models_without_rows_or_a_proper_prior_are_refused():
     refused(ValueError, "site 'mean' of model has an improper prior", flat, COUNTS)
     refused(ValueError, "the log density of site 'x' is scaled", tempered, COUNTS, draws={"log_rate": DRAWS})
     by_chain = {"log_rate": DRAWS.reshape(4, 128)}
-    match = r"draws\['log_rate'\] has shape \(4, 128\), but the site has shape \(\)"
+    match = r"draws\['log_rate'\] has shape \(4, 128\), but the variable has shape \(\)"
     refused(ValueError, match, poisson, COUNTS.astype(int), draws=by_chain)
-    refused(ValueError, r"draws lacks the sites \['log_rate'\]", poisson, COUNTS.astype(int), draws={"rate": DRAWS})
+    refused(ValueError, r"draws lacks the variables \['log_rate'\]", poisson, COUNTS.astype(int), draws={"rate": DRAWS})
 
 
 @pytest.mark.slow

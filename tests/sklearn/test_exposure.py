@@ -185,5 +185,5 @@ def test_a_certificate_is_that_of_the_law():
     assert second["effort"] is None
     assert jax.random.key_data(first["key"]).tolist() == jax.random.key_data(second["key"]).tolist()
     assert jax.random.key_data(first["key"]).tolist() != jax.random.key_data(own["key"]).tolist()
-    with pytest.raises(AttributeError, match=r"fit it, for Bayes with bayes_shares=\(1.0,\)"):
+    with pytest.raises(AttributeError, match=r"one that as_bayes\(\) returned a fit with bayes_shares=\(1.0,\)"):
         model.as_bayes().certificate()

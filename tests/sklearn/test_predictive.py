@@ -129,6 +129,44 @@ def test_a_row_of_weight_two_is_the_same_row_twice():
     np.testing.assert_array_equal(once.particles_["slopes"], twice.particles_["slopes"])
 
 
+@pytest.mark.slow
+def test_fractional_weights_are_relative_and_have_the_coefficients_of_maximum_likelihood():
+    X, y = visits()
+    weights = np.random.default_rng(3).uniform(0.2, 3.0, 400)
+    model = PredictiveRegressor("poisson", **SMALL).fit(X, y, sample_weight=weights)
+    relative = weights / weights.mean()
+    exact = PoissonRegressor(alpha=0, tol=1e-8, max_iter=1000)
+    known = exact.fit(X / [1, 10], y, sample_weight=weights)
+    slopes, means = known.coef_ / [1, 10], known.predict(X / [1, 10])
+    design = statsmodels.api.add_constant(X)
+    scores = (relative * (y - means))[:, None] * design
+    inverse = np.linalg.inv(design.T @ (design * (relative * means)[:, None]))
+    errors, bayes = np.sqrt(np.diag(inverse))[1:], model.as_bayes()
+    assert np.all(np.abs(bayes.coef_ - slopes) < 0.25 * errors)
+    np.testing.assert_allclose(bayes.coef_sd_, errors, rtol=0.25)
+    alone = exact.fit(X / [1, 10], y).coef_ / [1, 10]
+    assert np.any(np.abs(alone - slopes) > 0.5 * errors)  # weights matter here
+    robust = np.sqrt(np.diag(inverse @ scores.T @ scores @ inverse))[1:]
+    np.testing.assert_allclose(model.robust_coef_sd(X, y, sample_weight=weights), robust, rtol=0.1)
+    np.testing.assert_allclose(model.path_.weights, relative, rtol=1e-6)
+    assert model.score(X, y, weights) > model.as_bayes().score(X, y, weights) + 0.1
+    scaled = PredictiveRegressor("poisson", **SMALL).fit(X, y, sample_weight=10 * weights)
+    np.testing.assert_allclose(scaled.coef_, model.coef_, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_fractional_weights_of_two_classes_are_those_of_logistic_regression():
+    X, _ = visits()
+    y = X[:, 0] + np.random.default_rng(0).logistic(size=400) > 0.5
+    weights = np.where(y, 2.5, 0.7)
+    options = SMALL | {"bayes_shares": (1.0,)}
+    model = PredictiveClassifier(**options).fit(X, y, sample_weight=weights)
+    likelihood = LogisticRegression(C=1e6, max_iter=1000).fit(X / [1, 10], y, sample_weight=weights)
+    np.testing.assert_allclose(model.predict_proba(X), likelihood.predict_proba(X / [1, 10]), atol=0.03)
+    alone = LogisticRegression(C=1e6, max_iter=1000).fit(X / [1, 10], y)
+    assert np.abs(alone.predict_proba(X / [1, 10]) - likelihood.predict_proba(X / [1, 10])).max() > 0.2
+
+
 def test_saved_and_pickled_models_predict_the_same(tmp_path):
     X, y = visits()
     for model, targets in ((of_visits(), y), of_pain()):
@@ -151,7 +189,6 @@ def refusals():
     yield counts, (X, y + 2e6), {}, "is for counts 0, 1, ... 1,000,000"
     yield numbers, (X, 0 * y), {}, "which tells no noise"
     yield numbers, (frame, y), {}, "year is 1984 in all rows"
-    yield numbers, (X, y), {"sample_weight": np.full(30, 0.5)}, "must be whole numbers, copies of a row"
     yield numbers, (X, y), {"sample_weight": np.full(30, 4000)}, "X has 120,000 rows"
     yield numbers, (X[:3], y[:3]), {}, "num_folds is 5"
     yield classes, (X, words), {}, "3 classes of words, whose order is not known"

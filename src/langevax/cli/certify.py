@@ -13,12 +13,16 @@ from langevax.cli.options import local_path
 if TYPE_CHECKING:
     from langevax.cli.output import Output
 
-HELP = """Bound how low the training of a fitted model could have gone, and go on where the fit or the last call ended.
+LAW_EFFORT = 3e9
+"""Of a law, by default: three times that of the fit."""
+
+HELP = """Bound how low the training of a fitted model could have gone, with a larger budget than the fit had.
 
 \b
 Examples:
   langevax certify wine --cpu-seconds 300
   langevax certify wine wine.csv --effort 1e10 --json
+  langevax certify visits --effort 5e9
 
 The interval holds the least training objective of all networks of this kind, at the temperature of the fit. It says how
 far training could still go, and nothing about how well the model predicts. The training rows are not in DIR: they are
@@ -27,6 +31,9 @@ read again from TABLE, by default the one of the fit, and compared with the hash
 The search is kept in DIR/certificate.npz: the first call goes on where `langevax fit` ended, each later one where the
 last call did, and what they spent adds up. It ends sooner where the interval is narrow. Interrupt it at any time: what
 the file holds is not lost.
+
+Of a regression (`langevax fit --family`) the interval holds the least objective of all laws of its coefficients at the
+share of Bayes of the fit. No search is kept: each call begins anew, and prints what it found.
 """
 
 
@@ -43,7 +50,10 @@ def certify(
     ] = None,
     effort: Annotated[
         float | None,
-        typer.Option(metavar="NUMBER", help="Instead: gradients of one neuron at one row; 3e9 by default."),
+        typer.Option(
+            metavar="NUMBER",
+            help="Instead: gradients of one neuron, or of one law's particle, at one row; 3e9 by default.",
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(metavar="INT", min=0, max=2**32 - 1, help="Of the walks.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Forget the search in DIR and begin again.")] = False,
@@ -68,6 +78,7 @@ def _run(
     from langevax.meanfield.certificate_file import read_search
     from langevax.report import summary
     from langevax.run import CheckpointError, keep_compiled_programs
+    from langevax.sklearn.law_estimator import PredictiveEstimator
 
     for option, value in (("--cpu-seconds", cpu_seconds), ("--effort", effort)):
         if value is not None and not 0 < value < float("inf"):
@@ -77,6 +88,9 @@ def _run(
     output = Output(machine)
     keep_compiled_programs()
     estimator, num_rows, unit = _with_rows(folder, table, output)
+    if isinstance(estimator, PredictiveEstimator):
+        _certify_law(estimator, effort, cpu_seconds, seed, force, output, num_rows, unit)
+        return
     file, before = folder / CERTIFICATE, ""
     try:
         with Lock(folder / NAME, f"DIR {str(folder)!r}"), output.progress("Certificate", 100, "%") as line:
@@ -108,6 +122,34 @@ def _run(
     output.result({**fields, "optimum": sentence, "effort": certificate.effort, "cpu_seconds": certificate.cpu_seconds})
 
 
+def _certify_law(
+    estimator: Any,
+    effort: float | None,
+    cpu_seconds: float | None,
+    seed: int,
+    force: bool,
+    output: "Output",
+    num_rows: int,
+    unit: str,
+) -> None:
+    """Certify the law of a regression, from the beginning."""
+    from langevax.cli.output import plain
+    from langevax.evaluation import holdout
+    from langevax.report import summary
+
+    if force:
+        raise BadInput("--force forgets the search of a network, and a regression keeps none; leave it out.")
+    effort = LAW_EFFORT if effort is None and cpu_seconds is None else effort
+    with output.progress("Certificate", 100, "%") as line:
+        options: dict[str, Any] = {"cpu_seconds": cpu_seconds, "random_state": seed, "progress": line.show}
+        certificate = estimator.certificate(effort, **options)
+    fields = holdout.certified(certificate)
+    sentence = summary.law_optimum(certificate.verdict, num_rows, unit)
+    output.say("Certificate", sentence)
+    output.note(f"{certificate.work:.2g} gradients of rows in {certificate.cpu_seconds:.1f} CPU seconds.")
+    output.result(plain({**fields, "optimum": sentence, "cpu_seconds": certificate.cpu_seconds}))
+
+
 def _with_rows(folder: Path, table: Path | None, output: "Output") -> tuple[Any, int, str]:
     """Return the estimator with its training rows, their number, and what a row is called."""
     import numpy as np
@@ -122,10 +164,7 @@ def _with_rows(folder: Path, table: Path | None, output: "Output") -> tuple[Any,
     read_schema(folder / SCHEMA, model_hash(folder / MODEL))
     estimator = load_model(folder / MODEL)
     if not hasattr(estimator, "attach_rows"):
-        raise BadInput(
-            f"DIR {str(folder)!r} holds a {type(estimator).__name__}, of which nothing is certified; name the folder "
-            "of a network, which `langevax fit` makes without --family."
-        )
+        raise BadInput(f"DIR {str(folder)!r} holds a {type(estimator).__name__}, of which nothing is certified.")
     try:
         result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
         rows = Path(result["table"]) if table is None else table
@@ -142,7 +181,8 @@ def _with_rows(folder: Path, table: Path | None, output: "Output") -> tuple[Any,
     split = data.split
     targets = np.array(data.schema.classes)[split.train_targets] if split.classes else split.train_targets
     try:
-        estimator.attach_rows(data.take(split.train), targets, groups=split.groups_of(split.train))
+        groups = {} if options.family else {"groups": split.groups_of(split.train)}
+        estimator.attach_rows(data.take(split.train), targets, **groups)
     except ValueError as error:
         raise BadInput(
             f"TABLE {str(rows)!r} does not hold the rows of this fit, or has changed since; pass the table as it was, "

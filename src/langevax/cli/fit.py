@@ -50,7 +50,7 @@ With --family, a regression is fitted instead of a network: poisson or negative-
 numbers, logistic for two classes, ordinal for classes in an order (--order, for words). The table is read, split and
 scored as for a network. The report has rate ratios, odds ratios or slopes with intervals that hold although rows spread
 otherwise than the model says, and how much worse Bayes predicts new rows for that; the predictions are those of the law
-of its coefficients that predicts best. Nothing is certified, and options of networks are refused. Where counts arose in
+of its coefficients that predicts best. Options of networks are refused. Where counts arose in
 different times, areas or numbers of people, --exposure COLUMN makes it a regression of rates; the other methods have
 the column as an input.
 
@@ -78,7 +78,7 @@ FAMILIES: dict[str, Literal["regression", "classification"]] = {
 """Families of regressions, and their tasks."""
 COUNTS = ("poisson", "negative-binomial")
 OF_NETWORKS = ("curves", "solver", "num_particles", "temperature", "validation", "threshold", "class_weight")
-OF_NETWORKS += ("num_steps", "stop", "relative_step_size", "certificate")
+OF_NETWORKS += ("num_steps", "stop", "relative_step_size")
 """Options that only networks have."""
 
 
@@ -230,7 +230,7 @@ class FitOptions:
         typer.Option(
             "--certificate/--no-certificate",
             help="Bound the global optimum of the training objective: under a minute for a few hundred rows, longer in "
-            "proportion to the rows.",
+            "proportion to the rows. With --family, half a minute to two, which are enough for a few hundred rows.",
         ),
     ] = True
     curves: Annotated[
@@ -387,7 +387,7 @@ def _check_family(options: FitOptions) -> None:
         return
     for name in OF_NETWORKS:
         if (value := getattr(options, name)) != DEFAULTS[name]:
-            option = "--no-certificate" if name == "certificate" else f"--{name.replace('_', '-')} {value}"
+            option = f"--{name.replace('_', '-')} {value}"
             raise BadInput(f"{option} is for networks, and --family {family} fits none; leave one of them out.")
     if options.task not in (None, FAMILIES[family]):
         raise BadInput(f"--task {options.task} contradicts --family {family}, which is for {FAMILIES[family]}.")

@@ -12,6 +12,7 @@ from sklearn.inspection import permutation_importance
 from langevax.evaluation import Task
 from langevax.evaluation.metrics import METRICS, value
 from langevax.meanfield import Certificate
+from langevax.predictive_law import LawCertificate
 from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor
 from langevax.sklearn.training import slopes as output_slopes
 
@@ -19,6 +20,9 @@ MAX_SHUFFLED_ROWS, SHUFFLES, FEW_SHUFFLES, MANY_COLUMNS = 500, 5, 2, 40
 MOST_SHUFFLED, STEEPEST = 1_000, 100
 CERTIFIED = ("lower_bound", "upper_bound", "width", "unknown_share", "prior_objective")
 CERTIFIED += ("trustworthy", "verdict", "num_descents", "work", "history")
+CERTIFIED_LAW = ("lower_bound", "upper_bound", "width", "unknown_share", "bayes_objective", "bayes_share")
+CERTIFIED_LAW += ("score_bounds", "law_score", "law_score_error", "missing_share", "trustworthy", "verdict")
+CERTIFIED_LAW += ("num_descents", "effective_draws", "work", "effort", "history")
 PACKAGES = ("langevax", "jax", "numpy", "scikit-learn")
 
 
@@ -171,9 +175,10 @@ def _steepest(model: Any, inputs: np.ndarray, groups: list[list[int]]) -> np.nda
     return np.sort(np.argsort(-steepness, kind="stable")[:STEEPEST])
 
 
-def certified(certificate: Certificate) -> dict[str, Any]:
+def certified(certificate: Certificate | LawCertificate) -> dict[str, Any]:
     """Return the numbers and words of a certificate, without its arrays."""
-    return {name: getattr(certificate, name) for name in CERTIFIED}
+    fields = CERTIFIED if isinstance(certificate, Certificate) else CERTIFIED_LAW
+    return {name: getattr(certificate, name) for name in fields}
 
 
 def versions() -> dict[str, str]:

@@ -123,7 +123,14 @@ def intervals(
     return figure
 
 
-def closing(work: np.ndarray, lower: np.ndarray, upper: np.ndarray, text: str) -> go.Figure:
+def closing(
+    work: np.ndarray,
+    lower: np.ndarray,
+    upper: np.ndarray,
+    text: str,
+    unit: str = "neuron gradients",
+    above: str = "training objective",
+) -> go.Figure:
     """Draw an interval that closes as work is done, each from where it was reached.
 
     Example:
@@ -134,7 +141,7 @@ def closing(work: np.ndarray, lower: np.ndarray, upper: np.ndarray, text: str) -
     work, lower, upper = (np.append(values, values[-1]) for values in (work, lower, upper))
     work[-1] *= AFTERWARDS
     y = axis(range=span(lower, upper, margin=0.12))
-    figure = canvas(340, x=_power_axis(work, "work of the search, neuron gradients"), y=y, above="training objective")
+    figure = canvas(340, x=_power_axis(work, f"work of the search, {unit}"), y=y, above=above)
     places, low, high = np.repeat(work, 2)[1:], np.repeat(lower, 2)[:-1], np.repeat(upper, 2)[:-1]
     figure.add_scatter(
         x=np.concatenate([places, places[::-1]]),

@@ -1,5 +1,6 @@
 """The result of `predictive`: a law of the parameters, its scores, and what Bayes loses beside it."""
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from langevax.figures import charts, theme
 from langevax.predictive_law.law_certificate import LawCertificate, certify
 from langevax.predictive_law.law_problem import LawProblem, new_log_likelihoods
 from langevax.predictive_law.leave_one_out import log_mean_exp
-from langevax.predictive_law.models import NumPyroModel, RowModel, Sampler
+from langevax.predictive_law.models import RowModel, Sampler
 from langevax.predictive_law.path import Level, PredictivePath
 from langevax.run.progress import ProgressOption
 from langevax.run.result import named_leaves
@@ -70,7 +71,8 @@ class PredictiveLaw:
     """1 is the posterior."""
     path: PredictivePath
     positions: PyTree[np.ndarray]
-    """Particles of equal weight, in the structure of the draws; of a NumPyro model, values of its sites."""
+    """Particles of equal weight, in the structure of the draws; values of the sites or variables of a NumPyro or PyMC
+    model."""
     points: Float[np.ndarray, "particle d"]
     """The same, flat and unconstrained."""
     problem: LawProblem
@@ -79,13 +81,15 @@ class PredictiveLaw:
     method: str
     """How the scores of the choice were made."""
     seconds: float
-    """Without the draws."""
+    """Without the draws; nan of the law of an estimator that was loaded."""
 
     def __repr__(self) -> str:
         return f"PredictiveLaw(bayes_share={self.bayes_share:g})\n{self.compare()}\n{self.path!r}"
 
     def log_score(self, *new: Any) -> Float[np.ndarray, " n"]:
         """Return log mean p(row | theta) of every new row, which is in the form of the data.
+
+        New rows of a PyMC model are one dictionary of its `pm.Data` and of what it observes, by name.
 
         Raises ValueError where structure or columns differ from those of the data.
         """
@@ -95,7 +99,8 @@ class PredictiveLaw:
         """Return draws of new rows, (particle, row, ...), each row with particles of its own.
 
         Args:
-            new: arguments of a NumPyro model, with None for what it observes; or rows, in the form of the data.
+            new: arguments of a NumPyro model, with None for what it observes; a dictionary of the `pm.Data` of a PyMC
+                model, without what it observes; or rows, in the form of the data.
             key: a typed JAX key.
             sampler: `sampler(key, position, row) -> a draw`, for models that are a log likelihood.
         """
@@ -116,6 +121,7 @@ class PredictiveLaw:
         *,
         key: Key[Array, ""],
         effort: float | None = None,
+        cpu_seconds: float | None = None,
         others: Sequence["PredictiveLaw"] = (),
         progress: ProgressOption = "auto",
     ) -> LawCertificate:
@@ -128,11 +134,12 @@ class PredictiveLaw:
             key: a typed JAX key.
             effort: gradients of the log likelihood of one row at one particle that it may spend; 1e9 by default. It
                 ends sooner where the interval is narrow.
+            cpu_seconds: instead of `effort`, converted by a rate that is measured; `effort` of the result repeats it.
             others: laws of other keys, from whose particles modes are searched for as well.
             progress: show a progress bar; "auto" shows it on a terminal. Or a function of (words, share of effort).
 
         Raises:
-            ValueError: an effort that is not positive, laws of other parameters.
+            TypeError, ValueError: a budget that is not positive, two budgets, laws of other parameters.
 
         Example:
             >>> import jax, jax.numpy as jnp, langevax
@@ -144,7 +151,7 @@ class PredictiveLaw:
             >>> certificate.trustworthy, certificate.width < 1
             (True, True)
         """
-        return certify(self, effort, others, progress, key=key)
+        return certify(self, effort, others, progress, cpu_seconds, key=key)
 
     @property
     def warnings(self) -> list[str]:
@@ -182,7 +189,7 @@ class PredictiveLaw:
         A NumPyro model says what its rows have; otherwise a logarithm above 0 is one of a density.
         """
         few, is_density = self.log_likelihoods[:NUM_TO_COMPARE], self.model.has_density_floor
-        if not isinstance(self.model, NumPyroModel):
+        if not self.model.knows_its_kind:
             is_density = is_density and np.max(log_mean_exp(self.log_likelihoods)) > 0
         return len(np.unique(few, axis=1).T) if is_density else few.shape[1]
 
@@ -242,6 +249,21 @@ class PredictiveLaw:
         tree = xarray.DataTree.from_dict(groups)
         tree.attrs |= {"bayes_share": self.bayes_share, "method": self.method}
         return tree
+
+
+def law_at(
+    model: RowModel,
+    position: PyTree,
+    points: Float[np.ndarray, "particle d"],
+    path: PredictivePath,
+    method: str,
+    seconds: float = math.nan,
+) -> PredictiveLaw:
+    """Return a law that was saved: its particles, in the structure of `position`, on the rows of its model."""
+    problem = LawProblem.of(model.finite_sum, jax.tree.map(jnp.asarray, position), len(points))
+    positions = model.constrain(jax.vmap(problem.unravel)(jnp.asarray(points)))
+    share, logs = float(path.bayes_share[path.chosen]), problem.log_likelihoods(points)
+    return PredictiveLaw(share, path, positions, points, problem, model, logs, method, seconds)
 
 
 def law_of(

@@ -37,6 +37,9 @@ ERRORS = 3
 """Standard errors by which the law's own score may lie outside of the minimiser's interval."""
 MUCH = 0.05
 """Share of the minimiser's mass without particles of the law that refuses it."""
+MORE = "raise effort (it was {effort:.0e})"
+ANOTHER_LAW = "pass more bayes_shares, more particles, draws of more chains, or another key."
+"""What to do, in Python: the command line has its own words."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -102,20 +105,27 @@ def certify(
     effort: float | None,
     others: Sequence["PredictiveLaw"],
     progress: ProgressOption,
+    cpu_seconds: float | None = None,
     *,
     key: Key[Array, ""],
 ) -> LawCertificate:
     """Return the interval for the law's share of Bayes, from walks that start at its particles and at the prior."""
     checks.not_forked()
     checks.typed_key(key)
+    if effort is not None and cpu_seconds is not None:
+        raise TypeError("effort and cpu_seconds are two budgets; pass one of them.")
     effort = DEFAULT_EFFORT if effort is None else effort
     checks.number("effort", effort, positive=True)
+    if cpu_seconds is not None:
+        checks.number("cpu_seconds", cpu_seconds, positive=True)
     for other in others:
         if getattr(other, "points", np.zeros((0, 0))).shape[1:] != law.points.shape[1:]:
             raise ValueError(
                 f"others must be laws of the same {law.points.shape[1]} parameters, got {checks.shown(other)}; pass "
                 "what predictive returned for other keys."
             )
+    if law.problem.weights is not None:
+        raise ValueError("this law's rows have weights, and a certificate counts every row once; fit it without them.")
     began = time.process_time()
     unit_key, search_key = random.split(key)
     tilted = ParameterLaw.of(law.problem, law.bayes_share, law.points)
@@ -125,7 +135,7 @@ def certify(
         search = search_of(tilted, law.points, [other.points for other in others], clouds, report)
         with blas_threads(search.risk):
             try:
-                search.allow(effort, None)
+                search.allow(effort, cpu_seconds)
                 close(search)
                 missing = search.missing_share()
             finally:
@@ -173,7 +183,7 @@ def _certificate(search: LawSearch, law: "PredictiveLaw", missing: float) -> Law
         effort=search.effort,
         history=tuple((work, nats(low), nats(high)) for work, low, high in search.history),
     )
-    refusal = search.reason.format(more=f"raise effort (it was {search.effort:.0e})")
+    refusal = search.reason.format(more=MORE.format(effort=search.effort))
     object.__setattr__(certificate, "verdict", _verdict(certificate, is_narrow, is_near, refusal))
     return certificate
 
@@ -211,12 +221,9 @@ def _verdict(certificate: LawCertificate, is_narrow: bool, is_near: bool, refusa
             f" The minimiser scores its own rows by {low:.3f} to {high:.3f} nats a row, this law by "
             f"{certificate.law_score:.3f} ± {certificate.law_score_error:.3f}."
         )
-    remedy = "pass more bayes_shares, more particles, draws of more chains, or another key."
     if certificate.missing_share > MUCH:
-        lack = (
-            f"It lacks parameters that hold at least {certificate.missing_share:.0%} of the minimiser's mass; {remedy}"
-        )
-        return f"{sentence.format('Not certified:')} {lack}"
+        share = f"{certificate.missing_share:.0%} of the minimiser's mass"
+        return f"{sentence.format('Not certified:')} It lacks parameters that hold at least {share}; {ANOTHER_LAW}"
     if not is_near:
-        return f"{sentence.format('Not certified:')} This law is not the minimiser; {remedy}"
+        return f"{sentence.format('Not certified:')} This law is not the minimiser; {ANOTHER_LAW}"
     return sentence.format("Certified:") + " This says nothing of how well it predicts new rows."

@@ -22,7 +22,7 @@ from langevax._typing import PyTree
 from langevax._version import __version__
 from langevax.predictive_law.law import PredictiveLaw
 from langevax.predictive_law.law_problem import LawProblem
-from langevax.predictive_law.models import NumPyroModel, model_of
+from langevax.predictive_law.models import NamedModel, model_of
 from langevax.predictive_law.path import PredictivePath
 from langevax.run.checkpoint import write_atomically
 from langevax.run.result import named_leaves
@@ -57,7 +57,7 @@ def load(file: str | os.PathLike[str], model: Any, *data: Any, start: PyTree | N
     Args:
         file: its name.
         model, data: those that the law was fitted to, as `predictive` takes them; functions are not saved.
-        start: any position in the structure of the draws; not needed for a NumPyro model.
+        start: any position in the structure of the draws; not needed for a NumPyro or PyMC model.
 
     Raises:
         TypeError, ValueError: no such file, one that is damaged, or a law of another model or of other data.
@@ -89,7 +89,7 @@ def load(file: str | os.PathLike[str], model: Any, *data: Any, start: PyTree | N
     if number != FORMAT:
         raise ValueError(f"{str(file)!r} has format {number}, this langevax reads {FORMAT}; fit again.")
     row_model = model_of(model, data)
-    if isinstance(row_model, NumPyroModel):
+    if isinstance(row_model, NamedModel):
         start = row_model.start(random.key(0))
     elif start is None:
         raise ValueError("start is missing: pass a position in the structure of the draws.")

@@ -26,7 +26,7 @@ from langevax import checks, trees
 from langevax._typing import PyTree
 from langevax.platforms import sizes
 from langevax.problems import blocks
-from langevax.problems.finite_sum import FiniteSum, NegativeLogLikelihood, RowFunction
+from langevax.problems.finite_sum import FiniteSum, NegativeLogLikelihood, NegativeLogPrior, RowFunction
 from langevax.problems.problem import Scalar
 from langevax.run.result import named_leaves
 from langevax.sampling.resolution import check_resolution
@@ -64,24 +64,35 @@ class LawProblem(eqx.Module):
     """Of the posterior; its rows are padded to whole blocks."""
     size: int = eqx.field(static=True)
     unravel: Callable[[Array], PyTree] = eqx.field(static=True)
-    prior_size: int = eqx.field(static=True)
-    """Rows of the posterior, by whose number the finite sum divides the prior."""
+    prior_size: float = eqx.field(static=True)
+    """Rows of the posterior, or the sum of their weights, by which the finite sum divides the prior."""
+    weights: Float[Array, " n"] | None = None
+    """Of the rows; None where all are 1."""
 
     @classmethod
     def of(cls, finite_sum: FiniteSum, position: PyTree, num_particles: int) -> "LawProblem":
         """Return the problem of a posterior's rows, for particles in the structure of `position`."""
         if not isinstance(finite_sum.loss, NegativeLogLikelihood):
             raise TypeError("model must be a langevax.posterior with a log likelihood of every row; pass that.")
-        if finite_sum.weights is not None:
-            raise ValueError("model has weights, but a predictive law counts every row once; leave weights out.")
-        size = finite_sum.max_size
-        return cls(_blocked(finite_sum, num_particles), size, ravel_pytree(position)[1], size)
+        size, total, weights = finite_sum.max_size, float(finite_sum.max_size), finite_sum.weights
+        if weights is not None:
+            if not isinstance(finite_sum.regularizer, NegativeLogPrior):
+                raise ValueError("model has weights and no log_prior, by which their sum is known; pass log_prior.")
+            total = finite_sum.regularizer.total
+            weights = jnp.asarray(weights) * (total / size)
+            finite_sum = eqx.tree_at(lambda f: f.weights, finite_sum, None)
+        return cls(_blocked(finite_sum, num_particles), size, ravel_pytree(position)[1], total, weights)
 
     def of_rows(self, rows: np.ndarray, num_particles: int) -> "LawProblem":
         """Return the problem of some of the rows, under the same prior."""
         chosen = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[rows], self.finite_sum.data)
         few = eqx.tree_at(lambda f: f.data, self.finite_sum, chosen)
         return LawProblem(_blocked(few, num_particles), len(rows), self.unravel, self.prior_size)
+
+    @property
+    def row_weights(self) -> Float[np.ndarray, " n"]:
+        """A copy of the weights of the rows."""
+        return np.ones(self.size) if self.weights is None else np.array(self.weights, np.float64)
 
     @property
     def log_likelihood(self) -> RowFunction:
@@ -178,19 +189,17 @@ def _log_priors(problem: LawProblem, lines: Float[Array, "end line d"]) -> Float
 
 
 @eqx.filter_jit
-def _mean_gradient(problem: LawProblem, points: Points) -> Float[Array, " d"]:
+def _mean_gradient(problem: LawProblem, points: Points, weights: RowBlocks) -> Float[Array, " d"]:
     """Return the mean over particles of the gradient of the log posterior."""
-    dtype = points.dtype
-    shape = jax.tree.leaves(problem.finite_sum.data)[0].shape[:2]
-    used = jnp.arange(shape[0] * shape[1]).reshape(shape) < problem.size
-    nothing = jnp.zeros(shape, dtype)
-    return problem.tilted(points, jnp.ones((), dtype), nothing, used.astype(dtype)).gradient.mean(axis=0)
+    one = jnp.ones((), points.dtype)
+    return problem.tilted(points, one, jnp.zeros_like(weights), weights).gradient.mean(axis=0)
 
 
 def rise_at_draws(problem: LawProblem, points: np.ndarray) -> float:
     """Return the largest mean slope of the log posterior at draws, in nats a standard deviation; its own have 0."""
-    slopes = np.asarray(_mean_gradient(problem, jnp.asarray(points)), np.float64) * points.std(axis=0, dtype=np.float64)
-    return float(np.abs(slopes).max())
+    weights = jnp.asarray(problem.in_blocks(problem.row_weights.astype(points.dtype)))
+    slopes = np.asarray(_mean_gradient(problem, jnp.asarray(points), weights), np.float64)
+    return float(np.abs(slopes * points.std(axis=0, dtype=np.float64)).max())
 
 
 @eqx.filter_jit

@@ -48,9 +48,10 @@ MOVES, LAST_MOVES = 4, 8
 """Of a law of the path, and of a cloud on which the dual is found."""
 EVEN = 0.8
 """Share of the particles that a step of the path leaves effective."""
+SMALLER_SHARE = ", or certify a smaller share of Bayes"
 UNREACHED = (
     "walks from the prior did not reach this law, of which parts that matter may hold less than one in {size} "
-    "particles; {{more}}, or certify a smaller share of Bayes"
+    f"particles; {{{{more}}}}{SMALLER_SHARE}"
 )
 LARGEST_RATIO = 0.99 * math.exp(MAX_EXPONENT)
 CAPPED = (

@@ -1,8 +1,9 @@
 """Leave-one-out scores of a predictive law in closed form, from the log likelihoods of its particles.
 
-With r_i = p_i / z_i, s_i = a log p_i + (1-a) r_i, K = Cov_q(r, r), V_ji = Cov_q(r_j, s_i) and M = (I + (1-a) K)^-1:
+With r_i = p_i / z_i, s_i = a log p_i + (1-a) r_i, K = Cov_q(r, r), V_ji = Cov_q(r_j, s_i), M = (I + (1-a) K W)^-1 and W
+the diagonal of the rows' weights w_i, which are 1 by default:
 
-    L_i = (M V)_ii / M_ii,      gamma_i = L_i / V_ii in [0, 1]
+    L_i = w_i (M V)_ii / (1 - (1-a) w_i (M K)_ii),      gamma_i = L_i / V_ii in [0, w_i]
     log z_i without row i  =  log E_q[p_i exp(-gamma_i s_i)] - log E_q[exp(-gamma_i s_i)],      p_eff = sum_i L_i
 
 L_i is the first-order drop of log z_i where row i leaves and the dual of all other rows answers; gamma_i is the share
@@ -40,24 +41,28 @@ def log_mean_exp(logs: Float[np.ndarray, "particle n"]) -> Float[np.ndarray, " n
         return shift + np.log(np.mean(np.exp(logs - shift), axis=0))
 
 
-def leave_one_out(log_likelihoods: Float[np.ndarray, "particle n"], bayes_share: float) -> LeftOutScores:
-    """Return what every row scores under the law of all others."""
+def leave_one_out(
+    log_likelihoods: Float[np.ndarray, "particle n"], bayes_share: float, weights: Float[np.ndarray, " n"] | None = None
+) -> LeftOutScores:
+    """Return what every row scores under the law of all others, each left out with all of its weight."""
     particles, size = log_likelihoods.shape
+    weights = np.ones(size) if weights is None else np.broadcast_to(weights, size)
     width = max(1, COLUMNS // particles)
     tables = [slice(start, min(start + width, size)) for start in range(0, size, width)]
     share, gram = 1 - bayes_share, particles * np.eye(particles)
     if share:
         for rows in tables:
             centred = _tilts(log_likelihoods[:, rows], bayes_share)[0]
-            gram += share * centred @ centred.T
+            gram += share * (centred * weights[rows]) @ centred.T
     scores, leverages = np.empty(size), np.empty(size)
     for rows in tables:
         centred, tilt = _tilts(log_likelihoods[:, rows], bayes_share)
         solved = np.linalg.solve(gram, centred) if share else centred / particles
-        drop = np.sum(solved * (tilt - tilt.mean(axis=0)), axis=0)
-        drop /= np.maximum(1 - share * np.sum(solved * centred, axis=0), np.finfo(float).tiny)
+        weight = weights[rows]
+        drop = weight * np.sum(solved * (tilt - tilt.mean(axis=0)), axis=0)
+        drop /= np.maximum(1 - share * weight * np.sum(solved * centred, axis=0), np.finfo(float).tiny)
         own = np.mean(centred * tilt, axis=0)
-        gamma = np.clip(np.divide(drop, own, out=np.ones_like(own), where=own > 0), 0, 1)
+        gamma = np.clip(np.divide(drop, own, out=np.array(weight, float), where=own > 0), 0, weight)
         without = -gamma * tilt
         logs = np.asarray(log_likelihoods[:, rows], np.float64)
         scores[rows] = log_mean_exp(logs + without) - log_mean_exp(without)

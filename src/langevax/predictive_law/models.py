@@ -1,5 +1,6 @@
 """Models that a predictive law is made of: a posterior by rows, and how its particles, draws and new rows are read."""
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -49,6 +50,11 @@ class RowModel:
         """Return the user's draws, with one leading axis, in the coordinates of the log likelihood."""
         return checks.arrays("draws", draws)
 
+    @property
+    def knows_its_kind(self) -> bool:
+        """True where the model says whether its rows are counts or classes."""
+        return False
+
     def draw(self, start: PyTree, *, key: Key[jax.Array, ""]) -> Samples:
         """Return posterior draws."""
         return sample(self.target, start, key=key, num_samples=NUM_SAMPLES, progress=False)
@@ -96,32 +102,13 @@ class RowModel:
 
 
 @dataclass(frozen=True)
-class NumPyroModel(RowModel):
-    """A NumPyro model and the arguments that it was conditioned on; positions are unconstrained."""
+class NamedModel(RowModel):
+    """A model of another library; positions are unconstrained, draws are values by the names of its variables."""
 
-    model: ModelFunction = lambda: None
-    arguments: tuple[Any, ...] = ()
-    observed: tuple[str, ...] = ()
-
-    def positions_of(self, draws: PyTree) -> PyTree:
-        """Return values of the sites, such as `mcmc.get_samples()`, in unconstrained coordinates."""
-        from numpyro.infer.util import unconstrain_fn
-
-        if not isinstance(draws, Mapping):
-            raise TypeError(f"draws must be a dictionary of the model's sites, got {checks.shown(draws)}; pass that.")
-        first = self.start(random.key(0))
-        if missing := sorted(first.keys() - draws.keys()):
-            raise ValueError(f"draws lacks the sites {missing}; pass draws of {sorted(first)}.")
-        values = {name: jnp.asarray(checks.plain_array(f"draws[{name!r}]", draws[name])) for name in first}
-        sites = self.constrain(jax.tree.map(lambda a: jnp.asarray(a)[None], first))
-        for name, value in values.items():
-            if value.shape[1:] != (expected := np.shape(sites[name])[1:]):
-                raise ValueError(
-                    f"draws[{name!r}] has shape {value.shape}, but the site has shape {expected}; pass draws with one "
-                    "leading axis, such as mcmc.get_samples()."
-                )
-        with jax.numpy_dtype_promotion("standard"):
-            return jax.jit(jax.vmap(partial(unconstrain_fn, self.model, self.arguments, {})))(values)
+    @property
+    def knows_its_kind(self) -> bool:
+        """True: it has distributions."""
+        return True
 
     def start(self, key: Key[jax.Array, ""]) -> Mapping[str, Any]:
         """Return a position that has the structure of all."""
@@ -129,9 +116,48 @@ class NumPyroModel(RowModel):
         return self.target.start(key)
 
     def constrain(self, positions: PyTree) -> PyTree:
-        """Return values of the sites."""
+        """Return values of the variables."""
         assert isinstance(self.target, TransformedTarget)
         return self.target.constrain(positions)
+
+    def positions_of(self, draws: PyTree) -> PyTree:
+        """Return values of the variables, such as `mcmc.get_samples()`, in unconstrained coordinates."""
+        if not isinstance(draws, Mapping):
+            raise TypeError(
+                f"draws must be a dictionary of the model's variables, got {checks.shown(draws)}; pass that."
+            )
+        first = self.start(random.key(0))
+        if missing := sorted(first.keys() - draws.keys()):
+            raise ValueError(f"draws lacks the variables {missing}; pass draws of {sorted(first)}.")
+        values = {name: jnp.asarray(checks.plain_array(f"draws[{name!r}]", draws[name])) for name in first}
+        variables = self.constrain(jax.tree.map(lambda a: jnp.asarray(a)[None], first))
+        for name, value in values.items():
+            if value.shape[1:] != (expected := np.shape(variables[name])[1:]):
+                raise ValueError(
+                    f"draws[{name!r}] has shape {value.shape}, but the variable has shape {expected}; pass draws with "
+                    "one leading axis, such as mcmc.get_samples()."
+                )
+        return self.unconstrained(values)
+
+    @abstractmethod
+    def unconstrained(self, values: Mapping[str, jax.Array]) -> PyTree:
+        """Return draws, with one leading axis, in unconstrained coordinates."""
+
+
+@dataclass(frozen=True)
+class NumPyroModel(NamedModel):
+    """A NumPyro model and the arguments that it was conditioned on."""
+
+    model: ModelFunction = lambda: None
+    arguments: tuple[Any, ...] = ()
+    observed: tuple[str, ...] = ()
+
+    def unconstrained(self, values: Mapping[str, jax.Array]) -> PyTree:
+        """Return draws in the coordinates of NumPyro's bijections."""
+        from numpyro.infer.util import unconstrain_fn
+
+        with jax.numpy_dtype_promotion("standard"):
+            return jax.jit(jax.vmap(partial(unconstrain_fn, self.model, self.arguments, {})))(values)
 
     def rows(self, data: tuple[Any, ...]) -> PyTree:
         """Return the new arguments in the places of those that have one entry for each row."""
@@ -163,6 +189,12 @@ def model_of(model: Any, data: tuple[Any, ...]) -> RowModel:
         if data:
             raise TypeError("data belong to the posterior that model is; leave them out.")
         return RowModel(model)
+    if any(kind.__module__.partition(".")[0] == "pymc" for kind in type(model).__mro__):
+        if data:
+            raise TypeError("data belong to a PyMC model; leave them out.")
+        from langevax.predictive_law.pymc_model import pymc_model
+
+        return pymc_model(model)
     checks.function("model", model, "(*data), or log_prior(position)")
     if data and callable(data[0]):
         if len(data) != 2:

@@ -6,7 +6,7 @@ share is the largest within one standard error of the best, paired over rows.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -37,6 +37,8 @@ MAX_TABLE = 2 * 10**7
 """Log likelihoods of a law (particles x rows), beyond which it has fewer snapshots."""
 MANY_ROWS = 10_000
 """Rows beyond which the particles of a level settle on so many of them first."""
+EQUAL = np.ones(1)
+"""Weights of rows that have none."""
 MANY_PARAMETERS = 5
 """Fewer rows than this for each effective parameter are confirmed by refits."""
 
@@ -60,19 +62,28 @@ class Level:
         """log z_i, in sample."""
         return log_mean_exp(self.log_likelihoods)
 
-    def fit_error(self, num_chains: int) -> float:
+    def fit_error(self, num_chains: int, weights: Float[np.ndarray, " weight"] = EQUAL) -> float:
         """Standard error of the mean of `log_scores`: that over particles that move on their own, and the drift."""
-        spread = np.std(_influences(self.log_likelihoods, num_chains)) / np.sqrt(num_chains)
+        spread = np.std(_influences(self.log_likelihoods, num_chains, weights)) / np.sqrt(num_chains)
         return float(np.hypot(spread, self.drift))
 
 
-def _influences(log_likelihoods: Float[np.ndarray, "particle n"], num_chains: int) -> Float[np.ndarray, " chain"]:
+def _influences(
+    log_likelihoods: Float[np.ndarray, "particle n"], num_chains: int, weights: Float[np.ndarray, " weight"]
+) -> Float[np.ndarray, " chain"]:
     """Return what every chain of snapshots adds to the mean log score, to first order.
 
     Points of a posterior need not be as many for each chain: the last few are then left out.
     """
-    ratio = np.exp(log_likelihoods - log_mean_exp(log_likelihoods)).mean(axis=1, dtype=np.float64)
+    ratio = over_rows(np.exp(log_likelihoods - log_mean_exp(log_likelihoods)), weights)
     return ratio[: len(ratio) // num_chains * num_chains].reshape(-1, num_chains).mean(axis=0) - 1
+
+
+def over_rows(values: Float[np.ndarray, "*first n"], weights: Float[np.ndarray, " weight"]) -> np.ndarray:
+    """Return means over rows, in double precision."""
+    if len(weights) == 1:
+        return np.asarray(np.mean(values, axis=-1, dtype=np.float64))
+    return np.asarray(np.asarray(values, np.float64) @ (weights / weights.sum()))
 
 
 def bayes_level(problem: LawProblem, points: Float[np.ndarray, "particle d"]) -> Level:
@@ -90,6 +101,7 @@ def run_level(
     most a few times that of a dual which only has the noise of so many particles, (1-a)/2 Var(r_i) / N a row.
     """
     count, used = len(cloud.points), weights > 0
+    in_use = EQUAL if np.ptp(weights[used]) == 0 else weights[used]
     dtype = np.asarray(cloud.points).dtype
     blocked = jnp.asarray(problem.in_blocks(weights.astype(dtype)))
     factor = jnp.asarray(square_root_of_covariance(np.asarray(cloud.points)))
@@ -103,8 +115,8 @@ def run_level(
         )
         ends.append(np.asarray(cloud.points))
         logs = problem.log_likelihoods(ends[-1])
-        fits.append(float(np.mean(log_mean_exp(logs[:, used]))))
-        influences.append(_influences(logs[:, used], count))
+        fits.append(float(over_rows(log_mean_exp(logs[:, used]), in_use)))
+        influences.append(_influences(logs[:, used], count, in_use))
         middle = len(fits) // 2
         tables.pop(middle - 1, None)
         if num_snapshots == SNAPSHOTS:
@@ -184,7 +196,7 @@ def run_path(
     report: Callable[[Level], None] = lambda level: None,
 ) -> list[Level]:
     """Return the laws at these shares, the largest first; without weights the first is made of the draws themselves."""
-    points, used = evenly_spaced(draws, num_particles), np.ones(problem.size) if weights is None else weights
+    points, used = evenly_spaced(draws, num_particles), problem.row_weights if weights is None else weights
     cloud = first_cloud(problem, points, log_mean_exp(problem.log_likelihoods(points)))
     few = FewRows.of(problem, used, num_particles, key=key) if np.count_nonzero(used) > MANY_ROWS else None
     levels = []
@@ -211,7 +223,7 @@ def held_out_scores(
     key: Key[Array, ""],
 ) -> Float[np.ndarray, "share row"]:
     """Return the log scores of `rows` under the laws of all other rows."""
-    weights = np.ones(problem.size)
+    weights = problem.row_weights
     weights[rows] = 0
     levels = run_path(problem, draws, bayes_shares, num_particles, weights, key=key)
     return np.stack([level.log_scores[rows] for level in levels])
@@ -245,37 +257,45 @@ class PredictivePath:
     is_converged: np.ndarray
     scores: Float[np.ndarray, "share n"]
     """Of every row, those that the choice was made by."""
+    weights: Float[np.ndarray, " weight"] = field(default_factory=lambda: EQUAL)
+    """Of the rows, in means over them; a single one where all are equal."""
 
     @classmethod
     def of(
-        cls, levels: Sequence[Level], num_particles: int, held_out: Float[np.ndarray, "share n"] | None = None
+        cls,
+        levels: Sequence[Level],
+        num_particles: int,
+        held_out: Float[np.ndarray, "share n"] | None = None,
+        weights: Float[np.ndarray, " weight"] = EQUAL,
     ) -> "PredictivePath":
         """Return the curve of the levels; refits, where there are any, replace the closed form in the choice."""
-        left_out = [leave_one_out(level.log_likelihoods, level.bayes_share) for level in levels]
+        left_out = [leave_one_out(level.log_likelihoods, level.bayes_share, weights) for level in levels]
         loo = np.stack([one.scores for one in left_out])
         scores = loo if held_out is None else held_out
-        errors = np.array([level.fit_error(min(num_particles, len(level.points))) for level in levels])
+        errors = np.array([level.fit_error(min(num_particles, len(level.points)), weights) for level in levels])
         return cls(
             bayes_share=np.array([level.bayes_share for level in levels]),
-            fit=np.array([level.log_scores.mean() for level in levels]),
+            fit=np.array([over_rows(level.log_scores, weights) for level in levels]),
             fit_error=errors,
-            loo=loo.mean(axis=1),
-            held_out=np.full(len(levels), np.nan) if held_out is None else held_out.mean(axis=1),
-            gain=(scores - scores[0]).mean(axis=1),
-            gain_error=_errors_against(0, scores, errors),
+            loo=over_rows(loo, weights),
+            held_out=np.full(len(levels), np.nan) if held_out is None else over_rows(held_out, weights),
+            gain=over_rows(scores - scores[0], weights),
+            gain_error=_errors_against(0, scores, errors, weights),
             p_eff=np.array([one.p_eff for one in left_out]),
             gap=np.array([level.gap for level in levels]),
             num_moves=np.array([level.num_moves for level in levels]),
             is_converged=np.array([level.is_converged for level in levels]),
             scores=scores,
+            weights=weights,
         )
 
     @property
     def chosen(self) -> int:
         """Index of the largest share whose score is within one standard error of the best."""
-        means = self.scores.mean(axis=1)
+        means = over_rows(self.scores, self.weights)
         best = int(np.argmax(means))
-        return int(np.argmax(means[best] - means <= _errors_against(best, self.scores, self.fit_error)))
+        errors = _errors_against(best, self.scores, self.fit_error, self.weights)
+        return int(np.argmax(means[best] - means <= errors))
 
     @property
     def has_many_parameters(self) -> bool:
@@ -289,19 +309,34 @@ class PredictivePath:
 
 
 def _errors_against(
-    reference: int, scores: Float[np.ndarray, "share n"], fit_errors: Float[np.ndarray, " share"]
+    reference: int,
+    scores: Float[np.ndarray, "share n"],
+    fit_errors: Float[np.ndarray, " share"],
+    weights: Float[np.ndarray, " weight"],
 ) -> Float[np.ndarray, " share"]:
     """Return the standard errors of the mean scores less that of one share: of rows, and of both laws' particles.
 
     Rows that are alike have no spread, so that particles alone would decide between laws that predict them equally.
     """
     of_particles = np.where(np.arange(len(scores)) == reference, 0, np.hypot(fit_errors, fit_errors[reference]))
-    return np.hypot(paired_error(scores - scores[reference]), of_particles)
+    return np.hypot(paired_error(scores - scores[reference], weights), of_particles)
 
 
-def paired_error(differences: Float[np.ndarray, "share n"]) -> Float[np.ndarray, " share"]:
-    """Return the standard error of the mean over rows."""
-    return np.std(differences, axis=1, ddof=1) / np.sqrt(differences.shape[1])
+def paired_error(
+    differences: Float[np.ndarray, "share n"], weights: Float[np.ndarray, " weight"] = EQUAL
+) -> Float[np.ndarray, " share"]:
+    """Return the standard error of the mean over rows, each of which is one observation whatever its weight."""
+    size = differences.shape[1]
+    return np.sqrt(size / (size - 1) * _variances(differences, weights))
+
+
+def _variances(
+    differences: Float[np.ndarray, "share n"], weights: Float[np.ndarray, " weight"]
+) -> Float[np.ndarray, " share"]:
+    """Return the variance of the mean over rows, less the factor of a sample's mean."""
+    shares = np.broadcast_to(weights, differences.shape[1])
+    away = differences - over_rows(differences, weights)[:, None]
+    return away**2 @ (shares / shares.sum()) ** 2
 
 
 def confirmed(
@@ -320,8 +355,9 @@ def confirmed(
             return None
         scores = refit(0, [shares[0], *shares[1 : chosen + 1]])
         formula = path.scores[chosen, folds[0]] - path.scores[0, folds[0]]
-        difference = scores[-1] - scores[0] - formula
-        if abs(difference.mean()) <= 2 * difference.std() / np.sqrt(len(difference)):
+        difference = (scores[-1] - scores[0] - formula)[None]
+        weights = path.weights if len(path.weights) == 1 else path.weights[folds[0]]
+        if abs(over_rows(difference, weights)[0]) <= 2 * np.sqrt(_variances(difference, weights)[0]):
             return None
     held_out = np.empty_like(path.scores)
     for fold, rows in enumerate(folds):

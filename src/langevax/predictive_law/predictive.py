@@ -16,6 +16,7 @@ from langevax.predictive_law.law import PredictiveLaw, PredictiveWarning, law_of
 from langevax.predictive_law.law_problem import LawProblem, check_dependence, check_proper, check_rows, rise_at_draws
 from langevax.predictive_law.models import flat_draws, model_of
 from langevax.predictive_law.path import (
+    EQUAL,
     SNAPSHOTS,
     PredictivePath,
     confirmed,
@@ -53,16 +54,18 @@ def predictive(
     is not a memory between rows, and time series gain heavy tails at best.
 
     Args:
-        model: a NumPyro model, with its arguments as `data`; or `log_prior(position)`, with
-            `log_likelihood(position, row)` and the rows as `data`; or a `langevax.posterior`. The prior must be proper.
+        model: a NumPyro model, with its arguments as `data`; or a PyMC model, without `data`; or `log_prior(position)`,
+            with `log_likelihood(position, row)` and the rows as `data`; or a `langevax.posterior`, whose rows may have
+            weights: each is then left out with all of its own. The prior must be proper.
         data: see `model`.
         key: a typed JAX key.
         draws: posterior draws, a pytree with one leading axis such as `mcmc.get_samples()`, or what `langevax.sample`
-            returns; at least `num_particles` of them. None draws them by `langevax.sample`.
-        start: a position from which `sample` starts if `draws` is None; not needed for a NumPyro model.
-        bayes_shares: decreasing from 1. "auto" is 1, 0.5, 0.2, 0.1 and 0.05, and 0 as well where all observed sites of
-            a NumPyro model are discrete. For other models of counts and classes, add 0; a density with a free scale
-            needs a share of at least 0.05.
+            or, of a PyMC model, `pymc.sample` returns; at least `num_particles` of them. None draws them by
+            `langevax.sample`.
+        start: a position from which `sample` starts if `draws` is None; not needed for a NumPyro or PyMC model.
+        bayes_shares: decreasing from 1. "auto" is 1, 0.5, 0.2, 0.1 and 0.05, and 0 as well where all that a
+            NumPyro or PyMC model observes is discrete. For other models of counts and classes, add 0; a density with a
+            free scale needs a share of at least 0.05.
         num_particles: particles that move; a law keeps four snapshots of each.
         num_folds: refits that confirm the choice, where the closed form cannot be relied on: where the chosen law has
             more effective parameters than a fifth of the rows, or its gain on one held-out fold is another one. None:
@@ -124,7 +127,8 @@ def predictive(
         )
     shares = shares or (SHARES if row_model.has_density_floor else SHARES_OF_COUNTS)
     levels = run_path(problem, points, shares, num_particles, key=path_key)
-    path, method = PredictivePath.of(levels, num_particles), LEAVE_ONE_OUT
+    row_weights = EQUAL if problem.weights is None else problem.row_weights
+    path, method = PredictivePath.of(levels, num_particles, weights=row_weights), LEAVE_ONE_OUT
     if num_folds is not None:
         order = np.asarray(random.permutation(fold_key, problem.size))
         folds = [order[number::num_folds] for number in range(num_folds)]
@@ -135,7 +139,7 @@ def predictive(
 
         held_out = confirmed(path, refit, folds)
         if held_out is not None:
-            path, method = PredictivePath.of(levels, num_particles, held_out), f"{num_folds} folds"
+            path, method = PredictivePath.of(levels, num_particles, held_out, row_weights), f"{num_folds} folds"
     law = law_of(row_model, problem, path, levels[path.chosen], method, time.perf_counter() - began)
     if law.warnings:
         warnings.warn(" ".join(law.warnings), PredictiveWarning, stacklevel=2)

@@ -254,6 +254,8 @@ class LawContents:
     coefficients: tuple[Coefficient, ...]
     about_coefficients: str
     """How to read them, and what their intervals are."""
+    checked: str = ""
+    """How the fit was found to have converged, in a sentence."""
 
 
 @dataclass(frozen=True)
@@ -275,7 +277,7 @@ class FitContents:
     optimum: str
     """What the certificate says, in a sentence."""
     certificate: dict[str, Any]
-    """The fields `langevax.evaluation.holdout.CERTIFIED`; empty without a certificate."""
+    """The fields `CERTIFIED`, of a regression `CERTIFIED_LAW`, of `langevax.evaluation.holdout`; empty without one."""
     motion: ParticleMotion | None
     """None of a regression."""
     relevance: Relevance

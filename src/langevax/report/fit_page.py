@@ -4,7 +4,6 @@ Each figure has a caption, a description for readers who cannot see it, and its 
 """
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +73,7 @@ def write_fit_page(contents: FitContents, file: Path) -> None:
         classes=_classes(contents),
         called_first=_called_first(contents),
         by_prediction=_by_prediction(contents),
-        interval=_interval(contents.certificate) if contents.certificate.get("history") else None,
+        interval=_interval(contents) if contents.certificate.get("history") else None,
         relevance=_relevance(contents) if contents.relevance.names else None,
         effects=_effects(contents),
         change_unit=", points of %" if contents.classes else "",
@@ -83,14 +82,20 @@ def write_fit_page(contents: FitContents, file: Path) -> None:
         calibration=_calibration(contents),
         columns=[_column(column) for column in _listed(contents.reading.columns)],
         unlisted=max(0, len(contents.reading.columns) - MAX_LISTED),
-        certificate=[
-            (NAMES.get(key, key.replace("_", " ")), _certified(contents.certificate[key]), meaning)
-            for key, meaning in MEANINGS.items()
-            if key in contents.certificate
-        ],
+        certificate=_certificate_rows(contents),
         setting_groups=_setting_groups(contents.settings),
         versions=_setting_rows(contents.versions),
     )
+
+
+def _certificate_rows(contents: FitContents) -> list[tuple[str, str, str]]:
+    """Return name, value and meaning of the numbers of a certificate."""
+    names, meanings = (NAMES, MEANINGS) if contents.law is None else (law.NAMES, law.MEANINGS)
+    return [
+        (names.get(key, key.replace("_", " ")), _certified(contents.certificate[key]), meaning)
+        for key, meaning in meanings.items()
+        if key in contents.certificate
+    ]
 
 
 def _of_law(contents: LawContents) -> dict[str, Any]:
@@ -359,17 +364,19 @@ def _scores(contents: FitContents) -> Figure:
     return Figure(pictures, [Caption("", "scores", columns)])
 
 
-def _interval(certificate: Mapping[str, Any]) -> Figure:
+def _interval(contents: FitContents) -> Figure:
     """Return the figure of the interval that contains the optimum, as it closed."""
-    work, lower, upper = np.array(certificate["history"], float).T
+    work, lower, upper = np.array(contents.certificate["history"], float).T
     text = f"width {upper[-1] - lower[-1]:.2g}"
-    picture = interactive.closing(work, lower, upper, text)
+    labels = {} if contents.law is None else law.INTERVAL_LABELS
+    picture = interactive.closing(work, lower, upper, text, **labels)
     words = (
         f"The interval closed from {number(lower[0])} to {number(upper[0])} at first, to {number(lower[-1])} to "
         f"{number(upper[-1])} at the end."
     )
+    every = "networks of this kind at this temperature" if contents.law is None else "laws at this share of Bayes"
     caption = (
-        "The least training objective of all networks of this kind at this temperature lies in the band. Its upper end "
+        f"The least training objective of all {every} lies in the band. Its upper end "
         "is proved up to errors of sampling; its lower end assumes that no minimum was missed by all searches."
     )
     columns = {"work": work, "lower_bound": lower, "upper_bound": upper}
@@ -460,7 +467,7 @@ def _certified(value: Any) -> str:
     """Return a field of the certificate."""
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
-    return number(value, 6)
+    return " to ".join(number(end, 6) for end in value) if isinstance(value, tuple) else number(value, 6)
 
 
 def _setting_groups(settings: dict[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:

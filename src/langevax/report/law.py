@@ -13,6 +13,34 @@ from langevax.report.page import Caption, Figure, Picture
 CURVE_HEADER = ("share of Bayes", "gain, nats a row", "effective parameters")
 COEFFICIENT_HEADER = ("column", "per", "value", "95 % from", "to")
 DIGITS, MOST_PLACES, MOST_DRAWN = 3, 6, 30
+INTERVAL_LABELS = {"unit": "gradients of rows", "above": "objective, nats"}
+MEANINGS = {
+    "lower_bound": "no law of the coefficients has a lower objective (95 %), unless some hold mass that no search "
+    "entered",
+    "upper_bound": "some law has an objective no higher than this (95 %), whatever the walks missed",
+    "width": "upper minus lower end, in nats",
+    "bayes_objective": "the objective of the posterior",
+    "unknown_share": "the width, of what the posterior leaves above the lower end",
+    "score_bounds": "mean log density of the training rows under the best law, in nats",
+    "law_score": "that under this law",
+    "missing_share": "mass of the best law, at least, where this law has next to no particle: an estimate; certified "
+    "up to 5 %",
+    "trustworthy": "whether the interval is narrow, and this law agrees with it",
+    "num_descents": "descents that searched for parameters with mass",
+    "work": "gradients of the log likelihood of one row at one particle that were spent",
+    "effort": "the budget of them",
+}
+NAMES = {
+    "lower_bound": "lower end of the optimum",
+    "upper_bound": "upper end of the optimum",
+    "bayes_objective": "objective of Bayes",
+    "score_bounds": "score of the best law",
+    "law_score": "score of this law",
+    "missing_share": "missing mass",
+    "trustworthy": "certified",
+    "num_descents": "searches",
+    "effort": "budget",
+}
 
 
 def curve_rows(law: LawContents) -> list[tuple[str, ...]]:

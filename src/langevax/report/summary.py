@@ -1,5 +1,6 @@
 """The worth of a fit in sentences: the terminal prints them, and the page begins its sections with them."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ from langevax.evaluation.certainty import Calibration, Coverage
 from langevax.evaluation.comparison import Comparison, Score
 from langevax.evaluation.holdout import Relevance, TrainTestSplit
 from langevax.evaluation.metrics import Measured, positive_class
+from langevax.predictive_law.law_certificate import ANOTHER_LAW
+from langevax.predictive_law.law_search import SMALLER_SHARE
 from langevax.report.numbers import fixed, number, whole, with_error
 
 RARE = 0.2  # share of the rows, below which a class is rare
@@ -18,6 +21,8 @@ COMPARABLE = 0.1  # share of the largest relevance
 FEWEST_FOUND = 30  # rows of a class, below which its scores are said to be uncertain
 FEWEST_ROWS = 50  # scored, below which differences between methods are hardly more than chance
 SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # of the rows, those with the highest probabilities
+MINUS = re.compile(r"(?<![\w.])-(?=\d)")
+RAISED_EFFORT = re.compile(r"raise effort \(it was [^)]*\)")  # of a law's verdict, in Python
 
 
 def worth(
@@ -206,6 +211,25 @@ def optimum(certificate: dict[str, Any], temperature: float, num_rows: int, unit
         f"The training objective, {rows}, has its global minimum between {fixed(low, places)} and "
         f"{fixed(high, places)} (95 % each end; the lower one unless a narrow minimum was missed by all searches). "
         "This says how low training can go, and nothing about how well the network predicts."
+    )
+
+
+def law_optimum(verdict: str, num_rows: int, unit: str = "row") -> str:
+    """Return what the certificate of a law says, and of what, with the command line's remedies.
+
+    Example:
+        >>> wide = "Not certified: the least value of the objective is unknown since walks did not reach this law"
+        >>> law_optimum(f"{wide}; raise effort (it was 1e+08){SMALLER_SHARE}.", 9).partition("; ")[2][:48]
+        'pass a larger --effort to langevax certify. The '
+        >>> law_optimum(f"Not certified: it lacks mass; {ANOTHER_LAW}", 9).partition(". ")[0]
+        'Not certified: it lacks mass; fit again with another --seed, and compare'
+    """
+    verdict = verdict.replace(SMALLER_SHARE, "").replace(ANOTHER_LAW, "fit again with another --seed, and compare.")
+    verdict = RAISED_EFFORT.sub("pass a larger --effort to langevax certify", verdict)
+    verdict = MINUS.sub("−", verdict.replace("or certify none", "or pass --no-certificate")).replace("% of", " % of")
+    return (
+        f"{verdict} The objective is the misfit of a law to "
+        f"{_count(num_rows, f'training {unit}')} plus its divergence from the prior."
     )
 
 

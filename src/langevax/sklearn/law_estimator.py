@@ -20,12 +20,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from langevax import checks
 from langevax.predictive_law import BayesComparison, LawCertificate, PredictiveLaw, PredictivePath, predictive
+from langevax.predictive_law.law import law_at
 from langevax.predictive_law.leave_one_out import log_mean_exp
-from langevax.predictive_law.models import NUM_SAMPLES
+from langevax.predictive_law.models import NUM_SAMPLES, RowModel
 from langevax.predictive_law.path import SNAPSHOTS, evenly_spaced
 from langevax.predictive_law.predictive import SHARES, SHARES_OF_COUNTS
-from langevax.problems.finite_sum import posterior
+from langevax.problems.finite_sum import Posterior, posterior
 from langevax.run.progress import ProgressOption
+from langevax.run.result import named_leaves
 from langevax.sampling import sample
 from langevax.sklearn.linear_families import Family, NormalNoise
 from langevax.sklearn.parameters import Auto, RandomState, count, one_of, positive
@@ -83,26 +85,24 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
         """Draw from the posterior, follow the path of laws from there, and choose the share of Bayes."""
         checks.not_forked()
         self._validate_params()
-        distinct, seed = self._distinct_rows(X, y, sample_weight, exposure=exposure), self._seed()
-        copies = _whole_weights(distinct.weights)
+        (every, targets, exposures, weights), seed = self._copied_rows(X, y, sample_weight, exposure), self._seed()
         self.columns_: np.ndarray = self._places_of_slopes()
-        every, targets = np.repeat(distinct.inputs, copies, axis=0), np.repeat(distinct.targets, copies)
-        inputs, exposures = every[:, self.columns_], self._exposures(every, None if exposure is None else every[:, -1])
+        inputs = every[:, self.columns_]
         if self.num_folds is not None and len(targets) < self.num_folds:
             raise ValueError(
                 f"X has {len(targets)} rows, but num_folds is {self.num_folds}; pass more rows, fewer folds, or "
                 "num_folds=None."
             )
-        self.standardiser_: Standardiser = self._own_deviations(inputs)
+        self.standardiser_: Standardiser = self._own_deviations(inputs, weights)
         family = self._family()
-        self.centre_, self.scale_ = family.units(targets)
-        self.centre_ -= float(np.log(np.mean(exposures)))
+        self.centre_, self.scale_ = family.units(targets, weights)
+        self.centre_ -= float(np.log(np.average(exposures, weights=weights)))
         if isinstance(family, NormalNoise):
             family.check_noise(self.standardiser_(inputs), targets)
         rows = self._rows(inputs, targets, exposures)
         keep_few_programs(type(family), len(targets), inputs.shape[1])
         draw_key, law_key = random.split(root_key(seed))
-        target, start = posterior(family.log_prior, family.log_likelihood, rows), family.start(inputs.shape[1])
+        target, start = self._posterior(rows, weights), family.start(inputs.shape[1])
         draws = sample(target, start, key=draw_key, num_samples=NUM_SAMPLES, progress=False)
         shares = self.bayes_shares
         if isinstance(shares, str):
@@ -143,6 +143,7 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
         self,
         effort: float | None = None,
         *,
+        cpu_seconds: float | None = None,
         random_state: RandomState = None,
         others: Sequence[PredictiveLaw] = (),
         progress: ProgressOption = "auto",
@@ -154,23 +155,79 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
 
         Args:
             effort: gradients of the log likelihood of one row at one particle that may be spent, 1e9 by default.
+            cpu_seconds: instead of `effort`, converted by a rate that is measured; `effort` of the result repeats it.
             random_state: of the walks; None uses the estimator's.
             others: `law_` of fits with another `random_state`, from whose particles modes are searched for as well.
             progress: a bar, or a function of (words, share spent).
 
         Raises:
-            AttributeError: a model that was loaded, or that `as_bayes` returned: neither has the law.
-            ValueError: as in `PredictiveLaw.certificate`, which has an example.
+            AttributeError: a model that was loaded, which has no law until `attach_rows`, or that `as_bayes` returned.
+            TypeError, ValueError: as in `PredictiveLaw.certificate`, which has an example.
         """
         check_is_fitted(self)
         if not hasattr(self, "law_"):
             raise AttributeError(
-                "this model has no law to certify, as it was loaded, unpickled or returned by as_bayes(); fit it, for "
-                "Bayes with bayes_shares=(1.0,)."
+                "this model has no law to certify: one that was loaded or unpickled needs its training rows, "
+                "model.attach_rows(X, y); one that as_bayes() returned a fit with bayes_shares=(1.0,)."
             )
         state = check_random_state(self.random_state if random_state is None else random_state)
         key = root_key(int(state.randint(2**31 - 1)))
-        return self.law_.certificate(key=key, effort=effort, others=others, progress=progress)
+        return self.law_.certificate(key=key, effort=effort, cpu_seconds=cpu_seconds, others=others, progress=progress)
+
+    def attach_rows(
+        self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None = None, *, exposure: ArrayLike | None = None
+    ) -> Self:
+        """Return a loaded model's training rows to it, and with them `law_`, which a saved model does not hold.
+
+        Args:
+            X, y, sample_weight, exposure: as they were passed to `fit`.
+
+        Raises:
+            AttributeError: a model that `as_bayes` returned.
+            ValueError: other rows than those of the fit.
+        """
+        check_is_fitted(self)
+        path = self.path_
+        if self.bayes_share_ != path.bayes_share[path.chosen]:
+            raise AttributeError(
+                "this is the model that as_bayes() returned, without a law; pass rows to the other one."
+            )
+        other = copy.copy(self)
+        inputs, targets, exposures, weights = other._copied_rows(X, y, sample_weight, exposure)
+        if other.data_sha256_ != self.data_sha256_:
+            raise ValueError(
+                "X, y, sample_weight and exposure are not the rows of this fit: their hash differs from data_sha256_; "
+                "pass those that fit received, in the same order."
+            )
+        target = self._posterior(self._rows(inputs[:, self.columns_], targets, exposures), weights)
+        start = {name: leaf[0] for name, leaf in self.particles_.items()}
+        points = np.concatenate(
+            [leaf.reshape(len(leaf), -1) for leaf in named_leaves(self.particles_).values()], axis=1
+        )
+        self.law_ = law_at(RowModel(target), start, points, path, self.comparison_.method)
+        return self
+
+    def _copied_rows(
+        self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None, exposure: ArrayLike | None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+        """Return all columns, targets, exposures and weights of the rows to train on.
+
+        Whole weights are copies of rows, which have no weights then; others are of mean 1.
+        """
+        distinct = self._distinct_rows(X, y, sample_weight, exposure=exposure)
+        if np.any(distinct.weights != np.round(distinct.weights)):  # each row is left out on its own
+            weights = np.asarray(sample_weight, np.float64)
+            weights = weights[weights > 0]
+            places, weights = distinct.places[distinct.places >= 0], weights / weights.mean()
+        else:
+            places, weights = np.repeat(np.arange(len(distinct.weights)), distinct.weights.astype(int)), None
+        _check_number(len(places))
+        every, targets = distinct.inputs[places], distinct.targets[places]
+        return every, targets, self._exposures(every, None if exposure is None else every[:, -1]), weights
+
+    def _posterior(self, rows: dict[str, np.ndarray], weights: np.ndarray | None) -> Posterior:
+        family = self._family()
+        return posterior(family.log_prior, family.log_likelihood, rows, weights=weights)
 
     def _log_density(self, X: Table, y: ArrayLike, exposure: ArrayLike | None = None) -> np.ndarray:
         X, exposures = self._inputs(X, exposure)
@@ -228,9 +285,9 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
         length = max(1, NUMBERS_AT_ONCE // (num_particles or len(self.particles_["level"])))
         return [slice(start, start + length) for start in range(0, size, length)]
 
-    def _own_deviations(self, inputs: np.ndarray) -> Standardiser:
+    def _own_deviations(self, inputs: np.ndarray, weights: np.ndarray | None) -> Standardiser:
         """Return the map to columns of deviation 1; raise where a column is constant, and has no slope."""
-        standardiser = Standardiser.fit(inputs, np.ones(len(inputs)), "columns")
+        standardiser = Standardiser.fit(inputs, np.ones(len(inputs)) if weights is None else weights, "columns")
         constant = np.flatnonzero(~np.isfinite(standardiser.scale))
         if len(constant):
             names = getattr(self, "feature_names_in_", [f"X[:, {j}]" for j in range(self.n_features_in_)])
@@ -262,19 +319,13 @@ def places_of(columns: ArrayLike | None, width: int, exposure: int | None = None
     return places.astype(int)
 
 
-def _whole_weights(weights: np.ndarray) -> np.ndarray:
-    """Return weights as numbers of copies; raise where they are not, or too many."""
-    if np.any(weights != np.round(weights)):
+def _check_number(size: float) -> None:
+    """Raise where rows are too many."""
+    if size > MOST_ROWS:
         raise ValueError(
-            "sample_weight must be whole numbers, copies of a row, as a predictive law counts every row once; leave it "
-            "out, or draw rows in proportion to it."
+            f"X has {size:,.0f} rows, copies included, all of which every move uses; pass at most {MOST_ROWS:,} of "
+            "them, drawn at random."
         )
-    if weights.sum() > MOST_ROWS:
-        raise ValueError(
-            f"X has {weights.sum():,.0f} rows, copies included, all of which every move uses; pass at most "
-            f"{MOST_ROWS:,} of them, drawn at random."
-        )
-    return weights.astype(int)
 
 
 @partial(jax.jit, static_argnums=0)

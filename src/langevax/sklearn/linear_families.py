@@ -57,7 +57,7 @@ class Family(ABC):
         """Return that of one row of `rows` and its columns "x"."""
 
     @abstractmethod
-    def units(self, y: np.ndarray) -> tuple[float, float]:
+    def units(self, y: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, float]:
         """Return the centre of the level and the scale of the targets."""
 
     @abstractmethod
@@ -93,10 +93,11 @@ class NormalNoise(NumberFamily):
         distance = (row["y"] - position["level"] - row["x"] @ position["slopes"]) * jnp.exp(-position["log_noise"])
         return -(distance**2) / 2 - position["log_noise"] - np.float32(np.log(2 * np.pi) / 2)
 
-    def units(self, y: np.ndarray) -> tuple[float, float]:
+    def units(self, y: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, float]:
         if not np.ptp(y) > 0:
             raise ValueError(f"y is {y[0]:g} in all rows, which tells no noise; pass targets that vary.")
-        return float(np.mean(y)), float(np.std(y))
+        mean = float(np.average(y, weights=weights))
+        return mean, float(np.sqrt(np.average((y - mean) ** 2, weights=weights)))
 
     def check_noise(self, x: np.ndarray, y: np.ndarray) -> None:
         """Raise where targets are a function of the columns, and their density has no bound."""
@@ -127,10 +128,10 @@ class Poisson(NumberFamily):
         positive = row["y"] * (r - jnp.expm1(r)) + row["constant"]
         return jnp.where(row["y"] > 0, positive, -row["base"] * jnp.exp(eta))
 
-    def units(self, y: np.ndarray) -> tuple[float, float]:
+    def units(self, y: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, float]:
         if not y.any():
             raise ValueError("y is 0 in all rows, which tells no rate; pass rows with other counts, too.")
-        return float(np.log(np.mean(y))), 1.0
+        return float(np.log(np.average(y, weights=weights))), 1.0
 
     def rows(self, y: np.ndarray, centre: float | np.ndarray, scale: float) -> Rows:
         logs = np.log(np.maximum(y, 1))
@@ -245,7 +246,7 @@ class Ordinal(Family):
         gap = jnp.exp(position["log_gaps"][jnp.clip(label - 1, 0, last - 2)])
         return value + jnp.where((label > 0) & (label < last), jnp.log(-jnp.expm1(-gap)), 0)
 
-    def units(self, y: np.ndarray) -> tuple[float, float]:
+    def units(self, y: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, float]:
         return 0.0, 1.0
 
     def rows(self, y: np.ndarray, centre: float | np.ndarray, scale: float) -> Rows:

@@ -108,7 +108,8 @@ class PredictiveRegressor(LogScore, NumberTargets, PredictiveEstimator):
         Args:
             X: (n, d) numbers, columns that vary; NumPy, pandas or polars. All rows are used at every move.
             y: (n,).
-            sample_weight: (n,) whole numbers; a row of weight 2 is the same row twice, to the last bit.
+            sample_weight: (n,). With whole numbers a row of weight 2 is the same row twice, to the last bit. Others are
+                relative, of mean 1: leave-one-out leaves a row out with all of its weight, and errors count it once.
             exposure: (n,) positive; of counts, whose mean it multiplies.
 
         Warns:
@@ -117,7 +118,7 @@ class PredictiveRegressor(LogScore, NumberTargets, PredictiveEstimator):
 
         Raises:
             ValueError, TypeError: not numbers, NaN or infinity, constant columns, targets that the family cannot have,
-                fractional weights, more than 100,000 rows, fewer rows than folds, a parameter out of range, `columns`
+                more than 100,000 rows, fewer rows than folds, a parameter out of range, `columns`
                 that X lacks, exposure that is not positive, or of numbers that are not counts.
         """
         self._validate_params()
@@ -317,7 +318,8 @@ class PredictiveClassifier(LogScore, LabelTargets, PredictiveEstimator):
         Args:
             X: (n, d) numbers, columns that vary; NumPy, pandas or polars. All rows are used at every move.
             y: (n,) labels.
-            sample_weight: (n,) whole numbers; a row of weight 2 is the same row twice, to the last bit.
+            sample_weight: (n,). With whole numbers a row of weight 2 is the same row twice, to the last bit. Others are
+                relative, of mean 1: leave-one-out leaves a row out with all of its weight, and errors count it once.
 
         Warns:
             PredictiveWarning: reasons to doubt the law.
@@ -325,7 +327,7 @@ class PredictiveClassifier(LogScore, LabelTargets, PredictiveEstimator):
 
         Raises:
             ValueError, TypeError: not numbers, NaN or infinity, constant columns, one class only, words without an
-                order, fractional weights, more than 100,000 rows, fewer rows than folds, a parameter out of range,
+                order, more than 100,000 rows, fewer rows than folds, a parameter out of range,
                 `columns` that X lacks.
         """
         return self._fit(X, y, sample_weight)

@@ -23,7 +23,13 @@ class SlopeErrors:
     bayes_particles_: dict[str, np.ndarray]
 
     def robust_coef_sd(
-        self, X: Table, y: ArrayLike, groups: ArrayLike | None = None, *, exposure: ArrayLike | None = None
+        self,
+        X: Table,
+        y: ArrayLike,
+        groups: ArrayLike | None = None,
+        *,
+        exposure: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
     ) -> np.ndarray:
         """Return (k,) standard errors of `as_bayes().coef_`, from the training rows.
 
@@ -38,6 +44,7 @@ class SlopeErrors:
             y: (n,).
             groups: (n,) rows that belong together; None: each on its own.
             exposure: (n,) that of the fit, where it had one.
+            sample_weight: (n,) those of the fit, where it had some; s_g of a group is then the sum of w_i s_i.
 
         Example:
             >>> import numpy as np
@@ -55,12 +62,17 @@ class SlopeErrors:
         centre = {name: leaf.mean(axis=0, dtype=np.float64) for name, leaf in self.bayes_particles_.items()}
         point, unravel = ravel_pytree({name: np.asarray(leaf, np.float32) for name, leaf in centre.items()})
         target = FlatPosterior(family, unravel)
-        gradients = np.asarray(jax.vmap(target.gradient, (None, 0))(point, rows), np.float64)
+        weights = np.ones(len(inputs)) if sample_weight is None else np.asarray(sample_weight, np.float64)
+        if np.any(weights != np.round(weights)):
+            weights = weights / weights[weights > 0].mean()
+        gradients = np.asarray(jax.vmap(target.gradient, (None, 0))(point, rows), np.float64) * weights[:, None]
         codes = np.arange(len(gradients)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
         number = int(codes.max()) + 1
         sums = np.zeros((number, len(point)))
         np.add.at(sums, codes, gradients)
-        values, vectors = np.linalg.eigh(np.asarray(target.precision(point, rows), np.float64))
+        values, vectors = np.linalg.eigh(
+            np.asarray(target.precision(point, rows, weights.astype(np.float32)), np.float64)
+        )
         inverse = (vectors / np.maximum(values, family.prior_scale**-2)) @ vectors.T  # no less than the prior's
         sandwich = inverse @ (number / max(1, number - 1) * sums.T @ sums) @ inverse
         is_slope = ravel_pytree({name: np.full(leaf.shape, name == "slopes") for name, leaf in centre.items()})[0]
@@ -90,14 +102,14 @@ class FlatPosterior:
         """Return that of the log likelihood of one row."""
         return jax.grad(lambda p: self.family.log_likelihood(self.unravel(p), row))(point)
 
-    def precision(self, point: jax.Array, rows: dict[str, Any]) -> jax.Array:
+    def precision(self, point: jax.Array, rows: dict[str, Any], weights: np.ndarray) -> jax.Array:
         """Return the negative Hessian of the log posterior, a column at a time, so that memory is that of the rows."""
 
         def slope(p: jax.Array) -> jax.Array:
             likelihood = jax.vmap(self.family.log_likelihood, (None, 0))
-            return jax.grad(lambda q: self.family.log_prior(self.unravel(q)) + likelihood(self.unravel(q), rows).sum())(
-                p
-            )
+            return jax.grad(
+                lambda q: self.family.log_prior(self.unravel(q)) + jnp.sum(weights * likelihood(self.unravel(q), rows))
+            )(p)
 
         def column(direction: jax.Array) -> jax.Array:
             return -jax.jvp(slope, (point,), (direction,))[1]

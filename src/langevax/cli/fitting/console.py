@@ -16,7 +16,7 @@ from langevax.cli.output import Output
 from langevax.evaluation.comparison import Comparison
 from langevax.evaluation.metrics import Measured
 from langevax.report.contents import LawContents
-from langevax.report.law import COEFFICIENT_HEADER, CURVE_HEADER, coefficient_rows, curve_rows
+from langevax.report.law import COEFFICIENT_HEADER, CURVE_HEADER, INTERVAL_LABELS, coefficient_rows, curve_rows
 from langevax.report.numbers import with_error
 from langevax.report.summary import split_sizes, value_of
 
@@ -166,14 +166,16 @@ def print_law(output: Output, law: LawContents) -> None:
     output.blank()
 
 
-def print_evaluation(output: Output, optimum: str, certificate: Mapping[str, Any], regression: bool) -> None:
-    """Print how the interval closed, and where the global optimum lies, or what a regression has instead."""
+def print_evaluation(output: Output, optimum: str, certificate: Mapping[str, Any], law: LawContents | None) -> None:
+    """Print how the interval closed, where the global optimum lies, and what else was checked of a regression."""
     if certificate:
-        output.table(("neuron gradients", "lower end", "upper end", "width"), interval_rows(certificate["history"]))
-        output.blank()
+        unit = "neuron gradients" if law is None else INTERVAL_LABELS["unit"]
+        if rows := interval_rows(certificate["history"]):
+            output.table((unit, "lower end", "upper end", "width"), rows)
+            output.blank()
         output.say("Certificate", optimum)
-    elif regression:
-        output.say("Checked", optimum)
+    if law is not None:
+        output.say("Checked", law.checked)
 
 
 def print_end(output: Output, folder: Folder) -> None:

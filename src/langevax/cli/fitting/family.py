@@ -9,6 +9,7 @@ import copy
 import time
 import warnings
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,13 +22,15 @@ from langevax.cli.fitting.data import FitData, estimator_for
 from langevax.cli.fitting.kinds import ModelKind
 from langevax.cli.fitting.processes import ProcessGroup
 from langevax.cli.folder import Folder
+from langevax.cli.output import Output
 from langevax.evaluation.comparison import Comparison, base_rate, clipped, outputs_of
-from langevax.evaluation.holdout import Relevance, TrainTestSplit
+from langevax.evaluation.holdout import Relevance, TrainTestSplit, certified
 from langevax.evaluation.metrics import DEVIANCE, LOG_DENSITY, METRICS, Measured, Metric, measure
 from langevax.predictive_law import BayesComparison, PredictiveWarning
+from langevax.predictive_law.law_certificate import DEFAULT_EFFORT
 from langevax.report.contents import Coefficient, LawContents
 from langevax.report.numbers import number, with_error
-from langevax.report.summary import scored_rows
+from langevax.report.summary import law_optimum, scored_rows
 from langevax.sampling import SamplingWarning
 from langevax.sklearn.law_estimator import MOST_ROWS
 from langevax.sklearn.table import weighted_moments
@@ -46,6 +49,8 @@ EFFECTS: dict[str, str] = {
     "ordinal": "odds ratio",
 }
 """Of families whose coefficients are logarithms."""
+EFFORT = DEFAULT_EFFORT
+"""Gradients of rows that the certificate may spend: half a minute to two minutes of one core."""
 MOST_SLOPES, MANY_ROWS = 300, 10_000
 LITTLE = 0.01  # nats a row
 FEW_GROUPS = 30  # below which the sandwich formula, of independent groups, has too small errors
@@ -55,7 +60,7 @@ USUAL = 0.1, 10.0  # deviations of columns whose effects are given per unit
 
 
 class FamilyKind(ModelKind):
-    """A regression of a family, of which nothing is certified."""
+    """A regression of a family."""
 
     word = "regression"
     waiting = "Training: drawing from the posterior, compiling"
@@ -159,6 +164,7 @@ class FamilyKind(ModelKind):
             response=response(self.family, split, self.options.exposure),
             coefficients=coefficients(model, data, self.family in EFFECTS),
             about_coefficients=self._about_coefficients(model, split),
+            checked=self._checked(model, split.unit),
         )
 
     def advice(self, data: FitData, comparison: Comparison, law: LawContents | None) -> tuple[str, ...]:
@@ -176,8 +182,22 @@ class FamilyKind(ModelKind):
             )
         return tuple(sentences)
 
+    def certificate(self, output: Output, model: Any, search: Path) -> dict[str, Any]:
+        """Return the numbers of the law's certificate, empty where none is wanted; it keeps no search."""
+        search.unlink(missing_ok=True)  # of a network whose fit was interrupted
+        if not self.options.certificate:
+            return {}
+        with output.progress("Certificate", 100, "%") as line:
+            return certified(model.certificate(EFFORT, random_state=self.options.seed, progress=line.show))
+
     def guarantee(self, model: Any, certificate: dict[str, Any], data: FitData) -> str:
-        """Return what was checked instead of certified."""
+        """Return what the certificate says, in sentences."""
+        if not certificate:
+            return "Not certified: the distance from the best law of this share of Bayes is not known."
+        return law_optimum(certificate["verdict"], len(data.split.train), data.split.unit)
+
+    def _checked(self, model: Any, unit: str) -> str:
+        """Return how the fit was found to have converged."""
         path, checked = model.path_, "the posterior's chains agreed"
         if len(path.bayes_share) > 1:
             settled, laws = int(path.is_converged.sum()), len(path.is_converged)
@@ -186,9 +206,8 @@ class FamilyKind(ModelKind):
         if path.chosen:
             checked += f"; the gap of the chosen one's dual is {number(path.gap[path.chosen], 2)} nats a row"
         return (
-            "No network is fitted, and nothing is certified. Checked, or warned of above, is that the fit has "
-            f"converged: {checked}. Scores and intervals on held-out {data.split.unit}s are measured, and rest on none "
-            "of this."
+            f"Checked, or warned of above, is that the fit has converged: {checked}. Scores and intervals on held-out "
+            f"{unit}s are measured, and rest on none of this."
         )
 
     def contents(self, model: Any, data: FitData, relevance: Relevance, outputs: np.ndarray) -> dict[str, Any]:

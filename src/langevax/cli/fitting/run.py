@@ -116,12 +116,10 @@ def _run(
         for label, sentence in training:
             output.say(label, sentence)
         evaluation = evaluate(output, options, data, model, seconds, cautions, folder.search)
-        console.print_evaluation(
-            output, evaluation.optimum, evaluation.certificate, regression=evaluation.law is not None
-        )
+        console.print_evaluation(output, evaluation.optimum, evaluation.certificate, evaluation.law)
         with output.progress("Report", 2, "part") as line, folder.filling() as new:
             result = write(new, options, data, model, evaluation, training, line)
-            if evaluation.certificate:
+            if folder.search.exists():
                 folder.search.rename(new / CERTIFICATE)
     except KeyboardInterrupt as interrupt:
         interrupt.args = (kind.how_to_go_on(folder),)

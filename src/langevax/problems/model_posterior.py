@@ -1,0 +1,92 @@
+"""The posterior of a model that another library writes, and how the adapters of these libraries check and refuse.
+
+Each adapter separates the log density into a prior and a sum over rows, and compares that sum with the library's own
+log density at random points: as absolute values, since both keep their constants.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Key
+
+from langevax._typing import PyTree
+from langevax.problems.finite_sum import Posterior
+from langevax.problems.problem import Function, Problem
+
+Position = Mapping[str, Array | np.ndarray]
+Shapes = dict[str, tuple[int, ...]]
+
+CHECKED_ROWS = 100_000
+"""Rows on which the two log densities are compared: the first ones, where there are more."""
+
+NUM_POINTS, MAX_POINTS, RADIUS = 3, 30, 2
+"""Points of finite density at which they are compared, points tried to find them, and their range: uniform in
+(-RADIUS, RADIUS) in each unconstrained coordinate, as NumPyro's."""
+
+TOLERANCE = 1e-6
+"""Of the sum of absolute log densities: models may cast to float32 within, which rounds to 1e-7."""
+
+
+class NotRowsError(ValueError):
+    """The log density of a model is not a sum over rows; the message says why."""
+
+
+class RefusedModelError(ValueError):
+    """The model has no density that can be sampled; the message says why."""
+
+
+class WholeDensity(eqx.Module):
+    """A log density of all rows at once."""
+
+    reason: str = eqx.field(static=True)
+    """Why it is not a sum over rows."""
+
+
+class ModelPosterior(NamedTuple):
+    """A posterior and the map back to the variables of the model; `langevax.sample` takes it as it is."""
+
+    target: Posterior
+    """In unconstrained coordinates."""
+    start: Callable[[Key[Array, ""]], Position]
+    """key -> an unconstrained position: of NumPyro a draw of the prior, and uniform in (-2, 2) where nothing can be
+    drawn from it; of PyMC its initial point, moved by up to 1."""
+    constrain: Callable[[PyTree], Position]
+    """Unconstrained positions as values of the variables, with any leading axes such as (chain, draw)."""
+
+    @property
+    def problem(self) -> Problem:
+        return self.target.problem
+
+    @property
+    def full_gradients(self) -> str | None:
+        """Reason why minibatches are not possible, in a sentence that names the variable; None where they are."""
+        density = self.problem.fun if isinstance(self.problem, Function) else None
+        return density.reason if isinstance(density, WholeDensity) else None
+
+    def __repr__(self) -> str:
+        size = "full gradients" if self.full_gradients else f"{int(self.problem.size):,} rows"
+        return f"ModelPosterior({size}; fields: {', '.join(self._fields)})"
+
+
+def random_point(seed: int, shapes: Shapes) -> dict[str, np.ndarray]:
+    """Return an unconstrained point, uniform in (-RADIUS, RADIUS)."""
+    rng = np.random.default_rng(seed)  # of NumPy, as nothing here is worth a compiled program
+    dtype = jnp.result_type(float)
+    return {name: rng.uniform(-RADIUS, RADIUS, shape).astype(dtype) for name, shape in shapes.items()}
+
+
+def is_same_sum(by_row: float, own: float, scale: float) -> bool:
+    """Return whether two log densities agree to the rounding of terms whose absolute values add up to `scale`."""
+    return by_row == own or abs(by_row - own) <= TOLERANCE * scale < np.inf
+
+
+def over_leading_axes(function: Callable[..., PyTree], positions: Position, shapes: Shapes) -> Position:
+    """Return a function of one position at many, which have leading axes, as NumPy arrays."""
+    name, shape = next(iter(shapes.items()))
+    for _ in range(jnp.ndim(positions[name]) - len(shape)):
+        function = jax.vmap(function)
+    return jax.tree.map(np.asarray, function(jax.tree.map(jnp.asarray, positions)))
