@@ -450,9 +450,9 @@ def test_replicas_have_the_energies_of_their_temperatures():
 
 def test_replica_exchange_of_the_table_finds_a_minimum_of_many_wells():
     function, low, high = functions.instance("schwefel", 2, True, 0)
-    found = solvers.peer(exchange.replica_exchange, function, low, (low, high), 0, budget=10_000.0, target=1e-3)
-    assert found.hit is not None
-    assert found.fun <= 1e-3
+    run = solvers.peer(exchange.replica_exchange, function, low, (low, high), 0, budget=10_000.0, target=1e-3)
+    assert run.hit is not None
+    assert run.fun <= 1e-3
 
 
 def test_a_fixed_tenth_of_the_runs_of_minimize_is_the_default():

@@ -27,7 +27,6 @@ from langevax.evaluation.comparison import Comparison, base_rate, clipped, outpu
 from langevax.evaluation.holdout import Relevance, TrainTestSplit, certified
 from langevax.evaluation.metrics import DEVIANCE, LOG_DENSITY, METRICS, Measured, Metric, measure
 from langevax.predictive_law import BayesComparison, PredictiveWarning
-from langevax.predictive_law.law_certificate import DEFAULT_EFFORT
 from langevax.report.contents import Coefficient, LawContents
 from langevax.report.numbers import number, with_error
 from langevax.report.summary import law_optimum, scored_rows
@@ -49,8 +48,8 @@ EFFECTS: dict[str, str] = {
     "ordinal": "odds ratio",
 }
 """Of families whose coefficients are logarithms."""
-EFFORT = DEFAULT_EFFORT
-"""Gradients of rows that the certificate may spend: half a minute to two minutes of one core."""
+EFFORT = 3e8
+"""Gradients of rows that the certificate may spend, about as long as the fit takes; `langevax certify` spends more."""
 MOST_SLOPES, MANY_ROWS = 300, 10_000
 LITTLE = 0.01  # nats a row
 FEW_GROUPS = 30  # below which the sandwich formula, of independent groups, has too small errors
