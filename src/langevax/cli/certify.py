@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from langevax.cli.output import Output
 
 LAW_EFFORT = 3e9
-"""Of a law, by default: three times that of the fit."""
+"""Of a law, by default: ten times that of the fit."""
 
 HELP = """Bound how low the training of a fitted model could have gone, with a larger budget than the fit had.
 

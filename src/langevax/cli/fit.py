@@ -230,7 +230,7 @@ class FitOptions:
         typer.Option(
             "--certificate/--no-certificate",
             help="Bound the global optimum of the training objective: under a minute for a few hundred rows, longer in "
-            "proportion to the rows. With --family, half a minute to two, which are enough for a few hundred rows.",
+            "proportion to the rows. With --family, about as long as the fit.",
         ),
     ] = True
     curves: Annotated[
