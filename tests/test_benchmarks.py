@@ -25,6 +25,7 @@ from benchmarks.beside import __main__ as command
 from benchmarks.beside import children, measure, table
 from benchmarks.beside.case import FILES, Candidate, Case, Line, Measurement, RunResult, chosen
 from benchmarks.beside.measure import apart
+from benchmarks.certificates import problems
 from benchmarks.minimize import exchange, functions, nist, solvers
 from benchmarks.predictive import rivals
 from langevax import trees
@@ -431,6 +432,14 @@ def test_searches_of_minimize_are_charged_to_the_step_that_reaches_the_target():
     assert meter.hit == 3 + 4 * 3 * step
     assert meter.cost == 3 + 4 * ends.evaluations.sum()
     assert portfolio.local_searches is local_search.local_searches
+
+
+def test_a_grid_that_ends_before_the_law_of_an_optimum_does_is_refused(monkeypatch):
+    """Of a cold regression with outliers, whose optimum on nine deviations of the prior is .02 too high."""
+    assert problems.outliers(5005).optimum == pytest.approx(3.6006717, abs=1e-6)
+    monkeypatch.setattr(problems, "AXIS", np.linspace(-9, 9, 4001))
+    with pytest.raises(ValueError, match="of its mass at the border of the grid; make the grid larger"):
+        problems.outliers(5005)
 
 
 def test_replicas_have_the_energies_of_their_temperatures():

@@ -20,9 +20,11 @@ from langevax import losses, neurons
 from langevax.problems.mean_field import MeanFieldRisk
 from papers.grid_laws import GridRisk, quadrature_weights, tensor_grid
 
-AXIS = np.linspace(-9, 9, 12001)
+AXIS = np.linspace(-30, 30, 40_001)
 PLANE = np.linspace(-7, 7, 281)
 SPACE, SPACE_ROWS = np.linspace(-6, 6, 73), 12
+BORDER, NEGLIGIBLE = 0.95, 1e-6
+"""Share of the largest coordinate of a grid from which on it ends, and the mass of the optimum that may be there."""
 EFFORT = 1e9
 MIXED = ("squared", "logistic")  # losses of the families that take either
 ROWS = 30  # of the families that share their compiled walks
@@ -188,6 +190,10 @@ def on_grid(
         values = np.asarray(jax.vmap(jax.vmap(neuron, (None, 0)), (0, None))(wide, jnp.asarray(inputs, jnp.float64))).T
     grid = GridRisk(points, values, np.float64(np.float32(y)), temperature / 2, temperature, *LOSSES[loss], weights)
     dual = grid.optimal_dual()
+    outside = np.abs(points) > BORDER * np.abs(points).max()
+    beyond = float((grid.measure * grid.gibbs(dual))[outside if points.ndim == 1 else outside.any(axis=1)].sum())
+    if beyond > NEGLIGIBLE:
+        raise ValueError(f"the optimum has {beyond:.1g} of its mass at the border of the grid; make the grid larger.")
     size = 1 if points.ndim == 1 else points.shape[1]
     return risk, grid, dual, grid.dual_objective(dual) + temperature * size / 2 * np.log(2 * np.pi)
 
