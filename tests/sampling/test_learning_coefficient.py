@@ -319,3 +319,23 @@ def test_what_cannot_be_observed_is_refused():
     plain = langevax.learning_coefficient(**call, key=jax.random.key(0), num_samples=4, num_warmup=4, progress=False)
     with pytest.raises(ValueError, match="nothing was observed"):
         plain.covariances()
+
+
+@pytest.mark.slow
+def test_the_effect_of_the_localization_is_the_derivative_of_the_normal_law():
+    """With s the curvatures: -d/dlog(gamma) sum s / (s + T gamma) / 2 = sum s T gamma / (s + T gamma)^2 / 2."""
+    s = np.linalg.eigvalsh(X.T.astype(float) @ X / N)
+    small = 1 / np.mean(np.float32([0.01, 0.01, 0.01]).astype(float) ** 2)
+    rows = (jnp.asarray(X), jnp.asarray(X @ np.float32([0.01, 0.01, 0.01])))
+    loss = lambda w, row: (row[0] @ w - row[1]) ** 2 / 2  # noqa: E731
+    options = SHORT | {"num_samples": 1000, "key": jax.random.key(0)}
+    automatic = langevax.learning_coefficient(loss, jnp.full(3, 0.01), rows, **options)
+    assert automatic.localization == pytest.approx(small, rel=1e-3)
+    share = TEMPERATURE * small
+    exact = np.sum(s * share / (s + share) ** 2) / 2
+    assert automatic.localization_effect == pytest.approx(exact, rel=0.15)
+    assert automatic.value == pytest.approx(exact_squares(localization=small), rel=0.05)
+    assert "the localization is a part of this estimate" in automatic.warnings[-1]
+    weak = langevax.learning_coefficient(loss, jnp.full(3, 0.01), rows, **options | {"localization": 1.0})
+    assert weak.warnings == ()
+    assert weak.localization_effect < 0.2

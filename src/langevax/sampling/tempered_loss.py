@@ -135,7 +135,8 @@ class CompletedLoss(eqx.Module):
 
 
 class Observation(eqx.Module):
-    """The record of a chain: the mean loss, variables of mean zero under the law, and what is observed. Costs a pass.
+    """The record of a chain, which costs a pass: the mean loss, half the squared displacement, variables of mean zero
+    under the law, and what is observed.
 
     For a vector field V, E <V, grad potential> / T = E div V (integration by parts). V is the displacement of one
     array, that array itself (both of divergence d_A), or the displacement in one group of the sampled coordinates,
@@ -177,7 +178,8 @@ class Observation(eqx.Module):
             pulled = layer.pull_back(pulled)
         own = state.position * pulled - 1
         grouped = jnp.zeros(len(SHARES) + 1, value.dtype).at[self.groups].add(own)
-        parts = [value[None], grouped, jnp.stack(controls)]
+        half_square = trees.dot(position, position) / 2
+        parts = [jnp.stack([value, half_square]), grouped, jnp.stack(controls)]
         if self.observe is not None:
             parts.append(jnp.ravel(self.observe(law.whole(position))).astype(value.dtype))
         return jnp.concatenate(parts)
