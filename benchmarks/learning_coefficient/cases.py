@@ -167,7 +167,7 @@ NETWORK_ROWS = 1e6
 
 
 def networks() -> list[tuple[tuple[int, ...], int]]:
-    """Widths and ranks of twenty networks: sixteen at random, three of 10,000 weights and more, and one of a million."""
+    """Widths and ranks of twenty networks: sixteen at random, three of 10,000 weights or more, one of a million."""
     rng, drawn = np.random.default_rng(2024), []
     for _ in range(16):
         widths = tuple(int(w) for w in np.exp(rng.uniform(np.log(6), np.log(40), rng.integers(3, 7))))

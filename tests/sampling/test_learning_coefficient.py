@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 import langevax
+from benchmarks.learning_coefficient import cases
 from langevax import trees
 from langevax.sampling.coefficient import doubts
+from langevax.sampling.learning_coefficient import _worthwhile
+from langevax.sampling.preconditioning import RANK, Pilot
 from langevax.sampling.subsampled_hmc import SubsampledHMC
 from langevax.sampling.tempered_loss import tempered_loss
 
@@ -194,6 +197,7 @@ def test_gradients_of_the_host_have_the_curvature_of_differences():
             r"params\['w'\]\[0\] has a standard deviation of",
         ),
         ({"select": lambda path: False}, "select chose none of the arrays of params; their paths are"),
+        ({"loss": lambda w, row: -jnp.sum(w * w), "num_samples": 20, "num_warmup": 20}, "chains from there lower it"),
     ],
 )
 def test_bad_input_ends_in_a_sentence(change, sentence):
@@ -339,3 +343,26 @@ def test_the_effect_of_the_localization_is_the_derivative_of_the_normal_law():
     weak = langevax.learning_coefficient(loss, jnp.full(3, 0.01), rows, **options | {"localization": 1.0})
     assert weak.warnings == ()
     assert weak.localization_effect < 0.2
+
+
+def test_directions_are_kept_where_they_shorten_the_range_of_scales():
+    directions = jnp.asarray(np.linalg.qr(RNG.normal(size=(300, RANK)))[0], jnp.float32)
+    mode, flat = jnp.zeros(300), jnp.full(300, 10.0)
+    falling, level = flat.at[:RANK].set(jnp.geomspace(0.1, 9.0, RANK)), flat.at[:RANK].set(0.1)
+    assert _worthwhile(Pilot(mode, falling, 0, directions))[1] is directions
+    scales, kept = _worthwhile(Pilot(mode, level, 0, directions))  # many more directions are as steep
+    assert kept is None
+    np.testing.assert_array_equal(scales, flat)
+    few = Pilot(mode, flat.at[:5].set(0.1), 0, directions[:, :5])
+    assert _worthwhile(few)[1] is few.directions
+
+
+@pytest.mark.slow
+def test_a_deep_network_has_the_coefficient_of_gibbs_sampling():
+    """At n = 1e6 the curvature at the minimum misleads: in its units chains were off by 20 %."""
+    case = cases.linear_network((7, 6, 8, 11, 8, 18), 6, 1, 1e6)
+    options = SHORT | {"key": jax.random.key(0), "temperature": cases.temperature_of(1e6)}
+    result = langevax.learning_coefficient(case.loss, case.params, case.rows, **options)
+    exact = case.exact(result.temperature, result.localization)
+    assert result.standard_error < 0.03 * exact.value
+    assert abs(result.value - exact.value) < 3 * np.hypot(result.standard_error, exact.error)

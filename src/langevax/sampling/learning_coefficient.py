@@ -53,6 +53,7 @@ STEPS_PER_UNIT = 50  # draws of phases count as one for so many steps, against o
 STEPS_PER_DRAW = 2  # along batches: a record costs a pass, as a step does
 MIN_ACCEPTANCE = 0.3  # below which batches are too small
 MAX_DESCENTS, DESCENT_TOLERANCE = 20, 0.01  # of `descend`, in units of the coefficient
+TOO_SHORT = 1.05  # step at the end of a warm-up, over the shortest that is taken
 NUM_RECORDED = 2  # numbers of a record before the variables of mean zero
 MIN_GAIN = 2.0  # of the step, below which a rotation costs more than it saves
 
@@ -144,6 +145,10 @@ def learning_coefficient(
     counts = int(num_chains), WARMUP if isinstance(num_warmup, str) else int(num_warmup), int(num_samples)
     saving = {"progress": progress, "checkpoint": checkpoint, "resume": resume}
     chains = target.run(batch_size, counts, run_key, saving)
+    if isinstance(chains, int):
+        target = _Target.of(minimum, heat, pilot_key, observe, is_even=True).after(target.evaluations + chains)
+        chains = target.run(batch_size, counts, run_key, saving)
+        assert not isinstance(chains, int)
     return _summary(minimum, target, chains, heat, num_observed, time.perf_counter() - began)
 
 
@@ -228,6 +233,8 @@ class _Target(NamedTuple):
     mode: Float[Array, " d"]
     observation: Observation
     evaluations: int
+    is_even: bool
+    """True where all coordinates have the unit of the localization."""
 
     @classmethod
     def of(
@@ -236,12 +243,17 @@ class _Target(NamedTuple):
         temperature: float,
         key: Key[Array, ""],
         observe: Callable[[PyTree], Array] | None,
+        is_even: bool = False,
     ) -> "_Target":
         law, dimension, spent = minimum.law, len(minimum.displacement), minimum.passes * int(minimum.law.size)
         flat = coordinates_of(law, law.start(), temperature, whiten=True)
         kind = "full" if dimension <= MAX_COORDINATES else "low-rank"
+        unit = float(law.precision) ** -0.5
         try:
-            even, pilot = run_even_pilot(flat, minimum.displacement, kind, temperature, key, exact_prior=False)
+            if is_even:
+                even, pilot = flat, Pilot(minimum.displacement, jnp.full_like(minimum.displacement, unit), 0)
+            else:
+                even, pilot = run_even_pilot(flat, minimum.displacement, kind, temperature, key, exact_prior=False)
         except ValueError:  # a curvature that is not finite
             coordinates = flat.with_units_at(minimum.displacement, temperature, key)
             mode = coordinates.from_position(minimum.displacement, len(flat.layers))
@@ -250,9 +262,13 @@ class _Target(NamedTuple):
             mode, spent = coordinates.from_position(pilot.mode, len(even.layers)), spent + pilot.evaluations
         shares = float(law.precision) * _squared_scales(coordinates, mode)
         observation = Observation.of(jnp.asarray(temperature, mode.dtype), shares, observe)
-        target = cls(law, coordinates, temperature, mode, observation, spent)
+        target = cls(law, coordinates, temperature, mode, observation, spent, is_even)
         target.check_resolution(1.0, key)
         return target
+
+    def after(self, evaluations: int) -> "_Target":
+        """Return the target with what was spent before it."""
+        return self._replace(evaluations=self.evaluations + evaluations)
 
     @property
     def problem(self) -> Problem:
@@ -279,8 +295,12 @@ class _Target(NamedTuple):
         counts: tuple[int, int, int],
         key: Key[Array, ""],
         saving: dict[str, Any],
-    ) -> tuple[Result, int, int | None]:
-        """Return the recorded run of (chains, warm-up, draws), its component gradients, and its batch size."""
+    ) -> tuple[Result, int, int | None] | int:
+        """Return the recorded run of (chains, warm-up, draws), its component gradients, and its batch size.
+
+        Where the warm-up ends with the shortest step that is allowed, the curvature at the mode is not that of the law,
+        and units from it mislead: then only the gradients that were spent.
+        """
         num_chains, num_warmup, num_samples = counts
         warm_key, run_key = random.split(key)
         start = StartWithinReach(self.problem, self.mode, jnp.asarray(self.temperature, self.mode.dtype))
@@ -292,6 +312,8 @@ class _Target(NamedTuple):
             options["average"] = position_of  # needed in the warm-up alone; with it draws are the same compiled program
             more = options | {"progress": saving["progress"]}
             algorithm, warm, spent = self._warm_batches(batch_size, start, num_warmup, warm_key, more)
+            if not self.is_even and algorithm.step_size <= TOO_SHORT * within_limits(0.0, len(self.mode)):
+                return spent
             batch_size, thinning = algorithm.batch_size, STEPS_PER_DRAW
         self.check_resolution(_scales_of(algorithm, warm, self.temperature), warm_key)
         saved = {"num_steps": num_samples * thinning, "record_every": thinning, **saving}
@@ -401,6 +423,11 @@ def _summary(
     records = np.asarray(result.positions, np.float64)
     records, observed = np.split(records, [records.shape[-1] - num_observed], axis=-1)
     law, moving = minimum.law, [leaf.size for leaf in minimum.law.moving()]
+    if not np.isfinite(records[..., 0]).all():
+        raise ValueError(
+            "params is not a local minimum of the loss: chains from there lower it without bound; train further, or "
+            "raise localization."
+        )
     trace = (records[..., 0] - minimum.loss) / temperature
     corrected, error, excess = CorrectedMean.of(trace, records[..., NUM_RECORDED:])
     value, lowest = float(corrected.mean()), min(minimum.lowest, float(records[..., 0].min()))

@@ -217,7 +217,8 @@ def tempered_loss(
         paths = [jax.tree_util.keystr(path) for path, _ in jax.tree.leaves_with_path(arrays)]
         selected = tuple(i for i, path in enumerate(paths) if select(path))
         if not selected:
-            raise ValueError(f"select chose none of the arrays of params; their paths are {', '.join(paths)}.")
+            known = ", ".join(map(repr, paths))
+            raise ValueError(f"select chose none of the arrays of params; their paths are {known}.")
     return TemperedLoss(problem=problem, params=arrays, precision=0.0, selected=selected)
 
 
