@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from langevax.sampling.coefficient import MAX_EXCESS
 
-BLOCKS_PER_CHAIN = 5
+STRETCHES = 5, 2, 1  # of each chain; excursions that are rare show between long ones alone
 DRAWS_PER_CONTROL = 25  # effective, fewer than which would fit noise
 COLLINEAR = 1e-3  # of singular values, below which variables differ by their rounding
 
@@ -32,7 +32,7 @@ class CorrectedMean(NamedTuple):
         controls = controls[..., deviations > 0] / deviations[deviations > 0]
         excesses = [abs(float(a.mean())) / standard_error_of(a) for a in np.moveaxis(controls, 2, 0)]
         excess = max(excesses, default=0.0)
-        plain, effective = standard_error_of(draws), effective_draws_of(draws)
+        plain, effective = max(standard_error_of(draws), _error_of_halves(draws)), effective_draws_of(draws)
         controls = controls[..., : int(effective / DRAWS_PER_CONTROL) if effective > 0 else 0]
         if excess > MAX_EXCESS:  # errors are too small by about as much, and coefficients are fitted to what was missed
             return cls(draws, plain * excess / MAX_EXCESS, excess)
@@ -40,7 +40,7 @@ class CorrectedMean(NamedTuple):
             return cls(draws, plain, excess)
         corrected = draws - controls @ _coefficients(draws, controls)
         error, shift = standard_error_of(corrected), abs(float((corrected - draws).mean()))
-        error = max(error, _jackknife(draws, controls))
+        error = max(error, *(_jackknife(draws, controls, count) for count in STRETCHES))
         if shift > 3 * plain:  # rare by chance: the coefficients may be those of a part of the law
             error = max(error, shift / 2)
         return cls(corrected, error, excess) if error < plain else cls(draws, plain, excess)
@@ -51,10 +51,18 @@ def _coefficients(draws: Float[np.ndarray, "..."], controls: Float[np.ndarray, "
     return np.linalg.lstsq(flat - flat.mean(0), draws.ravel() - draws.mean(), rcond=COLLINEAR)[0]
 
 
-def _jackknife(draws: Float[np.ndarray, "chain draw"], controls: Float[np.ndarray, "chain draw k"]) -> float:
+def _error_of_halves(draws: Float[np.ndarray, "chain draw"]) -> float:
+    """Return the standard error of the mean from those of the halves of chains."""
+    means = [half.mean() for chain in draws for half in np.array_split(chain, 2)]
+    return float(np.std(means, ddof=1)) / math.sqrt(len(means))
+
+
+def _jackknife(
+    draws: Float[np.ndarray, "chain draw"], controls: Float[np.ndarray, "chain draw k"], count: int
+) -> float:
     """Return the error of the corrected mean, that of the coefficients included, by leaving out stretches of chains."""
-    cut = draws.shape[1] // BLOCKS_PER_CHAIN
-    used = cut * BLOCKS_PER_CHAIN
+    cut = draws.shape[1] // count
+    used = cut * count
     y = draws[:, :used].reshape(-1, cut)
     x = controls[:, :used].reshape(len(y), cut, -1)
     estimates = []
