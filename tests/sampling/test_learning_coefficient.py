@@ -197,7 +197,10 @@ def test_gradients_of_the_host_have_the_curvature_of_differences():
             r"params\['w'\]\[0\] has a standard deviation of",
         ),
         ({"select": lambda path: False}, "select chose none of the arrays of params; their paths are"),
-        ({"loss": lambda w, row: -jnp.sum(w * w), "num_samples": 20, "num_warmup": 20}, "chains from there lower it"),
+        (
+            {"loss": lambda w, row: -jnp.sum(w * w), "num_samples": 20, "num_warmup": 20},
+            "a chain met one that is lower",
+        ),
     ],
 )
 def test_bad_input_ends_in_a_sentence(change, sentence):

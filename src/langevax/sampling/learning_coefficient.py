@@ -432,6 +432,12 @@ def _summary(
     corrected, error, excess = CorrectedMean.of(trace, records[..., NUM_RECORDED:])
     value, lowest = float(corrected.mean()), min(minimum.lowest, float(records[..., 0].min()))
     gap = (minimum.loss - lowest) / temperature
+    if gap > max(1.0, sum(moving) / 2):
+        raise ValueError(
+            f"params is not a local minimum of the loss: a chain met one that is lower by {gap:.3g} units of the "
+            f"coefficient, which is at most {sum(moving) / 2:g} for {sum(moving)} parameters; train further, pass "
+            "descend=True, or raise localization."
+        )
     if value + 3 * error < 0:
         raise ValueError(
             "params is not a local minimum of the loss: under the law around it the mean loss is lower than at params, "
