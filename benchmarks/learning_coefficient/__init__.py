@@ -27,8 +27,13 @@ from benchmarks.learning_coefficient.cases import Coefficient, temperature_of
 OUT = Path("out/learning_coefficient.jsonl")
 PARTS = "beside", "crossings", "ranks", "networks", "coverage"
 SEEDS = 100
-SHORT = {"num_samples": 100, "num_warmup": 100}
-OF_LARGE = SHORT | {"num_chains": 2}  # networks of more than 1,000 weights; the others are run at the defaults
+OF_BESIDE = {"num_samples": 300, "num_warmup": 300}  # as PyTorch takes as many gradients
+OF_CROSSINGS = {"num_samples": 10_000}  # for errors of 1 %
+OF_LARGE = {
+    "num_samples": 100,
+    "num_warmup": 100,
+    "num_chains": 2,
+}  # networks of more than 1,000 weights; the others are run at the defaults
 LARGE = 1_000
 COVERAGE_ROWS = 200
 COVERED = cases.curve, cases.crossing, cases.quartic, cases.tanh_unit
@@ -74,7 +79,7 @@ def beside(python: str) -> Iterator[Task]:
     for case in (cases.normal(), cases.curve(), cases.crossing(), network):
 
         def run(case: Coefficient = case) -> Record:
-            ours = estimated(case, cases.N, **SHORT)
+            ours = estimated(case, cases.N, **OF_BESIDE)
             settings = temperature_of(cases.N), ours["localization"], ours["evaluations"]
             began = time.process_time()
             ours["transcription"] = rivals.transcription(case, *settings)
@@ -97,7 +102,8 @@ def tasks(part: str, seeds: int, largest: bool, python: str) -> Iterator[Task]:
         yield from beside(python)
     elif part == "crossings":
         shapes = [cases.linear_network(shape, 1, 1, localization=1.0) for shape in cases.SHAPES]
-        yield from of_cases(part, [*cases.crossings(), *shapes], cases.N)
+        yield from of_cases(part, cases.crossings(), cases.N, **OF_CROSSINGS)
+        yield from of_cases(part, shapes, cases.N)
     elif part == "ranks":
         known = [cases.linear_network((8, 5, 8), rank, rank, localization=1.0) for rank in range(5)]
         yield from of_cases(part, known, cases.N)

@@ -353,8 +353,8 @@ def test_directions_are_kept_where_they_shorten_the_range_of_scales():
     mode, flat = jnp.zeros(300), jnp.full(300, 10.0)
     falling, level = flat.at[:RANK].set(jnp.geomspace(0.1, 9.0, RANK)), flat.at[:RANK].set(0.1)
     assert _worthwhile(Pilot(mode, falling, 0, directions))[1] is directions
-    scales, kept = _worthwhile(Pilot(mode, level, 0, directions))  # many more directions are as steep
-    assert kept is None
+    scales, rotation = _worthwhile(Pilot(mode, level, 0, directions))  # many more directions are as steep
+    assert rotation is None
     np.testing.assert_array_equal(scales, flat)
     few = Pilot(mode, flat.at[:5].set(0.1), 0, directions[:, :5])
     assert _worthwhile(few)[1] is few.directions

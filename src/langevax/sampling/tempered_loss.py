@@ -140,7 +140,7 @@ class Observation(eqx.Module):
 
     For a vector field V, E <V, grad potential> / T = E div V (integration by parts). V is the displacement of one
     array, that array itself (both of divergence d_A), or the displacement in one group of the sampled coordinates,
-    which `groups` numbers by the share of the localization in their curvature.
+    which `groups` numbers by the share of the localization in their curvature; few coordinates are a group each.
     """
 
     temperature: Float[Array, ""]
@@ -156,7 +156,9 @@ class Observation(eqx.Module):
         shares: Float[np.ndarray, " d"],
         observe: Callable[[PyTree], Array] | None = None,
     ) -> "Observation":
-        return cls(temperature, jnp.asarray(np.digitize(shares, SHARES), jnp.int32), observe)
+        few = len(shares) <= len(SHARES) + 1
+        groups = np.arange(len(shares)) if few else np.digitize(shares, SHARES)
+        return cls(temperature, jnp.asarray(groups, jnp.int32), observe)
 
     def __call__(self, problem: Problem, state: Any) -> Float[Array, " k"]:
         position, law, layers = state.position, problem, []
