@@ -5,8 +5,8 @@ and devinterp's own (`--devinterp PYTHON`, an interpreter that has it); normal `
 of devinterp's tests; `ranks` of reduced-rank regression; deep linear `networks`; and `coverage` of 95 % intervals over
 seeds. Exact values are those at this n, temperature and localization (`cases`, `linear_networks`).
 
-Each estimate is a line of a file, appended; what is there is not run again, and `--report` only prints. The network of
-a million weights is run by `--largest`, as it takes minutes by itself.
+Each estimate is a line of a file, appended; what is there is not run again, and `--report` only prints. All parts take
+some 20 CPU minutes, and devinterp several more. The network of a million weights is run by `--largest` alone.
 """
 
 import argparse
@@ -27,14 +27,10 @@ from benchmarks.learning_coefficient.cases import Coefficient, temperature_of
 OUT = Path("out/learning_coefficient.jsonl")
 PARTS = "beside", "crossings", "ranks", "networks", "coverage"
 SEEDS = 100
-OF_BESIDE = {"num_samples": 300, "num_warmup": 300}  # as PyTorch takes as many gradients
+MEDIUM = {"num_samples": 300, "num_warmup": 300}  # as PyTorch takes as many gradients; of reduced ranks too
 OF_CROSSINGS = {"num_samples": 10_000}  # for errors of 1 %
-OF_LARGE = {
-    "num_samples": 100,
-    "num_warmup": 100,
-    "num_chains": 2,
-}  # networks of more than 1,000 weights; the others are run at the defaults
-LARGE = 1_000
+LARGE = 1_000  # weights, above which networks are run shorter than by default
+OF_LARGE = {"num_samples": 100, "num_warmup": 100, "num_chains": 2}
 COVERAGE_ROWS = 200
 COVERED = cases.curve, cases.crossing, cases.quartic, cases.tanh_unit
 
@@ -79,7 +75,7 @@ def beside(python: str) -> Iterator[Task]:
     for case in (cases.normal(), cases.curve(), cases.crossing(), network):
 
         def run(case: Coefficient = case) -> Record:
-            ours = estimated(case, cases.N, **OF_BESIDE)
+            ours = estimated(case, cases.N, **MEDIUM)
             settings = temperature_of(cases.N), ours["localization"], ours["evaluations"]
             began = time.process_time()
             ours["transcription"] = rivals.transcription(case, *settings)
@@ -103,10 +99,10 @@ def tasks(part: str, seeds: int, largest: bool, python: str) -> Iterator[Task]:
     elif part == "crossings":
         shapes = [cases.linear_network(shape, 1, 1, localization=1.0) for shape in cases.SHAPES]
         yield from of_cases(part, cases.crossings(), cases.N, **OF_CROSSINGS)
-        yield from of_cases(part, shapes, cases.N)
+        yield from of_cases(part, shapes, cases.N, **MEDIUM)
     elif part == "ranks":
         known = [cases.linear_network((8, 5, 8), rank, rank, localization=1.0) for rank in range(5)]
-        yield from of_cases(part, known, cases.N)
+        yield from of_cases(part, known, cases.N, **MEDIUM)
     elif part == "networks":
         for seed, (widths, rank) in enumerate(cases.networks()):
             if largest or (widths, rank) != cases.LARGEST:
