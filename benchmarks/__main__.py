@@ -1,4 +1,4 @@
-"""Every table but those that take hours or an accelerator: `python -m benchmarks`, or by name: `... driver memory`.
+"""Every table but those that take long or an accelerator: `python -m benchmarks`, or by name: `... driver memory`.
 
 The first is the one beside peers.
 """
@@ -51,6 +51,7 @@ TABLES = {
 """Each table's file, which may declare lines of the table beside peers (`CASES`), and the function that prints it."""
 
 HOURS = (
+    "learning_coefficient",
     "real_tables",
     "coverage",
     "curves",
@@ -63,8 +64,8 @@ HOURS = (
     "three_models",
     "minimize",
 )
-"""Tables that take hours, or an accelerator: measured only by name, with options that `python -m benchmarks NAME
---help` lists."""
+"""Tables that take a quarter of an hour to hours, or an accelerator: measured only by name, with options that
+`python -m benchmarks NAME --help` lists."""
 
 
 def main() -> int:

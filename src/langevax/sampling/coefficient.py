@@ -1,5 +1,6 @@
 """The result of `learning_coefficient`: an estimate, what its error is made of, and reasons to doubt it."""
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ MAX_EXCESS = 3.0
 """Standard errors by which the largest of some means may differ from its known value."""
 BLUE, GREY = "#0072B2", "#7A7A7A"  # of the figures' theme, which is in a layer of its own
 STRETCHES = 5  # of each chain, between which covariances differ
+LARGE_EFFECT = 0.1
+"""Share of the value above which its change with a localization that was chosen by default is a warning."""
 LARGE_GAP = 0.02
 """Share of the value, and of one unit, above which a lower loss nearby is a warning."""
 
@@ -63,6 +66,8 @@ class LearningCoefficient:
     seconds: float
     observed: Float[np.ndarray, "chain draw k"] | None = None
     """What `observe` returned at each draw, flattened."""
+    localization_effect: float = math.nan
+    """By how much `value` falls where the localization grows by a factor e: from the same draws, as a covariance."""
 
     def __repr__(self) -> str:
         doubts = f"; {len(self.warnings)} warning{'s' * (len(self.warnings) > 1)}" if self.warnings else ""
@@ -149,6 +154,7 @@ class LearningCoefficient:
         tree = xarray.DataTree.from_dict({"posterior": posterior, "summary": summary})
         names = ("bias_estimate", "temperature", "localization", "num_rows", "num_parameters", "loss", "lowest_loss")
         names += ("wbic", "r_hat", "effective_draws", "method", "acceptance", "evaluations", "seconds")
+        names += ("localization_effect",)
         tree.attrs |= {name: getattr(self, name) for name in names} | {"warnings": list(self.warnings)}
         return tree
 
@@ -177,6 +183,17 @@ class LearningCoefficient:
         )
         drawn.legend(loc="lower right")
         return drawn
+
+
+def dependence(value: float, effect: tuple[float, float], is_automatic: bool) -> tuple[str, ...]:
+    """Return the sentence for an estimate that depends on a localization that nobody chose; effect with its error."""
+    size, error = effect
+    if not is_automatic or not size - 2 * error > LARGE_EFFECT * value:
+        return ()
+    return (
+        f"the localization is a part of this estimate: half of it would raise the coefficient by about "
+        f"{math.log(2) * size:.2g}; pass a smaller one, or a lower temperature, or see coefficient_sweep.",
+    )
 
 
 def doubts(

@@ -7,7 +7,7 @@ AISTATS 2025; Watanabe, JMLR 2013). It is d/2 at a regular minimum of d paramete
 one. The usual estimate takes SGLD, whose steps and batches heat the law; here every transition is exact.
 
 The mean of L is corrected by variables of known mean (`Observation`), which at a regular minimum leave the noise of
-the localization alone (zero-variance estimates: Mira, Solgi, Imparato, Statistics and Computing 2013).
+the localization alone (`corrected_mean`).
 """
 
 import math
@@ -30,11 +30,14 @@ from langevax.problems.coordinates import Raveled
 from langevax.problems.problem import Problem, Scalar
 from langevax.run import Result, simulate
 from langevax.run.simulate import position_of
-from langevax.sampling.coefficient import MAX_EXCESS, LearningCoefficient, doubts
+from langevax.sampling.coefficient import LearningCoefficient, dependence, doubts
+from langevax.sampling.corrected_mean import CorrectedMean, effective_draws_of, localization_effect, r_hat_of
 from langevax.sampling.nuts import NUTS, stages_of
 from langevax.sampling.preconditioning import (
     MAX_COORDINATES,
+    RANK,
     CoordinateMap,
+    Pilot,
     coordinates_of,
     find_mode,
     run_even_pilot,
@@ -47,12 +50,12 @@ from langevax.sampling.tempered_loss import Observation, TemperedLoss, tempered_
 WARMUP, PHASES = 600, (0.25, 0.5, 0.25)  # steps, and the shares of its phases
 NUM_POINTS = 8  # starts from which the first batch size is chosen
 STEPS_PER_UNIT = 50  # draws of phases count as one for so many steps, against one of the curvature
-BLOCKS_PER_CHAIN = 5
 STEPS_PER_DRAW = 2  # along batches: a record costs a pass, as a step does
 MIN_ACCEPTANCE = 0.3  # below which batches are too small
 MAX_DESCENTS, DESCENT_TOLERANCE = 20, 0.01  # of `descend`, in units of the coefficient
-DRAWS_PER_CONTROL = 25  # effective, fewer than which would fit noise
-COLLINEAR = 1e-3  # of singular values, below which variables differ by their rounding
+TOO_SHORT = 1.05  # step at the end of a warm-up, over the shortest that is taken
+NUM_RECORDED = 2  # numbers of a record before the variables of mean zero
+MIN_GAIN = 2.0  # of the step, below which a rotation costs more than it saves
 
 
 def learning_coefficient(
@@ -142,6 +145,10 @@ def learning_coefficient(
     counts = int(num_chains), WARMUP if isinstance(num_warmup, str) else int(num_warmup), int(num_samples)
     saving = {"progress": progress, "checkpoint": checkpoint, "resume": resume}
     chains = target.run(batch_size, counts, run_key, saving)
+    if isinstance(chains, int):
+        target = _Target.of(minimum, heat, pilot_key, observe, is_even=True).after(target.evaluations + chains)
+        chains = target.run(batch_size, counts, run_key, saving)
+        assert not isinstance(chains, int)
     return _summary(minimum, target, chains, heat, num_observed, time.perf_counter() - began)
 
 
@@ -155,6 +162,8 @@ class _Minimum(NamedTuple):
     displacement: Float[Array, " d"]
     """Of the mode."""
     passes: int
+    is_automatic: bool = False
+    """True where the localization is the default's."""
 
     @classmethod
     def of(cls, law: TemperedLoss, temperature: float, descend: bool, localization: float | None) -> "_Minimum":
@@ -184,7 +193,7 @@ class _Minimum(NamedTuple):
                 f"{minimum.lowest:.6g}, {gap:.3g} units of the coefficient, which is at most {dimension / 2:g} for "
                 f"{dimension} parameters; train further, or pass descend=True."
             )
-        return minimum
+        return minimum._replace(is_automatic=localization is None)
 
     @classmethod
     def _at(cls, law: TemperedLoss, localization: float, passes: int) -> "_Minimum":
@@ -224,6 +233,8 @@ class _Target(NamedTuple):
     mode: Float[Array, " d"]
     observation: Observation
     evaluations: int
+    is_even: bool
+    """True where all coordinates have the unit of the localization."""
 
     @classmethod
     def of(
@@ -232,23 +243,32 @@ class _Target(NamedTuple):
         temperature: float,
         key: Key[Array, ""],
         observe: Callable[[PyTree], Array] | None,
+        is_even: bool = False,
     ) -> "_Target":
         law, dimension, spent = minimum.law, len(minimum.displacement), minimum.passes * int(minimum.law.size)
         flat = coordinates_of(law, law.start(), temperature, whiten=True)
         kind = "full" if dimension <= MAX_COORDINATES else "low-rank"
+        unit = float(law.precision) ** -0.5
         try:
-            even, pilot = run_even_pilot(flat, minimum.displacement, kind, temperature, key, exact_prior=False)
+            if is_even:
+                even, pilot = flat, Pilot(minimum.displacement, jnp.full_like(minimum.displacement, unit), 0)
+            else:
+                even, pilot = run_even_pilot(flat, minimum.displacement, kind, temperature, key, exact_prior=False)
         except ValueError:  # a curvature that is not finite
             coordinates = flat.with_units_at(minimum.displacement, temperature, key)
             mode = coordinates.from_position(minimum.displacement, len(flat.layers))
         else:
-            coordinates = even.preconditioned(pilot.scales, pilot.directions)
+            coordinates = even.preconditioned(*_worthwhile(pilot))
             mode, spent = coordinates.from_position(pilot.mode, len(even.layers)), spent + pilot.evaluations
         shares = float(law.precision) * _squared_scales(coordinates, mode)
         observation = Observation.of(jnp.asarray(temperature, mode.dtype), shares, observe)
-        target = cls(law, coordinates, temperature, mode, observation, spent)
+        target = cls(law, coordinates, temperature, mode, observation, spent, is_even)
         target.check_resolution(1.0, key)
         return target
+
+    def after(self, evaluations: int) -> "_Target":
+        """Return the target with what was spent before it."""
+        return self._replace(evaluations=self.evaluations + evaluations)
 
     @property
     def problem(self) -> Problem:
@@ -275,8 +295,12 @@ class _Target(NamedTuple):
         counts: tuple[int, int, int],
         key: Key[Array, ""],
         saving: dict[str, Any],
-    ) -> tuple[Result, int, int | None]:
-        """Return the recorded run of (chains, warm-up, draws), its component gradients, and its batch size."""
+    ) -> tuple[Result, int, int | None] | int:
+        """Return the recorded run of (chains, warm-up, draws), its component gradients, and its batch size.
+
+        Where the warm-up ends with the shortest step that is allowed, the curvature at the mode is not that of the law,
+        and units from it mislead: then only the gradients that were spent.
+        """
         num_chains, num_warmup, num_samples = counts
         warm_key, run_key = random.split(key)
         start = StartWithinReach(self.problem, self.mode, jnp.asarray(self.temperature, self.mode.dtype))
@@ -288,6 +312,8 @@ class _Target(NamedTuple):
             options["average"] = position_of  # needed in the warm-up alone; with it draws are the same compiled program
             more = options | {"progress": saving["progress"]}
             algorithm, warm, spent = self._warm_batches(batch_size, start, num_warmup, warm_key, more)
+            if not self.is_even and algorithm.step_size <= TOO_SHORT * within_limits(0.0, len(self.mode)):
+                return spent
             batch_size, thinning = algorithm.batch_size, STEPS_PER_DRAW
         self.check_resolution(_scales_of(algorithm, warm, self.temperature), warm_key)
         saved = {"num_steps": num_samples * thinning, "record_every": thinning, **saving}
@@ -341,6 +367,20 @@ class _Target(NamedTuple):
         return frozen, warm, spent
 
 
+def _worthwhile(pilot: Pilot) -> tuple[Array | None, Array | None]:
+    """Return scales and directions of a pilot, without directions that do not shorten the law's range of scales.
+
+    Where the search was for fewer directions than the data inform, the steepest that it left is about as steep as the
+    flattest that it found. Steps are then as short with directions as without, and each costs a rotation.
+    """
+    if pilot.directions is None or pilot.scales is None or pilot.directions.shape[1] < RANK:
+        return pilot.scales, pilot.directions
+    informed = pilot.scales[:RANK]
+    if float(informed.max()) > MIN_GAIN * float(informed.min()):
+        return pilot.scales, pilot.directions
+    return jnp.full_like(pilot.scales, pilot.scales[-1]), None
+
+
 def _units(warm: Result, temperature: float) -> Float[np.ndarray, " d"]:
     """Return the standard deviations of the draws of all chains, in units of sqrt(T); shrunk towards 1."""
     count = warm.steps * len(warm.position) / STEPS_PER_UNIT
@@ -371,70 +411,6 @@ def _squared_scales(coordinates: CoordinateMap, mode: Float[Array, " d"]) -> Flo
     return np.concatenate(squares, axis=1).sum(1)
 
 
-class _Mean(NamedTuple):
-    """The mean of the draws by their regression on variables of mean zero, where that has the smaller error."""
-
-    draws: Float[np.ndarray, "chain draw"]
-    """Corrected."""
-    error: float
-    excess: float
-    """The largest mean of a variable of mean zero, in its standard errors."""
-
-    @classmethod
-    def of(cls, draws: Float[np.ndarray, "chain draw"], controls: Float[np.ndarray, "chain draw k"]) -> "_Mean":
-        deviations = controls.std((0, 1))
-        controls = controls[..., deviations > 0] / deviations[deviations > 0]
-        excesses = [abs(float(a.mean())) / _error(a) for a in np.moveaxis(controls, 2, 0)]
-        excess = max(excesses, default=0.0)
-        plain, effective = _error(draws), _effective(draws)
-        controls = controls[..., : int(effective / DRAWS_PER_CONTROL) if effective > 0 else 0]
-        if excess > MAX_EXCESS:  # errors are too small by about as much, and coefficients are fitted to what was missed
-            return cls(draws, plain * excess / MAX_EXCESS, excess)
-        if not controls.shape[2]:
-            return cls(draws, plain, excess)
-        corrected = draws - controls @ _coefficients(draws, controls)
-        error, shift = max(_error(corrected), _jackknife(draws, controls)), abs(float((corrected - draws).mean()))
-        if shift > 3 * plain:  # rare by chance: the coefficients may be those of a part of the law
-            error = max(error, shift / 2)
-        return cls(corrected, error, excess) if error < plain else cls(draws, plain, excess)
-
-
-def _coefficients(draws: Float[np.ndarray, "..."], controls: Float[np.ndarray, "... k"]) -> Float[np.ndarray, " k"]:
-    flat = controls.reshape(-1, controls.shape[-1])
-    return np.linalg.lstsq(flat - flat.mean(0), draws.ravel() - draws.mean(), rcond=COLLINEAR)[0]
-
-
-def _jackknife(draws: Float[np.ndarray, "chain draw"], controls: Float[np.ndarray, "chain draw k"]) -> float:
-    """Return the error of the corrected mean, that of the coefficients included, by leaving out stretches of chains."""
-    cut = draws.shape[1] // BLOCKS_PER_CHAIN
-    used = cut * BLOCKS_PER_CHAIN
-    y = draws[:, :used].reshape(-1, cut)
-    x = controls[:, :used].reshape(len(y), cut, -1)
-    estimates = []
-    for i in range(len(y)):
-        rest_y, rest_x = np.delete(y, i, 0), np.delete(x, i, 0)
-        estimates.append(float(np.mean(rest_y - rest_x @ _coefficients(rest_y, rest_x))))
-    return math.sqrt((len(y) - 1) * float(np.var(estimates)))
-
-
-def _error(draws: Float[np.ndarray, "chain draw"]) -> float:
-    from arviz_stats.base.array import array_stats
-
-    return float(np.asarray(array_stats.mcse(draws, chain_axis=0, draw_axis=1)))
-
-
-def _effective(draws: Float[np.ndarray, "chain draw"]) -> float:
-    from arviz_stats.base.array import array_stats
-
-    return float(np.asarray(array_stats.ess(draws, chain_axis=0, draw_axis=1)))
-
-
-def _r_hat(draws: Float[np.ndarray, "chain draw"]) -> float:
-    from arviz_stats.base.array import array_stats
-
-    return float(np.asarray(array_stats.rhat(draws, chain_axis=0, draw_axis=1)))
-
-
 def _summary(
     minimum: _Minimum,
     target: _Target,
@@ -447,10 +423,21 @@ def _summary(
     records = np.asarray(result.positions, np.float64)
     records, observed = np.split(records, [records.shape[-1] - num_observed], axis=-1)
     law, moving = minimum.law, [leaf.size for leaf in minimum.law.moving()]
+    if not np.isfinite(records[..., 0]).all():
+        raise ValueError(
+            "params is not a local minimum of the loss: chains from there lower it without bound; train further, or "
+            "raise localization."
+        )
     trace = (records[..., 0] - minimum.loss) / temperature
-    corrected, error, excess = _Mean.of(trace, records[..., 1:])
+    corrected, error, excess = CorrectedMean.of(trace, records[..., NUM_RECORDED:])
     value, lowest = float(corrected.mean()), min(minimum.lowest, float(records[..., 0].min()))
     gap = (minimum.loss - lowest) / temperature
+    if gap > max(1.0, sum(moving) / 2):
+        raise ValueError(
+            f"params is not a local minimum of the loss: a chain met one that is lower by {gap:.3g} units of the "
+            f"coefficient, which is at most {sum(moving) / 2:g} for {sum(moving)} parameters; train further, pass "
+            "descend=True, or raise localization."
+        )
     if value + 3 * error < 0:
         raise ValueError(
             "params is not a local minimum of the loss: under the law around it the mean loss is lower than at params, "
@@ -459,7 +446,8 @@ def _summary(
     rounding = minimum.rounding(temperature) + float(jnp.finfo(minimum.displacement.dtype).eps) / 2 * abs(value)
     errors = {"monte_carlo": error, "baseline": gap, "rounding": rounding}
     with np.errstate(divide="ignore", invalid="ignore"):  # chains that stand still have an infinite R-hat
-        r_hat, effective = _r_hat(trace), _effective(trace)
+        r_hat, effective = r_hat_of(trace), effective_draws_of(trace)
+        effect = localization_effect(trace, minimum.localization * records[..., 1])
     divergences = result.counts.get("divergences", 0)
     is_by_chain, is_flat = lowest < minimum.lowest, bool(np.ptp(trace) == 0)
     return LearningCoefficient(
@@ -469,7 +457,8 @@ def _summary(
         errors=errors,
         chains=corrected.mean(1),
         trace=trace,
-        warnings=doubts(value, errors, is_by_chain, r_hat, effective, divergences, excess, is_flat),
+        warnings=doubts(value, errors, is_by_chain, r_hat, effective, divergences, excess, is_flat)
+        + dependence(value, effect, minimum.is_automatic),
         effective_draws=effective,
         r_hat=r_hat,
         loss=minimum.loss,
@@ -484,4 +473,5 @@ def _summary(
         evaluations=target.evaluations + evaluations,
         seconds=seconds,
         observed=observed if num_observed else None,
+        localization_effect=effect[0],
     )

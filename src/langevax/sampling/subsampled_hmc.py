@@ -118,7 +118,7 @@ class SubsampledHMC(Algorithm):
         return new, {"evaluations": used, "acceptance": acceptance}
 
 
-def within_limits(step_size: Float[Array, ""], dimension: int) -> Float[Array, ""]:
+def within_limits(step_size: Float[Array, ""] | float, dimension: int) -> Float[Array, ""]:
     """Return the step size that is taken where the adaptation asks for another, however far from it."""
     unit = dimension**-0.25
     return jnp.clip(step_size, SHORTEST * unit, LONGEST * unit)

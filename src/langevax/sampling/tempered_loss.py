@@ -135,11 +135,12 @@ class CompletedLoss(eqx.Module):
 
 
 class Observation(eqx.Module):
-    """The record of a chain: the mean loss, variables of mean zero under the law, and what is observed. Costs a pass.
+    """The record of a chain, which costs a pass: the mean loss, half the squared displacement, variables of mean zero
+    under the law, and what is observed.
 
     For a vector field V, E <V, grad potential> / T = E div V (integration by parts). V is the displacement of one
     array, that array itself (both of divergence d_A), or the displacement in one group of the sampled coordinates,
-    which `groups` numbers by the share of the localization in their curvature.
+    which `groups` numbers by the share of the localization in their curvature; few coordinates are a group each.
     """
 
     temperature: Float[Array, ""]
@@ -155,7 +156,9 @@ class Observation(eqx.Module):
         shares: Float[np.ndarray, " d"],
         observe: Callable[[PyTree], Array] | None = None,
     ) -> "Observation":
-        return cls(temperature, jnp.asarray(np.digitize(shares, SHARES), jnp.int32), observe)
+        few = len(shares) <= len(SHARES) + 1
+        groups = np.arange(len(shares)) if few else np.digitize(shares, SHARES)
+        return cls(temperature, jnp.asarray(groups, jnp.int32), observe)
 
     def __call__(self, problem: Problem, state: Any) -> Float[Array, " k"]:
         position, law, layers = state.position, problem, []
@@ -177,7 +180,8 @@ class Observation(eqx.Module):
             pulled = layer.pull_back(pulled)
         own = state.position * pulled - 1
         grouped = jnp.zeros(len(SHARES) + 1, value.dtype).at[self.groups].add(own)
-        parts = [value[None], grouped, jnp.stack(controls)]
+        half_square = trees.dot(position, position) / 2
+        parts = [jnp.stack([value, half_square]), grouped, jnp.stack(controls)]
         if self.observe is not None:
             parts.append(jnp.ravel(self.observe(law.whole(position))).astype(value.dtype))
         return jnp.concatenate(parts)
@@ -215,7 +219,8 @@ def tempered_loss(
         paths = [jax.tree_util.keystr(path) for path, _ in jax.tree.leaves_with_path(arrays)]
         selected = tuple(i for i, path in enumerate(paths) if select(path))
         if not selected:
-            raise ValueError(f"select chose none of the arrays of params; their paths are {', '.join(paths)}.")
+            known = ", ".join(map(repr, paths))
+            raise ValueError(f"select chose none of the arrays of params; their paths are {known}.")
     return TemperedLoss(problem=problem, params=arrays, precision=0.0, selected=selected)
 
 
