@@ -62,7 +62,7 @@ class PyMCModel(NamedModel):
         return sample_predictive(self.model, self.constrain(positions), _dictionary(new, stored), stored, key=key)
 
     def _check_names(self, names: Iterable[str]) -> None:
-        """Raise where an array is written into the model, so that nobody can say its values at new rows."""
+        """Raise where an array is written into the model, as its values at new rows cannot be passed by name."""
         if alone := [name for name in names if name.startswith(ALONE)]:
             shapes = ", ".join(str(self.finite_sum.data[name].shape) for name in alone)
             raise ValueError(

@@ -186,7 +186,7 @@ class LearningCoefficient:
 
 
 def dependence(value: float, effect: tuple[float, float], is_automatic: bool) -> tuple[str, ...]:
-    """Return the sentence for an estimate that depends on a localization that nobody chose; effect with its error."""
+    """Return the sentence for an estimate that depends on the default localization; effect with its error."""
     size, error = effect
     if not is_automatic or not size - 2 * error > LARGE_EFFECT * value:
         return ()

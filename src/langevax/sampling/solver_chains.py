@@ -143,7 +143,7 @@ class SolverWalk:
         return self.is_mixed or about_reference < SHORT_STEP * LONGEST_STEP[self.dynamics]
 
     def add_fit(self, solves: Sequence[Solve], visited: Sequence[bool]) -> None:
-        """Take steps by a fit to the predictions too, where it is of use; its moves are the last."""
+        """Take steps by a fit to the predictions too, where it helps; its moves are the last."""
         self.fit = fitted_misfit(self.reference, self.solver.noise, solves, visited) or self.fit
         has_move = bool(self.moves) and self.moves[-1].kind == "fit"
         if self.fit is not None and not has_move:

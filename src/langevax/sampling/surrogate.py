@@ -122,7 +122,7 @@ def fitted_misfit(
     solves: Sequence[Solve],
     visited: Sequence[bool],
 ) -> FittedMisfit | None:
-    """Return a fit to solves, of the degree that predicts solves best that were left out; None where none is of use.
+    """Return a fit to solves, of the degree that predicts solves best that were left out; None where none helps.
 
     Args:
         reference: the law in whose coordinates chains step.
