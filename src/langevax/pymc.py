@@ -405,7 +405,7 @@ def _total(terms: Sequence[Array]) -> Float[Array, ""]:
 
 
 def _check_variables(model: Model) -> None:
-    """Raise where there is no density to sample."""
+    """Raise where a model has nothing observed, nothing free, or a density that is discrete or random."""
 
     if not model.observed_RVs:
         raise RefusedModelError(
