@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0
 
-.PHONY: demo pictures gallery tutorials environments release test test-all mutants torture browser lint docs types check counts costs atlas bench clean
+.PHONY: demo pictures gallery tutorials environments release test test-all test-long mutants torture browser lint docs types check counts costs atlas bench clean
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "langevax needs Python >= 3.11; $(PYTHON) is older. Name another: make PYTHON=python3.13 ..."; exit 1; }
@@ -48,13 +48,16 @@ pictures: $(VENV)/.cli  ## the README's pictures, in out/
 	$(BIN)/python examples/darcy.py
 
 # Tests run in as many processes as there are cores; more threads of linear algebra would wait for each other.
-test test-all mutants: export OPENBLAS_NUM_THREADS ?= 1
+test test-all test-long mutants: export OPENBLAS_NUM_THREADS ?= 1
 
 test: $(VENV)/.gate  ## the library proved in minutes: all but what is marked slow, a file at a time on each of two processes
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not slow and not long"
 
-test-all: $(VENV)/.gate browser  ## everything, with real servers, a browser, and the long statistical tests
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+test-all: $(VENV)/.gate browser  ## real servers, a browser, and the long statistical tests as well
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not long"
+
+test-long: $(VENV)/.gate  ## the code of the documentation's pages, the scripts of examples/, and the slowest tables
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m long
 
 mutants: $(VENV)/.dev  ## mistakes that the tests must catch, planted one by one; a part of them: make mutants ONLY=pda
 	$(BIN)/python -m tools.mutants --resume $(if $(ONLY),--only '$(ONLY)')

@@ -23,6 +23,8 @@ from benchmarks.accelerator.task import SMOKE, Candidate, Task
 from benchmarks.accelerator.work import Work
 from langevax.sklearn import training
 
+pytestmark = pytest.mark.mostly_compiling
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -468,7 +470,7 @@ def test_the_command_fails_where_one_of_ours_did(tmp_path, monkeypatch, seconds,
     assert command.main() == code
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_table_runs_at_small_sizes(tmp_path):
     out = tmp_path / "table.json"
     command = [sys.executable, "-m", "benchmarks.accelerator", "--smoke", "--out", str(out)]

@@ -13,7 +13,7 @@ FORMS = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*_re*.yml"))
 
 
 def test_the_workflow_runs_the_gate_on_the_pythons_that_are_supported():
-    (job,) = WORKFLOW["jobs"].values()
+    job = WORKFLOW["jobs"]["gate"]
     pythons = job["strategy"]["matrix"]["python"]
     assert ".ci/run" in [step.get("run") for step in job["steps"]]
     assert job["env"]["PYTHON"] == "python${{ matrix.python }}"
@@ -22,6 +22,7 @@ def test_the_workflow_runs_the_gate_on_the_pythons_that_are_supported():
     policy = (ROOT / "docs" / "versions.md").read_text(encoding="utf-8")
     assert f"| Python | {pythons[0]} to {pythons[-1]} |" in policy
     assert pythons == [f"3.{minor}" for minor in range(int(pythons[0][2:]), int(pythons[-1][2:]) + 1)]
+    assert "make test-long" in [step.get("run") for step in WORKFLOW["jobs"]["pages"]["steps"]]
 
 
 def test_the_hooks_run_what_the_gate_checks():

@@ -10,7 +10,8 @@ from langevax.theory.moments import batch_variance_factor
 from tests.printed import run_blocks
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.long,
+    pytest.mark.mostly_compiling,
     pytest.mark.filterwarnings("ignore::langevax.sampling.SamplingWarning"),  # pages draw little
     pytest.mark.filterwarnings("ignore::langevax.predictive_law.PredictiveWarning"),
 ]
@@ -26,12 +27,12 @@ DOCS = Path(__file__).parents[1] / "docs"
         "conventions.md",
         "curves_and_graphs.md",
         "feature_learning.md",
-        pytest.param("extending.md", marks=pytest.mark.mostly_compiling),
+        "extending.md",
         "federated.md",
-        pytest.param("functions.md", marks=pytest.mark.mostly_compiling),
+        "functions.md",
         "learning_coefficients.md",
         "optimisation.md",
-        pytest.param("papers.md", marks=pytest.mark.mostly_compiling),
+        "papers.md",
         "predictive.md",
         "sampling.md",
         "sharp_bits.md",

@@ -140,6 +140,7 @@ def test_each_script_is_tested():
     assert SHOWN.keys() | WRITERS == SCRIPTS, "give a new script its ranges in SHOWN"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name",
     [

@@ -10,6 +10,8 @@ from scipy.optimize import Bounds, LinearConstraint, NonlinearConstraint
 import langevax
 from langevax.optimize import minimize, multipliers
 
+pytestmark = pytest.mark.mostly_compiling
+
 KEY = jax.random.key(0)
 BOX = [(-2.0, 2.0)] * 2
 

@@ -20,7 +20,7 @@ def anchor(heading):
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore::langevax.sampling.SamplingWarning")  # pages draw little
 @pytest.mark.filterwarnings("ignore::langevax.predictive_law.PredictiveWarning")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -39,7 +39,7 @@ def test_a_tutorial_says_for_whom_it_is_and_ends_in_its_picture(name):
     assert (PICTURES / f"{name}.png").stat().st_size < 100_000
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_a_tutorial_prints_what_its_page_says(name, capsys):
     with warnings.catch_warnings():

@@ -2,7 +2,7 @@
 
 Each set of packages is installed into a new environment, by `uv` where it is installed and by pip elsewhere, and has to
 pass a short program. Compiled Python files, which pip writes and uv does not, are not counted; seconds depend on what
-is in the cache of pip or uv. With `--suites`, `make test` and `make test-all` run as well, each from an empty cache of
+is in the cache of pip or uv. With `--suites`, `make test`, `make test-all` and `make test-long` run as well, each from an empty cache of
 compiled programs.
 """
 
@@ -162,7 +162,7 @@ def suites() -> Iterator[str]:
     subprocess.run(["make", ".venv/.gate", "browser"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     yield "| suite | minutes | outcome |"
     yield "|---|---|---|"
-    for target in ("test", "test-all"):
+    for target in ("test", "test-all", "test-long"):
         with tempfile.TemporaryDirectory() as cache:
             start = time.perf_counter()
             environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": cache}
@@ -178,7 +178,7 @@ def suites() -> Iterator[str]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("extras", nargs="*", metavar="EXTRA", help="by default none, and then each")
-    parser.add_argument("--suites", action="store_true", help="also run both suites, which takes an hour on two cores")
+    parser.add_argument("--suites", action="store_true", help="also run the suites, which takes two hours on two cores")
     options = parser.parse_args()
     if unknown := set(options.extras) - PROGRAMS.keys():
         parser.error(f"{min(unknown)} is not an extra; pass some of {', '.join(filter(None, PROGRAMS))}")

@@ -21,6 +21,8 @@ from langevax.evaluation.peers import peers
 from langevax.sklearn.encoded import EncoderName
 from tests.cli.conftest import QUICK, langevax
 
+pytestmark = pytest.mark.mostly_compiling
+
 LONG = ["--curves", "long", "--id", "machine", "--time", "hour", "--value", "heat", "--value", "hum"]
 
 

@@ -16,6 +16,8 @@ from langevax.federated import defaults
 from langevax.federated.defaults import METHODS
 from tests.cli.conftest import langevax
 
+pytestmark = pytest.mark.mostly_compiling
+
 QUICK = ["--data", "wine", "--clients", "4", "--rounds", "6", "--num-local-steps", "3", "--hidden", "0"]
 
 

@@ -16,6 +16,8 @@ from tests.jaxprs import shapes
 from tests.papers import tiny
 from tests.theory.grids import LOSSES
 
+pytestmark = pytest.mark.mostly_compiling
+
 T, RIDGE = tiny.TEMPERATURE, tiny.RIDGE
 N = len(tiny.INPUTS)
 

@@ -17,6 +17,8 @@ from langevax.federated import local
 from langevax.federated.exchange import Periodic
 from langevax.problems import host
 
+pytestmark = pytest.mark.mostly_compiling
+
 N, D, USED = 11, 3, 7
 BATCH = [3, 0, 3, 6]
 

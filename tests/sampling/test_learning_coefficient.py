@@ -16,6 +16,8 @@ from langevax.sampling.preconditioning import RANK, Pilot
 from langevax.sampling.subsampled_hmc import SubsampledHMC
 from langevax.sampling.tempered_loss import tempered_loss
 
+pytestmark = pytest.mark.mostly_compiling
+
 N = 200
 TEMPERATURE = np.log(N) / N
 RNG = np.random.default_rng(0)

@@ -8,15 +8,12 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from langevax.sklearn import FunctionalMeanFieldClassifier, FunctionalMeanFieldRegressor
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.mostly_compiling]
+
+SHORT = {"temperature": 0.01, "num_particles": 32, "num_steps": 100}
 
 
-@parametrize_with_checks(
-    [
-        FunctionalMeanFieldRegressor(num_particles=50, num_steps=400, temperature=0.01),
-        FunctionalMeanFieldClassifier(num_particles=50, num_steps=400, temperature=0.01),
-    ]
-)
+@parametrize_with_checks([FunctionalMeanFieldRegressor(**SHORT), FunctionalMeanFieldClassifier(**SHORT)])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")  # checks of optional array libraries
 def test_scikit_learn_accepts_it(estimator, check):
     check(estimator)

@@ -5,7 +5,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from langevax.sklearn import KernelLangevinClassifier, KernelLangevinRegressor
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.mostly_compiling]
 
 FEW = {"num_samples": 40, "num_chains": 2}
 

@@ -112,15 +112,6 @@ def test_classes_have_their_order():
     np.testing.assert_allclose(model.predict_log_proba(X), np.log(model.predict_proba(X)))
 
 
-@pytest.mark.slow
-def test_two_classes_are_logistic_regression():
-    X, _ = visits()
-    y = X[:, 0] + np.random.default_rng(0).logistic(size=400) > 0.5
-    model = PredictiveClassifier(**SMALL).fit(X, y)
-    likelihood = LogisticRegression(C=1e6, max_iter=1000).fit(X / [1, 10], y)
-    np.testing.assert_allclose(model.as_bayes().predict_proba(X), likelihood.predict_proba(X / [1, 10]), atol=0.03)
-
-
 def test_a_row_of_weight_two_is_the_same_row_twice():
     X, y = visits()
     weights = np.tile([2, 0, 1, 1], 50)  # as many rows as the others have: one program
@@ -274,6 +265,7 @@ def test_scikit_learn_accepts_it_where_that_is_cheap(model, check):
 
 
 @pytest.mark.slow
+@pytest.mark.mostly_compiling
 @pytest.mark.parametrize(("model", "check"), list(checks(cheap=False)))
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 @pytest.mark.filterwarnings("ignore::langevax.sampling.SamplingWarning")  # of few rows without a relation

@@ -5,7 +5,7 @@ import itertools
 
 import numpy as np
 import pytest
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from langevax.sklearn import FunctionalMeanFieldClassifier, FunctionalMeanFieldRegressor, load
 from langevax.sklearn.inputs.competing_kernels import GROUPS, KERNELS, CompetingKernels
@@ -344,10 +344,30 @@ def test_refusals_name_a_remedy():
         fitted().part_effects(X, num_parts=2.5)
 
 
+CONVOLUTIONAL = FunctionalMeanFieldClassifier("mfld", encoder="convolutions", num_particles=32, num_steps=100)
+READ_BY_THE_ENCODER = {
+    "check_classifiers_train",
+    "check_dict_unchanged",
+    "check_dtype_object",
+    "check_estimators_nan_inf",
+    "check_estimators_pickle",
+    "check_fit2d_1feature",
+    "check_fit2d_1sample",
+    "check_methods_subset_invariance",
+    "check_n_features_in_after_fitting",
+}
+"""Checks of what the encoder does to columns; the others are those of every classifier of curves."""
+
+
+def checks_of_columns():
+    for model, check in estimator_checks_generator(CONVOLUTIONAL):
+        check_name = getattr(check, "func", check).__name__
+        if check_name in READ_BY_THE_ENCODER:
+            yield pytest.param(model, check, id=check_name)
+
+
 @pytest.mark.slow
-@parametrize_with_checks(
-    [FunctionalMeanFieldClassifier("mfld", encoder="convolutions", num_particles=50, num_steps=200)]
-)
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")  # checks of optional array libraries
+@pytest.mark.mostly_compiling
+@pytest.mark.parametrize(("estimator", "check"), list(checks_of_columns()))
 def test_scikit_learn_accepts_it(estimator, check):
     check(estimator)

@@ -23,7 +23,7 @@ QUICK = {"num_particles": 20, "num_steps": 20, "progress": False}
 def checks():
     """(estimator, check) of the API, for solvers that hold more than particles; the default passes the whole suite."""
     for kind, solver in CHECKED:
-        estimator = kind(solver=solver, **QUICK)
+        estimator = kind(solver=solver, temperature=0.01, **QUICK)
         for check in _yield_api_checks(estimator):
             name = getattr(check, "__name__", None) or check.func.__name__
             yield pytest.param(estimator, check, id=f"{kind.__name__}-{solver}-{name}")

@@ -39,6 +39,7 @@ CHEAP = {name: FEW[name] for name in FEW if name != "random_state"} | {
 
 
 @pytest.mark.slow
+@pytest.mark.mostly_compiling
 @parametrize_with_checks([TwoPhaseReLURegressor(**CHEAP)])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")  # checks of optional array libraries
 def test_scikit_learn_accepts_it(estimator, check):
