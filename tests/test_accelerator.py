@@ -52,7 +52,7 @@ def test_operations_of_a_function_step_do_not_depend_on_the_steps_of_a_run():
     assert many.bytes == pytest.approx(3 * few.bytes, rel=0.05)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_work_of_a_round_is_that_of_the_clients_chosen():
     """Each local step, of one row, has a product of 2 d operations and a move of 2 d more; others do not count."""
     coordinates, chosen = 500, 4
@@ -76,7 +76,7 @@ def test_work_is_read_off_programs_without_a_loop_over_rows():
     assert platforms.CPU.pass_rows == 4096  # as before
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_candidate_that_does_not_run_is_named_with_the_reason():
     def broken(steps):
         raise MemoryError("too large\nby far")
@@ -188,7 +188,7 @@ def test_full_sizes_need_an_accelerator():
         accelerator.main([])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_products_in_tf32_are_eight_times_as_exact_as_in_bfloat16():
     """Three bits more, beside float32's own rounding."""
     fine, tf32, coarse = precision.measured(50, 5, 64, 10)
@@ -225,7 +225,7 @@ def chains_of(rows, num_chains, batch_size, period, steps, temperature):
     return [np.asarray(x) for x in (ours.position, scan(*arrays, start, jax.random.key(0), **options), *in_torch)]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_candidates_of_chains_take_the_same_full_passes():
     """Descent without noise, in NumPy; float32."""
     pytest.importorskip("torch")
@@ -238,7 +238,7 @@ def test_candidates_of_chains_take_the_same_full_passes():
         np.testing.assert_allclose(ends, np.tile(w, (2, 1)), rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("period", [None, 3])
 def test_candidates_of_chains_have_the_same_batches_and_noise(period):
     """4,000 chains: mean and spread of each coordinate, with noise and without, to five of their errors."""
@@ -251,7 +251,7 @@ def test_candidates_of_chains_have_the_same_batches_and_noise(period):
             np.testing.assert_allclose(ends.std(0), deviations, rtol=5 * 4000**-0.5)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_candidates_of_functions_have_the_same_law():
     """Variances are v <- gain^2 ((1 - h c)^2 v + 2 h): in these units all modes together have variance 1."""
     pytest.importorskip("torch")
@@ -277,7 +277,7 @@ def alike_rows(num_clients, coordinates):
     return tuple(array[:, :1].repeat(2, 1) for array in cases.rows_of_clients(num_clients, coordinates))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_candidates_of_averages_take_the_same_rounds():
     """All clients: two rounds are those of NumPy."""
     pytest.importorskip("torch")
@@ -330,7 +330,7 @@ def fledge_ends(x, y, step_size, local_steps, chosen, num_rounds):
     return np.array(ends)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_candidates_of_fledge_end_where_the_paper_does():
     """Three rounds, 2 of 3 clients, the table folded once: one of the 243 ends that NumPy computes; float32."""
     torch = pytest.importorskip("torch")
@@ -360,7 +360,7 @@ def test_candidates_of_fledge_end_where_the_paper_does():
         assert len({int(distances.argmin()) for distances in nearest}) > 1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_candidates_of_descents_reach_the_same_wells():
     """The very runs of the table: energies to rounding, positions to what a flat well leaves open."""
     pytest.importorskip("torch")
@@ -372,7 +372,7 @@ def test_candidates_of_descents_reach_the_same_wells():
         np.testing.assert_allclose(positions, ours[0], atol=0.01)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_candidates_of_a_fit_train_the_same_network():
     """Without noise: 20 steps on all rows, and on batches of rows that are all alike; then the noise of a step."""
     pytest.importorskip("torch")
@@ -393,7 +393,7 @@ def test_candidates_of_a_fit_train_the_same_network():
         assert ((np.asarray(ends) - expected) / noisy.spread).std() == pytest.approx(1, rel=0.15)  # of 500 numbers
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_training_of_peers_is_that_of_the_estimator():
     """Outputs of its particles, its step sizes and its prior."""
     X, y = cases.friedman(60)
@@ -410,7 +410,7 @@ def test_the_training_of_peers_is_that_of_the_estimator():
     assert model.n_iter_ == 5
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_candidates_of_draws_have_the_same_law():
     """300 rows of 3 columns: means to five of their errors, standard deviations to a fifth."""
     pytest.importorskip("numpyro")

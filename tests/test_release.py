@@ -58,7 +58,7 @@ def test_every_package_is_pinned_to_its_lower_bound():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", ["import", "command", "federated"])
+@pytest.mark.parametrize("part", ["import", pytest.param("command", marks=pytest.mark.long), "federated"])
 def test_a_part_of_the_smoke_fits_the_library(part, tmp_path):
     """The others are those of `make costs`, which tests/test_extras.py runs."""
     code = SMOKE[part].replace("'site-packages'", "'langevax'")
