@@ -251,10 +251,10 @@ def _far(numbers: np.ndarray, sign: int) -> np.ndarray:
     return (numbers + sign * FAR * (1 + np.abs(numbers))).astype(numbers.dtype)
 
 
-def check_proper(problem: LawProblem, points: np.ndarray) -> None:
+def check_proper(problem: LawProblem, points: np.ndarray, prior: str = "log_prior") -> None:
     """Raise where the log prior falls too slowly along a line for the prior to have a finite integral.
 
-    Draws that do not vary, or too little for their dtype, are refused first.
+    Draws that do not vary, or too little for their dtype, are refused first. `prior` is its name in the sentence.
     Lines are those of the coordinates, and of directions without curvature at the mean of the draws.
     """
     dtype, centre = points.dtype, points.mean(axis=0, dtype=np.float64)
@@ -277,11 +277,21 @@ def check_proper(problem: LawProblem, points: np.ndarray) -> None:
         flat = np.isfinite(near) & np.isfinite(far) & (far - near >= -np.log(FARTHER / FAR))
     if flat.any():
         index = int(np.argmax(flat)) % len(directions)
-        line = f"coordinate {index}" if index < points.shape[1] else "a sum of several coordinates"
+        line = _coordinate(problem, centre, index) if index < points.shape[1] else "a sum of several coordinates"
         raise ValueError(
-            f"log_prior is improper: along {line} it changes by {(far[flat] - near[flat])[0]:.3g} between "
+            f"{prior} is improper: along {line} its logarithm changes by {(far[flat] - near[flat])[0]:.3g} between "
             f"{FAR:g} and {FARTHER:g} standard deviations of the draws; pass a prior with a finite integral."
         )
+
+
+def _coordinate(problem: LawProblem, point: np.ndarray, index: int) -> str:
+    """Return words for a coordinate of a particle: its variable, and its place in an array."""
+    leaves = named_leaves(problem.unravel(jnp.asarray(point)))
+    places = [(name, place, np.size(leaf)) for name, leaf in leaves.items() for place in range(np.size(leaf))]
+    name, place, size = places[index]
+    if name == "position":
+        return f"coordinate {place}"
+    return f"coordinate {place} of {name!r}" if size > 1 else repr(name)
 
 
 def _uncurved(problem: LawProblem, centre: np.ndarray, scale: np.ndarray) -> Float[np.ndarray, "direction d"]:

@@ -14,7 +14,7 @@ from langevax import checks
 from langevax._typing import PyTree
 from langevax.predictive_law.law import PredictiveLaw, PredictiveWarning, law_of
 from langevax.predictive_law.law_problem import LawProblem, check_dependence, check_proper, check_rows, rise_at_draws
-from langevax.predictive_law.models import flat_draws, model_of
+from langevax.predictive_law.models import NamedModel, flat_draws, model_of
 from langevax.predictive_law.path import (
     EQUAL,
     SNAPSHOTS,
@@ -116,7 +116,7 @@ def predictive(
     possible = np.asarray(~np.isneginf(logs).any(axis=1))
     if not possible.all():
         points = _without_impossible(few, possible, num_particles)
-    check_proper(problem, points)
+    check_proper(problem, points, "the prior of model" if isinstance(row_model, NamedModel) else "log_prior")
     slope = 0.0 if draws is None else rise_at_draws(problem, evenly_spaced(points, num_particles))
     if slope > LARGEST_SLOPE:
         warnings.warn(
