@@ -179,6 +179,29 @@ def test_models_without_a_density_to_sample_are_refused(pm, write, words):
         lx.pymc.posterior(model)
 
 
+def flat(pm):
+    pm.Normal("y", pm.Normal("mean", 0, 5), pm.HalfFlat("noise"), observed=Y)
+
+
+def flat_but_for_a_potential(pm):
+    mean = pm.Flat("mean")
+    pm.Potential("prior", -(mean**2) / 2)
+    pm.Normal("y", mean, 1.0, observed=Y)
+
+
+def test_an_improper_prior_is_refused_unless_a_potential_makes_it_proper(pm):
+    options = {"num_particles": 16, "bayes_shares": (1.0,), "num_folds": None}
+    with pm.Model() as model:
+        flat(pm)
+    draws = {"mean": 0.3 * RNG.normal(size=64), "noise": np.exp(0.1 * RNG.normal(size=64))}
+    with pytest.raises(ValueError, match="the prior of model is improper: along 'noise' its logarithm changes by"):
+        lx.predictive(model, key=jax.random.key(0), draws=draws, **options)
+    with pm.Model() as model:
+        flat_but_for_a_potential(pm)
+    draws = {"mean": Y.sum() / (N + 1) + RNG.normal(size=256) / np.sqrt(N + 1)}
+    assert lx.predictive(model, key=jax.random.key(0), draws=draws, **options).bayes_share == 1
+
+
 def test_what_is_not_a_model_is_refused(pm):
     with pytest.raises(TypeError, match=r"model must be a pymc.Model, got 3; pass the model itself"):
         lx.pymc.posterior(3)

@@ -32,7 +32,6 @@ from langevax.problems.finite_sum import posterior as posterior_of
 from langevax.problems.model_posterior import (
     CHECKED_ROWS,
     MAX_POINTS,
-    NUM_POINTS,
     RADIUS,
     ModelPosterior,
     NotRowsError,
@@ -42,6 +41,7 @@ from langevax.problems.model_posterior import (
     WholeDensity,
     is_same_sum,
     over_leading_axes,
+    points_of_finite_density,
     random_point,
 )
 from langevax.problems.problem import Function
@@ -361,18 +361,7 @@ def _checked(of_rows: RowModel, shapes: Shapes, rows: PyTree) -> _LogDensities:
     compiled = jax.jit(lambda rows, point, key: _own_potential(partial(of_rows, rows), point, key))
     own_potential = partial(compiled, rows)
     _check_deterministic(own_potential, shapes)
-    points = []
-    for seed in range(MAX_POINTS):
-        point = random_point(seed, shapes)
-        own = float(own_potential(point, jax.random.key(0)))
-        points += [(point, own)] if np.isfinite(own) else []
-        if len(points) == NUM_POINTS:
-            break
-    if not points:
-        raise NotRowsError(
-            f"the log density is not finite at any of {MAX_POINTS} random positions, so that the sum over rows cannot "
-            "be compared with it."
-        )
+    points = points_of_finite_density(lambda point: float(own_potential(point, jax.random.key(0))), shapes)
     densities = _LogDensities(of_rows)
     alone_and_together = eqx.filter_jit(lambda point, rows: (densities(point, _first(rows)), densities(point, rows)))
     alone, together = alone_and_together(points[0][0], rows)

@@ -36,7 +36,6 @@ from langevax.problems.finite_sum import Posterior
 from langevax.problems.finite_sum import posterior as posterior_of
 from langevax.problems.model_posterior import (
     MAX_POINTS,
-    NUM_POINTS,
     ModelPosterior,
     NotRowsError,
     Position,
@@ -45,6 +44,7 @@ from langevax.problems.model_posterior import (
     WholeDensity,
     is_same_sum,
     over_leading_axes,
+    points_of_finite_density,
     random_point,
 )
 from langevax.problems.problem import Function
@@ -338,19 +338,8 @@ def _points(model: Model, free: tuple[str, ...], shapes: Shapes) -> list[tuple[P
 
     outputs = [model.logp(), *(term.sum() for term in _likelihoods(model))]
     options: dict[str, Any] = {"mode": library().Mode(linker="py", optimizer=None), "point_fn": False}
-    own, points = model.compile_fn(outputs, inputs=model.value_vars, on_unused_input="ignore", **options), []
-    for seed in range(MAX_POINTS):
-        point = random_point(seed, shapes)
-        values = [float(value) for value in own(*(point[name] for name in free))]
-        points += [(point, values)] if np.isfinite(values).all() else []
-        if len(points) == NUM_POINTS:
-            break
-    if not points:
-        raise NotRowsError(
-            f"the log density is not finite at any of {MAX_POINTS} random positions, so that the sum over rows cannot "
-            "be compared with it."
-        )
-    return points
+    own = model.compile_fn(outputs, inputs=model.value_vars, on_unused_input="ignore", **options)
+    return points_of_finite_density(lambda point: [float(value) for value in own(*(point[n] for n in free))], shapes)
 
 
 def _agree(subject: str, by_row: float, own: float, scale: float) -> None:

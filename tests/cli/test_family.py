@@ -14,6 +14,7 @@ from scipy import stats
 from langevax.cli.fit import FitOptions
 from langevax.cli.fitting import data, family
 from langevax.cli.fitting.network import NetworkKind
+from langevax.predictive_law import BayesComparison
 from langevax.sklearn import load
 from tests.cli.conftest import langevax
 
@@ -37,10 +38,10 @@ def table(tmp_path_factory):
     return file
 
 
-def fitted(table, target, name, *words):
+def fitted(table, target, name, *words, drop=("visits", "pain", "cost", "seen")):
     """The folder and the output of a small fit."""
     out = table.parent / f"{table.stem}-{name}"
-    others = [word for other in ("visits", "pain", "cost", "seen") if other != target for word in ("--drop", other)]
+    others = [word for other in drop if other != target for word in ("--drop", other)]
     if "--certificate" not in words:
         words = (*words, "--no-certificate")
     with pytest.MonkeyPatch.context() as patch:
@@ -146,7 +147,7 @@ def test_rates_are_those_of_statsmodels_with_an_exposure(rates):
     options = {"family": "poisson", "drop": ["pain", "cost", "seen"], "exposure": "years"}
     split = data.prepare(FitOptions(file, "visits", out, **options)).split
     years = split.groups["years"][0]
-    places = family.slopes_of(split, split.train, years)
+    places = family.slopes_of(split, split.train, [years])
     assert [split.names[place] for place in places] == ["age", "age missing", "town=south", "town=west"]
     X, exposure = sm.add_constant(split.train_inputs[:, places]), split.train_inputs[:, years]
     known = sm.Poisson(split.train_targets, X, exposure=exposure).fit(cov_type="HC0", disp=0)
@@ -193,6 +194,55 @@ def test_a_new_table_is_predicted_with_its_own_exposure(rates, tmp_path):
         refused = langevax("predict", out, tmp_path / "wrong.csv")
         assert refused.exit_code == 2, refused.stdout
         assert all(part in " ".join(refused.stderr.split()) for part in parts), refused.stderr
+
+
+@pytest.mark.slow
+def test_an_offset_has_a_slope_of_one_and_laws_of_two_seeds_are_shown(table, tmp_path):
+    frame, rng = pl.read_csv(table), np.random.default_rng(2)
+    base = rng.normal(100, 20, len(frame)).round(2)
+    weight = base + 3 * (frame["town"] == "south").to_numpy() + rng.normal(size=len(frame))
+    file = tmp_path / "scales.csv"
+    pl.DataFrame({"town": frame["town"], "base": base, "weight": weight}).write_csv(file)
+    out, answer = fitted(file, "weight", "gaussian", "--offset", "base", "--num-replicates", "2", drop=())
+    result, printed = json.loads((out / "result.json").read_text(encoding="utf-8")), " ".join(answer.stdout.split())
+    page = html.unescape((out / "report.html").read_text(encoding="utf-8")).replace("\N{NO-BREAK SPACE}", " ")
+    slopes = {one["column"]: one["slope"] for one in result["law"]["coefficients"]}
+    assert slopes.keys() == {"town=south", "town=west"}
+    assert slopes["town=south"] == pytest.approx(3, abs=0.7)
+    assert "'base' is added to the mean of each row; the other methods have it as an input" in printed
+    agreement = result["agreement"]
+    assert agreement["agree"]
+    assert len(agreement["scores"]) == 2
+    for shown in (printed, page):
+        assert "Laws of 2 seeds agree: at a share of" in shown
+    without, base_line = result["law"]["densities"][2]
+    assert without == "normal law without columns"
+    assert -1 < base_line["difference"] < 0  # it has the offset, whose deviation is 20
+    predicted = pl.read_csv(langevax("predict", out, file).stdout.encode())["prediction"].to_numpy()
+    assert np.std(predicted - weight) < 1.5
+    pl.read_csv(file).with_columns(base=pl.when(pl.col("base") > 100).then("base")).write_csv(tmp_path / "wrong.csv")
+    refused = langevax("predict", out, tmp_path / "wrong.csv")
+    assert refused.exit_code == 2
+    assert "without a number in 'base', the offset that the model was fitted with" in " ".join(refused.stderr.split())
+
+
+def test_gains_are_told_with_what_makes_rows_depend_on_each_other():
+    comparing = BayesComparison(0.1, 0.02, 0.05, 1200, "5 folds")
+    plain, grouped = SimpleNamespace(grouped_by="", dates=()), SimpleNamespace(grouped_by="firm", dates=("day", "due"))
+    assert family.about_gains(comparing, plain) == "Gains are over 1,200 training rows (5 folds)."
+    about = family.about_gains(comparing, grouped)
+    assert "Their errors count rows of one 'firm' as independent" in about
+    assert (
+        "where one depends on those before it, in the order of 'day', a law gives it heavy tails and no memory" in about
+    )
+
+
+def test_options_of_regressions_are_refused_for_networks(table, tmp_path):
+    for words in (["--offset", "cost"], ["--num-replicates", "2"]):
+        answer = langevax("fit", table, "--target", "visits", "--out", tmp_path / "o", *words)
+        assert answer.exit_code == 2
+        message = " ".join(answer.stderr.split())
+        assert f"{' '.join(words)} is for regressions, with --family; pass both, or leave it out." in message
 
 
 def test_the_baseline_of_counts_has_their_exposure():
@@ -254,6 +304,15 @@ def test_classes_stay_in_their_order_from_the_options_to_the_predictions(classes
         ),
         (["visits", "poisson", "--exposure", "cost"], ["--exposure cost must be positive", "is -0.5 in data row"]),
         (["visits", "poisson", "--exposure", "town"], ["--exposure town must be a column of numbers, and holds words"]),
+        (["visits", "gaussian", "--offset", "visits"], ["--offset 'visits' is the target"]),
+        (["visits", "gaussian", "--offset", "seem"], ["--offset 'seem' is not a column", "did you mean 'seen'?"]),
+        (["visits", "poisson", "--offset", "cost", "--exposure", "cost"], ["--offset 'cost' is also in --exposure"]),
+        (["visits", "gaussian", "--offset", "town"], ["--offset town must be a column of numbers, and holds words"]),
+        (
+            ["visits", "gaussian", "--offset", "age"],
+            ["--offset age must be a number in every row, and is missing in data row 1 (14 such rows)"],
+        ),
+        (["visits", "gaussian", "--num-replicates", "0"], ["--num-replicates", "0 is not in the range"]),
         (["visits", "probit"], ["--family", "'probit' is not one of gaussian, poisson"]),
     ],
     ids=lambda words: " ".join(words[:3]),

@@ -194,6 +194,7 @@ def predictive_entry(estimator: Call, y: np.ndarray) -> Entry:
             "prior_scale": (2.5, POSITIVE),
             "num_particles": (16, COUNT),
             "num_folds": (2, OPTIONAL_COUNT),
+            "num_replicates": (1, COUNT),
             **exposure,
         },
         {"random_state": 0, "bayes_shares": (1.0, 0.5)} | ({} if y_is_classes else {"family": "poisson"}),
@@ -1062,8 +1063,8 @@ RECEIVED: dict[str, str] = {
             neurons.Neuron neurons.Scaled spaces.Basis spaces.Tabulated""",
         RESULT: """Result data.Rows federated.MethodChoice integrators.Gains meanfield.Certificate
             meanfield.DualEstimate numpyro.ModelPosterior optimize.Basin predictive_law.BayesComparison
-            predictive_law.LawCertificate predictive_law.MixingDistribution predictive_law.PredictiveLaw
-            predictive_law.PredictivePath run.Average run.Trace
+            predictive_law.LawAgreement predictive_law.LawCertificate predictive_law.MixingDistribution
+            predictive_law.PredictiveLaw predictive_law.PredictivePath run.Average run.Trace
             sampling.CoefficientSweep sampling.HierarchicalInverseProblem sampling.InverseProblem
             sampling.LearningCoefficient sampling.RecordedCoefficient sampling.Samples
             teacher_student.Matching teacher_student.OneStepRuns teacher_student.ReLUNetwork

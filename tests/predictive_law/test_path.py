@@ -229,6 +229,21 @@ def test_priors_and_rows_that_have_no_law_are_refused():
     check_proper(with_prior(lambda m: -jnp.log1p(m**2)), points)  # Cauchy
     with pytest.raises(ValueError, match="log_prior is improper: along coordinate 0"):
         check_proper(with_prior(lambda m: 0 * m), points)
+    named = {"level": jnp.zeros(()), "slopes": jnp.zeros(2), "spread": jnp.zeros(())}
+    flat = {
+        r"'level' its logarithm": lambda p: -jnp.sum(p["slopes"] ** 2) - p["spread"] ** 2,
+        r"coordinate 1 of 'slopes' its logarithm": lambda p: (
+            -(p["level"] ** 2) - p["slopes"][0] ** 2 - p["spread"] ** 2
+        ),
+        r"'spread' its logarithm changes by [1-9]": lambda p: (
+            -(p["level"] ** 2) - jnp.sum(p["slopes"] ** 2) + p["spread"]
+        ),
+    }
+    cloud = np.random.default_rng(0).normal(size=(32, 4)).astype(np.float32)
+    for words, prior in flat.items():
+        target = langevax.posterior(prior, lambda p, y: -((y - p["level"]) ** 2), COUNTS)
+        with pytest.raises(ValueError, match=f"the prior of model is improper: along {words}"):
+            check_proper(LawProblem.of(target.problem, named, 32), cloud, "the prior of model")
     logs = np.zeros((4, 5))
     logs[:, 3] = -np.inf
     with pytest.raises(ValueError, match="row 3 has log_likelihood -inf under all 4 draws"):

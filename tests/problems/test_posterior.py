@@ -7,6 +7,7 @@ import pytest
 
 import langevax
 from langevax import posterior
+from langevax.problems.model_posterior import NotRowsError, points_of_finite_density
 from langevax.problems.problem import largest_curvature
 
 Y = np.array([1.0, 3.0, 2.5, -0.5])
@@ -81,3 +82,19 @@ def test_a_prior_that_is_not_scalar_is_refused_at_first_use():
     problem, _ = posterior(lambda m: jnp.zeros(2), log_likelihood, jnp.float32(Y))
     with pytest.raises(ValueError, match="log_prior must return a scalar"):
         problem.value(jnp.array(0.0))
+
+
+def test_random_points_are_those_of_finite_density_with_what_it_is_there():
+    tried = []
+
+    def log_density(point):
+        tried.append(point)
+        return [0.0, float(len(tried))] if len(tried) > 4 else [0.0, -np.inf]
+
+    shapes = {"level": (), "slopes": (2,)}
+    points = points_of_finite_density(log_density, shapes)
+    assert [densities for _, densities in points] == [[0.0, 5.0], [0.0, 6.0], [0.0, 7.0]]
+    assert [point for point, _ in points] == tried[4:]
+    assert {name: value.shape for name, value in tried[0].items()} == shapes
+    with pytest.raises(NotRowsError, match="the log density is not finite at any of 30 random positions"):
+        points_of_finite_density(lambda point: float("nan"), shapes)

@@ -171,7 +171,7 @@ def test_prediction_asks_for_what_the_fit_had():
     with pytest.raises(ValueError, match="exposure has 2 entries, but X has 34 rows"):
         model.predict(X, exposure=months[:2])
     with pytest.raises(ValueError, match="exposure is for counts, and these are classes"):
-        PredictiveClassifier()._exposures(X, months)
+        PredictiveClassifier()._offsets(X, months)
 
 
 def test_a_certificate_is_that_of_the_law():

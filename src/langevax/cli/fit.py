@@ -10,6 +10,7 @@ import typer
 from langevax.cli.errors import BadInput, exit_codes, listing
 from langevax.cli.fitting.processes import process_group
 from langevax.cli.options import LARGEST, defaults_of, local_path, with_fields
+from langevax.cli.regressions import FAMILIES, check_family, family_name
 
 HELP = """Fit a network to a table, compare it with other methods on held-out rows, and certify it.
 
@@ -51,8 +52,9 @@ numbers, logistic for two classes, ordinal for classes in an order (--order, for
 scored as for a network. The report has rate ratios, odds ratios or slopes with intervals that hold although rows spread
 otherwise than the model says, and how much worse Bayes predicts new rows for that; the predictions are those of the law
 of its coefficients that predicts best. Options of networks are refused. Where counts arose in
-different times, areas or numbers of people, --exposure COLUMN makes it a regression of rates; the other methods have
-the column as an input.
+different times, areas or numbers of people, --exposure COLUMN makes it a regression of rates; --offset COLUMN is a term
+known beforehand, with a slope of 1. The other methods have these columns as inputs. --num-replicates 3 shows whether
+laws of other seeds agree.
 
 Several processes, one on each machine or core, can share the neurons: start the same command in each, with DIR on a
 shared disk, and --coordinator, --num-processes and --process-id. The result is that of one process.
@@ -68,31 +70,6 @@ SIGHUP.
 
 Solver = Literal["mfld", "svrg-mfld", "underdamped", "pda", "fictitious-play", "psdca"]
 CURVE_OPTIONS = ("encoder", "derivative", "modes", "smoothing")
-FAMILIES: dict[str, Literal["regression", "classification"]] = {
-    "gaussian": "regression",
-    "poisson": "regression",
-    "negative-binomial": "regression",
-    "logistic": "classification",
-    "ordinal": "classification",
-}
-"""Families of regressions, and their tasks."""
-COUNTS = ("poisson", "negative-binomial")
-OF_NETWORKS = ("curves", "solver", "num_particles", "temperature", "validation", "threshold", "class_weight")
-OF_NETWORKS += ("num_steps", "stop", "relative_step_size")
-"""Options that only networks have."""
-
-
-def family_name(text: str) -> str:
-    """Return the name of a family, which may have spaces or underscores for hyphens, as in other packages.
-
-    Example:
-        >>> family_name("negative_binomial")
-        'negative-binomial'
-    """
-    name = text.strip().replace("_", "-").replace(" ", "-")
-    if name not in FAMILIES:
-        raise typer.BadParameter(f"{text!r} is not one of {', '.join(FAMILIES)}.")
-    return name
 
 
 @dataclass(frozen=True)
@@ -137,6 +114,23 @@ class FitOptions:
             "count arose, which multiplies its mean.",
         ),
     ] = None
+    offset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="With --family: a column of numbers that is added to the linear predictor, with a slope of 1.",
+        ),
+    ] = None
+    num_replicates: Annotated[
+        int,
+        typer.Option(
+            metavar="INT",
+            min=1,
+            max=LARGEST,
+            help="With --family: laws of so many seeds, each from posterior draws of its own. The first one predicts; "
+            "how far the others agree with it is shown.",
+        ),
+    ] = 1
     drop: Annotated[list[str], typer.Option(metavar="COLUMN", help="A column to leave out; repeat for more.")] = field(
         default_factory=list
     )
@@ -280,7 +274,7 @@ class FitOptions:
         if not 0 < self.test_size < 1:
             raise BadInput(f"--test-size {self.test_size} is not a share of the rows; pass a number such as 0.2.")
         _ = self.estimator_parameters, self.class_parameters
-        _check_family(self)
+        check_family(self, DEFAULTS)
         _check_curve_options(self)
 
     @property
@@ -371,26 +365,6 @@ def _positive(option: str, text: str, kind: type[int] | type[float], remedy: str
         return value
     noun = f"positive whole number up to {LARGEST}" if kind is int else "positive number"
     raise BadInput(f"{option} {text!r} is not a {noun}; {remedy}.")
-
-
-def _check_family(options: FitOptions) -> None:
-    """Raise `BadInput` where an option does not apply to the kind of model."""
-    family, order = options.family, options.order
-    if order and family != "ordinal":
-        raise BadInput(f"--order {order[0]!r} is for --family ordinal; pass both, or leave it out.")
-    if options.exposure is not None and family not in COUNTS:
-        raise BadInput(
-            f"--exposure {options.exposure!r} is for counts, with --family poisson or negative-binomial; pass one of "
-            "them, or leave it out."
-        )
-    if family is None:
-        return
-    for name in OF_NETWORKS:
-        if (value := getattr(options, name)) != DEFAULTS[name]:
-            option = f"--{name.replace('_', '-')} {value}"
-            raise BadInput(f"{option} is for networks, and --family {family} fits none; leave one of them out.")
-    if options.task not in (None, FAMILIES[family]):
-        raise BadInput(f"--task {options.task} contradicts --family {family}, which is for {FAMILIES[family]}.")
 
 
 def _check_curve_options(options: FitOptions) -> None:

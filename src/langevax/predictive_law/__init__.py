@@ -1,5 +1,6 @@
 """Predictive laws: the best mixture of a user's own model for new rows, Bayes where Bayes is right."""
 
+from langevax.predictive_law.agreement import LawAgreement
 from langevax.predictive_law.law import BayesComparison, PredictiveLaw, PredictiveWarning
 from langevax.predictive_law.law_certificate import LawCertificate
 from langevax.predictive_law.law_file import load
@@ -9,6 +10,7 @@ from langevax.predictive_law.predictive import predictive
 
 __all__ = [
     "BayesComparison",
+    "LawAgreement",
     "LawCertificate",
     "MixingDistribution",
     "PredictiveLaw",

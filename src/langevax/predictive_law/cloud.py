@@ -55,7 +55,8 @@ def first_cloud(problem: LawProblem, points: np.ndarray, log_means: Float[np.nda
     count, dimension = points.shape
     log_steps = np.full(count, -np.log(dimension) / 3, points.dtype)
     means = problem.in_blocks(log_means.astype(points.dtype))
-    return Cloud(jnp.asarray(points), jnp.asarray(log_steps), jnp.asarray(means), jnp.zeros((), jnp.int32))
+    zero = jnp.zeros((), jnp.int32)
+    return Cloud(problem.placed(points), problem.placed(log_steps), jnp.asarray(means), zero)
 
 
 def square_root_of_covariance(points: np.ndarray) -> Float[np.ndarray, "d d"]:

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Key
 from langevax import checks
 from langevax._typing import PyTree
 from langevax.figures import charts, theme
+from langevax.predictive_law.agreement import LawAgreement, agreement
 from langevax.predictive_law.law_certificate import LawCertificate, certify
 from langevax.predictive_law.law_problem import LawProblem, new_log_likelihoods
 from langevax.predictive_law.leave_one_out import log_mean_exp
@@ -115,6 +116,26 @@ class PredictiveLaw:
         chosen = self.path.chosen
         gain, error = float(self.path.gain[chosen]), float(self.path.gain_error[chosen])
         return BayesComparison(gain, error, self.bayes_share, self.path.scores.shape[1], self.method)
+
+    def agreement(self, others: Sequence["PredictiveLaw"]) -> LawAgreement:
+        """Return how far laws of other keys agree with this one: `print` of the result is a sentence.
+
+        Args:
+            others: what `predictive` returned for other keys, of the same model, data and `bayes_shares`; best with
+                draws of their own.
+
+        Raises ValueError where `others` is empty, or of other parameters, rows or shares.
+
+        Example:
+            >>> import jax, jax.numpy as jnp, langevax
+            >>> model = (lambda m: -(m**2) / 8, lambda m, y: -((y - m) ** 2) / 2, jnp.linspace(-4, 4, 60))
+            >>> draws = jax.random.normal(jax.random.key(1), (256,)) / 7.8
+            >>> options = {"draws": draws, "bayes_shares": (1.0, 0.5), "num_folds": None, "num_particles": 64}
+            >>> laws = [langevax.predictive(*model, key=jax.random.key(seed), **options) for seed in (0, 1, 2)]
+            >>> laws[0].agreement(laws[1:]).agree
+            True
+        """
+        return agreement(self, others)
 
     def certificate(
         self,

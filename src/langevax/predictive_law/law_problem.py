@@ -12,6 +12,7 @@ and the minimiser is the fixed point of that map. Likelihoods stay logarithms: c
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import equinox as eqx
@@ -20,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.flatten_util import ravel_pytree
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float
 
 from langevax import checks, trees
@@ -28,6 +30,8 @@ from langevax.platforms import sizes
 from langevax.problems import blocks
 from langevax.problems.finite_sum import FiniteSum, NegativeLogLikelihood, NegativeLogPrior, RowFunction
 from langevax.problems.problem import Scalar
+from langevax.problems.sharding import ROWS, place_arrays
+from langevax.run import processes
 from langevax.run.result import named_leaves
 from langevax.sampling.resolution import check_resolution
 
@@ -68,6 +72,8 @@ class LawProblem(eqx.Module):
     """Rows of the posterior, or the sum of their weights, by which the finite sum divides the prior."""
     weights: Float[Array, " n"] | None = None
     """Of the rows; None where all are 1."""
+    sharding: NamedSharding | None = eqx.field(static=True, default=None)
+    """Of particles; None: all on one device."""
 
     @classmethod
     def of(cls, finite_sum: FiniteSum, position: PyTree, num_particles: int) -> "LawProblem":
@@ -87,7 +93,27 @@ class LawProblem(eqx.Module):
         """Return the problem of some of the rows, under the same prior."""
         chosen = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[rows], self.finite_sum.data)
         few = eqx.tree_at(lambda f: f.data, self.finite_sum, chosen)
-        return LawProblem(_blocked(few, num_particles), len(rows), self.unravel, self.prior_size)
+        return LawProblem(
+            _blocked(few, num_particles), len(rows), self.unravel, self.prior_size, sharding=self.sharding
+        )
+
+    def over(self, mesh: Mesh) -> "LawProblem":
+        """Return the same problem with particles split over the devices of a mesh, each of which has all rows."""
+        mesh = Mesh(mesh.devices, mesh.axis_names, axis_types=(AxisType.Auto,) * mesh.devices.ndim)
+
+        def on_all(array: Array) -> Array:
+            return processes.put(array, NamedSharding(mesh, PartitionSpec()))
+
+        return replace(
+            self,
+            finite_sum=place_arrays(self.finite_sum, on_all, on_all),
+            weights=None if self.weights is None else on_all(self.weights),
+            sharding=NamedSharding(mesh, PartitionSpec(mesh.axis_names)),
+        )
+
+    def placed(self, particles: np.ndarray) -> Array:
+        """Return numbers of particles, along axis 0, on the devices that move them."""
+        return jnp.asarray(particles) if self.sharding is None else processes.put(particles, self.sharding)
 
     @property
     def row_weights(self) -> Float[np.ndarray, " n"]:
@@ -142,8 +168,10 @@ class LawProblem(eqx.Module):
 
     def log_likelihoods(self, points: np.ndarray) -> Float[np.ndarray, "particle n"]:
         """Return the log likelihood of every row at every point."""
-        logs = np.asarray(_in_blocks(self, self.finite_sum.data, jnp.asarray(points)))  # (block, particle, row)
-        return np.moveaxis(logs, 1, 0).reshape(len(points), -1)[:, : self.size]
+        num_devices = 1 if self.sharding is None else self.sharding.num_devices
+        evenly = np.resize(points, (-(-len(points) // num_devices) * num_devices, *points.shape[1:]))
+        logs = _in_blocks(self, self.finite_sum.data, self.placed(evenly))  # (block, particle, row)
+        return np.moveaxis(processes.gather(logs), 1, 0).reshape(len(evenly), -1)[: len(points), : self.size]
 
     def row_logs(self, point: Float[Array, " d"], rows: PyTree) -> Float[Array, " rows"]:
         """Return the log likelihood of rows at one point."""
@@ -153,6 +181,23 @@ class LawProblem(eqx.Module):
             return checks.scalar("log_likelihood", self.log_likelihood(position, row), "sum over the entries of a row")
 
         return jax.vmap(of_row)(rows)
+
+
+def check_mesh(mesh: Mesh | None, num_particles: int) -> None:
+    """Raise where particles cannot be split over the devices of a mesh."""
+    if mesh is None:
+        return
+    if not isinstance(mesh, Mesh):
+        raise TypeError(f"sharding must be a jax.sharding.Mesh, got {checks.shown(mesh)}; pass that.")
+    if ROWS in mesh.axis_names:
+        raise ValueError(
+            "sharding has an axis named 'rows', but predictive splits particles only; call the axis 'particles'."
+        )
+    if num_particles % mesh.size:
+        raise ValueError(
+            f"num_particles is {num_particles}, which does not split over {mesh.size} devices; pass for instance "
+            f"{-(-num_particles // mesh.size) * mesh.size}."
+        )
 
 
 def _blocked(finite_sum: FiniteSum, num_particles: int) -> FiniteSum:
@@ -251,10 +296,10 @@ def _far(numbers: np.ndarray, sign: int) -> np.ndarray:
     return (numbers + sign * FAR * (1 + np.abs(numbers))).astype(numbers.dtype)
 
 
-def check_proper(problem: LawProblem, points: np.ndarray) -> None:
+def check_proper(problem: LawProblem, points: np.ndarray, prior: str = "log_prior") -> None:
     """Raise where the log prior falls too slowly along a line for the prior to have a finite integral.
 
-    Draws that do not vary, or too little for their dtype, are refused first.
+    Draws that do not vary, or too little for their dtype, are refused first. `prior` is its name in the sentence.
     Lines are those of the coordinates, and of directions without curvature at the mean of the draws.
     """
     dtype, centre = points.dtype, points.mean(axis=0, dtype=np.float64)
@@ -277,11 +322,21 @@ def check_proper(problem: LawProblem, points: np.ndarray) -> None:
         flat = np.isfinite(near) & np.isfinite(far) & (far - near >= -np.log(FARTHER / FAR))
     if flat.any():
         index = int(np.argmax(flat)) % len(directions)
-        line = f"coordinate {index}" if index < points.shape[1] else "a sum of several coordinates"
+        line = _coordinate(problem, centre, index) if index < points.shape[1] else "a sum of several coordinates"
         raise ValueError(
-            f"log_prior is improper: along {line} it changes by {(far[flat] - near[flat])[0]:.3g} between "
+            f"{prior} is improper: along {line} its logarithm changes by {(far[flat] - near[flat])[0]:.3g} between "
             f"{FAR:g} and {FARTHER:g} standard deviations of the draws; pass a prior with a finite integral."
         )
+
+
+def _coordinate(problem: LawProblem, point: np.ndarray, index: int) -> str:
+    """Return words for a coordinate of a particle: its variable, and its place in an array."""
+    leaves = named_leaves(problem.unravel(jnp.asarray(point)))
+    places = [(name, place, np.size(leaf)) for name, leaf in leaves.items() for place in range(np.size(leaf))]
+    name, place, size = places[index]
+    if name == "position":
+        return f"coordinate {place}"
+    return f"coordinate {place} of {name!r}" if size > 1 else repr(name)
 
 
 def _uncurved(problem: LawProblem, centre: np.ndarray, scale: np.ndarray) -> Float[np.ndarray, "direction d"]:

@@ -23,6 +23,7 @@ from langevax.predictive_law.cloud import (
 )
 from langevax.predictive_law.law_problem import LawProblem
 from langevax.predictive_law.leave_one_out import leave_one_out, log_mean_exp
+from langevax.run import processes
 from langevax.sampling.samples import SummaryTable
 
 SNAPSHOTS = 4
@@ -102,9 +103,9 @@ def run_level(
     """
     count, used = len(cloud.points), weights > 0
     in_use = EQUAL if np.ptp(weights[used]) == 0 else weights[used]
-    dtype = np.asarray(cloud.points).dtype
+    dtype = cloud.points.dtype
     blocked = jnp.asarray(problem.in_blocks(weights.astype(dtype)))
-    factor = jnp.asarray(square_root_of_covariance(np.asarray(cloud.points)))
+    factor = jnp.asarray(square_root_of_covariance(processes.gather(cloud.points)))
     num_snapshots = max(1, min(SNAPSHOTS, MAX_TABLE // (count * problem.size)))
     cloud = cloud.at_new_level()
     ends, fits, influences, level = [], [], [], None
@@ -113,7 +114,7 @@ def run_level(
         cloud = advance(
             problem, cloud, jnp.asarray(bayes_share, dtype), blocked, factor, random.fold_in(key, len(fits))
         )
-        ends.append(np.asarray(cloud.points))
+        ends.append(processes.gather(cloud.points))
         logs = problem.log_likelihoods(ends[-1])
         fits.append(float(over_rows(log_mean_exp(logs[:, used]), in_use)))
         influences.append(_influences(logs[:, used], count, in_use))
@@ -177,7 +178,7 @@ class FewRows(NamedTuple):
 
     def settled(self, problem: LawProblem, cloud: Cloud, bayes_share: float, *, key: Key[Array, ""]) -> Cloud:
         """Return the particles of the law on these rows, and the dual of all rows that they have."""
-        of_all, dtype = np.asarray(cloud.log_means).ravel(), np.asarray(cloud.points).dtype
+        of_all, dtype = np.asarray(cloud.log_means).ravel(), cloud.points.dtype
         start = cloud._replace(log_means=jnp.asarray(self.problem.in_blocks(of_all[self.rows])))
         end, level = run_level(self.problem, start, bayes_share, self.weights, key=key)
         points = evenly_spaced(level.points, min(len(level.points), max(len(end.points), MAX_TABLE // problem.size)))

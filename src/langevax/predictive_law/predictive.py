@@ -8,13 +8,21 @@ from typing import Any, Literal
 import numpy as np
 from jax import random
 from jax.core import Tracer
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Key
 
 from langevax import checks
 from langevax._typing import PyTree
 from langevax.predictive_law.law import PredictiveLaw, PredictiveWarning, law_of
-from langevax.predictive_law.law_problem import LawProblem, check_dependence, check_proper, check_rows, rise_at_draws
-from langevax.predictive_law.models import flat_draws, model_of
+from langevax.predictive_law.law_problem import (
+    LawProblem,
+    check_dependence,
+    check_mesh,
+    check_proper,
+    check_rows,
+    rise_at_draws,
+)
+from langevax.predictive_law.models import NamedModel, flat_draws, model_of
 from langevax.predictive_law.path import (
     EQUAL,
     SNAPSHOTS,
@@ -45,6 +53,7 @@ def predictive(
     bayes_shares: Sequence[float] | Literal["auto"] = "auto",
     num_particles: int = 256,
     num_folds: int | None = 5,
+    sharding: Mesh | None = None,
 ) -> PredictiveLaw:
     """Return the law of the parameters whose mixture predicts new rows best, Bayes where Bayes is right.
 
@@ -70,6 +79,7 @@ def predictive(
         num_folds: refits that confirm the choice, where the closed form cannot be relied on: where the chosen law has
             more effective parameters than a fifth of the rows, or its gain on one held-out fold is another one. None:
             no refit.
+        sharding: a mesh, over whose devices particles are split; each of them has all rows. None: one device.
 
     Returns:
         `PredictiveLaw`: `.bayes_share`, `.path`, `.log_score(new)`, `.sample_predictive(new, key=key)`, `.compare()`.
@@ -96,6 +106,7 @@ def predictive(
     checks.positive_int("num_particles", num_particles, minimum=16)
     if num_folds is not None:
         checks.positive_int("num_folds", num_folds, minimum=2)
+    check_mesh(sharding, num_particles)
     shares = None if checks.is_auto(bayes_shares) else _checked_shares(bayes_shares)
     row_model = model_of(model, data)
     finite_sum = row_model.finite_sum
@@ -116,7 +127,7 @@ def predictive(
     possible = np.asarray(~np.isneginf(logs).any(axis=1))
     if not possible.all():
         points = _without_impossible(few, possible, num_particles)
-    check_proper(problem, points)
+    check_proper(problem, points, "the prior of model" if isinstance(row_model, NamedModel) else "log_prior")
     slope = 0.0 if draws is None else rise_at_draws(problem, evenly_spaced(points, num_particles))
     if slope > LARGEST_SLOPE:
         warnings.warn(
@@ -126,7 +137,8 @@ def predictive(
             stacklevel=2,
         )
     shares = shares or (SHARES if row_model.has_density_floor else SHARES_OF_COUNTS)
-    levels = run_path(problem, points, shares, num_particles, key=path_key)
+    moving = problem if sharding is None else problem.over(sharding)
+    levels = run_path(moving, points, shares, num_particles, key=path_key)
     row_weights = EQUAL if problem.weights is None else problem.row_weights
     path, method = PredictivePath.of(levels, num_particles, weights=row_weights), LEAVE_ONE_OUT
     if num_folds is not None:
@@ -135,7 +147,7 @@ def predictive(
 
         def refit(fold: int, shares: Sequence[float]) -> Float[np.ndarray, "share row"]:
             one_key = random.fold_in(fold_key, fold)
-            return held_out_scores(problem, points, shares, num_particles, folds[fold], key=one_key)
+            return held_out_scores(moving, points, shares, num_particles, folds[fold], key=one_key)
 
         held_out = confirmed(path, refit, folds)
         if held_out is not None:

@@ -5,7 +5,7 @@ log density at random points: as absolute values, since both keep their constant
 """
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
@@ -19,6 +19,7 @@ from langevax.problems.problem import Function, Problem
 
 Position = Mapping[str, Array | np.ndarray]
 Shapes = dict[str, tuple[int, ...]]
+Densities = TypeVar("Densities", float, list[float])
 
 CHECKED_ROWS = 100_000
 """Rows on which the two log densities are compared: the first ones, where there are more."""
@@ -77,6 +78,28 @@ def random_point(seed: int, shapes: Shapes) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)  # of NumPy, as nothing here is worth a compiled program
     dtype = jnp.result_type(float)
     return {name: rng.uniform(-RADIUS, RADIUS, shape).astype(dtype) for name, shape in shapes.items()}
+
+
+def points_of_finite_density(
+    log_density: Callable[[Position], Densities], shapes: Shapes
+) -> list[tuple[Position, Densities]]:
+    """Return random points at which one log density, or each of several, is finite, with what it is there.
+
+    At most `NUM_POINTS` of the `MAX_POINTS` that are tried; raise `NotRowsError` where it is finite at none of them.
+    """
+    points = []
+    for seed in range(MAX_POINTS):
+        point = random_point(seed, shapes)
+        densities = log_density(point)
+        points += [(point, densities)] if np.isfinite(densities).all() else []
+        if len(points) == NUM_POINTS:
+            break
+    if not points:
+        raise NotRowsError(
+            f"the log density is not finite at any of {MAX_POINTS} random positions, so that the sum over rows cannot "
+            "be compared with it."
+        )
+    return points
 
 
 def is_same_sum(by_row: float, own: float, scale: float) -> bool:

@@ -1,12 +1,13 @@
 """Shared part of estimators that are generalised linear models with a predictive law of their coefficients.
 
-Fit, law, scores and certificate; counts whose rows were observed for longer or for more people have an exposure, whose
-logarithm is added to the level of their row.
+Fit, law, scores and certificate. What is known of a row beforehand, its offset, is added to the level: a column of X,
+and the logarithm of the exposure of counts whose rows were observed for longer or for more people.
 """
 
 import copy
+import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from typing import Any, ClassVar, Self
@@ -14,12 +15,21 @@ from typing import Any, ClassVar, Self
 import jax
 import numpy as np
 from jax import random
+from jaxtyping import Array, Key
 from numpy.typing import ArrayLike
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from langevax import checks
-from langevax.predictive_law import BayesComparison, LawCertificate, PredictiveLaw, PredictivePath, predictive
+from langevax.predictive_law import (
+    BayesComparison,
+    LawAgreement,
+    LawCertificate,
+    PredictiveLaw,
+    PredictivePath,
+    PredictiveWarning,
+    predictive,
+)
 from langevax.predictive_law.law import law_at
 from langevax.predictive_law.leave_one_out import log_mean_exp
 from langevax.predictive_law.models import NUM_SAMPLES, RowModel
@@ -28,7 +38,7 @@ from langevax.predictive_law.predictive import SHARES, SHARES_OF_COUNTS
 from langevax.problems.finite_sum import Posterior, posterior
 from langevax.run.progress import ProgressOption
 from langevax.run.result import named_leaves
-from langevax.sampling import sample
+from langevax.sampling import Samples, SamplingWarning, sample
 from langevax.sklearn.linear_families import Family, NormalNoise
 from langevax.sklearn.parameters import Auto, RandomState, count, one_of, positive
 from langevax.sklearn.persistence import saved_class
@@ -41,6 +51,7 @@ NUMBERS_AT_ONCE = 2**21  # particles times rows
 
 saved_class(PredictivePath)
 saved_class(BayesComparison)
+saved_class(LawAgreement)
 
 
 def mean_score(log_densities: np.ndarray, sample_weight: ArrayLike | None) -> float:
@@ -65,19 +76,23 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
 
     _: KW_ONLY
     columns: ArrayLike | None = None
+    offset_column: int | None = None
     prior_scale: float = 2.5
     bayes_shares: Sequence[float] | Auto = "auto"
     num_particles: int = 256
     num_folds: int | None = 5
+    num_replicates: int = 1
     random_state: RandomState = None
 
-    unsaved_attributes: ClassVar[tuple[str, ...]] = ("law_",)
+    unsaved_attributes: ClassVar[tuple[str, ...]] = ("law_", "replicates_")
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "columns": ["array-like", None],
+        "offset_column": [*count(0), None],
         "prior_scale": positive(),
         "bayes_shares": ["array-like", *one_of("auto")],
         "num_particles": count(16),
         "num_folds": [*count(2), None],
+        "num_replicates": count(1),
         "random_state": ["random_state"],
     }
 
@@ -85,7 +100,7 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
         """Draw from the posterior, follow the path of laws from there, and choose the share of Bayes."""
         checks.not_forked()
         self._validate_params()
-        (every, targets, exposures, weights), seed = self._copied_rows(X, y, sample_weight, exposure), self._seed()
+        (every, targets, offsets, weights), seed = self._copied_rows(X, y, sample_weight, exposure), self._seed()
         self.columns_: np.ndarray = self._places_of_slopes()
         inputs = every[:, self.columns_]
         if self.num_folds is not None and len(targets) < self.num_folds:
@@ -95,21 +110,15 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
             )
         self.standardiser_: Standardiser = self._own_deviations(inputs, weights)
         family = self._family()
-        self.centre_, self.scale_ = family.units(targets, weights)
-        self.centre_ -= float(np.log(np.average(exposures, weights=weights)))
+        self.centre_, self.scale_ = family.units(targets, offsets, weights)
         if isinstance(family, NormalNoise):
-            family.check_noise(self.standardiser_(inputs), targets)
-        rows = self._rows(inputs, targets, exposures)
+            family.check_noise(self.standardiser_(inputs), targets - offsets)
+        rows = self._rows(inputs, targets, offsets)
         keep_few_programs(type(family), len(targets), inputs.shape[1])
-        draw_key, law_key = random.split(root_key(seed))
-        target, start = self._posterior(rows, weights), family.start(inputs.shape[1])
-        draws = sample(target, start, key=draw_key, num_samples=NUM_SAMPLES, progress=False)
-        shares = self.bayes_shares
-        if isinstance(shares, str):
-            shares = SHARES if isinstance(family, NormalNoise) else SHARES_OF_COUNTS
-        options: dict[str, Any] = {"num_particles": int(self.num_particles), "num_folds": self.num_folds}
-        law = predictive(target, key=law_key, draws=draws, bayes_shares=shares, **options)
+        target, key = self._posterior(rows, weights), root_key(seed)
+        draws, law = self._law_of(target, inputs.shape[1], key=key)
         self.law_: PredictiveLaw = law
+        self.agreement_: LawAgreement | None = self._agreement(target, inputs.shape[1], key=key)
         self.path_: PredictivePath = law.path
         self.bayes_share_: float = law.bayes_share
         self.comparison_: BayesComparison = law.compare()
@@ -121,11 +130,40 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
         }
         return self
 
+    def _law_of(self, target: Posterior, num_columns: int, *, key: Key[Array, ""]) -> tuple[Samples, PredictiveLaw]:
+        """Return draws of the posterior, and the law that a path from them led to."""
+        (draw_key, law_key), family, shares = random.split(key), self._family(), self.bayes_shares
+        start = family.start(num_columns)
+        draws = sample(target, start, key=draw_key, num_samples=NUM_SAMPLES, progress=False)
+        if isinstance(shares, str):
+            shares = SHARES if isinstance(family, NormalNoise) else SHARES_OF_COUNTS
+        options: dict[str, Any] = {"num_particles": int(self.num_particles), "num_folds": self.num_folds}
+        return draws, predictive(target, key=law_key, draws=draws, bayes_shares=shares, **options)
+
+    def _agreement(self, target: Posterior, num_columns: int, *, key: Key[Array, ""]) -> LawAgreement | None:
+        """Return how far the laws of other seeds agree with that of this one; warn where they do not."""
+        with warnings.catch_warnings():
+            for kind in (PredictiveWarning, SamplingWarning):  # that of the first seed has them
+                warnings.simplefilter("ignore", kind)
+            self.replicates_: list[PredictiveLaw] = [
+                self._law_of(target, num_columns, key=random.fold_in(key, 1 + number))[
+                    1
+                ]  # beyond those that it splits to
+                for number in range(1, int(self.num_replicates))
+            ]
+        if not self.replicates_:
+            return None
+        agreement = self.law_.agreement(self.replicates_)
+        if not agreement.agree:
+            warnings.warn(str(agreement), PredictiveWarning, stacklevel=4)
+        return agreement
+
     def as_bayes(self) -> Self:
         """Return the fitted model with the posterior as its law: Bayes's predictions, and its coefficients."""
         check_is_fitted(self)
         other = copy.copy(self)
-        vars(other).pop("law_", None)
+        for name in self.unsaved_attributes:
+            vars(other).pop(name, None)
         other.particles_, other.bayes_share_ = self.bayes_particles_, 1.0
         return other
 
@@ -157,7 +195,8 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
             effort: gradients of the log likelihood of one row at one particle that may be spent, 1e9 by default.
             cpu_seconds: instead of `effort`, converted by a rate that is measured; `effort` of the result repeats it.
             random_state: of the walks; None uses the estimator's.
-            others: `law_` of fits with another `random_state`, from whose particles modes are searched for as well.
+            others: `law_` of fits with another `random_state`, from whose particles modes are searched for as well, as
+                from those of `replicates_`.
             progress: a bar, or a function of (words, share spent).
 
         Raises:
@@ -171,7 +210,7 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
                 "model.attach_rows(X, y); one that as_bayes() returned a fit with bayes_shares=(1.0,)."
             )
         state = check_random_state(self.random_state if random_state is None else random_state)
-        key = root_key(int(state.randint(2**31 - 1)))
+        key, others = root_key(int(state.randint(2**31 - 1))), [*others, *getattr(self, "replicates_", ())]
         return self.law_.certificate(key=key, effort=effort, cpu_seconds=cpu_seconds, others=others, progress=progress)
 
     def attach_rows(
@@ -193,13 +232,13 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
                 "this is the model that as_bayes() returned, without a law; pass rows to the other one."
             )
         other = copy.copy(self)
-        inputs, targets, exposures, weights = other._copied_rows(X, y, sample_weight, exposure)
+        inputs, targets, offsets, weights = other._copied_rows(X, y, sample_weight, exposure)
         if other.data_sha256_ != self.data_sha256_:
             raise ValueError(
                 "X, y, sample_weight and exposure are not the rows of this fit: their hash differs from data_sha256_; "
                 "pass those that fit received, in the same order."
             )
-        target = self._posterior(self._rows(inputs[:, self.columns_], targets, exposures), weights)
+        target = self._posterior(self._rows(inputs[:, self.columns_], targets, offsets), weights)
         start = {name: leaf[0] for name, leaf in self.particles_.items()}
         points = np.concatenate(
             [leaf.reshape(len(leaf), -1) for leaf in named_leaves(self.particles_).values()], axis=1
@@ -210,7 +249,7 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
     def _copied_rows(
         self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None, exposure: ArrayLike | None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
-        """Return all columns, targets, exposures and weights of the rows to train on.
+        """Return all columns, targets, offsets and weights of the rows to train on.
 
         Whole weights are copies of rows, which have no weights then; others are of mean 1.
         """
@@ -223,54 +262,68 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
             places, weights = np.repeat(np.arange(len(distinct.weights)), distinct.weights.astype(int)), None
         _check_number(len(places))
         every, targets = distinct.inputs[places], distinct.targets[places]
-        return every, targets, self._exposures(every, None if exposure is None else every[:, -1]), weights
+        return every, targets, self._offsets(every, None if exposure is None else every[:, -1]), weights
 
     def _posterior(self, rows: dict[str, np.ndarray], weights: np.ndarray | None) -> Posterior:
         family = self._family()
         return posterior(family.log_prior, family.log_likelihood, rows, weights=weights)
 
     def _log_density(self, X: Table, y: ArrayLike, exposure: ArrayLike | None = None) -> np.ndarray:
-        X, exposures = self._inputs(X, exposure)
+        X, offsets = self._inputs(X, exposure)
         y = self._checked_targets(y)
         if len(y) != len(X):
             raise ValueError(f"y has {len(y)} entries, but X has {len(X)} rows; pass one for each row.")
         family, scores = self._family(), []
         for block in self._blocks(len(X)):
-            rows = self._rows(X[block], y[block], exposures[block])
+            rows = self._rows(X[block], y[block], offsets[block])
             stored = {name: padded(column, bucket(len(column))) for name, column in rows.items()}
             logs = np.asarray(_log_likelihoods(family.log_likelihood, self.particles_, stored), np.float64)
             scores.append(log_mean_exp(logs[:, : len(rows["x"])]))
         return np.concatenate(scores) - np.log(self.scale_)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what is pickled: all but `law_`, which holds programs and the training rows."""
+        """Return what is pickled: all but laws, which hold programs and the training rows."""
         state: Any = super().__getstate__()
-        return {name: value for name, value in state.items() if name != "law_"}
+        return {name: value for name, value in state.items() if name not in self.unsaved_attributes}
 
     def _inputs(self, X: Table, exposure: ArrayLike | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Return the columns with slopes, and the exposure, of rows that the model was not fitted to."""
+        """Return the columns with slopes, and the offsets, of rows that the model was not fitted to."""
         columns = self._columns(X)
         passed = None if exposure is None else checked_exposure(exposure, len(columns))
-        return columns[:, self.columns_], self._exposures(columns, passed)
+        return columns[:, self.columns_], self._offsets(columns, passed)
 
-    def _exposures(self, X: np.ndarray, exposure: np.ndarray | None) -> np.ndarray:
-        """Return the exposure of each row, of counts; 1 for others.
+    def _offsets(self, X: np.ndarray, exposure: np.ndarray | None) -> np.ndarray:
+        """Return what is added to the level of each row.
 
         Args:
             X: all columns of the table.
-            exposure: as it was passed.
+            exposure: as it was passed; of counts.
         """
         if exposure is not None:
             raise ValueError("exposure is for counts, and these are classes; leave it out.")
-        return np.ones(len(X))
+        return np.zeros(len(X)) if self.offset_column is None else np.asarray(X[:, self._place("offset_column")], float)
 
-    def _rows(self, X: np.ndarray, y: np.ndarray, exposures: np.ndarray) -> dict[str, np.ndarray]:
+    def _place(self, name: str) -> int:
+        """Return the place of a column of X that a parameter names; raise where X has none."""
+        place = getattr(self, name)
+        if place >= self.n_features_in_:
+            raise ValueError(
+                f"{name} must be the place of a column of X, from 0 to {self.n_features_in_ - 1}, got {place}."
+            )
+        return place
+
+    def _rows(self, X: np.ndarray, y: np.ndarray, offsets: np.ndarray) -> dict[str, np.ndarray]:
         """Return rows as the likelihood takes them."""
-        centres = self.centre_ + np.log(exposures)
-        return {"x": self.standardiser_(X)} | self._family().rows(y, centres, self.scale_)
+        return {"x": self.standardiser_(X)} | self._family().rows(y, self.centre_ + offsets, self.scale_)
+
+    @property
+    def _without_slopes(self) -> dict[str, int]:
+        """Columns of X that are known of a row beforehand, by the parameter that names them."""
+        names = [name for name in ("offset_column", "exposure_column") if getattr(self, name, None) is not None]
+        return {name: self._place(name) for name in names}
 
     def _places_of_slopes(self) -> np.ndarray:
-        return places_of(self.columns, self.n_features_in_)
+        return places_of(self.columns, self.n_features_in_, self._without_slopes)
 
     def _slopes(self) -> np.ndarray:
         check_is_fitted(self)
@@ -306,12 +359,23 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
         """Return targets to score as the family takes them."""
 
 
-def places_of(columns: ArrayLike | None, width: int, exposure: int | None = None) -> np.ndarray:
-    """Return the places of the columns that have slopes; raise where they are not different columns of X."""
-    allowed = np.delete(np.arange(width), [] if exposure is None else [exposure])
+def places_of(columns: ArrayLike | None, width: int, without: Mapping[str, int]) -> np.ndarray:
+    """Return the places of the columns that have slopes; raise where they are not different columns of X.
+
+    Args:
+        columns: those that are wanted; None: all.
+        width: columns of X.
+        without: columns that have no slope, by the parameter that names them.
+    """
+    if len(set(without.values())) < len(without):
+        raise ValueError(
+            f"{' and '.join(without)} are both {next(iter(without.values()))}; pass two columns, or one of them."
+        )
+    allowed = np.delete(np.arange(width), list(without.values()))
     places = allowed if columns is None else np.asarray(columns)
     if places.ndim != 1 or not np.isin(places, allowed).all() or not 0 < len(np.unique(places)) == len(places):
-        beside = "" if exposure is None else f" other than exposure_column={exposure}"
+        others = " and ".join(f"{name}={place}" for name, place in without.items())
+        beside = f" other than {others}" if others else ""
         raise ValueError(
             f"columns must hold different places from 0 to {width - 1}, of columns of X{beside}, got "
             f"{checks.shown(columns)}."

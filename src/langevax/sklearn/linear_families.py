@@ -57,14 +57,16 @@ class Family(ABC):
         """Return that of one row of `rows` and its columns "x"."""
 
     @abstractmethod
-    def units(self, y: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, float]:
+    def units(
+        self, y: np.ndarray, offsets: float | np.ndarray = 0.0, weights: np.ndarray | None = None
+    ) -> tuple[float, float]:
         """Return the centre of the level and the scale of the targets."""
 
     @abstractmethod
     def rows(self, y: np.ndarray, centre: float | np.ndarray, scale: float) -> Rows:
         """Return what the likelihood needs of the targets, in single precision.
 
-        `centre` is that of the units; of counts with the logarithm of each row's exposure added.
+        `centre` is that of the units with each row's offset added.
         """
 
 
@@ -93,11 +95,15 @@ class NormalNoise(NumberFamily):
         distance = (row["y"] - position["level"] - row["x"] @ position["slopes"]) * jnp.exp(-position["log_noise"])
         return -(distance**2) / 2 - position["log_noise"] - np.float32(np.log(2 * np.pi) / 2)
 
-    def units(self, y: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, float]:
-        if not np.ptp(y) > 0:
-            raise ValueError(f"y is {y[0]:g} in all rows, which tells no noise; pass targets that vary.")
-        mean = float(np.average(y, weights=weights))
-        return mean, float(np.sqrt(np.average((y - mean) ** 2, weights=weights)))
+    def units(
+        self, y: np.ndarray, offsets: float | np.ndarray = 0.0, weights: np.ndarray | None = None
+    ) -> tuple[float, float]:
+        rest = y - offsets
+        if not np.ptp(rest) > 0:
+            less = "" if np.ptp(offsets) == 0 else " less its offset"
+            raise ValueError(f"y{less} is {rest[0]:g} in all rows, which tells no noise; pass targets that vary.")
+        mean = float(np.average(rest, weights=weights))
+        return mean, float(np.sqrt(np.average((rest - mean) ** 2, weights=weights)))
 
     def check_noise(self, x: np.ndarray, y: np.ndarray) -> None:
         """Raise where targets are a function of the columns, and their density has no bound."""
@@ -128,10 +134,14 @@ class Poisson(NumberFamily):
         positive = row["y"] * (r - jnp.expm1(r)) + row["constant"]
         return jnp.where(row["y"] > 0, positive, -row["base"] * jnp.exp(eta))
 
-    def units(self, y: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, float]:
+    def units(
+        self, y: np.ndarray, offsets: float | np.ndarray = 0.0, weights: np.ndarray | None = None
+    ) -> tuple[float, float]:
         if not y.any():
             raise ValueError("y is 0 in all rows, which tells no rate; pass rows with other counts, too.")
-        return float(np.log(np.average(y, weights=weights))), 1.0
+        largest, offsets = float(np.max(offsets)), np.broadcast_to(offsets, y.shape)
+        exposure = np.log(np.average(np.exp(offsets - largest), weights=weights)) + largest
+        return float(np.log(np.average(y, weights=weights)) - exposure), 1.0
 
     def rows(self, y: np.ndarray, centre: float | np.ndarray, scale: float) -> Rows:
         logs = np.log(np.maximum(y, 1))
@@ -237,7 +247,8 @@ class Ordinal(Family):
         return of_cuts - jnp.sum(position["slopes"] ** 2) / (2 * self.prior_scale**2)
 
     def log_likelihood(self, position: Position, row: Row) -> jax.Array:
-        eta, cuts, label, last = row["x"] @ position["slopes"], _cuts(position, jnp), row["y"], self.num_classes - 1
+        eta, cuts = row["x"] @ position["slopes"] + row["offset"], _cuts(position, jnp)
+        label, last = row["y"], self.num_classes - 1
         above = jax.nn.log_sigmoid(eta - cuts[jnp.maximum(label - 1, 0)])
         below = jax.nn.log_sigmoid(cuts[jnp.minimum(label, last - 1)] - eta)
         value = jnp.where(label > 0, above, 0) + jnp.where(label < last, below, 0)
@@ -246,14 +257,16 @@ class Ordinal(Family):
         gap = jnp.exp(position["log_gaps"][jnp.clip(label - 1, 0, last - 2)])
         return value + jnp.where((label > 0) & (label < last), jnp.log(-jnp.expm1(-gap)), 0)
 
-    def units(self, y: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, float]:
-        return 0.0, 1.0
+    def units(
+        self, y: np.ndarray, offsets: float | np.ndarray = 0.0, weights: np.ndarray | None = None
+    ) -> tuple[float, float]:
+        return -float(np.average(np.broadcast_to(offsets, y.shape), weights=weights)), 1.0
 
     def rows(self, y: np.ndarray, centre: float | np.ndarray, scale: float) -> Rows:
-        return {"y": y.astype(np.int32)}
+        return {"y": y.astype(np.int32), "offset": np.broadcast_to(centre, y.shape).astype(np.float32)}
 
     def probabilities(self, cloud: Position, eta: np.ndarray) -> np.ndarray:
-        """Return those of the classes, (particle, n, class)."""
+        """Return those of the classes, (particle, n, class); `eta` with the centre and the offset of the row."""
         below = expit(_cuts(cloud, np)[:, None] - (eta - cloud["level"][:, None])[..., None])
         return np.diff(below, axis=-1, prepend=0.0, append=1.0)
 

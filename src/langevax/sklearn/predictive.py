@@ -9,7 +9,7 @@ from sklearn.utils import check_array, check_random_state, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
 from langevax import checks
-from langevax.sklearn.law_estimator import LogScore, PredictiveEstimator, mean_score, places_of
+from langevax.sklearn.law_estimator import LogScore, PredictiveEstimator, mean_score
 from langevax.sklearn.linear_families import (
     Family,
     NegativeBinomial,
@@ -58,13 +58,18 @@ class PredictiveRegressor(LogScore, NumberTargets, PredictiveEstimator):
     pipelines and searches, with scikit-learn's metadata routing), or name its column of X once, as `exposure_column`.
     Slopes and level are then those of rates, and c is the logarithm of all counts over all exposure.
 
+    What else is known of a row beforehand is an offset, a term of the linear predictor whose slope is 1: a column of X,
+    named by `offset_column`, as `offset()` in R's formulas. The mean of a number, less its offset, is then modelled.
+
     Args:
         family: "gaussian", "poisson" or "negative binomial", the last two for counts.
         exposure_column: place of the column of X that is the exposure, and has no slope.
         columns: (k,) places of the columns of X that have slopes; None: all, (k,) then being (d,) below.
+        offset_column: place of the column of X that is the offset, and has no slope.
         prior_scale: of slopes and level.
         bayes_shares: decreasing from 1; "auto" is 1, 0.5, 0.2, 0.1 and 0.05, and 0 too for counts.
         num_particles, num_folds: as in `langevax.predictive`.
+        num_replicates: laws of so many seeds, with draws of their own, beside which the first one is shown.
         random_state: int or `numpy.random.RandomState`.
 
     Attributes:
@@ -72,6 +77,8 @@ class PredictiveRegressor(LogScore, NumberTargets, PredictiveEstimator):
         bayes_share_: the share of Bayes that was chosen; 1 is the posterior.
         path_: the misspecification curve.
         comparison_: what Bayes loses, in nats a row; `print` it for a sentence.
+        agreement_: how far the laws of `num_replicates` seeds agree; `print` it for a sentence. None of a single one.
+        replicates_: the laws of the other seeds, not saved either.
         particles_, bayes_particles_: of the law and of the posterior, dicts of arrays.
         coef_, coef_sd_: means and deviations of the slopes over the law. Below a share of 1 the law is one of
             differences between rows; `as_bayes().coef_` has the posterior's.
@@ -153,12 +160,12 @@ class PredictiveRegressor(LogScore, NumberTargets, PredictiveEstimator):
         law has the right spread, and of counts a tail whose mean a few rows decide: that of 1,500 rows of office visits
         was 8,071 where the posterior's was 5.9 and the rows' 5.5.
         """
-        (X, exposures), family = self._inputs(X, exposure), self._family()
+        (X, offsets), family = self._inputs(X, exposure), self._family()
         means = [
             family.means(self.bayes_particles_, self._eta(X[block], self.bayes_particles_)).mean(axis=0)
             for block in self._blocks(len(X))
         ]
-        return self._in_units(np.concatenate(means), exposures)
+        return self._in_units(np.concatenate(means), offsets)
 
     def predict_interval(self, X: Table, coverage: float = 0.9, *, exposure: ArrayLike | None = None) -> np.ndarray:
         """Return (n, 2) central intervals of the predictive distribution, their ends included.
@@ -170,13 +177,11 @@ class PredictiveRegressor(LogScore, NumberTargets, PredictiveEstimator):
             coverage: the probability of a new row's target, at least.
             exposure: (n,), where the fit had one.
         """
-        X, exposures = self._inputs(X, exposure)
+        X, offsets = self._inputs(X, exposure)
         _check_coverage(coverage)
         levels, rng, ends = [(1 - coverage) / 2, (1 + coverage) / 2], np.random.default_rng(0), []
         for block in self._blocks(len(X)):
-            drawn = np.concatenate(
-                [self._draws(self.particles_, X[block], exposures[block], rng) for _ in range(DRAWS)]
-            )
+            drawn = np.concatenate([self._draws(self.particles_, X[block], offsets[block], rng) for _ in range(DRAWS)])
             ends.append(np.quantile(drawn, levels, axis=0, method="inverted_cdf").T)
         return np.concatenate(ends)
 
@@ -196,14 +201,14 @@ class PredictiveRegressor(LogScore, NumberTargets, PredictiveEstimator):
             random_state: of the draws; None uses the estimator's.
             exposure: (n,), where the fit had one.
         """
-        X, exposures = self._inputs(X, exposure)
+        X, offsets = self._inputs(X, exposure)
         checks.positive_int("num_samples", num_samples)
         state = check_random_state(self.random_state if random_state is None else random_state)
         rng = np.random.default_rng(state.randint(2**31 - 1))
         order = np.resize(rng.permutation(len(self.particles_["level"])), num_samples)
         cloud = {name: leaf[order] for name, leaf in self.particles_.items()}
         blocks = self._blocks(len(X), num_samples)
-        drawn = [rng.permuted(self._draws(cloud, X[b], exposures[b], rng), axis=0) for b in blocks]
+        drawn = [rng.permuted(self._draws(cloud, X[b], offsets[b], rng), axis=0) for b in blocks]
         return np.concatenate(drawn, axis=1)
 
     def _inputs(self, X: Table, exposure: ArrayLike | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -218,39 +223,32 @@ class PredictiveRegressor(LogScore, NumberTargets, PredictiveEstimator):
             raise ValueError(f"exposure is passed, but this model was fitted {source}; leave it out, or fit again.")
         return super()._inputs(X, exposure)
 
-    def _exposures(self, X: np.ndarray, exposure: np.ndarray | None) -> np.ndarray:
+    def _offsets(self, X: np.ndarray, exposure: np.ndarray | None) -> np.ndarray:
+        offsets = super()._offsets(X, None)
         if self.exposure_column is not None:
-            return checked_exposure(X[:, self.exposure_column], len(X))
-        return np.ones(len(X)) if exposure is None else exposure
+            exposure = checked_exposure(X[:, self.exposure_column], len(X))
+        return offsets if exposure is None else offsets + np.log(exposure)
 
     def _validated(self, X: Table, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         X, y = super()._validated(X, y)
         if self.exposure_column is not None:
-            if self.exposure_column >= X.shape[1]:
-                raise ValueError(
-                    f"exposure_column must be the place of a column of X, from 0 to {X.shape[1] - 1}, got "
-                    f"{self.exposure_column}."
-                )
-            checked_exposure(X[:, self.exposure_column], len(X))  # before rows are put in another order
+            checked_exposure(X[:, self._place("exposure_column")], len(X))  # before rows are put in another order
         return X, y
 
-    def _places_of_slopes(self) -> np.ndarray:
-        return places_of(self.columns, self.n_features_in_, self.exposure_column)
-
     def _draws(
-        self, cloud: dict[str, np.ndarray], X: np.ndarray, exposures: np.ndarray, rng: np.random.Generator
+        self, cloud: dict[str, np.ndarray], X: np.ndarray, offsets: np.ndarray, rng: np.random.Generator
     ) -> np.ndarray:
         """Return a draw of each row for each particle, in units of the targets."""
         family = self._family()
         means = family.means(cloud, self._eta(X, cloud))
         if isinstance(family, Poisson):
-            return family.draws(cloud, self._in_units(means, exposures), rng)
-        return self._in_units(family.draws(cloud, means, rng), exposures)
+            return family.draws(cloud, self._in_units(means, offsets), rng)
+        return self._in_units(family.draws(cloud, means, rng), offsets)
 
-    def _in_units(self, numbers: np.ndarray, exposures: np.ndarray) -> np.ndarray:
+    def _in_units(self, numbers: np.ndarray, offsets: np.ndarray) -> np.ndarray:
         if isinstance(self._family(), Poisson):
-            return np.exp(self.centre_) * exposures * numbers
-        return self.centre_ + self.scale_ * numbers
+            return np.exp(self.centre_ + offsets) * numbers
+        return self.centre_ + offsets + self.scale_ * numbers
 
     def _family(self) -> NumberFamily:
         return cast("NumberFamily", family_of(FAMILIES[self.family], float(self.prior_scale)))
@@ -275,7 +273,7 @@ class PredictiveRegressor(LogScore, NumberTargets, PredictiveEstimator):
 class PredictiveClassifier(LogScore, LabelTargets, PredictiveEstimator):
     """Logistic regression, and ordinal logit of more than two classes, by the best law of the coefficients.
 
-    As `PredictiveRegressor`, with log odds of at most class k = cut_k - x . slopes. Two classes are logistic
+    As `PredictiveRegressor`, with log odds of at most class k = cut_k - x . slopes - offset. Two classes are logistic
     regression. More are in an order: that of numbers, or `order`.
 
     Priors: slopes of columns over their deviations N(0, prior_scale^2); the shares of the classes at the mean of the
@@ -283,12 +281,13 @@ class PredictiveClassifier(LogScore, LabelTargets, PredictiveEstimator):
 
     Args:
         order: all labels, from the lowest class to the highest; needed for three or more words.
-        columns, prior_scale, bayes_shares, num_particles, num_folds, random_state: as in `PredictiveRegressor`.
+        columns, offset_column, prior_scale, bayes_shares, num_particles, num_folds, num_replicates, random_state: as in
+            `PredictiveRegressor`.
 
     Attributes:
         classes_: the labels, in their order and that of `predict_proba`'s columns.
-        law_, bayes_share_, path_, comparison_, particles_, bayes_particles_, coef_, coef_sd_: documented in
-            `PredictiveRegressor`; slopes are log odds of higher classes.
+        law_, bayes_share_, path_, comparison_, agreement_, replicates_, particles_, bayes_particles_, coef_, coef_sd_:
+            documented in `PredictiveRegressor`; slopes are log odds of higher classes.
 
     Raises:
         ValueError: one class only; three or more words without an order; labels that `order` lacks.
@@ -342,10 +341,14 @@ class PredictiveClassifier(LogScore, LabelTargets, PredictiveEstimator):
 
     def predict_proba(self, X: Table) -> np.ndarray:
         """Return (n, C) probabilities under the predictive distribution, rows summing to one."""
-        (X, _), family = self._inputs(X), self._family()
+        (X, offsets), family = self._inputs(X), self._family()
         assert isinstance(family, Ordinal)
+
+        def eta(block: slice) -> np.ndarray:
+            return self._eta(X[block], cloud) + (self.centre_ + offsets[block])
+
         cloud = {name: np.asarray(leaf, np.float64) for name, leaf in self.particles_.items()}
-        of_blocks = [family.probabilities(cloud, self._eta(X[b], cloud)).mean(axis=0) for b in self._blocks(len(X))]
+        of_blocks = [family.probabilities(cloud, eta(block)).mean(axis=0) for block in self._blocks(len(X))]
         return np.concatenate(of_blocks)
 
     def predict_log_proba(self, X: Table) -> np.ndarray:

@@ -57,8 +57,8 @@ class SlopeErrors:
             >>> bool(model.robust_coef_sd(X, y) > 1.5 * model.coef_sd_)
             True
         """
-        family, (inputs, exposures) = self._family(), self._inputs(X, exposure)
-        rows = self._rows(inputs, self._checked_targets(y), exposures)
+        family, (inputs, offsets) = self._family(), self._inputs(X, exposure)
+        rows = self._rows(inputs, self._checked_targets(y), offsets)
         centre = {name: leaf.mean(axis=0, dtype=np.float64) for name, leaf in self.bayes_particles_.items()}
         point, unravel = ravel_pytree({name: np.asarray(leaf, np.float32) for name, leaf in centre.items()})
         target = FlatPosterior(family, unravel)
@@ -85,7 +85,7 @@ class SlopeErrors:
     def _inputs(self, X: Table, exposure: ArrayLike | None = None) -> tuple[np.ndarray, np.ndarray]: ...
 
     @abstractmethod
-    def _rows(self, X: np.ndarray, y: np.ndarray, exposures: np.ndarray) -> dict[str, np.ndarray]: ...
+    def _rows(self, X: np.ndarray, y: np.ndarray, offsets: np.ndarray) -> dict[str, np.ndarray]: ...
 
     @abstractmethod
     def _checked_targets(self, y: ArrayLike) -> np.ndarray: ...

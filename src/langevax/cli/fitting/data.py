@@ -12,10 +12,11 @@ from langevax.cli.errors import BadInput, count, listing, nearest
 from langevax.cli.fit import FitOptions
 from langevax.cli.fitting.reading import table_reading
 from langevax.cli.fitting.splitting import copies_of, row_groups, split_rows
+from langevax.cli.regressions import known_columns
 from langevax.cli.tables.columns import read_columns
 from langevax.cli.tables.curves import LongCurves, WideCurves, cells_of, curve_columns, readings_of
 from langevax.cli.tables.cycles import helpful_cycles
-from langevax.cli.tables.exposures import check_exposure
+from langevax.cli.tables.exposures import CHECKS
 from langevax.cli.tables.files import LoadedTable, read_table
 from langevax.cli.tables.inference import ReadColumn
 from langevax.cli.tables.leaks import leaks
@@ -125,17 +126,18 @@ def prepare(options: FitOptions) -> FitData:
     """Read and split the table of the options; raise `BadInput` where that is impossible."""
     table = read_table(options.table, encoding=options.encoding)
     _check_names(table.frame, "--target", [options.target])
-    exposure = [] if options.exposure is None else [options.exposure]
-    for option, names in (("--drop", options.drop), ("--keep", options.keep), ("--exposure", exposure)):
+    known = known_columns(options)
+    of_inputs = {"--drop": options.drop, "--keep": options.keep} | {option: [name] for option, name in known.items()}
+    for option, names in of_inputs.items():
         _check_names(table.frame, option, names)
         if options.target in names:
             raise BadInput(f"{option} {options.target!r} is the target; name an input column.")
-    if options.exposure in options.drop:
-        raise BadInput(f"--exposure {options.exposure!r} is also in --drop; leave one of them out.")
+    for option, name in known.items():
+        if name in options.drop:
+            raise BadInput(f"{option} {name!r} is also in --drop; leave one of them out.")
     if options.group is not None:
         _check_names(table.frame, "--group", [options.group])
-        of_inputs = ("--drop", options.drop), ("--keep", options.keep), ("--exposure", exposure)
-        for option, names in (("--target", [options.target]), *of_inputs):
+        for option, names in ({"--target": [options.target]} | of_inputs).items():
             if options.group in names:
                 raise BadInput(f"--group {options.group!r} is also in {option}; name it once, in --group.")
     return prepare_curves(options, table) if options.curves else prepare_columns(options, table)
@@ -152,10 +154,11 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
     if options.family is not None:
         target = for_family(target, options.target, options.family, options.order)
     _check_classes(options, target)
-    keep = options.keep if options.exposure is None else [*options.keep, options.exposure]
+    known = known_columns(options)
+    keep = [*options.keep, *known.values()]
     frame, styles, left_out = useful(frame.drop(options.target), list(readings.values()), keep, target.rows)
-    if options.exposure is not None:
-        check_exposure(frame, styles, options.exposure, target.rows)
+    for option, name in known.items():
+        CHECKS[option](frame, styles, name, target.rows)
     if not styles:
         reasons = " ".join(sentences(left_out)) or "It is the only one."
         raise BadInput(f"TABLE {str(options.table)!r} has no column to learn {options.target!r} from. {reasons}")
@@ -164,7 +167,7 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
     train, test, split_notes = split_rows(target, options.test_size, options.seed, together)
     split_notes += of_groups
     columns, categories = learn(frame[train.tolist()], styles)
-    suspects = leaks(frame.drop(options.exposure or []), target.values, target.task)
+    suspects = leaks(frame.drop(known.values()), target.values, target.task)
     columns, of_cycles = _with_cycles(columns, frame[train.tolist()], target, train, options.seed, together)
     encoder = Encoder(columns)
     encoded: dict[str, Any] = {"names": encoder.names, "groups": encoder.groups, "quantities": encoder.quantities}
@@ -215,6 +218,7 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
             (*decisions, *suspects, *alike),
             never_negative,
             options.exposure or "",
+            options.offset or "",
         ),
         split=split,
         target=target,

@@ -8,6 +8,7 @@ formula, over groups of rows where there are any: they hold although rows spread
 import copy
 import time
 import warnings
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,13 @@ from scipy import stats
 from sklearn.base import clone
 
 from langevax.cli.errors import BadInput
-from langevax.cli.fit import COUNTS, FitOptions
+from langevax.cli.fit import FitOptions
 from langevax.cli.fitting.data import FitData, estimator_for
 from langevax.cli.fitting.kinds import ModelKind
 from langevax.cli.fitting.processes import ProcessGroup
 from langevax.cli.folder import Folder
 from langevax.cli.output import Output
+from langevax.cli.regressions import COUNTS
 from langevax.evaluation.comparison import Comparison, base_rate, clipped, outputs_of
 from langevax.evaluation.holdout import Relevance, TrainTestSplit, certified
 from langevax.evaluation.metrics import DEVIANCE, LOG_DENSITY, METRICS, Measured, Metric, measure
@@ -77,7 +79,7 @@ class FamilyKind(ModelKind):
                 f"{asked} uses all rows at every move, and TABLE has {len(split.train):,} training rows, more than "
                 f"{MOST_ROWS:,}; pass a table of fewer rows, drawn at random, or a larger --test-size."
             )
-        places = slopes_of(split, split.train, exposure_of(split, self.options.exposure))
+        places = slopes_of(split, split.train, known_of(split, self.options).values())
         if not places:
             raise BadInput(
                 f"{asked} needs a column that varies, and none does in the {len(split.train):,} training rows."
@@ -103,9 +105,9 @@ class FamilyKind(ModelKind):
     ) -> tuple[Any, float, tuple[str, ...]]:
         """Return the fitted estimator, the seconds it took, and its warnings as sentences."""
         split, began = data.split, time.perf_counter()
-        exposure = exposure_of(split, self.options.exposure)
-        more = {} if exposure is None else {"exposure_column": exposure}
-        slopes = slopes_of(split, split.train, exposure)
+        known = known_of(split, self.options)
+        more: dict[str, Any] = {**known, "num_replicates": self.options.num_replicates}
+        slopes = slopes_of(split, split.train, known.values())
         model = estimator_for(self.options, data.schema, columns=slopes, **more)
         try:
             with warnings.catch_warnings(record=True) as caught:
@@ -129,11 +131,20 @@ class FamilyKind(ModelKind):
         law = "the posterior itself" if chosen == 1 else f"a law with a share of {chosen:g} of Bayes"
         path = f"the posterior was sampled, and laws with shares of Bayes from 1 to {shares[-1]:g} followed it"
         choice = f"{law}: the largest share within one standard error of the best ({model.comparison_.method})"
-        lines = ("Training", f"{path}; {seconds:.1f} s, compiling included"), ("Law", choice)
-        if self.options.exposure is None:
-            return lines
-        about = f"{self.options.exposure!r} multiplies the mean of each row; the other methods have it as an input"
-        return *lines, ("Exposure", about)
+        lines = [("Training", f"{path}; {seconds:.1f} s, compiling included"), ("Law", choice)]
+        if model.agreement_ is not None:
+            lines.append(("Seeds", str(model.agreement_)))
+        about, others = self.options, "; the other methods have it as an input"
+        if about.exposure is not None:
+            lines.append(("Exposure", f"{about.exposure!r} multiplies the mean of each row{others}"))
+        if about.offset is not None:
+            lines.append(("Offset", f"{about.offset!r} is added to the {self._predictor} of each row{others}"))
+        return tuple(lines)
+
+    @property
+    def _predictor(self) -> str:
+        of_classes = "log odds" if self.family in ("logistic", "ordinal") else "mean"
+        return "logarithm of the mean" if self.family in COUNTS else of_classes
 
     def refit(self, model: Any, data: FitData) -> "RefittedLaws":
         """Return how it is fitted on other rows, along the path to the share that it chose."""
@@ -146,9 +157,6 @@ class FamilyKind(ModelKind):
     def law(self, model: Any, data: FitData, refit: Any, comparison: Comparison) -> LawContents:
         """Return what Bayes loses, and the coefficients."""
         path, split, comparing = model.path_, data.split, model.comparison_
-        about = f"Gains are over {comparing.num_rows:,} training rows ({comparing.method})."
-        if split.grouped_by:
-            about += f" Their errors count rows of one {split.grouped_by!r} as independent, and may be too small."
         return LawContents(
             bayes=what_bayes_loses(comparing, self.name),
             shares=path.bayes_share,
@@ -156,7 +164,7 @@ class FamilyKind(ModelKind):
             gain_error=path.gain_error,
             p_eff=path.p_eff,
             chosen=path.chosen,
-            about_curve=about,
+            about_curve=about_gains(comparing, split),
             densities=refit.measured(comparison, self.options.seed),
             effect=EFFECTS.get(self.family, "slope"),
             is_ratio=self.family in EFFECTS,
@@ -216,11 +224,12 @@ class FamilyKind(ModelKind):
     def record(self, model: Any, law: LawContents | None) -> dict[str, Any]:
         """Return the law."""
         assert law is not None
-        return {"family": self.family, "bayes_share": model.bayes_share_, "law": asdict(law)}
+        agreement = None if model.agreement_ is None else asdict(model.agreement_) | {"agree": model.agreement_.agree}
+        return {"family": self.family, "bayes_share": model.bayes_share_, "law": asdict(law), "agreement": agreement}
 
     def settings(self, model: Any) -> dict[str, Any]:
         """Return the parameters of the fitted estimator, and what fitting chose."""
-        places = "columns", "exposure_column"
+        places = "columns", "exposure_column", "offset_column"
         parameters = {name: value for name, value in model.get_params().items() if name not in places}
         return parameters | {"share of Bayes (fitted)": float(model.bayes_share_), "slopes": len(model.columns_)}
 
@@ -254,7 +263,7 @@ class RefittedLaws:
         self.data = data
         shares = model.path_.bayes_share
         self.model: Any = clone(model)
-        self.model.set_params(bayes_shares=shares[: model.path_.chosen + 1].tolist(), num_folds=None)
+        self.model.set_params(bayes_shares=shares[: model.path_.chosen + 1].tolist(), num_folds=None, num_replicates=1)
         if data.split.classes:
             self.model.set_params(order=None)  # folds are fitted to places in the order
         self.log_densities = [self._densities(model, data.split.train, data.split.test)]
@@ -262,7 +271,7 @@ class RefittedLaws:
     def __call__(self, train: np.ndarray, test: np.ndarray) -> np.ndarray:
         """Return what a fit on rows `train` predicts for rows `test`."""
         split, model = self.data.split, copy.copy(self.model)
-        model.set_params(columns=slopes_of(split, train, self._exposure_column))
+        model.set_params(columns=slopes_of(split, train, self._known.values()))
         with warnings.catch_warnings():
             for kind in (PredictiveWarning, SamplingWarning):
                 warnings.simplefilter("ignore", kind)
@@ -288,8 +297,16 @@ class RefittedLaws:
         return "negative binomial without columns" if self._are_counts else "normal law without columns"
 
     @property
-    def _exposure_column(self) -> int | None:
-        return getattr(self.model, "exposure_column", None)
+    def _known(self) -> dict[str, int]:
+        """Inputs known of a row beforehand, by the parameter that names them."""
+        places = {name: getattr(self.model, name, None) for name in ("exposure_column", "offset_column")}
+        return {name: place for name, place in places.items() if place is not None}
+
+    def _offsets(self, rows: np.ndarray) -> np.ndarray:
+        """Return what is added to the linear predictor of each row."""
+        inputs, known = self.data.split.inputs[rows], self._known
+        columns = [np.log(inputs[:, p]) if name == "exposure_column" else inputs[:, p] for name, p in known.items()]
+        return np.sum(columns, axis=0) if columns else np.zeros(len(rows))
 
     @property
     def _are_counts(self) -> bool:
@@ -306,12 +323,12 @@ class RefittedLaws:
                 base_rate(split, train, len(test)),
             ]
             return np.log([clipped(p, len(train))[np.arange(len(test)), observed] for p in outputs])
+        offsets, new_offsets = self._offsets(train), self._offsets(test)
         if self._are_counts:
-            column = self._exposure_column
-            exposures = () if column is None else (split.inputs[train, column], split.inputs[test, column])
-            law = density_of_counts(known, observed, *exposures)
+            law = density_of_counts(known, observed, np.exp(offsets), np.exp(new_offsets))
         else:
-            law = stats.norm.logpdf(observed, known.mean(), known.std())
+            rest = known - offsets
+            law = stats.norm.logpdf(observed - new_offsets, rest.mean(), rest.std())
         return np.stack([model.log_density(inputs, observed), bayes.log_density(inputs, observed), law])
 
 
@@ -338,19 +355,20 @@ def density_of_counts(
     return stats.nbinom.logpmf(new, shape, shape / (shape + new_means))
 
 
-def exposure_of(split: TrainTestSplit, column: str | None) -> int | None:
-    """Return the input that holds the exposure of each row."""
-    return None if column is None else split.groups[column][0]
+def known_of(split: TrainTestSplit, options: FitOptions) -> dict[str, int]:
+    """Return the inputs that are known of a row beforehand, by the estimator's parameters that name them."""
+    named = {"exposure_column": options.exposure, "offset_column": options.offset}
+    return {name: split.groups[column][0] for name, column in named.items() if column is not None}
 
 
-def slopes_of(split: TrainTestSplit, rows: np.ndarray, exposure: int | None = None) -> list[int]:
+def slopes_of(split: TrainTestSplit, rows: np.ndarray, known: Iterable[int] = ()) -> list[int]:
     """Return the inputs with a slope: those that vary in these rows, but for the most frequent word of a column.
 
-    The exposure of counts has none.
+    Those that are known beforehand have none.
     """
     inputs = split.inputs[rows]
     varies = weighted_moments(inputs, np.ones(len(inputs)))[1] > 0
-    compared = {exposure, *(reference_of(split, inputs, places) for places in split.groups.values())}
+    compared = {*known, *(reference_of(split, inputs, places) for places in split.groups.values())}
     return [place for place in range(inputs.shape[1]) if varies[place] and place not in compared]
 
 
@@ -416,6 +434,19 @@ def what_bayes_loses(comparing: BayesComparison, name: str) -> str:
     sentence = str(comparing).replace("Bayes", f"Bayes, the posterior of one {name} for all rows,", 1)
     little = comparing.bayes_share < 1 and comparing.nats < LITTLE
     return sentence.replace("The model is misspecified.", "That is next to nothing.") if little else sentence
+
+
+def about_gains(comparing: BayesComparison, split: TrainTestSplit) -> str:
+    """Return how gains were measured, and where rows may not be exchangeable."""
+    about = f"Gains are over {comparing.num_rows:,} training rows ({comparing.method})."
+    if split.grouped_by:
+        about += f" Their errors count rows of one {split.grouped_by!r} as independent, and may be too small."
+    if split.dates:
+        about += (
+            f" Rows are taken as exchangeable: where one depends on those before it, in the order of "
+            f"{split.dates[0]!r}, a law gives it heavy tails and no memory."
+        )
+    return about
 
 
 def likelier(measured: Measured, name: str) -> str:

@@ -22,7 +22,7 @@ from langevax.cli.errors import BadInput, count, listing
 from langevax.cli.tables.columns import constant, plain_columns, stands_for_missing, words_of
 from langevax.cli.tables.curves import LongCurves, WideCurves
 from langevax.cli.tables.cycles import Cycle, position
-from langevax.cli.tables.exposures import check_new_exposure
+from langevax.cli.tables.exposures import check_new_exposure, check_new_offset
 from langevax.cli.tables.inference import ReadColumn
 from langevax.cli.tables.records import Decision, Examples, check_columns, option, same_but_for_case
 from langevax.cli.tables.rereading import infinite_values, unreadable_values
@@ -182,6 +182,8 @@ class Schema:
     """Whether the target is a number that is at least 0 in all rows, as counts and amounts are."""
     exposure: str = ""
     """The column that multiplies the mean of each row's count; empty without one."""
+    offset: str = ""
+    """The column that is added to the linear predictor; empty without one."""
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
@@ -189,8 +191,8 @@ class Schema:
         columns = tuple(Column.from_json(column) for column in content["columns"])
         decisions = tuple(Decision(**decision) for decision in content["decisions"])
         classes, never_negative = tuple(content["classes"]), content.get("never_negative", False)
-        exposure = content.get("exposure", "")
-        return cls(content["target"], content["task"], classes, columns, decisions, never_negative, exposure)
+        known = content.get("exposure", ""), content.get("offset", "")
+        return cls(content["target"], content["task"], classes, columns, decisions, never_negative, *known)
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -202,6 +204,8 @@ class Schema:
         converted, notes = self.convert(frame)
         if self.exposure:
             check_new_exposure(converted[self.exposure])
+        if self.offset:
+            check_new_offset(converted[self.offset])
         known = {column.name for column in self.columns} | {self.target}
         known |= {decision.column for decision in self.decisions if decision.topic == "left out"}
         if extra := [name for name in frame.columns if name not in known]:
