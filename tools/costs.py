@@ -2,8 +2,8 @@
 
 Each set of packages is installed into a new environment, by `uv` where it is installed and by pip elsewhere, and has to
 pass a short program. Compiled Python files, which pip writes and uv does not, are not counted; seconds depend on what
-is in the cache of pip or uv. With `--suites`, `make test`, `make test-all` and `make test-long` run as well, each from an empty cache of
-compiled programs.
+is in the cache of pip or uv. With `--suites`, `make test`, `make test-all` and `make test-long` run as well, each from
+an empty cache of compiled programs.
 """
 
 import argparse

@@ -145,12 +145,9 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
         with warnings.catch_warnings():
             for kind in (PredictiveWarning, SamplingWarning):  # that of the first seed has them
                 warnings.simplefilter("ignore", kind)
-            self.replicates_: list[PredictiveLaw] = [
-                self._law_of(target, num_columns, key=random.fold_in(key, 1 + number))[
-                    1
-                ]  # beyond those that it splits to
-                for number in range(1, int(self.num_replicates))
-            ]
+            keys = [random.fold_in(key, 1 + number) for number in range(1, int(self.num_replicates))]  # 0, 1 are taken
+            laws = [self._law_of(target, num_columns, key=of_law)[1] for of_law in keys]
+        self.replicates_: list[PredictiveLaw] = laws
         if not self.replicates_:
             return None
         agreement = self.law_.agreement(self.replicates_)
