@@ -56,7 +56,7 @@ test: $(VENV)/.gate  ## the library proved in minutes: all but what is marked sl
 test-all: $(VENV)/.gate browser  ## real servers, a browser, and the long statistical tests as well
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not long"
 
-test-long: $(VENV)/.gate  ## the code of the documentation's pages, the scripts of examples/, and the slowest tables
+test-long: $(VENV)/.gate  ## the code of the documentation's pages, the scripts of examples/, and the claims of the papers
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m long
 
 mutants: $(VENV)/.dev  ## mistakes that the tests must catch, planted one by one; a part of them: make mutants ONLY=pda

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.mostly_compiling]  # problems are tiny
+pytestmark = [pytest.mark.long, pytest.mark.mostly_compiling]  # problems are tiny
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs" / "algorithms"

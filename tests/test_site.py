@@ -335,6 +335,7 @@ def test_the_site_has_the_colours_of_the_reports():
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore::langevax.sampling.SamplingWarning")  # it draws little
 def test_the_first_page_prints_what_it_says(capsys):
     """The words, and the numbers up to what another processor's rounding does to a random run."""

@@ -101,7 +101,7 @@ def test_a_reader_that_checks_nothing_is_noticed_and_signals_arrive(tmp_path):
     assert signals == [9, 15]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_nothing_is_lost_silent_or_raw():
     command = [sys.executable, "-m", "tools.torture", "--quick", "--jobs", "1"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}

@@ -7,7 +7,7 @@ import concentration
 from concentration import CLAIM
 from tests.claims.failing import check_failing, check_holding
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from dimension_free import CLAIM
 from function_space_laws import steps_to_wasserstein
 from tests.claims.failing import check_failing, check_holding
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 EULER, FLAT, BRACKETS, RATIO = "power of N of the lon", "change of the longest", "chains that grow", "times as many"
 LINES, LOSS, MIXING = "farthest of all points", "mean loss at", "autocorrelation of"

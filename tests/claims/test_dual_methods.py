@@ -14,7 +14,7 @@ from langevax.problems import losses
 from tests.claims.failing import check_failing, check_holding
 from tests.theory.grids import fenchel_young
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")

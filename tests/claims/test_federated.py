@@ -14,7 +14,7 @@ from langevax.algorithm import Algorithm
 from langevax.cli.federating import classification
 from tests.claims.failing import check_failing, check_holding
 
-pytestmark = [pytest.mark.slow, pytest.mark.mostly_compiling]
+pytestmark = [pytest.mark.long, pytest.mark.mostly_compiling]
 
 
 @pytest.fixture(scope="module")

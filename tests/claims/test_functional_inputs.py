@@ -10,7 +10,7 @@ from functional_inputs import CLAIM
 from langevax.meanfield import PSDCA
 from tests.claims.failing import check_failing, check_holding
 
-pytestmark = [pytest.mark.slow, pytest.mark.mostly_compiling]
+pytestmark = [pytest.mark.long, pytest.mark.mostly_compiling]
 
 
 @pytest.fixture(scope="module")

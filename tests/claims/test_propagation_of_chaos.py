@@ -10,7 +10,7 @@ from langevax.meanfield import MFLD
 from propagation_of_chaos import CLAIM, finite_particle_gap, linear_cloud_variance, slope
 from tests.claims.failing import check_failing, check_holding
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from langevax.meanfield import MFLD
 from sparse_parity import CLAIM
 from tests.claims.failing import check_failing, check_holding
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")

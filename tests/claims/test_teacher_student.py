@@ -8,7 +8,7 @@ from relu_sphere import parametric_risk
 from teacher_student import CLAIM, slope
 from tests.claims.failing import check_failing, check_holding, failing
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from langevax.theory import moments
 from tests.claims.failing import check_failing, check_holding
 from variance_reduction import CLAIM
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")
