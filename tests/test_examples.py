@@ -79,6 +79,9 @@ SHOWN = {
     },
     "sunspot_periods": {"worst": (0, 0.1), "second mode": (0.07, 0.09)},
     "temperature": {"chosen": (0.3, 0.55), "behind the best": (-0.05, 0.08), "coldest, training": (0.6, 1)},
+    "transformer": {
+        "refused": (1, 1), "learned": (2.5, 2.9), "grows": (1, 10), "errors": (0, 2),
+    },
     "which_columns": {
         "score": (0.4, 0.52), "forest": (0.35, 0.48), "body mass index": (0.1, 0.3), "triglycerides": (0.08, 0.3),
         "age": (-0.02, 0.03),

@@ -44,7 +44,7 @@ GROUPS = {
         "sunspot_periods",
         "network_weights",
     ),
-    "Your model may be wrong, or too large": ("doctor_counts", "county_rates", "singular_model"),
+    "Your model may be wrong, or too large": ("doctor_counts", "county_rates", "singular_model", "transformer"),
     "The unknown is a function": ("heat_equation", "darcy", "inpainting", "nile"),
     "You search for a minimum": ("palette", "nist_curve", "argon"),
     "Rows stay where they are": ("countries", "federated_digits"),

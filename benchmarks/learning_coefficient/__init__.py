@@ -1,9 +1,11 @@
 """Local learning coefficients with known values: `python -m benchmarks learning_coefficient [OPTIONS]`.
 
-Five parts, all by default, with nothing tuned: `beside` RMSProp-SGLD at as many gradients of rows, our transcription
-and devinterp's own (`--devinterp PYTHON`, an interpreter that has it); normal `crossings` and reduced-rank regressions
-of devinterp's tests; `ranks` of reduced-rank regression; deep linear `networks`; and `coverage` of 95 % intervals over
-seeds. Exact values are those at this n, temperature and localization (`cases`, `linear_networks`).
+Eight parts, all by default, with nothing tuned: `beside` RMSProp-SGLD at as many gradients of rows, our transcription
+and devinterp's own (`--devinterp PYTHON`, an interpreter that has it); `gradients` of rows to equal error, against the
+best of three step sizes; `monomials` of devinterp's pull request 113, beside its `llc`; `calls` that are repeated, of
+its pull request 39; normal `crossings` and reduced-rank regressions of devinterp's tests; `ranks` of reduced-rank
+regression; deep linear `networks`; and `coverage` of 95 % intervals over seeds. Exact values are those at this n,
+temperature and localization (`cases`, `linear_networks`).
 
 Each estimate is a line of a file, appended; what is there is not run again, and `--report` only prints. All parts take
 some 20 CPU minutes, and devinterp several more. The network of a million weights is run by `--largest` alone.
@@ -25,9 +27,12 @@ from benchmarks.learning_coefficient import cases, rivals
 from benchmarks.learning_coefficient.cases import Coefficient, temperature_of
 
 OUT = Path("out/learning_coefficient.jsonl")
-PARTS = "beside", "crossings", "ranks", "networks", "coverage"
-SEEDS = 100
+PARTS = "beside", "gradients", "monomials", "calls", "crossings", "ranks", "networks", "coverage"
+SEEDS, SEEDS_OF_GRADIENTS = 100, 6
 MEDIUM = {"num_samples": 300, "num_warmup": 300}  # as PyTorch takes as many gradients; of reduced ranks too
+SHORT = {"num_samples": 100, "num_warmup": 100}  # as five times as many gradients are taken by others
+PLANE = "y = a b x", "x^2 y^2"  # run at the defaults: with fewer draws chains meet the ends of their valleys too rarely
+CALLS, CALL_STEPS = 20, 5_000
 OF_CROSSINGS = {"num_samples": 10_000}  # for errors of 1 %
 LARGE = 1_000  # weights, above which networks are run shorter than by default
 OF_LARGE = {"num_samples": 100, "num_warmup": 100, "num_chains": 2}
@@ -69,10 +74,15 @@ def estimated(case: Coefficient, n: float, seed: int = 0, **options: Any) -> Rec
     }
 
 
-def beside(python: str) -> Iterator[Task]:
-    """Yield the four cases of the comparison."""
+def compared() -> list[Coefficient]:
+    """Return the four cases of the comparison."""
     network = cases.linear_network((4, 3, 4), 1, 0, localization=10.0)
-    for case in (cases.normal(), cases.curve(), cases.crossing(), network):
+    return [cases.normal(), cases.curve(), cases.crossing(), network]
+
+
+def beside(python: str) -> Iterator[Task]:
+    """Yield estimates beside those of others from as many gradients."""
+    for case in compared():
 
         def run(case: Coefficient = case) -> Record:
             ours = estimated(case, cases.N, **MEDIUM)
@@ -86,6 +96,69 @@ def beside(python: str) -> Iterator[Task]:
         yield f"beside/{case.name}", run
 
 
+def gradients(seeds: int) -> Iterator[Task]:
+    """Yield errors over seeds, and those of RMSProp-SGLD with fewer, as many and more gradients."""
+    for case in compared():
+
+        def run(case: Coefficient = case) -> Record:
+            options = {} if case.name in PLANE else SHORT
+            ours = [estimated(case, cases.N, seed, **options) for seed in range(seeds)]
+            evaluations = int(np.mean([line["evaluations"] for line in ours]))
+            settings = temperature_of(cases.N), ours[0]["localization"], evaluations, seeds
+            began = time.process_time()
+            errors = rivals.errors_by_budget(case, *settings)
+            return {
+                "case": case.name,
+                "evaluations": evaluations,
+                "error": float(np.sqrt(np.mean([relative(line) ** 2 for line in ours]))),
+                "seconds": sum(line["seconds"] for line in ours),
+                "errors": errors,
+                "rival_seconds": time.process_time() - began,
+            }
+
+        yield f"gradients/{case.name}", run
+
+
+def monomials(python: str) -> Iterator[Task]:
+    """Yield the cases of devinterp's pull request 113, with what its `llc` says."""
+    for powers in cases.POWERS:
+        case = cases.monomials(powers)
+
+        def run(case: Coefficient = case, powers: Sequence[int] = powers) -> Record:
+            return estimated(case, cases.N, **SHORT) | {"devinterp": rivals.calibration(powers, python)}
+
+        yield f"monomials/{case.name}", run
+
+
+def calls() -> Iterator[Task]:
+    """Yield estimates of repeated calls; those of RMSProp-SGLD with baselines of all rows, and of one batch."""
+    case, temperature = cases.noisy(), temperature_of(cases.N)
+
+    def ours() -> Record:
+        lines = [estimated(case, cases.N, seed, **SHORT) for seed in range(CALLS)]
+        return {"case": "langevax", "estimates": [(line["value"], line["error"]) for line in lines]} | {
+            "exact": lines[0]["exact"]
+        }
+
+    def others() -> Record:
+        steps, chains = CALL_STEPS, rivals.CHAINS
+        values = rivals.of_chains(case, temperature, case.localization, steps, CALLS * chains).reshape(CALLS, chains)
+        estimates = [rivals.Estimate.of(value, steps)[:2] for value in values]
+        return {"case": "RMSProp-SGLD, baseline of all rows", "estimates": estimates}
+
+    def one_batch() -> Record:
+        losses = np.asarray(jax.vmap(case.loss, (None, 0))(case.params, case.rows), float)
+        rng = np.random.default_rng(0)
+        drawn = [rng.choice(losses, rivals.BATCH, replace=False).mean() for _ in range(CALLS)]
+        pairs = zip(others()["estimates"], drawn, strict=True)
+        shifted = [(value + (losses.mean() - baseline) / temperature, error) for (value, error), baseline in pairs]
+        return {"case": "RMSProp-SGLD, baseline of one batch", "estimates": shifted}
+
+    yield "calls/langevax", ours
+    yield "calls/all rows", others
+    yield "calls/one batch", one_batch
+
+
 def of_cases(part: str, known: Sequence[Coefficient], n: float, **options: Any) -> Iterator[Task]:
     """Yield one estimate of each case."""
     for case in known:
@@ -96,6 +169,12 @@ def tasks(part: str, seeds: int, largest: bool, python: str) -> Iterator[Task]:
     """Yield the estimates of a part."""
     if part == "beside":
         yield from beside(python)
+    elif part == "gradients":
+        yield from gradients(SEEDS_OF_GRADIENTS)
+    elif part == "monomials":
+        yield from monomials(python)
+    elif part == "calls":
+        yield from calls()
     elif part == "crossings":
         shapes = [cases.linear_network(shape, 1, 1, localization=1.0) for shape in cases.SHAPES]
         yield from of_cases(part, cases.crossings(), cases.N, **OF_CROSSINGS)
@@ -194,6 +273,47 @@ def print_beside(lines: list[Record]) -> None:
         )
 
 
+def print_gradients(lines: list[Record]) -> None:
+    """Print errors at multiples of langevax's gradients, and the multiple at which they are equal."""
+    columns = [f"at {budget:g}x" for budget in rivals.BUDGETS]
+    header("case", "row gradients", "langevax", *columns, "gradients to equal error / langevax")
+    for line in lines:
+        best = np.min(line["errors"], axis=0)
+        steps = [rivals.STEP_SIZES[index] for index in np.argmin(line["errors"], axis=0)]
+        cells = [f"{error:.2%} (steps {step:g})" for error, step in zip(best, steps, strict=True)]
+        row(line["case"], f"{line['evaluations']:,}", f"{line['error']:.2%}", *cells, equal_error(line["error"], best))
+
+
+def equal_error(error: float, best: np.ndarray) -> str:
+    """Return the first budget of which the best error is as small."""
+    reached = np.flatnonzero(best <= error)
+    return f"{rivals.BUDGETS[reached[0]]:g}" if len(reached) else f"more than {rivals.BUDGETS[-1]:g}"
+
+
+def print_monomials(lines: list[Record]) -> None:
+    """Print estimates and devinterp's beside coefficients."""
+    header("case", "coefficient", "langevax", "off", "loss gradients", "devinterp", "off", "loss gradients")
+    for line in lines:
+        cells = [shown(line["value"], line["error"]), f"{line['value'] / line['threshold'] - 1:+.2%}"]
+        other = line["devinterp"]
+        if isinstance(other, str):
+            others = [other, "", ""]
+        else:
+            others = [shown(*other[:2]), f"{other[0] / line['threshold'] - 1:+.1%}", f"{other[2]:,}"]
+        row(line["case"], f"{line['threshold']:g}", *cells, f"{line['evaluations'] // 2:,}", *others)
+
+
+def print_calls(lines: list[Record]) -> None:
+    """Print how far calls differ, beside the errors that they state."""
+    exact = next((line["exact"] for line in lines if "exact" in line), float("nan"))
+    header("estimate", "calls", "mean", "exact", "spread of calls", "mean stated error", "spread / stated")
+    for line in lines:
+        values, errors = np.transpose(line["estimates"])
+        spread, stated = float(np.std(values, ddof=1)), float(np.mean(errors))
+        numbers = f"{np.mean(values):.3f}", f"{exact:.3f}", f"{spread:.2g}", f"{stated:.2g}", f"{spread / stated:.2g}"
+        row(line["case"], len(values), *numbers)
+
+
 def print_known(lines: list[Record]) -> None:
     """Print estimates beside exact values and thresholds."""
     header("case", "d", "threshold", "exact at this n", "estimate", "off", "in errors", "CPU s", "warnings")
@@ -239,6 +359,9 @@ def print_coverage(lines: list[Record]) -> None:
 
 TABLES: dict[str, Callable[[list[Record]], None]] = {
     "beside": print_beside,
+    "gradients": print_gradients,
+    "monomials": print_monomials,
+    "calls": print_calls,
     "crossings": print_known,
     "ranks": print_known,
     "networks": print_known,

@@ -126,6 +126,45 @@ def crossings() -> list[Coefficient]:
     return cases
 
 
+POWERS = (2,), (2, 2), (2, 2, 2), (4,), (4, 2)
+"""Of the monomials of devinterp's pull request 113."""
+WEAK = 1e-6
+"""Localization that leaves a single minimum what it is without one."""
+
+
+def monomials(powers: Sequence[int]) -> Coefficient:
+    """Half the sum of powers of single parameters, whose coefficient is the sum of 1 / power; rows are without effect.
+
+    Two rows stand for all, so that two row gradients are one gradient of the loss.
+    """
+    loss = lambda w, row: row * sum(power(w[i], exponent) for i, exponent in enumerate(powers)) / 2  # noqa: E731
+
+    def exact(temperature: float, gamma: float) -> ExactMean:
+        w, total = np.linspace(-40, 40, 800_001), 0.0  # in one dimension each
+        for exponent in powers:
+            rise = w**exponent / 2 / temperature
+            density = np.exp(-rise - gamma / 2 * w**2)
+            total += float(np.sum(density * rise) / np.sum(density))
+        return ExactMean(total, 0.0)
+
+    name = " + ".join(f"{letter}^{exponent}" for letter, exponent in zip("xyz", powers, strict=False))
+    threshold = sum(1 / exponent for exponent in powers)
+    return Coefficient(name, loss, jnp.zeros(len(powers)), jnp.ones(2), exact, WEAK, threshold)
+
+
+def noisy(dimension: int = 10) -> Coefficient:
+    """Least squares at its minimum, where the noise of the data stays: batches then differ in the loss there."""
+    rng = np.random.default_rng(3)
+    X = np.float32(rng.normal(size=(N, dimension)))
+    y = np.float32(X @ rng.normal(size=dimension) + rng.normal(size=N))
+    w = np.linalg.lstsq(X.astype(float), y.astype(float))[0]
+    s = np.linalg.eigvalsh(X.T.astype(float) @ X / N)
+    exact = lambda temperature, gamma: ExactMean(float(np.sum(s / (s + temperature * gamma)) / 2), 0.0)  # noqa: E731
+    loss = lambda w, row: (row[0] @ w - row[1]) ** 2 / 2  # noqa: E731
+    rows = jnp.asarray(X), jnp.asarray(y)
+    return Coefficient(f"noise, d = {dimension}", loss, jnp.asarray(w, jnp.float32), rows, exact, 1.0, dimension / 2)
+
+
 def linear_loss(layers: Any, row: Any) -> jax.Array:
     """Half the squared error of a linear network."""
     hidden = row[0]

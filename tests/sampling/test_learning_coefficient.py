@@ -283,6 +283,18 @@ def test_a_law_far_narrower_than_its_localization_has_the_value_of_quadrature():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("powers", [(4,), (4, 2)])
+def test_a_localization_next_to_none_leaves_a_flat_minimum_its_threshold(powers):
+    """The localization alone would leave a width of 1,000, the loss one of 0.3."""
+    case = cases.monomials(powers)
+    options = {"temperature": cases.temperature_of(1000), "localization": 1e-6, "key": jax.random.key(0)}
+    result = langevax.learning_coefficient(case.loss, case.params, case.rows, **SHORT | options)
+    assert abs(score(result, sum(1 / power for power in powers))) < 4
+    assert result.standard_error < 0.02 * result.value
+    assert result.warnings == ()
+
+
+@pytest.mark.slow
 def test_a_law_narrower_than_its_curvature_says_is_refused_after_the_warm_up():
     rows = jnp.ones(N)
     with pytest.raises(ValueError, match=r"params has a standard deviation of about .* around 5005, where float32"):

@@ -15,7 +15,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -43,7 +43,7 @@ from langevax.sampling.preconditioning import (
     run_even_pilot,
 )
 from langevax.sampling.resolution import check_resolution, normal_deviations
-from langevax.sampling.starts import StartWithinReach
+from langevax.sampling.starts import NUM_HALVINGS, StartWithinReach
 from langevax.sampling.subsampled_hmc import CEILING, SubsampledHMC, surrogate_batch_size, within_limits
 from langevax.sampling.tempered_loss import Observation, TemperedLoss, tempered_loss
 
@@ -51,11 +51,14 @@ WARMUP, PHASES = 600, (0.25, 0.5, 0.25)  # steps, and the shares of its phases
 NUM_POINTS = 8  # starts from which the first batch size is chosen
 STEPS_PER_UNIT = 50  # draws of phases count as one for so many steps, against one of the curvature
 STEPS_PER_DRAW = 2  # along batches: a record costs a pass, as a step does
-MIN_ACCEPTANCE = 0.3  # below which batches are too small
+MIN_ACCEPTANCE = 0.3  # below which batches are too small, and units of the localization too wide
 MAX_DESCENTS, DESCENT_TOLERANCE = 20, 0.01  # of `descend`, in units of the coefficient
 TOO_SHORT = 1.05  # step at the end of a warm-up, over the shortest that is taken
 NUM_RECORDED = 2  # numbers of a record before the variables of mean zero
 MIN_GAIN = 2.0  # of the step, below which a rotation costs more than it saves
+Units = Literal["curvature", "localization", "reach"]
+"""Of the coordinates, in the order that they are tried: from the curvature at the mode, of the width that the
+localization alone leaves, and of the distance within which the loss rises by as much as most draws do."""
 
 
 def learning_coefficient(
@@ -141,14 +144,17 @@ def learning_coefficient(
     heat = math.log(size) / size if isinstance(temperature, str) else float(temperature)
     minimum = _Minimum.of(law, heat, descend, None if isinstance(localization, str) else float(localization))
     pilot_key, run_key = random.split(key)
-    target = _Target.of(minimum, heat, pilot_key, observe)
     counts = int(num_chains), WARMUP if isinstance(num_warmup, str) else int(num_warmup), int(num_samples)
     saving = {"progress": progress, "checkpoint": checkpoint, "resume": resume}
-    chains = target.run(batch_size, counts, run_key, saving)
-    if isinstance(chains, int):
-        target = _Target.of(minimum, heat, pilot_key, observe, is_even=True).after(target.evaluations + chains)
+    spent, target, chains = 0, None, 0
+    for units in get_args(Units):
+        target = _Target.of(minimum, heat, pilot_key, observe, units).after(spent)
         chains = target.run(batch_size, counts, run_key, saving)
-        assert not isinstance(chains, int)
+        if not isinstance(chains, int):
+            break
+        spent = target.evaluations + chains
+    assert target is not None
+    assert not isinstance(chains, int)
     return _summary(minimum, target, chains, heat, num_observed, time.perf_counter() - began)
 
 
@@ -233,8 +239,7 @@ class _Target(NamedTuple):
     mode: Float[Array, " d"]
     observation: Observation
     evaluations: int
-    is_even: bool
-    """True where all coordinates have the unit of the localization."""
+    units: Units
 
     @classmethod
     def of(
@@ -243,15 +248,14 @@ class _Target(NamedTuple):
         temperature: float,
         key: Key[Array, ""],
         observe: Callable[[PyTree], Array] | None,
-        is_even: bool = False,
+        units: Units,
     ) -> "_Target":
         law, dimension, spent = minimum.law, len(minimum.displacement), minimum.passes * int(minimum.law.size)
         flat = coordinates_of(law, law.start(), temperature, whiten=True)
         kind = "full" if dimension <= MAX_COORDINATES else "low-rank"
-        unit = float(law.precision) ** -0.5
         try:
-            if is_even:
-                even, pilot = flat, Pilot(minimum.displacement, jnp.full_like(minimum.displacement, unit), 0)
+            if units != "curvature":
+                even, pilot = flat, _even_pilot(flat, minimum, temperature, key, units == "reach")
             else:
                 even, pilot = run_even_pilot(flat, minimum.displacement, kind, temperature, key, exact_prior=False)
         except ValueError:  # a curvature that is not finite
@@ -262,7 +266,7 @@ class _Target(NamedTuple):
             mode, spent = coordinates.from_position(pilot.mode, len(even.layers)), spent + pilot.evaluations
         shares = float(law.precision) * _squared_scales(coordinates, mode)
         observation = Observation.of(jnp.asarray(temperature, mode.dtype), shares, observe)
-        target = cls(law, coordinates, temperature, mode, observation, spent, is_even)
+        target = cls(law, coordinates, temperature, mode, observation, spent, units)
         target.check_resolution(1.0, key)
         return target
 
@@ -298,8 +302,8 @@ class _Target(NamedTuple):
     ) -> tuple[Result, int, int | None] | int:
         """Return the recorded run of (chains, warm-up, draws), its component gradients, and its batch size.
 
-        Where the warm-up ends with the shortest step that is allowed, the curvature at the mode is not that of the law,
-        and units from it mislead: then only the gradients that were spent.
+        Where the warm-up ends with the shortest step that is allowed, the law has not the curvature of the mode, whose
+        units mislead; where most moves are rejected, so do those of the localization. Then only what was spent.
         """
         num_chains, num_warmup, num_samples = counts
         warm_key, run_key = random.split(key)
@@ -312,7 +316,9 @@ class _Target(NamedTuple):
             options["average"] = position_of  # needed in the warm-up alone; with it draws are the same compiled program
             more = options | {"progress": saving["progress"]}
             algorithm, warm, spent = self._warm_batches(batch_size, start, num_warmup, warm_key, more)
-            if not self.is_even and algorithm.step_size <= TOO_SHORT * within_limits(0.0, len(self.mode)):
+            is_short = algorithm.step_size <= TOO_SHORT * within_limits(0.0, len(self.mode))
+            too_wide = warm.metrics["acceptance"] < MIN_ACCEPTANCE
+            if is_short and {"curvature": True, "localization": too_wide, "reach": False}[self.units]:
                 return spent
             batch_size, thinning = algorithm.batch_size, STEPS_PER_DRAW
         self.check_resolution(_scales_of(algorithm, warm, self.temperature), warm_key)
@@ -365,6 +371,22 @@ class _Target(NamedTuple):
         assert warm is not None
         assert frozen is not None
         return frozen, warm, spent
+
+
+def _even_pilot(
+    flat: CoordinateMap, minimum: _Minimum, temperature: float, key: Key[Array, ""], within_reach: bool
+) -> Pilot:
+    """Return one unit for all coordinates: that of the localization, or shorter where the law is within it."""
+    mode, unit = minimum.displacement, float(minimum.law.precision) ** -0.5
+    if not within_reach:
+        return Pilot(mode, jnp.full_like(mode, unit), 0)
+    coordinates = flat.preconditioned(jnp.full_like(mode, unit))
+    centre = coordinates.from_position(mode, len(flat.layers))
+    start = StartWithinReach(coordinates.problem, centre, jnp.asarray(temperature, mode.dtype))
+    squares = np.asarray(jax.lax.map(start, random.split(key, NUM_POINTS)) - centre, np.float64) ** 2
+    share = max(math.sqrt(float(np.median(squares.mean(1))) / temperature), 0.5**NUM_HALVINGS)
+    used = NUM_POINTS * (NUM_HALVINGS + 1) * int(minimum.law.size)
+    return Pilot(mode, jnp.full_like(mode, unit * share), used)
 
 
 def _worthwhile(pilot: Pilot) -> tuple[Array | None, Array | None]:
