@@ -3,8 +3,8 @@
 Four tokens are followed by the same four, of which one in four is drawn anew. A transformer of 341 weights learns
 within 300 steps to look back by four places, and its loss hardly falls from then on. Its learning coefficient, how many
 parameters it uses, goes on growing: what it learns from there is the noise of its 512 sequences, and the loss of others
-rises. `CoefficientRecorder` estimates it inside the training loop; where there is no minimum nearby, the refusal is
-recorded in its place, and the error bar at step 300 is the fall that descent still finds there.
+rises. `CoefficientRecorder` estimates it inside the training loop; far from a minimum it refuses, and records that in
+place of a value, and the error bar at step 300 is the fall that descent still finds there.
 
 The localization of 100 counts directions that matter within about 0.1. With 300 the coefficients from step 500 on are
 4.9, 6.0, 7.4 and 10.9: they depend on it, their growth does not.
