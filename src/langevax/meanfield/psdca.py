@@ -147,13 +147,12 @@ class PSDCA(Algorithm):
             _check_bound(problem.neuron)
         dtype = position.dtype
         zero, one = jnp.zeros((), dtype), jnp.ones((), dtype)
-        dual = jnp.zeros((problem.max_size, *problem.neuron.output_shape), dtype)
         state = PSDCAState(
             position=position,
             log_weights=0 * position[:, 0],  # as it is split over devices, which zeros would not be
             removed=zero,
             anchor=position[0],
-            dual=dual,
+            dual=_first_dual(problem, dtype),
             log_partition=zero,
             step_size=jnp.asarray(FIRST_STEP, dtype),
             acceptance=one,
@@ -247,6 +246,13 @@ def _estimate_row(risk: MeanFieldRisk, state: PSDCAState, row: Int[Array, ""]) -
 def _trusted_share(spread: Array) -> Array:
     """Return the share to take of a step that would change log weights by the standard deviation `spread`."""
     return jnp.minimum(1.0, TRUST / jnp.maximum(spread, jnp.finfo(spread.dtype).tiny)).astype(spread.dtype)
+
+
+def _first_dual(risk: MeanFieldRisk, dtype: Any) -> Float[Array, "n ..."]:
+    """Return 0, or the nearest feasible dual where that is 0 to rounding: its law is the prior as well."""
+    nothing = jnp.zeros((risk.max_size, *risk.neuron.output_shape), dtype)
+    nearest = jax.vmap(risk.loss.project)(nothing, risk.targets)
+    return jnp.where(jnp.abs(nearest) <= jnp.finfo(dtype).tiny, nearest, nothing)
 
 
 def _check_bound(neuron: Neuron) -> None:
