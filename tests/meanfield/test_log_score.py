@@ -58,6 +58,16 @@ def test_psdca_starts_at_a_feasible_dual_of_the_prior_and_ends_at_that_of_the_gr
     assert -conjugate - TEMPERATURE * log_partition == pytest.approx(EXACT.value / 20, abs=0.01)
 
 
+def test_pda_has_a_feasible_dual_of_rows_that_no_batch_had():
+    pda = langevax.meanfield.PDA(0.1, TEMPERATURE, batch_size=1, num_inner_steps=1)
+    start = RISK.prior(TEMPERATURE, 50)
+    state = langevax.simulate(pda, RISK, start, key=jax.random.key(0), num_steps=2).state
+    seen = np.asarray(state.weights) > 0
+    assert 1 <= seen.sum() <= 2
+    assert np.all(jax.vmap(losses.log_score.in_domain)(state.dual, RISK.targets))
+    assert np.all(np.asarray(state.dual)[seen] < -0.5)
+
+
 def test_steps_relative_to_a_bound_are_refused_and_those_at_the_outputs_reach_the_law():
     with pytest.raises(
         ValueError, match=r"curvature of LogScore has no bound, .*; pass MFLD a step_size, or use adapt"

@@ -45,7 +45,7 @@ from langevax.meanfield.moves import (
     pcnl_moves,
 )
 from langevax.meanfield.resampling import LogWeights, log_mean_exp, resample
-from langevax.problems.mean_field import MeanFieldRisk, check_risk
+from langevax.problems.mean_field import MeanFieldRisk, check_risk, first_dual
 from langevax.problems.neurons import Neuron
 from langevax.samplers import MALAState, PCNLState
 
@@ -96,7 +96,8 @@ class RowEstimate(NamedTuple):
 class PSDCA(Algorithm):
     """Maximise D(g), the dual of the mean-field objective, coordinate by coordinate.
 
-    The start must be exact draws of the prior, `risk.prior(temperature, M)`, since the dual vector starts at 0.
+    The start must be exact draws of the prior, `risk.prior(temperature, M)`, since the dual vector starts at 0; of the
+    log score at the largest feasible dual, which is 0 to rounding.
 
     Args:
         temperature: T > 0, a number.
@@ -152,7 +153,7 @@ class PSDCA(Algorithm):
             log_weights=0 * position[:, 0],  # as it is split over devices, which zeros would not be
             removed=zero,
             anchor=position[0],
-            dual=_first_dual(problem, dtype),
+            dual=first_dual(problem, dtype),
             log_partition=zero,
             step_size=jnp.asarray(FIRST_STEP, dtype),
             acceptance=one,
@@ -246,13 +247,6 @@ def _estimate_row(risk: MeanFieldRisk, state: PSDCAState, row: Int[Array, ""]) -
 def _trusted_share(spread: Array) -> Array:
     """Return the share to take of a step that would change log weights by the standard deviation `spread`."""
     return jnp.minimum(1.0, TRUST / jnp.maximum(spread, jnp.finfo(spread.dtype).tiny)).astype(spread.dtype)
-
-
-def _first_dual(risk: MeanFieldRisk, dtype: Any) -> Float[Array, "n ..."]:
-    """Return 0, or the nearest feasible dual where that is 0 to rounding: its law is the prior as well."""
-    nothing = jnp.zeros((risk.max_size, *risk.neuron.output_shape), dtype)
-    nearest = jax.vmap(risk.loss.project)(nothing, risk.targets)
-    return jnp.where(jnp.abs(nearest) <= jnp.finfo(dtype).tiny, nearest, nothing)
 
 
 def _check_bound(neuron: Neuron) -> None:
