@@ -54,7 +54,7 @@ class LawCertificate:
     upper_bound: float
     """Upper end at 95 %, whatever was missed."""
     bayes_objective: float
-    """J_a of the posterior; or less, where its likelihood of a row is below the smallest normal number."""
+    """J_a of the posterior; too low where its likelihood of a row is below the smallest normal number."""
     bayes_share: float
     score_bounds: tuple[float, float]
     """Of the mean in-sample log score of the minimiser, nats a row; infinite for a share of 1."""
