@@ -145,7 +145,9 @@ def test_models_whose_rows_cannot_be_separated_have_full_gradients_and_no_law(pm
     adapted = lx.pymc.posterior(model)
     position = adapted.start(jax.random.key(0))
     assert -float(adapted.problem.potential(position)) == pytest.approx(own_density(model)(position), rel=1e-5)
-    with pytest.raises(ValueError, match=f"model is not a sum over rows, which a predictive law needs: .*{words}"):
+    with pytest.raises(
+        ValueError, match=f"model is not a sum over rows, which the score of a predictive law needs, .*: .*{words}.*; "
+    ):
         lx.predictive(model, key=jax.random.key(0))
 
 

@@ -157,7 +157,7 @@ def posterior(model: Model, *data: Any, **options: Any) -> ModelPosterior:
             own_potential = jax.jit(partial(_own_potential, bound))
             _check_deterministic(own_potential, shapes)
             _check_finite(own_potential, bound, shapes)
-        target = Posterior(Function(_Potential(str(error), bound)), 1.0)
+        target = Posterior(Function(_Potential(error.cause, error.remedy, bound)), 1.0)
 
     def start(key: Key[Array, ""]) -> Position:
         return _free_values(_prior_trace(bound, key))
@@ -200,8 +200,8 @@ def _sum_over_rows(model: Model, arguments: PyTree) -> tuple[Posterior, Model, S
         shapes, all_shapes = _latent_shapes(bound), _latent_shapes(partial(of_rows, checked))
         if changed := sorted(name for name in shapes | all_shapes if shapes.get(name) != all_shapes.get(name)):
             raise NotRowsError(
-                f"latent sites {changed} change with the number of rows: rows are not independent given them, and "
-                "batches of rows would be another model; for minibatches move them out of the plate over the data."
+                f"latent sites {changed} change with the number of rows, which are not independent given the others",
+                "move them out of the plate over the data, or sum them out",
             )
         with jax.enable_x64(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a model with float32 within warns where it is called in float64
@@ -213,8 +213,8 @@ def _sum_over_rows(model: Model, arguments: PyTree) -> tuple[Posterior, Model, S
     except Exception as error:  # of the model, which may do anything with a single row
         line = (str(error).strip().splitlines() or [""])[0]
         raise NotRowsError(
-            f"the model cannot be called with one row at a time ({type(error).__name__}: {line}); for minibatches pass "
-            "everything that has one entry per row as data, and take the sizes of plates from the data."
+            f"the model cannot be called with one row at a time ({type(error).__name__}: {line})",
+            "pass everything that has one entry per row as data, and take the sizes of plates from the data",
         ) from error
 
 
@@ -226,7 +226,7 @@ def _split_rows(arguments: PyTree) -> tuple[PyTree, PyTree]:
 
     longest = max(map(length, jax.tree.leaves(arguments)), default=0)
     if longest < 2:
-        raise NotRowsError("the model takes no array with several rows: minibatches have nothing to draw from.")
+        raise NotRowsError("the model takes no array with several rows", "let it take its data as arguments")
     return eqx.partition(arguments, lambda leaf: length(leaf) == longest)
 
 
@@ -385,9 +385,10 @@ def _compare(subject: str, ours: Iterable[Array], theirs: Iterable[Array], own: 
         return
     raise NotRowsError(
         f"{subject} the log density {own:.9g} in NumPyro, but {by_row:.9g} where the model is called with one row at a "
-        "time: for minibatches pass everything that has one entry per row (masks, scales, weights, group indices) as "
-        "data, take the sizes of plates over rows from the data (those over groups are constants), and let no "
-        "site depend on several rows at once."
+        "time",
+        "pass everything that has one entry per row (masks, scales, weights, group indices) as data, take the sizes of "
+        "plates over rows from the data (those over groups are constants), and let no site depend on several rows at "
+        "once",
     )
 
 

@@ -211,7 +211,7 @@ def posterior(model: Model) -> ModelPosterior:
         try:
             target = _by_rows(model, shapes)
         except NotRowsError as error:
-            density = AllRows(str(error), JaxGraph(model.value_vars, [model.logp()]), free)
+            density = AllRows(error.cause, error.remedy, JaxGraph(model.value_vars, [model.logp()]), free)
             _check_finite(density, shapes)
             target = Posterior(Function(density), 1.0)
 
@@ -252,7 +252,8 @@ def row_arrays(model: Model, likelihoods: Sequence[Variable]) -> RowArrays:
     size = max(lengths.values())
     if set(lengths.values()) != {size} or size < 2:
         raise NotRowsError(
-            f"the observed variables have {lengths} entries along axis 0, and rows need one of each, and at least two."
+            f"the observed variables have {lengths} entries along axis 0, and rows need one of each, and at least two",
+            "observe variables of one length",
         )
     of_shapes = set(_sizes(likelihoods, size))
     variables, arrays = {}, {}
@@ -273,8 +274,8 @@ def _by_rows(model: Model, shapes: Shapes) -> Posterior:
         raise
     except Exception as error:  # of PyTensor, which meets shapes that do not fit, or of an operation on all rows
         raise NotRowsError(
-            f"the model cannot be computed for one row ({_first_line(error)}): for minibatches let every array that "
-            "has one entry per row have it along axis 0, and no operation be of several rows."
+            f"the model cannot be computed for one row ({_first_line(error)})",
+            "let every array that has one entry per row have it along axis 0, and no operation be of several rows",
         ) from error
 
 
@@ -288,8 +289,8 @@ def _sum_over_rows(model: Model, shapes: Shapes) -> Posterior:
     for potential in potentials:
         if any(_length(_value(one)) == size for one in library().graph_inputs([potential])):
             raise NotRowsError(
-                f"potential {potential.name!r} depends on the data, and may be of several rows at once; write it as an "
-                "observed variable (pm.CustomDist)."
+                f"potential {potential.name!r} depends on the data, and may be of several rows at once",
+                "write it as an observed variable (pm.CustomDist)",
             )
     single = {
         variable: library().tensor(variable.name, dtype=variable.type.dtype, shape=(1, *rows.arrays[name].shape[1:]))
@@ -317,9 +318,9 @@ def _compare(model: Model, densities: RowDensities, rows: RowArrays, shapes: Sha
     for name, one in zip(names, jax.eval_shape(densities.of_one_row, random_point(0, shapes), first), strict=True):
         if not one.shape or one.shape[0] != 1:
             raise NotRowsError(
-                f"variable {name!r} has a log density of shape {one.shape} at one of its {size} rows, not (1, ...): "
-                "rows are not independent given the free variables (time series, effects of single rows), or an array "
-                "has them along another axis than the first."
+                f"variable {name!r} has a log density of shape {one.shape} at one of its {size} rows, not (1, ...), as "
+                "of time series and effects of single rows, or of arrays with rows along another axis than the first",
+                "write rows that are independent given the free variables, along the first axis",
             )
     points = _points(model, densities.free, shapes)
     by_row = jax.jit(jax.vmap(densities.of_one_row, (None, 0)))
@@ -345,8 +346,9 @@ def _points(model: Model, free: tuple[str, ...], shapes: Shapes) -> list[tuple[P
 def _agree(subject: str, by_row: float, own: float, scale: float) -> None:
     if not is_same_sum(by_row, own, scale):
         raise NotRowsError(
-            f"{subject} the log density {own:.9g} in PyMC, but {by_row:.9g} as a sum over rows: an array with one "
-            "entry per row is used for several rows at once (such as its mean), or an array is as long by chance."
+            f"{subject} the log density {own:.9g} in PyMC, but {by_row:.9g} as a sum over rows, as where an array with "
+            "one entry per row is used for several rows at once (such as its mean)",
+            "compute such numbers outside of the model, and let no other array be as long as the data",
         )
 
 

@@ -687,6 +687,7 @@ ENTRIES: dict[str, Entry] = {
     "langevax.neurons.TanhTanh": Entry(neurons.TanhTanh, SCALE | {"num_outputs": (2, OPTIONAL_COUNT)}),
     "langevax.neurons.ClippedReLU": Entry(neurons.ClippedReLU, SCALE | {"cap": (1.0, POSITIVE)}),
     "langevax.neurons.Parity": Entry(neurons.Parity, SCALE),
+    "langevax.losses.LogScore": Entry(losses.LogScore, {"weight": (1.0, POSITIVE)}),
     "langevax.losses.SmoothedHinge": Entry(losses.SmoothedHinge, {"width": (1.0, POSITIVE)}),
     "langevax.likelihoods.Gaussian": Entry(likelihoods.Gaussian, {"noise": (0.1, POSITIVE)}),
     "langevax.likelihoods.Huber": Entry(likelihoods.Huber, {"noise": (0.1, POSITIVE), "threshold": (1.0, POSITIVE)}),
@@ -1072,7 +1073,7 @@ RECEIVED: dict[str, str] = {
         NO_ARGUMENTS: """gradients.Full integrators.CrankNicolson integrators.Explicit integrators.Exponential
             integrators.SemiImplicit likelihoods.Bernoulli likelihoods.Categorical losses.LinearLoss losses.Logistic
             losses.Softmax losses.Squared neurons.Linear""",
-        TRACED: """losses.linear losses.logistic losses.smoothed_hinge losses.softmax losses.squared
+        TRACED: """losses.linear losses.log_score losses.logistic losses.smoothed_hinge losses.softmax losses.squared
             run.position_of teacher_student.staircase teacher_student.total_variation""",
         ERROR: """CheckpointError DivergenceError federated.CollapseError predictive_law.PredictiveWarning run.PeerError
             sampling.SamplingWarning sampling.SolveCacheError sampling.SolverWarning sampling.ToleranceError

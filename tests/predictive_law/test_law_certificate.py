@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 import langevax
-from langevax.meanfield.homotopy import mean_conjugate
+from langevax.meanfield.clouds import Clouds
+from langevax.meanfield.homotopy import mean_conjugate, mean_gap
+from langevax.meanfield.upper_bound import UpperBound
 from langevax.predictive_law import law_search
 from langevax.predictive_law.dual import best_tilt
 from langevax.predictive_law.law_certificate import _inverse, _verdict
-from langevax.predictive_law.law_search import LawRisk, MixtureScore, least_share
+from langevax.predictive_law.law_search import LawRisk, LawSearch, least_share
 from langevax.predictive_law.parameter_law import ParameterLaw, in_units_of_prior
 from tests.predictive_law.cases import COUNTS, GRID, draws_of, log_likelihood, log_prior, problem_of, table
 from tests.predictive_law.grids import solve
@@ -99,6 +101,21 @@ def test_a_law_of_another_score_is_refused_in_a_sentence(certificate):
     assert wide.endswith("too wide since the dual is not yet that of the optimum; raise effort.")
 
 
+@pytest.mark.slow
+def test_the_noise_of_a_law_that_drifts_excuses_nothing(law):
+    """Its score is outside of the interval, by less than three of its errors."""
+    chosen, low = law.path.chosen, certified(law, 0).score_bounds[0]
+    fit, errors, scores = (np.array(a) for a in (law.path.fit, law.path.fit_error, law.path.scores))
+    fit[chosen], errors[chosen] = low - 0.5, 0.3
+    scores[:chosen] -= 5  # so that it stays chosen
+    for is_converged in (True, False):
+        path = dataclasses.replace(
+            law.path, fit=fit, fit_error=errors, scores=scores, is_converged=np.full(3, is_converged)
+        )
+        assert path.chosen == chosen
+        assert certified(dataclasses.replace(law, path=path), 0).trustworthy == is_converged
+
+
 def test_little_effort_is_refused_and_arguments_are_named(law):
     certificate = certified(law, 0, effort=1e5)
     assert not certificate.trustworthy
@@ -117,6 +134,19 @@ def test_a_likelihood_beyond_single_precision_has_no_lower_end(law, monkeypatch)
     assert not certificate.trustworthy
     assert certificate.lower_bound == -math.inf < certificate.upper_bound < certificate.bayes_objective
     assert "has no lower end since the likelihood of a row varies by more than e^60" in str(certificate)
+
+
+def test_an_upper_end_needs_likelihoods_that_are_numbers(law):
+    """An output that underflows counts as the smallest number, which would be too low an end."""
+    bound = UpperBound(0.5, 0.01, 7, np.array([1.0, 0.0]))
+    tilted = ParameterLaw.of(law.problem, SHARE, law.points)
+    clouds = Clouds(tilted, 40, jax.random.key(0))
+    search = LawSearch(LawRisk.of(tilted), 1 / 40, clouds, lambda words, share: None, [])
+    clouds.close()
+    search.keep_upper(bound)
+    assert search.upper is None
+    search.keep_upper(bound._replace(outputs=np.array([1.0, 1e-30])))
+    assert search.upper is not None
 
 
 def test_newton_steps_on_a_weighted_grid_reach_its_dual():
@@ -159,17 +189,15 @@ def test_a_particle_has_the_density_of_its_law_in_units_of_the_prior():
     np.testing.assert_allclose(activity.exponent, law.features(jnp.asarray(cloud))[:, 2:] @ tilt[2:, 0], rtol=1e-4)
 
 
-def test_the_loss_and_its_conjugate_are_dual():
-    loss, z = MixtureScore(jnp.asarray(0.7)), jnp.array([0.2, 1.0, 5.0])
-    dual = loss.derivative(z, z)
-    np.testing.assert_allclose(jax.grad(lambda z: loss(z, z).sum())(z), dual, rtol=1e-6)
-    np.testing.assert_allclose(loss(z, z) + loss.conjugate(dual, z), dual * z, rtol=1e-5)
-    assert np.all(loss(z, z) + loss.conjugate(1.3 * dual, z) > 1.3 * dual * z)
-    none = MixtureScore(jnp.zeros(()))
-    assert not np.any(none.conjugate(0 * z, z))
-    assert not np.any(none(z, z))
+def test_the_loss_is_the_score_with_the_weight_that_the_share_leaves():
+    law, dual = ParameterLaw.of(problem_of(COUNTS), 0.3, DRAWS[:256]), -jnp.linspace(0.2, 3, 40)
+    ratio = np.linspace(0.2, 3, 40) / 0.7
+    expected = np.mean(-0.7 * (1 + np.log(ratio)))
+    assert float(mean_conjugate(LawRisk.of(law), dual)) == pytest.approx(expected, rel=1e-5)
+    gap = np.mean(0.7 * (2 * ratio - 1 - np.log(2 * ratio)))
+    assert float(mean_gap(LawRisk.of(law), jnp.full(40, 2.0), dual)) == pytest.approx(gap, rel=1e-5)
     risk = LawRisk.of(ParameterLaw.of(problem_of(COUNTS), 1.0, DRAWS[:256]))
-    assert float(mean_conjugate(risk, jnp.zeros(40))) == 0
+    assert float(mean_conjugate(risk, jnp.zeros(40))) == float(mean_gap(risk, jnp.ones(40), jnp.zeros(40))) == 0
 
 
 def test_an_event_keeps_a_share_under_a_near_law():

@@ -1,5 +1,7 @@
 """Particles along the path against the law on a grid, and the choice of a share."""
 
+import dataclasses
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -195,6 +197,16 @@ def test_noise_of_particles_alone_does_not_choose():
     scores = [np.zeros(100), np.full(100, 0.01)]
     assert path_of(scores).chosen == 1
     assert path_of(scores, fit_error=0.01).chosen == 0
+
+
+def test_noise_of_particles_that_still_drift_does_not_choose():
+    """A law of which little is known would be within its own error of any other."""
+    drifting = path_of([np.full(100, -2.0), np.full(100, -1.0), np.zeros(100)], fit_error=0.8)
+    assert drifting.chosen == 1  # 1.13 is the error of both
+    settled = np.array([True, False, True])
+    assert dataclasses.replace(drifting, is_converged=settled).chosen == 2
+    slightly = path_of([np.full(100, -2.0), np.full(100, -0.7), np.zeros(100)], fit_error=0.8)
+    assert dataclasses.replace(slightly, is_converged=settled).chosen == 1  # within the error of the best
 
 
 def test_refits_confirm_only_where_the_closed_form_is_unsafe():

@@ -211,6 +211,12 @@ def dependent(x):
         numpyro.sample("x", distributions.Normal(local, 1.0), obs=x)
 
 
+def centred(x):
+    mean = numpyro.sample("mean", distributions.Normal(0.0, 1.0))
+    with numpyro.plate("rows", len(x)):
+        numpyro.sample("x", distributions.Normal(mean + x.mean(), 1.0), obs=x)
+
+
 def flat(x):
     mean = numpyro.sample("mean", distributions.ImproperUniform(distributions.constraints.real, (), ()))
     with numpyro.plate("rows", len(x)):
@@ -224,7 +230,14 @@ def tempered(x):
 
 
 def test_models_without_rows_or_a_proper_prior_are_refused():
-    refused(ValueError, r"model is not a sum over rows, .*latent sites \['local'\]", dependent, COUNTS)
+    words = (
+        r"averages the density of each row .*: latent sites \['local'\] change .* given the others; .* sum them out\.$"
+    )
+    refused(ValueError, f"model is not a sum over rows, .*{words}", dependent, COUNTS)
+    words = (
+        "averages .*: site 'x' has the log density .* one row at a time; pass everything .* several rows at once\\.$"
+    )
+    refused(ValueError, f"model is not a sum over rows, .*{words}", centred, COUNTS)
     refused(ValueError, "site 'mean' of model has an improper prior", flat, COUNTS)
     refused(ValueError, "the log density of site 'x' is scaled", tempered, COUNTS, draws={"log_rate": DRAWS})
     by_chain = {"log_rate": DRAWS.reshape(4, 128)}

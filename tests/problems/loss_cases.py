@@ -16,10 +16,12 @@ ROWS = 300
 CLASSES = 4
 MARGIN = {"logistic": losses.logistic, "hinge": losses.SmoothedHinge(width=0.3)}
 SCALAR = {"squared": losses.squared, **MARGIN}
-ALL = {"squared vector": losses.squared, **MARGIN, "softmax": losses.softmax}
+BENT = {"squared vector": losses.squared, **MARGIN, "softmax": losses.softmax}  # no more than their `curvature`
+ALL = {**BENT, "log score": losses.LogScore(weight=0.7)}
 KNOWN = {**ALL, **SCALAR, "linear": losses.linear}
 
 each_loss = pytest.mark.parametrize("name", ALL)
+each_bent_loss = pytest.mark.parametrize("name", BENT)
 each_scalar_loss = pytest.mark.parametrize("name", SCALAR)
 each_margin_loss = pytest.mark.parametrize("name", MARGIN)
 
@@ -87,17 +89,21 @@ def examples(name, dtype, count=ROWS, seed=0):
         share = rng.uniform(size=count)
         share[::9], share[1::9] = 0.0, 1.0
         return (sizes * rng.normal(size=count)).astype(dtype), (-y * share).astype(dtype), y.astype(dtype)
+    if name == "log score":
+        return sizes.astype(dtype), (-(10.0 ** rng.uniform(-2, 1.5, count))).astype(dtype), np.zeros(count, dtype)
     shape = (count, CLASSES) if name == "squared vector" else (count,)
     return tuple(rng.normal(size=shape).astype(dtype) * 3 for _ in range(3))
 
 
 def extremes(name, dtype):
-    """Rows at |z| = 1e4 and 0 with duals on the border."""
+    """Rows at |z| = 1e4 and 0 with duals on the border, or near where there is none."""
     if name == "softmax":
         outputs = [[1e4, 0, 0, -1e4], [-1e4, 1e4, 1e4, 0], [0, 0, 0, 0], [-1e4, -1e4, -1e4, -1e4]]
         cases = [(z, vertex(corner) - vertex(y), y) for z in outputs for corner in range(4) for y in range(4)]
         z, dual, y = (np.array(column) for column in zip(*cases, strict=True))
         return z.astype(dtype), dual.astype(dtype), y.astype(np.int32)
+    if name == "log score":
+        return tuple(np.array([(z, -g, 0.0) for z in (1e-4, 1.0, 1e4) for g in (1e-4, 1.0, 1e4)], dtype).T)
     cases = [(z, -y * s, y) for z in (-1e4, -1.0, 0.0, 1.0, 1e4) for s in (0.0, 1.0) for y in (-1.0, 1.0)]
     columns = np.array(cases, dtype).T
     return tuple(np.stack([v] * CLASSES, axis=1) if name == "squared vector" else v for v in columns)

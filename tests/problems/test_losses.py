@@ -7,7 +7,18 @@ import pytest
 import scipy.special
 
 from langevax.problems import losses
-from tests.problems.loss_cases import ALL, KNOWN, MARGIN, alone, each_loss, each_scalar_loss, examples, rows, slopes
+from tests.problems.loss_cases import (
+    ALL,
+    KNOWN,
+    MARGIN,
+    alone,
+    each_bent_loss,
+    each_loss,
+    each_scalar_loss,
+    examples,
+    rows,
+    slopes,
+)
 
 
 @pytest.mark.parametrize("name", KNOWN)
@@ -27,11 +38,12 @@ def test_values_match_the_textbook_formulas(name):
             "logistic": lambda: np.logaddexp(0, -m),
             "hinge": lambda: np.where(m >= 1, 0, np.where(m <= 0.7, 0.85 - m, (1 - m) ** 2 / 0.6)),
             "softmax": lambda: scipy.special.logsumexp(z, axis=1) - z[np.arange(len(y)), y],
+            "log score": lambda: -0.7 * np.log(z),
         }[name]()
         np.testing.assert_allclose(rows(name)(z, y), textbook, rtol=1e-12, atol=1e-13)
 
 
-@each_loss
+@each_bent_loss
 def test_curvature_is_the_largest_second_derivative(name):
     with jax.enable_x64():
         z, _, y = examples(name, np.float64)
@@ -61,6 +73,7 @@ def test_local_curvature_bounds_the_second_derivative_of_each_row_and_of_their_m
             "logistic": lambda: y * z > 0,
             "hinge": lambda: y * z > 1,
             "softmax": lambda: scipy.special.softmax(z, axis=1)[np.arange(len(y)), y] >= 0.5,
+            "log score": lambda: z > 0,
         }[name]()
         assert right.sum() > 20
         np.testing.assert_allclose(bounds[right], np.abs(hessians[right]).sum(2), rtol=1e-9, atol=1e-12)

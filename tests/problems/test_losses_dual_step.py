@@ -8,6 +8,7 @@ from tests.problems.loss_cases import (
     CLASSES,
     MARGIN,
     alone,
+    each_bent_loss,
     each_loss,
     each_scalar_loss,
     examples,
@@ -34,7 +35,7 @@ def test_dual_step_is_the_maximiser(name, c):
 
 
 @pytest.mark.slow
-@each_loss
+@each_bent_loss
 @pytest.mark.parametrize("c", [0.0, 0.01, 1.0, 100.0, 1e4])
 def test_dual_step_solves_its_optimality_equation(name, c):
     with jax.enable_x64():

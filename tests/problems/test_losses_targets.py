@@ -38,6 +38,21 @@ from langevax.problems import losses
         (losses.squared, np.array([0.0, np.nan]), (), ValueError, r"targets\[1\] is nan.*Squared needs finite"),
         (losses.squared, np.ones((4, 2)), (3,), ValueError, r"Squared must have shape \(n, 3\), got \(4, 2\)"),
         (losses.squared, np.array(["a"]), (), TypeError, "Squared needs numbers"),
+        (
+            losses.log_score,
+            np.zeros(3),
+            (2,),
+            ValueError,
+            r"LogScore needs scalar outputs, .* shape \(2,\); use a neuron",
+        ),
+        (losses.log_score, np.zeros((3, 1)), (), ValueError, r"LogScore must have shape \(n,\), got \(3, 1\)"),
+        (
+            losses.log_score,
+            np.array(["a"]),
+            (),
+            TypeError,
+            "LogScore needs numbers, which it does not read; pass zeros",
+        ),
         (losses.linear, np.array([np.inf]), (), ValueError, "LinearLoss needs a finite dual"),
     ],
 )

@@ -17,17 +17,16 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import cast
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import random
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Key, Shaped
+from jaxtyping import Array, Key, Shaped
 
 from langevax import checks
 from langevax.algorithm import trace_floats
-from langevax.meanfield.homotopy import mean_conjugate, project
+from langevax.meanfield.homotopy import mean_conjugate, mean_gap, project
 from langevax.meanfield.moves import Proposal, check_proposal
 from langevax.meanfield.smc import GibbsSample, sample_gibbs
 from langevax.problems.mean_field import MeanFieldRisk
@@ -66,8 +65,8 @@ class DualEstimate:
         self.bound: float = float(bounds.mean())
         self.bound_error: float = float(bounds.std(ddof=1) / np.sqrt(num_runs))
         outputs = jnp.stack([sample.outputs for sample in self.samples])
-        self.gap: float = float(_mean_gap(risk, outputs.mean(0), self.dual))
-        without = [float(_mean_gap(risk, jnp.delete(outputs, r, 0).mean(0), self.dual)) for r in range(num_runs)]
+        self.gap: float = float(mean_gap(risk, outputs.mean(0), self.dual))
+        without = [float(mean_gap(risk, jnp.delete(outputs, r, 0).mean(0), self.dual)) for r in range(num_runs)]
         self.gap_error: float = float(np.sqrt(num_runs - 1) * np.std(without))  # jackknife
 
     @property
@@ -93,11 +92,6 @@ def _independent_runs(
 
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         return list(threads.map(run, keys))
-
-
-@eqx.filter_jit
-def _mean_gap(risk: MeanFieldRisk, outputs: Array, dual: Array) -> Float[Array, ""]:
-    return risk.mean_over_rows(jax.vmap(risk.loss.fenchel_young)(outputs, dual, risk.targets))
 
 
 def duality_gap(

@@ -43,32 +43,11 @@ RESIDUAL = 1e-5  # of a Newton step by conjugate gradients, which K amplifies
 
 
 @runtime_checkable
-class RowLoss(Protocol):
-    """A convex loss of one row's output, with its conjugate."""
-
-    def __call__(self, z: Array, y: Array) -> Array:
-        """Return l(z)."""
-        ...
-
-    def derivative(self, z: Array, y: Array) -> Array:
-        """Return l'(z)."""
-        ...
-
-    def conjugate(self, dual: Array, y: Array) -> Array:
-        """Return l*(dual)."""
-        ...
-
-    def project(self, dual: Array, y: Array) -> Array:
-        """Return the nearest feasible dual."""
-        ...
-
-
-@runtime_checkable
 class RowRisk(Protocol):
     """A mean loss of outputs that are means over particles: all that the two ends of an interval ask for."""
 
     @property
-    def loss(self) -> RowLoss:
+    def loss(self) -> Loss:
         """Of one row."""
         ...
 
@@ -110,6 +89,12 @@ class RowRisk(Protocol):
 def mean_conjugate(risk: RowRisk, dual: Array) -> Float[Array, ""]:
     """Return (1 / n) sum_i W_i l*(g_i)."""
     return risk.mean_over_rows(jax.vmap(risk.loss.conjugate)(dual, risk.targets))
+
+
+@eqx.filter_jit
+def mean_gap(risk: RowRisk, outputs: Array, dual: Array) -> Float[Array, ""]:
+    """Return (1 / n) sum_i W_i (l(z_i) + l*(g_i) - g_i z_i)."""
+    return risk.mean_over_rows(jax.vmap(risk.loss.fenchel_young)(outputs, dual, risk.targets))
 
 
 @eqx.filter_jit

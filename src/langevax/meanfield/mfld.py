@@ -88,6 +88,11 @@ def coordinate_steps(risk: MeanFieldRisk, relative: ArrayLike) -> Float[Array, "
         Array([ 1., 10.,  1.], dtype=float32)
     """
     checks.number("relative", relative, positive=True)
+    if checks.is_concrete(risk.loss.curvature) and not float(risk.loss.curvature) < float("inf"):
+        raise ValueError(
+            f"the curvature of {type(risk.loss).__name__} has no bound, to which steps could be relative; pass MFLD a "
+            "step_size, or use adaptive_steps.LossCurvatureSteps, which measures the curvature at the outputs."
+        )
     return _coordinate_steps(risk, jnp.asarray(relative, risk.inputs.dtype))
 
 

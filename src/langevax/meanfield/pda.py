@@ -29,14 +29,14 @@ from langevax.algorithm import Algorithm, Info
 from langevax.gradients import Full, GradientEstimator, batches
 from langevax.integrators import Exponential, Integrator
 from langevax.meanfield.moves import InnerProposal, Scalar, Schedule, check_inner_loop, inner_loop
-from langevax.problems.mean_field import MeanFieldRisk, by_rows, check_risk
+from langevax.problems.mean_field import MeanFieldRisk, by_rows, check_risk, first_dual
 from langevax.samplers import Langevin
 
 
 class PDAState(NamedTuple):
     position: Float[Array, "particles size"]
     dual: Float[Array, "n ..."]
-    """Mean of the duals of each row so far, with weights t; 0 for rows without one."""
+    """Mean of the duals of each row so far, with weights t; `first_dual` for rows without one."""
     weights: Float[Array, " n"]
     """Sum of the weights t of each row."""
 
@@ -100,7 +100,7 @@ class PDA(Algorithm):
         check_risk(problem, "PDA")
         if self.batch_size is not None:
             batches.check_batch_size(self.batch_size, problem, replace=False)
-        dual = jnp.zeros((problem.max_size, *problem.neuron.output_shape), position.dtype)
+        dual = first_dual(problem, position.dtype)
         state = PDAState(position, dual, jnp.zeros(problem.max_size, position.dtype))
         info: Info = {"evaluations": jnp.int32(0), "inner_steps": jnp.int32(0)}
         return state, info if self.proposal == "langevin" else info | {"acceptance": jnp.ones((), position.dtype)}

@@ -45,7 +45,7 @@ from langevax.meanfield.moves import (
     pcnl_moves,
 )
 from langevax.meanfield.resampling import LogWeights, log_mean_exp, resample
-from langevax.problems.mean_field import MeanFieldRisk, check_risk
+from langevax.problems.mean_field import MeanFieldRisk, check_risk, first_dual
 from langevax.problems.neurons import Neuron
 from langevax.samplers import MALAState, PCNLState
 
@@ -96,7 +96,8 @@ class RowEstimate(NamedTuple):
 class PSDCA(Algorithm):
     """Maximise D(g), the dual of the mean-field objective, coordinate by coordinate.
 
-    The start must be exact draws of the prior, `risk.prior(temperature, M)`, since the dual vector starts at 0.
+    The start must be exact draws of the prior, `risk.prior(temperature, M)`, since the dual vector starts at 0; of the
+    log score at the largest feasible dual, which is 0 to rounding.
 
     Args:
         temperature: T > 0, a number.
@@ -147,13 +148,12 @@ class PSDCA(Algorithm):
             _check_bound(problem.neuron)
         dtype = position.dtype
         zero, one = jnp.zeros((), dtype), jnp.ones((), dtype)
-        dual = jnp.zeros((problem.max_size, *problem.neuron.output_shape), dtype)
         state = PSDCAState(
             position=position,
             log_weights=0 * position[:, 0],  # as it is split over devices, which zeros would not be
             removed=zero,
             anchor=position[0],
-            dual=dual,
+            dual=first_dual(problem, dtype),
             log_partition=zero,
             step_size=jnp.asarray(FIRST_STEP, dtype),
             acceptance=one,

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 DEFAULT_EFFORT = 1e9
 """Gradients of the log likelihood of one row at one particle."""
 ERRORS = 3
-"""Standard errors by which the law's own score may lie outside of the minimiser's interval."""
+"""Standard errors by which the score of a law that has settled may lie outside of the minimiser's interval."""
 MUCH = 0.05
 """Share of the minimiser's mass without particles of the law that refuses it."""
 MORE = "raise effort (it was {effort:.0e})"
@@ -54,7 +54,7 @@ class LawCertificate:
     upper_bound: float
     """Upper end at 95 %, whatever was missed."""
     bayes_objective: float
-    """J_a of the posterior."""
+    """J_a of the posterior; too low where its likelihood of a row is below the smallest normal number."""
     bayes_share: float
     score_bounds: tuple[float, float]
     """Of the mean in-sample log score of the minimiser, nats a row; infinite for a share of 1."""
@@ -161,7 +161,8 @@ def _certificate(search: LawSearch, law: "PredictiveLaw", missing: float) -> Law
         down, up = _inverse((upper - lower) / (size * (1 - share)))
         bounds = float(certified.mean()) - up, float(certified.mean()) - down
     is_narrow = search.narrow(TRUSTED) and math.isfinite(lower)
-    is_near = bounds[0] - ERRORS * score_error <= score <= bounds[1] + ERRORS * score_error
+    slack = ERRORS * float(law.path.settled_error[law.path.chosen])
+    is_near = bounds[0] - slack <= score <= bounds[1] + slack
     bayes = nats(search.prior_objective)
     certificate = LawCertificate(
         lower_bound=lower,

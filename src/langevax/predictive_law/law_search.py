@@ -18,9 +18,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from langevax.meanfield.clouds import Clouds, WalkTarget
-from langevax.meanfield.homotopy import Ascent
+from langevax.meanfield.homotopy import Ascent, mean_gap
 from langevax.meanfield.interval_search import FEWEST_CLOUD, IntervalSearch, unmet_wells
-from langevax.meanfield.upper_bound import around_cloud, local_runs, parts_of, upper_bounds
+from langevax.meanfield.upper_bound import UpperBound, around_cloud, local_runs, parts_of, upper_bounds
 from langevax.meanfield.walks import (
     MOST_LAWS,
     Cells,
@@ -36,7 +36,7 @@ from langevax.predictive_law.dual import HALF, best_tilt
 from langevax.predictive_law.law_problem import MAX_EXPONENT
 from langevax.predictive_law.parameter_law import ParameterLaw
 from langevax.predictive_law.path import evenly_spaced
-from langevax.problems.losses import Scalar
+from langevax.problems.losses import LogScore, Loss, linear
 
 SHARP = 0.1
 """Nats of the width at which it ends."""
@@ -60,27 +60,6 @@ CAPPED = (
 )
 PARTS, FEW, MOST_COMPARED = 16, 0.1, 2048
 """Parts of space in which the law and walks from the prior are compared, and the share that is next to none."""
-TINY = float(np.finfo(np.float32).tiny)
-
-
-class MixtureScore(eqx.Module):
-    """The loss -(1-a) log z of one row, with z > 0, and its conjugate (1-a) (-1 - log(-g / (1-a))), with g < 0."""
-
-    weight: Scalar
-    """1 - a, the weight of the log score; 0 for Bayes."""
-
-    def __call__(self, z: Array, y: Array) -> Array:
-        return -self.weight * jnp.log(jnp.maximum(z, jnp.finfo(z.dtype).tiny))
-
-    def derivative(self, z: Array, y: Array) -> Array:
-        return -self.weight / jnp.maximum(z, jnp.finfo(z.dtype).tiny)
-
-    def conjugate(self, dual: Array, y: Array) -> Array:
-        ratio = -dual / jnp.where(self.weight > 0, self.weight, 1)
-        return -self.weight * (1 + jnp.where(self.weight > 0, jnp.log(ratio), 0))
-
-    def project(self, dual: Array, y: Array) -> Array:
-        return jnp.minimum(dual, jnp.where(self.weight > 0, -jnp.finfo(dual.dtype).tiny, 0))
 
 
 class OneOutput:
@@ -92,15 +71,16 @@ class OneOutput:
 class LawRisk(eqx.Module):
     """The mean over rows of -(1-a) log z_i, z_i relative to that of the certified law."""
 
-    loss: MixtureScore
+    loss: Loss
     inputs: Float[Array, " n"]
     targets: Float[Array, " n"]
     neuron: OneOutput = eqx.field(static=True)
 
     @classmethod
     def of(cls, law: ParameterLaw) -> "LawRisk":
-        """Return the risk of a law."""
-        return cls(MixtureScore(1 - law.bayes_share), law.references, law.references, NEURON)
+        """Return the risk of a law: that of the posterior has no loss, but its likelihoods in the prior."""
+        loss = LogScore(1 - law.bayes_share) if law.bayes_share < 1 else linear
+        return cls(loss, law.references, jnp.zeros_like(law.references), NEURON)
 
     @property
     def size(self) -> int:
@@ -196,6 +176,11 @@ class LawSearch(IntervalSearch):
             self.keep_upper(bound)
             self.prior_objective = bound.value
 
+    def keep_upper(self, bound: UpperBound) -> None:
+        """Keep the lowest upper end of the laws that give every row a likelihood within the numbers of its dtype."""
+        if bound.outputs.min() > np.finfo(self.clouds.dtype).tiny:
+            super().keep_upper(bound)
+
     def choose_sizes(self) -> None:
         """Set the particles of the first round: the path of minimisers takes some forty laws."""
         super().choose_sizes()
@@ -290,14 +275,10 @@ class LawSearch(IntervalSearch):
         logs = self.wells_met.log_masses[unmet_wells(self.wells_met, particles)]
         log_partition = max(estimate.value for estimate in self.estimates)
         missing = max(float(theirs[ours < FEW * theirs].sum() / len(ends)), float(np.exp(logs - log_partition).sum()))
-        weight = 1 - float(self.tilted.bayes_share)
         clouds.limit = math.inf  # one pass more than was allowed
-        outputs = weights @ self._features(walked)[:, 2:]
-        if weight == 0:
-            return missing
-        loads = np.maximum(np.asarray(self.plan.laws[-1].tilt[2:, 0], np.float64) * outputs / weight, TINY)
-        gap = weight * float(np.sum(loads - 1 - np.log(loads)))
-        return least_share(missing, gap)
+        outputs = jnp.asarray(weights @ self._features(walked)[:, 2:], clouds.dtype)
+        gap = float(mean_gap(self.risk, outputs, -self.plan.laws[-1].tilt[2:, 0]))
+        return least_share(missing, self.tilted.num_activations * gap)
 
     def _features(self, cloud: np.ndarray) -> np.ndarray:
         features = self.clouds.features(cloud).astype(np.float64)

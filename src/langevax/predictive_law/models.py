@@ -17,6 +17,7 @@ from langevax._typing import PyTree
 from langevax.problems.blocks import tree_as_rows
 from langevax.problems.finite_sum import FiniteSum, Posterior
 from langevax.problems.finite_sum import posterior as posterior_of
+from langevax.problems.model_posterior import WholeDensity
 from langevax.run.result import named_leaves
 from langevax.sampling import Samples, sample
 from langevax.sampling.sample import TransformedTarget
@@ -43,8 +44,14 @@ class RowModel:
         problem = target.problem
         if isinstance(problem, FiniteSum):
             return problem
-        reason = getattr(self.target, "full_gradients", None) or "it is one function of all data."
-        raise ValueError(f"model is not a sum over rows, which a predictive law needs: {reason}")
+        cause, remedy = "it is one function of all data", "pass a log_prior, a log_likelihood of one row, and the data"
+        density = getattr(problem, "fun", None)
+        if isinstance(density, WholeDensity):
+            cause, remedy = density.cause, density.remedy
+        raise ValueError(
+            "model is not a sum over rows, which the score of a predictive law needs, as it averages the density of "
+            f"each row over the law of the parameters before its logarithm is taken: {cause}; {remedy}."
+        )
 
     def positions_of(self, draws: PyTree) -> PyTree:
         """Return the user's draws, with one leading axis, in the coordinates of the log likelihood."""

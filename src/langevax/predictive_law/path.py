@@ -281,7 +281,7 @@ class PredictivePath:
             loo=over_rows(loo, weights),
             held_out=np.full(len(levels), np.nan) if held_out is None else over_rows(held_out, weights),
             gain=over_rows(scores - scores[0], weights),
-            gain_error=_errors_against(0, scores, errors, weights),
+            gain_error=_errors_against_bayes(scores, errors, weights),
             p_eff=np.array([one.p_eff for one in left_out]),
             gap=np.array([level.gap for level in levels]),
             num_moves=np.array([level.num_moves for level in levels]),
@@ -292,11 +292,21 @@ class PredictivePath:
 
     @property
     def chosen(self) -> int:
-        """Index of the largest share whose score is within one standard error of the best."""
+        """Index of the largest share whose score is within one standard error of the best.
+
+        The noise of particles is part of that error, unless the law of the share has not settled: it would be chosen
+        for how little is known of it.
+        """
         means = over_rows(self.scores, self.weights)
         best = int(np.argmax(means))
-        errors = _errors_against(best, self.scores, self.fit_error, self.weights)
+        of_particles = np.hypot(self.settled_error, self.fit_error[best])
+        errors = np.hypot(paired_error(self.scores - self.scores[best], self.weights), of_particles)
         return int(np.argmax(means[best] - means <= errors))
+
+    @property
+    def settled_error(self) -> Float[np.ndarray, " share"]:
+        """`fit_error` of the laws that have settled, 0 of the others, whose noise excuses nothing."""
+        return np.where(self.is_converged, self.fit_error, 0)
 
     @property
     def has_many_parameters(self) -> bool:
@@ -309,18 +319,18 @@ class PredictivePath:
         return repr(SummaryTable([f"bayes_share {share:g}" for share in self.bayes_share], table))
 
 
-def _errors_against(
-    reference: int,
+def _errors_against_bayes(
     scores: Float[np.ndarray, "share n"],
     fit_errors: Float[np.ndarray, " share"],
     weights: Float[np.ndarray, " weight"],
 ) -> Float[np.ndarray, " share"]:
-    """Return the standard errors of the mean scores less that of one share: of rows, and of both laws' particles.
+    """Return the standard errors of the mean scores less that of Bayes: of rows, and of both laws' particles.
 
     Rows that are alike have no spread, so that particles alone would decide between laws that predict them equally.
     """
-    of_particles = np.where(np.arange(len(scores)) == reference, 0, np.hypot(fit_errors, fit_errors[reference]))
-    return np.hypot(paired_error(scores - scores[reference], weights), of_particles)
+    of_particles = np.hypot(fit_errors, fit_errors[0])
+    of_particles[0] = 0
+    return np.hypot(paired_error(scores - scores[0], weights), of_particles)
 
 
 def paired_error(

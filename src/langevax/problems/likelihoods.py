@@ -14,7 +14,8 @@ import numpy as np
 from jaxtyping import Array, Float, Num
 
 from langevax import checks
-from langevax.problems.losses import Shape, Targets, logistic, softmax
+from langevax.problems.losses import logistic, softmax
+from langevax.problems.losses.loss import Shape, Targets
 from langevax.problems.problem import Number, Scalar
 
 Value = Float[Array, "*outputs"]

@@ -322,6 +322,13 @@ def check_risk(problem: Problem, algorithm: str) -> None:
         raise TypeError(f"{algorithm} needs a MeanFieldRisk, which has a dual, got {type(problem).__name__}.")
 
 
+def first_dual(risk: MeanFieldRisk, dtype: DTypeLike) -> Outputs:
+    """Return 0, or the nearest feasible dual where that is 0 to rounding: its law is the prior as well."""
+    nothing = jnp.zeros((risk.max_size, *risk.neuron.output_shape), dtype)
+    nearest = jax.vmap(risk.loss.project)(nothing, risk.targets)
+    return jnp.where(jnp.abs(nearest) <= jnp.finfo(dtype).tiny, nearest, nothing)
+
+
 def by_rows(values: Float[Array, " n"], like: Outputs) -> Outputs:
     """One number a row, shaped to multiply duals or outputs."""
     return values.reshape(-1, *(1,) * (like.ndim - 1))

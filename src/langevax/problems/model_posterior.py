@@ -33,7 +33,11 @@ TOLERANCE = 1e-6
 
 
 class NotRowsError(ValueError):
-    """The log density of a model is not a sum over rows; the message says why."""
+    """The log density of a model is not a sum over rows: why, and what would make it one."""
+
+    def __init__(self, cause: str, remedy: str):
+        super().__init__(f"{cause}; {remedy}.")
+        self.cause, self.remedy = cause, remedy
 
 
 class RefusedModelError(ValueError):
@@ -43,8 +47,10 @@ class RefusedModelError(ValueError):
 class WholeDensity(eqx.Module):
     """A log density of all rows at once."""
 
-    reason: str = eqx.field(static=True)
+    cause: str = eqx.field(static=True)
     """Why it is not a sum over rows."""
+    remedy: str = eqx.field(static=True)
+    """What would make it one, in the imperative."""
 
 
 class ModelPosterior(NamedTuple):
@@ -66,7 +72,7 @@ class ModelPosterior(NamedTuple):
     def full_gradients(self) -> str | None:
         """Reason why minibatches are not possible, in a sentence that names the variable; None where they are."""
         density = self.problem.fun if isinstance(self.problem, Function) else None
-        return density.reason if isinstance(density, WholeDensity) else None
+        return f"{density.cause}; for minibatches {density.remedy}." if isinstance(density, WholeDensity) else None
 
     def __repr__(self) -> str:
         size = "full gradients" if self.full_gradients else f"{int(self.problem.size):,} rows"
@@ -97,7 +103,8 @@ def points_of_finite_density(
     if not points:
         raise NotRowsError(
             f"the log density is not finite at any of {MAX_POINTS} random positions, so that the sum over rows cannot "
-            "be compared with it."
+            "be compared with it",
+            "scale data and priors so that it is finite where parameters are about 1",
         )
     return points
 

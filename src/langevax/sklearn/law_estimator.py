@@ -59,7 +59,7 @@ def mean_score(log_densities: np.ndarray, sample_weight: ArrayLike | None) -> fl
     return float(np.average(log_densities, weights=None if sample_weight is None else np.asarray(sample_weight)))
 
 
-class LogScore:
+class LogDensityScoring:
     """Tags of estimators whose score is a log density."""
 
     def __sklearn_tags__(self) -> Tags:

@@ -9,7 +9,7 @@ from sklearn.utils import check_array, check_random_state, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
 from langevax import checks
-from langevax.sklearn.law_estimator import LogScore, PredictiveEstimator, mean_score
+from langevax.sklearn.law_estimator import LogDensityScoring, PredictiveEstimator, mean_score
 from langevax.sklearn.linear_families import (
     Family,
     NegativeBinomial,
@@ -39,7 +39,7 @@ FAMILIES: dict[str, type[Family]] = {
 
 
 @dataclass(eq=False, repr=False)
-class PredictiveRegressor(LogScore, NumberTargets, PredictiveEstimator):
+class PredictiveRegressor(LogDensityScoring, NumberTargets, PredictiveEstimator):
     """Regression of numbers or counts that predicts by the best law of its coefficients, Bayes where Bayes is right.
 
     A generalised linear model with weak priors is sampled, and `langevax.predictive` finds the law whose mixture scores
@@ -270,7 +270,7 @@ class PredictiveRegressor(LogScore, NumberTargets, PredictiveEstimator):
 
 
 @dataclass(eq=False, repr=False)
-class PredictiveClassifier(LogScore, LabelTargets, PredictiveEstimator):
+class PredictiveClassifier(LogDensityScoring, LabelTargets, PredictiveEstimator):
     """Logistic regression, and ordinal logit of more than two classes, by the best law of the coefficients.
 
     As `PredictiveRegressor`, with log odds of at most class k = cut_k - x . slopes - offset. Two classes are logistic

@@ -1,0 +1,106 @@
+"""The interface of losses, and what their files share: types of outputs and targets, and checks of these."""
+
+from abc import abstractmethod
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Integer, Num
+
+from langevax import checks
+
+Scalar = Float[Array, ""]
+Output = Float[Array, "*outputs"]
+Vector = Float[Array, " classes"]
+Example = Num[Array, "..."]  # a target: one of the three below
+Target = Num[Array, "*outputs"]
+Label = Num[Array, ""]  # -1 or +1
+Class = Integer[Array, ""]  # 0, ..., C-1
+Domain = Bool[Array, ""]
+Shape = tuple[int, ...]
+Targets = Array | np.ndarray
+
+# A dual that was averaged or stored leaves its closed domain by rounding only: so many units are forgiven.
+DOMAIN_SLACK_ULPS = 64
+
+
+class Loss(eqx.Module):
+    """A convex loss l(z; y) of one example's output, its derivative in z, its conjugate and their gap.
+
+    `z` and `dual` share a shape and a floating dtype; `y` is one target. All of it maps under `vmap`.
+    """
+
+    @abstractmethod
+    def __call__(self, z: Output, y: Example) -> Scalar:
+        """l(z; y)."""
+
+    @abstractmethod
+    def derivative(self, z: Output, y: Example) -> Output:
+        """l'(z; y), always a feasible dual."""
+
+    @property
+    @abstractmethod
+    def curvature(self) -> float | Scalar:
+        """Upper bound of l'' (of its largest eigenvalue); l* is strongly convex with the inverse of it."""
+
+    def local_curvature(self, z: Output, y: Example) -> Output:
+        """Bounds of sum_m |l''_km| at z, by default `curvature`; their largest mean over rows bounds the mean of l''.
+
+        A wrong label counts as an undecided one: descent will take it there, however little the loss bends at z.
+        """
+        return jnp.full_like(z, self.curvature)
+
+    @abstractmethod
+    def conjugate(self, dual: Output, y: Example) -> Scalar:
+        """l*(dual; y); infinity outside the domain, finite on its border."""
+
+    @abstractmethod
+    def in_domain(self, dual: Output, y: Example) -> Domain:
+        """True where l*(dual; y) is finite, up to rounding."""
+
+    @abstractmethod
+    def project(self, dual: Output, y: Example) -> Output:
+        """The nearest feasible dual."""
+
+    @abstractmethod
+    def dual_step(self, z: Output, dual: Output, y: Example, c: float | Scalar) -> Output:
+        """SDCA's coordinate update: argmax over u of -l*(u) + <z, u> - (c/2) |u - dual|^2, for `c` >= 0.
+
+        Its solution is the fixed point g' = l'(z - c (g' - dual)). With c = bound^2 / (n temperature) the
+        dual objective cannot fall (Oko, Suzuki, Nitanda, Wu, ICLR 2022).
+        """
+
+    @abstractmethod
+    def fenchel_young(self, z: Output, dual: Output, y: Example) -> Scalar:
+        """l(z) + l*(dual) - <dual, z>: non-negative, and zero only at dual = l'(z); infinity outside the domain.
+
+        Its mean over the data is the duality gap of the law that `dual` defines, with z its outputs
+        (Nitanda, Wu, Suzuki, AISTATS 2022).
+        """
+
+    @abstractmethod
+    def check_targets(self, targets: Targets, output_shape: Shape) -> None:
+        """Raise ValueError or TypeError unless `targets`, one per row, suit this loss and the outputs' shape.
+
+        Values are checked, unless they are traced.
+        """
+
+
+def domain_slack(dual: Float[Array, "..."]) -> float:
+    """Largest distance from its domain at which a dual of this precision still counts as feasible."""
+    return DOMAIN_SLACK_ULPS * float(jnp.finfo(dual.dtype).eps)
+
+
+def check_rows(loss: Loss, targets: Targets, row_shape: Shape, needs: str, kind: type | None = None) -> np.ndarray:
+    """Check the shape and kind of one target per row; return the values, none of a tracer."""
+    name, shape = type(loss).__name__, tuple(targets.shape)
+    if len(shape) == 0 or shape[1:] != tuple(row_shape):
+        expected = ", ".join(["n", *map(str, row_shape)])
+        remedy = "reshape them, or choose a neuron with as many outputs"
+        raise ValueError(
+            f"targets of {name} must have shape ({expected}{',' * (not row_shape)}), got {shape}; {remedy}."
+        )
+    kinds = [jnp.floating, jnp.integer] if kind is None else [kind]
+    if not any(jnp.issubdtype(targets.dtype, k) for k in kinds):
+        raise TypeError(f"targets have dtype {targets.dtype}, but {name} needs {needs}.")
+    return np.asarray(targets) if checks.is_concrete(targets) else np.empty(0, targets.dtype)

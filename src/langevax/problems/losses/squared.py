@@ -1,0 +1,90 @@
+"""Losses whose derivative is linear in the output, or constant: the squared and the linear loss."""
+
+import jax.numpy as jnp
+
+from langevax import checks
+from langevax.problems.losses.loss import Domain, Loss, Output, Scalar, Shape, Target, Targets, check_rows
+
+
+class Squared(Loss):
+    """Half the squared residual, summed over outputs: l = |z - y|^2 / 2, l*(g) = |g|^2 / 2 + <g, y> on all of R^C.
+
+    The gap is |z - y - g|^2 / 2 and the coordinate update (z + c g - y) / (1 + c).
+
+    >>> import jax.numpy as jnp
+    >>> from langevax import losses
+    >>> z, y = jnp.asarray(3.0), jnp.asarray(1.0)
+    >>> float(losses.squared(z, y)), float(losses.squared.fenchel_young(z, losses.squared.derivative(z, y), y))
+    (2.0, 0.0)
+    """
+
+    def __call__(self, z: Output, y: Target) -> Scalar:
+        return jnp.sum((z - y.astype(z.dtype)) ** 2) / 2
+
+    def derivative(self, z: Output, y: Target) -> Output:
+        return z - y.astype(z.dtype)
+
+    @property
+    def curvature(self) -> float:
+        return 1.0
+
+    def conjugate(self, dual: Output, y: Target) -> Scalar:
+        return jnp.sum(dual * (dual / 2 + y.astype(dual.dtype)))
+
+    def in_domain(self, dual: Output, y: Target) -> Domain:
+        return jnp.all(jnp.isfinite(dual))
+
+    def project(self, dual: Output, y: Target) -> Output:
+        return dual
+
+    def dual_step(self, z: Output, dual: Output, y: Target, c: float | Scalar) -> Output:
+        c = jnp.asarray(c, z.dtype)
+        return (z - y.astype(z.dtype) + c * dual) / (1 + c)
+
+    def fenchel_young(self, z: Output, dual: Output, y: Target) -> Scalar:
+        return jnp.sum((z - y.astype(z.dtype) - dual) ** 2) / 2
+
+    def check_targets(self, targets: Targets, output_shape: Shape) -> None:
+        check_rows(self, targets, output_shape, "numbers; cast targets to float")
+        checks.finite("targets", targets, remedy="Squared needs finite targets; drop or impute those rows")
+
+
+class LinearLoss(Loss):
+    """l = <y, z>, whose derivative is y whatever z: the risk with its dual frozen at the targets.
+
+    Its conjugate is 0 at g = y and infinite elsewhere, so every dual question has the answer y.
+
+    >>> import jax.numpy as jnp
+    >>> from langevax import losses
+    >>> print(losses.linear.derivative(jnp.asarray(5.0), jnp.asarray(-0.25)))
+    -0.25
+    """
+
+    def __call__(self, z: Output, y: Target) -> Scalar:
+        return jnp.sum(y.astype(z.dtype) * z)
+
+    def derivative(self, z: Output, y: Target) -> Output:
+        return y.astype(z.dtype)
+
+    @property
+    def curvature(self) -> float:
+        return 0.0
+
+    def conjugate(self, dual: Output, y: Target) -> Scalar:
+        return jnp.where(self.in_domain(dual, y), jnp.zeros((), dual.dtype), jnp.inf)
+
+    def in_domain(self, dual: Output, y: Target) -> Domain:
+        return jnp.all(dual == y.astype(dual.dtype))
+
+    def project(self, dual: Output, y: Target) -> Output:
+        return y.astype(dual.dtype)
+
+    def dual_step(self, z: Output, dual: Output, y: Target, c: float | Scalar) -> Output:
+        return y.astype(z.dtype)
+
+    def fenchel_young(self, z: Output, dual: Output, y: Target) -> Scalar:
+        return self.conjugate(dual, y)
+
+    def check_targets(self, targets: Targets, output_shape: Shape) -> None:
+        check_rows(self, targets, output_shape, "numbers; cast targets to float")
+        checks.finite("targets", targets, remedy="LinearLoss needs a finite dual; pass one of a finite network")
