@@ -21,7 +21,7 @@ from langevax.problems.mean_field import MeanFieldRisk
 from papers.grid_laws import GridRisk, quadrature_weights, tensor_grid
 
 AXIS = np.linspace(-30, 30, 40_001)
-PLANE = np.linspace(-7, 7, 281)
+PLANE = np.linspace(-9, 9, 361)
 SPACE, SPACE_ROWS = np.linspace(-6, 6, 73), 12
 BORDER, NEGLIGIBLE = 0.95, 1e-6
 """Share of the largest coordinate of a grid from which on it ends, and the mass of the optimum that may be there."""
@@ -31,6 +31,10 @@ ROWS = 30  # of the families that share their compiled walks
 CLASSES = 3
 NARROW = np.linspace(-8, 8, 1601)  # of one of the weights of a product
 GAP = 1e-7  # between P and D at the optimum of classes, a share of the loss
+
+
+class GridError(ValueError):
+    """A grid holds too little of an optimum for its value to be known."""
 
 
 class Bounded(neurons.Neuron):
@@ -193,7 +197,7 @@ def on_grid(
     outside = np.abs(points) > BORDER * np.abs(points).max()
     beyond = float((grid.measure * grid.gibbs(dual))[outside if points.ndim == 1 else outside.any(axis=1)].sum())
     if beyond > NEGLIGIBLE:
-        raise ValueError(f"the optimum has {beyond:.1g} of its mass at the border of the grid; make the grid larger.")
+        raise GridError(f"the optimum has {beyond:.1g} of its mass at the border of the grid; make the grid larger.")
     size = 1 if points.ndim == 1 else points.shape[1]
     return risk, grid, dual, grid.dual_objective(dual) + temperature * size / 2 * np.log(2 * np.pi)
 

@@ -150,7 +150,12 @@ def test_a_mixture_is_that_of_scipy_and_its_draws_are_of_it():
     assert isinstance(start, Mixture)
     densities = [multivariate_normal(m, c).pdf(points) for m, c in zip(means, covariances, strict=True)]
     expected = np.log(shares / shares.sum() @ np.array(densities))
-    np.testing.assert_allclose(start.log_density(jnp.asarray(points, jnp.float32)), expected, rtol=1e-3, atol=1e-3)
+    pulls = [(m - points) @ np.linalg.inv(c) for m, c in zip(means, covariances, strict=True)]
+    weights = shares[:, None] * np.array(densities)
+    slopes = (weights[:, :, None] * np.array(pulls)).sum(0) / weights.sum(0)[:, None]
+    value, gradient = start.value_and_gradient(jnp.asarray(points, jnp.float32))
+    np.testing.assert_allclose(value, expected, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(gradient, slopes, rtol=1e-3, atol=1e-3)
     risk = MeanFieldRisk(neurons.Linear(), losses.squared, np.ones((2, 2), np.float32), np.zeros(2, np.float32), 1.0)
     with closing(Clouds(GibbsLaw.of(risk, 1.0), 2, jax.random.key(0))) as clouds:
         drawn = clouds.drawn(start, 20000).reshape(20, 1000, 2)

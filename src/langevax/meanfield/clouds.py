@@ -15,8 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
-from jax.scipy.special import logsumexp
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Int, Key
 
 from langevax.keys import unrolled
 from langevax.meanfield.gibbs_law import Cloud, ParticleLaw, Tilt
@@ -24,7 +23,7 @@ from langevax.platforms import sizes
 from langevax.problems.matmul import in_float32
 
 MOVES = 4  # a law
-COMPONENTS = 12  # normals of a start, those not needed with weight 0
+COMPONENTS = 12  # of a mixture, at most
 STEPS, LEVEL = 20, 3e-3
 """Steps of descents after which those that have ended are left out, and the length of a gradient where one has."""
 LOG_2_PI = float(np.log(2 * np.pi))
@@ -40,28 +39,39 @@ class Mixture(eqx.Module):
     whitening: Float[Array, "components coordinates coordinates"]
     """Their inverses."""
     log_scales: Float[Array, " components"]
+    num_used: Int[Array, ""]
+    """Of the components, the first ones."""
 
-    def log_density(self, cloud: Cloud) -> Float[Array, " particles"]:
-        """log q_0 of each particle."""
-
-        def one(mean: Array, whitening: Array, constant: Array) -> Array:
-            white = (cloud - mean) @ whitening.T
-            return constant - jnp.sum(white**2, axis=-1) / 2
-
+    def value_and_gradient(self, cloud: Cloud) -> tuple[Float[Array, " particles"], Cloud]:
+        """Return log q_0 of each particle, and its gradient."""
         constants = self.log_shares - self.log_scales
-        return logsumexp(jax.vmap(one)(self.means, self.whitening, constants), axis=0)
+
+        def add(j: Array, carry: tuple[Array, Array, Cloud]) -> tuple[Array, Array, Cloud]:
+            largest, total, slopes = carry
+            white = (cloud - self.means[j]) @ self.whitening[j].T
+            log = constants[j] - jnp.sum(white**2, axis=-1) / 2
+            new = jnp.maximum(largest, log)
+            before, share = jnp.exp(largest - new), jnp.exp(log - new)
+            return new, before * total + share, before[:, None] * slopes - share[:, None] * (white @ self.whitening[j])
+
+        nothing = jnp.zeros(len(cloud), cloud.dtype)
+        # all of the unused components would cost, in 120 columns, eight times what the neuron does
+        largest, total, slopes = lax.fori_loop(
+            0, self.num_used, add, (jnp.full_like(nothing, -jnp.inf), nothing, jnp.zeros_like(cloud))
+        )
+        return largest + jnp.log(total), slopes / total[:, None]
 
 
 def mixture(shares: np.ndarray, means: np.ndarray, covariances: np.ndarray, dtype: Any) -> Mixture:
-    """Return a mixture of `COMPONENTS` normals, the last with weight 0 where fewer are given."""
+    """Return a mixture of at most `COMPONENTS` normals; all have arrays of one size, and programs in common."""
     missing, size = COMPONENTS - len(shares), means.shape[1]
-    log_shares = np.append(np.log(shares / np.sum(shares)), np.full(missing, -1e30))
+    log_shares = np.append(np.log(shares / np.sum(shares)), np.full(missing, -np.inf))
     means = np.concatenate([means, np.zeros((missing, size))])
     covariances = np.concatenate([covariances, np.broadcast_to(np.eye(size), (missing, size, size))])
     factors = np.linalg.cholesky(covariances)
     log_scales = np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(1) + size * LOG_2_PI / 2
     parts = log_shares, means, factors, np.linalg.inv(factors), log_scales
-    return Mixture(*(jnp.asarray(part, dtype) for part in parts))
+    return Mixture(*(jnp.asarray(part, dtype) for part in parts), jnp.asarray(len(shares), jnp.int32))
 
 
 class WalkTarget(eqx.Module):
@@ -96,14 +106,13 @@ def _log_density(law: ParticleLaw, target: WalkTarget, cloud: Cloud) -> tuple[tu
     log_prior = -jnp.sum(cloud**2, axis=-1) / 2 - law.size * LOG_2_PI / 2
     share = 1 - target.start_share
 
-    def with_start(cloud: Cloud) -> tuple[Array, Cloud]:
-        values, vjp = jax.vjp(target.start.log_density, cloud)
-        return values, vjp(jnp.ones_like(values))[0]
+    def of_start(cloud: Cloud) -> tuple[Array, Cloud]:
+        return target.start.value_and_gradient(cloud)
 
     def without(cloud: Cloud) -> tuple[Array, Cloud]:
         return jnp.zeros_like(exponent), jnp.zeros_like(cloud)
 
-    log_start, slope = lax.cond(target.start_share > 0, with_start, without, cloud)
+    log_start, slope = lax.cond(target.start_share > 0, of_start, without, cloud)
     value = target.start_share * log_start + share * log_prior + target.exponent_share * exponent
     gradient = target.start_share * slope - share * cloud + target.exponent_share * gradient
     return (value, exponent, log_start, log_prior), gradient
@@ -122,16 +131,21 @@ def _moved(
 ) -> tuple[Cloud, tuple[Array, Array, Array], Array]:
     """Return the cloud after MALA moves in the metric `factor factor^T`, its values, and the mean acceptance."""
     key = unrolled(key)
-    values, gradient = _log_density(law, target, cloud)
+
+    def at(cloud: Cloud) -> tuple[tuple[Array, ...], Cloud]:
+        values, gradient = _log_density(law, target, cloud)
+        return values, gradient @ factor
+
+    values, gradient = at(cloud)
 
     def move(index: Array, carry: tuple[Any, ...]) -> tuple[Any, ...]:
         cloud, values, gradient, accepted = carry
         noise_key, accept_key = random.split(random.fold_in(key, index))
         noise = random.normal(noise_key, cloud.shape, cloud.dtype)
-        drift = step / 2 * (gradient @ factor)
+        drift = step / 2 * gradient
         proposal = cloud + step * (drift + noise) @ factor.T
-        new_values, new_gradient = _log_density(law, target, proposal)
-        back = drift + noise + step / 2 * (new_gradient @ factor)
+        new_values, new_gradient = at(proposal)
+        back = drift + noise + step / 2 * new_gradient
         log_ratio = new_values[0] - values[0] + jnp.sum(noise**2 - back**2, axis=-1) / 2
         accept = jnp.log(random.uniform(accept_key, log_ratio.shape, cloud.dtype)) < log_ratio
         pick = lambda new, old: jnp.where(accept if new.ndim == 1 else accept[:, None], new, old)  # noqa: E731
