@@ -66,7 +66,9 @@ class LawCertificate:
     verdict: str
     """The interval in a sentence, or why it says too little and what to do."""
     missing_share: float
-    """Share of the minimiser's mass, at least, at parameters where the law has next to no particle: an estimate."""
+    """Share of the minimiser's mass at parameters where the law has next to no particle: an estimate."""
+    least_missing_share: float
+    """The same, at least, however far the law of the search is from the minimiser."""
     log_scores: Float[np.ndarray, " n"]
     """log z_i of the law of the upper end."""
     effective_draws: float
@@ -137,14 +139,14 @@ def certify(
             try:
                 search.allow(effort, cpu_seconds)
                 close(search)
-                missing = search.missing_share()
+                missing = search.missing_shares()
             finally:
                 clouds.close()
     search.seconds = time.process_time() - began
     return _certificate(search, law, missing)
 
 
-def _certificate(search: LawSearch, law: "PredictiveLaw", missing: float) -> LawCertificate:
+def _certificate(search: LawSearch, law: "PredictiveLaw", missing: tuple[float, float]) -> LawCertificate:
     references = np.asarray(search.tilted.references, np.float64)
     share, size, constant = law.bayes_share, len(references), -float(references.sum())
     score, score_error = (float(of_laws[law.path.chosen]) for of_laws in (law.path.fit, law.path.fit_error))
@@ -173,9 +175,10 @@ def _certificate(search: LawSearch, law: "PredictiveLaw", missing: float) -> Law
         law_score=score,
         law_score_error=score_error,
         num_rows=size,
-        trustworthy=is_narrow and is_near and missing <= MUCH,
+        trustworthy=is_narrow and is_near and missing[0] <= MUCH,
         verdict="",
-        missing_share=missing,
+        missing_share=missing[0],
+        least_missing_share=missing[1],
         log_scores=certified,
         effective_draws=search.effective,
         num_descents=search.descents,
@@ -223,8 +226,12 @@ def _verdict(certificate: LawCertificate, is_narrow: bool, is_near: bool, refusa
             f"{certificate.law_score:.3f} ± {certificate.law_score_error:.3f}."
         )
     if certificate.missing_share > MUCH:
-        share = f"{certificate.missing_share:.0%} of the minimiser's mass"
-        return f"{sentence.format('Not certified:')} It lacks parameters that hold at least {share}; {ANOTHER_LAW}"
+        share, least = certificate.missing_share, certificate.least_missing_share
+        better = f"{MORE.format(effort=certificate.effort)} to know this share better, or " if least <= MUCH else ""
+        return (
+            f"{sentence.format('Not certified:')} It lacks parameters that hold about {share:.0%} of the minimiser's "
+            f"mass, at least {least:.0%}; {better}{ANOTHER_LAW}"
+        )
     if not is_near:
         return f"{sentence.format('Not certified:')} This law is not the minimiser; {ANOTHER_LAW}"
     return sentence.format("Certified:") + " This says nothing of how well it predicts new rows."

@@ -258,15 +258,16 @@ class LawSearch(IntervalSearch):
                 break
         return climbing
 
-    def missing_share(self) -> float:
-        """Return a share of the minimiser's mass, at least, that lies where the law has next to no particle.
+    def missing_shares(self) -> tuple[float, float]:
+        """Return a share of the minimiser's mass that lies where the law has next to no particle, and its least.
 
-        That of the last law p_c, found by walks from the prior or by descents, corrected for how far p_c may be from
-        the minimiser: KL(p_c || minimiser) is at most sum_i (1-a) (u_i - 1 - log u_i), u_i = c_i z_i(p_c).
+        The share is that of the last law p_c, found by walks from the prior or by descents. The minimiser has the least
+        one however far p_c is from it: KL(p_c || minimiser) is at most sum_i (1-a) (u_i - 1 - log u_i), u_i = c_i
+        z_i(p_c).
         """
         clouds, particles = self.clouds, evenly_spaced(self.particles, min(len(self.particles), MOST_COMPARED))
         if self.walked is None or self.plan is None or self.wells_met is None:
-            return 0.0
+            return 0.0, 0.0
         weights = (normalised(self.walked.log_partition)[:, None] * normalised(self.walked.log_weights)).reshape(-1)
         walked = self.walked.clouds.reshape(len(weights), -1)
         ends = walked[systematic(clouds.generator(), weights, len(particles))]
@@ -278,7 +279,7 @@ class LawSearch(IntervalSearch):
         clouds.limit = math.inf  # one pass more than was allowed
         outputs = jnp.asarray(weights @ self._features(walked)[:, 2:], clouds.dtype)
         gap = float(mean_gap(self.risk, outputs, -self.plan.laws[-1].tilt[2:, 0]))
-        return least_share(missing, self.tilted.num_activations * gap)
+        return min(missing, 1.0), least_share(missing, self.tilted.num_activations * gap)
 
     def _features(self, cloud: np.ndarray) -> np.ndarray:
         features = self.clouds.features(cloud).astype(np.float64)
