@@ -24,7 +24,7 @@ from langevax.predictive_law.cloud import (
 from langevax.predictive_law.law_problem import LawProblem
 from langevax.predictive_law.leave_one_out import leave_one_out, log_mean_exp
 from langevax.run import processes
-from langevax.sampling.samples import SummaryTable
+from langevax.sampling.summary_table import SummaryTable
 
 SNAPSHOTS = 4
 """Of every particle, which make up a law."""

@@ -26,7 +26,7 @@ from langevax.run import identity
 from langevax.run.checkpoint import write_atomically
 from langevax.sampling.coefficient import BLUE, GREY, LearningCoefficient
 from langevax.sampling.learning_coefficient import learning_coefficient
-from langevax.sampling.samples import SummaryTable
+from langevax.sampling.summary_table import SummaryTable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

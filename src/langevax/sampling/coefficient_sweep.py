@@ -22,7 +22,7 @@ from langevax._typing import PyTree
 from langevax.problems.problem import Problem, Scalar
 from langevax.sampling.coefficient import BLUE, GREY, LearningCoefficient
 from langevax.sampling.learning_coefficient import learning_coefficient
-from langevax.sampling.samples import SummaryTable
+from langevax.sampling.summary_table import SummaryTable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

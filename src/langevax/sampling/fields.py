@@ -25,16 +25,8 @@ def field_dataset(
     with checks.needs("xarray", "fields"):
         import xarray
 
-    checks.number("coverage", coverage, positive=True)
-    if not float(coverage) < 1:
-        raise ValueError(f"coverage must be below 1, got {checks.shown(coverage)}.")
-    values = np.asarray(functions)
-    if values.ndim != 3:
-        raise ValueError(
-            f"positions must be draws with leading axes (chain, draw), got {values.ndim - 1} leading axes; pass "
-            "draws.positions."
-        )
     names, shape, coordinates = _axes(basis, places)
+    values = _chains(functions, coverage)
     values = values.reshape(*values.shape[:2], *shape)
     low, high = np.quantile(values, [(1 - coverage) / 2, (1 + coverage) / 2], axis=(0, 1))
     variables = {
@@ -46,6 +38,26 @@ def field_dataset(
     }
     labels = {"chain": np.arange(values.shape[0]), "draw": np.arange(values.shape[1])}
     return xarray.Dataset(variables, labels | coordinates, {"coverage": float(coverage)})
+
+
+def drawn_fields(basis: Basis, functions: ArrayLike, coverage: float) -> Float[np.ndarray, "chain draw *grid"]:
+    """Return functions with an axis for each factor of a tensor product."""
+    values = _chains(functions, coverage)
+    return values.reshape(*values.shape[:2], *_axes(basis, None)[1])
+
+
+def _chains(functions: ArrayLike, coverage: float) -> Float[np.ndarray, "chain draw points"]:
+    """Return functions as an array, with the leading axes (chain, draw) and a possible coverage."""
+    checks.number("coverage", coverage, positive=True)
+    if not float(coverage) < 1:
+        raise ValueError(f"coverage must be below 1, got {checks.shown(coverage)}.")
+    values = np.asarray(functions)
+    if values.ndim != 3:
+        raise ValueError(
+            f"positions must be draws with leading axes (chain, draw), got {values.ndim - 1} leading axes; pass "
+            "draws.positions."
+        )
+    return values
 
 
 def plot_fields(dataset: "xarray.Dataset") -> "Figure":

@@ -24,18 +24,23 @@ from langevax import checks
 from langevax._typing import PyTree
 from langevax.problems.coordinates import Reparametrised
 from langevax.problems.problem import Problem, Scalar
+from langevax.sampling.fields import drawn_fields
+from langevax.sampling.marginals import Functional, marginals, modes
 from langevax.sampling.noise import GaussianNoise
 from langevax.spaces import GaussianPrior, MaternPrior
 from langevax.spaces.matern_prior import Distribution, Hyperprior
 
 if TYPE_CHECKING:
+    import pandas
     import xarray
     from matplotlib.figure import Figure
 
     from langevax.sampling.inverse import InverseProblem
+    from langevax.sampling.summary_table import SummaryTable
 
 FUNCTION, NOISE = "function", "noise"
 INFORMED = 0.05  # relative narrowing of a hyperparameter's logarithm below which data say little
+NUM_PRIOR_DRAWS = 1000  # of hyperparameters, for the spread of coefficients under the prior
 MOVED = 0.25  # and the move of its mean, in deviations of the prior
 
 Logarithms = Float[np.ndarray, " hyperparameters"]
@@ -84,6 +89,39 @@ class HierarchicalInverseProblem:
         """Plot the drawn functions, as `InverseProblem.plot` does."""
         return self.base.plot(positions[FUNCTION], coverage=coverage, places=places)
 
+    def marginals(
+        self,
+        positions: Mapping[str, Any],
+        functionals: Mapping[str, Functional],
+        *,
+        key: Key[Array, ""],
+        coverage: float = 0.9,
+        num_prior_draws: int = 1000,
+    ) -> "pandas.DataFrame | SummaryTable":
+        """Return the laws of numbers computed from the function, as `InverseProblem.marginals` does.
+
+        Functions of the prior have hyperparameters of their own priors.
+        """
+        checks.typed_key(key)
+        checks.positive_int("num_prior_draws", num_prior_draws, minimum=2)
+        function_key, key = random.split(key)
+        scales = np.sqrt([self.variances(u) for u in self._prior_logarithms(num_prior_draws, key)])
+        deviates = np.asarray(random.normal(function_key, scales.shape))
+        drawn = self.base.functions(jnp.asarray(scales * deviates, jnp.result_type(float))[None])
+        basis = self.base.prior.basis
+        functions, prior = (drawn_fields(basis, of, coverage) for of in (self.functions(positions), drawn))
+        return marginals(functions, prior[0], functionals, coverage)
+
+    def modes(self, positions: Mapping[str, Any], *, key: Key[Array, ""]) -> "pandas.DataFrame | SummaryTable":
+        """Return the spread of coefficients as `InverseProblem.modes` does, the prior's over its hyperparameters."""
+        variances = [self.variances(u) for u in self._prior_logarithms(NUM_PRIOR_DRAWS, key)]
+        return modes(np.asarray(positions[FUNCTION], np.float64), np.mean(variances, axis=0))
+
+    def _prior_logarithms(self, count: int, key: Key[Array, ""]) -> Float[np.ndarray, "count hyperparameters"]:
+        keys = random.split(key, len(self.hyperpriors))
+        drawn = [law.distribution.sample(k, (count,)) for law, k in zip(self.hyperpriors.values(), keys, strict=True)]
+        return np.log(np.stack([np.asarray(values, np.float64) for values in drawn], axis=1))
+
     def predictions(self, positions: Mapping[str, Any]) -> Array:
         """Predicted data of draws with one leading axis, or with (chain, draw); a solve each."""
         return self.base.predictions(positions[FUNCTION])
@@ -93,11 +131,10 @@ class HierarchicalInverseProblem:
 
         Raises ValueError where the noise is described by its precision as a function.
         """
-        predicted = self.predictions(positions)
-        shape, axes = self.base.data.shape, (1,) * self.base.data.ndim
-        unit = random.normal(key, predicted.shape, predicted.dtype)
         if self.known_noise is not None:
-            return predicted + jnp.asarray(self.known_noise.scaled(np.asarray(unit), shape), predicted.dtype)
+            return self.base.sample_predictive(positions[FUNCTION], key=key)
+        predicted, axes = self.predictions(positions), (1,) * self.base.data.ndim
+        unit = random.normal(key, predicted.shape, predicted.dtype)
         level = jnp.asarray(positions[NOISE], predicted.dtype)
         return predicted + level.reshape(*level.shape, *axes) * unit
 

@@ -12,21 +12,23 @@ G is written in JAX, or is any function on NumPy arrays, with an adjoint where t
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float
+from jax import random
+from jaxtyping import Array, ArrayLike, Float, Key
 
 from langevax import checks
 from langevax._typing import PyTree
 from langevax.problems import tracing
 from langevax.problems.problem import Function, Problem
-from langevax.sampling.fields import field_dataset, plot_fields
+from langevax.sampling.fields import drawn_fields, field_dataset, plot_fields
 from langevax.sampling.hyperparameters import HierarchicalInverseProblem, hierarchical_problem
+from langevax.sampling.marginals import Functional, marginals, modes
 from langevax.sampling.noise import GaussianNoise
 from langevax.sampling.solve_cache import SolveCache
 from langevax.sampling.solver import Adjoint, ForwardSolver, NumpyMap, SolverMisfit
@@ -35,8 +37,11 @@ from langevax.spaces import GaussianPrior, MaternPrior
 from langevax.spaces.matern_prior import Distribution
 
 if TYPE_CHECKING:
+    import pandas
     import xarray
     from matplotlib.figure import Figure
+
+    from langevax.sampling.summary_table import SummaryTable
 
 ForwardMap = Callable[[Any], Any]
 
@@ -91,6 +96,51 @@ class InverseProblem(NamedTuple):
     def plot(self, positions: ArrayLike, *, coverage: float = 0.9, places: ArrayLike | None = None) -> "Figure":
         """Plot `fields`: a curve in its band, or maps of mean and deviation over the plane."""
         return plot_fields(self.fields(positions, coverage=coverage, places=places))
+
+    def marginals(
+        self,
+        positions: ArrayLike,
+        functionals: Mapping[str, Functional],
+        *,
+        key: Key[Array, ""],
+        coverage: float = 0.9,
+        num_prior_draws: int = 1000,
+    ) -> "pandas.DataFrame | SummaryTable":
+        """Return the laws of numbers computed from the function, a row each, beside those under the prior.
+
+        `mean`, `sd`, `low` and `high` (of `coverage`), `mcse_mean`, `ess_bulk`, `ess_tail` and `r_hat` over draws, and
+        `prior_mean`, `prior_sd` over `num_prior_draws` of the prior: where these are as wide, the data say nothing.
+
+        Args:
+            positions: draws (chain, draw, modes).
+            functionals: functions of one drawn function, an array of NumPy of its values on the grid (for a
+                `TensorProduct` with an axis a factor), by name; each returns one number.
+            key: of the draws of the prior.
+            coverage: of the intervals, in (0, 1).
+            num_prior_draws: how many functions of the prior.
+
+        Raises:
+            TypeError: `functionals` is not a dict of functions.
+            ValueError: a functional that returns several numbers, or one that is not finite.
+        """
+        checks.typed_key(key)
+        checks.positive_int("num_prior_draws", num_prior_draws, minimum=2)
+        prior = self.prior.sample((1, num_prior_draws), key=key)
+        shaped = [drawn_fields(self.prior.basis, self.functions(of), coverage) for of in (positions, prior)]
+        return marginals(shaped[0], shaped[1][0], functionals, coverage)
+
+    def modes(self, positions: ArrayLike) -> "pandas.DataFrame | SummaryTable":
+        """Return mean, sd, prior_sd of each coefficient, and `informed`, 1 - (sd / prior_sd)^2: the data's share."""
+        return modes(np.asarray(positions, np.float64), np.asarray(self.prior.eigenvalues, np.float64))
+
+    def sample_predictive(self, positions: ArrayLike, *, key: Key[Array, ""]) -> Array:
+        """Draw data that would be measured again: predictions of draws, a solve each, and noise.
+
+        Raises ValueError where the noise is described by its precision as a function.
+        """
+        predicted = self.predictions(positions)
+        unit = random.normal(key, predicted.shape, predicted.dtype)
+        return predicted + jnp.asarray(self.noise.scaled(np.asarray(unit), self.data.shape), predicted.dtype)
 
     def predictions(self, positions: ArrayLike) -> Array:
         """Predicted data of draws with one leading axis, or with (chain, draw); a solve each."""

@@ -30,6 +30,7 @@ from langevax.sampling.methods import StepSizeBias
 from langevax.sampling.modes import Mode
 from langevax.sampling.preconditioning import CoordinateMap
 from langevax.sampling.solver_chains import HostWalk, SolveCounts, run_chains
+from langevax.sampling.summary_table import SummaryTable, statistics
 
 if TYPE_CHECKING:
     import pandas
@@ -37,42 +38,12 @@ if TYPE_CHECKING:
 
 MAX_RHAT, MIN_ESS = 1.01, 100  # beyond which `warnings` speaks
 MIN_SWAP_RATE, MIN_ROUND_TRIPS = 0.1, 100
-TAIL = 0.05, 0.95  # quantiles of `ess_tail`
 STEIN_BLOCK = 256
 MAX_LOG_LIKELIHOODS = 10**8  # numbers of the group log_likelihood
 
 
 class SamplingWarning(UserWarning):
     """Reasons to doubt the draws of `sample`, those of `Samples.warnings`."""
-
-
-@dataclass(frozen=True, repr=False)
-class SummaryTable:
-    """Summary statistics, a row for each number of the position; what `summary` returns where pandas is not installed.
-
-    Example:
-        >>> SummaryTable(["x[0]", "x[1]"], {"mean": np.array([1.0, -2.5]), "r_hat": np.array([1.002, 1.0])})
-              mean  r_hat
-        x[0]     1  1.002
-        x[1]  -2.5      1
-    """
-
-    names: list[str]
-    columns: dict[str, np.ndarray]
-
-    def __getitem__(self, column: str) -> np.ndarray:
-        return self.columns[column]
-
-    def __repr__(self) -> str:
-        cells = [["", *self.columns]]
-        cells += [
-            [name, *(f"{column[i]:.4g}" for column in self.columns.values())] for i, name in enumerate(self.names)
-        ]
-        first, *widths = (max(map(len, column)) for column in zip(*cells, strict=True))
-        return "\n".join(
-            "  ".join([row[0].ljust(first), *(cell.rjust(w) for cell, w in zip(row[1:], widths, strict=True))])
-            for row in cells
-        )
 
 
 @dataclass(frozen=True, repr=False)
@@ -210,12 +181,7 @@ class Samples:
         Computed by ArviZ; R-hat is rank-normalised and split (Vehtari et al., Bayesian Analysis 2021). A data frame
         where pandas is installed.
         """
-        table = self._statistics()
-        try:
-            import pandas as pd
-        except ModuleNotFoundError:
-            return table
-        return pd.DataFrame(table.columns, index=pd.Index(table.names, name="name"))
+        return self._statistics().as_frame()
 
     def numbers(self) -> tuple[list[str], Float[np.ndarray, "chain draw m"]]:
         """Return the names and the draws of all numbers of the position."""
@@ -227,19 +193,7 @@ class Samples:
         return names, np.concatenate(columns, axis=2)
 
     def _statistics(self) -> SummaryTable:
-        from arviz_stats.base.array import array_stats
-
-        names, values = self.numbers()
-        with np.errstate(divide="ignore", invalid="ignore"):  # chains that stand still have an infinite R-hat
-            table = {
-                "mean": values.mean((0, 1)),
-                "sd": values.std((0, 1)),
-                "mcse_mean": array_stats.mcse(values, chain_axis=0, draw_axis=1),
-                "ess_bulk": array_stats.ess(values, chain_axis=0, draw_axis=1),
-                "ess_tail": array_stats.ess(values, chain_axis=0, draw_axis=1, method="tail", prob=TAIL),
-                "r_hat": array_stats.rhat(values, chain_axis=0, draw_axis=1),
-            }
-        return SummaryTable(names, {name: np.asarray(column) for name, column in table.items()})
+        return statistics(*self.numbers())
 
     @property
     def num_solves(self) -> int | None:
