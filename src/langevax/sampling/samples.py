@@ -25,6 +25,7 @@ from langevax.run.datatree import datatree_type
 from langevax.run.result import named_leaves
 from langevax.samplers import ReplicaExchange
 from langevax.sampling.choice import potentials
+from langevax.sampling.convergence import bulk_convergence, convergence
 from langevax.sampling.draws import TunedChains, record_of
 from langevax.sampling.methods import StepSizeBias
 from langevax.sampling.modes import Mode
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 MAX_RHAT, MIN_ESS = 1.01, 100  # beyond which `warnings` speaks
 MIN_SWAP_RATE, MIN_ROUND_TRIPS = 0.1, 100
-TAIL = 0.05, 0.95  # quantiles of `ess_tail`
 STEIN_BLOCK = 256
 MAX_LOG_LIKELIHOODS = 10**8  # numbers of the group log_likelihood
 
@@ -207,8 +207,8 @@ class Samples:
     def summary(self) -> "pandas.DataFrame | SummaryTable":
         """Return mean, sd, mcse_mean, ess_bulk, ess_tail and r_hat of every number of the position, a row each.
 
-        Computed by ArviZ; R-hat is rank-normalised and split (Vehtari et al., Bayesian Analysis 2021). A data frame
-        where pandas is installed.
+        The numbers are those of ArviZ; R-hat is rank-normalised and split (Vehtari et al., Bayesian Analysis 2021). A
+        data frame where pandas is installed.
         """
         table = self._statistics()
         try:
@@ -227,19 +227,9 @@ class Samples:
         return names, np.concatenate(columns, axis=2)
 
     def _statistics(self) -> SummaryTable:
-        from arviz_stats.base.array import array_stats
-
         names, values = self.numbers()
-        with np.errstate(divide="ignore", invalid="ignore"):  # chains that stand still have an infinite R-hat
-            table = {
-                "mean": values.mean((0, 1)),
-                "sd": values.std((0, 1)),
-                "mcse_mean": array_stats.mcse(values, chain_axis=0, draw_axis=1),
-                "ess_bulk": array_stats.ess(values, chain_axis=0, draw_axis=1),
-                "ess_tail": array_stats.ess(values, chain_axis=0, draw_axis=1, method="tail", prob=TAIL),
-                "r_hat": array_stats.rhat(values, chain_axis=0, draw_axis=1),
-            }
-        return SummaryTable(names, {name: np.asarray(column) for name, column in table.items()})
+        with np.errstate(divide="ignore", invalid="ignore"):  # chains that stand still have no R-hat
+            return SummaryTable(names, convergence(values))
 
     @property
     def num_solves(self) -> int | None:
@@ -264,19 +254,22 @@ class Samples:
     @property
     def warnings(self) -> list[str]:
         """Reasons to doubt these draws, a sentence each; empty where there are none."""
-        table, messages = self._statistics(), []
-        rhat, ess = table["r_hat"], table["ess_bulk"]
+        names, values = self.numbers()
+        messages: list[str] = []
+        if self.method == "exact":  # independent draws: the worst statistic of many numbers is chance
+            if (count := values.shape[0] * values.shape[1]) < MIN_ESS:
+                messages.append(f"there are {count} independent draws; draw more.")
+            return messages + self.doubts()
+        with np.errstate(divide="ignore", invalid="ignore"):
+            rhat, ess = bulk_convergence(values)
         worst, fewest = int(np.argmax(rhat)), int(np.argmin(ess))
-        independent = self.method == "exact"  # the worst statistic of many numbers is then chance
-        if not (independent or rhat[worst] <= MAX_RHAT):
+        if not rhat[worst] <= MAX_RHAT:
             messages.append(
-                f"chains disagree: R-hat of {table.names[worst]} is {rhat[worst]:.3f} > {MAX_RHAT}; draw more, warm up "
+                f"chains disagree: R-hat of {names[worst]} is {rhat[worst]:.3f} > {MAX_RHAT}; draw more, warm up "
                 "longer, or look for several modes."
             )
-        if (self.draws.shape[0] * self.draws.shape[1] if independent else ess[fewest]) < MIN_ESS:
-            messages.append(
-                f"{table.names[fewest]} has {ess[fewest]:.0f} effective draws; draw more, or raise thinning."
-            )
+        if ess[fewest] < MIN_ESS:
+            messages.append(f"{names[fewest]} has {ess[fewest]:.0f} effective draws; draw more, or raise thinning.")
         return messages + self.doubts() + ([] if self.walk is None else self.walk.warnings(self.positions))
 
     def doubts(self) -> list[str]:

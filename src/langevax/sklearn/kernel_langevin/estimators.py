@@ -20,7 +20,7 @@ from langevax.integrators import Integrator
 from langevax.problems.likelihoods import Bernoulli, Categorical, Gaussian, Huber, Likelihood, Residual, StudentT
 from langevax.sklearn.kernel_langevin.diagnostics import KernelLangevinDiagnostics
 from langevax.sklearn.kernel_langevin.evidence import fit_labels, fit_numbers, fit_robust, robust_moments
-from langevax.sklearn.kernel_langevin.sampling import INTEGRATORS, ChainOptions, Draws, sample
+from langevax.sklearn.kernel_langevin.sampling import INTEGRATORS, ChainOptions, Draws, draw
 from langevax.sklearn.kernel_langevin.space import FunctionSpace, PriorSpace, checked_kernel, kernel_space
 from langevax.sklearn.parameters import FLAG, SHARED, Auto, Progress, RandomState, count, one_of, positive
 from langevax.sklearn.table import (
@@ -61,10 +61,11 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
     num_modes: int | Auto = "auto"
     num_chains: int = 4
     num_samples: int = 500
+    tolerance: float | None = None
     num_warmup: int | Auto = "auto"
     thinning: int | Auto = "auto"
     relative_step_size: float | Auto = "auto"
-    integrator: str | Integrator = "exponential"
+    integrator: str | Integrator = "auto"
     gradient: Literal["auto", "full", "svrg"] | GradientEstimator = "auto"
     preconditioner: Literal["auto", "hessian"] | None = "auto"
     progress: Progress = "auto"
@@ -75,12 +76,13 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
         "kernel": [*one_of("auto", "matern", "rbf"), Kernel],
         "prior": [GaussianPrior, None],
         "num_modes": count(1, "auto"),
-        "num_chains": count(1),
+        "num_chains": count(2),
         "num_samples": count(4),
-        "num_warmup": count(0, "auto"),
+        "tolerance": [*positive(), None],
+        "num_warmup": count(1, "auto"),
         "thinning": count(1, "auto"),
         "relative_step_size": positive("auto"),
-        "integrator": [*one_of(*INTEGRATORS), Integrator],
+        "integrator": [*one_of("auto", *INTEGRATORS), Integrator],
         "gradient": [*one_of("auto", "full", "svrg"), GradientEstimator],
         "preconditioner": [*one_of("auto", "hessian"), None],
         "loss": [*one_of(*LIKELIHOODS), *LIKELIHOODS.values()],
@@ -171,7 +173,7 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
         likelihood = jax.tree.map(lambda number: jnp.asarray(number, jnp.float32), task.likelihood)  # traced
         features, eigenvalues = space.features(rows.inputs), space.eigenvalues
         keep_few_programs("functions", features.shape, task.num_outputs, self.num_chains)
-        return sample(
+        return draw(
             features, task.targets, rows.weights, eigenvalues, likelihood, task.num_outputs, options, self.seed_
         )
 
