@@ -53,6 +53,13 @@ class ChainOptions(NamedTuple):
     preconditioner: str | None
     progress: Progress
 
+    @property
+    def ask_for_langevin(self) -> bool:
+        """True where a parameter is one of Langevin dynamics."""
+        if self.preconditioner is None or self.gradient not in ("auto", "full"):
+            return True
+        return self.relative_step_size != "auto" or self.integrator != "auto"
+
 
 class Draws(NamedTuple):
     """Draws of a posterior, and how they were made."""
@@ -127,12 +134,9 @@ def chain_arguments(
     kind, gradient = options.preconditioner, options.gradient
     is_normal = isinstance(likelihood, Gaussian) and num_coordinates <= MAX_COEFFICIENTS
     is_large = gradient == "auto" and not is_normal and int(posterior.problem.size) > FULL_GRADIENT_ROWS
-    is_asked = kind is None or not (isinstance(gradient, str) and gradient in ("auto", "full"))
-    for parameter in (options.relative_step_size, options.integrator):
-        is_asked = is_asked or not (isinstance(parameter, str) and parameter == "auto")
     if kind == "hessian":
         kind = "full" if num_coordinates <= MAX_COORDINATES else "low-rank"
-    if not (is_large or is_asked):
+    if not (is_large or options.ask_for_langevin):
         dynamics = "auto" if is_normal and kind == "auto" else "pcnl"
         return chosen | {"dynamics": dynamics, "preconditioner": kind}
     integrator = options.integrator
