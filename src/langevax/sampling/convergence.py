@@ -20,7 +20,8 @@ TAIL = 0.05, 0.95  # quantiles of `ess_tail`
 def convergence(values: Values) -> dict[str, Numbers]:
     """Return mean, sd, mcse_mean, ess_bulk, ess_tail and r_hat of each column; sd is that of all draws.
 
-    A column that stands still has as many effective draws as draws, and an R-hat that is not a number.
+    A column that stands still has as many effective draws as draws, and an R-hat that is not a number; where each chain
+    stands still elsewhere, R-hat is infinite.
 
     Example:
         >>> table = convergence(np.random.default_rng(0).normal(size=(4, 500, 2)))
@@ -63,7 +64,8 @@ def normal_scores(columns: Columns) -> Columns:
 def _r_hat(columns: Columns) -> Numbers:
     num_draws = columns.shape[2]
     within, between = columns.var(2, ddof=1).mean(1), columns.mean(2).var(1, ddof=1)
-    return np.sqrt((num_draws - 1) / num_draws + between / within)
+    with np.errstate(divide="ignore", invalid="ignore"):  # of chains that stand still
+        return np.sqrt((num_draws - 1) / num_draws + between / within)
 
 
 def effective_draws(columns: Columns) -> Numbers:
@@ -79,7 +81,8 @@ def effective_draws(columns: Columns) -> Numbers:
     covariances = irfft(power, next_fast_len(2 * num_draws, real=True), axis=1)[:, :num_draws].T / num_draws
     within = covariances[0] * num_draws / (num_draws - 1)
     between = means[..., 0].var(1, ddof=1) if num_chains > 1 else 0.0
-    correlations = 1 - (within - covariances) / (covariances[0] + between)
+    with np.errstate(invalid="ignore"):  # of a column that stands still
+        correlations = 1 - (within - covariances) / (covariances[0] + between)
     correlations[0] = 1.0
     last = max((num_draws - 3) // 2, 0)
     pairs = correlations[: 2 * last + 2].reshape(last + 1, 2, -1).sum(1)

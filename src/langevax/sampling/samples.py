@@ -228,8 +228,7 @@ class Samples:
 
     def _statistics(self) -> SummaryTable:
         names, values = self.numbers()
-        with np.errstate(divide="ignore", invalid="ignore"):  # chains that stand still have no R-hat
-            return SummaryTable(names, convergence(values))
+        return SummaryTable(names, convergence(values))
 
     @property
     def num_solves(self) -> int | None:
@@ -260,8 +259,7 @@ class Samples:
             if (count := values.shape[0] * values.shape[1]) < MIN_ESS:
                 messages.append(f"there are {count} independent draws; draw more.")
             return messages + self.doubts()
-        with np.errstate(divide="ignore", invalid="ignore"):
-            rhat, ess = bulk_convergence(values)
+        rhat, ess = bulk_convergence(values)
         worst, fewest = int(np.argmax(rhat)), int(np.argmin(ess))
         if not rhat[worst] <= MAX_RHAT:
             messages.append(
