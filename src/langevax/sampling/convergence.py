@@ -7,7 +7,7 @@ of ArviZ, which takes one column at a time: for hundreds of coordinates that tak
 
 import numpy as np
 from jaxtyping import Float
-from scipy.fft import irfft, next_fast_len, rfft
+from scipy.fft import next_fast_len
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
@@ -15,12 +15,13 @@ Values = Float[np.ndarray, "chain draw m"]
 Columns = Float[np.ndarray, "m chain draw"]
 Numbers = Float[np.ndarray, " m"]
 TAIL = 0.05, 0.95  # quantiles of `ess_tail`
+FEWEST = 4  # draws of a chain, of which two make a half
 
 
 def convergence(values: Values) -> dict[str, Numbers]:
     """Return mean, sd, mcse_mean, ess_bulk, ess_tail and r_hat of each column; sd is that of all draws.
 
-    A column that stands still has as many effective draws as draws, and an R-hat that is not a number; where each chain
+    Of chains of fewer than four draws only mean and sd are numbers. A column that stands still has as many effective draws as draws, and an R-hat that is not a number; where each chain
     stands still elsewhere, R-hat is infinite.
 
     Example:
@@ -28,12 +29,14 @@ def convergence(values: Values) -> dict[str, Numbers]:
         >>> bool(np.all(table["r_hat"] < 1.01)), bool(np.all(table["ess_bulk"] > 1500))
         (True, True)
     """
+    table = {"mean": values.mean((0, 1)), "sd": values.std((0, 1))}
+    if values.shape[1] < FEWEST:
+        names = ("mcse_mean", "ess_bulk", "ess_tail", "r_hat")
+        return table | {name: np.full(values.shape[2], np.nan) for name in names}
     columns = np.ascontiguousarray(np.moveaxis(values, 2, 0))
     halves, tails = split(columns), np.quantile(columns.reshape(len(columns), -1), TAIL, axis=1)
     r_hat, bulk = bulk_convergence(values)
-    return {
-        "mean": values.mean((0, 1)),
-        "sd": values.std((0, 1)),
+    return table | {
         "mcse_mean": values.std((0, 1), ddof=1) / np.sqrt(effective_draws(halves)),
         "ess_bulk": bulk,
         "ess_tail": np.minimum(*(effective_draws((halves <= tail[:, None, None]).astype(float)) for tail in tails)),
@@ -43,6 +46,8 @@ def convergence(values: Values) -> dict[str, Numbers]:
 
 def bulk_convergence(values: Values) -> tuple[Numbers, Numbers]:
     """Return R-hat, the larger one of draws and of their distances from the median, and the bulk's effective draws."""
+    if values.shape[1] < FEWEST:
+        return np.full(values.shape[2], np.nan), np.full(values.shape[2], np.nan)
     halves = split(np.ascontiguousarray(np.moveaxis(values, 2, 0)))
     scores = normal_scores(halves)
     distances = np.abs(halves - np.median(halves.reshape(len(halves), -1), axis=1)[:, None, None])
@@ -76,9 +81,9 @@ def effective_draws(columns: Columns) -> Numbers:
     """
     num_chains, num_draws = columns.shape[1:]
     total, means = num_chains * num_draws, columns.mean(2, keepdims=True)
-    spectrum = rfft(columns - means, next_fast_len(2 * num_draws, real=True), axis=2)
-    power = np.mean(spectrum.real**2 + spectrum.imag**2, axis=1)
-    covariances = irfft(power, next_fast_len(2 * num_draws, real=True), axis=1)[:, :num_draws].T / num_draws
+    length = next_fast_len(2 * num_draws, real=True)
+    power = np.mean(np.abs(np.fft.rfft(columns - means, length, axis=2)) ** 2, axis=1)
+    covariances = np.fft.irfft(power, length, axis=1)[:, :num_draws].T / num_draws
     within = covariances[0] * num_draws / (num_draws - 1)
     between = means[..., 0].var(1, ddof=1) if num_chains > 1 else 0.0
     with np.errstate(invalid="ignore"):  # of a column that stands still

@@ -20,10 +20,11 @@ from langevax.gradients import GradientEstimator
 from langevax.integrators import Integrator
 from langevax.problems.finite_sum import FiniteSum, Posterior
 from langevax.problems.likelihoods import Gaussian, Likelihood, LinearPredictor, Residual
+from langevax.problems.problem import Problem
 from langevax.sampling.exact import MAX_COEFFICIENTS
-from langevax.sampling.preconditioning import MAX_COORDINATES
 from langevax.sampling.sample import sample
 from langevax.sampling.samples import Samples, SamplingWarning
+from langevax.sklearn.kernel_langevin.preconditioning import posterior_coordinates
 from langevax.sklearn.kernel_langevin.space import width_of
 from langevax.sklearn.parameters import Progress
 from langevax.sklearn.table import bucket, padded
@@ -36,7 +37,8 @@ INTEGRATORS: dict[str, type[Integrator]] = {
 STEP = 0.1  # times the inverse curvature: variances are up to 5 % too large
 LABELS_STEP = 0.2  # curvature of their likelihood decreases away from 0, and posteriors are wide (measured)
 FULL_GRADIENT_ROWS = 4096  # up to which every step has the gradient of all rows
-WARMUP, MAX_THINNING = 10, 50  # relaxation times of one step for all modes, and steps
+WARMUP, MAX_THINNING = 10, 50  # relaxation times, and steps
+SLOW = 4.0  # relaxation times of a direction of unit curvature that the slowest one takes (measured)
 
 
 class ChainOptions(NamedTuple):
@@ -107,11 +109,16 @@ def draw(
     posterior = posterior_of(features, targets, weights, eigenvalues, likelihood, num_outputs)
     width = len(posterior.problem.precision)
     start = jnp.zeros(width if num_outputs is None else (width, num_outputs), jnp.float32)
-    chosen = chain_arguments(options, posterior, likelihood, start.size)
+    chosen, coordinates = chain_arguments(options, posterior, likelihood, start.size), None
+    if chosen["preconditioner"] == "hessian":
+        coordinates = posterior_coordinates(posterior, likelihood, start, seed)
+        posterior, start = coordinates.posterior, jnp.asarray(coordinates.mode)
+        chosen["preconditioner"] = None  # its curvature is 1
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SamplingWarning)
         samples: Samples = sample(posterior, start, key=random.key(seed), **chosen)
-    coefficients = samples.positions[:, :, : len(eigenvalues)]
+    coefficients = samples.positions if coordinates is None else coordinates.coefficients(samples.positions)
+    coefficients = coefficients[:, :, : len(eigenvalues)]
     if num_outputs is not None:  # a function common to all classes has no effect, and mixes slowly
         coefficients = coefficients - coefficients.mean(-1, keepdims=True)
     history = {
@@ -128,29 +135,37 @@ def draw(
 def chain_arguments(
     options: ChainOptions, posterior: Posterior, likelihood: Likelihood, num_coordinates: int
 ) -> dict[str, Any]:
-    """Return arguments of `langevax.sample`: independent draws or pCNL, or Langevin dynamics where a parameter asks."""
+    """Return arguments of `langevax.sample`, with preconditioner="hessian" for `posterior_coordinates`.
+
+    Independent draws where the posterior is normal, otherwise pCNL of residuals and NUTS of labels, whose posterior is
+    further from normal; or Langevin dynamics where a parameter asks for them.
+    """
     names = ("num_chains", "num_samples", "tolerance", "num_warmup", "thinning", "progress")
     chosen: dict[str, Any] = {name: getattr(options, name) for name in names}
     kind, gradient = options.preconditioner, options.gradient
+    is_residual = isinstance(likelihood, Residual)
     is_normal = isinstance(likelihood, Gaussian) and num_coordinates <= MAX_COEFFICIENTS
     is_large = gradient == "auto" and not is_normal and int(posterior.problem.size) > FULL_GRADIENT_ROWS
-    if kind == "hessian":
-        kind = "full" if num_coordinates <= MAX_COORDINATES else "low-rank"
     if not (is_large or options.ask_for_langevin):
-        dynamics = "auto" if is_normal and kind == "auto" else "pcnl"
-        return chosen | {"dynamics": dynamics, "preconditioner": kind}
+        if is_normal and kind == "auto":
+            return chosen | {"preconditioner": "auto"}
+        dynamics = {"dynamics": "pcnl"} if is_residual else {"dynamics": "nuts"}
+        return chosen | dynamics | {"preconditioner": "auto" if is_residual else "hessian"}
     integrator = options.integrator
     if isinstance(integrator, str):
         integrator = INTEGRATORS["exponential" if integrator == "auto" else integrator]()
+    kind = None if kind is None else "hessian"
     chosen |= {"dynamics": "langevin", "gradient": gradient, "integrator": integrator, "preconditioner": kind}
     if options.tolerance is not None:  # which chooses the step
         return chosen
-    relative = STEP if isinstance(likelihood, Residual) else LABELS_STEP
+    relative = STEP if is_residual else LABELS_STEP
     relative = relative if isinstance(options.relative_step_size, str) else float(options.relative_step_size)
-    if kind is not None:
-        return chosen | {"step_size": relative}
-    largest, least = curvature_range(posterior.problem, likelihood)
-    relaxation = largest / (relative * least)
+    largest, relaxation = 1.0, SLOW / relative
+    if kind is None:
+        largest, least = curvature_range(posterior.problem, likelihood)
+        relaxation = largest / (relative * least)
+    elif num_coordinates > len(posterior.problem.precision):
+        relaxation *= 2  # softmax measured twice as slow
     thinning = int(np.clip(round(relaxation), 1, MAX_THINNING))
     warmup = math.ceil(min(WARMUP * relaxation, thinning * options.num_samples))
     lengths = {"thinning": thinning, "num_warmup": warmup}
@@ -158,8 +173,9 @@ def chain_arguments(
     return chosen | {"step_size": relative / largest}
 
 
-def curvature_range(problem: FiniteSum, likelihood: Likelihood) -> tuple[float, float]:
+def curvature_range(problem: Problem, likelihood: Likelihood) -> tuple[float, float]:
     """Return bounds on the largest curvature of the likelihood, and on the least of the potential, prior included."""
+    assert isinstance(problem, FiniteSum)
     count = int(problem.size)
     features, weights = (np.asarray(array, np.float64)[:count] for array in (problem.data[0], problem.weights))
     bound = float(np.max(np.asarray(likelihood.curvature))) / weights.sum()
