@@ -21,8 +21,8 @@ FEWEST = 4  # draws of a chain, of which two make a half
 def convergence(values: Values) -> dict[str, Numbers]:
     """Return mean, sd, mcse_mean, ess_bulk, ess_tail and r_hat of each column; sd is that of all draws.
 
-    Of chains of fewer than four draws only mean and sd are numbers. A column that stands still has as many effective draws as draws, and an R-hat that is not a number; where each chain
-    stands still elsewhere, R-hat is infinite.
+    Of chains of fewer than four draws only mean and sd are numbers. A column that stands still has as many effective
+    draws as draws, and an R-hat that is not a number; where each chain stands still elsewhere, R-hat is infinite.
 
     Example:
         >>> table = convergence(np.random.default_rng(0).normal(size=(4, 500, 2)))
