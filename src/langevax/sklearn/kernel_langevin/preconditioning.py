@@ -47,8 +47,8 @@ def posterior_coordinates(
     problem, temperature = posterior
     assert isinstance(problem, FiniteSum)
     in_prior_units = coordinates_of(problem, start, temperature, whiten=True)
-    found, _ = find_mode(in_prior_units.problem, in_prior_units.from_position(start))
-    mode = np.asarray(in_prior_units.to_position(found), np.float64)
+    optimum, _ = find_mode(in_prior_units.problem, in_prior_units.from_position(start))
+    mode = np.asarray(in_prior_units.to_position(optimum), np.float64)
     precision = np.asarray(problem.precision, np.float64).reshape(-1)
     curvatures = Curvatures(problem, likelihood)
     inverse = np.linalg.inv(np.linalg.cholesky(curvatures.at(mode[None]) + np.diag(precision)))
