@@ -164,7 +164,6 @@ def kernel_entry(estimator: Call, y: np.ndarray) -> Entry:
             "num_modes": (4, COUNT),
             "num_chains": (2, COUNT),
             "num_samples": (4, COUNT),
-            "tolerance": (None, Kind.OPTIONAL_NUMBER),
             "num_warmup": (2, COUNT),
             "thinning": (1, COUNT),
             "relative_step_size": (0.1, POSITIVE),

@@ -188,6 +188,7 @@ COSINES = spaces.GaussianPrior(spaces.Cosine(8), np.ones(8))
         ({"num_chains": 1}, "'num_chains' parameter .* range .2, inf.. Got 1"),
         ({"num_warmup": 0}, "'num_warmup' parameter .* range .1, inf. .* Got 0"),
         ({"tolerance": 0.0}, "'tolerance' parameter .* Got 0.0"),
+        ({"tolerance": 0.1, "relative_step_size": 0.1}, "tolerance chooses the step size; leave relative_step_size"),
         ({"prior": 3}, "'prior' parameter .* an instance of .*GaussianPrior' or None. Got 3"),
         ({"prior": COSINES, "kernel": "rbf"}, "prior and kernel are both passed"),
         ({"prior": COSINES, "num_modes": 4}, "prior has its own 8 modes"),

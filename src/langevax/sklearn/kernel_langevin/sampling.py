@@ -156,7 +156,9 @@ def chain_arguments(
         integrator = INTEGRATORS["exponential" if integrator == "auto" else integrator]()
     kind = None if kind is None else "hessian"
     chosen |= {"dynamics": "langevin", "gradient": gradient, "integrator": integrator, "preconditioner": kind}
-    if options.tolerance is not None:  # which chooses the step
+    if options.tolerance is not None:
+        if options.relative_step_size != "auto":
+            raise ValueError("tolerance chooses the step size; leave relative_step_size out.")
         return chosen
     relative = STEP if is_residual else LABELS_STEP
     relative = relative if isinstance(options.relative_step_size, str) else float(options.relative_step_size)
