@@ -471,6 +471,7 @@ ENTRIES: dict[str, Entry] = {
             "thinning": (1, COUNT),
             "dynamics": ("langevin", WORD),
             "gradient": ("full", WORD),
+            "integrator": (integrators.Exponential(), OBJECT),
         },
         slow=True,
         accepted=frozenset({"target = a class"}),

@@ -13,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from langevax import integrators, likelihoods, spaces
+from langevax.sampling import ToleranceError
 from langevax.sklearn import KernelLangevinClassifier, KernelLangevinRegressor, load
 from tests.sklearn.tables import diabetes, iris
 
@@ -48,9 +49,8 @@ def test_defaults_on_tables_score_and_have_nothing_to_warn_of():
 
 
 def test_few_draws_are_reported():
-    model = KernelLangevinRegressor(KERNEL, noise=30.0, num_samples=10, thinning=1, num_warmup=0, random_state=0).fit(
-        *rows()
-    )
+    settings = {"num_samples": 10, "thinning": 1, "num_warmup": 1, "random_state": 0}
+    model = KernelLangevinRegressor(KERNEL, noise=30.0, relative_step_size=0.01, **settings).fit(*rows())
     words = " ".join(model.warnings_)
     assert "chains disagree" in words
     assert "effective draws; raise num_samples" in words
@@ -97,17 +97,26 @@ def test_folds_and_settings_share_their_programs():
 
 @pytest.mark.slow
 def test_large_tables_go_in_batches():
-    """Above 4096 rows, where that saves half the gradients; the fit is as good."""
+    """Above 4096 rows, unless the loss is squared; the fit is as good."""
     rng = np.random.default_rng(0)
     X = rng.uniform(-1, 1, (6000, 2))
     truth = np.sin(3 * X[:, 0]) + X[:, 1] ** 2
     y = truth + 0.5 * rng.normal(size=6000)
-    model = KernelLangevinRegressor(ConstantKernel(1.0) * RBF(0.7), noise=0.5, **QUICK).fit(X, y)
-    assert model.history_["gradient"].startswith("SVRG")
-    assert model.history_["evaluations"] < 0.5 * 6000 * 4 * model.n_iter_
-    mean, deviation = model.predict(X[:200], return_std=True)
-    assert np.mean((mean - truth[:200]) ** 2) < 0.01
-    assert 0.5 < np.sqrt(np.mean(((mean - truth[:200]) / deviation) ** 2)) < 1.5
+    settings = {"kernel": ConstantKernel(1.0) * RBF(0.7), "noise": 0.5, **QUICK}
+    for loss, method in (("squared", "exact"), ("student", "langevin, SVRG")):
+        model = KernelLangevinRegressor(loss=loss, **settings).fit(X, y)
+        assert model.history_["method"] == method
+        mean, deviation = model.predict(X[:200], return_std=True)
+        assert np.mean((mean - truth[:200]) ** 2) < 0.01
+        assert 0.3 < np.sqrt(np.mean(((mean - truth[:200]) / deviation) ** 2)) < 1.5
+
+
+def test_a_tolerance_draws_until_means_are_known():
+    settings = {"kernel": KERNEL, "noise": 50.0, "num_modes": 8, "num_samples": 100, "random_state": 0}
+    model = KernelLangevinRegressor(tolerance=0.05, **settings).fit(*rows())
+    assert model.coefficients_.shape[1] > 1000
+    with pytest.raises(ToleranceError, match="pass a larger num_samples"):
+        KernelLangevinRegressor(tolerance=1e-4, **settings | {"num_samples": 10}).fit(*rows())
 
 
 @pytest.mark.slow
@@ -176,8 +185,10 @@ COSINES = spaces.GaussianPrior(spaces.Cosine(8), np.ones(8))
         ({"num_modes": 1000}, "num_modes is 1000, but on 120 rows the kernel has .* modes above rounding"),
         ({"num_modes": 2.5}, "'num_modes' parameter .* an int .* Got 2.5"),
         ({"num_samples": 3}, "'num_samples' parameter .* range .4, inf.. Got 3"),
-        ({"num_chains": 0}, "'num_chains' parameter .* range .1, inf.. Got 0"),
-        ({"num_warmup": -1}, "'num_warmup' parameter .* range .0, inf. .* Got -1"),
+        ({"num_chains": 1}, "'num_chains' parameter .* range .2, inf.. Got 1"),
+        ({"num_warmup": 0}, "'num_warmup' parameter .* range .1, inf. .* Got 0"),
+        ({"tolerance": 0.0}, "'tolerance' parameter .* Got 0.0"),
+        ({"tolerance": 0.1, "relative_step_size": 0.1}, "tolerance chooses the step size; leave relative_step_size"),
         ({"prior": 3}, "'prior' parameter .* an instance of .*GaussianPrior' or None. Got 3"),
         ({"prior": COSINES, "kernel": "rbf"}, "prior and kernel are both passed"),
         ({"prior": COSINES, "num_modes": 4}, "prior has its own 8 modes"),

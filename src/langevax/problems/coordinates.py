@@ -102,9 +102,10 @@ class Affine(Reparametrised):
             raise ValueError(f"matrix must be floating (d,) or (d, d), got {matrix.dtype} {matrix.shape}.")
         if checks.is_concrete(matrix):
             checks.finite("matrix", matrix, remedy="pass finite entries")
-            scales = jnp.abs(matrix) if matrix.ndim == 1 else jnp.linalg.svd(matrix, compute_uv=False)
-            least = 0 if matrix.ndim == 1 else jnp.finfo(matrix.dtype).eps * jnp.max(scales)  # scales do not round
-            if not bool(jnp.min(scales) > least):
+            numbers = np.asarray(matrix)  # by NumPy, without compiling programs of this size
+            scales = np.abs(numbers) if matrix.ndim == 1 else np.linalg.svd(numbers, compute_uv=False)
+            least = 0 if matrix.ndim == 1 else jnp.finfo(matrix.dtype).eps * np.max(scales)  # scales do not round
+            if not bool(np.min(scales) > least):
                 raise ValueError(f"matrix is singular to {matrix.dtype} rounding; pass an invertible one.")
         self.problem = problem
         self.matrix = matrix
@@ -131,13 +132,18 @@ class Affine(Reparametrised):
         precision = jnp.asarray(precision, self.matrix.dtype)
         if self.matrix.ndim == 1:
             return precision * self.matrix**2
-        if checks.is_concrete(precision) and not bool(jnp.any(precision)):
+        if checks.is_concrete(precision) and not np.any(np.asarray(precision)):
             return precision
-        gram = self.matrix.T @ self.matrix
-        lengths = jnp.diagonal(gram)
-        cosines = gram / jnp.sqrt(jnp.outer(lengths, lengths))
-        skew = jnp.max(jnp.abs(cosines - jnp.diag(jnp.diagonal(cosines)))) > 1e-3
-        if precision.ndim > 0 or (checks.is_concrete(skew) and bool(skew)):
+        is_skew = False
+        if checks.is_concrete(self.matrix):
+            matrix = np.asarray(self.matrix)
+            gram = matrix.T @ matrix
+            lengths = np.diagonal(gram)
+            cosines = gram / np.sqrt(np.outer(lengths, lengths))
+            is_skew = bool(np.max(np.abs(cosines - np.diag(np.diagonal(cosines)))) > 1e-3)
+        else:
+            lengths = jnp.sum(self.matrix**2, axis=0)
+        if precision.ndim > 0 or is_skew:
             raise ValueError(
                 "the quadratic part would not be diagonal in z: with a matrix, the problem's precision must be a "
                 "scalar and the columns of the matrix orthogonal; pass a scaling (d,), or move the quadratic part "

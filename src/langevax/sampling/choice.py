@@ -14,7 +14,9 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Key
 
+from langevax import checks
 from langevax.gradients import GradientEstimator
+from langevax.integrators import Integrator
 from langevax.problems.problem import Problem
 from langevax.sampling.methods import ACCEPTANCE, Dynamics, check_choice, choose_batch_size
 from langevax.sampling.starts import normal_deviates
@@ -74,10 +76,15 @@ def potentials(problem: Problem, points: Float[Array, "m d"]) -> Float[Array, " 
 def requested_dynamics(dynamics: Requested, is_function: bool, options: Mapping[str, object]) -> tuple[Requested, str]:
     """Return the dynamics that the arguments ask for, and why; "auto" where they leave it open.
 
-    `options` are the arguments that only some dynamics take: gradient, batch_size, period and step_size.
+    `options` are the arguments that only some dynamics take: gradient, batch_size, period, step_size and integrator.
     """
     check_choice("dynamics", dynamics, ("auto", *get_args(Dynamics)))
     passed = {name: value for name, value in options.items() if not (isinstance(value, str) and value == "auto")}
+    if "integrator" in passed and (dynamics not in ("auto", "langevin") or (dynamics == "auto" and is_function)):
+        taken = "functions take pCNL" if dynamics == "auto" else f"got dynamics={dynamics!r}"
+        raise ValueError(
+            f"integrator is for dynamics='langevin' alone, but {taken}; pass that, or leave integrator out."
+        )
     if dynamics == "auto":
         if is_function:
             return "pcnl", "the unknown is a function"
@@ -92,6 +99,18 @@ def requested_dynamics(dynamics: Requested, is_function: bool, options: Mapping[
     if dynamics != "langevin" and passed.get("step_size") == "theorem":
         raise ValueError(f"there is no theorem for dynamics={dynamics!r}; pass 'langevin', or step_size='auto'.")
     return dynamics, f"dynamics={dynamics!r} was passed"
+
+
+def check_integrator(integrator: object, by_theorem: bool) -> None:
+    """Raise unless the integrator is "auto" or one of the package, and left out for the steps of theorems."""
+    if isinstance(integrator, Integrator):
+        if by_theorem:
+            raise ValueError("step_size='theorem' is for the explicit scheme; leave integrator out, or pass a number.")
+    elif not (isinstance(integrator, str) and integrator == "auto"):
+        raise TypeError(
+            "integrator must be 'auto' or one of langevax.integrators, such as integrators.CrankNicolson(), got "
+            f"{checks.shown(integrator)}."
+        )
 
 
 def check_combination(

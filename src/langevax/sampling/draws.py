@@ -96,9 +96,12 @@ def tuned_step_size(
 ) -> tuple[float, StepSizeBias | None, int]:
     """Return the step size of a method, its bias where the method is not exact, and what they cost."""
     tune_key = options.keys[0]
+    tuned = options.problem, options.start, options.num_chains
+    if method.dynamics in ("pcn", "pcnl"):  # whose steps are those of the prior
+        step_size, spent = tune_acceptance(method, *tuned, 1.0, tune_key)
+        return step_size, None, spent
     curvature = float(largest_curvature(options.problem, mode, key=tune_key))
     evaluations = 2 * CURVATURE_ITERATIONS * int(options.problem.size)
-    tuned = options.problem, options.start, options.num_chains
     if method.is_exact:
         first_step = 1 / curvature / len(mode) ** (1 / 3)
         step_size, spent = tune_acceptance(method, *tuned, first_step, tune_key)
@@ -117,14 +120,16 @@ def langevin_chains(
         step_size, bias, evaluations = tuned_step_size(options, method, mode)
     step_size = float(step_size)
     relaxation = max(1, round(RELAXATION.get(method.dynamics, 1) / (step_size * slowest)))
-    algorithm = method(step_size)
-    warm = simulate(
+    algorithm, num_warmup = method(step_size), options.num_warmup or WARMUP * relaxation
+    warm = simulate(  # records as well, so that it is the same compiled program
         algorithm,
         options.problem,
         options.start,
         key=options.keys[1],
-        num_steps=options.num_warmup or WARMUP * relaxation,
+        num_steps=num_warmup,
         num_chains=options.num_chains,
+        record_every=num_warmup,
+        record=record_of(algorithm),
         progress=options.saving["progress"],
     )
     thinning = options.thinning or relaxation

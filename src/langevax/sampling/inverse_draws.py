@@ -9,24 +9,19 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
-import equinox as eqx
-import jax.numpy as jnp
 import numpy as np
 from jax import random
 from jaxtyping import Array, Float, Key
 from scipy.special import chdtrc
 
 from langevax._typing import PyTree
-from langevax.problems.coordinates import Raveled, affine
-from langevax.run import simulate
 from langevax.samplers import PCN, PCNL
 from langevax.sampling.choice import Requested
 from langevax.sampling.draws import TunedChains
+from langevax.sampling.exact import independent_chains, reference_coordinates
 from langevax.sampling.inverse import InverseProblem, SolverWarning, solver_of
 from langevax.sampling.preconditioning import CoordinateMap
 from langevax.sampling.reference import (
-    IndependentDraws,
-    NearReference,
     NormalReference,
     exact_reference,
     find_references,
@@ -114,21 +109,12 @@ class InverseRun(NamedTuple):
     ) -> Samples:
         check_fit(solver, exact.mean)
         coordinates, temperature = self._coordinates(exact), self.target.temperature
-        algorithm = IndependentDraws(temperature)
-        run = simulate(
-            algorithm,
-            coordinates.problem,
-            jnp.zeros(len(exact.mean), coordinates.problem.precision.dtype),
-            key=keys[0],
-            num_steps=self.num_samples,
-            num_chains=self.num_chains,
-            record_every=1,
-            progress=self.progress,
-            **self.saving,
+        chains = independent_chains(
+            coordinates, temperature, self.num_samples, self.num_chains, keys[0], self.progress, self.saving
         )
         counts = SolveCounts.of(solver).since(before)
         return self._samples(
-            TunedChains(algorithm, run, 1.0, 1, 0),
+            chains,
             coordinates,
             "exact",
             "the forward map is linear and the noise Gaussian: draws of the normal posterior are independent",
@@ -211,12 +197,7 @@ class InverseRun(NamedTuple):
         return lambda chain: np.asarray(start(random.fold_in(key, chain)), np.float64) / scales
 
     def _coordinates(self, reference: NormalReference) -> CoordinateMap:
-        """Raveled, in units of the prior, and in those of the reference."""
-        flat, dtype = Raveled(self.target.problem, self.target.start), self.target.start.dtype
-        white = affine(flat, jnp.sqrt(self.target.prior.eigenvalues))
-        level = jnp.asarray(self.target.temperature, dtype)
-        white = eqx.tree_at(lambda problem: problem.precision, white, level)
-        return CoordinateMap((flat, white, NearReference(white, reference, self.target.temperature)))
+        return reference_coordinates(self.target.problem, self.target.start, reference, self.target.temperature)
 
     def _samples(
         self,

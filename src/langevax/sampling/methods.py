@@ -40,6 +40,7 @@ SARAH_PERIOD = 8  # longest default: its errors add up over an epoch, where thos
 
 ACCEPTANCE = {"mala": (0.5, 0.8), "pcn": (0.2, 0.4), "pcnl": (0.5, 0.8)}
 """Range of acceptance rates in which a step size is left alone; these methods are exact and need full gradients."""
+TUNED_STEPS = 50  # of one trial of a step size; recorded, so that it is the compiled program of the sampling
 MAX_STEP = 2.0  # of pCN and pCNL: proposals there are independent of the state
 
 FIRST_STEP = {1: 0.06, 2: 0.25}
@@ -158,18 +159,12 @@ def check_choice(name: str, value: object, choices: tuple[Any, ...]) -> None:
 def tune_acceptance(
     method: SamplingMethod, problem: Problem, start: Start, num_chains: int, step_size: float, key: Key[Array, ""]
 ) -> tuple[float, int]:
-    """Return a step size with an acceptance rate in `ACCEPTANCE`, and the evaluations of the short runs to find it.
-
-    Starts from `step_size` for MALA, and from 1 for pCN and pCNL.
-    """
+    """Return a step size with an acceptance rate in `ACCEPTANCE`, and the evaluations of the short runs to find it."""
     lowest, highest = ACCEPTANCE[method.dynamics]
-    limit = math.inf
-    if method.dynamics != "mala":
-        step_size, limit = 1.0, MAX_STEP
-    evaluations = 0
+    limit, evaluations = math.inf if method.dynamics == "mala" else MAX_STEP, 0
     for i in range(12):
-        options = {"key": random.fold_in(key, i), "num_steps": 50, "num_chains": num_chains, "progress": False}
-        run = simulate(method(step_size), problem, start, **options)
+        options = {"num_steps": TUNED_STEPS, "record_every": TUNED_STEPS, "num_chains": num_chains, "progress": False}
+        run = simulate(method(step_size), problem, start, key=random.fold_in(key, i), **options)
         evaluations += run.evaluations
         rate = run.metrics["acceptance"]
         if lowest <= rate <= highest or (rate > highest and step_size == limit):

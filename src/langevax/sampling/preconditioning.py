@@ -21,7 +21,7 @@ from langevax.problems.coordinates import Raveled, Reparametrised, Rotated, affi
 from langevax.problems.problem import Indices, Problem, Scalar, hessian_product, quadratic
 
 Preconditioner = Literal["full", "low-rank", "diagonal"]
-MAX_COORDINATES = 500  # up to which the whole Hessian is formed, from d products with it
+MAX_COORDINATES = 512  # up to which the whole Hessian is formed, from d products with it
 NUM_PROBES = 50  # random signs from which the diagonal is estimated beyond that
 RANK, NUM_ITERATIONS = 120, 3  # of the subspace iteration for the directions that the data inform
 NEGLIGIBLE = 0.03  # share of the prior's curvature below which a direction is left to the prior

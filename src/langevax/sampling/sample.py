@@ -17,13 +17,20 @@ from jaxtyping import Array, Float, Key
 from langevax import checks
 from langevax._typing import PyTree
 from langevax.gradients import Full, GradientEstimator
-from langevax.integrators import Explicit, Exponential
+from langevax.integrators import Explicit, Exponential, Integrator
 from langevax.problems.finite_sum import Posterior
 from langevax.problems.problem import Function, Problem
 from langevax.run import Stacked
 from langevax.run.result import named_leaves
-from langevax.sampling.choice import Requested, check_combination, choose_dynamics, requested_dynamics
+from langevax.sampling.choice import (
+    Requested,
+    check_combination,
+    check_integrator,
+    choose_dynamics,
+    requested_dynamics,
+)
 from langevax.sampling.draws import SamplingRun, langevin_chains, nuts_chains
+from langevax.sampling.exact import independent_chains, normal_posterior, reference_coordinates
 from langevax.sampling.hyperparameter_draws import HierarchicalRun
 from langevax.sampling.hyperparameters import HierarchicalInverseProblem
 from langevax.sampling.inverse import InverseProblem
@@ -108,6 +115,7 @@ def sample(
     step_size: float | Literal["auto", "theorem"] = "auto",
     theorem_constants: Target | None = None,
     kl_tolerance: float | None = None,
+    integrator: Integrator | Literal["auto"] = "auto",
     preconditioner: Preconditioner | Literal["auto"] | None = "auto",
     num_warmup: int | Literal["auto"] = "auto",
     thinning: int | Literal["auto"] = "auto",
@@ -138,8 +146,10 @@ def sample(
         dynamics: "nuts", exact, with full gradients; "langevin", for batches; "underdamped", with a smaller bias and
             shorter paths; "mala", exact, with full gradients; "tempered", replica exchange, for several modes, exact
             unless batches are asked for; "pcnl" and "pcn" (which takes no gradient), exact, for functions with any
-            number of modes. "auto" takes pCNL for functions, "langevin" where an argument says so (a step size,
-            batches) or where the posterior is close to normal and its rows are many times a batch, and NUTS
+            number of modes. "auto" draws independently where the posterior is known to be normal (rows of
+            `likelihoods.LinearPredictor(Gaussian(...))` with `precision` > 0, a linear inverse problem); otherwise it
+            takes pCNL for functions, "langevin" where an argument says so (a step size, batches, an integrator) or
+            where the posterior is close to normal and its rows are many times a batch, and NUTS
             otherwise; `reason` of the result says why.
         gradient: "svrg", "sarah", "minibatch", "control-variate" (at the mode), "full", or an estimator. "auto" takes
             SVRG, and full gradients for at most 512 components.
@@ -152,7 +162,9 @@ def sample(
             the position: safe, and often a thousand times too small. NUTS adapts its own.
         theorem_constants: for "theorem", smoothness and log-Sobolev constant, see `langevax.theory.lsi`.
         kl_tolerance: for "theorem", the largest acceptable KL(chain || law) in the end; None: any.
-        preconditioner: "full" (up to 500 coordinates), "low-rank" (for functions: the directions that data inform),
+        integrator: of "langevin" alone, how a step integrates the Gaussian prior: one of `langevax.integrators`. "auto"
+            is `Exponential()`, and `Explicit()` for "theorem".
+        preconditioner: "full" (up to 512 coordinates), "low-rank" (for functions: the directions that data inform),
             "diagonal", or None; "auto" takes the first that is possible.
         num_warmup: steps before the first draw; "auto" is ten relaxation times, and for NUTS 300 steps from a normal
             law about the mode and 1,000 from elsewhere.
@@ -201,9 +213,16 @@ def sample(
     by_theorem = isinstance(step_size, str) and step_size == "theorem"
     if by_theorem and preconditioner not in ("auto", None):
         raise ValueError("step_size='theorem' is a step of the position itself; leave preconditioner out.")
-    options = {"gradient": gradient, "batch_size": batch_size, "period": period, "step_size": step_size}
+    check_integrator(integrator, by_theorem)
+    options = {
+        "gradient": gradient,
+        "batch_size": batch_size,
+        "period": period,
+        "step_size": step_size,
+        "integrator": integrator,
+    }
     if isinstance(target, HierarchicalInverseProblem):
-        others = {name: options[name] for name in ("gradient", "batch_size", "period")}
+        others = {name: options[name] for name in ("gradient", "batch_size", "period", "integrator")}
         others |= {"temperature": temperature, "theorem_constants": theorem_constants, "kl_tolerance": kl_tolerance}
         run = HierarchicalRun(
             target, dynamics, num_samples, num_chains, num_warmup, thinning, step_size, preconditioner, progress, key
@@ -258,6 +277,26 @@ def sample(
             samples.warn()
             return samples
         chosen = "pcnl" if chosen == "auto" else chosen
+    normal = normal_posterior(problem, temperature) if chosen == "auto" and preconditioner == "auto" else None
+    if normal is not None:
+        _check_start(problem.potential(first))
+        coordinates = reference_coordinates(problem, first, normal, temperature)
+        saving = {"checkpoint": checkpoint, "resume": resume}
+        chains = independent_chains(coordinates, temperature, num_samples, num_chains, run_keys[2], progress, saving)
+        samples = Samples.of(
+            chains,
+            coordinates,
+            constrain,
+            temperature=temperature,
+            method="exact",
+            reason="a linear function with Gaussian prior and noise has a normal posterior, with independent draws",
+            modes=[],
+            evaluations=int(problem.size),
+            seconds=time.perf_counter() - began,
+        )
+        samples = samples if tolerance is None else draw_to_tolerance(samples, tolerance, key=key)
+        samples.warn()
+        return samples
     if by_theorem:
         preconditioner, root = None, math.isqrt(int(problem.size))  # B = m = sqrt(n) in the theorems
         batch_size = root if batch_size == "auto" else batch_size
@@ -323,7 +362,8 @@ def sample(
     else:
         arguments = coordinates.problem, mode, temperature, chosen, batch_key
         estimator = choose_gradient(gradient, batch_size, period, *arguments)
-        integrator = Explicit() if by_theorem else Exponential()  # the theorems are about Euler's scheme
+        if not isinstance(integrator, Integrator):
+            integrator = Explicit() if by_theorem else Exponential()  # the theorems are about Euler's scheme
         prior_share = 1.0 if pilot.scales is None else jnp.minimum(coordinates.problem.precision, 1)  # curvature 1
         method = SamplingMethod(chosen, estimator, temperature, prior_share, integrator)
         number, slowest = None if isinstance(step_size, str) else step_size, 1.0

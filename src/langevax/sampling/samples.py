@@ -218,19 +218,21 @@ class Samples:
     @property
     def warnings(self) -> list[str]:
         """Reasons to doubt these draws, a sentence each; empty where there are none."""
-        table, messages = self._statistics(), []
-        rhat, ess = table["r_hat"], table["ess_bulk"]
+        messages: list[str] = []
+        if self.method == "exact":  # independent draws: the worst statistic of many numbers is chance
+            if (count := self.draws.shape[0] * self.draws.shape[1]) < MIN_ESS:
+                messages.append(f"there are {count} independent draws; draw more.")
+            return messages + self.doubts()
+        table = self._statistics()
+        names, rhat, ess = table.names, table["r_hat"], table["ess_bulk"]
         worst, fewest = int(np.argmax(rhat)), int(np.argmin(ess))
-        independent = self.method == "exact"  # the worst statistic of many numbers is then chance
-        if not (independent or rhat[worst] <= MAX_RHAT):
+        if not rhat[worst] <= MAX_RHAT:
             messages.append(
-                f"chains disagree: R-hat of {table.names[worst]} is {rhat[worst]:.3f} > {MAX_RHAT}; draw more, warm up "
+                f"chains disagree: R-hat of {names[worst]} is {rhat[worst]:.3f} > {MAX_RHAT}; draw more, warm up "
                 "longer, or look for several modes."
             )
-        if (self.draws.shape[0] * self.draws.shape[1] if independent else ess[fewest]) < MIN_ESS:
-            messages.append(
-                f"{table.names[fewest]} has {ess[fewest]:.0f} effective draws; draw more, or raise thinning."
-            )
+        if ess[fewest] < MIN_ESS:
+            messages.append(f"{names[fewest]} has {ess[fewest]:.0f} effective draws; draw more, or raise thinning.")
         return messages + self.doubts() + ([] if self.walk is None else self.walk.warnings(self.positions))
 
     def doubts(self) -> list[str]:

@@ -1,5 +1,5 @@
-"""Bayesian regression and classification with a function as the unknown, by Langevin dynamics in a kernel's eigenbasis.
+"""Bayesian regression and classification with a function as the unknown, drawn in the eigenbasis of a kernel.
 
 To read in this order: `estimators`, `space` (the basis and its prior), `evidence` (the choice of kernel and noise),
-`preconditioning` and `sampling` (the chains), `diagnostics`.
+`sampling` (the draws), `diagnostics`.
 """

@@ -10,13 +10,14 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from langevax import checks
 from langevax.run.datatree import datatree_type
+from langevax.sampling.samples import MAX_RHAT, MIN_ESS
+from langevax.sampling.summary_table import statistics
 from langevax.sklearn.kernel_langevin.space import FunctionSpace
 from langevax.sklearn.table import DistinctRows, Table, subsample
 
 if TYPE_CHECKING:
     import xarray
 
-LARGEST_RHAT, FEWEST_EFFECTIVE_DRAWS = 1.01, 100  # of a fit without warnings
 MOST_ROWS = 1000  # at which `resolution` compares by default
 
 
@@ -58,34 +59,25 @@ class KernelLangevinDiagnostics:
     def summary(self) -> dict[str, np.ndarray]:
         """Summarise the function at `inspected_`, 64 training rows or fewer: mean, sd, mcse_mean, ess_bulk, r_hat.
 
-        Each is (k,) or (k, C), in the units of the scaled targets, or log odds. R-hat is rank-normalised and split, as
-        in ArviZ, which computes it (Vehtari et al. 2021).
+        Each is (k,) or (k, C), in the units of the scaled targets, or log odds; so is ess_tail. They are the numbers of
+        `Samples.summary`.
         """
-        from arviz_stats.base.array import array_stats
-
         values = self._inspected_values()
-        shape, columns = values.shape[2:], values.reshape(*values.shape[:2], -1)
-        axes: dict[str, Any] = {"chain_axis": 0, "draw_axis": 1}
-        statistics = {
-            "mean": columns.mean((0, 1)),
-            "sd": columns.std((0, 1)),
-            "mcse_mean": array_stats.mcse(columns, **axes),
-            "ess_bulk": array_stats.ess(columns, **axes),
-            "r_hat": array_stats.rhat(columns, **axes),
-        }
-        return {name: np.asarray(numbers).reshape(shape) for name, numbers in statistics.items()}
+        flat = values.reshape(*values.shape[:2], -1)
+        columns = statistics([str(number) for number in range(flat.shape[2])], flat).columns
+        return {name: numbers.reshape(values.shape[2:]) for name, numbers in columns.items()}
 
     @property
     def warnings_(self) -> list[str]:
         """Signs of poor convergence, in sentences; empty where there are none."""
-        table, warnings = self.summary(), []
+        table, warnings = self.summary(), list(self.history_.get("doubts", []))
         worst, fewest = float(np.max(table["r_hat"])), float(np.min(table["ess_bulk"]))
-        if not worst <= LARGEST_RHAT:
+        if not worst <= MAX_RHAT:
             warnings.append(
-                f"chains disagree: R-hat of the function at a training row is {worst:.3f} > {LARGEST_RHAT}; raise "
+                f"chains disagree: R-hat of the function at a training row is {worst:.3f} > {MAX_RHAT}; raise "
                 "thinning or num_warmup, or look for several modes of the posterior."
             )
-        if not fewest >= FEWEST_EFFECTIVE_DRAWS:
+        if not fewest >= MIN_ESS:
             warnings.append(
                 f"the function at a training row has {fewest:.0f} effective draws; raise num_samples or thinning."
             )

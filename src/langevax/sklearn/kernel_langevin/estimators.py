@@ -20,8 +20,15 @@ from langevax.integrators import Integrator
 from langevax.problems.likelihoods import Bernoulli, Categorical, Gaussian, Huber, Likelihood, Residual, StudentT
 from langevax.sklearn.kernel_langevin.diagnostics import KernelLangevinDiagnostics
 from langevax.sklearn.kernel_langevin.evidence import fit_labels, fit_numbers, fit_robust, robust_moments
-from langevax.sklearn.kernel_langevin.sampling import INTEGRATORS, ChainOptions, Draws, sample
-from langevax.sklearn.kernel_langevin.space import FunctionSpace, PriorSpace, checked_kernel, kernel_space
+from langevax.sklearn.kernel_langevin.sampling import INTEGRATORS, ChainOptions, Draws, draw
+from langevax.sklearn.kernel_langevin.space import (
+    MAX_MODES,
+    MAX_NORMAL_MODES,
+    FunctionSpace,
+    PriorSpace,
+    checked_kernel,
+    kernel_space,
+)
 from langevax.sklearn.parameters import FLAG, SHARED, Auto, Progress, RandomState, count, one_of, positive
 from langevax.sklearn.table import (
     DistinctRows,
@@ -61,10 +68,11 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
     num_modes: int | Auto = "auto"
     num_chains: int = 4
     num_samples: int = 500
+    tolerance: float | None = None
     num_warmup: int | Auto = "auto"
     thinning: int | Auto = "auto"
     relative_step_size: float | Auto = "auto"
-    integrator: str | Integrator = "exponential"
+    integrator: str | Integrator = "auto"
     gradient: Literal["auto", "full", "svrg"] | GradientEstimator = "auto"
     preconditioner: Literal["auto", "hessian"] | None = "auto"
     progress: Progress = "auto"
@@ -75,12 +83,13 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
         "kernel": [*one_of("auto", "matern", "rbf"), Kernel],
         "prior": [GaussianPrior, None],
         "num_modes": count(1, "auto"),
-        "num_chains": count(1),
+        "num_chains": count(2),
         "num_samples": count(4),
-        "num_warmup": count(0, "auto"),
+        "tolerance": [*positive(), None],
+        "num_warmup": count(1, "auto"),
         "thinning": count(1, "auto"),
         "relative_step_size": positive("auto"),
-        "integrator": [*one_of(*INTEGRATORS), Integrator],
+        "integrator": [*one_of("auto", *INTEGRATORS), Integrator],
         "gradient": [*one_of("auto", "full", "svrg"), GradientEstimator],
         "preconditioner": [*one_of("auto", "hessian"), None],
         "loss": [*one_of(*LIKELIHOODS), *LIKELIHOODS.values()],
@@ -100,6 +109,7 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
         Raises:
             ValueError, TypeError: not numbers, NaN or infinity, fewer than two rows, a parameter out of range.
             DivergenceError: the step size is too large.
+            ToleranceError: the tolerance was not reached.
         """
         checks.not_forked()
         self._validate_params()
@@ -160,20 +170,25 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
         if self.kernel_ is None:
             assert self.prior is not None
             return PriorSpace(self.prior)
-        bound = float(np.max(np.asarray(self._task(rows).likelihood.curvature)))
-        precision = bound * float(rows.weights.sum())
-        return kernel_space(self.kernel_, standardiser, rows.inputs, rows.weights, num_modes, precision)
+        likelihood = self._task(rows).likelihood
+        precision = float(np.max(np.asarray(likelihood.curvature))) * float(rows.weights.sum())
+        is_normal = isinstance(likelihood, Gaussian) and not self._chain_options().ask_for_langevin
+        most = MAX_NORMAL_MODES if is_normal else MAX_MODES
+        return kernel_space(self.kernel_, standardiser, rows.inputs, rows.weights, num_modes, precision, most)
 
     def _sampled(self, space: FunctionSpace) -> Draws:
         rows, task = self.rows_, self._task(self.rows_)
-        parameters: dict[str, Any] = self.get_params(deep=False)
-        options = ChainOptions(**{name: parameters[name] for name in ChainOptions._fields})
+        options = self._chain_options()
         likelihood = jax.tree.map(lambda number: jnp.asarray(number, jnp.float32), task.likelihood)  # traced
         features, eigenvalues = space.features(rows.inputs), space.eigenvalues
         keep_few_programs("functions", features.shape, task.num_outputs, self.num_chains)
-        return sample(
+        return draw(
             features, task.targets, rows.weights, eigenvalues, likelihood, task.num_outputs, options, self.seed_
         )
+
+    def _chain_options(self) -> ChainOptions:
+        parameters: dict[str, Any] = self.get_params(deep=False)
+        return ChainOptions(**{name: parameters[name] for name in ChainOptions._fields})
 
     def _record(self, draws: Draws) -> None:
         self.coefficients_: np.ndarray
@@ -239,8 +254,9 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
         f = sum_k x_k f_k,      x_k ~ N(0, mu_k),      y_i = f(x_i) + noise
         potential = 1/n sum_i -log p(y_i | f(x_i)) + 1/2 sum_k x_k^2 / (n mu_k),      temperature = 1/n
 
-    With loss="squared" that is Gaussian process regression, which scikit-learn solves in closed form; sampling pays off
-    with outliers ("huber", "student") and with more rows than O(n^3) allows.
+    With loss="squared" that is Gaussian process regression: draws are independent, at O(n N^2) where scikit-learn's
+    closed form takes O(n^3). Other losses are sampled by pCNL, which is exact, or by Langevin dynamics where a
+    parameter asks for them.
 
     Args:
         kernel: "rbf", "matern" (smoothness 1.5), one length scale for all standardised columns, chosen with amplitude
@@ -255,20 +271,25 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
             it.
         normalize_y: targets are centred and scaled first, by median and median distance for the robust losses. False
             leaves them: then a kernel's variance is in the units of y, squared.
-        num_modes: N; "auto" uses those that the data inform, n mu_k / s^2 > 0.01, at most 512. Modes that are left out
-            have their prior variance. `resolution()` says whether N was enough.
-        num_chains, num_samples: draws are num_chains times num_samples.
-        num_warmup: steps before the first draw; "auto" is ten relaxation times.
-        thinning: steps between draws; "auto" is the relaxation time, at most 50.
+        num_modes: N; "auto" uses those that the data inform, n mu_k / s^2 > 0.01, at most 512, or 1,024 where draws
+            are independent. Modes that are left out have their prior variance. `resolution()` says whether N was
+            enough.
+        num_chains, num_samples: draws are num_chains times num_samples; at least 2 chains.
+        tolerance: draw more until every mean and deviation of a coefficient is known this well, as in
+            `langevax.sample`, or raise its ToleranceError; None draws `num_samples`.
+        num_warmup, thinning: steps before the first draw and between draws; "auto" as in `langevax.sample`. Independent
+            draws need neither.
         relative_step_size: times the inverse curvature of the likelihood; "auto" is 0.1: variances are at most 5 % too
-            large, by the factor 1 / (1 - relative_step_size q / 2) for a mode of curvature q relative to the largest.
-        integrator: "exponential", exact for the prior; "semi-implicit" as in the paper, too cold in rough modes;
-            "crank-nicolson"; or one of `langevax.integrators`.
-        gradient: "full"; "svrg" with a batch that adds at most five percent to the variance; "auto" is "svrg" above
-            4096 distinct rows where it saves anything; or one of `langevax.gradients`.
-        preconditioner: None, one step for all modes, as in the paper; "hessian" changes to coordinates in which prior
-            and mean Hessian of the likelihood are both diagonal, and gives each the step of its own curvature; "auto"
-            is None unless the slowest mode relaxes slowly.
+            large, by the factor 1 / (1 - relative_step_size q / 2) for a mode of curvature q relative to the largest. A
+            number asks for Langevin dynamics.
+        integrator: of Langevin dynamics, for which another word than "auto" asks: "exponential", exact for the prior;
+            "semi-implicit" as in the paper, too cold in rough modes; "crank-nicolson"; or one of
+            `langevax.integrators`.
+        gradient: "full"; "svrg", or one of `langevax.gradients`, for Langevin dynamics with batches; "auto" is "svrg"
+            above 4096 distinct rows, unless the loss is squared.
+        preconditioner: "hessian" changes to coordinates in which prior and Hessian of the likelihood at the mode are
+            both diagonal, and gives each the step of its own curvature; "auto" does so, too. None asks for Langevin
+            dynamics with one step for all modes, as in the paper.
         progress: show a progress line; "auto" shows it on a terminal after a second.
         random_state: int or `numpy.random.RandomState`.
 
@@ -276,9 +297,9 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
         coefficients_: (chain, draw, N) float32, of the scaled targets.
         eigenvalues_, kernel_, noise_: mu, the kernel and s as chosen, s in the units of y.
         step_size_: as used; relative to the curvature of each coordinate where preconditioned.
-        n_iter_: steps of each chain.
-        history_: "preconditioned", "curvature", "relaxation" (steps), "num_warmup", "thinning", "evaluations",
-            "seconds", "gradient".
+        n_iter_: steps of each chain after the warm-up.
+        history_: "method" and "reason" as in `langevax.sample`, "thinning", "evaluations", "seconds", and "doubts",
+            those of its warnings that more draws do not cure.
         warnings_: signs of poor convergence, in sentences; empty where there are none.
 
     Example:
@@ -374,8 +395,8 @@ class KernelLangevinClassifier(LabelTargets, KernelLangevinEstimator):
             approximation of the marginal likelihood on at most 200 rows, with more than two classes of one against the
             rest. A kernel's variance is that of log odds.
         relative_step_size: as in `KernelLangevinRegressor`, but "auto" is 0.2.
-        prior, num_modes, num_chains, num_samples, num_warmup, thinning, integrator, gradient, preconditioner, progress,
-            random_state: documented in `KernelLangevinRegressor`.
+        prior, num_modes, num_chains, num_samples, tolerance, num_warmup, thinning, integrator, gradient,
+            preconditioner, progress, random_state: documented in `KernelLangevinRegressor`.
 
     Attributes:
         classes_: the labels, in the order of `predict_proba`'s columns.

@@ -1,35 +1,30 @@
-"""From features to draws of the posterior: the problem, its mode and curvature, the step, the chains.
+"""From features to draws of the posterior, by `langevax.sample`.
 
     potential(x) = (1/n) sum_i likelihood(<phi(x_i), x>, y_i) + 1/2 sum_k x_k^2 / (n mu_k),      temperature 1/n
 
-with the prior as the quadratic part of an integrator that is exact for it, so that the step is bounded by the
-likelihood's curvature M alone, whatever the number of modes (Muzellec et al., COLT 2022). Rows and modes are padded to
-buckets, with weight 0 and with features 0, so that few shapes are compiled.
+with the prior as the quadratic part, so that steps are bounded by the likelihood's curvature M alone, whatever the
+number of modes (Muzellec et al., COLT 2022). Rows and modes are padded to buckets, with weight 0 and with features 0,
+so that few shapes are compiled.
 """
 
 import math
+import warnings
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax import random
-from jaxtyping import Array, Key
 
-from langevax import gradients, integrators
+from langevax import integrators
 from langevax.gradients import GradientEstimator
 from langevax.integrators import Integrator
-from langevax.problems.finite_sum import FiniteSum
-from langevax.problems.likelihoods import Likelihood, LinearPredictor, Residual
-from langevax.run import Result, simulate
-from langevax.samplers import Langevin
-from langevax.sklearn.kernel_langevin.preconditioning import (
-    Curvatures,
-    PosteriorCoordinates,
-    hessian_coordinates,
-    identity_coordinates,
-    laplace_fit,
-)
+from langevax.problems.finite_sum import FiniteSum, Posterior
+from langevax.problems.likelihoods import Gaussian, Likelihood, LinearPredictor, Residual
+from langevax.problems.problem import Problem
+from langevax.sampling.exact import MAX_COEFFICIENTS
+from langevax.sampling.sample import sample
+from langevax.sampling.samples import Samples, SamplingWarning
+from langevax.sklearn.kernel_langevin.preconditioning import posterior_coordinates
 from langevax.sklearn.kernel_langevin.space import width_of
 from langevax.sklearn.parameters import Progress
 from langevax.sklearn.table import bucket, padded
@@ -42,13 +37,8 @@ INTEGRATORS: dict[str, type[Integrator]] = {
 STEP = 0.1  # times the inverse curvature: variances are up to 5 % too large
 LABELS_STEP = 0.2  # curvature of their likelihood decreases away from 0, and posteriors are wide (measured)
 FULL_GRADIENT_ROWS = 4096  # up to which every step has the gradient of all rows
-HEAT, LEAST_BATCH = 0.05, 32  # share that batches may add to the variance; rows of a batch at least
-PROBED_ROWS = 512  # on which the variance of gradients is measured
-SPREAD = 2.0  # of the chains' starts, in deviations of the posterior
-WARMUP = 10.0  # relaxation times
-MAX_THINNING = 50
-SLOW = 4.0  # relaxation times of the steepest direction beyond which to precondition; and those assumed then
-PILOT_DRAWS = 40  # at which the curvature is measured, a relaxation time apart
+WARMUP, MAX_THINNING = 10, 50  # relaxation times, and steps
+SLOW = 4.0  # relaxation times of a direction of unit curvature that the slowest one takes (measured)
 
 
 class ChainOptions(NamedTuple):
@@ -56,6 +46,7 @@ class ChainOptions(NamedTuple):
 
     num_chains: int
     num_samples: int
+    tolerance: float | None
     num_warmup: int | str
     thinning: int | str
     relative_step_size: float | str
@@ -63,6 +54,13 @@ class ChainOptions(NamedTuple):
     gradient: str | GradientEstimator
     preconditioner: str | None
     progress: Progress
+
+    @property
+    def ask_for_langevin(self) -> bool:
+        """True where a parameter is one of Langevin dynamics."""
+        if self.preconditioner is None or self.gradient not in ("auto", "full"):
+            return True
+        return self.relative_step_size != "auto" or self.integrator != "auto"
 
 
 class Draws(NamedTuple):
@@ -74,38 +72,18 @@ class Draws(NamedTuple):
     """In the kernel's eigenbasis; or relative to each direction's curvature, where preconditioned."""
     steps: int
     history: dict[str, Any]
-    """preconditioned; curvature M of the likelihood, averaged over the posterior; relaxation, the steps in which the
-    correlation of the slowest direction decays by a factor e; num_warmup, thinning, evaluations, seconds, gradient."""
+    """method, reason, thinning, evaluations, seconds, doubts."""
 
 
-class ChangeOfCoordinates(eqx.Module):
-    """A linear map of positions."""
-
-    matrix: Array
-
-    def __call__(self, position: Array) -> Array:
-        return self.matrix @ position
-
-
-class OverdispersedStart(eqx.Module):
-    """Starts of chains: the mode plus the deviation times a normal draw, in each coordinate."""
-
-    mode: Array
-    deviation: Array
-
-    def __call__(self, key: Key[Array, ""]) -> Array:
-        return self.mode + self.deviation * random.normal(key, self.mode.shape, self.mode.dtype)
-
-
-def posterior_problem(
+def posterior_of(
     features: np.ndarray,
     targets: np.ndarray,
     weights: np.ndarray,
     eigenvalues: np.ndarray,
     likelihood: Likelihood,
     num_outputs: int | None,
-) -> tuple[FiniteSum, float]:
-    """Return (problem, temperature); positions are (modes,) or (modes, num_outputs), padded."""
+) -> Posterior:
+    """Return the posterior of coefficients (modes,) or (modes, num_outputs), padded."""
     n, num_modes = features.shape
     total, length, width = float(weights.sum()), bucket(n), width_of(num_modes)
     wide = np.pad(features.astype(np.float32), [(0, 0), (0, width - num_modes)])
@@ -114,10 +92,10 @@ def posterior_problem(
     precision = precision.astype(np.float32) if num_outputs is None else precision.astype(np.float32)[:, None]
     rows = [padded(array, length) for array in (wide, targets, weights.astype(np.float32))]
     loss = LinearPredictor(likelihood)
-    return FiniteSum(loss, (rows[0], rows[1]), None, jnp.asarray(precision), rows[2], n), 1 / total
+    return Posterior(FiniteSum(loss, (rows[0], rows[1]), None, jnp.asarray(precision), rows[2], n), 1 / total)
 
 
-def sample(
+def draw(
     features: np.ndarray,
     targets: np.ndarray,
     weights: np.ndarray,
@@ -127,137 +105,82 @@ def sample(
     options: ChainOptions,
     seed: int,
 ) -> Draws:
-    """Return draws of chains started around the mode, of a length set by their relaxation time."""
-    problem, temperature = posterior_problem(features, targets, weights, eigenvalues, likelihood, num_outputs)
-    run_key, pilot_key, probe_key = random.split(random.key(seed), 3)
-    relative = STEP if isinstance(likelihood, Residual) else LABELS_STEP
-    relative = relative if isinstance(options.relative_step_size, str) else float(options.relative_step_size)
-    laplace = laplace_fit(problem, likelihood, temperature, num_outputs, seed)
-    relaxation = laplace.largest / (relative * laplace.least)
-    auto = options.preconditioner == "auto"
-    preconditioned = relaxation > SLOW / relative if auto else options.preconditioner is not None
-    coordinates = identity_coordinates(laplace, problem)
-    start, pilot = _around(coordinates), None
-    if preconditioned:
-        relaxation = SLOW / relative * (1 if num_outputs is None else 2)  # softmax measured twice as slow
-        preliminary = hessian_coordinates(laplace.hessian, laplace, problem, temperature)
-        chains = _chains(problem, temperature, preliminary, relative, options, probe_key)
-        pilot = _pilot(chains, _around(preliminary), relative, pilot_key)
-        late = preliminary.back(np.asarray(pilot.positions)[:, PILOT_DRAWS // 2 :])
-        hessian = Curvatures(problem, likelihood, num_outputs).at(late.reshape(-1, *late.shape[2:]))
-        coordinates = hessian_coordinates(hessian, laplace, problem, temperature)
-        change = preliminary.change_to(coordinates, problem)
-        start = pilot.map(ChangeOfCoordinates(jnp.asarray(change, jnp.float32)))
-    chains = _chains(problem, temperature, coordinates, relative, options, probe_key)
-    thinning, warmup = options.thinning, options.num_warmup
-    thinning = int(np.clip(round(relaxation), 1, MAX_THINNING)) if isinstance(thinning, str) else int(thinning)
-    warmup = (
-        math.ceil(min(WARMUP * relaxation, thinning * options.num_samples)) if isinstance(warmup, str) else int(warmup)
-    )
-    first = -(-warmup // thinning)  # draws that are discarded
-    result = chains.run(start, run_key, (first + options.num_samples) * thinning, thinning)
-    coefficients = coordinates.back(np.asarray(result.positions)[:, first:])[:, :, : len(eigenvalues)]
+    """Return draws of the coefficients, without warnings of single ones: `KernelLangevinDiagnostics` sees functions."""
+    posterior = posterior_of(features, targets, weights, eigenvalues, likelihood, num_outputs)
+    width = len(posterior.problem.precision)
+    start = jnp.zeros(width if num_outputs is None else (width, num_outputs), jnp.float32)
+    chosen, coordinates = chain_arguments(options, posterior, likelihood, start.size), None
+    if chosen["preconditioner"] == "hessian":
+        coordinates = posterior_coordinates(posterior, likelihood, start, seed)
+        posterior, start = coordinates.posterior, jnp.asarray(coordinates.mode)
+        chosen["preconditioner"] = None  # its curvature is 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SamplingWarning)
+        samples: Samples = sample(posterior, start, key=random.key(seed), **chosen)
+    coefficients = samples.positions if coordinates is None else coordinates.coefficients(samples.positions)
+    coefficients = coefficients[:, :, : len(eigenvalues)]
     if num_outputs is not None:  # a function common to all classes has no effect, and mixes slowly
         coefficients = coefficients - coefficients.mean(-1, keepdims=True)
-    runs = [result] if pilot is None else [pilot, result]
     history = {
-        "preconditioned": preconditioned,
-        "curvature": laplace.largest,
-        "relaxation": relaxation,
-        "num_warmup": first * thinning,
-        "thinning": thinning,
-        "evaluations": sum(int(run.evaluations) for run in runs),
-        "seconds": sum(run.seconds for run in runs),
-        "gradient": repr(chains.gradient),
+        "method": samples.method,
+        "reason": samples.reason,
+        "thinning": samples.thinning,
+        "evaluations": samples.evaluations,
+        "seconds": samples.seconds,
+        "doubts": samples.doubts(),
     }
-    step_size = relative if preconditioned else relative / laplace.largest
-    return Draws(coefficients, step_size, int(result.steps), history)
+    return Draws(coefficients, samples.step_size, int(samples.result.steps), history)
 
 
-class _Chains(NamedTuple):
-    """A run without its start, its key and its length."""
+def chain_arguments(
+    options: ChainOptions, posterior: Posterior, likelihood: Likelihood, num_coordinates: int
+) -> dict[str, Any]:
+    """Return arguments of `langevax.sample`, with preconditioner="hessian" for `posterior_coordinates`.
 
-    problem: FiniteSum
-    temperature: float
-    step_size: Array
-    gradient: GradientEstimator
-    options: ChainOptions
-
-    def run(self, start: Any, key: Key[Array, ""], num_steps: int, thinning: int) -> Result:
-        """Run from a start for each chain, or from the ends of other chains."""
-        integrator = self.options.integrator
-        integrator = INTEGRATORS[integrator]() if isinstance(integrator, str) else integrator
-        return simulate(
-            Langevin(self.step_size, self.temperature, self.gradient, integrator),
-            self.problem,
-            start,
-            key=key,
-            num_steps=num_steps,
-            num_chains=None if isinstance(start, Result) else self.options.num_chains,
-            record_every=thinning,
-            progress=self.options.progress,
-        )
-
-
-def _chains(
-    problem: FiniteSum,
-    temperature: float,
-    coordinates: PosteriorCoordinates,
-    relative: float,
-    options: ChainOptions,
-    key: Key[Array, ""],
-) -> _Chains:
-    transformed = coordinates.problem(problem)
-    step_size = jnp.asarray(relative / coordinates.curvatures, jnp.float32)
-    gradient = gradient_estimator(options.gradient, transformed, coordinates, step_size, temperature, key)
-    return _Chains(transformed, temperature, step_size, gradient, options)
-
-
-def _around(coordinates: PosteriorCoordinates, scale: float = SPREAD) -> Any:
-    deviation = scale * coordinates.deviation
-    return OverdispersedStart(jnp.asarray(coordinates.mode, jnp.float32), jnp.asarray(deviation, jnp.float32))
-
-
-def _pilot(chains: _Chains, start: Any, relative: float, key: Key[Array, ""]) -> Result:
-    """Run PILOT_DRAWS draws, at which the curvature is measured, since Laplace's approximation may be poor."""
-    thinning = math.ceil(1 / relative)
-    return chains.run(start, key, PILOT_DRAWS * thinning, thinning)
-
-
-def gradient_estimator(
-    gradient: str | GradientEstimator,
-    problem: FiniteSum,
-    coordinates: PosteriorCoordinates,
-    step_size: Array,
-    temperature: float,
-    key: Key[Array, ""],
-) -> GradientEstimator:
-    """Return the full gradient where rows are few; else SVRG whose batch adds at most HEAT to the variance.
-
-    A batch of B adds h V / (2 T B) to the variance, V the variance over rows of the change of their gradients between
-    two draws, averaged over coordinates that are not padding. Sizes are powers of two, so that few are compiled.
+    Independent draws where the posterior is normal, otherwise pCNL of residuals and NUTS of labels, whose posterior is
+    further from normal; or Langevin dynamics where a parameter asks for them.
     """
-    if isinstance(gradient, GradientEstimator):
-        return gradient
-    n = int(problem.size)
-    if gradient == "full" or (gradient == "auto" and n <= FULL_GRADIENT_ROWS) or n <= 2 * LEAST_BATCH:
-        return gradients.Full()
-    row_key, here_key, there_key = random.split(key, 3)
-    start = _around(coordinates, 1.0)
-    indices = random.randint(row_key, (PROBED_ROWS,), 0, n, jnp.int32)
-    changes = np.asarray(_gradients_at(problem, start(here_key), indices))
-    changes = changes - np.asarray(_gradients_at(problem, start(there_key), indices))
-    heats = (np.asarray(step_size) * changes.var(axis=0)).reshape(-1)
-    heat = float(np.mean(heats[heats > 0])) if np.any(heats > 0) else 0.0
-    rows = max(LEAST_BATCH, heat / (2 * temperature * HEAT))
-    batch = 1 << math.ceil(math.log2(rows))
-    if gradient == "svrg":
-        batch = min(batch, 1 << int(math.log2(n / 2)))
-    elif 4 * batch > n:  # two gradients for each row of a batch, and full passes: no gain
-        return gradients.Full()
-    return gradients.SVRG(batch, 1 << round(math.log2(n / (2 * batch))))
+    names = ("num_chains", "num_samples", "tolerance", "num_warmup", "thinning", "progress")
+    chosen: dict[str, Any] = {name: getattr(options, name) for name in names}
+    kind, gradient = options.preconditioner, options.gradient
+    is_residual = isinstance(likelihood, Residual)
+    is_normal = isinstance(likelihood, Gaussian) and num_coordinates <= MAX_COEFFICIENTS
+    is_large = gradient == "auto" and not is_normal and int(posterior.problem.size) > FULL_GRADIENT_ROWS
+    if not (is_large or options.ask_for_langevin):
+        if is_normal and kind == "auto":
+            return chosen | {"preconditioner": "auto"}
+        dynamics = {"dynamics": "pcnl"} if is_residual else {"dynamics": "nuts"}
+        return chosen | dynamics | {"preconditioner": "auto" if is_residual else "hessian"}
+    integrator = options.integrator
+    if isinstance(integrator, str):
+        integrator = INTEGRATORS["exponential" if integrator == "auto" else integrator]()
+    kind = None if kind is None else "hessian"
+    chosen |= {"dynamics": "langevin", "gradient": gradient, "integrator": integrator, "preconditioner": kind}
+    if options.tolerance is not None:
+        if options.relative_step_size != "auto":
+            raise ValueError("tolerance chooses the step size; leave relative_step_size out.")
+        return chosen
+    relative = STEP if is_residual else LABELS_STEP
+    relative = relative if isinstance(options.relative_step_size, str) else float(options.relative_step_size)
+    largest, relaxation = 1.0, SLOW / relative
+    if kind is None:
+        largest, least = curvature_range(posterior.problem, likelihood)
+        relaxation = largest / (relative * least)
+    elif num_coordinates > len(posterior.problem.precision):
+        relaxation *= 2  # softmax measured twice as slow
+    thinning = int(np.clip(round(relaxation), 1, MAX_THINNING))
+    warmup = math.ceil(min(WARMUP * relaxation, thinning * options.num_samples))
+    lengths = {"thinning": thinning, "num_warmup": warmup}
+    chosen |= {name: length for name, length in lengths.items() if isinstance(chosen[name], str)}
+    return chosen | {"step_size": relative / largest}
 
 
-@eqx.filter_jit
-def _gradients_at(problem: FiniteSum, x: Array, indices: Array) -> Array:
-    return problem.gradients_at(x, indices)
+def curvature_range(problem: Problem, likelihood: Likelihood) -> tuple[float, float]:
+    """Return bounds on the largest curvature of the likelihood, and on the least of the potential, prior included."""
+    assert isinstance(problem, FiniteSum)
+    count = int(problem.size)
+    features, weights = (np.asarray(array, np.float64)[:count] for array in (problem.data[0], problem.weights))
+    bound = float(np.max(np.asarray(likelihood.curvature))) / weights.sum()
+    hessian = bound * (features.T * weights) @ features
+    prior = np.diag(np.asarray(problem.precision, np.float64).reshape(-1))
+    return float(np.linalg.eigvalsh(hessian)[-1]), float(np.linalg.eigvalsh(hessian + prior)[0])

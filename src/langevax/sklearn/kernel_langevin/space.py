@@ -21,7 +21,7 @@ from langevax.spaces import GaussianPrior, KernelEigenbasis
 Covariance = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """(n, d), (m, d) -> (n, m)."""
 MAX_LANDMARKS = 2000  # rows whose kernel matrix is decomposed, one to two seconds
-MAX_MODES = 512
+MAX_MODES, MAX_NORMAL_MODES = 512, 1024  # of "auto"; the latter where draws are independent, at a second for 1,024
 INFORMED = 1e-2  # share of the prior's precision that data add to a mode of the basis at least
 FEWEST_MODES = 32  # of a padded basis
 
@@ -110,6 +110,7 @@ def kernel_space(
     weights: np.ndarray,
     num_modes: int | str,
     precision: float,
+    most_modes: int = MAX_MODES,
 ) -> KernelSpace:
     """Return the kernel's leading eigenfunctions in the law of the rows, or of MAX_LANDMARKS of them.
 
@@ -118,6 +119,7 @@ def kernel_space(
         weights: (n,).
         num_modes: N, or "auto": modes with precision * mu_k > INFORMED, rounded up to a power of two.
         precision: what the data add to the precision of a mode at most, sum of weights / noise^2.
+        most_modes: the most that "auto" takes.
     """
     inputs = X if standardiser is None else standardiser(X).astype(np.float64)
     chosen = subsample(len(inputs), MAX_LANDMARKS)
@@ -125,7 +127,7 @@ def kernel_space(
     available = basis.num_modes
     if isinstance(num_modes, str):
         informed = int(np.sum(precision * basis.eigenvalues > INFORMED))
-        num_modes = min(_power_of_two(informed), available, MAX_MODES)
+        num_modes = min(_power_of_two(informed), available, most_modes)
     elif num_modes > available:
         raise ValueError(
             f"num_modes is {num_modes}, but on {len(chosen)} rows the kernel has {available} modes above rounding; "

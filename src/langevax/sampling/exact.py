@@ -1,0 +1,90 @@
+"""Independent draws of posteriors that are normal laws.
+
+Such is the posterior of a function that is linear in its coefficients x, with a Gaussian prior of each and Gaussian
+noise s. In units of the prior, x = D^{-1/2} z with D / T the precisions,
+
+    z ~ N(m, (I + A^T A)^{-1}),      m = (I + A^T A)^{-1} A^T b,      A^T A = V diag(lambda) V^T
+
+where A and b are features and targets in units of s, rows times the root of their weights.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Key
+
+from langevax._typing import PyTree
+from langevax.problems.blocks import row_weights
+from langevax.problems.coordinates import Raveled, affine
+from langevax.problems.finite_sum import FiniteSum
+from langevax.problems.likelihoods import Gaussian, LinearPredictor
+from langevax.problems.problem import Problem
+from langevax.run import simulate
+from langevax.sampling.draws import TunedChains
+from langevax.sampling.preconditioning import CoordinateMap
+from langevax.sampling.reference import IndependentDraws, NearReference, NormalReference
+
+MAX_COEFFICIENTS = 2048  # whose covariance is decomposed: a second of one core for 1,000 of them
+NUMBERS_AT_ONCE = 2**23  # of features in float64, 64 MB
+
+
+def normal_posterior(problem: Problem, temperature: float) -> NormalReference | None:
+    """Return the posterior in units of the prior, or None where it is not known to be normal, or too large.
+
+    Known are sums over rows of `LinearPredictor(Gaussian(...))` with a precision > 0 for each coefficient.
+    """
+    if not isinstance(problem, FiniteSum) or problem.regularizer is not None or problem.row_sharding is not None:
+        return None
+    if not isinstance(problem.loss, LinearPredictor) or not isinstance(problem.loss.likelihood, Gaussian):
+        return None
+    features, targets = problem.data
+    precision, noise = np.asarray(problem.precision, np.float64), np.asarray(problem.loss.likelihood.noise, np.float64)
+    num_rows, num_modes = features.shape
+    if num_modes > MAX_COEFFICIENTS or noise.ndim or precision.ndim > 1 or not np.all(precision > 0):
+        return None
+    roots = np.sqrt(np.broadcast_to(temperature / precision, (num_modes,)))
+    weights = row_weights(problem.weights, problem.count, num_rows, jnp.result_type(float))
+    shares = np.ones(num_rows) if weights is None else np.asarray(weights, np.float64)
+    shares = np.sqrt(shares / (float(problem.size) * temperature)) / float(noise)
+    gram, right = np.zeros((num_modes, num_modes)), np.zeros(num_modes)
+    block = max(1, NUMBERS_AT_ONCE // num_modes)
+    for begin in range(0, num_rows, block):
+        rows = slice(begin, begin + block)
+        scaled = np.asarray(features[rows], np.float64) * roots * shares[rows, None]
+        gram += scaled.T @ scaled
+        right += scaled.T @ (np.asarray(targets[rows], np.float64) * shares[rows])
+    eigenvalues, directions = np.linalg.eigh(gram)
+    variances = 1 / (1 + np.maximum(eigenvalues, 0.0))
+    return NormalReference(directions @ (variances * (directions.T @ right)), directions, np.sqrt(variances))
+
+
+def reference_coordinates(
+    problem: Problem, like: PyTree, reference: NormalReference, temperature: float
+) -> CoordinateMap:
+    """Return the coordinates of a normal law that is given in units of the prior of each number of the position."""
+    flat = Raveled(problem, like)
+    level = jnp.asarray(temperature, flat.precision.dtype)
+    white = affine(flat, jnp.sqrt(level / jnp.broadcast_to(flat.precision, reference.mean.shape)))
+    white = eqx.tree_at(lambda problem: problem.precision, white, level)
+    return CoordinateMap((flat, white, NearReference(white, reference, temperature)))
+
+
+def independent_chains(
+    coordinates: CoordinateMap,
+    temperature: float,
+    num_samples: int,
+    num_chains: int,
+    key: Key[Array, ""],
+    progress: bool | Literal["auto"],
+    saving: Mapping[str, Any],
+) -> TunedChains:
+    """Draw from the normal law whose coordinates these are; `saving` are `checkpoint` and `resume`."""
+    algorithm, near = IndependentDraws(temperature), coordinates.problem
+    assert isinstance(near, NearReference)
+    start = jnp.zeros_like(near.mean)
+    options = {"num_steps": num_samples, "num_chains": num_chains, "record_every": 1, "progress": progress}
+    run = simulate(algorithm, near, start, key=key, **options, **saving)
+    return TunedChains(algorithm, run, 1.0, 1, 0)
