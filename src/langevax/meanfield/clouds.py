@@ -71,7 +71,7 @@ def mixture(shares: np.ndarray, means: np.ndarray, covariances: np.ndarray, dtyp
     factors = np.linalg.cholesky(covariances)
     log_scales = np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(1) + size * LOG_2_PI / 2
     parts = log_shares, means, factors, np.linalg.inv(factors), log_scales
-    return Mixture(*(jnp.asarray(part, dtype) for part in parts), jnp.asarray(len(shares), jnp.int32))
+    return Mixture(*(jnp.asarray(part, dtype) for part in parts), num_used=jnp.asarray(len(shares), jnp.int32))
 
 
 class WalkTarget(eqx.Module):
