@@ -87,3 +87,35 @@ def test_the_certificate_holds_the_value_of_the_grid():
     assert certificate.lower_bound <= EXACT.value / 20 <= certificate.upper_bound
     assert certificate.trustworthy
     assert certificate.width < 0.02
+
+
+def risk_of(rows, scale=1.0):
+    class Scaled(Density):
+        def __call__(self, particle, x):
+            return scale * super().__call__(particle, x)
+
+        @property
+        def bound(self):
+            return scale
+
+    rows = np.asarray(rows, np.float32)
+    zeros = np.zeros(len(rows), np.float32)
+    return langevax.MeanFieldRisk(
+        Scaled(), losses.log_score, rows[:, None], zeros, precision=1 / (len(rows) * VARIANCE)
+    )
+
+
+@pytest.mark.slow
+def test_a_certificate_without_a_lower_end_is_refused():
+    certificate = langevax.meanfield.certify(risk_of(ROWS, 1e-5), TEMPERATURE, key=jax.random.key(0), effort=5e6)
+    assert certificate.lower_bound == -np.inf
+    assert not certificate.trustworthy
+    assert certificate.unknown_share == 1
+    assert certificate.verdict.startswith("Not certified: at most 1")
+    assert "with no lower end, since" in certificate.verdict
+
+
+@pytest.mark.slow
+def test_a_row_that_no_neuron_explains_is_refused_in_a_sentence():
+    with pytest.raises(ValueError, match=r"beyond the numbers of their dtype: a row that hardly any neuron explains"):
+        langevax.meanfield.certify(risk_of([*ROWS, 60]), 1 / 21, key=jax.random.key(0), effort=5e6)

@@ -85,7 +85,7 @@ def test_those_of_unknown_noise_and_length_scale_have_the_hyperpriors_in_their_p
     mean_variance = np.exp(0.5**2 / 2)  # of a lognormal
     assert np.asarray(table["prior_sd"])[0] == pytest.approx(np.sqrt(mean_variance * OUTLET @ (one * OUTLET)), rel=0.06)
     assert np.asarray(table["sd"])[0] == 0
-    spread = target.modes(positions, key=jax.random.key(1))
+    spread = target.modes(positions)
     np.testing.assert_allclose(spread["prior_sd"], np.sqrt(mean_variance * one), rtol=0.06)
     np.testing.assert_allclose(spread["informed"], 1)
 
@@ -95,11 +95,15 @@ def test_those_of_unknown_noise_and_length_scale_have_the_hyperpriors_in_their_p
     [
         (np.max, TypeError, "functionals must be a dict from names to functions of one drawn function"),
         ({}, TypeError, "functionals must be a dict"),
-        ({"all": lambda f: f}, ValueError, "'all' must return one number, got an array of shape"),
+        ({"all": lambda f: f}, ValueError, "'all' must return one real number, got an array"),
+        ({"word": lambda f: "3.5"}, ValueError, "'word' must return one real number"),
+        ({"masked": lambda f: np.ma.masked}, ValueError, "'masked' must return one real number"),
+        ({"complex": lambda f: f[0] + 1j}, ValueError, "'complex' must return one real number"),
+        ({"x": 3}, TypeError, r"functionals\['x'\] must be a function"),
         (
             {"log": lambda f: np.log(f.min())},
             ValueError,
-            "'log' is not finite at .*% of the drawn functions",
+            "'log' is not finite at [0-9]+ of 80 drawn functions",
         ),
     ],
 )
@@ -114,3 +118,29 @@ def test_draws_without_chains_and_impossible_coverages_are_refused(draws):
         problem().marginals(draws[0], {"largest": np.max}, key=jax.random.key(0))
     with pytest.raises(ValueError, match="coverage must be below 1"):
         problem().marginals(draws, {"largest": np.max}, key=jax.random.key(0), coverage=1.0)
+
+
+def test_functionals_see_double_precision(draws):
+    table = problem().marginals(
+        draws[:, :100], {"far": lambda f: 1e9 + f[0], "near": lambda f: f[0]}, key=jax.random.key(0)
+    )
+    far, near = np.asarray(table["sd"])
+    assert far == pytest.approx(near, rel=1e-4)
+
+
+def test_an_error_of_a_functional_names_it(draws):
+    with pytest.raises(ZeroDivisionError) as raised:
+        problem().marginals(draws[:, :5], {"ratio": lambda f: 1 / 0}, key=jax.random.key(0))
+    assert raised.value.__notes__ == ["raised by functional 'ratio' at one of the drawn functions"]
+
+
+@pytest.mark.parametrize("shape", [(30, 6), (6,), (1, 1, 6), (0, 5, 6), (2, 10, 5)])
+def test_modes_of_draws_of_another_shape_are_refused(shape):
+    with pytest.raises(ValueError, match=r"positions must be at least two draws \(chain, draw, 6\), got shape"):
+        problem().modes(np.zeros(shape))
+
+
+def test_a_prior_without_variance_is_named():
+    prior = lx.spaces.MaternPrior(BASIS, smoothness=1.5, length_scale=0.3, variance=dist.HalfCauchy(1.0))
+    with pytest.warns(UserWarning, match="not known from 1,000 draws of the hyperparameters, whose tails are heavy"):
+        problem(prior=prior).modes({"function": jnp.zeros((2, 50, 6), jnp.float32)})

@@ -44,6 +44,7 @@ from langevax.run.progress import ProgressOption, report_to
 
 DEFAULT_EFFORT = 3e9
 """Gradients of one neuron at one row: about half a minute on one core."""
+FAR = 1e6  # a width from which ends are written with exponents
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,9 @@ class Certificate:
 
     @property
     def unknown_share(self) -> float:
-        """The width, of what the untrained prior leaves above the lower end."""
+        """The width, of what the untrained prior leaves above the lower end; 1 where no lower end is known."""
+        if not math.isfinite(self.lower_bound):
+            return 1.0
         return self.width / max(self.prior_objective - self.lower_bound, np.finfo(float).tiny)
 
     def __repr__(self) -> str:
@@ -213,7 +216,7 @@ def _certificate(search: IntervalSearch) -> Certificate:
     low, high, prior_objective = search.lower, search.upper, search.prior_objective
     lower = low[0] if low is not None else -math.inf
     upper = high[0] if high is not None else math.inf
-    trusted = upper - lower <= TRUSTED * (prior_objective - lower) and high is not None
+    trusted = math.isfinite(upper - lower) and upper - lower <= TRUSTED * (prior_objective - lower)
     shape = (search.risk.max_size, *search.risk.neuron.output_shape)
     return Certificate(
         lower_bound=lower,
@@ -235,7 +238,8 @@ def _certificate(search: IntervalSearch) -> Certificate:
 def _verdict(search: IntervalSearch, lower: float, upper: float, prior_objective: float, trusted: bool) -> str:
     width = max(upper - lower, 1e-12)
     places = max(0, 1 - math.floor(math.log10(width))) if math.isfinite(width) else 3
-    between = f"between {lower:.{places}f} and {upper:.{places}f}"
+    digits = f".{places}f" if width < FAR else ".3g"
+    between = f"between {lower:{digits}} and {upper:{digits}}"
     if trusted:
         if not np.any(search.lower[1] if search.lower is not None else 0):  # D(0) needs no search
             return f"The least training objective lies {between} (95 % each end)."
@@ -249,8 +253,10 @@ def _verdict(search: IntervalSearch, lower: float, upper: float, prior_objective
             f"The least training objective lies {between} (95 % each end; the lower one unless a well was missed that "
             f"holds less than {basin:.1%} of {search.descents:,} searches)."
         )
-    share = (upper - lower) / max(prior_objective - lower, np.finfo(float).tiny)
     refusal = search.refusal.format(more=f"raise effort (it was {search.effort:.0e})")
+    if not math.isfinite(lower):
+        return f"Not certified: at most {upper:.3g}, with no lower end, since {refusal}."
+    share = (upper - lower) / max(prior_objective - lower, np.finfo(float).tiny)
     return f"Not certified: {between}, {min(share, 1):.0%} of what the untrained prior leaves, since {refusal}."
 
 

@@ -39,6 +39,11 @@ LONG, PATIENCE, LARGEST_CLOUD = 0.6, 3, 2**15
 """A step that counts as whole; rounds of shorter ones after which the cloud is doubled, and up to which size."""
 DIRECT, SKETCH, MOST_PRODUCTS = 1200, 200, 100  # outputs times rows up to which the Newton matrix is factorised
 ITERATIONS, TOLERANCE, SMALLEST = 12, 1e-3, 2**-8
+TOO_LARGE = (
+    "outputs, or derivatives of the loss at them, are beyond the numbers of their dtype: a row that hardly any neuron "
+    "explains has an output of almost 0, where the logarithmic score has no bound; scale the neuron so that outputs "
+    "are about 1, and check rows that are far from all others."
+)
 RESIDUAL = 1e-5  # of a Newton step by conjugate gradients, which K amplifies
 
 
@@ -188,7 +193,8 @@ class Newton:
         covariance = self._covariance(cloud_features, np.asarray(tilt), temperature)
         flat = dual[self.used].reshape(-1).astype(np.float64)
         best = np.array(dual, np.float64)
-        best[self.used] = self._fixed_point(flat, covariance).reshape(best[self.used].shape)
+        with np.errstate(over="ignore", invalid="ignore"):  # steps that are not finite are not taken
+            best[self.used] = self._fixed_point(flat, covariance).reshape(best[self.used].shape)
         self.products += covariance.products
         return best
 
@@ -214,7 +220,7 @@ class Newton:
                 break
             step, share = self._newton_step(covariance, curvatures, error), 1.0
             trial = residual(u - step)
-            while share > SMALLEST and np.linalg.norm(trial[0]) >= np.linalg.norm(error):
+            while share > SMALLEST and not np.linalg.norm(trial[0]) < np.linalg.norm(error):  # nor is it a number
                 share /= 2
                 trial = residual(u - share * step)
             u, (error, slopes, curvatures) = u - share * step, trial
@@ -225,6 +231,8 @@ class Newton:
         from scipy.linalg import cho_factor, cho_solve
 
         size, count = len(self.shares), self.num_outputs
+        if not np.isfinite(error).all():
+            raise ValueError(TOO_LARGE)
         # K and W S are symmetric: with L L^T = W S, (I + L^T K L) y = L^T error
         values, vectors = np.linalg.eigh(curvatures)
         root = vectors * np.sqrt(np.maximum(values, 0) * self.shares.reshape(-1, count)[:, :1])[:, None, :]
@@ -238,6 +246,8 @@ class Newton:
         if size <= DIRECT:
             left = np.einsum("icd,icj->idj", root, covariance.matrix.reshape(-1, count, size)).reshape(size, size)
             inner = np.einsum("jcd,ijc->ijd", root, left.reshape(size, -1, count)).reshape(size, size)
+            if not np.isfinite(inner).all():
+                raise ValueError(TOO_LARGE)
             y = cho_solve(cho_factor(inner + np.eye(size), overwrite_a=True, check_finite=False), transposed(error))
         else:
             y = _conjugate_gradients(lambda x: transposed(covariance @ times(x)), transposed(error), self.generator)
@@ -249,7 +259,10 @@ class Newton:
         whole = np.zeros((self.risk.max_size, *shape))
         whole[self.used] = outputs.reshape(-1, *shape)
         slopes, curvatures = _derivatives(self.risk.loss, jnp.asarray(whole, dtype), self.risk.targets)
-        slopes, curvatures = np.asarray(slopes, np.float64)[self.used], np.asarray(curvatures, np.float64)[self.used]
+        largest = float(np.finfo(dtype).max)  # a loss without bound of its curvature overflows next to its domain
+        slopes, curvatures = (
+            np.clip(np.asarray(part, np.float64)[self.used], -largest, largest) for part in (slopes, curvatures)
+        )
         return slopes.reshape(-1), curvatures
 
 

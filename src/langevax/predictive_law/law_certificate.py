@@ -25,6 +25,7 @@ from langevax.meanfield.certificate import blas_threads
 from langevax.meanfield.clouds import Clouds
 from langevax.meanfield.interval_search import TRUSTED, close
 from langevax.predictive_law.law_search import LawSearch, search_of
+from langevax.predictive_law.leave_one_out import log_mean_exp
 from langevax.predictive_law.parameter_law import ParameterLaw, in_units_of_prior
 from langevax.run.progress import ProgressOption, report_to
 
@@ -33,10 +34,11 @@ if TYPE_CHECKING:
 
 DEFAULT_EFFORT = 1e9
 """Gradients of the log likelihood of one row at one particle."""
-ERRORS = 3
-"""Standard errors by which the score of a law that has settled may lie outside of the minimiser's interval."""
-MUCH = 0.05
-"""Share of the minimiser's mass without particles of the law that refuses it."""
+ERRORS, OF_PARTICLES = 3, 2
+"""Standard errors by which the score of a law that has settled, and that of its particles, may lie outside."""
+MUCH, LEAST = 0.05, 0.01
+"""Shares of the minimiser's mass without particles of the law: an estimate that is named, and a least one that refuses.
+"""
 MORE = "raise effort (it was {effort:.0e})"
 ANOTHER_LAW = "pass more bayes_shares, more particles, draws of more chains, or another key."
 """What to do, in Python: the command line has its own words."""
@@ -59,8 +61,9 @@ class LawCertificate:
     score_bounds: tuple[float, float]
     """Of the mean in-sample log score of the minimiser, nats a row; infinite for a share of 1."""
     law_score: float
-    """Mean in-sample log score of the law that was certified."""
+    """Mean in-sample log score of the law that was certified, by its particles."""
     law_score_error: float
+    """By their number."""
     num_rows: int
     trustworthy: bool
     verdict: str
@@ -149,7 +152,7 @@ def certify(
 def _certificate(search: LawSearch, law: "PredictiveLaw", missing: tuple[float, float]) -> LawCertificate:
     references = np.asarray(search.tilted.references, np.float64)
     share, size, constant = law.bayes_share, len(references), -float(references.sum())
-    score, score_error = (float(of_laws[law.path.chosen]) for of_laws in (law.path.fit, law.path.fit_error))
+    score, score_error = _score(law)
 
     def nats(value: float) -> float:
         return size * value + constant
@@ -163,8 +166,11 @@ def _certificate(search: LawSearch, law: "PredictiveLaw", missing: tuple[float, 
         down, up = _inverse((upper - lower) / (size * (1 - share)))
         bounds = float(certified.mean()) - up, float(certified.mean()) - down
     is_narrow = search.narrow(TRUSTED) and math.isfinite(lower)
-    slack = ERRORS * float(law.path.settled_error[law.path.chosen])
-    is_near = bounds[0] - slack <= score <= bounds[1] + slack
+    # of its particles, by which it predicts, and in the mean over time
+    chosen = law.path.chosen
+    settled = float(law.path.fit[chosen]), ERRORS * float(law.path.settled_error[chosen])
+    scores = (score, OF_PARTICLES * score_error), settled
+    is_near = all(bounds[0] - slack <= value <= bounds[1] + slack for value, slack in scores)
     bayes = nats(search.prior_objective)
     certificate = LawCertificate(
         lower_bound=lower,
@@ -175,7 +181,7 @@ def _certificate(search: LawSearch, law: "PredictiveLaw", missing: tuple[float, 
         law_score=score,
         law_score_error=score_error,
         num_rows=size,
-        trustworthy=is_narrow and is_near and missing[0] <= MUCH,
+        trustworthy=is_narrow and is_near and missing[1] <= LEAST,
         verdict="",
         missing_share=missing[0],
         least_missing_share=missing[1],
@@ -190,6 +196,14 @@ def _certificate(search: LawSearch, law: "PredictiveLaw", missing: tuple[float, 
     refusal = search.reason.format(more=MORE.format(effort=search.effort))
     object.__setattr__(certificate, "verdict", _verdict(certificate, is_narrow, is_near, refusal))
     return certificate
+
+
+def _score(law: "PredictiveLaw") -> tuple[float, float]:
+    """Return the mean in-sample log score of the law's particles, and its error by their number."""
+    logs = np.asarray(law.problem.log_likelihoods(law.points), np.float64)
+    scores = log_mean_exp(logs)
+    influences = np.exp(logs - scores).mean(1) - 1
+    return float(scores.mean()), float(influences.std() / math.sqrt(len(influences)))
 
 
 def _inverse(value: float) -> tuple[float, float]:
@@ -225,13 +239,18 @@ def _verdict(certificate: LawCertificate, is_narrow: bool, is_near: bool, refusa
             f" The minimiser scores its own rows by {low:.3f} to {high:.3f} nats a row, this law by "
             f"{certificate.law_score:.3f} ± {certificate.law_score_error:.3f}."
         )
-    if certificate.missing_share > MUCH:
-        share, least = certificate.missing_share, certificate.least_missing_share
-        better = f"{MORE.format(effort=certificate.effort)} to know this share better, or " if least <= MUCH else ""
+    share, least = certificate.missing_share, certificate.least_missing_share
+    if least > LEAST:
         return (
             f"{sentence.format('Not certified:')} It lacks parameters that hold about {share:.0%} of the minimiser's "
-            f"mass, at least {least:.0%}; {better}{ANOTHER_LAW}"
+            f"mass, at least {least:.0%}; {ANOTHER_LAW}"
         )
     if not is_near:
         return f"{sentence.format('Not certified:')} This law is not the minimiser; {ANOTHER_LAW}"
-    return sentence.format("Certified:") + " This says nothing of how well it predicts new rows."
+    sentence = sentence.format("Certified:") + " This says nothing of how well it predicts new rows."
+    if share > MUCH:
+        sentence += (
+            f" The law of the search, too far from the minimiser to tell, has {share:.0%} of its mass where this one "
+            f"has next to no particle; {MORE.format(effort=certificate.effort)} to know."
+        )
+    return sentence

@@ -23,7 +23,7 @@ MEANINGS = {
     "unknown_share": "the width, of what the posterior leaves above the lower end",
     "score_bounds": "mean log density of the training rows under the best law, in nats",
     "law_score": "that under this law",
-    "missing_share": "mass of the best law where this law has next to no particle: an estimate; certified up to 5 %",
+    "missing_share": "mass of the best law where this law has next to no particle: an estimate",
     "trustworthy": "whether the interval is narrow, and this law agrees with it",
     "num_descents": "descents that searched for parameters with mass",
     "work": "gradients of the log likelihood of one row at one particle that were spent",

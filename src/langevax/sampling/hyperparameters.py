@@ -9,6 +9,7 @@ The density of x and of the logarithms u of all hyperparameters is, up to a cons
 with m data and p(u) the hyperpriors' densities of the logarithms.
 """
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 FUNCTION, NOISE = "function", "noise"
 INFORMED = 0.05  # relative narrowing of a hyperparameter's logarithm below which data say little
+HEAVY_TAIL = 0.7  # Hill's estimate of the tail's index, from which a mean of these draws says little
 NUM_PRIOR_DRAWS = 1000  # of hyperparameters, for the spread of coefficients under the prior
 MOVED = 0.25  # and the move of its mean, in deviations of the prior
 
@@ -100,7 +102,8 @@ class HierarchicalInverseProblem:
     ) -> "pandas.DataFrame | SummaryTable":
         """Return the laws of numbers computed from the function, as `InverseProblem.marginals` does.
 
-        Functions of the prior have hyperparameters of their own priors.
+        Functions of the prior have hyperparameters of their own priors; where these have heavy tails, `prior_sd` is
+        that of the draws alone.
         """
         checks.typed_key(key)
         checks.positive_int("num_prior_draws", num_prior_draws, minimum=2)
@@ -112,10 +115,23 @@ class HierarchicalInverseProblem:
         functions, prior = (drawn_fields(basis, of, coverage) for of in (self.functions(positions), drawn))
         return marginals(functions, prior[0], functionals, coverage)
 
-    def modes(self, positions: Mapping[str, Any], *, key: Key[Array, ""]) -> "pandas.DataFrame | SummaryTable":
-        """Return the spread of coefficients as `InverseProblem.modes` does, the prior's over its hyperparameters."""
-        variances = [self.variances(u) for u in self._prior_logarithms(NUM_PRIOR_DRAWS, key)]
-        return modes(np.asarray(positions[FUNCTION], np.float64), np.mean(variances, axis=0))
+    def modes(self, positions: Mapping[str, Any]) -> "pandas.DataFrame | SummaryTable":
+        """Return the spread of coefficients as `InverseProblem.modes` does, the prior's over its hyperparameters.
+
+        Warns where these have tails so heavy that the prior's variance is that of a few of its draws.
+        """
+        drawn = self._prior_logarithms(NUM_PRIOR_DRAWS, random.key(0))
+        variances = np.array([self.variances(u) for u in drawn])
+        largest = np.sort(variances, axis=0)[-NUM_PRIOR_DRAWS // 20 :]
+        if float(np.log(largest / largest[0]).mean(0).max()) > HEAVY_TAIL:
+            warnings.warn(
+                f"the prior's variance of the coefficients is not known from {NUM_PRIOR_DRAWS:,} draws of the "
+                "hyperparameters, whose tails are heavy, and may be infinite: prior_sd and informed say little; "
+                "compare quantiles instead.",
+                UserWarning,
+                stacklevel=2,
+            )
+        return modes(np.asarray(positions[FUNCTION], np.float64), variances.mean(axis=0))
 
     def _prior_logarithms(self, count: int, key: Key[Array, ""]) -> Float[np.ndarray, "count hyperparameters"]:
         keys = random.split(key, len(self.hyperpriors))

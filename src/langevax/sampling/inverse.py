@@ -113,15 +113,15 @@ class InverseProblem(NamedTuple):
 
         Args:
             positions: draws (chain, draw, modes).
-            functionals: functions of one drawn function, an array of NumPy of its values on the grid (for a
-                `TensorProduct` with an axis a factor), by name; each returns one number.
+            functionals: functions of one drawn function, an array of NumPy in float64 of its values on the grid (for
+                a `TensorProduct` with an axis a factor), by name; each returns one number.
             key: of the draws of the prior.
             coverage: of the intervals, in (0, 1).
             num_prior_draws: how many functions of the prior.
 
         Raises:
             TypeError: `functionals` is not a dict of functions.
-            ValueError: a functional that returns several numbers, or one that is not finite.
+            ValueError: a functional that returns several numbers, or one that is not a finite real one.
         """
         checks.typed_key(key)
         checks.positive_int("num_prior_draws", num_prior_draws, minimum=2)

@@ -28,9 +28,12 @@ def marginals(
             f"functionals must be a dict from names to functions of one drawn function, got "
             f"{checks.shown(functionals)}; pass for example {{'largest': np.max}}."
         )
+    for name, functional in functionals.items():
+        checks.function(f"functionals[{name!r}]", functional, "function -> number")
     chains, draws = functions.shape[:2]
     flat = functions.reshape(-1, *functions.shape[2:])
-    posterior, prior = (_evaluated(functionals, of) for of in (flat, from_prior))
+    posterior = _evaluated(functionals, flat, "drawn functions")
+    prior = _evaluated(functionals, from_prior, "functions of the prior")
     values = posterior.reshape(chains, draws, -1)
     table = statistics(list(functionals), values).columns
     low, high = np.quantile(posterior, [(1 - coverage) / 2, (1 + coverage) / 2], axis=0)
@@ -43,26 +46,40 @@ def modes(
     positions: Float[np.ndarray, "chain draw modes"], prior_variances: Float[np.ndarray, " modes"]
 ) -> "pandas.DataFrame | SummaryTable":
     """Return a row for each coefficient: mean, deviations, and the share of the prior's variance that the data took."""
-    spread = positions.std((0, 1))
-    prior = np.sqrt(np.asarray(prior_variances, np.float64))
+    if positions.ndim != 3 or positions.shape[2] != len(prior_variances) or positions.shape[0] * positions.shape[1] < 2:
+        raise ValueError(
+            f"positions must be at least two draws (chain, draw, {len(prior_variances)}), got shape {positions.shape}; "
+            "pass draws.positions."
+        )
+    checks.finite("positions", positions, remedy="pass draws without missing numbers")
+    spread, prior = positions.std((0, 1)), np.sqrt(np.asarray(prior_variances, np.float64))
     columns = {"mean": positions.mean((0, 1)), "sd": spread, "prior_sd": prior, "informed": 1 - (spread / prior) ** 2}
     return SummaryTable([str(mode) for mode in range(len(prior))], columns).as_frame()
 
 
-def _evaluated(functionals: Mapping[str, Functional], functions: np.ndarray) -> Float[np.ndarray, "draw functionals"]:
-    columns = []
+def _evaluated(
+    functionals: Mapping[str, Functional], functions: np.ndarray, words: str
+) -> Float[np.ndarray, "draw functionals"]:
+    """Return the numbers of each function, which functionals see in float64: sums of float32 would round."""
+    columns, wide = [], np.asarray(functions, np.float64)
     for name, functional in functionals.items():
-        values = [np.asarray(functional(one), np.float64) for one in functions]
-        if values[0].shape != ():
+        column = np.array([_number(name, functional, one) for one in wide])
+        if missing := np.count_nonzero(~np.isfinite(column)):
             raise ValueError(
-                f"functional {name!r} must return one number, got an array of shape {values[0].shape}; name each of "
-                "its numbers."
-            )
-        column = np.array(values)
-        if not np.isfinite(column).all():
-            raise ValueError(
-                f"functional {name!r} is not finite at {np.mean(~np.isfinite(column)):.0%} of the drawn functions; "
-                "return a number for every function of the prior."
+                f"functional {name!r} is not finite at {missing:,} of {len(column):,} {words}; return a number for "
+                "each of them."
             )
         columns.append(column)
     return np.stack(columns, axis=1)
+
+
+def _number(name: str, functional: Functional, function: np.ndarray) -> float:
+    try:
+        value = functional(function)
+    except Exception as error:
+        error.add_note(f"raised by functional {name!r} at one of the drawn functions")
+        raise
+    number = np.asarray(value)
+    if number.shape != () or number.dtype.kind not in "biuf" or np.ma.is_masked(value):
+        raise ValueError(f"functional {name!r} must return one real number, got {checks.shown(value)}.")
+    return float(number)
