@@ -116,6 +116,8 @@ def test_functionals_that_are_not_numbers_are_refused(draws, functionals, error,
 def test_draws_without_chains_and_impossible_coverages_are_refused(draws):
     with pytest.raises(ValueError, match="leading axes"):
         problem().marginals(draws[0], {"largest": np.max}, key=jax.random.key(0))
+    with pytest.raises(ValueError, match="at least two draws, got 4 chains of 0"):
+        problem().marginals(draws[:, :0], {"largest": np.max}, key=jax.random.key(0))
     with pytest.raises(ValueError, match="coverage must be below 1"):
         problem().marginals(draws, {"largest": np.max}, key=jax.random.key(0), coverage=1.0)
 

@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 DEFAULT_EFFORT = 1e9
 """Gradients of the log likelihood of one row at one particle."""
 ERRORS, OF_PARTICLES = 3, 2
-"""Standard errors by which the score of a law that has settled, and that of its particles, may lie outside."""
+"""Standard errors by which the mean score over time, and that of the particles, may lie outside of the bounds."""
 MUCH, LEAST = 0.05, 0.01
-"""Shares of the minimiser's mass without particles of the law: an estimate that is named, and a least one that refuses.
-"""
+"""Shares of the minimiser's mass where the law has no particles: the verdict names an estimate above the first, and a
+proved share above the second refuses the law."""
 MORE = "raise effort (it was {effort:.0e})"
 ANOTHER_LAW = "pass more bayes_shares, more particles, draws of more chains, or another key."
 """What to do, in Python: the command line has its own words."""
@@ -166,7 +166,7 @@ def _certificate(search: LawSearch, law: "PredictiveLaw", missing: tuple[float, 
         down, up = _inverse((upper - lower) / (size * (1 - share)))
         bounds = float(certified.mean()) - up, float(certified.mean()) - down
     is_narrow = search.narrow(TRUSTED) and math.isfinite(lower)
-    # of its particles, by which it predicts, and in the mean over time
+    # the score of the particles, by which the law predicts, and the mean over time of its path
     chosen = law.path.chosen
     settled = float(law.path.fit[chosen]), ERRORS * float(law.path.settled_error[chosen])
     scores = (score, OF_PARTICLES * score_error), settled

@@ -31,6 +31,10 @@ def marginals(
     for name, functional in functionals.items():
         checks.function(f"functionals[{name!r}]", functional, "function -> number")
     chains, draws = functions.shape[:2]
+    if chains * draws < 2:
+        raise ValueError(
+            f"positions must hold at least two draws, got {chains} chains of {draws}; pass draws.positions."
+        )
     flat = functions.reshape(-1, *functions.shape[2:])
     posterior = _evaluated(functionals, flat, "drawn functions")
     prior = _evaluated(functionals, from_prior, "functions of the prior")
