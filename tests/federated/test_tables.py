@@ -17,6 +17,7 @@ P, D = 48, 40
 
 
 @pytest.mark.slow
+@pytest.mark.reads_programs
 @pytest.mark.parametrize(
     "method",
     [
