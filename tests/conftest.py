@@ -46,8 +46,8 @@ def pytest_collection_finish():
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item):
     """Compile the programs of a test marked `mostly_compiling`, and of its processes, in less time; they run longer."""
-    marked, reads_programs = (item.get_closest_marker(name) for name in ("mostly_compiling", "reads_programs"))
-    quickly = marked is not None and reads_programs is None
+    marked, as_usual = (item.get_closest_marker(name) for name in ("mostly_compiling", "compiled_as_usual"))
+    quickly = marked is not None and as_usual is None
     jax.config.update("jax_disable_most_optimizations", quickly)
     if quickly:
         compiled_quickly.add(item.path)

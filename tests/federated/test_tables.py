@@ -17,7 +17,7 @@ P, D = 48, 40
 
 
 @pytest.mark.slow
-@pytest.mark.reads_programs
+@pytest.mark.compiled_as_usual
 @pytest.mark.parametrize(
     "method",
     [

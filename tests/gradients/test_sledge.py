@@ -241,7 +241,7 @@ def table_copies(estimator, chains):
 
 
 @pytest.mark.slow
-@pytest.mark.reads_programs
+@pytest.mark.compiled_as_usual
 @pytest.mark.parametrize("chains", [None, Chains(3)], ids=["alone", "chains"])
 @pytest.mark.parametrize(
     "estimator",
@@ -252,7 +252,7 @@ def test_no_step_copies_the_table(estimator, chains):
     assert table_copies(estimator, chains) == []
 
 
-@pytest.mark.reads_programs
+@pytest.mark.compiled_as_usual
 def test_other_ways_of_loading_copy_the_table(monkeypatch):
     """A selection between two tables; the key makes another program than those above."""
 

@@ -18,7 +18,7 @@ from langevax.sampling.solver_chains import SolverWalk, with_moments_of
 from tests.errorbars import LIMIT
 from tests.gaussian_laws import linear_inverse_posterior
 
-pytestmark = pytest.mark.filterwarnings("ignore::langevax.sampling.SamplingWarning")
+pytestmark = [pytest.mark.mostly_compiling, pytest.mark.filterwarnings("ignore::langevax.sampling.SamplingWarning")]
 KEY = jax.random.key(0)
 NUM_MODES, PLACES, NOISE = 24, np.linspace(0.05, 0.95, 12), 0.05
 BASIS = spaces.Cosine(NUM_MODES)
