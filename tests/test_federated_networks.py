@@ -10,6 +10,8 @@ from benchmarks import federated_networks
 from benchmarks.federated_networks import methods, report, tasks
 from langevax.federated import SCAFFOLDM
 
+pytestmark = pytest.mark.mostly_compiling
+
 RUN = {"task": "digits", "setting": "20", "bytes": [100, 200, 300], "evaluations": [7, 14, 21]}
 RUNS = [
     RUN | {"method": "a", "seed": 0, "accuracy": [0.1, 0.75, 0.8], "exchanges": [1, 2, 3]},

@@ -13,6 +13,8 @@ from langevax import Federation, federated
 from langevax.algorithm import trace_floats
 from langevax.run import program
 
+pytestmark = pytest.mark.mostly_compiling
+
 P, D = 48, 40
 
 
