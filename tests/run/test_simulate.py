@@ -24,6 +24,8 @@ from tests.run.setting import (
     simulate,
 )
 
+pytestmark = pytest.mark.mostly_compiling
+
 STEPS = 42
 
 
