@@ -11,8 +11,6 @@ from langevax.gradients import batches
 from langevax.theory import moments
 from tests.errorbars import assert_mean
 
-pytestmark = pytest.mark.mostly_compiling
-
 N, B, PERIOD = 12, 3, 5
 
 

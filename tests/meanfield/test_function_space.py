@@ -30,8 +30,6 @@ from tests.errorbars import LIMIT, assert_mean
 from tests.papers import tiny
 from tests.theory.grids import fenchel_young
 
-pytestmark = pytest.mark.mostly_compiling
-
 T, RIDGE = tiny.TEMPERATURE, tiny.RIDGE
 N = len(tiny.INPUTS)
 UNIT = 5.0  # of the first coordinate: its precision is 25 times smaller

@@ -17,8 +17,6 @@ from langevax.sampling import ToleranceError
 from langevax.sklearn import KernelLangevinClassifier, KernelLangevinRegressor, load
 from tests.sklearn.tables import diabetes, iris
 
-pytestmark = pytest.mark.mostly_compiling
-
 QUICK = {"num_samples": 50, "random_state": 0}
 KERNEL = ConstantKernel(1.0) * RBF(0.3)  # of columns that `diabetes` has scaled to norm 1
 compiled = []

@@ -15,8 +15,6 @@ from langevax.sklearn.model_selection import choose_by_validation
 from langevax.sklearn.solvers import Schedule
 from tests.sklearn.tables import QUICK as WITHOUT_FOLDS
 
-pytestmark = pytest.mark.mostly_compiling
-
 QUICK = WITHOUT_FOLDS | {"validation": "auto", "scaling": "columns"}
 
 
