@@ -9,8 +9,6 @@ from grid_laws import quadrature_weights, tensor_grid
 from langevax import MeanFieldRisk, losses, neurons
 from langevax.meanfield.gibbs_law import GibbsLaw, OutputWeight, output_weight_table
 
-pytestmark = pytest.mark.mostly_compiling
-
 TEMPERATURE = 0.1
 AXIS = np.linspace(-7, 7, 71)
 

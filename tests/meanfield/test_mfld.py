@@ -19,8 +19,6 @@ from propagation_of_chaos import linear_cloud_variance
 from tests.errorbars import assert_mean, z_scores
 from tests.gaussian_laws import linear_flow
 
-pytestmark = pytest.mark.mostly_compiling
-
 N, D, PARTICLES, CHAINS = 6, 2, 4, 10_000
 RIDGE, TEMPERATURE = 0.25, 0.3
 
@@ -330,7 +328,6 @@ def test_a_large_cloud_has_the_outputs_and_the_law_of_the_optimum():
     assert_mean(squares, second, slack=0.02 * second, wrong=solved.temperature / (2 * solved.ridge))
 
 
-@pytest.mark.compiled_as_usual
 def test_noise_is_drawn_beside_the_mean_and_not_beside_a_product():
     """The draw waits for no product and no product for it, so that XLA's schedule decides what it shares its time with.
 

@@ -9,8 +9,6 @@ import pytest
 import langevax
 from langevax import FiniteSum, trees
 
-pytestmark = pytest.mark.mostly_compiling
-
 N, D, USED = 11, 3, 7
 BATCH = [3, 0, 3, 6]
 

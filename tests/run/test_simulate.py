@@ -24,8 +24,6 @@ from tests.run.setting import (
     simulate,
 )
 
-pytestmark = pytest.mark.mostly_compiling
-
 STEPS = 42
 
 

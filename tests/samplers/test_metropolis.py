@@ -10,8 +10,6 @@ import langevax
 from langevax import MALA, FiniteSum, Langevin
 from tests.errorbars import LIMIT, assert_mean, z_scores
 
-pytestmark = pytest.mark.mostly_compiling
-
 TEMPERATURE, STEP_SIZE, CHAINS, STEPS = 0.7, 0.6, 20_000, 60
 PRECISION = 0.5
 ROWS = np.array([-0.2, 0.5, 0.9])

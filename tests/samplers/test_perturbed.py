@@ -11,8 +11,6 @@ from langevax.problems.problem import Function
 from langevax.samplers import PerturbedDescent
 from tests.errorbars import assert_mean
 
-pytestmark = pytest.mark.mostly_compiling
-
 
 @pytest.mark.parametrize("like", [{"a": (1,)}, {"a": (1,), "b": (2, 3)}], ids=["1 number", "7 numbers"])
 def test_the_noise_is_uniform_in_the_ball(like):

@@ -13,8 +13,6 @@ from langevax.sklearn import MeanFieldRegressor, base, load, stopping
 from langevax.sklearn.stopping import CertifiedStop, _excess, late_clouds
 from tests.meanfield.known_optima import smooth
 
-pytestmark = pytest.mark.mostly_compiling
-
 SETTINGS = {"num_particles": 200, "num_steps": 400, "temperature": 0.2, "scaling": "columns", "random_state": 0}
 
 

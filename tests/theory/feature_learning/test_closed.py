@@ -16,8 +16,6 @@ from langevax.theory.feature_learning import (
 )
 from langevax.theory.feature_learning.small_step import traces
 
-pytestmark = pytest.mark.mostly_compiling
-
 SETTING: dict[str, Any] = {"neurons_per_dim": 2.0, "ridge": 1e-3, "student": "erf", "teacher": "erf", "noise": 0.1}
 RATIOS = np.array([1, 2.5, 4, 8])
 GRID = 512  # points of the random grids; a power of two
