@@ -18,7 +18,7 @@ from langevax.flower.transport import HELLO
 from tests.flower.rows import CLIENTS, NUM_CLIENTS, START, loss
 from tests.flower.setting import FEDERATION, FLEDGE_CLIENT, FLEDGE_SERVER, KEY, grid_of, strategy_of
 
-pytestmark = [pytest.mark.mostly_compiling, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 LATER_NODE = 2**64 - 1  # more than a float64 can tell from its neighbours
 METHODS = {

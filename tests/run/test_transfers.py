@@ -26,8 +26,6 @@ from langevax.run import program
 from langevax.sklearn import MeanFieldRegressor
 from tests.run.setting import DRIVER, assert_same_bits, fix_chunks, langevin, problem, simulate, squared_distance
 
-pytestmark = pytest.mark.mostly_compiling
-
 INPUTS = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
 CALLBACK = "callback"  # in the name of the call with which a program asks the host
 
@@ -261,7 +259,6 @@ def test_a_carry_that_is_donated_has_buffers_of_its_own():
     assert owned["key"] is state["key"]
 
 
-@pytest.mark.compiled_as_usual
 def test_a_program_that_replaces_its_state_needs_room_for_one():
     """What the compiled program shares between arguments and results: the cloud, which the other program has twice."""
     algorithm, observers, key, one = meanfield.MFLD(0.1, 0.01), program.Observers(None, None), jax.random.key(0), 1

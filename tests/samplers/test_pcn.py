@@ -11,8 +11,6 @@ from tests.errorbars import LIMIT, assert_mean
 from tests.gaussian_laws import linear_regression_posterior
 from tests.samplers.test_metropolis import CHAINS, MOMENTS, TEMPERATURE, mean_of, problem, spread
 
-pytestmark = pytest.mark.mostly_compiling
-
 FEATURES = np.random.default_rng(0).normal(size=(12, 4))
 TARGETS = FEATURES @ np.array([1.0, -1.0, 0.5, 2.0]) + np.random.default_rng(1).normal(size=12)
 MODES = np.array([0.3, 0.5, 1.0, 4.0])  # precisions

@@ -11,8 +11,6 @@ from langevax.problems.problem import Problem
 from langevax.samplers.replica_exchange import log_swap_ratios, swapped_order
 from tests.errorbars import assert_mean
 
-pytestmark = pytest.mark.mostly_compiling
-
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(3)
 LADDER = np.array([0.5, 0.8, 1.7, 2.5])

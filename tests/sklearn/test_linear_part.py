@@ -8,8 +8,6 @@ from langevax.sklearn import FunctionalMeanFieldRegressor, MeanFieldRegressor, l
 from langevax.sklearn.baselines import RIDGE_PENALTIES
 from tests.sklearn.tables import QUICK
 
-pytestmark = pytest.mark.mostly_compiling
-
 FOLDS = QUICK | {"validation": "auto"}
 
 
