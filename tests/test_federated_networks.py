@@ -69,7 +69,10 @@ def test_a_task_has_all_its_rows_at_clients_or_held_out(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["digits", "images", "text"])
+@pytest.mark.parametrize(
+    "name",
+    ["digits", pytest.param("images", marks=pytest.mark.compiled_as_usual), "text"],  # whose network is large
+)
 def test_a_run_counts_what_it_costs(name):
     """Three rounds of SCAFFOLD-M: four vectors for each of five clients, twenty local steps on ten rows or all."""
     record = federated_networks.measured(name, "20", 0, "SCAFFOLD-M", (0.5, 1.0), 3)

@@ -13,8 +13,6 @@ from langevax.theory import moments
 from tests.errorbars import LIMIT, assert_mean, z_scores
 from tests.jaxprs import equations, shapes
 
-pytestmark = pytest.mark.mostly_compiling
-
 N, D, B, PERIOD = 5, 2, 2, 4
 STEP_SIZE, TEMPERATURE = 0.6, 0.03  # large: what estimators add stands out
 CHAINS, STEPS = 40_000, 9
@@ -206,7 +204,6 @@ def full_passes(jaxpr):
     return sum(ROWS in shape for shape in shapes(jaxpr))
 
 
-@pytest.mark.compiled_as_usual
 @pytest.mark.parametrize("make", [gradients.SVRG, gradients.SARAH])
 def test_the_refresh_is_a_branch_under_vmap_over_chains(make):
     """In the program that `simulate` runs: a conditional, not a select, and in the compiled program still.

@@ -13,8 +13,6 @@ from langevax.problems.problem import Function
 from langevax.samplers.reflected import Reflected, fold
 from tests.errorbars import assert_mean
 
-pytestmark = pytest.mark.mostly_compiling
-
 LOWER, UPPER = jnp.array([-1.0, 0.0]), jnp.array([2.0, 0.5])
 
 
