@@ -1,6 +1,7 @@
 """Every test runs with shape checks on, strict dtype promotion, and warnings as errors."""
 
 import gc
+import os
 import signal
 from pathlib import Path
 
@@ -19,6 +20,7 @@ with install_import_hook("langevax", "beartype.beartype"):
 
 MAPPED = Path("/proc/self/maps")
 compiled_quickly = set()  # paths of files
+OF_PROCESSES = "JAX_DISABLE_MOST_OPTIMIZATIONS"
 LONG_EXAMPLES = ("federated", "numpyro", "optimize", "predictive_law", "sampling", "sklearn", "teacher_student")
 LONG_EXAMPLES += ("theory.feature_learning", "meanfield.certificate", "meanfield.duality_gap", "meanfield.pda")
 LONG_EXAMPLES += ("meanfield.psdca", "meanfield.smc", "samplers.replica_exchange", "gradients.sledge")
@@ -43,15 +45,18 @@ def pytest_collection_finish():
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item):
-    """Compile the programs of a test marked `mostly_compiling` in less time; they run for longer."""
-    quickly = item.get_closest_marker("mostly_compiling") is not None
+    """Compile the programs of a test marked `mostly_compiling`, and of its processes, in less time; they run longer."""
+    marked, as_usual = (item.get_closest_marker(name) for name in ("mostly_compiling", "compiled_as_usual"))
+    quickly = marked is not None and as_usual is None
     jax.config.update("jax_disable_most_optimizations", quickly)
     if quickly:
         compiled_quickly.add(item.path)
+        os.environ[OF_PROCESSES] = "1"
     try:
         return (yield)
     finally:
         jax.config.update("jax_disable_most_optimizations", False)
+        os.environ.pop(OF_PROCESSES, None)
 
 
 @pytest.fixture

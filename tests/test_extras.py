@@ -12,6 +12,8 @@ from packaging.specifiers import SpecifierSet
 
 from tools.costs import PLAIN, PROGRAMS
 
+pytestmark = pytest.mark.mostly_compiling
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 IMPORTED_AS = {"scikit-learn": "sklearn", "orbax-checkpoint": "orbax"}

@@ -10,6 +10,8 @@ from benchmarks import federated_networks
 from benchmarks.federated_networks import methods, report, tasks
 from langevax.federated import SCAFFOLDM
 
+pytestmark = pytest.mark.mostly_compiling
+
 RUN = {"task": "digits", "setting": "20", "bytes": [100, 200, 300], "evaluations": [7, 14, 21]}
 RUNS = [
     RUN | {"method": "a", "seed": 0, "accuracy": [0.1, 0.75, 0.8], "exchanges": [1, 2, 3]},
@@ -67,7 +69,10 @@ def test_a_task_has_all_its_rows_at_clients_or_held_out(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["digits", "images", "text"])
+@pytest.mark.parametrize(
+    "name",
+    ["digits", pytest.param("images", marks=pytest.mark.compiled_as_usual), "text"],  # whose network is large
+)
 def test_a_run_counts_what_it_costs(name):
     """Three rounds of SCAFFOLD-M: four vectors for each of five clients, twenty local steps on ten rows or all."""
     record = federated_networks.measured(name, "20", 0, "SCAFFOLD-M", (0.5, 1.0), 3)

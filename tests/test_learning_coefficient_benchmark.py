@@ -44,6 +44,7 @@ def test_gibbs_sampling_of_one_layer_is_its_normal_law():
     assert mean.value == pytest.approx(3 * np.sum(s / (s + 0.2)) / 2, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_gibbs_sampling_of_two_numbers_is_quadrature():
     rng = np.random.default_rng(0)
     mean = exact_coefficient([np.ones((1, 1)), np.ones((1, 1))], np.eye(1), T, 10.0, 20_000, rng)

@@ -28,6 +28,8 @@ from langevax.optimize.newton import Derivatives, newton, newton_step
 from langevax.optimize.values_only import FiniteDifferences
 from langevax.problems.problem import Function
 
+pytestmark = pytest.mark.mostly_compiling
+
 KEY = jax.random.key(0)
 BOX = [(-5.12, 5.12)] * 2
 

@@ -17,6 +17,8 @@ from langevax.theory.gaussian import stationary_variance
 from tests.errorbars import assert_mean
 from tests.papers import transcripts
 
+pytestmark = pytest.mark.mostly_compiling
+
 KEY = jax.random.key(3)
 H, T = 0.3, 0.2
 CURVATURES, PRECISION = np.array([0.5, 1.0, 2.0]), 1.5

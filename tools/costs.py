@@ -29,7 +29,7 @@ assert lx.minimize(lambda x: jnp.sum((x - 1) ** 2), [0.0, 0.0], key=jax.random.k
 risk = lx.MeanFieldRisk(lx.neurons.Tanh(), lx.losses.squared, rows[:, 1:], rows[:, 0], precision=0.1)
 start = risk.prior(0.1, num_particles=20)
 end = lx.simulate(lx.meanfield.MFLD(step_size=0.1, temperature=0.1), risk, start, key=jax.random.key(3), num_steps=50)
-lx.meanfield.certify(risk, 0.1, key=jax.random.key(4), clouds=[end.position]).verdict
+lx.meanfield.certify(risk, 0.1, key=jax.random.key(4), effort=1e8, clouds=[end.position]).verdict
 """
 FIT = """
 import numpy as np

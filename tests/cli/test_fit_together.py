@@ -11,7 +11,7 @@ import pytest
 from langevax.sklearn import load
 from tests.cli.conftest import langevax
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.mostly_compiling, pytest.mark.slow]
 
 QUICK = ("--no-peers", "--no-certificate", "--num-steps", "20", "--temperature", "0.05", "--num-particles", "32")
 

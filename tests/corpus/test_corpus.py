@@ -128,6 +128,7 @@ def test_a_wrong_value_is_named_and_an_equal_one_is_right(name):
 
 
 @pytest.mark.slow
+@pytest.mark.mostly_compiling
 @pytest.mark.parametrize("name", [n for n, entry in ENTRIES.items() if entry.slow])
 def test_a_wrong_value_of_a_long_call_is_named_and_an_equal_one_is_right(name):
     sentences = faults(name)

@@ -14,6 +14,8 @@ from langevax.federated.choice import ProbingRounds
 from langevax.federated.exchange import Replies
 from langevax.federated.sampling import Selection
 
+pytestmark = pytest.mark.mostly_compiling
+
 KEY = jax.random.key(0)
 START = jnp.full(10, 2.0)
 

@@ -9,6 +9,8 @@ import langevax
 from federated import dialled_federation
 from langevax import Federation, federated
 
+pytestmark = pytest.mark.mostly_compiling
+
 STEP_SIZE, ROUNDS, D = 0.05, 4, 3
 START = np.array([0.7, -1.0, 2.0])
 

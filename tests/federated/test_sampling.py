@@ -10,6 +10,8 @@ from langevax.federated.exchange import Replies
 from langevax.problems.federation import Clients
 from tests.errorbars import assert_mean
 
+pytestmark = pytest.mark.mostly_compiling
+
 DRAWS = 20_000
 ROWS = np.array([40, 1, 5, 5, 20, 9])  # with three asked the first is always there
 

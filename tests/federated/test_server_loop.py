@@ -24,6 +24,8 @@ from langevax.federated.rounds import exchange_keys
 from langevax.federated.server_loop import ServerLoop, client_reply
 from langevax.problems.federation import Clients
 
+pytestmark = pytest.mark.mostly_compiling
+
 ROWS = (5, 8, 8, 6)
 LOCAL = {"step_size": 0.05, "num_local_steps": 3, "batch_size": 2}
 METHODS = {

@@ -13,10 +13,13 @@ from langevax import Federation, federated
 from langevax.algorithm import trace_floats
 from langevax.run import program
 
+pytestmark = pytest.mark.mostly_compiling
+
 P, D = 48, 40
 
 
 @pytest.mark.slow
+@pytest.mark.compiled_as_usual
 @pytest.mark.parametrize(
     "method",
     [

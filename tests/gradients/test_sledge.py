@@ -15,6 +15,8 @@ from langevax.run.chains import Chains
 from tests.errorbars import z_scores
 from tests.gradients.walks import bent_problem, errors_along, random_path, squared_errors
 
+pytestmark = pytest.mark.mostly_compiling
+
 D = 3
 KEY = jax.random.key(3)
 
@@ -239,6 +241,7 @@ def table_copies(estimator, chains):
 
 
 @pytest.mark.slow
+@pytest.mark.compiled_as_usual
 @pytest.mark.parametrize("chains", [None, Chains(3)], ids=["alone", "chains"])
 @pytest.mark.parametrize(
     "estimator",
@@ -249,6 +252,7 @@ def test_no_step_copies_the_table(estimator, chains):
     assert table_copies(estimator, chains) == []
 
 
+@pytest.mark.compiled_as_usual
 def test_other_ways_of_loading_copy_the_table(monkeypatch):
     """A selection between two tables; the key makes another program than those above."""
 

@@ -16,6 +16,8 @@ from tests.errorbars import assert_mean
 from tests.meanfield.known_optima import LOSSES, Odd
 from tests.theory.grids import fenchel_young
 
+pytestmark = pytest.mark.mostly_compiling
+
 RIDGE, TEMPERATURE, SIZE = 0.05, 0.1, 2000
 GRID = np.linspace(-7, 7, 1401)
 INPUTS = np.linspace(-2, 2, 6)

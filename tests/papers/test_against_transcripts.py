@@ -14,6 +14,8 @@ from langevax import FiniteSum, MeanFieldRisk, gradients, integrators, losses, m
 from langevax.gradients import batches
 from tests.papers import transcripts
 
+pytestmark = pytest.mark.mostly_compiling
+
 N, D, B, PERIOD, STEPS = 7, 3, 2, 4, 14
 STEP_SIZE, TEMPERATURE = 0.1, 0.25
 KEY = 11

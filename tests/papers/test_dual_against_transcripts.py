@@ -16,6 +16,8 @@ from langevax.gradients import batches
 from langevax.meanfield.moves import FIRST_STEP, adapted_step_size
 from tests.papers import tiny, transcripts_dual, transcripts_sdca
 
+pytestmark = pytest.mark.mostly_compiling
+
 STEP_SIZE, TEMPERATURE, RIDGE = 0.3, tiny.TEMPERATURE, tiny.RIDGE
 N = len(tiny.INPUTS)
 KEY = 5

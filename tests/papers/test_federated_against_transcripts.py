@@ -22,6 +22,8 @@ from langevax.federated import sampling
 from langevax.gradients import batches
 from tests.papers import transcripts_federated as transcripts
 
+pytestmark = pytest.mark.mostly_compiling
+
 COUNTS, D, ASKED, LOCAL_STEPS, B, ROUNDS, PERIOD = (3, 1, 7, 4, 7), 3, 3, 3, 2, 10, 4
 STEP_SIZE, DROPOUT, RADIUS = 0.2, 0.5, 0.05
 KEY, P = 74, len(COUNTS)  # of this key: lost exchanges of every kind after moves, and answered ones after those

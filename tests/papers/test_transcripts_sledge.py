@@ -13,6 +13,8 @@ from langevax import FiniteSum, gradients, trees
 from langevax.gradients import tables
 from tests.papers import transcripts_sledge as transcripts
 
+pytestmark = pytest.mark.mostly_compiling
+
 N, D, B, STEPS = 7, 3, 2, 20
 STEP_SIZE, TEMPERATURE, KEY, BLOCKS = 0.15, 0.02, 11, jax.random.key(3)
 

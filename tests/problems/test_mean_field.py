@@ -11,6 +11,8 @@ from langevax.problems import mean_field
 from tests.errorbars import assert_mean
 from tests.jaxprs import shapes
 
+pytestmark = pytest.mark.mostly_compiling
+
 N, D, PARTICLES = 7, 2, 5
 BATCH = [4, 1, 4]
 

@@ -10,6 +10,8 @@ from langevax.report.measure import NamedCurves, curves_of, moving_slope, parts_
 from langevax.report.numbers import number
 from langevax.sklearn import FunctionalMeanFieldClassifier, FunctionalMeanFieldRegressor
 
+pytestmark = pytest.mark.mostly_compiling
+
 GRID = np.linspace(10, 20, 60)
 X = np.stack([np.cos(np.pi * k * (GRID - 10) / 10) for k in range(4)], 1) @ np.random.default_rng(0).normal(
     size=(4, 24)

@@ -13,7 +13,7 @@ import langevax
 from langevax.sklearn import model_selection
 from tests.run import several
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.mostly_compiling, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,6 +11,8 @@ from langevax import FiniteSum, Underdamped, gradients
 from langevax.samplers.underdamped import flow_gains
 from tests.errorbars import assert_mean
 
+pytestmark = pytest.mark.mostly_compiling
+
 H, T, FRICTION = 0.7, 0.3, 1.3
 CURVATURES = np.array([[0.5, 1.0], [1.5, 4.0], [1.0, 1.0]])  # of three components
 

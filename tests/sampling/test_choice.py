@@ -16,6 +16,8 @@ from langevax.sampling.nuts import FAST, FROZEN, SLOW, WINDOW_END, Adaptation, s
 from langevax.sampling.preconditioning import coordinates_of, run_even_pilot, run_pilot
 from langevax.sampling.starts import StartNearMode, StartNearPosition, UniformStart
 
+pytestmark = pytest.mark.mostly_compiling
+
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(1)
 N = 200

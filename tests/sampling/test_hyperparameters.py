@@ -149,6 +149,7 @@ def interwoven():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["centred", "independent", "walk", "prior"])
+@pytest.mark.usefixtures("unchecked_types")  # thousands of steps, whose types a shorter run is checked for
 def test_each_step_of_hyperparameters_has_the_law_of_quadrature(kind):
     """Alternating with exact draws of the function; about a reference that is not the posterior.
 
@@ -179,6 +180,7 @@ def test_each_step_of_hyperparameters_has_the_law_of_quadrature(kind):
         pytest.param({"adjoint": blur_adjoint}, "pcnl", "pcnl", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.usefixtures("unchecked_types")  # thousands of steps, whose types a shorter run is checked for
 def test_whole_runs_have_the_law_of_quadrature(options, dynamics, method):
     draws = langevax.sample(deconvolution(**options), key=KEY, dynamics=dynamics, num_samples=500, num_warmup=100)
     assert draws.method == method
@@ -199,6 +201,7 @@ def test_a_linear_map_in_jax_takes_no_solve_a_draw():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("adjoint", [None, lambda f, r: np.exp(f) * r.sum()])
+@pytest.mark.usefixtures("unchecked_types")  # thousands of steps, whose types a shorter run is checked for
 def test_a_map_that_is_not_linear_has_the_law_of_quadrature(adjoint):
     """One coefficient, its variance and the noise: three numbers."""
     basis, data = spaces.Cosine(1), np.array([2.2, 3.1, 2.6])
@@ -325,6 +328,7 @@ def test_numbers_alone_are_a_plain_inverse_problem():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("unchecked_types")  # thousands of steps, whose types a shorter run is checked for
 def test_a_hyperparameter_that_data_do_not_inform_is_named():
     """The length scale, of data whose noise is larger than they are."""
     with pytest.warns(langevax.sampling.SamplingWarning, match="the data hardly inform length_scale"):

@@ -14,7 +14,7 @@ from langevax.sampling.samples import MAX_RHAT
 from tests.errorbars import LIMIT
 from tests.gaussian_laws import linear_inverse_posterior
 
-pytestmark = pytest.mark.filterwarnings("ignore::langevax.sampling.SamplingWarning")
+pytestmark = [pytest.mark.mostly_compiling, pytest.mark.filterwarnings("ignore::langevax.sampling.SamplingWarning")]
 KEY = jax.random.key(0)
 PLACES, WIDTH, NOISE = np.linspace(0.05, 0.95, 20), 0.05, 0.05
 DATA = np.sin(5 * PLACES) + NOISE * np.random.default_rng(0).normal(size=20)

@@ -12,6 +12,8 @@ from langevax.sampling.starts import StartNearMode
 from langevax.sampling.tempering import adapted_ladder, num_temperatures
 from tests.errorbars import assert_mean
 
+pytestmark = pytest.mark.mostly_compiling
+
 KEY = jax.random.key(0)
 CENTRES = np.array([[-3.0, 0.0], [0.0, 0.0], [2.0, 1.0]])
 SDS, WEIGHTS = np.array([0.1, 0.08, 0.15]), np.array([0.2, 0.5, 0.3])

@@ -16,7 +16,10 @@ from langevax.problems.coordinates import Raveled
 from langevax.sampling.methods import choose_gradient
 from langevax.theory import bounds, lsi, moments
 
-pytestmark = pytest.mark.filterwarnings("ignore::langevax.sampling.SamplingWarning")  # few draws, on purpose
+pytestmark = [
+    pytest.mark.mostly_compiling,
+    pytest.mark.filterwarnings("ignore::langevax.sampling.SamplingWarning"),
+]  # few draws, on purpose
 
 N, D = 600, 3
 RNG = np.random.default_rng(0)

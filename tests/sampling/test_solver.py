@@ -18,7 +18,7 @@ from langevax.sampling.solver_chains import SolverWalk, with_moments_of
 from tests.errorbars import LIMIT
 from tests.gaussian_laws import linear_inverse_posterior
 
-pytestmark = pytest.mark.filterwarnings("ignore::langevax.sampling.SamplingWarning")
+pytestmark = [pytest.mark.mostly_compiling, pytest.mark.filterwarnings("ignore::langevax.sampling.SamplingWarning")]
 KEY = jax.random.key(0)
 NUM_MODES, PLACES, NOISE = 24, np.linspace(0.05, 0.95, 12), 0.05
 BASIS = spaces.Cosine(NUM_MODES)
@@ -128,6 +128,7 @@ def banana_in_jax(values):
 
 @pytest.mark.parametrize(("forward", "adjoint"), [(banana, None), (banana, banana_adjoint), (banana_in_jax, None)])
 @pytest.mark.slow
+@pytest.mark.usefixtures("unchecked_types")  # thousands of steps, whose types shorter runs are checked for
 def test_a_banana_has_the_moments_of_quadrature(forward, adjoint):
     """Moments of both coordinates, those of the far ends included; a normal law about the mode misses 40 % of them."""
     axis = np.linspace(-5, 5, 1501)
@@ -530,6 +531,7 @@ def test_solvers_of_differential_equations_have_no_forward_mode():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dynamics", ["mala", "nuts"])
+@pytest.mark.usefixtures("unchecked_types")  # thousands of steps, whose types shorter runs are checked for
 def test_compiled_dynamics_run_on_a_solver_too(dynamics):
     target = langevax.inverse_problem(blur, DATA, NOISE, PRIOR, adjoint=blur_adjoint)
     draws = langevax.sample(target, key=KEY, dynamics=dynamics, num_samples=200, num_warmup=100, progress=False)

@@ -14,6 +14,8 @@ from langevax.sampling import ToleranceError
 from langevax.sampling.methods import BiasError, StepSizeBias
 from langevax.sampling.tolerance import DrawErrors
 
+pytestmark = pytest.mark.mostly_compiling
+
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(1)
 X = RNG.normal(size=(200, 2)) @ np.array([[1.0, 0.9], [0.0, 0.4]])

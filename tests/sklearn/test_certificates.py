@@ -15,7 +15,7 @@ from tests.sklearn.tables import QUICK, diabetes, fitted_regressor
 @pytest.mark.slow
 def test_a_regression_is_certified():
     """Diabetes, a hundred steps of a hundred neurons: an interval below .05 of a variance of 1."""
-    certificate = fitted_regressor().certificate()
+    certificate = fitted_regressor().certificate(effort=5e8)
     assert certificate.trustworthy
     assert 0 < certificate.width < 0.05
     assert certificate.num_descents > 2000
@@ -27,7 +27,7 @@ def test_three_classes_are_certified():
     """Wine, softmax: each row's shares stay on the simplex."""
     X, y = load_wine(return_X_y=True)
     model = MeanFieldClassifier(num_particles=200, num_steps=300, random_state=0).fit(X, y)
-    certificate = model.certificate()
+    certificate = model.certificate(effort=5e8)
     assert certificate.trustworthy
     assert 0 < certificate.unknown_share < 0.25
     np.testing.assert_allclose(certificate.dual.sum(1), 0, atol=1e-5)

@@ -20,6 +20,8 @@ from langevax.sklearn.solvers import Schedule
 from tests.sklearn.tables import QUICK as WITHOUT_FOLDS
 from tests.sklearn.tables import diabetes, iris
 
+pytestmark = pytest.mark.mostly_compiling
+
 QUICK = WITHOUT_FOLDS | {"validation": "auto"}
 SCHEDULE = Schedule("mfld", 100, 1.5, None, True)
 

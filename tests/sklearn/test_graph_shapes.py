@@ -13,6 +13,8 @@ from langevax.sklearn import (
 )
 from langevax.sklearn.inputs.graph_shapes import GraphShapes
 
+pytestmark = pytest.mark.mostly_compiling
+
 SMALL = {"num_particles": 50, "num_steps": 100, "random_state": 0, "progress": False}
 NUMBERS = {"node_features": "charge", "edge_features": "length"}
 

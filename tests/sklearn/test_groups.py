@@ -10,6 +10,8 @@ from langevax.sklearn.folds import folds_of
 from langevax.sklearn.table import distinct_rows
 from tests.sklearn.tables import QUICK as WITHOUT_FOLDS
 
+pytestmark = pytest.mark.mostly_compiling
+
 QUICK = WITHOUT_FOLDS | {"validation": "auto"}
 
 

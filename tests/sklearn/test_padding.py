@@ -27,6 +27,8 @@ from langevax.sklearn.table import row_span
 from langevax.sklearn.training import Network, TrainingTask, outputs, slopes
 from tests.sklearn.tables import QUICK, diabetes
 
+pytestmark = pytest.mark.mostly_compiling
+
 N, D, TEMPERATURE = 50, 5, 0.05
 MAPS = Path("/proc/self/maps")
 
@@ -156,7 +158,7 @@ def test_certificates_with_and_without_padding_agree_and_have_the_same_errors():
     error = np.hypot(*(estimate.bound_error for estimate in estimates))
     assert abs(estimates[0].bound - estimates[1].bound) < 4.5 * error
     assert estimates[0].bound_error < 2 * estimates[1].bound_error
-    certificates = [certify(risk, TEMPERATURE, key=jax.random.key(1)) for risk in (wide, exact)]
+    certificates = [certify(risk, TEMPERATURE, key=jax.random.key(1), effort=5e8) for risk in (wide, exact)]
     assert all(certificate.trustworthy for certificate in certificates)
     lower, upper = ([getattr(c, end) for c in certificates] for end in ("lower_bound", "upper_bound"))
     assert max(lower) <= min(upper)

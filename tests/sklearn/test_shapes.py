@@ -286,7 +286,8 @@ def test_saved_models_predict_and_explain_alike(tmp_path):
 @pytest.mark.slow
 def test_its_optimum_is_certified():
     X, y, _ = pulses()
-    model = FunctionalMeanFieldClassifier(encoder="convolutions", random_state=0).fit(X[:40], y[:40])
+    few = {"num_particles": 50, "num_steps": 200, "random_state": 0}
+    model = FunctionalMeanFieldClassifier(encoder="convolutions", **few).fit(X[:40], y[:40])
     assert model.certificate(effort=3e8).trustworthy
 
 

@@ -10,6 +10,8 @@ from langevax.teacher_student import Converge, Explore, ReLUNetwork
 from langevax.teacher_student.errors import SquaredErrors, block_size_for, in_blocks
 from langevax.teacher_student.phases import ClippedError, SignedError
 
+pytestmark = pytest.mark.mostly_compiling
+
 N, DIM, NEURONS, BOUND = 11, 3, 4, 0.8
 WEIGHTS = np.array([1.0, 2.0, 0.0, 3.0, 1.0, 1.0, 0.5, 2.0, 1.0, 0.1, 4.0])
 LOSSES = {"explore": ClippedError(BOUND), "converge": SignedError()}

@@ -9,6 +9,8 @@ from jax import random
 from langevax.teacher_student import simulate_one_step, staircase
 from langevax.teacher_student.one_step import BLOCK
 
+pytestmark = pytest.mark.mostly_compiling
+
 DIM, NEURONS, NOISE, STEP, RIDGES = 12, 18, 0.3, 2.5, (0.5, 1e-3)
 FIT, GRADIENT, TEST = BLOCK + 80, 600, 2000
 SETTING = {

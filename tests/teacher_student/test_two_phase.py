@@ -10,6 +10,8 @@ import pytest
 from langevax.teacher_student import Converge, Explore, ReLUNetwork, match_neurons, orthogonal_teacher, teach, two_phase
 from relu_sphere import excess_risk, parametric_risk
 
+pytestmark = pytest.mark.mostly_compiling
+
 TEACHER = orthogonal_teacher(2, 3, num_positive=1)
 N, NOISE, CHAINS = 300, 0.05, 8
 SHORT = Explore(num_steps=800), Converge(num_steps=800)

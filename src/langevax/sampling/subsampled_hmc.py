@@ -134,7 +134,10 @@ def surrogate_batch_size(problem: Problem, points: Float[Array, "m d"], temperat
     """
     n = int(problem.size)
     indices = random.randint(key, (min(n, NUM_PROBED),), 0, n, jnp.int32)
-    error = float(np.median(np.asarray(_row_changes(problem, points, indices)).std(axis=1))) / temperature
+    changes = np.asarray(_row_changes(problem, points, indices), np.float64)  # single precision has no squares of 1e20
+    if not np.isfinite(changes).all():
+        return n
+    error = float(np.median(changes.std(axis=1))) / temperature
     rows = max(MIN_BATCH, n / ROWS_PER_BATCH, (error / SURROGATE_ERROR) ** 2)
     return n if rows >= n else min(n, 2 ** math.ceil(math.log2(rows)))
 

@@ -10,6 +10,8 @@ from langevax.theory.feature_learning import activation, errors_one_step, kernel
 from langevax.theory.feature_learning.one_step import student_and_teacher, tables_of_point
 from tests.errorbars import assert_mean
 
+pytestmark = pytest.mark.mostly_compiling
+
 SETTING = {"neurons_per_dim": 2.0, "ridge": 1e-3, "student": "erf", "teacher": "erf", "noise": 0.1}
 
 
