@@ -66,6 +66,7 @@ def bad_starts(key):
 # -- laws ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_at_a_fixed_temperature_values_lie_half_a_temperature_per_coordinate_above_the_minimum():
     """E F = F* + sum of (T / 2) / (1 - h c / 2), exactly, over 4,000 chains; twice the temperature is distinguished."""
     temperature, h = 0.4, 0.1
@@ -222,6 +223,7 @@ def test_a_descent_stays_in_the_basin_where_it_begins():
     assert abs(plain.x[0]) > width / 2
 
 
+@pytest.mark.slow
 def test_in_float64_minima_are_exact():
     with jax.enable_x64():
         result = anneal(two_wells, jnp.full(2, 0.9), step_size=0.02, **QUICK)
@@ -258,6 +260,7 @@ def test_bounds_are_kept_by_chains_and_descents(bounds):
         assert np.all((x >= [0.0, -np.inf, 2.0]) & (x <= [0.7, 0.5, np.inf]))
 
 
+@pytest.mark.slow
 def test_starts_fill_a_box_and_surround_x0_elsewhere():
     """Uniform on [-3, 5]; standard deviation one around 2 where a bound is missing; x0 itself is the first."""
     options = {"key": KEY, "num_chains": 2000, "num_steps": 1, "polish": False, "step_size": 0.1}

@@ -124,6 +124,7 @@ def test_the_memory_of_a_program_is_counted_without_allocating_it():
     assert need.state == pytest.approx(4 * 21 * 10, abs=64)
 
 
+@pytest.mark.slow
 def test_the_largest_size_is_within_a_hundredth_of_the_limit():
     cases = {case.name: case for case in largest.cases()}
     size, need = largest.largest(cases["chains of LD in chains"], limit=1e8)

@@ -81,6 +81,7 @@ def test_the_minimum_with_noise_is_one():
     assert jax.vmap(case.loss, (None, 0))(case.params, case.rows).std() > 0.5  # of which batches have a part
 
 
+@pytest.mark.slow
 def test_langevin_dynamics_has_the_mean_of_a_normal_law_where_nothing_adapts(monkeypatch):
     """Rows agree, steps are short, and the floor is far above the slopes: RMSProp itself tilts the law by half."""
     case = cases.crossing()._replace(loss=lambda w, row: row * (w**2).sum() / 2, exact=cases.monomials((2, 2)).exact)

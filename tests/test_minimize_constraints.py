@@ -83,6 +83,7 @@ PROBLEMS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_known_optima_to_the_digits_of_the_books_which_slsqp_does_not_improve(name):
     fun, start, bounds, constraints, lowest, place = PROBLEMS[name]
@@ -113,6 +114,7 @@ def test_maxcv_is_the_largest_violation_at_x():
         assert result.maxcv == max(0.0, float(squares(jnp.asarray(result.x))) - 1)
 
 
+@pytest.mark.slow
 def test_float32_satisfies_constraints_to_its_own_rounding():
     fun, start, bounds, constraints, lowest, _place = PROBLEMS["disc"]
     result = minimize(fun, jnp.asarray(start, jnp.float32), key=KEY, bounds=bounds, constraints=constraints)
@@ -121,6 +123,7 @@ def test_float32_satisfies_constraints_to_its_own_rounding():
     assert result.fun == pytest.approx(lowest, abs=2e-5)
 
 
+@pytest.mark.slow
 def test_steep_constraints_are_judged_where_they_are_met_not_by_their_sizes_far_away():
     """x^10 is 1e10 at the ends of the box: a millionth of that would allow x = 1.26."""
     with jax.enable_x64():
@@ -135,6 +138,7 @@ def test_steep_constraints_are_judged_where_they_are_met_not_by_their_sizes_far_
     np.testing.assert_allclose(result.x, [1, 0], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_constraints_without_a_multiplier_are_not_a_success():
     """x^2 = 0 has no gradient at 0: multipliers grow without end, and the message says what the violation is worth."""
     with jax.enable_x64():
@@ -145,6 +149,7 @@ def test_constraints_without_a_multiplier_are_not_a_success():
     assert "which lowers fun by about" in result.message
 
 
+@pytest.mark.slow
 def test_constraints_that_contradict_each_other_have_their_own_status():
     pair = [LinearConstraint([[1, 1]], -np.inf, -1), LinearConstraint([[1, 1]], 1, np.inf)]
     result = minimize(quadratic, jnp.zeros(2), key=KEY, bounds=BOX, constraints=pair)
@@ -157,6 +162,7 @@ def test_constraints_that_contradict_each_other_have_their_own_status():
     assert result.maxcv < 1.5
 
 
+@pytest.mark.slow
 def test_functions_of_numpy():
     def fun(x):
         assert isinstance(x, np.ndarray)
@@ -171,6 +177,7 @@ def test_functions_of_numpy():
     assert local.fun >= result.fun - 1e-5
 
 
+@pytest.mark.slow
 def test_positions_are_pytrees_in_constraints_too():
     def fun(p):
         return (p["a"] - 1) ** 2 + jnp.sum((p["b"] - 2) ** 2)
@@ -185,6 +192,7 @@ def test_positions_are_pytrees_in_constraints_too():
     np.testing.assert_allclose([result.x["a"], *result.x["b"]], [0, 1, 0.5], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_rounds_compile_one_program():
     _fun, start, bounds, constraints, *_ = PROBLEMS["keane"]
     before = multipliers._refine._cached._cache_size()
@@ -199,6 +207,7 @@ def test_rounds_compile_one_program():
     assert multipliers._refine._cached._cache_size() - before == 1
 
 
+@pytest.mark.slow
 def test_no_success_and_no_overspending_on_a_small_budget():
     constraints = NonlinearConstraint(squares, -np.inf, 1)
     for budget in (60, 400):
@@ -223,6 +232,7 @@ def test_a_callback_stops_it_with_a_place_that_satisfies_the_constraints():
     assert result.maxcv < 1e-4
 
 
+@pytest.mark.slow
 def test_none_and_infinite_sides_are_no_constraints():
     for constraints in ([], (), NonlinearConstraint(squares, -np.inf, np.inf)):
         result = minimize(quadratic, jnp.zeros(2), key=KEY, bounds=BOX, constraints=constraints, max_evaluations=300)
@@ -257,6 +267,7 @@ def test_bad_constraints_end_in_a_sentence(constraints, error, words):
         minimize(quadratic, jnp.zeros(2), key=KEY, constraints=constraints)
 
 
+@pytest.mark.slow
 def test_sums_over_rows_are_refused_with_the_way_that_works():
     rows = langevax.FiniteSum(lambda x, row: jnp.sum((x - row) ** 2), jnp.ones((5, 2)))
     half = LinearConstraint([[1, 1]], -np.inf, 1)

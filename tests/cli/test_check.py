@@ -28,6 +28,7 @@ def flip(file, place):
     file.write_bytes(content)
 
 
+@pytest.mark.slow
 def test_whole_models_and_rows_are_said_to_be_so_with_the_card_of_the_model(folder, rows, tables):
     answer = langevax("check", folder, folder / "model.safetensors", rows)
     assert answer.exit_code == 0, answer.stderr

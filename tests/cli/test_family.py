@@ -80,6 +80,7 @@ def classes(table):
     return fitted(table, "pain", "ordinal", *[word for name in WORDS for word in ("--order", name)])
 
 
+@pytest.mark.slow
 def test_terminal_page_and_result_tell_what_bayes_loses(counts):
     out, answer = counts
     result = json.loads((out / "result.json").read_text(encoding="utf-8"))
@@ -256,6 +257,7 @@ def test_the_baseline_of_counts_has_their_exposure():
     assert abs(np.mean(got - expected)) < 0.01
 
 
+@pytest.mark.slow
 def test_classes_stay_in_their_order_from_the_options_to_the_predictions(classes, table):
     out, answer = classes
     assert "odds ratio of higher classes of 'pain'" in answer.stdout

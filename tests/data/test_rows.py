@@ -479,6 +479,7 @@ print(rows.numpy("x").nbytes / 1e6, written - start, anonymous_mb() - written)
 """
 
 
+@pytest.mark.slow
 @linux_only
 def test_neither_writing_nor_training_takes_memory_for_the_rows(path):
     done = in_a_new_process(MEMORY, path)

@@ -13,6 +13,7 @@ NUMBERS = 1000 + 50 * np.tanh(INPUTS[:, 0]) + INPUTS[:, 1] + RANDOM.normal(size=
 CLASSES = (NUMBERS > 1005).astype(int) + (NUMBERS > 1040)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("task", "targets", "enough"), [("regression", NUMBERS, 0.8), ("classification", CLASSES, 0.7)]
 )
@@ -55,11 +56,13 @@ def test_trees_and_networks_are_not_searched_over_on_very_many_columns():
     assert peer.fit(INPUTS[:, :3], NUMBERS).note_ == "no search on so many columns: the defaults"
 
 
+@pytest.mark.slow
 def test_peers_are_the_same_from_the_same_seed():
     first, again = (peers("regression", 3)["MLP"].fit(INPUTS[:40], NUMBERS[:40]) for _ in range(2))
     np.testing.assert_array_equal(first.predict(INPUTS), again.predict(INPUTS))
 
 
+@pytest.mark.slow
 def test_peers_chosen_by_log_loss_have_probabilities_of_rare_classes_too():
     rare = np.where(np.arange(120) % 60 == 7, 9, CLASSES)  # two rows, too few for folds
     for targets in (CLASSES, rare):

@@ -78,6 +78,7 @@ def test_page_takes_a_full_pass_as_a_branch_under_vmap():
     assert passes(cond.params["branches"][1]) == passes(jaxpr) > 0
 
 
+@pytest.mark.slow
 def test_storm_of_momentum_one_is_the_minibatch_gradient():
     plain = path(gradients.Minibatch(B)).positions
     np.testing.assert_allclose(path(STORM(B, 1.0)).positions, plain, rtol=0, atol=1e-6)

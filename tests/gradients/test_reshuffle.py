@@ -63,6 +63,7 @@ def test_rows_that_do_not_fill_a_batch_sit_out():
     assert actual.reshape(3, 2, N).sum(1).max() == 1
 
 
+@pytest.mark.slow
 def test_a_block_is_a_batch_of_distinct_indices():
     """Xi of one block is that of distinct indices, and that of all blocks of a pass together is 0."""
     values = np.random.default_rng(1).exponential(size=N)
@@ -81,6 +82,7 @@ def test_a_block_is_a_batch_of_distinct_indices():
     np.testing.assert_allclose(means.mean(1), values.mean(), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_noise_that_cancels_over_a_pass_heats_a_chain_far_less():
     """x^2/2 + c_i x without Langevin noise: after k of K blocks the variance is that of a sum of blocks, exactly.
 

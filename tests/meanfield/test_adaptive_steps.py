@@ -109,6 +109,7 @@ def test_rows_are_measured_in_turn_and_fall_by_at_most_the_growth():
     assert recorded.step_size[-1][0] > 2 * recorded.step_size[0][0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["overdamped", "underdamped"])
 def test_a_step_is_that_of_the_dynamics_with_these_step_sizes(kind):
     risk = weighted_risk(neurons.TanhTanh(3.0))
@@ -120,6 +121,7 @@ def test_a_step_is_that_of_the_dynamics_with_these_step_sizes(kind):
     np.testing.assert_allclose(end.position, expected.position, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [PDA, FictitiousPlay])
 def test_inner_steps_follow_the_length_of_the_dual(make):
     labels = np.arange(40, dtype=np.int32) % 3

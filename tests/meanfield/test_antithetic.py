@@ -85,6 +85,7 @@ def test_the_mean_of_linear_neurons_is_ridge_regression_without_noise():
     np.testing.assert_allclose(np.cov(paired[::2].T), TEMPERATURE / PRECISION * np.eye(2), atol=0.05)
 
 
+@pytest.mark.slow
 def test_outputs_of_different_keys_agree_better():
     risk = risk_of(neurons.TanhTanh(3.0))
     spread = [

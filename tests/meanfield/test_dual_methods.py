@@ -59,12 +59,14 @@ def test_ascent_reaches_the_exact_optimum(loss):
     assert true_gap(loss, mean_dual(result)) < 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["squared", "logistic"])
 def test_averaging_reaches_the_exact_optimum(loss):
     """N = 2000, 400 rounds of ten steps: below 1e-4, the step's bias and the noise of the cloud included."""
     assert true_gap(loss, run(PDA(0.1, T), 400, 2000, loss).state.dual) < 1e-4
 
 
+@pytest.mark.slow
 def test_fictitious_play_reaches_the_exact_optimum():
     result = run(FictitiousPlay(0.1, T), 300, 2000, record=dual_of, record_every=5)
     assert true_gap("squared", mean_dual(result)) < 1e-4

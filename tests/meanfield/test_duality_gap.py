@@ -153,6 +153,7 @@ def test_fresh_walks_give_the_gap_where_a_chain_is_stuck():
     assert estimate.gap == pytest.approx(gap, rel=0.1)
 
 
+@pytest.mark.slow
 def test_training_closes_the_gap():
     """MFLD from the prior: the gap of the averaged dual is below the start's."""
     risk, key = risk_of("squared"), jax.random.key(6)

@@ -230,6 +230,7 @@ def test_fednova(federation, draws):
     assert_same_path(path(method, federation), expected, cost, numbers_up=1)
 
 
+@pytest.mark.slow
 def test_feddyn(federation, draws):
     rounds = [draws.answers(key, 0, ASKED, draws.local_batches) for key in ROUND_KEYS]
     result = path(federated.FedDyn(STEP_SIZE, LOCAL_STEPS, B, ASKED, 0.8, DROPOUT), federation)

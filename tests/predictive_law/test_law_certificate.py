@@ -52,6 +52,7 @@ def certificate(law):
     return certified(law, 0)
 
 
+@pytest.mark.slow
 def test_the_interval_holds_the_least_objective_of_the_grid(certificate):
     assert certificate.trustworthy
     assert certificate.lower_bound <= EXACT.value - CONSTANT <= certificate.upper_bound
@@ -151,6 +152,7 @@ def test_little_effort_is_refused_and_arguments_are_named(law):
         law.certificate(key=jax.random.key(0), others=[dataclasses.replace(law, points=np.zeros((9, 2)))])
 
 
+@pytest.mark.slow
 def test_a_likelihood_beyond_single_precision_has_no_lower_end(law, monkeypatch):
     monkeypatch.setattr(law_search, "LARGEST_RATIO", 2.0)
     certificate = certified(law, 0)

@@ -344,6 +344,7 @@ for end in [run(x * i) for i in range(6)]:  # not yet computed: programs that wa
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(__import__("os"), "sched_setaffinity"), reason="this system pins no process to a CPU")
 def test_large_arrays_and_many_programs_on_one_cpu_do_not_wait_for_each_other():
     subprocess.run([sys.executable, "-c", MANY_UNDER_WAY], check=True, timeout=300)

@@ -111,6 +111,7 @@ def test_the_curve_follows_the_quantity_that_matters_most_at_a_hundred_steps():
     assert (curve.x_label, curve.y_label) == ("x", "y")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["regression", "classification"])
 def test_weights_are_those_of_columns_where_a_network_sees_their_pieces_too(task):
     split, options = split_of(task), {"scaling": "pieces", "temperature": 0.01, "num_particles": 20, "num_steps": 20}

@@ -76,10 +76,12 @@ def records(directory):
 # resuming
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_returned_from_its_checkpoint(saved):
     assert_same_bits(resume(saved), uninterrupted())
 
 
+@pytest.mark.slow
 def test_a_longer_run_continues_from_its_checkpoint(saved):
     assert_same_bits(resume(saved, 55), uninterrupted(55))
     assert_same_bits(resume(saved, 55), uninterrupted(55))
@@ -107,6 +109,7 @@ def test_records_that_no_state_follows_are_made_again(saved):
     assert_same_bits(resume(saved), uninterrupted())
 
 
+@pytest.mark.slow
 def test_16_bit_numbers_survive(tmp_path, monkeypatch):
     fix_chunks(monkeypatch, 10)
     options = {

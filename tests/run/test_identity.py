@@ -166,6 +166,7 @@ def test_where_versions_differ_a_loss_is_another_only_if_its_code_is():
     assert saved.compare(rewritten)[0] == ["the loss differs"]
 
 
+@pytest.mark.slow
 def test_the_identity_is_the_same_in_another_process():
     code = "import json; from tests.run import test_identity as t; print(json.dumps(t.reference()))"
     command = [sys.executable, "-c", code]
@@ -233,6 +234,7 @@ def test_another_version_is_named_and_accepted_on_demand(saved, monkeypatch):
             resumed(resume=bad)
 
 
+@pytest.mark.slow
 def test_states_and_records_of_another_run_or_step_are_refused(tmp_path, monkeypatch):
     fix_chunks(monkeypatch, 10)
     for name in ("one", "two"):

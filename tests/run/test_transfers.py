@@ -157,6 +157,7 @@ def test_fits_and_samples_run_in_such_chunks(chunks):
     assert not [text for text in chunks.texts.values() if CALLBACK in text]
 
 
+@pytest.mark.slow
 def test_moves_of_a_certificate_exchange_nothing_with_the_host(monkeypatch, reads):
     """A block goes to the device, moves there, and comes back: as many reads for forty moves as for four."""
     law = GibbsLaw.of(risk(), 0.1)

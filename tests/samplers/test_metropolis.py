@@ -75,6 +75,7 @@ def test_the_temperature_is_that_of_the_law():
     assert z_scores(hot, expected).max() > 10
 
 
+@pytest.mark.slow
 def test_the_precision_is_part_of_the_potential():
     """As `precision`, or in the regularizer: the same path in float64. Left out, the law would be another."""
     with jax.enable_x64():
@@ -140,6 +141,7 @@ def test_the_acceptance_of_a_run_is_the_mean_since_the_last_record_over_chains()
     assert reckless.metrics["acceptance"] < 0.01
 
 
+@pytest.mark.slow
 def test_a_proposal_without_a_potential_is_rejected():
     """x - 3 log x at temperature 1 is a Gamma law with mean and variance 4; its potential is NaN below zero."""
     gamma = FiniteSum(lambda x, row: x - row * jnp.log(x), np.full(2, 3.0, np.float32))

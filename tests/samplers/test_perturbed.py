@@ -65,6 +65,7 @@ def run(estimator, radius, num_steps=600, num_chains=64):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("estimator", [gradients.SLEDGE(4), gradients.Minibatch(4)], ids=["SLEDGE", "Minibatch"])
 def test_without_noise_it_stays_on_the_saddle(estimator):
     """(o10), exactly, for batches' noise does not lead away; the other coordinate comes to rest."""

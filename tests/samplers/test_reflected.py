@@ -97,6 +97,7 @@ def test_a_velocity_is_mirrored_as_often_as_its_position():
     assert set(np.unique(signs)) == {-1.0, 1.0}
 
 
+@pytest.mark.slow
 def test_a_slope_between_walls_has_the_truncated_law():
     """exp(-2 x / T) on [0, 1]: mean and second moment, with the bias of order one of h = 1e-3; on a dictionary."""
     temperature, slope = 0.7, 2.0

@@ -39,6 +39,7 @@ def sampled():
     return langevax.sample(regression(X), jnp.zeros(2), key=KEY, num_samples=500)
 
 
+@pytest.mark.slow
 def test_few_rows_are_sampled_by_nuts():
     """Means to 5 Monte-Carlo errors, variances to 15 % (about 2,000 effective draws)."""
     samples = sampled()
@@ -122,6 +123,7 @@ def test_the_fit_tells_a_normal_law_from_others():
     assert not fits["steep"].is_usable
 
 
+@pytest.mark.slow
 def test_raw_columns_get_units_before_directions():
     """Curvatures of 1e14 to 1: in the pilot's coordinates all are 1, to 5 % in float32."""
     problem, temperature = regression(X * [1e4, 1e-3])

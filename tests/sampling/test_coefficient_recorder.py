@@ -19,6 +19,7 @@ def square(w, x):
     return (w * x) ** 2 / 2
 
 
+@pytest.mark.slow
 def test_coefficients_are_those_of_the_closed_form_and_refusals_are_recorded(tmp_path):
     file = tmp_path / "coefficients.json"
     record = CoefficientRecorder(square, X, key=KEY, file=file, **SHORT)

@@ -104,6 +104,7 @@ def score(result, exact):
     return (result.value - exact) / result.standard_error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"batch_size": 8}, {"temperature": 0.3, "localization": 5.0}])
 def test_a_regular_minimum_has_the_coefficient_of_its_normal_law(options):
     result = of_squares(**options)
@@ -363,6 +364,7 @@ def test_covariances_of_rows_are_those_of_the_normal_law():
     assert result.to_datatree()["posterior"]["observed"].dims == ("chain", "draw", "observable")
 
 
+@pytest.mark.slow
 def test_what_cannot_be_observed_is_refused():
     call = {"loss": lambda w, x: (w * x) ** 2, "params": jnp.float32(0.0), "data": np.ones(9, np.float32)}
     for observe, message in (

@@ -42,6 +42,7 @@ def draw(solver, cache, **options):
     return target.solver, draws
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_where_it_was(tmp_path):
     whole, stopped, again = Counted(), Counted(most=300), Counted()
     _, expected = draw(whole, None)

@@ -167,6 +167,7 @@ def test_both_signs_of_a_square_are_drawn(forward, num_modes):
     assert np.abs(np.diff(is_positive, axis=1)).sum(axis=1).min() > 30
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("in_jax", [True, False])
 def test_a_map_is_linear_only_where_it_is_so_at_the_posterior(in_jax):
     """A sensor that saturates beyond 3 prior deviations, with a datum there: quadrature."""
@@ -205,6 +206,7 @@ def test_data_are_not_rounded_to_the_type_of_predictions():
     assert draws.method == "pcn"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adjoint", [None, lambda values, residual: np.exp(values) * residual])
 def test_one_coefficient_has_the_law_of_quadrature(adjoint):
     """y = exp(x) + noise with a prior mean: mean and deviation within their errors."""

@@ -160,6 +160,7 @@ def test_no_fit_without_solves_or_of_predictions_that_jump():
     assert walk.moves == []
 
 
+@pytest.mark.slow
 def test_acceptance_does_not_fall_with_the_number_of_modes():
     """Exponentials of the first three coefficients, of 8 modes and of 1,024."""
     rates = []

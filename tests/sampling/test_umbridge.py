@@ -213,6 +213,7 @@ def test_mistakes_in_the_arguments_are_named(arguments, error, message):
         UMBridgeModel(*arguments)
 
 
+@pytest.mark.slow
 def test_the_recipe_runs():
     page = (Path(__file__).parents[2] / "docs" / "how_do_i" / "functions.md").read_text(encoding="utf-8")
     (start, _), *_ = BLOCK.findall(page)

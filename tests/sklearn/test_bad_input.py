@@ -117,6 +117,7 @@ def test_targets_that_are_not_numbers_or_labels_are_refused_with_a_remedy():
             MeanFieldClassifier().fit(X, ["a", label, "b"] * 10)
 
 
+@pytest.mark.slow
 def test_two_rows_are_fitted_without_warnings():
     X = np.array([[0.0], [1.0]])
     model = MeanFieldRegressor(num_particles=10, num_steps=10, random_state=0).fit(X, [0.0, 1.0])

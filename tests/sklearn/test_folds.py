@@ -140,6 +140,7 @@ def test_units_of_targets_and_columns_change_no_choice():
     np.testing.assert_allclose(cents.predict(X * [100.0, 1.0, 0.1]), 100 * dollars.predict(X), atol=0.5)
 
 
+@pytest.mark.slow
 def test_a_network_far_from_the_promise_of_its_kernel_limit_warns():
     """Of levels that go up and down the kernel machine learns each, the network only slowly."""
     rng = np.random.default_rng(0)
@@ -176,6 +177,7 @@ def test_targets_of_noise_are_predicted_by_their_mean():
     assert model.temperature_ >= model.path_["temperature"][4]  # one of the further ones
 
 
+@pytest.mark.slow
 def test_where_all_losses_are_alike_a_hot_temperature_is_taken():
     y = np.random.default_rng(5).normal(size=40)
     model = MeanFieldRegressor(**QUICK | {"num_steps": 20, "num_particles": 20}).fit(np.full((40, 2), 7.0), y)
@@ -218,6 +220,7 @@ def test_one_unit_of_weights_is_as_good_as_another():
         MeanFieldRegressor(**settings).fit(X[:80], y[:80], np.arange(80) == 3)
 
 
+@pytest.mark.slow
 def test_a_linear_table_is_said_to_be_linear():
     """On noise-free lines a network cannot match least squares; it says so."""
     X = np.random.default_rng(0).normal(size=(300, 10))
@@ -443,6 +446,7 @@ def test_held_out_scores_of_large_and_small_targets_are_finite(scale):
     assert 1e-3 < scores["rmse"] / scale < 1
 
 
+@pytest.mark.slow
 def test_outputs_of_different_units_have_errors_of_their_own():
     X = np.random.default_rng(0).normal(size=(60, 3))
     y = np.column_stack([X[:, 0], 1e6 * X[:, 1] ** 2])

@@ -91,6 +91,7 @@ def test_convolutions_see_every_part_of_a_graph(change):
     assert np.linalg.norm(columns[0] - columns[1]) > 1e-2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("targets", "encoder"), [("energies", "convolutions"), ("lengths", "patterns")])
 def test_auto_takes_the_encoder_of_the_smaller_error(targets, encoder):
     graphs, energies, lengths = charged_trees(100)
@@ -102,6 +103,7 @@ def test_auto_takes_the_encoder_of_the_smaller_error(targets, encoder):
     assert model.leave_one_out_.error < 0.8 * blind.leave_one_out_.error
 
 
+@pytest.mark.slow
 def test_saved_models_predict_alike(tmp_path):
     graphs, energies, _ = charged_trees(30)
     model = GraphMeanFieldClassifier(encoder="convolutions", **NUMBERS, **SMALL).fit(graphs, energies > 0)
@@ -164,6 +166,7 @@ def test_bad_numbers_are_refused_in_words(graphs, parameters, message):
         GraphFeatures(**parameters).fit(graphs)
 
 
+@pytest.mark.slow
 def test_graphs_unlike_the_training_are_named():
     graphs, energies, _ = charged_trees(40)
     model = GraphMeanFieldRegressor(encoder="convolutions", **NUMBERS, **SMALL).fit(graphs, energies)

@@ -94,6 +94,7 @@ def test_the_kernel_limit_promises_what_new_groups_get():
     assert alone.leave_one_out_.error < 0.3 < 0.9 < together.leave_one_out_.error
 
 
+@pytest.mark.slow
 def test_a_classifier_keeps_groups_together_and_a_model_gets_its_rows_back():
     X, y, groups = people()
     labels = np.where(y > 0, "high", "low")
@@ -105,6 +106,7 @@ def test_a_classifier_keeps_groups_together_and_a_model_gets_its_rows_back():
     model.attach_rows(X, labels, groups=groups)
 
 
+@pytest.mark.slow
 def test_groups_are_checked():
     X, y, groups = people(4, 5)
     with pytest.raises(ValueError, match=r"groups has shape \(3,\), and X has 20 rows"):

@@ -147,6 +147,7 @@ def test_it_lives_in_pipelines_pickles_and_frames():
     np.testing.assert_allclose(tree["posterior"]["f"].mean(("chain", "draw")), model.summary()["mean"], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_rare_class_is_a_class_and_one_class_is_too_few():
     X, y = iris()
     rare = np.where(y[:100] == "setosa", "virginica", y[:100])

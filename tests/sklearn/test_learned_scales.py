@@ -106,6 +106,7 @@ def test_rows_that_stand_for_several_are_spread_over_folds():
     assert np.average(held_out_errors(merged, [], 0.1, 4), weights=weights) > 0.3
 
 
+@pytest.mark.slow
 def test_columns_that_matter_get_larger_scales_and_predictions_gain(model):
     X, y = table(1)
     scales = model.learned_scales_.scales
@@ -145,6 +146,7 @@ def test_where_all_columns_matter_alike_none_is_scaled():
     assert fitted.learned_scales_ is None
 
 
+@pytest.mark.slow
 def test_where_kernel_machines_cannot_tell_the_networks_of_the_folds_do(monkeypatch):
     def level(problem, penalties, *rest):
         return (np.arange(len(problem.inputs)) + bool(penalties)) % 2.0

@@ -26,6 +26,7 @@ def model():
     return MeanFieldRegressor(**FOLDS).fit(*table())
 
 
+@pytest.mark.slow
 def test_a_linear_law_is_predicted_as_well_as_by_ridge_regression(model):
     X, y = table(4000, seed=1)
     ridge = RidgeCV(RIDGE_PENALTIES).fit(*table())
@@ -85,6 +86,7 @@ def test_intervals_cover_new_rows(model):
     assert 0.87 < np.mean((low <= y) & (y <= high)) < 0.94
 
 
+@pytest.mark.slow
 def test_several_outputs_and_weights():
     X, y = table()
     both = np.stack([y, -2 * y + X[:, 0]], 1)
@@ -103,6 +105,7 @@ def test_a_warm_start_keeps_the_linear_part(model):
     assert model.fit(X, y).linear_part_ is not None
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::langevax.sklearn.LinearModelWarning")
 def test_what_has_no_linear_part_says_so(model):
     X, y = table()

@@ -31,6 +31,7 @@ def saved_bytes(file):
     return file.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_loaded_regressor_predicts_the_same(file):
     X, _ = diabetes()
     model = load(file)
@@ -176,6 +177,7 @@ json_values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_a_crafted_header_is_refused_or_loads(saved_bytes, data):

@@ -40,6 +40,7 @@ def of_pain():
     return PredictiveClassifier(words, **SMALL).fit(X[:200], words[pain[:200]]), words[pain]
 
 
+@pytest.mark.slow
 def test_a_wrong_model_of_counts_predicts_better_by_the_law_than_by_bayes():
     X, y = visits()
     model, new = of_visits(), (X[200:], y[200:])
@@ -97,6 +98,7 @@ def test_densities_are_in_the_units_of_the_targets():
     assert 0.84 < np.mean((low <= 100 * y[200:]) & (100 * y[200:] <= high)) < 0.96
 
 
+@pytest.mark.slow
 def test_classes_have_their_order():
     model, pain = of_pain()
     X, _ = visits()
@@ -326,6 +328,7 @@ def test_robust_errors_are_those_of_statsmodels_by_rows_and_by_groups():
     assert np.all(errors[0] > 1.5 * of_visits().as_bayes().coef_sd_)
 
 
+@pytest.mark.slow
 def test_sets_hold_the_most_probable_classes_up_to_their_coverage():
     model, labels = of_pain()
     X, _ = visits()

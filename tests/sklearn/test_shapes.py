@@ -134,6 +134,7 @@ def test_coordinates_of_the_span_keep_all_inner_products_with_training_curves():
     np.testing.assert_allclose(encoder.transform(X[:40]), columns, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_weights_outside_of_the_span_keep_the_law_of_the_prior_and_reach_new_curves():
     model = fitted()
     outside = model.clouds_[..., model.neuron_.input_weights(len(model.standardiser_.mean))][..., -1]
@@ -182,6 +183,7 @@ def test_many_curves_are_seen_in_few_directions(monkeypatch):
     model.attach_rows(X[:40], y[:40])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("target", "directions"), [(0, 1), (1, 2), (3, 39)])
 def test_all_directions_are_seen_where_few_have_clearly_larger_errors(monkeypatch, target, directions):
     X = pulses()[0][:40]
@@ -309,6 +311,7 @@ def test_curves_of_every_form_are_accepted(X):
     assert np.isfinite(model.fit(X, ["a", "b"] * 4).predict_proba(X)).all()
 
 
+@pytest.mark.slow
 def test_derivatives_are_channels_of_their_own():
     X, y, _ = pulses()
     model = FunctionalMeanFieldClassifier(

@@ -178,6 +178,7 @@ def test_networks_learn_explain_and_load(kind, tmp_path):
     np.testing.assert_array_equal(load(tmp_path / "model").predict(X), model.predict(X))
 
 
+@pytest.mark.slow
 def test_the_order_of_two_bumps_is_seen_by_signatures():
     random, t = np.random.default_rng(0), np.linspace(0, 1, 100)
     places, labels = np.sort(random.uniform(0.1, 0.9, size=(80, 2)), axis=1), np.arange(80) % 2

@@ -94,6 +94,7 @@ def test_the_network_that_predicts_is_the_one_that_is_compared(as_before):
     np.testing.assert_array_equal(late_clouds(np.arange(5)), [2, 3, 4])
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_ends_at_the_same_step(as_before, tmp_path):
     saved = {"checkpoint": str(tmp_path / "run"), "stop": "certified"}
 
@@ -109,6 +110,7 @@ def test_a_run_that_goes_on_ends_at_the_same_step(as_before, tmp_path):
     np.testing.assert_array_equal(resumed.particles_, fitted().particles_)
 
 
+@pytest.mark.slow
 def test_a_network_far_from_the_certified_one_is_named(as_before, monkeypatch):
     """Four neurons, and a training that is too short to be compared before its end."""
     monkeypatch.setattr(stopping, "CLOSE", 1e-4)

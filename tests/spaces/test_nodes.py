@@ -91,6 +91,7 @@ def test_coefficients_are_those_of_the_inner_product(mass):
     np.testing.assert_allclose(basis.synthesize(basis.analyze(jnp.asarray(field, jnp.float32))), nearest, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_unknown_on_a_mesh_is_drawn_from_its_posterior():
     """Three values of a field, against the normal posterior."""
     basis = spaces.FiniteElements(stiffness=STIFFNESS, mass=MASS, dim=1, num_modes=9)

@@ -97,6 +97,7 @@ def test_noise_of_exploration_has_the_stationary_variance_of_a_quadratic():
     assert_mean(np.mean(outer**2, axis=1), expected)
 
 
+@pytest.mark.slow
 def test_convergence_near_a_teacher_is_linear_at_the_rate_of_the_local_hessian(in_float64):
     teacher = orthogonal_teacher(2, 3, dtype=jnp.float64)
     X, y = teach(teacher, 80, noise=0.0, key=jax.random.key(2))
