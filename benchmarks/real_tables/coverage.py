@@ -1,12 +1,17 @@
-"""Coverage of 90 % intervals over many splits of small tables: `python -m benchmarks coverage [--splits 200]`.
+"""Coverage of 90 % intervals over many splits of small tables: `python -m benchmarks coverage [OPTIONS]`.
 
-Each split holds a fifth of the rows out; the interval of each method at 90 % is made by a fit on the others.
+Each split holds a fifth of the rows out; the interval of each method at 90 % is made by a fit on the others. Results
+are lines of `--out`, one a (table, split): the same command goes on where it ended, and prints the table of all lines.
+200 splits of six tables take two to three hours of CPU time.
 """
 
 import argparse
+import json
 import resource
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.model_selection import ShuffleSplit
@@ -18,6 +23,7 @@ from langevax.sklearn.intervals import METHODS
 
 NAMES = ("mpg", "crime4", "hitters", "college", "schools", "births")
 COVERAGE = 0.9
+NUM_TIMED = 10  # splits whose fit is timed without folds as well
 
 
 def main(arguments: Sequence[str] = ()) -> None:
@@ -25,43 +31,59 @@ def main(arguments: Sequence[str] = ()) -> None:
     parser = argparse.ArgumentParser("python -m benchmarks coverage", description=__doc__)
     parser.add_argument("--splits", type=int, default=200)
     parser.add_argument("--tables", default=",".join(NAMES))
+    parser.add_argument("--out", type=Path, default=Path("out/coverage.jsonl"), help="lines; %(default)s")
     options = parser.parse_args(arguments)
+    names = options.tables.split(",")
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.touch()
+    lines = [json.loads(line) for line in options.out.read_text(encoding="utf-8").splitlines()]
+    done = {(line["table"], line["split"]) for line in lines}
+    for number in range(options.splits):  # all tables have as many splits, wherever this ends
+        for name in names:
+            if (name, number) not in done:
+                lines.append(measured(name, number, options.splits))
+                with options.out.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(lines[-1]) + "\n")
+    print_table([line for line in lines if line["table"] in names])
+
+
+def print_table(lines: list[dict[str, Any]]) -> None:
+    """Print means over splits."""
     rows = []
-    for name in options.tables.split(","):
-        covered, widths, seconds = measured(name, options.splits)
+    for name in dict.fromkeys(line["table"] for line in lines):
+        own = [line for line in lines if line["table"] == name]
+        without = [line["seconds without folds"] for line in own if line["seconds without folds"] is not None]
+        ratio = np.median([line["seconds"] for line in own]) / np.median(without)
         for method in METHODS:
-            mean, error = np.mean(covered[method]), np.std(covered[method]) / np.sqrt(options.splits)
-            ratio = np.median(seconds["folds"]) / np.median(seconds["none"])
-            cells = f"{mean:.3f} +- {error:.3f}", f"{np.mean(widths[method]):.2f}", f"{ratio:.2f}"
-            rows.append([name, method, *cells])
-            print("  ".join(rows[-1]), flush=True)
-    head = ["table", "method", "coverage", "width in deviations", "seconds with folds / without"]
+            covered = np.array([line[method]["coverage"] for line in own])
+            widths = [line[method]["width"] for line in own]
+            cells = f"{covered.mean():.3f} ± {covered.std() / np.sqrt(len(own)):.3f}", f"{np.mean(widths):.2f}"
+            rows.append([name, f"{len(own)}", method, *cells, f"{ratio:.2f}"])
+    head = ["table", "splits", "method", "coverage", "width in deviations", "seconds with folds / without"]
     print(markdown(head, rows))
 
 
-def measured(name: str, splits: int) -> tuple[dict[str, list[float]], dict[str, list[float]], dict[str, list[float]]]:
-    """Return coverages and widths by method, and processor seconds of fits with folds and without."""
+def measured(name: str, number: int, splits: int) -> dict[str, Any]:
+    """Return coverage and width of each method on one split, and processor seconds of fits with folds and without."""
     frame, targets = load(TABLES[name])
-    covered: dict[str, list[float]] = {method: [] for method in METHODS}
-    widths: dict[str, list[float]] = {method: [] for method in METHODS}
-    seconds: dict[str, list[float]] = {"folds": [], "none": []}
-    for number, (train, test) in enumerate(ShuffleSplit(splits, test_size=0.2, random_state=0).split(frame)):
-        parts = frame.iloc[train].reset_index(drop=True), frame.iloc[test].reset_index(drop=True)
-        (X, Z), (y, held) = encoded(*parts), (targets[train], targets[test])
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+    train, test = list(ShuffleSplit(splits, test_size=0.2, random_state=0).split(frame))[number]
+    parts = frame.iloc[train].reset_index(drop=True), frame.iloc[test].reset_index(drop=True)
+    (X, Z), (y, held) = encoded(*parts), (targets[train], targets[test])
+    line: dict[str, Any] = {"table": name, "split": number, "seconds without folds": None}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        before = processor_seconds()
+        model = MeanFieldRegressor(random_state=number, progress=False).fit(X, y)
+        line["seconds"] = processor_seconds() - before
+        if number < NUM_TIMED:
             before = processor_seconds()
-            model = MeanFieldRegressor(random_state=number, progress=False).fit(X, y)
-            seconds["folds"].append(processor_seconds() - before)
-            if number < 10:
-                before = processor_seconds()
-                MeanFieldRegressor(random_state=number, progress=False, validation=None).fit(X, y)
-                seconds["none"].append(processor_seconds() - before)
-        for method in METHODS:
-            low, high = model.predict_interval(Z, COVERAGE, method).T
-            covered[method].append(float(np.mean((low <= held) & (held <= high))))
-            widths[method].append(float(np.mean(high - low) / targets.std()))
-    return covered, widths, seconds
+            MeanFieldRegressor(random_state=number, progress=False, validation=None).fit(X, y)
+            line["seconds without folds"] = processor_seconds() - before
+    for method in METHODS:
+        low, high = model.predict_interval(Z, COVERAGE, method).T
+        inside, width = np.mean((low <= held) & (held <= high)), np.mean(high - low) / targets.std()
+        line[method] = {"coverage": float(inside), "width": float(width)}
+    return line
 
 
 def processor_seconds() -> float:
