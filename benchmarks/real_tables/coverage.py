@@ -1,7 +1,7 @@
 """Coverage of 90 % intervals over many splits of small tables: `python -m benchmarks coverage [OPTIONS]`.
 
 Each split holds a fifth of the rows out; the interval of each method at 90 % is made by a fit on the others. Results
-are lines of `--out`, one a (table, split): the same command goes on where it ended, and prints the table of all lines.
+are lines of `--out`, one a table and number of a split: the same command goes on where it ended, and prints the table of all lines.
 200 splits of six tables take two to three hours of CPU time.
 """
 
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.touch()
     lines = [json.loads(line) for line in options.out.read_text(encoding="utf-8").splitlines()]
-    done = {(line["table"], line["split"]) for line in lines}
+    done = {(line["table"], line["number"]) for line in lines}
     for number in range(options.splits):  # all tables have as many splits, wherever this ends
         for name in names:
             if (name, number) not in done:
@@ -69,7 +69,7 @@ def measured(name: str, number: int, splits: int) -> dict[str, Any]:
     train, test = list(ShuffleSplit(splits, test_size=0.2, random_state=0).split(frame))[number]
     parts = frame.iloc[train].reset_index(drop=True), frame.iloc[test].reset_index(drop=True)
     (X, Z), (y, held) = encoded(*parts), (targets[train], targets[test])
-    line: dict[str, Any] = {"table": name, "split": number, "seconds without folds": None}
+    line: dict[str, Any] = {"table": name, "number": number, "seconds without folds": None}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         before = processor_seconds()
