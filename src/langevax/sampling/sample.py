@@ -146,8 +146,8 @@ def sample(
         dynamics: "nuts", exact, with full gradients; "langevin", for batches; "underdamped", with a smaller bias and
             shorter paths; "mala", exact, with full gradients; "tempered", replica exchange, for several modes, exact
             unless batches are asked for; "pcnl" and "pcn" (which takes no gradient), exact, for functions with any
-            number of modes; "hmc", Hamiltonian dynamics about a normal law, exact, for inverse problems with a gradient,
-            a loop in Python. "auto" draws independently where the posterior is known to be normal (rows of
+            number of modes; "hmc", Hamiltonian dynamics about a normal law, exact, for inverse problems with a
+            gradient, in a loop in Python. "auto" draws independently where the posterior is known to be normal (rows of
             `likelihoods.LinearPredictor(Gaussian(...))` with `precision` > 0, a linear inverse problem); otherwise it
             takes pCNL for functions ("hmc" and "pcn" where the map is in Python), "langevin" where an argument says so
             (a step size, batches, an integrator) or where the posterior is close to normal and its rows are many times
