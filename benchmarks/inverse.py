@@ -5,8 +5,8 @@ last; a solver in NumPy with its adjoint; heat in a plate, by scikit-fem (`inver
 dimensions on a UM-Bridge server. Solves of the adjoint
 count as solves, those of the pilot and the warm-up too. References: the exact posterior where the map is linear,
 quadrature in two coefficients, and elsewhere long runs, of pCN with a fixed step and no other moves where that mixes
-(all but the plate and Darcy's problem). Beside them, on nonlinear problems, BlackJAX's NUTS with the same solver, and CUQIpy's
-samplers where it is installed (`inverse_peers.py`).
+(all but the plate and Darcy's problem). Beside them, on nonlinear problems, BlackJAX's NUTS with the same solver, and
+CUQIpy's samplers where it is installed (`inverse_peers.py`).
 """
 
 import sys

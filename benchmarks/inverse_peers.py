@@ -134,7 +134,7 @@ def blackjax_nuts(solver: ForwardSolver, num_warmup: int = 300, num_draws: int =
         start = 0.1 * jax.random.normal(start_key, (solver.num_modes,))
         adaptation: Any = blackjax.window_adaptation(blackjax.nuts, log_density, max_num_doublings=MOST_DOUBLINGS)
         (state, parameters), _ = adaptation.run(warm_key, start, num_steps=num_warmup)
-        kernel = blackjax.nuts(log_density, **parameters, max_num_doublings=MOST_DOUBLINGS)
+        kernel = blackjax.nuts(log_density, **parameters)  # with as many doublings
 
         def step(state: Any, key: jax.Array) -> Any:
             state, _ = kernel.step(key, state)

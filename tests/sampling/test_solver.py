@@ -460,7 +460,10 @@ def test_random_numbers_in_a_map_that_jax_traces_are_named():
     [
         ({"dynamics": "pcnl"}, "dynamics='pcnl' needs a gradient: pass adjoint="),
         ({"dynamics": "hmc"}, "dynamics='hmc' needs a gradient: pass adjoint="),
-        ({"dynamics": "pcn", "step_size": 1.5}, "step_size=1.5 is beyond 1, at which proposals of 'pcn' are independent of the state"),
+        (
+            {"dynamics": "pcn", "step_size": 1.5},
+            "step_size=1.5 is beyond 1, at which proposals of 'pcn' are independent",
+        ),
         ({"dynamics": "nuts"}, "forward_map has no gradient: pass adjoint="),
         ({"preconditioner": "diagonal"}, "preconditioner='diagonal' is not for a forward map in Python"),
         ({"checkpoint": "somewhere"}, "checkpoint is for forward maps in JAX"),
