@@ -20,7 +20,6 @@ from langevax.meanfield.homotopy import Ascent, RowRisk, climb, mean_conjugate, 
 from langevax.meanfield.upper_bound import (
     RUNS,
     UpperBound,
-    along_path,
     around_cloud,
     at_wells,
     judged,
@@ -162,12 +161,17 @@ class IntervalSearch:
 
         return LogPartition(value, error, source, value - float(stdtrit(RUNS - 1, self.level)) * error)
 
-    def keep_upper(self, bound: UpperBound) -> None:
-        """Keep the lowest upper end, one of at most four that a round makes, and that of the prior."""
-        high = bound.high(self.level / 5)
-        if math.isfinite(high) and (self.upper is None or high < self.upper[0]):
-            self.upper = high, bound
-            self.note()
+    def keep_upper(self, *bounds: UpperBound) -> None:
+        """Keep the lowest upper end, that of the prior and of at most four calls a round.
+
+        The least of several ends holds where all of them do: each has its part of the level. Laws on the way to a cold
+        one are bounded so, since a choice by half of the runs takes one of much noise now and then.
+        """
+        for bound in bounds:
+            high = bound.high(self.level / 5 / len(bounds))
+            if math.isfinite(high) and (self.upper is None or high < self.upper[0]):
+                self.upper = high, bound
+                self.note()
 
     def keep_lower(self, dual: np.ndarray, log_partition: LogPartition) -> None:
         """Keep the highest lower end: D of a dual with the largest log Z that was met."""
@@ -437,8 +441,7 @@ def _forward(search: IntervalSearch, ascent: Ascent, size: int) -> list[LogParti
     try:
         walked = walk(clouds, plan, RUNS, size, watch)
     finally:  # the laws passed bound P where the effort ends on the way
-        if laws:
-            search.keep_upper(along_path(risk, laws))
+        search.keep_upper(*(judged(risk, *law) for law in laws))
     search.walked = walked if plan.complete else None
     return [_estimate(search, walked.log_partition, "walks from the prior")] if plan.complete else []
 

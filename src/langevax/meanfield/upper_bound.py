@@ -26,7 +26,6 @@ from langevax.meanfield.walks import Cells, covariance, effective_share, normali
 RUNS = 8
 SNAPSHOTS, CELLS, FEWEST, LLOYD = 32, 24, 20, 10  # FEWEST: particles around which a normal is put
 PRIOR_SHARE, NORMALS, WIDER, INFLATION = 0.1, 6, 1.3, 1.5  # of the start of a walk around a cloud or at wells
-CHOICE = 0.02  # probability that the end of a law by which it is chosen is exceeded
 FEWEST_PILOT = 512  # particles of a walk that makes a plan
 
 
@@ -69,20 +68,6 @@ class UpperBound(NamedTuple):
 
 def mean_losses(risk: RowRisk, outputs: np.ndarray) -> np.ndarray:
     return np.asarray(_mean_loss(risk, jnp.asarray(outputs, risk.inputs.dtype))[0], np.float64)
-
-
-def along_path(risk: RowRisk, laws: list[tuple[np.ndarray, np.ndarray]]) -> UpperBound:
-    """Return the bound of the best law passed, chosen on half of the runs and judged on the other half, both ways.
-
-    A law hotter than the last has a larger loss, but its outputs are better known: the least end is chosen, not the
-    least value, which on four runs is that of a law of much noise.
-    """
-    halves, bounds = (np.arange(0, RUNS, 2), np.arange(1, RUNS, 2)), []
-    for chooser, judge in (halves, halves[::-1]):
-        ends = np.array([judged(risk, outputs[chooser], free[chooser]).high(CHOICE) for outputs, free in laws])
-        outputs, free = laws[int(np.argmin(np.where(np.isfinite(ends), ends, np.inf)))]
-        bounds.append(judged(risk, outputs[judge], free[judge]))
-    return _both(bounds)
 
 
 def local_runs(

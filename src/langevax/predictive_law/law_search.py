@@ -176,10 +176,10 @@ class LawSearch(IntervalSearch):
             self.keep_upper(bound)
             self.prior_objective = bound.value
 
-    def keep_upper(self, bound: UpperBound) -> None:
+    def keep_upper(self, *bounds: UpperBound) -> None:
         """Keep the lowest upper end of the laws that give every row a likelihood within the numbers of its dtype."""
-        if bound.outputs.min() > np.finfo(self.clouds.dtype).tiny:
-            super().keep_upper(bound)
+        least = np.finfo(self.clouds.dtype).tiny
+        super().keep_upper(*(b if b.outputs.min() > least else b._replace(value=math.inf) for b in bounds))
 
     def choose_sizes(self) -> None:
         """Set the particles of the first round: the path of minimisers takes some forty laws."""
