@@ -1,11 +1,12 @@
 """Inverse problems by solvers: errors against references, and effective draws for 1,000 solves.
 
 CUQIpy's deconvolution, heat, Abel, Poisson and cubic test problems, with functions and priors of our own but for the
-last; a solver in NumPy with its adjoint; and groundwater in two dimensions on a UM-Bridge server. Solves of the adjoint
+last; a solver in NumPy with its adjoint; heat in a plate, by scikit-fem (`inverse_elements.py`); and groundwater in two
+dimensions on a UM-Bridge server. Solves of the adjoint
 count as solves, those of the pilot and the warm-up too. References: the exact posterior where the map is linear,
 quadrature in two coefficients, and elsewhere long runs, of pCN with a fixed step and no other moves where that mixes
-(all but Darcy's problem). Beside them, where CUQIpy is installed, its samplers with the same solver
-(`inverse_peers.py`).
+(all but the plate and Darcy's problem). Beside them, on nonlinear problems, BlackJAX's NUTS with the same solver, and
+CUQIpy's samplers where it is installed (`inverse_peers.py`).
 """
 
 import sys
@@ -20,6 +21,7 @@ import numpyro.distributions as dist
 import langevax as lx
 from benchmarks import inverse_peers
 from benchmarks.darcy import CELLS, NAME, WELLS, Darcy, serving
+from benchmarks.inverse_elements import plate_problem
 from langevax.sampling import HierarchicalInverseProblem, InverseProblem, SamplingWarning, UMBridgeModel
 from langevax.theory.gaussian import gaussian_process
 
@@ -138,7 +140,7 @@ def cubic(dynamics: str) -> InverseCase:
         np.array([1.0]),
         1.0,
         lx.spaces.GaussianPrior(basis, np.ones(2)),
-        adjoint=adjoint if dynamics == "pcnl" else None,
+        adjoint=adjoint if dynamics == "hmc" else None,
         prior_mean=functions @ centre,
     )
     return InverseCase(f"WangCubic, {dynamics}", target, {}, Reference(mean - centre, deviation))
@@ -186,6 +188,16 @@ def wells(dynamics: str) -> InverseCase:
     return _of_solver("NumPy solver, 64 modes", dynamics, measured, back, data, 0.002, prior)
 
 
+def plate(dynamics: str) -> InverseCase:
+    """The logarithm of a plate's conductivity in 48 modes of its mesh, from nine temperatures."""
+    solver, data, noise, prior = plate_problem()
+    target = lx.inverse_problem(solver, data, noise, prior, adjoint=solver.adjoint)
+    reference = _long_run("scikit-fem", target, "hmc", "auto", 2)
+    if dynamics == "pcn":
+        target = lx.inverse_problem(solver, data, noise, prior)
+    return InverseCase(f"scikit-fem, 48 modes, {dynamics}", target, {}, reference)
+
+
 def darcy(dynamics: str, url: str | None = None) -> InverseCase:
     """Groundwater on a square, the logarithm of its conductivity in 64 modes, from 16 wells.
 
@@ -198,11 +210,11 @@ def darcy(dynamics: str, url: str | None = None) -> InverseCase:
     data = local(np.sin(5 * x) - np.where(y > 0.6, 1.0, 0.0))
     data = data + noise * np.random.default_rng(2).normal(size=len(WELLS))
     target = lx.inverse_problem(local, data, noise, prior, adjoint=local.adjoint)
-    case = InverseCase(f"Darcy in 2-d, 64 modes, {dynamics}", target, {}, _long_run("darcy", target, "pcnl", "auto"))
+    case = InverseCase(f"Darcy in 2-d, 64 modes, {dynamics}", target, {}, _long_run("darcy", target, "hmc", "auto", 4))
     if url is None:
         return case
     model = UMBridgeModel(url, NAME)
-    forward = model if dynamics == "pcnl" else lambda values: model(values)  # which hides the gradient
+    forward = model if dynamics == "hmc" else lambda values: model(values)  # which hides the gradient
     name = f"Darcy in 2-d by UM-Bridge, 64 modes, {dynamics}"
     return case._replace(name=name, target=lx.inverse_problem(forward, data, noise, prior))
 
@@ -216,20 +228,20 @@ def _of_solver(
     noise: float,
     prior: lx.spaces.GaussianPrior,
 ) -> InverseCase:
-    target = lx.inverse_problem(forward, data, noise, prior, adjoint=adjoint if dynamics == "pcnl" else None)
-    return InverseCase(f"{name}, {dynamics}", target, {}, _long_run(name, target, "pcn", REFERENCE_STEP))
+    target = lx.inverse_problem(forward, data, noise, prior, adjoint=adjoint if dynamics == "hmc" else None)
+    return InverseCase(f"{name}, {dynamics}", target, {}, _long_run(name, target, "pcn", REFERENCE_STEP, 8))
 
 
 _references: dict[str, Reference] = {}
 
 
-def _long_run(name: str, target: InverseProblem, dynamics: str, step: float | str) -> Reference:
-    """Eight times as many draws with another key; with a fixed step about the normal law at the mode alone."""
+def _long_run(name: str, target: InverseProblem, dynamics: str, step: float | str, times: int) -> Reference:
+    """So many times the draws with another key; with a fixed step about the normal law at the mode alone."""
     if name not in _references:
         options = {"dynamics": dynamics, "step_size": step, "progress": False}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SamplingWarning)
-            draws = lx.sample(target, key=jax.random.key(1), num_samples=8 * NUM_SAMPLES, **options)
+            draws = lx.sample(target, key=jax.random.key(1), num_samples=times * NUM_SAMPLES, **options)
         print(f"reference of {name}: {draws.ess:,.0f} effective draws, R-hat {draws.max_rhat:.3f}", file=sys.stderr)
         positions = np.asarray(draws.positions, np.float64)
         _references[name] = Reference(positions.mean((0, 1)), positions.std((0, 1)))
@@ -248,24 +260,27 @@ def print_line(case: InverseCase, method: str, positions: np.ndarray, solves: in
 
 
 def print_case(case: InverseCase, peers: bool = False) -> None:
-    """Print our line, and those of CUQIpy where it is installed and `peers`."""
+    """Print our line, and those of others where `peers`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SamplingWarning)
         draws = lx.sample(case.target, key=KEY, num_samples=NUM_SAMPLES, progress=False, **case.options)
     assert draws.num_solves is not None
     print_line(case, draws.method, compared(draws.positions), draws.num_solves, draws.ess)
-    if not (peers and inverse_peers.is_installed() and isinstance(case.target, InverseProblem)):
+    if not (peers and isinstance(case.target, InverseProblem)):
         return
     solver, noise = case.target.solver, case.target.noise.deviation
     assert solver is not None
     assert noise is not None
     scales = np.sqrt(np.asarray(case.target.prior.eigenvalues, np.float64))
-    for run in inverse_peers.cuqipy_runs(solver, float(np.asarray(noise))):
-        print_line(case, f"{run.name} (CUQIpy), R-hat {run.rhat:.2f}", scales * run.draws, run.solves, run.ess)
+    runs = [inverse_peers.blackjax_nuts(solver)]
+    if inverse_peers.is_installed():
+        runs += inverse_peers.cuqipy_runs(solver, float(np.asarray(noise)))
+    for run in runs:
+        print_line(case, f"{run.name}, R-hat {run.rhat:.2f}", scales * run.draws, run.solves, run.ess)
 
 
 def main() -> None:
-    """Print a line for each problem, and those of CUQIpy's samplers on nonlinear ones with a gradient."""
+    """Print a line for each problem, and those of other samplers on nonlinear ones with a gradient."""
     print(
         "| problem | method | solves | worst error of the mean, in sd | sd, ratio | effective draws per 1,000 solves |"
     )
@@ -274,14 +289,13 @@ def main() -> None:
         print_case(case)
     for dynamics in ("auto", "pcn"):
         print_case(unknown_levels(dynamics))
-    for problem in (cubic, poisson, wells):
-        for dynamics in ("pcnl", "pcn"):
-            print_case(problem(dynamics), peers=dynamics == "pcnl")
+    for problem in (cubic, poisson, wells, plate):
+        for dynamics in ("hmc", "pcn"):
+            print_case(problem(dynamics), peers=dynamics == "hmc")
     with serving() as url:
-        for dynamics in ("pcnl", "pcn"):
+        for dynamics in ("hmc", "pcn"):
             print_case(darcy(dynamics, url))
-    if inverse_peers.is_installed():
-        print_case(darcy("pcnl"), peers=True)
+    print_case(darcy("hmc"), peers=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""CUQIpy's samplers on the problems of `inverse`, where it is installed (`pip install cuqipy`).
+"""BlackJAX's NUTS on the problems of `inverse`, and CUQIpy's samplers where it is installed (`pip install cuqipy`).
 
 They run in coefficients in units of the prior, in which it is the standard normal law, as with CUQIpy's own
 Karhunen-Loeve geometry. A place at which value and gradient are asked for counts as one solve and one adjoint one.
@@ -9,8 +9,9 @@ import importlib.util
 import io
 import warnings
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from arviz_stats.base.array import array_stats
 
@@ -20,6 +21,7 @@ NUM_CHAINS = 4
 NUM_STEPS = {"PCN": (500, 4_000), "MALA": (500, 2_000), "NUTS": (100, 150), "CWMH": (100, 800)}
 """Warm-up and draws of each chain; a step of NUTS takes many solves."""
 OPTIONS = {"NUTS": {"max_depth": 7}}
+MOST_DOUBLINGS = 7  # of BlackJAX's trajectories
 MOST_BY_CWMH = 10  # coefficients, for each of which its step takes a solve
 MALA_STEPS, NUM_TRIED = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3), 300
 """CUQIpy tunes none: that of the most effective draws is taken, and its search is not counted."""
@@ -94,7 +96,55 @@ def cuqipy_runs(solver: ForwardSolver, deviation: float) -> Iterator[PeerRun]:
         ):
             warnings.simplefilter("ignore")
             run = _run(solver, deviation, name)
-        yield run
+        yield run._replace(name=f"{name} (CUQIpy)")
+
+
+def blackjax_nuts(solver: ForwardSolver, num_warmup: int = 300, num_draws: int = 200) -> PeerRun:
+    """Return draws of NUTS with a diagonal metric, whose gradients call the solver."""
+    import blackjax
+
+    before, like = solver.num_solves + solver.num_adjoints, jax.ShapeDtypeStruct
+    shapes = like((), np.float32), like((solver.num_modes,), np.float32)
+
+    def on_host(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        try:
+            solve = solver.solve(np.asarray(z, np.float64))
+            gradient = None if solve.residual is None else solver.gradient(solve)
+        except (np.linalg.LinAlgError, RuntimeError, FloatingPointError):
+            gradient = None
+        if gradient is None:
+            return np.float32(np.inf), np.zeros(solver.num_modes, np.float32)
+        return np.float32(solve.misfit), gradient.astype(np.float32)
+
+    def both(z: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return jax.pure_callback(on_host, shapes, z)
+
+    @jax.custom_vjp
+    def misfit(z: jax.Array) -> jax.Array:
+        return both(z)[0]
+
+    misfit.defvjp(both, lambda gradient, r: (r * gradient,))
+
+    def log_density(z: jax.Array) -> jax.Array:
+        return -misfit(z) - z @ z / 2
+
+    @jax.jit
+    def chain(key: jax.Array) -> jax.Array:
+        start_key, warm_key, key = jax.random.split(key, 3)
+        start = 0.1 * jax.random.normal(start_key, (solver.num_modes,))
+        adaptation: Any = blackjax.window_adaptation(blackjax.nuts, log_density, max_num_doublings=MOST_DOUBLINGS)
+        (state, parameters), _ = adaptation.run(warm_key, start, num_steps=num_warmup)
+        kernel = blackjax.nuts(log_density, **parameters)  # with as many doublings
+
+        def step(state: Any, key: jax.Array) -> Any:
+            state, _ = kernel.step(key, state)
+            return state, state.position
+
+        return jax.lax.scan(step, state, jax.random.split(key, num_draws))[1]
+
+    with jax.numpy_dtype_promotion("standard"), np.errstate(all="ignore"):
+        draws = np.stack([np.asarray(chain(key)) for key in jax.random.split(jax.random.key(0), NUM_CHAINS)])
+    return PeerRun("NUTS (BlackJAX)", draws.astype(np.float64), solver.num_solves + solver.num_adjoints - before)
 
 
 def _run(solver: ForwardSolver, deviation: float, name: str) -> PeerRun:

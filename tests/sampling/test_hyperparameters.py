@@ -23,7 +23,7 @@ from langevax.sampling.hyperparameter_chains import (
 from langevax.sampling.hyperparameter_draws import find_modes
 from langevax.sampling.inverse import solver_of
 from langevax.sampling.reference import exact_reference
-from langevax.sampling.solver_chains import SolverWalk
+from langevax.sampling.solver_walk import SolverWalk
 from tests.errorbars import LIMIT
 from tests.gaussian_laws import linear_inverse_posterior
 

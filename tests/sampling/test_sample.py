@@ -335,6 +335,7 @@ def test_a_raveled_problem_is_the_same_problem():
         ({"target": lambda x: -jnp.abs(x).sum(), "dynamics": "langevin"}, ValueError, "no curvature at the mode"),
         ({"dynamics": "nuts", "step_size": 0.1}, ValueError, "adapts its own step size"),
         ({"dynamics": "nuts", "gradient": "svrg"}, ValueError, "dynamics='nuts' needs the exact potential"),
+        ({"dynamics": "hmc"}, ValueError, "dynamics='hmc' is for langevax.inverse_problem; pass 'nuts'"),
         ({"dynamics": "mala", "batch_size": 10}, ValueError, "draws no batches; leave batch_size out"),
         ({"dynamics": "mala", "period": 10}, ValueError, "draws no batches; leave period out"),
         ({"kl_tolerance": 0.1}, ValueError, "kl_tolerance is for step_size='theorem' alone"),

@@ -14,7 +14,8 @@ from langevax.problems.problem import hessian_product
 from langevax.sampling import GaussianNoise, SolverWarning
 from langevax.sampling.inverse import solver_of
 from langevax.sampling.reference import NearReference, NormalReference, find_reference
-from langevax.sampling.solver_chains import SolverWalk, with_moments_of
+from langevax.sampling.solver_chains import with_moments_of
+from langevax.sampling.solver_walk import SolverWalk
 from tests.errorbars import LIMIT
 from tests.gaussian_laws import linear_inverse_posterior
 
@@ -71,6 +72,7 @@ def deviates(draws, mean, deviation):
         (blur_adjoint, "auto", "exact", 1500),
         (None, "pcn", "pcn", 800),
         (blur_adjoint, "pcnl", "pcnl", 800),
+        (blur_adjoint, "hmc", "hmc", 800),
     ],
 )
 def test_draws_are_those_of_the_exact_posterior(adjoint, dynamics, method, least_ess):
@@ -190,7 +192,7 @@ def test_an_adjoint_that_is_nearly_right_gives_no_exact_draws():
     target = langevax.inverse_problem(blur, 500 * DATA, NOISE, PRIOR, adjoint=nearly)
     with pytest.warns(SolverWarning, match=r"noise and prior do not explain the data: .* 12 data have 12 ± 4.9; check"):
         draws = langevax.sample(target, key=KEY, num_samples=300)
-    assert draws.method == "pcnl"
+    assert draws.method == "hmc"
     mean, deviation = exact(data=500 * DATA)
     assert np.abs((np.asarray(draws.positions).mean((0, 1)) - mean) / deviation).max() < 0.5
 
@@ -246,7 +248,8 @@ def test_tails_that_draws_of_the_reference_do_not_reach_are_drawn(in_jax):
     assert not walk.is_far_from_normal(rng)
 
 
-def test_every_solve_is_counted():
+@pytest.mark.parametrize("dynamics", ["pcnl", "hmc"])
+def test_every_solve_is_counted(dynamics):
     calls = {"forward": 0, "adjoint": 0}
 
     def forward(values):
@@ -261,15 +264,17 @@ def test_every_solve_is_counted():
     target = langevax.inverse_problem(forward, np.exp(DATA), 0.1, PRIOR, adjoint=adjoint)
     assert (target.solver.num_solves, target.solver.num_adjoints) == tuple(calls.values())
     built = dict(calls)
-    draws = langevax.sample(target, key=KEY, num_samples=20, num_warmup=10)
+    draws = langevax.sample(target, key=KEY, num_samples=20, num_warmup=10, dynamics=dynamics)
     spent = {name: calls[name] - built[name] for name in calls}
-    assert draws.method == "pcnl"
+    assert draws.method == dynamics
     assert (draws.solves.forward, draws.solves.adjoint) == (spent["forward"] - 1, spent["adjoint"])  # one of the start
     assert draws.num_solves == draws.evaluations == sum(spent.values()) - 1
-    assert draws.result.solves == 4 * 20
-    longer = draws.extend(5, key=KEY)
+    longer, before = draws.extend(5, key=KEY), calls["forward"]
     assert longer.positions.shape == (4, 25, NUM_MODES)
-    assert longer.solves.forward == draws.solves.forward + 4 * 5
+    assert longer.solves.forward == draws.solves.forward + before - built["forward"] - spent["forward"]
+    if dynamics == "pcnl":  # a turn has several parts
+        assert draws.result.solves == 4 * 20
+        assert longer.solves.forward == draws.solves.forward + 4 * 5
     np.testing.assert_array_equal(longer.positions[:, :20], draws.positions)
     tree = draws.to_datatree(full_passes=False)
     assert tree["sample_stats"]["solves"].shape == (4, 20)
@@ -457,6 +462,11 @@ def test_random_numbers_in_a_map_that_jax_traces_are_named():
     ("options", "message"),
     [
         ({"dynamics": "pcnl"}, "dynamics='pcnl' needs a gradient: pass adjoint="),
+        ({"dynamics": "hmc"}, "dynamics='hmc' needs a gradient: pass adjoint="),
+        (
+            {"dynamics": "pcn", "step_size": 1.5},
+            "step_size=1.5 is beyond 1, at which proposals of 'pcn' are independent",
+        ),
         ({"dynamics": "nuts"}, "forward_map has no gradient: pass adjoint="),
         ({"preconditioner": "diagonal"}, "preconditioner='diagonal' is not for a forward map in Python"),
         ({"checkpoint": "somewhere"}, "checkpoint is for forward maps in JAX"),
@@ -576,6 +586,42 @@ def test_a_state_moved_to_another_reference_is_the_state_computed_there():
     there = SolverWalk(target.solver, second, "pcnl", 1.0).state_at(draws[0])
     np.testing.assert_allclose(moved.slope, there.slope, rtol=1e-8, atol=1e-8)
     assert moved.psi == pytest.approx(there.psi)
+
+
+def test_a_turn_keeps_the_energy_and_comes_back():
+    """The error of the energy over as many parts falls as h^3, and a turn from its end ends at the start."""
+    target = langevax.inverse_problem(exponential, np.exp(DATA), 0.1, PRIOR, adjoint=exponential_adjoint)
+    reference = find_reference(target.solver, np.zeros(NUM_MODES), np.random.default_rng(0))
+    walk = SolverWalk(target.solver, reference, "hmc", 1.0)
+    here = walk.state_at(reference.to_prior_units(np.random.default_rng(1).standard_normal(NUM_MODES)))
+    errors = [abs(walk._by_turning(here, h, np.random.default_rng(2))[1]) for h in (0.02, 0.01)]
+    assert 0 < errors[1] < 0.01
+    assert errors[0] / errors[1] == pytest.approx(8, rel=0.2)
+
+    class Given:
+        """Random numbers for a turn of one part."""
+
+        def __init__(self, velocity):
+            self.velocity = velocity
+
+        def standard_normal(self, _):
+            return self.velocity
+
+        def integers(self, low, high):
+            assert (low, high) == (1, 4)  # of two parts on average
+            return 1
+
+    h, v = 0.9, np.random.default_rng(3).standard_normal(NUM_MODES)
+    end, log_ratio = walk._by_turning(here, h, Given(v))
+    kicked = v - h / 2 * here.slope
+    w, u = np.cos(h) * here.w + np.sin(h) * kicked, np.cos(h) * kicked - np.sin(h) * here.w
+    np.testing.assert_allclose(end.w, w)
+    arrived = u - h / 2 * end.slope
+    energies = [state.psi + (state.w @ state.w + speed @ speed) / 2 for state, speed in ((here, v), (end, arrived))]
+    assert log_ratio == pytest.approx(energies[0] - energies[1])
+    back, other = walk._by_turning(end, h, Given(-arrived))
+    np.testing.assert_allclose(back.w, here.w, atol=1e-9)
+    assert other == pytest.approx(-log_ratio)
 
 
 def test_progress_is_in_solves(capsys):

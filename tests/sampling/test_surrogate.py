@@ -9,7 +9,7 @@ from langevax import spaces
 from langevax.sampling import GaussianNoise
 from langevax.sampling.reference import NormalReference, find_reference
 from langevax.sampling.solver import Solve
-from langevax.sampling.solver_chains import SolverWalk
+from langevax.sampling.solver_walk import SolverWalk
 from langevax.sampling.surrogate import FittedMisfit, factors_of, fitted_misfit, monomials
 from tests.errorbars import LIMIT
 

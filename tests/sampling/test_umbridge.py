@@ -99,7 +99,7 @@ def test_draws_are_those_of_the_function_in_python(options):
     with serving() as url:
         remote = langevax.inverse_problem(UMBridgeModel(url, "forward"), DATA, 0.2, PRIOR, parallel=2)
         draws = langevax.sample(remote, key=KEY, **options)
-    assert draws.method == options.get("dynamics", "pcnl")
+    assert draws.method == options.get("dynamics", "hmc")
     np.testing.assert_array_equal(draws.positions, expected.positions)
     assert draws.solves == expected.solves
 

@@ -26,7 +26,7 @@ FEW_ROWS = 1_000
 ROWS_PER_BATCH = 25
 """An effective draw takes NUTS about 7 passes, and SVRG-LD about 90 batches, as many again while its step is tuned."""
 NUM_DRAWS = 32
-FULL_GRADIENTS = (*ACCEPTANCE, "nuts")
+FULL_GRADIENTS = (*ACCEPTANCE, "nuts", "hmc")
 """Dynamics that need the exact potential."""
 
 Requested = Dynamics | Literal["auto"]
@@ -79,6 +79,8 @@ def requested_dynamics(dynamics: Requested, is_function: bool, options: Mapping[
     `options` are the arguments that only some dynamics take: gradient, batch_size, period, step_size and integrator.
     """
     check_choice("dynamics", dynamics, ("auto", *get_args(Dynamics)))
+    if dynamics == "hmc" and not is_function:
+        raise ValueError("dynamics='hmc' is for langevax.inverse_problem; pass 'nuts' for other targets.")
     passed = {name: value for name, value in options.items() if not (isinstance(value, str) and value == "auto")}
     if "integrator" in passed and (dynamics not in ("auto", "langevin") or (dynamics == "auto" and is_function)):
         taken = "functions take pCNL" if dynamics == "auto" else f"got dynamics={dynamics!r}"

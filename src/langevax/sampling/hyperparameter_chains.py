@@ -26,7 +26,8 @@ from langevax._typing import PyTree
 from langevax.sampling.hyperparameters import NOISE, HierarchicalInverseProblem, Logarithms
 from langevax.sampling.reference import NormalReference
 from langevax.sampling.solver import ForwardSolver, Solve, Vector
-from langevax.sampling.solver_chains import ACCEPTANCE_GOAL, LONGEST_STEP, ChainState, SolverWalk, WalkStep
+from langevax.sampling.solver_chains import ACCEPTANCE_GOAL
+from langevax.sampling.solver_walk import LONGEST_STEP, ChainState, SolverWalk, WalkStep
 
 LogDensity = Callable[[Logarithms], float]
 NUM_STARTS = 5  # of searches for modes of the hyperparameters

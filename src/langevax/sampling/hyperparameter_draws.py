@@ -40,15 +40,14 @@ from langevax.sampling.samples import Samples
 from langevax.sampling.solve_threads import SolveThreads
 from langevax.sampling.solver import ForwardSolver
 from langevax.sampling.solver_chains import (
-    Dynamics,
     SolveCounts,
-    SolverWalk,
     first_states,
     generator,
     run_chains,
     solve_progress,
     warm_up,
 )
+from langevax.sampling.solver_walk import Dynamics, SolverWalk
 
 NUM_WARMUP = 400  # half with fixed hyperparameters
 NUM_COLLAPSED_WARMUP = 200

@@ -1,7 +1,7 @@
 """Draws of an inverse problem where `sample` has a shorter way than its pilot and compiled chains.
 
 Linear maps with Gaussian noise have a normal posterior, which is drawn from independently. A solver in Python is
-sampled by pCN or pCNL in a loop on the host.
+sampled by pCN, pCNL or Hamiltonian dynamics in a loop on the host.
 """
 
 import time
@@ -30,16 +30,14 @@ from langevax.sampling.samples import Samples
 from langevax.sampling.solve_threads import SolveThreads
 from langevax.sampling.solver import ForwardSolver
 from langevax.sampling.solver_chains import (
-    FEW_MODES,
-    Dynamics,
     SolveCounts,
-    SolverWalk,
     first_states,
     generator,
     run_chains,
     solve_progress,
     warm_up,
 )
+from langevax.sampling.solver_walk import FEW_MODES, LONGEST_STEP, Dynamics, SolverWalk
 
 NUM_WARMUP = 200
 IMPROBABLE = 1e-8  # probability of data as far from noise and prior, below which it is a warning
@@ -95,8 +93,9 @@ class InverseRun(NamedTuple):
                     return self._walk(solver, before, keys, began)
                 if self._is_far_from_normal(solver, generator(pilot_key)):
                     return self._walk(solver, before, keys, began)
-        elif target.solver is not None and self.dynamics in ("pcn", "pcnl"):
-            return self._walk(target.solver, SolveCounts.of(target.solver), keys, began)
+        elif self.dynamics == "hmc" or (target.solver is not None and self.dynamics in ("pcn", "pcnl")):
+            solver = target.solver or solver_of(target)
+            return self._walk(solver, SolveCounts.of(solver), keys, began)
         return None
 
     def _independent(
@@ -143,6 +142,11 @@ class InverseRun(NamedTuple):
             references = find_references(solver, np.asarray(self.start, np.float64) / scales, rng)
             check_fit(solver, references[0].mean)
         is_adaptive = isinstance(self.step_size, str)
+        if not isinstance(self.step_size, str) and self.step_size > LONGEST_STEP[dynamics]:
+            raise ValueError(
+                f"step_size={self.step_size:g} is beyond {LONGEST_STEP[dynamics]:.4g}, at which proposals of "
+                f"{dynamics!r} are independent of the state; pass less, or 'auto'."
+            )
         walk = SolverWalk(solver, references[0], dynamics, 1.0 if isinstance(self.step_size, str) else self.step_size)
         if is_adaptive and (len(references) > 1 or walk.is_far_from_normal(rng)):
             walk.mix(references)
@@ -179,13 +183,15 @@ class InverseRun(NamedTuple):
     def _dynamics(self, solver: ForwardSolver) -> tuple[Dynamics, str]:
         if self.dynamics == "auto":
             if self.target.solver is None:
-                return "pcnl", "the unknown has few coefficients, and their posterior is far from normal"
+                return "hmc", "the unknown has few coefficients, and their posterior is far from normal"
             if solver.adjoint is None:
                 return "pcn", "the forward map has no adjoint"
-            return "pcnl", "the forward map has an adjoint"
-        dynamics: Dynamics = "pcn" if self.dynamics == "pcn" else "pcnl"
-        if dynamics == "pcnl" and solver.adjoint is None:
-            raise ValueError("dynamics='pcnl' needs a gradient: pass adjoint= to inverse_problem, or dynamics='pcn'.")
+            return "hmc", "the forward map has an adjoint"
+        dynamics: Dynamics = self.dynamics if self.dynamics in ("pcn", "hmc") else "pcnl"
+        if dynamics != "pcn" and solver.adjoint is None:
+            raise ValueError(
+                f"dynamics={dynamics!r} needs a gradient: pass adjoint= to inverse_problem, or dynamics='pcn'."
+            )
         return dynamics, f"dynamics={dynamics!r} was passed"
 
     def _start_of_chain(

@@ -29,7 +29,7 @@ from langevax.run import DivergenceError, Result, simulate
 from langevax.samplers import MALA, PCN, PCNL, Langevin, Underdamped
 from langevax.sampling.coupling import CoupledChains
 
-Dynamics = Literal["nuts", "langevin", "underdamped", "mala", "pcn", "pcnl", "tempered"]
+Dynamics = Literal["nuts", "langevin", "underdamped", "mala", "pcn", "pcnl", "hmc", "tempered"]
 GradientName = Literal["auto", "svrg", "sarah", "minibatch", "control-variate", "full"]
 Start = Callable[[Key[Array, ""]], Float[Array, " d"]]
 FEW_COMPONENTS = 512  # up to which full gradients are the default: batches would not be cheaper

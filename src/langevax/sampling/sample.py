@@ -146,11 +146,12 @@ def sample(
         dynamics: "nuts", exact, with full gradients; "langevin", for batches; "underdamped", with a smaller bias and
             shorter paths; "mala", exact, with full gradients; "tempered", replica exchange, for several modes, exact
             unless batches are asked for; "pcnl" and "pcn" (which takes no gradient), exact, for functions with any
-            number of modes. "auto" draws independently where the posterior is known to be normal (rows of
+            number of modes; "hmc", Hamiltonian dynamics about a normal law, exact, for inverse problems with a
+            gradient, in a loop in Python. "auto" draws independently where the posterior is known to be normal (rows of
             `likelihoods.LinearPredictor(Gaussian(...))` with `precision` > 0, a linear inverse problem); otherwise it
-            takes pCNL for functions, "langevin" where an argument says so (a step size, batches, an integrator) or
-            where the posterior is close to normal and its rows are many times a batch, and NUTS
-            otherwise; `reason` of the result says why.
+            takes pCNL for functions ("hmc" and "pcn" where the map is in Python), "langevin" where an argument says so
+            (a step size, batches, an integrator) or where the posterior is close to normal and its rows are many times
+            a batch, and NUTS otherwise; `reason` of the result says why.
         gradient: "svrg", "sarah", "minibatch", "control-variate" (at the mode), "full", or an estimator. "auto" takes
             SVRG, and full gradients for at most 512 components.
         batch_size: "auto" takes the smallest, at least 32, that makes the chain at most 6 % too hot at a step of 0.25,
@@ -158,6 +159,7 @@ def sample(
         period: of SVRG and SARAH; "auto" spends as much on full gradients as on batches.
         step_size: "auto" is 0.06 / L with L the largest curvature (0.25 / sqrt(L) for "underdamped"), halved until the
             step-halving bias estimate is below 5 % and known to 2.5 %; exact methods follow the acceptance rate.
+            Of "hmc" it is the angle of a part of a turn, at most pi / 2.
             "theorem" is the largest that Kinoshita and Suzuki allow (with full gradients, Chewi), in the coordinates of
             the position: safe, and often a thousand times too small. NUTS adapts its own.
         theorem_constants: for "theorem", smoothness and log-Sobolev constant, see `langevax.theory.lsi`.
