@@ -10,8 +10,10 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern, WhiteK
 
 from langevax import gradients, spaces
 from langevax.sklearn import KernelLangevinClassifier, KernelLangevinRegressor
-from langevax.sklearn.kernel_langevin.estimators import LIKELIHOODS, draw_noise
-from langevax.sklearn.kernel_langevin.evidence import fit_labels, fit_numbers, fit_robust, laplace_cost
+from langevax.sklearn.kernel_langevin.estimators import LIKELIHOODS
+from langevax.sklearn.kernel_langevin.evidence import fit_numbers, fit_robust
+from langevax.sklearn.kernel_langevin.laplace import fit_labels, laplace_cost
+from langevax.sklearn.kernel_langevin.observations import draw_noise
 from tests.errorbars import assert_mean
 
 KERNEL = ConstantKernel(1.5) * RBF(0.4)

@@ -9,6 +9,7 @@ neither a posterior nor its gradient, but values with different noises cannot be
 from abc import abstractmethod
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Num
@@ -162,6 +163,53 @@ class Huber(Residual):
         return 1 / self.noise**2
 
 
+class Quantile(Residual):
+    """A working likelihood of a quantile: `w log(1 + e^(r / w)) - level r`, `r = (z - y) / noise`; convex.
+
+    The check loss of quantile regression, rounded over a width w around r = 0 (smoothed quantile regression: He, Pan,
+    Tan and Zhou, Journal of Econometrics 2023), so that it has a curvature: 1 / (4 w s^2) at most. An observation above
+    z pulls with level / s, one below with (1 - level) / s. As a density of y it is proper, with the normalising
+    constant `s w B(w level, w (1 - level))` of a Beta function, and for w -> 0 an asymmetric Laplace density.
+    Observations need not have this density: bands of its posterior are not calibrated frequentist bands (Yang, Wang and
+    He, International Statistical Review 2016).
+
+    Args:
+        noise: s > 0, in the units of the targets: about the mean check loss of the residuals.
+        level: the share of observations below the quantile, between 0 and 1.
+        width: w > 0, in units of the noise; the wider, the faster chains move, and the further the quantile is from its
+            level.
+
+    Raises:
+        ValueError: noise or width that are not finite and > 0; a level outside (0, 1).
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from langevax import likelihoods
+        >>> derivative = jax.grad(likelihoods.Quantile(noise=1.0, level=0.9))
+        >>> [round(float(derivative(jnp.asarray(z), jnp.asarray(0.0))), 2) for z in (-10.0, 10.0)]
+        [-0.9, 0.1]
+    """
+
+    noise: Number
+    level: Number
+    width: Number = 0.25
+
+    def __check_init__(self) -> None:
+        checks.number("level", self.level, positive=True)
+        if checks.is_concrete(self.level) and not float(self.level) < 1:
+            raise ValueError(f"level must lie between 0 and 1, got {self.level}; 0.9 is the 90 % quantile.")
+        checks.number("width", self.width, positive=True)
+
+    def __call__(self, z: Scalar, y: Observation) -> Scalar:
+        level, w = jnp.asarray(self.level, z.dtype), jnp.asarray(self.width, z.dtype)
+        r = self.residual(z, y)
+        return w * jax.nn.softplus(r / w) - level * r
+
+    @property
+    def curvature(self) -> Number:
+        return 1 / (4 * self.width * self.noise**2)
+
+
 class Bernoulli(Likelihood):
     """Two classes, y = -1 or +1, with the function as log odds: `-log sigmoid(y z)`.
 
@@ -257,5 +305,15 @@ def _check_shapes(name: str, targets: Targets, output_shape: Shape, expected: Sh
         raise ValueError(f"targets of {name} must have shape (n,), got {tuple(targets.shape)}; pass one per row.")
 
 
-__all__ = ["Bernoulli", "Categorical", "Gaussian", "Huber", "Likelihood", "LinearPredictor", "Residual", "StudentT"]
+__all__ = [
+    "Bernoulli",
+    "Categorical",
+    "Gaussian",
+    "Huber",
+    "Likelihood",
+    "LinearPredictor",
+    "Quantile",
+    "Residual",
+    "StudentT",
+]
 __dir__ = __all__.copy

@@ -27,7 +27,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from langevax import checks, spaces
 from langevax._version import __version__
-from langevax.problems.likelihoods import Gaussian, Huber, StudentT
+from langevax.problems.likelihoods import Gaussian, Huber, Quantile, StudentT
 from langevax.problems.neurons import Tanh, TanhTanh
 from langevax.teacher_student import ReLUNetwork
 
@@ -53,7 +53,7 @@ KEY, HASH = "langevax", "sha256"  # of the JSON in the file's metadata, and of t
 PACKAGES = ("jax", "numpy", "scikit-learn")  # named in a model card, beside langevax and Python
 BASES = (spaces.Cosine, spaces.Fourier, spaces.Legendre, spaces.PrincipalComponents)
 KERNELS = (kernels.ConstantKernel, kernels.Matern, kernels.Product, kernels.RBF)
-LIKELIHOODS = (Gaussian, Huber, StudentT)
+LIKELIHOODS = (Gaussian, Huber, Quantile, StudentT)
 NETWORKS = (ReLUNetwork, Tanh, TanhTanh)
 SAVED_CLASSES: dict[str, type] = {
     cls.__name__: cls for cls in (*BASES, *KERNELS, *LIKELIHOODS, *NETWORKS, spaces.GaussianPrior)

@@ -4,22 +4,38 @@ import os
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, replace
+from numbers import Real
 from typing import Any, ClassVar, Literal, NamedTuple, Self, overload
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import expit, softmax
 from sklearn.gaussian_process.kernels import Kernel
 from sklearn.utils import check_random_state
 
 from langevax import checks
 from langevax.gradients import GradientEstimator
 from langevax.integrators import Integrator
-from langevax.problems.likelihoods import Bernoulli, Categorical, Gaussian, Huber, Likelihood, Residual, StudentT
+from langevax.problems.likelihoods import (
+    Bernoulli,
+    Categorical,
+    Gaussian,
+    Huber,
+    Likelihood,
+    Quantile,
+    Residual,
+    StudentT,
+)
 from langevax.sklearn.kernel_langevin.diagnostics import KernelLangevinDiagnostics
-from langevax.sklearn.kernel_langevin.evidence import fit_labels, fit_numbers, fit_robust, robust_moments
+from langevax.sklearn.kernel_langevin.evidence import fit_numbers, fit_robust, robust_moments
+from langevax.sklearn.kernel_langevin.laplace import fit_labels, fit_quantile
+from langevax.sklearn.kernel_langevin.observations import (
+    along_rows,
+    class_probabilities,
+    draw_noise,
+    mean_probabilities,
+)
 from langevax.sklearn.kernel_langevin.sampling import INTEGRATORS, ChainOptions, Draws, draw
 from langevax.sklearn.kernel_langevin.space import (
     MAX_MODES,
@@ -29,7 +45,7 @@ from langevax.sklearn.kernel_langevin.space import (
     checked_kernel,
     kernel_space,
 )
-from langevax.sklearn.parameters import FLAG, SHARED, Auto, Progress, RandomState, count, one_of, positive
+from langevax.sklearn.parameters import FLAG, SHARED, Auto, Number, Progress, RandomState, count, one_of, positive
 from langevax.sklearn.table import (
     DistinctRows,
     LabelTargets,
@@ -45,7 +61,12 @@ from langevax.spaces import GaussianPrior
 
 VALUES_AT_ONCE = 2**23  # numbers of a block of drawn values, 64 MB
 INSPECTED_ROWS = 64  # training rows at which convergence of the chains is measured
-LIKELIHOODS: dict[str, type[Residual]] = {"squared": Gaussian, "huber": Huber, "student": StudentT}
+LIKELIHOODS: dict[str, type[Residual]] = {
+    "squared": Gaussian,
+    "huber": Huber,
+    "student": StudentT,
+    "quantile": Quantile,
+}
 
 
 class FunctionTask(NamedTuple):
@@ -64,6 +85,7 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
 
     kernel: Literal["auto", "rbf", "matern"] | Kernel = "auto"
     _: KW_ONLY
+    length_scale: Literal["shared", "each"] = "shared"
     prior: GaussianPrior | None = None
     num_modes: int | Auto = "auto"
     num_chains: int = 4
@@ -81,6 +103,7 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
     unsaved_attributes: ClassVar[tuple[str, ...]] = ("rows_",)
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "kernel": [*one_of("auto", "matern", "rbf"), Kernel],
+        "length_scale": one_of("shared", "each"),
         "prior": [GaussianPrior, None],
         "num_modes": count(1, "auto"),
         "num_chains": count(2),
@@ -93,6 +116,7 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
         "gradient": [*one_of("auto", "full", "svrg"), GradientEstimator],
         "preconditioner": [*one_of("auto", "hessian"), None],
         "loss": [*one_of(*LIKELIHOODS), *LIKELIHOODS.values()],
+        "quantile": [Number(Real, 0, 1, closed="neither"), None],
         "noise": positive("auto"),
         "normalize_y": FLAG,
         **SHARED,
@@ -119,6 +143,12 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
         if self.prior is not None and self.num_modes != "auto":
             raise ValueError(
                 f"prior has its own {self.prior.num_modes} modes; leave num_modes out, or pass prior.with_modes(...)."
+            )
+        if self.length_scale == "each" and not (self.prior is None and isinstance(kernel, str)):
+            own = "kernel" if self.prior is None else "prior"
+            raise ValueError(
+                f"length_scale='each' goes with a kernel that fit chooses, but {own} is your own; leave length_scale "
+                "out, and give your kernel a length scale per column, such as RBF([0.5, 2.0])."
             )
         rows = _sorted(self._training_rows(X, y, sample_weight))
         self.seed_: int = self._seed()
@@ -216,7 +246,7 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
         for values, leftover in self._blocks(X):
             means.append(values.mean(axis=1))
             variance = values.var(axis=1)
-            deviations.append(np.sqrt(variance + _along_rows(leftover, variance)))
+            deviations.append(np.sqrt(variance + along_rows(leftover, variance)))
         return np.concatenate(means), np.concatenate(deviations)
 
     def _quantiles(self, X: Table, coverage: float, observe: Callable[..., np.ndarray]) -> np.ndarray:
@@ -227,7 +257,7 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
         tail, intervals = (1 - coverage) / 2, []
         for number, (values, leftover) in enumerate(self._blocks(X)):
             rng = np.random.default_rng([self.seed_, number])
-            values = values + np.sqrt(_along_rows(leftover, values)) * rng.normal(size=values.shape)
+            values = values + np.sqrt(along_rows(leftover, values)) * rng.normal(size=values.shape)
             intervals.append(np.moveaxis(np.quantile(observe(values, rng), [tail, 1 - tail], axis=1), 0, -1))
         return np.concatenate(intervals)
 
@@ -263,12 +293,18 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
             and noise by marginal likelihood on at most 400 rows; "auto" uses the better of the two. Or a kernel of
             `sklearn.gaussian_process.kernels`, used unchanged, on the columns as they are, its variance in units of
             the targets' where `normalize_y`.
+        length_scale: "shared" by all columns; or "each" has its own, by the same marginal likelihood, where columns
+            matter unequally: `kernel_` shows them, long for columns that do not matter.
         prior: a `langevax.spaces.GaussianPrior` instead of a kernel; the columns of X are its points.
         loss: "squared"; "huber" for exponential tails of the noise; "student" for 4 degrees of freedom, which ignores
-            gross outliers. Or `langevax.likelihoods.Gaussian`, `Huber` or `StudentT`, for another threshold or other
-            degrees; its noise is replaced by `noise`.
-        noise: s, in the units of y: the standard deviation, or of the robust losses that of the bulk; "auto" estimates
-            it.
+            gross outliers; "quantile" for the function below which a share `quantile` of observations lie. Or one of
+            `langevax.likelihoods`: `Gaussian`, `Huber`, `StudentT` or `Quantile`, for another threshold, degrees or
+            width; its noise is replaced by `noise`.
+        quantile: the level of loss="quantile", between 0 and 1. Its likelihood is a working one, so that bands of
+            `interval` are those of a posterior and need not hold the quantile as often as they say (Yang, Wang and He,
+            International Statistical Review 2016).
+        noise: s, in the units of y: the standard deviation, of the robust losses that of the bulk, of quantiles the
+            mean check loss; "auto" estimates it.
         normalize_y: targets are centred and scaled first, by median and median distance for the robust losses. False
             leaves them: then a kernel's variance is in the units of y, squared.
         num_modes: N; "auto" uses those that the data inform, n mu_k / s^2 > 0.01, at most 512, or 1,024 where draws
@@ -314,7 +350,8 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
     """
 
     _: KW_ONLY
-    loss: Literal["squared", "huber", "student"] | Residual = "squared"
+    loss: Literal["squared", "huber", "student", "quantile"] | Residual = "squared"
+    quantile: float | None = None
     noise: float | Auto = "auto"
     normalize_y: bool = True
 
@@ -338,17 +375,35 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
         Args:
             coverage: the probability.
             noise: intervals are of new observations, that is with noise.
+
+        Raises:
+            ValueError: noise=True of loss="quantile", which does not describe new observations.
         """
+
+        likelihood = self._likelihood(1.0)
+        if noise and isinstance(likelihood, Quantile):
+            raise ValueError(
+                "noise=True asks for new observations, whose law a quantile loss does not describe; leave noise out for "
+                "bands of the quantile, or fit two quantiles, such as 0.05 and 0.95, for an interval of observations."
+            )
 
         def observe(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
             if not noise:
                 return values
-            return values + self.noise_ / self.target_scale_ * draw_noise(self._likelihood(1.0), rng, values.shape)
+            return values + self.noise_ / self.target_scale_ * draw_noise(likelihood, rng, values.shape)
 
         return self._in_units(self._quantiles(X, coverage, observe))
 
     def _likelihood(self, noise: float | jax.Array) -> Residual:
         """Return the loss with this noise."""
+        if self.loss == "quantile":
+            if self.quantile is None:
+                raise ValueError("loss='quantile' needs the level of the quantile; pass quantile=0.9, for instance.")
+            return Quantile(noise, self.quantile)
+        if self.quantile is not None:
+            raise ValueError(
+                f"quantile={self.quantile} goes with loss='quantile' only; pass that loss, or no quantile."
+            )
         return LIKELIHOODS[self.loss](noise) if isinstance(self.loss, str) else replace(self.loss, noise=noise)
 
     def _in_units(self, values: np.ndarray) -> np.ndarray:
@@ -356,7 +411,8 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
 
     def _choose(self, rows: DistinctRows, inputs: np.ndarray) -> None:
         mean, deviation = weighted_moments(rows.targets, rows.weights)
-        constant, robust = not deviation > 0, not isinstance(self._likelihood(1.0), Gaussian)
+        likelihood, constant = self._likelihood(1.0), not deviation > 0
+        robust = not isinstance(likelihood, Gaussian)
         if constant and isinstance(self.noise, str):
             raise ValueError(
                 f"y is constant ({rows.targets[0]}), so that noise='auto' cannot estimate the noise; pass noise, a "
@@ -367,10 +423,19 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
         mean, scale = (float(mean), 1.0 if constant else float(deviation)) if self.normalize_y else (0.0, 1.0)
         noise = None if isinstance(self.noise, str) else float(self.noise) / scale
         kernel = None if self.prior is not None else self.kernel
-        if kernel is not None or noise is None:
+        is_quantile = isinstance(likelihood, Quantile)
+        if kernel is not None or noise is None or is_quantile:
             covariance = kernel if self.prior is None else PriorSpace(self.prior).covariance
-            fit = fit_robust if robust else fit_numbers
-            best = fit(covariance, inputs, (rows.targets - mean) / scale, rows.weights, noise)
+            targets = (rows.targets - mean) / scale
+            if is_quantile:
+                level, centred = float(likelihood.level), self.normalize_y
+                best = fit_quantile(
+                    covariance, inputs, targets, rows.weights, noise, level, self.length_scale, is_centred=centred
+                )
+                mean += scale * best.centre
+            else:
+                fit = fit_robust if robust else fit_numbers
+                best = fit(covariance, inputs, targets, rows.weights, noise, self.length_scale)
             kernel, noise = None if kernel is None else best.kernel, best.noise
         self.kernel_ = kernel
         self.target_mean_: float = mean
@@ -391,9 +456,9 @@ class KernelLangevinClassifier(LabelTargets, KernelLangevinEstimator):
     The posterior is not approximated by a normal law, as it is by `GaussianProcessClassifier`.
 
     Args:
-        kernel: as in `KernelLangevinRegressor`; length scale and amplitude of a named kernel are chosen by Laplace's
-            approximation of the marginal likelihood on at most 200 rows, with more than two classes of one against the
-            rest. A kernel's variance is that of log odds.
+        kernel, length_scale: as in `KernelLangevinRegressor`; length scales and amplitude of a named kernel are chosen
+            by Laplace's approximation of the marginal likelihood on at most 200 rows, with more than two classes of one
+            against the rest. A kernel's variance is that of log odds.
         relative_step_size: as in `KernelLangevinRegressor`, but "auto" is 0.2.
         prior, num_modes, num_chains, num_samples, tolerance, num_warmup, thinning, integrator, gradient,
             preconditioner, progress, random_state: documented in `KernelLangevinRegressor`.
@@ -416,7 +481,7 @@ class KernelLangevinClassifier(LabelTargets, KernelLangevinEstimator):
 
     def predict_proba(self, X: Table) -> np.ndarray:
         """Return (n, C), rows summing to one: averages over the draws."""
-        return np.concatenate([_mean_probabilities(*block).mean(axis=1) for block in self._blocks(self._columns(X))])
+        return np.concatenate([mean_probabilities(*block).mean(axis=1) for block in self._blocks(self._columns(X))])
 
     def predict(self, X: Table) -> np.ndarray:
         """Return (n,) labels: the most probable."""
@@ -425,7 +490,7 @@ class KernelLangevinClassifier(LabelTargets, KernelLangevinEstimator):
 
     def interval(self, X: Table, coverage: float = 0.9) -> np.ndarray:
         """Return (n, C, 2): the ends of intervals that hold the probabilities of the classes, with that coverage."""
-        return self._quantiles(X, coverage, lambda values, _rng: _class_probabilities(values))
+        return self._quantiles(X, coverage, lambda values, _rng: class_probabilities(values))
 
     def _in_units(self, values: np.ndarray) -> np.ndarray:
         return values
@@ -433,47 +498,12 @@ class KernelLangevinClassifier(LabelTargets, KernelLangevinEstimator):
     def _choose(self, rows: DistinctRows, inputs: np.ndarray) -> None:
         self.kernel_ = None
         if self.prior is None:
-            self.kernel_ = fit_labels(self.kernel, inputs, rows.targets, rows.weights)
+            self.kernel_ = fit_labels(self.kernel, inputs, rows.targets, rows.weights, self.length_scale)
 
     def _task(self, rows: DistinctRows) -> FunctionTask:
         if len(self.classes_) == 2:
             return FunctionTask(Bernoulli(), (2.0 * rows.targets - 1).astype(np.float32), None)
         return FunctionTask(Categorical(), rows.targets.astype(np.int32), len(self.classes_))
-
-
-def draw_noise(loss: Residual, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Return draws of the noise of that loss, in units of s."""
-    if isinstance(loss, StudentT):
-        return rng.standard_t(loss.degrees, size=shape)
-    if not isinstance(loss, Huber):
-        return rng.normal(size=shape)
-    # density e^{-r^2/2} within k and e^{k^2/2 - k|r|} beyond: truncated normal draws, or exponential ones beyond
-    from scipy.stats import norm, truncnorm
-
-    k = loss.threshold
-    inside = np.sqrt(2 * np.pi) * (1 - 2 * norm.sf(k))
-    beyond = 2 * np.exp(-(k**2) / 2) / k
-    tails = (k + rng.exponential(1 / k, size=shape)) * rng.choice([-1.0, 1.0], size=shape)
-    core = truncnorm.ppf(rng.uniform(size=shape), -k, k)
-    return np.where(rng.uniform(size=shape) < beyond / (inside + beyond), tails, core)
-
-
-def _class_probabilities(values: np.ndarray) -> np.ndarray:
-    """Return (n, draws, C) of log odds (n, draws), or of (n, draws, C) unnormalised log probabilities."""
-    return np.stack([expit(-values), expit(values)], axis=-1) if values.ndim == 2 else softmax(values, axis=-1)
-
-
-def _mean_probabilities(values: np.ndarray, leftover: np.ndarray) -> np.ndarray:
-    """Return (n, draws, C) for functions with these values and variance (n,) left out of them.
-
-    The mean of sigmoid(z + sqrt(v) xi) is about sigmoid(z / sqrt(1 + pi v / 8)) (MacKay, Neural Computation 1992).
-    """
-    return _class_probabilities(values / np.sqrt(1 + np.pi / 8 * _along_rows(leftover, values)))
-
-
-def _along_rows(numbers: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Return (n,) numbers with as many axes as `values` (n, ...)."""
-    return numbers.reshape(-1, *[1] * (values.ndim - 1))
 
 
 def _sorted(rows: DistinctRows) -> DistinctRows:

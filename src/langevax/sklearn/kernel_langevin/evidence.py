@@ -15,26 +15,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
-from scipy.optimize import minimize, minimize_scalar
-from scipy.special import expit, log_expit
-from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern
+from scipy.optimize import minimize_scalar
 from threadpoolctl import threadpool_limits
 
+from langevax.sklearn.kernel_langevin.length_scales import KINDS, Scales, climb_columns, normal_slopes
 from langevax.sklearn.table import subsample
 
-MAX_ROWS, MAX_LABELLED = 400, 200  # rows the evidence is computed on: an eigendecomposition a length scale
+MAX_ROWS = 400  # the evidence is computed on: an eigendecomposition a length scale
 LENGTHS = np.geomspace(0.03, 30, 9)  # tried first, in units of the root mean square distance of columns
 RATIOS = np.geomspace(1e-6, 1e4, 41)  # noise variance over amplitude
-LABEL_BOUNDS = np.log([[0.03, 0.1], [30, 1e4]])  # of length scale and amplitude
-MOST_CLASSES = 4
 NEWTON_STEPS = 30
 TUNING, MAD_OF_NORMAL = 1.345, 0.6745  # Huber's threshold; median |r| of a normal law
 ROUNDS = 3  # of robust residuals and their noise
 one_thread = threadpool_limits.wrap(limits=1, user_api="blas")  # matrices so small wait for each other's threads
-KINDS: dict[str, Callable[[float], Any]] = {
-    "rbf": lambda length: RBF(length),
-    "matern": lambda length: Matern(length, nu=1.5),
-}
 
 
 class Evidence(NamedTuple):
@@ -47,7 +40,12 @@ class Evidence(NamedTuple):
 
 @one_thread
 def fit_numbers(
-    kernel: Any, inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray, noise: float | None
+    kernel: Any,
+    inputs: np.ndarray,
+    targets: np.ndarray,
+    weights: np.ndarray,
+    noise: float | None,
+    length_scale: str = "shared",
 ) -> Evidence:
     """Maximise the evidence for normal residuals; a kernel that is not a word, and a noise, stay as they are.
 
@@ -56,6 +54,7 @@ def fit_numbers(
             scikit-learn.
         inputs: (n, d), standardised where the kernel is a word.
         targets: (n,) of mean near 0.
+        length_scale: "shared" by all columns, or "each" has its own.
 
     Example:
         >>> X = np.linspace(-1, 1, 100)[:, None]
@@ -69,13 +68,18 @@ def fit_numbers(
     if not isinstance(kernel, str):
         cost, _, noise = _scales(*_spectrum(kernel, inputs, targets, weights), noise, 1.0)
         return Evidence(kernel, noise, cost)
-    evidences = [_best_length(kind, inputs, targets, weights, noise) for kind in _kinds(kernel)]
+    evidences = [_best_length(kind, inputs, targets, weights, noise, length_scale) for kind in kinds_of(kernel)]
     return min(evidences, key=lambda evidence: evidence.cost)
 
 
 @one_thread
 def fit_robust(
-    kernel: Any, inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray, noise: float | None
+    kernel: Any,
+    inputs: np.ndarray,
+    targets: np.ndarray,
+    weights: np.ndarray,
+    noise: float | None,
+    length_scale: str = "shared",
 ) -> Evidence:
     """Fit residuals with outliers: alternate `fit_numbers` with clipping targets to two noises around Huber's fit.
 
@@ -88,64 +92,9 @@ def fit_robust(
     evidence = fit_numbers(kernel, inputs, clipped, weights, noise)
     fitted, scale = _robust_residuals(evidence, inputs, targets, weights, noise, 1e-3 * spread)
     clipped = fitted + np.clip(targets - fitted, -2 * scale, 2 * scale)
-    evidence = fit_numbers(kernel, inputs, clipped, weights, noise)
+    evidence = fit_numbers(kernel, inputs, clipped, weights, noise, length_scale)
     _, scale = _robust_residuals(evidence, inputs, targets, weights, noise, 1e-3 * spread)
     return evidence._replace(noise=scale)
-
-
-@one_thread
-def fit_labels(kernel: Any, inputs: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> Any:
-    """Return the kernel whose length scale and amplitude maximise Laplace's approximation for classes 0, ..., C-1.
-
-    With more than two classes the evidence is the sum over one class against the rest, MOST_CLASSES of them at most.
-    """
-    if not isinstance(kernel, str):
-        return kernel
-    rows = subsample(len(inputs), MAX_LABELLED)
-    inputs, labels, weights = inputs[rows], labels[rows], weights[rows]
-    classes, counts = np.unique(labels, return_counts=True)
-    classes = classes[np.argsort(-counts, kind="stable")][: 1 if len(classes) <= 2 else MOST_CLASSES]
-    signs = [np.where(labels == label, 1.0, -1.0) for label in classes]
-
-    def cost(kind: str, place: np.ndarray) -> float:
-        length, c = np.exp(np.clip(place, *LABEL_BOUNDS))
-        gram = c * KINDS[kind](float(length))(inputs)
-        return sum(laplace_cost(gram, y, weights) for y in signs)
-
-    coarse = [
-        (kind, np.log([length, c])) for kind in _kinds(kernel) for length in (0.5, 1.5, 5.0) for c in (3, 30, 300)
-    ]
-    kind, place = min(coarse, key=lambda candidate: cost(*candidate))
-    options = {
-        "maxfev": 30,
-        "xatol": 0.05,
-        "fatol": 0.05,
-        "initial_simplex": place + np.array([[0, 0], [0.5, 0], [0, 1]]),
-    }
-    optimum: Any = minimize(lambda place: cost(kind, place), place, method="Nelder-Mead", options=options)
-    length, c = np.exp(np.clip(optimum.x, *LABEL_BOUNDS))
-    if len(signs) > 1:  # a function against the mean of the others varies more than one alone
-        c *= 1 - 1 / len(signs)
-    return ConstantKernel(float(c)) * KINDS[kind](float(length))
-
-
-def laplace_cost(gram: np.ndarray, signs: np.ndarray, weights: np.ndarray) -> float:
-    """Return -2 log p(y) by Laplace's approximation, logistic likelihood (Rasmussen and Williams 2006, eq. 3.32)."""
-    f, before, value, root_factor = np.zeros(len(signs)), np.inf, np.inf, np.ones(1)
-    for _ in range(NEWTON_STEPS):
-        p = expit(f)
-        curvature = np.maximum(weights * p * (1 - p), 1e-12)
-        root = np.sqrt(curvature)
-        factor = cho_factor(np.eye(len(f)) + root[:, None] * gram * root, lower=True)
-        b = curvature * f + weights * ((signs + 1) / 2 - p)
-        alpha = b - root * cho_solve(factor, root * (gram @ b))
-        f = gram @ alpha
-        root_factor = np.diag(factor[0])
-        value = alpha @ f / 2 - np.sum(weights * log_expit(signs * f))
-        if abs(before - value) < 1e-6 * (1 + abs(value)):
-            break
-        before = value
-    return float(2 * value + 2 * np.sum(np.log(root_factor)))
 
 
 def robust_moments(targets: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
@@ -168,7 +117,7 @@ def _median(values: np.ndarray, weights: np.ndarray) -> float:
     return float(values[order[low]] + values[order[min(high, len(order) - 1)]]) / 2
 
 
-def _kinds(kernel: str) -> tuple[str, ...]:
+def kinds_of(kernel: str) -> tuple[str, ...]:
     return tuple(KINDS) if kernel == "auto" else (kernel,)
 
 
@@ -222,7 +171,7 @@ def _least(costs: Callable[[np.ndarray], np.ndarray], grid: np.ndarray) -> tuple
 
 
 def _best_length(
-    kind: str, inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray, noise: float | None
+    kind: str, inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray, noise: float | None, length_scale: str
 ) -> Evidence:
     def at(log_length: float) -> tuple[float, float, float]:
         kernel = KINDS[kind](float(np.exp(log_length)))
@@ -230,7 +179,10 @@ def _best_length(
 
     t, cost = _least_length(lambda t: at(t)[0])
     _, c, s = at(t)
-    return Evidence(ConstantKernel(c) * KINDS[kind](float(np.exp(t))), s, cost)
+    best = Scales(c, s, np.exp([t]))
+    if length_scale == "each":
+        best, cost = climb_columns(kind, inputs, best, cost, normal_slopes(targets, weights), noise is None)
+    return Evidence(best.kernel(kind), float(best.noise), cost)
 
 
 def _least_length(cost: Callable[[float], float]) -> tuple[float, float]:
@@ -249,14 +201,14 @@ def _robust_residuals(
     gram, scale = evidence.kernel(inputs), evidence.noise
     fitted = np.zeros_like(targets)
     for _ in range(ROUNDS):
-        fitted, freedom = _huber_fit(gram, targets, weights, scale)
+        fitted, freedom = huber_fit(gram, targets, weights, scale)
         left = max(1 - freedom / len(targets), 0.1)
         if noise is None:
             scale = max(_median(np.abs(targets - fitted), weights) / MAD_OF_NORMAL / np.sqrt(left), least)
     return fitted, float(scale)
 
 
-def _huber_fit(gram: np.ndarray, targets: np.ndarray, weights: np.ndarray, noise: float) -> tuple[np.ndarray, float]:
+def huber_fit(gram: np.ndarray, targets: np.ndarray, weights: np.ndarray, noise: float) -> tuple[np.ndarray, float]:
     """Return (fitted values, their degrees of freedom) of Huber's loss and this kernel, by reweighted least squares."""
     fitted, reweights = np.full(len(targets), _median(targets, weights)), np.ones(len(targets))
     for _ in range(NEWTON_STEPS):
