@@ -169,6 +169,7 @@ def kernel_entry(estimator: Call, y: np.ndarray) -> Entry:
             "relative_step_size": (0.1, POSITIVE),
             "integrator": ("exponential", WORD),
             "gradient": ("full", WORD),
+            "length_scale": ("shared", WORD),
         },
         {"random_state": 0, "progress": False},
         slow=True,
@@ -692,6 +693,9 @@ ENTRIES: dict[str, Entry] = {
     "langevax.losses.SmoothedHinge": Entry(losses.SmoothedHinge, {"width": (1.0, POSITIVE)}),
     "langevax.likelihoods.Gaussian": Entry(likelihoods.Gaussian, {"noise": (0.1, POSITIVE)}),
     "langevax.likelihoods.Huber": Entry(likelihoods.Huber, {"noise": (0.1, POSITIVE), "threshold": (1.0, POSITIVE)}),
+    "langevax.likelihoods.Quantile": Entry(
+        likelihoods.Quantile, {"noise": (0.1, POSITIVE), "level": (0.5, Kind.FRACTION), "width": (0.25, POSITIVE)}
+    ),
     "langevax.likelihoods.StudentT": Entry(
         likelihoods.StudentT, {"noise": (0.1, POSITIVE), "degrees": (4.0, POSITIVE)}
     ),

@@ -174,6 +174,12 @@ COSINES = spaces.GaussianPrior(spaces.Cosine(8), np.ones(8))
     ("change", "message"),
     [
         ({"loss": "hinge"}, "'loss' parameter .*'huber'.*StudentT.* Got 'hinge'"),
+        ({"loss": "quantile"}, "needs the level of the quantile; pass quantile=0.9"),
+        ({"loss": "quantile", "quantile": 1.0}, "'quantile' parameter .* range .0.0, 1.0.*Got 1.0"),
+        ({"quantile": 0.9}, "quantile=0.9 goes with loss='quantile' only"),
+        ({"length_scale": "all"}, "'length_scale' parameter .*'each'.* Got 'all'"),
+        ({"length_scale": "each", "kernel": KERNEL}, "length_scale='each' is for .* but kernel is your own"),
+        ({"length_scale": "each", "prior": COSINES}, "length_scale='each' is for .* but prior is your own"),
         ({"kernel": "linear"}, "'kernel' parameter .* among {.*'matern'.*} or an instance of .*Kernel'. Got 'linear'"),
         ({"kernel": KERNEL + WhiteKernel()}, "holds a WhiteKernel; take it out, and pass noise="),
         ({"kernel": ConstantKernel(0.0) * RBF()}, "kernel must be positive"),

@@ -42,7 +42,7 @@ from langevax.sklearn.kernel_langevin.space import (
     MAX_NORMAL_MODES,
     FunctionSpace,
     PriorSpace,
-    checked_kernel,
+    check_space,
     kernel_space,
 )
 from langevax.sklearn.parameters import FLAG, SHARED, Auto, Number, Progress, RandomState, count, one_of, positive
@@ -137,19 +137,7 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
         """
         checks.not_forked()
         self._validate_params()
-        kernel = checked_kernel(self.kernel)
-        if self.prior is not None and kernel != "auto":
-            raise ValueError("prior and kernel are both passed, but a prior has its own kernel; leave one of them out.")
-        if self.prior is not None and self.num_modes != "auto":
-            raise ValueError(
-                f"prior has its own {self.prior.num_modes} modes; leave num_modes out, or pass prior.with_modes(...)."
-            )
-        if self.length_scale == "each" and not (self.prior is None and isinstance(kernel, str)):
-            own = "kernel" if self.prior is None else "prior"
-            raise ValueError(
-                f"length_scale='each' goes with a kernel that fit chooses, but {own} is your own; leave length_scale "
-                "out, and give your kernel a length scale per column, such as RBF([0.5, 2.0])."
-            )
+        check_space(self.kernel, self.prior, self.num_modes, self.length_scale)
         rows = _sorted(self._training_rows(X, y, sample_weight))
         self.seed_: int = self._seed()
         standardiser = None
@@ -383,8 +371,8 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
         likelihood = self._likelihood(1.0)
         if noise and isinstance(likelihood, Quantile):
             raise ValueError(
-                "noise=True asks for new observations, whose law a quantile loss does not describe; leave noise out for "
-                "bands of the quantile, or fit two quantiles, such as 0.05 and 0.95, for an interval of observations."
+                "noise=True asks for new observations, whose law a quantile loss does not describe; leave it out, or fit "
+                "two quantiles, such as 0.05 and 0.95, for an interval of observations."
             )
 
         def observe(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -428,10 +416,8 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
             covariance = kernel if self.prior is None else PriorSpace(self.prior).covariance
             targets = (rows.targets - mean) / scale
             if is_quantile:
-                level, centred = float(likelihood.level), self.normalize_y
-                best = fit_quantile(
-                    covariance, inputs, targets, rows.weights, noise, level, self.length_scale, is_centred=centred
-                )
+                options = float(likelihood.level), self.length_scale, self.normalize_y
+                best = fit_quantile(covariance, inputs, targets, rows.weights, noise, *options)
                 mean += scale * best.centre
             else:
                 fit = fit_robust if robust else fit_numbers

@@ -16,7 +16,6 @@ from scipy.optimize import minimize, minimize_scalar
 from scipy.special import betaln, expit, log_expit
 
 from langevax.sklearn.kernel_langevin.evidence import (
-    MAX_ROWS,
     NEWTON_STEPS,
     fit_robust,
     huber_fit,
@@ -26,7 +25,7 @@ from langevax.sklearn.kernel_langevin.evidence import (
 from langevax.sklearn.kernel_langevin.length_scales import KINDS, Scales, Slopes, climb, climb_columns
 from langevax.sklearn.table import subsample
 
-MAX_LABELLED = 200  # rows the evidence of labels is computed on
+MAX_LABELLED, MAX_QUANTILE = 200, 300  # rows the evidence of labels and of quantiles is computed on
 LABEL_BOUNDS = np.log([[0.03, 0.1], [30, 1e4]])  # of length scale and amplitude
 MOST_CLASSES = 4
 EVIDENCE_WIDTH = 1.0  # of a check loss, in units of its scale: curvatures of narrower ones depend on few rows
@@ -127,7 +126,7 @@ def fit_quantile(
     The function varies around the quantile of the residuals of a robust fit, or around 0 where not `is_centred`. The
     evidence is that of the quantile itself, since it may vary where the mean of the targets does not.
     """
-    rows = subsample(len(inputs), MAX_ROWS)
+    rows = subsample(len(inputs), MAX_QUANTILE)
     inputs, targets, weights = inputs[rows], targets[rows], weights[rows]
     robust = fit_robust(kernel, inputs, targets, weights, None)
     residuals = targets - huber_fit(robust.kernel(inputs), targets, weights, robust.noise)[0]
@@ -137,11 +136,7 @@ def fit_quantile(
     excess = residuals - shift
     scale = float(np.average(np.maximum(level * excess, (level - 1) * excess), weights=weights)) or robust.noise
     centre = shift if is_centred else 0.0
-    check = check_loss(targets - centre, level)
-
-    def slopes(gram: np.ndarray, noise: float) -> Slopes:
-        return laplace(gram, check, weights, noise).slopes
-
+    slopes = _check_slopes(targets - centre, weights, level)
     if not isinstance(kernel, str):
         if noise is None:
             gram, logs = kernel(inputs), np.log(scale) + np.array([-2.0, 2.0])
@@ -153,30 +148,41 @@ def fit_quantile(
             )
             noise = float(np.exp(best_log.x))
         return QuantileFit(kernel, noise, centre)
-    start = noise or scale
-    coarse = [
-        (kind, Scales(c, start, np.array([length])))
-        for kind in kinds_of(kernel)
-        for length in (0.4, 1.2, 4.0)
-        for c in np.array([3.0, 30.0, 300.0]) * scale**2
-    ]
-    kind, best = min(coarse, key=lambda place: slopes(place[1].kernel(place[0])(inputs), start).cost)
-    best, cost = climb(kind, inputs, best, slopes, noise is None)
-    if length_scale == "each":
-        best, _ = climb_columns(kind, inputs, best, cost, slopes, noise is None)
+    start, fits = noise or scale, []
+    for kind in kinds_of(kernel):
+        coarse = [Scales(c * scale**2, start, np.array([length])) for length in (0.4, 1.2, 4.0) for c in (300, 30, 3)]
+        best = min(coarse, key=lambda place: slopes(place.kernel(kind)(inputs), start).cost)
+        best, cost = climb(kind, inputs, best, slopes, noise is None)
+        if length_scale == "each":
+            best, cost = climb_columns(kind, inputs, best, cost, slopes, noise is None)
+        fits.append((cost, best, kind))
+    _, best, kind = min(fits, key=lambda fit: fit[0])
     return QuantileFit(best.kernel(kind), float(best.noise), centre)
+
+
+def _check_slopes(targets: np.ndarray, weights: np.ndarray, level: float) -> Callable[[np.ndarray, float], Slopes]:
+    """Return the evidence of a check loss, each mode searched for from the last one."""
+    check, alpha = check_loss(targets, level), np.zeros(len(targets))
+
+    def slopes(gram: np.ndarray, noise: float) -> Slopes:
+        nonlocal alpha
+        found = laplace(gram, check, weights, noise, alpha)
+        alpha = found.alpha
+        return found.slopes
+
+    return slopes
 
 
 def laplace_cost(gram: np.ndarray, signs: np.ndarray, weights: np.ndarray) -> float:
     """Return -2 log p(y) by Laplace's approximation, logistic likelihood."""
-    return _mode(gram, logistic(signs), weights, 1.0)[0]
+    return _mode(gram, logistic(signs), weights, 1.0, np.zeros(len(signs)))[0]
 
 
 def label_slopes(signs: list[np.ndarray], weights: np.ndarray) -> Callable[[np.ndarray, float], Slopes]:
     """Return the sum over classes of the evidence of one against the rest."""
 
     def slopes(gram: np.ndarray, noise: float) -> Slopes:
-        parts = [laplace(gram, logistic(y), weights, noise).slopes for y in signs]
+        parts = [laplace(gram, logistic(y), weights, noise, np.zeros(len(y))).slopes for y in signs]
         return Slopes(sum(part.cost for part in parts), np.sum([part.gram for part in parts], axis=0), 0.0)
 
     return slopes
@@ -215,47 +221,49 @@ def check_loss(targets: np.ndarray, level: float, width: float = EVIDENCE_WIDTH)
     return pointwise
 
 
-def laplace(gram: np.ndarray, likelihood: RowLikelihood, weights: np.ndarray, noise: float) -> Laplace:
-    """Return the evidence and its derivatives: the mode moves with the kernel, too."""
-    cost, alpha = _mode(gram, likelihood, weights, noise)
+def laplace(
+    gram: np.ndarray, likelihood: RowLikelihood, weights: np.ndarray, noise: float, start: np.ndarray
+) -> Laplace:
+    """Return the evidence and its derivatives, the mode searched for from gram start; it moves with the kernel, too."""
+    cost, alpha = _mode(gram, likelihood, weights, noise, start)
     f = gram @ alpha
     at = likelihood(f, noise)
     root, factor = _factor(gram, weights * at.curvature)
     half = solve_triangular(factor, root[:, None] * gram, lower=True, check_finite=False)
-    covariance = gram - half.T @ half
+    variance = np.diag(gram) - np.sum(half**2, axis=0)  # of f given y
     inverse = root[:, None] * cho_solve((factor, True), np.diag(root), check_finite=False)
     first = weights * at.first
-    by_mode = -np.diag(covariance) * weights * at.curvature_slope / 2  # of log p(y) in f
+    by_mode = -variance * weights * at.curvature_slope / 2  # of log p(y) in f
     moved = by_mode - inverse @ (gram @ by_mode)
     cross = np.outer(moved, first)
     matrix = inverse - np.outer(first, first) - cross - cross.T
     by_noise = (
         np.sum(weights * at.noise_value)
-        - np.sum(np.diag(covariance) * weights * at.noise_curvature) / 2
-        + by_mode @ covariance @ (weights * at.noise_first)
+        - np.sum(variance * weights * at.noise_curvature) / 2
+        + moved @ gram @ (weights * at.noise_first)
     )
     return Laplace(Slopes(cost, matrix, float(-2 * by_noise)), alpha)
 
 
-def _mode(gram: np.ndarray, likelihood: RowLikelihood, weights: np.ndarray, noise: float) -> tuple[float, np.ndarray]:
-    """Return (-2 log p(y), alpha) at the mode f = gram alpha, by Newton's method from 0."""
-    alpha = np.zeros(len(gram))
-    f, at = alpha, likelihood(alpha, noise)
-    value = -float(np.sum(weights * at.value))
+def _mode(
+    gram: np.ndarray, likelihood: RowLikelihood, weights: np.ndarray, noise: float, alpha: np.ndarray
+) -> tuple[float, np.ndarray]:
+    """Return (-2 log p(y), alpha) at the mode f = gram alpha, by Newton's method from an alpha."""
+    f = gram @ alpha
+    at = likelihood(f, noise)
+    value = float(alpha @ f / 2 - np.sum(weights * at.value))
     for _ in range(2 * NEWTON_STEPS):
         curvature = np.maximum(weights * at.curvature, 1e-12)
         root, factor = _factor(gram, curvature)
         b = curvature * f + weights * at.first
         step = b - root * cho_solve((factor, True), root * (gram @ b), check_finite=False) - alpha
-        before, along = value, gram @ step
-        for _ in range(HALVINGS):
-            trial, there = alpha + step, f + along
-            at = likelihood(there, noise)
-            value = float(trial @ there / 2 - np.sum(weights * at.value))
+        before, origin, along = value, (alpha, f), gram @ step
+        for halvings in range(HALVINGS):
+            alpha, f = origin[0] + step / 2**halvings, origin[1] + along / 2**halvings
+            at = likelihood(f, noise)
+            value = float(alpha @ f / 2 - np.sum(weights * at.value))
             if value <= before + 1e-12 * abs(before):
                 break
-            step, along = step / 2, along / 2
-        alpha, f = trial, there
         if abs(before - value) < 1e-8 * (1 + abs(value)):
             break
     _, factor = _factor(gram, weights * at.curvature)

@@ -19,7 +19,7 @@ from langevax import integrators
 from langevax.gradients import GradientEstimator
 from langevax.integrators import Integrator
 from langevax.problems.finite_sum import FiniteSum, Posterior
-from langevax.problems.likelihoods import Gaussian, Likelihood, LinearPredictor, Residual
+from langevax.problems.likelihoods import Gaussian, Likelihood, LinearPredictor, Quantile, Residual
 from langevax.problems.problem import Problem
 from langevax.sampling.exact import MAX_COEFFICIENTS
 from langevax.sampling.sample import sample
@@ -137,8 +137,8 @@ def chain_arguments(
 ) -> dict[str, Any]:
     """Return arguments of `langevax.sample`, with preconditioner="hessian" for `posterior_coordinates`.
 
-    Independent draws where the posterior is normal, otherwise pCNL of residuals and NUTS of labels, whose posterior is
-    further from normal; or Langevin dynamics where a parameter asks for them.
+    Independent draws where the posterior is normal, otherwise pCNL of residuals and NUTS of labels and quantiles, whose
+    posterior is further from normal; or Langevin dynamics where a parameter asks for them.
     """
     names = ("num_chains", "num_samples", "tolerance", "num_warmup", "thinning", "progress")
     chosen: dict[str, Any] = {name: getattr(options, name) for name in names}
@@ -149,8 +149,9 @@ def chain_arguments(
     if not (is_large or options.ask_for_langevin):
         if is_normal and kind == "auto":
             return chosen | {"preconditioner": "auto"}
-        dynamics = {"dynamics": "pcnl"} if is_residual else {"dynamics": "nuts"}
-        return chosen | dynamics | {"preconditioner": "auto" if is_residual else "hessian"}
+        if is_residual and not isinstance(likelihood, Quantile):
+            return chosen | {"dynamics": "pcnl", "preconditioner": "auto"}
+        return chosen | {"dynamics": "nuts", "preconditioner": "hessian"}
     integrator = options.integrator
     if isinstance(integrator, str):
         integrator = INTEGRATORS["exponential" if integrator == "auto" else integrator]()

@@ -153,12 +153,23 @@ def _power_of_two(num_modes: int) -> int:
     return max(FEWEST_MODES, 1 << max(num_modes - 1, 0).bit_length())
 
 
-def checked_kernel(kernel: Kernel | str) -> Kernel | str:
-    """Return a word, or a kernel without noise of its own; raise ValueError for one with noise."""
+def check_space(kernel: Kernel | str, prior: GaussianPrior | None, num_modes: int | str, length_scale: str) -> None:
+    """Raise ValueError for a kernel with noise of its own, and for parameters that contradict each other."""
     if isinstance(kernel, Kernel):
         parts = [kernel, *(part for part in kernel.get_params().values() if isinstance(part, Kernel))]
         if any(isinstance(part, WhiteKernel) for part in parts):
             raise ValueError(
                 f"kernel {kernel} holds a WhiteKernel; take it out, and pass noise= or let it be estimated."
             )
-    return kernel
+    if prior is not None and kernel != "auto":
+        raise ValueError("prior and kernel are both passed, but a prior has its own kernel; leave one of them out.")
+    if prior is not None and num_modes != "auto":
+        raise ValueError(
+            f"prior has its own {prior.num_modes} modes; leave num_modes out, or pass prior.with_modes(...)."
+        )
+    if length_scale == "each" and (prior is not None or isinstance(kernel, Kernel)):
+        own = "kernel" if prior is None else "prior"
+        raise ValueError(
+            f"length_scale='each' is for a kernel that fit chooses, but {own} is your own; leave length_scale out, "
+            "and give your kernel its length scales, such as RBF([0.5, 2.0])."
+        )
