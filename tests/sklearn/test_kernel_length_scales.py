@@ -48,6 +48,7 @@ def test_slopes_are_those_of_differences(law, kind):
     np.testing.assert_allclose(at(place)[1], differences, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore:The optimal value found:sklearn.exceptions.ConvergenceWarning")
 def test_the_greatest_evidence_is_that_of_scikit_learn():
     fitted = fit_numbers("rbf", X, Y, np.ones(120), None, "each")
     shared = fit_numbers("rbf", X, Y, np.ones(120), None)
@@ -114,10 +115,9 @@ def test_columns_that_matter_unequally_are_fitted_better(table, tmp_path, monkey
 @pytest.mark.slow
 def test_classes_have_a_length_scale_per_column_too(table):
     rows, y = table
-    labels = np.digitize(y, [-0.5, 0.5])
     shared, each = (
-        KernelLangevinClassifier("rbf", length_scale=word, **QUICK).fit(rows[:300], labels[:300])
+        KernelLangevinClassifier("rbf", length_scale=word, **QUICK).fit(rows[:200], y[:200] > 0)
         for word in ("shared", "each")
     )
-    assert each.score(rows[300:], labels[300:]) > shared.score(rows[300:], labels[300:]) + 0.02
+    assert each.score(rows[200:], y[200:] > 0) > shared.score(rows[200:], y[200:] > 0) + 0.02
     assert each.kernel_.k2.length_scale[0] < each.kernel_.k2.length_scale[2:].min()

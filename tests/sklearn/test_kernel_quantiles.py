@@ -67,7 +67,7 @@ def test_a_quantile_has_bands_but_no_noise(fitted, tmp_path):
     X, _, truth = spread(500, 2)
     low, high = fitted.interval(X).T
     assert 0.6 < np.mean((low < truth) & (truth < high)) < 0.99  # a working likelihood: not calibrated
-    with pytest.raises(ValueError, match="noise=True asks for new observations, .* fit two quantiles"):
+    with pytest.raises(ValueError, match=r"noise=True asks for new observations, .* fit two quantiles"):
         fitted.interval(X, noise=True)
     fitted.save(tmp_path / "model")
     np.testing.assert_allclose(load(tmp_path / "model").interval(X), fitted.interval(X))

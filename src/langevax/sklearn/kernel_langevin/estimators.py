@@ -371,8 +371,8 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
         likelihood = self._likelihood(1.0)
         if noise and isinstance(likelihood, Quantile):
             raise ValueError(
-                "noise=True asks for new observations, whose law a quantile loss does not describe; leave it out, or fit "
-                "two quantiles, such as 0.05 and 0.95, for an interval of observations."
+                "noise=True asks for new observations, whose law a quantile loss does not describe; leave it out, or "
+                "fit two quantiles, such as 0.05 and 0.95, for an interval of observations."
             )
 
         def observe(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
