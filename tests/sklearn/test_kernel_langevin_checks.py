@@ -10,7 +10,15 @@ pytestmark = [pytest.mark.slow, pytest.mark.mostly_compiling]
 FEW = {"num_samples": 40, "num_chains": 2}
 
 
-@parametrize_with_checks([KernelLangevinRegressor(**FEW), KernelLangevinClassifier(**FEW)])
+@parametrize_with_checks(
+    [
+        KernelLangevinRegressor(**FEW),
+        KernelLangevinRegressor(length_scale="each", **FEW),
+        KernelLangevinRegressor(loss="quantile", quantile=0.7, **FEW),
+        KernelLangevinClassifier(**FEW),
+        KernelLangevinClassifier(length_scale="each", **FEW),
+    ]
+)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")  # checks of optional array libraries
 def test_scikit_learn_accepts_it(estimator, check):
     check(estimator)

@@ -166,9 +166,8 @@ def _check_slopes(targets: np.ndarray, weights: np.ndarray, level: float) -> Cal
 
     def slopes(gram: np.ndarray, noise: float) -> Slopes:
         nonlocal alpha
-        found = laplace(gram, check, weights, noise, alpha)
-        alpha = found.alpha
-        return found.slopes
+        evidence, alpha = laplace(gram, check, weights, noise, alpha)
+        return evidence
 
     return slopes
 
