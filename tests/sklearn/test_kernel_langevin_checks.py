@@ -16,7 +16,6 @@ FEW = {"num_samples": 40, "num_chains": 2}
         KernelLangevinRegressor(length_scale="each", **FEW),
         KernelLangevinRegressor(loss="quantile", quantile=0.7, **FEW),
         KernelLangevinClassifier(**FEW),
-        KernelLangevinClassifier(length_scale="each", **FEW),
     ]
 )
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")  # checks of optional array libraries

@@ -38,9 +38,9 @@ def test_slopes_are_those_of_differences(law, kind):
     def at(place):
         gram, derivative = gram_and_derivative(kind, inputs, np.exp(place[2:]))
         c = np.exp(place[0])
-        found = slopes(c * gram, np.exp(place[1]))
-        columns = column_slopes(c * found.gram * derivative, inputs, np.exp(place[2:]))
-        return found.cost, np.array([c * np.sum(found.gram * gram), found.noise, *columns])
+        evidence = slopes(c * gram, np.exp(place[1]))
+        columns = column_slopes(c * evidence.gram * derivative, inputs, np.exp(place[2:]))
+        return evidence.cost, np.array([c * np.sum(evidence.gram * gram), evidence.noise, *columns])
 
     place = np.array([0.3, -1.0, 0.2, 0.5, 0.9])
     steps = 1e-4 * np.eye(5)
@@ -48,7 +48,7 @@ def test_slopes_are_those_of_differences(law, kind):
     np.testing.assert_allclose(at(place)[1], differences, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.filterwarnings("ignore:The optimal value found:sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore:The optimal value evidence:sklearn.exceptions.ConvergenceWarning")
 def test_the_greatest_evidence_is_that_of_scikit_learn():
     fitted = fit_numbers("rbf", X, Y, np.ones(120), None, "each")
     shared = fit_numbers("rbf", X, Y, np.ones(120), None)
@@ -69,10 +69,10 @@ def test_labels_have_the_evidence_and_the_slopes_of_scikit_learn():
     lengths = fitted.k2.length_scale
     gram, derivative = gram_and_derivative("rbf", X, lengths)
     c = fitted.k1.constant_value
-    found = label_slopes([SIGNS], np.ones(120))(c * gram, 1.0)
-    columns = column_slopes(c * found.gram * derivative, X, lengths)
-    assert found.cost == pytest.approx(-2 * value, rel=1e-4)
-    np.testing.assert_allclose([c * np.sum(found.gram * gram), *columns], -2 * slope, atol=0.02)
+    evidence = label_slopes([SIGNS], np.ones(120))(c * gram, 1.0)
+    columns = column_slopes(c * evidence.gram * derivative, X, lengths)
+    assert evidence.cost == pytest.approx(-2 * value, rel=1e-4)
+    np.testing.assert_allclose([c * np.sum(evidence.gram * gram), *columns], -2 * slope, atol=0.02)
     shared = fit_labels("rbf", X, (SIGNS > 0).astype(int), np.ones(120))
     assert value > process.log_marginal_likelihood(np.repeat(shared.theta, [1, 3])) + 2
     assert lengths[2] > 10 * lengths[0]
