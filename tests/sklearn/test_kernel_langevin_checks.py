@@ -1,7 +1,7 @@
 """Every check of scikit-learn's common suite; fewer draws than by default, which no check looks at."""
 
 import pytest
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
 
 from langevax.sklearn import KernelLangevinClassifier, KernelLangevinRegressor
 
@@ -10,14 +10,31 @@ pytestmark = [pytest.mark.slow, pytest.mark.mostly_compiling]
 FEW = {"num_samples": 40, "num_chains": 2}
 
 
-@parametrize_with_checks(
-    [
-        KernelLangevinRegressor(**FEW),
-        KernelLangevinRegressor(length_scale="each", **FEW),
-        KernelLangevinRegressor(loss="quantile", quantile=0.7, **FEW),
-        KernelLangevinClassifier(**FEW),
-    ]
-)
+TELLING = {
+    "check_fit2d_1feature",
+    "check_fit2d_1sample",
+    "check_fit_idempotent",
+    "check_readonly_memmap_input",
+    "check_regressors_train",
+    "check_sample_weights_list",
+}
+"""Checks that reach what a length scale per column and the quantile loss do otherwise."""
+
+
+def of_other_fits():
+    for options in ({"length_scale": "each"}, {"loss": "quantile", "quantile": 0.7}):
+        for model, check in estimator_checks_generator(KernelLangevinRegressor(**options, **FEW)):
+            name = getattr(check, "func", check).__name__
+            if name in TELLING:
+                yield pytest.param(model, check, id=f"{next(iter(options))}-{name}")
+
+
+@parametrize_with_checks([KernelLangevinRegressor(**FEW), KernelLangevinClassifier(**FEW)])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")  # checks of optional array libraries
 def test_scikit_learn_accepts_it(estimator, check):
     check(estimator)
+
+
+@pytest.mark.parametrize(("model", "check"), list(of_other_fits()))
+def test_scikit_learn_accepts_other_fits(model, check):
+    check(model)

@@ -49,6 +49,9 @@ def test_slopes_are_those_of_differences(law, kind):
 
 
 @pytest.mark.filterwarnings("ignore:The optimal value evidence:sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings(
+    "ignore::sklearn.exceptions.ConvergenceWarning"
+)  # a column without effect reaches its bound
 def test_the_greatest_evidence_is_that_of_scikit_learn():
     fitted = fit_numbers("rbf", X, Y, np.ones(120), None, "each")
     shared = fit_numbers("rbf", X, Y, np.ones(120), None)
