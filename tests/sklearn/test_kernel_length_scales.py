@@ -48,7 +48,6 @@ def test_slopes_are_those_of_differences(law, kind):
     np.testing.assert_allclose(at(place)[1], differences, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.filterwarnings("ignore:The optimal value evidence:sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning"
 )  # a column without effect reaches its bound
