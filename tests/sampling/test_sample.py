@@ -308,9 +308,9 @@ def test_a_raveled_problem_is_the_same_problem():
         ({"start": jnp.full(D, jnp.nan)}, ValueError, "start from finite numbers"),
         ({"num_samples": 1}, ValueError, "num_samples must be at least 2"),
         (
-            {"dynamics": "hmc"},
+            {"dynamics": "hamiltonian"},
             ValueError,
-            "'nuts', 'langevin', 'underdamped', 'mala', 'pcn', 'pcnl', 'tempered', got 'hmc'",
+            "'mala', 'pcn', 'pcnl', 'hmc', 'tempered', got 'hamiltonian'",
         ),
         ({"gradient": "saga"}, ValueError, "gradient must be one of"),
         ({"gradient": "svrg", "dynamics": "mala"}, ValueError, "pass gradient='full'"),
