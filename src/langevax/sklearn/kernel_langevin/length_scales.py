@@ -85,7 +85,7 @@ def climb_columns(
     slopes: Callable[[np.ndarray, float], Slopes],
     noise_is_free: bool,
 ) -> tuple[Scales, float]:
-    """Give each column a length scale of its own, from one shared by all; return the start where that is no better."""
+    """Climb with a length scale for each column, from a shared one; return the start unless the cost falls."""
     apart = start._replace(lengths=np.repeat(start.lengths, inputs.shape[1]))
     best, least = climb(kind, inputs, apart, slopes, noise_is_free)
     return (best, least) if least < cost else (start, cost)
