@@ -63,6 +63,7 @@ HOURS = (
     "calibration",
     "three_models",
     "minimize",
+    "inverse",
 )
 """Tables that take a quarter of an hour to hours, or an accelerator: measured only by name, with options that
 `python -m benchmarks NAME --help` lists."""

@@ -9,9 +9,10 @@ quadrature in two coefficients, and elsewhere long runs, of pCN with a fixed ste
 CUQIpy's samplers where it is installed (`inverse_peers.py`).
 """
 
+import argparse
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -259,44 +260,76 @@ def print_line(case: InverseCase, method: str, positions: np.ndarray, solves: in
     )
 
 
-def print_case(case: InverseCase, peers: bool = False) -> None:
-    """Print our line, and those of others where `peers`."""
+def print_case(case: InverseCase) -> None:
+    """Print our line."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SamplingWarning)
         draws = lx.sample(case.target, key=KEY, num_samples=NUM_SAMPLES, progress=False, **case.options)
     assert draws.num_solves is not None
     print_line(case, draws.method, compared(draws.positions), draws.num_solves, draws.ess)
-    if not (peers and isinstance(case.target, InverseProblem)):
-        return
+
+
+def print_peers(case: InverseCase) -> None:
+    """Print the lines of other samplers, each when it ends."""
+    assert isinstance(case.target, InverseProblem)
     solver, noise = case.target.solver, case.target.noise.deviation
     assert solver is not None
     assert noise is not None
     scales = np.sqrt(np.asarray(case.target.prior.eigenvalues, np.float64))
-    runs = [inverse_peers.blackjax_nuts(solver)]
-    if inverse_peers.is_installed():
-        runs += inverse_peers.cuqipy_runs(solver, float(np.asarray(noise)))
-    for run in runs:
+    for run in inverse_peers.runs(solver, float(np.asarray(noise))):
         print_line(case, f"{run.name}, R-hat {run.rhat:.2f}", scales * run.draws, run.solves, run.ess)
 
 
-def main() -> None:
-    """Print a line for each problem, and those of other samplers on nonlinear ones with a gradient."""
-    print(
-        "| problem | method | solves | worst error of the mean, in sd | sd, ratio | effective draws per 1,000 solves |"
-    )
-    print("|---|---|---|---|---|---|")
+def exact_cases() -> None:
+    """Linear maps, and one of unknown noise and length scale both collapsed and as if not linear."""
     for case in (deconvolution(), linear("Heat1D", heat, 0.02), linear("Abel1D", abel, 0.02)):
         print_case(case)
     for dynamics in ("auto", "pcn"):
         print_case(unknown_levels(dynamics))
-    for problem in (cubic, poisson, wells, plate):
-        for dynamics in ("hmc", "pcn"):
-            print_case(problem(dynamics), peers=dynamics == "hmc")
+
+
+def served_darcy(dynamics: str, peers: bool) -> None:
+    """Darcy's problem by a server; peers in this process."""
     with serving() as url:
-        for dynamics in ("hmc", "pcn"):
-            print_case(darcy(dynamics, url))
-    print_case(darcy("hmc"), peers=True)
+        print_case(darcy(dynamics, url))
+    if peers:
+        print_peers(darcy("hmc"))
+
+
+PROBLEMS = {"cubic": cubic, "poisson": poisson, "wells": wells, "plate": plate}
+NAMES = ("linear", *PROBLEMS, "darcy")
+
+
+def main(arguments: Sequence[str] = ()) -> None:
+    """Print a line for each problem, and those of other samplers on nonlinear ones with a gradient."""
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks inverse", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--problems", default=",".join(NAMES), help="commas between; %(default)s")
+    parser.add_argument("--dynamics", default="hmc,pcn", help="of nonlinear problems; %(default)s")
+    parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True)
+    options = parser.parse_args(arguments)
+    names = options.problems.split(",")
+    if unknown := set(names) - set(NAMES):
+        parser.error(f"--problems has {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
+    print(
+        "| problem | method | solves | worst error of the mean, in sd | sd, ratio | effective draws per 1,000 solves |"
+    )
+    print("|---|---|---|---|---|---|")
+    for name in names:
+        if name == "linear":
+            exact_cases()
+            continue
+        for dynamics in options.dynamics.split(","):
+            peers = options.peers and dynamics == "hmc"
+            if name == "darcy":
+                served_darcy(dynamics, peers)
+                continue
+            case = PROBLEMS[name](dynamics)
+            print_case(case)
+            if peers:
+                print_peers(case)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -76,9 +76,11 @@ class RememberedSolver:
             return np.full(self.solver.num_modes, np.nan)
 
 
-def is_installed() -> bool:
-    """True where CUQIpy can be imported."""
-    return importlib.util.find_spec("cuqi") is not None
+def runs(solver: ForwardSolver, deviation: float) -> Iterator[PeerRun]:
+    """Yield a run of each sampler of others, those of CUQIpy where it can be imported."""
+    yield blackjax_nuts(solver)
+    if importlib.util.find_spec("cuqi"):
+        yield from cuqipy_runs(solver, deviation)
 
 
 def cuqipy_runs(solver: ForwardSolver, deviation: float) -> Iterator[PeerRun]:

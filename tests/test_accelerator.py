@@ -37,6 +37,7 @@ def test_work_is_linear_in_the_rows():
     assert Work(1.0, 2.0).plus(Work(3.0, 5.0), 10) == Work(31.0, 52.0)
 
 
+@pytest.mark.slow
 def test_operations_of_a_mean_field_step_are_those_of_its_products_and_of_each_activation():
     """2 n N (d + 1) of each of two products, some ten of each activation; a pass without its blocks' loop."""
     rows, particles, columns = 4096, 512, cases.COLUMNS
@@ -427,6 +428,7 @@ def test_candidates_of_draws_have_the_same_law():
         np.testing.assert_allclose(x.std((0, 1)), deviations, rtol=0.2)
 
 
+@pytest.mark.slow
 def test_log_densities_of_many_rows_are_known_to_what_nuts_needs():
     """10^6 rows, three deviations from the mode, beside float64; their plain sum rounds to 0.03."""
     inputs, labels = cases.logistic_rows(10**6)

@@ -171,6 +171,7 @@ def test_it_finds_what_descents_from_the_same_starts_miss():
     assert min(descents) > 4
 
 
+@pytest.mark.slow
 def test_scales_of_position_and_value_do_not_matter():
     """16 f(x / 4) from 4 x0: 4 x and 16 f, to the last bits; the step size is tuned to it."""
     options = QUICK | {"key": jax.random.key(3), "bounds": None}
@@ -234,6 +235,7 @@ def test_in_float64_minima_are_exact():
 # -- bounds -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "bounds",
     [
@@ -414,6 +416,7 @@ def test_a_step_size_of_the_user_is_not_halved():
     assert result.fun == pytest.approx(0, abs=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fun", "words"), [(lambda x: jnp.sum(jnp.abs(x)), "kink"), (jnp.sum, "unbounded below")])
 def test_a_point_that_is_not_a_minimum_is_not_a_success(fun, words):
     result = anneal(fun, jnp.ones(2), **QUICK)
@@ -423,6 +426,7 @@ def test_a_point_that_is_not_a_minimum_is_not_a_success(fun, words):
     assert "chains ended" not in result.message
 
 
+@pytest.mark.slow
 def test_starts_without_a_value_are_replaced_by_x0():
     """log x - x at x0 = 2, where half of the places drawn are negative."""
     result = anneal(
@@ -463,6 +467,7 @@ def test_the_message_says_how_far_chains_agree(places, values, num_chains, words
 # -- bad input ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("estimator", ["auto", gradients.SVRG(3, 3), gradients.SARAH(3, 3)])
 def test_the_theorems_step_is_that_of_the_bounds(estimator):
     """The quadratic as a sum of six equal components at temperature 1: L = 4, alpha = 1."""

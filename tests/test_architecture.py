@@ -182,6 +182,7 @@ def private_words(text):
     return words
 
 
+@pytest.mark.slow
 def test_names_and_prose_are_those_of_the_field():
     assert private_words("told = 1  # the house\nf(look='in a room')") == {"told", "house", "look", "room"}
     assert private_words("floor(x)  # household, None where there is none") == set()
@@ -210,6 +211,7 @@ def test_summaries_are_imperative_or_name_the_thing():
     assert {str(path) for path in paths if riddles(path.read_text(encoding="utf-8"))} == set()
 
 
+@pytest.mark.slow
 def test_dir_of_a_namespace_lists_its_public_names_alone():
     names = {path: names for path, names in public_names().items() if path != "langevax.theory"}
     assert {path for path, listed in names.items() if dir(sys.modules[path]) != sorted(listed)} == set()

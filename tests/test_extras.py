@@ -83,6 +83,7 @@ def test_the_program_of_an_extra_fits_the_library(extra):
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", ["typer", "polars"])
 def test_the_command_line_without_its_packages_says_what_to_install(package, tmp_path):
     table = tmp_path / "table.csv"

@@ -60,6 +60,7 @@ class NoiseOutside(integrators.SemiImplicit):
         return integrators.Gains(a, b, jnp.sqrt(2 * step_size))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", INTEGRATORS)
 def test_each_mode_settles_at_its_variance(name):
     """Of the semi-implicit scheme T / ((p + q) (1 + h (p - q) / 2)); the target's own would be seen."""
@@ -70,6 +71,7 @@ def test_each_mode_settles_at_its_variance(name):
     assert_mean(settled_modes(INTEGRATORS[name]) ** 2, variance, wrong=TEMPERATURE / (PRECISION + CURVATURE))
 
 
+@pytest.mark.slow
 def test_noise_outside_the_resolvent_is_seen():
     variance = stationary_variance("semi_implicit", STEP_SIZE, PRECISION, CURVATURE, TEMPERATURE)
     with pytest.raises(AssertionError, match="standard errors off"):
@@ -121,6 +123,7 @@ def test_modes_that_mix_settle_at_their_covariance(name):
     assert_mean((x - law.mean)[:, :, None] * (x - law.mean)[:, None, :], law.covariance, wrong=target)
 
 
+@pytest.mark.slow
 def test_minibatches_settle_at_their_own_law():
     """Batches of 2 of 6 rows in the semi-implicit step: first and second moments from all 15 batches, exactly."""
     b, c2 = linear_gains("semi_implicit", STEP_SIZE, RIDGES)
@@ -144,6 +147,7 @@ def test_minibatches_settle_at_their_own_law():
     assert_mean(x[:, :, None] * x[:, None, :], second, wrong=wrong)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gradient", [gradients.SVRG(2, 5), gradients.SARAH(2, 5)], ids=["svrg", "sarah"])
 def test_variance_reduced_steps_of_one_curvature_are_the_full_ones(gradient):
     """Components that differ by a linear term only: the differences cancel, path by path, to 1e-12 in float64."""

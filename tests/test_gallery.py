@@ -54,6 +54,7 @@ def test_a_docstring_without_a_title_is_refused(tmp_path, monkeypatch):
         gallery.Example.read("untitled")
 
 
+@pytest.mark.slow
 def test_a_picture_is_stored_with_its_card_and_what_is_printed(tmp_path, monkeypatch):
     """The panel whose edges stand in the file becomes the card; a picture too rich in detail is refused."""
     monkeypatch.setattr(gallery, "PICTURES", tmp_path / "pictures")

@@ -99,6 +99,7 @@ def springs(position, row):
     return jax.tree.reduce(jnp.add, forces)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", INTEGRATORS)
 def test_chains_settle_at_the_closed_form_for_a_prefix_precision(name):
     """20,000 chains, a dictionary as position, one scalar and one array as its precision: z-scores below 4.5.

@@ -63,6 +63,7 @@ def units(d, low=-np.inf, high=np.inf, dtype=np.float64):
 # -- local searches -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_direction_is_minus_the_inverse_of_bfgs_times_the_gradient():
     """The recursion H+ = (1 - s z / sz)^T H (1 - z s / sz) + s s / sz of dense matrices, in NumPy."""
     rng = np.random.default_rng(0)
@@ -289,6 +290,7 @@ def test_copies_of_a_minimum_count_as_one_unless_the_best_value_is_rarer_than_th
 # -- minima -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_few_basins_are_all_found_and_the_promise_is_met():
     result = minimize(two_wells, jnp.full(2, 0.9), key=KEY, bounds=[(-2.0, 2.0)] * 2)
     assert isinstance(result, OptimizeResult)
@@ -313,6 +315,7 @@ def test_few_basins_are_all_found_and_the_promise_is_met():
     assert [basin.fun for basin in surer.basins] == pytest.approx([-0.6109, -0.0113, -0.0113, 0.5883], abs=2e-3)
 
 
+@pytest.mark.slow
 def test_a_circle_of_minima_is_one_minimum():
     """Two circles, the inner one lower: every end is a place of its own, but there are two values."""
     rings = lambda x: (jnp.sum(x**2) - 1) ** 2 * (jnp.sum(x**2) - 9) ** 2 / 40 + jnp.sum(x**2) / 10  # noqa: E731
@@ -368,6 +371,7 @@ def test_a_needle_on_a_plateau_is_found():
     np.testing.assert_allclose(result.x, np.pi, atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "bounds", [[(0.0, 0.7), (None, 0.5), (2.0, np.inf)], Bounds([0, -np.inf, 2], [0.7, 0.5, np.inf])]
 )
@@ -509,12 +513,14 @@ def test_two_calls_compile_once():
 # -- honest words and bad input -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_kink_is_not_a_minimum_to_rounding():
     result = minimize(lambda x: jnp.sum(jnp.abs(x)), jnp.ones(2), key=KEY, max_evaluations=2000)
     assert (result.success, result.status) == (False, 2)
     assert "x is not a minimum to rounding: the gradient there has norm" in result.message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fun", [jnp.sum, lambda x: -jnp.sum(x**2), lambda x: jnp.sum(x**3)])
 def test_a_function_without_a_minimum_falls_without_end(fun):
     result = minimize(fun, jnp.ones(2), key=KEY, max_evaluations=5000)

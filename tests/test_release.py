@@ -154,6 +154,7 @@ def test_a_former_name_works_and_warns():
         interval(1, level=0.5, coverage=0.5)
 
 
+@pytest.mark.slow
 def test_the_warning_points_at_the_callers_line():
     """In a process of its own, since the shape checks of the tests wrap every function."""
     code = """

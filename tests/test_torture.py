@@ -91,6 +91,7 @@ def unchecked_reader(base):
     return [counts.outcomes["damage to texts"], [ended.signal for ended in ends]]
 
 
+@pytest.mark.slow
 def test_a_reader_that_checks_nothing_is_noticed_and_signals_arrive(tmp_path):
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
     command = [sys.executable, "-c", QUICK, str(tmp_path)]

@@ -38,6 +38,7 @@ def rows(position, keys):
     return position + trees.normal_rows(position.shape[1], position.dtype, keys=keys)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [SHORT, FEW, LONG])
 @pytest.mark.parametrize(("wide", "tolerance"), [(False, 2e-6), (True, 1e-14)])
 def test_rows_of_many_keys_are_what_each_would_draw_alone(shape, wide, tolerance):

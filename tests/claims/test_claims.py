@@ -113,6 +113,7 @@ def test_what_is_no_number_is_written_as_such():
     assert row == "| a (b) | 1 | not known | 0.1 | **fails** |"
 
 
+@pytest.mark.slow
 def test_one_script_writes_complete_files_and_prints_its_table(towers, tmp_path):
     towers(tower="pass")
     command = [sys.executable, tmp_path / "papers" / "tower.py", "--seed", "3", "--out", tmp_path / "out"]

@@ -84,6 +84,7 @@ def test_single_row_classes_and_missing_targets_are_reported(tmp_path):
     assert "The single row of class 'rare' is used for training" in answer.stdout
 
 
+@pytest.mark.slow
 def test_help_and_version_need_no_heavy_package():
     code = (
         "import sys; sys.argv = ['langevax', 'fit', '--help']\n"

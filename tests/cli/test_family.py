@@ -143,6 +143,7 @@ def test_a_table_is_predicted_with_intervals_of_whole_counts(counts, table):
     assert np.allclose(frame["prediction"][rows], held_out["prediction"])
 
 
+@pytest.mark.slow
 def test_rates_are_those_of_statsmodels_with_an_exposure(rates):
     file, out, answer = rates
     options = {"family": "poisson", "drop": ["pain", "cost", "seen"], "exposure": "years"}

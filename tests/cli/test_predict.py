@@ -161,6 +161,7 @@ def test_a_column_written_in_another_way_than_in_training_is_refused(fitted, tmp
     assert message in " ".join(answer.stderr.split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("target", "columns"), [("price", ["lower", "upper"]), ("sold", ["set"])])
 def test_intervals_stand_beside_the_predictions(tables, tmp_path, target, columns):
     quick = [*QUICK, "--no-certificate", "--validation", "folds"]

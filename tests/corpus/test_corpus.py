@@ -154,5 +154,6 @@ def test_every_public_name_has_cases_or_is_received():
     assert not ENTRIES.keys() & RECEIVED.keys()
 
 
+@pytest.mark.slow
 def test_the_corpus_is_large():
     assert sum(len(list(cases(entry))) for entry in ENTRIES.values()) >= FEWEST_CASES

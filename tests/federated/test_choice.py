@@ -64,6 +64,7 @@ def test_what_is_measured_is_that_of_a_calculation_by_hand():
     assert result.evaluations == 3 * (3 + 1 + 2) * 10  # K steps and one batch of all rows, and two passes
 
 
+@pytest.mark.slow
 def test_noise_is_the_squared_error_of_a_batch_drawn_without_replacement():
     """Var / b (n - b) / (n - 1), the mean over 400 clients; a factor n / (n - 1) would be 14 %."""
     rows = np.tile(np.column_stack([np.ones(8), np.random.default_rng(1).normal(size=(8, 2))]), (400, 1, 1))
@@ -105,6 +106,7 @@ def chosen(zeta, sigma, clients_per_round=None, seed=0):
     return choose_method(federation, START, key=jax.random.key(seed), **options)
 
 
+@pytest.mark.slow
 def test_the_rule_follows_how_clients_differ():
     """Not at all; in their gradients alone; in their Hessians as well."""
     alike, gradients, hessians = chosen(0.0, 0.0), chosen(0.25, 2.0), chosen(4.0, 2.0)

@@ -96,6 +96,7 @@ def test_one_client_is_centralised_descent(name):
     np.testing.assert_allclose(actual, descent(cauchy_gradient(data), 3), rtol=0, atol=1e-13)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "method",
     [
@@ -147,6 +148,7 @@ def test_the_step_size_of_local_methods_must_shrink_with_local_steps():
     assert distance(64, 0.05) > 1e3
 
 
+@pytest.mark.slow
 def test_a_schedule_is_of_the_round_and_may_end_at_zero():
     """Control variates of option II are means of gradients: no division by the step size."""
     data = tables((2, 5, 3))

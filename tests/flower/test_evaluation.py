@@ -63,6 +63,7 @@ def test_the_best_model_is_that_of_the_best_evaluation():
     assert evaluated([np.nan, np.inf]).position is None
 
 
+@pytest.mark.slow
 def test_metrics_of_clients_are_weighted_by_rows_or_by_their_examples_and_recorded_for_each():
     records = []
     strategy = strategy_of(SGD, callbacks=[records.append])
@@ -99,6 +100,7 @@ def run(task, tmp_path, callbacks=(), **config):
     return serve(task, grid, config, callbacks)
 
 
+@pytest.mark.slow
 def test_a_run_that_no_longer_improves_ends_and_its_best_model_is_written(tmp_path):
     """At step 3 the loss rises from the first round on: the best model is that of round 1, and three more are run."""
     task = dataclasses.replace(

@@ -102,6 +102,7 @@ def ends():
     return values, lines
 
 
+@pytest.mark.slow
 def test_a_client_with_the_wrong_sign_ruins_the_mean_only_and_is_named(ends):
     values, lines = ends
     start = float(FEDERATION.value(START))

@@ -93,6 +93,7 @@ def test_a_whole_batch_of_distinct_indices_is_every_index_once():
         assert np.sort(batches.draw(key, table(6), 6, replace=False)[0]).tolist() == [0, 1, 2, 3, 4, 5]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("replace", [False, True])
 def test_padding_is_never_drawn(replace):
     """And all rows in use are, whatever their number, which is traced."""

@@ -34,6 +34,7 @@ def path(estimator, num_steps=12):
     return langevax.simulate(langevin, problem(), jnp.ones(D), **options)
 
 
+@pytest.mark.slow
 def test_page_of_probability_one_is_the_full_gradient():
     """(o7), and its cost."""
     full, page = path(gradients.Full()), path(PAGE(B, 1.0))

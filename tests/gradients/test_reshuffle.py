@@ -57,6 +57,7 @@ def test_each_pass_takes_every_row_once(estimator):
     assert not np.array_equal(actual[0], actual[1])
 
 
+@pytest.mark.slow
 def test_rows_that_do_not_fill_a_batch_sit_out():
     actual = rows_of(gradients.Minibatch(5, reshuffle=True), 6) * 5 / B
     np.testing.assert_array_equal(actual.reshape(3, 2, N).sum((1, 2)), [10, 10, 10])

@@ -78,6 +78,7 @@ def test_the_steps_of_many_classes_are_stable():
     assert np.all(bound < 3 * largest)
 
 
+@pytest.mark.slow
 def test_rows_are_measured_in_turn_and_fall_by_at_most_the_growth():
     """Against a transcript: rows of a measurement, padding skipped, at the outputs before the step."""
     risk, num_rows = weighted_risk(neurons.TanhTanh(8.0)), 14
@@ -183,6 +184,7 @@ def test_a_problem_without_a_dual_is_refused(algorithm):
         simulate(algorithm, Function(jnp.sum), jnp.zeros((2, 2)), key=jax.random.key(0), num_steps=1)
 
 
+@pytest.mark.slow
 def test_settings_out_of_range_are_refused():
     with pytest.raises(ValueError, match="relative_step_size"):
         LossCurvatureSteps(MFLD(1.0, TEMPERATURE), 0.0, 14)

@@ -43,6 +43,7 @@ def test_a_reflection_changes_the_sign_of_every_output(neuron):
     np.testing.assert_allclose(neuron(reflected, x), -neuron(particle, x), rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("neuron", NEURONS, ids=lambda n: f"{type(n).__name__}{n.output_shape}")
 def test_where_the_targets_are_0_outputs_stay_0(neuron):
     risk = risk_of(neuron, zero=True)
@@ -74,6 +75,7 @@ def gradient_without_ridge(risk, cloud):
     return 3 * np.concatenate([by_outer, slopes @ inputs / len(inputs), slopes.mean(1, keepdims=True)], 1)
 
 
+@pytest.mark.slow
 def test_the_mean_of_linear_neurons_is_ridge_regression_without_noise():
     risk = risk_of(neurons.Linear())
     inputs, targets = np.asarray(risk.inputs, float), np.asarray(risk.targets, float)

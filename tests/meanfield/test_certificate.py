@@ -27,6 +27,7 @@ def certified(problem, seed=0, effort=EFFORT, **options):
     return certify(problem.risk, problem.temperature, key=jax.random.key(seed), effort=effort, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("loss", "temperature"), CASES)
 def test_the_interval_holds_the_optimum_of_quadrature(loss, temperature):
     problem = smooth(loss, temperature)
@@ -261,6 +262,7 @@ def test_cells_of_two_groups_mix_without_entropy_between_them():
     assert cells.entropy(np.array([0.2, 0.3, 0.5])) == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_the_same_key_makes_the_same_certificate():
     problem = smooth("squared", 0.02)
     first, second, other = (certified(problem, seed) for seed in (1, 1, 2))
@@ -321,6 +323,7 @@ def test_float32_and_float64_agree_within_their_errors():
     assert abs(single.lower_bound - double.lower_bound) < single.width + double.width
 
 
+@pytest.mark.slow
 def test_row_weights_count_as_rows_and_padding_as_nothing():
     """Rows of weight 1 to 4 are those of a table with copies; the unweighted optimum is outside of the interval."""
     inputs = np.linspace(-2, 2, 6)
@@ -433,6 +436,7 @@ def test_seconds_become_an_effort_that_repeats_the_result(by_seconds):
     np.testing.assert_array_equal(again.dual, by_seconds.dual)
 
 
+@pytest.mark.slow
 def test_a_search_goes_on_from_its_file(tmp_path):
     """Interrupted in the homotopy, then in the bounds: no call loses what was known, and the last has nothing to do."""
     problem, file = smooth("squared", 0.02), tmp_path / "search.npz"
@@ -451,6 +455,7 @@ def test_a_search_goes_on_from_its_file(tmp_path):
     assert work[-1] == work[-2]
 
 
+@pytest.mark.slow
 def test_the_file_of_another_search_is_refused(tmp_path):
     problem, file = smooth("squared", 0.02), tmp_path / "search.npz"
     certified(problem, effort=2e5, checkpoint=file)

@@ -190,6 +190,7 @@ def test_ascent_with_refreshes_by_pcnl_reaches_the_exact_optimum():
     assert 0 < float(result.state.step_size) <= LONGEST_PCNL_STEP
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("integrator", [integrators.Exponential(), integrators.SemiImplicit()])
 def test_averaging_takes_a_precision_for_each_coordinate(integrator):
     """PDA in its KL form, one step for both: below 2e-4, the bias of the semi-implicit step included."""
@@ -280,6 +281,7 @@ def test_acceptance_does_not_depend_on_the_number_of_modes():
     assert rates[512][1] < 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("integrator", [integrators.Exponential(), integrators.SemiImplicit()])
 def test_schemes_for_functions_take_one_step_for_all_modes(integrator):
     """256 modes at 2,600 times Euler's longest step: the prior's variances at dual 0, semi-implicit ones colder by

@@ -68,6 +68,7 @@ def test_the_covariance_is_that_of_particles_with_their_output_weights():
         np.testing.assert_allclose(covariance @ vectors, expected @ vectors, atol=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("direct", [True, False])
 def test_newton_solves_the_equation_of_the_best_dual(direct, monkeypatch):
     """u = z - K W (l'(u) - g) for softmax with row weights and padding, factorised or by conjugate gradients."""

@@ -115,6 +115,7 @@ def tanh_risk(targets=None, dtype=jnp.float32, precision=2 * RIDGE):
     )
 
 
+@pytest.mark.slow
 def test_at_an_anchor_step_svrg_is_the_full_gradient_exactly():
     """Bit for bit, at steps 0 and m, whatever anchor came before; and not at others."""
     risk, svrg = tanh_risk(), gradients.SVRG(2, 3)
@@ -137,6 +138,7 @@ def path_of(risk, start, temperature=0.0, estimator=gradients.Full()):  # noqa: 
     return np.asarray(result.positions)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("estimator", [gradients.SVRG(N, 4), gradients.SVRG(2, 1)])
 def test_with_full_batches_or_period_one_svrg_is_mfld(estimator):
     """The same noisy cloud, to 1e-13 in float64."""
@@ -170,6 +172,7 @@ def test_flipped_labels_move_flipped_particles_to_the_opposite():
         assert np.abs(path_of(flipped, start) + path).max() > 0.1
 
 
+@pytest.mark.slow
 def test_flipped_labels_flip_the_law():
     """With noise, in the mean over 2,000 clouds: the outputs of the two runs are opposite, and far from zero."""
     outputs = []
@@ -184,6 +187,7 @@ def test_flipped_labels_flip_the_law():
 # Limits.
 
 
+@pytest.mark.slow
 def test_a_hot_network_with_its_ridge_in_proportion_is_the_prior():
     """temperature, ridge -> infinity at a fixed ratio: outputs -> E_prior h, of a neuron that is not odd.
 
@@ -298,6 +302,7 @@ def test_the_mean_fenchel_young_gap_is_the_duality_gap(loss):
         assert gap > 1e-4
 
 
+@pytest.mark.slow
 def test_a_large_cloud_has_the_outputs_and_the_law_of_the_optimum():
     """MFLD with 500 tanh neurons and the logistic loss against the grid: outputs give or take 0.005, E theta^2 2 %.
 
@@ -361,6 +366,7 @@ def inputs_of(operations, name):
     return direct.union(*(inputs_of(operations, other) for other in direct))
 
 
+@pytest.mark.slow
 def test_a_cloud_beyond_memory_is_refused():
     """Two billion particles: named with the memory they need, before anything is allocated."""
     risk = MeanFieldRisk(neurons.Tanh(), losses.squared, np.ones((2, 99), np.float32), np.zeros(2, np.float32), 1.0)

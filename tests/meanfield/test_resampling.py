@@ -54,6 +54,7 @@ def test_parents_nearby_are_taken_from_neighbours_and_others_from_all(branches):
         assert branches.pop() == expected, kind
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [1, -1])
 def test_a_halo_that_is_one_too_short_is_noticed(order, branches, monkeypatch):
     """On its left a part must know one particle more than it needs: below the first, nobody knows who stands there."""

@@ -86,6 +86,7 @@ def test_a_walk_back_from_exact_draws_estimates_one_over_z():
     assert_mean(np.exp(problem.log_partition(dual) - back)[:, None], 1.0, wrong=0.5)
 
 
+@pytest.mark.slow
 def test_a_mode_that_a_walk_misses_makes_the_walk_back_too_high():
     """From the well alone: E(1 / Z^) is the mass that forward walks put there over that of the law."""
     problem = needle()
@@ -99,6 +100,7 @@ def test_a_mode_that_a_walk_misses_makes_the_walk_back_too_high():
     assert back.mean() > forward.mean() + 3
 
 
+@pytest.mark.slow
 def test_log_z_of_linear_neurons_is_that_of_the_closed_form():
     """|X^T g / n|^2 / (4 T ridge), and the cloud's mean."""
     rng = np.random.default_rng(0)

@@ -153,6 +153,7 @@ def test_fedavg(federation, draws):
     assert_same_path(path(method, federation), expected, Cost(ASKED, 1, 1, rounds, LOCAL_ROWS))
 
 
+@pytest.mark.slow
 def test_minibatch_sgd(federation, draws):
     rounds = [draws.answers(key, 0, ASKED, lambda i, k: draws.rows(i, k, B)) for key in ROUND_KEYS]
     result = path(federated.MinibatchSGD(STEP_SIZE, B, ASKED, DROPOUT), federation)
@@ -214,6 +215,7 @@ def test_scaffold_m(federation, draws):
     np.testing.assert_allclose(result.state.server.direction, g, rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_fedprox(federation, draws):
     rounds = [draws.answers(key, 0, ASKED, draws.local_batches) for key in ROUND_KEYS]
     method = federated.FedProx(STEP_SIZE, LOCAL_STEPS, B, ASKED, 0.8, 1.5, DROPOUT)
@@ -282,6 +284,7 @@ def test_bvr(federation, draws, noisy):
     assert_same_path(path(method, federation), expected, anew, others, Cost(1, 2, 1, locals_, SARAH_ROWS))
 
 
+@pytest.mark.slow
 def test_minibatch_sarah(federation, draws):
     rounds = [draws.answers(key, 0, None, lambda i, k: draws.rows(i, k, B)) for key in ROUND_KEYS]
     result = path(federated.MinibatchSARAH(STEP_SIZE, B, PERIOD, DROPOUT), federation)

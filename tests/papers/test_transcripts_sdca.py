@@ -157,6 +157,7 @@ def test_a_refresh_resamples_and_makes_metropolis_moves_for_the_law_of_that_mome
     assert 0.2 < path.accepted[5] < 0.95
 
 
+@pytest.mark.slow
 def test_the_dual_climbs_to_its_optimum():
     """150 particles: within 4 % of the distance of the start, which SDCA promises for 400 steps."""
     solved = tiny.exact("logistic")

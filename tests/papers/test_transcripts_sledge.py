@@ -126,6 +126,7 @@ def test_page():
     assert used == full * N + (STEPS - full) * 2 * B
 
 
+@pytest.mark.slow
 def test_storm():
     draws, noises = drawn(lambda key: gradients.batches.draw(key, problem(), B, False)[0])
     actual, used = run(gradients.STORM(B, 0.3), problem())

@@ -187,6 +187,7 @@ def test_newton_steps_on_a_weighted_grid_reach_its_dual():
     np.testing.assert_allclose(less * (shares @ np.exp(LOG_P[few])), weight, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_particle_has_the_density_of_its_law_in_units_of_the_prior():
     law = ParameterLaw.of(problem_of(COUNTS), SHARE, DRAWS[:256])
     law = in_units_of_prior(law, DRAWS[:256], key=jax.random.key(0))

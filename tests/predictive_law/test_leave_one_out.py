@@ -31,6 +31,7 @@ def test_the_closed_form_is_that_of_refits(counts, bayes_share, atol):
     assert abs(left_out.scores.mean() - exact.mean()) < 0.12 * optimism + 5e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("bayes_share", "atol"), [(1.0, 1e-3), (0.2, 2e-3), (0.0, 2e-3)])
 def test_rows_leave_with_all_of_their_weight(bayes_share, atol):
     weights, (log_p, prior) = np.random.default_rng(0).uniform(0.3, 2.5, len(RIGHT)), table(RIGHT)

@@ -77,6 +77,7 @@ def test_it_equals_a_finite_sum_of_the_same_loss(compiled, x64, tolerance, count
         assert (external.max_size, int(external.size)) == (N, count or N)
 
 
+@pytest.mark.slow
 def test_the_quadratic_part_is_that_of_any_problem():
     x, data = position(), rows()
     external, finite = ExternalSum(gradient, data, value, precision=0.5), FiniteSum(loss, data, precision=0.5)
@@ -105,6 +106,7 @@ def either_way(request, monkeypatch):
         monkeypatch.setattr(host.lax, "platform_dependent", lambda *a, cpu, default: default(*a))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("either_way")
 def test_clients_side_by_side_in_a_loop_see_their_own_rows_and_no_padding():
     """Descent of three clients with 4, 1 and 5 rows of 5; the padding is NaN, which any look at it would spread."""

@@ -49,6 +49,7 @@ def test_conjugate_is_finite_on_the_border_and_infinite_outside(name):
     np.testing.assert_array_equal(np.isfinite(rows(name, "fenchel_young")(y, dual, y)), [True, True, False, False])
 
 
+@pytest.mark.slow
 def test_conjugate_of_softmax_is_finite_at_vertices_and_infinite_off_the_simplex():
     y, dual = np.zeros(3, np.int32), np.float32([[-1, 1, 0, 0], [-0.9, 1, 0, 0], [-1.1, 1.1, 0, 0]])
     np.testing.assert_array_equal(rows("softmax", "conjugate")(dual, y), [0, np.inf, np.inf])

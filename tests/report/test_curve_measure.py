@@ -37,6 +37,7 @@ def model():
     return FunctionalMeanFieldRegressor(grid=GRID, **SMALL).fit(X, Y)
 
 
+@pytest.mark.slow
 def test_bands_are_quantiles_of_the_functions_and_prior_of_the_estimator(model):
     contents = curves_of(model, NamedCurves(X, "t", ("value",)), split_of(model, X, Y))
     betas, thetas = model.slope_functions(X), model.weight_functions()

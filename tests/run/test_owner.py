@@ -36,6 +36,7 @@ def holder(file):
     return process
 
 
+@pytest.mark.slow
 def test_a_lock_names_its_owner_and_is_free_after_a_kill(tmp_path):
     file = tmp_path / NAME
     process = holder(file)
@@ -54,6 +55,7 @@ def test_a_lock_names_its_owner_and_is_free_after_a_kill(tmp_path):
         Lock(file, "it")
 
 
+@pytest.mark.slow
 def test_two_runs_cannot_write_one_directory(tmp_path):
     def run_another(trace, state):
         for resume in (False, True):

@@ -23,6 +23,7 @@ def lines(text):
     return [line for line in re.split(r"[\r\n]+", text) if line.strip()]
 
 
+@pytest.mark.slow
 def test_the_line_shows_name_steps_rate_and_time(capsys):
     simulate(STEPS, progress=True, callbacks=PATIENCE, callback_every=10)
     shown = lines(capsys.readouterr().err)

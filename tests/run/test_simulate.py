@@ -55,6 +55,7 @@ def test_numbers_do_not_depend_on_the_record_interval(undisturbed, record_every)
     assert_same_tree(result.positions[:, mine], undisturbed.positions[:, theirs])
 
 
+@pytest.mark.slow
 def test_numbers_do_not_depend_on_being_looked_at(undisturbed):
     for options in [{"record_every": None, "average": None}, {"record": None}]:
         assert_same_tree(simulate(STEPS, **options).state, undisturbed.state)
@@ -91,6 +92,7 @@ def test_the_repr_of_a_result_is_a_summary(undisturbed):
     assert repr(undisturbed.trace).startswith("Trace(10 records up to step 40; info: evaluations")
 
 
+@pytest.mark.slow
 def test_steps_are_the_hand_written_loop_with_the_documented_keys(undisturbed):
     algorithm, data, key = langevin(), problem(), jax.random.key(0)
     start = jnp.zeros((CHAINS, SIZE))
@@ -234,6 +236,7 @@ class OneByOne(Algorithm):
         return self.inner.step(problem, state, key, step)
 
 
+@pytest.mark.slow
 def test_chains_one_by_one_equal_chains_together(undisturbed):
     result = simulate(STEPS, OneByOne(langevin()))
     np.testing.assert_allclose(result.positions, undisturbed.positions, rtol=1e-5, atol=1e-6)
@@ -295,6 +298,7 @@ def test_datatree_has_the_layout_of_arviz(undisturbed):
     np.testing.assert_array_equal(tree["posterior/position"].values, undisturbed.positions)
 
 
+@pytest.mark.slow
 def test_positions_may_be_any_pytree():
     def loss(x, a):
         return squared(x["b"][0] - a) + squared(x["a"])

@@ -212,6 +212,7 @@ def replaced(monkeypatch):
     return deleted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run", ["chains of SVRG", "a cloud"])
 def test_a_large_state_is_replaced_and_the_numbers_are_the_same(monkeypatch, replaced, run):
     algorithm, make, start, num_chains = RUNS[run]
@@ -232,6 +233,7 @@ def test_states_that_others_read_are_not_replaced(replaced, tmp_path, options):
     assert replaced == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", [np.full(1, 0.75, np.float32), lambda key: jax.random.uniform(key, (1,))])
 def test_a_run_that_diverges_ends_alike_whether_or_not_states_are_replaced(monkeypatch, replaced, start):
     """The state before a chunk is gone, and is computed again from the start."""
@@ -260,6 +262,7 @@ def test_a_carry_that_is_donated_has_buffers_of_its_own():
     assert owned["key"] is state["key"]
 
 
+@pytest.mark.slow
 def test_a_program_that_replaces_its_state_needs_room_for_one():
     """What the compiled program shares between arguments and results: the cloud, which the other program has twice."""
     algorithm, observers, key, one = meanfield.MFLD(0.1, 0.01), program.Observers(None, None), jax.random.key(0), 1

@@ -28,6 +28,7 @@ def saved(two_runs, tmp_path):
     return shutil.copytree(two_runs[0], tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_whole_checkpoint_is_reported_and_left_as_it_was(saved):
     before = sorted(saved.rglob("*"))
     assert verify(saved) == ([30, 40], 10, [])

@@ -68,6 +68,7 @@ def test_the_step_on_a_dictionary_with_a_prefix_precision():
         assert_close(result.positions, recursion([0.05] * 20, [0.3] * 20, exponential=True))
 
 
+@pytest.mark.slow
 def test_schedules_are_read_at_the_step_counted_from_zero():
     """A cosine and a linear schedule of optax; step size and temperature of step s are those at s."""
     step_size, temperature = optax.cosine_decay_schedule(0.1, 20), optax.linear_schedule(0.5, 0.0, 10)

@@ -27,6 +27,7 @@ def regression(dtype=jnp.float32):
     return FiniteSum(squares, rows, precision=jnp.asarray(MODES, dtype))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("algorithm", "steps"),
     [
@@ -50,6 +51,7 @@ def test_the_gaussian_posterior_is_kept_exactly(algorithm, steps):
     assert 0.1 < run.metrics["acceptance"] < 0.95
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("algorithm", "steps"), [(PCN(0.7, TEMPERATURE), 150), (PCNL(0.5, TEMPERATURE), 80)])
 def test_a_double_well_is_sampled_exactly(algorithm, steps):
     """Five moments against quadrature, where nothing is normal."""
@@ -143,6 +145,7 @@ def test_acceptance_of_the_explicit_proposal_does_fall():
     assert many < 0.01
 
 
+@pytest.mark.slow
 def test_without_data_every_step_is_accepted_and_the_longest_forgets():
     """s = 1 and t = 2 draw from the prior anew: no correlation with the place before."""
     nothing = FiniteSum(lambda x, row: 0.0 * x[0] * row, jnp.ones(1), precision=jnp.asarray(MODES, jnp.float32))
@@ -156,6 +159,7 @@ def test_without_data_every_step_is_accepted_and_the_longest_forgets():
         assert_mean(x**2, TEMPERATURE / MODES, wrong=TEMPERATURE * MODES)
 
 
+@pytest.mark.slow
 def test_evaluations_are_one_pass_a_step_and_one_at_the_start():
     for algorithm in (PCN(0.5, 1.0), PCNL(0.5, 1.0)):
         run = langevax.simulate(algorithm, regression(), jnp.zeros(4), key=jax.random.key(0), num_steps=7, num_chains=3)

@@ -12,6 +12,7 @@ from langevax.samplers import PerturbedDescent
 from tests.errorbars import assert_mean
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("like", [{"a": (1,)}, {"a": (1,), "b": (2, 3)}], ids=["1 number", "7 numbers"])
 def test_the_noise_is_uniform_in_the_ball(like):
     """50,000 draws: (|x| / r)^d is uniform, coordinates have variance r^2 / (d + 2), and none is outside."""
@@ -27,6 +28,7 @@ def test_the_noise_is_uniform_in_the_ball(like):
     assert_mean(x, np.zeros(d))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [jnp.float64, jnp.bfloat16])
 def test_the_noise_has_the_dtype_of_the_position(dtype):
     with jax.enable_x64():

@@ -161,6 +161,7 @@ def test_variance_reduced_gradients_and_energies_give_the_weights():
     assert run.evaluations < 300 * 1500 * 4 * 120  # far fewer than 4 full passes a step
 
 
+@pytest.mark.slow
 def test_round_trips_are_counted():
     """Free replicas at temperatures so close that every try succeeds: with 3 replicas, a walk of period 6, first
     at the coldest after 3 swaps."""

@@ -96,6 +96,7 @@ def test_its_error_is_of_second_order():
     assert excess(0.2) / excess(0.1) == pytest.approx(4, rel=0.02)
 
 
+@pytest.mark.slow
 def test_with_svrg_it_costs_what_svrg_costs_and_has_its_law():
     """At the end of an epoch and in the middle; on equal components SVRG is the full gradient, bit for bit almost."""
     equal = FiniteSum(quadratic, jnp.ones((4, 2)))

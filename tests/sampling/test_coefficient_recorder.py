@@ -34,6 +34,7 @@ def test_coefficients_are_those_of_the_closed_form_and_refusals_are_recorded(tmp
     assert record.plot().get_xlabel() == "step of the training"
 
 
+@pytest.mark.slow
 def test_a_training_that_goes_on_estimates_what_is_missing(tmp_path, monkeypatch):
     file, calls = tmp_path / "coefficients.json", []
     whole = CoefficientRecorder(square, X, key=KEY, **SHORT)

@@ -38,6 +38,7 @@ def test_a_curve_has_its_points_and_moments_of_the_draws():
     assert float(fields["mean"].sel(x=0.6)) == pytest.approx(values[..., 1].mean(), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_product_has_an_axis_for_each_factor():
     basis = spaces.TensorProduct([spaces.Cosine(2, 4), spaces.Cosine(2, 3)])
     fields = problem(basis).fields(positions := RNG.normal(size=(2, 5, 4)))
@@ -65,6 +66,7 @@ def test_unknown_noise_changes_nothing():
     plt.close(hierarchical.plot(positions))
 
 
+@pytest.mark.slow
 def test_figures_show_the_band_or_two_maps():
     positions = RNG.normal(size=(2, 20, 4))
     curve = problem(spaces.Cosine(4)).plot(positions)

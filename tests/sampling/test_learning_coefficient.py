@@ -125,6 +125,7 @@ def test_a_curve_of_minima_has_the_coefficient_of_quadrature():
     assert exact < 0.6  # two regular parameters have 1
 
 
+@pytest.mark.slow
 def test_no_batch_size_makes_a_chain_inexact():
     rows = np.float32(np.random.default_rng(2).normal(size=(20, 2)) * [3.0, 1.0])
     law = langevax.FiniteSum(lambda w, row: (row @ w) ** 2 / 2 + jnp.sum(w**4) / 8, jnp.asarray(rows))

@@ -51,6 +51,7 @@ class Overlap:
 UNKNOWN = spaces.MaternPrior(BASIS, length_scale=dist.LogNormal(-1.0, 0.5))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("prior", "with_adjoint"), [(PRIOR, False), (PRIOR, True), (UNKNOWN, True)])
 def test_draws_and_counts_of_threads_are_those_of_one(prior, with_adjoint):
     runs = {}

@@ -85,6 +85,7 @@ def test_draws_are_those_of_the_exact_posterior(adjoint, dynamics, method, least
     np.testing.assert_allclose(ratios, 1, atol=LIMIT / np.sqrt(2 * ess.min()))
 
 
+@pytest.mark.slow
 def test_a_linear_map_in_jax_is_sampled_exactly_too():
     target = langevax.inverse_problem(lambda f: jnp.asarray(BLUR, f.dtype) @ f, DATA, NOISE, PRIOR)
     assert target.solver is None
@@ -186,6 +187,7 @@ def test_a_map_is_linear_only_where_it_is_so_at_the_posterior(in_jax):
     np.testing.assert_allclose(ratios, 1, atol=0.1)
 
 
+@pytest.mark.slow
 def test_an_adjoint_that_is_nearly_right_gives_no_exact_draws():
     """1.5 % passes the dot-product test, and moves a mean by 15 deviations of the noise."""
     nearly = lambda v, r: 1.015 * blur_adjoint(v, r)  # noqa: E731
@@ -197,6 +199,7 @@ def test_an_adjoint_that_is_nearly_right_gives_no_exact_draws():
     assert np.abs((np.asarray(draws.positions).mean((0, 1)) - mean) / deviation).max() < 0.5
 
 
+@pytest.mark.slow
 def test_data_are_not_rounded_to_the_type_of_predictions():
     """Counts above two levels: integers have no derivative, and 0.5 and 1.6 are not 0 and 1."""
     prior = spaces.GaussianPrior(spaces.Cosine(1), np.ones(1))
@@ -280,6 +283,7 @@ def test_every_solve_is_counted(dynamics):
     assert tree["sample_stats"]["solves"].shape == (4, 20)
 
 
+@pytest.mark.slow
 def test_a_solve_that_fails_is_a_rejected_proposal():
     """A map that raises for x > 1/2 and returns NaN or complex numbers for x < -1: the posterior is cut off there."""
 

@@ -103,6 +103,7 @@ def test_every_proposal_is_accepted_where_the_map_is_linear():
         assert abs(log_ratio) < 1e-5
 
 
+@pytest.mark.slow
 def test_draws_are_those_of_the_posterior_whatever_the_fit():
     """Every second coefficient of the fit is wrong by a half: moments of the normal posterior, to their error."""
     walk, rng = linear_walk(), np.random.default_rng(0)

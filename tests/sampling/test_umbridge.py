@@ -91,6 +91,7 @@ def changed(path, reply):
     return lambda asked, question: reply if asked == path else replies(asked, question)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"dynamics": "pcn"}])
 def test_draws_are_those_of_the_function_in_python(options):
     local = langevax.inverse_problem(forward, DATA, 0.2, PRIOR, adjoint=adjoint)

@@ -47,6 +47,7 @@ def of_ships():
     return PredictiveRegressor("poisson", **SMALL).fit(X, incidents, exposure=months)
 
 
+@pytest.mark.slow
 def test_coefficients_and_means_are_those_of_statsmodels():
     X, months, incidents = ships()
     design = statsmodels.api.add_constant(X)
@@ -87,6 +88,7 @@ def test_an_exposure_of_one_is_none():
     np.testing.assert_array_equal(np.sort(one.particles_["level"]), np.sort(none.particles_["level"]))
 
 
+@pytest.mark.slow
 def test_rows_that_differ_in_exposure_alone_stay_apart_and_repeated_ones_count_twice():
     X, months, incidents = ships()
     weights = np.tile([2, 0], 17)

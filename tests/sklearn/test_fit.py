@@ -126,6 +126,7 @@ def test_several_outputs_are_fitted_at_once():
     assert single.predict(X).shape == (20, 1)
 
 
+@pytest.mark.slow
 def test_a_hot_fit_predicts_the_mean_and_a_cold_one_the_rows():
     X, y = diabetes()
     hot = MeanFieldRegressor(temperature=1e3, **QUICK).fit(X[:300], y[:300])
@@ -204,6 +205,7 @@ def test_a_plateau_ends_the_run():
     assert model.history_["steps"][-1] == model.n_iter_
 
 
+@pytest.mark.slow
 def test_classes_that_overlap_are_learned_by_default():
     """A step tuned on separated classes makes outputs alternate: .654 in log loss, logistic regression .577."""
     X, y = overlapping()

@@ -306,6 +306,7 @@ def test_intervals_that_cannot_be_are_refused(regressor):
         without.predict(X, return_std=True)
 
 
+@pytest.mark.slow
 def test_class_weights_are_weights_of_rows():
     X, y = (table[:400] for table in load_breast_cancer(return_X_y=True))
     X, settings = X[:, :3], WITHOUT_FOLDS | {"num_steps": 30, "temperature": 0.01}
@@ -355,6 +356,7 @@ def test_maps_of_columns_are_their_formulas():
     np.testing.assert_array_equal(NormalScores.fit(codes, np.ones(30))(codes), codes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["wild", "exponential"])
 def test_wild_columns_are_mapped(kind):
     """Every hundredth value of a column x 10^4, or exp(3 x) of all: the closed form chooses a bounded map."""

@@ -173,6 +173,7 @@ def test_parameters_of_the_encoder_are_searched():
     assert search.fit(X, y).best_params_["num_modes"] == 12
 
 
+@pytest.mark.slow
 def test_a_warm_start_keeps_the_encoder():
     X, y = waves()
     model = FunctionalMeanFieldRegressor("mfld", num_particles=64, num_steps=20, warm_start=True, random_state=0)

@@ -122,6 +122,7 @@ def test_batches_sample_the_same_law(estimator):
     assert_mean(deviations, 1.05 * deviation, slack=0.05 * deviation)  # the step's and the batches' heat
 
 
+@pytest.mark.slow
 def test_the_semi_implicit_scheme_of_the_paper_is_cold_in_rough_modes_only():
     """Which is nothing among the rows, and half of the deviation away from them."""
     means, deviations = replicates(seed=100, integrator="semi-implicit", preconditioner=None)

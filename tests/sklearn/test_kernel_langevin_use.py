@@ -48,6 +48,7 @@ def test_defaults_on_tables_score_and_have_nothing_to_warn_of():
     assert classifier.sample_functions(X[:5], 7).shape == (7, 5, 3)
 
 
+@pytest.mark.slow
 def test_few_draws_are_reported():
     settings = {"num_samples": 10, "thinning": 1, "num_warmup": 1, "random_state": 0}
     model = KernelLangevinRegressor(KERNEL, noise=30.0, relative_step_size=0.01, **settings).fit(*rows())
@@ -56,6 +57,7 @@ def test_few_draws_are_reported():
     assert "effective draws; raise num_samples" in words
 
 
+@pytest.mark.slow
 def test_the_seed_decides_all():
     X, y = rows()
     same, again, other = (KernelLangevinRegressor(**QUICK | {"random_state": s}).fit(X, y) for s in (0, 0, 1))
@@ -64,6 +66,7 @@ def test_the_seed_decides_all():
     assert np.any(same.coefficients_ != other.coefficients_)
 
 
+@pytest.mark.slow
 def test_order_and_repetition_of_rows_do_not_matter():
     X, y = rows(40)
     weights = np.arange(40) % 3
@@ -238,6 +241,7 @@ def test_a_saved_model_comes_back_without_pickle(tmp_path):
     np.testing.assert_array_equal(load(tmp_path / "classes").predict(X), classifier.predict(X))
 
 
+@pytest.mark.slow
 def test_losses_and_integrators_are_words_or_objects(tmp_path):
     X, y = rows()
     settings = {"kernel": "rbf", "noise": 50.0, **QUICK}

@@ -38,6 +38,7 @@ def test_a_linear_law_is_predicted_as_well_as_by_ridge_regression(model):
     assert "trained on the residuals of ridge regression" in model.temperature_reason_
 
 
+@pytest.mark.slow
 def test_a_law_that_is_not_linear_gets_no_linear_part():
     X, _ = table()
     assert MeanFieldRegressor(**FOLDS).fit(X, np.abs(X[:, 0] - 3)).linear_part_ is None
@@ -99,6 +100,7 @@ def test_several_outputs_and_weights():
     assert model.score(X, both) > 0.8
 
 
+@pytest.mark.slow
 def test_a_warm_start_keeps_the_linear_part(model):
     X, y = table()
     model = MeanFieldRegressor(**QUICK, linear_part=True, warm_start=True).fit(X, y)

@@ -165,6 +165,7 @@ def test_certificates_with_and_without_padding_agree_and_have_the_same_errors():
     assert max(lower) - min(lower) < max(c.width for c in certificates)
 
 
+@pytest.mark.slow
 def test_predictions_are_those_of_the_padded_particles():
     """The last record's dual vector is outputs less targets, of the particles as they were trained."""
     X, y = diabetes()

@@ -111,6 +111,7 @@ def sealed(file, header, arrays):
     return file
 
 
+@pytest.mark.slow
 def test_numbers_that_are_not_finite_are_accepted_only_where_they_were_saved(file, tmp_path):
     header, arrays = read(file)
     bad = {name: np.full_like(array, np.nan) if array.dtype.kind == "f" else array for name, array in arrays.items()}

@@ -146,6 +146,7 @@ def test_weights_outside_of_the_span_keep_the_law_of_the_prior_and_reach_new_cur
     assert np.abs(model._outputs(columns) - model._outputs(without)).max() > 0.01
 
 
+@pytest.mark.slow
 def test_repeated_curves_and_curves_of_weight_zero_teach_the_encoder_nothing():
     X, _, _ = pulses()
     encoder, _ = columns_of(X[:20])
@@ -241,6 +242,7 @@ def test_the_default_solver_is_dual_ascent_on_few_columns_only():
     assert model.set_params(solver="pda")._solver_name(3) == "pda"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoder", ["basis", "convolutions"])
 def test_the_part_with_the_planted_bump_speaks_for_the_output(encoder):
     random, t = np.random.default_rng(0), np.linspace(0, 1, 90)
@@ -293,6 +295,7 @@ def test_its_optimum_is_certified():
     assert model.certificate(effort=3e8).trustworthy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "X",
     [

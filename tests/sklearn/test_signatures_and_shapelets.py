@@ -159,6 +159,7 @@ def test_curves_of_every_form_are_encoded(kind, form):
     assert columns.any() == (form != "constant curves")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_networks_learn_explain_and_load(kind, tmp_path):
     random, t = np.random.default_rng(0), np.linspace(0, 1, 90)

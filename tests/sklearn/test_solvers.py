@@ -118,6 +118,7 @@ def test_batches_reach_the_gradient(solver, batch_size, estimator):
     assert getattr(steps, "inner", steps).gradient == estimator
 
 
+@pytest.mark.slow
 def test_a_frozen_dual_takes_other_steps_than_an_interacting_cloud():
     """Neurons that do not see each other bend by |dual| / bound of what a cloud of them does."""
     risk = network().exact().risk(0.01)  # the prior alone bends what is padding

@@ -62,6 +62,7 @@ def test_constant_curves_of_the_training_make_constant_ones_usual():
     assert CurveCoefficients().fit(np.concatenate([X, flat])).unlike_training(flat + 0.5) == []
 
 
+@pytest.mark.slow
 def test_a_prediction_there_warns_once_and_a_fit_never():
     X = waves(30, 0)
     model = FunctionalMeanFieldRegressor("mfld", encoder="basis", num_particles=20, num_steps=5, random_state=0)

@@ -72,6 +72,7 @@ def test_bad_arguments_are_named():
         spaces.TensorProduct([spaces.Cosine(2), spaces.Cosine(3)]).evaluate(np.ones((4, 3)))
 
 
+@pytest.mark.slow
 def test_products_that_are_not_sorted_come_in_the_order_of_their_indices():
     bases = [spaces.Cosine(4, 6), spaces.Fourier(5)]
     sorted_, plain = spaces.TensorProduct(bases), spaces.TensorProduct(bases, sort=False)

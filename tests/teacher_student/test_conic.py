@@ -47,6 +47,7 @@ def result(problem):
     return run(problem)
 
 
+@pytest.mark.slow
 def test_the_teachers_neurons_are_identified(result):
     """Forty neurons, and nearly all of the measure ends near the teacher's three."""
     assert share_near(START, TEACHER, degrees=15) < 0.1

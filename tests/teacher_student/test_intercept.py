@@ -36,6 +36,7 @@ def test_value_and_gradient_are_those_of_the_best_intercept(phase):
             assert float(gradient.inner[j, k]) == pytest.approx(slope, rel=1e-6, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_weights_are_rows_repeated_and_decay_has_its_closed_form():
     """One neuron that sees positive numbers only is ridge regression: inner = sum w x y / (sum w x^2 + 2 ridge W)."""
     X, y = np.abs(np.random.default_rng(1).normal(size=(7, 1))) + 0.1, np.linspace(1, 2, 7)

@@ -78,6 +78,7 @@ def test_phases_agree_on_the_loss_where_they_meet(in_float64):
     assert float(before) == pytest.approx(float(after), rel=1e-12)
 
 
+@pytest.mark.slow
 def test_noise_of_exploration_has_the_stationary_variance_of_a_quadratic():
     """Inputs 0 leave the ridge alone: T / (p (1 - h p / 2)) with p = 2 ridge, in every coordinate."""
     explore = Explore(step_size=0.5, temperature=0.03, annealing=1.0, ridge=0.4, num_steps=40)
@@ -117,6 +118,7 @@ def test_convergence_near_a_teacher_is_linear_at_the_rate_of_the_local_hessian(i
     assert contraction == pytest.approx((1 - step_size * curvatures[0]) ** 60, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_teacher_and_data_are_what_they_say():
     teacher = orthogonal_teacher(3, 5, num_positive=1)
     np.testing.assert_array_equal(teacher.outer, [1, -1, -1])

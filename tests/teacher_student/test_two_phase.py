@@ -125,6 +125,7 @@ def test_more_neurons_than_dimensions_and_constant_targets():
     assert np.isfinite(fit.losses).all()
 
 
+@pytest.mark.slow
 def test_whole_numbers_are_taken():
     X, y = np.array([[1, 0], [0, 1], [-1, 0]]), np.array([1, 0, 0])
     fit = two_phase(X, y, 1, key=jax.random.key(0), explore=Explore(num_steps=1), converge=Converge(num_steps=1))

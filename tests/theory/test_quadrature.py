@@ -104,6 +104,7 @@ def test_kl_decays_at_twice_the_spectral_gap_and_much_faster_than_promised():
     assert rate > 3 * 2 * wells_target().lsi_constant
 
 
+@pytest.mark.slow
 def test_bias_is_of_second_order_in_the_step_where_theorems_give_first():
     law = proximal_gibbs_on_grid(WELLS, FINE, 1.0)[0]
     kernels = [langevin_kernel_on_grid(SLOPE_OF_WELLS, FINE, eta, 1.0) for eta in (0.02, 0.01, 0.005)]

@@ -30,6 +30,7 @@ def settings(seed):
     return dict(zip(names, draws, strict=True))
 
 
+@pytest.mark.slow
 def test_numbers_are_those_of_the_digest():
     risks = [errors_one_step(RATIOS, step_size=eta, **SETTING).risk for eta in (0.0, 1.0)]
     expected = [[0.321692, 0.293408, 0.150738, 0.101156], [0.308251, 0.284305, 0.145860, 0.097747]]

@@ -45,6 +45,7 @@ def test_equal_readouts_are_the_spiked_features_of_scalars(unit_rows):
             assert spiked.risk[0] == pytest.approx(number, abs=6e-7)
 
 
+@pytest.mark.slow
 def test_functions_of_numpy_and_the_peak_come_through():
     """A teacher with kinks, in NumPy; samples as many as neurons and hardly a ridge."""
     numbers = (2.0, 2.0, 1e-6, 30.0, np.tanh, "centred relu", 0.1)
@@ -60,6 +61,7 @@ def test_a_teacher_without_a_linear_part_is_not_found():
         assert errors_one_step(4.0, 2.0, 0.1, step_size, "erf", quadratic, 0.1, num_neurons=1000).risk > 0.9 * 2
 
 
+@pytest.mark.slow
 def test_the_network_itself_has_this_risk():
     """The gradient step, fresh samples, ridge, and a test set; the closed form is far away at this step."""
     rng = np.random.default_rng(0)
