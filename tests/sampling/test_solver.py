@@ -473,7 +473,7 @@ def test_random_numbers_in_a_map_that_jax_traces_are_named():
         ),
         ({"dynamics": "nuts"}, "forward_map has no gradient: pass adjoint="),
         ({"preconditioner": "diagonal"}, "preconditioner='diagonal' is not for a forward map in Python"),
-        ({"checkpoint": "somewhere"}, "checkpoint is for forward maps in JAX"),
+        ({"checkpoint": "somewhere"}, "these run on the host: pass cache=file to inverse_problem"),
         ({"start": np.zeros(3, np.float32)}, r"start must have shape \(24,\)"),
     ],
 )
@@ -481,6 +481,12 @@ def test_what_a_solver_cannot_do_is_named_by_sample(options, message):
     target = langevax.inverse_problem(exponential, np.exp(DATA), NOISE, PRIOR)
     with pytest.raises(ValueError, match=message):
         langevax.sample(target, key=KEY, **options)
+
+
+def test_a_checkpoint_of_hamiltonian_dynamics_on_a_map_in_jax_is_refused_with_the_dynamics_that_save():
+    target = langevax.inverse_problem(lambda f: jnp.exp(jnp.asarray(BLUR, f.dtype) @ f), np.exp(DATA), NOISE, PRIOR)
+    with pytest.raises(ValueError, match="these run on the host: pass dynamics='pcnl', or draw in parts"):
+        langevax.sample(target, key=KEY, dynamics="hmc", checkpoint="somewhere")
 
 
 def test_a_callback_is_a_solver_with_the_adjoint_of_its_custom_derivative():

@@ -129,9 +129,12 @@ class InverseRun(NamedTuple):
                 "the prior's own proposals."
             )
         if self.saving["checkpoint"] is not None:
-            raise ValueError(
-                "checkpoint is for forward maps in JAX; draw in parts with Samples.extend, and save each part."
+            remedy = (
+                "pass dynamics='pcnl', or draw in parts with Samples.extend"
+                if self.target.solver is None
+                else "pass cache=file to inverse_problem, whose solves a run that was stopped takes up again"
             )
+            raise ValueError(f"checkpoint is for chains in JAX, and these run on the host: {remedy}.")
         if self.step_size == "theorem":
             raise ValueError("step_size='theorem' is for Langevin dynamics; pass a number, or 'auto'.")
         scales = self._scales
