@@ -27,6 +27,7 @@ TABLES = {
     "sampling": "sampling:main",
     "function_space": "function_space:main",
     "inverse": "inverse:main",
+    "kernels": "kernels:main",
     "learning_coefficient": "learning_coefficient:main",
     "feature_learning": "feature_learning:main",
     "memory": "startup:memory",
@@ -64,6 +65,7 @@ HOURS = (
     "three_models",
     "minimize",
     "inverse",
+    "kernels",
 )
 """Tables that take a quarter of an hour to hours, or an accelerator: measured only by name, with options that
 `python -m benchmarks NAME --help` lists."""
