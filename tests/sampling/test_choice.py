@@ -10,7 +10,7 @@ import pytest
 
 import langevax
 from langevax import FiniteSum, gradients
-from langevax.sampling.choice import NormalFit, choose_dynamics, requested_dynamics
+from langevax.sampling.choice import NormalFit, choose_dynamics, operations_of_row, requested_dynamics
 from langevax.sampling.methods import SamplingMethod, StepSizeBias, choose_gradient, estimate_bias, tune_bias
 from langevax.sampling.nuts import FAST, FROZEN, SLOW, WINDOW_END, Adaptation, stages_of
 from langevax.sampling.preconditioning import coordinates_of, run_even_pilot, run_pilot
@@ -96,7 +96,12 @@ def test_arguments_decide_first(options, is_function, chosen):
 
 @pytest.mark.parametrize(
     ("num_rows", "dynamics", "reason"),
-    [(1, "nuts", "one function"), (1000, "nuts", "are cheap"), (20_000, "langevin", "rows are enough")],
+    [
+        (1, "nuts", "one function"),
+        (1000, "nuts", "are cheap"),
+        (20_000, "nuts", "cost less than batches of 32 would"),
+        (400_000, "langevin", "rows are enough"),
+    ],
 )
 def test_many_rows_are_sampled_in_batches(num_rows, dynamics, reason):
     """Rows of a normal law, whose gradients hardly differ from one draw to the next: the smallest batch will do."""
@@ -106,6 +111,23 @@ def test_many_rows_are_sampled_in_batches(num_rows, dynamics, reason):
     assert (chosen, reason in sentence) == (dynamics, True)
     for unusual in (None, NormalFit(0.1, 3.0, 2)):
         assert choose_dynamics(unusual, problem, jnp.zeros(2), 1 / num_rows, KEY)[0] == "nuts"
+
+
+def test_costly_rows_are_sampled_in_batches_where_as_many_cheap_ones_are_not():
+    """2,000 features of every row: a thousand times the operations of the test above, of a tenth of its rows."""
+    features = jnp.float32(RNG.normal(size=(2000, 2)))
+    problem = FiniteSum(lambda x, a: jnp.mean((features @ (x - a)) ** 2) / 2, jnp.float32(RNG.normal(size=(40_000, 2))))
+    assert choose_dynamics(NormalFit(0.1, 0.1, 2), problem, jnp.zeros(2), 1 / 40_000, KEY)[0] == "langevin"
+
+
+def test_operations_of_a_row_are_counted():
+    """Two products with the row, one forward and one back, are 4 d operations; the rest does not depend on d."""
+    counts = []
+    for columns in (10, 50):
+        rows = jnp.zeros((300, columns), jnp.float32), jnp.zeros(300, jnp.float32)
+        problem = langevax.posterior(None, log_likelihood, rows, prior_precision=1.0).problem
+        counts.append(operations_of_row(problem, jnp.zeros(columns)))
+    assert 3.9 < (counts[1] - counts[0]) / 40 < 4.3
 
 
 def test_the_fit_tells_a_normal_law_from_others():

@@ -126,6 +126,7 @@ def test_nuts_is_taken_where_batches_do_not_keep_the_tolerance(monkeypatch):
         raise BiasError("the bias is large")
 
     monkeypatch.setattr("langevax.sampling.draws.tune_bias", refuse)
+    monkeypatch.setattr("langevax.sampling.choice.STEPS_PER_DRAW", 0)  # so that batches are tried first
     y = jax.random.normal(KEY, (3000,))
     target = langevax.posterior(None, lambda m, y: -((y - m) ** 2) / 2, y, prior_precision=1.0)
     options = {"key": KEY, "num_samples": 100, "num_chains": 2, "tolerance": 0.3}
