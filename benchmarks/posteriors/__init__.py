@@ -1,6 +1,7 @@
 """`sample` at its defaults against references: errors, cost, warnings, and who was wrong without a word.
 
-`python -m benchmarks posteriors` judges `sample` and NUTS of NumPyro; `--make` makes the references.
+`python -m benchmarks posteriors` judges `sample` and NUTS of NumPyro; `--make` makes the references; `--tolerance 0.1`
+asks for a tolerance instead, with several seeds, and counts how often it was kept.
 """
 
 import argparse
@@ -95,6 +96,42 @@ def run_nuts(posterior: BenchmarkPosterior, reference: dict[str, Any], key: jax.
     line("", "NUTS of NumPyro", judgement, float(passes), seconds, "right" if judgement.is_right else "wrong")
 
 
+def true_error(draws: dict[str, np.ndarray], reference: dict[str, Any]) -> float:
+    """Return the largest error of any mean, in deviations, and relative error of any deviation."""
+    judgement = judge(draws, reference)
+    return max(judgement.mean_error, judgement.sd_error)
+
+
+def run_tolerance(posterior: BenchmarkPosterior, reference: dict[str, Any], tolerance: float, seed: int) -> str:
+    """Print a line of draws to a tolerance, and return kept, refused or broken."""
+    began = time.process_time()
+    error, ess, reason = float("nan"), float("nan"), ""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", lx.sampling.SamplingWarning)
+            target = langevax.numpyro.posterior(posterior.model, *posterior.arrays())
+            samples = lx.sample(target, key=jax.random.key(seed), tolerance=tolerance, progress=False)
+        error, ess, reason = true_error(samples.positions, reference), samples.ess, samples.method
+        verdict = "kept" if error <= tolerance else "broken"
+    except (ValueError, lx.DivergenceError, lx.sampling.ToleranceError) as failure:
+        verdict, reason = "refused", str(failure)
+    seconds = time.process_time() - began
+    print(
+        f"| {posterior.name} | {seed} | {error:.3f} | {ess:,.0f} | {seconds:.1f} | {verdict} | {reason} |", flush=True
+    )
+    return verdict
+
+
+def print_tolerances(names: Sequence[str], references: dict[str, Any], tolerance: float, seeds: Sequence[int]) -> None:
+    """Print a line for each posterior and seed, all posteriors once before any twice, and the counts."""
+    print("| posterior | seed | error | ESS | CPU s | verdict | |")
+    print("|---|---|---|---|---|---|---|")
+    known = [name for name in names if name in references]
+    verdicts = [run_tolerance(POSTERIORS[name], references[name], tolerance, seed) for seed in seeds for name in known]
+    counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in ("kept", "refused", "broken"))
+    print(f"\n{len(verdicts)} pairs at {tolerance:g}: {counts}.")
+
+
 def main(arguments: Sequence[str] = ()) -> None:
     """Print the table as Markdown, a line as soon as it is measured; or make references."""
     parser = argparse.ArgumentParser("python -m benchmarks posteriors", description=__doc__)
@@ -103,11 +140,16 @@ def main(arguments: Sequence[str] = ()) -> None:
     parser.add_argument("--seconds", type=float, default=60.0, help="CPU seconds of each long run; 60")
     parser.add_argument("--seed", type=int, default=0, help="of the runs that are judged; 0")
     parser.add_argument("--no-nuts", action="store_true", help="leave NumPyro's NUTS out")
+    parser.add_argument("--tolerance", type=float, help="of draws whose errors are held against it")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1], help="of --tolerance; 0 1")
     options = parser.parse_args(arguments)
     references = load()
     if options.make:
         names = options.only or [name for name in POSTERIORS if name not in references]
         make([POSTERIORS[name] for name in names], options.seconds)
+        return
+    if options.tolerance is not None:
+        print_tolerances(options.only or list(POSTERIORS), references, options.tolerance, options.seeds)
         return
     print("| posterior | method | mean, sd | sd | ESS | ESS/pass | CPU s | ESS/s | verdict |")
     print("|---|---|---|---|---|---|---|---|---|")
