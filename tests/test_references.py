@@ -4,6 +4,8 @@ import jax
 import numpy as np
 import pytest
 
+import langevax
+import langevax.numpyro
 from benchmarks import calibration, posteriors
 from benchmarks.posteriors import references
 from benchmarks.posteriors.models import POSTERIORS
@@ -26,6 +28,20 @@ def test_references_are_of_the_data_that_there_are():
             assert sd >= 0
             assert quantiles == sorted(quantiles)
             assert quantiles[0] <= mean <= quantiles[-1]
+
+
+@pytest.mark.slow
+def test_a_mode_without_mass_is_left():
+    """Batting averages: the joint density peaks where all shares are equal, which is hardly ever so."""
+    name = "batting_averages"
+    target = langevax.numpyro.posterior(POSTERIORS[name].model, *POSTERIORS[name].arrays())
+    samples = langevax.sample(target, key=jax.random.key(0))
+    assert samples.reason.endswith("it is a narrow peak, and chains start anew around the start")
+    assert samples.evaluations < 600_000  # far fewer than chains in the peak would take, or descents into it
+    assert (samples.modes, samples.warnings) == ([], [])
+    judgement = posteriors.judge(samples.positions, STORED[name])
+    assert judgement.is_right
+    assert judgement.ess > 300
 
 
 def test_draws_are_judged_by_their_errors():

@@ -27,7 +27,7 @@ Numbers = Float[np.ndarray, " m"]
 
 
 class Descents(NamedTuple):
-    """The ends of descents, those alone that began where the potential is finite."""
+    """The ends of descents, those alone that began where the potential is finite, the lowest first."""
 
     ends: Points
     evaluations: int
@@ -67,7 +67,8 @@ def descend(problem: Problem, starts: Points, centre: Float[Array, " d"], temper
         x, g = (np.where(is_taken[:, None], new, old) for new, old in ((trial, x), (gradient, g)))
         f = np.where(is_taken, value, f)
         direction = np.where(is_taken[:, None], memory.directions(g, reach), direction)
-    return Descents(x[is_inside], evaluations)
+    lowest_first = np.argsort(f[is_inside], kind="stable")
+    return Descents(x[is_inside][lowest_first], evaluations)
 
 
 @eqx.filter_jit

@@ -34,6 +34,7 @@ ROUNDS = 4  # of descents: from the heated laws, then at most as many from betwe
 BARRIER = 5.0
 SAME_MODE = 0.1  # distance of two ends, in standard deviations of the normal law about the mode
 LEAST_WEIGHT = 0.01  # of a mode that is reported
+MOST_MODES = 24  # the lowest; more are ends of descents that rounding holds up, as in a narrow peak
 FLATTEST, STEEPEST = 1e-2, 1e8  # curvatures in pilot coordinates at which the normal law about a mode means something
 
 
@@ -130,7 +131,7 @@ class DistinctModes:
         The volume about the first mode is 1, and none that `_laplace` reports exceeds FLATTEST^(-d/2).
         """
         moves = [end - other for other in self.positions]
-        if any(np.linalg.norm(move) < SAME_MODE * np.sqrt(self.temperature) for move in moves):
+        if len(moves) == MOST_MODES or any(np.linalg.norm(move) < SAME_MODE * np.sqrt(self.temperature) for move in moves):
             return
         rises, between, values = [], [], np.zeros(0)
         for other in self.positions or [end]:

@@ -29,7 +29,7 @@ from langevax.sampling.choice import (
     choose_dynamics,
     requested_dynamics,
 )
-from langevax.sampling.draws import SamplingRun, langevin_chains, nuts_chains
+from langevax.sampling.draws import PeakError, SamplingRun, langevin_chains, nuts_chains
 from langevax.sampling.exact import independent_chains, normal_posterior, reference_coordinates
 from langevax.sampling.hyperparameter_draws import HierarchicalRun
 from langevax.sampling.hyperparameters import HierarchicalInverseProblem
@@ -339,17 +339,13 @@ def sample(
         )
         begin = exploration.start(temperature)
     else:
-        coordinates = flat.with_units_at(flat.from_position(first), temperature, pilot_key)
-        mode = coordinates.from_position(first)
-        begin = StartNearPosition(coordinates.problem, mode, jnp.sqrt(jnp.asarray(temperature, mode.dtype)))
+        coordinates, mode, begin = _around(first, flat, temperature, pilot_key)
         chain_start = start if callable(start) else None
-    if chain_start is not None:
-        begin = TransformedStart(chain_start, coordinates)
 
     chain_options = SamplingRun(
         coordinates.problem,
         temperature,
-        begin,
+        begin if chain_start is None else TransformedStart(chain_start, coordinates),
         len(mode),
         num_chains,
         num_samples,
@@ -359,8 +355,18 @@ def sample(
         {"progress": progress, "checkpoint": checkpoint, "resume": resume},
         None if tolerance is None else BiasLimit(tolerance / 2, NumbersOfDraws(coordinates, constrain)),
     )
+    spent, modes = exploration.evaluations, exploration.modes()
     if chosen == "nuts":
-        name, chains = "nuts", nuts_chains(chain_options, is_near_mode)
+        name = "nuts"
+        try:
+            chains = nuts_chains(chain_options, is_near_mode)
+        except PeakError as error:
+            coordinates, mode, begin = _around(first, flat, temperature, pilot_key)
+            begin = TransformedStart(start, coordinates) if callable(start) else begin
+            chain_options = chain_options._replace(problem=coordinates.problem, start=begin, bias_limit=None)
+            reason = f"{reason}; {error}, and chains start anew around the start"
+            spent, modes = spent + error.evaluations, []  # whose weights are by curvatures that mislead
+            chains = nuts_chains(chain_options, is_near_mode=False)
     else:
         arguments = coordinates.problem, mode, temperature, chosen, batch_key
         estimator = choose_gradient(gradient, batch_size, period, *arguments)
@@ -392,13 +398,23 @@ def sample(
         temperature=temperature,
         method=name,
         reason=reason,
-        modes=exploration.modes(),
-        evaluations=exploration.evaluations + chains.evaluations,
+        modes=modes,
+        evaluations=spent + chains.evaluations,
         seconds=time.perf_counter() - began,
     )
     samples = samples if tolerance is None else draw_to_tolerance(samples, tolerance, key=key)
     samples.warn()
     return samples
+
+
+def _around(
+    position: PyTree, flat: CoordinateMap, temperature: float, key: Key[Array, ""]
+) -> tuple[CoordinateMap, Float[Array, " d"], StartNearPosition]:
+    """Return coordinates in units of the curvature at a position, the position in them, and a start about it."""
+    coordinates = flat.with_units_at(flat.from_position(position), temperature, key)
+    centre = coordinates.from_position(position)
+    scale = jnp.sqrt(jnp.asarray(temperature, centre.dtype))
+    return coordinates, centre, StartNearPosition(coordinates.problem, centre, scale)
 
 
 def _problem_of(target: SampleTarget, temperature: float | Literal["auto"]) -> tuple[Problem, float]:
