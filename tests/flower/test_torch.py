@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import langevax
+from benchmarks.federated_networks import tasks
 from langevax import federated
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -290,3 +291,28 @@ def test_mistakes_are_refused_in_these_words(name):
     make, error, message = REFUSED[name]
     with pytest.raises(error, match=message):
         make()
+
+
+@pytest.mark.slow
+def test_a_convolutional_module_equals_the_network_of_the_benchmark():
+    """So that the exchanges that `python -m benchmarks federated_networks` counts for images are those of PyTorch."""
+    start = tasks._convolutional(jax.random.key(0))
+    module = nn.Sequential(
+        *(nn.Conv2d(1, 8, 3, padding=1, bias=False), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(8, 16, 3, padding=1, bias=False), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Flatten(), nn.Linear(256, 10)),
+    )
+    rng = np.random.default_rng(0)
+    images, labels = rng.normal(size=(11, 16, 16)).astype(np.float32), rng.integers(10, size=11)
+    problem = torch_problem(module, F.cross_entropy, (images[:, None], labels))
+    first, second = (jnp.transpose(kernel, (3, 2, 0, 1)) for kernel in start["kernels"])
+    weight = start["last"]["weight"].reshape(4, 4, 16, 10)  # rows, columns, channels: PyTorch flattens channels first
+    last = jnp.transpose(weight, (3, 2, 0, 1)).reshape(10, 256)
+    position = {"0.weight": first, "3.weight": second, "7.weight": last, "7.bias": start["last"]["bias"]}
+    same = langevax.FiniteSum(tasks._loss_of(tasks._convolutional_outputs), (images, labels.astype(np.int32)))
+    value, gradient = same.value_and_gradient(start)
+    module_value, module_gradient = problem.value_and_gradient(position)
+    np.testing.assert_allclose(module_value, value, rtol=1e-5)
+    np.testing.assert_allclose(module_gradient["7.bias"], gradient["last"]["bias"], rtol=1e-4, atol=1e-6)
+    expected = jnp.transpose(gradient["kernels"][0], (3, 2, 0, 1))
+    np.testing.assert_allclose(module_gradient["0.weight"], expected, rtol=1e-4, atol=1e-5)
