@@ -44,6 +44,22 @@ def test_a_mode_without_mass_is_left():
     assert judgement.ess > 300
 
 
+@pytest.mark.slow
+def test_few_divergences_are_cured_by_shorter_steps(tmp_path):
+    """A run that is saved is not made again, and warns."""
+    name = "cauchy_location"
+    target = langevax.numpyro.posterior(POSTERIORS[name].model, *POSTERIORS[name].arrays())
+    samples = langevax.sample(target, key=jax.random.key(0))
+    assert samples.reason.endswith("1 of 4,000 steps diverged, so that draws are of a second run with shorter ones")
+    assert (samples.result.counts["divergences"], samples.warnings) == (0, [])
+    assert samples.algorithm.target_acceptance == np.float32(0.95)
+    assert posteriors.judge(samples.positions, STORED[name]).is_right
+    saved = langevax.sample(target, key=jax.random.key(0), checkpoint=tmp_path / "run")
+    assert saved.result.counts["divergences"] == 1
+    assert "diverged" in saved.warnings[0]
+    assert saved.step_size > 1.3 * samples.step_size
+
+
 def test_draws_are_judged_by_their_errors():
     """Of N(1, 2^2), exact moments as the reference: shifted by 0.2 sd and widened by a tenth they are wrong."""
     reference = {"numbers": {"a": [1.0, 2.0]}}

@@ -231,13 +231,14 @@ def test_variances_are_those_of_the_window():
     np.testing.assert_allclose(adaptation.at_window_end().variance, draws.var(0, ddof=1), rtol=0.05)
 
 
-def test_the_step_size_meets_the_acceptance_asked_for():
-    """An acceptance of exp(-h): h = -log 0.8."""
+@pytest.mark.parametrize("target", [0.8, 0.95])
+def test_the_step_size_meets_the_acceptance_asked_for(target):
+    """An acceptance of exp(-h): h = -log target."""
     adaptation = Adaptation.of(jnp.float32(1.0), jnp.ones(1))
-    update = jax.jit(lambda a: a.with_acceptance(jnp.exp(-jnp.exp(a.log_step))))
-    for _ in range(300):
-        adaptation = update(adaptation)
-    assert float(jnp.exp(adaptation.mean_log_step)) == pytest.approx(-np.log(0.8), rel=0.05)
+    update = jax.jit(lambda a, goal: a.with_acceptance(jnp.exp(-jnp.exp(a.log_step)), goal))
+    for _ in range(1000):
+        adaptation = update(adaptation, jnp.float32(target))
+    assert float(jnp.exp(adaptation.mean_log_step)) == pytest.approx(-np.log(target), rel=0.05)
 
 
 def test_starts_are_where_the_density_is_finite():

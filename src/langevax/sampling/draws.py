@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+from jax import random
 from jaxtyping import Array, Float, Key
 
 from langevax.algorithm import Algorithm
@@ -21,7 +22,7 @@ from langevax.sampling.methods import (
     tune_acceptance,
     tune_bias,
 )
-from langevax.sampling.nuts import FIRST_BUFFER, NUTS, NUTSState, stages_of
+from langevax.sampling.nuts import FIRST_BUFFER, NUTS, TARGET_ACCEPTANCE, NUTSState, stages_of
 
 WARMUP = 10  # relaxation times
 RELAXATION = {"underdamped": FRICTION, "pcn": 2, "pcnl": 2}  # times 1 / step size; of proposals about half are rejected
@@ -72,6 +73,12 @@ class TunedChains(NamedTuple):
     evaluations: int
     """Component gradients of tuning, warm-up and sampling."""
     step_size_bias: StepSizeBias | None = None
+    remark: str = ""
+    """What else there is to say of the choice of the method."""
+
+
+FEW_DIVERGENCES, CAREFUL_ACCEPTANCE = 0.02, 0.95
+"""Share of steps up to which NUTS is run again, adapted to that acceptance: most often none diverges then."""
 
 
 class PeakError(RuntimeError):
@@ -83,7 +90,20 @@ class PeakError(RuntimeError):
 
 
 def nuts_chains(options: SamplingRun, is_near_mode: bool) -> TunedChains:
-    """Run NUTS, or raise PeakError. Its warm-up records as well, so that it is the same compiled program."""
+    """Run NUTS, and again with shorter steps where few diverge, unless they are saved; or raise PeakError."""
+    chains = _nuts_chains(options, is_near_mode, TARGET_ACCEPTANCE)
+    divergences, steps = chains.result.counts["divergences"], chains.result.steps * options.num_chains
+    if not 0 < divergences <= FEW_DIVERGENCES * steps or options.saving["checkpoint"] is not None:
+        return chains
+    warm_key, key = (random.fold_in(key, 1) for key in options.keys[1:])
+    again = options._replace(keys=(options.keys[0], warm_key, key))
+    careful = _nuts_chains(again, is_near_mode, CAREFUL_ACCEPTANCE)
+    remark = f"{divergences:,} of {steps:,} steps diverged, so that draws are of a second run with shorter ones"
+    return careful._replace(evaluations=chains.evaluations + careful.evaluations, remark=remark)
+
+
+def _nuts_chains(options: SamplingRun, is_near_mode: bool, acceptance: float) -> TunedChains:
+    """Run NUTS, adapted to an acceptance. Its warm-up records as well, so that it is the same compiled program."""
 
     def hardly_moves(_: object, state: NUTSState) -> bool:
         """True where most chains do, once the first buffer has adapted their steps."""
@@ -91,7 +111,7 @@ def nuts_chains(options: SamplingRun, is_near_mode: bool) -> TunedChains:
 
     num_warmup = options.num_warmup or (WARMUP_NEAR_MODE if is_near_mode else WARMUP_ELSEWHERE)
     variance = jnp.full(options.dimension, options.temperature)
-    algorithm = NUTS(options.dimension**-0.25, options.temperature, variance, stages_of(num_warmup))
+    algorithm = NUTS(options.dimension**-0.25, options.temperature, variance, stages_of(num_warmup), acceptance)
     warm = simulate(
         algorithm,
         options.problem,

@@ -131,7 +131,9 @@ class DistinctModes:
         The volume about the first mode is 1, and none that `_laplace` reports exceeds FLATTEST^(-d/2).
         """
         moves = [end - other for other in self.positions]
-        if len(moves) == MOST_MODES or any(np.linalg.norm(move) < SAME_MODE * np.sqrt(self.temperature) for move in moves):
+        if len(moves) == MOST_MODES or any(
+            np.linalg.norm(move) < SAME_MODE * np.sqrt(self.temperature) for move in moves
+        ):
             return
         rises, between, values = [], [], np.zeros(0)
         for other in self.positions or [end]:

@@ -1,9 +1,9 @@
 """NUTS: the transition of BlackJAX, with Stan's window adaptation in the state of the chain.
 
 Transition: Hoffman and Gelman (JMLR 2014) in its multinomial form (Betancourt 2017). Adaptation: the step size by dual
-averaging for an acceptance of 0.8, the variances of the coordinates from windows that double, as in Stan. It is part of
-the state, so that warm-up and sampling are one compiled program: for most small posteriors compiling takes longest. A
-step costs 2^depth - 1 full gradients.
+averaging for an acceptance of 0.8, or what is asked for, the variances of the coordinates from windows that double, as
+in Stan. It is part of the state, so that warm-up and sampling are one compiled program: for most small posteriors
+compiling takes longest. A step costs 2^depth - 1 full gradients.
 """
 
 from collections.abc import Callable
@@ -46,10 +46,12 @@ class Adaptation(NamedTuple):
         log_step = jnp.log(step_size)
         return cls(log_step, log_step, zero, log_step + np.log(10), zero, variance, zeros, zeros, zero)
 
-    def with_acceptance(self, acceptance: Float[Array, ""]) -> "Adaptation":
+    def with_acceptance(
+        self, acceptance: Float[Array, ""], target: Float[Array, ""] | float = TARGET_ACCEPTANCE
+    ) -> "Adaptation":
         """Dual averaging: equation (6) of Hoffman and Gelman."""
         t = self.num_steps + 1
-        error = self.error + (TARGET_ACCEPTANCE - acceptance - self.error) / (t + DELAY)
+        error = self.error + (target - acceptance - self.error) / (t + DELAY)
         log_step = self.centre - jnp.sqrt(t) / GAIN * error
         mean_log_step = self.mean_log_step + t**-FORGETTING * (log_step - self.mean_log_step)
         return self._replace(log_step=log_step, mean_log_step=mean_log_step, error=error, num_steps=t)
@@ -83,6 +85,7 @@ class NUTS(Algorithm):
     Args:
         step_size, variance: at which the adaptation starts.
         stages: (num_warmup,) what each step adapts; later steps are as the last. See `stages_of`.
+        target_acceptance: mean acceptance probability to which the step size is adapted.
 
     The metric `acceptance` is the mean acceptance probability, the count `divergences` that of the steps after warm-up
     whose energy error exceeded 1,000.
@@ -92,6 +95,7 @@ class NUTS(Algorithm):
     temperature: Float[Array, ""] | float
     variance: Float[Array, " d"]
     stages: Int[Array, " w"]
+    target_acceptance: Float[Array, ""] | float = TARGET_ACCEPTANCE
 
     def init(self, problem: Problem, position: Array, key: Key[Array, ""]) -> tuple[NUTSState, Info]:
         dtype = position.dtype
@@ -116,7 +120,7 @@ class NUTS(Algorithm):
             )
         acceptance = jnp.nan_to_num(jnp.asarray(info.acceptance_rate, dtype), nan=0.0)
         stage = self.stages[jnp.minimum(step, len(self.stages) - 1)]
-        adapted = adaptation.with_acceptance(acceptance)
+        adapted = adaptation.with_acceptance(acceptance, jnp.asarray(self.target_acceptance, dtype))
         adapted = _chosen(stage >= SLOW, adapted.with_position(after.position), adapted)
         adapted = _chosen(stage == WINDOW_END, adapted.at_window_end(), adapted)
         adapted = _chosen(stage == FROZEN, adaptation, adapted)
@@ -132,7 +136,8 @@ class NUTS(Algorithm):
         """
         step_size = jnp.exp(jnp.quantile(state.adaptation.mean_log_step, 0.25))
         variance = jnp.median(state.adaptation.variance, axis=0)
-        return NUTS(step_size, self.temperature, variance, jnp.full_like(self.stages, FROZEN))
+        stages = jnp.full_like(self.stages, FROZEN)
+        return NUTS(step_size, self.temperature, variance, stages, self.target_acceptance)
 
 
 def stages_of(num_warmup: int) -> Int[Array, " w"]:

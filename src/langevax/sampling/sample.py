@@ -397,7 +397,7 @@ def sample(
         constrain,
         temperature=temperature,
         method=name,
-        reason=reason,
+        reason=f"{reason}; {chains.remark}" if chains.remark else reason,
         modes=modes,
         evaluations=spent + chains.evaluations,
         seconds=time.perf_counter() - began,
