@@ -238,7 +238,7 @@ def test_the_step_size_meets_the_acceptance_asked_for(target):
     update = jax.jit(lambda a, goal: a.with_acceptance(jnp.exp(-jnp.exp(a.log_step)), goal))
     for _ in range(1000):
         adaptation = update(adaptation, jnp.float32(target))
-    assert float(jnp.exp(adaptation.mean_log_step)) == pytest.approx(-np.log(target), rel=0.05)
+    assert float(jnp.exp(adaptation.mean_log_step)) == pytest.approx(-np.log(target), rel=0.1)
 
 
 def test_starts_are_where_the_density_is_finite():
