@@ -11,6 +11,7 @@ import pytest
 import langevax
 from langevax import FiniteSum, gradients
 from langevax.sampling.choice import NormalFit, choose_dynamics, operations_of_row, requested_dynamics
+from langevax.sampling.draws import LEAST_STEP
 from langevax.sampling.methods import SamplingMethod, StepSizeBias, choose_gradient, estimate_bias, tune_bias
 from langevax.sampling.nuts import FAST, FROZEN, SLOW, WINDOW_END, Adaptation, stages_of
 from langevax.sampling.preconditioning import coordinates_of, run_even_pilot, run_pilot
@@ -229,6 +230,17 @@ def test_variances_are_those_of_the_window():
     for x in draws:
         adaptation = adaptation.with_position(x)
     np.testing.assert_allclose(adaptation.at_window_end().variance, draws.var(0, ddof=1), rtol=0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::langevax.sampling.SamplingWarning")
+def test_short_steps_along_correlated_coordinates_are_no_peak():
+    """Deviations of 1 and 0.003 in coordinates of unit variance; chains stay about the mode."""
+    turned = jnp.array([[1.0, 1.0], [-1.0, 1.0]]) / jnp.sqrt(2) / jnp.array([[1.0], [0.003]])
+    options = {"key": KEY, "num_samples": 200, "preconditioner": "diagonal"}
+    samples = langevax.sample(lambda x: -jnp.sum((turned @ x) ** 2) / 2, jnp.zeros(2), **options)
+    assert samples.step_size * 2**0.25 < LEAST_STEP
+    assert "peak" not in samples.reason
 
 
 @pytest.mark.parametrize("target", [0.8, 0.95])

@@ -89,20 +89,25 @@ class PeakError(RuntimeError):
         self.evaluations = evaluations
 
 
-def nuts_chains(options: SamplingRun, is_near_mode: bool) -> TunedChains:
-    """Run NUTS, and again with shorter steps where few diverge, unless they are saved; or raise PeakError."""
-    chains = _nuts_chains(options, is_near_mode, TARGET_ACCEPTANCE)
+def nuts_chains(options: SamplingRun, is_near_mode: bool, is_even: bool) -> TunedChains:
+    """Run NUTS, and again with shorter steps where few diverge, unless they are saved.
+
+    Raises:
+        PeakError: chains near a mode, where the curvature is even in all directions, hardly move.
+    """
+    can_be_peak = is_near_mode and is_even
+    chains = _nuts_chains(options, is_near_mode, can_be_peak, TARGET_ACCEPTANCE)
     divergences, steps = chains.result.counts["divergences"], chains.result.steps * options.num_chains
     if not 0 < divergences <= FEW_DIVERGENCES * steps or options.saving["checkpoint"] is not None:
         return chains
     warm_key, key = (random.fold_in(key, 1) for key in options.keys[1:])
     again = options._replace(keys=(options.keys[0], warm_key, key))
-    careful = _nuts_chains(again, is_near_mode, CAREFUL_ACCEPTANCE)
+    careful = _nuts_chains(again, is_near_mode, can_be_peak, CAREFUL_ACCEPTANCE)
     remark = f"{divergences:,} of {steps:,} steps diverged, so that draws are of a second run with shorter ones"
     return careful._replace(evaluations=chains.evaluations + careful.evaluations, remark=remark)
 
 
-def _nuts_chains(options: SamplingRun, is_near_mode: bool, acceptance: float) -> TunedChains:
+def _nuts_chains(options: SamplingRun, is_near_mode: bool, can_be_peak: bool, acceptance: float) -> TunedChains:
     """Run NUTS, adapted to an acceptance. Its warm-up records as well, so that it is the same compiled program."""
 
     def hardly_moves(_: object, state: NUTSState) -> bool:
@@ -121,10 +126,10 @@ def _nuts_chains(options: SamplingRun, is_near_mode: bool, acceptance: float) ->
         num_chains=options.num_chains,
         record_every=num_warmup,
         progress=options.saving["progress"],
-        callbacks=[hardly_moves] if is_near_mode else [],
-        callback_every=FIRST_BUFFER if is_near_mode else None,
+        callbacks=[hardly_moves] if can_be_peak else [],
+        callback_every=FIRST_BUFFER if can_be_peak else None,
     )
-    if is_near_mode and hardly_moves(None, warm.state):
+    if can_be_peak and hardly_moves(None, warm.state):
         raise PeakError(warm.evaluations)
     algorithm, thinning = algorithm.frozen(warm.state), options.thinning or 1
     run = options.run(algorithm, warm, thinning)

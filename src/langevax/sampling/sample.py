@@ -356,17 +356,18 @@ def sample(
         None if tolerance is None else BiasLimit(tolerance / 2, NumbersOfDraws(coordinates, constrain)),
     )
     spent, modes = exploration.evaluations, exploration.modes()
+    is_even = pilot.scales is not None and pilot.scales.ndim == 2  # in coordinates of the whole Hessian
     if chosen == "nuts":
         name = "nuts"
         try:
-            chains = nuts_chains(chain_options, is_near_mode)
+            chains = nuts_chains(chain_options, is_near_mode, is_even)
         except PeakError as error:
             coordinates, mode, begin = _around(first, flat, temperature, pilot_key)
             begin = TransformedStart(start, coordinates) if callable(start) else begin
             chain_options = chain_options._replace(problem=coordinates.problem, start=begin, bias_limit=None)
             reason = f"{reason}; {error}, and chains start anew around the start"
             spent, modes = spent + error.evaluations, []  # whose weights are by curvatures that mislead
-            chains = nuts_chains(chain_options, is_near_mode=False)
+            chains = nuts_chains(chain_options, False, is_even)
     else:
         arguments = coordinates.problem, mode, temperature, chosen, batch_key
         estimator = choose_gradient(gradient, batch_size, period, *arguments)
@@ -390,7 +391,7 @@ def sample(
             except BiasError as error:
                 if not is_choice:
                     raise ToleranceError(f"tolerance={tolerance:g} was not reached: {error}") from error
-                name, reason, chains = "nuts", str(error), nuts_chains(chain_options, is_near_mode)
+                name, reason, chains = "nuts", str(error), nuts_chains(chain_options, is_near_mode, False)
     samples = Samples.of(
         chains,
         coordinates,
