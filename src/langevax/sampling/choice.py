@@ -11,14 +11,14 @@ gradient of a row. The constants are of regressions with n = 20,000 and 100,000,
 """
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
 from langevax import checks
 from langevax.gradients import GradientEstimator
@@ -180,10 +180,6 @@ def choose_dynamics(
 
 def operations_of_row(problem: Problem, position: Float[Array, " d"]) -> float:
     """Return the floating-point operations of the gradient of a component, as XLA counts them; nothing is run."""
-    lowered = _mean_gradient.lower(problem, position, jnp.zeros(COUNTED_ROWS, jnp.int32))
-    return float((lowered.lowered.cost_analysis() or {}).get("flops", 0.0)) / COUNTED_ROWS
-
-
-@eqx.filter_jit
-def _mean_gradient(problem: Problem, position: Float[Array, " d"], indices: Int[Array, " batch"]) -> Float[Array, " d"]:
-    return problem.gradient_at(position, indices)
+    gradient: Any = eqx.filter_jit(lambda problem, x, indices: problem.gradient_at(x, indices))
+    lowered = gradient.lower(problem, position, jnp.zeros(COUNTED_ROWS, jnp.int32)).lowered
+    return float((lowered.cost_analysis() or {}).get("flops", 0.0)) / COUNTED_ROWS
