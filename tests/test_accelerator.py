@@ -47,6 +47,7 @@ def test_operations_of_a_mean_field_step_are_those_of_its_products_and_of_each_a
     assert counted.bytes > 2 * 4 * rows * particles  # activations are written and read
 
 
+@pytest.mark.slow
 def test_operations_of_a_function_step_do_not_depend_on_the_steps_of_a_run():
     few, many = (cases.functions(modes, "eager").work() for modes in (1000, 3000))
     assert many.operations == pytest.approx(3 * few.operations, rel=0.05)
@@ -134,6 +135,7 @@ def test_seconds_are_those_of_the_units_that_a_run_did():
     assert 0.002 <= accelerator.seconds_a_unit(task(once=True), Candidate("", lambda steps: run), 0.01) < 0.02
 
 
+@pytest.mark.slow
 def test_each_part_in_pytorch_is_a_line_where_it_is_missing(monkeypatch):
     """Nothing is imported: neither where tasks are listed, nor where candidates are left out."""
     monkeypatch.setitem(sys.modules, "torch", None)

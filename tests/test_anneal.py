@@ -201,6 +201,7 @@ def test_a_finite_sum_goes_by_svrg_to_the_minimum_of_full_gradients():
     assert svrg.nfev < full.nfev / 5  # some 20 epochs, the looks and the descents
 
 
+@pytest.mark.slow
 def test_a_quadratic_part_is_minimised_with_the_rest():
     """value + 1/2 <x, precision x>: the minimum moves from 1 to c / (c + p)."""
     result = anneal(Function(lambda x: jnp.sum(2 * (x - 1) ** 2), precision=4.0), jnp.zeros(2), **QUICK)

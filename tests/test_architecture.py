@@ -166,6 +166,7 @@ def test_the_formatter_decides_layout():
     assert {str(path.relative_to(ROOT)) for path in by_hand} == TABLES_OF_NUMBERS.keys()
 
 
+@pytest.mark.slow
 def test_pytree_is_the_one_that_type_checkers_know():
     named = {name for name, text in FILES.items() if ("jaxtyping.PyTree" in {path for _, path in imports(text)})}
     assert named == {"_typing.py"}
@@ -204,6 +205,7 @@ def riddles(text):
     return [text.partition("\n")[0] for text in summaries if QUESTION.match(text)]
 
 
+@pytest.mark.slow
 def test_summaries_are_imperative_or_name_the_thing():
     assert riddles('def f():\n    """Whether it is."""') == ["Whether it is."]
     assert riddles('def test_f():\n    """Where it is."""\ndef f():\n    """Whatever."""') == []
@@ -329,6 +331,7 @@ print(json.dumps({"modules": sorted(sys.modules), "cache_dir": jax.config.jax_co
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_import_loads_only_what_every_run_needs(fresh_import):
     heavy = {"scipy", "orbax", "xarray", "h5py", "h5netcdf", "optax", "tqdm", "IPython", "pandas", "matplotlib"}
     heavy |= {"plotly", "sklearn", "flwr", "arviz", "skfda", "networkx", "typer", "rich", "polars", "safetensors"}

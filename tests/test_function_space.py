@@ -113,6 +113,7 @@ def test_steps_are_stable_up_to_the_limit_and_not_beyond(name):
         assert (end < middle) == settles
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["semi_implicit", "exponential"])
 def test_modes_that_mix_settle_at_their_covariance(name):
     """Sigma = R Sigma R^T + T diag(c^2), R = I - diag(b) (H + P); not the target's covariance."""

@@ -114,6 +114,7 @@ def test_latency_and_bandwidth_of_made_up_sums():
     assert cluster.line(sums) == pytest.approx((2e-3, 5e8))
 
 
+@pytest.mark.slow
 def test_the_memory_of_a_program_is_counted_without_allocating_it():
     rows = 10**10 // 84  # 10 GB of rows and targets
     before = largest.memory()["VmHWM"]

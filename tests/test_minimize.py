@@ -81,6 +81,7 @@ def test_the_direction_is_minus_the_inverse_of_bfgs_times_the_gradient():
         np.testing.assert_allclose(descent_direction(*arguments), -inverse @ gradient, rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_searches_end_at_minima_in_the_box_and_count_what_they_took():
     """On a wall where the minimum lies outside, at the center elsewhere; alone or among others is the same."""
     with jax.enable_x64():
@@ -98,6 +99,7 @@ def test_searches_end_at_minima_in_the_box_and_count_what_they_took():
     assert alone.evaluations[0] == ends.evaluations[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", [2.0**-100, 2.0**-66, 2.0**66, 2.0**100])
 def test_units_of_values_change_no_search(unit):
     """Squares of the slopes are beyond float32 for all of these."""
@@ -114,6 +116,7 @@ def test_units_of_values_change_no_search(unit):
     assert plain.settled.all()
 
 
+@pytest.mark.slow
 def test_a_search_stops_at_its_limit_and_where_its_target_is_out_of_reach():
     with jax.enable_x64():
         problem, frame = Function(rastrigin), units(4, -5.12, 5.12)
@@ -129,6 +132,7 @@ def test_a_search_stops_at_its_limit_and_where_its_target_is_out_of_reach():
     assert ABANDONED > 1
 
 
+@pytest.mark.slow
 def test_a_step_that_promises_nothing_does_not_end_a_search():
     """In a narrow valley the first curvature is a million times the one ahead: one step in it seems to gain nothing."""
     with jax.enable_x64():
@@ -140,6 +144,7 @@ def test_a_step_that_promises_nothing_does_not_end_a_search():
     assert ends.evaluations.max() < 20
 
 
+@pytest.mark.slow
 def test_a_search_that_comes_back_to_a_known_minimum_ends_there():
     """Those that lead elsewhere are as before."""
     with jax.enable_x64():
@@ -165,6 +170,7 @@ def test_a_step_that_rises_is_shortened_to_where_a_cubic_is_lowest(slope_ahead, 
     assert at == pytest.approx(lowest, abs=0.2)
 
 
+@pytest.mark.slow
 def test_a_search_on_a_plateau_does_not_move():
     ends = local_searches(Function(lambda x: 0 * jnp.sum(x)), units(2, dtype=np.float32), np.ones((3, 2)), 4, 100)
     assert not ends.moved.any()
@@ -326,6 +332,7 @@ def test_a_circle_of_minima_is_one_minimum():
     assert len(result.basins) > 10
 
 
+@pytest.mark.slow
 def test_agreement_is_doubted_by_as_many_hops_from_the_best():
     """All searches end in one well, and so do the hops that try to refute it."""
     well = Well(jnp.array([1.0, 4.0]), jnp.array([1.0, -1.0]))
@@ -617,6 +624,7 @@ def test_mistakes_are_named(name):
         call()
 
 
+@pytest.mark.slow
 def test_progress_is_the_share_of_the_budget_and_the_lowest_value():
     seen = []
     result = minimize(

@@ -102,6 +102,7 @@ def test_one_update_is_one_step_of_every_integrator(name):
     assert_close(params + np.asarray(updates), a * params - b * gradient + c * np.sqrt(T) * xi, 1e-6)
 
 
+@pytest.mark.slow
 def test_schedules_scale_the_noise_and_the_drift_of_their_step():
     """A cosine and a linear schedule, both at the step counted from 0 and down to zero."""
     h, t = optax.cosine_decay_schedule(0.1, 20), optax.linear_schedule(0.5, 0.0, 10)
@@ -151,6 +152,7 @@ def test_float64_noise_is_float64():
         assert np.abs(np.asarray(updates) - np.asarray(updates, np.float32)).max() > 0
 
 
+@pytest.mark.slow
 def test_bfloat16_noise_has_mean_zero_and_variance_one():
     """Of four million moves; JAX's own bfloat16 normals have mean -0.011, variance 0.994 and end at 2.9."""
     like = jnp.zeros(4_000_000, jnp.bfloat16)
@@ -312,6 +314,7 @@ def test_svrg_and_sarah_are_the_papers_algorithms_and_those_of_the_library(name)
         assert_close(ours, result.positions)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["svrg", "sarah"])
 def test_a_period_of_one_and_a_batch_of_all_are_the_full_gradient(name):
     with jax.enable_x64():
@@ -320,6 +323,7 @@ def test_a_period_of_one_and_a_batch_of_all_are_the_full_gradient(name):
         assert_close(reduced(reduce(1), INDICES), reduced(reduce(PERIOD), everything))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["svrg", "sarah"])
 def test_the_full_loss_is_evaluated_once_a_period(name):
     """Under jit and scan; and for each of three chains, as `vmap` of the whole loop, not at every step."""

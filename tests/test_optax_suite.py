@@ -125,6 +125,7 @@ def test_states_are_saved_by_flax_and_equinox(name):
         np.testing.assert_array_equal(updates["a"], expected["a"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("implementation", ["threefry2x32", "rbg"])
 def test_noise_is_that_of_the_key_whatever_its_kind(implementation):
     """Two keys of a kind draw differently, one key twice the same."""

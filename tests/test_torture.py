@@ -36,6 +36,7 @@ def test_each_end_of_a_run_is_sorted(ended, outcome):
     assert verdict(ended, "right")[0] == outcome
 
 
+@pytest.mark.slow
 def test_refusals_are_those_of_langevax_in_one_sentence(tmp_path):
     assert "is not a row file" in outcome_of(lambda: refuse(tmp_path)).refusal
     assert "KeyError" in outcome_of(lambda: {}["x"]).raw

@@ -37,6 +37,7 @@ def test_a_second_call_goes_on_where_the_first_ended(fitted, tmp_path, target):
     assert "before this call" not in anew.stdout
 
 
+@pytest.mark.slow
 def test_a_search_that_went_on_is_whole_and_is_replaced_by_the_next_fit(folder, tables):
     command = ["fit", tables / "price.csv", "--target", "price", "--out", folder, *QUICK, "--no-certificate"]
     assert langevax("certify", folder, "--effort", "1e5").exit_code == 0

@@ -141,6 +141,7 @@ def test_what_does_not_go_with_a_method_that_is_chosen_is_refused():
             algorithm_of(replace(options, **change))
 
 
+@pytest.mark.slow
 def test_the_history_of_an_interrupted_run_is_on_disk(tmp_path, monkeypatch):
     def interrupt(self, trace, state):
         add(self, trace, state)

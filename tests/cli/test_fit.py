@@ -144,6 +144,7 @@ def test_a_finished_model_is_replaced_only_by_force(fitted, tables):
     assert langevax(*words, "--force").exit_code == 0
 
 
+@pytest.mark.slow
 def test_an_interrupted_fit_is_resumed(tables, tmp_path, monkeypatch):
     words = ["fit", tables / "price.csv", "--target", "price", "--out", tmp_path / "o", *QUICK]
 

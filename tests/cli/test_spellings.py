@@ -90,6 +90,7 @@ def test_a_total_that_blank_cells_keep_from_being_the_sum_is_left_out_where_its_
     assert totals.to_list() == [False, False, True, False]
 
 
+@pytest.mark.slow
 def test_many_totals_take_time_in_proportion_to_the_rows():
     kg = np.arange(60_000) % 7 + 1
     table = {"shop": ["a", "b", "Total"] * 20_000, "kg": [str(n) for n in kg]}

@@ -314,6 +314,7 @@ except OSError as error:
 """
 
 
+@pytest.mark.slow
 @linux_only
 @pytest.mark.parametrize("num_bytes", [100, 1_000_000])
 def test_a_full_disk_is_explained_and_leaves_the_earlier_rows(path, num_bytes):
@@ -417,6 +418,7 @@ def flip(file, place, bit=3):
     file.write_bytes(content)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_a_flipped_bit_of_any_file_is_refused_or_changes_nothing(data):

@@ -126,6 +126,7 @@ def test_classes_that_are_numbers_are_named_with_their_column():
     assert summary.worth(result, "y", ("no", "yes"))[0].startswith("Ranks 'yes' above 'no' in ")
 
 
+@pytest.mark.slow
 def test_the_sentences_name_level_and_better_methods(monkeypatch):
     monkeypatch.setattr(module, "peers", few(["linear"]))
     split = split_of("regression")

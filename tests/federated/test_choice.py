@@ -31,6 +31,7 @@ def variance(weights, vectors):
     return spread / (1 - np.sum(weights**2)), np.square(mean).sum()
 
 
+@pytest.mark.slow
 def test_what_is_measured_is_that_of_a_calculation_by_hand():
     """Three clients of unequal size with curvatures a_i, full batches: g_i = a_i (x - m_i), of all rows."""
     rng = np.random.default_rng(0)
@@ -137,6 +138,7 @@ def test_two_clients_are_needed():
         choose_method(federation, jnp.zeros(2), **options | {"step_size": 0.0})
 
 
+@pytest.mark.slow
 def test_clients_without_any_noise_or_difference_are_averaged():
     federation = langevax.Federation(squared, np.ones((3, 2, 3)))
     choice = choose_method(federation, jnp.zeros(2), key=KEY, step_size=0.1, num_local_steps=2)

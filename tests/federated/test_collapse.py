@@ -77,6 +77,7 @@ def test_a_run_that_collapses_ends_at_its_round():
             langevax.simulate(method, federation, start, callbacks=[watch], **options)
 
 
+@pytest.mark.slow
 def test_several_chains_are_refused():
     federation, start = Federation(ripple, np.zeros((3, 2, 2), np.float32)), jnp.full(2, 0.1)
     watch = federated.CollapseWatch(METHOD, federation, start)

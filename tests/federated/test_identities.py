@@ -88,6 +88,7 @@ def test_all_clients_with_all_their_rows_and_no_local_steps_are_gradient_descent
         np.testing.assert_array_equal(server.previous, server.position)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["FedAvg", "SCAFFOLD II", "SCAFFOLD-M", "MimeSGD", "BVRLSGD", "FLEDGE client"])
 def test_one_client_is_centralised_descent(name):
     """K = 3 local steps with all rows of the only client are three steps of gradient descent."""

@@ -65,6 +65,7 @@ def test_equal_weights_are_uniform_draws():
     np.testing.assert_allclose(shares, 1 / 3, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_systematic_draws_of_equal_weights_are_uniform_too():
     """What a caller's own equal weights would get."""
     times = times_drawn(drawn(np.full(7, 4), 3)[0], 7)

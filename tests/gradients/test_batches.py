@@ -72,6 +72,7 @@ def test_the_chi_square_tells_a_pair_apart_that_is_a_rotation():
     assert chi_square_p_value(cells[~np.eye(20, dtype=bool)], 1 / 380) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.mostly_compiling
 @pytest.mark.parametrize("replace", [False, True])
 @pytest.mark.parametrize(("size", "batch_size"), [(20, 6), (5, 4)])

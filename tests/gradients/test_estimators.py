@@ -120,6 +120,7 @@ def test_evaluations_are_n_or_b_a_step_or_n_plus_2b_each_inner_step_of_an_epoch(
 # Where variance reduction has nothing to reduce, all are full-gradient Langevin.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [gradients.SVRG, gradients.SARAH])
 @pytest.mark.parametrize("case", ["period one", "full batches", "equal curvatures"])
 def test_the_path_is_that_of_the_full_gradient(make, case):
@@ -153,6 +154,7 @@ def test_the_path_with_equal_curvatures_is_that_of_the_full_gradient_in_float32(
 # Exact moments.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("replace", [False, True])
 @pytest.mark.parametrize("method", ["sgld", "svrg", "sarah"])
 def test_chains_have_the_exact_moments_of_the_theory(method, replace):
@@ -204,6 +206,7 @@ def full_passes(jaxpr):
     return sum(ROWS in shape for shape in shapes(jaxpr))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [gradients.SVRG, gradients.SARAH])
 def test_the_refresh_is_a_branch_under_vmap_over_chains(make):
     """In the program that `simulate` runs: a conditional, not a select, and in the compiled program still.

@@ -153,6 +153,7 @@ def minimum():
     return scipy_minimize(lambda x: np.mean(np.sum((x - rows) ** 4, axis=1)) / 4, np.zeros(D)).fun
 
 
+@pytest.mark.slow
 def test_mistakes_are_named(unchecked_types):
     for make, options, message in (
         (PAGE, {"probability": 1.5}, "probability must be at most 1, got 1.5"),

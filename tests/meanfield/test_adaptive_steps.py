@@ -61,6 +61,7 @@ def test_steps_are_the_inverse_second_derivative_of_the_risk():
     assert np.max(np.diag(hessian) / np.mean(np.asarray(risk.inputs) ** 2, 0)) < 0.2  # far from the bound .25
 
 
+@pytest.mark.slow
 def test_the_steps_of_many_classes_are_stable():
     """The risk bends by no more than relative / step - precision along any mixture of the outputs' weights."""
     labels = np.arange(40, dtype=np.int32) % 4

@@ -82,6 +82,7 @@ def test_the_lower_end_takes_the_largest_log_z_and_never_a_mean(monkeypatch):
     assert 0.9 * problem.temperature < lacking < 1.3 * problem.temperature
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("heavier", [0.0, 20.0])
 def test_a_cloud_that_wells_outweigh_climbs_once_more_with_more_moves(heavier, monkeypatch):
     """Wells of e^20 times its mass at the first dual alone; those of the second bound the lower end."""

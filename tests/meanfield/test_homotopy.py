@@ -14,6 +14,7 @@ from langevax.meanfield.homotopy import Newton, OutputCovariance, climb
 from tests.meanfield.known_optima import smooth
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("loss", "temperature"), [("squared", 0.02), ("logistic", 0.01)])
 def test_the_dual_is_nearly_the_optimum(loss, temperature):
     """What D lacks is less than a hundredth of what the untrained prior leaves."""

@@ -47,6 +47,7 @@ def clouds(algorithm, num_steps, risk=None, start=None, num_particles=PARTICLES,
 # The linear neuron with the squared loss, where all is Gaussian.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["explicit", "exponential"])
 def test_linear_clouds_settle_at_the_closed_form(name):
     """10,000 clouds of four particles after 80 steps of 0.5: z-scores below 4.5.

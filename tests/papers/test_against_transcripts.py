@@ -101,6 +101,7 @@ def test_sgld():
     assert_same_path(actual, expected)
 
 
+@pytest.mark.slow
 def test_mala():
     """With a precision, which belongs to the potential; both accepted and rejected proposals occur."""
     step_size, precision = 1.2, 0.4
@@ -141,6 +142,7 @@ DERIVATIVES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("loss", "estimator"), [("squared", gradients.Full()), ("logistic", gradients.SVRG(B, PERIOD))]
 )

@@ -140,6 +140,7 @@ def test_the_noise_of_a_law_that_drifts_excuses_nothing(law):
         assert certified(dataclasses.replace(law, path=path), 0).trustworthy == is_converged
 
 
+@pytest.mark.slow
 def test_little_effort_is_refused_and_arguments_are_named(law):
     certificate = certified(law, 0, effort=1e5)
     assert not certificate.trustworthy

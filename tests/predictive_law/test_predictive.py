@@ -229,6 +229,7 @@ def tempered(x):
         numpyro.sample("x", distributions.Normal(rate, 1.0), obs=x)
 
 
+@pytest.mark.slow
 def test_models_without_rows_or_a_proper_prior_are_refused():
     words = (
         r"averages the density of each row .*: latent sites \['local'\] change .* given the others; .* sum them out\.$"

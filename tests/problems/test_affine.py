@@ -37,6 +37,7 @@ def assert_close(actual, expected, tolerance=1e-12):
     np.testing.assert_allclose(actual, expected, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["scaling", "matrix"])
 def test_it_is_the_chain_rule(name):
     """Value at A z and A^T gradient, on the whole, a batch, and single components; and back from A z to z."""
@@ -85,6 +86,7 @@ def test_a_scaling_acts_on_the_last_axis_of_every_leaf():
     np.testing.assert_allclose(scaled.precision["v"], 2 * SCALES**2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "precision", "integrator"),
     [("matrix", 0.0, integrators.Explicit()), ("orthogonal", 0.7, integrators.Exponential())],

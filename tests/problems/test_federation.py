@@ -78,6 +78,7 @@ def test_gradients_of_few_clients_average_to_the_mean_gradient():
     assert_close(estimate, jax.tree.map(lambda g: 3 * 0.5 * g, federation.client(2).gradient(POSITION)))
 
 
+@pytest.mark.slow
 def test_estimators_take_clients_as_components():
     federation = Federation.of(loss, clients())
     langevin = langevax.Langevin(0.1, 0.0, langevax.gradients.Minibatch(batch_size=2))

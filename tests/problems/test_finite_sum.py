@@ -81,6 +81,7 @@ def assert_agree(measured, expected, tolerance=1e-13):
     assert_close({name: measured[name] for name in expected}, expected, tolerance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weighted", [False, True])
 def test_values_and_gradients_are_means_over_rows_plus_the_regularizer(weighted):
     """On the whole, on a batch in which a row may come twice, and on single rows; weights are scaled to mean one."""
@@ -107,6 +108,7 @@ def test_the_regularizer_counts_in_full_in_every_component():
     assert_close(components, jax.tree.map(lambda e: np.broadcast_to(e, (2, *e.shape)), extra), 1e-5)
 
 
+@pytest.mark.slow
 def test_the_potential_is_the_value_and_half_the_precision_times_the_square():
     with jax.enable_x64():
         data, x = rows(), position()

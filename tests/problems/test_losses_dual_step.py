@@ -68,6 +68,7 @@ def test_dual_step_of_softmax_beats_every_other_feasible_dual():
             assert np.all(best >= objective(rng.dirichlet(np.full(CLASSES, 0.5), len(z)) - vertex(y)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [2, 1000])
 def test_dual_step_of_softmax_converges_whatever_the_number_of_classes(classes):
     rng = np.random.default_rng(2)

@@ -78,6 +78,7 @@ def test_the_moving_slope_is_that_of_the_network_at_each_step(model):
     np.testing.assert_allclose(after - before, expected, rtol=0.05)
 
 
+@pytest.mark.slow
 def test_differentiated_curves_are_shown_as_encoded():
     model = FunctionalMeanFieldRegressor(grid=GRID, derivative=1, smoothing=None, **SMALL | {"num_modes": 40}).fit(X, Y)
     contents = curves_of(model, NamedCurves(X, "t", ("value",)), split_of(model, X, Y))

@@ -138,6 +138,7 @@ def test_an_interrupt_saves(tmp_path):
     assert_same_bits(resume(tmp_path), uninterrupted())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["after the records came off the device", "in the state's save"])
 def test_an_interrupt_at_a_bad_moment_loses_nothing(tmp_path, monkeypatch, place):
     fix_chunks(monkeypatch, 10)
@@ -161,6 +162,7 @@ def test_an_interrupt_at_a_bad_moment_loses_nothing(tmp_path, monkeypatch, place
     assert_same_bits(resume(tmp_path), uninterrupted())
 
 
+@pytest.mark.slow
 def test_a_callback_that_stopped_a_run_stops_it_again(tmp_path):
     callbacks = [lambda trace, state: len(trace) >= 5]
     options = {"callbacks": callbacks, "callback_every": 10}
@@ -170,6 +172,7 @@ def test_a_callback_that_stopped_a_run_stops_it_again(tmp_path):
     assert_same_bits(resume(tmp_path), uninterrupted())
 
 
+@pytest.mark.slow
 def test_nothing_is_pickled(tmp_path, monkeypatch):
     def never(*arguments, **options):
         raise AssertionError("pickle was used")

@@ -77,6 +77,7 @@ def test_the_number_of_rows_in_use_does_not_compile_again():
     assert traced(problem=rows(count=3, precision=0.5)) == 0
 
 
+@pytest.mark.slow
 def test_neither_do_phases_chunks_or_a_resumed_run(monkeypatch, tmp_path):
     first = simulate(10, counted(), problem=rows(), average=None)
     assert traced(start=first) == 0

@@ -67,6 +67,7 @@ def test_two_runs_cannot_write_one_directory(tmp_path):
     assert_same_bits(simulate(20, checkpoint=tmp_path, resume=True), first)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_saves_the_run_and_then_takes_its_course(tmp_path, monkeypatch, number):
     class EndedError(Exception):
@@ -119,6 +120,7 @@ def _interruptible():
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_interruptible")
 def test_ctrl_c_during_a_write_waits_for_its_end(tmp_path, monkeypatch):
     fix_chunks(monkeypatch, 10)

@@ -38,6 +38,7 @@ def test_the_number_is_the_first_metric_where_there_is_one(capsys):
     assert re.search(r"^Script: 100%.*40/40.*, wave -?[\d.]+\]|, odd 0.5\]", last), last
 
 
+@pytest.mark.slow
 def test_a_resumed_run_begins_where_it_was(capsys, tmp_path):
     simulate(20, checkpoint=tmp_path)
     simulate(STEPS, checkpoint=tmp_path, resume=True, progress=True)

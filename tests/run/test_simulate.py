@@ -247,6 +247,7 @@ def draw_start(key):
     return jax.random.normal(key, (SIZE,))
 
 
+@pytest.mark.slow
 def test_a_start_that_is_a_function_is_drawn_anew_for_each_chain():
     result = simulate(0, start=draw_start)
     keys = jax.random.split(jax.random.fold_in(jax.random.key(0), 2**32 - 2), CHAINS)

@@ -278,6 +278,7 @@ def test_a_program_that_replaces_its_state_needs_room_for_one():
     assert sizes[1] - sizes[0] >= cloud.nbytes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("large", "once"), [(0, True), (2**60, False)])
 def test_a_replaced_state_is_held_once(monkeypatch, large, once):
     """Also by a run whose start is drawn: it is drawn again if it is needed."""

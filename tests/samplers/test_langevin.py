@@ -108,6 +108,7 @@ def test_at_temperature_zero_it_is_gradient_descent_to_the_minimum():
         assert_close(slope, jax.tree.map(np.zeros_like, slope), 1e-9)
 
 
+@pytest.mark.slow
 def test_noise_is_independent_between_leaves_coordinates_steps_and_chains():
     """On a flat problem the moves are sqrt(2 h T) xi: unit variance, and no pair of 16 numbers correlates."""
     problem = FiniteSum(lambda x, row: 0.0 * row, jnp.ones(1))

@@ -177,6 +177,7 @@ def test_plain_minibatches_are_as_large_as_their_own_noise_asks():
     assert sizes[1] < N
 
 
+@pytest.mark.slow
 def test_one_stiff_coordinate_of_sixty_is_reported():
     """Curvature 8 at a step of 0.1: its variance is 1 / (1 - 0.4) = 1.67 times the truth, the mean over all 1.01."""
     loss = lambda x, curvature: jnp.sum(curvature * x**2) / 2  # noqa: E731
@@ -224,6 +225,7 @@ def test_warm_up_has_stans_windows():
     assert len(stages_of(7)) == 7
 
 
+@pytest.mark.slow
 def test_variances_are_those_of_the_window():
     adaptation = Adaptation.of(jnp.float32(0.5), jnp.ones(3))
     draws = jnp.float32(RNG.normal(size=(400, 3)) * [1.0, 10.0, 0.1])

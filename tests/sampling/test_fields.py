@@ -24,6 +24,7 @@ def square_mesh():
     return place, spaces.FiniteElements(stiffness=np.diag(links.sum(1)) - links, mass=np.ones(9), dim=2, num_modes=4)
 
 
+@pytest.mark.slow
 def test_a_curve_has_its_points_and_moments_of_the_draws():
     target = problem(spaces.Cosine(3, 5, (0.0, 2.0)), mean=1.0)
     positions = RNG.normal(size=(2, 50, 3))
@@ -58,6 +59,7 @@ def test_nodes_of_a_mesh_are_where_they_are_said_to_be():
     np.testing.assert_allclose(fields["mean"], target.functions(positions).mean((0, 1)), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_unknown_noise_changes_nothing():
     basis = spaces.Cosine(3)
     positions = {"function": RNG.normal(size=(2, 5, 3)), "noise": np.ones((2, 5))}

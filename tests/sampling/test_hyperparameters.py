@@ -311,6 +311,7 @@ def test_results_are_a_dict_of_function_and_hyperparameters():
     assert float(fixed.noise.deviation) == 0.2
 
 
+@pytest.mark.slow
 def test_predictive_draws_have_the_correlation_of_the_noise():
     covariance = 0.01 * (np.eye(len(DATA)) + 1)
     target = deconvolution(GaussianNoise(covariance=covariance))

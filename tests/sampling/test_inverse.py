@@ -70,6 +70,7 @@ def test_draws_are_those_of_the_exact_posterior(num_modes, dynamics):
     assert prior[0] > 3 * deviation[0]
 
 
+@pytest.mark.slow
 def test_independent_draws_are_not_said_to_disagree():
     """The worst R-hat of 40 numbers exceeds the limit by chance, as it does for draws of NumPy's normal law."""
     draws = langevax.sample(linear(40), key=KEY, num_samples=60, progress=False)
@@ -86,6 +87,7 @@ def test_functions_and_predictions_are_on_the_grid_and_like_the_data():
     np.testing.assert_allclose(target.predictions(positions), functions @ blur(40).T.astype(np.float32), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_law_is_likelihood_times_prior():
     """potential / temperature against -log of both, up to a constant, to 1e-10 in float64; noise by datum."""
     noises = np.linspace(0.05, 0.2, 20)

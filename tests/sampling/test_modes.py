@@ -67,6 +67,7 @@ def test_a_single_mode_is_searched_in_vain():
         assert isinstance(exploration.start(1.0), StartNearMode)
 
 
+@pytest.mark.slow
 def test_a_negligible_mode_is_left():
     """From a start in a mode of weight 1e-9: the pilot starts again in the one that has the law."""
 

@@ -61,6 +61,7 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path):
     assert solver.num_read > 200
 
 
+@pytest.mark.slow
 def test_solves_of_another_solver_are_refused(tmp_path):
     draw(Counted(), tmp_path / "solves.db")
     other = Counted()
@@ -79,6 +80,7 @@ def test_solves_of_another_solver_are_refused(tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_other_data_and_noise_read_the_same_solves(tmp_path):
     draw(Counted(), tmp_path / "solves.db")
     solver = Counted()

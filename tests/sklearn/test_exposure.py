@@ -64,6 +64,7 @@ def test_coefficients_and_means_are_those_of_statsmodels():
     np.testing.assert_allclose(errors[[0, 4, 5, 6, 7]], robust[[0, 4, 5, 6, 7]], rtol=0.1)
 
 
+@pytest.mark.slow
 def test_the_unit_of_the_exposure_is_the_users_and_its_column_may_be_one_of_x():
     X, months, incidents = ships()
     model, bayes = of_ships(), of_ships().as_bayes()
@@ -81,6 +82,7 @@ def test_the_unit_of_the_exposure_is_the_users_and_its_column_may_be_one_of_x():
         named.predict(np.where(np.arange(len(X))[:, None] == 2, -1.0, inside))
 
 
+@pytest.mark.slow
 def test_an_exposure_of_one_is_none():
     X, _, incidents = ships()
     one = PredictiveRegressor("poisson", **SMALL).fit(X, incidents, exposure=np.ones(len(X)))
@@ -125,6 +127,7 @@ def test_intervals_and_draws_grow_with_the_exposure(tmp_path):
             one.certificate()
 
 
+@pytest.mark.slow
 def test_metadata_routing_passes_it_through_pipelines_and_folds():
     X, months, incidents = (np.concatenate([part, part]) for part in ships())  # each fold is the table
     with sklearn.config_context(enable_metadata_routing=True):

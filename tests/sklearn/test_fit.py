@@ -174,6 +174,7 @@ def test_a_positive_output_speaks_for_the_second_class():
     np.testing.assert_allclose(probabilities(outputs).sum(1), 1)
 
 
+@pytest.mark.slow
 def test_stages_end_at_the_last_cloud():
     X, _ = iris()
     model = fitted_classifier()

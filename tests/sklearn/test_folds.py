@@ -373,6 +373,7 @@ def test_wild_columns_are_mapped(kind):
     assert model.score(seen[301:], y[301:]) > 0.6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", [1e300, 1e-300])
 def test_extreme_units_change_nothing(unit):
     X, y = diabetes()
@@ -462,6 +463,7 @@ def test_outputs_of_different_units_have_errors_of_their_own():
     assert 0.1 < scores["rmse_1"] / 1e6 < 2
 
 
+@pytest.mark.slow
 def test_a_constant_target_is_not_explained():
     X = np.random.default_rng(0).normal(size=(60, 3))
     settings = QUICK | {"num_steps": 20, "num_particles": 20}

@@ -215,6 +215,7 @@ def test_it_stands_in_a_pipeline():
     assert blind.fit(graphs[:200], y[:200]).score(graphs[200:], y[200:]) < 0.2
 
 
+@pytest.mark.slow
 def test_a_thousand_molecules_take_seconds():
     graphs = molecules(1000, 25)
     start = time.process_time()

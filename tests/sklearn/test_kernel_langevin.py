@@ -197,6 +197,7 @@ def test_student_and_huber_give_up_outliers_where_squares_do_not():
     assert errors["squared"] > 5 * errors["student"]
 
 
+@pytest.mark.slow
 def test_bands_hold_the_function_as_often_as_they_say():
     """Functions and noise drawn from the model, twelve data sets: 90 %; and half of new observations in 50 % bands."""
     rng = np.random.default_rng(0)
@@ -215,6 +216,7 @@ def test_bands_hold_the_function_as_often_as_they_say():
     assert_mean(observations, 0.5, slack=0.01, wrong=0.15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["huber", "student"])
 def test_bands_of_observations_have_the_noise_of_the_loss(loss):
     drawn = draw_noise(LIKELIHOODS[loss](1.0), np.random.default_rng(0), (200_000,))

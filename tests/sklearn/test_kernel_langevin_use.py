@@ -114,6 +114,7 @@ def test_large_tables_go_in_batches():
         assert 0.3 < np.sqrt(np.mean(((mean - truth[:200]) / deviation) ** 2)) < 1.5
 
 
+@pytest.mark.slow
 def test_a_tolerance_draws_until_means_are_known():
     settings = {"kernel": KERNEL, "noise": 50.0, "num_modes": 8, "num_samples": 100, "random_state": 0}
     model = KernelLangevinRegressor(tolerance=0.05, **settings).fit(*rows())

@@ -82,6 +82,7 @@ def test_log_gamma_beyond_stirling_is_known_to_rounding(dtype, tolerance):
         np.testing.assert_allclose(mine, exact, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.slow
 def test_a_negative_binomial_without_spread_is_poisson():
     X, y = table(5.0)
     got = of_rows(NegativeBinomial(2.5), {"level": 0.1, "log_spread": -12.0}, X, y)

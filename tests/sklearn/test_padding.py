@@ -96,6 +96,7 @@ def both_readings(kind):
 KINDS = pytest.mark.parametrize("kind", ["squared", "outputs", "logistic", "softmax"])
 
 
+@pytest.mark.slow
 @KINDS
 def test_objective_gradient_and_dual_are_those_without_padding(kind):
     risk, wide, exact = both_readings(kind)
@@ -107,6 +108,7 @@ def test_objective_gradient_and_dual_are_those_without_padding(kind):
     np.testing.assert_allclose(wide.dual[:N], exact.dual, atol=1e-6)
 
 
+@pytest.mark.slow
 @KINDS
 def test_steps_without_noise_are_those_without_padding(kind):
     """From the same particles, so that predictions are those of a fit whose padding is dropped."""

@@ -114,6 +114,7 @@ def test_classes_have_their_order():
     np.testing.assert_allclose(model.predict_log_proba(X), np.log(model.predict_proba(X)))
 
 
+@pytest.mark.slow
 def test_a_row_of_weight_two_is_the_same_row_twice():
     X, y = visits()
     weights = np.tile([2, 0, 1, 1], 50)  # as many rows as the others have: one program

@@ -119,6 +119,7 @@ def test_a_pattern_counts_wherever_it_occurs():
     assert np.abs(mirrored[near] - one[near]).max() > 0.01
 
 
+@pytest.mark.slow
 def test_coordinates_of_the_span_keep_all_inner_products_with_training_curves():
     X, _, _ = pulses()
     encoder, columns = columns_of(X[:40])

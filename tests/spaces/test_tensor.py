@@ -39,6 +39,7 @@ def test_the_grid_runs_over_the_last_factor_first():
     np.testing.assert_array_equal(basis.grid[:5], [[0.25, 0], [0.25, 1], [0.25, 2], [0.25, 3], [0.75, 0]])
 
 
+@pytest.mark.slow
 def test_a_cut_keeps_rough_products_out_and_analysis_projects():
     basis = spaces.TensorProduct([spaces.Cosine(6), spaces.Cosine(6)], 10)
     values = jnp.asarray(np.random.default_rng(1).normal(size=36), jnp.float32)
@@ -47,6 +48,7 @@ def test_a_cut_keeps_rough_products_out_and_analysis_projects():
     assert float(jnp.mean(basis.synthesize(once) ** 2)) < float(jnp.mean(values**2))
 
 
+@pytest.mark.slow
 def test_curves_on_the_nodes_of_a_graph():
     graph = spaces.GraphLaplacian(PATH, 5)
     basis = spaces.TensorProduct([graph, spaces.Legendre(4)])

@@ -79,6 +79,7 @@ def test_the_origin_is_a_critical_point_that_noise_leaves(data):
     assert np.asarray(train(data, start=start).result.position.inner).std() > 0.1
 
 
+@pytest.mark.slow
 def test_both_phases_are_one_record(data):
     explore, converge = Explore(num_steps=60), Converge(num_steps=40)
     fit = train(data, explore, converge, record_every=20)

@@ -109,6 +109,7 @@ def test_steps_never_harm_and_never_pass_the_floor(student, teacher):
     np.testing.assert_allclose(still - risk, gain, rtol=1e-9, atol=1e-12 * still.max())
 
 
+@pytest.mark.slow
 def test_steps_gain_more_the_longer_they_are_and_nothing_with_infinitely_many_neurons():
     gains = improvement(1e6, 2.0, 1e-3, np.array([0.1, 0.5, 1, 3, 10, 100]), "erf", "tanh", 0.1)
     assert np.all(np.diff(gains) > 0)

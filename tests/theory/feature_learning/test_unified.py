@@ -119,6 +119,7 @@ def test_gradients_are_those_of_finite_differences():
     np.testing.assert_allclose(curvatures[0], (slopes[1] - slopes[2]) / (2 * h), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_meaningless_arguments_are_refused():
     numbers = {"samples_per_dim": 4.0, "step_size": 1.0, **SETTING}
     with pytest.raises(ValueError, match='"unified" needs num_neurons'):
