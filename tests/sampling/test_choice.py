@@ -238,9 +238,9 @@ def test_variances_are_those_of_the_window():
 @pytest.mark.filterwarnings("ignore::langevax.sampling.SamplingWarning")
 def test_short_steps_along_correlated_coordinates_are_no_peak():
     """Deviations of 1 and 0.003 in coordinates of unit variance; chains stay about the mode."""
-    turned = jnp.array([[1.0, 1.0], [-1.0, 1.0]]) / jnp.sqrt(2) / jnp.array([[1.0], [0.003]])
+    rotated = jnp.array([[1.0, 1.0], [-1.0, 1.0]]) / jnp.sqrt(2) / jnp.array([[1.0], [0.003]])
     options = {"key": KEY, "num_samples": 200, "preconditioner": "diagonal"}
-    samples = langevax.sample(lambda x: -jnp.sum((turned @ x) ** 2) / 2, jnp.zeros(2), **options)
+    samples = langevax.sample(lambda x: -jnp.sum((rotated @ x) ** 2) / 2, jnp.zeros(2), **options)
     assert samples.step_size * 2**0.25 < LEAST_STEP
     assert "peak" not in samples.reason
 
