@@ -135,6 +135,7 @@ def test_each_package_is_on_one_box_of_the_picture():
     assert sorted(drawn) == sorted({THEORY} | {name for name in LAYER if not name.startswith("_")})
 
 
+@pytest.mark.slow
 def test_the_arrows_of_the_picture_are_the_imports_that_follow_from_no_others():
     targets = imports_between_boxes()
     indirect = {title: set().union(*(reached(targets, other) for other in targets[title])) for title in targets}
@@ -152,6 +153,7 @@ def test_a_file_is_as_long_as_its_idea():
     assert short == SHORT_FOR_A_REASON.keys()
 
 
+@pytest.mark.slow
 def test_no_class_name_is_used_twice():
     names = collections.Counter(
         node.name for text in FILES.values() for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ClassDef)

@@ -79,6 +79,7 @@ def test_stationary_variance_is_that_of_the_theory(precision, integrator, name):
     assert_mean(positions**2, variance, wrong=np.asarray(variance) / 2)
 
 
+@pytest.mark.slow
 def test_it_is_the_chain_of_simulate_with_the_same_key():
     """30 steps on a quartic with a precision for one of two leaves, noise included."""
     with jax.enable_x64():

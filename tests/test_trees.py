@@ -50,6 +50,7 @@ def test_rows_of_many_keys_are_what_each_would_draw_alone(shape, wide, tolerance
         np.testing.assert_allclose(numbers, expected, rtol=0, atol=tolerance)
 
 
+@pytest.mark.slow
 def test_rows_of_other_generators_are_drawn_too():
     keys = jax.random.split(jax.random.key(5, impl="rbg"), SHORT[0])
     expected = jax.vmap(lambda key: jax.random.normal(key, SHORT[1:], jnp.float32))(keys)

@@ -125,6 +125,7 @@ def test_comparison_and_certificate_can_be_left_out(tables, tmp_path):
     assert not (tmp_path / "o" / "certificate.npz").exists()
 
 
+@pytest.mark.slow
 def test_many_copies_of_rows_are_named(tables, tmp_path):
     frame = pl.read_csv(tables / "price.csv").drop("id")
     pl.concat([frame, frame]).write_csv(tmp_path / "twice.csv")
@@ -134,6 +135,7 @@ def test_many_copies_of_rows_are_named(tables, tmp_path):
     assert "60 of 120 rows are copies of others." in " ".join(answer.stdout.split())
 
 
+@pytest.mark.slow
 def test_a_finished_model_is_replaced_only_by_force(fitted, tables):
     out, _ = fitted["price"]
     words = ["fit", tables / "price.csv", "--target", "price", "--out", out, *QUICK]

@@ -167,6 +167,7 @@ class Sets:
         return np.column_stack([np.ones(len(inputs), bool), inputs > 1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["regression", "classification"])
 def test_groups_are_on_one_side_of_each_split_and_of_each_search(task, monkeypatch):
     groups = np.repeat(np.arange(20), 5)

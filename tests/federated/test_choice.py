@@ -82,6 +82,7 @@ def test_noise_is_the_squared_error_of_a_batch_drawn_without_replacement():
     assert float(result.trace.values[0]) == pytest.approx(expected, rel=0.08)
 
 
+@pytest.mark.slow
 def test_few_clients_estimate_the_variance_of_all_without_bias():
     """The mean over all pairs of five clients is the variance of the five, and the squared mean is theirs."""
     vectors = np.random.default_rng(2).normal(1.0, 1.0, size=(5, 3))

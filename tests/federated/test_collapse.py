@@ -64,6 +64,7 @@ def ripple(x, row):
     return jnp.sum(1 - jnp.cos(x - row))
 
 
+@pytest.mark.slow
 def test_a_run_that_collapses_ends_at_its_round():
     federation, start = Federation(ripple, np.zeros((3, 2, 2), np.float32)), jnp.full(2, 0.1)
     options = {"key": jax.random.key(0), "num_steps": 60, "callback_every": 2}

@@ -182,6 +182,7 @@ def test_buffers_and_gradients_of_the_module_are_left_as_they_are():
     assert all(p.grad is None for p in module.parameters())
 
 
+@pytest.mark.slow
 def test_batch_normalisation_that_is_held_still_is_a_function_of_each_row():
     module = nn.Sequential(nn.Linear(D, HIDDEN), nn.BatchNorm1d(HIDDEN), nn.Dropout(0.5), nn.Linear(HIDDEN, CLASSES))
     module(torch.tensor(rows()[0]))  # statistics

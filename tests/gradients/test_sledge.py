@@ -252,6 +252,7 @@ def test_no_step_copies_the_table(estimator, chains):
     assert table_copies(estimator, chains) == []
 
 
+@pytest.mark.slow
 @pytest.mark.compiled_as_usual
 def test_other_ways_of_loading_copy_the_table(monkeypatch):
     """A selection between two tables; the key makes another program than those above."""

@@ -482,6 +482,7 @@ def test_the_file_of_another_search_is_refused(tmp_path):
         certified(problem, effort=2e5, checkpoint=file, resume=True)
 
 
+@pytest.mark.slow
 def test_progress_comes_in_words_and_shares():
     heard = []
     certified(smooth("squared", 0.02), progress=lambda words, share: heard.append((words, share)))

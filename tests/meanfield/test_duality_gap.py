@@ -59,6 +59,7 @@ def test_the_sampler_has_the_closed_form_of_linear_neurons():
     assert np.abs(z).max() < 6  # 20 outputs, 7 degrees of freedom
 
 
+@pytest.mark.slow
 def test_resampling_is_systematic():
     """Each particle comes floor or ceil of M times its weight."""
     weights = np.random.default_rng(1).normal(size=200)

@@ -83,6 +83,7 @@ def test_exponential_move_keeps_the_prior_and_the_explicit_one_widens_it():
     assert exponential(one, 0.7 * one, precision, STEP_SIZE, TEMPERATURE, zero) == pytest.approx(parts[-1], rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tempered", [False, True])
 def test_dual_averaging_climbs_to_the_optimum_of_the_dual(tempered):
     """Full batch, 80 particles, one inner step a round; the noise of so few leaves about 3 % of the first distance."""

@@ -77,6 +77,7 @@ def test_the_errors_of_means_with_weights_are_those_without_where_all_are_one():
     np.testing.assert_allclose(path.paired_error(differences, weights), np.sqrt(30 / 29 * (away**2 @ share**2)))
 
 
+@pytest.mark.slow
 def test_some_rows_with_weight_have_the_law_of_all_where_these_are_alike():
     """Every row twice: half of them with twice the weight are the same problem."""
     whole = problem_of(np.repeat(COUNTS[:20], 2), 8)
@@ -92,6 +93,7 @@ def test_some_rows_with_weight_have_the_law_of_all_where_these_are_alike():
         np.testing.assert_allclose(one, other, rtol=2e-5, atol=2e-5)
 
 
+@pytest.mark.slow
 def test_particles_meet_the_law_on_a_grid_within_their_error(levels):
     log_p, prior = table(COUNTS)
     for level in levels:

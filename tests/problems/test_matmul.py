@@ -198,6 +198,7 @@ def test_at_other_precisions_the_program_is_that_of_plain_products(setting, monk
     assert "reduce_precision" not in ours
 
 
+@pytest.mark.slow
 def test_programs_of_one_setting_are_not_used_in_another():
     risk, cloud = risk_and_cloud(NEURONS["tanh"], features=5)
     before = quantities(risk, cloud)[1]

@@ -100,6 +100,7 @@ def test_states_without_records_resume_too(tmp_path, monkeypatch):
     assert records(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_records_that_no_state_follows_are_made_again(saved):
     shutil.rmtree(saved / "state" / "40")  # as if killed between the records and the state
     (saved / "trace" / "000000000044-000000000048.nc.part").write_bytes(b"half")

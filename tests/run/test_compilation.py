@@ -71,6 +71,7 @@ def test_floats_lengths_and_intervals_do_not_compile_again(options):
     assert traced(**options) == 0
 
 
+@pytest.mark.slow
 def test_the_number_of_rows_in_use_does_not_compile_again():
     traced(problem=rows(count=5))
     assert traced(problem=rows(count=7)) == 0

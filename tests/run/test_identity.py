@@ -210,6 +210,7 @@ def saved(tmp_path, monkeypatch):
     return tmp_path / "run"
 
 
+@pytest.mark.slow
 def test_a_step_that_is_traced_differently_is_named_and_accepted_on_demand(saved):
     resumed = partial(simulate, 30, checkpoint=saved, **in_steps(1, scale=2.0))
     with pytest.raises(CheckpointError, match=r"other code: the step is traced differently. .*resume='anyway'"):

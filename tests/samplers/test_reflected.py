@@ -122,6 +122,7 @@ def test_estimators_and_starts_see_positions_in_the_box():
         assert np.all((position >= LOWER) & (position <= UPPER))
 
 
+@pytest.mark.slow
 def test_mistakes_are_named():
     langevin = Langevin(0.1, 0.1)
     with pytest.raises(TypeError, match=r"algorithm must evaluate its gradient .* pass langevax.Langevin"):

@@ -163,6 +163,7 @@ def test_raw_columns_get_units_before_directions():
     np.testing.assert_allclose(coordinates.problem.gradient_at(mode, indices), whole, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_plain_minibatches_are_as_large_as_their_own_noise_asks():
     """At T = 1/n all rows, where changes of gradients between two draws ask for fewer."""
     problem, temperature = regression(X)
@@ -255,6 +256,7 @@ def test_the_step_size_meets_the_acceptance_asked_for(target):
     assert float(jnp.exp(adaptation.mean_log_step)) == pytest.approx(-np.log(target), rel=0.1)
 
 
+@pytest.mark.slow
 def test_starts_are_where_the_density_is_finite():
     half = langevax.Function(lambda x: jnp.where(jnp.all(x > 0), jnp.sum(x), jnp.inf))
     uniform = jax.jit(jax.vmap(UniformStart(half, lambda key: jnp.zeros(2))))(jax.random.split(KEY, 50))

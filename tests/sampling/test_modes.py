@@ -59,6 +59,7 @@ def test_descents_from_heated_starts_meet_all_spikes():
     np.testing.assert_allclose(spreads, np.tile(SDS[:, None], 2), rtol=0.1)
 
 
+@pytest.mark.slow
 def test_a_single_mode_is_searched_in_vain():
     """A banana and a normal law: chains start as they would without a search."""
     for law in (lambda x: -jnp.sum(x**2) / 2, lambda x: -(x[0] ** 2) / 2 - (x[1] - x[0] ** 2 / 4) ** 2):

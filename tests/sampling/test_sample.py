@@ -158,6 +158,7 @@ def test_an_estimator_has_its_own_theorem_whatever_its_name():
         langevax.sample(regression(), jnp.zeros(D), gradient=Full(10), **options)
 
 
+@pytest.mark.slow
 def test_a_result_prints_as_a_summary():
     """A line for the result, a row of a data frame for each number of the position."""
     options = {"num_samples": 30, "step_size": 0.1, "batch_size": None, "gradient": "minibatch"}
@@ -404,6 +405,7 @@ def test_sampling_belongs_outside_of_jit():
         jax.jit(lambda key: langevax.sample(regression(), jnp.zeros(D), key=key).draws)(KEY)
 
 
+@pytest.mark.slow
 def test_the_error_of_a_solver_that_gave_up_names_a_remedy():
     """Chains in warm-up and the search for modes go where the law has no mass."""
 

@@ -157,6 +157,7 @@ def square_of_one(values):
     return numpy_only(values)[:1] ** 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_modes", [1, 24])
 @pytest.mark.parametrize("forward", [square_of_one, lambda values: values[:1] ** 2])
 def test_both_signs_of_a_square_are_drawn(forward, num_modes):
@@ -489,6 +490,7 @@ def test_a_checkpoint_of_hamiltonian_dynamics_on_a_map_in_jax_is_refused_with_th
         langevax.sample(target, key=KEY, dynamics="hmc", checkpoint="somewhere")
 
 
+@pytest.mark.slow
 def test_a_callback_is_a_solver_with_the_adjoint_of_its_custom_derivative():
     def call(matrix, values):
         like = jax.ShapeDtypeStruct((len(matrix),), np.float32)

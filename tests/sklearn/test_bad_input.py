@@ -34,6 +34,7 @@ def test_a_constant_target_is_predicted():
     np.testing.assert_allclose(model.predict(X), 7.25, atol=2.0)
 
 
+@pytest.mark.slow
 def test_the_number_of_columns_must_stay():
     with pytest.raises(ValueError, match="X has 3 features, but MeanFieldRegressor is expecting 10"):
         fitted_regressor().predict(np.zeros((2, 3)))

@@ -198,6 +198,7 @@ def test_longer_training_does_not_overfit_where_adam_does():
     assert scores[1] > scores[0] - 0.02
 
 
+@pytest.mark.slow
 def test_a_plateau_ends_the_run():
     X, y = diabetes()
     model = MeanFieldRegressor(**QUICK | {"num_steps": 3000}).fit(X[:300], y[:300])

@@ -128,6 +128,7 @@ def test_laws_of_other_seeds_are_shown_beside_the_first(tmp_path):
         assert not hasattr(again, "replicates_")
 
 
+@pytest.mark.slow
 def test_laws_that_differ_are_doubted():
     X, _, _ = rows()
     model = PredictiveRegressor("poisson", num_replicates=2, **SMALL).fit(X, np.arange(N) % 4)

@@ -182,6 +182,7 @@ def test_predictions_are_those_of_the_padded_particles():
         assert z[place] - targets[place] == pytest.approx(dual, abs=2e-5)
 
 
+@pytest.mark.slow
 def test_outputs_and_slopes_in_blocks_are_those_of_the_neuron():
     rng = np.random.default_rng(0)
     neuron = TanhTanh(2.0, 3)
@@ -302,6 +303,7 @@ def test_more_particles_than_memory_holds_are_refused(size, message):
         MeanFieldRegressor(num_particles=size, temperature=0.1, scaling="columns").fit(inputs, np.arange(4.0))
 
 
+@pytest.mark.slow
 def test_few_rows_of_many_columns_are_learned_in_the_directions_that_they_span():
     """The outputs are those on all columns, and weights that no row sees have the law of the prior."""
     rng, d = np.random.default_rng(0), 1_200

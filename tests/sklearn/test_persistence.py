@@ -50,6 +50,7 @@ def test_labels_keep_their_kind(tmp_path, labels):
     assert load(tmp_path / "m").predict(X).dtype == model.predict(X).dtype
 
 
+@pytest.mark.slow
 def test_names_of_columns_are_kept(tmp_path):
     X, y = diabetes()
     frame = pandas.DataFrame(X, columns=[f"c{j}" for j in range(10)])

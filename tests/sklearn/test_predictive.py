@@ -318,6 +318,7 @@ def test_columns_say_which_inputs_have_slopes():
             PredictiveRegressor("poisson", columns=wrong, **SMALL).fit(constant, y[:200])
 
 
+@pytest.mark.slow
 def test_robust_errors_are_those_of_statsmodels_by_rows_and_by_groups():
     X, y = (part[:200] for part in visits())
     known = statsmodels.api.Poisson(y, statsmodels.api.add_constant(X))

@@ -258,6 +258,7 @@ def test_the_part_with_the_planted_bump_speaks_for_the_output(encoder):
     assert np.corrcoef(effects[:, 7], heights[40:])[0, 1] > 0.9
 
 
+@pytest.mark.slow
 def test_the_part_that_speaks_is_where_the_shape_is_in_each_curve():
     X, y, places = pulses()
     times, effects = fitted().part_effects(X[40:], num_parts=12)

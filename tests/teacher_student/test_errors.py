@@ -86,6 +86,7 @@ def test_gradients_of_batches_are_those_of_their_rows(phase, weights):
         assert_same(compiled(one)(theta, indices), compiled(other)(theta, indices))
 
 
+@pytest.mark.slow
 def test_restarts_do_not_touch_one_another():
     thetas = [position(seed) for seed in range(3)]
     problem = Explore().problem(*data(), block_size=4)

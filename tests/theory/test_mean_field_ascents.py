@@ -114,6 +114,7 @@ def test_the_form_with_kl_to_the_prior_is_closer_than_the_tempered_one(risk):
     assert 0 < with_kl < tempered
 
 
+@pytest.mark.slow
 def test_coordinate_ascent_never_falls_and_meets_its_optimum(risk):
     rows = np.random.default_rng(2).integers(8, size=2500)
     duals = coordinate_ascent(risk, coordinate_of(risk), rows, BOUND)

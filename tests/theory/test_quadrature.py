@@ -95,6 +95,7 @@ def test_theorems_of_ld_hold_without_convexity(method, fraction):
     assert max(ratio) <= 1
 
 
+@pytest.mark.slow
 def test_kl_decays_at_twice_the_spectral_gap_and_much_faster_than_promised():
     """Between times 4 and 6, at a step whose bias is far below: 0.928 per unit time, where alpha promises 0.135."""
     eta = 0.001

@@ -70,6 +70,7 @@ def test_a_ridge_without_end_learns_nothing():
     np.testing.assert_allclose(errors, (everything, everything + 0.09), rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_a_linear_teacher_without_noise_is_learned_by_many_samples_and_neurons():
     errors = errors_one_step(1e6, np.array([1e3, 1e4]), 1e-9, 0.0, "erf", lambda t: t, 0.0)
     assert np.all(errors.risk < [3e-4, 3e-5])
