@@ -3,17 +3,18 @@
 Friedman's function of ten columns with noise 1; 2,000 held-out rows; a squared exponential kernel on standardised
 columns, of one length scale or one per column. `KernelLangevinRegressor("rbf")` at its defaults beside GPyTorch's
 variational process (Hensman, Fusi, Lawrence, UAI 2013), 512 inducing points that move, batches of 512, Adam, for
-which a line is printed whenever its CPU seconds have grown by a factor of 1.6. One thread.
+which a line is printed whenever its CPU seconds have grown by a factor of 1.6, in one thread.
 """
 
 import argparse
-import resource
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.datasets import make_friedman1
+
+from benchmarks.real_tables.coverage import processor_seconds
 
 NUM_HELD_OUT = 2_000
 NUM_INDUCING, BATCH, RATE = 512, 512, 0.02
@@ -34,12 +35,6 @@ def friedman(num_rows: int) -> Split:
     X, y = make_friedman1(num_rows + NUM_HELD_OUT, 10, noise=1.0, random_state=0)
     X = (X - X[:num_rows].mean(0)) / X[:num_rows].std(0)
     return Split(X[:num_rows], y[:num_rows], X[num_rows:], y[num_rows:])
-
-
-def processor_seconds() -> float:
-    """Return user and system time of this process so far."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
 
 
 def print_line(split: Split, scales: str, name: str, seconds: float, mean: np.ndarray, deviation: np.ndarray) -> None:

@@ -2,7 +2,7 @@
 
 Each split holds a fifth of the rows out; the interval of each method at 90 % is made by a fit on the others. Results
 are lines of `--out`, one a table and number of a split: the same command goes on where it ended, and prints the table
-of all lines. 200 splits of six tables take two to three hours of CPU time.
+of all lines. 200 splits of six tables take three and a half hours of CPU time.
 """
 
 import argparse
