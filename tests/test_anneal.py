@@ -23,6 +23,8 @@ from langevax.theory import bounds as theorems
 from langevax.theory.lsi import Target
 from tests.errorbars import LIMIT, assert_mean
 
+pytestmark = pytest.mark.mostly_compiling
+
 CURVATURES = np.array([1.0, 2.0, 4.0])
 UNIT = Target(smoothness=1.0, lsi_constant=1.0, temperature=1.0, dim=2)
 KEY = jax.random.key(0)

@@ -10,6 +10,8 @@ import pytest
 from benchmarks import cluster, growth, largest
 from benchmarks.growth import Grown, draw
 
+pytestmark = pytest.mark.mostly_compiling
+
 SIZES = [100, 1_000, 10_000, 31_623, 100_000]
 MACHINE = cluster.Machine(activation=2e-9, coordinate=1e-8, latency=1e-3, bandwidth=1e9, particle=1_000, memory=1e9)
 

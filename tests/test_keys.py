@@ -13,6 +13,8 @@ from langevax import keys
 from langevax.keys import unrolled
 from langevax.run import program
 
+pytestmark = pytest.mark.mostly_compiling
+
 DRAWS = {
     "fold_in": lambda key: random.fold_in(key, 5),
     "fold_in, the last": lambda key: random.fold_in(key, 2**32 - 1),

@@ -7,6 +7,8 @@ import pytest
 
 from langevax import trees
 
+pytestmark = pytest.mark.mostly_compiling
+
 SHORT, FEW, LONG, FLAT = (512, 11), (100, 11), (64, 64), (5632,)
 
 

@@ -23,6 +23,8 @@ with warnings.catch_warnings():
 from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
+pytestmark = pytest.mark.mostly_compiling
+
 N, D, HIDDEN, CLASSES = 37, 5, 4, 3
 
 

@@ -10,6 +10,8 @@ from langevax import MeanFieldRisk, losses, neurons
 from langevax.meanfield import MFLD
 from langevax.problems.mean_field import in_pairs
 
+pytestmark = pytest.mark.mostly_compiling
+
 TEMPERATURE, PRECISION = 0.3, 0.6
 NEURONS = [neurons.Tanh(3.0), neurons.TanhTanh(3.0), neurons.TanhTanh(3.0, 2), neurons.Linear(), neurons.Parity(3.0)]
 

@@ -9,6 +9,8 @@ from langevax.meanfield import resampling
 from langevax.meanfield.resampling import integer_weights, resample, systematic, systematic_midpoint
 from tests.papers import transcripts_sdca
 
+pytestmark = pytest.mark.mostly_compiling
+
 M = 240
 CLOUD = jnp.arange(2.0 * M).reshape(M, 2)
 

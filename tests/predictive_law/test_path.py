@@ -18,6 +18,8 @@ from langevax.predictive_law.path import PredictivePath, confirmed, held_out_sco
 from tests.predictive_law.cases import COUNTS, GRID, RIGHT, draws_of, log_likelihood, log_prior, problem_of, table
 from tests.predictive_law.grids import solve
 
+pytestmark = pytest.mark.mostly_compiling
+
 SHARES = (1.0, 0.3, 0.05)
 
 

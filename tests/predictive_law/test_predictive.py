@@ -18,6 +18,8 @@ from langevax.predictive_law.predictive import SHARES, SHARES_OF_COUNTS
 from tests.predictive_law.cases import COUNTS, draws_of, log_likelihood, log_prior, table
 from tests.predictive_law.grids import solve
 
+pytestmark = pytest.mark.mostly_compiling
+
 DRAWS = jnp.asarray(draws_of(solve(*table(COUNTS), 1.0).weights, 512)[:, 0])
 OPTIONS = {"key": jax.random.key(0), "num_particles": 64, "num_folds": None, "bayes_shares": (1.0, 0.3, 0.05)}
 

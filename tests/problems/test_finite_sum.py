@@ -9,6 +9,8 @@ import pytest
 import langevax
 from langevax import FiniteSum, trees
 
+pytestmark = pytest.mark.mostly_compiling
+
 N, D, USED = 11, 3, 7
 BATCH = [3, 0, 3, 6]
 

@@ -12,6 +12,8 @@ import langevax
 from langevax import likelihoods
 from langevax.problems.likelihoods import LinearPredictor
 
+pytestmark = pytest.mark.mostly_compiling
+
 SCALAR = {
     "gaussian": likelihoods.Gaussian(0.7),
     "student": likelihoods.StudentT(0.7, 3.0),

@@ -12,6 +12,8 @@ import pytest
 from langevax import MeanFieldRisk, losses, neurons
 from langevax.problems import matmul
 
+pytestmark = pytest.mark.mostly_compiling
+
 D, N, PARTICLES = 4096, 24, 16  # so long that sums in bfloat16 are seen: they lose a bit for each factor of four
 COARSE = (2**-12, 2**-7)  # relative errors of rounded operands; those of float32 are below 1e-5
 NEURONS = {

@@ -19,6 +19,8 @@ from langevax.report.effects import effects_of, far_off_rows
 from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor
 from langevax.sklearn.table import Standardiser
 
+pytestmark = pytest.mark.mostly_compiling
+
 STEPS = 130
 RANDOM = np.random.default_rng(0)
 

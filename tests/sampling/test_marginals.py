@@ -9,6 +9,8 @@ import pytest
 import langevax as lx
 from langevax.sampling import InverseProblem
 
+pytestmark = pytest.mark.mostly_compiling
+
 BASIS = lx.spaces.Cosine(6)
 PRIOR = lx.spaces.GaussianPrior(BASIS, jnp.array([1.0, 0.5, 0.25, 0.12, 0.06, 0.03], jnp.float32))
 MAP = np.random.default_rng(1).normal(size=(4, 6))

@@ -9,6 +9,8 @@ from scipy.special import digamma, expit, gammaln, polygamma
 
 from langevax.sklearn.linear_families import NegativeBinomial, NormalNoise, Ordinal, Poisson, _beyond_stirling
 
+pytestmark = pytest.mark.mostly_compiling
+
 SLOPES = np.array([0.3, -0.2])
 
 

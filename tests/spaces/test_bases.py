@@ -8,6 +8,8 @@ import pytest
 
 from tests.spaces.cases import CASES, ON_DEVICE, WITH_FREQUENCIES
 
+pytestmark = pytest.mark.mostly_compiling
+
 every_basis = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 
 

@@ -8,6 +8,8 @@ import pytest
 from langevax import spaces
 from langevax.spaces import spectra
 
+pytestmark = pytest.mark.mostly_compiling
+
 LAGS = np.array([0.0, 0.03, 0.1, 0.25, 0.4])
 LENGTH = 0.1  # a tenth of the period: what comes around it is below exp(-10)
 

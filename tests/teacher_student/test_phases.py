@@ -12,6 +12,8 @@ from langevax.teacher_student.networks import clip, clipped, on_sphere
 from langevax.teacher_student.phases import ClippedError
 from tests.errorbars import assert_mean
 
+pytestmark = pytest.mark.mostly_compiling
+
 BOUND = 1.5
 
 
