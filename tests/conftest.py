@@ -24,7 +24,7 @@ with install_import_hook("langevax", "beartype.beartype"):
 # compiling. Without them a few programs take all memory, so that only marked tests go without.
 QUICK_PROGRAMS = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 1}
 if not version("jaxlib").startswith("0.10."):
-    QUICK_PROGRAMS = {}  # later versions have no other emitters
+    QUICK_PROGRAMS = {}  # JAX 0.12 does not know them
 options_of_programs = {}  # of the running test
 MAPPED = Path("/proc/self/maps")
 compiled_quickly = set()  # paths of files
