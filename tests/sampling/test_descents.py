@@ -6,7 +6,7 @@ import pytest
 from scipy.optimize import minimize
 
 import langevax
-from langevax.sampling.descents import MAX_EVALUATIONS, descend
+from langevax.sampling.descents import MAX_EVALUATIONS, descend, descend_steeply
 
 RNG = np.random.default_rng(0)
 CENTRES = np.array([[0.0, 0.0], [6.0, 0.0], [0.0, 9.0]])
@@ -65,3 +65,18 @@ def test_starts_without_a_density_are_left_out():
     descents = descents_of(law, [[-1.0, 0.0], [3.0, 4.0], [0.1, -2.0]])
     np.testing.assert_allclose(descents.ends, 1, atol=1e-3)
     assert len(descents.ends) == 2
+
+
+def test_steep_descents_end_where_a_step_lowers_the_potential_by_little():
+    """From 1e6 to about d; a draw of the law is left after a step; the minimum is not searched for."""
+    law = lambda x: 1e6 * jnp.exp(-x[0]) + (x[0] - 400) ** 2 / 2e4 + 1e-6 * x[0] ** 4 + jnp.sum(x[1:] ** 2) / 2  # noqa: E731
+    starts = jnp.array([[0.0, *[3.0] * 9], [jnp.nan, *[0.0] * 9], [1.0, *[-3.0] * 9]])
+    ends, evaluations = descend_steeply(langevax.Function(law), starts, 1.0)
+    assert all(law(end) < 30 for end in ends[np.array([0, 2])])
+    assert np.isnan(ends[1, 0])
+    assert evaluations < 150
+    typical = jnp.asarray(RNG.normal(size=(1, 10)), jnp.float32)
+    valley = lambda x: jnp.sum(x**2) / 2 + jnp.sum(x**4) / 40  # noqa: E731
+    end, few = descend_steeply(langevax.Function(valley), typical, 1.0)
+    assert few <= 4
+    assert valley(end[0]) > 0.01

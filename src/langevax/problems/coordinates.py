@@ -254,6 +254,11 @@ class Raveled(Reparametrised):
         same = vector.size > 0 and checks.is_concrete(vector) and np.ptp(np.asarray(vector)) == 0
         self.precision = vector[0] if same else vector
 
+    @property
+    def dimension(self) -> int:
+        """The number of coordinates."""
+        return sum(math.prod(shape) for shape in self.shapes)
+
     def to_position(self, z: Vector) -> PyTree:
         """The pytree of a vector."""
         ends = np.cumsum([math.prod(shape) for shape in self.shapes])[:-1]

@@ -119,4 +119,4 @@ def over_leading_axes(function: Callable[..., PyTree], positions: Position, shap
     name, shape = next(iter(shapes.items()))
     for _ in range(jnp.ndim(positions[name]) - len(shape)):
         function = jax.vmap(function)
-    return jax.tree.map(np.asarray, function(jax.tree.map(jnp.asarray, positions)))
+    return jax.tree.map(np.asarray, jax.jit(function)(jax.tree.map(jnp.asarray, positions)))

@@ -21,6 +21,7 @@ DECREASE = 1e-4  # share of the expected decrease that a step has to reach (Armi
 SHORTEST, LONGEST_CUT, SHORTEST_CUT = 1e-8, 0.1, 0.5  # share of a step that is tried last; cuts of a step
 GROWTH = 4.0  # of steps along which the curvature is not positive
 LEAST_DECREASE = 1e-6  # of a step that is not the last, in temperatures
+ROUNDS, FAR = 5, 1e30  # of descents of starts; no step is that long
 
 Points = Float[np.ndarray, "m d"]
 Numbers = Float[np.ndarray, " m"]
@@ -34,8 +35,17 @@ class Descents(NamedTuple):
     """Potentials with their gradients."""
 
 
-def descend(problem: Problem, starts: Points, centre: Float[Array, " d"], temperature: float) -> Descents:
-    """Return where descents from the starts end; no step is longer than the way from its start to the centre."""
+def descend(
+    problem: Problem,
+    starts: Points,
+    centre: Float[Array, " d"],
+    temperature: float,
+    least_decrease: float = LEAST_DECREASE,
+) -> Descents:
+    """Return where descents from the starts end; no step is longer than the way from its start to the centre.
+
+    A descent goes on while a step lowers the potential by more than `least_decrease` temperatures.
+    """
     dtype = centre.dtype
     noise = float(jnp.finfo(dtype).eps)
     reach = np.linalg.norm(starts - np.asarray(centre, np.float64), axis=1)
@@ -63,12 +73,33 @@ def descend(problem: Problem, starts: Points, centre: Float[Array, " d"], temper
         with np.errstate(invalid="ignore", divide="ignore"):
             cut = np.nan_to_num(-slope / (2 * (value - f - slope)))  # to the minimum of a parabola
         share = np.where(is_taken, 1.0, share * cut.clip(LONGEST_CUT, SHORTEST_CUT))
-        is_active &= np.where(is_taken, f - value > LEAST_DECREASE * temperature + noise * np.abs(f), share > SHORTEST)
+        is_active &= np.where(is_taken, f - value > least_decrease * temperature + noise * np.abs(f), share > SHORTEST)
         x, g = (np.where(is_taken[:, None], new, old) for new, old in ((trial, x), (gradient, g)))
         f = np.where(is_taken, value, f)
         direction = np.where(is_taken[:, None], memory.directions(g, reach), direction)
     lowest_first = np.argsort(f[is_inside], kind="stable")
     return Descents(x[is_inside][lowest_first], evaluations)
+
+
+def descend_steeply(
+    problem: Problem, starts: Float[Array, "m d"], temperature: float
+) -> tuple[Float[Array, "m d"], int]:
+    """Return where descents from the starts lower the potential by less than d temperatures a step, and evaluations.
+
+    Draws of a law have about the same potential, up to d temperatures. Far from them potentials may be so large that
+    floating-point numbers do not resolve differences of a temperature, and chains stand still. Descents end long before
+    a mode, which may be a peak with hardly any of the mass. Starts where the potential is not finite stay.
+    """
+    points, spent = np.array(starts, np.float64), 0
+    values, gradients = map(np.asarray, _evaluated(problem, starts, jnp.asarray(np.ones(len(starts), bool))))
+    is_finite = np.isfinite(values) & np.isfinite(gradients).all(1)
+    for _ in range(ROUNDS if is_finite.any() else 0):
+        far = jnp.asarray(np.full(points.shape[1], FAR), starts.dtype)
+        descents = descend(problem, points[is_finite], far, temperature, float(points.shape[1]))
+        points[is_finite], spent = descents.ends, spent + descents.evaluations
+        if descents.evaluations < MAX_EVALUATIONS:
+            break
+    return jnp.asarray(points, starts.dtype), spent + len(points)
 
 
 @eqx.filter_jit

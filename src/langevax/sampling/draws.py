@@ -4,15 +4,17 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jax import random
 from jaxtyping import Array, Float, Key
 
 from langevax.algorithm import Algorithm
 from langevax.problems.problem import CURVATURE_ITERATIONS, Problem, largest_curvature
-from langevax.run import Result, simulate
-from langevax.run.program import Observe
+from langevax.run import Result, Stacked, simulate
+from langevax.run.program import Observe, start_positions
 from langevax.run.simulate import position_of
 from langevax.samplers import ReplicaExchange
+from langevax.sampling.descents import descend_steeply
 from langevax.sampling.methods import (
     FIRST_STEP,
     FRICTION,
@@ -22,14 +24,15 @@ from langevax.sampling.methods import (
     tune_acceptance,
     tune_bias,
 )
-from langevax.sampling.nuts import FIRST_BUFFER, NUTS, TARGET_ACCEPTANCE, NUTSState, stages_of
+from langevax.sampling.nuts import NUTS, TARGET_ACCEPTANCE, NUTSState, stages_of
 
 WARMUP = 10  # relaxation times
 RELAXATION = {"underdamped": FRICTION, "pcn": 2, "pcnl": 2}  # times 1 / step size; of proposals about half are rejected
 WARMUP_NEAR_MODE, WARMUP_ELSEWHERE = 300, 1000  # steps of NUTS
-LEAST_STEP = 0.02
+LEAST_STEP = 0.1
 """Of NUTS about a mode, times d^(1/4): 0.2 to 1 where the curvature there is that of the law, 0.001 in a peak that has
 hardly any of its mass, such as that of a hierarchy where all groups are alike."""
+PEAK_CHECK = 15  # steps of NUTS, each of up to 1,023 gradients in a peak, after which chains there have tiny ones
 
 
 class SamplingRun(NamedTuple):
@@ -50,6 +53,8 @@ class SamplingRun(NamedTuple):
     """`progress`, `checkpoint` and `resume` of `simulate`."""
     bias_limit: BiasLimit | None = None
     """Of a step size that is chosen, where there is a tolerance."""
+    is_start_given: bool = False
+    """The user's function says where chains start."""
 
     def run(self, algorithm: Algorithm, warm: Result, thinning: int) -> Result:
         """Continue from the end of the warm-up, and record."""
@@ -111,29 +116,35 @@ def _nuts_chains(options: SamplingRun, is_near_mode: bool, can_be_peak: bool, ac
     """Run NUTS, adapted to an acceptance. Its warm-up records as well, so that it is the same compiled program."""
 
     def hardly_moves(_: object, state: NUTSState) -> bool:
-        """True where most chains do, once the first buffer has adapted their steps."""
-        return float(jnp.exp(jnp.median(state.adaptation.mean_log_step))) * options.dimension**0.25 < LEAST_STEP
+        """True where most chains do."""
+        step_size = np.exp(np.median(np.asarray(state.adaptation.mean_log_step)))  # of NumPy, without compiling
+        return float(step_size) * options.dimension**0.25 < LEAST_STEP
 
     num_warmup = options.num_warmup or (WARMUP_NEAR_MODE if is_near_mode else WARMUP_ELSEWHERE)
     variance = jnp.full(options.dimension, options.temperature)
     algorithm = NUTS(options.dimension**-0.25, options.temperature, variance, stages_of(num_warmup), acceptance)
+    start, spent = options.start, 0
+    if not is_near_mode and not options.is_start_given:
+        positions = start_positions(options.start, options.keys[1], options.num_chains)
+        ends, passes = descend_steeply(options.problem, positions, options.temperature)
+        start, spent = Stacked(ends), passes * int(options.problem.size)
     warm = simulate(
         algorithm,
         options.problem,
-        options.start,
+        start,
         key=options.keys[1],
         num_steps=num_warmup,
         num_chains=options.num_chains,
         record_every=num_warmup,
         progress=options.saving["progress"],
         callbacks=[hardly_moves] if can_be_peak else [],
-        callback_every=FIRST_BUFFER if can_be_peak else None,
+        callback_every=PEAK_CHECK if can_be_peak else None,
     )
     if can_be_peak and hardly_moves(None, warm.state):
         raise PeakError(warm.evaluations)
     algorithm, thinning = algorithm.frozen(warm.state), options.thinning or 1
     run = options.run(algorithm, warm, thinning)
-    return TunedChains(algorithm, run, float(algorithm.step_size), thinning, warm.evaluations + run.evaluations)
+    return TunedChains(algorithm, run, float(algorithm.step_size), thinning, spent + warm.evaluations + run.evaluations)
 
 
 def tuned_step_size(

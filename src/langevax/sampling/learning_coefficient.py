@@ -260,7 +260,7 @@ class _Target(NamedTuple):
                 even, pilot = run_even_pilot(flat, minimum.displacement, kind, temperature, key, exact_prior=False)
         except ValueError:  # a curvature that is not finite
             coordinates = flat.with_units_at(minimum.displacement, temperature, key)
-            mode = coordinates.from_position(minimum.displacement, len(flat.layers))
+            mode = coordinates.from_position(flat.to_position(minimum.displacement))
         else:
             coordinates = even.preconditioned(*_worthwhile(pilot))
             mode, spent = coordinates.from_position(pilot.mode, len(even.layers)), spent + pilot.evaluations

@@ -134,9 +134,10 @@ class NUTS(Algorithm):
 
         Variances are medians over chains, the step size is a lower quartile: no single chain that is stuck decides.
         """
-        step_size = jnp.exp(jnp.quantile(state.adaptation.mean_log_step, 0.25))
-        variance = jnp.median(state.adaptation.variance, axis=0)
-        stages = jnp.full_like(self.stages, FROZEN)
+        log_steps, variances = map(np.asarray, (state.adaptation.mean_log_step, state.adaptation.variance))
+        step_size = jnp.asarray(np.exp(np.quantile(log_steps, 0.25)), log_steps.dtype)
+        variance = jnp.asarray(np.median(variances, axis=0))
+        stages = jnp.asarray(np.full_like(self.stages, FROZEN))
         return NUTS(step_size, self.temperature, variance, stages, self.target_acceptance)
 
 

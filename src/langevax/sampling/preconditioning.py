@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Key
 
 from langevax import trees
 from langevax._typing import PyTree
-from langevax.problems.coordinates import Raveled, Reparametrised, Rotated, affine
+from langevax.problems.coordinates import Affine, Raveled, Reparametrised, Rotated, affine
 from langevax.problems.problem import Indices, Problem, Scalar, hessian_product, quadratic
 
 Preconditioner = Literal["full", "low-rank", "diagonal"]
@@ -91,7 +91,7 @@ class CoordinateMap(eqx.Module):
     @property
     def is_whitened(self) -> bool:
         """True where the coordinates are in units of a prior with a scale for each."""
-        return len(self.layers) > 1
+        return len(self.layers) > 1 and bool(np.any(np.asarray(self.problem.precision)))
 
     def preconditioned(self, scales: Array | None, directions: Array | None = None) -> "CoordinateMap":
         """Rotate `directions` to the first axes, then scale; None leaves out either change."""
@@ -101,11 +101,16 @@ class CoordinateMap(eqx.Module):
         return CoordinateMap(layers if scales is None else (*layers, affine(layers[-1], scales)))
 
     def with_units(self, curvatures: Float[np.ndarray, " d"]) -> "CoordinateMap":
-        """Measure each coordinate in a unit in which its curvature is 1; any matrix may follow."""
-        layers = self.layers
-        if np.any(np.asarray(layers[-1].precision)):
-            layers = (*layers, QuadraticInValue(layers[-1]))
-        in_units = affine(layers[-1], jnp.asarray(_units(curvatures), jnp.result_type(float)))
+        """Measure each coordinate in a unit in which its curvature is 1; any matrix may follow.
+
+        Units of the last layer are replaced, so that programs compiled for them serve these.
+        """
+        layers, units, last = self.layers, _units(curvatures), self.layers[-1]
+        if np.any(np.asarray(last.precision)):
+            layers = (*layers, QuadraticInValue(last))
+        elif isinstance(last, Affine) and last.matrix.ndim == 1:
+            layers, units = layers[:-1], units * np.asarray(last.matrix, np.float64)
+        in_units = affine(layers[-1], jnp.asarray(units, jnp.result_type(float)))
         return CoordinateMap((*layers, eqx.tree_at(lambda problem: problem.precision, in_units, jnp.zeros(()))))
 
     def with_units_at(self, vector: Float[Array, " d"], temperature: float, key: Key[Array, ""]) -> "CoordinateMap":
@@ -139,10 +144,12 @@ class CoordinateMap(eqx.Module):
 def coordinates_of(problem: Problem, like: PyTree, temperature: float, whiten: bool) -> CoordinateMap:
     """Return the position as one vector; with `whiten`, in units of a prior with a scale for each coordinate.
 
-    Whitened coordinates have one precision, so that the pilot may rotate them, and the search for the mode is short
-    however many rough modes a function has.
+    Without a Gaussian prior all units are 1, until others replace them. Whitened coordinates have one precision, so
+    that the pilot may rotate them, and the search for the mode is short however many rough modes a function has.
     """
     flat = Raveled(problem, like)
+    if whiten and not np.any(np.asarray(flat.precision)):
+        return CoordinateMap((flat,)).with_units(np.ones(flat.dimension))
     if not whiten or jnp.ndim(flat.precision) == 0 or not np.all(np.asarray(flat.precision) > 0):
         return CoordinateMap((flat,))
     level = jnp.asarray(temperature, flat.precision.dtype)
@@ -188,7 +195,7 @@ def run_even_pilot(
     if exact_prior or pilot.curvatures is None or not pilot.is_uneven:
         return flat, pilot
     even = flat.with_units(pilot.curvatures)
-    second = run_pilot(even.problem, even.from_position(pilot.mode, len(flat.layers)), kind, temperature, key)
+    second = run_pilot(even.problem, even.from_position(flat.to_position(pilot.mode)), kind, temperature, key)
     return even, second._replace(evaluations=pilot.evaluations + second.evaluations)
 
 

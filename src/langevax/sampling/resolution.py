@@ -15,6 +15,14 @@ NUM_DEVIATES = 16
 FEW_ROUNDINGS = 8
 """A standard deviation of fewer distances between floating-point numbers cannot be sampled."""
 
+DIFFERENCE = (
+    "sample its difference from a constant, or compute in float64 (jax.enable_x64, with data and start of float64)."
+)
+
+
+class ResolutionError(ValueError):
+    """A law is too narrow for floating-point numbers."""
+
 
 def check_resolution(deviations: Mapping[str, np.ndarray], centres: Mapping[str, np.ndarray], remedy: str) -> None:
     """Raise where a law with these standard deviations around these centres is too narrow for their dtype.
@@ -29,7 +37,7 @@ def check_resolution(deviations: Mapping[str, np.ndarray], centres: Mapping[str,
         narrow = np.argwhere(widths < FEW_ROUNDINGS * spacings)
         if len(narrow):
             index = tuple(map(int, narrow[0]))
-            raise ValueError(
+            raise ResolutionError(
                 f"{name}{list(index) or ''} has a standard deviation of about {widths[index]:.2g} around "
                 f"{around[index]:.6g}, where {around.dtype} numbers are {spacings[index]:.2g} apart; {remedy}"
             )

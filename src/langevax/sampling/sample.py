@@ -45,7 +45,7 @@ from langevax.sampling.preconditioning import (
     coordinates_of,
     potential_and_gradient,
 )
-from langevax.sampling.resolution import check_resolution, normal_deviations
+from langevax.sampling.resolution import DIFFERENCE, ResolutionError, check_resolution, normal_deviations
 from langevax.sampling.samples import Samples
 from langevax.sampling.starts import StartNearPosition, TransformedStart, UniformStart
 from langevax.sampling.tempering import tempered_chains
@@ -250,7 +250,9 @@ def sample(
         start = target.start
     if isinstance(start, Stacked):
         raise TypeError("start is Stacked, but sample takes a position or a function `key -> position`; pass either.")
-    first = checks.arrays("start", start(start_key) if callable(start) else start)
+    is_uniform = isinstance(start, UniformStart)
+    first = start.zeros(start_key) if is_uniform else start(start_key) if callable(start) else start
+    first = checks.arrays("start", first)
     checks.position("start", first)
     if isinstance(target, InverseProblem):
         target.check_start(first)
@@ -306,6 +308,9 @@ def sample(
 
     flat = coordinates_of(problem, first, temperature, whiten=preconditioner is not None)
     vector, kind = flat.from_position(first), preconditioner
+    if is_uniform:
+        vector = start.vector(start_key, flat.problem, vector)
+        first = flat.to_position(vector)
     if not isinstance(target, InverseProblem):
         _check_start(potential_and_gradient(flat.problem, vector)[0])  # by the program that searches for a mode
     if kind == "auto":
@@ -331,12 +336,14 @@ def sample(
         chosen, reason = choose_dynamics(fit, coordinates.problem, mode, temperature, batch_key)
     is_near_mode = chosen not in FROM_ANYWHERE or (fit is not None and fit.is_usable)
     if is_near_mode:
-        check_resolution(
-            normal_deviations(coordinates, jnp.full_like(mode, np.sqrt(temperature)), pilot_key),
-            named_leaves(coordinates.to_position(mode)),
-            "sample its difference from a constant, or compute in float64 (jax.enable_x64, with data and start of "
-            "float64).",
-        )
+        deviations = normal_deviations(coordinates, jnp.full_like(mode, np.sqrt(temperature)), pilot_key)
+        try:
+            check_resolution(deviations, named_leaves(coordinates.to_position(mode)), DIFFERENCE)
+        except ResolutionError:
+            if chosen not in FROM_ANYWHERE or fit is None or fit.is_close:
+                raise
+            is_near_mode = False  # the mode may be a peak, whose curvature is not that of the law
+    if is_near_mode:
         begin = exploration.start(temperature)
     else:
         coordinates, mode, begin = _around(first, flat, temperature, pilot_key)
@@ -354,6 +361,7 @@ def sample(
         (run_keys[0], run_keys[1], run_keys[2]),
         {"progress": progress, "checkpoint": checkpoint, "resume": resume},
         None if tolerance is None else BiasLimit(tolerance / 2, NumbersOfDraws(coordinates, constrain)),
+        callable(start) and not is_uniform,
     )
     spent, modes = exploration.evaluations, exploration.modes()
     is_even = pilot.scales is not None and pilot.scales.ndim == 2  # in coordinates of the whole Hessian

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Key
 
 from langevax._typing import PyTree
 from langevax.problems.problem import Problem
-from langevax.sampling.preconditioning import CoordinateMap
+from langevax.sampling.preconditioning import CoordinateMap, potential_and_gradient
 
 NUM_TRIES = 20
 NUM_HALVINGS = 12
@@ -92,11 +92,24 @@ class TransformedStart(eqx.Module):
 
 
 class UniformStart(eqx.Module):
-    """The first of some uniform positions in (-RADIUS, RADIUS) at which the log density is finite."""
+    """Of some uniform positions in (-RADIUS, RADIUS) the one with the largest log density."""
 
     problem: Problem
     like: Callable[[Key[Array, ""]], PyTree]
     """A function `key -> position`, of which only the shapes are used."""
+
+    def zeros(self, key: Key[Array, ""]) -> PyTree:
+        """Return a position of zeros."""
+        return jax.tree.map(lambda leaf: jnp.asarray(np.zeros(leaf.shape, leaf.dtype)), jax.eval_shape(self.like, key))
+
+    def vector(self, key: Key[Array, ""], problem: Problem, zeros: Float[Array, " d"]) -> Float[Array, " d"]:
+        """Return such a position as a vector, by the program that searches for the mode of `problem`."""
+        rng, vector = np.random.default_rng(np.asarray(random.key_data(key))), zeros
+        for _ in range(NUM_TRIES):
+            vector = jnp.asarray(rng.uniform(-RADIUS, RADIUS, len(zeros)), zeros.dtype)
+            if np.isfinite(potential_and_gradient(problem, vector)[0]):
+                break
+        return vector
 
     @eqx.filter_jit
     def __call__(self, key: Key[Array, ""]) -> PyTree:
@@ -108,5 +121,5 @@ class UniformStart(eqx.Module):
             for numbers, leaf in zip(jnp.split(uniform, ends[:-1], axis=1), leaves, strict=True)
         ]
         potentials = jax.lax.map(self.problem.potential, jax.tree.unflatten(structure, tries))
-        first = jnp.argmax(jnp.isfinite(potentials))
-        return jax.tree.unflatten(structure, [leaf[first] for leaf in tries])
+        lowest = jnp.argmin(jnp.where(jnp.isfinite(potentials), potentials, jnp.inf))
+        return jax.tree.unflatten(structure, [leaf[lowest] for leaf in tries])
