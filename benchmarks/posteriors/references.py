@@ -166,6 +166,7 @@ def make(posteriors: list[BenchmarkPosterior], seconds: float) -> None:
     """Make and store references, one posterior after the other."""
     references = load()
     for posterior in posteriors:
+        jax.clear_caches()  # a process may map only so many programs
         began = time.process_time()
         try:
             references[posterior.name] = reference_of(posterior, seconds)

@@ -189,10 +189,11 @@ def censored_weibull(days, died, age):
 
 
 @posterior(standardised_diabetes)
-def horseshoe(X, y):
-    tau, widths = (
-        numpyro.sample("tau", dist.HalfCauchy(0.1)),
-        numpyro.sample("widths", dist.HalfCauchy(1.0).expand([10]).to_event(1)),
-    )
-    w = numpyro.deterministic("w", tau * widths * vector("z", 10))
+def horseshoe(X, y):  # half-Cauchy widths, as their logarithms: they have no deviations
+    def logarithm(scale):
+        return dist.TransformedDistribution(dist.HalfCauchy(scale), dist.transforms.ExpTransform().inv)
+
+    log_tau = numpyro.sample("log_tau", logarithm(0.1))
+    log_widths = numpyro.sample("log_widths", logarithm(jnp.ones(10)).to_event(1))
+    w = numpyro.deterministic("w", jnp.exp(log_tau + log_widths) * vector("z", 10))
     observed(y, dist.Normal(X @ w, half_normal("spread")))
