@@ -30,6 +30,14 @@ def test_references_are_of_the_data_that_there_are():
             assert quantiles[0] <= mean <= quantiles[-1]
 
 
+def test_constant_numbers_of_a_site_do_not_make_a_run_too_short():
+    """A Cholesky root has zeros."""
+    draws = np.random.default_rng(0).normal(size=(4, 5000, 2))
+    draws[..., 1] = 0
+    assert references.is_long_enough(draws)
+    assert not references.is_long_enough(draws[:, :2000])
+
+
 @pytest.mark.slow
 def test_a_mode_without_mass_is_left():
     """Batting averages: the joint density peaks where all shares are equal, which is hardly ever so."""

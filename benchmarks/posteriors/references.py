@@ -52,8 +52,15 @@ def statistic(name: str, values: np.ndarray, **options: Any) -> np.ndarray:
         return np.asarray(getattr(array_stats, name)(values, chain_axis=0, draw_axis=1, **options))
 
 
+def worst(values: np.ndarray) -> tuple[float, float]:
+    """Return the smallest number of effective draws and the largest R-hat of all numbers that are not constant."""
+    varying = values[..., np.ptp(values, (0, 1)) > 0]
+    return float(statistic("ess", varying).min()), float(statistic("rhat", varying).max())
+
+
 def is_long_enough(values: np.ndarray) -> bool:
-    return bool(statistic("ess", values).min() >= MIN_ESS and statistic("rhat", values).max() < MAX_RHAT)
+    ess, rhat = worst(values)
+    return ess >= MIN_ESS and rhat < MAX_RHAT
 
 
 def run_numpyro(posterior: BenchmarkPosterior, seconds: float) -> Sites:
@@ -120,7 +127,7 @@ def reference_of(posterior: BenchmarkPosterior, seconds: float) -> dict[str, Any
     values = {library: flattened({site: sites[site] for site in runs["numpyro"]})[1] for library, sites in runs.items()}
     diagnostics: dict[str, Any] = {}
     for library, draws in values.items():
-        ess, rhat = float(statistic("ess", draws).min()), float(statistic("rhat", draws).max())
+        ess, rhat = worst(draws)
         diagnostics[library] = {"draws": draws.shape[0] * draws.shape[1], "ess": round(ess), "rhat": round(rhat, 5)}
         if not is_long_enough(draws):
             raise NoReferenceError(f"{library} has {ess:,.0f} effective draws and an R-hat of {rhat:.4f}")

@@ -146,6 +146,21 @@ def test_the_fit_tells_a_normal_law_from_others():
     assert not fits["steep"].is_usable
 
 
+def test_units_replace_units_of_one():
+    """Without a prior all coordinates have units, at first of 1, and both pilots are one program."""
+    law = langevax.Function(lambda x: ((1e4 * x[0] - 1) ** 2 + (1e-3 * x[1] + 2 - x[0]) ** 2) / 2)
+    flat = coordinates_of(law, jnp.zeros(2), 1.0, whiten=True)
+    even, pilot = run_even_pilot(flat, jnp.zeros(2), "full", 1.0, KEY, exact_prior=False)
+    assert [type(layer) for layer in even.layers] == [type(layer) for layer in flat.layers]
+    np.testing.assert_allclose(even.problem.matrix, [1e-4, 1e3], rtol=1e-3)
+    coordinates = even.preconditioned(pilot.scales)
+    mode = coordinates.from_position(pilot.mode, len(even.layers))
+    np.testing.assert_allclose(jax.hessian(coordinates.problem.potential)(mode), np.eye(2), atol=0.01)
+    np.testing.assert_allclose(coordinates.to_position(mode), [1e-4, -1999.9], rtol=1e-3)
+    again = even.with_units(np.array([4.0, 4.0]))
+    np.testing.assert_allclose(again.problem.matrix, even.problem.matrix / 2)
+
+
 @pytest.mark.slow
 def test_raw_columns_get_units_before_directions():
     """Curvatures of 1e14 to 1: in the pilot's coordinates all are 1, to 5 % in float32."""
