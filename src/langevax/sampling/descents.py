@@ -87,8 +87,9 @@ def descend_steeply(
     """Return where descents from the starts lower the potential by less than d temperatures a step, and evaluations.
 
     Draws of a law have about the same potential, up to d temperatures. Far from them potentials may be so large that
-    floating-point numbers do not resolve differences of a temperature, and chains stand still. Descents end long before
-    a mode, which may be a peak with hardly any of the mass. Starts where the potential is not finite stay.
+    floating-point numbers do not resolve differences of a temperature, and chains stand still. A slow approach to a
+    mode, which may be a peak with hardly any of the mass, is not followed. Starts where the potential is not finite
+    stay.
     """
     points, spent = np.array(starts, np.float64), 0
     values, gradients = map(np.asarray, _evaluated(problem, starts, jnp.asarray(np.ones(len(starts), bool))))
