@@ -75,7 +75,8 @@ def test_the_unit_of_the_exposure_is_the_users_and_its_column_may_be_one_of_x():
     named = PredictiveRegressor("poisson", exposure_column=3, **SMALL).fit(inside, incidents)
     assert named.columns_.tolist() == [0, 1, 2, 4, 5, 6, 7, 8]
     assert np.all(np.abs(named.as_bayes().coef_ - bayes.coef_) < 0.3 * bayes.coef_sd_)
-    np.testing.assert_allclose(named.score(inside, incidents), model.score(X, incidents, exposure=months), atol=0.02)
+    scores = named.as_bayes().score(inside, incidents), bayes.score(X, incidents, exposure=months)
+    np.testing.assert_allclose(*scores, atol=0.01)  # not those of the shares: two are level here, and seeds decide
     with pytest.raises(ValueError, match="fitted with that of exposure_column"):
         named.predict(inside, exposure=months)
     with pytest.raises(ValueError, match=r"exposure\[2\] is -1"):
