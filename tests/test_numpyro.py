@@ -1,5 +1,6 @@
 """The adapter from NumPyro: the same log density as NumPyro's own, row by row, and draws as by NUTS."""
 
+import dataclasses
 import re
 
 import jax
@@ -79,6 +80,26 @@ def test_draws_have_the_moments_of_nuts(model, data, options):
         sd = theirs.std(0)
         assert np.all(np.abs(mine.mean(0) - theirs.mean(0)) < 0.15 * sd)
         np.testing.assert_allclose(mine.std(0), sd, rtol=0.15)
+
+
+def correlation(y):
+    root = numpyro.sample("root", dist.LKJCholesky(2, 1.0))
+    with numpyro.plate("rows", len(y)):
+        numpyro.sample("y", dist.MultivariateNormal(jnp.zeros(2), scale_tril=root), obs=y)
+
+
+def test_numbers_that_the_model_holds_constant_are_no_reason_for_doubt():
+    """The first row of a Cholesky root of correlations is (1, 0); chains that stand still are another matter."""
+    y = np.float32(np.random.default_rng(0).normal(size=(60, 2)))
+    adapted = langevax.numpyro.posterior(correlation, y)
+    samples = langevax.sample(adapted, key=jax.random.key(0), num_samples=500, tolerance=0.2)
+    assert samples.warnings == []
+    table = samples.summary()
+    assert table.loc["root[0, 0]", "sd"] == 0
+    assert np.isnan(table.loc["root[0, 0]", "r_hat"])
+    assert samples.max_rhat < 1.01
+    still = dataclasses.replace(samples, draws=np.zeros_like(samples.draws))
+    assert "R-hat of root[0, 0] is nan" in still.warnings[0]
 
 
 HALF = np.arange(200) < 100

@@ -71,7 +71,7 @@ def test_few_divergences_are_cured_by_shorter_steps(tmp_path):
     target = langevax.numpyro.posterior(POSTERIORS[name].model, *POSTERIORS[name].arrays())
     cured = ((seed, langevax.sample(target, key=jax.random.key(seed))) for seed in range(40))  # few of them need it
     seed, samples = next((seed, samples) for seed, samples in cured if "diverged" in samples.reason)
-    assert samples.reason.endswith("of 4,000 steps diverged, so that draws are of a second run with shorter ones")
+    assert samples.reason.endswith("of 4,000 steps diverged, so that draws are of another run with shorter ones")
     assert (samples.result.counts["divergences"], samples.warnings) == (0, [])
     assert samples.algorithm.target_acceptance == np.float32(0.95)
     assert posteriors.judge(samples.positions, STORED[name]).is_right

@@ -89,7 +89,7 @@ def run_nuts(posterior: BenchmarkPosterior, reference: dict[str, Any], key: jax.
         began = time.process_time()
         chains = MCMC(NUTS(posterior.model), **options)
         chains.run(key, *posterior.arrays(), extra_fields=("num_steps",))
-        draws: Any = chains.get_samples(group_by_chain=True)
+        draws: Any = jax.block_until_ready(chains.get_samples(group_by_chain=True))
         seconds = time.process_time() - began
         passes = np.sum(chains.get_extra_fields()["num_steps"])
         warm = MCMC(NUTS(posterior.model), **options)

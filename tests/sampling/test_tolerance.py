@@ -65,17 +65,17 @@ def test_the_bias_takes_its_part_of_the_tolerance():
 
 @pytest.mark.slow
 def test_the_tolerance_is_met_on_a_normal_law():
-    """40 seeds of a conjugate regression by NUTS; at least 38 keep 0.1, of which the worst uses a third at least."""
+    """80 seeds of a conjugate regression by NUTS; at least 76 keep 0.1, of which the worst uses a third at least."""
     target = langevax.posterior(None, regression, (jnp.float32(X), jnp.float32(Y)), prior_precision=1.0)
     precision = X.T @ X + np.eye(2)
     mean, deviation = np.linalg.solve(precision, X.T @ Y), np.sqrt(np.diagonal(np.linalg.inv(precision)))
     errors = []
-    for seed in range(40):
+    for seed in range(80):
         options = {"key": jax.random.key(seed), "num_samples": 100, "num_chains": 2, "tolerance": 0.1}
         samples = langevax.sample(target, jnp.zeros(2), **options)
         assert samples.method == "nuts"
         errors.append(errors_of(samples, mean, deviation))
-    assert np.sum(np.array(errors) <= 0.1) >= 38
+    assert np.sum(np.array(errors) <= 0.1) >= 76
     assert max(errors) > 0.03
 
 

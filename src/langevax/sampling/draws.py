@@ -3,18 +3,14 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
-import numpy as np
-from jax import random
 from jaxtyping import Array, Float, Key
 
 from langevax.algorithm import Algorithm
 from langevax.problems.problem import CURVATURE_ITERATIONS, Problem, largest_curvature
-from langevax.run import Result, Stacked, simulate
-from langevax.run.program import Observe, start_positions
+from langevax.run import Result, simulate
+from langevax.run.program import Observe
 from langevax.run.simulate import position_of
 from langevax.samplers import ReplicaExchange
-from langevax.sampling.descents import descend_steeply
 from langevax.sampling.methods import (
     FIRST_STEP,
     FRICTION,
@@ -24,15 +20,9 @@ from langevax.sampling.methods import (
     tune_acceptance,
     tune_bias,
 )
-from langevax.sampling.nuts import NUTS, TARGET_ACCEPTANCE, NUTSState, stages_of
 
 WARMUP = 10  # relaxation times
 RELAXATION = {"underdamped": FRICTION, "pcn": 2, "pcnl": 2}  # times 1 / step size; of proposals about half are rejected
-WARMUP_NEAR_MODE, WARMUP_ELSEWHERE = 300, 1000  # steps of NUTS
-LEAST_STEP = 0.1
-"""Of NUTS about a mode, times d^(1/4): 0.2 to 1 where the curvature there is that of the law, 0.001 in a peak that has
-hardly any of its mass, such as that of a hierarchy where all groups are alike."""
-PEAK_CHECK = 15  # steps of NUTS, each of up to 1,023 gradients in a peak, after which chains there have tiny ones
 
 
 class SamplingRun(NamedTuple):
@@ -80,71 +70,6 @@ class TunedChains(NamedTuple):
     step_size_bias: StepSizeBias | None = None
     remark: str = ""
     """What else there is to say of the choice of the method."""
-
-
-FEW_DIVERGENCES, CAREFUL_ACCEPTANCE = 0.02, 0.95
-"""Share of steps up to which NUTS is run again, adapted to that acceptance: most often none diverges then."""
-
-
-class PeakError(RuntimeError):
-    """Chains about a mode hardly move; `evaluations` were spent."""
-
-    def __init__(self, evaluations: int):
-        super().__init__("steps about the mode are tiny: it is a narrow peak")
-        self.evaluations = evaluations
-
-
-def nuts_chains(options: SamplingRun, is_near_mode: bool, is_even: bool) -> TunedChains:
-    """Run NUTS, and again with shorter steps where few diverge, unless they are saved.
-
-    Raises:
-        PeakError: chains near a mode, where the curvature is even in all directions, hardly move.
-    """
-    can_be_peak = is_near_mode and is_even
-    chains = _nuts_chains(options, is_near_mode, can_be_peak, TARGET_ACCEPTANCE)
-    divergences, steps = chains.result.counts["divergences"], chains.result.steps * options.num_chains
-    if not 0 < divergences <= FEW_DIVERGENCES * steps or options.saving["checkpoint"] is not None:
-        return chains
-    warm_key, key = (random.fold_in(key, 1) for key in options.keys[1:])
-    again = options._replace(keys=(options.keys[0], warm_key, key))
-    careful = _nuts_chains(again, is_near_mode, can_be_peak, CAREFUL_ACCEPTANCE)
-    remark = f"{divergences:,} of {steps:,} steps diverged, so that draws are of a second run with shorter ones"
-    return careful._replace(evaluations=chains.evaluations + careful.evaluations, remark=remark)
-
-
-def _nuts_chains(options: SamplingRun, is_near_mode: bool, can_be_peak: bool, acceptance: float) -> TunedChains:
-    """Run NUTS, adapted to an acceptance. Its warm-up records as well, so that it is the same compiled program."""
-
-    def hardly_moves(_: object, state: NUTSState) -> bool:
-        """True where most chains do."""
-        step_size = np.exp(np.median(np.asarray(state.adaptation.mean_log_step)))  # of NumPy, without compiling
-        return float(step_size) * options.dimension**0.25 < LEAST_STEP
-
-    num_warmup = options.num_warmup or (WARMUP_NEAR_MODE if is_near_mode else WARMUP_ELSEWHERE)
-    variance = jnp.full(options.dimension, options.temperature)
-    algorithm = NUTS(options.dimension**-0.25, options.temperature, variance, stages_of(num_warmup), acceptance)
-    start, spent = options.start, 0
-    if not is_near_mode and not options.is_start_given:
-        positions = start_positions(options.start, options.keys[1], options.num_chains)
-        ends, passes = descend_steeply(options.problem, positions, options.temperature)
-        start, spent = Stacked(ends), passes * int(options.problem.size)
-    warm = simulate(
-        algorithm,
-        options.problem,
-        start,
-        key=options.keys[1],
-        num_steps=num_warmup,
-        num_chains=options.num_chains,
-        record_every=num_warmup,
-        progress=options.saving["progress"],
-        callbacks=[hardly_moves] if can_be_peak else [],
-        callback_every=PEAK_CHECK if can_be_peak else None,
-    )
-    if can_be_peak and hardly_moves(None, warm.state):
-        raise PeakError(warm.evaluations)
-    algorithm, thinning = algorithm.frozen(warm.state), options.thinning or 1
-    run = options.run(algorithm, warm, thinning)
-    return TunedChains(algorithm, run, float(algorithm.step_size), thinning, spent + warm.evaluations + run.evaluations)
 
 
 def tuned_step_size(

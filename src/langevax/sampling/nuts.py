@@ -21,7 +21,7 @@ TARGET_ACCEPTANCE = 0.8
 MAX_DOUBLINGS = 10
 FAST, SLOW, WINDOW_END, FROZEN = range(4)
 """Stages of a step: adapt the step size; the variances, too; and take the variances over; adapt nothing."""
-FIRST_BUFFER, FIRST_WINDOW, LAST_BUFFER = 75, 25, 50  # steps, as in Stan
+FIRST_BUFFER, FIRST_WINDOW, LAST_BUFFER = 75, 25, 100  # steps; the last 50 in Stan, after which steps are too short
 SHRINKAGE, SMALL = 5, 1e-3  # variances are shrunk towards SMALL of the old ones, with the weight of SHRINKAGE draws
 DELAY, GAIN, FORGETTING = 10.0, 0.05, 0.75  # t0, gamma, kappa of dual averaging
 
@@ -140,13 +140,19 @@ class NUTS(Algorithm):
         stages = jnp.asarray(np.full_like(self.stages, FROZEN))
         return NUTS(step_size, self.temperature, variance, stages, self.target_acceptance)
 
+    def settling(self, num_steps: int, acceptance: float) -> "NUTS":
+        """Return NUTS whose next steps adapt the step size alone, to an acceptance."""
+        is_fast = np.arange(len(self.stages)) < num_steps
+        stages = jnp.asarray(np.where(is_fast, FAST, FROZEN).astype(np.int32))
+        return NUTS(self.step_size, self.temperature, self.variance, stages, acceptance)
+
 
 def stages_of(num_warmup: int) -> Int[Array, " w"]:
     """Return Stan's schedule: a buffer, windows that double, of which the last takes the rest, and a buffer.
 
     Example:
         >>> [int((stages_of(300) == stage).sum()) for stage in (FAST, SLOW, WINDOW_END)]
-        [125, 172, 3]
+        [175, 123, 2]
     """
     first, last = FIRST_BUFFER, LAST_BUFFER
     if first + FIRST_WINDOW + last > num_warmup:

@@ -121,6 +121,25 @@ class CoordinateMap(eqx.Module):
         least = temperature / (1 + np.abs(np.asarray(vector, np.float64))) ** 2
         return self.with_units(np.maximum(np.where(np.isfinite(curvatures), curvatures, 0), least))
 
+    def with_matrix(self, dimension: int) -> "CoordinateMap":
+        """Return the same coordinates with a matrix as last layer, without a quadratic part, of any columns.
+
+        It is 1 where the last layer is another, and where dimensions are more than MAX_COORDINATES there is none.
+        """
+        layers, last = self.layers, self.layers[-1]
+        if np.any(np.asarray(last.precision)):
+            layers = (*layers, QuadraticInValue(last))
+        elif (isinstance(last, Affine) and last.matrix.ndim == 2) or dimension > MAX_COORDINATES:
+            return self
+        return CoordinateMap((*layers, affine(layers[-1], jnp.eye(dimension, dtype=jnp.result_type(float)))))
+
+    def times_last_matrix(self, matrix: Float[np.ndarray, "d d"]) -> "CoordinateMap":
+        """Return coordinates z such that `matrix z` are these, by other numbers in the last layer."""
+        *layers, last = self.layers
+        product = np.asarray(last.matrix, np.float64) @ matrix  # pyright: ignore
+        product = jnp.asarray(product, last.matrix.dtype)  # pyright: ignore
+        return CoordinateMap((*layers, eqx.tree_at(lambda layer: layer.matrix, last, product)))
+
     @eqx.filter_jit
     def to_position(self, z: Float[Array, " d"]) -> PyTree:
         """Return the position in the user's coordinates."""
@@ -262,9 +281,14 @@ def _whole_pilot(
         if kind == "diagonal":
             scales = np.diag(_inverse_roots(np.diagonal(hessian)))
         else:
-            units = np.ones(dimension) if np.any(np.asarray(problem.precision)) else _units(np.diagonal(hessian))
+            is_quadratic = bool(np.any(np.asarray(problem.precision)))
+            units = np.ones(dimension) if is_quadratic else _units(np.diagonal(hessian))
             curvatures, vectors = np.linalg.eigh(hessian * np.outer(units, units))
             scales = units[:, None] * vectors * _inverse_roots(curvatures)
+            if (
+                not is_quadratic
+            ):  # the symmetric root, near to the user's coordinates; other parts need orthogonal columns
+                scales = scales @ vectors.T
         step = scales @ (scales.T @ np.asarray(gradient, np.float64))
         error = np.linalg.norm(scales.T @ np.asarray(gradient, np.float64)) / np.sqrt(temperature)
         if not error > NEAR_MODE:

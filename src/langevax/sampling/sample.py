@@ -29,7 +29,7 @@ from langevax.sampling.choice import (
     choose_dynamics,
     requested_dynamics,
 )
-from langevax.sampling.draws import PeakError, SamplingRun, langevin_chains, nuts_chains
+from langevax.sampling.draws import SamplingRun, langevin_chains
 from langevax.sampling.exact import independent_chains, normal_posterior, reference_coordinates
 from langevax.sampling.hyperparameter_draws import HierarchicalRun
 from langevax.sampling.hyperparameters import HierarchicalInverseProblem
@@ -37,6 +37,7 @@ from langevax.sampling.inverse import InverseProblem
 from langevax.sampling.inverse_draws import InverseRun
 from langevax.sampling.methods import BiasError, BiasLimit, GradientName, SamplingMethod, check_choice, choose_gradient
 from langevax.sampling.modes import Exploration, Explorer
+from langevax.sampling.nuts_chains import PeakError, nuts_chains
 from langevax.sampling.preconditioning import (
     MAX_COORDINATES,
     CoordinateMap,
@@ -128,7 +129,7 @@ def sample(
     A pilot run finds a mode and the curvature there. Chains run in coordinates in which that curvature is 1, and start
     as draws of a normal law about the mode, or of normal laws about all modes that descents from heated starts end in;
     `modes` of the result lists these. Where the law is far from normal there, NUTS runs in the coordinates of the
-    position, each in a unit of its own, from around `start`.
+    position, each in a unit of its own, from around `start`; where draws of its warm-up are correlated, in others.
 
     Args:
         target: a `langevax.posterior`, `langevax.inverse_problem` or `langevax.numpyro.posterior`; a function
@@ -169,7 +170,7 @@ def sample(
         preconditioner: "full" (up to 512 coordinates), "low-rank" (for functions: the directions that data inform),
             "diagonal", or None; "auto" takes the first that is possible.
         num_warmup: steps before the first draw; "auto" is ten relaxation times, and for NUTS 300 steps from a normal
-            law about the mode and 1,000 from elsewhere.
+            law about the mode and 1,000 from elsewhere. NUTS takes 100 more where it leaves correlations behind.
         thinning: steps between draws; "auto" is one relaxation time, and one step of NUTS.
         progress, checkpoint, resume: see `langevax.simulate`; the sampling itself is saved, not the tuning.
 
@@ -368,14 +369,14 @@ def sample(
     if chosen == "nuts":
         name = "nuts"
         try:
-            chains = nuts_chains(chain_options, is_near_mode, is_even)
+            chains, coordinates = nuts_chains(chain_options, coordinates, is_near_mode, is_even)
         except PeakError as error:
             coordinates, mode, begin = _around(first, flat, temperature, pilot_key)
             begin = TransformedStart(start, coordinates) if callable(start) else begin
             chain_options = chain_options._replace(problem=coordinates.problem, start=begin, bias_limit=None)
             reason = f"{reason}; {error}, and chains start anew around the start"
             spent, modes = spent + error.evaluations, []  # whose weights are by curvatures that mislead
-            chains = nuts_chains(chain_options, False, is_even)
+            chains, coordinates = nuts_chains(chain_options, coordinates, False, is_even)
     else:
         arguments = coordinates.problem, mode, temperature, chosen, batch_key
         estimator = choose_gradient(gradient, batch_size, period, *arguments)
@@ -399,7 +400,8 @@ def sample(
             except BiasError as error:
                 if not is_choice:
                     raise ToleranceError(f"tolerance={tolerance:g} was not reached: {error}") from error
-                name, reason, chains = "nuts", str(error), nuts_chains(chain_options, is_near_mode, False)
+                name, reason = "nuts", str(error)
+                chains, coordinates = nuts_chains(chain_options, coordinates, is_near_mode, False)
     samples = Samples.of(
         chains,
         coordinates,

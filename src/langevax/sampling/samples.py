@@ -181,7 +181,7 @@ class Samples:
         Computed by ArviZ; R-hat is rank-normalised and split (Vehtari et al., Bayesian Analysis 2021). A data frame
         where pandas is installed.
         """
-        return self._statistics().as_frame()
+        return statistics(*self.numbers()).as_frame()
 
     def numbers(self) -> tuple[list[str], Float[np.ndarray, "chain draw m"]]:
         """Return the names and the draws of all numbers of the position."""
@@ -192,8 +192,19 @@ class Samples:
             names += [f"{name}{index or ''}" for index in indices]
         return names, np.concatenate(columns, axis=2)
 
+    def varying_numbers(self) -> tuple[list[str], Float[np.ndarray, "chain draw m"]]:
+        """Return `numbers` without those that the model itself holds constant, such as a Cholesky root's first one.
+
+        Where a coordinate that is sampled is constant as well, chains stand still, and all numbers are returned.
+        """
+        names, values = self.numbers()
+        is_constant = np.ptp(values, axis=(0, 1)) == 0
+        if is_constant.any() and np.all(np.ptp(self.draws, axis=(0, 1)) > 0):
+            return list(np.array(names)[~is_constant]), values[..., ~is_constant]
+        return names, values
+
     def _statistics(self) -> SummaryTable:
-        return statistics(*self.numbers())
+        return statistics(*self.varying_numbers())
 
     @property
     def num_solves(self) -> int | None:

@@ -81,7 +81,7 @@ class DrawErrors(NamedTuple):
     def of(cls, samples: Samples) -> "DrawErrors":
         from arviz_stats.base.array import array_stats
 
-        names, values = samples.numbers()
+        names, values = samples.varying_numbers()
         quantile = norm.isf((1 - CONFIDENCE) / (4 * len(names)))  # both sides of all means and deviations
         deviations = values.std((0, 1))
         with np.errstate(divide="ignore", invalid="ignore"):  # chains that stand still have no errors

@@ -1,0 +1,55 @@
+"""Coordinates without the correlations of draws: what the curvature at a mode does not say of a law far from normal.
+
+NUTS measures each coordinate in its standard deviation, and takes about as many gradients a step as the longest axis
+of the law is longer than the shortest one. With R = V diag(l) V^T the correlations of draws of the warm-up within their
+chains, D their deviations, and m the number of effective ones,
+
+    position = A z,      A A^T = D V diag(l^(m / (m + d))) V^T D / T,
+
+and the law has variances near T and few correlations in z. It is the dense matrix of Stan (Carpenter et al., Journal
+of Statistical Software 2017), of all chains together, nearer to D^2 the fewer draws there are: their eigenvalues are
+too far apart by a factor that depends on d / m alone, so that powers mend them and sums would hide the smallest.
+"""
+
+import numpy as np
+from jaxtyping import Float
+
+from langevax.sampling.preconditioning import CoordinateMap
+
+WORTHWHILE = 10.0
+"""Ratio of the largest and smallest eigenvalue of the correlations from which other coordinates pay their steps."""
+SKIPPED = 1 / 3  # of the warm-up, whose first steps are on the way
+LEAST_DRAWS = 2  # effective ones for each dimension, from which correlations are known
+
+
+def without_correlations(
+    coordinates: CoordinateMap, positions: Float[np.ndarray, "chain step d"], temperature: float
+) -> tuple[CoordinateMap, Float[np.ndarray, "chain d"]] | None:
+    """Return coordinates of few correlations and variances of `temperature`, and the last positions in them.
+
+    None where correlations are weak, or hardly known.
+
+    Args:
+        coordinates: whose last layer is a matrix, which is replaced, so that programs compiled for it serve the other.
+        positions: in these coordinates.
+    """
+    from arviz_stats.base.array import array_stats
+
+    late = np.asarray(positions[:, round(SKIPPED * positions.shape[1]) :], np.float64)
+    late = late - late.mean(axis=1, keepdims=True)
+    _, steps, dimension = late.shape
+    within = late.reshape(-1, dimension)
+    deviations = np.sqrt(np.mean(within**2, axis=0))
+    if dimension < 2 or steps < 4 or not (deviations > 0).all():
+        return None
+    correlations = within.T @ within / len(within) / np.outer(deviations, deviations)
+    effective = float(np.median(array_stats.ess(late, chain_axis=0, draw_axis=1)))
+    if not effective > LEAST_DRAWS * dimension:
+        return None
+    values, vectors = np.linalg.eigh(correlations)
+    values = values.clip(np.finfo(positions.dtype).eps * values[-1]) ** (effective / (effective + dimension))
+    if values[-1] < WORTHWHILE * values[0]:
+        return None
+    root = deviations[:, None] * (vectors * np.sqrt(values)) @ vectors.T / np.sqrt(temperature)
+    ends = np.linalg.solve(root, np.asarray(positions[:, -1], np.float64).T).T.astype(positions.dtype)
+    return coordinates.times_last_matrix(root), ends

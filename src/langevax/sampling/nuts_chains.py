@@ -1,0 +1,131 @@
+"""Chains of NUTS: their warm-up, in other coordinates where its draws are correlated, and their draws."""
+
+import jax.numpy as jnp
+import numpy as np
+from jax import random
+from jax.typing import ArrayLike
+from jaxtyping import Array, Key
+
+from langevax.run import Result, Stacked, simulate
+from langevax.run.program import start_positions
+from langevax.sampling.correlations import without_correlations
+from langevax.sampling.descents import descend_steeply
+from langevax.sampling.draws import SamplingRun, TunedChains
+from langevax.sampling.nuts import NUTS, TARGET_ACCEPTANCE, NUTSState, stages_of
+from langevax.sampling.preconditioning import MAX_COORDINATES, CoordinateMap
+
+WARMUP_NEAR_MODE, WARMUP_ELSEWHERE = 300, 1000  # steps
+SETTLING = 100
+"""Further steps that adapt the step size alone, to other coordinates or to another acceptance."""
+LEAST_STEP = 0.1
+"""About a mode, times d^(1/4): 0.2 to 1 where the curvature there is that of the law, 0.001 in a peak that has hardly
+any of its mass, such as that of a hierarchy where all groups are alike."""
+PEAK_CHECK = 15  # steps, each of up to 1,023 gradients in a peak, after which chains there have tiny ones
+FEW_DIVERGENCES, CAREFUL_ACCEPTANCES = 0.02, (0.95, 0.99)
+"""Share of steps up to which NUTS is run again, adapted to these acceptances: most often none diverges then."""
+
+
+class PeakError(RuntimeError):
+    """Chains about a mode hardly move; `evaluations` were spent."""
+
+    def __init__(self, evaluations: int):
+        super().__init__("steps about the mode are tiny: it is a narrow peak")
+        self.evaluations = evaluations
+
+
+def nuts_chains(
+    options: SamplingRun, coordinates: CoordinateMap, is_near_mode: bool, can_be_peak: bool
+) -> tuple[TunedChains, CoordinateMap]:
+    """Return chains of NUTS, and the coordinates of their draws: others where draws of the warm-up are correlated.
+
+    Where few steps diverge, draws are of another run with shorter ones, unless they are saved.
+
+    Args:
+        options: its problem is that of the coordinates.
+        coordinates: in which chains start.
+        is_near_mode: they start as draws about a mode.
+        can_be_peak: the mode may be a peak without mass; the curvature there is even in all directions.
+
+    Raises:
+        PeakError: chains about a mode hardly move.
+    """
+    coordinates = coordinates.with_matrix(options.dimension)
+    options = options._replace(problem=coordinates.problem)
+    unadapted, warm, spent = _warm_up(options, is_near_mode, can_be_peak)
+    algorithm, positions = unadapted.frozen(warm.state), np.asarray(warm.positions)
+    is_formed = options.dimension <= MAX_COORDINATES
+    if is_formed and (others := without_correlations(coordinates, positions, options.temperature)):
+        coordinates, ends = others
+        options = options._replace(problem=coordinates.problem)
+        algorithm, warm = _settle(options, unadapted, TARGET_ACCEPTANCE, ends, random.fold_in(options.keys[1], 1))
+        spent += warm.evaluations
+    chains = _drawn(options, algorithm, warm, spent)
+    for number, acceptance in enumerate(CAREFUL_ACCEPTANCES, 1):
+        divergences, steps = chains.result.counts["divergences"], chains.result.steps * options.num_chains
+        if not 0 < divergences <= FEW_DIVERGENCES * steps or options.saving["checkpoint"] is not None:
+            break
+        settle_key, run_key = (random.fold_in(key, number + 1) for key in options.keys[1:])
+        algorithm, warm = _settle(options, algorithm, acceptance, chains.result.position, settle_key)
+        remark = f"{divergences:,} of {steps:,} steps diverged, so that draws are of another run with shorter ones"
+        again = options._replace(keys=(*options.keys[:2], run_key))
+        chains = _drawn(again, algorithm, warm, chains.evaluations + warm.evaluations, remark)
+    return chains, coordinates
+
+
+def _warm_up(options: SamplingRun, is_near_mode: bool, can_be_peak: bool) -> tuple[NUTS, Result, int]:
+    """Return NUTS before it, the warm-up and its cost. It records as well, so that it is the program of the draws."""
+
+    def hardly_moves(_: object, state: NUTSState) -> bool:
+        """True where most chains do."""
+        step_size = np.exp(np.median(np.asarray(state.adaptation.mean_log_step)))  # of NumPy, without compiling
+        return float(step_size) * options.dimension**0.25 < LEAST_STEP
+
+    num_warmup = options.num_warmup or (WARMUP_NEAR_MODE if is_near_mode else WARMUP_ELSEWHERE)
+    can_be_peak &= is_near_mode
+    start, spent = options.start, 0
+    if not is_near_mode and not options.is_start_given:
+        positions = start_positions(options.start, options.keys[1], options.num_chains)
+        ends, passes = descend_steeply(options.problem, positions, options.temperature)
+        start, spent = Stacked(ends), passes * int(options.problem.size)
+    variance = jnp.full(options.dimension, options.temperature)
+    algorithm = NUTS(options.dimension**-0.25, options.temperature, variance, stages_of(num_warmup))
+    warm = simulate(
+        algorithm,
+        options.problem,
+        start,
+        key=options.keys[1],
+        num_steps=num_warmup,
+        num_chains=options.num_chains,
+        record_every=1 if options.dimension <= MAX_COORDINATES else num_warmup,
+        progress=options.saving["progress"],
+        callbacks=[hardly_moves] if can_be_peak else [],
+        callback_every=PEAK_CHECK if can_be_peak else None,
+    )
+    if can_be_peak and hardly_moves(None, warm.state):
+        raise PeakError(warm.evaluations)
+    return algorithm, warm, spent + warm.evaluations
+
+
+def _settle(
+    options: SamplingRun, algorithm: NUTS, acceptance: float, start: ArrayLike, key: Key[Array, ""]
+) -> tuple[NUTS, Result]:
+    """Adapt the step size alone, from one position of each chain, by the program of the warm-up."""
+    num_steps = min(SETTLING, len(algorithm.stages))
+    algorithm = algorithm.settling(num_steps, acceptance)
+    run = simulate(
+        algorithm,
+        options.problem,
+        Stacked(jnp.asarray(start)),
+        key=key,
+        num_steps=num_steps,
+        record_every=num_steps,
+        progress=options.saving["progress"],
+    )
+    return algorithm.frozen(run.state), run
+
+
+def _drawn(options: SamplingRun, algorithm: NUTS, warm: Result, spent: int, remark: str = "") -> TunedChains:
+    """Draw; `spent` evaluations were before."""
+    thinning = options.thinning or 1
+    run = options.run(algorithm, warm, thinning)
+    return TunedChains(algorithm, run, float(algorithm.step_size), thinning, spent + run.evaluations, remark=remark)
