@@ -1,7 +1,7 @@
 """`sample` at its defaults against references: errors, cost, warnings, and who was wrong without a word.
 
-`python -m benchmarks posteriors` judges `sample` and NUTS of NumPyro; `--make` makes the references; `--tolerance 0.1`
-asks for a tolerance instead, with several seeds, and counts how often it was kept.
+`python -m benchmarks posteriors` judges `sample` and NUTS of NumPyro and of BlackJAX; `--make` makes the references;
+`--tolerance 0.1` asks for a tolerance instead, with several seeds, and counts how often it was kept.
 """
 
 import argparse
@@ -79,7 +79,7 @@ def run_sample(posterior: BenchmarkPosterior, reference: dict[str, Any], key: ja
     return verdict
 
 
-def run_nuts(posterior: BenchmarkPosterior, reference: dict[str, Any], key: jax.Array) -> None:
+def run_numpyro(posterior: BenchmarkPosterior, reference: dict[str, Any], key: jax.Array) -> None:
     """Print the line of NumPyro's NUTS; the passes of its warm-up are counted in a run of its own, not timed."""
     from numpyro.infer import MCMC, NUTS
 
@@ -97,6 +97,44 @@ def run_nuts(posterior: BenchmarkPosterior, reference: dict[str, Any], key: jax.
         passes += np.sum(warm.get_extra_fields()["num_steps"])
     judgement = judge({site: np.asarray(values) for site, values in draws.items()}, reference)
     line("", "NUTS of NumPyro", judgement, float(passes), seconds, "right" if judgement.is_right else "wrong")
+
+
+def run_blackjax(posterior: BenchmarkPosterior, reference: dict[str, Any], key: jax.Array) -> None:
+    """Print the line of BlackJAX's NUTS after its window adaptation, from NumPyro's starts, by NumPyro's transforms."""
+    import blackjax
+    from numpyro.infer.util import initialize_model
+
+    jax.clear_caches()
+    with jax.numpy_dtype_promotion("standard"):
+        began = time.process_time()
+        keys = jax.random.split(key, NUTS_CHAINS)
+        model: Any = initialize_model(keys, posterior.model, model_args=posterior.arrays())
+        log_density: Any = lambda x: -model.potential_fn(x)  # noqa: E731
+
+        @jax.jit
+        @jax.vmap
+        def run(key: jax.Array, position: Any) -> Any:
+            adaptation = blackjax.window_adaptation(blackjax.nuts, log_density)
+            (state, parameters), info = adaptation.run(key, position, num_steps=NUTS_WARMUP)
+            kernel = blackjax.nuts(log_density, **parameters)
+
+            def step(state: Any, key: jax.Array) -> Any:
+                state, info = kernel.step(key, state)
+                return state, (state.position, info.num_integration_steps)
+
+            keys = jax.random.split(jax.random.fold_in(key, 1), NUTS_DRAWS)
+            positions, steps = jax.lax.scan(step, state, keys)[1]
+            return positions, steps.sum() + info.info.num_integration_steps.sum()
+
+        positions, passes = run(keys, model.param_info.z)
+        draws = {
+            site: np.asarray(values)
+            for site, values in jax.jit(jax.vmap(jax.vmap(model.postprocess_fn)))(positions).items()
+        }
+        seconds = time.process_time() - began
+    judgement = judge(draws, reference)
+    verdict = "right" if judgement.is_right else "wrong"
+    line("", "NUTS of BlackJAX", judgement, float(np.sum(passes)), seconds, verdict)
 
 
 def true_error(draws: dict[str, np.ndarray], reference: dict[str, Any]) -> float:
@@ -143,7 +181,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     parser.add_argument("--make", action="store_true", help="make references of those that have none, and of --only")
     parser.add_argument("--seconds", type=float, default=60.0, help="CPU seconds of each long run; 60")
     parser.add_argument("--seed", type=int, default=0, help="of the runs that are judged; 0")
-    parser.add_argument("--no-nuts", action="store_true", help="leave NumPyro's NUTS out")
+    parser.add_argument("--no-nuts", action="store_true", help="leave NUTS of NumPyro and BlackJAX out")
     parser.add_argument("--tolerance", type=float, help="of draws whose errors are held against it")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1], help="of --tolerance; 0 1")
     options = parser.parse_args(arguments)
@@ -167,6 +205,7 @@ def main(arguments: Sequence[str] = ()) -> None:
             raise ValueError(f"the data of {name} are not those of its reference; make it again with --make --only.")
         verdicts.append(run_sample(posterior, references[name], jax.random.key(options.seed)))
         if not options.no_nuts:
-            run_nuts(posterior, references[name], jax.random.key(options.seed))
+            run_numpyro(posterior, references[name], jax.random.key(options.seed))
+            run_blackjax(posterior, references[name], jax.random.key(options.seed))
     counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in ("right", "refused", "wrong"))
     print(f"\n{len(verdicts)} posteriors: {counts} without a word. Limits: {MAX_MEAN_ERROR} sd, {MAX_SD_ERROR:.0%}.")
