@@ -241,6 +241,22 @@ def test_warm_up_has_stans_windows_and_a_longer_last_buffer():
     assert len(stages_of(7)) == 7
 
 
+def test_warm_ups_of_any_length_are_one_program():
+    traces = []
+
+    def log_density(x):
+        traces.append(x)
+        return -jnp.sum(jnp.cosh(x))
+
+    counts = []
+    for num_warmup in (60, 90):
+        options = {"key": KEY, "num_samples": 20, "num_chains": 2, "num_warmup": num_warmup}
+        with pytest.warns(langevax.sampling.SamplingWarning):
+            langevax.sample(log_density, jnp.zeros(2), **options)
+        counts.append(len(traces))
+    assert counts[0] == counts[1] > 0
+
+
 @pytest.mark.slow
 def test_variances_are_those_of_the_window():
     adaptation = Adaptation.of(jnp.float32(0.5), jnp.ones(3))

@@ -34,6 +34,21 @@ def test_about_a_normal_law_the_first_step_ends_in_the_mode():
     assert descents.evaluations <= 60
 
 
+def test_any_number_of_descents_is_one_program():
+    traces = []
+
+    def law(x):
+        traces.append(x)
+        return jnp.sum(x**2) / 2
+
+    problem = langevax.Function(law)
+    descend(problem, RNG.normal(size=(3, 2)), jnp.zeros(2), 1.0)
+    count = len(traces)
+    descend(problem, RNG.normal(size=(140, 2)), jnp.zeros(2), 1.0)
+    descend_steeply(problem, jnp.float32(RNG.normal(size=(4, 2))), 1.0)
+    assert len(traces) == count > 0
+
+
 def test_the_ends_are_minima():
     """Within 0.02 standard deviations of a centre, whatever its curvature; each is met."""
     starts = np.concatenate([CENTRES + 0.5 * RNG.normal(size=(8, 1, 2)), 20 * RNG.normal(size=(4, 3, 2))])

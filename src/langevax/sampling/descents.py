@@ -22,6 +22,7 @@ SHORTEST, LONGEST_CUT, SHORTEST_CUT = 1e-8, 0.1, 0.5  # share of a step that is 
 GROWTH = 4.0  # of steps along which the curvature is not positive
 LEAST_DECREASE = 1e-6  # of a step that is not the last, in temperatures
 ROUNDS, FAR = 5, 1e30  # of descents of starts; no step is that long
+TOGETHER = 150  # descents of a search for modes, by whose program all others go
 
 Points = Float[np.ndarray, "m d"]
 Numbers = Float[np.ndarray, " m"]
@@ -51,8 +52,7 @@ def descend(
     reach = np.linalg.norm(starts - np.asarray(centre, np.float64), axis=1)
 
     def evaluate(points: Points, is_active: Bool[np.ndarray, " m"]) -> tuple[Numbers, Points]:
-        values, gradients = _evaluated(problem, jnp.asarray(points, dtype), jnp.asarray(is_active))
-        values, gradients = np.asarray(values, np.float64), np.asarray(gradients, np.float64)
+        values, gradients = _at_points(problem, points.astype(dtype), is_active)
         is_finite = np.isfinite(values) & np.isfinite(gradients).all(1)
         return np.where(is_finite, values, np.inf), np.where(is_finite[:, None], gradients, 0)
 
@@ -92,7 +92,7 @@ def descend_steeply(
     stay.
     """
     points, spent = np.array(starts, np.float64), 0
-    values, gradients = map(np.asarray, _evaluated(problem, starts, jnp.asarray(np.ones(len(starts), bool))))
+    values, gradients = _at_points(problem, np.asarray(starts), np.ones(len(starts), bool))
     is_finite = np.isfinite(values) & np.isfinite(gradients).all(1)
     for _ in range(ROUNDS if is_finite.any() else 0):
         far = jnp.asarray(np.full(points.shape[1], FAR), starts.dtype)
@@ -101,6 +101,14 @@ def descend_steeply(
         if descents.evaluations < MAX_EVALUATIONS:
             break
     return jnp.asarray(points, starts.dtype), spent + len(points)
+
+
+def _at_points(problem: Problem, points: Points, is_active: Bool[np.ndarray, " m"]) -> tuple[Numbers, Points]:
+    """Return potentials and gradients at the active points, by a program that serves any number of points."""
+    padding = -len(points) % TOGETHER
+    padded = np.pad(points, ((0, padding), (0, 0))), np.pad(is_active, (0, padding))
+    values, gradients = _evaluated(problem, *map(jnp.asarray, padded))
+    return np.asarray(values, np.float64)[: len(points)], np.asarray(gradients, np.float64)[: len(points)]
 
 
 @eqx.filter_jit
@@ -154,8 +162,8 @@ class Memory(NamedTuple):
         q *= self.scale[:, None]
         for step, change, weight, share in zip(self.steps, self.changes, self.weights, shares[::-1], strict=True):
             q += step * (share - weight * _dot(change, q))[:, None]
-        length = np.maximum(np.linalg.norm(q, axis=1), 1e-300)
-        return -q * np.minimum(1, reach / length)[:, None]
+        length = np.linalg.norm(q, axis=1)
+        return -q * (np.minimum(length, reach) / np.maximum(length, 1e-300))[:, None]
 
 
 def _dot(one: Points, other: Points) -> Numbers:

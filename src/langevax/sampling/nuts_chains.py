@@ -87,8 +87,10 @@ def _warm_up(options: SamplingRun, is_near_mode: bool, can_be_peak: bool) -> tup
         positions = start_positions(options.start, options.keys[1], options.num_chains)
         ends, passes = descend_steeply(options.problem, positions, options.temperature)
         start, spent = Stacked(ends), passes * int(options.problem.size)
+    stages = np.asarray(stages_of(num_warmup))
+    stages = np.pad(stages, (0, max(0, WARMUP_ELSEWHERE - num_warmup)), "edge")  # one length, one program
     variance = jnp.full(options.dimension, options.temperature)
-    algorithm = NUTS(options.dimension**-0.25, options.temperature, variance, stages_of(num_warmup))
+    algorithm = NUTS(options.dimension**-0.25, options.temperature, variance, jnp.asarray(stages))
     warm = simulate(
         algorithm,
         options.problem,
