@@ -309,6 +309,10 @@ def main(arguments: Sequence[str] = ()) -> None:
     parser.add_argument("--libraries", nargs="+", choices=RUNS, default=list(RUNS), metavar="LIBRARY")
     parser.add_argument("--pymc", default=sys.executable, metavar="PYTHON", help="interpreter that has PyMC")
     options = parser.parse_args(arguments)
+    has_pymc = [options.pymc, "-c", "import importlib.util as u, sys; sys.exit(u.find_spec('pymc') is None)"]
+    if "PyMC" in options.libraries and subprocess.run(has_pymc, check=False).returncode:
+        others = " ".join(library for library in RUNS if library != "PyMC")
+        parser.error(f"{options.pymc} has no PyMC; pass --pymc PYTHON with one that has, or --libraries {others}")
     print("| library | a number | ESS, worst | R-hat | CPU s | ESS a CPU s |")
     print("|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
