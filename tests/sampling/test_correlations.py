@@ -17,6 +17,10 @@ TEMPERATURE = 0.25
 PLACES = np.array([[0.0, 0, 0], [50, 0, 0], [0, 50, 0], [0, 0, 50]])[:, None]
 
 
+def log_likelihood_of_row(x, row):
+    return -((row @ x) ** 2) / 2
+
+
 def even_coordinates() -> CoordinateMap:
     """Coordinates of three numbers with a matrix as last layer."""
     problem = Function(lambda x: jnp.sum(x**2) / 2)
@@ -62,6 +66,16 @@ def test_eigenvalues_of_few_draws_are_nearer_to_each_other():
 )
 def test_others_are_not_worth_it(root, steps):
     assert without_correlations(even_coordinates(), draws_of(root, steps), TEMPERATURE) is None
+
+
+def test_a_matrix_of_many_dimensions_is_never_formed():
+    coordinates = coordinates_of(
+        langevax.posterior(None, log_likelihood_of_row, np.zeros((3, 600), np.float32), prior_precision=1.0).problem,
+        jnp.zeros(600),
+        1.0,
+        whiten=True,
+    )
+    assert coordinates.with_matrix(600) is coordinates
 
 
 @pytest.mark.slow

@@ -122,14 +122,16 @@ class CoordinateMap(eqx.Module):
         return self.with_units(np.maximum(np.where(np.isfinite(curvatures), curvatures, 0), least))
 
     def with_matrix(self, dimension: int) -> "CoordinateMap":
-        """Return the same coordinates with a matrix as last layer, without a quadratic part, of any columns.
+        """Return the same coordinates with a matrix as last layer and no quadratic part, so that any matrix may follow.
 
-        It is 1 where the last layer is another, and where dimensions are more than MAX_COORDINATES there is none.
+        It is the identity where the last layer was another; above MAX_COORDINATES dimensions nothing changes.
         """
+        if dimension > MAX_COORDINATES:
+            return self
         layers, last = self.layers, self.layers[-1]
         if np.any(np.asarray(last.precision)):
             layers = (*layers, QuadraticInValue(last))
-        elif (isinstance(last, Affine) and last.matrix.ndim == 2) or dimension > MAX_COORDINATES:
+        elif isinstance(last, Affine) and last.matrix.ndim == 2:
             return self
         return CoordinateMap((*layers, affine(layers[-1], jnp.eye(dimension, dtype=jnp.result_type(float)))))
 
