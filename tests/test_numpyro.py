@@ -88,7 +88,7 @@ def correlation(y):
         numpyro.sample("y", dist.MultivariateNormal(jnp.zeros(2), scale_tril=root), obs=y)
 
 
-def test_numbers_that_the_model_holds_constant_are_no_reason_for_doubt():
+def test_constants_of_the_model_raise_no_warning():
     """The first row of a Cholesky root of correlations is (1, 0); chains that stand still are another matter."""
     y = np.float32(np.random.default_rng(0).normal(size=(60, 2)))
     adapted = langevax.numpyro.posterior(correlation, y)

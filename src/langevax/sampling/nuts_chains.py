@@ -73,7 +73,7 @@ def nuts_chains(
 
 
 def _warm_up(options: SamplingRun, is_near_mode: bool, can_be_peak: bool) -> tuple[NUTS, Result, int]:
-    """Return NUTS before it, the warm-up and its cost. It records as well, so that it is the program of the draws."""
+    """Return the unadapted NUTS, the warm-up and its cost; it records too, so that draws use the same program."""
 
     def hardly_moves(_: object, state: NUTSState) -> bool:
         """True where most chains do."""
@@ -127,7 +127,7 @@ def _settle(
 
 
 def _drawn(options: SamplingRun, algorithm: NUTS, warm: Result, spent: int, remark: str = "") -> TunedChains:
-    """Draw; `spent` evaluations were before."""
+    """Draw from where the warm-up ended; `spent` counts the evaluations so far."""
     thinning = options.thinning or 1
     run = options.run(algorithm, warm, thinning)
     return TunedChains(algorithm, run, float(algorithm.step_size), thinning, spent + run.evaluations, remark=remark)

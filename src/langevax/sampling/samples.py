@@ -193,9 +193,9 @@ class Samples:
         return names, np.concatenate(columns, axis=2)
 
     def varying_numbers(self) -> tuple[list[str], Float[np.ndarray, "chain draw m"]]:
-        """Return `numbers` without those that the model itself holds constant, such as a Cholesky root's first one.
+        """Return `numbers` without constants of the model, such as the first entry of a Cholesky factor.
 
-        Where a coordinate that is sampled is constant as well, chains stand still, and all numbers are returned.
+        Where a sampled coordinate is constant as well, chains are stuck, and all numbers are returned.
         """
         names, values = self.numbers()
         is_constant = np.ptp(values, axis=(0, 1)) == 0
