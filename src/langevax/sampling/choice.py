@@ -17,18 +17,16 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jaxtyping import Array, Float, Key
 
 from langevax import checks
 from langevax.gradients import GradientEstimator
 from langevax.integrators import Integrator
 from langevax.problems.problem import Problem
+from langevax.sampling.evaluations import FEW_ROWS, shared_potentials
 from langevax.sampling.methods import ACCEPTANCE, Dynamics, check_choice, choose_batch_size
 from langevax.sampling.starts import normal_deviates
 
-FEW_ROWS = 1_000
-"""Rows up to which passes are cheap: a batch has at least 32 rows, so that batches would gain nothing."""
 STEPS_PER_DRAW, PASSES_PER_DRAW = 400, 2.5  # of a run of 1,000 draws, tuning included
 STEP_NS, ROW_NS, FLOP_NS, GATHERED = 14_000, 7.0, 0.1, 1.5
 COUNTED_ROWS = 256
@@ -58,7 +56,7 @@ class NormalFit(NamedTuple):
         """Compare them, in coordinates of unit curvature."""
         xi = normal_deviates(key, (NUM_DRAWS, len(mode)))
         points = np.concatenate([np.zeros((1, len(mode))), np.sqrt(temperature) * xi]) + np.asarray(mode, np.float64)
-        values = np.asarray(potentials(problem, jnp.asarray(points, mode.dtype)), np.float64)
+        values = shared_potentials(problem, points.astype(mode.dtype))
         log_weights = (values[0] - values[1:]) / temperature + np.sum(xi**2, 1) / 2
         return cls(float(np.median(np.abs(log_weights))), float(np.std(log_weights)), len(mode))
 
@@ -74,12 +72,6 @@ class NormalFit(NamedTuple):
 
     def __str__(self) -> str:
         return f"log densities depart by {self.typical:.2g} (median) from those of the normal law about the mode"
-
-
-@eqx.filter_jit
-def potentials(problem: Problem, points: Float[Array, "m d"]) -> Float[Array, " m"]:
-    """Return the potential at each of the points."""
-    return lax.map(problem.potential, points)
 
 
 def requested_dynamics(dynamics: Requested, is_function: bool, options: Mapping[str, object]) -> tuple[Requested, str]:

@@ -7,13 +7,12 @@ SciPy takes as many Python calls as evaluations. Where the curvature along a ste
 
 from typing import NamedTuple
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jaxtyping import Array, Bool, Float
 
 from langevax.problems.problem import Problem
+from langevax.sampling.evaluations import Numbers, Points, evaluate
 
 MAX_EVALUATIONS = 60  # of each descent
 MEMORY = 8  # pairs of steps and changes of the gradient
@@ -22,10 +21,6 @@ SHORTEST, LONGEST_CUT, SHORTEST_CUT = 1e-8, 0.1, 0.5  # share of a step that is 
 GROWTH = 4.0  # of steps along which the curvature is not positive
 LEAST_DECREASE = 1e-6  # of a step that is not the last, in temperatures
 ROUNDS, FAR = 5, 1e30  # of descents of starts; no step is that long
-TOGETHER = 150  # descents of a search for modes, by whose program all others go
-
-Points = Float[np.ndarray, "m d"]
-Numbers = Float[np.ndarray, " m"]
 
 
 class Descents(NamedTuple):
@@ -51,13 +46,16 @@ def descend(
     noise = float(jnp.finfo(dtype).eps)
     reach = np.linalg.norm(starts - np.asarray(centre, np.float64), axis=1)
 
-    def evaluate(points: Points, is_active: Bool[np.ndarray, " m"]) -> tuple[Numbers, Points]:
-        values, gradients = _at_points(problem, points.astype(dtype), is_active)
-        is_finite = np.isfinite(values) & np.isfinite(gradients).all(1)
-        return np.where(is_finite, values, np.inf), np.where(is_finite[:, None], gradients, 0)
+    def evaluated(points: Points, is_active: Bool[np.ndarray, " m"]) -> tuple[Numbers, Points]:
+        values, gradients = np.zeros(len(points)), np.zeros_like(points)
+        some_values, some_gradients = evaluate(problem, points[is_active].astype(dtype))
+        is_finite = np.isfinite(some_values) & np.isfinite(some_gradients).all(1)
+        values[is_active] = np.where(is_finite, some_values, np.inf)
+        gradients[is_active] = np.where(is_finite[:, None], some_gradients, 0)
+        return values, gradients
 
-    x, every = np.array(starts, np.float64), np.ones(len(starts), bool)
-    f, g = evaluate(x, every)
+    x = np.array(starts, np.float64)
+    f, g = evaluated(x, np.ones(len(x), bool))
     is_active, evaluations = np.isfinite(f), len(x)
     is_inside, memory = is_active.copy(), Memory.of(x)
     direction, share = memory.directions(g, reach), np.ones(len(x))
@@ -65,7 +63,7 @@ def descend(
         if not is_active.any():
             break
         trial = x + share[:, None] * direction
-        value, gradient = evaluate(trial, is_active)
+        value, gradient = evaluated(trial, is_active)
         evaluations += int(is_active.sum())
         slope = _dot(g, direction) * share
         is_taken = is_active & (value <= f + DECREASE * slope + noise * np.abs(f))
@@ -92,7 +90,7 @@ def descend_steeply(
     stay.
     """
     points, spent = np.array(starts, np.float64), 0
-    values, gradients = _at_points(problem, np.asarray(starts), np.ones(len(starts), bool))
+    values, gradients = evaluate(problem, np.asarray(starts))
     is_finite = np.isfinite(values) & np.isfinite(gradients).all(1)
     for _ in range(ROUNDS if is_finite.any() else 0):
         far = jnp.asarray(np.full(points.shape[1], FAR), starts.dtype)
@@ -101,28 +99,6 @@ def descend_steeply(
         if descents.evaluations < MAX_EVALUATIONS:
             break
     return jnp.asarray(points, starts.dtype), spent + len(points)
-
-
-def _at_points(problem: Problem, points: Points, is_active: Bool[np.ndarray, " m"]) -> tuple[Numbers, Points]:
-    """Return potentials and gradients at the active points, by a program that serves any number of points."""
-    padding = -len(points) % TOGETHER
-    padded = np.pad(points, ((0, padding), (0, 0))), np.pad(is_active, (0, padding))
-    values, gradients = _evaluated(problem, *map(jnp.asarray, padded))
-    return np.asarray(values, np.float64)[: len(points)], np.asarray(gradients, np.float64)[: len(points)]
-
-
-@eqx.filter_jit
-def _evaluated(
-    problem: Problem, points: Float[Array, "m d"], is_active: Bool[Array, " m"]
-) -> tuple[Float[Array, " m"], Float[Array, "m d"]]:
-    """Return potentials and gradients at the active points, and zeros elsewhere."""
-
-    def one(pair: tuple[Array, Array]) -> tuple[Array, Array]:
-        point, is_active = pair
-        idle = jnp.zeros((), point.dtype), jnp.zeros_like(point)
-        return lax.cond(is_active, lambda: problem.potential_and_gradient(point), lambda: idle)
-
-    return lax.map(one, (points, is_active))
 
 
 class Memory(NamedTuple):

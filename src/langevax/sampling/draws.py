@@ -20,6 +20,7 @@ from langevax.sampling.methods import (
     tune_acceptance,
     tune_bias,
 )
+from langevax.sampling.nuts import NUTS
 
 WARMUP = 10  # relaxation times
 RELAXATION = {"underdamped": FRICTION, "pcn": 2, "pcnl": 2}  # times 1 / step size; of proposals about half are rejected
@@ -48,9 +49,14 @@ class SamplingRun(NamedTuple):
 
     def run(self, algorithm: Algorithm, warm: Result, thinning: int) -> Result:
         """Continue from the end of the warm-up, and record."""
-        num_steps = self.num_samples * thinning
+        algorithm, num_steps = following(algorithm, warm), self.num_samples * thinning
         options = {"num_steps": num_steps, "record_every": thinning, "record": record_of(algorithm), **self.saving}
         return simulate(algorithm, self.problem, warm, key=self.keys[2], **options)
+
+
+def following(algorithm: Algorithm, ended: Result) -> Algorithm:
+    """Return the algorithm for a run from where another ended, whose log densities NUTS does not compute again."""
+    return algorithm.following(ended.state) if isinstance(algorithm, NUTS) else algorithm
 
 
 def record_of(algorithm: Algorithm) -> Observe:

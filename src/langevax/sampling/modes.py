@@ -15,12 +15,14 @@ from jaxtyping import Array, Float, Key
 
 from langevax._typing import PyTree
 from langevax.problems.problem import Problem
-from langevax.sampling.choice import FEW_ROWS, NUM_DRAWS, NormalFit, potentials
+from langevax.sampling.choice import NUM_DRAWS, NormalFit
 from langevax.sampling.descents import descend
+from langevax.sampling.evaluations import FEW_ROWS, shared_potentials
 from langevax.sampling.preconditioning import (
     CoordinateMap,
     Pilot,
     Preconditioner,
+    as_matrix,
     hessian_at,
     run_even_pilot,
 )
@@ -87,7 +89,7 @@ def find_modes(
         return None
     dimension, num_rows, dtype = len(pilot.mode), int(problem.size), pilot.mode.dtype
     scales, mode = np.asarray(pilot.scales, np.float64), np.asarray(pilot.mode, np.float64)
-    matrix = _as_matrix(scales)
+    matrix = as_matrix(scales)
     centre, widths = np.linalg.solve(matrix, mode), np.repeat(HEAT, DESCENTS if num_rows <= FEW_ROWS else FEW_DESCENTS)
     starts = centre + normal_deviates(key, (len(widths), dimension)) * (np.sqrt(temperature) * widths)[:, None]
     distinct, passes = DistinctModes(even_problem, temperature, dtype), 0
@@ -138,7 +140,7 @@ class DistinctModes:
         rises, between, values = [], [], np.zeros(0)
         for other in self.positions or [end]:
             points = other + np.linspace(0, 1, NUM_DRAWS + 1)[:, None] * (end - other)
-            values = np.asarray(potentials(self.problem, jnp.asarray(points, self.dtype)), np.float64)
+            values = shared_potentials(self.problem, points.astype(self.dtype))
             self.evaluations += len(values)
             rises.append(float(np.max(values) - max(values[0], values[-1])) / self.temperature)
             if self.positions and not (-np.inf < values[-1] < self._highest and rises[-1] > BARRIER):
@@ -172,7 +174,7 @@ class NormalLaw(NamedTuple):
 
 def _laplace(hessian: Float[np.ndarray, "d d"], scales: Float[np.ndarray, "d ..."]) -> NormalLaw:
     """Return the normal law of a Hessian; its volume is 0 where a curvature is not positive."""
-    matrix = _as_matrix(scales)
+    matrix = as_matrix(scales)
     even = matrix.T @ hessian @ matrix
     if not np.isfinite(even).all():
         return NormalLaw(np.zeros_like(matrix), -np.inf)
@@ -227,7 +229,7 @@ class Exploration(NamedTuple):
         scale = jnp.sqrt(jnp.asarray(temperature, dtype))
         if self.search is None or len(self.search.weights) < 2:
             return StartNearMode(self.mode, scale)
-        inverse = np.linalg.inv(_as_matrix(np.asarray(self.pilot.scales, np.float64)))
+        inverse = np.linalg.inv(as_matrix(np.asarray(self.pilot.scales, np.float64)))
         positions, roots = self.search.positions @ inverse.T, inverse @ self.search.roots
         log_weights = np.log(self.search.weights)
         return StartNearModes(*(jnp.asarray(a, dtype) for a in (positions, roots, log_weights, scale)))
@@ -258,14 +260,10 @@ class Explorer(NamedTuple):
         flat, pilot = run_even_pilot(
             self.base, vector, self.kind, self.temperature, self.key, exact_prior=self.exact_prior
         )
-        coordinates = flat.preconditioned(pilot.scales, pilot.directions)
-        mode, fit, search = coordinates.from_position(pilot.mode, len(flat.layers)), None, None
+        coordinates, mode = flat.preconditioned_at(pilot)
+        fit, search = None, None
         if self.is_compared:
             fit = NormalFit.of(coordinates.problem, mode, self.temperature, self.key)
         if self.is_searched and (fit is None or fit.is_usable):
             search = find_modes(flat.problem, coordinates.problem, pilot, self.temperature, self.key)
         return Exploration(flat, pilot, coordinates, mode, fit, search)
-
-
-def _as_matrix(scales: Float[np.ndarray, "d ..."]) -> Float[np.ndarray, "d d"]:
-    return scales if scales.ndim == 2 else np.diag(scales)

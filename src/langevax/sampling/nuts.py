@@ -7,6 +7,7 @@ compiling takes longest. A step costs 2^depth - 1 full gradients.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
@@ -16,6 +17,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from langevax.algorithm import Algorithm, Info
 from langevax.problems.problem import Problem
+from langevax.sampling.evaluations import evaluate
 
 TARGET_ACCEPTANCE = 0.8
 MAX_DOUBLINGS = 10
@@ -79,6 +81,27 @@ class NUTSState(NamedTuple):
     adaptation: Adaptation
 
 
+class KnownDensities(NamedTuple):
+    """Log densities and their gradients at the starts of chains, for which no program has to be compiled then."""
+
+    positions: Float[Array, "chain d"]
+    log_densities: Float[Array, " chain"]
+    gradients: Float[Array, "chain d"]
+
+    @classmethod
+    def of(cls, problem: Problem, positions: Float[Array, "chain d"], temperature: float) -> "KnownDensities":
+        """Evaluate the potential there, by the program that all points share."""
+        values, gradients = (-numbers / temperature for numbers in evaluate(problem, np.asarray(positions)))
+        return cls(positions, *(jnp.asarray(numbers, positions.dtype) for numbers in (values, gradients)))
+
+    def at(self, position: Float[Array, " d"]) -> tuple[Float[Array, ""], Float[Array, " d"]]:
+        """Return log density and gradient at one of the positions, and NaN at any other."""
+        is_there = jnp.all(self.positions == position, axis=1)
+        number = jnp.argmax(is_there)
+        known = self.log_densities[number], self.gradients[number]
+        return jax.tree.map(lambda numbers: jnp.where(is_there[number], numbers, jnp.nan), known)
+
+
 class NUTS(Algorithm):
     """The No-U-Turn sampler on vectors: exact, with full gradients.
 
@@ -86,6 +109,7 @@ class NUTS(Algorithm):
         step_size, variance: at which the adaptation starts.
         stages: (num_warmup,) what each step adapts; later steps are as the last. See `stages_of`.
         target_acceptance: mean acceptance probability to which the step size is adapted.
+        known: log densities at the starts of the chains; None computes them.
 
     The metric `acceptance` is the mean acceptance probability, the count `divergences` that of the steps after warm-up
     whose energy error exceeded 1,000.
@@ -96,13 +120,18 @@ class NUTS(Algorithm):
     variance: Float[Array, " d"]
     stages: Int[Array, " w"]
     target_acceptance: Float[Array, ""] | float = TARGET_ACCEPTANCE
+    known: KnownDensities | None = None
 
     def init(self, problem: Problem, position: Array, key: Key[Array, ""]) -> tuple[NUTSState, Info]:
         dtype = position.dtype
-        potential, gradient = problem.potential_and_gradient(position)
-        temperature = jnp.asarray(self.temperature, dtype)
+        if self.known is None:
+            potential, slope = problem.potential_and_gradient(position)
+            temperature = jnp.asarray(self.temperature, dtype)
+            log_density, gradient = -potential / temperature, -slope / temperature
+        else:
+            log_density, gradient = self.known.at(position)
         adaptation = Adaptation.of(jnp.asarray(self.step_size, dtype), jnp.asarray(self.variance, dtype))
-        state = NUTSState(position, -potential / temperature, -gradient / temperature, adaptation)
+        state = NUTSState(position, log_density, gradient, adaptation)
         return state, {"evaluations": problem.size, "divergences": jnp.int32(0), "acceptance": jnp.ones((), dtype)}
 
     def step(
@@ -138,13 +167,21 @@ class NUTS(Algorithm):
         step_size = jnp.asarray(np.exp(np.quantile(log_steps, 0.25)), log_steps.dtype)
         variance = jnp.asarray(np.median(variances, axis=0))
         stages = jnp.asarray(np.full_like(self.stages, FROZEN))
-        return NUTS(step_size, self.temperature, variance, stages, self.target_acceptance)
+        return replace(self, step_size=step_size, variance=variance, stages=stages)
 
     def settling(self, num_steps: int, acceptance: float) -> "NUTS":
         """Return NUTS whose next steps adapt the step size alone, to an acceptance."""
         is_fast = np.arange(len(self.stages)) < num_steps
         stages = jnp.asarray(np.where(is_fast, FAST, FROZEN).astype(np.int32))
-        return NUTS(self.step_size, self.temperature, self.variance, stages, acceptance)
+        return replace(self, stages=stages, target_acceptance=acceptance)
+
+    def starting_at(self, problem: Problem, positions: Float[Array, "chain d"]) -> "NUTS":
+        """Return NUTS for chains that start there."""
+        return replace(self, known=KnownDensities.of(problem, positions, float(self.temperature)))
+
+    def following(self, state: NUTSState) -> "NUTS":
+        """Return NUTS for chains that start where others ended, of which this is the stacked state."""
+        return replace(self, known=KnownDensities(state.position, state.log_density, state.gradient))
 
 
 def stages_of(num_warmup: int) -> Int[Array, " w"]:

@@ -7,12 +7,12 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Key
 
 from langevax.run import Result, Stacked, simulate
-from langevax.run.program import start_positions
 from langevax.sampling.correlations import without_correlations
 from langevax.sampling.descents import descend_steeply
 from langevax.sampling.draws import SamplingRun, TunedChains
 from langevax.sampling.nuts import NUTS, TARGET_ACCEPTANCE, NUTSState, stages_of
 from langevax.sampling.preconditioning import MAX_COORDINATES, CoordinateMap
+from langevax.sampling.starts import drawn_positions
 
 WARMUP_NEAR_MODE, WARMUP_ELSEWHERE = 300, 1000  # steps
 SETTLING = 100
@@ -49,7 +49,7 @@ def nuts_chains(
     Raises:
         PeakError: chains about a mode hardly move.
     """
-    coordinates = coordinates.with_matrix(options.dimension)
+    coordinates = coordinates.with_matrix()
     options = options._replace(problem=coordinates.problem)
     unadapted, warm, spent = _warm_up(options, is_near_mode, can_be_peak)
     algorithm, positions = unadapted.frozen(warm.state), np.asarray(warm.positions)
@@ -82,22 +82,20 @@ def _warm_up(options: SamplingRun, is_near_mode: bool, can_be_peak: bool) -> tup
 
     num_warmup = options.num_warmup or (WARMUP_NEAR_MODE if is_near_mode else WARMUP_ELSEWHERE)
     can_be_peak &= is_near_mode
-    start, spent = options.start, 0
+    positions, passes = drawn_positions(options.start, options.keys[1], options.num_chains), 0
     if not is_near_mode and not options.is_start_given:
-        positions = start_positions(options.start, options.keys[1], options.num_chains)
-        ends, passes = descend_steeply(options.problem, positions, options.temperature)
-        start, spent = Stacked(ends), passes * int(options.problem.size)
+        positions, passes = descend_steeply(options.problem, positions, options.temperature)
     stages = np.asarray(stages_of(num_warmup))
     stages = np.pad(stages, (0, max(0, WARMUP_ELSEWHERE - num_warmup)), "edge")  # one length, one program
     variance = jnp.full(options.dimension, options.temperature)
     algorithm = NUTS(options.dimension**-0.25, options.temperature, variance, jnp.asarray(stages))
+    algorithm = algorithm.starting_at(options.problem, positions)
     warm = simulate(
         algorithm,
         options.problem,
-        start,
+        Stacked(positions),
         key=options.keys[1],
         num_steps=num_warmup,
-        num_chains=options.num_chains,
         record_every=1 if options.dimension <= MAX_COORDINATES else num_warmup,
         progress=options.saving["progress"],
         callbacks=[hardly_moves] if can_be_peak else [],
@@ -105,7 +103,7 @@ def _warm_up(options: SamplingRun, is_near_mode: bool, can_be_peak: bool) -> tup
     )
     if can_be_peak and hardly_moves(None, warm.state):
         raise PeakError(warm.evaluations)
-    return algorithm, warm, spent + warm.evaluations
+    return algorithm, warm, passes * int(options.problem.size) + warm.evaluations
 
 
 def _settle(
@@ -113,11 +111,12 @@ def _settle(
 ) -> tuple[NUTS, Result]:
     """Adapt the step size alone, from one position of each chain, by the program of the warm-up."""
     num_steps = min(SETTLING, len(algorithm.stages))
-    algorithm = algorithm.settling(num_steps, acceptance)
+    positions = jnp.asarray(start)
+    algorithm = algorithm.settling(num_steps, acceptance).starting_at(options.problem, positions)
     run = simulate(
         algorithm,
         options.problem,
-        Stacked(jnp.asarray(start)),
+        Stacked(positions),
         key=key,
         num_steps=num_steps,
         record_every=num_steps,

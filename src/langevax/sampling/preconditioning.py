@@ -19,6 +19,7 @@ from langevax import trees
 from langevax._typing import PyTree
 from langevax.problems.coordinates import Affine, Raveled, Reparametrised, Rotated, affine
 from langevax.problems.problem import Indices, Problem, Scalar, hessian_product, quadratic
+from langevax.sampling.evaluations import evaluate
 
 Preconditioner = Literal["full", "low-rank", "diagonal"]
 MAX_COORDINATES = 512  # up to which the whole Hessian is formed, from d products with it
@@ -93,6 +94,39 @@ class CoordinateMap(eqx.Module):
         """True where the coordinates are in units of a prior with a scale for each."""
         return len(self.layers) > 1 and bool(np.any(np.asarray(self.problem.precision)))
 
+    @property
+    def dimension(self) -> int:
+        """Of the vectors that are sampled."""
+        return self.layers[0].dimension  # pyright: ignore
+
+    @property
+    def _is_open(self) -> bool:
+        """True where any matrix may follow, by other numbers in the last layer."""
+        last = self.layers[-1]
+        return isinstance(last, Affine) and last.matrix.ndim == 2 and not np.any(np.asarray(last.precision))
+
+    @property
+    def is_linear(self) -> bool:
+        """True where a matrix takes them to the numbers of the position."""
+        return self._is_open and len(self.layers) == 2
+
+    @property
+    def matrix(self) -> Float[np.ndarray, "d d"]:
+        """Of the last layer, where it is one."""
+        return np.asarray(self.layers[-1].matrix, np.float64)  # pyright: ignore
+
+    def preconditioned_at(self, pilot: "Pilot") -> "tuple[CoordinateMap, Float[Array, ' d']]":
+        """Return the coordinates of the pilot's preconditioner, and its mode in them.
+
+        A matrix as last layer, without a quadratic part, is replaced, so that programs compiled for it serve these.
+        """
+        if self._is_open and pilot.scales is not None:
+            matrix = as_matrix(np.asarray(pilot.scales, np.float64))
+            mode = np.linalg.solve(matrix, np.asarray(pilot.mode, np.float64))
+            return self.times_last_matrix(matrix), jnp.asarray(mode, pilot.mode.dtype)
+        coordinates = self.preconditioned(pilot.scales, pilot.directions)
+        return coordinates, coordinates.from_position(pilot.mode, len(self.layers))
+
     def preconditioned(self, scales: Array | None, directions: Array | None = None) -> "CoordinateMap":
         """Rotate `directions` to the first axes, then scale; None leaves out either change."""
         layers = self.layers
@@ -106,6 +140,8 @@ class CoordinateMap(eqx.Module):
         Units of the last layer are replaced, so that programs compiled for them serve these.
         """
         layers, units, last = self.layers, _units(curvatures), self.layers[-1]
+        if self._is_open:
+            return self.times_last_matrix(np.diag(units))
         if np.any(np.asarray(last.precision)):
             layers = (*layers, QuadraticInValue(last))
         elif isinstance(last, Affine) and last.matrix.ndim == 1:
@@ -121,25 +157,24 @@ class CoordinateMap(eqx.Module):
         least = temperature / (1 + np.abs(np.asarray(vector, np.float64))) ** 2
         return self.with_units(np.maximum(np.where(np.isfinite(curvatures), curvatures, 0), least))
 
-    def with_matrix(self, dimension: int) -> "CoordinateMap":
+    def with_matrix(self) -> "CoordinateMap":
         """Return the same coordinates with a matrix as last layer and no quadratic part, so that any matrix may follow.
 
-        It is the identity where the last layer was another; above MAX_COORDINATES dimensions nothing changes.
+        Above MAX_COORDINATES dimensions nothing changes.
         """
-        if dimension > MAX_COORDINATES:
+        if self.dimension > MAX_COORDINATES or self._is_open:
             return self
-        layers, last = self.layers, self.layers[-1]
+        layers, last, units = self.layers, self.layers[-1], np.ones(self.dimension)
         if np.any(np.asarray(last.precision)):
             layers = (*layers, QuadraticInValue(last))
-        elif isinstance(last, Affine) and last.matrix.ndim == 2:
-            return self
-        return CoordinateMap((*layers, affine(layers[-1], jnp.eye(dimension, dtype=jnp.result_type(float)))))
+        elif isinstance(last, Affine):
+            layers, units = layers[:-1], np.asarray(last.matrix)
+        return CoordinateMap((*layers, affine(layers[-1], jnp.asarray(np.diag(units), jnp.result_type(float)))))
 
     def times_last_matrix(self, matrix: Float[np.ndarray, "d d"]) -> "CoordinateMap":
         """Return coordinates z such that `matrix z` are these, by other numbers in the last layer."""
         *layers, last = self.layers
-        product = np.asarray(last.matrix, np.float64) @ matrix  # pyright: ignore
-        product = jnp.asarray(product, last.matrix.dtype)  # pyright: ignore
+        product = jnp.asarray(self.matrix @ matrix, last.matrix.dtype)  # pyright: ignore
         return CoordinateMap((*layers, eqx.tree_at(lambda layer: layer.matrix, last, product)))
 
     @eqx.filter_jit
@@ -265,7 +300,7 @@ def _whole_pilot(
 ) -> Pilot:
     """Return the pilot that forms the Hessian, after a few Newton steps where the search ended far from the mode."""
     dimension = len(mode)
-    potential, gradient = potential_and_gradient(problem, mode)
+    potential, gradient = _at(problem, mode)
     hessian, scales = np.zeros((dimension, dimension)), np.eye(dimension)
     for _ in range(MAX_NEWTON):
         hessian = np.asarray(hessian_at(problem, mode), np.float64)
@@ -287,16 +322,14 @@ def _whole_pilot(
             units = np.ones(dimension) if is_quadratic else _units(np.diagonal(hessian))
             curvatures, vectors = np.linalg.eigh(hessian * np.outer(units, units))
             scales = units[:, None] * vectors * _inverse_roots(curvatures)
-            if (
-                not is_quadratic
-            ):  # the symmetric root, near to the user's coordinates; other parts need orthogonal columns
-                scales = scales @ vectors.T
-        step = scales @ (scales.T @ np.asarray(gradient, np.float64))
-        error = np.linalg.norm(scales.T @ np.asarray(gradient, np.float64)) / np.sqrt(temperature)
+            # the symmetric root is near to the user's coordinates; a quadratic part needs orthogonal columns
+            scales = scales if is_quadratic else scales @ vectors.T
+        step = scales @ (scales.T @ gradient)
+        error = np.linalg.norm(scales.T @ gradient) / np.sqrt(temperature)
         if not error > NEAR_MODE:
             break
         nearer = jnp.asarray(np.asarray(mode, np.float64) - step, mode.dtype)
-        value, slope = potential_and_gradient(problem, nearer)
+        value, slope = _at(problem, nearer)
         passes += 1
         if not value < potential:
             break
@@ -311,8 +344,7 @@ def find_mode(problem: Problem, start: Float[Array, " d"]) -> tuple[Float[Array,
     from scipy.optimize import minimize
 
     def value_and_gradient(x: np.ndarray) -> tuple[float, np.ndarray]:
-        value, gradient = potential_and_gradient(problem, jnp.asarray(x, start.dtype))
-        return float(value), np.asarray(gradient, np.float64)
+        return _at(problem, x.astype(start.dtype))
 
     x0, options = np.asarray(start, np.float64), {"maxiter": MAX_ITERATIONS}
     optimum = minimize(value_and_gradient, x0, jac=True, method="L-BFGS-B", options=options)
@@ -356,9 +388,14 @@ def _units(curvatures: Float[np.ndarray, " d"]) -> Float[np.ndarray, " d"]:
     return 1 / np.sqrt(np.where(sizes > 0, sizes, sizes[sizes > 0].min() if sizes.any() else 1.0))
 
 
-@eqx.filter_jit
-def potential_and_gradient(problem: Problem, x: Array) -> tuple[Float[Array, ""], Array]:
-    return problem.potential_and_gradient(x)
+def as_matrix(scales: Float[np.ndarray, "d ..."]) -> Float[np.ndarray, "d d"]:
+    return scales if scales.ndim == 2 else np.diag(scales)
+
+
+def _at(problem: Problem, x: Float[Array, " d"] | np.ndarray) -> tuple[float, Float[np.ndarray, " d"]]:
+    """Return the potential and its gradient at a point."""
+    values, gradients = evaluate(problem, np.asarray(x)[None])
+    return float(values[0]), gradients[0]
 
 
 @eqx.filter_jit

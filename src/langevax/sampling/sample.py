@@ -30,6 +30,7 @@ from langevax.sampling.choice import (
     requested_dynamics,
 )
 from langevax.sampling.draws import SamplingRun, langevin_chains
+from langevax.sampling.evaluations import evaluate
 from langevax.sampling.exact import independent_chains, normal_posterior, reference_coordinates
 from langevax.sampling.hyperparameter_draws import HierarchicalRun
 from langevax.sampling.hyperparameters import HierarchicalInverseProblem
@@ -44,7 +45,6 @@ from langevax.sampling.preconditioning import (
     Pilot,
     Preconditioner,
     coordinates_of,
-    potential_and_gradient,
 )
 from langevax.sampling.resolution import DIFFERENCE, ResolutionError, check_resolution, normal_deviations
 from langevax.sampling.samples import Samples
@@ -307,15 +307,17 @@ def sample(
         batch_size = root if batch_size == "auto" else batch_size
         period = root if period == "auto" else period
 
-    flat = coordinates_of(problem, first, temperature, whiten=preconditioner is not None)
-    vector, kind = flat.from_position(first), preconditioner
+    flat, kind = coordinates_of(problem, first, temperature, whiten=preconditioner is not None), preconditioner
+    if kind == "auto":
+        kind = _choose_preconditioner(flat)
+    if kind == "full" and not np.any(np.asarray(flat.problem.precision)):
+        flat = flat.with_matrix()  # from here to the draws by other numbers, so that programs serve all
+    vector = flat.from_position(first)
     if is_uniform:
         vector = start.vector(start_key, flat.problem, vector)
         first = flat.to_position(vector)
     if not isinstance(target, InverseProblem):
-        _check_start(potential_and_gradient(flat.problem, vector)[0])  # by the program that searches for a mode
-    if kind == "auto":
-        kind = _choose_preconditioner(flat, len(vector))
+        _check_start(evaluate(flat.problem, np.asarray(vector)[None])[0][0])  # by the program that searches for a mode
     exact_prior = chosen in ("pcn", "pcnl")
     try:
         explorer = Explorer(
@@ -444,13 +446,13 @@ def _problem_of(target: SampleTarget, temperature: float | Literal["auto"]) -> t
     return Function(Negative(target)), 1.0 if chosen else float(temperature)
 
 
-def _check_start(potential: Float[Array, ""]) -> None:
+def _check_start(potential: Float[Array, ""] | float) -> None:
     if not np.isfinite(value := float(potential)):
         raise ValueError(f"the log density at start is {-value}; start where it is finite.")
 
 
-def _choose_preconditioner(coordinates: CoordinateMap, dimension: int) -> Preconditioner:
-    if dimension <= MAX_COORDINATES:
+def _choose_preconditioner(coordinates: CoordinateMap) -> Preconditioner:
+    if coordinates.dimension <= MAX_COORDINATES:
         return "full" if jnp.ndim(coordinates.problem.precision) == 0 else "diagonal"
     return "low-rank" if coordinates.is_whitened else "diagonal"
 

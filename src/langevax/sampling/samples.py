@@ -24,8 +24,8 @@ from langevax.run import Result, simulate
 from langevax.run.datatree import datatree_type
 from langevax.run.result import named_leaves
 from langevax.samplers import ReplicaExchange
-from langevax.sampling.choice import potentials
-from langevax.sampling.draws import TunedChains, record_of
+from langevax.sampling.draws import TunedChains, following, record_of
+from langevax.sampling.evaluations import potentials
 from langevax.sampling.methods import StepSizeBias
 from langevax.sampling.modes import Mode
 from langevax.sampling.preconditioning import CoordinateMap
@@ -147,10 +147,10 @@ class Samples:
     def followed(self, num_samples: int, *, key: Key[Array, ""], progress: bool | Literal["auto"]) -> "Samples":
         """Return all draws as `extend` does, without warnings."""
         if self.walk is not None:
-            following = run_chains(self.walk, self.result.state, num_samples, self.thinning, key, progress)
+            further = run_chains(self.walk, self.result.state, num_samples, self.thinning, key, progress)
         else:
-            following = simulate(
-                self.algorithm,
+            further = simulate(
+                following(self.algorithm, self.result),
                 self.problem,
                 self.result,
                 key=key,
@@ -159,15 +159,15 @@ class Samples:
                 record=record_of(self.algorithm),
                 progress=progress,
             )
-        result = self.result.then(following)
+        result = self.result.then(further)
         return replace(
             self,
             positions=self.to_positions(jnp.asarray(result.positions)),
             draws=np.asarray(result.positions),
             result=result,
-            evaluations=self.evaluations + following.evaluations,
-            seconds=self.seconds + following.seconds,
-            solves=self.solves if self.walk is None or self.solves is None else self.solves.plus(following.counts),
+            evaluations=self.evaluations + further.evaluations,
+            seconds=self.seconds + further.seconds,
+            solves=self.solves if self.walk is None or self.solves is None else self.solves.plus(further.counts),
         )
 
     def warn(self) -> None:
@@ -330,7 +330,7 @@ class Samples:
     def energies(self, num_draws: int = 100) -> Float[np.ndarray, "chain draw"]:
         """Return -log density, up to a constant, at this many evenly spaced draws of each chain."""
         points = self.draws[:, self._spaced(num_draws)]
-        values = potentials(self.problem, jnp.asarray(points.reshape(-1, points.shape[2])))
+        values = potentials(self.problem, points.reshape(-1, points.shape[2]))
         return np.asarray(values).reshape(points.shape[:2]) / self.temperature
 
     def stein_discrepancy(self, num_draws: int = 100) -> float:

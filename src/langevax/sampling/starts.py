@@ -11,10 +11,13 @@ from jaxtyping import Array, Float, Key
 
 from langevax._typing import PyTree
 from langevax.problems.problem import Problem
-from langevax.sampling.preconditioning import CoordinateMap, potential_and_gradient
+from langevax.run.program import start_positions
+from langevax.sampling.evaluations import evaluate
+from langevax.sampling.preconditioning import CoordinateMap
 
 NUM_TRIES = 20
 NUM_HALVINGS = 12
+ChainStart = Callable[[Key[Array, ""]], Float[Array, " d"]]
 RADIUS = 2.0  # of the cube in which NumPyro and Stan start
 
 
@@ -31,6 +34,11 @@ class StartNearMode(eqx.Module):
 
     def __call__(self, key: Key[Array, ""]) -> Float[Array, " d"]:
         return self.mode + self.scale * random.normal(key, self.mode.shape, self.mode.dtype)
+
+    def drawn(self, key: Key[Array, ""], num_chains: int) -> Float[Array, "chain d"]:
+        """Return other draws, by NumPy."""
+        deviates = normal_deviates(key, (num_chains, len(self.mode)))
+        return jnp.asarray(np.asarray(self.mode) + float(self.scale) * deviates, self.mode.dtype)
 
 
 class StartNearModes(eqx.Module):
@@ -58,6 +66,13 @@ class StartNearPosition(eqx.Module):
     def __call__(self, key: Key[Array, ""]) -> Float[Array, " d"]:
         near = self.position + self.scale * random.normal(key, self.position.shape, self.position.dtype)
         return jnp.where(jnp.isfinite(self.problem.potential(near)), near, self.position)
+
+    def drawn(self, key: Key[Array, ""], num_chains: int) -> Float[Array, "chain d"]:
+        """Return other draws, by NumPy and the program that searches for a mode."""
+        position = np.asarray(self.position)
+        near = position + float(self.scale) * normal_deviates(key, (num_chains, len(position)))
+        near = near.astype(position.dtype)
+        return jnp.asarray(np.where(np.isfinite(evaluate(self.problem, near)[0])[:, None], near, position))
 
 
 class StartWithinReach(eqx.Module):
@@ -105,9 +120,19 @@ class UniformStart(eqx.Module):
     def vector(self, key: Key[Array, ""], problem: Problem, zeros: Float[Array, " d"]) -> Float[Array, " d"]:
         """Return such a position as a vector, by the program that searches for the mode of `problem`."""
         rng = np.random.default_rng(np.asarray(random.key_data(key)))
-        tries = rng.uniform(-RADIUS, RADIUS, (NUM_TRIES, len(zeros)))
-        potentials = [float(potential_and_gradient(problem, jnp.asarray(x, zeros.dtype))[0]) for x in tries]
-        return jnp.asarray(tries[np.argmin(np.where(np.isfinite(potentials), potentials, np.inf))], zeros.dtype)
+        tries = rng.uniform(-RADIUS, RADIUS, (NUM_TRIES, len(zeros))).astype(zeros.dtype)
+        potentials, _ = evaluate(problem, tries)
+        return jnp.asarray(tries[np.argmin(np.where(np.isfinite(potentials), potentials, np.inf))])
+
+    def drawn(self, key: Key[Array, ""], num_chains: int, coordinates: CoordinateMap) -> Float[Array, "chain d"]:
+        """Return such positions in linear coordinates, by the program that searches for the mode there."""
+        rng = np.random.default_rng(np.asarray(random.key_data(key)))
+        dtype, dimension = jnp.result_type(float), coordinates.dimension
+        tries = rng.uniform(-RADIUS, RADIUS, (num_chains * NUM_TRIES, dimension))
+        tries = np.linalg.solve(coordinates.matrix, tries.T).T.astype(dtype)
+        potentials = evaluate(coordinates.problem, tries)[0].reshape(num_chains, NUM_TRIES)
+        lowest = np.argmin(np.where(np.isfinite(potentials), potentials, np.inf), axis=1)
+        return jnp.asarray(tries.reshape(num_chains, NUM_TRIES, dimension)[np.arange(num_chains), lowest])
 
     @eqx.filter_jit
     def __call__(self, key: Key[Array, ""]) -> PyTree:
@@ -121,3 +146,12 @@ class UniformStart(eqx.Module):
         potentials = jax.lax.map(self.problem.potential, jax.tree.unflatten(structure, tries))
         lowest = jnp.argmin(jnp.where(jnp.isfinite(potentials), potentials, jnp.inf))
         return jax.tree.unflatten(structure, [leaf[lowest] for leaf in tries])
+
+
+def drawn_positions(start: ChainStart, key: Key[Array, ""], num_chains: int) -> Float[Array, "chain d"]:
+    """Return where chains start, without compiling a program where NumPy can draw."""
+    if isinstance(start, StartNearMode | StartNearPosition):
+        return start.drawn(key, num_chains)
+    if isinstance(start, TransformedStart) and isinstance(start.start, UniformStart) and start.coordinates.is_linear:
+        return start.start.drawn(key, num_chains, start.coordinates)
+    return start_positions(start, key, num_chains)

@@ -1,0 +1,64 @@
+"""Potentials with their gradients at points, by one compiled program of a problem for any number of points.
+
+For most small posteriors compiling takes longer than sampling: the search for a mode, the descents to others and the
+comparison with a normal law share this program.
+"""
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+from langevax.problems.problem import Problem
+
+TOGETHER = 150
+"""Places of the program: the descents of a search for modes. Those that are empty cost nothing but memory."""
+MOST_NUMBERS = 2**17  # in all places; longer vectors get a place for each point
+FEW_ROWS = 1_000
+"""Rows up to which passes are cheap: a batch has at least 32 rows, so that batches would gain nothing."""
+
+Points = Float[np.ndarray, "m d"]
+Numbers = Float[np.ndarray, " m"]
+
+
+def evaluate(problem: Problem, points: Points) -> tuple[Numbers, Points]:
+    """Return potentials and gradients at the points, computed in their dtype."""
+    num_points, dimension = points.shape
+    places = TOGETHER if TOGETHER * dimension <= MOST_NUMBERS else num_points
+    padded = np.pad(points, ((0, -num_points % max(places, 1)), (0, 0)))
+    values, gradients = [], []
+    for first in range(0, num_points, places):
+        count = min(places, num_points - first)
+        both = _evaluated(problem, jnp.asarray(padded[first : first + places]), jnp.asarray(np.int32(count)))
+        values.append(np.asarray(both[0], np.float64)[:count])
+        gradients.append(np.asarray(both[1], np.float64)[:count])
+    return np.concatenate([np.zeros(0), *values]), np.concatenate([np.zeros((0, dimension)), *gradients])
+
+
+def potentials(problem: Problem, points: Points) -> Numbers:
+    """Return the potentials at the points, by a program that takes no gradient."""
+    return np.asarray(_potentials(problem, jnp.asarray(points)), np.float64)
+
+
+def shared_potentials(problem: Problem, points: Points) -> Numbers:
+    """Return the potentials by the program of `evaluate`, unless rows are many: gradients cost twice as much again."""
+    return evaluate(problem, points)[0] if int(problem.size) <= FEW_ROWS else potentials(problem, points)
+
+
+@eqx.filter_jit
+def _evaluated(
+    problem: Problem, points: Float[Array, "m d"], count: Int[Array, ""]
+) -> tuple[Float[Array, " m"], Float[Array, "m d"]]:
+    """Return potentials and gradients at the first `count` points, and zeros elsewhere."""
+
+    def with_point(number: Int[Array, ""], results: tuple[Array, Array]) -> tuple[Array, Array]:
+        value, gradient = problem.potential_and_gradient(points[number])
+        return results[0].at[number].set(value), results[1].at[number].set(gradient)
+
+    return lax.fori_loop(0, count, with_point, (jnp.zeros_like(points[:, 0]), jnp.zeros_like(points)))
+
+
+@eqx.filter_jit
+def _potentials(problem: Problem, points: Float[Array, "m d"]) -> Float[Array, " m"]:
+    return lax.map(problem.potential, points)

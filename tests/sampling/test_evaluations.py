@@ -1,0 +1,122 @@
+"""Potentials and gradients at points by one program, and what is known of the starts of chains."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import langevax
+from langevax.run import Stacked, simulate
+from langevax.sampling import evaluations
+from langevax.sampling.evaluations import TOGETHER, evaluate, potentials, shared_potentials
+from langevax.sampling.nuts import NUTS, KnownDensities, stages_of
+from langevax.sampling.preconditioning import coordinates_of
+from langevax.sampling.starts import StartNearMode, StartNearPosition, TransformedStart, UniformStart, drawn_positions
+
+KEY, RNG = jax.random.key(0), np.random.default_rng(0)
+
+
+def cosh(x):
+    return jnp.sum(jnp.cosh(x))
+
+
+def test_any_number_of_points_is_one_program():
+    traces = []
+
+    def potential(x):
+        traces.append(x)
+        return cosh(x)
+
+    problem = langevax.Function(potential)
+    for number in (0, 1, TOGETHER, TOGETHER + 1):
+        points = RNG.normal(size=(number, 3)).astype(np.float32)
+        values, gradients = evaluate(problem, points)
+        np.testing.assert_allclose(values, np.cosh(points).sum(1), rtol=1e-5)
+        np.testing.assert_allclose(gradients, np.sinh(points), rtol=1e-5, atol=1e-6)
+    assert len(traces) == 1
+
+
+def test_long_vectors_are_not_padded(monkeypatch):
+    shapes, compiled = [], evaluations._evaluated
+
+    def remembering(problem, points, count):
+        shapes.append(points.shape)
+        return compiled(problem, points, count)
+
+    monkeypatch.setattr(evaluations, "_evaluated", remembering)
+    points = RNG.normal(size=(3, 5000)).astype(np.float32)
+    values, gradients = evaluate(langevax.Function(cosh), points)
+    np.testing.assert_allclose(values, np.cosh(points.astype(float)).sum(1), rtol=1e-5)
+    np.testing.assert_allclose(gradients, np.sinh(points), rtol=1e-5, atol=1e-6)
+    assert shapes == [(3, 5000)]
+
+
+@pytest.mark.parametrize("num_rows", [50, 1500])
+def test_potentials_of_few_and_of_many_rows(num_rows):
+    rows = jnp.asarray(RNG.normal(size=num_rows), jnp.float32)
+    problem = langevax.FiniteSum(lambda x, row: jnp.sum(x - row) ** 2 / 2, rows)
+    points = RNG.normal(size=(7, 2)).astype(np.float32)
+    expected = ((points[:, None, :] - np.asarray(rows)[None, :, None]).sum(2) ** 2).mean(1) / 2
+    for function in (potentials, shared_potentials):
+        np.testing.assert_allclose(function(problem, points), expected, rtol=1e-5)
+
+
+def test_nuts_that_knows_its_starts_draws_the_same():
+    problem = langevax.Function(cosh)
+    starts = jnp.asarray(RNG.normal(size=(3, 2)), jnp.float32)
+    computing = NUTS(0.5, 1.0, jnp.ones(2), stages_of(20))
+    options = {"key": KEY, "num_steps": 30, "record_every": 1}
+    runs = [
+        simulate(nuts, problem, Stacked(starts), **options)
+        for nuts in (computing, computing.starting_at(problem, starts))
+    ]
+    np.testing.assert_allclose(runs[0].positions, runs[1].positions, rtol=1e-4, atol=1e-5)
+    known = computing.following(runs[0].state).known
+    values, gradients = evaluate(problem, np.asarray(runs[0].position))
+    np.testing.assert_allclose(known.log_densities, -values, rtol=1e-5)
+    np.testing.assert_allclose(known.gradients, -gradients, rtol=1e-4, atol=1e-5)
+
+
+def test_log_densities_are_those_of_the_temperature_and_unknown_elsewhere():
+    starts = jnp.asarray([[1.0, 2.0], [3.0, 4.0]])
+    known = KnownDensities.of(langevax.Function(lambda x: jnp.sum(x**2) / 2), starts, 0.5)
+    log_density, gradient = known.at(starts[1])
+    assert float(log_density) == -25.0
+    np.testing.assert_array_equal(gradient, [-6.0, -8.0])
+    assert all(bool(jnp.all(jnp.isnan(numbers))) for numbers in known.at(jnp.asarray([1.0, 4.0])))
+
+
+def test_starts_drawn_by_numpy_have_the_same_law():
+    near_mode = StartNearMode(jnp.asarray([5.0, -5.0]), jnp.float32(2.0))
+    draws = drawn_positions(near_mode, KEY, 4000)
+    np.testing.assert_allclose(draws.mean(0), [5, -5], atol=0.15)
+    np.testing.assert_allclose(draws.std(0), 2, rtol=0.05)
+    half = langevax.Function(lambda x: jnp.where(jnp.all(x > 0), jnp.sum(x), jnp.inf))
+    draws = np.asarray(drawn_positions(StartNearPosition(half, jnp.full(2, 0.1), jnp.float32(1.0)), KEY, 200))
+    assert (draws > 0).all()
+    assert 80 < (draws == np.float32(0.1)).all(1).sum() < 180  # a share 1 - Phi(.1)^2 = .71 was elsewhere
+
+
+def test_uniform_starts_in_linear_coordinates_are_uniform_in_those_of_the_position():
+    """Of 20 tries in (-2, 2) the one nearest to 1.5 is taken, whatever the units."""
+    law = langevax.Function(lambda x: 100 * jnp.sum(jnp.abs(x["a"] - 1.5)))
+    like = {"a": jnp.zeros(1)}
+    coordinates = coordinates_of(law, like, 1.0, whiten=True).with_matrix().times_last_matrix(np.array([[0.01]]))
+    assert coordinates.is_linear
+    start = TransformedStart(UniformStart(law, lambda key: like), coordinates)
+    draws = np.asarray(coordinates.to_positions(drawn_positions(start, KEY, 60)[None])["a"])
+    assert (np.abs(draws) < 2).all()
+    assert np.abs(draws - 1.5).mean() < 0.2
+
+
+def test_sample_traces_a_log_density_few_times():
+    """For all evaluations until chains start, the Hessian, and the steps of NUTS; Hessian and steps trace it anew."""
+    traces = []
+
+    def log_density(x):
+        traces.append(x)
+        return -cosh(x - 1)
+
+    with pytest.warns(langevax.sampling.SamplingWarning):  # few draws
+        langevax.sample(log_density, jnp.zeros(2), key=KEY, num_samples=20, num_chains=2, num_warmup=30)
+    assert 0 < len(traces) <= 3
