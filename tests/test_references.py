@@ -44,7 +44,7 @@ def test_a_mode_without_mass_is_left():
     name = "batting_averages"
     target = langevax.numpyro.posterior(POSTERIORS[name].model, *POSTERIORS[name].arrays())
     runs = [langevax.sample(target, key=jax.random.key(seed)) for seed in range(4)]
-    assert any(run.reason.endswith("it is a narrow peak, and chains start anew around the start") for run in runs)
+    assert any(run.reason.endswith("as in a narrow peak, and chains start anew around the start") for run in runs)
     for samples in runs:
         assert samples.evaluations < 600_000  # far fewer than chains in the peak would take, or descents into it
         assert samples.modes == []

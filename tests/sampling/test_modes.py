@@ -37,9 +37,10 @@ def valleys():
     return rises.min(1)
 
 
-def explored(log_density, start, temperature=1.0):
-    base = coordinates_of(langevax.Function(lambda x: -log_density(x)), jnp.zeros(2), temperature, whiten=True)
-    explorer = Explorer(base, "full", temperature, KEY, is_compared=True, is_searched=True, exact_prior=False)
+def explored(log_density, start, temperature=1.0, key=KEY, elsewhere=None):
+    like = jnp.zeros(len(start))
+    base = coordinates_of(langevax.Function(lambda x: -log_density(x)), like, temperature, whiten=True).with_matrix()
+    explorer = Explorer(base, "full", temperature, key, True, True, exact_prior=False, elsewhere=elsewhere)
     return explorer.explore(jnp.float32(start))
 
 
@@ -66,6 +67,86 @@ def test_a_single_mode_is_searched_in_vain():
         exploration = explored(law, [0.3, 0.2])
         assert exploration.modes() == []
         assert isinstance(exploration.start(1.0), StartNearMode)
+
+
+def beside_a_broad_one(x):
+    """.8 N(0, 1) + .2 N(3.3, .5^2) in three coordinates: of 200 descents from 3 widths 7 end in the narrow mode."""
+    squares = jnp.array([jnp.sum(x**2), jnp.sum((x - 3.3) ** 2) / 0.25])
+    return jax.nn.logsumexp(jnp.log(jnp.array([0.8, 0.2 / 0.5**3])) - squares / 2)
+
+
+def test_a_narrow_mode_beside_a_broad_one_is_met():
+    for seed in range(5):
+        modes = explored(beside_a_broad_one, [0.0, 0.0, 0.0], key=jax.random.key(seed)).modes()
+        np.testing.assert_allclose([mode.weight for mode in modes], [0.8, 0.2], atol=0.01)
+
+
+def hyperbola(x):
+    return -(((x[0] * x[1] - 4) / 0.05) ** 2) / 2 - jnp.sum(x**2) / 32
+
+
+def along_hyperbola(lowest, highest):
+    """Points of the valley."""
+    x = np.exp(np.linspace(np.log(lowest), np.log(highest), 400))
+    return np.stack([x, 4 / x], 1)
+
+
+@pytest.mark.slow
+def test_the_other_branch_of_a_hyperbola_is_unvisited():
+    """Ends of descents along the branch that is drawn from are not, although a ridge parts them in a straight line."""
+    for seed in range(3):
+        exploration = explored(hyperbola, [1.0, 1.0], key=jax.random.key(seed))
+        assert not exploration.fit.is_usable
+        branch = np.linalg.solve(exploration.coordinates.matrix, along_hyperbola(0.4, 10).T).T
+        modes = exploration.unvisited(exploration.coordinates, branch[None], 1.0)
+        assert modes
+        assert all(mode.position[0] < 0 and np.isnan(mode.weight) and mode.barrier > 5 for mode in modes)
+        both = np.stack([branch, -branch])
+        assert exploration.unvisited(exploration.coordinates, both, 1.0) == []
+
+
+@pytest.mark.slow
+def test_a_branch_that_chains_never_entered_is_a_warning():
+    with pytest.warns(langevax.sampling.SamplingWarning, match="where no draw came"):
+        samples = langevax.sample(hyperbola, jnp.ones(2), key=KEY)
+    assert (samples.positions > 0).all()
+    assert all(mode.position[0] < 0 for mode in samples.modes)
+
+
+def test_a_peak_of_a_hierarchy_is_not_unvisited():
+    """Twenty groups with a normal law of log scale 0 and deviation 1.5: descents end in the peak of a small scale."""
+
+    def hierarchy(x):
+        return (
+            -(x[0] ** 2) / 4.5 - jnp.sum((x[1:] / jnp.exp(x[0])) ** 2) / 2 - 20 * x[0] - jnp.sum((x[1:] - 1) ** 2) / 8
+        )
+
+    exploration = explored(hierarchy, np.full(21, 0.5))
+    rng = np.random.default_rng(0)
+    scales = rng.normal(0.5, 0.3, size=1000)
+    draws = np.concatenate([scales[:, None], np.exp(scales)[:, None] * rng.normal(size=(1000, 20))], axis=1)
+    draws = np.linalg.solve(exploration.coordinates.matrix, draws.T).T
+    assert exploration.unvisited(exploration.coordinates, draws[None], 1.0) == []
+
+
+def test_descents_start_elsewhere_too():
+    """A mode 1,000 widths away is met from a position near it."""
+
+    def far(x):
+        squares = jnp.array([jnp.sum(x**2), jnp.sum((x - jnp.array([3000.0, 4000.0])) ** 2)])
+        return jax.nn.logsumexp(-squares / 2)
+
+    assert explored(far, [0.0, 0.0]).modes() == []
+    modes = explored(far, [0.0, 0.0], elsewhere=np.array([[0.3, 0.2], [2999.0, 4001.0]])).modes()
+    np.testing.assert_allclose([mode.weight for mode in modes], [0.5, 0.5], atol=0.01)
+
+
+def test_chains_are_shared_among_modes_by_weight():
+    start = explored(beside_a_broad_one, [0.0, 0.0, 0.0]).start(1.0)
+    for seed in range(5):
+        positions = np.asarray(start.drawn(jax.random.key(seed), 10))
+        is_narrow = np.linalg.norm(positions - np.asarray(start.modes[1]), axis=1) < 3
+        assert is_narrow.sum() == 2
 
 
 @pytest.mark.slow

@@ -58,7 +58,8 @@ class NormalFit(NamedTuple):
         points = np.concatenate([np.zeros((1, len(mode))), np.sqrt(temperature) * xi]) + np.asarray(mode, np.float64)
         values = shared_potentials(problem, points.astype(mode.dtype))
         log_weights = (values[0] - values[1:]) / temperature + np.sum(xi**2, 1) / 2
-        return cls(float(np.median(np.abs(log_weights))), float(np.std(log_weights)), len(mode))
+        spread = np.std(log_weights) if np.isfinite(log_weights).all() else np.inf
+        return cls(float(np.median(np.abs(log_weights))), float(spread), len(mode))
 
     @property
     def is_usable(self) -> bool:

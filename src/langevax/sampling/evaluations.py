@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from langevax.problems.problem import Problem
 
-TOGETHER = 150
+TOGETHER = 170
 """Places of the program: the descents of a search for modes. Those that are empty cost nothing but memory."""
 MOST_NUMBERS = 2**17  # in all places; longer vectors get a place for each point
 FEW_ROWS = 1_000

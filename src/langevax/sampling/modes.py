@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from jax import random
 from jaxtyping import Array, Float, Key
 
 from langevax._typing import PyTree
@@ -32,6 +33,12 @@ HEAT = np.array([3.0, 10.0, 30.0, 100.0, 300.0, 1000.0])
 """Widths of the heated laws, in standard deviations of the normal law about the mode."""
 DESCENTS, FEW_DESCENTS = 25, 2
 """From each of the heated laws; few where passes are over more than `FEW_ROWS` rows."""
+FARTHEST, BATCHES, SHORT = 10.0, 4, 10
+"""Where descents take at most SHORT evaluations each, BATCHES more of them start within FARTHEST widths: few lead to a
+narrow mode beside a broad one."""
+NEAREST, MOST_DRAWS, AS_DENSE, NARROWEST = 5, 1000, 0.9, 0.003
+"""Draws from which straight ways to the end of a descent are tried, of so many; quantile of their potentials up to
+which it is as dense as they are; geometric mean of its widths, in their deviations, from which it is no peak."""
 ROUNDS = 4  # of descents: from the heated laws, then at most as many from between modes
 BARRIER = 5.0
 SAME_MODE = 0.1  # distance of two ends, in standard deviations of the normal law about the mode
@@ -46,9 +53,9 @@ class Mode(NamedTuple):
     position: PyTree
     """In the user's coordinates, those of NumPyro's unconstrained space."""
     weight: float
-    """Of the normal law about it, among all modes."""
+    """Of the normal law about it, among all modes; NaN where the law is far from normal and no draw came near."""
     barrier: float
-    """Least rise of the potential on straight ways to other modes, in temperatures."""
+    """Least rise of the potential on straight ways to other modes, or to the nearest draws, in temperatures."""
 
 
 class ModeSearch(NamedTuple):
@@ -60,6 +67,8 @@ class ModeSearch(NamedTuple):
     weights: Float[np.ndarray, " m"]
     barriers: Float[np.ndarray, " m"]
     evaluations: int
+    ends: tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n d d"]]
+    """Positions and roots of all, those of hardly any weight and those in curved valleys, too."""
 
     @property
     def is_pilot_negligible(self) -> bool:
@@ -75,15 +84,23 @@ class ModeSearch(NamedTuple):
         """Return the modes with at least `LEAST_WEIGHT`, and their shares."""
         heavy = self.weights >= LEAST_WEIGHT
         weights = self.weights[heavy] / self.weights[heavy].sum()
-        return ModeSearch(self.positions[heavy], self.roots[heavy], weights, self.barriers[heavy], self.evaluations)
+        return self._replace(
+            positions=self.positions[heavy], roots=self.roots[heavy], weights=weights, barriers=self.barriers[heavy]
+        )
 
 
 def find_modes(
-    problem: Problem, even_problem: Problem, pilot: Pilot, temperature: float, key: Key[Array, ""]
+    problem: Problem,
+    even_problem: Problem,
+    pilot: Pilot,
+    temperature: float,
+    key: Key[Array, ""],
+    elsewhere: Float[np.ndarray, "n d"] | None = None,
 ) -> ModeSearch | None:
     """Return the modes that descents in the coordinates of the pilot end in, or None without a whole Hessian.
 
-    `even_problem` is the problem in the coordinates in which the pilot's curvature is 1.
+    `even_problem` is the problem in the coordinates in which the pilot's curvature is 1. Descents start `elsewhere`,
+    too, in these coordinates.
     """
     if pilot.curvatures is None or pilot.scales is None:
         return None
@@ -92,28 +109,37 @@ def find_modes(
     matrix = as_matrix(scales)
     centre, widths = np.linalg.solve(matrix, mode), np.repeat(HEAT, DESCENTS if num_rows <= FEW_ROWS else FEW_DESCENTS)
     starts = centre + normal_deviates(key, (len(widths), dimension)) * (np.sqrt(temperature) * widths)[:, None]
+    starts = starts if elsewhere is None else np.concatenate([elsewhere, starts])
     distinct, passes = DistinctModes(even_problem, temperature, dtype), 0
     distinct.add(centre)
-    for _ in range(ROUNDS):
+    rng, batches = np.random.default_rng(np.asarray(random.key_data(key))), BATCHES if num_rows <= FEW_ROWS else 0
+    for _ in range(ROUNDS + batches):
         descents = descend(even_problem, starts, jnp.asarray(centre, dtype), temperature)
         passes += descents.evaluations
         for end in descents.ends:
             distinct.add(end)
-        starts = distinct.take_between(len(widths))
+        if batches and descents.evaluations <= SHORT * len(starts):
+            batches -= 1
+            nearby = np.sqrt(temperature) * FARTHEST ** rng.uniform(size=len(widths))
+            starts = centre + rng.normal(size=(len(widths), dimension)) * nearby[:, None]
+            continue
+        batches, starts = 0, distinct.take_between(len(widths))
         if not len(starts):
             break
     passes += distinct.evaluations
     positions, levels, barriers = np.array(distinct.positions) @ matrix.T, distinct.levels, distinct.barriers
     if len(positions) == 1:  # without a Hessian, which costs 2 d passes
         root = np.zeros((1, dimension, dimension))
-        return ModeSearch(positions, root, np.ones(1), np.array(barriers), passes * num_rows)
+        return ModeSearch(positions, root, np.ones(1), np.array(barriers), passes * num_rows, (positions, root))
     fits = [_laplace(np.asarray(hessian_at(problem, jnp.asarray(x, dtype)), np.float64), scales) for x in positions]
     passes += 2 * dimension * len(positions)
     log_weights = np.array([fit.log_volume for fit in fits]) - (np.array(levels) - levels[0]) / temperature
     log_weights[0] = fits[0].log_volume if np.isfinite(fits[0].log_volume) else 0.0
     weights = np.exp(log_weights - log_weights.max())
     roots = np.array([fit.root for fit in fits])
-    return ModeSearch(positions, roots, weights / weights.sum(), np.array(barriers), passes * num_rows)
+    return ModeSearch(
+        positions, roots, weights / weights.sum(), np.array(barriers), passes * num_rows, (positions, roots)
+    )
 
 
 class DistinctModes:
@@ -202,11 +228,11 @@ class Exploration(NamedTuple):
     @property
     def depth(self) -> float:
         """The deepest valley between modes, in temperatures; 0 where only one mode was met."""
-        return 0.0 if self.search is None or len(self.search.weights) < 2 else float(self.search.barriers.max())
+        return float(self.search.barriers.max()) if self.search is not None and self.has_modes else 0.0
 
     def modes(self) -> list[Mode]:
         """Return the modes in the user's coordinates, heaviest first; none where only one was met."""
-        if self.search is None or len(self.search.weights) < 2:
+        if self.search is None or not self.has_modes:
             return []
         dtype = self.pilot.mode.dtype
         modes = [
@@ -223,11 +249,46 @@ class Exploration(NamedTuple):
         pilot = self.pilot._replace(evaluations=self.pilot.evaluations + evaluations)
         return self._replace(search=search, pilot=pilot)
 
+    @property
+    def has_modes(self) -> bool:
+        """True where several modes were met."""
+        return self.search is not None and len(self.search.weights) > 1
+
+    def unvisited(
+        self, coordinates: CoordinateMap, draws: Float[np.ndarray, "chain draw d"], temperature: float
+    ) -> list[Mode]:
+        """Return ends of descents, of unknown weight, to which no draw came although they are as dense as draws are.
+
+        The potential rises on the straight ways there from the nearest draws. A valley that draws follow is visited.
+        A peak that is far narrower than the draws, as where the groups of a hierarchy are alike, is left aside.
+        """
+        if self.search is None or not (self.flat.is_linear and coordinates.is_linear):
+            return []
+        positions, roots = self.search.ends
+        if len(positions) == MOST_MODES:
+            return []
+        change = np.linalg.solve(coordinates.matrix, self.flat.matrix)
+        dtype, dimension, modes = self.mode.dtype, len(self.mode), []
+        draws = np.asarray(draws, np.float64).reshape(-1, dimension)
+        draws = draws[:: max(1, len(draws) // MOST_DRAWS)]
+        deviations = np.maximum(draws.std(axis=0), np.finfo(float).tiny)
+        log_widths = np.linalg.slogdet(change / deviations[:, None] @ roots)[1] / dimension
+        ends = positions[log_widths > np.log(NARROWEST)] @ change.T
+        highest = np.quantile(shared_potentials(coordinates.problem, draws.astype(dtype)), AS_DENSE)
+        for end in ends:
+            nearest = draws[np.argsort(np.sum(((draws - end) / deviations) ** 2, axis=1))[:NEAREST], None]
+            points = (nearest + np.linspace(0, 1, NUM_DRAWS)[:, None] * (end - nearest)).astype(dtype)
+            values = shared_potentials(coordinates.problem, points.reshape(-1, len(end))).reshape(len(nearest), -1)
+            rise = np.min(values.max(axis=1) - np.maximum(values[:, 0], values[:, -1])) / temperature
+            if values[0, -1] <= highest and rise > BARRIER:
+                modes.append(Mode(coordinates.to_position(jnp.asarray(end, dtype)), np.nan, float(rise)))
+        return modes
+
     def start(self, temperature: float) -> StartNearMode | StartNearModes:
         """Return draws from the normal law about the mode, or of one that is drawn by the weights."""
         dtype = self.mode.dtype
         scale = jnp.sqrt(jnp.asarray(temperature, dtype))
-        if self.search is None or len(self.search.weights) < 2:
+        if self.search is None or not self.has_modes:
             return StartNearMode(self.mode, scale)
         inverse = np.linalg.inv(as_matrix(np.asarray(self.pilot.scales, np.float64)))
         positions, roots = self.search.positions @ inverse.T, inverse @ self.search.roots
@@ -245,8 +306,10 @@ class Explorer(NamedTuple):
     is_compared: bool
     """The law is compared with the normal law at the mode."""
     is_searched: bool
-    """Other modes are searched for, where the law is not far from normal."""
+    """Other modes are searched for."""
     exact_prior: bool
+    elsewhere: Float[np.ndarray, "n d"] | None = None
+    """Positions, in the coordinates of `base`, from which descents start, too."""
 
     def explore(self, vector: Float[Array, " d"]) -> Exploration:
         """Run the pilot, and again from the heaviest mode where its own has nearly none of the weight."""
@@ -264,6 +327,9 @@ class Explorer(NamedTuple):
         fit, search = None, None
         if self.is_compared:
             fit = NormalFit.of(coordinates.problem, mode, self.temperature, self.key)
-        if self.is_searched and (fit is None or fit.is_usable):
-            search = find_modes(flat.problem, coordinates.problem, pilot, self.temperature, self.key)
+        if self.is_searched:
+            elsewhere = None
+            if self.elsewhere is not None and coordinates.is_linear and self.base.is_linear:
+                elsewhere = np.linalg.solve(coordinates.matrix, self.base.matrix @ self.elsewhere.T).T
+            search = find_modes(flat.problem, coordinates.problem, pilot, self.temperature, self.key, elsewhere)
         return Exploration(flat, pilot, coordinates, mode, fit, search)

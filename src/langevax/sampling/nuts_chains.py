@@ -29,7 +29,7 @@ class PeakError(RuntimeError):
     """Chains about a mode hardly move; `evaluations` were spent."""
 
     def __init__(self, evaluations: int):
-        super().__init__("steps about the mode are tiny: it is a narrow peak")
+        super().__init__("steps about the mode are tiny, as in a narrow peak")
         self.evaluations = evaluations
 
 

@@ -312,9 +312,10 @@ def sample(
         kind = _choose_preconditioner(flat)
     if kind == "full" and not np.any(np.asarray(flat.problem.precision)):
         flat = flat.with_matrix()  # from here to the draws by other numbers, so that programs serve all
-    vector = flat.from_position(first)
+    vector, elsewhere = flat.from_position(first), None
     if is_uniform:
-        vector = start.vector(start_key, flat.problem, vector)
+        elsewhere = start.vectors(start_key, flat.problem, vector)
+        vector = jnp.asarray(elsewhere[0])
         first = flat.to_position(vector)
     if not isinstance(target, InverseProblem):
         _check_start(evaluate(flat.problem, np.asarray(vector)[None])[0][0])  # by the program that searches for a mode
@@ -328,6 +329,7 @@ def sample(
             is_compared=chosen in FROM_ANYWHERE,
             is_searched=chain_start is None and not exact_prior,
             exact_prior=exact_prior,
+            elsewhere=elsewhere,
         )
         exploration = explorer.explore(vector)
     except ValueError:
@@ -377,7 +379,7 @@ def sample(
             begin = TransformedStart(start, coordinates) if callable(start) else begin
             chain_options = chain_options._replace(problem=coordinates.problem, start=begin, bias_limit=None)
             reason = f"{reason}; {error}, and chains start anew around the start"
-            spent, modes = spent + error.evaluations, []  # whose weights are by curvatures that mislead
+            spent, is_near_mode = spent + error.evaluations, False
             chains, coordinates = nuts_chains(chain_options, coordinates, False, is_even)
     else:
         arguments = coordinates.problem, mode, temperature, chosen, batch_key
@@ -404,6 +406,8 @@ def sample(
                     raise ToleranceError(f"tolerance={tolerance:g} was not reached: {error}") from error
                 name, reason = "nuts", str(error)
                 chains, coordinates = nuts_chains(chain_options, coordinates, is_near_mode, False)
+    if not is_near_mode:  # weights are by curvatures that mislead
+        modes = exploration.unvisited(coordinates, chains.result.positions, temperature)
     samples = Samples.of(
         chains,
         coordinates,

@@ -240,7 +240,7 @@ class Samples:
         if not rhat[worst] <= MAX_RHAT:
             messages.append(
                 f"chains disagree: R-hat of {names[worst]} is {rhat[worst]:.3f} > {MAX_RHAT}; draw more, warm up "
-                "longer, or look for several modes."
+                "longer, or look for several modes by dynamics='tempered'."
             )
         if ess[fewest] < MIN_ESS:
             messages.append(f"{names[fewest]} has {ess[fewest]:.0f} effective draws; draw more, or raise thinning.")
@@ -258,11 +258,19 @@ class Samples:
         if divergences:
             messages.append(
                 f"{divergences} of {steps:,} steps diverged: NUTS's step is too long for some narrow part of the law, "
-                "whose neighbourhood may be missing; write scales on a log scale and effects of groups as multiples of "
-                "their scale (a non-centred parametrisation)."
+                "whose neighbourhood may be missing; write scales on a log scale, effects of groups as multiples of "
+                "their scale (a non-centred parametrisation), and bounds by a transformation, not as densities of 0."
             )
         if isinstance(self.algorithm, ReplicaExchange):
             messages += self._warnings_of_swaps()
+        elif self.modes and np.isnan(self.modes[0].weight):
+            places = "one place" if len(self.modes) == 1 else f"{len(self.modes)} places"
+            depth = min(mode.barrier for mode in self.modes)
+            messages.append(
+                f"descents ended in {places} as dense as the draws are, where no draw came: the nearest ones are "
+                f"behind a rise of {depth:.0f} temperatures or more; see modes, pass dynamics='tempered', or let "
+                "start, a function of the key, start chains there, too."
+            )
         elif len(self.modes) > 1:
             shares = ", ".join(f"{mode.weight:.2f}" for mode in self.modes[:5]) + ", ..." * (len(self.modes) > 5)
             depth = min(mode.barrier for mode in self.modes)

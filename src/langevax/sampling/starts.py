@@ -55,6 +55,15 @@ class StartNearModes(eqx.Module):
         xi = random.normal(noise_key, self.modes.shape[1:], self.modes.dtype)
         return self.modes[number] + self.scale * self.roots[number] @ xi
 
+    def drawn(self, key: Key[Array, ""], num_chains: int) -> Float[Array, "chain d"]:
+        """Return draws, by NumPy, of which each mode has its share, rounded up or down."""
+        rng = np.random.default_rng(np.asarray(random.key_data(key)))
+        modes, roots, log_weights = map(np.asarray, (self.modes, self.roots, self.log_weights))
+        ends = np.cumsum(np.exp(log_weights))
+        numbers = np.searchsorted(ends, ends[-1] * (rng.uniform() + np.arange(num_chains)) / num_chains)
+        deviations = np.einsum("cij,cj->ci", roots[numbers], rng.normal(size=(num_chains, modes.shape[1])))
+        return jnp.asarray(modes[numbers] + float(self.scale) * deviations, self.modes.dtype)
+
 
 class StartNearPosition(eqx.Module):
     """Draws from N(position, scale^2) where the log density is finite, and the position itself elsewhere."""
@@ -117,12 +126,15 @@ class UniformStart(eqx.Module):
         """Return a position of zeros."""
         return jax.tree.map(lambda leaf: jnp.asarray(np.zeros(leaf.shape, leaf.dtype)), jax.eval_shape(self.like, key))
 
-    def vector(self, key: Key[Array, ""], problem: Problem, zeros: Float[Array, " d"]) -> Float[Array, " d"]:
-        """Return such a position as a vector, by the program that searches for the mode of `problem`."""
+    def vectors(self, key: Key[Array, ""], problem: Problem, zeros: Float[Array, " d"]) -> Float[np.ndarray, "n d"]:
+        """Return the positions as vectors, that of the largest density first.
+
+        Evaluated by the program that searches for the mode of `problem`.
+        """
         rng = np.random.default_rng(np.asarray(random.key_data(key)))
         tries = rng.uniform(-RADIUS, RADIUS, (NUM_TRIES, len(zeros))).astype(zeros.dtype)
         potentials, _ = evaluate(problem, tries)
-        return jnp.asarray(tries[np.argmin(np.where(np.isfinite(potentials), potentials, np.inf))])
+        return tries[np.argsort(np.where(np.isfinite(potentials), potentials, np.inf), kind="stable")]
 
     def drawn(self, key: Key[Array, ""], num_chains: int, coordinates: CoordinateMap) -> Float[Array, "chain d"]:
         """Return such positions in linear coordinates, by the program that searches for the mode there."""
@@ -150,7 +162,7 @@ class UniformStart(eqx.Module):
 
 def drawn_positions(start: ChainStart, key: Key[Array, ""], num_chains: int) -> Float[Array, "chain d"]:
     """Return where chains start, without compiling a program where NumPy can draw."""
-    if isinstance(start, StartNearMode | StartNearPosition):
+    if isinstance(start, StartNearMode | StartNearModes | StartNearPosition):
         return start.drawn(key, num_chains)
     if isinstance(start, TransformedStart) and isinstance(start.start, UniformStart) and start.coordinates.is_linear:
         return start.start.drawn(key, num_chains, start.coordinates)
