@@ -129,16 +129,27 @@ def test_a_peak_of_a_hierarchy_is_not_unvisited():
     assert exploration.unvisited(exploration.coordinates, draws[None], 1.0) == []
 
 
+def far_apart(x):
+    squares = jnp.array([jnp.sum(x**2), jnp.sum((x - jnp.array([3000.0, 4000.0])) ** 2)])
+    return jax.nn.logsumexp(-squares / 2)
+
+
+BOTH = np.array([[0.3, 0.2], [2999.0, 4001.0]])
+
+
 def test_descents_start_elsewhere_too():
-    """A mode 1,000 widths away is met from a position near it."""
-
-    def far(x):
-        squares = jnp.array([jnp.sum(x**2), jnp.sum((x - jnp.array([3000.0, 4000.0])) ** 2)])
-        return jax.nn.logsumexp(-squares / 2)
-
-    assert explored(far, [0.0, 0.0]).modes() == []
-    modes = explored(far, [0.0, 0.0], elsewhere=np.array([[0.3, 0.2], [2999.0, 4001.0]])).modes()
+    assert explored(far_apart, [0.0, 0.0]).modes() == []
+    modes = explored(far_apart, [0.0, 0.0], elsewhere=BOTH).modes()
     np.testing.assert_allclose([mode.weight for mode in modes], [0.5, 0.5], atol=0.01)
+
+
+def test_an_end_near_one_draw_is_visited():
+    exploration = explored(far_apart, [0.0, 0.0], elsewhere=BOTH)
+    draws = np.random.default_rng(0).normal(size=(400, 2))
+    for last, expected in (([0.1, 0.2], [3000]), (BOTH[1], [])):
+        positions = np.linalg.solve(exploration.coordinates.matrix, np.vstack([draws, last]).T).T
+        modes = exploration.unvisited(exploration.coordinates, positions[None], 1.0)
+        np.testing.assert_allclose([mode.position[0] for mode in modes], expected, atol=0.1)
 
 
 def test_chains_are_shared_among_modes_by_weight():
