@@ -234,11 +234,12 @@ def test_chains_in_two_modes_are_seen():
         return jnp.logaddexp(-((x - 4) ** 2) * 2, -((x + 4) ** 2) * 2)
 
     start = lambda key: 4.0 * jnp.sign(jax.random.normal(key))  # noqa: E731
-    with pytest.warns(langevax.sampling.SamplingWarning, match="chains disagree"):
+    with pytest.warns(langevax.sampling.SamplingWarning, match="chains disagree") as issued:
         samples = langevax.sample(log_density, start, key=KEY, num_samples=200, num_chains=6)
     ends = np.sign(samples.positions[:, -1])
     assert len(np.unique(ends)) == 2
     assert "chains disagree" in samples.warnings[0]
+    assert [warning.filename for warning in issued] == [__file__]
 
 
 @pytest.mark.slow

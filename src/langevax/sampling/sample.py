@@ -5,7 +5,7 @@ import math
 import os
 import time
 from collections.abc import Callable
-from typing import Literal, ParamSpec, Protocol, TypeVar, get_args, runtime_checkable
+from typing import Literal, ParamSpec, Protocol, get_args, runtime_checkable
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -70,7 +70,6 @@ class TransformedTarget(Protocol):
 
 
 Options = ParamSpec("Options")
-Output = TypeVar("Output")
 SampleTarget = (
     Posterior
     | InverseProblem
@@ -81,13 +80,13 @@ SampleTarget = (
 )
 
 
-def with_remedy(function: Callable[Options, Output]) -> Callable[Options, Output]:
-    """Return the function, whose errors of a solver that gave up name what cures them."""
+def at_the_caller(function: Callable[Options, Samples]) -> Callable[Options, Samples]:
+    """Return the function, whose warnings name the caller's line, and whose errors of a solver name what cures them."""
 
     @functools.wraps(function)
-    def with_note(*args: Options.args, **options: Options.kwargs) -> Output:
+    def with_note(*args: Options.args, **options: Options.kwargs) -> Samples:
         try:
-            return function(*args, **options)
+            samples = function(*args, **options)
         except RuntimeError as error:
             if isinstance(error, eqx.EquinoxRuntimeError) or "CpuCallback" in str(error):
                 error.add_note(
@@ -95,11 +94,13 @@ def with_remedy(function: Callable[Options, Output]) -> Callable[Options, Output
                     "of chains go there. Let it return nan there (throw=False in diffrax), or allow more steps."
                 )
             raise
+        samples.warn()
+        return samples
 
     return with_note
 
 
-@with_remedy
+@at_the_caller
 def sample(
     target: SampleTarget,
     start: PyTree | Callable[[Key[Array, ""]], PyTree] | None = None,
@@ -232,7 +233,6 @@ def sample(
         )
         samples = run.draws(start, others | {"checkpoint": checkpoint})
         samples = samples if tolerance is None else draw_to_tolerance(samples, tolerance, key=key)
-        samples.warn()
         return samples
     chosen, reason = requested_dynamics(dynamics, isinstance(target, InverseProblem), options)
     chain_start, constrain = start if callable(start) else None, None
@@ -279,7 +279,6 @@ def sample(
         samples = run.draws()
         if samples is not None:
             samples = samples if tolerance is None else draw_to_tolerance(samples, tolerance, key=key)
-            samples.warn()
             return samples
         chosen = "pcnl" if chosen == "auto" else chosen
     normal = normal_posterior(problem, temperature) if chosen == "auto" and preconditioner == "auto" else None
@@ -300,7 +299,6 @@ def sample(
             seconds=time.perf_counter() - began,
         )
         samples = samples if tolerance is None else draw_to_tolerance(samples, tolerance, key=key)
-        samples.warn()
         return samples
     if by_theorem:
         preconditioner, root = None, math.isqrt(int(problem.size))  # B = m = sqrt(n) in the theorems
@@ -420,7 +418,6 @@ def sample(
         seconds=time.perf_counter() - began,
     )
     samples = samples if tolerance is None else draw_to_tolerance(samples, tolerance, key=key)
-    samples.warn()
     return samples
 
 
