@@ -152,6 +152,20 @@ def test_an_end_near_one_draw_is_visited():
         np.testing.assert_allclose([mode.position[0] for mode in modes], expected, atol=0.1)
 
 
+def broad_and_narrow(x):
+    """Nearly all of the law is a normal one of deviations 1e-4 and 1, along the diagonals, beside a broad one."""
+    along = jnp.array([(x[0] + x[1]) / 1e-4, x[0] - x[1] - 200]) / jnp.sqrt(2)
+    return jax.nn.logsumexp(jnp.array([jnp.sum(x**2) / -2 - 20, -jnp.sum(along**2) / 2 + np.log(1e4)]))
+
+
+def test_a_lower_end_of_unknown_weight_is_explored():
+    """In coordinates of the broad law the Hessian of the other has eigenvalues of 1e8 and 1, which float32 mixes up."""
+    exploration = explored(broad_and_narrow, [0.1, 0.2], elsewhere=np.array([[0.1, 0.2], [100.0, -100.0]]))
+    position = exploration.flat.to_position(exploration.pilot.mode)
+    np.testing.assert_allclose(position, [100, -100], atol=1e-3)
+    assert exploration.modes() == []
+
+
 def test_chains_are_shared_among_modes_by_weight():
     start = explored(beside_a_broad_one, [0.0, 0.0, 0.0]).start(1.0)
     for seed in range(5):

@@ -18,7 +18,7 @@ from langevax._typing import PyTree
 from langevax.problems.problem import Problem
 from langevax.sampling.choice import NUM_DRAWS, NormalFit
 from langevax.sampling.descents import descend
-from langevax.sampling.evaluations import FEW_ROWS, shared_potentials
+from langevax.sampling.evaluations import FEW_ROWS, evaluate, shared_potentials
 from langevax.sampling.preconditioning import (
     CoordinateMap,
     Pilot,
@@ -69,6 +69,8 @@ class ModeSearch(NamedTuple):
     evaluations: int
     ends: tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n d d"]]
     """Positions and roots of all, those of hardly any weight and those in curved valleys, too."""
+    lowest: Float[np.ndarray, " d"] | None = None
+    """An end far below the pilot's mode, of which these coordinates do not resolve the curvature."""
 
     @property
     def is_pilot_negligible(self) -> bool:
@@ -136,9 +138,16 @@ def find_modes(
     log_weights = np.array([fit.log_volume for fit in fits]) - (np.array(levels) - levels[0]) / temperature
     log_weights[0] = fits[0].log_volume if np.isfinite(fits[0].log_volume) else 0.0
     weights = np.exp(log_weights - log_weights.max())
-    roots = np.array([fit.root for fit in fits])
+    roots, number = np.array([fit.root for fit in fits]), int(np.argmin(levels))
+    is_unresolved = weights[number] == 0 and levels[0] - levels[number] > BARRIER * temperature
     return ModeSearch(
-        positions, roots, weights / weights.sum(), np.array(barriers), passes * num_rows, (positions, roots)
+        positions,
+        roots,
+        weights / weights.sum(),
+        np.array(barriers),
+        passes * num_rows,
+        (positions, roots),
+        positions[number] if is_unresolved else None,
     )
 
 
@@ -249,6 +258,11 @@ class Exploration(NamedTuple):
         pilot = self.pilot._replace(evaluations=self.pilot.evaluations + evaluations)
         return self._replace(search=search, pilot=pilot)
 
+    def log_mass(self, temperature: float) -> float:
+        """Return that of the normal law about the mode, up to a constant; the coordinates are linear."""
+        potential = evaluate(self.coordinates.problem, np.asarray(self.mode)[None])[0][0]
+        return float(np.linalg.slogdet(self.coordinates.matrix)[1] - potential / temperature)
+
     @property
     def has_modes(self) -> bool:
         """True where several modes were met."""
@@ -312,12 +326,24 @@ class Explorer(NamedTuple):
     """Positions, in the coordinates of `base`, from which descents start, too."""
 
     def explore(self, vector: Float[Array, " d"]) -> Exploration:
-        """Run the pilot, and again from the heaviest mode where its own has nearly none of the weight."""
-        first = self._from(vector)
-        if first.search is None or not first.search.is_pilot_negligible:
-            return first.with_relevant_modes(0)
-        heaviest = first.flat.to_position(jnp.asarray(first.search.heaviest, vector.dtype))
-        return self._from(self.base.from_position(heaviest)).with_relevant_modes(first.evaluations)
+        """Run the pilot, and again from the heaviest mode where its own has nearly none of the weight.
+
+        Also from a lower one of unknown weight, such as that of a law far narrower than the one about the pilot's mode.
+        """
+        found, spent = self._from(vector), 0
+        if found.search is not None and found.search.is_pilot_negligible:
+            spent, found = found.evaluations, self._from(self._vector(found, found.search.heaviest))
+        if found.search is not None and found.search.lowest is not None and found.coordinates.is_linear:
+            other = self._from(self._vector(found, found.search.lowest))
+            masses = [exploration.log_mass(self.temperature) for exploration in (found, other)]
+            is_heavier = (other.fit is None or other.fit.is_usable) and masses[1] > masses[0]
+            found, left = (other, found) if is_heavier else (found, other)
+            spent += left.evaluations
+        return found.with_relevant_modes(spent)
+
+    def _vector(self, exploration: Exploration, position: Float[np.ndarray, " d"]) -> Float[Array, " d"]:
+        """Return a position of the search in the coordinates of `base`."""
+        return self.base.from_position(exploration.flat.to_position(jnp.asarray(position, exploration.mode.dtype)))
 
     def _from(self, vector: Float[Array, " d"]) -> Exploration:
         flat, pilot = run_even_pilot(
