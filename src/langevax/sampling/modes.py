@@ -274,7 +274,7 @@ class Exploration(NamedTuple):
         """Return ends of descents, of unknown weight, to which no draw came although they are as dense as draws are.
 
         The potential rises on the straight ways there from the nearest draws. A valley that draws follow is visited.
-        A peak that is far narrower than the draws, as where the groups of a hierarchy are alike, is left aside.
+        A peak far narrower than the draws, as where the groups of a hierarchy are alike, does not count.
         """
         if self.search is None or not (self.flat.is_linear and coordinates.is_linear):
             return []
@@ -330,16 +330,16 @@ class Explorer(NamedTuple):
 
         Also from a lower one of unknown weight, such as that of a law far narrower than the one about the pilot's mode.
         """
-        found, spent = self._from(vector), 0
-        if found.search is not None and found.search.is_pilot_negligible:
-            spent, found = found.evaluations, self._from(self._vector(found, found.search.heaviest))
-        if found.search is not None and found.search.lowest is not None and found.coordinates.is_linear:
-            other = self._from(self._vector(found, found.search.lowest))
-            masses = [exploration.log_mass(self.temperature) for exploration in (found, other)]
+        best, spent = self._from(vector), 0
+        if best.search is not None and best.search.is_pilot_negligible:
+            spent, best = best.evaluations, self._from(self._vector(best, best.search.heaviest))
+        if best.search is not None and best.search.lowest is not None and best.coordinates.is_linear:
+            other = self._from(self._vector(best, best.search.lowest))
+            masses = [exploration.log_mass(self.temperature) for exploration in (best, other)]
             is_heavier = (other.fit is None or other.fit.is_usable) and masses[1] > masses[0]
-            found, left = (other, found) if is_heavier else (found, other)
-            spent += left.evaluations
-        return found.with_relevant_modes(spent)
+            best, worse = (other, best) if is_heavier else (best, other)
+            spent += worse.evaluations
+        return best.with_relevant_modes(spent)
 
     def _vector(self, exploration: Exploration, position: Float[np.ndarray, " d"]) -> Float[Array, " d"]:
         """Return a position of the search in the coordinates of `base`."""
