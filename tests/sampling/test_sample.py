@@ -243,6 +243,13 @@ def test_chains_in_two_modes_are_seen():
 
 
 @pytest.mark.slow
+def test_a_density_without_a_law_is_named_as_a_reason():
+    """Flat in one direction: chains walk away from each other."""
+    samples = langevax.sample(lambda x: -(x[0] ** 2) / 2, jnp.zeros(2), key=KEY, num_samples=300)
+    assert "does not fall off" in samples.warnings[0]
+
+
+@pytest.mark.slow
 def test_arviz_reads_the_tree():
     samples = sampled()
     tree = samples.to_datatree()

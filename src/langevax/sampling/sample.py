@@ -130,7 +130,8 @@ def sample(
     A pilot run finds a mode and the curvature there. Chains run in coordinates in which that curvature is 1, and start
     as draws of a normal law about the mode, or of normal laws about all modes that descents from heated starts end in;
     `modes` of the result lists these. Where the law is far from normal there, NUTS runs in the coordinates of the
-    position, each in a unit of its own, from around `start`; where draws of its warm-up are correlated, in others.
+    position, each in a unit of its own, from around `start`; where draws of its warm-up are correlated, in others. It
+    is a warning then if descents ended where no chain came.
 
     Args:
         target: a `langevax.posterior`, `langevax.inverse_problem` or `langevax.numpyro.posterior`; a function

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     import xarray
 
 MAX_RHAT, MIN_ESS = 1.01, 100  # beyond which `warnings` speaks
+FAR_APART = 1.3  # R-hat of chains in several modes, or without a law
 MIN_SWAP_RATE, MIN_ROUND_TRIPS = 0.1, 100
 STEIN_BLOCK = 256
 MAX_LOG_LIKELIHOODS = 10**8  # numbers of the group log_likelihood
@@ -76,7 +77,9 @@ class Samples:
     """The positions of draws."""
     user_coordinates: CoordinateMap
     modes: list[Mode]
-    """What the pilot met, heaviest first; empty where there was one, and where chains start at positions of yours."""
+    """What the search for modes met, heaviest first; empty where it met one, and where your function starts chains.
+
+    Where the law is far from normal, ends of descents to which no draw came, of weight NaN."""
     walk: HostWalk | None = None
     """The chains of a forward map in Python, which run on the host; None where they are compiled."""
     solves: SolveCounts | None = None
@@ -238,9 +241,10 @@ class Samples:
         names, rhat, ess = table.names, table["r_hat"], table["ess_bulk"]
         worst, fewest = int(np.argmax(rhat)), int(np.argmin(ess))
         if not rhat[worst] <= MAX_RHAT:
+            improper = "" if rhat[worst] <= FAR_APART else ", or for a direction in which the density does not fall off"
             messages.append(
                 f"chains disagree: R-hat of {names[worst]} is {rhat[worst]:.3f} > {MAX_RHAT}; draw more, warm up "
-                "longer, or look for several modes by dynamics='tempered'."
+                f"longer, or look for several modes by dynamics='tempered'{improper}."
             )
         if ess[fewest] < MIN_ESS:
             messages.append(f"{names[fewest]} has {ess[fewest]:.0f} effective draws; draw more, or raise thinning.")
