@@ -39,7 +39,7 @@ FARTHEST, BATCHES, SHORT = 10.0, 4, 10
 narrow mode beside a broad one."""
 NEAREST, MOST_DRAWS, AS_DENSE, NARROWEST = 5, 1000, 0.9, 0.003
 """Draws from which straight ways to the end of a descent are tried, of so many; quantile of their potentials up to
-which it is as dense as they are; geometric mean of its widths, in their deviations, from which it is no peak."""
+which it is as dense as they are; geometric mean of its widths, in their deviations, below which it is a peak."""
 ROUNDS = 4  # of descents: from the heated laws, then at most as many from between modes
 BARRIER = 5.0
 SAME_MODE = 0.1  # distance of two ends, in standard deviations of the normal law about the mode
