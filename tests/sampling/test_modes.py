@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import langevax
+from langevax.sampling import modes as modes_module
 from langevax.sampling.modes import DistinctModes, Explorer
 from langevax.sampling.preconditioning import coordinates_of
 from langevax.sampling.starts import StartNearMode
@@ -164,6 +165,21 @@ def test_a_lower_end_of_unknown_weight_is_explored():
     position = exploration.flat.to_position(exploration.pilot.mode)
     np.testing.assert_allclose(position, [100, -100], atol=1e-3)
     assert exploration.modes() == []
+
+
+def test_a_lower_end_without_a_curvature_is_left(monkeypatch):
+    pilots, run = [], modes_module.run_even_pilot
+
+    def failing_at_the_second(*arguments, **options):
+        pilots.append(arguments)
+        if len(pilots) > 1:
+            raise ValueError("the log density has no curvature there")
+        return run(*arguments, **options)
+
+    monkeypatch.setattr(modes_module, "run_even_pilot", failing_at_the_second)
+    exploration = explored(broad_and_narrow, [0.1, 0.2], elsewhere=np.array([[0.1, 0.2], [100.0, -100.0]]))
+    assert len(pilots) == 2
+    np.testing.assert_allclose(exploration.flat.to_position(exploration.pilot.mode), [0, 0], atol=1e-3)
 
 
 def test_chains_are_shared_among_modes_by_weight():

@@ -335,7 +335,10 @@ class Explorer(NamedTuple):
         if best.search is not None and best.search.is_pilot_negligible:
             spent, best = best.evaluations, self._from(self._vector(best, best.search.heaviest))
         if best.search is not None and best.search.lowest is not None and best.coordinates.is_linear:
-            other = self._from(self._vector(best, best.search.lowest))
+            try:
+                other = self._from(self._vector(best, best.search.lowest))
+            except ValueError:  # the curvature says nothing there
+                return best.with_relevant_modes(spent)
             masses = [exploration.log_mass(self.temperature) for exploration in (best, other)]
             is_heavier = (other.fit is None or other.fit.is_usable) and masses[1] > masses[0]
             best, worse = (other, best) if is_heavier else (best, other)
