@@ -78,18 +78,32 @@ def main() -> int:
     name, *options = sys.argv[1:] or [""]
     if name in HOURS and options and options[0].startswith("-"):
         file, _, function = TABLES[name].partition(":")
-        failed = getattr(importlib.import_module(f"benchmarks.{file}"), function)(options)
+        failed = getattr(importlib.import_module(f"benchmarks.{file}"), function)(
+            options
+        )
         return failed if isinstance(failed, int) else 0
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"one of {', '.join(TABLES)}; all but {' and '.join(HOURS)} by default"
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"one of {', '.join(TABLES)}; all but {' and '.join(HOURS)} by default",
     )
     names = parser.parse_args().names
     if unknown := [name for name in names if name not in TABLES]:
         sys.exit(f"no table {unknown[0]!r}; there are {', '.join(TABLES)}")
-    chosen = {name: TABLES[name].partition(":") for name in names or [name for name in TABLES if name not in HOURS]}
-    files = tuple(dict.fromkeys(file for file, _, _ in chosen.values() if file in FILES)) if names else FILES
-    own = ["--out", f"out/{'-'.join(names)}.json"] if names else []  # the whole table keeps its file
+    chosen = {
+        name: TABLES[name].partition(":")
+        for name in names or [name for name in TABLES if name not in HOURS]
+    }
+    files = (
+        tuple(dict.fromkeys(file for file, _, _ in chosen.values() if file in FILES))
+        if names
+        else FILES
+    )
+    own = (
+        ["--out", f"out/{'-'.join(names)}.json"] if names else []
+    )  # the whole table keeps its file
     failed = beside(own, files) if files else 0
     for name, (file, _, function) in chosen.items():
         if function:

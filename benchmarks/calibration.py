@@ -72,7 +72,9 @@ def p_values(ranks: np.ndarray, num_draws: int) -> np.ndarray:
     Below LEVEL the ECDF leaves the simultaneous bands of that level.
     """
     null = null_law(np.shape(ranks)[-1], num_draws)
-    exceeded = np.searchsorted(null, least_probabilities(ranks, num_draws) * (1 + 1e-9), side="right")
+    exceeded = np.searchsorted(
+        null, least_probabilities(ranks, num_draws) * (1 + 1e-9), side="right"
+    )
     return (1 + exceeded) / (1 + len(null))
 
 
@@ -82,46 +84,80 @@ def ranks_of(draws: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return np.sum(spaced < truth, axis=(0, 1))
 
 
-def calibrate(model: CalibratedModel, replicates: int, seed: int, scales: Sequence[float] = (1.0,)) -> np.ndarray:
+def calibrate(
+    model: CalibratedModel, replicates: int, seed: int, scales: Sequence[float] = (1.0,)
+) -> np.ndarray:
     """Return ranks, (scale, parameter, replicate). Scales widen all draws about their mean, to test the test."""
     rng, ranks = np.random.default_rng(seed), []
     for replicate in range(replicates):
         truth, rows = model.draw(rng)
-        rows = tuple(np.float32(a) if a.dtype.kind == "f" else np.int32(a) for a in rows)
+        rows = tuple(
+            np.float32(a) if a.dtype.kind == "f" else np.int32(a) for a in rows
+        )
         start = {name: jnp.zeros(np.shape(value)) for name, value in truth.items()}
-        options = {"num_samples": NUM_SAMPLES, "num_chains": CHAINS, "progress": False} | model.options
+        options = {
+            "num_samples": NUM_SAMPLES,
+            "num_chains": CHAINS,
+            "progress": False,
+        } | model.options
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", lx.sampling.SamplingWarning)  # fewer draws than it asks for
-            samples = lx.sample(model.posterior(rows), start, key=jax.random.key(1000 * seed + replicate), **options)
+            warnings.simplefilter(
+                "ignore", lx.sampling.SamplingWarning
+            )  # fewer draws than it asks for
+            samples = lx.sample(
+                model.posterior(rows),
+                start,
+                key=jax.random.key(1000 * seed + replicate),
+                **options,
+            )
         draws: Any = samples.positions
-        values = np.concatenate([draws[name].reshape(CHAINS, NUM_SAMPLES, -1) for name in truth], axis=2)
-        mean, true_values = values.mean((0, 1)), np.concatenate([np.ravel(value) for value in truth.values()])
-        ranks.append([ranks_of(mean + scale * (values - mean), true_values) for scale in scales])
+        values = np.concatenate(
+            [draws[name].reshape(CHAINS, NUM_SAMPLES, -1) for name in truth], axis=2
+        )
+        mean, true_values = (
+            values.mean((0, 1)),
+            np.concatenate([np.ravel(value) for value in truth.values()]),
+        )
+        ranks.append(
+            [ranks_of(mean + scale * (values - mean), true_values) for scale in scales]
+        )
     return np.moveaxis(np.array(ranks), 0, 2)
 
 
 def with_design(
-    columns: int, rows: int, outcome: Callable[[np.random.Generator, np.ndarray], np.ndarray], mixing: float = 0.3
+    columns: int,
+    rows: int,
+    outcome: Callable[[np.random.Generator, np.ndarray], np.ndarray],
+    mixing: float = 0.3,
 ) -> Callable[[np.random.Generator], tuple[Truth, Rows]]:
     """Coefficients N(0, 1) and correlated columns."""
 
     def draw(rng: np.random.Generator) -> tuple[Truth, Rows]:
         w = rng.normal(size=columns)
-        X = rng.normal(size=(rows, columns)) @ (np.eye(columns) + mixing) / np.sqrt(columns)
+        X = (
+            rng.normal(size=(rows, columns))
+            @ (np.eye(columns) + mixing)
+            / np.sqrt(columns)
+        )
         return {"w": w}, (X, outcome(rng, X @ w))
 
     return draw
 
 
 def bernoulli(rng: np.random.Generator, logits: np.ndarray) -> np.ndarray:
-    return np.where(rng.uniform(size=len(logits)) < 1 / (1 + np.exp(-logits)), 1.0, -1.0)
+    return np.where(
+        rng.uniform(size=len(logits)) < 1 / (1 + np.exp(-logits)), 1.0, -1.0
+    )
 
 
 def by_rows(
-    log_likelihood: Callable[[Any, Any], jax.Array], log_prior: Callable[[Any], jax.Array] | None = None
+    log_likelihood: Callable[[Any, Any], jax.Array],
+    log_prior: Callable[[Any], jax.Array] | None = None,
 ) -> Callable[[Rows], Any]:
     """Return the posterior with a prior N(0, 1) of each parameter, unless another is passed."""
-    return lambda rows: lx.posterior(log_prior, log_likelihood, rows, prior_precision=0.0 if log_prior else 1.0)
+    return lambda rows: lx.posterior(
+        log_prior, log_likelihood, rows, prior_precision=0.0 if log_prior else 1.0
+    )
 
 
 logistic = by_rows(lambda p, row: -jax.nn.softplus(-row[1] * (row[0] @ p["w"])))
@@ -137,7 +173,9 @@ def draw_means(rng: np.random.Generator) -> tuple[Truth, Rows]:
 
 def draw_scale(rng: np.random.Generator) -> tuple[Truth, Rows]:
     mean, log_sd = rng.normal(), 0.5 * rng.normal()
-    return {"mean": np.array(mean), "log_sd": np.array(log_sd)}, (mean + np.exp(log_sd) * rng.normal(size=30),)
+    return {"mean": np.array(mean), "log_sd": np.array(log_sd)}, (
+        mean + np.exp(log_sd) * rng.normal(size=30),
+    )
 
 
 def draw_groups(rng: np.random.Generator) -> tuple[Truth, Rows]:
@@ -153,7 +191,10 @@ def draw_series(rng: np.random.Generator) -> tuple[Truth, Rows]:
     share = 2 / (1 + np.exp(-logit)) - 1
     for _ in range(40):
         values.append(mean + share * (values[-1] - mean) + rng.normal())
-    return {"logit": np.array(logit), "mean": np.array(mean)}, (np.array(values[:-1]), np.array(values[1:]))
+    return {"logit": np.array(logit), "mean": np.array(mean)}, (
+        np.array(values[:-1]),
+        np.array(values[1:]),
+    )
 
 
 def log_scale_likelihood(p: Any, row: Any) -> jax.Array:
@@ -170,27 +211,46 @@ def series_likelihood(p: Any, row: Any) -> jax.Array:
 
 
 means = by_rows(lambda p, row: -jnp.sum((row[0] - p["mean"]) ** 2) / 2)
-scales = by_rows(log_scale_likelihood, lambda p: -(p["mean"] ** 2) / 2 - 2 * p["log_sd"] ** 2)
-groups = by_rows(group_likelihood, lambda p: -(p["mean"] ** 2) / 2 - 2 * p["log_width"] ** 2 - jnp.sum(p["z"] ** 2) / 2)
+scales = by_rows(
+    log_scale_likelihood, lambda p: -(p["mean"] ** 2) / 2 - 2 * p["log_sd"] ** 2
+)
+groups = by_rows(
+    group_likelihood,
+    lambda p: (
+        -(p["mean"] ** 2) / 2 - 2 * p["log_width"] ** 2 - jnp.sum(p["z"] ** 2) / 2
+    ),
+)
 series = by_rows(series_likelihood)
 
 MODELS = (
     CalibratedModel("means", draw_means, means, {}),
     CalibratedModel(
-        "regression", with_design(4, 40, lambda rng, mean: mean + rng.normal(size=len(mean))), regression, {}
+        "regression",
+        with_design(4, 40, lambda rng, mean: mean + rng.normal(size=len(mean))),
+        regression,
+        {},
     ),
     CalibratedModel("logistic", with_design(3, 100, bernoulli), logistic, {}),
     CalibratedModel(
-        "poisson", with_design(3, 60, lambda rng, log: rng.poisson(np.exp(log)).astype(float)), poisson, {}
+        "poisson",
+        with_design(3, 60, lambda rng, log: rng.poisson(np.exp(log)).astype(float)),
+        poisson,
+        {},
     ),
     CalibratedModel(
-        "student", with_design(3, 60, lambda rng, mean: mean + rng.standard_t(4, size=len(mean))), student, {}
+        "student",
+        with_design(3, 60, lambda rng, mean: mean + rng.standard_t(4, size=len(mean))),
+        student,
+        {},
     ),
     CalibratedModel("mean and scale", draw_scale, scales, {}),
     CalibratedModel("groups", draw_groups, groups, {}),
     CalibratedModel("autoregression", draw_series, series, {"dynamics": "mala"}),
     CalibratedModel(
-        "logistic, SVRG", with_design(5, 4_000, bernoulli), logistic, {"gradient": "svrg", "batch_size": 64}
+        "logistic, SVRG",
+        with_design(5, 4_000, bernoulli),
+        logistic,
+        {"gradient": "svrg", "batch_size": 64},
     ),
     CalibratedModel(
         "logistic, control variate",
@@ -209,12 +269,31 @@ MODELS = (
 
 def main(arguments: Sequence[str] = ()) -> None:
     """Print the table as Markdown, a line as soon as it is measured."""
-    parser = argparse.ArgumentParser("python -m benchmarks calibration", description=__doc__)
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks calibration", description=__doc__
+    )
     names = [model.name for model in MODELS]
-    parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME", help=f"of {names}")
-    parser.add_argument("--replicates", type=int, default=REPLICATES, help=f"of each model; {REPLICATES}")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=names,
+        default=names,
+        metavar="NAME",
+        help=f"of {names}",
+    )
+    parser.add_argument(
+        "--replicates",
+        type=int,
+        default=REPLICATES,
+        help=f"of each model; {REPLICATES}",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of truths and data; 0")
-    parser.add_argument("--scale", type=float, default=1.0, help="widens all draws, to see the bands left; 1")
+    parser.add_argument(
+        "--scale",
+        type=float,
+        default=1.0,
+        help="widens all draws, to see the bands left; 1",
+    )
     options = parser.parse_args(arguments)
     models = [model for model in MODELS if model.name in options.only]
     print("| model | parameters | replicates | smallest p | CPU s |")
@@ -222,10 +301,18 @@ def main(arguments: Sequence[str] = ()) -> None:
     smallest = []
     for model in models:
         began = time.process_time()
-        p = p_values(calibrate(model, options.replicates, options.seed, [options.scale])[0], CHAINS * DRAWS)
+        p = p_values(
+            calibrate(model, options.replicates, options.seed, [options.scale])[0],
+            CHAINS * DRAWS,
+        )
         smallest += list(p)
         seconds = time.process_time() - began
-        print(f"| {model.name} | {len(p)} | {options.replicates} | {p.min():.4f} | {seconds:.0f} |", flush=True)
+        print(
+            f"| {model.name} | {len(p)} | {options.replicates} | {p.min():.4f} | {seconds:.0f} |",
+            flush=True,
+        )
     limit = LEVEL / len(smallest)
     outside = sum(p < limit for p in smallest)
-    print(f"\n{outside} of {len(smallest)} parameters leave their bands, at a level of {LEVEL:g} over all of them.")
+    print(
+        f"\n{outside} of {len(smallest)} parameters leave their bands, at a level of {LEVEL:g} over all of them."
+    )

@@ -33,7 +33,11 @@ import numpy as np
 from benchmarks.beside.measure import median
 
 COLUMNS, STEPS, REPEATS = 20, 12, 5
-CLOUDS = (("particles", 1_000, 10_000), ("particles", 1_000, 100_000), ("rows", 100_000, 1_000))
+CLOUDS = (
+    ("particles", 1_000, 10_000),
+    ("particles", 1_000, 100_000),
+    ("rows", 100_000, 1_000),
+)
 """What is split, rows, particles."""
 
 FLOATS = (100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000)
@@ -46,13 +50,23 @@ def processes() -> None:
     if hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) < 2:
         sys.exit("two cores are needed")
     print(f"MFLD, d = {COLUMNS}; seconds a step: medians of {REPEATS} runs in turns\n")
-    print("| split | rows n | particles N | one process | two | times as fast |\n" + "|---" * 6 + "|")
+    print(
+        "| split | rows n | particles N | one process | two | times as fast |\n"
+        + "|---" * 6
+        + "|"
+    )
     steps = []
     for split, rows, particles in CLOUDS:
-        pairs = [tuple(run_processes(k, "step", split, rows, particles) for k in (1, 2)) for _ in range(REPEATS)]
+        pairs = [
+            tuple(run_processes(k, "step", split, rows, particles) for k in (1, 2))
+            for _ in range(REPEATS)
+        ]
         one, two = (median([pair[i] for pair in pairs]) for i in (0, 1))
         ratio = median([alone / shared for alone, shared in pairs])
-        print(f"| {split} | {rows:,} | {particles:,} | {one:.4f} s | {two:.4f} s | {ratio:.2f} |", flush=True)
+        print(
+            f"| {split} | {rows:,} | {particles:,} | {one:.4f} s | {two:.4f} s | {ratio:.2f} |",
+            flush=True,
+        )
         row = {"split": split, "rows": rows, "particles": particles}
         steps.append(row | {"one": one, "two": two, "ratio": ratio, "pairs": pairs})
     sums = run_processes(2, "sum")
@@ -79,10 +93,20 @@ def run_processes(count: int, *what: Any) -> Any:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    words = [sys.executable, "-m", "benchmarks.cluster", "--take-part", address, str(count)]
+    words = [
+        sys.executable,
+        "-m",
+        "benchmarks.cluster",
+        "--take-part",
+        address,
+        str(count),
+    ]
     processes = [
         subprocess.Popen(
-            [*words, str(index), *map(str, what)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [*words, str(index), *map(str, what)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         for index in range(count)
     ]
@@ -101,7 +125,11 @@ def take_part(address: str, count: int, index: int, what: str, *sizes: str) -> N
 
     jax.config.update("jax_num_cpu_devices", 1)
     with process_group(address, count, index):
-        result = step(count, sizes[0], *map(int, sizes[1:])) if what == "step" else [one_sum(k) for k in FLOATS]
+        result = (
+            step(count, sizes[0], *map(int, sizes[1:]))
+            if what == "step"
+            else [one_sum(k) for k in FLOATS]
+        )
         if index == 0:
             print(json.dumps(result))
 
@@ -113,13 +141,21 @@ def step(count: int, split: str, rows: int, particles: int) -> float:
     import langevax
 
     mesh = jax.make_mesh((count,), (split,))
-    inputs = np.random.default_rng(0).normal(size=(rows, COLUMNS)).astype(np.float32) / np.float32(COLUMNS**0.5)
+    inputs = np.random.default_rng(0).normal(size=(rows, COLUMNS)).astype(
+        np.float32
+    ) / np.float32(COLUMNS**0.5)
     risk = langevax.MeanFieldRisk(
-        langevax.neurons.Tanh(), langevax.losses.squared, inputs, np.tanh(3 * inputs[:, 0]), precision=0.01
+        langevax.neurons.Tanh(),
+        langevax.losses.squared,
+        inputs,
+        np.tanh(3 * inputs[:, 0]),
+        precision=0.01,
     )
     mfld = langevax.meanfield.MFLD(step_size=0.1, temperature=0.01)
     options = {"key": jax.random.key(0), "sharding": mesh, "progress": False}
-    warm = langevax.simulate(mfld, risk, risk.prior(0.01, particles), num_steps=1, **options)
+    warm = langevax.simulate(
+        mfld, risk, risk.prior(0.01, particles), num_steps=1, **options
+    )
     start = langevax.run.gather(warm.position)
 
     def run(steps: int) -> float:
@@ -143,14 +179,24 @@ def one_sum(floats: int) -> dict[str, float]:
     split = PartitionSpec("devices")
 
     def on_each(numbers, times):
-        return lax.fori_loop(0, times, lambda _, x: lax.psum(x, "devices") / mesh.size, numbers)
+        return lax.fori_loop(
+            0, times, lambda _, x: lax.psum(x, "devices") / mesh.size, numbers
+        )
 
     summed = jax.jit(
-        jax.shard_map(on_each, mesh=mesh, in_specs=(split, PartitionSpec()), out_specs=split, check_vma=False)
+        jax.shard_map(
+            on_each,
+            mesh=mesh,
+            in_specs=(split, PartitionSpec()),
+            out_specs=split,
+            check_vma=False,
+        )
     )
     shape = (mesh.size * floats,)
     numbers = jax.make_array_from_callback(
-        shape, NamedSharding(mesh, split), lambda part: np.ones(len(range(*part[0].indices(shape[0]))), np.float32)
+        shape,
+        NamedSharding(mesh, split),
+        lambda part: np.ones(len(range(*part[0].indices(shape[0]))), np.float32),
     )
 
     def took(times: int) -> float:
@@ -162,7 +208,9 @@ def one_sum(floats: int) -> dict[str, float]:
     times = 1
     while from_first(took(times)) < SECONDS:  # both stop at once
         times *= 4
-    seconds = median([(took(3 * times) - took(times)) / (2 * times) for _ in range(REPEATS)])
+    seconds = median(
+        [(took(3 * times) - took(times)) / (2 * times) for _ in range(REPEATS)]
+    )
     return {"floats": floats, "seconds": seconds}
 
 
@@ -195,37 +243,70 @@ class Machine:
         sent = 2 * (devices - 1) / devices * 4 * floats
         return (devices - 1) * self.latency + sent / self.bandwidth
 
-    def particles_over(self, devices: int, particles: float, rows: float = ROWS, columns: int = COLUMNS) -> float:
+    def particles_over(
+        self, devices: int, particles: float, rows: float = ROWS, columns: int = COLUMNS
+    ) -> float:
         """Seconds of a step whose particles are split."""
         each = rows * self.activation + (columns + 1) * self.coordinate
         return each * particles / devices + self.sum_of(rows, devices)
 
-    def rows_over(self, devices: int, rows: float, particles: float = FEW_PARTICLES, columns: int = COLUMNS) -> float:
+    def rows_over(
+        self,
+        devices: int,
+        rows: float,
+        particles: float = FEW_PARTICLES,
+        columns: int = COLUMNS,
+    ) -> float:
         """Seconds of a step whose rows are split: noise and update are made on every device."""
         each = rows * self.activation / devices + (columns + 1) * self.coordinate
         return each * particles + self.sum_of(particles * (columns + 1), devices)
 
-    def holds_particles(self, devices: int, particles: float, rows: float = ROWS, columns: int = COLUMNS) -> bool:
+    def holds_particles(
+        self, devices: int, particles: float, rows: float = ROWS, columns: int = COLUMNS
+    ) -> bool:
         """Return whether the memory of each device holds its particles and all rows."""
-        return self.particle * particles / devices + 4 * (columns + 1) * rows <= self.memory
+        return (
+            self.particle * particles / devices + 4 * (columns + 1) * rows
+            <= self.memory
+        )
 
-    def holds_rows(self, devices: int, rows: float, particles: float = FEW_PARTICLES, columns: int = COLUMNS) -> bool:
+    def holds_rows(
+        self,
+        devices: int,
+        rows: float,
+        particles: float = FEW_PARTICLES,
+        columns: int = COLUMNS,
+    ) -> bool:
         """Return whether the memory of each device holds all particles and its rows."""
-        return self.particle * particles + 4 * (columns + 1) * rows / devices <= self.memory
+        return (
+            self.particle * particles + 4 * (columns + 1) * rows / devices
+            <= self.memory
+        )
 
-    def most_particles(self, devices: int, rows: float = ROWS, columns: int = COLUMNS) -> int:
+    def most_particles(
+        self, devices: int, rows: float = ROWS, columns: int = COLUMNS
+    ) -> int:
         """Return how many particles the devices hold."""
-        return math.floor(devices * (self.memory - 4 * (columns + 1) * rows) / self.particle)
+        return math.floor(
+            devices * (self.memory - 4 * (columns + 1) * rows) / self.particle
+        )
 
-    def overtaken(self, particles: float, rows: float = ROWS, columns: int = COLUMNS) -> int:
+    def overtaken(
+        self, particles: float, rows: float = ROWS, columns: int = COLUMNS
+    ) -> int:
         """The fewest devices whose sum takes longer than what each of them computes."""
         devices = 2
-        while self.sum_of(rows, devices) <= self.particles_over(devices, particles, rows, columns) / 2:
+        while (
+            self.sum_of(rows, devices)
+            <= self.particles_over(devices, particles, rows, columns) / 2
+        ):
             devices += 1
         return devices
 
 
-def machine(growth: list[Any], largest: list[Any], processes: dict[str, Any]) -> Machine:
+def machine(
+    growth: list[Any], largest: list[Any], processes: dict[str, Any]
+) -> Machine:
     """The constants in what the benchmarks have written.
 
     Seconds are those of the largest clouds: with n rows and with one, whose difference is n - 1 activations a particle.
@@ -238,9 +319,13 @@ def machine(growth: list[Any], largest: list[Any], processes: dict[str, Any]) ->
     activation = (seconds["MFLD"] - seconds["MFLD, one row"]) / (ROWS - 1)
     coordinate = (seconds["MFLD, one row"] - activation) / (COLUMNS + 1)
     bytes_each = next(
-        row["bytes"] / row["largest"] for row in largest if (row["method"], row["size"]) == ("MFLD", "particles N")
+        row["bytes"] / row["largest"]
+        for row in largest
+        if (row["method"], row["size"]) == ("MFLD", "particles N")
     )
-    return Machine(activation, coordinate, processes["latency"], processes["bandwidth"], bytes_each)
+    return Machine(
+        activation, coordinate, processes["latency"], processes["bandwidth"], bytes_each
+    )
 
 
 def show(of: Machine) -> None:
@@ -250,12 +335,29 @@ def show(of: Machine) -> None:
         f"{1e6 * of.latency:.0f} us and {1e-9 * of.bandwidth:.2f} GB/s; a particle needs {of.particle:.0f} bytes.\n"
     )
     heads = " | ".join(f"k = {k}" for k in DEVICES)
-    print(f"| particles split, n = {ROWS:,}, d = {COLUMNS} | {heads} | sums overtake at |\n" + "|---" * 9 + "|")
+    print(
+        f"| particles split, n = {ROWS:,}, d = {COLUMNS} | {heads} | sums overtake at |\n"
+        + "|---" * 9
+        + "|"
+    )
     for particles in PARTICLES:
-        cells = [cell(of.particles_over(k, particles), of.holds_particles(k, particles)) for k in DEVICES]
-        print(f"| N = {particles:,} | {' | '.join(cells)} | {of.overtaken(particles):,} |")
-    print("| largest N, millions | " + " | ".join(f"{of.most_particles(k) // 10**6:,}" for k in DEVICES) + " | |\n")
-    print(f"| rows split, N = {FEW_PARTICLES:,}, d = {COLUMNS} | {heads} |\n" + "|---" * 8 + "|")
+        cells = [
+            cell(of.particles_over(k, particles), of.holds_particles(k, particles))
+            for k in DEVICES
+        ]
+        print(
+            f"| N = {particles:,} | {' | '.join(cells)} | {of.overtaken(particles):,} |"
+        )
+    print(
+        "| largest N, millions | "
+        + " | ".join(f"{of.most_particles(k) // 10**6:,}" for k in DEVICES)
+        + " | |\n"
+    )
+    print(
+        f"| rows split, N = {FEW_PARTICLES:,}, d = {COLUMNS} | {heads} |\n"
+        + "|---" * 8
+        + "|"
+    )
     for rows in MANY_ROWS:
         cells = [cell(of.rows_over(k, rows), of.holds_rows(k, rows)) for k in DEVICES]
         print(f"| n = {rows:,} | {' | '.join(cells)} |")
@@ -263,7 +365,11 @@ def show(of: Machine) -> None:
 
 def cell(seconds: float, fits: bool) -> str:
     """Three digits, or in brackets what would take so long if the devices held it."""
-    text = f"{seconds:.3g}\N{NO-BREAK SPACE}s" if seconds >= 1 else f"{1e3 * seconds:.3g}\N{NO-BREAK SPACE}ms"
+    text = (
+        f"{seconds:.3g}\N{NO-BREAK SPACE}s"
+        if seconds >= 1
+        else f"{1e3 * seconds:.3g}\N{NO-BREAK SPACE}ms"
+    )
     return text if fits else f"({text})"
 
 
@@ -279,8 +385,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cluster")
     for name in ("latency", "bandwidth", "memory"):
         parser.add_argument(f"--{name}", type=float)
-    network = {name: value for name, value in vars(parser.parse_args()).items() if value is not None}
-    show(replace(machine(read("growth"), read("largest"), read("processes")), **network))
+    network = {
+        name: value
+        for name, value in vars(parser.parse_args()).items()
+        if value is not None
+    }
+    show(
+        replace(machine(read("growth"), read("largest"), read("processes")), **network)
+    )
 
 
 if __name__ == "__main__":

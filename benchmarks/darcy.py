@@ -27,11 +27,16 @@ class Darcy:
     """Heads at the wells from f in the cells, and the transposed derivative times a residual."""
 
     def __init__(self) -> None:
-        ends, inner = np.eye(CELLS + 1, CELLS) - np.eye(CELLS + 1, CELLS, -1), np.eye(CELLS)
+        ends, inner = (
+            np.eye(CELLS + 1, CELLS) - np.eye(CELLS + 1, CELLS, -1),
+            np.eye(CELLS),
+        )
         mean = np.abs(ends) / 2
         mean[[0, -1]] *= 4  # half a cell from centre to boundary
-        kron = lambda a, b: sparse.csr_array(sparse.kron(a, b))  # noqa: E731
-        self.differences = sparse.vstack([kron(ends, inner), kron(inner, ends)]).tocsr() * CELLS
+        kron = lambda a, b: sparse.csr_array(sparse.kron(a, b))
+        self.differences = (
+            sparse.vstack([kron(ends, inner), kron(inner, ends)]).tocsr() * CELLS
+        )
         self.means = sparse.vstack([kron(mean, inner), kron(inner, mean)]).tocsr()
 
     def __call__(self, f: np.ndarray) -> np.ndarray:
@@ -41,13 +46,23 @@ class Darcy:
     def adjoint(self, f: np.ndarray, residual: np.ndarray) -> np.ndarray:
         """Return the transposed derivative at f times a residual."""
         p, factors = self._solve(f)
-        q = factors.solve(np.bincount(WELLS, np.asarray(residual, float), minlength=CELLS**2))
-        return -np.exp(f) * (self.means.T @ ((self.differences @ p) * (self.differences @ q)))
+        q = factors.solve(
+            np.bincount(WELLS, np.asarray(residual, float), minlength=CELLS**2)
+        )
+        return -np.exp(f) * (
+            self.means.T @ ((self.differences @ p) * (self.differences @ q))
+        )
 
     def _solve(self, f: np.ndarray):
         conductances = self.means @ np.exp(np.asarray(f, np.float64))
-        stiffness = self.differences.T @ self.differences.multiply(conductances[:, None])
-        factors = splu(sparse.csc_matrix(stiffness), permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
+        stiffness = self.differences.T @ self.differences.multiply(
+            conductances[:, None]
+        )
+        factors = splu(
+            sparse.csc_matrix(stiffness),
+            permc_spec="MMD_AT_PLUS_A",
+            options={"SymmetricMode": True},
+        )
         return factors.solve(np.ones(CELLS**2)), factors
 
 
@@ -77,7 +92,9 @@ def serve(port: int) -> None:
         def gradient(self, out_wrt, in_wrt, parameters, sens, config):
             return darcy.adjoint(np.array(parameters[0]), np.array(sens)).tolist()
 
-    web.run_app = functools.partial(web.run_app, host="127.0.0.1", print=None)  # the package would listen to everyone
+    web.run_app = functools.partial(
+        web.run_app, host="127.0.0.1", print=None
+    )  # the package would listen to everyone
     umbridge.serve_models([Model(NAME)], port)
 
 
@@ -90,7 +107,10 @@ def serving(seconds: float = 120.0) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-W", "ignore", "-m", "benchmarks.darcy", str(port)]
-    server, end = subprocess.Popen(command, stdout=subprocess.DEVNULL), time.monotonic() + seconds
+    server, end = (
+        subprocess.Popen(command, stdout=subprocess.DEVNULL),
+        time.monotonic() + seconds,
+    )
     url = f"http://127.0.0.1:{port}"
     try:
         while True:

@@ -30,7 +30,11 @@ PHASES = {
 
 def main() -> None:
     """Print one line a process, then the growth over WIDTHS numbers of columns."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("JAX_COMP", "JAX_PERS"))}
+    env = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("JAX_COMP", "JAX_PERS"))
+    }
     with tempfile.TemporaryDirectory() as directory:
         cases = {
             "no cache": ("", ROWS, COLUMNS),
@@ -38,16 +42,22 @@ def main() -> None:
             "second process": (directory, ROWS, COLUMNS),
             "third process, another shape": (directory, *OTHER),
         }
-        print(f"{'CPU seconds':>28}  jax  sklearn  langevax | first  again | {'  '.join(PHASES)}  programs | maps   MB")
+        print(
+            f"{'CPU seconds':>28}  jax  sklearn  langevax | first  again | {'  '.join(PHASES)}  programs | maps   MB"
+        )
         for name, case in cases.items():
-            numbers = json.loads(printed("-m", "benchmarks.first_fit", *map(str, case), env=env))
+            numbers = json.loads(
+                printed("-m", "benchmarks.first_fit", *map(str, case), env=env)
+            )
             print(
                 f"{name:>28} {numbers['jax']:>4.2f} {numbers['sklearn']:>8.2f} {numbers['langevax']:>9.2f} | "
                 f"{numbers['first']:>5.2f} {numbers['again']:>6.2f} | {numbers['tracing']:>7.2f} "
                 f"{numbers['lowering']:>9.2f} {numbers['compiling']:>10.2f} {numbers['programs']:>9} | "
                 f"{numbers['maps']:>4} {numbers['megabytes']:>4.0f}"
             )
-        print(f"aim: the second process's first fit under 2 CPU seconds\n\n{WIDTHS} numbers of columns in one process:")
+        print(
+            f"aim: the second process's first fit under 2 CPU seconds\n\n{WIDTHS} numbers of columns in one process:"
+        )
         print(printed("-m", "benchmarks.first_fit", directory, env=env), end="")
         print("aim: at most 150 MB and 2,000 maps more than after the first")
 
@@ -61,7 +71,9 @@ def fit(rows: int, columns: int, num_steps: int | Literal["auto"] = "auto") -> N
     rng = np.random.default_rng(0)
     X = rng.standard_normal((rows, columns))
     y = np.sin(X[:, 0]) + X[:, -1] + 0.3 * rng.standard_normal(rows)
-    MeanFieldRegressor(num_steps=num_steps, random_state=0, progress=False).fit(X, y).predict(X)
+    MeanFieldRegressor(num_steps=num_steps, random_state=0, progress=False).fit(
+        X, y
+    ).predict(X)
 
 
 def first(directory: str, rows: int, columns: int) -> None:
@@ -93,9 +105,16 @@ def first(directory: str, rows: int, columns: int) -> None:
     clock = time.process_time()
     fit(rows, columns)
     measured("first")
-    phases = {name: sum(took for event, took in events if event == phase) for name, phase in PHASES.items()}
+    phases = {
+        name: sum(took for event, took in events if event == phase)
+        for name, phase in PHASES.items()
+    }
     programs = sum(event == PHASES["compiling"] for event, _ in events)
-    more = {"programs": programs, "maps": memory()[0] - maps, "megabytes": memory()[1] - megabytes}
+    more = {
+        "programs": programs,
+        "maps": memory()[0] - maps,
+        "megabytes": memory()[1] - megabytes,
+    }
     clock = time.process_time()
     fit(rows, columns)
     measured("again")
@@ -116,7 +135,10 @@ def grow(directory: str) -> None:
         most = max(most[0], growth[0]), max(most[1], growth[1])
         if columns % 100 == 0:
             took = time.process_time() - began
-            print(f"{columns:>4}: {growth[0]:>5} maps, {growth[1]:>4.0f} MB, {took:.0f} CPU seconds so far", flush=True)
+            print(
+                f"{columns:>4}: {growth[0]:>5} maps, {growth[1]:>4.0f} MB, {took:.0f} CPU seconds so far",
+                flush=True,
+            )
     print(f"most: {most[0]:>5} maps, {most[1]:>4.0f} MB")
 
 

@@ -23,7 +23,10 @@ from papers.function_space_laws import stability_limit, steps_to_wasserstein
 
 MODES = (1_000, 10_000, 100_000, 1_000_000)
 RIDGE, TEMPERATURE, STEP_SIZE = 0.01, 1.0, 0.1
-LOW, SHARE = 50, 0.1  # the modes whose law counts, and the distance to it as a share of their spread
+LOW, SHARE = (
+    50,
+    0.1,
+)  # the modes whose law counts, and the distance to it as a share of their spread
 
 
 def target(num_modes: int) -> Function:
@@ -38,16 +41,25 @@ def on_a_grid(num_modes: int) -> Function:
     """Cauchy's loss at each point of a grid, the same penalty: a gradient takes a transform and its transpose."""
     basis = lx.spaces.Cosine(num_modes)
     prior = lx.spaces.GaussianPrior(basis, lx.spaces.spectra.power(num_modes))
-    return Function(lambda x: jnp.mean(jnp.log1p(basis.synthesize(x) ** 2)) / 2, prior.precision(RIDGE))
+    return Function(
+        lambda x: jnp.mean(jnp.log1p(basis.synthesize(x) ** 2)) / 2,
+        prior.precision(RIDGE),
+    )
 
 
-def langevin(problem: Callable[[int], Function], num_modes: int, steps: int) -> Callable[[], jax.Array]:
+def langevin(
+    problem: Callable[[int], Function], num_modes: int, steps: int
+) -> Callable[[], jax.Array]:
     """Semi-implicit steps."""
-    chain = lx.Langevin(STEP_SIZE, TEMPERATURE, integrator=lx.integrators.SemiImplicit())
+    chain = lx.Langevin(
+        STEP_SIZE, TEMPERATURE, integrator=lx.integrators.SemiImplicit()
+    )
     return simulated(chain, problem(num_modes), jnp.zeros(num_modes), steps)
 
 
-def compiled(body: Callable[[jax.Array, jax.Array], jax.Array], num_modes: int, steps: int) -> Callable[[], jax.Array]:
+def compiled(
+    body: Callable[[jax.Array, jax.Array], jax.Array], num_modes: int, steps: int
+) -> Callable[[], jax.Array]:
     """body(numbers, i) again and again in a compiled loop."""
     loop = jax.jit(lambda x: jax.lax.fori_loop(0, steps, lambda i, x: body(x, i), x))
     start = jnp.ones(num_modes)
@@ -56,7 +68,9 @@ def compiled(body: Callable[[jax.Array, jax.Array], jax.Array], num_modes: int, 
 
 def with_normals(total: jax.Array, i: jax.Array) -> jax.Array:
     """A draw for each mode."""
-    return total + jax.random.normal(jax.random.fold_in(unrolled(jax.random.key(0)), i), total.shape)
+    return total + jax.random.normal(
+        jax.random.fold_in(unrolled(jax.random.key(0)), i), total.shape
+    )
 
 
 def with_transforms(x: jax.Array, i: jax.Array) -> jax.Array:
@@ -65,16 +79,32 @@ def with_transforms(x: jax.Array, i: jax.Array) -> jax.Array:
     return x - 1e-3 * jax.lax.optimization_barrier(back)
 
 
-def case(name: str, problem: Callable[[int], Function], num_modes: int, floors: dict[str, Any]) -> Case:
+def case(
+    name: str,
+    problem: Callable[[int], Function],
+    num_modes: int,
+    floors: dict[str, Any],
+) -> Case:
     """A step, and parts of it alone; aims are named with the floors."""
     steps = max(40, 4_000_000 // num_modes)
     return Case(
         f"functions, {name}, {num_modes:,} modes",
         "a step",
         (
-            Candidate("langevax", functools.partial(langevin, problem, num_modes), steps, "ours"),
+            Candidate(
+                "langevax",
+                functools.partial(langevin, problem, num_modes),
+                steps,
+                "ours",
+            ),
             *(
-                Candidate(floor, functools.partial(compiled, body, num_modes), steps, "floor", aim=aim)
+                Candidate(
+                    floor,
+                    functools.partial(compiled, body, num_modes),
+                    steps,
+                    "floor",
+                    aim=aim,
+                )
                 for floor, (body, aim) in floors.items()
             ),
         ),
@@ -92,8 +122,14 @@ WITH_TRANSFORMS = {
     "two transforms and normals, together": (both, None),
 }
 CASES = (
-    *(case("loss by modes", target, num_modes, ALONE) for num_modes in (10_000, 1_000_000)),
-    *(case("loss on a grid", on_a_grid, num_modes, WITH_TRANSFORMS) for num_modes in (16_384, 262_144)),
+    *(
+        case("loss by modes", target, num_modes, ALONE)
+        for num_modes in (10_000, 1_000_000)
+    ),
+    *(
+        case("loss on a grid", on_a_grid, num_modes, WITH_TRANSFORMS)
+        for num_modes in (16_384, 262_144)
+    ),
 )
 
 
@@ -102,16 +138,24 @@ def steps() -> None:
     print("modes | us a step: semi-implicit | exponential | normals alone | ratios")
     for num_modes in MODES:
         count = max(20, 4_000_000 // num_modes)
-        exponential = lx.Langevin(STEP_SIZE, TEMPERATURE, integrator=lx.integrators.Exponential())
+        exponential = lx.Langevin(
+            STEP_SIZE, TEMPERATURE, integrator=lx.integrators.Exponential()
+        )
         candidates = {
             "semi-implicit": langevin(target, num_modes, count),
-            "exponential": simulated(exponential, target(num_modes), jnp.zeros(num_modes), count),
+            "exponential": simulated(
+                exponential, target(num_modes), jnp.zeros(num_modes), count
+            ),
             "normals": compiled(with_normals, num_modes, count),
         }
         times = in_turns(candidates)
         each = [median(times[name]) / count * 1e6 for name in candidates]
-        ratios = [ratio(times, name, "normals") for name in ("semi-implicit", "exponential")]
-        print(f"{num_modes:>9,} | {each[0]:9.1f} | {each[1]:9.1f} | {each[2]:9.1f} | {ratios[0]:.2f} {ratios[1]:.2f}")
+        ratios = [
+            ratio(times, name, "normals") for name in ("semi-implicit", "exponential")
+        ]
+        print(
+            f"{num_modes:>9,} | {each[0]:9.1f} | {each[1]:9.1f} | {each[2]:9.1f} | {ratios[0]:.2f} {ratios[1]:.2f}"
+        )
 
 
 def wasserstein() -> None:
@@ -124,8 +168,16 @@ def wasserstein() -> None:
         for name in ("semi_implicit", "explicit"):
             limit = min(stability_limit(name, precision, curvature), 2.0)
             tries = [
-                steps_to_wasserstein(name, h, precision[:LOW], curvature[:LOW], TEMPERATURE, SHARE * spread)
-                for h in limit * np.array([0.99, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01])
+                steps_to_wasserstein(
+                    name,
+                    h,
+                    precision[:LOW],
+                    curvature[:LOW],
+                    TEMPERATURE,
+                    SHARE * spread,
+                )
+                for h in limit
+                * np.array([0.99, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01])
             ]
             fewest[name] = min(tries)
         ours, euler = fewest["semi_implicit"], fewest["explicit"]
@@ -137,12 +189,20 @@ def wasserstein() -> None:
 def transforms() -> None:
     """The bases' transforms beside JAX's own."""
     for num_modes in (1024, 16_384, 262_144):
-        cosine, fourier = lx.spaces.Cosine(num_modes), lx.spaces.Fourier(num_modes - 1, num_points=num_modes)
+        cosine, fourier = (
+            lx.spaces.Cosine(num_modes),
+            lx.spaces.Fourier(num_modes - 1, num_points=num_modes),
+        )
         x = jnp.ones(num_modes)
-        half = jax.lax.complex(jnp.ones(num_modes // 2 + 1), jnp.zeros(num_modes // 2 + 1))
+        half = jax.lax.complex(
+            jnp.ones(num_modes // 2 + 1), jnp.zeros(num_modes // 2 + 1)
+        )
         bare_cosine = jax.jit(lambda x: jax.scipy.fft.idct(x, norm="ortho"))
         bare_fourier = jax.jit(lambda s, n=num_modes: jnp.fft.irfft(s, n))
-        ours = {"cosine": cosine.synthesize, "fourier": fourier.synthesize}  # as a user calls them
+        ours = {
+            "cosine": cosine.synthesize,
+            "fourier": fourier.synthesize,
+        }  # as a user calls them
         repeat = max(1, 200_000 // num_modes) * 20
 
         def many(function, argument, repeat=repeat):
@@ -161,9 +221,13 @@ def transforms() -> None:
                 "irfft": many(bare_fourier, half),
             }
         )
-        line = ", ".join(f"{name} {median(t) / repeat * 1e6:.0f}" for name, t in times.items())
+        line = ", ".join(
+            f"{name} {median(t) / repeat * 1e6:.0f}" for name, t in times.items()
+        )
         ratios = ratio(times, "cosine", "idct"), ratio(times, "fourier", "irfft")
-        print(f"{num_modes:>8,} points, us: {line}; ratios {ratios[0]:.2f} {ratios[1]:.2f}")
+        print(
+            f"{num_modes:>8,} points, us: {line}; ratios {ratios[0]:.2f} {ratios[1]:.2f}"
+        )
 
 
 def main() -> None:

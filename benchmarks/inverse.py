@@ -23,7 +23,12 @@ import langevax as lx
 from benchmarks import inverse_peers
 from benchmarks.darcy import CELLS, NAME, WELLS, Darcy, serving
 from benchmarks.inverse_elements import plate_problem
-from langevax.sampling import HierarchicalInverseProblem, InverseProblem, SamplingWarning, UMBridgeModel
+from langevax.sampling import (
+    HierarchicalInverseProblem,
+    InverseProblem,
+    SamplingWarning,
+    UMBridgeModel,
+)
 from langevax.theory.gaussian import gaussian_process
 
 NUM_SAMPLES = 2_000  # of each of four chains
@@ -47,16 +52,29 @@ class InverseCase(NamedTuple):
     reference: Reference
 
 
-def linear(name: str, matrix_of: Callable[[np.ndarray, np.ndarray], np.ndarray], noise: float) -> InverseCase:
+def linear(
+    name: str, matrix_of: Callable[[np.ndarray, np.ndarray], np.ndarray], noise: float
+) -> InverseCase:
     """Data that are a matrix times the function, at 48 places, in 48 modes; the map is in NumPy."""
     basis = lx.spaces.Cosine(48)
-    prior = lx.spaces.GaussianPrior(basis, lx.spaces.spectra.matern(basis, length_scale=0.15))
+    prior = lx.spaces.GaussianPrior(
+        basis, lx.spaces.spectra.matern(basis, length_scale=0.15)
+    )
     matrix = matrix_of((np.arange(48) + 0.5) / 48, basis.grid)
-    data = matrix @ np.sign(np.sin(9 * basis.grid)) + noise * np.random.default_rng(0).normal(size=48)
-    functions, variances = np.asarray(basis.evaluate(basis.grid), float), np.asarray(prior.eigenvalues, float)
+    data = matrix @ np.sign(np.sin(9 * basis.grid)) + noise * np.random.default_rng(
+        0
+    ).normal(size=48)
+    functions, variances = (
+        np.asarray(basis.evaluate(basis.grid), float),
+        np.asarray(prior.eigenvalues, float),
+    )
     products = matrix @ functions * variances
-    law = gaussian_process(products @ (matrix @ functions).T, products.T, data, noise, np.diag(variances))
-    target = lx.inverse_problem(lambda f: matrix @ np.asarray(f, np.float64), data, noise, prior)
+    law = gaussian_process(
+        products @ (matrix @ functions).T, products.T, data, noise, np.diag(variances)
+    )
+    target = lx.inverse_problem(
+        lambda f: matrix @ np.asarray(f, np.float64), data, noise, prior
+    )
     return InverseCase(name, target, {}, Reference(law[0], np.sqrt(np.diag(law[1]))))
 
 
@@ -69,7 +87,13 @@ def blur(places: np.ndarray, grid: np.ndarray) -> np.ndarray:
 def heat(places: np.ndarray, grid: np.ndarray) -> np.ndarray:
     """The temperature at time 0.005 of a rod with ends held at zero."""
     waves = np.pi * np.arange(1, 200)
-    return 2 * np.sin(places[:, None] * waves) * np.exp(-0.005 * waves**2) @ np.sin(waves[:, None] * grid) / len(grid)
+    return (
+        2
+        * np.sin(places[:, None] * waves)
+        * np.exp(-0.005 * waves**2)
+        @ np.sin(waves[:, None] * grid)
+        / len(grid)
+    )
 
 
 def abel(places: np.ndarray, grid: np.ndarray) -> np.ndarray:
@@ -89,7 +113,10 @@ def unknown_levels(dynamics: str) -> InverseCase:
     fixed = deconvolution().target
     assert isinstance(fixed, InverseProblem)
     basis = fixed.prior.basis
-    matrix = np.stack([fixed.forward_map(f) for f in np.asarray(basis.evaluate(basis.grid), float).T], axis=1)
+    matrix = np.stack(
+        [fixed.forward_map(f) for f in np.asarray(basis.evaluate(basis.grid), float).T],
+        axis=1,
+    )
     centre, width = np.log([0.05, 0.15]), 0.5
     axes = [place + np.linspace(-1.2, 1.6, 113) for place in centre]
     logs = np.empty((113, 113))
@@ -97,22 +124,32 @@ def unknown_levels(dynamics: str) -> InverseCase:
         mu = lx.spaces.spectra.matern(basis, length_scale=length)
         variances, vectors = np.linalg.eigh(matrix * mu @ matrix.T)
         total = np.maximum(variances, 0) + np.exp(2 * axes[0])[:, None]
-        logs[:, column] = -np.sum(np.log(total) + (vectors.T @ fixed.data) ** 2 / total, axis=1) / 2
+        logs[:, column] = (
+            -np.sum(np.log(total) + (vectors.T @ fixed.data) ** 2 / total, axis=1) / 2
+        )
     noise, length = np.meshgrid(*axes, indexing="ij")
     logs -= ((noise - centre[0]) ** 2 + (length - centre[1]) ** 2) / (2 * width**2)
     density = np.exp(logs - logs.max()) / np.exp(logs - logs.max()).sum()
     mean = np.array([np.sum(density * noise), np.sum(density * length)])
     second = np.array([np.sum(density * noise**2), np.sum(density * length**2)])
     prior = lx.spaces.MaternPrior(basis, length_scale=dist.LogNormal(centre[1], width))
-    target = lx.inverse_problem(fixed.forward_map, fixed.data, dist.LogNormal(centre[0], width), prior)
+    target = lx.inverse_problem(
+        fixed.forward_map, fixed.data, dist.LogNormal(centre[0], width), prior
+    )
     name = f"Deconvolution1D, noise and length scale unknown, {dynamics}"
-    return InverseCase(name, target, {"dynamics": dynamics}, Reference(mean, np.sqrt(second - mean**2)))
+    return InverseCase(
+        name, target, {"dynamics": dynamics}, Reference(mean, np.sqrt(second - mean**2))
+    )
 
 
 def compared(positions: np.ndarray | Mapping[str, np.ndarray]) -> np.ndarray:
     """Return the coefficients (chain, draw, N), or the logarithms of noise and length scale where they are unknown."""
     if isinstance(positions, Mapping):
-        return np.log(np.stack([positions["noise"], positions["length_scale"]], axis=-1).astype(np.float64))
+        return np.log(
+            np.stack([positions["noise"], positions["length_scale"]], axis=-1).astype(
+                np.float64
+            )
+        )
     return np.asarray(positions, np.float64)
 
 
@@ -132,10 +169,15 @@ def cubic(dynamics: str) -> InverseCase:
 
     axis = np.linspace(-5, 5, 3001)
     x, y = np.meshgrid(axis, axis, indexing="ij")
-    density = np.exp(-((x - 1) ** 2 + y**2) / 2 - (10 * y - 10 * x**3 + 5 * x**2 + 6 * x - 1) ** 2 / 2)
+    density = np.exp(
+        -((x - 1) ** 2 + y**2) / 2
+        - (10 * y - 10 * x**3 + 5 * x**2 + 6 * x - 1) ** 2 / 2
+    )
     density /= density.sum()
     mean = np.array([(density * x).sum(), (density * y).sum()])
-    deviation = np.sqrt([(density * (x - mean[0]) ** 2).sum(), (density * (y - mean[1]) ** 2).sum()])
+    deviation = np.sqrt(
+        [(density * (x - mean[0]) ** 2).sum(), (density * (y - mean[1]) ** 2).sum()]
+    )
     target = lx.inverse_problem(
         forward,
         np.array([1.0]),
@@ -144,7 +186,9 @@ def cubic(dynamics: str) -> InverseCase:
         adjoint=adjoint if dynamics == "hmc" else None,
         prior_mean=functions @ centre,
     )
-    return InverseCase(f"WangCubic, {dynamics}", target, {}, Reference(mean - centre, deviation))
+    return InverseCase(
+        f"WangCubic, {dynamics}", target, {}, Reference(mean - centre, deviation)
+    )
 
 
 def poisson_solver(cells: int) -> tuple[Callable, Callable]:
@@ -152,12 +196,18 @@ def poisson_solver(cells: int) -> tuple[Callable, Callable]:
     differences = (np.eye(cells, cells - 1) - np.eye(cells, cells - 1, -1)) * cells
 
     def heads(f: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        stiffness = differences.T @ (np.exp(np.asarray(f, np.float64))[:, None] * differences)
+        stiffness = differences.T @ (
+            np.exp(np.asarray(f, np.float64))[:, None] * differences
+        )
         return np.linalg.solve(stiffness, np.ones(cells - 1)), stiffness
 
     def adjoint(f: np.ndarray, residual: np.ndarray) -> np.ndarray:
         u, stiffness = heads(f)
-        return -np.exp(f) * (differences @ u) * (differences @ np.linalg.solve(stiffness, residual))
+        return (
+            -np.exp(f)
+            * (differences @ u)
+            * (differences @ np.linalg.solve(stiffness, residual))
+        )
 
     return lambda f: heads(f)[0], adjoint
 
@@ -165,17 +215,23 @@ def poisson_solver(cells: int) -> tuple[Callable, Callable]:
 def poisson(dynamics: str) -> InverseCase:
     """The logarithm of a conductivity in 10 modes, from the solution at all 63 nodes."""
     basis = lx.spaces.Cosine(10, 64)
-    prior = lx.spaces.GaussianPrior(basis, lx.spaces.spectra.matern(basis, length_scale=0.3))
+    prior = lx.spaces.GaussianPrior(
+        basis, lx.spaces.spectra.matern(basis, length_scale=0.3)
+    )
     forward, adjoint = poisson_solver(64)
     truth = 0.8 * np.cos(4 * basis.grid)
     data = forward(truth) + 0.005 * np.random.default_rng(1).normal(size=63)
-    return _of_solver("Poisson1D, 10 modes", dynamics, forward, adjoint, data, 0.005, prior)
+    return _of_solver(
+        "Poisson1D, 10 modes", dynamics, forward, adjoint, data, 0.005, prior
+    )
 
 
 def wells(dynamics: str) -> InverseCase:
     """The same layer in 64 modes, from ten wells."""
     basis = lx.spaces.Cosine(64)
-    prior = lx.spaces.GaussianPrior(basis, lx.spaces.spectra.matern(basis, length_scale=0.3))
+    prior = lx.spaces.GaussianPrior(
+        basis, lx.spaces.spectra.matern(basis, length_scale=0.3)
+    )
     forward, adjoint = poisson_solver(64)
     rows = np.linspace(5, 57, 10).astype(int)
 
@@ -185,8 +241,12 @@ def wells(dynamics: str) -> InverseCase:
     def back(f: np.ndarray, residual: np.ndarray) -> np.ndarray:
         return adjoint(f, np.bincount(rows, residual, minlength=63))
 
-    data = measured(np.where(basis.grid < 0.4, 0.8, -0.6)) + 0.002 * np.random.default_rng(0).normal(size=10)
-    return _of_solver("NumPy solver, 64 modes", dynamics, measured, back, data, 0.002, prior)
+    data = measured(
+        np.where(basis.grid < 0.4, 0.8, -0.6)
+    ) + 0.002 * np.random.default_rng(0).normal(size=10)
+    return _of_solver(
+        "NumPy solver, 64 modes", dynamics, measured, back, data, 0.002, prior
+    )
 
 
 def plate(dynamics: str) -> InverseCase:
@@ -204,20 +264,33 @@ def darcy(dynamics: str, url: str | None = None) -> InverseCase:
 
     The solver is on the server at `url`; None: in this process, as for the reference.
     """
-    basis = lx.spaces.TensorProduct([lx.spaces.Cosine(CELLS), lx.spaces.Cosine(CELLS)], num_modes=64)
-    prior = lx.spaces.GaussianPrior(basis, lx.spaces.spectra.matern(basis, length_scale=0.3))
+    basis = lx.spaces.TensorProduct(
+        [lx.spaces.Cosine(CELLS), lx.spaces.Cosine(CELLS)], num_modes=64
+    )
+    prior = lx.spaces.GaussianPrior(
+        basis, lx.spaces.spectra.matern(basis, length_scale=0.3)
+    )
     x, y = np.asarray(basis.grid).T
     local, noise = Darcy(), 0.002
     data = local(np.sin(5 * x) - np.where(y > 0.6, 1.0, 0.0))
     data = data + noise * np.random.default_rng(2).normal(size=len(WELLS))
     target = lx.inverse_problem(local, data, noise, prior, adjoint=local.adjoint)
-    case = InverseCase(f"Darcy in 2-d, 64 modes, {dynamics}", target, {}, _long_run("darcy", target, "hmc", "auto", 4))
+    case = InverseCase(
+        f"Darcy in 2-d, 64 modes, {dynamics}",
+        target,
+        {},
+        _long_run("darcy", target, "hmc", "auto", 4),
+    )
     if url is None:
         return case
     model = UMBridgeModel(url, NAME)
-    forward = model if dynamics == "hmc" else lambda values: model(values)  # which hides the gradient
+    forward = (
+        model if dynamics == "hmc" else lambda values: model(values)
+    )  # which hides the gradient
     name = f"Darcy in 2-d by UM-Bridge, 64 modes, {dynamics}"
-    return case._replace(name=name, target=lx.inverse_problem(forward, data, noise, prior))
+    return case._replace(
+        name=name, target=lx.inverse_problem(forward, data, noise, prior)
+    )
 
 
 def _of_solver(
@@ -229,30 +302,52 @@ def _of_solver(
     noise: float,
     prior: lx.spaces.GaussianPrior,
 ) -> InverseCase:
-    target = lx.inverse_problem(forward, data, noise, prior, adjoint=adjoint if dynamics == "hmc" else None)
-    return InverseCase(f"{name}, {dynamics}", target, {}, _long_run(name, target, "pcn", REFERENCE_STEP, 8))
+    target = lx.inverse_problem(
+        forward, data, noise, prior, adjoint=adjoint if dynamics == "hmc" else None
+    )
+    return InverseCase(
+        f"{name}, {dynamics}",
+        target,
+        {},
+        _long_run(name, target, "pcn", REFERENCE_STEP, 8),
+    )
 
 
 _references: dict[str, Reference] = {}
 
 
-def _long_run(name: str, target: InverseProblem, dynamics: str, step: float | str, times: int) -> Reference:
+def _long_run(
+    name: str, target: InverseProblem, dynamics: str, step: float | str, times: int
+) -> Reference:
     """So many times the draws with another key; with a fixed step about the normal law at the mode alone."""
     if name not in _references:
         options = {"dynamics": dynamics, "step_size": step, "progress": False}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SamplingWarning)
-            draws = lx.sample(target, key=jax.random.key(1), num_samples=times * NUM_SAMPLES, **options)
-        print(f"reference of {name}: {draws.ess:,.0f} effective draws, R-hat {draws.max_rhat:.3f}", file=sys.stderr)
+            draws = lx.sample(
+                target,
+                key=jax.random.key(1),
+                num_samples=times * NUM_SAMPLES,
+                **options,
+            )
+        print(
+            f"reference of {name}: {draws.ess:,.0f} effective draws, R-hat {draws.max_rhat:.3f}",
+            file=sys.stderr,
+        )
         positions = np.asarray(draws.positions, np.float64)
         _references[name] = Reference(positions.mean((0, 1)), positions.std((0, 1)))
     return _references[name]
 
 
-def print_line(case: InverseCase, method: str, positions: np.ndarray, solves: int, ess: float) -> None:
+def print_line(
+    case: InverseCase, method: str, positions: np.ndarray, solves: int, ess: float
+) -> None:
     """Print errors and cost of draws (chain, draw, N)."""
     mean, deviation = case.reference
-    error, ratio = np.abs(positions.mean((0, 1)) - mean) / deviation, positions.std((0, 1)) / deviation
+    error, ratio = (
+        np.abs(positions.mean((0, 1)) - mean) / deviation,
+        positions.std((0, 1)) / deviation,
+    )
     print(
         f"| {case.name} | {method} | {solves:,} | {error.max():.2f} | {ratio.min():.2f} to {ratio.max():.2f} | "
         f"{1000 * ess / solves:,.3g} |",
@@ -264,9 +359,17 @@ def print_case(case: InverseCase) -> None:
     """Print our line."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SamplingWarning)
-        draws = lx.sample(case.target, key=KEY, num_samples=NUM_SAMPLES, progress=False, **case.options)
+        draws = lx.sample(
+            case.target,
+            key=KEY,
+            num_samples=NUM_SAMPLES,
+            progress=False,
+            **case.options,
+        )
     assert draws.num_solves is not None
-    print_line(case, draws.method, compared(draws.positions), draws.num_solves, draws.ess)
+    print_line(
+        case, draws.method, compared(draws.positions), draws.num_solves, draws.ess
+    )
 
 
 def print_peers(case: InverseCase) -> None:
@@ -277,12 +380,22 @@ def print_peers(case: InverseCase) -> None:
     assert noise is not None
     scales = np.sqrt(np.asarray(case.target.prior.eigenvalues, np.float64))
     for run in inverse_peers.runs(solver, float(np.asarray(noise))):
-        print_line(case, f"{run.name}, R-hat {run.rhat:.2f}", scales * run.draws, run.solves, run.ess)
+        print_line(
+            case,
+            f"{run.name}, R-hat {run.rhat:.2f}",
+            scales * run.draws,
+            run.solves,
+            run.ess,
+        )
 
 
 def exact_cases() -> None:
     """Linear maps, and one of unknown noise and length scale both collapsed and as if not linear."""
-    for case in (deconvolution(), linear("Heat1D", heat, 0.02), linear("Abel1D", abel, 0.02)):
+    for case in (
+        deconvolution(),
+        linear("Heat1D", heat, 0.02),
+        linear("Abel1D", abel, 0.02),
+    ):
         print_case(case)
     for dynamics in ("auto", "pcn"):
         print_case(unknown_levels(dynamics))
@@ -303,15 +416,23 @@ NAMES = ("linear", *PROBLEMS, "darcy")
 def main(arguments: Sequence[str] = ()) -> None:
     """Print a line for each problem, and those of other samplers on nonlinear ones with a gradient."""
     parser = argparse.ArgumentParser(
-        "python -m benchmarks inverse", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        "python -m benchmarks inverse",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--problems", default=",".join(NAMES), help="commas between; %(default)s")
-    parser.add_argument("--dynamics", default="hmc,pcn", help="of nonlinear problems; %(default)s")
+    parser.add_argument(
+        "--problems", default=",".join(NAMES), help="commas between; %(default)s"
+    )
+    parser.add_argument(
+        "--dynamics", default="hmc,pcn", help="of nonlinear problems; %(default)s"
+    )
     parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True)
     options = parser.parse_args(arguments)
     names = options.problems.split(",")
     if unknown := set(names) - set(NAMES):
-        parser.error(f"--problems has {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
+        parser.error(
+            f"--problems has {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}"
+        )
     print(
         "| problem | method | solves | worst error of the mean, in sd | sd, ratio | effective draws per 1,000 solves |"
     )

@@ -25,7 +25,10 @@ class Plate:
 
         mesh = skfem.MeshTri().refined(REFINED)
         self.basis = skfem.Basis(mesh, skfem.ElementTriP1())
-        self.stiffness, self.mass = laplace.assemble(self.basis), mass.assemble(self.basis)
+        self.stiffness, self.mass = (
+            laplace.assemble(self.basis),
+            mass.assemble(self.basis),
+        )
         self.load = unit_load.assemble(self.basis)
         self.edge, self.solved = self.basis.get_dofs(), skfem.solve
         self.condense = skfem.condense
@@ -45,7 +48,9 @@ class Plate:
         self.conduction, self.sensitivity = conduction, sensitivity
 
     def _solve(self, f: np.ndarray, load: np.ndarray) -> np.ndarray:
-        matrix = self.conduction.assemble(self.basis, f=self.basis.interpolate(np.asarray(f, np.float64)))
+        matrix = self.conduction.assemble(
+            self.basis, f=self.basis.interpolate(np.asarray(f, np.float64))
+        )
         return self.solved(*self.condense(matrix, load, D=self.edge))
 
     def __call__(self, f: np.ndarray) -> np.ndarray:
@@ -54,18 +59,31 @@ class Plate:
 
     def adjoint(self, f: np.ndarray, residual: np.ndarray) -> np.ndarray:
         """Return the transposed derivative at f times a residual."""
-        weights = np.bincount(self.measured, np.asarray(residual, float), minlength=len(self.load))
+        weights = np.bincount(
+            self.measured, np.asarray(residual, float), minlength=len(self.load)
+        )
         u, p = self._solve(f, self.load), self._solve(f, weights)
         fields = {"f": np.asarray(f, float), "u": u, "p": p}
-        at_points = {name: self.basis.interpolate(values) for name, values in fields.items()}
+        at_points = {
+            name: self.basis.interpolate(values) for name, values in fields.items()
+        }
         return self.sensitivity.assemble(self.basis, **at_points)
 
 
 def plate_problem() -> tuple[Plate, np.ndarray, float, lx.spaces.GaussianPrior]:
     """Return the solver, data, noise, and the Whittle-Matern prior of the mesh in 48 modes."""
     plate, noise = Plate(), 0.001
-    basis = lx.spaces.FiniteElements(stiffness=plate.stiffness, mass=plate.mass, dim=2, num_modes=48)
-    prior = lx.spaces.GaussianPrior(basis, lx.spaces.spectra.matern(basis, length_scale=0.3))
+    basis = lx.spaces.FiniteElements(
+        stiffness=plate.stiffness, mass=plate.mass, dim=2, num_modes=48
+    )
+    prior = lx.spaces.GaussianPrior(
+        basis, lx.spaces.spectra.matern(basis, length_scale=0.3)
+    )
     x, y = plate.at_nodes
     truth = np.where((x - 0.6) ** 2 + (y - 0.4) ** 2 < 0.05, -1.0, 0.5)
-    return plate, plate(truth) + noise * np.random.default_rng(3).normal(size=9), noise, prior
+    return (
+        plate,
+        plate(truth) + noise * np.random.default_rng(3).normal(size=9),
+        noise,
+        prior,
+    )

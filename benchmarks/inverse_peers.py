@@ -19,7 +19,12 @@ from arviz_stats.base.array import array_stats
 from langevax.sampling.solver import ForwardSolver
 
 NUM_CHAINS = 4
-NUM_STEPS = {"PCN": (500, 4_000), "MALA": (500, 2_000), "NUTS": (100, 150), "CWMH": (100, 800)}
+NUM_STEPS = {
+    "PCN": (500, 4_000),
+    "MALA": (500, 2_000),
+    "NUTS": (100, 150),
+    "CWMH": (100, 800),
+}
 """Warm-up and draws of each chain; a step of NUTS takes many solves."""
 OPTIONS = {"NUTS": {"max_depth": 7}}
 MOST_DOUBLINGS = 7  # of BlackJAX's trajectories
@@ -60,7 +65,9 @@ class RememberedSolver:
         if not np.array_equal(z, self.place):
             self.place = z.copy()
             try:
-                self.predicted = np.asarray(self.solver.predict(z), np.float64).reshape(-1)
+                self.predicted = np.asarray(self.solver.predict(z), np.float64).reshape(
+                    -1
+                )
             except (
                 np.linalg.LinAlgError,
                 RuntimeError,
@@ -72,7 +79,10 @@ class RememberedSolver:
         """Return the transposed derivative times a direction."""
         shape = self.solver.data.shape
         try:
-            return self.solver.transposed(np.asarray(z, float).reshape(-1), np.asarray(direction, float).reshape(shape))
+            return self.solver.transposed(
+                np.asarray(z, float).reshape(-1),
+                np.asarray(direction, float).reshape(shape),
+            )
         except (np.linalg.LinAlgError, RuntimeError):
             return np.full(self.solver.num_modes, np.nan)
 
@@ -106,7 +116,9 @@ def cuqipy_runs(solver: ForwardSolver, deviation: float) -> Iterator[PeerRun]:
         yield run._replace(name=f"{name} (CUQIpy)")
 
 
-def blackjax_nuts(solver: ForwardSolver, num_warmup: int = 300, num_draws: int = 200) -> PeerRun:
+def blackjax_nuts(
+    solver: ForwardSolver, num_warmup: int = 300, num_draws: int = 200
+) -> PeerRun:
     """Return draws of NUTS with a diagonal metric, whose gradients call the solver."""
     import blackjax
 
@@ -139,7 +151,9 @@ def blackjax_nuts(solver: ForwardSolver, num_warmup: int = 300, num_draws: int =
     def chain(key: jax.Array) -> jax.Array:
         start_key, warm_key, key = jax.random.split(key, 3)
         start = 0.1 * jax.random.normal(start_key, (solver.num_modes,))
-        adaptation: Any = blackjax.window_adaptation(blackjax.nuts, log_density, max_num_doublings=MOST_DOUBLINGS)
+        adaptation: Any = blackjax.window_adaptation(
+            blackjax.nuts, log_density, max_num_doublings=MOST_DOUBLINGS
+        )
         (state, parameters), _ = adaptation.run(warm_key, start, num_steps=num_warmup)
         kernel = blackjax.nuts(log_density, **parameters)  # with as many doublings
 
@@ -150,14 +164,25 @@ def blackjax_nuts(solver: ForwardSolver, num_warmup: int = 300, num_draws: int =
         return jax.lax.scan(step, state, jax.random.split(key, num_draws))[1]
 
     with jax.numpy_dtype_promotion("standard"), np.errstate(all="ignore"):
-        draws = np.stack([np.asarray(chain(key)) for key in jax.random.split(jax.random.key(0), NUM_CHAINS)])
-    return PeerRun("NUTS (BlackJAX)", draws.astype(np.float64), solver.num_solves + solver.num_adjoints - before)
+        draws = np.stack(
+            [
+                np.asarray(chain(key))
+                for key in jax.random.split(jax.random.key(0), NUM_CHAINS)
+            ]
+        )
+    return PeerRun(
+        "NUTS (BlackJAX)",
+        draws.astype(np.float64),
+        solver.num_solves + solver.num_adjoints - before,
+    )
 
 
 def _run(solver: ForwardSolver, deviation: float, name: str) -> PeerRun:
     warmup, samples = NUM_STEPS[name]
     if name != "MALA":
-        return _chains(solver, deviation, name, warmup, samples, **OPTIONS.get(name, {}))
+        return _chains(
+            solver, deviation, name, warmup, samples, **OPTIONS.get(name, {})
+        )
     tries = [(_effective(solver, deviation, scale), scale) for scale in MALA_STEPS]
     return _chains(solver, deviation, name, warmup, samples, scale=max(tries)[1])
 
@@ -167,19 +192,33 @@ def _effective(solver: ForwardSolver, deviation: float, scale: float) -> float:
     return ess if np.isfinite(ess) else 0.0
 
 
-def _chains(solver: ForwardSolver, deviation: float, name: str, warmup: int, samples: int, **options: float) -> PeerRun:
+def _chains(
+    solver: ForwardSolver,
+    deviation: float,
+    name: str,
+    warmup: int,
+    samples: int,
+    **options: float,
+) -> PeerRun:
     import cuqi  # pyright: ignore[reportMissingImports]
 
-    remembered, before = RememberedSolver(solver), solver.num_solves + solver.num_adjoints
+    remembered, before = (
+        RememberedSolver(solver),
+        solver.num_solves + solver.num_adjoints,
+    )
     model = cuqi.model.Model(
         lambda z: remembered.predict(z),
         range_geometry=solver.data.size,
         domain_geometry=solver.num_modes,
-        gradient=None if solver.adjoint is None else lambda direction, z: remembered.transposed(direction, z),
+        gradient=None
+        if solver.adjoint is None
+        else lambda direction, z: remembered.transposed(direction, z),
     )
     z = cuqi.distribution.Gaussian(np.zeros(solver.num_modes), 1.0, name="z")
     y = cuqi.distribution.Gaussian(model(z), deviation**2, name="y")
-    posterior = cuqi.distribution.JointDistribution(z, y)(y=np.asarray(solver.data).reshape(-1))
+    posterior = cuqi.distribution.JointDistribution(z, y)(
+        y=np.asarray(solver.data).reshape(-1)
+    )
     chains = []
     for chain in range(NUM_CHAINS):
         np.random.seed(chain)  # noqa: NPY002  the generator that CUQIpy draws from
@@ -189,4 +228,6 @@ def _chains(solver: ForwardSolver, deviation: float, name: str, warmup: int, sam
             sampler.warmup(warmup)
         sampler.sample(samples)
         chains.append(np.asarray(sampler.get_samples().samples).T[-samples:])
-    return PeerRun(name, np.stack(chains), solver.num_solves + solver.num_adjoints - before)
+    return PeerRun(
+        name, np.stack(chains), solver.num_solves + solver.num_adjoints - before
+    )

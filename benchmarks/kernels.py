@@ -37,13 +37,28 @@ def friedman(num_rows: int) -> Split:
     return Split(X[:num_rows], y[:num_rows], X[num_rows:], y[num_rows:])
 
 
-def print_line(split: Split, scales: str, name: str, seconds: float, mean: np.ndarray, deviation: np.ndarray) -> None:
+def print_line(
+    split: Split,
+    scales: str,
+    name: str,
+    seconds: float,
+    mean: np.ndarray,
+    deviation: np.ndarray,
+) -> None:
     """Print R2, the mean negative log density of a normal law, and coverage of its bands."""
     residual = split.held_out - mean
     score = 1 - np.mean(residual**2) / np.var(split.held_out)
     loss = np.mean(np.log(2 * np.pi * deviation**2) + (residual / deviation) ** 2) / 2
     inside = np.mean(np.abs(residual) < 1.645 * deviation)
-    cells = f"{len(split.y):,}", scales, name, f"{seconds:.1f}", f"{score:.4f}", f"{loss:.3f}", f"{inside:.2f}"
+    cells = (
+        f"{len(split.y):,}",
+        scales,
+        name,
+        f"{seconds:.1f}",
+        f"{score:.4f}",
+        f"{loss:.3f}",
+        f"{inside:.2f}",
+    )
     print("| " + " | ".join(cells) + " |", flush=True)
 
 
@@ -53,13 +68,19 @@ def measure_langevax(split: Split, scales: str) -> None:
 
     began = processor_seconds()
     options: dict[str, Any] = {"random_state": 0, "progress": False}
-    model = KernelLangevinRegressor("rbf", length_scale=scales, **options).fit(split.X, split.y)
+    model = KernelLangevinRegressor("rbf", length_scale=scales, **options).fit(
+        split.X, split.y
+    )
     seconds = processor_seconds() - began
     mean, deviation = model.predict(split.Z, return_std=True)
-    print_line(split, scales, "langevax", seconds, mean, np.hypot(deviation, model.noise_))  # of a new target
+    print_line(
+        split, scales, "langevax", seconds, mean, np.hypot(deviation, model.noise_)
+    )  # of a new target
 
 
-def variational_laws(split: Split, scales: str, seconds: float) -> Iterator[tuple[float, np.ndarray, np.ndarray]]:
+def variational_laws(
+    split: Split, scales: str, seconds: float
+) -> Iterator[tuple[float, np.ndarray, np.ndarray]]:
     """Yield CPU seconds, means and deviations of GPyTorch's process while it is trained."""
     import gpytorch  # pyright: ignore[reportMissingImports]
     import torch
@@ -67,25 +88,41 @@ def variational_laws(split: Split, scales: str, seconds: float) -> Iterator[tupl
     torch.set_num_threads(1)
     torch.manual_seed(0)
     shift, unit = split.y.mean(), split.y.std()
-    X, y, Z = (torch.tensor(a, dtype=torch.float32) for a in (split.X, (split.y - shift) / unit, split.Z))
+    X, y, Z = (
+        torch.tensor(a, dtype=torch.float32)
+        for a in (split.X, (split.y - shift) / unit, split.Z)
+    )
 
     class Process(gpytorch.models.ApproximateGP):
         def __init__(self, points: Any):
             law = gpytorch.variational.CholeskyVariationalDistribution(len(points))
-            super().__init__(gpytorch.variational.VariationalStrategy(self, points, law, learn_inducing_locations=True))
-            kernel = gpytorch.kernels.RBFKernel(ard_num_dims=X.shape[1] if scales == "each" else None)
+            super().__init__(
+                gpytorch.variational.VariationalStrategy(
+                    self, points, law, learn_inducing_locations=True
+                )
+            )
+            kernel = gpytorch.kernels.RBFKernel(
+                ard_num_dims=X.shape[1] if scales == "each" else None
+            )
             kernel.lengthscale = X.shape[1] ** 0.5
-            self.mean_module, self.covariance = gpytorch.means.ConstantMean(), gpytorch.kernels.ScaleKernel(kernel)
+            self.mean_module, self.covariance = (
+                gpytorch.means.ConstantMean(),
+                gpytorch.kernels.ScaleKernel(kernel),
+            )
 
         def forward(self, x: Any) -> Any:
-            return gpytorch.distributions.MultivariateNormal(self.mean_module(x), self.covariance(x))
+            return gpytorch.distributions.MultivariateNormal(
+                self.mean_module(x), self.covariance(x)
+            )
 
     began = processor_seconds()
     process = Process(X[torch.randperm(len(X))[:NUM_INDUCING]].clone())
     likelihood = gpytorch.likelihoods.GaussianLikelihood()
     likelihood.noise = 0.1
     bound = gpytorch.mlls.VariationalELBO(likelihood, process, len(X))
-    optimizer = torch.optim.Adam([*process.parameters(), *likelihood.parameters()], lr=RATE)
+    optimizer = torch.optim.Adam(
+        [*process.parameters(), *likelihood.parameters()], lr=RATE
+    )
     used, next_line = processor_seconds() - began, FIRST_LINE
     while used < seconds:
         began = processor_seconds()
@@ -101,19 +138,34 @@ def variational_laws(split: Split, scales: str, seconds: float) -> Iterator[tupl
             process.eval()
             likelihood.eval()
             law = likelihood(process(Z))
-            yield used, law.mean.detach().numpy() * unit + shift, law.stddev.detach().numpy() * unit
+            yield (
+                used,
+                law.mean.detach().numpy() * unit + shift,
+                law.stddev.detach().numpy() * unit,
+            )
 
 
 def main(arguments: Sequence[str] = ()) -> None:
     """Print the table as Markdown, a line as soon as it is measured."""
     parser = argparse.ArgumentParser(
-        "python -m benchmarks kernels", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        "python -m benchmarks kernels",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--rows", type=int, nargs="+", default=[4_694, 10_000])
-    parser.add_argument("--scales", nargs="+", choices=("shared", "each"), default=["shared", "each"])
-    parser.add_argument("--seconds", type=float, default=40.0, help="CPU seconds of GPyTorch's training; %(default)g")
+    parser.add_argument(
+        "--scales", nargs="+", choices=("shared", "each"), default=["shared", "each"]
+    )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=40.0,
+        help="CPU seconds of GPyTorch's training; %(default)g",
+    )
     options = parser.parse_args(arguments)
-    print("| rows | length scale | | CPU seconds | R2 | negative log density | rows within 90 % bands |")
+    print(
+        "| rows | length scale | | CPU seconds | R2 | negative log density | rows within 90 % bands |"
+    )
     print("|---|---|---|---|---|---|---|")
     warnings.simplefilter("ignore")
     for number in options.rows:

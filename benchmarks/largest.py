@@ -85,14 +85,29 @@ def memory_need(make: Callable[[Draw], Parts]) -> MemoryNeed:
         return algorithm, problem, parts.start, parts.num_chains
 
     algorithm, problem, start, num_chains = eqx.filter_eval_shape(built)
-    observers, key, stop = program.Observers(None, None), jax.random.key(0), jnp.int32(1)
-    algorithm, problem, start = jax.tree.map(without_memory, (algorithm, problem, start))
+    observers, key, stop = (
+        program.Observers(None, None),
+        jax.random.key(0),
+        jnp.int32(1),
+    )
+    algorithm, problem, start = jax.tree.map(
+        without_memory, (algorithm, problem, start)
+    )
     number = chains.of(start, num_chains)
-    begun = eqx.filter_eval_shape(program.begin, algorithm, problem, observers, start, key, number)
+    begun = eqx.filter_eval_shape(
+        program.begin, algorithm, problem, observers, start, key, number
+    )
     carry = jax.tree.map(without_memory, begun)
     begin = program.begin.lower(algorithm, problem, observers, start, key, number)
-    step = program.advance.lower(algorithm, problem, observers, carry, None, key, stop, stop, number)
-    return MemoryNeed(program_memory(begin), program_memory(step), num_bytes(problem), num_bytes(carry))
+    step = program.advance.lower(
+        algorithm, problem, observers, carry, None, key, stop, stop, number
+    )
+    return MemoryNeed(
+        program_memory(begin),
+        program_memory(step),
+        num_bytes(problem),
+        num_bytes(carry),
+    )
 
 
 def program_memory(lowered: Any) -> ProgramMemory:
@@ -114,8 +129,12 @@ def without_memory(leaf: Any) -> Any:
     if not isinstance(leaf, jax.ShapeDtypeStruct):
         return leaf
     size = int(np.prod(leaf.shape, dtype=np.int64))
-    pages = mmap.mmap(-1, max(1, size * leaf.dtype.itemsize), flags=OWN_PAGES, prot=mmap.PROT_READ)
-    return jax.device_put(np.frombuffer(pages, leaf.dtype, size).reshape(leaf.shape), may_alias=True)
+    pages = mmap.mmap(
+        -1, max(1, size * leaf.dtype.itemsize), flags=OWN_PAGES, prot=mmap.PROT_READ
+    )
+    return jax.device_put(
+        np.frombuffer(pages, leaf.dtype, size).reshape(leaf.shape), may_alias=True
+    )
 
 
 def drawn(*shape: int) -> jax.Array:
@@ -133,13 +152,22 @@ def drawn(*shape: int) -> jax.Array:
 
 def memory() -> dict[str, int]:
     """Bytes that the system counts."""
-    lines = (line.split() for line in Path("/proc/self/status").read_text().splitlines())
-    return {words[0].rstrip(":"): int(words[1]) * 1024 for words in lines if words[-1:] == ["kB"]}
+    lines = (
+        line.split() for line in Path("/proc/self/status").read_text().splitlines()
+    )
+    return {
+        words[0].rstrip(":"): int(words[1]) * 1024
+        for words in lines
+        if words[-1:] == ["kB"]
+    }
 
 
 LIMIT = 16e9
 ITSELF = 0.5e9  # Python, JAX and their threads
-CHECKED, REAL = 1e9, 0.95  # bytes of a run that checks; share of the largest size that is run in earnest
+CHECKED, REAL = (
+    1e9,
+    0.95,
+)  # bytes of a run that checks; share of the largest size that is run in earnest
 GIVEN = 2**34  # bytes of data that a run in earnest may have at all
 CLOSE, TRIES = 0.01, 12
 FILE = Path("out/largest.json")
@@ -164,17 +192,26 @@ class MethodCase:
 
 def cloud(algorithm: Any, rows: int, particles: int, draw: Draw) -> Parts:
     inputs, targets = draw(rows, 20), draw(rows)
-    risk = lx.MeanFieldRisk(lx.neurons.Tanh(), lx.losses.squared, inputs, targets, precision=0.01)
+    risk = lx.MeanFieldRisk(
+        lx.neurons.Tanh(), lx.losses.squared, inputs, targets, precision=0.01
+    )
     return Parts(algorithm, risk, draw(particles, 21))
 
 
 def mfld(rows: int, particles: int, draw: Draw) -> Parts:
-    return cloud(lx.meanfield.MFLD(step_size=0.1, temperature=0.01), rows, particles, draw)
+    return cloud(
+        lx.meanfield.MFLD(step_size=0.1, temperature=0.01), rows, particles, draw
+    )
 
 
 def psdca(rows: int, particles: int, draw: Draw) -> Parts:
     # a refresh at every step but the first: it is what needs memory, whatever the number of moves
-    return cloud(lx.meanfield.PSDCA(temperature=0.01, num_inner_steps=2, period=1), rows, particles, draw)
+    return cloud(
+        lx.meanfield.PSDCA(temperature=0.01, num_inner_steps=2, period=1),
+        rows,
+        particles,
+        draw,
+    )
 
 
 def regression(gradient: Any, rows: int, columns: int, draw: Draw) -> Parts:
@@ -184,13 +221,19 @@ def regression(gradient: Any, rows: int, columns: int, draw: Draw) -> Parts:
 
 def many_chains(gradient: Any, count: int, draw: Draw) -> Parts:
     problem = lx.FiniteSum(lambda x, row: ((x - row) ** 2).sum() / 2, draw(100, 10))
-    return Parts(lx.Langevin(0.1, 0.5, gradient), problem, jnp.zeros((count, 10)), count)
+    return Parts(
+        lx.Langevin(0.1, 0.5, gradient), problem, jnp.zeros((count, 10)), count
+    )
 
 
 def modes(count: int, draw: Draw) -> Parts:
     basis, precision = lx.spaces.Cosine(count), draw(count) ** 2 + np.float32(1)
     problem = Function(lambda x: jnp.mean(basis.synthesize(x) ** 2) / 2, precision)
-    return Parts(lx.Langevin(0.1, 1.0, integrator=lx.integrators.Exponential()), problem, jnp.zeros(count))
+    return Parts(
+        lx.Langevin(0.1, 1.0, integrator=lx.integrators.Exponential()),
+        problem,
+        jnp.zeros(count),
+    )
 
 
 def federated(table: str, clients: int, columns: int, draw: Draw) -> Parts:
@@ -199,7 +242,12 @@ def federated(table: str, clients: int, columns: int, draw: Draw) -> Parts:
     few = max(1, round(clients**0.5))
     # begun by few clients: all at once would send more bytes than an exchange can count (2^32)
     method = lx.federated.FLEDGE(
-        1e-6, num_local_steps=4, batch_size=1, clients_per_round=few, table=table, initial_table="mini"
+        1e-6,
+        num_local_steps=4,
+        batch_size=1,
+        clients_per_round=few,
+        table=table,
+        initial_table="mini",
     )
     return Parts(method, federation, jnp.zeros(columns))
 
@@ -218,27 +266,66 @@ def estimators() -> dict[str, Any]:
 
 
 def cases() -> Iterator[MethodCase]:
-    yield MethodCase("MFLD", "particles N", "n = 1,000, d = 20", lambda k, draw: mfld(1_000, k, draw))
-    yield MethodCase("MFLD", "rows n", "N = 100, d = 20", lambda k, draw: mfld(k, 100, draw))
-    yield MethodCase("P-SDCA", "particles M", "n = 1,000, d = 20", lambda k, draw: psdca(1_000, k, draw))
-    yield MethodCase("P-SDCA", "rows n", "M = 100, d = 20", lambda k, draw: psdca(k, 100, draw))
+    yield MethodCase(
+        "MFLD", "particles N", "n = 1,000, d = 20", lambda k, draw: mfld(1_000, k, draw)
+    )
+    yield MethodCase(
+        "MFLD", "rows n", "N = 100, d = 20", lambda k, draw: mfld(k, 100, draw)
+    )
+    yield MethodCase(
+        "P-SDCA",
+        "particles M",
+        "n = 1,000, d = 20",
+        lambda k, draw: psdca(1_000, k, draw),
+    )
+    yield MethodCase(
+        "P-SDCA", "rows n", "M = 100, d = 20", lambda k, draw: psdca(k, 100, draw)
+    )
     for name, gradient in estimators().items():
-        yield MethodCase(name, "rows n", "d = 20", lambda k, draw, g=gradient: regression(g, k, 20, draw))
+        yield MethodCase(
+            name,
+            "rows n",
+            "d = 20",
+            lambda k, draw, g=gradient: regression(g, k, 20, draw),
+        )
         if "table" not in name:
-            yield MethodCase(name, "columns d", "n = 1,000", lambda k, draw, g=gradient: regression(g, 1_000, k, draw))
+            yield MethodCase(
+                name,
+                "columns d",
+                "n = 1,000",
+                lambda k, draw, g=gradient: regression(g, 1_000, k, draw),
+            )
         if name in ("LD", "SVRG-LD"):
             yield MethodCase(
-                f"chains of {name}", "chains", "n = 100, d = 10", lambda k, draw, g=gradient: many_chains(g, k, draw)
+                f"chains of {name}",
+                "chains",
+                "n = 100, d = 10",
+                lambda k, draw, g=gradient: many_chains(g, k, draw),
             )
     yield MethodCase("functions, exponential", "modes K", "as many grid points", modes)
     for table in ("server", "client"):
-        name, beside = f"FLEDGE, table with the {table}", "d = 100, 4 rows each, √P asked"
-        yield MethodCase(name, "clients P", beside, lambda k, draw, t=table: federated(t, k, 100, draw))
+        name, beside = (
+            f"FLEDGE, table with the {table}",
+            "d = 100, 4 rows each, √P asked",
+        )
+        yield MethodCase(
+            name,
+            "clients P",
+            beside,
+            lambda k, draw, t=table: federated(t, k, 100, draw),
+        )
         beside = "P = 100, 4 rows each, 10 asked"
-        yield MethodCase(name, "columns d", beside, lambda k, draw, t=table: federated(t, 100, k, draw))
+        yield MethodCase(
+            name,
+            "columns d",
+            beside,
+            lambda k, draw, t=table: federated(t, 100, k, draw),
+        )
 
 
-def largest(case: MethodCase, limit: float = LIMIT - ITSELF, first: int = 1_000) -> tuple[int, MemoryNeed]:
+def largest(
+    case: MethodCase, limit: float = LIMIT - ITSELF, first: int = 1_000
+) -> tuple[int, MemoryNeed]:
     """The largest size that needs no more, to a hundredth: by the rule of three, by halves where blocks jump."""
     fits: tuple[int, MemoryNeed] | None = None
     least_too_much, size = math.inf, first
@@ -254,7 +341,9 @@ def largest(case: MethodCase, limit: float = LIMIT - ITSELF, first: int = 1_000)
         if not (fits[0] if fits else 0) < size < least_too_much:
             size = max(1, int((fits[0] if fits else 0) + least_too_much) // 2)
     if fits is None:
-        raise ValueError(f"{case.name}: {size:,} need {needed.total:,} bytes of {limit:,}, and no smaller one did.")
+        raise ValueError(
+            f"{case.name}: {size:,} need {needed.total:,} bytes of {limit:,}, and no smaller one did."
+        )
     return fits
 
 
@@ -263,11 +352,19 @@ def run(case: MethodCase, size: int, num_steps: int, memory_limit: int) -> None:
 
     def ran(size: int) -> float:
         parts = case.make(size, drawn)
-        options = {"num_steps": num_steps, "callbacks": [lambda trace, state: None], "callback_every": 1}
+        options = {
+            "num_steps": num_steps,
+            "callbacks": [lambda trace, state: None],
+            "callback_every": 1,
+        }
         if parts.num_chains is not None:  # a start for each chain, not one for all
             width = parts.start.shape[1:]
             parts = replace(parts, start=lambda key: jax.random.normal(key, width))
-        options |= {"key": jax.random.key(0), "num_chains": parts.num_chains, "progress": False}
+        options |= {
+            "key": jax.random.key(0),
+            "num_chains": parts.num_chains,
+            "progress": False,
+        }
         began = time.perf_counter()
         lx.simulate(parts.algorithm, parts.problem, parts.start, **options)
         return time.perf_counter() - began
@@ -277,31 +374,63 @@ def run(case: MethodCase, size: int, num_steps: int, memory_limit: int) -> None:
     if memory_limit:
         resource.setrlimit(resource.RLIMIT_DATA, (memory_limit, memory_limit))
     seconds = ran(size)
-    print(json.dumps({"before": before, "peak": memory()["VmHWM"], "seconds": seconds / num_steps}))
+    print(
+        json.dumps(
+            {
+                "before": before,
+                "peak": memory()["VmHWM"],
+                "seconds": seconds / num_steps,
+            }
+        )
+    )
 
 
-def child(case: MethodCase, size: int, num_steps: int, memory_limit: int = 0) -> dict[str, float] | str:
+def child(
+    case: MethodCase, size: int, num_steps: int, memory_limit: int = 0
+) -> dict[str, float] | str:
     """Return what `run` prints in a process of its own, or why it failed."""
     numbers = map(str, (size, num_steps, memory_limit))
     command = [sys.executable, "-m", "benchmarks.largest", "--run", case.name, *numbers]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        return f"exit code {done.returncode}: " + (done.stderr.strip().splitlines() or ["no message"])[-1][:200]
+        return (
+            f"exit code {done.returncode}: "
+            + (done.stderr.strip().splitlines() or ["no message"])[-1][:200]
+        )
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def main(shapes: bool = False) -> None:
     """Print a table in Markdown: sizes, the memory they need, and that of a run of a gigabyte over its prediction."""
-    columns = "method", "grows", "beside it", "largest", "bytes each", "data", "state", "copies and scratch"
+    columns = (
+        "method",
+        "grows",
+        "beside it",
+        "largest",
+        "bytes each",
+        "data",
+        "state",
+        "copies and scratch",
+    )
     print(f"| {' | '.join(columns)} | run / predicted |\n" + "|---" * 9 + "|")
     records = []
     for case in cases():
         took = None if shapes else checked(case)
         ratio = took["ratio"] if isinstance(took, dict) else 1.0
-        size, asks = largest(case, (LIMIT - ITSELF) / max(1.0, ratio))  # of what XLA does not know of too
+        size, asks = largest(
+            case, (LIMIT - ITSELF) / max(1.0, ratio)
+        )  # of what XLA does not know of too
         scratch = asks.total - asks.problem - asks.state
-        shares = " | ".join(f"{part / asks.total:.0%}" for part in (asks.problem, asks.state, scratch))
-        row = {"method": case.method, "size": case.size, "beside": case.beside, "largest": size, "bytes": asks.total}
+        shares = " | ".join(
+            f"{part / asks.total:.0%}" for part in (asks.problem, asks.state, scratch)
+        )
+        row = {
+            "method": case.method,
+            "size": case.size,
+            "beside": case.beside,
+            "largest": size,
+            "bytes": asks.total,
+        }
         row |= {"needed": asdict(asks), "took": took}
         text = took if isinstance(took, str) else "" if took is None else f"{ratio:.2f}"
         each = asks.total / size
@@ -323,12 +452,21 @@ def checked(case: MethodCase) -> dict[str, float] | str:
 
 def in_earnest() -> None:
     """Two steps of each method at 95 % of the largest size that `main` has written."""
-    sizes = {f"{row['method']} in {row['size']}": row["largest"] for row in json.loads(FILE.read_text())}
-    print("| method | grows | size | peak, GB | seconds, drawing left out |\n|---|---|---|---|---|")
+    sizes = {
+        f"{row['method']} in {row['size']}": row["largest"]
+        for row in json.loads(FILE.read_text())
+    }
+    print(
+        "| method | grows | size | peak, GB | seconds, drawing left out |\n|---|---|---|---|---|"
+    )
     for case in cases():
         size = int(REAL * sizes[case.name])
         took = child(case, size, 2, GIVEN)
-        text = took if isinstance(took, str) else f"{took['peak'] / 1e9:.1f} | {took['seconds']:.1f}"
+        text = (
+            took
+            if isinstance(took, str)
+            else f"{took['peak'] / 1e9:.1f} | {took['seconds']:.1f}"
+        )
         print(f"| {case.method} | {case.size} | {size:,} | {text} |", flush=True)
 
 
@@ -341,7 +479,12 @@ def rounded(size: int) -> str:
 if __name__ == "__main__":
     match sys.argv[1:]:
         case ["--run", name, size, num_steps, memory_limit]:
-            run({case.name: case for case in cases()}[name], int(size), int(num_steps), int(memory_limit))
+            run(
+                {case.name: case for case in cases()}[name],
+                int(size),
+                int(num_steps),
+                int(memory_limit),
+            )
         case ["--real"]:
             in_earnest()
         case arguments:

@@ -34,30 +34,49 @@ from langevax import trees
 from langevax.keys import unrolled
 
 
-def langevax(n: int, d: int, num_particles: int, steps: int, temperature: float = TEMPERATURE) -> Callable[[], Any]:
+def langevax(
+    n: int, d: int, num_particles: int, steps: int, temperature: float = TEMPERATURE
+) -> Callable[[], Any]:
     """Ours, as its users call it."""
     inputs, targets = table(n, d)
-    risk = lx.MeanFieldRisk(lx.neurons.Tanh(), lx.losses.squared, inputs, targets, precision=PRECISION)
+    risk = lx.MeanFieldRisk(
+        lx.neurons.Tanh(), lx.losses.squared, inputs, targets, precision=PRECISION
+    )
     start = jnp.asarray(cloud_of(d, num_particles))
     mfld = lx.meanfield.MFLD(step_size=STEP_SIZE, temperature=temperature)
     return lambda: (
-        lx.simulate(mfld, risk, start, key=jax.random.key(1), num_steps=steps, progress=False, record=None).position
+        lx.simulate(
+            mfld,
+            risk,
+            start,
+            key=jax.random.key(1),
+            num_steps=steps,
+            progress=False,
+            record=None,
+        ).position
     )
 
 
-def naive(n: int, d: int, num_particles: int, steps: int, temperature: float = TEMPERATURE) -> Callable[[], Any]:
+def naive(
+    n: int, d: int, num_particles: int, steps: int, temperature: float = TEMPERATURE
+) -> Callable[[], Any]:
     """A compiled step with automatic gradients over the whole table of activations, in a Python loop."""
     inputs, targets = map(jnp.asarray, table(n, d))
 
     def risk(cloud: jax.Array) -> jax.Array:
         outputs = jnp.tanh(inputs @ cloud[:, :-1].T + cloud[:, -1]).mean(1)
-        return 0.5 * ((outputs - targets) ** 2).mean() * num_particles + PRECISION / 2 * (cloud**2).sum()
+        return (
+            0.5 * ((outputs - targets) ** 2).mean() * num_particles
+            + PRECISION / 2 * (cloud**2).sum()
+        )
 
     @jax.jit
     def step(cloud: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
         key, noise_key = jax.random.split(key)
         noise = jax.random.normal(noise_key, cloud.shape)
-        return cloud - STEP_SIZE * jax.grad(risk)(cloud) + spread(temperature) * noise, key
+        return cloud - STEP_SIZE * jax.grad(risk)(cloud) + spread(
+            temperature
+        ) * noise, key
 
     def run() -> Any:
         cloud, key = jnp.asarray(cloud_of(d, num_particles)), jax.random.key(1)
@@ -76,7 +95,9 @@ def hidden(cloud: jax.Array, inputs: jax.Array) -> jax.Array:
 def back(inputs: jax.Array) -> jax.Array:
     """The factor of the slopes: inputs, a one for the bias, zeros up to a multiple of 8 columns, of 16 if many."""
     n, d = inputs.shape
-    return jnp.concatenate([inputs, jnp.ones((n, 1)), jnp.zeros((n, -(d + 1) % (8 if d < 40 else 16)))], 1)
+    return jnp.concatenate(
+        [inputs, jnp.ones((n, 1)), jnp.zeros((n, -(d + 1) % (8 if d < 40 else 16)))], 1
+    )
 
 
 def slopes(activations: jax.Array, dual: jax.Array) -> jax.Array:
@@ -85,14 +106,18 @@ def slopes(activations: jax.Array, dual: jax.Array) -> jax.Array:
 
 
 @functools.partial(jax.jit, static_argnames="steps")
-def floor(cloud: jax.Array, inputs: jax.Array, targets: jax.Array, key: jax.Array, steps: int) -> jax.Array:
+def floor(
+    cloud: jax.Array, inputs: jax.Array, targets: jax.Array, key: jax.Array, steps: int
+) -> jax.Array:
     """`steps` times the work of a step, compiled together."""
 
     def body(cloud, step):
         activations = hidden(cloud, inputs)
         dual = (activations.mean(0) - targets) / len(targets)
         gradient = (slopes(activations, dual) @ back(inputs))[:, : cloud.shape[1]]
-        noise = trees.normal(cloud.shape, cloud.dtype, key=jax.random.fold_in(unrolled(key), step))
+        noise = trees.normal(
+            cloud.shape, cloud.dtype, key=jax.random.fold_in(unrolled(key), step)
+        )
         return cloud - STEP_SIZE * gradient + spread(TEMPERATURE) * noise, None
 
     return lax.scan(body, cloud, jnp.arange(steps, dtype=jnp.int32))[0]
@@ -100,11 +125,17 @@ def floor(cloud: jax.Array, inputs: jax.Array, targets: jax.Array, key: jax.Arra
 
 def together(n: int, d: int, num_particles: int, steps: int) -> Callable[[], Any]:
     """A run of `floor`."""
-    arrays = jnp.asarray(cloud_of(d, num_particles)), *map(jnp.asarray, table(n, d)), jax.random.key(1)
+    arrays = (
+        jnp.asarray(cloud_of(d, num_particles)),
+        *map(jnp.asarray, table(n, d)),
+        jax.random.key(1),
+    )
     return lambda: floor(*arrays, steps).block_until_ready()
 
 
-def part(which: str, n: int, d: int, num_particles: int, steps: int) -> Callable[[], Any]:
+def part(
+    which: str, n: int, d: int, num_particles: int, steps: int
+) -> Callable[[], Any]:
     """A run of one part."""
     loop, arrays = loop_of(which, n, d, num_particles, steps)
     return lambda: loop(*arrays).block_until_ready()
@@ -113,7 +144,9 @@ def part(which: str, n: int, d: int, num_particles: int, steps: int) -> Callable
 PARTS = ("first product", "tanh", "mean", "slopes", "second product", "normals")
 
 
-def loop_of(which: str, n: int, d: int, num_particles: int, steps: int) -> tuple[Any, tuple[jax.Array, ...]]:
+def loop_of(
+    which: str, n: int, d: int, num_particles: int, steps: int
+) -> tuple[Any, tuple[jax.Array, ...]]:
     """One part in a compiled loop, and what it is called with.
 
     What is carried is what a part makes, so that all of it is written, out of what changes with the step; of products
@@ -125,30 +158,48 @@ def loop_of(which: str, n: int, d: int, num_particles: int, steps: int) -> tuple
     def used(carry: jax.Array, result: jax.Array) -> jax.Array:
         return carry + 1e-30 * lax.optimization_barrier(result).ravel()[0]
 
-    def tanh(_: jax.Array, step: jax.Array, inputs: jax.Array, activations: jax.Array) -> jax.Array:
+    def tanh(
+        _: jax.Array, step: jax.Array, inputs: jax.Array, activations: jax.Array
+    ) -> jax.Array:
         return jnp.tanh(activations + (cloud[:, -1:] + 1e-6 * step))
 
-    def mean(total: jax.Array, step: jax.Array, inputs: jax.Array, activations: jax.Array) -> jax.Array:
+    def mean(
+        total: jax.Array, step: jax.Array, inputs: jax.Array, activations: jax.Array
+    ) -> jax.Array:
         return used(total, lax.optimization_barrier((total, activations))[1].mean(0))
 
-    def slopes_at(_: jax.Array, step: jax.Array, inputs: jax.Array, activations: jax.Array) -> jax.Array:
+    def slopes_at(
+        _: jax.Array, step: jax.Array, inputs: jax.Array, activations: jax.Array
+    ) -> jax.Array:
         return slopes(activations, activations[0] + 1e-6 * step)
 
-    def normals(_: jax.Array, step: jax.Array, *others: jax.Array) -> jax.Array:  # in one dimension they are fastest
-        return jax.random.normal(jax.random.fold_in(unrolled(jax.random.key(1)), step), (cloud.size,))
+    def normals(
+        _: jax.Array, step: jax.Array, *others: jax.Array
+    ) -> jax.Array:  # in one dimension they are fastest
+        return jax.random.normal(
+            jax.random.fold_in(unrolled(jax.random.key(1)), step), (cloud.size,)
+        )
 
     start, body = {
-        "first product": (cloud, lambda cloud, step, inputs, _: used(cloud, cloud[:, :-1] @ inputs.T)),
+        "first product": (
+            cloud,
+            lambda cloud, step, inputs, _: used(cloud, cloud[:, :-1] @ inputs.T),
+        ),
         "tanh": (activations, tanh),
         "mean": (jnp.zeros(()), mean),
         "slopes": (activations, slopes_at),
-        "second product": (weights, lambda weights, step, _, activations: used(weights, activations @ weights)),
+        "second product": (
+            weights,
+            lambda weights, step, _, activations: used(weights, activations @ weights),
+        ),
         "normals": (jnp.zeros(cloud.size), normals),
     }[which]
 
     @jax.jit
     def loop(start: jax.Array, *arrays: jax.Array) -> jax.Array:
-        return lax.fori_loop(0, steps, lambda step, carry: body(carry, step, *arrays), start)
+        return lax.fori_loop(
+            0, steps, lambda step, carry: body(carry, step, *arrays), start
+        )
 
     return loop, (start, inputs, activations)
 
@@ -168,11 +219,29 @@ def case(n: int, d: int, num_particles: int) -> Case:
         "a step",
         (
             Candidate("langevax", of(langevax), steps, "ours"),
-            Candidate("PyTorch, eager", of(torch_loop), fewer, aim=5, needs=("torch",), apart=True),
-            Candidate("PyTorch, torch.compile", of(torch_compiled), fewer, aim=2, needs=("torch", *FUSED), apart=True),
+            Candidate(
+                "PyTorch, eager",
+                of(torch_loop),
+                fewer,
+                aim=5,
+                needs=("torch",),
+                apart=True,
+            ),
+            Candidate(
+                "PyTorch, torch.compile",
+                of(torch_compiled),
+                fewer,
+                aim=2,
+                needs=("torch", *FUSED),
+                apart=True,
+            ),
             Candidate("naive JAX, jit of a step", of(naive), fewer),
-            Candidate("its parts, each alone, added", None, role="floor", aim=1.1, parts=parts),
-            Candidate("its parts, compiled together", of(together), steps, "floor", aim=1.1),
+            Candidate(
+                "its parts, each alone, added", None, role="floor", aim=1.1, parts=parts
+            ),
+            Candidate(
+                "its parts, compiled together", of(together), steps, "floor", aim=1.1
+            ),
         ),
         limit=240,  # PyTorch's first compilation on a machine takes a minute
     )

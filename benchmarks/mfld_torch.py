@@ -29,7 +29,9 @@ def spread(temperature: float) -> float:
 FUSED = ("torch._dynamo", "torch._inductor.compile_fx")  # what compiling imports
 
 
-def torch_problem(n: int, d: int, num_particles: int) -> tuple[Callable[[Any], Any], Callable[[], Any]]:
+def torch_problem(
+    n: int, d: int, num_particles: int
+) -> tuple[Callable[[Any], Any], Callable[[], Any]]:
     """The risk of a cloud, and the start, where PyTorch computes fastest."""
     import torch
 
@@ -38,12 +40,17 @@ def torch_problem(n: int, d: int, num_particles: int) -> tuple[Callable[[Any], A
 
     def risk(cloud: Any) -> Any:
         outputs = torch.tanh(inputs @ cloud[:, :-1].T + cloud[:, -1]).mean(1)
-        return 0.5 * ((outputs - targets) ** 2).mean() * num_particles + PRECISION / 2 * (cloud**2).sum()
+        return (
+            0.5 * ((outputs - targets) ** 2).mean() * num_particles
+            + PRECISION / 2 * (cloud**2).sum()
+        )
 
     return risk, lambda: torch.from_numpy(cloud_of(d, num_particles)).to(device)
 
 
-def torch_loop(n: int, d: int, num_particles: int, steps: int, temperature: float = TEMPERATURE) -> Callable[[], Any]:
+def torch_loop(
+    n: int, d: int, num_particles: int, steps: int, temperature: float = TEMPERATURE
+) -> Callable[[], Any]:
     """The loop that people write: autograd, eager, the usual three lines."""
     import torch
 
@@ -54,14 +61,21 @@ def torch_loop(n: int, d: int, num_particles: int, steps: int, temperature: floa
         for _ in range(steps):
             (gradient,) = torch.autograd.grad(risk(cloud), cloud)
             with torch.no_grad():
-                cloud.add_(gradient, alpha=-STEP_SIZE).add_(torch.randn_like(cloud), alpha=spread(temperature))
+                cloud.add_(gradient, alpha=-STEP_SIZE).add_(
+                    torch.randn_like(cloud), alpha=spread(temperature)
+                )
         return cloud.detach().cpu()
 
     return run
 
 
 def torch_compiled(
-    n: int, d: int, num_particles: int, steps: int, temperature: float = TEMPERATURE, backend: str = "inductor"
+    n: int,
+    d: int,
+    num_particles: int,
+    steps: int,
+    temperature: float = TEMPERATURE,
+    backend: str = "inductor",
 ) -> Callable[[], Any]:
     """The whole step, noise and gradient inside, by `torch.compile`; a graph break would be an error."""
     import torch
@@ -69,7 +83,11 @@ def torch_compiled(
     risk, start = torch_problem(n, d, num_particles)
 
     def step(cloud: Any) -> Any:
-        return cloud - STEP_SIZE * torch.func.grad(risk)(cloud) + spread(temperature) * torch.randn_like(cloud)
+        return (
+            cloud
+            - STEP_SIZE * torch.func.grad(risk)(cloud)
+            + spread(temperature) * torch.randn_like(cloud)
+        )
 
     compiled = torch.compile(step, fullgraph=True, backend=backend)
 

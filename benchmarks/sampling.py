@@ -30,8 +30,13 @@ NUTS_WARMUP, NUTS_DRAWS = 200, 300
 def table(n: int = N, d: int = D) -> tuple[np.ndarray, np.ndarray]:
     """Correlated columns, labels in {-1, 1}."""
     rng = np.random.default_rng(0)
-    X = (rng.normal(size=(n, d)) @ (np.eye(d) + 0.3 * rng.normal(size=(d, d)) / np.sqrt(d))).astype(np.float32)
-    y = np.where(rng.uniform(size=n) < 1 / (1 + np.exp(-X @ rng.normal(size=d) / 4)), 1, -1).astype(np.float32)
+    X = (
+        rng.normal(size=(n, d))
+        @ (np.eye(d) + 0.3 * rng.normal(size=(d, d)) / np.sqrt(d))
+    ).astype(np.float32)
+    y = np.where(
+        rng.uniform(size=n) < 1 / (1 + np.exp(-X @ rng.normal(size=d) / 4)), 1, -1
+    ).astype(np.float32)
     return X, y
 
 
@@ -58,7 +63,12 @@ def langevax_steps(gradient: Callable[[], Any], steps: int) -> Callable[[], Any]
     """Ours, with one of its gradient estimators."""
     posterior = target()
     langevin = lx.Langevin(STEP_SIZE, posterior.temperature, gradient())
-    options = {"key": jax.random.key(0), "num_steps": steps, "num_chains": CHAINS, "progress": False}
+    options = {
+        "key": jax.random.key(0),
+        "num_steps": steps,
+        "num_chains": CHAINS,
+        "progress": False,
+    }
     return lambda: lx.simulate(langevin, posterior.problem, mode(), **options).position
 
 
@@ -75,7 +85,9 @@ def blackjax_steps(scan: bool, steps: int) -> Callable[[], Any]:
         def one(position: jax.Array, key: jax.Array) -> jax.Array:
             batch_key, step_key = jax.random.split(key)
             rows = jax.random.randint(batch_key, (BATCH,), 0, N)
-            return sgld.step(step_key, position, jax.tree.map(lambda a: a[rows], data), STEP_SIZE / N)
+            return sgld.step(
+                step_key, position, jax.tree.map(lambda a: a[rows], data), STEP_SIZE / N
+            )
 
         return jax.vmap(one)(positions, jax.random.split(key, CHAINS)), None
 
@@ -92,7 +104,11 @@ def blackjax_steps(scan: bool, steps: int) -> Callable[[], Any]:
     def scanned(positions: jax.Array, key: jax.Array) -> jax.Array:
         return jax.lax.scan(step, positions, jax.random.split(key, steps))[0]
 
-    return (lambda: scanned(start, jax.random.key(0)).block_until_ready()) if scan else one_by_one
+    return (
+        (lambda: scanned(start, jax.random.key(0)).block_until_ready())
+        if scan
+        else one_by_one
+    )
 
 
 def posteriors_steps(steps: int) -> Callable[[], RunResult]:
@@ -106,7 +122,9 @@ def posteriors_steps(steps: int) -> Callable[[], RunResult]:
 
     def log_posterior(w: Any, batch: Any) -> tuple[Any, Any]:
         x, y = batch
-        return torch.nn.functional.logsigmoid(y * (x @ w)).mean() - (w**2).sum() / (2 * N), torch.tensor(0.0)
+        return torch.nn.functional.logsigmoid(y * (x @ w)).mean() - (w**2).sum() / (
+            2 * N
+        ), torch.tensor(0.0)
 
     sgld = posteriors.sgmcmc.sgld.build(log_posterior, lr=STEP_SIZE, temperature=1 / N)
 
@@ -127,12 +145,17 @@ def numpyro_nuts(n: int, d: int) -> np.ndarray:
     X, y = table(n, d)
 
     def model(x: jax.Array, y: jax.Array) -> None:
-        w = numpyro.sample("w", numpyro.distributions.Normal(0, 1).expand([d]).to_event(1))
+        w = numpyro.sample(
+            "w", numpyro.distributions.Normal(0, 1).expand([d]).to_event(1)
+        )
         with numpyro.plate("rows", n):
             numpyro.sample("y", numpyro.distributions.Bernoulli(logits=x @ w), obs=y)
 
     chain = numpyro.infer.MCMC(
-        numpyro.infer.NUTS(model), num_warmup=NUTS_WARMUP, num_samples=NUTS_DRAWS, progress_bar=False
+        numpyro.infer.NUTS(model),
+        num_warmup=NUTS_WARMUP,
+        num_samples=NUTS_DRAWS,
+        progress_bar=False,
     )
     chain.run(jax.random.key(0), jnp.asarray(X), jnp.asarray((y + 1) / 2))
     return np.asarray(chain.get_samples()["w"])[None]
@@ -148,14 +171,18 @@ def blackjax_nuts(n: int, d: int) -> np.ndarray:
             return jnp.sum(jax.nn.log_sigmoid(y * (X @ w))) - w @ w / 2
 
         adaptation = blackjax.window_adaptation(blackjax.nuts, log_density)
-        (state, parameters), _ = adaptation.run(jax.random.key(0), jnp.zeros(d), num_steps=NUTS_WARMUP)
+        (state, parameters), _ = adaptation.run(
+            jax.random.key(0), jnp.zeros(d), num_steps=NUTS_WARMUP
+        )
         kernel = blackjax.nuts(log_density, **parameters)
 
         def step(state: Any, key: jax.Array) -> tuple[Any, jax.Array]:
             state, _ = kernel.step(key, state)
             return state, state.position
 
-        return jax.lax.scan(step, state, jax.random.split(jax.random.key(1), NUTS_DRAWS))[1]
+        return jax.lax.scan(
+            step, state, jax.random.split(jax.random.key(1), NUTS_DRAWS)
+        )[1]
 
     with jax.numpy_dtype_promotion("standard"):
         return np.asarray(run(*map(jnp.asarray, table(n, d))))[None]
@@ -163,7 +190,11 @@ def blackjax_nuts(n: int, d: int) -> np.ndarray:
 
 def by_sample(**chosen: Any) -> Callable[[int, int], np.ndarray]:
     """A run of `sample`."""
-    return lambda n, d: lx.sample(target(n, d), jnp.zeros(d), key=jax.random.key(0), progress=False, **chosen).positions
+    return lambda n, d: (
+        lx.sample(
+            target(n, d), jnp.zeros(d), key=jax.random.key(0), progress=False, **chosen
+        ).positions
+    )
 
 
 def mean_and_deviations(n: int, d: int) -> tuple[np.ndarray, np.ndarray]:
@@ -191,7 +222,9 @@ def effective(positions: np.ndarray) -> float:
     return float(np.min(array_stats.ess(positions, chain_axis=0, draw_axis=1)))
 
 
-def drawn(draw: Callable[[int, int], np.ndarray]) -> Callable[[int], Callable[[], RunResult]]:
+def drawn(
+    draw: Callable[[int, int], np.ndarray],
+) -> Callable[[int], Callable[[], RunResult]]:
     """A whole run, compiling, pilot, tuning and warm-up included, counted by its effective draws."""
 
     def run() -> RunResult:
@@ -208,8 +241,12 @@ def drawn(draw: Callable[[int, int], np.ndarray]) -> Callable[[int], Callable[[]
 MANY_ROWS = {
     "`sample`": by_sample(),
     "SVRG-LD": by_sample(dynamics="langevin", num_chains=CHAINS, num_samples=500),
-    "control variate": by_sample(gradient="control-variate", num_chains=CHAINS, num_samples=500),
-    "underdamped SVRG": by_sample(dynamics="underdamped", num_chains=CHAINS, num_samples=500),
+    "control variate": by_sample(
+        gradient="control-variate", num_chains=CHAINS, num_samples=500
+    ),
+    "underdamped SVRG": by_sample(
+        dynamics="underdamped", num_chains=CHAINS, num_samples=500
+    ),
     "NUTS (NumPyro), one chain": numpyro_nuts,
     "NUTS (BlackJAX), one chain": blackjax_nuts,
 }
@@ -217,16 +254,29 @@ MANY_ROWS = {
 
 def many_rows(arguments: Sequence[str] = ()) -> None:
     """Print effective draws a CPU second, compiling and warm-up counted, and how far off they are."""
-    parser = argparse.ArgumentParser("python -m benchmarks many_rows", description=many_rows.__doc__)
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks many_rows", description=many_rows.__doc__
+    )
     parser.add_argument("--rows", type=int, default=N, help=f"of the table; {N:,}")
     parser.add_argument("--columns", type=int, default=D, help=f"of the table; {D}")
     names = list(MANY_ROWS)
-    parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME", help=f"of {names}")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=names,
+        default=names,
+        metavar="NAME",
+        help=f"of {names}",
+    )
     options = parser.parse_args(arguments)
     n, d = options.rows, options.columns
     mean, deviations = mean_and_deviations(n, d)
-    print(f"\n{n:,} rows, {d} columns; the error of the mean is in posterior deviations\n")
-    print("| | effective draws, worst | CPU s | a CPU s | error of the mean | deviations, ratio |")
+    print(
+        f"\n{n:,} rows, {d} columns; the error of the mean is in posterior deviations\n"
+    )
+    print(
+        "| | effective draws, worst | CPU s | a CPU s | error of the mean | deviations, ratio |"
+    )
     print("|---|---|---|---|---|---|")
     rates = {}
     for name in options.only:
@@ -238,13 +288,20 @@ def many_rows(arguments: Sequence[str] = ()) -> None:
         off = np.max(np.abs(positions.mean((0, 1)) - mean) / deviations)
         ratios = positions.std((0, 1)) / deviations
         numbers = f"{ess:,.0f} | {seconds:.0f} | {rates[name]:.2f} | {off:.3f}"
-        print(f"| {name} | {numbers} | {ratios.min():.3f} to {ratios.max():.3f} |", flush=True)
+        print(
+            f"| {name} | {numbers} | {ratios.min():.3f} to {ratios.max():.3f} |",
+            flush=True,
+        )
     if peers := [rate for name, rate in rates.items() if "NUTS" in name]:
-        print(f"\n`sample` / the better NUTS: {rates.get('`sample`', float('nan')) / max(peers):.1f}")
+        print(
+            f"\n`sample` / the better NUTS: {rates.get('`sample`', float('nan')) / max(peers):.1f}"
+        )
 
 
 SIZE = f"n = {N:,}, d = {D}, {CHAINS} chains"
-NEVER = 10 * STEPS  # a full pass costs what it costs: here only the steps between two of them are compared
+NEVER = (
+    10 * STEPS
+)  # a full pass costs what it costs: here only the steps between two of them are compared
 ESTIMATORS = {
     "control variate": lambda: lx.gradients.ControlVariate(BATCH, mode(), replace=True),
     "minibatch": lambda: lx.gradients.Minibatch(BATCH),
@@ -271,7 +328,12 @@ CASES = (
                 aim=1.5,
                 needs=("blackjax",),
             ),
-            Candidate("BlackJAX, one scan", functools.partial(blackjax_steps, True), STEPS, needs=("blackjax",)),
+            Candidate(
+                "BlackJAX, one scan",
+                functools.partial(blackjax_steps, True),
+                STEPS,
+                needs=("blackjax",),
+            ),
         ),
     ),
     Case(
@@ -279,7 +341,13 @@ CASES = (
         "a step of all chains",
         (
             Candidate("langevax", ours("minibatch"), STEPS, "ours"),
-            Candidate("posteriors, eager", posteriors_steps, STEPS // 8, aim=10, needs=("torch", "posteriors")),
+            Candidate(
+                "posteriors, eager",
+                posteriors_steps,
+                STEPS // 8,
+                aim=10,
+                needs=("torch", "posteriors"),
+            ),
         ),
     ),
     *(
@@ -288,7 +356,13 @@ CASES = (
             "a step of all chains",
             (
                 Candidate("langevax", ours(name), STEPS, "ours"),
-                Candidate("a step with minibatches", ours("minibatch"), STEPS, "floor", aim=2.3),
+                Candidate(
+                    "a step with minibatches",
+                    ours("minibatch"),
+                    STEPS,
+                    "floor",
+                    aim=2.3,
+                ),
             ),
         )
         for name in ("SVRG", "SARAH")
@@ -298,7 +372,9 @@ CASES = (
         "an effective draw of the worst coordinate",
         (
             Candidate("langevax, sample", drawn(MANY_ROWS["SVRG-LD"]), role="ours"),
-            Candidate("NUTS of NumPyro", drawn(numpyro_nuts), aim=5, needs=("numpyro",)),
+            Candidate(
+                "NUTS of NumPyro", drawn(numpyro_nuts), aim=5, needs=("numpyro",)
+            ),
         ),
         turns=1,
         warm=False,

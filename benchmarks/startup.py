@@ -23,7 +23,13 @@ TEMPERATURE = 0.01
 
 def printed(*command: str, **options: dict[str, str]) -> str:
     """Return the output of a fresh interpreter."""
-    return subprocess.run([sys.executable, *command], check=True, capture_output=True, text=True, **options).stdout
+    return subprocess.run(
+        [sys.executable, *command],
+        check=True,
+        capture_output=True,
+        text=True,
+        **options,
+    ).stdout
 
 
 def import_time(runs: int = 9) -> None:
@@ -35,7 +41,9 @@ def import_time(runs: int = 9) -> None:
 
     seconds("import langevax")
     extra = [seconds("import langevax") - seconds("import jax") for _ in range(runs)]
-    print(f"import langevax over import jax: {statistics.median(extra):.3f} s of at most 0.3 s")
+    print(
+        f"import langevax over import jax: {statistics.median(extra):.3f} s of at most 0.3 s"
+    )
 
 
 LARGE_STEP = """
@@ -64,12 +72,20 @@ def memory() -> None:
 
 def first_step() -> None:
     """Print medians of fresh processes, which take turns."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("JAX_COMP", "JAX_PERS"))}
+    env = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("JAX_COMP", "JAX_PERS"))
+    }
     times: dict[tuple[str, str], list[list[float]]] = {}
     for _ in range(RUNS):
         for method in METHODS:
             with tempfile.TemporaryDirectory() as directory:
-                for state, where in (("no cache", ""), ("empty cache", directory), ("filled cache", directory)):
+                for state, where in (
+                    ("no cache", ""),
+                    ("empty cache", directory),
+                    ("filled cache", directory),
+                ):
                     words = printed("-m", "benchmarks.startup", method, where, env=env)
                     times.setdefault((method, state), []).append(json.loads(words))
     print(f"{'':>10} {'':>13} {'first step':>11} {'CPU':>8}   medians of {RUNS}")
@@ -96,11 +112,24 @@ def run(method: str, directory: str) -> None:
             return jax.nn.softplus(-row[1] * (row[0] @ weights))
 
         problem = lx.FiniteSum(logistic, (inputs, np.sign(targets)), precision=0.01)
-        algorithm, start = lx.Langevin(0.01, TEMPERATURE, lx.gradients.SVRG(100, 50)), np.zeros(20, np.float32)
+        algorithm, start = (
+            lx.Langevin(0.01, TEMPERATURE, lx.gradients.SVRG(100, 50)),
+            np.zeros(20, np.float32),
+        )
     else:
-        problem = lx.MeanFieldRisk(lx.neurons.TanhTanh(), lx.losses.squared, inputs, targets, precision=TEMPERATURE)
+        problem = lx.MeanFieldRisk(
+            lx.neurons.TanhTanh(),
+            lx.losses.squared,
+            inputs,
+            targets,
+            precision=TEMPERATURE,
+        )
         start = problem.prior(TEMPERATURE, 1000)
-        algorithm = lx.meanfield.PSDCA(TEMPERATURE) if method == "P-SDCA" else lx.meanfield.MFLD(0.1, TEMPERATURE)
+        algorithm = (
+            lx.meanfield.PSDCA(TEMPERATURE)
+            if method == "P-SDCA"
+            else lx.meanfield.MFLD(0.1, TEMPERATURE)
+        )
     began = time.process_time()
     result = lx.simulate(algorithm, problem, start, key=jax.random.key(0), num_steps=1)
     print(json.dumps([result.seconds_to_first_step, time.process_time() - began]))

@@ -17,7 +17,12 @@ import numpy as np
 import optax
 from sklearn.base import is_classifier
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, make_friedman1
+from sklearn.datasets import (
+    load_breast_cancer,
+    load_diabetes,
+    load_digits,
+    make_friedman1,
+)
 from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
@@ -41,7 +46,11 @@ def friedman(rows: int) -> Table:
 
 TABLES: dict[str, tuple[Callable[[], Table], type, int]] = {
     "diabetes": (lambda: load_diabetes(return_X_y=True), MeanFieldRegressor, 5),
-    "breast cancer": (lambda: load_breast_cancer(return_X_y=True), MeanFieldClassifier, 5),
+    "breast cancer": (
+        lambda: load_breast_cancer(return_X_y=True),
+        MeanFieldClassifier,
+        5,
+    ),
     "digits": (lambda: load_digits(return_X_y=True), MeanFieldClassifier, 5),
     "friedman 1,000": (lambda: friedman(1000), MeanFieldRegressor, 5),
     "friedman 20,640": (lambda: friedman(20_640), MeanFieldRegressor, 1),
@@ -56,7 +65,9 @@ def splits(table: Table, classes: bool, folds: int) -> Iterator[tuple[np.ndarray
         yield X[train], y[train], X[test], y[test]
 
 
-def cross_validate(make: Callable[[], object], table: Table, classes: bool, folds: int) -> tuple[float, float, float]:
+def cross_validate(
+    make: Callable[[], object], table: Table, classes: bool, folds: int
+) -> tuple[float, float, float]:
     """(mean score, its deviation over folds, median seconds of a fit)."""
     scores, seconds = [], []
     for X, y, X_test, y_test in splits(table, classes, folds):
@@ -74,17 +85,29 @@ def scores() -> None:
         table, classes = load(), is_classifier(kind())
         rows = {"mean-field network": lambda kind=kind: kind(random_state=0)}
         if name == "digits":
-            rows["mean-field network, path"] = lambda kind=kind: kind(random_state=0, validation="path")
+            rows["mean-field network, path"] = lambda kind=kind: kind(
+                random_state=0, validation="path"
+            )
         rows["kernel limit"] = None
-        rows |= {peer: (lambda estimator=estimator: estimator) for peer, estimator in peers(_task(classes)).items()}
-        fitted = kind(random_state=0).fit(*next(splits(table, classes, 1))[:2])  # compiles; and knows the kernel limit
+        rows |= {
+            peer: (lambda estimator=estimator: estimator)
+            for peer, estimator in peers(_task(classes)).items()
+        }
+        fitted = kind(random_state=0).fit(
+            *next(splits(table, classes, 1))[:2]
+        )  # compiles; and knows the kernel limit
         rows["kernel limit"] = fitted.kernel_limit
         for method, make in rows.items():
             mean, deviation, seconds = cross_validate(make, table, classes, folds)
-            print(f"{name:>16}  {method:<26} {mean:>7.4f} {deviation:>6.4f} {seconds:>14.2f}", flush=True)
+            print(
+                f"{name:>16}  {method:<26} {mean:>7.4f} {deviation:>6.4f} {seconds:>14.2f}",
+                flush=True,
+            )
 
 
-def fits(make: Callable[[], Any], name: str) -> Callable[[int], Callable[[], RunResult]]:
+def fits(
+    make: Callable[[], Any], name: str
+) -> Callable[[int], Callable[[], RunResult]]:
     """Fits of a table's training parts, each with its choice of settings, and what they score on the others."""
 
     def maker(steps: int) -> Callable[[], RunResult]:
@@ -104,7 +127,9 @@ def fits(make: Callable[[], Any], name: str) -> Callable[[int], Callable[[], Run
 
 def unsearched() -> Any:
     """scikit-learn's network on standardised columns and answers, with its default settings."""
-    network = make_pipeline(StandardScaler(), MLPRegressor(max_iter=300, random_state=0))
+    network = make_pipeline(
+        StandardScaler(), MLPRegressor(max_iter=300, random_state=0)
+    )
     return TransformedTargetRegressor(network, transformer=StandardScaler())
 
 
@@ -114,9 +139,14 @@ TABLE_CASES = tuple(
         "a fit, settings chosen in it",
         (
             Candidate(
-                "langevax, MeanFieldRegressor", fits(lambda: MeanFieldRegressor(random_state=0), name), role="ours"
+                "langevax, MeanFieldRegressor",
+                fits(lambda: MeanFieldRegressor(random_state=0), name),
+                role="ours",
             ),
-            Candidate("scikit-learn's MLP, decay searched", fits(lambda: peers("regression")["MLP"], name)),
+            Candidate(
+                "scikit-learn's MLP, decay searched",
+                fits(lambda: peers("regression")["MLP"], name),
+            ),
             Candidate("scikit-learn's MLP, its defaults", fits(unsearched, name)),
         ),
         turns=2,
@@ -127,12 +157,22 @@ TABLE_CASES = tuple(
 )
 
 
-def adam(X: np.ndarray, y: np.ndarray, X_test: np.ndarray, y_test: np.ndarray, steps: list[int]) -> list[float]:
+def adam(
+    X: np.ndarray,
+    y: np.ndarray,
+    X_test: np.ndarray,
+    y_test: np.ndarray,
+    steps: list[int],
+) -> list[float]:
     """R2 on the test rows of the same network trained by Adam (.003) without noise, after so many steps."""
     mean, scale = X.mean(0), X.std(0) * np.sqrt(X.shape[1])
     inputs, test = (np.float32((part - mean) / scale) for part in (X, X_test))
     risk = lx.MeanFieldRisk(
-        lx.neurons.TanhTanh(10.0), lx.losses.squared, inputs, np.float32((y - y.mean()) / y.std()), precision=1.0
+        lx.neurons.TanhTanh(10.0),
+        lx.losses.squared,
+        inputs,
+        np.float32((y - y.mean()) / y.std()),
+        precision=1.0,
     )
     cloud, optimizer = risk.prior(1.0, 500)(jax.random.key(0)), optax.adam(0.003)
     state = optimizer.init(cloud)
@@ -146,7 +186,9 @@ def adam(X: np.ndarray, y: np.ndarray, X_test: np.ndarray, y_test: np.ndarray, s
     for number in range(1, max(steps) + 1):
         cloud, state = step(cloud, state)
         if number in steps:
-            prediction = y.mean() + y.std() * np.asarray(risk.outputs(cloud, jnp.asarray(test)))
+            prediction = y.mean() + y.std() * np.asarray(
+                risk.outputs(cloud, jnp.asarray(test))
+            )
             scores.append(1 - np.mean((prediction - y_test) ** 2) / np.var(y_test))
     return scores
 
@@ -154,16 +196,33 @@ def adam(X: np.ndarray, y: np.ndarray, X_test: np.ndarray, y_test: np.ndarray, s
 def longer() -> None:
     """R2 after 300, 1000 and 2000 steps, five folds."""
     steps = [300, 1000, 2000]
-    print(f"\n{'table':>16}  {'trained by':<26} " + " ".join(f"{n:>6} steps" for n in steps))
+    print(
+        f"\n{'table':>16}  {'trained by':<26} "
+        + " ".join(f"{n:>6} steps" for n in steps)
+    )
     for name in ("diabetes", "friedman 1,000"):
         table = TABLES[name][0]()
         ours = [
-            cross_validate(lambda n=n: MeanFieldRegressor(num_steps=n, stop=None, random_state=0), table, False, 5)[0]
+            cross_validate(
+                lambda n=n: MeanFieldRegressor(num_steps=n, stop=None, random_state=0),
+                table,
+                False,
+                5,
+            )[0]
             for n in steps
         ]
-        theirs = np.mean([adam(*split, steps) for split in splits(table, False, 5)], axis=0)
-        for method, row in (("mean-field Langevin", ours), ("Adam on the same network", theirs)):
-            print(f"{name:>16}  {method:<26} " + " ".join(f"{score:>12.3f}" for score in row), flush=True)
+        theirs = np.mean(
+            [adam(*split, steps) for split in splits(table, False, 5)], axis=0
+        )
+        for method, row in (
+            ("mean-field Langevin", ours),
+            ("Adam on the same network", theirs),
+        ):
+            print(
+                f"{name:>16}  {method:<26} "
+                + " ".join(f"{score:>12.3f}" for score in row),
+                flush=True,
+            )
 
 
 NUM_CERTIFICATES = 5
@@ -176,9 +235,13 @@ def certificates() -> None:
     for name in ("diabetes", "breast cancer"):
         load, kind, _ = TABLES[name]
         chosen = kind(random_state=0).fit(*load())
-        colder = kind(random_state=0, temperature=chosen.temperature_ / 10, scaling="columns").fit(*load())
+        colder = kind(
+            random_state=0, temperature=chosen.temperature_ / 10, scaling="columns"
+        ).fit(*load())
         for model in (chosen, colder):
-            results = [model.certificate(random_state=seed) for seed in range(NUM_CERTIFICATES)]
+            results = [
+                model.certificate(random_state=seed) for seed in range(NUM_CERTIFICATES)
+            ]
             widest = max(results, key=lambda certificate: certificate.unknown_share)
             interval = f"[{widest.lower_bound:.4f}, {widest.upper_bound:.4f}]"
             trusted = f"{sum(certificate.trustworthy for certificate in results)}/{NUM_CERTIFICATES}"
@@ -195,13 +258,19 @@ def compilation() -> None:
 
     Beside it what JAX itself says that it traced, lowered and compiled, which does not waver with the fits.
     """
-    print(f"\n{'shape':>16} {'first fit':>10} {'second':>8} {'compilation':>12} {'by JAX':>8}")
+    print(
+        f"\n{'shape':>16} {'first fit':>10} {'second':>8} {'compilation':>12} {'by JAX':>8}"
+    )
     compiling: list[float] = []
     jax.monitoring.register_event_duration_secs_listener(
-        lambda event, seconds, **_: compiling.append(seconds) if event.startswith(COMPILING) else None
+        lambda event, seconds, **_: (
+            compiling.append(seconds) if event.startswith(COMPILING) else None
+        )
     )
     rng, extra, own = np.random.default_rng(0), [], []
-    for kind, rows, columns in [(k, n, d) for n, d in ((437, 9), (337, 14), (567, 27)) for k in KINDS]:
+    for kind, rows, columns in [
+        (k, n, d) for n, d in ((437, 9), (337, 14), (567, 27)) for k in KINDS
+    ]:
         X = rng.normal(size=(rows, columns))
         y = X[:, 0] + rng.normal(size=rows)
         seconds = []
@@ -213,7 +282,10 @@ def compilation() -> None:
         extra.append(seconds[0] - seconds[1])
         own.append(sum(compiling))
         shape = f"({rows}, {columns})"
-        print(f"{shape:>16} {seconds[0]:>10.2f} {seconds[1]:>8.2f} {extra[-1]:>12.2f} {own[-1]:>8.2f}", flush=True)
+        print(
+            f"{shape:>16} {seconds[0]:>10.2f} {seconds[1]:>8.2f} {extra[-1]:>12.2f} {own[-1]:>8.2f}",
+            flush=True,
+        )
     print(f"{'median':>16} {np.median(extra):>32.2f} {np.median(own):>8.2f}")
 
 
@@ -235,29 +307,52 @@ CERTIFIED = ("diabetes", "breast cancer")
 
 def solvers() -> None:
     """Scores, seconds and gaps of every solver."""
-    print(f"{'table':>16}  {'solver':<26} {'score':>7} {'sd':>6} {'seconds a fit':>14}   gap")
+    print(
+        f"{'table':>16}  {'solver':<26} {'score':>7} {'sd':>6} {'seconds a fit':>14}   gap"
+    )
     for name in SHOWN:
         load, kind, folds = TABLES[name]
         table, classes = load(), is_classifier(kind())
         train, answers = list(splits(table, classes, folds))[-1][:2]
         for solver in SOLVERS:
-            kind(solver=solver, random_state=0).fit(*next(splits(table, classes, 1))[:2])  # compiles
+            kind(solver=solver, random_state=0).fit(
+                *next(splits(table, classes, 1))[:2]
+            )  # compiles
             mean, deviation, seconds = cross_validate(
-                lambda solver=solver, kind=kind: kind(solver=solver, random_state=0), table, classes, folds
+                lambda solver=solver, kind=kind: kind(solver=solver, random_state=0),
+                table,
+                classes,
+                folds,
             )
             gaps = ""
             if name in CERTIFIED:
                 model = kind(solver=solver, random_state=0).fit(train, answers)
-                risk = model.network_.exact().risk(model.temperature_)  # without padding
+                risk = model.network_.exact().risk(
+                    model.temperature_
+                )  # without padding
                 duals = model.history_["dual"]
                 dual = duals[len(duals) // 2 :].mean(0)
-                estimate = lx.meanfield.duality_gap(risk, dual, model.temperature_, key=jax.random.key(0))
-                survivors = f"{estimate.surviving_ancestors:.0%} of the ancestors survive"
+                estimate = lx.meanfield.duality_gap(
+                    risk, dual, model.temperature_, key=jax.random.key(0)
+                )
+                survivors = (
+                    f"{estimate.surviving_ancestors:.0%} of the ancestors survive"
+                )
                 gaps = f"{estimate.gap:.4f} ± {estimate.gap_error:.4f} ({survivors})"
-            print(f"{name:>16}  {solver:<26} {mean:>7.4f} {deviation:>6.4f} {seconds:>14.2f}   {gaps}", flush=True)
-        for peer, estimator in peers("classification" if classes else "regression").items():
-            mean, deviation, seconds = cross_validate(lambda estimator=estimator: estimator, table, classes, folds)
-            print(f"{name:>16}  {peer:<26} {mean:>7.4f} {deviation:>6.4f} {seconds:>14.2f}", flush=True)
+            print(
+                f"{name:>16}  {solver:<26} {mean:>7.4f} {deviation:>6.4f} {seconds:>14.2f}   {gaps}",
+                flush=True,
+            )
+        for peer, estimator in peers(
+            "classification" if classes else "regression"
+        ).items():
+            mean, deviation, seconds = cross_validate(
+                lambda estimator=estimator: estimator, table, classes, folds
+            )
+            print(
+                f"{name:>16}  {peer:<26} {mean:>7.4f} {deviation:>6.4f} {seconds:>14.2f}",
+                flush=True,
+            )
 
 
 ROWS, COLUMNS, PARTICLES = 10_000, 10, 2000
@@ -267,7 +362,13 @@ def risk() -> lx.MeanFieldRisk:
     """Of the coordinate step."""
     rng = np.random.default_rng(0)
     inputs = np.float32(rng.normal(size=(ROWS, COLUMNS)) / np.sqrt(COLUMNS))
-    return lx.MeanFieldRisk(lx.neurons.Tanh(), lx.losses.squared, inputs, np.tanh(3 * inputs[:, 0]), precision=1.0)
+    return lx.MeanFieldRisk(
+        lx.neurons.Tanh(),
+        lx.losses.squared,
+        inputs,
+        np.tanh(3 * inputs[:, 0]),
+        precision=1.0,
+    )
 
 
 def cloud(problem: lx.MeanFieldRisk) -> jax.Array:
@@ -278,7 +379,9 @@ def cloud(problem: lx.MeanFieldRisk) -> jax.Array:
 def coordinate_steps(steps: int) -> Callable[[], Any]:
     """Coordinate ascent between refreshes."""
     problem, key = risk(), jax.random.key(1)
-    ascent = lx.meanfield.PSDCA(1.0, period=10**6)  # hot, so that no refresh falls into the stretch that is timed
+    ascent = lx.meanfield.PSDCA(
+        1.0, period=10**6
+    )  # hot, so that no refresh falls into the stretch that is timed
     start = cloud(problem)
     options = {"key": key, "num_steps": steps, "progress": False}
     assert lx.simulate(ascent, problem, start, **options).counts["refreshes"] == 0
@@ -290,7 +393,9 @@ def full_steps(steps: int) -> Callable[[], Any]:
     problem = risk()
     start = cloud(problem)
     options = {"key": jax.random.key(1), "num_steps": steps, "progress": False}
-    return lambda: lx.simulate(lx.meanfield.MFLD(0.1, 1.0), problem, start, **options).state
+    return lambda: (
+        lx.simulate(lx.meanfield.MFLD(0.1, 1.0), problem, start, **options).state
+    )
 
 
 def activations(steps: int) -> Callable[[], Any]:
@@ -301,7 +406,9 @@ def activations(steps: int) -> Callable[[], Any]:
     @jax.jit
     def loop(cloud: jax.Array) -> jax.Array:
         def body(row: jax.Array, total: jax.Array) -> jax.Array:
-            h = jax.vmap(problem.neuron, in_axes=(0, None))(cloud, problem.inputs[row % ROWS])
+            h = jax.vmap(problem.neuron, in_axes=(0, None))(
+                cloud, problem.inputs[row % ROWS]
+            )
             return total + jax.nn.softmax(total * h) @ h
 
         return jax.lax.fori_loop(0, steps, body, jnp.zeros((), cloud.dtype))

@@ -41,8 +41,12 @@ def patients() -> tuple[np.ndarray, np.ndarray]:
 def counts() -> tuple[np.ndarray, np.ndarray]:
     """Return a column of ones, five correlated columns, and counts of mean about 1.7."""
     rng = np.random.default_rng(0)
-    X = np.column_stack([np.ones(MANY_ROWS), rng.normal(size=(MANY_ROWS, 5)) @ (np.eye(5) + 0.3)])
-    return X.astype(np.float32), rng.poisson(np.exp(X @ [0.4, 0.3, -0.2, 0.1, 0.0, -0.1])).astype(np.int32)
+    X = np.column_stack(
+        [np.ones(MANY_ROWS), rng.normal(size=(MANY_ROWS, 5)) @ (np.eye(5) + 0.3)]
+    )
+    return X.astype(np.float32), rng.poisson(
+        np.exp(X @ [0.4, 0.3, -0.2, 0.1, 0.0, -0.1])
+    ).astype(np.int32)
 
 
 # langevax: a log likelihood of one row and a prior, or a log density of the whole
@@ -55,9 +59,15 @@ def langevax_logistic() -> Draws:
     import langevax as lx
 
     X, y = patients()
-    log_likelihood = lambda w, row: -jax.nn.softplus((1 - 2 * row[1]) * (row[0] @ w))  # noqa: E731
-    posterior = lx.posterior(None, log_likelihood, (X, np.float32(y)), prior_precision=1.0)
-    return {"w": np.asarray(lx.sample(posterior, jnp.zeros(30), key=jax.random.key(0)).positions)}
+    log_likelihood = lambda w, row: -jax.nn.softplus((1 - 2 * row[1]) * (row[0] @ w))
+    posterior = lx.posterior(
+        None, log_likelihood, (X, np.float32(y)), prior_precision=1.0
+    )
+    return {
+        "w": np.asarray(
+            lx.sample(posterior, jnp.zeros(30), key=jax.random.key(0)).positions
+        )
+    }
 
 
 def langevax_schools() -> Draws:
@@ -69,8 +79,16 @@ def langevax_schools() -> Draws:
 
     def log_density(p: dict[str, jax.Array]) -> jax.Array:
         effects = p["mu"] + jnp.exp(p["log_tau"]) * p["z"]
-        prior = norm.logpdf(p["mu"], 0, 5) + cauchy.logpdf(jnp.exp(p["log_tau"]), 0, 5) + p["log_tau"]
-        return prior + norm.logpdf(p["z"]).sum() + norm.logpdf(EFFECTS, effects, ERRORS).sum()
+        prior = (
+            norm.logpdf(p["mu"], 0, 5)
+            + cauchy.logpdf(jnp.exp(p["log_tau"]), 0, 5)
+            + p["log_tau"]
+        )
+        return (
+            prior
+            + norm.logpdf(p["z"]).sum()
+            + norm.logpdf(EFFECTS, effects, ERRORS).sum()
+        )
 
     start = {"mu": jnp.zeros(()), "log_tau": jnp.zeros(()), "z": jnp.zeros(8)}
     return with_effects(lx.sample(log_density, start, key=jax.random.key(0)).positions)
@@ -83,15 +101,25 @@ def langevax_poisson() -> Draws:
     import langevax as lx
 
     X, y = counts()
-    log_likelihood = lambda w, row: row[1] * (row[0] @ w) - jnp.exp(row[0] @ w)  # noqa: E731
-    posterior = lx.posterior(None, log_likelihood, (X, np.float32(y)), prior_precision=1.0)
-    return {"w": np.asarray(lx.sample(posterior, jnp.zeros(6), key=jax.random.key(0)).positions)}
+    log_likelihood = lambda w, row: row[1] * (row[0] @ w) - jnp.exp(row[0] @ w)
+    posterior = lx.posterior(
+        None, log_likelihood, (X, np.float32(y)), prior_precision=1.0
+    )
+    return {
+        "w": np.asarray(
+            lx.sample(posterior, jnp.zeros(6), key=jax.random.key(0)).positions
+        )
+    }
 
 
 def with_effects(positions: Mapping[str, Any]) -> Draws:
     """Return mu, tau and the effects of mu, log_tau and z."""
     mu, tau = np.asarray(positions["mu"]), np.exp(np.asarray(positions["log_tau"]))
-    return {"mu": mu, "tau": tau, "theta": mu[..., None] + tau[..., None] * np.asarray(positions["z"])}
+    return {
+        "mu": mu,
+        "tau": tau,
+        "theta": mu[..., None] + tau[..., None] * np.asarray(positions["z"]),
+    }
 
 
 # NumPyro: a function that draws every variable, and observes the data
@@ -102,7 +130,9 @@ def numpyro_draws(model: Callable[..., None], *data: Any) -> Draws:
     from numpyro.infer import MCMC, NUTS
 
     options: dict[str, Any] = {"chain_method": "vectorized", "progress_bar": False}
-    nuts = MCMC(NUTS(model), num_warmup=WARMUP, num_samples=DRAWS, num_chains=CHAINS, **options)
+    nuts = MCMC(
+        NUTS(model), num_warmup=WARMUP, num_samples=DRAWS, num_chains=CHAINS, **options
+    )
     nuts.run(jax.random.key(0), *data)
     draws: Any = nuts.get_samples(group_by_chain=True)
     return {name: np.asarray(values) for name, values in draws.items()}
@@ -178,7 +208,9 @@ def blackjax_logistic() -> Draws:
     from jax.scipy.stats import norm
 
     X, y = patients()
-    log_density = lambda w: norm.logpdf(w).sum() - jax.nn.softplus((1 - 2 * y) * (X @ w)).sum()  # noqa: E731
+    log_density = lambda w: (
+        norm.logpdf(w).sum() - jax.nn.softplus((1 - 2 * y) * (X @ w)).sum()
+    )
     return {"w": np.asarray(blackjax_draws(log_density, jnp.zeros(30)))}
 
 
@@ -188,8 +220,16 @@ def blackjax_schools() -> Draws:
 
     def log_density(p: dict[str, Any]) -> Any:
         effects = p["mu"] + jnp.exp(p["log_tau"]) * p["z"]
-        prior = norm.logpdf(p["mu"], 0, 5) + cauchy.logpdf(jnp.exp(p["log_tau"]), 0, 5) + p["log_tau"]
-        return prior + norm.logpdf(p["z"]).sum() + norm.logpdf(EFFECTS, effects, ERRORS).sum()
+        prior = (
+            norm.logpdf(p["mu"], 0, 5)
+            + cauchy.logpdf(jnp.exp(p["log_tau"]), 0, 5)
+            + p["log_tau"]
+        )
+        return (
+            prior
+            + norm.logpdf(p["z"]).sum()
+            + norm.logpdf(EFFECTS, effects, ERRORS).sum()
+        )
 
     start = {"mu": jnp.zeros(()), "log_tau": jnp.zeros(()), "z": jnp.zeros(8)}
     return with_effects(blackjax_draws(log_density, start))
@@ -200,7 +240,7 @@ def blackjax_poisson() -> Draws:
     from jax.scipy.stats import norm
 
     X, y = counts()
-    log_density = lambda w: norm.logpdf(w).sum() + (y * (X @ w) - jnp.exp(X @ w)).sum()  # noqa: E731
+    log_density = lambda w: norm.logpdf(w).sum() + (y * (X @ w) - jnp.exp(X @ w)).sum()
     return {"w": np.asarray(blackjax_draws(log_density, jnp.zeros(6)))}
 
 
@@ -210,7 +250,14 @@ def blackjax_poisson() -> Draws:
 def pymc_draws(model: Any) -> Draws:
     import pymc  # pyright: ignore[reportMissingImports] (of another environment)
 
-    options = {"draws": DRAWS, "tune": WARMUP, "chains": CHAINS, "cores": 1, "random_seed": 0, "progressbar": False}
+    options = {
+        "draws": DRAWS,
+        "tune": WARMUP,
+        "chains": CHAINS,
+        "cores": 1,
+        "random_seed": 0,
+        "progressbar": False,
+    }
     draws = pymc.sample(model=model, **options).posterior
     return {str(name): np.asarray(values) for name, values in draws.items()}
 
@@ -257,21 +304,46 @@ class ThreeModel(NamedTuple):
 
 
 MODELS = {
-    "logistic": ThreeModel(f"logistic, {PATIENTS} rows, d = 30", ("w",), lambda draws: draws["w"][..., 0]),
-    "schools": ThreeModel("eight schools", ("mu", "tau", "theta"), lambda draws: draws["tau"]),
-    "poisson": ThreeModel(f"Poisson, {MANY_ROWS:,} rows, d = 6", ("w",), lambda draws: draws["w"][..., 1]),
+    "logistic": ThreeModel(
+        f"logistic, {PATIENTS} rows, d = 30", ("w",), lambda draws: draws["w"][..., 0]
+    ),
+    "schools": ThreeModel(
+        "eight schools", ("mu", "tau", "theta"), lambda draws: draws["tau"]
+    ),
+    "poisson": ThreeModel(
+        f"Poisson, {MANY_ROWS:,} rows, d = 6", ("w",), lambda draws: draws["w"][..., 1]
+    ),
 }
 RUNS: dict[str, dict[str, Callable[[], Draws]]] = {
-    "langevax": {"logistic": langevax_logistic, "schools": langevax_schools, "poisson": langevax_poisson},
-    "NumPyro": {"logistic": numpyro_logistic, "schools": numpyro_schools, "poisson": numpyro_poisson},
-    "BlackJAX": {"logistic": blackjax_logistic, "schools": blackjax_schools, "poisson": blackjax_poisson},
-    "PyMC": {"logistic": pymc_logistic, "schools": pymc_schools, "poisson": pymc_poisson},
+    "langevax": {
+        "logistic": langevax_logistic,
+        "schools": langevax_schools,
+        "poisson": langevax_poisson,
+    },
+    "NumPyro": {
+        "logistic": numpyro_logistic,
+        "schools": numpyro_schools,
+        "poisson": numpyro_poisson,
+    },
+    "BlackJAX": {
+        "logistic": blackjax_logistic,
+        "schools": blackjax_schools,
+        "poisson": blackjax_poisson,
+    },
+    "PyMC": {
+        "logistic": pymc_logistic,
+        "schools": pymc_schools,
+        "poisson": pymc_poisson,
+    },
 }
 
 
 def cpu_seconds() -> float:
     """Return the CPU seconds of this process and of the compilers that it has started."""
-    usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    usages = (
+        resource.getrusage(who)
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
@@ -281,7 +353,9 @@ def run(model: str, library: str, file: str) -> None:
     began = cpu_seconds()
     draws = RUNS[library][model]()
     seconds = np.array(cpu_seconds() - began)
-    arrays: dict[str, Any] = {site: draws[site] for site in MODELS[model].sites} | {"seconds": seconds}
+    arrays: dict[str, Any] = {site: draws[site] for site in MODELS[model].sites} | {
+        "seconds": seconds
+    }
     np.savez(file, **arrays)
 
 
@@ -291,28 +365,64 @@ def line(model: str, library: str, python: str, folder: Path) -> str:
 
     file = folder / f"{model}-{library}.npz"
     compiled = f"base_compiledir={folder / 'pytensor'}"
-    environment = {**os.environ, "JAX_ENABLE_COMPILATION_CACHE": "false", "PYTENSOR_FLAGS": compiled}
-    command = [python, "-W", "ignore", "-m", "benchmarks.three_models", model, library, str(file)]
+    environment = {
+        **os.environ,
+        "JAX_ENABLE_COMPILATION_CACHE": "false",
+        "PYTENSOR_FLAGS": compiled,
+    }
+    command = [
+        python,
+        "-W",
+        "ignore",
+        "-m",
+        "benchmarks.three_models",
+        model,
+        library,
+        str(file),
+    ]
     subprocess.run(command, check=True, env=environment, stderr=subprocess.DEVNULL)
     with np.load(file) as saved:
-        seconds, draws = float(saved["seconds"]), {site: saved[site] for site in MODELS[model].sites}
+        seconds, draws = (
+            float(saved["seconds"]),
+            {site: saved[site] for site in MODELS[model].sites},
+        )
     values, number = flattened(draws)[1], MODELS[model].number(draws)
-    ess, rhat = float(statistic("ess", values).min()), float(statistic("rhat", values).max())
+    ess, rhat = (
+        float(statistic("ess", values).min()),
+        float(statistic("rhat", values).max()),
+    )
     moments = f"{number.mean():.3f} ± {number.std():.3f}"
     return f"| {library} | {moments} | {ess:,.0f} | {rhat:.3f} | {seconds:.1f} | {ess / seconds:,.0f} |"
 
 
 def main(arguments: Sequence[str] = ()) -> None:
     """Print the table as Markdown, a line as soon as it is measured."""
-    parser = argparse.ArgumentParser("python -m benchmarks three_models", description=__doc__)
-    parser.add_argument("--only", nargs="+", choices=MODELS, default=list(MODELS), metavar="MODEL")
-    parser.add_argument("--libraries", nargs="+", choices=RUNS, default=list(RUNS), metavar="LIBRARY")
-    parser.add_argument("--pymc", default=sys.executable, metavar="PYTHON", help="interpreter that has PyMC")
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks three_models", description=__doc__
+    )
+    parser.add_argument(
+        "--only", nargs="+", choices=MODELS, default=list(MODELS), metavar="MODEL"
+    )
+    parser.add_argument(
+        "--libraries", nargs="+", choices=RUNS, default=list(RUNS), metavar="LIBRARY"
+    )
+    parser.add_argument(
+        "--pymc",
+        default=sys.executable,
+        metavar="PYTHON",
+        help="interpreter that has PyMC",
+    )
     options = parser.parse_args(arguments)
-    has_pymc = [options.pymc, "-c", "import importlib.util as u, sys; sys.exit(u.find_spec('pymc') is None)"]
+    has_pymc = [
+        options.pymc,
+        "-c",
+        "import importlib.util as u, sys; sys.exit(u.find_spec('pymc') is None)",
+    ]
     if "PyMC" in options.libraries and subprocess.run(has_pymc, check=False).returncode:
         others = " ".join(library for library in RUNS if library != "PyMC")
-        parser.error(f"{options.pymc} has no PyMC; pass --pymc PYTHON with one that has, or --libraries {others}")
+        parser.error(
+            f"{options.pymc} has no PyMC; pass --pymc PYTHON with one that has, or --libraries {others}"
+        )
     print("| library | a number | ESS, worst | R-hat | CPU s | ESS a CPU s |")
     print("|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:

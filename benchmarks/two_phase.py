@@ -15,10 +15,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.beside.case import Candidate, Case, RunResult
-from langevax.teacher_student import Converge, Explore, orthogonal_teacher, teach, two_phase
+from langevax.teacher_student import (
+    Converge,
+    Explore,
+    orthogonal_teacher,
+    teach,
+    two_phase,
+)
 
 DIM, NEURONS, RESTARTS = 10, 5, 6
-EXPLORE, CONVERGE = Explore(num_steps=600), Converge(num_steps=1600)  # a fifth of the defaults
+EXPLORE, CONVERGE = (
+    Explore(num_steps=600),
+    Converge(num_steps=1600),
+)  # a fifth of the defaults
 STEPS = EXPLORE.num_steps + CONVERGE.num_steps
 SIZES = (1024, 4096)
 
@@ -40,15 +49,24 @@ def by_torch(X: Any, y: Any) -> list[float]:
         outer = torch.randn(NEURONS, requires_grad=True)
         inner = torch.randn(NEURONS, DIM, requires_grad=True)
         for step in range(EXPLORE.num_steps):
-            gradients = torch.autograd.grad(loss(clip(outer), clip(inner)), (outer, inner))
-            temperature = EXPLORE.temperature * EXPLORE.annealing ** (-step / EXPLORE.num_steps)
+            gradients = torch.autograd.grad(
+                loss(clip(outer), clip(inner)), (outer, inner)
+            )
+            temperature = EXPLORE.temperature * EXPLORE.annealing ** (
+                -step / EXPLORE.num_steps
+            )
             noise = math.sqrt(2 * EXPLORE.step_size * temperature)
             with torch.no_grad():
                 for weight, gradient in zip((outer, inner), gradients, strict=True):
-                    weight -= EXPLORE.step_size * (gradient + 2 * EXPLORE.ridge * weight)
+                    weight -= EXPLORE.step_size * (
+                        gradient + 2 * EXPLORE.ridge * weight
+                    )
                     weight += noise * torch.randn_like(weight)
         with torch.no_grad():
-            signs, w = torch.sign(clip(outer)), (clip(outer).abs()[:, None] * clip(inner)).requires_grad_()
+            signs, w = (
+                torch.sign(clip(outer)),
+                (clip(outer).abs()[:, None] * clip(inner)).requires_grad_(),
+            )
         for _ in range(CONVERGE.num_steps):
             (gradient,) = torch.autograd.grad(loss(signs, w), (w,))
             with torch.no_grad():
@@ -75,7 +93,12 @@ def sample(size: int) -> tuple[jax.Array, jax.Array]:
 def langevax(size: int, steps: int) -> Callable[[], RunResult]:
     """Ours; a whole training counts its steps."""
     X, y = sample(size)
-    options = {"num_restarts": RESTARTS, "explore": EXPLORE, "converge": CONVERGE, "progress": False}
+    options = {
+        "num_restarts": RESTARTS,
+        "explore": EXPLORE,
+        "converge": CONVERGE,
+        "progress": False,
+    }
 
     def run() -> RunResult:
         result = two_phase(X, y, NEURONS, key=jax.random.key(1), **options)
@@ -113,8 +136,18 @@ CASES = tuple(
         "a step of all restarts",
         (
             Candidate("langevax", functools.partial(langevax, size), role="ours"),
-            Candidate("PyTorch, eager", functools.partial(eager, size), aim=10, needs=("torch",)),
-            Candidate("two products alone", functools.partial(products_alone, size), STEPS, "floor"),
+            Candidate(
+                "PyTorch, eager",
+                functools.partial(eager, size),
+                aim=10,
+                needs=("torch",),
+            ),
+            Candidate(
+                "two products alone",
+                functools.partial(products_alone, size),
+                STEPS,
+                "floor",
+            ),
         ),
         turns=5,
     )

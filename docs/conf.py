@@ -8,7 +8,9 @@ DOCS = Path(__file__).parent
 sys.path[:0] = [str(DOCS / "extensions"), str(DOCS.parent / "src"), str(DOCS.parent)]
 
 project = "langevax"
-release = version = run_path(str(DOCS.parent / "src" / "langevax" / "_version.py"))["__version__"]
+release = version = run_path(str(DOCS.parent / "src" / "langevax" / "_version.py"))[
+    "__version__"
+]
 language = "en"
 
 extensions = [
@@ -26,10 +28,18 @@ extensions = [
 ]
 exclude_patterns = ["extensions", "inventories", "templates"]
 nitpicky = True
-nitpick_ignore_regex = [("py:(class|exc|obj)", ".*")]  # types of signatures, and code that may name a private module
+nitpick_ignore_regex = [
+    ("py:(class|exc|obj)", ".*")
+]  # types of signatures, and code that may name a private module
 suppress_warnings = ["misc.highlighting_failure", "myst.header"]
 
-myst_enable_extensions = ["attrs_inline", "attrs_block", "colon_fence", "dollarmath", "amsmath"]
+myst_enable_extensions = [
+    "attrs_inline",
+    "attrs_block",
+    "colon_fence",
+    "dollarmath",
+    "amsmath",
+]
 myst_heading_anchors = 4
 myst_dmath_double_inline = True
 
@@ -49,7 +59,9 @@ ELSEWHERE = {
     "jax": "https://docs.jax.dev/en/latest/",
     "numpy": "https://numpy.org/doc/stable/",
 }
-intersphinx_mapping = {name: (url, f"inventories/{name}.inv") for name, url in ELSEWHERE.items()}
+intersphinx_mapping = {
+    name: (url, f"inventories/{name}.inv") for name, url in ELSEWHERE.items()
+}
 
 html_theme = "pydata_sphinx_theme"
 html_title = "langevax"

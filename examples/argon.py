@@ -21,13 +21,17 @@ from langevax.figures import theme
 
 ATOMS = 7
 FIRST, SECOND = np.triu_indices(ATOMS, 1)
-KNOWN = np.array([-16.505384, -15.935043, -15.593211, -15.533060])  # Hoare and McInnes 1976; The Cambridge Database
+KNOWN = np.array(
+    [-16.505384, -15.935043, -15.593211, -15.533060]
+)  # Hoare and McInnes 1976; The Cambridge Database
 
 
 def energy(atoms: jax.Array) -> jax.Array:
     """In units of the depth of one pair, distances in units of where it is 0."""
     squares = jnp.sum((atoms[FIRST] - atoms[SECOND]) ** 2, axis=1)
-    sixth = 1 / jnp.maximum(squares, 0.25) ** 3  # atoms on top of each other have a large energy, not an infinite one
+    sixth = (
+        1 / jnp.maximum(squares, 0.25) ** 3
+    )  # atoms on top of each other have a large energy, not an infinite one
     return jnp.sum(4 * (sixth**2 - sixth))
 
 
@@ -37,7 +41,13 @@ def draw(axes: plt.Axes, atoms: np.ndarray) -> None:
     x, y = atoms[:, 0], 0.45 * atoms[:, 1] + 0.9 * atoms[:, 2]
     for first, second in zip(FIRST, SECOND, strict=True):
         if np.linalg.norm(atoms[first] - atoms[second]) < 1.3:
-            axes.plot(x[[first, second]], y[[first, second]], color=theme.GREY, linewidth=1, zorder=1)
+            axes.plot(
+                x[[first, second]],
+                y[[first, second]],
+                color=theme.GREY,
+                linewidth=1,
+                zorder=1,
+            )
     axes.scatter(x, y, s=130, color=theme.OKABE_ITO[0], edgecolor="white", zorder=2)
     axes.set(aspect="equal", xlim=(-1.3, 1.3), ylim=(-1, 1))
     axes.axis("off")
@@ -56,23 +66,42 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
     print(result.message)
     energies = np.array([basin.fun for basin in result.basins])
     shares = np.array([basin.share for basin in result.basins])
-    of_known = np.array([shares[np.abs(energies - level) < 1e-3].sum() for level in KNOWN])
+    of_known = np.array(
+        [shares[np.abs(energies - level) < 1e-3].sum() for level in KNOWN]
+    )
     for level, share in zip(KNOWN, of_known, strict=True):
         print(f"energy {level:.6f}: {share:.0%} of the searches")
     print(f"odds that a better one is unseen: {result.odds:.2f}")
-    print(f"best {result.fun:.6f} after {result.nfev:,} energies and {result.njev:,} gradients")
+    print(
+        f"best {result.fun:.6f} after {result.nfev:,} energies and {result.njev:,} gradients"
+    )
 
     with picture(out / "argon.png", 1, figsize=CARD) as axes:
         for place, share in enumerate(100 * of_known):
             colour = theme.GREY if place else theme.OKABE_ITO[0]
             axes.bar(place, share, 0.6, color=colour)
-            label(axes, f"{share:.0f} %", (place, share), (0, 3), ha="center", color=colour)
+            label(
+                axes,
+                f"{share:.0f} %",
+                (place, share),
+                (0, 3),
+                ha="center",
+                color=colour,
+            )
         axes.set_xticks(range(4), [f"{level:.3f}".replace("-", "−") for level in KNOWN])
-        axes.set(xlabel="energy of the stable shape", ylabel="share of searches (%)", ylim=(0, 70))
+        axes.set(
+            xlabel="energy of the stable shape",
+            ylabel="share of searches (%)",
+            ylim=(0, 70),
+        )
         axes.grid(axis="x", visible=False)
         axes.set_title("Where searches for the best shape of seven atoms end")
         draw(axes.inset_axes((0.0, 0.5, 0.45, 0.5)), np.asarray(result.x))
-    return {"energy": float(result.fun), "odds": float(result.odds), "known": float(of_known.sum())}
+    return {
+        "energy": float(result.fun),
+        "odds": float(result.odds),
+        "known": float(of_known.sum()),
+    }
 
 
 if __name__ == "__main__":

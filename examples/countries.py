@@ -42,7 +42,10 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
     columns = np.linalg.qr(columns - columns.mean(0))[0] * np.sqrt(len(table))
     X, y = np.column_stack([np.ones(len(table)), columns]), table["lifeExp"].to_numpy()
     X, y = X.astype(np.float32), ((y - y.mean()) / y.std()).astype(np.float32)
-    sites = [np.flatnonzero(table["country"] == country) for country in table["country"].unique()]
+    sites = [
+        np.flatnonzero(table["country"] == country)
+        for country in table["country"].unique()
+    ]
     federation = lx.Federation(loss, *partitions.stack((X, y), sites))
     best = np.linalg.lstsq(X, y)[0]
     optimum = float(np.mean((X @ best - y) ** 2)) / 2
@@ -72,10 +75,21 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
     with picture(out / "countries.png", 1, figsize=CARD) as axes:
         for name, (exchanges, above) in curves.items():
             colour, marker = METHODS[name][1]
-            axes.loglog(exchanges, above, color=colour, marker=marker, markevery=0.12, markersize=4)
+            axes.loglog(
+                exchanges,
+                above,
+                color=colour,
+                marker=marker,
+                markevery=0.12,
+                markersize=4,
+            )
             place, offset = LABELS[name][0] * rounds // 100 - 1, LABELS[name][1:]
             label(axes, name, (exchanges[place], above[place]), offset, color=colour)
-        axes.set(xlabel="exchanges with the server", ylabel="loss above that of all rows", xlim=(None, 2.5 * rounds))
+        axes.set(
+            xlabel="exchanges with the server",
+            ylabel="loss above that of all rows",
+            xlim=(None, 2.5 * rounds),
+        )
         axes.xaxis.set_major_formatter("{x:,g}")
         axes.set_title("One model of 142 countries that keep their rows")
     return measured | {"R2": 1 - 2 * optimum}

@@ -31,16 +31,25 @@ def log_likelihood(log_rate: jax.Array, row: tuple[jax.Array, jax.Array]) -> jax
     """Poisson deaths of one county, its rate in units of the typical one."""
     deaths, expected = row
     return (
-        deaths * (log_rate + jnp.log(expected)) - expected * jnp.exp(log_rate) - jax.scipy.special.gammaln(deaths + 1)
+        deaths * (log_rate + jnp.log(expected))
+        - expected * jnp.exp(log_rate)
+        - jax.scipy.special.gammaln(deaths + 1)
     )
 
 
 def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
     """The law of rates, and each county's own."""
     table = cancer.load_pandas().data
-    deaths, people = table["cancer"].to_numpy(np.float32), table["population"].to_numpy(np.float32)
+    deaths, people = (
+        table["cancer"].to_numpy(np.float32),
+        table["population"].to_numpy(np.float32),
+    )
     expected = TYPICAL * people
-    options = {"num_particles": 64, "bayes_shares": (1.0, 0.1, 0.0)} if quick else {"bayes_shares": (1, 0.3, 0.1, 0)}
+    options = (
+        {"num_particles": 64, "bayes_shares": (1.0, 0.1, 0.0)}
+        if quick
+        else {"bayes_shares": (1, 0.3, 0.1, 0)}
+    )
     fit = lx.predictive(
         log_prior,
         log_likelihood,
@@ -59,7 +68,9 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
     spread = np.exp(np.std(rates))
     print(f"true rates differ by a factor of {spread:.2f}, one standard deviation")
     for name, values in (("raw", raw), ("estimated", estimates)):
-        print(f"{name} rates of small counties: {values[small].min():.0f} to {values[small].max():.0f} in 10,000")
+        print(
+            f"{name} rates of small counties: {values[small].min():.0f} to {values[small].max():.0f} in 10,000"
+        )
 
     colour = theme.OKABE_ITO[0]
     with picture(out / "county_rates.png", 1, figsize=CARD) as axes:
@@ -68,7 +79,12 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
         axes.plot(people, estimates, "o", color=colour, markersize=3.5)
         axes.annotate("as counted", (2500, 74), color=theme.GREY)
         axes.annotate("estimated", (16_000, 4), color=colour)
-        axes.set(xscale="log", xlabel="inhabitants of the county", ylabel="deaths in 10,000", ylim=(-3, None))
+        axes.set(
+            xscale="log",
+            xlabel="inhabitants of the county",
+            ylabel="deaths in 10,000",
+            ylim=(-3, None),
+        )
         axes.set_xticks([1000, 10_000, 100_000], ["1,000", "10,000", "100,000"])
         axes.set(title="Small counties are not as extreme as they look")
     return {

@@ -15,15 +15,24 @@ import pandas as pd
 sys.path.append(str(Path(__file__).parents[1]))  # for the data sets of the benchmarks
 from benchmarks.curves_and_graphs.data import gunpoint, italy_power_demand, tecator
 
-CLASSES = {"GunPoint": {1: "gun", 2: "point"}, "ItalyPowerDemand": {1: "October to March", 2: "April to September"}}
+CLASSES = {
+    "GunPoint": {1: "gun", 2: "point"},
+    "ItalyPowerDemand": {1: "October to March", 2: "April to September"},
+}
 
 
 def main(name: str, file: Path) -> None:
     """Write the curves of that name."""
-    data = {"Tecator": tecator, "GunPoint": gunpoint, "ItalyPowerDemand": italy_power_demand}[name]()
+    data = {
+        "Tecator": tecator,
+        "GunPoint": gunpoint,
+        "ItalyPowerDemand": italy_power_demand,
+    }[name]()
     grid = data.known.get("grid", range(data.inputs.shape[1]))
     frame = pd.DataFrame(data.inputs, columns=[f"{time:.6g}" for time in grid])
-    frame["target"] = [CLASSES[name][target] if data.classes else target for target in data.targets]
+    frame["target"] = [
+        CLASSES[name][target] if data.classes else target for target in data.targets
+    ]
     file.parent.mkdir(parents=True, exist_ok=True)
     frame.to_csv(file, index=False)
 

@@ -38,33 +38,76 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
     """What Bayes loses, on the rows by leave-one-out and on unseen ones."""
     table = randhie.load_pandas().data.sample(2000, random_state=0)
     x = table[COLUMNS].to_numpy()
-    x = np.column_stack([np.ones(len(x)), (x - x.mean(0)) / x.std(0)]).astype(np.float32)
+    x = np.column_stack([np.ones(len(x)), (x - x.mean(0)) / x.std(0)]).astype(
+        np.float32
+    )
     visits = table["mdvis"].to_numpy(np.float32)
-    rows, x_test, true = (x[: 200 if quick else 400], visits[: 200 if quick else 400]), x[500:], visits[500:]
-    options = {"num_particles": 64, "bayes_shares": (1.0, 0.1)} if quick else {"bayes_shares": (1.0, 0.3, 0.1, 0.0)}
+    rows, x_test, true = (
+        (x[: 200 if quick else 400], visits[: 200 if quick else 400]),
+        x[500:],
+        visits[500:],
+    )
+    options = (
+        {"num_particles": 64, "bayes_shares": (1.0, 0.1)}
+        if quick
+        else {"bayes_shares": (1.0, 0.3, 0.1, 0.0)}
+    )
     target = lx.posterior(log_prior, log_likelihood, rows)
-    posterior = lx.sample(target, jnp.array([1.0, 0, 0, 0, 0]), key=jax.random.key(0), num_samples=100, progress=False)
-    fit = lx.predictive(target, draws=posterior, key=jax.random.key(1), num_folds=None, **options)
+    posterior = lx.sample(
+        target,
+        jnp.array([1.0, 0, 0, 0, 0]),
+        key=jax.random.key(0),
+        num_samples=100,
+        progress=False,
+    )
+    fit = lx.predictive(
+        target, draws=posterior, key=jax.random.key(1), num_folds=None, **options
+    )
     print(fit.compare())
 
-    laws = {"Bayes": posterior.positions.reshape(-1, 5), "chosen": np.asarray(fit.positions)}
-    means = {name: np.exp(x_test @ law.T) for name, law in laws.items()}  # (person, draw)
-    scores = {name: np.log(poisson.pmf(true[:, None], mean).mean(1)) for name, mean in means.items()}
+    laws = {
+        "Bayes": posterior.positions.reshape(-1, 5),
+        "chosen": np.asarray(fit.positions),
+    }
+    means = {
+        name: np.exp(x_test @ law.T) for name, law in laws.items()
+    }  # (person, draw)
+    scores = {
+        name: np.log(poisson.pmf(true[:, None], mean).mean(1))
+        for name, mean in means.items()
+    }
     gain = scores["chosen"] - scores["Bayes"]
     error = gain.std(ddof=1) / np.sqrt(len(gain))
-    print(f"on {len(gain):,} unseen people the gain is {gain.mean():.3f} ± {error:.3f} nats")
+    print(
+        f"on {len(gain):,} unseen people the gain is {gain.mean():.3f} ± {error:.3f} nats"
+    )
 
     counts = np.arange(13)
-    shares = {name: np.array([poisson.pmf(count, mean).mean() for count in counts]) for name, mean in means.items()}
+    shares = {
+        name: np.array([poisson.pmf(count, mean).mean() for count in counts])
+        for name, mean in means.items()
+    }
     observed = np.array([np.mean(true == count) for count in counts])
     blue, grey = theme.OKABE_ITO[0], theme.GREY
     with picture(out / "doctor_counts.png", 1, figsize=CARD) as axes:
         axes.bar(counts, observed, 0.75, color=theme.LIGHT["grid"])
         axes.plot(counts, shares["Bayes"], color=grey, marker="x")
         axes.plot(counts, shares["chosen"], color=blue, marker="o")
-        axes.annotate("bars: unseen people", (12.4, observed.max()), ha="right", va="top", color=theme.LIGHT["soft"])
+        axes.annotate(
+            "bars: unseen people",
+            (12.4, observed.max()),
+            ha="right",
+            va="top",
+            color=theme.LIGHT["soft"],
+        )
         label(axes, "Poisson, posterior", (3.3, shares["Bayes"][3]), (4, 4), color=grey)
-        label(axes, "Poisson, law that predicts best", (0.6, shares["chosen"][0]), (10, 0), color=blue)
+        label(
+            axes,
+            "Poisson, law that predicts best",
+            (0.6, shares["chosen"][0]),
+            (10, 0),
+            color=blue,
+        )
         axes.set(xlabel="visits to a doctor in a year", ylabel="share of people")
         axes.set_title(f"Bayes loses {gain.mean():.2f} nats a person")
     return {

@@ -45,8 +45,10 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
             for ratio in ratios
         ]
         simulated[name] = np.mean(runs, 1), np.std(runs, 1, ddof=1) / np.sqrt(num_runs)
-        finite = {"num_neurons": neurons} if step_size > 1 else {}  # the closed form is for steps of order 1
-        curve = lambda x, step_size=step_size, finite=finite: risk_one_step(  # noqa: E731
+        finite = (
+            {"num_neurons": neurons} if step_size > 1 else {}
+        )  # the closed form is for steps of order 1
+        curve = lambda x, step_size=step_size, finite=finite: risk_one_step(
             x, NEURONS, RIDGE, step_size, "erf", "erf", NOISE, **finite
         )
         predicted[name] = curve
@@ -61,21 +63,40 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
     print(f"no kernel goes below {floor:.4f}")
     with picture(out / "feature_learning.png", 1, figsize=(6.5, 4.2)) as axes:
         fine = np.geomspace(ratios[0], ratios[-1], 40) if len(ratios) > 1 else ratios
-        for (name, (mean, error)), colour, marker in zip(simulated.items(), theme.OKABE_ITO, "os^", strict=False):
+        for (name, (mean, error)), colour, marker in zip(
+            simulated.items(), theme.OKABE_ITO, "os^", strict=False
+        ):
             axes.plot(fine, predicted[name](fine), color=colour)
-            axes.errorbar(ratios, mean, error, fmt=marker, color=colour, capsize=2, label=name)
+            axes.errorbar(
+                ratios, mean, error, fmt=marker, color=colour, capsize=2, label=name
+            )
         axes.axhline(floor, color=theme.INK, linestyle="--", linewidth=1)
         axes.axhspan(0, floor, color=theme.INK, alpha=0.05, linewidth=0)
-        axes.annotate("no kernel goes below", (ratios[0], floor), xytext=(0, -12), textcoords="offset points")
-        axes.set(xscale="log", ylim=(0, None), xlabel="samples for each dimension, $n/d$", ylabel="risk")
-        axes.set_title(f"Points: {num_runs} networks of {neurons} neurons, $d = {dim}$; lines: theory")
+        axes.annotate(
+            "no kernel goes below",
+            (ratios[0], floor),
+            xytext=(0, -12),
+            textcoords="offset points",
+        )
+        axes.set(
+            xscale="log",
+            ylim=(0, None),
+            xlabel="samples for each dimension, $n/d$",
+            ylabel="risk",
+        )
+        axes.set_title(
+            f"Points: {num_runs} networks of {neurons} neurons, $d = {dim}$; lines: theory"
+        )
         axes.set_xticks(ratios, [f"{ratio:g}" for ratio in ratios])
         axes.set_xticks([], minor=True)
         axes.legend(loc="upper right")
     return {
         f"{name}: {what}": float(value)
         for name, (mean, _) in simulated.items()
-        for what, value in (("risk", mean[-1]), ("predicted", predicted[name](ratios)[-1]))
+        for what, value in (
+            ("risk", mean[-1]),
+            ("predicted", predicted[name](ratios)[-1]),
+        )
     } | {"floor": float(floor)}
 
 

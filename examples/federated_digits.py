@@ -25,8 +25,16 @@ from langevax.figures import theme
 RIDGE, LOCAL = 1e-2, {"num_local_steps": 16, "batch_size": 16}
 METHODS = {
     "FedAvg, step 0.1": (lx.federated.FedAvg(0.1, **LOCAL), 1, (theme.GREY, "x")),
-    "FedAvg, step 0.03": (lx.federated.FedAvg(0.03, **LOCAL), 1, (theme.OKABE_ITO[4], "v")),
-    "FLEDGE, step 0.1": (lx.federated.FLEDGE(0.1, **LOCAL, clients_per_round=3), 2, (theme.OKABE_ITO[0], "o")),
+    "FedAvg, step 0.03": (
+        lx.federated.FedAvg(0.03, **LOCAL),
+        1,
+        (theme.OKABE_ITO[4], "v"),
+    ),
+    "FLEDGE, step 0.1": (
+        lx.federated.FLEDGE(0.1, **LOCAL, clients_per_round=3),
+        2,
+        (theme.OKABE_ITO[0], "o"),
+    ),
 }  # exchanges of a round, and how it is drawn
 
 
@@ -41,12 +49,20 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
     """Loss above the optimum along the exchanges, and what was sent."""
     table, labels = load_digits(return_X_y=True)
     table = np.column_stack([table / 16, np.ones(len(table))]).astype(np.float32)
-    X, unseen, y, true = train_test_split(table, labels.astype(np.int32), stratify=labels, random_state=0)
-    parts = partitions.by_concentration(y, num_clients=10, concentration=1.0, key=jax.random.key(0))
+    X, unseen, y, true = train_test_split(
+        table, labels.astype(np.int32), stratify=labels, random_state=0
+    )
+    parts = partitions.by_concentration(
+        y, num_clients=10, concentration=1.0, key=jax.random.key(0)
+    )
     federation = lx.Federation(loss, *partitions.stack((X, y), parts))
 
-    central = LogisticRegression(C=1 / (RIDGE * len(X)), fit_intercept=False, tol=1e-8, max_iter=1000).fit(X, y)
-    optimum = float(federation.value(jnp.asarray(central.coef_.T, jnp.float32)))  # of all rows in one place
+    central = LogisticRegression(
+        C=1 / (RIDGE * len(X)), fit_intercept=False, tol=1e-8, max_iter=1000
+    ).fit(X, y)
+    optimum = float(
+        federation.value(jnp.asarray(central.coef_.T, jnp.float32))
+    )  # of all rows in one place
     print(f"all rows in one place: accuracy {central.score(unseen, true):.3f}")
     exchanges, chains = (100, 3) if quick else (400, 8)
     curves, measured = {}, {}
@@ -61,24 +77,48 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
             record=lambda problem, state: problem.value(state.position),
             record_every=1,
         )
-        counts = {key: np.asarray(result.trace.info[key])[0] for key in ("exchanges", "vectors")}
+        counts = {
+            key: np.asarray(result.trace.info[key])[0]
+            for key in ("exchanges", "vectors")
+        }
         above = np.asarray(result.positions) - optimum
         curves[name] = counts, above
-        accuracy = np.mean(np.argmax(unseen @ np.asarray(result.position), axis=2) == true, axis=1)
-        root, spent = np.sqrt(chains), f"{counts['exchanges'][-1]} exchanges, {counts['vectors'][-1]:,} vectors"
+        accuracy = np.mean(
+            np.argmax(unseen @ np.asarray(result.position), axis=2) == true, axis=1
+        )
+        root, spent = (
+            np.sqrt(chains),
+            f"{counts['exchanges'][-1]} exchanges, {counts['vectors'][-1]:,} vectors",
+        )
         loss_above = f"{above[:, -1].mean():.2g} ± {above[:, -1].std(ddof=1) / root:.1g} above the optimum"
         score = f"accuracy {accuracy.mean():.3f} ± {accuracy.std(ddof=1) / root:.3f}"
         print(f"{name:<18} {spent}: {loss_above}, {score}")
-        measured |= {f"{name}: above": above[:, -1].mean(), f"{name}: accuracy": accuracy.mean()}
+        measured |= {
+            f"{name}: above": above[:, -1].mean(),
+            f"{name}: accuracy": accuracy.mean(),
+        }
         measured[f"{name}: vectors"] = counts["vectors"][-1]
 
     with picture(out / "federated_digits.png", card=0, sharey=True) as both:
         for axes, kind in zip(both, ("exchanges", "vectors"), strict=True):
             for name, (_, _, (colour, marker)) in METHODS.items():
                 counts, above = curves[name]
-                shown = np.unique(np.geomspace(1, len(counts[kind]), 16).astype(int)) - 1
-                mean, error = above.mean(0)[shown], above.std(0, ddof=1)[shown] / np.sqrt(chains)
-                axes.errorbar(counts[kind][shown], mean, error, color=colour, marker=marker, label=name, capsize=2)
+                shown = (
+                    np.unique(np.geomspace(1, len(counts[kind]), 16).astype(int)) - 1
+                )
+                mean, error = (
+                    above.mean(0)[shown],
+                    above.std(0, ddof=1)[shown] / np.sqrt(chains),
+                )
+                axes.errorbar(
+                    counts[kind][shown],
+                    mean,
+                    error,
+                    color=colour,
+                    marker=marker,
+                    label=name,
+                    capsize=2,
+                )
             axes.set(xscale="log", yscale="log", xlabel=kind)
             axes.xaxis.set_major_formatter("{x:,g}")
         both[0].set(ylabel="loss above the optimum", title="Ten clients, a digit each")

@@ -18,7 +18,11 @@ import langevax as lx
 from langevax.figures import theme
 from langevax.theory.gaussian import gaussian_process
 
-SENSORS, NOISE, TIME = np.linspace(0.02, 0.98, 40), 0.03, 2e-3  # the time in units of length^2 / diffusivity
+SENSORS, NOISE, TIME = (
+    np.linspace(0.02, 0.98, 40),
+    0.03,
+    2e-3,
+)  # the time in units of length^2 / diffusivity
 SHOWN = np.linspace(0, 1, 301)
 
 
@@ -35,7 +39,9 @@ def decay(basis):
 def measure(seed):
     """Return the readings of the sensors: the rod's temperature later, computed with many more waves, and noise."""
     basis = lx.spaces.Cosine(20_000)
-    waves = np.asarray(basis.analyze(jnp.asarray(first_temperature(basis.grid))))[:2000] * decay(lx.spaces.Cosine(2000))
+    waves = np.asarray(basis.analyze(jnp.asarray(first_temperature(basis.grid))))[
+        :2000
+    ] * decay(lx.spaces.Cosine(2000))
     clean = np.asarray(lx.spaces.Cosine(2000).evaluate(SENSORS)) @ waves
     return clean + NOISE * np.random.default_rng(seed).normal(size=len(SENSORS))
 
@@ -43,9 +49,13 @@ def measure(seed):
 def problem(data, num_modes):
     """The posterior of the first temperature, a Matern process that is one derivative smooth."""
     basis = lx.spaces.Cosine(num_modes)
-    prior = lx.spaces.GaussianPrior(basis, lx.spaces.spectra.matern(basis, 1.0, length_scale=0.15, variance=0.5))
+    prior = lx.spaces.GaussianPrior(
+        basis, lx.spaces.spectra.matern(basis, 1.0, length_scale=0.15, variance=0.5)
+    )
     left, at_sensors = jnp.asarray(decay(basis), jnp.float32), basis.evaluate(SENSORS)
-    return lx.inverse_problem(lambda rod: at_sensors @ (left * basis.analyze(rod)), data, NOISE, prior)
+    return lx.inverse_problem(
+        lambda rod: at_sensors @ (left * basis.analyze(rod)), data, NOISE, prior
+    )
 
 
 def exact(target, data):
@@ -54,7 +64,11 @@ def exact(target, data):
     shown = np.asarray(basis.evaluate(SHOWN), float)
     observed = np.asarray(basis.evaluate(SENSORS), float) * decay(basis)
     mean, covariance = gaussian_process(
-        observed * variances @ observed.T, shown * variances @ observed.T, data, NOISE, shown * variances @ shown.T
+        observed * variances @ observed.T,
+        shown * variances @ observed.T,
+        data,
+        NOISE,
+        shown * variances @ shown.T,
     )
     return mean, np.sqrt(np.diag(covariance))
 
@@ -63,7 +77,9 @@ def solve(data, num_modes, num_samples):
     """Exact and sampled (mean, deviation) of the first temperature at SHOWN."""
     target = problem(data, num_modes)
     mean, deviation = exact(target, data)
-    draws = lx.sample(target, key=jax.random.key(1), dynamics="pcnl", num_samples=num_samples)
+    draws = lx.sample(
+        target, key=jax.random.key(1), dynamics="pcnl", num_samples=num_samples
+    )
     functions = draws.positions @ np.asarray(target.prior.basis.evaluate(SHOWN)).T
     sampled = functions.mean((0, 1)), functions.std((0, 1))
     error, ratio = np.max(np.abs(sampled[0] - mean) / deviation), sampled[1] / deviation
@@ -77,7 +93,9 @@ def solve(data, num_modes, num_samples):
 def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
     """Draws against the exact posterior, at several numbers of modes."""
     data, sizes = measure(seed=0), (64,) if quick else (64, 128, 4096)
-    posteriors = {num_modes: solve(data, num_modes, 250 if quick else 1000) for num_modes in sizes}
+    posteriors = {
+        num_modes: solve(data, num_modes, 250 if quick else 1000) for num_modes in sizes
+    }
     (mean, deviation), sampled = posteriors[sizes[0] if quick else 128]
     inside = np.mean(np.abs(first_temperature(SHOWN) - sampled[0]) < 1.645 * sampled[1])
     print(f"the 90 % band holds the first temperature at {inside:.0%} of places")
@@ -89,7 +107,11 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
         left.annotate("true", (0.155, 1.02), color=theme.INK, ha="right")
         colour = theme.OKABE_ITO[0]
         left.fill_between(
-            SHOWN, sampled[0] - 1.645 * sampled[1], sampled[0] + 1.645 * sampled[1], color=colour, alpha=0.15
+            SHOWN,
+            sampled[0] - 1.645 * sampled[1],
+            sampled[0] + 1.645 * sampled[1],
+            color=colour,
+            alpha=0.15,
         )
         left.plot(SHOWN, sampled[0], color=colour)
         left.plot(SENSORS, data, color=theme.GREY, marker=".", linestyle="none")
@@ -112,11 +134,19 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
                 label=f"{num_modes:,} modes",
             )
         right.set(
-            xlabel="place along the rod", ylabel="posterior sd", title="Spread, sampled and exact", ylim=(0, None)
+            xlabel="place along the rod",
+            ylabel="posterior sd",
+            title="Spread, sampled and exact",
+            ylim=(0, None),
         )
         right.legend(loc="upper center", ncols=2)
     off, ratio = np.abs(sampled[0] - mean) / deviation, sampled[1] / deviation
-    return {"off": off.max(), "narrowest": ratio.min(), "widest": ratio.max(), "inside": inside}
+    return {
+        "off": off.max(),
+        "narrowest": ratio.min(),
+        "widest": ratio.max(),
+        "inside": inside,
+    }
 
 
 if __name__ == "__main__":

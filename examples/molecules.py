@@ -19,16 +19,30 @@ from langevax.figures import theme
 from langevax.sklearn import GraphMeanFieldRegressor
 
 
-def falls(model: GraphMeanFieldRegressor, molecules: list, observed: np.ndarray) -> dict[str, float]:
+def falls(
+    model: GraphMeanFieldRegressor, molecules: list, observed: np.ndarray
+) -> dict[str, float]:
     """By how much R2 falls when a kind of columns is shuffled among the molecules, on average over ten shuffles."""
-    network, columns, random = on_columns(model), model.encoder_.transform(molecules), np.random.default_rng(0)
+    network, columns, random = (
+        on_columns(model),
+        model.encoder_.transform(molecules),
+        np.random.default_rng(0),
+    )
     names = [str(name) for name in model.encoder_.get_feature_names_out()]
     kinds = {
         "heat traces": [i for i, name in enumerate(names) if name.startswith("heat")],
-        "neighbourhoods\nof atoms": [i for i, name in enumerate(names) if name.startswith("wl")],
+        "neighbourhoods\nof atoms": [
+            i for i, name in enumerate(names) if name.startswith("wl")
+        ],
     }
-    kinds["counts of elements"] = [i for i, name in enumerate(names) if name.startswith("label")]
-    kinds["sizes"] = [i for i in range(len(names)) if not any(i in places for places in kinds.values())]
+    kinds["counts of elements"] = [
+        i for i, name in enumerate(names) if name.startswith("label")
+    ]
+    kinds["sizes"] = [
+        i
+        for i in range(len(names))
+        if not any(i in places for places in kinds.values())
+    ]
     score, drops = r2_score(observed, network.predict(columns)), {}
     for kind, places in kinds.items():
         scores = []
@@ -41,20 +55,45 @@ def falls(model: GraphMeanFieldRegressor, molecules: list, observed: np.ndarray)
 
 
 def draw(
-    axes: tuple[plt.Axes, plt.Axes], observed: np.ndarray, predicted: np.ndarray, fallen: dict[str, float]
+    axes: tuple[plt.Axes, plt.Axes],
+    observed: np.ndarray,
+    predicted: np.ndarray,
+    fallen: dict[str, float],
 ) -> None:
     """Predicted against observed; and what each kind of columns is worth."""
     left, right = axes
     colour, marker = theme.METHODS["MFLD"]
-    ends = [min(observed.min(), predicted.min()) - 0.3, max(observed.max(), predicted.max()) + 0.3]
+    ends = [
+        min(observed.min(), predicted.min()) - 0.3,
+        max(observed.max(), predicted.max()) + 0.3,
+    ]
     left.plot(ends, ends, color=theme.INK, linewidth=1)
     left.plot(observed, predicted, marker, color=colour, alpha=0.6, markersize=4)
-    left.set(xlim=ends, ylim=ends, aspect="equal", xlabel="observed log10 of mol / l", ylabel="predicted")
-    left.set_title(f"{len(observed)} molecules of test: R² {r2_score(observed, predicted):.3f}")
+    left.set(
+        xlim=ends,
+        ylim=ends,
+        aspect="equal",
+        xlabel="observed log10 of mol / l",
+        ylabel="predicted",
+    )
+    left.set_title(
+        f"{len(observed)} molecules of test: R² {r2_score(observed, predicted):.3f}"
+    )
     kinds = sorted(fallen, key=lambda kind: fallen[kind])
-    right.plot([fallen[kind] for kind in kinds], kinds, marker, color=colour, markersize=8, linestyle="")
+    right.plot(
+        [fallen[kind] for kind in kinds],
+        kinds,
+        marker,
+        color=colour,
+        markersize=8,
+        linestyle="",
+    )
     right.axvline(0, color=theme.INK, linewidth=1)
-    right.set(xlabel="fall of R² where shuffled", ylim=(-0.6, len(kinds) - 0.4), title="What determines solubility")
+    right.set(
+        xlabel="fall of R² where shuffled",
+        ylim=(-0.6, len(kinds) - 0.4),
+        title="What determines solubility",
+    )
     right.grid(axis="y")
 
 
@@ -64,7 +103,9 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
     train, test = data.splits[0]
     (molecules, targets), (unseen, observed) = data.take(train), data.take(test)
     small = {"num_steps": 500, "num_particles": 200} if quick else {}
-    model = GraphMeanFieldRegressor(encoder="patterns", edge_labels="bond", **small, random_state=0)
+    model = GraphMeanFieldRegressor(
+        encoder="patterns", edge_labels="bond", **small, random_state=0
+    )
     model.fit(molecules, targets)  # on columns with names, which can be shuffled
     predicted = model.predict(unseen)
     score = r2_score(observed, predicted)

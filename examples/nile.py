@@ -41,7 +41,9 @@ def exact(y, modes, log_lengths, log_noises):
         values, vectors = np.linalg.eigh(factor @ factor.T)
         for j, log_noise in enumerate(log_noises):
             variances = values + np.exp(2 * log_noise)
-            logs[i, j] = -0.5 * np.sum((vectors.T @ y) ** 2 / variances + np.log(variances))
+            logs[i, j] = -0.5 * np.sum(
+                (vectors.T @ y) ** 2 / variances + np.log(variances)
+            )
             logs[i, j] += log_prior(np, log_length, log_noise)
     probability = np.exp(logs - logs.max())
     return probability / probability.sum()
@@ -57,17 +59,40 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
 
     def log_density(at):
         values = cosines @ (deviations(jnp, jnp.exp(at["log_length"])) * at["modes"])
-        fit = -jnp.sum((flow - values) ** 2) / 2 * jnp.exp(-2 * at["log_noise"]) - len(y) * at["log_noise"]
-        return fit + log_prior(jnp, at["log_length"], at["log_noise"]) - jnp.sum(at["modes"] ** 2) / 2
+        fit = (
+            -jnp.sum((flow - values) ** 2) / 2 * jnp.exp(-2 * at["log_noise"])
+            - len(y) * at["log_noise"]
+        )
+        return (
+            fit
+            + log_prior(jnp, at["log_length"], at["log_noise"])
+            - jnp.sum(at["modes"] ** 2) / 2
+        )
 
-    start = {"log_length": jnp.log(0.2), "log_noise": jnp.log(0.7), "modes": jnp.zeros(BASIS.num_modes)}
-    draws = lx.sample(log_density, start, key=jax.random.key(0), num_samples=250 if quick else 1000, progress=False)
-    print(f"{draws.method}:", *draws.warnings or ["no reason to doubt its draws"])
-    log_length, log_noise = (np.asarray(draws.positions[name]) for name in ("log_length", "log_noise"))
-    pairs = zip(
-        log_length.ravel()[::5], np.asarray(draws.positions["modes"]).reshape(-1, modes.shape[1])[::5], strict=True
+    start = {
+        "log_length": jnp.log(0.2),
+        "log_noise": jnp.log(0.7),
+        "modes": jnp.zeros(BASIS.num_modes),
+    }
+    draws = lx.sample(
+        log_density,
+        start,
+        key=jax.random.key(0),
+        num_samples=250 if quick else 1000,
+        progress=False,
     )
-    flows = centre + unit * np.array([modes @ (deviations(np, np.exp(log)) * z) for log, z in pairs])
+    print(f"{draws.method}:", *draws.warnings or ["no reason to doubt its draws"])
+    log_length, log_noise = (
+        np.asarray(draws.positions[name]) for name in ("log_length", "log_noise")
+    )
+    pairs = zip(
+        log_length.ravel()[::5],
+        np.asarray(draws.positions["modes"]).reshape(-1, modes.shape[1])[::5],
+        strict=True,
+    )
+    flows = centre + unit * np.array(
+        [modes @ (deviations(np, np.exp(log)) * z) for log, z in pairs]
+    )
     lengths, noises = np.linspace(-4.5, 1.5, 50), np.linspace(-0.8, 0.2, 50)
     probability = exact(y, modes, lengths, noises)
     measured = {}
@@ -97,7 +122,11 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
             xycoords="axes fraction",
             ha="right",
         )
-        axes.set(xlabel="year", ylabel="flow (10⁸ m³ a year)", title="The flow of the Nile, and how much is chance")
+        axes.set(
+            xlabel="year",
+            ylabel="flow (10⁸ m³ a year)",
+            title="The flow of the Nile, and how much is chance",
+        )
     return {name: float(value) for name, value in measured.items()}
 
 

@@ -29,10 +29,15 @@ HIGH = np.array([20.0, 5, 5, 60, 5, 5, 60, 5, 5])
 
 def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
     """Sums of squares over the certified one: `minimize`, and local searches from the same box."""
-    problem = next(regression for regression in regressions() if regression.name == "ENSO")
+    problem = next(
+        regression for regression in regressions() if regression.name == "ENSO"
+    )
     months, pressure, model = problem.predictors, problem.responses, MODELS["ENSO"]
     starts = np.random.default_rng(0).uniform(LOW, HIGH, size=(20 if quick else 100, 9))
-    ends = [least_squares(lambda b: model(np, months, *b) - pressure, b, bounds=(LOW, HIGH)) for b in starts]
+    ends = [
+        least_squares(lambda b: model(np, months, *b) - pressure, b, bounds=(LOW, HIGH))
+        for b in starts
+    ]
     local = 2 * np.array([end.cost for end in ends]) / problem.sum_of_squares
     with jax.enable_x64():
         fit = lx.minimize(
@@ -45,15 +50,25 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
     ratio = fit.fun / problem.sum_of_squares
     print(fit.message)
     print(f"sum of squares {fit.fun:.7f}, certified {problem.sum_of_squares:.7f}")
-    print(f"least squares from the same box: {np.mean(local < 1.001):.0%} of {len(local)} starts arrive")
+    print(
+        f"least squares from the same box: {np.mean(local < 1.001):.0%} of {len(local)} starts arrive"
+    )
 
     colour, fine = theme.OKABE_ITO[0], np.linspace(1, 168, 800)
     with picture(out / "nist_curve.png", 1, figsize=CARD) as axes:
         axes.plot(months / 12, pressure, ".", color=theme.GREY, markersize=4)
         axes.plot(fine / 12, model(np, fine, *fit.x), color=colour, linewidth=1.2)
         worst = ends[int(np.argsort(local)[len(local) // 2])].x
-        axes.plot(fine / 12, model(np, fine, *worst), color=theme.OKABE_ITO[1], linewidth=0.8, linestyle="--")
-        axes.annotate("the certified fit", (0.02, 0.93), xycoords="axes fraction", color=colour)
+        axes.plot(
+            fine / 12,
+            model(np, fine, *worst),
+            color=theme.OKABE_ITO[1],
+            linewidth=0.8,
+            linestyle="--",
+        )
+        axes.annotate(
+            "the certified fit", (0.02, 0.93), xycoords="axes fraction", color=colour
+        )
         axes.annotate(
             "dashed: the median local search",
             (0.98, 0.93),
@@ -62,10 +77,19 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
             color=theme.OKABE_ITO[1],
         )
         axes.set(
-            xlabel="year", ylabel="difference of pressure", ylim=(None, 1.2 * pressure.max()), yticks=(0, 5, 10, 15)
+            xlabel="year",
+            ylabel="difference of pressure",
+            ylim=(None, 1.2 * pressure.max()),
+            yticks=(0, 5, 10, 15),
         )
-        axes.set(title=f"{np.mean(local < 1.001):.0%} of local searches end at the best fit")
-    return {"ratio": float(ratio), "local": float(np.mean(local < 1.001)), "median": float(np.median(local))}
+        axes.set(
+            title=f"{np.mean(local < 1.001):.0%} of local searches end at the best fit"
+        )
+    return {
+        "ratio": float(ratio),
+        "local": float(np.mean(local < 1.001)),
+        "median": float(np.median(local)),
+    }
 
 
 if __name__ == "__main__":

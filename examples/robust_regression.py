@@ -38,7 +38,10 @@ def gaussian_process():
     """scikit-learn's, with its own choice of kernel and noise."""
     kernel = ConstantKernel() * RBF() + WhiteKernel()
     return make_pipeline(
-        StandardScaler(), GaussianProcessRegressor(kernel, normalize_y=True, n_restarts_optimizer=2, random_state=0)
+        StandardScaler(),
+        GaussianProcessRegressor(
+            kernel, normalize_y=True, n_restarts_optimizer=2, random_state=0
+        ),
     )
 
 
@@ -56,35 +59,61 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
     measured, folds = {}, 2 if quick else 5
     regressors = {"scikit-learn's Gaussian process": (gaussian_process, gaussian_band)}
     for loss in COLOURS:
-        make = lambda loss=loss: KernelLangevinRegressor(loss=loss, **few)  # noqa: E731
-        regressors[f"KernelLangevinRegressor(loss={loss!r})"] = make, lambda m, X: m.interval(X, 0.9, noise=True).T
+        make = lambda loss=loss: KernelLangevinRegressor(loss=loss, **few)
+        regressors[f"KernelLangevinRegressor(loss={loss!r})"] = (
+            make,
+            lambda m, X: m.interval(X, 0.9, noise=True).T,
+        )
     for name, (make, band) in regressors.items():
         errors, inside = held_out(X, y, make, band, folds)
-        measured |= {f"{name}: error": float(errors.mean()), f"{name}: inside": float(inside.mean())}
-        print(f"{name:<40} mean error {errors.mean():5.1f} francs, 90 % bands hold {inside.mean():.0%}")
+        measured |= {
+            f"{name}: error": float(errors.mean()),
+            f"{name}: inside": float(inside.mean()),
+        }
+        print(
+            f"{name:<40} mean error {errors.mean():5.1f} francs, 90 % bands hold {inside.mean():.0%}"
+        )
 
-    models = {loss: KernelLangevinRegressor(loss=loss, **few).fit(X, y) for loss in COLOURS}
+    models = {
+        loss: KernelLangevinRegressor(loss=loss, **few).fit(X, y) for loss in COLOURS
+    }
     off = np.argsort(-np.abs(models["student"].predict(X) - y))[:5]
     shown = np.linspace(X.min(), X.max(), 200)[:, None]
-    with picture(out / "robust_regression.png", figsize=(10, 4.2), sharey=True) as (left, right):
+    with picture(out / "robust_regression.png", figsize=(10, 4.2), sharey=True) as (
+        left,
+        right,
+    ):
         for axes, loss in ((left, "squared"), (right, "student")):
             colour = COLOURS[loss]
             low, high = models[loss].interval(shown, 0.9, noise=True).T
-            without = KernelLangevinRegressor(loss=loss, **few).fit(np.delete(X, off, 0), np.delete(y, off))
+            without = KernelLangevinRegressor(loss=loss, **few).fit(
+                np.delete(X, off, 0), np.delete(y, off)
+            )
             moved = np.abs(models[loss].predict(shown) - without.predict(shown))
             print(
                 f"{loss}: without the five households furthest off the function moves by up to {moved.max():.0f} francs"
             )
             measured[f"{loss}: moves by"] = float(moved.max())
-            axes.fill_between(shown[:, 0], low, high, color=colour, alpha=0.12, linewidth=0)
+            axes.fill_between(
+                shown[:, 0], low, high, color=colour, alpha=0.12, linewidth=0
+            )
             axes.plot(shown[:, 0], models[loss].predict(shown), color=colour)
             axes.plot(shown[:, 0], without.predict(shown), color=colour, linestyle="--")
             axes.plot(X[:, 0], y, ".", color=theme.GREY, markersize=4)
-            axes.plot(X[off, 0], y[off], "o", color=theme.INK, markersize=8, fillstyle="none")
-            title = {"squared": "Squared loss bends", "student": "Student's t does not"}[loss]
+            axes.plot(
+                X[off, 0], y[off], "o", color=theme.INK, markersize=8, fillstyle="none"
+            )
+            title = {
+                "squared": "Squared loss bends",
+                "student": "Student's t does not",
+            }[loss]
             axes.set(title=title, xlabel="income (francs a year)")
         left.set(ylabel="expenditure on food (francs a year)")
-        left.annotate("dashed: without the five\nhouseholds that are circled", (450, 3000), color=theme.INK)
+        left.annotate(
+            "dashed: without the five\nhouseholds that are circled",
+            (450, 3000),
+            color=theme.INK,
+        )
     return measured
 
 

@@ -23,7 +23,9 @@ def held_out(X: np.ndarray, y: np.ndarray, options: dict, folds: int) -> np.ndar
     intervals = np.empty((len(y), 2))
     for train, test in KFold(folds, shuffle=True, random_state=0).split(X):
         intervals[test] = (
-            MeanFieldRegressor(random_state=0, **options).fit(X[train], y[train]).predict_interval(X[test])
+            MeanFieldRegressor(random_state=0, **options)
+            .fit(X[train], y[train])
+            .predict_interval(X[test])
         )
     return intervals
 
@@ -46,7 +48,11 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
             f"fit of the {name}: 90 % intervals hold {inside:.0%} of countries, {below:.0%} begin below zero; "
             f"median width for the poorer half {width:,.0f} dollars"
         )
-        measured |= {f"{name}: inside": inside, f"{name}: below": below, f"{name}: width": width}
+        measured |= {
+            f"{name}: inside": inside,
+            f"{name}: below": below,
+            f"{name}: width": width,
+        }
 
     model = MeanFieldRegressor(random_state=0, **options).fit(X, np.log(income))
     years = np.linspace(X.min(), X.max(), 200)[:, None]
@@ -57,10 +63,19 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
         axes.plot(years[:, 0], np.exp(model.predict(years)), color=colour)
         axes.plot(X[:, 0], income, "o", color=theme.GREY, markersize=3.5)
         axes.annotate("90 % interval of a new country", (59.5, 340), color=colour)
-        axes.set(xlabel="life expectancy (years)", ylabel="income a head (dollars)", yscale="log")
-        axes.set_yticks([300, 1000, 3000, 10_000, 30_000], ["300", "1,000", "3,000", "10,000", "30,000"])
+        axes.set(
+            xlabel="life expectancy (years)",
+            ylabel="income a head (dollars)",
+            yscale="log",
+        )
+        axes.set_yticks(
+            [300, 1000, 3000, 10_000, 30_000],
+            ["300", "1,000", "3,000", "10,000", "30,000"],
+        )
         axes.set_yticks([], minor=True)
-        axes.set_title(f"Intervals hold {measured['logarithm: inside']:.0%} of unseen countries")
+        axes.set_title(
+            f"Intervals hold {measured['logarithm: inside']:.0%} of unseen countries"
+        )
     return {name: float(value) for name, value in measured.items()}
 
 

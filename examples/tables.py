@@ -21,18 +21,36 @@ TABLES = {
 def customers(size: int = 900) -> str:
     """Return simulated customers as a German Excel writes them; a tenth cancel, and only they have a reason."""
     random = np.random.default_rng(7)
-    region, contract = random.choice(["Süd", "Nord", "Ost", "West"], size), random.choice(["monthly", "yearly"], size)
+    region, contract = (
+        random.choice(["Süd", "Nord", "Ost", "West"], size),
+        random.choice(["monthly", "yearly"], size),
+    )
     days, calls = random.integers(30, 2500, size), random.poisson(1.3, size)
     fee = np.round(random.gamma(6.0, 7.0, size) + 9, 2)
-    logit = -4.2 + 0.75 * calls + 1.3 * (contract == "monthly") - 0.0009 * days + 0.012 * fee
+    logit = (
+        -4.2
+        + 0.75 * calls
+        + 1.3 * (contract == "monthly")
+        - 0.0009 * days
+        + 0.012 * fee
+    )
     cancelled = random.random(size) < 1 / (1 + np.exp(-logit))
     why = random.choice(["price", "moved", "service"], size)
     lines = ["customer no;region;contract;since;fee;calls;reason;cancelled"]
     for i in range(size):
         since = date(2026, 6, 30) - timedelta(days=int(days[i]))
         euros = "unknown" if i % 97 == 5 else f"{fee[i]:.2f} €".replace(".", ",")
-        cells = (str(10_001 + i), region[i], contract[i], f"{since:%d.%m.%Y}", euros, str(calls[i]))
-        lines.append(";".join([*cells, *((why[i], "yes") if cancelled[i] else ("", "no"))]))
+        cells = (
+            str(10_001 + i),
+            region[i],
+            contract[i],
+            f"{since:%d.%m.%Y}",
+            euros,
+            str(calls[i]),
+        )
+        lines.append(
+            ";".join([*cells, *((why[i], "yes") if cancelled[i] else ("", "no"))])
+        )
     return "\r\n".join(lines) + "\r\n"
 
 
@@ -43,7 +61,9 @@ def main(name: str, file: Path) -> None:
         file.write_text(customers(), encoding="cp1252", newline="")
         return
     bunch = TABLES[name]()
-    frame = bunch.frame.rename(columns={"target": "progression"} if name == "diabetes" else {})
+    frame = bunch.frame.rename(
+        columns={"target": "progression"} if name == "diabetes" else {}
+    )
     if name in ("breast_cancer", "wine"):
         frame["target"] = bunch.target_names[bunch.target]
     file.parent.mkdir(parents=True, exist_ok=True)

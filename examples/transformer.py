@@ -40,16 +40,28 @@ def sequences(key, count: int):
     """Four tokens, and the same with one in four drawn anew."""
     first_key, noise_key, which_key = jax.random.split(key, 3)
     first, noise = (
-        jax.random.categorical(k, jnp.log(FREQUENCIES), shape=(count, HALF)) for k in (first_key, noise_key)
+        jax.random.categorical(k, jnp.log(FREQUENCIES), shape=(count, HALF))
+        for k in (first_key, noise_key)
     )
-    return jnp.concatenate([first, jnp.where(jax.random.uniform(which_key, first.shape) < 0.25, noise, first)], 1)
+    return jnp.concatenate(
+        [
+            first,
+            jnp.where(jax.random.uniform(which_key, first.shape) < 0.25, noise, first),
+        ],
+        1,
+    )
 
 
 def initial(key) -> dict:
     """Weights before the training."""
     keys = jax.random.split(key, len(SHAPES))
-    scales = {name: 0.5 if name in ("token", "place") else 0.5 / WIDTH**0.5 for name in SHAPES}
-    weights = {name: scales[name] * jax.random.normal(k, SHAPES[name]) for k, name in zip(keys, SHAPES, strict=True)}
+    scales = {
+        name: 0.5 if name in ("token", "place") else 0.5 / WIDTH**0.5 for name in SHAPES
+    }
+    weights = {
+        name: scales[name] * jax.random.normal(k, SHAPES[name])
+        for k, name in zip(keys, SHAPES, strict=True)
+    }
     return weights | {"bias": jnp.zeros(TOKENS)}
 
 
@@ -71,29 +83,64 @@ def mean_loss(w, rows):
 
 def draw(record, ours: np.ndarray, theirs: np.ndarray, out: Path) -> None:
     """Losses above, coefficients below."""
-    place = np.where(record.steps == 0, record.steps[1] / 2, record.steps)  # 0 has no logarithm
+    place = np.where(
+        record.steps == 0, record.steps[1] / 2, record.steps
+    )  # 0 has no logarithm
     refused = np.isnan(record.values)
-    with picture(out / "transformer.png", (2, 1), figsize=(CARD[0], 4.4), sharex=True) as (upper, lower):
+    with picture(
+        out / "transformer.png", (2, 1), figsize=(CARD[0], 4.4), sharex=True
+    ) as (upper, lower):
         upper.plot(place, theirs, "s-", color=theme.OKABE_ITO[1])
         upper.plot(place, ours, "o-", color=theme.OKABE_ITO[0])
-        label(upper, "other sequences", (place[-1], theirs[-1]), (0, 8), color=theme.OKABE_ITO[1], ha="right")
-        label(upper, "its own", (place[-1], ours[-1]), (0, -14), color=theme.OKABE_ITO[0], ha="right")
-        upper.set(
-            ylabel="loss in nats", ylim=(2, None), title="The loss has fallen, and the coefficient goes on growing"
+        label(
+            upper,
+            "other sequences",
+            (place[-1], theirs[-1]),
+            (0, 8),
+            color=theme.OKABE_ITO[1],
+            ha="right",
         )
-        lower.errorbar(place, record.values, 2 * record.standard_errors, fmt="o-", color=theme.OKABE_ITO[0], capsize=3)
+        label(
+            upper,
+            "its own",
+            (place[-1], ours[-1]),
+            (0, -14),
+            color=theme.OKABE_ITO[0],
+            ha="right",
+        )
+        upper.set(
+            ylabel="loss in nats",
+            ylim=(2, None),
+            title="The loss has fallen, and the coefficient goes on growing",
+        )
+        lower.errorbar(
+            place,
+            record.values,
+            2 * record.standard_errors,
+            fmt="o-",
+            color=theme.OKABE_ITO[0],
+            capsize=3,
+        )
         lower.plot(place[refused], np.zeros(refused.sum()), "x", color=theme.GREY)
         label(lower, "no minimum nearby", (place[0], 0), (0, 8), color=theme.GREY)
-        lower.set(xscale="log", xlabel="step of the training", ylabel="learning coefficient")
+        lower.set(
+            xscale="log", xlabel="step of the training", ylabel="learning coefficient"
+        )
 
 
 def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
     """Loss of the rows, loss of others, and coefficients along the training."""
     rows, others = sequences(jax.random.key(0), 512), sequences(jax.random.key(2), 5000)
     steps = [0, 300, 1000] if quick else [0, 50, 100, 200, 300, 500, 1000, 2000, 4000]
-    options = {"num_samples": 50, "num_warmup": 50} if quick else {"num_samples": 100, "num_warmup": 100}
+    options = (
+        {"num_samples": 50, "num_warmup": 50}
+        if quick
+        else {"num_samples": 100, "num_warmup": 100}
+    )
     options |= {"num_chains": 2, "progress": False}
-    record = lx.sampling.CoefficientRecorder(loss, rows, key=jax.random.key(1), localization=LOCALIZATION, **options)
+    record = lx.sampling.CoefficientRecorder(
+        loss, rows, key=jax.random.key(1), localization=LOCALIZATION, **options
+    )
     optimiser = optax.adam(2e-3)
     weights = initial(jax.random.key(1))
     state, losses = optimiser.init(weights), []
@@ -102,19 +149,29 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
     def train(weights, state, count):
         def step(_, carry):
             weights, state = carry
-            updates, state = optimiser.update(jax.grad(mean_loss)(weights, rows), state, weights)
+            updates, state = optimiser.update(
+                jax.grad(mean_loss)(weights, rows), state, weights
+            )
             return optax.apply_updates(weights, updates), state
 
         return jax.lax.fori_loop(0, count, step, (weights, state))
 
     for step, following in zip(steps, [*steps[1:], steps[-1]], strict=True):
-        losses.append((float(mean_loss(weights, rows)), float(mean_loss(weights, others))))
+        losses.append(
+            (float(mean_loss(weights, rows)), float(mean_loss(weights, others)))
+        )
         record(step, weights)
         weights, state = train(weights, state, following - step)
     ours, theirs = np.array(losses).T
     for index, one in enumerate(record.records):
-        shown = "not near a minimum" if one.refusal else f"coefficient {one.value:5.2f} ± {one.standard_error:.2f}"
-        print(f"step {one.step:>5,}: loss {ours[index]:.3f}, of other sequences {theirs[index]:.3f}, {shown}")
+        shown = (
+            "not near a minimum"
+            if one.refusal
+            else f"coefficient {one.value:5.2f} ± {one.standard_error:.2f}"
+        )
+        print(
+            f"step {one.step:>5,}: loss {ours[index]:.3f}, of other sequences {theirs[index]:.3f}, {shown}"
+        )
     draw(record, ours, theirs, out)
     refused = np.isnan(record.values)
     return {

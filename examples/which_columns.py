@@ -18,8 +18,20 @@ from sklearn.model_selection import KFold
 from langevax.figures import theme
 from langevax.sklearn import MeanFieldRegressor
 
-WORDS = {"age": "age", "sex": "sex", "bmi": "body mass index", "bp": "blood pressure", "s1": "total cholesterol"}
-WORDS |= {"s2": "LDL", "s3": "HDL", "s4": "cholesterol ratio", "s5": "triglycerides", "s6": "blood sugar"}
+WORDS = {
+    "age": "age",
+    "sex": "sex",
+    "bmi": "body mass index",
+    "bp": "blood pressure",
+    "s1": "total cholesterol",
+}
+WORDS |= {
+    "s2": "LDL",
+    "s3": "HDL",
+    "s4": "cholesterol ratio",
+    "s5": "triglycerides",
+    "s6": "blood sugar",
+}
 
 
 def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
@@ -33,10 +45,14 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
     falls, scores = {}, {}
     for name, model in models.items():
         runs, held_out = [], []
-        for train, test in KFold(2 if quick else 5, shuffle=True, random_state=0).split(X):
+        for train, test in KFold(2 if quick else 5, shuffle=True, random_state=0).split(
+            X
+        ):
             model.fit(X.iloc[train], y.iloc[train])
             held_out.append(model.score(X.iloc[test], y.iloc[test]))
-            shuffled = permutation_importance(model, X.iloc[test], y.iloc[test], n_repeats=5, random_state=0)
+            shuffled = permutation_importance(
+                model, X.iloc[test], y.iloc[test], n_repeats=5, random_state=0
+            )
             runs.append(shuffled.importances_mean)
         falls[name] = np.mean(runs, 0), np.std(runs, 0, ddof=1) / np.sqrt(len(runs))
         scores[name] = float(np.mean(held_out))
@@ -45,12 +61,23 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
     order = np.argsort(falls["network"][0])
     names = [list(WORDS.values())[i] for i in order]
     for i in order[::-1][:3]:
-        print(f"{list(WORDS.values())[i]}: {falls['network'][0][i]:.3f} ± {falls['network'][1][i]:.3f} of R2")
-    styles = {"random forest": (theme.GREY, "x", -0.17), "network": (theme.OKABE_ITO[0], "o", 0.17)}
+        print(
+            f"{list(WORDS.values())[i]}: {falls['network'][0][i]:.3f} ± {falls['network'][1][i]:.3f} of R2"
+        )
+    styles = {
+        "random forest": (theme.GREY, "x", -0.17),
+        "network": (theme.OKABE_ITO[0], "o", 0.17),
+    }
     with picture(out / "which_columns.png", 1, figsize=CARD) as axes:
         for name, (colour, marker, shift) in styles.items():
             mean, error = falls[name]
-            axes.errorbar(mean[order], np.arange(10) + shift, xerr=error[order], fmt=marker, color=colour)
+            axes.errorbar(
+                mean[order],
+                np.arange(10) + shift,
+                xerr=error[order],
+                fmt=marker,
+                color=colour,
+            )
             axes.annotate(
                 f"{name}, R² {scores[name]:.2f}",
                 (0.98, 0.2 + 0.4 * shift),
@@ -60,9 +87,13 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
             )
         axes.axvline(0, color=theme.INK, linewidth=0.8)
         axes.set_yticks(range(10), names)
-        axes.set(xlabel="fall of $R^2$ where the column is shuffled", title="What tells how diabetes goes on")
+        axes.set(
+            xlabel="fall of $R^2$ where the column is shuffled",
+            title="What tells how diabetes goes on",
+        )
     return {"score": scores["network"], "forest": scores["random forest"]} | {
-        word: float(value) for word, value in zip(WORDS.values(), falls["network"][0], strict=True)
+        word: float(value)
+        for word, value in zip(WORDS.values(), falls["network"][0], strict=True)
     }
 
 

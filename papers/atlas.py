@@ -18,7 +18,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from claims import DATA, FIGURE, RESULT, add_options, request, table, table_of_numbers, tally
+from claims import (
+    DATA,
+    FIGURE,
+    RESULT,
+    add_options,
+    request,
+    table,
+    table_of_numbers,
+    tally,
+)
 
 HERE = Path(__file__).parent
 NAMES = (
@@ -53,7 +62,9 @@ folder of a claim has all numbers in `data.nc`, for xarray, with the size, the v
 """
 
 
-def saved(folder: Path, expected: dict[str, str | int] | None = None) -> dict[str, Any] | None:
+def saved(
+    folder: Path, expected: dict[str, str | int] | None = None
+) -> dict[str, Any] | None:
     """Return the result in a folder; None where it is incomplete or answers another request than `expected`."""
     if not all((folder / name).is_file() for name in (RESULT, DATA, FIGURE)):
         return None
@@ -61,13 +72,17 @@ def saved(folder: Path, expected: dict[str, str | int] | None = None) -> dict[st
     return result if expected is None or result["request"] == expected else None
 
 
-def measure_all(names: Sequence[str], size: str, seed: int, out: Path, jobs: int, force: bool) -> list[str]:
+def measure_all(
+    names: Sequence[str], size: str, seed: int, out: Path, jobs: int, force: bool
+) -> list[str]:
     """Run the scripts, so many at a time, and return the names of those that crashed.
 
     A crash does not end the others. Whatever ends this function ends the processes.
     """
     requests = {name: request(HERE / f"{name}.py", size, seed) for name in names}
-    waiting = [name for name in names if force or saved(out / name, requests[name]) is None]
+    waiting = [
+        name for name in names if force or saved(out / name, requests[name]) is None
+    ]
     for name in names:
         if name not in waiting:
             print(f"{name:<22} up to date", flush=True)
@@ -79,14 +94,27 @@ def measure_all(names: Sequence[str], size: str, seed: int, out: Path, jobs: int
                 name = waiting.pop(0)
                 running[name] = start(name, size, seed, out)
             time.sleep(POLL_SECONDS)
-            for name in [name for name, process in running.items() if process.poll() is not None]:
+            for name in [
+                name for name, process in running.items() if process.poll() is not None
+            ]:
                 code = running.pop(name).returncode
                 if code == 0 and (result := saved(out / name, requests[name])):
-                    print(f"{name:<22} {'holds' if result['holds'] else 'FAILS'} {result['seconds']} s", flush=True)
+                    print(
+                        f"{name:<22} {'holds' if result['holds'] else 'FAILS'} {result['seconds']} s",
+                        flush=True,
+                    )
                     continue
                 crashed.append(name)
-                lines = (out / name / "log.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()
-                print(f"{name:<22} crashed\n  exit code {code}: {lines[-1] if lines else 'no output'}", flush=True)
+                lines = (
+                    (out / name / "log.txt")
+                    .read_text(encoding="utf-8", errors="replace")
+                    .strip()
+                    .splitlines()
+                )
+                print(
+                    f"{name:<22} crashed\n  exit code {code}: {lines[-1] if lines else 'no output'}",
+                    flush=True,
+                )
     finally:
         for process in running.values():
             process.terminate()
@@ -98,9 +126,20 @@ def start(name: str, size: str, seed: int, out: Path) -> subprocess.Popen[bytes]
     """Start one script; what it prints goes to `log.txt`. Its old result is removed first."""
     (out / name).mkdir(parents=True, exist_ok=True)
     (out / name / RESULT).unlink(missing_ok=True)
-    command = [sys.executable, str(HERE / f"{name}.py"), "--size", size, "--seed", str(seed), "--out", str(out)]
+    command = [
+        sys.executable,
+        str(HERE / f"{name}.py"),
+        "--size",
+        size,
+        "--seed",
+        str(seed),
+        "--out",
+        str(out),
+    ]
     with (out / name / "log.txt").open("wb") as log:
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+        )
 
 
 def write_page(out: Path, names: Sequence[str], page: Path) -> None:
@@ -117,38 +156,81 @@ def write_page(out: Path, names: Sequence[str], page: Path) -> None:
         shutil.copyfile(out / name / FIGURE, images / f"{name}.svg")
         heading, checks = name.replace("_", " ").capitalize(), result["checks"]
         title = result["title"].replace("|", r"\|")
-        overview.append(f"| [{title}](#{name.replace('_', '-')}) | {tally(checks)} hold | {result['Source']} |")
-        size, seed, versions = result["request"]["size"], result["request"]["seed"], result["versions"]
+        overview.append(
+            f"| [{title}](#{name.replace('_', '-')}) | {tally(checks)} hold | {result['Source']} |"
+        )
+        size, seed, versions = (
+            result["request"]["size"],
+            result["request"]["seed"],
+            result["versions"],
+        )
         body += [f"\n## {heading}\n", f"**{result['title']}** {result['Claim']}\n"]
         body += ["```text", result["Formula"], "```\n", f"Source: {result['Source']}\n"]
-        body += [f"![{heading}: {result['title']}](images/atlas/{name}.svg)\n", f"{result['Figure']}\n"]
-        body += [f"**{tally(checks)} checks hold.**\n", *table(checks), "", *table_of_numbers(result["numbers"])]
+        body += [
+            f"![{heading}: {result['title']}](images/atlas/{name}.svg)\n",
+            f"{result['Figure']}\n",
+        ]
+        body += [
+            f"**{tally(checks)} checks hold.**\n",
+            *table(checks),
+            "",
+            *table_of_numbers(result["numbers"]),
+        ]
         command = f"`python papers/{name}.py --size {size} --seed {seed}`"
         libraries = f"langevax {versions['langevax']}, JAX {versions['jax']}, Python {versions['python']}"
         body += [f"Measured by {command}, with {libraries}."]
-    requests = {(result["request"]["size"], result["request"]["seed"]) for result in results.values() if result}
-    measured = [f"Measured at the {size} size with seed {seed}.\n" for size, seed in sorted(requests)]
-    page.write_text("\n".join([HEAD, *measured, *overview, *body]) + "\n", encoding="utf-8")
+    requests = {
+        (result["request"]["size"], result["request"]["seed"])
+        for result in results.values()
+        if result
+    }
+    measured = [
+        f"Measured at the {size} size with seed {seed}.\n"
+        for size, seed in sorted(requests)
+    ]
+    page.write_text(
+        "\n".join([HEAD, *measured, *overview, *body]) + "\n", encoding="utf-8"
+    )
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Measure what is missing, and write the page; exits with 1 where a script crashed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     add_options(parser)
-    parser.add_argument("--jobs", type=int, default=1, help="so many at a time (default 1)")
-    parser.add_argument("--force", action="store_true", help="measure again what is saved")
-    parser.add_argument("--page", type=Path, metavar="FILE", help="the page (default atlas.md in the folder of --out)")
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="so many at a time (default 1)"
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="measure again what is saved"
+    )
+    parser.add_argument(
+        "--page",
+        type=Path,
+        metavar="FILE",
+        help="the page (default atlas.md in the folder of --out)",
+    )
     options = parser.parse_args(arguments)
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: it ends the scripts that run
+    before = signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # as Ctrl-C: it ends the scripts that run
     try:
-        crashed = measure_all(NAMES, options.size, options.seed, options.out, max(options.jobs, 1), options.force)
+        crashed = measure_all(
+            NAMES,
+            options.size,
+            options.seed,
+            options.out,
+            max(options.jobs, 1),
+            options.force,
+        )
     finally:
         signal.signal(signal.SIGTERM, before)
     page = options.page or options.out / "atlas.md"
     write_page(options.out, NAMES, page)
     print(page)
     if crashed:
-        sys.exit(f"crashed: {', '.join(crashed)}; run the same command to try them again.")
+        sys.exit(
+            f"crashed: {', '.join(crashed)}; run the same command to try them again."
+        )
 
 
 if __name__ == "__main__":

@@ -57,10 +57,24 @@ def of_relation(relation: Literal["equals", "at most", "at least"]) -> Any:
     """Return a constructor of checks, of a number or of (number, standard error)."""
 
     def check(
-        statement: str, source: str, measured: Measured, predicted: Number, tolerance: Number = 0.0, unit: str = ""
+        statement: str,
+        source: str,
+        measured: Measured,
+        predicted: Number,
+        tolerance: Number = 0.0,
+        unit: str = "",
     ) -> "Check":
         value, error = value_and_error(measured)
-        return Check(statement, source, value, float(predicted), float(tolerance), relation, error, unit)
+        return Check(
+            statement,
+            source,
+            value,
+            float(predicted),
+            float(tolerance),
+            relation,
+            error,
+            unit,
+        )
 
     return staticmethod(check)
 
@@ -87,7 +101,9 @@ class Check:
     def holds(self) -> bool:
         """False for NaN."""
         excess = self.measured - self.predicted
-        deviation = {"equals": abs(excess), "at most": excess, "at least": -excess}[self.relation]
+        deviation = {"equals": abs(excess), "at most": excess, "at least": -excess}[
+            self.relation
+        ]
         return bool(deviation <= self.tolerance)
 
     equals = of_relation("equals")
@@ -97,7 +113,9 @@ class Check:
     @staticmethod
     def all_within(statement: str, source: str, z: ArrayLike, limit: float) -> "Check":
         """Of deviations in standard errors, the largest of which is at most `limit`."""
-        return Check.at_most(statement, source, np.abs(z).max(), 0.0, limit, unit="standard errors")
+        return Check.at_most(
+            statement, source, np.abs(z).max(), 0.0, limit, unit="standard errors"
+        )
 
 
 @dataclass(frozen=True)
@@ -130,8 +148,13 @@ class Claim:
         """Measure; attributes of the dataset record the request, the versions, the seconds and the time."""
         start = time.perf_counter()
         data = self.measure(size, seed)
-        versions = {name: version(name) for name in ("jax", "jaxlib", "numpy", "xarray")}
-        versions |= {"langevax": langevax.__version__, "python": platform.python_version()}
+        versions = {
+            name: version(name) for name in ("jax", "jaxlib", "numpy", "xarray")
+        }
+        versions |= {
+            "langevax": langevax.__version__,
+            "python": platform.python_version(),
+        }
         return data.assign_attrs(
             request=json.dumps(request(self.file, size, seed)),
             versions=json.dumps(versions),
@@ -142,7 +165,10 @@ class Claim:
     def judge(self, data: xarray.Dataset) -> Verdict:
         findings = list(self.findings(data))
         checks = [finding for finding in findings if isinstance(finding, Check)]
-        return Verdict(checks, dict(finding for finding in findings if not isinstance(finding, Check)))
+        return Verdict(
+            checks,
+            dict(finding for finding in findings if not isinstance(finding, Check)),
+        )
 
     def figure(self, data: xarray.Dataset) -> Figure:
         """The figure in the style of this library."""
@@ -155,45 +181,94 @@ class Claim:
         `result.json` is removed first and moved into place last: where it exists, the other files are complete and of
         the same run. Raises ValueError where a section of the docstring is missing.
         """
-        figure, verdict, about = self.figure(data), self.judge(data), sections(self.docstring)
+        figure, verdict, about = (
+            self.figure(data),
+            self.judge(data),
+            sections(self.docstring),
+        )
         folder.mkdir(parents=True, exist_ok=True)
         (folder / RESULT).unlink(missing_ok=True)
         data.to_netcdf(folder / DATA, engine="h5netcdf")
-        with matplotlib.rc_context({"svg.hashsalt": self.name}):  # the same numbers give the same file
-            figure.savefig(folder / FIGURE, bbox_inches="tight", dpi=200, metadata={"Date": None})
+        with matplotlib.rc_context(
+            {"svg.hashsalt": self.name}
+        ):  # the same numbers give the same file
+            figure.savefig(
+                folder / FIGURE, bbox_inches="tight", dpi=200, metadata={"Date": None}
+            )
         result = {"name": self.name, **about, "holds": verdict.holds}
-        result |= {"checks": [_as_json(asdict(check) | {"holds": check.holds}) for check in verdict.checks]}
-        result |= {"numbers": {name: value_and_error(number) for name, number in verdict.numbers.items()}}
+        result |= {
+            "checks": [
+                _as_json(asdict(check) | {"holds": check.holds})
+                for check in verdict.checks
+            ]
+        }
+        result |= {
+            "numbers": {
+                name: value_and_error(number)
+                for name, number in verdict.numbers.items()
+            }
+        }
         result |= {key: json.loads(data.attrs[key]) for key in ("request", "versions")}
         result |= {key: data.attrs[key] for key in ("seconds", "ended")}
         part = folder / f".{RESULT}.part"
-        part.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        part.write_text(
+            json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
         part.replace(folder / RESULT)
         return result
 
     def main(self, arguments: list[str] | None = None) -> None:
         """Run from the command line: measure, save, and print the table of checks."""
-        parser = argparse.ArgumentParser(description=(self.docstring or "").partition("\n")[0])
+        parser = argparse.ArgumentParser(
+            description=(self.docstring or "").partition("\n")[0]
+        )
         add_options(parser)
         options = parser.parse_args(arguments)
         keep_compiled_programs()
         folder = options.out / self.name
         result = self.save(folder, self.run(options.size, options.seed))
         print(f"Claim: {result['Claim']}\nSource: {result['Source']}\n")
-        print("\n".join([*table(result["checks"]), "", f"{tally(result['checks'])} checks hold.", ""]))
+        print(
+            "\n".join(
+                [
+                    *table(result["checks"]),
+                    "",
+                    f"{tally(result['checks'])} checks hold.",
+                    "",
+                ]
+            )
+        )
         print("\n".join([*table_of_numbers(result["numbers"]), str(folder / FIGURE)]))
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--size", choices=get_args(Size), default="small", help="small: seconds to a minute (default)")
-    parser.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
-    parser.add_argument("--out", type=Path, default=OUT, metavar="DIR", help=f"a folder a claim (default {OUT})")
+    parser.add_argument(
+        "--size",
+        choices=get_args(Size),
+        default="small",
+        help="small: seconds to a minute (default)",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of everything random (default 0)"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=OUT,
+        metavar="DIR",
+        help=f"a folder a claim (default {OUT})",
+    )
 
 
 def request(file: str | Path, size: str, seed: int) -> dict[str, str | int]:
     """Return all that a result depends on. An edited script is another request."""
     digest = hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12]
-    return {"size": size, "seed": seed, "version": langevax.__version__, "script": digest}
+    return {
+        "size": size,
+        "seed": seed,
+        "version": langevax.__version__,
+        "script": digest,
+    }
 
 
 def sections(docstring: str | None) -> dict[str, str]:
@@ -201,29 +276,61 @@ def sections(docstring: str | None) -> dict[str, str]:
     title, *paragraphs = inspect.cleandoc(docstring or "").split("\n\n")
     texts = {"title": " ".join(title.split())}
     for name in SECTIONS:
-        matches = [text.removeprefix(f"{name}:") for text in paragraphs if text.startswith(f"{name}:")]
+        matches = [
+            text.removeprefix(f"{name}:")
+            for text in paragraphs
+            if text.startswith(f"{name}:")
+        ]
         if len(matches) != 1:
-            raise ValueError(f"the docstring has {len(matches)} paragraphs that begin with '{name}:'; write one.")
-        texts[name] = textwrap.dedent(matches[0].strip("\n")) if name == "Formula" else " ".join(matches[0].split())
+            raise ValueError(
+                f"the docstring has {len(matches)} paragraphs that begin with '{name}:'; write one."
+            )
+        texts[name] = (
+            textwrap.dedent(matches[0].strip("\n"))
+            if name == "Formula"
+            else " ".join(matches[0].split())
+        )
     return texts
 
 
 def table(checks: Iterable[dict[str, Any]]) -> list[str]:
     """Lines of a Markdown table of checks: predicted, measured with its standard error, tolerance, verdict."""
-    lines = ["| measured (what predicts it) | predicted | measured | tolerance | verdict |", "|---|---|---|---|---|"]
+    lines = [
+        "| measured (what predicts it) | predicted | measured | tolerance | verdict |",
+        "|---|---|---|---|---|",
+    ]
     for check in checks:
         relation = "" if check["relation"] == "equals" else check["relation"] + " "
         rounding = ROUNDING * (check["tolerance"] or 0.0)
-        value, error = (0.0 if v is not None and abs(v) < rounding else v for v in (check["measured"], check["error"]))
+        value, error = (
+            0.0 if v is not None and abs(v) < rounding else v
+            for v in (check["measured"], check["error"])
+        )
         measured = f"{with_error(value, error)} {check['unit']}".strip()
-        cells = [f"{check['statement']} ({check['source']})", relation + number(check["predicted"]), measured]
-        lines.append(_row([*cells, number(check["tolerance"], 3), "holds" if check["holds"] else "**fails**"]))
+        cells = [
+            f"{check['statement']} ({check['source']})",
+            relation + number(check["predicted"]),
+            measured,
+        ]
+        lines.append(
+            _row(
+                [
+                    *cells,
+                    number(check["tolerance"], 3),
+                    "holds" if check["holds"] else "**fails**",
+                ]
+            )
+        )
     return lines
 
 
 def value_and_error(measured: Measured) -> tuple[float, float | None]:
     """Return the number as a float, and its standard error where it has one."""
-    return (float(measured[0]), float(measured[1])) if isinstance(measured, tuple) else (float(measured), None)
+    return (
+        (float(measured[0]), float(measured[1]))
+        if isinstance(measured, tuple)
+        else (float(measured), None)
+    )
 
 
 def tally(checks: Sequence[dict[str, Any]]) -> str:
@@ -244,23 +351,38 @@ def variables(dims: str, units: str, **arrays: ArrayLike) -> Variables:
         >>> variables("run step", "norm of x", distance=[[1.0, 0.5]])
         {'distance': (('run', 'step'), array([[1. , 0.5]]), {'units': 'norm of x'})}
     """
-    return {name: (tuple(dims.split()), np.asarray(array), {"units": units}) for name, array in arrays.items()}
+    return {
+        name: (tuple(dims.split()), np.asarray(array), {"units": units})
+        for name, array in arrays.items()
+    }
 
 
-def dataset(coordinates: Mapping[str, Any], *groups: Variables, **attributes: Any) -> xarray.Dataset:
+def dataset(
+    coordinates: Mapping[str, Any], *groups: Variables, **attributes: Any
+) -> xarray.Dataset:
     """Return a dataset of `variables`, of coordinates as labels, or as (numbers, units), and of attributes.
 
     Of the variables, too, what is called like its only dimension is a coordinate.
     """
     entries = {name: entry for group in groups for name, entry in group.items()}
     for name, values in coordinates.items():
-        numbers, units = values if len(values) == 2 and isinstance(values[1], str) else (values, "label")
+        numbers, units = (
+            values
+            if len(values) == 2 and isinstance(values[1], str)
+            else (values, "label")
+        )
         plain = isinstance(numbers, str) or isinstance(next(iter(numbers)), str)
-        entries |= {name: ((name,), list(values))} if plain else variables(name, units, **{name: numbers})
+        entries |= (
+            {name: ((name,), list(values))}
+            if plain
+            else variables(name, units, **{name: numbers})
+        )
     return xarray.Dataset(entries, attrs=attributes)
 
 
-def sweep(function: Callable[..., Mapping[str, ArrayLike]], *values: Iterable[Any]) -> dict[str, np.ndarray]:
+def sweep(
+    function: Callable[..., Mapping[str, ArrayLike]], *values: Iterable[Any]
+) -> dict[str, np.ndarray]:
     """Call a function for all combinations of values, with a progress bar, and stack what it returns by name.
 
     Example:
@@ -268,9 +390,19 @@ def sweep(function: Callable[..., Mapping[str, ArrayLike]], *values: Iterable[An
         (3, 2)
     """
     axes = [list(axis) for axis in values]
-    results = [function(*chosen) for chosen in tqdm(list(itertools.product(*axes)), function.__name__, disable=None)]
-    arrays = {name: np.array([result[name] for result in results]) for name in results[0]}
-    return {name: array.reshape(*map(len, axes), *array.shape[1:]) for name, array in arrays.items()}
+    results = [
+        function(*chosen)
+        for chosen in tqdm(
+            list(itertools.product(*axes)), function.__name__, disable=None
+        )
+    ]
+    arrays = {
+        name: np.array([result[name] for result in results]) for name in results[0]
+    }
+    return {
+        name: array.reshape(*map(len, axes), *array.shape[1:])
+        for name, array in arrays.items()
+    }
 
 
 def _row(cells: list[str]) -> str:
@@ -278,4 +410,7 @@ def _row(cells: list[str]) -> str:
 
 
 def _as_json(values: dict[str, Any]) -> dict[str, Any]:
-    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
+    return {
+        k: None if isinstance(v, float) and not math.isfinite(v) else v
+        for k, v in values.items()
+    }

@@ -42,20 +42,27 @@ GAMMA, TRAIN_SHARE = 1e4, 0.7
 STEP_SIZES = (0.01, 0.03, 0.1, 0.3)
 SHOWN = 0.1  # in the figure, and where methods are compared
 WITHIN = 0.01  # of the reference risk
-SIZES: dict[Size, tuple[int, int]] = {"full": (16, 60), "small": (4, 30)}  # splits, and epochs
+SIZES: dict[Size, tuple[int, int]] = {
+    "full": (16, 60),
+    "small": (4, 30),
+}  # splits, and epochs
 RECORDS = 240  # along a run
 STARTS = 8  # of L-BFGS
 CURVATURE = 2.0  # of the regulariser; that of the data's part is small beside it
 CLOSE = 0.1  # what the data's curvature may change of the excess, relative
 
 
-def loss(theta: Float[Array, " d"], row: tuple[Float[Array, " d"], Float[Array, ""]]) -> Float[Array, ""]:
+def loss(
+    theta: Float[Array, " d"], row: tuple[Float[Array, " d"], Float[Array, ""]]
+) -> Float[Array, ""]:
     """Of one row; the regulariser stands apart."""
     x, y = row
     return -jnp.tanh(y * (x @ theta))
 
 
-def split(random: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def split(
+    random: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Training and test rows, standardised by the training rows, with a constant; labels -1 and 1."""
     table: Any = load_breast_cancer()
     x, y = table.data, table.target
@@ -76,10 +83,15 @@ def least_risk(x: np.ndarray, y: np.ndarray, random: np.random.Generator) -> flo
 
     def value_and_gradient(theta: np.ndarray) -> tuple[float, np.ndarray]:
         t = np.tanh(signed @ theta)
-        return theta @ theta - t.mean(), 2 * theta - ((1 - t**2)[:, None] * signed).mean(0)
+        return theta @ theta - t.mean(), 2 * theta - (
+            (1 - t**2)[:, None] * signed
+        ).mean(0)
 
     starts = [np.zeros(x.shape[1]), *random.normal(size=(STARTS - 1, x.shape[1]))]
-    return min(float(minimize(value_and_gradient, s, jac=True, method="L-BFGS-B").fun) for s in starts)
+    return min(
+        float(minimize(value_and_gradient, s, jac=True, method="L-BFGS-B").fun)
+        for s in starts
+    )
 
 
 def measure(size: Size, seed: int) -> xarray.Dataset:
@@ -93,8 +105,14 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
     methods = {  # and their mean cost of a step
         "LD": (gradients.Full(), n),
         "SGLD": (gradients.Minibatch(batch_size=batch), batch),
-        "SVRG-LD": (gradients.SVRG(batch_size=batch, period=batch), budget / (epochs * batch)),
-        "SARAH-LD": (gradients.SARAH(batch_size=batch, period=batch), budget / (epochs * batch)),
+        "SVRG-LD": (
+            gradients.SVRG(batch_size=batch, period=batch),
+            budget / (epochs * batch),
+        ),
+        "SARAH-LD": (
+            gradients.SARAH(batch_size=batch, period=batch),
+            budget / (epochs * batch),
+        ),
     }
 
     def run(i: int, j: int, r: int) -> dict[str, np.ndarray]:
@@ -103,7 +121,11 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
         records = min(RECORDS, int(budget / cost / every))
         result: Any = simulate(
             Langevin(STEP_SIZES[j], 1 / GAMMA, gradient),
-            FiniteSum(loss, (jnp.asarray(x, jnp.float32), jnp.asarray(y, jnp.float32)), precision=CURVATURE),
+            FiniteSum(
+                loss,
+                (jnp.asarray(x, jnp.float32), jnp.asarray(y, jnp.float32)),
+                precision=CURVATURE,
+            ),
             jnp.zeros(d, jnp.float32),
             key=jax.random.fold_in(jax.random.key(seed), r * len(methods) + i),
             num_steps=every * records,
@@ -120,9 +142,19 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
     return dataset(
         {"sampler": list(methods)},
         variables("step_size", "1", step_size=STEP_SIZES),
-        variables("sampler record", "component gradients", gradients=runs["gradients"][:, 0, 0]),
-        variables("sampler step_size repetition record", "|min F|", excess=runs["excess"]),
-        variables("sampler step_size repetition record", "share of rows", accuracy=runs["accuracy"]),
+        variables(
+            "sampler record",
+            "component gradients",
+            gradients=runs["gradients"][:, 0, 0],
+        ),
+        variables(
+            "sampler step_size repetition record", "|min F|", excess=runs["excess"]
+        ),
+        variables(
+            "sampler step_size repetition record",
+            "share of rows",
+            accuracy=runs["accuracy"],
+        ),
         variables("repetition", "1", least=least),
         batch_size=batch,
         gibbs_excess=d / (2 * GAMMA) / np.abs(least).mean(),
@@ -137,18 +169,26 @@ def draw_excess(axes: Axes, data: xarray.Dataset) -> None:
         places = np.geomspace(used[0], used[-1], 10) * 1.6 ** ((k - 1.5) / 4)
         chosen = np.unique([np.abs(np.log(used / place)).argmin() for place in places])
         measured = mean_and_error(row.excess.isel(record=chosen), "repetition")
-        points(axes, used[chosen], measured, (colour, f"{marker}:"), name, linewidth=0.9)
+        points(
+            axes, used[chosen], measured, (colour, f"{marker}:"), name, linewidth=0.9
+        )
     level(axes, WITHIN, "1 %", linestyle="--")
     level(axes, data.attrs["gibbs_excess"], "Gibbs law, $d/2\\gamma$")
     axes.legend(loc="upper right", handletextpad=0.3)
-    axes.set(xscale="log", xlabel="component gradients", title=f"Risk at step {SHOWN:g}")
+    axes.set(
+        xscale="log", xlabel="component gradients", title=f"Risk at step {SHOWN:g}"
+    )
     axes.set(yscale="log", ylabel="excess risk, (F − min F) / |min F|")
     axes.axhspan(WITHIN, axes.get_ylim()[1], color=INK, alpha=0.04, linewidth=0)
 
 
 def late(data: xarray.Dataset) -> xarray.Dataset:
     """Excess and accuracy (sampler, step_size, repetition), averaged over the last third of a run."""
-    return data[["excess", "accuracy"]].where(data.gradients > 2 / 3 * data.gradients.max("record")).mean("record")
+    return (
+        data[["excess", "accuracy"]]
+        .where(data.gradients > 2 / 3 * data.gradients.max("record"))
+        .mean("record")
+    )
 
 
 def arrival(data: xarray.Dataset) -> xarray.DataArray:
@@ -169,20 +209,35 @@ def judge(data: xarray.Dataset) -> Findings:
     for name in ("SVRG-LD", "SARAH-LD"):
         statement = f"{name}'s excess risk at the end, on the worst split"
         yield Check.at_most(statement, "our aim", excess[name].max(), WITHIN, unit=unit)
-    statement, (mean, error) = "SGLD's excess risk at the end, less two errors", means["SGLD"]
-    yield Check.at_least(statement, "our aim: it stays away", mean - 2 * error, WITHIN, unit=unit)
+    statement, (mean, error) = (
+        "SGLD's excess risk at the end, less two errors",
+        means["SGLD"],
+    )
+    yield Check.at_least(
+        statement, "our aim: it stays away", mean - 2 * error, WITHIN, unit=unit
+    )
     for name in ("LD", "SVRG-LD"):
         statement = f"{name}'s excess risk at the end, mean of the splits"
         tolerance = CLOSE * heated + 3 * means[name][1]
-        yield Check.equals(statement, "Gibbs law at this step", means[name], heated, tolerance, unit)
-    statement, source = "test accuracy of the best method less that of the worst", "our aim: its spread over splits"
-    spread, apart = ends.accuracy.std("repetition", ddof=1).mean(), np.ptp(ends.accuracy.mean("repetition").values)
+        yield Check.equals(
+            statement, "Gibbs law at this step", means[name], heated, tolerance, unit
+        )
+    statement, source = (
+        "test accuracy of the best method less that of the worst",
+        "our aim: its spread over splits",
+    )
+    spread, apart = (
+        ends.accuracy.std("repetition", ddof=1).mean(),
+        np.ptp(ends.accuracy.mean("repetition").values),
+    )
     yield Check.at_most(statement, source, apart, spread, unit="share of rows")
 
     for name in ("SARAH-LD", "SGLD"):
         yield f"{name}'s excess risk at the end, mean of the splits", means[name]
     for name, first in zip(excess, arrival(data).values, strict=True):
-        best = int(first.mean(axis=-1).argmin())  # the mean is infinite where one split does not arrive
+        best = int(
+            first.mean(axis=-1).argmin()
+        )  # the mean is infinite where one split does not arrive
         if np.isfinite(first[best]).all():
             label = f"gradients of {name} to within 1 %, at its best step {STEP_SIZES[best]:g}"
             yield label, mean_and_error(first[best])

@@ -41,7 +41,13 @@ from scipy.optimize import brentq
 from claims import Check, Claim, Findings, Size, dataset, sweep, variables
 from drawing import note, panels, points
 from estimates import jackknife, mean_and_error
-from grid_laws import GridRisk, coordinate_ascent, dual_averaging, fictitious_play_rounds, tensor_grid
+from grid_laws import (
+    GridRisk,
+    coordinate_ascent,
+    dual_averaging,
+    fictitious_play_rounds,
+    tensor_grid,
+)
 from langevax import gradients
 from langevax.algorithm import Algorithm
 from langevax.figures import theme
@@ -71,19 +77,28 @@ class Method(NamedTuple):
 
 
 def pda(num_inner_steps: int, batch_size: int | None = None) -> PDA:
-    return PDA(PLANE_STEP, TEMPERATURE, num_inner_steps=num_inner_steps, batch_size=batch_size)
+    return PDA(
+        PLANE_STEP, TEMPERATURE, num_inner_steps=num_inner_steps, batch_size=batch_size
+    )
 
 
-COLOURS, SVRG = theme.OKABE_ITO, gradients.SVRG(batch_size=4, period=4)  # about the root of the rows
+COLOURS, SVRG = (
+    theme.OKABE_ITO,
+    gradients.SVRG(batch_size=4, period=4),
+)  # about the root of the rows
 METHODS = {
     "MFLD": Method(MFLD(PLANE_STEP, TEMPERATURE), 800, True, *theme.METHODS["MFLD"]),
-    "SVRG-MFLD": Method(MFLD(PLANE_STEP, TEMPERATURE, SVRG), 1400, True, *theme.METHODS["SVRG-LD"]),
+    "SVRG-MFLD": Method(
+        MFLD(PLANE_STEP, TEMPERATURE, SVRG), 1400, True, *theme.METHODS["SVRG-LD"]
+    ),
     "PDA, 10 inner": Method(pda(10), 128, False, COLOURS[1], "s"),
     "PDA, 1 inner": Method(pda(1), 704, False, COLOURS[1], "s", False),
     "online PDA, 10 inner": Method(pda(10, 1), 1024, False, COLOURS[5], "P"),
     "online PDA, 1 inner": Method(pda(1, 1), 1024, False, COLOURS[5], "P", False),
     "P-SDCA": Method(PSDCA(TEMPERATURE), 600, True, COLOURS[3], "^"),
-    "fictitious play": Method(FictitiousPlay(PLANE_STEP, TEMPERATURE, rate=RATE), 128, True, COLOURS[4], "v"),
+    "fictitious play": Method(
+        FictitiousPlay(PLANE_STEP, TEMPERATURE, rate=RATE), 128, True, COLOURS[4], "v"
+    ),
 }
 
 
@@ -110,13 +125,21 @@ def plane_grid(loss: str) -> GridRisk:
     half = 9 * np.sqrt(TEMPERATURE / (2 * PLANE_RIDGE))
     points, weights = tensor_grid(np.linspace(-half, half, 65), 2)
     values = np.tanh(x * points[:, 0] + points[:, 1])
-    return GridRisk(points, values, y, PLANE_RIDGE, TEMPERATURE, *EXACT[loss][:3], weights=weights)
+    return GridRisk(
+        points, values, y, PLANE_RIDGE, TEMPERATURE, *EXACT[loss][:3], weights=weights
+    )
 
 
 def risk_of(loss: str, x: np.ndarray, y: np.ndarray, ridge: float) -> MeanFieldRisk:
     """h = tanh(<w, x> + b)."""
     kind = getattr(losses, loss)
-    return MeanFieldRisk(neurons.Tanh(), kind, x.astype(np.float32), y.astype(np.float32), np.float32(2 * ridge))
+    return MeanFieldRisk(
+        neurons.Tanh(),
+        kind,
+        x.astype(np.float32),
+        y.astype(np.float32),
+        np.float32(2 * ridge),
+    )
 
 
 def cloud_problem(seed: int) -> MeanFieldRisk:
@@ -127,12 +150,26 @@ def cloud_problem(seed: int) -> MeanFieldRisk:
 
 
 def run(
-    algorithm: Algorithm, risk: MeanFieldRisk, particles: int, steps: int, key: jax.Array, chains: int
+    algorithm: Algorithm,
+    risk: MeanFieldRisk,
+    particles: int,
+    steps: int,
+    key: jax.Array,
+    chains: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """(run, step, n) duals after each step, and component gradients by then."""
-    options: Any = {"num_steps": steps, "num_chains": chains, "record": dual_of, "record_every": 1}
-    trace: Any = simulate(algorithm, risk, risk.prior(TEMPERATURE, particles), key=key, **options).trace
-    return np.asarray(trace.values, float), np.asarray(trace.info["evaluations"]).mean(axis=0)
+    options: Any = {
+        "num_steps": steps,
+        "num_chains": chains,
+        "record": dual_of,
+        "record_every": 1,
+    }
+    trace: Any = simulate(
+        algorithm, risk, risk.prior(TEMPERATURE, particles), key=key, **options
+    ).trace
+    return np.asarray(trace.values, float), np.asarray(trace.info["evaluations"]).mean(
+        axis=0
+    )
 
 
 def exact_duals(algorithm: Algorithm, loss: str, duals: np.ndarray) -> np.ndarray:
@@ -144,28 +181,49 @@ def exact_duals(algorithm: Algorithm, loss: str, duals: np.ndarray) -> np.ndarra
     if isinstance(algorithm, FictitiousPlay):
         return fictitious_play_rounds(grid, grid.prior(), RATE, steps).dual[None, 1:]
     if isinstance(algorithm, PDA) and algorithm.batch_size is None:
-        return dual_averaging(grid, np.tile(np.arange(PLANE_SIZE), (steps, 1))).average[None]
+        return dual_averaging(grid, np.tile(np.arange(PLANE_SIZE), (steps, 1))).average[
+            None
+        ]
     rows = np.abs(np.diff(duals, axis=1, prepend=0)).argmax(axis=-1)
     if isinstance(algorithm, PDA):
-        return np.stack([dual_averaging(grid, chosen[:, None]).average for chosen in rows])
-    return np.stack([coordinate_ascent(grid, partial(coordinate, loss), chosen, bound=1.0)[1:] for chosen in rows])
+        return np.stack(
+            [dual_averaging(grid, chosen[:, None]).average for chosen in rows]
+        )
+    return np.stack(
+        [
+            coordinate_ascent(grid, partial(coordinate, loss), chosen, bound=1.0)[1:]
+            for chosen in rows
+        ]
+    )
 
 
 PARTICLES = 4000
-ONLINE_PARTICLES = 500  # online PDA has the noise of its rows, beside which that of particles is small
+ONLINE_PARTICLES = (
+    500  # online PDA has the noise of its rows, beside which that of particles is small
+)
 RECORDS = 24
 CLOUD_STEP, CLOUD_STEPS, CLOUD_PARTICLES, REPLICATES, WALKERS = 1.0, 800, 2000, 8, 7500
-SURVIVING, MOST_TEMPERATURES = 0.05, 50  # ancestors that survive, and temperatures, of walks that are believed
-SIZES: dict[Size, tuple[int, int]] = {"full": (8, 1024), "small": (2, 512)}  # runs, and steps of online PDA
+SURVIVING, MOST_TEMPERATURES = (
+    0.05,
+    50,
+)  # ancestors that survive, and temperatures, of walks that are believed
+SIZES: dict[Size, tuple[int, int]] = {
+    "full": (8, 1024),
+    "small": (2, 512),
+}  # runs, and steps of online PDA
 
 
 def recorded_steps(name: str, steps: int) -> np.ndarray:
     """Steps at which gaps are taken: evenly where a straight line is one on a linear axis."""
     spread, k = np.linspace if name == "P-SDCA" else np.geomspace, np.arange(RECORDS)
-    return k + np.maximum.accumulate(spread(1, steps, RECORDS).round().astype(int) - k)  # no step twice
+    return k + np.maximum.accumulate(
+        spread(1, steps, RECORDS).round().astype(int) - k
+    )  # no step twice
 
 
-def in_the_plane(loss: str, name: str, runs: int, steps: int, key: jax.Array) -> dict[str, Any]:
+def in_the_plane(
+    loss: str, name: str, runs: int, steps: int, key: jax.Array
+) -> dict[str, Any]:
     """True gaps of one method, (run, record), and those of the exact law on the same rows."""
     grid, risk = plane_grid(loss), risk_of(loss, *plane_rows(loss), PLANE_RIDGE)
     best = grid.dual_objective(grid.optimal_dual())
@@ -174,13 +232,25 @@ def in_the_plane(loss: str, name: str, runs: int, steps: int, key: jax.Array) ->
         return best - np.apply_along_axis(grid.dual_objective, -1, dual)
 
     algorithm, _, averaged, *_ = METHODS[name]
-    particles, recorded = ONLINE_PARTICLES if name.startswith("online") else PARTICLES, recorded_steps(name, steps)
+    particles, recorded = (
+        ONLINE_PARTICLES if name.startswith("online") else PARTICLES,
+        recorded_steps(name, steps),
+    )
     duals, evaluations = run(algorithm, risk, particles, steps, key, runs)
     last, exact = duals[:, recorded - 1], np.full((runs, RECORDS), np.nan)
-    average = np.stack([duals[:, t // 2 : t].mean(axis=1) for t in recorded], axis=1) if averaged else last
+    average = (
+        np.stack([duals[:, t // 2 : t].mean(axis=1) for t in recorded], axis=1)
+        if averaged
+        else last
+    )
     if "MFLD" not in name:
         exact[:] = gap(exact_duals(algorithm, loss, duals)[:, recorded - 1])
-    gaps = {"gap": gap(average), "last": gap(last), "exact": exact, "start": gap(np.zeros(PLANE_SIZE))}
+    gaps = {
+        "gap": gap(average),
+        "last": gap(last),
+        "exact": exact,
+        "start": gap(np.zeros(PLANE_SIZE)),
+    }
     return gaps | {"iterations": recorded, "evaluations": evaluations[recorded - 1]}
 
 
@@ -188,53 +258,114 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
     (runs, online), names = SIZES[size], list(METHODS)
 
     def plane(loss: str, name: str) -> dict[str, Any]:
-        key = jax.random.fold_in(jax.random.key(seed), 100 * LOSSES.index(loss) + names.index(name))
+        key = jax.random.fold_in(
+            jax.random.key(seed), 100 * LOSSES.index(loss) + names.index(name)
+        )
         steps = online if name.startswith("online") else METHODS[name].steps
         return in_the_plane(loss, name, runs, steps, key)
 
     in_plane = sweep(plane, LOSSES, names)
     risk, key = cloud_problem(seed), jax.random.fold_in(jax.random.key(seed), 1000)
     cloud: Any = {"num_steps": CLOUD_STEPS, "record": dual_of, "record_every": 1}
-    result = simulate(MFLD(CLOUD_STEP, TEMPERATURE), risk, risk.prior(TEMPERATURE, CLOUD_PARTICLES), key=key, **cloud)
+    result = simulate(
+        MFLD(CLOUD_STEP, TEMPERATURE),
+        risk,
+        risk.prior(TEMPERATURE, CLOUD_PARTICLES),
+        key=key,
+        **cloud,
+    )
     average = np.asarray(result.positions, float)[CLOUD_STEPS // 2 :].mean(axis=0)
     walks: Any = {"num_replicates": REPLICATES, "num_particles": WALKERS}
-    proof = duality_gap(risk, average, TEMPERATURE, key=jax.random.fold_in(key, 1), **walks)
-    trusted = proof.surviving_ancestors >= SURVIVING and proof.temperatures <= MOST_TEMPERATURES
+    proof = duality_gap(
+        risk, average, TEMPERATURE, key=jax.random.fold_in(key, 1), **walks
+    )
+    trusted = (
+        proof.surviving_ancestors >= SURVIVING
+        and proof.temperatures <= MOST_TEMPERATURES
+    )
     certified = proof.gap if trusted else np.inf
-    gaps = {"gap": in_plane["gap"], "gap_last": in_plane["last"], "gap_exact": in_plane["exact"]}
-    conditions = {f"condition_{loss}": sdca_condition(PLANE_SIZE, 1.0, TEMPERATURE, CONVEXITY[loss]) for loss in LOSSES}
+    gaps = {
+        "gap": in_plane["gap"],
+        "gap_last": in_plane["last"],
+        "gap_exact": in_plane["exact"],
+    }
+    conditions = {
+        f"condition_{loss}": sdca_condition(
+            PLANE_SIZE, 1.0, TEMPERATURE, CONVEXITY[loss]
+        )
+        for loss in LOSSES
+    }
     return dataset(
         {"loss": LOSSES, "learner": names},
         variables("loss learner run record", "units of D", **gaps),
         variables("loss", "units of D", gap_start=in_plane["start"][:, 0]),
-        variables("learner record", "outer iterations", iterations=in_plane["iterations"][0]),
-        variables("loss learner record", "component gradients", evaluations=in_plane["evaluations"]),
-        variables("", "units of P", certified=certified, certified_error=proof.gap_error),
+        variables(
+            "learner record", "outer iterations", iterations=in_plane["iterations"][0]
+        ),
+        variables(
+            "loss learner record",
+            "component gradients",
+            evaluations=in_plane["evaluations"],
+        ),
+        variables(
+            "", "units of P", certified=certified, certified_error=proof.gap_error
+        ),
         seed=seed,
         **conditions,
     )
 
 
-def draw_gaps(axes: Axes, name: str, x: np.ndarray, gaps: np.ndarray, error: np.ndarray, line: str = ":") -> None:
+def draw_gaps(
+    axes: Axes,
+    name: str,
+    x: np.ndarray,
+    gaps: np.ndarray,
+    error: np.ndarray,
+    line: str = ":",
+) -> None:
     """Means with errors; a bar ends where a logarithmic axis would lose it."""
     method = METHODS[name]
-    style, face = (method.colour, method.marker + line), method.colour if method.filled else "white"
-    points(axes, x, (gaps, np.minimum(error, 0.8 * gaps)), style, name, markerfacecolor=face, linewidth=0.9)
+    style, face = (
+        (method.colour, method.marker + line),
+        method.colour if method.filled else "white",
+    )
+    points(
+        axes,
+        x,
+        (gaps, np.minimum(error, 0.8 * gaps)),
+        style,
+        name,
+        markerfacecolor=face,
+        linewidth=0.9,
+    )
 
 
 def draw_averaging(axes: Axes, data: xarray.Dataset) -> None:
     here = data.isel(loss=0)
-    for name in ("online PDA, 10 inner", "online PDA, 1 inner", "PDA, 10 inner", "PDA, 1 inner"):
+    for name in (
+        "online PDA, 10 inner",
+        "online PDA, 1 inner",
+        "PDA, 10 inner",
+        "PDA, 1 inner",
+    ):
         row = here.sel(learner=name)
         shown = row.iterations.values >= 2
         mean, error = mean_and_error(row.gap.values[:, shown])
         draw_gaps(axes, name, row.iterations.values[shown], mean, error, "")
-        axes.plot(row.iterations[1:], row.gap_exact.mean("run")[1:], color=METHODS[name].colour)
+        axes.plot(
+            row.iterations[1:],
+            row.gap_exact.mean("run")[1:],
+            color=METHODS[name].colour,
+        )
     t = np.array([128.0, 1024.0])
-    high = 3 * here.gap.sel(learner="online PDA, 10 inner").mean("run").values[-6:].max()
+    high = (
+        3 * here.gap.sel(learner="online PDA, 10 inner").mean("run").values[-6:].max()
+    )
     axes.plot(t, high * t[0] / t, color=theme.INK, linewidth=0.9)
     note(axes, "lines: exact inner loops, and $1/T$", 0.04, 0.05)
-    axes.set(xscale="log", yscale="log", ylim=(1e-7, None), xlabel="outer iterations $T$")
+    axes.set(
+        xscale="log", yscale="log", ylim=(1e-7, None), xlabel="outer iterations $T$"
+    )
     axes.set(ylabel="$D^* - D$ (units of $D$)", title="PDA in the plane, squared loss")
 
 
@@ -242,32 +373,62 @@ def draw_ascent(axes: Axes, data: xarray.Dataset) -> None:
     colour = METHODS["P-SDCA"].colour
     for loss, face in zip(LOSSES, (colour, "white"), strict=True):
         row = data.sel(loss=loss, learner="P-SDCA")
-        t, (mean, error), law = row.iterations.values, mean_and_error(row.gap_last.values), row.gap_exact.mean("run")
-        points(axes, t, (mean, np.minimum(error, 0.8 * mean)), (colour, "^"), markerfacecolor=face, elinewidth=0.9)
+        t, (mean, error), law = (
+            row.iterations.values,
+            mean_and_error(row.gap_last.values),
+            row.gap_exact.mean("run"),
+        )
+        points(
+            axes,
+            t,
+            (mean, np.minimum(error, 0.8 * mean)),
+            (colour, "^"),
+            markerfacecolor=face,
+            elinewidth=0.9,
+        )
         axes.plot(t[law > 1e-7], law[law > 1e-7], color=colour)
         bound = float(row.gap_start) * (1 - 1 / data.attrs[f"condition_{loss}"]) ** t
         axes.plot(t, bound, color=theme.INK, linestyle="--", linewidth=1)
         axes.fill_between(t, bound, 10, color=theme.INK, alpha=0.04, linewidth=0)
     text = "filled: squared, hollow: logistic\nlines: exact inner loops\ndashed: promised, steeper for logistic"
     note(axes, text, 0.02, 0.03)
-    axes.set(yscale="log", ylim=(1e-9, 1), xlabel="steps $t$, one row each", ylabel="$D^* - D$ (units of $D$)")
+    axes.set(
+        yscale="log",
+        ylim=(1e-9, 1),
+        xlabel="steps $t$, one row each",
+        ylabel="$D^* - D$ (units of $D$)",
+    )
     axes.set_title("P-SDCA in the plane, last dual")
 
 
 def draw_plane(axes: Axes, data: xarray.Dataset, loss: str) -> None:
     for name in METHODS:
-        row, shown = data.sel(loss=loss, learner=name), slice(1, None, 2) if name == "P-SDCA" else slice(5, None, 3)
+        row, shown = (
+            data.sel(loss=loss, learner=name),
+            slice(1, None, 2) if name == "P-SDCA" else slice(5, None, 3),
+        )
         mean, error = mean_and_error(row.gap.values[:, shown])
         draw_gaps(axes, name, row.evaluations.values[shown], mean, error)
-    axes.set(xscale="log", yscale="log", xlabel="component gradients", ylabel="$D^* - D$ (units of $D$)")
+    axes.set(
+        xscale="log",
+        yscale="log",
+        xlabel="component gradients",
+        ylabel="$D^* - D$ (units of $D$)",
+    )
     axes.set_title(f"In the plane, {loss} loss")
 
 
 AIMS = {"P-SDCA": 1e-4, "PDA": 1e-5, "MFLD": 5e-5}
-ONLINE_FROM, FULL_FROM, FULL_TO = 128, 8, 32  # exponents are fitted where all rows were seen, and before the floor
+ONLINE_FROM, FULL_FROM, FULL_TO = (
+    128,
+    8,
+    32,
+)  # exponents are fitted where all rows were seen, and before the floor
 FLOORS = 20  # P-SDCA's rate is fitted where the exact gap is above so many floors of the particles
 ONLINE = ("online PDA, 10 inner", "online PDA, 1 inner")
-CLOSE = 0.25  # what particles and step sizes may change of an online gap, as a logarithm
+CLOSE = (
+    0.25  # what particles and step sizes may change of an online gap, as a logarithm
+)
 SAME_ROWS, AIM = "exact law, the same rows", "our aim"
 Estimate = tuple[float, float]  # a number and its standard error
 
@@ -279,7 +440,11 @@ def leave_one_out(statistic: Callable[..., float], *runs: np.ndarray) -> Estimat
 
 def fitted_slope(x: np.ndarray, gaps: np.ndarray) -> float:
     """Slope of log(mean gap) in x; NaN where fewer than three points are left."""
-    return float(np.polyfit(x, np.log(gaps.mean(axis=0)), 1)[0]) if len(x) >= 3 else float("nan")
+    return (
+        float(np.polyfit(x, np.log(gaps.mean(axis=0)), 1)[0])
+        if len(x) >= 3
+        else float("nan")
+    )
 
 
 def upper(estimate: Estimate) -> float:
@@ -296,46 +461,88 @@ def judge_ascent(data: xarray.Dataset) -> Findings:
     unit = "1 / step"
     for loss in LOSSES:
         here = data.sel(loss=loss, learner="P-SDCA")
-        steps, ours, exact = here.iterations.values, here.gap_last.values, here.gap_exact.values
-        fit = (steps >= PLANE_SIZE) & (exact.mean(axis=0) > FLOORS * ours[:, -3:].mean())
+        steps, ours, exact = (
+            here.iterations.values,
+            here.gap_last.values,
+            here.gap_exact.values,
+        )
+        fit = (steps >= PLANE_SIZE) & (
+            exact.mean(axis=0) > FLOORS * ours[:, -3:].mean()
+        )
         slope = partial(fitted_slope, steps[fit])
         rate, error = leave_one_out(slope, ours[:, fit])
-        off, off_error = leave_one_out(lambda g, e, s=slope: s(g) - s(e), ours[:, fit], exact[:, fit])
+        off, off_error = leave_one_out(
+            lambda g, e, s=slope: s(g) - s(e), ours[:, fit], exact[:, fit]
+        )
         statement = f"what P-SDCA's log gap changes by in a step, {loss} loss"
-        source, promised = "Oko et al.: at most log(1 - 1 / kappa)", np.log1p(-1 / data.attrs[f"condition_{loss}"])
+        source, promised = (
+            "Oko et al.: at most log(1 - 1 / kappa)",
+            np.log1p(-1 / data.attrs[f"condition_{loss}"]),
+        )
         yield Check.at_most(statement, source, (rate, error), promised, 2 * error, unit)
-        statement, tolerance = f"P-SDCA's log gap a step, {loss} loss", max(3 * off_error, 0.05 * abs(rate))
-        yield Check.equals(statement, SAME_ROWS, (rate, off_error), rate - off, tolerance, unit)
+        statement, tolerance = (
+            f"P-SDCA's log gap a step, {loss} loss",
+            max(3 * off_error, 0.05 * abs(rate)),
+        )
+        yield Check.equals(
+            statement, SAME_ROWS, (rate, off_error), rate - off, tolerance, unit
+        )
 
 
 def judge_averaging(data: xarray.Dataset) -> Findings:
     """Powers of T, and online gaps over those of their laws at the end: there inner loops keep up."""
     for name, loss in itertools.product((*ONLINE, "PDA, 10 inner"), LOSSES):
         here = data.sel(loss=loss, learner=name)
-        rounds, gaps, exact = here.iterations.values, here.gap.values, here.gap_exact.values
-        part = rounds >= ONLINE_FROM if name in ONLINE else (rounds >= FULL_FROM) & (rounds <= FULL_TO)
+        rounds, gaps, exact = (
+            here.iterations.values,
+            here.gap.values,
+            here.gap_exact.values,
+        )
+        part = (
+            rounds >= ONLINE_FROM
+            if name in ONLINE
+            else (rounds >= FULL_FROM) & (rounds <= FULL_TO)
+        )
         slope = partial(fitted_slope, np.log(rounds[part]))
         power = leave_one_out(slope, gaps[:, part])
-        yield f"power of T in the gap of {name}, {loss} loss, exact law", leave_one_out(slope, exact[:, part])
+        yield (
+            f"power of T in the gap of {name}, {loss} loss, exact law",
+            leave_one_out(slope, exact[:, part]),
+        )
         statement = f"power of T in the gap of {name}, {loss} loss"
-        yield Check.at_most(statement, "Nitanda et al.: 1 / T", power, -1.0, 2 * power[1])
+        yield Check.at_most(
+            statement, "Nitanda et al.: 1 / T", power, -1.0, 2 * power[1]
+        )
         if name in ONLINE:
-            ratio = leave_one_out(lambda g, e: float(np.log(g.mean() / e.mean())), gaps[:, -3:], exact[:, -3:])
+            ratio = leave_one_out(
+                lambda g, e: float(np.log(g.mean() / e.mean())),
+                gaps[:, -3:],
+                exact[:, -3:],
+            )
             statement = f"log of the gap of {name} over its law's, {loss} loss"
             yield Check.equals(statement, SAME_ROWS, ratio, 0.0, CLOSE + 3 * ratio[1])
 
 
 def judge_gaps(data: xarray.Dataset) -> Findings:
     names = itertools.product(("P-SDCA", "PDA, 10 inner", "PDA, 1 inner"), LOSSES)
-    gaps = {pair: mean_and_error(data.gap.sel(learner=pair[0], loss=pair[1]).values[:, -1]) for pair in names}
+    gaps = {
+        pair: mean_and_error(data.gap.sel(learner=pair[0], loss=pair[1]).values[:, -1])
+        for pair in names
+    }
     certified = float(data.certified), float(data.certified_error)
     for loss in LOSSES:
-        statement, most = f"P-SDCA's gap at the end and two errors, {loss} loss", upper(gaps["P-SDCA", loss])
+        statement, most = (
+            f"P-SDCA's gap at the end and two errors, {loss} loss",
+            upper(gaps["P-SDCA", loss]),
+        )
         yield Check.at_most(statement, AIM, most, AIMS["P-SDCA"], unit="units of D")
     statement = "gap of PDA, 10 inner steps, and two errors, logistic loss"
     most = upper(gaps["PDA, 10 inner", "logistic"])
     yield Check.at_most(statement, AIM, most, AIMS["PDA"], unit="units of D")
-    statement, most = "certified gap of MFLD in 10 dimensions, and two errors", upper(certified)
+    statement, most = (
+        "certified gap of MFLD in 10 dimensions, and two errors",
+        upper(certified),
+    )
     yield Check.at_most(statement, AIM, most, AIMS["MFLD"], unit="units of P")
     for (name, loss), gap in gaps.items():
         yield f"{name}, {loss}: gap", gap
@@ -345,7 +552,11 @@ def judge_gaps(data: xarray.Dataset) -> Findings:
         yield f"PDA, 10 inner, {loss}: exact gap", exact[0, -1].item()
 
 
-PANELS = draw_averaging, draw_ascent, *(partial(draw_plane, loss=loss) for loss in LOSSES)
+PANELS = (
+    draw_averaging,
+    draw_ascent,
+    *(partial(draw_plane, loss=loss) for loss in LOSSES),
+)
 draw = panels((10.0, 8.0), 2, *PANELS, legend_of=2, loc="outside lower center", ncols=4)
 CLAIM = Claim(__file__, __doc__, measure, draw, judge)
 

@@ -12,14 +12,20 @@ from scipy.stats import t as student_t
 FALSE_ALARM = 1e-3  # probability that a true claim is refused, shared over all comparisons of a kind
 
 
-def mean_and_error(values: ArrayLike | xarray.DataArray, over: str | None = None) -> tuple[Any, Any]:
+def mean_and_error(
+    values: ArrayLike | xarray.DataArray, over: str | None = None
+) -> tuple[Any, Any]:
     """Return the mean over replicates, the first axis or the dimension `over`, and its standard error.
 
     Example:
         >>> mean_and_error([1.0, 2.0, 3.0, 4.0])[0]
         np.float64(2.5)
     """
-    array = np.asarray(values.transpose(over, ...) if isinstance(values, xarray.DataArray) and over else values)
+    array = np.asarray(
+        values.transpose(over, ...)
+        if isinstance(values, xarray.DataArray) and over
+        else values
+    )
     return array.mean(axis=0), array.std(axis=0, ddof=1) / np.sqrt(len(array))
 
 
@@ -35,7 +41,9 @@ def critical_value(comparisons: int, replicates: float = np.inf) -> float:
     return float(student_t.isf(FALSE_ALARM / (2 * comparisons), replicates - 1))
 
 
-def jackknife(statistic: Callable[..., Any], *samples: np.ndarray, groups: int = 40) -> tuple[float, float]:
+def jackknife(
+    statistic: Callable[..., Any], *samples: np.ndarray, groups: int = 40
+) -> tuple[float, float]:
     """Return the statistic of all samples without its bias, and its standard error, by leaving groups out.
 
     Example:
@@ -44,7 +52,12 @@ def jackknife(statistic: Callable[..., Any], *samples: np.ndarray, groups: int =
         (2.5, 0.645497)
     """
     parts = np.array_split(np.arange(len(samples[0])), groups)
-    left_out = np.array([statistic(*(np.delete(sample, part, axis=0) for sample in samples)) for part in parts])
+    left_out = np.array(
+        [
+            statistic(*(np.delete(sample, part, axis=0) for sample in samples))
+            for part in parts
+        ]
+    )
     value = groups * statistic(*samples) - (groups - 1) * left_out.mean()
     return float(value), float(np.sqrt((groups - 1) * left_out.var()))
 
@@ -60,7 +73,9 @@ def exponent(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     return float(fit.slope), float(fit.stderr)
 
 
-def weighted_exponent(x: np.ndarray, y: np.ndarray, error: np.ndarray) -> tuple[float, float]:
+def weighted_exponent(
+    x: np.ndarray, y: np.ndarray, error: np.ndarray
+) -> tuple[float, float]:
     """Slope of log y in log x by weighted least squares, and its standard error from those of y."""
     fit, covariance = np.polyfit(np.log(x), np.log(y), 1, w=y / error, cov="unscaled")
     return float(fit[0]), float(np.sqrt(covariance[0, 0]))

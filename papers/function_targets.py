@@ -44,17 +44,28 @@ SCHEMES = {
     "semi-implicit": Scheme("semi_implicit", SemiImplicit(), (theme.OKABE_ITO[0], "o")),
     "exponential": Scheme("exponential", Exponential(), (theme.OKABE_ITO[2], "D")),
 }
-PROPOSALS = ("pCN", "pCNL", "MALA", "random walk")  # the last two move in the prior's own scale, x = sqrt(mu) z
+PROPOSALS = (
+    "pCN",
+    "pCNL",
+    "MALA",
+    "random walk",
+)  # the last two move in the prior's own scale, x = sqrt(mu) z
 MIXING_TEMPERATURE, MIXING_STEP, MIXING_CHAINS = 0.1, 2.0, 64
-BURN_IN = 200  # 400 units of time, in which the prior's slowest mode alone forgets by e^-4
+BURN_IN = (
+    200  # 400 units of time, in which the prior's slowest mode alone forgets by e^-4
+)
 LAGS = np.array([1, 2, 5, 10, 20, 40])
 NUM_DATA, NOISE_VARIANCE, PROPOSAL = 20, 5.0, 0.5
 EXACT_DRAWS = 40_000
 
-PRECISION = TEMPERATURE = 0.01  # lambda: mode k of the prior has precision lambda / mu_k
+PRECISION = TEMPERATURE = (
+    0.01  # lambda: mode k of the prior has precision lambda / mu_k
+)
 LOW = 50  # modes whose law is asked for
 DISTANCE = 0.06  # W2 of those to their target: a twentieth of where chains start
-STEP_SIZES = np.geomspace(0.02, 1.0, 30)  # tried for the fewest steps, in units of the limit or of 2, whichever is less
+STEP_SIZES = np.geomspace(
+    0.02, 1.0, 30
+)  # tried for the fewest steps, in units of the limit or of 2, whichever is less
 GROUPS = 40  # of the jackknife
 
 
@@ -88,11 +99,15 @@ def power_modes(num_modes: int, decay: float, curvature: float) -> Modes:
     return Modes(k**decay, np.full(num_modes, curvature), np.zeros(num_modes))
 
 
-def quadratic(curvature: Array, center: Array, x: Float[Array, " modes"]) -> Float[Array, ""]:
+def quadratic(
+    curvature: Array, center: Array, x: Float[Array, " modes"]
+) -> Float[Array, ""]:
     return jnp.sum(curvature * (x - center) ** 2) / 2
 
 
-def normal_start(mean: Array, deviation: Array, key: Key[Array, ""]) -> Float[Array, " modes"]:
+def normal_start(
+    mean: Array, deviation: Array, key: Key[Array, ""]
+) -> Float[Array, " modes"]:
     return mean + deviation * jax.random.normal(key, mean.shape, mean.dtype)
 
 
@@ -110,33 +125,52 @@ def ends(
     precision, curvature, center = (jnp.asarray(array, jnp.float32) for array in target)
     start = jnp.zeros(len(precision), jnp.float32)
     if deviation is not None:
-        start = eqx.Partial(normal_start, *(jnp.asarray(array, jnp.float32) for array in (target.mean, deviation)))
+        start = eqx.Partial(
+            normal_start,
+            *(jnp.asarray(array, jnp.float32) for array in (target.mean, deviation)),
+        )
     chain = Langevin(step_size, temperature, integrator=SCHEMES[scheme].integrator)
     problem = Function(eqx.Partial(quadratic, curvature, center), precision=precision)
-    result = simulate(chain, problem, start, key=key, num_steps=num_steps, num_chains=num_chains)
+    result = simulate(
+        chain, problem, start, key=key, num_steps=num_steps, num_chains=num_chains
+    )
     return np.asarray(result.position, float)
 
 
 def stability_limit(scheme: str, num_modes: int) -> float:
     """The longest step with which all modes of `informed` settle."""
     target = modes(num_modes)
-    return theory.stability_limit(SCHEMES[scheme].name, target.precision, target.curvature)
+    return theory.stability_limit(
+        SCHEMES[scheme].name, target.precision, target.curvature
+    )
 
 
 def fewest_steps(scheme: str, num_modes: int) -> tuple[int, float]:
     """(steps, step size) with which the law of the low modes comes within DISTANCE of the target, by the exact laws."""
-    low, longest = modes(num_modes).first(LOW), min(stability_limit(scheme, num_modes), 2.0)
+    low, longest = (
+        modes(num_modes).first(LOW),
+        min(stability_limit(scheme, num_modes), 2.0),
+    )
 
     def steps(step_size: float) -> float:
         law = step_size, low.precision, low.curvature, TEMPERATURE
-        return theory.steps_to_wasserstein(SCHEMES[scheme].name, *law, DISTANCE, start_mean=-low.mean)
+        return theory.steps_to_wasserstein(
+            SCHEMES[scheme].name, *law, DISTANCE, start_mean=-low.mean
+        )
 
-    count, step_size = min((steps(longest * float(h)), longest * float(h)) for h in STEP_SIZES)
+    count, step_size = min(
+        (steps(longest * float(h)), longest * float(h)) for h in STEP_SIZES
+    )
     return int(count), step_size
 
 
 def distance_of_chains(
-    scheme: str, num_modes: int, step_size: float, steps: int, num_chains: int, key: Key[Array, ""]
+    scheme: str,
+    num_modes: int,
+    step_size: float,
+    steps: int,
+    num_chains: int,
+    key: Key[Array, ""],
 ) -> dict[str, float]:
     """W2 of chains at that step, its error, the exact one; and the steps that chains need, with their error.
 
@@ -146,18 +180,34 @@ def distance_of_chains(
     variance = TEMPERATURE / (low.precision + low.curvature)
 
     def squared_distance(x: np.ndarray) -> float | np.ndarray:
-        return theory.wasserstein(x.mean(axis=0), x.var(axis=0), low.mean, variance) ** 2
+        return (
+            theory.wasserstein(x.mean(axis=0), x.var(axis=0), low.mean, variance) ** 2
+        )
 
     x = ends(scheme, modes(num_modes), step_size, steps, num_chains, key)[:, :LOW]
     value, error = jackknife(squared_distance, x, groups=GROUPS)
     w2, before = float(np.sqrt(max(value, 0.0))), max(1, round(0.1 * steps))
-    law = step_size, low.precision, low.curvature, TEMPERATURE, np.array([steps - before, steps, steps + before])
+    law = (
+        step_size,
+        low.precision,
+        low.curvature,
+        TEMPERATURE,
+        np.array([steps - before, steps, steps + before]),
+    )
     moments = theory.mode_moments(SCHEMES[scheme].name, *law, start_mean=-low.mean)
-    earlier, exact, later = np.asarray(theory.wasserstein(*moments, 0.0, variance)).tolist()
+    earlier, exact, later = np.asarray(
+        theory.wasserstein(*moments, 0.0, variance)
+    ).tolist()
     per_unit, w2_error = 2 * before / (earlier - later), error / (2 * exact)
-    chain_steps, chain_steps_error = steps + (w2 - exact) * per_unit, w2_error * per_unit
+    chain_steps, chain_steps_error = (
+        steps + (w2 - exact) * per_unit,
+        w2_error * per_unit,
+    )
     numbers = {"w2": w2, "w2_error": w2_error, "w2_exact": exact}
-    return numbers | {"chain_steps": chain_steps, "chain_steps_error": chain_steps_error}
+    return numbers | {
+        "chain_steps": chain_steps,
+        "chain_steps_error": chain_steps_error,
+    }
 
 
 # ---- functions learnt from data
@@ -169,7 +219,9 @@ def prior_of(num_modes: int) -> GaussianPrior:
     return GaussianPrior(basis, spectra.power(num_modes, decay=2.0))
 
 
-def misfit(x: Float[Array, " modes"], row: tuple[Float[Array, " modes"], Float[Array, ""]]) -> Float[Array, ""]:
+def misfit(
+    x: Float[Array, " modes"], row: tuple[Float[Array, " modes"], Float[Array, ""]]
+) -> Float[Array, ""]:
     features, label = row
     return 1 - label * jnp.tanh(features @ x)
 
@@ -181,7 +233,11 @@ def classification(num_modes: int) -> FiniteSum:
     labels[np.random.default_rng(0).choice(30, 9, replace=False)] *= -1
     prior = prior_of(num_modes)
     features = prior.features(jnp.asarray(points, jnp.float32), smoothing=1.5)
-    return FiniteSum(misfit, (features, jnp.asarray(labels, jnp.float32)), precision=prior.precision(PRECISION))
+    return FiniteSum(
+        misfit,
+        (features, jnp.asarray(labels, jnp.float32)),
+        precision=prior.precision(PRECISION),
+    )
 
 
 def autocorrelation(rows: np.ndarray, lag: int) -> float:
@@ -189,7 +245,9 @@ def autocorrelation(rows: np.ndarray, lag: int) -> float:
     return float(np.mean(centred[:, lag:] * centred[:, :-lag]) / np.mean(centred**2))
 
 
-def mixing(num_modes: int, num_steps: int, key: Key[Array, ""]) -> tuple[np.ndarray, tuple[float, float], np.ndarray]:
+def mixing(
+    num_modes: int, num_steps: int, key: Key[Array, ""]
+) -> tuple[np.ndarray, tuple[float, float], np.ndarray]:
     """(lags, 2) autocorrelation of the loss along semi-implicit chains, its mean, with errors; and where they end."""
     result = simulate(
         Langevin(MIXING_STEP, MIXING_TEMPERATURE, integrator=SemiImplicit()),
@@ -203,12 +261,18 @@ def mixing(num_modes: int, num_steps: int, key: Key[Array, ""]) -> tuple[np.ndar
     )
     losses = np.asarray(result.positions, float)[:, BURN_IN:]
     pairs = [jackknife(partial(autocorrelation, lag=int(lag)), losses) for lag in LAGS]
-    return np.array(pairs), mean_and_error(losses.mean(axis=1)), np.asarray(result.position)
+    return (
+        np.array(pairs),
+        mean_and_error(losses.mean(axis=1)),
+        np.asarray(result.position),
+    )
 
 
 def bending(positions: np.ndarray) -> tuple[float, float]:
     """Share of positions where the potential bends downwards in some direction, and the most negative curvature."""
-    hessians = jax.vmap(jax.hessian(classification(positions.shape[1]).potential))(positions)
+    hessians = jax.vmap(jax.hessian(classification(positions.shape[1]).potential))(
+        positions
+    )
     least = np.linalg.eigvalsh(np.asarray(hessians, float))[:, 0]
     return float(np.mean(least < 0)), float(least.min())
 
@@ -219,7 +283,9 @@ def smoothness() -> float:
     return float(4 / 3**1.5 * np.linalg.norm(features, 2) ** 2 / len(features))
 
 
-def squared(x: Float[Array, " modes"], row: tuple[Float[Array, " modes"], Float[Array, ""]]) -> Float[Array, ""]:
+def squared(
+    x: Float[Array, " modes"], row: tuple[Float[Array, " modes"], Float[Array, ""]]
+) -> Float[Array, ""]:
     features, value = row
     return (value - features @ x) ** 2 / 2
 
@@ -227,35 +293,66 @@ def squared(x: Float[Array, " modes"], row: tuple[Float[Array, " modes"], Float[
 def regression_data() -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(1)
     points = rng.uniform(size=NUM_DATA)
-    return points, np.sin(2 * np.pi * points) + np.sqrt(NOISE_VARIANCE) * rng.normal(size=NUM_DATA)
+    return points, np.sin(2 * np.pi * points) + np.sqrt(NOISE_VARIANCE) * rng.normal(
+        size=NUM_DATA
+    )
 
 
-def acceptance(proposal: str, num_modes: int, num_chains: int, key: Key[Array, ""]) -> tuple[float, float]:
+def acceptance(
+    proposal: str, num_modes: int, num_chains: int, key: Key[Array, ""]
+) -> tuple[float, float]:
     """Mean acceptance probability of one step from draws of the posterior, and its standard error."""
     temperature = NOISE_VARIANCE / NUM_DATA  # makes the law the posterior
     (points, values), prior = regression_data(), prior_of(num_modes)
-    rng, scale = np.random.default_rng(np.asarray(jax.random.key_data(key))), 1 / np.arange(1.0, num_modes + 1)
+    rng, scale = (
+        np.random.default_rng(np.asarray(jax.random.key_data(key))),
+        1 / np.arange(1.0, num_modes + 1),
+    )
     features = prior.features(jnp.asarray(points, jnp.float32))
     seen = np.asarray(features, float) * scale
     # draws of the prior, corrected by what their own noisy data got wrong, in the prior's scale
-    z, noise = rng.normal(size=(num_chains, num_modes)), rng.normal(size=(num_chains, NUM_DATA))
+    z, noise = (
+        rng.normal(size=(num_chains, num_modes)),
+        rng.normal(size=(num_chains, NUM_DATA)),
+    )
     wrong = values - z @ seen.T - np.sqrt(NOISE_VARIANCE) * noise
-    z += np.linalg.solve(seen @ seen.T + NOISE_VARIANCE * np.eye(NUM_DATA), wrong.T).T @ seen
+    z += (
+        np.linalg.solve(seen @ seen.T + NOISE_VARIANCE * np.eye(NUM_DATA), wrong.T).T
+        @ seen
+    )
 
     def potential(z: np.ndarray) -> np.ndarray:
-        return ((z**2).sum(axis=1) + ((values - z @ seen.T) ** 2).sum(axis=1) / NOISE_VARIANCE) / 2
+        return (
+            (z**2).sum(axis=1)
+            + ((values - z @ seen.T) ** 2).sum(axis=1) / NOISE_VARIANCE
+        ) / 2
 
     if proposal == "random walk":  # Metropolis's own algorithm
         moved = z + PROPOSAL * rng.normal(size=z.shape)
         return mean_and_error(np.exp(np.minimum(potential(z) - potential(moved), 0)))
-    problem = FiniteSum(squared, (features, jnp.asarray(values, jnp.float32)), precision=prior.precision(temperature))
+    problem = FiniteSum(
+        squared,
+        (features, jnp.asarray(values, jnp.float32)),
+        precision=prior.precision(temperature),
+    )
     target, start, algorithm = {
         "pCN": (problem, scale * z, PCN(PROPOSAL, temperature)),
         "pCNL": (problem, scale * z, PCNL(PROPOSAL, temperature)),
-        "MALA": (affine(problem, jnp.asarray(scale, jnp.float32)), z, MALA(PROPOSAL / temperature, temperature)),
+        "MALA": (
+            affine(problem, jnp.asarray(scale, jnp.float32)),
+            z,
+            MALA(PROPOSAL / temperature, temperature),
+        ),
     }[proposal]
     records = {"record": lambda problem, state: state.position[:1], "record_every": 1}
-    result = simulate(algorithm, target, Stacked(jnp.asarray(start, jnp.float32)), key=key, num_steps=1, **records)
+    result = simulate(
+        algorithm,
+        target,
+        Stacked(jnp.asarray(start, jnp.float32)),
+        key=key,
+        num_steps=1,
+        **records,
+    )
     assert result.trace is not None
     return mean_and_error(np.asarray(result.trace.info["acceptance"], float)[:, 0])
 
@@ -281,13 +378,26 @@ def exact_acceptance(proposal: str, num_modes: int) -> float:
         }[proposal]
 
     (a, c), mean = gains(h), singular * (left.T @ values) / NOISE_VARIANCE / h
-    e = (a - 1) * mean if proposal == "pCN" else 0 * mean  # pCN alone does not know the mean
-    y, xi = rng.normal(size=(EXACT_DRAWS, len(h))) / np.sqrt(h), rng.normal(size=(EXACT_DRAWS, len(h)))
+    e = (
+        (a - 1) * mean if proposal == "pCN" else 0 * mean
+    )  # pCN alone does not know the mean
+    y, xi = (
+        rng.normal(size=(EXACT_DRAWS, len(h))) / np.sqrt(h),
+        rng.normal(size=(EXACT_DRAWS, len(h))),
+    )
     moved = a * y + e + c * xi
-    log_ratio = ((h - (1 - a**2) / c**2) * (y**2 - moved**2) / 2 + e * (1 + a) / c**2 * (y - moved)).sum(axis=1)
+    log_ratio = (
+        (h - (1 - a**2) / c**2) * (y**2 - moved**2) / 2
+        + e * (1 + a) / c**2 * (y - moved)
+    ).sum(axis=1)
     if unseen:
-        (a, c), along = gains(1.0), rng.normal(size=EXACT_DRAWS)  # of the noise, along y
-        across, length = (rng.chisquare(count, EXACT_DRAWS) for count in (unseen - 1, unseen))
+        (a, c), along = (
+            gains(1.0),
+            rng.normal(size=EXACT_DRAWS),
+        )  # of the noise, along y
+        across, length = (
+            rng.chisquare(count, EXACT_DRAWS) for count in (unseen - 1, unseen)
+        )
         longer = (a * np.sqrt(length) + c * along) ** 2 + c**2 * across
         log_ratio += (1 - (1 - a**2) / c**2) * (length - longer) / 2
     return float(np.exp(np.minimum(log_ratio, 0)).mean())

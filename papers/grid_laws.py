@@ -36,11 +36,17 @@ def quadrature_weights(grid: OnGrid) -> OnGrid:
     return (np.append(steps, 0) + np.insert(steps, 0, 0)) / 2
 
 
-def tensor_grid(axis: Float[np.ndarray, " axis"], dimension: int) -> tuple[Float[np.ndarray, "grid dimension"], OnGrid]:
+def tensor_grid(
+    axis: Float[np.ndarray, " axis"], dimension: int
+) -> tuple[Float[np.ndarray, "grid dimension"], OnGrid]:
     """Points and weights of the `dimension`-fold product of one axis; the last coordinate varies fastest."""
     axis = np.asarray(axis, float)
-    points = np.stack(np.meshgrid(*[axis] * dimension, indexing="ij"), axis=-1).reshape(-1, dimension)
-    return points, reduce(np.multiply.outer, [quadrature_weights(axis)] * dimension).ravel()
+    points = np.stack(np.meshgrid(*[axis] * dimension, indexing="ij"), axis=-1).reshape(
+        -1, dimension
+    )
+    return points, reduce(
+        np.multiply.outer, [quadrature_weights(axis)] * dimension
+    ).ravel()
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,9 @@ class GridRisk:
 
     def __post_init__(self) -> None:
         if self.weights is None and self.points.ndim > 1:
-            raise ValueError(f"points has shape {self.points.shape} and no weights; pass both from `tensor_grid`.")
+            raise ValueError(
+                f"points has shape {self.points.shape} and no weights; pass both from `tensor_grid`."
+            )
 
     @cached_property
     def measure(self) -> OnGrid:
@@ -73,7 +81,9 @@ class GridRisk:
     @cached_property
     def squared_norms(self) -> OnGrid:
         """|theta|^2 at every point."""
-        return self.points**2 if self.points.ndim == 1 else np.sum(self.points**2, axis=1)
+        return (
+            self.points**2 if self.points.ndim == 1 else np.sum(self.points**2, axis=1)
+        )
 
     def outputs(self, density: OnGrid) -> Rows:
         """z_i = E_q h_i."""
@@ -94,11 +104,17 @@ class GridRisk:
 
     def gibbs(self, dual: Rows) -> OnGrid:
         """The density p_g."""
-        return np.exp(-self.potential(dual) / self.temperature - self.log_partition(dual))
+        return np.exp(
+            -self.potential(dual) / self.temperature - self.log_partition(dual)
+        )
 
     def log_partition(self, dual: Rows) -> float:
         """log Z(g)."""
-        return float(np.asarray(logsumexp(-self.potential(dual) / self.temperature, b=self.measure)))
+        return float(
+            np.asarray(
+                logsumexp(-self.potential(dual) / self.temperature, b=self.measure)
+            )
+        )
 
     def prior(self) -> OnGrid:
         """The density p_0, N(0, temperature / (2 ridge)) as far as the grid knows it."""
@@ -112,11 +128,18 @@ class GridRisk:
         """P(q), with the entropy."""
         risk = np.mean(self.loss(self.outputs(density), self.targets))
         second_moment = self.measure @ (density * self.squared_norms)
-        return float(risk + self.ridge * second_moment - self.temperature * self.measure @ entr(density))
+        return float(
+            risk
+            + self.ridge * second_moment
+            - self.temperature * self.measure @ entr(density)
+        )
 
     def dual_objective(self, dual: Rows) -> float:
         """D(g)."""
-        return float(-np.mean(self.conjugate(dual, self.targets)) - self.temperature * self.log_partition(dual))
+        return float(
+            -np.mean(self.conjugate(dual, self.targets))
+            - self.temperature * self.log_partition(dual)
+        )
 
     def optimal_dual(self) -> Rows:
         """The maximiser of D, the root of g = loss'(E_{p_g} h), to rounding, by damped Newton.
@@ -131,18 +154,36 @@ class GridRisk:
             density = self.gibbs(dual)
             z = self.outputs(density)
             residual = np.max(np.abs(self.derivative(z, y) - dual))
-            if residual == 0 or (residual < 1e-10 and residual > last / 2):  # only rounding is left
+            if residual == 0 or (
+                residual < 1e-10 and residual > last / 2
+            ):  # only rounding is left
                 return dual
             last = residual
             # a difference quotient steers the step as well as loss'' does, and leaves no trace in the limit
-            bend = np.maximum((self.derivative(u + nudge, y) - self.derivative(u - nudge, y)) / (2 * nudge), 0)
-            step = np.linalg.solve(np.eye(n) + self.covariance(density) * bend / (self.temperature * n), z - u)
-            value, slope = self.dual_objective(dual), 1e-4 * np.mean(bend * (z - u) * step)
+            bend = np.maximum(
+                (self.derivative(u + nudge, y) - self.derivative(u - nudge, y))
+                / (2 * nudge),
+                0,
+            )
+            step = np.linalg.solve(
+                np.eye(n) + self.covariance(density) * bend / (self.temperature * n),
+                z - u,
+            )
+            value, slope = (
+                self.dual_objective(dual),
+                1e-4 * np.mean(bend * (z - u) * step),
+            )
             least, size = value - 1e-12 * (1 + abs(value)), 1.0
-            while size > 1e-9 and self.dual_objective(self.derivative(u + size * step, y)) < least + size * slope:
+            while (
+                size > 1e-9
+                and self.dual_objective(self.derivative(u + size * step, y))
+                < least + size * slope
+            ):
                 size /= 2
             u = u + size * step
-        raise RuntimeError(f"Newton's method left a residual of {last:.1e} in g = loss'(E h); raise the temperature.")
+        raise RuntimeError(
+            f"Newton's method left a residual of {last:.1e} in g = loss'(E h); raise the temperature."
+        )
 
 
 class GridFlow(NamedTuple):
@@ -155,7 +196,9 @@ class GridFlow(NamedTuple):
     dual_objective: Float[np.ndarray, " times"]  # D(g)
 
 
-def fokker_planck_flow(risk: GridRisk, start: OnGrid, step_size: float, num_steps: int) -> GridFlow:
+def fokker_planck_flow(
+    risk: GridRisk, start: OnGrid, step_size: float, num_steps: int
+) -> GridFlow:
     """The Fokker-Planck equation of a one-dimensional particle, by implicit steps of time `step_size`.
 
     Space: Scharfetter and Gummel's flux temperature / h (B(s) q_j - B(-s) q_{j+1}) over an edge of length h, where s
@@ -164,21 +207,28 @@ def fokker_planck_flow(risk: GridRisk, start: OnGrid, step_size: float, num_step
     at least step_size temperature^2 I, I at the end of the step.
     """
     if risk.points.ndim > 1:
-        raise ValueError(f"points has shape {risk.points.shape}; the Fokker-Planck flow is for one-dimensional grids.")
+        raise ValueError(
+            f"points has shape {risk.points.shape}; the Fokker-Planck flow is for one-dimensional grids."
+        )
     conductance = step_size * risk.temperature / np.diff(risk.points)
 
     def step(density: OnGrid) -> OnGrid:
         dual = risk.dual_of(density)
         for _ in range(100):
             rise = np.diff(risk.potential(dual)) / risk.temperature
-            out, back = conductance / exprel(rise), conductance / exprel(-rise)  # from j to j + 1, and back
+            out, back = (
+                conductance / exprel(rise),
+                conductance / exprel(-rise),
+            )  # from j to j + 1, and back
             diagonal = risk.measure + np.append(out, 0) + np.insert(back, 0, 0)
             bands = np.stack([np.insert(-back, 0, 0), diagonal, np.append(-out, 0)])
             end = solve_banded((1, 1), bands, risk.measure * density)
             before, dual = dual, risk.dual_of(end)
             if np.max(np.abs(dual - before)) <= 1e-14 + 1e-13 * np.max(np.abs(dual)):
                 return end
-        raise ValueError(f"step_size is {step_size}, for which the implicit step does not settle; pass a smaller one.")
+        raise ValueError(
+            f"step_size is {step_size}, for which the implicit step does not settle; pass a smaller one."
+        )
 
     return _repeat(risk, start, step_size, num_steps, step)
 
@@ -197,18 +247,38 @@ def fisher_on_grid(density: OnGrid, reference: OnGrid, grid: OnGrid) -> float:
     return float(np.sum(terms[(q[:-1] > 0) | (q[1:] > 0)]))
 
 
-def fictitious_play_rounds(risk: GridRisk, start: OnGrid, rate: float, num_steps: int) -> GridFlow:
+def fictitious_play_rounds(
+    risk: GridRisk, start: OnGrid, rate: float, num_steps: int
+) -> GridFlow:
     """q <- (1 - rate) q + rate p_q: the law of fictitious play whose inner loops reach their Gibbs laws."""
-    return _repeat(risk, start, rate, num_steps, lambda q: (1 - rate) * q + rate * risk.gibbs(risk.dual_of(q)))
+    return _repeat(
+        risk,
+        start,
+        rate,
+        num_steps,
+        lambda q: (1 - rate) * q + rate * risk.gibbs(risk.dual_of(q)),
+    )
 
 
-def _repeat(risk: GridRisk, start: OnGrid, time: float, num_steps: int, step: Callable[[OnGrid], OnGrid]) -> GridFlow:
+def _repeat(
+    risk: GridRisk,
+    start: OnGrid,
+    time: float,
+    num_steps: int,
+    step: Callable[[OnGrid], OnGrid],
+) -> GridFlow:
     densities = [np.asarray(start, float)]
     for _ in range(num_steps):
         densities.append(step(densities[-1]))
     duals = [risk.dual_of(density) for density in densities]
-    objective, lower = map(risk.primal_objective, densities), map(risk.dual_objective, duals)
-    return GridFlow(time * np.arange(num_steps + 1), *(np.array(list(a)) for a in (densities, duals, objective, lower)))
+    objective, lower = (
+        map(risk.primal_objective, densities),
+        map(risk.dual_objective, duals),
+    )
+    return GridFlow(
+        time * np.arange(num_steps + 1),
+        *(np.array(list(a)) for a in (densities, duals, objective, lower)),
+    )
 
 
 class DualAveraging(NamedTuple):
@@ -225,7 +295,9 @@ class DualAveraging(NamedTuple):
     """
 
 
-def dual_averaging(risk: GridRisk, rows: Int[np.ndarray, "rounds batch"], tempered: bool = False) -> DualAveraging:
+def dual_averaging(
+    risk: GridRisk, rows: Int[np.ndarray, "rounds batch"], tempered: bool = False
+) -> DualAveraging:
     """Dual averaging with exact inner loops; round t reads the rows `rows[t - 1]`.
 
     Law t + 1 is prop. to exp(-(w sum_{s <= t} s mean_{i in batch s} loss'_i(z_i^{(s)}) h_i + ridge |theta|^2) /
@@ -233,15 +305,29 @@ def dual_averaging(risk: GridRisk, rows: Int[np.ndarray, "rounds batch"], temper
     All rows in every round, `np.tile(np.arange(n), (rounds, 1))`, is the full batch; one row each is the online form.
     """
     n, batch = len(risk.targets), rows.shape[1]
-    slopes, weights, duals, averages, laws = np.zeros(n), np.zeros(n), [np.zeros(n)], [], [risk.prior()]
+    slopes, weights, duals, averages, laws = (
+        np.zeros(n),
+        np.zeros(n),
+        [np.zeros(n)],
+        [],
+        [risk.prior()],
+    )
     for t, batch_rows in enumerate(rows, start=1):
         slope = risk.dual_of(laws[-1])
         np.add.at(slopes, batch_rows, t * slope[batch_rows])
         np.add.at(weights, batch_rows, t)
         duals.append(2 / ((t + 1) * (t + 2)) * slopes * n / batch)
-        laws.append((replace(risk, ridge=risk.ridge * t / (t + 2)) if tempered else risk).gibbs(duals[-1]))
+        laws.append(
+            (replace(risk, ridge=risk.ridge * t / (t + 2)) if tempered else risk).gibbs(
+                duals[-1]
+            )
+        )
         averages.append(slopes / np.maximum(weights, 1))
-    return DualAveraging(np.array([risk.primal_objective(law) for law in laws]), np.array(duals), np.array(averages))
+    return DualAveraging(
+        np.array([risk.primal_objective(law) for law in laws]),
+        np.array(duals),
+        np.array(averages),
+    )
 
 
 def coordinate_ascent(
@@ -296,6 +382,10 @@ def poincare_on_grid(potential: OnGrid, grid: OnGrid, temperature: float) -> flo
     ratio = np.exp(np.diff(log_density) / 2)
     diagonal = np.append(ratio, 0) + np.insert(1 / ratio, 0, 0)
     eigenvalues = eigh_tridiagonal(
-        diagonal / spacing**2, np.full(len(ratio), -1 / spacing**2), eigvals_only=True, select="i", select_range=(0, 1)
+        diagonal / spacing**2,
+        np.full(len(ratio), -1 / spacing**2),
+        eigvals_only=True,
+        select="i",
+        select_range=(0, 1),
     )
     return float(eigenvalues[1])

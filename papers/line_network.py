@@ -49,7 +49,10 @@ class ExactLoss(NamedTuple):
 
 EXACT = {
     "squared": ExactLoss(
-        lambda z, y: (z - y) ** 2 / 2, lambda z, y: z - y, lambda g, y: g**2 / 2 + g * y, lambda z, y: np.ones_like(z)
+        lambda z, y: (z - y) ** 2 / 2,
+        lambda z, y: z - y,
+        lambda g, y: g**2 / 2 + g * y,
+        lambda z, y: np.ones_like(z),
     ),
     "logistic": ExactLoss(
         lambda z, y: np.logaddexp(0, -y * z),
@@ -65,7 +68,9 @@ class Line(Scaled):
 
     scale: float | Float[Array, ""] = 1.0
 
-    def activation(self, particle: Float[Array, "1"], x: Float[Array, "2"]) -> Float[Array, ""]:
+    def activation(
+        self, particle: Float[Array, "1"], x: Float[Array, "2"]
+    ) -> Float[Array, ""]:
         return jnp.tanh(x[0] * particle[0] + x[1])
 
     def activation_slopes(self, second_moments: Float[Array, "2"]) -> Float[Array, "1"]:
@@ -75,7 +80,9 @@ class Line(Scaled):
         return 1
 
 
-def normal_start(mean: float, deviation: float, num_particles: int, key: Key[Array, ""]) -> Array:
+def normal_start(
+    mean: float, deviation: float, num_particles: int, key: Key[Array, ""]
+) -> Array:
     return mean + deviation * trees.normal((num_particles, 1), jnp.float32, key=key)
 
 
@@ -96,14 +103,31 @@ class LineNetwork:
     def risk(self) -> MeanFieldRisk:
         inputs = jnp.asarray(np.stack([self.slopes, self.shifts], 1), jnp.float32)
         targets = jnp.asarray(self.targets, jnp.float32)
-        return MeanFieldRisk(Line(self.scale), getattr(losses, self.loss), inputs, targets, 2 * self.ridge)
+        return MeanFieldRisk(
+            Line(self.scale),
+            getattr(losses, self.loss),
+            inputs,
+            targets,
+            2 * self.ridge,
+        )
 
     def start(self, num_particles: int) -> Callable[[Key[Array, ""]], Array]:
-        return eqx.Partial(normal_start, self.start_mean, self.start_deviation, num_particles)
+        return eqx.Partial(
+            normal_start, self.start_mean, self.start_deviation, num_particles
+        )
 
     def grid_risk(self, points: Float[np.ndarray, " grid"]) -> GridRisk:
-        values = self.scale * np.tanh(np.outer(self.slopes, points) + np.array(self.shifts)[:, None])
-        return GridRisk(points, values, np.array(self.targets), self.ridge, self.temperature, *EXACT[self.loss][:3])
+        values = self.scale * np.tanh(
+            np.outer(self.slopes, points) + np.array(self.shifts)[:, None]
+        )
+        return GridRisk(
+            points,
+            values,
+            np.array(self.targets),
+            self.ridge,
+            self.temperature,
+            *EXACT[self.loss][:3],
+        )
 
     def start_density(self, risk: GridRisk) -> Float[np.ndarray, " grid"]:
         density = norm.pdf(risk.points, self.start_mean, self.start_deviation)
@@ -115,12 +139,18 @@ class ChainLaws(NamedTuple):
 
     density: Float[np.ndarray, "steps grid"]
     outputs: Float[np.ndarray, "steps n"]
-    fluctuation: Float[np.ndarray, "steps n"]  # the limit of N Var z_i; NaN where it was not asked for
+    fluctuation: Float[
+        np.ndarray, "steps n"
+    ]  # the limit of N Var z_i; NaN where it was not asked for
 
 
 @threadpool_limits.wrap(limits=1, user_api="blas")
 def chain_laws(
-    network: LineNetwork, points: Float[np.ndarray, " grid"], step_size: float, num_steps: int, fluctuations: bool
+    network: LineNetwork,
+    points: Float[np.ndarray, " grid"],
+    step_size: float,
+    num_steps: int,
+    fluctuations: bool,
 ) -> ChainLaws:
     """The exact law of MFLD's steps. The grid's spacing must resolve the noise of one step, sqrt(2 step T) about.
 
@@ -128,25 +158,49 @@ def chain_laws(
     """
     risk, n = network.grid_risk(points), len(network.targets)
     weights, values = risk.measure, risk.values
-    slopes = np.array(network.slopes)[:, None] * (network.scale - values**2 / network.scale)  # of h_i in w
+    slopes = np.array(network.slopes)[:, None] * (
+        network.scale - values**2 / network.scale
+    )  # of h_i in w
     b, c2 = linear_gains("exponential", step_size, 2 * network.ridge)
     deviation = np.sqrt(c2 * network.temperature)
     if np.max(np.diff(points)) > deviation:
-        raise ValueError(f"the grid is coarser than the noise of one step, {deviation:.3g}; pass a finer one.")
+        raise ValueError(
+            f"the grid is coarser than the noise of one step, {deviation:.3g}; pass a finer one."
+        )
     mass = weights * network.start_density(risk)
     covariance, masses, spread = np.diag(mass) - np.outer(mass, mass), [], []
     for _ in range(num_steps + 1):  # the last push is not recorded
         masses.append(mass)
-        spread.append(np.einsum("ij,jk,ik->i", values, covariance, values) if fluctuations else np.full(n, np.nan))
+        spread.append(
+            np.einsum("ij,jk,ik->i", values, covariance, values)
+            if fluctuations
+            else np.full(n, np.nan)
+        )
         z = values @ mass
         dual = risk.derivative(z, risk.targets)
-        moves = points[:, None] - ((1 - 2 * network.ridge * b) * points - b * (dual @ slopes) / n)[None, :]
-        kernel = weights[:, None] * np.exp(-((moves / deviation) ** 2) / 2) / np.sqrt(2 * np.pi * deviation**2)
+        moves = (
+            points[:, None]
+            - ((1 - 2 * network.ridge * b) * points - b * (dual @ slopes) / n)[None, :]
+        )
+        kernel = (
+            weights[:, None]
+            * np.exp(-((moves / deviation) ** 2) / 2)
+            / np.sqrt(2 * np.pi * deviation**2)
+        )
         pushed = kernel @ mass
         if fluctuations:
             transported = -b / n * (kernel * moves / deviation**2) @ (mass * slopes).T
-            response = kernel + transported * EXACT[network.loss].second_derivative(z, risk.targets) @ values
-            covariance = response @ covariance @ response.T + np.diag(pushed) - kernel * mass @ kernel.T
+            response = (
+                kernel
+                + transported
+                * EXACT[network.loss].second_derivative(z, risk.targets)
+                @ values
+            )
+            covariance = (
+                response @ covariance @ response.T
+                + np.diag(pushed)
+                - kernel * mass @ kernel.T
+            )
         mass = pushed
     law = np.array(masses)
     return ChainLaws(law / weights, law @ values.T, np.array(spread))

@@ -41,36 +41,67 @@ from langevax.samplers import MALA, Langevin
 
 TRUTH = np.array([0.0, 1.0])
 PRIOR_VARIANCES, VARIANCE = np.array([10.0, 1.0]), 2.0
-GRID, REACH = 81, 7.0  # of the quadrature: points a side, and standard deviations to either side
+GRID, REACH = (
+    81,
+    7.0,
+)  # of the quadrature: points a side, and standard deviations to either side
 
-ROWS, BATCH, PERIOD = 10_000, 100, 100  # at n = 1000 the barrier is low, and chains cross
+ROWS, BATCH, PERIOD = (
+    10_000,
+    100,
+    100,
+)  # at n = 1000 the barrier is low, and chains cross
 STEP_SIZE = 0.1  # eta n, with the paper's eta = 1e-5 at its n = 10^4
 MALA_STEP_SIZE = 1.0  # eta n, with the paper's 1e-4
-SIZES: dict[Size, tuple[int, int, int]] = {"full": (512, 60, 300), "small": (64, 36, 48)}  # chains, epochs, MALA steps
+SIZES: dict[Size, tuple[int, int, int]] = {
+    "full": (512, 60, 300),
+    "small": (64, 36, 48),
+}  # chains, epochs, MALA steps
 RECORDS = 12
-STARTS = {"N(0, I)": (0.0, 0.0), "N((0, 1), I)": (0.0, 1.0)}  # the paper's, and one that leans to a mode
+STARTS = {
+    "N(0, I)": (0.0, 0.0),
+    "N((0, 1), I)": (0.0, 1.0),
+}  # the paper's, and one that leans to a mode
 
-TOLERANCE, SIGMAS = 0.1, 3.0  # an index is 1 within both together: discretisation at this step is 0.015 of it
-BETWEEN, WIDE = 0.05, 1.5  # share of chains that may be in neither mode; an index that is far from 1
+TOLERANCE, SIGMAS = (
+    0.1,
+    3.0,
+)  # an index is 1 within both together: discretisation at this step is 0.015 of it
+BETWEEN, WIDE = (
+    0.05,
+    1.5,
+)  # share of chains that may be in neither mode; an index that is far from 1
 REDUCED = ("SVRG-LD", "SARAH-LD")
-LATE, INSIDE = 3, 40.0  # records that are judged; half the squared distance within a mode: 9 sd (the ridge: 90)
+LATE, INSIDE = (
+    3,
+    40.0,
+)  # records that are judged; half the squared distance within a mode: 9 sd (the ridge: 90)
 
 
 def log_likelihood(theta: jax.Array, x: jax.Array) -> jax.Array:
     """Of one observation, up to a constant."""
-    return jnp.logaddexp(-((x - theta[0]) ** 2) / (2 * VARIANCE), -((x - theta[0] - theta[1]) ** 2) / (2 * VARIANCE))
+    return jnp.logaddexp(
+        -((x - theta[0]) ** 2) / (2 * VARIANCE),
+        -((x - theta[0] - theta[1]) ** 2) / (2 * VARIANCE),
+    )
 
 
 def observations(n: int, seed: int) -> np.ndarray:
     random = np.random.default_rng(seed)
-    return TRUTH[0] + TRUTH[1] * (random.random(n) < 0.5) + np.sqrt(VARIANCE) * random.normal(size=n)
+    return (
+        TRUTH[0]
+        + TRUTH[1] * (random.random(n) < 0.5)
+        + np.sqrt(VARIANCE) * random.normal(size=n)
+    )
 
 
 def log_posterior(theta: np.ndarray, x: np.ndarray) -> np.ndarray:
     """At each of `theta` (..., 2), in float64 and up to a constant."""
 
     def log_density(a: float, b: float) -> float:
-        return np.logaddexp(-((x - a) ** 2) / (2 * VARIANCE), -((x - a - b) ** 2) / (2 * VARIANCE)).sum()
+        return np.logaddexp(
+            -((x - a) ** 2) / (2 * VARIANCE), -((x - a - b) ** 2) / (2 * VARIANCE)
+        ).sum()
 
     values = np.array([log_density(a, b) for a, b in theta.reshape(-1, 2)])
     return values.reshape(theta.shape[:-1]) - (theta**2 / (2 * PRIOR_VARIANCES)).sum(-1)
@@ -95,16 +126,29 @@ def exact_modes(x: np.ndarray) -> Modes:
     hessian = jax.hessian(lambda theta: -log_likelihood(theta, rows).mean())
     grids, logs = [], []
     for start in (TRUTH, np.array([TRUTH.sum(), -TRUTH[1]])):
-        top = minimize(lambda t: -log_posterior(t, x) / len(x), start, method="Nelder-Mead", options={"xatol": 1e-8}).x
-        precision = len(x) * np.asarray(hessian(jnp.asarray(top, jnp.float32)), float) + np.diag(1 / PRIOR_VARIANCES)
+        top = minimize(
+            lambda t: -log_posterior(t, x) / len(x),
+            start,
+            method="Nelder-Mead",
+            options={"xatol": 1e-8},
+        ).x
+        precision = len(x) * np.asarray(
+            hessian(jnp.asarray(top, jnp.float32)), float
+        ) + np.diag(1 / PRIOR_VARIANCES)
         root = np.linalg.cholesky(np.linalg.inv(precision))
         grids.append(top + whitened @ root.T)
         logs.append(log_posterior(grids[-1], x) + np.log(np.linalg.det(root)))
     masses = np.exp(np.array(logs) - np.max(logs))
     masses[0] *= grids[0][:, 1] > 0
     masses[1] *= grids[1][:, 1] < 0
-    means = [np.average(grid, axis=0, weights=mass) for grid, mass in zip(grids, masses, strict=True)]
-    covariances = [np.cov(grid.T, aweights=mass, ddof=0) for grid, mass in zip(grids, masses, strict=True)]
+    means = [
+        np.average(grid, axis=0, weights=mass)
+        for grid, mass in zip(grids, masses, strict=True)
+    ]
+    covariances = [
+        np.cov(grid.T, aweights=mass, ddof=0)
+        for grid, mass in zip(grids, masses, strict=True)
+    ]
     return Modes(masses.sum(1) / masses.sum(), np.array(means), np.array(covariances))
 
 
@@ -112,7 +156,9 @@ def distances(positions: np.ndarray, law: Modes) -> tuple[np.ndarray, np.ndarray
     """The mode of each position, and half its squared distance from that mode's mean in units of its covariance."""
     mode = (positions[..., 1] < 0).astype(int)
     away = positions - law.mean[mode]
-    return mode, np.einsum("...i,...ij,...j->...", away, np.linalg.inv(law.covariance)[mode], away) / 2
+    return mode, np.einsum(
+        "...i,...ij,...j->...", away, np.linalg.inv(law.covariance)[mode], away
+    ) / 2
 
 
 def measure(size: Size, seed: int) -> xarray.Dataset:
@@ -120,8 +166,13 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
     chains, epochs, mala_steps = SIZES[size]
     x = observations(ROWS, seed)
     law = exact_modes(x)
-    rows, precision = jnp.asarray(x, jnp.float32), jnp.asarray(1 / PRIOR_VARIANCES, jnp.float32)
-    problem, temperature = posterior(None, log_likelihood, rows, prior_precision=precision)
+    rows, precision = (
+        jnp.asarray(x, jnp.float32),
+        jnp.asarray(1 / PRIOR_VARIANCES, jnp.float32),
+    )
+    problem, temperature = posterior(
+        None, log_likelihood, rows, prior_precision=precision
+    )
     cost = ROWS + 2 * BATCH * (PERIOD - 1)  # of an epoch
     methods = {
         "LD": (gradients.Full(), epochs * cost // ROWS),
@@ -129,58 +180,130 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
         "SVRG-LD": (gradients.SVRG(batch_size=BATCH, period=PERIOD), epochs * PERIOD),
         "SARAH-LD": (gradients.SARAH(batch_size=BATCH, period=PERIOD), epochs * PERIOD),
     }
-    langevin = {name: Langevin(STEP_SIZE, temperature, gradient) for name, (gradient, _) in methods.items()}
+    langevin = {
+        name: Langevin(STEP_SIZE, temperature, gradient)
+        for name, (gradient, _) in methods.items()
+    }
     mala = MALA(MALA_STEP_SIZE, temperature)
 
-    def simulated(algorithm: Langevin | MALA, start: tuple[float, float], steps: int, stream: int) -> Result:
+    def simulated(
+        algorithm: Langevin | MALA, start: tuple[float, float], steps: int, stream: int
+    ) -> Result:
         every, centre = steps // RECORDS, jnp.asarray(start, jnp.float32)
-        records: dict[str, Any] = {"num_steps": every * RECORDS, "record_every": every, "num_chains": chains}
-        near = lambda key: centre + jax.random.normal(key, (2,), jnp.float32)  # noqa: E731
-        return simulate(algorithm, problem, near, key=jax.random.fold_in(jax.random.key(seed), stream), **records)
+        records: dict[str, Any] = {
+            "num_steps": every * RECORDS,
+            "record_every": every,
+            "num_chains": chains,
+        }
+        near = lambda key: centre + jax.random.normal(key, (2,), jnp.float32)
+        return simulate(
+            algorithm,
+            problem,
+            near,
+            key=jax.random.fold_in(jax.random.key(seed), stream),
+            **records,
+        )
 
     centred, leaning = STARTS.values()
-    runs = {name: simulated(langevin[name], centred, steps, i) for i, (name, (_, steps)) in enumerate(methods.items())}
-    used = np.stack([np.asarray(run.trace.info["evaluations"])[0] for run in runs.values() if run.trace])
-    positions = np.stack([np.asarray(run.positions, np.float64) for run in runs.values()])
+    runs = {
+        name: simulated(langevin[name], centred, steps, i)
+        for i, (name, (_, steps)) in enumerate(methods.items())
+    }
+    used = np.stack(
+        [
+            np.asarray(run.trace.info["evaluations"])[0]
+            for run in runs.values()
+            if run.trace
+        ]
+    )
+    positions = np.stack(
+        [np.asarray(run.positions, np.float64) for run in runs.values()]
+    )
     mode, ratio = distances(positions, law)
     ends = [
-        [runs["SVRG-LD"], simulated(langevin["SVRG-LD"], leaning, epochs * PERIOD // 3, 5)],
-        [simulated(mala, centred, mala_steps, 4), simulated(mala, leaning, mala_steps, 6)],
+        [
+            runs["SVRG-LD"],
+            simulated(langevin["SVRG-LD"], leaning, epochs * PERIOD // 3, 5),
+        ],
+        [
+            simulated(mala, centred, mala_steps, 4),
+            simulated(mala, leaning, mala_steps, 6),
+        ],
     ]
-    share = [[np.mean(np.asarray(run.position)[:, 1] > 0) for run in of_method] for of_method in ends]
+    share = [
+        [np.mean(np.asarray(run.position)[:, 1] > 0) for run in of_method]
+        for of_method in ends
+    ]
     return dataset(
         {"sampler": list(runs), "compared": ["SVRG-LD", "MALA"], "start": list(STARTS)},
-        variables("sampler record", "component gradients per chain", gradients=used.astype(float)),
+        variables(
+            "sampler record",
+            "component gradients per chain",
+            gradients=used.astype(float),
+        ),
         variables("sampler chain record", "1", ratio=ratio, mode_of=mode),
         variables("compared start", "1", share=share),
         variables("mode", "1", exact_weight=law.weight),
         variables("mode coordinate", "1 (location)", exact_mean=law.mean),
-        variables("mode coordinate other", "1 (location squared)", exact_covariance=law.covariance),
+        variables(
+            "mode coordinate other",
+            "1 (location squared)",
+            exact_covariance=law.covariance,
+        ),
         chains=chains,
     )
 
 
-def spread(data: xarray.Dataset, name: str, records: slice) -> tuple[np.ndarray, np.ndarray, int]:
+def spread(
+    data: xarray.Dataset, name: str, records: slice
+) -> tuple[np.ndarray, np.ndarray, int]:
     """Per mode the spread index over these records, its standard error over chains, and the chains left out.
 
     The index is tr(exact covariance^-1 second moment about the exact mean) / 2: 1 for exact draws. A few chains are
     still on the ridge between the modes when a run ends; they are in neither and are left out, unless they are many.
     """
-    ratio, mode = data["ratio"].sel(sampler=name).values, data["mode_of"].sel(sampler=name).values[:, -1]
+    ratio, mode = (
+        data["ratio"].sel(sampler=name).values,
+        data["mode_of"].sel(sampler=name).values[:, -1],
+    )
     arrived = np.all(ratio[:, -LATE:] < INSIDE, axis=1)
     if arrived.mean() < 0.9:
         arrived = np.ones(len(ratio), bool)
-    index, error = zip(*(mean_and_error(ratio[arrived & (mode == m), records].mean(1)) for m in range(2)), strict=True)
+    index, error = zip(
+        *(
+            mean_and_error(ratio[arrived & (mode == m), records].mean(1))
+            for m in range(2)
+        ),
+        strict=True,
+    )
     return np.array(index), np.array(error), int((~arrived).sum())
 
 
 def draw_index(axes: Axes, data: xarray.Dataset) -> None:
     for name in map(str, data["sampler"].values):
-        (colour, marker), x = METHODS[name], data["gradients"].sel(sampler=name).values / 1e6
-        index, error, _ = zip(*(spread(data, name, slice(k, k + 1)) for k in range(len(x))), strict=True)
-        for mode, (apart, face) in enumerate(((0.988, colour), (1.012, LIGHT["paper"]))):
-            measured, label = (np.array(index)[:, mode], np.array(error)[:, mode]), "" if mode else name
-            points(axes, x * apart, measured, (colour, marker + ":"), label, markerfacecolor=face, linewidth=0.9)
+        (colour, marker), x = (
+            METHODS[name],
+            data["gradients"].sel(sampler=name).values / 1e6,
+        )
+        index, error, _ = zip(
+            *(spread(data, name, slice(k, k + 1)) for k in range(len(x))), strict=True
+        )
+        for mode, (apart, face) in enumerate(
+            ((0.988, colour), (1.012, LIGHT["paper"]))
+        ):
+            measured, label = (
+                (np.array(index)[:, mode], np.array(error)[:, mode]),
+                "" if mode else name,
+            )
+            points(
+                axes,
+                x * apart,
+                measured,
+                (colour, marker + ":"),
+                label,
+                markerfacecolor=face,
+                linewidth=0.9,
+            )
     level(axes, 1)
     axes.legend(loc="upper right", ncols=2)
     axes.set(yscale="log", ylim=(0.6, None), ylabel="spread index, chain / exact")
@@ -189,28 +312,44 @@ def draw_index(axes: Axes, data: xarray.Dataset) -> None:
 
 
 def judge(data: xarray.Dataset) -> Findings:
-    spreads = {name: spread(data, name, slice(-LATE, None)) for name in map(str, data["sampler"].values)}
+    spreads = {
+        name: spread(data, name, slice(-LATE, None))
+        for name in map(str, data["sampler"].values)
+    }
     for name in REDUCED:
         for mode, (index, error) in enumerate(zip(*spreads[name][:2], strict=True)):
-            statement = f"spread of {name}'s chains in mode {mode + 1}, over the exact one"
+            statement = (
+                f"spread of {name}'s chains in mode {mode + 1}, over the exact one"
+            )
             tolerance = TOLERANCE + SIGMAS * error
-            yield Check.equals(statement, "exact law, by quadrature", (index, error), 1.0, tolerance)
+            yield Check.equals(
+                statement, "exact law, by quadrature", (index, error), 1.0, tolerance
+            )
     statement = "share of chains still between the modes, SVRG-LD's or SARAH-LD's"
     between = max(spreads[name][2] for name in REDUCED) / data.attrs["chains"]
     yield Check.at_most(statement, "our aim", between, 0.0, BETWEEN)
-    statement, source = "spread of SGLD's chains over the exact one, less three errors", "our aim: too wide by half"
+    statement, source = (
+        "spread of SGLD's chains over the exact one, less three errors",
+        "our aim: too wide by half",
+    )
     index, error, _ = spreads["SGLD"]
     wide = index.mean() - SIGMAS * np.linalg.norm(error) / 2
     yield Check.at_least(statement, f"{source} at least", wide, WIDE)
     statement = "chains of all methods that crossed between the modes"
     inside, mode = data["ratio"].values < INSIDE, data["mode_of"].values
     crossed = (inside & inside[..., -1:] & (mode != mode[..., -1:])).any(-1).sum()
-    yield Check.at_most(statement, "the barrier between them", crossed, 0.0, unit="chains")
-    statement = "share in mode 1 from a leaning start, less three errors: above its weight"
+    yield Check.at_most(
+        statement, "the barrier between them", crossed, 0.0, unit="chains"
+    )
+    statement = (
+        "share in mode 1 from a leaning start, less three errors: above its weight"
+    )
     share = data["share"].values
     error = np.sqrt(share * (1 - share) / data.attrs["chains"])
     leaning = (share - SIGMAS * error)[:, 1].min()
-    yield Check.at_least(statement, "no chain crosses", leaning, data["exact_weight"][0])
+    yield Check.at_least(
+        statement, "no chain crosses", leaning, data["exact_weight"][0]
+    )
 
     for name in ("LD", "SGLD"):
         for mode, measured in enumerate(zip(*spreads[name][:2], strict=True)):

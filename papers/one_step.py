@@ -35,7 +35,10 @@ from langevax.theory import feature_learning as theory
 
 STUDENT = TEACHER = "erf"  # functions of mean 0 under N(0, 1): theory has no others
 NEURONS_PER_DIM = 2.0  # of all panels but the second
-RIDGE, NOISE = 1e-3, 0.1  # penalty of w^2 beside the mean square; standard deviation of labels
+RIDGE, NOISE = (
+    1e-3,
+    0.1,
+)  # penalty of w^2 beside the mean square; standard deviation of labels
 GAIN_STEPS, GAIN_RATIO, GAIN_RIDGE = (1.0, 3.0), 5.0, 1e-2  # of the second panel
 SPECTRUM_STEP = 6.0
 LONG_RATIO = 8.0  # n / d of the last two panels
@@ -43,7 +46,10 @@ LONG_RATIO = 8.0  # n / d of the last two panels
 # Lines are for d to infinity. Risks after the large step with 10 d rows are below theirs by 16.0 +- 1.2 % at d = 48,
 # 9.4 +- 1.2 % at d = 96 and 4.1 +- 1.7 % at d = 192: by FINITE / d.
 FINITE = 8.0
-MEAN, MOST = 0.03, 0.07  # relative deviations from theory at a d where FINITE / d is less: their mean, and the largest
+MEAN, MOST = (
+    0.03,
+    0.07,
+)  # relative deviations from theory at a d where FINITE / d is less: their mean, and the largest
 SPECTRUM = 0.03  # relative, beyond two standard errors
 PAPER, RISK = "Ba et al.", "of the teacher's variance where it is 1"
 
@@ -58,22 +64,38 @@ SIZES: dict[Size, dict[str, int]] = {
     "full": {"dim": 512, "num_runs": 12, "num_test": 4096},  # networks a point
     "small": {"dim": 96, "num_runs": 6, "num_test": 2048},
 }
-AXES: dict[Size, tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...], int]] = {
+AXES: dict[
+    Size, tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...], int]
+] = {
     # n / d, N / d of the second panel, alpha, and points of a line
-    "full": ((0.5, 1.0, 3.0, 4.0, 6.0, 8.0, 10.0), (0.5, 1.0, 1.5, 2.0, 3.0), (0.0, 0.1, 0.2, 0.3, 0.4, 0.5), 48),
+    "full": (
+        (0.5, 1.0, 3.0, 4.0, 6.0, 8.0, 10.0),
+        (0.5, 1.0, 1.5, 2.0, 3.0),
+        (0.0, 0.1, 0.2, 0.3, 0.4, 0.5),
+        48,
+    ),
     "small": ((1.0, 10.0), (0.5, 2.0), (0.0, 0.5), 8),
 }
 
 
-def predict(samples_per_dim: float | np.ndarray, step_size: float | np.ndarray, num_neurons: int | None) -> np.ndarray:
+def predict(
+    samples_per_dim: float | np.ndarray,
+    step_size: float | np.ndarray,
+    num_neurons: int | None,
+) -> np.ndarray:
     """The risk by theory: by the unified form at a number of neurons, by the Gaussian form without one."""
     law = NEURONS_PER_DIM, RIDGE, step_size, STUDENT, TEACHER, NOISE
-    return np.asarray(theory.risk_one_step(samples_per_dim, *law, num_neurons=num_neurons))
+    return np.asarray(
+        theory.risk_one_step(samples_per_dim, *law, num_neurons=num_neurons)
+    )
 
 
 def measure(size: Size, seed: int) -> xarray.Dataset:
     """Points and lines of all four panels; draws of a panel are the same for all of its steps."""
-    keys, neurons = jax.random.split(jax.random.key(seed), 4), round(NEURONS_PER_DIM * SIZES[size]["dim"])
+    keys, neurons = (
+        jax.random.split(jax.random.key(seed), 4),
+        round(NEURONS_PER_DIM * SIZES[size]["dim"]),
+    )
     *axes, count = AXES[size]
     ratios, widths, powers = map(np.array, axes)
     fine = {
@@ -81,40 +103,86 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
         "fine_width": (np.geomspace(widths.min(), widths.max(), count), "N / d"),
         "fine_power": (np.linspace(powers.min(), powers.max(), count), "1"),
     }
-    options: dict[str, Any] = {"neurons_per_dim": NEURONS_PER_DIM, "ridge": RIDGE, "noise": NOISE} | SIZES[size]
-    options |= {"student": theory.activation(STUDENT).traced, "teacher": theory.activation(TEACHER).traced}
+    options: dict[str, Any] = {
+        "neurons_per_dim": NEURONS_PER_DIM,
+        "ridge": RIDGE,
+        "noise": NOISE,
+    } | SIZES[size]
+    options |= {
+        "student": theory.activation(STUDENT).traced,
+        "teacher": theory.activation(TEACHER).traced,
+    }
 
-    def networks(key: jax.Array, step_size: float, samples_per_dim: float, **changes: Any) -> OneStepRuns:
-        point = {"step_size": step_size, "samples_per_dim": samples_per_dim, "spectra": False}
+    def networks(
+        key: jax.Array, step_size: float, samples_per_dim: float, **changes: Any
+    ) -> OneStepRuns:
+        point = {
+            "step_size": step_size,
+            "samples_per_dim": samples_per_dim,
+            "spectra": False,
+        }
         return simulate_one_step(key=key, **options | point | changes)
 
-    steps = {0.0: None, 1.0: None, neurons**0.5: neurons}  # and the number of neurons where the form is the unified one
+    steps = {
+        0.0: None,
+        1.0: None,
+        neurons**0.5: neurons,
+    }  # and the number of neurons where the form is the unified one
     streams = [jax.random.fold_in(keys[0], j) for j in range(len(ratios))]
-    risk = [[networks(k, step, n).risk for k, n in zip(streams, ratios.tolist(), strict=True)] for step in steps]
-    predicted, line = ([predict(at, *step) for step in steps.items()] for at in (ratios, fine["fine_ratio"][0]))
+    risk = [
+        [
+            networks(k, step, n).risk
+            for k, n in zip(streams, ratios.tolist(), strict=True)
+        ]
+        for step in steps
+    ]
+    predicted, line = (
+        [predict(at, *step) for step in steps.items()]
+        for at in (ratios, fine["fine_ratio"][0])
+    )
 
     gains = []
     for j, width in enumerate(widths.tolist()):
-        stream, changes = jax.random.fold_in(keys[1], j), {"neurons_per_dim": width, "ridge": GAIN_RIDGE}
-        without, *trained = (networks(stream, step, GAIN_RATIO, **changes).risk for step in (0.0, *GAIN_STEPS))
+        stream, changes = (
+            jax.random.fold_in(keys[1], j),
+            {"neurons_per_dim": width, "ridge": GAIN_RIDGE},
+        )
+        without, *trained = (
+            networks(stream, step, GAIN_RATIO, **changes).risk
+            for step in (0.0, *GAIN_STEPS)
+        )
         gains.append(without - np.array(trained))
     small = np.array(GAIN_STEPS), STUDENT, TEACHER, NOISE
     gain_predicted, gain_line = (
-        theory.improvement(GAIN_RATIO, at[:, None], GAIN_RIDGE, *small) for at in (widths, fine["fine_width"][0])
+        theory.improvement(GAIN_RATIO, at[:, None], GAIN_RIDGE, *small)
+        for at in (widths, fine["fine_width"][0])
     )
 
-    power_risk = [networks(keys[2], neurons**power, LONG_RATIO).risk for power in powers.tolist()]
+    power_risk = [
+        networks(keys[2], neurons**power, LONG_RATIO).risk for power in powers.tolist()
+    ]
     (unified, power_line), (gaussian, gaussian_line) = (
-        [predict(LONG_RATIO, neurons**at, form) for at in (powers, fine["fine_power"][0])] for form in (neurons, None)
+        [
+            predict(LONG_RATIO, neurons**at, form)
+            for at in (powers, fine["fine_power"][0])
+        ]
+        for form in (neurons, None)
     )
 
     runs = networks(keys[3], SPECTRUM_STEP, LONG_RATIO, spectra=True)
     assert runs.singular_values is not None
     assert runs.leading is not None
-    spectrum = theory.spectrum_one_step(NEURONS_PER_DIM, SPECTRUM_STEP, STUDENT, TEACHER, NOISE, LONG_RATIO)
+    spectrum = theory.spectrum_one_step(
+        NEURONS_PER_DIM, SPECTRUM_STEP, STUDENT, TEACHER, NOISE, LONG_RATIO
+    )
     return dataset(
         {"step": list(STYLES), "gain_step": (GAIN_STEPS, "step size")}
-        | {"ratio": (ratios, "n / d"), "width": (widths, "N / d"), "power": (powers, "1"), **fine},
+        | {
+            "ratio": (ratios, "n / d"),
+            "width": (widths, "N / d"),
+            "power": (powers, "1"),
+            **fine,
+        },
         variables("step ratio run", RISK, risk=risk),
         variables("step ratio", RISK, predicted=predicted),
         variables("step fine_ratio", RISK, line=line),
@@ -124,7 +192,9 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
         variables("fine_width gain_step", RISK, gain_line=gain_line),
         variables("power run", RISK, power_risk=power_risk),
         variables("power", RISK, power_predicted=unified, power_gaussian=gaussian),
-        variables("fine_power", RISK, power_line=power_line, power_gaussian_line=gaussian_line),
+        variables(
+            "fine_power", RISK, power_line=power_line, power_gaussian_line=gaussian_line
+        ),
         variables("value", "1", singular_values=runs.singular_values[0]),
         variables("run", "1", outlier=runs.singular_values[:, 0]),
         variables("run", "squared cosine", alignment=runs.leading[:, 0] ** 2),
@@ -140,9 +210,21 @@ def draw_samples(axes: Axes, data: xarray.Dataset) -> None:
         row = data.sel(step=step)
         axes.plot(data.fine_ratio, row.line, color=style[0])
         points(axes, data.ratio, mean_and_error(row.risk, "run"), style, label)
-    level(axes, data.floor, "floor of kernels and small steps", linestyle="--", linewidth=0.9)
+    level(
+        axes,
+        data.floor,
+        "floor of kernels and small steps",
+        linestyle="--",
+        linewidth=0.9,
+    )
     last, height = float(data.fine_ratio[-1]), float(data.line[-1, -1]) / 1.5
-    axes.plot([last / 2.5, last], [2.5 * height, height], color=theme.INK, linewidth=0.9, label="$d/n$")
+    axes.plot(
+        [last / 2.5, last],
+        [2.5 * height, height],
+        color=theme.INK,
+        linewidth=0.9,
+        label="$d/n$",
+    )
     ticks(axes, data.ratio)
     axes.set(yscale="log", xlabel="samples per dimension $n/d$", ylabel="risk")
     axes.set_title(f"Only the large step passes the floor (N/d = {NEURONS_PER_DIM:g})")
@@ -150,35 +232,83 @@ def draw_samples(axes: Axes, data: xarray.Dataset) -> None:
 
 
 def draw_gains(axes: Axes, data: xarray.Dataset) -> None:
-    for step, style in zip(data.gain_step.values, ((ORANGE, "s"), (GREEN, "D")), strict=True):
+    for step, style in zip(
+        data.gain_step.values, ((ORANGE, "s"), (GREEN, "D")), strict=True
+    ):
         row = data.sel(gain_step=step)
         axes.plot(data.fine_width, row.gain_line, color=style[0])
-        points(axes, data.width, mean_and_error(row.gain, "run"), style, f"step ${step:g}$")
+        points(
+            axes, data.width, mean_and_error(row.gain, "run"), style, f"step ${step:g}$"
+        )
     axes.axhline(0, color=theme.INK, linewidth=0.8)
-    axes.set(xlabel="neurons per dimension $N/d$", ylabel="risk without the step less risk with it")
-    axes.set_title(f"What a small step gains (n/d = {GAIN_RATIO:g}, ridge {GAIN_RIDGE:g})")
+    axes.set(
+        xlabel="neurons per dimension $N/d$",
+        ylabel="risk without the step less risk with it",
+    )
+    axes.set_title(
+        f"What a small step gains (n/d = {GAIN_RATIO:g}, ridge {GAIN_RIDGE:g})"
+    )
     axes.legend(loc="upper right")
 
 
 def draw_powers(axes: Axes, data: xarray.Dataset) -> None:
-    axes.plot(data.fine_power, data.power_gaussian_line, color=theme.GREY, linestyle=":", label="Gaussian form")
+    axes.plot(
+        data.fine_power,
+        data.power_gaussian_line,
+        color=theme.GREY,
+        linestyle=":",
+        label="Gaussian form",
+    )
     axes.plot(data.fine_power, data.power_line, color=BLUE, label="unified form")
-    points(axes, data.power, mean_and_error(data.power_risk, "run"), (BLUE, "^"), "simulated")
-    level(axes, data.floor, "floor of kernels and small steps", linestyle="--", linewidth=0.9)
-    axes.set(ylim=(0, None), xlabel=r"$\alpha$, for a step of size $N^\alpha$", ylabel="risk")
+    points(
+        axes,
+        data.power,
+        mean_and_error(data.power_risk, "run"),
+        (BLUE, "^"),
+        "simulated",
+    )
+    level(
+        axes,
+        data.floor,
+        "floor of kernels and small steps",
+        linestyle="--",
+        linewidth=0.9,
+    )
+    axes.set(
+        ylim=(0, None), xlabel=r"$\alpha$, for a step of size $N^\alpha$", ylabel="risk"
+    )
     axes.set_title(f"From small to large steps (n/d = {LONG_RATIO:g})")
     axes.legend(loc="lower left")
 
 
 def draw_spectrum(axes: Axes, data: xarray.Dataset) -> None:
-    axes.hist(data.singular_values[1:], bins=30, density=True, color=theme.faint(BLUE), label="bulk, one network")
+    axes.hist(
+        data.singular_values[1:],
+        bins=30,
+        density=True,
+        color=theme.faint(BLUE),
+        label="bulk, one network",
+    )
     low, high = data.edges.values
     grid = np.linspace(low, high, 400)
-    axes.plot(grid, theory.bulk_density(grid, NEURONS_PER_DIM), color=BLUE, label="Marchenko-Pastur")
+    axes.plot(
+        grid,
+        theory.bulk_density(grid, NEURONS_PER_DIM),
+        color=BLUE,
+        label="Marchenko-Pastur",
+    )
     height, outlier = 0.04 * axes.get_ylim()[1], float(data.outlier_predicted)
-    axes.plot(data.outlier, np.full(data.sizes["run"], height), "^", color=ORANGE, label="outlier, simulated")
+    axes.plot(
+        data.outlier,
+        np.full(data.sizes["run"], height),
+        "^",
+        color=ORANGE,
+        label="outlier, simulated",
+    )
     if np.isfinite(outlier):
-        axes.axvline(outlier, ymax=0.48, color=ORANGE, linestyle="--", label="outlier, predicted")
+        axes.axvline(
+            outlier, ymax=0.48, color=ORANGE, linestyle="--", label="outlier, predicted"
+        )
     cosine, predicted = float(data.alignment.mean()), float(data.alignment_predicted)
     text = f"squared cosine\nwith the teacher\n{cosine:.3f}, predicted {predicted:.3f}"
     note(axes, text, 0.98, 0.5, ORANGE, va="bottom")
@@ -189,10 +319,14 @@ def draw_spectrum(axes: Axes, data: xarray.Dataset) -> None:
 
 def least(risk: xarray.DataArray) -> tuple[float, float]:
     """The least mean of all points, and its standard error."""
-    return min(zip(*(np.ravel(part) for part in mean_and_error(risk, "run")), strict=True))
+    return min(
+        zip(*(np.ravel(part) for part in mean_and_error(risk, "run")), strict=True)
+    )
 
 
-def deviations(risk: xarray.DataArray, predicted: xarray.DataArray) -> tuple[np.ndarray, np.ndarray]:
+def deviations(
+    risk: xarray.DataArray, predicted: xarray.DataArray
+) -> tuple[np.ndarray, np.ndarray]:
     """Mean over runs relative to its prediction, less 1, and its standard error."""
     mean, error = mean_and_error(risk, "run")
     return mean / predicted.values - 1, error / predicted.values
@@ -201,37 +335,68 @@ def deviations(risk: xarray.DataArray, predicted: xarray.DataArray) -> tuple[np.
 def judge(data: xarray.Dataset) -> Findings:
     deviation, error = deviations(data.risk, data.predicted)
     power_deviation, power_error = deviations(data.power_risk, data.power_predicted)
-    closed, unified = deviation[:2].ravel(), np.concatenate([deviation[2], power_deviation])
+    closed, unified = (
+        deviation[:2].ravel(),
+        np.concatenate([deviation[2], power_deviation]),
+    )
     noise = max(error.mean(), power_error.mean())  # of the measurement itself
-    distance, errors = np.abs([*closed, *unified]), np.array([*error.ravel(), *power_error])
+    distance, errors = (
+        np.abs([*closed, *unified]),
+        np.array([*error.ravel(), *power_error]),
+    )
     far, forms = int(np.argmax(distance)), "closed and unified form"
 
     statement = "relative distance of mean risks from their lines, the worse form"
-    worse, tolerance = max(np.abs(closed).mean(), np.abs(unified).mean()), max(MEAN, FINITE / data.attrs["dim"]) + noise
+    worse, tolerance = (
+        max(np.abs(closed).mean(), np.abs(unified).mean()),
+        max(MEAN, FINITE / data.attrs["dim"]) + noise,
+    )
     yield Check.at_most(statement, forms, worse, 0, tolerance)
     statement = "relative distance of the point farthest from its line"
-    yield Check.at_most(statement, forms, (distance[far], errors[far]), 0, MOST + 2 * noise)
-    statement, source = "what a small step gains: the point farthest from its line", f"{PAPER}, Theorem 5"
+    yield Check.at_most(
+        statement, forms, (distance[far], errors[far]), 0, MOST + 2 * noise
+    )
+    statement, source = (
+        "what a small step gains: the point farthest from its line",
+        f"{PAPER}, Theorem 5",
+    )
     gain, error = mean_and_error(data.gain, "run")
     z = (gain - data.gain_predicted.values) / error
-    yield Check.all_within(statement, source, z, critical_value(z.size, data.sizes["run"]))
-    statement, source = "least risk without a step or with a small one: above the floor", "Proposition 1 and Fact 4"
-    small, large = least(data.risk.sel(step=["none", "1"])), least(data.risk.sel(step=["sqrt(N)"]))
+    yield Check.all_within(
+        statement, source, z, critical_value(z.size, data.sizes["run"])
+    )
+    statement, source = (
+        "least risk without a step or with a small one: above the floor",
+        "Proposition 1 and Fact 4",
+    )
+    small, large = (
+        least(data.risk.sel(step=["none", "1"])),
+        least(data.risk.sel(step=["sqrt(N)"])),
+    )
     yield Check.at_least(statement, f"{PAPER}, {source}", small, data.floor)
-    statement, source = "least risk after the large step: below the floor", "Theorem 7 and Corollary 8"
+    statement, source = (
+        "least risk after the large step: below the floor",
+        "Theorem 7 and Corollary 8",
+    )
     yield Check.at_most(statement, f"{PAPER}, {source}", large, data.floor)
     for name, statement in (
         ("outlier", f"singular value that leaves the bulk, step {SPECTRUM_STEP:g}"),
         ("alignment", "squared cosine of its direction with the teacher's"),
     ):
-        (value, error), predicted = mean_and_error(data[name]), data[f"{name}_predicted"]
+        (value, error), predicted = (
+            mean_and_error(data[name]),
+            data[f"{name}_predicted"],
+        )
         tolerance, source = SPECTRUM * predicted + 2 * error, f"{PAPER}, Proposition 2"
         yield Check.equals(statement, source, (value, error), predicted, tolerance)
 
     gaussian, _ = deviations(data.power_risk, data.power_gaussian)
     yield "closed form, mean relative distance", np.abs(closed).mean()
     yield "unified form, mean relative distance", np.abs(unified).mean()
-    yield "Gaussian form, largest relative distance from steps N^alpha", np.abs(gaussian).max()
+    yield (
+        "Gaussian form, largest relative distance from steps N^alpha",
+        np.abs(gaussian).max(),
+    )
     yield "standard error of a point, relative, mean", noise
 
 

@@ -37,9 +37,14 @@ def relu_product(
 ) -> Float[np.ndarray, "*batch m k"]:
     """E relu(u . x) relu(v . x) for all pairs of rows."""
     u, v = np.asarray(left, float), np.asarray(right, float)
-    lengths = np.linalg.norm(u, axis=-1)[..., :, None] * np.linalg.norm(v, axis=-1)[..., None, :]
+    lengths = (
+        np.linalg.norm(u, axis=-1)[..., :, None]
+        * np.linalg.norm(v, axis=-1)[..., None, :]
+    )
     products = u @ np.swapaxes(v, -1, -2)
-    cosine = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
+    cosine = np.divide(
+        products, lengths, out=np.zeros_like(products), where=lengths > 0
+    )
     return lengths * _arc_cosine(cosine) / (2 * u.shape[-1])
 
 
@@ -51,9 +56,15 @@ def excess_risk(network: Network, teacher: Network) -> Float[np.ndarray, "*batch
     outer, inner = (np.asarray(a, float) for a in network)
     true_outer, true_inner = (np.asarray(a, float) for a in teacher)
     if inner.shape[-1] != true_inner.shape[-1]:
-        raise ValueError(f"network has {inner.shape[-1]} inputs but teacher has {true_inner.shape[-1]}.")
-    together = np.concatenate([outer, np.broadcast_to(-true_outer, (*outer.shape[:-1], len(true_outer)))], -1)
-    neurons = np.concatenate([inner, np.broadcast_to(true_inner, (*inner.shape[:-2], *true_inner.shape))], -2)
+        raise ValueError(
+            f"network has {inner.shape[-1]} inputs but teacher has {true_inner.shape[-1]}."
+        )
+    together = np.concatenate(
+        [outer, np.broadcast_to(-true_outer, (*outer.shape[:-1], len(true_outer)))], -1
+    )
+    neurons = np.concatenate(
+        [inner, np.broadcast_to(true_inner, (*inner.shape[:-2], *true_inner.shape))], -2
+    )
     products = (together[..., None, :] @ relu_product(neurons, neurons))[..., 0, :]
     return np.maximum(np.sum(products * together, axis=-1), 0)  # rounding
 
@@ -63,7 +74,9 @@ def linear_rate(dim: int) -> float:
     return (dim + 2) / (2 * dim + 2)
 
 
-def parametric_risk(num_neurons: int, dim: int, noise_variance: float, size: int) -> float:
+def parametric_risk(
+    num_neurons: int, dim: int, noise_variance: float, size: int
+) -> float:
     """m d v^2 / n, the excess risk of least squares with m d free parameters, to first order in 1 / n."""
     return num_neurons * dim * noise_variance / size
 
@@ -87,10 +100,17 @@ def neural_tangent(left: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 def relu_features(inner: Float[np.ndarray, "m d"]) -> Kernel:
     """The kernel of features relu(inner_j . x): ridge regression on them is kernel ridge regression with it."""
-    return lambda left, right: np.maximum(left @ inner.T, 0) @ np.maximum(right @ inner.T, 0).T
+    return lambda left, right: (
+        np.maximum(left @ inner.T, 0) @ np.maximum(right @ inner.T, 0).T
+    )
 
 
-def tuned_ridge(kernels: Sequence[Kernel], ridges: Float[np.ndarray, " ridges"], rows: Rows, tests: Rows) -> Tuned:
+def tuned_ridge(
+    kernels: Sequence[Kernel],
+    ridges: Float[np.ndarray, " ridges"],
+    rows: Rows,
+    tests: Rows,
+) -> Tuned:
     """Kernel ridge regression, K(K + ridge I)^-1 y, with the best of some kernels and penalties.
 
     Penalties are in units of the mean of the Gram matrix's diagonal.
@@ -107,12 +127,20 @@ def tuned_ridge(kernels: Sequence[Kernel], ridges: Float[np.ndarray, " ridges"],
 def tuned_neighbors(rows: Rows, tests: Rows) -> Tuned:
     """The mean of the best number of nearest targets."""
     numbers = [number for number in NEIGHBORS if number <= len(rows[1])]
-    fits = [KNeighborsRegressor(number).fit(*rows).predict(tests[0]) for number in numbers]
+    fits = [
+        KNeighborsRegressor(number).fit(*rows).predict(tests[0]) for number in numbers
+    ]
     return _best(np.column_stack(fits), tests[1])
 
 
-def _best(predictions: Float[np.ndarray, "tests choices"], truth: Float[np.ndarray, " tests"]) -> Tuned:
+def _best(
+    predictions: Float[np.ndarray, "tests choices"], truth: Float[np.ndarray, " tests"]
+) -> Tuned:
     squares = (predictions - truth[:, None]) ** 2
     risks = squares.mean(axis=0)
     best = int(np.argmin(risks))
-    return float(risks[best]), float(mean_and_error(squares[:, best])[1]), best in (0, len(risks) - 1)
+    return (
+        float(risks[best]),
+        float(mean_and_error(squares[:, best])[1]),
+        best in (0, len(risks) - 1),
+    )

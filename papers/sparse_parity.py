@@ -49,13 +49,21 @@ Rows = tuple[np.ndarray, np.ndarray]
 """Inputs and labels."""
 
 SIZES: dict[str, dict[str, Any]] = {
-    "full": {"dims": (10, 20, 40), "rows": (50, 100, 200, 400), "trials": 4, "steps": 2000},
+    "full": {
+        "dims": (10, 20, 40),
+        "rows": (50, 100, 200, 400),
+        "trials": 4,
+        "steps": 2000,
+    },
     "small": {"dims": (10, 30), "rows": (100, 300), "trials": 6, "steps": 1000},
 }
 NUM_PARTICLES, STEP_SIZE, TEMPERATURE, RIDGE, ROUNDS = 400, 2.0, 0.00625, 0.1, 4
 TEST_ROWS = 2000
 RATIO = 10  # rows to a coordinate, where methods are compared
-LEARNED, TWICE = 0.95, 2.0  # accuracy above which the parity is learnt, and energy above which features are
+LEARNED, TWICE = (
+    0.95,
+    2.0,
+)  # accuracy above which the parity is learnt, and energy above which features are
 COSTS, WIDTHS = (1.0, 10.0, 100.0, 1000.0), (0.03, 0.1, 0.3, 1.0, 3.0)
 METHODS = ("MFLD, annealed", "MFLD, fixed", "RBF kernel")
 
@@ -63,19 +71,37 @@ METHODS = ("MFLD, annealed", "MFLD, fixed", "RBF kernel")
 def draws(random: np.random.Generator, dim: int, number: int, width: int) -> Rows:
     """Draw rows, with columns of zeros appended, and labels."""
     signs = random.choice([-1.0, 1.0], size=(number, dim))
-    return np.pad(signs / np.sqrt(dim), ((0, 0), (0, width - dim))), signs[:, 0] * signs[:, 1]
+    return np.pad(signs / np.sqrt(dim), ((0, 0), (0, width - dim))), signs[
+        :, 0
+    ] * signs[:, 1]
 
 
-def network(train: Rows, test: Rows, dim: int, rounds: int, steps: int, key: Array) -> tuple[float, float]:
+def network(
+    train: Rows, test: Rows, dim: int, rounds: int, steps: int, key: Array
+) -> tuple[float, float]:
     """Test accuracy, and the ratio of E w_j^2 between the two coordinates that matter and the others."""
     x, y, test_x, test_y = (array.astype(np.float32) for array in (*train, *test))
-    risk = MeanFieldRisk(neurons.Parity(), losses.logistic, x, y, np.float32(2 * RIDGE * TEMPERATURE))
-    start, temperatures = risk.prior(TEMPERATURE, NUM_PARTICLES), halving(TEMPERATURE, rounds)
-    run = anneal(lambda t: MFLD(STEP_SIZE, t), risk, start, temperatures, key=key, num_steps=steps // rounds)
+    risk = MeanFieldRisk(
+        neurons.Parity(), losses.logistic, x, y, np.float32(2 * RIDGE * TEMPERATURE)
+    )
+    start, temperatures = (
+        risk.prior(TEMPERATURE, NUM_PARTICLES),
+        halving(TEMPERATURE, rounds),
+    )
+    run = anneal(
+        lambda t: MFLD(STEP_SIZE, t),
+        risk,
+        start,
+        temperatures,
+        key=key,
+        num_steps=steps // rounds,
+    )
     particles = run[-1].position
     outputs = np.asarray(risk.outputs(particles, test_x))
     energy = np.mean(np.asarray(particles)[:, :dim] ** 2, axis=0)
-    return float(np.mean(outputs * test_y > 0)), float(energy[:2].mean() / energy[2:].mean())
+    return float(np.mean(outputs * test_y > 0)), float(
+        energy[:2].mean() / energy[2:].mean()
+    )
 
 
 def kernel(train: Rows, test: Rows) -> float:
@@ -89,16 +115,32 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
 
     def cell(j: int, i: int, t: int) -> dict[str, list[float]]:
         random = np.random.default_rng([seed, dims[i], rows[j], t])
-        train, test = (draws(random, dims[i], number, max(dims)) for number in (rows[j], TEST_ROWS))
+        train, test = (
+            draws(random, dims[i], number, max(dims)) for number in (rows[j], TEST_ROWS)
+        )
         key = jax.random.fold_in(jax.random.key(seed), (j * len(dims) + i) * trials + t)
-        accuracy, energy = zip(*(network(train, test, dims[i], n, steps, key) for n in (ROUNDS, 1)), strict=True)
+        accuracy, energy = zip(
+            *(network(train, test, dims[i], n, steps, key) for n in (ROUNDS, 1)),
+            strict=True,
+        )
         return {"accuracy": [*accuracy, kernel(train, test)], "energy": list(energy)}
 
     cells = sweep(cell, range(len(rows)), range(len(dims)), range(trials))
     return dataset(
-        {"learner": list(METHODS), "network": list(METHODS[:2]), "dim": (dims, "coordinates"), "rows": (rows, "rows")},
-        variables("rows dim trial learner", "share of test rows", accuracy=cells["accuracy"]),
-        variables("rows dim trial network", "1, E w_j^2 of relevant to irrelevant coordinates", energy=cells["energy"]),
+        {
+            "learner": list(METHODS),
+            "network": list(METHODS[:2]),
+            "dim": (dims, "coordinates"),
+            "rows": (rows, "rows"),
+        },
+        variables(
+            "rows dim trial learner", "share of test rows", accuracy=cells["accuracy"]
+        ),
+        variables(
+            "rows dim trial network",
+            "1, E w_j^2 of relevant to irrelevant coordinates",
+            energy=cells["energy"],
+        ),
         **{"test_rows": TEST_ROWS, "num_particles": NUM_PARTICLES, "steps": steps},
     )
 
@@ -113,7 +155,9 @@ def accuracy_and_error(accuracy: np.ndarray, test_rows: int) -> tuple[float, flo
 def draw(data: xarray.Dataset) -> Figure:
     figure = Figure(figsize=(13.0, 3.9))
     *maps, last = figure.subplots(1, 4, width_ratios=(1, 1, 1, 1.25))
-    images = [draw_map(axes, data, method) for axes, method in zip(maps, METHODS, strict=True)]
+    images = [
+        draw_map(axes, data, method) for axes, method in zip(maps, METHODS, strict=True)
+    ]
     figure.colorbar(images[0], ax=maps, pad=0.01, aspect=25).set_label("test accuracy")
     draw_features(last, data)
     return figure
@@ -121,25 +165,50 @@ def draw(data: xarray.Dataset) -> Figure:
 
 def draw_map(axes: Axes, data: xarray.Dataset, method: str) -> AxesImage:
     dims, rows = data.dim.values, data.rows.values
-    mean = data.accuracy.sel(learner=method).mean("trial").transpose("rows", "dim").values
-    image = axes.imshow(mean, cmap=SEQUENTIAL, vmin=0.5, vmax=1, origin="lower", aspect="auto")
+    mean = (
+        data.accuracy.sel(learner=method).mean("trial").transpose("rows", "dim").values
+    )
+    image = axes.imshow(
+        mean, cmap=SEQUENTIAL, vmin=0.5, vmax=1, origin="lower", aspect="auto"
+    )
     for (j, i), value in np.ndenumerate(mean):
         weight = "bold" if rows[j] == RATIO * dims[i] else "normal"
         colour = "white" if value < 0.8 else INK
-        axes.text(i, j, f"{value:.2f}", ha="center", va="center", color=colour, fontweight=weight)
+        axes.text(
+            i,
+            j,
+            f"{value:.2f}",
+            ha="center",
+            va="center",
+            color=colour,
+            fontweight=weight,
+        )
     axes.set_xticks(range(len(dims)), [str(d) for d in dims])
     axes.set_yticks(range(len(rows)), [str(n) for n in rows])
     axes.grid(visible=False)
-    axes.set(xlabel="coordinates $d$", ylabel="training rows $n$", title=f"Test accuracy, {method}")
+    axes.set(
+        xlabel="coordinates $d$",
+        ylabel="training rows $n$",
+        title=f"Test accuracy, {method}",
+    )
     return image
 
 
 def draw_features(axes: Axes, data: xarray.Dataset) -> None:
-    rows, shades = data.rows.values, matplotlib.colormaps[SEQUENTIAL](np.linspace(0, 0.85, data.sizes["dim"]))
+    rows, shades = (
+        data.rows.values,
+        matplotlib.colormaps[SEQUENTIAL](np.linspace(0, 0.85, data.sizes["dim"])),
+    )
     for dim, colour, marker in zip(data.dim.values, shades, "osD", strict=False):
         energy = mean_and_error(data.energy.sel(network=METHODS[0], dim=dim), "trial")
-        points(axes, rows, energy, (colour, marker + ":"), f"$d = {dim}$", linewidth=0.9)
-    axes.set(yscale="log", xlabel="training rows $n$", ylabel=r"$E\,w_j^2$, relevant / irrelevant")
+        points(
+            axes, rows, energy, (colour, marker + ":"), f"$d = {dim}$", linewidth=0.9
+        )
+    axes.set(
+        yscale="log",
+        xlabel="training rows $n$",
+        ylabel=r"$E\,w_j^2$, relevant / irrelevant",
+    )
     ticks(axes, rows)
     level(axes, 1, "no features", linewidth=1)
     axes.legend()
@@ -148,37 +217,63 @@ def draw_features(axes: Axes, data: xarray.Dataset) -> None:
 
 def judge(data: xarray.Dataset) -> Findings:
     (ours, fixed, machine), unit = METHODS, "share of test rows"
-    cells = {d: data.sel(dim=d, rows=RATIO * d) for d in data.dim.values.tolist() if RATIO * d in data.rows.values}
+    cells = {
+        d: data.sel(dim=d, rows=RATIO * d)
+        for d in data.dim.values.tolist()
+        if RATIO * d in data.rows.values
+    }
     accuracy = {
-        (m, d): accuracy_and_error(cell.accuracy.sel(learner=m).values, data.attrs["test_rows"])
+        (m, d): accuracy_and_error(
+            cell.accuracy.sel(learner=m).values, data.attrs["test_rows"]
+        )
         for m in METHODS
         for d, cell in cells.items()
     }
-    ratio = {d: mean_and_error(cell.energy.sel(network=ours)) for d, cell in cells.items()}
+    ratio = {
+        d: mean_and_error(cell.energy.sel(network=ours)) for d, cell in cells.items()
+    }
     first, last = min(cells), max(cells)
 
     def difference(one: tuple[str, int], other: tuple[str, int]) -> float:
-        return accuracy[one][0] - accuracy[other][0] - 3 * np.hypot(accuracy[one][1], accuracy[other][1])
+        return (
+            accuracy[one][0]
+            - accuracy[other][0]
+            - 3 * np.hypot(accuracy[one][1], accuracy[other][1])
+        )
 
     for d in cells:
         value, error = accuracy[ours, d]
-        statement, aim = f"network's accuracy at d = {d}, n = {RATIO * d}, less two errors", "our aim: parity is learnt"
+        statement, aim = (
+            f"network's accuracy at d = {d}, n = {RATIO * d}, less two errors",
+            "our aim: parity is learnt",
+        )
         yield Check.at_least(statement, aim, value - 2 * error, LEARNED, unit=unit)
     statement = "energy of the two coordinates over the others', less two errors"
     least = min(value - 2 * error for value, error in ratio.values())
     yield Check.at_least(statement, "our aim: features are learnt", least, TWICE)
-    statement, source = f"kernel's accuracy at d = {last}, n = {RATIO * last}, and two errors", "it needs n like d^2"
+    statement, source = (
+        f"kernel's accuracy at d = {last}, n = {RATIO * last}, and two errors",
+        "it needs n like d^2",
+    )
     low, error = accuracy[machine, last]
-    yield Check.at_most(statement, f"our aim: {source}", low + 2 * error, LEARNED, unit=unit)
+    yield Check.at_most(
+        statement, f"our aim: {source}", low + 2 * error, LEARNED, unit=unit
+    )
     statement = f"what the kernel loses from d = {first} to {last}, less three errors"
-    yield Check.at_least(statement, source, difference((machine, first), (machine, last)), 0.0, unit=unit)
+    yield Check.at_least(
+        statement, source, difference((machine, first), (machine, last)), 0.0, unit=unit
+    )
     statement = f"network's accuracy less the kernel's at d = {last}, less three errors"
-    yield Check.at_least(statement, source, difference((ours, last), (machine, last)), 0.0, unit=unit)
+    yield Check.at_least(
+        statement, source, difference((ours, last), (machine, last)), 0.0, unit=unit
+    )
     for (m, d), measured in accuracy.items():
         yield f"accuracy, {m}, d = {d}, n = {RATIO * d}", measured
     for d in cells:
         yield f"energy of the two coordinates over the others', d = {d}", ratio[d]
-    gain = (data.accuracy.sel(learner=ours) - data.accuracy.sel(learner=fixed)).mean(("dim", "rows"))
+    gain = (data.accuracy.sel(learner=ours) - data.accuracy.sel(learner=fixed)).mean(
+        ("dim", "rows")
+    )
     yield "accuracy that annealing gains over the map", mean_and_error(gain)
 
 

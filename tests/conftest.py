@@ -13,7 +13,9 @@ import pytest
 from jax._src import compiler
 from jaxtyping import install_import_hook
 
-gc.set_threshold(20_000, 10, 10)  # tracing makes many objects, which Python's 700 would search again and again
+gc.set_threshold(
+    20_000, 10, 10
+)  # tracing makes many objects, which Python's 700 would search again and again
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 matplotlib.use("Agg")
 
@@ -22,16 +24,37 @@ with install_import_hook("langevax", "beartype.beartype"):
 
 # XLA's newer emitters build an MLIR context for every fusion, which takes more than half of the CPU seconds of
 # compiling. Without them a few programs take all memory, so that only marked tests go without.
-QUICK_PROGRAMS = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 1}
+QUICK_PROGRAMS = {
+    "xla_cpu_use_fusion_emitters": False,
+    "xla_cpu_parallel_codegen_split_count": 1,
+}
 if not version("jaxlib").startswith("0.10."):
     QUICK_PROGRAMS = {}  # JAX 0.12 does not know them
 options_of_programs = {}  # of the running test
 MAPPED = Path("/proc/self/maps")
 compiled_quickly = set()  # paths of files
 OF_PROCESSES = "JAX_DISABLE_MOST_OPTIMIZATIONS"
-LONG_EXAMPLES = ("federated", "numpyro", "optimize", "predictive_law", "sampling", "sklearn", "teacher_student")
-LONG_EXAMPLES += ("theory.feature_learning", "meanfield.certificate", "meanfield.duality_gap", "meanfield.pda")
-LONG_EXAMPLES += ("meanfield.psdca", "meanfield.smc", "samplers.replica_exchange", "gradients.sledge")
+LONG_EXAMPLES = (
+    "federated",
+    "numpyro",
+    "optimize",
+    "predictive_law",
+    "sampling",
+    "sklearn",
+    "teacher_student",
+)
+LONG_EXAMPLES += (
+    "theory.feature_learning",
+    "meanfield.certificate",
+    "meanfield.duality_gap",
+    "meanfield.pda",
+)
+LONG_EXAMPLES += (
+    "meanfield.psdca",
+    "meanfield.smc",
+    "samplers.replica_exchange",
+    "gradients.sledge",
+)
 """Modules and packages whose examples in docstrings compile whole runs: seconds each."""
 MANY_MAPS = 30_000  # Linux allows a process 65,530 by default; XLA takes some for each program and then crashes
 
@@ -56,7 +79,10 @@ def with_options_of_programs(get_compile_options):
 
     def wrapped(*args, **kwargs):
         options = get_compile_options(*args, **kwargs)
-        options.env_option_overrides = [*options.env_option_overrides, *options_of_programs.items()]
+        options.env_option_overrides = [
+            *options.env_option_overrides,
+            *options_of_programs.items(),
+        ]
         return options
 
     return wrapped
@@ -68,7 +94,10 @@ compiler.get_compile_options = with_options_of_programs(compiler.get_compile_opt
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item):
     """Compile the programs of a test marked `mostly_compiling`, and of its processes, in less time; they run longer."""
-    marked, as_usual = (item.get_closest_marker(name) for name in ("mostly_compiling", "compiled_as_usual"))
+    marked, as_usual = (
+        item.get_closest_marker(name)
+        for name in ("mostly_compiling", "compiled_as_usual")
+    )
     quickly = marked is not None and as_usual is None
     jax.config.update("jax_disable_most_optimizations", quickly)
     if quickly:

@@ -9,7 +9,9 @@ def z_scores(samples, expected, slack=0.0):
     """Standard errors between the mean of independent replicates (axis 0) and `expected` give or take `slack`."""
     samples = np.asarray(samples, np.float64)
     standard_error = samples.std(axis=0, ddof=1) / np.sqrt(len(samples))
-    return np.maximum(np.abs(samples.mean(axis=0) - expected) - slack, 0) / standard_error
+    return (
+        np.maximum(np.abs(samples.mean(axis=0) - expected) - slack, 0) / standard_error
+    )
 
 
 def assert_mean(samples, expected, *, slack=0.0, wrong=None):
@@ -18,6 +20,10 @@ def assert_mean(samples, expected, *, slack=0.0, wrong=None):
     With `wrong`, what a mistake would give, it lies 10 standard errors away from that somewhere: the test has power.
     """
     z = z_scores(samples, expected, slack)
-    assert z.max() < LIMIT, f"{z.max():.1f} standard errors off: mean {np.mean(samples, axis=0)}, expected {expected}"
+    assert z.max() < LIMIT, (
+        f"{z.max():.1f} standard errors off: mean {np.mean(samples, axis=0)}, expected {expected}"
+    )
     if wrong is not None:
-        assert z_scores(samples, wrong, slack).max() > 10, "too few replicates to tell the mistake apart"
+        assert z_scores(samples, wrong, slack).max() > 10, (
+            "too few replicates to tell the mistake apart"
+        )

@@ -20,7 +20,10 @@ def linear_inverse_posterior(matrix, data, noise, prior_variances):
     scale = np.sqrt(prior_variances)
     whitened = matrix * scale / noise
     covariance = np.linalg.inv(np.eye(len(scale)) + whitened.T @ whitened)
-    return GaussianLaw(scale * (covariance @ whitened.T @ data / noise), scale[:, None] * covariance * scale)
+    return GaussianLaw(
+        scale * (covariance @ whitened.T @ data / noise),
+        scale[:, None] * covariance * scale,
+    )
 
 
 def linear_regression_posterior(features, targets, precision, temperature):
@@ -29,13 +32,17 @@ def linear_regression_posterior(features, targets, precision, temperature):
     return linear_inverse_posterior(features, targets, noise, temperature / precision)
 
 
-def linear_regression_law(features, targets, precision, temperature, step_size, integrator):
+def linear_regression_law(
+    features, targets, precision, temperature, step_size, integrator
+):
     """Return the law at which the Langevin chain with full gradients of that problem settles.
 
     Sigma = R Sigma R^T + temperature diag(c^2) with R = I - diag(b) (H + P); its mean is the posterior's.
     """
     b, c2 = linear_gains(integrator, step_size, precision)
-    step = np.eye(len(b)) - b[:, None] * (features.T @ features / len(features) + np.diag(precision))
+    step = np.eye(len(b)) - b[:, None] * (
+        features.T @ features / len(features) + np.diag(precision)
+    )
     assert np.abs(np.linalg.eigvals(step)).max() < 1  # otherwise there is no such law
     mean = linear_regression_posterior(features, targets, precision, temperature).mean
     return GaussianLaw(mean, solve_discrete_lyapunov(step, temperature * np.diag(c2)))
@@ -56,15 +63,22 @@ class LinearFlow(NamedTuple):
     gap: np.ndarray
 
 
-def linear_flow(inputs, targets, ridge, temperature, start_mean, start_covariance, times):
+def linear_flow(
+    inputs, targets, ridge, temperature, start_mean, start_covariance, times
+):
     """Law of the mean-field flow of linear neurons from a Gaussian start.
 
     m' = -(S + 2 ridge) m + X^T y / n and C' = -4 ridge C + 2 temperature I, with S = X^T X / n. The gap is
     1/2 <m - m*, (S + 2 ridge)(m - m*)> + (temperature / 2) sum (r - 1 - log r), r the eigenvalues of C over the optimal
     variance.
     """
-    optimum, t = linear_optimum(inputs, targets, ridge, temperature), np.asarray(times, float)[:, None]
-    rates, modes = np.linalg.eigh(inputs.T @ inputs / len(inputs) + 2 * ridge * np.eye(inputs.shape[1]))
+    optimum, t = (
+        linear_optimum(inputs, targets, ridge, temperature),
+        np.asarray(times, float)[:, None],
+    )
+    rates, modes = np.linalg.eigh(
+        inputs.T @ inputs / len(inputs) + 2 * ridge * np.eye(inputs.shape[1])
+    )
     shift = (modes.T @ (start_mean - optimum.mean)) * np.exp(-rates * t)
     ratios, axes = np.linalg.eigh(start_covariance / optimum.variance)
     excess = (ratios - 1) * np.exp(-4 * ridge * t)  # r - 1

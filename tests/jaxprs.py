@@ -10,7 +10,9 @@ def equations(jaxpr: Any) -> Iterator[Any]:
     """Every equation, depth first."""
     for equation in getattr(jaxpr, "jaxpr", jaxpr).eqns:
         yield equation
-        for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda leaf: hasattr(leaf, "eqns")):
+        for inner in jax.tree.leaves(
+            list(equation.params.values()), is_leaf=lambda leaf: hasattr(leaf, "eqns")
+        ):
             if hasattr(inner, "eqns"):
                 yield from equations(inner)
 
@@ -22,4 +24,8 @@ def primitives(jaxpr: Any) -> list[str]:
 
 def shapes(jaxpr: Any) -> list[tuple[int, ...]]:
     """Shapes of everything computed, arguments and constants left out."""
-    return [variable.aval.shape for equation in equations(jaxpr) for variable in equation.outvars]
+    return [
+        variable.aval.shape
+        for equation in equations(jaxpr)
+        for variable in equation.outvars
+    ]

@@ -20,8 +20,12 @@ def run_blocks(text, page, capsys, scope=None):
 
 def assert_prints(printed, promised, code):
     """The same words, and the same numbers up to what another processor's rounding does to a random run."""
-    assert " ".join(NUMBER.sub("", printed).split()) == " ".join(NUMBER.sub("", promised).split()), code
-    for claimed, measured in zip(NUMBER.findall(promised), NUMBER.findall(printed), strict=True):
+    assert " ".join(NUMBER.sub("", printed).split()) == " ".join(
+        NUMBER.sub("", promised).split()
+    ), code
+    for claimed, measured in zip(
+        NUMBER.findall(promised), NUMBER.findall(printed), strict=True
+    ):
         size = abs(float(claimed))
         loose = 9 * size if 0 < size < 0.01 else 0.25 * size + 0.05 * ("." in claimed)
         assert abs(float(measured) - float(claimed)) <= loose, (code, printed)

@@ -17,7 +17,15 @@ import pytest
 import langevax
 from benchmarks import __main__ as command
 from benchmarks import accelerator
-from benchmarks.accelerator import cases, draws, jax_steps, peaks, precision, torch_steps, work
+from benchmarks.accelerator import (
+    cases,
+    draws,
+    jax_steps,
+    peaks,
+    precision,
+    torch_steps,
+    work,
+)
 from benchmarks.accelerator import task as tasks
 from benchmarks.accelerator.task import SMOKE, Candidate, Task
 from benchmarks.accelerator.work import Work
@@ -33,7 +41,9 @@ def task(*candidates, **options):
 
 
 def test_work_is_linear_in_the_rows():
-    assert Work(10.0, 4.0).along(Work(14.0, 5.0), (2, 4), 100) == Work(10 + 98 * 2, 4 + 98 / 2)
+    assert Work(10.0, 4.0).along(Work(14.0, 5.0), (2, 4), 100) == Work(
+        10 + 98 * 2, 4 + 98 / 2
+    )
     assert Work(1.0, 2.0).plus(Work(3.0, 5.0), 10) == Work(31.0, 52.0)
 
 
@@ -58,13 +68,21 @@ def test_operations_of_a_function_step_do_not_depend_on_the_steps_of_a_run():
 def test_work_of_a_round_is_that_of_the_clients_chosen():
     """Each local step, of one row, has a product of 2 d operations and a move of 2 d more; others do not count."""
     coordinates, chosen = 500, 4
-    few, many = (cases.averages(clients, coordinates, chosen, "eager").work() for clients in (20, 40))
+    few, many = (
+        cases.averages(clients, coordinates, chosen, "eager").work()
+        for clients in (20, 40)
+    )
     assert few == many
     steps = chosen * cases.federated.LOCAL_STEPS
     assert 4 * steps * coordinates < few.operations < 8 * steps * coordinates
     assert 4 * steps * coordinates < few.bytes < 4 * 12 * steps * coordinates
-    few, many = (cases.fledge(clients, coordinates, chosen, "eager").work() for clients in (20, 40))
-    assert many.operations == pytest.approx(few.operations, rel=0.01)  # the fold is of all, and that much rarer
+    few, many = (
+        cases.fledge(clients, coordinates, chosen, "eager").work()
+        for clients in (20, 40)
+    )
+    assert many.operations == pytest.approx(
+        few.operations, rel=0.01
+    )  # the fold is of all, and that much rarer
     gradients = 2 * chosen * cases.federated.ROWS
     assert 4 * gradients * coordinates < few.operations < 12 * gradients * coordinates
 
@@ -72,7 +90,9 @@ def test_work_of_a_round_is_that_of_the_clients_chosen():
 def test_work_is_read_off_programs_without_a_loop_over_rows():
     from langevax import platforms
 
-    problem = langevax.FiniteSum(lambda x, row: jnp.sum((x - row) ** 2), np.ones((20_000, 2), np.float32))
+    problem = langevax.FiniteSum(
+        lambda x, row: jnp.sum((x - row) ** 2), np.ones((20_000, 2), np.float32)
+    )
     whole = work.of_function(lambda p, x: p.gradient(x), problem, jnp.zeros(2))
     assert whole.operations > 4 * 20_000
     assert platforms.CPU.pass_rows == 4096  # as before
@@ -95,7 +115,12 @@ def test_a_candidate_that_does_not_run_is_named_with_the_reason():
             1e-4,
         )
     )
-    notes = ["", "no_such_package is not installed", "MemoryError: too large", "it does not exist"]
+    notes = [
+        "",
+        "no_such_package is not installed",
+        "MemoryError: too large",
+        "it does not exist",
+    ]
     assert [line.note for line in lines] == notes
     assert lines[0].seconds > 0
     assert lines[0].beside_ours == 1
@@ -108,7 +133,11 @@ def test_peers_are_not_compared_with_each_other_where_ours_failed():
         raise MemoryError
 
     broke, other = accelerator.measured(
-        task(Candidate("langevax", broken), Candidate("plain JAX", lambda steps: lambda: None)), 1e-4
+        task(
+            Candidate("langevax", broken),
+            Candidate("plain JAX", lambda steps: lambda: None),
+        ),
+        1e-4,
     )
     assert broke.seconds is None
     assert other.seconds > 0
@@ -120,7 +149,9 @@ def test_only_ours_run_when_time_is_over():
         return lambda: None
 
     ours, other = accelerator.measured(
-        task(Candidate("langevax", run), Candidate("plain JAX", run)), 1e-4, time.perf_counter()
+        task(Candidate("langevax", run), Candidate("plain JAX", run)),
+        1e-4,
+        time.perf_counter(),
     )
     assert ours.seconds > 0
     assert other.seconds is None
@@ -132,7 +163,13 @@ def test_seconds_are_those_of_the_units_that_a_run_did():
         time.sleep(0.02)
         return tasks.Units(10)
 
-    assert 0.002 <= accelerator.seconds_a_unit(task(once=True), Candidate("", lambda steps: run), 0.01) < 0.02
+    assert (
+        0.002
+        <= accelerator.seconds_a_unit(
+            task(once=True), Candidate("", lambda steps: run), 0.01
+        )
+        < 0.02
+    )
 
 
 @pytest.mark.slow
@@ -140,12 +177,21 @@ def test_each_part_in_pytorch_is_a_line_where_it_is_missing(monkeypatch):
     """Nothing is imported: neither where tasks are listed, nor where candidates are left out."""
     monkeypatch.setitem(sys.modules, "torch", None)
     for each in cases.tasks(SMOKE):
-        in_torch = [candidate for candidate in each.candidates if "PyTorch" in candidate.name]
+        in_torch = [
+            candidate for candidate in each.candidates if "PyTorch" in candidate.name
+        ]
         notes = [accelerator.left_out(candidate) for candidate in in_torch]
         assert notes
-        assert all(note == "torch is not installed" or note == in_torch[0].reason for note in notes), each.name
-        others = [candidate for candidate in each.candidates if candidate not in in_torch]
-        assert [accelerator.left_out(candidate) for candidate in others] == [candidate.reason for candidate in others]
+        assert all(
+            note == "torch is not installed" or note == in_torch[0].reason
+            for note in notes
+        ), each.name
+        others = [
+            candidate for candidate in each.candidates if candidate not in in_torch
+        ]
+        assert [accelerator.left_out(candidate) for candidate in others] == [
+            candidate.reason for candidate in others
+        ]
 
 
 def test_every_task_has_ours_first_and_peers_or_the_reason_why_not():
@@ -155,11 +201,18 @@ def test_every_task_has_ours_first_and_peers_or_the_reason_why_not():
         assert len(set(names)) == len(names)
         reasons = {candidate.name for candidate in each.candidates if candidate.reason}
         measured = set(names) - reasons
-        assert {"PyTorch"} <= reasons or sum("PyTorch" in name for name in measured) == 2, each.name
-        assert {"plain JAX"} <= reasons or any("plain JAX" in name or "NUTS" in name for name in measured), each.name
+        assert {"PyTorch"} <= reasons or sum(
+            "PyTorch" in name for name in measured
+        ) == 2, each.name
+        assert {"plain JAX"} <= reasons or any(
+            "plain JAX" in name or "NUTS" in name for name in measured
+        ), each.name
 
 
-@pytest.mark.parametrize(("backend", "compiler", "missing"), [("inductor", None, True), ("eager", None, False)])
+@pytest.mark.parametrize(
+    ("backend", "compiler", "missing"),
+    [("inductor", None, True), ("eager", None, False)],
+)
 def test_what_torch_compile_needs_is_a_rule(monkeypatch, backend, compiler, missing):
     monkeypatch.setattr(tasks.shutil, "which", lambda name: compiler)
     monkeypatch.delenv("CXX", raising=False)
@@ -172,10 +225,25 @@ def test_what_torch_compile_needs_is_a_rule(monkeypatch, backend, compiler, miss
 
 def test_a_row_has_the_rate_and_the_shares_of_both_peaks():
     rates = {"float32": 4e12, "default": 8e12, "memory": 1e12}
-    line = accelerator.line_of(task(), Candidate("langevax", None, precision="default"), 2.0, 2.0, Work(8e12, 1e12), "")
-    assert accelerator.row(accelerator.asdict(line), rates) == "| langevax | 2 s | 1.00 x | 4 | 50% | 500 | 50% |"
-    other = accelerator.line_of(task(), Candidate("plain JAX", None), 3.0, 2.0, Work(8e12, 1e12), "")
-    assert accelerator.row(accelerator.asdict(other), rates) == "| plain JAX | 3 s | 1.50 x |  |  |  |  |"
+    line = accelerator.line_of(
+        task(),
+        Candidate("langevax", None, precision="default"),
+        2.0,
+        2.0,
+        Work(8e12, 1e12),
+        "",
+    )
+    assert (
+        accelerator.row(accelerator.asdict(line), rates)
+        == "| langevax | 2 s | 1.00 x | 4 | 50% | 500 | 50% |"
+    )
+    other = accelerator.line_of(
+        task(), Candidate("plain JAX", None), 3.0, 2.0, Work(8e12, 1e12), ""
+    )
+    assert (
+        accelerator.row(accelerator.asdict(other), rates)
+        == "| plain JAX | 3 s | 1.50 x |  |  |  |  |"
+    )
 
 
 def test_data_sheets_are_those_of_the_very_device():
@@ -208,12 +276,22 @@ BACKENDS = None, "eager"
 
 def chains_of(rows, num_chains, batch_size, period, steps, temperature):
     """Ends of chains by each candidate; SGLD where the period is None."""
-    arrays, start = [jnp.asarray(array) for array in rows], jnp.zeros((num_chains, rows[0].shape[1]))
-    options = {"batch_size": batch_size, "steps": steps, "step_size": 0.5, "temperature": temperature}
+    arrays, start = (
+        [jnp.asarray(array) for array in rows],
+        jnp.zeros((num_chains, rows[0].shape[1])),
+    )
+    options = {
+        "batch_size": batch_size,
+        "steps": steps,
+        "step_size": 0.5,
+        "temperature": temperature,
+    }
     gradient = langevax.gradients.Minibatch(batch_size=batch_size, replace=True)
     scan = jax_steps.sgld_scan
     if period is not None:
-        gradient = langevax.gradients.SVRG(batch_size=batch_size, period=period, replace=True)
+        gradient = langevax.gradients.SVRG(
+            batch_size=batch_size, period=period, replace=True
+        )
         scan = functools.partial(jax_steps.svrg_scan, period=period)
     risk = langevax.FiniteSum(cases.logistic, rows, precision=1 / len(rows[1]))
     ours = langevax.simulate(
@@ -224,8 +302,18 @@ def chains_of(rows, num_chains, batch_size, period, steps, temperature):
         num_steps=steps,
         num_chains=num_chains,
     )
-    in_torch = [torch_steps.chains(rows, num_chains, period=period, backend=b, **options)() for b in BACKENDS]
-    return [np.asarray(x) for x in (ours.position, scan(*arrays, start, jax.random.key(0), **options), *in_torch)]
+    in_torch = [
+        torch_steps.chains(rows, num_chains, period=period, backend=b, **options)()
+        for b in BACKENDS
+    ]
+    return [
+        np.asarray(x)
+        for x in (
+            ours.position,
+            scan(*arrays, start, jax.random.key(0), **options),
+            *in_torch,
+        )
+    ]
 
 
 @pytest.mark.long
@@ -247,10 +335,15 @@ def test_candidates_of_chains_have_the_same_batches_and_noise(period):
     """4,000 chains: mean and spread of each coordinate, with noise and without, to five of their errors."""
     pytest.importorskip("torch")
     for temperature in (0.0, 0.02):
-        ours, *others = chains_of(cases.logistic_rows(64), 4000, 4, period, 5, temperature)
+        ours, *others = chains_of(
+            cases.logistic_rows(64), 4000, 4, period, 5, temperature
+        )
         deviations = ours.std(0)
         for ends in others:
-            assert np.abs(ends.mean(0) - ours.mean(0)).max() < 5 * (2 / 4000) ** 0.5 * deviations.max()
+            assert (
+                np.abs(ends.mean(0) - ours.mean(0)).max()
+                < 5 * (2 / 4000) ** 0.5 * deviations.max()
+            )
             np.testing.assert_allclose(ends.std(0), deviations, rtol=5 * 4000**-0.5)
 
 
@@ -263,21 +356,31 @@ def test_candidates_of_functions_have_the_same_law():
     gain = 1 / (1 + h * ridge * index**2)
     for _ in range(steps):
         variances = gain**2 * ((1 - h / index) ** 2 * variances + 2 * h)
-    algorithm = langevax.Langevin(h, 1.0, integrator=langevax.integrators.SemiImplicit())
+    algorithm = langevax.Langevin(
+        h, 1.0, integrator=langevax.integrators.SemiImplicit()
+    )
     ends = [
         cases.simulated(algorithm, cases.target(modes), jnp.zeros(modes), steps)(),
         jax_steps.functions(modes, steps, jax.random.key(0), h, ridge),
-        *(torch_steps.functions(modes, steps, h, ridge, backend)() for backend in BACKENDS),
+        *(
+            torch_steps.functions(modes, steps, h, ridge, backend)()
+            for backend in BACKENDS
+        ),
     ]
     for x in ends:
         standardised = np.asarray(x) / np.sqrt(variances)
-        assert standardised[:200].std() == pytest.approx(1, abs=0.2)  # where the loss counts; four errors
+        assert standardised[:200].std() == pytest.approx(
+            1, abs=0.2
+        )  # where the loss counts; four errors
         assert standardised.std() == pytest.approx(1, abs=0.02)
 
 
 def alike_rows(num_clients, coordinates):
     """Rows of clients, of each of whom both rows are the same: a batch is all of them, whatever is drawn."""
-    return tuple(array[:, :1].repeat(2, 1) for array in cases.rows_of_clients(num_clients, coordinates))
+    return tuple(
+        array[:, :1].repeat(2, 1)
+        for array in cases.rows_of_clients(num_clients, coordinates)
+    )
 
 
 @pytest.mark.long
@@ -285,7 +388,11 @@ def test_candidates_of_averages_take_the_same_rounds():
     """All clients: two rounds are those of NumPy."""
     pytest.importorskip("torch")
     inputs, targets = alike_rows(6, 5)
-    position, x, y = np.zeros(5), inputs[:, 0].astype(float), targets[:, 0].astype(float)
+    position, x, y = (
+        np.zeros(5),
+        inputs[:, 0].astype(float),
+        targets[:, 0].astype(float),
+    )
     local_steps = cases.federated.LOCAL_STEPS
     for _ in range(2):
         ends = np.tile(position, (6, 1))
@@ -294,11 +401,16 @@ def test_candidates_of_averages_take_the_same_rounds():
         position = ends.mean(0)
     method = langevax.federated.FedAvg(cases.CLIENT_STEP, local_steps, batch_size=1)
     federation = langevax.Federation(cases.federated.squared, (inputs, targets))
-    ours = langevax.simulate(method, federation, jnp.zeros(5), key=jax.random.key(0), num_steps=2).position
+    ours = langevax.simulate(
+        method, federation, jnp.zeros(5), key=jax.random.key(0), num_steps=2
+    ).position
     arrays = jnp.asarray(inputs), jnp.asarray(targets), jnp.zeros(5), jax.random.key(0)
     by_scan = jax_steps.fedavg_scan(*arrays, 2, 6, local_steps, cases.CLIENT_STEP)
     by_torch = [
-        torch_steps.fedavg((inputs, targets), 6, local_steps, 2, cases.CLIENT_STEP, backend)() for backend in BACKENDS
+        torch_steps.fedavg(
+            (inputs, targets), 6, local_steps, 2, cases.CLIENT_STEP, backend
+        )()
+        for backend in BACKENDS
     ]
     for candidate in (ours, by_scan, *by_torch):
         np.testing.assert_allclose(candidate, position, rtol=1e-5)
@@ -307,7 +419,9 @@ def test_candidates_of_averages_take_the_same_rounds():
 def fledge_ends(x, y, step_size, local_steps, chosen, num_rounds):
     """All ends of rounds of FLEDGE, by the clients drawn: in NumPy, with every entry of the table moved at once."""
     number, ends = len(x), []
-    draws = list(itertools.product(range(number), itertools.combinations(range(number), chosen)))
+    draws = list(
+        itertools.product(range(number), itertools.combinations(range(number), chosen))
+    )
 
     def gradient(client, position):
         return (x[client] @ position - y[client]) * x[client]
@@ -322,7 +436,9 @@ def fledge_ends(x, y, step_size, local_steps, chosen, num_rounds):
             for _ in range(local_steps - 1):
                 v = v + gradient(client, here) - gradient(client, before)
                 before, here = here, here - step_size * v
-            change = np.mean([gradient(i, here) - gradient(i, position) for i in asked], axis=0)
+            change = np.mean(
+                [gradient(i, here) - gradient(i, position) for i in asked], axis=0
+            )
             moved = table + change
             for i in asked:
                 moved[i] = gradient(i, here)
@@ -340,25 +456,48 @@ def test_candidates_of_fledge_end_where_the_paper_does():
     inputs, targets = (3 * array for array in alike_rows(3, 4))
     step_size, local_steps, chosen, num_rounds = 0.1, 3, 2, 3
     x, y = inputs[:, 0].astype(float), targets[:, 0].astype(float)
-    ends = np.unique(fledge_ends(x, y, step_size, local_steps, chosen, num_rounds).round(12), axis=0)
+    ends = np.unique(
+        fledge_ends(x, y, step_size, local_steps, chosen, num_rounds).round(12), axis=0
+    )
     spacing = np.sort(np.linalg.norm(ends[:, None] - ends, axis=2), axis=1)[:, 1].min()
-    method = langevax.federated.FLEDGE(step_size, local_steps, batch_size=1, clients_per_round=chosen)
-    federation, start = langevax.Federation(cases.federated.squared, (inputs, targets)), jnp.zeros(4)
-    arrays, words = (jnp.asarray(inputs), jnp.asarray(targets), start), (chosen, local_steps)
+    method = langevax.federated.FLEDGE(
+        step_size, local_steps, batch_size=1, clients_per_round=chosen
+    )
+    federation, start = (
+        langevax.Federation(cases.federated.squared, (inputs, targets)),
+        jnp.zeros(4),
+    )
+    arrays, words = (
+        (jnp.asarray(inputs), jnp.asarray(targets), start),
+        (chosen, local_steps),
+    )
 
     def ours(seed):
-        return langevax.simulate(method, federation, start, key=jax.random.key(seed), num_steps=num_rounds).position
+        return langevax.simulate(
+            method, federation, start, key=jax.random.key(seed), num_steps=num_rounds
+        ).position
 
     def by_scan(seed):
-        return jax_steps.fledge_scan(*arrays, jax.random.key(seed), num_rounds, *words, step_size)
+        return jax_steps.fledge_scan(
+            *arrays, jax.random.key(seed), num_rounds, *words, step_size
+        )
 
     def by_torch(backend, seed):
         torch.manual_seed(seed)
-        return torch_steps.fledge((inputs, targets), *words, num_rounds, step_size, backend)()
+        return torch_steps.fledge(
+            (inputs, targets), *words, num_rounds, step_size, backend
+        )()
 
     assert len(ends) == 243  # the last clients asked enter the next round alone
-    for candidate in (ours, by_scan, *(functools.partial(by_torch, backend) for backend in BACKENDS)):
-        nearest = [np.linalg.norm(ends - np.asarray(candidate(seed)), axis=1) for seed in range(5)]
+    for candidate in (
+        ours,
+        by_scan,
+        *(functools.partial(by_torch, backend) for backend in BACKENDS),
+    ):
+        nearest = [
+            np.linalg.norm(ends - np.asarray(candidate(seed)), axis=1)
+            for seed in range(5)
+        ]
         assert max(distances.min() for distances in nearest) < 1e-5 < spacing / 100
         assert len({int(distances.argmin()) for distances in nearest}) > 1
 
@@ -368,7 +507,10 @@ def test_candidates_of_descents_reach_the_same_wells():
     """The very runs of the table: energies to rounding, positions to what a flat well leaves open."""
     pytest.importorskip("torch")
     ours, plain, eager, traced = (
-        candidate.make(1)() for candidate in cases.descents(SMOKE.certified[:2], SMOKE.descents, "eager").candidates
+        candidate.make(1)()
+        for candidate in cases.descents(
+            SMOKE.certified[:2], SMOKE.descents, "eager"
+        ).candidates
     )
     np.testing.assert_allclose(plain[1], ours[1], rtol=1e-5)
     for positions in (plain[0], eager, traced):
@@ -382,18 +524,31 @@ def test_candidates_of_a_fit_train_the_same_network():
     X, y = cases.friedman(60)
     noisy = cases.training(X, y, 50)
     still, key = noisy.without_noise(), jax.random.key(0)
-    for problem, batch_size in ((still, None), (still._replace(inputs=still.inputs[:1], targets=still.targets[:1]), 3)):
+    for problem, batch_size in (
+        (still, None),
+        (still._replace(inputs=still.inputs[:1], targets=still.targets[:1]), 3),
+    ):
         risk, _ = cases.risk_of(problem.inputs, problem.targets)
         _, step_sizes = cases.risk_of(still.inputs, still.targets)
         mfld = langevax.meanfield.MFLD(step_sizes, 0.0)
-        ours = langevax.simulate(mfld, risk, jnp.asarray(problem.start), key=key, num_steps=20).position
+        ours = langevax.simulate(
+            mfld, risk, jnp.asarray(problem.start), key=key, num_steps=20
+        ).position
         assert np.abs(np.asarray(ours) - problem.start).max() > 0.1
-        by_torch = [torch_steps.trained(problem, batch_size, 20, backend)() for backend in BACKENDS]
+        by_torch = [
+            torch_steps.trained(problem, batch_size, 20, backend)()
+            for backend in BACKENDS
+        ]
         for ends in (jax_steps.trained(problem, key, 20, batch_size), *by_torch):
             np.testing.assert_allclose(ends, ours, atol=1e-4)
     expected = np.asarray(jax_steps.trained(still, key, 1, None))
-    for ends in (jax_steps.trained(noisy, key, 1, None), *(torch_steps.trained(noisy, None, 1, b)() for b in BACKENDS)):
-        assert ((np.asarray(ends) - expected) / noisy.spread).std() == pytest.approx(1, rel=0.15)  # of 500 numbers
+    for ends in (
+        jax_steps.trained(noisy, key, 1, None),
+        *(torch_steps.trained(noisy, None, 1, b)() for b in BACKENDS),
+    ):
+        assert ((np.asarray(ends) - expected) / noisy.spread).std() == pytest.approx(
+            1, rel=0.15
+        )  # of 500 numbers
 
 
 @pytest.mark.long
@@ -401,15 +556,25 @@ def test_the_training_of_peers_is_that_of_the_estimator():
     """Outputs of its particles, its step sizes and its prior."""
     X, y = cases.friedman(60)
     model, problem = cases.estimator(40, 5, None).fit(X, y), cases.training(X, y, 40)
-    outputs = jax_steps.outputs(model.particles_, model.standardiser_(X), problem.output_scale)
-    of_estimator = training.outputs(model.neuron_, model.particles_, model.standardiser_(X))  # of the last cloud alone
+    outputs = jax_steps.outputs(
+        model.particles_, model.standardiser_(X), problem.output_scale
+    )
+    of_estimator = training.outputs(
+        model.neuron_, model.particles_, model.standardiser_(X)
+    )  # of the last cloud alone
     np.testing.assert_allclose(outputs, of_estimator, atol=1e-5)
     risk = model.network_.exact().risk(model.temperature_)
-    np.testing.assert_allclose(np.sort(risk.targets), np.sort(problem.targets), atol=1e-6)
+    np.testing.assert_allclose(
+        np.sort(risk.targets), np.sort(problem.targets), atol=1e-6
+    )
     step_sizes = cases.mfld.coordinate_steps(risk, model.relative_step_size_)
     gains = langevax.integrators.Exponential().gains(step_sizes, risk.precision)
-    for theirs, ours in zip((problem.decay, problem.drift, problem.spread / 0.1), gains, strict=True):
-        np.testing.assert_allclose(np.sort(theirs), np.sort(ours), rtol=1e-4)  # at temperature 0.01
+    for theirs, ours in zip(
+        (problem.decay, problem.drift, problem.spread / 0.1), gains, strict=True
+    ):
+        np.testing.assert_allclose(
+            np.sort(theirs), np.sort(ours), rtol=1e-4
+        )  # at temperature 0.01
     assert model.n_iter_ == 5
 
 
@@ -420,13 +585,19 @@ def test_candidates_of_draws_have_the_same_law():
     inputs, labels = cases.logistic_rows(300)
     rows = np.ascontiguousarray(inputs[:, :3]), labels
     with jax.numpy_dtype_promotion("standard"):  # other libraries mix dtypes
-        by_candidate = [np.asarray(f(rows)) for f in (draws.by_sample, draws.by_blackjax, draws.by_numpyro)]
+        by_candidate = [
+            np.asarray(f(rows))
+            for f in (draws.by_sample, draws.by_blackjax, draws.by_numpyro)
+        ]
     assert all(x.shape == (draws.CHAINS, draws.DRAWS, 3) for x in by_candidate)
     deviations = by_candidate[0].std((0, 1))
     least = min(map(draws.effective, by_candidate))
     assert least > 100
     for x in by_candidate[1:]:
-        assert np.abs(x.mean((0, 1)) - by_candidate[0].mean((0, 1))).max() < 5 * (2 / least) ** 0.5 * deviations.max()
+        assert (
+            np.abs(x.mean((0, 1)) - by_candidate[0].mean((0, 1))).max()
+            < 5 * (2 / least) ** 0.5 * deviations.max()
+        )
         np.testing.assert_allclose(x.std((0, 1)), deviations, rtol=0.2)
 
 
@@ -439,10 +610,15 @@ def test_log_densities_of_many_rows_are_known_to_what_nuts_needs():
     w = np.asarray(mode) + np.float32(3 * 2e-3)
 
     def exact(w):
-        return -np.logaddexp(0, -y * (X.astype(float) @ w.astype(float))).sum() - (w.astype(float) ** 2).sum() / 2
+        return (
+            -np.logaddexp(0, -y * (X.astype(float) @ w.astype(float))).sum()
+            - (w.astype(float) ** 2).sum() / 2
+        )
 
     log_density = draws.log_density_of(jnp.asarray(X), jnp.asarray(y), mode)
-    assert float(log_density(w)) == pytest.approx(exact(w) - exact(np.asarray(mode)), abs=0.01)
+    assert float(log_density(w)) == pytest.approx(
+        exact(w) - exact(np.asarray(mode)), abs=0.01
+    )
     assert exact(w) - exact(np.asarray(mode)) < -3
 
 
@@ -452,17 +628,38 @@ def test_log_densities_of_many_rows_are_known_to_what_nuts_needs():
 def test_a_word_that_no_task_has_is_answered_with_their_names(tmp_path, monkeypatch):
     monkeypatch.setattr(accelerator.peaks, "measured", lambda *sizes: {})
     monkeypatch.setattr(accelerator.precision, "measured", lambda *sizes: [])
-    with pytest.raises(SystemExit, match=r"no task has 'nothing like it' in its name; the tasks are\n  mean-field"):
-        accelerator.main(["--smoke", "--only", "nothing like it", "--out", str(tmp_path / "table.json")])
+    with pytest.raises(
+        SystemExit,
+        match=r"no task has 'nothing like it' in its name; the tasks are\n  mean-field",
+    ):
+        accelerator.main(
+            [
+                "--smoke",
+                "--only",
+                "nothing like it",
+                "--out",
+                str(tmp_path / "table.json"),
+            ]
+        )
 
 
 @pytest.mark.parametrize(("seconds", "code"), [(1.0, 0), (None, 1)])
 def test_the_command_fails_where_one_of_ours_did(tmp_path, monkeypatch, seconds, code):
     line = accelerator.Line(
-        "a task", "a step", "langevax", seconds, None, None, None, "float32", "" if seconds else "!"
+        "a task",
+        "a step",
+        "langevax",
+        seconds,
+        None,
+        None,
+        None,
+        "float32",
+        "" if seconds else "!",
     )
     monkeypatch.setattr(accelerator.peaks, "measured", lambda *sizes: {})
-    rates = dict.fromkeys(("float32", "tensorfloat32", "bfloat16", "default", "memory"), 1.0)
+    rates = dict.fromkeys(
+        ("float32", "tensorfloat32", "bfloat16", "default", "memory"), 1.0
+    )
     monkeypatch.setattr(accelerator.peaks, "measured", lambda *sizes: rates)
     monkeypatch.setattr(accelerator.precision, "measured", lambda *sizes: [])
     monkeypatch.setattr(accelerator.precision, "markdown", lambda results: [])
@@ -477,21 +674,52 @@ def test_the_command_fails_where_one_of_ours_did(tmp_path, monkeypatch, seconds,
 @pytest.mark.long
 def test_the_table_runs_at_small_sizes(tmp_path):
     out = tmp_path / "table.json"
-    command = [sys.executable, "-m", "benchmarks.accelerator", "--smoke", "--out", str(out)]
-    quickly = os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "true"}  # it mostly compiles
-    done = subprocess.run(command, cwd=ROOT, env=quickly, capture_output=True, text=True, timeout=500, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.accelerator",
+        "--smoke",
+        "--out",
+        str(out),
+    ]
+    quickly = os.environ | {
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "true"
+    }  # it mostly compiles
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=quickly,
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     record = json.loads(out.read_text())
-    assert {line["task"] for line in record["lines"]} == {each.name for each in cases.tasks(SMOKE)}
-    assert all(line["seconds"] > 0 for line in record["lines"] if line["candidate"].startswith("langevax"))
-    candidates = {(each.name, other.name): other for each in cases.tasks(SMOKE) for other in each.candidates}
-    assert candidates.keys() == {(line["task"], line["candidate"]) for line in record["lines"]}
+    assert {line["task"] for line in record["lines"]} == {
+        each.name for each in cases.tasks(SMOKE)
+    }
+    assert all(
+        line["seconds"] > 0
+        for line in record["lines"]
+        if line["candidate"].startswith("langevax")
+    )
+    candidates = {
+        (each.name, other.name): other
+        for each in cases.tasks(SMOKE)
+        for other in each.candidates
+    }
+    assert candidates.keys() == {
+        (line["task"], line["candidate"]) for line in record["lines"]
+    }
     for line in record["lines"]:
         reason = accelerator.left_out(candidates[line["task"], line["candidate"]])
         assert line["note"] == reason
         assert bool(line["seconds"]) == (not reason)
     assert all(value > 0 for value in record["measured"].values())
-    assert [row["precision"] for row in record["precision"]] == list(precision.PRECISIONS)
+    assert [row["precision"] for row in record["precision"]] == list(
+        precision.PRECISIONS
+    )
     table = out.with_suffix(".md").read_text()
     assert table in done.stdout
     assert "measure nothing" in table

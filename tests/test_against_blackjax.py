@@ -29,10 +29,14 @@ def test_both_have_the_variance_of_the_explicit_scheme():
     problem, temperature = langevax.posterior(log_prior, log_likelihood, ROWS)
     langevin = langevax.Langevin(STEP_SIZE, temperature)
     options = {"key": jax.random.key(0), "num_steps": STEPS, "num_chains": CHAINS}
-    ours = np.asarray(langevax.simulate(langevin, problem, jnp.zeros(2), **options).position)
+    ours = np.asarray(
+        langevax.simulate(langevin, problem, jnp.zeros(2), **options).position
+    )
 
     with jax.numpy_dtype_promotion("standard"):
-        gradient = blackjax.sgmcmc.gradients.grad_estimator(log_prior, log_likelihood, N)
+        gradient = blackjax.sgmcmc.gradients.grad_estimator(
+            log_prior, log_likelihood, N
+        )
         sgld = blackjax.sgld(gradient)
 
         @jax.jit

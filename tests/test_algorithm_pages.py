@@ -42,7 +42,11 @@ def test_the_code_of_a_page_runs(page):
 def test_a_page_is_short_and_its_code_can_fail(page):
     """The setting is in the first block, the claims are in the others."""
     assert 30 <= len(text_of(page).splitlines()) <= 70
-    assert any(line.lstrip().startswith("assert ") for block in blocks_of(page)[1:] for line in block.splitlines())
+    assert any(
+        line.lstrip().startswith("assert ")
+        for block in blocks_of(page)[1:]
+        for line in block.splitlines()
+    )
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -50,7 +54,9 @@ def test_the_files_of_a_page_exist(page):
     named = re.search(r"^Files: (.*)", text_of(page), re.DOTALL | re.MULTILINE)
     assert named or page == "index.md"
     for file in re.findall(r"`([\w/]+\.py|[\w/]+/)`", named[1] if named else ""):
-        assert any((folder / file).exists() for folder in (ROOT / "src" / "langevax", ROOT)), file
+        assert any(
+            (folder / file).exists() for folder in (ROOT / "src" / "langevax", ROOT)
+        ), file
 
 
 @pytest.mark.parametrize("page", PAGES)

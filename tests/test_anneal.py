@@ -95,11 +95,14 @@ def test_at_a_fixed_temperature_values_lie_half_a_temperature_per_coordinate_abo
 def test_shares_of_basins_are_those_of_the_gibbs_law():
     """A tilted double well of barrier 2 T, 300 chains from both sides, each end by its own descent; quadrature."""
     temperature, tilt = 0.12, 0.1
-    well = lambda x: x**4 / 4 - x**2 / 2 + tilt * x  # noqa: E731
+    well = lambda x: x**4 / 4 - x**2 / 2 + tilt * x
     top = brentq(lambda x: x**3 - x + tilt, -0.3, 0.3)
 
     def share(temperature):
-        mass = [quad(lambda x: np.exp(-well(x) / temperature), *side)[0] for side in ((-4, top), (top, 4))]
+        mass = [
+            quad(lambda x: np.exp(-well(x) / temperature), *side)[0]
+            for side in ((-4, top), (top, 4))
+        ]
         return mass[0] / sum(mass)
 
     result = anneal(
@@ -119,17 +122,29 @@ def test_shares_of_basins_are_those_of_the_gibbs_law():
     assert abs(left.share - share(temperature)) < LIMIT * error
     assert abs(left.share - share(temperature / 2)) > 5 * error  # the test has power
     assert abs(left.share - 0.5) > 10 * error  # the starts'
-    assert result.message.endswith("the others in a worse one; to be surer, raise num_steps or num_chains.")
+    assert result.message.endswith(
+        "the others in a worse one; to be surer, raise num_steps or num_chains."
+    )
 
 
 def test_schedules_and_the_temperature_to_start_from():
     """Geometric and logarithmic at their ends; for a quadratic, that of the law of its starts."""
     schedule = Geometric(hot=8.0, cold=0.5, num_steps=1000)
-    np.testing.assert_allclose([schedule(s) for s in (0, 250, 500, 1000, 5000)], [8, 4, 2, 0.5, 0.5], rtol=1e-6)
-    np.testing.assert_allclose([Logarithmic(2.0)(s) for s in (0, 98)], 2 / np.log([2, 100]), rtol=1e-6)
-    rows = np.random.default_rng(0).normal(size=(4000, 50)) * np.sqrt(0.3 / 2.0)  # at T = 0.3, curvature 2
-    assert equipartition_temperature(np.sum(rows**2, axis=1), 50) == pytest.approx(0.3, rel=0.1)
-    values = np.append(np.sum(rows**2, axis=1), [1e12] * 40)  # a few absurd ones change little
+    np.testing.assert_allclose(
+        [schedule(s) for s in (0, 250, 500, 1000, 5000)], [8, 4, 2, 0.5, 0.5], rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        [Logarithmic(2.0)(s) for s in (0, 98)], 2 / np.log([2, 100]), rtol=1e-6
+    )
+    rows = np.random.default_rng(0).normal(size=(4000, 50)) * np.sqrt(
+        0.3 / 2.0
+    )  # at T = 0.3, curvature 2
+    assert equipartition_temperature(np.sum(rows**2, axis=1), 50) == pytest.approx(
+        0.3, rel=0.1
+    )
+    values = np.append(
+        np.sum(rows**2, axis=1), [1e12] * 40
+    )  # a few absurd ones change little
     assert equipartition_temperature(values, 50) == pytest.approx(0.3, rel=0.1)
 
 
@@ -143,12 +158,16 @@ def test_the_temperature_falls_as_the_schedule_says():
         "logarithmic": {"temperature": 2.0, "schedule": "logarithmic"},
         "own": {"temperature": optax.linear_schedule(2.0, 1.0, 400)},
     }.items():
-        with jax.numpy_dtype_promotion("standard"):  # optax's schedules mix integers and floats
+        with jax.numpy_dtype_promotion(
+            "standard"
+        ):  # optax's schedules mix integers and floats
             end[name] = anneal(two_wells, jnp.zeros(2), **QUICK, **options).temperature
     last = 399  # the step of the last move
     assert end["default"] == pytest.approx(2 * 1e-3 ** (last / 400), rel=1e-5)
     assert end["pair"] == pytest.approx(2 * 0.25 ** (last / 400), rel=1e-5)
-    assert end["logarithmic"] == pytest.approx(2 * np.log(2) / np.log(2 + last), rel=1e-5)
+    assert end["logarithmic"] == pytest.approx(
+        2 * np.log(2) / np.log(2 + last), rel=1e-5
+    )
     assert end["own"] == pytest.approx(2 - last / 400, rel=1e-5)
 
 
@@ -164,11 +183,17 @@ def test_it_finds_what_descents_from_the_same_starts_miss():
     assert result.success
     np.testing.assert_allclose(result.x, 0, atol=1e-3)
     assert result.basins[0].share >= 2 / 16
-    assert re.search(r"\d of 16 chains ended in the best basin, the others in \d+ worse ones", result.message)
+    assert re.search(
+        r"\d of 16 chains ended in the best basin, the others in \d+ worse ones",
+        result.message,
+    )
 
     both = jax.jit(jax.value_and_grad(rastrigin))
-    plain = lambda x: tuple(np.asarray(a, np.float64) for a in both(jnp.float32(x)))  # noqa: E731
-    descents = [scipy_minimize(plain, x, jac=True, method="L-BFGS-B", bounds=box).fun for x in result.x_starts]
+    plain = lambda x: tuple(np.asarray(a, np.float64) for a in both(jnp.float32(x)))
+    descents = [
+        scipy_minimize(plain, x, jac=True, method="L-BFGS-B", bounds=box).fun
+        for x in result.x_starts
+    ]
     assert result.x_starts.min() >= 2
     assert min(descents) > 4
 
@@ -189,11 +214,17 @@ def test_scales_of_position_and_value_do_not_matter():
 def test_a_finite_sum_goes_by_svrg_to_the_minimum_of_full_gradients():
     """Robust location in two dimensions, 2,000 rows in two clumps of unequal size: two minima, and which is lower."""
     rng = np.random.default_rng(0)
-    rows = np.concatenate([rng.normal([2, 2], 0.3, (1200, 2)), rng.normal([-2, -1], 0.3, (800, 2))])
-    problem = langevax.FiniteSum(lambda x, a: -jnp.exp(-jnp.sum((x - a) ** 2) / 5), jnp.float32(rows))
+    rows = np.concatenate(
+        [rng.normal([2, 2], 0.3, (1200, 2)), rng.normal([-2, -1], 0.3, (800, 2))]
+    )
+    problem = langevax.FiniteSum(
+        lambda x, a: -jnp.exp(-jnp.sum((x - a) ** 2) / 5), jnp.float32(rows)
+    )
     options = {"key": KEY, "num_steps": 1500, "num_chains": 8, "spread": 2.0}
     svrg = anneal(problem, jnp.array([-2.0, -1.0]), **options)
-    full = anneal(problem, jnp.array([-2.0, -1.0]), gradient=gradients.Full(), **options)
+    full = anneal(
+        problem, jnp.array([-2.0, -1.0]), gradient=gradients.Full(), **options
+    )
     assert svrg.success
     assert full.success
     np.testing.assert_allclose(svrg.x, full.x, atol=2e-3)
@@ -206,7 +237,11 @@ def test_a_finite_sum_goes_by_svrg_to_the_minimum_of_full_gradients():
 @pytest.mark.slow
 def test_a_quadratic_part_is_minimised_with_the_rest():
     """value + 1/2 <x, precision x>: the minimum moves from 1 to c / (c + p)."""
-    result = anneal(Function(lambda x: jnp.sum(2 * (x - 1) ** 2), precision=4.0), jnp.zeros(2), **QUICK)
+    result = anneal(
+        Function(lambda x: jnp.sum(2 * (x - 1) ** 2), precision=4.0),
+        jnp.zeros(2),
+        **QUICK,
+    )
     np.testing.assert_allclose(result.x, 0.5, atol=1e-3)
     assert result.fun == pytest.approx(2.0, rel=1e-5)
 
@@ -216,7 +251,9 @@ def test_a_descent_stays_in_the_basin_where_it_begins():
     width, start = 1e-3, np.float64(2.3e-4)
     with jax.enable_x64():
         problem = Function(lambda x: 1 - jnp.cos(2 * jnp.pi * x[0] / width) + x[0] ** 2)
-        result = descend(problem, np.array([start]), 0.25 * (width / 2 / np.pi) ** 2, None)
+        result = descend(
+            problem, np.array([start]), 0.25 * (width / 2 / np.pi) ** 2, None
+        )
     assert result.x[0] == pytest.approx(0, abs=1e-9)
     plain = scipy_minimize(
         lambda x: 1 - np.cos(2 * np.pi * x[0] / width) + x[0] ** 2,
@@ -253,7 +290,9 @@ def test_bounds_are_kept_by_chains_and_descents(bounds):
         quadratic,
         jnp.array([0.35, 0.0, 2.0]),
         bounds=bounds,
-        callback=lambda intermediate_result: places.append(intermediate_result.x_chains),
+        callback=lambda intermediate_result: places.append(
+            intermediate_result.x_chains
+        ),
         **QUICK,
     )
     assert result.success
@@ -268,7 +307,13 @@ def test_bounds_are_kept_by_chains_and_descents(bounds):
 @pytest.mark.slow
 def test_starts_fill_a_box_and_surround_x0_elsewhere():
     """Uniform on [-3, 5]; standard deviation one around 2 where a bound is missing; x0 itself is the first."""
-    options = {"key": KEY, "num_chains": 2000, "num_steps": 1, "polish": False, "step_size": 0.1}
+    options = {
+        "key": KEY,
+        "num_chains": 2000,
+        "num_steps": 1,
+        "polish": False,
+        "step_size": 0.1,
+    }
     flat, box = (lambda x: jnp.sum(x * 1e-3)), [(-3, 5), (None, None)]
     starts = anneal(flat, jnp.array([4.0, 2.0]), bounds=box, **options).x_starts
     np.testing.assert_array_equal(starts[0], [4.0, 2.0])
@@ -276,7 +321,9 @@ def test_starts_fill_a_box_and_surround_x0_elsewhere():
     assert_mean((starts[1:, 0] - 1) ** 2, 64 / 12, wrong=1.0)
     assert_mean(starts[1:, 1], 2.0)
     assert_mean((starts[1:, 1] - 2) ** 2, 1.0, wrong=2.0)
-    spread_starts = anneal(flat, jnp.array([4.0, 2.0]), bounds=box, spread=[0.1, 0.0], **options).x_starts
+    spread_starts = anneal(
+        flat, jnp.array([4.0, 2.0]), bounds=box, spread=[0.1, 0.0], **options
+    ).x_starts
     assert spread_starts[1:, 0].std() == pytest.approx(0.1, rel=0.1)
     np.testing.assert_array_equal(spread_starts[:, 1], 2.0)
 
@@ -287,19 +334,31 @@ def test_starts_fill_a_box_and_surround_x0_elsewhere():
 def test_the_result_is_scipys_with_ours():
     result = anneal(two_wells, [0.5, 0.5], **QUICK)
     assert isinstance(result, OptimizeResult)
-    assert (result.x.shape, result.jac.shape, result.x_chains.shape, result.x_starts.shape) == (
+    assert (
+        result.x.shape,
+        result.jac.shape,
+        result.x_chains.shape,
+        result.x_starts.shape,
+    ) == (
         (2,),
         (2,),
         (8, 2),
         (8, 2),
     )
-    assert (result.fun_chains.shape, result.nit, result.status, result.success) == ((8,), 400, 0, True)
+    assert (result.fun_chains.shape, result.nit, result.status, result.success) == (
+        (8,),
+        400,
+        0,
+        True,
+    )
     assert isinstance(result.fun, float)
     assert result.fun == result.fun_chains.min() == result.basins[0].fun
     np.testing.assert_allclose(result.x, -1.036, atol=1e-3)
     np.testing.assert_allclose(result.jac, 0, atol=1e-3)
     assert sum(basin.share for basin in result.basins) == pytest.approx(1)
-    assert [basin.fun for basin in result.basins] == sorted(basin.fun for basin in result.basins)
+    assert [basin.fun for basin in result.basins] == sorted(
+        basin.fun for basin in result.basins
+    )
     history = result.history
     assert {name: column.shape for name, column in history.items()} == {
         "nit": (100,),
@@ -316,7 +375,10 @@ def test_the_result_is_scipys_with_ours():
 
 
 def test_a_callback_that_returns_a_number_is_refused():
-    with pytest.raises(TypeError, match="callback must return a boolean or None, got 1; return True to stop the run"):
+    with pytest.raises(
+        TypeError,
+        match="callback must return a boolean or None, got 1; return True to stop the run",
+    ):
         anneal(two_wells, jnp.ones(2), callback=lambda x: 1, **QUICK)
 
 
@@ -356,7 +418,9 @@ def test_positions_are_any_pytree(x0):
         return sum(jnp.sum((leaf - 0.4) ** 2) for leaf in jax.tree.leaves(x))
 
     size = sum(np.size(leaf) for leaf in jax.tree.leaves(x0))
-    result = anneal(fun, x0, bounds=[(0.5, 2), *[(-1, 1)] * (size - 1)], step_size=0.1, **QUICK)
+    result = anneal(
+        fun, x0, bounds=[(0.5, 2), *[(-1, 1)] * (size - 1)], step_size=0.1, **QUICK
+    )
     for tree, lead in (
         (result.x, ()),
         (result.jac, ()),
@@ -365,7 +429,11 @@ def test_positions_are_any_pytree(x0):
         (result.x_starts, (8,)),
     ):
         assert jax.tree.structure(tree) == jax.tree.structure(x0)
-        shapes = jax.tree.map(lambda leaf, like, lead=lead: leaf.shape == (*lead, *np.shape(like)), tree, x0)
+        shapes = jax.tree.map(
+            lambda leaf, like, lead=lead: leaf.shape == (*lead, *np.shape(like)),
+            tree,
+            x0,
+        )
         assert all(jax.tree.leaves(shapes))
     flat = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(result.x)])
     np.testing.assert_allclose(flat, [0.5, *[0.4] * (size - 1)], atol=1e-3)
@@ -383,13 +451,24 @@ def test_two_calls_of_one_shape_compile_once():
     options = QUICK | {"bounds": [(-3, 3)] * 2}
     anneal(counted, jnp.array([0.1, 0.2]), **options)
     first = len(traces)
-    anneal(counted, jnp.array([0.5, 0.7]), **options | {"key": jax.random.key(5), "num_steps": 300, "temperature": 0.7})
-    anneal(counted, jnp.array([0.5, 0.7]), **options | {"bounds": [(-2, 4)] * 2, "temperature": (3.0, 0.1)})
+    anneal(
+        counted,
+        jnp.array([0.5, 0.7]),
+        **options | {"key": jax.random.key(5), "num_steps": 300, "temperature": 0.7},
+    )
+    anneal(
+        counted,
+        jnp.array([0.5, 0.7]),
+        **options | {"bounds": [(-2, 4)] * 2, "temperature": (3.0, 0.1)},
+    )
     assert len(traces) <= first + 4  # two each, which ask for shapes alone
 
 
 def test_the_key_decides():
-    one, same = (anneal(two_wells, jnp.ones(2), **QUICK | {"key": jax.random.key(7)}) for _ in range(2))
+    one, same = (
+        anneal(two_wells, jnp.ones(2), **QUICK | {"key": jax.random.key(7)})
+        for _ in range(2)
+    )
     other = anneal(two_wells, jnp.ones(2), **QUICK | {"key": jax.random.key(8)})
     np.testing.assert_array_equal(one.x_chains, same.x_chains)
     assert not np.array_equal(one.x_starts, other.x_starts)
@@ -402,7 +481,8 @@ def test_chains_that_diverge_begin_again_with_half_the_step():
     """The starts see nothing of walls that hot chains run into; the message tells the step that it took."""
     result = anneal(walled, jnp.zeros(3), spread=0.5, temperature=4.0, **QUICK)
     halving = re.search(
-        r"Chains had diverged with larger steps: step_size was halved once, to ([\d.e-]+)\.", result.message
+        r"Chains had diverged with larger steps: step_size was halved once, to ([\d.e-]+)\.",
+        result.message,
     )
     assert float(halving[1]) == pytest.approx(result.step_size, rel=0.01)
     assert result.success
@@ -415,16 +495,25 @@ def test_a_step_size_of_the_user_is_not_halved():
     """Chains that diverge with it end the run; the best place until then is polished, and success is False."""
     result = anneal(walled, jnp.zeros(3), step_size=1.9, temperature=4.0, **QUICK)
     assert (result.success, result.status, result.step_size) == (False, 1, 1.9)
-    assert re.match(r"Chains diverged at step \d+ with step_size=1\.9; pass a smaller one", result.message)
+    assert re.match(
+        r"Chains diverged at step \d+ with step_size=1\.9; pass a smaller one",
+        result.message,
+    )
     assert result.fun == pytest.approx(0, abs=1e-3)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("fun", "words"), [(lambda x: jnp.sum(jnp.abs(x)), "kink"), (jnp.sum, "unbounded below")])
+@pytest.mark.parametrize(
+    ("fun", "words"),
+    [(lambda x: jnp.sum(jnp.abs(x)), "kink"), (jnp.sum, "unbounded below")],
+)
 def test_a_point_that_is_not_a_minimum_is_not_a_success(fun, words):
     result = anneal(fun, jnp.ones(2), **QUICK)
     assert (result.success, result.status) == (False, 2)
-    assert "Polishing reached no minimum: the gradient at x has norm 1.41" in result.message
+    assert (
+        "Polishing reached no minimum: the gradient at x has norm 1.41"
+        in result.message
+    )
     assert words in result.message
     assert "chains ended" not in result.message
 
@@ -433,7 +522,11 @@ def test_a_point_that_is_not_a_minimum_is_not_a_success(fun, words):
 def test_starts_without_a_value_are_replaced_by_x0():
     """log x - x at x0 = 2, where half of the places drawn are negative."""
     result = anneal(
-        lambda x: jnp.sum(x - jnp.log(x)), jnp.full(1, 0.3), bounds=[(-0.5, np.inf)], temperature=(1e-4, 1e-6), **QUICK
+        lambda x: jnp.sum(x - jnp.log(x)),
+        jnp.full(1, 0.3),
+        bounds=[(-0.5, np.inf)],
+        temperature=(1e-4, 1e-6),
+        **QUICK,
     )
     assert result.x_starts.min() > 0
     assert result.x == pytest.approx(1, abs=1e-3)
@@ -443,18 +536,48 @@ def test_starts_without_a_value_are_replaced_by_x0():
     ("places", "values", "num_chains", "words"),
     [
         ([0, 0, 0, 0], [1, 1, 1, 1], 3, "All 3 chains ended in one basin."),
-        ([0, 5, 0, 0], [1, 1, 1, 1], 3, "All 3 chains ended at the best value, in 2 distinct minima."),
-        ([0, 0, 5, 0], [1, 1, 2, 1], 3, "2 of 3 chains ended in the best basin, the others in a worse one;"),
+        (
+            [0, 5, 0, 0],
+            [1, 1, 1, 1],
+            3,
+            "All 3 chains ended at the best value, in 2 distinct minima.",
+        ),
+        (
+            [0, 0, 5, 0],
+            [1, 1, 2, 1],
+            3,
+            "2 of 3 chains ended in the best basin, the others in a worse one;",
+        ),
         (
             [0, 5, 9, 7, 0],
             [1, 1, 2, 3, 1],
             4,
             "2 of 4 chains ended in 2 basins of the best value, the others in 2 worse",
         ),
-        ([0, 5, 6, 0], [1, 2, 3, 1], 3, "Only 1 of 3 chains ended in the best basin: there may well be a better one;"),
-        ([0, 0, 0, 5], [2, 2, 2, 1], 3, "No chain ended in the best basin, which was only met on the way;"),
-        ([0, 0], [1, 1], 1, "One chain cannot tell whether there is a better basin; raise num_chains."),
-        ([0, 0.05, 0.2, 0], [1, 1.005, 1, 1], 3, "All 3 chains ended at the best value, in 2 distinct minima."),
+        (
+            [0, 5, 6, 0],
+            [1, 2, 3, 1],
+            3,
+            "Only 1 of 3 chains ended in the best basin: there may well be a better one;",
+        ),
+        (
+            [0, 0, 0, 5],
+            [2, 2, 2, 1],
+            3,
+            "No chain ended in the best basin, which was only met on the way;",
+        ),
+        (
+            [0, 0],
+            [1, 1],
+            1,
+            "One chain cannot tell whether there is a better basin; raise num_chains.",
+        ),
+        (
+            [0, 0.05, 0.2, 0],
+            [1, 1.005, 1, 1],
+            3,
+            "All 3 chains ended at the best value, in 2 distinct minima.",
+        ),
         ([0, 0.05, 0.05, 0], [1, 1.2, 1.2, 1], 3, "Only 1 of 3 chains"),
     ],
 )
@@ -471,7 +594,9 @@ def test_the_message_says_how_far_chains_agree(places, values, num_chains, words
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("estimator", ["auto", gradients.SVRG(3, 3), gradients.SARAH(3, 3)])
+@pytest.mark.parametrize(
+    "estimator", ["auto", gradients.SVRG(3, 3), gradients.SARAH(3, 3)]
+)
 def test_the_theorems_step_is_that_of_the_bounds(estimator):
     """The quadratic as a sum of six equal components at temperature 1: L = 4, alpha = 1."""
     constants = Target(smoothness=4.0, lsi_constant=1.0, temperature=1.0, dim=3)
@@ -494,14 +619,32 @@ def test_the_theorems_step_is_that_of_the_bounds(estimator):
 
 
 def refused(fun=two_wells, x0=(0.5, 0.5), **options):
-    return lambda: anneal(fun, jnp.asarray(x0) if isinstance(x0, tuple) else x0, **{"key": KEY} | options)
+    return lambda: anneal(
+        fun, jnp.asarray(x0) if isinstance(x0, tuple) else x0, **{"key": KEY} | options
+    )
 
 
 REFUSED = {
-    "no key": (refused(key=None), TypeError, "key must be a typed key, got NoneType; pass jax.random.key(seed)"),
-    "a seed": (refused(key=0), TypeError, "key must be a typed key, got int; pass jax.random.key(seed)"),
-    "an old key": (refused(key=np.zeros(2, np.uint32)), TypeError, "key must be a typed key, got an old-style"),
-    "keys": (refused(key=jax.random.split(jax.random.key(0))), ValueError, "key must be one key"),
+    "no key": (
+        refused(key=None),
+        TypeError,
+        "key must be a typed key, got NoneType; pass jax.random.key(seed)",
+    ),
+    "a seed": (
+        refused(key=0),
+        TypeError,
+        "key must be a typed key, got int; pass jax.random.key(seed)",
+    ),
+    "an old key": (
+        refused(key=np.zeros(2, np.uint32)),
+        TypeError,
+        "key must be a typed key, got an old-style",
+    ),
+    "keys": (
+        refused(key=jax.random.split(jax.random.key(0))),
+        ValueError,
+        "key must be one key",
+    ),
     "a float seed": (refused(key=1.5), TypeError, "key must be a typed key, got float"),
     "fun that is not a function": (
         refused(fun=3.0),
@@ -523,29 +666,61 @@ REFUSED = {
         TypeError,
         "fun must be a function that JAX can trace",
     ),
-    "fun of floats": (refused(fun=lambda x: float(x[0])), TypeError, "write it with jax.numpy"),
-    "fun that is NaN": (refused(fun=lambda x: jnp.sum(jnp.log(x - 1))), ValueError, "fun at x0 is nan; start where"),
+    "fun of floats": (
+        refused(fun=lambda x: float(x[0])),
+        TypeError,
+        "write it with jax.numpy",
+    ),
+    "fun that is NaN": (
+        refused(fun=lambda x: jnp.sum(jnp.log(x - 1))),
+        ValueError,
+        "fun at x0 is nan; start where",
+    ),
     "a gradient that is NaN": (
         refused(fun=lambda x: jnp.sum(jnp.sqrt(x)), x0=(0.0, 1.0)),
         ValueError,
         "the norm of the gradient of fun at x0 is inf",
     ),
     "fun that is NaN at every start": (
-        refused(fun=lambda x: jnp.sum(jnp.log(x)), x0=lambda key: -jax.random.uniform(key, (2,))),
+        refused(
+            fun=lambda x: jnp.sum(jnp.log(x)),
+            x0=lambda key: -jax.random.uniform(key, (2,)),
+        ),
         ValueError,
         "fun is not finite at any of 32 starts that x0 drew",
     ),
     "a measure": (
         refused(
-            fun=langevax.MeanFieldRisk(langevax.neurons.Tanh(), langevax.losses.squared, np.ones((3, 1)), np.ones(3)),
+            fun=langevax.MeanFieldRisk(
+                langevax.neurons.Tanh(),
+                langevax.losses.squared,
+                np.ones((3, 1)),
+                np.ones(3),
+            ),
         ),
         TypeError,
         "fun is a MeanFieldRisk, which is minimised over laws",
     ),
-    "a whole x0": (refused(x0=(1, 2)), TypeError, "x0 must be floating, got int32; pass for instance x0.astype(float)"),
-    "a list of flags": (refused(x0=[True, False]), TypeError, "x0 must be floating, got bool"),
-    "x0 that is NaN": (refused(x0=(0.0, np.nan)), ValueError, "x0[1] is nan (1 non-finite entries); start from"),
-    "x0 that is text": (refused(x0="here"), TypeError, "x0 must be an array, got 'here'"),
+    "a whole x0": (
+        refused(x0=(1, 2)),
+        TypeError,
+        "x0 must be floating, got int32; pass for instance x0.astype(float)",
+    ),
+    "a list of flags": (
+        refused(x0=[True, False]),
+        TypeError,
+        "x0 must be floating, got bool",
+    ),
+    "x0 that is NaN": (
+        refused(x0=(0.0, np.nan)),
+        ValueError,
+        "x0[1] is nan (1 non-finite entries); start from",
+    ),
+    "x0 that is text": (
+        refused(x0="here"),
+        TypeError,
+        "x0 must be an array, got 'here'",
+    ),
     "no x0": (refused(x0=None), ValueError, "x0 holds no array, got None"),
     "an empty x0": (refused(x0=jnp.zeros(0)), ValueError, "x0 is empty, of shape (0,)"),
     "x0 of two dtypes": (
@@ -563,52 +738,130 @@ REFUSED = {
         ValueError,
         "outside of bounds[0] = (0.0, 1.0)",
     ),
-    "bounds upside down": (refused(bounds=[(0, 1), (2, -2)]), ValueError, "bounds[1] is (2.0, -2.0), whose lower end"),
-    "bounds that meet": (refused(bounds=[(0, 1), (0.5, 0.5)]), ValueError, "bounds[1] is (0.5, 0.5)"),
-    "bounds of NaN": (refused(bounds=[(0, np.nan), (0, 1)]), ValueError, "bounds[0] is (0.0, nan)"),
-    "bounds too near": (refused(bounds=[(0, 1), (0.5, 0.5 + 1e-12)]), ValueError, "no two numbers of float32"),
-    "too few bounds": (refused(bounds=[(0, 1)]), ValueError, "bounds has 1 pairs but x0 has 2 numbers"),
-    "bounds that are none": (refused(bounds=3.0), TypeError, "bounds must be a scipy.optimize.Bounds or a sequence"),
+    "bounds upside down": (
+        refused(bounds=[(0, 1), (2, -2)]),
+        ValueError,
+        "bounds[1] is (2.0, -2.0), whose lower end",
+    ),
+    "bounds that meet": (
+        refused(bounds=[(0, 1), (0.5, 0.5)]),
+        ValueError,
+        "bounds[1] is (0.5, 0.5)",
+    ),
+    "bounds of NaN": (
+        refused(bounds=[(0, np.nan), (0, 1)]),
+        ValueError,
+        "bounds[0] is (0.0, nan)",
+    ),
+    "bounds too near": (
+        refused(bounds=[(0, 1), (0.5, 0.5 + 1e-12)]),
+        ValueError,
+        "no two numbers of float32",
+    ),
+    "too few bounds": (
+        refused(bounds=[(0, 1)]),
+        ValueError,
+        "bounds has 1 pairs but x0 has 2 numbers",
+    ),
+    "bounds that are none": (
+        refused(bounds=3.0),
+        TypeError,
+        "bounds must be a scipy.optimize.Bounds or a sequence",
+    ),
     "bounds that do not fit": (
         refused(bounds=Bounds([0] * 3, [1] * 3)),
         ValueError,
         "must broadcast to the shape (2,)",
     ),
-    "no chains": (refused(num_chains=0), ValueError, "num_chains must be at least 1, got 0; pass an int >= 1."),
-    "no steps": (refused(num_steps=0), ValueError, "num_steps must be at least 1, got 0"),
-    "steps that are not whole": (refused(num_steps=1e3), TypeError, "num_steps must be an int, got 1000.0"),
-    "a negative temperature": (refused(temperature=-1.0), ValueError, "temperature must be finite and > 0, got -1.0"),
-    "a text for a temperature": (refused(temperature="cold"), TypeError, "temperature must be a number or a schedule"),
-    "temperatures": (refused(temperature=jnp.ones(3)), ValueError, "temperature must be one number, got an array"),
-    "a pair that ends at zero": (refused(temperature=(1.0, 0.0)), ValueError, "temperature[1] must be finite and > 0"),
-    "three temperatures": (refused(temperature=(1.0, 0.1, 0.01)), ValueError, "a pair is (hot, cold)"),
-    "a pair kept": (refused(temperature=(1.0, 0.1), schedule=None), ValueError, "otherwise pass one number"),
-    "no temperature to keep": (refused(schedule=None), ValueError, "pass temperature=1/beta"),
+    "no chains": (
+        refused(num_chains=0),
+        ValueError,
+        "num_chains must be at least 1, got 0; pass an int >= 1.",
+    ),
+    "no steps": (
+        refused(num_steps=0),
+        ValueError,
+        "num_steps must be at least 1, got 0",
+    ),
+    "steps that are not whole": (
+        refused(num_steps=1e3),
+        TypeError,
+        "num_steps must be an int, got 1000.0",
+    ),
+    "a negative temperature": (
+        refused(temperature=-1.0),
+        ValueError,
+        "temperature must be finite and > 0, got -1.0",
+    ),
+    "a text for a temperature": (
+        refused(temperature="cold"),
+        TypeError,
+        "temperature must be a number or a schedule",
+    ),
+    "temperatures": (
+        refused(temperature=jnp.ones(3)),
+        ValueError,
+        "temperature must be one number, got an array",
+    ),
+    "a pair that ends at zero": (
+        refused(temperature=(1.0, 0.0)),
+        ValueError,
+        "temperature[1] must be finite and > 0",
+    ),
+    "three temperatures": (
+        refused(temperature=(1.0, 0.1, 0.01)),
+        ValueError,
+        "a pair is (hot, cold)",
+    ),
+    "a pair kept": (
+        refused(temperature=(1.0, 0.1), schedule=None),
+        ValueError,
+        "otherwise pass one number",
+    ),
+    "no temperature to keep": (
+        refused(schedule=None),
+        ValueError,
+        "pass temperature=1/beta",
+    ),
     "two schedules": (
         refused(temperature=lambda step: 1.0, schedule="logarithmic"),
         ValueError,
         "temperature is a schedule itself, beside schedule='logarithmic'",
     ),
-    "another schedule": (refused(schedule="cosine"), ValueError, "schedule must be 'anneal', 'logarithmic' or None"),
+    "another schedule": (
+        refused(schedule="cosine"),
+        ValueError,
+        "schedule must be 'anneal', 'logarithmic' or None",
+    ),
     "a constant": (
         refused(fun=lambda x: 0.0 * jnp.sum(x) + 7),
         ValueError,
         "chosen from the spread of fun over the starts, but fun is 7 at all of them; pass a temperature",
     ),
-    "one start": (refused(spread=0.0), ValueError, "pass a temperature, or a larger spread"),
+    "one start": (
+        refused(spread=0.0),
+        ValueError,
+        "pass a temperature, or a larger spread",
+    ),
     "another step size": (
         refused(step_size="largest"),
         ValueError,
         "step_size must be 'auto', 'theorem', a float > 0 or a schedule",
     ),
-    "a theorem along an annealing": (refused(step_size="theorem"), ValueError, "is for one temperature and no bounds"),
+    "a theorem along an annealing": (
+        refused(step_size="theorem"),
+        ValueError,
+        "is for one temperature and no bounds",
+    ),
     "a theorem without constants": (
         refused(step_size="theorem", schedule=None, temperature=0.1),
         ValueError,
         "step_size='theorem' needs theorem_constants",
     ),
     "a theorem at another temperature": (
-        refused(step_size="theorem", schedule=None, temperature=0.1, theorem_constants=UNIT),
+        refused(
+            step_size="theorem", schedule=None, temperature=0.1, theorem_constants=UNIT
+        ),
         ValueError,
         "theorem_constants are for temperature 1.0, but this law has 0.1",
     ),
@@ -623,14 +876,26 @@ REFUSED = {
         ValueError,
         "there is no theorem for Minibatch gradients",
     ),
-    "a step size of zero": (refused(step_size=0.0), ValueError, "step_size must be finite and > 0, got 0.0"),
+    "a step size of zero": (
+        refused(step_size=0.0),
+        ValueError,
+        "step_size must be finite and > 0, got 0.0",
+    ),
     "nothing to tune": (
         refused(fun=lambda x: 0.0 * jnp.sum(x), schedule=None, temperature=0.0),
         ValueError,
         "step_size='auto' needs the curvature of fun",
     ),
-    "a spread of drawn starts": (refused(x0=bad_starts, spread=0.1), ValueError, "spread is 0.1, but x0 is a function"),
-    "a negative spread": (refused(spread=-1.0), ValueError, "spread must be finite and >= 0, got -1.0"),
+    "a spread of drawn starts": (
+        refused(x0=bad_starts, spread=0.1),
+        ValueError,
+        "spread is 0.1, but x0 is a function",
+    ),
+    "a negative spread": (
+        refused(spread=-1.0),
+        ValueError,
+        "spread must be finite and >= 0, got -1.0",
+    ),
     "a spread that does not fit": (
         refused(spread=np.ones(3)),
         ValueError,

@@ -18,10 +18,21 @@ import pytest
 import langevax
 from tools.architecture import ARROWS, BOXES, FOUNDATIONS, PICTURE, svg
 from tools.counts import HAND_FORMATTED, SHORT, public_names
-from tools.packages import DESIGN, FIRST_ABOVE_THEORY, LAYER, SOURCE, THEORY, top_level, with_table
+from tools.packages import (
+    DESIGN,
+    FIRST_ABOVE_THEORY,
+    LAYER,
+    SOURCE,
+    THEORY,
+    top_level,
+    with_table,
+)
 
 ROOT = Path(__file__).parents[1]
-FILES = {str(path.relative_to(SOURCE)): path.read_text(encoding="utf-8") for path in sorted(SOURCE.rglob("*.py"))}
+FILES = {
+    str(path.relative_to(SOURCE)): path.read_text(encoding="utf-8")
+    for path in sorted(SOURCE.rglob("*.py"))
+}
 
 LONGEST = 500
 LONG_FOR_A_REASON: dict[str, str] = {}
@@ -31,7 +42,9 @@ SHORT_FOR_A_REASON = {
     "_version.py": "read by the build",
     "__main__.py": "python -m langevax, without the packages of the command line",
 }
-TABLES_OF_NUMBERS = {"tests/test_examples.py": "what the examples print, an example a line"}
+TABLES_OF_NUMBERS = {
+    "tests/test_examples.py": "what the examples print, an example a line"
+}
 """Files with numbers in columns, where the formatter is switched off for a reason."""
 
 PRIVATE_NAMES = re.compile(
@@ -39,7 +52,9 @@ PRIVATE_NAMES = re.compile(
     "|Turn|Seen|Plan|[Pp]arty|[Tt]urned|[Cc]onductor|Twin|Scaffold"
 )
 """Names that a reader would have to learn; docs/design.md has what stands for them."""
-PRIVATE_PROSE = re.compile(r"\b([Hh]ouse|[Rr]ooms?|[Dd]oors?|[Tt]old|takes? over|(?<!there )is none|pays for)\b")
+PRIVATE_PROSE = re.compile(
+    r"\b([Hh]ouse|[Rr]ooms?|[Dd]oors?|[Tt]old|takes? over|(?<!there )is none|pays for)\b"
+)
 
 DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 QUESTION = re.compile("(What|Whether|How|As|Where|When|Who|Why|Which)\\b")
@@ -50,7 +65,9 @@ def imports(text):
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"line {node.lineno}: relative import"
-            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+            yield from (
+                (node.lineno, f"{node.module}.{alias.name}") for alias in node.names
+            )
         elif isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
 
@@ -119,9 +136,16 @@ def imports_between_boxes():
     targets = {title: set() for title in BOXES if title != FOUNDATIONS}
     for name, text in FILES.items():
         title = place.get(top_level(SOURCE / name), FOUNDATIONS)
-        names = {path.split(".")[1] for _, path in imports(text) if path.startswith("langevax.")}
+        names = {
+            path.split(".")[1]
+            for _, path in imports(text)
+            if path.startswith("langevax.")
+        }
         if title != FOUNDATIONS:
-            targets[title] |= {place[package] for package in names & place.keys()} - {title, FOUNDATIONS}
+            targets[title] |= {place[package] for package in names & place.keys()} - {
+                title,
+                FOUNDATIONS,
+            }
     return targets
 
 
@@ -132,31 +156,51 @@ def reached(targets, title):
 
 def test_each_package_is_on_one_box_of_the_picture():
     drawn = [package for box in BOXES.values() for package in box.packages]
-    assert sorted(drawn) == sorted({THEORY} | {name for name in LAYER if not name.startswith("_")})
+    assert sorted(drawn) == sorted(
+        {THEORY} | {name for name in LAYER if not name.startswith("_")}
+    )
 
 
 @pytest.mark.slow
 def test_the_arrows_of_the_picture_are_the_imports_that_follow_from_no_others():
     targets = imports_between_boxes()
-    indirect = {title: set().union(*(reached(targets, other) for other in targets[title])) for title in targets}
-    assert set(ARROWS) == {(title, other) for title in targets for other in targets[title] - indirect[title]}
+    indirect = {
+        title: set().union(*(reached(targets, other) for other in targets[title]))
+        for title in targets
+    }
+    assert set(ARROWS) == {
+        (title, other)
+        for title in targets
+        for other in targets[title] - indirect[title]
+    }
 
 
 def test_the_picture_is_the_one_that_its_script_draws():
-    assert PICTURE.read_text(encoding="utf-8") == svg(), "run python -m tools.architecture"
+    assert PICTURE.read_text(encoding="utf-8") == svg(), (
+        "run python -m tools.architecture"
+    )
 
 
 def test_a_file_is_as_long_as_its_idea():
     lines = {name: text.count("\n") for name, text in FILES.items()}
-    assert {name for name, count in lines.items() if count > LONGEST} == LONG_FOR_A_REASON.keys()
-    short = {name for name, count in lines.items() if count < SHORT and not name.endswith("__init__.py")}
+    assert {
+        name for name, count in lines.items() if count > LONGEST
+    } == LONG_FOR_A_REASON.keys()
+    short = {
+        name
+        for name, count in lines.items()
+        if count < SHORT and not name.endswith("__init__.py")
+    }
     assert short == SHORT_FOR_A_REASON.keys()
 
 
 @pytest.mark.slow
 def test_no_class_name_is_used_twice():
     names = collections.Counter(
-        node.name for text in FILES.values() for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ClassDef)
+        node.name
+        for text in FILES.values()
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.ClassDef)
     )
     assert {name for name, count in names.items() if count > 1} == set()
 
@@ -164,13 +208,21 @@ def test_no_class_name_is_used_twice():
 def test_the_formatter_decides_layout():
     folders = ("src", "papers", "tests", "tools", "examples", "benchmarks")
     paths = {path for folder in folders for path in (ROOT / folder).rglob("*.py")}
-    by_hand = {path for path in paths if HAND_FORMATTED.search(path.read_text(encoding="utf-8"))}
+    by_hand = {
+        path
+        for path in paths
+        if HAND_FORMATTED.search(path.read_text(encoding="utf-8"))
+    }
     assert {str(path.relative_to(ROOT)) for path in by_hand} == TABLES_OF_NUMBERS.keys()
 
 
 @pytest.mark.slow
 def test_pytree_is_the_one_that_type_checkers_know():
-    named = {name for name, text in FILES.items() if ("jaxtyping.PyTree" in {path for _, path in imports(text)})}
+    named = {
+        name
+        for name, text in FILES.items()
+        if ("jaxtyping.PyTree" in {path for _, path in imports(text)})
+    }
     assert named == {"_typing.py"}
 
 
@@ -187,38 +239,68 @@ def private_words(text):
 
 @pytest.mark.slow
 def test_names_and_prose_are_those_of_the_field():
-    assert private_words("told = 1  # the house\nf(look='in a room')") == {"told", "house", "look", "room"}
+    assert private_words("told = 1  # the house\nf(look='in a room')") == {
+        "told",
+        "house",
+        "look",
+        "room",
+    }
     assert private_words("floor(x)  # household, None where there is none") == set()
     assert {name for name, text in FILES.items() if private_words(text)} == set()
     folders = ("papers", "benchmarks", "tests", "tools", "docs", "examples")
-    others = {path for folder in folders for path in (ROOT / folder).rglob("*.py")} - {Path(__file__)}
+    others = {path for folder in folders for path in (ROOT / folder).rglob("*.py")} - {
+        Path(__file__)
+    }
     texts = {str(path): path.read_text(encoding="utf-8") for path in others}
     names_of_others = {"from hypothesis import given": {"given"}}
     for line, names in names_of_others.items():
         assert {
-            path for path, text in texts.items() if private_words(text) - (names if line in text else set())
+            path
+            for path, text in texts.items()
+            if private_words(text) - (names if line in text else set())
         } == set()
 
 
 def riddles(text):
     """Return the summaries, tests' own aside, that ask what a thing is instead of naming it."""
     nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, DOCUMENTED)]
-    summaries = [ast.get_docstring(node) or "" for node in nodes if not getattr(node, "name", "").startswith("test_")]
+    summaries = [
+        ast.get_docstring(node) or ""
+        for node in nodes
+        if not getattr(node, "name", "").startswith("test_")
+    ]
     return [text.partition("\n")[0] for text in summaries if QUESTION.match(text)]
 
 
 @pytest.mark.slow
 def test_summaries_are_imperative_or_name_the_thing():
     assert riddles('def f():\n    """Whether it is."""') == ["Whether it is."]
-    assert riddles('def test_f():\n    """Where it is."""\ndef f():\n    """Whatever."""') == []
-    paths = {path for folder in ("src", "papers", "tools") for path in (ROOT / folder).rglob("*.py")}
-    assert {str(path) for path in paths if riddles(path.read_text(encoding="utf-8"))} == set()
+    assert (
+        riddles('def test_f():\n    """Where it is."""\ndef f():\n    """Whatever."""')
+        == []
+    )
+    paths = {
+        path
+        for folder in ("src", "papers", "tools")
+        for path in (ROOT / folder).rglob("*.py")
+    }
+    assert {
+        str(path) for path in paths if riddles(path.read_text(encoding="utf-8"))
+    } == set()
 
 
 @pytest.mark.slow
 def test_dir_of_a_namespace_lists_its_public_names_alone():
-    names = {path: names for path, names in public_names().items() if path != "langevax.theory"}
-    assert {path for path, listed in names.items() if dir(sys.modules[path]) != sorted(listed)} == set()
+    names = {
+        path: names
+        for path, names in public_names().items()
+        if path != "langevax.theory"
+    }
+    assert {
+        path
+        for path, listed in names.items()
+        if dir(sys.modules[path]) != sorted(listed)
+    } == set()
 
 
 def public_functions():
@@ -233,8 +315,16 @@ def public_functions():
             yield f"{path}.{name}", value
             if inspect.isclass(value):
                 methods = inspect.getmembers(value, inspect.isfunction)
-                own = [(key, method) for key, method in methods if method.__module__.startswith("langevax")]
-                yield from ((f"{path}.{name}.{key}", method) for key, method in own if not key.startswith("_"))
+                own = [
+                    (key, method)
+                    for key, method in methods
+                    if method.__module__.startswith("langevax")
+                ]
+                yield from (
+                    (f"{path}.{name}.{key}", method)
+                    for key, method in own
+                    if not key.startswith("_")
+                )
 
 
 ONE_SPELLING = {
@@ -257,7 +347,16 @@ ONE_SPELLING = {
 }
 CHOSEN_FOR_THE_USER = {"progress", "temperature", "step_size", "probability", "period"}
 """Where something is chosen by default, it is "auto"; None means none, off, or all rows."""
-HOOKS = {"init", "step", "estimate", "select", "reply", "draw_on_host", "step_with_noise", "__call__"}
+HOOKS = {
+    "init",
+    "step",
+    "estimate",
+    "select",
+    "reply",
+    "draw_on_host",
+    "step_with_noise",
+    "__call__",
+}
 """Methods that a driver calls, with the key among the positional arguments."""
 
 
@@ -269,7 +368,9 @@ def misspelt(path, value):
         return
     for name, parameter in parameters.items():
         default = parameter.default
-        by_position = name == "key" and parameter.kind is not inspect.Parameter.KEYWORD_ONLY
+        by_position = (
+            name == "key" and parameter.kind is not inspect.Parameter.KEYWORD_ONLY
+        )
         if name in ONE_SPELLING:
             yield f"{path}({name})"
         elif by_position and path.rpartition(".")[2] not in HOOKS:
@@ -283,14 +384,21 @@ def misspelt(path, value):
 
 
 def test_each_concept_has_one_spelling():
-    spelt = {line for path, value in public_functions() for line in misspelt(path, value)}
+    spelt = {
+        line for path, value in public_functions() for line in misspelt(path, value)
+    }
     assert spelt == set()
 
 
 def test_the_names_of_the_library_are_those_that_dir_lists_and_the_reference_documents():
     assert dir(langevax) == sorted(langevax.__all__)
-    pages = "\n".join(page.read_text(encoding="utf-8") for page in sorted((ROOT / "docs" / "api").glob("*.md")))
-    headings = re.findall(r'^::: (langevax[\w.]*)|<span id="(langevax[\w.]*)">', pages, re.MULTILINE)
+    pages = "\n".join(
+        page.read_text(encoding="utf-8")
+        for page in sorted((ROOT / "docs" / "api").glob("*.md"))
+    )
+    headings = re.findall(
+        r'^::: (langevax[\w.]*)|<span id="(langevax[\w.]*)">', pages, re.MULTILINE
+    )
     documented = {path: resolve(path) for pair in headings for path in pair if path}
     assert [path for path, value in documented.items() if value is None] == []
     known = {id(value) for value in documented.values()}
@@ -299,7 +407,11 @@ def test_the_names_of_the_library_are_those_that_dir_lists_and_the_reference_doc
         for path, names in public_names().items()
         for name in names
         if f"{path}.{name}" not in documented
-        if not {id(getattr(sys.modules[path], name)), id(type(getattr(sys.modules[path], name)))} & known
+        if not {
+            id(getattr(sys.modules[path], name)),
+            id(type(getattr(sys.modules[path], name))),
+        }
+        & known
     }
     assert missing - {"langevax.__version__"} == set()
 
@@ -308,7 +420,9 @@ def resolve(path):
     """Return the object of a dotted path, or None."""
     module, parts = langevax, path.split(".")
     for number, name in enumerate(parts[1:], 2):
-        if hasattr(module, name) and not (number < len(parts) and callable(getattr(module, name))):
+        if hasattr(module, name) and not (
+            number < len(parts) and callable(getattr(module, name))
+        ):
             module = getattr(module, name)  # a function may have the name of its module
         else:
             try:
@@ -326,21 +440,52 @@ import json, sys, langevax, jax
 print(json.dumps({"modules": sorted(sys.modules), "cache_dir": jax.config.jax_compilation_cache_dir,
                   "x64": jax.config.jax_enable_x64, "promotion": jax.config.jax_numpy_dtype_promotion}))
 """
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}  # `make test` sets some
+    plain = {
+        name: value for name, value in os.environ.items() if not name.startswith("JAX_")
+    }  # `make test` sets some
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120, env=plain
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+        env=plain,
     )
     return json.loads(done.stdout)
 
 
 @pytest.mark.slow
 def test_import_loads_only_what_every_run_needs(fresh_import):
-    heavy = {"scipy", "orbax", "xarray", "h5py", "h5netcdf", "optax", "tqdm", "IPython", "pandas", "matplotlib"}
-    heavy |= {"plotly", "sklearn", "flwr", "arviz", "skfda", "networkx", "typer", "rich", "polars", "safetensors"}
+    heavy = {
+        "scipy",
+        "orbax",
+        "xarray",
+        "h5py",
+        "h5netcdf",
+        "optax",
+        "tqdm",
+        "IPython",
+        "pandas",
+        "matplotlib",
+    }
+    heavy |= {
+        "plotly",
+        "sklearn",
+        "flwr",
+        "arviz",
+        "skfda",
+        "networkx",
+        "typer",
+        "rich",
+        "polars",
+        "safetensors",
+    }
     assert (heavy | {"tensorstore"}) & set(fresh_import["modules"]) == set()
 
 
 def test_import_changes_no_setting_of_jax(fresh_import):
-    assert fresh_import["cache_dir"] is None  # the persistent cache is for the command line and `make test`
+    assert (
+        fresh_import["cache_dir"] is None
+    )  # the persistent cache is for the command line and `make test`
     assert fresh_import["x64"] is False
     assert fresh_import["promotion"] == "standard"

@@ -23,7 +23,15 @@ from benchmarks import driver, mfld_step, mfld_torch, minimize, predictive
 from benchmarks.__main__ import TABLES
 from benchmarks.beside import __main__ as command
 from benchmarks.beside import children, measure, table
-from benchmarks.beside.case import FILES, Candidate, Case, Line, Measurement, RunResult, chosen
+from benchmarks.beside.case import (
+    FILES,
+    Candidate,
+    Case,
+    Line,
+    Measurement,
+    RunResult,
+    chosen,
+)
 from benchmarks.beside.measure import apart
 from benchmarks.certificates import problems
 from benchmarks.minimize import exchange, functions, nist, solvers
@@ -36,7 +44,13 @@ pytestmark = pytest.mark.slow
 
 OURS = Measurement("langevax", "ours", times=(1.0, 2.0, 4.0))
 FAST = Measurement("a peer", "peer", aim=2.0, times=(3.0, 4.0, 4.0))
-FLOOR = Measurement("its parts", "floor", aim=1.1, times=(1.0, 1.0, 4.0), parts={"products": 0.5, "normals": 0.5})
+FLOOR = Measurement(
+    "its parts",
+    "floor",
+    aim=1.1,
+    times=(1.0, 1.0, 4.0),
+    parts={"products": 0.5, "normals": 0.5},
+)
 LINE = Line("a task of so many rows", "a step", (OURS, FAST, FLOOR))
 
 
@@ -58,7 +72,8 @@ def test_a_ratio_is_the_median_of_neighbours_and_not_of_medians():
 
 
 @pytest.mark.parametrize(
-    ("measurement", "aim", "met"), [(FAST, 2.0, True), (FAST, 2.01, False), (FLOOR, 1.0, True), (FLOOR, 0.99, False)]
+    ("measurement", "aim", "met"),
+    [(FAST, 2.0, True), (FAST, 2.01, False), (FLOOR, 1.0, True), (FLOOR, 0.99, False)],
 )
 def test_peers_are_to_be_slower_and_floors_not_far_below(measurement, aim, met):
     assert LINE.met(replace(measurement, aim=aim)) is met
@@ -72,7 +87,12 @@ def test_without_an_aim_or_times_nothing_is_judged():
 
 def test_quartiles_are_those_of_the_ratios():
     assert LINE.quartiles(FAST) == (1.5, 2.5)
-    assert replace(LINE, measurements=(replace(OURS, times=(1.0,)),)).quartiles(replace(FAST, times=(3.0,))) is None
+    assert (
+        replace(LINE, measurements=(replace(OURS, times=(1.0,)),)).quartiles(
+            replace(FAST, times=(3.0,))
+        )
+        is None
+    )
 
 
 def test_json_gives_the_line_back_and_derived_numbers_are_not_believed():
@@ -93,7 +113,12 @@ def test_candidates_take_turns_after_one_run_each_that_is_left_out():
     def noting(name):
         return lambda steps: lambda: took.append((name, steps))
 
-    case = Case("a", "a step", (Candidate("x", noting("x"), 40, "ours"), Candidate("y", noting("y"), 10)), turns=3)
+    case = Case(
+        "a",
+        "a step",
+        (Candidate("x", noting("x"), 40, "ours"), Candidate("y", noting("y"), 10)),
+        turns=3,
+    )
     measurements = measure.timed(case, share=0.1)
     assert took == [("x", 4), ("y", 1)] * 4
     assert [len(f.times) for f in measurements] == [3, 3]
@@ -109,7 +134,9 @@ def test_times_are_those_of_a_unit_and_parts_are_added_turn_by_turn():
         "a",
         "a draw",
         (
-            Candidate("x", lambda steps: lambda: RunResult(4, 2.0, {"R2": 0.5}), role="ours"),
+            Candidate(
+                "x", lambda steps: lambda: RunResult(4, 2.0, {"R2": 0.5}), role="ours"
+            ),
             Candidate("sum", None, role="floor", aim=2.0, parts=parts),
         ),
         turns=2,
@@ -117,7 +144,9 @@ def test_times_are_those_of_a_unit_and_parts_are_added_turn_by_turn():
     )
     ours, whole = measure.timed(case)
     assert ours == Measurement("x", "ours", times=(0.5, 0.5), results={"R2": 0.5})
-    assert whole == Measurement("sum", "floor", 2.0, (11.0, 32.0), parts={"p": 1.5, "q": 20.0})
+    assert whole == Measurement(
+        "sum", "floor", 2.0, (11.0, 32.0), parts={"p": 1.5, "q": 20.0}
+    )
 
 
 def test_a_missing_peer_is_reported_and_a_failing_one_is_skipped():
@@ -129,8 +158,14 @@ def test_a_missing_peer_is_reported_and_a_failing_one_is_skipped():
     def broken(steps):
         raise ValueError("of two words\nand a second line")
 
-    candidates = (Candidate("x", timed(1.0), role="ours"), Candidate("y", missing), Candidate("z", broken))
-    ours, absent, failed = measure.timed(Case("a", "a step", candidates, turns=1, warm=False))
+    candidates = (
+        Candidate("x", timed(1.0), role="ours"),
+        Candidate("y", missing),
+        Candidate("z", broken),
+    )
+    ours, absent, failed = measure.timed(
+        Case("a", "a step", candidates, turns=1, warm=False)
+    )
     assert ours.times == (1.0,)
     assert (absent.note, absent.failed) == (
         "no_such_package_of_peers is not installed: pip install --group bench",
@@ -150,7 +185,11 @@ def test_separate_timings_run_in_processes_of_their_own_in_turn():
     candidates = (
         Candidate("x", of_which_process, 10, "ours"),
         Candidate("y", of_which_process, 10, apart=True),
-        Candidate("z", functools.partial(importlib.import_module, "no_such_package_of_peers"), apart=True),
+        Candidate(
+            "z",
+            functools.partial(importlib.import_module, "no_such_package_of_peers"),
+            apart=True,
+        ),
     )
     here, there, absent = measure.timed(Case("a", "a step", candidates, turns=3))
     assert here.results == {"process": os.getpid()}
@@ -163,7 +202,8 @@ def test_separate_timings_run_in_processes_of_their_own_in_turn():
 def test_seconds_are_of_the_remote_clock_unless_a_run_reports_its_own():
     """So that sending a message is not counted."""
     of_nothing, of_units, of_seconds = (
-        apart(functools.partial(functools.partial, *words), 4)() for words in ((int,), (RunResult,), (RunResult, 1))
+        apart(functools.partial(functools.partial, *words), 4)()
+        for words in ((int,), (RunResult,), (RunResult, 1))
     )
     for did in (of_nothing, of_units):
         assert did.seconds > 0
@@ -174,17 +214,36 @@ def test_seconds_are_of_the_remote_clock_unless_a_run_reports_its_own():
 def test_the_steps_of_pytorch_are_alone_in_their_process():
     """As their users have them: not even JAX is imported there."""
     code = "import sys, benchmarks.mfld_torch, benchmarks.beside.measure; print('jax' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "False\n"
-    peers = [c for case in mfld_step.CASES for c in case.candidates if c.name.startswith("PyTorch")]
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], check=True, capture_output=True, text=True
+        ).stdout
+        == "False\n"
+    )
+    peers = [
+        c
+        for case in mfld_step.CASES
+        for c in case.candidates
+        if c.name.startswith("PyTorch")
+    ]
     assert len(peers) == 8
     for peer in peers:
         assert peer.apart
-        assert pickle.loads(pickle.dumps(peer.make)).func.__module__ == "benchmarks.mfld_torch"
+        assert (
+            pickle.loads(pickle.dumps(peer.make)).func.__module__
+            == "benchmarks.mfld_torch"
+        )
 
 
 def test_slow_turns_end_early(monkeypatch):
     monkeypatch.setattr(measure, "PATIENCE", -1.0)
-    case = Case("a", "a step", (Candidate("x", timed(*[1.0] * 9), role="ours"),), turns=9, warm=False)
+    case = Case(
+        "a",
+        "a step",
+        (Candidate("x", timed(*[1.0] * 9), role="ours"),),
+        turns=9,
+        warm=False,
+    )
     assert len(measure.timed(case)[0].times) == measure.LEAST
 
 
@@ -203,9 +262,13 @@ def test_memory_counts_what_a_run_takes_and_what_it_finds():
 
 
 def test_a_process_that_takes_too_long_or_ends_badly_is_a_sentence(monkeypatch):
-    assert children.run_child(["driver", "no such case", "1", "1"], 0.2) == {"error": "not done after 0 s"}
+    assert children.run_child(["driver", "no such case", "1", "1"], 0.2) == {
+        "error": "not done after 0 s"
+    }
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    assert children.run_child(["driver", "no such case", "1", "1"], 60) == {"error": "the process ended with 1"}
+    assert children.run_child(["driver", "no such case", "1", "1"], 60) == {
+        "error": "the process ended with 1"
+    }
 
 
 def test_a_case_is_measured_in_processes_of_its_own():
@@ -225,9 +288,18 @@ ODD = Line(
     "an effective draw",
     (
         replace(OURS, results={"R2": 0.8541}, peak=2.5e9, running=12_345.0),
-        replace(FAST, name="scikit-learn's network of many layers, decay searched", aim=2.5, results={"kB": 123.4}),
-        Measurement("absent", "peer", note="absent is not installed: pip install --group bench"),
-        Measurement("broken", "peer", aim=3.0, note="ValueError: [no] such thing", failed=True),
+        replace(
+            FAST,
+            name="scikit-learn's network of many layers, decay searched",
+            aim=2.5,
+            results={"kB": 123.4},
+        ),
+        Measurement(
+            "absent", "peer", note="absent is not installed: pip install --group bench"
+        ),
+        Measurement(
+            "broken", "peer", aim=3.0, note="ValueError: [no] such thing", failed=True
+        ),
     ),
 )
 LINES = (LINE, ODD, Line("a third", "a step", note="not done after 120 s"))
@@ -273,19 +345,32 @@ def test_markdown_has_as_many_cells_in_every_row():
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(1.234e-6, "1.23 us"), (0.0123, "12.3 ms"), (0.456, "456 ms"), (1234.5, "1,234 s")]
+    ("seconds", "words"),
+    [
+        (1.234e-6, "1.23 us"),
+        (0.0123, "12.3 ms"),
+        (0.456, "456 ms"),
+        (1234.5, "1,234 s"),
+    ],
 )
 def test_times_have_three_digits(seconds, words):
     assert table.amount(seconds) == words
 
 
-def test_the_command_writes_what_there_is_and_fails_where_a_line_failed(tmp_path, monkeypatch, capsys):
+def test_the_command_writes_what_there_is_and_fails_where_a_line_failed(
+    tmp_path, monkeypatch, capsys
+):
     out = tmp_path / "folder" / "benchmarks.json"
     written = []
 
     def instead(case, **options):
         written.append(json.loads(out.read_text())["lines"] if out.exists() else [])
-        return Line(case.name, case.unit, LINE.measurements, note="" if "SVRG" in case.name else "broke")
+        return Line(
+            case.name,
+            case.unit,
+            LINE.measurements,
+            note="" if "SVRG" in case.name else "broke",
+        )
 
     monkeypatch.setattr(command, "measured", instead)
     assert command.main(["--out", str(out), "simulate: Lang", "SVRG-LD, breast"]) == 1
@@ -294,12 +379,17 @@ def test_the_command_writes_what_there_is_and_fails_where_a_line_failed(tmp_path
     assert record["machine"]["versions"]["jax"] == jax.__version__
     assert record["machine"]["cores"] >= 1
     assert len(record["date"]) == 25
-    assert command.read(out)[1] == Line("simulate: SVRG-LD, breast cancer, 8 chains", "a step", LINE.measurements)
+    assert command.read(out)[1] == Line(
+        "simulate: SVRG-LD, breast cancer, 8 chains", "a step", LINE.measurements
+    )
     assert command.main(["--out", str(out), "SVRG-LD, breast"]) == 0
     capsys.readouterr()
     assert command.main(["--out", str(out), "--show", "--markdown"]) == 0
     assert capsys.readouterr().out.splitlines()[2].startswith("| **simulate: SVRG-LD")
-    with pytest.raises(SystemExit, match=r"no task has 'nothing like it' in its name; the tasks are\n  mean-field"):
+    with pytest.raises(
+        SystemExit,
+        match=r"no task has 'nothing like it' in its name; the tasks are\n  mean-field",
+    ):
         command.main(["nothing like it"])
 
 
@@ -321,7 +411,9 @@ STEPS_OF_MFLD = {
     "langevax": mfld_step.langevax,
     "naive": mfld_step.naive,
     "eager": mfld_torch.torch_loop,
-    "compiled": lambda *words: mfld_torch.torch_compiled(*words, backend="eager"),  # a graph break would be an error
+    "compiled": lambda *words: mfld_torch.torch_compiled(
+        *words, backend="eager"
+    ),  # a graph break would be an error
 }
 
 
@@ -332,15 +424,21 @@ def test_all_take_the_same_mean_field_step(name):
     still = np.asarray(make(*SMALL, 20, 0.0)())
     expected = np.asarray(mfld_step.naive(*SMALL, 20, 0.0)())
     assert np.abs(expected - start).max() > 0.05
-    np.testing.assert_allclose(still, expected, atol=2e-3 * np.abs(expected - start).max(), rtol=0)
+    np.testing.assert_allclose(
+        still, expected, atol=2e-3 * np.abs(expected - start).max(), rtol=0
+    )
     noise = np.asarray(make(*SMALL, 1, 0.01)()) - np.asarray(make(*SMALL, 1, 0.0)())
-    assert noise.std() == pytest.approx(mfld_torch.spread(0.01), rel=0.07)  # of 2,400 numbers: four deviations
+    assert noise.std() == pytest.approx(
+        mfld_torch.spread(0.01), rel=0.07
+    )  # of 2,400 numbers: four deviations
     assert np.abs(noise.mean(0)).max() < 5 * mfld_torch.spread(0.01) / 20
 
 
 @pytest.mark.parametrize("make", [driver.langevin, driver.svrg, driver.mfld])
 def test_simulate_and_the_scan_give_the_same_numbers(make):
-    ours, *by_hand = (np.asarray(make(30, keys)()) for keys in (None, driver.as_it_is, unrolled))
+    ours, *by_hand = (
+        np.asarray(make(30, keys)()) for keys in (None, driver.as_it_is, unrolled)
+    )
     for other in by_hand:
         np.testing.assert_allclose(ours, other, rtol=2e-5, atol=2e-6)
 
@@ -369,18 +467,27 @@ def test_no_part_of_the_floor_is_left_out_by_the_compiler(which, work):
 def test_the_floor_is_a_mean_field_step():
     """Compiled together, its parts are a step without a ridge: nothing that a step needs is left out."""
     n, d, num_particles = SMALL
-    start, inputs, targets = mfld_torch.cloud_of(d, num_particles), *mfld_torch.table(n, d)
+    start, inputs, targets = (
+        mfld_torch.cloud_of(d, num_particles),
+        *mfld_torch.table(n, d),
+    )
     hidden = np.tanh(start[:, :-1] @ inputs.T + start[:, -1:])
     slopes = (hidden.mean(0) - targets) / n * (1 - hidden**2)
     gradient = np.column_stack([slopes @ inputs, slopes.sum(1)])
-    noise = np.asarray(mfld_step.together(*SMALL, 1)()) - (start - mfld_torch.STEP_SIZE * gradient)
+    noise = np.asarray(mfld_step.together(*SMALL, 1)()) - (
+        start - mfld_torch.STEP_SIZE * gradient
+    )
     key = jax.random.fold_in(jax.random.key(1), np.int32(0))
     drawn = np.asarray(trees.normal(start.shape, np.float32, key=key))
-    np.testing.assert_allclose(noise, mfld_torch.spread(mfld_torch.TEMPERATURE) * drawn, atol=1e-6)
+    np.testing.assert_allclose(
+        noise, mfld_torch.spread(mfld_torch.TEMPERATURE) * drawn, atol=1e-6
+    )
 
 
 def test_the_example_of_the_page_runs():
-    text = (Path(__file__).parents[1] / "docs" / "reading_benchmarks.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[1] / "docs" / "reading_benchmarks.md").read_text(
+        encoding="utf-8"
+    )
     (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     names = {}
     exec(compile(block, "reading_benchmarks.md", "exec"), names)
@@ -394,35 +501,70 @@ def test_functions_of_minimize_are_lowest_where_their_minimum_is_said_to_be():
             function, low, high = functions.instance(name, 5, rotated, 3)
             assert abs(function(function.shift)) < 1e-7, name
             steps = (
-                np.random.default_rng(0).normal(size=(200, 5)) * (high - low) * np.geomspace(1e-4, 0.3, 200)[:, None]
+                np.random.default_rng(0).normal(size=(200, 5))
+                * (high - low)
+                * np.geomspace(1e-4, 0.3, 200)[:, None]
             )
-            assert min(function(np.clip(function.shift + step, low, high)) for step in steps) > -1e-7, name
+            assert (
+                min(
+                    function(np.clip(function.shift + step, low, high))
+                    for step in steps
+                )
+                > -1e-7
+            ), name
             with jax.enable_x64():
                 x = (low + high) / 2 + 0.1
-                assert float(function(jax.numpy.asarray(x))) == pytest.approx(function(x), rel=1e-9, abs=1e-9)
+                assert float(function(jax.numpy.asarray(x))) == pytest.approx(
+                    function(x), rel=1e-9, abs=1e-9
+                )
 
 
 def test_minimize_is_run_on_a_plateau_and_on_a_regression():
     """The first is refused, and counts as not solved; the second has words among its numbers."""
     with jax.enable_x64():
         function, low, high = functions.instance("easom", 10, False, 0)
-        plateau = solvers.ours(function, (low + high) / 2, (low, high), 0, budget=3000, target=1e-3)
-        assert (plateau.hit, plateau.likely, round(plateau.fun, 9)) == (None, False, 1.0)
-        problem = next(regression for regression in nist.regressions() if regression.name == "Misra1a")
+        plateau = solvers.ours(
+            function, (low + high) / 2, (low, high), 0, budget=3000, target=1e-3
+        )
+        assert (plateau.hit, plateau.likely, round(plateau.fun, 9)) == (
+            None,
+            False,
+            1.0,
+        )
+        problem = next(
+            regression
+            for regression in nist.regressions()
+            if regression.name == "Misra1a"
+        )
         target = problem.sum_of_squares * (1 + 1e-6)
         assert problem.solved(
-            solvers.ours(problem, np.array(problem.starts[1]), None, 0, budget=2000, target=target).fun
+            solvers.ours(
+                problem,
+                np.array(problem.starts[1]),
+                None,
+                0,
+                budget=2000,
+                target=target,
+            ).fun
         )
 
 
 def test_searches_of_minimize_are_charged_to_the_step_that_reaches_the_target():
     """All lanes of a batch up to that step, and what came before; then as many as to the end."""
     with jax.enable_x64():
-        problem, ones = lx.Function(lambda x: jax.numpy.sum(x**2 * jax.numpy.array([1.0, 30.0]))), jax.numpy.ones(2)
-        frame = local_search.Frame(0 * ones, ones, -9 * ones, 9 * ones, -9 * ones, 9 * ones)
+        problem, ones = (
+            lx.Function(lambda x: jax.numpy.sum(x**2 * jax.numpy.array([1.0, 30.0]))),
+            jax.numpy.ones(2),
+        )
+        frame = local_search.Frame(
+            0 * ones, ones, -9 * ones, 9 * ones, -9 * ones, 9 * ones
+        )
         starts = np.random.default_rng(0).uniform(-5, 5, (3, 2))
         ends = local_search.local_searches(problem, frame, starts, 4, 100)
-        lowest = [local_search.local_searches(problem, frame, starts, 4, j).fun.min() for j in range(2, 30)]
+        lowest = [
+            local_search.local_searches(problem, frame, starts, 4, j).fun.min()
+            for j in range(2, 30)
+        ]
         meter = solvers.Lockstep(0.01)
         with meter.watching():
             portfolio.values(problem, frame, starts)
@@ -438,14 +580,16 @@ def test_a_grid_that_ends_before_the_law_of_an_optimum_does_is_refused(monkeypat
     """Of a cold regression with outliers, whose optimum on nine deviations of the prior is .02 too high."""
     assert problems.outliers(5005).optimum == pytest.approx(3.6006717, abs=1e-6)
     monkeypatch.setattr(problems, "AXIS", np.linspace(-9, 9, 4001))
-    with pytest.raises(ValueError, match="of its mass at the border of the grid; make the grid larger"):
+    with pytest.raises(
+        ValueError, match="of its mass at the border of the grid; make the grid larger"
+    ):
         problems.outliers(5005)
 
 
 def test_replicas_have_the_energies_of_their_temperatures():
     """In a quadratic well of condition 100 the mean of fun is T d / 2, and a wall of the box is far."""
     rng, scales = np.random.default_rng(0), np.array([1.0, 10.0, 100.0])
-    both = lambda y: (float(scales @ y**2) / 2, scales * y)  # noqa: E731
+    both = lambda y: (float(scales @ y**2) / 2, scales * y)
     replicas = exchange.Replicas(rng.uniform(-0.1, 0.1, (4, 3)), both, 2e-3, rng)
     energies, temperatures = [], []
     for number in range(6_000):
@@ -453,19 +597,32 @@ def test_replicas_have_the_energies_of_their_temperatures():
         if number >= 1_000:
             energies.append(replicas.fun.copy())
             temperatures.append(replicas.temperatures)
-    np.testing.assert_allclose(np.mean(np.array(energies) / temperatures, axis=0), 1.5, rtol=0.1)
+    np.testing.assert_allclose(
+        np.mean(np.array(energies) / temperatures, axis=0), 1.5, rtol=0.1
+    )
     assert np.all(np.diff(replicas.temperatures) > 0)
 
 
 def test_replica_exchange_of_the_table_finds_a_minimum_of_many_wells():
     function, low, high = functions.instance("schwefel", 2, True, 0)
-    run = solvers.peer(exchange.replica_exchange, function, low, (low, high), 0, budget=10_000.0, target=1e-3)
+    run = solvers.peer(
+        exchange.replica_exchange,
+        function,
+        low,
+        (low, high),
+        0,
+        budget=10_000.0,
+        target=1e-3,
+    )
     assert run.hit is not None
     assert run.fun <= 1e-3
 
 
 def test_a_fixed_tenth_of_the_runs_of_minimize_is_the_default():
-    runs, tenth = (set(minimize.tasks(minimize.DIMENSIONS, n, ["minimize"])) for n in (10, minimize.TENTH))
+    runs, tenth = (
+        set(minimize.tasks(minimize.DIMENSIONS, n, ["minimize"]))
+        for n in (10, minimize.TENTH)
+    )
     assert len(runs) == 25 * 5 * 2 * 10 == 10 * len(tenth)
     assert tenth < runs
 
@@ -474,10 +631,28 @@ def test_the_report_of_minimize_takes_a_file_that_is_not_finished(tmp_path, caps
     """A peer that ran on one of two cases, and another to its own stop."""
     run = {"fun": 0.0, "likely": None, "seconds": 36.0, "stop": None}
     lines = [
-        {"id": "ackley/2/False/0/minimize", **run, "hit": 50.0, "likely": True, "stop": 300.0},
-        {"id": "ackley/2/True/0/minimize", **run, "fun": 1.0, "hit": None, "likely": True, "stop": 900.0},
+        {
+            "id": "ackley/2/False/0/minimize",
+            **run,
+            "hit": 50.0,
+            "likely": True,
+            "stop": 300.0,
+        },
+        {
+            "id": "ackley/2/True/0/minimize",
+            **run,
+            "fun": 1.0,
+            "hit": None,
+            "likely": True,
+            "stop": 900.0,
+        },
         {"id": "ackley/2/False/0/basinhopping", **run, "hit": 100.0},
-        {"id": "ackley/2/False/0/basinhopping, its own stop", **run, "hit": 100.0, "stop": 400.0},
+        {
+            "id": "ackley/2/False/0/basinhopping, its own stop",
+            **run,
+            "hit": 100.0,
+            "stop": 400.0,
+        },
     ]
     path = tmp_path / "runs.jsonl"
     path.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
@@ -489,18 +664,26 @@ def test_the_report_of_minimize_takes_a_file_that_is_not_finished(tmp_path, caps
         "to the target, minimize over basinhopping, where both solve (1 of 1; 1 and 1 solved): quartiles 0.50"
         in printed
     )
-    assert "to the stop, minimize over basinhopping, its own stop, where both solve (1 of 1" in printed
+    assert (
+        "to the stop, minimize over basinhopping, its own stop, where both solve (1 of 1"
+        in printed
+    )
     assert "quartiles 0.75" in printed
     assert "was said in 2 of 2 runs, and right in 1" in printed
     assert "not solved by minimize: ackley 2 rotated" in printed
     minimize.estimate(minimize.read(path), [2], ["minimize"])
-    assert "processor hours, without NIST: 0.50 by default, 5.0 with --full" in capsys.readouterr().out
+    assert (
+        "processor hours, without NIST: 0.50 by default, 5.0 with --full"
+        in capsys.readouterr().out
+    )
 
 
 def test_sums_of_squares_of_nist_are_the_certified_ones():
     for problem in nist.regressions():
         value = problem(np.array(problem.certified))
-        assert value == pytest.approx(problem.sum_of_squares, rel=1e-6, abs=1e-19), problem.name
+        assert value == pytest.approx(problem.sum_of_squares, rel=1e-6, abs=1e-19), (
+            problem.name
+        )
         assert problem.solved(value)
         assert not problem.solved(2 * value + 1e-12)
 
@@ -509,15 +692,23 @@ def test_every_table_has_a_file_and_the_function_that_prints_it():
     folder = Path(children.__file__).parents[1]
     for target in TABLES.values():
         file, _, function = target.partition(":")
-        source = folder / f"{file}.py" if (folder / f"{file}.py").exists() else folder / file / "__init__.py"
-        assert not function or f"def {function}(" in source.read_text(encoding="utf-8"), target
+        source = (
+            folder / f"{file}.py"
+            if (folder / f"{file}.py").exists()
+            else folder / file / "__init__.py"
+        )
+        assert not function or f"def {function}(" in source.read_text(
+            encoding="utf-8"
+        ), target
     assert {target.partition(":")[0] for target in TABLES.values()} >= set(FILES)
 
 
 def test_sources_of_the_table_are_files():
     folder = Path(children.__file__).parents[1]
     for case in chosen([]):
-        assert (folder / f"{case.file}.py").exists() or (folder / case.file / "__init__.py").exists()
+        assert (folder / f"{case.file}.py").exists() or (
+            folder / case.file / "__init__.py"
+        ).exists()
 
 
 def test_larger_models_of_predictive_laws_have_the_densities_of_scipy():
@@ -526,24 +717,46 @@ def test_larger_models_of_predictive_laws_have_the_densities_of_scipy():
         mean, size = float(jnp.exp(x @ beta)), 1.7
         theta = {"beta": beta, "log_size": jnp.log(size)}
         log_p = rivals.negative_binomial(theta, (x, jnp.array(3.0)))
-        assert float(log_p) == pytest.approx(stats.nbinom.logpmf(3, size, size / (size + mean)), rel=1e-10)
+        assert float(log_p) == pytest.approx(
+            stats.nbinom.logpmf(3, size, size / (size + mean)), rel=1e-10
+        )
         scales = jnp.array([0.2, 0.1])
         theta = {"beta": beta, "log_scale": scales, "log_degrees": jnp.log(2.5)}
         expected = stats.t.logpdf(1.4, 3.5, float(x @ beta), float(jnp.exp(x @ scales)))
-        assert float(rivals.student(theta, (x, jnp.array(1.4)))) == pytest.approx(expected, rel=1e-10)
+        assert float(rivals.student(theta, (x, jnp.array(1.4)))) == pytest.approx(
+            expected, rel=1e-10
+        )
 
 
 def test_wins_of_predictive_laws_are_beyond_two_errors_of_splits_and_of_rows():
     def split(law, error, **more):
-        return {"law": law, "mixture": 0.0, "stack": 0.1, "error against mixture": error, **more}
+        return {
+            "law": law,
+            "mixture": 0.0,
+            "stack": 0.1,
+            "error against mixture": error,
+            **more,
+        }
 
     lines = {
-        "bad health": [split(0.2, 0.01), split(0.3, 0.01)],  # errors 0.05 of splits, 0.007 of rows
+        "bad health": [
+            split(0.2, 0.01),
+            split(0.3, 0.01),
+        ],  # errors 0.05 of splits, 0.007 of rows
         "articles": [split(0.2, 0.4), split(0.2, 0.4)],  # 0 of splits, 0.28 of rows
-        "eruptions": [split(-0.2, 0.01, **{"path, s": 1.0, "draws, s": 2.0}), split(-0.3, 0.01)],
+        "eruptions": [
+            split(-0.2, 0.01, **{"path, s": 1.0, "draws, s": 2.0}),
+            split(-0.3, 0.01),
+        ],
         "normal, 2 coefficients": [split(-0.01, 0.0), split(0.004, 0.0)],
     }
     first, *_, exact, cost = predictive.verdicts(lines)
-    assert first.startswith("Against the mixture, of 3 real cases: 1 won (bad health), 1 lost (eruptions), 1 within")
-    assert exact.startswith("Well specified: within 0.005 nats of Bayes on 1 of 1, least -0.0030")
-    assert cost.endswith("cases in their first split, 1 in all: median 0.50, largest 0.50.")
+    assert first.startswith(
+        "Against the mixture, of 3 real cases: 1 won (bad health), 1 lost (eruptions), 1 within"
+    )
+    assert exact.startswith(
+        "Well specified: within 0.005 nats of Bayes on 1 of 1, least -0.0030"
+    )
+    assert cost.endswith(
+        "cases in their first split, 1 in all: median 0.50, largest 0.50."
+    )

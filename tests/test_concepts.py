@@ -24,8 +24,17 @@ def of(name):
 
 
 def test_every_concept_is_short_and_has_its_figure():
-    shown = [re.findall(r"\(\.\./images/concepts/(\w+)\.png\)", page.read_text(encoding="utf-8")) for page in PAGES]
-    assert sorted(names[0] for names in shown) == sorted(concepts.COMPUTED) == sorted(concepts.DRAWN)
+    shown = [
+        re.findall(
+            r"\(\.\./images/concepts/(\w+)\.png\)", page.read_text(encoding="utf-8")
+        )
+        for page in PAGES
+    ]
+    assert (
+        sorted(names[0] for names in shown)
+        == sorted(concepts.COMPUTED)
+        == sorted(concepts.DRAWN)
+    )
     for page, names in zip(PAGES, shown, strict=True):
         lines = page.read_text(encoding="utf-8").splitlines()
         assert len(names) == 1
@@ -43,7 +52,9 @@ def test_noise_of_the_right_size_leaves_the_upper_well_and_stays_away(computed):
     x = np.linspace(-3, 3, 601)
     for temperature in (0.3, 1.0):
         expected = np.sum(concepts.law_density(temperature, x)[x < 0]) * (x[1] - x[0])
-        assert abs(computed["shares"][temperature][-1] - expected) < 4.5 * np.sqrt(0.25 / 500)
+        assert abs(computed["shares"][temperature][-1] - expected) < 4.5 * np.sqrt(
+            0.25 / 500
+        )
 
 
 @pytest.mark.slow
@@ -59,8 +70,12 @@ def test_mixing_neurons_keeps_the_loss_and_averaging_weights_does_not(computed):
 @pytest.mark.slow
 @of("variance")
 def test_a_correction_at_the_anchor_errs_in_proportion_to_the_distance(computed):
-    np.testing.assert_allclose(computed["plain"], computed["predicted"], rtol=0.15)  # of 400 batches
-    np.testing.assert_allclose(computed["reduced"], computed["predicted reduced"], rtol=0.15)
+    np.testing.assert_allclose(
+        computed["plain"], computed["predicted"], rtol=0.15
+    )  # of 400 batches
+    np.testing.assert_allclose(
+        computed["reduced"], computed["predicted reduced"], rtol=0.15
+    )
     for (name, size), measured in computed["points"].items():
         exact = computed[name][list(computed["sizes"]).index(size)]
         assert abs(measured / exact - 1) < 4.5 * np.sqrt(2 / computed["chains"])
@@ -68,11 +83,16 @@ def test_a_correction_at_the_anchor_errs_in_proportion_to_the_distance(computed)
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::langevax.sampling.SamplingWarning")  # R-hat of 1.010, of 256 modes
+@pytest.mark.filterwarnings(
+    "ignore::langevax.sampling.SamplingWarning"
+)  # R-hat of 1.010, of 256 modes
 @of("functions")
 def test_more_modes_change_neither_the_posterior_nor_the_exponential_step(computed):
     np.testing.assert_allclose(computed["bands"][16], computed["bands"][256], atol=0.15)
-    exponential, explicit = np.array(computed["steps"]["Exponential"]), np.array(computed["steps"]["Explicit"])
+    exponential, explicit = (
+        np.array(computed["steps"]["Exponential"]),
+        np.array(computed["steps"]["Explicit"]),
+    )
     np.testing.assert_allclose(exponential, exponential[0], rtol=1e-3)
     assert np.all(explicit[1:] < explicit[:-1] / 4)
     assert explicit[0] < exponential[0]

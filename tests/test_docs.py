@@ -12,7 +12,9 @@ from tests.printed import run_blocks
 pytestmark = [
     pytest.mark.long,
     pytest.mark.mostly_compiling,
-    pytest.mark.filterwarnings("ignore::langevax.sampling.SamplingWarning"),  # pages draw little
+    pytest.mark.filterwarnings(
+        "ignore::langevax.sampling.SamplingWarning"
+    ),  # pages draw little
     pytest.mark.filterwarnings("ignore::langevax.predictive_law.PredictiveWarning"),
 ]
 
@@ -44,7 +46,9 @@ DOCS = Path(__file__).parents[1] / "docs"
     ],
 )
 def test_the_code_of_a_page_runs(page):
-    blocks = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL)
+    blocks = re.findall(
+        r"```python\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL
+    )
     assert blocks
     with jax.numpy_dtype_promotion("standard"):
         exec(compile("\n".join(blocks), page, "exec"), {})
@@ -56,7 +60,9 @@ def test_mixing_distributions_print_what_their_page_says(capsys):
 
 def test_the_variance_factors_are_those_of_the_theory():
     text = (DOCS / "conventions.md").read_text(encoding="utf-8")
-    distinct, independent = (batch_variance_factor(1000, 100, replace=replace) for replace in (False, True))
+    distinct, independent = (
+        batch_variance_factor(1000, 100, replace=replace) for replace in (False, True)
+    )
     assert f"these are {distinct:.5f}, {independent:.2f} and {distinct:.5f}." in text
 
 
@@ -92,4 +98,9 @@ GUIDES = [
 
 @pytest.mark.parametrize("guide", GUIDES)
 def test_a_guide_says_first_for_whom_it_is(guide):
-    assert (DOCS / f"{guide}.md").read_text(encoding="utf-8").splitlines()[2].startswith("For ")
+    assert (
+        (DOCS / f"{guide}.md")
+        .read_text(encoding="utf-8")
+        .splitlines()[2]
+        .startswith("For ")
+    )

@@ -17,7 +17,9 @@ from benchmarks.curves_and_graphs.data import DataSet
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore::langevax.sampling.SamplingWarning"),  # as short as the tests run them
+    pytest.mark.filterwarnings(
+        "ignore::langevax.sampling.SamplingWarning"
+    ),  # as short as the tests run them
     pytest.mark.filterwarnings("ignore::langevax.predictive_law.PredictiveWarning"),
 ]
 
@@ -114,7 +116,9 @@ def script(name, monkeypatch):
     """The script as a module, imported by its path as Python would run it."""
     monkeypatch.syspath_prepend(EXAMPLES)
     monkeypatch.setattr(sys, "path", list(sys.path))  # scripts add to it
-    spec = importlib.util.spec_from_file_location(f"examples_{name}", EXAMPLES / f"{name}.py")
+    spec = importlib.util.spec_from_file_location(
+        f"examples_{name}", EXAMPLES / f"{name}.py"
+    )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -124,16 +128,23 @@ def planted_molecules():
     """Rings of carbon with some oxygen, whose solubility falls with their size: the published ones are a download."""
     random = np.random.default_rng(0)
     sizes = random.integers(4, 20, size=120)
-    rings = [([(i, (i + 1) % n, "single") for i in range(n)], ["O"] + ["C"] * (n - 1)) for n in sizes]
+    rings = [
+        ([(i, (i + 1) % n, "single") for i in range(n)], ["O"] + ["C"] * (n - 1))
+        for n in sizes
+    ]
     targets = 2 - sizes / 4 + 0.1 * random.normal(size=len(sizes))
-    return DataSet("planted", "graphs", "R2", rings, targets, [(np.arange(90), np.arange(90, 120))])
+    return DataSet(
+        "planted", "graphs", "R2", rings, targets, [(np.arange(90), np.arange(90, 120))]
+    )
 
 
 def planted_outlines(_name):
     """Noise with a rising or a falling ramp anywhere: the published outlines are a download."""
     random, kinds = np.random.default_rng(0), np.arange(80) % 2
     X = 0.2 * random.normal(size=(80, 1, 80))
-    for x, place, kind in zip(X[:, 0], random.integers(5, 68, size=80), kinds, strict=True):
+    for x, place, kind in zip(
+        X[:, 0], random.integers(5, 68, size=80), kinds, strict=True
+    ):
         x[place : place + 7] += np.linspace(-2, 2, 7) * (1 if kind else -1)
     labels = np.where(kinds, "rising", "falling")
     return Series("planted", X[:40], labels[:40], X[40:], labels[40:])
@@ -147,7 +158,9 @@ def test_each_script_is_tested():
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=pytest.mark.mostly_compiling if name in MOSTLY_COMPILING else ())
+        pytest.param(
+            name, marks=pytest.mark.mostly_compiling if name in MOSTLY_COMPILING else ()
+        )
         for name in sorted(SHOWN)
     ],
 )
@@ -159,7 +172,11 @@ def test_a_script_shows_its_expected_results(name, monkeypatch, tmp_path, capsys
         if name == "shapes":
             monkeypatch.setattr(module, "load", planted_outlines)
         results = module.main(quick=True, out=tmp_path / "new folder")
-    wrong = {key: results[key] for key, (low, high) in SHOWN[name].items() if not low <= results[key] <= high}
+    wrong = {
+        key: results[key]
+        for key, (low, high) in SHOWN[name].items()
+        if not low <= results[key] <= high
+    }
     assert not wrong, {key: SHOWN[name][key] for key in wrong}
     (picture,) = (tmp_path / "new folder").iterdir()
     assert f"out/{picture.name}" in module.__doc__
@@ -172,8 +189,16 @@ def test_tables_are_written(monkeypatch, tmp_path):
     for name in module.TABLES:
         module.main(name, tmp_path / "new" / f"{name}.csv")
         shapes[name] = pd.read_csv(tmp_path / "new" / f"{name}.csv").shape
-    assert shapes == {"diabetes": (442, 11), "breast_cancer": (569, 31), "wine": (178, 14), "digits": (1797, 65)}
-    assert set(pd.read_csv(tmp_path / "new" / "breast_cancer.csv")["target"]) == {"benign", "malignant"}
+    assert shapes == {
+        "diabetes": (442, 11),
+        "breast_cancer": (569, 31),
+        "wine": (178, 14),
+        "digits": (1797, 65),
+    }
+    assert set(pd.read_csv(tmp_path / "new" / "breast_cancer.csv")["target"]) == {
+        "benign",
+        "malignant",
+    }
     assert pd.read_csv(tmp_path / "new" / "diabetes.csv").columns[-1] == "progression"
 
 
@@ -181,22 +206,30 @@ def test_curves_are_written(monkeypatch, tmp_path):
     module = script("curves", monkeypatch)
     grid, curves = np.linspace(850, 1050, 3), np.arange(12.0).reshape(4, 3)
     splits = [(np.arange(2), np.arange(2, 4))]
-    spectra = DataSet("Tecator", "curves", "RMSE", curves, np.arange(4.0), splits, {"grid": grid})
-    motions = DataSet("GunPoint", "curves", "accuracy", curves, np.array([1, 2, 2, 1]), splits)
+    spectra = DataSet(
+        "Tecator", "curves", "RMSE", curves, np.arange(4.0), splits, {"grid": grid}
+    )
+    motions = DataSet(
+        "GunPoint", "curves", "accuracy", curves, np.array([1, 2, 2, 1]), splits
+    )
     monkeypatch.setattr(module, "tecator", lambda: spectra)
     monkeypatch.setattr(module, "gunpoint", lambda: motions)
     module.main("Tecator", tmp_path / "tecator.csv")
     module.main("GunPoint", tmp_path / "gunpoint.csv")
-    tecator, gunpoint = (pd.read_csv(tmp_path / f"{name}.csv") for name in ("tecator", "gunpoint"))
+    tecator, gunpoint = (
+        pd.read_csv(tmp_path / f"{name}.csv") for name in ("tecator", "gunpoint")
+    )
     assert list(tecator.columns) == ["850", "950", "1050", "target"]
-    np.testing.assert_array_equal(tecator.to_numpy(), np.column_stack([curves, np.arange(4)]))
+    np.testing.assert_array_equal(
+        tecator.to_numpy(), np.column_stack([curves, np.arange(4)])
+    )
     assert list(gunpoint["target"]) == ["gun", "point", "point", "gun"]
 
 
 def test_the_command_line_of_a_script(monkeypatch, capsys):
     """--quick and --out reach `main`, and the help is the script's own text."""
     shared, calls = script("_shared", monkeypatch), []
-    main = lambda quick=False, out=None: calls.append((quick, out))  # noqa: E731
+    main = lambda quick=False, out=None: calls.append((quick, out))
     monkeypatch.setattr(sys, "argv", ["name.py", "--quick", "--out", "elsewhere"])
     shared.command(main)
     monkeypatch.setattr(sys, "argv", ["name.py"])

@@ -12,12 +12,21 @@ from langevax.federated import SCAFFOLDM
 
 pytestmark = pytest.mark.mostly_compiling
 
-RUN = {"task": "digits", "setting": "20", "bytes": [100, 200, 300], "evaluations": [7, 14, 21]}
+RUN = {
+    "task": "digits",
+    "setting": "20",
+    "bytes": [100, 200, 300],
+    "evaluations": [7, 14, 21],
+}
 RUNS = [
-    RUN | {"method": "a", "seed": 0, "accuracy": [0.1, 0.75, 0.8], "exchanges": [1, 2, 3]},
-    RUN | {"method": "a", "seed": 1, "accuracy": [0.1, 0.1, 0.8], "exchanges": [1, 2, 3]},
-    RUN | {"method": "b", "seed": 0, "accuracy": [0.7, 0.79, 0.7], "exchanges": [2, 4, 6]},
-    RUN | {"method": "b", "seed": 1, "accuracy": [0.7, 0.7, 0.7], "exchanges": [2, 4, 6]},
+    RUN
+    | {"method": "a", "seed": 0, "accuracy": [0.1, 0.75, 0.8], "exchanges": [1, 2, 3]},
+    RUN
+    | {"method": "a", "seed": 1, "accuracy": [0.1, 0.1, 0.8], "exchanges": [1, 2, 3]},
+    RUN
+    | {"method": "b", "seed": 0, "accuracy": [0.7, 0.79, 0.7], "exchanges": [2, 4, 6]},
+    RUN
+    | {"method": "b", "seed": 1, "accuracy": [0.7, 0.7, 0.7], "exchanges": [2, 4, 6]},
 ]
 
 
@@ -26,7 +35,9 @@ def test_levels_are_shares_of_the_best_accuracy_of_all_methods():
     assert report.first_cost(RUNS[0], 0.72, "exchanges") == 2
     assert report.first_cost(RUNS[2], 0.72, "bytes") == 200
     assert report.first_cost(RUNS[3], 0.72, "bytes") == np.inf
-    lines = report.printed([{"task": "digits", "method": "a", "step_size": 0.5}, *RUNS]).splitlines()
+    lines = report.printed(
+        [{"task": "digits", "method": "a", "step_size": 0.5}, *RUNS]
+    ).splitlines()
     assert lines[0] == "**digits, 20**: best accuracy 0.800, 2 seeds"
     assert lines[4:] == [
         "| a | 2.5 | 3.0 | 0.00 | 0.00 | 18 | 21 | 0.800 |",
@@ -37,13 +48,18 @@ def test_levels_are_shares_of_the_best_accuracy_of_all_methods():
 def test_a_line_that_was_cut_off_is_ignored_and_the_last_of_its_kind_counts(tmp_path):
     file = tmp_path / "results.jsonl"
     again = RUNS[0] | {"accuracy": [0.0, 0.0, 0.9]}
-    file.write_text("\n".join(json.dumps(run) for run in (*RUNS, again)) + '\n{"task": "dig')
+    file.write_text(
+        "\n".join(json.dumps(run) for run in (*RUNS, again)) + '\n{"task": "dig'
+    )
     assert report.read(file) == [again, *RUNS[1:]]
 
 
 def test_the_report_stands_between_the_markers_of_a_page():
     page = f"above\n{report.BEGIN}\nold\n{report.END}\nbelow"
-    assert report.inserted(page, "new") == f"above\n{report.BEGIN}\nnew\n{report.END}\nbelow"
+    assert (
+        report.inserted(page, "new")
+        == f"above\n{report.BEGIN}\nnew\n{report.END}\nbelow"
+    )
     with pytest.raises(ValueError, match="add both lines"):
         report.inserted("above", "new")
 
@@ -71,7 +87,11 @@ def test_a_task_has_all_its_rows_at_clients_or_held_out(name):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    ["digits", pytest.param("images", marks=pytest.mark.compiled_as_usual), "text"],  # whose network is large
+    [
+        "digits",
+        pytest.param("images", marks=pytest.mark.compiled_as_usual),
+        "text",
+    ],  # whose network is large
 )
 def test_a_run_counts_what_it_costs(name):
     """Three rounds of SCAFFOLD-M: four vectors for each of five clients, twenty local steps on ten rows or all."""
@@ -91,7 +111,12 @@ def quick(monkeypatch):
     def curve(place, method, numbers, seed, num_exchanges, share=1.0):
         calls.append((method, numbers, share))
         accuracy = 1 / (1 + abs(np.log2(numbers[0]) + 1))
-        return {"accuracy": [accuracy], "exchanges": [1], "bytes": [1], "evaluations": [1]}
+        return {
+            "accuracy": [accuracy],
+            "exchanges": [1],
+            "bytes": [1],
+            "evaluations": [1],
+        }
 
     monkeypatch.setattr(federated_networks, "_task", lambda *place: None)
     monkeypatch.setattr(federated_networks, "curve", curve)
@@ -102,11 +127,22 @@ def test_a_third_of_the_candidates_is_run_to_the_end(quick):
     chosen = federated_networks.tuned("digits", "FedAvg", 80)
     assert chosen == {"step_size": 0.5, "value": 1.0, "mean_accuracy": 1.0}
     number = len(methods.STEP_SIZES)
-    assert [share for _, _, share in quick] == [0.25] * number + [1.0] * round(number / 3)
+    assert [share for _, _, share in quick] == [0.25] * number + [1.0] * round(
+        number / 3
+    )
 
 
 def test_a_comparison_continues_where_it_stopped(quick, tmp_path, capsys):
-    arguments = ["--tasks", "digits", "--methods", "FedAvg", "--seeds", "1", "--out", str(tmp_path / "r.jsonl")]
+    arguments = [
+        "--tasks",
+        "digits",
+        "--methods",
+        "FedAvg",
+        "--seeds",
+        "1",
+        "--out",
+        str(tmp_path / "r.jsonl"),
+    ]
     federated_networks.main([*arguments, "--settings", "20"])
     first = len(quick)
     assert len(report.read(tmp_path / "r.jsonl")) == 2
@@ -116,5 +152,7 @@ def test_a_comparison_continues_where_it_stopped(quick, tmp_path, capsys):
 
 
 def test_an_unknown_method_is_named():
-    with pytest.raises(argparse.ArgumentTypeError, match="'FedSGD' is not one of FedAvg"):
+    with pytest.raises(
+        argparse.ArgumentTypeError, match="'FedSGD' is not one of FedAvg"
+    ):
         federated_networks._names(methods.METHODS)("FedSGD")

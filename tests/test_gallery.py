@@ -14,16 +14,26 @@ WRITERS = {"curves", "tables"}
 
 
 def test_each_script_is_in_one_group():
-    scripts = {path.stem for path in gallery.EXAMPLES.glob("*.py") if not path.stem.startswith("_")}
+    scripts = {
+        path.stem
+        for path in gallery.EXAMPLES.glob("*.py")
+        if not path.stem.startswith("_")
+    }
     assert sorted(NAMES) == sorted(scripts - WRITERS - {*gallery.NOT_SHOWN})
     assert len(NAMES) >= 24
 
 
 def test_the_pages_are_those_of_the_scripts():
     pages = gallery.pages()
-    stale = {path.name for path, text in pages.items() if path.read_text(encoding="utf-8") != text}
+    stale = {
+        path.name
+        for path, text in pages.items()
+        if path.read_text(encoding="utf-8") != text
+    }
     assert stale == set(), "run python -m tools.gallery"
-    assert set((gallery.DOCS / "gallery").glob("*.md")) == pages.keys() - {gallery.DOCS / "gallery.md"}
+    assert set((gallery.DOCS / "gallery").glob("*.md")) == pages.keys() - {
+        gallery.DOCS / "gallery.md"
+    }
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -43,14 +53,22 @@ def test_no_picture_is_left_over():
 
 def test_links_of_the_gallery_lead_somewhere():
     text = (gallery.DOCS / "gallery.md").read_text(encoding="utf-8")
-    addresses = {address.partition("#")[0] for address in re.findall(r"\]\(([^)]+)\)", text)}
-    assert {address for address in addresses if address and not (gallery.DOCS / address).exists()} == set()
+    addresses = {
+        address.partition("#")[0] for address in re.findall(r"\]\(([^)]+)\)", text)
+    }
+    assert {
+        address
+        for address in addresses
+        if address and not (gallery.DOCS / address).exists()
+    } == set()
 
 
 def test_a_docstring_without_a_title_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(gallery, "EXAMPLES", tmp_path)
     (tmp_path / "untitled.py").write_text('"""A sentence alone."""\n')
-    with pytest.raises(ValueError, match=r"examples/untitled.py must be 'Title: a sentence.'"):
+    with pytest.raises(
+        ValueError, match=r"examples/untitled.py must be 'Title: a sentence.'"
+    ):
         gallery.Example.read("untitled")
 
 

@@ -28,7 +28,9 @@ DRAWS = {
     "a normal": lambda key: random.normal(key, (), jnp.float32),
     "normals of 16 bits": lambda key: random.normal(key, (4,), jnp.bfloat16),
     "rows": lambda key: random.randint(key, (50,), 0, 17, jnp.int32),
-    "a permutation": lambda key: random.permutation(key, jnp.arange(100, dtype=jnp.int32)),
+    "a permutation": lambda key: random.permutation(
+        key, jnp.arange(100, dtype=jnp.int32)
+    ),
 }
 WIDE = {
     "words of 64 bits": lambda key: random.bits(key, (5,), jnp.uint64),
@@ -62,7 +64,9 @@ def test_draws_are_those_of_jax_to_the_last_bit(name):
 def test_a_draw_too_large_for_places_of_one_word_is_left_to_jax(monkeypatch):
     monkeypatch.setattr(keys, "LARGEST_DRAW", 10)
     key, shapes = random.key(1), []
-    monkeypatch.setattr(keys, "_hash_of_indices", lambda key, shape: shapes.append(shape))
+    monkeypatch.setattr(
+        keys, "_hash_of_indices", lambda key, shape: shapes.append(shape)
+    )
     drawn = random.bits(unrolled(key), (11,), jnp.uint32)
     np.testing.assert_array_equal(drawn, random.bits(key, (11,), jnp.uint32))
     assert not shapes
@@ -70,10 +74,14 @@ def test_a_draw_too_large_for_places_of_one_word_is_left_to_jax(monkeypatch):
 
 def test_a_program_of_draws_has_no_loop_where_that_of_jax_has_one():
     def drawn(key):
-        return random.normal(random.fold_in(random.split(key, 2)[1], 3), (100,), jnp.float32)
+        return random.normal(
+            random.fold_in(random.split(key, 2)[1], 3), (100,), jnp.float32
+        )
 
     def loops(function):
-        return jax.jit(function).lower(random.key(0)).compile().as_text().count(" while(")
+        return (
+            jax.jit(function).lower(random.key(0)).compile().as_text().count(" while(")
+        )
 
     assert loops(drawn) > 0
     assert loops(lambda key: drawn(unrolled(key))) == 0
@@ -83,10 +91,14 @@ def test_a_program_of_draws_has_no_loop_where_that_of_jax_has_one():
 def test_a_step_has_no_loop_but_those_of_its_method(replace):
     """The loop over steps, and where rows of a batch differ, that of the permutation."""
     problem = langevax.FiniteSum(lambda x, row: (x - row) ** 2 / 2, jnp.arange(50.0))
-    algorithm = langevax.Langevin(0.1, 0.1, langevax.gradients.Minibatch(batch_size=5, replace=replace))
+    algorithm = langevax.Langevin(
+        0.1, 0.1, langevax.gradients.Minibatch(batch_size=5, replace=replace)
+    )
     observers, key, one = program.Observers(None, None), random.key(0), jnp.int32(1)
     carry = program.begin(algorithm, problem, observers, jnp.zeros(()), key, None)
-    text = program.advance.lower(algorithm, problem, observers, carry, None, key, one, one, None).as_text()
+    text = program.advance.lower(
+        algorithm, problem, observers, carry, None, key, one, one, None
+    ).as_text()
     assert text.count("stablehlo.while") == (1 if replace else 2)
 
 
@@ -116,12 +128,23 @@ class StatefulDraws(langevax.Algorithm):
 
     def step(self, problem, state, key, step):
         own, drawn = random.split(state.key)
-        return KeyedState(state.position + random.normal(drawn, state.position.shape, state.position.dtype), own), {}
+        return KeyedState(
+            state.position
+            + random.normal(drawn, state.position.shape, state.position.dtype),
+            own,
+        ), {}
 
 
 def test_a_state_may_hold_its_key():
     problem = langevax.FiniteSum(lambda x, row: (x - row) ** 2 / 2, jnp.arange(3.0))
-    result = langevax.simulate(StatefulDraws(), problem, jnp.zeros(()), key=random.key(0), num_steps=4, progress=False)
+    result = langevax.simulate(
+        StatefulDraws(),
+        problem,
+        jnp.zeros(()),
+        key=random.key(0),
+        num_steps=4,
+        progress=False,
+    )
     own, position = random.fold_in(random.key(0), 2**32 - 1), 0.0
     for _ in range(4):
         own, drawn = random.split(own)

@@ -57,7 +57,12 @@ def rastrigin(x):
 def units(d, low=-np.inf, high=np.inf, dtype=np.float64):
     """A frame whose y is x."""
     ones = np.ones(d, dtype)
-    return Frame(*map(jnp.asarray, (0 * ones, ones, low * ones, high * ones, low * ones, high * ones)))
+    return Frame(
+        *map(
+            jnp.asarray,
+            (0 * ones, ones, low * ones, high * ones, low * ones, high * ones),
+        )
+    )
 
 
 # -- local searches -----------------------------------------------------------------------------------------------
@@ -77,8 +82,12 @@ def test_the_direction_is_minus_the_inverse_of_bfgs_times_the_gradient():
         left = np.eye(4) - np.outer(s, z) / (s @ z)
         inverse = left @ inverse @ left.T + np.outer(s, s) / (s @ z)
     with jax.enable_x64():
-        arguments = (jnp.asarray(a) for a in (gradient, np.ones(4, bool), moves, changes))
-        np.testing.assert_allclose(descent_direction(*arguments), -inverse @ gradient, rtol=1e-10)
+        arguments = (
+            jnp.asarray(a) for a in (gradient, np.ones(4, bool), moves, changes)
+        )
+        np.testing.assert_allclose(
+            descent_direction(*arguments), -inverse @ gradient, rtol=1e-10
+        )
 
 
 @pytest.mark.slow
@@ -106,7 +115,11 @@ def test_units_of_values_change_no_search(unit):
     starts = np.random.default_rng(1).uniform(-5, 5, (4, 3))
     plain, other = (
         local_searches(
-            Function(lambda x, s=s: s * rastrigin(x)), units(3, -5.12, 5.12, dtype=np.float32), starts, 4, 99
+            Function(lambda x, s=s: s * rastrigin(x)),
+            units(3, -5.12, 5.12, dtype=np.float32),
+            starts,
+            4,
+            99,
         )
         for s in (1.0, unit)
     )
@@ -123,7 +136,9 @@ def test_a_search_stops_at_its_limit_and_where_its_target_is_out_of_reach():
         starts = np.random.default_rng(1).uniform(-5, 5, (8, 4))
         whole = local_searches(problem, frame, starts, 8, 200)
         short = local_searches(problem, frame, starts, 8, 5)
-        aimed = local_searches(problem, frame, starts, 8, 200, target=float(np.median(whole.fun)))
+        aimed = local_searches(
+            problem, frame, starts, 8, 200, target=float(np.median(whole.fun))
+        )
     assert short.evaluations.max() == 5
     assert not short.settled.any()
     reached = whole.fun <= np.median(whole.fun)
@@ -138,7 +153,13 @@ def test_a_step_that_promises_nothing_does_not_end_a_search():
     with jax.enable_x64():
         turn = jnp.array([[0.8, -0.6], [0.6, 0.8]])
         problem = Function(lambda x: jnp.sum(jnp.array([1.0, 1e6]) * (turn @ x) ** 2))
-        ends = local_searches(problem, units(2, -5, 5), np.random.default_rng(0).uniform(-5, 5, (8, 2)), 8, 200)
+        ends = local_searches(
+            problem,
+            units(2, -5, 5),
+            np.random.default_rng(0).uniform(-5, 5, (8, 2)),
+            8,
+            200,
+        )
     assert ends.settled.all()
     assert ends.fun.max() < 1e-9
     assert ends.evaluations.max() < 20
@@ -158,21 +179,38 @@ def test_a_search_that_comes_back_to_a_known_minimum_ends_there():
     assert np.linalg.norm(back.y[[0, 2]], axis=1).max() <= HOME * 2**0.5
 
 
-@pytest.mark.parametrize(("slope_ahead", "rise", "lowest"), [(4.0, 1.0, 1 / 3), (50.0, 20.0, 0.1), (0.2, 0.1, 0.5)])
-def test_a_step_that_rises_is_shortened_to_where_a_cubic_is_lowest(slope_ahead, rise, lowest):
+@pytest.mark.parametrize(
+    ("slope_ahead", "rise", "lowest"),
+    [(4.0, 1.0, 1 / 3), (50.0, 20.0, 0.1), (0.2, 0.1, 0.5)],
+)
+def test_a_step_that_rises_is_shortened_to_where_a_cubic_is_lowest(
+    slope_ahead, rise, lowest
+):
     """Of slope -1 at 0; within a tenth and a half."""
-    cubic = np.polynomial.Polynomial([0, -1, 3 * rise + 2 - slope_ahead, slope_ahead - 1 - 2 * rise])
+    cubic = np.polynomial.Polynomial(
+        [0, -1, 3 * rise + 2 - slope_ahead, slope_ahead - 1 - 2 * rise]
+    )
     assert cubic(1) == pytest.approx(rise)
     assert cubic.deriv()(1) == pytest.approx(slope_ahead)
     at = float(lowest_of_cubic(*map(jnp.asarray, (rise, -1.0, slope_ahead))))
-    roots = [r.real for r in cubic.deriv().roots() if abs(r.imag) < 1e-9 and cubic.deriv(2)(r.real) > 0]
+    roots = [
+        r.real
+        for r in cubic.deriv().roots()
+        if abs(r.imag) < 1e-9 and cubic.deriv(2)(r.real) > 0
+    ]
     assert at == pytest.approx(np.clip(roots[0], 0.1, 0.5), abs=1e-5)
     assert at == pytest.approx(lowest, abs=0.2)
 
 
 @pytest.mark.slow
 def test_a_search_on_a_plateau_does_not_move():
-    ends = local_searches(Function(lambda x: 0 * jnp.sum(x)), units(2, dtype=np.float32), np.ones((3, 2)), 4, 100)
+    ends = local_searches(
+        Function(lambda x: 0 * jnp.sum(x)),
+        units(2, dtype=np.float32),
+        np.ones((3, 2)),
+        4,
+        100,
+    )
     assert not ends.moved.any()
     np.testing.assert_array_equal(ends.evaluations, 1)
 
@@ -182,7 +220,9 @@ def test_values_of_any_number_of_places():
     places[7] = np.nan
     computed = values(Function(two_wells), units(2, dtype=np.float32), places)
     expected = np.sum((places**2 - 1) ** 2 + 0.3 * places, axis=1)
-    np.testing.assert_allclose(np.delete(computed, 7), np.delete(expected, 7), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        np.delete(computed, 7), np.delete(expected, 7), rtol=1e-4, atol=1e-4
+    )
     assert computed[7] == math.inf
 
 
@@ -191,17 +231,25 @@ def test_values_of_any_number_of_places():
 
 def test_a_newton_step_leads_to_the_minimum_of_a_quadratic_and_away_from_a_saddle():
     """In any units; it promises half of what the gradient and the step have in common."""
-    hessian, gradient, unbound = np.array([[4.0, 1.0], [1.0, 3.0]]), np.array([1.0, -2.0]), np.ones(2, bool)
+    hessian, gradient, unbound = (
+        np.array([[4.0, 1.0], [1.0, 3.0]]),
+        np.array([1.0, -2.0]),
+        np.ones(2, bool),
+    )
     step, promise = newton_step(Derivatives(0.0, gradient, hessian), unbound, 0.0)
     np.testing.assert_allclose(step, -np.linalg.solve(hessian, gradient))
     assert promise == pytest.approx(-gradient @ step / 2)
     units_of = np.array([1e6, 1e-3])
-    scaled = Derivatives(0.0, gradient * units_of, hessian * np.outer(units_of, units_of))
+    scaled = Derivatives(
+        0.0, gradient * units_of, hessian * np.outer(units_of, units_of)
+    )
     damped, _ = newton_step(Derivatives(0.0, gradient, hessian), unbound, 0.7)
     np.testing.assert_allclose(newton_step(scaled, unbound, 0.7)[0] * units_of, damped)
     saddle = Derivatives(0.0, np.array([1.0, 1.0]), np.diag([2.0, -2.0]))
     np.testing.assert_allclose(newton_step(saddle, unbound, 0.0)[0], [-0.5, -0.5])
-    fixed, _ = newton_step(Derivatives(0.0, gradient, hessian), np.array([True, False]), 0.0)
+    fixed, _ = newton_step(
+        Derivatives(0.0, gradient, hessian), np.array([True, False]), 0.0
+    )
     np.testing.assert_allclose(fixed, [-0.25, 0.0])
 
 
@@ -228,7 +276,10 @@ def test_a_generation_is_that_of_the_tutorial():
     w = np.log((population + 1) / 2) - np.log(np.arange(1, mu + 1))
     w /= w.sum()
     mu_eff = 1 / np.sum(w**2)
-    c_sigma, c_c = (mu_eff + 2) / (d + mu_eff + 5), (4 + mu_eff / d) / (d + 4 + 2 * mu_eff / d)
+    c_sigma, c_c = (
+        (mu_eff + 2) / (d + mu_eff + 5),
+        (4 + mu_eff / d) / (d + 4 + 2 * mu_eff / d),
+    )
     c_1 = 2 / ((d + 1.3) ** 2 + mu_eff)
     c_mu = min(1 - c_1, 2 * (mu_eff - 2 + 1 / mu_eff) / ((d + 2) ** 2 + mu_eff))
     d_sigma = 1 + 2 * max(0, np.sqrt((mu_eff - 1) / (d + 1)) - 1) + c_sigma
@@ -236,18 +287,26 @@ def test_a_generation_is_that_of_the_tutorial():
     y = (places[np.argsort(height)[:mu]] - [0.1, 0.2, 0.3]) / sigma
     y_w = np.sum(w[:, None] * y, axis=0)
     p_sigma = np.sqrt(c_sigma * (2 - c_sigma) * mu_eff) * y_w
-    h = np.linalg.norm(p_sigma) / np.sqrt(1 - (1 - c_sigma) ** 2) < (1.4 + 2 / (d + 1)) * norm
+    h = (
+        np.linalg.norm(p_sigma) / np.sqrt(1 - (1 - c_sigma) ** 2)
+        < (1.4 + 2 / (d + 1)) * norm
+    )
     p_c = h * np.sqrt(c_c * (2 - c_c) * mu_eff) * y_w
     delta = (1 - h) * c_c * (2 - c_c)
     covariance = (1 + c_1 * delta - c_1 - c_mu) * np.eye(d) + c_1 * np.outer(p_c, p_c)
     covariance += c_mu * sum(w[i] * np.outer(y[i], y[i]) for i in range(mu))
     np.testing.assert_allclose(law.mean, [0.1, 0.2, 0.3] + sigma * y_w)
     np.testing.assert_allclose(law.covariance, covariance)
-    assert law.sigma == pytest.approx(sigma * np.exp(c_sigma / d_sigma * (np.linalg.norm(p_sigma) / norm - 1)))
+    assert law.sigma == pytest.approx(
+        sigma * np.exp(c_sigma / d_sigma * (np.linalg.norm(p_sigma) / norm - 1))
+    )
 
 
 def test_evolution_finds_a_minimum_by_the_order_of_values():
-    law, rng = Evolution(np.full(5, 0.8), 0.3, default_population(5)), np.random.default_rng(0)
+    law, rng = (
+        Evolution(np.full(5, 0.8), 0.3, default_population(5)),
+        np.random.default_rng(0),
+    )
     scales = 10.0 ** np.arange(5)
     for _ in range(400):
         places = law.draw(rng)
@@ -275,8 +334,13 @@ def test_the_odds_are_the_mean_number_of_unseen_better_basins():
 
 
 def test_basins_are_near_in_place_and_in_value_and_plateaus_are_basins_of_their_own():
-    ys = np.array([[0.0, 0.0], [1.0, 0.0], [1e-4, 0.0], [0.0, 1e-4], [2.0, 2.0], [2.0, 2.0]])
-    fun, moved = np.array([1.0, 1.0, 1.0 + 1e-9, 1.5, 3.0, 3.0]), np.array([True, True, True, True, False, False])
+    ys = np.array(
+        [[0.0, 0.0], [1.0, 0.0], [1e-4, 0.0], [0.0, 1e-4], [2.0, 2.0], [2.0, 2.0]]
+    )
+    fun, moved = (
+        np.array([1.0, 1.0, 1.0 + 1e-9, 1.5, 3.0, 3.0]),
+        np.array([True, True, True, True, False, False]),
+    )
     labels, best_ends = group_ends(ys, fun, moved, 1e-6)
     assert labels[0] == labels[2] != labels[1]
     assert len(best_ends) == 5
@@ -289,7 +353,9 @@ def test_copies_of_a_minimum_count_as_one_unless_the_best_value_is_rarer_than_th
     ys = np.arange(8.0)[:, None]
     assert tally(ys, fun, moved, 1e-6, 1.0) == (8, 5, 3)
     assert tally(ys[1:6], fun[1:6], moved[1:6], 1e-6, 1.0) == (5, 5, 1)
-    assert tally(ys, fun, moved, 1e-6, 0.5).odds == math.inf  # none of these saw the best
+    assert (
+        tally(ys, fun, moved, 1e-6, 0.5).odds == math.inf
+    )  # none of these saw the best
     assert tally(ys[:0], fun[:0], moved[:0], 1e-6, 0.5) == (0, 0, 0)
 
 
@@ -305,26 +371,30 @@ def test_few_basins_are_all_found_and_the_promise_is_met():
     assert result.basins[0].fun == pytest.approx(-0.6109, abs=2e-3)
     assert sum(basin.share for basin in result.basins) == pytest.approx(1)
     assert result.odds <= 0.1
-    words = (
-        r"A better basin is unlikely: the expected number of unseen better basins is 0\.\d+ \(at most 0.1 was asked\)"
-    )
+    words = r"A better basin is unlikely: the expected number of unseen better basins is 0\.\d+ \(at most 0.1 was asked\)"
     assert re.match(words, result.message)
     assert result.history["fun"][-1] == pytest.approx(result.fun, abs=1e-5)
     assert np.all(np.diff(result.history["nfev"]) > 0)
     assert result.nit > 11 * 3 + 2  # the two of one value may count as one
     assert result.nfev > result.njev > result.nit
-    surer = minimize(two_wells, jnp.full(2, 0.9), key=KEY, bounds=[(-2.0, 2.0)] * 2, max_odds=0.01)
+    surer = minimize(
+        two_wells, jnp.full(2, 0.9), key=KEY, bounds=[(-2.0, 2.0)] * 2, max_odds=0.01
+    )
     assert surer.odds <= 0.01
     assert surer.nit > 3 / 0.01
     words = r"\d+ of \d+ local searches ended at the best value, the others in [23] worse basins\."
     assert re.search(words, surer.message)
-    assert [basin.fun for basin in surer.basins] == pytest.approx([-0.6109, -0.0113, -0.0113, 0.5883], abs=2e-3)
+    assert [basin.fun for basin in surer.basins] == pytest.approx(
+        [-0.6109, -0.0113, -0.0113, 0.5883], abs=2e-3
+    )
 
 
 @pytest.mark.slow
 def test_a_circle_of_minima_is_one_minimum():
     """Two circles, the inner one lower: every end is a place of its own, but there are two values."""
-    rings = lambda x: (jnp.sum(x**2) - 1) ** 2 * (jnp.sum(x**2) - 9) ** 2 / 40 + jnp.sum(x**2) / 10  # noqa: E731
+    rings = lambda x: (
+        (jnp.sum(x**2) - 1) ** 2 * (jnp.sum(x**2) - 9) ** 2 / 40 + jnp.sum(x**2) / 10
+    )
     result = minimize(rings, jnp.array([2.0, 1.0]), key=KEY, bounds=[(-4.0, 4.0)] * 2)
     assert result.success
     assert np.linalg.norm(result.x) == pytest.approx(1, abs=0.05)
@@ -337,7 +407,9 @@ def test_agreement_is_doubted_by_as_many_hops_from_the_best():
     """All searches end in one well, and so do the hops that try to refute it."""
     well = Well(jnp.array([1.0, 4.0]), jnp.array([1.0, -1.0]))
     result = minimize(well, jnp.zeros(2), key=KEY, bounds=[(-4.0, 4.0)] * 2)
-    counted = re.search(r"(\d+) of \1 local searches ended at the best value\.", result.message)
+    counted = re.search(
+        r"(\d+) of \1 local searches ended at the best value\.", result.message
+    )
     assert result.success
     assert counted is not None
     assert result.nit == 1 + 2 * int(counted[1])
@@ -347,7 +419,11 @@ def test_agreement_is_doubted_by_as_many_hops_from_the_best():
 @pytest.mark.slow
 def test_many_deep_wells_are_crossed_whatever_the_axes(rotated):
     """Classical Rastrigin, 10^4 minima in four dimensions: 20,000 evaluations where chains fail with millions."""
-    turn = np.linalg.qr(np.random.default_rng(3).normal(size=(4, 4)))[0] if rotated else np.eye(4)
+    turn = (
+        np.linalg.qr(np.random.default_rng(3).normal(size=(4, 4)))[0]
+        if rotated
+        else np.eye(4)
+    )
     rotation = jnp.asarray(turn, jnp.float32)
     result = minimize(
         lambda x: rastrigin(rotation @ (x - 0.3)),
@@ -362,17 +438,21 @@ def test_many_deep_wells_are_crossed_whatever_the_axes(rotated):
 
 def test_a_promise_that_is_not_met_is_no_success():
     """At the minimum after 3,000 evaluations, but too few searches agree."""
-    result = minimize(rastrigin, jnp.full(2, 4.0), key=KEY, bounds=BOX, max_evaluations=3000)
+    result = minimize(
+        rastrigin, jnp.full(2, 4.0), key=KEY, bounds=BOX, max_evaluations=3000
+    )
     assert (result.success, result.status) == (False, 1)
     assert result.odds > 0.1
-    assert result.message.startswith("Spent the 3,000 evaluations before a better basin became unlikely:")
+    assert result.message.startswith(
+        "Spent the 3,000 evaluations before a better basin became unlikely:"
+    )
     assert result.message.endswith("Raise max_evaluations to be surer.")
 
 
 @pytest.mark.slow
 def test_a_needle_on_a_plateau_is_found():
     """Easom's function, which is flat at nearly all starts."""
-    easom = lambda x: -jnp.prod(jnp.cos(x)) * jnp.exp(-jnp.sum((x - jnp.pi) ** 2))  # noqa: E731
+    easom = lambda x: -jnp.prod(jnp.cos(x)) * jnp.exp(-jnp.sum((x - jnp.pi) ** 2))
     result = minimize(easom, jnp.full(2, -50.0), key=KEY, bounds=[(-100.0, 100.0)] * 2)
     assert result.fun == pytest.approx(-1, abs=1e-5)
     np.testing.assert_allclose(result.x, np.pi, atol=1e-3)
@@ -380,7 +460,11 @@ def test_a_needle_on_a_plateau_is_found():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "bounds", [[(0.0, 0.7), (None, 0.5), (2.0, np.inf)], Bounds([0, -np.inf, 2], [0.7, 0.5, np.inf])]
+    "bounds",
+    [
+        [(0.0, 0.7), (None, 0.5), (2.0, np.inf)],
+        Bounds([0, -np.inf, 2], [0.7, 0.5, np.inf]),
+    ],
 )
 def test_minima_on_walls(bounds):
     """float32 rounds into the box, never out of it."""
@@ -412,16 +496,26 @@ def test_a_function_of_numpy_takes_values_only():
         calls.append(x)
         return float(np.sum((x**2 - 1) ** 2 + 0.3 * x))
 
-    result = minimize(in_numpy, np.full(2, 0.9), key=KEY, bounds=[(-2.0, 2.0)] * 2, use_gradients=False)
+    result = minimize(
+        in_numpy,
+        np.full(2, 0.9),
+        key=KEY,
+        bounds=[(-2.0, 2.0)] * 2,
+        use_gradients=False,
+    )
     assert result.success
     assert result.x.dtype == np.float64
     np.testing.assert_allclose(result.x, -1.0355798, atol=1e-5)
     assert result.njev == 0
     assert result.nfev <= len(calls) <= 20 * result.nfev
     with jax.enable_x64():
-        problem = FiniteDifferences(Function(two_wells), jnp.ones(2), jnp.array([2.0, 0.5]))
+        problem = FiniteDifferences(
+            Function(two_wells), jnp.ones(2), jnp.array([2.0, 0.5])
+        )
         gradient = problem.gradient(jnp.array([0.3, 0.5]))  # backwards at the bound
-    np.testing.assert_allclose(gradient, [4 * 0.3 * (0.09 - 1) + 0.3, 4 * 0.5 * (0.25 - 1) + 0.3], rtol=1e-6)
+    np.testing.assert_allclose(
+        gradient, [4 * 0.3 * (0.09 - 1) + 0.3, 4 * 0.5 * (0.25 - 1) + 0.3], rtol=1e-6
+    )
 
 
 @pytest.mark.slow
@@ -431,12 +525,14 @@ def test_a_long_sum_is_searched_by_a_part_of_its_rows():
     inputs = rng.uniform(-1, 1, 8000).astype(np.float32)
     slopes = np.where(np.arange(8000) < 4800, 1.0, -1.0)
     targets = np.float32(slopes * inputs + 0.05 * rng.normal(size=8000))
-    welsch = lambda slope, row: 1 - jnp.exp(-((row[1] - slope * row[0]) ** 2) / 0.02)  # noqa: E731
+    welsch = lambda slope, row: 1 - jnp.exp(-((row[1] - slope * row[0]) ** 2) / 0.02)
     rows = langevax.FiniteSum(welsch, (inputs, targets))
     line = minimize(rows, jnp.array(-1.2), key=KEY, bounds=[(-3.0, 3.0)])
     assert line.x == pytest.approx(1, abs=0.01)
     assert len(line.basins) >= 2
-    assert line.fun == pytest.approx(float(rows.potential(jnp.asarray(line.x))), abs=1e-6)
+    assert line.fun == pytest.approx(
+        float(rows.potential(jnp.asarray(line.x))), abs=1e-6
+    )
     assert line.nfev / 8000 < 0.6 * line.nit * 12
 
 
@@ -452,20 +548,34 @@ def test_positions_are_any_pytree(x0):
     result = minimize(fun, x0, key=KEY, bounds=[(0.5, 2), *[(-1, 1)] * (size - 1)])
     for tree in (result.x, result.jac, result.basins[0].x):
         assert jax.tree.structure(tree) == jax.tree.structure(x0)
-        assert all(jax.tree.leaves(jax.tree.map(lambda leaf, like: leaf.shape == np.shape(like), tree, x0)))
+        assert all(
+            jax.tree.leaves(
+                jax.tree.map(lambda leaf, like: leaf.shape == np.shape(like), tree, x0)
+            )
+        )
     flat = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(result.x)])
     np.testing.assert_allclose(flat, [0.5, *[0.4] * (size - 1)], atol=1e-3)
 
 
 @pytest.mark.parametrize("x0", [[1, 2], (1, 2.0), [1, jnp.float32(2)]])
 def test_whole_numbers_of_python_are_floats_as_in_scipy(x0):
-    result = minimize(lambda x: two_wells(jnp.stack(x) if isinstance(x, list | tuple) else x), x0, key=KEY)
-    np.testing.assert_allclose(np.stack(jax.tree.leaves(result.x)).ravel(), -1.0356, atol=1e-3)
+    result = minimize(
+        lambda x: two_wells(jnp.stack(x) if isinstance(x, list | tuple) else x),
+        x0,
+        key=KEY,
+    )
+    np.testing.assert_allclose(
+        np.stack(jax.tree.leaves(result.x)).ravel(), -1.0356, atol=1e-3
+    )
 
 
 @pytest.mark.slow
 def test_starts_may_be_drawn_by_a_function():
-    result = minimize(two_wells, lambda key: jax.random.uniform(key, (2,), jnp.float32, 0.5, 1.5), key=KEY)
+    result = minimize(
+        two_wells,
+        lambda key: jax.random.uniform(key, (2,), jnp.float32, 0.5, 1.5),
+        key=KEY,
+    )
     assert result.basins[0].fun == result.fun <= 0.5921
 
 
@@ -480,23 +590,39 @@ def test_callbacks_are_called_as_scipy_does():
         if len(states) == 3:
             raise StopIteration
 
-    result = minimize(rastrigin, jnp.ones(2), key=KEY, bounds=BOX, callback=stop_by_exception)
+    result = minimize(
+        rastrigin, jnp.ones(2), key=KEY, bounds=BOX, callback=stop_by_exception
+    )
     assert (result.status, result.success) == (99, False)
-    assert result.message.startswith(f"Stopped by the callback after {states[2].nit} local searches: ")
+    assert result.message.startswith(
+        f"Stopped by the callback after {states[2].nit} local searches: "
+    )
     assert [state.nit for state in states[:2]] == [1, 4]
     assert states[2].nit == result.nit > 4  # what a scan along the axes led to
     assert states[0].fun >= states[1].fun >= states[2].fun
     assert states[2].nfev == result.history["nfev"][2]
-    minimize(rastrigin, jnp.ones(2), key=KEY, bounds=BOX, callback=lambda x: points.append(x), max_evaluations=500)
+    minimize(
+        rastrigin,
+        jnp.ones(2),
+        key=KEY,
+        bounds=BOX,
+        callback=lambda x: points.append(x),
+        max_evaluations=500,
+    )
     assert points[0].shape == (2,)
-    with pytest.raises(TypeError, match="callback must return a boolean or None, got 1"):
+    with pytest.raises(
+        TypeError, match="callback must return a boolean or None, got 1"
+    ):
         minimize(rastrigin, jnp.ones(2), key=KEY, bounds=BOX, callback=lambda x: 1)
 
 
 @pytest.mark.slow
 def test_the_key_decides():
     options = {"bounds": BOX, "max_evaluations": 2000}
-    one, same = (minimize(rastrigin, jnp.ones(2), key=jax.random.key(7), **options) for _ in range(2))
+    one, same = (
+        minimize(rastrigin, jnp.ones(2), key=jax.random.key(7), **options)
+        for _ in range(2)
+    )
     other = minimize(rastrigin, jnp.ones(2), key=jax.random.key(8), **options)
     np.testing.assert_array_equal(one.history["fun"], same.history["fun"])
     assert one.nfev == same.nfev != other.nfev
@@ -513,8 +639,16 @@ def test_two_calls_compile_once():
 
     minimize(counted, jnp.array([0.1, 0.2]), key=KEY, bounds=[(-3, 3)] * 2)
     first = len(traces)
-    minimize(counted, jnp.array([0.5, 0.7]), key=jax.random.key(5), bounds=[(-2, 4)] * 2, max_evaluations=5000)
-    assert len(traces) <= first + 2  # which ask for shapes alone, and for the value at x0
+    minimize(
+        counted,
+        jnp.array([0.5, 0.7]),
+        key=jax.random.key(5),
+        bounds=[(-2, 4)] * 2,
+        max_evaluations=5000,
+    )
+    assert (
+        len(traces) <= first + 2
+    )  # which ask for shapes alone, and for the value at x0
 
 
 # -- honest words and bad input -----------------------------------------------------------------------------------
@@ -522,26 +656,44 @@ def test_two_calls_compile_once():
 
 @pytest.mark.slow
 def test_a_kink_is_not_a_minimum_to_rounding():
-    result = minimize(lambda x: jnp.sum(jnp.abs(x)), jnp.ones(2), key=KEY, max_evaluations=2000)
+    result = minimize(
+        lambda x: jnp.sum(jnp.abs(x)), jnp.ones(2), key=KEY, max_evaluations=2000
+    )
     assert (result.success, result.status) == (False, 2)
-    assert "x is not a minimum to rounding: the gradient there has norm" in result.message
+    assert (
+        "x is not a minimum to rounding: the gradient there has norm" in result.message
+    )
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fun", [jnp.sum, lambda x: -jnp.sum(x**2), lambda x: jnp.sum(x**3)])
+@pytest.mark.parametrize(
+    "fun", [jnp.sum, lambda x: -jnp.sum(x**2), lambda x: jnp.sum(x**3)]
+)
 def test_a_function_without_a_minimum_falls_without_end(fun):
     result = minimize(fun, jnp.ones(2), key=KEY, max_evaluations=5000)
     assert (result.success, result.status) == (False, 3)
-    assert re.match(r"fun falls without end: at x = \[.*\] it is -.*; pass bounds\.", result.message)
+    assert re.match(
+        r"fun falls without end: at x = \[.*\] it is -.*; pass bounds\.", result.message
+    )
 
 
 def refused(fun=two_wells, x0=(0.5, 0.5), **options):
-    return lambda: minimize(fun, jnp.asarray(x0) if isinstance(x0, tuple) else x0, **{"key": KEY} | options)
+    return lambda: minimize(
+        fun, jnp.asarray(x0) if isinstance(x0, tuple) else x0, **{"key": KEY} | options
+    )
 
 
 REFUSED = {
-    "a seed": (refused(key=0), TypeError, "key must be a typed key, got int; pass jax.random.key(seed)"),
-    "fun that is not a function": (refused(fun=3.0), TypeError, "fun must be a function of the position or a"),
+    "a seed": (
+        refused(key=0),
+        TypeError,
+        "key must be a typed key, got int; pass jax.random.key(seed)",
+    ),
+    "fun that is not a function": (
+        refused(fun=3.0),
+        TypeError,
+        "fun must be a function of the position or a",
+    ),
     "fun that is not scalar": (
         refused(fun=lambda x: x**2),
         ValueError,
@@ -557,7 +709,11 @@ REFUSED = {
         TypeError,
         "fun must be a function that JAX can trace",
     ),
-    "fun that is NaN": (refused(fun=lambda x: jnp.sum(jnp.log(x - 1))), ValueError, "fun at x0 is nan; start where"),
+    "fun that is NaN": (
+        refused(fun=lambda x: jnp.sum(jnp.log(x - 1))),
+        ValueError,
+        "fun at x0 is nan; start where",
+    ),
     "a gradient that is NaN": (
         refused(fun=lambda x: jnp.sum(jnp.sqrt(x)), x0=(0.0, 1.0)),
         ValueError,
@@ -569,7 +725,10 @@ REFUSED = {
         "fun at x0 is nan; start where",
     ),
     "fun that is NaN at every start": (
-        refused(fun=lambda x: jnp.sum(jnp.log(x)), x0=lambda key: -jax.random.uniform(key, (2,)) - 1),
+        refused(
+            fun=lambda x: jnp.sum(jnp.log(x)),
+            x0=lambda key: -jax.random.uniform(key, (2,)) - 1,
+        ),
         ValueError,
         "fun is not finite at any of 16 starts",
     ),
@@ -583,24 +742,56 @@ REFUSED = {
         TypeError,
         "x0 must be floating, got int32; pass for instance x0.astype(float)",
     ),
-    "x0 outside": (refused(bounds=[(0, 1), (1, 2)]), ValueError, "x0[1] is 0.5, outside of bounds[1] = (1.0, 2.0)"),
+    "x0 outside": (
+        refused(bounds=[(0, 1), (1, 2)]),
+        ValueError,
+        "x0[1] is 0.5, outside of bounds[1] = (1.0, 2.0)",
+    ),
     "a bound that is NaN": (
         refused(bounds=[(0, 1), (0, np.nan)]),
         ValueError,
         "bounds[1] is (0.0, nan); pass None, or an infinity, for an open side",
     ),
-    "bounds upside down": (refused(bounds=[(0, 1), (2, -2)]), ValueError, "bounds[1] is (2.0, -2.0), whose lower end"),
+    "bounds upside down": (
+        refused(bounds=[(0, 1), (2, -2)]),
+        ValueError,
+        "bounds[1] is (2.0, -2.0), whose lower end",
+    ),
     "a bound of one number": (
         refused(bounds=[(0.5, 0.5), (0, 1)]),
         ValueError,
         "bounds[0] is (0.5, 0.5), whose ends are",
     ),
-    "fun without a value": (refused(fun=lambda x: None), TypeError, "fun must return a scalar, got None; return its"),
-    "fun that is a word": (refused(fun=lambda x: "low"), TypeError, "fun must return a scalar, got 'low'; return its"),
-    "no evaluations": (refused(max_evaluations=0), ValueError, "max_evaluations must be at least 1, got 0"),
-    "a part of an evaluation": (refused(max_evaluations=1e3), TypeError, "max_evaluations must be an int"),
-    "odds of nothing": (refused(max_odds=0.0), ValueError, "max_odds must be finite and > 0, got 0.0"),
-    "one start": (refused(spread=0.0), ValueError, "spread must be finite and > 0, got 0.0"),
+    "fun without a value": (
+        refused(fun=lambda x: None),
+        TypeError,
+        "fun must return a scalar, got None; return its",
+    ),
+    "fun that is a word": (
+        refused(fun=lambda x: "low"),
+        TypeError,
+        "fun must return a scalar, got 'low'; return its",
+    ),
+    "no evaluations": (
+        refused(max_evaluations=0),
+        ValueError,
+        "max_evaluations must be at least 1, got 0",
+    ),
+    "a part of an evaluation": (
+        refused(max_evaluations=1e3),
+        TypeError,
+        "max_evaluations must be an int",
+    ),
+    "odds of nothing": (
+        refused(max_odds=0.0),
+        ValueError,
+        "max_odds must be finite and > 0, got 0.0",
+    ),
+    "one start": (
+        refused(spread=0.0),
+        ValueError,
+        "spread must be finite and > 0, got 0.0",
+    ),
     "a spread that does not fit": (
         refused(spread=np.ones(3)),
         ValueError,
@@ -611,8 +802,16 @@ REFUSED = {
         ValueError,
         "spread is 0.1, but x0 is a function",
     ),
-    "gradients by a word": (refused(use_gradients="no"), TypeError, "use_gradients must be"),
-    "an annealing": (refused(temperature=1.0), TypeError, "unexpected keyword argument 'temperature'"),
+    "gradients by a word": (
+        refused(use_gradients="no"),
+        TypeError,
+        "use_gradients must be",
+    ),
+    "an annealing": (
+        refused(temperature=1.0),
+        TypeError,
+        "unexpected keyword argument 'temperature'",
+    ),
 }
 
 

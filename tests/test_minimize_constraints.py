@@ -35,14 +35,18 @@ def rosenbrock(x):
 
 def bird(x):
     """Mishra's."""
-    waves = jnp.sin(x[1]) * jnp.exp((1 - jnp.cos(x[0])) ** 2) + jnp.cos(x[0]) * jnp.exp((1 - jnp.sin(x[1])) ** 2)
+    waves = jnp.sin(x[1]) * jnp.exp((1 - jnp.cos(x[0])) ** 2) + jnp.cos(x[0]) * jnp.exp(
+        (1 - jnp.sin(x[1])) ** 2
+    )
     return waves + (x[0] - x[1]) ** 2
 
 
 def keane(x):
     """Keane's bump."""
     c = jnp.cos(x)
-    return -jnp.abs(jnp.sum(c**4) - 2 * jnp.prod(c**2)) / jnp.sqrt(x[0] ** 2 + 2 * x[1] ** 2)
+    return -jnp.abs(jnp.sum(c**4) - 2 * jnp.prod(c**2)) / jnp.sqrt(
+        x[0] ** 2 + 2 * x[1] ** 2
+    )
 
 
 def hock_schittkowski_71(x):
@@ -52,10 +56,38 @@ def hock_schittkowski_71(x):
 ROOT = np.sqrt(0.5)
 PROBLEMS = {
     # the Lagrange condition 2 (x - (1, 2)) = -l (1, 1) with x + y = 1
-    "quadratic": (quadratic, [0, 0], [(-5, 5)] * 2, LinearConstraint([[1, 1]], -np.inf, 1), 2.0, (0, 1)),
-    "disc": (total, [0, 0], BOX, NonlinearConstraint(squares, -np.inf, 1), -2 * ROOT, (-ROOT, -ROOT)),
-    "circle": (total, [0.5, 0], None, {"type": "eq", "fun": lambda x: squares(x) - 1}, -2 * ROOT, (-ROOT, -ROOT)),
-    "rosenbrock": (rosenbrock, [0, 0], BOX, {"type": "ineq", "fun": lambda x: 2 - squares(x)}, 0.0, (1, 1)),
+    "quadratic": (
+        quadratic,
+        [0, 0],
+        [(-5, 5)] * 2,
+        LinearConstraint([[1, 1]], -np.inf, 1),
+        2.0,
+        (0, 1),
+    ),
+    "disc": (
+        total,
+        [0, 0],
+        BOX,
+        NonlinearConstraint(squares, -np.inf, 1),
+        -2 * ROOT,
+        (-ROOT, -ROOT),
+    ),
+    "circle": (
+        total,
+        [0.5, 0],
+        None,
+        {"type": "eq", "fun": lambda x: squares(x) - 1},
+        -2 * ROOT,
+        (-ROOT, -ROOT),
+    ),
+    "rosenbrock": (
+        rosenbrock,
+        [0, 0],
+        BOX,
+        {"type": "ineq", "fun": lambda x: 2 - squares(x)},
+        0.0,
+        (1, 1),
+    ),
     "bird": (
         bird,
         [-5, -5],
@@ -68,7 +100,10 @@ PROBLEMS = {
         keane,
         [3, 2],
         [(0, 10)] * 2,
-        [NonlinearConstraint(jnp.prod, 0.75, np.inf), LinearConstraint([1, 1], -np.inf, 15)],
+        [
+            NonlinearConstraint(jnp.prod, 0.75, np.inf),
+            LinearConstraint([1, 1], -np.inf, 15),
+        ],
         -0.36497975,
         (1.600860, 0.468498),
     ),
@@ -76,7 +111,10 @@ PROBLEMS = {
         hock_schittkowski_71,
         [1, 5, 5, 1],
         [(1, 5)] * 4,
-        [NonlinearConstraint(jnp.prod, 25, np.inf), NonlinearConstraint(squares, 40, 40)],
+        [
+            NonlinearConstraint(jnp.prod, 25, np.inf),
+            NonlinearConstraint(squares, 40, 40),
+        ],
         17.0140173,
         (1, 4.7429994, 3.8211503, 1.3794082),
     ),
@@ -88,36 +126,68 @@ PROBLEMS = {
 def test_known_optima_to_the_digits_of_the_books_which_slsqp_does_not_improve(name):
     fun, start, bounds, constraints, lowest, place = PROBLEMS[name]
     with jax.enable_x64():
-        result = minimize(fun, jnp.asarray(start, float), key=KEY, bounds=bounds, constraints=constraints)
-        assert result.success or (name == "keane" and result.status == 1)  # odds of many basins
+        result = minimize(
+            fun,
+            jnp.asarray(start, float),
+            key=KEY,
+            bounds=bounds,
+            constraints=constraints,
+        )
+        assert result.success or (
+            name == "keane" and result.status == 1
+        )  # odds of many basins
         assert result.fun == pytest.approx(lowest, abs=2e-7)
         np.testing.assert_allclose(result.x, place, atol=1e-6)
         assert float(fun(jnp.asarray(result.x))) == pytest.approx(result.fun, rel=1e-12)
-        np.testing.assert_allclose(result.jac, jax.grad(fun)(jnp.asarray(result.x)), rtol=1e-6, atol=1e-7)
+        np.testing.assert_allclose(
+            result.jac, jax.grad(fun)(jnp.asarray(result.x)), rtol=1e-6, atol=1e-7
+        )
         assert result.maxcv <= 1e-6
         assert result.nfev + 3 * result.njev <= 10_000 * len(start)
-        assert result.message.startswith("Constraints are kept by penalties with multipliers: the largest violation is")
+        assert result.message.startswith(
+            "Constraints are kept by penalties with multipliers: the largest violation is"
+        )
         local = scipy.optimize.minimize(
-            fun, result.x, jac=jax.grad(fun), bounds=bounds, constraints=constraints, method="SLSQP"
+            fun,
+            result.x,
+            jac=jax.grad(fun),
+            bounds=bounds,
+            constraints=constraints,
+            method="SLSQP",
         )
         assert local.fun >= result.fun - 1e-5
         best = result.basins[0]
         assert best.fun == result.fun
         assert [b.fun for b in result.basins] == sorted(b.fun for b in result.basins)
-        assert all(b.fun == pytest.approx(float(fun(jnp.asarray(b.x))), rel=1e-12) for b in result.basins)
+        assert all(
+            b.fun == pytest.approx(float(fun(jnp.asarray(b.x))), rel=1e-12)
+            for b in result.basins
+        )
 
 
 def test_maxcv_is_the_largest_violation_at_x():
     fun, start, bounds, constraints, *_ = PROBLEMS["disc"]
     with jax.enable_x64():
-        result = minimize(fun, jnp.asarray(start, float), key=KEY, bounds=bounds, constraints=constraints)
+        result = minimize(
+            fun,
+            jnp.asarray(start, float),
+            key=KEY,
+            bounds=bounds,
+            constraints=constraints,
+        )
         assert result.maxcv == max(0.0, float(squares(jnp.asarray(result.x))) - 1)
 
 
 @pytest.mark.slow
 def test_float32_satisfies_constraints_to_its_own_rounding():
     fun, start, bounds, constraints, lowest, _place = PROBLEMS["disc"]
-    result = minimize(fun, jnp.asarray(start, jnp.float32), key=KEY, bounds=bounds, constraints=constraints)
+    result = minimize(
+        fun,
+        jnp.asarray(start, jnp.float32),
+        key=KEY,
+        bounds=bounds,
+        constraints=constraints,
+    )
     assert result.success
     assert result.maxcv < 2e-5
     assert result.fun == pytest.approx(lowest, abs=2e-5)
@@ -143,7 +213,11 @@ def test_constraints_without_a_multiplier_are_not_a_success():
     """x^2 = 0 has no gradient at 0: multipliers grow without end, and the message says what the violation is worth."""
     with jax.enable_x64():
         result = minimize(
-            total, jnp.full(2, 0.5), key=KEY, bounds=BOX, constraints=NonlinearConstraint(lambda x: x**2, 0, 0)
+            total,
+            jnp.full(2, 0.5),
+            key=KEY,
+            bounds=BOX,
+            constraints=NonlinearConstraint(lambda x: x**2, 0, 0),
         )
     assert not result.success
     assert "which lowers fun by about" in result.message
@@ -151,12 +225,18 @@ def test_constraints_without_a_multiplier_are_not_a_success():
 
 @pytest.mark.slow
 def test_constraints_that_contradict_each_other_have_their_own_status():
-    pair = [LinearConstraint([[1, 1]], -np.inf, -1), LinearConstraint([[1, 1]], 1, np.inf)]
+    pair = [
+        LinearConstraint([[1, 1]], -np.inf, -1),
+        LinearConstraint([[1, 1]], 1, np.inf),
+    ]
     result = minimize(quadratic, jnp.zeros(2), key=KEY, bounds=BOX, constraints=pair)
     assert result.status == 4
     assert not result.success
     assert not result.basins
-    assert "no place that satisfies the constraints was met; the smallest violation met is" in result.message
+    assert (
+        "no place that satisfies the constraints was met; the smallest violation met is"
+        in result.message
+    )
     side = float(jnp.sum(result.x))
     assert result.maxcv == pytest.approx(max(side + 1, 1 - side), rel=1e-5)
     assert result.maxcv < 1.5
@@ -168,8 +248,14 @@ def test_functions_of_numpy():
         assert isinstance(x, np.ndarray)
         return float((1 - x[0]) ** 2 + 100 * (x[1] - x[0] ** 2) ** 2)
 
-    unit = {"type": "ineq", "fun": lambda x, radius: radius**2 - float(np.asarray(x) @ np.asarray(x)), "args": (1.0,)}
-    result = minimize(fun, np.zeros(2), key=KEY, bounds=BOX, constraints=unit, use_gradients=False)
+    unit = {
+        "type": "ineq",
+        "fun": lambda x, radius: radius**2 - float(np.asarray(x) @ np.asarray(x)),
+        "args": (1.0,),
+    }
+    result = minimize(
+        fun, np.zeros(2), key=KEY, bounds=BOX, constraints=unit, use_gradients=False
+    )
     assert result.success
     assert result.njev == 0
     assert result.fun == pytest.approx(0.0456748, abs=1e-6)
@@ -199,9 +285,17 @@ def test_rounds_compile_one_program():
     lanes = multipliers.Rounds._lanes
     calls = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(multipliers.Rounds, "_lanes", lambda self, *a: (calls.append(1), lanes(self, *a))[1])
+        patch.setattr(
+            multipliers.Rounds,
+            "_lanes",
+            lambda self, *a: (calls.append(1), lanes(self, *a))[1],
+        )
         minimize(
-            lambda x: keane(x) + 0, jnp.asarray(start, jnp.float32), key=KEY, bounds=bounds, constraints=constraints
+            lambda x: keane(x) + 0,
+            jnp.asarray(start, jnp.float32),
+            key=KEY,
+            bounds=bounds,
+            constraints=constraints,
         )
     assert len(calls) > 3
     assert multipliers._refine._cached._cache_size() - before == 1
@@ -212,7 +306,12 @@ def test_no_success_and_no_overspending_on_a_small_budget():
     constraints = NonlinearConstraint(squares, -np.inf, 1)
     for budget in (60, 400):
         result = minimize(
-            rosenbrock, jnp.zeros(2), key=KEY, bounds=BOX, constraints=constraints, max_evaluations=budget
+            rosenbrock,
+            jnp.zeros(2),
+            key=KEY,
+            bounds=BOX,
+            constraints=constraints,
+            max_evaluations=budget,
         )
         assert not result.success
         assert result.nfev + 3 * result.njev <= 1.5 * budget + 300
@@ -235,7 +334,14 @@ def test_a_callback_stops_it_with_a_place_that_satisfies_the_constraints():
 @pytest.mark.slow
 def test_none_and_infinite_sides_are_no_constraints():
     for constraints in ([], (), NonlinearConstraint(squares, -np.inf, np.inf)):
-        result = minimize(quadratic, jnp.zeros(2), key=KEY, bounds=BOX, constraints=constraints, max_evaluations=300)
+        result = minimize(
+            quadratic,
+            jnp.zeros(2),
+            key=KEY,
+            bounds=BOX,
+            constraints=constraints,
+            max_evaluations=300,
+        )
         assert "maxcv" not in result
 
 
@@ -243,25 +349,75 @@ BAD = [
     (3, TypeError, "constraints must be a scipy.optimize.NonlinearConstraint.*got 3"),
     ([None], TypeError, r"constraints\[0\] must be .*got None"),
     (Bounds(0, 1), TypeError, "pass it as bounds"),
-    ({"type": "le", "fun": squares}, ValueError, r"constraints\['type'\] must be 'ineq'.*got 'le'"),
+    (
+        {"type": "le", "fun": squares},
+        ValueError,
+        r"constraints\['type'\] must be 'ineq'.*got 'le'",
+    ),
     ({"fun": squares}, ValueError, "has the keys"),
     ({"type": "eq", "fun": 3}, TypeError, "constraints.fun must be a function, got 3"),
-    (NonlinearConstraint(squares, 2, 1), ValueError, r"constraints asks for 2.0 <= c\(x\) <= 1.0"),
-    ([NonlinearConstraint(squares, np.nan, 1)], ValueError, r"constraints\[0\] asks for nan"),
+    (
+        NonlinearConstraint(squares, 2, 1),
+        ValueError,
+        r"constraints asks for 2.0 <= c\(x\) <= 1.0",
+    ),
+    (
+        [NonlinearConstraint(squares, np.nan, 1)],
+        ValueError,
+        r"constraints\[0\] asks for nan",
+    ),
     (NonlinearConstraint(squares, "a", 1), ValueError, "must be 1 real numbers"),
-    (NonlinearConstraint(squares, 0, 1, keep_feasible=True), ValueError, "keep_feasible is True.*pass bounds"),
-    (NonlinearConstraint(lambda x: x, [0, 0, 0], 1), ValueError, "must be 2 real numbers each"),
-    (LinearConstraint([[1, 1, 1]], 0, 1), ValueError, r"constraints.A has shape \(1, 3\) but x0 has 2 numbers"),
-    (LinearConstraint([[np.nan, 1]], 0, 1), ValueError, "constraints.A has entries that are not finite"),
-    (NonlinearConstraint(lambda x: x > 0, 0, 1), TypeError, "got bool; return the number"),
-    (NonlinearConstraint(lambda x: x.astype(complex), 0, 1), TypeError, "got complex64; return real"),
-    (NonlinearConstraint(lambda x: jnp.outer(x, x), 0, 1), ValueError, r"got shape \(2, 2\); ravel it"),
-    (NonlinearConstraint(lambda x: float(np.sum(x)), 0, 1), TypeError, "that JAX can trace.*use_gradients=False"),
-    (NonlinearConstraint(lambda x: jnp.log(x[0] - 1), 0, 1), ValueError, r"constraints.fun at x0 is \[nan\]"),
+    (
+        NonlinearConstraint(squares, 0, 1, keep_feasible=True),
+        ValueError,
+        "keep_feasible is True.*pass bounds",
+    ),
+    (
+        NonlinearConstraint(lambda x: x, [0, 0, 0], 1),
+        ValueError,
+        "must be 2 real numbers each",
+    ),
+    (
+        LinearConstraint([[1, 1, 1]], 0, 1),
+        ValueError,
+        r"constraints.A has shape \(1, 3\) but x0 has 2 numbers",
+    ),
+    (
+        LinearConstraint([[np.nan, 1]], 0, 1),
+        ValueError,
+        "constraints.A has entries that are not finite",
+    ),
+    (
+        NonlinearConstraint(lambda x: x > 0, 0, 1),
+        TypeError,
+        "got bool; return the number",
+    ),
+    (
+        NonlinearConstraint(lambda x: x.astype(complex), 0, 1),
+        TypeError,
+        "got complex64; return real",
+    ),
+    (
+        NonlinearConstraint(lambda x: jnp.outer(x, x), 0, 1),
+        ValueError,
+        r"got shape \(2, 2\); ravel it",
+    ),
+    (
+        NonlinearConstraint(lambda x: float(np.sum(x)), 0, 1),
+        TypeError,
+        "that JAX can trace.*use_gradients=False",
+    ),
+    (
+        NonlinearConstraint(lambda x: jnp.log(x[0] - 1), 0, 1),
+        ValueError,
+        r"constraints.fun at x0 is \[nan\]",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("constraints", "error", "words"), BAD, ids=[words for *_, words in BAD])
+@pytest.mark.parametrize(
+    ("constraints", "error", "words"), BAD, ids=[words for *_, words in BAD]
+)
 def test_bad_constraints_end_in_a_sentence(constraints, error, words):
     with pytest.raises(error, match=words):
         minimize(quadratic, jnp.zeros(2), key=KEY, constraints=constraints)
@@ -271,7 +427,11 @@ def test_bad_constraints_end_in_a_sentence(constraints, error, words):
 def test_sums_over_rows_are_refused_with_the_way_that_works():
     rows = langevax.FiniteSum(lambda x, row: jnp.sum((x - row) ** 2), jnp.ones((5, 2)))
     half = LinearConstraint([[1, 1]], -np.inf, 1)
-    with pytest.raises(ValueError, match=r"a problem of 5 rows; pass fun=problem\.potential"):
+    with pytest.raises(
+        ValueError, match=r"a problem of 5 rows; pass fun=problem\.potential"
+    ):
         minimize(rows, jnp.zeros(2), key=KEY, constraints=half)
-    result = minimize(rows.potential, jnp.zeros(2), key=KEY, bounds=BOX, constraints=half)
+    result = minimize(
+        rows.potential, jnp.zeros(2), key=KEY, bounds=BOX, constraints=half
+    )
     np.testing.assert_allclose(result.x, [0.5, 0.5], atol=1e-4)

@@ -11,7 +11,17 @@ from tools.mutants import SOURCE, read_mutants, verdict_of
 MUTANTS = read_mutants()
 FEWEST = 60
 TESTS = Path(__file__).parent
-PARTS = {"samplers", "gradients", "problems", "meanfield", "sampling", "optimize", "spaces", "federated", "run"}
+PARTS = {
+    "samplers",
+    "gradients",
+    "problems",
+    "meanfield",
+    "sampling",
+    "optimize",
+    "spaces",
+    "federated",
+    "run",
+}
 PARTS |= {"sklearn", "cli", "report", "theory"}
 FAILED = "FAILED tests/test_a.py::test_b - AssertionError: 1 standard error off\n"
 
@@ -28,10 +38,21 @@ def names_read(text):
     names = [node for node in nodes if isinstance(node, ast.Name)]
     read = {node.id for node in names if isinstance(node.ctx, ast.Load)}
     defined = {node.id for node in names if not isinstance(node.ctx, ast.Load)}
-    defined |= {node.arg for node in nodes if isinstance(node, ast.arg)} | set(dir(builtins))
-    defined |= {node.name for node in nodes if isinstance(getattr(node, "name", None), str)}
-    imported = [alias for node in nodes if isinstance(node, ast.Import | ast.ImportFrom) for alias in node.names]
-    return read, defined | {alias.asname or alias.name.partition(".")[0] for alias in imported}
+    defined |= {node.arg for node in nodes if isinstance(node, ast.arg)} | set(
+        dir(builtins)
+    )
+    defined |= {
+        node.name for node in nodes if isinstance(getattr(node, "name", None), str)
+    }
+    imported = [
+        alias
+        for node in nodes
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    ]
+    return read, defined | {
+        alias.asname or alias.name.partition(".")[0] for alias in imported
+    }
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
@@ -42,20 +63,30 @@ def test_a_mutant_is_of_this_code_and_has_tests(mutant):
     assert mutant.missing_tests() == []
     assert mutant.new != mutant.old
     text = (SOURCE / mutant.file).read_text(encoding="utf-8")
-    planted = text.replace(mutant.old, mutant.new)
+    planted = mutant.plant(text)
     compile(planted, mutant.file, "exec")
     read, defined = names_read(planted)
     assert read - defined == set(), "an undefined name fails any test"
 
 
-@pytest.mark.parametrize("test", sorted({test for mutant in MUTANTS for test in mutant.tests}))
+@pytest.mark.parametrize(
+    "test", sorted({test for mutant in MUTANTS for test in mutant.tests})
+)
 def test_a_test_of_a_mutant_belongs_to_make_test(test):
     """So that the suite that leaves out what takes long has its power."""
     file, _, name = test.partition("[")[0].rpartition("::")
     module = ast.parse((TESTS / file.partition("::")[0]).read_text(encoding="utf-8"))
     marks = [ast.unparse(node) for node in module.body if isinstance(node, ast.Assign)]
-    functions = [node for node in ast.walk(module) if isinstance(node, ast.FunctionDef) and node.name == name]
-    marks += [ast.unparse(decorator) for function in functions for decorator in function.decorator_list]
+    functions = [
+        node
+        for node in ast.walk(module)
+        if isinstance(node, ast.FunctionDef) and node.name == name
+    ]
+    marks += [
+        ast.unparse(decorator)
+        for function in functions
+        for decorator in function.decorator_list
+    ]
     assert functions
     assert not any("pytest.mark.slow" in mark for mark in marks)
 
@@ -65,7 +96,11 @@ def test_a_test_of_a_mutant_belongs_to_make_test(test):
     [
         (0, "3 passed", "SURVIVED"),
         (1, FAILED, "caught"),
-        (1, "ERROR tests/test_a.py::test_b - NameError: name 'c' is not defined", "broken"),
+        (
+            1,
+            "ERROR tests/test_a.py::test_b - NameError: name 'c' is not defined",
+            "broken",
+        ),
         (1, FAILED.replace("AssertionError", "NameError"), "broken"),
         (2, "ERROR tests/test_a.py - SyntaxError: invalid syntax", "broken"),
         (4, "ERROR: not found: tests/test_a.py::test_b", "broken"),

@@ -25,7 +25,9 @@ def quoted(cell):
 def rows_of(text):
     """(symbol, keywords, owners, default as text or None) of every row of the tables that have these five columns."""
     lines = [
-        [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in text.splitlines()
+        if line.startswith("|")
     ]
     assert lines.count(HEAD) == text.count("| keyword |"), "a table has other columns"
     for cells in lines:
@@ -53,7 +55,11 @@ def parameters(owner_object):
 
 def knows(owner_object, name):
     """Return whether `name` is a parameter, an attribute or a field."""
-    fields = {f.name for f in dataclasses.fields(owner_object)} if dataclasses.is_dataclass(owner_object) else set()
+    fields = (
+        {f.name for f in dataclasses.fields(owner_object)}
+        if dataclasses.is_dataclass(owner_object)
+        else set()
+    )
     return (
         name in parameters(owner_object)
         or hasattr(owner_object, name)
@@ -76,8 +82,16 @@ def faults(text):
                 if not knows(owner_object, keyword):
                     yield f"{symbol}: {owner} has no {keyword}"
                     continue
-                default = getattr(parameters(owner_object).get(keyword), "default", inspect.Parameter.empty)
-                stated = inspect.Parameter.empty if value is None else ast.literal_eval(value)
+                default = getattr(
+                    parameters(owner_object).get(keyword),
+                    "default",
+                    inspect.Parameter.empty,
+                )
+                stated = (
+                    inspect.Parameter.empty
+                    if value is None
+                    else ast.literal_eval(value)
+                )
                 if default != stated:
                     yield f"{symbol}: {owner} has {keyword}={default!r}, not {value}"
 
@@ -91,7 +105,11 @@ def test_keywords_owners_and_defaults_are_those_of_the_code():
 def test_every_name_of_the_design_is_in_a_table():
     design = (DOCS / "design.md").read_text(encoding="utf-8")
     names = re.search(r"\*\*Symbols to names\*\*.*?\n- ", design, re.DOTALL).group()
-    tables = {k for _, keys, _, _ in rows_of((DOCS / "notation.md").read_text(encoding="utf-8")) for k in keys}
+    tables = {
+        k
+        for _, keys, _, _ in rows_of((DOCS / "notation.md").read_text(encoding="utf-8"))
+        for k in keys
+    }
     assert set(quoted(names)) - WITHOUT_KEYWORD <= tables
 
 
@@ -100,11 +118,20 @@ def test_every_name_of_the_design_is_in_a_table():
     [
         ("| η | `stepsize` | `Langevin` | | |", "Langevin has no stepsize"),
         ("| η | `step_size` | `Langevine` | | |", "there is no langevax.Langevine"),
-        ("| γ | `friction` | `Underdamped` | | default `2.0` |", "Underdamped has friction=1.0, not 2.0"),
-        ("| γ | `friction` | `Underdamped` | | |", "Underdamped has friction=1.0, not None"),
+        (
+            "| γ | `friction` | `Underdamped` | | default `2.0` |",
+            "Underdamped has friction=1.0, not 2.0",
+        ),
+        (
+            "| γ | `friction` | `Underdamped` | | |",
+            "Underdamped has friction=1.0, not None",
+        ),
         ("| η | `step_size` | `Langevin` | | default `0.1` |", "not 0.1"),
     ],
 )
 def test_a_wrong_row_is_named(row, fault):
-    (sentence,) = faults("| symbol | keyword | owner | scale and unit | default |\n|---|---|---|---|---|\n" + row)
+    (sentence,) = faults(
+        "| symbol | keyword | owner | scale and unit | default |\n|---|---|---|---|---|\n"
+        + row
+    )
     assert fault in sentence

@@ -34,12 +34,18 @@ def test_the_log_density_is_numpyros():
     from numpyro.infer.util import potential_energy
 
     adapted = langevax.numpyro.posterior(regression, X, Y)
-    assert repr(adapted) == f"ModelPosterior({len(Y):,} rows; fields: target, start, constrain)"
+    assert (
+        repr(adapted)
+        == f"ModelPosterior({len(Y):,} rows; fields: target, start, constrain)"
+    )
     keys = jax.random.split(jax.random.key(0), 5)
     points = [adapted.start(key) for key in keys]
     with jax.numpy_dtype_promotion("standard"):
         theirs = np.array([potential_energy(regression, (X, Y), {}, p) for p in points])
-        ours = np.array([adapted.problem.potential(p) for p in points]) / adapted.target.temperature
+        ours = (
+            np.array([adapted.problem.potential(p) for p in points])
+            / adapted.target.temperature
+        )
     np.testing.assert_allclose(ours - ours[0], theirs - theirs[0], rtol=1e-4)
     assert np.ptp(theirs) > 100
 
@@ -53,7 +59,9 @@ def local_effects(y):
 
 def ar1(y):
     slope = numpyro.sample("slope", dist.Uniform(-1.0, 1.0))
-    scale = numpyro.sample("scale", dist.ImproperUniform(dist.constraints.positive, (), ()))
+    scale = numpyro.sample(
+        "scale", dist.ImproperUniform(dist.constraints.positive, (), ())
+    )
     numpyro.sample("y", dist.Normal(slope * y[:-1], scale), obs=y[1:])
 
 
@@ -72,8 +80,15 @@ def test_draws_have_the_moments_of_nuts(model, data, options):
     """Means within 0.15 deviations, deviations within 15 %; 2,000 draws of NUTS. Positions are values of the sites."""
     with jax.numpy_dtype_promotion("standard"):
         adapted = langevax.numpyro.posterior(model, *data)
-        ours = langevax.sample(adapted, key=jax.random.key(1), num_samples=500, **options).positions
-        nuts = numpyro.infer.MCMC(numpyro.infer.NUTS(model), num_warmup=300, num_samples=2000, progress_bar=False)
+        ours = langevax.sample(
+            adapted, key=jax.random.key(1), num_samples=500, **options
+        ).positions
+        nuts = numpyro.infer.MCMC(
+            numpyro.infer.NUTS(model),
+            num_warmup=300,
+            num_samples=2000,
+            progress_bar=False,
+        )
         nuts.run(jax.random.PRNGKey(0), *data)
     for name, theirs in nuts.get_samples().items():
         mine = ours[name].reshape(-1, *ours[name].shape[2:])
@@ -85,14 +100,18 @@ def test_draws_have_the_moments_of_nuts(model, data, options):
 def correlation(y):
     root = numpyro.sample("root", dist.LKJCholesky(2, 1.0))
     with numpyro.plate("rows", len(y)):
-        numpyro.sample("y", dist.MultivariateNormal(jnp.zeros(2), scale_tril=root), obs=y)
+        numpyro.sample(
+            "y", dist.MultivariateNormal(jnp.zeros(2), scale_tril=root), obs=y
+        )
 
 
 def test_constants_of_the_model_raise_no_warning():
     """The first row of a Cholesky root of correlations is (1, 0); chains that stand still are another matter."""
     y = np.float32(np.random.default_rng(0).normal(size=(60, 2)))
     adapted = langevax.numpyro.posterior(correlation, y)
-    samples = langevax.sample(adapted, key=jax.random.key(0), num_samples=500, tolerance=0.2)
+    samples = langevax.sample(
+        adapted, key=jax.random.key(0), num_samples=500, tolerance=0.2
+    )
     assert samples.warnings == []
     table = samples.summary()
     assert table.loc["root[0, 0]", "sd"] == 0
@@ -164,12 +183,16 @@ def two_outcomes(y, x):
     mean = numpyro.sample("mean", dist.Normal(0, 1))
     with numpyro.plate("rows", len(y)):
         numpyro.sample("y", dist.Normal(mean, 1), obs=y)
-        numpyro.sample("sign", dist.Bernoulli(logits=mean * x), obs=(x > 0).astype(jnp.int32))
+        numpyro.sample(
+            "sign", dist.Bernoulli(logits=mean * x), obs=(x > 0).astype(jnp.int32)
+        )
 
 
 def improper(y):
     mean = numpyro.sample("mean", dist.ImproperUniform(dist.constraints.real, (), ()))
-    scale = numpyro.sample("scale", dist.ImproperUniform(dist.constraints.positive, (), ()))
+    scale = numpyro.sample(
+        "scale", dist.ImproperUniform(dist.constraints.positive, (), ())
+    )
     row_noise(y, mean, scale)
 
 
@@ -183,7 +206,10 @@ def constrained(y):
     weights = numpyro.sample("weights", dist.Dirichlet(jnp.ones(3)))
     places = numpyro.sample(
         "places",
-        dist.TransformedDistribution(dist.Normal(0, 1).expand([3]).to_event(1), dist.transforms.OrderedTransform()),
+        dist.TransformedDistribution(
+            dist.Normal(0, 1).expand([3]).to_event(1),
+            dist.transforms.OrderedTransform(),
+        ),
     )
     factor = numpyro.sample("factor", dist.LKJCholesky(2, 1.5))
     low = numpyro.sample("low", dist.Normal(0, 1))
@@ -198,7 +224,12 @@ def grouped(y, group):
 
 
 conditioned = handlers.condition(
-    lambda y: row_noise(y, numpyro.sample("mean", dist.Normal(numpyro.sample("centre", dist.Normal(0, 1)), 0.1))),
+    lambda y: row_noise(
+        y,
+        numpyro.sample(
+            "mean", dist.Normal(numpyro.sample("centre", dist.Normal(0, 1)), 0.1)
+        ),
+    ),
     {"mean": 2.0},
 )
 
@@ -207,8 +238,26 @@ conditioned = handlers.condition(
 @pytest.mark.parametrize(
     ("model", "data"),
     [
-        *((model, (Y,)) for model in (global_factor, row_factor, summed_factor, scaled_likelihood, scaled_prior)),
-        *((model, (Y,)) for model in (masked_prior, two_tables, improper, with_deterministic, constrained)),
+        *(
+            (model, (Y,))
+            for model in (
+                global_factor,
+                row_factor,
+                summed_factor,
+                scaled_likelihood,
+                scaled_prior,
+            )
+        ),
+        *(
+            (model, (Y,))
+            for model in (
+                masked_prior,
+                two_tables,
+                improper,
+                with_deterministic,
+                constrained,
+            )
+        ),
         (masked_rows, (Y, HALF)),
         (two_outcomes, (Y, X[:, 0])),
         (grouped, (Y, GROUPS)),
@@ -226,7 +275,9 @@ def test_the_law_is_numpyros(model, data):
         for seed in range(2):
             point = adapted.start(jax.random.key(seed))
             ours = adapted.problem.potential(point) / adapted.target.temperature
-            np.testing.assert_allclose(ours, potential_energy(model, data, {}, point), rtol=2e-5)
+            np.testing.assert_allclose(
+                ours, potential_energy(model, data, {}, point), rtol=2e-5
+            )
         assert adapted.constrain(point).keys() == point.keys()
     assert not jax.config.jax_enable_x64
 
@@ -241,7 +292,9 @@ def test_of_a_long_table_the_first_rows_are_compared(monkeypatch):
         adapted = langevax.numpyro.posterior(global_factor, Y)
         point = {"mean": jnp.asarray(0.3)}
         ours = adapted.problem.potential(point) / adapted.target.temperature
-        np.testing.assert_allclose(ours, potential_energy(global_factor, (Y,), {}, point), rtol=2e-5)
+        np.testing.assert_allclose(
+            ours, potential_energy(global_factor, (Y,), {}, point), rtol=2e-5
+        )
 
 
 def subsampled(y):
@@ -300,7 +353,10 @@ def divided_factor(y):
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (fixed_plate, "site 'y' has the log density .*take the sizes of plates over rows from the data"),
+        (
+            fixed_plate,
+            "site 'y' has the log density .*take the sizes of plates over rows from the data",
+        ),
         (fixed_mask, "site 'y' has the log density .*pass everything"),
         (fixed_weights, "site 'y' has the log density"),
         (prior_of_rows, "site 'mean' has the log density"),
@@ -333,11 +389,17 @@ def test_models_that_are_not_rows_are_refused():
             numpyro.sample("y", dist.Normal(k.astype(jnp.float32), 1), obs=y)
 
     for model, message in (
-        (subsampled, "plate 'rows' draws a subsample of 20 rows.*leave subsample_size out"),
+        (
+            subsampled,
+            "plate 'rows' draws a subsample of 20 rows.*leave subsample_size out",
+        ),
         (silent, "the model observes nothing"),
         (discrete, "site 'k' is discrete"),
     ):
-        with pytest.raises(ValueError, match=message), jax.numpy_dtype_promotion("standard"):
+        with (
+            pytest.raises(ValueError, match=message),
+            jax.numpy_dtype_promotion("standard"),
+        ):
             langevax.numpyro.posterior(model, Y)
     with pytest.raises(ValueError, match="leading axes of data disagree"):
         langevax.numpyro.posterior(regression, X, Y[:5])

@@ -71,7 +71,10 @@ def categorical(x, group):
 def ordinal(x, group):
     cuts = numpyro.sample(
         "cuts",
-        dist.TransformedDistribution(dist.Normal(0, 1).expand([2]).to_event(1), dist.transforms.OrderedTransform()),
+        dist.TransformedDistribution(
+            dist.Normal(0, 1).expand([2]).to_event(1),
+            dist.transforms.OrderedTransform(),
+        ),
     )
     numpyro.sample("group", dist.OrderedLogistic(normal() * x[:, 0], cuts), obs=group)
 
@@ -91,7 +94,9 @@ def zero_inflated(count):
 
 def negative_binomial(count):
     concentration = numpyro.sample("concentration", dist.HalfCauchy(1.0))
-    numpyro.sample("count", dist.NegativeBinomial2(jnp.exp(normal()), concentration), obs=count)
+    numpyro.sample(
+        "count", dist.NegativeBinomial2(jnp.exp(normal()), concentration), obs=count
+    )
 
 
 def grouped(y, group):
@@ -103,7 +108,10 @@ def grouped(y, group):
 
 def non_centred(y, group):
     spread = numpyro.sample("spread", dist.LogNormal(0.0, 1.0))
-    with handlers.reparam(config={"effect": LocScaleReparam(0.0)}), numpyro.plate("groups", 3):
+    with (
+        handlers.reparam(config={"effect": LocScaleReparam(0.0)}),
+        numpyro.plate("groups", 3),
+    ):
         effect = numpyro.sample("effect", dist.Normal(normal(), spread))
     rows(y, effect[group])
 
@@ -111,7 +119,9 @@ def non_centred(y, group):
 def correlated_effects(x, y, group):
     root = numpyro.sample("root", dist.LKJCholesky(2, 1.0))
     with numpyro.plate("groups", 3):
-        effects = numpyro.sample("effects", dist.MultivariateNormal(jnp.zeros(2), scale_tril=root))
+        effects = numpyro.sample(
+            "effects", dist.MultivariateNormal(jnp.zeros(2), scale_tril=root)
+        )
     rows(y, jnp.sum(effects[group] * x, axis=-1))
 
 
@@ -158,7 +168,13 @@ def summed_factor(y):
 
 def improper(y):
     mean = numpyro.sample("mean", dist.ImproperUniform(dist.constraints.real, (), ()))
-    rows(y, mean, numpyro.sample("scale", dist.ImproperUniform(dist.constraints.positive, (), ())))
+    rows(
+        y,
+        mean,
+        numpyro.sample(
+            "scale", dist.ImproperUniform(dist.constraints.positive, (), ())
+        ),
+    )
 
 
 def improper_vector(x, y):
@@ -167,7 +183,13 @@ def improper_vector(x, y):
 
 
 def improper_event(x, y):
-    rows(y, x @ numpyro.sample("w", dist.ImproperUniform(dist.constraints.real_vector, (), (2,))))
+    rows(
+        y,
+        x
+        @ numpyro.sample(
+            "w", dist.ImproperUniform(dist.constraints.real_vector, (), (2,))
+        ),
+    )
 
 
 def drawn_bounds(y):
@@ -181,14 +203,20 @@ def with_deterministic(y):
 
 def with_options(x, y=None, prior_scale=1.0, robust=False):
     w = numpyro.sample("w", dist.Normal(0, prior_scale).expand([2]).to_event(1))
-    numpyro.sample("y", dist.StudentT(3.0, x @ w, 1.0) if robust else dist.Normal(x @ w, 1.0), obs=y)
+    numpyro.sample(
+        "y",
+        dist.StudentT(3.0, x @ w, 1.0) if robust else dist.Normal(x @ w, 1.0),
+        obs=y,
+    )
 
 
 def shared_precision(y, locations):
     numpyro.sample("y", dist.Normal(jnp.mean(locations) + normal(), 1.0), obs=y)
 
 
-conditioned = handlers.condition(lambda y: rows(y, normal(loc=normal("centre"), scale=0.1)), {"mean": 2.0})
+conditioned = handlers.condition(
+    lambda y: rows(y, normal(loc=normal("centre"), scale=0.1)), {"mean": 2.0}
+)
 
 
 def two_outcomes(y, sign):
@@ -220,7 +248,11 @@ def standardised(y):
 
 
 def centred_columns(x, y):
-    rows(y, (x - x.mean(0)) @ numpyro.sample("w", dist.Normal(0, 1).expand([2]).to_event(1)))
+    rows(
+        y,
+        (x - x.mean(0))
+        @ numpyro.sample("w", dist.Normal(0, 1).expand([2]).to_event(1)),
+    )
 
 
 def divided_factor(y):
@@ -273,7 +305,9 @@ def measurement_error(x, y):
 
 
 def missing_values(y):
-    gaps = numpyro.sample("gaps", dist.Normal(0, 1).expand([int(np.isnan(y).sum())]).mask(False))
+    gaps = numpyro.sample(
+        "gaps", dist.Normal(0, 1).expand([int(np.isnan(y).sum())]).mask(False)
+    )
     complete = jnp.asarray(np.nan_to_num(y)).at[np.flatnonzero(np.isnan(y))].set(gaps)
     numpyro.sample("y", dist.Normal(normal(), 1), obs=complete)
 
@@ -362,7 +396,9 @@ def item_response(person, item, sign):
         ability = numpyro.sample("ability", dist.Normal(0, 1))
     with numpyro.plate("items", int(np.max(item)) + 1):
         difficulty = numpyro.sample("difficulty", dist.Normal(0, 1))
-    numpyro.sample("sign", dist.Bernoulli(logits=ability[person] - difficulty[item]), obs=sign)
+    numpyro.sample(
+        "sign", dist.Bernoulli(logits=ability[person] - difficulty[item]), obs=sign
+    )
 
 
 def levels_of_data(y, group):
@@ -394,7 +430,9 @@ def discrete(y):
 def local_discrete(y):
     weights = numpyro.sample("weights", dist.Dirichlet(jnp.ones(2)))
     with numpyro.plate("rows", len(y)):
-        k = numpyro.sample("k", dist.Categorical(weights), infer={"enumerate": "parallel"})
+        k = numpyro.sample(
+            "k", dist.Categorical(weights), infer={"enumerate": "parallel"}
+        )
         numpyro.sample("y", dist.Normal(2.0 * k, 1), obs=y)
 
 
@@ -466,7 +504,11 @@ WHOLE = [
     (garch, (Y,), "site 'y' has the log density"),
     (hidden_markov, (Y,), "site 'likelihood' has the log density"),
     (eight_schools, (N, np.ones(N, np.float32), Y), "site 'obs' has the log density"),
-    (item_response, (GROUP, np.arange(N, dtype=np.int32) // 6, SIGN), "with one row at a time"),
+    (
+        item_response,
+        (GROUP, np.arange(N, dtype=np.int32) // 6, SIGN),
+        "with one row at a time",
+    ),
     (levels_of_data, (Y, GROUP), "latent sites ['effect'] change"),
     (no_rows, (), "no array with several rows"),
 ]
@@ -480,13 +522,32 @@ REFUSED = [
 ]
 
 
-QUICK = {regression, zero_inflated, scaled_prior, factor_prior, improper_event, with_deterministic, closed_over}
-QUICK |= {closed_over_rows, prior_of_rows, standardised, minibatch_scale, local_latents, levels_of_data, no_rows}
+QUICK = {
+    regression,
+    zero_inflated,
+    scaled_prior,
+    factor_prior,
+    improper_event,
+    with_deterministic,
+    closed_over,
+}
+QUICK |= {
+    closed_over_rows,
+    prior_of_rows,
+    standardised,
+    minibatch_scale,
+    local_latents,
+    levels_of_data,
+    no_rows,
+}
 """Models whose densities are compared in the quick suite; the others take minutes to compile."""
 
 
 def parameters(models):
-    return [pytest.param(*row, marks=() if row[0] in QUICK else pytest.mark.slow) for row in models]
+    return [
+        pytest.param(*row, marks=() if row[0] in QUICK else pytest.mark.slow)
+        for row in models
+    ]
 
 
 def name_of(value):
@@ -540,7 +601,9 @@ def test_most_styles_are_sampled():
 @pytest.mark.slow
 def test_options_and_short_arrays_are_held_fixed():
     """By keyword, with a Python flag that decides on the likelihood."""
-    adapted = langevax.numpyro.posterior(with_options, X, y=Y, prior_scale=2.0, robust=True)
+    adapted = langevax.numpyro.posterior(
+        with_options, X, y=Y, prior_scale=2.0, robust=True
+    )
     assert adapted.full_gradients is None
     point = {"w": jnp.array([0.3, -0.2])}
     options = {"y": Y, "prior_scale": 2.0, "robust": True}

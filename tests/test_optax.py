@@ -26,7 +26,11 @@ CHAINS = 20_000
 
 
 def assert_close(actual, expected, tolerance=1e-12):
-    jax.tree.map(lambda a, e: np.testing.assert_allclose(a, e, rtol=0, atol=tolerance), actual, expected)
+    jax.tree.map(
+        lambda a, e: np.testing.assert_allclose(a, e, rtol=0, atol=tolerance),
+        actual,
+        expected,
+    )
 
 
 def dtypes(tree):
@@ -69,7 +73,9 @@ def test_stationary_variance_is_that_of_the_theory(precision, integrator, name):
     """Of three modes, the last position of 20,000 chains; without the factor 2 of the noise it would be half."""
 
     def last(key):
-        optimizer = langevax.optax.langevin(H, T, key=key, precision=precision, integrator=integrator)
+        optimizer = langevax.optax.langevin(
+            H, T, key=key, precision=precision, integrator=integrator
+        )
         curvatures = jnp.asarray(CURVATURES, jnp.float32)
         return chain(optimizer, lambda x: curvatures * x, jnp.zeros(3), 60)[-1]
 
@@ -84,23 +90,46 @@ def test_it_is_the_chain_of_simulate_with_the_same_key():
     """30 steps on a quartic with a precision for one of two leaves, noise included."""
     with jax.enable_x64():
         rows = jnp.asarray(np.random.default_rng(0).normal(size=(5, 2)))
-        start, precision = {"a": jnp.array([0.2, 0.1]), "b": jnp.array(-1.0)}, {"a": PRECISION, "b": 0.0}
-        problem = FiniteSum(lambda x, row: jnp.sum((x["a"] - row) ** 4) + x["b"] ** 4, rows, precision=precision)
+        start, precision = (
+            {"a": jnp.array([0.2, 0.1]), "b": jnp.array(-1.0)},
+            {"a": PRECISION, "b": 0.0},
+        )
+        problem = FiniteSum(
+            lambda x, row: jnp.sum((x["a"] - row) ** 4) + x["b"] ** 4,
+            rows,
+            precision=precision,
+        )
         sampler = langevax.Langevin(0.05, T, integrator=integrators.Exponential())
-        result = langevax.simulate(sampler, problem, start, key=KEY, num_steps=30, record_every=1)
+        result = langevax.simulate(
+            sampler, problem, start, key=KEY, num_steps=30, record_every=1
+        )
         optimizer = langevax.optax.langevin(0.05, T, key=KEY, precision=precision)
         assert_close(chain(optimizer, problem.gradient, start, 30), result.positions)
 
 
-@pytest.mark.parametrize("name", ["Explicit", "SemiImplicit", "Exponential", "CrankNicolson"])
+@pytest.mark.parametrize(
+    "name", ["Explicit", "SemiImplicit", "Exponential", "CrankNicolson"]
+)
 def test_one_update_is_one_step_of_every_integrator(name):
     """params + updates = a params - b gradient + c sqrt(T) xi."""
-    integrator, params, gradient = getattr(integrators, name)(), np.array([0.5, -1, 2]), np.array([2.0, 0.3, -1])
-    optimizer = langevax.optax.langevin(H, T, key=KEY, precision=PRECISION, integrator=integrator)
-    updates, _ = optimizer.update(jnp.float32(gradient), optimizer.init(params), jnp.float32(params))
+    integrator, params, gradient = (
+        getattr(integrators, name)(),
+        np.array([0.5, -1, 2]),
+        np.array([2.0, 0.3, -1]),
+    )
+    optimizer = langevax.optax.langevin(
+        H, T, key=KEY, precision=PRECISION, integrator=integrator
+    )
+    updates, _ = optimizer.update(
+        jnp.float32(gradient), optimizer.init(params), jnp.float32(params)
+    )
     xi = noise_of(langevax.optax.langevin(0.5, 1.0, key=KEY), jnp.zeros(3))[0]
     a, b, c = (float(gain) for gain in integrator.gains(H, PRECISION))
-    assert_close(params + np.asarray(updates), a * params - b * gradient + c * np.sqrt(T) * xi, 1e-6)
+    assert_close(
+        params + np.asarray(updates),
+        a * params - b * gradient + c * np.sqrt(T) * xi,
+        1e-6,
+    )
 
 
 @pytest.mark.slow
@@ -108,12 +137,25 @@ def test_schedules_scale_the_noise_and_the_drift_of_their_step():
     """A cosine and a linear schedule, both at the step counted from 0 and down to zero."""
     h, t = optax.cosine_decay_schedule(0.1, 20), optax.linear_schedule(0.5, 0.0, 10)
     s = np.arange(25)
-    expected_h, expected_t = 0.05 * (1 + np.cos(np.pi * np.minimum(s, 20) / 20)), 0.5 * np.maximum(1 - s / 10, 0)
-    with jax.numpy_dtype_promotion("standard"):  # optax's schedules mix integers and floats
+    expected_h, expected_t = (
+        0.05 * (1 + np.cos(np.pi * np.minimum(s, 20) / 20)),
+        0.5 * np.maximum(1 - s / 10, 0),
+    )
+    with jax.numpy_dtype_promotion(
+        "standard"
+    ):  # optax's schedules mix integers and floats
         noise = noise_of(langevax.optax.langevin(h, t, key=KEY), jnp.zeros(3), 25)
         xi = noise_of(langevax.optax.langevin(0.5, 1.0, key=KEY), jnp.zeros(3), 25)
         assert_close(noise, np.sqrt(2 * expected_h * expected_t)[:, None] * xi, 1e-5)
-        drift = np.diff(chain(langevax.optax.langevin(h, 0.0, key=KEY), jnp.ones_like, jnp.zeros(3), 25), axis=0)
+        drift = np.diff(
+            chain(
+                langevax.optax.langevin(h, 0.0, key=KEY),
+                jnp.ones_like,
+                jnp.zeros(3),
+                25,
+            ),
+            axis=0,
+        )
         assert_close(drift, np.tile(-expected_h[1:, None], 3), 1e-6)
 
 
@@ -133,7 +175,9 @@ MIXED = {
 }
 
 
-@pytest.mark.parametrize("precision", [0.0, {"half": 1.0, "single": 2.0, "none": 0.0, "list": 0.5}])
+@pytest.mark.parametrize(
+    "precision", [0.0, {"half": 1.0, "single": 2.0, "none": 0.0, "list": 0.5}]
+)
 def test_every_leaf_keeps_its_dtype_and_the_state_its_own(precision):
     optimizer = langevax.optax.langevin(H, T, key=KEY, precision=precision)
     state = optimizer.init(MIXED)
@@ -143,7 +187,10 @@ def test_every_leaf_keeps_its_dtype_and_the_state_its_own(precision):
     assert dtypes(optax.apply_updates(MIXED, updates)) == dtypes(MIXED)
     assert dtypes(after) == dtypes(state)
     assert int(after.count) == 1
-    assert all(np.isfinite(np.asarray(leaf, np.float32)).all() for leaf in jax.tree.leaves(updates))
+    assert all(
+        np.isfinite(np.asarray(leaf, np.float32)).all()
+        for leaf in jax.tree.leaves(updates)
+    )
 
 
 def test_float64_noise_is_float64():
@@ -157,7 +204,9 @@ def test_float64_noise_is_float64():
 def test_bfloat16_noise_has_mean_zero_and_variance_one():
     """Of four million moves; JAX's own bfloat16 normals have mean -0.011, variance 0.994 and end at 2.9."""
     like = jnp.zeros(4_000_000, jnp.bfloat16)
-    noise = np.asarray(noise_of(langevax.optax.langevin(0.5, 1.0, key=KEY), like)[0], np.float64)
+    noise = np.asarray(
+        noise_of(langevax.optax.langevin(0.5, 1.0, key=KEY), like)[0], np.float64
+    )
     own = np.asarray(jax.random.normal(KEY, like.shape, like.dtype), np.float64)
     assert_mean(noise, 0.0, wrong=own.mean())
     assert_mean(noise**2, 1.0)
@@ -173,8 +222,12 @@ def test_leaves_without_a_gradient_are_passed_over():
         updates, _ = optimizer.update(grads, optimizer.init(params), params)
         assert updates["steps"] is None
         assert updates["activation"] is None
-    masked = optax.masked(langevax.optax.langevin(H, T, key=KEY), {"a": True, "b": False})
-    updates, _ = masked.update(params := {"a": jnp.ones(2), "b": jnp.ones(2)}, masked.init(params))
+    masked = optax.masked(
+        langevax.optax.langevin(H, T, key=KEY), {"a": True, "b": False}
+    )
+    updates, _ = masked.update(
+        params := {"a": jnp.ones(2), "b": jnp.ones(2)}, masked.init(params)
+    )
     np.testing.assert_array_equal(updates["b"], params["b"])
     assert np.abs(updates["a"] - params["a"]).min() > 0
 
@@ -183,20 +236,36 @@ def test_leaves_without_a_gradient_are_passed_over():
 
 
 def test_clipping_and_weight_decay_before_it_leave_the_noise_alone():
-    grads, params = {"a": jnp.array([3.0, 4.0, 0.0])}, {"a": jnp.array([1.0, -2.0, 3.0])}
+    grads, params = (
+        {"a": jnp.array([3.0, 4.0, 0.0])},
+        {"a": jnp.array([1.0, -2.0, 3.0])},
+    )
     optimizer = optax.chain(
-        optax.clip_by_global_norm(1.0), optax.add_decayed_weights(0.5), langevax.optax.langevin(H, T, key=KEY)
+        optax.clip_by_global_norm(1.0),
+        optax.add_decayed_weights(0.5),
+        langevax.optax.langevin(H, T, key=KEY),
     )
     updates, _ = optimizer.update(grads, optimizer.init(params), params)
     noise = noise_of(langevax.optax.langevin(H, T, key=KEY), params["a"])[0]
-    assert_close(updates["a"], -H * (np.array([0.6, 0.8, 0.0]) + 0.5 * np.array([1.0, -2.0, 3.0])) + noise, 1e-6)
+    assert_close(
+        updates["a"],
+        -H * (np.array([0.6, 0.8, 0.0]) + 0.5 * np.array([1.0, -2.0, 3.0])) + noise,
+        1e-6,
+    )
 
 
 def test_weight_decay_before_it_is_a_precision_treated_explicitly():
     grads, params = jnp.array([3.0, 4.0, 0.0]), jnp.array([1.0, -2.0, 3.0])
-    decayed = optax.chain(optax.add_decayed_weights(PRECISION), langevax.optax.langevin(H, T, key=KEY))
-    precise = langevax.optax.langevin(H, T, key=KEY, precision=PRECISION, integrator=integrators.Explicit())
-    updates = [optimizer.update(grads, optimizer.init(params), params)[0] for optimizer in (decayed, precise)]
+    decayed = optax.chain(
+        optax.add_decayed_weights(PRECISION), langevax.optax.langevin(H, T, key=KEY)
+    )
+    precise = langevax.optax.langevin(
+        H, T, key=KEY, precision=PRECISION, integrator=integrators.Explicit()
+    )
+    updates = [
+        optimizer.update(grads, optimizer.init(params), params)[0]
+        for optimizer in (decayed, precise)
+    ]
     np.testing.assert_allclose(*updates, rtol=1e-6)
 
 
@@ -206,7 +275,9 @@ def test_a_jitted_step_is_compiled_once_whatever_the_step_and_the_key():
     @jax.jit
     def step(params, state):
         traces.append(1)
-        updates, state = langevax.optax.langevin(H, T, key=KEY).update(params, state, params)
+        updates, state = langevax.optax.langevin(H, T, key=KEY).update(
+            params, state, params
+        )
         return optax.apply_updates(params, updates), state
 
     for seed in range(2):
@@ -218,11 +289,15 @@ def test_a_jitted_step_is_compiled_once_whatever_the_step_and_the_key():
 
 
 def test_the_state_can_be_donated_and_made_again():
-    optimizer = optax.chain(langevax.optax.svrg(2), langevax.optax.langevin(H, T, key=KEY))
+    optimizer = optax.chain(
+        langevax.optax.svrg(2), langevax.optax.langevin(H, T, key=KEY)
+    )
 
     def step(params, state):
         functions = {"value_fn": jnp.sum, "full_value_fn": jnp.sum}
-        updates, state = optimizer.update(jax.grad(jnp.sum)(params), state, params, **functions)
+        updates, state = optimizer.update(
+            jax.grad(jnp.sum)(params), state, params, **functions
+        )
         return optax.apply_updates(params, updates), state
 
     run = jax.jit(step, donate_argnums=(0, 1))
@@ -238,13 +313,17 @@ def test_the_state_can_be_donated_and_made_again():
 
 def test_step_size_and_temperature_can_be_injected():
     """`optax.inject_hyperparams` keeps them in the state, where a training loop may change them."""
-    optimizer = optax.inject_hyperparams(langevax.optax.langevin)(step_size=H, temperature=T, key=KEY)
+    optimizer = optax.inject_hyperparams(langevax.optax.langevin)(
+        step_size=H, temperature=T, key=KEY
+    )
     params = jnp.zeros(3)
     state = optimizer.init(params)
     plain, _ = optimizer.update(params, state, params)
     state.hyperparams["temperature"] = jnp.float32(4 * T)
     hotter, _ = optimizer.update(params, state, params)
-    assert_close(plain, noise_of(langevax.optax.langevin(H, T, key=KEY), params)[0], 1e-6)
+    assert_close(
+        plain, noise_of(langevax.optax.langevin(H, T, key=KEY), params)[0], 1e-6
+    )
     assert_close(hotter, 2 * plain, 1e-6)
 
 
@@ -273,8 +352,13 @@ def reduced(reduce, indices, key=KEY, full_loss=loss):
     def step(carry, batch):
         params, state = carry
         grads = jax.grad(loss)(params, data[batch])
-        functions = {"value_fn": lambda x: loss(x, data[batch]), "full_value_fn": lambda x: full_loss(x, data)}
-        updates, state = optimizer.update(grads, state, params, **functions, unrelated="passed over")
+        functions = {
+            "value_fn": lambda x: loss(x, data[batch]),
+            "full_value_fn": lambda x: full_loss(x, data),
+        }
+        updates, state = optimizer.update(
+            grads, state, params, **functions, unrelated="passed over"
+        )
         params = optax.apply_updates(params, updates)
         return (params, state), params
 
@@ -285,7 +369,9 @@ def reduced(reduce, indices, key=KEY, full_loss=loss):
 def drawn():
     """The batches that `simulate` draws with this key."""
     problem = FiniteSum(quartic, jnp.asarray(ROWS))
-    keys = jax.vmap(lambda s: jax.random.split(jax.random.fold_in(KEY, s))[0])(jnp.arange(STEPS, dtype=jnp.int32))
+    keys = jax.vmap(lambda s: jax.random.split(jax.random.fold_in(KEY, s))[0])(
+        jnp.arange(STEPS, dtype=jnp.int32)
+    )
     return jax.jit(jax.vmap(lambda key: batches.draw(key, problem, B, False)[0]))(keys)
 
 
@@ -296,7 +382,9 @@ def test_svrg_and_sarah_are_the_papers_algorithms_and_those_of_the_library(name)
     with jax.enable_x64():
         indices = drawn()
         ours = reduced(getattr(langevax.optax, name)(PERIOD), indices)
-        noises = noise_of(langevax.optax.langevin(0.5, 1.0, key=KEY), jnp.asarray(START), STEPS)
+        noises = noise_of(
+            langevax.optax.langevin(0.5, 1.0, key=KEY), jnp.asarray(START), STEPS
+        )
         paper = getattr(transcripts, f"{name}_ld")(
             lambda x, batch: ((x - ROWS[batch]) ** 3).mean(axis=0),
             N,
@@ -311,7 +399,9 @@ def test_svrg_and_sarah_are_the_papers_algorithms_and_those_of_the_library(name)
         problem = FiniteSum(quartic, jnp.asarray(ROWS))
         sampler = langevax.Langevin(0.05, T, ESTIMATORS[name](B, PERIOD))
         start = jnp.asarray(START)
-        result = langevax.simulate(sampler, problem, start, key=KEY, num_steps=STEPS, record_every=1)
+        result = langevax.simulate(
+            sampler, problem, start, key=KEY, num_steps=STEPS, record_every=1
+        )
         assert_close(ours, result.positions)
 
 
@@ -334,13 +424,17 @@ def test_the_full_loss_is_evaluated_once_a_period(name):
         jax.debug.callback(lambda: calls.append(1))
         return loss(x, rows)
 
-    run = lambda key: reduced(getattr(langevax.optax, name)(PERIOD), INDICES, key, counted)  # noqa: E731
+    run = lambda key: reduced(
+        getattr(langevax.optax, name)(PERIOD), INDICES, key, counted
+    )
     jax.block_until_ready(jax.jit(run)(KEY))
     jax.effects_barrier()
     assert len(calls) == 3  # steps 0, 4, 8
     jax.block_until_ready(jax.jit(jax.vmap(run))(jax.random.split(KEY, 3)))
     jax.effects_barrier()
-    assert len(calls) == 6  # a callback without arguments is called once for all chains; at every step it would be 10
+    assert (
+        len(calls) == 6
+    )  # a callback without arguments is called once for all chains; at every step it would be 10
 
 
 @pytest.mark.parametrize("name", ["svrg", "sarah"])
@@ -350,12 +444,17 @@ def test_reduced_gradients_have_the_dtypes_of_params(name):
     grads = jax.tree.map(lambda x: jnp.ones(x.shape, jnp.float32), params)
 
     def value_fn(params):
-        return jax.tree.reduce(jnp.add, jax.tree.map(lambda x: jnp.sum(jnp.asarray(x, jnp.float32) ** 2), params))
+        return jax.tree.reduce(
+            jnp.add,
+            jax.tree.map(lambda x: jnp.sum(jnp.asarray(x, jnp.float32) ** 2), params),
+        )
 
     reduce = getattr(langevax.optax, name)(2)
     state = reduce.init(params)
     for _ in range(3):
-        reduced_gradient, after = reduce.update(grads, state, params, value_fn=value_fn, full_value_fn=value_fn)
+        reduced_gradient, after = reduce.update(
+            grads, state, params, value_fn=value_fn, full_value_fn=value_fn
+        )
         assert dtypes(reduced_gradient) == dtypes(params)
         assert dtypes(after) == dtypes(state)
         assert jax.tree.structure(after) == jax.tree.structure(state)
@@ -373,13 +472,20 @@ def train(params, loss, optimizer, steps=200):
     def step(carry, key):
         params, state = carry
         rows = jax.random.randint(key, (16,), 0, 128)
-        value_fn = lambda p: loss(p, inputs[rows], targets[rows])  # noqa: E731
-        functions = {"value_fn": value_fn, "full_value_fn": lambda p: loss(p, inputs, targets)}
-        updates, state = optimizer.update(jax.grad(value_fn)(params), state, params, **functions)
+        value_fn = lambda p: loss(p, inputs[rows], targets[rows])
+        functions = {
+            "value_fn": value_fn,
+            "full_value_fn": lambda p: loss(p, inputs, targets),
+        }
+        updates, state = optimizer.update(
+            jax.grad(value_fn)(params), state, params, **functions
+        )
         return (optax.apply_updates(params, updates), state), None
 
     keys = jax.random.split(KEY, steps)
-    (after, _), _ = jax.jit(lambda p: jax.lax.scan(step, (p, optimizer.init(p)), keys))(params)
+    (after, _), _ = jax.jit(lambda p: jax.lax.scan(step, (p, optimizer.init(p)), keys))(
+        params
+    )
     assert jax.tree.structure(after) == jax.tree.structure(params)
     return float(loss(params, inputs, targets)), float(loss(after, inputs, targets))
 
@@ -392,7 +498,10 @@ def test_an_equinox_network_learns():
     def loss(params, inputs, targets):
         return jnp.mean((jax.vmap(eqx.combine(params, static))(inputs) - targets) ** 2)
 
-    optimizer = optax.chain(langevax.optax.svrg(20), langevax.optax.langevin(0.1, 1e-4, key=KEY, precision=1e-3))
+    optimizer = optax.chain(
+        langevax.optax.svrg(20),
+        langevax.optax.langevin(0.1, 1e-4, key=KEY, precision=1e-3),
+    )
     before, after = train(params, loss, optimizer)
     assert after < 0.25 * before
 
@@ -406,7 +515,10 @@ def test_a_flax_network_learns():
     def loss(params, inputs, targets):
         return jnp.mean((model.apply(params, inputs)[:, 0] - targets) ** 2)
 
-    optimizer = optax.chain(langevax.optax.svrg(20), langevax.optax.langevin(0.1, 1e-4, key=KEY, precision=1e-3))
+    optimizer = optax.chain(
+        langevax.optax.svrg(20),
+        langevax.optax.langevin(0.1, 1e-4, key=KEY, precision=1e-3),
+    )
     before, after = train(params, loss, optimizer)
     assert after < 0.25 * before
 
@@ -417,22 +529,60 @@ def test_a_flax_network_learns():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"step_size": np.nan}, ValueError, "step_size must be finite and > 0, got nan; pass a number > 0"),
+        (
+            {"step_size": np.nan},
+            ValueError,
+            "step_size must be finite and > 0, got nan; pass a number > 0",
+        ),
         ({"step_size": 0.0}, ValueError, "step_size must be finite and > 0, got 0.0"),
-        ({"step_size": "small"}, TypeError, "step_size must be a number or a schedule of the step, got 'small'"),
-        ({"step_size": jnp.ones(3)}, ValueError, "step_size must be one number, got an array of shape (3,); pass a"),
-        ({"temperature": -1.0}, ValueError, "temperature must be finite and >= 0, got -1.0; pass a number >= 0"),
+        (
+            {"step_size": "small"},
+            TypeError,
+            "step_size must be a number or a schedule of the step, got 'small'",
+        ),
+        (
+            {"step_size": jnp.ones(3)},
+            ValueError,
+            "step_size must be one number, got an array of shape (3,); pass a",
+        ),
+        (
+            {"temperature": -1.0},
+            ValueError,
+            "temperature must be finite and >= 0, got -1.0; pass a number >= 0",
+        ),
         ({"temperature": np.inf}, ValueError, "temperature must be finite"),
-        ({"precision": {"a": -1.0}}, ValueError, "precision must be finite and >= 0, got -1.0"),
-        ({"key": None}, TypeError, "key must be a typed key, got NoneType; pass jax.random.key(seed)"),
-        ({"key": 0}, TypeError, "key must be a typed key, got int; pass jax.random.key(seed)"),
-        ({"key": jax.random.PRNGKey(0)}, TypeError, "got an old-style uint32 key; pass jax.random.wrap_key_data"),
-        ({"key": jax.random.split(KEY, 3)}, ValueError, "key must be one key, got an array of keys of shape (3,)"),
+        (
+            {"precision": {"a": -1.0}},
+            ValueError,
+            "precision must be finite and >= 0, got -1.0",
+        ),
+        (
+            {"key": None},
+            TypeError,
+            "key must be a typed key, got NoneType; pass jax.random.key(seed)",
+        ),
+        (
+            {"key": 0},
+            TypeError,
+            "key must be a typed key, got int; pass jax.random.key(seed)",
+        ),
+        (
+            {"key": jax.random.PRNGKey(0)},
+            TypeError,
+            "got an old-style uint32 key; pass jax.random.wrap_key_data",
+        ),
+        (
+            {"key": jax.random.split(KEY, 3)},
+            ValueError,
+            "key must be one key, got an array of keys of shape (3,)",
+        ),
     ],
 )
 def test_a_mistaken_argument_is_named(arguments, error, message, unchecked_types):
     with pytest.raises(error, match=re.escape(message)):
-        langevax.optax.langevin(**({"step_size": H, "temperature": T, "key": KEY} | arguments))
+        langevax.optax.langevin(
+            **({"step_size": H, "temperature": T, "key": KEY} | arguments)
+        )
 
 
 def test_there_is_no_default_key():
@@ -442,7 +592,9 @@ def test_there_is_no_default_key():
 
 @pytest.mark.parametrize("make", [langevax.optax.svrg, langevax.optax.sarah])
 def test_a_mistaken_period_or_missing_function_is_named(make, unchecked_types):
-    with pytest.raises(ValueError, match="period must be at least 1, got 0; pass an int >= 1"):
+    with pytest.raises(
+        ValueError, match="period must be at least 1, got 0; pass an int >= 1"
+    ):
         make(0)
     with pytest.raises(TypeError, match=r"period must be an int, got 2\.5"):
         make(2.5)
@@ -450,7 +602,9 @@ def test_a_mistaken_period_or_missing_function_is_named(make, unchecked_types):
     optimizer = optax.chain(make(2), langevax.optax.langevin(H, T, key=KEY))
     state = optimizer.init(params)
     both = {"value_fn": jnp.sum, "full_value_fn": jnp.sum}
-    with pytest.raises(ValueError, match=r"params is None .* pass update\(grads, state, params\)"):
+    with pytest.raises(
+        ValueError, match=r"params is None .* pass update\(grads, state, params\)"
+    ):
         optimizer.update(params, state, **both)
     for missing in both:
         others = {name: function for name, function in both.items() if name != missing}
@@ -461,12 +615,19 @@ def test_a_mistaken_period_or_missing_function_is_named(make, unchecked_types):
 
 def test_a_precision_asks_for_params():
     optimizer = langevax.optax.langevin(H, T, key=KEY, precision=PRECISION)
-    with pytest.raises(ValueError, match=r"params is None but langevin has a precision; pass update\(grads, state, pa"):
+    with pytest.raises(
+        ValueError,
+        match=r"params is None but langevin has a precision; pass update\(grads, state, pa",
+    ):
         optimizer.update(jnp.ones(2), optimizer.init(jnp.ones(2)))
 
 
-@pytest.mark.parametrize("leaf", [jnp.arange(3), jnp.ones(2, jnp.complex64), np.zeros(2, jax.dtypes.float0)])
+@pytest.mark.parametrize(
+    "leaf", [jnp.arange(3), jnp.ones(2, jnp.complex64), np.zeros(2, jax.dtypes.float0)]
+)
 def test_a_gradient_that_is_not_real_and_floating_is_named(leaf):
     optimizer = langevax.optax.langevin(H, T, key=KEY)
-    with pytest.raises(TypeError, match=r"updates\['a'\] must be real floating gradients, got dtype"):
+    with pytest.raises(
+        TypeError, match=r"updates\['a'\] must be real floating gradients, got dtype"
+    ):
         optimizer.update({"a": leaf}, optimizer.init({"a": leaf}))

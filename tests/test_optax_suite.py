@@ -33,7 +33,10 @@ def mean_loss(params):
 
 def functions_of(block):
     def value_fn(params):
-        return sum(jnp.sum((leaf - CENTRES[block].astype(leaf.dtype)) ** 2) / 2 for leaf in jax.tree.leaves(params))
+        return sum(
+            jnp.sum((leaf - CENTRES[block].astype(leaf.dtype)) ** 2) / 2
+            for leaf in jax.tree.leaves(params)
+        )
 
     return {"value_fn": value_fn, "full_value_fn": mean_loss, "block": block}
 
@@ -41,7 +44,11 @@ def functions_of(block):
 def optimizer_of(name):
     """With a step of 0.1; `langevin` has its own."""
     transformation = TRANSFORMATIONS[name]()
-    return transformation if name == "langevin" else optax.chain(transformation, optax.sgd(0.1))
+    return (
+        transformation
+        if name == "langevin"
+        else optax.chain(transformation, optax.sgd(0.1))
+    )
 
 
 def descend(optimizer, params, num_steps):
@@ -53,13 +60,17 @@ def descend(optimizer, params, num_steps):
         return (optax.apply_updates(params, updates), state), None
 
     blocks = jnp.arange(num_steps, dtype=jnp.int32) % NUM_BLOCKS
-    return jax.jit(lambda params: jax.lax.scan(step, (params, optimizer.init(params)), blocks)[0])(params)
+    return jax.jit(
+        lambda params: jax.lax.scan(step, (params, optimizer.init(params)), blocks)[0]
+    )(params)
 
 
 @ALL
 def test_it_reaches_the_mean_of_the_blocks(name):
     """From 5 and -3 to 1; batches alone stay 0.15 away at worst, `storm` a third of that."""
-    params, _ = descend(optimizer_of(name), {"a": jnp.array([5.0, -3.0]), "b": jnp.zeros(())}, 150)
+    params, _ = descend(
+        optimizer_of(name), {"a": jnp.array([5.0, -3.0]), "b": jnp.zeros(())}, 150
+    )
     away = max(float(jnp.max(jnp.abs(leaf - 1))) for leaf in jax.tree.leaves(params))
     assert away < {"langevin": 0.15, "storm": 0.1}.get(name, 0.02)
 
@@ -83,8 +94,12 @@ def test_other_extra_arguments_are_ignored(name):
     transformation, params = TRANSFORMATIONS[name](), jnp.ones(2)
     assert isinstance(transformation, optax.GradientTransformationExtraArgs)
     options = functions_of(1)
-    plain, _ = transformation.update(params, transformation.init(params), params, **options)
-    more, _ = transformation.update(params, transformation.init(params), params, value=1.0, grad=params, **options)
+    plain, _ = transformation.update(
+        params, transformation.init(params), params, **options
+    )
+    more, _ = transformation.update(
+        params, transformation.init(params), params, value=1.0, grad=params, **options
+    )
     np.testing.assert_array_equal(plain, more)
 
 
@@ -96,11 +111,18 @@ def test_shapes_dtypes_and_explicit_shardings_stay(name, dtype):
     transformation = TRANSFORMATIONS[name]()
     with jax.set_mesh(mesh):
         sharding = NamedSharding(mesh, PartitionSpec("rows"))
-        params = {"a": jax.device_put(jnp.ones((4, 2), dtype), sharding), "b": jnp.ones((), dtype)}
+        params = {
+            "a": jax.device_put(jnp.ones((4, 2), dtype), sharding),
+            "b": jnp.ones((), dtype),
+        }
         state = jax.jit(transformation.init)(params)
         before = jax.tree.map(jax.typeof, state)
         block = jnp.int32(1)
-        step = jax.jit(lambda g, state, params: transformation.update(g, state, params, **functions_of(block)))
+        step = jax.jit(
+            lambda g, state, params: transformation.update(
+                g, state, params, **functions_of(block)
+            )
+        )
         updates, state = step(params, state, params)
         assert jax.tree.map(jax.typeof, state) == before
         assert jax.tree.map(jax.typeof, updates) == jax.tree.map(jax.typeof, params)
@@ -132,8 +154,12 @@ def test_noise_is_that_of_the_key_whatever_its_kind(implementation):
     zeros = jnp.zeros(100)
 
     def noise(seed):
-        transformation = langevax.optax.langevin(0.5, 1.0, key=jax.random.key(seed, impl=implementation))
-        return np.asarray(transformation.update(zeros, transformation.init(zeros), zeros)[0])
+        transformation = langevax.optax.langevin(
+            0.5, 1.0, key=jax.random.key(seed, impl=implementation)
+        )
+        return np.asarray(
+            transformation.update(zeros, transformation.init(zeros), zeros)[0]
+        )
 
     np.testing.assert_array_equal(noise(0), noise(0))
     assert abs(np.corrcoef(noise(0), noise(1))[0, 1]) < 0.4

@@ -26,13 +26,18 @@ def gradient(x, indices):
 
 def iterates(reduce):
     """Of `reduce` and plain descent on the blocks of ORDER, in float64."""
-    rows, optimizer = jnp.asarray(ROWS).reshape(M, B, D), optax.chain(reduce, optax.sgd(STEP_SIZE))
+    rows, optimizer = (
+        jnp.asarray(ROWS).reshape(M, B, D),
+        optax.chain(reduce, optax.sgd(STEP_SIZE)),
+    )
 
     def step(carry, block):
         params, state = carry
-        value_fn = lambda x: loss(x, rows[block])  # noqa: E731
+        value_fn = lambda x: loss(x, rows[block])
         extra = {"value_fn": value_fn, "block": block, "unrelated": "passed over"}
-        updates, state = optimizer.update(jax.grad(value_fn)(params), state, params, **extra)
+        updates, state = optimizer.update(
+            jax.grad(value_fn)(params), state, params, **extra
+        )
         params = optax.apply_updates(params, updates)
         return (params, state), params
 
@@ -46,9 +51,22 @@ def test_they_are_the_transcripts():
     batches = [BLOCKS[j] for j in ORDER]
     with jax.enable_x64():
         for ours, expected in (
-            (langevax.optax.sledge(M), transcripts.sledge(gradient, BLOCKS, START, STEP_SIZE, draws, still, False)),
-            (langevax.optax.saga(M), transcripts.saga(gradient, BLOCKS, START, STEP_SIZE, draws, still, False)),
-            (langevax.optax.storm(0.3), transcripts.storm(gradient, START, STEP_SIZE, 0.3, batches, still)),
+            (
+                langevax.optax.sledge(M),
+                transcripts.sledge(
+                    gradient, BLOCKS, START, STEP_SIZE, draws, still, False
+                ),
+            ),
+            (
+                langevax.optax.saga(M),
+                transcripts.saga(
+                    gradient, BLOCKS, START, STEP_SIZE, draws, still, False
+                ),
+            ),
+            (
+                langevax.optax.storm(0.3),
+                transcripts.storm(gradient, START, STEP_SIZE, 0.3, batches, still),
+            ),
         ):
             np.testing.assert_allclose(iterates(ours), expected[1:], rtol=0, atol=1e-12)
 
@@ -65,19 +83,27 @@ def test_gradients_and_states_keep_the_dtypes_of_params(name):
     params = {"w": jnp.ones(2), "b": jnp.ones((), jnp.bfloat16)}
     grads = jax.tree.map(lambda x: jnp.ones(x.shape, jnp.float32), params)
     reduce = REDUCERS[name]
-    value_fn = lambda p: jnp.sum(p["w"] ** 2) + p["b"].astype(jnp.float32) ** 2  # noqa: E731
+    value_fn = lambda p: jnp.sum(p["w"] ** 2) + p["b"].astype(jnp.float32) ** 2
     state = reduce.init(params)
-    updates, after = reduce.update(grads, state, params, value_fn=value_fn, block=jnp.int32(1))
+    updates, after = reduce.update(
+        grads, state, params, value_fn=value_fn, block=jnp.int32(1)
+    )
     assert jax.tree.map(jnp.shape, updates) == jax.tree.map(jnp.shape, params)
-    assert [u.dtype for u in jax.tree.leaves(updates)] == [x.dtype for x in jax.tree.leaves(params)]
-    assert [(a.shape, a.dtype) for a in jax.tree.leaves(after)] == [(a.shape, a.dtype) for a in jax.tree.leaves(state)]
+    assert [u.dtype for u in jax.tree.leaves(updates)] == [
+        x.dtype for x in jax.tree.leaves(params)
+    ]
+    assert [(a.shape, a.dtype) for a in jax.tree.leaves(after)] == [
+        (a.shape, a.dtype) for a in jax.tree.leaves(state)
+    ]
 
 
 def test_mistakes_are_named():
     x = jnp.ones(2)
     for name, reduce in REDUCERS.items():
         missing = "block" if name == "saga" else "value_fn"
-        with pytest.raises(TypeError, match=f"{missing} must be .*, got None; pass {missing}="):
+        with pytest.raises(
+            TypeError, match=f"{missing} must be .*, got None; pass {missing}="
+        ):
             reduce.update(x, reduce.init(x), x)
         with pytest.raises(ValueError, match=f"params is None but {name} compares"):
             reduce.update(x, reduce.init(x), value_fn=jnp.sum, block=0)

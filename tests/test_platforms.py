@@ -47,7 +47,9 @@ def test_keys_are_left_to_jax_elsewhere(elsewhere):
 def test_inputs_are_filled_up_on_cpus_alone(monkeypatch):
     def concatenated():
         def slope(weights):
-            return jax.vmap(lambda x: matmul.preactivation(weights, x))(jnp.asarray(INPUTS)).sum()
+            return jax.vmap(lambda x: matmul.preactivation(weights, x))(
+                jnp.asarray(INPUTS)
+            ).sum()
 
         return "concatenate" in primitives(jax.make_jaxpr(jax.grad(slope))(jnp.ones(4)))
 
@@ -58,7 +60,12 @@ def test_inputs_are_filled_up_on_cpus_alone(monkeypatch):
 
 @pytest.mark.parametrize(
     ("particles", "rows", "expected"),
-    [(10**4, 10**4, 10**4), (10**5, 10**4, 1342), (10**6, 10**4, 256), (2**20 + 1, 10**4, None)],
+    [
+        (10**4, 10**4, 10**4),
+        (10**5, 10**4, 1342),
+        (10**6, 10**4, 256),
+        (2**20 + 1, 10**4, None),
+    ],
 )
 def test_blocks_of_clouds_are_large_elsewhere(elsewhere, particles, rows, expected):
     """Up to 512 MB of activations with many rows, 1 GB with few; beyond, tiles of 512 MB."""
@@ -67,14 +74,20 @@ def test_blocks_of_clouds_are_large_elsewhere(elsewhere, particles, rows, expect
     assert best.tile_rows * best.tile_particles == best.block_activations == 2**27
 
 
-def test_a_full_pass_has_the_blocks_of_the_platform_unless_its_user_chose_others(elsewhere):
+def test_a_full_pass_has_the_blocks_of_the_platform_unless_its_user_chose_others(
+    elsewhere,
+):
     rows = jax.ShapeDtypeStruct((2**18, 2), jnp.float32)
 
     def largest(**options):
         def gradient(rows):
-            return langevax.FiniteSum(lambda x, row: jnp.sum((x - row) ** 2), rows, **options).gradient(jnp.zeros(2))
+            return langevax.FiniteSum(
+                lambda x, row: jnp.sum((x - row) ** 2), rows, **options
+            ).gradient(jnp.zeros(2))
 
-        return max(shape[0] for shape in shapes(jax.make_jaxpr(gradient)(rows)) if shape)
+        return max(
+            shape[0] for shape in shapes(jax.make_jaxpr(gradient)(rows)) if shape
+        )
 
     assert largest() == 2**18
     assert largest(block_size=1000) < 1100
@@ -83,21 +96,38 @@ def test_a_full_pass_has_the_blocks_of_the_platform_unless_its_user_chose_others
 def quantities(risk, finite_sum, cloud):
     """Return all that blocks and forms enter: passes over a cloud, over rows, and tables of gradients."""
     table = gradients.SAGA(batch_size=4).init(finite_sum, cloud[0])[0].table
-    return risk.value_and_gradient(cloud), risk.outputs(cloud), finite_sum.gradient(cloud[0]), table
+    return (
+        risk.value_and_gradient(cloud),
+        risk.outputs(cloud),
+        finite_sum.gradient(cloud[0]),
+        table,
+    )
 
 
 @pytest.mark.slow
 def test_numbers_are_the_same_on_all_platforms(monkeypatch):
     """In small blocks of each kind, traced each time; float32."""
-    monkeypatch.setattr(platforms, "CPU", platforms.CPU._replace(block_activations=64, fewest_rows=4, most_rows=8))
-    tiles = platforms.ACCELERATOR._replace(most_activations=0, tile_rows=16, tile_particles=5)
+    monkeypatch.setattr(
+        platforms,
+        "CPU",
+        platforms.CPU._replace(block_activations=64, fewest_rows=4, most_rows=8),
+    )
+    tiles = platforms.ACCELERATOR._replace(
+        most_activations=0, tile_rows=16, tile_particles=5
+    )
     monkeypatch.setattr(platforms, "ACCELERATOR", tiles)
-    risk = langevax.MeanFieldRisk(neurons.Tanh(), losses.squared, INPUTS, np.tanh(INPUTS[:, 0]), 0.1)
-    finite_sum = langevax.FiniteSum(lambda x, row: jnp.tanh(x[:3] @ row + x[3]) ** 2, INPUTS)
+    risk = langevax.MeanFieldRisk(
+        neurons.Tanh(), losses.squared, INPUTS, np.tanh(INPUTS[:, 0]), 0.1
+    )
+    finite_sum = langevax.FiniteSum(
+        lambda x, row: jnp.tanh(x[:3] @ row + x[3]) ** 2, INPUTS
+    )
     cloud, measured = random.normal(KEY, (12, 4)), []
     for platform in ("cpu", "gpu"):
         monkeypatch.setattr(platforms, "platform", lambda platform=platform: platform)
-        measured.append(eqx.filter_jit(lambda *parts: quantities(*parts))(risk, finite_sum, cloud))
+        measured.append(
+            eqx.filter_jit(lambda *parts: quantities(*parts))(risk, finite_sum, cloud)
+        )
     for ours, others in zip(*map(jax.tree.leaves, measured), strict=True):
         np.testing.assert_allclose(ours, others, rtol=2e-5, atol=1e-6)
 
@@ -106,4 +136,6 @@ def test_predictions_do_not_depend_on_the_rows_at_once(monkeypatch):
     cloud, neuron = np.asarray(random.normal(KEY, (8, 4))), neurons.Tanh()
     whole = training.outputs(neuron, cloud, INPUTS)
     monkeypatch.setattr(platforms, "CPU", platforms.CPU._replace(predicted_rows=7))
-    np.testing.assert_allclose(training.outputs(neuron, cloud, INPUTS), whole, rtol=1e-6)
+    np.testing.assert_allclose(
+        training.outputs(neuron, cloud, INPUTS), whole, rtol=1e-6
+    )

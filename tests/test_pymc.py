@@ -24,8 +24,14 @@ CLASSES = RNG.integers(0, 3, N)
 def test_without_pymc_the_line_that_installs_it_is_named(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pymc", None)
     foreign = type("Model", (), {"__module__": "pymc.model.core", "observed_RVs": ()})()
-    for call in (lambda: lx.pymc.posterior(foreign), lambda: lx.predictive(foreign, key=jax.random.key(0))):
-        with pytest.raises(ImportError, match="needs the package pymc, which is not installed; run: pip install pymc"):
+    for call in (
+        lambda: lx.pymc.posterior(foreign),
+        lambda: lx.predictive(foreign, key=jax.random.key(0)),
+    ):
+        with pytest.raises(
+            ImportError,
+            match="needs the package pymc, which is not installed; run: pip install pymc",
+        ):
             call()
     with pytest.raises(TypeError, match="data belong to a PyMC model"):
         lx.predictive(foreign, X, key=jax.random.key(0))
@@ -35,7 +41,9 @@ def test_without_pymc_the_line_that_installs_it_is_named(monkeypatch):
 def pm():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return pytest.importorskip("pymc", reason="PyMC is not installed: pip install pymc")
+        return pytest.importorskip(
+            "pymc", reason="PyMC is not installed: pip install pymc"
+        )
 
 
 def own_density(model):
@@ -45,12 +53,21 @@ def own_density(model):
     density = model.compile_logp(mode=Mode(linker="py", optimizer=None))
     names = [variable.name for variable in model.value_vars]
     return lambda position: float(
-        density({name: np.asarray(value, float) for name, value in zip(names, position.values(), strict=True)})
+        density(
+            {
+                name: np.asarray(value, float)
+                for name, value in zip(names, position.values(), strict=True)
+            }
+        )
     )
 
 
 def normal(pm):
-    level, slopes, noise = pm.Normal("level", 0, 1), pm.Normal("slopes", 0, 1, shape=3), pm.HalfCauchy("noise", 1)
+    level, slopes, noise = (
+        pm.Normal("level", 0, 1),
+        pm.Normal("slopes", 0, 1, shape=3),
+        pm.HalfCauchy("noise", 1),
+    )
     pm.Normal("y", level + pm.math.dot(X, slopes), noise, observed=Y)
 
 
@@ -59,7 +76,9 @@ def groups(pm):
     effects = pm.Normal("effects", 0, spread, shape=3)
     level = pm.Uniform("level", -1, 2)
     counts, group = pm.Data("counts", COUNTS), pm.Data("group", CLASSES)
-    pm.NegativeBinomial("y", mu=pm.math.exp(level + effects[group]), alpha=2.0, observed=counts)
+    pm.NegativeBinomial(
+        "y", mu=pm.math.exp(level + effects[group]), alpha=2.0, observed=counts
+    )
 
 
 def classes(pm):
@@ -68,7 +87,9 @@ def classes(pm):
 
 
 def vectors(pm):
-    factor, _, _ = pm.LKJCholeskyCov("factor", n=3, eta=2, sd_dist=pm.Exponential.dist(1.0))
+    factor, _, _ = pm.LKJCholeskyCov(
+        "factor", n=3, eta=2, sd_dist=pm.Exponential.dist(1.0)
+    )
     pm.MvNormal("x", pm.Normal("mean", 0, 1, shape=3), chol=factor, observed=X)
 
 
@@ -84,19 +105,26 @@ def two_observed(pm):
     pm.Normal("x", mean, 1.0, observed=X)
 
 
-@pytest.mark.parametrize("write", [normal, groups, classes, vectors, mixture, two_observed])
+@pytest.mark.parametrize(
+    "write", [normal, groups, classes, vectors, mixture, two_observed]
+)
 def test_the_log_density_is_pymcs_and_its_gradient_is_finite(pm, write):
     with pm.Model() as model:
         write(pm)
     adapted = lx.pymc.posterior(model)
-    assert repr(adapted) == f"ModelPosterior({N} rows; fields: target, start, constrain)"
+    assert (
+        repr(adapted) == f"ModelPosterior({N} rows; fields: target, start, constrain)"
+    )
     assert jnp.result_type(float) == jnp.float32  # PyTensor's compiler to JAX sets it
     own = own_density(model)
     for seed in range(3):
         position = adapted.start(jax.random.key(seed))
         ours = -float(adapted.problem.potential(position)) / adapted.target.temperature
         assert ours == pytest.approx(own(position), rel=2e-6)
-        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(adapted.problem.gradient(position)))
+        assert all(
+            np.isfinite(leaf).all()
+            for leaf in jax.tree.leaves(adapted.problem.gradient(position))
+        )
         constrained = adapted.constrain(jax.tree.map(lambda a: a[None], position))
         back = lx.pymc.unconstrained(model, constrained)
         for name, value in position.items():
@@ -109,7 +137,14 @@ def local_effects(pm):
 
 
 def time_series(pm):
-    pm.AR("y", rho=[0, pm.Normal("slope", 0, 1)], constant=True, sigma=1.0, init_dist=pm.Normal.dist(0, 1), observed=Y)
+    pm.AR(
+        "y",
+        rho=[0, pm.Normal("slope", 0, 1)],
+        constant=True,
+        sigma=1.0,
+        init_dist=pm.Normal.dist(0, 1),
+        observed=Y,
+    )
 
 
 def potential_of_rows(pm):
@@ -133,20 +168,34 @@ def other_lengths(pm):
     ("write", "words"),
     [
         (local_effects, "the model cannot be computed for one row"),
-        (time_series, r"variable 'y' has a log density of shape \(\) at one of its 40 rows"),
+        (
+            time_series,
+            r"variable 'y' has a log density of shape \(\) at one of its 40 rows",
+        ),
         (potential_of_rows, "potential 'sum' depends on the data"),
-        (centred_within, r"variable 'y' has the log density -.* used for several rows at once \(such as its mean\)"),
-        (other_lengths, r"the observed variables have \{'y': 40, 'x': 10\} entries along axis 0"),
+        (
+            centred_within,
+            r"variable 'y' has the log density -.* used for several rows at once \(such as its mean\)",
+        ),
+        (
+            other_lengths,
+            r"the observed variables have \{'y': 40, 'x': 10\} entries along axis 0",
+        ),
     ],
 )
-def test_models_whose_rows_cannot_be_separated_have_full_gradients_and_no_law(pm, write, words):
+def test_models_whose_rows_cannot_be_separated_have_full_gradients_and_no_law(
+    pm, write, words
+):
     with pm.Model() as model:
         write(pm)
     adapted = lx.pymc.posterior(model)
     position = adapted.start(jax.random.key(0))
-    assert -float(adapted.problem.potential(position)) == pytest.approx(own_density(model)(position), rel=1e-5)
+    assert -float(adapted.problem.potential(position)) == pytest.approx(
+        own_density(model)(position), rel=1e-5
+    )
     with pytest.raises(
-        ValueError, match=f"model is not a sum over rows, which the score of a predictive law needs, .*: .*{words}.*; "
+        ValueError,
+        match=f"model is not a sum over rows, which the score of a predictive law needs, .*: .*{words}.*; ",
     ):
         lx.predictive(model, key=jax.random.key(0))
 
@@ -156,11 +205,23 @@ def discrete(pm):
 
 
 def minibatch(pm):
-    pm.Normal("y", pm.Normal("mean", 0, 1), 1.0, observed=pm.Minibatch(Y, batch_size=10), total_size=N)
+    pm.Normal(
+        "y",
+        pm.Normal("mean", 0, 1),
+        1.0,
+        observed=pm.Minibatch(Y, batch_size=10),
+        total_size=N,
+    )
 
 
 def without_jax(pm):
-    pm.Censored("y", pm.Normal.dist(pm.Normal("mean", 0, 1), 1), lower=None, upper=2.0, observed=np.minimum(Y, 2.0))
+    pm.Censored(
+        "y",
+        pm.Normal.dist(pm.Normal("mean", 0, 1), 1),
+        lower=None,
+        upper=2.0,
+        observed=np.minimum(Y, 2.0),
+    )
 
 
 @pytest.mark.parametrize(
@@ -171,7 +232,10 @@ def without_jax(pm):
         (lambda pm: pm.Normal("y", 0, 1, observed=Y), "the model has no free variable"),
         (without_jax, r"the model cannot be computed in JAX \(NotImplementedError: "),
         (minibatch, "variable 'y' has a total_size, which scales its log density"),
-        (lambda pm: pm.Exponential("y", pm.HalfNormal("rate", 1), observed=Y), "is not finite at 30 random positions"),
+        (
+            lambda pm: pm.Exponential("y", pm.HalfNormal("rate", 1), observed=Y),
+            "is not finite at 30 random positions",
+        ),
     ],
 )
 def test_models_without_a_density_to_sample_are_refused(pm, write, words):
@@ -195,17 +259,28 @@ def test_an_improper_prior_is_refused_unless_a_potential_makes_it_proper(pm):
     options = {"num_particles": 16, "bayes_shares": (1.0,), "num_folds": None}
     with pm.Model() as model:
         flat(pm)
-    draws = {"mean": 0.3 * RNG.normal(size=64), "noise": np.exp(0.1 * RNG.normal(size=64))}
-    with pytest.raises(ValueError, match="the prior of model is improper: along 'noise' its logarithm changes by"):
+    draws = {
+        "mean": 0.3 * RNG.normal(size=64),
+        "noise": np.exp(0.1 * RNG.normal(size=64)),
+    }
+    with pytest.raises(
+        ValueError,
+        match="the prior of model is improper: along 'noise' its logarithm changes by",
+    ):
         lx.predictive(model, key=jax.random.key(0), draws=draws, **options)
     with pm.Model() as model:
         flat_but_for_a_potential(pm)
     draws = {"mean": Y.sum() / (N + 1) + RNG.normal(size=256) / np.sqrt(N + 1)}
-    assert lx.predictive(model, key=jax.random.key(0), draws=draws, **options).bayes_share == 1
+    assert (
+        lx.predictive(model, key=jax.random.key(0), draws=draws, **options).bayes_share
+        == 1
+    )
 
 
 def test_what_is_not_a_model_is_refused(pm):
-    with pytest.raises(TypeError, match=r"model must be a pymc.Model, got 3; pass the model itself"):
+    with pytest.raises(
+        TypeError, match=r"model must be a pymc.Model, got 3; pass the model itself"
+    ):
         lx.pymc.posterior(3)
 
 
@@ -216,11 +291,20 @@ def visits(pm):
     x = rng.normal(size=(600, 3))
     y = rng.poisson(np.exp(x @ [0.5, -0.3, 0.1] + 0.9 * rng.normal(size=600)))
     with pm.Model(coords={"person": range(200)}) as model:
-        columns, counts = pm.Data("x", x[:200], dims=("person", "column")), pm.Data("counts", y[:200])
-        mean = pm.math.exp(pm.Normal("level", 0, 2) + columns @ pm.Normal("slopes", 0, 1, shape=3))
+        columns, counts = (
+            pm.Data("x", x[:200], dims=("person", "column")),
+            pm.Data("counts", y[:200]),
+        )
+        mean = pm.math.exp(
+            pm.Normal("level", 0, 2) + columns @ pm.Normal("slopes", 0, 1, shape=3)
+        )
         pm.Poisson("visits", mean, observed=counts)
     options = {"num_particles": 128, "bayes_shares": (1.0, 0.3, 0.1), "num_folds": None}
-    return model, lx.predictive(model, key=jax.random.key(0), **options), {"x": x[200:], "counts": y[200:]}
+    return (
+        model,
+        lx.predictive(model, key=jax.random.key(0), **options),
+        {"x": x[200:], "counts": y[200:]},
+    )
 
 
 def test_a_law_scores_new_rows_as_scipy_does_and_gains_over_bayes(visits):
@@ -239,7 +323,9 @@ def test_new_rows_are_drawn_by_pymc_and_the_model_is_left_as_it_was(visits):
     model, law, new = visits
     drawn = law.sample_predictive({"x": new["x"][:20]}, key=jax.random.key(1))["visits"]
     assert drawn.shape == (len(law.points), 20)
-    means = np.exp(law.positions["level"][:, None] + law.positions["slopes"] @ new["x"][:20].T)
+    means = np.exp(
+        law.positions["level"][:, None] + law.positions["slopes"] @ new["x"][:20].T
+    )
     errors = np.sqrt((means.mean(axis=0) + means.var(axis=0)) / len(means))
     assert np.all(np.abs(drawn.mean(axis=0) - means.mean(axis=0)) < 5 * errors)
     assert model["x"].get_value().shape == (200, 3)
@@ -257,7 +343,10 @@ def test_draws_of_pm_sample_are_taken_with_their_chains(visits):
     arviz = pytest.importorskip("arviz")  # which PyMC brings
     _, law, _ = visits
     level = np.linspace(-1, 1, 64).reshape(2, 32)
-    posterior = {"level": level, "slopes": np.stack([level, level**2, level**3], axis=-1)}
+    posterior = {
+        "level": level,
+        "slopes": np.stack([level, level**2, level**3], axis=-1),
+    }
     for draws in (SimpleNamespace(posterior=posterior), arviz.from_dict(posterior)):
         read = law.model.positions_of(draws)
         np.testing.assert_allclose(read["slopes"][:, 1], level.ravel() ** 2, rtol=1e-6)
@@ -267,9 +356,18 @@ def test_draws_of_pm_sample_are_taken_with_their_chains(visits):
 @pytest.mark.parametrize(
     ("new", "words"),
     [
-        ({"x": X}, r"new has \['x'\], but rows of the model are \['counts', 'x'\]; pass these"),
-        (X, r"new must be one dictionary of arrays by name; pass those of \['counts', 'x'\]"),
-        ({"x": X[:, :2], "counts": COUNTS}, r"new has rows of shape \(2,\), but data had \(3,\)"),
+        (
+            {"x": X},
+            r"new has \['x'\], but rows of the model are \['counts', 'x'\]; pass these",
+        ),
+        (
+            X,
+            r"new must be one dictionary of arrays by name; pass those of \['counts', 'x'\]",
+        ),
+        (
+            {"x": X[:, :2], "counts": COUNTS},
+            r"new has rows of shape \(2,\), but data had \(3,\)",
+        ),
     ],
 )
 def test_new_rows_of_another_form_are_refused(visits, new, words):
@@ -280,6 +378,15 @@ def test_new_rows_of_another_form_are_refused(visits, new, words):
 def test_arrays_without_a_name_have_no_new_rows(pm):
     with pm.Model() as model:
         normal(pm)
-    law = lx.predictive(model, key=jax.random.key(0), num_particles=16, bayes_shares=(1.0,), num_folds=None)
-    with pytest.raises(ValueError, match=r"arrays without a name with one entry per row \(of shape \(40, 3\)\)"):
+    law = lx.predictive(
+        model,
+        key=jax.random.key(0),
+        num_particles=16,
+        bayes_shares=(1.0,),
+        num_folds=None,
+    )
+    with pytest.raises(
+        ValueError,
+        match=r"arrays without a name with one entry per row \(of shape \(40, 3\)\)",
+    ):
         law.log_score({"y": jnp.zeros(3)})

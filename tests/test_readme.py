@@ -16,7 +16,11 @@ README = Path(__file__).parents[1] / "README.md"
 
 def block_with(words):
     """Return the block of code that contains `words`, with what it prints, as Markdown."""
-    (block,) = (match[0] for match in BLOCK.finditer(README.read_text(encoding="utf-8")) if words in match[1])
+    (block,) = (
+        match[0]
+        for match in BLOCK.finditer(README.read_text(encoding="utf-8"))
+        if words in match[1]
+    )
     return block
 
 
@@ -32,17 +36,24 @@ def test_the_estimator_of_the_readme(capsys):
     code, promised = BLOCK.match(block_with("MeanFieldRegressor")).groups()
     exec(code, {})
     printed = capsys.readouterr().out
-    (score, verdict), (promised_score, promised_verdict) = (text.strip().split("\n") for text in (printed, promised))
+    (score, verdict), (promised_score, promised_verdict) = (
+        text.strip().split("\n") for text in (printed, promised)
+    )
     assert_prints(score, promised_score, code)
     assert 0.4 < float(re.search(r"R2 (\S+),", score)[1]) < 0.5
     between = r"between (0\.\d+) and (0\.\d+) \(95 % each end"
     (lower, upper), (promised_lower, promised_upper) = (
-        map(float, re.search(between, words).groups()) for words in (verdict, promised_verdict)
+        map(float, re.search(between, words).groups())
+        for words in (verdict, promised_verdict)
     )
     assert verdict.startswith("The least training objective lies")
     assert "unless a well was missed" in verdict
-    assert 0 < upper - lower < 0.25 * (0.5 - lower)  # trusted: 0.5 is what the untrained prior leaves
-    assert max(lower, promised_lower) < min(upper, promised_upper)  # both hold the one optimum
+    assert (
+        0 < upper - lower < 0.25 * (0.5 - lower)
+    )  # trusted: 0.5 is what the untrained prior leaves
+    assert max(lower, promised_lower) < min(
+        upper, promised_upper
+    )  # both hold the one optimum
 
 
 @pytest.mark.slow

@@ -20,10 +20,16 @@ KEPT_BACK = RealTable("kept_back", "made/smooth", "y", held_out=True)
 def made(source):
     """Sixty rows of numbers, words and codes, some missing, beside an identifier and a constant."""
     rng = np.random.default_rng(0)
-    frame = pd.DataFrame({"id": np.arange(60), "x": rng.normal(size=60), "constant": 1.0})
+    frame = pd.DataFrame(
+        {"id": np.arange(60), "x": rng.normal(size=60), "constant": 1.0}
+    )
     frame["word"] = np.where(frame["x"] > 0, "high", "low")
     frame["code"] = rng.integers(1, 4, 60)
-    frame["y"] = np.exp(frame["x"]) if "smooth" in source else np.where(frame["x"] > 0.3, "yes", "no")
+    frame["y"] = (
+        np.exp(frame["x"])
+        if "smooth" in source
+        else np.where(frame["x"] > 0.3, "yes", "no")
+    )
     frame.loc[0, "word"], frame.loc[1, "x"], frame.loc[2, "y"] = None, np.nan, None
     return frame
 
@@ -34,7 +40,11 @@ def of_made_tables(monkeypatch):
     monkeypatch.setattr(tables, "REGRESSION", (SMOOTH, KEPT_BACK))
     monkeypatch.setattr(real_tables, "find_spec", lambda name: True)
     for module in (tables, real_tables, report):
-        monkeypatch.setattr(module, "TABLES", {"smooth": SMOOTH, "classes": CLASSES, "kept_back": KEPT_BACK})
+        monkeypatch.setattr(
+            module,
+            "TABLES",
+            {"smooth": SMOOTH, "classes": CLASSES, "kept_back": KEPT_BACK},
+        )
 
 
 # What is read
@@ -67,7 +77,11 @@ def test_a_column_that_is_not_there_is_named():
 
 def test_both_forms_have_the_same_rows_and_nothing_of_the_test_rows_is_learned():
     data = tables.split(SMOOTH, 0)
-    assert [len(part) for part in data.frame] == [len(part) for part in data.matrix] == [47, 12]
+    assert (
+        [len(part) for part in data.frame]
+        == [len(part) for part in data.matrix]
+        == [47, 12]
+    )
     assert [part["x1"].dtype == "category" for part in data.frame] == [True, True]
     assert "missing" in data.frame[0]["x1"].cat.categories
     assert not any(part["x1"].isna().any() for part in data.frame)
@@ -75,13 +89,19 @@ def test_both_forms_have_the_same_rows_and_nothing_of_the_test_rows_is_learned()
 
 
 def test_an_unseen_category_counts_as_missing():
-    train, test = pd.DataFrame({"word": ["a", "b", None]}), pd.DataFrame({"word": ["c", "b"]})
+    train, test = (
+        pd.DataFrame({"word": ["a", "b", None]}),
+        pd.DataFrame({"word": ["c", "b"]}),
+    )
     _, coded = tables._with_categories(train, test)
     assert list(coded["x0"]) == ["missing", "b"]
 
 
 def test_folds_are_the_same_whoever_asks():
-    first, again = tables.split(CLASSES, 1, max_rows=40), tables.split(CLASSES, 1, max_rows=40)
+    first, again = (
+        tables.split(CLASSES, 1, max_rows=40),
+        tables.split(CLASSES, 1, max_rows=40),
+    )
     np.testing.assert_array_equal(first.matrix[1], again.matrix[1])
     assert sum(map(len, first.targets)) == 40
 
@@ -106,7 +126,9 @@ class Constant:
         return np.tile(np.bincount(self.y) / len(self.y), (len(X), 1))
 
     def predict_interval(self, X, coverage):
-        return np.tile(np.quantile(self.y, [(1 - coverage) / 2, (1 + coverage) / 2]), (len(X), 1))
+        return np.tile(
+            np.quantile(self.y, [(1 - coverage) / 2, (1 + coverage) / 2]), (len(X), 1)
+        )
 
 
 @pytest.fixture
@@ -142,22 +164,34 @@ def test_a_run_continues_where_it_stopped(tmp_path, one_method, capsys):
     assert "### R2 by table" in capsys.readouterr().out
 
 
-def test_held_out_tables_are_left_alone_unless_they_are_named_or_asked_for(tmp_path, one_method):
+def test_held_out_tables_are_left_alone_unless_they_are_named_or_asked_for(
+    tmp_path, one_method
+):
     out = tmp_path / "results.jsonl"
     real_tables.main(["--methods", "linear", "--folds", "1", "--out", str(out)])
     assert {record["table"] for record in report.read(out)} == {"smooth", "classes"}
-    real_tables.main(["--methods", "linear", "--folds", "1", "--out", str(out), "--sets", "held-out"])
-    assert {record["table"] for record in report.read(out)} == {"smooth", "classes", "kept_back"}
+    real_tables.main(
+        ["--methods", "linear", "--folds", "1", "--out", str(out), "--sets", "held-out"]
+    )
+    assert {record["table"] for record in report.read(out)} == {
+        "smooth",
+        "classes",
+        "kept_back",
+    }
 
 
-def test_a_failed_fit_is_recorded_and_tried_again(tmp_path, monkeypatch, one_method, capsys):
+def test_a_failed_fit_is_recorded_and_tried_again(
+    tmp_path, monkeypatch, one_method, capsys
+):
     class Broken(Constant):
         def fit(self, X, y):
             raise ValueError("cannot")
 
     out = tmp_path / "results.jsonl"
     words = ["--tables", "smooth", "--folds", "1", "--out", str(out), "--methods"]
-    monkeypatch.setitem(methods.METHODS, "mlp", methods.Method("MLP", lambda split: Broken(split.task)))
+    monkeypatch.setitem(
+        methods.METHODS, "mlp", methods.Method("MLP", lambda split: Broken(split.task))
+    )
     real_tables.main([*words, "mlp"])
     assert "- smooth, fold 0, mlp: ValueError: cannot" in capsys.readouterr().out
     monkeypatch.setitem(methods.METHODS, "mlp", methods.METHODS["linear"])
@@ -166,7 +200,9 @@ def test_a_failed_fit_is_recorded_and_tried_again(tmp_path, monkeypatch, one_met
     assert "error" not in record
 
 
-def test_a_missing_package_is_named_and_skipped(tmp_path, monkeypatch, one_method, capsys):
+def test_a_missing_package_is_named_and_skipped(
+    tmp_path, monkeypatch, one_method, capsys
+):
     def absent(split):
         import no_such_package_of_peers
 
@@ -177,12 +213,17 @@ def test_a_missing_package_is_named_and_skipped(tmp_path, monkeypatch, one_metho
     words = ["--tables", "smooth", "--folds", "1", "--out", str(out)]
     real_tables.main([*words, "--methods", "xgboost,linear"])
     assert [record["method"] for record in report.read(out)] == ["linear"]
-    assert "no_such_package_of_peers is not installed; run pip install --group bench" in capsys.readouterr().err
+    assert (
+        "no_such_package_of_peers is not installed; run pip install --group bench"
+        in capsys.readouterr().err
+    )
 
 
 def test_options_are_passed_on_and_the_comparison_runs_only_by_name(monkeypatch):
     passed = []
-    monkeypatch.setattr(real_tables, "main", lambda options=(): passed.append(list(options)))
+    monkeypatch.setattr(
+        real_tables, "main", lambda options=(): passed.append(list(options))
+    )
     for words in (["real_tables", "--folds", "1"], ["real_tables"]):
         monkeypatch.setattr(sys, "argv", ["benchmarks", *words])
         assert command.main() == 0
@@ -211,10 +252,15 @@ def test_intervals_are_scored_where_a_model_has_them(one_method):
 @pytest.mark.parametrize("table", [SMOOTH, CLASSES])
 def test_the_methods_that_need_no_other_package_fit(table):
     own = ["langevax", "linear", "boosting", "kernel", "mlp", "gp", "limit"]
-    results = {record["method"]: record for record in real_tables.records(table, 0, own)}
+    results = {
+        record["method"]: record for record in real_tables.records(table, 0, own)
+    }
     assert not [record["error"] for record in results.values() if "error" in record]
     assert list(results) == own
-    scores = [record["r2"] if table is SMOOTH else -record["log_loss"] for record in results.values()]
+    scores = [
+        record["r2"] if table is SMOOTH else -record["log_loss"]
+        for record in results.values()
+    ]
     assert min(scores[:2]) > (0.8 if table is SMOOTH else -0.5)
     assert results["langevax"]["temperature"] > 0
     json.dumps(results)
@@ -224,34 +270,60 @@ def test_the_methods_that_need_no_other_package_fit(table):
 
 
 def result(table, method, fold=0, **scores):
-    return {"table": table, "fold": fold, "method": method, "n": 47, "d": 5, "task": "regression", **scores}
+    return {
+        "table": table,
+        "fold": fold,
+        "method": method,
+        "n": 47,
+        "d": 5,
+        "task": "regression",
+        **scores,
+    }
 
 
-@pytest.mark.parametrize(("number", "quantile"), [(2, 1.960), (5, 2.728), (10, 3.164), (20, 3.544)])
+@pytest.mark.parametrize(
+    ("number", "quantile"), [(2, 1.960), (5, 2.728), (10, 3.164), (20, 3.544)]
+)
 def test_critical_differences_are_those_of_demsars_table(number, quantile):
     """Demšar, JMLR 2006, table 5 (a), and its continuation to 20 methods."""
     difference = report.critical_difference(number, tables=6)
-    assert difference == pytest.approx(quantile * np.sqrt(number * (number + 1) / 36), rel=1e-3)
+    assert difference == pytest.approx(
+        quantile * np.sqrt(number * (number + 1) / 36), rel=1e-3
+    )
 
 
 def test_a_mean_is_over_the_folds_that_all_methods_have():
     records = [result("smooth", "langevax", fold, r2=fold / 10) for fold in range(3)]
     records += [result("smooth", "linear", fold, r2=0.5) for fold in (0, 1)]
-    assert report.means(records, "r2") == {"smooth": {"langevax": pytest.approx(0.05), "linear": 0.5}}
+    assert report.means(records, "r2") == {
+        "smooth": {"langevax": pytest.approx(0.05), "linear": 0.5}
+    }
 
 
 def test_rank_1_is_the_best_and_ties_share():
-    scores = {"smooth": {"langevax": 0.3, "linear": 0.3, "mlp": 0.1}, "classes": {"langevax": 0.2}}
+    scores = {
+        "smooth": {"langevax": 0.3, "linear": 0.3, "mlp": 0.1},
+        "classes": {"langevax": 0.2},
+    }
     assert report.mean_ranks(scores, ["langevax", "linear", "mlp"], higher=True) == (
         {"langevax": 1.5, "linear": 1.5, "mlp": 3.0},
         1,
     )
-    assert report.mean_ranks(scores, ["langevax", "mlp"], higher=False)[0] == {"langevax": 2.0, "mlp": 1.0}
+    assert report.mean_ranks(scores, ["langevax", "mlp"], higher=False)[0] == {
+        "langevax": 2.0,
+        "mlp": 1.0,
+    }
 
 
 def test_gains_are_positive_where_ours_is_better():
-    records = [result("smooth", "langevax", r2=0.5), result("smooth", "linear", r2=0.25)]
-    records += [result("classes", "langevax", log_loss=0.5), result("classes", "linear", log_loss=0.25)]
+    records = [
+        result("smooth", "langevax", r2=0.5),
+        result("smooth", "linear", r2=0.25),
+    ]
+    records += [
+        result("classes", "langevax", log_loss=0.5),
+        result("classes", "linear", log_loss=0.25),
+    ]
     text = report.differences_part(records, {"smooth", "classes"})
     assert "| R2 | linear | 1 of 1 | +0.250 | +0.250 |" in text
     assert "| log loss | linear | 0 of 1 | -0.250 | -0.250 |" in text
@@ -266,16 +338,28 @@ def test_bounds_hold_the_mean_and_shrink_with_tables():
 
 
 def test_a_table_where_ours_is_worse_than_linear_is_named():
-    records = [result("smooth", "linear", fold, r2=0.5 + fold / 100) for fold in range(3)]
-    worse = [result("smooth", "langevax", fold, r2=0.4 + fold / 90) for fold in range(3)]
-    assert report.worse_than_linear([*records, *worse]).endswith("of 1 tables: smooth (by 0.099 ± 0.001).")
+    records = [
+        result("smooth", "linear", fold, r2=0.5 + fold / 100) for fold in range(3)
+    ]
+    worse = [
+        result("smooth", "langevax", fold, r2=0.4 + fold / 90) for fold in range(3)
+    ]
+    assert report.worse_than_linear([*records, *worse]).endswith(
+        "of 1 tables: smooth (by 0.099 ± 0.001)."
+    )
     same = [result("smooth", "langevax", fold, r2=0.4 + fold / 9) for fold in range(3)]
     assert report.worse_than_linear([*records, *same]).endswith("of 1 tables: none.")
 
 
 def test_large_tables_and_rows_for_information_are_shown_but_not_ranked():
-    records = [result("smooth", name, r2=0.5, cpu_s=1.0) for name in ("langevax", "linear", "limit")]
-    records += [result("kept_back", name, r2=0.5, cpu_s=9.0) | {"n": 4001} for name in ("langevax", "linear")]
+    records = [
+        result("smooth", name, r2=0.5, cpu_s=1.0)
+        for name in ("langevax", "linear", "limit")
+    ]
+    records += [
+        result("kept_back", name, r2=0.5, cpu_s=9.0) | {"n": 4001}
+        for name in ("langevax", "linear")
+    ]
     text = report.printed(records)
     ranks = text.partition("### Mean ranks by R2")[2].partition("###")[0]
     assert "all, 1 tables" in ranks
@@ -286,6 +370,9 @@ def test_large_tables_and_rows_for_information_are_shown_but_not_ranked():
 
 def test_the_report_goes_between_its_markers():
     page = f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n"
-    assert report.inserted(page, "new") == f"before\n{report.BEGIN}\n\nnew\n\n{report.END}\nafter\n"
+    assert (
+        report.inserted(page, "new")
+        == f"before\n{report.BEGIN}\n\nnew\n\n{report.END}\nafter\n"
+    )
     with pytest.raises(ValueError, match="needs the lines"):
         report.inserted("before", "new")

@@ -21,7 +21,9 @@ def anchor(heading):
 
 
 @pytest.mark.long
-@pytest.mark.filterwarnings("ignore::langevax.sampling.SamplingWarning")  # pages draw little
+@pytest.mark.filterwarnings(
+    "ignore::langevax.sampling.SamplingWarning"
+)  # pages draw little
 @pytest.mark.filterwarnings("ignore::langevax.predictive_law.PredictiveWarning")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_recipes_of_a_page_print_what_it_says(page, capsys):
@@ -31,10 +33,27 @@ def test_the_recipes_of_a_page_print_what_it_says(page, capsys):
 def test_every_recipe_is_short_and_in_the_list_of_all():
     recipes = [(page, question) for page in PAGES for question in questions(page)]
     assert len(recipes) >= 40
-    assert all(question.startswith("How do I ") and question.endswith("?") for _, question in recipes)
-    assert max(len(code.splitlines()) for page in PAGES for code, _ in BLOCK.findall(page.read_text())) <= 12
-    listed = re.findall(r"^- \[(.*)\]\(how_do_i/(.*?)\.md#(.*)\)$", (DOCS / "how_do_i.md").read_text(), re.MULTILINE)
-    assert listed == [(question, page.stem, anchor(question)) for page, question in sorted_by_list(recipes)]
+    assert all(
+        question.startswith("How do I ") and question.endswith("?")
+        for _, question in recipes
+    )
+    assert (
+        max(
+            len(code.splitlines())
+            for page in PAGES
+            for code, _ in BLOCK.findall(page.read_text())
+        )
+        <= 12
+    )
+    listed = re.findall(
+        r"^- \[(.*)\]\(how_do_i/(.*?)\.md#(.*)\)$",
+        (DOCS / "how_do_i.md").read_text(),
+        re.MULTILINE,
+    )
+    assert listed == [
+        (question, page.stem, anchor(question))
+        for page, question in sorted_by_list(recipes)
+    ]
 
 
 def sorted_by_list(recipes):

@@ -23,7 +23,9 @@ def test_references_are_of_the_data_that_there_are():
         for library in ("numpyro", "blackjax"):
             assert reference[library]["ess"] >= references.MIN_ESS
             assert reference[library]["rhat"] < references.MAX_RHAT
-        assert max(reference["shift of means"], reference["ratio of deviations"]) <= 0.05
+        assert (
+            max(reference["shift of means"], reference["ratio of deviations"]) <= 0.05
+        )
         for mean, sd, *quantiles in reference["numbers"].values():
             assert sd >= 0
             assert quantiles == sorted(quantiles)
@@ -42,11 +44,20 @@ def test_constant_numbers_of_a_site_do_not_make_a_run_too_short():
 def test_a_mode_without_mass_is_left():
     """Batting averages: the joint density peaks where all shares are equal, which is hardly ever so."""
     name = "batting_averages"
-    target = langevax.numpyro.posterior(POSTERIORS[name].model, *POSTERIORS[name].arrays())
+    target = langevax.numpyro.posterior(
+        POSTERIORS[name].model, *POSTERIORS[name].arrays()
+    )
     runs = [langevax.sample(target, key=jax.random.key(seed)) for seed in range(4)]
-    assert any(run.reason.endswith("as in a narrow peak, and chains start anew around the start") for run in runs)
+    assert any(
+        run.reason.endswith(
+            "as in a narrow peak, and chains start anew around the start"
+        )
+        for run in runs
+    )
     for samples in runs:
-        assert samples.evaluations < 600_000  # far fewer than chains in the peak would take, or descents into it
+        assert (
+            samples.evaluations < 600_000
+        )  # far fewer than chains in the peak would take, or descents into it
         assert samples.modes == []
         assert samples.summary()["r_hat"].max() < 1.03
         judgement = posteriors.judge(samples.positions, STORED[name])
@@ -57,7 +68,9 @@ def test_a_mode_without_mass_is_left():
 @pytest.mark.slow
 def test_chains_come_from_far_to_a_law_whose_mode_is_a_peak():
     """A level near 1,100, with starts in (-2, 2) at potentials of 1e6, and a peak of deviation 0.001 about its mode."""
-    target = langevax.numpyro.posterior(POSTERIORS["local_level"].model, *POSTERIORS["local_level"].arrays())
+    target = langevax.numpyro.posterior(
+        POSTERIORS["local_level"].model, *POSTERIORS["local_level"].arrays()
+    )
     samples = langevax.sample(target, key=jax.random.key(3))
     assert 30 < samples.positions["first"].std() < 100
     assert samples.ess > 200
@@ -68,14 +81,24 @@ def test_chains_come_from_far_to_a_law_whose_mode_is_a_peak():
 def test_few_divergences_are_cured_by_shorter_steps(tmp_path):
     """A run that is saved is not made again, and warns."""
     name = "cauchy_location"
-    target = langevax.numpyro.posterior(POSTERIORS[name].model, *POSTERIORS[name].arrays())
-    cured = ((seed, langevax.sample(target, key=jax.random.key(seed))) for seed in range(40))  # few of them need it
-    seed, samples = next((seed, samples) for seed, samples in cured if "diverged" in samples.reason)
-    assert samples.reason.endswith("of 4,000 steps diverged, so that draws are of another run with shorter ones")
+    target = langevax.numpyro.posterior(
+        POSTERIORS[name].model, *POSTERIORS[name].arrays()
+    )
+    cured = (
+        (seed, langevax.sample(target, key=jax.random.key(seed))) for seed in range(40)
+    )  # few of them need it
+    seed, samples = next(
+        (seed, samples) for seed, samples in cured if "diverged" in samples.reason
+    )
+    assert samples.reason.endswith(
+        "of 4,000 steps diverged, so that draws are of another run with shorter ones"
+    )
     assert (samples.result.counts["divergences"], samples.warnings) == (0, [])
     assert samples.algorithm.target_acceptance == np.float32(0.95)
     assert posteriors.judge(samples.positions, STORED[name]).is_right
-    saved = langevax.sample(target, key=jax.random.key(seed), checkpoint=tmp_path / "run")
+    saved = langevax.sample(
+        target, key=jax.random.key(seed), checkpoint=tmp_path / "run"
+    )
     assert 0 < saved.result.counts["divergences"] <= 0.02 * 4000
     assert "diverged" in saved.warnings[0]
     assert saved.step_size > 1.3 * samples.step_size
@@ -104,7 +127,10 @@ def test_a_site_without_a_reference_is_an_error():
 @pytest.mark.slow
 def test_sample_is_right_by_a_reference():
     name = "schools_non_centred"
-    assert posteriors.run_sample(POSTERIORS[name], STORED[name], jax.random.key(0)) == "right"
+    assert (
+        posteriors.run_sample(POSTERIORS[name], STORED[name], jax.random.key(0))
+        == "right"
+    )
 
 
 def test_bands_hold_uniform_ranks_and_exclude_others():
@@ -132,9 +158,14 @@ def test_the_law_of_many_rows_is_that_of_quadrature():
     n, d = 200, 2
     X, y = (np.float64(a) for a in sampling.table(n, d))
     mean, deviations = sampling.mean_and_deviations(n, d)
-    axes = [np.linspace(m - 7 * s, m + 7 * s, 300) for m, s in zip(mean, deviations, strict=True)]
+    axes = [
+        np.linspace(m - 7 * s, m + 7 * s, 300)
+        for m, s in zip(mean, deviations, strict=True)
+    ]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
-    log_density = -np.logaddexp(0, -y * (grid @ X.T)).sum(-1) - np.sum(grid**2, axis=-1) / 2
+    log_density = (
+        -np.logaddexp(0, -y * (grid @ X.T)).sum(-1) - np.sum(grid**2, axis=-1) / 2
+    )
     weights = np.exp(log_density - log_density.max())
     weights /= weights.sum()
     exact = np.tensordot(weights, grid, 2)

@@ -23,9 +23,13 @@ from tools.environments import ENVIRONMENTS, SMOKE, lower_bounds
 from tools.release import differing, foreign_files
 
 ROOT = Path(__file__).parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))[
+    "project"
+]
 WORKFLOWS = ROOT / ".github" / "workflows"
-FORMER_NAME = re.compile(r'^ *@.*renamed\(\s*"(\w+)", "(\w+)", removed_in="([\d.]+)"', re.MULTILINE)
+FORMER_NAME = re.compile(
+    r'^ *@.*renamed\(\s*"(\w+)", "(\w+)", removed_in="([\d.]+)"', re.MULTILINE
+)
 """The decorator of an argument with a new name, and not the example in its docstring."""
 
 
@@ -35,34 +39,56 @@ def workflow(name):
 
 def test_the_workflow_has_each_environment_once_and_says_which_are_run_there_alone():
     jobs = workflow("environments")["jobs"]
-    names = {job: jobs[job]["strategy"]["matrix"]["environment"] for job in ("local", "here-alone")}
+    names = {
+        job: jobs[job]["strategy"]["matrix"]["environment"]
+        for job in ("local", "here-alone")
+    }
     assert names["local"] == [each.name for each in ENVIRONMENTS if each.here]
     assert names["here-alone"] == [each.name for each in ENVIRONMENTS if not each.here]
     commands = [step.get("run", "") for step in jobs["here-alone"]["steps"]]
-    assert any(command.startswith("python -m tools.environments --only") for command in commands)
+    assert any(
+        command.startswith("python -m tools.environments --only")
+        for command in commands
+    )
 
 
 def test_the_matrix_has_both_ends_of_the_window_on_the_oldest_and_the_newest_python():
     here = {(each.python, each.end) for each in ENVIRONMENTS if each.here}
-    assert here == {(python, end) for python in ("3.11", "3.13") for end in ("oldest", "newest")}
+    assert here == {
+        (python, end) for python in ("3.11", "3.13") for end in ("oldest", "newest")
+    }
     assert {each.installer for each in ENVIRONMENTS if each.here} == {"uv", "pip"}
     assert len({each.name for each in ENVIRONMENTS}) == len(ENVIRONMENTS)
 
 
 def test_every_package_is_pinned_to_its_lower_bound():
     pins = {Requirement(text).name: text for text in lower_bounds(PROJECT)}
-    texts = [*PROJECT["dependencies"], *(text for extra in PROJECT["optional-dependencies"].values() for text in extra)]
+    texts = [
+        *PROJECT["dependencies"],
+        *(
+            text
+            for extra in PROJECT["optional-dependencies"].values()
+            for text in extra
+        ),
+    ]
     assert pins.keys() == {Requirement(text).name for text in texts} - {"langevax"}
     assert pins["jax"] == "jax==0.10"
     assert pins["flwr"] == "flwr==1.42"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", ["import", pytest.param("command", marks=pytest.mark.long), "federated"])
+@pytest.mark.parametrize(
+    "part", ["import", pytest.param("command", marks=pytest.mark.long), "federated"]
+)
 def test_a_part_of_the_smoke_fits_the_library(part, tmp_path):
     """The others are those of `make costs`, which tests/test_extras.py runs."""
     code = SMOKE[part].replace("'site-packages'", "'langevax'")
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -72,7 +98,11 @@ def test_a_tag_is_checked_attested_and_published_by_trusted_publishing():
     assert "python -m tools.release --out dist" in [step.get("run") for step in steps]
     used = [step.get("uses", "").partition("@")[0] for step in steps]
     assert "actions/attest-build-provenance" in used
-    assert jobs["build"]["permissions"] == {"contents": "read", "id-token": "write", "attestations": "write"}
+    assert jobs["build"]["permissions"] == {
+        "contents": "read",
+        "id-token": "write",
+        "attestations": "write",
+    }
     assert jobs["publish"]["permissions"] == {"id-token": "write"}
     assert jobs["publish"]["needs"] == "build"
 
@@ -86,19 +116,34 @@ def test_a_tag_is_checked_attested_and_published_by_trusted_publishing():
         ("0.2.0", "## [0.2.0]", False),
     ],
 )
-def test_a_tag_needs_its_version_and_a_dated_section(version, section, accepted, tmp_path):
+def test_a_tag_needs_its_version_and_a_dated_section(
+    version, section, accepted, tmp_path
+):
     (tmp_path / "src" / "langevax").mkdir(parents=True)
-    (tmp_path / "src" / "langevax" / "_version.py").write_text(f'"One place."\n\n__version__ = "{version}"\n')
-    (tmp_path / "CHANGELOG.md").write_text(f"# Release notes\n\n{section}\n\n### Added\n")
+    (tmp_path / "src" / "langevax" / "_version.py").write_text(
+        f'"One place."\n\n__version__ = "{version}"\n'
+    )
+    (tmp_path / "CHANGELOG.md").write_text(
+        f"# Release notes\n\n{section}\n\n### Added\n"
+    )
     steps = workflow("release")["jobs"]["build"]["steps"]
-    (run,) = [step["run"] for step in steps if step.get("name", "").startswith("The tag is the version")]
+    (run,) = [
+        step["run"]
+        for step in steps
+        if step.get("name", "").startswith("The tag is the version")
+    ]
     environment = os.environ | {"GITHUB_REF_NAME": "v0.2.0"}
-    assert (subprocess.run(["bash", "-ec", run], cwd=tmp_path, env=environment).returncode == 0) == accepted
+    assert (
+        subprocess.run(["bash", "-ec", run], cwd=tmp_path, env=environment).returncode
+        == 0
+    ) == accepted
 
 
 def test_the_version_is_the_same_wherever_it_stands():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
-    recipe = yaml.safe_load((ROOT / "recipe" / "recipe.yaml").read_text(encoding="utf-8"))
+    recipe = yaml.safe_load(
+        (ROOT / "recipe" / "recipe.yaml").read_text(encoding="utf-8")
+    )
     assert {citation["version"], recipe["context"]["version"]} == {langevax.__version__}
     major, minor = Version(langevax.__version__).release[:2]
     assert (ROOT / "docs" / f"release_{major}_{minor}.md").exists()
@@ -107,7 +152,9 @@ def test_the_version_is_the_same_wherever_it_stands():
 def test_the_recipe_requires_what_the_project_requires():
     text = (ROOT / "recipe" / "recipe.yaml").read_text(encoding="utf-8")
     recipe = yaml.safe_load(text)
-    run = [line for line in recipe["requirements"]["run"] if not line.startswith("python ")]
+    run = [
+        line for line in recipe["requirements"]["run"] if not line.startswith("python ")
+    ]
     assert sorted(line.replace(" ", "") for line in run) == sorted(
         text.replace(" ", "") for text in PROJECT["dependencies"]
     )
@@ -129,11 +176,21 @@ def test_the_changelog_is_a_changelog():
 
 def test_bundled_files_of_others_have_their_licence_on_a_page():
     text = (ROOT / "docs" / "versions.md").read_text(encoding="utf-8")
-    for name in ("docs/static/stix-two-math.woff2", "examples/data/concrete.csv", "benchmarks/minimize/nist.json"):
+    for name in (
+        "docs/static/stix-two-math.woff2",
+        "examples/data/concrete.csv",
+        "benchmarks/minimize/nist.json",
+    ):
         assert f"`{name}`" in text
         assert (ROOT / name).exists()
     others = {path.name for path in (ROOT / "docs" / "static").iterdir()} - {"mark.svg"}
-    assert others == {"search_order.js", "site.css", "site.js", "stix-two-math-OFL.txt", "stix-two-math.woff2"}
+    assert others == {
+        "search_order.js",
+        "site.css",
+        "site.js",
+        "stix-two-math-OFL.txt",
+        "stix-two-math.woff2",
+    }
 
 
 # Deprecation
@@ -166,22 +223,34 @@ with warnings.catch_warnings(record=True) as issued:
     f(old=1)
 print(issued[0].filename, issued[0].lineno)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert done.stdout.split() == ["<string>", "7"]
 
 
 def test_no_former_name_stays_longer_than_announced():
-    source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
+    source = "\n".join(
+        path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py")
+    )
     announced = FORMER_NAME.findall(source)
     assert ("level", "coverage", "0.3") in announced
-    overdue = [names for *names, version in announced if Version(version) <= Version(langevax.__version__)]
+    overdue = [
+        names
+        for *names, version in announced
+        if Version(version) <= Version(langevax.__version__)
+    ]
     assert overdue == []
 
 
 def test_every_former_name_is_in_the_release_notes():
-    source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
+    source = "\n".join(
+        path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py")
+    )
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    deprecated = "\n".join(re.findall(r"^### Deprecated\n(.*?)^##", text, re.MULTILINE | re.DOTALL))
+    deprecated = "\n".join(
+        re.findall(r"^### Deprecated\n(.*?)^##", text, re.MULTILINE | re.DOTALL)
+    )
     for old, new, version in FORMER_NAME.findall(source):
         (line,) = [line for line in deprecated.splitlines() if f"({old}=)" in line]
         assert f"`{new}=`" in line
@@ -209,14 +278,21 @@ def ratio(value, low, high, role="peer"):
 def test_a_ratio_is_worse_beyond_its_noise_alone(before, after, worse):
     lines = list(regressions({before.key: before}, {after.key: after}))
     assert bool(lines) == worse
-    assert list(regressions({before.key: before}, {})) == ["a task, another: no longer measured"]
+    assert list(regressions({before.key: before}, {})) == [
+        "a task, another: no longer measured"
+    ]
 
 
 def test_the_first_file_of_the_history_is_the_table_that_the_page_had():
     """The page may move on with the next measurements; the names of tasks stay comparable."""
     first = read(FOLDER / "0.1.0.json")
     assert len(first) >= 40
-    page = {each.key for each in of_page((ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8"))}
+    page = {
+        each.key
+        for each in of_page(
+            (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+        )
+    }
     assert len(page & first.keys()) >= 40
     assert all(each.low <= each.ratio <= each.high for each in first.values())
 
@@ -226,7 +302,10 @@ def test_a_run_is_compared_with_a_release(tmp_path, capsys):
     peer = Measurement("PyTorch, eager", "peer", times=(6.0, 6.2, 6.4, 6.6))
     floor = Measurement("its parts", "floor", times=(0.5, 0.5, 0.5, 0.5))
     ratios = list(of_run([Line("a task", "a step", (ours, peer, floor))]))
-    assert [(each.candidate, round(each.ratio, 6)) for each in ratios] == [("PyTorch, eager", 6.3), ("its parts", 2.0)]
+    assert [(each.candidate, round(each.ratio, 6)) for each in ratios] == [
+        ("PyTorch, eager", 6.3),
+        ("its parts", 2.0),
+    ]
     write("1.0", ratios, {"date": "today"}, tmp_path)
     assert list(read(tmp_path / "1.0.json").values()) == ratios
     with pytest.raises(FileExistsError, match="measured once"):
@@ -263,6 +342,10 @@ def test_builds_are_compared_byte_by_byte(tmp_path):
 
 def test_a_wheel_with_files_beside_the_package_is_noticed(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.whl", "w") as archive:
-        for name in ("langevax/__init__.py", "langevax-1.dist-info/METADATA", "tests/x.py"):
+        for name in (
+            "langevax/__init__.py",
+            "langevax-1.dist-info/METADATA",
+            "tests/x.py",
+        ):
             archive.writestr(name, "")
     assert foreign_files(tmp_path / "a.whl") == ["tests/x.py"]

@@ -20,20 +20,48 @@ import langevax
 import langevax.theory
 from langevax.cli import app
 from langevax.figures import theme
-from tools.site_walk import OPTIONS, SCHEMES, WIDTHS, browser_path, dead_links, pages_of, walk
+from tools.site_walk import (
+    OPTIONS,
+    SCHEMES,
+    WIDTHS,
+    browser_path,
+    dead_links,
+    pages_of,
+    walk,
+)
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
-LOADING = {"link": "href", "script": "src", "img": "src", "iframe": "src", "source": "src"}
+LOADING = {
+    "link": "href",
+    "script": "src",
+    "img": "src",
+    "iframe": "src",
+    "source": "src",
+}
 ENTRY = re.compile(r"^::: (langevax[\w.]*)$", re.MULTILINE)
-NOT_PUBLIC = {"langevax.theory.lsi.require_divergence", "langevax.theory.lsi.require_positive"}  # checks of arguments
+NOT_PUBLIC = {
+    "langevax.theory.lsi.require_divergence",
+    "langevax.theory.lsi.require_positive",
+}  # checks of arguments
 
 
 @pytest.fixture(scope="session")
 def site():
     """The folder of the built site, that of `make docs`, which has less to build after this."""
-    build = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-d", "out/doctrees", "docs", "out/site"]
+    build = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-q",
+        "-W",
+        "--keep-going",
+        "-d",
+        "out/doctrees",
+        "docs",
+        "out/site",
+    ]
     done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return ROOT / "out" / "site"
@@ -61,10 +89,21 @@ def pages(site):
 
 
 def test_no_page_asks_the_network_for_anything(site, pages):
-    addresses = [(name, address) for name, page in pages.items() for address in page.loads]
-    assert [(name, address) for name, address in addresses if re.match(r"(\w+:)?//", address)] == []
+    addresses = [
+        (name, address) for name, page in pages.items() for address in page.loads
+    ]
+    assert [
+        (name, address)
+        for name, address in addresses
+        if re.match(r"(\w+:)?//", address)
+    ] == []
     styles = "\n".join(file.read_text(encoding="utf-8") for file in site.rglob("*.css"))
-    assert re.findall(r"(?:@import|url\()[^;)]*//[^;)]*", styles.replace("http://www.w3.org", "")) == []
+    assert (
+        re.findall(
+            r"(?:@import|url\()[^;)]*//[^;)]*", styles.replace("http://www.w3.org", "")
+        )
+        == []
+    )
     missing = [
         (name, address)
         for name, address in addresses
@@ -78,8 +117,13 @@ def test_no_page_asks_the_network_for_anything(site, pages):
     assert (site / "_static" / "stix-two-math-OFL.txt").exists()
 
 
-def test_every_page_of_the_documentation_is_in_the_site_and_can_be_searched(site, pages):
-    written = {file.relative_to(ROOT / "docs").with_suffix(".html") for file in (ROOT / "docs").rglob("*.md")}
+def test_every_page_of_the_documentation_is_in_the_site_and_can_be_searched(
+    site, pages
+):
+    written = {
+        file.relative_to(ROOT / "docs").with_suffix(".html")
+        for file in (ROOT / "docs").rglob("*.md")
+    }
     assert {str(page) for page in written} <= pages.keys()
     text = (site / "searchindex.js").read_text(encoding="utf-8")
     index = json.loads(text.removeprefix("Search.setIndex(").removesuffix(")"))
@@ -120,7 +164,9 @@ def test_the_walk_sees_wide_code_and_dead_links(tmp_path):
     assert "page.html at 1280 px, light: code: one long line of code" in too_wide
     assert messages == ["page.html: alas"]
     assert set(walk(tmp_path, [tmp_path / "cut.html"])[0]) == {
-        f"cut.html at {width} px, {scheme}: p.wide" for width in WIDTHS for scheme in SCHEMES
+        f"cut.html at {width} px, {scheme}: p.wide"
+        for width in WIDTHS
+        for scheme in SCHEMES
     }
 
 
@@ -147,14 +193,19 @@ def test_pages_fit_their_windows_and_log_no_error(site):
         ("intervals", "intervals"),
         ("posterior", "sampling"),
         ("global minimum", "optimisation|start"),
-        ("missing values", "(?!api|algorithms|feature_learning|papers|atlas|design|benchmarks).*"),
+        (
+            "missing values",
+            "(?!api|algorithms|feature_learning|papers|atlas|design|benchmarks).*",
+        ),
         ("MeanFieldRegressor", "api/names/langevax.sklearn.MeanFieldRegressor"),
     ],
 )
 def test_the_search_finds_pages_for_users_first(site, browser, query, first):
     page = browser.new_page()
     page.goto(f"{(site / 'search.html').as_uri()}?q={query.replace(' ', '+')}")
-    page.wait_for_function("document.querySelectorAll('#search-results li a').length > 0", timeout=60_000)
+    page.wait_for_function(
+        "document.querySelectorAll('#search-results li a').length > 0", timeout=60_000
+    )
     page.wait_for_timeout(300)  # results come one by one
     addresses = page.evaluate(
         "[...document.querySelectorAll('#search-results li a')].map((link) => link.getAttribute('href'))"
@@ -166,14 +217,20 @@ def test_the_search_finds_pages_for_users_first(site, browser, query, first):
 @pytest.mark.parametrize(
     ("plain", "tex"),
     [
-        ("x <- x - h grad U(x) + sqrt(2 h T) xi", r"x \leftarrow x - h\,\nabla\,U(x) + \sqrt{2\,h\,T} \xi"),
+        (
+            "x <- x - h grad U(x) + sqrt(2 h T) xi",
+            r"x \leftarrow x - h\,\nabla\,U(x) + \sqrt{2\,h\,T} \xi",
+        ),
         ("<w, x_new> >= c^-1", r"\langle w, x_{\text{new}} \rangle \ge c^{-1}"),
         (
             "KL(q || prior) = 0,    step_size <= 1",
             r"\operatorname{KL}(q \parallel \text{prior}) = 0, \quad \text{step_size} \le 1",
         ),
         ("p(x) = 1 on (0, 1)", r"p(x)=1\text{on}\,(0,1)"),
-        ("O~(n^-(d + 2)) => z in {+-1 / sqrt d}^d", r"\tilde{O}(n^{-(d+2)}) \Rightarrow z \in \{\pm1/\sqrt{d}\}^{d}"),
+        (
+            "O~(n^-(d + 2)) => z in {+-1 / sqrt d}^d",
+            r"\tilde{O}(n^{-(d+2)}) \Rightarrow z \in \{\pm1/\sqrt{d}\}^{d}",
+        ),
         (
             "|hess f| <= zeta,    ||f_{>1}|| ~ eps",
             r"|\nabla^2\,f|\le\zeta,\quad\parallelf_{>1}\parallel\sim\varepsilon",
@@ -187,22 +244,40 @@ def test_plain_formulas_become_tex(plain, tex, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "line", ["DIR/report.html     the report", "with engine:", "heat   of each label", "y = f.g(x)"]
+    "line",
+    [
+        "DIR/report.html     the report",
+        "with engine:",
+        "heat   of each label",
+        "y = f.g(x)",
+    ],
 )
 def test_other_indented_text_stays_as_it_is(line, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "docs" / "extensions")
-    assert importlib.import_module("formulas").display([line]) == ["::", "", "    " + line]
+    assert importlib.import_module("formulas").display([line]) == [
+        "::",
+        "",
+        "    " + line,
+    ]
 
 
 def test_formulas_of_generated_pages_are_typeset_and_other_blocks_are_not(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "docs" / "extensions")
     typeset = importlib.import_module("formulas").typeset
     other = "\n```text\nR2 of 0.44 on 111 patients\n```\n"
-    assert typeset(f"A claim.\n\n```text\nx <= 1 / n\n```\n{other}") == f"A claim.\n\n$$\nx \\le 1 / n\n$$\n{other}"
-    assert typeset("One.\n\n    x <= 1\n\nTwo.\n\nThree.\n") == "One.\n\n$$\nx \\le 1\n$$\n\nTwo.\n\nThree.\n"
+    assert (
+        typeset(f"A claim.\n\n```text\nx <= 1 / n\n```\n{other}")
+        == f"A claim.\n\n$$\nx \\le 1 / n\n$$\n{other}"
+    )
+    assert (
+        typeset("One.\n\n    x <= 1\n\nTwo.\n\nThree.\n")
+        == "One.\n\n$$\nx \\le 1\n$$\n\nTwo.\n\nThree.\n"
+    )
 
 
-def test_digits_of_a_fraction_and_words_with_underscores_are_read_as_in_tex(monkeypatch):
+def test_digits_of_a_fraction_and_words_with_underscores_are_read_as_in_tex(
+    monkeypatch,
+):
     monkeypatch.syspath_prepend(ROOT / "docs" / "extensions")
     mathml = importlib.import_module("formulas").mathml
     assert mathml(r"\tfrac12 x", block=False) == mathml(r"\tfrac{1}{2} x", block=False)
@@ -212,7 +287,12 @@ def test_digits_of_a_fraction_and_words_with_underscores_are_read_as_in_tex(monk
 def test_names_of_functions_stand_apart_and_bars_close_up(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "docs" / "extensions")
     mathml = importlib.import_module("formulas").mathml
-    for tex, spaces in ((r"\lambda \log Z", 2), (r"\tanh(a) \tanh(b)", 1), (r"-\log Z", 1), (r"a b", 0)):
+    for tex, spaces in (
+        (r"\lambda \log Z", 2),
+        (r"\tanh(a) \tanh(b)", 1),
+        (r"-\log Z", 1),
+        (r"a b", 0),
+    ):
         assert mathml(tex, block=False).count("mspace") == spaces, tex
     for tex in (r"|x|", r"\lVert x \rVert", r"\langle x, y \rangle"):
         assert mathml(tex, block=False).count('lspace="0" rspace="0"') == 2, tex
@@ -235,7 +315,9 @@ def public_modules():
         if inspect.ismodule(value := getattr(namespace, name))
     }
     theory = {
-        f"langevax.theory.{file.name}": importlib.import_module(f"langevax.theory.{file.name}")
+        f"langevax.theory.{file.name}": importlib.import_module(
+            f"langevax.theory.{file.name}"
+        )
         for file in pkgutil.iter_modules(langevax.theory.__path__)
     }
     return {"langevax": langevax} | first | inner | theory
@@ -243,8 +325,14 @@ def public_modules():
 
 def public_names(namespace: ModuleType):
     """Return what a module exports, or defines under a public name."""
-    own = [name for name, value in vars(namespace).items() if getattr(value, "__module__", None) == namespace.__name__]
-    return getattr(namespace, "__all__", [name for name in own if not name.startswith("_")])
+    own = [
+        name
+        for name, value in vars(namespace).items()
+        if getattr(value, "__module__", None) == namespace.__name__
+    ]
+    return getattr(
+        namespace, "__all__", [name for name in own if not name.startswith("_")]
+    )
 
 
 def resolve(path: str):
@@ -267,13 +355,21 @@ def test_every_public_name_is_documented(pages):
     }
     names |= public_modules()
     del names["langevax"]
-    anchors = {place for name, page in pages.items() if name.startswith("api/") for place in page.places if place}
+    anchors = {
+        place
+        for name, page in pages.items()
+        if name.startswith("api/")
+        for place in page.places
+        if place
+    }
     reference = {place.removeprefix("module-") for place in anchors}
     objects = [value for place in reference if (value := resolve(place)) is not None]
     missing = [
         path
         for path, value in names.items()
-        if path not in reference and not any(value is known for known in objects) and path not in NOT_PUBLIC
+        if path not in reference
+        and not any(value is known for known in objects)
+        and path not in NOT_PUBLIC
     ]
     assert missing == [], "give each a place in docs/api"
     assert len(names) > 200
@@ -284,42 +380,72 @@ def text_of(file: Path):
 
 
 def test_every_public_name_has_a_page(site):
-    listed = [name for page in (ROOT / "docs" / "api").glob("*.md") for name in ENTRY.findall(page.read_text("utf-8"))]
+    listed = [
+        name
+        for page in (ROOT / "docs" / "api").glob("*.md")
+        for name in ENTRY.findall(page.read_text("utf-8"))
+    ]
     names = [name for name in listed if not inspect.ismodule(resolve(name))]
-    assert [name for name in names if not (site / "api" / "names" / f"{name}.html").exists()] == []
+    assert [
+        name for name in names if not (site / "api" / "names" / f"{name}.html").exists()
+    ] == []
     assert len(names) > 200
 
 
 def test_the_reference_has_arguments_and_examples(site):
     page = " ".join(text_of(site / "api" / "names" / "langevax.Langevin.html").split())
-    assert "gradient: GradientEstimator = Full(), integrator: Integrator = Explicit()" in page  # fields are arguments
+    assert (
+        "gradient: GradientEstimator = Full(), integrator: Integrator = Explicit()"
+        in page
+    )  # fields are arguments
     assert "step_size – h > 0, a float or a schedule" in page
     assert ">>> result = langevax.simulate(langevin, problem, jnp.zeros(2)" in page
     assert "(x - a) ** 2" in page  # no escapes in examples
     names = site / "api" / "names"
-    assert "h = scale tanh(<w, x> + b), with particle (w, b)" in text_of(names / "langevax.neurons.Tanh.html")
-    assert "sum_i loss*_i(g_i) - temperature log Z(g)" in text_of(site / "api" / "theory.html")
-    estimator = " ".join(text_of(names / "langevax.sklearn.MeanFieldRegressor.html").split())
+    assert "h = scale tanh(<w, x> + b), with particle (w, b)" in text_of(
+        names / "langevax.neurons.Tanh.html"
+    )
+    assert "sum_i loss*_i(g_i) - temperature log Z(g)" in text_of(
+        site / "api" / "theory.html"
+    )
+    estimator = " ".join(
+        text_of(names / "langevax.sklearn.MeanFieldRegressor.html").split()
+    )
     assert "temperature_, n_iter_ – T, and steps made" in estimator
-    assert "<blockquote>" not in "".join(file.read_text(encoding="utf-8") for file in names.iterdir())
+    assert "<blockquote>" not in "".join(
+        file.read_text(encoding="utf-8") for file in names.iterdir()
+    )
 
 
 def test_links_show_titles_names_lead_to_their_page_and_paths_in_tables_may_break(site):
     page = (site / "papers.html").read_text(encoding="utf-8")
     assert re.search(
-        r'href="conventions.html"><span class="[^"]*">Conventions, converted</span></a> has the conversions', page
+        r'href="conventions.html"><span class="[^"]*">Conventions, converted</span></a> has the conversions',
+        page,
     )
-    assert re.search(r'theory</span><span class="pre">/</span><wbr /><span class="pre">feature_learning', page)
-    assert 'href="names/langevax.posterior.html#langevax.posterior"' in (site / "api" / "problems.html").read_text(
-        "utf-8"
+    assert re.search(
+        r'theory</span><span class="pre">/</span><wbr /><span class="pre">feature_learning',
+        page,
     )
+    assert 'href="names/langevax.posterior.html#langevax.posterior"' in (
+        site / "api" / "problems.html"
+    ).read_text("utf-8")
 
 
 def test_the_page_of_the_command_line_is_what_help_prints(site):
     reference = text_of(site / "api" / "command_line.html")
-    commands = [["fit"], ["predict"], ["convert"], ["check"], ["federated"], ["federated", "simulate"]]
+    commands = [
+        ["fit"],
+        ["predict"],
+        ["convert"],
+        ["check"],
+        ["federated"],
+        ["federated", "simulate"],
+    ]
     for command in [[], *commands, ["federated", "run"], ["federated", "app"]]:
-        shown = CliRunner().invoke(app, [*command, "--help"], prog_name="langevax", terminal_width=80)
+        shown = CliRunner().invoke(
+            app, [*command, "--help"], prog_name="langevax", terminal_width=80
+        )
         assert shown.exit_code == 0
         assert shown.stdout.strip() in reference, command
 
@@ -327,8 +453,12 @@ def test_the_page_of_the_command_line_is_what_help_prints(site):
 def test_the_site_has_the_colours_of_the_reports():
     style = (ROOT / "docs" / "static" / "site.css").read_text(encoding="utf-8")
     light, dark = style.split('html[data-theme="dark"] {')[:2]
-    assert [line for line in theme.css_variables().splitlines() if line not in light] == []
-    assert [line for line in theme.css_variables(dark=True).splitlines() if line not in dark] == []
+    assert [
+        line for line in theme.css_variables().splitlines() if line not in light
+    ] == []
+    assert [
+        line for line in theme.css_variables(dark=True).splitlines() if line not in dark
+    ] == []
     assert theme.FONTS in style
 
 
@@ -336,7 +466,9 @@ NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 
 @pytest.mark.long
-@pytest.mark.filterwarnings("ignore::langevax.sampling.SamplingWarning")  # it draws little
+@pytest.mark.filterwarnings(
+    "ignore::langevax.sampling.SamplingWarning"
+)  # it draws little
 def test_the_first_page_prints_what_it_says(capsys):
     """The words, and the numbers up to what another processor's rounding does to a random run."""
     text = (ROOT / "docs" / "start.md").read_text(encoding="utf-8")
@@ -348,8 +480,12 @@ def test_the_first_page_prints_what_it_says(capsys):
         with jax.numpy_dtype_promotion("standard"):
             exec(compile(code, "start.md", "exec"), scope)
         printed = capsys.readouterr().out
-        assert " ".join(NUMBER.sub("", printed).split()) == " ".join(NUMBER.sub("", promised).split())
-        for claimed, measured in zip(NUMBER.findall(promised), NUMBER.findall(printed), strict=True):
+        assert " ".join(NUMBER.sub("", printed).split()) == " ".join(
+            NUMBER.sub("", promised).split()
+        )
+        for claimed, measured in zip(
+            NUMBER.findall(promised), NUMBER.findall(printed), strict=True
+        ):
             size = abs(float(claimed))
             loose = 9 * size if size < 0.01 else 0.25 * size + 0.05 * ("." in claimed)
             assert abs(float(measured) - float(claimed)) <= loose, (code, printed)
@@ -358,7 +494,10 @@ def test_the_first_page_prints_what_it_says(capsys):
 def test_formulas_in_sentences_are_mathematics_and_programs_are_not(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "docs" / "extensions")
     inline = importlib.import_module("docstrings").inline
-    assert inline("of `f_k(t) = sqrt(2) sin(k t)`") == r"of :math:`f _{k} (t) = \sqrt{2} \operatorname{sin} (k \, t)`"
+    assert (
+        inline("of `f_k(t) = sqrt(2) sin(k t)`")
+        == r"of :math:`f _{k} (t) = \sqrt{2} \operatorname{sin} (k \, t)`"
+    )
     assert inline("`(1/n) sum_i x_i^2`").startswith(r":math:`(1 / n) \sum _{i}")
     for program in (
         "num_steps = 5",

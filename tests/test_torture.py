@@ -41,8 +41,13 @@ def test_refusals_are_those_of_langevax_in_one_sentence(tmp_path):
     assert "is not a row file" in outcome_of(lambda: refuse(tmp_path)).refusal
     assert "KeyError" in outcome_of(lambda: {}["x"]).raw
     assert "ValueError" in outcome_of(lambda: int("x")).raw
-    assert outcome_of(lambda: (_ for _ in ()).throw(Command(2, "Error: no."))).refusal == "Error: no."
-    assert outcome_of(lambda: (_ for _ in ()).throw(Command(2, "Traceback (most recent call last)"))).raw
+    assert (
+        outcome_of(lambda: (_ for _ in ()).throw(Command(2, "Error: no."))).refusal
+        == "Error: no."
+    )
+    assert outcome_of(
+        lambda: (_ for _ in ()).throw(Command(2, "Traceback (most recent call last)"))
+    ).raw
     assert outcome_of(lambda: (_ for _ in ()).throw(Command(143, ""))).signal == 15
 
 
@@ -68,7 +73,10 @@ def test_each_way_of_damage_changes_a_file(tmp_path, way):
     file.write_bytes(b"0123456789")
     spoil(file, way, 0.5, 0)
     after = file.read_bytes() if file.exists() else None
-    assert after == {"flip": b"0123446789", "cut": b"01234", "empty": b"", "missing": None}[way]
+    assert (
+        after
+        == {"flip": b"0123446789", "cut": b"01234", "empty": b"", "missing": None}[way]
+    )
 
 
 QUICK = """
@@ -82,11 +90,27 @@ print(json.dumps(unchecked_reader(Path(sys.argv[1]))))
 def unchecked_reader(base):
     """Return the outcomes of a reader that checks nothing, and of children that are killed; forks before JAX starts."""
     counts, ends = Counts(), []
-    files = Files("texts", lambda f: (f / "t").write_text("0" * 100), lambda f: (f / "t").read_text(), ("t",))
+    files = Files(
+        "texts",
+        lambda f: (f / "t").write_text("0" * 100),
+        lambda f: (f / "t").read_text(),
+        ("t",),
+    )
 
     def killed():
         for way in ("SIGKILL", "SIGTERM"):
-            ends.extend((yield [Child(lambda: [open(base / "x", "w").close() for _ in range(9)], base, way, 5)]))
+            ends.extend(
+                (
+                    yield [
+                        Child(
+                            lambda: [open(base / "x", "w").close() for _ in range(9)],
+                            base,
+                            way,
+                            5,
+                        )
+                    ]
+                )
+            )
 
     run_all([damaged(files, base / "damage", 10, 0, counts), killed()], 2)
     return [counts.outcomes["damage to texts"], [ended.signal for ended in ends]]
@@ -96,7 +120,9 @@ def unchecked_reader(base):
 def test_a_reader_that_checks_nothing_is_noticed_and_signals_arrive(tmp_path):
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
     command = [sys.executable, "-c", QUICK, str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
     outcomes, signals = json.loads(done.stdout)
     assert outcomes["silent"] >= 7
     assert outcomes["raw"] >= 1  # the file that is missing
@@ -107,8 +133,18 @@ def test_a_reader_that_checks_nothing_is_noticed_and_signals_arrive(tmp_path):
 def test_nothing_is_lost_silent_or_raw():
     command = [sys.executable, "-m", "tools.torture", "--quick", "--jobs", "1"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900, check=False)
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
-    *_, tried, held, lost, silent, raw = done.stdout.split("\nall ")[1].split("\n")[0].split()
+    *_, tried, held, lost, silent, raw = (
+        done.stdout.split("\nall ")[1].split("\n")[0].split()
+    )
     assert (int(tried), lost, silent, raw) == (int(held), "0", "0", "0")
     assert int(tried) > 50

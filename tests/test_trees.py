@@ -25,14 +25,18 @@ def test_draws_are_those_of_jax_in_their_order(shape, wide, tolerance):
         key = jax.random.key(3)
         numbers = moved(jnp.zeros(shape), key)
         assert numbers.dtype == (jnp.float64 if wide else jnp.float32)
-        expected = jax.random.normal(key, (np.prod(shape, dtype=int),), numbers.dtype).reshape(shape)
+        expected = jax.random.normal(
+            key, (np.prod(shape, dtype=int),), numbers.dtype
+        ).reshape(shape)
         np.testing.assert_allclose(numbers, expected, rtol=0, atol=tolerance)
 
 
 def test_chains_draw_what_each_would_draw_alone():
     keys, positions = jax.random.split(jax.random.key(4), 2), jnp.zeros((2, *SHORT))
     alone = jnp.stack([moved(x, key) for x, key in zip(positions, keys, strict=True)])
-    np.testing.assert_allclose(jax.vmap(moved)(positions, keys), alone, rtol=0, atol=2e-6)
+    np.testing.assert_allclose(
+        jax.vmap(moved)(positions, keys), alone, rtol=0, atol=2e-6
+    )
 
 
 @jax.jit
@@ -47,7 +51,9 @@ def test_rows_of_many_keys_are_what_each_would_draw_alone(shape, wide, tolerance
     with jax.enable_x64(wide):
         keys = jax.random.split(jax.random.key(5), shape[0])
         numbers = rows(jnp.zeros(shape), keys)
-        expected = jax.vmap(lambda key: jax.random.normal(key, shape[1:], numbers.dtype))(keys)
+        expected = jax.vmap(
+            lambda key: jax.random.normal(key, shape[1:], numbers.dtype)
+        )(keys)
         assert numbers.dtype == (jnp.float64 if wide else jnp.float32)
         np.testing.assert_allclose(numbers, expected, rtol=0, atol=tolerance)
 
@@ -55,18 +61,28 @@ def test_rows_of_many_keys_are_what_each_would_draw_alone(shape, wide, tolerance
 @pytest.mark.slow
 def test_rows_of_other_generators_are_drawn_too():
     keys = jax.random.split(jax.random.key(5, impl="rbg"), SHORT[0])
-    expected = jax.vmap(lambda key: jax.random.normal(key, SHORT[1:], jnp.float32))(keys)
-    np.testing.assert_allclose(rows(jnp.zeros(SHORT), keys), expected, rtol=0, atol=2e-6)
+    expected = jax.vmap(lambda key: jax.random.normal(key, SHORT[1:], jnp.float32))(
+        keys
+    )
+    np.testing.assert_allclose(
+        rows(jnp.zeros(SHORT), keys), expected, rtol=0, atol=2e-6
+    )
 
 
 def test_short_rows_of_many_keys_are_drawn_as_columns():
     with jax.default_device(jax.devices("cpu")[0]):
-        program = rows.lower(jnp.zeros(SHORT), jax.random.split(jax.random.key(0), SHORT[0])).compile().as_text()
+        program = (
+            rows.lower(jnp.zeros(SHORT), jax.random.split(jax.random.key(0), SHORT[0]))
+            .compile()
+            .as_text()
+        )
     assert f"f32[{SHORT[1]},{SHORT[0]}]" in program.split(" conditional(")[0]
     assert program.count(" while(") == 0
 
 
-@pytest.mark.parametrize(("shape", "apart"), [(SHORT, True), (FEW, False), (LONG, False), (FLAT, False)])
+@pytest.mark.parametrize(
+    ("shape", "apart"), [(SHORT, True), (FEW, False), (LONG, False), (FLAT, False)]
+)
 def test_draws_of_many_short_rows_are_computed_apart(shape, apart):
     """A branch of their own, in one dimension, where processors compute."""
     with jax.default_device(jax.devices("cpu")[0]):

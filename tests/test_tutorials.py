@@ -10,7 +10,16 @@ from PIL import Image
 
 from tests.printed import run_blocks
 from tools import tutorials
-from tools.tutorials import BLOCK, DOWNLOAD, FOLDER, PICTURE, PICTURES, cells, notebook, pages
+from tools.tutorials import (
+    BLOCK,
+    DOWNLOAD,
+    FOLDER,
+    PICTURE,
+    PICTURES,
+    cells,
+    notebook,
+    pages,
+)
 
 NAMES = ["bayes", "federated", "networks", "solver", "tables", "theory"]
 
@@ -22,7 +31,9 @@ def text_of(name):
 def test_there_is_one_tutorial_for_each_kind_of_user():
     assert [page.stem for page in pages()] == NAMES
     guides = (FOLDER.parent / "guides.md").read_text(encoding="utf-8")
-    assert {f"tutorials/{name}.md" for name in NAMES} <= set(re.findall(r"\((tutorials/[^)]*)\)", guides))
+    assert {f"tutorials/{name}.md" for name in NAMES} <= set(
+        re.findall(r"\((tutorials/[^)]*)\)", guides)
+    )
     assert {path.stem for path in PICTURES.iterdir()} == set(NAMES)
 
 
@@ -43,10 +54,15 @@ def test_a_tutorial_says_for_whom_it_is_and_ends_in_its_picture(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_tutorial_prints_what_its_page_says(name, capsys):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what pages draw little from, and of what others deprecate
+        warnings.simplefilter(
+            "ignore"
+        )  # of what pages draw little from, and of what others deprecate
         run_blocks(text_of(name), f"{name}.md", capsys)
     figure = plt.gcf()
-    assert all(axes.has_data() and axes.get_xlabel() + axes.get_ylabel() for axes in figure.axes)
+    assert all(
+        axes.has_data() and axes.get_xlabel() + axes.get_ylabel()
+        for axes in figure.axes
+    )
     plt.close("all")
 
 
@@ -56,10 +72,14 @@ def test_a_notebook_has_the_code_the_outputs_and_the_picture_of_its_page(name):
     code = [cell for cell in content["cells"] if cell["cell_type"] == "code"]
     blocks = list(BLOCK.finditer(text_of(name)))
     assert [cell["source"] for cell in code] == [block[1].strip() for block in blocks]
-    streams = [[each["text"] for each in cell["outputs"] if "text" in each] for cell in code]
+    streams = [
+        [each["text"] for each in cell["outputs"] if "text" in each] for cell in code
+    ]
     assert streams == [[block[2]] if block[2] else [] for block in blocks]
     assert [each["output_type"] for each in code[-1]["outputs"]][-1] == "display_data"
-    prose = "\n".join(cell["source"] for cell in content["cells"] if cell["cell_type"] == "markdown")
+    prose = "\n".join(
+        cell["source"] for cell in content["cells"] if cell["cell_type"] == "markdown"
+    )
     assert ".md)" not in prose
     assert DOWNLOAD not in prose
     assert len({cell["id"] for cell in content["cells"]}) == len(content["cells"])
@@ -69,7 +89,12 @@ def test_a_notebook_has_the_code_the_outputs_and_the_picture_of_its_page(name):
 def test_a_page_is_rewritten_with_what_its_blocks_print():
     page = "a\n\n```python\nx = 2\nprint(x, ' ')\n```\n\n```text\n1\n```\n\nb\n\n```python\ny = x\n```\n"
     assert tutorials.execute(page) == page.replace("1\n```", "2\n```")
-    assert [cell["cell_type"] for cell in cells(page)] == ["markdown", "code", "markdown", "code"]
+    assert [cell["cell_type"] for cell in cells(page)] == [
+        "markdown",
+        "code",
+        "markdown",
+        "code",
+    ]
 
 
 def test_the_notebooks_are_written_side_by_side(tmp_path):

@@ -16,7 +16,14 @@ WIDTH, HEIGHT = 1040, 826
 COLUMN, STRIDE = 172, 198
 LEFT = tuple(38 + STRIDE * number for number in range(5))
 """Left edges of the five columns; arrows run between and beside them."""
-TOP = {"commands": 28, "interfaces": 152, "methods": 296, "loop": 440, "step": 580, "ground": 734}
+TOP = {
+    "commands": 28,
+    "interfaces": 152,
+    "methods": 296,
+    "loop": 440,
+    "step": 580,
+    "ground": 734,
+}
 
 
 class Box(NamedTuple):
@@ -41,17 +48,51 @@ BOXES = {
         2,
         72,
     ),
-    "predictive": Box(("predictive_law",), 2, "commands", ("laws that predict best",), 1, 72),
-    "minimize": Box(("optimize",), 0, "interfaces", ("global minima, with", "SciPy's result")),
-    "sample": Box(("sampling",), 1, "interfaces", ("draws of a posterior", "or of a function")),
-    "Estimators": Box(("sklearn",), 2, "interfaces", ("fit, predict, certify,", "plot")),
-    "Flower": Box(("flower",), 3, "interfaces", ("federated rounds", "between machines")),
-    "Other libraries": Box(("optax", "numpyro", "pymc"), 4, "interfaces", ("transformations;", "models as posteriors")),
-    "Theory": Box(("theory",), 0, "methods", ("rates, laws, bounds", "in closed form"), kind="theory"),
-    "Spaces": Box(("spaces",), 1, "methods", ("bases and Gaussian", "priors of functions")),
-    "Networks": Box(("meanfield", "teacher_student"), 2, "methods", ("with the certificate",)),
-    "Federated": Box(("federated",), 3, "methods", ("rounds as messages,", "replies and updates")),
-    "Loop": Box(("run",), 0, "loop", ("chains, records, checkpoints, resume, divergence, devices",), 3, kind="core"),
+    "predictive": Box(
+        ("predictive_law",), 2, "commands", ("laws that predict best",), 1, 72
+    ),
+    "minimize": Box(
+        ("optimize",), 0, "interfaces", ("global minima, with", "SciPy's result")
+    ),
+    "sample": Box(
+        ("sampling",), 1, "interfaces", ("draws of a posterior", "or of a function")
+    ),
+    "Estimators": Box(
+        ("sklearn",), 2, "interfaces", ("fit, predict, certify,", "plot")
+    ),
+    "Flower": Box(
+        ("flower",), 3, "interfaces", ("federated rounds", "between machines")
+    ),
+    "Other libraries": Box(
+        ("optax", "numpyro", "pymc"),
+        4,
+        "interfaces",
+        ("transformations;", "models as posteriors"),
+    ),
+    "Theory": Box(
+        ("theory",),
+        0,
+        "methods",
+        ("rates, laws, bounds", "in closed form"),
+        kind="theory",
+    ),
+    "Spaces": Box(
+        ("spaces",), 1, "methods", ("bases and Gaussian", "priors of functions")
+    ),
+    "Networks": Box(
+        ("meanfield", "teacher_student"), 2, "methods", ("with the certificate",)
+    ),
+    "Federated": Box(
+        ("federated",), 3, "methods", ("rounds as messages,", "replies and updates")
+    ),
+    "Loop": Box(
+        ("run",),
+        0,
+        "loop",
+        ("chains, records, checkpoints, resume, divergence, devices",),
+        3,
+        kind="core",
+    ),
     "Algorithm": Box(
         ("algorithm", "samplers"),
         3,
@@ -60,9 +101,19 @@ BOXES = {
         2,
         kind="core",
     ),
-    "Problem": Box(("problems",), 2, "step", ("a mean over rows plus", "a quadratic"), kind="core"),
-    "Gradient estimator": Box(("gradients",), 3, "step", ("full, minibatch, SVRG,", "SARAH, SAGA, ..."), kind="core"),
-    "Integrator": Box(("integrators",), 4, "step", ("the gains a, b and c", "of a step"), kind="core"),
+    "Problem": Box(
+        ("problems",), 2, "step", ("a mean over rows plus", "a quadratic"), kind="core"
+    ),
+    "Gradient estimator": Box(
+        ("gradients",),
+        3,
+        "step",
+        ("full, minibatch, SVRG,", "SARAH, SAGA, ..."),
+        kind="core",
+    ),
+    "Integrator": Box(
+        ("integrators",), 4, "step", ("the gains a, b and c", "of a step"), kind="core"
+    ),
     FOUNDATIONS: Box(
         ("trees", "checks", "keys", "platforms", "locks", "figures"),
         0,
@@ -86,15 +137,28 @@ RESULT = Box(
     (),
     0,
     "step",
-    ("positions, trace, counts; the outcome as a sentence;", "a start for the next run, or a DataTree"),
+    (
+        "positions, trace, counts; the outcome as a sentence;",
+        "a start for the next run, or a DataTree",
+    ),
     2,
     kind="core",
 )
 
 ARROWS: dict[tuple[str, str], tuple[tuple[int, int], ...]] = {
-    ("Command line, reports", "Estimators"): ((660, 100), (660, 138), (570, 138), (570, 152)),
+    ("Command line, reports", "Estimators"): (
+        (660, 100),
+        (660, 138),
+        (570, 138),
+        (570, 152),
+    ),
     ("Command line, reports", "Flower"): ((718, 100), (718, 152)),
-    ("Command line, reports", "Tables on disk"): ((1002, 64), (1021, 64), (1021, 770), (1002, 770)),
+    ("Command line, reports", "Tables on disk"): (
+        (1002, 64),
+        (1021, 64),
+        (1021, 770),
+        (1002, 770),
+    ),
     ("Estimators", "predictive"): ((520, 152), (520, 100)),
     ("predictive", "sample"): ((460, 100), (460, 126), (322, 126), (322, 152)),
     ("predictive", "Other libraries"): ((590, 100), (590, 114), (880, 114), (880, 152)),
@@ -103,7 +167,13 @@ ARROWS: dict[tuple[str, str], tuple[tuple[int, int], ...]] = {
     ("sample", "Theory"): ((223, 262), (223, 270), (150, 270), (150, 296)),
     ("sample", "Spaces"): ((296, 244), (296, 296)),
     ("sample", "Loop"): ((236, 198), (223, 198), (223, 440)),
-    ("predictive", "Networks"): ((434, 64), (421, 64), (421, 270), (520, 270), (520, 296)),
+    ("predictive", "Networks"): (
+        (434, 64),
+        (421, 64),
+        (421, 270),
+        (520, 270),
+        (520, 296),
+    ),
     ("Flower", "Federated"): ((718, 244), (718, 296)),
     ("Flower", "Loop"): ((632, 198), (619, 198), (619, 414), (572, 414), (572, 440)),
     ("Other libraries", "Algorithm"): ((852, 244), (852, 440)),
@@ -161,18 +231,25 @@ def draw_box(title: str, box: Box) -> list[str]:
     ]
 
 
-def draw_arrow(points: tuple[tuple[int, int], ...], dotted: bool = False, radius: int = 8) -> str:
+def draw_arrow(
+    points: tuple[tuple[int, int], ...], dotted: bool = False, radius: int = 8
+) -> str:
     """Return an arrow along horizontal and vertical lines, with rounded corners."""
     steps = [f"M{points[0][0]} {points[0][1]}"]
     for before, corner, after in zip(points, points[1:], points[2:], strict=False):
         into, out = (
-            tuple(c + radius * ((p > c) - (p < c)) for p, c in zip(side, corner, strict=True))
+            tuple(
+                c + radius * ((p > c) - (p < c))
+                for p, c in zip(side, corner, strict=True)
+            )
             for side in (before, after)
         )
         steps.append(f"L{into[0]} {into[1]} Q{corner[0]} {corner[1]} {out[0]} {out[1]}")
     steps.append(f"L{points[-1][0]} {points[-1][1]}")
     dashes = ' stroke-dasharray="2 4"' * dotted
-    return f'<path class="arrow" d="{" ".join(steps)}"{dashes} marker-end="url(#head)"/>'
+    return (
+        f'<path class="arrow" d="{" ".join(steps)}"{dashes} marker-end="url(#head)"/>'
+    )
 
 
 def svg() -> str:

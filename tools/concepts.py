@@ -34,9 +34,16 @@ def two_wells(x: jax.Array) -> jax.Array:
 def noise(quick: bool = False) -> Numbers:
     """Chains that start in the upper well, at several temperatures."""
     temperatures, chains = (0.001, 0.15, 0.3, 1.0), 500 if quick else 4000
-    options = {"key": jax.random.key(0), "num_steps": 6000, "num_chains": chains, "record_every": 150}
+    options = {
+        "key": jax.random.key(0),
+        "num_steps": 6000,
+        "num_chains": chains,
+        "record_every": 150,
+    }
     positions = {
-        T: lx.simulate(lx.Langevin(0.01, T), lx.Function(two_wells), jnp.array(0.96), **options).positions
+        T: lx.simulate(
+            lx.Langevin(0.01, T), lx.Function(two_wells), jnp.array(0.96), **options
+        ).positions
         for T in temperatures
     }
     return {
@@ -59,48 +66,93 @@ def draw_noise(numbers: Numbers, left: Axes, right: Axes) -> None:
         count, _ = np.histogram(numbers["ends"][T], edges)
         width, total = edges[1] - edges[0], len(numbers["ends"][T])
         error = np.sqrt(count) / (width * total)
-        left.errorbar((edges[1:] + edges[:-1]) / 2, count / (width * total), error, fmt=marker, color=colour, ms=4)
+        left.errorbar(
+            (edges[1:] + edges[:-1]) / 2,
+            count / (width * total),
+            error,
+            fmt=marker,
+            color=colour,
+            ms=4,
+        )
         left.plot(x, law_density(T, x), color=colour)
     left.annotate("T = 0.3", (-0.78, 0.85), color=BLUE)
     left.annotate("T = 1", (-0.2, 0.28), color=RED)
-    left.fill_between(x, 0, np.asarray(two_wells(x)) / 8 + 0.05, where=np.abs(x) < 1.75, color=theme.faint(theme.GREY))
+    left.fill_between(
+        x,
+        0,
+        np.asarray(two_wells(x)) / 8 + 0.05,
+        where=np.abs(x) < 1.75,
+        color=theme.faint(theme.GREY),
+    )
     left.annotate("potential", (1.78, 0.67), color=theme.GREY, ha="right")
-    left.set(title="Chains have the law exp(−potential / T)", xlabel="position", ylabel="density", ylim=(0, None))
-    for (T, share), colour in zip(numbers["shares"].items(), (theme.GREY, GREEN, BLUE, RED), strict=True):
+    left.set(
+        title="Chains have the law exp(−potential / T)",
+        xlabel="position",
+        ylabel="density",
+        ylim=(0, None),
+    )
+    for (T, share), colour in zip(
+        numbers["shares"].items(), (theme.GREY, GREEN, BLUE, RED), strict=True
+    ):
         right.plot(numbers["steps"], share, color=colour)
         place = (numbers["steps"][-1] * 1.02, share[-1])
         right.annotate(
-            "no noise" if T < 0.01 else f"T = {T:g}", place, color=colour, va="center", annotation_clip=False
+            "no noise" if T < 0.01 else f"T = {T:g}",
+            place,
+            color=colour,
+            va="center",
+            annotation_clip=False,
         )
-    right.set(title="Chains that start in the upper well", xlabel="step", ylim=(-0.02, 1.02))
-    right.set(ylabel="share of chains in the lower well", xlim=(0, 7100), xticks=range(0, 6001, 2000))
+    right.set(
+        title="Chains that start in the upper well", xlabel="step", ylim=(-0.02, 1.02)
+    )
+    right.set(
+        ylabel="share of chains in the lower well",
+        xlim=(0, 7100),
+        xticks=range(0, 6001, 2000),
+    )
 
 
 def small_risk(temperature: float) -> lx.MeanFieldRisk:
     """Sixty rows of two columns, a smooth target."""
     X = jax.random.normal(jax.random.key(0), (60, 2))
     y = jnp.sin(2 * X[:, 0]) * jnp.tanh(X[:, 1])
-    return lx.MeanFieldRisk(lx.neurons.TanhTanh(10.0), lx.losses.squared, X, y, precision=temperature)
+    return lx.MeanFieldRisk(
+        lx.neurons.TanhTanh(10.0), lx.losses.squared, X, y, precision=temperature
+    )
 
 
 def convexity(quick: bool = False) -> Numbers:
     """Losses between two trained networks, and along training from six starts."""
     temperature, particles, steps = 0.03, 200 if quick else 500, 3000 if quick else 5000
     risk = small_risk(temperature)
-    loss = lambda outputs: np.mean((np.asarray(outputs) - np.asarray(risk.targets)) ** 2, axis=-1) / 2  # noqa: E731
-    record = lambda risk, state: risk.outputs(state.position)  # noqa: E731
+    loss = lambda outputs: (
+        np.mean((np.asarray(outputs) - np.asarray(risk.targets)) ** 2, axis=-1) / 2
+    )
+    record = lambda risk, state: risk.outputs(state.position)
 
     def train(number: int, size: int, T: float) -> Any:
         mfld = lx.meanfield.MFLD(step_size=0.04, temperature=T)
-        start = (0.3 + 0.5 * number) * risk.prior(temperature, num_particles=size)(jax.random.key(number))
-        options = {"key": jax.random.key(10 + number), "record": record, "record_every": 50}
+        start = (0.3 + 0.5 * number) * risk.prior(temperature, num_particles=size)(
+            jax.random.key(number)
+        )
+        options = {
+            "key": jax.random.key(10 + number),
+            "record": record,
+            "record_every": 50,
+        }
         return lx.simulate(mfld, risk, start, num_steps=steps, **options)
 
     many = [train(i, particles, temperature) for i in range(6)]
     few = [train(i, 3, 1e-8) for i in range(6)]
     share = np.linspace(0, 1, 21)[:, None]
-    (a, b), (za, zb) = ([f(many[i]) for i in (2, 4)] for f in (lambda r: r.position, lambda r: r.positions[-1]))
-    between = [risk.outputs((1 - s) * a + s * b) for s in share[:, 0].astype(np.float32)]
+    (a, b), (za, zb) = (
+        [f(many[i]) for i in (2, 4)]
+        for f in (lambda r: r.position, lambda r: r.positions[-1])
+    )
+    between = [
+        risk.outputs((1 - s) * a + s * b) for s in share[:, 0].astype(np.float32)
+    ]
     return {
         "share": share[:, 0],
         "of weights": loss(np.stack(between)),
@@ -113,16 +165,54 @@ def convexity(quick: bool = False) -> Numbers:
 
 def draw_convexity(numbers: Numbers, left: Axes, right: Axes) -> None:
     left.plot(numbers["share"], numbers["of weights"], color=theme.GREY, linestyle="--")
-    left.plot(numbers["share"], numbers["of laws"], color=GREEN, marker="D", markevery=4)
-    left.text(0.5, numbers["of weights"].max() * 1.03, "averaging weights", color=theme.GREY, ha="center", va="bottom")
-    left.text(0.5, numbers["of laws"].max() * 1.3 + 0.004, "mixing neurons", color=GREEN, ha="center", va="bottom")
-    left.set(title="Between two trained networks", xlabel="share of the second", ylabel="training loss")
+    left.plot(
+        numbers["share"], numbers["of laws"], color=GREEN, marker="D", markevery=4
+    )
+    left.text(
+        0.5,
+        numbers["of weights"].max() * 1.03,
+        "averaging weights",
+        color=theme.GREY,
+        ha="center",
+        va="bottom",
+    )
+    left.text(
+        0.5,
+        numbers["of laws"].max() * 1.3 + 0.004,
+        "mixing neurons",
+        color=GREEN,
+        ha="center",
+        va="bottom",
+    )
+    left.set(
+        title="Between two trained networks",
+        xlabel="share of the second",
+        ylabel="training loss",
+    )
     left.set(ylim=(0, numbers["of weights"].max() * 1.18), xticks=[0, 0.5, 1])
     for name, colour, style in (("few", theme.GREY, "--"), ("many", GREEN, "-")):
-        right.loglog(numbers["steps"], numbers[name].T, color=colour, linestyle=style, linewidth=1.1)
+        right.loglog(
+            numbers["steps"],
+            numbers[name].T,
+            color=colour,
+            linestyle=style,
+            linewidth=1.1,
+        )
     end = numbers["steps"][-1] * 1.1
-    right.text(end, np.median(numbers["few"][:, -1]), "3 neurons,\nno noise", color=theme.GREY, va="center")
-    right.text(end, np.median(numbers["many"][:, -1]), "500 neurons,\nnoise", color=GREEN, va="center")
+    right.text(
+        end,
+        np.median(numbers["few"][:, -1]),
+        "3 neurons,\nno noise",
+        color=theme.GREY,
+        va="center",
+    )
+    right.text(
+        end,
+        np.median(numbers["many"][:, -1]),
+        "500 neurons,\nnoise",
+        color=GREEN,
+        va="center",
+    )
     right.set(
         title="Six starts",
         xlabel="step",
@@ -138,13 +228,20 @@ def certificate(quick: bool = False) -> Numbers:
     temperatures = (0.3,) if quick else (0.03, 0.1, 0.3, 1.0, 3.0)
     intervals, errors, history = [], [], None
     for T in temperatures:
-        model = MeanFieldRegressor(num_particles=300, temperature=T, random_state=0).fit(X[:150], y[:150])
+        model = MeanFieldRegressor(
+            num_particles=300, temperature=T, random_state=0
+        ).fit(X[:150], y[:150])
         result = model.certificate()
         intervals.append((result.lower_bound, result.upper_bound))
         errors.append((1 - model.score(X[150:], y[150:])) / 2)
         if T == 0.3:
             history = result
-    return {"T": temperatures, "interval": np.array(intervals), "error": np.array(errors), "closing": history}
+    return {
+        "T": temperatures,
+        "interval": np.array(intervals),
+        "error": np.array(errors),
+        "closing": history,
+    }
 
 
 def draw_certificate(numbers: Numbers, left: Axes, right: Axes) -> None:
@@ -153,13 +250,37 @@ def draw_certificate(numbers: Numbers, left: Axes, right: Axes) -> None:
     left.fill_between(effort, lower, upper, color=theme.faint(GREEN), step="post")
     left.step(effort, lower, color=GREEN, linestyle="--", where="post")
     left.step(effort, upper, color=GREEN, linestyle="--", where="post")
-    left.set(title="The interval closes with effort", xlabel="gradients of a neuron at a row", xscale="log")
+    left.set(
+        title="The interval closes with effort",
+        xlabel="gradients of a neuron at a row",
+        xscale="log",
+    )
     left.set(ylabel="least training objective")
     T, interval = np.array(numbers["T"]), numbers["interval"]
-    right.errorbar(T, interval.mean(1), interval.T[1] - interval.mean(1), fmt="D", color=GREEN, capsize=4, ms=3)
+    right.errorbar(
+        T,
+        interval.mean(1),
+        interval.T[1] - interval.mean(1),
+        fmt="D",
+        color=GREEN,
+        capsize=4,
+        ms=3,
+    )
     right.semilogx(T, numbers["error"], color=RED, marker="o")
-    right.text(T[1], numbers["interval"][1, 0] - 0.02, "training objective,\nits interval", color=GREEN, va="top")
-    right.text(T[0], numbers["error"][0] + 0.008, "error on new patients", color=RED, va="bottom")
+    right.text(
+        T[1],
+        numbers["interval"][1, 0] - 0.02,
+        "training objective,\nits interval",
+        color=GREEN,
+        va="top",
+    )
+    right.text(
+        T[0],
+        numbers["error"][0] + 0.008,
+        "error on new patients",
+        color=RED,
+        va="bottom",
+    )
     right.set(
         title="A lower optimum is not a better prediction",
         xlabel="temperature of the noise",
@@ -171,36 +292,61 @@ def variance(quick: bool = False) -> Numbers:
     """Errors of gradient estimates by distance from the anchor, and what they do to a chain."""
     n, rng, chains = 1000, np.random.default_rng(0), 1000 if quick else 4000
     bends, slopes = np.float32(rng.uniform(0.5, 1.5, n)), np.float32(rng.normal(size=n))
-    problem = lx.FiniteSum(lambda x, row: row[0] * x**2 / 2 + row[1] * x, (bends, slopes))
+    problem = lx.FiniteSum(
+        lambda x, row: row[0] * x**2 / 2 + row[1] * x, (bends, slopes)
+    )
     mode, size = -slopes.mean() / bends.mean(), 32
     distances = np.float32(np.geomspace(0.01, 3, 7))
-    batches = jnp.asarray(np.stack([rng.choice(n, size, replace=False) for _ in range(400)]).astype(np.int32))
+    batches = jnp.asarray(
+        np.stack([rng.choice(n, size, replace=False) for _ in range(400)]).astype(
+            np.int32
+        )
+    )
     at = jax.vmap(problem.gradient_at, (None, 0))
     anchor = jnp.float32(mode)
     plain = [np.asarray(at(anchor + d, batches)) for d in distances]
     exact = np.array([float(problem.gradient(anchor + d)) for d in distances])
     at_anchor = np.asarray(at(anchor, batches)) - float(problem.gradient(anchor))
-    rms = lambda errors: np.sqrt(np.mean(errors**2, axis=1))  # noqa: E731
+    rms = lambda errors: np.sqrt(np.mean(errors**2, axis=1))
     plain_errors = np.stack(plain) - exact[:, None]
     factor = batch_variance_factor(n, size, replace=False)
     sizes = (8, 32, 128)
     lines = np.array([4, 8, 16, 32, 64, 128, 256])
-    law = bends[:, None].astype(float), slopes[:, None].astype(float), np.array([mode], float), np.zeros(1)
+    law = (
+        bends[:, None].astype(float),
+        slopes[:, None].astype(float),
+        np.array([mode], float),
+        np.zeros(1),
+    )
     chain = QuadraticChain(*law, step_size=0.1, temperature=1 / n, num_steps=300)
     points = {}
-    for name, estimator in (("SGLD", lx.gradients.Minibatch), ("SVRG-LD", lx.gradients.SVRG)):
+    for name, estimator in (
+        ("SGLD", lx.gradients.Minibatch),
+        ("SVRG-LD", lx.gradients.SVRG),
+    ):
         for B in sizes:
-            gradient = estimator(B) if name == "SGLD" else estimator(batch_size=B, period=32)
+            gradient = (
+                estimator(B) if name == "SGLD" else estimator(batch_size=B, period=32)
+            )
             options = {"key": jax.random.key(B), "num_steps": 300, "num_chains": chains}
-            end = lx.simulate(lx.Langevin(0.1, 1 / n, gradient=gradient), problem, anchor, **options).position
+            end = lx.simulate(
+                lx.Langevin(0.1, 1 / n, gradient=gradient), problem, anchor, **options
+            ).position
             points[name, B] = float(np.var(np.asarray(end)) * n * bends.mean())
-    sgld = [chain.sgld(int(B), replace=False).variance[-1, 0] * n * bends.mean() for B in lines]
-    svrg = [chain.svrg(int(B), 32, replace=False).variance[-1, 0] * n * bends.mean() for B in lines]
+    sgld = [
+        chain.sgld(int(B), replace=False).variance[-1, 0] * n * bends.mean()
+        for B in lines
+    ]
+    svrg = [
+        chain.svrg(int(B), 32, replace=False).variance[-1, 0] * n * bends.mean()
+        for B in lines
+    ]
     return {
         "distances": distances,
         "plain": rms(plain_errors),
         "reduced": rms(plain_errors - at_anchor),
-        "predicted": np.sqrt(factor) * np.stack([np.std(bends * (mode + d) + slopes) for d in distances]),
+        "predicted": np.sqrt(factor)
+        * np.stack([np.std(bends * (mode + d) + slopes) for d in distances]),
         "predicted reduced": np.sqrt(factor) * bends.std() * distances,
         "points": points,
         "chains": chains,
@@ -219,14 +365,28 @@ def draw_variance(numbers: Numbers, left: Axes, right: Axes) -> None:
     ):
         left.loglog(d, numbers[line], color=colour)
         left.plot(d, numbers[name], marker, color=colour)
-    left.text(0.012, numbers["plain"][0] * 1.25, "a batch of 32 of 1,000 rows", color=pink)
-    left.text(0.05, numbers["reduced"][1] * 0.55, "corrected at the anchor (SVRG)", color=blue)
-    left.set(title="Error of a gradient", xlabel="distance from the anchor", ylabel="root mean square error")
+    left.text(
+        0.012, numbers["plain"][0] * 1.25, "a batch of 32 of 1,000 rows", color=pink
+    )
+    left.text(
+        0.05, numbers["reduced"][1] * 0.55, "corrected at the anchor (SVRG)", color=blue
+    )
+    left.set(
+        title="Error of a gradient",
+        xlabel="distance from the anchor",
+        ylabel="root mean square error",
+    )
     for name, colour, marker in (("SGLD", pink, triangle), ("SVRG-LD", blue, circle)):
         right.loglog(numbers["sizes"], numbers[name], color=colour)
         sizes = [B for method, B in numbers["points"] if method == name]
         values = np.array([numbers["points"][name, B] for B in sizes])
-        right.errorbar(sizes, values, values * np.sqrt(2 / numbers["chains"]), fmt=marker, color=colour)
+        right.errorbar(
+            sizes,
+            values,
+            values * np.sqrt(2 / numbers["chains"]),
+            fmt=marker,
+            color=colour,
+        )
         right.text(9, numbers[name][1] * 1.08, name, color=colour)
     right.axhline(1, color=theme.GREY, linestyle="--")
     right.text(256, 0.9, "the posterior", color=theme.GREY, va="top", ha="right")
@@ -234,30 +394,39 @@ def draw_variance(numbers: Numbers, left: Axes, right: Axes) -> None:
     right.minorticks_off()
     right.set_yticks([1, 2, 5, 10], ["1", "2", "5", "10"])
     right.set(
-        title="Variance of the draws", xlabel="rows in a batch", ylabel="over that of the posterior", ylim=(0.6, None)
+        title="Variance of the draws",
+        xlabel="rows in a batch",
+        ylabel="over that of the posterior",
+        ylim=(0.6, None),
     )
 
 
 def functions(quick: bool = False) -> Numbers:
     """The posterior of a function by 16 and 256 modes, and the largest stable step of two integrators."""
     places, rng, bands = np.linspace(0.05, 0.95, 10), np.random.default_rng(0), {}
-    wave = lambda t: np.sin(7 * t) + 0.5 * t  # noqa: E731
+    wave = lambda t: np.sin(7 * t) + 0.5 * t
     data = wave(places) + 0.1 * rng.normal(size=10)
     modes, grid = (16, 32, 64, 128, 256), np.linspace(0, 1, 101)
     steps: dict[str, list[float]] = {"Explicit": [], "Exponential": []}
     for K in modes:
         basis = lx.spaces.Cosine(K)
-        prior = lx.spaces.GaussianPrior(basis, lx.spaces.spectra.matern(basis, smoothness=1.5, length_scale=0.2))
+        prior = lx.spaces.GaussianPrior(
+            basis, lx.spaces.spectra.matern(basis, smoothness=1.5, length_scale=0.2)
+        )
         if K in (16, 256):
             at_places = jnp.asarray(basis.evaluate(places), jnp.float32)
-            forward = lambda f, m=at_places, b=basis: m @ b.analyze(f)  # noqa: E731
+            forward = lambda f, m=at_places, b=basis: m @ b.analyze(f)
             target = lx.inverse_problem(forward, data, noise=0.1, prior=prior)
-            draws = lx.sample(target, key=jax.random.key(0), num_samples=200 if quick else 1000).positions
+            draws = lx.sample(
+                target, key=jax.random.key(0), num_samples=200 if quick else 1000
+            ).positions
             values = np.asarray(basis.at(jnp.asarray(draws).reshape(-1, K), grid))
             bands[K] = np.quantile(values, [0.05, 0.5, 0.95], axis=0)
         precision = np.asarray(prior.precision(ridge=0.1), float)
         for name, limits in steps.items():
-            limits.append(largest_stable_step(getattr(lx.integrators, name)(), precision))
+            limits.append(
+                largest_stable_step(getattr(lx.integrators, name)(), precision)
+            )
     return {
         "places": places,
         "data": data,
@@ -269,13 +438,21 @@ def functions(quick: bool = False) -> Numbers:
     }
 
 
-def largest_stable_step(integrator: lx.integrators.Integrator, precision: np.ndarray, curvature: float = 1.0) -> float:
+def largest_stable_step(
+    integrator: lx.integrators.Integrator, precision: np.ndarray, curvature: float = 1.0
+) -> float:
     """Return the largest h with |a - b curvature| < 1 in every mode, by bisection of its logarithm."""
     lowest, highest = -20.0, 3.0
     for _ in range(40):
         middle = (lowest + highest) / 2
-        a, b, _ = integrator.gains(jnp.float32(np.exp(middle)), jnp.asarray(precision, jnp.float32))
-        lowest, highest = (middle, highest) if np.all(np.abs(a - b * curvature) < 1) else (lowest, middle)
+        a, b, _ = integrator.gains(
+            jnp.float32(np.exp(middle)), jnp.asarray(precision, jnp.float32)
+        )
+        lowest, highest = (
+            (middle, highest)
+            if np.all(np.abs(a - b * curvature) < 1)
+            else (lowest, middle)
+        )
     return float(np.exp(lowest))
 
 
@@ -284,16 +461,35 @@ def draw_functions(numbers: Numbers, left: Axes, right: Axes) -> None:
     left.fill_between(numbers["grid"], low, high, color=theme.faint(BLUE), linewidth=0)
     left.plot(numbers["grid"], mean, color=BLUE, label="256 modes, with 90 % band")
     for i, line in enumerate(coarse):
-        left.plot(numbers["grid"], line, color=RED, linestyle="--", linewidth=1, label="16 modes" if i == 0 else None)
-    left.plot(numbers["grid"], numbers["truth"], color=theme.GREY, linestyle=":", label="the truth")
-    left.plot(numbers["places"], numbers["data"], "o", color=theme.INK, ms=4, label="measured")
+        left.plot(
+            numbers["grid"],
+            line,
+            color=RED,
+            linestyle="--",
+            linewidth=1,
+            label="16 modes" if i == 0 else None,
+        )
+    left.plot(
+        numbers["grid"],
+        numbers["truth"],
+        color=theme.GREY,
+        linestyle=":",
+        label="the truth",
+    )
+    left.plot(
+        numbers["places"], numbers["data"], "o", color=theme.INK, ms=4, label="measured"
+    )
     left.set(title="The same posterior, in finer detail", xlabel="t", ylabel="f(t)")
     left.set_ylim(-0.9, 2.3)
     left.legend(fontsize=8, loc="upper right")
-    for (name, limit), colour, marker in zip(numbers["steps"].items(), (theme.GREY, BLUE), ("x", "o"), strict=True):
+    for (name, limit), colour, marker in zip(
+        numbers["steps"].items(), (theme.GREY, BLUE), ("x", "o"), strict=True
+    ):
         right.loglog(numbers["modes"], limit, color=colour, marker=marker)
         right.text(numbers["modes"][2], limit[2] * 2, f" {name}", color=colour)
-    right.set(title="Longest stable step", xlabel="modes", ylabel="step size", ylim=(None, 10))
+    right.set(
+        title="Longest stable step", xlabel="modes", ylabel="step size", ylim=(None, 10)
+    )
     right.set_xticks(numbers["modes"], map(str, numbers["modes"]))
     right.minorticks_off()
 
@@ -323,7 +519,9 @@ def save(name: str, folder: Path = IMAGES, quick: bool = False) -> Numbers:
         folder.mkdir(parents=True, exist_ok=True)
         figure.savefig(file := folder / f"{name}.png", dpi=120)
         plt.close(figure)
-    Image.open(file).convert("RGB").quantize(128).save(file, optimize=True)  # a third of the size
+    Image.open(file).convert("RGB").quantize(128).save(
+        file, optimize=True
+    )  # a third of the size
     return numbers
 
 

@@ -122,19 +122,43 @@ def install(extra: str, folder: Path) -> tuple[int, float, float]:
     """Install an extra into a new environment, run its program, and return its packages, MB and seconds."""
     start, requirement = time.perf_counter(), f"{ROOT}[{extra}]" if extra else str(ROOT)
     python = folder / "bin" / "python"
-    if uv := which("uv") or which("uv", path=str(Path(sys.executable).parent)):  # also where the group dev has it
-        subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, str(folder)], check=True)
-        subprocess.run([uv, "pip", "install", "--quiet", "--python", str(python), requirement], check=True)
+    if uv := which("uv") or which(
+        "uv", path=str(Path(sys.executable).parent)
+    ):  # also where the group dev has it
+        subprocess.run(
+            [uv, "venv", "--quiet", "--python", sys.executable, str(folder)], check=True
+        )
+        subprocess.run(
+            [uv, "pip", "install", "--quiet", "--python", str(python), requirement],
+            check=True,
+        )
     else:
         subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", requirement], check=True)
+        subprocess.run(
+            [str(python), "-m", "pip", "install", "--quiet", requirement], check=True
+        )
     seconds = time.perf_counter() - start
     (packages,) = folder.glob("lib/python*/site-packages")
-    tools = ("pip", "setuptools", "_distutils_hack", "pkg_resources")  # of the environment itself
-    names = {path.name.partition("-")[0] for path in packages.glob("*.dist-info")}.difference(tools)
-    files = [path for path in packages.rglob("*") if path.suffix != ".pyc" and path.is_file()]
-    size = sum(path.stat().st_size for path in files if not path.relative_to(packages).parts[0].startswith(tools))
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    tools = (
+        "pip",
+        "setuptools",
+        "_distutils_hack",
+        "pkg_resources",
+    )  # of the environment itself
+    names = {
+        path.name.partition("-")[0] for path in packages.glob("*.dist-info")
+    }.difference(tools)
+    files = [
+        path for path in packages.rglob("*") if path.suffix != ".pyc" and path.is_file()
+    ]
+    size = sum(
+        path.stat().st_size
+        for path in files
+        if not path.relative_to(packages).parts[0].startswith(tools)
+    )
+    environment = {
+        name: value for name, value in os.environ.items() if name != "PYTHONPATH"
+    }
     subprocess.run(
         [str(python), "-W", "ignore", "-c", PROGRAMS[extra]],
         check=True,
@@ -149,7 +173,9 @@ def installations(selected: Sequence[str] = ()) -> Iterator[str]:
     """Yield the lines of the table of installations, of the plain one and all extras or of selected extras."""
     yield "| install | packages | MB | seconds |"
     yield "|---|---|---|---|"
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))[
+        "project"
+    ]["optional-dependencies"]
     for extra in selected or ["", *extras]:
         with tempfile.TemporaryDirectory() as folder:
             packages, size, seconds = install(extra, Path(folder))
@@ -159,16 +185,29 @@ def installations(selected: Sequence[str] = ()) -> Iterator[str]:
 
 def suites() -> Iterator[str]:
     """Yield the lines of the table of test suites."""
-    subprocess.run(["make", ".venv/.gate", "browser"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        ["make", ".venv/.gate", "browser"],
+        cwd=ROOT,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
     yield "| suite | minutes | outcome |"
     yield "|---|---|---|"
     for target in ("test", "test-all", "test-long"):
         with tempfile.TemporaryDirectory() as cache:
             start = time.perf_counter()
             environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": cache}
-            done = subprocess.run(["make", target], cwd=ROOT, env=environment, capture_output=True, text=True)
+            done = subprocess.run(
+                ["make", target],
+                cwd=ROOT,
+                env=environment,
+                capture_output=True,
+                text=True,
+            )
         minutes, lines = (time.perf_counter() - start) / 60, done.stdout.splitlines()
-        summary = next((line for line in reversed(lines) if " passed" in line), "no summary")
+        summary = next(
+            (line for line in reversed(lines) if " passed" in line), "no summary"
+        )
         yield f"| `make {target}` | {minutes:.1f} | {summary.strip(' =')} |"
         for line in lines:
             if line.startswith(("FAILED", "ERROR")):
@@ -177,11 +216,19 @@ def suites() -> Iterator[str]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("extras", nargs="*", metavar="EXTRA", help="by default none, and then each")
-    parser.add_argument("--suites", action="store_true", help="also run the suites, which takes two hours on two cores")
+    parser.add_argument(
+        "extras", nargs="*", metavar="EXTRA", help="by default none, and then each"
+    )
+    parser.add_argument(
+        "--suites",
+        action="store_true",
+        help="also run the suites, which takes two hours on two cores",
+    )
     options = parser.parse_args()
     if unknown := set(options.extras) - PROGRAMS.keys():
-        parser.error(f"{min(unknown)} is not an extra; pass some of {', '.join(filter(None, PROGRAMS))}")
+        parser.error(
+            f"{min(unknown)} is not an extra; pass some of {', '.join(filter(None, PROGRAMS))}"
+        )
     for line in installations(options.extras):
         print(line, flush=True)
     if options.suites:

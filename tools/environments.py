@@ -88,11 +88,20 @@ SMOKE = {
 
 def lower_bounds(project: dict) -> list[str]:
     """Return `name==version` for each package of a [project] table, extras included, at its lower bound."""
-    texts = [*project["dependencies"], *(text for extra in project["optional-dependencies"].values() for text in extra)]
+    texts = [
+        *project["dependencies"],
+        *(
+            text
+            for extra in project["optional-dependencies"].values()
+            for text in extra
+        ),
+    ]
     bounds = {}
     for requirement in map(Requirement, texts):
         if requirement.name != project["name"]:
-            (bounds[requirement.name],) = {part.version for part in requirement.specifier if part.operator == ">="}
+            (bounds[requirement.name],) = {
+                part.version for part in requirement.specifier if part.operator == ">="
+            }
     return [f"{name}=={version}" for name, version in sorted(bounds.items())]
 
 
@@ -105,39 +114,65 @@ def interpreter(version: str) -> str:
             executable, _, installed = done.stdout.strip().rpartition(" ")
             if done.returncode == 0 and installed == version:
                 return executable
-    raise FileNotFoundError(f"python{version} is not installed; install it, or leave it out by --only.")
+    raise FileNotFoundError(
+        f"python{version} is not installed; install it, or leave it out by --only."
+    )
 
 
 def program_path(name: str) -> str:
     """Return the path of a program, also where it is in this Python's environment alone."""
     if path := which(name) or which(name, path=str(Path(sys.executable).parent)):
         return path
-    raise FileNotFoundError(f"{name} is not installed; run: pip install --group release")
+    raise FileNotFoundError(
+        f"{name} is not installed; run: pip install --group release"
+    )
 
 
 def checked(command: Sequence[str | Path], **options: object) -> str:
     """Run a command and return what it prints; an error has the end of what it printed."""
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, **options)  # pyright: ignore
+    done = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, **options
+    )  # pyright: ignore
     if done.returncode:
-        raise RuntimeError(f"{command[0]} ended with {done.returncode}:\n{(done.stdout + done.stderr)[-3000:]}")
+        raise RuntimeError(
+            f"{command[0]} ended with {done.returncode}:\n{(done.stdout + done.stderr)[-3000:]}"
+        )
     return done.stdout
 
 
 def plain_environment(folder: Path) -> dict[str, str]:
     """Return this process's variables without those that would lead to the checkout or to its compiled programs."""
-    variables = {name: value for name, value in os.environ.items() if not name.startswith(("JAX_", "PYTHON"))}
+    variables = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("JAX_", "PYTHON"))
+    }
     return variables | {"JAX_COMPILATION_CACHE_DIR": str(folder / "programs")}
 
 
 def create(environment: Environment, wheel: Path, folder: Path) -> Path:
     """Install a wheel with all extras into a new environment below `folder`, and return its Python."""
     python, pins = folder / "venv" / "bin" / "python", folder / "pins.txt"
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    pins.write_text("\n".join(lower_bounds(project) if environment.end == "oldest" else []), encoding="utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))[
+        "project"
+    ]
+    pins.write_text(
+        "\n".join(lower_bounds(project) if environment.end == "oldest" else []),
+        encoding="utf-8",
+    )
     what = [f"{wheel}[all]", "--constraint", pins]
     if environment.installer == "uv":
         uv = program_path("uv")
-        checked([uv, "venv", "--quiet", "--python", interpreter(environment.python), folder / "venv"])
+        checked(
+            [
+                uv,
+                "venv",
+                "--quiet",
+                "--python",
+                interpreter(environment.python),
+                folder / "venv",
+            ]
+        )
         checked([uv, "pip", "install", "--quiet", "--python", python, *what])
     else:
         checked([interpreter(environment.python), "-m", "venv", folder / "venv"])
@@ -153,7 +188,14 @@ def smoke(python: Path, folder: Path) -> Iterator[tuple[str, str]]:
         command = [str(python), "-W", "ignore", "-c", code]
         environment = plain_environment(folder)
         try:
-            done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=LONGEST)
+            done = subprocess.run(
+                command,
+                cwd=place,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=LONGEST,
+            )
         except subprocess.TimeoutExpired:
             yield part, f"not done after {LONGEST} s"
         else:
@@ -179,33 +221,52 @@ def run(environment: Environment, wheel: Path) -> tuple[list[str], dict[str, str
         try:
             python = create(environment, wheel, Path(folder))
         except RuntimeError as error:
-            return [environment.name, *["-"] * len(SHOWN), *["not run"] * len(SMOKE)], {"installation": str(error)}
+            return [environment.name, *["-"] * len(SHOWN), *["not run"] * len(SMOKE)], {
+                "installation": str(error)
+            }
         outcomes = dict(smoke(python, Path(folder)))
         marks = ["failed" if message else "passed" for message in outcomes.values()]
-        return [environment.name, *versions(python), *marks], {part: text for part, text in outcomes.items() if text}
+        return [environment.name, *versions(python), *marks], {
+            part: text for part, text in outcomes.items() if text
+        }
 
 
 def main() -> int:
     """Print the table, and what failed; return 1 where anything did."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     names = [environment.name for environment in ENVIRONMENTS]
-    parser.add_argument("--only", nargs="+", metavar="NAME", choices=names, help="environments to run")
-    parser.add_argument("--list", action="store_true", help="list the environments and run none")
+    parser.add_argument(
+        "--only", nargs="+", metavar="NAME", choices=names, help="environments to run"
+    )
+    parser.add_argument(
+        "--list", action="store_true", help="list the environments and run none"
+    )
     options = parser.parse_args()
     if options.list:
         for environment in ENVIRONMENTS:
-            print(f"{environment.name:16} {'' if environment.here else 'in continuous integration alone'}".strip())
+            print(
+                f"{environment.name:16} {'' if environment.here else 'in continuous integration alone'}".strip()
+            )
         return 0
-    chosen = [each for each in ENVIRONMENTS if (each.name in options.only if options.only else each.here)]
+    chosen = [
+        each
+        for each in ENVIRONMENTS
+        if (each.name in options.only if options.only else each.here)
+    ]
     failures = {}
     with tempfile.TemporaryDirectory() as folder:
         wheel = build_wheel(Path(folder))
-        print(f"{wheel.name} with all extras\n\n| environment | {' | '.join([*SHOWN, *SMOKE])} |")
+        print(
+            f"{wheel.name} with all extras\n\n| environment | {' | '.join([*SHOWN, *SMOKE])} |"
+        )
         print("|---" * (1 + len(SHOWN) + len(SMOKE)) + "|", flush=True)
         for environment in chosen:
             row, failed = run(environment, wheel)
             print(f"| {' | '.join(row)} |", flush=True)
-            failures |= {f"{environment.name}: {part}": message for part, message in failed.items()}
+            failures |= {
+                f"{environment.name}: {part}": message
+                for part, message in failed.items()
+            }
     for place, message in failures.items():
         print(f"\n{place}\n{message}")
     return int(bool(failures))

@@ -44,7 +44,12 @@ GROUPS = {
         "sunspot_periods",
         "network_weights",
     ),
-    "Your model may be wrong, or too large": ("doctor_counts", "county_rates", "singular_model", "transformer"),
+    "Your model may be wrong, or too large": (
+        "doctor_counts",
+        "county_rates",
+        "singular_model",
+        "transformer",
+    ),
     "The unknown is a function": ("heat_equation", "darcy", "inpainting", "nile"),
     "You search for a minimum": ("palette", "nist_curve", "argon"),
     "Rows stay where they are": ("countries", "federated_digits"),
@@ -81,15 +86,23 @@ class Example(NamedTuple):
         first, _, text = docstring.strip().partition("\n\n")
         title, colon, sentence = " ".join(first.split()).partition(": ")
         if not colon:
-            raise ValueError(f"the first paragraph of examples/{name}.py must be 'Title: a sentence.'")
+            raise ValueError(
+                f"the first paragraph of examples/{name}.py must be 'Title: a sentence.'"
+            )
         return cls(name, title, sentence[0].upper() + sentence[1:], text, code)
 
     @property
     def card(self) -> str:
         """A cell of the gallery's tables."""
-        file = next(path.name for path in (card_of(self.name), PICTURES / f"{self.name}.png") if path.exists())
+        file = next(
+            path.name
+            for path in (card_of(self.name), PICTURES / f"{self.name}.png")
+            if path.exists()
+        )
         image = f"[![{self.title}](images/gallery/{file})](gallery/{self.name}.md)"
-        return f"{image}<br>**[{self.title}](gallery/{self.name}.md)**<br>{self.sentence}"
+        return (
+            f"{image}<br>**[{self.title}](gallery/{self.name}.md)**<br>{self.sentence}"
+        )
 
     @property
     def page(self) -> str:
@@ -101,7 +114,9 @@ class Example(NamedTuple):
             self.sentence,
             f"![{self.title}](../images/gallery/{self.name}.png)",
             self.text,
-            f"The output:\n\n```text\n{wrapped(printed.strip())}\n```" if printed.strip() else "",
+            f"The output:\n\n```text\n{wrapped(printed.strip())}\n```"
+            if printed.strip()
+            else "",
             f"```python\n{self.code.strip()}\n```",
             "[All examples](../gallery.md)",
         ]
@@ -110,7 +125,10 @@ class Example(NamedTuple):
 
 def wrapped(text: str) -> str:
     """Return lines of at most `LONGEST` characters; what continues a line is indented."""
-    return "\n".join(textwrap.fill(line, LONGEST, subsequent_indent="    ") for line in text.splitlines())
+    return "\n".join(
+        textwrap.fill(line, LONGEST, subsequent_indent="    ")
+        for line in text.splitlines()
+    )
 
 
 def claims() -> list[str]:
@@ -121,10 +139,14 @@ def claims() -> list[str]:
         if line.startswith("## "):
             heading = line.removeprefix("## ")
         elif line.startswith("![") and "](images/atlas/" in line:
-            sentence, _, address = line.removeprefix("![").removesuffix(")").partition("](")
+            sentence, _, address = (
+                line.removeprefix("![").removesuffix(")").partition("](")
+            )
             place = f"atlas.md#{heading.lower().replace(' ', '-')}"
             sentence = sentence.removeprefix(f"{heading}: ")
-            cards.append(f"[![{heading}]({address})]({place})<br>**[{heading}]({place})**<br>{sentence}")
+            cards.append(
+                f"[![{heading}]({address})]({place})<br>**[{heading}]({place})**<br>{sentence}"
+            )
     return cards
 
 
@@ -139,10 +161,16 @@ def table(cards: list[str]) -> str:
 def pages() -> dict[Path, str]:
     """Return the text of every page, by its path."""
     examples = {name: Example.read(name) for names in GROUPS.values() for name in names}
-    sections = [f"## {group}\n\n{table([examples[name].card for name in names])}" for group, names in GROUPS.items()]
+    sections = [
+        f"## {group}\n\n{table([examples[name].card for name in names])}"
+        for group, names in GROUPS.items()
+    ]
     sections.append(f"## Theory\n\n{table(claims())}")
     gallery = {DOCS / "gallery.md": "\n\n".join([PREAMBLE.strip(), *sections]) + "\n"}
-    return gallery | {DOCS / "gallery" / f"{name}.md": example.page for name, example in examples.items()}
+    return gallery | {
+        DOCS / "gallery" / f"{name}.md": example.page
+        for name, example in examples.items()
+    }
 
 
 def card_of(name: str) -> Path:
@@ -154,17 +182,27 @@ def shrink(image: Image.Image, file: Path) -> None:
     """Save a picture as a PNG with a palette, of as many colours as `LARGEST` allows; rare colours of lines stay."""
     for colours in COLOURS:
         buffer = io.BytesIO()
-        image.convert("RGB").quantize(colours, Image.Quantize.MAXCOVERAGE).save(buffer, "PNG", optimize=True)
+        image.convert("RGB").quantize(colours, Image.Quantize.MAXCOVERAGE).save(
+            buffer, "PNG", optimize=True
+        )
         if buffer.tell() <= LARGEST:
             file.write_bytes(buffer.getvalue())
             return
-    raise ValueError(f"{file.name} has more than {LARGEST:,} bytes in {COLOURS[-1]} colours; draw a smaller figure.")
+    raise ValueError(
+        f"{file.name} has more than {LARGEST:,} bytes in {COLOURS[-1]} colours; draw a smaller figure."
+    )
 
 
 def run(name: str, quick: bool = False) -> None:
     """Run a script, in its quick form where asked, and store its picture and what it prints."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, str(EXAMPLES / f"{name}.py"), "--out", folder, *["--quick"] * quick]
+        command = [
+            sys.executable,
+            str(EXAMPLES / f"{name}.py"),
+            "--out",
+            folder,
+            *["--quick"] * quick,
+        ]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(f"examples/{name}.py failed:\n{done.stderr}")
@@ -180,18 +218,38 @@ def store(name: str, folder: Path, printed: str) -> None:
         card_of(name).unlink(missing_ok=True)
         if panel := image.info.get("panel"):
             left, top, right, bottom = (int(edge) for edge in panel.split())
-            shrink(image.crop((left, top, min(right, image.width), min(bottom, image.height))), card_of(name))
+            shrink(
+                image.crop(
+                    (left, top, min(right, image.width), min(bottom, image.height))
+                ),
+                card_of(name),
+            )
     lines = [line for line in printed.splitlines() if not line.startswith("figure: ")]
     (PICTURES / f"{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def main() -> None:
     """Run scripts where asked, and write the pages."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", nargs="*", metavar="NAME", help="scripts to run first; all without a name")
-    parser.add_argument("--quick", action="store_true", help="run them in their quick form, as their pages then say")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--run",
+        nargs="*",
+        metavar="NAME",
+        help="scripts to run first; all without a name",
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="run them in their quick form, as their pages then say",
+    )
     options = parser.parse_args()
-    names = [] if options.run is None else options.run or [name for group in GROUPS.values() for name in group]
+    names = (
+        []
+        if options.run is None
+        else options.run or [name for group in GROUPS.values() for name in group]
+    )
     for name in names:
         print(f"examples/{name}.py", flush=True)
         run(name, options.quick)

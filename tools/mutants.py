@@ -35,9 +35,22 @@ SOURCE, TESTS = ROOT / "src" / "langevax", ROOT / "tests"
 LIST = Path(__file__).with_suffix(".toml")
 CAUGHT_BEFORE = ROOT / ".cache" / "mutants.json"
 SECONDS_AT_MOST = 900  # a mutant may loop forever
-OPTIONS = ("-x", "-q", "-rfE", "--no-header", "--tb=line", "--color=no", "-p", "no:cacheprovider", "-p", "no:xdist")
+OPTIONS = (
+    "-x",
+    "-q",
+    "-rfE",
+    "--no-header",
+    "--tb=line",
+    "--color=no",
+    "-p",
+    "no:cacheprovider",
+    "-p",
+    "no:xdist",
+)
 ONE_TEST_FAILED = 1  # exit code of pytest; 0 is that all passed, and others that it could not run them
-NO_CODE = re.compile(r"\b(NameError|UnboundLocalError|SyntaxError|ImportError|ModuleNotFoundError)\b")
+NO_CODE = re.compile(
+    r"\b(NameError|UnboundLocalError|SyntaxError|ImportError|ModuleNotFoundError)\b"
+)
 
 
 @dataclass(frozen=True)
@@ -63,12 +76,33 @@ class Mutant:
     def is_stale(self) -> bool:
         """Return whether the text to replace does not occur exactly once."""
         path = SOURCE / self.file
-        return not path.is_file() or path.read_text(encoding="utf-8").count(self.old) != 1
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        return len(self._pattern.findall(text)) != 1
+
+    def plant(self, text: str) -> str:
+        """Return the text of the file with the mistake in it."""
+        return self._pattern.sub(lambda _: self.new.lstrip(), text)
+
+    @property
+    def _pattern(self) -> re.Pattern[str]:
+        """The text to replace, however the formatter breaks its lines."""
+        pieces = [re.escape(piece) for piece in re.findall(r"\w+|[^\w\s]", self.old)]
+        return re.compile(
+            "".join(
+                rf"(?:,\s*)?{piece}\s*" if piece[-1] in ")]}" else rf"{piece}\s*"
+                for piece in pieces[:-1]
+            )
+            + (rf"(?:,\s*)?{pieces[-1]}" if pieces[-1][-1] in ")]}" else pieces[-1])
+        )
 
     def missing_tests(self) -> list[str]:
         """Return the tests that the test files do not define."""
         names = {test: test.partition("[")[0].partition("::")[2] for test in self.tests}
-        return [test for test, name in names.items() if name not in _functions(_file_of(test))]
+        return [
+            test
+            for test, name in names.items()
+            if name not in _functions(_file_of(test))
+        ]
 
     def digest(self, sources: str) -> str:
         """Return what decides the outcome: `sources`, the mistake and the files of its tests."""
@@ -100,10 +134,14 @@ def run_tests(node_ids: Iterable[str], package_folder: Path) -> tuple[int, str, 
     environment = {**os.environ, "PYTHONPATH": str(package_folder)}
     command = [sys.executable, "-m", "pytest", *OPTIONS, *node_ids]
     with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
+        )
         timer = threading.Timer(SECONDS_AT_MOST, process.kill)
         timer.start()
-        _, status, usage = os.wait4(process.pid, 0)  # the CPU time of this process alone
+        _, status, usage = os.wait4(
+            process.pid, 0
+        )  # the CPU time of this process alone
         timer.cancel()
         process.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
@@ -116,7 +154,11 @@ def verdict_of(exit_code: int, output: str) -> str:
     if exit_code == 0:
         return "SURVIVED"
     failures = [line for line in output.splitlines() if line.startswith("FAILED ")]
-    if exit_code == ONE_TEST_FAILED and failures and not any(NO_CODE.search(line) for line in failures):
+    if (
+        exit_code == ONE_TEST_FAILED
+        and failures
+        and not any(NO_CODE.search(line) for line in failures)
+    ):
         return "caught"
     return "broken"
 
@@ -128,14 +170,19 @@ def judge(mutant: Mutant) -> Outcome:
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(SOURCE, Path(folder) / SOURCE.name)
         path = Path(folder) / SOURCE.name / mutant.file
-        path.write_text(path.read_text(encoding="utf-8").replace(mutant.old, mutant.new), encoding="utf-8")
+        path.write_text(
+            mutant.plant(path.read_text(encoding="utf-8")),
+            encoding="utf-8",
+        )
         exit_code, output, seconds = run_tests(mutant.node_ids, Path(folder))
     return Outcome(verdict_of(exit_code, output), seconds, output)
 
 
 def without_a_mistake(mutants: Sequence[Mutant]) -> Outcome:
     """Run the tests of all mutants on the package as it is."""
-    node_ids = dict.fromkeys(node_id for mutant in mutants for node_id in mutant.node_ids)
+    node_ids = dict.fromkeys(
+        node_id for mutant in mutants for node_id in mutant.node_ids
+    )
     exit_code, output, seconds = run_tests(node_ids, SOURCE.parent)
     return Outcome("pass" if exit_code == 0 else "FAIL", seconds, output)
 
@@ -147,22 +194,48 @@ def check_path() -> None:
         first = Path(folder) / SOURCE.name / "__init__.py"
         first.parent.mkdir()
         first.touch()
-        command, environment = [sys.executable, "-c", find], {**os.environ, "PYTHONPATH": folder}
-        origin = subprocess.run(command, env=environment, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+        command, environment = (
+            [sys.executable, "-c", find],
+            {**os.environ, "PYTHONPATH": folder},
+        )
+        origin = subprocess.run(
+            command,
+            env=environment,
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
         if Path(origin.strip()) != first:
-            raise RuntimeError(f"langevax is imported from {origin.strip()}, which PYTHONPATH cannot replace.")
+            raise RuntimeError(
+                f"langevax is imported from {origin.strip()}, which PYTHONPATH cannot replace."
+            )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return 0 if all mutants are caught, 1 if not, and 2 if tests fail without a mistake."""
-    parser = argparse.ArgumentParser(description="Plant each mistake of tools/mutants.toml and run its tests.")
-    parser.add_argument("--only", metavar="PATTERN", help="mutants whose file, reason or tests match this expression")
+    parser = argparse.ArgumentParser(
+        description="Plant each mistake of tools/mutants.toml and run its tests."
+    )
+    parser.add_argument(
+        "--only",
+        metavar="PATTERN",
+        help="mutants whose file, reason or tests match this expression",
+    )
     parser.add_argument("--jobs", type=int, default=1, help="mutants at the same time")
-    parser.add_argument("--list", action="store_true", help="list mutants and tests, and run nothing")
-    parser.add_argument("--resume", action="store_true", help="skip mutants caught before, if no source has changed")
+    parser.add_argument(
+        "--list", action="store_true", help="list mutants and tests, and run nothing"
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="skip mutants caught before, if no source has changed",
+    )
     options = parser.parse_args(arguments)
     pattern = re.compile(options.only or "")
-    mutants = [m for m in read_mutants() if pattern.search(" ".join((m.name, *m.tests)))]
+    mutants = [
+        m for m in read_mutants() if pattern.search(" ".join((m.name, *m.tests)))
+    ]
     if not mutants:
         parser.error(f"no mutant matches --only {options.only!r}; see --list")
     if options.list:
@@ -170,15 +243,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(mutant.name, *(f"    {test}" for test in mutant.tests), sep="\n")
         return 0
 
-    sources = repr([path.read_text(encoding="utf-8") for path in sorted(SOURCE.rglob("*.py"))])
+    sources = repr(
+        [path.read_text(encoding="utf-8") for path in sorted(SOURCE.rglob("*.py"))]
+    )
     caught_before = _read_state() if options.resume else {}
-    remaining = [mutant for mutant in mutants if mutant.digest(sources) not in caught_before]
-    print(f"{len(mutants)} mutants, {len(mutants) - len(remaining)} of them caught before.", flush=True)
+    remaining = [
+        mutant for mutant in mutants if mutant.digest(sources) not in caught_before
+    ]
+    print(
+        f"{len(mutants)} mutants, {len(mutants) - len(remaining)} of them caught before.",
+        flush=True,
+    )
     if not remaining:
         return 0
     check_path()
     plain = without_a_mistake(remaining)
-    print(f"Without a mistake the tests {plain.verdict} in {plain.seconds:.0f} s of CPU time.", flush=True)
+    print(
+        f"Without a mistake the tests {plain.verdict} in {plain.seconds:.0f} s of CPU time.",
+        flush=True,
+    )
     if plain.verdict != "pass":
         print(plain.output)
         return 2
@@ -186,10 +269,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     counts: dict[str, int] = {}
     seconds, began = plain.seconds, time.perf_counter()
     with ThreadPoolExecutor(max(1, options.jobs)) as threads:
-        for number, (mutant, outcome) in enumerate(zip(remaining, threads.map(judge, remaining), strict=True), 1):
+        for number, (mutant, outcome) in enumerate(
+            zip(remaining, threads.map(judge, remaining), strict=True), 1
+        ):
             counts[outcome.verdict] = counts.get(outcome.verdict, 0) + 1
             seconds += outcome.seconds
-            left = (time.perf_counter() - began) / number * (len(remaining) - number) / 60
+            left = (
+                (time.perf_counter() - began) / number * (len(remaining) - number) / 60
+            )
             progress = f"{number:3}/{len(remaining)}  {outcome.verdict:8}  {outcome.seconds:5.1f} s"
             print(f"{progress}  {mutant.name}  ({left:.0f} min left)", flush=True)
             if outcome.verdict == "caught":
@@ -197,7 +284,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 _write_state(caught_before)
             elif outcome.verdict == "broken":
                 print(outcome.output)
-    print(", ".join(f"{count} {verdict}" for verdict, count in counts.items()), f"in {seconds:.0f} s of CPU time.")
+    print(
+        ", ".join(f"{count} {verdict}" for verdict, count in counts.items()),
+        f"in {seconds:.0f} s of CPU time.",
+    )
     return 0 if counts.keys() == {"caught"} else 1
 
 

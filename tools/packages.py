@@ -9,7 +9,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "langevax"
 DESIGN = ROOT / "docs" / "design.md"
-BEGIN, END = "<!-- packages: written by python -m tools.packages -->\n", "<!-- end of packages -->"
+BEGIN, END = (
+    "<!-- packages: written by python -m tools.packages -->\n",
+    "<!-- end of packages -->",
+)
 
 LAYERS = (
     {"_interruption", "_typing", "_version", "platforms"},
@@ -49,7 +52,9 @@ def table() -> str:
 
 
 def _summary(path: Path) -> str:
-    first = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n\n")[0]
+    first = (
+        ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    ).split("\n\n")[0]
     return " ".join(first.split()).replace("|", r"\|")
 
 

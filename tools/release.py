@@ -37,7 +37,10 @@ lx.Langevin(0.1, 0.01, gradient="none")  # an error, on the line {wrong}
 
 def copy_of_the_checkout(folder: Path, date: int) -> Path:
     """Copy what git tracks, or would track, into a folder, with files of this date."""
-    listed = checked(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT)
+    listed = checked(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+    )
     for name in filter(None, listed.split("\0")):
         source, target = ROOT / name, folder / name
         if source.is_file() and not source.is_symlink():
@@ -56,19 +59,28 @@ def build(source: Path, out: Path) -> None:
 
 def hashes(folder: Path) -> dict[str, str]:
     """Return the SHA-256 of each file of a folder."""
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.iterdir())
+    }
 
 
 def differing(first: Path, second: Path) -> set[str]:
     """Return the names of the files of two folders that are not the same bytes."""
     one, other = hashes(first), hashes(second)
-    return {name for name in one.keys() | other.keys() if one.get(name) != other.get(name)}
+    return {
+        name for name in one.keys() | other.keys() if one.get(name) != other.get(name)
+    }
 
 
 def foreign_files(wheel: Path) -> list[str]:
     """Return the files of a wheel outside the package and its metadata."""
     with zipfile.ZipFile(wheel) as archive:
-        return [name for name in archive.namelist() if not name.startswith(("langevax/", "langevax-"))]
+        return [
+            name
+            for name in archive.namelist()
+            if not name.startswith(("langevax/", "langevax-"))
+        ]
 
 
 def type_findings(wheel: Path, folder: Path) -> Iterator[str]:
@@ -77,16 +89,26 @@ def type_findings(wheel: Path, folder: Path) -> Iterator[str]:
     python = folder / "venv" / "bin" / "python"
     checked([python, "-m", "pip", "install", "--quiet", wheel])
     code = "import importlib.util as u; print(u.find_spec('langevax').origin)"
-    place = Path(checked([python, "-c", code], cwd=folder, env=plain_environment(folder)).strip()).parent
+    place = Path(
+        checked([python, "-c", code], cwd=folder, env=plain_environment(folder)).strip()
+    ).parent
     if not (place / "py.typed").exists():
         yield "the installed package has no py.typed"
-    wrong = next(number for number, line in enumerate(USER.splitlines(), 1) if "an error" in line)
-    (folder / "user.py").write_text(USER.replace("{wrong}", str(wrong)), encoding="utf-8")
+    wrong = next(
+        number for number, line in enumerate(USER.splitlines(), 1) if "an error" in line
+    )
+    (folder / "user.py").write_text(
+        USER.replace("{wrong}", str(wrong)), encoding="utf-8"
+    )
     pyright = program_path("pyright")
     command = [pyright, "--outputjson", "--pythonpath", str(python), "user.py"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     findings = json.loads(done.stdout)["generalDiagnostics"]
-    lines = [each["range"]["start"]["line"] + 1 for each in findings if each["severity"] == "error"]
+    lines = [
+        each["range"]["start"]["line"] + 1
+        for each in findings
+        if each["severity"] == "error"
+    ]
     if lines != [wrong]:
         yield f"pyright reports errors on lines {lines} of a user's program, and not on [{wrong}]"
     types = [each["message"] for each in findings if each["severity"] == "information"]
@@ -97,26 +119,46 @@ def type_findings(wheel: Path, folder: Path) -> Iterator[str]:
 def main() -> int:
     """Print what was built and checked; return 1 where anything is wrong."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--out", type=Path, default=ROOT / "dist", help="the folder of wheel and sdist (default: dist)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=ROOT / "dist",
+        help="the folder of wheel and sdist (default: dist)",
+    )
     options = parser.parse_args()
     faults: list[str] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for number, date in enumerate(DATES):
-            build(copy_of_the_checkout(folder / f"copy{number}" / "source", date), folder / f"built{number}")
-        faults += [f"{name} differs between two builds" for name in differing(folder / "built0", folder / "built1")]
+            build(
+                copy_of_the_checkout(folder / f"copy{number}" / "source", date),
+                folder / f"built{number}",
+            )
+        faults += [
+            f"{name} differs between two builds"
+            for name in differing(folder / "built0", folder / "built1")
+        ]
         options.out.mkdir(parents=True, exist_ok=True)
-        files = [shutil.copy(path, options.out) for path in sorted((folder / "built0").iterdir())]
+        files = [
+            shutil.copy(path, options.out)
+            for path in sorted((folder / "built0").iterdir())
+        ]
         for path, digest in hashes(folder / "built0").items():
             print(f"{digest}  {path}, built twice")
-        print(checked([sys.executable, "-m", "twine", "check", "--strict", *files]).strip())
+        print(
+            checked(
+                [sys.executable, "-m", "twine", "check", "--strict", *files]
+            ).strip()
+        )
         (wheel,) = (folder / "built0").glob("*.whl")
         faults += [f"{name} is in the wheel" for name in foreign_files(wheel)]
         (folder / "user").mkdir()
         findings = list(type_findings(wheel, folder / "user"))
         faults += findings
         if not findings:
-            print("py.typed is installed, and pyright knows a user's types from it and reports the one mistake")
+            print(
+                "py.typed is installed, and pyright knows a user's types from it and reports the one mistake"
+            )
     for fault in faults:
         print(f"wrong: {fault}")
     return int(bool(faults))

@@ -57,13 +57,18 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         attributes = dict(attrs)
-        self.anchors |= {attributes.get("id") or "", attributes.get("name") or "" if tag == "a" else ""}
+        self.anchors |= {
+            attributes.get("id") or "",
+            attributes.get("name") or "" if tag == "a" else "",
+        }
         self.links.add(attributes.get("href" if tag in ("a", "link") else "src") or "")
 
 
 def pages_of(site: Path) -> list[Path]:
     """Return the pages of a site, without the theme's own templates."""
-    return [file for file in sorted(site.rglob("*.html")) if "_static" not in file.parts]
+    return [
+        file for file in sorted(site.rglob("*.html")) if "_static" not in file.parts
+    ]
 
 
 def dead_links(site: Path) -> Iterator[str]:
@@ -72,10 +77,18 @@ def dead_links(site: Path) -> Iterator[str]:
     for file, page in pages.items():
         for link in sorted(page.links):
             address, anchor = urldefrag(link)
-            if "//" in address or address.startswith(("data:", "mailto:", "javascript:")):
+            if "//" in address or address.startswith(
+                ("data:", "mailto:", "javascript:")
+            ):
                 continue
-            target = (file.parent / unquote(address.partition("?")[0])).resolve() if address else file
-            if not target.exists() or (target in pages and unquote(anchor) not in pages[target].anchors):
+            target = (
+                (file.parent / unquote(address.partition("?")[0])).resolve()
+                if address
+                else file
+            )
+            if not target.exists() or (
+                target in pages and unquote(anchor) not in pages[target].anchors
+            ):
                 yield f"{file.relative_to(site.resolve())}: {link}"
 
 
@@ -83,20 +96,29 @@ def browser_path() -> str | None:
     return next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
-def walk(site: Path, pages: list[Path], pictures: Path | None = None) -> tuple[list[str], list[str]]:
+def walk(
+    site: Path, pages: list[Path], pictures: Path | None = None
+) -> tuple[list[str], list[str]]:
     """Return what is too wide, and the messages of the console."""
     from playwright.sync_api import sync_playwright
 
     path = browser_path()
     if path is None:
-        raise SystemExit(f"no browser is installed; install one of {', '.join(BROWSERS)}")
+        raise SystemExit(
+            f"no browser is installed; install one of {', '.join(BROWSERS)}"
+        )
     too_wide: list[str] = []
     messages: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=OPTIONS)
-        for start in range(0, len(pages), PAGES_A_WINDOW):  # one that opens hundreds of pages can run out of memory
+        for start in range(
+            0, len(pages), PAGES_A_WINDOW
+        ):  # one that opens hundreds of pages can run out of memory
             window = browser.new_page()
-            window.on("console", lambda line: line.type == "error" and messages.append(line.text))
+            window.on(
+                "console",
+                lambda line: line.type == "error" and messages.append(line.text),
+            )
             window.on("pageerror", lambda error: messages.append(str(error)))
             for file in pages[start : start + PAGES_A_WINDOW]:
                 before = len(messages)
@@ -105,30 +127,50 @@ def walk(site: Path, pages: list[Path], pictures: Path | None = None) -> tuple[l
                 for scheme, width in product(SCHEMES, WIDTHS):
                     window.emulate_media(color_scheme=scheme)
                     window.set_viewport_size({"width": width, "height": 900})
-                    wide = [f"{name} at {width} px, {scheme}: {what}" for what in window.evaluate(TOO_WIDE)]
+                    wide = [
+                        f"{name} at {width} px, {scheme}: {what}"
+                        for what in window.evaluate(TOO_WIDE)
+                    ]
                     too_wide += wide
                     print(*wide, sep="\n", end="\n" if wide else "", flush=True)
                     if pictures is not None:
-                        window.screenshot(path=pictures / f"{name.replace('/', '-')}-{width}-{scheme}.png")
-                messages[before:] = [f"{name}: {message}" for message in messages[before:]]
+                        window.screenshot(
+                            path=pictures
+                            / f"{name.replace('/', '-')}-{width}-{scheme}.png"
+                        )
+                messages[before:] = [
+                    f"{name}: {message}" for message in messages[before:]
+                ]
             window.close()
         browser.close()
     return too_wide, messages
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("site", type=Path, nargs="?", default=Path("out/site"))
-    parser.add_argument("--links", action="store_true", help="only the links, without a browser")
+    parser.add_argument(
+        "--links", action="store_true", help="only the links, without a browser"
+    )
     parser.add_argument("--pages", nargs="*", help="only these, as paths in the site")
-    parser.add_argument("--pictures", type=Path, help="folder for a picture of each page")
+    parser.add_argument(
+        "--pictures", type=Path, help="folder for a picture of each page"
+    )
     options = parser.parse_args()
-    pages = [options.site / page for page in options.pages] if options.pages else pages_of(options.site)
+    pages = (
+        [options.site / page for page in options.pages]
+        if options.pages
+        else pages_of(options.site)
+    )
     if not pages:
         parser.error(f"{options.site} has no pages; make docs builds them")
     if options.pictures:
         options.pictures.mkdir(parents=True, exist_ok=True)
-    too_wide, messages = ([], []) if options.links else walk(options.site, pages, options.pictures)
+    too_wide, messages = (
+        ([], []) if options.links else walk(options.site, pages, options.pictures)
+    )
     dead = list(dead_links(options.site))
     for line in [*messages, *dead]:
         print(line)

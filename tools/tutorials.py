@@ -36,8 +36,12 @@ def execute(text: str) -> str:
     def rewritten(block: re.Match[str]) -> str:
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             exec(compile(block[1], "tutorial", "exec"), scope)
-        lines = "\n".join(line.rstrip() for line in printed.getvalue().rstrip().splitlines())
-        return f"```python\n{block[1]}```\n" + (f"\n```text\n{lines}\n```\n" if lines else "")
+        lines = "\n".join(
+            line.rstrip() for line in printed.getvalue().rstrip().splitlines()
+        )
+        return f"```python\n{block[1]}```\n" + (
+            f"\n```text\n{lines}\n```\n" if lines else ""
+        )
 
     return BLOCK.sub(rewritten, text)
 
@@ -63,11 +67,23 @@ def cells(text: str) -> Iterator[Cell]:
     place = 0
     for block in BLOCK.finditer(text):
         yield from _prose(text[place : block.start()])
-        outputs = [{"output_type": "stream", "name": "stdout", "text": block[2]}] if block[2] else []
+        outputs = (
+            [{"output_type": "stream", "name": "stdout", "text": block[2]}]
+            if block[2]
+            else []
+        )
         place = block.end()
         if picture := PICTURE.match(text[place:].lstrip("\n")):
-            data = base64.b64encode((PICTURES / f"{picture[1]}.png").read_bytes()).decode()
-            outputs.append({"output_type": "display_data", "data": {"image/png": data}, "metadata": {}})
+            data = base64.b64encode(
+                (PICTURES / f"{picture[1]}.png").read_bytes()
+            ).decode()
+            outputs.append(
+                {
+                    "output_type": "display_data",
+                    "data": {"image/png": data},
+                    "metadata": {},
+                }
+            )
         yield {
             "cell_type": "code",
             "execution_count": None,
@@ -81,15 +97,27 @@ def cells(text: str) -> Iterator[Cell]:
 def _prose(text: str) -> Iterator[Cell]:
     text = LINK.sub(r"\1", PICTURE.sub("", text)).replace(DOWNLOAD, "").strip()
     if text:
-        yield {"cell_type": "markdown", "metadata": {}, "source": re.sub(r"\n{3,}", "\n\n", text)}
+        yield {
+            "cell_type": "markdown",
+            "metadata": {},
+            "source": re.sub(r"\n{3,}", "\n\n", text),
+        }
 
 
 def notebook(page: Path) -> str:
     """Return a page as a Jupyter notebook, in nbformat 4.5."""
-    numbered = [{"id": f"cell-{number}", **cell} for number, cell in enumerate(cells(page.read_text(encoding="utf-8")))]
+    numbered = [
+        {"id": f"cell-{number}", **cell}
+        for number, cell in enumerate(cells(page.read_text(encoding="utf-8")))
+    ]
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
-    content = {"cells": numbered, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
+    content = {
+        "cells": numbered,
+        "metadata": metadata,
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -108,8 +136,15 @@ def pages() -> list[Path]:
 def main() -> None:
     """Run the tutorials that are named, or all; or write the notebooks."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help="tutorials to run; all without a name")
-    parser.add_argument("--notebooks", type=Path, metavar="FOLDER", help="write notebooks there, and run nothing")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="tutorials to run; all without a name"
+    )
+    parser.add_argument(
+        "--notebooks",
+        type=Path,
+        metavar="FOLDER",
+        help="write notebooks there, and run nothing",
+    )
     options = parser.parse_args()
     if options.notebooks:
         write_notebooks(options.notebooks)
@@ -118,7 +153,10 @@ def main() -> None:
         if not options.names or page.stem in options.names:
             start = time.process_time()
             run(page)
-            print(f"{page.stem}: {time.process_time() - start:.0f} CPU seconds", flush=True)
+            print(
+                f"{page.stem}: {time.process_time() - start:.0f} CPU seconds",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

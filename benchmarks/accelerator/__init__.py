@@ -66,9 +66,17 @@ def main(options: Sequence[str] | None = None) -> int:
         description=__doc__.split("\n\n")[0],
         epilog="docs/accelerators.md says how to read the table. PyTorch takes part where it is installed.",
     )
-    parser.add_argument("--smoke", action="store_true", help=f"small sizes, to see that everything runs; {TRACED_ONLY}")
-    parser.add_argument("--only", default="", metavar="WORD", help="tasks whose names contain this")
-    parser.add_argument("--on-cpu", action="store_true", help="full sizes without an accelerator: hours")
+    parser.add_argument(
+        "--smoke",
+        action="store_true",
+        help=f"small sizes, to see that everything runs; {TRACED_ONLY}",
+    )
+    parser.add_argument(
+        "--only", default="", metavar="WORD", help="tasks whose names contain this"
+    )
+    parser.add_argument(
+        "--on-cpu", action="store_true", help="full sizes without an accelerator: hours"
+    )
     parser.add_argument(
         "--minutes",
         type=float,
@@ -76,19 +84,35 @@ def main(options: Sequence[str] | None = None) -> int:
         metavar="M",
         help="after so many, candidates other than ours are left out, with a line each (default %(default)g)",
     )
-    parser.add_argument("--out", type=Path, default=OUT, metavar="FILE", help="the JSON file; the table lies beside it")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=OUT,
+        metavar="FILE",
+        help="the JSON file; the table lies beside it",
+    )
     chosen = parser.parse_args([] if options is None else options)
     ends = time.perf_counter() + 60 * chosen.minutes
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # PyTorch shares the device
+    os.environ.setdefault(
+        "XLA_PYTHON_CLIENT_PREALLOCATE", "false"
+    )  # PyTorch shares the device
     device = jax.devices()[0]
     if device.platform == "cpu" and not (chosen.smoke or chosen.on_cpu):
-        sys.exit("JAX has no accelerator here; pass --smoke for small sizes, or --on-cpu for hours of full ones.")
+        sys.exit(
+            "JAX has no accelerator here; pass --smoke for small sizes, or --on-cpu for hours of full ones."
+        )
     kind = "smoke" if chosen.smoke else "full"
     record = {
-        "device": {"kind": device.device_kind, "platform": device.platform, "host": platform.processor()},
+        "device": {
+            "kind": device.device_kind,
+            "platform": device.platform,
+            "host": platform.processor(),
+        },
         "versions": {name: version_of(name) for name in ("jax", "jaxlib", "torch")},
         "sizes": kind,
-        "data_sheet": None if (known := peaks.of_data_sheet(device.device_kind)) is None else asdict(known),
+        "data_sheet": None
+        if (known := peaks.of_data_sheet(device.device_kind)) is None
+        else asdict(known),
         "measured": peaks.measured(*PEAK_SIZES[kind]),
         "precision": precision.measured(*precision.SIZES[kind]),
     }
@@ -99,16 +123,27 @@ def main(options: Sequence[str] | None = None) -> int:
     for task in tasks(SMOKE if chosen.smoke else FULL):
         if chosen.only in task.name:
             for line in measured(task, 0.02 if chosen.smoke else SECONDS, ends):
-                print(f"{line.task}: {line.candidate}: {line.note or shown(line.seconds)}", flush=True)
+                print(
+                    f"{line.task}: {line.candidate}: {line.note or shown(line.seconds)}",
+                    flush=True,
+                )
                 lines.append(line)
-            record["lines"] = [asdict(line) for line in lines]  # written as it goes: what ends it early loses a task
+            record["lines"] = [
+                asdict(line) for line in lines
+            ]  # written as it goes: what ends it early loses a task
             chosen.out.write_text(json.dumps(record, indent=1), encoding="utf-8")
             chosen.out.with_suffix(".md").write_text(markdown(record), encoding="utf-8")
     if not lines:
-        names = "\n  ".join(task.name for task in tasks(SMOKE if chosen.smoke else FULL))
+        names = "\n  ".join(
+            task.name for task in tasks(SMOKE if chosen.smoke else FULL)
+        )
         sys.exit(f"no task has {chosen.only!r} in its name; the tasks are\n  {names}")
-    print(f"\n{markdown(record)}\nWritten to {chosen.out} and {chosen.out.with_suffix('.md')}.")
-    return int(any(line.seconds is None and line.candidate.startswith(OURS) for line in lines))
+    print(
+        f"\n{markdown(record)}\nWritten to {chosen.out} and {chosen.out.with_suffix('.md')}."
+    )
+    return int(
+        any(line.seconds is None and line.candidate.startswith(OURS) for line in lines)
+    )
 
 
 def version_of(name: str) -> str | None:
@@ -131,7 +166,9 @@ def measured(task: Task, seconds: float, ends: float = math.inf) -> Iterator[Lin
         if not note:
             try:
                 took = seconds_a_unit(task, candidate, seconds)
-            except Exception as error:  # one that is out of memory does not end the table
+            except (
+                Exception
+            ) as error:  # one that is out of memory does not end the table
                 note = first_line(error)
         free_memory()
         ours = took if candidate is task.candidates[0] else ours
@@ -150,12 +187,27 @@ def left_out(candidate: Candidate, ends: float = math.inf) -> str:
 
 
 def line_of(
-    task: Task, candidate: Candidate, took: float | None, ours: float | None, spent: Work | None, note: str
+    task: Task,
+    candidate: Candidate,
+    took: float | None,
+    ours: float | None,
+    spent: Work | None,
+    note: str,
 ) -> Line:
     """Return the line of what was measured."""
     beside = None if took is None or not ours else took / ours
     operations, read = (None, None) if spent is None else spent
-    return Line(task.name, task.unit, candidate.name, took, beside, operations, read, candidate.precision, note)
+    return Line(
+        task.name,
+        task.unit,
+        candidate.name,
+        took,
+        beside,
+        operations,
+        read,
+        candidate.precision,
+        note,
+    )
 
 
 def seconds_a_unit(task: Task, candidate: Candidate, seconds: float) -> float:
@@ -167,7 +219,11 @@ def seconds_a_unit(task: Task, candidate: Candidate, seconds: float) -> float:
         if seconds < SECONDS:
             return first
         second = timed(run)
-        return second if second > LONG else statistics.median([second, *(timed(run) for _ in range(REPEATS - 1))])
+        return (
+            second
+            if second > LONG
+            else statistics.median([second, *(timed(run) for _ in range(REPEATS - 1))])
+        )
     steps = 2
     run = candidate.make(steps)
     run()
@@ -202,24 +258,45 @@ def free_memory() -> None:
 
 def first_line(error: Exception) -> str:
     """Return the beginning of an error's message."""
-    return f"{type(error).__name__}: {(str(error) or 'no message').splitlines()[0][:100]}"
+    return (
+        f"{type(error).__name__}: {(str(error) or 'no message').splitlines()[0][:100]}"
+    )
 
 
 def markdown(record: dict[str, Any]) -> str:
     """Return the page of a record."""
     sheet, rates = record["data_sheet"], record["measured"]
-    names = {"float32": "float32", "tensorfloat32": "TF32", "bfloat16": "bfloat16", "default": "JAX's default"}
+    names = {
+        "float32": "float32",
+        "tensorfloat32": "TF32",
+        "bfloat16": "bfloat16",
+        "default": "JAX's default",
+    }
     page = [f"# {record['device']['kind']}, {record['sizes']} sizes", ""]
     if record["sizes"] == "smoke":
-        page += ["Times are mostly those of starting a run and of compiling, and measure nothing.", TRACED_ONLY, ""]
+        page += [
+            "Times are mostly those of starting a run and of compiling, and measure nothing.",
+            TRACED_ONLY,
+            "",
+        ]
     page += ["| | data sheet | measured |", "|---|---|---|"]
     for name, label in names.items():
-        stated = "" if sheet is None or not sheet.get(name) else f"{sheet[name] / 1e12:.3g}"
-        page.append(f"| products in {label}, Tflop/s | {stated} | {rates[name] / 1e12:.3g} |")
+        stated = (
+            "" if sheet is None or not sheet.get(name) else f"{sheet[name] / 1e12:.3g}"
+        )
+        page.append(
+            f"| products in {label}, Tflop/s | {stated} | {rates[name] / 1e12:.3g} |"
+        )
     stated = "" if sheet is None else f"{sheet['memory'] / 1e9:.4g}"
     page += [f"| memory, GB/s | {stated} | {rates['memory'] / 1e9:.4g} |", ""]
-    page.append("Data sheet: " + ("not listed for this device." if sheet is None else sheet["source"] + "."))
-    page += ["", "| task, and who does it | time | beside ours | Tflop/s | of product | GB/s | of copy |"]
+    page.append(
+        "Data sheet: "
+        + ("not listed for this device." if sheet is None else sheet["source"] + ".")
+    )
+    page += [
+        "",
+        "| task, and who does it | time | beside ours | Tflop/s | of product | GB/s | of copy |",
+    ]
     page.append("|---|---|---|---|---|---|---|")
     task = ""
     for line in record["lines"]:
@@ -234,11 +311,26 @@ def row(line: dict[str, Any], rates: dict[str, float]) -> str:
     """Return a line of the table; operations and bytes are those of ours."""
     if line["seconds"] is None:
         return f"| {line['candidate']} | {line['note']} | | | | | |"
-    cells = [shown(line["seconds"]), f"{line['beside_ours']:.2f} x" if line["beside_ours"] else "", "", "", "", ""]
+    cells = [
+        shown(line["seconds"]),
+        f"{line['beside_ours']:.2f} x" if line["beside_ours"] else "",
+        "",
+        "",
+        "",
+        "",
+    ]
     if line["operations"] and line["candidate"].startswith(OURS):
-        rate, read = line["operations"] / line["seconds"], line["bytes"] / line["seconds"]
+        rate, read = (
+            line["operations"] / line["seconds"],
+            line["bytes"] / line["seconds"],
+        )
         share, copied = rate / rates[line["precision"]], read / rates["memory"]
-        cells[2:] = [f"{rate / 1e12:.3g}", f"{share:.0%}", f"{read / 1e9:.3g}", f"{copied:.0%}"]
+        cells[2:] = [
+            f"{rate / 1e12:.3g}",
+            f"{share:.0%}",
+            f"{read / 1e9:.3g}",
+            f"{copied:.0%}",
+        ]
     return f"| {line['candidate']} | {' | '.join(cells)} |"
 
 

@@ -28,11 +28,15 @@ from langevax.sklearn.table import Standardiser
 COLUMNS, CHAINS = 20, 8
 FEW_ROWS = 128, 256  # at which the work of a step is read off
 CHAIN_STEP, CLIENT_STEP = 0.05, 0.1
-DESCENT_STEPS = 20  # after so many a certificate leaves out the descents that have ended
+DESCENT_STEPS = (
+    20  # after so many a certificate leaves out the descents that have ended
+)
 CERTIFIED_TEMPERATURE = 0.05
 TRAINED = {"temperature": 0.01, "relative_step_size": 1.0, "output_scale": 10.0}
 NO_CERTIFICATE = "no other library bounds the least objective; the descents inside it are the row above"
-NO_CHOICE = "no other library has this choice; the training that follows it is the row above"
+NO_CHOICE = (
+    "no other library has this choice; the training that follows it is the row above"
+)
 
 
 def tasks(scale: Scale) -> Iterator[Task]:
@@ -59,12 +63,17 @@ def clouds(rows: int, particles: int, compiler: str) -> Task:
     def ours(precision: str | None, steps: int) -> Callable[[], Any]:
         inputs, targets = mfld_torch.table(rows, COLUMNS)
         risk = mean_field_risk(inputs, targets)
-        start, step = jnp.asarray(mfld_torch.cloud_of(COLUMNS, particles)), mean_field_langevin()
+        start, step = (
+            jnp.asarray(mfld_torch.cloud_of(COLUMNS, particles)),
+            mean_field_langevin(),
+        )
         return simulated(step, risk, start, steps, matmul_precision=precision)
 
     def of_rows(few: int) -> Work:
         risk = mean_field_risk(*mfld_torch.table(few, COLUMNS))
-        return work.of_step(mean_field_langevin(), risk, jnp.zeros((particles, COLUMNS + 1)))
+        return work.of_step(
+            mean_field_langevin(), risk, jnp.zeros((particles, COLUMNS + 1))
+        )
 
     def of_step() -> Work:
         block = mean_field.rows_of_a_block(particles, rows) or FEW_ROWS[1]
@@ -82,8 +91,16 @@ def clouds(rows: int, particles: int, compiler: str) -> Task:
         (
             Candidate("langevax", functools.partial(ours, None), precision="default"),
             Candidate("langevax, float32 products", functools.partial(ours, "float32")),
-            Candidate("langevax, bfloat16 products", functools.partial(ours, "bfloat16"), precision="bfloat16"),
-            Candidate("plain JAX", functools.partial(mfld_step.naive, *shape), precision="default"),
+            Candidate(
+                "langevax, bfloat16 products",
+                functools.partial(ours, "bfloat16"),
+                precision="bfloat16",
+            ),
+            Candidate(
+                "plain JAX",
+                functools.partial(mfld_step.naive, *shape),
+                precision="default",
+            ),
             *of_torch(torch, compiler),
         ),
         of_step,
@@ -92,19 +109,29 @@ def clouds(rows: int, particles: int, compiler: str) -> Task:
 
 def mean_field_risk(inputs: np.ndarray, targets: np.ndarray) -> lx.MeanFieldRisk:
     """Return the risk of all candidates."""
-    return lx.MeanFieldRisk(lx.neurons.Tanh(), lx.losses.squared, inputs, targets, precision=mfld_torch.PRECISION)
+    return lx.MeanFieldRisk(
+        lx.neurons.Tanh(),
+        lx.losses.squared,
+        inputs,
+        targets,
+        precision=mfld_torch.PRECISION,
+    )
 
 
 def mean_field_langevin() -> Any:
     """Return the step of all candidates."""
-    return lx.meanfield.MFLD(step_size=mfld_torch.STEP_SIZE, temperature=mfld_torch.TEMPERATURE)
+    return lx.meanfield.MFLD(
+        step_size=mfld_torch.STEP_SIZE, temperature=mfld_torch.TEMPERATURE
+    )
 
 
 def logistic_rows(rows: int) -> tuple[np.ndarray, np.ndarray]:
     """Return standard normal inputs, and labels of a logistic model."""
     rng = np.random.default_rng(0)
     inputs = rng.standard_normal((rows, COLUMNS), np.float32)
-    labels = np.where(rng.random(rows) < 1 / (1 + np.exp(-inputs[:, 0])), 1, -1).astype(np.float32)
+    labels = np.where(rng.random(rows) < 1 / (1 + np.exp(-inputs[:, 0])), 1, -1).astype(
+        np.float32
+    )
     return inputs, labels
 
 
@@ -115,60 +142,115 @@ def logistic_risk(rows: int) -> lx.FiniteSum:
 
 def chain_work(rows: int, batch_size: int) -> Work:
     """Return the work of a step of one chain with gradients of so many rows."""
-    step = lx.Langevin(CHAIN_STEP, 1 / rows, lx.gradients.Minibatch(batch_size=batch_size))
+    step = lx.Langevin(
+        CHAIN_STEP, 1 / rows, lx.gradients.Minibatch(batch_size=batch_size)
+    )
     return work.of_step(step, logistic_risk(batch_size), jnp.zeros(COLUMNS))
 
 
 def svrg(rows: int, batch_size: int, compiler: str) -> Task:
     """Return steps of SVRG-LD, a full pass every n / 2B of them."""
     period = rows // (2 * batch_size)
-    options = {"step_size": CHAIN_STEP, "temperature": 1 / rows, "batch_size": batch_size, "period": period}
+    options = {
+        "step_size": CHAIN_STEP,
+        "temperature": 1 / rows,
+        "batch_size": batch_size,
+        "period": period,
+    }
 
     def ours(steps: int) -> Callable[[], Any]:
-        algorithm = lx.Langevin(CHAIN_STEP, 1 / rows, lx.gradients.SVRG(batch_size=batch_size, period=period))
-        return simulated(algorithm, logistic_risk(rows), jnp.zeros(COLUMNS), steps, num_chains=CHAINS)
+        algorithm = lx.Langevin(
+            CHAIN_STEP,
+            1 / rows,
+            lx.gradients.SVRG(batch_size=batch_size, period=period),
+        )
+        return simulated(
+            algorithm, logistic_risk(rows), jnp.zeros(COLUMNS), steps, num_chains=CHAINS
+        )
 
     def plain(steps: int) -> Callable[[], Any]:
-        arguments = *map(jnp.asarray, logistic_rows(rows)), jnp.zeros((CHAINS, COLUMNS)), random.key(0)
-        return jax_steps.waiting(functools.partial(jax_steps.svrg_scan, **options, steps=steps), *arguments)
+        arguments = (
+            *map(jnp.asarray, logistic_rows(rows)),
+            jnp.zeros((CHAINS, COLUMNS)),
+            random.key(0),
+        )
+        return jax_steps.waiting(
+            functools.partial(jax_steps.svrg_scan, **options, steps=steps), *arguments
+        )
 
     def torch(backend: str | None, steps: int) -> Callable[[], Any]:
-        return torch_steps.chains(logistic_rows(rows), CHAINS, steps=steps, backend=backend, **options)
+        return torch_steps.chains(
+            logistic_rows(rows), CHAINS, steps=steps, backend=backend, **options
+        )
 
     def of_step() -> Work:
         passes = [
-            work.of_function(lambda p, x: p.gradient(x), logistic_risk(size), jnp.zeros(COLUMNS)) for size in FEW_ROWS
+            work.of_function(
+                lambda p, x: p.gradient(x), logistic_risk(size), jnp.zeros(COLUMNS)
+            )
+            for size in FEW_ROWS
         ]
         a_pass = passes[0].along(passes[1], FEW_ROWS, rows)
-        return Work(0, 0).plus(chain_work(rows, 2 * batch_size).plus(a_pass, 1 / period), CHAINS)
+        return Work(0, 0).plus(
+            chain_work(rows, 2 * batch_size).plus(a_pass, 1 / period), CHAINS
+        )
 
     return Task(
         f"SVRG-LD, n = {rows:,}, d = {COLUMNS}, B = {batch_size:,}, {CHAINS} chains",
         "a step of all chains",
-        (Candidate("langevax", ours), Candidate("plain JAX", plain), *of_torch(torch, compiler)),
+        (
+            Candidate("langevax", ours),
+            Candidate("plain JAX", plain),
+            *of_torch(torch, compiler),
+        ),
         of_step,
     )
 
 
 def sgld(rows: int, batch_size: int, compiler: str) -> Task:
     """Return steps of SGLD."""
-    options = {"step_size": CHAIN_STEP, "temperature": 1 / rows, "batch_size": batch_size}
+    options = {
+        "step_size": CHAIN_STEP,
+        "temperature": 1 / rows,
+        "batch_size": batch_size,
+    }
 
     def ours(steps: int) -> Callable[[], Any]:
-        algorithm = lx.Langevin(CHAIN_STEP, 1 / rows, lx.gradients.Minibatch(batch_size=batch_size))
-        return simulated(algorithm, logistic_risk(rows), jnp.zeros(COLUMNS), steps, num_chains=CHAINS)
+        algorithm = lx.Langevin(
+            CHAIN_STEP, 1 / rows, lx.gradients.Minibatch(batch_size=batch_size)
+        )
+        return simulated(
+            algorithm, logistic_risk(rows), jnp.zeros(COLUMNS), steps, num_chains=CHAINS
+        )
 
     def plain(steps: int) -> Callable[[], Any]:
-        arguments = *map(jnp.asarray, logistic_rows(rows)), jnp.zeros((CHAINS, COLUMNS)), random.key(0)
-        return jax_steps.waiting(functools.partial(jax_steps.sgld_scan, **options, steps=steps), *arguments)
+        arguments = (
+            *map(jnp.asarray, logistic_rows(rows)),
+            jnp.zeros((CHAINS, COLUMNS)),
+            random.key(0),
+        )
+        return jax_steps.waiting(
+            functools.partial(jax_steps.sgld_scan, **options, steps=steps), *arguments
+        )
 
     def torch(backend: str | None, steps: int) -> Callable[[], Any]:
-        return torch_steps.chains(logistic_rows(rows), CHAINS, period=None, steps=steps, backend=backend, **options)
+        return torch_steps.chains(
+            logistic_rows(rows),
+            CHAINS,
+            period=None,
+            steps=steps,
+            backend=backend,
+            **options,
+        )
 
     return Task(
         f"SGLD, n = {rows:,}, d = {COLUMNS}, B = {batch_size:,}, {CHAINS} chains",
         "a step of all chains",
-        (Candidate("langevax", ours), Candidate("plain JAX", plain), *of_torch(torch, compiler)),
+        (
+            Candidate("langevax", ours),
+            Candidate("plain JAX", plain),
+            *of_torch(torch, compiler),
+        ),
         lambda: Work(0, 0).plus(chain_work(rows, batch_size), CHAINS),
     )
 
@@ -181,7 +263,9 @@ def functions(modes: int, compiler: str) -> Task:
         return simulated(algorithm, target(modes), jnp.zeros(modes), steps)
 
     def plain(steps: int) -> Callable[[], Any]:
-        return jax_steps.waiting(jax_steps.functions, modes, steps, random.key(0), STEP_SIZE, RIDGE)
+        return jax_steps.waiting(
+            jax_steps.functions, modes, steps, random.key(0), STEP_SIZE, RIDGE
+        )
 
     def torch(backend: str | None, steps: int) -> Callable[[], Any]:
         return torch_steps.functions(modes, steps, STEP_SIZE, RIDGE, backend)
@@ -189,32 +273,62 @@ def functions(modes: int, compiler: str) -> Task:
     return Task(
         f"functions, loss by modes, {modes:,} modes",
         "a step",
-        (Candidate("langevax", ours), Candidate("plain JAX", plain), *of_torch(torch, compiler)),
+        (
+            Candidate("langevax", ours),
+            Candidate("plain JAX", plain),
+            *of_torch(torch, compiler),
+        ),
         lambda: work.of_step(algorithm, target(modes), jnp.zeros(modes)),
     )
 
 
 def fledge(clients: int, coordinates: int, chosen: int, compiler: str) -> Task:
     """Return rounds of FLEDGE, whose server holds the table."""
-    method = lx.federated.FLEDGE(CLIENT_STEP, federated.LOCAL_STEPS, batch_size=1, clients_per_round=chosen)
+    method = lx.federated.FLEDGE(
+        CLIENT_STEP, federated.LOCAL_STEPS, batch_size=1, clients_per_round=chosen
+    )
 
     def of_round() -> Work:
-        without_fold = functools.partial(jax_steps.fledge_scan, every=3)  # of the two rounds that are counted
-        state = jax_steps.FLEDGEState(*(jnp.zeros(coordinates),) * 3, jnp.zeros((clients, coordinates)))
+        without_fold = functools.partial(
+            jax_steps.fledge_scan, every=3
+        )  # of the two rounds that are counted
+        state = jax_steps.FLEDGEState(
+            *(jnp.zeros(coordinates),) * 3, jnp.zeros((clients, coordinates))
+        )
         a_fold = work.of_function(jax_steps.fold, state)
-        return round_work(without_fold, coordinates, chosen).plus(a_fold, chosen / clients)
+        return round_work(without_fold, coordinates, chosen).plus(
+            a_fold, chosen / clients
+        )
 
     return rounds(
-        "FLEDGE", method, jax_steps.fledge_scan, torch_steps.fledge, of_round, chosen, compiler, clients, coordinates
+        "FLEDGE",
+        method,
+        jax_steps.fledge_scan,
+        torch_steps.fledge,
+        of_round,
+        chosen,
+        compiler,
+        clients,
+        coordinates,
     )
 
 
 def averages(clients: int, coordinates: int, chosen: int, compiler: str) -> Task:
     """Return rounds of FedAvg."""
-    method = lx.federated.FedAvg(CLIENT_STEP, federated.LOCAL_STEPS, batch_size=1, clients_per_round=chosen)
+    method = lx.federated.FedAvg(
+        CLIENT_STEP, federated.LOCAL_STEPS, batch_size=1, clients_per_round=chosen
+    )
     of_round = functools.partial(round_work, jax_steps.fedavg_scan, coordinates, chosen)
     return rounds(
-        "FedAvg", method, jax_steps.fedavg_scan, torch_steps.fedavg, of_round, chosen, compiler, clients, coordinates
+        "FedAvg",
+        method,
+        jax_steps.fedavg_scan,
+        torch_steps.fedavg,
+        of_round,
+        chosen,
+        compiler,
+        clients,
+        coordinates,
     )
 
 
@@ -235,17 +349,29 @@ def rounds(
         return simulated(method, federation, jnp.zeros(sizes[1]), steps)
 
     def plain(steps: int) -> Callable[[], Any]:
-        arguments = *map(jnp.asarray, rows_of_clients(*sizes)), jnp.zeros(sizes[1]), random.key(0)
-        return jax_steps.waiting(scan, *arguments, steps, chosen, federated.LOCAL_STEPS, CLIENT_STEP)
+        arguments = (
+            *map(jnp.asarray, rows_of_clients(*sizes)),
+            jnp.zeros(sizes[1]),
+            random.key(0),
+        )
+        return jax_steps.waiting(
+            scan, *arguments, steps, chosen, federated.LOCAL_STEPS, CLIENT_STEP
+        )
 
     def torch(backend: str | None, steps: int) -> Callable[[], Any]:
         rows = rows_of_clients(*sizes)
-        return torch_rounds(rows, chosen, federated.LOCAL_STEPS, steps, CLIENT_STEP, backend)
+        return torch_rounds(
+            rows, chosen, federated.LOCAL_STEPS, steps, CLIENT_STEP, backend
+        )
 
     return Task(
         f"{name}, {sizes[0]:,} clients, d = {sizes[1]:,}, {chosen} a round",
         "a round",
-        (Candidate("langevax", ours), Candidate("plain JAX", plain), *of_torch(torch, compiler)),
+        (
+            Candidate("langevax", ours),
+            Candidate("plain JAX", plain),
+            *of_torch(torch, compiler),
+        ),
         of_round,
     )
 
@@ -255,11 +381,22 @@ def round_work(scan: Callable[..., Any], coordinates: int, chosen: int) -> Work:
 
     Of the clients chosen alone, since XLA counts a table that is read by index as read in full.
     """
-    arguments = *map(jnp.asarray, rows_of_clients(chosen, coordinates)), jnp.zeros(coordinates), random.key(0)
+    arguments = (
+        *map(jnp.asarray, rows_of_clients(chosen, coordinates)),
+        jnp.zeros(coordinates),
+        random.key(0),
+    )
 
     def of_rounds(number: int) -> Work:
-        options = {"local_steps": federated.LOCAL_STEPS, "step_size": CLIENT_STEP, "unroll": True}
-        return work.of_function(lambda *arrays: scan(*arrays, steps=number, chosen=chosen, **options), *arguments)
+        options = {
+            "local_steps": federated.LOCAL_STEPS,
+            "step_size": CLIENT_STEP,
+            "unroll": True,
+        }
+        return work.of_function(
+            lambda *arrays: scan(*arrays, steps=number, chosen=chosen, **options),
+            *arguments,
+        )
 
     return of_rounds(2).plus(of_rounds(1), -1)
 
@@ -267,11 +404,15 @@ def round_work(scan: Callable[..., Any], coordinates: int, chosen: int) -> Work:
 def rows_of_clients(clients: int, coordinates: int) -> tuple[np.ndarray, np.ndarray]:
     """Return inputs, (client, row, coordinate), and targets."""
     rng = np.random.default_rng(0)
-    inputs = rng.standard_normal((clients, federated.ROWS, coordinates), np.float32) / np.float32(coordinates**0.5)
+    inputs = rng.standard_normal(
+        (clients, federated.ROWS, coordinates), np.float32
+    ) / np.float32(coordinates**0.5)
     return inputs, inputs[..., 0] + np.float32(1)
 
 
-def fit(rows: int, particles: int, steps: int, batch_size: int | None, compiler: str) -> Task:
+def fit(
+    rows: int, particles: int, steps: int, batch_size: int | None, compiler: str
+) -> Task:
     """Return the training of a table's network with settings that are passed."""
     table = friedman(rows)
     problem = training(*table, particles)
@@ -280,7 +421,9 @@ def fit(rows: int, particles: int, steps: int, batch_size: int | None, compiler:
         return lambda: estimator(particles, steps, batch_size).fit(*table)
 
     def plain(_: int) -> Callable[[], Any]:
-        return jax_steps.waiting(jax_steps.trained, problem, random.key(0), steps, batch_size)
+        return jax_steps.waiting(
+            jax_steps.trained, problem, random.key(0), steps, batch_size
+        )
 
     def torch(backend: str | None, _: int) -> Callable[[], Any]:
         return torch_steps.trained(problem, batch_size, steps, backend)
@@ -289,7 +432,9 @@ def fit(rows: int, particles: int, steps: int, batch_size: int | None, compiler:
         few = batch_size or rows
         risk, step_sizes = risk_of(problem.inputs[:few], problem.targets[:few])
         step = lx.meanfield.MFLD(step_sizes, TRAINED["temperature"])
-        return Work(0, 0).plus(work.of_step(step, risk, jnp.asarray(problem.start)), steps)
+        return Work(0, 0).plus(
+            work.of_step(step, risk, jnp.asarray(problem.start)), steps
+        )
 
     batches = "all rows" if batch_size is None else f"batches of {batch_size}"
     return Task(
@@ -299,7 +444,12 @@ def fit(rows: int, particles: int, steps: int, batch_size: int | None, compiler:
             Candidate("langevax", ours, precision="default"),
             Candidate("plain JAX, training alone", plain),
             *(
-                Candidate(f"{peer.name}, training alone", peer.make, peer.needs, reason=peer.reason)
+                Candidate(
+                    f"{peer.name}, training alone",
+                    peer.make,
+                    peer.needs,
+                    reason=peer.reason,
+                )
                 for peer in of_torch(torch, compiler)
             ),
         ),
@@ -308,10 +458,23 @@ def fit(rows: int, particles: int, steps: int, batch_size: int | None, compiler:
     )
 
 
-def estimator(particles: int, steps: int, batch_size: int | None, **options: Any) -> MeanFieldRegressor:
+def estimator(
+    particles: int, steps: int, batch_size: int | None, **options: Any
+) -> MeanFieldRegressor:
     """Return the estimator whose settings are all passed."""
-    settings = {"scaling": "columns", "learn_scales": False, "validation": None, "stop": None, "random_state": 0}
-    settings |= {"num_particles": particles, "num_steps": steps, "batch_size": batch_size, "progress": False}
+    settings = {
+        "scaling": "columns",
+        "learn_scales": False,
+        "validation": None,
+        "stop": None,
+        "random_state": 0,
+    }
+    settings |= {
+        "num_particles": particles,
+        "num_steps": steps,
+        "batch_size": batch_size,
+        "progress": False,
+    }
     return MeanFieldRegressor(**settings, **TRAINED, **options)
 
 
@@ -321,16 +484,27 @@ def training(X: np.ndarray, y: np.ndarray, particles: int) -> Training:
     inputs = (inputs @ np.linalg.eigh(inputs.T @ inputs)[1]).astype(np.float32)
     targets = ((y - y.mean()) / y.std()).astype(np.float32)
     risk, step_sizes = risk_of(inputs, targets)
-    decay, drift, noise = map(np.asarray, lx.integrators.Exponential().gains(step_sizes, risk.precision))
-    start = np.random.default_rng(0).standard_normal((particles, X.shape[1] + 2), np.float32)
+    decay, drift, noise = map(
+        np.asarray, lx.integrators.Exponential().gains(step_sizes, risk.precision)
+    )
+    start = np.random.default_rng(0).standard_normal(
+        (particles, X.shape[1] + 2), np.float32
+    )
     spread = np.float32(TRAINED["temperature"] ** 0.5) * noise
-    return Training(inputs, targets, start, TRAINED["output_scale"], decay, drift, spread)
+    return Training(
+        inputs, targets, start, TRAINED["output_scale"], decay, drift, spread
+    )
 
 
 def risk_of(inputs: np.ndarray, targets: np.ndarray) -> tuple[lx.MeanFieldRisk, Any]:
     """Return the risk of such a fit, and the step size of each coordinate."""
-    neuron, precision = lx.neurons.TanhTanh(TRAINED["output_scale"]), np.float32(TRAINED["temperature"])
-    risk = lx.MeanFieldRisk(neuron, lx.losses.squared, inputs, targets, precision=precision)
+    neuron, precision = (
+        lx.neurons.TanhTanh(TRAINED["output_scale"]),
+        np.float32(TRAINED["temperature"]),
+    )
+    risk = lx.MeanFieldRisk(
+        neuron, lx.losses.squared, inputs, targets, precision=precision
+    )
     return risk, mfld.coordinate_steps(risk, TRAINED["relative_step_size"])
 
 
@@ -341,7 +515,9 @@ def choosing_fit(rows: int) -> Task:
     def ours(_: int) -> Callable[[], Any]:
         return lambda: MeanFieldRegressor(random_state=0).fit(X, y)
 
-    peers = (Candidate(name, None, reason=NO_CHOICE) for name in ("plain JAX", "PyTorch"))
+    peers = (
+        Candidate(name, None, reason=NO_CHOICE) for name in ("plain JAX", "PyTorch")
+    )
     name = f"MeanFieldRegressor, choosing its settings, friedman, n = {rows:,}"
     return Task(name, "a fit", (Candidate("langevax", ours), *peers), once=True)
 
@@ -349,7 +525,9 @@ def choosing_fit(rows: int) -> Task:
 def certified_risk(rows: int, columns: int) -> lx.MeanFieldRisk:
     """Return the risk whose least objective is certified."""
     inputs, targets = mfld_torch.table(rows, columns)
-    return lx.MeanFieldRisk(lx.neurons.Tanh(), lx.losses.squared, inputs, targets, precision=0.1)
+    return lx.MeanFieldRisk(
+        lx.neurons.Tanh(), lx.losses.squared, inputs, targets, precision=0.1
+    )
 
 
 def descents(sizes: tuple[int, int], starts: int, compiler: str) -> Task:
@@ -380,7 +558,11 @@ def descents(sizes: tuple[int, int], starts: int, compiler: str) -> Task:
     return Task(
         f"descents of a certificate, n = {sizes[0]:,}, d = {sizes[1]}, {starts:,} starts, {DESCENT_STEPS} steps",
         "all descents",
-        (Candidate("langevax", ours), Candidate("plain JAX", plain), *of_torch(torch, compiler)),
+        (
+            Candidate("langevax", ours),
+            Candidate("plain JAX", plain),
+            *of_torch(torch, compiler),
+        ),
         of_descents,
         once=True,
     )
@@ -391,8 +573,13 @@ def certificate(rows: int, columns: int, effort: float) -> Task:
     risk = certified_risk(rows, columns)
 
     def ours(_: int) -> Callable[[], Any]:
-        return lambda: certify(risk, CERTIFIED_TEMPERATURE, key=random.key(0), effort=effort)
+        return lambda: certify(
+            risk, CERTIFIED_TEMPERATURE, key=random.key(0), effort=effort
+        )
 
-    peers = (Candidate(name, None, reason=NO_CERTIFICATE) for name in ("plain JAX", "PyTorch"))
+    peers = (
+        Candidate(name, None, reason=NO_CERTIFICATE)
+        for name in ("plain JAX", "PyTorch")
+    )
     name = f"certificate, n = {rows:,}, d = {columns}, effort {effort:.0e}"
     return Task(name, "a certificate", (Candidate("langevax", ours), *peers), once=True)

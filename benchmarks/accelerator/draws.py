@@ -18,14 +18,21 @@ from benchmarks.accelerator.task import Candidate, Task, Units
 from benchmarks.driver import logistic
 from benchmarks.sampling import effective
 
-CHAINS, DRAWS, WARMUP, NEWTON_STEPS = 4, 200, 300, 10  # that many warm-up steps `sample` gives NUTS from a mode
+CHAINS, DRAWS, WARMUP, NEWTON_STEPS = (
+    4,
+    200,
+    300,
+    10,
+)  # that many warm-up steps `sample` gives NUTS from a mode
 NO_PEER = "no sampler comes with PyTorch; its steps of SGLD are in the table"
 
 
 def task(rows: int, arrays: tuple[np.ndarray, np.ndarray]) -> Task:
     """Return the task: everything counted, tuning included, over the effective draws of the worst coordinate."""
 
-    def candidate(positions: Callable[..., Any]) -> Callable[[int], Callable[[], Units]]:
+    def candidate(
+        positions: Callable[..., Any],
+    ) -> Callable[[int], Callable[[], Units]]:
         def run() -> Units:
             with jax.default_matmul_precision("float32"):  # log densities are compared
                 return Units(effective(np.asarray(positions(arrays))))
@@ -47,10 +54,17 @@ def task(rows: int, arrays: tuple[np.ndarray, np.ndarray]) -> Task:
 
 def by_sample(arrays: tuple[np.ndarray, np.ndarray]) -> Any:
     """Return draws (chain, draw, coordinate) of ours, as its users call it."""
-    posterior = lx.posterior(None, lambda w, row: -logistic(w, row), arrays, prior_precision=1.0)
+    posterior = lx.posterior(
+        None, lambda w, row: -logistic(w, row), arrays, prior_precision=1.0
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", lx.sampling.SamplingWarning)
-        options = {"key": random.key(0), "num_samples": DRAWS, "num_chains": CHAINS, "progress": False}
+        options = {
+            "key": random.key(0),
+            "num_samples": DRAWS,
+            "num_chains": CHAINS,
+            "progress": False,
+        }
         return lx.sample(posterior, jnp.zeros(arrays[0].shape[1]), **options).positions
 
 
@@ -66,12 +80,17 @@ def mode_of(X: jax.Array, y: jax.Array) -> jax.Array:
     return lax.fori_loop(0, NEWTON_STEPS, step, jnp.zeros(X.shape[1]))
 
 
-def log_density_of(X: jax.Array, y: jax.Array, mode: jax.Array) -> Callable[[jax.Array], jax.Array]:
+def log_density_of(
+    X: jax.Array, y: jax.Array, mode: jax.Array
+) -> Callable[[jax.Array], jax.Array]:
     """Return the log density relative to that of the mode."""
     losses = jax.nn.softplus(-y * (X @ mode))
 
     def log_density(w: jax.Array) -> jax.Array:
-        return jnp.sum(losses - jax.nn.softplus(-y * (X @ w))) - (w - mode) @ (w + mode) / 2
+        return (
+            jnp.sum(losses - jax.nn.softplus(-y * (X @ w)))
+            - (w - mode) @ (w + mode) / 2
+        )
 
     return log_density
 
@@ -109,7 +128,11 @@ def by_numpyro(arrays: tuple[np.ndarray, np.ndarray]) -> Any:
     X, y = map(jnp.asarray, arrays)
     mode = mode_of(X, y)
     log_density = log_density_of(X, y, mode)
-    options = {"num_chains": CHAINS, "chain_method": "vectorized", "progress_bar": False}
+    options = {
+        "num_chains": CHAINS,
+        "chain_method": "vectorized",
+        "progress_bar": False,
+    }
     nuts = numpyro.infer.NUTS(potential_fn=lambda w: -log_density(w))
     sampler = numpyro.infer.MCMC(nuts, num_warmup=WARMUP, num_samples=DRAWS, **options)
     sampler.run(random.key(0), init_params=jnp.tile(mode, (CHAINS, 1)))

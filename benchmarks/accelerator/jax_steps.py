@@ -35,15 +35,23 @@ def svrg_scan(X, y, starts, key, steps, batch_size, period, step_size, temperatu
         def correct(carry):
             w, anchor, full = carry
             rows = random.randint(batch_key, (len(w), batch_size), 0, len(y), jnp.int32)
-            difference = jax.vmap(lambda w, a, i: gradient(w, X[i], y[i]) - gradient(a, X[i], y[i]))(w, anchor, rows)
+            difference = jax.vmap(
+                lambda w, a, i: gradient(w, X[i], y[i]) - gradient(a, X[i], y[i])
+            )(w, anchor, rows)
             return difference + full, anchor, full
 
         v, anchor, full = lax.cond(step % period == 0, refresh, correct, carry)
         noise = random.normal(noise_key, starts.shape, jnp.float32)
-        w = carry[0] - step_size * (v + carry[0] / len(y)) + jnp.sqrt(2 * step_size * temperature) * noise
+        w = (
+            carry[0]
+            - step_size * (v + carry[0] / len(y))
+            + jnp.sqrt(2 * step_size * temperature) * noise
+        )
         return (w, anchor, full), None
 
-    return lax.scan(body, (starts, starts, starts), jnp.arange(steps, dtype=jnp.int32))[0][0]
+    return lax.scan(body, (starts, starts, starts), jnp.arange(steps, dtype=jnp.int32))[
+        0
+    ][0]
 
 
 @functools.partial(jax.jit, static_argnames=("steps", "batch_size"))
@@ -56,7 +64,9 @@ def sgld_scan(X, y, starts, key, steps, batch_size, step_size, temperature):
         rows = random.randint(batch_key, (len(w), batch_size), 0, len(y), jnp.int32)
         v = jax.vmap(lambda w, i: gradient(w, X[i], y[i]))(w, rows)
         noise = random.normal(noise_key, w.shape, jnp.float32)
-        return w - step_size * (v + w / len(y)) + jnp.sqrt(2 * step_size * temperature) * noise, None
+        return w - step_size * (v + w / len(y)) + jnp.sqrt(
+            2 * step_size * temperature
+        ) * noise, None
 
     return lax.scan(body, starts, jnp.arange(steps, dtype=jnp.int32))[0]
 
@@ -79,21 +89,31 @@ def client_gradient(x, rows, targets):
     return ((rows @ x - targets)[:, None] * rows).mean(0)
 
 
-@functools.partial(jax.jit, static_argnames=("steps", "chosen", "local_steps", "unroll"))
-def fedavg_scan(inputs, targets, start, key, steps, chosen, local_steps, step_size, unroll=False):
+@functools.partial(
+    jax.jit, static_argnames=("steps", "chosen", "local_steps", "unroll")
+)
+def fedavg_scan(
+    inputs, targets, start, key, steps, chosen, local_steps, step_size, unroll=False
+):
     """FedAvg: a scan over rounds, of local steps of one row that are mapped over the clients chosen."""
 
     def local(position, client, key):
         def descend(position, key):
             row = random.randint(key, (1,), 0, inputs.shape[1], jnp.int32)
-            return position - step_size * client_gradient(position, inputs[client, row], targets[client, row]), None
+            return position - step_size * client_gradient(
+                position, inputs[client, row], targets[client, row]
+            ), None
 
-        return lax.scan(descend, position, random.split(key, local_steps), unroll=True)[0]
+        return lax.scan(descend, position, random.split(key, local_steps), unroll=True)[
+            0
+        ]
 
     def of_round(position, key):
         choice_key, local_key = random.split(key)
         clients = random.choice(choice_key, len(inputs), (chosen,), replace=False)
-        ends = jax.vmap(local, in_axes=(None, 0, 0))(position, clients, random.split(local_key, chosen))
+        ends = jax.vmap(local, in_axes=(None, 0, 0))(
+            position, clients, random.split(local_key, chosen)
+        )
         return ends.mean(0), None
 
     return lax.scan(of_round, start, random.split(key, steps), unroll=unroll)[0]
@@ -111,11 +131,26 @@ class FLEDGEState(NamedTuple):
 def fold(state: FLEDGEState) -> FLEDGEState:
     """Add the sum of changes to the table, which keeps rounding from growing."""
     table = state.table + state.shift
-    return FLEDGEState(state.position, table.mean(0), jnp.zeros_like(state.shift), table)
+    return FLEDGEState(
+        state.position, table.mean(0), jnp.zeros_like(state.shift), table
+    )
 
 
-@functools.partial(jax.jit, static_argnames=("steps", "chosen", "local_steps", "unroll", "every"))
-def fledge_scan(inputs, targets, start, key, steps, chosen, local_steps, step_size, unroll=False, every=None):
+@functools.partial(
+    jax.jit, static_argnames=("steps", "chosen", "local_steps", "unroll", "every")
+)
+def fledge_scan(
+    inputs,
+    targets,
+    start,
+    key,
+    steps,
+    chosen,
+    local_steps,
+    step_size,
+    unroll=False,
+    every=None,
+):
     """FLEDGE, its table with the server: SARAH within one client, then gradients of the clients chosen at both ends.
 
     The table is folded after `every` rounds, P / p by default.
@@ -135,20 +170,34 @@ def fledge_scan(inputs, targets, start, key, steps, chosen, local_steps, step_si
 
     def of_round(state, key):
         client_key, local_key, choice_key = random.split(key, 3)
-        end = local(state.position, state.gradient, random.randint(client_key, (), 0, num_clients), local_key)
+        end = local(
+            state.position,
+            state.gradient,
+            random.randint(client_key, (), 0, num_clients),
+            local_key,
+        )
         clients = random.choice(choice_key, num_clients, (chosen,), replace=False)
         x, y, old = inputs[clients], targets[clients], state.table[clients]
         here, before = of_clients(end, x, y), of_clients(state.position, x, y)
         change, residual = (here - before).mean(0), here - (old + state.shift)
-        v = state.gradient + (1 - chosen / num_clients) * change + residual.sum(0) / num_clients
+        v = (
+            state.gradient
+            + (1 - chosen / num_clients) * change
+            + residual.sum(0) / num_clients
+        )
         shift = state.shift + change
-        return FLEDGEState(end, v, shift, state.table.at[clients].add(here - shift - old)), None
+        return FLEDGEState(
+            end, v, shift, state.table.at[clients].add(here - shift - old)
+        ), None
 
     def of_rounds(state, keys):
         return fold(lax.scan(of_round, state, keys)[0]), None
 
     table = of_clients(start, inputs, targets)
-    state, keys = FLEDGEState(start, table.mean(0), jnp.zeros_like(start), table), random.split(key, steps)
+    state, keys = (
+        FLEDGEState(start, table.mean(0), jnp.zeros_like(start), table),
+        random.split(key, steps),
+    )
     whole = steps // every
     state, _ = lax.scan(of_rounds, state, keys[: whole * every].reshape(whole, every))
     return lax.scan(of_round, state, keys[whole * every :], unroll=unroll)[0].position
@@ -212,11 +261,19 @@ def trained(problem: Training, key, steps, batch_size):
     inputs, targets = jnp.asarray(problem.inputs), jnp.asarray(problem.targets)
 
     def risk(cloud, x, y):
-        return jnp.mean((outputs(cloud, x, problem.output_scale) - y) ** 2) / 2 * len(cloud)
+        return (
+            jnp.mean((outputs(cloud, x, problem.output_scale) - y) ** 2)
+            / 2
+            * len(cloud)
+        )
 
     def step(number, cloud):
         batch_key, noise_key = random.split(random.fold_in(key, number))
-        rows = slice(None) if batch_size is None else random.randint(batch_key, (batch_size,), 0, len(targets))
+        rows = (
+            slice(None)
+            if batch_size is None
+            else random.randint(batch_key, (batch_size,), 0, len(targets))
+        )
         gradient = jax.grad(risk)(cloud, inputs[rows], targets[rows])
         noise = random.normal(noise_key, cloud.shape, cloud.dtype)
         return problem.decay * cloud - problem.drift * gradient + problem.spread * noise

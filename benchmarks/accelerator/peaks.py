@@ -26,12 +26,28 @@ class Peak:
 
 
 KNOWN = {
-    "H200": Peak(67e12, 494.7e12, 989.4e12, 4.8e12, "NVIDIA's data sheet of the H200 SXM, dense"),
-    "H100 PCIe": Peak(51e12, 378e12, 756e12, 2.0e12, "NVIDIA's data sheet of the H100 PCIe, dense"),
-    "H100": Peak(67e12, 494.7e12, 989.4e12, 3.35e12, "NVIDIA's data sheet of the H100 SXM, dense"),
-    "A100-SXM4-40GB": Peak(19.5e12, 156e12, 312e12, 1.555e12, "NVIDIA's data sheet of the A100 SXM, dense"),
-    "A100": Peak(19.5e12, 156e12, 312e12, 2.039e12, "NVIDIA's data sheet of the A100 80 GB SXM, dense"),
-    "L40S": Peak(91.6e12, 183e12, 362e12, 864e9, "NVIDIA's data sheet of the L40S, dense"),
+    "H200": Peak(
+        67e12, 494.7e12, 989.4e12, 4.8e12, "NVIDIA's data sheet of the H200 SXM, dense"
+    ),
+    "H100 PCIe": Peak(
+        51e12, 378e12, 756e12, 2.0e12, "NVIDIA's data sheet of the H100 PCIe, dense"
+    ),
+    "H100": Peak(
+        67e12, 494.7e12, 989.4e12, 3.35e12, "NVIDIA's data sheet of the H100 SXM, dense"
+    ),
+    "A100-SXM4-40GB": Peak(
+        19.5e12, 156e12, 312e12, 1.555e12, "NVIDIA's data sheet of the A100 SXM, dense"
+    ),
+    "A100": Peak(
+        19.5e12,
+        156e12,
+        312e12,
+        2.039e12,
+        "NVIDIA's data sheet of the A100 80 GB SXM, dense",
+    ),
+    "L40S": Peak(
+        91.6e12, 183e12, 362e12, 864e9, "NVIDIA's data sheet of the L40S, dense"
+    ),
     "L4": Peak(30.3e12, 60e12, 121e12, 300e9, "NVIDIA's data sheet of the L4, dense"),
     "T4": Peak(8.1e12, None, None, 320e9, "NVIDIA's data sheet of the T4"),
 }
@@ -55,27 +71,43 @@ def seconds_of(run: Callable[[], Any], repeats: int = REPEATS) -> float:
 
 
 @partial(jax.jit, static_argnames=("times", "precision"))
-def _products(left: jax.Array, right: jax.Array, times: int, precision: str) -> jax.Array:
+def _products(
+    left: jax.Array, right: jax.Array, times: int, precision: str
+) -> jax.Array:
     def once(_: Any, left: jax.Array) -> jax.Array:
-        return 1e-4 * jnp.dot(left, right, precision=precision, preferred_element_type=left.dtype)
+        return 1e-4 * jnp.dot(
+            left, right, precision=precision, preferred_element_type=left.dtype
+        )
 
     return lax.fori_loop(0, times, once, left)
 
 
 @partial(jax.jit, static_argnames="times")
 def _copies(numbers: jax.Array, times: int) -> jax.Array:
-    return lax.fori_loop(0, times, lambda _, x: lax.optimization_barrier(x + 1), numbers)
+    return lax.fori_loop(
+        0, times, lambda _, x: lax.optimization_barrier(x + 1), numbers
+    )
 
 
 def measured(size: int, length: int, times: int) -> dict[str, float]:
     """Return operations a second of products of size x size, by precision, and bytes a second of a copy of `length`."""
     rates = {}
     left = right = jnp.ones((size, size))
-    for name, precision in (("float32", "highest"), ("tensorfloat32", "high"), ("default", "default")):
-        seconds = seconds_of(lambda precision=precision: _products(left, right, times, precision).block_until_ready())
+    for name, precision in (
+        ("float32", "highest"),
+        ("tensorfloat32", "high"),
+        ("default", "default"),
+    ):
+        seconds = seconds_of(
+            lambda precision=precision: _products(
+                left, right, times, precision
+            ).block_until_ready()
+        )
         rates[name] = 2.0 * size**3 * times / seconds
     narrow = left.astype(jnp.bfloat16)
-    seconds = seconds_of(lambda: _products(narrow, narrow, times, "default").block_until_ready())
+    seconds = seconds_of(
+        lambda: _products(narrow, narrow, times, "default").block_until_ready()
+    )
     rates["bfloat16"] = 2.0 * size**3 * times / seconds
     numbers = jnp.zeros(length)
     seconds = seconds_of(lambda: _copies(numbers, times).block_until_ready())

@@ -40,24 +40,48 @@ def products_in(name: str) -> Iterator[None]:
         jax.clear_caches()
 
 
-def measured(rows: int, columns: int, particles: int, steps: int) -> list[dict[str, Any]]:
+def measured(
+    rows: int, columns: int, particles: int, steps: int
+) -> list[dict[str, Any]]:
     """Return, by precision, relative errors of outputs and gradient, and how far outputs of a run moved."""
     inputs, targets = mfld_torch.table(rows, columns)
     cloud = mfld_torch.cloud_of(columns, particles)
     exact = in_float64(inputs, targets, cloud)
-    risk = lx.MeanFieldRisk(lx.neurons.Tanh(), lx.losses.squared, inputs, targets, precision=mfld_torch.PRECISION)
-    mfld = lx.meanfield.MFLD(step_size=mfld_torch.STEP_SIZE, temperature=mfld_torch.TEMPERATURE)
+    risk = lx.MeanFieldRisk(
+        lx.neurons.Tanh(),
+        lx.losses.squared,
+        inputs,
+        targets,
+        precision=mfld_torch.PRECISION,
+    )
+    mfld = lx.meanfield.MFLD(
+        step_size=mfld_torch.STEP_SIZE, temperature=mfld_torch.TEMPERATURE
+    )
 
     def trained(seed: int) -> np.ndarray:
-        run = lx.simulate(mfld, risk, jnp.asarray(cloud), key=jax.random.key(seed), num_steps=steps, progress=False)
+        run = lx.simulate(
+            mfld,
+            risk,
+            jnp.asarray(cloud),
+            key=jax.random.key(seed),
+            num_steps=steps,
+            progress=False,
+        )
         with matmul.matmul_precision("float32"):
             return np.asarray(risk.outputs(run.position), np.float64)
 
     results, ends = [], {}
     for name in PRECISIONS:
         with products_in(name):
-            once = eqx.filter_jit(lambda risk, cloud: (risk.outputs(cloud), risk.gradient(cloud)))
-            errors = [off(ours, theirs) for ours, theirs in zip(once(risk, jnp.asarray(cloud)), exact, strict=True)]
+            once = eqx.filter_jit(
+                lambda risk, cloud: (risk.outputs(cloud), risk.gradient(cloud))
+            )
+            errors = [
+                off(ours, theirs)
+                for ours, theirs in zip(
+                    once(risk, jnp.asarray(cloud)), exact, strict=True
+                )
+            ]
             ends[name] = trained(0)
             other = trained(1) if name == "float32" else None
         if other is not None:
@@ -75,7 +99,9 @@ def measured(rows: int, columns: int, particles: int, steps: int) -> list[dict[s
     return results
 
 
-def in_float64(inputs: np.ndarray, targets: np.ndarray, cloud: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def in_float64(
+    inputs: np.ndarray, targets: np.ndarray, cloud: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Return outputs and gradient in NumPy."""
     x, y, theta = (np.asarray(array, np.float64) for array in (inputs, targets, cloud))
     activations = np.tanh(theta[:, :-1] @ x.T + theta[:, -1:])

@@ -96,9 +96,13 @@ SMOKE = Scale(
 )
 
 
-def of_torch(make: Callable[[str | None, int], Callable[[], Any]], compiler: str) -> tuple[Candidate, Candidate]:
+def of_torch(
+    make: Callable[[str | None, int], Callable[[], Any]], compiler: str
+) -> tuple[Candidate, Candidate]:
     """Return PyTorch's two candidates, eager and compiled, of make(backend of the compiler or None, steps)."""
-    missing = compiler == "inductor" and not (os.environ.get("CXX") or any(map(shutil.which, COMPILERS)))
+    missing = compiler == "inductor" and not (
+        os.environ.get("CXX") or any(map(shutil.which, COMPILERS))
+    )
     return (
         Candidate("PyTorch, eager", functools.partial(make, None), "torch"),
         Candidate(

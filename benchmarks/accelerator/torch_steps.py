@@ -37,7 +37,11 @@ def loop(
     import torch
 
     def advance(function: Any) -> Any:
-        return function if backend is None else torch.compile(function, fullgraph=True, backend=backend)
+        return (
+            function
+            if backend is None
+            else torch.compile(function, fullgraph=True, backend=backend)
+        )
 
     usual, unusual = advance(step), advance(other) if other else None
 
@@ -50,7 +54,9 @@ def loop(
     return run
 
 
-def functions(num_modes: int, steps: int, step_size: float, ridge: float, backend: str | None) -> Callable[[], Any]:
+def functions(
+    num_modes: int, steps: int, step_size: float, ridge: float, backend: str | None
+) -> Callable[[], Any]:
     """Return semi-implicit steps for the quadratic loss 1 / (k + 1) and the penalty ridge (k + 1)^2."""
     import torch
 
@@ -61,7 +67,9 @@ def functions(num_modes: int, steps: int, step_size: float, ridge: float, backen
     def step(x: Any) -> tuple[Any]:
         return (gain * (x - step_size * curvature * x + spread * torch.randn_like(x)),)
 
-    return loop(step, lambda: (torch.zeros(num_modes, device=device_of()),), steps, backend)
+    return loop(
+        step, lambda: (torch.zeros(num_modes, device=device_of()),), steps, backend
+    )
 
 
 def chains(
@@ -108,7 +116,12 @@ def chains(
     if period is None:
         return loop(minibatch, lambda: (zeros(),), steps, backend)
     return loop(
-        correct, lambda: (zeros(), zeros(), zeros()), steps, backend, refresh, lambda number: number % period == 0
+        correct,
+        lambda: (zeros(), zeros(), zeros()),
+        steps,
+        backend,
+        refresh,
+        lambda number: number % period == 0,
     )
 
 
@@ -158,7 +171,9 @@ def fledge(
         residuals = x @ position - y
         return torch.einsum("cr,crd->cd", residuals, x) / x.shape[1]
 
-    def step(position: Any, v: Any, shift: Any, table: Any) -> tuple[Any, Any, Any, Any]:
+    def step(
+        position: Any, v: Any, shift: Any, table: Any
+    ) -> tuple[Any, Any, Any, Any]:
         client, w = torch.randint(0, num_clients, (1,), device=inputs.device), v
         before, here = position, position - step_size * v
         for _ in range(local_steps - 1):
@@ -184,11 +199,18 @@ def fledge(
         table = gradients(zeros, inputs, targets)
         return zeros, table.mean(0), zeros, table
 
-    return loop(step, start, steps, backend, folding, lambda number: number % every == every - 1)
+    return loop(
+        step, start, steps, backend, folding, lambda number: number % every == every - 1
+    )
 
 
 def descents(
-    inputs: np.ndarray, tilt: np.ndarray, deviations: np.ndarray, starts: np.ndarray, steps: int, backend: str | None
+    inputs: np.ndarray,
+    tilt: np.ndarray,
+    deviations: np.ndarray,
+    starts: np.ndarray,
+    steps: int,
+    backend: str | None,
 ) -> Callable[[], Any]:
     """Return descents of |x|^2 / 2 - v that never go up, each with a step size of its own."""
     import torch
@@ -197,12 +219,16 @@ def descents(
 
     def energies(cloud: Any) -> tuple[Any, Any]:
         neurons = cloud * scales
-        energy = (cloud**2).sum(1) / 2 - torch.tanh(neurons[:, :-1] @ rows.T + neurons[:, -1:]) @ weights
+        energy = (cloud**2).sum(1) / 2 - torch.tanh(
+            neurons[:, :-1] @ rows.T + neurons[:, -1:]
+        ) @ weights
         return energy.sum(), energy
 
     slope = torch.func.grad(energies, has_aux=True)
 
-    def step(cloud: Any, value: Any, gradient: Any, size: Any) -> tuple[Any, Any, Any, Any]:
+    def step(
+        cloud: Any, value: Any, gradient: Any, size: Any
+    ) -> tuple[Any, Any, Any, Any]:
         proposal = cloud - size[:, None] * gradient
         new_gradient, new_value = slope(proposal)
         down = new_value < value
@@ -220,12 +246,19 @@ def descents(
     return loop(step, start, steps, backend)
 
 
-def trained(problem: Training, batch_size: int | None, steps: int, backend: str | None) -> Callable[[], Any]:
+def trained(
+    problem: Training, batch_size: int | None, steps: int, backend: str | None
+) -> Callable[[], Any]:
     """Return noisy descent of the squared loss of a network, on batches drawn with replacement or on all rows."""
     import torch
 
     inputs, targets, first, decay, drift, spread = on_device(
-        problem.inputs, problem.targets, problem.start, problem.decay, problem.drift, problem.spread
+        problem.inputs,
+        problem.targets,
+        problem.start,
+        problem.decay,
+        problem.drift,
+        problem.spread,
     )
 
     def risk(cloud: Any, x: Any, y: Any) -> Any:
@@ -238,6 +271,10 @@ def trained(problem: Training, batch_size: int | None, steps: int, backend: str 
         if batch_size is not None:
             rows = torch.randint(0, len(targets), (batch_size,), device=inputs.device)
             x, y = inputs[rows], targets[rows]
-        return (decay * cloud - drift * torch.func.grad(risk)(cloud, x, y) + spread * torch.randn_like(cloud),)
+        return (
+            decay * cloud
+            - drift * torch.func.grad(risk)(cloud, x, y)
+            + spread * torch.randn_like(cloud),
+        )
 
     return loop(step, lambda: (first,), steps, backend)

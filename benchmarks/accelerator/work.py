@@ -27,7 +27,9 @@ class Work(NamedTuple):
     def along(self, other: "Work", rows: tuple[int, int], aim: int) -> "Work":
         """Return the work at `aim` rows by the line through this one at rows[0] and another one at rows[1]."""
         share = (aim - rows[0]) / (rows[1] - rows[0])
-        return Work(*(one + share * (two - one) for one, two in zip(self, other, strict=True)))
+        return Work(
+            *(one + share * (two - one) for one, two in zip(self, other, strict=True))
+        )
 
     def plus(self, other: "Work", times: float) -> "Work":
         """Return this work and `times` the other one."""
@@ -38,7 +40,12 @@ class Work(NamedTuple):
 def in_one_block() -> Iterator[None]:
     """Programs traced here have all rows in one block."""
     before = platforms.CPU, platforms.ACCELERATOR
-    large = {"block_activations": 2**60, "most_activations": 2**60, "most_rows": 2**60, "pass_rows": 2**60}
+    large = {
+        "block_activations": 2**60,
+        "most_activations": 2**60,
+        "most_rows": 2**60,
+        "pass_rows": 2**60,
+    }
     platforms.CPU, platforms.ACCELERATOR = (sizes._replace(**large) for sizes in before)
     try:
         yield
@@ -58,13 +65,19 @@ def of_step(algorithm: Any, problem: Any, start: jax.Array) -> Work:
     algorithm, problem = trace_floats((algorithm, problem), start.dtype)
     observers, key, one = program.Observers(None, None), jax.random.key(0), jnp.int32(1)
     with in_one_block():
-        shapes = eqx.filter_eval_shape(program.begin, algorithm, problem, observers, start, key, None)
+        shapes = eqx.filter_eval_shape(
+            program.begin, algorithm, problem, observers, start, key, None
+        )
         carry = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-        lowered = program.advance.lower(algorithm, problem, observers, carry, None, key, one, one, None)
+        lowered = program.advance.lower(
+            algorithm, problem, observers, carry, None, key, one, one, None
+        )
         return of_compiled(lowered.compile().compiled)
 
 
 def of_function(function: Callable[..., Any], *arguments: Any) -> Work:
     """Return the work of a function."""
     with in_one_block():
-        return of_compiled(eqx.filter_jit(function).lower(*arguments).compile().compiled)
+        return of_compiled(
+            eqx.filter_jit(function).lower(*arguments).compile().compiled
+        )

@@ -25,12 +25,25 @@ BUSY = 0.5  # load for each core from which on times are not to be quoted
 
 def parsed(words: list[str] | None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.beside", description=__doc__)
-    parser.add_argument("words", nargs="*", metavar="WORD", help="only tasks with one of these words in their name")
-    parser.add_argument("--quick", action="store_true", help="a tenth of the steps, three turns, no memory")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.beside", description=__doc__
+    )
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="WORD",
+        help="only tasks with one of these words in their name",
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="a tenth of the steps, three turns, no memory",
+    )
     parser.add_argument("--no-memory", action="store_true", help="times alone")
     parser.add_argument("--list", action="store_true", help="print the tasks' names")
-    parser.add_argument("--show", action="store_true", help="print what OUT holds, without measuring")
+    parser.add_argument(
+        "--show", action="store_true", help="print what OUT holds, without measuring"
+    )
     parser.add_argument("--markdown", action="store_true", help="print Markdown")
     parser.add_argument("--out", type=Path, default=OUT, help=f"the JSON file, {OUT}")
     return parser.parse_args(words)
@@ -69,10 +82,17 @@ def run(cases: list[Case], options: argparse.Namespace, console: Console) -> lis
                 status.update(f"{label}: {text}")
 
             lines.append(
-                measured(case, **how, with_memory=not (options.quick or options.no_memory), tell=tell)  # pyright: ignore
+                measured(
+                    case,
+                    **how,
+                    with_memory=not (options.quick or options.no_memory),
+                    tell=tell,
+                )  # pyright: ignore
             )
         fate = "failed" if lines[-1].failed else "done"
-        console.print(f"{label}: {fate} in {lines[-1].spent:.0f} s", style="dim", markup=False)
+        console.print(
+            f"{label}: {fate} in {lines[-1].spent:.0f} s", style="dim", markup=False
+        )
         write(options.out, lines, about | {"seconds": time.monotonic() - began})
     return lines
 
@@ -101,18 +121,31 @@ def read(file: Path) -> list[Line]:
     return [Line.of_json(line) for line in json.loads(file.read_text())["lines"]]
 
 
-PACKAGES = ("jax", "jaxlib", "numpy", "torch", "blackjax", "posteriors", "numpyro", "scikit-learn", "flwr")
+PACKAGES = (
+    "jax",
+    "jaxlib",
+    "numpy",
+    "torch",
+    "blackjax",
+    "posteriors",
+    "numpyro",
+    "scikit-learn",
+    "flwr",
+)
 
 
 def machine() -> dict[str, Any]:
     """The processor, its cores that this process may use, the load, and versions."""
     return {
         "processor": processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count() or 1,
         "load": load(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "versions": {"langevax": langevax.__version__} | {name: version(name) for name in PACKAGES},
+        "versions": {"langevax": langevax.__version__}
+        | {name: version(name) for name in PACKAGES},
     }
 
 
@@ -120,7 +153,11 @@ def processor() -> str:
     """Its name, as the system has it."""
     file = Path("/proc/cpuinfo")
     text = file.read_text() if file.exists() else ""
-    names = [line.split(":", 1)[1].strip() for line in text.splitlines() if line.startswith("model name")]
+    names = [
+        line.split(":", 1)[1].strip()
+        for line in text.splitlines()
+        if line.startswith("model name")
+    ]
     return names[0] if names else platform.processor() or "unknown"
 
 

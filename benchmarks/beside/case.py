@@ -94,7 +94,10 @@ class Case:
 
 def cases_of(file: str) -> list[Case]:
     """The cases that a file of `benchmarks` declares."""
-    return [replace(case, file=file) for case in importlib.import_module(f"benchmarks.{file}").CASES]
+    return [
+        replace(case, file=file)
+        for case in importlib.import_module(f"benchmarks.{file}").CASES
+    ]
 
 
 def chosen(words: Iterable[str], files: Iterable[str] = FILES) -> list[Case]:
@@ -103,8 +106,14 @@ def chosen(words: Iterable[str], files: Iterable[str] = FILES) -> list[Case]:
     for word in words:
         if not any(word.lower() in case.name.lower() for case in cases):
             names = "\n  ".join(case.name for case in cases)
-            raise ValueError(f"no task has {word!r} in its name; the tasks are\n  {names}")
-    return [case for case in cases if not words or any(word.lower() in case.name.lower() for word in words)]
+            raise ValueError(
+                f"no task has {word!r} in its name; the tasks are\n  {names}"
+            )
+    return [
+        case
+        for case in cases
+        if not words or any(word.lower() in case.name.lower() for word in words)
+    ]
 
 
 @dataclass(frozen=True)
@@ -161,7 +170,9 @@ class Line:
     @property
     def ours(self) -> Measurement | None:
         """Our own candidate, where it was timed."""
-        return next((f for f in self.measurements if f.role == "ours" and f.times), None)
+        return next(
+            (f for f in self.measurements if f.role == "ours" and f.times), None
+        )
 
     @property
     def failed(self) -> bool:
@@ -174,7 +185,10 @@ class Line:
         if ours is None or measurement is ours or not measurement.times:
             return []
         pairs = zip(measurement.times, ours.times, strict=True)
-        return [own / other if measurement.role == "floor" else other / own for other, own in pairs]
+        return [
+            own / other if measurement.role == "floor" else other / own
+            for other, own in pairs
+        ]
 
     def ratio(self, measurement: Measurement) -> float | None:
         """Median over turns."""
@@ -194,13 +208,22 @@ class Line:
         ratio = self.ratio(measurement)
         if ratio is None or measurement.aim is None:
             return None
-        return ratio <= measurement.aim if measurement.role == "floor" else ratio >= measurement.aim
+        return (
+            ratio <= measurement.aim
+            if measurement.role == "floor"
+            else ratio >= measurement.aim
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Everything, derived numbers included."""
         measurements = [
             asdict(f)
-            | {"seconds": f.seconds, "ratio": self.ratio(f), "quartiles": self.quartiles(f), "met": self.met(f)}
+            | {
+                "seconds": f.seconds,
+                "ratio": self.ratio(f),
+                "quartiles": self.quartiles(f),
+                "met": self.met(f),
+            }
             for f in self.measurements
         ]
         return asdict(self) | {"failed": self.failed, "measurements": measurements}
@@ -209,7 +232,8 @@ class Line:
     def of_json(cls, record: dict[str, Any]) -> "Line":
         """From `as_json`; derived numbers are derived again."""
         measurements = tuple(
-            Measurement(**_fields(Measurement, f) | {"times": tuple(f["times"])}) for f in record["measurements"]
+            Measurement(**_fields(Measurement, f) | {"times": tuple(f["times"])})
+            for f in record["measurements"]
         )
         return cls(**_fields(cls, record) | {"measurements": measurements})
 

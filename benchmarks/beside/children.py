@@ -42,7 +42,12 @@ RETURNING = {  # what is freed goes back to the system at once (glibc), to be co
 
 
 def measured(
-    case: Case, *, share: float = 1.0, most: int = 0, with_memory: bool = True, tell: Callable[[str], Any] = print
+    case: Case,
+    *,
+    share: float = 1.0,
+    most: int = 0,
+    with_memory: bool = True,
+    tell: Callable[[str], Any] = print,
 ) -> Line:
     """The line of a case: times first, and memory, which a busy machine does not change, on all cores.
 
@@ -57,14 +62,23 @@ def measured(
     line = Line(case.name, case.unit, load=waiting)
     if "error" in reply:
         return replace(line, note=reply["error"], spent=time.monotonic() - began)
-    measurements = [Measurement(**m | {"times": tuple(m["times"])}) for m in reply["measurements"]]
+    measurements = [
+        Measurement(**m | {"times": tuple(m["times"])}) for m in reply["measurements"]
+    ]
     if with_memory:
         tell("memory, each alone")
         alone = {c.name for c in case.candidates if c.one_process and c.make}
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            weigh = lambda m: _with_memory(case, m) if m.times and m.name in alone else m  # noqa: E731
+            weigh = lambda m: (
+                _with_memory(case, m) if m.times and m.name in alone else m
+            )
             measurements = list(pool.map(weigh, measurements))
-    return replace(line, measurements=tuple(measurements), device=reply["device"], spent=time.monotonic() - began)
+    return replace(
+        line,
+        measurements=tuple(measurements),
+        device=reply["device"],
+        spent=time.monotonic() - began,
+    )
 
 
 def _with_memory(case: Case, measurement: Measurement) -> Measurement:
@@ -74,7 +88,11 @@ def _with_memory(case: Case, measurement: Measurement) -> Measurement:
     return replace(measurement, **reply)
 
 
-def run_child(words: list[str], limit: float, environment: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
+def run_child(
+    words: list[str],
+    limit: float,
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, Any]:
     """Return the record of a child process, or {"error": why there is none}."""
     with tempfile.TemporaryDirectory() as folder:
         out, log = Path(folder) / "out.json", Path(folder) / "log.txt"
@@ -97,7 +115,10 @@ def run_child(words: list[str], limit: float, environment: Mapping[str, str] = M
         if out.exists():
             return json.loads(out.read_text())
         last = log.read_text(errors="replace").strip().splitlines()[-1:]
-        return {"error": f"the process ended with {process.returncode}" + "".join(f": {text}" for text in last)}
+        return {
+            "error": f"the process ended with {process.returncode}"
+            + "".join(f": {text}" for text in last)
+        }
 
 
 def terminate(process: subprocess.Popen) -> None:
@@ -123,7 +144,9 @@ def memory(candidate: Candidate) -> dict[str, float | None]:
         importlib.import_module(name)
     import jax
 
-    jax.block_until_ready(jax.numpy.ones(2) + 1)  # the backend and its compiler are loaded
+    jax.block_until_ready(
+        jax.numpy.ones(2) + 1
+    )  # the backend and its compiler are loaded
     return _of(lambda: candidate.make(min(FEW, candidate.steps)))
 
 
@@ -162,7 +185,10 @@ def _on_device() -> float | None:
     """The most bytes that JAX or PyTorch held on an accelerator."""
     import jax
 
-    peaks = [(device.memory_stats() or {}).get("peak_bytes_in_use", 0) for device in jax.local_devices()]
+    peaks = [
+        (device.memory_stats() or {}).get("peak_bytes_in_use", 0)
+        for device in jax.local_devices()
+    ]
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         peaks.append(torch.cuda.max_memory_allocated())
@@ -177,7 +203,10 @@ def child(out: str, file: str, name: str, *rest: str) -> None:
             measurements = timed(case, float(rest[0]), int(rest[1]) or None)
             import jax
 
-            reply = {"measurements": [asdict(m) for m in measurements], "device": jax.devices()[0].device_kind}
+            reply = {
+                "measurements": [asdict(m) for m in measurements],
+                "device": jax.devices()[0].device_kind,
+            }
         else:
             reply = memory(next(c for c in case.candidates if c.name == rest[0]))
     except Exception as error:  # the parent goes on with the next case, and shows this

@@ -26,7 +26,9 @@ def seconds(function: Callable[[], Any]) -> float:
     return time.perf_counter() - began
 
 
-def in_turns(candidates: dict[str, Callable[[], Any]], repeats: int = 9) -> dict[str, list[float]]:
+def in_turns(
+    candidates: dict[str, Callable[[], Any]], repeats: int = 9
+) -> dict[str, list[float]]:
     """Seconds of each call, after one warm-up call each, in the order A B C, A B C, ..."""
     for function in candidates.values():
         function()
@@ -39,7 +41,9 @@ def in_turns(candidates: dict[str, Callable[[], Any]], repeats: int = 9) -> dict
 
 def ratio(times: dict[str, list[float]], top: str, bottom: str) -> float:
     """Median of the ratios of calls made one after the other."""
-    return statistics.median(a / b for a, b in zip(times[top], times[bottom], strict=True))
+    return statistics.median(
+        a / b for a, b in zip(times[top], times[bottom], strict=True)
+    )
 
 
 def median(times: list[float]) -> float:
@@ -70,10 +74,17 @@ def _take(steps: int) -> RunResult:
     run_result = _runs["it"]()
     seconds = time.perf_counter() - began
     run_result = run_result if isinstance(run_result, RunResult) else RunResult(steps)
-    return run_result if run_result.seconds is not None else replace(run_result, seconds=seconds)
+    return (
+        run_result
+        if run_result.seconds is not None
+        else replace(run_result, seconds=seconds)
+    )
 
 
-LEAST, PATIENCE = 3, 25.0  # turns that are taken in any case, and seconds after which no further one begins
+LEAST, PATIENCE = (
+    3,
+    25.0,
+)  # turns that are taken in any case, and seconds after which no further one begins
 
 
 @dataclass
@@ -92,12 +103,17 @@ class Turns:
         seconds = time.perf_counter() - began
         if not isinstance(run_result, RunResult):
             run_result = RunResult(self.steps)
-        self.times.append((seconds if run_result.seconds is None else run_result.seconds) / run_result.units)
+        self.times.append(
+            (seconds if run_result.seconds is None else run_result.seconds)
+            / run_result.units
+        )
         for name, value in run_result.results.items():
             self.results.setdefault(name, []).append(value)
 
 
-def timed(case: Case, share: float = 1.0, most: int | None = None) -> tuple[Measurement, ...]:
+def timed(
+    case: Case, share: float = 1.0, most: int | None = None
+) -> tuple[Measurement, ...]:
     """Every candidate, timed or with the reason why not.
 
     Args:
@@ -109,7 +125,11 @@ def timed(case: Case, share: float = 1.0, most: int | None = None) -> tuple[Meas
     for candidate in case.candidates:
         for one in candidate.parts or (candidate,):
             steps = max(1, round(one.steps * share))
-            reason = _reason(lambda one=one, steps=steps: runs.update({one.name: _made(case, one, steps)}))
+            reason = _reason(
+                lambda one=one, steps=steps: runs.update(
+                    {one.name: _made(case, one, steps)}
+                )
+            )
             if reason:
                 why[candidate.name] = reason
     began = time.monotonic()
@@ -122,22 +142,33 @@ def timed(case: Case, share: float = 1.0, most: int | None = None) -> tuple[Meas
 
 
 def _made(case: Case, candidate: Candidate, steps: int) -> Turns:
-    turns = Turns(apart(candidate.make, steps) if candidate.apart else candidate.make(steps), steps)
+    turns = Turns(
+        apart(candidate.make, steps) if candidate.apart else candidate.make(steps),
+        steps,
+    )
     if case.warm:
         turns.run()
     return turns
 
 
-def _measurement(candidate: Candidate, runs: dict[str, Turns], why: dict[str, dict[str, Any]]) -> Measurement:
+def _measurement(
+    candidate: Candidate, runs: dict[str, Turns], why: dict[str, dict[str, Any]]
+) -> Measurement:
     common = {"name": candidate.name, "role": candidate.role, "aim": candidate.aim}
     if candidate.name in why:
         return Measurement(**common, **why[candidate.name])
     if candidate.parts:
         parts = {part.name: runs[part.name].times for part in candidate.parts}
         times = tuple(sum(turn) for turn in zip(*parts.values(), strict=True))
-        return Measurement(**common, times=times, parts={name: median(times) for name, times in parts.items()})
+        return Measurement(
+            **common,
+            times=times,
+            parts={name: median(times) for name, times in parts.items()},
+        )
     turns = runs[candidate.name]
-    results = {name: sum(values) / len(values) for name, values in turns.results.items()}
+    results = {
+        name: sum(values) / len(values) for name, values in turns.results.items()
+    }
     return Measurement(**common, times=tuple(turns.times), results=results)
 
 
@@ -147,7 +178,9 @@ def _reason(work: Callable[[], Any]) -> dict[str, Any]:
         work()
     except ModuleNotFoundError as error:
         return {"note": f"{error.name} is not installed: pip install --group bench"}
-    except Exception as error:  # one candidate that fails does not take the others along
+    except (
+        Exception
+    ) as error:  # one candidate that fails does not take the others along
         return {"note": sentence(error), "failed": True}
     return {}
 

@@ -44,21 +44,40 @@ def row(line: Line, measurement: Measurement) -> Row:
         f"{key} {value:.3g}" if abs(value) < 10 else f"{key} {figure(value)}"
         for key, value in measurement.results.items()
     )
-    name = ("floor: " if measurement.role == "floor" else "") + measurement.name + (f" ({results})" if results else "")
+    name = (
+        ("floor: " if measurement.role == "floor" else "")
+        + measurement.name
+        + (f" ({results})" if results else "")
+    )
     if measurement.seconds is None:
         return Row(name, note=measurement.note)
-    ratio, quartiles, met = line.ratio(measurement), line.quartiles(measurement), line.met(measurement)
+    ratio, quartiles, met = (
+        line.ratio(measurement),
+        line.quartiles(measurement),
+        line.met(measurement),
+    )
     floor = measurement.role == "floor"
     return Row(
         name=name,
         time=amount(measurement.seconds),
-        ratio="" if ratio is None else f"ours {figure(ratio)} x" if floor else f"{figure(ratio)} x ours",
-        quartiles="" if quartiles is None else f"{figure(quartiles[0])}-{figure(quartiles[1])}",
-        aim="" if measurement.aim is None else f"{'≤' if floor else '≥'} {measurement.aim:g}",
+        ratio=""
+        if ratio is None
+        else f"ours {figure(ratio)} x"
+        if floor
+        else f"{figure(ratio)} x ours",
+        quartiles=""
+        if quartiles is None
+        else f"{figure(quartiles[0])}-{figure(quartiles[1])}",
+        aim=""
+        if measurement.aim is None
+        else f"{'≤' if floor else '≥'} {measurement.aim:g}",
         met={True: "met", False: "missed", None: ""}[met],
         peak="" if measurement.peak is None else megabytes(measurement.peak),
         running="" if measurement.running is None else megabytes(measurement.running),
-        note=measurement.note or ", ".join(f"{part} {amount(seconds)}" for part, seconds in measurement.parts.items()),
+        note=measurement.note
+        or ", ".join(
+            f"{part} {amount(seconds)}" for part, seconds in measurement.parts.items()
+        ),
     )
 
 
@@ -87,7 +106,9 @@ def megabytes(count: float) -> str:
 def shown(lines: Iterable[Line]) -> Group:
     """For rich's console, 120 columns."""
     lines = list(lines)
-    blocks: list[RenderableType] = [_table([(Text("task, and who does it"), *HEAD)], "bold")]
+    blocks: list[RenderableType] = [
+        _table([(Text("task, and who does it"), *HEAD)], "bold")
+    ]
     for line in lines:
         blocks.append(Text(f"\n{line.name}: {line.unit}", "bold"))
         if line.note:
@@ -96,10 +117,20 @@ def shown(lines: Iterable[Line]) -> Group:
             words = row(line, measurement)
             style = {"ours": "green", "floor": "cyan"}.get(measurement.role, "")
             met = Text(words.met, "green" if words.met == "met" else "bold red")
-            cells = words.time, words.ratio, words.quartiles, words.aim, met, words.peak, words.running
+            cells = (
+                words.time,
+                words.ratio,
+                words.quartiles,
+                words.aim,
+                met,
+                words.peak,
+                words.running,
+            )
             blocks.append(_table([(Text(f"  {words.name}", style), *cells)]))
             if words.note:
-                blocks.append(Text(f"    {words.note}", "red" if measurement.failed else "dim"))
+                blocks.append(
+                    Text(f"    {words.note}", "red" if measurement.failed else "dim")
+                )
     return Group(*blocks, Text(), *(Text(text) for text in summary(lines)))
 
 
@@ -115,14 +146,20 @@ def _table(rows: list[tuple[str | Text, ...]], style: str = "") -> Table:
 def summary(lines: Iterable[Line]) -> Iterator[str]:
     """Return how many aims are met, which are not, and what is missing."""
     lines = list(lines)
-    verdicts = [(line, measurement, line.met(measurement)) for line in lines for measurement in line.measurements]
+    verdicts = [
+        (line, measurement, line.met(measurement))
+        for line in lines
+        for measurement in line.measurements
+    ]
     judged = [verdict for verdict in verdicts if verdict[2] is not None]
     yield f"{sum(bool(met) for *_, met in judged)} of {len(judged)} aims are met."
     for line, measurement, met in judged:
         if not met:
             words = row(line, measurement)
             yield f"  missed: {line.name}, {words.name}: {words.ratio}, aim {words.aim}"
-    for note in dict.fromkeys(f.note for line in lines for f in line.measurements if f.note and not f.failed):
+    for note in dict.fromkeys(
+        f.note for line in lines for f in line.measurements if f.note and not f.failed
+    ):
         yield f"  {note}"
     for line in lines:
         if line.failed:
@@ -139,12 +176,18 @@ def markdown(lines: Iterable[Line]) -> str:
             text.append(f"| failed: {line.note} |" + " |" * (len(head) - 1))
         for measurement in line.measurements:
             words = row(line, measurement)
-            words = words._replace(**{column: _unbroken(getattr(words, column)) for column in UNBROKEN})
+            words = words._replace(
+                **{column: _unbroken(getattr(words, column)) for column in UNBROKEN}
+            )
             name, *cells, note = words
-            text.append("| " + " | ".join([f"{name}: {note}" if note else name, *cells]) + " |")
+            text.append(
+                "| " + " | ".join([f"{name}: {note}" if note else name, *cells]) + " |"
+            )
     return "\n".join(text)
 
 
 def _unbroken(cell: str) -> str:
     """Kept on one line in a narrow column: a number stays with its unit."""
-    return cell.replace(" ", "\N{NO-BREAK SPACE}").replace("-", "\N{NON-BREAKING HYPHEN}")
+    return cell.replace(" ", "\N{NO-BREAK SPACE}").replace(
+        "-", "\N{NON-BREAKING HYPHEN}"
+    )

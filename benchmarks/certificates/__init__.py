@@ -32,7 +32,9 @@ def read(path: Path) -> dict[tuple[str, int], Line]:
         except json.JSONDecodeError:
             continue
         name = fields.get("table", fields.get("family"))
-        lines[name, fields["seed"]] = Certified(**fields) if "table" in fields else Judged(**fields)
+        lines[name, fields["seed"]] = (
+            Certified(**fields) if "table" in fields else Judged(**fields)
+        )
     return lines
 
 
@@ -45,20 +47,38 @@ def append(path: Path, line: Line) -> None:
 
 def main(arguments: Sequence[str] = ()) -> None:
     """Print what intervals of known optima are worth, and which tables are certified."""
-    parser = argparse.ArgumentParser("python -m benchmarks certificates", description=__doc__)
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks certificates", description=__doc__
+    )
     pairs = f"(problem, seed) pairs, about 5 CPU seconds each ({PAIRS})"
     parser.add_argument("--pairs", type=int, default=PAIRS, help=pairs)
     parser.add_argument(
-        "--first", type=int, default=3000, help="first seed; thresholds were chosen on those below 1000"
+        "--first",
+        type=int,
+        default=3000,
+        help="first seed; thresholds were chosen on those below 1000",
     )
-    parser.add_argument("--only", choices=["new", *FAMILIES], help="one family, or those added last")
+    parser.add_argument(
+        "--only", choices=["new", *FAMILIES], help="one family, or those added last"
+    )
     sets = ", ".join([*reach.SETS, "or names of tables, separated by semicolons"])
     parser.add_argument("--tables", default="small", help=f"{sets} (small)")
     parser.add_argument("--seeds", type=int, default=1, help="fits of each table")
-    parser.add_argument("--out", type=Path, default=Path("out/certificates.jsonl"), help="one line a result, appended")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("out/certificates.jsonl"),
+        help="one line a result, appended",
+    )
     options = parser.parse_args(arguments)
     lines = read(options.out)
-    names = list(NEW) if options.only == "new" else [options.only] if options.only else list(FAMILIES)
+    names = (
+        list(NEW)
+        if options.only == "new"
+        else [options.only]
+        if options.only
+        else list(FAMILIES)
+    )
     for number in range(options.pairs):
         key = names[number % len(names)], options.first + number // len(names)
         if key not in lines:
@@ -87,7 +107,9 @@ def tables(text: str) -> list[str]:
     names = []
     for part in text.split(";" if ";" in text or text in known else ","):
         if part not in reach.SETS and part not in known:
-            raise SystemExit(f"--tables names {part!r}, which is neither a table nor one of {', '.join(reach.SETS)}.")
+            raise SystemExit(
+                f"--tables names {part!r}, which is neither a table nor one of {', '.join(reach.SETS)}."
+            )
         names += reach.SETS.get(part, [part])
     return names
 

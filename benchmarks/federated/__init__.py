@@ -41,24 +41,41 @@ def squared(x, row):
 
 def main() -> None:
     """Print exchanges and vectors per second for both ways to hold the table, and for FedAvg with as many clients."""
-    print(f"P = {NUM_CLIENTS:,}, p = {ASKED}, d = {DIM:,}, K = {LOCAL_STEPS}; load {os.getloadavg()[0]:.1f}")
+    print(
+        f"P = {NUM_CLIENTS:,}, p = {ASKED}, d = {DIM:,}, K = {LOCAL_STEPS}; load {os.getloadavg()[0]:.1f}"
+    )
     print(f"{'':<24} {'exchanges/s':>12} {'vectors/s':>12} {'MB/s moved':>12}")
     rng = np.random.default_rng(0)
-    inputs = rng.standard_normal((NUM_CLIENTS, ROWS, DIM), np.float32) / np.float32(DIM**0.5)
+    inputs = rng.standard_normal((NUM_CLIENTS, ROWS, DIM), np.float32) / np.float32(
+        DIM**0.5
+    )
     federation = lx.Federation(squared, (inputs, inputs[..., 0] + np.float32(1)))
-    common = {"step_size": 0.1, "num_local_steps": LOCAL_STEPS, "batch_size": 1, "clients_per_round": ASKED}
+    common = {
+        "step_size": 0.1,
+        "num_local_steps": LOCAL_STEPS,
+        "batch_size": 1,
+        "clients_per_round": ASKED,
+    }
     methods = {
         "FLEDGE, server's table": lx.federated.FLEDGE(**common),
         "FLEDGE, clients' table": lx.federated.FLEDGE(**common, table="client"),
         "FedAvg": lx.federated.FedAvg(**common),
     }
     starts = {
-        name: lx.simulate(method, federation, jnp.zeros(DIM), key=jax.random.key(0), num_steps=1)
+        name: lx.simulate(
+            method, federation, jnp.zeros(DIM), key=jax.random.key(0), num_steps=1
+        )
         for name, method in methods.items()
     }
 
     def run(method, num_steps):
-        return lx.simulate(method, federation, jnp.zeros(DIM), key=jax.random.key(0), num_steps=num_steps)
+        return lx.simulate(
+            method,
+            federation,
+            jnp.zeros(DIM),
+            key=jax.random.key(0),
+            num_steps=num_steps,
+        )
 
     calls = {}
     for name, method in methods.items():
@@ -66,9 +83,18 @@ def main() -> None:
         calls[name] = lambda method=method: run(method, NUM_ROUNDS + 1)
     times = in_turns(calls, repeats=3)
     for name, method in methods.items():
-        spent = median(times[name]) - median(times[f"{name}, 1"])  # without the start, which asks all clients
-        counts = {k: v - starts[name].counts[k] for k, v in run(method, NUM_ROUNDS + 1).counts.items()}
-        rates = [counts["exchanges"] / spent, counts["vectors"] / spent, counts["bytes"] / spent / 1e6]
+        spent = median(times[name]) - median(
+            times[f"{name}, 1"]
+        )  # without the start, which asks all clients
+        counts = {
+            k: v - starts[name].counts[k]
+            for k, v in run(method, NUM_ROUNDS + 1).counts.items()
+        }
+        rates = [
+            counts["exchanges"] / spent,
+            counts["vectors"] / spent,
+            counts["bytes"] / spent / 1e6,
+        ]
         print(f"{name:<24} {rates[0]:>12,.0f} {rates[1]:>12,.0f} {rates[2]:>12,.0f}")
 
 
@@ -99,7 +125,9 @@ def settled(seconds: list[float]) -> float:
 
 def exchanges(folder: Path) -> None:
     """Seconds of FLEDGE's exchanges on each engine, and of the bare engine's."""
-    print(f"{'engine':<12} {'start s':>8} {'':<8} {'one client':>11} {'two':>8} {'own work ms':>12}")
+    print(
+        f"{'engine':<12} {'start s':>8} {'':<8} {'one client':>11} {'two':>8} {'own work ms':>12}"
+    )
     for kind, clients in CLIENTS.items():
         began = time.monotonic()
         with engine_of(kind, clients) as engine:
@@ -109,14 +137,29 @@ def exchanges(folder: Path) -> None:
             assert engine.run(APPS / "bare", settings).finished
             times = json.loads(bare.read_text())
             one, several = settled(times["one"]), settled(times["several"])
-            print(f"{kind:<12} {started:>8.1f} {'bare':<8} {one:>11.3f} {several:>8.3f}", flush=True)
+            print(
+                f"{kind:<12} {started:>8.1f} {'bare':<8} {one:>11.3f} {several:>8.3f}",
+                flush=True,
+            )
             settings = {"rounds": ROUNDS[kind], "out": str(ours), "method": "fledge"}
             assert engine.run(APPS / "ours", settings).finished
         with (ours / "history.csv").open(newline="") as file:
-            rows = [row for row in csv.DictReader(file) if row["exchange"].startswith("round")]
-        one, several = (settled([float(r["seconds"]) for r in rows if r["exchange"] == f"round/{i}"]) for i in (0, 1))
+            rows = [
+                row
+                for row in csv.DictReader(file)
+                if row["exchange"].startswith("round")
+            ]
+        one, several = (
+            settled(
+                [float(r["seconds"]) for r in rows if r["exchange"] == f"round/{i}"]
+            )
+            for i in (0, 1)
+        )
         own = settled([1000 * float(row["server_seconds"]) for row in rows])
-        print(f"{'':<12} {'':>8} {'FLEDGE':<8} {one:>11.3f} {several:>8.3f} {own:>12.1f}", flush=True)
+        print(
+            f"{'':<12} {'':>8} {'FLEDGE':<8} {one:>11.3f} {several:>8.3f} {own:>12.1f}",
+            flush=True,
+        )
 
 
 def app(
@@ -128,11 +171,18 @@ def app(
         from flwr.app import ArrayRecord  # noqa: F401 - raises here where it is not installed
 
         def run() -> RunResult:
-            with tempfile.TemporaryDirectory() as folder, engine_of("simulation", AVERAGED_CLIENTS) as engine:
+            with (
+                tempfile.TemporaryDirectory() as folder,
+                engine_of("simulation", AVERAGED_CLIENTS) as engine,
+            ):
                 out = Path(folder) / "out"
-                outcome = engine.run(APPS / name, settings | {"rounds": rounds, "out": str(out)})
+                outcome = engine.run(
+                    APPS / name, settings | {"rounds": rounds, "out": str(out)}
+                )
                 if not outcome.finished:
-                    raise RuntimeError(f"Flower's app {name!r} did not finish: {outcome}")
+                    raise RuntimeError(
+                        f"Flower's app {name!r} did not finish: {outcome}"
+                    )
                 return read(out)
 
         return run
@@ -143,13 +193,19 @@ def app(
 def of_flower(out: Path) -> RunResult:
     """Return the numbers that Flower's own server noted."""
     noted = json.loads(out.read_text())
-    return RunResult(1, settled(np.diff(noted["ends"]).tolist()), {"kB": 2 * AVERAGED_CLIENTS * noted["bytes"] / 1e3})
+    return RunResult(
+        1,
+        settled(np.diff(noted["ends"]).tolist()),
+        {"kB": 2 * AVERAGED_CLIENTS * noted["bytes"] / 1e3},
+    )
 
 
 def of_ours(out: Path) -> RunResult:
     """Return the numbers that our server noted."""
     with (out / "history.csv").open(newline="") as file:
-        return RunResult(1, settled([float(row["seconds"]) for row in csv.DictReader(file)]))
+        return RunResult(
+            1, settled([float(row["seconds"]) for row in csv.DictReader(file)])
+        )
 
 
 def in_process(rounds: int) -> Callable[[], RunResult]:
@@ -157,11 +213,18 @@ def in_process(rounds: int) -> Callable[[], RunResult]:
     sys.path.insert(0, str(APPS / "ours"))
     from ours import METHODS, loss, rows, start
 
-    federation = lx.Federation.of(loss, [rows(i, AVERAGED_CLIENTS) for i in range(AVERAGED_CLIENTS)])
+    federation = lx.Federation.of(
+        loss, [rows(i, AVERAGED_CLIENTS) for i in range(AVERAGED_CLIENTS)]
+    )
 
     def result(rounds: int) -> Any:
         return lx.simulate(
-            METHODS["fedavg"], federation, start(), key=jax.random.key(0), num_steps=rounds, progress=False
+            METHODS["fedavg"],
+            federation,
+            start(),
+            key=jax.random.key(0),
+            num_steps=rounds,
+            progress=False,
         )
 
     result(1)  # compiles

@@ -22,7 +22,14 @@ import numpy as np
 from jax import lax, random
 
 from benchmarks.federated_networks.methods import METHODS
-from benchmarks.federated_networks.report import COSTS, Record, identity, inserted, printed, read
+from benchmarks.federated_networks.report import (
+    COSTS,
+    Record,
+    identity,
+    inserted,
+    printed,
+    read,
+)
 from benchmarks.federated_networks.tasks import TASKS, NetworkTask, make
 from langevax.algorithm import trace_floats
 from langevax.federated import Federated
@@ -35,16 +42,41 @@ START_FOLD = 2**31 - 1  # of the key of the exchanges before the first round
 
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks federated_networks", description=__doc__)
-    parser.add_argument("--tasks", type=_names(TASKS), default=list(TASKS), help=f"of {','.join(TASKS)}")
-    parser.add_argument("--methods", type=_names(METHODS), default=list(METHODS), help=f"of {', '.join(METHODS)}")
-    parser.add_argument("--settings", help="only these, separated by commas, such as 20,100; all by default")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks federated_networks", description=__doc__
+    )
+    parser.add_argument(
+        "--tasks", type=_names(TASKS), default=list(TASKS), help=f"of {','.join(TASKS)}"
+    )
+    parser.add_argument(
+        "--methods",
+        type=_names(METHODS),
+        default=list(METHODS),
+        help=f"of {', '.join(METHODS)}",
+    )
+    parser.add_argument(
+        "--settings",
+        help="only these, separated by commas, such as 20,100; all by default",
+    )
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds; 3")
-    parser.add_argument("--exchanges", type=int, default=EXCHANGES, help=f"of a run; {EXCHANGES}")
+    parser.add_argument(
+        "--exchanges", type=int, default=EXCHANGES, help=f"of a run; {EXCHANGES}"
+    )
     parser.add_argument("--budget-hours", type=float, help="start no run after so long")
-    parser.add_argument("--out", type=Path, default=OUT, help=f"the file of results; {OUT}")
-    parser.add_argument("--report", action="store_true", help="print the report of the file without running")
-    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the report between the markers of a page")
+    parser.add_argument(
+        "--out", type=Path, default=OUT, help=f"the file of results; {OUT}"
+    )
+    parser.add_argument(
+        "--report",
+        action="store_true",
+        help="print the report of the file without running",
+    )
+    parser.add_argument(
+        "--write",
+        type=Path,
+        metavar="PAGE",
+        help="put the report between the markers of a page",
+    )
     return parser.parse_args(arguments)
 
 
@@ -54,17 +86,24 @@ def main(arguments: Sequence[str] = ()) -> None:
     if not options.report:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         run(options)
-    report = printed(record for record in read(options.out) if record["task"] in options.tasks)
+    report = printed(
+        record for record in read(options.out) if record["task"] in options.tasks
+    )
     print(report)
     if options.write:
-        options.write.write_text(inserted(options.write.read_text(encoding="utf-8"), report), encoding="utf-8")
+        options.write.write_text(
+            inserted(options.write.read_text(encoding="utf-8"), report),
+            encoding="utf-8",
+        )
 
 
 def _names(known: dict[str, Any]) -> Any:
     def names(text: str) -> list[str]:
         listed = text.split(",")
         if unknown := [name for name in listed if name not in known]:
-            raise argparse.ArgumentTypeError(f"{unknown[0]!r} is not one of {', '.join(known)}")
+            raise argparse.ArgumentTypeError(
+                f"{unknown[0]!r} is not one of {', '.join(known)}"
+            )
         return listed
 
     return names
@@ -72,39 +111,62 @@ def _names(known: dict[str, Any]) -> Any:
 
 def run(options: argparse.Namespace) -> None:
     """Append a line for each run that the file lacks; each method of a task is tuned first."""
-    done = {identity(record): record for record in read(options.out) if "error" not in record}
+    done = {
+        identity(record): record
+        for record in read(options.out)
+        if "error" not in record
+    }
     began = time.monotonic()
     with options.out.open("a", encoding="utf-8") as out:
         if not options.out.read_text(encoding="utf-8").endswith("\n") and out.tell():
             out.write("\n")  # after a line that was cut off
-        for task, method in ((task, method) for task in options.tasks for method in options.methods):
+        for task, method in (
+            (task, method) for task in options.tasks for method in options.methods
+        ):
             for record in records(task, method, options, done):
                 out.write(json.dumps(record) + "\n")
                 out.flush()
-                if options.budget_hours is not None and time.monotonic() - began > 3600 * options.budget_hours:
-                    print("The time is used up; the same command continues.", file=sys.stderr)
+                if (
+                    options.budget_hours is not None
+                    and time.monotonic() - began > 3600 * options.budget_hours
+                ):
+                    print(
+                        "The time is used up; the same command continues.",
+                        file=sys.stderr,
+                    )
                     return
 
 
 def records(
-    task: str, method: str, options: argparse.Namespace, done: dict[tuple[Any, ...], Record]
+    task: str,
+    method: str,
+    options: argparse.Namespace,
+    done: dict[tuple[Any, ...], Record],
 ) -> Iterator[Record]:
     """Yield the tuning of a method on a task, and its runs, without those that are done."""
     chosen = done.get((task, None, method, None))
     if chosen is None:
-        chosen = _guarded({"task": task, "method": method}, lambda: tuned(task, method, options.exchanges))
+        chosen = _guarded(
+            {"task": task, "method": method},
+            lambda: tuned(task, method, options.exchanges),
+        )
         if chosen is None:
             return
         yield chosen
     if "error" in chosen:
         return
     settings = options.settings.split(",") if options.settings else list(TASKS[task])
-    for setting, seed in ((setting, seed) for setting in settings for seed in range(options.seeds)):
+    for setting, seed in (
+        (setting, seed) for setting in settings for seed in range(options.seeds)
+    ):
         if setting in TASKS[task] and (task, setting, method, seed) not in done:
             names = {"task": task, "setting": setting, "method": method, "seed": seed}
             numbers = chosen["step_size"], chosen["value"]
             record = _guarded(
-                names, lambda s=setting, i=seed, n=numbers: measured(task, s, i, method, n, options.exchanges)
+                names,
+                lambda s=setting, i=seed, n=numbers: measured(
+                    task, s, i, method, n, options.exchanges
+                ),
             )
             if record is not None:
                 yield record
@@ -116,14 +178,19 @@ def _guarded(names: Record, measure: Any) -> Record | None:
     try:
         record = names | measure()
     except ModuleNotFoundError as error:
-        print(f"{names['task']} needs {error.name}; run pip install --group bench", file=sys.stderr)
+        print(
+            f"{names['task']} needs {error.name}; run pip install --group bench",
+            file=sys.stderr,
+        )
         return None
     except Exception as error:  # one failed run must not end hours of them
         traceback.print_exc()
         record = {**names, "error": f"{type(error).__name__}: {error}"[:300]}
     record["cpu_s"] = round(time.process_time() - began, 2)
     shown = {key: value for key, value in record.items() if not isinstance(value, list)}
-    print(*shown.values(), max(record.get("accuracy", [0])), file=sys.stderr, flush=True)
+    print(
+        *shown.values(), max(record.get("accuracy", [0])), file=sys.stderr, flush=True
+    )
     return record
 
 
@@ -138,16 +205,31 @@ def tuned(task: str, method: str, num_exchanges: int) -> Record:
     best = METHODS[method].candidates()
     for share, fraction in ((0.25, 1 / 3), (1.0, 0.0)):
         scores = [
-            float(np.mean(curve(place, method, numbers, TUNING_SEED, num_exchanges, share)["accuracy"]))
+            float(
+                np.mean(
+                    curve(place, method, numbers, TUNING_SEED, num_exchanges, share)[
+                        "accuracy"
+                    ]
+                )
+            )
             for numbers in best
         ]
         order = np.argsort(scores)[::-1]
         best = [best[i] for i in order[: max(1, round(fraction * len(best)))]]
-    return {"step_size": best[0][0], "value": best[0][1], "mean_accuracy": round(max(scores), 4)}
+    return {
+        "step_size": best[0][0],
+        "value": best[0][1],
+        "mean_accuracy": round(max(scores), 4),
+    }
 
 
 def measured(
-    task: str, setting: str, seed: int, method: str, numbers: tuple[float, float], num_exchanges: int
+    task: str,
+    setting: str,
+    seed: int,
+    method: str,
+    numbers: tuple[float, float],
+    num_exchanges: int,
 ) -> Record:
     """Return accuracies and running costs of one run."""
     return curve(_task(task, setting, seed), method, numbers, seed, num_exchanges)
@@ -163,26 +245,43 @@ def curve(
 ) -> Record:
     """Return the accuracy on held-out rows after each round of a share of the exchanges, and what it had cost."""
     algorithm = METHODS[method].of(*numbers, place.clients_per_round)
-    opening, in_a_round = len(algorithm.initial_exchanges()), len(algorithm.exchanges(place.federation.clients))
+    opening, in_a_round = (
+        len(algorithm.initial_exchanges()),
+        len(algorithm.exchanges(place.federation.clients)),
+    )
     rounds = max(1, (round(share * num_exchanges) - opening) // in_a_round)
     traced = trace_floats(algorithm, jnp.float32)
-    accuracy, first, later = _run(traced, place, random.key(seed), jnp.int32(rounds), num_exchanges)
-    record: Record = {"accuracy": [round(float(a), 4) for a in np.nan_to_num(np.asarray(accuracy[:rounds]))]}
+    accuracy, first, later = _run(
+        traced, place, random.key(seed), jnp.int32(rounds), num_exchanges
+    )
+    record: Record = {
+        "accuracy": [
+            round(float(a), 4) for a in np.nan_to_num(np.asarray(accuracy[:rounds]))
+        ]
+    }
     for name in COSTS:
-        totals = int(first[name]) + np.cumsum(np.asarray(later[name][:rounds], np.int64))
+        totals = int(first[name]) + np.cumsum(
+            np.asarray(later[name][:rounds], np.int64)
+        )
         record[name] = totals.tolist()
     return record
 
 
 @eqx.filter_jit
-def _run(algorithm: Federated, place: NetworkTask, key: Any, num_rounds: Any, longest: int) -> Any:
+def _run(
+    algorithm: Federated, place: NetworkTask, key: Any, num_rounds: Any, longest: int
+) -> Any:
     """One program for both rungs of tuning and for all numbers of a method: the loop ends after `num_rounds`."""
-    state, first = algorithm.init(place.federation, place.start, random.fold_in(key, START_FOLD))
+    state, first = algorithm.init(
+        place.federation, place.start, random.fold_in(key, START_FOLD)
+    )
     blank = {name: jnp.zeros(longest, jnp.uint32) for name in COSTS}
 
     def one(step: Any, carry: Any) -> Any:
         state, accuracy, later = carry
-        state, used = algorithm.step(place.federation, state, random.fold_in(key, step), step)
+        state, used = algorithm.step(
+            place.federation, state, random.fold_in(key, step), step
+        )
         later = {name: later[name].at[step].set(used[name]) for name in COSTS}
         return state, accuracy.at[step].set(place.accuracy(state.position)), later
 

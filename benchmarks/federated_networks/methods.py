@@ -42,12 +42,18 @@ class TunedMethod:
 
     def of(self, step_size: float, value: float, clients_per_round: int) -> Federated:
         """The method with these numbers."""
-        common = {"step_size": step_size, "num_local_steps": LOCAL_STEPS, "batch_size": BATCH_SIZE}
+        common = {
+            "step_size": step_size,
+            "num_local_steps": LOCAL_STEPS,
+            "batch_size": BATCH_SIZE,
+        }
         return self.make({**common, "clients_per_round": clients_per_round}, value)
 
 
 def _with_optimizer(method: Any, optimizer: str) -> Callable[[Local, float], Federated]:
-    return lambda local, s: method(**local, server_step_size=s, server_optimizer=optimizer)
+    return lambda local, s: method(
+        **local, server_step_size=s, server_optimizer=optimizer
+    )
 
 
 def _without(name: str, local: Local) -> Local:
@@ -59,13 +65,25 @@ METHODS = {
     "FedAvgM": TunedMethod(_with_optimizer(FedAvg, "momentum"), SERVER_STEPS),
     "FedAdam": TunedMethod(_with_optimizer(FedAvg, "adam"), ADAPTIVE_STEPS),
     "FedYogi": TunedMethod(_with_optimizer(FedAvg, "yogi"), ADAPTIVE_STEPS),
-    "FedProx": TunedMethod(lambda local, mu: FedProx(**local, proximal_precision=mu), (0.01, 0.1)),
-    "FedNova": TunedMethod(lambda local, _: FedNova(**_without("num_local_steps", local), num_local_epochs=3)),
-    "FedDyn": TunedMethod(lambda local, a: FedDyn(**local, proximal_precision=a), (0.01, 0.03, 0.1)),
+    "FedProx": TunedMethod(
+        lambda local, mu: FedProx(**local, proximal_precision=mu), (0.01, 0.1)
+    ),
+    "FedNova": TunedMethod(
+        lambda local, _: FedNova(
+            **_without("num_local_steps", local), num_local_epochs=3
+        )
+    ),
+    "FedDyn": TunedMethod(
+        lambda local, a: FedDyn(**local, proximal_precision=a), (0.01, 0.03, 0.1)
+    ),
     "SCAFFOLD": TunedMethod(lambda local, _: SCAFFOLD(**local)),
-    "SCAFFOLD, momentum": TunedMethod(_with_optimizer(SCAFFOLD, "momentum"), SERVER_STEPS),
+    "SCAFFOLD, momentum": TunedMethod(
+        _with_optimizer(SCAFFOLD, "momentum"), SERVER_STEPS
+    ),
     "SCAFFOLD-M": TunedMethod(lambda local, _: SCAFFOLDM(**local)),
     "MimeSGD": TunedMethod(lambda local, _: MimeSGD(**local)),
-    "BVR-L-SGD": TunedMethod(lambda local, _: BVRLSGD(**_without("clients_per_round", local))),
+    "BVR-L-SGD": TunedMethod(
+        lambda local, _: BVRLSGD(**_without("clients_per_round", local))
+    ),
     "FLEDGE": TunedMethod(lambda local, _: FLEDGE(**local)),
 }

@@ -41,25 +41,35 @@ def printed(records: Iterable[Record]) -> str:
     runs = [record for record in records if "accuracy" in record]
     places = dict.fromkeys((run["task"], run["setting"]) for run in runs)
     return "\n\n".join(
-        _table(place, [run for run in runs if (run["task"], run["setting"]) == place]) for place in places
+        _table(place, [run for run in runs if (run["task"], run["setting"]) == place])
+        for place in places
     )
 
 
 def _table(place: tuple[str, str], runs: list[Record]) -> str:
     seeds = sorted({run["seed"] for run in runs})
-    best = {seed: max(max(run["accuracy"]) for run in runs if run["seed"] == seed) for seed in seeds}
+    best = {
+        seed: max(max(run["accuracy"]) for run in runs if run["seed"] == seed)
+        for seed in seeds
+    }
     of_method: dict[str, list[Record]] = {}
     for run in runs:
         of_method.setdefault(run["method"], []).append(run)
     rows = []
     for method, own in of_method.items():
         means = [
-            float(np.mean([first_cost(run, level * best[run["seed"]], cost) for run in own]))
+            float(
+                np.mean(
+                    [first_cost(run, level * best[run["seed"]], cost) for run in own]
+                )
+            )
             for cost in COSTS
             for level in LEVELS
         ]
         accuracy = float(np.mean([max(run["accuracy"]) for run in own]))
-        rows.append(((means[1], means[0], -accuracy), method, means, accuracy, len(own)))
+        rows.append(
+            ((means[1], means[0], -accuracy), method, means, accuracy, len(own))
+        )
     header = [
         f"**{place[0]}, {place[1]}**: best accuracy {np.mean(list(best.values())):.3f}, {len(seeds)} seeds",
         "",
@@ -74,7 +84,11 @@ def _table(place: tuple[str, str], runs: list[Record]) -> str:
             "-" if np.isinf(mean) else f"{mean / scale:,.{digit}f}"
             for mean, scale, digit in zip(means, scales, digits, strict=True)
         ]
-        name = method if number == len(seeds) else f"{method} ({number} of {len(seeds)} seeds)"
+        name = (
+            method
+            if number == len(seeds)
+            else f"{method} ({number} of {len(seeds)} seeds)"
+        )
         lines.append(f"| {name} | {' | '.join(cells)} | {accuracy:.3f} |")
     return "\n".join([*header, *lines])
 

@@ -51,7 +51,10 @@ def of_page(text: str) -> Iterator[Ratio]:
     section = text.partition("## Beside peers and floors")[2].partition("\n## ")[0]
     for line in section.splitlines():
         cells = [
-            cell.strip() for cell in re.split(r"(?<!\\)\|", line.replace("\u2011", "-").replace("\u00a0", " "))[1:-1]
+            cell.strip()
+            for cell in re.split(
+                r"(?<!\\)\|", line.replace("\u2011", "-").replace("\u00a0", " ")
+            )[1:-1]
         ]
         if len(cells) < 4:
             continue
@@ -61,7 +64,12 @@ def of_page(text: str) -> Iterator[Ratio]:
             role = "floor" if cells[0].startswith("floor: ") else "peer"
             low, _, high = cells[3].partition("-")
             name = RESULTS.sub("", cells[0].removeprefix("floor: "))
-            yield Ratio(task, name, role, *(float(number.replace(",", "")) for number in (ratio[2], low, high)))
+            yield Ratio(
+                task,
+                name,
+                role,
+                *(float(number.replace(",", "")) for number in (ratio[2], low, high)),
+            )
 
 
 def of_run(lines: Iterable[Line]) -> Iterator[Ratio]:
@@ -74,21 +82,36 @@ def of_run(lines: Iterable[Line]) -> Iterator[Ratio]:
                 yield Ratio(line.name, name, measurement.role, ratio, *quartiles)
 
 
-def write(version: str, ratios: Iterable[Ratio], about: dict[str, Any], folder: Path = FOLDER) -> Path:
+def write(
+    version: str, ratios: Iterable[Ratio], about: dict[str, Any], folder: Path = FOLDER
+) -> Path:
     """Write the file of a release; an existing one is refused, since history does not change."""
     file = folder / f"{version}.json"
     if file.exists():
-        raise FileExistsError(f"{file} exists; the ratios of a release are measured once.")
-    record = {"version": version, **about, "ratios": [ratio._asdict() for ratio in ratios]}
+        raise FileExistsError(
+            f"{file} exists; the ratios of a release are measured once."
+        )
+    record = {
+        "version": version,
+        **about,
+        "ratios": [ratio._asdict() for ratio in ratios],
+    }
     if not record["ratios"]:
-        raise ValueError("nothing was measured; pass a run or a page with ratios and quartiles.")
-    file.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        raise ValueError(
+            "nothing was measured; pass a run or a page with ratios and quartiles."
+        )
+    file.write_text(
+        json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
     return file
 
 
 def read(file: Path) -> dict[tuple[str, str, str], Ratio]:
     """Return the ratios of a release by task, candidate and role."""
-    ratios = [Ratio(**record) for record in json.loads(file.read_text(encoding="utf-8"))["ratios"]]
+    ratios = [
+        Ratio(**record)
+        for record in json.loads(file.read_text(encoding="utf-8"))["ratios"]
+    ]
     return {ratio.key: ratio for ratio in ratios}
 
 
@@ -100,5 +123,8 @@ def regressions(before: dict, after: dict) -> Iterator[str]:
         if new is None:
             yield f"{label}: no longer measured"
         elif new.is_worse(old):
-            ranges = [f"{ratio.ratio:.2f} ({ratio.low:.2f} to {ratio.high:.2f})" for ratio in (old, new)]
+            ranges = [
+                f"{ratio.ratio:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
+                for ratio in (old, new)
+            ]
             yield f"{label}: {' became '.join(ranges)}, {'ours / floor' if old.role == 'floor' else 'peer / ours'}"

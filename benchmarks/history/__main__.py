@@ -36,26 +36,38 @@ def measured_by(name: str) -> tuple[dict, str]:
 def main(words: list[str] | None = None) -> int:
     """Do what the command line says; 1 where a ratio became worse."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.history", description=(__doc__ or "").partition("\n")[0]
+        prog="python -m benchmarks.history",
+        description=(__doc__ or "").partition("\n")[0],
     )
     commands = parser.add_subparsers(dest="command", required=True)
     record = commands.add_parser("record", help="write the file of a release")
     record.add_argument("version")
-    record.add_argument("--page", action="store_true", help="from the table of docs/benchmarks.md")
+    record.add_argument(
+        "--page", action="store_true", help="from the table of docs/benchmarks.md"
+    )
     compare = commands.add_parser("compare", help="list what became worse beyond noise")
     compare.add_argument("old", help="a release")
     compare.add_argument("new", help="a release, or a file such as out/benchmarks.json")
     options = parser.parse_args(words)
     if options.command == "record":
         if options.page:
-            ratios, about = list(of_page(PAGE.read_text(encoding="utf-8"))), {"source": "docs/benchmarks.md"}
+            ratios, about = (
+                list(of_page(PAGE.read_text(encoding="utf-8"))),
+                {"source": "docs/benchmarks.md"},
+            )
         else:
             ratios, about = measured(RUN)
         print(write(options.version, ratios, about), f"has {len(ratios)} ratios")
         return 0
-    (before, old_processor), (after, new_processor) = measured_by(options.old), measured_by(options.new)
+    (before, old_processor), (after, new_processor) = (
+        measured_by(options.old),
+        measured_by(options.new),
+    )
     worse = list(regressions(before, after))
-    print("\n".join(worse) or f"None of {len(before.keys() & after.keys())} ratios became worse beyond noise.")
+    print(
+        "\n".join(worse)
+        or f"None of {len(before.keys() & after.keys())} ratios became worse beyond noise."
+    )
     if worse and old_processor != new_processor:
         print(
             f"{options.old} was measured on {old_processor}, {options.new} on {new_processor}, where peers and floors "

@@ -27,11 +27,29 @@ from benchmarks.learning_coefficient import cases, rivals
 from benchmarks.learning_coefficient.cases import Coefficient, temperature_of
 
 OUT = Path("out/learning_coefficient.jsonl")
-PARTS = "beside", "gradients", "monomials", "calls", "crossings", "ranks", "networks", "coverage"
+PARTS = (
+    "beside",
+    "gradients",
+    "monomials",
+    "calls",
+    "crossings",
+    "ranks",
+    "networks",
+    "coverage",
+)
 SEEDS, SEEDS_OF_GRADIENTS = 100, 6
-MEDIUM = {"num_samples": 300, "num_warmup": 300}  # as PyTorch takes as many gradients; of reduced ranks too
-SHORT = {"num_samples": 100, "num_warmup": 100}  # as five times as many gradients are taken by others
-PLANE = "y = a b x", "x^2 y^2"  # run at the defaults: with fewer draws chains meet the ends of their valleys too rarely
+MEDIUM = {
+    "num_samples": 300,
+    "num_warmup": 300,
+}  # as PyTorch takes as many gradients; of reduced ranks too
+SHORT = {
+    "num_samples": 100,
+    "num_warmup": 100,
+}  # as five times as many gradients are taken by others
+PLANE = (
+    "y = a b x",
+    "x^2 y^2",
+)  # run at the defaults: with fewer draws chains meet the ends of their valleys too rarely
 CALLS, CALL_STEPS = 20, 5_000
 OF_CROSSINGS = {"num_samples": 10_000}  # for errors of 1 %
 LARGE = 1_000  # weights, above which networks are run shorter than by default
@@ -86,7 +104,11 @@ def beside(python: str) -> Iterator[Task]:
 
         def run(case: Coefficient = case) -> Record:
             ours = estimated(case, cases.N, **MEDIUM)
-            settings = temperature_of(cases.N), ours["localization"], ours["evaluations"]
+            settings = (
+                temperature_of(cases.N),
+                ours["localization"],
+                ours["evaluations"],
+            )
             began = time.process_time()
             ours["transcription"] = rivals.transcription(case, *settings)
             ours["transcription_seconds"] = time.process_time() - began
@@ -104,13 +126,20 @@ def gradients(seeds: int) -> Iterator[Task]:
             options = {} if case.name in PLANE else SHORT
             ours = [estimated(case, cases.N, seed, **options) for seed in range(seeds)]
             evaluations = int(np.mean([line["evaluations"] for line in ours]))
-            settings = temperature_of(cases.N), ours[0]["localization"], evaluations, seeds
+            settings = (
+                temperature_of(cases.N),
+                ours[0]["localization"],
+                evaluations,
+                seeds,
+            )
             began = time.process_time()
             errors = rivals.errors_by_budget(case, *settings)
             return {
                 "case": case.name,
                 "evaluations": evaluations,
-                "error": float(np.sqrt(np.mean([relative(line) ** 2 for line in ours]))),
+                "error": float(
+                    np.sqrt(np.mean([relative(line) ** 2 for line in ours]))
+                ),
                 "seconds": sum(line["seconds"] for line in ours),
                 "errors": errors,
                 "rival_seconds": time.process_time() - began,
@@ -125,7 +154,9 @@ def monomials(python: str) -> Iterator[Task]:
         case = cases.monomials(powers)
 
         def run(case: Coefficient = case, powers: Sequence[int] = powers) -> Record:
-            return estimated(case, cases.N, **SHORT) | {"devinterp": rivals.calibration(powers, python)}
+            return estimated(case, cases.N, **SHORT) | {
+                "devinterp": rivals.calibration(powers, python)
+            }
 
         yield f"monomials/{case.name}", run
 
@@ -136,22 +167,32 @@ def calls() -> Iterator[Task]:
 
     def ours() -> Record:
         lines = [estimated(case, cases.N, seed, **SHORT) for seed in range(CALLS)]
-        return {"case": "langevax", "estimates": [(line["value"], line["error"]) for line in lines]} | {
-            "exact": lines[0]["exact"]
-        }
+        return {
+            "case": "langevax",
+            "estimates": [(line["value"], line["error"]) for line in lines],
+        } | {"exact": lines[0]["exact"]}
 
     def others() -> Record:
         steps, chains = CALL_STEPS, rivals.CHAINS
-        values = rivals.of_chains(case, temperature, case.localization, steps, CALLS * chains).reshape(CALLS, chains)
+        values = rivals.of_chains(
+            case, temperature, case.localization, steps, CALLS * chains
+        ).reshape(CALLS, chains)
         estimates = [rivals.Estimate.of(value, steps)[:2] for value in values]
         return {"case": "RMSProp-SGLD, baseline of all rows", "estimates": estimates}
 
     def one_batch() -> Record:
-        losses = np.asarray(jax.vmap(case.loss, (None, 0))(case.params, case.rows), float)
+        losses = np.asarray(
+            jax.vmap(case.loss, (None, 0))(case.params, case.rows), float
+        )
         rng = np.random.default_rng(0)
-        drawn = [rng.choice(losses, rivals.BATCH, replace=False).mean() for _ in range(CALLS)]
+        drawn = [
+            rng.choice(losses, rivals.BATCH, replace=False).mean() for _ in range(CALLS)
+        ]
         pairs = zip(others()["estimates"], drawn, strict=True)
-        shifted = [(value + (losses.mean() - baseline) / temperature, error) for (value, error), baseline in pairs]
+        shifted = [
+            (value + (losses.mean() - baseline) / temperature, error)
+            for (value, error), baseline in pairs
+        ]
         return {"case": "RMSProp-SGLD, baseline of one batch", "estimates": shifted}
 
     yield "calls/langevax", ours
@@ -159,7 +200,9 @@ def calls() -> Iterator[Task]:
     yield "calls/one batch", one_batch
 
 
-def of_cases(part: str, known: Sequence[Coefficient], n: float, **options: Any) -> Iterator[Task]:
+def of_cases(
+    part: str, known: Sequence[Coefficient], n: float, **options: Any
+) -> Iterator[Task]:
     """Yield one estimate of each case."""
     for case in known:
         yield f"{part}/{case.name}", lambda case=case: estimated(case, n, **options)
@@ -176,18 +219,26 @@ def tasks(part: str, seeds: int, largest: bool, python: str) -> Iterator[Task]:
     elif part == "calls":
         yield from calls()
     elif part == "crossings":
-        shapes = [cases.linear_network(shape, 1, 1, localization=1.0) for shape in cases.SHAPES]
+        shapes = [
+            cases.linear_network(shape, 1, 1, localization=1.0)
+            for shape in cases.SHAPES
+        ]
         yield from of_cases(part, cases.crossings(), cases.N, **OF_CROSSINGS)
         yield from of_cases(part, shapes, cases.N, **MEDIUM)
     elif part == "ranks":
-        known = [cases.linear_network((8, 5, 8), rank, rank, localization=1.0) for rank in range(5)]
+        known = [
+            cases.linear_network((8, 5, 8), rank, rank, localization=1.0)
+            for rank in range(5)
+        ]
         yield from of_cases(part, known, cases.N, **MEDIUM)
     elif part == "networks":
         for seed, (widths, rank) in enumerate(cases.networks()):
             if largest or (widths, rank) != cases.LARGEST:
                 case = cases.linear_network(widths, rank, seed, cases.NETWORK_ROWS)
                 size = sum(layer.size for layer in case.params)
-                yield from of_cases(part, [case], cases.NETWORK_ROWS, **OF_LARGE if size > LARGE else {})
+                yield from of_cases(
+                    part, [case], cases.NETWORK_ROWS, **OF_LARGE if size > LARGE else {}
+                )
     else:
         for make in COVERED:
             case = make(COVERAGE_ROWS)
@@ -202,17 +253,45 @@ def read(path: Path) -> dict[str, Record]:
     """Return the lines of a file by their names."""
     if not path.exists():
         return {}
-    return {line["id"]: line for line in map(json.loads, path.read_text(encoding="utf-8").splitlines())}
+    return {
+        line["id"]: line
+        for line in map(json.loads, path.read_text(encoding="utf-8").splitlines())
+    }
 
 
 def main(arguments: Sequence[str] = ()) -> None:
     """Run what is missing, then print the tables."""
-    parser = argparse.ArgumentParser("python -m benchmarks learning_coefficient", description=__doc__)
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=f"of {PARTS}")
-    parser.add_argument("--seeds", type=int, default=SEEDS, help=f"of each case of the coverage; {SEEDS}")
-    parser.add_argument("--largest", action="store_true", help="the network of a million weights too")
-    parser.add_argument("--devinterp", default=sys.executable, metavar="PYTHON", help="an interpreter that has it")
-    parser.add_argument("--report", action="store_true", help="print what the file has, without running anything")
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks learning_coefficient", description=__doc__
+    )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=PARTS,
+        default=PARTS,
+        metavar="PART",
+        help=f"of {PARTS}",
+    )
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        default=SEEDS,
+        help=f"of each case of the coverage; {SEEDS}",
+    )
+    parser.add_argument(
+        "--largest", action="store_true", help="the network of a million weights too"
+    )
+    parser.add_argument(
+        "--devinterp",
+        default=sys.executable,
+        metavar="PYTHON",
+        help="an interpreter that has it",
+    )
+    parser.add_argument(
+        "--report",
+        action="store_true",
+        help="print what the file has, without running anything",
+    )
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args(arguments)
     done = read(options.out)
@@ -220,13 +299,17 @@ def main(arguments: Sequence[str] = ()) -> None:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         with options.out.open("a", encoding="utf-8") as file:
             for part in options.only:
-                for name, run in tasks(part, options.seeds, options.largest, options.devinterp):
+                for name, run in tasks(
+                    part, options.seeds, options.largest, options.devinterp
+                ):
                     if name not in done:
                         done[name] = {"id": name, **run()}
                         file.write(json.dumps(done[name]) + "\n")
                         file.flush()
     for part in options.only:
-        if lines := [line for name, line in done.items() if name.startswith(f"{part}/")]:
+        if lines := [
+            line for name, line in done.items() if name.startswith(f"{part}/")
+        ]:
             print(f"\n{part}\n", flush=True)
             TABLES[part](lines)
 
@@ -255,12 +338,26 @@ def relative(line: Record) -> float:
 
 def print_beside(lines: list[Record]) -> None:
     """Print the comparison."""
-    header("case", "exact", "row gradients", "langevax", "transcription", "devinterp", "worst of both / langevax")
+    header(
+        "case",
+        "exact",
+        "row gradients",
+        "langevax",
+        "transcription",
+        "devinterp",
+        "worst of both / langevax",
+    )
     for line in lines:
-        others = [line["transcription"], *([line["devinterp"]] if not isinstance(line["devinterp"], str) else [])]
+        others = [
+            line["transcription"],
+            *([line["devinterp"]] if not isinstance(line["devinterp"], str) else []),
+        ]
         off = [abs(other[0] - line["exact"]) for other in others]
         ours = abs(line["value"] - line["exact"])
-        cells = [f"{shown(*other[:2])} ({other[0] / line['exact'] - 1:+.1%})" for other in others]
+        cells = [
+            f"{shown(*other[:2])} ({other[0] / line['exact'] - 1:+.1%})"
+            for other in others
+        ]
         cells += [line["devinterp"]] * (len(others) < 2)
         estimate = f"{shown(line['value'], line['error'])} ({relative(line):+.2%})"
         row(
@@ -276,50 +373,123 @@ def print_beside(lines: list[Record]) -> None:
 def print_gradients(lines: list[Record]) -> None:
     """Print errors at multiples of langevax's gradients, and the multiple at which they are equal."""
     columns = [f"at {budget:g}x" for budget in rivals.BUDGETS]
-    header("case", "row gradients", "langevax", *columns, "gradients to equal error / langevax")
+    header(
+        "case",
+        "row gradients",
+        "langevax",
+        *columns,
+        "gradients to equal error / langevax",
+    )
     for line in lines:
         best = np.min(line["errors"], axis=0)
-        steps = [rivals.STEP_SIZES[index] for index in np.argmin(line["errors"], axis=0)]
-        cells = [f"{error:.2%} (steps {step:g})" for error, step in zip(best, steps, strict=True)]
-        row(line["case"], f"{line['evaluations']:,}", f"{line['error']:.2%}", *cells, equal_error(line["error"], best))
+        steps = [
+            rivals.STEP_SIZES[index] for index in np.argmin(line["errors"], axis=0)
+        ]
+        cells = [
+            f"{error:.2%} (steps {step:g})"
+            for error, step in zip(best, steps, strict=True)
+        ]
+        row(
+            line["case"],
+            f"{line['evaluations']:,}",
+            f"{line['error']:.2%}",
+            *cells,
+            equal_error(line["error"], best),
+        )
 
 
 def equal_error(error: float, best: np.ndarray) -> str:
     """Return the first budget of which the best error is as small."""
     reached = np.flatnonzero(best <= error)
-    return f"{rivals.BUDGETS[reached[0]]:g}" if len(reached) else f"more than {rivals.BUDGETS[-1]:g}"
+    return (
+        f"{rivals.BUDGETS[reached[0]]:g}"
+        if len(reached)
+        else f"more than {rivals.BUDGETS[-1]:g}"
+    )
 
 
 def print_monomials(lines: list[Record]) -> None:
     """Print estimates and devinterp's beside coefficients."""
-    header("case", "coefficient", "langevax", "off", "loss gradients", "devinterp", "off", "loss gradients")
+    header(
+        "case",
+        "coefficient",
+        "langevax",
+        "off",
+        "loss gradients",
+        "devinterp",
+        "off",
+        "loss gradients",
+    )
     for line in lines:
-        cells = [shown(line["value"], line["error"]), f"{line['value'] / line['threshold'] - 1:+.2%}"]
+        cells = [
+            shown(line["value"], line["error"]),
+            f"{line['value'] / line['threshold'] - 1:+.2%}",
+        ]
         other = line["devinterp"]
         if isinstance(other, str):
             others = [other, "", ""]
         else:
-            others = [shown(*other[:2]), f"{other[0] / line['threshold'] - 1:+.1%}", f"{other[2]:,}"]
-        row(line["case"], f"{line['threshold']:g}", *cells, f"{line['evaluations'] // 2:,}", *others)
+            others = [
+                shown(*other[:2]),
+                f"{other[0] / line['threshold'] - 1:+.1%}",
+                f"{other[2]:,}",
+            ]
+        row(
+            line["case"],
+            f"{line['threshold']:g}",
+            *cells,
+            f"{line['evaluations'] // 2:,}",
+            *others,
+        )
 
 
 def print_calls(lines: list[Record]) -> None:
     """Print how far calls differ, beside the errors that they state."""
     exact = next((line["exact"] for line in lines if "exact" in line), float("nan"))
-    header("estimate", "calls", "mean", "exact", "spread of calls", "mean stated error", "spread / stated")
+    header(
+        "estimate",
+        "calls",
+        "mean",
+        "exact",
+        "spread of calls",
+        "mean stated error",
+        "spread / stated",
+    )
     for line in lines:
         values, errors = np.transpose(line["estimates"])
         spread, stated = float(np.std(values, ddof=1)), float(np.mean(errors))
-        numbers = f"{np.mean(values):.3f}", f"{exact:.3f}", f"{spread:.2g}", f"{stated:.2g}", f"{spread / stated:.2g}"
+        numbers = (
+            f"{np.mean(values):.3f}",
+            f"{exact:.3f}",
+            f"{spread:.2g}",
+            f"{stated:.2g}",
+            f"{spread / stated:.2g}",
+        )
         row(line["case"], len(values), *numbers)
 
 
 def print_known(lines: list[Record]) -> None:
     """Print estimates beside exact values and thresholds."""
-    header("case", "d", "threshold", "exact at this n", "estimate", "off", "in errors", "CPU s", "warnings")
+    header(
+        "case",
+        "d",
+        "threshold",
+        "exact at this n",
+        "estimate",
+        "off",
+        "in errors",
+        "CPU s",
+        "warnings",
+    )
     for line in lines:
-        off = (line["value"] - line["exact"]) / np.hypot(line["error"], line["exact_error"])
-        exact = shown(line["exact"], line["exact_error"]) if line["exact_error"] else f"{line['exact']:.5f}"
+        off = (line["value"] - line["exact"]) / np.hypot(
+            line["error"], line["exact_error"]
+        )
+        exact = (
+            shown(line["exact"], line["exact_error"])
+            if line["exact_error"]
+            else f"{line['exact']:.5f}"
+        )
         row(
             line["case"],
             f"{line['parameters']:,}",
@@ -343,18 +513,36 @@ def print_known(lines: list[Record]) -> None:
 
 def coverage_of(lines: list[Record]) -> int:
     """Return how many intervals of 95 % hold the exact value."""
-    return sum(abs(line["value"] - line["exact"]) < 1.96 * line["error"] for line in lines)
+    return sum(
+        abs(line["value"] - line["exact"]) < 1.96 * line["error"] for line in lines
+    )
 
 
 def print_coverage(lines: list[Record]) -> None:
     """Print how many intervals hold the exact value."""
-    header("case", "exact", "seeds", "covered by 95 %", "root mean square of errors / standard error", "mean width")
+    header(
+        "case",
+        "exact",
+        "seeds",
+        "covered by 95 %",
+        "root mean square of errors / standard error",
+        "mean width",
+    )
     for name in dict.fromkeys(line["case"] for line in lines):
         chosen = [line for line in lines if line["case"] == name]
-        scores = np.array([(line["value"] - line["exact"]) / line["error"] for line in chosen])
+        scores = np.array(
+            [(line["value"] - line["exact"]) / line["error"] for line in chosen]
+        )
         width = np.mean([2 * 1.96 * line["error"] / line["exact"] for line in chosen])
         spread = float(np.sqrt(np.mean(scores**2)))
-        row(name, f"{chosen[0]['exact']:.4f}", len(chosen), coverage_of(chosen), f"{spread:.2f}", f"{width:.1%}")
+        row(
+            name,
+            f"{chosen[0]['exact']:.4f}",
+            len(chosen),
+            coverage_of(chosen),
+            f"{spread:.2f}",
+            f"{width:.1%}",
+        )
 
 
 TABLES: dict[str, Callable[[list[Record]], None]] = {

@@ -39,20 +39,31 @@ def temperature_of(n: float) -> float:
 
 def normal(dimension: int = 10) -> Coefficient:
     """Least squares with columns of different scales."""
-    X = np.float32(np.random.default_rng(0).normal(size=(N, dimension)) * np.geomspace(0.3, 3, dimension))
+    X = np.float32(
+        np.random.default_rng(0).normal(size=(N, dimension))
+        * np.geomspace(0.3, 3, dimension)
+    )
     s = np.linalg.eigvalsh(X.T.astype(float) @ X / N)
-    exact = lambda temperature, gamma: ExactMean(float(np.sum(s / (s + temperature * gamma)) / 2), 0.0)  # noqa: E731
-    loss = lambda w, x: (x @ w) ** 2 / 2  # noqa: E731
+    exact = lambda temperature, gamma: ExactMean(
+        float(np.sum(s / (s + temperature * gamma)) / 2), 0.0
+    )
+    loss = lambda w, x: (x @ w) ** 2 / 2
     name = f"least squares, d = {dimension}"
-    return Coefficient(name, loss, jnp.zeros(dimension), jnp.asarray(X), exact, 1.0, dimension / 2)
+    return Coefficient(
+        name, loss, jnp.zeros(dimension), jnp.asarray(X), exact, 1.0, dimension / 2
+    )
 
 
-def by_quadrature(rise: Rise, centre: Sequence[float], temperature: float, localization: float) -> ExactMean:
+def by_quadrature(
+    rise: Rise, centre: Sequence[float], temperature: float, localization: float
+) -> ExactMean:
     """Return E rise / T for two parameters; the grid has a spacing of half of the narrowest valley's deviation."""
     steps = np.linspace(-8, 8, 4001) / np.sqrt(localization)
     a, b = np.meshgrid(centre[0] + steps, centre[1] + steps, indexing="ij", sparse=True)
     u = rise(a, b) / temperature
-    density = np.exp(-u - localization / 2 * ((a - centre[0]) ** 2 + (b - centre[1]) ** 2))
+    density = np.exp(
+        -u - localization / 2 * ((a - centre[0]) ** 2 + (b - centre[1]) ** 2)
+    )
     return ExactMean(float(np.sum(density * u) / np.sum(density)), 0.0)
 
 
@@ -66,9 +77,19 @@ def on_a_plane(
     threshold: float,
 ) -> Coefficient:
     """Return a case of two parameters; `rise` is its mean loss less that of the minimum."""
-    exact = functools.cache(functools.partial(by_quadrature, rise, centre))  # once for all seeds
+    exact = functools.cache(
+        functools.partial(by_quadrature, rise, centre)
+    )  # once for all seeds
     params = jnp.asarray(centre, jnp.float32)
-    return Coefficient(name, loss, params, jnp.asarray(rows, jnp.float32), exact, localization, threshold)
+    return Coefficient(
+        name,
+        loss,
+        params,
+        jnp.asarray(rows, jnp.float32),
+        exact,
+        localization,
+        threshold,
+    )
 
 
 def inputs(n: int, seed: int = 1) -> np.ndarray:
@@ -80,26 +101,38 @@ def curve(n: int = N) -> Coefficient:
     """y = a b x at a b = 1."""
     x = inputs(n)
     moment = float(np.mean(x.astype(float) ** 2))
-    loss = lambda w, row: (w[0] * w[1] * row - row) ** 2 / 2  # noqa: E731
-    return on_a_plane("y = a b x", loss, (1.0, 1.0), x, lambda a, b: (a * b - 1) ** 2 * moment / 2, 10.0, 0.5)
+    loss = lambda w, row: (w[0] * w[1] * row - row) ** 2 / 2
+    return on_a_plane(
+        "y = a b x",
+        loss,
+        (1.0, 1.0),
+        x,
+        lambda a, b: (a * b - 1) ** 2 * moment / 2,
+        10.0,
+        0.5,
+    )
 
 
 def crossing(n: int = N) -> Coefficient:
     """x^2 y^2 at the origin."""
-    loss = lambda w, row: row * (w[0] * w[1]) ** 2  # noqa: E731
-    return on_a_plane("x^2 y^2", loss, (0.0, 0.0), np.ones(n), lambda a, b: (a * b) ** 2, 1.0, 0.5)
+    loss = lambda w, row: row * (w[0] * w[1]) ** 2
+    return on_a_plane(
+        "x^2 y^2", loss, (0.0, 0.0), np.ones(n), lambda a, b: (a * b) ** 2, 1.0, 0.5
+    )
 
 
 def quartic(n: int = N) -> Coefficient:
     """x^4 + y^4: a single minimum, without curvature."""
-    loss = lambda w, row: row * jnp.sum(w**4)  # noqa: E731
-    return on_a_plane("x^4 + y^4", loss, (0.0, 0.0), np.ones(n), lambda a, b: a**4 + b**4, 1.0, 0.5)
+    loss = lambda w, row: row * jnp.sum(w**4)
+    return on_a_plane(
+        "x^4 + y^4", loss, (0.0, 0.0), np.ones(n), lambda a, b: a**4 + b**4, 1.0, 0.5
+    )
 
 
 def tanh_unit(n: int = N) -> Coefficient:
     """y = a tanh(b x), trained to a = 1, b = 1/2."""
     x = inputs(n)
-    loss = lambda w, row: (w[0] * jnp.tanh(w[1] * row) - jnp.tanh(row / 2)) ** 2 / 2  # noqa: E731
+    loss = lambda w, row: (w[0] * jnp.tanh(w[1] * row) - jnp.tanh(row / 2)) ** 2 / 2
 
     def rise(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         hidden = np.tanh(np.outer(np.ravel(b), x.astype(float)))
@@ -112,17 +145,35 @@ def tanh_unit(n: int = N) -> Coefficient:
 
 def power(base: Any, exponent: int) -> Any:
     """Return base^exponent, and 1 for an exponent of 0."""
-    return functools.reduce(lambda product, factor: product * factor, [base] * exponent, 1.0)
+    return functools.reduce(
+        lambda product, factor: product * factor, [base] * exponent, 1.0
+    )
 
 
 def crossings() -> list[Coefficient]:
     """Normal crossings y = u^i v^j x at 0: those of devinterp's own tests."""
     x, cases = 2 * inputs(N), []
     moment = float(np.mean(x.astype(float) ** 2))
-    for i, j in ((0, 1), (1, 1), (0, 2), (1, 2), (2, 2), (0, 3), (1, 3), (2, 3), (3, 3)):
-        loss = lambda w, row, i=i, j=j: (power(w[0], i) * power(w[1], j) * row) ** 2 / 2  # noqa: E731
-        rise = lambda a, b, i=i, j=j: (power(a, i) * power(b, j)) ** 2 * moment / 2 + 0 * a  # noqa: E731
-        cases.append(on_a_plane(f"y = u^{i} v^{j} x", loss, (0.0, 0.0), x, rise, 1.0, 1 / (2 * j)))
+    for i, j in (
+        (0, 1),
+        (1, 1),
+        (0, 2),
+        (1, 2),
+        (2, 2),
+        (0, 3),
+        (1, 3),
+        (2, 3),
+        (3, 3),
+    ):
+        loss = lambda w, row, i=i, j=j: (power(w[0], i) * power(w[1], j) * row) ** 2 / 2
+        rise = lambda a, b, i=i, j=j: (
+            (power(a, i) * power(b, j)) ** 2 * moment / 2 + 0 * a
+        )
+        cases.append(
+            on_a_plane(
+                f"y = u^{i} v^{j} x", loss, (0.0, 0.0), x, rise, 1.0, 1 / (2 * j)
+            )
+        )
     return cases
 
 
@@ -137,7 +188,9 @@ def monomials(powers: Sequence[int]) -> Coefficient:
 
     Two rows stand for all, so that two row gradients are one gradient of the loss.
     """
-    loss = lambda w, row: row * sum(power(w[i], exponent) for i, exponent in enumerate(powers)) / 2  # noqa: E731
+    loss = lambda w, row: (
+        row * sum(power(w[i], exponent) for i, exponent in enumerate(powers)) / 2
+    )
 
     def exact(temperature: float, gamma: float) -> ExactMean:
         w, total = np.linspace(-40, 40, 800_001), 0.0  # in one dimension each
@@ -147,9 +200,13 @@ def monomials(powers: Sequence[int]) -> Coefficient:
             total += float(np.sum(density * rise) / np.sum(density))
         return ExactMean(total, 0.0)
 
-    name = " + ".join(f"{letter}^{exponent}" for letter, exponent in zip("xyz", powers, strict=False))
+    name = " + ".join(
+        f"{letter}^{exponent}" for letter, exponent in zip("xyz", powers, strict=False)
+    )
     threshold = sum(1 / exponent for exponent in powers)
-    return Coefficient(name, loss, jnp.zeros(len(powers)), jnp.ones(2), exact, WEAK, threshold)
+    return Coefficient(
+        name, loss, jnp.zeros(len(powers)), jnp.ones(2), exact, WEAK, threshold
+    )
 
 
 def noisy(dimension: int = 10) -> Coefficient:
@@ -159,10 +216,20 @@ def noisy(dimension: int = 10) -> Coefficient:
     y = np.float32(X @ rng.normal(size=dimension) + rng.normal(size=N))
     w = np.linalg.lstsq(X.astype(float), y.astype(float))[0]
     s = np.linalg.eigvalsh(X.T.astype(float) @ X / N)
-    exact = lambda temperature, gamma: ExactMean(float(np.sum(s / (s + temperature * gamma)) / 2), 0.0)  # noqa: E731
-    loss = lambda w, row: (row[0] @ w - row[1]) ** 2 / 2  # noqa: E731
+    exact = lambda temperature, gamma: ExactMean(
+        float(np.sum(s / (s + temperature * gamma)) / 2), 0.0
+    )
+    loss = lambda w, row: (row[0] @ w - row[1]) ** 2 / 2
     rows = jnp.asarray(X), jnp.asarray(y)
-    return Coefficient(f"noise, d = {dimension}", loss, jnp.asarray(w, jnp.float32), rows, exact, 1.0, dimension / 2)
+    return Coefficient(
+        f"noise, d = {dimension}",
+        loss,
+        jnp.asarray(w, jnp.float32),
+        rows,
+        exact,
+        1.0,
+        dimension / 2,
+    )
 
 
 def linear_loss(layers: Any, row: Any) -> jax.Array:
@@ -174,7 +241,11 @@ def linear_loss(layers: Any, row: Any) -> jax.Array:
 
 
 def linear_network(
-    widths: Sequence[int], rank: int, seed: int, n: float | None = None, localization: float | str = "auto"
+    widths: Sequence[int],
+    rank: int,
+    seed: int,
+    n: float | None = None,
+    localization: float | str = "auto",
 ) -> Coefficient:
     """Return a linear network at a most singular minimum, without noise.
 
@@ -191,16 +262,36 @@ def linear_network(
 
     def exact(temperature: float, gamma: float) -> ExactMean:
         rng = np.random.default_rng(seed)
-        return linear_networks.exact_coefficient(layers, gram, temperature, gamma, sweeps, rng)
+        return linear_networks.exact_coefficient(
+            layers, gram, temperature, gamma, sweeps, rng
+        )
 
     params = [jnp.asarray(layer, jnp.float32) for layer in layers]
     rows = jnp.asarray(X), jnp.asarray(X @ np.float32(true.T))
     name = f"{' x '.join(map(str, widths))}, rank {rank}"
-    return Coefficient(name, linear_loss, params, rows, exact, localization, linear_networks.threshold(widths, rank))
+    return Coefficient(
+        name,
+        linear_loss,
+        params,
+        rows,
+        exact,
+        localization,
+        linear_networks.threshold(widths, rank),
+    )
 
 
-SHAPES = ((5, 3, 5), (5, 4, 5), (4, 3, 8), (8, 3, 4), (3, 8, 4))  # of devinterp's own tests
-LARGE = ((50, 50, 50, 50, 50), 25), ((50, 200, 200, 200, 50), 20), ((40, 1000, 60, 40), 30)
+SHAPES = (
+    (5, 3, 5),
+    (5, 4, 5),
+    (4, 3, 8),
+    (8, 3, 4),
+    (3, 8, 4),
+)  # of devinterp's own tests
+LARGE = (
+    ((50, 50, 50, 50, 50), 25),
+    ((50, 200, 200, 200, 50), 20),
+    ((40, 1000, 60, 40), 30),
+)
 LARGEST = (20, 700, 700, 700, 20), 15
 NETWORK_ROWS = 1e6
 
@@ -209,6 +300,11 @@ def networks() -> list[tuple[tuple[int, ...], int]]:
     """Widths and ranks of twenty networks: sixteen at random, three of 10,000 weights or more, one of a million."""
     rng, drawn = np.random.default_rng(2024), []
     for _ in range(16):
-        widths = tuple(int(w) for w in np.exp(rng.uniform(np.log(6), np.log(40), rng.integers(3, 7))))
-        drawn.append((widths, int(rng.integers(max(1, min(widths) // 4), min(widths) + 1))))
+        widths = tuple(
+            int(w)
+            for w in np.exp(rng.uniform(np.log(6), np.log(40), rng.integers(3, 7)))
+        )
+        drawn.append(
+            (widths, int(rng.integers(max(1, min(widths) // 4), min(widths) + 1)))
+        )
     return [*drawn, *LARGE, LARGEST]

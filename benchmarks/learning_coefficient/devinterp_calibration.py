@@ -35,7 +35,12 @@ class Monomials(torch.nn.Module):
         self.point = torch.nn.Parameter(torch.zeros(len(powers)))
 
     def forward(self):
-        return torch.stack([x**power for x, power in zip(self.point, self.powers, strict=True)]).sum() / 2
+        return (
+            torch.stack(
+                [x**power for x, power in zip(self.point, self.powers, strict=True)]
+            ).sum()
+            / 2
+        )
 
 
 def of_tokens(model, tokens):
@@ -49,7 +54,13 @@ def main() -> None:
     torch.manual_seed(0)
     tokens = Dataset.from_dict({"input_ids": [[0, 0]] * 256}).with_format("torch")
     model = Monomials([int(power) for power in sys.argv[1:]])
-    result = llc(model=model, dataset=tokens, observables={"all": tokens}, loss_fn=of_tokens, **OPTIONS)
+    result = llc(
+        model=model,
+        dataset=tokens,
+        observables={"all": tokens},
+        loss_fn=of_tokens,
+        **OPTIONS,
+    )
     error = float(result["llc_std"]) / math.sqrt(CHAINS - 1)
     print(json.dumps([float(result["llc_mean"]), error, CHAINS * 2 * STEPS]))
 

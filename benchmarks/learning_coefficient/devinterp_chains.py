@@ -35,7 +35,9 @@ def linear(params, rows):
 def loss_of(name):
     """Return the mean loss of a case of `cases`."""
     starts = {"least squares": squares, "y = a b x": curve, "x^2 y^2": crossing}
-    return next((loss for start, loss in starts.items() if name.startswith(start)), linear)
+    return next(
+        (loss for start, loss in starts.items() if name.startswith(start)), linear
+    )
 
 
 def main() -> None:
@@ -50,7 +52,9 @@ def main() -> None:
     for chain in range(int(chains)):
         torch.manual_seed(chain)
         params = [torch.nn.Parameter(start.clone()) for start in starts]
-        optimiser = SGMCMC.rmsprop_sgld(params, lr=step_size, localization=localization, nbeta=1 / temperature)
+        optimiser = SGMCMC.rmsprop_sgld(
+            params, lr=step_size, localization=localization, nbeta=1 / temperature
+        )
         with torch.no_grad():
             first = loss(params, rows).item()
         total = 0.0

@@ -27,7 +27,9 @@ def threshold(widths: Sequence[int], rank: int) -> float:
     excesses = sorted(width - rank for width in widths)
     for k in range(2, len(excesses) + 1):
         chosen, layers, total = excesses[:k], k - 1, sum(excesses[:k])
-        if total >= layers * chosen[-1] and (k == len(excesses) or total < layers * excesses[k]):
+        if total >= layers * chosen[-1] and (
+            k == len(excesses) or total < layers * excesses[k]
+        ):
             break
     else:
         raise ValueError(
@@ -36,7 +38,11 @@ def threshold(widths: Sequence[int], rank: int) -> float:
     remainder = total - (math.ceil(total / layers) - 1) * layers
     pairs = sum(a * b for a, b in itertools.combinations(chosen, 2))
     regular = rank * (widths[0] + widths[-1] - rank) / 2
-    singular = remainder * (layers - remainder) / (4 * layers) - (layers - 1) * total**2 / (4 * layers) + pairs / 2
+    singular = (
+        remainder * (layers - remainder) / (4 * layers)
+        - (layers - 1) * total**2 / (4 * layers)
+        + pairs / 2
+    )
     return regular + singular
 
 
@@ -48,13 +54,20 @@ def reduced_rank_threshold(inputs: int, hidden: int, outputs: int, rank: int) ->
         return (hidden * outputs - hidden * rank + inputs * rank) / 2
     if inputs + outputs < hidden + rank:
         return inputs * outputs / 2
-    total = 2 * (hidden + rank) * (inputs + outputs) - (inputs - outputs) ** 2 - (hidden + rank) ** 2
+    total = (
+        2 * (hidden + rank) * (inputs + outputs)
+        - (inputs - outputs) ** 2
+        - (hidden + rank) ** 2
+    )
     return (total + (inputs + hidden + outputs + rank) % 2) / 8
 
 
 def most_singular(widths: Sequence[int], rank: int, rng: np.random.Generator) -> Layers:
     """Return layers of this rank each, with singular values of 1 and random singular vectors."""
-    frames = [np.linalg.qr(rng.normal(size=(width, max(rank, 1))))[0][:, :rank] for width in widths]
+    frames = [
+        np.linalg.qr(rng.normal(size=(width, max(rank, 1))))[0][:, :rank]
+        for width in widths
+    ]
     return [after @ before.T for before, after in itertools.pairwise(frames)]
 
 
@@ -66,21 +79,36 @@ class ExactMean(NamedTuple):
 
 
 def exact_coefficient(
-    layers: Layers, gram: np.ndarray, temperature: float, localization: float, sweeps: int, rng: np.random.Generator
+    layers: Layers,
+    gram: np.ndarray,
+    temperature: float,
+    localization: float,
+    sweeps: int,
+    rng: np.random.Generator,
 ) -> ExactMean:
     """Return E (L - L*) / T by Gibbs sampling of the layers, where L is half the mean square error of the map.
 
     Two chains, one from the minimum and one from the localization's normal law; a quarter of each is left out. At each
     visit the conditional mean of L counts, rather than L. The error is that of means over eight stretches of them.
     """
-    root, true = np.linalg.cholesky(gram), functools.reduce(lambda product, layer: layer @ product, layers)
+    root, true = (
+        np.linalg.cholesky(gram),
+        functools.reduce(lambda product, layer: layer @ product, layers),
+    )
     values = []
     for spread in (0.0, 1 / math.sqrt(localization)):
         moving = [layer + spread * rng.normal(size=layer.shape) for layer in layers]
-        means = [_sweep(moving, layers, true, root, temperature, localization, rng) for _ in range(sweeps)]
+        means = [
+            _sweep(moving, layers, true, root, temperature, localization, rng)
+            for _ in range(sweeps)
+        ]
         values.append(means[sweeps // 4 :])
-    stretches = np.array([np.mean(part) for chain in values for part in np.array_split(chain, 4)])
-    return ExactMean(float(np.mean(values)), float(stretches.std(ddof=1) / math.sqrt(len(stretches))))
+    stretches = np.array(
+        [np.mean(part) for chain in values for part in np.array_split(chain, 4)]
+    )
+    return ExactMean(
+        float(np.mean(values)), float(stretches.std(ddof=1) / math.sqrt(len(stretches)))
+    )
 
 
 def _sweep(
@@ -100,18 +128,25 @@ def _sweep(
     afters = [np.eye(len(true))]
     for layer in moving[:0:-1]:
         afters.insert(0, afters[0] @ layer)
-    before, conditional = root, []  # whitened: the squared length of (map - true) root is the mean square error
+    before, conditional = (
+        root,
+        [],
+    )  # whitened: the squared length of (map - true) root is the mean square error
     for index, (after, centre) in enumerate(zip(afters, layers, strict=True)):
         u, a, out = np.linalg.svd(after, full_matrices=False)
         within, c, v = np.linalg.svd(before, full_matrices=False)
         curvature = np.outer(a, c) ** 2 / temperature
         precision = curvature + localization
         target = u.T @ (true @ root) @ v.T
-        mean = (np.outer(a, c) * target / temperature + localization * out @ centre @ within) / precision
+        mean = (
+            np.outer(a, c) * target / temperature + localization * out @ centre @ within
+        ) / precision
         fitted = a[:, None] * mean * c
         lost = np.sum((true @ root) ** 2) - np.sum(target**2)  # that no W reaches
         error = max(lost, 0.0) + np.sum((fitted - target) ** 2)
-        conditional.append(error / (2 * temperature) + np.sum(curvature / precision) / 2)
+        conditional.append(
+            error / (2 * temperature) + np.sum(curvature / precision) / 2
+        )
         drawn = centre + rng.normal(size=centre.shape) / math.sqrt(localization)
         block = mean + rng.normal(size=mean.shape) / np.sqrt(precision)
         moving[index] = drawn + out.T @ (block - out @ drawn @ within) @ within.T

@@ -35,12 +35,17 @@ class Problem(NamedTuple):
     def violation(self, x: np.ndarray) -> float:
         """Return the largest violation, over one plus the size of its side."""
         values = np.asarray(self.constraint(jnp.asarray(x)))
-        low, high = (np.broadcast_to(np.asarray(side, float), values.shape) for side in self.sides)
+        low, high = (
+            np.broadcast_to(np.asarray(side, float), values.shape)
+            for side in self.sides
+        )
         sizes = 1 + np.abs(np.where(np.isfinite(high), high, low))
         return float(np.max(np.maximum(low - values, values - high) / sizes, initial=0))
 
 
-def of_rows(*rows: Callable[[jax.Array], jax.Array]) -> Callable[[jax.Array], jax.Array]:
+def of_rows(
+    *rows: Callable[[jax.Array], jax.Array],
+) -> Callable[[jax.Array], jax.Array]:
     """Return one vector of several constraints."""
     return lambda x: jnp.stack([row(x) for row in rows])
 
@@ -65,14 +70,38 @@ PROBLEMS = {
         -15.0,
     ),
     "G3": Problem(
-        lambda x: -(10.0**5) * jnp.prod(x), lambda x: jnp.sum(x**2, keepdims=True) - 1, EQUAL, [(0, 1)] * 10, -1.0
+        lambda x: -(10.0**5) * jnp.prod(x),
+        lambda x: jnp.sum(x**2, keepdims=True) - 1,
+        EQUAL,
+        [(0, 1)] * 10,
+        -1.0,
     ),
     "G4": Problem(
-        lambda x: 5.3578547 * x[2] ** 2 + 0.8356891 * x[0] * x[4] + 37.293239 * x[0] - 40792.141,
+        lambda x: (
+            5.3578547 * x[2] ** 2
+            + 0.8356891 * x[0] * x[4]
+            + 37.293239 * x[0]
+            - 40792.141
+        ),
         of_rows(
-            lambda x: 85.334407 + 0.0056858 * x[1] * x[4] + 0.0006262 * x[0] * x[3] - 0.0022053 * x[2] * x[4],
-            lambda x: 80.51249 + 0.0071317 * x[1] * x[4] + 0.0029955 * x[0] * x[1] + 0.0021813 * x[2] ** 2,
-            lambda x: 9.300961 + 0.0047026 * x[2] * x[4] + 0.0012547 * x[0] * x[2] + 0.0019085 * x[2] * x[3],
+            lambda x: (
+                85.334407
+                + 0.0056858 * x[1] * x[4]
+                + 0.0006262 * x[0] * x[3]
+                - 0.0022053 * x[2] * x[4]
+            ),
+            lambda x: (
+                80.51249
+                + 0.0071317 * x[1] * x[4]
+                + 0.0029955 * x[0] * x[1]
+                + 0.0021813 * x[2] ** 2
+            ),
+            lambda x: (
+                9.300961
+                + 0.0047026 * x[2] * x[4]
+                + 0.0012547 * x[0] * x[2]
+                + 0.0019085 * x[2] * x[3]
+            ),
         ),
         ([0, 90, 20], [92, 110, 25]),
         [(78, 102), (33, 45), (27, 45), (27, 45), (27, 45)],
@@ -82,9 +111,23 @@ PROBLEMS = {
         lambda x: 3 * x[0] + 1e-6 * x[0] ** 3 + 2 * x[1] + 2e-6 / 3 * x[1] ** 3,
         of_rows(
             lambda x: x[3] - x[2],
-            lambda x: 1000 * jnp.sin(-x[2] - 0.25) + 1000 * jnp.sin(-x[3] - 0.25) + 894.8 - x[0],
-            lambda x: 1000 * jnp.sin(x[2] - 0.25) + 1000 * jnp.sin(x[2] - x[3] - 0.25) + 894.8 - x[1],
-            lambda x: 1000 * jnp.sin(x[3] - 0.25) + 1000 * jnp.sin(x[3] - x[2] - 0.25) + 1294.8,
+            lambda x: (
+                1000 * jnp.sin(-x[2] - 0.25)
+                + 1000 * jnp.sin(-x[3] - 0.25)
+                + 894.8
+                - x[0]
+            ),
+            lambda x: (
+                1000 * jnp.sin(x[2] - 0.25)
+                + 1000 * jnp.sin(x[2] - x[3] - 0.25)
+                + 894.8
+                - x[1]
+            ),
+            lambda x: (
+                1000 * jnp.sin(x[3] - 0.25)
+                + 1000 * jnp.sin(x[3] - x[2] - 0.25)
+                + 1294.8
+            ),
         ),
         ([-0.55, 0, 0, 0], [0.55, 0, 0, 0]),
         [(0, 1200)] * 2 + [(-0.55, 0.55)] * 2,
@@ -120,10 +163,20 @@ PROBLEMS = {
             lambda x: 4 * x[0] + 5 * x[1] - 3 * x[6] + 9 * x[7] - 105,
             lambda x: 10 * x[0] - 8 * x[1] - 17 * x[6] + 2 * x[7],
             lambda x: -8 * x[0] + 2 * x[1] + 5 * x[8] - 2 * x[9] - 12,
-            lambda x: 3 * (x[0] - 2) ** 2 + 4 * (x[1] - 3) ** 2 + 2 * x[2] ** 2 - 7 * x[3] - 120,
+            lambda x: (
+                3 * (x[0] - 2) ** 2
+                + 4 * (x[1] - 3) ** 2
+                + 2 * x[2] ** 2
+                - 7 * x[3]
+                - 120
+            ),
             lambda x: 5 * x[0] ** 2 + 8 * x[1] + (x[2] - 6) ** 2 - 2 * x[3] - 40,
-            lambda x: x[0] ** 2 + 2 * (x[1] - 2) ** 2 - 2 * x[0] * x[1] + 14 * x[4] - 6 * x[5],
-            lambda x: 0.5 * (x[0] - 8) ** 2 + 2 * (x[1] - 4) ** 2 + 3 * x[4] ** 2 - x[5] - 30,
+            lambda x: (
+                x[0] ** 2 + 2 * (x[1] - 2) ** 2 - 2 * x[0] * x[1] + 14 * x[4] - 6 * x[5]
+            ),
+            lambda x: (
+                0.5 * (x[0] - 8) ** 2 + 2 * (x[1] - 4) ** 2 + 3 * x[4] ** 2 - x[5] - 30
+            ),
             lambda x: -3 * x[0] + 6 * x[1] + 12 * (x[8] - 8) ** 2 - 7 * x[9],
         ),
         BELOW,
@@ -131,7 +184,11 @@ PROBLEMS = {
         24.306209068,
     ),
     "G8": Problem(
-        lambda x: -(jnp.sin(2 * jnp.pi * x[0]) ** 3) * jnp.sin(2 * jnp.pi * x[1]) / (x[0] ** 3 * (x[0] + x[1])),
+        lambda x: (
+            -(jnp.sin(2 * jnp.pi * x[0]) ** 3)
+            * jnp.sin(2 * jnp.pi * x[1])
+            / (x[0] ** 3 * (x[0] + x[1]))
+        ),
         of_rows(lambda x: x[0] ** 2 - x[1] + 1, lambda x: 1 - x[0] + (x[1] - 4) ** 2),
         BELOW,
         [(1e-3, 10)] * 2,
@@ -151,10 +208,19 @@ PROBLEMS = {
             - 8 * x[6]
         ),
         of_rows(
-            lambda x: 2 * x[0] ** 2 + 3 * x[1] ** 4 + x[2] + 4 * x[3] ** 2 + 5 * x[4] - 127,
+            lambda x: (
+                2 * x[0] ** 2 + 3 * x[1] ** 4 + x[2] + 4 * x[3] ** 2 + 5 * x[4] - 127
+            ),
             lambda x: 7 * x[0] + 3 * x[1] + 10 * x[2] ** 2 + x[3] - x[4] - 282,
             lambda x: 23 * x[0] + x[1] ** 2 + 6 * x[5] ** 2 - 8 * x[6] - 196,
-            lambda x: 4 * x[0] ** 2 + x[1] ** 2 - 3 * x[0] * x[1] + 2 * x[2] ** 2 + 5 * x[5] - 11 * x[6],
+            lambda x: (
+                4 * x[0] ** 2
+                + x[1] ** 2
+                - 3 * x[0] * x[1]
+                + 2 * x[2] ** 2
+                + 5 * x[5]
+                - 11 * x[6]
+            ),
         ),
         BELOW,
         [(-10, 10)] * 7,
@@ -174,11 +240,19 @@ PROBLEMS = {
         [(100, 10000)] + [(1000, 10000)] * 2 + [(10, 1000)] * 5,
         7049.24802053,
     ),
-    "G11": Problem(lambda x: x[0] ** 2 + (x[1] - 1) ** 2, lambda x: x[1:] - x[0] ** 2, EQUAL, [(-1, 1)] * 2, 0.75),
+    "G11": Problem(
+        lambda x: x[0] ** 2 + (x[1] - 1) ** 2,
+        lambda x: x[1:] - x[0] ** 2,
+        EQUAL,
+        [(-1, 1)] * 2,
+        0.75,
+    ),
     "G13": Problem(
         lambda x: jnp.exp(jnp.prod(x)),
         of_rows(
-            lambda x: jnp.sum(x**2) - 10, lambda x: x[1] * x[2] - 5 * x[3] * x[4], lambda x: x[0] ** 3 + x[1] ** 3 + 1
+            lambda x: jnp.sum(x**2) - 10,
+            lambda x: x[1] * x[2] - 5 * x[3] * x[4],
+            lambda x: x[0] ** 3 + x[1] ** 3 + 1,
         ),
         EQUAL,
         [(-2.3, 2.3)] * 2 + [(-3.2, 3.2)] * 3,
@@ -188,15 +262,28 @@ PROBLEMS = {
         lambda x: -x[0] - x[1],
         of_rows(
             lambda x: -2 * x[0] ** 4 + 8 * x[0] ** 3 - 8 * x[0] ** 2 + x[1] - 2,
-            lambda x: -4 * x[0] ** 4 + 32 * x[0] ** 3 - 88 * x[0] ** 2 + 96 * x[0] + x[1] - 36,
+            lambda x: (
+                -4 * x[0] ** 4 + 32 * x[0] ** 3 - 88 * x[0] ** 2 + 96 * x[0] + x[1] - 36
+            ),
         ),
         BELOW,
         [(0, 3), (0, 4)],
         -5.50801327,
     ),
     "Gomez and Levy": Problem(
-        lambda x: 4 * x[0] ** 2 - 2.1 * x[0] ** 4 + x[0] ** 6 / 3 + x[0] * x[1] - 4 * x[1] ** 2 + 4 * x[1] ** 4,
-        of_rows(lambda x: 2 * jnp.sin(2 * jnp.pi * x[1]) ** 2 - jnp.sin(4 * jnp.pi * x[0]) - 1.5),
+        lambda x: (
+            4 * x[0] ** 2
+            - 2.1 * x[0] ** 4
+            + x[0] ** 6 / 3
+            + x[0] * x[1]
+            - 4 * x[1] ** 2
+            + 4 * x[1] ** 4
+        ),
+        of_rows(
+            lambda x: (
+                2 * jnp.sin(2 * jnp.pi * x[1]) ** 2 - jnp.sin(4 * jnp.pi * x[0]) - 1.5
+            )
+        ),
         BELOW,
         [(-1, 0.75), (-1, 1)],
         -1.031628453,
@@ -206,7 +293,9 @@ PROBLEMS = {
         of_rows(
             lambda x: 1 - x[1] ** 3 * x[2] / (71785 * x[0] ** 4),
             lambda x: (
-                (4 * x[1] ** 2 - x[0] * x[1]) / (12566 * (x[1] * x[0] ** 3 - x[0] ** 4)) + 1 / (5108 * x[0] ** 2) - 1
+                (4 * x[1] ** 2 - x[0] * x[1]) / (12566 * (x[1] * x[0] ** 3 - x[0] ** 4))
+                + 1 / (5108 * x[0] ** 2)
+                - 1
             ),
             lambda x: 1 - 140.45 * x[0] / (x[1] ** 2 * x[2]),
             lambda x: (x[0] + x[1]) / 1.5 - 1,
@@ -216,7 +305,9 @@ PROBLEMS = {
         0.0126652328,
     ),
     "Townsend": Problem(
-        lambda x: -(jnp.cos((x[0] - 0.1) * x[1]) ** 2) - x[0] * jnp.sin(3 * x[0] + x[1]),
+        lambda x: (
+            -(jnp.cos((x[0] - 0.1) * x[1]) ** 2) - x[0] * jnp.sin(3 * x[0] + x[1])
+        ),
         lambda x: jnp.atleast_1d(jnp.sum(x**2) - heart(jnp.arctan2(x[0], x[1]))),
         BELOW,
         [(-2.25, 2.25), (-2.5, 1.75)],
@@ -227,7 +318,12 @@ PROBLEMS = {
 
 def heart(angle: jax.Array) -> jax.Array:
     """Return the squared radius of Townsend's region."""
-    waves = 2 * jnp.cos(angle) - jnp.cos(2 * angle) / 2 - jnp.cos(3 * angle) / 4 - jnp.cos(4 * angle) / 8
+    waves = (
+        2 * jnp.cos(angle)
+        - jnp.cos(2 * angle) / 2
+        - jnp.cos(3 * angle) / 4
+        - jnp.cos(4 * angle) / 8
+    )
     return waves**2 + 4 * jnp.sin(angle) ** 2
 
 
@@ -243,7 +339,9 @@ class Outcome(NamedTuple):
     def solved(self, problem: Problem) -> bool:
         """Return whether it is feasible and as low as the optimum."""
         fun = float(problem.fun(jnp.asarray(self.x)))
-        return problem.violation(self.x) <= FEASIBLE and fun <= problem.optimum + ACCURACY * max(
+        return problem.violation(
+            self.x
+        ) <= FEASIBLE and fun <= problem.optimum + ACCURACY * max(
             abs(problem.optimum), ACCURACY
         )
 
@@ -261,7 +359,9 @@ def ours(problem: Problem, start: np.ndarray) -> Outcome:
         max_evaluations=COST * len(start),
     )
     cost = result.nfev + 3 * result.njev
-    return Outcome(np.asarray(result.x), cost, time.process_time() - began, bool(result.success))
+    return Outcome(
+        np.asarray(result.x), cost, time.process_time() - began, bool(result.success)
+    )
 
 
 def from_many_places(problem: Problem, start: np.ndarray) -> Outcome:
@@ -292,11 +392,17 @@ def from_many_places(problem: Problem, start: np.ndarray) -> Outcome:
 
 def by_evolution(problem: Problem, _: np.ndarray) -> Outcome:
     """Run SciPy's differential evolution with its own handling of constraints."""
-    began, fun, constraint = time.process_time(), jax.jit(problem.fun), jax.jit(problem.constraint)
+    began, fun, constraint = (
+        time.process_time(),
+        jax.jit(problem.fun),
+        jax.jit(problem.constraint),
+    )
     end = optimize.differential_evolution(
         lambda x: float(fun(x)),
         problem.box,
-        constraints=optimize.NonlinearConstraint(lambda x: np.asarray(constraint(x)), *problem.sides),
+        constraints=optimize.NonlinearConstraint(
+            lambda x: np.asarray(constraint(x)), *problem.sides
+        ),
         rng=SEED,
         maxiter=COST // 15 - 1,
         tol=0,  # the whole budget
@@ -304,7 +410,11 @@ def by_evolution(problem: Problem, _: np.ndarray) -> Outcome:
     return Outcome(end.x, end.nfev, time.process_time() - began)
 
 
-SOLVERS = {"minimize": ours, "SLSQP from many places": from_many_places, "differential_evolution": by_evolution}
+SOLVERS = {
+    "minimize": ours,
+    "SLSQP from many places": from_many_places,
+    "differential_evolution": by_evolution,
+}
 
 
 def main(arguments: Sequence[str] = ()) -> None:
@@ -326,5 +436,8 @@ def main(arguments: Sequence[str] = ()) -> None:
                 for outcome in outcomes.values()
             ]
             mine = outcomes["minimize"]
-            print(f"| {name} | {len(start)} | {' | '.join(cells)} | {mine.cost:,}, {mine.said} |", flush=True)
+            print(
+                f"| {name} | {len(start)} | {' | '.join(cells)} | {mine.cost:,}, {mine.said} |",
+                flush=True,
+            )
     print(f"| solved | | {' | '.join(map(str, solved.values()))} | |")

@@ -34,13 +34,19 @@ def _index(z: Any, xp: ModuleType) -> Any:
 
 def _ackley(z: Any, xp: ModuleType) -> Any:
     radius = xp.sqrt(xp.mean(z**2) + 1e-20)
-    return 20 + np.e - 20 * xp.exp(-0.2 * radius) - xp.exp(xp.mean(xp.cos(2 * np.pi * z)))
+    return (
+        20 + np.e - 20 * xp.exp(-0.2 * radius) - xp.exp(xp.mean(xp.cos(2 * np.pi * z)))
+    )
 
 
 def _levy(z: Any, xp: ModuleType) -> Any:
     w = 1 + (z - 1) / 4
     middle = xp.sum((w[:-1] - 1) ** 2 * (1 + 10 * xp.sin(np.pi * w[:-1] + 1) ** 2))
-    return xp.sin(np.pi * w[0]) ** 2 + middle + (w[-1] - 1) ** 2 * (1 + xp.sin(2 * np.pi * w[-1]) ** 2)
+    return (
+        xp.sin(np.pi * w[0]) ** 2
+        + middle
+        + (w[-1] - 1) ** 2 * (1 + xp.sin(2 * np.pi * w[-1]) ** 2)
+    )
 
 
 def _michalewicz(z: Any, xp: ModuleType) -> Any:
@@ -75,7 +81,10 @@ PEAK_WIDTHS = 10 ** np.random.default_rng(22).uniform(-0.7, 0.3, 21)
 def _gallagher(z: Any, xp: ModuleType) -> Any:
     d = z.shape[-1]
     squares = xp.sum((z - 5 * PEAKS[:, :d].astype(z.dtype)) ** 2, axis=1)
-    return 10 - xp.max(HEIGHTS.astype(z.dtype) * xp.exp(-PEAK_WIDTHS.astype(z.dtype) * squares / (2 * d)))
+    return 10 - xp.max(
+        HEIGHTS.astype(z.dtype)
+        * xp.exp(-PEAK_WIDTHS.astype(z.dtype) * squares / (2 * d))
+    )
 
 
 def _lunacek(z: Any, xp: ModuleType) -> Any:
@@ -109,7 +118,13 @@ def _dixon_price_best(d: int) -> np.ndarray:
 
 def _bohachevsky(z: Any, xp: ModuleType) -> Any:
     a, b = z[:-1], z[1:]
-    return xp.sum(a**2 + 2 * b**2 - 0.3 * xp.cos(3 * np.pi * a) - 0.4 * xp.cos(4 * np.pi * b) + 0.7)
+    return xp.sum(
+        a**2
+        + 2 * b**2
+        - 0.3 * xp.cos(3 * np.pi * a)
+        - 0.4 * xp.cos(4 * np.pi * b)
+        + 0.7
+    )
 
 
 def _zakharov(z: Any, xp: ModuleType) -> Any:
@@ -138,17 +153,34 @@ def _drop_wave(z: Any, xp: ModuleType) -> Any:
 
 TUNED = {
     "ackley": Classical(_ackley, 32.0),
-    "rastrigin": Classical(lambda z, xp: xp.sum(z**2 + 10 - 10 * xp.cos(2 * np.pi * z)), 5.12),
-    "griewank": Classical(lambda z, xp: 1 + xp.sum(z**2) / 4000 - xp.prod(xp.cos(z / xp.sqrt(_index(z, xp)))), 60.0),
+    "rastrigin": Classical(
+        lambda z, xp: xp.sum(z**2 + 10 - 10 * xp.cos(2 * np.pi * z)), 5.12
+    ),
+    "griewank": Classical(
+        lambda z, xp: (
+            1 + xp.sum(z**2) / 4000 - xp.prod(xp.cos(z / xp.sqrt(_index(z, xp))))
+        ),
+        60.0,
+    ),
     "levy": Classical(_levy, 10.0, lambda d: 1.0),
     "schwefel": Classical(
-        lambda z, xp: -xp.sum(z * xp.sin(xp.sqrt(xp.abs(z) + 1e-12))), 500.0, lambda d: 420.96874635998, bounded=True
+        lambda z, xp: -xp.sum(z * xp.sin(xp.sqrt(xp.abs(z) + 1e-12))),
+        500.0,
+        lambda d: 420.96874635998,
+        bounded=True,
     ),
     "rosenbrock": Classical(_rosenbrock, 5.0, lambda d: 1.0),
-    "styblinski-tang": Classical(lambda z, xp: xp.sum(z**4 - 16 * z**2 + 5 * z) / 2, 5.0, lambda d: -2.90353402777),
+    "styblinski-tang": Classical(
+        lambda z, xp: xp.sum(z**4 - 16 * z**2 + 5 * z) / 2,
+        5.0,
+        lambda d: -2.90353402777,
+    ),
     "salomon": Classical(_salomon, 20.0),
     "ellipsoid": Classical(
-        lambda z, xp: xp.sum(10.0 ** (6 * (_index(z, xp) - 1) / max(z.shape[-1] - 1, 1)) * z**2), 5.0
+        lambda z, xp: xp.sum(
+            10.0 ** (6 * (_index(z, xp) - 1) / max(z.shape[-1] - 1, 1)) * z**2
+        ),
+        5.0,
     ),
     "gallagher": Classical(_gallagher, 5.0, lambda d: 5 * PEAKS[0, :d]),
     "weierstrass": Classical(_weierstrass, 0.5),
@@ -157,19 +189,29 @@ TUNED = {
 """Functions on which the constants of the portfolio were chosen."""
 
 HELD_OUT = {
-    "michalewicz": Classical(_michalewicz, np.pi / 2, _michalewicz_best, np.pi / 2, bounded=True),
+    "michalewicz": Classical(
+        _michalewicz, np.pi / 2, _michalewicz_best, np.pi / 2, bounded=True
+    ),
     "zakharov": Classical(_zakharov, 7.5),
     "dixon-price": Classical(_dixon_price, 10.0, _dixon_price_best),
     "schaffer": Classical(_schaffer, 50.0),
     "bohachevsky": Classical(_bohachevsky, 50.0),
     "lunacek": Classical(_lunacek, 5.0, lambda d: 2.5),
-    "cosine mixture": Classical(lambda z, xp: xp.sum(z**2 + 0.1 * (1 - xp.cos(5 * np.pi * z))), 1.0),
+    "cosine mixture": Classical(
+        lambda z, xp: xp.sum(z**2 + 0.1 * (1 - xp.cos(5 * np.pi * z))), 1.0
+    ),
     "easom": Classical(_easom, 10.0),
     "drop-wave": Classical(_drop_wave, 5.12),
-    "qing": Classical(lambda z, xp: xp.sum((z**2 - _index(z, xp)) ** 2), 10.0, lambda d: np.sqrt(np.arange(1, d + 1))),
+    "qing": Classical(
+        lambda z, xp: xp.sum((z**2 - _index(z, xp)) ** 2),
+        10.0,
+        lambda d: np.sqrt(np.arange(1, d + 1)),
+    ),
     "different powers": Classical(_powell, 5.0),
     "trigonometric": Classical(_trigonometric, 3.0, lambda d: 0.9),
-    "two wells": Classical(lambda z, xp: xp.sum((z**2 - 1) ** 2 + 0.3 * z), 2.0, lambda d: -1.03557981468),
+    "two wells": Classical(
+        lambda z, xp: xp.sum((z**2 - 1) ** 2 + 0.3 * z), 2.0, lambda d: -1.03557981468
+    ),
 }
 """Functions on which it was judged."""
 
@@ -192,11 +234,19 @@ class Instance(eqx.Module):
         z = self.best + self.rotation @ (x - self.shift)
         if not function.bounded:
             return function.formula(z, xp) - self.lowest
-        inside = xp.clip(z, function.center - function.half, function.center + function.half)
-        return function.formula(inside, xp) + xp.sum(((z - inside) / function.half) ** 2) * 1000 - self.lowest
+        inside = xp.clip(
+            z, function.center - function.half, function.center + function.half
+        )
+        return (
+            function.formula(inside, xp)
+            + xp.sum(((z - inside) / function.half) ** 2) * 1000
+            - self.lowest
+        )
 
 
-def instance(name: str, dimension: int, rotated: bool, seed: int) -> tuple[Instance, np.ndarray, np.ndarray]:
+def instance(
+    name: str, dimension: int, rotated: bool, seed: int
+) -> tuple[Instance, np.ndarray, np.ndarray]:
     """Return a function, the two sides of its box, in float64."""
     function = FUNCTIONS[name]
     rng = np.random.default_rng([sorted(FUNCTIONS).index(name), dimension, seed])
@@ -205,7 +255,13 @@ def instance(name: str, dimension: int, rotated: bool, seed: int) -> tuple[Insta
     if rotated:
         q, r = np.linalg.qr(rng.standard_normal((dimension, dimension)))
         rotation = q * np.sign(np.diag(r))
-    best = np.broadcast_to(np.asarray(function.best(dimension), float), (dimension,)).copy()
+    best = np.broadcast_to(
+        np.asarray(function.best(dimension), float), (dimension,)
+    ).copy()
     lowest = float(function.formula(best, np))
     side = np.full(dimension, function.half)
-    return Instance(shift, rotation, best, lowest, name), function.center - side, function.center + side
+    return (
+        Instance(shift, rotation, best, lowest, name),
+        function.center - side,
+        function.center + side,
+    )

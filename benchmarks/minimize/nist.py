@@ -36,27 +36,37 @@ class Regression(NamedTuple):
 
     def solved(self, value: float) -> bool:
         """Return whether a sum of squares is the certified one."""
-        return value <= self.sum_of_squares * (1 + DIGITS) + EXACT * float(np.sum(self.responses**2))
+        return value <= self.sum_of_squares * (1 + DIGITS) + EXACT * float(
+            np.sum(self.responses**2)
+        )
 
 
 def _gauss(xp: Any, x: Any, *b: Any) -> Any:
-    peaks = b[2] * xp.exp(-((x - b[3]) ** 2) / b[4] ** 2) + b[5] * xp.exp(-((x - b[6]) ** 2) / b[7] ** 2)
+    peaks = b[2] * xp.exp(-((x - b[3]) ** 2) / b[4] ** 2) + b[5] * xp.exp(
+        -((x - b[6]) ** 2) / b[7] ** 2
+    )
     return b[0] * xp.exp(-b[1] * x) + peaks
 
 
 def _enso(xp: Any, x: Any, *b: Any) -> Any:
     def wave(cosine: Any, sine: Any, period: Any) -> Any:
-        return cosine * xp.cos(2 * np.pi * x / period) + sine * xp.sin(2 * np.pi * x / period)
+        return cosine * xp.cos(2 * np.pi * x / period) + sine * xp.sin(
+            2 * np.pi * x / period
+        )
 
     return b[0] + wave(b[1], b[2], 12) + wave(b[4], b[5], b[3]) + wave(b[7], b[8], b[6])
 
 
 def _cubics(xp: Any, x: Any, *b: Any) -> Any:
-    return (b[0] + b[1] * x + b[2] * x**2 + b[3] * x**3) / (1 + b[4] * x + b[5] * x**2 + b[6] * x**3)
+    return (b[0] + b[1] * x + b[2] * x**2 + b[3] * x**3) / (
+        1 + b[4] * x + b[5] * x**2 + b[6] * x**3
+    )
 
 
 def _lanczos(xp: Any, x: Any, *b: Any) -> Any:
-    return b[0] * xp.exp(-b[1] * x) + b[2] * xp.exp(-b[3] * x) + b[4] * xp.exp(-b[5] * x)
+    return (
+        b[0] * xp.exp(-b[1] * x) + b[2] * xp.exp(-b[3] * x) + b[4] * xp.exp(-b[5] * x)
+    )
 
 
 def _chwirut(xp: Any, x: Any, *b: Any) -> Any:
@@ -79,13 +89,17 @@ MODELS: dict[str, Callable[..., Any]] = {
     "Gauss2": _gauss,
     "Gauss3": _gauss,
     "Hahn1": _cubics,
-    "Kirby2": lambda xp, x, *b: (b[0] + b[1] * x + b[2] * x**2) / (1 + b[3] * x + b[4] * x**2),
+    "Kirby2": lambda xp, x, *b: (
+        (b[0] + b[1] * x + b[2] * x**2) / (1 + b[3] * x + b[4] * x**2)
+    ),
     "Lanczos1": _lanczos,
     "Lanczos2": _lanczos,
     "Lanczos3": _lanczos,
     "MGH09": lambda xp, x, *b: b[0] * (x**2 + x * b[1]) / (x**2 + x * b[2] + b[3]),
     "MGH10": lambda xp, x, *b: b[0] * xp.exp(b[1] / (x + b[2])),
-    "MGH17": lambda xp, x, *b: b[0] + b[1] * xp.exp(-x * b[3]) + b[2] * xp.exp(-x * b[4]),
+    "MGH17": lambda xp, x, *b: (
+        b[0] + b[1] * xp.exp(-x * b[3]) + b[2] * xp.exp(-x * b[4])
+    ),
     "Misra1a": _misra1a,
     "Misra1b": lambda xp, x, *b: b[0] * (1 - (1 + b[1] * x / 2) ** -2),
     "Misra1c": lambda xp, x, *b: b[0] * (1 - (1 + 2 * b[1] * x) ** -0.5),
@@ -93,17 +107,30 @@ MODELS: dict[str, Callable[..., Any]] = {
     "Nelson": lambda xp, x, *b: b[0] - b[1] * x[:, 0] * xp.exp(-b[2] * x[:, 1]),
     "Rat42": lambda xp, x, *b: b[0] / (1 + xp.exp(b[1] - b[2] * x)),
     "Rat43": lambda xp, x, *b: b[0] / (1 + xp.exp(b[1] - b[2] * x)) ** (1 / b[3]),
-    "Roszman1": lambda xp, x, *b: b[0] - b[1] * x - xp.arctan(b[2] / (x - b[3])) / np.pi,
+    "Roszman1": lambda xp, x, *b: (
+        b[0] - b[1] * x - xp.arctan(b[2] / (x - b[3])) / np.pi
+    ),
     "Thurber": _cubics,
 }
 
 
 def regressions() -> list[Regression]:
     """Return all of them, in the order of their names."""
-    table = json.loads((Path(__file__).parent / "nist.json").read_text(encoding="utf-8"))
+    table = json.loads(
+        (Path(__file__).parent / "nist.json").read_text(encoding="utf-8")
+    )
     problems = []
     for name, entry in table.items():
         rows = np.array(entry["rows"])
         predictors = rows[:, 1] if rows.shape[1] == 2 else rows[:, 1:]
-        problems.append(Regression(name, entry["starts"], entry["certified"], entry["rss"], predictors, rows[:, 0]))
+        problems.append(
+            Regression(
+                name,
+                entry["starts"],
+                entry["certified"],
+                entry["rss"],
+                predictors,
+                rows[:, 0],
+            )
+        )
     return problems

@@ -52,7 +52,9 @@ class Lockstep:
         """Count what is computed meanwhile."""
         search, values = portfolio.local_searches, portfolio.values
 
-        def counted_search(problem: Any, frame: Any, starts: Any, lanes: int, limit: int, *others: Any) -> Any:
+        def counted_search(
+            problem: Any, frame: Any, starts: Any, lanes: int, limit: int, *others: Any
+        ) -> Any:
             ends = search(problem, frame, starts, lanes, limit, *others)
             if self.hit is None and ends.fun.min() <= self.target:
                 missed, reached = 0, int(ends.evaluations.max())
@@ -60,8 +62,12 @@ class Lockstep:
                     middle = (missed + reached) // 2
                     short = search(problem, frame, starts, lanes, middle, *others)
                     lowest = short.fun.min() if middle > 1 else ends.start_fun.min()
-                    missed, reached = (missed, middle) if lowest <= self.target else (middle, reached)
-                self.hit = self.cost + GRADIENT * int(np.minimum(ends.evaluations, reached).sum())
+                    missed, reached = (
+                        (missed, middle) if lowest <= self.target else (middle, reached)
+                    )
+                self.hit = self.cost + GRADIENT * int(
+                    np.minimum(ends.evaluations, reached).sum()
+                )
             self.cost += GRADIENT * int(ends.evaluations.sum())
             return ends
 
@@ -91,8 +97,15 @@ def _value_and_gradient(function: Any, x: Any) -> tuple[Any, Any]:
 class Metered:
     """A function that counts, and stops its solver where the target is reached or the budget is spent."""
 
-    def __init__(self, function: Any, budget: float, target: float, beyond: bool = False):
-        self.function, self.budget, self.target, self.beyond = function, budget, target, beyond
+    def __init__(
+        self, function: Any, budget: float, target: float, beyond: bool = False
+    ):
+        self.function, self.budget, self.target, self.beyond = (
+            function,
+            budget,
+            target,
+            beyond,
+        )
         self.cost, self.lowest, self.hit = 0.0, np.inf, None
         self._in_jax = jax.tree.map(jnp.asarray, function)
 
@@ -124,57 +137,104 @@ class Metered:
 Search = Callable[[Metered, np.ndarray, np.ndarray, np.ndarray, int], None]
 
 
-def dual_annealing(function: Metered, x0: np.ndarray, low: np.ndarray, high: np.ndarray, seed: int) -> None:
+def dual_annealing(
+    function: Metered, x0: np.ndarray, low: np.ndarray, high: np.ndarray, seed: int
+) -> None:
     """SciPy's, with gradients in its local searches, until the budget is spent."""
-    local = {"method": "L-BFGS-B", "jac": function.gradient, "bounds": list(zip(low, high, strict=True))}
-    options: dict[str, Any] = {"maxiter": 10**6, "maxfun": 10**8, "minimizer_kwargs": local}
-    scipy.dual_annealing(function.value, list(zip(low, high, strict=True)), x0=x0, rng=seed, **options)
+    local = {
+        "method": "L-BFGS-B",
+        "jac": function.gradient,
+        "bounds": list(zip(low, high, strict=True)),
+    }
+    options: dict[str, Any] = {
+        "maxiter": 10**6,
+        "maxfun": 10**8,
+        "minimizer_kwargs": local,
+    }
+    scipy.dual_annealing(
+        function.value, list(zip(low, high, strict=True)), x0=x0, rng=seed, **options
+    )
 
 
-def differential_evolution(function: Metered, x0: np.ndarray, low: np.ndarray, high: np.ndarray, seed: int) -> None:
+def differential_evolution(
+    function: Metered, x0: np.ndarray, low: np.ndarray, high: np.ndarray, seed: int
+) -> None:
     """SciPy's, again and again."""
     while True:
-        scipy.differential_evolution(function.value, list(zip(low, high, strict=True)), rng=seed, polish=False)
+        scipy.differential_evolution(
+            function.value, list(zip(low, high, strict=True)), rng=seed, polish=False
+        )
         seed += 1000
 
 
-def basinhopping(function: Metered, x0: np.ndarray, low: np.ndarray, high: np.ndarray, seed: int) -> None:
+def basinhopping(
+    function: Metered, x0: np.ndarray, low: np.ndarray, high: np.ndarray, seed: int
+) -> None:
     """SciPy's, with a step of a tenth of the box and gradients."""
-    local = {"method": "L-BFGS-B", "jac": True, "bounds": list(zip(low, high, strict=True))}
+    local = {
+        "method": "L-BFGS-B",
+        "jac": True,
+        "bounds": list(zip(low, high, strict=True)),
+    }
     width = float(np.mean(high - low)) / 10
-    scipy.basinhopping(function.both, x0, niter=10**6, stepsize=width, minimizer_kwargs=local, rng=seed)
+    scipy.basinhopping(
+        function.both, x0, niter=10**6, stepsize=width, minimizer_kwargs=local, rng=seed
+    )
 
 
-def shgo(function: Metered, x0: np.ndarray, low: np.ndarray, high: np.ndarray, seed: int) -> None:
+def shgo(
+    function: Metered, x0: np.ndarray, low: np.ndarray, high: np.ndarray, seed: int
+) -> None:
     """SciPy's with gradients and 32 to 128 Sobol points, which it triangulates: for minutes in ten coordinates."""
     if len(x0) > SHGO_COORDINATES:
         return
     for number in (32, 64, 128):
         box = list(zip(low, high, strict=True))
-        options: dict[str, Any] = {"minimizer_kwargs": {"method": "L-BFGS-B"}, "options": {"jac": function.gradient}}
+        options: dict[str, Any] = {
+            "minimizer_kwargs": {"method": "L-BFGS-B"},
+            "options": {"jac": function.gradient},
+        }
         scipy.shgo(function.value, box, n=number, sampling_method="sobol", **options)
 
 
-def multistart(function: Metered, x0: np.ndarray, low: np.ndarray, high: np.ndarray, seed: int) -> None:
+def multistart(
+    function: Metered, x0: np.ndarray, low: np.ndarray, high: np.ndarray, seed: int
+) -> None:
     """L-BFGS-B from x0 and then from random places, as often as the budget allows."""
     rng = np.random.default_rng(seed)
     while True:
-        scipy.minimize(function.both, x0, jac=True, method="L-BFGS-B", bounds=list(zip(low, high, strict=True)))
+        scipy.minimize(
+            function.both,
+            x0,
+            jac=True,
+            method="L-BFGS-B",
+            bounds=list(zip(low, high, strict=True)),
+        )
         x0 = rng.uniform(low, high)
 
 
-def cma_es(function: Metered, x0: np.ndarray, low: np.ndarray, high: np.ndarray, seed: int) -> None:
+def cma_es(
+    function: Metered, x0: np.ndarray, low: np.ndarray, high: np.ndarray, seed: int
+) -> None:
     """The package cma: restarts with a population that doubles, in a box of size one."""
     import cma  # pyright: ignore[reportMissingImports] - not a dependency
 
     population = 4 + int(3 * np.log(len(x0)))
     rng, start = np.random.default_rng(seed), (x0 - low) / (high - low)
     while True:
-        options = {"seed": seed + 1, "verbose": -9, "popsize": population, "bounds": [0, 1], "verb_log": 0}
+        options = {
+            "seed": seed + 1,
+            "verbose": -9,
+            "popsize": population,
+            "bounds": [0, 1],
+            "verb_log": 0,
+        }
         strategy = cma.CMAEvolutionStrategy(start, 0.3, options)
         while not strategy.stop():
             places = strategy.ask()
-            strategy.tell(places, [function.value(low + (high - low) * y) for y in places])
+            strategy.tell(
+                places, [function.value(low + (high - low) * y) for y in places]
+            )
         start, population, seed = rng.uniform(size=len(x0)), 2 * population, seed + 1000
 
 
@@ -190,25 +250,43 @@ TRIED: dict[str, Search] = {"replica exchange": replica_exchange}
 OURS = "minimize"
 
 
-def dual_annealing_once(function: Metered, x0: np.ndarray, low: np.ndarray, high: np.ndarray, seed: int) -> None:
+def dual_annealing_once(
+    function: Metered, x0: np.ndarray, low: np.ndarray, high: np.ndarray, seed: int
+) -> None:
     """SciPy's defaults: 1,000 iterations."""
-    local = {"method": "L-BFGS-B", "jac": function.gradient, "bounds": list(zip(low, high, strict=True))}
+    local = {
+        "method": "L-BFGS-B",
+        "jac": function.gradient,
+        "bounds": list(zip(low, high, strict=True)),
+    }
     options: dict[str, Any] = {"minimizer_kwargs": local}
-    scipy.dual_annealing(function.value, list(zip(low, high, strict=True)), x0=x0, rng=seed, **options)
+    scipy.dual_annealing(
+        function.value, list(zip(low, high, strict=True)), x0=x0, rng=seed, **options
+    )
 
 
-def basinhopping_once(function: Metered, x0: np.ndarray, low: np.ndarray, high: np.ndarray, seed: int) -> None:
+def basinhopping_once(
+    function: Metered, x0: np.ndarray, low: np.ndarray, high: np.ndarray, seed: int
+) -> None:
     """SciPy's default of 100 hops, with a step of a tenth of the box and gradients."""
-    local = {"method": "L-BFGS-B", "jac": True, "bounds": list(zip(low, high, strict=True))}
+    local = {
+        "method": "L-BFGS-B",
+        "jac": True,
+        "bounds": list(zip(low, high, strict=True)),
+    }
     width = float(np.mean(high - low)) / 10
-    scipy.basinhopping(function.both, x0, stepsize=width, minimizer_kwargs=local, rng=seed)
+    scipy.basinhopping(
+        function.both, x0, stepsize=width, minimizer_kwargs=local, rng=seed
+    )
 
 
 def differential_evolution_once(
     function: Metered, x0: np.ndarray, low: np.ndarray, high: np.ndarray, seed: int
 ) -> None:
     """SciPy's defaults, without its last descent by differences."""
-    scipy.differential_evolution(function.value, list(zip(low, high, strict=True)), rng=seed, polish=False)
+    scipy.differential_evolution(
+        function.value, list(zip(low, high, strict=True)), rng=seed, polish=False
+    )
 
 
 STOPPING: dict[str, Search] = {
@@ -220,7 +298,12 @@ STOPPING: dict[str, Search] = {
 
 
 def peer(
-    search: Search, function: Any, x0: np.ndarray, box: tuple[np.ndarray, np.ndarray], seed: int, **limits: float
+    search: Search,
+    function: Any,
+    x0: np.ndarray,
+    box: tuple[np.ndarray, np.ndarray],
+    seed: int,
+    **limits: float,
 ) -> Run:
     """Run one of PEERS until the target is reached or the budget is spent, one of STOPPING until it stops."""
     beyond, began = search in STOPPING.values(), time.process_time()
@@ -231,13 +314,22 @@ def peer(
     return Run(metered.lowest, metered.hit, None, time.process_time() - began, stop)
 
 
-def ours(function: Any, x0: np.ndarray, box: tuple[np.ndarray, np.ndarray] | None, seed: int, **limits: float) -> Run:
+def ours(
+    function: Any,
+    x0: np.ndarray,
+    box: tuple[np.ndarray, np.ndarray] | None,
+    seed: int,
+    **limits: float,
+) -> Run:
     """Run `minimize` to its own end; where it refuses a plateau, it has solved nothing and promised nothing."""
     began, meter = time.process_time(), Lockstep(limits["target"])
     try:
         with meter.watching():
             result = lx.minimize(
-                jax.tree.map(lambda leaf: leaf if isinstance(leaf, str) else jnp.asarray(leaf), function),
+                jax.tree.map(
+                    lambda leaf: leaf if isinstance(leaf, str) else jnp.asarray(leaf),
+                    function,
+                ),
                 jnp.asarray(x0),
                 key=jax.random.key(seed),
                 bounds=None if box is None else list(zip(*box, strict=True)),
@@ -246,6 +338,14 @@ def ours(function: Any, x0: np.ndarray, box: tuple[np.ndarray, np.ndarray] | Non
     except ValueError as error:
         if "pass bounds where it is not constant" not in str(error):
             raise
-        return Run(float(function(x0)), None, False, time.process_time() - began, meter.cost)
+        return Run(
+            float(function(x0)), None, False, time.process_time() - began, meter.cost
+        )
     stop = float(result.nfev + (GRADIENT - 1) * result.njev)
-    return Run(result.fun, meter.hit, bool(result.odds <= 0.1), time.process_time() - began, stop)
+    return Run(
+        result.fun,
+        meter.hit,
+        bool(result.odds <= 0.1),
+        time.process_time() - began,
+        stop,
+    )

@@ -32,11 +32,16 @@ class BenchmarkPosterior(NamedTuple):
     def arrays(self) -> tuple[jax.Array, ...]:
         """Return the data in JAX's present precision."""
         dtype = jnp.result_type(float)
-        return tuple(jnp.asarray(a, dtype if np.asarray(a).dtype.kind == "f" else jnp.int32) for a in self.data())
+        return tuple(
+            jnp.asarray(a, dtype if np.asarray(a).dtype.kind == "f" else jnp.int32)
+            for a in self.data()
+        )
 
     def checksum(self) -> int:
         """Return a checksum of the data as float32."""
-        return functools.reduce(lambda sum, a: zlib.crc32(np.float32(a).tobytes(), sum), self.data(), 0)
+        return functools.reduce(
+            lambda sum, a: zlib.crc32(np.float32(a).tobytes(), sum), self.data(), 0
+        )
 
 
 POSTERIORS: dict[str, BenchmarkPosterior] = {}
@@ -61,7 +66,9 @@ def normal(name: str, loc: Any = 0.0, scale: Any = 1.0) -> jax.Array:
 
 
 def vector(name: str, length: int, scale: float = 1.0) -> jax.Array:
-    return jnp.asarray(numpyro.sample(name, dist.Normal(0, scale).expand([length]).to_event(1)))
+    return jnp.asarray(
+        numpyro.sample(name, dist.Normal(0, scale).expand([length]).to_event(1))
+    )
 
 
 def half_normal(name: str, scale: float = 1.0) -> jax.Array:

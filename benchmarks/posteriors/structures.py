@@ -6,9 +6,19 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 
-from benchmarks.posteriors.models import Data, half_normal, normal, observed, posterior, random_numbers
+from benchmarks.posteriors.models import (
+    Data,
+    half_normal,
+    normal,
+    observed,
+    posterior,
+    random_numbers,
+)
 
-SCHOOLS = np.array([28.0, 8, -3, 7, -1, 1, 18, 12]), np.array([15.0, 10, 16, 11, 9, 11, 10, 18])
+SCHOOLS = (
+    np.array([28.0, 8, -3, 7, -1, 1, 18, 12]),
+    np.array([15.0, 10, 16, 11, 9, 11, 10, 18]),
+)
 HITS = (18, 17, 16, 15, 14, 14, 13, 12, 11, 11, 10, 10, 10, 10, 10, 9, 8, 7)
 """Of 45 at bats (Efron and Morris, JASA 1975)."""
 
@@ -42,7 +52,11 @@ def investments() -> Data:
 
     table = grunfeld.load_pandas().data
     firms = np.unique(table["firm"], return_inverse=True)[1].astype(np.int32)
-    return np.log(table["value"].to_numpy(float)), np.log(table["invest"].to_numpy(float)), firms
+    return (
+        np.log(table["value"].to_numpy(float)),
+        np.log(table["invest"].to_numpy(float)),
+        firms,
+    )
 
 
 @posterior(investments)
@@ -50,7 +64,10 @@ def intercepts_centred(value, invest, firm):
     centre, width, slope = normal("centre", 0, 5), half_normal("width"), normal("slope")
     with numpyro.plate("firms", 11):
         intercept = normal("intercept", centre, width)
-    observed(invest, dist.Normal(intercept[firm] + slope * (value - 6), half_normal("spread")))
+    observed(
+        invest,
+        dist.Normal(intercept[firm] + slope * (value - 6), half_normal("spread")),
+    )
 
 
 @posterior(investments)
@@ -58,12 +75,19 @@ def intercepts_non_centred(value, invest, firm):
     centre, width, slope = normal("centre", 0, 5), half_normal("width"), normal("slope")
     with numpyro.plate("firms", 11):
         intercept = numpyro.deterministic("intercept", centre + width * normal("z"))
-    observed(invest, dist.Normal(intercept[firm] + slope * (value - 6), half_normal("spread")))
+    observed(
+        invest,
+        dist.Normal(intercept[firm] + slope * (value - 6), half_normal("spread")),
+    )
 
 
 def responses() -> Data:
     rng = random_numbers(3)
-    ability, difficulty, slope = rng.normal(size=60), rng.normal(size=8), rng.lognormal(0, 0.3, size=8)
+    ability, difficulty, slope = (
+        rng.normal(size=60),
+        rng.normal(size=8),
+        rng.lognormal(0, 0.3, size=8),
+    )
     person, item = (a.ravel().astype(np.int32) for a in np.indices((60, 8)))
     share = 1 / (1 + np.exp(-slope[item] * (ability[person] - difficulty[item])))
     return person, item, (rng.uniform(size=480) < share).astype(np.int32)
@@ -74,13 +98,21 @@ def item_response(person, item, right):
     with numpyro.plate("persons", 60):
         ability = normal("ability")
     with numpyro.plate("items", 8):
-        difficulty, slope = normal("difficulty", 0, 2), numpyro.sample("slope", dist.LogNormal(0, 0.5))
-    observed(right, dist.Bernoulli(logits=slope[item] * (ability[person] - difficulty[item])))
+        difficulty, slope = (
+            normal("difficulty", 0, 2),
+            numpyro.sample("slope", dist.LogNormal(0, 0.5)),
+        )
+    observed(
+        right, dist.Bernoulli(logits=slope[item] * (ability[person] - difficulty[item]))
+    )
 
 
 def correlated_pairs() -> Data:
     rng = random_numbers(4)
-    return (rng.normal(size=(40, 3)) @ np.array([[1.0, 0.6, 0.0], [0.0, 0.8, -0.5], [0.0, 0.0, 2.0]]),)
+    return (
+        rng.normal(size=(40, 3))
+        @ np.array([[1.0, 0.6, 0.0], [0.0, 0.8, -0.5], [0.0, 0.0, 2.0]]),
+    )
 
 
 @posterior(correlated_pairs)
@@ -88,7 +120,11 @@ def covariance(y):
     root = numpyro.sample("root", dist.LKJCholesky(3, 2.0))
     widths = numpyro.sample("widths", dist.HalfNormal(2).expand([3]).to_event(1))
     with numpyro.plate("rows", len(y)):
-        numpyro.sample("y", dist.MultivariateNormal(jnp.zeros(3), scale_tril=widths[:, None] * root), obs=y)
+        numpyro.sample(
+            "y",
+            dist.MultivariateNormal(jnp.zeros(3), scale_tril=widths[:, None] * root),
+            obs=y,
+        )
 
 
 # Mixtures and series
@@ -96,14 +132,21 @@ def covariance(y):
 
 def two_clusters() -> Data:
     rng = random_numbers(5)
-    return (np.concatenate([rng.normal(-1.5, 1.0, size=70), rng.normal(1.5, 0.7, size=50)]),)
+    return (
+        np.concatenate([rng.normal(-1.5, 1.0, size=70), rng.normal(1.5, 0.7, size=50)]),
+    )
 
 
 @posterior(two_clusters)
 def ordered_mixture(y):
     weight = numpyro.sample("weight", dist.Beta(2, 2))
-    law = dist.TransformedDistribution(dist.Normal(0, 2).expand([2]).to_event(1), dist.transforms.OrderedTransform())
-    means, widths = numpyro.sample("means", law), numpyro.sample("widths", dist.HalfNormal(2).expand([2]).to_event(1))
+    law = dist.TransformedDistribution(
+        dist.Normal(0, 2).expand([2]).to_event(1), dist.transforms.OrderedTransform()
+    )
+    means, widths = (
+        numpyro.sample("means", law),
+        numpyro.sample("widths", dist.HalfNormal(2).expand([2]).to_event(1)),
+    )
     mixing = dist.Categorical(jnp.stack([weight, 1 - weight]))
     observed(y, dist.MixtureSameFamily(mixing, dist.Normal(means, widths)))
 
@@ -142,13 +185,19 @@ def hidden_markov(y):
     stay = numpyro.sample("stay", dist.Beta(4, 1).expand([2]).to_event(1))
     low = normal("low", 0, 2)
     high = numpyro.deterministic("high", low + numpyro.sample("gap", dist.Gamma(3, 1)))
-    transition = jnp.log(jnp.stack([jnp.stack([stay[0], 1 - stay[0]]), jnp.stack([1 - stay[1], stay[1]])]))
+    transition = jnp.log(
+        jnp.stack(
+            [jnp.stack([stay[0], 1 - stay[0]]), jnp.stack([1 - stay[1], stay[1]])]
+        )
+    )
     log_densities = dist.Normal(jnp.stack([low, high]), 1.0).log_prob(y[:, None])
 
     def forward(log_alpha, row):
         return jax.nn.logsumexp(log_alpha[:, None] + transition, axis=0) + row, None
 
-    log_alpha, _ = jax.lax.scan(forward, log_densities[0] - jnp.log(2.0), log_densities[1:])
+    log_alpha, _ = jax.lax.scan(
+        forward, log_densities[0] - jnp.log(2.0), log_densities[1:]
+    )
     numpyro.factor("y", jax.nn.logsumexp(log_alpha))
 
 
@@ -160,13 +209,21 @@ def nile() -> Data:
 
 @posterior(nile)
 def autoregression(y):
-    mean, share, spread = normal("mean", 900, 200), numpyro.sample("share", dist.Uniform(-1, 1)), half_normal("s", 200)
+    mean, share, spread = (
+        normal("mean", 900, 200),
+        numpyro.sample("share", dist.Uniform(-1, 1)),
+        half_normal("s", 200),
+    )
     numpyro.sample("y", dist.Normal(mean + share * (y[:-1] - mean), spread), obs=y[1:])
 
 
 @posterior(nile)
 def local_level(y):
-    first, step, spread = normal("first", 1000, 200), half_normal("step", 50), half_normal("spread", 200)
+    first, step, spread = (
+        normal("first", 1000, 200),
+        half_normal("step", 50),
+        half_normal("spread", 200),
+    )
     with numpyro.plate("years", len(y) - 1):
         z = normal("z")
     level = first + step * jnp.concatenate([jnp.zeros(1, z.dtype), jnp.cumsum(z)])
@@ -199,8 +256,12 @@ def sampled_curve() -> Data:
 def gaussian_process(x, y):
     scale = numpyro.sample("scale", dist.InverseGamma(5, 5))
     height, spread = half_normal("height", 2), half_normal("spread")
-    kernel = height**2 * jnp.exp(-((x[:, None] - x) ** 2) / (2 * scale**2)) + spread**2 * jnp.eye(len(x), dtype=x.dtype)
-    numpyro.sample("y", dist.MultivariateNormal(jnp.zeros(len(x), x.dtype), kernel), obs=y)
+    kernel = height**2 * jnp.exp(
+        -((x[:, None] - x) ** 2) / (2 * scale**2)
+    ) + spread**2 * jnp.eye(len(x), dtype=x.dtype)
+    numpyro.sample(
+        "y", dist.MultivariateNormal(jnp.zeros(len(x), x.dtype), kernel), obs=y
+    )
 
 
 HARES = (
@@ -216,16 +277,26 @@ LYNXES = (
 
 @posterior(lambda: (np.array([HARES, LYNXES]).T,))
 def lotka_volterra(pelts):
-    growth = numpyro.sample("growth", dist.LogNormal(jnp.log(jnp.array([0.6, 0.8])), 0.5).to_event(1))
-    meeting = numpyro.sample("meeting", dist.LogNormal(jnp.log(jnp.array([0.028, 0.024])), 0.5).to_event(1))
-    first = numpyro.sample("first", dist.LogNormal(jnp.log(10.0), 1).expand([2]).to_event(1))
+    growth = numpyro.sample(
+        "growth", dist.LogNormal(jnp.log(jnp.array([0.6, 0.8])), 0.5).to_event(1)
+    )
+    meeting = numpyro.sample(
+        "meeting", dist.LogNormal(jnp.log(jnp.array([0.028, 0.024])), 0.5).to_event(1)
+    )
+    first = numpyro.sample(
+        "first", dist.LogNormal(jnp.log(10.0), 1).expand([2]).to_event(1)
+    )
     spread = numpyro.sample("spread", dist.LogNormal(-1, 1).expand([2]).to_event(1))
 
     def slope(log_numbers):
         hares, lynxes = jnp.exp(log_numbers)
-        return jnp.stack([growth[0] - meeting[0] * lynxes, meeting[1] * hares - growth[1]])
+        return jnp.stack(
+            [growth[0] - meeting[0] * lynxes, meeting[1] * hares - growth[1]]
+        )
 
-    def step(u, _):  # the midpoint rule of Runge and Kutta's fourth order, a tenth of a year
+    def step(
+        u, _
+    ):  # the midpoint rule of Runge and Kutta's fourth order, a tenth of a year
         h = jnp.asarray(0.1, u.dtype)
         a = slope(u)
         b = slope(u + h / 2 * a)
@@ -239,7 +310,11 @@ def lotka_volterra(pelts):
 
     start = jnp.log(first)
     _, later = jax.lax.scan(year, start, None, length=len(pelts) - 1)
-    numpyro.sample("y", dist.LogNormal(jnp.concatenate([start[None], later]), spread).to_event(2), obs=pelts)
+    numpyro.sample(
+        "y",
+        dist.LogNormal(jnp.concatenate([start[None], later]), spread).to_event(2),
+        obs=pelts,
+    )
 
 
 # Awkward shapes
@@ -267,5 +342,9 @@ def cauchy_location(y):
 @posterior(lambda: (np.array([1.4, -0.3, 0.8, 2.1, 1.7]),))
 def heavy_prior(y):
     observed(
-        y, dist.Normal(numpyro.sample("mean", dist.StudentT(3, 0, 1)), numpyro.sample("width", dist.HalfCauchy(1)))
+        y,
+        dist.Normal(
+            numpyro.sample("mean", dist.StudentT(3, 0, 1)),
+            numpyro.sample("width", dist.HalfCauchy(1)),
+        ),
     )

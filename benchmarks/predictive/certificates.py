@@ -19,7 +19,9 @@ import langevax as lx
 from tests.predictive_law.cases import COUNTS
 from tests.predictive_law.grids import GALAXIES, cooled, solve
 
-GROUPS = np.concatenate([2 + 0.3 * np.linspace(-1.5, 1.5, 14), 4.3 + 0.4 * np.linspace(-1.5, 1.5, 26)])
+GROUPS = np.concatenate(
+    [2 + 0.3 * np.linspace(-1.5, 1.5, 14), 4.3 + 0.4 * np.linspace(-1.5, 1.5, 26)]
+)
 
 
 @dataclass(frozen=True)
@@ -37,10 +39,14 @@ class GridCase:
 
     def table(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return points of the grid, log likelihoods (grid, row) and the log prior as it is written."""
-        points = np.stack([axis.ravel() for axis in np.meshgrid(*self.axes, indexing="ij")], axis=1)
+        points = np.stack(
+            [axis.ravel() for axis in np.meshgrid(*self.axes, indexing="ij")], axis=1
+        )
         with jax.enable_x64():
             where, rows = jnp.asarray(points), jnp.asarray(self.rows)
-            logs = jax.vmap(lambda x: jax.vmap(lambda row: self.log_likelihood(x, row))(rows))(where)
+            logs = jax.vmap(
+                lambda x: jax.vmap(lambda row: self.log_likelihood(x, row))(rows)
+            )(where)
             return points, np.asarray(logs), np.asarray(jax.vmap(self.log_prior)(where))
 
     def least(self, bayes_share: float) -> float:
@@ -57,7 +63,9 @@ class GridCase:
         rng = np.random.default_rng(0)
         chosen = rng.choice(len(points), count, p=solve(logs, log_prior, 1.0).weights)
         widths = np.array([axis[1] - axis[0] for axis in self.axes])
-        return (points[chosen] + widths * (rng.uniform(size=(count, len(widths))) - 0.5)).astype(np.float32)
+        return (
+            points[chosen] + widths * (rng.uniform(size=(count, len(widths))) - 0.5)
+        ).astype(np.float32)
 
 
 def _poisson(x: jax.Array, count: jax.Array) -> jax.Array:
@@ -73,7 +81,14 @@ def _scaled(x: jax.Array, y: jax.Array) -> jax.Array:
 
 
 CASES = (
-    GridCase("counts", lambda x: -(x[0] ** 2) / 2, _poisson, COUNTS, (np.linspace(-7, 5, 1201),), (1.0, 0.3, 0.05)),
+    GridCase(
+        "counts",
+        lambda x: -(x[0] ** 2) / 2,
+        _poisson,
+        COUNTS,
+        (np.linspace(-7, 5, 1201),),
+        (1.0, 0.3, 0.05),
+    ),
     GridCase(
         "galaxies",
         lambda x: -(((x[0] - 20) / 10) ** 2) / 2,
@@ -95,7 +110,9 @@ CASES = (
 )
 
 
-def one_seed(case: GridCase, draws: np.ndarray, seed: int) -> tuple[lx.predictive_law.LawCertificate, float]:
+def one_seed(
+    case: GridCase, draws: np.ndarray, seed: int
+) -> tuple[lx.predictive_law.LawCertificate, float]:
     """Return the certificate of one law, and CPU seconds."""
     began = time.process_time()
     law_key, key = jax.random.split(jax.random.key(seed))
@@ -107,8 +124,12 @@ def one_seed(case: GridCase, draws: np.ndarray, seed: int) -> tuple[lx.predictiv
     }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        law = lx.predictive(case.log_prior, case.log_likelihood, case.rows, key=law_key, **options)
-    return law.certificate(key=key, effort=case.effort, progress=False), time.process_time() - began
+        law = lx.predictive(
+            case.log_prior, case.log_likelihood, case.rows, key=law_key, **options
+        )
+    return law.certificate(
+        key=key, effort=case.effort, progress=False
+    ), time.process_time() - began
 
 
 def main(seeds: int) -> None:
@@ -127,7 +148,9 @@ def main(seeds: int) -> None:
                 least[share] = case.least(share)
             covered = certificate.lower_bound <= least[share] <= certificate.upper_bound
             left = certificate.bayes_objective - least[share]
-            lines.append((covered, certificate.trustworthy, certificate.width, left, seconds))
+            lines.append(
+                (covered, certificate.trustworthy, certificate.width, left, seconds)
+            )
             if not certificate.trustworthy:
                 refusals.append(f"- {case.name}, seed {seed}: {certificate}")
         covered, certified, width, left, seconds = np.array(lines, float).T

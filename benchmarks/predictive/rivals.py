@@ -27,7 +27,9 @@ PARTS, DRAWS, STACK_STEPS = 8, 256, 200
 Rows = tuple[np.ndarray, np.ndarray]
 
 
-def _component_logs(kind: Kind, rows: Rows, beta: np.ndarray, scale: np.ndarray) -> np.ndarray:
+def _component_logs(
+    kind: Kind, rows: Rows, beta: np.ndarray, scale: np.ndarray
+) -> np.ndarray:
     """Return the log likelihood of every row under every component, (row, component)."""
     eta, y = rows[0] @ beta.T, rows[1][:, None]
     if kind == "count":
@@ -37,12 +39,16 @@ def _component_logs(kind: Kind, rows: Rows, beta: np.ndarray, scale: np.ndarray)
     return -(((y - eta) / scale) ** 2) / 2 - np.log(scale) - np.log(2 * np.pi) / 2
 
 
-def _mixture(kind: Kind, rows: Rows, size: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+def _mixture(
+    kind: Kind, rows: Rows, size: int, rng: np.random.Generator
+) -> tuple[np.ndarray, ...]:
     """Return coefficients, scales and log masses of the best of a few runs of EM, each M step one of Newton's."""
     (X, y), best, fitted = rows, -np.inf, ()
     ridge = 0.1 * np.eye(X.shape[1])
     for _ in range(RESTARTS if size > 1 else 1):
-        beta = np.zeros((size, X.shape[1])) + SPREAD * rng.normal(size=(size, X.shape[1])) * (size > 1)
+        beta = np.zeros((size, X.shape[1])) + SPREAD * rng.normal(
+            size=(size, X.shape[1])
+        ) * (size > 1)
         beta[:, 0] += np.log(y.mean() + 0.1) if kind == "count" else 0.0
         scale, masses = np.ones(size), np.full(size, 1 / size)
         for _ in range(EM_STEPS):
@@ -52,12 +58,18 @@ def _mixture(kind: Kind, rows: Rows, size: int, rng: np.random.Generator) -> tup
             for k in range(size):
                 mean, curvature = _moments(kind, X @ beta[k])
                 hessian = (X * (shares[:, k] * curvature)[:, None]).T @ X + ridge
-                step = np.linalg.solve(hessian, X.T @ (shares[:, k] * (y - mean)) - ridge @ beta[k])
+                step = np.linalg.solve(
+                    hessian, X.T @ (shares[:, k] * (y - mean)) - ridge @ beta[k]
+                )
                 beta[k] += step / max(1.0, float(np.abs(step).max()))
                 if kind == "number":
                     square = shares[:, k] @ (y - X @ beta[k]) ** 2 + LEAST_SCALE**2
-                    scale[k] = max(LEAST_SCALE, np.sqrt(square / (shares[:, k].sum() + 1)))
-        fit = logsumexp(_component_logs(kind, rows, beta, scale) + np.log(masses), axis=1).mean()
+                    scale[k] = max(
+                        LEAST_SCALE, np.sqrt(square / (shares[:, k].sum() + 1))
+                    )
+        fit = logsumexp(
+            _component_logs(kind, rows, beta, scale) + np.log(masses), axis=1
+        ).mean()
         if fit > best:
             best, fitted = fit, (beta, scale, np.log(masses))
     return fitted
@@ -83,10 +95,15 @@ def cross_validated(kind: Kind, rows: Rows) -> int:
     folds = np.arange(len(y)) % FOLDS
 
     def score(size: int, fold: int) -> float:
-        train, test = (X[folds != fold], y[folds != fold]), (X[folds == fold], y[folds == fold])
+        train, test = (
+            (X[folds != fold], y[folds != fold]),
+            (X[folds == fold], y[folds == fold]),
+        )
         return float(mixture_scores(kind, train, test, size).mean())
 
-    scores = [np.mean([score(size, fold) for fold in range(FOLDS)]) for size in COMPONENTS]
+    scores = [
+        np.mean([score(size, fold) for fold in range(FOLDS)]) for size in COMPONENTS
+    ]
     return COMPONENTS[int(np.argmax(scores))]
 
 
@@ -103,7 +120,11 @@ def student(theta: PyTree, row: PyTree) -> jax.Array:
     """Log likelihood of a number with heavy tails, whose log scale is linear in the columns."""
     degrees, log_scale = 1 + jnp.exp(theta["log_degrees"]), row[0] @ theta["log_scale"]
     residual = (row[1] - row[0] @ theta["beta"]) * jnp.exp(-log_scale)
-    constant = gammaln((degrees + 1) / 2) - gammaln(degrees / 2) - jnp.log(degrees * jnp.pi) / 2
+    constant = (
+        gammaln((degrees + 1) / 2)
+        - gammaln(degrees / 2)
+        - jnp.log(degrees * jnp.pi) / 2
+    )
     return constant - log_scale - (degrees + 1) / 2 * jnp.log1p(residual**2 / degrees)
 
 
@@ -118,7 +139,9 @@ class Regression:
             return jax.vmap(likelihood, (None, 0))(self.unravel(point), (X, y))
 
         def negative(point: jax.Array, weights: jax.Array) -> jax.Array:
-            return -log_prior(self.unravel(point)) - jnp.sum(weights * logs(point, *map(jnp.asarray, rows)))
+            return -log_prior(self.unravel(point)) - jnp.sum(
+                weights * logs(point, *map(jnp.asarray, rows))
+            )
 
         self._slope = jax.jit(jax.value_and_grad(negative))
         self._hessian = jax.jit(jax.hessian(negative))
@@ -157,8 +180,12 @@ def larger_scores(case: Case, train: Rows, test: Rows) -> np.ndarray | None:
         start["log_scale"], start["log_degrees"] = jnp.zeros(num_columns), jnp.ones(())
         likelihood = student
     with jax.enable_x64():
-        regression = Regression(likelihood, train, jax.tree.map(lambda leaf: leaf.astype(float), start))
-        return regression.logs(regression.highest(np.ones(len(train[1])))[None], test)[0]
+        regression = Regression(
+            likelihood, train, jax.tree.map(lambda leaf: leaf.astype(float), start)
+        )
+        return regression.logs(regression.highest(np.ones(len(train[1])))[None], test)[
+            0
+        ]
 
 
 def stacked_scores(case: Case, train: Rows, test: Rows) -> np.ndarray:
@@ -167,15 +194,23 @@ def stacked_scores(case: Case, train: Rows, test: Rows) -> np.ndarray:
     parts = np.arange(size) % PARTS
     of_train, of_test = np.empty((PARTS + 1, size)), np.empty((PARTS + 1, len(test[1])))
     with jax.enable_x64():
-        start = jax.tree.map(lambda leaf: leaf.astype(float), start_of(case, train[0].shape[1]))
+        start = jax.tree.map(
+            lambda leaf: leaf.astype(float), start_of(case, train[0].shape[1])
+        )
         regression = Regression(LIKELIHOODS[case.kind], train, start)
         for part in range(PARTS + 1):
             used = parts == part if part < PARTS else np.ones(size, bool)
             draws = regression.draws(used.astype(float), rng)
             logs = regression.logs(draws, train)
-            left_out = np.log(DRAWS) - logsumexp(-logs, axis=0)  # importance sampling without the row
-            of_train[part] = np.where(used, left_out, logsumexp(logs, axis=0) - np.log(DRAWS))
-            of_test[part] = logsumexp(regression.logs(draws, test), axis=0) - np.log(DRAWS)
+            left_out = np.log(DRAWS) - logsumexp(
+                -logs, axis=0
+            )  # importance sampling without the row
+            of_train[part] = np.where(
+                used, left_out, logsumexp(logs, axis=0) - np.log(DRAWS)
+            )
+            of_test[part] = logsumexp(regression.logs(draws, test), axis=0) - np.log(
+                DRAWS
+            )
     log_weights = np.full(PARTS + 1, -np.log(PARTS + 1))
     for _ in range(STACK_STEPS):  # EM for weights of fixed densities
         logs = of_train + log_weights[:, None]

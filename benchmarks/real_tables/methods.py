@@ -15,7 +15,10 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor, make_column_transformer
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+)
 from sklearn.gaussian_process import GaussianProcessClassifier, GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 from sklearn.impute import SimpleImputer
@@ -29,7 +32,15 @@ from sklearn.svm import SVC
 
 from benchmarks.real_tables.tables import Split
 from langevax.evaluation import Task
-from langevax.evaluation.peers import COSTS, DECAYS, INVERSE_RIDGES, RIDGES, RIDGES_3, TREES, WIDTHS
+from langevax.evaluation.peers import (
+    COSTS,
+    DECAYS,
+    INVERSE_RIDGES,
+    RIDGES,
+    RIDGES_3,
+    TREES,
+    WIDTHS,
+)
 
 THREADS = 1  # two threads on a busy machine wait for each other
 MAX_GP_ROWS: dict[Task, int] = {
@@ -67,17 +78,23 @@ def searched(estimator: Any, grid: dict[str, Any], split: Split) -> GridSearchCV
     folds = (KFold if regression else StratifiedKFold)(3, shuffle=True, random_state=0)
     columns = split.shape[1]
     grid = {
-        name: [value / columns for value in values] if name.endswith("gamma") else list(values)
+        name: [value / columns for value in values]
+        if name.endswith("gamma")
+        else list(values)
         for name, values in grid.items()
     }
-    return GridSearchCV(estimator, grid, cv=folds, scoring="r2" if regression else "neg_log_loss")
+    return GridSearchCV(
+        estimator, grid, cv=folds, scoring="r2" if regression else "neg_log_loss"
+    )
 
 
 def scaled(estimator: Any, split: Split) -> Any:
     """Return the estimator behind standardised columns, and standardised targets where they are numbers."""
     pipeline = make_pipeline(StandardScaler(), estimator)
     return (
-        TransformedTargetRegressor(pipeline, transformer=StandardScaler()) if split.task == "regression" else pipeline
+        TransformedTargetRegressor(pipeline, transformer=StandardScaler())
+        if split.task == "regression"
+        else pipeline
     )
 
 
@@ -85,16 +102,25 @@ def linear(split: Split) -> Any:
     """Ridge by leave-one-out, or logistic regression with its ridge searched."""
     if split.task == "regression":
         return scaled(RidgeCV(RIDGES), split)
-    return searched(scaled(LogisticRegression(max_iter=1000), split), {"logisticregression__C": INVERSE_RIDGES}, split)
+    return searched(
+        scaled(LogisticRegression(max_iter=1000), split),
+        {"logisticregression__C": INVERSE_RIDGES},
+        split,
+    )
 
 
 def kernel(split: Split) -> Any:
     """Kernel ridge, or a support vector machine with calibrated probabilities."""
     if split.task == "regression":
-        grid = {"regressor__kernelridge__alpha": RIDGES_3, "regressor__kernelridge__gamma": (0.03, *WIDTHS)}
+        grid = {
+            "regressor__kernelridge__alpha": RIDGES_3,
+            "regressor__kernelridge__gamma": (0.03, *WIDTHS),
+        }
         return searched(scaled(KernelRidge(kernel="rbf"), split), grid, split)
     grid = {"svc__C": COSTS, "svc__gamma": WIDTHS}
-    return CalibratedSearch(searched(scaled(SVC(), split), grid, split).set_params(scoring="accuracy"))
+    return CalibratedSearch(
+        searched(scaled(SVC(), split), grid, split).set_params(scoring="accuracy")
+    )
 
 
 class CalibratedSearch(BaseEstimator):
@@ -106,7 +132,9 @@ class CalibratedSearch(BaseEstimator):
     def fit(self, X: ArrayLike, y: np.ndarray) -> "CalibratedSearch":
         """Search, then calibrate."""
         search = clone(self.search).fit(X, y)
-        self.model_ = CalibratedClassifierCV(search.best_estimator_, cv=search.cv, ensemble=False).fit(X, y)
+        self.model_ = CalibratedClassifierCV(
+            search.best_estimator_, cv=search.cv, ensemble=False
+        ).fit(X, y)
         return self
 
     def predict(self, X: ArrayLike) -> np.ndarray:
@@ -122,21 +150,29 @@ def gaussian_process(split: Split) -> Any:
     """One length scale, and noise for numbers; by marginal likelihood."""
     shape = ConstantKernel(1.0) * RBF(float(np.sqrt(split.shape[1])))
     if split.task == "regression":
-        return scaled(GaussianProcessRegressor(shape + WhiteKernel(0.3), random_state=0), split)
+        return scaled(
+            GaussianProcessRegressor(shape + WhiteKernel(0.3), random_state=0), split
+        )
     return scaled(GaussianProcessClassifier(shape, random_state=0), split)
 
 
 def mlp(split: Split) -> Any:
     """scikit-learn's network, its weight decay searched."""
     regression = split.task == "regression"
-    network = (MLPRegressor if regression else MLPClassifier)(max_iter=300, random_state=0)
+    network = (MLPRegressor if regression else MLPClassifier)(
+        max_iter=300, random_state=0
+    )
     name = "regressor__mlpregressor__alpha" if regression else "mlpclassifier__alpha"
     return searched(scaled(network, split), {name: DECAYS}, split)
 
 
 def boosting(split: Split) -> Any:
     """scikit-learn's boosted trees, rate and leaves searched."""
-    kind = HistGradientBoostingRegressor if split.task == "regression" else HistGradientBoostingClassifier
+    kind = (
+        HistGradientBoostingRegressor
+        if split.task == "regression"
+        else HistGradientBoostingClassifier
+    )
     return searched(kind(early_stopping=False, random_state=0), TREES, split)
 
 
@@ -144,16 +180,30 @@ def catboost(split: Split) -> Any:
     """CatBoost's defaults."""
     import catboost
 
-    kind = catboost.CatBoostRegressor if split.task == "regression" else catboost.CatBoostClassifier
+    kind = (
+        catboost.CatBoostRegressor
+        if split.task == "regression"
+        else catboost.CatBoostClassifier
+    )
     categories = list(split.frame[0].select_dtypes("category"))
-    return kind(cat_features=categories, random_seed=0, thread_count=THREADS, verbose=0, allow_writing_files=False)
+    return kind(
+        cat_features=categories,
+        random_seed=0,
+        thread_count=THREADS,
+        verbose=0,
+        allow_writing_files=False,
+    )
 
 
 def lightgbm(split: Split) -> Any:
     """LightGBM's defaults."""
     import lightgbm
 
-    kind = lightgbm.LGBMRegressor if split.task == "regression" else lightgbm.LGBMClassifier
+    kind = (
+        lightgbm.LGBMRegressor
+        if split.task == "regression"
+        else lightgbm.LGBMClassifier
+    )
     return kind(random_state=0, n_jobs=THREADS, verbose=-1)
 
 
@@ -170,14 +220,24 @@ def realmlp(split: Split) -> Any:
     import pytabkit
 
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    settings: dict[str, Any] = {"device": "cpu", "random_state": 0, "verbosity": 0, "n_threads": THREADS}
+    settings: dict[str, Any] = {
+        "device": "cpu",
+        "random_state": 0,
+        "verbosity": 0,
+        "n_threads": THREADS,
+    }
     if split.task == "regression":
         network = pytabkit.RealMLP_TD_Regressor(**settings)
     else:
-        network = pytabkit.RealMLP_TD_Classifier(**settings, val_metric_name="cross_entropy", use_ls=False)
+        network = pytabkit.RealMLP_TD_Classifier(
+            **settings, val_metric_name="cross_entropy", use_ls=False
+        )
     frame = split.frame[0]
     imputer = make_column_transformer(
-        (SimpleImputer(strategy="median", add_indicator=True), list(frame.select_dtypes("number"))),
+        (
+            SimpleImputer(strategy="median", add_indicator=True),
+            list(frame.select_dtypes("number")),
+        ),
         ("passthrough", list(frame.select_dtypes("category"))),
     )
     return make_pipeline(imputer.set_output(transform="pandas"), network)
@@ -187,7 +247,9 @@ def langevax(split: Split) -> Any:
     """The estimator's defaults."""
     from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor
 
-    return (MeanFieldRegressor if split.task == "regression" else MeanFieldClassifier)(random_state=0)
+    return (MeanFieldRegressor if split.task == "regression" else MeanFieldClassifier)(
+        random_state=0
+    )
 
 
 class KernelLimit(BaseEstimator):

@@ -65,13 +65,16 @@ def means(records: Iterable[Record], key: str) -> Scores:
     folds: dict[str, dict[str, dict[int, float]]] = {}
     for record in records:
         if key in record and record["table"] in TABLES and record["method"] in METHODS:
-            folds.setdefault(record["table"], {}).setdefault(record["method"], {})[record["fold"]] = record[key]
+            folds.setdefault(record["table"], {}).setdefault(record["method"], {})[
+                record["fold"]
+            ] = record[key]
     scores: Scores = {}
     for table, by_method in folds.items():
         shared = set.intersection(*(set(values) for values in by_method.values()))
         if shared:
             scores[table] = {
-                method: float(np.mean([values[fold] for fold in shared])) for method, values in by_method.items()
+                method: float(np.mean([values[fold] for fold in shared]))
+                for method, values in by_method.items()
             }
     return {table: scores[table] for table in TABLES if table in scores}
 
@@ -83,12 +86,18 @@ def ranked_tables(records: Iterable[Record]) -> set[str]:
 
 def broad(scores: Scores) -> list[str]:
     """Return the ranked methods that finished on most tables."""
-    counts = {name: sum(name in row for row in scores.values()) for name, method in METHODS.items() if method.ranked}
+    counts = {
+        name: sum(name in row for row in scores.values())
+        for name, method in METHODS.items()
+        if method.ranked
+    }
     most = max(counts.values(), default=0)
     return [name for name, count in counts.items() if count and count >= BROAD * most]
 
 
-def mean_ranks(scores: Scores, methods: Sequence[str], higher: bool) -> tuple[dict[str, float], int]:
+def mean_ranks(
+    scores: Scores, methods: Sequence[str], higher: bool
+) -> tuple[dict[str, float], int]:
     """Return mean ranks over the tables with scores of all the methods, 1 the best, and the number of those tables."""
     rows = [row for row in scores.values() if all(method in row for method in methods)]
     if not rows or not methods:
@@ -113,7 +122,9 @@ def bounds(gains: np.ndarray) -> tuple[float, float]:
     """Return 95 % bounds of the mean over tables; NaN for fewer than five."""
     if len(gains) < 5 or np.ptp(gains) == 0:
         return float("nan"), float("nan")
-    interval = bootstrap((gains,), np.mean, n_resamples=9999, rng=np.random.default_rng(0)).confidence_interval
+    interval = bootstrap(
+        (gains,), np.mean, n_resamples=9999, rng=np.random.default_rng(0)
+    ).confidence_interval
     return float(interval.low), float(interval.high)
 
 
@@ -123,7 +134,11 @@ def printed(records: Sequence[Record]) -> str:
     small = ranked_tables(finished)
     parts = [scores_part(finished, metric) for metric in METRICS[:2]]
     parts += [ranks_part(finished, metric, small) for metric in METRICS]
-    parts += [differences_part(finished, small), worse_than_linear(finished), seconds_part(finished, small)]
+    parts += [
+        differences_part(finished, small),
+        worse_than_linear(finished),
+        seconds_part(finished, small),
+    ]
     parts += [coverage_part(finished), failures_part(records)]
     return "\n\n".join(part for part in parts if part)
 
@@ -156,8 +171,13 @@ def scores_part(records: Sequence[Record], metric: Metric) -> str:
     for table, row in scores.items():
         candidates = [value for name, value in row.items() if METHODS[name].ranked]
         best = (max if metric.higher else min)(candidates, default=None)
-        cells = [_cell(row.get(name), METHODS[name].ranked and row.get(name) == best) for name in methods]
-        rows.append([table + (" *" if TABLES[table].held_out else ""), shapes[table], *cells])
+        cells = [
+            _cell(row.get(name), METHODS[name].ranked and row.get(name) == best)
+            for name in methods
+        ]
+        rows.append(
+            [table + (" *" if TABLES[table].held_out else ""), shapes[table], *cells]
+        )
     if not rows:
         return ""
     head = ["", "training rows x columns", *(METHODS[name].label for name in methods)]
@@ -172,24 +192,42 @@ def _cell(value: float | None, best: bool) -> str:
 
 def ranks_part(records: Sequence[Record], metric: Metric, small: set[str]) -> str:
     """Mean ranks over all tables, over the open and over the held-out ones; then of methods that take few tables."""
-    scores = {table: row for table, row in means(records, metric.key).items() if table in small}
+    scores = {
+        table: row
+        for table, row in means(records, metric.key).items()
+        if table in small
+    }
     methods = broad(scores)
     sets = {
         "all": scores,
-        "open": {table: row for table, row in scores.items() if not TABLES[table].held_out},
-        "held out": {table: row for table, row in scores.items() if TABLES[table].held_out},
+        "open": {
+            table: row for table, row in scores.items() if not TABLES[table].held_out
+        },
+        "held out": {
+            table: row for table, row in scores.items() if TABLES[table].held_out
+        },
     }
     if any(not part for part in sets.values()):
         sets = {"all": scores}
-    columns = {name: mean_ranks(part, methods, metric.higher) for name, part in sets.items()}
+    columns = {
+        name: mean_ranks(part, methods, metric.higher) for name, part in sets.items()
+    }
     if len(methods) < 2 or not columns["all"][1]:
         return ""
     ranks = columns["all"][0]
     rows = [
-        [METHODS[name].label, *(f"{column.get(name, np.nan):.2f}" for column, _ in columns.values())]
+        [
+            METHODS[name].label,
+            *(f"{column.get(name, np.nan):.2f}" for column, _ in columns.values()),
+        ]
         for name in sorted(methods, key=ranks.__getitem__)
     ]
-    rows.append(["critical difference", *(_difference(len(methods), tables) for _, tables in columns.values())])
+    rows.append(
+        [
+            "critical difference",
+            *(_difference(len(methods), tables) for _, tables in columns.values()),
+        ]
+    )
     head = ["", *(f"{name}, {tables} tables" for name, (_, tables) in columns.items())]
     parts = [f"### Mean ranks by {metric.label}\n\n{markdown(head, rows)}"]
     for name, method in METHODS.items():
@@ -198,9 +236,14 @@ def ranks_part(records: Sequence[Record], metric: Metric, small: set[str]) -> st
             continue
         apart, tables = mean_ranks(few, [*methods, name], metric.higher)
         if tables:
-            listed = ", ".join(f"{METHODS[key].label} {rank:.2f}" for key, rank in sorted(apart.items(), key=_second))
+            listed = ", ".join(
+                f"{METHODS[key].label} {rank:.2f}"
+                for key, rank in sorted(apart.items(), key=_second)
+            )
             difference = _difference(len(apart), tables)
-            parts.append(f"Tables that {method.label} takes, {tables} (critical difference {difference}): {listed}.")
+            parts.append(
+                f"Tables that {method.label} takes, {tables} (critical difference {difference}): {listed}."
+            )
     return "\n\n".join(parts)
 
 
@@ -216,19 +259,35 @@ def differences_part(records: Sequence[Record], small: set[str]) -> str:
     """Return how much better ours is than each peer: wins, and means with bounds over tables."""
     rows = []
     for metric in METRICS:
-        scores = {table: row for table, row in means(records, metric.key).items() if table in small and OURS in row}
+        scores = {
+            table: row
+            for table, row in means(records, metric.key).items()
+            if table in small and OURS in row
+        }
         for name in METHODS:
-            gains = np.array([metric.gain(row[OURS], row[name]) for row in scores.values() if name in row])
+            gains = np.array(
+                [
+                    metric.gain(row[OURS], row[name])
+                    for row in scores.values()
+                    if name in row
+                ]
+            )
             if name == OURS or not len(gains):
                 continue
             low, high = bounds(gains)
             interval = "" if np.isnan(low) else f"{low:+.3f} to {high:+.3f}"
-            numbers = [f"{(gains > 0).sum()} of {len(gains)}", f"{np.median(gains):+.3f}", f"{gains.mean():+.3f}"]
+            numbers = [
+                f"{(gains > 0).sum()} of {len(gains)}",
+                f"{np.median(gains):+.3f}",
+                f"{gains.mean():+.3f}",
+            ]
             rows.append([metric.label, METHODS[name].label, *numbers, interval])
     if not rows:
         return ""
     head = ["score", "beside", "better on", "median", "mean", "95 % of the mean"]
-    return f"### By how much langevax is better, paired by table\n\n{markdown(head, rows)}"
+    return (
+        f"### By how much langevax is better, paired by table\n\n{markdown(head, rows)}"
+    )
 
 
 def worse_than_linear(records: Sequence[Record]) -> str:
@@ -237,9 +296,21 @@ def worse_than_linear(records: Sequence[Record]) -> str:
     compared, worse = 0, []
     for table in TABLES:
         for metric in METRICS[:2]:
-            folds = [fold for name, fold, method in values if (name, method) == (table, OURS)]
-            pairs = [(values.get((table, fold, OURS), {}), values.get((table, fold, "linear"), {})) for fold in folds]
-            gains = [metric.gain(ours[metric.key], peer[metric.key]) for ours, peer in pairs if metric.key in peer]
+            folds = [
+                fold for name, fold, method in values if (name, method) == (table, OURS)
+            ]
+            pairs = [
+                (
+                    values.get((table, fold, OURS), {}),
+                    values.get((table, fold, "linear"), {}),
+                )
+                for fold in folds
+            ]
+            gains = [
+                metric.gain(ours[metric.key], peer[metric.key])
+                for ours, peer in pairs
+                if metric.key in peer
+            ]
             if len(gains) < 3 or not all(metric.key in ours for ours, _ in pairs):
                 continue
             compared += 1
@@ -254,14 +325,27 @@ def worse_than_linear(records: Sequence[Record]) -> str:
 
 def seconds_part(records: Sequence[Record], small: set[str]) -> str:
     """Processor seconds of a fit, compiling included: medians over tables, and over those of RealMLP on the same."""
-    scores = {table: row for table, row in means(records, "cpu_s").items() if table in small}
+    scores = {
+        table: row for table, row in means(records, "cpu_s").items() if table in small
+    }
     rows = []
     for name, method in METHODS.items():
         seconds = [row[name] for row in scores.values() if name in row]
-        ratios = [row[name] / row[TIMED_AGAINST] for row in scores.values() if name in row and TIMED_AGAINST in row]
+        ratios = [
+            row[name] / row[TIMED_AGAINST]
+            for row in scores.values()
+            if name in row and TIMED_AGAINST in row
+        ]
         if seconds:
             share = f"{np.median(ratios):.3g}" if ratios else ""
-            rows.append([method.label, f"{np.median(seconds):.3g}", f"{np.max(seconds):.3g}", share])
+            rows.append(
+                [
+                    method.label,
+                    f"{np.median(seconds):.3g}",
+                    f"{np.max(seconds):.3g}",
+                    share,
+                ]
+            )
     if not rows:
         return ""
     head = ["", "median", "largest", f"median over {METHODS[TIMED_AGAINST].label}'s"]
@@ -272,18 +356,42 @@ def coverage_part(records: Sequence[Record]) -> str:
     """Coverage of intervals at 90 %, of methods that have them."""
     rows = []
     for name, method in METHODS.items():
-        coverage = [row[name] for row in means(records, "coverage").values() if name in row]
+        coverage = [
+            row[name] for row in means(records, "coverage").values() if name in row
+        ]
         widths = [row[name] for row in means(records, "width").values() if name in row]
         if coverage:
-            numbers = [np.mean(coverage), np.min(coverage), np.max(coverage), np.median(widths)]
-            rows.append([method.label, str(len(coverage)), *(f"{number:.3f}" for number in numbers)])
+            numbers = [
+                np.mean(coverage),
+                np.min(coverage),
+                np.max(coverage),
+                np.median(widths),
+            ]
+            rows.append(
+                [
+                    method.label,
+                    str(len(coverage)),
+                    *(f"{number:.3f}" for number in numbers),
+                ]
+            )
     if not rows:
         return ""
-    head = ["", "tables", "mean", "smallest", "largest", "median width, in standard deviations of the target"]
+    head = [
+        "",
+        "tables",
+        "mean",
+        "smallest",
+        "largest",
+        "median width, in standard deviations of the target",
+    ]
     return f"### Coverage of 90 % intervals\n\n{markdown(head, rows)}"
 
 
 def failures_part(records: Sequence[Record]) -> str:
     """Fits that ended in an error."""
-    failed = [f"- {r['table']}, fold {r['fold']}, {r['method']}: {r['error']}" for r in records if "error" in r]
+    failed = [
+        f"- {r['table']}, fold {r['fold']}, {r['method']}: {r['error']}"
+        for r in records
+        if "error" in r
+    ]
     return "\n".join(["Failed fits:", "", *failed]) if failed else ""

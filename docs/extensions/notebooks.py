@@ -10,7 +10,9 @@ LINK = '<a class="notebook" download href="{name}.ipynb">Download this page as a
 
 
 def _link(app: Sphinx, docname: str, source: list[str]) -> None:
-    source[0] = source[0].replace(DOWNLOAD, LINK.format(name=docname.rpartition("/")[2]))
+    source[0] = source[0].replace(
+        DOWNLOAD, LINK.format(name=docname.rpartition("/")[2])
+    )
 
 
 def _write(app: Sphinx, exception: Exception | None) -> None:

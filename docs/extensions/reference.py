@@ -29,8 +29,14 @@ def resolve(path: str) -> object:
 
 def names_of(module: ModuleType) -> list[str]:
     """Return what a module exports, or defines under a public name."""
-    own = [name for name, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__]
-    return list(getattr(module, "__all__", [name for name in own if not name.startswith("_")]))
+    own = [
+        name
+        for name, value in vars(module).items()
+        if getattr(value, "__module__", None) == module.__name__
+    ]
+    return list(
+        getattr(module, "__all__", [name for name in own if not name.startswith("_")])
+    )
 
 
 def write_pages(app: Sphinx, config: Config) -> None:
@@ -38,9 +44,17 @@ def write_pages(app: Sphinx, config: Config) -> None:
     folder = Path(app.srcdir) / "api" / FOLDER
     folder.mkdir(exist_ok=True)
     listed = {path: resolve(path) for path in _listed(Path(app.srcdir))}
-    MEMBERS.update({path: _unlisted(path, value, listed) for path, value in listed.items() if inspect.ismodule(value)})
+    MEMBERS.update(
+        {
+            path: _unlisted(path, value, listed)
+            for path, value in listed.items()
+            if inspect.ismodule(value)
+        }
+    )
     names = [path for path, value in listed.items() if not inspect.ismodule(value)]
-    pages = {path: _page(path, resolve(path)) for path in chain(names, *MEMBERS.values())}
+    pages = {
+        path: _page(path, resolve(path)) for path in chain(names, *MEMBERS.values())
+    }
     for path, text in pages.items():
         page = folder / f"{path}.rst"
         if not page.exists() or page.read_text(encoding="utf-8") != text:
@@ -51,7 +65,11 @@ def write_pages(app: Sphinx, config: Config) -> None:
 
 
 def _listed(docs: Path) -> list[str]:
-    return [path for page in sorted((docs / "api").glob("*.md")) for path in ENTRY.findall(page.read_text("utf-8"))]
+    return [
+        path
+        for page in sorted((docs / "api").glob("*.md"))
+        for path in ENTRY.findall(page.read_text("utf-8"))
+    ]
 
 
 def _unlisted(path: str, module: ModuleType, listed: dict[str, object]) -> list[str]:
@@ -81,9 +99,13 @@ def _lists(app: Sphinx, docname: str, source: list[str]) -> None:
     if not docname.startswith("api/") or not ENTRY.search(source[0]):
         return
     lines: list[str] = []
-    for listed, group in groupby(source[0].splitlines(), lambda line: bool(ENTRY.match(line))):
+    for listed, group in groupby(
+        source[0].splitlines(), lambda line: bool(ENTRY.match(line))
+    ):
         run = list(group)
-        lines += _entries([line.removeprefix("::: ") for line in run]) if listed else run
+        lines += (
+            _entries([line.removeprefix("::: ") for line in run]) if listed else run
+        )
     source[0] = "\n".join(lines)
 
 
@@ -92,7 +114,11 @@ def _entries(paths: list[str]) -> list[str]:
     lines: list[str] = []
     for path in modules:
         heading = [f"### `{path}`\n"] if len(modules) > 1 else []
-        lines += [*heading, f"```{{eval-rst}}\n.. automodule:: {path}\n```\n", *_table(MEMBERS[path])]
+        lines += [
+            *heading,
+            f"```{{eval-rst}}\n.. automodule:: {path}\n```\n",
+            *_table(MEMBERS[path]),
+        ]
     return lines + _table([path for path in paths if path not in modules])
 
 
@@ -105,14 +131,29 @@ def _table(names: list[str]) -> list[str]:
         f"| [`{name.removeprefix('langevax.')}`]({page}.rst) | {_summary(name)} |"
         for name, page in zip(names, pages, strict=True)
     ]
-    return ["| name | |", "|---|---|", *rows, "", "```{toctree}", ":hidden:", "", *pages, "```", ""]
+    return [
+        "| name | |",
+        "|---|---|",
+        *rows,
+        "",
+        "```{toctree}",
+        ":hidden:",
+        "",
+        *pages,
+        "```",
+        "",
+    ]
 
 
 def _summary(path: str) -> str:
     """Return the first sentence of a docstring, for the cell of a table."""
     first = " ".join((inspect.getdoc(resolve(path)) or "").partition("\n\n")[0].split())
     sentence = re.split(r"(?<=[^.]\w\.|[^.][)`]\.) |:$", first)[0]
-    return re.sub(r"(?<!`)[|<*_](?!`)", r"\\\g<0>", sentence) if "`" not in sentence else sentence.replace("|", "\\|")
+    return (
+        re.sub(r"(?<!`)[|<*_](?!`)", r"\\\g<0>", sentence)
+        if "`" not in sentence
+        else sentence.replace("|", "\\|")
+    )
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -17,7 +17,16 @@ from langevax.problems.finite_sum import FiniteSum, posterior
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.problems.problem import Function, Problem
 from langevax.run import CheckpointError, DivergenceError, Result, Stacked, simulate
-from langevax.samplers import MALA, PCN, PCNL, Langevin, PerturbedDescent, Reflected, ReplicaExchange, Underdamped
+from langevax.samplers import (
+    MALA,
+    PCN,
+    PCNL,
+    Langevin,
+    PerturbedDescent,
+    Reflected,
+    ReplicaExchange,
+    Underdamped,
+)
 
 if TYPE_CHECKING:
     from langevax import (
@@ -103,7 +112,9 @@ if not TYPE_CHECKING:  # with it, type checkers would accept every name
         import importlib
 
         if name in _FUNCTIONS_ON_USE:
-            return getattr(importlib.import_module(f"langevax.{_FUNCTIONS_ON_USE[name]}"), name)
+            return getattr(
+                importlib.import_module(f"langevax.{_FUNCTIONS_ON_USE[name]}"), name
+            )
         if name in __all__:
             return importlib.import_module(f"langevax.{name}")
         raise AttributeError(f"module 'langevax' has no attribute {name!r}")

@@ -8,7 +8,9 @@ from types import TracebackType
 INTERRUPTED = 130
 
 
-def _end_quietly(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+def _end_quietly(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
     if not issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error, trace)
         return
@@ -16,5 +18,8 @@ def _end_quietly(kind: type[BaseException], error: BaseException, trace: Traceba
     os._exit(INTERRUPTED)
 
 
-if Path(sys.argv[0] if sys.argv else "").stem == "langevax" or sys.orig_argv[1:3] == ["-m", "langevax"]:
+if Path(sys.argv[0] if sys.argv else "").stem == "langevax" or sys.orig_argv[1:3] == [
+    "-m",
+    "langevax",
+]:
     sys.excepthook = _end_quietly

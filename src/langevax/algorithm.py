@@ -54,7 +54,13 @@ class Algorithm(eqx.Module):
 
     def check_schedules(self, num_steps: int) -> None:
         """Raise where a schedule is negative at the first or the last step of a run."""
-        for name in ("step_size", "temperature", "radius", "rate", "direction_step_size"):
+        for name in (
+            "step_size",
+            "temperature",
+            "radius",
+            "rate",
+            "direction_step_size",
+        ):
             schedule = getattr(self, name, None)
             for step in (0, max(num_steps - 1, 0)) if callable(schedule) else ():
                 number = np.asarray(at_step(schedule, jnp.int32(step)))
@@ -64,11 +70,15 @@ class Algorithm(eqx.Module):
                     )
 
     @abstractmethod
-    def init(self, problem: Problem, position: PyTree, key: Key[Array, ""]) -> tuple[Any, Info]:
+    def init(
+        self, problem: Problem, position: PyTree, key: Key[Array, ""]
+    ) -> tuple[Any, Info]:
         """Return the state before step 0, and what it cost."""
 
     @abstractmethod
-    def step(self, problem: Problem, state: Any, key: Key[Array, ""], step: Int[Array, ""]) -> tuple[Any, Info]:
+    def step(
+        self, problem: Problem, state: Any, key: Key[Array, ""], step: Int[Array, ""]
+    ) -> tuple[Any, Info]:
         """Return the state after one step; `step` is an int32 counted from 0 and shared by all chains."""
 
 
@@ -82,7 +92,9 @@ def at_step(value: Any, step: Int[Array, ""]) -> Any:
         return value
     number = value(step)
     if not checks.is_real(number):
-        raise TypeError(f"a schedule must return a number, got {checks.shown(number)}; return a float >= 0.")
+        raise TypeError(
+            f"a schedule must return a number, got {checks.shown(number)}; return a float >= 0."
+        )
     number = jnp.asarray(number)
     return jnp.where(number < -ROUNDING, jnp.nan, jnp.maximum(number, 0))
 
@@ -96,7 +108,9 @@ def trace_floats(tree: PyTree, dtype: Any) -> PyTree:
     def cast(leaf: Any) -> Any:
         if isinstance(leaf, np.integer):
             return int(leaf)
-        is_float = eqx.is_array_like(leaf) and jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
+        is_float = eqx.is_array_like(leaf) and jnp.issubdtype(
+            jnp.result_type(leaf), jnp.floating
+        )
         return jnp.asarray(leaf, dtype) if is_float else leaf
 
     return jax.tree.map(cast, tree)

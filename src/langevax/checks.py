@@ -80,11 +80,18 @@ def shown(value: object) -> str:
     value = value.item() if isinstance(value, np.generic) else value
     dtype, shape = getattr(value, "dtype", None), getattr(value, "shape", None)
     if isinstance(shape, tuple):
-        is_array = isinstance(value, np.ndarray | jax.Array) and not isinstance(value, np.ma.MaskedArray)
+        is_array = isinstance(value, np.ndarray | jax.Array) and not isinstance(
+            value, np.ma.MaskedArray
+        )
         kind = "an array" if is_array else f"a {type(value).__name__}"
         return f"{kind}{'' if dtype is None else f' of {dtype}'} of shape {shape}"
     text = repr(value)
-    if len(text) <= LONGEST_VALUE and "\n" not in text and " at 0x" not in text and "np." not in text:
+    if (
+        len(text) <= LONGEST_VALUE
+        and "\n" not in text
+        and " at 0x" not in text
+        and "np." not in text
+    ):
         return text
     return _with_article(type(value).__name__)
 
@@ -93,29 +100,50 @@ def _with_article(noun: str) -> str:
     return f"{'an' if noun[0] in 'aeiouAEIO' else 'a'} {noun}"
 
 
-def number(name: str, value: object, *, positive: bool = False, schedule: bool = False, auto: bool = False) -> None:
+def number(
+    name: str,
+    value: object,
+    *,
+    positive: bool = False,
+    schedule: bool = False,
+    auto: bool = False,
+) -> None:
     """Raise unless `value` is a finite number >= 0 (> 0 with `positive`) or an array of such.
 
     `schedule` allows functions of the step as well, and `auto` the word "auto".
     """
-    if (auto and is_auto(value)) or (schedule and callable(value)) or not is_concrete(value):
+    if (
+        (auto and is_auto(value))
+        or (schedule and callable(value))
+        or not is_concrete(value)
+    ):
         return
     bound = "> 0" if positive else ">= 0"
     if not is_real(value):
-        kinds = " or ".join(["a number", *["a schedule of the step"] * schedule, *["'auto'"] * auto])
-        raise TypeError(f"{name} must be {kinds}, got {shown(value)}; pass a float {bound}.")
+        kinds = " or ".join(
+            ["a number", *["a schedule of the step"] * schedule, *["'auto'"] * auto]
+        )
+        raise TypeError(
+            f"{name} must be {kinds}, got {shown(value)}; pass a float {bound}."
+        )
     values = np.asarray(value)
     good = np.isfinite(values) & (values > 0 if positive else values >= 0)
     if not good.all():
         worst = values[~good].flat[0]
-        raise ValueError(f"{name} must be finite and {bound}, got {worst}; pass a number {bound}.")
+        raise ValueError(
+            f"{name} must be finite and {bound}, got {worst}; pass a number {bound}."
+        )
 
 
-def one_number(name: str, value: object, *, positive: bool = False, auto: bool = False) -> None:
+def one_number(
+    name: str, value: object, *, positive: bool = False, auto: bool = False
+) -> None:
     """Raise unless `value` is one number, as in `number`, or a schedule; `auto` allows the word "auto" as well."""
     number(name, value, positive=positive, schedule=True, auto=auto)
     if isinstance(value, np.ndarray | jax.Array) and value.ndim:
-        raise ValueError(f"{name} must be one number, got an array of shape {value.shape}; pass a float.")
+        raise ValueError(
+            f"{name} must be one number, got an array of shape {value.shape}; pass a float."
+        )
 
 
 def is_real(value: object) -> bool:
@@ -124,13 +152,17 @@ def is_real(value: object) -> bool:
         return not isinstance(value, bool)
     if not isinstance(value, np.ndarray | np.generic | jax.Array):
         return False
-    return any(jnp.issubdtype(value.dtype, kind) for kind in (jnp.integer, jnp.floating))
+    return any(
+        jnp.issubdtype(value.dtype, kind) for kind in (jnp.integer, jnp.floating)
+    )
 
 
 def numbers(name: str, tree: PyTree) -> None:
     """Raise unless every leaf is a finite number >= 0 or an array of such, and there is one."""
     if not jax.tree.leaves(tree):
-        raise TypeError(f"{name} holds no number, got {shown(tree)}; pass a float >= 0.")
+        raise TypeError(
+            f"{name} holds no number, got {shown(tree)}; pass a float >= 0."
+        )
     for leaf in jax.tree.leaves(tree):
         number(name, leaf)
 
@@ -138,40 +170,73 @@ def numbers(name: str, tree: PyTree) -> None:
 def flag(name: str, value: object) -> None:
     """Raise unless `value` is a boolean."""
     if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name} must be True or False, got {shown(value)}; pass a boolean.")
+        raise TypeError(
+            f"{name} must be True or False, got {shown(value)}; pass a boolean."
+        )
 
 
-def instance(name: str, value: object, kind: type | tuple[type, ...], example: str) -> None:
+def instance(
+    name: str, value: object, kind: type | tuple[type, ...], example: str
+) -> None:
     """Raise unless `value` is of a kind, of which `example` is one."""
     if not isinstance(value, kind):
-        kinds = " or ".join(_with_article(k.__name__) for k in (kind if isinstance(kind, tuple) else (kind,)))
-        raise TypeError(f"{name} must be {kinds}, got {shown(value)}; pass for instance {example}.")
+        kinds = " or ".join(
+            _with_article(k.__name__)
+            for k in (kind if isinstance(kind, tuple) else (kind,))
+        )
+        raise TypeError(
+            f"{name} must be {kinds}, got {shown(value)}; pass for instance {example}."
+        )
 
 
-def function(name: str, value: object, signature: str, *, optional: bool = False) -> None:
+def function(
+    name: str, value: object, signature: str, *, optional: bool = False
+) -> None:
     """Raise unless `value` can be called; `optional` allows None as well."""
     if not (callable(value) or (optional and value is None)):
         words = "a function or None" if optional else "a function"
-        raise TypeError(f"{name} must be {words}, got {shown(value)}; pass {name}{signature}.")
+        raise TypeError(
+            f"{name} must be {words}, got {shown(value)}; pass {name}{signature}."
+        )
 
 
 def stops(name: str, answer: object) -> bool:
     """Return whether the answer of the callback `name` stops a run; raise unless it is a boolean or None."""
     if answer is None or isinstance(answer, bool):
         return bool(answer)
-    if isinstance(answer, np.ndarray | np.generic | jax.Array) and answer.dtype == bool and answer.shape == ():
+    if (
+        isinstance(answer, np.ndarray | np.generic | jax.Array)
+        and answer.dtype == bool
+        and answer.shape == ()
+    ):
         return bool(answer)
-    raise TypeError(f"{name} must return a boolean or None, got {shown(answer)}; return True to stop the run.")
+    raise TypeError(
+        f"{name} must return a boolean or None, got {shown(answer)}; return True to stop the run."
+    )
 
 
 def scalar(name: str, value: Value, remedy: str) -> Value:
     """Return what a user's function returned; raise unless it is a scalar."""
     if not isinstance(
-        value, jax.Array | np.ndarray | np.number | np.bool | bool | int | float | complex | list | tuple
+        value,
+        jax.Array
+        | np.ndarray
+        | np.number
+        | np.bool
+        | bool
+        | int
+        | float
+        | complex
+        | list
+        | tuple,
     ):
-        raise TypeError(f"{name} must return a scalar, got {shown(value)}; return its value, a number.")
+        raise TypeError(
+            f"{name} must return a scalar, got {shown(value)}; return its value, a number."
+        )
     if jnp.shape(value) != ():
-        raise ValueError(f"{name} must return a scalar, got shape {jnp.shape(value)}; {remedy}.")
+        raise ValueError(
+            f"{name} must return a scalar, got shape {jnp.shape(value)}; {remedy}."
+        )
     return value
 
 
@@ -179,7 +244,9 @@ def fraction(name: str, value: object, *, auto: bool = False) -> None:
     """Raise unless `value` is a number in (0, 1]; `auto` allows the word "auto" as well."""
     number(name, value, positive=True, auto=auto)
     if is_concrete(value) and not is_auto(value) and not np.all(np.asarray(value) <= 1):
-        raise ValueError(f"{name} must be at most 1, got {value}; pass a number in (0, 1].")
+        raise ValueError(
+            f"{name} must be at most 1, got {value}; pass a number in (0, 1]."
+        )
 
 
 def is_auto(value: object) -> bool:
@@ -187,25 +254,44 @@ def is_auto(value: object) -> bool:
     return isinstance(value, str) and value == "auto"
 
 
-def whole(name: str, value: object, *, minimum: int = 1, maximum: int = LARGEST_INT) -> int:
+def whole(
+    name: str, value: object, *, minimum: int = 1, maximum: int = LARGEST_INT
+) -> int:
     """Return a count as an int, whichever kind of integer it is; raise unless it lies in these bounds."""
-    if isinstance(value, np.ndarray | jax.Array) and value.shape == () and jnp.issubdtype(value.dtype, jnp.integer):
+    if (
+        isinstance(value, np.ndarray | jax.Array)
+        and value.shape == ()
+        and jnp.issubdtype(value.dtype, jnp.integer)
+    ):
         value = int(value)
     positive_int(name, value, minimum=minimum, maximum=maximum)
     return int(value)  # pyright: ignore[reportArgumentType]
 
 
-def positive_int(name: str, value: object, *, minimum: int = 1, maximum: int = LARGEST_INT, auto: bool = False) -> None:
+def positive_int(
+    name: str,
+    value: object,
+    *,
+    minimum: int = 1,
+    maximum: int = LARGEST_INT,
+    auto: bool = False,
+) -> None:
     """Raise unless `value` is an int in these bounds; `auto` allows the word "auto" as well."""
     if auto and is_auto(value):
         return
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         kinds = "an int or 'auto'" if auto else "an int"
-        raise TypeError(f"{name} must be {kinds}, got {shown(value)} of type {type(value).__name__}; pass an int.")
+        raise TypeError(
+            f"{name} must be {kinds}, got {shown(value)} of type {type(value).__name__}; pass an int."
+        )
     if value < minimum:
-        raise ValueError(f"{name} must be at least {minimum}, got {value}; pass an int >= {minimum}.")
+        raise ValueError(
+            f"{name} must be at least {minimum}, got {value}; pass an int >= {minimum}."
+        )
     if value > maximum:
-        raise ValueError(f"{name} must be at most {maximum}, got {value}; pass an int <= {maximum}.")
+        raise ValueError(
+            f"{name} must be at most {maximum}, got {value}; pass an int <= {maximum}."
+        )
 
 
 def fits_memory(name: str, count: int, bytes_each: int) -> None:
@@ -216,7 +302,10 @@ def fits_memory(name: str, count: int, bytes_each: int) -> None:
     host = 0
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         host = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    devices = sum((device.memory_stats() or {}).get("bytes_limit", 0) for device in jax.local_devices())
+    devices = sum(
+        (device.memory_stats() or {}).get("bytes_limit", 0)
+        for device in jax.local_devices()
+    )
     memory = max(host, devices) * jax.process_count()
     if memory and needed > memory:
         raise ValueError(
@@ -227,30 +316,54 @@ def fits_memory(name: str, count: int, bytes_each: int) -> None:
 
 def typed_key(key: object, name: str = "key") -> None:
     """Raise unless `key` is one typed key, as `jax.random.key(0)` makes."""
-    if not (isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)):
-        kind = "an old-style uint32 key" if getattr(key, "dtype", None) == np.uint32 else f"{type(key).__name__}"
-        remedy = "jax.random.wrap_key_data(old_key)" if kind.startswith("an old") else "jax.random.key(seed)"
+    if not (
+        isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    ):
+        kind = (
+            "an old-style uint32 key"
+            if getattr(key, "dtype", None) == np.uint32
+            else f"{type(key).__name__}"
+        )
+        remedy = (
+            "jax.random.wrap_key_data(old_key)"
+            if kind.startswith("an old")
+            else "jax.random.key(seed)"
+        )
         raise TypeError(f"{name} must be a typed key, got {kind}; pass {remedy}.")
     if key.shape != ():
-        raise ValueError(f"{name} must be one key, got an array of keys of shape {key.shape}; pass one of them.")
+        raise ValueError(
+            f"{name} must be one key, got an array of keys of shape {key.shape}; pass one of them."
+        )
 
 
 def finite(name: str, tree: PyTree, *, remedy: str) -> None:
     """Raise if a floating leaf holds NaN or infinity, naming the leaf and where it is."""
     for path, leaf in jax.tree.leaves_with_path(tree):
-        if not is_concrete(leaf) or known_finite(leaf) or not jnp.issubdtype(leaf.dtype, jnp.inexact):
+        if (
+            not is_concrete(leaf)
+            or known_finite(leaf)
+            or not jnp.issubdtype(leaf.dtype, jnp.inexact)
+        ):
             continue
-        if not _sum_is_finite(leaf):  # a sum is one fast pass; only where it is not finite are entries searched
+        if not _sum_is_finite(
+            leaf
+        ):  # a sum is one fast pass; only where it is not finite are entries searched
             bad = np.argwhere(~np.isfinite(np.asarray(leaf)))
             if len(bad):
-                place = f"{name}{jax.tree_util.keystr(path)}[{', '.join(map(str, bad[0]))}]"
+                place = (
+                    f"{name}{jax.tree_util.keystr(path)}[{', '.join(map(str, bad[0]))}]"
+                )
                 value = np.asarray(leaf)[tuple(bad[0])]
-                raise ValueError(f"{place} is {value} ({len(bad)} non-finite entries); {remedy}.")
+                raise ValueError(
+                    f"{place} is {value} ({len(bad)} non-finite entries); {remedy}."
+                )
 
 
 def _sum_is_finite(leaf: jax.Array | np.ndarray) -> bool:
     """On the host where the numbers lie there: that needs no program for each shape."""
-    if isinstance(leaf, jax.Array) and any(device.platform != "cpu" for device in leaf.devices()):
+    if isinstance(leaf, jax.Array) and any(
+        device.platform != "cpu" for device in leaf.devices()
+    ):
         return bool(jnp.isfinite(jnp.sum(leaf)))
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isfinite(np.sum(np.asarray(leaf))))
@@ -265,9 +378,13 @@ def arrays(name: str, tree: PyTree) -> PyTree:
             leaf = plain_array(label, leaf, complete=False)
             numbers_fit(label, leaf)
         if not eqx.is_array_like(leaf):
-            raise TypeError(f"{label} must be an array, got {shown(leaf)}; pass a pytree of floating arrays.")
+            raise TypeError(
+                f"{label} must be an array, got {shown(leaf)}; pass a pytree of floating arrays."
+            )
         array = jnp.asarray(leaf)
-        return jnp.asarray(array, array.dtype)  # an explicit dtype makes it strongly typed
+        return jnp.asarray(
+            array, array.dtype
+        )  # an explicit dtype makes it strongly typed
 
     return jax.tree.map_with_path(as_array, tree)
 
@@ -276,13 +393,19 @@ def position(name: str, tree: PyTree) -> None:
     """Raise unless the arrays of a position are floating and finite, and hold at least one number each."""
     leaves = jax.tree.leaves_with_path(tree)
     if not leaves:
-        raise ValueError(f"{name} holds no array, got {shown(tree)}; pass a pytree of floating arrays.")
+        raise ValueError(
+            f"{name} holds no array, got {shown(tree)}; pass a pytree of floating arrays."
+        )
     for path, leaf in leaves:
         label = f"{name}{jax.tree_util.keystr(path)}"
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
-            raise TypeError(f"{label} must be floating, got {leaf.dtype}; pass for instance {name}.astype(float).")
+            raise TypeError(
+                f"{label} must be floating, got {leaf.dtype}; pass for instance {name}.astype(float)."
+            )
         if leaf.size == 0:
-            raise ValueError(f"{label} is empty, of shape {leaf.shape}; pass at least one number.")
+            raise ValueError(
+                f"{label} is empty, of shape {leaf.shape}; pass at least one number."
+            )
     finite(name, tree, remedy="start from finite numbers")
 
 
@@ -296,17 +419,31 @@ def plain_array(name: str, value: object, *, complete: bool = True) -> np.ndarra
     remedy = "pass an array of floats"
     if isinstance(value, np.ma.MaskedArray):
         if np.ma.getmaskarray(value).any():
-            raise ValueError(f"{name} has masked entries; fill them, by {name}.filled(number), or drop their rows.")
+            raise ValueError(
+                f"{name} has masked entries; fill them, by {name}.filled(number), or drop their rows."
+            )
         value = np.ma.getdata(value)
     if hasattr(value, "toarray"):
-        raise TypeError(f"{name} must be an array of numbers, got {shown(value)}; pass {name}.toarray().")
-    if not (hasattr(value, "__array__") or isinstance(value, int | float | complex | list | tuple)):
-        raise TypeError(f"{name} must be an array of numbers, got {shown(value)}; {remedy}.")
+        raise TypeError(
+            f"{name} must be an array of numbers, got {shown(value)}; pass {name}.toarray()."
+        )
+    if not (
+        hasattr(value, "__array__")
+        or isinstance(value, int | float | complex | list | tuple)
+    ):
+        raise TypeError(
+            f"{name} must be an array of numbers, got {shown(value)}; {remedy}."
+        )
     try:
         array = np.asarray(value)
     except (TypeError, ValueError):
-        raise ValueError(f"{name} must be an array of numbers, got rows of different lengths; {remedy}.") from None
-    if not (jnp.issubdtype(array.dtype, jnp.number) or array.dtype == bool) or array.dtype.kind in "cm":
+        raise ValueError(
+            f"{name} must be an array of numbers, got rows of different lengths; {remedy}."
+        ) from None
+    if (
+        not (jnp.issubdtype(array.dtype, jnp.number) or array.dtype == bool)
+        or array.dtype.kind in "cm"
+    ):
         kinds = {
             "O": "Python objects",
             "U": "words",
@@ -316,10 +453,16 @@ def plain_array(name: str, value: object, *, complete: bool = True) -> np.ndarra
             "c": "complex numbers",
         }
         kind = kinds.get(array.dtype.kind, str(array.dtype))
-        raise TypeError(f"{name} must be an array of real numbers, but holds {kind}; {remedy}.")
+        raise TypeError(
+            f"{name} must be an array of real numbers, but holds {kind}; {remedy}."
+        )
     if complete and array.size == 0:
-        raise ValueError(f"{name} is empty, of shape {array.shape}; pass at least one number.")
-    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+        raise ValueError(
+            f"{name} is empty, of shape {array.shape}; pass at least one number."
+        )
+    return (
+        array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+    )
 
 
 def real_array(name: str, value: object) -> np.ndarray:
@@ -329,12 +472,18 @@ def real_array(name: str, value: object) -> np.ndarray:
 
 def numbers_fit(name: str, array: object) -> None:
     """Raise if a NumPy array holds a number that 32 bits cannot, to which JAX cuts it outside of `jax.enable_x64`."""
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuf" or not array.size:
+    if (
+        not isinstance(array, np.ndarray)
+        or array.dtype.kind not in "iuf"
+        or not array.size
+    ):
         return
     dtype = jax.dtypes.canonicalize_dtype(array.dtype)
     is_float = array.dtype.kind == "f"
     bounds = jnp.finfo(dtype) if is_float else np.iinfo(dtype)
-    if dtype == array.dtype or (bounds.min <= array.min() and array.max() <= bounds.max):
+    if dtype == array.dtype or (
+        bounds.min <= array.min() and array.max() <= bounds.max
+    ):
         return
     too_large = ((array < bounds.min) | (array > bounds.max)) & np.isfinite(array)
     if not too_large.any():  # nan and infinity stay what they are
@@ -355,15 +504,25 @@ def defined_start(state: object) -> None:
     """Raise where a Metropolis method starts at a potential of NaN: it would reject every proposal."""
     for name in ("potential", "value"):
         number = getattr(state, name, None)
-        if isinstance(number, jax.Array) and number.is_fully_addressable and bool(jnp.any(jnp.isnan(number))):
-            raise ValueError(f"the {name} at start is NaN; pass a start at which the problem is finite.")
+        if (
+            isinstance(number, jax.Array)
+            and number.is_fully_addressable
+            and bool(jnp.any(jnp.isnan(number)))
+        ):
+            raise ValueError(
+                f"the {name} at start is NaN; pass a start at which the problem is finite."
+            )
 
 
 def local_path(name: str, path: object) -> None:
     """Raise unless `path` can be the name of a file or folder of this machine."""
     if not isinstance(path, str | os.PathLike):
-        raise TypeError(f"{name} must be a path, got {shown(path)}; pass a str or a pathlib.Path.")
-    if scheme := re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/", os.fspath(path)):  # one letter is a drive of Windows
+        raise TypeError(
+            f"{name} must be a path, got {shown(path)}; pass a str or a pathlib.Path."
+        )
+    if scheme := re.match(
+        r"([A-Za-z][A-Za-z0-9+.-]+):/", os.fspath(path)
+    ):  # one letter is a drive of Windows
         raise ValueError(
             f"{name} is {os.fspath(path)!r}, but only local files are read and written, not {scheme[1]}://; copy it "
             "here, or mount it as a folder."
@@ -377,26 +536,36 @@ def same_structure(name: str, tree: PyTree, like: PyTree) -> None:
         raise ValueError(
             f"{name} has the structure {structure} but the position has {expected}; pass one of that structure."
         )
-    for (path, leaf), other in zip(jax.tree.leaves_with_path(tree), jax.tree.leaves(like), strict=True):
+    for (path, leaf), other in zip(
+        jax.tree.leaves_with_path(tree), jax.tree.leaves(like), strict=True
+    ):
         if jnp.shape(leaf) != jnp.shape(other):
             label = f"{name}{jax.tree_util.keystr(path)}"
-            raise ValueError(f"{label} has shape {jnp.shape(leaf)} but the position has {jnp.shape(other)} there.")
+            raise ValueError(
+                f"{label} has shape {jnp.shape(leaf)} but the position has {jnp.shape(other)} there."
+            )
 
 
 def leading_axis(name: str, tree: PyTree) -> int:
     """The common length of axis 0 of all leaves; raise if there are none, they disagree or it is 0."""
     leaves = jax.tree.leaves_with_path(tree)
     if not leaves:
-        raise ValueError(f"{name} holds no array, got {shown(tree)}; pass arrays with one row per component.")
+        raise ValueError(
+            f"{name} holds no array, got {shown(tree)}; pass arrays with one row per component."
+        )
     lengths = {}
     for path, leaf in leaves:
         label = f"{name}{jax.tree_util.keystr(path)}"
         if not hasattr(leaf, "shape") or leaf.shape == ():
-            raise ValueError(f"{label} must have a leading axis of rows, got {shown(leaf)}; pass an array.")
+            raise ValueError(
+                f"{label} must have a leading axis of rows, got {shown(leaf)}; pass an array."
+            )
         lengths[label] = leaf.shape[0]
     if len(set(lengths.values())) > 1:
         listing = ", ".join(f"{label}: {length}" for label, length in lengths.items())
-        raise ValueError(f"the leading axes of {name} disagree ({listing}); pass the same number of rows in each.")
+        raise ValueError(
+            f"the leading axes of {name} disagree ({listing}); pass the same number of rows in each."
+        )
     (length,) = set(lengths.values())
     if length == 0:
         raise ValueError(f"{name} is empty (0 rows); pass at least one row.")
@@ -443,13 +612,19 @@ def renamed(
         interval: level is deprecated and will be removed in 0.3; use coverage
     """
 
-    def decorate(function: Callable[Parameters, Returned]) -> Callable[Parameters, Returned]:
+    def decorate(
+        function: Callable[Parameters, Returned],
+    ) -> Callable[Parameters, Returned]:
         @functools.wraps(function)
-        def taking_both(*args: Parameters.args, **options: Parameters.kwargs) -> Returned:
+        def taking_both(
+            *args: Parameters.args, **options: Parameters.kwargs
+        ) -> Returned:
             if old in options:
                 name = getattr(function, "__name__", "call")
                 if new in options:
-                    raise TypeError(f"{name} got both {new} and {old}, its former name; pass {new} alone.")
+                    raise TypeError(
+                        f"{name} got both {new} and {old}, its former name; pass {new} alone."
+                    )
                 message = f"{name}: {old} is deprecated and will be removed in {removed_in}; use {new}"
                 warnings.warn(message, DeprecationWarning, stacklevel=2)
                 options[new] = options.pop(old)

@@ -82,7 +82,9 @@ class Exponential(Integrator):
         h, p = _arrays(step_size, precision)
         exponent = h * p
         a = jnp.exp(-exponent)
-        x = jnp.maximum(exponent, jnp.finfo(exponent.dtype).eps / 8)  # below it (1 - e^{-x}) / x rounds to 1
+        x = jnp.maximum(
+            exponent, jnp.finfo(exponent.dtype).eps / 8
+        )  # below it (1 - e^{-x}) / x rounds to 1
         b = h * (-jnp.expm1(-x) / x)
         return Gains(a, b, jnp.sqrt(b * (1 + a)))
 
@@ -111,5 +113,12 @@ def _arrays(step_size: ArrayLike, precision: ArrayLike) -> tuple[Array, Array]:
     return jnp.asarray(step_size, dtype), jnp.asarray(precision, dtype)
 
 
-__all__ = ["CrankNicolson", "Explicit", "Exponential", "Gains", "Integrator", "SemiImplicit"]
+__all__ = [
+    "CrankNicolson",
+    "Explicit",
+    "Exponential",
+    "Gains",
+    "Integrator",
+    "SemiImplicit",
+]
 __dir__ = __all__.copy

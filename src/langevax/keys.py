@@ -41,7 +41,11 @@ def unrolled(key: Key[Array, "*keys"]) -> Key[Array, "*keys"]:
     True
     """
     in_order = jax.config.jax_threefry_partitionable  # pyright: ignore[reportAttributeAccessIssue]
-    if random.key_impl(key) != "threefry2x32" or not in_order or not platforms.sizes().unrolled_keys:
+    if (
+        random.key_impl(key) != "threefry2x32"
+        or not in_order
+        or not platforms.sizes().unrolled_keys
+    ):
         return key
     return random.wrap_key_data(random.key_data(key), impl=UNROLLED)
 
@@ -52,20 +56,26 @@ def is_unrolled(key: Key[Array, "*keys"]) -> bool:
 
 
 @jax.jit  # traced once per shape
-def hashed(first: Words, second: Words, left: Words, right: Words) -> tuple[Words, Words]:
+def hashed(
+    first: Words, second: Words, left: Words, right: Words
+) -> tuple[Words, Words]:
     """Return Threefry-2x32-20 of the words of a counter (Salmon, Moraes, Dror, Shaw, SC 2011)."""
     schedule = first, second, first ^ second ^ jnp.uint32(PARITY)
     left, right = left + first, right + second
     for group in range(5):
         for rotation in ROTATIONS[group % 2]:
             left = left + right
-            right = left ^ (right << jnp.uint32(rotation) | right >> jnp.uint32(32 - rotation))
+            right = left ^ (
+                right << jnp.uint32(rotation) | right >> jnp.uint32(32 - rotation)
+            )
         left = left + schedule[(group + 1) % 3]
         right = right + schedule[(group + 2) % 3] + jnp.uint32(group + 1)
     return left, right
 
 
-def normal_columns(column_keys: Key[Array, " columns"], length: int) -> Float[Array, "length columns"]:
+def normal_columns(
+    column_keys: Key[Array, " columns"], length: int
+) -> Float[Array, "length columns"]:
     """Return `jax.random.normal(key, (length,))` in float32 of each unrolled key, as columns."""
     first, second = jnp.moveaxis(random.key_data(column_keys), -1, 0)
     indices = lax.broadcasted_iota(jnp.uint32, (length, len(column_keys)), 0)
@@ -73,21 +83,29 @@ def normal_columns(column_keys: Key[Array, " columns"], length: int) -> Float[Ar
     # as in JAX: 23 bits are the mantissa of a number in [1, 2), shifted to (-1, 1) and mapped by the normal quantile
     mantissa = (left ^ right) >> jnp.uint32(9) | jnp.uint32(0x3F800000)
     least = np.nextafter(np.float32(-1), np.float32(0))
-    uniform = (lax.bitcast_convert_type(mantissa, jnp.float32) - 1) * (np.float32(1) - least) + least
+    uniform = (lax.bitcast_convert_type(mantissa, jnp.float32) - 1) * (
+        np.float32(1) - least
+    ) + least
     return np.float32(np.sqrt(2)) * lax.erf_inv(jnp.maximum(uniform, least))
 
 
-def _hash_of_indices(key: UInt32[Array, "2"], shape: tuple[int, ...]) -> tuple[Words, Words]:
+def _hash_of_indices(
+    key: UInt32[Array, "2"], shape: tuple[int, ...]
+) -> tuple[Words, Words]:
     indices = lax.iota(jnp.uint32, math.prod(shape)).reshape(shape)
     return hashed(key[0], key[1], jnp.zeros_like(indices), indices)
 
 
-def _split(key: UInt32[Array, "2"], shape: tuple[int, ...]) -> UInt32[Array, "*shape 2"]:
+def _split(
+    key: UInt32[Array, "2"], shape: tuple[int, ...]
+) -> UInt32[Array, "*shape 2"]:
     return lax.optimization_barrier(jnp.stack(_hash_of_indices(key, shape), axis=-1))
 
 
 def _fold_in(key: UInt32[Array, "2"], data: Any) -> UInt32[Array, "2"]:
-    return lax.optimization_barrier(jnp.stack(hashed(key[0], key[1], jnp.uint32(0), jnp.asarray(data, jnp.uint32))))
+    return lax.optimization_barrier(
+        jnp.stack(hashed(key[0], key[1], jnp.uint32(0), jnp.asarray(data, jnp.uint32)))
+    )
 
 
 def _bits(key: UInt32[Array, "2"], width: int, shape: tuple[int, ...]) -> Array:

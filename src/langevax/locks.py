@@ -52,7 +52,9 @@ class Lock:
     def release(self) -> None:
         """Drop the lock and remove its file; again without effect."""
         if self._descriptor is not None:
-            self.file.unlink(missing_ok=True)  # while it is held: who opened it before looks again
+            self.file.unlink(
+                missing_ok=True
+            )  # while it is held: who opened it before looks again
             self.close()
 
     def close(self) -> None:
@@ -65,7 +67,10 @@ class Lock:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.release()
 
@@ -79,14 +84,20 @@ def _acquired(file: Path, what: str) -> int | None:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _is_at(file, descriptor):
-                owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+                owner = {
+                    "pid": os.getpid(),
+                    "host": socket.gethostname(),
+                    "since": time.strftime("%Y-%m-%d %H:%M:%S"),
+                }
                 os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, json.dumps(owner).encode(), 0)
                 return descriptor
         except BlockingIOError as error:
             owner = _owner(descriptor)
             os.close(descriptor)
-            raise LockedError(f"{what} is being written by {owner}; wait until it ends, or name another.") from error
+            raise LockedError(
+                f"{what} is being written by {owner}; wait until it ends, or name another."
+            ) from error
         except OSError as error:
             os.close(descriptor)
             if error.errno not in WITHOUT_LOCKS:

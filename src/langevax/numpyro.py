@@ -78,25 +78,38 @@ class _LogDensities(eqx.Module):
     def __call__(self, position: Position, rows: PyTree) -> dict[str, Array]:
         """Unsummed, scaled and masked as NumPyro does."""
         with _numpyros_way():
-            return compute_log_probs(self._substituted(position), (rows,), {}, {}, sum_log_prob=False)[0]
+            return compute_log_probs(
+                self._substituted(position), (rows,), {}, {}, sum_log_prob=False
+            )[0]
 
     def prior(self, position: Position, rows: PyTree) -> Float[Array, ""]:
         """Sum over the prior sites; any rows will do."""
-        return _total(density for name, density in self(position, rows).items() if name in self.prior_sites)
+        return _total(
+            density
+            for name, density in self(position, rows).items()
+            if name in self.prior_sites
+        )
 
     def likelihood(self, position: Position, row: PyTree) -> Float[Array, ""]:
         """Sum over the row sites at one row."""
         densities = self(position, _batch_of(row)).items()
-        return _total(density for name, density in densities if name not in self.prior_sites)
+        return _total(
+            density for name, density in densities if name not in self.prior_sites
+        )
 
     def row_by_row(self, position: Position, rows: PyTree) -> dict[str, Array]:
         """The log densities that a `FiniteSum` adds up, unsummed."""
         by_row = jax.vmap(lambda row: self(position, _batch_of(row)))(rows)
         first = self(position, _first(rows))
-        return {name: first[name] if name in self.prior_sites else by_row[name] for name in first}
+        return {
+            name: first[name] if name in self.prior_sites else by_row[name]
+            for name in first
+        }
 
     def _substituted(self, position: Position) -> RowModel:
-        return handlers.substitute(handlers.seed(self.model, 0), substitute_fn=partial(_constrained, position))
+        return handlers.substitute(
+            handlers.seed(self.model, 0), substitute_fn=partial(_constrained, position)
+        )
 
 
 def _constrained(position: Position, site: Site) -> Array | None:
@@ -108,7 +121,10 @@ def _constrained(position: Position, site: Site) -> Array | None:
     value = bijection(free)
     log_det = bijection.log_abs_det_jacobian(free, value)
     batch = jnp.ndim(value) - len(site["fn"].event_shape)
-    numpyro.factor(_log_det_of(site["name"]), jnp.sum(log_det, axis=tuple(range(batch, jnp.ndim(log_det)))))
+    numpyro.factor(
+        _log_det_of(site["name"]),
+        jnp.sum(log_det, axis=tuple(range(batch, jnp.ndim(log_det)))),
+    )
     return value
 
 
@@ -197,14 +213,23 @@ def _sum_over_rows(model: Model, arguments: PyTree) -> tuple[Posterior, Model, S
         checked = tree_as_rows("data", jax.tree.map(lambda a: a[:CHECKED_ROWS], rows))
         first = tree_as_rows("data", jax.tree.map(lambda a: a[:1], rows))
         bound = partial(of_rows, first)
-        shapes, all_shapes = _latent_shapes(bound), _latent_shapes(partial(of_rows, checked))
-        if changed := sorted(name for name in shapes | all_shapes if shapes.get(name) != all_shapes.get(name)):
+        shapes, all_shapes = (
+            _latent_shapes(bound),
+            _latent_shapes(partial(of_rows, checked)),
+        )
+        if changed := sorted(
+            name
+            for name in shapes | all_shapes
+            if shapes.get(name) != all_shapes.get(name)
+        ):
             raise NotRowsError(
                 f"latent sites {changed} change with the number of rows, which are not independent given the others",
                 "move them out of the plate over the data, or sum them out",
             )
         with jax.enable_x64(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a model with float32 within warns where it is called in float64
+            warnings.simplefilter(
+                "ignore"
+            )  # a model with float32 within warns where it is called in float64
             log_densities = _checked(of_rows, shapes, checked)
         prior = partial(log_densities.prior, rows=first)
         return posterior_of(prior, log_densities.likelihood, rows), bound, shapes
@@ -222,17 +247,26 @@ def _split_rows(arguments: PyTree) -> tuple[PyTree, PyTree]:
     """Return the arrays that are as long as the longest, and all other arguments."""
 
     def length(leaf: object) -> int:
-        return len(leaf) if isinstance(leaf, np.ndarray | jax.Array) and np.ndim(leaf) else 0  # pyright: ignore
+        return (
+            len(leaf)
+            if isinstance(leaf, np.ndarray | jax.Array) and np.ndim(leaf)
+            else 0
+        )  # pyright: ignore
 
     longest = max(map(length, jax.tree.leaves(arguments)), default=0)
     if longest < 2:
-        raise NotRowsError("the model takes no array with several rows", "let it take its data as arguments")
+        raise NotRowsError(
+            "the model takes no array with several rows",
+            "let it take its data as arguments",
+        )
     return eqx.partition(arguments, lambda leaf: length(leaf) == longest)
 
 
 def _prior_trace(bound: Model, key: Key[Array, ""]) -> dict[str, Site]:
     with handlers.block(), jax.numpy_dtype_promotion("standard"):
-        drawn = handlers.substitute(handlers.seed(bound, key), substitute_fn=_drawn_uniformly)
+        drawn = handlers.substitute(
+            handlers.seed(bound, key), substitute_fn=_drawn_uniformly
+        )
         return handlers.trace(drawn).get_trace()
 
 
@@ -256,7 +290,9 @@ def _whole_shapes(bound: Model, arguments: PyTree) -> Shapes:
         try:
             checks.leading_axis("data", arrays)
         except ValueError as disagreement:
-            raise ValueError(f"{disagreement} The model fails on them: {error}") from error
+            raise ValueError(
+                f"{disagreement} The model fails on them: {error}"
+            ) from error
         raise
 
 
@@ -268,7 +304,10 @@ def _latent_shapes(bound: Model) -> Shapes:
         _check_sites(trace)
         return _free_values(trace)
 
-    return {name: value.shape for name, value in jax.eval_shape(free_values, jax.random.key(0)).items()}
+    return {
+        name: value.shape
+        for name, value in jax.eval_shape(free_values, jax.random.key(0)).items()
+    }
 
 
 def _check_sites(trace: dict[str, Site]) -> None:
@@ -279,13 +318,17 @@ def _check_sites(trace: dict[str, Site]) -> None:
                 f"plate {name!r} draws a subsample of {subsample_size} rows, but langevax draws the batches itself: "
                 "leave subsample_size out and take the size of the plate from the data."
             )
-    if not any(site["type"] == "sample" and site["is_observed"] for site in trace.values()):
+    if not any(
+        site["type"] == "sample" and site["is_observed"] for site in trace.values()
+    ):
         raise RefusedModelError(
             "the model observes nothing: give a site obs=, or draw from its prior with numpyro.infer.Predictive."
         )
     latent = _latent_sites(trace)
     if not latent:
-        raise RefusedModelError("the model has no latent site: there is nothing to sample.")
+        raise RefusedModelError(
+            "the model has no latent site: there is nothing to sample."
+        )
     for name, site in latent.items():
         if site["fn"].support.is_discrete:
             raise RefusedModelError(
@@ -295,14 +338,21 @@ def _check_sites(trace: dict[str, Site]) -> None:
 
 
 def _latent_sites(trace: dict[str, Site]) -> dict[str, Site]:
-    return {name: site for name, site in trace.items() if site["type"] == "sample" and not site["is_observed"]}
+    return {
+        name: site
+        for name, site in trace.items()
+        if site["type"] == "sample" and not site["is_observed"]
+    }
 
 
 def _free_values(trace: dict[str, Site]) -> Position:
     """Values of the latent sites in unconstrained coordinates."""
     latent = _latent_sites(trace)
     with jax.numpy_dtype_promotion("standard"):
-        return {name: jnp.asarray(biject_to(site["fn"].support).inv(site["value"])) for name, site in latent.items()}
+        return {
+            name: jnp.asarray(biject_to(site["fn"].support).inv(site["value"]))
+            for name, site in latent.items()
+        }
 
 
 def _values(bound: Model, position: Position) -> Position:
@@ -317,13 +367,21 @@ def _numpyros_way() -> Iterator[None]:
 
     Each of NumPyro's checks of a constant compiles a program.
     """
-    with handlers.block(), jax.numpy_dtype_promotion("standard"), numpyro.validation_enabled(False):
+    with (
+        handlers.block(),
+        jax.numpy_dtype_promotion("standard"),
+        numpyro.validation_enabled(False),
+    ):
         yield
 
 
-def _own_potential(bound: Model, position: Position, seed: Key[Array, ""] | int = 0) -> Float[Array, ""]:
+def _own_potential(
+    bound: Model, position: Position, seed: Key[Array, ""] | int = 0
+) -> Float[Array, ""]:
     with _numpyros_way():
-        return jnp.asarray(potential_energy(handlers.seed(bound, seed), (), {}, position))
+        return jnp.asarray(
+            potential_energy(handlers.seed(bound, seed), (), {}, position)
+        )
 
 
 def _check_deterministic(own_potential: OwnPotential, shapes: Shapes) -> None:
@@ -358,26 +416,43 @@ def _check_finite(own_potential: OwnPotential, bound: Model, shapes: Shapes) -> 
 
 def _checked(of_rows: RowModel, shapes: Shapes, rows: PyTree) -> _LogDensities:
     """Tell prior sites from row sites; raise unless the two kinds add up to NumPyro's own log density."""
-    compiled = jax.jit(lambda rows, point, key: _own_potential(partial(of_rows, rows), point, key))
+    compiled = jax.jit(
+        lambda rows, point, key: _own_potential(partial(of_rows, rows), point, key)
+    )
     own_potential = partial(compiled, rows)
     _check_deterministic(own_potential, shapes)
-    points = points_of_finite_density(lambda point: float(own_potential(point, jax.random.key(0))), shapes)
+    points = points_of_finite_density(
+        lambda point: float(own_potential(point, jax.random.key(0))), shapes
+    )
     densities = _LogDensities(of_rows)
-    alone_and_together = eqx.filter_jit(lambda point, rows: (densities(point, _first(rows)), densities(point, rows)))
+    alone_and_together = eqx.filter_jit(
+        lambda point, rows: (densities(point, _first(rows)), densities(point, rows))
+    )
     alone, together = alone_and_together(points[0][0], rows)
     latent = {*shapes, *map(_log_det_of, shapes)}
-    prior_sites = frozenset(name for name in together if name in latent or _agree(alone[name], together[name]))
+    prior_sites = frozenset(
+        name
+        for name in together
+        if name in latent or _agree(alone[name], together[name])
+    )
     by_row = _LogDensities(of_rows, prior_sites)
     sums = eqx.filter_jit(by_row.row_by_row)
     for point, own in points:
         ours, theirs = sums(point, rows), alone_and_together(point, rows)[1]
         for name, terms in theirs.items():
-            _compare(f"site {name!r} has", [ours[name]], [terms], float(np.sum(np.asarray(terms))))
+            _compare(
+                f"site {name!r} has",
+                [ours[name]],
+                [terms],
+                float(np.sum(np.asarray(terms))),
+            )
         _compare("the sites together have", ours.values(), theirs.values(), -own)
     return by_row
 
 
-def _compare(subject: str, ours: Iterable[Array], theirs: Iterable[Array], own: float) -> None:
+def _compare(
+    subject: str, ours: Iterable[Array], theirs: Iterable[Array], own: float
+) -> None:
     """Raise unless the sum of our terms is NumPyro's own, to the rounding of the terms."""
     by_row = sum(float(np.sum(np.asarray(term))) for term in ours)
     scale = sum(float(np.sum(np.abs(np.asarray(term)))) for term in theirs)
@@ -393,7 +468,9 @@ def _compare(subject: str, ours: Iterable[Array], theirs: Iterable[Array], own: 
 
 
 def _agree(one: Array, other: Array) -> bool:
-    return one.shape == other.shape and np.array_equal(np.asarray(one), np.asarray(other))
+    return one.shape == other.shape and np.array_equal(
+        np.asarray(one), np.asarray(other)
+    )
 
 
 def _total(densities: Iterable[Array]) -> Float[Array, ""]:

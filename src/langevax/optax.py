@@ -143,13 +143,23 @@ def langevin(
 
     def init(params: PyTree) -> NoiseState:
         del params
-        return NoiseState(jnp.zeros((), jnp.int32), jnp.copy(random.key_data(key)))  # the state may be donated
+        return NoiseState(
+            jnp.zeros((), jnp.int32), jnp.copy(random.key_data(key))
+        )  # the state may be donated
 
-    def update(updates: PyTree, state: Any, params: PyTree = None, **_: Any) -> tuple[PyTree, NoiseState]:
+    def update(
+        updates: PyTree, state: Any, params: PyTree = None, **_: Any
+    ) -> tuple[PyTree, NoiseState]:
         _check_gradient(updates)
         if has_precision and params is None:
-            raise ValueError("params is None but langevin has a precision; pass update(grads, state, params).")
-        position = _params_of_updates(updates, params) if has_precision else trees.zeros_like(updates)
+            raise ValueError(
+                "params is None but langevin has a precision; pass update(grads, state, params)."
+            )
+        position = (
+            _params_of_updates(updates, params)
+            if has_precision
+            else trees.zeros_like(updates)
+        )
         state = jax.tree.map(jnp.asarray, state)  # Flax restores NumPy arrays
         h, T = at_step(step_size, state.count), at_step(temperature, state.count)
         # as in `Langevin` under `simulate`
@@ -162,7 +172,9 @@ def langevin(
             p = jnp.asarray(precision, wide)
             _, b, c = integrator.gains(jnp.asarray(h, wide), p)
             drift = jnp.asarray(g, wide) + p * jnp.asarray(x, wide)
-            return (c * jnp.sqrt(jnp.asarray(T, wide)) * xi - b * drift).astype(jnp.result_type(g))
+            return (c * jnp.sqrt(jnp.asarray(T, wide)) * xi - b * drift).astype(
+                jnp.result_type(g)
+            )
 
         moves = trees.map_prefix(move, precision, updates, position, noise)
         return moves, NoiseState(safe_increment(state.count), state.key)
@@ -205,7 +217,12 @@ def svrg(period: int) -> GradientTransformationExtraArgs:
     checks.positive_int("period", period)
 
     def estimate(
-        count: Step, state: AnchorState, params: PyTree, updates: PyTree, value_fn: ValueFn, full_value_fn: ValueFn
+        count: Step,
+        state: AnchorState,
+        params: PyTree,
+        updates: PyTree,
+        value_fn: ValueFn,
+        full_value_fn: ValueFn,
     ) -> tuple[PyTree, AnchorState]:
         def refresh(_: AnchorState) -> tuple[PyTree, AnchorState]:
             gradient = jax.grad(full_value_fn)(params)
@@ -218,7 +235,11 @@ def svrg(period: int) -> GradientTransformationExtraArgs:
         return lax.cond(count % period == 0, refresh, correct, state)
 
     # step 0 takes the first anchor
-    return _reduction("svrg", lambda params: AnchorState(trees.zeros_like(params), trees.zeros_like(params)), estimate)
+    return _reduction(
+        "svrg",
+        lambda params: AnchorState(trees.zeros_like(params), trees.zeros_like(params)),
+        estimate,
+    )
 
 
 def sarah(period: int) -> GradientTransformationExtraArgs:
@@ -248,16 +269,31 @@ def sarah(period: int) -> GradientTransformationExtraArgs:
     checks.positive_int("period", period)
 
     def estimate(
-        count: Step, state: RunningState, params: PyTree, updates: PyTree, value_fn: ValueFn, full_value_fn: ValueFn
+        count: Step,
+        state: RunningState,
+        params: PyTree,
+        updates: PyTree,
+        value_fn: ValueFn,
+        full_value_fn: ValueFn,
     ) -> tuple[PyTree, RunningState]:
         def correct(state: RunningState) -> PyTree:
-            return trees.add(trees.subtract(updates, jax.grad(value_fn)(state.previous)), state.gradient)
+            return trees.add(
+                trees.subtract(updates, jax.grad(value_fn)(state.previous)),
+                state.gradient,
+            )
 
-        v = lax.cond(count % period == 0, lambda _: jax.grad(full_value_fn)(params), correct, state)
+        v = lax.cond(
+            count % period == 0,
+            lambda _: jax.grad(full_value_fn)(params),
+            correct,
+            state,
+        )
         return v, RunningState(params, v)
 
     # step 0 takes a full gradient
-    return _reduction("sarah", lambda params: RunningState(params, trees.zeros_like(params)), estimate)
+    return _reduction(
+        "sarah", lambda params: RunningState(params, trees.zeros_like(params)), estimate
+    )
 
 
 def storm(momentum: float | Array) -> GradientTransformationExtraArgs:
@@ -281,15 +317,25 @@ def storm(momentum: float | Array) -> GradientTransformationExtraArgs:
     checks.fraction("momentum", momentum)
 
     def estimate(
-        count: Step, state: RunningState, params: PyTree, updates: PyTree, value_fn: ValueFn
+        count: Step,
+        state: RunningState,
+        params: PyTree,
+        updates: PyTree,
+        value_fn: ValueFn,
     ) -> tuple[PyTree, RunningState]:
         def corrected(g: Array, v: Array, h: Array) -> Array:
-            return g + jnp.where(count > 0, 1 - jnp.asarray(momentum, g.dtype), 0).astype(g.dtype) * (v - h)
+            return g + jnp.where(
+                count > 0, 1 - jnp.asarray(momentum, g.dtype), 0
+            ).astype(g.dtype) * (v - h)
 
-        v = jax.tree.map(corrected, updates, state.gradient, jax.grad(value_fn)(state.previous))
+        v = jax.tree.map(
+            corrected, updates, state.gradient, jax.grad(value_fn)(state.previous)
+        )
         return v, RunningState(params, v)
 
-    return _reduction("storm", lambda params: RunningState(params, trees.zeros_like(params)), estimate)
+    return _reduction(
+        "storm", lambda params: RunningState(params, trees.zeros_like(params)), estimate
+    )
 
 
 def sledge(num_blocks: int) -> GradientTransformationExtraArgs:
@@ -330,19 +376,35 @@ def sledge(num_blocks: int) -> GradientTransformationExtraArgs:
         return SLEDGEState(params, zeros, zeros, tables.empty(num_blocks, params))
 
     def estimate(
-        count: Step, state: SLEDGEState, params: PyTree, updates: PyTree, value_fn: ValueFn, block: Step
+        count: Step,
+        state: SLEDGEState,
+        params: PyTree,
+        updates: PyTree,
+        value_fn: ValueFn,
+        block: Step,
     ) -> tuple[PyTree, SLEDGEState]:
         h = jax.grad(value_fn)(state.previous)
         # at first nothing has moved: from an empty table all entries move to the gradient
-        delta = jax.tree.map(lambda g, h: g - jnp.where(count > 0, h, 0).astype(g.dtype), updates, h)
-        residual = jax.tree.map(lambda g, z, s: g - (z[block] + s), updates, state.table, state.shift)
+        delta = jax.tree.map(
+            lambda g, h: g - jnp.where(count > 0, h, 0).astype(g.dtype), updates, h
+        )
+        residual = jax.tree.map(
+            lambda g, z, s: g - (z[block] + s), updates, state.table, state.shift
+        )
         v = jax.tree.map(
-            lambda v, delta, r: v + (1 - 1 / num_blocks) * delta + r / num_blocks, state.gradient, delta, residual
+            lambda v, delta, r: v + (1 - 1 / num_blocks) * delta + r / num_blocks,
+            state.gradient,
+            delta,
+            residual,
         )
         shift = trees.add(state.shift, delta)
-        table = jax.tree.map(lambda z, r, delta: z.at[block].add(r - delta), state.table, residual, delta)
+        table = jax.tree.map(
+            lambda z, r, delta: z.at[block].add(r - delta), state.table, residual, delta
+        )
 
-        resync = partial(tables.fold_shift, partial(jax.tree.map, lambda z: jnp.mean(z, axis=0)))
+        resync = partial(
+            tables.fold_shift, partial(jax.tree.map, lambda z: jnp.mean(z, axis=0))
+        )
         v, shift, table = tables.every(num_blocks, count, resync, (v, shift, table))
         return v, SLEDGEState(params, v, shift, table)
 
@@ -379,20 +441,32 @@ def saga(num_blocks: int) -> GradientTransformationExtraArgs:
         return trees.add(change, state.mean), SAGAState(mean, table)
 
     return _reduction(
-        "saga", lambda params: SAGAState(trees.zeros_like(params), tables.empty(num_blocks, params)), estimate
+        "saga",
+        lambda params: SAGAState(
+            trees.zeros_like(params), tables.empty(num_blocks, params)
+        ),
+        estimate,
     )
 
 
 def _reduction(
-    name: str, start: Callable[[PyTree], PyTree], estimate: Callable[..., tuple[PyTree, PyTree]]
+    name: str,
+    start: Callable[[PyTree], PyTree],
+    estimate: Callable[..., tuple[PyTree, PyTree]],
 ) -> GradientTransformationExtraArgs:
     """A transformation that replaces `updates` by `estimate(count, state, params, updates, *functions)`."""
-    needed = [argument for argument in REMEDIES if argument in inspect.signature(estimate).parameters]
+    needed = [
+        argument
+        for argument in REMEDIES
+        if argument in inspect.signature(estimate).parameters
+    ]
 
     def init(params: PyTree) -> ReductionState:
         return ReductionState(jnp.zeros((), jnp.int32), start(params))
 
-    def update(updates: PyTree, state: Any, params: PyTree = None, **extra: Any) -> tuple[PyTree, ReductionState]:
+    def update(
+        updates: PyTree, state: Any, params: PyTree = None, **extra: Any
+    ) -> tuple[PyTree, ReductionState]:
         if params is None:
             raise ValueError(
                 f"params is None but {name} compares gradients at params; pass update(grads, state, params)."
@@ -408,7 +482,9 @@ def _reduction(
         gradients = jax.tree.map(lambda x, g: jnp.asarray(g, x.dtype), params, updates)
         functions = [extra[argument] for argument in needed]
         state = jax.tree.map(jnp.asarray, state)  # Flax restores NumPy arrays
-        v, estimator = estimate(state.count, state.estimator, params, gradients, *functions)
+        v, estimator = estimate(
+            state.count, state.estimator, params, gradients, *functions
+        )
         return v, ReductionState(safe_increment(state.count), estimator)
 
     return GradientTransformationExtraArgs(init, update)
@@ -417,12 +493,19 @@ def _reduction(
 def _wide(leaf: ArrayLike) -> jax.ShapeDtypeStruct:
     """The shape of a leaf, and the dtype in which its move is computed: float32, or its own where that is wider."""
     dtype = jnp.result_type(leaf)
-    return jax.ShapeDtypeStruct(jnp.shape(leaf), dtype if jnp.finfo(dtype).bits >= 32 else jnp.float32)
+    return jax.ShapeDtypeStruct(
+        jnp.shape(leaf), dtype if jnp.finfo(dtype).bits >= 32 else jnp.float32
+    )
 
 
 def _params_of_updates(updates: PyTree, params: PyTree) -> PyTree:
     """`params`, None where `updates` has None."""
-    return jax.tree.map(lambda g, x: None if g is None else x, updates, params, is_leaf=lambda leaf: leaf is None)
+    return jax.tree.map(
+        lambda g, x: None if g is None else x,
+        updates,
+        params,
+        is_leaf=lambda leaf: leaf is None,
+    )
 
 
 def _check_gradient(updates: PyTree) -> None:

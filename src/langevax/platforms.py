@@ -59,11 +59,13 @@ class Sizes(NamedTuple):
 
 
 CPU = Sizes(
-    block_activations=2**21,  # 8 MB in float32; with 16 MB a step took 1.1 times as long
+    block_activations=2
+    ** 21,  # 8 MB in float32; with 16 MB a step took 1.1 times as long
     fewest_rows=256,  # 1.28 times as fast at 100,000 particles
     most_rows=2048,  # with 8,192 a product took twice as long, with 20,000 four times
     most_activations=2**24,  # 64 MB; beyond, it is faster to compute them twice
-    shared_activations=2**25,  # computing them twice is not faster than two sums over devices
+    shared_activations=2
+    ** 25,  # computing them twice is not faster than two sums over devices
     tile_rows=512,
     tile_particles=4096,  # 8 MB of activations
     pass_rows=4096,  # at 8 columns a pass takes a third of what it takes with 16,384
@@ -82,7 +84,8 @@ CPU = Sizes(
 )
 
 ACCELERATOR = Sizes(
-    block_activations=2**27,  # 512 MB in float32, some hundreds of microseconds of reading and writing
+    block_activations=2
+    ** 27,  # 512 MB in float32, some hundreds of microseconds of reading and writing
     fewest_rows=256,
     most_rows=2**16,
     most_activations=2**28,  # 1 GB: a million particles with 256 rows

@@ -93,7 +93,9 @@ def library() -> SimpleNamespace:
     thread.join()
     try:
         names = {
-            name: getattr(import_module(module), name) for module, words in NAMES.items() for name in words.split()
+            name: getattr(import_module(module), name)
+            for module, words in NAMES.items()
+            for name in words.split()
         }
         return SimpleNamespace(**names, jax_funcify=compiler[0].jax_funcify)
     except (AttributeError, IndexError, ModuleNotFoundError) as error:
@@ -119,10 +121,13 @@ class JaxGraph:
     def __init__(self, inputs: Sequence[Variable], outputs: Sequence[Variable]):
 
         shared = [
-            variable for variable in library().graph_inputs(outputs) if isinstance(variable, library().SharedVariable)
+            variable
+            for variable in library().graph_inputs(outputs)
+            if isinstance(variable, library().SharedVariable)
         ]
         outputs = library().clone_replace(
-            list(outputs), replace={one: library().constant(one.get_value()) for one in shared}
+            list(outputs),
+            replace={one: library().constant(one.get_value()) for one in shared},
         )
         self.graph: Any = library().FunctionGraph(list(inputs), outputs, clone=True)
         library().get_mode("JAX").including(PARAMETERS).optimizer.rewrite(self.graph)
@@ -131,11 +136,16 @@ class JaxGraph:
     def __call__(self, *values: Any) -> list[Array]:
         is_double = _is_double()
         with warnings.catch_warnings(), jax.numpy_dtype_promotion("standard"):
-            warnings.simplefilter("ignore")  # graphs name float64, which is float32 where the program is
+            warnings.simplefilter(
+                "ignore"
+            )  # graphs name float64, which is float32 where the program is
             if is_double not in self.functions:
                 with jax.ensure_compile_time_eval():
                     self.functions[is_double] = library().jax_funcify(self.graph)
-            return [jnp.asarray(value) for value in self.functions[is_double](*map(jnp.asarray, values))]
+            return [
+                jnp.asarray(value)
+                for value in self.functions[is_double](*map(jnp.asarray, values))
+            ]
 
 
 class RowDensities(eqx.Module):
@@ -200,18 +210,30 @@ def posterior(model: Model) -> ModelPosterior:
     with checks.needs(None, "langevax.pymc"):
         import_module("pymc")
     if not isinstance(model, library().Model):
-        raise TypeError(f"model must be a pymc.Model, got {checks.shown(model)}; pass the model itself.")
+        raise TypeError(
+            f"model must be a pymc.Model, got {checks.shown(model)}; pass the model itself."
+        )
     _check_variables(model)
     free = tuple(rv.name for rv in model.free_RVs)
     with _failures_of_the_model():
         initial = model.initial_point(0)
-        first = {name: np.asarray(initial[model.rvs_to_values[rv].name]) for name, rv in _named(model)}
+        first = {
+            name: np.asarray(initial[model.rvs_to_values[rv].name])
+            for name, rv in _named(model)
+        }
         shapes = {name: value.shape for name, value in first.items()}
-        constrained = JaxGraph(model.value_vars, model.replace_rvs_by_values(model.free_RVs))
+        constrained = JaxGraph(
+            model.value_vars, model.replace_rvs_by_values(model.free_RVs)
+        )
         try:
             target = _by_rows(model, shapes)
         except NotRowsError as error:
-            density = AllRows(error.cause, error.remedy, JaxGraph(model.value_vars, [model.logp()]), free)
+            density = AllRows(
+                error.cause,
+                error.remedy,
+                JaxGraph(model.value_vars, [model.logp()]),
+                free,
+            )
             _check_finite(density, shapes)
             target = Posterior(Function(density), 1.0)
 
@@ -224,7 +246,9 @@ def posterior(model: Model) -> ModelPosterior:
         }
 
     def of_one(position: Position) -> dict[str, Array]:
-        return dict(zip(free, constrained(*(position[name] for name in free)), strict=True))
+        return dict(
+            zip(free, constrained(*(position[name] for name in free)), strict=True)
+        )
 
     def constrain(positions: PyTree) -> Position:
         return over_leading_axes(jax.jit(of_one), positions, shapes)
@@ -239,16 +263,29 @@ def unconstrained(model: Model, values: Position) -> dict[str, Array]:
     outputs = []
     for rv, value in own.items():
         transform = model.rvs_to_transforms[rv]
-        outputs.append(value if transform is None else transform.forward(value, *rv.owner.inputs))
-    graph = JaxGraph(list(own.values()), library().clone_replace(outputs, replace=own, rebuild_strict=False))
+        outputs.append(
+            value if transform is None else transform.forward(value, *rv.owner.inputs)
+        )
+    graph = JaxGraph(
+        list(own.values()),
+        library().clone_replace(outputs, replace=own, rebuild_strict=False),
+    )
     names = [name for name, _ in _named(model)]
-    return dict(zip(names, jax.jit(jax.vmap(graph))(*(values[name] for name in names)), strict=True))
+    return dict(
+        zip(
+            names,
+            jax.jit(jax.vmap(graph))(*(values[name] for name in names)),
+            strict=True,
+        )
+    )
 
 
 def row_arrays(model: Model, likelihoods: Sequence[Variable]) -> RowArrays:
     """Return the arrays of a model that have one entry per row; raise `NotRowsError` where rows cannot be separated."""
 
-    lengths = {rv.name: _length(model.rvs_to_values[rv].eval()) for rv in model.observed_RVs}
+    lengths = {
+        rv.name: _length(model.rvs_to_values[rv].eval()) for rv in model.observed_RVs
+    }
     size = max(lengths.values())
     if set(lengths.values()) != {size} or size < 2:
         raise NotRowsError(
@@ -287,16 +324,24 @@ def _sum_over_rows(model: Model, shapes: Shapes) -> Posterior:
     size = len(next(iter(rows.arrays.values())))
     potentials = model.replace_rvs_by_values(model.potentials)
     for potential in potentials:
-        if any(_length(_value(one)) == size for one in library().graph_inputs([potential])):
+        if any(
+            _length(_value(one)) == size for one in library().graph_inputs([potential])
+        ):
             raise NotRowsError(
                 f"potential {potential.name!r} depends on the data, and may be of several rows at once",
                 "write it as an observed variable (pm.CustomDist)",
             )
     single = {
-        variable: library().tensor(variable.name, dtype=variable.type.dtype, shape=(1, *rows.arrays[name].shape[1:]))
+        variable: library().tensor(
+            variable.name,
+            dtype=variable.type.dtype,
+            shape=(1, *rows.arrays[name].shape[1:]),
+        )
         for name, variable in rows.variables.items()
     }
-    outputs = library().clone_replace(likelihoods, replace=single | _sizes(likelihoods, size), rebuild_strict=False)
+    outputs = library().clone_replace(
+        likelihoods, replace=single | _sizes(likelihoods, size), rebuild_strict=False
+    )
     priors = [*model.logp(model.free_RVs, sum=False), *potentials]
     densities = RowDensities(
         JaxGraph(model.value_vars, priors),
@@ -310,12 +355,18 @@ def _sum_over_rows(model: Model, shapes: Shapes) -> Posterior:
     return posterior_of(densities.prior, densities.likelihood, rows.arrays)
 
 
-def _compare(model: Model, densities: RowDensities, rows: RowArrays, shapes: Shapes, size: int) -> None:
+def _compare(
+    model: Model, densities: RowDensities, rows: RowArrays, shapes: Shapes, size: int
+) -> None:
     """Raise `NotRowsError` unless the two sums are PyMC's own log density at random points."""
     checked = {name: jnp.asarray(array) for name, array in rows.arrays.items()}
     names = [rv.name for rv in model.observed_RVs]
     first = {name: array[0] for name, array in checked.items()}
-    for name, one in zip(names, jax.eval_shape(densities.of_one_row, random_point(0, shapes), first), strict=True):
+    for name, one in zip(
+        names,
+        jax.eval_shape(densities.of_one_row, random_point(0, shapes), first),
+        strict=True,
+    ):
         if not one.shape or one.shape[0] != 1:
             raise NotRowsError(
                 f"variable {name!r} has a log density of shape {one.shape} at one of its {size} rows, not (1, ...), as "
@@ -327,20 +378,34 @@ def _compare(model: Model, densities: RowDensities, rows: RowArrays, shapes: Sha
     for point, (whole, *own) in points:
         terms = [np.asarray(term) for term in by_row(point, checked)]
         for name, term, theirs in zip(names, terms, own, strict=True):
-            _agree(f"variable {name!r} has", float(term.sum()), theirs, float(np.abs(term).sum()))
+            _agree(
+                f"variable {name!r} has",
+                float(term.sum()),
+                theirs,
+                float(np.abs(term).sum()),
+            )
         prior = float(densities.prior(point))
         total = prior + sum(float(term.sum()) for term in terms)
         scale = abs(prior) + sum(float(np.abs(term).sum()) for term in terms)
         _agree("the variables together have", total, whole, scale)
 
 
-def _points(model: Model, free: tuple[str, ...], shapes: Shapes) -> list[tuple[Position, list[float]]]:
+def _points(
+    model: Model, free: tuple[str, ...], shapes: Shapes
+) -> list[tuple[Position, list[float]]]:
     """Return random points of finite density, with PyMC's log density of all and that of each observed variable."""
 
     outputs = [model.logp(), *(term.sum() for term in _likelihoods(model))]
-    options: dict[str, Any] = {"mode": library().Mode(linker="py", optimizer=None), "point_fn": False}
-    own = model.compile_fn(outputs, inputs=model.value_vars, on_unused_input="ignore", **options)
-    return points_of_finite_density(lambda point: [float(value) for value in own(*(point[n] for n in free))], shapes)
+    options: dict[str, Any] = {
+        "mode": library().Mode(linker="py", optimizer=None),
+        "point_fn": False,
+    }
+    own = model.compile_fn(
+        outputs, inputs=model.value_vars, on_unused_input="ignore", **options
+    )
+    return points_of_finite_density(
+        lambda point: [float(value) for value in own(*(point[n] for n in free))], shapes
+    )
 
 
 def _agree(subject: str, by_row: float, own: float, scale: float) -> None:
@@ -361,7 +426,9 @@ def _sizes(outputs: Sequence[Variable], size: int) -> dict[Variable, Variable]:
 
     operands = []
     for variable in library().ancestors(outputs):
-        if variable.owner is not None and isinstance(variable.owner.op, library().Alloc | library().Reshape):
+        if variable.owner is not None and isinstance(
+            variable.owner.op, library().Alloc | library().Reshape
+        ):
             operands += variable.owner.inputs[1:]
     of_one_row = {}
     for variable in library().graph_inputs(operands):
@@ -371,7 +438,9 @@ def _sizes(outputs: Sequence[Variable], size: int) -> dict[Variable, Variable]:
         if value.ndim <= 1 and value.size and value.ravel()[0] == size:
             ones = value.copy().reshape(-1)
             ones[0] = 1
-            of_one_row[variable] = library().constant(ones.reshape(value.shape), dtype=variable.type.dtype)
+            of_one_row[variable] = library().constant(
+                ones.reshape(value.shape), dtype=variable.type.dtype
+            )
     return of_one_row
 
 
@@ -380,7 +449,11 @@ def _value(variable: Variable) -> np.ndarray | None:
 
     if isinstance(variable, library().Constant):
         return np.asarray(variable.data)
-    return np.asarray(variable.get_value()) if isinstance(variable, library().SharedVariable) else None
+    return (
+        np.asarray(variable.get_value())
+        if isinstance(variable, library().SharedVariable)
+        else None
+    )
 
 
 def _length(value: Any) -> int:
@@ -403,7 +476,9 @@ def _check_variables(model: Model) -> None:
             "the model observes nothing: give a variable observed=, or use pm.sample_prior_predictive."
         )
     if not model.free_RVs:
-        raise RefusedModelError("the model has no free variable: there is nothing to sample.")
+        raise RefusedModelError(
+            "the model has no free variable: there is nothing to sample."
+        )
     if discrete := [value.name for value in model.discrete_value_vars]:
         raise RefusedModelError(
             f"variable {discrete[0]!r} is discrete, and has no gradient; sum it out of the model (pm.Mixture), or use "
@@ -415,7 +490,10 @@ def _check_variables(model: Model) -> None:
                 f"variable {rv.name!r} has a total_size, which scales its log density: leave it out and pass all rows, "
                 "as langevax draws the batches itself."
             )
-    if any(isinstance(one.type, library().RandomType) for one in library().graph_inputs(_likelihoods(model))):
+    if any(
+        isinstance(one.type, library().RandomType)
+        for one in library().graph_inputs(_likelihoods(model))
+    ):
         raise RefusedModelError(
             "the log density of the model is random, as that of pm.Minibatch: pass all rows, as langevax draws the "
             "batches itself."
@@ -424,7 +502,10 @@ def _check_variables(model: Model) -> None:
 
 def _check_finite(density: AllRows, shapes: Shapes) -> None:
     function = jax.jit(density)
-    if not any(np.isfinite(float(function(random_point(seed, shapes)))) for seed in range(MAX_POINTS)):
+    if not any(
+        np.isfinite(float(function(random_point(seed, shapes))))
+        for seed in range(MAX_POINTS)
+    ):
         raise RefusedModelError(
             f"the log density of the model is not finite at {MAX_POINTS} random positions: pass data without missing "
             "or infinite values, or a prior under which they can occur."

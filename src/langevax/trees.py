@@ -22,9 +22,13 @@ SHORT, MANY = 64, 4096
 """Length of the last axis below which, and count of numbers from which, a draw gets its own branch."""
 
 
-def map_prefix(function: Callable[..., PyTree], prefix: PyTree, position: PyTree, *others: PyTree) -> PyTree:
+def map_prefix(
+    function: Callable[..., PyTree], prefix: PyTree, position: PyTree, *others: PyTree
+) -> PyTree:
     """`function(prefix leaf, position leaf, ...)` for every leaf of `position`."""
-    return jax.tree.map(function, jax.tree.broadcast(prefix, position), position, *others)
+    return jax.tree.map(
+        function, jax.tree.broadcast(prefix, position), position, *others
+    )
 
 
 def normal_like(position: PyTree, *, key: Key[Array, ""]) -> PyTree:
@@ -34,7 +38,10 @@ def normal_like(position: PyTree, *, key: Key[Array, ""]) -> PyTree:
     """
     leaves, structure = jax.tree.flatten(position)
     keys = [key] if len(leaves) == 1 else jax.random.split(key, len(leaves))
-    draws = [normal(leaf.shape, leaf.dtype, key=k) for k, leaf in zip(keys, leaves, strict=True)]
+    draws = [
+        normal(leaf.shape, leaf.dtype, key=k)
+        for k, leaf in zip(keys, leaves, strict=True)
+    ]
     return jax.tree.unflatten(structure, draws)
 
 
@@ -47,7 +54,11 @@ def normal(shape: tuple[int, ...], dtype: DTypeLike, *, key: Key[Array, ""]) -> 
         return jax.random.normal(straight, (length,), wide)
 
     short_rows = len(shape) > 1 and shape[-1] < SHORT and length >= MANY
-    numbers = lax.platform_dependent(cpu=lambda: _unfused(drawn), default=drawn) if short_rows else drawn()
+    numbers = (
+        lax.platform_dependent(cpu=lambda: _unfused(drawn), default=drawn)
+        if short_rows
+        else drawn()
+    )
     return numbers.astype(dtype).reshape(shape)
 
 
@@ -91,7 +102,9 @@ def ball_like(position: PyTree, radius: ArrayLike, *, key: Key[Array, ""]) -> Py
     return jax.tree.map(lambda leaf: (leaf.astype(wide) * scale).astype(leaf.dtype), z)
 
 
-def host_normal(shape: tuple[int, ...], dtype: DTypeLike, *, key: Key[Array, ""]) -> np.ndarray:
+def host_normal(
+    shape: tuple[int, ...], dtype: DTypeLike, *, key: Key[Array, ""]
+) -> np.ndarray:
     """The numbers of `normal` outside of any program, by one program for each power of two instead of each shape."""
     length = math.prod(shape)
     drawn = _normals(key, 1 << max(length - 1, 0).bit_length(), jnp.dtype(dtype).name)

@@ -16,5 +16,7 @@ def failing(claim, data):
 def check_failing(claim, data, *beginnings):
     """Checks that begin so fail, at least one of each beginning, and no other; hence the verdict fails."""
     statements = failing(claim, data)
-    assert {next((b for b in beginnings if s.startswith(b)), s) for s in statements} == set(beginnings), statements
+    assert {
+        next((b for b in beginnings if s.startswith(b)), s) for s in statements
+    } == set(beginnings), statements
     assert claim.judge(data).holds is False

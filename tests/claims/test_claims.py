@@ -85,7 +85,10 @@ def test_a_check_fails_on_the_wrong_side_of_its_tolerance_and_where_there_is_no_
 
 def test_a_verdict_without_checks_does_not_hold():
     assert Verdict([]).holds is False
-    assert Verdict([Check("", "", 1.0, 1.0, 0.0), Check("", "", 2.0, 1.0, 0.0)]).holds is False
+    assert (
+        Verdict([Check("", "", 1.0, 1.0, 0.0), Check("", "", 2.0, 1.0, 0.0)]).holds
+        is False
+    )
 
 
 @pytest.mark.parametrize("missing", ["Claim", "Formula", "Source", "Figure"])
@@ -103,20 +106,39 @@ def test_every_script_has_the_text_of_its_section(name):
 
 
 def test_the_atlas_lists_every_script():
-    scripts = {path.stem for path in PAPERS.glob("*.py") if "CLAIM = Claim(" in path.read_text()} - {"claims"}
+    scripts = {
+        path.stem
+        for path in PAPERS.glob("*.py")
+        if "CLAIM = Claim(" in path.read_text()
+    } - {"claims"}
     assert scripts == set(atlas.NAMES)
 
 
 def test_what_is_no_number_is_written_as_such():
-    check = {"statement": "a", "source": "b", "measured": None, "predicted": 1.0, "tolerance": 0.1}
-    (row,) = table([check | {"relation": "equals", "error": None, "unit": "", "holds": False}])[2:]
+    check = {
+        "statement": "a",
+        "source": "b",
+        "measured": None,
+        "predicted": 1.0,
+        "tolerance": 0.1,
+    }
+    (row,) = table(
+        [check | {"relation": "equals", "error": None, "unit": "", "holds": False}]
+    )[2:]
     assert row == "| a (b) | 1 | not known | 0.1 | **fails** |"
 
 
 @pytest.mark.slow
 def test_one_script_writes_complete_files_and_prints_its_table(towers, tmp_path):
     towers(tower="pass")
-    command = [sys.executable, tmp_path / "papers" / "tower.py", "--seed", "3", "--out", tmp_path / "out"]
+    command = [
+        sys.executable,
+        tmp_path / "papers" / "tower.py",
+        "--seed",
+        "3",
+        "--out",
+        tmp_path / "out",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "| it is low (Babel, Theorem 11) | at most 2 | 3 m | " in done.stdout
     assert "0 of 1 checks hold." in done.stdout
@@ -124,9 +146,16 @@ def test_one_script_writes_complete_files_and_prints_its_table(towers, tmp_path)
     folder = tmp_path / "out" / "tower"
     result = json.loads((folder / RESULT).read_text())
     assert result["holds"] is False
-    assert result["checks"][0] | {"measured": 3.0, "holds": False, "relation": "at most"} == result["checks"][0]
+    assert (
+        result["checks"][0] | {"measured": 3.0, "holds": False, "relation": "at most"}
+        == result["checks"][0]
+    )
     assert result["numbers"] == {"floors": [1.0, 0.1]}
-    assert (result["request"]["size"], result["request"]["seed"], result["Formula"]) == ("small", 3, "h < 2")
+    assert (
+        result["request"]["size"],
+        result["request"]["seed"],
+        result["Formula"],
+    ) == ("small", 3, "h < 2")
     assert "<svg" in (folder / FIGURE).read_text()
     with xarray.open_dataset(folder / DATA, engine="h5netcdf") as data:
         assert float(data["height"]) == 3
@@ -134,7 +163,9 @@ def test_one_script_writes_complete_files_and_prints_its_table(towers, tmp_path)
 
 
 @pytest.mark.slow
-def test_a_crash_is_reported_and_a_second_run_measures_only_what_is_missing(towers, tmp_path, capsys):
+def test_a_crash_is_reported_and_a_second_run_measures_only_what_is_missing(
+    towers, tmp_path, capsys
+):
     out = tmp_path / "out"
     towers(low="pass", fallen="raise ValueError('the tower fell')")
     with pytest.raises(SystemExit, match="crashed: fallen"):
@@ -146,7 +177,9 @@ def test_a_crash_is_reported_and_a_second_run_measures_only_what_is_missing(towe
     assert "[Low towers | short ones." not in page  # would end the cell
     assert "**1 of 1 checks hold.**" in page
     assert "| floors | 0.33 ± 0.10 |" in page
-    assert (out / "images" / "atlas" / "low.svg").read_bytes() == (out / "low" / FIGURE).read_bytes()
+    assert (out / "images" / "atlas" / "low.svg").read_bytes() == (
+        out / "low" / FIGURE
+    ).read_bytes()
 
     towers(low="pass", fallen="pass")
     atlas.main(["--seed", "1", "--out", str(out)])
@@ -155,7 +188,9 @@ def test_a_crash_is_reported_and_a_second_run_measures_only_what_is_missing(towe
     assert second.split()[:2] == ["fallen", "holds"]
     towers(low="pass")
     atlas.main(["--seed", "3", "--out", str(out)])  # another request
-    assert [line.split()[1] for line in capsys.readouterr().out.splitlines()[:1]] == ["FAILS"]
+    assert [line.split()[1] for line in capsys.readouterr().out.splitlines()[:1]] == [
+        "FAILS"
+    ]
     assert "**0 of 1 checks hold.**" in (out / "atlas.md").read_text()
     atlas.main(["--seed", "3", "--out", str(out), "--force"])
     assert capsys.readouterr().out.count("FAILS") == 1
@@ -171,11 +206,13 @@ def test_an_edited_script_is_measured_again(towers, tmp_path):
 @pytest.mark.slow
 def test_sigterm_ends_the_scripts_that_run(towers, tmp_path):
     here = tmp_path / "pid"
-    towers(slow=f"import os, pathlib, time; pathlib.Path({str(here)!r}).write_text(str(os.getpid())); time.sleep(60)")
-    code = (
-        f"import atlas, pathlib; atlas.HERE = pathlib.Path({str(atlas.HERE)!r}); atlas.NAMES = ('slow',); atlas.main()"
+    towers(
+        slow=f"import os, pathlib, time; pathlib.Path({str(here)!r}).write_text(str(os.getpid())); time.sleep(60)"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.DEVNULL)
+    code = f"import atlas, pathlib; atlas.HERE = pathlib.Path({str(atlas.HERE)!r}); atlas.NAMES = ('slow',); atlas.main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.DEVNULL
+    )
     end = time.monotonic() + 60
     while not (here.exists() and here.read_text()) and time.monotonic() < end:
         time.sleep(0.05)

@@ -20,7 +20,10 @@ def data():
 
 def test_it_holds_at_the_small_size(data):
     numbers = check_holding(CLAIM, data).numbers
-    sgld, sarah = (numbers[f"{name}'s excess risk at the end, mean of the splits"][0] for name in ("SGLD", "SARAH-LD"))
+    sgld, sarah = (
+        numbers[f"{name}'s excess risk at the end, mean of the splits"][0]
+        for name in ("SGLD", "SARAH-LD")
+    )
     assert sgld > classification.WITHIN > sarah
 
 
@@ -56,7 +59,11 @@ def test_nothing_to_tell_apart_does_not_hold(data):
 def test_an_excess_that_is_not_the_gibbs_laws_is_noticed(data, broken):
     """Twice as much is still within 1 %."""
     factor = 1 + (data.sampler == broken)
-    check_failing(CLAIM, data.assign(excess=factor * data.excess), f"{broken}'s excess risk at the end, mean")
+    check_failing(
+        CLAIM,
+        data.assign(excess=factor * data.excess),
+        f"{broken}'s excess risk at the end, mean",
+    )
 
 
 def test_one_split_on_which_a_method_stays_away_is_enough(data):
@@ -69,15 +76,25 @@ def test_errors_count_against_sgld(data):
     """A mean above 1 % does not do where one split alone makes it so."""
     lucky = data.excess * xarray.where(data.repetition == 0, 4.0, 0.1)
     assert late(data.assign(excess=lucky)).excess[1, 2].mean() > 0.01
-    check_failing(CLAIM, data.assign(excess=data.excess.where(data.sampler != "SGLD", lucky)), "SGLD's excess risk")
+    check_failing(
+        CLAIM,
+        data.assign(excess=data.excess.where(data.sampler != "SGLD", lucky)),
+        "SGLD's excess risk",
+    )
 
 
 def test_the_excess_that_is_predicted_is_that_of_the_chains_own_gaussian_law(data):
     """With curvature 2 that of x <- (1 - 2 h) x + noise, and F - min F = |x|^2."""
-    check = next(check for check in CLAIM.judge(data).checks if check.statement.startswith("LD's excess"))
+    check = next(
+        check
+        for check in CLAIM.judge(data).checks
+        if check.statement.startswith("LD's excess")
+    )
     step, temperature, dim = classification.SHOWN, 1 / classification.GAMMA, 31
     variance = 2 * step * temperature / (1 - (1 - 2 * step) ** 2)
-    assert check.predicted * float(np.abs(data["least"]).mean()) == pytest.approx(dim * variance, rel=1e-12)
+    assert check.predicted * float(np.abs(data["least"]).mean()) == pytest.approx(
+        dim * variance, rel=1e-12
+    )
 
 
 def test_a_method_that_predicts_worse_is_noticed(data):
@@ -91,5 +108,13 @@ def test_no_run_goes_below_the_minimum_and_the_risk_is_the_problems_potential(da
     assert np.abs(x[:, :-1].mean(0)).max() < 1e-9
     assert set(y) == {-1.0, 1.0}
     theta = np.random.default_rng(4).normal(size=x.shape[1]) / 5
-    problem = FiniteSum(classification.loss, (jnp.asarray(x), jnp.asarray(y)), precision=2.0)
-    assert abs(float(problem.potential(jnp.asarray(theta))) - classification.risk(theta, x, y)) < 1e-5
+    problem = FiniteSum(
+        classification.loss, (jnp.asarray(x), jnp.asarray(y)), precision=2.0
+    )
+    assert (
+        abs(
+            float(problem.potential(jnp.asarray(theta)))
+            - classification.risk(theta, x, y)
+        )
+        < 1e-5
+    )

@@ -20,7 +20,15 @@ def test_the_claim_holds(dataset):
 
 
 def test_numbers_have_units(dataset):
-    names = {"gap", "gap_error", "gap_exact", "spectral_gap", "rate", "rate_error", "rate_exact"}
+    names = {
+        "gap",
+        "gap_error",
+        "gap_exact",
+        "spectral_gap",
+        "rate",
+        "rate_error",
+        "rate_exact",
+    }
     names |= {"wrong_mass", "wrong_mass_error", "wrong_mass_exact"}
     assert names == set(dataset.data_vars)
     assert all(dataset[name].attrs["units"] for name in names)
@@ -38,7 +46,10 @@ def test_the_figure_has_labelled_axes(dataset):
         (lambda d: d.assign(gap=1.2 * d.gap), "E F - min F of chains"),
         (lambda d: d.assign(rate=1.5 * d.rate), "rates at which"),
         (lambda d: d.assign(wrong_mass=d.wrong_mass**1.5), "mass of the wrong well"),
-        (lambda d: d.assign(spectral_gap=d.spectral_gap**0.9), "exponent of the spectral gap"),
+        (
+            lambda d: d.assign(spectral_gap=d.spectral_gap**0.9),
+            "exponent of the spectral gap",
+        ),
     ],
     ids=["gap", "rate", "mass", "exponent"],
 )
@@ -51,7 +62,9 @@ def test_the_gap_agrees_with_kramers_law():
     beta, curvature = 60.0, lambda x: 3 * x**2 - 1
     top, value = concentration.TOP, concentration.double_well
     rates = [
-        np.sqrt(curvature(well) * -curvature(top)) / (2 * np.pi) * np.exp(-beta * (value(top) - value(well)))
+        np.sqrt(curvature(well) * -curvature(top))
+        / (2 * np.pi)
+        * np.exp(-beta * (value(top) - value(well)))
         for well in (concentration.WRONG, concentration.RIGHT)
     ]
     assert concentration.spectral_gap(beta) == pytest.approx(sum(rates), rel=0.05)

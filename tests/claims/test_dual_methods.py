@@ -27,7 +27,11 @@ def test_the_claim_holds(data):
     assert len(verdict.checks) == 18
     for loss in dual_methods.LOSSES:
         assert verdict.numbers[f"P-SDCA, {loss}: gap"][0] < 1e-4
-        promise = next(check for check in verdict.checks if check.statement.endswith(f"in a step, {loss} loss"))
+        promise = next(
+            check
+            for check in verdict.checks
+            if check.statement.endswith(f"in a step, {loss} loss")
+        )
         assert promise.measured < promise.predicted < 0
 
 
@@ -48,9 +52,14 @@ def with_new(data, name, loss):
     """The dataset with this method measured again."""
     key = jax.random.fold_in(jax.random.key(0), 7)
     steps = int(data.iterations.sel(learner=name)[-1])
-    result, worse = dual_methods.in_the_plane(loss, name, data.sizes["run"], steps, key), data.copy(deep=True)
+    result, worse = (
+        dual_methods.in_the_plane(loss, name, data.sizes["run"], steps, key),
+        data.copy(deep=True),
+    )
     at = {"learner": name, "loss": loss}
-    worse.gap.loc[at], worse.gap_last.loc[at], worse.gap_exact.loc[at] = (result[k] for k in ("gap", "last", "exact"))
+    worse.gap.loc[at], worse.gap_last.loc[at], worse.gap_exact.loc[at] = (
+        result[k] for k in ("gap", "last", "exact")
+    )
     return worse
 
 
@@ -71,7 +80,9 @@ class Uphill(losses.Squared):
 @pytest.mark.parametrize("kind", [losses.Squared, Timid, Uphill])
 def test_wrong_coordinate_steps_do_not_hold(data, monkeypatch, kind):
     monkeypatch.setattr(losses, "squared", kind())
-    assert CLAIM.judge(with_new(data, "P-SDCA", "squared")).holds is (kind is losses.Squared)
+    assert CLAIM.judge(with_new(data, "P-SDCA", "squared")).holds is (
+        kind is losses.Squared
+    )
 
 
 class Halved(dual_methods.PDA):
@@ -85,13 +96,20 @@ class Halved(dual_methods.PDA):
 @pytest.mark.parametrize("name", ["online PDA, 1 inner", "PDA, 10 inner"])
 def test_wrong_averages_do_not_hold(data, monkeypatch, name):
     method = dual_methods.METHODS[name]
-    halved = Halved(**{field.name: getattr(method.algorithm, field.name) for field in fields(method.algorithm)})
+    halved = Halved(
+        **{
+            field.name: getattr(method.algorithm, field.name)
+            for field in fields(method.algorithm)
+        }
+    )
     monkeypatch.setitem(dual_methods.METHODS, name, method._replace(algorithm=halved))
     assert not CLAIM.judge(with_new(data, name, "logistic")).holds
 
 
 def test_a_certified_gap_that_is_large_or_not_to_be_trusted_does_not_hold(data):
-    check_failing(CLAIM, data.assign(certified=10 * data.certified), "certified gap of MFLD")
+    check_failing(
+        CLAIM, data.assign(certified=10 * data.certified), "certified gap of MFLD"
+    )
     check_failing(CLAIM, data.assign(certified=np.inf), "certified gap of MFLD")
 
 
@@ -104,20 +122,32 @@ def of(data, name, loss):
 def test_each_claim_can_fail_alone_with_either_loss(data, loss):
     """A promise of more, gaps scaled, or bent in T, so that one claim alone notices."""
     ascent, t = of(data, "P-SDCA", loss), data.iterations
-    check_failing(CLAIM, data.assign_attrs({f"condition_{loss}": 10.0}), "what P-SDCA's log gap")
+    check_failing(
+        CLAIM, data.assign_attrs({f"condition_{loss}": 10.0}), "what P-SDCA's log gap"
+    )
     fast = data.assign(gap_exact=data.gap_exact * np.exp(-0.01 * ascent * t))
     check_failing(CLAIM, fast, "P-SDCA's log gap a step")
-    check_failing(CLAIM, data.assign(gap=data.gap * (1 + 1e4 * ascent)), "P-SDCA's gap at the end")
+    check_failing(
+        CLAIM, data.assign(gap=data.gap * (1 + 1e4 * ascent)), "P-SDCA's gap at the end"
+    )
     online = of(data, "online PDA, 1 inner", loss) * t**2
     bent = {name: data[name] * np.maximum(1, online) for name in ("gap", "gap_exact")}
-    check_failing(CLAIM, data.assign(bent), "power of T in the gap of online PDA, 1 inner")
+    check_failing(
+        CLAIM, data.assign(bent), "power of T in the gap of online PDA, 1 inner"
+    )
     off = data.gap_exact * (1 + 3 * of(data, "online PDA, 10 inner", loss))
-    check_failing(CLAIM, data.assign(gap_exact=off), "log of the gap of online PDA, 10 inner")
+    check_failing(
+        CLAIM, data.assign(gap_exact=off), "log of the gap of online PDA, 10 inner"
+    )
 
 
 def test_exponents_and_aims_of_dual_averaging_can_fail_alone(data):
     every = of(data, "PDA, 10 inner", "squared") * data.iterations**2
-    check_failing(CLAIM, data.assign(gap=data.gap * np.maximum(1, every)), "power of T in the gap of PDA, 10 inner")
+    check_failing(
+        CLAIM,
+        data.assign(gap=data.gap * np.maximum(1, every)),
+        "power of T in the gap of PDA, 10 inner",
+    )
     large = data.gap * (1 + 9 * of(data, "PDA, 10 inner", "logistic"))
     check_failing(CLAIM, data.assign(gap=large), "gap of PDA, 10 inner steps")
 
@@ -131,7 +161,9 @@ def test_the_grid_is_fine_and_wide_enough(loss):
     def density(b, w):
         h = np.tanh(w * dual_methods.plane_rows(loss)[0][:, 0] + b)
         return np.exp(
-            -(dual @ h / len(h) + dual_methods.PLANE_RIDGE * (w * w + b * b)) / dual_methods.TEMPERATURE - top
+            -(dual @ h / len(h) + dual_methods.PLANE_RIDGE * (w * w + b * b))
+            / dual_methods.TEMPERATURE
+            - top
         )
 
     top = grid.log_partition(dual)
@@ -143,6 +175,10 @@ def test_coordinates_written_anew_maximise(loss):
     grid, (z, g, c) = dual_methods.plane_grid(loss), (0.4, -0.3, 2.5)
     y = 1.0
     best = dual_methods.coordinate(loss, z, g, y, c)
-    u = np.linspace(-0.999, -0.001, 9999) if loss == "logistic" else np.linspace(-2, 2, 9999)
+    u = (
+        np.linspace(-0.999, -0.001, 9999)
+        if loss == "logistic"
+        else np.linspace(-2, 2, 9999)
+    )
     values = -grid.conjugate(u, y) + z * u - c / 2 * (u - g) ** 2
     assert best == pytest.approx(u[values.argmax()], abs=1e-3)

@@ -55,9 +55,20 @@ BVR, LOST, NEVER, EDGE = (
     "heterogeneities at which Fed",
     "best",
 )
-FLEDGE, GROWS, SARAH, AHEAD = "exchanges of FLEDGE", "FLEDGE's exchanges", "exchanges of minibatch", "BVR-L-SGD's"
+FLEDGE, GROWS, SARAH, AHEAD = (
+    "exchanges of FLEDGE",
+    "FLEDGE's exchanges",
+    "exchanges of minibatch",
+    "BVR-L-SGD's",
+)
 BEST, STRAIGHT, DEPTH = "factor between", "explained part", "power of ten"
-STAYS, LEAVES, SLEDGE, ADDS, LEAST = "largest distance", "FLEDGE: exchanges", "SLEDGE's", "SARAH's", "least squared"
+STAYS, LEAVES, SLEDGE, ADDS, LEAST = (
+    "largest distance",
+    "FLEDGE: exchanges",
+    "SLEDGE's",
+    "SARAH's",
+    "least squared",
+)
 
 
 @pytest.mark.parametrize(
@@ -65,21 +76,38 @@ STAYS, LEAVES, SLEDGE, ADDS, LEAST = "largest distance", "FLEDGE: exchanges", "S
     [
         (changed("exchanges", 30.0, algorithm="FLEDGE", zeta=0.25), {FLEDGE}),
         (changed("exchanges", 30.0, algorithm="BVR-L-SGD", zeta=0.25), {BVR}),
-        (changed("exchanges", np.nan, algorithm="BVR-L-SGD", zeta=2.0, seed=1), {LOST, AHEAD}),
+        (
+            changed("exchanges", np.nan, algorithm="BVR-L-SGD", zeta=2.0, seed=1),
+            {LOST, AHEAD},
+        ),
         (changed("exchanges", 70.0, 0.0, algorithm="FLEDGE"), {GROWS}),
         (changed("exchanges", 100.0, 0.0, algorithm="FedAvg"), {NEVER}),
-        (changed("exchanges", 0.0, 0.6, algorithm="minibatch SARAH", zeta=2.0), {SARAH}),
-        (changed("exchanges", np.nan, algorithm="minibatch SARAH", zeta=2.0, seed=1), {SARAH, AHEAD}),
+        (
+            changed("exchanges", 0.0, 0.6, algorithm="minibatch SARAH", zeta=2.0),
+            {SARAH},
+        ),
+        (
+            changed("exchanges", np.nan, algorithm="minibatch SARAH", zeta=2.0, seed=1),
+            {SARAH, AHEAD},
+        ),
         (changed("exchanges", 230.0, 0.0, algorithm="BVR-L-SGD", zeta=2.0), {AHEAD}),
         (changed("at_edge", 1, algorithm="FLEDGE", zeta=0.25), {EDGE}),
         (changed("vectors_of_count", 5000.0, count=5), {BEST}),
         (changed("vectors_of_count", np.nan, count=20), {BEST}),
         (changed("count_at_edge", 1, count=1), {EDGE}),
         (lambda d: d.assign(excess=np.sqrt(d.excess)), {DEPTH}),
-        (lambda d: d.assign(excess=0 * d.excess + 1e-10 / (1 + d.exchanges_of_round)), {STRAIGHT}),
+        (
+            lambda d: d.assign(
+                excess=0 * d.excess + 1e-10 / (1 + d.exchanges_of_round)
+            ),
+            {STRAIGHT},
+        ),
         (changed("distance", 1e-9, radius=0.0), {STAYS}),
         (changed("distance", 0.0, 0.5, radius=1e-3), {LEAVES}),
-        (lambda d: d.assign_attrs(growth_per_round=2 * d.attrs["growth_per_round"]), {LEAVES}),
+        (
+            lambda d: d.assign_attrs(growth_per_round=2 * d.attrs["growth_per_round"]),
+            {LEAVES},
+        ),
         (changed("error", 0.0, 1.2, estimator="SLEDGE"), {SLEDGE}),
         (changed("error", 0.5, estimator="SLEDGE", part=5), {SLEDGE}),
         (changed("error", 1.0, 0.0, estimator="SARAH"), {ADDS, LEAST}),
@@ -150,11 +178,15 @@ class Late(Algorithm):
     late: float
 
     def init(self, federation, position, key):
-        return Waiting(position, jnp.where(jax.random.uniform(key) < 0.5, self.early, self.late)), self.counted(0)
+        return Waiting(
+            position, jnp.where(jax.random.uniform(key) < 0.5, self.early, self.late)
+        ), self.counted(0)
 
     def step(self, federation, state, key, step):
         there = ((step + 1).astype(jnp.float32) >= state.when).astype(jnp.float32)
-        position = jnp.where(self.step_size > 1, jnp.nan, jnp.full_like(state.position, 1 - there))
+        position = jnp.where(
+            self.step_size > 1, jnp.nan, jnp.full_like(state.position, 1 - there)
+        )
         return Waiting(position, state.when), self.counted(1)
 
     def counted(self, number):
@@ -171,7 +203,11 @@ def test_paths_go_on_until_all_seeds_arrive_or_none_can_be_better():
 
     def rounds(early, late, best, step_size=1.0):
         method = Late(step_size, early, late)
-        return len(federated.paths(method, NOTHING, jnp.ones(1), _first, (8, 200, 0), best).exchanges)
+        return len(
+            federated.paths(
+                method, NOTHING, jnp.ones(1), _first, (8, 200, 0), best
+            ).exchanges
+        )
 
     assert rounds(1.0, 60.0, np.inf) == 100
     assert rounds(1.0, 60.0, 1000.0) == 100
@@ -183,7 +219,9 @@ def test_paths_go_on_until_all_seeds_arrive_or_none_can_be_better():
 
 def test_the_best_step_size_is_the_one_that_brings_all_seeds_there_first(monkeypatch):
     """The least mean, 30.5, though one seed is late."""
-    monkeypatch.setattr(federated, "dialled_federation", lambda *args, **kwargs: NOTHING)
+    monkeypatch.setattr(
+        federated, "dialled_federation", lambda *args, **kwargs: NOTHING
+    )
     monkeypatch.setattr(federated, "STEP_SIZES", np.array([2.0, 1.0, 0.5, 0.25]))
     when = {2.0: (1.0, 1.0), 1.0: (40.0, 40.0), 0.5: (1.0, 60.0), 0.25: (300.0, 300.0)}
     reached = federated.reach(lambda h: Late(h, *when[h]), 0.0, (8, 200, 0))
@@ -197,22 +235,36 @@ def test_the_best_step_size_is_the_one_that_brings_all_seeds_there_first(monkeyp
 def test_no_client_points_the_way_out_of_the_saddle():
     """Gradients vanish along x_0, the mean curvature there is -gamma, clients' differ."""
     federation = federated.saddle_federation(0)
-    x = jnp.asarray(np.random.default_rng(0).normal(size=federated.DIM), jnp.float32).at[0].set(0)
-    gradients = np.asarray(federation.gradients_at(x, jnp.arange(federated.CLIENTS, dtype=jnp.int32)))
+    x = (
+        jnp.asarray(np.random.default_rng(0).normal(size=federated.DIM), jnp.float32)
+        .at[0]
+        .set(0)
+    )
+    gradients = np.asarray(
+        federation.gradients_at(x, jnp.arange(federated.CLIENTS, dtype=jnp.int32))
+    )
     np.testing.assert_array_equal(gradients[:, 0], 0)
     assert np.ptp(gradients[:, 1:], axis=0).min() > 0.1
     step = jnp.zeros(federated.DIM).at[0].set(1e-2)
-    assert float(federation.gradient(step)[0]) == pytest.approx(-federated.GAMMA * 1e-2 + 1e-6, rel=1e-4)
+    assert float(federation.gradient(step)[0]) == pytest.approx(
+        -federated.GAMMA * 1e-2 + 1e-6, rel=1e-4
+    )
 
 
 def test_networks_are_what_their_formula_says():
     table = classification.load_table("wine", None, 0)
-    position = classification.initial_position(jax.random.key(0), table.inputs.shape[1], 5, table.num_classes)
+    position = classification.initial_position(
+        jax.random.key(0), table.inputs.shape[1], 5, table.num_classes
+    )
     a = table.inputs[:7]
     z = np.tanh(a @ position["W"] + position["b"]) @ position["V"] + position["c"]
-    np.testing.assert_allclose(classification.outputs(position, jnp.asarray(a)), z, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(
+        classification.outputs(position, jnp.asarray(a)), z, rtol=0, atol=1e-5
+    )
     expected = float(np.log(np.exp(z[0]).sum()) - z[0, table.labels[0]])
     row = jnp.asarray(a[0]), jnp.asarray(table.labels[0])
-    assert float(classification.cross_entropy(position, row)) == pytest.approx(expected, abs=1e-5)
+    assert float(classification.cross_entropy(position, row)) == pytest.approx(
+        expected, abs=1e-5
+    )
     assert len(table.labels) + len(table.test_labels) == 178
     np.testing.assert_allclose(table.inputs.mean(0), 0, atol=1e-5)

@@ -24,7 +24,9 @@ def test_the_claim_holds(dataset):
 
 def test_numbers_have_units(dataset):
     assert all(dataset[name].attrs["units"] for name in dataset.data_vars)
-    assert {f"{name}_error" for name in ("dual_value", "gap", "acceptance", "cut_off")} <= set(dataset.data_vars)
+    assert {
+        f"{name}_error" for name in ("dual_value", "gap", "acceptance", "cut_off")
+    } <= set(dataset.data_vars)
 
 
 def test_the_figure_has_labelled_axes(dataset):
@@ -44,15 +46,28 @@ def changed(name, by, times=1.0, **where):
     return change
 
 
-OPTIMUM, OTHERS, GAP, CUT = "certified optimum", "optima by other", "largest certified gap", "what cutting"
-FLAT, LEAST, ONE, OWN = "change of pCNL's", "least acceptance", "acceptance of MALA, one", "acceptance of MALA, own"
+OPTIMUM, OTHERS, GAP, CUT = (
+    "certified optimum",
+    "optima by other",
+    "largest certified gap",
+    "what cutting",
+)
+FLAT, LEAST, ONE, OWN = (
+    "change of pCNL's",
+    "least acceptance",
+    "acceptance of MALA, one",
+    "acceptance of MALA, own",
+)
 EULER, PASSES = "runs of explicit Euler", "spread of P-SDCA's"
 
 
 @pytest.mark.parametrize(
     ("broken", "failing"),
     [
-        (changed("dual_value", 0.02, learner=functional_inputs.ASCENT, modes=64), {OPTIMUM, OTHERS}),
+        (
+            changed("dual_value", 0.02, learner=functional_inputs.ASCENT, modes=64),
+            {OPTIMUM, OTHERS},
+        ),
         (changed("dual_value", 0.02, learner="PDA, pCNL"), {OTHERS}),
         (changed("dual_value", -0.02, learner="MFLD, exponential"), {OTHERS}),
         (changed("gap", 0.004, learner=functional_inputs.ASCENT, modes=8), {GAP}),
@@ -65,8 +80,16 @@ EULER, PASSES = "runs of explicit Euler", "spread of P-SDCA's"
         (changed("acceptance", 0.5, proposal="MALA, own steps", modes=64), {OWN}),
         (lambda d: d.assign(settles_below=~d.settles_below), {EULER}),
         (lambda d: d.assign(settles_above=~d.settles_above), {EULER}),
-        (changed("evaluations", 0.0, 2.0, learner=functional_inputs.ASCENT, modes=64), {PASSES}),
-        (changed("dual_value", np.nan, learner=functional_inputs.ASCENT), {OPTIMUM, OTHERS, GAP}),
+        (
+            changed(
+                "evaluations", 0.0, 2.0, learner=functional_inputs.ASCENT, modes=64
+            ),
+            {PASSES},
+        ),
+        (
+            changed("dual_value", np.nan, learner=functional_inputs.ASCENT),
+            {OPTIMUM, OTHERS, GAP},
+        ),
     ],
     ids=[
         "value",
@@ -97,7 +120,9 @@ def test_all_numbers_of_modes_see_the_same_curves():
     np.testing.assert_array_equal(few.inputs, many.inputs[:, :8])
     np.testing.assert_array_equal(few.targets, many.targets)
     expected = np.append(np.arange(1.0, 9) ** -2, 1.0)
-    np.testing.assert_allclose(functional_inputs.TEMPERATURE / np.asarray(few.precision), expected, rtol=1e-6)
+    np.testing.assert_allclose(
+        functional_inputs.TEMPERATURE / np.asarray(few.precision), expected, rtol=1e-6
+    )
 
 
 def test_a_cut_off_that_matters_is_noticed():
@@ -105,7 +130,11 @@ def test_a_cut_off_that_matters_is_noticed():
     dual = -0.5 * np.sign(functional_inputs.curves()[0][:, 1])
     change, error = functional_inputs.truncation(1, 2, dual, 500, 8, jax.random.key(0))
     rng, logs = np.random.default_rng(1), {}
-    draws = rng.normal(size=(200_000, 3)) * [1.0, 2 ** (-functional_inputs.DECAY / 2), 1.0]
+    draws = rng.normal(size=(200_000, 3)) * [
+        1.0,
+        2 ** (-functional_inputs.DECAY / 2),
+        1.0,
+    ]
     for count in (1, 2):
         x = functional_inputs.curves()[0][:, :count]
         v = np.tanh(draws[:, :count] @ x.T + draws[:, -1:]) @ dual / len(dual)

@@ -47,7 +47,10 @@ def test_a_method_as_wide_as_sgld_does_not_hold(data, broken):
 def test_chains_left_between_the_modes_and_a_start_that_does_not_lean_are_noticed(data):
     ridge = data.copy(deep=True)
     left = {"sampler": "SVRG-LD", "chain": slice(0, 6)}  # of 64
-    ridge["ratio"].loc[left], ridge["mode_of"].loc[left] = 90.0, data["mode_of"].loc[left][:, -1]
+    ridge["ratio"].loc[left], ridge["mode_of"].loc[left] = (
+        90.0,
+        data["mode_of"].loc[left][:, -1],
+    )
     check_failing(CLAIM, ridge, "share of chains still between")
     centred = data.copy(deep=True)
     centred["share"][:, 1] = data["share"][:, 0].values
@@ -57,8 +60,12 @@ def test_chains_left_between_the_modes_and_a_start_that_does_not_lean_are_notice
 def test_errors_count_against_sgld(data):
     """Wide by two chains alone."""
     lucky = data.copy(deep=True)
-    lucky["ratio"].loc[{"sampler": "SGLD"}] = np.where(np.arange(data.sizes["chain"]) % 32 < 2, 25.0, 0.8)[:, None]
-    lucky["mode_of"].loc[{"sampler": "SGLD"}] = np.arange(data.sizes["chain"])[:, None] % 2
+    lucky["ratio"].loc[{"sampler": "SGLD"}] = np.where(
+        np.arange(data.sizes["chain"]) % 32 < 2, 25.0, 0.8
+    )[:, None]
+    lucky["mode_of"].loc[{"sampler": "SGLD"}] = (
+        np.arange(data.sizes["chain"])[:, None] % 2
+    )
     assert float(lucky["ratio"].sel(sampler="SGLD").mean()) > mixture.WIDE
     check_failing(CLAIM, lucky, "spread of SGLD's")
 
@@ -69,10 +76,17 @@ def test_sgld_with_the_right_spread_or_chains_that_cross_do_not_hold(data):
         better[name].loc[{"sampler": "SGLD"}] = data[name].sel(sampler="SVRG-LD").values
     check_failing(CLAIM, better, "spread of SGLD's")
     crossing = data.copy(deep=True)
-    crossing["mode_of"].loc[{"sampler": "SVRG-LD", "chain": 0}] = np.arange(data.sizes["record"]) % 2
+    crossing["mode_of"].loc[{"sampler": "SVRG-LD", "chain": 0}] = (
+        np.arange(data.sizes["record"]) % 2
+    )
     crossing["ratio"].loc[{"sampler": "SVRG-LD", "chain": 0}] = 1.0
     check_failing(CLAIM, crossing, "chains of all methods that crossed")
-    assert next(c.measured for c in CLAIM.judge(crossing).checks if "crossed" in c.statement) == 1
+    assert (
+        next(
+            c.measured for c in CLAIM.judge(crossing).checks if "crossed" in c.statement
+        )
+        == 1
+    )
 
 
 def test_the_reference_agrees_with_adaptive_quadrature():
@@ -82,19 +96,28 @@ def test_the_reference_agrees_with_adaptive_quadrature():
 
     def mass(low, high, value=lambda a, b: 1.0):
         def density(b, a):
-            return value(a, b) * np.exp(mixture.log_posterior(np.array([a, b]), x) - top)
+            return value(a, b) * np.exp(
+                mixture.log_posterior(np.array([a, b]), x) - top
+            )
 
         return dblquad(density, -1.5, 2.5, low, high, epsabs=1e-5, epsrel=1e-5)[0]
 
     above, below = mass(0, 3), mass(-3, 0)
-    assert abs(law.weight[0] - above / (above + below)) < 0.02  # the grids end where the modes meet
+    assert (
+        abs(law.weight[0] - above / (above + below)) < 0.02
+    )  # the grids end where the modes meet
     assert abs(law.mean[0, 1] - mass(0, 3, lambda a, b: b) / above) < 0.02
 
 
 def test_exact_draws_have_index_one():
     random = np.random.default_rng(0)
     law = mixture.exact_modes(mixture.observations(10_000, 0))
-    draws = np.concatenate([random.multivariate_normal(law.mean[m], law.covariance[m], 4000) for m in range(2)])
+    draws = np.concatenate(
+        [
+            random.multivariate_normal(law.mean[m], law.covariance[m], 4000)
+            for m in range(2)
+        ]
+    )
     mode, ratio = mixture.distances(draws, law)
     for m in range(2):
         assert abs(ratio[mode == m].mean() - 1) < 0.06

@@ -16,14 +16,24 @@ def dataset():
 
 def test_points_are_on_their_lines(dataset):
     numbers = check_holding(CLAIM, dataset).numbers
-    assert numbers["Gaussian form, largest relative distance from steps N^alpha"] > 0.3  # what the unified form is for
+    assert (
+        numbers["Gaussian form, largest relative distance from steps N^alpha"] > 0.3
+    )  # what the unified form is for
 
 
 @pytest.mark.parametrize(
     ("name", "factor", "beginnings"),
     [
-        ("predicted", 1.2, ("relative distance of mean", "relative distance of the point")),
-        ("power_predicted", 1.3, ("relative distance of mean", "relative distance of the point")),
+        (
+            "predicted",
+            1.2,
+            ("relative distance of mean", "relative distance of the point"),
+        ),
+        (
+            "power_predicted",
+            1.3,
+            ("relative distance of mean", "relative distance of the point"),
+        ),
         ("gain_predicted", 2.0, ("what a small step gains",)),
         ("outlier_predicted", 1.2, ("singular value",)),
         ("alignment_predicted", 0.8, ("squared cosine",)),
@@ -38,13 +48,19 @@ def test_a_check_fails_alone(dataset, name, factor, beginnings):
 
 
 def test_a_large_step_that_stays_above_the_floor_is_noticed(dataset):
-    broken = dataset.assign(risk=dataset.risk.where(dataset.step != "sqrt(N)", 2 * dataset.floor))
-    assert any(statement.startswith("least risk after") for statement in failing(CLAIM, broken))
+    broken = dataset.assign(
+        risk=dataset.risk.where(dataset.step != "sqrt(N)", 2 * dataset.floor)
+    )
+    assert any(
+        statement.startswith("least risk after") for statement in failing(CLAIM, broken)
+    )
 
 
 def test_nothing_measured_is_no_success(dataset):
     for name in ("risk", "power_risk", "gain", "outlier"):
-        assert CLAIM.judge(dataset.assign({name: np.nan * dataset[name]})).holds is False
+        assert (
+            CLAIM.judge(dataset.assign({name: np.nan * dataset[name]})).holds is False
+        )
 
 
 def test_the_figure_has_labelled_axes(dataset):

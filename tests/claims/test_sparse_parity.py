@@ -42,34 +42,60 @@ def test_every_axis_of_the_figure_is_named(data):
 @pytest.mark.parametrize("broken", ["noise", "step"])
 def test_a_network_trained_wrongly_does_not_hold(data, monkeypatch, broken):
     """Eight times the temperature, or a thousandth of the step: on the last cell alone, the kernel as it was."""
-    wrong = {"noise": lambda h, t: MFLD(h, 8 * t), "step": lambda h, t: MFLD(h / 1000, t)}[broken]
+    wrong = {
+        "noise": lambda h, t: MFLD(h, 8 * t),
+        "step": lambda h, t: MFLD(h / 1000, t),
+    }[broken]
     monkeypatch.setattr(sparse_parity, "MFLD", wrong)
-    monkeypatch.setitem(sparse_parity.SIZES, "small", sparse_parity.SIZES["small"] | {"dims": (30,), "rows": (300,)})
+    monkeypatch.setitem(
+        sparse_parity.SIZES,
+        "small",
+        sparse_parity.SIZES["small"] | {"dims": (30,), "rows": (300,)},
+    )
     monkeypatch.setattr(sparse_parity, "kernel", lambda train, test: 0.5)
     bad, last = CLAIM.run("small"), {"dim": [30], "rows": [300]}
     worse = data.copy(deep=True)
     for name in ("accuracy", "energy"):
-        networks = {"learner" if name == "accuracy" else "network": list(sparse_parity.METHODS[:2])}
+        networks = {
+            "learner" if name == "accuracy" else "network": list(
+                sparse_parity.METHODS[:2]
+            )
+        }
         worse[name].loc[networks | last] = bad[name].loc[networks].values
     assert not CLAIM.judge(worse).holds
 
 
-def test_a_kernel_as_good_as_the_network_or_a_network_without_features_does_not_hold(data):
+def test_a_kernel_as_good_as_the_network_or_a_network_without_features_does_not_hold(
+    data,
+):
     better = data.copy(deep=True)
-    better.accuracy.loc[{"learner": "RBF kernel"}] = data.accuracy.sel(learner="MFLD, fixed").values
-    check_failing(CLAIM, better, "kernel's accuracy at", "what the kernel loses", "network's accuracy less")
+    better.accuracy.loc[{"learner": "RBF kernel"}] = data.accuracy.sel(
+        learner="MFLD, fixed"
+    ).values
+    check_failing(
+        CLAIM,
+        better,
+        "kernel's accuracy at",
+        "what the kernel loses",
+        "network's accuracy less",
+    )
     flat = data.assign(energy=1 + (data.energy - data.energy.mean()) / 100)
     check_failing(CLAIM, flat, "energy of the two coordinates")
 
 
 def test_each_claim_on_the_last_cell_can_fail_alone(data):
     """A kernel that falls too little, one that was low from the start, a network that learns at the last d alone."""
-    first, last = ({"dim": data.dim[i], "rows": sparse_parity.RATIO * data.dim[i]} for i in (0, -1))
+    first, last = (
+        {"dim": data.dim[i], "rows": sparse_parity.RATIO * data.dim[i]} for i in (0, -1)
+    )
     kernel = {"learner": "RBF kernel"}
 
     def with_kernel(start, end):
         broken = data.copy(deep=True)
-        broken.accuracy.loc[kernel | first], broken.accuracy.loc[kernel | last] = start, end
+        broken.accuracy.loc[kernel | first], broken.accuracy.loc[kernel | last] = (
+            start,
+            end,
+        )
         return broken
 
     as_good = with_kernel(1.0, 0.97)
@@ -90,11 +116,16 @@ def test_errors_count_against_what_is_learnt(data):
     assert trials.mean() > sparse_parity.LEARNED
     check_failing(CLAIM, lucky, f"network's accuracy at d = {int(data.dim[-1])},")
     lucky = data.copy(deep=True)
-    lucky.energy.loc[{"network": "MFLD, annealed"} | last] = np.where(np.arange(data.sizes["trial"]) == 0, 20.0, 1.0)
+    lucky.energy.loc[{"network": "MFLD, annealed"} | last] = np.where(
+        np.arange(data.sizes["trial"]) == 0, 20.0, 1.0
+    )
     check_failing(CLAIM, lucky, "energy of the two coordinates")
 
 
 def test_errors_are_at_least_binomial():
     mean, error = sparse_parity.accuracy_and_error(np.full(4, 0.9), 100)
-    assert (mean, error) == (pytest.approx(0.9), pytest.approx(np.sqrt(0.9 * 0.1 / 400)))
+    assert (mean, error) == (
+        pytest.approx(0.9),
+        pytest.approx(np.sqrt(0.9 * 0.1 / 400)),
+    )
     assert sparse_parity.accuracy_and_error(np.ones(2), 100)[1] > 0

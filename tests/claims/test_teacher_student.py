@@ -23,7 +23,9 @@ def test_the_claim_holds(dataset):
 
 def test_numbers_have_units_and_errors(dataset):
     assert all(dataset[name].attrs["units"] for name in dataset.data_vars)
-    assert {f"{name}_error" for name in ("mean_excess", "success", "signs")} <= set(dataset.data_vars)
+    assert {f"{name}_error" for name in ("mean_excess", "success", "signs")} <= set(
+        dataset.data_vars
+    )
     assert (dataset.mean_excess_error > 0).all()
 
 
@@ -48,8 +50,16 @@ def added(name, by):
     return lambda dataset: dataset.assign({name: dataset[name] + by})
 
 
-LEVEL, SLOPE, KERNELS = "network's excess risk", "power of n by which", "steepest power of n"
-APART, TRAINING, SIGNS = "excess risk of the best kernel", "training loss", "restarts that succeed with"
+LEVEL, SLOPE, KERNELS = (
+    "network's excess risk",
+    "power of n by which",
+    "steepest power of n",
+)
+APART, TRAINING, SIGNS = (
+    "excess risk of the best kernel",
+    "training loss",
+    "restarts that succeed with",
+)
 
 
 @pytest.mark.parametrize(
@@ -58,12 +68,26 @@ APART, TRAINING, SIGNS = "excess risk of the best kernel", "training loss", "res
         (changed("mean_excess", 4.0, estimator=runs.NETWORK, rows=256), {LEVEL, APART}),
         (changed("mean_excess", 0.2, estimator="ridge, arc-cosine", rows=256), {APART}),
         (changed("excess", 6.0, estimator=runs.NETWORK, rows=256), {SLOPE}),
-        (changed("excess", 0.3, estimator="ridge, neural tangent", rows=256), {KERNELS}),
-        (changed("mean_excess", np.nan, estimator=runs.NETWORK, rows=256), {LEVEL, APART}),
+        (
+            changed("excess", 0.3, estimator="ridge, neural tangent", rows=256),
+            {KERNELS},
+        ),
+        (
+            changed("mean_excess", np.nan, estimator=runs.NETWORK, rows=256),
+            {LEVEL, APART},
+        ),
         (changed("along_loss", 2.0), {TRAINING}),
         (added("success", 0.1), {SIGNS}),
     ],
-    ids=["level", "separation", "slope of the network", "slope of a kernel", "nothing measured", "training", "signs"],
+    ids=[
+        "level",
+        "separation",
+        "slope of the network",
+        "slope of a kernel",
+        "nothing measured",
+        "training",
+        "signs",
+    ],
 )
 def test_a_check_fails_alone(dataset, broken, beginnings):
     """By its own number; both of the checks that the network's risk is in."""
@@ -72,15 +96,24 @@ def test_a_check_fails_alone(dataset, broken, beginnings):
 
 
 def test_the_worst_number_of_rows_decides(dataset):
-    apart = changed("mean_excess", 20.0, estimator=list(runs.KERNELS), rows=64)(dataset).assign_attrs(aim_from=64)
-    measured = {check.statement.split(" from")[0]: check.measured for check in CLAIM.judge(apart).checks}
+    apart = changed("mean_excess", 20.0, estimator=list(runs.KERNELS), rows=64)(
+        dataset
+    ).assign_attrs(aim_from=64)
+    measured = {
+        check.statement.split(" from")[0]: check.measured
+        for check in CLAIM.judge(apart).checks
+    }
     net, levels = (
         apart.mean_excess.sel(dim=6, estimator=runs.NETWORK),
         [parametric_risk(3, 6, 0.01, n) for n in (64, 256)],
     )
-    assert measured["network's excess risk"] == pytest.approx(float((net / levels).max()))
+    assert measured["network's excess risk"] == pytest.approx(
+        float((net / levels).max())
+    )
     ridge = apart.mean_excess.sel(dim=6, estimator=list(runs.KERNELS)).min("estimator")
-    assert measured["excess risk of the best kernel ridge"] == pytest.approx(float((ridge / net)[1]))
+    assert measured["excess risk of the best kernel ridge"] == pytest.approx(
+        float((ridge / net)[1])
+    )
     assert float((ridge / net)[0]) > float((ridge / net)[1])
 
 

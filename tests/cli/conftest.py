@@ -10,7 +10,15 @@ from typer.testing import CliRunner
 from langevax.cli import app
 from langevax.sklearn.inspection import MeanFieldInspection
 
-QUICK = ["--num-particles", "20", "--num-steps", "20", "--temperature", "0.05", "--no-peers"]
+QUICK = [
+    "--num-particles",
+    "20",
+    "--num-steps",
+    "20",
+    "--temperature",
+    "0.05",
+    "--no-peers",
+]
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -22,14 +30,18 @@ def _quick_and_without_the_cache_of_the_user():
         return certificate(self, 1e4 if effort is None else effort, **options)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JAX_COMPILATION_CACHE_DIR", os.environ.get("JAX_COMPILATION_CACHE_DIR", ""))
+        patch.setenv(
+            "JAX_COMPILATION_CACHE_DIR", os.environ.get("JAX_COMPILATION_CACHE_DIR", "")
+        )
         patch.setattr(MeanFieldInspection, "certificate", small)
         yield
 
 
 def langevax(*words):
     """Run the command in this process; `.exit_code`, `.stdout`, `.stderr`."""
-    return CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+    return CliRunner().invoke(
+        app, [str(word) for word in words], catch_exceptions=False
+    )
 
 
 @pytest.fixture(scope="session")
@@ -37,9 +49,16 @@ def tables(tmp_path_factory):
     """Two tables with numbers, words, missing values and a column of row numbers."""
     random = np.random.default_rng(0)
     rows = 60
-    size, colour = random.normal(size=rows).round(3), random.choice(["red", "green", "blue"], rows)
-    price = (10 + 3 * size + 2 * (colour == "red") + 0.1 * random.normal(size=rows)).round(3)
-    frame = pl.DataFrame({"id": range(rows), "size": size, "colour": colour, "price": price})
+    size, colour = (
+        random.normal(size=rows).round(3),
+        random.choice(["red", "green", "blue"], rows),
+    )
+    price = (
+        10 + 3 * size + 2 * (colour == "red") + 0.1 * random.normal(size=rows)
+    ).round(3)
+    frame = pl.DataFrame(
+        {"id": range(rows), "size": size, "colour": colour, "price": price}
+    )
     frame = frame.with_columns(
         size=pl.when(pl.col("id") % 9 == 0).then(None).otherwise("size"),
         sold=pl.when(pl.col("price") > 10).then(pl.lit("yes")).otherwise(pl.lit("no")),
@@ -56,5 +75,16 @@ def fitted(tables, tmp_path_factory):
     fits = {}
     for target in ("price", "sold"):
         out = tmp_path_factory.mktemp("fitted") / target
-        fits[target] = out, langevax("fit", tables / f"{target}.csv", "--target", target, "--out", out, *QUICK)
+        fits[target] = (
+            out,
+            langevax(
+                "fit",
+                tables / f"{target}.csv",
+                "--target",
+                target,
+                "--out",
+                out,
+                *QUICK,
+            ),
+        )
     return fits

@@ -19,7 +19,9 @@ def folder(fitted, tmp_path):
 
 @pytest.fixture
 def rows(tmp_path):
-    return write_rows(tmp_path / "t.rows", {"inputs": np.ones((50, 3)), "targets": np.arange(50)}).path
+    return write_rows(
+        tmp_path / "t.rows", {"inputs": np.ones((50, 3)), "targets": np.arange(50)}
+    ).path
 
 
 def flip(file, place):
@@ -29,11 +31,15 @@ def flip(file, place):
 
 
 @pytest.mark.slow
-def test_whole_models_and_rows_are_said_to_be_so_with_the_card_of_the_model(folder, rows, tables):
+def test_whole_models_and_rows_are_said_to_be_so_with_the_card_of_the_model(
+    folder, rows, tables
+):
     answer = langevax("check", folder, folder / "model.safetensors", rows)
     assert answer.exit_code == 0, answer.stderr
     assert answer.stdout.count("Whole") == 3
-    assert f"command: langevax fit {tables / 'price.csv'} --target price" in answer.stdout
+    assert (
+        f"command: langevax fit {tables / 'price.csv'} --target price" in answer.stdout
+    )
     assert "scores: mean-field network" in answer.stdout
     assert "table sha256:" in answer.stdout
     assert "versions: langevax" in answer.stdout
@@ -48,20 +54,34 @@ def test_each_damaged_path_is_named(folder, rows, tmp_path):
     assert "model.safetensors' is damaged: its content is not what was saved" in words
     assert "inputs in" in words
     assert "rows 0 to 49" in words
-    assert "holds neither model.safetensors, rows.json, run.json nor server.safetensors" in words
+    assert (
+        "holds neither model.safetensors, rows.json, run.json nor server.safetensors"
+        in words
+    )
 
 
-@pytest.mark.parametrize("name", ["certificate.npz", "holdout.csv", "report.html", "result.json"])
+@pytest.mark.parametrize(
+    "name", ["certificate.npz", "holdout.csv", "report.html", "result.json"]
+)
 def test_each_file_of_a_fit_is_checked(folder, name):
     flip(folder / name, (folder / name).stat().st_size // 2)
     answer = langevax("check", folder)
-    assert (answer.exit_code, f"{name!r} is not as written" in answer.stderr.replace("\n", " ")) == (2, True)
+    assert (
+        answer.exit_code,
+        f"{name!r} is not as written" in answer.stderr.replace("\n", " "),
+    ) == (2, True)
     (folder / name).unlink()
     answer = langevax("check", folder)
     if name == "result.json":
-        assert "no result.json; only the model and its schema are checked" in answer.stdout.replace("\n", " ")
+        assert (
+            "no result.json; only the model and its schema are checked"
+            in answer.stdout.replace("\n", " ")
+        )
     else:
-        assert (answer.exit_code, f"{name!r} is not as written" in answer.stderr.replace("\n", " ")) == (2, True)
+        assert (
+            answer.exit_code,
+            f"{name!r} is not as written" in answer.stderr.replace("\n", " "),
+        ) == (2, True)
 
 
 def test_checkpoints_and_interrupted_fits_are_checked(folder, tmp_path):
@@ -80,7 +100,9 @@ def test_checkpoints_and_interrupted_fits_are_checked(folder, tmp_path):
 
 
 def test_checkpoints_of_servers_are_checked(tmp_path):
-    pytest.importorskip("flwr", reason="Flower is not installed: pip install 'langevax[flower]'")
+    pytest.importorskip(
+        "flwr", reason="Flower is not installed: pip install 'langevax[flower]'"
+    )
     from langevax.flower import checkpoints
 
     checkpoints.save(tmp_path, "run", {"step": 7}, {"x": np.ones(3)})
@@ -105,6 +127,7 @@ def test_predict_refuses_the_schema_of_another_fit(fitted, folder, tables, tmp_p
     for command in (("predict", folder, tables / "price.csv"), ("check", folder)):
         answer = langevax(*command)
         assert answer.exit_code == 2
-        assert "belongs to another model than the one beside it; copy the whole folder" in answer.stderr.replace(
-            "\n", " "
+        assert (
+            "belongs to another model than the one beside it; copy the whole folder"
+            in answer.stderr.replace("\n", " ")
         )

@@ -37,7 +37,9 @@ def test_infinite_numbers_count_as_missing():
 def test_dates_are_days_since_1970_with_their_fraction():
     half_past = datetime(1970, 1, 3, 12)
     assert as_kind(pl.Series([half_past]), "date")[0].to_list() == [2.5]
-    assert as_kind(pl.Series(["1970-01-03T12:00:00", "not a date"]), "date")[0].to_list() == [2.5, None]
+    assert as_kind(pl.Series(["1970-01-03T12:00:00", "not a date"]), "date")[
+        0
+    ].to_list() == [2.5, None]
     assert as_kind(pl.Series([timedelta(hours=36)]), "date")[0].to_list() == [1.5]
 
 
@@ -66,16 +68,29 @@ def test_useless_columns_have_a_reason(values, why):
     assert read_column(pl.Series(values)).useless.startswith(why)
 
 
-@pytest.mark.parametrize("values", [[1, 2, 4], [5, 6, 7], ["a", "b", "a"], [2.0, None, 2.0], [1, 2, None]])
+@pytest.mark.parametrize(
+    "values", [[1, 2, 4], [5, 6, 7], ["a", "b", "a"], [2.0, None, 2.0], [1, 2, None]]
+)
 def test_useful_columns_have_no_reason(values):
     assert read_column(pl.Series(values)).useless == ""
 
 
 def test_a_column_that_may_identify_rows_is_used_and_named():
-    rising, repeated = [str(4000 + i * i) for i in range(30)], [str(100 + i % 25) for i in range(30)]
+    rising, repeated = (
+        [str(4000 + i * i) for i in range(30)],
+        [str(100 + i % 25) for i in range(30)],
+    )
     words = [f"p{i % 25}" for i in range(30)]
     years = [str(1980 + i) for i in range(30)]
-    frame = pl.DataFrame({"t": rising, "customer_id": repeated, "patient": words, "town": words, "year": years})
+    frame = pl.DataFrame(
+        {
+            "t": rising,
+            "customer_id": repeated,
+            "patient": words,
+            "town": words,
+            "year": years,
+        }
+    )
     used, _, decisions = useful(frame, read_columns(frame))
     assert used.columns == frame.columns
     assert [decision.sentence for decision in decisions] == [
@@ -84,7 +99,9 @@ def test_a_column_that_may_identify_rows_is_used_and_named():
         "--read customer_id=words if it is, or --group customer_id if its rows of one value belong together.",
         "Column 'patient' has the name of an id: pass --group patient if its rows of one value belong together.",
     ]
-    assert not useful(frame, read_columns(frame), keep=["t", "customer_id", "patient"])[2]
+    assert not useful(frame, read_columns(frame), keep=["t", "customer_id", "patient"])[
+        2
+    ]
 
 
 @pytest.mark.parametrize(
@@ -102,17 +119,25 @@ def test_a_column_that_may_identify_rows_is_used_and_named():
 )
 def test_long_integers_that_repeat_are_named(values, named):
     frame = pl.DataFrame({"x": [str(value) for value in values]})
-    sentences = [decision.sentence for decision in useful(frame, read_columns(frame))[2]]
+    sentences = [
+        decision.sentence for decision in useful(frame, read_columns(frame))[2]
+    ]
     assert [sentence.split(";")[0][:60] for sentence in sentences] == (
-        ["Column 'x' is used as a number, but holds 25 integers of the"] if named else []
+        ["Column 'x' is used as a number, but holds 25 integers of the"]
+        if named
+        else []
     )
 
 
 def test_a_number_that_may_stand_for_missing_values_is_named():
     far = [str(i % 7) for i in range(28)] + ["-999"] * 2
     codes = ["1", "5", "999"] * 10
-    frame = pl.DataFrame({"x": far, "code": codes, "age": ["20", "31", "64", "99", "99"] * 6})
-    sentences = [decision.sentence for decision in useful(frame, read_columns(frame))[2]]
+    frame = pl.DataFrame(
+        {"x": far, "code": codes, "age": ["20", "31", "64", "99", "99"] * 6}
+    )
+    sentences = [
+        decision.sentence for decision in useful(frame, read_columns(frame))[2]
+    ]
     assert sentences == [
         "Column 'x': -999 in 2 rows is far from its other values, 0 to 6; if it stands for a missing value, empty "
         "these cells.",

@@ -25,7 +25,9 @@ from langevax.data import write_rows
 from langevax.sklearn.inspection import MeanFieldInspection
 from tests.cli.conftest import langevax
 
-pytest.importorskip("flwr", reason="Flower is not installed: pip install 'langevax[flower]'")
+pytest.importorskip(
+    "flwr", reason="Flower is not installed: pip install 'langevax[flower]'"
+)
 
 FEWEST_CASES, LONGEST = 200, 900
 WHOLE_WRONG = ["x", "", "1.5", "1e3", "nan", "None", "1,000", "--"]
@@ -42,7 +44,16 @@ TEXTS: dict[tuple[str, str], list[str]] = {
     ("fit", "--group"): [*COLUMN_WRONG, "price"],
     ("fit", "--exposure"): [*COLUMN_WRONG, "price"],
     ("fit", "--offset"): [*COLUMN_WRONG, "price"],
-    ("fit", "--read"): ["nosuch=words", "width=nosuch", "nosuch", "", "=", "width=", "=words", "width=words=numbers"],
+    ("fit", "--read"): [
+        "nosuch=words",
+        "width=nosuch",
+        "nosuch",
+        "",
+        "=",
+        "width=",
+        "=words",
+        "width=words=numbers",
+    ],
     ("fit", "--encoding"): ["klingon", "", "utf-99", "base64", "rot13"],
     ("fit", "--temperature"): POSITIVE_WRONG,
     ("fit", "--threshold"): [*POSITIVE_WRONG, "1", "2"],
@@ -52,7 +63,16 @@ TEXTS: dict[tuple[str, str], list[str]] = {
     ("fit", "--id"): COLUMN_WRONG,
     ("fit", "--time"): COLUMN_WRONG,
     ("fit", "--value"): COLUMN_WRONG,
-    ("fit", "--coordinator"): ["", "host", ":80", "host:", "host:x", "host:0", "host:99999", "http://host:80"],
+    ("fit", "--coordinator"): [
+        "",
+        "host",
+        ":80",
+        "host:",
+        "host:x",
+        "host:0",
+        "host:99999",
+        "http://host:80",
+    ],
     ("predict", "--encoding"): ["klingon", "", "base64"],
     ("convert", "--target"): COLUMN_WRONG,
     ("convert", "--drop"): [*COLUMN_WRONG, "price"],
@@ -69,16 +89,56 @@ TEXTS: dict[tuple[str, str], list[str]] = {
     ("convert", "--encoding"): ["klingon", "", "base64"],
     ("federated simulate", "--server-optimizer"): ["nosuch", "", "ADAM"],
     ("federated simulate", "--method"): ["nosuch", "", "FLEDGE", "fedavgg"],
-    ("federated simulate", "--data"): ["nosuch", "", "nosuch.csv", "folder", "a.txt", "Digits"],
+    ("federated simulate", "--data"): [
+        "nosuch",
+        "",
+        "nosuch.csv",
+        "folder",
+        "a.txt",
+        "Digits",
+    ],
     ("federated simulate", "--target"): ["nosuch"],
     ("federated simulate", "--partition"): [
-        *("nosuch", "", "even:2", "dirichlet", "dirichlet:", "dirichlet:x", "dirichlet:0", "dirichlet:-1"),
-        *("dirichlet:nan", "concentration:2", "concentration:-1", "concentration:nan", "shards:0", "shards:1.5"),
+        *(
+            "nosuch",
+            "",
+            "even:2",
+            "dirichlet",
+            "dirichlet:",
+            "dirichlet:x",
+            "dirichlet:0",
+            "dirichlet:-1",
+        ),
+        *(
+            "dirichlet:nan",
+            "concentration:2",
+            "concentration:-1",
+            "concentration:nan",
+            "shards:0",
+            "shards:1.5",
+        ),
         *("shards:1000000", "even:"),
     ],
-    ("federated run", "--set"): ["nosuch=1", "rounds", "=", "", "rounds=x", "rounds=1.5", "rounds="],
+    ("federated run", "--set"): [
+        "nosuch=1",
+        "rounds",
+        "=",
+        "",
+        "rounds=x",
+        "rounds=1.5",
+        "rounds=",
+    ],
     ("federated app", "--method"): ["nosuch", "", "FEDAVG"],
-    ("federated app", "--task"): ["nosuch", "", ":", "nosuch:task", "os:nosuch", "os:path", "a b:c", "os:"],
+    ("federated app", "--task"): [
+        "nosuch",
+        "",
+        ":",
+        "nosuch:task",
+        "os:nosuch",
+        "os:path",
+        "a b:c",
+        "os:",
+    ],
 }
 """Wrong values of options of plain text."""
 
@@ -125,15 +185,63 @@ FLAGS: dict[tuple[str, str], tuple[str, ...] | None] = {
 """Words with which a flag is refused; None where it goes with everything."""
 
 PATHS: dict[tuple[str, str], list[str]] = {
-    ("fit", "table"): ["", "nosuch.csv", "folder", "empty.csv", "binary.csv", "rows.rows", "broken.parquet"],
+    ("fit", "table"): [
+        "",
+        "nosuch.csv",
+        "folder",
+        "empty.csv",
+        "binary.csv",
+        "rows.rows",
+        "broken.parquet",
+    ],
     ("fit", "--out"): ["", "a.txt", "a.txt/inside", "a.txt/"],
     ("predict", "model"): ["", "nosuch", "folder", "a.txt", "rows.rows"],
-    ("predict", "table"): ["", "nosuch.csv", "folder", "empty.csv", "binary.csv", "other.csv"],
-    ("predict", "--out"): ["", "a.txt", "price.csv", "p.xlsx", "p", "nosuch/p.csv", "a.txt/p.csv", "folder"],
+    ("predict", "table"): [
+        "",
+        "nosuch.csv",
+        "folder",
+        "empty.csv",
+        "binary.csv",
+        "other.csv",
+    ],
+    ("predict", "--out"): [
+        "",
+        "a.txt",
+        "price.csv",
+        "p.xlsx",
+        "p",
+        "nosuch/p.csv",
+        "a.txt/p.csv",
+        "folder",
+    ],
     ("certify", "model"): ["", "nosuch", "folder", "a.txt", "rows.rows"],
-    ("certify", "table"): ["", "nosuch.csv", "folder", "empty.csv", "binary.csv", "other.csv", "table.csv"],
-    ("convert", "table"): ["", "nosuch.csv", "folder", "empty.csv", "binary.csv", "*.nosuch", "gs://bucket/t.csv"],
-    ("convert", "--out"): ["", "a.txt", "folder", "nosuch/t.rows", "a.txt/t.rows", "table.csv", "gs://bucket/t.rows"],
+    ("certify", "table"): [
+        "",
+        "nosuch.csv",
+        "folder",
+        "empty.csv",
+        "binary.csv",
+        "other.csv",
+        "table.csv",
+    ],
+    ("convert", "table"): [
+        "",
+        "nosuch.csv",
+        "folder",
+        "empty.csv",
+        "binary.csv",
+        "*.nosuch",
+        "gs://bucket/t.csv",
+    ],
+    ("convert", "--out"): [
+        "",
+        "a.txt",
+        "folder",
+        "nosuch/t.rows",
+        "a.txt/t.rows",
+        "table.csv",
+        "gs://bucket/t.rows",
+    ],
     ("check", "paths"): ["", "nosuch", "folder", "a.txt", "table.csv"],
     ("federated simulate", "--out"): ["", "a.txt", "a.txt/inside"],
     ("federated run", "app"): ["", "nosuch", "folder", "a.txt"],
@@ -142,8 +250,28 @@ PATHS: dict[tuple[str, str], list[str]] = {
 }
 """Wrong files and folders."""
 
-LONG_CURVES = ("--curves", "long", "--id", "name", "--time", "hour", "--value", "degrees")
-FIT = ("fit", "table.csv", "--target", "price", "--out", "out", "--num-steps", "20", "--temperature", "0.05")
+LONG_CURVES = (
+    "--curves",
+    "long",
+    "--id",
+    "name",
+    "--time",
+    "hour",
+    "--value",
+    "degrees",
+)
+FIT = (
+    "fit",
+    "table.csv",
+    "--target",
+    "price",
+    "--out",
+    "out",
+    "--num-steps",
+    "20",
+    "--temperature",
+    "0.05",
+)
 BASE: dict[str, tuple[str, ...]] = {
     "fit": FIT,
     "predict": ("predict", "model", "price.csv"),
@@ -162,13 +290,59 @@ CONTEXT: dict[tuple[str, str], tuple[str, ...]] = {
     ("fit", "--derivative"): (*FIT, "--curves", "wide"),
     ("fit", "--modes"): (*FIT, "--curves", "wide"),
     ("fit", "--smoothing"): (*FIT, "--curves", "wide"),
-    ("fit", "--exposure"): ("fit", "table.csv", "--target", "price", "--out", "out", "--family", "poisson"),
-    ("fit", "--offset"): ("fit", "table.csv", "--target", "price", "--out", "out", "--family", "gaussian"),
-    ("fit", "--num-replicates"): ("fit", "table.csv", "--target", "price", "--out", "out", "--family", "gaussian"),
+    ("fit", "--exposure"): (
+        "fit",
+        "table.csv",
+        "--target",
+        "price",
+        "--out",
+        "out",
+        "--family",
+        "poisson",
+    ),
+    ("fit", "--offset"): (
+        "fit",
+        "table.csv",
+        "--target",
+        "price",
+        "--out",
+        "out",
+        "--family",
+        "gaussian",
+    ),
+    ("fit", "--num-replicates"): (
+        "fit",
+        "table.csv",
+        "--target",
+        "price",
+        "--out",
+        "out",
+        "--family",
+        "gaussian",
+    ),
     ("fit", "--coordinator"): (*FIT, "--num-processes", "2", "--process-id", "0"),
-    ("fit", "--num-processes"): (*FIT, "--coordinator", "localhost:1234", "--process-id", "0"),
-    ("fit", "--process-id"): (*FIT, "--coordinator", "localhost:1234", "--num-processes", "2"),
-    ("federated simulate", "--target"): ("federated", "simulate", "--data", "table.csv", "--out", "simulated"),
+    ("fit", "--num-processes"): (
+        *FIT,
+        "--coordinator",
+        "localhost:1234",
+        "--process-id",
+        "0",
+    ),
+    ("fit", "--process-id"): (
+        *FIT,
+        "--coordinator",
+        "localhost:1234",
+        "--num-processes",
+        "2",
+    ),
+    ("federated simulate", "--target"): (
+        "federated",
+        "simulate",
+        "--data",
+        "table.csv",
+        "--out",
+        "simulated",
+    ),
 }
 """Other commands in which an option has a meaning."""
 
@@ -203,7 +377,13 @@ def wrong_values(command, parameter):
     if key in TEXTS or key in PATHS:
         return TEXTS.get(key) or PATHS[key]
     if isinstance(kind, click.Choice):
-        return ["nosuch", "", kind.choices[0].upper(), kind.choices[0][:-1], " ".join(kind.choices)]
+        return [
+            "nosuch",
+            "",
+            kind.choices[0].upper(),
+            kind.choices[0][:-1],
+            " ".join(kind.choices),
+        ]
     if isinstance(kind, click.IntRange):
         ends = [kind.min - 1] if kind.min is not None else []
         ends += [kind.max + 1] if kind.max is not None else []
@@ -243,7 +423,9 @@ def words_of(command, parameter, value):
     words = list(CONTEXT.get((command, name), BASE[command]))
     if isinstance(parameter, click.Option):
         return [*words, f"{name}={value}"]
-    place = len(command.split()) + (name == "table" and command in ("predict", "certify"))
+    place = len(command.split()) + (
+        name == "table" and command in ("predict", "certify")
+    )
     words[place] = value
     return [*words[:place], *(["--"] if value.startswith("-") else []), *words[place:]]
 
@@ -256,19 +438,29 @@ def whole_place(tmp_path_factory, fitted, tables):
     lines = [",".join(map(str, row)) for row in rows]
     (place / "table.csv").write_text("height,width,price\n" + "\n".join(lines) + "\n")
     (place / "other.csv").write_text("depth\n1\n2\n")
-    readings = [f"c{i},{hour},{i * hour % 7},{i % 5}" for i in range(20) for hour in range(6)]
-    (place / "long.csv").write_text("name,hour,degrees,price\n" + "\n".join(readings) + "\n")
+    readings = [
+        f"c{i},{hour},{i * hour % 7},{i % 5}" for i in range(20) for hour in range(6)
+    ]
+    (place / "long.csv").write_text(
+        "name,hour,degrees,price\n" + "\n".join(readings) + "\n"
+    )
     (place / "empty.csv").write_text("")
     (place / "binary.csv").write_bytes(bytes(range(256)))
     (place / "broken.parquet").write_bytes(b"PAR1 and no more")
     (place / "a.txt").write_text("mine\n")
     (place / "folder").mkdir()
     (place / "folder" / "notes.txt").write_text("mine\n")
-    write_rows(place / "rows.rows", {"inputs": rows[:, :2], "targets": rows[:, 2]}, progress=False)
+    write_rows(
+        place / "rows.rows",
+        {"inputs": rows[:, :2], "targets": rows[:, 2]},
+        progress=False,
+    )
     (place / "app").mkdir()
     config = '[tool.flwr.app]\npublisher = "me"\n[tool.flwr.app.components]\nserverapp = "a:app"\nclientapp = "b:app"\n'
     project = '[project]\nname = "app"\nversion = "1.0"\n'
-    (place / "app" / "pyproject.toml").write_text(f"{project}{config}[tool.flwr.app.config]\nrounds = 3\n")
+    (place / "app" / "pyproject.toml").write_text(
+        f"{project}{config}[tool.flwr.app.config]\nrounds = 3\n"
+    )
     shutil.copytree(fitted["price"][0], place / "model")
     shutil.copy(tables / "price.csv", place)
     return place
@@ -296,13 +488,19 @@ def fault_of(answer, option, value):
     text = answer.stderr
     message = text.partition("Error: ")[2]
     if answer.exit_code != 2 or answer.stdout or "Traceback" in text or not message:
-        return f"exit code {answer.exit_code}, stdout {answer.stdout!r}, stderr {text!r}"
+        return (
+            f"exit code {answer.exit_code}, stdout {answer.stdout!r}, stderr {text!r}"
+        )
     if len(message) > LONGEST or "\n" in message.strip():
         return f"not one sentence: {message!r}"
     plain = Path(value).name if "/" in value else value.strip()
-    forms = [plain, *filter(None, plain.split("="))] + ([str(float(plain))] if plain == "1e999" else [])
+    forms = [plain, *filter(None, plain.split("="))] + (
+        [str(float(plain))] if plain == "1e999" else []
+    )
     shown = any(form in message or repr(form)[1:-1] in message for form in forms)
-    if option.startswith("--") and not re.search(rf"(?<![\w-]){option}(?![\w-])", message):
+    if option.startswith("--") and not re.search(
+        rf"(?<![\w-]){option}(?![\w-])", message
+    ):
         return f"does not name {option}: {message!r}"
     if not shown:
         return f"does not name {plain!r}: {message!r}"
@@ -315,19 +513,29 @@ def name_of(case):
 
 
 def files_of(place):
-    return {path.relative_to(place): path.read_bytes() for path in place.rglob("*") if path.is_file()}
+    return {
+        path.relative_to(place): path.read_bytes()
+        for path in place.rglob("*")
+        if path.is_file()
+    }
 
 
 def restored(place, before):
     """Undo and return the changes since `before`."""
     after = files_of(place)
-    changed = sorted(str(path) for path in after.keys() | before.keys() if after.get(path) != before.get(path))
+    changed = sorted(
+        str(path)
+        for path in after.keys() | before.keys()
+        if after.get(path) != before.get(path)
+    )
     for name in changed:
         if Path(name) in before:
             (place / name).write_bytes(before[Path(name)])
         else:
             (place / name).unlink()
-    for folder in sorted((path for path in place.rglob("*") if path.is_dir()), reverse=True):
+    for folder in sorted(
+        (path for path in place.rglob("*") if path.is_dir()), reverse=True
+    ):
         if not any(folder.iterdir()):
             folder.rmdir()
     return changed
@@ -354,7 +562,9 @@ def test_a_wrong_value_is_refused_in_a_sentence_and_changes_no_file(command, pla
     assert not faults, "\n".join(faults)
 
 
-@pytest.mark.parametrize(("key", "words"), [(key, words) for key, words in FLAGS.items() if words])
+@pytest.mark.parametrize(
+    ("key", "words"), [(key, words) for key, words in FLAGS.items() if words]
+)
 def test_a_flag_that_contradicts_another_is_refused(place, key, words):
     answer = langevax(*BASE[key[0]], *words)
     assert fault_of(answer, key[1], "") is None
@@ -377,9 +587,19 @@ def test_numbers_are_read_in_every_spelling(place, case):
 
 
 def test_every_parameter_has_cases():
-    without = [f"{c} {p.opts[0]}" for c, parameters in commands() for p in parameters if wrong_values(c, p) is None]
+    without = [
+        f"{c} {p.opts[0]}"
+        for c, parameters in commands()
+        for p in parameters
+        if wrong_values(c, p) is None
+    ]
     assert not without, "give these an entry in TEXTS, PATHS or FLAGS"
-    known = {(command, name) for command, parameters in commands() for p in parameters for name in p.opts}
+    known = {
+        (command, name)
+        for command, parameters in commands()
+        for p in parameters
+        for name in p.opts
+    }
     assert {*TEXTS, *MORE, *FLAGS, *PATHS, *CONTEXT} <= known
 
 

@@ -18,13 +18,33 @@ from tests.cli.conftest import langevax
 
 pytestmark = pytest.mark.mostly_compiling
 
-QUICK = ["--data", "wine", "--clients", "4", "--rounds", "6", "--num-local-steps", "3", "--hidden", "0"]
+QUICK = [
+    "--data",
+    "wine",
+    "--clients",
+    "4",
+    "--rounds",
+    "6",
+    "--num-local-steps",
+    "3",
+    "--hidden",
+    "0",
+]
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     out = tmp_path_factory.mktemp("federated") / "run"
-    words = ["--method", "fledge", "--per-round", 2, "--partition", "concentration:0.6", "--out", out]
+    words = [
+        "--method",
+        "fledge",
+        "--per-round",
+        2,
+        "--partition",
+        "concentration:0.6",
+        "--out",
+        out,
+    ]
     return out, langevax("federated", "simulate", *words, *QUICK)
 
 
@@ -32,7 +52,13 @@ def done(tmp_path_factory):
 def test_it_prints_a_table_and_fills_the_folder(done):
     out, answer = done
     assert (answer.exit_code, answer.stderr) == (0, "")
-    for word in ("exchanges", "vectors", "megabytes", "accuracy", "FLEDGE, step size 0.0625, 2 clients a round"):
+    for word in (
+        "exchanges",
+        "vectors",
+        "megabytes",
+        "accuracy",
+        "FLEDGE, step size 0.0625, 2 clients a round",
+    ):
         assert word in answer.stdout
     names = {"result.json", "history.csv", "figure.svg", "figure.png", "animation.html"}
     assert {path.name for path in out.iterdir()} == names
@@ -54,7 +80,11 @@ def test_saved_evaluations_are_counted_as_the_method_costs(done):
     assert float(rows[0]["loss"]) == pytest.approx(np.log(3), abs=1e-6)
     assert float(rows[-1]["loss"]) < 0.9
     result = json.loads((out / "result.json").read_text(encoding="utf-8"))
-    assert (result["method"], result["exchanges"], result["per_round"]) == ("fledge", 13, 2)
+    assert (result["method"], result["exchanges"], result["per_round"]) == (
+        "fledge",
+        13,
+        2,
+    )
     assert result["accuracy"] == pytest.approx(float(rows[-1]["accuracy"]))
     assert 0 < result["seconds_to_first_step"] < result["seconds"]
 
@@ -72,31 +102,79 @@ def test_a_file_is_read_as_fit_reads_it(tmp_path):
     rng = np.random.default_rng(0)
     sizes, colours = rng.normal(size=90), rng.choice(["red", "blue"], 90)
     kinds = np.where(sizes + (colours == "red") > 0.5, "big", "small")
-    rows = [f"{size},{colour},{kind}" for size, colour, kind in zip(sizes, colours, kinds, strict=True)]
+    rows = [
+        f"{size},{colour},{kind}"
+        for size, colour, kind in zip(sizes, colours, kinds, strict=True)
+    ]
     (tmp_path / "t.csv").write_text("\n".join(["size,colour,kind", *rows]) + "\n")
-    words = ["--data", tmp_path / "t.csv", "--target", "kind", "--partition", "even", "--step-size", 0.5, "--json"]
-    answer = langevax("federated", "simulate", "--method", "fedavg", *words, "--out", tmp_path / "r", *QUICK[2:])
+    words = [
+        "--data",
+        tmp_path / "t.csv",
+        "--target",
+        "kind",
+        "--partition",
+        "even",
+        "--step-size",
+        0.5,
+        "--json",
+    ]
+    answer = langevax(
+        "federated",
+        "simulate",
+        "--method",
+        "fedavg",
+        *words,
+        "--out",
+        tmp_path / "r",
+        *QUICK[2:],
+    )
     assert answer.exit_code == 0
     result = json.loads(answer.stdout)
     assert result["rows_of_a_client"] == {"least": 18, "most": 18}
     assert result["accuracy"] > 0.8
     assert result["target"] == "kind"
-    assert "--target kind" in (tmp_path / "r" / "animation.html").read_text(encoding="utf-8")
+    assert "--target kind" in (tmp_path / "r" / "animation.html").read_text(
+        encoding="utf-8"
+    )
 
 
 @pytest.mark.slow
 def test_a_target_of_numbers_is_named_as_the_problem(tmp_path):
-    (tmp_path / "t.csv").write_text("x,y\n" + "".join(f"{i % 7},{i * 0.37:.2f}\n" for i in range(60)))
-    answer = langevax("federated", "simulate", "--data", tmp_path / "t.csv", "--target", "y", "--out", tmp_path / "r")
+    (tmp_path / "t.csv").write_text(
+        "x,y\n" + "".join(f"{i % 7},{i * 0.37:.2f}\n" for i in range(60))
+    )
+    answer = langevax(
+        "federated",
+        "simulate",
+        "--data",
+        tmp_path / "t.csv",
+        "--target",
+        "y",
+        "--out",
+        tmp_path / "r",
+    )
     assert answer.exit_code == 2
-    assert "--target 'y' holds numbers, 60 different ones in 60 rows, where classification needs a few" in answer.stderr
+    assert (
+        "--target 'y' holds numbers, 60 different ones in 60 rows, where classification needs a few"
+        in answer.stderr
+    )
     assert "--test-size" not in answer.stderr
     assert not (tmp_path / "r").exists()
 
 
 @pytest.mark.slow
 def test_json_is_the_only_output_and_a_run_is_replaced_only_by_force(tmp_path):
-    words = ["federated", "simulate", "--method", "fedavg", "--partition", "even", "--json", "--out", tmp_path / "r"]
+    words = [
+        "federated",
+        "simulate",
+        "--method",
+        "fedavg",
+        "--partition",
+        "even",
+        "--json",
+        "--out",
+        tmp_path / "r",
+    ]
     answer = langevax(*words, *QUICK)
     assert json.loads(answer.stdout)["exchanges"] == 6
     before = {path: path.read_bytes() for path in (tmp_path / "r").iterdir()}
@@ -104,7 +182,10 @@ def test_json_is_the_only_output_and_a_run_is_replaced_only_by_force(tmp_path):
     assert (refused.exit_code, refused.stdout) == (2, "")
     assert "holds a finished run; pass --force to replace it" in refused.stderr
     (tmp_path / "r" / "figure.svg").write_text("mine")
-    assert "holds 'figure.svg', which langevax did not write" in langevax(*words, *QUICK, "--force").stderr
+    assert (
+        "holds 'figure.svg', which langevax did not write"
+        in langevax(*words, *QUICK, "--force").stderr
+    )
     (tmp_path / "r" / "figure.svg").write_bytes(before[tmp_path / "r" / "figure.svg"])
     assert langevax(*words, *QUICK, "--force").exit_code == 0
 
@@ -112,7 +193,9 @@ def test_json_is_the_only_output_and_a_run_is_replaced_only_by_force(tmp_path):
 @pytest.mark.slow
 def test_a_method_is_chosen_by_probing_rounds_which_count(tmp_path):
     """Four exchanges of five vectors for each of four clients; the choice and its reason are printed and saved."""
-    answer = langevax("federated", "simulate", "--method", "auto", "--out", tmp_path / "r", *QUICK)
+    answer = langevax(
+        "federated", "simulate", "--method", "auto", "--out", tmp_path / "r", *QUICK
+    )
     assert (answer.exit_code, answer.stderr) == (0, "")
     result = json.loads((tmp_path / "r" / "result.json").read_text(encoding="utf-8"))
     choice = result["choice"]
@@ -123,18 +206,33 @@ def test_a_method_is_chosen_by_probing_rounds_which_count(tmp_path):
     assert " ".join(answer.stdout.split()).count(choice["reason"]) == 1
     with open(tmp_path / "r" / "history.csv", encoding="utf-8") as file:
         first, second, *_ = csv.DictReader(file)
-    assert (int(first["round"]), int(first["exchanges"]), int(first["vectors"])) == (0, 4, 80)
+    assert (int(first["round"]), int(first["exchanges"]), int(first["vectors"])) == (
+        0,
+        4,
+        80,
+    )
     assert int(second["exchanges"]) > 4
     assert result["step_size"] == METHODS["fedavg"].step_size
-    assert "langevax federated simulate --method auto" in (tmp_path / "r" / "animation.html").read_text("utf-8")
+    assert "langevax federated simulate --method auto" in (
+        tmp_path / "r" / "animation.html"
+    ).read_text("utf-8")
 
 
 def test_what_does_not_go_with_a_method_that_is_chosen_is_refused():
     options = SimulationOptions(method="auto")
     for change, words in (
-        ({"server_optimizer": "adam"}, "--server-optimizer goes with a method; leave it out"),
-        ({"server_step_size": 0.5}, "--server-step-size goes with a method; leave it out"),
-        ({"per_round": 1}, "--per-round 1 does not go with --method auto, which compares clients; pass at least 2"),
+        (
+            {"server_optimizer": "adam"},
+            "--server-optimizer goes with a method; leave it out",
+        ),
+        (
+            {"server_step_size": 0.5},
+            "--server-step-size goes with a method; leave it out",
+        ),
+        (
+            {"per_round": 1},
+            "--per-round 1 does not go with --method auto, which compares clients; pass at least 2",
+        ),
         ({"step_size": -1.0}, "--step-size -1 must be a number above 0"),
     ):
         with pytest.raises(BadInput, match=words):
@@ -150,12 +248,28 @@ def test_the_history_of_an_interrupted_run_is_on_disk(tmp_path, monkeypatch):
 
     add = simulation.RoundHistory.__call__
     monkeypatch.setattr(simulation.RoundHistory, "__call__", interrupt)
-    words = ["federated", "simulate", "--method", "fedavg", "--partition", "even", "--out", tmp_path / "r", *QUICK]
+    words = [
+        "federated",
+        "simulate",
+        "--method",
+        "fedavg",
+        "--partition",
+        "even",
+        "--out",
+        tmp_path / "r",
+        *QUICK,
+    ]
     answer = langevax(*words)
     assert answer.exit_code == 130
     history = tmp_path / "r" / "training" / "history.csv"
     assert f"The rounds so far are in {str(history)!r}" in answer.stderr
-    assert [line.split(",")[0] for line in history.read_text().splitlines()] == ["round", "0", "1", "2", "3"]
+    assert [line.split(",")[0] for line in history.read_text().splitlines()] == [
+        "round",
+        "0",
+        "1",
+        "2",
+        "3",
+    ]
     monkeypatch.undo()
     assert langevax(*words).exit_code == 0
     assert not history.exists()
@@ -183,26 +297,65 @@ def test_a_run_that_diverges_suggests_a_step_size(tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--method", "fedag"], "--method 'fedag' is not a method; did you mean 'fedavg'?"),
-        (["--data", "mnist"], "--data 'mnist' is not a file, nor one of the known tables: 'digits', 'wine' and"),
-        (["--data", "x.csv"], "--data 'x.csv' is a file; name its column of classes by --target."),
+        (
+            ["--method", "fedag"],
+            "--method 'fedag' is not a method; did you mean 'fedavg'?",
+        ),
+        (
+            ["--data", "mnist"],
+            "--data 'mnist' is not a file, nor one of the known tables: 'digits', 'wine' and",
+        ),
+        (
+            ["--data", "x.csv"],
+            "--data 'x.csv' is a file; name its column of classes by --target.",
+        ),
         (["--data", "x.csv", "--target", "y"], "'x.csv' does not exist"),
-        (["--target", "y"], "--target 'y' goes with a file; --data digits has its classes, leave it out."),
-        (["--per-round", "30"], "--per-round 30 is more than --clients 20; pass at most 20."),
-        (["--method", "bvr-l-sgd", "--per-round", "5"], "--per-round 5 does not go with --method bvr-l-sgd"),
-        (["--dropout", "1"], "--dropout 1 is not a probability below 1; pass a number in [0, 1)."),
+        (
+            ["--target", "y"],
+            "--target 'y' goes with a file; --data digits has its classes, leave it out.",
+        ),
+        (
+            ["--per-round", "30"],
+            "--per-round 30 is more than --clients 20; pass at most 20.",
+        ),
+        (
+            ["--method", "bvr-l-sgd", "--per-round", "5"],
+            "--per-round 5 does not go with --method bvr-l-sgd",
+        ),
+        (
+            ["--dropout", "1"],
+            "--dropout 1 is not a probability below 1; pass a number in [0, 1).",
+        ),
         (["--step-size", "-1"], "--step-size -1 must be a number above 0"),
-        (["--server-optimizer", "sgd"], "--server-optimizer 'sgd' is not an optimizer; choose from 'none', 'momentum'"),
+        (
+            ["--server-optimizer", "sgd"],
+            "--server-optimizer 'sgd' is not an optimizer; choose from 'none', 'momentum'",
+        ),
         (
             ["--method", "feddyn", "--server-optimizer", "adam"],
             "--server-optimizer adam does not go with --method feddyn; leave it out, or take one of 'fedavg', ",
         ),
-        (["--method", "feddyn", "--server-step-size", "1"], "--server-step-size 1 does not go with --method feddyn"),
-        (["--method", "fedavg", "--server-step-size", "0"], "--server-step-size 0 must be a number above 0"),
+        (
+            ["--method", "feddyn", "--server-step-size", "1"],
+            "--server-step-size 1 does not go with --method feddyn",
+        ),
+        (
+            ["--method", "fedavg", "--server-step-size", "0"],
+            "--server-step-size 0 must be a number above 0",
+        ),
         (["--partition", "concentrated:0.6"], "did you mean 'concentration'?"),
-        (["--partition", "dirichlet"], "--partition 'dirichlet' must be even, or a name with its number"),
-        (["--partition", "even:3"], "--partition 'even:3' must be even, or a name with its number"),
-        (["--partition", "dirichlet:x"], "'dirichlet:x' with --clients 20 cannot be made: 'x' is not a number."),
+        (
+            ["--partition", "dirichlet"],
+            "--partition 'dirichlet' must be even, or a name with its number",
+        ),
+        (
+            ["--partition", "even:3"],
+            "--partition 'even:3' must be even, or a name with its number",
+        ),
+        (
+            ["--partition", "dirichlet:x"],
+            "'dirichlet:x' with --clients 20 cannot be made: 'x' is not a number.",
+        ),
         (["--partition", "concentration:2"], "concentration must lie in 0..1"),
         (["--clients", "0"], "--clients"),
     ],
@@ -214,13 +367,18 @@ def test_bad_input_is_one_line_with_the_remedy(words, message, tmp_path):
 
 
 def options(**changed):
-    plain = SimulationOptions("fledge", "wine", None, "even", 20, None, 5, 3, 2, None, 0, 0.25, Path("out"), 0)
+    plain = SimulationOptions(
+        "fledge", "wine", None, "even", 20, None, 5, 3, 2, None, 0, 0.25, Path("out"), 0
+    )
     return replace(plain, **changed)
 
 
 def test_steps_and_rows_are_those_of_the_methods_defaults():
     options = SimulationOptions()
-    assert (options.num_local_steps, options.batch_size) == (defaults.NUM_LOCAL_STEPS, defaults.BATCH_SIZE)
+    assert (options.num_local_steps, options.batch_size) == (
+        defaults.NUM_LOCAL_STEPS,
+        defaults.BATCH_SIZE,
+    )
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -231,19 +389,28 @@ def test_a_method_has_the_settings_of_the_command(method):
     at_once = not hasattr(algorithm, "num_local_steps")
     assert at_once == (method.startswith("minibatch") or method == "fednova")
     assert algorithm.batch_size == (6 if method.startswith("minibatch") else 2)
-    assert getattr(algorithm, "clients_per_round", None) == (4 if method == "fledge" else None)
+    assert getattr(algorithm, "clients_per_round", None) == (
+        4 if method == "fledge" else None
+    )
     if METHODS[method].has("clients_per_round"):
         assert algorithm_of(options(method=method, per_round=7)).clients_per_round == 7
-        assert algorithm_of(options(method=method, per_round=20)).clients_per_round is None
+        assert (
+            algorithm_of(options(method=method, per_round=20)).clients_per_round is None
+        )
 
 
 def test_the_server_takes_an_optimizer_and_its_step_size():
     fedadam = algorithm_of(options(method="fedavg", server_optimizer="adam"))
     assert (fedadam.server_optimizer, fedadam.server_step_size) == ("adam", 0.1)
-    assert algorithm_of(options(method="scaffold", server_step_size=0.5)).server_step_size == 0.5
+    assert (
+        algorithm_of(options(method="scaffold", server_step_size=0.5)).server_step_size
+        == 0.5
+    )
 
 
-@pytest.mark.parametrize("partition", ["even", "concentration:0.6", "dirichlet:0.5", "shards:2"])
+@pytest.mark.parametrize(
+    "partition", ["even", "concentration:0.6", "dirichlet:0.5", "shards:2"]
+)
 def test_every_split_gives_each_row_to_one_client(partition):
     labels = np.resize([0, 1, 2], 150)
     parts = split(options(partition=partition, clients=6), labels)
@@ -263,6 +430,10 @@ def test_a_file_is_not_accepted_as_a_folder(tmp_path):
 def test_help_has_examples():
     answer = langevax("federated", "simulate", "--help")
     assert answer.exit_code == 0
-    for word in ("concentration:Q", "langevax federated simulate --method fledge --data digits", "Exit codes"):
+    for word in (
+        "concentration:Q",
+        "langevax federated simulate --method fledge --data digits",
+        "Exit codes",
+    ):
         assert word in answer.stdout
     assert "simulate" in langevax("federated", "--help").stdout

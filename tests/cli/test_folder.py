@@ -42,7 +42,9 @@ def test_a_model_is_replaced_as_a_whole(folder):
         fill(folder, text)
     assert text_of(folder, MODEL) == "new"
     files = json.loads((folder.path / RESULT).read_text())["files"]
-    assert files == {part: file_digest(folder.path / part) for part in PARTS if part != RESULT}
+    assert files == {
+        part: file_digest(folder.path / part) for part in PARTS if part != RESULT
+    }
 
 
 def test_settings_that_were_cut_off_do_not_stop_the_next_run(folder, monkeypatch):
@@ -56,10 +58,16 @@ def test_settings_that_were_cut_off_do_not_stop_the_next_run(folder, monkeypatch
         half.unlink(missing_ok=True)
     folder.settings.unlink()
     half.write_text("mine")
-    with pytest.raises(BadInput, match="exists without readable settings, which langevax did not write"):
+    with pytest.raises(
+        BadInput, match="exists without readable settings, which langevax did not write"
+    ):
         folder.begin(False, SETTINGS)
     half.unlink()
-    monkeypatch.setattr(os, "fsync", lambda number: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    monkeypatch.setattr(
+        os,
+        "fsync",
+        lambda number: (_ for _ in ()).throw(OSError(28, "No space left on device")),
+    )
     with pytest.raises(BadInput, match="cannot be written"):
         folder.begin(False, SETTINGS)
     assert not half.exists()
@@ -100,7 +108,9 @@ def test_an_error_while_writing_leaves_the_old_model(folder):
         (False, False, True, False, None),
     ],
 )
-def test_nothing_is_replaced_without_force(folder, finished, begun, resume, force, message):
+def test_nothing_is_replaced_without_force(
+    folder, finished, begun, resume, force, message
+):
     folder.begin(False, SETTINGS)
     if finished:
         fill(folder, "old")
@@ -126,7 +136,10 @@ def test_an_impossible_folder_is_refused(tmp_path):
 def test_a_run_is_resumed_only_with_the_same_settings(folder):
     folder.begin(False, SETTINGS)
     folder.begin(True, SETTINGS)
-    with pytest.raises(BadInput, match=r"--temperature was 'auto' in the interrupted run and is '0.1' now"):
+    with pytest.raises(
+        BadInput,
+        match=r"--temperature was 'auto' in the interrupted run and is '0.1' now",
+    ):
         folder.begin(True, {**SETTINGS, "temperature": "0.1"})
     folder.begin(False, {**SETTINGS, "temperature": "0.1"})
     folder.begin(True, {**SETTINGS, "temperature": "0.1"})
@@ -192,11 +205,19 @@ def linked_training(folder):
         (linked_training, "training' holds 'training'"),
     ],
 )
-def test_files_that_langevax_did_not_write_are_refused_and_stay(folder, make, name, resume):
+def test_files_that_langevax_did_not_write_are_refused_and_stay(
+    folder, make, name, resume
+):
     make(folder)
     before = sorted(folder.path.rglob("*"))
-    for run in (lambda: folder.check(resume, not resume), lambda: folder.begin(False, SETTINGS)):
-        with pytest.raises(BadInput, match=f"{name}.* which langevax did not write .* name another --out"):
+    for run in (
+        lambda: folder.check(resume, not resume),
+        lambda: folder.begin(False, SETTINGS),
+    ):
+        with pytest.raises(
+            BadInput,
+            match=f"{name}.* which langevax did not write .* name another --out",
+        ):
             run()
     assert sorted(folder.path.rglob("*")) == before
 
@@ -204,10 +225,14 @@ def test_files_that_langevax_did_not_write_are_refused_and_stay(folder, make, na
 def test_a_report_that_came_during_the_run_stays(folder):
     folder.begin(False, SETTINGS)
     (folder.path / REPORT).write_text("mine")
-    with pytest.raises(BadInput, match=r"holds 'report\.html', which langevax did not write"):
+    with pytest.raises(
+        BadInput, match=r"holds 'report\.html', which langevax did not write"
+    ):
         fill(folder, "new")
     (folder.path / REPORT).unlink()
-    with pytest.raises(RunFailed, match=r"holds 'report\.html', which langevax did not write"):
+    with pytest.raises(
+        RunFailed, match=r"holds 'report\.html', which langevax did not write"
+    ):
         fill(folder, "new", lambda: (folder.path / REPORT).write_text("mine"))
     assert (folder.path / REPORT).read_text() == "mine"
 
@@ -240,8 +265,14 @@ def test_a_run_killed_between_two_renames_is_resumed(folder, moment, monkeypatch
 
 def test_a_folder_has_one_writer(folder):
     with folder.writing(False, False, SETTINGS):
-        for run in (lambda: folder.check(True, False), lambda: folder.writing(False, True, SETTINGS).__enter__()):
-            with pytest.raises(BadInput, match=r"--out \S*out' is being written by process \d+ on \S+ since"):
+        for run in (
+            lambda: folder.check(True, False),
+            lambda: folder.writing(False, True, SETTINGS).__enter__(),
+        ):
+            with pytest.raises(
+                BadInput,
+                match=r"--out \S*out' is being written by process \d+ on \S+ since",
+            ):
                 run()
         assert folder.begun
     with Lock(folder.path / NAME, "it"):

@@ -23,7 +23,9 @@ def answers(tmp_path_factory):
     folder, outputs = tmp_path_factory.mktemp("guide"), {}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        for line in "".join(re.findall(r"```sh\n(.*?)```", GUIDE, re.DOTALL)).splitlines():
+        for line in "".join(
+            re.findall(r"```sh\n(.*?)```", GUIDE, re.DOTALL)
+        ).splitlines():
             program, *words = shlex.split(line)
             if program == "python":
                 patch.setattr("sys.argv", [str(ROOT / words[0]), *words[1:]])
@@ -37,7 +39,9 @@ def answers(tmp_path_factory):
 
 def test_the_warning_of_the_guide_is_printed(answers):
     _, (first, second, _) = answers
-    warning = " ".join(re.search(r"```text\nWarning(.*?)```", GUIDE, re.DOTALL)[1].split())
+    warning = " ".join(
+        re.search(r"```text\nWarning(.*?)```", GUIDE, re.DOTALL)[1].split()
+    )
     assert warning in " ".join(first.stderr.split())
     assert second.stderr == ""
 
@@ -46,10 +50,17 @@ def test_the_columns_are_read_as_the_guide_says(answers):
     folder, _ = answers
     result = json.loads((folder / "out/churn/result.json").read_text(encoding="utf-8"))
     columns = {column["name"]: column for column in result["columns"]}
-    assert (columns["fee"]["kind"], columns["fee"]["unreadable"], columns["since"]["kind"]) == ("numbers", 10, "dates")
+    assert (
+        columns["fee"]["kind"],
+        columns["fee"]["unreadable"],
+        columns["since"]["kind"],
+    ) == ("numbers", 10, "dates")
     assert columns["reason"]["remarks"] == ["Left out by --drop."]
     assert columns["customer no"]["role"] == "left out"
-    assert dict(zip(result["classes"], result["class_counts"], strict=True)) == {"no": 829, "yes": 71}
+    assert dict(zip(result["classes"], result["class_counts"], strict=True)) == {
+        "no": 829,
+        "yes": 71,
+    }
     assert pl.read_csv(folder / "out/predictions.csv").columns[-1] == "probability_yes"
 
 
@@ -58,7 +69,10 @@ def test_the_sections_are_those_of_the_page(answers):
     page = (folder / "out/churn/report.html").read_text(encoding="utf-8")
     for heading in re.findall(r"\d\. \*\*(.*?)\*\*", GUIDE):
         assert f"<h2>{heading}</h2>" in page
-    for words in ("If you act on the highest probabilities", "How it changes the prediction"):
+    for words in (
+        "If you act on the highest probabilities",
+        "How it changes the prediction",
+    ):
         assert words in page
         assert words in " ".join(GUIDE.split())
     first = (folder / "out/first/report.html").read_text(encoding="utf-8")

@@ -30,15 +30,33 @@ def test_each_decision_has_its_evidence():
         "paid": ["Y", "no", "Y", "n", "yes"],
     }
     says = {name: sentence(reading) for name, reading in read(**columns).items()}
-    assert says["age"] == "Column 'age': 4 of 5 values are numbers; 'unknown' in data row 2 counts as missing."
-    assert says["price"] == "Column 'price' holds numbers with '$': '$1,234.50' in data row 1 is 1234.5."
-    assert "'day' holds dates, the day first, as '25/12/2024' in data row 1 shows" in says["day"]
-    assert "'01234' in data row 1 starts with a zero; else pass --read zip=numbers" in says["zip"]
-    assert says["paid"] == "Column 'paid' holds yes and no, written 'Y', 'no', 'n', 'yes'."
+    assert (
+        says["age"]
+        == "Column 'age': 4 of 5 values are numbers; 'unknown' in data row 2 counts as missing."
+    )
+    assert (
+        says["price"]
+        == "Column 'price' holds numbers with '$': '$1,234.50' in data row 1 is 1234.5."
+    )
+    assert (
+        "'day' holds dates, the day first, as '25/12/2024' in data row 1 shows"
+        in says["day"]
+    )
+    assert (
+        "'01234' in data row 1 starts with a zero; else pass --read zip=numbers"
+        in says["zip"]
+    )
+    assert (
+        says["paid"] == "Column 'paid' holds yes and no, written 'Y', 'no', 'n', 'yes'."
+    )
 
 
 def test_plain_columns_need_no_sentence():
-    columns = {"x": ["1.5", "2", "NA"], "g": ["a", "b", "a"], "t": ["true", "false", "true"]}
+    columns = {
+        "x": ["1.5", "2", "NA"],
+        "g": ["a", "b", "a"],
+        "t": ["true", "false", "true"],
+    }
     assert [sentence(reading) for reading in read(**columns).values()] == ["", "", ""]
 
 
@@ -59,11 +77,20 @@ def test_words_with_digits_count_as_missing_where_they_are_rare_and_numbers_are_
 
 def test_columns_that_contradict_each_other_decide_nothing():
     with pytest.raises(BadInput, match="'sold' can be read in two ways"):
-        read(sold=["1,234", "2,345", "3,456"], a=["0.5", "1.5", "2"], b=["0,5", "1,5", "2"])
+        read(
+            sold=["1,234", "2,345", "3,456"],
+            a=["0.5", "1.5", "2"],
+            b=["0,5", "1,5", "2"],
+        )
 
 
 @pytest.mark.parametrize(
-    ("answer", "values"), [("x=decimal-point", [1234, 2345]), ("decimal-comma", [1.234, 2.345]), ("x=words", None)]
+    ("answer", "values"),
+    [
+        ("x=decimal-point", [1234, 2345]),
+        ("decimal-comma", [1.234, 2.345]),
+        ("x=words", None),
+    ],
 )
 def test_the_user_decides(answer, values):
     reading = read(choices=[answer], x=["1,234", "2,345"])["x"]
@@ -72,7 +99,9 @@ def test_the_user_decides(answer, values):
 
 def test_points_are_ambiguous_between_semicolons_only():
     assert read(x=["1.234", "2.345"])["x"].values.to_list() == [1.234, 2.345]
-    with pytest.raises(BadInput, match="--read x=decimal-point or --read x=decimal-comma"):
+    with pytest.raises(
+        BadInput, match="--read x=decimal-point or --read x=decimal-comma"
+    ):
         read(";", x=["1.234", "2.345"])
 
 
@@ -82,16 +111,43 @@ def test_words_that_stand_for_missing_are_in_lower_case():
 
 def test_a_style_reads_new_cells_as_in_training():
     cells = pl.Series("x", ["1.234,5 €", "2", "3,25", "4 $", "x", None])
-    assert parse(cells, Style("numeric", decimal=",", unit="€"))[0].to_list() == [1234.5, 2, 3.25, None, None, None]
+    assert parse(cells, Style("numeric", decimal=",", unit="€"))[0].to_list() == [
+        1234.5,
+        2,
+        3.25,
+        None,
+        None,
+        None,
+    ]
     days = pl.Series("t", ["01/02/1970", "13/02/1970", "02/13/1970"])
     assert parse(days, Style("date", order="day-first"))[0].to_list() == [31, 43, None]
     truths = pl.Series("b", ["Y", "no", "maybe"])
-    assert parse(truths, Style("categorical", truth="yes/no"))[0].to_list() == ["yes", "no", "maybe"]
+    assert parse(truths, Style("categorical", truth="yes/no"))[0].to_list() == [
+        "yes",
+        "no",
+        "maybe",
+    ]
 
 
 def test_days_that_do_not_exist_are_no_dates():
-    words = pl.Series(["2023-02-29", "2024-02-29", "2024-13-01", "2024-01-01 25:00", "2024-01-01 10:61", "31.4.2024"])
-    assert days_of(words, "year-first").is_not_null().to_list() == [False, True, False, False, False, False]
+    words = pl.Series(
+        [
+            "2023-02-29",
+            "2024-02-29",
+            "2024-13-01",
+            "2024-01-01 25:00",
+            "2024-01-01 10:61",
+            "31.4.2024",
+        ]
+    )
+    assert days_of(words, "year-first").is_not_null().to_list() == [
+        False,
+        True,
+        False,
+        False,
+        False,
+        False,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -119,9 +175,16 @@ def test_words_without_digits_are_not_tried_as_numbers_or_dates(monkeypatch):
     """Thousands of columns of words are read in seconds so."""
     attempts = []
     for name in ("_numbers", "_dates"):
-        monkeypatch.setattr(inference, name, lambda words, *_: attempts.append(words.name))
-    frame = pl.DataFrame({"colour": ["red", "green", "red"] * 5, "code": ["a1", "b2", "a1"] * 5})
-    assert [column.kind for column in read_columns(frame)] == ["categorical", "categorical"]
+        monkeypatch.setattr(
+            inference, name, lambda words, *_: attempts.append(words.name)
+        )
+    frame = pl.DataFrame(
+        {"colour": ["red", "green", "red"] * 5, "code": ["a1", "b2", "a1"] * 5}
+    )
+    assert [column.kind for column in read_columns(frame)] == [
+        "categorical",
+        "categorical",
+    ]
     assert set(attempts) == {"code"}
 
 
@@ -152,18 +215,33 @@ def test_dates_that_are_read_with_other_columns_are_read_as_alone(written):
             return str(error)
         if isinstance(reading, inference.Ambiguity):
             return reading.refusal()
-        return reading.values.to_list(), reading.style, sentence(reading), reading.strays, reading.evidence
+        return (
+            reading.values.to_list(),
+            reading.style,
+            sentence(reading),
+            reading.strays,
+            reading.evidence,
+        )
 
-    words = pl.DataFrame({"day": 4 * written, "other": 4 * ["1999-12-31", "1/1/2000", "1.1.1"]})
+    words = pl.DataFrame(
+        {"day": 4 * written, "other": 4 * ["1999-12-31", "1/1/2000", "1.1.1"]}
+    )
     of_all, day = days_of_columns(words), words["day"]
     assert set(of_all) == {"day", "other"}
     alone = outcome(lambda: inference.infer(day, day, Choices(), ","))
-    assert outcome(lambda: inference.infer(day, day, Choices(), ",", of_all["day"])) == alone
+    assert (
+        outcome(lambda: inference.infer(day, day, Choices(), ",", of_all["day"]))
+        == alone
+    )
 
 
 def test_columns_of_dates_are_taken_apart_together(monkeypatch):
     calls = []
-    monkeypatch.setattr(dates, "days_by_order", lambda *words: calls.append(len(words[0])) or days_by_order(*words))
+    monkeypatch.setattr(
+        dates,
+        "days_by_order",
+        lambda *words: calls.append(len(words[0])) or days_by_order(*words),
+    )
     columns = {f"c{i}": ["2024-01-31", "2024-02-01"] for i in range(50)}
     readings = read_columns(pl.DataFrame(columns))
     assert [reading.kind for reading in readings] == ["date"] * 50

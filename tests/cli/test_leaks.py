@@ -21,7 +21,10 @@ THREE = RNG.integers(0, 3, ROWS)
 
 def named(columns, target, task):
     """Return the columns that are named, with the reason."""
-    return {d.column: d.sentence for d in leaks(pl.DataFrame(columns), np.asarray(target), task)}
+    return {
+        d.column: d.sentence
+        for d in leaks(pl.DataFrame(columns), np.asarray(target), task)
+    }
 
 
 def test_functions_of_a_target_of_numbers_are_named():
@@ -62,13 +65,27 @@ def test_columns_that_are_filled_or_ordered_by_the_rare_class_are_named():
     rng, rows = np.random.default_rng(1), 2000
     late = (np.arange(rows) % 50 == 0).astype(int)  # 40 rows
     fee = np.where(late | (rng.random(rows) < 0.01), rng.integers(5, 9, rows), 0) * 1.0
-    collected = pl.Series([float(i) if y and i % 400 else None for i, y in enumerate(late)])  # 35 of the 40
-    after = {"fee": fee, "collected": collected, "weak": 2 * late + rng.normal(size=rows)}
+    collected = pl.Series(
+        [float(i) if y and i % 400 else None for i, y in enumerate(late)]
+    )  # 35 of the 40
+    after = {
+        "fee": fee,
+        "collected": collected,
+        "weak": 2 * late + rng.normal(size=rows),
+    }
     sentences = named(after, late, "classification")
     assert list(sentences) == ["fee", "collected"]
-    assert "alone it orders 99.6 % of the pairs of rows of the two classes" in sentences["fee"]
-    assert "has values in 35 rows, of which 35 are of one class, which has 40 rows" in sentences["collected"]
-    often = {"x": pl.Series([float(i) if i % 2 else None for i in range(rows)])}  # filled by chance
+    assert (
+        "alone it orders 99.6 % of the pairs of rows of the two classes"
+        in sentences["fee"]
+    )
+    assert (
+        "has values in 35 rows, of which 35 are of one class, which has 40 rows"
+        in sentences["collected"]
+    )
+    often = {
+        "x": pl.Series([float(i) if i % 2 else None for i in range(rows)])
+    }  # filled by chance
     assert not named(often, late, "classification")
 
 
@@ -82,13 +99,22 @@ def test_ten_rows_show_no_leak():
 
 
 def test_decisions_and_leaks_are_stored_in_the_schema(tmp_path):
-    rows = [f"{i:04d},{i % 7}.5,{'n.b.' if i == 5 else i % 5},{2 * (i % 7) + 1}" for i in range(40)]
+    rows = [
+        f"{i:04d},{i % 7}.5,{'n.b.' if i == 5 else i % 5},{2 * (i % 7) + 1}"
+        for i in range(40)
+    ]
     (tmp_path / "t.csv").write_text("\n".join(["code,half,rest,y", *rows]) + "\n")
-    data = prepare(FitOptions(tmp_path / "t.csv", "y", tmp_path / "out", task="regression"))
-    assert "'code' is left out: its words, such as '0000', identify rows; use it with --keep code." in " ".join(
-        data.notes
+    data = prepare(
+        FitOptions(tmp_path / "t.csv", "y", tmp_path / "out", task="regression")
     )
-    assert "Column 'rest': 39 of 40 values are numbers; 'n.b.' in data row 6 counts as missing." in data.notes
+    assert (
+        "'code' is left out: its words, such as '0000', identify rows; use it with --keep code."
+        in " ".join(data.notes)
+    )
+    assert (
+        "Column 'rest': 39 of 40 values are numbers; 'n.b.' in data row 6 counts as missing."
+        in data.notes
+    )
     assert len(data.leaks) == 1
     assert "'half' may leak the target" in data.leaks[0]
     write_schema(data.schema, tmp_path / "schema.json")
@@ -99,7 +125,14 @@ def test_decisions_and_leaks_are_stored_in_the_schema(tmp_path):
 
 
 def test_a_schema_of_format_1_is_refused_by_its_version(tmp_path):
-    content = {"format": 1, "langevax": "0.1", "kind": "columns", "target": "y", "task": "regression", "classes": []}
+    content = {
+        "format": 1,
+        "langevax": "0.1",
+        "kind": "columns",
+        "target": "y",
+        "task": "regression",
+        "classes": [],
+    }
     (tmp_path / "schema.json").write_text(json.dumps(content | {"columns": []}))
     with pytest.raises(BadInput, match="has format 1; read it with langevax"):
         read_schema(tmp_path / "schema.json")
@@ -107,20 +140,35 @@ def test_a_schema_of_format_1_is_refused_by_its_version(tmp_path):
 
 @pytest.mark.parametrize("read", [["x=number"], ["words"], ["z=words"]])
 def test_what_read_cannot_mean_is_refused(tmp_path, read):
-    (tmp_path / "t.csv").write_text("x,y\n" + "".join(f"{i % 7},{i / 2}\n" for i in range(20)))
+    (tmp_path / "t.csv").write_text(
+        "x,y\n" + "".join(f"{i % 7},{i / 2}\n" for i in range(20))
+    )
     with pytest.raises(ValueError, match="--read"):
         prepare(FitOptions(tmp_path / "t.csv", "y", tmp_path / "out", read=read))
 
 
 def test_sums_and_products_of_several_columns_are_named():
     others = {"z": RNG.normal(size=ROWS), "w": RNG.random(ROWS) + 1}
-    units, price = RNG.integers(1, 30, ROWS).astype(float), (RNG.random(ROWS) * 9 + 1).round(2)
+    units, price = (
+        RNG.integers(1, 30, ROWS).astype(float),
+        (RNG.random(ROWS) * 9 + 1).round(2),
+    )
     parts = {"units": units, "price": price, **others}
     (sentence,) = named(parts, units + price, "regression").values()
-    assert "Columns 'units' and 'price' together may leak the target: it is a sum of them." in sentence
+    assert (
+        "Columns 'units' and 'price' together may leak the target: it is a sum of them."
+        in sentence
+    )
     assert "--drop units --drop price" in sentence
     (sentence,) = named(parts, (units * price).round(2), "regression").values()
     assert "'units' and 'price'" in sentence
     assert "it is a product of them" in sentence
     assert named(parts, units + price + 0.1 * others["z"] ** 2, "regression") == {}
-    assert named({name: column[:20] for name, column in parts.items()}, RNG.normal(size=20), "regression") == {}
+    assert (
+        named(
+            {name: column[:20] for name, column in parts.items()},
+            RNG.normal(size=20),
+            "regression",
+        )
+        == {}
+    )

@@ -15,12 +15,16 @@ from langevax.cli.output import Output, aligned, plain
 
 
 def test_numbers_are_aligned_on_decimal_points():
-    lines = aligned(("method", "R2"), (("a", "0.5"), ("b", "-10.25"), ("c", "1,000"), ("d", "nan")))
+    lines = aligned(
+        ("method", "R2"), (("a", "0.5"), ("b", "-10.25"), ("c", "1,000"), ("d", "nan"))
+    )
     points = {line.index(".") for line in lines if "." in line}
     assert points == {lines[3].index("1,000") + len("1,000")}
 
 
-def test_sentences_go_to_stdout_and_warnings_to_stderr_without_wrapping_or_escapes(capsys):
+def test_sentences_go_to_stdout_and_warnings_to_stderr_without_wrapping_or_escapes(
+    capsys,
+):
     output = Output()
     output.say("Table", "long " * 60 + "end")
     output.warn("careful")
@@ -53,9 +57,13 @@ def test_errors_have_exit_codes_and_one_line(capsys, error, code, words):
     assert words in capsys.readouterr().err
 
 
-def test_a_later_signal_ends_a_command_that_the_first_one_could_not(capsys, monkeypatch):
+def test_a_later_signal_ends_a_command_that_the_first_one_could_not(
+    capsys, monkeypatch
+):
     """An exception of a signal that arrives while a collector of garbage runs is lost."""
-    monkeypatch.setattr(errors, "time", clock := SimpleNamespace(now=100.0, monotonic=lambda: clock.now))
+    monkeypatch.setattr(
+        errors, "time", clock := SimpleNamespace(now=100.0, monotonic=lambda: clock.now)
+    )
 
     def command():
         with contextlib.suppress(KeyboardInterrupt):
@@ -79,9 +87,18 @@ def test_names_in_sentences():
 
 
 def test_the_command_contains_options_not_at_their_defaults(tmp_path):
-    request = FitOptions(tmp_path / "a b.csv", "y", tmp_path / "out", drop=["p", "q"], temperature="0.1", peers=False)
+    request = FitOptions(
+        tmp_path / "a b.csv",
+        "y",
+        tmp_path / "out",
+        drop=["p", "q"],
+        temperature="0.1",
+        peers=False,
+    )
     words = f"langevax fit '{tmp_path}/a b.csv' --target y --out {tmp_path}/out --drop p --drop q"
-    assert request.command("--resume") == f"{words} --temperature 0.1 --no-peers --resume"
+    assert (
+        request.command("--resume") == f"{words} --temperature 0.1 --no-peers --resume"
+    )
 
 
 @pytest.mark.parametrize("temperature", ["abc", "-1", "0", "inf", "nan"])

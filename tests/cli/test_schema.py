@@ -14,13 +14,28 @@ from hypothesis import strategies as st
 from langevax.cli.errors import BadInput
 from langevax.cli.tables.columns import read_columns
 from langevax.cli.tables.records import sentences
-from langevax.cli.tables.schema import MAX_CATEGORIES, Encoder, Schema, learn, read_schema, useful, write_schema
+from langevax.cli.tables.schema import (
+    MAX_CATEGORIES,
+    Encoder,
+    Schema,
+    learn,
+    read_schema,
+    useful,
+    write_schema,
+)
 
 TABLE = pl.DataFrame(
     {
         "age": ["30", "", "50", "inf", "40", "60"],
         "city": ["Kyoto", "Oslo", None, "Kyoto", "Lima", "Oslo"],
-        "day": ["1970-01-02", "1970-01-05", "1970-01-03", "1970-01-02", "1970-01-03", "1970-01-03"],
+        "day": [
+            "1970-01-02",
+            "1970-01-05",
+            "1970-01-03",
+            "1970-01-02",
+            "1970-01-03",
+            "1970-01-03",
+        ],
         "member": ["true", "false", "true", "true", "false", "true"],
         "name": list("abcdef"),
         "one": ["1"] * 6,
@@ -37,11 +52,28 @@ def schema_of(table):
 def test_numbers_missing_words_and_dates_become_named_inputs():
     schema, frame = schema_of(TABLE)
     encoder = Encoder(schema.columns)
-    names = ["age", "day", "age missing", "city=Kyoto", "city=Lima", "city=Oslo", "city missing", "member=false"]
+    names = [
+        "age",
+        "day",
+        "age missing",
+        "city=Kyoto",
+        "city=Lima",
+        "city=Oslo",
+        "city missing",
+        "member=false",
+    ]
     assert encoder.names == (*names, "member=true")
-    assert encoder.groups == {"age": [0, 2], "day": [1], "city": [3, 4, 5, 6], "member": [7, 8]}
+    assert encoder.groups == {
+        "age": [0, 2],
+        "day": [1],
+        "city": [3, 4, 5, 6],
+        "member": [7, 8],
+    }
     assert encoder.quantities == (0, 1)
-    assert encoder(frame).tolist()[1:3] == [[45, 4, 1, 0, 0, 1, 0, 1, 0], [50, 2, 0, 0, 0, 0, 1, 0, 1]]
+    assert encoder(frame).tolist()[1:3] == [
+        [45, 4, 1, 0, 0, 1, 0, 1, 0],
+        [50, 2, 0, 0, 0, 0, 1, 0, 1],
+    ]
 
 
 def test_columns_left_out_or_changed_are_reported():
@@ -49,8 +81,15 @@ def test_columns_left_out_or_changed_are_reported():
     _, styles, decisions = useful(TABLE, readings)
     notes = sentences(decisions)
     assert list(styles) == ["age", "city", "day", "member"]
-    assert [note for note in notes if "'age': 1 infinite value" in note or "'day' holds dates" in note] == notes[:2]
-    assert "'name' is left out: its words, such as 'a', identify rows; use it with --keep name" in notes[2]
+    assert [
+        note
+        for note in notes
+        if "'age': 1 infinite value" in note or "'day' holds dates" in note
+    ] == notes[:2]
+    assert (
+        "'name' is left out: its words, such as 'a', identify rows; use it with --keep name"
+        in notes[2]
+    )
     assert "'one' is left out: it is 1.0 in every row." in notes[3]
     assert "name" in useful(TABLE, readings, keep=("name", "one"))[1]
     assert "one" not in useful(TABLE, readings, keep=("name", "one"))[1]
@@ -61,11 +100,17 @@ def test_a_schema_read_from_json_encodes_the_same(tmp_path):
     write_schema(schema, tmp_path / "schema.json")
     again = read_schema(tmp_path / "schema.json")
     assert again == schema
-    np.testing.assert_array_equal(Encoder(again.columns)(frame), Encoder(schema.columns)(frame))
+    np.testing.assert_array_equal(
+        Encoder(again.columns)(frame), Encoder(schema.columns)(frame)
+    )
 
 
 def test_rare_categories_are_encoded_as_unknown():
-    words = [f"w{i:03}" for i in range(MAX_CATEGORIES + 3) for _ in range(2 if i < MAX_CATEGORIES else 1)]
+    words = [
+        f"w{i:03}"
+        for i in range(MAX_CATEGORIES + 3)
+        for _ in range(2 if i < MAX_CATEGORIES else 1)
+    ]
     table = pl.DataFrame({"w": words})
     frame, styles, _ = useful(table, read_columns(table))
     columns, decisions = learn(frame, styles)
@@ -79,9 +124,17 @@ def test_rare_categories_are_encoded_as_unknown():
 
 def test_a_new_table_is_read_as_the_training_table_was():
     schema, _ = schema_of(TABLE)
-    new = {"member": [True], "day": ["1970-01-04"], "city": [7], "age": ["old"], "more": [0]}
+    new = {
+        "member": [True],
+        "day": ["1970-01-04"],
+        "city": [7],
+        "age": ["old"],
+        "more": [0],
+    }
     converted, notes = schema.convert(pl.DataFrame(new))
-    assert converted.to_dicts() == [{"age": None, "city": "7", "day": 3.0, "member": "true"}]
+    assert converted.to_dicts() == [
+        {"age": None, "city": "7", "day": 3.0, "member": "true"}
+    ]
     assert notes == [
         "Column 'age': 1 non-numeric value counted as missing ('old' in data row 1).",
         "Column 'city': 1 row with a category unknown to the model ('7'), encoded as none of its categories.",
@@ -91,9 +144,13 @@ def test_a_new_table_is_read_as_the_training_table_was():
 
 
 def test_numbers_beyond_those_of_training_are_counted():
-    table = pl.DataFrame({"size": [10.0, 20.0, 30.0, None], "levels": [1.0, 2.0, 3.0, 4.0]})
+    table = pl.DataFrame(
+        {"size": [10.0, 20.0, 30.0, None], "levels": [1.0, 2.0, 3.0, 4.0]}
+    )
     schema, _ = schema_of(table)
-    new = pl.DataFrame({"size": [31.9, 32.1, 7.9, -999.0], "levels": [1.0, 4.2, 0.8, None]})
+    new = pl.DataFrame(
+        {"size": [31.9, 32.1, 7.9, -999.0], "levels": [1.0, 4.2, 0.8, None]}
+    )
     notes = schema.convert(new)[1]
     assert notes[-1] == (
         "Outside of what the training rows have: 'size' (3 rows; trained on 10 to 30). Do not trust predictions and "
@@ -104,7 +161,10 @@ def test_numbers_beyond_those_of_training_are_counted():
 
 def test_missing_columns_are_named_with_the_nearest_ones():
     schema, _ = schema_of(TABLE)
-    with pytest.raises(BadInput, match="lacks 1 column that the model was trained on: 'city'; did you mean 'City'"):
+    with pytest.raises(
+        BadInput,
+        match="lacks 1 column that the model was trained on: 'city'; did you mean 'City'",
+    ):
         schema.convert(TABLE.rename({"city": "City"}))
 
 
@@ -116,7 +176,10 @@ def test_missing_columns_are_named_with_the_nearest_ones():
         ('{"format": 3, "langevax": "0.1"}', "damaged or was not written by langevax"),
         ('{"format": 1, "langevax": "0.1"}', "has format 1; read it with langevax 0.1"),
         ("[" * 100_000, "damaged or was not written by langevax"),
-        ('{"format": 99, "langevax": "9.9"}', "has format 99; read it with langevax 9.9"),
+        (
+            '{"format": 99, "langevax": "9.9"}',
+            "has format 99; read it with langevax 9.9",
+        ),
     ],
 )
 def test_foreign_damaged_and_newer_schemas_are_refused(tmp_path, content, message):
@@ -129,13 +192,19 @@ def test_a_schema_belongs_to_one_model(tmp_path):
     schema, _ = schema_of(TABLE)
     write_schema(schema, tmp_path / "schema.json", model="a1")
     assert read_schema(tmp_path / "schema.json", "a1") == schema
-    with pytest.raises(BadInput, match="belongs to another model than the one beside it; copy the whole folder"):
+    with pytest.raises(
+        BadInput,
+        match="belongs to another model than the one beside it; copy the whole folder",
+    ):
         read_schema(tmp_path / "schema.json", "b2")
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    schema, path = schema_of(TABLE)[0], tmp_path_factory.mktemp("schema") / "schema.json"
+    schema, path = (
+        schema_of(TABLE)[0],
+        tmp_path_factory.mktemp("schema") / "schema.json",
+    )
     write_schema(schema, path)
     return schema, path.read_bytes()
 
@@ -147,7 +216,9 @@ def test_a_flipped_bit_of_a_schema_is_refused_or_changes_nothing(written, data):
     content = bytearray(content)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "schema.json"
-        content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+        content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(
+            st.integers(0, 7)
+        )
         path.write_bytes(content)
         with suppress(BadInput):
             assert read_schema(path) == schema

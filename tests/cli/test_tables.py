@@ -29,7 +29,9 @@ def test_text_tables_are_read_whatever_their_separator(tmp_path, name, content):
 
 def test_text_in_the_western_code_page_is_read(tmp_path):
     (tmp_path / "t.csv").write_bytes("x,y\n1,Gew\u00fcrztraminer\n".encode("cp1252"))
-    assert read_table(tmp_path / "t.csv").frame["y"].to_list() == ["Gew\u00fcrztraminer"]
+    assert read_table(tmp_path / "t.csv").frame["y"].to_list() == [
+        "Gew\u00fcrztraminer"
+    ]
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet"])
@@ -40,16 +42,31 @@ def test_written_tables_are_read_back(tmp_path, suffix):
     assert [path.name for path in tmp_path.iterdir()] == [f"t{suffix}"]
 
 
-@pytest.mark.parametrize("kind", [pl.String, pl.Categorical, pl.Enum(["=1+1", "\uff1d1+1", "\n=1", "-2.5", "red"])])
+@pytest.mark.parametrize(
+    "kind",
+    [pl.String, pl.Categorical, pl.Enum(["=1+1", "\uff1d1+1", "\n=1", "-2.5", "red"])],
+)
 def test_cells_that_a_spreadsheet_would_execute_are_written_as_text(tmp_path, kind):
     cells = ["=1+1", "\uff1d1+1", "\n=1", "-2.5", "red"]
-    frame = pl.DataFrame({"@name": pl.Series(cells, dtype=kind), "number": [-1.5, 2, 3, 4, 5]})
+    frame = pl.DataFrame(
+        {"@name": pl.Series(cells, dtype=kind), "number": [-1.5, 2, 3, 4, 5]}
+    )
     for suffix, separator in ((".csv", ","), (".tsv", "\t")):
         write_table(frame, tmp_path / f"t{suffix}")
-        written = pl.read_csv(tmp_path / f"t{suffix}", separator=separator, infer_schema=False)
-        assert written["'@name"].to_list() == ["'=1+1", "'\uff1d1+1", "'\n=1", "-2.5", "red"]
+        written = pl.read_csv(
+            tmp_path / f"t{suffix}", separator=separator, infer_schema=False
+        )
+        assert written["'@name"].to_list() == [
+            "'=1+1",
+            "'\uff1d1+1",
+            "'\n=1",
+            "-2.5",
+            "red",
+        ]
         assert written["number"][0] == "-1.5"
-    write_table(frame, tmp_path / "t.parquet")  # whose cells have types: nothing executes them
+    write_table(
+        frame, tmp_path / "t.parquet"
+    )  # whose cells have types: nothing executes them
     assert pl.read_parquet(tmp_path / "t.parquet").equals(frame)
 
 
@@ -80,27 +97,51 @@ def test_columns_of_one_name_are_counted(tmp_path):
     (tmp_path / "t.csv").write_text("x,y,x\n1,2,3\n")
     table = read_table(tmp_path / "t.csv")
     assert table.frame.columns == ["x", "y", "x (2)"]
-    assert table.decisions[0].sentence == "Another column is named 'x' and is called 'x (2)'."
+    assert (
+        table.decisions[0].sentence
+        == "Another column is named 'x' and is called 'x (2)'."
+    )
 
 
 def test_a_short_row_is_completed_and_named(tmp_path):
     (tmp_path / "t.csv").write_text("x,y\n1,2\n3\n4,5\n")
     table = read_table(tmp_path / "t.csv")
     assert table.frame["y"].to_list() == ["2", None, "5"]
-    assert "1 row is shorter than the header, the first in line 3 (data row 2, 1 of 2" in table.decisions[0].sentence
+    assert (
+        "1 row is shorter than the header, the first in line 3 (data row 2, 1 of 2"
+        in table.decisions[0].sentence
+    )
 
 
 @pytest.mark.parametrize(
     ("content", "column", "sentence"),
     [
-        (b"x,y\n1,a\n,\n2,b\n", ["1", "2"], "1 row without any value is left out, the first before data row 2."),
-        (b"y,x\n,kg\na,1\nb,2\n", ["1", "2"], "The row below the header holds units and is left out: 'kg'."),
-        (b"y,x\na,1\nb,2\nTotal,3\n", ["1", "2"], "1 row of a total is left out: 'Total' below data row 2"),
-        (b"y,x\na,1\nb,2\n\nSource: a, b\n", ["1", "2"], "1 line below the table is left out: 'Source: a, b'."),
+        (
+            b"x,y\n1,a\n,\n2,b\n",
+            ["1", "2"],
+            "1 row without any value is left out, the first before data row 2.",
+        ),
+        (
+            b"y,x\n,kg\na,1\nb,2\n",
+            ["1", "2"],
+            "The row below the header holds units and is left out: 'kg'.",
+        ),
+        (
+            b"y,x\na,1\nb,2\nTotal,3\n",
+            ["1", "2"],
+            "1 row of a total is left out: 'Total' below data row 2",
+        ),
+        (
+            b"y,x\na,1\nb,2\n\nSource: a, b\n",
+            ["1", "2"],
+            "1 line below the table is left out: 'Source: a, b'.",
+        ),
         (b"# a, b\ny,x\na,1\nb,2\n", ["1", "2"], "1 line above the header is left out"),
     ],
 )
-def test_rows_that_are_not_data_are_left_out_and_named(tmp_path, content, column, sentence):
+def test_rows_that_are_not_data_are_left_out_and_named(
+    tmp_path, content, column, sentence
+):
     (tmp_path / "t.csv").write_bytes(content)
     table = read_table(tmp_path / "t.csv")
     assert table.frame["x"].to_list() == column
@@ -109,14 +150,23 @@ def test_rows_that_are_not_data_are_left_out_and_named(tmp_path, content, column
 
 def test_rows_without_any_value_stay_where_each_row_has_a_prediction(tmp_path):
     (tmp_path / "t.csv").write_bytes(b"x,y\n1,a\n,\n2,b\n")
-    assert read_table(tmp_path / "t.csv", every_row=True).frame["x"].to_list() == ["1", None, "2"]
+    assert read_table(tmp_path / "t.csv", every_row=True).frame["x"].to_list() == [
+        "1",
+        None,
+        "2",
+    ]
 
 
 def test_an_encoding_is_taken_from_the_user(tmp_path):
     (tmp_path / "t.csv").write_bytes("x,y\n1,Москва\n".encode("cp1251"))
-    with pytest.raises(BadInput, match="not Western European either; export it as UTF-8, or pass --encoding"):
+    with pytest.raises(
+        BadInput,
+        match="not Western European either; export it as UTF-8, or pass --encoding",
+    ):
         read_table(tmp_path / "t.csv")
-    assert read_table(tmp_path / "t.csv", encoding="cp1251").frame["y"].to_list() == ["Москва"]
+    assert read_table(tmp_path / "t.csv", encoding="cp1251").frame["y"].to_list() == [
+        "Москва"
+    ]
     with pytest.raises(BadInput, match="--encoding 'cp0' is not known"):
         read_table(tmp_path / "t.csv", encoding="cp0")
 

@@ -50,10 +50,18 @@ def test_rows_without_a_target_are_left_out():
         (["1"], None, "in 1 row only"),
         (["2", "2"], None, "is '2' in every row"),
         (["a", "a"], None, "is 'a' in every row"),
-        (["1", "2", "much"], None, "contains 1 non-numeric value, such as 'much' in data row 3"),
+        (
+            ["1", "2", "much"],
+            None,
+            "contains 1 non-numeric value, such as 'much' in data row 3",
+        ),
         (["a", "b", "a"], "regression", "--task regression needs numbers"),
         (["a", "b", "c", "d"], None, "4 classes in 4 rows"),
-        ([f"c{i % 150}" for i in range(600)], None, "150 classes, where at most 100 are learned"),
+        (
+            [f"c{i % 150}" for i in range(600)],
+            None,
+            "150 classes, where at most 100 are learned",
+        ),
         (["2024-01-01", "2024-01-02"], None, "holds dates"),
         ([[1], [2]], None, "holds List"),
     ],
@@ -91,18 +99,30 @@ def test_words_for_a_missing_target_leave_its_rows_out():
 
 def test_classes_of_many_different_numbers_are_refused():
     numbers = [f"{i * 0.5}" for i in range(40)]
-    with pytest.raises(BadInput, match="'y' holds numbers, 40 different ones in 40 rows, where classification needs"):
+    with pytest.raises(
+        BadInput,
+        match="'y' holds numbers, 40 different ones in 40 rows, where classification needs",
+    ):
         target_of(numbers, "classification")
 
 
 def test_an_unknown_target_is_answered_with_the_nearest_name():
-    with pytest.raises(BadInput, match=r"not a column of the table; did you mean 'Quality'\?"):
+    with pytest.raises(
+        BadInput, match=r"not a column of the table; did you mean 'Quality'\?"
+    ):
         read_target(pl.DataFrame({"Quality": [1, 2], "x": [1, 2]}), "qualty", None)
 
 
 def classes_of(labels):
     names, values = np.unique(labels, return_inverse=True)
-    return TargetColumn("classification", "", np.arange(len(labels)), values, tuple(names.tolist()), False)
+    return TargetColumn(
+        "classification",
+        "",
+        np.arange(len(labels)),
+        values,
+        tuple(names.tolist()),
+        False,
+    )
 
 
 def test_every_class_is_held_out_in_its_share():
@@ -155,14 +175,18 @@ def test_no_group_is_trained_on_and_held_out(task):
 def test_a_held_out_part_of_another_size_than_asked_for_is_said():
     groups = np.array([0] * 40 + [1, 2, 3, 4] * 5)
     target = TargetColumn("regression", "", np.arange(60), np.arange(60.0), (), True)
-    notes = [note for seed in range(4) for note in split_rows(target, 0.25, seed, groups)[2]]
+    notes = [
+        note for seed in range(4) for note in split_rows(target, 0.25, seed, groups)[2]
+    ]
     assert "where --test-size 0.25 asks for 15: groups are not divided." in notes[0]
 
 
 def test_groups_of_the_only_rows_of_a_class_train():
     frame, values = visits()
     values[:5] = 3  # a class of one patient
-    target = TargetColumn("classification", "", np.arange(60), values, ("a", "b", "c", "d"), True)
+    target = TargetColumn(
+        "classification", "", np.arange(60), values, ("a", "b", "c", "d"), True
+    )
     groups, _ = row_groups("patient", frame, target.rows)
     for seed in range(6):
         train, test, notes = split_rows(target, 0.2, seed, groups)
@@ -173,7 +197,11 @@ def test_groups_of_the_only_rows_of_a_class_train():
 def test_columns_that_are_no_groups_are_refused():
     rows = [str(i) for i in range(20)]
     frame = pl.DataFrame(
-        {"site": ["a", "b"] * 10, "row": rows, "few": ["a", "b", None, "c"] * 4 + ["a", "b", "k.A.", "c"]}
+        {
+            "site": ["a", "b"] * 10,
+            "row": rows,
+            "few": ["a", "b", None, "c"] * 4 + ["a", "b", "k.A.", "c"],
+        }
     )
     with pytest.raises(BadInput, match="--group 'site' has 2 values"):
         row_groups("site", frame, np.arange(20))

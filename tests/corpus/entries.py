@@ -180,12 +180,22 @@ def kernel_entry(estimator: Call, y: np.ndarray) -> Entry:
 def predictive_entry(estimator: Call, y: np.ndarray) -> Entry:
     """Return the cases of classes, or of counts with an exposure."""
 
-    def call(X: Any, y: Any, sample_weight: Any, exposure: Any = None, **parameters: Any) -> Any:
+    def call(
+        X: Any, y: Any, sample_weight: Any, exposure: Any = None, **parameters: Any
+    ) -> Any:
         more = {} if y_is_classes else {"exposure": exposure}
-        return estimator(**parameters).fit(X, y, sample_weight, **more).log_density(X, y, **more)
+        return (
+            estimator(**parameters)
+            .fit(X, y, sample_weight, **more)
+            .log_density(X, y, **more)
+        )
 
     y_is_classes = y is LABELS
-    exposure = {} if y_is_classes else {"exposure": (np.linspace(1, 2, 12, dtype=np.float32), VECTOR)}
+    exposure = (
+        {}
+        if y_is_classes
+        else {"exposure": (np.linspace(1, 2, 12, dtype=np.float32), VECTOR)}
+    )
     return Entry(
         call,
         {
@@ -198,7 +208,8 @@ def predictive_entry(estimator: Call, y: np.ndarray) -> Entry:
             "num_replicates": (1, COUNT),
             **exposure,
         },
-        {"random_state": 0, "bayes_shares": (1.0, 0.5)} | ({} if y_is_classes else {"family": "poisson"}),
+        {"random_state": 0, "bayes_shares": (1.0, 0.5)}
+        | ({} if y_is_classes else {"family": "poisson"}),
         slow=True,
     )
 
@@ -243,12 +254,20 @@ TEMPERATURE = {"temperature": (1.0, NON_NEGATIVE)}
 GRADIENT = {"gradient": (gradients.Full(), OBJECT)}
 BATCH = {"batch_size": (3, COUNT)}
 DRAWING = {"replace": (False, FLAG), "reshuffle": (False, FLAG)}
-LOCAL = {"num_local_steps": (2, COUNT), "batch_size": (2, OPTIONAL_COUNT), "dropout": (0.0, NON_NEGATIVE)}
+LOCAL = {
+    "num_local_steps": (2, COUNT),
+    "batch_size": (2, OPTIONAL_COUNT),
+    "dropout": (0.0, NON_NEGATIVE),
+}
 CLIENTS = {"clients_per_round": (2, OPTIONAL_COUNT)}
 SERVER = {"server_step_size": (1.0, POSITIVE), "server_optimizer": ("adam", OBJECT)}
 NO_OPTIMIZER = frozenset({"server_optimizer = None"})
 SCALE = {"scale": (2.0, POSITIVE)}
-INTERVAL = {"num_modes": (4, COUNT), "num_points": (8, OPTIONAL_COUNT), "domain": ((0.0, 1.0), VECTOR)}
+INTERVAL = {
+    "num_modes": (4, COUNT),
+    "num_points": (8, OPTIONAL_COUNT),
+    "domain": ((0.0, 1.0), VECTOR),
+}
 
 
 def run(**arguments: Any) -> Any:
@@ -260,14 +279,27 @@ TOLERANCE = 0.5
 
 def start_of(target: Any, start: Any, tolerance: Any, **arguments: Any) -> Any:
     """Return draws of a step size, and draws to a tolerance, which excludes one."""
-    to_tolerance = draws_to_the_tolerance() if tolerance is TOLERANCE else draws_to(tolerance)
+    to_tolerance = (
+        draws_to_the_tolerance() if tolerance is TOLERANCE else draws_to(tolerance)
+    )
     return lx.sample(target, start, progress=False, **arguments).draws, to_tolerance
 
 
 def draws_to(tolerance: Any) -> Any:
-    target, options = lx.FiniteSum(row_loss, ROWS, precision=1.0), {"dynamics": "mala", "progress": False}
+    target, options = (
+        lx.FiniteSum(row_loss, ROWS, precision=1.0),
+        {"dynamics": "mala", "progress": False},
+    )
     start, sizes = np.zeros(2, np.float32), {"num_samples": 50, "num_chains": 2}
-    return lx.sample(target, start, key=key(), temperature=0.1, tolerance=tolerance, **options, **sizes).draws
+    return lx.sample(
+        target,
+        start,
+        key=key(),
+        temperature=0.1,
+        tolerance=tolerance,
+        **options,
+        **sizes,
+    ).draws
 
 
 @cache
@@ -279,27 +311,46 @@ def law_scores(model: Any, log_likelihood: Any, data: Any, **arguments: Any) -> 
     return lx.predictive(model, log_likelihood, data, **arguments).path.fit
 
 
-def mixing_masses(log_likelihood: Any, data: Any, support: Any, **arguments: Any) -> Any:
-    return lx.predictive_law.mixing_distribution(log_likelihood, data, support, **arguments).masses
+def mixing_masses(
+    log_likelihood: Any, data: Any, support: Any, **arguments: Any
+) -> Any:
+    return lx.predictive_law.mixing_distribution(
+        log_likelihood, data, support, **arguments
+    ).masses
 
 
 NUMBERS = itertools.count()
 
 ENTRIES: dict[str, Entry] = {
     "langevax.Langevin": Entry(
-        lx.Langevin, STEP | TEMPERATURE | GRADIENT | {"integrator": (integrators.Explicit(), OBJECT)}
+        lx.Langevin,
+        STEP
+        | TEMPERATURE
+        | GRADIENT
+        | {"integrator": (integrators.Explicit(), OBJECT)},
     ),
     "langevax.MALA": Entry(lx.MALA, STEP | {"temperature": (1.0, POSITIVE)}),
     "langevax.PCN": Entry(lx.PCN, STEP | {"temperature": (1.0, POSITIVE)}),
     "langevax.PCNL": Entry(lx.PCNL, STEP | {"temperature": (1.0, POSITIVE)}),
-    "langevax.Underdamped": Entry(lx.Underdamped, STEP | TEMPERATURE | GRADIENT | {"friction": (1.0, POSITIVE)}),
+    "langevax.Underdamped": Entry(
+        lx.Underdamped, STEP | TEMPERATURE | GRADIENT | {"friction": (1.0, POSITIVE)}
+    ),
     "langevax.PerturbedDescent": Entry(
         lx.PerturbedDescent,
-        STEP | GRADIENT | {"radius": (0.1, NON_NEGATIVE), "integrator": (integrators.Explicit(), OBJECT)},
+        STEP
+        | GRADIENT
+        | {
+            "radius": (0.1, NON_NEGATIVE),
+            "integrator": (integrators.Explicit(), OBJECT),
+        },
     ),
     "langevax.Reflected": Entry(
         lx.Reflected,
-        {"algorithm": (lx.Langevin(0.1, 1.0), OBJECT), "lower": (-1.0, Kind.BOUND), "upper": (1.0, Kind.BOUND)},
+        {
+            "algorithm": (lx.Langevin(0.1, 1.0), OBJECT),
+            "lower": (-1.0, Kind.BOUND),
+            "upper": (1.0, Kind.BOUND),
+        },
     ),
     "langevax.ReplicaExchange": Entry(
         lx.ReplicaExchange,
@@ -312,13 +363,19 @@ ENTRIES: dict[str, Entry] = {
     ),
     "langevax.Stacked": Entry(
         lambda positions: run(
-            algorithm=langevin(), problem=finite_sum(), start=lx.Stacked(positions), key=key(), num_steps=2
+            algorithm=langevin(),
+            problem=finite_sum(),
+            start=lx.Stacked(positions),
+            key=key(),
+            num_steps=2,
         ),
         {"positions": (ROWS[:3], TREE)},
         aliases={"positions": "start"},
     ),
     "langevax.FiniteSum": Entry(
-        lambda loss=row_loss, **more: lx.FiniteSum(loss, **more).gradient(jnp.zeros(2, jnp.float32)),
+        lambda loss=row_loss, **more: lx.FiniteSum(loss, **more).gradient(
+            jnp.zeros(2, jnp.float32)
+        ),
         {
             "loss": (row_loss, FUNCTION),
             "data": (ROWS, TREE),
@@ -329,7 +386,9 @@ ENTRIES: dict[str, Entry] = {
             "block_size": (4, COUNT),
         },
     ),
-    "langevax.Function": Entry(lx.Function, {"fun": (parabola, FUNCTION), "precision": (0.5, NON_NEGATIVE)}),
+    "langevax.Function": Entry(
+        lx.Function, {"fun": (parabola, FUNCTION), "precision": (0.5, NON_NEGATIVE)}
+    ),
     "langevax.ExternalSum": Entry(
         lambda **arguments: lx.ExternalSum(**arguments).size,
         {
@@ -342,7 +401,9 @@ ENTRIES: dict[str, Entry] = {
         },
     ),
     "langevax.MeanFieldRisk": Entry(
-        lambda **arguments: lx.MeanFieldRisk(**arguments).value(jnp.ones((5, 3), jnp.float32)),
+        lambda **arguments: lx.MeanFieldRisk(**arguments).value(
+            jnp.ones((5, 3), jnp.float32)
+        ),
         {
             "neuron": (neurons.Tanh(), OBJECT),
             "loss": (losses.squared, OBJECT),
@@ -355,7 +416,9 @@ ENTRIES: dict[str, Entry] = {
         },
     ),
     "langevax.Federation": Entry(
-        lambda **arguments: lx.Federation(**arguments).gradient(jnp.zeros(2, jnp.float32)),
+        lambda **arguments: lx.Federation(**arguments).gradient(
+            jnp.zeros(2, jnp.float32)
+        ),
         {
             "loss": (row_loss, FUNCTION),
             "data": (ROWS.reshape(4, 3, 2), TREE),
@@ -367,10 +430,15 @@ ENTRIES: dict[str, Entry] = {
     ),
     "langevax.affine": Entry(
         lambda **arguments: lx.affine(**arguments).value(jnp.zeros(2, jnp.float32)),
-        {"problem": (lx.FiniteSum(row_loss, ROWS), OBJECT), "matrix": (np.eye(2, dtype=np.float32), ARRAY)},
+        {
+            "problem": (lx.FiniteSum(row_loss, ROWS), OBJECT),
+            "matrix": (np.eye(2, dtype=np.float32), ARRAY),
+        },
     ),
     "langevax.posterior": Entry(
-        lambda **arguments: lx.posterior(**arguments).problem.value(jnp.zeros(2, jnp.float32)),
+        lambda **arguments: lx.posterior(**arguments).problem.value(
+            jnp.zeros(2, jnp.float32)
+        ),
         {
             "log_prior": (lambda x: -parabola(x), Kind.OPTIONAL_FUNCTION),
             "log_likelihood": (lambda x, row: -row_loss(x, row), FUNCTION),
@@ -381,13 +449,18 @@ ENTRIES: dict[str, Entry] = {
         },
     ),
     "langevax.inverse_problem": Entry(
-        lambda **arguments: lx.inverse_problem(**arguments).problem.value(jnp.zeros(4, jnp.float32)),
+        lambda **arguments: lx.inverse_problem(**arguments).problem.value(
+            jnp.zeros(4, jnp.float32)
+        ),
         {
             "forward_map": (lambda f: f[:3], FUNCTION),
             "data": (ROWS[:3, 0], VECTOR),
             "noise": (0.1, POSITIVE),
             "prior": (spaces.GaussianPrior(spaces.Cosine(4), spectra.power(4)), OBJECT),
-            "adjoint": (lambda values, residual: np.append(residual, 0.0), Kind.OPTIONAL_FUNCTION),
+            "adjoint": (
+                lambda values, residual: np.append(residual, 0.0),
+                Kind.OPTIONAL_FUNCTION,
+            ),
             "prior_mean": (np.array([0.1, 0.2, 0.3, 0.4]), VECTOR),
             "parallel": (1, COUNT),
         },
@@ -437,7 +510,13 @@ ENTRIES: dict[str, Entry] = {
             "localizations": ((1.0, 2.0), VECTOR),
             "tolerance": (0.1, POSITIVE),
         },
-        {"loss": row_loss_at_zero, "params": np.zeros(2, np.float32), "data": ROWS, "num_samples": 4, "num_chains": 2}
+        {
+            "loss": row_loss_at_zero,
+            "params": np.zeros(2, np.float32),
+            "data": ROWS,
+            "num_samples": 4,
+            "num_chains": 2,
+        }
         | {"num_warmup": 4, "progress": False},
         slow=True,
     ),
@@ -523,26 +602,48 @@ ENTRIES: dict[str, Entry] = {
         slow=True,
     ),
     "langevax.optimize.Geometric": Entry(
-        optimize.Geometric, {"hot": (1.0, POSITIVE), "cold": (0.1, POSITIVE), "num_steps": (10.0, POSITIVE)}
+        optimize.Geometric,
+        {
+            "hot": (1.0, POSITIVE),
+            "cold": (0.1, POSITIVE),
+            "num_steps": (10.0, POSITIVE),
+        },
     ),
     "langevax.optimize.Logarithmic": Entry(optimize.Logarithmic, SCALE),
     "langevax.gradients.Minibatch": Entry(gradients.Minibatch, BATCH | DRAWING),
-    "langevax.gradients.ControlVariate": Entry(gradients.ControlVariate, BATCH | DRAWING),
-    "langevax.gradients.SVRG": Entry(gradients.SVRG, BATCH | DRAWING | {"period": (4, COUNT)}),
-    "langevax.gradients.SARAH": Entry(gradients.SARAH, BATCH | DRAWING | {"period": (4, COUNT)}),
+    "langevax.gradients.ControlVariate": Entry(
+        gradients.ControlVariate, BATCH | DRAWING
+    ),
+    "langevax.gradients.SVRG": Entry(
+        gradients.SVRG, BATCH | DRAWING | {"period": (4, COUNT)}
+    ),
+    "langevax.gradients.SARAH": Entry(
+        gradients.SARAH, BATCH | DRAWING | {"period": (4, COUNT)}
+    ),
     "langevax.gradients.PAGE": Entry(
-        gradients.PAGE, BATCH | {"probability": (0.5, Kind.FRACTION), "replace": (False, FLAG)}
+        gradients.PAGE,
+        BATCH | {"probability": (0.5, Kind.FRACTION), "replace": (False, FLAG)},
     ),
     "langevax.gradients.STORM": Entry(
-        gradients.STORM, BATCH | {"momentum": (0.5, Kind.FRACTION), "replace": (False, FLAG)}
+        gradients.STORM,
+        BATCH | {"momentum": (0.5, Kind.FRACTION), "replace": (False, FLAG)},
     ),
     "langevax.gradients.SAGA": Entry(
-        gradients.SAGA, BATCH | {"table": ("blocks", WORD), "initial_table": ("full", WORD)}
+        gradients.SAGA,
+        BATCH | {"table": ("blocks", WORD), "initial_table": ("full", WORD)},
     ),
     "langevax.gradients.SLEDGE": Entry(
-        gradients.SLEDGE, BATCH | {"table": ("blocks", WORD), "initial_table": ("full", WORD), "resync": (5, COUNT)}
+        gradients.SLEDGE,
+        BATCH
+        | {
+            "table": ("blocks", WORD),
+            "initial_table": ("full", WORD),
+            "resync": (5, COUNT),
+        },
     ),
-    "langevax.federated.FedAvg": Entry(federated.FedAvg, STEP | LOCAL | CLIENTS | SERVER, accepted=NO_OPTIMIZER),
+    "langevax.federated.FedAvg": Entry(
+        federated.FedAvg, STEP | LOCAL | CLIENTS | SERVER, accepted=NO_OPTIMIZER
+    ),
     "langevax.federated.FedProx": Entry(
         federated.FedProx,
         STEP | LOCAL | CLIENTS | SERVER | {"proximal_precision": (0.1, NON_NEGATIVE)},
@@ -551,20 +652,30 @@ ENTRIES: dict[str, Entry] = {
     "langevax.federated.FedNova": Entry(
         federated.FedNova,
         STEP
-        | {"num_local_epochs": (2, COUNT), "batch_size": (2, OPTIONAL_COUNT), "dropout": (0.0, NON_NEGATIVE)}
+        | {
+            "num_local_epochs": (2, COUNT),
+            "batch_size": (2, OPTIONAL_COUNT),
+            "dropout": (0.0, NON_NEGATIVE),
+        }
         | CLIENTS
         | SERVER,
         accepted=NO_OPTIMIZER,
     ),
     "langevax.federated.FedDyn": Entry(
-        federated.FedDyn, STEP | LOCAL | CLIENTS | {"proximal_precision": (0.1, POSITIVE)}
+        federated.FedDyn,
+        STEP | LOCAL | CLIENTS | {"proximal_precision": (0.1, POSITIVE)},
     ),
     "langevax.federated.SCAFFOLD": Entry(
-        federated.SCAFFOLD, STEP | LOCAL | CLIENTS | SERVER | {"option": ("II", WORD)}, accepted=NO_OPTIMIZER
+        federated.SCAFFOLD,
+        STEP | LOCAL | CLIENTS | SERVER | {"option": ("II", WORD)},
+        accepted=NO_OPTIMIZER,
     ),
     "langevax.federated.SCAFFOLDM": Entry(
         federated.SCAFFOLDM,
-        STEP | LOCAL | CLIENTS | {"server_step_size": (1.0, POSITIVE), "momentum": (0.5, NON_NEGATIVE)},
+        STEP
+        | LOCAL
+        | CLIENTS
+        | {"server_step_size": (1.0, POSITIVE), "momentum": (0.5, NON_NEGATIVE)},
     ),
     "langevax.federated.CollapseWatch": Entry(
         lambda **arguments: federated.CollapseWatch(**arguments).watch.losses[0],
@@ -595,22 +706,40 @@ ENTRIES: dict[str, Entry] = {
         STEP
         | LOCAL
         | CLIENTS
-        | {"table": ("server", WORD), "initial_table": ("full", WORD), "radius": (0.1, Kind.OPTIONAL_NUMBER)},
+        | {
+            "table": ("server", WORD),
+            "initial_table": ("full", WORD),
+            "radius": (0.1, Kind.OPTIONAL_NUMBER),
+        },
     ),
-    "langevax.federated.BVRLSGD": Entry(federated.BVRLSGD, STEP | LOCAL | {"period": (3, COUNT)}),
+    "langevax.federated.BVRLSGD": Entry(
+        federated.BVRLSGD, STEP | LOCAL | {"period": (3, COUNT)}
+    ),
     "langevax.federated.BVRLPSGD": Entry(
-        federated.BVRLPSGD, STEP | LOCAL | {"period": (3, COUNT), "radius": (0.1, NON_NEGATIVE)}
+        federated.BVRLPSGD,
+        STEP | LOCAL | {"period": (3, COUNT), "radius": (0.1, NON_NEGATIVE)},
     ),
     "langevax.federated.MinibatchSGD": Entry(
-        federated.MinibatchSGD, STEP | CLIENTS | {"batch_size": (2, OPTIONAL_COUNT), "dropout": (0.0, NON_NEGATIVE)}
+        federated.MinibatchSGD,
+        STEP
+        | CLIENTS
+        | {"batch_size": (2, OPTIONAL_COUNT), "dropout": (0.0, NON_NEGATIVE)},
     ),
     "langevax.federated.MinibatchSARAH": Entry(
         federated.MinibatchSARAH,
-        STEP | {"batch_size": (2, OPTIONAL_COUNT), "period": (3, COUNT), "dropout": (0.0, NON_NEGATIVE)},
+        STEP
+        | {
+            "batch_size": (2, OPTIONAL_COUNT),
+            "period": (3, COUNT),
+            "dropout": (0.0, NON_NEGATIVE),
+        },
     ),
     "langevax.meanfield.MFLD": Entry(
         meanfield.MFLD,
-        STEP | {"temperature": (1.0, NON_NEGATIVE)} | GRADIENT | {"integrator": (integrators.Exponential(), OBJECT)},
+        STEP
+        | {"temperature": (1.0, NON_NEGATIVE)}
+        | GRADIENT
+        | {"integrator": (integrators.Exponential(), OBJECT)},
     ),
     "langevax.meanfield.PDA": Entry(
         meanfield.PDA,
@@ -651,7 +780,12 @@ ENTRIES: dict[str, Entry] = {
     "langevax.meanfield.certify": Entry(
         lambda **arguments: meanfield.certify(**arguments).lower_bound,
         {
-            "risk": (lx.MeanFieldRisk(neurons.Tanh(), losses.squared, ROWS, TARGETS, precision=0.1), OBJECT),
+            "risk": (
+                lx.MeanFieldRisk(
+                    neurons.Tanh(), losses.squared, ROWS, TARGETS, precision=0.1
+                ),
+                OBJECT,
+            ),
             "temperature": (0.1, POSITIVE),
             "key": (jax.random.key(0), KEY),
             "effort": (1e4, Kind.OPTIONAL_NUMBER),
@@ -662,7 +796,12 @@ ENTRIES: dict[str, Entry] = {
     "langevax.meanfield.duality_gap": Entry(
         lambda **arguments: meanfield.duality_gap(**arguments).gap,
         {
-            "risk": (lx.MeanFieldRisk(neurons.Tanh(), losses.squared, ROWS, TARGETS, precision=0.1), OBJECT),
+            "risk": (
+                lx.MeanFieldRisk(
+                    neurons.Tanh(), losses.squared, ROWS, TARGETS, precision=0.1
+                ),
+                OBJECT,
+            ),
             "dual": (np.zeros(12, np.float32), VECTOR),
             "temperature": (0.1, POSITIVE),
             "key": (jax.random.key(0), KEY),
@@ -676,7 +815,12 @@ ENTRIES: dict[str, Entry] = {
         lambda **arguments: meanfield.anneal(**arguments)[-1].position,
         {
             "algorithm": (lambda T: meanfield.MFLD(0.1, T), FUNCTION),
-            "risk": (lx.MeanFieldRisk(neurons.Tanh(), losses.squared, ROWS, TARGETS, precision=0.1), OBJECT),
+            "risk": (
+                lx.MeanFieldRisk(
+                    neurons.Tanh(), losses.squared, ROWS, TARGETS, precision=0.1
+                ),
+                OBJECT,
+            ),
             "start": (np.ones((5, 3), np.float32), TREE),
             "temperatures": (np.array([0.2, 0.1]), VECTOR),
             "key": (jax.random.key(0), KEY),
@@ -684,17 +828,34 @@ ENTRIES: dict[str, Entry] = {
         },
         slow=True,
     ),
-    "langevax.meanfield.halving": Entry(meanfield.halving, {"last": (0.1, POSITIVE), "num_rounds": (3, COUNT)}),
+    "langevax.meanfield.halving": Entry(
+        meanfield.halving, {"last": (0.1, POSITIVE), "num_rounds": (3, COUNT)}
+    ),
     "langevax.neurons.Tanh": Entry(neurons.Tanh, SCALE),
-    "langevax.neurons.TanhTanh": Entry(neurons.TanhTanh, SCALE | {"num_outputs": (2, OPTIONAL_COUNT)}),
-    "langevax.neurons.ClippedReLU": Entry(neurons.ClippedReLU, SCALE | {"cap": (1.0, POSITIVE)}),
+    "langevax.neurons.TanhTanh": Entry(
+        neurons.TanhTanh, SCALE | {"num_outputs": (2, OPTIONAL_COUNT)}
+    ),
+    "langevax.neurons.ClippedReLU": Entry(
+        neurons.ClippedReLU, SCALE | {"cap": (1.0, POSITIVE)}
+    ),
     "langevax.neurons.Parity": Entry(neurons.Parity, SCALE),
     "langevax.losses.LogScore": Entry(losses.LogScore, {"weight": (1.0, POSITIVE)}),
-    "langevax.losses.SmoothedHinge": Entry(losses.SmoothedHinge, {"width": (1.0, POSITIVE)}),
-    "langevax.likelihoods.Gaussian": Entry(likelihoods.Gaussian, {"noise": (0.1, POSITIVE)}),
-    "langevax.likelihoods.Huber": Entry(likelihoods.Huber, {"noise": (0.1, POSITIVE), "threshold": (1.0, POSITIVE)}),
+    "langevax.losses.SmoothedHinge": Entry(
+        losses.SmoothedHinge, {"width": (1.0, POSITIVE)}
+    ),
+    "langevax.likelihoods.Gaussian": Entry(
+        likelihoods.Gaussian, {"noise": (0.1, POSITIVE)}
+    ),
+    "langevax.likelihoods.Huber": Entry(
+        likelihoods.Huber, {"noise": (0.1, POSITIVE), "threshold": (1.0, POSITIVE)}
+    ),
     "langevax.likelihoods.Quantile": Entry(
-        likelihoods.Quantile, {"noise": (0.1, POSITIVE), "level": (0.5, Kind.FRACTION), "width": (0.25, POSITIVE)}
+        likelihoods.Quantile,
+        {
+            "noise": (0.1, POSITIVE),
+            "level": (0.5, Kind.FRACTION),
+            "width": (0.25, POSITIVE),
+        },
     ),
     "langevax.likelihoods.StudentT": Entry(
         likelihoods.StudentT, {"noise": (0.1, POSITIVE), "degrees": (4.0, POSITIVE)}
@@ -709,8 +870,14 @@ ENTRIES: dict[str, Entry] = {
     "langevax.spaces.FiniteElements": Entry(
         lambda **arguments: spaces.FiniteElements(**arguments).frequencies,
         {
-            "stiffness": (2 * np.eye(4) - np.eye(4, k=1) - np.eye(4, k=-1), Kind.SPARSE_OR_DENSE),
-            "mass": (np.eye(4) + np.eye(4, k=1) / 4 + np.eye(4, k=-1) / 4, Kind.SPARSE_OR_DENSE),
+            "stiffness": (
+                2 * np.eye(4) - np.eye(4, k=1) - np.eye(4, k=-1),
+                Kind.SPARSE_OR_DENSE,
+            ),
+            "mass": (
+                np.eye(4) + np.eye(4, k=1) / 4 + np.eye(4, k=-1) / 4,
+                Kind.SPARSE_OR_DENSE,
+            ),
             "dim": (1, COUNT),
             "num_modes": (3, OPTIONAL_COUNT),
         },
@@ -721,7 +888,10 @@ ENTRIES: dict[str, Entry] = {
     ),
     "langevax.spaces.GaussianPrior": Entry(
         lambda **arguments: spaces.GaussianPrior(**arguments).eigenvalues,
-        {"basis": (spaces.Cosine(4), OBJECT), "eigenvalues": (np.array([1.0, 0.5, 0.2, 0.1]), VECTOR)},
+        {
+            "basis": (spaces.Cosine(4), OBJECT),
+            "eigenvalues": (np.array([1.0, 0.5, 0.2, 0.1]), VECTOR),
+        },
     ),
     "langevax.spaces.MaternPrior": Entry(
         lambda **arguments: spaces.MaternPrior(**arguments).eigenvalues({}),
@@ -735,7 +905,10 @@ ENTRIES: dict[str, Entry] = {
     "langevax.spaces.GraphLaplacian": Entry(
         lambda **arguments: spaces.GraphLaplacian(**arguments).frequencies,
         {
-            "adjacency": (np.eye(4)[::-1] + np.roll(np.eye(4), 2, 0), Kind.SPARSE_OR_DENSE),
+            "adjacency": (
+                np.eye(4)[::-1] + np.roll(np.eye(4), 2, 0),
+                Kind.SPARSE_OR_DENSE,
+            ),
             "num_modes": (3, OPTIONAL_COUNT),
             "normalized": (True, FLAG),
         },
@@ -760,7 +933,10 @@ ENTRIES: dict[str, Entry] = {
     ),
     "langevax.spaces.TensorProduct": Entry(
         spaces.TensorProduct,
-        {"bases": ((spaces.Cosine(3), spaces.Cosine(2)), OBJECT), "num_modes": (4, OPTIONAL_COUNT)},
+        {
+            "bases": ((spaces.Cosine(3), spaces.Cosine(2)), OBJECT),
+            "num_modes": (4, OPTIONAL_COUNT),
+        },
     ),
     "langevax.spaces.project": Entry(
         spaces.project,
@@ -781,9 +957,12 @@ ENTRIES: dict[str, Entry] = {
         },
     ),
     "langevax.spaces.trapezoid_weights": Entry(
-        spaces.trapezoid_weights, {"grid": (np.linspace(0, 1, 6), VECTOR), "periodic": (False, FLAG)}
+        spaces.trapezoid_weights,
+        {"grid": (np.linspace(0, 1, 6), VECTOR), "periodic": (False, FLAG)},
     ),
-    "langevax.spaces.spectra.power": Entry(spectra.power, {"num_modes": (4, COUNT), "decay": (2.0, POSITIVE)} | SCALE),
+    "langevax.spaces.spectra.power": Entry(
+        spectra.power, {"num_modes": (4, COUNT), "decay": (2.0, POSITIVE)} | SCALE
+    ),
     "langevax.spaces.spectra.matern": Entry(
         spectra.matern,
         {
@@ -795,13 +974,23 @@ ENTRIES: dict[str, Entry] = {
     ),
     "langevax.spaces.spectra.squared_exponential": Entry(
         spectra.squared_exponential,
-        {"basis": (spaces.Cosine(4), OBJECT), "length_scale": (0.2, POSITIVE), "variance": (1.0, POSITIVE)},
+        {
+            "basis": (spaces.Cosine(4), OBJECT),
+            "length_scale": (0.2, POSITIVE),
+            "variance": (1.0, POSITIVE),
+        },
     ),
     "langevax.sampling.stein_discrepancy": Entry(
-        sampling_module.stein_discrepancy, {"points": (ROWS, ARRAY), "scores": (-ROWS, ARRAY)}
+        sampling_module.stein_discrepancy,
+        {"points": (ROWS, ARRAY), "scores": (-ROWS, ARRAY)},
     ),
     "langevax.data.partitions.evenly": Entry(
-        partitions.evenly, {"num_rows": (12, COUNT), "num_clients": (3, COUNT), "key": (jax.random.key(0), KEY)}
+        partitions.evenly,
+        {
+            "num_rows": (12, COUNT),
+            "num_clients": (3, COUNT),
+            "key": (jax.random.key(0), KEY),
+        },
     ),
     "langevax.data.partitions.dirichlet": Entry(
         partitions.dirichlet,
@@ -836,10 +1025,16 @@ ENTRIES: dict[str, Entry] = {
         {"data": (ROWS, TREE), "parts": ([np.arange(6), np.arange(6, 12)], OBJECT)},
         accepted=frozenset({"data = with nan", "data = with infinity"}),
     ),
-    "langevax.sklearn.MeanFieldRegressor": estimator_entry(estimators.MeanFieldRegressor, TARGETS),
-    "langevax.sklearn.MeanFieldClassifier": estimator_entry(estimators.MeanFieldClassifier, LABELS),
+    "langevax.sklearn.MeanFieldRegressor": estimator_entry(
+        estimators.MeanFieldRegressor, TARGETS
+    ),
+    "langevax.sklearn.MeanFieldClassifier": estimator_entry(
+        estimators.MeanFieldClassifier, LABELS
+    ),
     "langevax.sklearn.TwoPhaseReLURegressor": Entry(
-        lambda X, y, **parameters: estimators.TwoPhaseReLURegressor(**parameters).fit(X, y).predict(ROWS),
+        lambda X, y, **parameters: (
+            estimators.TwoPhaseReLURegressor(**parameters).fit(X, y).predict(ROWS)
+        ),
         {
             "X": (ROWS, ARRAY),
             "y": (TARGETS, VECTOR),
@@ -857,16 +1052,34 @@ ENTRIES: dict[str, Entry] = {
         {"random_state": 0, "progress": False},
         slow=True,
     ),
-    "langevax.sklearn.KernelLangevinRegressor": kernel_entry(estimators.KernelLangevinRegressor, TARGETS),
-    "langevax.sklearn.KernelLangevinClassifier": kernel_entry(estimators.KernelLangevinClassifier, LABELS),
-    "langevax.sklearn.PredictiveRegressor": predictive_entry(estimators.PredictiveRegressor, COUNTS),
-    "langevax.sklearn.PredictiveClassifier": predictive_entry(estimators.PredictiveClassifier, LABELS),
-    "langevax.sklearn.FunctionalMeanFieldRegressor": curve_entry(estimators.FunctionalMeanFieldRegressor, TARGETS),
-    "langevax.sklearn.FunctionalMeanFieldClassifier": curve_entry(estimators.FunctionalMeanFieldClassifier, LABELS),
-    "langevax.sklearn.GraphMeanFieldRegressor": graph_entry(estimators.GraphMeanFieldRegressor, TARGETS),
-    "langevax.sklearn.GraphMeanFieldClassifier": graph_entry(estimators.GraphMeanFieldClassifier, LABELS),
+    "langevax.sklearn.KernelLangevinRegressor": kernel_entry(
+        estimators.KernelLangevinRegressor, TARGETS
+    ),
+    "langevax.sklearn.KernelLangevinClassifier": kernel_entry(
+        estimators.KernelLangevinClassifier, LABELS
+    ),
+    "langevax.sklearn.PredictiveRegressor": predictive_entry(
+        estimators.PredictiveRegressor, COUNTS
+    ),
+    "langevax.sklearn.PredictiveClassifier": predictive_entry(
+        estimators.PredictiveClassifier, LABELS
+    ),
+    "langevax.sklearn.FunctionalMeanFieldRegressor": curve_entry(
+        estimators.FunctionalMeanFieldRegressor, TARGETS
+    ),
+    "langevax.sklearn.FunctionalMeanFieldClassifier": curve_entry(
+        estimators.FunctionalMeanFieldClassifier, LABELS
+    ),
+    "langevax.sklearn.GraphMeanFieldRegressor": graph_entry(
+        estimators.GraphMeanFieldRegressor, TARGETS
+    ),
+    "langevax.sklearn.GraphMeanFieldClassifier": graph_entry(
+        estimators.GraphMeanFieldClassifier, LABELS
+    ),
     "langevax.sklearn.CurveCoefficients": Entry(
-        lambda X, **parameters: estimators.CurveCoefficients(**parameters).fit(X).transform(CURVES),
+        lambda X, **parameters: (
+            estimators.CurveCoefficients(**parameters).fit(X).transform(CURVES)
+        ),
         {
             "num_modes": (3, COUNT),
             "channels": (1, COUNT),
@@ -880,8 +1093,14 @@ ENTRIES: dict[str, Entry] = {
         slow=True,
     ),
     "langevax.sklearn.SurfaceCoefficients": Entry(
-        lambda X, **parameters: estimators.SurfaceCoefficients(**parameters).fit(X).transform(SURFACES),
-        {"num_modes": (3, COUNT), "decay": (2.0, NON_NEGATIVE), "basis": ("cosine", WORD)},
+        lambda X, **parameters: (
+            estimators.SurfaceCoefficients(**parameters).fit(X).transform(SURFACES)
+        ),
+        {
+            "num_modes": (3, COUNT),
+            "decay": (2.0, NON_NEGATIVE),
+            "basis": ("cosine", WORD),
+        },
         {"X": SURFACES},
         slow=True,
     ),
@@ -902,34 +1121,49 @@ ENTRIES: dict[str, Entry] = {
             "log_likelihood": (lambda x, row: -row_loss(x, row), FUNCTION),
         },
     ),
-    "langevax.predictive_law.load": Entry(lx.predictive_law.load, {}, {"file": "no such file"}),
+    "langevax.predictive_law.load": Entry(
+        lx.predictive_law.load, {}, {"file": "no such file"}
+    ),
     "langevax.optax.langevin": Entry(
         lambda **arguments: transformed(lx.optax.langevin(**arguments)),
-        STEP | TEMPERATURE | {"key": (jax.random.key(0), KEY), "precision": (1.0, NON_NEGATIVE)},
+        STEP
+        | TEMPERATURE
+        | {"key": (jax.random.key(0), KEY), "precision": (1.0, NON_NEGATIVE)},
         {"integrator": integrators.Exponential()},
         aliases={},
     ),
-    "langevax.optax.svrg": Entry(lambda **arguments: lx.optax.svrg(**arguments).init(ROWS[0]), {"period": (3, COUNT)}),
+    "langevax.optax.svrg": Entry(
+        lambda **arguments: lx.optax.svrg(**arguments).init(ROWS[0]),
+        {"period": (3, COUNT)},
+    ),
     "langevax.optax.sarah": Entry(
-        lambda **arguments: lx.optax.sarah(**arguments).init(ROWS[0]), {"period": (3, COUNT)}
+        lambda **arguments: lx.optax.sarah(**arguments).init(ROWS[0]),
+        {"period": (3, COUNT)},
     ),
     "langevax.optax.storm": Entry(
-        lambda **arguments: lx.optax.storm(**arguments).init(ROWS[0]), {"momentum": (0.5, Kind.FRACTION)}
+        lambda **arguments: lx.optax.storm(**arguments).init(ROWS[0]),
+        {"momentum": (0.5, Kind.FRACTION)},
     ),
     "langevax.optax.saga": Entry(
-        lambda **arguments: lx.optax.saga(**arguments).init(ROWS[0]), {"num_blocks": (3, COUNT)}
+        lambda **arguments: lx.optax.saga(**arguments).init(ROWS[0]),
+        {"num_blocks": (3, COUNT)},
     ),
     "langevax.optax.sledge": Entry(
-        lambda **arguments: lx.optax.sledge(**arguments).init(ROWS[0]), {"num_blocks": (3, COUNT)}
+        lambda **arguments: lx.optax.sledge(**arguments).init(ROWS[0]),
+        {"num_blocks": (3, COUNT)},
     ),
     "langevax.numpyro.posterior": Entry(
-        lambda model, data: lx.numpyro.posterior(model, data).target.problem.value({"mean": jnp.zeros(2)}),
+        lambda model, data: lx.numpyro.posterior(model, data).target.problem.value(
+            {"mean": jnp.zeros(2)}
+        ),
         {"model": (numpyro_model, FUNCTION), "data": (ROWS, TREE)},
         slow=True,
     ),
     "langevax.teacher_student.Conic": Entry(
         teacher_student.Conic,
-        STEP | GRADIENT | {"direction_step_size": (0.1, POSITIVE), "penalty": (0.1, NON_NEGATIVE)},
+        STEP
+        | GRADIENT
+        | {"direction_step_size": (0.1, POSITIVE), "penalty": (0.1, NON_NEGATIVE)},
     ),
     "langevax.teacher_student.Explore": Entry(
         teacher_student.Explore,
@@ -945,7 +1179,12 @@ ENTRIES: dict[str, Entry] = {
     ),
     "langevax.teacher_student.Converge": Entry(
         teacher_student.Converge,
-        STEP | {"num_steps": (10, COUNT), "ridge": (0.1, NON_NEGATIVE), "tolerance": (0.1, NON_NEGATIVE)},
+        STEP
+        | {
+            "num_steps": (10, COUNT),
+            "ridge": (0.1, NON_NEGATIVE),
+            "tolerance": (0.1, NON_NEGATIVE),
+        },
     ),
     "langevax.teacher_student.match_neurons": Entry(
         lambda **arguments: teacher_student.match_neurons(**arguments).angles,
@@ -968,7 +1207,12 @@ ENTRIES: dict[str, Entry] = {
     ),
     "langevax.teacher_student.spread_neurons": Entry(
         lambda **arguments: teacher_student.spread_neurons(**arguments).outer,
-        {"num_neurons": (2, COUNT), "dim": (3, COUNT), "total": (1.0, POSITIVE), "key": (jax.random.key(0), KEY)},
+        {
+            "num_neurons": (2, COUNT),
+            "dim": (3, COUNT),
+            "total": (1.0, POSITIVE),
+            "key": (jax.random.key(0), KEY),
+        },
     ),
     "langevax.teacher_student.teach": Entry(
         teacher_student.teach,
@@ -1021,7 +1265,8 @@ ENTRIES: dict[str, Entry] = {
         {"blocks": ({"inputs": ROWS}, OBJECT), "overwrite": (False, FLAG)},
     ),
     "langevax.data.open_rows": Entry(
-        lambda **arguments: open_rows(ROW_FILE, **arguments).num_rows, {"access": ("mixed", WORD)}
+        lambda **arguments: open_rows(ROW_FILE, **arguments).num_rows,
+        {"access": ("mixed", WORD)},
     ),
     "langevax.data.convert_table": Entry(
         lambda **arguments: written(convert_table, **arguments).numpy("inputs"),

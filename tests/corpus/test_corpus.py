@@ -22,14 +22,31 @@ from tests.corpus.values import equal, refused
 from tools.counts import public_names
 
 PACKAGE = str(Path(langevax.__file__).parent)
-VALIDATION = ("sklearn/utils/_param_validation.py", "sklearn/utils/validation.py", "sklearn/utils/multiclass.py")
+VALIDATION = (
+    "sklearn/utils/_param_validation.py",
+    "sklearn/utils/validation.py",
+    "sklearn/utils/multiclass.py",
+)
 LEAKS = re.compile(r"np\.(str_|int64|float64|float32|bool_)\(|<object object|Traceback")
 NUMPYS = re.compile(r"could not convert|float\(\) argument|setting an array element")
 """Beginnings of NumPy's sentences, which name no argument."""
 LONGEST = 900
 FEWEST_CASES = 1000
-FORMS_OF_LONG_CALLS = ("a list", "big-endian", "objects that are numbers", "a series with another index", "an array")
-FORMS_OF_LONG_CALLS += ("a frame of pandas", "a frame of polars", "float16", "a float", "uint8", "a word of NumPy")
+FORMS_OF_LONG_CALLS = (
+    "a list",
+    "big-endian",
+    "objects that are numbers",
+    "a series with another index",
+    "an array",
+)
+FORMS_OF_LONG_CALLS += (
+    "a frame of pandas",
+    "a frame of polars",
+    "float16",
+    "a float",
+    "uint8",
+    "a word of NumPy",
+)
 """Equal values that calls of seconds are tried on: each is converted by a path of its own."""
 
 pytestmark = pytest.mark.usefixtures("unchecked_types")
@@ -39,9 +56,15 @@ def cases(entry):
     """Yield (argument, label, value, must be refused)."""
     for name, (value, kind) in entry.arguments.items():
         pairs = [(*pair, True) for pair in refused(kind, value)] + [
-            (*pair, False) for pair in equal(kind, value) if not entry.slow or pair[0] in FORMS_OF_LONG_CALLS
+            (*pair, False)
+            for pair in equal(kind, value)
+            if not entry.slow or pair[0] in FORMS_OF_LONG_CALLS
         ]
-        yield from ((name, *pair) for pair in pairs if f"{name} = {pair[0]}" not in entry.accepted)
+        yield from (
+            (name, *pair)
+            for pair in pairs
+            if f"{name} = {pair[0]}" not in entry.accepted
+        )
 
 
 def calls(entry, **replaced):
@@ -68,12 +91,19 @@ def fault_of_refusal(error, name, alias):
     message = str(error)
     frames = traceback.extract_tb(error.__traceback__)
     last = next(
-        (f for f in reversed(frames) if "jaxtyping" not in f.filename and "contextlib" not in f.filename), frames[-1]
+        (
+            f
+            for f in reversed(frames)
+            if "jaxtyping" not in f.filename and "contextlib" not in f.filename
+        ),
+        frames[-1],
     )
     where = f"{Path(last.filename).name}:{last.lineno}"
     if not (last.filename.startswith(PACKAGE) or last.filename.endswith(VALIDATION)):
         return f"raw {type(error).__name__} from {where}: {message[:90]!r}"
-    if not isinstance(error, TypeError | ValueError | OSError | KeyError) or NUMPYS.match(message):
+    if not isinstance(
+        error, TypeError | ValueError | OSError | KeyError
+    ) or NUMPYS.match(message):
         return f"raw {type(error).__name__} from {where}: {message[:90]!r}"
     if last.filename.endswith(VALIDATION):
         return None
@@ -99,7 +129,13 @@ def same(answer, expected):
             else False
         ):
             continue
-        elif not np.allclose(np.asarray(left, float), np.asarray(right, float), rtol=2e-3, atol=1e-4, equal_nan=True):
+        elif not np.allclose(
+            np.asarray(left, float),
+            np.asarray(right, float),
+            rtol=2e-3,
+            atol=1e-4,
+            equal_nan=True,
+        ):
             return False
     return True
 
@@ -143,13 +179,20 @@ def callables():
         for name in names:
             value = getattr(module, name)
             if callable(value) and not inspect.ismodule(value):
-                paths_of.setdefault(id(value), []).append(f"{space}.{name}".replace("langevax.problems.", "langevax."))
-    return [min(paths, key=lambda path: (path.count("."), path)) for paths in paths_of.values()]
+                paths_of.setdefault(id(value), []).append(
+                    f"{space}.{name}".replace("langevax.problems.", "langevax.")
+                )
+    return [
+        min(paths, key=lambda path: (path.count("."), path))
+        for paths in paths_of.values()
+    ]
 
 
 def test_every_public_name_has_cases_or_is_received():
     names = set(callables())
-    assert names - ENTRIES.keys() - RECEIVED.keys() == set(), "give these an entry in tests/corpus/entries.py"
+    assert names - ENTRIES.keys() - RECEIVED.keys() == set(), (
+        "give these an entry in tests/corpus/entries.py"
+    )
     assert (ENTRIES.keys() | RECEIVED.keys()) - names == set(), "these are not public"
     assert not ENTRIES.keys() & RECEIVED.keys()
 

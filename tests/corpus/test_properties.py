@@ -41,19 +41,27 @@ def test_a_row_file_returns_what_was_written_in_any_parts(values, cuts):
 
 @quick
 @given(
-    weights=arrays.arrays(np.float64, st.integers(1, 50), elements=st.floats(0, 1e6)).filter(lambda w: w.sum() > 1e-3)
+    weights=arrays.arrays(
+        np.float64, st.integers(1, 50), elements=st.floats(0, 1e6)
+    ).filter(lambda w: w.sum() > 1e-3)
 )
 def test_weights_have_mean_one_and_keep_their_ratios(weights):
-    scaled = np.asarray(normalised_weights(weights, len(weights), np.float32), np.float64)
+    scaled = np.asarray(
+        normalised_weights(weights, len(weights), np.float32), np.float64
+    )
     np.testing.assert_allclose(scaled.mean(), 1, rtol=1e-5)
-    np.testing.assert_allclose(scaled * weights.sum(), weights * len(weights), rtol=1e-5, atol=1e-30)
+    np.testing.assert_allclose(
+        scaled * weights.sum(), weights * len(weights), rtol=1e-5, atol=1e-30
+    )
 
 
 @quick
 @given(num_rows=st.integers(1, 60), data=st.data(), key=keys)
 def test_each_row_belongs_to_one_client(num_rows, data, key):
     num_clients = data.draw(st.integers(1, num_rows))
-    labels = np.array(data.draw(st.lists(st.integers(0, 3), min_size=num_rows, max_size=num_rows)))
+    labels = np.array(
+        data.draw(st.lists(st.integers(0, 3), min_size=num_rows, max_size=num_rows))
+    )
     splits = [partitions.evenly(num_rows, num_clients, key=key)]
     if 2 * num_clients <= num_rows:
         splits.append(partitions.shards(labels, num_clients, key=key))
@@ -73,11 +81,18 @@ def test_a_permutation_visits_every_component_once(size, key):
 
 @quick
 @given(
-    hot=st.floats(1e-3, 1e3), ratio=st.floats(1e-3, 1.0), num_steps=st.integers(1, 10_000), step=st.integers(0, 20_000)
+    hot=st.floats(1e-3, 1e3),
+    ratio=st.floats(1e-3, 1.0),
+    num_steps=st.integers(1, 10_000),
+    step=st.integers(0, 20_000),
 )
 def test_schedules_stay_between_their_ends(hot, ratio, num_steps, step):
     temperature = float(Geometric(hot, hot * ratio, num_steps)(step))
     assert hot * ratio * (1 - 1e-4) <= temperature <= hot * (1 + 1e-4)
     if step >= num_steps:
         np.testing.assert_allclose(temperature, hot * ratio, rtol=1e-4)
-    assert 0 < float(Logarithmic(hot)(step + 1)) <= float(Logarithmic(hot)(step)) * (1 + 1e-6)
+    assert (
+        0
+        < float(Logarithmic(hot)(step + 1))
+        <= float(Logarithmic(hot)(step)) * (1 + 1e-6)
+    )

@@ -19,45 +19,84 @@ LOGARITHM = lx.Function(lambda x: jnp.sum(jnp.log(x)), precision=1.0)
 
 
 def run(algorithm, problem=BOWL, start=(1.0, 1.0), **options):
-    return lx.simulate(algorithm, problem, np.array(start, np.float32), key=KEY, num_steps=3, **options)
+    return lx.simulate(
+        algorithm, problem, np.array(start, np.float32), key=KEY, num_steps=3, **options
+    )
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: run(lx.MALA(0.1, 1.0), LOGARITHM, (-1.0, 1.0)), "the potential at start is NaN; pass a start"),
-        (lambda: run(lx.PCN(0.1, 1.0), LOGARITHM, (-1.0, 1.0)), "the value at start is NaN; pass a start"),
-        (lambda: run(lx.Langevin(0.1, lambda step: -1.0)), "temperature is a schedule that is negative .* at step 0"),
         (
-            lambda: run(lx.Langevin(lambda step: jnp.float32(1) - step.astype(jnp.float32), 1.0)),
+            lambda: run(lx.MALA(0.1, 1.0), LOGARITHM, (-1.0, 1.0)),
+            "the potential at start is NaN; pass a start",
+        ),
+        (
+            lambda: run(lx.PCN(0.1, 1.0), LOGARITHM, (-1.0, 1.0)),
+            "the value at start is NaN; pass a start",
+        ),
+        (
+            lambda: run(lx.Langevin(0.1, lambda step: -1.0)),
+            "temperature is a schedule that is negative .* at step 0",
+        ),
+        (
+            lambda: run(
+                lx.Langevin(lambda step: jnp.float32(1) - step.astype(jnp.float32), 1.0)
+            ),
             "step_size is a schedule that is negative .* at step 2",
         ),
-        (lambda: run(lx.Langevin(lambda step: "word", 1.0)), "a schedule must return a number, got 'word'"),
-        (lambda: run(lx.Langevin(0.1, 1.0), checkpoint="gs://bucket/run"), "checkpoint is 'gs://bucket/run', but only"),
-        (lambda: lx.Langevin(0.1, 1.0, "svrg"), "gradient must be a GradientEstimator, got 'svrg'; pass for instance"),
-        (lambda: lx.Langevin(0.1, 1.0, integrator="explicit"), "integrator must be an Integrator, got 'explicit'"),
+        (
+            lambda: run(lx.Langevin(lambda step: "word", 1.0)),
+            "a schedule must return a number, got 'word'",
+        ),
+        (
+            lambda: run(lx.Langevin(0.1, 1.0), checkpoint="gs://bucket/run"),
+            "checkpoint is 'gs://bucket/run', but only",
+        ),
+        (
+            lambda: lx.Langevin(0.1, 1.0, "svrg"),
+            "gradient must be a GradientEstimator, got 'svrg'; pass for instance",
+        ),
+        (
+            lambda: lx.Langevin(0.1, 1.0, integrator="explicit"),
+            "integrator must be an Integrator, got 'explicit'",
+        ),
         (
             lambda: lx.FiniteSum(BOWL.fun, np.ones((3, 2)), regularizer=3),
             "regularizer must be a function or None, got 3",
         ),
-        (lambda: lx.FiniteSum(BOWL.fun, np.ones((3, 2)), count="3"), "count must be an int, got '3'"),
+        (
+            lambda: lx.FiniteSum(BOWL.fun, np.ones((3, 2)), count="3"),
+            "count must be an int, got '3'",
+        ),
         (
             lambda: lx.MeanFieldRisk(None, losses.squared, np.ones((3, 2)), np.ones(3)),
             "neuron must be a Neuron, got None",
         ),
-        (lambda: lx.meanfield.certify(None, 0.1, key=KEY), "risk must be a MeanFieldRisk, got None"),
+        (
+            lambda: lx.meanfield.certify(None, 0.1, key=KEY),
+            "risk must be a MeanFieldRisk, got None",
+        ),
         (
             lambda: lx.sklearn.MeanFieldRegressor(step_size=0.1),
             "no parameter 'step_size'; did you mean 'relative_step_size'",
         ),
         (
-            lambda: lx.sklearn.MeanFieldRegressor().fit(np.ones((3, 2)), np.array(["a", "b", "c"])),
+            lambda: lx.sklearn.MeanFieldRegressor().fit(
+                np.ones((3, 2)), np.array(["a", "b", "c"])
+            ),
             "y holds words such as 'a', not numbers; pass y.astype",
         ),
         (
             lambda: run(
                 lx.meanfield.MFLD(0.1, 0.1),
-                lx.MeanFieldRisk(neurons.Tanh(), losses.squared, np.ones((4, 2)), np.ones(4), precision=1.0),
+                lx.MeanFieldRisk(
+                    neurons.Tanh(),
+                    losses.squared,
+                    np.ones((4, 2)),
+                    np.ones(4),
+                    precision=1.0,
+                ),
                 np.ones((5, 7)),
             ),
             r"particles of 3 numbers, got shape \(5, 7\); pass \(num_particles, 3\)",
@@ -76,7 +115,10 @@ def test_an_integer_of_numpy_counts_modes():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("x,y\n1,2\n16777217,3\n", r"column 'x' holds 16,777,217 in data row 2, .* 24 binary digits round; drop it"),
+        (
+            "x,y\n1,2\n16777217,3\n",
+            r"column 'x' holds 16,777,217 in data row 2, .* 24 binary digits round; drop it",
+        ),
         (
             "x,y\n1,2\n5,9007199254740993\n",
             r"targets at data row 2, column 'y', is 9007199254740993, which does not fit",
@@ -84,15 +126,21 @@ def test_an_integer_of_numpy_counts_modes():
         ("x,x,y\n1,2,3\n", "has two columns named 'x'; rename one"),
     ],
 )
-def test_integers_that_would_be_rounded_and_columns_of_one_name_are_refused(tmp_path, text, message):
+def test_integers_that_would_be_rounded_and_columns_of_one_name_are_refused(
+    tmp_path, text, message
+):
     (tmp_path / "t.csv").write_text(text)
     with pytest.raises(ValueError, match=message):
         lx.data.convert_table(tmp_path / "t.csv", tmp_path / "t.rows", target="y")
 
 
 def test_large_integers_of_text_are_kept_and_any_name_of_a_column_is_read(tmp_path):
-    (tmp_path / "t.csv").write_text("x,x_duplicated_0,y\n16777217,2,9007199254740993\n1,2,3\n")
-    rows = lx.data.convert_table(tmp_path / "t.csv", tmp_path / "t.rows", target="y", dtype=None)
+    (tmp_path / "t.csv").write_text(
+        "x,x_duplicated_0,y\n16777217,2,9007199254740993\n1,2,3\n"
+    )
+    rows = lx.data.convert_table(
+        tmp_path / "t.csv", tmp_path / "t.rows", target="y", dtype=None
+    )
     assert rows.numpy("targets").tolist() == [9007199254740993, 3]
     assert rows.numpy("inputs").tolist() == [[16777217, 2], [1, 2]]
 
@@ -136,17 +184,32 @@ child.join()
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 def test_a_run_in_a_process_that_was_forked_after_one_is_refused():
-    done = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", FORKED],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
     lines = done.stdout.splitlines()
     calls = ["simulate", "certify", "duality_gap", "sample", "minimize"]
     calls += ["MeanFieldRegressor", "TwoPhaseReLURegressor", "KernelLangevinRegressor"]
     assert [line.partition(":")[0] for line in lines] == calls
-    assert all("was forked from one in which JAX has run" in line and "'spawn'" in line for line in lines)
+    assert all(
+        "was forked from one in which JAX has run" in line and "'spawn'" in line
+        for line in lines
+    )
 
 
-@pytest.mark.parametrize("path", ["gs://bucket/t.rows", "s3://bucket/t.rows", "https://host/t.rows"])
+@pytest.mark.parametrize(
+    "path", ["gs://bucket/t.rows", "s3://bucket/t.rows", "https://host/t.rows"]
+)
 def test_only_local_files_are_read_and_written(path):
-    with pytest.raises(ValueError, match=r"path is .*, but only local files are read and written"):
+    with pytest.raises(
+        ValueError, match=r"path is .*, but only local files are read and written"
+    ):
         lx.data.write_rows(path, {"x": np.ones(3)})
-    with pytest.raises(ValueError, match=r"file is .*, but only local files are read and written"):
+    with pytest.raises(
+        ValueError, match=r"file is .*, but only local files are read and written"
+    ):
         lx.sklearn.load(path)

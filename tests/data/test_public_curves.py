@@ -44,7 +44,12 @@ def test_molecules_lose_hydrogen_and_keep_bonds():
 
 def test_an_atom_without_bonds_is_a_graph():
     lines = SDF.splitlines(keepends=True)
-    alone = [*lines[:3], "  1  0  0  0  0  0  0  0  0  0999 V2000\n", lines[5], *lines[11:]]
+    alone = [
+        *lines[:3],
+        "  1  0  0  0  0  0  0  0  0  0999 V2000\n",
+        lines[5],
+        *lines[11:],
+    ]
     assert data.read_sdf("".join(alone))[0] == [([], ["C"])]
 
 
@@ -52,11 +57,15 @@ def test_scores_are_those_of_the_published_rows():
     targets = np.array([0.0, 1.0, 2.0, 4.0])
     rows, predictions = np.array([1, 2, 3]), np.array([1.0, 2.0, 1.0])
     scores = {
-        metric: data.DataSet("", "curves", metric, np.zeros((4, 2)), targets, []).score(rows, predictions)
+        metric: data.DataSet("", "curves", metric, np.zeros((4, 2)), targets, []).score(
+            rows, predictions
+        )
         for metric in ("RMSE", "R2", "accuracy")
     }
     # errors 0, 0, 3; variance of 1, 2, 4 is 14/9
-    assert scores == pytest.approx({"RMSE": np.sqrt(3), "R2": 1 - 3 / (14 / 9), "accuracy": 2 / 3})
+    assert scores == pytest.approx(
+        {"RMSE": np.sqrt(3), "R2": 1 - 3 / (14 / 9), "accuracy": 2 / 3}
+    )
 
 
 def test_offline_the_error_names_the_remedy(tmp_path, monkeypatch):

@@ -20,7 +20,9 @@ from hypothesis import strategies as st
 from langevax.checks import known_finite
 from langevax.data import Rows, open_rows, write_rows
 
-linux_only = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc/self/status")
+linux_only = pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="reads /proc/self/status"
+)
 
 
 def table(num_rows=1000, seed=0):
@@ -39,7 +41,14 @@ def in_blocks(arrays, size):
 def in_a_new_process(script, *arguments):
     environment = os.environ | {"JAX_PLATFORMS": "cpu"}
     command = [sys.executable, "-c", script, *map(str, arguments)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(
+        command,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
 
 
 @pytest.fixture
@@ -48,9 +57,14 @@ def path(tmp_path):
 
 
 @pytest.mark.parametrize("row_shape", [(), (1,), (7,), (2, 3, 4)])
-@pytest.mark.parametrize("dtype", ["bool", "int8", "uint8", "int32", "uint32", "float16", "float32", "<i8", "<f8"])
+@pytest.mark.parametrize(
+    "dtype",
+    ["bool", "int8", "uint8", "int32", "uint32", "float16", "float32", "<i8", "<f8"],
+)
 def test_written_rows_are_read_bit_for_bit(path, dtype, row_shape):
-    bits = np.random.default_rng(1).integers(0, 2, (37, *row_shape)) * np.random.default_rng(2).normal(size=row_shape)
+    bits = np.random.default_rng(1).integers(
+        0, 2, (37, *row_shape)
+    ) * np.random.default_rng(2).normal(size=row_shape)
     values = (bits * 100).astype(dtype)
     rows = write_rows(path, {"x": values}, dtype=None)
     assert rows.numpy("x").dtype == values.dtype
@@ -63,20 +77,40 @@ def test_written_rows_are_read_bit_for_bit(path, dtype, row_shape):
 
 def test_any_layout_and_byte_order_is_stored_as_plain_rows(path):
     x = np.arange(60.0).reshape(6, 10)
-    rows = write_rows(path, {"fortran": np.asfortranarray(x), "strided": x[:, ::3], "swapped": x.astype(">f4")})
+    rows = write_rows(
+        path,
+        {
+            "fortran": np.asfortranarray(x),
+            "strided": x[:, ::3],
+            "swapped": x.astype(">f4"),
+        },
+    )
     for name, expected in {"fortran": x, "strided": x[:, ::3], "swapped": x}.items():
         assert rows[name].dtype == np.float32
         np.testing.assert_array_equal(rows[name], expected)
 
 
 def test_by_default_wide_numbers_are_stored_in_32_bits(path):
-    rows = write_rows(path, {"x": np.linspace(0, 1, 9), "y": np.arange(9), "z": np.arange(9, dtype=np.uint64)})
-    assert {name: rows[name].dtype.name for name in rows} == {"x": "float32", "y": "int32", "z": "uint32"}
+    rows = write_rows(
+        path,
+        {
+            "x": np.linspace(0, 1, 9),
+            "y": np.arange(9),
+            "z": np.arange(9, dtype=np.uint64),
+        },
+    )
+    assert {name: rows[name].dtype.name for name in rows} == {
+        "x": "float32",
+        "y": "int32",
+        "z": "uint32",
+    }
 
 
 def test_wide_groups_are_refused_by_jax_without_x64_and_mapped_with_it(path):
     rows = write_rows(path, {"x": np.linspace(0, 1, 9)}, dtype=None)
-    with pytest.raises(ValueError, match=r"x is stored as float64.*dtype=np\.float32.*jax_enable_x64"):
+    with pytest.raises(
+        ValueError, match=r"x is stored as float64.*dtype=np\.float32.*jax_enable_x64"
+    ):
         rows["x"]
     with jax.enable_x64(True):
         assert rows["x"].unsafe_buffer_pointer() == rows.numpy("x").ctypes.data
@@ -126,9 +160,17 @@ def test_streaming_equals_one_shot(tmp_path, size):
     once = write_rows(tmp_path / "once.rows", arrays)
     streamed = write_rows(tmp_path / "streamed.rows", in_blocks(arrays, size))
     for name in arrays:
-        assert (streamed.path / f"{name}.npy").read_bytes() == (once.path / f"{name}.npy").read_bytes()
-    np.testing.assert_allclose(streamed.means["inputs"], once.means["inputs"], rtol=1e-13)
-    np.testing.assert_allclose(streamed.standard_deviations["inputs"], once.standard_deviations["inputs"], rtol=1e-13)
+        assert (streamed.path / f"{name}.npy").read_bytes() == (
+            once.path / f"{name}.npy"
+        ).read_bytes()
+    np.testing.assert_allclose(
+        streamed.means["inputs"], once.means["inputs"], rtol=1e-13
+    )
+    np.testing.assert_allclose(
+        streamed.standard_deviations["inputs"],
+        once.standard_deviations["inputs"],
+        rtol=1e-13,
+    )
 
 
 def test_means_of_numbers_as_large_as_float64_holds_are_finite(tmp_path):
@@ -141,12 +183,18 @@ def test_means_of_numbers_as_large_as_float64_holds_are_finite(tmp_path):
 
 def test_statistics_are_numpys_in_float64_also_far_from_zero_and_over_many_parts(path):
     rng = np.random.default_rng(3)
-    x = (1e4 + rng.normal(size=(400_000, 2, 3))).astype(np.float32)  # 9.6 MB: three parts
+    x = (1e4 + rng.normal(size=(400_000, 2, 3))).astype(
+        np.float32
+    )  # 9.6 MB: three parts
     rows = write_rows(path, {"x": x, "count": np.arange(len(x))})
     assert set(rows.means) == set(rows.standard_deviations) == {"x"}
     assert rows.means["x"].dtype == np.float64
-    np.testing.assert_allclose(rows.means["x"], x.mean(axis=0, dtype=np.float64), rtol=1e-13)
-    np.testing.assert_allclose(rows.standard_deviations["x"], x.astype(np.float64).std(axis=0), rtol=1e-9)
+    np.testing.assert_allclose(
+        rows.means["x"], x.mean(axis=0, dtype=np.float64), rtol=1e-13
+    )
+    np.testing.assert_allclose(
+        rows.standard_deviations["x"], x.astype(np.float64).std(axis=0), rtol=1e-9
+    )
     np.testing.assert_array_equal(open_rows(path).means["x"], rows.means["x"])
 
 
@@ -159,7 +207,12 @@ def test_blocks_without_rows_are_passed_over(path):
 def test_rows_are_a_mapping_that_explains_itself(path):
     rows = write_rows(path, table())
     assert isinstance(rows, Rows)
-    assert (list(rows), len(rows), rows.num_rows, rows.path) == (["inputs", "targets"], 2, 1000, path.resolve())
+    assert (list(rows), len(rows), rows.num_rows, rows.path) == (
+        ["inputs", "targets"],
+        2,
+        1000,
+        path.resolve(),
+    )
     assert "inputs" in rows
     assert "weights" not in rows
     assert set(dict(rows)) == {"inputs", "targets"}
@@ -181,14 +234,18 @@ def test_pickled_rows_carry_the_path_and_not_the_rows(path):
 
 @linux_only
 @pytest.mark.parametrize(("access", "advised"), [("mixed", False), ("random", True)])
-def test_random_access_is_advised_to_the_system_and_kept_by_copies(path, access, advised):
+def test_random_access_is_advised_to_the_system_and_kept_by_copies(
+    path, access, advised
+):
     write_rows(path, table())
     rows = pickle.loads(pickle.dumps(open_rows(path, access=access)))
     assert rows.access == access
     for name in rows:
         assert ("rr" in flags_of(rows[name].unsafe_buffer_pointer())) == advised
     np.testing.assert_array_equal(rows["inputs"], table()["inputs"])
-    with pytest.raises(ValueError, match="access must be 'mixed' or 'random', got 'batches'"):
+    with pytest.raises(
+        ValueError, match="access must be 'mixed' or 'random', got 'batches'"
+    ):
         open_rows(path, access="batches")
 
 
@@ -204,10 +261,14 @@ def flags_of(address):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_a_non_finite_number_is_named_by_group_row_and_column_of_the_whole_table(path, value):
+def test_a_non_finite_number_is_named_by_group_row_and_column_of_the_whole_table(
+    path, value
+):
     arrays = table()
     arrays["inputs"][777, 3] = value
-    with pytest.raises(ValueError, match=f"inputs at row 777, column 3 is {value}; drop or fill"):
+    with pytest.raises(
+        ValueError, match=f"inputs at row 777, column 3 is {value}; drop or fill"
+    ):
         write_rows(path, in_blocks(arrays, 100))
     assert list(path.parent.iterdir()) == []
 
@@ -216,29 +277,69 @@ def test_a_non_finite_number_is_named_by_group_row_and_column_of_the_whole_table
     ("blocks", "error", "message"),
     [
         ({"x": np.array([1.0, np.nan])}, ValueError, "x at row 1 is nan; drop or fill"),
-        ({"x": np.full((2, 2, 2), [[0, 0], [0, np.inf]])}, ValueError, r"x at row 0, column \(1, 1\) is inf"),
-        ({"x": np.array([1.0, 1e300])}, ValueError, r"x at row 1 is 1e\+300, which does not fit float32; .*dtype=None"),
-        ({"x": np.array([1, 2**40])}, ValueError, "x at row 1 is 1099511627776, which does not fit int32"),
+        (
+            {"x": np.full((2, 2, 2), [[0, 0], [0, np.inf]])},
+            ValueError,
+            r"x at row 0, column \(1, 1\) is inf",
+        ),
+        (
+            {"x": np.array([1.0, 1e300])},
+            ValueError,
+            r"x at row 1 is 1e\+300, which does not fit float32; .*dtype=None",
+        ),
+        (
+            {"x": np.array([1, 2**40])},
+            ValueError,
+            "x at row 1 is 1099511627776, which does not fit int32",
+        ),
         ({"x": np.array(["a"])}, TypeError, "x has dtype <U1; cast it"),
         ({"x": np.array([None])}, TypeError, "x has dtype object; cast it"),
         ({"x": np.array([1j])}, TypeError, "x has dtype complex128; cast it"),
-        ({"x": np.ones(3), "y": np.ones(2)}, ValueError, "leading axes of the table disagree.*x.*3.*y.*2"),
-        ([{"x": np.ones(3), "y": np.ones(0)}], ValueError, "leading axes of block 0 disagree"),
+        (
+            {"x": np.ones(3), "y": np.ones(2)},
+            ValueError,
+            "leading axes of the table disagree.*x.*3.*y.*2",
+        ),
+        (
+            [{"x": np.ones(3), "y": np.ones(0)}],
+            ValueError,
+            "leading axes of block 0 disagree",
+        ),
         ({"x": np.float32(1)}, ValueError, "must have a leading axis of rows"),
-        ({"x": np.ones((3, 0))}, ValueError, r"x of the table has shape \(3, 0\), rows without columns"),
-        ([{"x": np.ones(3)}, {"y": np.ones(3)}], ValueError, "at row 3 holds y, the ones before it x; .*same names"),
+        (
+            {"x": np.ones((3, 0))},
+            ValueError,
+            r"x of the table has shape \(3, 0\), rows without columns",
+        ),
+        (
+            [{"x": np.ones(3)}, {"y": np.ones(3)}],
+            ValueError,
+            "at row 3 holds y, the ones before it x; .*same names",
+        ),
         (
             [{"x": np.ones(3)}, {"x": np.ones((3, 2))}],
             ValueError,
             r"x has rows of float32 \(2,\) from row 3 on.*before",
         ),
-        ([{"x": np.ones(3)}, {"x": np.arange(3)}], ValueError, "rows of int32.*float32.*cast them to one dtype"),
+        (
+            [{"x": np.ones(3)}, {"x": np.arange(3)}],
+            ValueError,
+            "rows of int32.*float32.*cast them to one dtype",
+        ),
         ({}, ValueError, "the table holds no array"),
         ([{"x": np.ones(3)}, {}], ValueError, "block 1 holds no array"),
         (iter([]), ValueError, "blocks held no rows.*pass at least one"),
         ({"x": np.ones((0, 2))}, ValueError, "blocks held no rows"),
-        (iter([np.ones(3)]), TypeError, "must be dicts from names to arrays, but block 0 is an array"),
-        ({"../x": np.ones(3)}, ValueError, "'../x' cannot name a group; .*letters, digits"),
+        (
+            iter([np.ones(3)]),
+            TypeError,
+            "must be dicts from names to arrays, but block 0 is an array",
+        ),
+        (
+            {"../x": np.ones(3)},
+            ValueError,
+            "'../x' cannot name a group; .*letters, digits",
+        ),
     ],
 )
 def test_a_bad_table_is_refused_with_its_place_and_remedy(path, blocks, error, message):
@@ -248,7 +349,9 @@ def test_a_bad_table_is_refused_with_its_place_and_remedy(path, blocks, error, m
 
 
 def test_a_dtype_that_is_not_floating_is_refused(path):
-    with pytest.raises(TypeError, match=r"dtype must be floating or None, got int32; pass np\.float32"):
+    with pytest.raises(
+        TypeError, match=r"dtype must be floating or None, got int32; pass np\.float32"
+    ):
         write_rows(path, table(), dtype=np.int32)
     assert list(path.parent.iterdir()) == []
 
@@ -261,18 +364,27 @@ def test_only_a_row_file_is_overwritten_and_only_with_overwrite(path):
     other = path.parent / "letters"
     other.mkdir()
     (other / "letter.txt").touch()
-    with pytest.raises(FileExistsError, match="not a row file, so it is never replaced"):
+    with pytest.raises(
+        FileExistsError, match="not a row file, so it is never replaced"
+    ):
         write_rows(other, table(), overwrite=True)
     assert sorted(p.name for p in path.parent.iterdir()) == ["letters", "table.rows"]
 
 
 def test_a_missing_parent_folder_is_named_with_a_remedy(path):
-    with pytest.raises(FileNotFoundError, match=r"nowhere.*could not be written.*parent folder exists"):
+    with pytest.raises(
+        FileNotFoundError, match=r"nowhere.*could not be written.*parent folder exists"
+    ):
         write_rows(path.parent / "nowhere" / "table.rows", table())
 
 
-@pytest.mark.parametrize("failure", [ValueError("bad chunk"), FileNotFoundError("table.csv"), KeyboardInterrupt()])
-def test_an_error_of_the_reader_passes_unchanged_and_leaves_the_earlier_rows(path, failure):
+@pytest.mark.parametrize(
+    "failure",
+    [ValueError("bad chunk"), FileNotFoundError("table.csv"), KeyboardInterrupt()],
+)
+def test_an_error_of_the_reader_passes_unchanged_and_leaves_the_earlier_rows(
+    path, failure
+):
     def failing():
         yield table(seed=1)
         raise failure
@@ -295,7 +407,9 @@ def test_a_failing_rename_gives_the_earlier_rows_their_name_back(path, monkeypat
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", fail_for_the_new_folder)
-    with pytest.raises(OSError, match=r"table.rows could not be written \(Input/output error\)"):
+    with pytest.raises(
+        OSError, match=r"table.rows could not be written \(Input/output error\)"
+    ):
         write_rows(path, table(seed=1), overwrite=True)
     assert [p.name for p in path.parent.iterdir()] == ["table.rows"]
     np.testing.assert_array_equal(open_rows(path)["inputs"], table(seed=0)["inputs"])
@@ -320,7 +434,10 @@ except OSError as error:
 def test_a_full_disk_is_explained_and_leaves_the_earlier_rows(path, num_bytes):
     write_rows(path, table())
     done = in_a_new_process(FULL_DISK, path, num_bytes)
-    assert "table.rows could not be written (File too large); nothing was changed" in done.stdout, done.stderr
+    assert (
+        "table.rows could not be written (File too large); nothing was changed"
+        in done.stdout
+    ), done.stderr
     assert "has space" in done.stdout
     assert [p.name for p in path.parent.iterdir()] == ["table.rows"]
     np.testing.assert_array_equal(open_rows(path)["inputs"], table()["inputs"])
@@ -330,7 +447,10 @@ def test_a_truncated_file_is_named_with_both_sizes(path):
     write_rows(path, table())
     file = path / "inputs.npy"
     os.truncate(file, 10_000)
-    with pytest.raises(ValueError, match=r"inputs\.npy should hold 20,128 bytes and holds 10,000; convert .* again"):
+    with pytest.raises(
+        ValueError,
+        match=r"inputs\.npy should hold 20,128 bytes and holds 10,000; convert .* again",
+    ):
         open_rows(path)
     assert write_rows(path, table(), overwrite=True).num_rows == 1000
 
@@ -347,7 +467,9 @@ def test_a_missing_piece_is_named(path):
 def test_a_file_of_the_right_size_that_is_not_npy_is_named(path):
     write_rows(path, table())
     (path / "inputs.npy").write_bytes(bytes(20_128))
-    with pytest.raises(ValueError, match=r"inputs\.npy is not a \.npy file .*; convert"):
+    with pytest.raises(
+        ValueError, match=r"inputs\.npy is not a \.npy file .*; convert"
+    ):
         open_rows(path)
 
 
@@ -362,8 +484,14 @@ def change(**entries):
         (change(finite=False), "not a table of checked rows.*; convert"),
         (change(groups={"inputs": {}}), r"rows\.json is damaged"),
         (change(groups=[]), r"rows\.json is damaged"),
-        (change(num_rows=999), r"inputs\.npy holds float32 \(1000, 5\) instead of float32 \(999, 5\); convert"),
-        (lambda text: text.replace("float32", "int32"), r"holds float32 \(1000, 5\) instead of int32"),
+        (
+            change(num_rows=999),
+            r"inputs\.npy holds float32 \(1000, 5\) instead of float32 \(999, 5\); convert",
+        ),
+        (
+            lambda text: text.replace("float32", "int32"),
+            r"holds float32 \(1000, 5\) instead of int32",
+        ),
         (lambda text: text[:40], r"rows\.json is damaged"),
         (lambda text: "[]", r"rows\.json is damaged"),
     ],
@@ -376,7 +504,9 @@ def test_a_description_that_does_not_fit_is_refused(path, edit, message):
         open_rows(path)
 
 
-def test_a_damaged_block_is_named_by_its_rows_at_first_use_and_by_check(path, monkeypatch):
+def test_a_damaged_block_is_named_by_its_rows_at_first_use_and_by_check(
+    path, monkeypatch
+):
     monkeypatch.setattr("langevax.data.integrity.BLOCK_BYTES", 2000)
     write_rows(path, table())
     rows = open_rows(path)
@@ -385,7 +515,10 @@ def test_a_damaged_block_is_named_by_its_rows_at_first_use_and_by_check(path, mo
     rows = open_rows(path)
     assert rows["targets"].shape == (1000,)
     for use in (rows.__getitem__, rows.numpy):
-        with pytest.raises(ValueError, match=r"inputs in .* is damaged: rows 200 to 299 are not those .*; convert"):
+        with pytest.raises(
+            ValueError,
+            match=r"inputs in .* is damaged: rows 200 to 299 are not those .*; convert",
+        ):
             use("inputs")
     with pytest.raises(ValueError, match="rows 200 to 299"):
         rows.check()
@@ -400,12 +533,15 @@ def test_large_groups_are_checked_only_on_demand(path, monkeypatch):
         open_rows(path).check()
 
 
-def test_hashes_do_not_depend_on_the_parts_in_which_rows_were_written(tmp_path, monkeypatch):
+def test_hashes_do_not_depend_on_the_parts_in_which_rows_were_written(
+    tmp_path, monkeypatch
+):
     monkeypatch.setattr("langevax.data.integrity.BLOCK_BYTES", 1000)
     once = write_rows(tmp_path / "once", table())
     streamed = write_rows(tmp_path / "streamed", in_blocks(table(), 77))
     texts = [
-        json.loads((rows.path / "rows.json").read_text())["groups"]["inputs"]["sha256"] for rows in (once, streamed)
+        json.loads((rows.path / "rows.json").read_text())["groups"]["inputs"]["sha256"]
+        for rows in (once, streamed)
     ]
     assert texts[0] == texts[1]
     assert len(texts[0]) == 20
@@ -425,8 +561,14 @@ def test_a_flipped_bit_of_any_file_is_refused_or_changes_nothing(data):
     with tempfile.TemporaryDirectory() as folder:
         expected = table(20)
         path = write_rows(Path(folder) / "t.rows", expected).path
-        file = path / data.draw(st.sampled_from(["inputs.npy", "targets.npy", "rows.json"]))
-        flip(file, data.draw(st.integers(0, file.stat().st_size - 1)), data.draw(st.integers(0, 7)))
+        file = path / data.draw(
+            st.sampled_from(["inputs.npy", "targets.npy", "rows.json"])
+        )
+        flip(
+            file,
+            data.draw(st.integers(0, file.stat().st_size - 1)),
+            data.draw(st.integers(0, 7)),
+        )
         sentence = ""
         try:
             rows = open_rows(path)

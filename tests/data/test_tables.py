@@ -22,7 +22,13 @@ def path(tmp_path):
 def frame(num_rows=1000, seed=0):
     rng = np.random.default_rng(seed)
     numbers = {f"x{i}": rng.normal(size=num_rows) for i in range(3)}
-    return pl.DataFrame(numbers | {"y": rng.integers(0, 5, num_rows), "count": rng.integers(0, 1 << 20, num_rows)})
+    return pl.DataFrame(
+        numbers
+        | {
+            "y": rng.integers(0, 5, num_rows),
+            "count": rng.integers(0, 1 << 20, num_rows),
+        }
+    )
 
 
 def written(folder, text, name="table.csv"):
@@ -42,7 +48,10 @@ def test_a_table_becomes_its_rows(tmp_path, path, monkeypatch, kind):
     rows = convert_table(file, path, target="y")
     assert rows.columns == {"inputs": ["x0", "x1", "x2", "count"], "targets": ["y"]}
     assert (rows["inputs"].dtype, rows["targets"].dtype) == (np.float32, np.int32)
-    np.testing.assert_array_equal(rows["inputs"], table.select(rows.columns["inputs"]).to_numpy().astype(np.float32))
+    np.testing.assert_array_equal(
+        rows["inputs"],
+        table.select(rows.columns["inputs"]).to_numpy().astype(np.float32),
+    )
     np.testing.assert_array_equal(rows["targets"], table["y"])
     assert open_rows(path).columns == rows.columns
 
@@ -56,22 +65,43 @@ def test_inputs_are_those_named_in_that_order_or_all_but_those_dropped(tmp_path,
     np.testing.assert_array_equal(rows["inputs"], [[2.5], [9], [4]])
 
 
-def test_rows_of_several_files_follow_each_other_those_of_a_pattern_by_name(tmp_path, path):
+def test_rows_of_several_files_follow_each_other_those_of_a_pattern_by_name(
+    tmp_path, path
+):
     parts = [frame(100, seed) for seed in range(3)]
     for i, part in enumerate(parts):
         part.write_parquet(tmp_path / f"part{i}.parquet")
     rows = convert_table(tmp_path / "part*.parquet", path, target="x0")
-    np.testing.assert_array_equal(rows["targets"], pl.concat(parts)["x0"].cast(pl.Float32))
+    np.testing.assert_array_equal(
+        rows["targets"], pl.concat(parts)["x0"].cast(pl.Float32)
+    )
     parts[0].select(reversed(parts[0].columns)).write_csv(tmp_path / "part0.csv")
-    two = convert_table([tmp_path / "part1.parquet", tmp_path / "part0.csv"], path, target="x0", overwrite=True)
-    np.testing.assert_array_equal(two["inputs"][:, 2], pl.concat([parts[1], parts[0]])["y"])
+    two = convert_table(
+        [tmp_path / "part1.parquet", tmp_path / "part0.csv"],
+        path,
+        target="x0",
+        overwrite=True,
+    )
+    np.testing.assert_array_equal(
+        two["inputs"][:, 2], pl.concat([parts[1], parts[0]])["y"]
+    )
 
 
 @pytest.mark.parametrize(
-    ("values", "stored"), [("0 1 2", "int32"), ("0 1 2.5", "float32"), ("1e3 2 3", "float32"), ("-1 +1 007", "int32")]
+    ("values", "stored"),
+    [
+        ("0 1 2", "int32"),
+        ("0 1 2.5", "float32"),
+        ("1e3 2 3", "float32"),
+        ("-1 +1 007", "int32"),
+    ],
 )
-def test_a_target_of_text_is_integer_where_all_of_its_rows_are(tmp_path, path, values, stored):
-    table = written(tmp_path, "x,y\n" + "".join(f"1,{value}\n" for value in values.split()))
+def test_a_target_of_text_is_integer_where_all_of_its_rows_are(
+    tmp_path, path, values, stored
+):
+    table = written(
+        tmp_path, "x,y\n" + "".join(f"1,{value}\n" for value in values.split())
+    )
     targets = convert_table(table, path, target="y")["targets"]
     assert targets.dtype == stored
     np.testing.assert_array_equal(targets, [float(value) for value in values.split()])
@@ -79,20 +109,33 @@ def test_a_target_of_text_is_integer_where_all_of_its_rows_are(tmp_path, path, v
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 @pytest.mark.parametrize("targets", [[1, 0.5], [0.5, 1]])
-def test_a_target_that_is_integer_in_one_file_only_is_floating_in_all(tmp_path, path, kind, targets):
+def test_a_target_that_is_integer_in_one_file_only_is_floating_in_all(
+    tmp_path, path, kind, targets
+):
     for i, y in enumerate(targets):
-        getattr(pl.DataFrame({"x": [1], "y": [y]}), f"write_{kind}")(tmp_path / f"{i}.{kind}")
-    np.testing.assert_array_equal(convert_table(tmp_path / f"?.{kind}", path, target="y")["targets"], targets)
+        getattr(pl.DataFrame({"x": [1], "y": [y]}), f"write_{kind}")(
+            tmp_path / f"{i}.{kind}"
+        )
+    np.testing.assert_array_equal(
+        convert_table(tmp_path / f"?.{kind}", path, target="y")["targets"], targets
+    )
 
 
 def test_inputs_are_floating_where_all_of_them_are_integers(tmp_path, path):
     pl.DataFrame({"x": [1, 2], "y": [0, 1]}).write_parquet(tmp_path / "t.parquet")
-    assert convert_table(tmp_path / "t.parquet", path, target="y")["inputs"].dtype == np.float32
+    assert (
+        convert_table(tmp_path / "t.parquet", path, target="y")["inputs"].dtype
+        == np.float32
+    )
 
 
 def test_booleans_decimals_and_integers_of_parquet_are_numbers(tmp_path, path):
-    table = pl.DataFrame({"a": [1, 250], "b": [True, False], "c": ["1.25", "2.5"], "y": [True, False]})
-    table = table.with_columns(pl.col("a").cast(pl.UInt8), pl.col("c").cast(pl.Decimal(10, 2)))
+    table = pl.DataFrame(
+        {"a": [1, 250], "b": [True, False], "c": ["1.25", "2.5"], "y": [True, False]}
+    )
+    table = table.with_columns(
+        pl.col("a").cast(pl.UInt8), pl.col("c").cast(pl.Decimal(10, 2))
+    )
     table.write_parquet(tmp_path / "t.parquet")
     rows = convert_table(tmp_path / "t.parquet", path, target="y")
     np.testing.assert_array_equal(rows["inputs"], [[1, 1, 1.25], [250, 0, 2.5]])
@@ -104,22 +147,45 @@ def test_numbers_are_kept_as_wide_as_they_are_when_asked(tmp_path, path):
     table = frame()
     table.write_parquet(tmp_path / "t.parquet")
     rows = convert_table(tmp_path / "t.parquet", path, target="y", dtype=None)
-    assert (rows.numpy("inputs").dtype, rows.numpy("targets").dtype) == (np.float64, np.int64)
+    assert (rows.numpy("inputs").dtype, rows.numpy("targets").dtype) == (
+        np.float64,
+        np.int64,
+    )
     np.testing.assert_array_equal(rows.numpy("inputs")[:, 0], table["x0"])
 
 
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
-        (TABLE + "x,1,0\n", {}, "column 'age' holds words, 'x' in data row 4; encode it as numbers first, or drop it"),
-        (TABLE.replace("9,1", "9,yes"), {}, "column 'bought' holds words, 'yes' in data row 2"),
-        (TABLE + "NA,1,0\n", {}, r"inputs at data row 4, column 'age', is nan; drop or fill such rows"),
+        (
+            TABLE + "x,1,0\n",
+            {},
+            "column 'age' holds words, 'x' in data row 4; encode it as numbers first, or drop it",
+        ),
+        (
+            TABLE.replace("9,1", "9,yes"),
+            {},
+            "column 'bought' holds words, 'yes' in data row 2",
+        ),
+        (
+            TABLE + "NA,1,0\n",
+            {},
+            r"inputs at data row 4, column 'age', is nan; drop or fill such rows",
+        ),
         (TABLE + "1,,0\n", {}, r"inputs at data row 4, column 'visits', is nan"),
         (TABLE + "1, nan ,0\n", {}, r"inputs at data row 4, column 'visits', is nan"),
         (TABLE + "1,inf,0\n", {}, r"column 'visits', is inf"),
-        (TABLE + "1,1e300,0\n", {}, r"column 'visits', is 1e\+300, which does not fit float32; .*dtype=None"),
+        (
+            TABLE + "1,1e300,0\n",
+            {},
+            r"column 'visits', is 1e\+300, which does not fit float32; .*dtype=None",
+        ),
         (TABLE + "1,1,\n", {}, r"targets at data row 4, column 'bought', is nan"),
-        (TABLE, {"target": "sold"}, "target 'sold' is not a column of .*table.csv; it has 'age', 'visits', 'bought'"),
+        (
+            TABLE,
+            {"target": "sold"},
+            "target 'sold' is not a column of .*table.csv; it has 'age', 'visits', 'bought'",
+        ),
         (TABLE, {"inputs": ["ages"]}, "inputs 'ages' is not a column"),
         (TABLE, {"drop": ["ages"]}, "drop 'ages' is not a column"),
         (TABLE, {"drop": ["bought"]}, "the target 'bought' is also in inputs or drop"),
@@ -130,19 +196,27 @@ def test_numbers_are_kept_as_wide_as_they_are_when_asked(tmp_path, path):
         ("age,bought\n", {}, "blocks held no rows"),
     ],
 )
-def test_a_bad_table_is_refused_with_its_place_and_remedy(tmp_path, path, text, options, message):
+def test_a_bad_table_is_refused_with_its_place_and_remedy(
+    tmp_path, path, text, options, message
+):
     table = written(tmp_path, text)
     with pytest.raises(ValueError, match=message):
         convert_table(table, path, **{"target": "bought"} | options)
     assert list(tmp_path.iterdir()) == [table]
 
 
-def test_a_word_or_gap_beyond_the_first_part_is_named_by_its_row_of_the_whole_table(tmp_path, path):
+def test_a_word_or_gap_beyond_the_first_part_is_named_by_its_row_of_the_whole_table(
+    tmp_path, path
+):
     table = frame(50_000)
     first, second = tmp_path / "first.csv", tmp_path / "second.csv"
     table.write_csv(first)
-    second.write_text("\n".join([*table.write_csv().splitlines()[:49_000], "1,2,low,3,4"]))
-    with pytest.raises(ValueError, match="column 'x2' holds words, 'low' in data row 99,000"):
+    second.write_text(
+        "\n".join([*table.write_csv().splitlines()[:49_000], "1,2,low,3,4"])
+    )
+    with pytest.raises(
+        ValueError, match="column 'x2' holds words, 'low' in data row 99,000"
+    ):
         convert_table([first, second], path, target="y")
     second.write_text(second.read_text().replace("low", "?"))
     with pytest.raises(ValueError, match=r"data row 99,000, column 'x2', is nan"):
@@ -150,21 +224,33 @@ def test_a_word_or_gap_beyond_the_first_part_is_named_by_its_row_of_the_whole_ta
 
 
 @pytest.mark.parametrize(
-    "values", [["Paris", "Rome"], [[1], [2]], pl.date_range(pl.date(2026, 1, 1), pl.date(2026, 1, 2), eager=True)]
+    "values",
+    [
+        ["Paris", "Rome"],
+        [[1], [2]],
+        pl.date_range(pl.date(2026, 1, 1), pl.date(2026, 1, 2), eager=True),
+    ],
 )
-def test_a_non_numeric_column_of_parquet_is_named_unless_dropped(tmp_path, path, values):
+def test_a_non_numeric_column_of_parquet_is_named_unless_dropped(
+    tmp_path, path, values
+):
     table = tmp_path / "t.parquet"
     pl.DataFrame({"x": [1.0, 2.0], "city": values, "y": [0, 1]}).write_parquet(table)
     with pytest.raises(
-        ValueError, match=r"column 'city' of .*t\.parquet holds .*; encode it as numbers first, or drop"
+        ValueError,
+        match=r"column 'city' of .*t\.parquet holds .*; encode it as numbers first, or drop",
     ):
         convert_table(table, path, target="y")
-    assert convert_table(table, path, target="y", drop=["city"]).columns["inputs"] == ["x"]
+    assert convert_table(table, path, target="y", drop=["city"]).columns["inputs"] == [
+        "x"
+    ]
 
 
 def test_a_missing_value_of_parquet_is_named(tmp_path, path):
     table = tmp_path / "t.parquet"
-    pl.DataFrame({"x": [1, None], "flag": [True, False], "y": [0, 1]}).write_parquet(table)
+    pl.DataFrame({"x": [1, None], "flag": [True, False], "y": [0, 1]}).write_parquet(
+        table
+    )
     with pytest.raises(ValueError, match=r"inputs at data row 2, column 'x', is nan"):
         convert_table(table, path, target="y")
     pl.DataFrame({"x": [1, 2], "y": [True, None]}).write_parquet(table)
@@ -173,14 +259,22 @@ def test_a_missing_value_of_parquet_is_named(tmp_path, path):
 
 
 def test_files_that_are_not_there_or_differ_are_named(tmp_path, path):
-    with pytest.raises(FileNotFoundError, match=r"'.*no\.csv' does not exist; name CSV or Parquet files"):
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"'.*no\.csv' does not exist; name CSV or Parquet files",
+    ):
         convert_table(tmp_path / "no.csv", path, target="y")
-    with pytest.raises(IsADirectoryError, match=r"is a folder; name its files, such as"):
+    with pytest.raises(
+        IsADirectoryError, match=r"is a folder; name its files, such as"
+    ):
         convert_table(tmp_path, path, target="y")
     with pytest.raises(ValueError, match="names no file"):
         convert_table([], path, target="y")
     pair = [written(tmp_path, f"x,{name}\n1,2\n", f"{name}.csv") for name in ("y", "z")]
-    with pytest.raises(ValueError, match=r"z\.csv and .*y\.csv differ in 'y', 'z'; make their columns agree"):
+    with pytest.raises(
+        ValueError,
+        match=r"z\.csv and .*y\.csv differ in 'y', 'z'; make their columns agree",
+    ):
         convert_table(pair, path, target="x")
     damaged = tmp_path / "t.parquet"
     damaged.write_bytes(b"PAR1 and then something else PAR1")
@@ -201,7 +295,9 @@ def test_missing_numbers_are_filled_as_by_the_command_fit():
 def test_without_polars_its_package_is_named(tmp_path, path, monkeypatch):
     monkeypatch.delitem(sys.modules, "langevax.data.files", raising=False)
     monkeypatch.setitem(sys.modules, "polars", None)
-    with pytest.raises(ImportError, match=r"needs the package polars.*langevax\[tables\]"):
+    with pytest.raises(
+        ImportError, match=r"needs the package polars.*langevax\[tables\]"
+    ):
         convert_table(tmp_path / "t.csv", path, target="y")
 
 
@@ -240,7 +336,10 @@ print(rows.num_rows * 8 * 21 / 1e6, peak[0] - start)
 @pytest.mark.parametrize(("kind", "most"), [("parquet", 0.6), ("csv", 1.8)])
 def test_converting_takes_no_memory_for_the_rows(tmp_path, kind, most):
     rng, size, repeats = np.random.default_rng(0), 100_000, 20
-    block = pl.DataFrame({f"x{i}": rng.integers(0, 100, size) / 4 for i in range(20)} | {"y": rng.integers(0, 2, size)})
+    block = pl.DataFrame(
+        {f"x{i}": rng.integers(0, 100, size) / 4 for i in range(20)}
+        | {"y": rng.integers(0, 2, size)}
+    )
     block.head(1000).write_parquet(tmp_path / "small.parquet")
     block.head(1000).write_csv(tmp_path / "small.csv")
     if kind == "csv":
@@ -250,17 +349,25 @@ def test_converting_takes_no_memory_for_the_rows(tmp_path, kind, most):
             for _ in range(repeats):
                 stream.write(text)
     else:
-        pl.concat([block] * repeats).write_parquet(tmp_path / "large.parquet", row_group_size=size)
+        pl.concat([block] * repeats).write_parquet(
+            tmp_path / "large.parquet", row_group_size=size
+        )
     done = in_a_new_process(MEMORY, tmp_path, kind)
     assert done.returncode == 0, done.stderr
     size, peak = map(float, done.stdout.split())
     assert size > 330
-    assert peak < most * size  # all at once 2.0 of Parquet and 4.1 of text; in parts 0.3 and 1.0
+    assert (
+        peak < most * size
+    )  # all at once 2.0 of Parquet and 4.1 of text; in parts 0.3 and 1.0
 
 
-@pytest.mark.parametrize("names", [{"x": ["a"]}, {"x": ["a", "b", "c"]}, {"y": ["a", "b"]}, {"z": ["a"]}])
+@pytest.mark.parametrize(
+    "names", [{"x": ["a"]}, {"x": ["a", "b", "c"]}, {"y": ["a", "b"]}, {"z": ["a"]}]
+)
 def test_names_of_columns_that_do_not_fit_are_refused(path, names):
-    with pytest.raises(ValueError, match=r"columns\['[xyz]'\] has \d names for [012] columns"):
+    with pytest.raises(
+        ValueError, match=r"columns\['[xyz]'\] has \d names for [012] columns"
+    ):
         write_rows(path, {"x": np.ones((3, 2)), "y": np.ones(3)}, columns=names)
 
 

@@ -26,10 +26,18 @@ NUMBERS, PREDICTED = RANDOM.normal(size=60), RANDOM.normal(size=60)
 
 def test_metrics_are_scikit_learns():
     assert value(LOG_LOSS, LABELS, P) == pytest.approx(sk.log_loss(LABELS, P))
-    assert value(ACCURACY, LABELS, P) == pytest.approx(sk.accuracy_score(LABELS, P.argmax(1)))
-    assert value(AUC, LABELS, P) == pytest.approx(sk.roc_auc_score(LABELS, P, multi_class="ovr"))
-    assert value(R2, NUMBERS, PREDICTED) == pytest.approx(sk.r2_score(NUMBERS, PREDICTED))
-    assert value(RMSE, NUMBERS, PREDICTED) == pytest.approx(sk.root_mean_squared_error(NUMBERS, PREDICTED))
+    assert value(ACCURACY, LABELS, P) == pytest.approx(
+        sk.accuracy_score(LABELS, P.argmax(1))
+    )
+    assert value(AUC, LABELS, P) == pytest.approx(
+        sk.roc_auc_score(LABELS, P, multi_class="ovr")
+    )
+    assert value(R2, NUMBERS, PREDICTED) == pytest.approx(
+        sk.r2_score(NUMBERS, PREDICTED)
+    )
+    assert value(RMSE, NUMBERS, PREDICTED) == pytest.approx(
+        sk.root_mean_squared_error(NUMBERS, PREDICTED)
+    )
 
 
 def test_of_two_classes_the_rarer_one_is_ranked():
@@ -37,7 +45,9 @@ def test_of_two_classes_the_rarer_one_is_ranked():
     share = RANDOM.integers(1, 8, 60) / 8
     p = np.column_stack([1 - share, share])
     assert value(AUC, labels, p) == pytest.approx(sk.roc_auc_score(labels, p[:, 1]))
-    assert value(AVERAGE_PRECISION, labels, p) == pytest.approx(sk.average_precision_score(labels == 0, p[:, 0]))
+    assert value(AVERAGE_PRECISION, labels, p) == pytest.approx(
+        sk.average_precision_score(labels == 0, p[:, 0])
+    )
 
 
 def test_ranks_of_different_folds_are_not_mixed():
@@ -56,7 +66,10 @@ def test_the_error_of_a_difference_is_that_of_repetition(metric):
     for seed in range(60):
         random = np.random.default_rng(seed)
         y, hard = random.normal(size=size), random.normal(size=size)
-        own, other = y + hard + 0.1 * random.normal(size=size), y + hard + 0.1 * random.normal(size=size)
+        own, other = (
+            y + hard + 0.1 * random.normal(size=size),
+            y + hard + 0.1 * random.normal(size=size),
+        )
         _, beside = measure(metric, y, [own, other], np.arange(size) % 2, seed)
         differences.append(beside.difference)
         errors.append(beside.difference_error)
@@ -82,7 +95,9 @@ def test_rows_of_a_group_are_drawn_together():
         np.zeros(200, int),
         np.repeat(range(20), 10),
     )
-    (alone,), (together,) = (measure(RMSE, y, [np.zeros(200)], fold, 0, one) for one in (None, groups))
+    (alone,), (together,) = (
+        measure(RMSE, y, [np.zeros(200)], fold, 0, one) for one in (None, groups)
+    )
     (of_twenty,) = measure(RMSE, y[::10], [np.zeros(20)], fold[:20], 0)
     assert together.error == pytest.approx(of_twenty.error, rel=1e-9)
     assert together.error > 2.5 * alone.error

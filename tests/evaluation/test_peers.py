@@ -15,7 +15,8 @@ CLASSES = (NUMBERS > 1005).astype(int) + (NUMBERS > 1040)
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("task", "targets", "enough"), [("regression", NUMBERS, 0.8), ("classification", CLASSES, 0.7)]
+    ("task", "targets", "enough"),
+    [("regression", NUMBERS, 0.8), ("classification", CLASSES, 0.7)],
 )
 def test_every_peer_learns_from_unscaled_columns_and_says_how(task, targets, enough):
     for name, peer in peers(task).items():
@@ -28,7 +29,10 @@ def test_every_peer_learns_from_unscaled_columns_and_says_how(task, targets, eno
 def test_peers_are_what_scikit_learn_takes_them_for():
     assert all(is_regressor(peer) for peer in peers("regression").values())
     assert all(is_classifier(peer) for peer in peers("classification").values())
-    assert cross_val_score(peers("classification")["linear"], INPUTS, CLASSES, cv=2).min() > 0.6
+    assert (
+        cross_val_score(peers("classification")["linear"], INPUTS, CLASSES, cv=2).min()
+        > 0.6
+    )
 
 
 @pytest.mark.slow
@@ -36,7 +40,10 @@ def test_classes_of_one_row_and_tiny_tables_are_evaluated():
     rare = np.where(np.arange(120) == 7, 9, CLASSES)
     for peer in peers("classification").values():
         assert peer.fit(INPUTS, rare).predict(INPUTS).shape == (120,)
-    for task, targets in (("regression", NUMBERS), ("classification", np.array([0, 1, 0, 1, 1]))):
+    for task, targets in (
+        ("regression", NUMBERS),
+        ("classification", np.array([0, 1, 0, 1, 1])),
+    ):
         for name, peer in peers(task).items():
             peer.fit(INPUTS[:5], targets[:5])
             assert peer.grid is None or "too few rows" in peer.note_, name
@@ -44,21 +51,32 @@ def test_classes_of_one_row_and_tiny_tables_are_evaluated():
 
 def test_a_kernel_machine_reports_that_it_learned_from_a_subsample():
     assert peers("regression")["kernel machine"].max_rows == MAX_KERNEL_ROWS
-    peer = Peer(peers("regression")["linear"].estimator, note="n", max_rows=50).fit(INPUTS, NUMBERS)
+    peer = Peer(peers("regression")["linear"].estimator, note="n", max_rows=50).fit(
+        INPUTS, NUMBERS
+    )
     assert peer.note_ == "n; on 50 of the rows"
 
 
 def test_trees_and_networks_are_not_searched_over_on_very_many_columns():
-    wide = [name for name, peer in peers("regression").items() if peer.max_columns == MAX_SEARCHED_COLUMNS]
+    wide = [
+        name
+        for name, peer in peers("regression").items()
+        if peer.max_columns == MAX_SEARCHED_COLUMNS
+    ]
     assert wide == ["MLP", "boosted trees"]
     peer = peers("regression")["boosted trees"].set_params(max_columns=2)
     assert peer.fit(INPUTS[:, :2], NUMBERS).note_ == peer.note
-    assert peer.fit(INPUTS[:, :3], NUMBERS).note_ == "no search on so many columns: the defaults"
+    assert (
+        peer.fit(INPUTS[:, :3], NUMBERS).note_
+        == "no search on so many columns: the defaults"
+    )
 
 
 @pytest.mark.slow
 def test_peers_are_the_same_from_the_same_seed():
-    first, again = (peers("regression", 3)["MLP"].fit(INPUTS[:40], NUMBERS[:40]) for _ in range(2))
+    first, again = (
+        peers("regression", 3)["MLP"].fit(INPUTS[:40], NUMBERS[:40]) for _ in range(2)
+    )
     np.testing.assert_array_equal(first.predict(INPUTS), again.predict(INPUTS))
 
 
@@ -85,5 +103,8 @@ def test_a_peer_fitted_again_keeps_its_settings():
 def test_a_package_that_cannot_be_imported_is_named_and_left_out(tmp_path, monkeypatch):
     (tmp_path / "catboost.py").write_text("import a_dependency_that_is_missing")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.warns(UserWarning, match="CatBoost is installed and cannot be imported .*a_dependency_that_is_missing"):
+    with pytest.warns(
+        UserWarning,
+        match="CatBoost is installed and cannot be imported .*a_dependency_that_is_missing",
+    ):
         assert "CatBoost" not in peers("regression")

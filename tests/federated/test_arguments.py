@@ -23,30 +23,78 @@ def federation():
     ("make", "message"),
     [
         (lambda: federated.FedAvg(0.0, 2), "step_size must be finite and > 0, got 0.0"),
-        (lambda: federated.FedAvg(0.1, 0), "num_local_steps must be at least 1, got 0; pass an int >= 1"),
-        (lambda: federated.FedAvg(0.1, 2, batch_size=0), "batch_size must be at least 1, got 0"),
-        (lambda: federated.FedAvg(0.1, 2, clients_per_round=0), "clients_per_round must be at least 1, got 0"),
-        (lambda: federated.FedAvg(0.1, 2, server_step_size=-1.0), "server_step_size must be finite and > 0, got -1"),
-        (lambda: federated.FedAvg(0.1, 2, dropout=1.0), "dropout must be below 1, or nobody answers; got 1.0"),
-        (lambda: federated.MinibatchSGD(0.1, dropout=-0.1), "dropout must be finite and >= 0, got -0.1"),
-        (lambda: federated.SCAFFOLD(0.1, 2, option="III"), "option must be 'I' or 'II', got 'III'"),
-        (lambda: federated.FedProx(0.1, 2, proximal_precision=-1.0), "proximal_precision must be finite and >= 0"),
-        (lambda: federated.FedDyn(0.1, 2, proximal_precision=0.0), "proximal_precision must be finite and > 0, got 0"),
-        (lambda: federated.FedNova(0.1, 0), "num_local_epochs must be at least 1, got 0; pass an int >= 1"),
-        (lambda: federated.SCAFFOLDM(0.1, 2, momentum=1.0), r"momentum must be below 1, got 1.0; pass a number in"),
+        (
+            lambda: federated.FedAvg(0.1, 0),
+            "num_local_steps must be at least 1, got 0; pass an int >= 1",
+        ),
+        (
+            lambda: federated.FedAvg(0.1, 2, batch_size=0),
+            "batch_size must be at least 1, got 0",
+        ),
+        (
+            lambda: federated.FedAvg(0.1, 2, clients_per_round=0),
+            "clients_per_round must be at least 1, got 0",
+        ),
+        (
+            lambda: federated.FedAvg(0.1, 2, server_step_size=-1.0),
+            "server_step_size must be finite and > 0, got -1",
+        ),
+        (
+            lambda: federated.FedAvg(0.1, 2, dropout=1.0),
+            "dropout must be below 1, or nobody answers; got 1.0",
+        ),
+        (
+            lambda: federated.MinibatchSGD(0.1, dropout=-0.1),
+            "dropout must be finite and >= 0, got -0.1",
+        ),
+        (
+            lambda: federated.SCAFFOLD(0.1, 2, option="III"),
+            "option must be 'I' or 'II', got 'III'",
+        ),
+        (
+            lambda: federated.FedProx(0.1, 2, proximal_precision=-1.0),
+            "proximal_precision must be finite and >= 0",
+        ),
+        (
+            lambda: federated.FedDyn(0.1, 2, proximal_precision=0.0),
+            "proximal_precision must be finite and > 0, got 0",
+        ),
+        (
+            lambda: federated.FedNova(0.1, 0),
+            "num_local_epochs must be at least 1, got 0; pass an int >= 1",
+        ),
+        (
+            lambda: federated.SCAFFOLDM(0.1, 2, momentum=1.0),
+            r"momentum must be below 1, got 1.0; pass a number in",
+        ),
         (
             lambda: federated.FedAvg(0.1, 2, server_optimizer="sgd"),
             "server_optimizer must be 'momentum', 'adam', 'yogi', 'adagrad', an optax.GradientTransformation or None, "
             "got 'sgd'; pass for instance 'momentum'",
         ),
         (lambda: federated.MimeSGD(0.1, 0), "num_local_steps must be at least 1"),
-        (lambda: federated.MinibatchSARAH(0.1, period=0), "period must be at least 1, got 0"),
+        (
+            lambda: federated.MinibatchSARAH(0.1, period=0),
+            "period must be at least 1, got 0",
+        ),
         (lambda: federated.BVRLSGD(0.1, 0), "num_local_steps must be at least 1"),
-        (lambda: federated.BVRLPSGD(0.1, 2, radius=-1.0), "radius must be finite and >= 0, got -1"),
+        (
+            lambda: federated.BVRLPSGD(0.1, 2, radius=-1.0),
+            "radius must be finite and >= 0, got -1",
+        ),
         (lambda: federated.FLEDGE(0.1, 0), "num_local_steps must be at least 1"),
-        (lambda: federated.FLEDGE(0.1, 2, radius=float("nan")), "radius must be finite"),
-        (lambda: federated.FLEDGE(0.1, 2, table="cloud"), "table must be 'server' or 'client', got 'cloud'"),
-        (lambda: federated.FLEDGE(0.1, 2, initial_table="none"), "initial_table must be 'full' or 'mini', got 'none'"),
+        (
+            lambda: federated.FLEDGE(0.1, 2, radius=float("nan")),
+            "radius must be finite",
+        ),
+        (
+            lambda: federated.FLEDGE(0.1, 2, table="cloud"),
+            "table must be 'server' or 'client', got 'cloud'",
+        ),
+        (
+            lambda: federated.FLEDGE(0.1, 2, initial_table="none"),
+            "initial_table must be 'full' or 'mini', got 'none'",
+        ),
     ],
 )
 def test_invalid_arguments_are_refused(make, message):
@@ -61,32 +109,58 @@ def test_a_schedule_of_drop_outs():
 
 @pytest.mark.usefixtures("unchecked_types")
 def test_an_optimizer_that_is_not_a_transformation():
-    with pytest.raises(TypeError, match=r"server_optimizer must be .* or None, got 0.1; pass for instance 'momentum'"):
+    with pytest.raises(
+        TypeError,
+        match=r"server_optimizer must be .* or None, got 0.1; pass for instance 'momentum'",
+    ):
         federated.SCAFFOLD(0.1, 2, server_optimizer=0.1)
 
 
-@pytest.mark.parametrize("make", [federated.FedAvg, federated.SCAFFOLD, federated.MimeSGD, federated.FLEDGE])
+@pytest.mark.parametrize(
+    "make", [federated.FedAvg, federated.SCAFFOLD, federated.MimeSGD, federated.FLEDGE]
+)
 def test_more_clients_a_round_than_there_are(make, federation):
-    with pytest.raises(ValueError, match=r"clients_per_round is 5 but the federation has 4 clients; pass .* <= 4"):
+    with pytest.raises(
+        ValueError,
+        match=r"clients_per_round is 5 but the federation has 4 clients; pass .* <= 4",
+    ):
         make(0.1, 2, clients_per_round=5).check(federation)
     make(0.1, 2, clients_per_round=4).check(federation)
 
 
 def test_a_problem_without_clients():
     problem = langevax.FiniteSum(loss, jnp.ones((3, 2)))
-    with pytest.raises(TypeError, match=r"FedAvg needs a langevax\.Federation, got FiniteSum"):
-        langevax.simulate(federated.FedAvg(0.1, 2), problem, jnp.zeros(2), key=jax.random.key(0), num_steps=1)
+    with pytest.raises(
+        TypeError, match=r"FedAvg needs a langevax\.Federation, got FiniteSum"
+    ):
+        langevax.simulate(
+            federated.FedAvg(0.1, 2),
+            problem,
+            jnp.zeros(2),
+            key=jax.random.key(0),
+            num_steps=1,
+        )
 
 
 def test_a_client_that_turns_non_finite_ends_the_run_at_its_round():
     """The mean is not finite either, and the error carries the last state that was."""
 
     def breaking(x, row):
-        return jnp.sum(jnp.where(x > row, jnp.nan, -1.0) * x)  # x grows by step_size until a client breaks
+        return jnp.sum(
+            jnp.where(x > row, jnp.nan, -1.0) * x
+        )  # x grows by step_size until a client breaks
 
     federation = Federation(breaking, np.array([[[1e9]], [[1.95]]], np.float32))
-    with pytest.raises(langevax.DivergenceError, match="non-finite at step 21") as caught:
-        langevax.simulate(federated.FedAvg(0.1, 1), federation, jnp.zeros(1), key=jax.random.key(0), num_steps=400)
+    with pytest.raises(
+        langevax.DivergenceError, match="non-finite at step 21"
+    ) as caught:
+        langevax.simulate(
+            federated.FedAvg(0.1, 1),
+            federation,
+            jnp.zeros(1),
+            key=jax.random.key(0),
+            num_steps=400,
+        )
     np.testing.assert_allclose(caught.value.state.position, [2.0], rtol=1e-5)
     assert caught.value.result.exchanges == 20
 
@@ -96,14 +170,34 @@ def test_a_round_that_moves_more_bytes_than_can_be_counted():
     huge = jax.ShapeDtypeStruct((2**25,), jnp.float32)
     method = federated.FedAvg(0.1, 1)
     key = jax.eval_shape(lambda: jax.random.key(0))
-    with pytest.raises(ValueError, match="one exchange moves 10737418240 bytes, more than can be counted"):
+    with pytest.raises(
+        ValueError,
+        match="one exchange moves 10737418240 bytes, more than can be counted",
+    ):
         jax.eval_shape(
-            lambda x, k: method.step(federation, method.init(federation, x, k)[0], k, jnp.int32(0)), huge, key
+            lambda x, k: method.step(
+                federation, method.init(federation, x, k)[0], k, jnp.int32(0)
+            ),
+            huge,
+            key,
         )
 
 
 def test_a_server_optimizer_that_climbs_is_refused():
-    with pytest.raises(ValueError, match=r"server_optimizer returns updates along the gradient.*optax.scale\(-1.0\)"):
-        federated.FedAvg(0.1, 2, server_optimizer=optax.chain(optax.clip(1.0), optax.trace(0.5)))
-    federated.FedAvg(0.1, 2, server_optimizer=optax.chain(optax.clip(1.0), optax.trace(0.5), optax.scale(-1.0)))
-    federated.FedAvg(0.1, 2, server_optimizer=optax.masked(optax.sgd(1.0), {"w": True}))  # of a model's leaves
+    with pytest.raises(
+        ValueError,
+        match=r"server_optimizer returns updates along the gradient.*optax.scale\(-1.0\)",
+    ):
+        federated.FedAvg(
+            0.1, 2, server_optimizer=optax.chain(optax.clip(1.0), optax.trace(0.5))
+        )
+    federated.FedAvg(
+        0.1,
+        2,
+        server_optimizer=optax.chain(
+            optax.clip(1.0), optax.trace(0.5), optax.scale(-1.0)
+        ),
+    )
+    federated.FedAvg(
+        0.1, 2, server_optimizer=optax.masked(optax.sgd(1.0), {"w": True})
+    )  # of a model's leaves

@@ -12,7 +12,11 @@ from langevax.federated.collapse import LossWatch
 METHOD = federated.FedAvg(0.5, 2)
 
 COLLAPSED = {
-    "far above the start": ([2.39, 5.37, 7.52, 9.83, 6.74, 5.29], 5, "the loss is 6.74, .* 2.39 at the start;"),
+    "far above the start": (
+        [2.39, 5.37, 7.52, 9.83, 6.74, 5.29],
+        5,
+        "the loss is 6.74, .* 2.39 at the start;",
+    ),
     "the gain is lost": (
         [2.39, 2.29, 1.95, 1.99, 1.97, 2.2, 2.36, 2.32, 2.3, 2.3, 2.3],
         8,
@@ -27,7 +31,23 @@ COLLAPSED = {
 }
 HEALTHY = {
     "slow": np.linspace(2.39, 2.38, 50),
-    "noisy": [2.39, 2.07, 2.01, 2.18, 1.72, 1.2, 0.6, 0.44, 0.68, 0.6, 1.24, 1.41, 1.44, 0.61, 0.5],
+    "noisy": [
+        2.39,
+        2.07,
+        2.01,
+        2.18,
+        1.72,
+        1.2,
+        0.6,
+        0.44,
+        0.68,
+        0.6,
+        1.24,
+        1.41,
+        1.44,
+        0.61,
+        0.5,
+    ],
     "late": [2.39, 3.1, 3.3, 2.8, 2.2, 1.9, 1.5, 1.3, 1.2, 1.1, 1.0],
     "from zero": 1e-6 * np.random.default_rng(0).normal(size=30) * (np.arange(30) > 0),
 }
@@ -40,7 +60,8 @@ def test_losses_that_show_a_collapse(name):
     for i, loss in enumerate(losses[:round]):
         watch.add(i, loss)
     with pytest.raises(
-        federated.CollapseError, match=rf"by round {round}: {words} step_size is 0.5, try .*=0.125\."
+        federated.CollapseError,
+        match=rf"by round {round}: {words} step_size is 0.5, try .*=0.125\.",
     ) as e:
         watch.add(round, losses[round])
     assert (e.value.round, e.value.suggested_step_size) == (round, 0.125)
@@ -55,7 +76,10 @@ def test_losses_of_runs_that_go_on(name):
 
 def test_a_schedule_has_no_suggested_step_size():
     watch = LossWatch(federated.FedAvg(lambda step: 0.1, 2))
-    with pytest.raises(federated.CollapseError, match="scale the step-size schedule down, for example by 4"):
+    with pytest.raises(
+        federated.CollapseError,
+        match="scale the step-size schedule down, for example by 4",
+    ):
         watch.add(0, float("inf"))
 
 
@@ -66,23 +90,39 @@ def ripple(x, row):
 
 @pytest.mark.slow
 def test_a_run_that_collapses_ends_at_its_round():
-    federation, start = Federation(ripple, np.zeros((3, 2, 2), np.float32)), jnp.full(2, 0.1)
+    federation, start = (
+        Federation(ripple, np.zeros((3, 2, 2), np.float32)),
+        jnp.full(2, 0.1),
+    )
     options = {"key": jax.random.key(0), "num_steps": 60, "callback_every": 2}
     for step_size, ends in ((0.1, False), (300.0, True)):
         method = federated.FedAvg(step_size, 3)
         watch = federated.CollapseWatch(method, federation, start, every=2)
         if not ends:
-            assert langevax.simulate(method, federation, start, callbacks=[watch], **options).exchanges == 60
+            assert (
+                langevax.simulate(
+                    method, federation, start, callbacks=[watch], **options
+                ).exchanges
+                == 60
+            )
             continue
-        with pytest.raises(federated.CollapseError, match=r"by round 10: .* step_size is 300, try step_size=75"):
+        with pytest.raises(
+            federated.CollapseError,
+            match=r"by round 10: .* step_size is 300, try step_size=75",
+        ):
             langevax.simulate(method, federation, start, callbacks=[watch], **options)
 
 
 @pytest.mark.slow
 def test_several_chains_are_refused():
-    federation, start = Federation(ripple, np.zeros((3, 2, 2), np.float32)), jnp.full(2, 0.1)
+    federation, start = (
+        Federation(ripple, np.zeros((3, 2, 2), np.float32)),
+        jnp.full(2, 0.1),
+    )
     watch = federated.CollapseWatch(METHOD, federation, start)
-    with pytest.raises(ValueError, match="callbacks has a CollapseWatch, which watches one chain"):
+    with pytest.raises(
+        ValueError, match="callbacks has a CollapseWatch, which watches one chain"
+    ):
         langevax.simulate(
             *(METHOD, federation, start),
             key=jax.random.key(0),

@@ -23,7 +23,12 @@ def in_float64():
 
 def path(method, federation, rounds=ROUNDS):
     result = langevax.simulate(
-        method, federation, jnp.asarray(START), key=jax.random.key(3), num_steps=rounds, record_every=1
+        method,
+        federation,
+        jnp.asarray(START),
+        key=jax.random.key(3),
+        num_steps=rounds,
+        record_every=1,
     )
     return np.concatenate([START[None], result.positions]), result
 
@@ -81,20 +86,29 @@ def test_all_clients_with_all_their_rows_and_no_local_steps_are_gradient_descent
     """Clients of 2, 5 and 3 rows; K = 1."""
     data = tables((2, 5, 3))
     actual, result = path(METHODS[name](1), Federation.of(cauchy, data))
-    np.testing.assert_allclose(actual, descent(cauchy_gradient(data), 1), rtol=0, atol=1e-13)
+    np.testing.assert_allclose(
+        actual, descent(cauchy_gradient(data), 1), rtol=0, atol=1e-13
+    )
     if "FLEDGE" in name:  # v is the gradient at the last anchor, where the server is
         server = result.state.server
-        np.testing.assert_allclose(server.gradient, cauchy_gradient(data)(actual[-1]), rtol=0, atol=1e-14)
+        np.testing.assert_allclose(
+            server.gradient, cauchy_gradient(data)(actual[-1]), rtol=0, atol=1e-14
+        )
         np.testing.assert_array_equal(server.previous, server.position)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["FedAvg", "SCAFFOLD II", "SCAFFOLD-M", "MimeSGD", "BVRLSGD", "FLEDGE client"])
+@pytest.mark.parametrize(
+    "name",
+    ["FedAvg", "SCAFFOLD II", "SCAFFOLD-M", "MimeSGD", "BVRLSGD", "FLEDGE client"],
+)
 def test_one_client_is_centralised_descent(name):
     """K = 3 local steps with all rows of the only client are three steps of gradient descent."""
     data = tables((6,))
     actual, _ = path(METHODS[name](3), Federation.of(cauchy, data))
-    np.testing.assert_allclose(actual, descent(cauchy_gradient(data), 3), rtol=0, atol=1e-13)
+    np.testing.assert_allclose(
+        actual, descent(cauchy_gradient(data), 3), rtol=0, atol=1e-13
+    )
 
 
 @pytest.mark.slow
@@ -110,12 +124,18 @@ def test_one_client_is_centralised_descent(name):
 )
 def test_with_one_hessian_local_steps_are_global_ones(method):
     """zeta = 0, clients' gradients far apart: v is exact with few clients, and K local steps are K steps of descent."""
-    dialled = dialled_federation(6, 4, D, hessian_heterogeneity=0.0, gradient_heterogeneity=5.0, seed=1)
+    dialled = dialled_federation(
+        6, 4, D, hessian_heterogeneity=0.0, gradient_heterogeneity=5.0, seed=1
+    )
     actual, result = path(method, dialled)
-    np.testing.assert_allclose(actual, descent(dialled.loss.mean_gradient, 3), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(
+        actual, descent(dialled.loss.mean_gradient, 3), rtol=0, atol=1e-12
+    )
     if isinstance(method, federated.FLEDGE):
         exact = dialled.loss.mean_gradient(result.state.server.previous)
-        np.testing.assert_allclose(result.state.server.gradient, exact, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(
+            result.state.server.gradient, exact, rtol=0, atol=1e-12
+        )
 
 
 @pytest.mark.slow
@@ -138,10 +158,14 @@ def test_the_default_period_is_one_more_than_passes_of_batches_make_rounded_up()
 @pytest.mark.slow
 def test_the_step_size_of_local_methods_must_shrink_with_local_steps():
     """With K = 64, h = 1 / (zeta K) arrives and the step that is right for K = 1 explodes."""
-    dialled = dialled_federation(6, 4, D, hessian_heterogeneity=20.0, row_heterogeneity=0.0, seed=2)
+    dialled = dialled_federation(
+        6, 4, D, hessian_heterogeneity=20.0, row_heterogeneity=0.0, seed=2
+    )
 
     def distance(num_local_steps, step_size):
-        _, result = path(federated.BVRLSGD(step_size, num_local_steps, 1, period=2), dialled, 60)
+        _, result = path(
+            federated.BVRLSGD(step_size, num_local_steps, 1, period=2), dialled, 60
+        )
         return np.abs(result.position).max()
 
     assert distance(1, 0.05) < 1e-3
@@ -153,7 +177,9 @@ def test_the_step_size_of_local_methods_must_shrink_with_local_steps():
 def test_a_schedule_is_of_the_round_and_may_end_at_zero():
     """Control variates of option II are means of gradients: no division by the step size."""
     data = tables((2, 5, 3))
-    method = federated.SCAFFOLD(lambda step: jnp.where(step < 2, STEP_SIZE, 0.0), 1, option="II")
+    method = federated.SCAFFOLD(
+        lambda step: jnp.where(step < 2, STEP_SIZE, 0.0), 1, option="II"
+    )
     actual, result = path(method, Federation.of(cauchy, data))
     expected = descent(cauchy_gradient(data), 1)
     np.testing.assert_allclose(actual, expected[[0, 1, 2, 2, 2]], rtol=0, atol=1e-13)

@@ -19,9 +19,13 @@ ROWS = np.array([40, 1, 5, 5, 20, 9])  # with three asked the first is always th
 def drawn(rows, clients_per_round, equal=False):
     """(draws, asked): ids and shares."""
     weights = rows / rows.sum()
-    clients = Clients(jnp.asarray(weights, jnp.float32), jnp.asarray(rows, jnp.int32), equal)
+    clients = Clients(
+        jnp.asarray(weights, jnp.float32), jnp.asarray(rows, jnp.int32), equal
+    )
     keys = jax.random.split(jax.random.key(0), DRAWS)
-    selection = jax.jit(jax.vmap(lambda key: sampling.draw(key, clients, clients_per_round)))(keys)
+    selection = jax.jit(
+        jax.vmap(lambda key: sampling.draw(key, clients, clients_per_round))
+    )(keys)
     return np.asarray(selection.ids), np.asarray(selection.shares), weights
 
 
@@ -39,16 +43,24 @@ def test_weighted_draws_are_distinct_and_unbiased(clients_per_round):
     assert ids.max() < len(ROWS)
     np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=0, atol=2e-5)
     of_client = np.eye(len(ROWS))[ids]
-    estimates = (shares[..., None] * of_client).sum(axis=1)  # of the unit vectors: every linear functional at once
+    estimates = (shares[..., None] * of_client).sum(
+        axis=1
+    )  # of the unit vectors: every linear functional at once
     varying = estimates.std(axis=0) > 1e-5
-    np.testing.assert_allclose(estimates[:, ~varying].mean(axis=0), weights[~varying], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(
+        estimates[:, ~varying].mean(axis=0), weights[~varying], rtol=0, atol=1e-6
+    )
     plain = np.full(len(ROWS), 1 / len(ROWS))
-    assert_mean(estimates[:, varying], weights[varying], slack=2e-5, wrong=plain[varying])
+    assert_mean(
+        estimates[:, varying], weights[varying], slack=2e-5, wrong=plain[varying]
+    )
 
 
 def test_chances_are_in_proportion_to_weights_and_certain_for_the_heaviest():
     ids, _, weights = drawn(ROWS, 3)
-    chances = np.concatenate([[1.0], 2 * weights[1:] / weights[1:].sum()])  # 20 of the other 40: just certain, too
+    chances = np.concatenate(
+        [[1.0], 2 * weights[1:] / weights[1:].sum()]
+    )  # 20 of the other 40: just certain, too
     times = times_drawn(ids, len(ROWS))
     assert (times[:, [0, 4]] == 1).all()
     assert_mean(times[:, [1, 2, 3, 5]], chances[[1, 2, 3, 5]], slack=1e-5)
@@ -76,24 +88,34 @@ def test_systematic_draws_of_equal_weights_are_uniform_too():
 @pytest.mark.parametrize("clients_per_round", [None, 6])
 def test_all_clients_are_selected_in_order_with_their_weights(clients_per_round):
     weights = jnp.asarray(ROWS / ROWS.sum(), jnp.float32)
-    ids, shares = sampling.draw(jax.random.key(0), Clients(weights, jnp.asarray(ROWS), False), clients_per_round)
+    ids, shares = sampling.draw(
+        jax.random.key(0), Clients(weights, jnp.asarray(ROWS), False), clients_per_round
+    )
     assert ids is None
     np.testing.assert_array_equal(shares, weights)
 
 
 def replies(answered, shares, weights):
-    selection = sampling.Selection(jnp.arange(3, dtype=jnp.int32), jnp.asarray(shares, jnp.float32))
+    selection = sampling.Selection(
+        jnp.arange(3, dtype=jnp.int32), jnp.asarray(shares, jnp.float32)
+    )
     there = jnp.asarray(answered)
-    return Replies(selection, None, there, jnp.where(there, jnp.asarray(weights, jnp.float32), 0))
+    return Replies(
+        selection, None, there, jnp.where(there, jnp.asarray(weights, jnp.float32), 0)
+    )
 
 
 def test_numbers_of_drop_outs_are_never_used():
     """Not even where they are NaN; their shares go to the others in proportion."""
     partial = replies([True, False, True], [0.5, 0.3, 0.2], [0.1, 0.4, 0.2])
     numbers = jnp.array([[1.0, 2.0], [jnp.nan, jnp.inf], [4.0, 8.0]])
-    np.testing.assert_allclose(partial.mean(numbers), [(0.5 + 0.8) / 0.7, (1.0 + 1.6) / 0.7], rtol=1e-6)
+    np.testing.assert_allclose(
+        partial.mean(numbers), [(0.5 + 0.8) / 0.7, (1.0 + 1.6) / 0.7], rtol=1e-6
+    )
     np.testing.assert_allclose(partial.weighted_sum(numbers), [0.9, 1.8], rtol=1e-6)
-    np.testing.assert_array_equal(partial.where_answered(numbers, jnp.zeros((3, 2))), [[1, 2], [0, 0], [4, 8]])
+    np.testing.assert_array_equal(
+        partial.where_answered(numbers, jnp.zeros((3, 2))), [[1, 2], [0, 0], [4, 8]]
+    )
 
 
 def test_where_nobody_answers_means_are_zero_and_states_stay():

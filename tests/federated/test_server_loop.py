@@ -31,16 +31,22 @@ LOCAL = {"step_size": 0.05, "num_local_steps": 3, "batch_size": 2}
 METHODS = {
     "FedAvg": FedAvg(**LOCAL, clients_per_round=3),
     "SCAFFOLD II": SCAFFOLD(**LOCAL, clients_per_round=2),
-    "FedAvg, adam": FedAvg(**LOCAL, clients_per_round=2, server_step_size=0.03, server_optimizer="adam"),
+    "FedAvg, adam": FedAvg(
+        **LOCAL, clients_per_round=2, server_step_size=0.03, server_optimizer="adam"
+    ),
     "FedProx": FedProx(**LOCAL, clients_per_round=2),
-    "FedNova": FedNova(step_size=0.05, num_local_epochs=1, batch_size=2, clients_per_round=2),
+    "FedNova": FedNova(
+        step_size=0.05, num_local_epochs=1, batch_size=2, clients_per_round=2
+    ),
     "FedDyn": FedDyn(**LOCAL, clients_per_round=2, proximal_precision=1.0),
     "SCAFFOLD-M": SCAFFOLDM(**LOCAL, clients_per_round=2),
     "MimeSGD": MimeSGD(**LOCAL, clients_per_round=3),
     "BVRLSGD": BVRLSGD(**LOCAL, period=3),
     "FLEDGE server": FLEDGE(**LOCAL, clients_per_round=2),
     "FLEDGE client": FLEDGE(**LOCAL, clients_per_round=2, table="client"),
-    "FLEDGE mini": FLEDGE(**LOCAL, clients_per_round=2, initial_table="mini", radius=0.1),
+    "FLEDGE mini": FLEDGE(
+        **LOCAL, clients_per_round=2, initial_table="mini", radius=0.1
+    ),
 }
 START = jnp.ones(3)
 KEY = random.key(4)
@@ -53,7 +59,10 @@ def loss(x, row):
 def make_clients():
     rng = np.random.default_rng(0)
     return [
-        (rng.normal(size=(n, 3)).astype(np.float32), rng.normal(size=n).astype(np.float32) + i)
+        (
+            rng.normal(size=(n, 3)).astype(np.float32),
+            rng.normal(size=n).astype(np.float32) + i,
+        )
         for i, n in enumerate(ROWS)
     ]
 
@@ -71,15 +80,23 @@ class Elsewhere:
         """Those of all selected clients; the `silent` ones work as well, but their replies come too late."""
         actual = {}
         for client, message, key, version in zip(
-            request.clients, request.messages, request.keys, request.memory_versions, strict=True
+            request.clients,
+            request.messages,
+            request.keys,
+            request.memory_versions,
+            strict=True,
         ):
             fresh = self.loop.algorithm.memory(self.loop.position)
             memory = fresh if version < 0 else self.memories[client, version]
             uses_memory = request.scheduled.exchange.uses_memory
-            problem = FEDERATION.client(client)  # padded, so that all clients share a program
+            problem = FEDERATION.client(
+                client
+            )  # padded, so that all clients share a program
             own, step = memory if uses_memory else (), jnp.int32(request.step)
             exchange, key = request.scheduled.exchange, jnp.asarray(key)
-            reply, memory = client_reply(exchange, problem, own, message, key, "threefry2x32", step)
+            reply, memory = client_reply(
+                exchange, problem, own, message, key, "threefry2x32", step
+            )
             self.memories[client, request.number] = memory
             if client not in silent:
                 actual[client] = reply
@@ -97,7 +114,9 @@ def run(algorithm, rounds, silent_in=lambda loop, request: ()):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in METHODS if name not in ("BVRLSGD", "FLEDGE server")])
+@pytest.mark.parametrize(
+    "name", [name for name in METHODS if name not in ("BVRLSGD", "FLEDGE server")]
+)
 def test_numbers_and_counts_are_those_of_simulate(name):
     """Those of the other two, over Flower's messages: tests/flower/test_membership.py."""
     expected = langevax.simulate(METHODS[name], FEDERATION, START, key=KEY, num_steps=4)
@@ -108,7 +127,9 @@ def test_numbers_and_counts_are_those_of_simulate(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["FLEDGE client", "SCAFFOLD II"])
-def test_clients_that_answer_too_late_are_drop_outs_whose_memory_is_that_of_before(name):
+def test_clients_that_answer_too_late_are_drop_outs_whose_memory_is_that_of_before(
+    name,
+):
     algorithm = METHODS[name]
     dropping = dataclasses.replace(algorithm, dropout=0.4)
     expected = langevax.simulate(dropping, FEDERATION, START, key=KEY, num_steps=6)
@@ -117,9 +138,15 @@ def test_clients_that_answer_too_late_are_drop_outs_whose_memory_is_that_of_befo
     def silent(loop, request):
         nonlocal silent_number
         _, drop_key, _ = exchange_keys(request.scheduled.key(KEY))
-        late = np.asarray(random.uniform(drop_key, (len(request.clients),), jnp.float32) < 0.4)
+        late = np.asarray(
+            random.uniform(drop_key, (len(request.clients),), jnp.float32) < 0.4
+        )
         silent_number += late.sum()
-        return [client for client, is_late in zip(request.clients, late, strict=True) if is_late]
+        return [
+            client
+            for client, is_late in zip(request.clients, late, strict=True)
+            if is_late
+        ]
 
     loop = run(algorithm, 6, silent)
     assert silent_number > 3
@@ -143,15 +170,24 @@ def test_begun_anew_with_fewer_clients_the_gradient_is_that_of_those_that_stay(n
     assert request.scheduled.name in ("initial/0", "round/0/first")
     loop.receive(request, elsewhere.replies(request))
     rest = FEDERATION.without([3])
-    np.testing.assert_allclose(loop.state.gradient, rest.gradient(before), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        loop.state.gradient, rest.gradient(before), rtol=1e-5, atol=1e-6
+    )
     assert loop.step == 2
 
 
 @pytest.mark.slow
 def test_a_checkpoint_resumes_as_if_uninterrupted():
-    uninterrupted, first = run(METHODS["FLEDGE server"], 5), run(METHODS["FLEDGE server"], 2)
+    uninterrupted, first = (
+        run(METHODS["FLEDGE server"], 5),
+        run(METHODS["FLEDGE server"], 2),
+    )
     second = ServerLoop(METHODS["FLEDGE server"], START, key=KEY)
-    second.resume(Clients.of(ROWS), first.progress(), [np.asarray(leaf) for leaf in jax.tree.leaves(first.state)])
+    second.resume(
+        Clients.of(ROWS),
+        first.progress(),
+        [np.asarray(leaf) for leaf in jax.tree.leaves(first.state)],
+    )
     elsewhere = Elsewhere(second)
     while second.step < 5:
         request = second.next()
@@ -162,8 +198,12 @@ def test_a_checkpoint_resumes_as_if_uninterrupted():
 
 def test_arguments_are_checked():
     with pytest.raises(ValueError, match=r"dropout is 0.1, which simulates"):
-        ServerLoop(FedAvg(step_size=0.1, num_local_steps=1, dropout=0.1), START, key=KEY)
+        ServerLoop(
+            FedAvg(step_size=0.1, num_local_steps=1, dropout=0.1), START, key=KEY
+        )
     with pytest.raises(TypeError, match="must be a federated method"):
         ServerLoop(langevax.Langevin(step_size=0.1, temperature=1.0), START, key=KEY)
-    with pytest.raises(ValueError, match=r"clients_per_round is 3 but there are 2 clients"):
+    with pytest.raises(
+        ValueError, match=r"clients_per_round is 3 but there are 2 clients"
+    ):
         ServerLoop(METHODS["FedAvg"], START, key=KEY).start(Clients.of([4, 4]))

@@ -8,7 +8,9 @@ class FaultyDeployment(Deployment):
 
     def __enter__(self):
         super().__enter__()
-        self.node_ids = {client: int(self.wait_for_node(node)) for client, node in self.nodes.items()}
+        self.node_ids = {
+            client: int(self.wait_for_node(node)) for client, node in self.nodes.items()
+        }
         return self
 
     def kill_node(self, client):

@@ -12,10 +12,21 @@ SERVER = 1
 class LocalGrid(Grid):
     """Clients by node id. `tamper(node, message, reply)` may change a reply, or drop it by giving None."""
 
-    def __init__(self, app, num_partitions, run_config=None, tamper=None, first_node=2**63):
-        TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, SERVER, 1  # as engines do
+    def __init__(
+        self, app, num_partitions, run_config=None, tamper=None, first_node=2**63
+    ):
+        TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = (
+            1,
+            SERVER,
+            1,
+        )  # as engines do
         self.app, self.run_config, self.tamper = app, run_config or {}, tamper
-        self.contexts, self.dead, self.replies, self.names = {}, set(), {}, itertools.count()
+        self.contexts, self.dead, self.replies, self.names = (
+            {},
+            set(),
+            {},
+            itertools.count(),
+        )
         for partition in range(num_partitions):
             self.connect(first_node + 7 * partition, partition, num_partitions)
 
@@ -53,7 +64,9 @@ class LocalGrid(Grid):
         return names
 
     def pull_messages(self, message_ids):
-        return [self.replies.pop(name) for name in list(message_ids) if name in self.replies]
+        return [
+            self.replies.pop(name) for name in list(message_ids) if name in self.replies
+        ]
 
     def send_and_receive(self, messages, *, timeout=None):
         return self.pull_messages(self.push_messages(messages))

@@ -135,7 +135,13 @@ def write_planted_app(folder: Path) -> Path:
     package = folder / "planted"
     package.mkdir(parents=True)
     rows = Path(__file__).with_name("rows.py").read_text()
-    files = {"__init__": "", "rows": rows, "task": TASK, "client_app": CLIENT, "server_app": SERVER}
+    files = {
+        "__init__": "",
+        "rows": rows,
+        "task": TASK,
+        "client_app": CLIENT,
+        "server_app": SERVER,
+    }
     for name, text in files.items():
         (package / f"{name}.py").write_text(text.lstrip())
     (folder / "pyproject.toml").write_text(PYPROJECT.lstrip())

@@ -11,13 +11,17 @@ from tests.flower.local_grid import LocalGrid
 from tests.flower.rows import CLIENTS, NUM_CLIENTS, START, loss, problem
 
 KEY = jax.random.key(3)
-FLEDGE_SERVER = FLEDGE(step_size=0.05, num_local_steps=3, batch_size=2, clients_per_round=4)
+FLEDGE_SERVER = FLEDGE(
+    step_size=0.05, num_local_steps=3, batch_size=2, clients_per_round=4
+)
 FLEDGE_CLIENT = dataclasses.replace(FLEDGE_SERVER, table="client")
 FEDERATION = langevax.Federation.of(loss, CLIENTS[:NUM_CLIENTS])
 
 
 def grid_of(algorithm, num_clients=NUM_CLIENTS, **options):
-    return LocalGrid(client_app(Task(algorithm, START, problem)), num_clients, **options)
+    return LocalGrid(
+        client_app(Task(algorithm, START, problem)), num_clients, **options
+    )
 
 
 def strategy_of(algorithm, **options):

@@ -10,7 +10,9 @@ import jax
 import numpy as np
 import pytest
 
-pytest.importorskip("flwr", reason="Flower is not installed: pip install 'langevax[flower]'")
+pytest.importorskip(
+    "flwr", reason="Flower is not installed: pip install 'langevax[flower]'"
+)
 
 from flwr.app import Context, RecordDict
 from flwr.cli.build import build_fab_from_disk
@@ -30,18 +32,28 @@ def written(tmp_path, monkeypatch):
 
     def write(name, framework="jax", **options):
         if framework == "torch":
-            pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
+            pytest.importorskip(
+                "torch", reason="PyTorch is not installed: pip install torch"
+            )
         folder = tmp_path / name
         write_app(folder, framework=framework, **options)
         monkeypatch.syspath_prepend(folder)
-        config = tomllib.loads((folder / "pyproject.toml").read_text())["tool"]["flwr"]["app"]["config"]
+        config = tomllib.loads((folder / "pyproject.toml").read_text())["tool"]["flwr"][
+            "app"
+        ]["config"]
         return folder, config, importlib.import_module(f"{package_of(name)}.client_app")
 
     return write
 
 
 def client(number, config, of=3):
-    return Context(1, number + 10, {"partition-id": number, "num-partitions": of}, RecordDict(), config)
+    return Context(
+        1,
+        number + 10,
+        {"partition-id": number, "num-partitions": of},
+        RecordDict(),
+        config,
+    )
 
 
 @pytest.mark.parametrize("framework", ["numpy", "torch"])
@@ -50,9 +62,15 @@ def test_an_app_learns_digits(written, framework):
     _, config, module = written(f"learns-{framework}", framework)
     config |= {"rounds": 3, "num-clients": 3}
     _, result = serve(module.task, LocalGrid(module.app, 3, config), config)
-    accuracies = [actual["accuracy"] for _, actual in sorted(result.evaluate_metrics_serverapp.items())]
+    accuracies = [
+        actual["accuracy"]
+        for _, actual in sorted(result.evaluate_metrics_serverapp.items())
+    ]
     assert accuracies[-1] > 0.8, accuracies
-    losses = [actual["loss"] for _, actual in sorted(result.evaluate_metrics_clientapp.items())]
+    losses = [
+        actual["loss"]
+        for _, actual in sorted(result.evaluate_metrics_clientapp.items())
+    ]
     assert losses == sorted(losses, reverse=True)
 
 
@@ -60,19 +78,33 @@ def test_the_three_frameworks_have_one_gradient_and_one_table(written):
     """At a position drawn at random; PyTorch keeps a layer's weight transposed."""
     pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
     rng = np.random.default_rng(0)
-    weight, bias = rng.normal(size=(64, 10)).astype(np.float32), rng.normal(size=10).astype(np.float32)
+    weight, bias = (
+        rng.normal(size=(64, 10)).astype(np.float32),
+        rng.normal(size=10).astype(np.float32),
+    )
     actual = {}
     for framework in ("jax", "numpy", "torch"):
         _, config, module = written(f"one_{framework}", framework)
         problem = module.task.problem(client(1, config))
-        position = {"weight": weight.T if framework == "torch" else weight, "bias": bias}
+        position = {
+            "weight": weight.T if framework == "torch" else weight,
+            "bias": bias,
+        }
         gradient = jax.tree.map(np.asarray, problem.gradient(position))
         weights = gradient["weight"].T if framework == "torch" else gradient["weight"]
         measured = module.task.evaluate(config)(position)["accuracy"]
-        actual[framework] = problem.size, weights, gradient["bias"], float(problem.value(position)), measured
+        actual[framework] = (
+            problem.size,
+            weights,
+            gradient["bias"],
+            float(problem.value(position)),
+            measured,
+        )
     for framework in ("numpy", "torch"):
         assert actual[framework][0] == actual["jax"][0]
-        for mine, other_values in zip(actual[framework][1:], actual["jax"][1:], strict=True):
+        for mine, other_values in zip(
+            actual[framework][1:], actual["jax"][1:], strict=True
+        ):
             np.testing.assert_allclose(mine, other_values, rtol=1e-4, atol=1e-5)
     assert np.abs(actual["jax"][1]).max() > 0.05
 
@@ -81,8 +113,13 @@ def test_the_three_frameworks_have_one_gradient_and_one_table(written):
 def test_a_method_reads_its_settings_from_the_run(written, method):
     _, config, module = written(f"method_{method}", method=method)
     task = module.task
-    values = {name: "adam" if name == "server_optimizer" else 7 for name in settings_of(METHODS[method])}
-    algorithm = task.algorithm_of(config | {name.replace("_", "-"): value for name, value in values.items()})
+    values = {
+        name: "adam" if name == "server_optimizer" else 7
+        for name in settings_of(METHODS[method])
+    }
+    algorithm = task.algorithm_of(
+        config | {name.replace("_", "-"): value for name, value in values.items()}
+    )
     assert type(algorithm) is METHODS[method].algorithm
     assert {name: getattr(algorithm, name) for name in values} == values
     assert task.algorithm_of(config).step_size == METHODS[method].step_size
@@ -95,22 +132,34 @@ def test_a_method_reads_its_settings_from_the_run(written, method):
 @pytest.mark.parametrize("method", METHODS)
 def test_all_settings_of_the_server_can_be_changed_and_are_as_by_default(method):
     """A key that pyproject.toml does not list could not be given at all."""
-    config = tomllib.loads(app_files("app", method=method)["pyproject.toml"])["tool"]["flwr"]["app"]["config"]
+    config = tomllib.loads(app_files("app", method=method)["pyproject.toml"])["tool"][
+        "flwr"
+    ]["app"]["config"]
     settings = {key.replace("_", "-") for key in settings_of(METHODS[method])}
     assert config.keys() == DEFAULTS.keys() | settings
-    server = {key: value for key, value in config.items() if key in DEFAULTS and key != "rounds"}
+    server = {
+        key: value
+        for key, value in config.items()
+        if key in DEFAULTS and key != "rounds"
+    }
     assert server == {key: value for key, value in DEFAULTS.items() if key != "rounds"}
-    assert {key: type(value) for key, value in server.items()} == {key: type(DEFAULTS[key]) for key in server}
+    assert {key: type(value) for key, value in server.items()} == {
+        key: type(DEFAULTS[key]) for key in server
+    }
 
 
 @pytest.mark.filterwarnings("ignore:GitWildMatchPattern:DeprecationWarning")  # Flower's
 @pytest.mark.parametrize("task", [None, "json:loads"])
 def test_flower_takes_the_app_whole_and_without_warnings(tmp_path, task):
     paths = write_app(tmp_path / "Taken 2", task=task)
-    _, warnings = load_and_validate(tmp_path / "Taken 2" / "pyproject.toml", check_module=True)
+    _, warnings = load_and_validate(
+        tmp_path / "Taken 2" / "pyproject.toml", check_module=True
+    )
     assert warnings == []
     bundle = zipfile.ZipFile(io.BytesIO(build_fab_from_disk(tmp_path / "Taken 2")))
-    expected = {str(path.relative_to(tmp_path / "Taken 2")) for path in paths} - {".gitignore"}
+    expected = {str(path.relative_to(tmp_path / "Taken 2")) for path in paths} - {
+        ".gitignore"
+    }
     assert expected <= set(bundle.namelist())
     assert "taken_2/task.py" in expected
 
@@ -130,9 +179,13 @@ def test_the_users_own_task_is_imported(tmp_path, monkeypatch, written):
     folder, config, module = written("owner", task="mine.federated:named")
     assert module.task is importlib.import_module("mine.federated").named
     assert config == DEFAULTS | {"rounds": config["rounds"]}
-    strategy, _ = serve(module.task, LocalGrid(module.app, 2, config), config | {"num-clients": 2})
+    strategy, _ = serve(
+        module.task, LocalGrid(module.app, 2, config), config | {"num-clients": 2}
+    )
     np.testing.assert_allclose(strategy.loop.position, 1.5, atol=0.5)
-    assert 'dependencies = ["langevax[flower]"]' in (folder / "pyproject.toml").read_text()
+    assert (
+        'dependencies = ["langevax[flower]"]' in (folder / "pyproject.toml").read_text()
+    )
 
 
 def test_the_commands_of_the_readme_are_flowers_own(tmp_path):
@@ -143,7 +196,10 @@ def test_the_commands_of_the_readme_are_flowers_own(tmp_path):
     readme = app_files("My app")["README.md"]
     assert "out/federated/My app`" in readme  # as `langevax federated run` has it
     lines = readme.replace("\\\n", "").splitlines()
-    parsers = {"flower-superlink": _parse_args_run_superlink(), "flower-supernode": _parse_args_run_supernode()}
+    parsers = {
+        "flower-superlink": _parse_args_run_superlink(),
+        "flower-supernode": _parse_args_run_supernode(),
+    }
     recorded = {}
     for line in lines:
         if line.startswith("flower-"):
@@ -151,7 +207,9 @@ def test_the_commands_of_the_readme_are_flowers_own(tmp_path):
             recorded[program] = vars(parsers[program].parse_args(words))
     assert recorded["flower-superlink"]["enable_supernode_auth"]
     assert recorded["flower-superlink"]["host"] == "10.0.0.1"
-    assert recorded["flower-supernode"]["node_config"] == "partition-id=0 num-partitions=2"
+    assert (
+        recorded["flower-supernode"]["node_config"] == "partition-id=0 num-partitions=2"
+    )
 
 
 def test_files_are_not_written_over_unless_forced(tmp_path):
@@ -167,9 +225,21 @@ def test_files_are_not_written_over_unless_forced(tmp_path):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("app", {"framework": "tensorflow"}, "framework must be one of jax, torch, numpy, got 'tensorflow'"),
-        ("app", {"method": "fedmatch"}, "method must be one of minibatch-sgd, .*, got 'fedmatch'"),
-        ("app", {"task": "mine.federated"}, "task must be MODULE:NAME, .*, got 'mine.federated'"),
+        (
+            "app",
+            {"framework": "tensorflow"},
+            "framework must be one of jax, torch, numpy, got 'tensorflow'",
+        ),
+        (
+            "app",
+            {"method": "fedmatch"},
+            "method must be one of minibatch-sgd, .*, got 'fedmatch'",
+        ),
+        (
+            "app",
+            {"task": "mine.federated"},
+            "task must be MODULE:NAME, .*, got 'mine.federated'",
+        ),
         ("app", {"task": "mine:a-b"}, "got 'mine:a-b'"),
         ("7", {}, "the folder is named '7'.*begin it with a letter"),
     ],

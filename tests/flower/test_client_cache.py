@@ -2,13 +2,23 @@
 
 import pytest
 
-pytest.importorskip("flwr", reason="Flower is not installed: pip install 'langevax[flower]'")
+pytest.importorskip(
+    "flwr", reason="Flower is not installed: pip install 'langevax[flower]'"
+)
 
 import langevax
 from langevax.flower import Task, client_app
 from langevax.flower import client as clients
 from tests.flower.local_grid import LocalGrid
-from tests.flower.setting import CLIENTS, FLEDGE_CLIENT, FLEDGE_SERVER, NUM_CLIENTS, START, loss, strategy_of
+from tests.flower.setting import (
+    CLIENTS,
+    FLEDGE_CLIENT,
+    FLEDGE_SERVER,
+    NUM_CLIENTS,
+    START,
+    loss,
+    strategy_of,
+)
 
 created = []
 
@@ -23,7 +33,9 @@ class CopyingGrid(LocalGrid):
 
     def __init__(self, app, num_partitions):
         super().__init__(app, num_partitions)
-        cloudpickle = pytest.importorskip("ray.cloudpickle", reason="Ray is not installed")
+        cloudpickle = pytest.importorskip(
+            "ray.cloudpickle", reason="Ray is not installed"
+        )
         self.copied = lambda: cloudpickle.loads(cloudpickle.dumps(app))
 
     def push_messages(self, messages):
@@ -36,7 +48,9 @@ class CopyingGrid(LocalGrid):
 
 def run(algorithm, grid=LocalGrid):
     strategy = strategy_of(algorithm)
-    strategy.start(grid(client_app(Task(algorithm, START, problem)), NUM_CLIENTS), num_rounds=2)
+    strategy.start(
+        grid(client_app(Task(algorithm, START, problem)), NUM_CLIENTS), num_rounds=2
+    )
     return strategy
 
 

@@ -5,7 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-pytest.importorskip("flwr", reason="Flower is not installed: pip install 'langevax[flower]'")
+pytest.importorskip(
+    "flwr", reason="Flower is not installed: pip install 'langevax[flower]'"
+)
 
 from flwr.app import Array, ArrayRecord
 
@@ -25,7 +27,9 @@ SGD = MinibatchSGD(step_size=H)
 
 
 def loss(x, row):
-    return jnp.sum((x["a"] - row[:3]) ** 2) / 2 + jnp.sum((x["b"][0] - row[3:]) ** 2) / 2
+    return (
+        jnp.sum((x["a"] - row[:3]) ** 2) / 2 + jnp.sum((x["b"][0] - row[3:]) ** 2) / 2
+    )
 
 
 def problem(context):
@@ -41,7 +45,10 @@ def top_two(v):
 
 def in_steps(v):
     return np.concatenate(
-        [np.rint(part / (np.abs(part).max() / 127)) * (np.abs(part).max() / 127) for part in (v[:3], v[3:])]
+        [
+            np.rint(part / (np.abs(part).max() / 127)) * (np.abs(part).max() / 127)
+            for part in (v[:3], v[3:])
+        ]
     )
 
 
@@ -58,17 +65,29 @@ def by_hand(sent_of):
 
 def run(compression, rounds=ROUNDS, **options):
     options = {"poll_seconds": 0.001, "deadline": 0.05, "join_seconds": 5.0} | options
-    strategy = FederatedStrategy(SGD, START, key=KEY, compression=compression, **options)
-    strategy.start(LocalGrid(client_app(Task(SGD, START, problem)), 3), num_rounds=rounds, evaluate_every=0)
+    strategy = FederatedStrategy(
+        SGD, START, key=KEY, compression=compression, **options
+    )
+    strategy.start(
+        LocalGrid(client_app(Task(SGD, START, problem)), 3),
+        num_rounds=rounds,
+        evaluate_every=0,
+    )
     x = strategy.loop.position
     return strategy, np.concatenate([np.asarray(x["a"]), np.asarray(x["b"])[0]])
 
 
 @pytest.mark.parametrize(
     ("compression", "sent_of", "up"),
-    [("top-k:0.4", top_two, 2 * 8), ("int8", in_steps, 5 + 2 * 4), (None, lambda v: v, 5 * 4)],
+    [
+        ("top-k:0.4", top_two, 2 * 8),
+        ("int8", in_steps, 5 + 2 * 4),
+        (None, lambda v: v, 5 * 4),
+    ],
 )
-def test_a_run_is_that_of_a_calculation_by_hand_and_its_bytes_are_those_sent(compression, sent_of, up):
+def test_a_run_is_that_of_a_calculation_by_hand_and_its_bytes_are_those_sent(
+    compression, sent_of, up
+):
     strategy, x = run(compression)
     np.testing.assert_allclose(x, by_hand(sent_of), rtol=1e-4, atol=1e-5)
     assert strategy.loop.counts["bytes"] == ROUNDS * 3 * (5 * 4 + up)
@@ -94,9 +113,13 @@ def test_numbers_that_are_not_finite_arrive_as_such_and_leave_no_trace():
     for compression in ("top-k:0.3", "int8"):
         compressed = compress(compression, reply, before)
         np.testing.assert_array_equal(compressed.error, before)
-        assert not np.isfinite(decompress(compression, compressed.arrays, shape)["a"]).all()
+        assert not np.isfinite(
+            decompress(compression, compressed.arrays, shape)["a"]
+        ).all()
     zero = compress("int8", {"a": np.zeros(3, np.float32)}, None)
-    np.testing.assert_array_equal(decompress("int8", zero.arrays, shape)["a"], np.zeros(3))
+    np.testing.assert_array_equal(
+        decompress("int8", zero.arrays, shape)["a"], np.zeros(3)
+    )
 
 
 def test_arrays_that_no_client_sends_are_rejected():
@@ -104,9 +127,13 @@ def test_arrays_that_no_client_sends_are_rejected():
     values = np.ones(2, np.float32)
 
     def record(places):
-        return ArrayRecord({"000000": Array(np.array(places, np.uint32)), "000001": Array(values)})
+        return ArrayRecord(
+            {"000000": Array(np.array(places, np.uint32)), "000001": Array(values)}
+        )
 
-    np.testing.assert_array_equal(decompress("top-k:0.5", record([1, 3]), shape)["a"], [0, 1, 0, 1])
+    np.testing.assert_array_equal(
+        decompress("top-k:0.5", record([1, 3]), shape)["a"], [0, 1, 0, 1]
+    )
     for places in ([1, 4], [3, 1], [2, 2]):
         with pytest.raises(Rejected, match="do not rise, or are outside the model"):
             decompress("top-k:0.5", record(places), shape)
@@ -116,10 +143,15 @@ def test_arrays_that_no_client_sends_are_rejected():
 
 def test_other_compressions_and_methods_that_need_exact_replies_are_refused(tmp_path):
     for wrong in ("int4", "top-k", "top-k:0", "top-k:2", "top-k:nan", 8):
-        with pytest.raises(ValueError, match="compression must be 'int8', 'top-k:SHARE'"):
+        with pytest.raises(
+            ValueError, match="compression must be 'int8', 'top-k:SHARE'"
+        ):
             strategy_of(SGD, compression=wrong)
     for method in (FLEDGE_SERVER, SCAFFOLD(step_size=0.1, num_local_steps=2)):
-        with pytest.raises(ValueError, match="must arrive as they are; pass None, or take one of FedAvg"):
+        with pytest.raises(
+            ValueError,
+            match="must arrive as they are; pass None, or take one of FedAvg",
+        ):
             strategy_of(method, compression="int8")
     run("int8", 1, checkpoint=tmp_path)
     with pytest.raises(CheckpointError, match="is of another run: compression"):

@@ -10,7 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-pytest.importorskip("flwr", reason="Flower is not installed: pip install 'langevax[flower]'")
+pytest.importorskip(
+    "flwr", reason="Flower is not installed: pip install 'langevax[flower]'"
+)
 
 from safetensors.numpy import load_file
 
@@ -36,11 +38,19 @@ def in_process(rounds):
     loop.start(FEDERATION.clients)
     for who in rounds:
         request, replies = loop.next(), {}
-        for client, message, key in zip(request.clients, request.messages, request.keys, strict=True):
+        for client, message, key in zip(
+            request.clients, request.messages, request.keys, strict=True
+        ):
             if client in who:
-                problem, key, step = FEDERATION.client(client), jnp.asarray(key), jnp.int32(request.step)
+                problem, key, step = (
+                    FEDERATION.client(client),
+                    jnp.asarray(key),
+                    jnp.int32(request.step),
+                )
                 exchange = request.scheduled.exchange
-                replies[client], _ = client_reply(exchange, problem, (), message, key, "threefry2x32", step)
+                replies[client], _ = client_reply(
+                    exchange, problem, (), message, key, "threefry2x32", step
+                )
         loop.receive(request, replies)
     return loop
 
@@ -54,7 +64,11 @@ def assert_same(position, counts, expected):
 
 def test_the_numbers_that_a_deployment_must_have_are_those_of_simulate_where_all_answer():
     loop = in_process([[0, 1]] * 3)
-    assert_same(loop.position, loop.counts, langevax.simulate(SARAH, FEDERATION, START, key=KEY, num_steps=3))
+    assert_same(
+        loop.position,
+        loop.counts,
+        langevax.simulate(SARAH, FEDERATION, START, key=KEY, num_steps=3),
+    )
 
 
 def wait_for(run, words, after=0):
@@ -67,15 +81,26 @@ def wait_for(run, words, after=0):
 
 def answered_in(lines):
     """Return who answered, by round: one of two is client 0, which nobody killed."""
-    actual = [re.search(r"\[ROUND (\d+)/\d+\] (\d) of 2 answered", line) for line in lines]
+    actual = [
+        re.search(r"\[ROUND (\d+)/\d+\] (\d) of 2 answered", line) for line in lines
+    ]
     return {int(one.group(1)): list(range(int(one.group(2)))) for one in actual if one}
 
 
-def test_a_deployment_survives_a_killed_client_and_a_dead_server_and_has_the_same_numbers(tmp_path):
+def test_a_deployment_survives_a_killed_client_and_a_dead_server_and_has_the_same_numbers(
+    tmp_path,
+):
     app, saved = write_planted_app(tmp_path / "planted"), tmp_path / "saved"
-    settings = {"checkpoint": str(saved), "deadline": DEADLINE, "num-clients": 2, "patience": 20}
+    settings = {
+        "checkpoint": str(saved),
+        "deadline": DEADLINE,
+        "num-clients": 2,
+        "patience": 20,
+    }
     with FaultyDeployment(2, logs=tmp_path / "logs-1", patience=PATIENCE) as engine:
-        run = engine.launch(app, {**settings, "rounds": 50, "out": str(tmp_path / "killed")})
+        run = engine.launch(
+            app, {**settings, "rounds": 50, "out": str(tmp_path / "killed")}
+        )
         wait_for(run, "2 clients are connected")
         engine.kill_node(1)
         engine.restart_node(1)
@@ -85,14 +110,22 @@ def test_a_deployment_survives_a_killed_client_and_a_dead_server_and_has_the_sam
         assert run.wait(PATIENCE).status == "lost"
     rounds = answered_in(run.lines())
     with FaultyDeployment(2, logs=tmp_path / "logs-2", patience=PATIENCE) as engine:
-        settings |= {"rounds": len(rounds) + 1, "resume": True, "out": str(tmp_path / "out")}
+        settings |= {
+            "rounds": len(rounds) + 1,
+            "resume": True,
+            "out": str(tmp_path / "out"),
+        }
         outcome = engine.run(app, settings, timeout=PATIENCE)
         assert outcome.finished, outcome
     assert f"Resumed after round {len(rounds)}" in outcome.log.read_text()
     with (tmp_path / "out" / "sarah" / "history.csv").open(newline="") as file:
         [last] = csv.DictReader(file)
     assert last["round"] == str(len(rounds))
-    expected = in_process([*rounds.values(), [int(client) for client in last["answered"].split()]])
+    expected = in_process(
+        [*rounds.values(), [int(client) for client in last["answered"].split()]]
+    )
     actual = load_file(tmp_path / "out" / "sarah" / "model.safetensors")
-    counts = json.loads((tmp_path / "out" / "sarah" / "result.json").read_text())["counts"]
+    counts = json.loads((tmp_path / "out" / "sarah" / "result.json").read_text())[
+        "counts"
+    ]
     assert_same({name: actual[f"['{name}']"] for name in START}, counts, expected)

@@ -10,9 +10,18 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("flwr", reason="Flower is not installed: pip install 'langevax[flower]'")
+pytest.importorskip(
+    "flwr", reason="Flower is not installed: pip install 'langevax[flower]'"
+)
 
-from langevax.flower.engines import Deployment, EngineError, Simulation, app_config, make_certificates, make_node_key
+from langevax.flower.engines import (
+    Deployment,
+    EngineError,
+    Simulation,
+    app_config,
+    make_certificates,
+    make_node_key,
+)
 from langevax.flower.engines.engine import CONNECTION
 from tests.flower.faulty import FaultyDeployment
 from tests.flower.observed import LOOPBACKS, assert_all_is_gone, listening
@@ -30,25 +39,37 @@ def app(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def deployment(tmp_path_factory):
-    with FaultyDeployment(2, logs=tmp_path_factory.mktemp("logs"), patience=PATIENCE) as engine:
+    with FaultyDeployment(
+        2, logs=tmp_path_factory.mktemp("logs"), patience=PATIENCE
+    ) as engine:
         yield engine
         nodes = list(engine.nodes.values())
     assert_all_is_gone(engine)
-    assert [node.exit_code for node in nodes] == [-signal.SIGKILL] * 2  # nobody waits for them to take leave
+    assert [node.exit_code for node in nodes] == [
+        -signal.SIGKILL
+    ] * 2  # nobody waits for them to take leave
 
 
-def test_a_deployment_runs_an_app_and_a_killed_node_comes_back(app, deployment, tmp_path):
+def test_a_deployment_runs_an_app_and_a_killed_node_comes_back(
+    app, deployment, tmp_path
+):
     """Each client is a process of its own. Without keys a node that is back is another one."""
     before = dict(deployment.node_ids)
     deployment.kill_node(1)
     deployment.restart_node(1)
     assert deployment.node_ids[1] not in before.values()
-    settings = {"rounds": 1, "enough": 2, "out": str(tmp_path / "out.json")}  # the dead node is asked, too
+    settings = {
+        "rounds": 1,
+        "enough": 2,
+        "out": str(tmp_path / "out.json"),
+    }  # the dead node is asked, too
     outcome = deployment.run(app, settings, timeout=PATIENCE)
     assert outcome.finished, outcome
     [answers] = json.loads((tmp_path / "out.json").read_text())["rounds"]
     assert [answer["partition-id"] for answer in answers] == [0, 1]
-    assert {answer["node"] for answer in answers} == set(map(str, deployment.node_ids.values()))
+    assert {answer["node"] for answer in answers} == set(
+        map(str, deployment.node_ids.values())
+    )
     assert len({answer["pid"] for answer in answers}) == 2
     assert {answer["FLWR_HOME"] for answer in answers} == {str(deployment.home)}
     if Path("/proc/net/tcp").exists():
@@ -57,7 +78,9 @@ def test_a_deployment_runs_an_app_and_a_killed_node_comes_back(app, deployment, 
 
 def test_a_server_app_that_fails_is_reported(app, deployment):
     lines = []
-    outcome = deployment.run(app, {"trouble": "raise"}, timeout=PATIENCE, on_line=lines.append)
+    outcome = deployment.run(
+        app, {"trouble": "raise"}, timeout=PATIENCE, on_line=lines.append
+    )
     assert (outcome.status, outcome.finished) == ("failed", False)
     assert "planted trouble" in "\n".join([outcome.details, *lines])
 
@@ -69,18 +92,26 @@ def test_a_run_is_stopped_after_its_time_and_on_request(app, deployment):
     runs[0].stop()
     assert runs[0].wait(PATIENCE).status == "stopped"
     outcome = runs[1].wait(timeout=0.5)
-    assert (outcome.status, outcome.details) == ("timed out", "stopped after 0.5 seconds")
+    assert (outcome.status, outcome.details) == (
+        "timed out",
+        "stopped after 0.5 seconds",
+    )
 
 
 def test_only_registered_nodes_are_let_in_and_a_dead_server_is_noticed(app, tmp_path):
     keys = [make_node_key(tmp_path / "secrets", name) for name in ("known", "unknown")]
     tls = make_certificates(tmp_path / "secrets")
     with FaultyDeployment(1, tls=tls, keys=keys[:1], patience=PATIENCE) as engine:
-        with pytest.raises(EngineError, match=r"SuperNode 1 ended with exit code 1 before(?s:.*)code: 2004"):
+        with pytest.raises(
+            EngineError,
+            match=r"SuperNode 1 ended with exit code 1 before(?s:.*)code: 2004",
+        ):
             engine.restart_node(1, keys[1])
         with pytest.raises(EngineError, match=r"All SuperNodes must be registered"):
             engine.restart_node(1)
-        [node] = json.loads(engine.flwr("supernode", "ls", CONNECTION, "--format", "json"))["nodes"]
+        [node] = json.loads(
+            engine.flwr("supernode", "ls", CONNECTION, "--format", "json")
+        )["nodes"]
         assert (node["status"], node["node-id"]) == ("online", str(engine.node_ids[0]))
         run = engine.launch(app, {"trouble": "sleep"})
         while "sleeping" not in run.lines():
@@ -99,7 +130,13 @@ def test_a_server_that_cannot_start_reports_its_log(tmp_path):
     (tmp_path / "ca.crt").write_text("no certificate")
     tls = make_certificates(tmp_path / "good")._replace(certificate=tmp_path / "ca.crt")
     engine = Deployment(1, tls=tls, patience=PATIENCE)
-    with pytest.raises(EngineError, match="The SuperLink ended with exit code 1 before it was ready"), engine:
+    with (
+        pytest.raises(
+            EngineError,
+            match="The SuperLink ended with exit code 1 before it was ready",
+        ),
+        engine,
+    ):
         pass
     assert_all_is_gone(engine)
 
@@ -119,7 +156,10 @@ def test_mistakes_are_found_before_anything_starts(app, tmp_path):
     engine = Deployment(1)
     with pytest.raises(ValueError, match="name the folder of a Flower app"):
         engine.run(tmp_path / "nothing")
-    with pytest.raises(ValueError, match=r"'round' is not a setting of .*\['enough', 'out', 'rounds', 'trouble'\]"):
+    with pytest.raises(
+        ValueError,
+        match=r"'round' is not a setting of .*\['enough', 'out', 'rounds', 'trouble'\]",
+    ):
         engine.run(app, {"round": 3})
     (tmp_path / "pyproject.toml").write_text("[project]\nname = 'x'\n")
     with pytest.raises(ValueError, match=r"does not describe a Flower app"):
@@ -130,12 +170,16 @@ def test_mistakes_are_found_before_anything_starts(app, tmp_path):
 
 def test_secrets_are_readable_by_their_owner_alone(tmp_path):
     key, tls = make_node_key(tmp_path, "node"), make_certificates(tmp_path)
-    assert {oct(path.stat().st_mode & 0o777) for path in (key.private, tls.key)} == {"0o600"}
+    assert {oct(path.stat().st_mode & 0o777) for path in (key.private, tls.key)} == {
+        "0o600"
+    }
     assert key.public.read_text().startswith("ecdsa-sha2-nistp384 ")
 
 
 def test_nested_settings_have_dotted_names(tmp_path):
-    (tmp_path / "pyproject.toml").write_text("[tool.flwr.app.config]\nrounds = 3\nstep.size = 0.5\n")
+    (tmp_path / "pyproject.toml").write_text(
+        "[tool.flwr.app.config]\nrounds = 3\nstep.size = 0.5\n"
+    )
     assert app_config(tmp_path) == {"rounds": 3, "step.size": 0.5}
 
 
@@ -146,7 +190,12 @@ def test_telemetry_is_off_whatever_the_user_has_set(monkeypatch):
     monkeypatch.setenv("FLWR_INTERNAL_GRPC_FLEET_API", "1")
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     environment = Simulation(1).environment
-    names = ("FLWR_TELEMETRY_ENABLED", "RAY_USAGE_STATS_ENABLED", "FLWR_DISABLE_UPDATE_CHECK", "JAX_PLATFORMS")
+    names = (
+        "FLWR_TELEMETRY_ENABLED",
+        "RAY_USAGE_STATS_ENABLED",
+        "FLWR_DISABLE_UPDATE_CHECK",
+        "JAX_PLATFORMS",
+    )
     assert [environment[name] for name in names] == ["0", "0", "1", "cpu"]
     assert environment["FLWR_HOME"] != "/home/me/.flwr"
     assert "FLWR_INTERNAL_GRPC_FLEET_API" not in environment

@@ -7,7 +7,9 @@ import jax
 import numpy as np
 import pytest
 
-pytest.importorskip("flwr", reason="Flower is not installed: pip install 'langevax[flower]'")
+pytest.importorskip(
+    "flwr", reason="Flower is not installed: pip install 'langevax[flower]'"
+)
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, RecordDict
 
@@ -28,7 +30,9 @@ def with_array(reply, change):
     arrays = {name: array.numpy() for name, array in reply.content["arrays"].items()}
     last = max(arrays)
     arrays[last] = change(arrays[last])
-    stored = ArrayRecord({name: Array(a) for name, a in arrays.items() if a is not None})
+    stored = ArrayRecord(
+        {name: Array(a) for name, a in arrays.items() if a is not None}
+    )
     reply.content = RecordDict({"fields": reply.content["fields"], "arrays": stored})
     return reply
 
@@ -59,10 +63,19 @@ def from_node(node):
 
 
 BAD_REPLIES = {
-    "nan": (on_arrays(at(0, np.nan)), r"\['w'\] is not finite: 1 of 3 numbers, nan at 0"),
-    "inf": (on_arrays(at(1, np.inf)), r"\['w'\] is not finite: 1 of 3 numbers, inf at 1"),
+    "nan": (
+        on_arrays(at(0, np.nan)),
+        r"\['w'\] is not finite: 1 of 3 numbers, nan at 0",
+    ),
+    "inf": (
+        on_arrays(at(1, np.inf)),
+        r"\['w'\] is not finite: 1 of 3 numbers, inf at 1",
+    ),
     "norm": (on_arrays(lambda a: a * 1e6 + 1e6), "more than 1000 times the usual"),
-    "shape": (on_arrays(lambda a: a[:2]), r"has shape \(2,\) and dtype float32, not \(3,\) and float32"),
+    "shape": (
+        on_arrays(lambda a: a[:2]),
+        r"has shape \(2,\) and dtype float32, not \(3,\) and float32",
+    ),
     "dtype": (on_arrays(lambda a: a.astype(np.float64)), "dtype float64, not"),
     "missing": (on_arrays(lambda a: None), "it has 3 arrays instead of 4"),
     "other run": (saying(run="0" * 16), "it answers run 0000000000000000, not run"),
@@ -70,16 +83,23 @@ BAD_REPLIES = {
     "other client": (saying(partition=3), "it answers partition 3, not partition 2"),
     "other node": (from_node(99), "it comes from node 99, not from node"),
     "failed": (
-        lambda message, reply: Message(Error(2, "Traceback\nZeroDivisionError: by zero"), reply_to=message),
+        lambda message, reply: Message(
+            Error(2, "Traceback\nZeroDivisionError: by zero"), reply_to=message
+        ),
         "it failed: ZeroDivisionError: by zero",
     ),
     "foreign": (
-        lambda message, reply: Message(RecordDict({"x": ConfigRecord({"a": 1})}), reply_to=message),
+        lambda message, reply: Message(
+            RecordDict({"x": ConfigRecord({"a": 1})}), reply_to=message
+        ),
         "it is not a langevax message",
     ),
     "late": (lambda message, reply: None, None),
 }
-FAULTY, FAULTY_NUMBER = 2, 4  # the client, and the exchange: the anchor of round 1, which asks client 2 among others
+FAULTY, FAULTY_NUMBER = (
+    2,
+    4,
+)  # the client, and the exchange: the anchor of round 1, which asks client 2 among others
 
 
 def run_with(tamper, algorithm=FLEDGE_SERVER, rounds=3, **options):
@@ -94,8 +114,13 @@ def only_once(fault):
 
     def tamper(node, message, reply):
         fields = message.content["fields"]
-        faulty = message.metadata.message_type == "train.exchange" and fields["number"] == FAULTY_NUMBER
-        return fault(message, reply) if faulty and fields["partition"] == FAULTY else reply
+        faulty = (
+            message.metadata.message_type == "train.exchange"
+            and fields["number"] == FAULTY_NUMBER
+        )
+        return (
+            fault(message, reply) if faulty and fields["partition"] == FAULTY else reply
+        )
 
     return tamper
 
@@ -118,7 +143,11 @@ def test_a_late_reply_is_a_drop_out(dropped_out):
 def test_a_late_reply_leaves_the_memory_that_the_server_counts_on():
     strategy = run_with(only_once(BAD_REPLIES["late"][0]), FLEDGE_CLIENT, rounds=6)
     assert [one.late for one in strategy.history if one.late] == [[FAULTY]]
-    assert any(FAULTY in one.answered for one in strategy.history[FAULTY_NUMBER + 1 :] if one.exchange == "round/1")
+    assert any(
+        FAULTY in one.answered
+        for one in strategy.history[FAULTY_NUMBER + 1 :]
+        if one.exchange == "round/1"
+    )
     assert not any(one.memory_lost for one in strategy.history)
 
 
@@ -130,7 +159,9 @@ def test_a_bad_reply_is_rejected_and_named_and_counts_as_a_drop_out(name, droppe
     assert (wrong.number, list(wrong.rejected)) == (FAULTY_NUMBER, [FAULTY])
     assert re.search(reason, wrong.rejected[FAULTY])
     for own_values, other_values in zip(
-        jax.tree.leaves(strategy.loop.state), jax.tree.leaves(dropped_out.loop.state), strict=True
+        jax.tree.leaves(strategy.loop.state),
+        jax.tree.leaves(dropped_out.loop.state),
+        strict=True,
     ):
         np.testing.assert_array_equal(own_values, other_values)
 
@@ -140,7 +171,10 @@ def test_a_reply_sent_again_is_rejected():
     stored = []
 
     def tamper(node, message, reply):
-        mine = message.metadata.message_type == "train.exchange" and message.content["fields"]["partition"] == FAULTY
+        mine = (
+            message.metadata.message_type == "train.exchange"
+            and message.content["fields"]["partition"] == FAULTY
+        )
         if mine:
             stored.append(reply.content)
             reply.content = stored[0]
@@ -161,16 +195,27 @@ def test_a_message_sent_again_is_rejected_by_the_client():
     strategy.start(grid, num_rounds=1, evaluate_every=0)
     again = next(m for m in sent if m.metadata.message_type == "train.exchange")
     context = grid.contexts[again.metadata.dst_node_id]
-    stored = {name: record for name, record in context.state.items() if name.startswith("langevax.memory")}
+    stored = {
+        name: record
+        for name, record in context.state.items()
+        if name.startswith("langevax.memory")
+    }
     reply = grid.app(again, context)
     assert "was answered before" in reply.content["fields"]["rejected"]
-    assert {name: record for name, record in context.state.items() if name.startswith("langevax.memory")} == stored
+    assert {
+        name: record
+        for name, record in context.state.items()
+        if name.startswith("langevax.memory")
+    } == stored
 
 
 def test_another_algorithm_is_rejected_on_both_sides():
     other = dataclasses.replace(FLEDGE_SERVER, step_size=0.1)
     grid = grid_of(other)
-    with pytest.raises(TimeoutError, match=r"0 clients introduced .* algorithm.step_size is 0.1 there and 0.05 here"):
+    with pytest.raises(
+        TimeoutError,
+        match=r"0 clients introduced .* algorithm.step_size is 0.1 there and 0.05 here",
+    ):
         strategy_of(FLEDGE_SERVER, join_seconds=0.02).start(grid, num_rounds=1)
 
 
@@ -179,5 +224,8 @@ def test_a_run_without_answers_ends_with_their_reasons():
         training = message.metadata.message_type == "train.exchange"
         return with_array(reply, at(0, np.nan)) if training else reply
 
-    with pytest.raises(TimeoutError, match=r"no reply of 3 exchanges in a row .* nan at 0.* smaller step size"):
+    with pytest.raises(
+        TimeoutError,
+        match=r"no reply of 3 exchanges in a row .* nan at 0.* smaller step size",
+    ):
         run_with(tamper)

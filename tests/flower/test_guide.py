@@ -25,14 +25,25 @@ def guide():
 
 def text_of(app):
     """Each file of an app that is not empty, by its place."""
-    paths = sorted(path for path in (EXAMPLES / app).rglob("*") if path.suffix in (".py", ".toml", ".md"))
-    return {str(path.relative_to(EXAMPLES / app)): path.read_text(encoding="utf-8") for path in paths}
+    paths = sorted(
+        path
+        for path in (EXAMPLES / app).rglob("*")
+        if path.suffix in (".py", ".toml", ".md")
+    )
+    return {
+        str(path.relative_to(EXAMPLES / app)): path.read_text(encoding="utf-8")
+        for path in paths
+    }
 
 
 def changed_lines(before, after):
     """Lines of `after` that a line diff adds or changes; blank ones and those that disappear do not count."""
-    diff = difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=0)
-    added = [line[1:] for line in itertools.islice(diff, 2, None) if line.startswith("+")]
+    diff = difflib.unified_diff(
+        before.splitlines(), after.splitlines(), lineterm="", n=0
+    )
+    added = [
+        line[1:] for line in itertools.islice(diff, 2, None) if line.startswith("+")
+    ]
     return [line for line in added if line.strip()]
 
 
@@ -45,7 +56,9 @@ def test_the_count_of_changed_lines_is_that_of_the_diff():
 def test_ten_lines_lead_from_fedavg_to_fledge():
     before, after = (text_of(app) for app in APPS)
     assert before.keys() == after.keys()
-    changed = [line for name in after for line in changed_lines(before[name], after[name])]
+    changed = [
+        line for name in after for line in changed_lines(before[name], after[name])
+    ]
     assert len(changed) <= MOST, changed
     shown = [
         line[1:]
@@ -59,11 +72,15 @@ def test_ten_lines_lead_from_fedavg_to_fledge():
 @pytest.fixture
 def modules_of(monkeypatch):
     """Modules of the package `digits`, of one app and then of the other."""
-    pytest.importorskip("flwr", reason="Flower is not installed: pip install 'langevax[flower]'")
+    pytest.importorskip(
+        "flwr", reason="Flower is not installed: pip install 'langevax[flower]'"
+    )
     pytest.importorskip("torch", reason="PyTorch is not installed")
 
     def forget():
-        for name in [name for name in sys.modules if name.partition(".")[0] == "digits"]:
+        for name in [
+            name for name in sys.modules if name.partition(".")[0] == "digits"
+        ]:
             del sys.modules[name]
 
     def load(app, *names):
@@ -103,7 +120,9 @@ def test_an_app_runs_and_learns(app, modules_of, tmp_path, monkeypatch):
 
     from tests.flower.local_grid import LocalGrid
 
-    config = tomllib.loads(text_of(app)["pyproject.toml"])["tool"]["flwr"]["app"]["config"]
+    config = tomllib.loads(text_of(app)["pyproject.toml"])["tool"]["flwr"]["app"][
+        "config"
+    ]
     config |= {"num-server-rounds": 2, "out": str(tmp_path)}
     losses, evaluate = {}, server.evaluate
 
@@ -124,7 +143,9 @@ def test_an_app_runs_and_learns(app, modules_of, tmp_path, monkeypatch):
 
 
 def test_the_code_of_the_guide_runs():
-    pytest.importorskip("flwr", reason="Flower is not installed: pip install 'langevax[flower]'")
+    pytest.importorskip(
+        "flwr", reason="Flower is not installed: pip install 'langevax[flower]'"
+    )
     from types import SimpleNamespace
 
     blocks = re.findall(r"```python\n(.*?)```", guide(), re.DOTALL)
@@ -132,7 +153,11 @@ def test_the_code_of_the_guide_runs():
     names = {}
     exec(compile("\n".join(blocks), "flower.md", "exec"), names)
     context = SimpleNamespace(node_config={"partition-id": 1}, run_config={})
-    own_values, numpys, w = names["problem"](context), names["numpy_problem"](context), np.ones(3, np.float32)
+    own_values, numpys, w = (
+        names["problem"](context),
+        names["numpy_problem"](context),
+        np.ones(3, np.float32),
+    )
     np.testing.assert_allclose(own_values.gradient(w), numpys.gradient(w), rtol=1e-5)
     np.testing.assert_allclose(own_values.value(w), numpys.value(w), rtol=1e-5)
     assert names["evaluate"]({})(np.array([1, -2, 0.5]))["distance"] == 0
@@ -140,20 +165,31 @@ def test_the_code_of_the_guide_runs():
 
 
 def test_tests_and_keys_that_the_guide_names_are_there():
-    written = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests" / "flower").glob("test_*.py"))
+    written = "".join(
+        path.read_text(encoding="utf-8")
+        for path in (ROOT / "tests" / "flower").glob("test_*.py")
+    )
     named = re.findall(r"`(test_\w+)`", guide())
     assert len(named) > 10
     assert [name for name in named if f"def {name}(" not in written] == []
-    pytest.importorskip("flwr", reason="Flower is not installed: pip install 'langevax[flower]'")
+    pytest.importorskip(
+        "flwr", reason="Flower is not installed: pip install 'langevax[flower]'"
+    )
     from langevax.flower.server import DEFAULTS
 
     table = guide().partition("## Settings of a run")[2].partition("\n## ")[0]
-    assert set(re.findall(r"`([a-z-]+)`", "".join(re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE)))) == set(DEFAULTS)
+    assert set(
+        re.findall(
+            r"`([a-z-]+)`", "".join(re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE))
+        )
+    ) == set(DEFAULTS)
 
 
 def test_arrays_come_out_by_the_names_that_they_went_in_by():
     """A server's own arrays: by key where the position is a dict of these names, else in their order."""
-    pytest.importorskip("flwr", reason="Flower is not installed: pip install 'langevax[flower]'")
+    pytest.importorskip(
+        "flwr", reason="Flower is not installed: pip install 'langevax[flower]'"
+    )
     from flwr.app import Array, ArrayRecord
 
     from langevax.flower import wire
@@ -163,10 +199,14 @@ def test_arrays_come_out_by_the_names_that_they_went_in_by():
         """Return what `evaluate_fn` saw last, which is also the result."""
         recorded = []
         result = strategy_of(FLEDGE_SERVER).start(
-            grid_of(FLEDGE_SERVER), initial, num_rounds=1, evaluate_fn=lambda done, arrays: recorded.append(arrays)
+            grid_of(FLEDGE_SERVER),
+            initial,
+            num_rounds=1,
+            evaluate_fn=lambda done, arrays: recorded.append(arrays),
         )
         actual = [
-            {name: array.numpy().tolist() for name, array in arrays.items()} for arrays in (*recorded, result.arrays)
+            {name: array.numpy().tolist() for name, array in arrays.items()}
+            for arrays in (*recorded, result.arrays)
         ]
         assert actual[-1] == actual[-2]
         return actual[-1]
@@ -178,4 +218,6 @@ def test_arrays_come_out_by_the_names_that_they_went_in_by():
     assert list(by_key.values()) == list(in_order.values())
     many = ArrayRecord([np.float32([i]) for i in range(12)])
     like = [np.zeros(1, np.float32)] * 12
-    assert [a.item() for a in wire.unpack(many, like, wire.names_of(many, like))] == list(range(12))
+    assert [
+        a.item() for a in wire.unpack(many, like, wire.names_of(many, like))
+    ] == list(range(12))

@@ -5,7 +5,9 @@ import csv
 import numpy as np
 import pytest
 
-pytest.importorskip("flwr", reason="Flower is not installed: pip install 'langevax[flower]'")
+pytest.importorskip(
+    "flwr", reason="Flower is not installed: pip install 'langevax[flower]'"
+)
 
 import jax
 
@@ -16,7 +18,14 @@ from langevax.flower import transport
 from langevax.flower.server import ExchangeHistory
 from langevax.flower.transport import HELLO
 from tests.flower.rows import CLIENTS, NUM_CLIENTS, START, loss
-from tests.flower.setting import FEDERATION, FLEDGE_CLIENT, FLEDGE_SERVER, KEY, grid_of, strategy_of
+from tests.flower.setting import (
+    FEDERATION,
+    FLEDGE_CLIENT,
+    FLEDGE_SERVER,
+    KEY,
+    grid_of,
+    strategy_of,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -24,7 +33,9 @@ LATER_NODE = 2**64 - 1  # more than a float64 can tell from its neighbours
 METHODS = {
     "FLEDGE server": FLEDGE_SERVER,
     "FLEDGE client": FLEDGE_CLIENT,
-    "SCAFFOLD": SCAFFOLD(step_size=0.05, num_local_steps=3, batch_size=2, clients_per_round=4),
+    "SCAFFOLD": SCAFFOLD(
+        step_size=0.05, num_local_steps=3, batch_size=2, clients_per_round=4
+    ),
     "BVRLSGD": BVRLSGD(step_size=0.05, num_local_steps=3, batch_size=2, period=3),
 }
 
@@ -42,7 +53,11 @@ def go_on(strategy, grid, rounds):
 
 
 def node_of(grid, partition):
-    (node,) = [n for n, context in grid.contexts.items() if context.node_config["partition-id"] == partition]
+    (node,) = [
+        n
+        for n, context in grid.contexts.items()
+        if context.node_config["partition-id"] == partition
+    ]
     return node
 
 
@@ -59,7 +74,9 @@ def test_numbers_and_counts_are_those_of_simulate(name):
     strategy = strategy_of(METHODS[name])
     advance(strategy, grid_of(METHODS[name]), 3)
     assert_same_position(strategy, expected.position)
-    assert strategy.loop.counts == {key: int(value) for key, value in expected.counts.items()}
+    assert strategy.loop.counts == {
+        key: int(value) for key, value in expected.counts.items()
+    }
 
 
 def test_the_loss_of_the_clients_is_the_value_of_the_federation():
@@ -68,13 +85,21 @@ def test_the_loss_of_the_clients_is_the_value_of_the_federation():
     strategy = strategy_of(FLEDGE_SERVER)
     grid, recorded = grid_of(FLEDGE_SERVER), []
     result = strategy.start(
-        grid, num_rounds=2, evaluate_fn=lambda done, arrays: recorded.append(arrays) or MetricRecord()
+        grid,
+        num_rounds=2,
+        evaluate_fn=lambda done, arrays: recorded.append(arrays) or MetricRecord(),
     )
     assert list(result.evaluate_metrics_clientapp) == [1, 2]
-    assert list(result.evaluate_metrics_serverapp) == [0, 1, 2]  # as Flower's own strategies
+    assert list(result.evaluate_metrics_serverapp) == [
+        0,
+        1,
+        2,
+    ]  # as Flower's own strategies
     np.testing.assert_array_equal(recorded[0].to_numpy_ndarrays()[1], START["w"])
     actual = result.evaluate_metrics_clientapp[2]["loss"]
-    assert actual == pytest.approx(float(FEDERATION.value(strategy.loop.position)), rel=1e-5)
+    assert actual == pytest.approx(
+        float(FEDERATION.value(strategy.loop.position)), rel=1e-5
+    )
     assert [a.shape for a in result.arrays.to_numpy_ndarrays()] == [(), (3,)]
 
 
@@ -83,8 +108,13 @@ def test_a_run_that_collapses_ends_with_a_smaller_step_size(tmp_path):
     method = FedAvg(step_size=1.2, num_local_steps=2)
     grid, folder = grid_of(method), tmp_path / "run"
     strategy_of(method, checkpoint=folder).start(grid, num_rounds=4)
-    with pytest.raises(CollapseError, match=r"collapsed by round 8: .* 2\.26 at the start; .* try step_size=0\.3"):
-        strategy_of(method, checkpoint=folder, resume=True).start(grid_of(method), num_rounds=30)
+    with pytest.raises(
+        CollapseError,
+        match=r"collapsed by round 8: .* 2\.26 at the start; .* try step_size=0\.3",
+    ):
+        strategy_of(method, checkpoint=folder, resume=True).start(
+            grid_of(method), num_rounds=30
+        )
     strategy_of(method, stop_at_collapse=False).start(grid_of(method), num_rounds=8)
 
 
@@ -94,7 +124,9 @@ def test_a_loop_of_flower_itself_carries_an_exchange_a_round():
     from flwr.serverapp.strategy import Strategy
 
     strategy = strategy_of(FLEDGE_SERVER)
-    result = Strategy.start(strategy, grid_of(FLEDGE_SERVER), ArrayRecord([np.zeros(1)]), num_rounds=5)
+    result = Strategy.start(
+        strategy, grid_of(FLEDGE_SERVER), ArrayRecord([np.zeros(1)]), num_rounds=5
+    )
     expected = langevax.simulate(FLEDGE_SERVER, FEDERATION, START, key=KEY, num_steps=2)
     assert_same_position(strategy, expected.position)
     assert result.train_metrics_clientapp[5]["exchanges"] == expected.exchanges
@@ -111,7 +143,9 @@ def test_a_client_that_starts_again_as_another_node_continues_where_the_server_k
     assert strategy.registry.nodes[1] == LATER_NODE
 
 
-def test_a_client_that_is_back_while_it_is_waited_for_takes_part_in_the_next_exchange(monkeypatch):
+def test_a_client_that_is_back_while_it_is_waited_for_takes_part_in_the_next_exchange(
+    monkeypatch,
+):
     """It is greeted meanwhile. Flower still holds its old node for connected, and no answer is there at once."""
     monkeypatch.setattr(transport, "GREETING_INTERVAL", 0.0)
     everybody = MinibatchSARAH(step_size=0.05, batch_size=2, period=3)
@@ -121,8 +155,14 @@ def test_a_client_that_is_back_while_it_is_waited_for_takes_part_in_the_next_exc
 
     def pushed(messages):
         names = push_to_grid(messages)
-        hellos = {name for name, m in zip(names, messages, strict=True) if m.metadata.message_type == HELLO}
-        held.update({name: grid.replies.pop(name) for name in hellos & grid.replies.keys()})
+        hellos = {
+            name
+            for name, m in zip(names, messages, strict=True)
+            if m.metadata.message_type == HELLO
+        }
+        held.update(
+            {name: grid.replies.pop(name) for name in hellos & grid.replies.keys()}
+        )
         return names
 
     def pulled(names):
@@ -158,7 +198,9 @@ def test_a_client_that_lost_its_memory_makes_the_run_restart(name):
     assert not strategy.history[-1].memory_lost
     if name == "FLEDGE client":
         exact = FEDERATION.gradient(before)
-        np.testing.assert_allclose(strategy.loop.state.gradient["w"], exact["w"], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(
+            strategy.loop.state.gradient["w"], exact["w"], rtol=1e-5, atol=1e-6
+        )
 
 
 @pytest.mark.parametrize("name", ["FLEDGE server", "BVRLSGD"])
@@ -176,12 +218,19 @@ def test_a_client_that_is_gone_is_removed_and_the_gradient_is_that_of_the_others
     position = strategy.loop.position
     strategy._run_exchange(grid)
     assert strategy.history[-1].answered == [0, 2, 3, 4]
-    exact = langevax.Federation.of(loss, [CLIENTS[i] for i in (0, 2, 3, 4)]).gradient(position)
-    np.testing.assert_allclose(strategy.loop.state.gradient["w"], exact["w"], rtol=1e-5, atol=1e-6)
+    exact = langevax.Federation.of(loss, [CLIENTS[i] for i in (0, 2, 3, 4)]).gradient(
+        position
+    )
+    np.testing.assert_allclose(
+        strategy.loop.state.gradient["w"], exact["w"], rtol=1e-5, atol=1e-6
+    )
 
 
 def test_a_client_that_comes_later_joins_and_one_that_left_comes_back():
-    strategy, grid = strategy_of(FLEDGE_SERVER, patience=1), grid_of(FLEDGE_SERVER, num_clients=NUM_CLIENTS - 1)
+    strategy, grid = (
+        strategy_of(FLEDGE_SERVER, patience=1),
+        grid_of(FLEDGE_SERVER, num_clients=NUM_CLIENTS - 1),
+    )
     strategy.num_clients = NUM_CLIENTS - 1
     advance(strategy, grid, 1)
     grid.connect(LATER_NODE, NUM_CLIENTS - 1, NUM_CLIENTS)
@@ -216,8 +265,15 @@ def test_a_node_without_a_partition_id_is_rejected_with_the_remedy():
 
 
 def test_too_few_clients_are_waited_for_and_then_named():
-    with pytest.raises(TimeoutError, match=r"5 of 7 clients introduced themselves within 0.02 s \(\[0, 1, 2, 3, 4\]\)"):
-        advance(strategy_of(FLEDGE_SERVER, num_clients=7, join_seconds=0.02), grid_of(FLEDGE_SERVER), 1)
+    with pytest.raises(
+        TimeoutError,
+        match=r"5 of 7 clients introduced themselves within 0.02 s \(\[0, 1, 2, 3, 4\]\)",
+    ):
+        advance(
+            strategy_of(FLEDGE_SERVER, num_clients=7, join_seconds=0.02),
+            grid_of(FLEDGE_SERVER),
+            1,
+        )
 
 
 @pytest.mark.parametrize("name", ["FLEDGE server", "BVRLSGD"])
@@ -228,7 +284,9 @@ def test_a_server_that_died_continues_as_if_it_had_not(name, tmp_path):
     uninterrupted = strategy_of(METHODS[name])
     advance(uninterrupted, grid_of(METHODS[name]), 4)
     for own_values, other_values in zip(
-        jax.tree.leaves(resumed.loop.state), jax.tree.leaves(uninterrupted.loop.state), strict=True
+        jax.tree.leaves(resumed.loop.state),
+        jax.tree.leaves(uninterrupted.loop.state),
+        strict=True,
     ):
         np.testing.assert_array_equal(own_values, other_values)
     assert resumed.loop.counts == uninterrupted.loop.counts
@@ -239,14 +297,24 @@ def test_a_checkpoint_has_one_server(tmp_path):
     refusals = []
 
     def start_another(record):
-        with pytest.raises(CheckpointError, match=r"is being written by process \d+ on \S+ since") as refusal:
-            advance(strategy_of(FLEDGE_SERVER, checkpoint=tmp_path, resume=True), grid_of(FLEDGE_SERVER), 1)
+        with pytest.raises(
+            CheckpointError, match=r"is being written by process \d+ on \S+ since"
+        ) as refusal:
+            advance(
+                strategy_of(FLEDGE_SERVER, checkpoint=tmp_path, resume=True),
+                grid_of(FLEDGE_SERVER),
+                1,
+            )
         refusals.append(refusal)
 
     strategy.on_exchange = start_another
     advance(strategy, grid_of(FLEDGE_SERVER), 1)
     assert len(refusals) == len(strategy.history)
-    advance(strategy_of(FLEDGE_SERVER, checkpoint=tmp_path, resume=True), grid_of(FLEDGE_SERVER), 2)
+    advance(
+        strategy_of(FLEDGE_SERVER, checkpoint=tmp_path, resume=True),
+        grid_of(FLEDGE_SERVER),
+        2,
+    )
 
 
 def test_the_history_grows_with_the_exchanges_and_outlives_the_server(tmp_path):
@@ -255,16 +323,26 @@ def test_the_history_grows_with_the_exchanges_and_outlives_the_server(tmp_path):
             return [int(row["number"]) for row in csv.DictReader(file)]
 
     def advance_with_history(rounds, resume):
-        strategy = strategy_of(METHODS["BVRLSGD"], checkpoint=tmp_path / "saved", resume=resume)
-        history, lengths = ExchangeHistory(tmp_path / "history.csv", strategy.notes, resume), []
-        strategy.on_exchange = lambda record: (history.add(record), lengths.append(len(numbers())))
+        strategy = strategy_of(
+            METHODS["BVRLSGD"], checkpoint=tmp_path / "saved", resume=resume
+        )
+        history, lengths = (
+            ExchangeHistory(tmp_path / "history.csv", strategy.notes, resume),
+            [],
+        )
+        strategy.on_exchange = lambda record: (
+            history.add(record),
+            lengths.append(len(numbers())),
+        )
         advance(strategy, grid_of(METHODS["BVRLSGD"]), rounds)
         return lengths
 
     first = advance_with_history(2, resume=False)
     assert first == list(range(1, len(first) + 1))
     with (tmp_path / "history.csv").open("a", encoding="utf-8") as file:
-        file.write(f"{len(first)},2,lost with the server\n")  # after the last state that was saved
+        file.write(
+            f"{len(first)},2,lost with the server\n"
+        )  # after the last state that was saved
     later = advance_with_history(4, resume=True)
     assert numbers() == list(range(len(first) + len(later)))
     whole = (tmp_path / "history.csv").read_bytes()
@@ -276,9 +354,14 @@ def test_the_history_grows_with_the_exchanges_and_outlives_the_server(tmp_path):
     ):
         assert damaged != whole
         (tmp_path / "history.csv").write_bytes(damaged)
-        with pytest.raises(CheckpointError, match=r"history\.csv' is not as the interrupted run wrote it"):
+        with pytest.raises(
+            CheckpointError,
+            match=r"history\.csv' is not as the interrupted run wrote it",
+        ):
             advance_with_history(5, resume=True)
-    with pytest.raises(CheckpointError, match="is not as the interrupted run wrote it"):  # nothing is left to do
+    with pytest.raises(
+        CheckpointError, match="is not as the interrupted run wrote it"
+    ):  # nothing is left to do
         ExchangeHistory(tmp_path / "history.csv", {"history.csv": "0"}, True).finish()
     (tmp_path / "history.csv").unlink()
     advance_with_history(5, resume=True)
@@ -288,37 +371,58 @@ def test_the_history_grows_with_the_exchanges_and_outlives_the_server(tmp_path):
 def test_a_server_whose_clients_had_memories_restarts_from_its_position(tmp_path):
     first = strategy_of(FLEDGE_CLIENT, checkpoint=tmp_path)
     advance(first, grid_of(FLEDGE_CLIENT), 2)
-    resumed, grid = strategy_of(FLEDGE_CLIENT, checkpoint=tmp_path, resume=True), grid_of(FLEDGE_CLIENT)
+    resumed, grid = (
+        strategy_of(FLEDGE_CLIENT, checkpoint=tmp_path, resume=True),
+        grid_of(FLEDGE_CLIENT),
+    )
     resumed._begin(grid)
     assert_same_position(resumed, first.loop.position)
     go_on(resumed, grid, 0)
     resumed._update_clients(grid)
     resumed._run_exchange(grid)
     exact = FEDERATION.gradient(first.loop.position)
-    np.testing.assert_allclose(resumed.loop.state.gradient["w"], exact["w"], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        resumed.loop.state.gradient["w"], exact["w"], rtol=1e-5, atol=1e-6
+    )
 
 
 def test_checkpoints_are_not_mixed_up_nor_trusted_blindly(tmp_path):
     advance(strategy_of(FLEDGE_SERVER, checkpoint=tmp_path), grid_of(FLEDGE_SERVER), 1)
     with pytest.raises(CheckpointError, match="already holds a run; pass resume=True"):
-        advance(strategy_of(FLEDGE_SERVER, checkpoint=tmp_path), grid_of(FLEDGE_SERVER), 1)
+        advance(
+            strategy_of(FLEDGE_SERVER, checkpoint=tmp_path), grid_of(FLEDGE_SERVER), 1
+        )
     with pytest.raises(
-        CheckpointError, match=r"of another run: algorithm is langevax\.federated\.fledge\.FLEDGE there"
+        CheckpointError,
+        match=r"of another run: algorithm is langevax\.federated\.fledge\.FLEDGE there",
     ):
-        advance(strategy_of(METHODS["BVRLSGD"], checkpoint=tmp_path, resume=True), grid_of(METHODS["BVRLSGD"]), 1)
+        advance(
+            strategy_of(METHODS["BVRLSGD"], checkpoint=tmp_path, resume=True),
+            grid_of(METHODS["BVRLSGD"]),
+            1,
+        )
     file = tmp_path / "server.safetensors"
     content = bytearray(file.read_bytes())
     content[-3] ^= 1
     file.write_bytes(content)
     with pytest.raises(CheckpointError, match=r"checksum differs.*it is damaged"):
-        advance(strategy_of(FLEDGE_SERVER, checkpoint=tmp_path, resume=True), grid_of(FLEDGE_SERVER), 1)
+        advance(
+            strategy_of(FLEDGE_SERVER, checkpoint=tmp_path, resume=True),
+            grid_of(FLEDGE_SERVER),
+            1,
+        )
 
 
 def test_clients_are_selected_among_those_that_are_connected():
     """Two of five, where two are away: two answers in each exchange, and the usual selection where both are there."""
-    method = FedAvg(step_size=0.05, num_local_steps=2, batch_size=2, clients_per_round=2)
+    method = FedAvg(
+        step_size=0.05, num_local_steps=2, batch_size=2, clients_per_round=2
+    )
     options = {"patience": 99}
-    usual, aware = strategy_of(method, **options), strategy_of(method, **options, select_connected=True)
+    usual, aware = (
+        strategy_of(method, **options),
+        strategy_of(method, **options, select_connected=True),
+    )
     for strategy in (usual, aware):
         grid = grid_of(method)
         advance(strategy, grid, 1)
@@ -333,4 +437,8 @@ def test_clients_are_selected_among_those_that_are_connected():
         else:
             assert before.selected == after.selected
     assert any(record.disconnected for record in usual.history)
-    assert {client for record in aware.history[1:] for client in record.selected} == {1, 2, 4}
+    assert {client for record in aware.history[1:] for client in record.selected} == {
+        1,
+        2,
+        4,
+    }

@@ -9,11 +9,19 @@ import time
 
 import pytest
 
-pytest.importorskip("flwr", reason="Flower is not installed: pip install 'langevax[flower]'")
+pytest.importorskip(
+    "flwr", reason="Flower is not installed: pip install 'langevax[flower]'"
+)
 
 from langevax.flower.engines import processes
 from langevax.flower.engines.engine import AppRun
-from langevax.flower.engines.processes import EngineError, ProcessFamily, free_port, is_listening, marked
+from langevax.flower.engines.processes import (
+    EngineError,
+    ProcessFamily,
+    free_port,
+    is_listening,
+    marked,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -45,14 +53,20 @@ def family(tmp_path, monkeypatch):
 
 
 def start(family, code, tmp_path, name="member"):
-    member = family.start(name, [sys.executable, "-c", code], dict(os.environ), tmp_path / f"{name}.log")
+    member = family.start(
+        name, [sys.executable, "-c", code], dict(os.environ), tmp_path / f"{name}.log"
+    )
     member.wait_for(lambda: "ready" in member.text(), 60, "ready")
     return member
 
 
-def test_children_end_with_their_parents_orphans_of_other_sessions_included(family, tmp_path):
+def test_children_end_with_their_parents_orphans_of_other_sessions_included(
+    family, tmp_path
+):
     start(family, ORPHANS, tmp_path)
-    assert len(family.processes()) == 3  # the member; one whose parent is gone; one in another session
+    assert (
+        len(family.processes()) == 3
+    )  # the member; one whose parent is gone; one in another session
     assert os.getpid() not in family.processes()
     family.end()
     assert family.processes() == set()
@@ -69,7 +83,10 @@ def test_orphans_are_found_when_the_member_itself_is_gone(family, tmp_path):
 
 
 def test_one_program_is_ended_with_its_children_and_the_others_go_on(family, tmp_path):
-    ended, running = start(family, ORPHANS, tmp_path, "gone"), start(family, DEAF, tmp_path, "stays")
+    ended, running = (
+        start(family, ORPHANS, tmp_path, "gone"),
+        start(family, DEAF, tmp_path, "stays"),
+    )
     family.kill(ended)
     family.kill(ended)  # once more: nothing happens
     assert (ended.exit_code, running.exit_code) == (-signal.SIGKILL, None)
@@ -77,7 +94,9 @@ def test_one_program_is_ended_with_its_children_and_the_others_go_on(family, tmp
     assert len(family.processes()) == 1
 
 
-def test_a_child_in_a_session_of_its_own_ends_with_the_program_that_started_it(family, tmp_path):
+def test_a_child_in_a_session_of_its_own_ends_with_the_program_that_started_it(
+    family, tmp_path
+):
     child = "import subprocess; subprocess.Popen(['sleep', '600'], start_new_session=True); print('ready', flush=True)"
     member = start(family, f"{child}; {SLEEP}", tmp_path)
     assert len(family.processes()) == 2
@@ -86,7 +105,10 @@ def test_a_child_in_a_session_of_its_own_ends_with_the_program_that_started_it(f
 
 
 def test_sigterm_comes_before_sigkill(family, tmp_path):
-    polite, deaf = start(family, POLITE, tmp_path, "polite"), start(family, DEAF, tmp_path, "deaf")
+    polite, deaf = (
+        start(family, POLITE, tmp_path, "polite"),
+        start(family, DEAF, tmp_path, "deaf"),
+    )
     family.end()
     assert (polite.exit_code, deaf.exit_code) == (7, -signal.SIGKILL)
     assert "good bye" in polite.text()
@@ -114,7 +136,9 @@ member.wait_for(lambda: "ready" in member.text(), 60, "ready")
 print(family.mark, flush=True)
 time.sleep(600)
 """
-    with subprocess.Popen([sys.executable, "-c", owner], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", owner], stdout=subprocess.PIPE, text=True
+    ) as process:
         mark = process.stdout.readline().strip()
         assert len(list(marked(mark))) == 3
         process.kill()
@@ -124,27 +148,41 @@ time.sleep(600)
         time.sleep(0.05)
 
 
-def test_a_program_that_ends_or_takes_too_long_is_reported_with_its_log(family, tmp_path):
+def test_a_program_that_ends_or_takes_too_long_is_reported_with_its_log(
+    family, tmp_path
+):
     code = "print('disk full'); print('\\x1b[91mERROR\\x1b[0m: port taken'); raise SystemExit(3)"
-    member = family.start("The server", [sys.executable, "-c", code], dict(os.environ), tmp_path / "s.log")
+    member = family.start(
+        "The server", [sys.executable, "-c", code], dict(os.environ), tmp_path / "s.log"
+    )
     with pytest.raises(
-        EngineError, match=r"(?s)The server ended with exit code 3 before it was ready.*disk full\nERROR: port"
+        EngineError,
+        match=r"(?s)The server ended with exit code 3 before it was ready.*disk full\nERROR: port",
     ):
         member.wait_for(lambda: False, 60, "ready")
     slow = start(family, DEAF, tmp_path, "The clock")
-    with pytest.raises(EngineError, match=r"The clock was not up after 0.1 seconds.*clock\.log"):
+    with pytest.raises(
+        EngineError, match=r"The clock was not up after 0.1 seconds.*clock\.log"
+    ):
         slow.wait_for(lambda: False, 0.1, "up")
 
 
 def test_a_run_is_accepted_within_the_patience_of_its_engine(family, tmp_path):
     stream = start(family, DEAF, tmp_path, "flwr run")
-    with pytest.raises(EngineError, match=r"flwr run was not accepted after 0.2 seconds"):
+    with pytest.raises(
+        EngineError, match=r"flwr run was not accepted after 0.2 seconds"
+    ):
         AppRun(stream, stream, str, patience=0.2).run_id()
 
 
 def test_output_of_an_earlier_program_in_the_same_log_is_ignored(family, tmp_path):
     family.kill(start(family, "print('ready', flush=True);" + SLEEP, tmp_path))
-    again = family.start("member", [sys.executable, "-c", "pass"], dict(os.environ), tmp_path / "member.log")
+    again = family.start(
+        "member",
+        [sys.executable, "-c", "pass"],
+        dict(os.environ),
+        tmp_path / "member.log",
+    )
     with pytest.raises(EngineError, match="ended with exit code 0"):
         again.wait_for(lambda: "ready" in again.text(), 60, "ready")
 
@@ -155,6 +193,8 @@ def test_free_ports_are_free_and_below_those_of_outgoing_connections(monkeypatch
     assert not is_listening(port)
     with socket.create_server(("127.0.0.1", port)):
         assert is_listening(port)
-    monkeypatch.setattr(processes, "LOOPBACK", "192.0.2.77")  # an address that this machine does not have
+    monkeypatch.setattr(
+        processes, "LOOPBACK", "192.0.2.77"
+    )  # an address that this machine does not have
     with pytest.raises(EngineError, match=r"no port of 20000..31999 is free"):
         free_port()

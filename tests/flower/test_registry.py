@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-pytest.importorskip("flwr", reason="Flower is not installed: pip install 'langevax[flower]'")
+pytest.importorskip(
+    "flwr", reason="Flower is not installed: pip install 'langevax[flower]'"
+)
 
 from langevax.flower.transport import NodeRegistry
 
@@ -13,7 +15,12 @@ def three():
     registry = NodeRegistry("size", patience=2, dtype=np.float32)
     registry.connected = {10, 11, 12}
     for node, partition in ((10, 0), (11, 1), (12, 2)):
-        assert registry.register(node, partition, rows=4 * (partition + 1), num_partitions=3) is None
+        assert (
+            registry.register(
+                node, partition, rows=4 * (partition + 1), num_partitions=3
+            )
+            is None
+        )
     registry.clients = registry.set_clients(registry.candidates())
     return registry
 
@@ -53,7 +60,9 @@ def test_a_removed_client_is_unknown_again(three):
 
 def test_a_client_that_is_back_as_another_node_replaces_one_that_does_not_answer(three):
     three.connected = {10, 11, 12, 13}
-    assert "partition id 1 of node 11" in three.register(13, 1, rows=8, num_partitions=3)
+    assert "partition id 1 of node 11" in three.register(
+        13, 1, rows=8, num_partitions=3
+    )
     assert three.unknown({10, 11, 12, 13}) == [13]
     three.record([1], set())  # Flower holds a dead node for connected for a minute
     assert three.register(13, 1, rows=8, num_partitions=3) is None
@@ -61,4 +70,7 @@ def test_a_client_that_is_back_as_another_node_replaces_one_that_does_not_answer
 
 
 def test_clients_without_rows_are_rejected(three):
-    assert three.register(14, 3, rows=0, num_partitions=4) == "client 3 (node 14) has no rows"
+    assert (
+        three.register(14, 3, rows=0, num_partitions=4)
+        == "client 3 (node 14) has no rows"
+    )

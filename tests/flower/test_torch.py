@@ -16,7 +16,9 @@ from langevax import federated
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore", DeprecationWarning)  # of click, at the import of Flower
+    warnings.simplefilter(
+        "ignore", DeprecationWarning
+    )  # of click, at the import of Flower
     pytest.importorskip("flwr", reason="Flower is not installed")
     from langevax.flower import torch_load, torch_problem, torch_start
 
@@ -48,14 +50,20 @@ def jax_loss(position, row):
 
 def close(actual, expected, tolerance=2e-6):
     assert jax.tree.structure(actual) == jax.tree.structure(expected)
-    jax.tree.map(lambda a, e: np.testing.assert_allclose(a, e, rtol=tolerance, atol=tolerance), actual, expected)
+    jax.tree.map(
+        lambda a, e: np.testing.assert_allclose(a, e, rtol=tolerance, atol=tolerance),
+        actual,
+        expected,
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("tensors", [False, True])
 def test_a_module_equals_the_same_network_in_jax(tensors):
     inputs, targets = rows()
-    arguments = (torch.tensor(inputs), torch.tensor(targets)) if tensors else (inputs, targets)
+    arguments = (
+        (torch.tensor(inputs), torch.tensor(targets)) if tensors else (inputs, targets)
+    )
     module = network()
     problem, x = torch_problem(module, F.cross_entropy, arguments), torch_start(module)
     same = langevax.FiniteSum(jax_loss, (inputs, targets.astype(np.int32)))
@@ -63,26 +71,46 @@ def test_a_module_equals_the_same_network_in_jax(tensors):
     @eqx.filter_jit
     def numbers(problem, x):
         few = jnp.array([4, 0, 4], jnp.int32)
-        return problem.value_and_gradient(x), problem.gradient_at(x, few), problem.gradients_at(x, few)
+        return (
+            problem.value_and_gradient(x),
+            problem.gradient_at(x, few),
+            problem.gradients_at(x, few),
+        )
 
     close(numbers(problem, x), numbers(same, x))
-    close(problem.over((inputs, targets), 5).gradient(x), same.over(same.data, 5).gradient(x))
+    close(
+        problem.over((inputs, targets), 5).gradient(x),
+        same.over(same.data, 5).gradient(x),
+    )
     assert problem.gradient(x)["0.weight"].dtype == jnp.float32
 
 
 @pytest.mark.slow
 def test_a_client_made_of_a_module_replies_as_one_of_jax():
     module, (inputs, targets) = network(), rows()
-    problem, x = torch_problem(module, F.cross_entropy, (inputs, targets)), torch_start(module)
+    problem, x = (
+        torch_problem(module, F.cross_entropy, (inputs, targets)),
+        torch_start(module),
+    )
     same = langevax.FiniteSum(jax_loss, (inputs, targets.astype(np.int32)))
-    clients = langevax.Federation(jax_loss, jax.tree.map(lambda a: a[None], same.data)).clients
+    clients = langevax.Federation(
+        jax_loss, jax.tree.map(lambda a: a[None], same.data)
+    ).clients
     fledge = federated.FLEDGE(0.1, 4, batch_size=8)
     local = fledge.exchanges(clients)[0]
 
     @eqx.filter_jit
     def reply(client):
-        server = fledge.server(jax.tree.map(jnp.asarray, x), clients)._replace(gradient=client.gradient(x))
-        return local.reply(client, (), local.message(server, jnp.int32(0)), jax.random.key(0), jnp.int32(0))[0]
+        server = fledge.server(jax.tree.map(jnp.asarray, x), clients)._replace(
+            gradient=client.gradient(x)
+        )
+        return local.reply(
+            client,
+            (),
+            local.message(server, jnp.int32(0)),
+            jax.random.key(0),
+            jnp.int32(0),
+        )[0]
 
     close(reply(problem), reply(same))
 
@@ -91,7 +119,9 @@ def test_positions_there_and_back():
     """Copies both ways; and a module that was loaded gives the outputs of the other."""
     module, other = network(0), network(1)
     x, before = torch_start(module), copy.deepcopy(module.state_dict())
-    assert {name: a.dtype for name, a in x.items()} == dict.fromkeys(before, np.dtype(np.float32))
+    assert {name: a.dtype for name, a in x.items()} == dict.fromkeys(
+        before, np.dtype(np.float32)
+    )
     torch_load(other, jax.tree.map(jnp.asarray, x))
     for name, array in torch_start(other).items():
         np.testing.assert_array_equal(array, x[name])
@@ -124,7 +154,9 @@ class Recorder:
 )
 def test_integer_targets_keep_their_dtype_and_floats_become_float32(kind, expected):
     loss, (inputs, targets) = Recorder(), rows()
-    problem = torch_problem(network(), loss, (inputs.astype(np.float64), targets.astype(kind)))
+    problem = torch_problem(
+        network(), loss, (inputs.astype(np.float64), targets.astype(kind))
+    )
     eqx.filter_jit(problem.gradient)(torch_start(network()))
     assert loss.dtypes == (torch.float32, expected)
 
@@ -145,17 +177,28 @@ def test_several_inputs_and_shared_tied_frozen_and_unused_parameters():
             self.scale = self.also = nn.Parameter(torch.ones(()))
 
         def forward(self, left, right):
-            sums = self.first(left) + self.again(right) + self.tied(right) + self.frozen(right)
+            sums = (
+                self.first(left)
+                + self.again(right)
+                + self.tied(right)
+                + self.frozen(right)
+            )
             return self.scale * self.also * sums
 
     module, (inputs, _) = Pair(), rows()
     x = torch_start(module)
     assert set(x) == {"first.weight", "scale", "unused"}
-    problem = torch_problem(module, F.mse_loss, ((inputs, 2 * inputs), np.zeros((N, 1), np.float32)))
+    problem = torch_problem(
+        module, F.mse_loss, ((inputs, 2 * inputs), np.zeros((N, 1), np.float32))
+    )
     frozen = module.frozen.weight.numpy()
     outputs = inputs @ (5 * x["first.weight"] + 2 * frozen)[0]
     weight = 2 * outputs @ (5 * inputs) / N
-    expected = {"first.weight": weight[None], "scale": 4 * np.mean(outputs**2), "unused": np.float32(0)}
+    expected = {
+        "first.weight": weight[None],
+        "scale": 4 * np.mean(outputs**2),
+        "unused": np.float32(0),
+    }
     for _ in range(2):
         close(problem.gradient(x), expected, 1e-5)
     assert module.again.weight is module.tied.weight is module.first.weight
@@ -186,7 +229,12 @@ def test_buffers_and_gradients_of_the_module_are_left_as_they_are():
 
 @pytest.mark.slow
 def test_batch_normalisation_that_is_held_still_is_a_function_of_each_row():
-    module = nn.Sequential(nn.Linear(D, HIDDEN), nn.BatchNorm1d(HIDDEN), nn.Dropout(0.5), nn.Linear(HIDDEN, CLASSES))
+    module = nn.Sequential(
+        nn.Linear(D, HIDDEN),
+        nn.BatchNorm1d(HIDDEN),
+        nn.Dropout(0.5),
+        nn.Linear(HIDDEN, CLASSES),
+    )
     module(torch.tensor(rows()[0]))  # statistics
     module.eval()
     problem, x = torch_problem(module, F.cross_entropy, rows()), torch_start(module)
@@ -203,14 +251,18 @@ def test_the_same_module_and_loss_are_the_same_program():
         return problem.gradient(x)
 
     for seed in range(2):
-        compiled(torch_problem(module, F.cross_entropy, rows(seed=seed)), torch_start(module))
+        compiled(
+            torch_problem(module, F.cross_entropy, rows(seed=seed)), torch_start(module)
+        )
     assert len(traces) == 1
 
 
 @pytest.mark.parametrize("function", [torch_problem, torch_start, torch_load])
 def test_examples_of_the_docstrings(function):
     text = function.__doc__.replace("# doctest: +SKIP", "")
-    failed, attempted = doctest.DocTestRunner().run(doctest.DocTestParser().get_doctest(text, {}, "example", None, 0))
+    failed, attempted = doctest.DocTestRunner().run(
+        doctest.DocTestParser().get_doctest(text, {}, "example", None, 0)
+    )
     assert (failed, attempted > 2) == (0, True)
 
 
@@ -223,19 +275,43 @@ def sums(outputs, targets):
 
 
 REFUSED = {
-    "no module": (lambda: torch_problem(3, F.mse_loss, rows()), TypeError, "module must be a torch.nn.Module, got int"),
-    "no loss": (lambda: torch_problem(network(), "mse", rows()), TypeError, "loss must be a function .* got 'mse'"),
-    "no pair": (lambda: torch_problem(network(), F.mse_loss, rows()[0]), TypeError, "rows must be a pair .* got ndarr"),
-    "float64": (lambda: torch_start(network().double()), ValueError, r"'0.weight' .* is torch.float64.*module.float()"),
-    "nothing to learn": (lambda: torch_start(nn.Tanh()), ValueError, "no parameter that requires_grad"),
+    "no module": (
+        lambda: torch_problem(3, F.mse_loss, rows()),
+        TypeError,
+        "module must be a torch.nn.Module, got int",
+    ),
+    "no loss": (
+        lambda: torch_problem(network(), "mse", rows()),
+        TypeError,
+        "loss must be a function .* got 'mse'",
+    ),
+    "no pair": (
+        lambda: torch_problem(network(), F.mse_loss, rows()[0]),
+        TypeError,
+        "rows must be a pair .* got ndarr",
+    ),
+    "float64": (
+        lambda: torch_start(network().double()),
+        ValueError,
+        r"'0.weight' .* is torch.float64.*module.float()",
+    ),
+    "nothing to learn": (
+        lambda: torch_start(nn.Tanh()),
+        ValueError,
+        "no parameter that requires_grad",
+    ),
     "batch norm": (
-        lambda: torch_problem(module_of(nn.BatchNorm1d(CLASSES)), F.cross_entropy, rows()),
+        lambda: torch_problem(
+            module_of(nn.BatchNorm1d(CLASSES)), F.cross_entropy, rows()
+        ),
         ValueError,
         r"BatchNorm1d '1' normalises by the batch.* module.eval\(\), or use GroupNorm",
     ),
     "batch norm without statistics": (
         lambda: torch_problem(
-            module_of(nn.BatchNorm1d(CLASSES, track_running_stats=False)).eval(), F.cross_entropy, rows()
+            module_of(nn.BatchNorm1d(CLASSES, track_running_stats=False)).eval(),
+            F.cross_entropy,
+            rows(),
         ),
         ValueError,
         "BatchNorm1d '1' normalises by the batch",
@@ -246,7 +322,9 @@ REFUSED = {
         r"Dropout '1' drops out at random.* call module.eval\(\)",
     ),
     "dropout of a recurrent layer": (
-        lambda: torch_problem(nn.LSTM(D, 2, num_layers=2, dropout=0.1), F.cross_entropy, rows()),
+        lambda: torch_problem(
+            nn.LSTM(D, 2, num_layers=2, dropout=0.1), F.cross_entropy, rows()
+        ),
         ValueError,
         "LSTM '' drops out at random",
     ),
@@ -256,17 +334,23 @@ REFUSED = {
         "loss over the first 16 rows is .* not a mean over rows. Pass one that is: reduction='mean'",
     ),
     "class weights": (
-        lambda: torch_problem(network(), nn.CrossEntropyLoss(torch.tensor([1.0, 5.0, 25.0])), rows()),
+        lambda: torch_problem(
+            network(), nn.CrossEntropyLoss(torch.tensor([1.0, 5.0, 25.0])), rows()
+        ),
         ValueError,
         "not a mean over rows",
     ),
     "a loss of each row": (
-        lambda: torch_problem(network(), lambda o, t: F.cross_entropy(o, t, reduction="none"), rows()),
+        lambda: torch_problem(
+            network(), lambda o, t: F.cross_entropy(o, t, reduction="none"), rows()
+        ),
         ValueError,
         r"loss must return a scalar tensor, got \(16,\)",
     ),
     "long integers": (
-        lambda: torch_problem(network(), F.cross_entropy, (rows()[0], np.full(N, 2**31))),
+        lambda: torch_problem(
+            network(), F.cross_entropy, (rows()[0], np.full(N, 2**31))
+        ),
         ValueError,
         r"rows\[1\] holds integers beyond 32 bits",
     ),
@@ -275,14 +359,20 @@ REFUSED = {
         ValueError,
         r"position must be a dict of \['0.bias', .* got \['0.weight'\]; see torch_start",
     ),
-    "no dict": (lambda: torch_load(network(), np.zeros(3)), ValueError, "position must be a dict of .* got ndarray"),
+    "no dict": (
+        lambda: torch_load(network(), np.zeros(3)),
+        ValueError,
+        "position must be a dict of .* got ndarray",
+    ),
     "another shape": (
         lambda: torch_load(nn.Linear(2, 1, bias=False), {"weight": np.zeros((2, 1))}),
         ValueError,
         r"position\['weight'\] has shape \(2, 1\), the parameter \(1, 2\)",
     ),
     "a position of other names": (
-        lambda: torch_problem(network(), F.cross_entropy, rows()).gradient({"0.weight": np.zeros((HIDDEN, D))}),
+        lambda: torch_problem(network(), F.cross_entropy, rows()).gradient(
+            {"0.weight": np.zeros((HIDDEN, D))}
+        ),
         ValueError,
         "position must be a dict of",
     ),
@@ -306,16 +396,32 @@ def test_a_convolutional_module_equals_the_network_of_the_benchmark():
         *(nn.Flatten(), nn.Linear(256, 10)),
     )
     rng = np.random.default_rng(0)
-    images, labels = rng.normal(size=(11, 16, 16)).astype(np.float32), rng.integers(10, size=11)
+    images, labels = (
+        rng.normal(size=(11, 16, 16)).astype(np.float32),
+        rng.integers(10, size=11),
+    )
     problem = torch_problem(module, F.cross_entropy, (images[:, None], labels))
     first, second = (jnp.transpose(kernel, (3, 2, 0, 1)) for kernel in start["kernels"])
-    weight = start["last"]["weight"].reshape(4, 4, 16, 10)  # rows, columns, channels: PyTorch flattens channels first
+    weight = start["last"]["weight"].reshape(
+        4, 4, 16, 10
+    )  # rows, columns, channels: PyTorch flattens channels first
     last = jnp.transpose(weight, (3, 2, 0, 1)).reshape(10, 256)
-    position = {"0.weight": first, "3.weight": second, "7.weight": last, "7.bias": start["last"]["bias"]}
-    same = langevax.FiniteSum(tasks._loss_of(tasks._convolutional_outputs), (images, labels.astype(np.int32)))
+    position = {
+        "0.weight": first,
+        "3.weight": second,
+        "7.weight": last,
+        "7.bias": start["last"]["bias"],
+    }
+    same = langevax.FiniteSum(
+        tasks._loss_of(tasks._convolutional_outputs), (images, labels.astype(np.int32))
+    )
     value, gradient = same.value_and_gradient(start)
     module_value, module_gradient = problem.value_and_gradient(position)
     np.testing.assert_allclose(module_value, value, rtol=1e-5)
-    np.testing.assert_allclose(module_gradient["7.bias"], gradient["last"]["bias"], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        module_gradient["7.bias"], gradient["last"]["bias"], rtol=1e-4, atol=1e-6
+    )
     expected = jnp.transpose(gradient["kernels"][0], (3, 2, 0, 1))
-    np.testing.assert_allclose(module_gradient["0.weight"], expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        module_gradient["0.weight"], expected, rtol=1e-4, atol=1e-5
+    )

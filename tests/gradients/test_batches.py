@@ -20,7 +20,9 @@ DRAWS = 2_000_000
 def pairs(size):
     """The first two entries of DRAWS permutations of 0..size-1; one program for all sizes."""
     keys = jax.random.split(jax.random.key(7), DRAWS)
-    return jax.vmap(lambda key: batches.permuted(key, jnp.arange(2, dtype=jnp.int32), size))(keys)
+    return jax.vmap(
+        lambda key: batches.permuted(key, jnp.arange(2, dtype=jnp.int32), size)
+    )(keys)
 
 
 def table(size):
@@ -37,14 +39,18 @@ def chi_square_p_value(cells, probability):
 def permutations(size):
     """All places of eight permutations of 0..size-1, over and over up to 1000; one program for all sizes."""
     places = jnp.arange(1000, dtype=jnp.int32) % size
-    return jax.vmap(lambda key: batches.permuted(key, places, size))(jax.random.split(jax.random.key(0), 8))
+    return jax.vmap(lambda key: batches.permuted(key, places, size))(
+        jax.random.split(jax.random.key(0), 8)
+    )
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 7, 20, 64, 1000])
 def test_permuted_is_a_bijection(size):
     """Each of eight permutations is all of 0..size-1 in another order, and an entry is a function of its place."""
     actual = np.asarray(permutations(jnp.int32(size)))
-    np.testing.assert_array_equal(np.sort(actual[:, :size], axis=1), np.tile(np.arange(size), (8, 1)))
+    np.testing.assert_array_equal(
+        np.sort(actual[:, :size], axis=1), np.tile(np.arange(size), (8, 1))
+    )
     np.testing.assert_array_equal(actual, actual[:, np.arange(1000) % size])
     if size >= 20:
         assert len(np.unique(actual, axis=0)) == 8
@@ -76,22 +82,40 @@ def test_the_chi_square_tells_a_pair_apart_that_is_a_rotation():
 @pytest.mark.mostly_compiling
 @pytest.mark.parametrize("replace", [False, True])
 @pytest.mark.parametrize(("size", "batch_size"), [(20, 6), (5, 4)])
-def test_the_variance_of_a_batch_mean_is_xi_times_that_of_the_population(size, batch_size, replace):
+def test_the_variance_of_a_batch_mean_is_xi_times_that_of_the_population(
+    size, batch_size, replace
+):
     """Skewed values; (size - B) / (B (size - 1)) for distinct indices, distinguished from 1 / B with replacement."""
     problem, values = table(size), np.random.default_rng(1).exponential(size=size)
     keys = jax.random.split(jax.random.key(2), 50_000)
-    indices = np.asarray(jax.jit(jax.vmap(lambda key: batches.draw(key, problem, batch_size, replace)[0]))(keys))
+    indices = np.asarray(
+        jax.jit(
+            jax.vmap(lambda key: batches.draw(key, problem, batch_size, replace)[0])
+        )(keys)
+    )
     distinct = np.array([len(set(batch)) for batch in indices[:2000].tolist()])
     assert (distinct == batch_size).all() == (not replace)
     means = values[indices].mean(axis=1)
-    xi, other = (batch_variance_factor(size, batch_size, replace=r) for r in (replace, not replace))
+    xi, other = (
+        batch_variance_factor(size, batch_size, replace=r)
+        for r in (replace, not replace)
+    )
     assert_mean(means, values.mean())
-    assert_mean((means - values.mean()) ** 2, xi * values.var(), wrong=other * values.var())
+    assert_mean(
+        (means - values.mean()) ** 2, xi * values.var(), wrong=other * values.var()
+    )
 
 
 def test_a_whole_batch_of_distinct_indices_is_every_index_once():
     for key in jax.random.split(jax.random.key(0), 3):
-        assert np.sort(batches.draw(key, table(6), 6, replace=False)[0]).tolist() == [0, 1, 2, 3, 4, 5]
+        assert np.sort(batches.draw(key, table(6), 6, replace=False)[0]).tolist() == [
+            0,
+            1,
+            2,
+            3,
+            4,
+            5,
+        ]
 
 
 @pytest.mark.slow
@@ -126,12 +150,21 @@ def test_a_step_computes_nothing_of_the_size_of_the_table(replace, weighted):
     assert max(np.prod(shape, dtype=int) for shape in shapes(jaxpr)) <= 64
 
 
-@pytest.mark.parametrize("make", [gradients.Minibatch, lambda b: gradients.SVRG(b, 3), lambda b: gradients.SARAH(b, 3)])
+@pytest.mark.parametrize(
+    "make",
+    [
+        gradients.Minibatch,
+        lambda b: gradients.SVRG(b, 3),
+        lambda b: gradients.SARAH(b, 3),
+    ],
+)
 def test_more_distinct_indices_than_rows_are_refused(make):
     with pytest.raises(ValueError, match="batch_size is 7 but the problem has 6"):
         make(7).init(table(6), jnp.ones(()))
     with pytest.raises(ValueError, match="batch_size is 4 but the problem has 3"):
-        make(4).init(FiniteSum(lambda x, row: row * x, jnp.arange(6.0), count=3), jnp.ones(()))
+        make(4).init(
+            FiniteSum(lambda x, row: row * x, jnp.arange(6.0), count=3), jnp.ones(())
+        )
 
 
 @pytest.mark.parametrize("make", [gradients.SVRG, gradients.SARAH])
@@ -139,7 +172,10 @@ def test_with_replacement_a_batch_may_be_larger_than_the_table(make):
     make(7, 3, replace=True).init(table(6), jnp.ones(()))
 
 
-@pytest.mark.parametrize(("name", "value"), [("batch_size", 0), ("batch_size", 2.5), ("period", 0), ("period", -1)])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("batch_size", 0), ("batch_size", 2.5), ("period", 0), ("period", -1)],
+)
 @pytest.mark.parametrize("make", [gradients.SVRG, gradients.SARAH])
 def test_a_size_that_is_not_a_positive_int_is_refused(make, name, value):
     with pytest.raises((ValueError, TypeError), match=name):

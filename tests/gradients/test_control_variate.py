@@ -29,12 +29,21 @@ def test_it_is_unbiased_with_the_variance_of_changes_since_the_center(replace):
     state, used = estimator.init(problem(), jnp.float32(here))
     assert used == N
     keys = jax.random.split(jax.random.key(1), 20_000)
-    one = lambda key: estimator.estimate(problem(), jnp.float32(here), state, key, jnp.int32(1))[::2]  # noqa: E731
+    one = lambda key: estimator.estimate(
+        problem(), jnp.float32(here), state, key, jnp.int32(1)
+    )[::2]
     estimates, used = jax.jit(jax.vmap(one))(keys)
-    changes, mean = (here - ROWS) ** 3 - (center - ROWS) ** 3, ((here - ROWS) ** 3).mean(0)
+    changes, mean = (
+        (here - ROWS) ** 3 - (center - ROWS) ** 3,
+        ((here - ROWS) ** 3).mean(0),
+    )
     xi, other = (batch_variance_factor(N, B, replace=r) for r in (replace, not replace))
     assert_mean(estimates, mean)
-    assert_mean((np.asarray(estimates) - mean) ** 2, xi * changes.var(0), wrong=other * changes.var(0))
+    assert_mean(
+        (np.asarray(estimates) - mean) ** 2,
+        xi * changes.var(0),
+        wrong=other * changes.var(0),
+    )
     assert np.unique(used) == 2 * B
 
 
@@ -53,7 +62,9 @@ def test_without_a_center_it_is_svrg_that_never_refreshes():
         for estimator in (gradients.ControlVariate(B), gradients.SVRG(B, steps + 1))
     ]
     np.testing.assert_array_equal(runs[0].position, runs[1].position)
-    assert runs[0].evaluations == 3 * (N + 2 * B * steps)  # SVRG takes its anchor's gradient for its first step
+    assert runs[0].evaluations == 3 * (
+        N + 2 * B * steps
+    )  # SVRG takes its anchor's gradient for its first step
 
 
 def test_a_center_is_used_whatever_the_start():
@@ -61,7 +72,9 @@ def test_a_center_is_used_whatever_the_start():
     center = jnp.array([1.0, -0.3])
     estimator = gradients.ControlVariate(B, center)
     state, _ = estimator.init(problem(), jnp.zeros(D))
-    gradient, _, _ = estimator.estimate(problem(), center, state, jax.random.key(0), jnp.int32(0))
+    gradient, _, _ = estimator.estimate(
+        problem(), center, state, jax.random.key(0), jnp.int32(0)
+    )
     np.testing.assert_allclose(gradient, problem().gradient(center), rtol=1e-6)
 
 

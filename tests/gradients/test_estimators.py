@@ -59,14 +59,20 @@ def drawn(estimator, problem, here, before, gradient_before):
         gradients.SARAH: gradients.sarah.RunningState(before, gradient_before),
     }[type(estimator)]
     keys = jax.random.split(jax.random.key(1), 20_000)
-    estimate = jax.jit(jax.vmap(lambda key: estimator.estimate(problem, here, state, key, jnp.int32(1))[::2]))
+    estimate = jax.jit(
+        jax.vmap(
+            lambda key: estimator.estimate(problem, here, state, key, jnp.int32(1))[::2]
+        )
+    )
     estimates, used = estimate(keys)
     return np.asarray(estimates), np.unique(used)
 
 
 @pytest.mark.parametrize("replace", [False, True])
 @pytest.mark.parametrize("make", [gradients.Minibatch, gradients.SVRG, gradients.SARAH])
-def test_estimates_are_unbiased_with_xi_times_the_variance_of_the_components(make, replace):
+def test_estimates_are_unbiased_with_xi_times_the_variance_of_the_components(
+    make, replace
+):
     """Of the component gradients, or of their changes since the anchor; 20,000 keys, z-scores below 4.5.
 
     At the first step after a full gradient SARAH is SVRG. The factors Xi of the two ways to draw are distinguished.
@@ -77,23 +83,37 @@ def test_estimates_are_unbiased_with_xi_times_the_variance_of_the_components(mak
     plain = make is gradients.Minibatch
     estimator = make(B, replace=replace) if plain else make(B, PERIOD, replace=replace)
     points = here, before, ((before - rows) ** 3).mean(axis=0)
-    estimates, used = drawn(estimator, problem, *(jnp.asarray(x, jnp.float32) for x in points))
-    components = (here - rows) ** 3 if plain else (here - rows) ** 3 - (before - rows) ** 3
+    estimates, used = drawn(
+        estimator, problem, *(jnp.asarray(x, jnp.float32) for x in points)
+    )
+    components = (
+        (here - rows) ** 3 if plain else (here - rows) ** 3 - (before - rows) ** 3
+    )
     mean = ((here - rows) ** 3).mean(axis=0)
-    xi, other = (moments.batch_variance_factor(N, B, replace=r) for r in (replace, not replace))
+    xi, other = (
+        moments.batch_variance_factor(N, B, replace=r) for r in (replace, not replace)
+    )
     assert_mean(estimates, mean)
-    assert_mean((estimates - mean) ** 2, xi * components.var(axis=0), wrong=other * components.var(axis=0))
+    assert_mean(
+        (estimates - mean) ** 2,
+        xi * components.var(axis=0),
+        wrong=other * components.var(axis=0),
+    )
     assert used.tolist() == [B if plain else 2 * B]
 
 
 def test_sarah_corrects_its_own_last_gradient():
     """v at step 2 is the mean over batches of gradient(x2) - gradient(x1) + v1, whatever v1."""
-    problem = FiniteSum(quartic, jnp.asarray(np.random.default_rng(3).normal(size=(N, D)), jnp.float32))
+    problem = FiniteSum(
+        quartic, jnp.asarray(np.random.default_rng(3).normal(size=(N, D)), jnp.float32)
+    )
     x1, x2, v1 = jnp.array([0.5, -1.0]), jnp.array([0.2, -0.4]), jnp.array([3.0, 7.0])
     state = gradients.sarah.RunningState(x1, v1)
     whole = gradients.SARAH(N, PERIOD)
     v2, state, _ = whole.estimate(problem, x2, state, jax.random.key(0), jnp.int32(2))
-    np.testing.assert_allclose(v2, problem.gradient(x2) - problem.gradient(x1) + v1, rtol=1e-5)
+    np.testing.assert_allclose(
+        v2, problem.gradient(x2) - problem.gradient(x1) + v1, rtol=1e-5
+    )
     np.testing.assert_array_equal(state.previous, x2)
     np.testing.assert_array_equal(state.gradient, v2)
 
@@ -113,8 +133,12 @@ def test_evaluations_are_n_or_b_a_step_or_n_plus_2b_each_inner_step_of_an_epoch(
     for estimator, costs in step_costs.items():
         result = simulate(estimator, *components())
         assert result.evaluations == CHAINS * sum(costs)
-        np.testing.assert_array_equal(result.trace.info["evaluations"][[0, -1]], np.tile(np.cumsum(costs), (2, 1)))
-    assert sum(step_costs[gradients.SVRG(B, PERIOD)][:PERIOD]) == N + 2 * B * (PERIOD - 1)
+        np.testing.assert_array_equal(
+            result.trace.info["evaluations"][[0, -1]], np.tile(np.cumsum(costs), (2, 1))
+        )
+    assert sum(step_costs[gradients.SVRG(B, PERIOD)][:PERIOD]) == N + 2 * B * (
+        PERIOD - 1
+    )
 
 
 # Where variance reduction has nothing to reduce, all are full-gradient Langevin.
@@ -126,7 +150,11 @@ def test_evaluations_are_n_or_b_a_step_or_n_plus_2b_each_inner_step_of_an_epoch(
 def test_the_path_is_that_of_the_full_gradient(make, case):
     """With the same noise, to 1e-13 in float64."""
     curvatures, slopes = components()
-    batch_size, period = {"period one": (B, 1), "full batches": (N, PERIOD), "equal curvatures": (B, PERIOD)}[case]
+    batch_size, period = {
+        "period one": (B, 1),
+        "full batches": (N, PERIOD),
+        "equal curvatures": (B, PERIOD),
+    }[case]
     if case == "equal curvatures":
         curvatures = np.broadcast_to(curvatures.mean(axis=0), (N, D)).copy()
     plain = simulate(gradients.Full(), curvatures, slopes).positions
@@ -176,12 +204,18 @@ def test_chains_have_the_exact_moments_of_the_theory(method, replace):
             options = {}
         if method == "sgld":
             del options["period"]
-        chain = moments.QuadraticChain(curvatures, slopes, start, start**2, STEP_SIZE, TEMPERATURE, STEPS)
+        chain = moments.QuadraticChain(
+            curvatures, slopes, start, start**2, STEP_SIZE, TEMPERATURE, STEPS
+        )
         return getattr(chain, method)(**options)
 
     positions = simulate(estimator, curvatures, slopes).positions
     assert_mean(positions, exact(method).first[1:])
-    assert_mean(positions**2, exact(method).second[1:], wrong=exact(method, replace=not replace).second[1:])
+    assert_mean(
+        positions**2,
+        exact(method).second[1:],
+        wrong=exact(method, replace=not replace).second[1:],
+    )
     for other in {"ld", "sgld", "svrg", "sarah"} - {method}:
         assert z_scores(positions**2, exact(other).second[1:]).max() > 2 * LIMIT
 
@@ -189,10 +223,16 @@ def test_chains_have_the_exact_moments_of_the_theory(method, replace):
 def test_full_gradient_chains_have_the_exact_moments_of_the_theory():
     curvatures, slopes = components()
     start = np.array([1.0, -2.0])
-    exact = moments.QuadraticChain(curvatures, slopes, start, start**2, STEP_SIZE, TEMPERATURE, STEPS).ld()
+    exact = moments.QuadraticChain(
+        curvatures, slopes, start, start**2, STEP_SIZE, TEMPERATURE, STEPS
+    ).ld()
     positions = simulate(gradients.Full(), curvatures, slopes).positions
     assert_mean(positions, exact.first[1:])
-    assert_mean(positions**2, exact.second[1:], wrong=exact.first[1:] ** 2 + exact.variance[1:] / 2)
+    assert_mean(
+        positions**2,
+        exact.second[1:],
+        wrong=exact.first[1:] ** 2 + exact.variance[1:] / 2,
+    )
 
 
 # What is compiled.
@@ -216,13 +256,29 @@ def test_the_refresh_is_a_branch_under_vmap_over_chains(make):
     problem = FiniteSum(quartic, jnp.zeros((ROWS, D)))
     langevin = langevax.Langevin(jnp.float32(0.1), jnp.float32(0.1), make(B, PERIOD))
     observers, key = program.Observers(None, None), jax.random.key(0)
-    carry = program.begin(langevin, problem, observers, jnp.zeros((3, D)), key, Chains(3))
+    carry = program.begin(
+        langevin, problem, observers, jnp.zeros((3, D)), key, Chains(3)
+    )
 
     def advance(carry):
-        return program.advance(langevin, problem, observers, carry, None, key, jnp.int32(9), jnp.int32(1), Chains(3))[0]
+        return program.advance(
+            langevin,
+            problem,
+            observers,
+            carry,
+            None,
+            key,
+            jnp.int32(9),
+            jnp.int32(1),
+            Chains(3),
+        )[0]
 
     jaxpr = jax.make_jaxpr(advance)(carry)
-    (refresh,) = [e for e in equations(jaxpr) if e.primitive.name == "cond" and full_passes(e.params["branches"][1])]
+    (refresh,) = [
+        e
+        for e in equations(jaxpr)
+        if e.primitive.name == "cond" and full_passes(e.params["branches"][1])
+    ]
     assert full_passes(refresh.params["branches"][0]) == 0
     assert full_passes(refresh.params["branches"][1]) == full_passes(jaxpr) > 0
     assert " conditional(" in jax.jit(advance).lower(carry).compile().as_text()

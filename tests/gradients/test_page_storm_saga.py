@@ -30,7 +30,12 @@ def problem(size=N):
 
 def path(estimator, num_steps=12):
     langevin = langevax.Langevin(0.02, 0.01, estimator)
-    options = {"key": jax.random.key(0), "num_steps": num_steps, "num_chains": 3, "record_every": 1}
+    options = {
+        "key": jax.random.key(0),
+        "num_steps": num_steps,
+        "num_chains": 3,
+        "record_every": 1,
+    }
     return langevax.simulate(langevin, problem(), jnp.ones(D), **options)
 
 
@@ -45,7 +50,9 @@ def test_page_of_probability_one_is_the_full_gradient():
 def test_page_tosses_its_coin_b_of_n_plus_b_times():
     """Over 20,000 steps, for the default, for a probability of its own and for another key."""
     steps = jnp.arange(20_000, dtype=jnp.int32)
-    tossed = lambda estimator: jax.jit(jax.vmap(lambda t: estimator.coin(problem(), t)))(steps)  # noqa: E731
+    tossed = lambda estimator: jax.jit(
+        jax.vmap(lambda t: estimator.coin(problem(), t))
+    )(steps)
     first, other = tossed(PAGE(B)), tossed(PAGE(B, key=jax.random.key(1)))
     assert_mean(first, B / (N + B), wrong=B / N)
     assert_mean(tossed(PAGE(B, 0.1)), 0.1)
@@ -57,7 +64,8 @@ def test_keys_of_schedules_are_arguments_of_a_run():
     """Another key tosses other coins and cuts other blocks, in the same run otherwise; the default is key 0."""
     for make in (PAGE, SAGA, SLEDGE):
         default, same, other = (
-            path(make(B, **options)) for options in ({}, *({"key": jax.random.key(i)} for i in (0, 1)))
+            path(make(B, **options))
+            for options in ({}, *({"key": jax.random.key(i)} for i in (0, 1)))
         )
         np.testing.assert_array_equal(default.positions, same.positions)
         assert np.abs(default.positions - other.positions).max() > 1e-4
@@ -70,11 +78,17 @@ def test_page_takes_a_full_pass_as_a_branch_under_vmap():
     states = jax.vmap(lambda x: estimator.init(finite_sum, x)[0])(x)
 
     def step(x, states, keys, t):
-        return jax.vmap(lambda x, s, k: estimator.estimate(finite_sum, x, s, k, t))(x, states, keys)
+        return jax.vmap(lambda x, s, k: estimator.estimate(finite_sum, x, s, k, t))(
+            x, states, keys
+        )
 
     jaxpr = jax.make_jaxpr(step)(x, states, keys, jnp.int32(3))
-    passes = lambda jaxpr: sum(1009 in shape for shape in shapes(jaxpr))  # noqa: E731
-    (cond,) = [e for e in equations(jaxpr) if e.primitive.name == "cond" and passes(e.params["branches"][1])]
+    passes = lambda jaxpr: sum(1009 in shape for shape in shapes(jaxpr))
+    (cond,) = [
+        e
+        for e in equations(jaxpr)
+        if e.primitive.name == "cond" and passes(e.params["branches"][1])
+    ]
     assert passes(cond.params["branches"][0]) == 0
     assert passes(cond.params["branches"][1]) == passes(jaxpr) > 0
 
@@ -90,11 +104,15 @@ def test_storm_forgets_by_one_less_momentum_a_step():
     """From any v, over 20,000 keys: (1 - a) times what was wrong is left, and a of the noise of a batch."""
     here, before = np.array([0.5, -1.0]), np.array([0.3, -0.8])
     state = gradients.sarah.RunningState(jnp.float32(before), jnp.array([3.0, 7.0]))
-    estimate = lambda key: STORM(B, 0.3).estimate(problem(), jnp.float32(here), state, key, jnp.int32(1))[0]  # noqa: E731
+    estimate = lambda key: STORM(B, 0.3).estimate(
+        problem(), jnp.float32(here), state, key, jnp.int32(1)
+    )[0]
     actual = jax.jit(jax.vmap(estimate))(jax.random.split(jax.random.key(1), 20_000))
     g, h = ((x - ROWS) ** 3 for x in (here, before))
     mean = g.mean(0) + 0.7 * (np.array([3.0, 7.0]) - h.mean(0))
-    assert_mean(actual, mean, wrong=g.mean(0) + 0.3 * (np.array([3.0, 7.0]) - h.mean(0)))
+    assert_mean(
+        actual, mean, wrong=g.mean(0) + 0.3 * (np.array([3.0, 7.0]) - h.mean(0))
+    )
     xi = (N - B) / (B * (N - 1))
     variance = (g - 0.7 * h).var(0)
     assert_mean((np.asarray(actual) - mean) ** 2, xi * variance, wrong=variance / B)
@@ -108,28 +126,46 @@ def test_saga_is_unbiased_whatever_its_table(table, batch_size):
     estimator = SAGA(batch_size, table)
     state, used = estimator.init(problem(), before)
     assert used == N
-    estimate = lambda key: estimator.estimate(problem(), here, state, key, jnp.int32(1))[0]  # noqa: E731
+    estimate = lambda key: estimator.estimate(
+        problem(), here, state, key, jnp.int32(1)
+    )[0]
     actual = jax.jit(jax.vmap(estimate))(jax.random.split(jax.random.key(1), 20_000))
-    assert_mean(actual, ((np.asarray(here) - ROWS) ** 3).mean(0), wrong=((np.asarray(before) - ROWS) ** 3).mean(0))
+    assert_mean(
+        actual,
+        ((np.asarray(here) - ROWS) ** 3).mean(0),
+        wrong=((np.asarray(before) - ROWS) ** 3).mean(0),
+    )
 
 
 @pytest.mark.parametrize(("table", "batch_size"), [("components", 2), ("blocks", 4)])
 def test_the_running_mean_of_saga_is_that_of_its_table(table, batch_size):
     """(o8), after 200 steps in float64, where it is no longer the gradient; blocks of unequal sizes, weighed."""
     with jax.enable_x64():
-        finite_sum, estimator = bent_problem(N, 0.5, D, curvature=1.0), SAGA(batch_size, table)
+        finite_sum, estimator = (
+            bent_problem(N, 0.5, D, curvature=1.0),
+            SAGA(batch_size, table),
+        )
         langevin = langevax.Langevin(0.2, 0.1, estimator)
-        run = langevax.simulate(langevin, finite_sum, jnp.ones(D), key=jax.random.key(0), num_steps=200)
+        run = langevax.simulate(
+            langevin, finite_sum, jnp.ones(D), key=jax.random.key(0), num_steps=200
+        )
         state = run.state.gradient
         weights = np.full(N, 1 / N) if table == "components" else np.array([4, 3]) / N
-        np.testing.assert_allclose(state.mean, weights @ np.asarray(state.table), rtol=0, atol=1e-14)
-        assert np.abs(state.mean - finite_sum.gradient(jnp.asarray(run.position))).max() > 1e-3
+        np.testing.assert_allclose(
+            state.mean, weights @ np.asarray(state.table), rtol=0, atol=1e-14
+        )
+        assert (
+            np.abs(state.mean - finite_sum.gradient(jnp.asarray(run.position))).max()
+            > 1e-3
+        )
         assert state.table.shape == ((N if table == "components" else 2), D)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "estimator", [SLEDGE(64), SAGA(64, "components"), PAGE(64), STORM(64, 0.1)], ids=lambda e: type(e).__name__
+    "estimator",
+    [SLEDGE(64), SAGA(64, "components"), PAGE(64), STORM(64, 0.1)],
+    ids=lambda e: type(e).__name__,
 )
 def test_they_serve_anneal(estimator):
     """A convex sum of 2048 rows in a box: the minimum is found and reached."""
@@ -150,7 +186,9 @@ def minimum():
     from scipy.optimize import minimize as scipy_minimize
 
     rows = np.random.default_rng(0).normal(size=(2048, D))
-    return scipy_minimize(lambda x: np.mean(np.sum((x - rows) ** 4, axis=1)) / 4, np.zeros(D)).fun
+    return scipy_minimize(
+        lambda x: np.mean(np.sum((x - rows) ** 4, axis=1)) / 4, np.zeros(D)
+    ).fun
 
 
 @pytest.mark.slow

@@ -27,14 +27,27 @@ def rows_of(estimator, num_steps):
     actual = []
     for step in range(num_steps):
         key = jax.random.fold_in(jax.random.key(5), step)
-        full = isinstance(estimator, gradients.SVRG | gradients.SARAH) and step % estimator.period == 0
+        full = (
+            isinstance(estimator, gradients.SVRG | gradients.SARAH)
+            and step % estimator.period == 0
+        )
         before = state
-        gradient, state, _ = estimator.estimate(problem, there if full else here, state, key, jnp.int32(step))
-        if isinstance(estimator, gradients.SARAH) and not full:  # its own last gradient, and one point back
+        gradient, state, _ = estimator.estimate(
+            problem, there if full else here, state, key, jnp.int32(step)
+        )
+        if (
+            isinstance(estimator, gradients.SARAH) and not full
+        ):  # its own last gradient, and one point back
             actual.append((gradient - before.gradient) * B)
             state = state._replace(previous=there)
         elif not full:
-            actual.append((gradient - (0 if isinstance(estimator, gradients.Minibatch) else 1 / N)) * B)
+            actual.append(
+                (
+                    gradient
+                    - (0 if isinstance(estimator, gradients.Minibatch) else 1 / N)
+                )
+                * B
+            )
     scale = 2 if isinstance(estimator, gradients.Minibatch) else 1
     return np.round(np.array(actual) / scale, 4)
 
@@ -73,13 +86,19 @@ def test_a_block_is_a_batch_of_distinct_indices():
     def one_pass(key):
         permutation, means = batches.permutation_state(True), []
         for number in range(N // B):
-            indices, permutation = batches.draw(jax.random.fold_in(key, number), problem, B, False, permutation, number)
+            indices, permutation = batches.draw(
+                jax.random.fold_in(key, number), problem, B, False, permutation, number
+            )
             means.append(problem.data[indices].mean())
         return jnp.stack(means)
 
-    means = np.asarray(jax.jit(jax.vmap(one_pass))(jax.random.split(jax.random.key(2), 50_000)))
+    means = np.asarray(
+        jax.jit(jax.vmap(one_pass))(jax.random.split(jax.random.key(2), 50_000))
+    )
     xi, other = (moments.batch_variance_factor(N, B, replace=r) for r in (False, True))
-    assert_mean((means - values.mean()) ** 2, xi * values.var(), wrong=other * values.var())
+    assert_mean(
+        (means - values.mean()) ** 2, xi * values.var(), wrong=other * values.var()
+    )
     np.testing.assert_allclose(means.mean(1), values.mean(), rtol=1e-5)
 
 
@@ -96,11 +115,19 @@ def test_noise_that_cancels_over_a_pass_heats_a_chain_far_less():
     slopes -= slopes.mean()
     problem = FiniteSum(lambda x, c: x**2 / 2 + c * x, jnp.asarray(slopes, jnp.float32))
     langevin = langevax.Langevin(h, 0.0, gradients.Minibatch(B, reshuffle=True))
-    options = {"key": jax.random.key(4), "num_steps": blocks * passes, "num_chains": 20_000}
-    actual = np.asarray(langevax.simulate(langevin, problem, jnp.array(0.0), **options).position)
+    options = {
+        "key": jax.random.key(4),
+        "num_steps": blocks * passes,
+        "num_chains": 20_000,
+    }
+    actual = np.asarray(
+        langevax.simulate(langevin, problem, jnp.array(0.0), **options).position
+    )
     variance = moments.batch_variance_factor(N, B, replace=False) * slopes.var()
     weights = h * (1 - h) ** np.arange(blocks)
-    one_pass = variance * (np.sum(weights**2) - (np.sum(weights) ** 2 - np.sum(weights**2)) / (blocks - 1))
+    one_pass = variance * (
+        np.sum(weights**2) - (np.sum(weights) ** 2 - np.sum(weights**2)) / (blocks - 1)
+    )
     exact = one_pass / (1 - (1 - h) ** (2 * blocks))
     assert_mean(actual**2, exact, slack=1e-3 * exact, wrong=variance * h / (2 - h))
 

@@ -13,7 +13,12 @@ from langevax.gradients import SAGA, SARAH, SLEDGE, tables
 from langevax.run import program
 from langevax.run.chains import Chains
 from tests.errorbars import z_scores
-from tests.gradients.walks import bent_problem, errors_along, random_path, squared_errors
+from tests.gradients.walks import (
+    bent_problem,
+    errors_along,
+    random_path,
+    squared_errors,
+)
 
 pytestmark = pytest.mark.mostly_compiling
 
@@ -26,7 +31,9 @@ def quartic(x, row):
 
 
 def cubes(size):
-    return FiniteSum(quartic, jnp.asarray(np.random.default_rng(0).normal(size=(size, D))))
+    return FiniteSum(
+        quartic, jnp.asarray(np.random.default_rng(0).normal(size=(size, D)))
+    )
 
 
 def errors(estimator, problem, num_steps=12, step=0.3):
@@ -41,7 +48,8 @@ def errors(estimator, problem, num_steps=12, step=0.3):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("table", "initial_table"), [("components", "full"), ("components", "batch"), ("blocks", "full")]
+    ("table", "initial_table"),
+    [("components", "full"), ("components", "batch"), ("blocks", "full")],
 )
 def test_a_batch_of_all_is_the_full_gradient(table, initial_table):
     """(o1), on a quartic in float64; half of them is distinguished."""
@@ -68,11 +76,18 @@ STEP, NUM_STEPS, CHAINS = 0.01, 1200, 64
 
 def settled(estimator, problem):
     """Mean squared error of each chain in the third and in the last quarter of the walk."""
-    return squared_errors(estimator, problem, D, STEP, NUM_STEPS, CHAINS).reshape(CHAINS, 4, -1).mean(2).T[2:]
+    return (
+        squared_errors(estimator, problem, D, STEP, NUM_STEPS, CHAINS)
+        .reshape(CHAINS, 4, -1)
+        .mean(2)
+        .T[2:]
+    )
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("size", "batch_size", "heterogeneity"), [(256, 4, 1.0), (128, 4, 3.0)])
+@pytest.mark.parametrize(
+    ("size", "batch_size", "heterogeneity"), [(256, 4, 1.0), (128, 4, 3.0)]
+)
 def test_the_steady_error_is_that_of_the_recursion(size, batch_size, heterogeneity):
     """(o9, o11): zeta^2 step^2 n / (2 b^2) within 10 %, and flat: two quarters of the walk agree within 4.5 errors.
 
@@ -85,7 +100,9 @@ def test_the_steady_error_is_that_of_the_recursion(size, batch_size, heterogenei
     assert np.mean([third, last]) == pytest.approx(expected, rel=0.1)
     assert z_scores(last - third, 0.0) < 4.5
     if size == 256:
-        assert np.mean(settled(SAGA(batch_size, "components"), problem)) > 1.7 * expected
+        assert (
+            np.mean(settled(SAGA(batch_size, "components"), problem)) > 1.7 * expected
+        )
         third, last = settled(SARAH(batch_size, NUM_STEPS + 1), problem)
         assert z_scores(last - third, 0.0) > 4.5
         assert np.mean(last) > 10 * expected
@@ -96,10 +113,14 @@ def test_blocks_have_the_same_error():
     """That of n/b components with the heterogeneity of the blocks, which is zeta / sqrt(b) on average over cuts."""
     problem, batch_size = bent_problem(256, 1.0, D), 4
     blocks = tables.Blocks(batch_size)
-    members = jax.vmap(lambda j: blocks.members(problem, j)[0])(jnp.arange(64, dtype=jnp.int32))
+    members = jax.vmap(lambda j: blocks.members(problem, j)[0])(
+        jnp.arange(64, dtype=jnp.int32)
+    )
     variance = np.var(np.asarray(problem.data[0])[members].mean(1))
     assert variance == pytest.approx(1 / batch_size, rel=0.4)
-    assert np.mean(settled(SLEDGE(batch_size), problem)) == pytest.approx(variance * STEP**2 * 64 / 2, rel=0.1)
+    assert np.mean(settled(SLEDGE(batch_size), problem)) == pytest.approx(
+        variance * STEP**2 * 64 / 2, rel=0.1
+    )
 
 
 # What each mistake would do.
@@ -112,12 +133,20 @@ class Naive(gradients.GradientEstimator):
     mistake: str = ""
 
     def init(self, problem, position):
-        return (position, position, problem.gradients_at(position, jnp.arange(problem.size))), 0
+        return (
+            position,
+            position,
+            problem.gradients_at(position, jnp.arange(problem.size)),
+        ), 0
 
     def estimate(self, problem, position, state, key, step):
         earlier, previous, y = state
-        drawn = gradients.batches.draw(key, problem, self.batch_size, self.mistake == "repeats")[0]
-        other = gradients.batches.draw(jax.random.fold_in(key, 1), problem, self.batch_size, False)[0]
+        drawn = gradients.batches.draw(
+            key, problem, self.batch_size, self.mistake == "repeats"
+        )[0]
+        other = gradients.batches.draw(
+            jax.random.fold_in(key, 1), problem, self.batch_size, False
+        )[0]
         there = earlier if self.mistake == "stale" else previous
         g = problem.gradients_at(position, drawn)
         h = problem.gradients_at(there, other if self.mistake == "batches" else drawn)
@@ -136,9 +165,18 @@ def rms_errors():
         problem = bent_problem(20, 1.0, 8, curvature=3.0, slope=0.05)
         path = random_path(KEY, jnp.zeros(8, jnp.float64), 0.1, 400)
         actual = {}
-        mistakes = {name: Naive(5, name) for name in ("frozen", "moved", "batches", "stale", "repeats")}
-        for name, estimator in ({"sledge": SLEDGE(5, "components"), "naive": Naive(5)} | mistakes).items():
-            run = jax.jit(lambda path, estimator=estimator: errors_along(estimator, problem, path, KEY)[0])
+        mistakes = {
+            name: Naive(5, name)
+            for name in ("frozen", "moved", "batches", "stale", "repeats")
+        }
+        for name, estimator in (
+            {"sledge": SLEDGE(5, "components"), "naive": Naive(5)} | mistakes
+        ).items():
+            run = jax.jit(
+                lambda path, estimator=estimator: errors_along(
+                    estimator, problem, path, KEY
+                )[0]
+            )
             actual[name] = np.asarray(run(path))
         return actual
 
@@ -150,15 +188,25 @@ def rms(errors):
 @pytest.mark.slow
 def test_the_lazy_table_is_the_table_written_out(rms_errors):
     """(o3) over 400 steps, 100 times what draws each entry once; and its error is that of the recursion."""
-    np.testing.assert_allclose(rms_errors["sledge"], rms_errors["naive"], rtol=0, atol=1e-12)
-    expected = np.sqrt(0.1**2 / 5 * 15 / 19 / (1 - 0.75**2) * (1 + 0.25))  # and what ages of entries add, b / n of it
+    np.testing.assert_allclose(
+        rms_errors["sledge"], rms_errors["naive"], rtol=0, atol=1e-12
+    )
+    expected = np.sqrt(
+        0.1**2 / 5 * 15 / 19 / (1 - 0.75**2) * (1 + 0.25)
+    )  # and what ages of entries add, b / n of it
     assert rms(rms_errors["sledge"]) == pytest.approx(expected, rel=0.2)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("mistake", "factor"),
-    [("frozen", 4.5), ("moved", 7.0), ("batches", 5.5), ("stale", 4.5), ("repeats", 1.08)],
+    [
+        ("frozen", 4.5),
+        ("moved", 7.0),
+        ("batches", 5.5),
+        ("stale", 4.5),
+        ("repeats", 1.08),
+    ],
 )
 def test_a_mistake_shows_in_the_error(rms_errors, mistake, factor):
     """By the factors by which it does in the literature's settings, or more: 0.35, 0.67, 0.43 and 0.37 against 0.074.
@@ -179,14 +227,22 @@ def test_a_step_draws_distinct_entries_and_writes_no_other(table):
         problem, drawn = cubes(12), 1 if table == "blocks" else 4
         estimator = SLEDGE(4, table, resync=99)
         state, _ = estimator.init(problem, jnp.ones(D))
-        step = jax.jit(lambda state, x, t: estimator.estimate(problem, x, state, jax.random.key(t), t)[1])
+        step = jax.jit(
+            lambda state, x, t: estimator.estimate(
+                problem, x, state, jax.random.key(t), t
+            )[1]
+        )
         counts = []
         for t in range(1, 13):
             after = step(state, jnp.full(D, 1.0 + t / 9), jnp.int32(t))
-            counts.append(int(np.sum(np.any(np.asarray(after.table != state.table), axis=1))))
+            counts.append(
+                int(np.sum(np.any(np.asarray(after.table != state.table), axis=1)))
+            )
             state = after
         assert max(counts) == drawn
-        assert table == "blocks" or min(counts[1:]) == drawn  # a block drawn twice in a row moves as all do
+        assert (
+            table == "blocks" or min(counts[1:]) == drawn
+        )  # a block drawn twice in a row moves as all do
         assert state.table.shape == (3 if table == "blocks" else 12, D)
 
 
@@ -197,7 +253,11 @@ def drift(resync, num_steps=20_000):
     """Float32 error where exact arithmetic has none: equal Hessians, gradients that differ by constants of size 10."""
     problem = bent_problem(64, 0.0, D, curvature=1.0, slope=10.0)
     path = random_path(KEY, jnp.zeros(D), 0.05, num_steps)
-    run = jax.jit(lambda path: errors_along(SLEDGE(8, "components", resync=resync), problem, path, KEY)[0])
+    run = jax.jit(
+        lambda path: errors_along(
+            SLEDGE(8, "components", resync=resync), problem, path, KEY
+        )[0]
+    )
     return rms(np.asarray(run(path), np.float64)[-1000:])
 
 
@@ -224,7 +284,17 @@ def table_copies(estimator, chains):
     carry = program.begin(langevin, problem, observers, positions, KEY, chains)
 
     def advance(carry):
-        return program.advance(langevin, problem, observers, carry, None, KEY, jnp.int32(9), jnp.int32(1), chains)[0]
+        return program.advance(
+            langevin,
+            problem,
+            observers,
+            carry,
+            None,
+            KEY,
+            jnp.int32(9),
+            jnp.int32(1),
+            chains,
+        )[0]
 
     text = jax.jit(advance).lower(carry).compile().as_text()
     shape = ",".join(map(str, carry.state.gradient.table.shape))
@@ -232,10 +302,16 @@ def table_copies(estimator, chains):
     actual, steps = [], 0
     for computation in text.split("\n\n"):
         lines = [line.strip() for line in computation.splitlines() if made.search(line)]
-        of_a_step = any("scatter" in line or "dynamic-update-slice" in line for line in lines)  # it writes entries
+        of_a_step = any(
+            "scatter" in line or "dynamic-update-slice" in line for line in lines
+        )  # it writes entries
         steps += of_a_step
         if of_a_step or computation.startswith("%fused"):
-            actual += [line for line in lines if "fusion(" not in line and "scatter(" not in line]
+            actual += [
+                line
+                for line in lines
+                if "fusion(" not in line and "scatter(" not in line
+            ]
     assert steps
     return actual
 
@@ -280,7 +356,9 @@ def test_descent_converges_linearly_without_a_full_gradient():
         for estimator in (SLEDGE(8, initial_table="batch"), gradients.Minibatch(8)):
             langevin = langevax.Langevin(0.2, 0.0, estimator)
             actual = langevax.simulate(langevin, problem, jnp.ones(D), **options)
-            ends.append(float(jnp.linalg.norm(problem.gradient(jnp.asarray(actual.position)))))
+            ends.append(
+                float(jnp.linalg.norm(problem.gradient(jnp.asarray(actual.position))))
+            )
             assert actual.evaluations <= 100 * 64
         assert ends[0] < 1e-10
         assert ends[1] > 1e-3
@@ -299,20 +377,31 @@ def test_chains_and_trees():
     estimator, keys = SLEDGE(5), jax.random.split(KEY, 3)
     state, _ = jax.jit(jax.vmap(lambda x: estimator.init(problem, x)))(start)
     moved = jax.tree.map(lambda x: 0.9 * x, start)
-    step = lambda x, state, key: estimator.estimate(problem, x, state, key, jnp.int32(1))[0]  # noqa: E731
+    step = lambda x, state, key: estimator.estimate(
+        problem, x, state, key, jnp.int32(1)
+    )[0]
     together, alone = jax.jit(jax.vmap(step))(moved, state, keys), jax.jit(step)
-    at = lambda tree, i: jax.tree.map(lambda a: a[i], tree)  # noqa: E731
+    at = lambda tree, i: jax.tree.map(lambda a: a[i], tree)
     alone = [alone(at(moved, i), at(state, i), keys[i]) for i in range(3)]
     for i in range(3):
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), at(together, i), alone[i])
-    np.testing.assert_allclose(state.gradient["a"][0], problem.gradient(at(start, 0))["a"], rtol=1e-5)
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6),
+            at(together, i),
+            alone[i],
+        )
+    np.testing.assert_allclose(
+        state.gradient["a"][0], problem.gradient(at(start, 0))["a"], rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("make", [SLEDGE, SAGA])
 def test_mistakes_are_named(make, unchecked_types):
     for options, message in (
         ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
-        ({"batch_size": 2, "table": "scalars"}, r"table must be one of \('blocks', 'components'\), got 'scalars'"),
+        (
+            {"batch_size": 2, "table": "scalars"},
+            r"table must be one of \('blocks', 'components'\), got 'scalars'",
+        ),
         ({"batch_size": 2, "initial_table": "zero"}, "initial_table must be one of"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -321,5 +410,7 @@ def test_mistakes_are_named(make, unchecked_types):
         make(2, key=0)
     with pytest.raises(ValueError, match="resync must be at least 1, got 0"):
         SLEDGE(2, resync=0)
-    with pytest.raises(ValueError, match="batch_size is 7 but the problem has 6 components"):
+    with pytest.raises(
+        ValueError, match="batch_size is 7 but the problem has 6 components"
+    ):
         make(7).init(cubes(6), jnp.zeros(D))

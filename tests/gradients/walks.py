@@ -16,9 +16,17 @@ def bent(x, row):
 def bent_problem(size, heterogeneity, dim, *, curvature=0.0, slope=1.0, seed=0):
     """Curvatures `curvature` +- heterogeneity, half each: |hess f_i - hess f| is the heterogeneity for every i."""
     rng = np.random.default_rng(seed)
-    curvatures = curvature + heterogeneity * rng.permutation(np.resize([-1.0, 1.0], size))
+    curvatures = curvature + heterogeneity * rng.permutation(
+        np.resize([-1.0, 1.0], size)
+    )
     dtype = jnp.result_type(float)
-    return FiniteSum(bent, (jnp.asarray(curvatures, dtype), jnp.asarray(slope * rng.normal(size=(size, dim)), dtype)))
+    return FiniteSum(
+        bent,
+        (
+            jnp.asarray(curvatures, dtype),
+            jnp.asarray(slope * rng.normal(size=(size, dim)), dtype),
+        ),
+    )
 
 
 def errors_along(estimator, problem, path, key, state=None):
@@ -26,11 +34,15 @@ def errors_along(estimator, problem, path, key, state=None):
 
     def body(state, inputs):
         step, x = inputs
-        v, state, _ = estimator.estimate(problem, x, state, jax.random.fold_in(key, step), step)
+        v, state, _ = estimator.estimate(
+            problem, x, state, jax.random.fold_in(key, step), step
+        )
         return state, v - problem.gradient(x)
 
     state = estimator.init(problem, path[0])[0] if state is None else state
-    state, errors = jax.lax.scan(body, state, (jnp.arange(len(path), dtype=jnp.int32), path))
+    state, errors = jax.lax.scan(
+        body, state, (jnp.arange(len(path), dtype=jnp.int32), path)
+    )
     return errors, state
 
 
@@ -46,7 +58,12 @@ def squared_errors(estimator, problem, dim, step, num_steps, num_chains):
 
     def one(key):
         path_key, key = jax.random.split(key)
-        path = random_path(path_key, jnp.zeros(dim, jnp.result_type(float)), step, num_steps)
+        path = random_path(
+            path_key, jnp.zeros(dim, jnp.result_type(float)), step, num_steps
+        )
         return jnp.sum(errors_along(estimator, problem, path, key)[0] ** 2, axis=1)
 
-    return np.asarray(jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(1), num_chains)), np.float64)
+    return np.asarray(
+        jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(1), num_chains)),
+        np.float64,
+    )

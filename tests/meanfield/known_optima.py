@@ -11,7 +11,11 @@ from langevax.meanfield.gibbs_law import GibbsLaw
 from tests.theory.grids import kl_objective
 
 LOSSES = {
-    "squared": (lambda z, y: (z - y) ** 2 / 2, lambda z, y: z - y, lambda g, y: g**2 / 2 + g * y),
+    "squared": (
+        lambda z, y: (z - y) ** 2 / 2,
+        lambda z, y: z - y,
+        lambda g, y: g**2 / 2 + g * y,
+    ),
     "logistic": (
         lambda z, y: np.logaddexp(0, -y * z),
         lambda z, y: -y / (1 + np.exp(y * z)),
@@ -61,17 +65,35 @@ def needle_values(inputs, grid):
 class Problem:
     """A risk with the same problem on a grid, of weights of variance 1 under the prior."""
 
-    def __init__(self, neuron, values, inputs, targets, loss, temperature, row_weights=None):
+    def __init__(
+        self, neuron, values, inputs, targets, loss, temperature, row_weights=None
+    ):
         self.temperature, self.neuron, self.loss = temperature, neuron, loss
         options = {} if row_weights is None else {"weights": np.float32(row_weights)}
         columns, numbers = np.float32(inputs[:, None]), np.float32(targets)
         precision = np.float32(temperature)
-        self.risk = MeanFieldRisk(neuron, getattr(losses, loss), columns, numbers, precision=precision, **options)
-        times = np.ones(len(inputs), int) if row_weights is None else np.asarray(row_weights)
+        self.risk = MeanFieldRisk(
+            neuron,
+            getattr(losses, loss),
+            columns,
+            numbers,
+            precision=precision,
+            **options,
+        )
+        times = (
+            np.ones(len(inputs), int)
+            if row_weights is None
+            else np.asarray(row_weights)
+        )
         every = np.repeat(np.arange(len(inputs)), times)
         grid = np.linspace(-9, 9, 6001)
         self.grid = GridRisk(
-            grid, values(inputs, grid)[every], targets[every], temperature / 2, temperature, *LOSSES[loss]
+            grid,
+            values(inputs, grid)[every],
+            targets[every],
+            temperature / 2,
+            temperature,
+            *LOSSES[loss],
         )
         self.times = times
 
@@ -86,7 +108,10 @@ class Problem:
     def lower(self, dual):
         """D of a dual, of each row of the risk."""
         every = np.repeat(np.arange(len(self.times)), self.times)
-        return self.grid.dual_objective(np.asarray(dual, float)[every]) + self.temperature * np.log(2 * np.pi) / 2
+        return (
+            self.grid.dual_objective(np.asarray(dual, float)[every])
+            + self.temperature * np.log(2 * np.pi) / 2
+        )
 
     @property
     def optimum(self):
@@ -114,7 +139,9 @@ class Problem:
         grid = self.grid
         distribution = np.cumsum(grid.measure * grid.gibbs(np.asarray(dual, float)))
         uniform = np.random.default_rng(seed).uniform(size=shape) * distribution[-1]
-        return np.interp(uniform, distribution, grid.points).astype(np.float32)[..., None]
+        return np.interp(uniform, distribution, grid.points).astype(np.float32)[
+            ..., None
+        ]
 
 
 def odd_values(inputs, grid):
@@ -124,7 +151,10 @@ def odd_values(inputs, grid):
 def smooth(loss="squared", temperature=0.1):
     """Six rows and one neuron of few modes."""
     inputs = np.linspace(-2, 2, 6)
-    targets = {"squared": np.tanh(2 * inputs) + 0.2, "logistic": np.array([-1.0, -1.0, 1.0, -1.0, 1.0, 1.0])}[loss]
+    targets = {
+        "squared": np.tanh(2 * inputs) + 0.2,
+        "logistic": np.array([-1.0, -1.0, 1.0, -1.0, 1.0, 1.0]),
+    }[loss]
     return Problem(Odd(), odd_values, inputs, targets, loss, temperature)
 
 

@@ -16,7 +16,9 @@ from langevax.run import program
 from langevax.run.start import place
 
 SAMPLES, PARTICLES, STEPS, MANY = 20, 256, 60, 100_000
-CALL = re.compile(r"= (\S+|\(.*?\)) (all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter)(?:-start)?\(")
+CALL = re.compile(
+    r"= (\S+|\(.*?\)) (all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter)(?:-start)?\("
+)
 BEGIN = re.compile(r"(ENTRY )?%?([\w.\-]+) \(.*\{$")
 NAME = re.compile(r"(?:body|condition|calls|to_apply)=%?([\w.\-]+)")
 
@@ -36,12 +38,15 @@ def sent(text):
     def walk(name, where):
         for line in computations[name]:
             calls.setdefault(where, []).extend(
-                f"{operation} {re.sub('{.*?}', '', shape)}" for shape, operation in CALL.findall(line)
+                f"{operation} {re.sub('{.*?}', '', shape)}"
+                for shape, operation in CALL.findall(line)
             )
             for inner in NAME.findall(line):
                 walk(inner, where)
             if branches := re.search(r"branch_computations=\{(.*?)\}", line):
-                for number, branch in enumerate(branches[1].replace("%", "").split(", ")):
+                for number, branch in enumerate(
+                    branches[1].replace("%", "").split(", ")
+                ):
                     walk(branch, where + str(number))
 
     walk(entry, "")
@@ -55,8 +60,12 @@ def of_advance(algorithm, problem, positions, mesh):
     positions, problem = place(positions, problem, mesh)
     key, stop, every = jax.random.key(0), jnp.int32(5), jnp.int32(program.NO_GRID)
     carry = program.begin(algorithm, problem, observers, positions, key, None)
-    lowered = program.advance.lower(algorithm, problem, observers, carry, None, key, stop, every, None)
-    return sent(lowered.compile().compiled.as_text()), str(carry.state.log_weights.sharding.spec)
+    lowered = program.advance.lower(
+        algorithm, problem, observers, carry, None, key, stop, every, None
+    )
+    return sent(lowered.compile().compiled.as_text()), str(
+        carry.state.log_weights.sharding.spec
+    )
 
 
 def mesh_of(devices):
@@ -65,38 +74,69 @@ def mesh_of(devices):
 
 def main():
     jax.config.update("jax_num_cpu_devices", 4)
-    jax.config.update("jax_disable_most_optimizations", True)  # what is sent stays, in two thirds of the time
+    jax.config.update(
+        "jax_disable_most_optimizations", True
+    )  # what is sent stays, in two thirds of the time
     rows = np.random.default_rng(0).normal(size=(SAMPLES, 3)).astype(np.float32)
     risk = langevax.MeanFieldRisk(
-        langevax.neurons.Tanh(2.0), langevax.losses.squared, rows, np.sign(rows[:, 0]), precision=0.1
+        langevax.neurons.Tanh(2.0),
+        langevax.losses.squared,
+        rows,
+        np.sign(rows[:, 0]),
+        precision=0.1,
     )
     classes = langevax.MeanFieldRisk(
-        langevax.neurons.TanhTanh(num_outputs=3), langevax.losses.softmax, rows, np.arange(SAMPLES) % 3, precision=0.1
+        langevax.neurons.TanhTanh(num_outputs=3),
+        langevax.losses.softmax,
+        rows,
+        np.arange(SAMPLES) % 3,
+        precision=0.1,
     )
-    ascent, key = PSDCA(0.02, num_inner_steps=3, curvature="variance"), jax.random.key(0)
+    ascent, key = (
+        PSDCA(0.02, num_inner_steps=3, curvature="variance"),
+        jax.random.key(0),
+    )
     cloud = risk.prior(0.02, PARTICLES)(jax.random.key(1))
     facts = {"step": {}}
     for name, problem in {"squared": risk, "softmax": classes}.items():
         start = problem.prior(0.02, PARTICLES)(jax.random.key(1))
-        facts["step"][name], facts["weights lie"] = of_advance(ascent, problem, start, mesh_of(4))
+        facts["step"][name], facts["weights lie"] = of_advance(
+            ascent, problem, start, mesh_of(4)
+        )
 
     alone = langevax.simulate(ascent, risk, cloud, key=key, num_steps=STEPS)
     facts["refreshes"] = alone.counts["refreshes"]
     facts["moved"] = float(np.abs(np.asarray(alone.position) - np.asarray(cloud)).max())
     facts["difference"] = {}
     for devices in (1, 2, 4):
-        end = langevax.simulate(ascent, risk, cloud, key=key, num_steps=STEPS, sharding=mesh_of(devices))
-        pairs = [(getattr(end.state, name), getattr(alone.state, name)) for name in ("position", "dual", "log_weights")]
-        facts["difference"][str(devices)] = max(float(np.abs(np.asarray(a) - np.asarray(b)).max()) for a, b in pairs)
+        end = langevax.simulate(
+            ascent, risk, cloud, key=key, num_steps=STEPS, sharding=mesh_of(devices)
+        )
+        pairs = [
+            (getattr(end.state, name), getattr(alone.state, name))
+            for name in ("position", "dual", "log_weights")
+        ]
+        facts["difference"][str(devices)] = max(
+            float(np.abs(np.asarray(a) - np.asarray(b)).max()) for a, b in pairs
+        )
 
     split = NamedSharding(mesh_of(4), PartitionSpec("particles"))
     heavy = jnp.zeros(PARTICLES).at[PARTICLES - 3].set(50.0)
-    shared = jax.jit(resample, static_argnums=3)(key, jax.device_put(cloud, split), jax.device_put(heavy, split), 4)
-    facts["all from one"] = bool(np.all(np.asarray(shared) == np.asarray(cloud)[PARTICLES - 3]))
+    shared = jax.jit(resample, static_argnums=3)(
+        key, jax.device_put(cloud, split), jax.device_put(heavy, split), 4
+    )
+    facts["all from one"] = bool(
+        np.all(np.asarray(shared) == np.asarray(cloud)[PARTICLES - 3])
+    )
 
     many = jax.ShapeDtypeStruct((MANY, 11), jnp.float32, sharding=split)
     weights = jax.ShapeDtypeStruct((MANY,), jnp.float32, sharding=split)
-    facts["many"] = sent(jax.jit(resample, static_argnums=3).lower(key, many, weights, 4).compile().as_text())
+    facts["many"] = sent(
+        jax.jit(resample, static_argnums=3)
+        .lower(key, many, weights, 4)
+        .compile()
+        .as_text()
+    )
     print(json.dumps(facts))
 
 

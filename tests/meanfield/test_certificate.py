@@ -15,7 +15,13 @@ from langevax import MeanFieldRisk, losses, neurons
 from langevax.meanfield import Certificate, certificate, certify, interval_search, wells
 from langevax.meanfield.clouds import MOVES, EffortSpent
 from langevax.meanfield.interval_search import IntervalSearch
-from langevax.meanfield.upper_bound import RUNS, LocalRuns, UpperBound, _by_cells, _Shares
+from langevax.meanfield.upper_bound import (
+    RUNS,
+    LocalRuns,
+    UpperBound,
+    _by_cells,
+    _Shares,
+)
 from langevax.run import CheckpointError
 from tests.meanfield.known_optima import Odd, Problem, needle, odd_values, smooth
 
@@ -24,7 +30,13 @@ CASES = [("squared", 0.02), ("logistic", 0.01)]
 
 
 def certified(problem, seed=0, effort=EFFORT, **options):
-    return certify(problem.risk, problem.temperature, key=jax.random.key(seed), effort=effort, **options)
+    return certify(
+        problem.risk,
+        problem.temperature,
+        key=jax.random.key(seed),
+        effort=effort,
+        **options,
+    )
 
 
 @pytest.mark.slow
@@ -43,7 +55,9 @@ def test_the_interval_holds_the_optimum_of_quadrature(loss, temperature):
     assert result.num_descents > wells.NUM_DESCENTS
     assert "wells" in heard
     optimal = problem.grid.outputs(problem.grid.gibbs(problem.optimal_dual()))
-    assert np.mean((result.outputs - optimal) ** 2) < result.output_error(optimal) + 1e-6
+    assert (
+        np.mean((result.outputs - optimal) ** 2) < result.output_error(optimal) + 1e-6
+    )
     assert result.output_error(optimal + 1) > 0.9
     assert result.verdict in repr(result)
     assert "The least training objective lies between" in result.verdict
@@ -60,7 +74,9 @@ def test_a_needle_that_walks_miss_is_in_the_interval(loss, monkeypatch):
 
     def blind(clouds, tilt, others):
         size = clouds.law.size
-        return wells.Wells(-np.inf, np.zeros((0, size)), np.zeros(0), np.zeros((0, size, size)), 100)
+        return wells.Wells(
+            -np.inf, np.zeros((0, size)), np.zeros(0), np.zeros((0, size, size)), 100
+        )
 
     monkeypatch.setattr(wells, "search", blind)
     without = certified(problem, effort=3e7)
@@ -84,7 +100,9 @@ def test_the_lower_end_takes_the_largest_log_z_and_never_a_mean(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("heavier", [0.0, 20.0])
-def test_a_cloud_that_wells_outweigh_climbs_once_more_with_more_moves(heavier, monkeypatch):
+def test_a_cloud_that_wells_outweigh_climbs_once_more_with_more_moves(
+    heavier, monkeypatch
+):
     """Wells of e^20 times its mass at the first dual alone; those of the second bound the lower end."""
     problem, climbs, searches = smooth("squared", 0.02), [], []
 
@@ -94,7 +112,9 @@ def test_a_cloud_that_wells_outweigh_climbs_once_more_with_more_moves(heavier, m
 
     def search(*arguments, search=wells.search):
         searches.append(search(*arguments))
-        return searches[-1]._replace(log_partition=searches[-1].log_partition + heavier * (len(searches) == 1))
+        return searches[-1]._replace(
+            log_partition=searches[-1].log_partition + heavier * (len(searches) == 1)
+        )
 
     monkeypatch.setattr(interval_search, "climb", climb)
     monkeypatch.setattr(wells, "search", search)
@@ -110,11 +130,15 @@ def test_a_cloud_that_wells_outweigh_climbs_once_more_with_more_moves(heavier, m
 
 
 @pytest.mark.parametrize(("loss", "temperature"), CASES)
-def test_a_climb_that_the_effort_ends_bounds_the_optimum_and_is_gone_on_with(loss, temperature, monkeypatch):
+def test_a_climb_that_the_effort_ends_bounds_the_optimum_and_is_gone_on_with(
+    loss, temperature, monkeypatch
+):
     """By the law of a temperature three times as high, and by its dual, scaled so that the law stays."""
     problem, starts, ends = smooth(loss, temperature), [], []
 
-    def climb(clouds, risk, temperature, size, *, climb=interval_search.climb, **options):
+    def climb(
+        clouds, risk, temperature, size, *, climb=interval_search.climb, **options
+    ):
         starts.append(options["start"])
         if len(starts) > 1:
             raise EffortSpent
@@ -130,7 +154,9 @@ def test_a_climb_that_the_effort_ends_bounds_the_optimum_and_is_gone_on_with(los
     assert result.trustworthy or len(starts) > 1
     assert all(start is ends[0] for start in starts[1:])
     assert result.lower_bound <= problem.optimum <= result.upper_bound
-    assert result.upper_bound < problem.optimum + 0.5 * (problem.prior_objective - problem.optimum)
+    assert result.upper_bound < problem.optimum + 0.5 * (
+        problem.prior_objective - problem.optimum
+    )
     np.testing.assert_allclose(result.dual, ends[0].dual / 3, rtol=1e-5)
     lower = problem.lower(result.dual)
     assert 0 < lower - result.lower_bound < 0.1 * lower + 3 * temperature
@@ -159,10 +185,20 @@ def test_small_matrices_are_factorised_by_one_thread(rows, limited, monkeypatch)
     """In `certify` itself, so that a direct call costs what that of an estimator does."""
 
     def threads():
-        return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+        return {
+            library["num_threads"]
+            for library in threadpool_info()
+            if library["user_api"] == "blas"
+        }
 
     before, inside = threads(), []
-    risk = MeanFieldRisk(neurons.Tanh(), losses.squared, np.zeros((rows, 1)), np.ones(rows), precision=0.1)
+    risk = MeanFieldRisk(
+        neurons.Tanh(),
+        losses.squared,
+        np.zeros((rows, 1)),
+        np.ones(rows),
+        precision=0.1,
+    )
     monkeypatch.setattr(certificate, "close", lambda search: inside.append(threads()))
     certify(risk, 0.1, key=jax.random.key(0))
     assert inside == [{1} if limited else before]
@@ -182,7 +218,9 @@ def test_estimates_err_with_a_small_probability_in_all_rounds_together():
     for search.rounds in range(8):
         levels.append(search.level)
         estimate = search.log_partition(2.0, 0.1, "walks")
-        assert estimate.high == pytest.approx(2 + 0.1 * student.ppf(1 - search.level, RUNS - 1))
+        assert estimate.high == pytest.approx(
+            2 + 0.1 * student.ppf(1 - search.level, RUNS - 1)
+        )
     assert 0.045 < sum(levels) <= 0.05
     bound = UpperBound(1.0, 0.1, 5, np.zeros(3))
     assert bound.high(0.01) == pytest.approx(1 + 0.1 * student.ppf(0.99, 5))
@@ -198,27 +236,38 @@ def test_the_ends_that_are_kept_are_the_best():
     noisy = UpperBound(0.5, 10.0, 5, np.zeros(3))  # the least value
     search.keep_upper(noisy, UpperBound(0.9, 0.001, 5, np.zeros(3)))
     # the least of two ends holds where both do: each has half of the level
-    assert search.upper[0] == pytest.approx(0.9 + 0.001 * student.ppf(1 - search.level / 10, 5))
+    assert search.upper[0] == pytest.approx(
+        0.9 + 0.001 * student.ppf(1 - search.level / 10, 5)
+    )
     log_partition = search.log_partition(problem.log_partition(dual), 0.0, "walks")
     for share in (0.0, 1.0, 0.5):
-        search.keep_lower(dual * np.float32(share), log_partition._replace(high=log_partition.value * (share == 1)))
+        search.keep_lower(
+            dual * np.float32(share),
+            log_partition._replace(high=log_partition.value * (share == 1)),
+        )
     assert search.lower[0] == pytest.approx(problem.lower(dual), abs=1e-5)
     np.testing.assert_array_equal(search.lower[1], dual)
 
 
 def noisy_runs(num_cells=2):
     rng = np.random.default_rng(0)
-    masses = rng.uniform(0.2, 0.8, size=(RUNS, 1)) * np.array([1.0, 0.0]) + np.array([0.0, 1.0])
+    masses = rng.uniform(0.2, 0.8, size=(RUNS, 1)) * np.array([1.0, 0.0]) + np.array(
+        [0.0, 1.0]
+    )
     masses[:, 1] -= masses[:, 0]
     outputs = rng.normal(size=(RUNS, num_cells, 6, 1))
-    return LocalRuns(rng.normal(size=RUNS), masses, outputs, rng.normal(size=(RUNS, num_cells)))
+    return LocalRuns(
+        rng.normal(size=RUNS), masses, outputs, rng.normal(size=(RUNS, num_cells))
+    )
 
 
 def test_cells_are_judged_on_the_runs_that_did_not_choose_them(monkeypatch):
     """Shares chosen on even runs are judged on odd ones and the other way round; the mean of both by hand."""
     problem, runs, chosen = smooth(), noisy_runs(), []
     outputs = runs.outputs[..., 0] / runs.masses[..., None]
-    costs = runs.exponents / runs.masses - np.log(runs.masses) - runs.log_partition[:, None]
+    costs = (
+        runs.exponents / runs.masses - np.log(runs.masses) - runs.log_partition[:, None]
+    )
 
     def choose(_cells, mean_outputs, mean_costs, _start):
         chosen.append((mean_outputs, mean_costs))
@@ -228,8 +277,12 @@ def test_cells_are_judged_on_the_runs_that_did_not_choose_them(monkeypatch):
     bound = _by_cells(problem.risk, 0.1, [runs], (6,))
     even, odd = slice(0, None, 2), slice(1, None, 2)
     values = []
-    for place, (chooser, judge, shares) in enumerate([(even, odd, [1.0, 1e-300]), (odd, even, [0.3, 0.7])]):
-        np.testing.assert_allclose(chosen[place][0], outputs[chooser].mean(0), rtol=1e-6)
+    for place, (chooser, judge, shares) in enumerate(
+        [(even, odd, [1.0, 1e-300]), (odd, even, [0.3, 0.7])]
+    ):
+        np.testing.assert_allclose(
+            chosen[place][0], outputs[chooser].mean(0), rtol=1e-6
+        )
         np.testing.assert_allclose(chosen[place][1], costs[chooser].mean(0), rtol=1e-6)
         z = np.array(shares) @ outputs[judge].mean(0)
         free = np.dot(shares, costs[judge].mean(0) + np.log(shares))
@@ -247,7 +300,9 @@ def test_the_shares_of_cells_are_those_of_least_objective():
 
     def objective(share):
         both = np.array([share, 1 - share])
-        loss = np.mean(np.logaddexp(0, -np.asarray(problem.risk.targets) * (both @ outputs)))
+        loss = np.mean(
+            np.logaddexp(0, -np.asarray(problem.risk.targets) * (both @ outputs))
+        )
         return loss + temperature * both @ (np.log(both) + costs)
 
     best = minimize_scalar(objective, bounds=(1e-6, 1 - 1e-6), method="bounded")
@@ -258,7 +313,9 @@ def test_the_shares_of_cells_are_those_of_least_objective():
 
 def test_cells_of_two_groups_mix_without_entropy_between_them():
     """Cells of different groups may overlap: log l counts within a group alone."""
-    cells = _Shares(smooth().risk, 0.1, np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), (6,))
+    cells = _Shares(
+        smooth().risk, 0.1, np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), (6,)
+    )
     expected = -0.2 * np.log(0.2 / 0.5) - 0.3 * np.log(0.3 / 0.5)
     assert cells.entropy(np.array([0.2, 0.3, 0.5])) == pytest.approx(expected)
 
@@ -315,7 +372,10 @@ def test_float32_and_float64_agree_within_their_errors():
     problem = smooth("squared", 0.02)
     single = certified(problem)
     with jax.enable_x64():
-        inputs, targets = jnp.asarray(problem.risk.inputs, float), jnp.asarray(problem.risk.targets, float)
+        inputs, targets = (
+            jnp.asarray(problem.risk.inputs, float),
+            jnp.asarray(problem.risk.targets, float),
+        )
         risk = MeanFieldRisk(Odd(), losses.squared, inputs, targets, precision=0.02)
         double = certify(risk, 0.02, key=jax.random.key(0), effort=EFFORT)
     assert double.dual.dtype == np.float64
@@ -328,7 +388,10 @@ def test_float32_and_float64_agree_within_their_errors():
 def test_row_weights_count_as_rows_and_padding_as_nothing():
     """Rows of weight 1 to 4 are those of a table with copies; the unweighted optimum is outside of the interval."""
     inputs = np.linspace(-2, 2, 6)
-    targets, weights = np.tanh(2 * inputs) + np.array([0.0, 2.0, 0.0, 0.0, 0.0, -1.0]), np.array([1, 4, 1, 2, 1, 0])
+    targets, weights = (
+        np.tanh(2 * inputs) + np.array([0.0, 2.0, 0.0, 0.0, 0.0, -1.0]),
+        np.array([1, 4, 1, 2, 1, 0]),
+    )
     weighted = Problem(Odd(), odd_values, inputs, targets, "squared", 0.02, weights)
     plain = Problem(Odd(), odd_values, inputs, targets, "squared", 0.02)
     result = certified(weighted)
@@ -341,24 +404,45 @@ def test_row_weights_count_as_rows_and_padding_as_nothing():
 def test_clouds_of_trained_networks_are_searched():
     """Descents from a cloud are counted, with output weights dropped where they are integrated out."""
     rng = np.random.default_rng(0)
-    inputs, targets = np.float32(rng.normal(size=(10, 2))), np.float32(rng.normal(size=10))
-    risk = MeanFieldRisk(neurons.TanhTanh(2.0), losses.squared, inputs, targets, precision=0.1)
+    inputs, targets = (
+        np.float32(rng.normal(size=(10, 2))),
+        np.float32(rng.normal(size=10)),
+    )
+    risk = MeanFieldRisk(
+        neurons.TanhTanh(2.0), losses.squared, inputs, targets, precision=0.1
+    )
     options = {"key": jax.random.key(0), "effort": 3e7}
     one = certify(risk, 0.1, **options)
     two = certify(risk, 0.1, clouds=[np.float32(rng.normal(size=(50, 4)))], **options)
     assert one.trustworthy
-    assert max(one.lower_bound, two.lower_bound) <= min(one.upper_bound, two.upper_bound)
+    assert max(one.lower_bound, two.lower_bound) <= min(
+        one.upper_bound, two.upper_bound
+    )
     assert (two.num_descents - one.num_descents) % 50 == 0
 
 
 def test_an_interval_is_an_immutable_record_of_its_width():
-    numbers = {"lower_bound": 0.1, "upper_bound": 0.3, "prior_objective": 0.9, "trustworthy": True, "verdict": "Well."}
-    arrays = {"dual": np.zeros(4), "outputs": np.array([1.0, 2.0, 3.0, 4.0]), "row_shares": np.array([1, 2, 3, 2]) / 8}
-    result = Certificate(**numbers, **arrays, num_descents=1, work=10, cpu_seconds=1.0, effort=20.0)
+    numbers = {
+        "lower_bound": 0.1,
+        "upper_bound": 0.3,
+        "prior_objective": 0.9,
+        "trustworthy": True,
+        "verdict": "Well.",
+    }
+    arrays = {
+        "dual": np.zeros(4),
+        "outputs": np.array([1.0, 2.0, 3.0, 4.0]),
+        "row_shares": np.array([1, 2, 3, 2]) / 8,
+    }
+    result = Certificate(
+        **numbers, **arrays, num_descents=1, work=10, cpu_seconds=1.0, effort=20.0
+    )
     assert result.width == pytest.approx(0.2)
     assert result.unknown_share == pytest.approx(0.25)
     distance = np.sqrt(1.0**2 * 1 / 8 + 2.0**2 * 2 / 8)
-    assert result.output_error(np.array([0.0, 2.0, 3.0, 6.0])) == pytest.approx((distance + np.sqrt(0.4)) ** 2)
+    assert result.output_error(np.array([0.0, 2.0, 3.0, 6.0])) == pytest.approx(
+        (distance + np.sqrt(0.4)) ** 2
+    )
     with pytest.raises(dataclasses.FrozenInstanceError):
         result.lower_bound = 0.2
 
@@ -373,7 +457,11 @@ def test_an_interval_is_an_immutable_record_of_its_width():
     ],
 )
 def test_bad_input_is_named(change, message):
-    arguments = {"temperature": 0.1, "key": jax.random.key(0), "effort": EFFORT} | change
+    arguments = {
+        "temperature": 0.1,
+        "key": jax.random.key(0),
+        "effort": EFFORT,
+    } | change
     with pytest.raises(ValueError, match=message):
         certify(smooth().risk, arguments.pop("temperature"), **arguments)
 
@@ -384,7 +472,13 @@ def test_a_key_without_type_is_refused():
 
 
 def test_unbounded_neurons_are_refused():
-    risk = MeanFieldRisk(neurons.Linear(), losses.squared, np.ones((2, 1), np.float32), np.zeros(2, np.float32), 1.0)
+    risk = MeanFieldRisk(
+        neurons.Linear(),
+        losses.squared,
+        np.ones((2, 1), np.float32),
+        np.zeros(2, np.float32),
+        1.0,
+    )
     with pytest.raises(ValueError, match="Linear is unbounded"):
         certify(risk, 0.1, key=jax.random.key(0))
 
@@ -412,7 +506,14 @@ def test_another_temperature_or_effort_compiles_no_walks():
     def traced(temperature, effort):
         before = len(traces)
         inputs = np.linspace(-2, 2, 6)
-        problem = Problem(Counted(), odd_values, inputs, np.tanh(2 * inputs) + 0.2, "squared", temperature)
+        problem = Problem(
+            Counted(),
+            odd_values,
+            inputs,
+            np.tanh(2 * inputs) + 0.2,
+            "squared",
+            temperature,
+        )
         certified(problem, effort=effort)
         return len(traces) - before
 
@@ -445,7 +546,9 @@ def test_a_search_goes_on_from_its_file(tmp_path):
     for effort in (3e4, 2e5, 3e6, 3e6, 3e6):
         results.append(certified(problem, effort=effort, checkpoint=file, resume=True))
         assert results[-1].lower_bound <= problem.optimum <= results[-1].upper_bound
-    lower, upper, work = np.array([(r.lower_bound, r.upper_bound, r.work) for r in results]).T
+    lower, upper, work = np.array(
+        [(r.lower_bound, r.upper_bound, r.work) for r in results]
+    ).T
     assert np.all(np.diff(lower) >= 0)
     assert np.all(np.diff(upper) <= 0)
     assert np.all(np.diff(work)[:2] > 0)
@@ -460,10 +563,14 @@ def test_a_search_goes_on_from_its_file(tmp_path):
 def test_the_file_of_another_search_is_refused(tmp_path):
     problem, file = smooth("squared", 0.02), tmp_path / "search.npz"
     certified(problem, effort=2e5, checkpoint=file)
-    with pytest.raises(CheckpointError, match="exists; pass resume=True to go on with it"):
+    with pytest.raises(
+        CheckpointError, match="exists; pass resume=True to go on with it"
+    ):
         certified(problem, effort=2e5, checkpoint=file)
     for other in (smooth("squared", 0.03), smooth("logistic", 0.02)):
-        with pytest.raises(CheckpointError, match="is of other rows, another network or temperature"):
+        with pytest.raises(
+            CheckpointError, match="is of other rows, another network or temperature"
+        ):
             certified(other, effort=2e5, checkpoint=file, resume=True)
     whole, refused = file.read_bytes(), 0
     for place in np.random.default_rng(0).integers(len(whole), size=60):
@@ -485,7 +592,10 @@ def test_the_file_of_another_search_is_refused(tmp_path):
 @pytest.mark.slow
 def test_progress_comes_in_words_and_shares():
     heard = []
-    certified(smooth("squared", 0.02), progress=lambda words, share: heard.append((words, share)))
+    certified(
+        smooth("squared", 0.02),
+        progress=lambda words, share: heard.append((words, share)),
+    )
     shares = [share for _, share in heard]
     assert shares == sorted(shares)
     assert 0 <= shares[0] < shares[-1] <= 1

@@ -21,12 +21,17 @@ pytestmark = pytest.mark.mostly_compiling
 RIDGE, TEMPERATURE, SIZE = 0.05, 0.1, 2000
 GRID = np.linspace(-7, 7, 1401)
 INPUTS = np.linspace(-2, 2, 6)
-TARGETS = {"squared": np.tanh(2 * INPUTS) + 0.2, "logistic": np.array([-1.0, -1.0, 1.0, -1.0, 1.0, 1.0])}
+TARGETS = {
+    "squared": np.tanh(2 * INPUTS) + 0.2,
+    "logistic": np.array([-1.0, -1.0, 1.0, -1.0, 1.0, 1.0]),
+}
 
 
 def risk_of(loss):
     inputs, targets = np.float32(INPUTS[:, None]), np.float32(TARGETS[loss])
-    return MeanFieldRisk(Odd(), getattr(losses, loss), inputs, targets, precision=2 * RIDGE)
+    return MeanFieldRisk(
+        Odd(), getattr(losses, loss), inputs, targets, precision=2 * RIDGE
+    )
 
 
 def grid_risk(loss):
@@ -38,15 +43,28 @@ def exact(loss, dual):
     """(D in the form with KL to the prior, gap, outputs of p_g) by quadrature."""
     grid = grid_risk(loss)
     prior_constant = TEMPERATURE * 0.5 * np.log(np.pi * TEMPERATURE / RIDGE)
-    return grid.dual_objective(dual) + prior_constant, fenchel_young(grid, dual), grid.outputs(grid.gibbs(dual))
+    return (
+        grid.dual_objective(dual) + prior_constant,
+        fenchel_young(grid, dual),
+        grid.outputs(grid.gibbs(dual)),
+    )
 
 
 def test_the_sampler_has_the_closed_form_of_linear_neurons():
     """log Z = |X^T g / n|^2 / (4 T ridge), z = X m with m = -X^T g / (2 ridge n); 8 runs, 4.5 standard errors."""
     rng = np.random.default_rng(0)
     inputs, dual = rng.normal(size=(20, 3)), rng.normal(size=20)
-    risk = MeanFieldRisk(neurons.Linear(), losses.squared, np.float32(inputs), np.zeros(20, np.float32), 2 * RIDGE)
-    runs = [sample_gibbs(risk, np.float32(dual), TEMPERATURE, SIZE, key=jax.random.key(k)) for k in range(8)]
+    risk = MeanFieldRisk(
+        neurons.Linear(),
+        losses.squared,
+        np.float32(inputs),
+        np.zeros(20, np.float32),
+        2 * RIDGE,
+    )
+    runs = [
+        sample_gibbs(risk, np.float32(dual), TEMPERATURE, SIZE, key=jax.random.key(k))
+        for k in range(8)
+    ]
     log_partition = linear_log_partition(dual, inputs, RIDGE, TEMPERATURE)
     prior = linear_log_partition(0 * dual, inputs, RIDGE, TEMPERATURE)
     logs = np.array([float(run.log_partition) for run in runs])
@@ -64,14 +82,18 @@ def test_resampling_is_systematic():
     """Each particle comes floor or ceil of M times its weight."""
     weights = np.random.default_rng(1).normal(size=200)
     share = 200 * np.exp(weights) / np.exp(weights).sum()
-    times = np.bincount(systematic(jax.random.key(0), jnp.float32(weights)), minlength=200)
+    times = np.bincount(
+        systematic(jax.random.key(0), jnp.float32(weights)), minlength=200
+    )
     assert np.all((times >= np.floor(share - 1e-3)) & (times <= np.ceil(share + 1e-3)))
 
 
 def test_a_temperature_keeps_the_effective_size():
     v = jnp.asarray(np.random.default_rng(2).normal(size=500) * 30, jnp.float32)
     step = _largest_step(v, jnp.float32(1.0))
-    assert float(effective_size(step * v)) / 500 == pytest.approx(ESS_FRACTION, abs=1e-3)
+    assert float(effective_size(step * v)) / 500 == pytest.approx(
+        ESS_FRACTION, abs=1e-3
+    )
     assert float(_largest_step(v * 1e-3, jnp.float32(0.25))) == 0.25
 
 
@@ -80,22 +102,38 @@ def test_bound_and_gap_are_those_of_quadrature(loss):
     """At a dual that is far from optimal: D within 4.5 standard errors, the gap too, with its small upward bias."""
     dual = 0.5 * grid_risk(loss).optimal_dual()
     bound, gap, _ = exact(loss, dual)
-    estimate = duality_gap(risk_of(loss), dual, TEMPERATURE, key=jax.random.key(3), num_replicates=8)
+    estimate = duality_gap(
+        risk_of(loss), dual, TEMPERATURE, key=jax.random.key(3), num_replicates=8
+    )
     assert abs(estimate.bound - bound) < 4.5 * estimate.bound_error < 0.02 * gap
-    assert -4.5 * estimate.gap_error < estimate.gap - gap < 4.5 * estimate.gap_error + 9 / SIZE
+    assert (
+        -4.5 * estimate.gap_error
+        < estimate.gap - gap
+        < 4.5 * estimate.gap_error + 9 / SIZE
+    )
     assert estimate.gap_error < 0.1 * gap  # so that a factor 2 is seen
     assert estimate.surviving_ancestors > 0.05
     assert estimate.temperatures >= 1
     optimum = exact(loss, grid_risk(loss).optimal_dual())[0]
-    assert estimate.bound - 4.5 * estimate.bound_error < optimum < estimate.bound + estimate.gap
+    assert (
+        estimate.bound - 4.5 * estimate.bound_error
+        < optimum
+        < estimate.bound + estimate.gap
+    )
 
 
 @pytest.mark.slow
 def test_the_bound_has_no_bias():
     """D of 60 estimates of few particles against quadrature, no bias of 2.5e-3 either way."""
-    best, options = grid_risk("squared").optimal_dual(), {"num_replicates": 2, "num_particles": 200}
+    best, options = (
+        grid_risk("squared").optimal_dual(),
+        {"num_replicates": 2, "num_particles": 200},
+    )
     keys = [jax.random.key(seed) for seed in range(60)]
-    bounds = [duality_gap(risk_of("squared"), best, TEMPERATURE, key=key, **options).bound for key in keys]
+    bounds = [
+        duality_gap(risk_of("squared"), best, TEMPERATURE, key=key, **options).bound
+        for key in keys
+    ]
     excess = np.array(bounds)[:, None] - exact("squared", best)[0]
     assert_mean(excess, 0.0)
     assert 8 * np.std(excess) / np.sqrt(60) < 2.5e-3
@@ -105,7 +143,9 @@ def test_a_dual_outside_of_its_domain_is_projected():
     """Shares below 0 and above 1, where D is minus infinity, become those nearest."""
     dual = np.float32(-0.3 * TARGETS["logistic"])
     dual[0], dual[1] = -0.2 * -TARGETS["logistic"][0], -1.5 * TARGETS["logistic"][1]
-    estimate = duality_gap(risk_of("logistic"), dual, TEMPERATURE, key=jax.random.key(7), num_particles=200)
+    estimate = duality_gap(
+        risk_of("logistic"), dual, TEMPERATURE, key=jax.random.key(7), num_particles=200
+    )
     shares = np.asarray(estimate.dual) * -TARGETS["logistic"]
     np.testing.assert_allclose(shares, [0, 1, 0.3, 0.3, 0.3, 0.3], atol=1e-5)
     assert np.isfinite(estimate.bound)
@@ -115,7 +155,10 @@ def test_a_dual_outside_of_its_domain_is_projected():
 @pytest.mark.slow
 def test_runs_together_are_surer_than_each_alone():
     """At the optimum the gap is the noise of z alone: of 16 runs a fourth of that of 4, within a factor 2."""
-    gaps = {runs: np.mean([estimate.gap for estimate in _estimates(1.0, runs)]) for runs in (4, 16)}
+    gaps = {
+        runs: np.mean([estimate.gap for estimate in _estimates(1.0, runs)])
+        for runs in (4, 16)
+    }
     assert 2 < gaps[4] / gaps[16] < 8
 
 
@@ -123,33 +166,56 @@ def test_runs_together_are_surer_than_each_alone():
 def test_the_error_of_a_gap_is_that_of_another_estimate():
     """Jackknife of 8 runs against the spread of 12 estimates, which is known to a fifth: within a factor 2."""
     estimates = _estimates(0.5, 8)
-    assert 0.5 < np.mean([e.gap_error for e in estimates]) / np.std([e.gap for e in estimates]) < 2
+    assert (
+        0.5
+        < np.mean([e.gap_error for e in estimates]) / np.std([e.gap for e in estimates])
+        < 2
+    )
 
 
 def test_the_error_of_a_gap_is_the_jackknife_of_its_runs():
     """(R - 1) / R times the squares of what leaving out a run changes, in NumPy for R = 4."""
     dual = np.float32(0.5 * grid_risk("squared").optimal_dual())
     estimate = duality_gap(
-        risk_of("squared"), dual, TEMPERATURE, key=jax.random.key(0), num_replicates=4, num_particles=200
+        risk_of("squared"),
+        dual,
+        TEMPERATURE,
+        key=jax.random.key(0),
+        num_replicates=4,
+        num_particles=200,
     )
-    outputs = np.stack([sample.outputs for sample in estimate.samples]).astype(np.float64)
-    gap = lambda outputs: np.mean((outputs.mean(0) - TARGETS["squared"] - dual) ** 2) / 2  # noqa: E731
+    outputs = np.stack([sample.outputs for sample in estimate.samples]).astype(
+        np.float64
+    )
+    gap = lambda outputs: (
+        np.mean((outputs.mean(0) - TARGETS["squared"] - dual) ** 2) / 2
+    )
     without = np.array([gap(np.delete(outputs, run, 0)) for run in range(4)])
     assert estimate.gap == pytest.approx(gap(outputs), rel=1e-4)
-    assert estimate.gap_error == pytest.approx(np.sqrt(3 / 4 * np.sum((without - without.mean()) ** 2)), rel=1e-3)
+    assert estimate.gap_error == pytest.approx(
+        np.sqrt(3 / 4 * np.sum((without - without.mean()) ** 2)), rel=1e-3
+    )
 
 
 def _estimates(share, runs):
-    dual, options = share * grid_risk("squared").optimal_dual(), {"num_particles": 200, "num_replicates": runs}
+    dual, options = (
+        share * grid_risk("squared").optimal_dual(),
+        {"num_particles": 200, "num_replicates": runs},
+    )
     keys = [jax.random.key(100 + seed) for seed in range(12)]
-    return [duality_gap(risk_of("squared"), dual, TEMPERATURE, key=key, **options) for key in keys]
+    return [
+        duality_gap(risk_of("squared"), dual, TEMPERATURE, key=key, **options)
+        for key in keys
+    ]
 
 
 def test_fresh_walks_give_the_gap_where_a_chain_is_stuck():
     """At g = -y/2 a chain that is stuck says 1e-7; fresh runs from the prior give the gap of quadrature."""
     dual = -TARGETS["logistic"] / 2
     _, gap, _ = exact("logistic", dual)
-    estimate = duality_gap(risk_of("logistic"), dual, TEMPERATURE, key=jax.random.key(5))
+    estimate = duality_gap(
+        risk_of("logistic"), dual, TEMPERATURE, key=jax.random.key(5)
+    )
     assert gap > 0.02
     assert estimate.gap == pytest.approx(gap, rel=0.1)
 
@@ -185,13 +251,28 @@ def risk_dual(risk, state):
     ],
 )
 def test_bad_input_is_named(change, message):
-    arguments = {"dual": np.zeros(6), "temperature": TEMPERATURE, "key": jax.random.key(0)} | change
+    arguments = {
+        "dual": np.zeros(6),
+        "temperature": TEMPERATURE,
+        "key": jax.random.key(0),
+    } | change
     with pytest.raises(ValueError, match=message):
-        duality_gap(risk_of("squared"), arguments.pop("dual"), arguments.pop("temperature"), **arguments)
+        duality_gap(
+            risk_of("squared"),
+            arguments.pop("dual"),
+            arguments.pop("temperature"),
+            **arguments,
+        )
 
 
 def test_unbounded_neurons_are_refused():
-    risk = MeanFieldRisk(neurons.Linear(), losses.squared, np.ones((2, 1), np.float32), np.zeros(2, np.float32), 1.0)
+    risk = MeanFieldRisk(
+        neurons.Linear(),
+        losses.squared,
+        np.ones((2, 1), np.float32),
+        np.zeros(2, np.float32),
+        1.0,
+    )
     with pytest.raises(ValueError, match="unbounded"):
         duality_gap(risk, np.zeros(2), 0.1, key=jax.random.key(0))
 
@@ -212,8 +293,12 @@ def test_another_temperature_or_ridge_runs_the_same_program():
     def traced(temperature, precision):
         before = len(traces)
         X, y = jnp.array([[1.0], [-1.0]]), jnp.array([1.0, -1.0])
-        risk = langevax.MeanFieldRisk(Counted(), langevax.losses.squared, X, y, precision=precision)
-        duality_gap(risk, -0.4 * y, temperature, key=jax.random.key(0), num_particles=50)
+        risk = langevax.MeanFieldRisk(
+            Counted(), langevax.losses.squared, X, y, precision=precision
+        )
+        duality_gap(
+            risk, -0.4 * y, temperature, key=jax.random.key(0), num_particles=50
+        )
         return len(traces) - before
 
     assert traced(0.1, 0.1) > 0

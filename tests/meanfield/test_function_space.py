@@ -36,9 +36,14 @@ UNIT = 5.0  # of the first coordinate: its precision is 25 times smaller
 
 
 def risk_of():
-    inputs, targets = np.float32(tiny.INPUTS[:, None] / UNIT), np.float32(tiny.TARGETS["squared"])
+    inputs, targets = (
+        np.float32(tiny.INPUTS[:, None] / UNIT),
+        np.float32(tiny.TARGETS["squared"]),
+    )
     precision = jnp.asarray([2 * RIDGE / UNIT**2, 2 * RIDGE], jnp.float32)
-    return MeanFieldRisk(neurons.Tanh(3.0), losses.squared, inputs, targets, precision=precision)
+    return MeanFieldRisk(
+        neurons.Tanh(3.0), losses.squared, inputs, targets, precision=precision
+    )
 
 
 def in_units_of_the_grid(particles):
@@ -61,7 +66,9 @@ def from_the_prior(dual, moves, step_size=0.8):
     """20,000 particles."""
     risk, key = risk_of(), jax.random.key(1)
     numbers = jnp.int32(moves), jnp.float32(step_size)
-    return cloud_of(risk, jnp.asarray(dual, jnp.float32), risk.prior(T, 20_000)(key), key, *numbers)
+    return cloud_of(
+        risk, jnp.asarray(dual, jnp.float32), risk.prior(T, 20_000)(key), key, *numbers
+    )
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +104,9 @@ def test_moves_lead_to_the_gibbs_law_and_leave_it(law):
     assert 0.4 < float(acceptance) < 0.95
     problem = risk_of().of_one_particle(jnp.asarray(dual, jnp.float32))
     value, gradient = jax.vmap(problem.value_and_gradient)(state.position)
-    np.testing.assert_allclose(state.value, value, atol=1e-5)  # what is carried along is that of the position
+    np.testing.assert_allclose(
+        state.value, value, atol=1e-5
+    )  # what is carried along is that of the position
     np.testing.assert_allclose(state.gradient, gradient, atol=1e-5)
 
 
@@ -107,8 +116,12 @@ def test_a_share_is_that_of_the_prior_in_the_mean_curvature(law):
     risk, dual = risk_of(), jnp.asarray(optimal_dual(), jnp.float32)
     state, _ = law
     problem = risk.of_one_particle(dual)
-    bent = jax.vmap(lambda x: jnp.diag(jax.hessian(problem.value)(x)))(state.position).mean(0)
-    expected = np.minimum(1, np.asarray(risk.precision) / (np.asarray(risk.precision) + np.asarray(bent)))
+    bent = jax.vmap(lambda x: jnp.diag(jax.hessian(problem.value)(x)))(
+        state.position
+    ).mean(0)
+    expected = np.minimum(
+        1, np.asarray(risk.precision) / (np.asarray(risk.precision) + np.asarray(bent))
+    )
     shares = np.asarray(prior_shares(problem, state, jnp.float32(T)))
     assert expected.min() < 0.5
     np.testing.assert_allclose(shares, expected, rtol=0.05)
@@ -118,7 +131,9 @@ def test_without_data_every_proposal_is_accepted():
     """At dual 0 the law is the prior, which pCNL keeps at any step: the longest too, that forgets where it began."""
     state, acceptance = from_the_prior(np.zeros(N), 3, step_size=LONGEST_PCNL_STEP)
     assert float(acceptance) == pytest.approx(1, abs=1e-5)
-    assert_mean(np.asarray(state.position) ** 2, T / np.asarray(risk_of().precision, np.float64))
+    assert_mean(
+        np.asarray(state.position) ** 2, T / np.asarray(risk_of().precision, np.float64)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +142,12 @@ def walks():
     dual = jnp.asarray(optimal_dual(), jnp.float32)
 
     def of(proposal):
-        return [sample_gibbs(risk_of(), dual, T, 1000, key=jax.random.key(k), proposal=proposal) for k in range(8)]
+        return [
+            sample_gibbs(
+                risk_of(), dual, T, 1000, key=jax.random.key(k), proposal=proposal
+            )
+            for k in range(8)
+        ]
 
     return {proposal: of(proposal) for proposal in ("mala", "pcnl")}
 
@@ -141,14 +161,19 @@ def test_walks_of_either_kind_estimate_the_partition_function(walks, proposal):
     expected = grid.log_partition(dual) - grid.log_partition(np.zeros(N))
     assert_mean(logs[:, None], expected, wrong=2 * expected)
     outputs = np.stack([walk.outputs for walk in walks[proposal]]).astype(np.float64)
-    z = (outputs.mean(0) - grid.outputs(grid.gibbs(dual))) / (outputs.std(0, ddof=1) / np.sqrt(8))
+    z = (outputs.mean(0) - grid.outputs(grid.gibbs(dual))) / (
+        outputs.std(0, ddof=1) / np.sqrt(8)
+    )
     assert np.abs(z).max() < 7  # eight outputs, 7 degrees of freedom
     assert all(0.4 < float(walk.acceptance) < 0.95 for walk in walks[proposal])
 
 
 @pytest.mark.slow
 def test_walks_of_both_kinds_agree(walks):
-    logs = {name: np.array([float(walk.log_partition) for walk in runs]) for name, runs in walks.items()}
+    logs = {
+        name: np.array([float(walk.log_partition) for walk in runs])
+        for name, runs in walks.items()
+    }
     difference = logs["pcnl"].mean() - logs["mala"].mean()
     error = np.sqrt(sum(log.var(ddof=1) / len(log) for log in logs.values()))
     assert abs(difference) < LIMIT * error
@@ -161,13 +186,20 @@ def test_walks_of_both_kinds_agree(walks):
 def true_gap(dual):
     """D* - D(dual), by quadrature."""
     exact = tiny.exact("squared")
-    return exact.dual_objective(exact.optimal_dual()) - exact.dual_objective(np.asarray(dual, np.float64))
+    return exact.dual_objective(exact.optimal_dual()) - exact.dual_objective(
+        np.asarray(dual, np.float64)
+    )
 
 
 def run(algorithm, num_steps, num_particles, **options):
     risk = risk_of()
     return langevax.simulate(
-        algorithm, risk, risk.prior(T, num_particles), key=jax.random.key(0), num_steps=num_steps, **options
+        algorithm,
+        risk,
+        risk.prior(T, num_particles),
+        key=jax.random.key(0),
+        num_steps=num_steps,
+        **options,
     )
 
 
@@ -184,14 +216,18 @@ def later(result):
 @pytest.mark.slow
 def test_ascent_with_refreshes_by_pcnl_reaches_the_exact_optimum():
     """As with MALA: M = 4000, 1600 steps, D* - D below 1e-4 from 0.09."""
-    result = run(PSDCA(T, proposal="pcnl"), 200 * N, 4000, record=dual_of, record_every=N)
+    result = run(
+        PSDCA(T, proposal="pcnl"), 200 * N, 4000, record=dual_of, record_every=N
+    )
     assert true_gap(np.zeros(N)) > 0.09
     assert true_gap(later(result)) < 1e-4
     assert 0 < float(result.state.step_size) <= LONGEST_PCNL_STEP
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("integrator", [integrators.Exponential(), integrators.SemiImplicit()])
+@pytest.mark.parametrize(
+    "integrator", [integrators.Exponential(), integrators.SemiImplicit()]
+)
 def test_averaging_takes_a_precision_for_each_coordinate(integrator):
     """PDA in its KL form, one step for both: below 2e-4, the bias of the semi-implicit step included."""
     pda = PDA(jnp.asarray([0.1 * UNIT**2, 0.1], jnp.float32), T, integrator=integrator)
@@ -203,9 +239,17 @@ def test_inner_loops_of_pcnl_reach_the_exact_optimum():
     """Exact moves of a large step: fewer rounds than with Langevin steps do."""
     averaged = run(PDA(0.8, T, proposal="pcnl"), 200, 2000)
     assert true_gap(averaged.state.dual) < 1e-4
-    assert averaged.evaluations == 200 * (1 + 11) * N  # values and gradients of the first are one pass more than moves
+    assert (
+        averaged.evaluations == 200 * (1 + 11) * N
+    )  # values and gradients of the first are one pass more than moves
     assert 0.4 < averaged.metrics["acceptance"] < 0.95
-    played = run(FictitiousPlay(0.8, T, proposal="pcnl"), 200, 2000, record=dual_of, record_every=5)
+    played = run(
+        FictitiousPlay(0.8, T, proposal="pcnl"),
+        200,
+        2000,
+        record=dual_of,
+        record_every=5,
+    )
     assert true_gap(later(played)) < 1e-4
     assert played.evaluations == N + 200 * (1 + 11) * N
     assert 0.4 < played.metrics["acceptance"] < 0.95
@@ -221,15 +265,27 @@ def test_a_duality_gap_by_pcnl_is_that_of_quadrature(monkeypatch):
         return sample_gibbs(risk, dual, temperature, size, key=key, proposal=proposal)
 
     # the package has a function of the name of this module
-    monkeypatch.setattr(sys.modules["langevax.meanfield.duality_gap"], "sample_gibbs", walk)
+    monkeypatch.setattr(
+        sys.modules["langevax.meanfield.duality_gap"], "sample_gibbs", walk
+    )
     dual, grid = 0.5 * np.asarray(optimal_dual()), tiny.exact("squared")
     bound = grid.dual_objective(dual) + T * grid.log_partition(np.zeros(N))
     estimate = duality_gap(
-        risk_of(), dual, T, key=jax.random.key(3), num_replicates=8, num_particles=1000, proposal="pcnl"
+        risk_of(),
+        dual,
+        T,
+        key=jax.random.key(3),
+        num_replicates=8,
+        num_particles=1000,
+        proposal="pcnl",
     )
     assert abs(estimate.bound - bound) < LIMIT * estimate.bound_error
     gap = fenchel_young(grid, dual)
-    assert -LIMIT * estimate.gap_error < estimate.gap - gap < LIMIT * estimate.gap_error + 9 / 1000
+    assert (
+        -LIMIT * estimate.gap_error
+        < estimate.gap - gap
+        < LIMIT * estimate.gap_error + 9 / 1000
+    )
     assert estimate.gap_error < 0.1 * gap
     assert proposals == ["pcnl"] * 8
 
@@ -246,14 +302,22 @@ def curves(num_modes):
     y = np.sin(2 * x[:, 0]) + 0.3 * np.sign(x[:, 1])
     precision = T * np.append(k**DECAY, 1.0)
     return MeanFieldRisk(
-        neurons.Tanh(2.0), losses.squared, np.float32(x), np.float32(y), precision=np.float32(precision)
+        neurons.Tanh(2.0),
+        losses.squared,
+        np.float32(x),
+        np.float32(y),
+        precision=np.float32(precision),
     )
 
 
 @eqx.filter_jit
 def acceptances(risk, dual):
     """Of pCNL and of MALA, both at one step, at the law of the dual."""
-    problem, temperature, keys = risk.of_one_particle(dual), jnp.float32(T), jax.random.split(jax.random.key(4), 4)
+    problem, temperature, keys = (
+        risk.of_one_particle(dual),
+        jnp.float32(T),
+        jax.random.split(jax.random.key(4), 4),
+    )
     start = risk.prior(T, 500)(keys[0])
     state = PCNLState(start, *jax.vmap(problem.value_and_gradient)(start))
     state, _ = pcnl_moves(problem, state, temperature, jnp.float32(0.8), keys[1], 40)
@@ -271,7 +335,10 @@ def acceptances(risk, dual):
 def test_acceptance_does_not_depend_on_the_number_of_modes():
     """Within 0.05 from 8 to 512 modes, where MALA's falls from above a half to nothing."""
     risks = {num_modes: curves(num_modes) for num_modes in (8, 64, 512)}
-    rates = {num_modes: [float(a) for a in acceptances(r, -r.targets / 2)] for num_modes, r in risks.items()}
+    rates = {
+        num_modes: [float(a) for a in acceptances(r, -r.targets / 2)]
+        for num_modes, r in risks.items()
+    }
     flat = [pcnl for pcnl, _ in rates.values()]
     assert np.ptp(flat) < 0.05
     assert min(flat) > 0.4
@@ -282,7 +349,9 @@ def test_acceptance_does_not_depend_on_the_number_of_modes():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("integrator", [integrators.Exponential(), integrators.SemiImplicit()])
+@pytest.mark.parametrize(
+    "integrator", [integrators.Exponential(), integrators.SemiImplicit()]
+)
 def test_schemes_for_functions_take_one_step_for_all_modes(integrator):
     """256 modes at 2,600 times Euler's longest step: the prior's variances at dual 0, semi-implicit ones colder by
     1 + h p / 2."""
@@ -295,24 +364,47 @@ def test_schemes_for_functions_take_one_step_for_all_modes(integrator):
     )
     step = 80.0
     end = langevax.simulate(
-        MFLD(step, 0.03, integrator=integrator), risk, risk.prior(0.03, 4000), key=jax.random.key(0), num_steps=15
+        MFLD(step, 0.03, integrator=integrator),
+        risk,
+        risk.prior(0.03, 4000),
+        key=jax.random.key(0),
+        num_steps=15,
     )
     hp = step * np.asarray(risk.precision, np.float64)
-    colder = 1 + hp / 2 if isinstance(integrator, integrators.SemiImplicit) else np.ones(257)
-    ratio = np.asarray(end.position, np.float64) ** 2 * np.asarray(risk.precision) / 0.03 * colder
-    left = (1 + hp) ** -30 * (colder - 1) if isinstance(integrator, integrators.SemiImplicit) else 0
+    colder = (
+        1 + hp / 2 if isinstance(integrator, integrators.SemiImplicit) else np.ones(257)
+    )
+    ratio = (
+        np.asarray(end.position, np.float64) ** 2
+        * np.asarray(risk.precision)
+        / 0.03
+        * colder
+    )
+    left = (
+        (1 + hp) ** -30 * (colder - 1)
+        if isinstance(integrator, integrators.SemiImplicit)
+        else 0
+    )
     assert_mean(ratio, 1 + left, wrong=2.0)
 
 
 def test_steps_by_coordinate_know_each_precision():
     risk = curves(8)
-    bends = 4 * np.append(np.mean(np.asarray(risk.inputs, np.float64) ** 2, axis=0), 1.0)
-    np.testing.assert_allclose(coordinate_steps(risk, 1.5), 1.5 / (bends + np.asarray(risk.precision)), rtol=1e-5)
+    bends = 4 * np.append(
+        np.mean(np.asarray(risk.inputs, np.float64) ** 2, axis=0), 1.0
+    )
+    np.testing.assert_allclose(
+        coordinate_steps(risk, 1.5),
+        1.5 / (bends + np.asarray(risk.precision)),
+        rtol=1e-5,
+    )
 
 
 def test_a_step_does_not_grow_beyond_forgetting():
     assert float(adapted_step_size(jnp.float32(1.9), 0.99, "pcnl")) == LONGEST_PCNL_STEP
-    assert float(adapted_step_size(jnp.float32(1.0), 0.2, "pcnl")) == pytest.approx(0.75)
+    assert float(adapted_step_size(jnp.float32(1.0), 0.2, "pcnl")) == pytest.approx(
+        0.75
+    )
     assert float(adapted_step_size(jnp.float32(1.9), 0.99)) == pytest.approx(1.9 * 1.3)
 
 
@@ -323,10 +415,22 @@ def test_a_step_does_not_grow_beyond_forgetting():
     ("make", "message"),
     [
         (lambda: check_proposal("pcn"), "proposal must be 'mala' or 'pcnl', got 'pcn'"),
-        (lambda: check_inner_loop("mala", 0.1, gradients.Full()), "proposal must be 'langevin' or 'pcnl', got 'mala'"),
-        (lambda: PDA(2.5, T, proposal="pcnl"), "step_size must be a number of at most 2"),
-        (lambda: FictitiousPlay(lambda t: 0.1, T, proposal="pcnl"), "step_size must be a number of at most 2"),
-        (lambda: PDA(0.5, T, gradient=gradients.Minibatch(2), proposal="pcnl"), "accepts by the whole potential"),
+        (
+            lambda: check_inner_loop("mala", 0.1, gradients.Full()),
+            "proposal must be 'langevin' or 'pcnl', got 'mala'",
+        ),
+        (
+            lambda: PDA(2.5, T, proposal="pcnl"),
+            "step_size must be a number of at most 2",
+        ),
+        (
+            lambda: FictitiousPlay(lambda t: 0.1, T, proposal="pcnl"),
+            "step_size must be a number of at most 2",
+        ),
+        (
+            lambda: PDA(0.5, T, gradient=gradients.Minibatch(2), proposal="pcnl"),
+            "accepts by the whole potential",
+        ),
     ],
     ids=["moves", "inner loop", "long step", "schedule", "batches"],
 )

@@ -15,7 +15,9 @@ from tests.meanfield.known_optima import smooth
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("loss", "temperature"), [("squared", 0.02), ("logistic", 0.01)])
+@pytest.mark.parametrize(
+    ("loss", "temperature"), [("squared", 0.02), ("logistic", 0.01)]
+)
 def test_the_dual_is_nearly_the_optimum(loss, temperature):
     """What D lacks is less than a hundredth of what the untrained prior leaves."""
     problem = smooth(loss, temperature)
@@ -27,10 +29,17 @@ def test_the_dual_is_nearly_the_optimum(loss, temperature):
     missing = problem.optimum - problem.lower(ascent.dual)
     assert -1e-4 < missing < 0.01 * (problem.prior_objective - problem.optimum)
     np.testing.assert_array_equal(ascent.path[-1], problem.tilt(ascent.dual))
-    assert ascent.log_partition == pytest.approx(problem.log_partition(ascent.dual), abs=0.3)
+    assert ascent.log_partition == pytest.approx(
+        problem.log_partition(ascent.dual), abs=0.3
+    )
     weights = homotopy.normalised(ascent.log_weights)
     outputs = 3 * np.tanh(np.float64(ascent.cloud) * problem.risk.inputs[:, 0])
-    assert np.abs(weights @ outputs - problem.grid.outputs(problem.grid.gibbs(ascent.dual))).max() < 0.2
+    assert (
+        np.abs(
+            weights @ outputs - problem.grid.outputs(problem.grid.gibbs(ascent.dual))
+        ).max()
+        < 0.2
+    )
 
 
 def test_an_ascent_goes_on_from_where_it_was():
@@ -42,14 +51,21 @@ def test_an_ascent_goes_on_from_where_it_was():
     assert again.reached
     assert np.isnan(again.log_partition)
     assert len(again.path) - len(first.path) <= homotopy.LAST_ROUNDS + 3
-    assert problem.optimum - problem.lower(again.dual) < 0.01 * (problem.prior_objective - problem.optimum)
+    assert problem.optimum - problem.lower(again.dual) < 0.01 * (
+        problem.prior_objective - problem.optimum
+    )
 
 
 def softmax_risk(weights=None, count=None):
     rng = np.random.default_rng(0)
-    inputs, targets = np.float32(rng.normal(size=(8, 2))), np.arange(8, dtype=np.int32) % 3
+    inputs, targets = (
+        np.float32(rng.normal(size=(8, 2))),
+        np.arange(8, dtype=np.int32) % 3,
+    )
     neuron = neurons.TanhTanh(3.0, 3)
-    return MeanFieldRisk(neuron, losses.softmax, inputs, targets, 0.1, weights=weights, count=count)
+    return MeanFieldRisk(
+        neuron, losses.softmax, inputs, targets, 0.1, weights=weights, count=count
+    )
 
 
 def test_the_covariance_is_that_of_particles_with_their_output_weights():
@@ -58,7 +74,9 @@ def test_the_covariance_is_that_of_particles_with_their_output_weights():
     features, slopes = rng.normal(size=(50, 4)), rng.normal(size=(50, 2))
     curvatures, temperature = rng.uniform(0.1, 1, size=(50, 2)), 0.3
     covariance = OutputCovariance(features, slopes, curvatures, temperature)
-    signs = np.array([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])  # outer weights of these moments
+    signs = np.array(
+        [[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]]
+    )  # outer weights of these moments
     outer = slopes + signs[:, None] * np.sqrt(curvatures)
     outputs = (features[..., None] * outer[..., None, :]).reshape(4 * 50, 8)
     expected = np.cov(outputs.T, bias=True) / temperature
@@ -81,14 +99,24 @@ def test_newton_solves_the_equation_of_the_best_dual(direct, monkeypatch):
     cloud = jax.random.normal(jax.random.key(0), (300, law.size))
     assert newton.used.tolist() == [0, 1, 2, 3, 4, 5]
     rng = np.random.default_rng(2)
-    dual = np.asarray(homotopy.project(risk, jnp.float32(rng.dirichlet(np.ones(3), 8) - np.eye(3)[np.arange(8) % 3])))
-    tilt, features = law.tilt(jnp.asarray(dual), temperature), np.asarray(law.features(cloud))
+    dual = np.asarray(
+        homotopy.project(
+            risk,
+            jnp.float32(rng.dirichlet(np.ones(3), 8) - np.eye(3)[np.arange(8) % 3]),
+        )
+    )
+    tilt, features = (
+        law.tilt(jnp.asarray(dual), temperature),
+        np.asarray(law.features(cloud)),
+    )
     target = newton.target(dual, features, tilt, temperature)
     np.testing.assert_array_equal(target[6:], dual[6:])
 
     activity = law.activity(tilt, cloud)
     used = np.float64(activity.features)[:, :6]
-    covariance = OutputCovariance(used, np.float64(activity.slopes), np.float64(activity.curvatures), temperature)
+    covariance = OutputCovariance(
+        used, np.float64(activity.slopes), np.float64(activity.curvatures), temperature
+    )
     shares = np.repeat(np.asarray(risk.row_weights())[:6] / float(risk.size), 3)
     change = (target - dual)[:6].reshape(-1)
     u = covariance.mean - covariance.matrix @ (shares * change)

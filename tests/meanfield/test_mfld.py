@@ -32,11 +32,17 @@ def regression():
 def linear_risk(dtype=jnp.float32):
     inputs, targets = regression()
     return MeanFieldRisk(
-        neurons.Linear(), losses.squared, jnp.asarray(inputs, dtype), jnp.asarray(targets, dtype), precision=2 * RIDGE
+        neurons.Linear(),
+        losses.squared,
+        jnp.asarray(inputs, dtype),
+        jnp.asarray(targets, dtype),
+        precision=2 * RIDGE,
     )
 
 
-def clouds(algorithm, num_steps, risk=None, start=None, num_particles=PARTICLES, **options):
+def clouds(
+    algorithm, num_steps, risk=None, start=None, num_particles=PARTICLES, **options
+):
     """Independent clouds, started from the prior by default: (chain, particle, coordinate)."""
     risk = linear_risk() if risk is None else risk
     start = risk.prior(TEMPERATURE, num_particles) if start is None else start
@@ -55,16 +61,25 @@ def test_linear_clouds_settle_at_the_closed_form(name):
     The cloud's mean has mean m* for any step, and the covariance of `linear_cloud_variance`; a particle has its
     variance about that mean. Distinguished: noise divided by the number of particles, ridge/2 |theta|^2, another step.
     """
-    integrator = {"explicit": integrators.Explicit(), "exponential": integrators.Exponential()}[name]
+    integrator = {
+        "explicit": integrators.Explicit(),
+        "exponential": integrators.Exponential(),
+    }[name]
     inputs, targets = regression()
     optimum = linear_optimum(inputs, targets, RIDGE, TEMPERATURE)
     cloud = linear_cloud_variance(inputs, RIDGE, TEMPERATURE, PARTICLES, 0.5, name)
-    theta = np.asarray(clouds(MFLD(0.5, TEMPERATURE, integrator=integrator), 80).position, np.float64)
+    theta = np.asarray(
+        clouds(MFLD(0.5, TEMPERATURE, integrator=integrator), 80).position, np.float64
+    )
     center = theta.mean(axis=1)
     away = center - optimum.mean
     wrong_ridge = linear_optimum(inputs, targets, RIDGE / 2, TEMPERATURE)
     assert_mean(center, optimum.mean, wrong=wrong_ridge.mean)
-    assert_mean(np.einsum("ci,cj->cij", away, away), cloud.of_mean, wrong=PARTICLES * cloud.of_mean)
+    assert_mean(
+        np.einsum("ci,cj->cij", away, away),
+        cloud.of_mean,
+        wrong=PARTICLES * cloud.of_mean,
+    )
     about = ((theta - center[:, None]) ** 2).mean(axis=1)
     assert_mean(about, cloud.within, wrong=cloud.within / (1 - 1 / PARTICLES))
 
@@ -73,11 +88,13 @@ def test_the_default_ridge_step_is_exact_for_the_spread_of_particles():
     """Exponential: a particle's variance about the mean is (1 - 1/N) T / (2 ridge) at any step; explicit is hotter."""
     exact = (1 - 1 / PARTICLES) * TEMPERATURE / (2 * RIDGE)
     inputs = regression()[0]
-    assert linear_cloud_variance(inputs, RIDGE, TEMPERATURE, PARTICLES, 0.5, "exponential").within == pytest.approx(
-        exact
-    )
+    assert linear_cloud_variance(
+        inputs, RIDGE, TEMPERATURE, PARTICLES, 0.5, "exponential"
+    ).within == pytest.approx(exact)
     theta = np.asarray(clouds(MFLD(0.5, TEMPERATURE), 80).position, np.float64)
-    hotter = (1 - 1 / PARTICLES) * stationary_variance("explicit", 0.5, 2 * RIDGE, 0.0, TEMPERATURE)
+    hotter = (1 - 1 / PARTICLES) * stationary_variance(
+        "explicit", 0.5, 2 * RIDGE, 0.0, TEMPERATURE
+    )
     assert_mean(theta.var(axis=1), exact, wrong=hotter)
 
 
@@ -95,11 +112,20 @@ def test_linear_clouds_follow_the_flow():
         return jnp.asarray(start_mean, jnp.float32) + start_variance**0.5 * normal
 
     start_law = start_mean, start_variance * np.eye(D)
-    flow = linear_flow(inputs, targets, RIDGE, TEMPERATURE, *start_law, np.array([0.0, 1.0]))
-    theta = np.asarray(clouds(MFLD(0.01, TEMPERATURE), 100, start=draw).position, np.float64)
+    flow = linear_flow(
+        inputs, targets, RIDGE, TEMPERATURE, *start_law, np.array([0.0, 1.0])
+    )
+    theta = np.asarray(
+        clouds(MFLD(0.01, TEMPERATURE), 100, start=draw).position, np.float64
+    )
     assert_mean(theta.mean(axis=1), flow.mean[1], slack=0.02, wrong=start_mean)
     covariance = np.diag(flow.covariance[1])
-    assert_mean(theta.var(axis=1, ddof=1), covariance, slack=0.02 * covariance, wrong=start_variance)
+    assert_mean(
+        theta.var(axis=1, ddof=1),
+        covariance,
+        slack=0.02 * covariance,
+        wrong=start_variance,
+    )
 
 
 # Variance reduction in a cloud.
@@ -121,11 +147,17 @@ def test_at_an_anchor_step_svrg_is_the_full_gradient_exactly():
     """Bit for bit, at steps 0 and m, whatever anchor came before; and not at others."""
     risk, svrg = tanh_risk(), gradients.SVRG(2, 3)
     clouds = jax.random.normal(jax.random.key(0), (2, PARTICLES, D + 1))
-    estimate = eqx.filter_jit(lambda cloud, state, step: svrg.estimate(risk, cloud, state, jax.random.key(1), step))
+    estimate = eqx.filter_jit(
+        lambda cloud, state, step: svrg.estimate(
+            risk, cloud, state, jax.random.key(1), step
+        )
+    )
     gradient = eqx.filter_jit(risk.gradient)
     state, _ = svrg.init(risk, clouds[0])
     for step in (0, 3):
-        v, following, _ = estimate(clouds[1], svrg.init(risk, clouds[0])[0], jnp.int32(step))
+        v, following, _ = estimate(
+            clouds[1], svrg.init(risk, clouds[0])[0], jnp.int32(step)
+        )
         np.testing.assert_array_equal(v, gradient(clouds[1]))
         np.testing.assert_array_equal(following.anchor, clouds[1])
     _, state, _ = estimate(clouds[0], state, jnp.int32(0))
@@ -135,7 +167,9 @@ def test_at_an_anchor_step_svrg_is_the_full_gradient_exactly():
 
 def path_of(risk, start, temperature=0.0, estimator=gradients.Full()):  # noqa: B008 - immutable
     algorithm = MFLD(0.3, temperature, estimator)
-    result = langevax.simulate(algorithm, risk, start, key=jax.random.key(0), num_steps=20, record_every=1)
+    result = langevax.simulate(
+        algorithm, risk, start, key=jax.random.key(0), num_steps=20, record_every=1
+    )
     return np.asarray(result.positions)
 
 
@@ -144,9 +178,14 @@ def path_of(risk, start, temperature=0.0, estimator=gradients.Full()):  # noqa: 
 def test_with_full_batches_or_period_one_svrg_is_mfld(estimator):
     """The same noisy cloud, to 1e-13 in float64."""
     with jax.enable_x64():
-        risk, start = tanh_risk(dtype=jnp.float64), jax.random.normal(jax.random.key(3), (PARTICLES, D + 1))
+        risk, start = (
+            tanh_risk(dtype=jnp.float64),
+            jax.random.normal(jax.random.key(3), (PARTICLES, D + 1)),
+        )
         plain = path_of(risk, start, TEMPERATURE)
-        np.testing.assert_allclose(path_of(risk, start, TEMPERATURE, estimator), plain, rtol=0, atol=1e-13)
+        np.testing.assert_allclose(
+            path_of(risk, start, TEMPERATURE, estimator), plain, rtol=0, atol=1e-13
+        )
         assert np.ptp(plain) > 1
 
 
@@ -155,10 +194,15 @@ def test_with_full_batches_or_period_one_svrg_is_mfld(estimator):
 
 def test_permuted_particles_move_permuted():
     with jax.enable_x64():
-        risk, start = tanh_risk(dtype=jnp.float64), jax.random.normal(jax.random.key(3), (PARTICLES, D + 1))
+        risk, start = (
+            tanh_risk(dtype=jnp.float64),
+            jax.random.normal(jax.random.key(3), (PARTICLES, D + 1)),
+        )
         order = np.array([2, 0, 3, 1])
         path = path_of(risk, start)
-        np.testing.assert_allclose(path_of(risk, start[order]), path[:, order], rtol=0, atol=1e-13)
+        np.testing.assert_allclose(
+            path_of(risk, start[order]), path[:, order], rtol=0, atol=1e-13
+        )
         assert np.abs(path - path[:, order]).max() > 0.1
 
 
@@ -166,10 +210,14 @@ def test_flipped_labels_move_flipped_particles_to_the_opposite():
     """An odd neuron: y -> -y and theta -> -theta is a symmetry; outputs and duals change sign."""
     with jax.enable_x64():
         start = jax.random.normal(jax.random.key(3), (PARTICLES, D + 1))
-        risk, flipped = (tanh_risk(sign * regression()[1], jnp.float64) for sign in (1, -1))
+        risk, flipped = (
+            tanh_risk(sign * regression()[1], jnp.float64) for sign in (1, -1)
+        )
         path = path_of(risk, start)
         np.testing.assert_allclose(path_of(flipped, -start), -path, rtol=0, atol=1e-13)
-        np.testing.assert_allclose(flipped.dual(-start), -risk.dual(start), rtol=0, atol=1e-13)
+        np.testing.assert_allclose(
+            flipped.dual(-start), -risk.dual(start), rtol=0, atol=1e-13
+        )
         assert np.abs(path_of(flipped, start) + path).max() > 0.1
 
 
@@ -179,7 +227,9 @@ def test_flipped_labels_flip_the_law():
     outputs = []
     for sign, key in ((1, 0), (-1, 1)):
         risk = tanh_risk(sign * regression()[1])
-        cloud = clouds(MFLD(0.3, TEMPERATURE), 60, risk, num_chains=2000, key=jax.random.key(key)).position
+        cloud = clouds(
+            MFLD(0.3, TEMPERATURE), 60, risk, num_chains=2000, key=jax.random.key(key)
+        ).position
         outputs.append(np.asarray(jax.jit(jax.vmap(risk.outputs))(cloud), np.float64))
     assert_mean(outputs[0] + outputs[1], 0.0)
     assert z_scores(outputs[0], 0.0).max() > 20
@@ -206,7 +256,9 @@ def test_a_hot_network_with_its_ridge_in_proportion_is_the_prior():
             jnp.full(N, 3.0),
             precision=2 * RIDGE * factor,
         )
-        theta = clouds(MFLD(0.3, TEMPERATURE * factor), 30, risk, num_chains=2000).position
+        theta = clouds(
+            MFLD(0.3, TEMPERATURE * factor), 30, risk, num_chains=2000
+        ).position
         outputs = np.asarray(jax.jit(jax.vmap(risk.outputs))(theta), np.float64)
         if near:
             # the quadrature of the kink is good to 1e-3, a tenth of a standard error
@@ -260,14 +312,19 @@ def grid_risk(loss, temperature=0.1):
     return GridRisk(grid, values, targets, 0.2, temperature, *parts)
 
 
-LOSSES = pytest.mark.parametrize("loss", [losses.squared, losses.logistic, losses.smoothed_hinge])
+LOSSES = pytest.mark.parametrize(
+    "loss", [losses.squared, losses.logistic, losses.smoothed_hinge]
+)
 
 
 def laws(grid, seed=0):
     """Five densities: mixtures of bumps."""
     rng = np.random.default_rng(seed)
     for _ in range(5):
-        bumps = np.exp(-((grid - rng.normal(scale=2, size=(3, 1))) ** 2) / rng.uniform(0.5, 3, size=(3, 1)))
+        bumps = np.exp(
+            -((grid - rng.normal(scale=2, size=(3, 1))) ** 2)
+            / rng.uniform(0.5, 3, size=(3, 1))
+        )
         density = rng.dirichlet(np.ones(3)) @ bumps + 1e-6
         yield density / (quadrature_weights(grid) @ density)
 
@@ -281,8 +338,13 @@ def test_the_librarys_losses_obey_the_entropy_sandwich(loss):
     assert risk.primal_objective(optimum) == pytest.approx(best, abs=1e-11)
     for density in laws(risk.points):
         own = risk.dual_of(density)
-        primal, to_own_gibbs = risk.primal_objective(density), risk.kl(density, risk.gibbs(own))
-        assert primal - risk.dual_objective(own) == pytest.approx(risk.temperature * to_own_gibbs, abs=1e-11)
+        primal, to_own_gibbs = (
+            risk.primal_objective(density),
+            risk.kl(density, risk.gibbs(own)),
+        )
+        assert primal - risk.dual_objective(own) == pytest.approx(
+            risk.temperature * to_own_gibbs, abs=1e-11
+        )
         lower = risk.temperature * risk.kl(density, optimum)
         assert 1e-3 < lower <= primal - best + 1e-11
         assert primal - best <= risk.temperature * to_own_gibbs + 1e-11
@@ -331,7 +393,12 @@ def test_a_large_cloud_has_the_outputs_and_the_law_of_the_optimum():
     assert_mean(outputs, solved.outputs(optimum), slack=0.005, wrong=hot_outputs)
     squares = np.mean(np.asarray(run.position, np.float64) ** 2, axis=(1, 2))
     second = solved.measure @ (optimum * solved.squared_norms)
-    assert_mean(squares, second, slack=0.02 * second, wrong=solved.temperature / (2 * solved.ridge))
+    assert_mean(
+        squares,
+        second,
+        slack=0.02 * second,
+        wrong=solved.temperature / (2 * solved.ridge),
+    )
 
 
 def test_noise_is_drawn_beside_the_mean_and_not_beside_a_product():
@@ -341,17 +408,33 @@ def test_noise_is_drawn_beside_the_mean_and_not_beside_a_product():
     scheduler of JAX 0.12 issues the draw last, whatever the length of the chain of keys before it.
     """
     inputs = np.random.default_rng(0).standard_normal((442, 10)).astype(np.float32)
-    problem = MeanFieldRisk(neurons.Tanh(), losses.squared, inputs, inputs[:, 0], precision=0.01)
+    problem = MeanFieldRisk(
+        neurons.Tanh(), losses.squared, inputs, inputs[:, 0], precision=0.01
+    )
     mfld = MFLD(0.1, 0.01)
     observers, key, one = program.Observers(None, None), jax.random.key(0), jnp.int32(1)
     cloud = jnp.ones((1024, 11), jnp.float32)
     carry = program.begin(mfld, problem, observers, cloud, key, None)
-    compiled = program.advance.lower(mfld, problem, observers, carry, None, key, one, one, None).compile().compiled
-    (step,) = (part for part in compiled.as_text().split("\n\n") if " conditional(" in part)
+    compiled = (
+        program.advance.lower(
+            mfld, problem, observers, carry, None, key, one, one, None
+        )
+        .compile()
+        .compiled
+    )
+    (step,) = (
+        part for part in compiled.as_text().split("\n\n") if " conditional(" in part
+    )
     operations = dict(re.findall(r"(%[\w.-]+) = (.*)", step))
     (draw,) = (name for name, text in operations.items() if " conditional(" in text)
-    activations = {name for name, text in operations.items() if text.startswith("f32[1024,442]")}
-    gradient = next(name for name, text in operations.items() if text.startswith("f32[1024,16]") and "fusion(" in text)
+    activations = {
+        name for name, text in operations.items() if text.startswith("f32[1024,442]")
+    }
+    gradient = next(
+        name
+        for name, text in operations.items()
+        if text.startswith("f32[1024,16]") and "fusion(" in text
+    )
     assert len(activations) == 3  # before and after the activation function, and slopes
     assert not activations & inputs_of(operations, draw)
     assert activations < inputs_of(operations, gradient)
@@ -370,8 +453,22 @@ def inputs_of(operations, name):
 @pytest.mark.slow
 def test_a_cloud_beyond_memory_is_refused():
     """Two billion particles: named with the memory they need, before anything is allocated."""
-    risk = MeanFieldRisk(neurons.Tanh(), losses.squared, np.ones((2, 99), np.float32), np.zeros(2, np.float32), 1.0)
-    with pytest.raises(ValueError, match=r"num_particles is 2.* needs 800 GB of memory where .*; pass at most"):
+    risk = MeanFieldRisk(
+        neurons.Tanh(),
+        losses.squared,
+        np.ones((2, 99), np.float32),
+        np.zeros(2, np.float32),
+        1.0,
+    )
+    with pytest.raises(
+        ValueError,
+        match=r"num_particles is 2.* needs 800 GB of memory where .*; pass at most",
+    ):
         risk.prior(0.1, 2 * 10**9)
-    with pytest.raises(ValueError, match="num_particles must be at most 2147483647, got 10000000000000; pass an int"):
-        langevax.sklearn.MeanFieldRegressor(num_particles=10**13).fit(np.ones((4, 1)), np.arange(4.0))
+    with pytest.raises(
+        ValueError,
+        match="num_particles must be at most 2147483647, got 10000000000000; pass an int",
+    ):
+        langevax.sklearn.MeanFieldRegressor(num_particles=10**13).fit(
+            np.ones((4, 1)), np.arange(4.0)
+        )

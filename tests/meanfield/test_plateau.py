@@ -18,7 +18,10 @@ def test_standstill_and_drift(scale):
     rng = np.random.default_rng(0)
     still = [has_settled(scale * autoregressive(100, 300, 0.5, rng)) for _ in range(20)]
     drift = np.linspace(0, 3, 100)[:, None]
-    moving = [has_settled(scale * (drift + autoregressive(100, 300, 0.5, rng))) for _ in range(20)]
+    moving = [
+        has_settled(scale * (drift + autoregressive(100, 300, 0.5, rng)))
+        for _ in range(20)
+    ]
     assert np.mean(still) > 0.9
     assert not np.any(moving)
 

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 from langevax.meanfield import resampling
-from langevax.meanfield.resampling import integer_weights, resample, systematic, systematic_midpoint
+from langevax.meanfield.resampling import (
+    integer_weights,
+    resample,
+    systematic,
+    systematic_midpoint,
+)
 from tests.papers import transcripts_sdca
 
 pytestmark = pytest.mark.mostly_compiling
@@ -41,17 +46,28 @@ def branches(monkeypatch):
 
 
 @pytest.mark.parametrize("parts", [2, 3, 4, 240])
-@pytest.mark.parametrize("kind", ["equal", "uneven", "one has all", "the last has half", "a slope"])
+@pytest.mark.parametrize(
+    "kind", ["equal", "uneven", "one has all", "the last has half", "a slope"]
+)
 def test_parts_change_nothing(kind, parts):
     for seed in range(2):
         key = jax.random.key(seed)
         unsharded = resample(key, CLOUD, log_weights(kind))
-        np.testing.assert_array_equal(unsharded, CLOUD[systematic(key, log_weights(kind))])
-        np.testing.assert_array_equal(resample(key, CLOUD, log_weights(kind), parts), unsharded)
+        np.testing.assert_array_equal(
+            unsharded, CLOUD[systematic(key, log_weights(kind))]
+        )
+        np.testing.assert_array_equal(
+            resample(key, CLOUD, log_weights(kind), parts), unsharded
+        )
 
 
 def test_parents_nearby_are_taken_from_neighbours_and_others_from_all(branches):
-    for kind, expected in [("equal", "near"), ("uneven", "near"), ("one has all", "far"), ("a slope", "far")]:
+    for kind, expected in [
+        ("equal", "near"),
+        ("uneven", "near"),
+        ("one has all", "far"),
+        ("a slope", "far"),
+    ]:
         resample(jax.random.key(0), CLOUD, log_weights(kind), 4)
         assert branches.pop() == expected, kind
 
@@ -60,7 +76,9 @@ def test_parents_nearby_are_taken_from_neighbours_and_others_from_all(branches):
 @pytest.mark.parametrize("order", [1, -1])
 def test_a_halo_that_is_one_too_short_is_noticed(order, branches, monkeypatch):
     """On its left a part must know one particle more than it needs: below the first, nobody knows who stands there."""
-    log = np.r_[np.full(44, -60.0), np.zeros(16), np.full(44, np.log(2)), np.zeros(M - 104)]
+    log = np.r_[
+        np.full(44, -60.0), np.zeros(16), np.full(44, np.log(2)), np.zeros(M - 104)
+    ]
     log = jnp.asarray(log[::order], jnp.float32)
     key, parts, part = jax.random.key(0), 4, M // 4
     parent, first = np.asarray(systematic(key, log)), np.arange(parts) * part
@@ -80,8 +98,12 @@ def test_parents_are_those_of_the_transcript(kind):
         key = jax.random.key(3)
         weights = np.exp(log) / np.sum(np.exp(log))
         offset = float(jax.random.uniform(key, (), jnp.float64))
-        np.testing.assert_array_equal(systematic(key, log), transcripts_sdca.systematic(weights, offset))
-        np.testing.assert_array_equal(systematic_midpoint(log), transcripts_sdca.systematic(weights, 0.5))
+        np.testing.assert_array_equal(
+            systematic(key, log), transcripts_sdca.systematic(weights, offset)
+        )
+        np.testing.assert_array_equal(
+            systematic_midpoint(log), transcripts_sdca.systematic(weights, 0.5)
+        )
 
 
 def test_steps_of_a_million_particles_keep_their_height():
@@ -90,7 +112,9 @@ def test_steps_of_a_million_particles_keep_their_height():
     steps, places = integer_weights(log, jnp.float32(0.999))
     weights = np.exp(np.asarray(log, np.float64))
     one = int(places[1] - places[0])
-    np.testing.assert_allclose(np.asarray(steps) / one, weights / weights.mean(), rtol=1e-5, atol=0.6 / one)
+    np.testing.assert_allclose(
+        np.asarray(steps) / one, weights / weights.mean(), rtol=1e-5, atol=0.6 / one
+    )
     assert np.asarray(steps, np.int64).sum() < 2**31
     assert 0 < int(places[0]) < one
 
@@ -99,14 +123,26 @@ def test_a_constant_in_the_log_weights_changes_no_parent():
     key = jax.random.key(0)
     log = log_weights("uneven")
     for shift in (500.0, -500.0):
-        assert np.mean(np.asarray(systematic(key, log + shift)) == np.asarray(systematic(key, log))) > 0.99
+        assert (
+            np.mean(
+                np.asarray(systematic(key, log + shift))
+                == np.asarray(systematic(key, log))
+            )
+            > 0.99
+        )
 
 
 def test_a_place_beyond_the_last_step_is_the_last_particles(monkeypatch):
     """Steps are rounded, so that their sum may stay below the last place."""
-    monkeypatch.setattr(resampling.random, "uniform", lambda key, shape, dtype: jnp.asarray(1 - 2**-24, dtype))
+    monkeypatch.setattr(
+        resampling.random,
+        "uniform",
+        lambda key, shape, dtype: jnp.asarray(1 - 2**-24, dtype),
+    )
     log = jnp.log(jnp.asarray(1 + np.arange(M) % 7, jnp.float32))
     steps, places = integer_weights(log, jnp.float32(1 - 2**-24))
     assert int(places[-1]) >= int(jnp.sum(steps))
     for parts in (1, 4):
-        np.testing.assert_array_equal(resample(jax.random.key(0), CLOUD, log, parts)[-1], CLOUD[-1])
+        np.testing.assert_array_equal(
+            resample(jax.random.key(0), CLOUD, log, parts)[-1], CLOUD[-1]
+        )

@@ -21,15 +21,25 @@ M, HALO = sharded_ascent.PARTICLES, 32
 def facts():
     root = Path(__file__).parents[2]
     words = [sys.executable, "-m", "tests.meanfield.sharded_ascent"]
-    done = subprocess.run(words, capture_output=True, text=True, cwd=root, timeout=300, check=False)
+    done = subprocess.run(
+        words, capture_output=True, text=True, cwd=root, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def numbers(calls, operation=""):
     """In all calls together, or in those of one operation; a device that takes part in a sum or gather gets as many."""
-    shapes = [re.findall(r"\[([\d,]*)\]", call) for call in calls if call.startswith(operation)]
-    return sum(math.prod(int(n) for n in shape.split(",") if n) for call in shapes for shape in call)
+    shapes = [
+        re.findall(r"\[([\d,]*)\]", call)
+        for call in calls
+        if call.startswith(operation)
+    ]
+    return sum(
+        math.prod(int(n) for n in shape.split(",") if n)
+        for call in shapes
+        for shape in call
+    )
 
 
 def test_a_step_sends_one_sum_of_few_numbers(facts):
@@ -43,13 +53,22 @@ def test_a_refresh_gathers_no_particle_on_its_usual_path(facts):
     step = facts["step"]["squared"]
     assert set(step) == {"", "1", "10", "11"}
     assert step["11"] == [f"collective-permute f32[1,{HALO},4]"] * 2
-    assert [call for call in step["1"] if call.startswith("collective")] == [f"collective-permute s32[1,{HALO}]"] * 2
-    assert [call for call in step["1"] if call.startswith("all-gather")] == ["all-gather s32[4]"]  # totals of the parts
-    assert numbers(step["1"], "all-reduce") <= 30  # sums of a few numbers or of a particle's coordinates
+    assert [call for call in step["1"] if call.startswith("collective")] == [
+        f"collective-permute s32[1,{HALO}]"
+    ] * 2
+    assert [call for call in step["1"] if call.startswith("all-gather")] == [
+        "all-gather s32[4]"
+    ]  # totals of the parts
+    assert (
+        numbers(step["1"], "all-reduce") <= 30
+    )  # sums of a few numbers or of a particle's coordinates
 
 
 def test_parents_far_away_are_looked_for_among_all(facts):
-    assert sorted(facts["step"]["squared"]["10"]) == [f"all-gather f32[{M},4]", f"all-gather s32[{M}]"]
+    assert sorted(facts["step"]["squared"]["10"]) == [
+        f"all-gather f32[{M},4]",
+        f"all-gather s32[{M}]",
+    ]
     assert facts["all from one"]
 
 

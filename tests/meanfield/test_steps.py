@@ -22,7 +22,9 @@ def table():
 def test_a_step_is_the_inverse_of_curvature_and_precision():
     inputs, targets = table()
     weights = np.linspace(0.5, 1.5, 40)
-    risk = MeanFieldRisk(neurons.TanhTanh(3.0), losses.logistic, inputs, np.sign(targets), 0.2, weights)
+    risk = MeanFieldRisk(
+        neurons.TanhTanh(3.0), losses.logistic, inputs, np.sign(targets), 0.2, weights
+    )
     moments = np.average(inputs.astype(float) ** 2, axis=0, weights=weights)
     expected = 1.5 / (0.25 * 9 * np.concatenate([[1.0], moments, [1.0]]) + 0.2)
     np.testing.assert_allclose(coordinate_steps(risk, 1.5), expected, rtol=1e-5)
@@ -35,13 +37,23 @@ def test_narrow_directions_arrive_as_fast_as_wide_ones():
     inputs, targets = table()
     _, vectors = np.linalg.eigh(inputs.T @ inputs)
     inputs = np.float32(inputs @ vectors)
-    risk = MeanFieldRisk(neurons.Linear(), losses.squared, inputs, targets, precision=2 * RIDGE)
+    risk = MeanFieldRisk(
+        neurons.Linear(), losses.squared, inputs, targets, precision=2 * RIDGE
+    )
     steps = coordinate_steps(risk, 1.0)
-    optimum = linear_optimum(inputs.astype(float), targets.astype(float), RIDGE, TEMPERATURE)[0]
+    optimum = linear_optimum(
+        inputs.astype(float), targets.astype(float), RIDGE, TEMPERATURE
+    )[0]
     errors = []
     for step_size in (steps, jnp.min(steps)):
         mfld = MFLD(step_size, TEMPERATURE)
-        end = simulate(mfld, risk, risk.prior(TEMPERATURE, 4000), key=jax.random.key(0), num_steps=60)
+        end = simulate(
+            mfld,
+            risk,
+            risk.prior(TEMPERATURE, 4000),
+            key=jax.random.key(0),
+            num_steps=60,
+        )
         errors.append(np.abs(np.asarray(end.position).mean(0) / optimum - 1).max())
     assert errors[0] < 0.1
     assert errors[1] > 0.4

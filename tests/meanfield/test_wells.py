@@ -29,15 +29,22 @@ def test_a_needle_that_walks_miss_is_met(loss):
     assert abs(met.log_partition - expected) < 0.1
     nearest = np.abs(met.positions[:, 0] - 4).argmin()
     assert abs(met.positions[nearest, 0] - 4) < 0.1
-    assert abs(met.log_masses[nearest] - expected) < 0.02  # of the normal around the bottom
+    assert (
+        abs(met.log_masses[nearest] - expected) < 0.02
+    )  # of the normal around the bottom
     assert met.num_descents == wells.NUM_DESCENTS + 100
 
 
 def test_the_mass_of_a_gaussian_well_is_exact():
     """Linear neurons: one well, at the closed form's mean, of the prior's covariance."""
     rng = np.random.default_rng(0)
-    inputs, dual = np.float32(rng.normal(size=(20, 3))), np.float32(3 * rng.normal(size=20))
-    risk = MeanFieldRisk(neurons.Linear(), losses.squared, inputs, np.zeros(20, np.float32), 0.1)
+    inputs, dual = (
+        np.float32(rng.normal(size=(20, 3))),
+        np.float32(3 * rng.normal(size=20)),
+    )
+    risk = MeanFieldRisk(
+        neurons.Linear(), losses.squared, inputs, np.zeros(20, np.float32), 0.1
+    )
     law = GibbsLaw.of(risk, 0.1)
     mean = -inputs.T @ dual / 20 / 0.1
     with closing(Clouds(law, 20, jax.random.key(0))) as clouds:
@@ -52,8 +59,13 @@ def test_the_mass_of_a_gaussian_well_is_exact():
 def test_bottoms_are_reached_from_where_whole_newton_steps_lead_upwards():
     """As from the ends of a hundred steps of descent in the law of a cold network with many columns."""
     rng = np.random.default_rng(0)
-    inputs, dual = np.float32(2 * rng.normal(size=(60, 24))), np.float32(rng.normal(size=60))
-    risk = MeanFieldRisk(neurons.Tanh(), losses.squared, inputs, np.zeros(60, np.float32), 0.1)
+    inputs, dual = (
+        np.float32(2 * rng.normal(size=(60, 24))),
+        np.float32(rng.normal(size=60)),
+    )
+    risk = MeanFieldRisk(
+        neurons.Tanh(), losses.squared, inputs, np.zeros(60, np.float32), 0.1
+    )
     law = GibbsLaw.of(risk, 1e-4)
     tilt = law.tilt(jnp.asarray(dual), 1e-3)
     with closing(Clouds(law, 60, jax.random.key(0))) as clouds:
@@ -65,4 +77,6 @@ def test_bottoms_are_reached_from_where_whole_newton_steps_lead_upwards():
     assert len(bottoms) == 6
     assert np.linalg.norm(slopes, axis=1).max() < 0.05
     for (_, log_mass, covariance), energy in zip(bottoms, energies, strict=True):
-        assert log_mass == pytest.approx(np.linalg.slogdet(covariance)[1] / 2 - energy, abs=1e-2)
+        assert log_mass == pytest.approx(
+            np.linalg.slogdet(covariance)[1] / 2 - energy, abs=1e-2
+        )

@@ -81,7 +81,9 @@ def dropped() -> Expected:
     return Expected("dropped")
 
 
-@dataclass(frozen=True, eq=False)  # each case is itself alone, so that its verdict can be cached
+@dataclass(
+    frozen=True, eq=False
+)  # each case is itself alone, so that its verdict can be cached
 class Case:
     """A messy file."""
 
@@ -110,7 +112,9 @@ def judge(case: Case) -> tuple[Verdict, str]:
         except BadInput as error:
             message = str(error)
             named = bool(case.refusal) and all(word in message for word in case.refusal)
-            return ("refused by name" if named else "misread"), message.replace(folder, "")
+            return ("refused by name" if named else "misread"), message.replace(
+                folder, ""
+            )
     return ("misread", problem) if problem else ("read right", "")
 
 
@@ -119,7 +123,13 @@ def _difference(case: Case, path: Path) -> str:
     table = read_table(path)
     frame = table.frame
     choices = Choices.parse(case.options, frame.columns, case.target or "")
-    readings = dict(zip(frame.columns, read_columns(frame, choices, table.separator, table.totals), strict=True))
+    readings = dict(
+        zip(
+            frame.columns,
+            read_columns(frame, choices, table.separator, table.totals),
+            strict=True,
+        )
+    )
     if case.target is not None:
         target = read_target(frame, case.target, None, readings.pop(case.target))
         if case.classes is not None and _typed(target.classes) != _typed(case.classes):
@@ -140,7 +150,13 @@ def _typed(labels: Sequence[str | int]) -> list[tuple[str, str]]:
 
 def _column_difference(reading: ReadColumn, expected: Expected) -> str:
     kinds = {"numeric": "number", "date": "date", "categorical": "words"}
-    kind = "dropped" if reading.useless else "boolean" if reading.style.truth else kinds[reading.kind]
+    kind = (
+        "dropped"
+        if reading.useless
+        else "boolean"
+        if reading.style.truth
+        else kinds[reading.kind]
+    )
     if kind == "words" and set(reading.values.drop_nulls()) <= {"true", "false"}:
         kind = "boolean"
     if kind != expected.kind:
@@ -152,7 +168,9 @@ def _column_difference(reading: ReadColumn, expected: Expected) -> str:
         first = (reading.style.truth or "true/false").split("/")[0]
         assert first in {truth.split("/")[0] for truth in TRUTHS}
         values = [None if value is None else value == first for value in values]
-    right_values = [_days(value) if expected.kind == "date" else value for value in expected.values]
+    right_values = [
+        _days(value) if expected.kind == "date" else value for value in expected.values
+    ]
     if len(values) != len(right_values):
         return f"has {len(values)} values, not {len(right_values)}"
     for row, (value, right) in enumerate(zip(values, right_values, strict=True), 1):
@@ -162,7 +180,11 @@ def _column_difference(reading: ReadColumn, expected: Expected) -> str:
 
 
 def _same(value: Value, right: Value) -> bool:
-    if isinstance(value, float) and isinstance(right, float | int) and not isinstance(right, bool):
+    if (
+        isinstance(value, float)
+        and isinstance(right, float | int)
+        and not isinstance(right, bool)
+    ):
         return math.isclose(value, right, rel_tol=1e-12, abs_tol=1e-9)
     return value == right
 
@@ -174,10 +196,22 @@ def _days(value: Value) -> float | None:
     assert isinstance(value, str)
     if "-" not in value:
         clock = [float(part) for part in value.split(":")]
-        return sum(part / size for part, size in zip(clock, (24, 1440, 86_400), strict=False))
+        return sum(
+            part / size for part, size in zip(clock, (24, 1440, 86_400), strict=False)
+        )
     moment = datetime.fromisoformat(value)
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return moment.timestamp() / 86_400
 
 
-__all__ = ["Case", "Expected", "Verdict", "boolean", "date", "dropped", "judge", "number", "words"]
+__all__ = [
+    "Case",
+    "Expected",
+    "Verdict",
+    "boolean",
+    "date",
+    "dropped",
+    "judge",
+    "number",
+    "words",
+]

@@ -33,14 +33,25 @@ EXPORTS = [
             "    4 | blue",
             "(4 rows)",
         ),
-        {"size": number(1.5, 2.5, 3.5, 4), "colour": words("red", "blue", "red", "blue")},
+        {
+            "size": number(1.5, 2.5, 3.5, 4),
+            "colour": words("red", "blue", "red", "blue"),
+        },
     ),
     Case(
         "a table in Markdown",
         csv(
-            "| size | colour |", "|-----:|:-------|", "| 1.5 | red |", "| 2.5 | blue |", "| 3.5 | red |", "| 4 | blue |"
+            "| size | colour |",
+            "|-----:|:-------|",
+            "| 1.5 | red |",
+            "| 2.5 | blue |",
+            "| 3.5 | red |",
+            "| 4 | blue |",
         ),
-        {"size": number(1.5, 2.5, 3.5, 4), "colour": words("red", "blue", "red", "blue")},
+        {
+            "size": number(1.5, 2.5, 3.5, 4),
+            "colour": words("red", "blue", "red", "blue"),
+        },
     ),
     Case(
         "a frame of lines as MySQL prints it",
@@ -54,7 +65,10 @@ EXPORTS = [
             "|    4 | blue   |",
             "+------+--------+",
         ),
-        {"size": number(1.5, 2.5, 3.5, 4), "colour": words("red", "blue", "red", "blue")},
+        {
+            "size": number(1.5, 2.5, 3.5, 4),
+            "colour": words("red", "blue", "red", "blue"),
+        },
     ),
     Case(
         "a statement of a German bank",
@@ -91,12 +105,36 @@ EXPORTS = [
     ),
     Case(
         "answers with their codes",
-        beside("a", "1 - never", "2 - rarely", "1 - never", "3 - often", "2 - rarely", "3 - often"),
-        read_as(words, "1 - never", "2 - rarely", "1 - never", "3 - often", "2 - rarely", "3 - often"),
+        beside(
+            "a",
+            "1 - never",
+            "2 - rarely",
+            "1 - never",
+            "3 - often",
+            "2 - rarely",
+            "3 - often",
+        ),
+        read_as(
+            words,
+            "1 - never",
+            "2 - rarely",
+            "1 - never",
+            "3 - often",
+            "2 - rarely",
+            "3 - often",
+        ),
     ),
     Case(
         "two lines of names",
-        csv("weight,weight,x", "mean,sd,", "50.5,1.5,1", "60.5,2.5,2", "70.5,3.5,4", "80.5,4.5,3", "90.5,5.5,3"),
+        csv(
+            "weight,weight,x",
+            "mean,sd,",
+            "50.5,1.5,1",
+            "60.5,2.5,2",
+            "70.5,3.5,4",
+            "80.5,4.5,3",
+            "90.5,5.5,3",
+        ),
         {
             "weight mean": number(50.5, 60.5, 70.5, 80.5, 90.5),
             "weight sd": number(1.5, 2.5, 3.5, 4.5, 5.5),
@@ -105,8 +143,17 @@ EXPORTS = [
     ),
     Case(
         "names in fixed positions beside numbers",
-        csv("name        size", "John Doe     1.5", "Jane Roe     2.5", "Max Muster   3.5", "John Doe     4.5"),
-        {"name": words("John Doe", "Jane Roe", "Max Muster", "John Doe"), "size": number(1.5, 2.5, 3.5, 4.5)},
+        csv(
+            "name        size",
+            "John Doe     1.5",
+            "Jane Roe     2.5",
+            "Max Muster   3.5",
+            "John Doe     4.5",
+        ),
+        {
+            "name": words("John Doe", "Jane Roe", "Max Muster", "John Doe"),
+            "size": number(1.5, 2.5, 3.5, 4.5),
+        },
     ),
     Case(
         "a file of Weka",
@@ -115,9 +162,17 @@ EXPORTS = [
         ("TABLE",),
     ),
     Case(
-        "a dump of a data base", csv("INSERT INTO t VALUES (1,'a');", "INSERT INTO t VALUES (2,'b');"), None, ("TABLE",)
+        "a dump of a data base",
+        csv("INSERT INTO t VALUES (1,'a');", "INSERT INTO t VALUES (2,'b');"),
+        None,
+        ("TABLE",),
     ),
-    Case("a sparse file", csv("1 1:0.5 2:0.25", "0 2:0.75", "1 1:1.5 3:2.5", "0 3:1"), None, ("TABLE",)),
+    Case(
+        "a sparse file",
+        csv("1 1:0.5 2:0.25", "0 2:0.75", "1 1:1.5 3:2.5", "0 3:1"),
+        None,
+        ("TABLE",),
+    ),
     Case(
         "an old code page of Russia",
         "город;x\nМосква;1.5\nТверь;2.5\nМосква;3.5\n".encode("cp1251"),
@@ -141,7 +196,12 @@ NUMBERS = [
         beside("a", "1,234円", "980円", "12,000円", "5円"),
         read_as(number, 1234, 980, 12000, 5),
     ),
-    Case("digits of full width", beside("a", "１２", "３４", "５", "６７"), read_as(number, 12, 34, 5, 67), ("'a'",)),
+    Case(
+        "digits of full width",
+        beside("a", "１２", "３４", "５", "６７"),
+        read_as(number, 12, 34, 5, 67),
+        ("'a'",),
+    ),
     Case(
         "negative percentages in brackets",
         beside("a", "(5.0%)", "12.5%", "(0.5%)", "3%"),
@@ -237,12 +297,30 @@ DATES = [
             "Wed, 07 Feb 2024 00:00:00 +0000",
             "Thu, 08 Feb 2024 06:00:00 +0000",
         ),
-        read_as(date, "2024-02-05T10:00", "2024-02-06T10:30", "2024-02-07", "2024-02-08T06:00"),
+        read_as(
+            date,
+            "2024-02-05T10:00",
+            "2024-02-06T10:30",
+            "2024-02-07",
+            "2024-02-08T06:00",
+        ),
     ),
     Case(
         "moments without separators",
-        beside("a", "20240131T101500Z", "20240201T000000Z", "20240202T120000Z", "20240203T120000Z"),
-        read_as(date, "2024-01-31T10:15", "2024-02-01", "2024-02-02T12:00", "2024-02-03T12:00"),
+        beside(
+            "a",
+            "20240131T101500Z",
+            "20240201T000000Z",
+            "20240202T120000Z",
+            "20240203T120000Z",
+        ),
+        read_as(
+            date,
+            "2024-01-31T10:15",
+            "2024-02-01",
+            "2024-02-02T12:00",
+            "2024-02-03T12:00",
+        ),
     ),
     Case(
         "months as a spreadsheet shortens them",
@@ -265,7 +343,11 @@ DATES = [
         beside("a", "12:30:45.500", "00:00:01.250", "23:59:59.000", "06:00:00.000"),
         read_as(date, "12:30:45.5", "00:00:01.25", "23:59:59", "06:00"),
     ),
-    Case("days of the week", beside("a", "Mon", "Tue", "Mon", "Sun"), read_as(words, "Mon", "Tue", "Mon", "Sun")),
+    Case(
+        "days of the week",
+        beside("a", "Mon", "Tue", "Mon", "Sun"),
+        read_as(words, "Mon", "Tue", "Mon", "Sun"),
+    ),
     Case(
         "quarters",
         beside("a", "2024-Q1", "2024-Q2", "2024-Q1", "2023-Q4"),

@@ -18,7 +18,19 @@ MISSING = [
     ),
     Case(
         "spellings of missing numbers",
-        csv("x,g", "1.5,a", "NA,b", "n/a,a", "-,b", "#N/A,a", "?,b", "2.5,a", "NULL,b", ",a", "4,b"),
+        csv(
+            "x,g",
+            "1.5,a",
+            "NA,b",
+            "n/a,a",
+            "-,b",
+            "#N/A,a",
+            "?,b",
+            "2.5,a",
+            "NULL,b",
+            ",a",
+            "4,b",
+        ),
         {
             "x": number(1.5, None, None, None, None, None, 2.5, None, None, 4),
             "g": words(*"ababababab"),
@@ -53,10 +65,17 @@ MISSING = [
         "tickets that are numbers more often than not",
         csv(
             "ticket,x",
-            *(f"{t},{i}.5" for i, t in enumerate(["113803", "A/5 21171", "373450", "17463", "PC 17599"] * 2)),
+            *(
+                f"{t},{i}.5"
+                for i, t in enumerate(
+                    ["113803", "A/5 21171", "373450", "17463", "PC 17599"] * 2
+                )
+            ),
         ),
         {
-            "ticket": words(*["113803", "A/5 21171", "373450", "17463", "PC 17599"] * 2),
+            "ticket": words(
+                *["113803", "A/5 21171", "373450", "17463", "PC 17599"] * 2
+            ),
             "x": number(*(i + 0.5 for i in range(10))),
         },
     ),
@@ -68,7 +87,10 @@ MISSING = [
     Case(
         "a continent whose word is NA",
         csv("continent,x", "NA,1.5", "EU,2", "AS,1", "NA,4", "EU,2.5", "AS,3"),
-        {"continent": words("NA", "EU", "AS", "NA", "EU", "AS"), "x": number(1.5, 2, 1, 4, 2.5, 3)},
+        {
+            "continent": words("NA", "EU", "AS", "NA", "EU", "AS"),
+            "x": number(1.5, 2, 1, 4, 2.5, 3),
+        },
         options=("continent=words",),
     ),
 ]
@@ -108,7 +130,9 @@ NUMBERS = [
     ),
     Case(
         "a German spreadsheet",
-        "Größe;Straße;Wert\n1,5;Köln;1.234,5\n2,25;Bonn;2,0\n1,75;Köln;17\n2;Bonn;1.000.000\n".encode("cp1252"),
+        "Größe;Straße;Wert\n1,5;Köln;1.234,5\n2,25;Bonn;2,0\n1,75;Köln;17\n2;Bonn;1.000.000\n".encode(
+            "cp1252"
+        ),
         {
             "Größe": number(1.5, 2.25, 1.75, 2),
             "Straße": words("Köln", "Bonn", "Köln", "Bonn"),
@@ -151,7 +175,10 @@ NUMBERS = [
     Case(
         "spaces and apostrophes for thousands",
         b"a;b\n1 234,5;1'234.5\n22 000,25;22'000\n7,5;7.25\n3;1'000'000\n",
-        {"a": number(1234.5, 22000.25, 7.5, 3), "b": number(1234.5, 22000, 7.25, 1_000_000)},
+        {
+            "a": number(1234.5, 22000.25, 7.5, 3),
+            "b": number(1234.5, 22000, 7.25, 1_000_000),
+        },
     ),
     Case(
         "no-break spaces and a true minus sign",
@@ -195,21 +222,38 @@ NUMBERS = [
 DATES = [
     Case(
         "ISO dates with time zones and fractions of a second",
-        csv("t,g", "2024-01-31T10:00:00+02:00,a", "2024-02-01T00:00:00.250Z,b", "2024-02-02 12:30,a", "2024-03-01,b"),
+        csv(
+            "t,g",
+            "2024-01-31T10:00:00+02:00,a",
+            "2024-02-01T00:00:00.250Z,b",
+            "2024-02-02 12:30,a",
+            "2024-03-01,b",
+        ),
         {
-            "t": date("2024-01-31T08:00:00", "2024-02-01T00:00:00.250", "2024-02-02T12:30", "2024-03-01"),
+            "t": date(
+                "2024-01-31T08:00:00",
+                "2024-02-01T00:00:00.250",
+                "2024-02-02T12:30",
+                "2024-03-01",
+            ),
             "g": words(*"abab"),
         },
     ),
     Case(
         "month first, shown by one day",
         csv("day,g", "01/02/2024,a", "03/25/2024,b", "12/01/2023,a", "02/03/2024,b"),
-        {"day": date("2024-01-02", "2024-03-25", "2023-12-01", "2024-02-03"), "g": words(*"abab")},
+        {
+            "day": date("2024-01-02", "2024-03-25", "2023-12-01", "2024-02-03"),
+            "g": words(*"abab"),
+        },
     ),
     Case(
         "day first, shown by one day",
         csv("day,g", "01/02/2024,a", "25/03/2024,b", "01/12/2023,a", "02/03/2024,b"),
-        {"day": date("2024-02-01", "2024-03-25", "2023-12-01", "2024-03-02"), "g": words(*"abab")},
+        {
+            "day": date("2024-02-01", "2024-03-25", "2023-12-01", "2024-03-02"),
+            "g": words(*"abab"),
+        },
     ),
     Case(
         "day first, shown by another column",
@@ -234,34 +278,65 @@ DATES = [
     Case(
         "day or month first, with an answer",
         csv("day,g", "01/02/2024,a", "03/04/2024,b", "05/06/2024,a", "07/08/2024,b"),
-        {"day": date("2024-01-02", "2024-03-04", "2024-05-06", "2024-07-08"), "g": words(*"abab")},
+        {
+            "day": date("2024-01-02", "2024-03-04", "2024-05-06", "2024-07-08"),
+            "g": words(*"abab"),
+        },
         options=("month-first",),
     ),
     Case(
         "German dates with times",
-        csv("tag;g", "31.01.2024 14:30;a", "01.02.2024 00:00;b", "15.12.23 08:15;a", "02.03.2024 23:59;b"),
+        csv(
+            "tag;g",
+            "31.01.2024 14:30;a",
+            "01.02.2024 00:00;b",
+            "15.12.23 08:15;a",
+            "02.03.2024 23:59;b",
+        ),
         {
-            "tag": date("2024-01-31T14:30", "2024-02-01", "2023-12-15T08:15", "2024-03-02T23:59"),
+            "tag": date(
+                "2024-01-31T14:30", "2024-02-01", "2023-12-15T08:15", "2024-03-02T23:59"
+            ),
             "g": words(*"abab"),
         },
     ),
     Case(
         "afternoons",
-        csv("t,g", "1/31/2024 2:30 PM,a", "2/1/2024 12:00 AM,b", "12/15/2023 12:15 pm,a", "3/2/2024 9:00 AM,b"),
+        csv(
+            "t,g",
+            "1/31/2024 2:30 PM,a",
+            "2/1/2024 12:00 AM,b",
+            "12/15/2023 12:15 pm,a",
+            "3/2/2024 9:00 AM,b",
+        ),
         {
-            "t": date("2024-01-31T14:30", "2024-02-01", "2023-12-15T12:15", "2024-03-02T09:00"),
+            "t": date(
+                "2024-01-31T14:30", "2024-02-01", "2023-12-15T12:15", "2024-03-02T09:00"
+            ),
             "g": words(*"abab"),
         },
     ),
     Case(
         "months by name",
-        csv("t,g", "31 Jan 2024,a", "1-Feb-24,b", '"March 2, 2024",a', "15. Dezember 2023,b"),
-        {"t": date("2024-01-31", "2024-02-01", "2024-03-02", "2023-12-15"), "g": words(*"abab")},
+        csv(
+            "t,g",
+            "31 Jan 2024,a",
+            "1-Feb-24,b",
+            '"March 2, 2024",a',
+            "15. Dezember 2023,b",
+        ),
+        {
+            "t": date("2024-01-31", "2024-02-01", "2024-03-02", "2023-12-15"),
+            "g": words(*"abab"),
+        },
     ),
     Case(
         "dates without separators",
         csv("t,g", "20240131,a", "20240201,b", "20231215,a", "20240302,b"),
-        {"t": date("2024-01-31", "2024-02-01", "2023-12-15", "2024-03-02"), "g": words(*"abab")},
+        {
+            "t": date("2024-01-31", "2024-02-01", "2023-12-15", "2024-03-02"),
+            "g": words(*"abab"),
+        },
     ),
     Case(
         "years of two digits, first or last",
@@ -310,11 +385,20 @@ WORDS = [
     Case(
         "yes, no and unknown",
         csv("paid,x", "yes,1.5", "no,2", "unknown,3", "yes,4", "-,2.5", "no,1"),
-        {"paid": boolean(True, False, None, True, None, False), "x": number(1.5, 2, 3, 4, 2.5, 1)},
+        {
+            "paid": boolean(True, False, None, True, None, False),
+            "x": number(1.5, 2, 3, 4, 2.5, 1),
+        },
     ),
     Case(
         "classes with and without a leading zero",
-        csv("x,code", *(f"{i}.5,{code}" for i, code in enumerate(["01", "1", "02", "01", "1", "02"]))),
+        csv(
+            "x,code",
+            *(
+                f"{i}.5,{code}"
+                for i, code in enumerate(["01", "1", "02", "01", "1", "02"])
+            ),
+        ),
         {"x": number(*(i + 0.5 for i in range(6)))},
         target="code",
         classes=("01", "02", "1"),
@@ -329,7 +413,10 @@ WORDS = [
     Case(
         "words with spaces around them and quotes within",
         csv('"the ""size""",x', '" small ",1', "large,2", "small,4", '"lar""ge",5'),
-        {'the "size"': words("small", "large", "small", 'lar"ge'), "x": number(1, 2, 4, 5)},
+        {
+            'the "size"': words("small", "large", "small", 'lar"ge'),
+            "x": number(1, 2, 4, 5),
+        },
     ),
 ]
 
@@ -341,13 +428,29 @@ COLUMNS = [
     ),
     Case(
         "an index of dates without a name and one column",
-        csv(",value", "2024-01-31,1.5", "2024-02-29,2.5", "2024-03-31,3", "2024-04-30,1"),
-        {"column 1": date("2024-01-31", "2024-02-29", "2024-03-31", "2024-04-30"), "value": number(1.5, 2.5, 3, 1)},
+        csv(
+            ",value", "2024-01-31,1.5", "2024-02-29,2.5", "2024-03-31,3", "2024-04-30,1"
+        ),
+        {
+            "column 1": date("2024-01-31", "2024-02-29", "2024-03-31", "2024-04-30"),
+            "value": number(1.5, 2.5, 3, 1),
+        },
     ),
     Case(
         "an id of distinct integers, a name and a constant",
-        csv("customer_id,name,country,x", "1043,Ann,DE,1", "1007,Bob,DE,2", "1311,Cid,DE,4", "1298,Dee,DE,3.5"),
-        {"customer_id": dropped(), "name": dropped(), "country": dropped(), "x": number(1, 2, 4, 3.5)},
+        csv(
+            "customer_id,name,country,x",
+            "1043,Ann,DE,1",
+            "1007,Bob,DE,2",
+            "1311,Cid,DE,4",
+            "1298,Dee,DE,3.5",
+        ),
+        {
+            "customer_id": dropped(),
+            "name": dropped(),
+            "country": dropped(),
+            "x": number(1, 2, 4, 3.5),
+        },
     ),
     Case(
         "years are not an index",
@@ -357,7 +460,11 @@ COLUMNS = [
     Case(
         "two columns of one name",
         csv("x,x,y", "1.5,2,1", "2.5,4,0", "3,3,1", "1,7,0"),
-        {"x": number(1.5, 2.5, 3, 1), "x (2)": number(2, 4, 3, 7), "y": number(1, 0, 1, 0)},
+        {
+            "x": number(1.5, 2.5, 3, 1),
+            "x (2)": number(2, 4, 3, 7),
+            "y": number(1, 0, 1, 0),
+        },
         ("x", "two columns"),
     ),
 ]
@@ -438,7 +545,16 @@ FILES = [
     ),
     Case(
         "a remark below the table and a second header within it",
-        csv("x,g,y", "1.5,a,1", "2.5,b,0", "x,g,y", "3,a,0", "1,b,1", "", "Source: the ministry"),
+        csv(
+            "x,g,y",
+            "1.5,a,1",
+            "2.5,b,0",
+            "x,g,y",
+            "3,a,0",
+            "1,b,1",
+            "",
+            "Source: the ministry",
+        ),
         {"x": number(1.5, 2.5, 3, 1), "g": words(*"abab"), "y": number(1, 0, 0, 1)},
     ),
     Case(
@@ -456,12 +572,30 @@ FILES = [
     ),
     Case(
         "blank lines, and line ends and commas in quotes",
-        csv("x,note", "", '1.5,"red, dark\nblue"', "2.5,green", "", '3,"red, dark\nblue"', "1,green", ""),
-        {"x": number(1.5, 2.5, 3, 1), "note": words("red, dark\nblue", "green", "red, dark\nblue", "green")},
+        csv(
+            "x,note",
+            "",
+            '1.5,"red, dark\nblue"',
+            "2.5,green",
+            "",
+            '3,"red, dark\nblue"',
+            "1,green",
+            "",
+        ),
+        {
+            "x": number(1.5, 2.5, 3, 1),
+            "note": words("red, dark\nblue", "green", "red, dark\nblue", "green"),
+        },
     ),
     Case(
         "row names without a name, as R writes them",
-        csv('"x" "g"', '"first" 1.5 "a"', '"second" 2.5 "b"', '"third" 3 "a"', '"fourth" 1 "b"').replace(b" ", b","),
+        csv(
+            '"x" "g"',
+            '"first" 1.5 "a"',
+            '"second" 2.5 "b"',
+            '"third" 3 "a"',
+            '"fourth" 1 "b"',
+        ).replace(b" ", b","),
         {"row name": dropped(), "x": number(1.5, 2.5, 3, 1), "g": words(*"abab")},
     ),
 ]

@@ -13,14 +13,22 @@ def lines(*rows: str, end: str = "\n") -> bytes:
 def beside(values: list[str], separator: str = ",", header: str = "place{}x") -> bytes:
     """Return a file of places and one more column."""
     names = ["Nord", "Süd", "Ost", "Nord", "Süd", "Ost"]
-    rows = (f"{name}{separator}{value}" for name, value in zip(names, values, strict=True))
+    rows = (
+        f"{name}{separator}{value}" for name, value in zip(names, values, strict=True)
+    )
     return lines(header.format(separator), *rows)
 
 
 CASES = [
     Case(
         "SAP: tabs, thousands points and minus signs behind the numbers",
-        lines("Werk\tGewicht\tTemp", "N\t3.373,24\t7,9-", "S\t1.122,38\t20,2", "N\t1.042,20\t2,8-", "S\t779,22\t12,1"),
+        lines(
+            "Werk\tGewicht\tTemp",
+            "N\t3.373,24\t7,9-",
+            "S\t1.122,38\t20,2",
+            "N\t1.042,20\t2,8-",
+            "S\t779,22\t12,1",
+        ),
         {
             "Werk": words("N", "S", "N", "S"),
             "Gewicht": number(3373.24, 1122.38, 1042.2, 779.22),
@@ -30,8 +38,16 @@ CASES = [
     ),
     Case(
         "SAP: dates of which some are not set",
-        beside(["20220703", "00000000", "20210208", "20220311", "00000000", "20211130"], ";"),
-        {"place": PLACES, "x": date("2022-07-03", None, "2021-02-08", "2022-03-11", None, "2021-11-30")},
+        beside(
+            ["20220703", "00000000", "20210208", "20220311", "00000000", "20211130"],
+            ";",
+        ),
+        {
+            "place": PLACES,
+            "x": date(
+                "2022-07-03", None, "2021-02-08", "2022-03-11", None, "2021-11-30"
+            ),
+        },
     ),
     Case(
         "SAP: a list with bars and a title",
@@ -47,23 +63,51 @@ CASES = [
             "|Süd  |  5.912,79|",
             "-" * 25,
         ),
-        {"Werk": words("Nord", "Süd", "Nord", "Süd"), "Gewicht": number(3373.24, 1122.38, 779.22, 5912.79)},
+        {
+            "Werk": words("Nord", "Süd", "Nord", "Süd"),
+            "Gewicht": number(3373.24, 1122.38, 779.22, 5912.79),
+        },
         file="list.txt",
     ),
     Case(
         "valid until 9999 in a data base",
-        beside(["2022-07-03", "9999-12-31", "2021-02-08", "9999-12-31", "2022-03-11", "2021-11-30"]),
-        {"place": PLACES, "x": date("2022-07-03", None, "2021-02-08", None, "2022-03-11", "2021-11-30")},
+        beside(
+            [
+                "2022-07-03",
+                "9999-12-31",
+                "2021-02-08",
+                "9999-12-31",
+                "2022-03-11",
+                "2021-11-30",
+            ]
+        ),
+        {
+            "place": PLACES,
+            "x": date(
+                "2022-07-03", None, "2021-02-08", None, "2022-03-11", "2021-11-30"
+            ),
+        },
     ),
     Case(
         "Stata: dates by name and extended missing values",
         beside(["03jul2022", ".a", "08feb2021", ".", "11mar2022", "30nov2021"]),
-        {"place": PLACES, "x": date("2022-07-03", None, "2021-02-08", None, "2022-03-11", "2021-11-30")},
+        {
+            "place": PLACES,
+            "x": date(
+                "2022-07-03", None, "2021-02-08", None, "2022-03-11", "2021-11-30"
+            ),
+        },
         refusal=("x",),
     ),
     Case(
         "R: write.table with its defaults",
-        lines('"region" "w"', '"1" "Bad Tölz" 3.5', '"2" "Ulm" NA', '"3" "Bad Tölz" 1.25', '"4" "Ulm" -7'),
+        lines(
+            '"region" "w"',
+            '"1" "Bad Tölz" 3.5',
+            '"2" "Ulm" NA',
+            '"3" "Bad Tölz" 1.25',
+            '"4" "Ulm" -7',
+        ),
         {
             "row name": dropped(),
             "region": words("Bad Tölz", "Ulm", "Bad Tölz", "Ulm"),
@@ -74,7 +118,11 @@ CASES = [
     Case(
         "R: write.table without quotation marks",
         lines("region w", "a Ulm 3.5", "b Bonn NA", "c Ulm 1.25", "d Bonn -7"),
-        {"row name": dropped(), "region": words("Ulm", "Bonn", "Ulm", "Bonn"), "w": number(3.5, None, 1.25, -7)},
+        {
+            "row name": dropped(),
+            "region": words("Ulm", "Bonn", "Ulm", "Bonn"),
+            "w": number(3.5, None, 1.25, -7),
+        },
         file="table.txt",
     ),
     Case(
@@ -122,24 +170,47 @@ CASES = [
     ),
     Case(
         "accounting: brackets behind the currency, and a dash for 0",
-        beside(['"$ 1,790.00"', '"$ (280.00)"', "$ -", '"$ 12.50"', '"$ (3,020.00)"', '"$ 7.00"']),
+        beside(
+            [
+                '"$ 1,790.00"',
+                '"$ (280.00)"',
+                "$ -",
+                '"$ 12.50"',
+                '"$ (3,020.00)"',
+                '"$ 7.00"',
+            ]
+        ),
         {"place": PLACES, "x": number(1790, -280, 0, 12.5, -3020, 7)},
     ),
     Case(
         "stars and brackets of footnotes",
-        beside(["3373.24", "1122.38*", "1042.2[1]", "779.22", "5912.79 [2]", "3030.3†"]),
+        beside(
+            ["3373.24", "1122.38*", "1042.2[1]", "779.22", "5912.79 [2]", "3030.3†"]
+        ),
         {"place": PLACES, "x": WEIGHTS},
     ),
     Case(
         "flags of Eurostat behind the numbers",
-        beside(["3373.24 ", "1122.38 e", "1042.2 p", "779.22 b", "5912.79 ", "3030.3 e"], "\t"),
+        beside(
+            ["3373.24 ", "1122.38 e", "1042.2 p", "779.22 b", "5912.79 ", "3030.3 e"],
+            "\t",
+        ),
         None,
         refusal=("'x'", "'1122.38 e' in data row 2", "--drop x"),
         file="export.tsv",
     ),
     Case(
         "debit and credit behind the amounts",
-        beside(['"3,373.24 CR"', '"1,122.38 DR"', "1042.20 CR", "779.22 DR", "5912.79 CR", "3030.30 DR"]),
+        beside(
+            [
+                '"3,373.24 CR"',
+                '"1,122.38 DR"',
+                "1042.20 CR",
+                "779.22 DR",
+                "5912.79 CR",
+                "3030.30 DR",
+            ]
+        ),
         None,
         refusal=("'x'", "'3,373.24 CR' in data row 1", "--drop x"),
     ),
@@ -151,13 +222,20 @@ CASES = [
     Case(
         "words for missing values below a name that is lacking",
         lines("k,,m", "unknown,7,unknown", "2.5,3,1", "7,8,9", "1,4,2"),
-        {"k": number(None, 2.5, 7, 1), "column 2": number(7, 3, 8, 4), "m": number(None, 1, 9, 2)},
+        {
+            "k": number(None, 2.5, 7, 1),
+            "column 2": number(7, 3, 8, 4),
+            "m": number(None, 1, 9, 2),
+        },
         refusal=("k",),
     ),
     Case(
         "hours before and after noon",
         beside(["10 am", "11 pm", "7 am", "1 pm", "10 am", "2 pm"]),
-        {"place": PLACES, "x": words("10 am", "11 pm", "7 am", "1 pm", "10 am", "2 pm")},
+        {
+            "place": PLACES,
+            "x": words("10 am", "11 pm", "7 am", "1 pm", "10 am", "2 pm"),
+        },
         refusal=("x",),
     ),
     Case(
@@ -169,7 +247,10 @@ CASES = [
     Case(
         "numbers of houses, few of them alike",
         beside(["12 a", "12 b", "7", "30", "12 a", "9 c"], ";", "place{}Hausnummer"),
-        {"place": PLACES, "Hausnummer": words("12 a", "12 b", "7", "30", "12 a", "9 c")},
+        {
+            "place": PLACES,
+            "Hausnummer": words("12 a", "12 b", "7", "30", "12 a", "9 c"),
+        },
     ),
     Case(
         "dates of two kinds beside each other",
@@ -194,15 +275,35 @@ CASES = [
     ),
     Case(
         "months in French",
-        beside(["03 juil. 2022", "8 février 2021", "11 juin 2022", "1er août 2021", "30 déc. 2021", "2 mai 2022"], ";"),
+        beside(
+            [
+                "03 juil. 2022",
+                "8 février 2021",
+                "11 juin 2022",
+                "1er août 2021",
+                "30 déc. 2021",
+                "2 mai 2022",
+            ],
+            ";",
+        ),
         {
             "place": PLACES,
-            "x": date("2022-07-03", "2021-02-08", "2022-06-11", "2021-08-01", "2021-12-30", "2022-05-02"),
+            "x": date(
+                "2022-07-03",
+                "2021-02-08",
+                "2022-06-11",
+                "2021-08-01",
+                "2021-12-30",
+                "2022-05-02",
+            ),
         },
     ),
     Case(
         "months in Spanish, with de",
-        beside(["3 de julio de 2022", "8 de febrero de 2021", "11 de enero de 2022"] * 2, ";"),
+        beside(
+            ["3 de julio de 2022", "8 de febrero de 2021", "11 de enero de 2022"] * 2,
+            ";",
+        ),
         {"place": PLACES, "x": date(*["2022-07-03", "2021-02-08", "2022-01-11"] * 2)},
     ),
     Case(
@@ -241,7 +342,17 @@ CASES = [
     ),
     Case(
         "Swiss apostrophes, straight and curly",
-        beside(["CHF 3'373.24", "CHF 1’122.38", "CHF 1'042.20", "CHF 779.22", "CHF 5’912.79", "CHF 3'030.30"], ";"),
+        beside(
+            [
+                "CHF 3'373.24",
+                "CHF 1’122.38",
+                "CHF 1'042.20",
+                "CHF 779.22",
+                "CHF 5’912.79",
+                "CHF 3'030.30",
+            ],
+            ";",
+        ),
         {"place": PLACES, "x": WEIGHTS},
     ),
     Case(
@@ -251,7 +362,8 @@ CASES = [
     ),
     Case(
         "Windows line ends, a byte order mark, and line ends in names",
-        "\ufeff".encode() + lines('"Ort ""A"""', '"x; y"', '"x; y"', '"a ""b"""', '"x; y"', end="\r\n"),
+        "\ufeff".encode()
+        + lines('"Ort ""A"""', '"x; y"', '"x; y"', '"a ""b"""', '"x; y"', end="\r\n"),
         {'Ort "A"': words("x; y", "x; y", 'a "b"', "x; y")},
     ),
     Case(
@@ -259,7 +371,11 @@ CASES = [
         lines(
             "Ort;Umsatz;Quote",
             *("N;3.373,24;1,5", "S;1.122,38;2,5", "N;779,22;7,5", "S;5.912,79;1,25"),
-            *("Summe;11.187,63;12,75", ";;", "Quelle: Amt für Statistik, Stand 01.02.2022"),
+            *(
+                "Summe;11.187,63;12,75",
+                ";;",
+                "Quelle: Amt für Statistik, Stand 01.02.2022",
+            ),
         ),
         {
             "Ort": words("N", "S", "N", "S"),

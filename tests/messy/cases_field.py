@@ -23,13 +23,21 @@ NUMBERS = [
     Case(
         "cm without a space, and degrees",
         "side,height,temp\nnorth,172cm,21.5 °C\nsouth,165cm,-3.0 °C\nnorth,180.5cm,0.5 °C\nsouth,158cm,\n".encode(),
-        {"side": SIDES, "height": number(172, 165, 180.5, 158), "temp": number(21.5, -3, 0.5, None)},
+        {
+            "side": SIDES,
+            "height": number(172, 165, 180.5, 158),
+            "temp": number(21.5, -3, 0.5, None),
+        },
     ),
     Case(
         "minutes and a compound unit",
         "side,runtime,lead\nnorth,90 min,3.1 µg/L\nsouth,45 min,0.25 µg/L\n"
         "north,n/a,12 µg/L\nsouth,61 min,4 µg/L\n".encode(),
-        {"side": SIDES, "runtime": number(90, 45, None, 61), "lead": number(3.1, 0.25, 12, 4)},
+        {
+            "side": SIDES,
+            "runtime": number(90, 45, None, 61),
+            "lead": number(3.1, 0.25, 12, 4),
+        },
     ),
     Case(
         "grams among kilograms",
@@ -55,7 +63,9 @@ NUMBERS = [
     ),
     Case(
         "French non-breaking spaces in cp1252",
-        "zone;montant\nnorth;1\xa0234,50 €\nsouth;12\xa0000,00 €\nnorth;7,25 €\nsouth;980,00 €\n".encode("cp1252"),
+        "zone;montant\nnorth;1\xa0234,50 €\nsouth;12\xa0000,00 €\nnorth;7,25 €\nsouth;980,00 €\n".encode(
+            "cp1252"
+        ),
         {"zone": SIDES, "montant": number(1234.5, 12000, 7.25, 980)},
     ),
     Case(
@@ -70,7 +80,9 @@ NUMBERS = [
     ),
     Case(
         "Polish amounts with the currency after them",
-        "strona;kwota\nnorth;1 234,50 zł\nsouth;7,99 zł\nnorth;12 000,00 zł\nsouth;-3,10 zł\n".encode("cp1250"),
+        "strona;kwota\nnorth;1 234,50 zł\nsouth;7,99 zł\nnorth;12 000,00 zł\nsouth;-3,10 zł\n".encode(
+            "cp1250"
+        ),
         {"strona": SIDES, "kwota": number(1234.5, 7.99, 12000, -3.1)},
         refusal=("encoding",),
     ),
@@ -110,7 +122,11 @@ NUMBERS = [
     Case(
         "plus signs and typographic minus",
         "side,change,shift\nnorth,+3.2,−0.5\nsouth,-1.1,1.25\nnorth,+0.0,−12\nsouth,+14,3\n".encode(),
-        {"side": SIDES, "change": number(3.2, -1.1, 0, 14), "shift": number(-0.5, 1.25, -12, 3)},
+        {
+            "side": SIDES,
+            "change": number(3.2, -1.1, 0, 14),
+            "shift": number(-0.5, 1.25, -12, 3),
+        },
     ),
     Case(
         "German percentages with a space",
@@ -138,7 +154,11 @@ NUMBERS = [
     Case(
         "999 codes stay numbers",
         b"side,score,visits\nnorth,3.5,2\nsouth,999,-999\nnorth,4.1,7\nsouth,999,3\n",
-        {"side": SIDES, "score": number(3.5, 999, 4.1, 999), "visits": number(2, -999, 7, 3)},
+        {
+            "side": SIDES,
+            "score": number(3.5, 999, 4.1, 999),
+            "visits": number(2, -999, 7, 3),
+        },
     ),
     Case(
         "quotes around every number",
@@ -168,8 +188,13 @@ MISSING = [
     ),
     Case(
         "errors of a German Excel",
-        "Seite;Marge\nnorth;#NV\nsouth;0,25\nnorth;#WERT!\nsouth;0,75\nnorth;#BEZUG!\nsouth;2,5\n".encode("cp1252"),
-        {"Seite": words(*["north", "south"] * 3), "Marge": number(None, 0.25, None, 0.75, None, 2.5)},
+        "Seite;Marge\nnorth;#NV\nsouth;0,25\nnorth;#WERT!\nsouth;0,75\nnorth;#BEZUG!\nsouth;2,5\n".encode(
+            "cp1252"
+        ),
+        {
+            "Seite": words(*["north", "south"] * 3),
+            "Marge": number(None, 0.25, None, 0.75, None, 2.5),
+        },
         refusal=("Marge",),
     ),
     Case(
@@ -239,24 +264,36 @@ DATES = [
     Case(
         "ISO weeks with a day",
         b"side,day\nnorth,2024-W05-3\nsouth,2024-W01-1\nnorth,2020-W53-7\nsouth,2024-W05-3\n",
-        {"side": SIDES, "day": date("2024-01-31", "2024-01-01", "2021-01-03", "2024-01-31")},
+        {
+            "side": SIDES,
+            "day": date("2024-01-31", "2024-01-01", "2021-01-03", "2024-01-31"),
+        },
     ),
     Case(
         "ISO weeks without a day",
         b"side,week\nnorth,2024-W05\nsouth,2024-W01\nnorth,2020-W53\nsouth,2024-W05\n",
-        {"side": SIDES, "week": date("2024-01-29", "2024-01-01", "2020-12-28", "2024-01-29")},
+        {
+            "side": SIDES,
+            "week": date("2024-01-29", "2024-01-01", "2020-12-28", "2024-01-29"),
+        },
         refusal=("week",),
     ),
     Case(
         "year and month",
         b"side,month\nnorth,2024-01\nsouth,2023-11\nnorth,2024-02\nsouth,2022-07\n",
-        {"side": SIDES, "month": date("2024-01-01", "2023-11-01", "2024-02-01", "2022-07-01")},
+        {
+            "side": SIDES,
+            "month": date("2024-01-01", "2023-11-01", "2024-02-01", "2022-07-01"),
+        },
         refusal=("month",),
     ),
     Case(
         "German dates with short years",
         b"Seite;Datum\nnorth;31.01.24\nsouth;5.11.23\nnorth;29.02.24\nsouth;01.07.22\n",
-        {"Seite": SIDES, "Datum": date("2024-01-31", "2023-11-05", "2024-02-29", "2022-07-01")},
+        {
+            "Seite": SIDES,
+            "Datum": date("2024-01-31", "2023-11-05", "2024-02-29", "2022-07-01"),
+        },
     ),
     Case(
         "US dates and times with AM and PM",
@@ -264,7 +301,12 @@ DATES = [
         b"south,7/1/2022 12:15:00 PM\n",
         {
             "side": SIDES,
-            "seen": date("2024-01-31T13:05", "2023-11-05T00:00", "2024-02-29T09:30", "2022-07-01T12:15"),
+            "seen": date(
+                "2024-01-31T13:05",
+                "2023-11-05T00:00",
+                "2024-02-29T09:30",
+                "2022-07-01T12:15",
+            ),
         },
     ),
     Case(
@@ -272,7 +314,12 @@ DATES = [
         b"side,seen\nnorth,31/01/2024 13:05\nsouth,05/11/2023 00:00\nnorth,29/02/2024 09:30\nsouth,01/07/2022 12:15\n",
         {
             "side": SIDES,
-            "seen": date("2024-01-31T13:05", "2023-11-05T00:00", "2024-02-29T09:30", "2022-07-01T12:15"),
+            "seen": date(
+                "2024-01-31T13:05",
+                "2023-11-05T00:00",
+                "2024-02-29T09:30",
+                "2022-07-01T12:15",
+            ),
         },
     ),
     Case(
@@ -290,7 +337,10 @@ DATES = [
     Case(
         "dotted dates without evidence are European",
         b"Seite;Datum\nnorth;03.04.2024\nsouth;05.06.2024\nnorth;11.12.2023\nsouth;01.02.2024\n",
-        {"Seite": SIDES, "Datum": date("2024-04-03", "2024-06-05", "2023-12-11", "2024-02-01")},
+        {
+            "Seite": SIDES,
+            "Datum": date("2024-04-03", "2024-06-05", "2023-12-11", "2024-02-01"),
+        },
         refusal=("Datum", "day-first"),
     ),
     Case(
@@ -307,18 +357,27 @@ DATES = [
         "month names in German",
         "Seite;Datum\nnorth;31. Januar 2024\nsouth;5. März 2023\n"
         "north;29. Februar 2024\nsouth;1. Dezember 2022\n".encode(),
-        {"Seite": SIDES, "Datum": date("2024-01-31", "2023-03-05", "2024-02-29", "2022-12-01")},
+        {
+            "Seite": SIDES,
+            "Datum": date("2024-01-31", "2023-03-05", "2024-02-29", "2022-12-01"),
+        },
         refusal=("Datum",),
     ),
     Case(
         "dates before 1900",
         b"side,founded\nnorth,1848-03-18\nsouth,1899-12-31\nnorth,1701-01-01\nsouth,1969-12-31\n",
-        {"side": SIDES, "founded": date("1848-03-18", "1899-12-31", "1701-01-01", "1969-12-31")},
+        {
+            "side": SIDES,
+            "founded": date("1848-03-18", "1899-12-31", "1701-01-01", "1969-12-31"),
+        },
     ),
     Case(
         "Chinese dates",
         "side,seen\nnorth,2024年1月31日\nsouth,2023年11月5日\nnorth,2024年2月29日\nsouth,2022年7月1日\n".encode(),
-        {"side": SIDES, "seen": date("2024-01-31", "2023-11-05", "2024-02-29", "2022-07-01")},
+        {
+            "side": SIDES,
+            "seen": date("2024-01-31", "2023-11-05", "2024-02-29", "2022-07-01"),
+        },
         refusal=("seen",),
     ),
     Case(
@@ -327,13 +386,21 @@ DATES = [
         b"south,2024-07-01T00:00:00.250+05:30\n",
         {
             "side": SIDES,
-            "seen": date("2024-01-31T10:30", "2024-03-10T14:00", "2024-02-29T23:59:30", "2024-06-30T18:30:00.250"),
+            "seen": date(
+                "2024-01-31T10:30",
+                "2024-03-10T14:00",
+                "2024-02-29T23:59:30",
+                "2024-06-30T18:30:00.250",
+            ),
         },
     ),
     Case(
         "epoch seconds stay numbers",
         b"side,epoch\nnorth,1706704200\nsouth,1709251170\nnorth,1699142400\nsouth,1706704961\n",
-        {"side": SIDES, "epoch": number(1706704200, 1709251170, 1699142400, 1706704961)},
+        {
+            "side": SIDES,
+            "epoch": number(1706704200, 1709251170, 1699142400, 1706704961),
+        },
     ),
     Case(
         "times of day, with and without AM",
@@ -367,7 +434,10 @@ EXPORTS = [
     Case(
         "a laboratory's exponents with decimal commas, and what is not detected",
         b"side;conc\nnorth;1,23E+05\nsouth;4,5E-03\nnorth;n.n.\nsouth;0,12\nnorth;7,5E+01\nsouth;n.n.\n",
-        {"side": words(*["north", "south"] * 3), "conc": number(123000, 0.0045, None, 0.12, 75, None)},
+        {
+            "side": words(*["north", "south"] * 3),
+            "conc": number(123000, 0.0045, None, 0.12, 75, None),
+        },
     ),
     Case(
         "durations of pandas",
@@ -379,13 +449,29 @@ EXPORTS = [
         "moments of Oracle",
         b"side,at\nnorth,31-JAN-24 02.05.00.000000000 PM\nsouth,01-FEB-24 12.00.00.000000000 AM\n"
         b"north,15-FEB-24 09.30.00.000000000 AM\nsouth,28-FEB-24 11.59.30.000000000 PM\n",
-        {"side": SIDES, "at": date("2024-01-31T14:05", "2024-02-01", "2024-02-15T09:30", "2024-02-28T23:59:30")},
+        {
+            "side": SIDES,
+            "at": date(
+                "2024-01-31T14:05",
+                "2024-02-01",
+                "2024-02-15T09:30",
+                "2024-02-28T23:59:30",
+            ),
+        },
     ),
     Case(
         "moments of Google Forms, of two time zones",
         b"side,at\nnorth,2024/01/31 2:05:33 PM GMT+1\nsouth,2024/02/01 12:00:00 AM GMT+1\n"
         b"north,2024/02/01 9:30:00 AM GMT-3:30\nsouth,2024/02/02 11:00:00 AM GMT\n",
-        {"side": SIDES, "at": date("2024-01-31T13:05:33", "2024-01-31T23:00", "2024-02-01T13:00", "2024-02-02T11:00")},
+        {
+            "side": SIDES,
+            "at": date(
+                "2024-01-31T13:05:33",
+                "2024-01-31T23:00",
+                "2024-02-01T13:00",
+                "2024-02-02T11:00",
+            ),
+        },
     ),
 ]
 

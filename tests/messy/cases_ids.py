@@ -12,8 +12,14 @@ AMOUNTS = [int(1.5 ** (i + 1)) + 7 * i for i in range(ROWS)]
 
 def table(name: str, cells: list, kind) -> dict:
     """Return content and columns of a table with a column of this name beside the number of beds."""
-    rows = [f"{name},beds", *(f"{cell},{beds}" for cell, beds in zip(cells, BEDS, strict=True))]
-    return {"content": ("\n".join(rows) + "\n").encode(), "columns": {name: kind, "beds": number(*BEDS)}}
+    rows = [
+        f"{name},beds",
+        *(f"{cell},{beds}" for cell, beds in zip(cells, BEDS, strict=True)),
+    ]
+    return {
+        "content": ("\n".join(rows) + "\n").encode(),
+        "columns": {name: kind, "beds": number(*BEDS)},
+    }
 
 
 IDENTIFY = [
@@ -25,11 +31,23 @@ IDENTIFY = [
     ("numbers of tickets", "ticket number", SCATTERED),
     ("numbers of patients in Spanish", "numero de paciente", SCATTERED),
     ("names of rows of which some are left, as R writes them", "rownames", SCATTERED),
-    ("participants in two ways of counting", "participant", [*range(101, 113), *range(201, 213)]),
-    ("numbers of rows from 5,000 by another name", "k", list(range(5_000, 5_000 + ROWS))),
+    (
+        "participants in two ways of counting",
+        "participant",
+        [*range(101, 113), *range(201, 213)],
+    ),
+    (
+        "numbers of rows from 5,000 by another name",
+        "k",
+        list(range(5_000, 5_000 + ROWS)),
+    ),
     ("the same in another order", "k", [5_000 + (5 * i) % ROWS for i in range(ROWS)]),
     ("numbers of invoices with a letter", "invoice", [f"R{i}" for i in SCATTERED]),
-    ("a universal id by an unknown name", "token", [f"{i:08x}-{i * 7:04x}" for i in SCATTERED]),
+    (
+        "a universal id by an unknown name",
+        "token",
+        [f"{i:08x}-{i * 7:04x}" for i in SCATTERED],
+    ),
 ]
 QUANTITIES = [
     ("years are not numbers of rows", "year", list(range(1990, 1990 + ROWS))),
@@ -39,20 +57,33 @@ QUANTITIES = [
     ("a sorted measurement", "pressure", sorted(SCATTERED)),
     ("distinct measurements", "area", SCATTERED),
     ("ages, one each", "age", list(range(18, 18 + ROWS))),
-    ("numbers of customers with several rows", "customer_id", [100 + i % 8 for i in range(ROWS)]),
+    (
+        "numbers of customers with several rows",
+        "customer_id",
+        [100 + i % 8 for i in range(ROWS)],
+    ),
     ("polynomial orders", "order", [1, 2, 3] * 8),
 ]
 CASES = [
     *(Case(title, **table(name, cells, dropped())) for title, name, cells in IDENTIFY),
-    *(Case(title, **table(name, cells, number(*cells))) for title, name, cells in QUANTITIES),
+    *(
+        Case(title, **table(name, cells, number(*cells)))
+        for title, name, cells in QUANTITIES
+    ),
     Case(
         "days, one each",
         **table(
-            "day", [f"2024-01-{i + 1:02d}" for i in range(ROWS)], date(*(f"2024-01-{i + 1:02d}" for i in range(ROWS)))
+            "day",
+            [f"2024-01-{i + 1:02d}" for i in range(ROWS)],
+            date(*(f"2024-01-{i + 1:02d}" for i in range(ROWS))),
         ),
     ),
     Case(
         "names of customers with several rows",
-        **table("customer", [f"C{i % 8}" for i in range(ROWS)], words(*(f"C{i % 8}" for i in range(ROWS)))),
+        **table(
+            "customer",
+            [f"C{i % 8}" for i in range(ROWS)],
+            words(*(f"C{i % 8}" for i in range(ROWS))),
+        ),
     ),
 ]

@@ -9,18 +9,29 @@ WORDS = [
     Case(
         "postcodes with leading zeros",
         b"zip,rent\n01067,8.5\n80331,21.4\n01067,9.1\n04109,8.8\n80331,19.9\n",
-        {"zip": words("01067", "80331", "01067", "04109", "80331"), "rent": number(8.5, 21.4, 9.1, 8.8, 19.9)},
+        {
+            "zip": words("01067", "80331", "01067", "04109", "80331"),
+            "rent": number(8.5, 21.4, 9.1, 8.8, 19.9),
+        },
     ),
     Case(
         "postcodes kept from Excel by a formula",
         b'zip;rent\n="01067";8,5\n="80331";21,4\n="01067";9,1\n="80331";8,8\n',
-        {"zip": words("01067", "80331", "01067", "80331"), "rent": number(8.5, 21.4, 9.1, 8.8)},
+        {
+            "zip": words("01067", "80331", "01067", "80331"),
+            "rent": number(8.5, 21.4, 9.1, 8.8),
+        },
     ),
     Case(
         "phone numbers that look like grouped numbers",
         b"phone,x\n+41 44 668 18 00,1.5\n+49 30 123 456,2.5\n+41 44 668 18 00,7\n+49 30 123 456,0.5\n",
         {
-            "phone": words("+41 44 668 18 00", "+49 30 123 456", "+41 44 668 18 00", "+49 30 123 456"),
+            "phone": words(
+                "+41 44 668 18 00",
+                "+49 30 123 456",
+                "+41 44 668 18 00",
+                "+49 30 123 456",
+            ),
             "x": number(1.5, 2.5, 7, 0.5),
         },
     ),
@@ -28,30 +39,44 @@ WORDS = [
         "US phone numbers",
         b"phone,x\n(212) 555-0101,1.5\n(646) 555-0199,2.5\n(212) 555-0101,7\n(646) 555-0199,0.5\n",
         {
-            "phone": words("(212) 555-0101", "(646) 555-0199", "(212) 555-0101", "(646) 555-0199"),
+            "phone": words(
+                "(212) 555-0101", "(646) 555-0199", "(212) 555-0101", "(646) 555-0199"
+            ),
             "x": number(1.5, 2.5, 7, 0.5),
         },
     ),
     Case(
         "age groups that look like dates",
         b"ages,x\n5-9,1.5\n10-14,2.5\n5-9,7\n1-4,0.5\n10-14,3.25\n",
-        {"ages": words("5-9", "10-14", "5-9", "1-4", "10-14"), "x": number(1.5, 2.5, 7, 0.5, 3.25)},
+        {
+            "ages": words("5-9", "10-14", "5-9", "1-4", "10-14"),
+            "x": number(1.5, 2.5, 7, 0.5, 3.25),
+        },
     ),
     Case(
         "genes that look like dates",
         b"gene,x\nSEPT2,1.5\nMARCH1,2.5\nSEPT2,7\nDEC1,0.5\nMARCH1,3.25\n",
-        {"gene": words("SEPT2", "MARCH1", "SEPT2", "DEC1", "MARCH1"), "x": number(1.5, 2.5, 7, 0.5, 3.25)},
+        {
+            "gene": words("SEPT2", "MARCH1", "SEPT2", "DEC1", "MARCH1"),
+            "x": number(1.5, 2.5, 7, 0.5, 3.25),
+        },
     ),
     Case(
         "article codes of which some look like powers of ten",
         b"article,x\n1E5,1.5\n3A2,2.5\n1E5,7\n2E7,0.5\n3A2,3.25\n",
-        {"article": words("1E5", "3A2", "1E5", "2E7", "3A2"), "x": number(1.5, 2.5, 7, 0.5, 3.25)},
+        {
+            "article": words("1E5", "3A2", "1E5", "2E7", "3A2"),
+            "x": number(1.5, 2.5, 7, 0.5, 3.25),
+        },
         refusal=("article",),
     ),
     Case(
         "countries with Norway",
         b"country,x\nNO,1.5\nSE,2.5\nNO,7\nDK,0.5\nSE,3.25\n",
-        {"country": words("NO", "SE", "NO", "DK", "SE"), "x": number(1.5, 2.5, 7, 0.5, 3.25)},
+        {
+            "country": words("NO", "SE", "NO", "DK", "SE"),
+            "x": number(1.5, 2.5, 7, 0.5, 3.25),
+        },
     ),
     Case(
         "yes and no in German, French and Italian",
@@ -138,13 +163,21 @@ LAYOUT = [
     Case(
         "title lines that Excel padded with delimiters",
         b"Umsatz 2024;;\n;;\nside;sales;cost\nnorth;12,5;3\nsouth;7,25;4\nnorth;3,0;2\nsouth;8,5;9\n",
-        {"side": SIDES, "sales": number(12.5, 7.25, 3, 8.5), "cost": number(3, 4, 2, 9)},
+        {
+            "side": SIDES,
+            "sales": number(12.5, 7.25, 3, 8.5),
+            "cost": number(3, 4, 2, 9),
+        },
         refusal=("header",),
     ),
     Case(
         "totals row at the bottom",
         b"side,sales,cost\nnorth,12.5,3\nsouth,7.25,4\nnorth,3,2\nsouth,8.5,9\nTotal,31.25,18\n",
-        {"side": SIDES, "sales": number(12.5, 7.25, 3, 8.5), "cost": number(3, 4, 2, 9)},
+        {
+            "side": SIDES,
+            "sales": number(12.5, 7.25, 3, 8.5),
+            "cost": number(3, 4, 2, 9),
+        },
         refusal=("Total",),
     ),
     Case(
@@ -156,7 +189,11 @@ LAYOUT = [
     Case(
         "units in the row below the header",
         b"side,mass,length\n,kg,m\nnorth,12.5,3\nsouth,7.25,4\nnorth,3,2\nsouth,8.5,9\n",
-        {"side": SIDES, "mass": number(12.5, 7.25, 3, 8.5), "length": number(3, 4, 2, 9)},
+        {
+            "side": SIDES,
+            "mass": number(12.5, 7.25, 3, 8.5),
+            "length": number(3, 4, 2, 9),
+        },
         refusal=("mass",),
     ),
     Case(
@@ -192,14 +229,22 @@ LAYOUT = [
     ),
     Case(
         "Unicode text of Excel, UTF-16 with tabs",
-        "Straße\tx\r\nWöhr\t1,5\r\nÄgid\t2,25\r\nWöhr\t7,0\r\nÄgid\t0,5\r\n".encode("utf-16"),
-        {"Straße": words("Wöhr", "Ägid", "Wöhr", "Ägid"), "x": number(1.5, 2.25, 7, 0.5)},
+        "Straße\tx\r\nWöhr\t1,5\r\nÄgid\t2,25\r\nWöhr\t7,0\r\nÄgid\t0,5\r\n".encode(
+            "utf-16"
+        ),
+        {
+            "Straße": words("Wöhr", "Ägid", "Wöhr", "Ägid"),
+            "x": number(1.5, 2.25, 7, 0.5),
+        },
         file="export.txt",
     ),
     Case(
         "Latin-1 names in tabs, lines end in CR",
         "Größe\tName\r1.5\tJürgen\r2.5\tRené\r7\tJürgen\r0.5\tRené\r".encode("latin-1"),
-        {"Größe": number(1.5, 2.5, 7, 0.5), "Name": words("Jürgen", "René", "Jürgen", "René")},
+        {
+            "Größe": number(1.5, 2.5, 7, 0.5),
+            "Name": words("Jürgen", "René", "Jürgen", "René"),
+        },
         file="mac.txt",
     ),
     Case(
@@ -210,13 +255,20 @@ LAYOUT = [
     Case(
         "pipes, aligned with spaces",
         b"side  | x    | group\nnorth | 1.5  | a b\nsouth | 2.5  | c\nnorth | 7    | a b\nsouth | 0.5  | c\n",
-        {"side": SIDES, "x": number(1.5, 2.5, 7, 0.5), "group": words("a b", "c", "a b", "c")},
+        {
+            "side": SIDES,
+            "x": number(1.5, 2.5, 7, 0.5),
+            "group": words("a b", "c", "a b", "c"),
+        },
         file="table.txt",
     ),
     Case(
         "single quotes around words with commas",
         b"name,x\n'Smith, J',1.5\n'Brown, A',2.5\n'Smith, J',7\n'Brown, A',0.5\n",
-        {"name": words("Smith, J", "Brown, A", "Smith, J", "Brown, A"), "x": number(1.5, 2.5, 7, 0.5)},
+        {
+            "name": words("Smith, J", "Brown, A", "Smith, J", "Brown, A"),
+            "x": number(1.5, 2.5, 7, 0.5),
+        },
         refusal=("quote",),
     ),
     Case(
@@ -249,7 +301,12 @@ LAYOUT = [
     Case(
         "years as column names",
         b"side,2019,2020,2021\nnorth,1.5,3,7\nsouth,2.5,2,8\nnorth,7,9,1\nsouth,0.5,4,4\n",
-        {"side": SIDES, "2019": number(1.5, 2.5, 7, 0.5), "2020": number(3, 2, 9, 4), "2021": number(7, 8, 1, 4)},
+        {
+            "side": SIDES,
+            "2019": number(1.5, 2.5, 7, 0.5),
+            "2020": number(3, 2, 9, 4),
+            "2021": number(7, 8, 1, 4),
+        },
     ),
     Case(
         "names that occur twice, an index, a constant and an empty column",
@@ -267,18 +324,31 @@ LAYOUT = [
         "very long lines, by columns",
         "\n".join(
             [",".join(f"probe {i}" for i in range(500))]
-            + [",".join(f"{(7 * i + 3 * row * row) % 11 + 0.5}" for i in range(500)) for row in range(4)]
+            + [
+                ",".join(f"{(7 * i + 3 * row * row) % 11 + 0.5}" for i in range(500))
+                for row in range(4)
+            ]
         ).encode(),
-        {f"probe {i}": number(*((7 * i + 3 * row * row) % 11 + 0.5 for row in range(4))) for i in range(500)},
+        {
+            f"probe {i}": number(
+                *((7 * i + 3 * row * row) % 11 + 0.5 for row in range(4))
+            )
+            for i in range(500)
+        },
     ),
     Case(
         "very long lines, by a text",
         f"note,x\n{LONG_TEXT},1.5\nok,2.5\n{LONG_TEXT},7\nok,0.5\n".encode(),
-        {"note": words(LONG_TEXT, "ok", LONG_TEXT, "ok"), "x": number(1.5, 2.5, 7, 0.5)},
+        {
+            "note": words(LONG_TEXT, "ok", LONG_TEXT, "ok"),
+            "x": number(1.5, 2.5, 7, 0.5),
+        },
     ),
     Case(
         "Japanese answers in Shift JIS",
-        "地区,回答,x\n東京,はい,1.5\n大阪,いいえ,2.5\n東京,はい,7\n大阪,いいえ,0.5\n".encode("shift_jis"),
+        "地区,回答,x\n東京,はい,1.5\n大阪,いいえ,2.5\n東京,はい,7\n大阪,いいえ,0.5\n".encode(
+            "shift_jis"
+        ),
         {
             "地区": words("東京", "大阪", "東京", "大阪"),
             "回答": boolean(True, False, True, False),
@@ -292,7 +362,10 @@ NOT_LAYOUT = [
     Case(
         "a last row called Total that is not a sum",
         b"shop,sales\nAral,12.5\nShell,7.25\nAral,3\nShell,8.5\nTotal,9.75\n",
-        {"shop": words("Aral", "Shell", "Aral", "Shell", "Total"), "sales": number(12.5, 7.25, 3, 8.5, 9.75)},
+        {
+            "shop": words("Aral", "Shell", "Aral", "Shell", "Total"),
+            "sales": number(12.5, 7.25, 3, 8.5, 9.75),
+        },
     ),
     Case(
         "Total as one of the categories",
@@ -311,7 +384,11 @@ NOT_LAYOUT = [
     Case(
         "units in brackets below a German header",
         "Seite;Masse;Länge\n-;[kg];[µm]\nnorth;12,5;3\nsouth;7,25;4\nnorth;3,0;2\nsouth;8,5;9\n".encode(),
-        {"Seite": SIDES, "Masse": number(12.5, 7.25, 3, 8.5), "Länge": number(3, 4, 2, 9)},
+        {
+            "Seite": SIDES,
+            "Masse": number(12.5, 7.25, 3, 8.5),
+            "Länge": number(3, 4, 2, 9),
+        },
     ),
     Case(
         "wavelengths as column names",
@@ -326,12 +403,20 @@ NOT_LAYOUT = [
     Case(
         "positions as column names",
         b"0,1,2\n5.5,1.5,0\n2.5,3.5,1\n7,1,0\n1,2,1\n",
-        {"0": number(5.5, 2.5, 7, 1), "1": number(1.5, 3.5, 1, 2), "2": number(0, 1, 0, 1)},
+        {
+            "0": number(5.5, 2.5, 7, 1),
+            "1": number(1.5, 3.5, 1, 2),
+            "2": number(0, 1, 0, 1),
+        },
     ),
     Case(
         "dates as column names",
         b"side,2024-01-31,2024-02-29\nnorth,12.5,3\nsouth,7.25,4\nnorth,3,2\nsouth,8.5,9\n",
-        {"side": SIDES, "2024-01-31": number(12.5, 7.25, 3, 8.5), "2024-02-29": number(3, 4, 2, 9)},
+        {
+            "side": SIDES,
+            "2024-01-31": number(12.5, 7.25, 3, 8.5),
+            "2024-02-29": number(3, 4, 2, 9),
+        },
     ),
     Case(
         "numbers and dates without a header",
@@ -348,23 +433,36 @@ NOT_LAYOUT = [
     Case(
         "a header that starts with #",
         b"#chrom,pos\nchr1,101\nchr2,205\nchr1,78\nchr2,93\n",
-        {"#chrom": words("chr1", "chr2", "chr1", "chr2"), "pos": number(101, 205, 78, 93)},
+        {
+            "#chrom": words("chr1", "chr2", "chr1", "chr2"),
+            "pos": number(101, 205, 78, 93),
+        },
     ),
     Case(
         "comments above a header that starts with #",
         b"##format=2\n##source=caller,v1\n#chrom,pos\nchr1,101\nchr2,205\nchr1,78\nchr2,93\n",
-        {"#chrom": words("chr1", "chr2", "chr1", "chr2"), "pos": number(101, 205, 78, 93)},
+        {
+            "#chrom": words("chr1", "chr2", "chr1", "chr2"),
+            "pos": number(101, 205, 78, 93),
+        },
         refusal=("#",),
     ),
     Case(
         "a last row whose text starts with Note",
         b"text,stars\nfine,5\nbad,1\nfine,4\nbad,2\nNote: late,1\n",
-        {"text": words("fine", "bad", "fine", "bad", "Note: late"), "stars": number(5, 1, 4, 2, 1)},
+        {
+            "text": words("fine", "bad", "fine", "bad", "Note: late"),
+            "stars": number(5, 1, 4, 2, 1),
+        },
     ),
     Case(
         "a source that Excel padded with delimiters",
         b"side;sales;cost\nnorth;12,5;3\nsouth;7,25;4\nnorth;3,0;2\nsouth;8,5;9\n;;\nQuelle: Destatis, Wiesbaden;;\n",
-        {"side": SIDES, "sales": number(12.5, 7.25, 3, 8.5), "cost": number(3, 4, 2, 9)},
+        {
+            "side": SIDES,
+            "sales": number(12.5, 7.25, 3, 8.5),
+            "cost": number(3, 4, 2, 9),
+        },
     ),
     Case(
         "a last row with a name and nothing else",
@@ -378,7 +476,10 @@ NOT_LAYOUT = [
     Case(
         "bounds among whole numbers that are classes",
         b"age,x\n<1,1.5\n1,2.5\n2,7\n3,0.5\n<1,3\n1,2\n",
-        {"age": words("<1", "1", "2", "3", "<1", "1"), "x": number(1.5, 2.5, 7, 0.5, 3, 2)},
+        {
+            "age": words("<1", "1", "2", "3", "<1", "1"),
+            "x": number(1.5, 2.5, 7, 0.5, 3, 2),
+        },
     ),
     Case(
         "bounds that the user counts as missing",
@@ -389,7 +490,10 @@ NOT_LAYOUT = [
     Case(
         "very large numbers are not identifiers",
         b"star,mass\na,1.99e30\nb,2.5e30\na,4e29\nb,1.2e31\n",
-        {"star": words("a", "b", "a", "b"), "mass": number(1.99e30, 2.5e30, 4e29, 1.2e31)},
+        {
+            "star": words("a", "b", "a", "b"),
+            "mass": number(1.99e30, 2.5e30, 4e29, 1.2e31),
+        },
     ),
     Case(
         "numbers of accounts beyond 2^53 are",

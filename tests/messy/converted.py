@@ -34,21 +34,43 @@ def judge_converted(case: ConvertCase) -> tuple[Verdict, str]:
     with tempfile.TemporaryDirectory() as folder:
         table, out = Path(folder, "table.csv"), Path(folder, "table.rows")
         table.write_bytes(case.content)
-        command = ["convert", str(table), "--target", "y", "--out", str(out), "--double", *case.options]
+        command = [
+            "convert",
+            str(table),
+            "--target",
+            "y",
+            "--out",
+            str(out),
+            "--double",
+            *case.options,
+        ]
         answer = CliRunner().invoke(app, command, catch_exceptions=False)
         printed = " ".join((answer.stdout + answer.stderr).split())
         if answer.exit_code:
             lacking = [word for word in case.refusal if word not in printed]
-            return ("refused by name" if case.refusal and not lacking and not out.exists() else "misread"), printed
+            return (
+                "refused by name"
+                if case.refusal and not lacking and not out.exists()
+                else "misread"
+            ), printed
         if case.refusal:
             return "misread", "it must be refused"
         rows = open_rows(out)
         inputs, targets = rows.numpy("inputs"), rows.numpy("targets")
-        for what, read, right in (("inputs", inputs, case.inputs), ("targets", targets, case.targets)):
-            if read.shape != np.shape(right) or not np.allclose(read, right, rtol=1e-12, atol=0):
+        for what, read, right in (
+            ("inputs", inputs, case.inputs),
+            ("targets", targets, case.targets),
+        ):
+            if read.shape != np.shape(right) or not np.allclose(
+                read, right, rtol=1e-12, atol=0
+            ):
                 return "misread", f"{what} are {read.tolist()}"
         lacking = [word for word in case.said if word not in printed]
-        return ("misread", f"{lacking} is not in {printed!r}") if lacking else ("read right", printed)
+        return (
+            ("misread", f"{lacking} is not in {printed!r}")
+            if lacking
+            else ("read right", printed)
+        )
 
 
 def lines(*rows: str) -> str:
@@ -65,14 +87,30 @@ CONVERTED = [
         [1, 0, 1],
         ("Windows-1252", "decimal commas: '1.234,5' in data row 1 is 1234.5"),
     ),
-    ConvertCase("the same in UTF-16", GERMAN.encode("utf-16"), [[1234.5], [2.25], [3.5]], [1, 0, 1], ("UTF-16",)),
-    ConvertCase("the same, compressed", gzip.compress(GERMAN.encode("utf-16")), [[1234.5], [2.25], [3.5]], [1, 0, 1]),
     ConvertCase(
-        "line ends of old Macs", lines("x,y", "1.5,2", "3,4").replace("\n", "\r").encode(), [[1.5], [3]], [2, 4]
+        "the same in UTF-16",
+        GERMAN.encode("utf-16"),
+        [[1234.5], [2.25], [3.5]],
+        [1, 0, 1],
+        ("UTF-16",),
+    ),
+    ConvertCase(
+        "the same, compressed",
+        gzip.compress(GERMAN.encode("utf-16")),
+        [[1234.5], [2.25], [3.5]],
+        [1, 0, 1],
+    ),
+    ConvertCase(
+        "line ends of old Macs",
+        lines("x,y", "1.5,2", "3,4").replace("\n", "\r").encode(),
+        [[1.5], [3]],
+        [2, 4],
     ),
     ConvertCase(
         "dollars, percent and yes",
-        lines("price,rate,sold,y", '"$1,234.50",12.5%,yes,1.5', "$3,5%,no,2.5").encode(),
+        lines(
+            "price,rate,sold,y", '"$1,234.50",12.5%,yes,1.5', "$3,5%,no,2.5"
+        ).encode(),
         [[1234.5, 12.5, 1], [3, 5, 0]],
         [1.5, 2.5],
         ("with '$'", "'yes' is 1 and 'no' is 0"),
@@ -85,7 +123,9 @@ CONVERTED = [
         ("the day first", "days since 1970"),
     ),
     ConvertCase(
-        "days or months", lines("day,y", "01/02/1970,1", "02/03/1970,2").encode(), refusal=("--read day=day-first",)
+        "days or months",
+        lines("day,y", "01/02/1970,1", "02/03/1970,2").encode(),
+        refusal=("--read day=day-first",),
     ),
     ConvertCase(
         "days or months, with an answer",
@@ -111,7 +151,10 @@ CONVERTED = [
         lines("x,y", *(f"{i}.5,{i}" for i in range(9)), "unknown,3").encode(),
         [[i + 0.5] for i in range(9)],
         list(range(9)),
-        ("'unknown' in data row 10 counts as missing", "1 row with missing values left out"),
+        (
+            "'unknown' in data row 10 counts as missing",
+            "1 row with missing values left out",
+        ),
         options=("--missing", "drop"),
     ),
     ConvertCase(
@@ -126,16 +169,31 @@ CONVERTED = [
         [1, 0, 1],
     ),
     ConvertCase(
-        "two columns of one name", lines("x,x,y", "1,2,3", "4,5,6").encode(), [[1, 2], [4, 5]], [3, 6], ("'x (2)'",)
-    ),
-    ConvertCase("a row that is too long", lines("x,y", "1,2", "3,4,5").encode(), refusal=("line 3",)),
-    ConvertCase(
-        "a column of words", lines("city,y", "Bonn,2", "Ulm,4", "Bonn,5").encode(), refusal=("'city' holds words",)
-    ),
-    ConvertCase(
-        "numbers beyond 2^53", lines("x,y", "9007199254740993,2", "1,4").encode(), refusal=("9,007,199,254,740,993",)
+        "two columns of one name",
+        lines("x,x,y", "1,2,3", "4,5,6").encode(),
+        [[1, 2], [4, 5]],
+        [3, 6],
+        ("'x (2)'",),
     ),
     ConvertCase(
-        "targets beyond 2^53", lines("x,y", "1,9007199254740993", "2,4").encode(), [[1], [2]], [9007199254740993, 4]
+        "a row that is too long",
+        lines("x,y", "1,2", "3,4,5").encode(),
+        refusal=("line 3",),
+    ),
+    ConvertCase(
+        "a column of words",
+        lines("city,y", "Bonn,2", "Ulm,4", "Bonn,5").encode(),
+        refusal=("'city' holds words",),
+    ),
+    ConvertCase(
+        "numbers beyond 2^53",
+        lines("x,y", "9007199254740993,2", "1,4").encode(),
+        refusal=("9,007,199,254,740,993",),
+    ),
+    ConvertCase(
+        "targets beyond 2^53",
+        lines("x,y", "1,9007199254740993", "2,4").encode(),
+        [[1], [2]],
+        [9007199254740993, 4],
     ),
 ]

@@ -50,24 +50,42 @@ def judge_curves(case: CurveCase) -> tuple[Verdict, str]:
     wide = isinstance(data.inputs, np.ndarray)
     (times, values) = (data.schema.grid, data.inputs[0]) if wide else data.inputs[0][0]
     notes = " ".join(data.notes)
-    for what, read, right in (("times", times, case.times), ("values", values, case.values)):
-        if len(read) != len(right) or not np.allclose(read, right, rtol=1e-12, atol=1e-9, equal_nan=True):
+    for what, read, right in (
+        ("times", times, case.times),
+        ("values", values, case.values),
+    ):
+        if len(read) != len(right) or not np.allclose(
+            read, right, rtol=1e-12, atol=1e-9, equal_nan=True
+        ):
             return "misread", f"{what} are {list(read)}, not {list(right)}"
     lacking = [word for word in case.said if word not in notes]
-    return ("misread", f"{lacking} is not in {notes!r}") if lacking else ("read right", notes)
+    return (
+        ("misread", f"{lacking} is not in {notes!r}")
+        if lacking
+        else ("read right", notes)
+    )
 
 
-def wide(header: str, first: str, *rows: str, separator: str = ",", end: str = "") -> bytes:
+def wide(
+    header: str, first: str, *rows: str, separator: str = ",", end: str = ""
+) -> bytes:
     """Return a table whose first rows are as stated, and others of plain numbers."""
     width = len(header.split(separator))
     mark = "," if separator == ";" else "."
-    more = [separator.join(f"{i % 5 + j}{mark}{i % 7}" for j in range(width)) + end for i in range(ROWS)]
+    more = [
+        separator.join(f"{i % 5 + j}{mark}{i % 7}" for j in range(width)) + end
+        for i in range(ROWS)
+    ]
     return "\n".join([header, first, *rows, *more[: ROWS - len(rows)], ""]).encode()
 
 
 def long(first: Sequence[str], cells: str = "{i}.5", header: str = "id,t,x,y") -> bytes:
     """Return a table of three readings for each of several curves, those of the first one as stated."""
-    rows = [f"c{i},{t},{cells.format(i=i % 5 + t)},{i / 2}" for i in range(1, ROWS) for t in range(3)]
+    rows = [
+        f"c{i},{t},{cells.format(i=i % 5 + t)},{i / 2}"
+        for i in range(1, ROWS)
+        for t in range(3)
+    ]
     return "\n".join([header, *first, *rows, ""]).encode()
 
 
@@ -94,7 +112,12 @@ WIDE = [
         (1234, 2.25),
         ("'1.234' in data row 1 is 1234",),
     ),
-    CurveCase("letters before wavelengths, as R writes them", wide("X850,X852,y", "1,2,3"), (850, 852), (1, 2)),
+    CurveCase(
+        "letters before wavelengths, as R writes them",
+        wide("X850,X852,y", "1,2,3"),
+        (850, 852),
+        (1, 2),
+    ),
     CurveCase(
         "wavelengths with a unit, out of order",
         wide("852 nm,850.5 nm,y", "1,2,3"),
@@ -136,25 +159,52 @@ WIDE = [
     ),
     CurveCase(
         "an id beside wavelengths",
-        "\n".join(["sample,850,852,y", *(f"S{i:03d},{i % 3}.5,2,{i / 2}" for i in range(ROWS)), ""]).encode(),
+        "\n".join(
+            [
+                "sample,850,852,y",
+                *(f"S{i:03d},{i % 3}.5,2,{i / 2}" for i in range(ROWS)),
+                "",
+            ]
+        ).encode(),
         (850, 852),
         (0.5, 2),
         ("Column 'sample' is left out", "--keep sample"),
     ),
-    CurveCase("a group beside wavelengths", wide("group,850,852,y", "1,2,3,4"), refusal=("'group'", "--drop group")),
+    CurveCase(
+        "a group beside wavelengths",
+        wide("group,850,852,y", "1,2,3,4"),
+        refusal=("'group'", "--drop group"),
+    ),
     CurveCase(
         "a curve of words",
-        wide("0,1,2,y", "a,1,2,3", "b,1,2,3", "c,1,2,3", "a,1,2,3", "b,1,2,3", "c,1,2,3"),
-        refusal=("column '0' must hold numbers, but holds 'a' in data row 1", "--drop 0"),
+        wide(
+            "0,1,2,y", "a,1,2,3", "b,1,2,3", "c,1,2,3", "a,1,2,3", "b,1,2,3", "c,1,2,3"
+        ),
+        refusal=(
+            "column '0' must hold numbers, but holds 'a' in data row 1",
+            "--drop 0",
+        ),
     ),
     CurveCase(
         "commas that group or divide in curves",
-        "\n".join(["0;1;y", *(f"{i + 1},23{i % 10};{i + 2},10{i % 10};{i}" for i in range(ROWS)), ""]).encode(),
+        "\n".join(
+            [
+                "0;1;y",
+                *(f"{i + 1},23{i % 10};{i + 2},10{i % 10};{i}" for i in range(ROWS)),
+                "",
+            ]
+        ).encode(),
         refusal=("can be read in two ways", "--read 0=decimal-comma"),
     ),
     CurveCase(
         "the same with an answer",
-        "\n".join(["0;1;y", *(f"{i + 1},23{i % 10};{i + 2},10{i % 10};{i}" for i in range(ROWS)), ""]).encode(),
+        "\n".join(
+            [
+                "0;1;y",
+                *(f"{i + 1},23{i % 10};{i + 2},10{i % 10};{i}" for i in range(ROWS)),
+                "",
+            ]
+        ).encode(),
         (0, 1),
         (1.23, 2.1),
         options={"curves": "wide", "read": ["decimal-comma"]},
@@ -166,7 +216,10 @@ LONG = [
         long(["c0,0,1.5,7", "c0,1,unknown,7", "c0,2,2.5,7"]),
         (0, 2),
         (1.5, 2.5),
-        ("'unknown' in data row 2 counts as missing", "1 reading without --value 'x' left out"),
+        (
+            "'unknown' in data row 2 counts as missing",
+            "1 reading without --value 'x' left out",
+        ),
         options=IN_LONG,
     ),
     CurveCase(
@@ -174,7 +227,10 @@ LONG = [
         long(["c0,0,1.5,7", "c0,n/a,3,7", "c0,noon,3,7", "c0,2,2.5,7"]),
         (0, 2),
         (1.5, 2.5),
-        ("'noon' in data row 3 counts as missing", "2 rows without --time 't' left out"),
+        (
+            "'noon' in data row 3 counts as missing",
+            "2 rows without --time 't' left out",
+        ),
         options=IN_LONG,
     ),
     CurveCase(
@@ -193,19 +249,34 @@ LONG = [
                 "c0,31.01.2024,1,7",
                 "c0,unbekannt,2,7",
                 "c0,02.02.2024,3,7",
-                *(f"c{i},{1 + j}.03.2024,{i % 5 + j},{i}" for i in range(1, ROWS) for j in range(3)),
+                *(
+                    f"c{i},{1 + j}.03.2024,{i % 5 + j},{i}"
+                    for i in range(1, ROWS)
+                    for j in range(3)
+                ),
                 "",
             ]
         ).encode(),
         (0, 2),
         (1, 3),
-        ("days since the first reading of each 'id'", "1 row without --time 't' left out"),
+        (
+            "days since the first reading of each 'id'",
+            "1 row without --time 't' left out",
+        ),
         options=IN_LONG,
     ),
     CurveCase(
         "times that are days or months",
         "\n".join(
-            ["id,t,x,y", *(f"c{i},0{1 + j}/03/2024,{i % 5 + j},{i}" for i in range(ROWS) for j in range(3)), ""]
+            [
+                "id,t,x,y",
+                *(
+                    f"c{i},0{1 + j}/03/2024,{i % 5 + j},{i}"
+                    for i in range(ROWS)
+                    for j in range(3)
+                ),
+                "",
+            ]
         ).encode(),
         refusal=("column 't' can be read in two ways", "--read t=day-first"),
         options=IN_LONG,
@@ -215,7 +286,11 @@ LONG = [
         "\n".join(
             [
                 "Gerät;t;Wärme;y",
-                *(f"Köln {i};{j};{i % 5 + j},5;{'heiß' if i % 2 else 'kühl'}" for i in range(ROWS) for j in range(3)),
+                *(
+                    f"Köln {i};{j};{i % 5 + j},5;{'heiß' if i % 2 else 'kühl'}"
+                    for i in range(ROWS)
+                    for j in range(3)
+                ),
                 "",
             ]
         ).encode("cp1252"),

@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 
 import langevax
-from langevax import FiniteSum, MeanFieldRisk, gradients, integrators, losses, meanfield, neurons, trees
+from langevax import (
+    FiniteSum,
+    MeanFieldRisk,
+    gradients,
+    integrators,
+    losses,
+    meanfield,
+    neurons,
+    trees,
+)
 from langevax.gradients import batches
 from tests.papers import transcripts
 
@@ -46,7 +55,7 @@ def cauchy_gradient(x, indices):
 
 def step_keys():
     """The two keys of every step."""
-    split = lambda step: jax.random.split(jax.random.fold_in(jax.random.key(KEY), step))  # noqa: E731
+    split = lambda step: jax.random.split(jax.random.fold_in(jax.random.key(KEY), step))
     keys = jax.vmap(split)(jnp.arange(STEPS))
     return keys[:, 0], keys[:, 1]
 
@@ -58,21 +67,28 @@ def normals(keys, position):
 def draws(problem, position, replace=False):
     """The library's batches and noises, by its own key scheme."""
     batch_keys, noise_keys = step_keys()
-    batch = jax.jit(jax.vmap(lambda key: batches.draw(key, problem, B, replace)[0]))(batch_keys)
+    batch = jax.jit(jax.vmap(lambda key: batches.draw(key, problem, B, replace)[0]))(
+        batch_keys
+    )
     return np.asarray(batch), normals(noise_keys, position)
 
 
 def path(algorithm, problem, start):
     """The iterates of a single chain, start included."""
     key = jax.random.key(KEY)
-    result = langevax.simulate(algorithm, problem, start, key=key, num_steps=STEPS, record_every=1)
+    result = langevax.simulate(
+        algorithm, problem, start, key=key, num_steps=STEPS, record_every=1
+    )
     return np.concatenate([np.asarray(start)[None], result.positions]), result
 
 
 def assert_same_path(actual, expected):
     assert actual.dtype == np.float64
     np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-12)
-    assert np.abs(np.diff(actual, axis=0)).max(axis=tuple(range(1, actual.ndim))).max() > 0.1  # it moved
+    assert (
+        np.abs(np.diff(actual, axis=0)).max(axis=tuple(range(1, actual.ndim))).max()
+        > 0.1
+    )  # it moved
 
 
 @pytest.mark.slow
@@ -86,18 +102,41 @@ def assert_same_path(actual, expected):
 )
 def test_variance_reduced_langevin(estimator, transcript):
     """Kinoshita and Suzuki (NeurIPS 2022), three epochs and a half; temperature = 1 / gamma."""
-    problem, start = FiniteSum(cauchy, tuple(jnp.asarray(a) for a in rows())), jnp.full(D, 1.5)
-    actual, _ = path(langevax.Langevin(STEP_SIZE, TEMPERATURE, estimator), problem, start)
+    problem, start = (
+        FiniteSum(cauchy, tuple(jnp.asarray(a) for a in rows())),
+        jnp.full(D, 1.5),
+    )
+    actual, _ = path(
+        langevax.Langevin(STEP_SIZE, TEMPERATURE, estimator), problem, start
+    )
     batch, noises = draws(problem, start, estimator.replace)
-    expected = transcript(cauchy_gradient, N, np.asarray(start), STEP_SIZE, 1 / TEMPERATURE, PERIOD, batch, noises)
+    expected = transcript(
+        cauchy_gradient,
+        N,
+        np.asarray(start),
+        STEP_SIZE,
+        1 / TEMPERATURE,
+        PERIOD,
+        batch,
+        noises,
+    )
     assert_same_path(actual, expected)
 
 
 def test_sgld():
-    problem, start = FiniteSum(cauchy, tuple(jnp.asarray(a) for a in rows())), jnp.full(D, 1.5)
-    actual, _ = path(langevax.Langevin(STEP_SIZE, TEMPERATURE, gradients.Minibatch(B)), problem, start)
+    problem, start = (
+        FiniteSum(cauchy, tuple(jnp.asarray(a) for a in rows())),
+        jnp.full(D, 1.5),
+    )
+    actual, _ = path(
+        langevax.Langevin(STEP_SIZE, TEMPERATURE, gradients.Minibatch(B)),
+        problem,
+        start,
+    )
     batch, noises = draws(problem, start)
-    expected = transcripts.sgld(cauchy_gradient, np.asarray(start), STEP_SIZE, 1 / TEMPERATURE, batch, noises)
+    expected = transcripts.sgld(
+        cauchy_gradient, np.asarray(start), STEP_SIZE, 1 / TEMPERATURE, batch, noises
+    )
     assert_same_path(actual, expected)
 
 
@@ -105,18 +144,27 @@ def test_sgld():
 def test_mala():
     """With a precision, which belongs to the potential; both accepted and rejected proposals occur."""
     step_size, precision = 1.2, 0.4
-    problem, start = FiniteSum(cauchy, tuple(jnp.asarray(a) for a in rows()), precision=precision), jnp.full(D, 1.5)
+    problem, start = (
+        FiniteSum(cauchy, tuple(jnp.asarray(a) for a in rows()), precision=precision),
+        jnp.full(D, 1.5),
+    )
     actual, result = path(langevax.MALA(step_size, TEMPERATURE), problem, start)
     features, targets = rows()
     noise_keys, accept_keys = step_keys()
     expected, accepted = transcripts.mala(
-        lambda x: np.mean(np.log1p((features @ x - targets) ** 2)) + precision * x @ x / 2,
+        lambda x: (
+            np.mean(np.log1p((features @ x - targets) ** 2)) + precision * x @ x / 2
+        ),
         lambda x: cauchy_gradient(x, np.arange(N)) + precision * x,
         np.asarray(start),
         step_size,
         TEMPERATURE,
         normals(noise_keys, start),
-        np.asarray(jax.vmap(lambda key: jax.random.uniform(key, dtype=jnp.float64))(accept_keys)),
+        np.asarray(
+            jax.vmap(lambda key: jax.random.uniform(key, dtype=jnp.float64))(
+                accept_keys
+            )
+        ),
     )
     assert_same_path(actual, expected)
     assert 2 <= accepted.sum() <= STEPS - 2
@@ -144,7 +192,8 @@ DERIVATIVES = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("loss", "estimator"), [("squared", gradients.Full()), ("logistic", gradients.SVRG(B, PERIOD))]
+    ("loss", "estimator"),
+    [("squared", gradients.Full()), ("logistic", gradients.SVRG(B, PERIOD))],
 )
 def test_mean_field_langevin(loss, estimator):
     """MFLD, Nitanda, Wu, Suzuki (AISTATS 2022), and SVRG-MFLD, Suzuki, Wu, Nitanda (NeurIPS 2023), explicit steps."""
@@ -152,12 +201,26 @@ def test_mean_field_langevin(loss, estimator):
     inputs, targets, start = network()
     targets = targets if loss == "squared" else np.sign(targets)
     risk = MeanFieldRisk(
-        neurons.Tanh(2.0), getattr(losses, loss), jnp.asarray(inputs), jnp.asarray(targets), precision=2 * ridge
+        neurons.Tanh(2.0),
+        getattr(losses, loss),
+        jnp.asarray(inputs),
+        jnp.asarray(targets),
+        precision=2 * ridge,
     )
     mfld = meanfield.MFLD(STEP_SIZE, TEMPERATURE, estimator, integrators.Explicit())
     actual, _ = path(mfld, risk, jnp.asarray(start))
     batch, noises = draws(risk, jnp.asarray(start))
-    arguments = (neuron, neuron_gradient, DERIVATIVES[loss], inputs, targets, start, STEP_SIZE, ridge, TEMPERATURE)
+    arguments = (
+        neuron,
+        neuron_gradient,
+        DERIVATIVES[loss],
+        inputs,
+        targets,
+        start,
+        STEP_SIZE,
+        ridge,
+        TEMPERATURE,
+    )
     if isinstance(estimator, gradients.SVRG):
         expected = transcripts.svrg_mfld(*arguments, PERIOD, batch, noises)
     else:

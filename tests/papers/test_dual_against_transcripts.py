@@ -32,7 +32,9 @@ def in_float64():
 
 def risk_of(loss):
     inputs, targets = jnp.asarray(tiny.INPUTS)[:, None], jnp.asarray(tiny.TARGETS[loss])
-    kind = losses.SmoothedHinge(0.5) if loss == "smoothed hinge" else getattr(losses, loss)
+    kind = (
+        losses.SmoothedHinge(0.5) if loss == "smoothed hinge" else getattr(losses, loss)
+    )
     return MeanFieldRisk(neurons.Tanh(3.0), kind, inputs, targets, precision=2 * RIDGE)
 
 
@@ -61,7 +63,9 @@ def step_keys(num_steps):
 def inner_noises(key, number, cloud):
     """(number, N, d)."""
     keys = [jax.random.split(jax.random.fold_in(key, k))[1] for k in range(number)]
-    return np.stack([np.asarray(trees.normal_like(jnp.asarray(cloud), key=k)) for k in keys])
+    return np.stack(
+        [np.asarray(trees.normal_like(jnp.asarray(cloud), key=k)) for k in keys]
+    )
 
 
 def assert_same(actual, expected):
@@ -97,7 +101,9 @@ def test_particle_dual_averaging(loss, batch_size, tempered, growth, move):
     keys = [jax.random.split(key) for key in step_keys(rounds)]
     rows = [np.arange(N)] * rounds
     if batch_size is not None:
-        rows = [np.asarray(batches.draw(key[0], risk, batch_size, False)[0]) for key in keys]
+        rows = [
+            np.asarray(batches.draw(key[0], risk, batch_size, False)[0]) for key in keys
+        ]
     clouds, sums = transcripts_dual.pda(
         tiny.neuron,
         tiny.neuron_gradient,
@@ -126,7 +132,9 @@ def test_particle_dual_averaging(loss, batch_size, tempered, growth, move):
 @pytest.mark.parametrize("loss", ["squared", "logistic"])
 def test_fictitious_play(loss, move):
     rounds, start, risk = 6, start_of(5), risk_of(loss)
-    play = meanfield.FictitiousPlay(STEP_SIZE, TEMPERATURE, rate=0.3, num_inner_steps=3, integrator=MOVES[move])
+    play = meanfield.FictitiousPlay(
+        STEP_SIZE, TEMPERATURE, rate=0.3, num_inner_steps=3, integrator=MOVES[move]
+    )
     states, result = path(play, risk, start, rounds)
     clouds, outputs = transcripts_dual.fictitious_play(
         tiny.neuron,
@@ -170,16 +178,24 @@ def test_stochastic_dual_coordinate_ascent(loss, curvature):
     num_particles, num_moves, period, steps = 12, 3, 9, 25
     start, risk = start_of(num_particles), risk_of(loss)
     states, result = path(
-        meanfield.PSDCA(TEMPERATURE, num_inner_steps=num_moves, period=period, curvature=curvature), risk, start, steps
+        meanfield.PSDCA(
+            TEMPERATURE, num_inner_steps=num_moves, period=period, curvature=curvature
+        ),
+        risk,
+        start,
+        steps,
     )
     keys = [jax.random.split(key) for key in step_keys(steps)]
     refresh_keys = [jax.random.split(key[0]) for key in keys]
 
     def of_moves(t, draw):
         particle_keys = [
-            jax.random.split(jax.random.fold_in(refresh_keys[t][1], k), num_particles) for k in range(num_moves)
+            jax.random.split(jax.random.fold_in(refresh_keys[t][1], k), num_particles)
+            for k in range(num_moves)
         ]
-        return np.array([[draw(jax.random.split(key)) for key in move] for move in particle_keys])
+        return np.array(
+            [[draw(jax.random.split(key)) for key in move] for move in particle_keys]
+        )
 
     expected = transcripts_sdca.psdca(
         tiny.neuron,
@@ -195,19 +211,30 @@ def test_stochastic_dual_coordinate_ascent(loss, curvature):
         period,
         lambda t: states.step_size[t - 1],
         lambda t: float(jax.random.uniform(refresh_keys[t][0], (), jnp.float64)),
-        lambda t: of_moves(t, lambda key: np.asarray(jax.random.normal(key[0], (2,), jnp.float64))),
-        lambda t: of_moves(t, lambda key: float(jax.random.uniform(key[1], dtype=jnp.float64))),
+        lambda t: of_moves(
+            t, lambda key: np.asarray(jax.random.normal(key[0], (2,), jnp.float64))
+        ),
+        lambda t: of_moves(
+            t, lambda key: float(jax.random.uniform(key[1], dtype=jnp.float64))
+        ),
         pace=pace,
         **({} if curvature == "bound" else {"curvature": spread, "trust": 1.0}),
     )
     assert_same(states.dual, expected.dual[1:])
     assert_same(states.position, expected.particles[1:])
     assert_same(of_mean_one(states.log_weights), of_mean_one(expected.log_weights[1:]))
-    of_prior = np.log(np.pi * TEMPERATURE / RIDGE)  # the library's log Z is against the prior
-    assert_same(states.log_partition + states.since_refresh, expected.log_partition[1:] - of_prior)
+    of_prior = np.log(
+        np.pi * TEMPERATURE / RIDGE
+    )  # the library's log Z is against the prior
+    assert_same(
+        states.log_partition + states.since_refresh,
+        expected.log_partition[1:] - of_prior,
+    )
     assert 2 <= expected.refreshed.sum() == result.counts["refreshes"]
     # where a refresh is due is known from a look at the row, which the new cloud is then asked about as well
-    assert result.evaluations == steps + result.counts["refreshes"] * ((num_moves + 1) * N + 1)
+    assert result.evaluations == steps + result.counts["refreshes"] * (
+        (num_moves + 1) * N + 1
+    )
     assert 0 < np.nanmean(expected.accepted) < 1
 
 
@@ -215,18 +242,32 @@ def test_stochastic_dual_coordinate_ascent(loss, curvature):
 def test_uneven_weights_refresh_before_the_period():
     start, risk = start_of(12), risk_of("squared")
     _, result = path(
-        meanfield.PSDCA(TEMPERATURE, num_inner_steps=1, period=1000, curvature="variance"), risk, start, 25
+        meanfield.PSDCA(
+            TEMPERATURE, num_inner_steps=1, period=1000, curvature="variance"
+        ),
+        risk,
+        start,
+        25,
     )
     assert result.counts["refreshes"] >= 1
 
 
 @pytest.mark.slow
 def test_the_step_of_the_moves_follows_the_acceptance():
-    states, _ = path(meanfield.PSDCA(TEMPERATURE, num_inner_steps=2, period=2), risk_of("squared"), start_of(50), 20)
+    states, _ = path(
+        meanfield.PSDCA(TEMPERATURE, num_inner_steps=2, period=2),
+        risk_of("squared"),
+        start_of(50),
+        20,
+    )
     previous = FIRST_STEP
     for t in range(20):
         refreshed = t > 0 and t % 2 == 0
-        expected = float(adapted_step_size(jnp.asarray(previous), states.acceptance[t])) if refreshed else previous
+        expected = (
+            float(adapted_step_size(jnp.asarray(previous), states.acceptance[t]))
+            if refreshed
+            else previous
+        )
         assert states.step_size[t] == pytest.approx(expected, rel=1e-12)
         previous = states.step_size[t]
     assert len(np.unique(states.step_size)) > 2

@@ -36,7 +36,9 @@ def everyone(draws):
 
 
 def random_clients(rng, draws, num_clients=2):
-    return [(i, 1 / num_clients, draws) for i in rng.choice(P, num_clients, replace=False)]
+    return [
+        (i, 1 / num_clients, draws) for i in rng.choice(P, num_clients, replace=False)
+    ]
 
 
 NO_NOISE = [None] * (K - 1), [0.0] * K
@@ -58,7 +60,9 @@ def test_all_clients_and_one_local_step_are_gradient_descent():
         transcripts.mime_sgd(gradient, START, STEP_SIZE, both),
         transcripts.bvr_l_psgd(gradient, START, STEP_SIZE, 3, local),
         transcripts.minibatch_sarah(gradient, START, STEP_SIZE, 3, batch),
-        transcripts.fledge(gradient, WEIGHTS, START, STEP_SIZE, everyone(None), swapped)[0],
+        transcripts.fledge(
+            gradient, WEIGHTS, START, STEP_SIZE, everyone(None), swapped
+        )[0],
     ]
     for path in paths:
         np.testing.assert_allclose(path, expected, rtol=0, atol=1e-13)
@@ -69,9 +73,13 @@ def test_with_one_hessian_sarah_methods_take_local_steps_for_global_ones():
     gradient, mean = quadratics(zeta=0.0)
     rng = np.random.default_rng(1)
     locals_ = [[(int(rng.integers(P)), 1.0, NO_NOISE)] for _ in range(ROUNDS)]
-    bvr = transcripts.bvr_l_psgd(gradient, START, STEP_SIZE, 3, [(everyone(None), local) for local in locals_])
+    bvr = transcripts.bvr_l_psgd(
+        gradient, START, STEP_SIZE, 3, [(everyone(None), local) for local in locals_]
+    )
     rounds = [(local, random_clients(rng, None)) for local in locals_]
-    fledge, v = transcripts.fledge(gradient, WEIGHTS, START, STEP_SIZE, everyone(None), rounds)
+    fledge, v = transcripts.fledge(
+        gradient, WEIGHTS, START, STEP_SIZE, everyone(None), rounds
+    )
     for path in (bvr, fledge):
         np.testing.assert_allclose(path, descent(mean, K), rtol=0, atol=1e-13)
     np.testing.assert_allclose(v, mean(fledge[-1]), rtol=0, atol=1e-13)
@@ -82,7 +90,9 @@ def test_scaffolds_server_control_is_the_mean_of_the_clients(option):
     gradient, _ = quadratics(zeta=0.8)
     rng = np.random.default_rng(1)
     rounds = [random_clients(rng, [None] * K) for _ in range(ROUNDS)]
-    _, c, controls = transcripts.scaffold(gradient, WEIGHTS, START, STEP_SIZE, 1.0, option, rounds)
+    _, c, controls = transcripts.scaffold(
+        gradient, WEIGHTS, START, STEP_SIZE, 1.0, option, rounds
+    )
     np.testing.assert_allclose(c, WEIGHTS @ controls, rtol=0, atol=1e-13)
     assert np.abs(c).max() > 0.1
 
@@ -91,8 +101,13 @@ def test_fledges_table_forgets_and_a_frozen_or_stale_one_does_not():
     """Along the same draws the error of v is far below what entries would give that are left alone until asked."""
     gradient, mean = quadratics(zeta=0.3)
     rng = np.random.default_rng(2)
-    rounds = [([(int(rng.integers(P)), 1.0, NO_NOISE)], random_clients(rng, None)) for _ in range(4)]
-    path, v = transcripts.fledge(gradient, WEIGHTS, START, STEP_SIZE, everyone(None), rounds)
+    rounds = [
+        ([(int(rng.integers(P)), 1.0, NO_NOISE)], random_clients(rng, None))
+        for _ in range(4)
+    ]
+    path, v = transcripts.fledge(
+        gradient, WEIGHTS, START, STEP_SIZE, everyone(None), rounds
+    )
     frozen = np.array([gradient(i, START, None) for i in range(P)])
     for x, (_, anchor) in zip(path[1:], rounds, strict=True):
         for i, _, _ in anchor:

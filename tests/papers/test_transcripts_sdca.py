@@ -29,7 +29,15 @@ def run(loss, start, rows, period, seed=0, moves=3, step_size=0.1, threshold=0.5
         lambda t: rng.normal(size=(moves, *start.shape)),
         lambda t: rng.uniform(size=(moves, len(start))),
     )
-    arguments = (tiny.INPUTS, tiny.TARGETS[loss], start, BOUND, RIDGE, TEMPERATURE, rows)
+    arguments = (
+        tiny.INPUTS,
+        tiny.TARGETS[loss],
+        start,
+        BOUND,
+        RIDGE,
+        TEMPERATURE,
+        rows,
+    )
     if period is None:
         period, threshold, draws = len(rows) + 1, 0.0, (never, never, never)
     network = (tiny.neuron, tiny.neuron_gradient, COORDINATES[loss])
@@ -46,7 +54,9 @@ def test_coordinate_update_is_the_maximum_and_the_fixed_point(loss):
         z, g, c = rng.normal(scale=3), -y * rng.uniform(), rng.uniform(0.01, 30)
         new = COORDINATES[loss](z, g, y, c)
         assert new == pytest.approx(derivative(z - c * (new - g), y), abs=1e-12)
-        bounds = (-20, 20) if loss == "squared" else sorted((-y * 1e-12, -y * (1 - 1e-12)))
+        bounds = (
+            (-20, 20) if loss == "squared" else sorted((-y * 1e-12, -y * (1 - 1e-12)))
+        )
         maximum = minimize_scalar(
             lambda u: conjugate(u, y) - z * u + c / 2 * (u - g) ** 2,  # noqa: B023
             bounds=bounds,
@@ -69,13 +79,17 @@ def test_softmax_update_is_the_fixed_point_and_that_of_two_classes_is_logistic()
         label, output, slope = 1.0 - 2 * (y % 2), rng.normal(), -rng.uniform()
         one = transcripts_sdca.logistic(output, label * slope, label, c)
         pair = np.array([1.0, -1.0])
-        two = transcripts_sdca.softmax(output / 2 * pair, label * slope * pair, y % 2, c / 2)
+        two = transcripts_sdca.softmax(
+            output / 2 * pair, label * slope * pair, y % 2, c / 2
+        )
         np.testing.assert_allclose(two, one * pair, rtol=0, atol=1e-10)
 
 
 def test_resampling_is_systematic():
     weights = np.array([0.1, 0.45, 0.0, 0.25, 0.2])
-    np.testing.assert_array_equal(systematic(weights, 0.3), [0, 1, 1, 3, 4])  # at 0.06, 0.26, 0.46, 0.66, 0.86
+    np.testing.assert_array_equal(
+        systematic(weights, 0.3), [0, 1, 1, 3, 4]
+    )  # at 0.06, 0.26, 0.46, 0.66, 0.86
     rng = np.random.default_rng(2)
     weights = rng.dirichlet(np.ones(50))
     times = np.bincount(systematic(weights, rng.uniform()), minlength=50)
@@ -90,10 +104,14 @@ def test_without_a_refresh_it_is_exact_sdca_on_an_even_spread_of_the_prior(loss)
     path = run(loss, tiny.prior_points(500), rows, None)
     dual = np.zeros(8)
     for t, i in enumerate(rows):
-        assert path.log_partition[t] == pytest.approx(solved.log_partition(dual), abs=0.01)
+        assert path.log_partition[t] == pytest.approx(
+            solved.log_partition(dual), abs=0.01
+        )
         z = solved.outputs(solved.gibbs(dual))[i]
         dual[i] = COORDINATES[loss](z, dual[i], solved.targets[i], CURVATURE)
-        np.testing.assert_allclose(path.dual[t + 1], dual, rtol=0, atol=0.03 * np.abs(dual).max())
+        np.testing.assert_allclose(
+            path.dual[t + 1], dual, rtol=0, atol=0.03 * np.abs(dual).max()
+        )
     assert np.ptp(path.log_weights[-1]) > 0.8  # the weights did the work
 
 
@@ -106,10 +124,14 @@ def test_log_weights_are_the_laws_ratio_since_the_last_refresh():
         theta, dual = path.particles[t], path.dual[t]
         if path.refreshed[t - 1]:
             then, log_partition = path.dual[t - 1], path.log_partition[t - 1]
-        values = np.array([[tiny.neuron(particle, x) for x in tiny.INPUTS] for particle in theta])
+        values = np.array(
+            [[tiny.neuron(particle, x) for x in tiny.INPUTS] for particle in theta]
+        )
         expected = values @ (then - dual) / (8 * TEMPERATURE)
         np.testing.assert_allclose(path.log_weights[t], expected, rtol=0, atol=1e-11)
-        assert path.log_partition[t] == pytest.approx(log_partition + np.log(np.mean(np.exp(expected))), abs=1e-11)
+        assert path.log_partition[t] == pytest.approx(
+            log_partition + np.log(np.mean(np.exp(expected))), abs=1e-11
+        )
         moved = not np.array_equal(path.particles[t], path.particles[t - 1])
         assert moved == path.refreshed[t - 1]
 
@@ -129,7 +151,14 @@ def test_refreshes_come_with_the_period_and_with_few_effective_particles():
 def test_a_refresh_resamples_and_makes_metropolis_moves_for_the_law_of_that_moment():
     """Rebuilt for all particles at once, from U_g and from differences of it instead of its gradient."""
     step_size, moves, start = 1.5, 3, tiny.prior_points(60)
-    path = run("logistic", start, [0, 3, 5, 2, 7, 1], period=5, moves=moves, step_size=step_size)
+    path = run(
+        "logistic",
+        start,
+        [0, 3, 5, 2, 7, 1],
+        period=5,
+        moves=moves,
+        step_size=step_size,
+    )
     dual, theta = path.dual[5], path.particles[5]
     rng = np.random.default_rng(0)
     weights = np.exp(path.log_weights[5]) / np.exp(path.log_weights[5]).sum()
@@ -142,16 +171,28 @@ def test_a_refresh_resamples_and_makes_metropolis_moves_for_the_law_of_that_mome
 
     def gradient(theta):
         nudges = 1e-5 * np.eye(2)
-        return np.stack([(potential(theta + e) - potential(theta - e)) / 2e-5 for e in nudges], axis=1)
+        return np.stack(
+            [(potential(theta + e) - potential(theta - e)) / 2e-5 for e in nudges],
+            axis=1,
+        )
 
     num_accepted = 0
     for xi, uniform in zip(xis, uniforms, strict=True):
-        ahead = theta - step_size * gradient(theta) + np.sqrt(2 * step_size * TEMPERATURE) * xi
+        ahead = (
+            theta
+            - step_size * gradient(theta)
+            + np.sqrt(2 * step_size * TEMPERATURE) * xi
+        )
         back = theta - ahead + step_size * gradient(ahead)
         log_ratio = (potential(theta) - potential(ahead)) / TEMPERATURE
-        log_ratio += np.sum(xi**2, axis=1) / 2 - np.sum(back**2, axis=1) / (4 * step_size * TEMPERATURE)
+        log_ratio += np.sum(xi**2, axis=1) / 2 - np.sum(back**2, axis=1) / (
+            4 * step_size * TEMPERATURE
+        )
         accept = np.log(uniform) < log_ratio
-        theta, num_accepted = np.where(accept[:, None], ahead, theta), num_accepted + accept.sum()
+        theta, num_accepted = (
+            np.where(accept[:, None], ahead, theta),
+            num_accepted + accept.sum(),
+        )
     np.testing.assert_allclose(path.particles[6], theta, rtol=0, atol=1e-8)
     assert path.accepted[5] == pytest.approx(num_accepted / (60 * moves))
     assert 0.2 < path.accepted[5] < 0.95
@@ -176,7 +217,18 @@ def test_vector_outputs_are_inner_products():
         lambda t: np.random.default_rng(t).normal(size=(2, 40, 2)),
         lambda t: np.random.default_rng(t).uniform(size=(2, 40)),
     )
-    tail = (tiny.INPUTS, tiny.TARGETS["squared"], start, BOUND, RIDGE, TEMPERATURE, rows, 4, 0.1, *draws)
+    tail = (
+        tiny.INPUTS,
+        tiny.TARGETS["squared"],
+        start,
+        BOUND,
+        RIDGE,
+        TEMPERATURE,
+        rows,
+        4,
+        0.1,
+        *draws,
+    )
     one = psdca(tiny.neuron, tiny.neuron_gradient, transcripts_sdca.squared, *tail)
     two = psdca(
         lambda particle, x: np.array([tiny.neuron(particle, x), 0.0]),

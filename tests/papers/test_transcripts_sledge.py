@@ -43,23 +43,32 @@ def cauchy_gradient(x, indices):
 
 
 def problem(padding=0):
-    data = tuple(jnp.asarray(np.concatenate([a, np.full((padding, *a.shape[1:]), 9.0)])) for a in rows())
+    data = tuple(
+        jnp.asarray(np.concatenate([a, np.full((padding, *a.shape[1:]), 9.0)]))
+        for a in rows()
+    )
     return FiniteSum(cauchy, data, count=N if padding else None)
 
 
 def run(estimator, problem):
     start, key = jnp.full(D, 1.5), jax.random.key(KEY)
     langevin = langevax.Langevin(STEP_SIZE, TEMPERATURE, estimator)
-    result = langevax.simulate(langevin, problem, start, key=key, num_steps=STEPS, record_every=1)
-    return np.concatenate([np.asarray(start)[None], result.positions]), result.evaluations
+    result = langevax.simulate(
+        langevin, problem, start, key=key, num_steps=STEPS, record_every=1
+    )
+    return np.concatenate(
+        [np.asarray(start)[None], result.positions]
+    ), result.evaluations
 
 
 def drawn(draw):
     """Return what `draw(key)` gives at every step, and the noises."""
-    split = lambda step: jax.random.split(jax.random.fold_in(jax.random.key(KEY), step))  # noqa: E731
+    split = lambda step: jax.random.split(jax.random.fold_in(jax.random.key(KEY), step))
     keys = jax.vmap(split)(jnp.arange(STEPS))
     noises = jax.vmap(lambda key: trees.normal_like(jnp.zeros(D), key=key))(keys[:, 1])
-    return np.asarray(jax.jit(jax.vmap(draw))(keys[:, 0])), np.sqrt(2 * STEP_SIZE * TEMPERATURE) * np.asarray(noises)
+    return np.asarray(jax.jit(jax.vmap(draw))(keys[:, 0])), np.sqrt(
+        2 * STEP_SIZE * TEMPERATURE
+    ) * np.asarray(noises)
 
 
 def members(problem, table, batch_size):
@@ -69,8 +78,13 @@ def members(problem, table, batch_size):
     blocks = tables.Blocks(batch_size, BLOCKS)
     every = jnp.arange(-(-N // batch_size), dtype=jnp.int32)
     indices, lengths = jax.jit(jax.vmap(lambda j: blocks.members(problem, j)))(every)
-    blocks = [row[:length].tolist() for row, length in zip(np.asarray(indices), lengths, strict=True)]
-    assert sorted(np.concatenate(blocks)) == list(range(N))  # each component is in one block
+    blocks = [
+        row[:length].tolist()
+        for row, length in zip(np.asarray(indices), lengths, strict=True)
+    ]
+    assert sorted(np.concatenate(blocks)) == list(
+        range(N)
+    )  # each component is in one block
     return blocks
 
 
@@ -99,27 +113,53 @@ def test_the_table(name, table, batch_size, padding, initial_table):
     """
     finite_sum = problem(padding)
     make = getattr(gradients, name.upper())
-    estimator = make(batch_size, table, initial_table, key=BLOCKS, **({"resync": 5} if name == "sledge" else {}))
-    draws, noises = drawn(lambda key: estimator.entries(finite_sum).draw(key, finite_sum))
+    estimator = make(
+        batch_size,
+        table,
+        initial_table,
+        key=BLOCKS,
+        **({"resync": 5} if name == "sledge" else {}),
+    )
+    draws, noises = drawn(
+        lambda key: estimator.entries(finite_sum).draw(key, finite_sum)
+    )
     actual, used = run(estimator, finite_sum)
     groups = members(finite_sum, table, batch_size)
     expected = getattr(transcripts, name)(
-        cauchy_gradient, groups, np.full(D, 1.5), STEP_SIZE, draws, noises, initial_table == "full"
+        cauchy_gradient,
+        groups,
+        np.full(D, 1.5),
+        STEP_SIZE,
+        draws,
+        noises,
+        initial_table == "full",
     )
     assert_same_path(actual, expected)
     points = 2 if name == "sledge" else 1
-    largest_batch = batch_size + (table == "blocks")  # one more at each point where b does not divide n
-    assert used == (N if initial_table == "full" else largest_batch) + points * largest_batch * (STEPS - 1)
+    largest_batch = batch_size + (
+        table == "blocks"
+    )  # one more at each point where b does not divide n
+    assert used == (
+        N if initial_table == "full" else largest_batch
+    ) + points * largest_batch * (STEPS - 1)
 
 
 @pytest.mark.slow
 def test_page():
     """Coins of both kinds fall, and the default probability is B / (n + B)."""
     estimator = gradients.PAGE(B, key=jax.random.key(2))
-    draws, noises = drawn(lambda key: gradients.batches.draw(key, problem(), B, False)[0])
-    coins = np.asarray(jax.vmap(lambda step: estimator.coin(problem(), step))(jnp.arange(STEPS, dtype=jnp.int32)))
+    draws, noises = drawn(
+        lambda key: gradients.batches.draw(key, problem(), B, False)[0]
+    )
+    coins = np.asarray(
+        jax.vmap(lambda step: estimator.coin(problem(), step))(
+            jnp.arange(STEPS, dtype=jnp.int32)
+        )
+    )
     actual, used = run(estimator, problem())
-    expected = transcripts.page(cauchy_gradient, N, np.full(D, 1.5), STEP_SIZE, draws, noises, coins)
+    expected = transcripts.page(
+        cauchy_gradient, N, np.full(D, 1.5), STEP_SIZE, draws, noises, coins
+    )
     assert_same_path(actual, expected)
     full = 1 + coins[1:].sum()
     assert 2 < full < STEPS - 2
@@ -128,8 +168,12 @@ def test_page():
 
 @pytest.mark.slow
 def test_storm():
-    draws, noises = drawn(lambda key: gradients.batches.draw(key, problem(), B, False)[0])
+    draws, noises = drawn(
+        lambda key: gradients.batches.draw(key, problem(), B, False)[0]
+    )
     actual, used = run(gradients.STORM(B, 0.3), problem())
-    expected = transcripts.storm(cauchy_gradient, np.full(D, 1.5), STEP_SIZE, 0.3, draws, noises)
+    expected = transcripts.storm(
+        cauchy_gradient, np.full(D, 1.5), STEP_SIZE, 0.3, draws, noises
+    )
     assert_same_path(actual, expected)
     assert used == B + 2 * B * (STEPS - 1)

@@ -31,7 +31,15 @@ def exact(loss):
     """The problem on a grid that is fine against its laws."""
     points, weights = tensor_grid(np.linspace(-4, 4, 61), 2)
     values = 3 * np.tanh(INPUTS[:, None] * points[:, 0] + points[:, 1])
-    return GridRisk(points, values, TARGETS[loss], RIDGE, TEMPERATURE, *LOSSES[loss], weights=weights)
+    return GridRisk(
+        points,
+        values,
+        TARGETS[loss],
+        RIDGE,
+        TEMPERATURE,
+        *LOSSES[loss],
+        weights=weights,
+    )
 
 
 def prior_draws(rng, num_particles):

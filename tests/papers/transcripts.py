@@ -13,7 +13,11 @@ def sgld(component_gradient, start, step_size, gamma, batches, noises):
     x = np.array(start, float)
     iterates = [x]
     for batch, xi in zip(batches, noises, strict=True):
-        x = x - step_size * component_gradient(x, batch) + np.sqrt(2 * step_size / gamma) * xi
+        x = (
+            x
+            - step_size * component_gradient(x, batch)
+            + np.sqrt(2 * step_size / gamma) * xi
+        )
         iterates.append(x)
     return np.array(iterates)
 
@@ -33,7 +37,11 @@ def svrg_ld(component_gradient, n, start, step_size, gamma, period, batches, noi
             v = full
         else:
             batch = batches[k]
-            v = component_gradient(x, batch) - component_gradient(snapshot, batch) + full
+            v = (
+                component_gradient(x, batch)
+                - component_gradient(snapshot, batch)
+                + full
+            )
         x = x - step_size * v + np.sqrt(2 * step_size / gamma) * noises[k]
         iterates.append(x)
     return np.array(iterates)
@@ -64,7 +72,9 @@ def mala(potential, gradient, start, step_size, temperature, noises, uniforms):
     x = np.array(start, float)
     iterates, accepted = [x], []
     for xi, uniform in zip(noises, uniforms, strict=True):
-        proposal = x - step_size * gradient(x) + np.sqrt(2 * step_size * temperature) * xi
+        proposal = (
+            x - step_size * gradient(x) + np.sqrt(2 * step_size * temperature) * xi
+        )
         forward = np.sum((proposal - x + step_size * gradient(x)) ** 2)
         backward = np.sum((x - proposal + step_size * gradient(proposal)) ** 2)
         log_ratio = (potential(x) - potential(proposal)) / temperature
@@ -76,7 +86,18 @@ def mala(potential, gradient, start, step_size, temperature, noises, uniforms):
     return np.array(iterates), np.array(accepted)
 
 
-def mfld(neuron, neuron_gradient, loss_derivative, inputs, targets, start, step_size, ridge, temperature, noises):
+def mfld(
+    neuron,
+    neuron_gradient,
+    loss_derivative,
+    inputs,
+    targets,
+    start,
+    step_size,
+    ridge,
+    temperature,
+    noises,
+):
     """Mean-field Langevin dynamics, Nitanda, Wu, Suzuki (AISTATS 2022): noisy gradient descent of N particles.
 
     `neuron(particle, x)` is a scalar, `neuron_gradient` its gradient in the particle, `loss_derivative(z, y)` a
@@ -90,8 +111,14 @@ def mfld(neuron, neuron_gradient, loss_derivative, inputs, targets, start, step_
         for r in range(len(cloud)):
             drift = 2 * ridge * cloud[r]
             for i in range(len(inputs)):
-                drift = drift + dual[i] * neuron_gradient(cloud[r], inputs[i]) / len(inputs)
-            moved[r] = cloud[r] - step_size * drift + np.sqrt(2 * temperature * step_size) * xi[r]
+                drift = drift + dual[i] * neuron_gradient(cloud[r], inputs[i]) / len(
+                    inputs
+                )
+            moved[r] = (
+                cloud[r]
+                - step_size * drift
+                + np.sqrt(2 * temperature * step_size) * xi[r]
+            )
         cloud = moved
         iterates.append(cloud)
     return np.array(iterates)
@@ -125,11 +152,17 @@ def svrg_mfld(
             anchor_gradient = np.zeros_like(anchor)
             for r in range(len(anchor)):
                 for i in range(len(inputs)):
-                    anchor_gradient[r] += anchor_dual[i] * neuron_gradient(anchor[r], inputs[i]) / len(inputs)
+                    anchor_gradient[r] += (
+                        anchor_dual[i]
+                        * neuron_gradient(anchor[r], inputs[i])
+                        / len(inputs)
+                    )
             batch = np.arange(0)
         else:
             batch = batches[k]
-        dual = _dual(neuron, loss_derivative, inputs, targets, cloud)  # only its entries in the batch are read
+        dual = _dual(
+            neuron, loss_derivative, inputs, targets, cloud
+        )  # only its entries in the batch are read
         moved = np.empty_like(cloud)
         for r in range(len(cloud)):
             v = anchor_gradient[r] + 2 * ridge * cloud[r]
@@ -137,7 +170,11 @@ def svrg_mfld(
                 now = dual[i] * neuron_gradient(cloud[r], inputs[i])
                 then = anchor_dual[i] * neuron_gradient(anchor[r], inputs[i])
                 v = v + (now - then) / len(batch)
-            moved[r] = cloud[r] - step_size * v + np.sqrt(2 * temperature * step_size) * noises[k][r]
+            moved[r] = (
+                cloud[r]
+                - step_size * v
+                + np.sqrt(2 * temperature * step_size) * noises[k][r]
+            )
         cloud = moved
         iterates.append(cloud)
     return np.array(iterates)

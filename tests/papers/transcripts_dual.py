@@ -77,7 +77,9 @@ def pda(
                 for x, weight in terms:
                     gradient = gradient + weight * neuron_gradient(cloud[r], x)
                 gradient = gradient * 2 / ((t + 1) * (t + 2))
-                moved[r] = move(cloud[r], gradient, precision, step_size, temperature, xi[r])
+                moved[r] = move(
+                    cloud[r], gradient, precision, step_size, temperature, xi[r]
+                )
             cloud = moved
         clouds.append(cloud)
         all_sums.append(sums.copy())
@@ -107,7 +109,11 @@ def fictitious_play(
     Returns the clouds (rounds + 1, N, d) and the outputs (rounds + 1, n).
     """
     n, cloud = len(inputs), np.array(start, float)
-    outputs = _outputs(neuron, inputs, cloud) if start_outputs is None else np.array(start_outputs, float)
+    outputs = (
+        _outputs(neuron, inputs, cloud)
+        if start_outputs is None
+        else np.array(start_outputs, float)
+    )
     clouds, all_outputs = [cloud], [outputs]
     for steps in noises:
         dual = np.array([loss_derivative(outputs[i], targets[i]) for i in range(n)])
@@ -116,8 +122,12 @@ def fictitious_play(
             for r in range(len(cloud)):
                 gradient = np.zeros_like(cloud[r])
                 for i in range(n):
-                    gradient = gradient + dual[i] * neuron_gradient(cloud[r], inputs[i]) / n
-                moved[r] = move(cloud[r], gradient, 2 * ridge, step_size, temperature, xi[r])
+                    gradient = (
+                        gradient + dual[i] * neuron_gradient(cloud[r], inputs[i]) / n
+                    )
+                moved[r] = move(
+                    cloud[r], gradient, 2 * ridge, step_size, temperature, xi[r]
+                )
             cloud = moved
         outputs = (1 - rate) * outputs + rate * _outputs(neuron, inputs, cloud)
         clouds.append(cloud)

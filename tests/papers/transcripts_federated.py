@@ -51,7 +51,11 @@ class Adaptive:
 
     def __init__(self, beta, beta2, tau, yogi=False, initial=0.0):
         self.beta, self.beta2, self.tau, self.yogi = beta, beta2, tau, yogi
-        self.m, self.v, self.count = -initial, initial, 0  # the first moment of minus the change
+        self.m, self.v, self.count = (
+            -initial,
+            initial,
+            0,
+        )  # the first moment of minus the change
 
     def update(self, change):
         self.count += 1
@@ -61,7 +65,10 @@ class Adaptive:
             self.v = self.v - (1 - self.beta2) * square * np.sign(self.v - square)
         else:
             self.v = self.beta2 * self.v + (1 - self.beta2) * square
-        m, v = self.m / (1 - self.beta**self.count), self.v / (1 - self.beta2**self.count)
+        m, v = (
+            self.m / (1 - self.beta**self.count),
+            self.v / (1 - self.beta2**self.count),
+        )
         return m / (np.sqrt(v) + self.tau)
 
 
@@ -103,7 +110,9 @@ def fednova(gradient, start, step_size, server_step_size, rounds):
                 y = y - step_size * gradient(i, y, rows)
             directions.append((x - y) / (step_size * len(batches)))
         if answers:
-            effective = mean(answers, [float(len(batches)) for _, _, batches in answers])
+            effective = mean(
+                answers, [float(len(batches)) for _, _, batches in answers]
+            )
             x = x - server_step_size * effective * step_size * mean(answers, directions)
         iterates.append(x)
     return np.array(iterates)
@@ -133,12 +142,16 @@ def minibatch_sgd(gradient, start, step_size, rounds):
     x, iterates = start, [start]
     for answers in rounds:
         if answers:
-            x = x - step_size * mean(answers, [gradient(i, x, rows) for i, _, rows in answers])
+            x = x - step_size * mean(
+                answers, [gradient(i, x, rows) for i, _, rows in answers]
+            )
         iterates.append(x)
     return np.array(iterates)
 
 
-def scaffold(gradient, weights, start, step_size, server_step_size, option, rounds, server=None):
+def scaffold(
+    gradient, weights, start, step_size, server_step_size, option, rounds, server=None
+):
     """Karimireddy et al. 2020, Algorithm 1; draws: K batches. Also the last c and c_i."""
     server = PlainSteps() if server is None else server
     x, iterates = start, [start]
@@ -172,7 +185,9 @@ def scaffold_m(gradient, weights, start, step_size, server_step_size, beta, roun
             y, gradients = x, []
             for rows in batches:
                 gradients.append(gradient(i, y, rows))
-                y = y - step_size * (beta * (gradients[-1] - controls[i] + c) + (1 - beta) * g)
+                y = y - step_size * (
+                    beta * (gradients[-1] - controls[i] + c) + (1 - beta) * g
+                )
             changes.append((x - y) / (step_size * len(batches)))
             moves.append((i, np.mean(gradients, axis=0) - controls[i]))
         if answers:
@@ -195,7 +210,9 @@ def mime_sgd(gradient, start, step_size, rounds):
             for i, _, batches in second:
                 y = x
                 for rows in batches:
-                    y = y - step_size * (gradient(i, y, rows) - gradient(i, x, rows) + anchor)
+                    y = y - step_size * (
+                        gradient(i, y, rows) - gradient(i, x, rows) + anchor
+                    )
                 ends.append(y)
             x = mean(second, ends)
         iterates.append(x)
@@ -220,7 +237,13 @@ def bvr_l_psgd(gradient, start, step_size, period, rounds):
             if t % period == 0:
                 v = mean(estimate, [gradient(i, x, None) for i, _, _ in estimate])
             else:
-                v = v + mean(estimate, [gradient(i, x, rows) - gradient(i, previous, rows) for i, _, rows in estimate])
+                v = v + mean(
+                    estimate,
+                    [
+                        gradient(i, x, rows) - gradient(i, previous, rows)
+                        for i, _, rows in estimate
+                    ],
+                )
             previous = x
         for i, _, (batches, noises) in local:
             x = local_sarah(gradient, i, x, v, step_size, batches, noises)
@@ -236,7 +259,13 @@ def minibatch_sarah(gradient, start, step_size, period, rounds):
             if t % period == 0:
                 v = mean(answers, [gradient(i, x, None) for i, _, _ in answers])
             else:
-                v = v + mean(answers, [gradient(i, x, rows) - gradient(i, previous, rows) for i, _, rows in answers])
+                v = v + mean(
+                    answers,
+                    [
+                        gradient(i, x, rows) - gradient(i, previous, rows)
+                        for i, _, rows in answers
+                    ],
+                )
             previous, x = x, x - step_size * v
         iterates.append(x)
     return np.array(iterates)
@@ -259,7 +288,9 @@ def fledge(gradient, weights, start, step_size, opening, rounds):
             x = local_sarah(gradient, i, x, weights @ table, step_size, batches, noises)
         if anchor:
             here = {i: gradient(i, x, None) for i, _, _ in anchor}
-            move = mean(anchor, [here[i] - gradient(i, previous, None) for i, _, _ in anchor])
+            move = mean(
+                anchor, [here[i] - gradient(i, previous, None) for i, _, _ in anchor]
+            )
             for i in range(len(weights)):
                 table[i] = here[i] if i in here else table[i] + move
             previous = x

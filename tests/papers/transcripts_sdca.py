@@ -43,7 +43,10 @@ def softmax(z, g, y, c):
     unit = np.zeros(len(z))
     unit[int(y)] = 1
     a = z + c * g + c * unit
-    low, high = np.max(a) - c, np.max(a) + np.log(len(a))  # there the sum is >= 1 and <= 1
+    low, high = (
+        np.max(a) - c,
+        np.max(a) + np.log(len(a)),
+    )  # there the sum is >= 1 and <= 1
     for _ in range(200):
         nu = (low + high) / 2
         s = lambertw(c * np.exp(a - nu)).real / c
@@ -111,7 +114,10 @@ def psdca(
         total = 2 * ridge * particle
         for i in range(n):
             slope = neuron_gradient(particle, inputs[i])  # (d,), or (d, C)
-            total = total + (slope * dual[i] if np.ndim(dual[i]) == 0 else slope @ dual[i]) / n
+            total = (
+                total
+                + (slope * dual[i] if np.ndim(dual[i]) == 0 else slope @ dual[i]) / n
+            )
         return total
 
     path = [(dual.copy(), theta, log_weights, log_partition)]
@@ -119,14 +125,20 @@ def psdca(
     for t in range(len(rows)):
         weights = _softmax(log_weights)
         effective_size = 1 / np.sum(weights**2)
-        refresh = t > 0 and (t % period == 0 or effective_size < threshold * num_particles)
+        refresh = t > 0 and (
+            t % period == 0 or effective_size < threshold * num_particles
+        )
         share = np.nan
         if refresh:
             log_partition = log_partition + _log_mean_exp(log_weights)
             theta = theta[systematic(weights, resampling_uniform(t))]
             xi, uniform = normals(t), uniforms(t)
             moved, share = np.empty_like(theta), 0.0
-            scale = np.ones(d) if pace is None else pace(np.array([gradient(particle) for particle in theta]))
+            scale = (
+                np.ones(d)
+                if pace is None
+                else pace(np.array([gradient(particle) for particle in theta]))
+            )
             h = step_size(t) if callable(step_size) else step_size
             for r in range(num_particles):
                 chain, flags = transcripts.mala(
@@ -152,17 +164,32 @@ def psdca(
             c = curvature(weights, values[:, i]) / (n * temperature)
         new = coordinate(z, dual[i], targets[i], c)
         if trust is not None:
-            ahead = np.array([np.sum(values[r, i] * (new - dual[i])) for r in range(num_particles)]) / (n * temperature)
+            ahead = np.array(
+                [np.sum(values[r, i] * (new - dual[i])) for r in range(num_particles)]
+            ) / (n * temperature)
             deviation = np.sqrt(weights @ (ahead - weights @ ahead) ** 2)
             if deviation > trust:
                 new = dual[i] + (new - dual[i]) * trust / deviation
-        change = np.array([np.sum(values[r, i] * (new - dual[i])) for r in range(num_particles)])
+        change = np.array(
+            [np.sum(values[r, i] * (new - dual[i])) for r in range(num_particles)]
+        )
         log_weights = log_weights - change / (n * temperature)
         dual[i] = new
-        path.append((dual.copy(), theta, log_weights, log_partition + _log_mean_exp(log_weights)))
+        path.append(
+            (
+                dual.copy(),
+                theta,
+                log_weights,
+                log_partition + _log_mean_exp(log_weights),
+            )
+        )
         refreshed.append(refresh)
         accepted.append(share)
-    return Path(*(np.array(part) for part in zip(*path, strict=True)), np.array(refreshed), np.array(accepted))
+    return Path(
+        *(np.array(part) for part in zip(*path, strict=True)),
+        np.array(refreshed),
+        np.array(accepted),
+    )
 
 
 def systematic(weights, uniform):
@@ -178,7 +205,9 @@ def systematic(weights, uniform):
 
 
 def _values(neuron, inputs, cloud):
-    return np.array([[neuron(particle, x) for x in inputs] for particle in cloud], float)
+    return np.array(
+        [[neuron(particle, x) for x in inputs] for particle in cloud], float
+    )
 
 
 def _softmax(log_weights):

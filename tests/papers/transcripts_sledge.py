@@ -21,7 +21,9 @@ class Entries:
         return self.gradient(x, np.array(self.entries[j]))
 
     def mean(self, table):
-        return np.average(table, axis=0, weights=[len(members) for members in self.entries])
+        return np.average(
+            table, axis=0, weights=[len(members) for members in self.entries]
+        )
 
 
 def sledge(gradient, entries, start, step_size, draws, noises, full_start=True):
@@ -72,7 +74,7 @@ def page(gradient, n, start, step_size, draws, noises, coins):
     x = x_previous = np.array(start, float)
     v, iterates = np.zeros_like(x), [x]
     for t in range(len(noises)):
-        if t == 0 or coins[t]:
+        if t == 0 or coins[t]:  # noqa: SIM108
             v = gradient(x, np.arange(n))
         else:
             v = v + gradient(x, draws[t]) - gradient(x_previous, draws[t])
@@ -88,7 +90,9 @@ def storm(gradient, start, step_size, momentum, draws, noises):
     x_previous, x = x, x - step_size * v + noises[0]
     iterates = [np.array(start, float), x]
     for t in range(1, len(noises)):
-        v = gradient(x, draws[t]) + (1 - momentum) * (v - gradient(x_previous, draws[t]))
+        v = gradient(x, draws[t]) + (1 - momentum) * (
+            v - gradient(x_previous, draws[t])
+        )
         x_previous, x = x, x - step_size * v + noises[t]
         iterates.append(x)
     return np.array(iterates)

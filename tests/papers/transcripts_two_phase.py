@@ -18,7 +18,9 @@ def output(outer, inner, x):
     return total
 
 
-def explore(inputs, targets, outer, inner, step_size, temperatures, ridge, bound, noises):
+def explore(
+    inputs, targets, outer, inner, step_size, temperatures, ridge, bound, noises
+):
     """Phase I, with standard normals (m,) and (m, d) for each step. Returns all (outer, inner), start first."""
     a, w = np.array(outer, float), np.array(inner, float)
     path = [(a.copy(), w.copy())]
@@ -31,9 +33,14 @@ def explore(inputs, targets, outer, inner, step_size, temperatures, ridge, bound
                 reached = float(clip(w[j], bound) @ x)
                 if reached > 0:
                     gradient_a[j] += residual * reached * clip_slope(a[j], bound) / n
-                    gradient_w[j] += residual * clip(a[j], bound) * x * clip_slope(w[j], bound) / n
+                    gradient_w[j] += (
+                        residual * clip(a[j], bound) * x * clip_slope(w[j], bound) / n
+                    )
         size = np.sqrt(2 * step_size * temperature)
-        a, w = a - step_size * gradient_a + size * noise_a, w - step_size * gradient_w + size * noise_w
+        a, w = (
+            a - step_size * gradient_a + size * noise_a,
+            w - step_size * gradient_w + size * noise_w,
+        )
         path.append((a.copy(), w.copy()))
     return path
 
@@ -59,7 +66,17 @@ def converge(inputs, targets, signs, inner, step_size, num_steps):
     return path
 
 
-def conic(inputs, targets, signs, masses, directions, mass_step, direction_step, penalty, num_steps):
+def conic(
+    inputs,
+    targets,
+    signs,
+    masses,
+    directions,
+    mass_step,
+    direction_step,
+    penalty,
+    num_steps,
+):
     """Conic descent on sum_j signs_j masses_j relu(directions_j . x), Akiyama and Suzuki (ICML 2021)."""
     r, t = np.array(masses, float), np.array(directions, float)
     path = [(r.copy(), t.copy())]

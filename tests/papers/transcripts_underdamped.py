@@ -28,7 +28,9 @@ def n_ula(
     phi2 = np.exp(-friction * step_size)
     phi0 = (1 - phi2) / friction
     phi1 = (step_size - phi0) / friction
-    (variance_x, shared), (_, variance_v) = noise_covariance(step_size, friction, temperature)
+    (variance_x, shared), (_, variance_v) = noise_covariance(
+        step_size, friction, temperature
+    )
     positions, velocities = [x], [v]
     for first, second in noises:
         dual = np.empty(len(inputs))
@@ -42,7 +44,10 @@ def n_ula(
             for i in range(len(inputs)):
                 force[r] += dual[i] * neuron_gradient(x[r], inputs[i]) / len(inputs)
         noise_v = np.sqrt(variance_v) * first
-        noise_x = shared / np.sqrt(variance_v) * first + np.sqrt(variance_x - shared**2 / variance_v) * second
+        noise_x = (
+            shared / np.sqrt(variance_v) * first
+            + np.sqrt(variance_x - shared**2 / variance_v) * second
+        )
         x, v = x + phi0 * v - phi1 * force + noise_x, phi2 * v - phi0 * force + noise_v
         positions.append(x)
         velocities.append(v)
@@ -53,7 +58,12 @@ def noise_covariance(step_size, friction, temperature):
     """Covariance of one coordinate's noise in (x, v) over a step."""
     phi2 = np.exp(-friction * step_size)
     phi0 = (1 - phi2) / friction
-    variance_x = 2 * temperature / friction * (step_size - 2 * phi0 + (1 - phi2**2) / (2 * friction))
+    variance_x = (
+        2
+        * temperature
+        / friction
+        * (step_size - 2 * phi0 + (1 - phi2**2) / (2 * friction))
+    )
     shared = temperature / friction * (1 - phi2) ** 2
     variance_v = temperature * (1 - phi2**2)
     return np.array([[variance_x, shared], [shared, variance_v]])

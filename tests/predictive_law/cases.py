@@ -9,7 +9,10 @@ import numpy as np
 import langevax as lx
 from langevax.predictive_law.law_problem import LawProblem
 
-COUNTS = np.array([0] * 16 + [1] * 6 + [2] * 5 + [3] * 3 + [5, 6, 7, 8, 9, 9, 10, 12, 14, 15], np.float32)
+COUNTS = np.array(
+    [0] * 16 + [1] * 6 + [2] * 5 + [3] * 3 + [5, 6, 7, 8, 9, 9, 10, 12, 14, 15],
+    np.float32,
+)
 RIGHT = np.random.default_rng(4).poisson(2.0, 40).astype(np.float32)
 GRID = np.linspace(-7, 5, 601)
 

@@ -135,22 +135,42 @@ def solve(log_p, log_prior, bayes_share, weight=1.0, counts=None, log_dual=None)
         if decrement < 1e-9:
             break
         size = 1.0 if decrement < 0.25 else 1 / (1 + decrement)
-        log_c = log_c + np.log1p(size * np.divide(step, root, out=np.zeros_like(step), where=root > 0))
+        log_c = log_c + np.log1p(
+            size * np.divide(step, root, out=np.zeros_like(step), where=root > 0)
+        )
     q, log_total = law(log_c)
     z = q @ p
-    divergence = np.sum(np.where(q > 0, q * (np.log(np.maximum(q, 1e-300)) - log_prior), 0))
+    divergence = np.sum(
+        np.where(q > 0, q * (np.log(np.maximum(q, 1e-300)) - log_prior), 0)
+    )
     primal = -b @ np.log(z) - a * weight * counts @ (q @ log_p) + divergence
     dual = b @ (1 + log_c) - log_total
-    return GridLaw(log_c, q, counts @ np.log(z) / counts.sum(), primal / weight, (primal - dual) / weight)
+    return GridLaw(
+        log_c,
+        q,
+        counts @ np.log(z) / counts.sum(),
+        primal / weight,
+        (primal - dual) / weight,
+    )
 
 
-def cooled(log_p, log_prior, temperatures, counts=None, start=200.0, ratio=1.25, bayes_share=0.0):
+def cooled(
+    log_p,
+    log_prior,
+    temperatures,
+    counts=None,
+    start=200.0,
+    ratio=1.25,
+    bayes_share=0.0,
+):
     """Return the law at each of these falling temperatures, by default with no share of Bayes, from a hot one down."""
     temperature, log_dual, laws = start, None, []
     for target in temperatures:
         while temperature > target:
             temperature = max(target, temperature / ratio)
-            law = solve(log_p, log_prior, bayes_share, 1 / temperature, counts, log_dual)
+            law = solve(
+                log_p, log_prior, bayes_share, 1 / temperature, counts, log_dual
+            )
             log_dual = law.log_dual
         laws.append(law)
     return laws

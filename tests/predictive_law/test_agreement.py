@@ -26,13 +26,20 @@ def test_laws_agree_up_to_three_standard_errors_of_their_difference():
     for apart, agree in ((0.066, True), (0.068, False)):
         both = agreement(law(), [law(fit=-1.5 + apart, error=0.02)])
         assert both.agree is agree
-    assert not agreement(law(), [law(fit=-1.45), law(fit=-1.55)]).agree  # each is near the first, not near the other
-    assert agreement(law(error=0.0), [law(fit=-1.5009, error=0.0)]).agree  # a thousandth of a nat is nothing
+    assert not agreement(
+        law(), [law(fit=-1.45), law(fit=-1.55)]
+    ).agree  # each is near the first, not near the other
+    assert agreement(
+        law(error=0.0), [law(fit=-1.5009, error=0.0)]
+    ).agree  # a thousandth of a nat is nothing
     assert not agreement(law(error=0.0), [law(fit=-1.5011, error=0.0)]).agree
 
 
 def test_they_are_compared_at_the_share_of_the_first_and_the_sentence_has_what_each_chose():
-    both = agreement(law(), [law(1.0, fit=-1.49), law(0.1, fit=-1.51, gain=0.5, shares=(1.0, 0.5, 0.1))])
+    both = agreement(
+        law(),
+        [law(1.0, fit=-1.49), law(0.1, fit=-1.51, gain=0.5, shares=(1.0, 0.5, 0.1))],
+    )
     assert str(both) == (
         "Laws of 3 seeds agree: at a share of 0.1 of Bayes they score their rows by -1.500, -1.490 and -1.510 nats, "
         "within their errors of 0.01, and gain 0.400, 0.400 and 0.500 nats a row over Bayes; they chose shares of "

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 import langevax
-from tests.predictive_law.cases import COUNTS, draws_of, log_likelihood, log_prior, table
+from tests.predictive_law.cases import (
+    COUNTS,
+    draws_of,
+    log_likelihood,
+    log_prior,
+    table,
+)
 from tests.predictive_law.grids import solve
 
 MODEL = log_prior, log_likelihood, COUNTS
@@ -17,7 +23,13 @@ MODEL = log_prior, log_likelihood, COUNTS
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
     draws = draws_of(solve(*table(COUNTS), 1.0).weights, 64)[:, 0]
-    options = {"key": jax.random.key(0), "draws": draws, "num_particles": 16, "num_folds": None, "bayes_shares": (1.0,)}
+    options = {
+        "key": jax.random.key(0),
+        "draws": draws,
+        "num_particles": 16,
+        "num_folds": None,
+        "bayes_shares": (1.0,),
+    }
     law = langevax.predictive(*MODEL, **options)
     path = tmp_path_factory.mktemp("law") / "folder" / "law.npz"
     law.save(path)
@@ -30,7 +42,9 @@ def test_a_law_is_the_same_after_reading(file):
     np.testing.assert_array_equal(again.points, law.points)
     np.testing.assert_array_equal(again.positions, law.positions)
     for field in dataclasses.fields(law.path):
-        np.testing.assert_array_equal(getattr(again.path, field.name), getattr(law.path, field.name))
+        np.testing.assert_array_equal(
+            getattr(again.path, field.name), getattr(law.path, field.name)
+        )
     assert repr(again) == repr(law)
     np.testing.assert_array_equal(again.log_score(COUNTS), law.log_score(COUNTS))
 
@@ -41,16 +55,37 @@ def test_another_model_and_damaged_files_are_refused(file, tmp_path):
     damaged.write_bytes(path.read_bytes()[:-100])
     one = jnp.array(0.0)
     cases = [
-        ((path, log_prior, lambda m, y: 1.1 * log_likelihood(m, y), COUNTS), one, "is a law of another model or other"),
-        ((path, log_prior, log_likelihood, COUNTS + 1), one, "is a law of another model or other data"),
-        ((path, log_prior, log_likelihood, COUNTS[:9]), one, "is a law of 1 parameters and 40 rows, but model and"),
-        ((path, *MODEL), {"rate": one}, r"is a law of \{'position': \[\]\}, but start is of \{'rate': \[\]\}"),
+        (
+            (path, log_prior, lambda m, y: 1.1 * log_likelihood(m, y), COUNTS),
+            one,
+            "is a law of another model or other",
+        ),
+        (
+            (path, log_prior, log_likelihood, COUNTS + 1),
+            one,
+            "is a law of another model or other data",
+        ),
+        (
+            (path, log_prior, log_likelihood, COUNTS[:9]),
+            one,
+            "is a law of 1 parameters and 40 rows, but model and",
+        ),
+        (
+            (path, *MODEL),
+            {"rate": one},
+            r"is a law of \{'position': \[\]\}, but start is of \{'rate': \[\]\}",
+        ),
         ((path, *MODEL), None, "start is missing"),
         ((tmp_path / "none.npz", *MODEL), one, "does not exist"),
         ((damaged, *MODEL), one, "is damaged or not a law of langevax"),
     ]
     for arguments, start, sentence in cases:
         if isinstance(start, dict):
-            arguments = path, lambda p: log_prior(p["rate"]), lambda p, y: log_likelihood(p["rate"], y), COUNTS
+            arguments = (
+                path,
+                lambda p: log_prior(p["rate"]),
+                lambda p, y: log_likelihood(p["rate"], y),
+                COUNTS,
+            )
         with pytest.raises(ValueError, match=sentence):
             langevax.predictive_law.load(*arguments, start=start)

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from langevax.predictive_law.leave_one_out import leave_one_out, log_mean_exp
-from tests.predictive_law.cases import COUNTS, GRID, RIGHT, draws_of, log_likelihoods, table
+from tests.predictive_law.cases import (
+    COUNTS,
+    GRID,
+    RIGHT,
+    draws_of,
+    log_likelihoods,
+    table,
+)
 from tests.predictive_law.grids import solve
 
 
@@ -16,7 +23,13 @@ def particles(counts, bayes_share):
 
 @pytest.mark.parametrize(
     ("counts", "bayes_share", "atol"),
-    [(RIGHT, 1.0, 5e-4), (RIGHT, 0.2, 5e-4), (COUNTS, 1.0, 2e-3), (COUNTS, 0.2, 0.012), (COUNTS, 0.0, 0.008)],
+    [
+        (RIGHT, 1.0, 5e-4),
+        (RIGHT, 0.2, 5e-4),
+        (COUNTS, 1.0, 2e-3),
+        (COUNTS, 0.2, 0.012),
+        (COUNTS, 0.0, 0.008),
+    ],
 )
 def test_the_closed_form_is_that_of_refits(counts, bayes_share, atol):
     logs, (log_p, prior) = particles(counts, bayes_share), table(counts)
@@ -32,15 +45,28 @@ def test_the_closed_form_is_that_of_refits(counts, bayes_share, atol):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("bayes_share", "atol"), [(1.0, 1e-3), (0.2, 2e-3), (0.0, 2e-3)])
+@pytest.mark.parametrize(
+    ("bayes_share", "atol"), [(1.0, 1e-3), (0.2, 2e-3), (0.0, 2e-3)]
+)
 def test_rows_leave_with_all_of_their_weight(bayes_share, atol):
-    weights, (log_p, prior) = np.random.default_rng(0).uniform(0.3, 2.5, len(RIGHT)), table(RIGHT)
+    weights, (log_p, prior) = (
+        np.random.default_rng(0).uniform(0.3, 2.5, len(RIGHT)),
+        table(RIGHT),
+    )
     law = solve(log_p, prior, bayes_share, counts=weights)
-    levels, middles = (np.arange(4000) + 0.5) / 4000, np.cumsum(law.weights) - law.weights / 2
+    levels, middles = (
+        (np.arange(4000) + 0.5) / 4000,
+        np.cumsum(law.weights) - law.weights / 2,
+    )
     logs = log_likelihoods(np.interp(levels, middles, GRID), RIGHT)
     left_out, exact = leave_one_out(logs, bayes_share, weights), np.empty(len(RIGHT))
     for row in range(len(RIGHT)):
-        without = solve(log_p, prior, bayes_share, counts=np.where(np.arange(len(RIGHT)) == row, 0, weights))
+        without = solve(
+            log_p,
+            prior,
+            bayes_share,
+            counts=np.where(np.arange(len(RIGHT)) == row, 0, weights),
+        )
         exact[row] = np.log(without.weights @ np.exp(log_p[:, row]))
     np.testing.assert_allclose(left_out.scores, exact, atol=10 * atol)
     np.testing.assert_allclose(left_out.scores.mean(), exact.mean(), atol=atol)
@@ -52,7 +78,9 @@ def test_rows_leave_with_all_of_their_weight(bayes_share, atol):
 
 def test_it_is_importance_sampling_at_the_posterior():
     logs = particles(COUNTS, 1.0)
-    np.testing.assert_allclose(leave_one_out(logs, 1.0).scores, -log_mean_exp(-logs), rtol=1e-9)
+    np.testing.assert_allclose(
+        leave_one_out(logs, 1.0).scores, -log_mean_exp(-logs), rtol=1e-9
+    )
 
 
 def test_rows_in_several_tables_are_those_in_one(monkeypatch):

@@ -32,7 +32,11 @@ def test_accidents_have_the_maximum_likelihood_of_simar():
     np.testing.assert_allclose(law.posterior_mean(ACCIDENTS), expected, atol=6e-4)
     score = law.log_score(ACCIDENTS)
     np.testing.assert_allclose(POLICIES @ score, law.log_likelihood, rtol=1e-9)
-    assert repr(law).splitlines()[0].startswith("log likelihood -5340.704 of 9,461 rows, at most 0.0016 nats below")
+    assert (
+        repr(law)
+        .splitlines()[0]
+        .startswith("log likelihood -5340.704 of 9,461 rows, at most 0.0016 nats below")
+    )
     assert "57.70% around 0.3331" in repr(law)
     squares = law.posterior_mean(ACCIDENTS, lambda rate: rate**2)
     np.testing.assert_allclose(squares, law.posterior(ACCIDENTS) @ RATES**2, rtol=1e-9)
@@ -45,11 +49,17 @@ def test_accidents_have_the_maximum_likelihood_of_simar():
 def test_an_entropy_of_one_is_the_law_without_a_share_of_bayes():
     rows, points = np.array([-2.0, -1.5, 0.3, 1.9, 2.4, 2.5]), np.linspace(-5, 5, 41)
     prior = -(points**2) / 8
-    law = mixing_distribution(normal, rows, points, log_prior=lambda mean: -(mean**2) / 8, entropy=1.0)
-    exact = solve(-((rows - points[:, None]) ** 2) / 2 - np.log(2 * np.pi) / 2, prior, 0.0)
+    law = mixing_distribution(
+        normal, rows, points, log_prior=lambda mean: -(mean**2) / 8, entropy=1.0
+    )
+    exact = solve(
+        -((rows - points[:, None]) ** 2) / 2 - np.log(2 * np.pi) / 2, prior, 0.0
+    )
     np.testing.assert_allclose(law.masses, exact.weights, atol=1e-6)
     twice = mixing_distribution(normal, np.repeat(rows, 2), points, entropy=0.1)
-    counted = mixing_distribution(normal, rows, points, counts=np.full(6, 2), entropy=0.1)
+    counted = mixing_distribution(
+        normal, rows, points, counts=np.full(6, 2), entropy=0.1
+    )
     np.testing.assert_allclose(twice.masses, counted.masses, atol=1e-6)
 
 
@@ -57,7 +67,9 @@ def test_more_rows_than_points_and_parameters_of_several_numbers():
     rng = np.random.default_rng(0)
     rows = (2 * rng.integers(0, 2, 60) - 1 + rng.normal(size=60), rng.normal(size=60))
     support = {"a": np.repeat([-1.0, 0.0, 1.0], 3), "b": np.tile([-1.0, 0.0, 1.0], 3)}
-    law = mixing_distribution(lambda p, row: normal(p["a"], row[0]) + normal(p["b"], row[1]), rows, support)
+    law = mixing_distribution(
+        lambda p, row: normal(p["a"], row[0]) + normal(p["b"], row[1]), rows, support
+    )
     assert law.shortfall < 0.01
     means = law.posterior_mean(rows)
     assert set(means) == {"a", "b"}
@@ -69,7 +81,11 @@ def test_more_rows_than_points_and_parameters_of_several_numbers():
 
 def test_the_step_is_that_of_the_second_derivatives():
     rng = np.random.default_rng(1)
-    ratios, tilt, weights = rng.uniform(size=(5, 3)), rng.uniform(1, 2, 3), np.array([0.5, 1.0, 2.0])
+    ratios, tilt, weights = (
+        rng.uniform(size=(5, 3)),
+        rng.uniform(1, 2, 3),
+        np.array([0.5, 1.0, 2.0]),
+    )
     for few in (ratios, ratios[:2]):  # fewer points than rows: the other form
         shares = np.full(len(few), 1 / len(few))
         step, rise = newton_step(few, shares, tilt, weights)
@@ -84,14 +100,46 @@ def test_bad_input_is_a_sentence():
         with pytest.raises(error, match=match):
             mixing_distribution(*arguments, **options)
 
-    refused("counts must be a positive number for each of 8 rows", poisson, ACCIDENTS, RATES, counts=np.ones(7))
-    refused("counts must be a positive number", poisson, ACCIDENTS, RATES, counts=np.zeros(8))
+    refused(
+        "counts must be a positive number for each of 8 rows",
+        poisson,
+        ACCIDENTS,
+        RATES,
+        counts=np.ones(7),
+    )
+    refused(
+        "counts must be a positive number",
+        poisson,
+        ACCIDENTS,
+        RATES,
+        counts=np.zeros(8),
+    )
     refused("entropy", poisson, ACCIDENTS, RATES, entropy=0.0)
-    refused("row 1 of data is impossible at all points", poisson, ACCIDENTS, np.zeros(3))
-    refused("log_likelihood is nan at point 0 of support and row 0", lambda x, r: x + jnp.nan, ACCIDENTS, RATES)
+    refused(
+        "row 1 of data is impossible at all points", poisson, ACCIDENTS, np.zeros(3)
+    )
+    refused(
+        "log_likelihood is nan at point 0 of support and row 0",
+        lambda x, r: x + jnp.nan,
+        ACCIDENTS,
+        RATES,
+    )
     refused("too large a table", poisson, np.arange(2**15), np.linspace(0, 1, 2**13))
-    refused("log_prior must return a finite scalar", poisson, ACCIDENTS, RATES, log_prior=jnp.log)
-    refused("sum over the entries of a row", lambda x, r: jnp.stack([x, x]), ACCIDENTS, RATES)
-    law = mixing_distribution(poisson, ACCIDENTS, np.linspace(0, 6, 13), counts=POLICIES)
+    refused(
+        "log_prior must return a finite scalar",
+        poisson,
+        ACCIDENTS,
+        RATES,
+        log_prior=jnp.log,
+    )
+    refused(
+        "sum over the entries of a row",
+        lambda x, r: jnp.stack([x, x]),
+        ACCIDENTS,
+        RATES,
+    )
+    law = mixing_distribution(
+        poisson, ACCIDENTS, np.linspace(0, 6, 13), counts=POLICIES
+    )
     with pytest.raises(ValueError, match="row 1 of new is impossible at all points"):
         law.posterior_mean(np.array([1, -1]))

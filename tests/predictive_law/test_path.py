@@ -12,10 +12,29 @@ import langevax
 from langevax import platforms
 from langevax.predictive_law import path
 from langevax.predictive_law.cloud import advance, first_cloud
-from langevax.predictive_law.law_problem import LawProblem, check_dependence, check_proper, check_rows
+from langevax.predictive_law.law_problem import (
+    LawProblem,
+    check_dependence,
+    check_proper,
+    check_rows,
+)
 from langevax.predictive_law.leave_one_out import log_mean_exp
-from langevax.predictive_law.path import PredictivePath, confirmed, held_out_scores, run_path
-from tests.predictive_law.cases import COUNTS, GRID, RIGHT, draws_of, log_likelihood, log_prior, problem_of, table
+from langevax.predictive_law.path import (
+    PredictivePath,
+    confirmed,
+    held_out_scores,
+    run_path,
+)
+from tests.predictive_law.cases import (
+    COUNTS,
+    GRID,
+    RIGHT,
+    draws_of,
+    log_likelihood,
+    log_prior,
+    problem_of,
+    table,
+)
 from tests.predictive_law.grids import solve
 
 pytestmark = pytest.mark.mostly_compiling
@@ -27,7 +46,10 @@ def test_some_rows_are_drawn_of_those_in_use_and_settled_on(monkeypatch):
     monkeypatch.setattr(path, "MANY_ROWS", 16)
     weights = np.ones(40)
     weights[::5] = 0
-    problem, draws = problem_of(COUNTS), draws_of(solve(*table(COUNTS), 1.0).weights, 256)
+    problem, draws = (
+        problem_of(COUNTS),
+        draws_of(solve(*table(COUNTS), 1.0).weights, 256),
+    )
     few = path.FewRows.of(problem, weights, 256, key=jax.random.key(0))
     assert len(np.unique(few.rows)) == 16
     assert np.all(weights[few.rows] == 1)
@@ -38,7 +60,9 @@ def test_some_rows_are_drawn_of_those_in_use_and_settled_on(monkeypatch):
     law = solve(np.repeat(log_p[:, few.rows], 2, axis=1), prior, 0.3)
     exact, measured = np.log(law.weights @ np.exp(log_p)), np.ravel(end.log_means)[:40]
     np.testing.assert_allclose(measured[few.rows], exact[few.rows], atol=0.25)
-    np.testing.assert_allclose(measured, exact, atol=1)  # rows that the law does not see are in its tails
+    np.testing.assert_allclose(
+        measured, exact, atol=1
+    )  # rows that the law does not see are in its tails
     assert np.ptp(exact) > 3
 
 
@@ -48,7 +72,13 @@ def levels(request):
         if request.param == "on some rows first":
             patch.setattr(path, "MANY_ROWS", 25)
         weights = solve(*table(COUNTS), 1.0).weights
-        return run_path(problem_of(COUNTS), draws_of(weights, 1024), SHARES, 256, key=jax.random.key(0))
+        return run_path(
+            problem_of(COUNTS),
+            draws_of(weights, 1024),
+            SHARES,
+            256,
+            key=jax.random.key(0),
+        )
 
 
 @pytest.mark.slow
@@ -64,7 +94,10 @@ def test_a_posterior_with_weights_has_the_law_of_its_rows_as_often():
     for place, share in enumerate(law.path.bayes_share):
         exact = solve(*table(COUNTS), share)
         assert abs(law.path.fit[place] - exact.fit) < 3 * law.path.fit_error[place]
-    with pytest.raises(ValueError, match="this law's rows have weights, and a certificate counts every row once"):
+    with pytest.raises(
+        ValueError,
+        match="this law's rows have weights, and a certificate counts every row once",
+    ):
         law.certificate(key=jax.random.key(1))
 
 
@@ -76,22 +109,34 @@ def test_the_errors_of_means_with_weights_are_those_without_where_all_are_one():
     weights = np.random.default_rng(1).uniform(0.1, 3, 30)
     share = weights / weights.sum()
     away = differences - (differences @ share)[:, None]
-    np.testing.assert_allclose(path.paired_error(differences, weights), np.sqrt(30 / 29 * (away**2 @ share**2)))
+    np.testing.assert_allclose(
+        path.paired_error(differences, weights), np.sqrt(30 / 29 * (away**2 @ share**2))
+    )
 
 
 @pytest.mark.slow
 def test_some_rows_with_weight_have_the_law_of_all_where_these_are_alike():
     """Every row twice: half of them with twice the weight are the same problem."""
     whole = problem_of(np.repeat(COUNTS[:20], 2), 8)
-    few = path.FewRows(whole.of_rows(np.arange(0, 40, 2), 8), np.arange(0, 40, 2), np.full(20, 2.0, np.float32))
+    few = path.FewRows(
+        whole.of_rows(np.arange(0, 40, 2), 8),
+        np.arange(0, 40, 2),
+        np.full(20, 2.0, np.float32),
+    )
     points, share = jnp.linspace(-1, 2, 8)[:, None], jnp.float32(0.3)
 
     def density(problem, weights):
         means = jnp.asarray(problem.in_blocks(np.full(problem.size, -2, np.float32)))
-        tilted = problem.tilted(points, share, means, jnp.asarray(problem.in_blocks(weights)))
+        tilted = problem.tilted(
+            points, share, means, jnp.asarray(problem.in_blocks(weights))
+        )
         return tilted.value - tilted.value[0], tilted.gradient
 
-    for one, other in zip(density(whole, np.ones(40, np.float32)), density(few.problem, few.weights), strict=True):
+    for one, other in zip(
+        density(whole, np.ones(40, np.float32)),
+        density(few.problem, few.weights),
+        strict=True,
+    ):
         np.testing.assert_allclose(one, other, rtol=2e-5, atol=2e-5)
 
 
@@ -104,27 +149,44 @@ def test_particles_meet_the_law_on_a_grid_within_their_error(levels):
         assert level.is_converged
         assert 0 < error < 0.06
         assert abs(level.log_scores.mean() - exact.fit) < 3 * error
-        mean, spread = exact.weights @ GRID, np.sqrt(exact.weights @ GRID**2 - (exact.weights @ GRID) ** 2)
+        mean, spread = (
+            exact.weights @ GRID,
+            np.sqrt(exact.weights @ GRID**2 - (exact.weights @ GRID) ** 2),
+        )
         assert abs(level.points.mean() - mean) < 3 * spread / 16
         assert abs(level.points.std() / spread - 1) < 0.2
-    assert solve(log_p, prior, 0.05).fit - solve(log_p, prior, 1.0).fit > 0.5  # the laws differ by far more
+    assert (
+        solve(log_p, prior, 0.05).fit - solve(log_p, prior, 1.0).fit > 0.5
+    )  # the laws differ by far more
 
 
 def test_a_row_without_weight_does_not_act():
     rows = np.arange(0, 40, 5)
     weights = solve(*table(COUNTS), 1.0).weights
-    scores = held_out_scores(problem_of(COUNTS), draws_of(weights, 256), (1.0, 0.2), 256, rows, key=jax.random.key(1))
+    scores = held_out_scores(
+        problem_of(COUNTS),
+        draws_of(weights, 256),
+        (1.0, 0.2),
+        256,
+        rows,
+        key=jax.random.key(1),
+    )
     log_p, prior = table(COUNTS)
     for score, share in zip(scores, (1.0, 0.2), strict=True):
         law = solve(np.delete(log_p, rows, axis=1), prior, share)
-        np.testing.assert_allclose(score.mean(), np.log(law.weights @ np.exp(log_p[:, rows])).mean(), atol=0.06)
+        np.testing.assert_allclose(
+            score.mean(), np.log(law.weights @ np.exp(log_p[:, rows])).mean(), atol=0.06
+        )
 
 
 def test_blocks_of_rows_change_nothing(monkeypatch):
     whole = problem_of(COUNTS, 8)
     monkeypatch.setattr(platforms, "CPU", platforms.CPU._replace(log_likelihoods=8 * 7))
     blocked = problem_of(COUNTS, 8)
-    assert jax.tree.leaves(blocked.finite_sum.data)[0].shape == (6, 7)  # 40 rows and two of padding
+    assert jax.tree.leaves(blocked.finite_sum.data)[0].shape == (
+        6,
+        7,
+    )  # 40 rows and two of padding
     points, share = jnp.linspace(-1, 2, 8)[:, None], jnp.float32(0.3)
 
     def density(problem: LawProblem):
@@ -135,28 +197,51 @@ def test_blocks_of_rows_change_nothing(monkeypatch):
     one, other = density(whole), density(blocked)
     np.testing.assert_allclose(one.value, other.value, rtol=1e-5)
     np.testing.assert_allclose(one.gradient, other.gradient, rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(one.log_means.ravel()[:40], other.log_means.ravel()[:40], rtol=1e-5)
-    np.testing.assert_allclose(whole.log_likelihoods(points), blocked.log_likelihoods(points), rtol=1e-5)
+    np.testing.assert_allclose(
+        one.log_means.ravel()[:40], other.log_means.ravel()[:40], rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        whole.log_likelihoods(points), blocked.log_likelihoods(points), rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("most", [path.MAX_TABLE, 2 * 32 * 40])
 def test_a_law_has_the_likelihoods_of_its_own_particles(monkeypatch, most):
-    monkeypatch.setattr(path, "MAX_TABLE", most)  # with the smaller one, tables of rows are not kept
-    problem, draws = problem_of(COUNTS, 32), draws_of(solve(*table(COUNTS), 1.0).weights, 32)
+    monkeypatch.setattr(
+        path, "MAX_TABLE", most
+    )  # with the smaller one, tables of rows are not kept
+    problem, draws = (
+        problem_of(COUNTS, 32),
+        draws_of(solve(*table(COUNTS), 1.0).weights, 32),
+    )
     (level,) = run_path(problem, draws, (0.5,), 32, key=jax.random.key(3))
     assert len(level.points) == (64 if most == 2 * 32 * 40 else 128)
     assert len(np.unique(level.points)) > 40
-    np.testing.assert_allclose(level.log_likelihoods, problem.log_likelihoods(level.points), rtol=1e-6)
+    np.testing.assert_allclose(
+        level.log_likelihoods, problem.log_likelihoods(level.points), rtol=1e-6
+    )
 
 
 def test_particles_in_single_precision_stay_so_where_double_is_enabled():
     problem = problem_of(COUNTS, 8)
-    cloud = first_cloud(problem, np.linspace(-1, 1, 8, dtype=np.float32)[:, None], np.zeros(40, np.float32))
+    cloud = first_cloud(
+        problem,
+        np.linspace(-1, 1, 8, dtype=np.float32)[:, None],
+        np.zeros(40, np.float32),
+    )
     weights = jnp.asarray(problem.in_blocks(np.ones(40, np.float32)))
-    share, factor, key = jnp.float32(0.3), jnp.eye(1, dtype=jnp.float32), jax.random.key(0)
+    share, factor, key = (
+        jnp.float32(0.3),
+        jnp.eye(1, dtype=jnp.float32),
+        jax.random.key(0),
+    )
     with jax.enable_x64():
-        after = eqx.filter_eval_shape(advance, problem, cloud, share, weights, factor, key)
-    assert {leaf.dtype for leaf in (after.points, after.log_steps, after.log_means)} == {np.dtype(np.float32)}
+        after = eqx.filter_eval_shape(
+            advance, problem, cloud, share, weights, factor, key
+        )
+    assert {
+        leaf.dtype for leaf in (after.points, after.log_steps, after.log_means)
+    } == {np.dtype(np.float32)}
 
 
 def test_the_curve_of_a_wrong_model_rises_and_that_of_a_right_one_is_flat(levels):
@@ -167,7 +252,9 @@ def test_the_curve_of_a_wrong_model_rises_and_that_of_a_right_one_is_flat(levels
     of_particles = np.hypot(wrong.fit_error[-1], wrong.fit_error[0])
     np.testing.assert_allclose(wrong.gain_error[-1], np.hypot(paired, of_particles))
     weights = solve(*table(RIGHT), 1.0).weights
-    right = run_path(problem_of(RIGHT), draws_of(weights, 1024), SHARES, 256, key=jax.random.key(0))
+    right = run_path(
+        problem_of(RIGHT), draws_of(weights, 1024), SHARES, 256, key=jax.random.key(0)
+    )
     assert np.abs(PredictivePath.of(right, 256).gain).max() < 0.02
 
 
@@ -205,12 +292,18 @@ def test_noise_of_particles_alone_does_not_choose():
 
 def test_noise_of_particles_that_still_drift_does_not_choose():
     """A law of which little is known would be within its own error of any other."""
-    drifting = path_of([np.full(100, -2.0), np.full(100, -1.0), np.zeros(100)], fit_error=0.8)
+    drifting = path_of(
+        [np.full(100, -2.0), np.full(100, -1.0), np.zeros(100)], fit_error=0.8
+    )
     assert drifting.chosen == 1  # 1.13 is the error of both
     settled = np.array([True, False, True])
     assert dataclasses.replace(drifting, is_converged=settled).chosen == 2
-    slightly = path_of([np.full(100, -2.0), np.full(100, -0.7), np.zeros(100)], fit_error=0.8)
-    assert dataclasses.replace(slightly, is_converged=settled).chosen == 1  # within the error of the best
+    slightly = path_of(
+        [np.full(100, -2.0), np.full(100, -0.7), np.zeros(100)], fit_error=0.8
+    )
+    assert (
+        dataclasses.replace(slightly, is_converged=settled).chosen == 1
+    )  # within the error of the best
 
 
 def test_refits_confirm_only_where_the_closed_form_is_unsafe():
@@ -219,7 +312,9 @@ def test_refits_confirm_only_where_the_closed_form_is_unsafe():
 
     def refit(fold, shares):
         calls.append((fold, len(shares)))
-        return np.stack([0 * noise[folds[fold]] - number for number in range(len(shares))])
+        return np.stack(
+            [0 * noise[folds[fold]] - number for number in range(len(shares))]
+        )
 
     assert confirmed(path_of([noise * 0, noise - 1]), refit, folds) is None
     assert calls == []  # Bayes was chosen
@@ -231,7 +326,9 @@ def test_refits_confirm_only_where_the_closed_form_is_unsafe():
     assert held_out is not None
     assert held_out[1].mean() == -1
     assert [fold for fold, _ in calls] == [0, 0, 1, 2, 3, 4]
-    assert confirmed(path_of([noise * 0, noise - 1], p_eff=21), refit, folds) is not None
+    assert (
+        confirmed(path_of([noise * 0, noise - 1], p_eff=21), refit, folds) is not None
+    )
 
 
 def test_priors_and_rows_that_have_no_law_are_refused():
@@ -247,7 +344,9 @@ def test_priors_and_rows_that_have_no_law_are_refused():
         check_proper(with_prior(lambda m: 0 * m), points)
     named = {"level": jnp.zeros(()), "slopes": jnp.zeros(2), "spread": jnp.zeros(())}
     flat = {
-        r"'level' its logarithm": lambda p: -jnp.sum(p["slopes"] ** 2) - p["spread"] ** 2,
+        r"'level' its logarithm": lambda p: (
+            -jnp.sum(p["slopes"] ** 2) - p["spread"] ** 2
+        ),
         r"coordinate 1 of 'slopes' its logarithm": lambda p: (
             -(p["level"] ** 2) - p["slopes"][0] ** 2 - p["spread"] ** 2
         ),
@@ -257,12 +356,20 @@ def test_priors_and_rows_that_have_no_law_are_refused():
     }
     cloud = np.random.default_rng(0).normal(size=(32, 4)).astype(np.float32)
     for words, prior in flat.items():
-        target = langevax.posterior(prior, lambda p, y: -((y - p["level"]) ** 2), COUNTS)
-        with pytest.raises(ValueError, match=f"the prior of model is improper: along {words}"):
-            check_proper(LawProblem.of(target.problem, named, 32), cloud, "the prior of model")
+        target = langevax.posterior(
+            prior, lambda p, y: -((y - p["level"]) ** 2), COUNTS
+        )
+        with pytest.raises(
+            ValueError, match=f"the prior of model is improper: along {words}"
+        ):
+            check_proper(
+                LawProblem.of(target.problem, named, 32), cloud, "the prior of model"
+            )
     logs = np.zeros((4, 5))
     logs[:, 3] = -np.inf
-    with pytest.raises(ValueError, match="row 3 has log_likelihood -inf under all 4 draws"):
+    with pytest.raises(
+        ValueError, match="row 3 has log_likelihood -inf under all 4 draws"
+    ):
         check_rows(logs)
 
 
@@ -271,15 +378,26 @@ def test_a_density_that_is_the_same_for_all_rows_still_depends_on_them():
     rows = np.linspace(-1, 1, 20, dtype=np.float32)
 
     def check(log_likelihood):
-        problem = LawProblem.of(langevax.posterior(log_prior, log_likelihood, rows).problem, jnp.zeros(()), 32)
+        problem = LawProblem.of(
+            langevax.posterior(log_prior, log_likelihood, rows).problem,
+            jnp.zeros(()),
+            32,
+        )
         check_dependence(problem, points, problem.log_likelihoods(points))
 
-    check(lambda m, y: jnp.where(jnp.abs(y - m) < 1.5, -jnp.log(3.0), -jnp.inf))  # uniform
-    with pytest.raises(ValueError, match="log_likelihood is the same for all rows, which differ"):
+    check(
+        lambda m, y: jnp.where(jnp.abs(y - m) < 1.5, -jnp.log(3.0), -jnp.inf)
+    )  # uniform
+    with pytest.raises(
+        ValueError, match="log_likelihood is the same for all rows, which differ"
+    ):
         check(lambda m, y: 0 * y - jnp.sum((jnp.asarray(rows) - m) ** 2))
 
 
 def test_draws_that_floating_point_numbers_cannot_hold_are_refused():
     points = np.float32(1e6) + np.linspace(-0.3, 0.3, 32, dtype=np.float32)[:, None]
-    with pytest.raises(ValueError, match=r"position has a standard deviation of about 0.1.* around 1e\+06"):
+    with pytest.raises(
+        ValueError,
+        match=r"position has a standard deviation of about 0.1.* around 1e\+06",
+    ):
         check_proper(problem_of(COUNTS), points)

@@ -15,18 +15,31 @@ import langevax
 from langevax.predictive_law import PredictiveWarning
 from langevax.predictive_law.law_problem import LawProblem, check_proper
 from langevax.predictive_law.predictive import SHARES, SHARES_OF_COUNTS
-from tests.predictive_law.cases import COUNTS, draws_of, log_likelihood, log_prior, table
+from tests.predictive_law.cases import (
+    COUNTS,
+    draws_of,
+    log_likelihood,
+    log_prior,
+    table,
+)
 from tests.predictive_law.grids import solve
 
 pytestmark = pytest.mark.mostly_compiling
 
 DRAWS = jnp.asarray(draws_of(solve(*table(COUNTS), 1.0).weights, 512)[:, 0])
-OPTIONS = {"key": jax.random.key(0), "num_particles": 64, "num_folds": None, "bayes_shares": (1.0, 0.3, 0.05)}
+OPTIONS = {
+    "key": jax.random.key(0),
+    "num_particles": 64,
+    "num_folds": None,
+    "bayes_shares": (1.0, 0.3, 0.05),
+}
 
 
 @pytest.fixture(scope="module")
 def fit():
-    return langevax.predictive(log_prior, log_likelihood, COUNTS, draws=DRAWS, **OPTIONS)
+    return langevax.predictive(
+        log_prior, log_likelihood, COUNTS, draws=DRAWS, **OPTIONS
+    )
 
 
 @pytest.mark.slow
@@ -42,9 +55,15 @@ def test_a_wrong_model_gets_a_smaller_share_and_a_sentence(fit):
 
 def test_log_scores_are_those_of_the_mixture(fit):
     new = jnp.array([0.0, 4.0, 20.0])
-    logs = jax.vmap(lambda x: jax.vmap(lambda row: log_likelihood(x, row))(new))(jnp.asarray(fit.positions))
-    np.testing.assert_allclose(fit.log_score(new), jax.nn.logsumexp(logs, axis=0) - np.log(256), rtol=1e-5)
-    np.testing.assert_allclose(fit.log_score(COUNTS).mean(), fit.path.fit[fit.path.chosen], rtol=1e-5)
+    logs = jax.vmap(lambda x: jax.vmap(lambda row: log_likelihood(x, row))(new))(
+        jnp.asarray(fit.positions)
+    )
+    np.testing.assert_allclose(
+        fit.log_score(new), jax.nn.logsumexp(logs, axis=0) - np.log(256), rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        fit.log_score(COUNTS).mean(), fit.path.fit[fit.path.chosen], rtol=1e-5
+    )
     with pytest.raises(ValueError, match=r"new has rows of shape \(2,\)"):
         fit.log_score(np.ones((3, 2)))
     with pytest.raises(ValueError, match="new has the structure"):
@@ -67,7 +86,11 @@ def test_rows_are_drawn_each_by_its_own_particles(fit):
 def test_the_curve_is_drawn_and_exported(fit):
     axes = fit.plot()
     assert axes.get_ylabel() == "gain over Bayes, nats a row"
-    assert [label.get_text().split("\n")[0] for label in axes.get_xticklabels()] == ["1", "0.3", "0.05"]
+    assert [label.get_text().split("\n")[0] for label in axes.get_xticklabels()] == [
+        "1",
+        "0.3",
+        "0.05",
+    ]
     plt.close(axes.figure)
     tree = fit.to_datatree()
     assert tree["posterior/position"].shape == (1, 256)
@@ -98,16 +121,28 @@ def gamma_poisson(count, size=None):
 
 @pytest.mark.slow
 def test_a_numpyro_model_is_the_same_model(fit):
-    same = langevax.predictive(poisson, COUNTS.astype(int), draws={"log_rate": DRAWS}, **OPTIONS)
+    same = langevax.predictive(
+        poisson, COUNTS.astype(int), draws={"log_rate": DRAWS}, **OPTIONS
+    )
     np.testing.assert_allclose(same.path.fit, fit.path.fit, rtol=0.02)
-    np.testing.assert_allclose(same.log_score(np.array([3, 4])), fit.log_score(np.array([3.0, 4.0])), rtol=0.1)
+    np.testing.assert_allclose(
+        same.log_score(np.array([3, 4])), fit.log_score(np.array([3.0, 4.0])), rtol=0.1
+    )
 
 
 @pytest.mark.slow
 def test_sites_are_values_on_their_own_supports():
-    same = langevax.predictive(gamma_poisson, COUNTS.astype(int), None, draws={"rate": jnp.exp(DRAWS)}, **OPTIONS)
+    same = langevax.predictive(
+        gamma_poisson,
+        COUNTS.astype(int),
+        None,
+        draws={"rate": jnp.exp(DRAWS)},
+        **OPTIONS,
+    )
     assert same.positions["rate"].min() > 0
-    np.testing.assert_allclose(np.sort(np.log(same.positions["rate"])), np.sort(same.points[:, 0]), atol=1e-5)
+    np.testing.assert_allclose(
+        np.sort(np.log(same.positions["rate"])), np.sort(same.points[:, 0]), atol=1e-5
+    )
     drawn = same.sample_predictive(None, 30, key=jax.random.key(2))["count"]
     assert drawn.shape == (256, 30)
     assert drawn.var() > 1.5 * drawn.mean()  # the law is wider than one Poisson law
@@ -116,7 +151,9 @@ def test_sites_are_values_on_their_own_supports():
 @pytest.mark.slow
 def test_counts_have_a_path_to_zero_and_densities_stop_before():
     options = {**OPTIONS, "bayes_shares": "auto", "num_particles": 16}
-    few = langevax.predictive(poisson, COUNTS.astype(int), draws={"log_rate": DRAWS}, **options)
+    few = langevax.predictive(
+        poisson, COUNTS.astype(int), draws={"log_rate": DRAWS}, **options
+    )
     assert tuple(few.path.bayes_share) == SHARES_OF_COUNTS
     assert min(SHARES) == 0.05
 
@@ -128,57 +165,137 @@ def refused(error, match, *arguments, **options):
 
 def test_wrong_arguments_are_named():
     functions = log_prior, log_likelihood, COUNTS
-    refused(ValueError, "draws has 512 rows, but num_particles is 600", *functions, num_particles=600)
-    refused(ValueError, "bayes_shares must decrease from 1", *functions, bayes_shares=(0.5, 0.1))
+    refused(
+        ValueError,
+        "draws has 512 rows, but num_particles is 600",
+        *functions,
+        num_particles=600,
+    )
+    refused(
+        ValueError,
+        "bayes_shares must decrease from 1",
+        *functions,
+        bayes_shares=(0.5, 0.1),
+    )
     refused(ValueError, "start is missing", *functions, draws=None)
-    refused(ValueError, "data has 1 row, and leaving it out", log_prior, log_likelihood, COUNTS[:1])
-    refused(ValueError, "data has 3 rows, but num_folds is 5", log_prior, log_likelihood, COUNTS[:3], num_folds=5)
+    refused(
+        ValueError,
+        "data has 1 row, and leaving it out",
+        log_prior,
+        log_likelihood,
+        COUNTS[:1],
+    )
+    refused(
+        ValueError,
+        "data has 3 rows, but num_folds is 5",
+        log_prior,
+        log_likelihood,
+        COUNTS[:3],
+        num_folds=5,
+    )
     huge = np.where(COUNTS == 15, 1e200, COUNTS.astype(float))
-    refused(ValueError, r"data\[39\] is 1e\+200, which JAX would cut to float32", log_prior, log_likelihood, huge)
+    refused(
+        ValueError,
+        r"data\[39\] is 1e\+200, which JAX would cut to float32",
+        log_prior,
+        log_likelihood,
+        huge,
+    )
     refused(TypeError, "draws must be floating", *functions, draws=jnp.arange(512))
     refused(TypeError, "data is missing", log_prior, log_likelihood)
-    refused(ValueError, "log_likelihood must return a scalar", log_prior, lambda m, y: jnp.stack([m, y]), COUNTS)
-    refused(ValueError, "log_prior is improper: along coordinate 0", lambda m: 0 * m, log_likelihood, COUNTS)
-    refused(ValueError, "draws do not vary along coordinate 0", *functions, draws=jnp.ones(512))
-    impossible = lambda m, y: jnp.where(y > 14, -jnp.inf, log_likelihood(m, y))  # noqa: E731
+    refused(
+        ValueError,
+        "log_likelihood must return a scalar",
+        log_prior,
+        lambda m, y: jnp.stack([m, y]),
+        COUNTS,
+    )
+    refused(
+        ValueError,
+        "log_prior is improper: along coordinate 0",
+        lambda m: 0 * m,
+        log_likelihood,
+        COUNTS,
+    )
+    refused(
+        ValueError,
+        "draws do not vary along coordinate 0",
+        *functions,
+        draws=jnp.ones(512),
+    )
+    impossible = lambda m, y: jnp.where(y > 14, -jnp.inf, log_likelihood(m, y))
     refused(ValueError, "row 39 has log_likelihood -inf", log_prior, impossible, COUNTS)
-    of_all = lambda m, y: jnp.sum(jax.vmap(lambda row: log_likelihood(m, row))(jnp.asarray(COUNTS)))  # noqa: E731
-    refused(ValueError, "log_likelihood is the same for all rows, which differ", log_prior, of_all, COUNTS)
-    weighted = langevax.posterior(None, log_likelihood, COUNTS, prior_precision=1.0, weights=np.full(40, 2.0))
-    refused(ValueError, "model has weights and no log_prior, by which their sum is known", weighted)
+    of_all = lambda m, y: jnp.sum(
+        jax.vmap(lambda row: log_likelihood(m, row))(jnp.asarray(COUNTS))
+    )
+    refused(
+        ValueError,
+        "log_likelihood is the same for all rows, which differ",
+        log_prior,
+        of_all,
+        COUNTS,
+    )
+    weighted = langevax.posterior(
+        None, log_likelihood, COUNTS, prior_precision=1.0, weights=np.full(40, 2.0)
+    )
+    refused(
+        ValueError,
+        "model has weights and no log_prior, by which their sum is known",
+        weighted,
+    )
     refused(
         ValueError,
         "model is not a sum over rows",
-        langevax.posterior(log_prior, log_likelihood, COUNTS)._replace(problem=langevax.Function(lambda m: m**2)),
+        langevax.posterior(log_prior, log_likelihood, COUNTS)._replace(
+            problem=langevax.Function(lambda m: m**2)
+        ),
     )
 
 
 def test_a_prior_that_is_flat_along_a_diagonal_is_refused():
     draws = jnp.stack([DRAWS, jnp.roll(DRAWS, 7)], axis=1)
-    of_sum = lambda p, y: log_likelihood(p[0] + p[1], y)  # noqa: E731
-    flat_in_the_difference = lambda p: -((p[0] + p[1]) ** 2) / 2  # noqa: E731
+    of_sum = lambda p, y: log_likelihood(p[0] + p[1], y)
+    flat_in_the_difference = lambda p: -((p[0] + p[1]) ** 2) / 2
     match = "log_prior is improper: along a sum of several coordinates"
     refused(ValueError, match, flat_in_the_difference, of_sum, COUNTS, draws=draws)
-    problem = langevax.posterior(lambda p: -jnp.sum(jnp.abs(p)) / 100, of_sum, COUNTS).problem  # proper, no curvature
+    problem = langevax.posterior(
+        lambda p: -jnp.sum(jnp.abs(p)) / 100, of_sum, COUNTS
+    ).problem  # proper, no curvature
     check_proper(LawProblem.of(problem, jnp.zeros(2), 64), np.asarray(draws))
 
 
 def test_draws_of_another_posterior_are_named():
-    with pytest.warns(PredictiveWarning, match="draws are not those of the posterior of model and data: .* rises by"):
+    with pytest.warns(
+        PredictiveWarning,
+        match="draws are not those of the posterior of model and data: .* rises by",
+    ):
         langevax.predictive(
-            log_prior, log_likelihood, COUNTS, draws=DRAWS + 4 * DRAWS.std(), **OPTIONS | {"bayes_shares": (1.0,)}
+            log_prior,
+            log_likelihood,
+            COUNTS,
+            draws=DRAWS + 4 * DRAWS.std(),
+            **OPTIONS | {"bayes_shares": (1.0,)},
         )
 
 
 def test_draws_that_make_a_row_impossible_are_left_out_and_counted():
-    def log_likelihood_above(log_rate, count):  # no law of rates below 1/20 has been drawn from it
+    def log_likelihood_above(
+        log_rate, count
+    ):  # no law of rates below 1/20 has been drawn from it
         return jnp.where(log_rate > -3, log_likelihood(log_rate, count), -jnp.inf)
 
     draws = DRAWS.at[5].set(-4.0)
     options = OPTIONS | {"bayes_shares": (1.0,), "num_particles": 128}
-    with pytest.warns(PredictiveWarning, match="1 of 512 draws have log_likelihood -inf at some row, .* are left out"):
-        fit = langevax.predictive(log_prior, log_likelihood_above, COUNTS, draws=draws, **options)
-    np.testing.assert_array_equal(np.sort(fit.points[:, 0]), np.sort(np.delete(np.asarray(draws), 5)))
+    with pytest.warns(
+        PredictiveWarning,
+        match="1 of 512 draws have log_likelihood -inf at some row, .* are left out",
+    ):
+        fit = langevax.predictive(
+            log_prior, log_likelihood_above, COUNTS, draws=draws, **options
+        )
+    np.testing.assert_array_equal(
+        np.sort(fit.points[:, 0]), np.sort(np.delete(np.asarray(draws), 5))
+    )
     refused(
         ValueError,
         "255 of 256 draws have log_likelihood -inf .* leave draws out",
@@ -192,11 +309,25 @@ def test_draws_that_make_a_row_impossible_are_left_out_and_counted():
 def test_a_density_on_few_values_is_doubted(fit):
     rows = len(COUNTS)
     random = np.random.default_rng(0)
-    few = np.tile(random.normal(size=(64, 5)), rows)[:, :rows]  # densities of five values
-    for logs, expected in ((few + 3, True), (few - 9, False), (random.normal(size=(64, rows)) + 3, False)):
+    few = np.tile(random.normal(size=(64, 5)), rows)[
+        :, :rows
+    ]  # densities of five values
+    for logs, expected in (
+        (few + 3, True),
+        (few - 9, False),
+        (random.normal(size=(64, rows)) + 3, False),
+    ):
         sentences = dataclasses.replace(fit, log_likelihoods=logs).warnings
-        assert any("only 5 different values" in sentence for sentence in sentences) == expected
-    assert not any("values" in s for s in dataclasses.replace(fit, log_likelihoods=few + 3, bayes_share=1.0).warnings)
+        assert (
+            any("only 5 different values" in sentence for sentence in sentences)
+            == expected
+        )
+    assert not any(
+        "values" in s
+        for s in dataclasses.replace(
+            fit, log_likelihoods=few + 3, bayes_share=1.0
+        ).warnings
+    )
 
 
 def test_rows_that_are_certain_are_counted(fit):
@@ -204,7 +335,9 @@ def test_rows_that_are_certain_are_counted(fit):
     logs[:, 3:5] = -1e-7  # a mask, with rounding
     logs[:, 7] = -1e-7 * np.arange(64)  # known well by most particles, and of use
     (sentence,) = dataclasses.replace(fit, log_likelihoods=logs).warnings
-    assert sentence.startswith("2 of 40 rows, such as row 3, have log_likelihood 0 under all particles, as rows that")
+    assert sentence.startswith(
+        "2 of 40 rows, such as row 3, have log_likelihood 0 under all particles, as rows that"
+    )
 
 
 def dependent(x):
@@ -220,7 +353,9 @@ def centred(x):
 
 
 def flat(x):
-    mean = numpyro.sample("mean", distributions.ImproperUniform(distributions.constraints.real, (), ()))
+    mean = numpyro.sample(
+        "mean", distributions.ImproperUniform(distributions.constraints.real, (), ())
+    )
     with numpyro.plate("rows", len(x)):
         numpyro.sample("x", distributions.Normal(mean, 1.0), obs=x)
 
@@ -233,27 +368,41 @@ def tempered(x):
 
 @pytest.mark.slow
 def test_models_without_rows_or_a_proper_prior_are_refused():
-    words = (
-        r"averages the density of each row .*: latent sites \['local'\] change .* given the others; .* sum them out\.$"
-    )
+    words = r"averages the density of each row .*: latent sites \['local'\] change .* given the others; .* sum them out\.$"
     refused(ValueError, f"model is not a sum over rows, .*{words}", dependent, COUNTS)
-    words = (
-        "averages .*: site 'x' has the log density .* one row at a time; pass everything .* several rows at once\\.$"
-    )
+    words = "averages .*: site 'x' has the log density .* one row at a time; pass everything .* several rows at once\\.$"
     refused(ValueError, f"model is not a sum over rows, .*{words}", centred, COUNTS)
     refused(ValueError, "site 'mean' of model has an improper prior", flat, COUNTS)
-    refused(ValueError, "the log density of site 'x' is scaled", tempered, COUNTS, draws={"log_rate": DRAWS})
+    refused(
+        ValueError,
+        "the log density of site 'x' is scaled",
+        tempered,
+        COUNTS,
+        draws={"log_rate": DRAWS},
+    )
     by_chain = {"log_rate": DRAWS.reshape(4, 128)}
     match = r"draws\['log_rate'\] has shape \(4, 128\), but the variable has shape \(\)"
     refused(ValueError, match, poisson, COUNTS.astype(int), draws=by_chain)
-    refused(ValueError, r"draws lacks the variables \['log_rate'\]", poisson, COUNTS.astype(int), draws={"rate": DRAWS})
+    refused(
+        ValueError,
+        r"draws lacks the variables \['log_rate'\]",
+        poisson,
+        COUNTS.astype(int),
+        draws={"rate": DRAWS},
+    )
 
 
 @pytest.mark.slow
 def test_from_the_model_alone_with_confirmation_by_folds():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PredictiveWarning)  # few rows
-        fit = langevax.predictive(poisson, COUNTS.astype(int), key=jax.random.key(0), num_particles=64, num_folds=4)
+        fit = langevax.predictive(
+            poisson,
+            COUNTS.astype(int),
+            key=jax.random.key(0),
+            num_particles=64,
+            num_folds=4,
+        )
     assert fit.bayes_share < 1
     assert fit.compare().nats > 0.3
 
@@ -264,7 +413,9 @@ def test_many_parameters_are_confirmed_by_folds(monkeypatch):
     options = {**OPTIONS, "num_folds": 3, "bayes_shares": (1.0, 0.2)}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PredictiveWarning)
-        fit = langevax.predictive(log_prior, log_likelihood, COUNTS, draws=DRAWS, **options)
+        fit = langevax.predictive(
+            log_prior, log_likelihood, COUNTS, draws=DRAWS, **options
+        )
     assert fit.method == "3 folds"
     assert np.isfinite(fit.path.held_out).all()
     assert abs(fit.path.held_out - fit.path.loo).max() < 0.3

@@ -18,8 +18,13 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def facts():
-    root, words = Path(__file__).parents[2], [sys.executable, "-m", "tests.predictive_law.sharded"]
-    done = subprocess.run(words, capture_output=True, text=True, cwd=root, timeout=300, check=False)
+    root, words = (
+        Path(__file__).parents[2],
+        [sys.executable, "-m", "tests.predictive_law.sharded"],
+    )
+    done = subprocess.run(
+        words, capture_output=True, text=True, cwd=root, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -53,10 +58,20 @@ def test_meshes_over_which_particles_do_not_split_are_refused():
 
     def refused(error, match, mesh, **more):
         with pytest.raises(error, match=match):
-            langevax.predictive(log_prior, log_likelihood, COUNTS, sharding=mesh, **options | more)
+            langevax.predictive(
+                log_prior, log_likelihood, COUNTS, sharding=mesh, **options | more
+            )
 
     devices = np.array(jax.devices()[:1])
     refused(TypeError, "sharding must be a jax.sharding.Mesh, got 2; pass that", 2)
-    refused(ValueError, "sharding has an axis named 'rows', but predictive splits particles", Mesh(devices, ("rows",)))
+    refused(
+        ValueError,
+        "sharding has an axis named 'rows', but predictive splits particles",
+        Mesh(devices, ("rows",)),
+    )
     of_three = Mesh(np.array([devices[0]] * 3), ("particles",))
-    refused(ValueError, "num_particles is 256, which does not split over 3 devices; pass for instance 258", of_three)
+    refused(
+        ValueError,
+        "num_particles is 256, which does not split over 3 devices; pass for instance 258",
+        of_three,
+    )

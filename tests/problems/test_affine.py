@@ -12,7 +12,11 @@ from langevax import FiniteSum, affine, integrators, trees
 D = 3
 ROTATION = np.linalg.qr(np.random.default_rng(0).normal(size=(D, D)))[0]
 SCALES = np.array([0.5, 2.0, 1.5])
-MATRICES = {"scaling": SCALES, "matrix": np.random.default_rng(1).normal(size=(D, D)), "orthogonal": ROTATION * SCALES}
+MATRICES = {
+    "scaling": SCALES,
+    "matrix": np.random.default_rng(1).normal(size=(D, D)),
+    "orthogonal": ROTATION * SCALES,
+}
 
 call = eqx.filter_jit(lambda function, *arguments: function(*arguments))
 
@@ -42,7 +46,11 @@ def assert_close(actual, expected, tolerance=1e-12):
 def test_it_is_the_chain_rule(name):
     """Value at A z and A^T gradient, on the whole, a batch, and single components; and back from A z to z."""
     with jax.enable_x64():
-        problem, z, indices = FiniteSum(quartic, table()), jnp.asarray([0.3, -1.0, 0.7]), jnp.array([5, 2])
+        problem, z, indices = (
+            FiniteSum(quartic, table()),
+            jnp.asarray([0.3, -1.0, 0.7]),
+            jnp.array([5, 2]),
+        )
         scaled, a = affine(problem, jnp.asarray(MATRICES[name])), dense(name)
         x = jnp.asarray(a @ z)
         assert_close(scaled.to_position(z), x)
@@ -51,10 +59,18 @@ def test_it_is_the_chain_rule(name):
 
         def numbers(problem, x):
             value, gradient = problem.value_and_gradient(x)
-            gradients = problem.gradient(x), gradient, problem.gradient_at(x, indices), problem.gradients_at(x, indices)
+            gradients = (
+                problem.gradient(x),
+                gradient,
+                problem.gradient_at(x, indices),
+                problem.gradients_at(x, indices),
+            )
             return (problem.value(x), value), gradients
 
-        (values, gradients), (inner, inner_gradients) = call(numbers, scaled, z), call(numbers, problem, x)
+        (values, gradients), (inner, inner_gradients) = (
+            call(numbers, scaled, z),
+            call(numbers, problem, x),
+        )
         assert_close(values, inner)
         for gradient, expected in zip(gradients, inner_gradients, strict=True):
             assert_close(gradient, np.asarray(expected) @ a)  # A^T on the last axis
@@ -63,20 +79,33 @@ def test_it_is_the_chain_rule(name):
 
 @pytest.mark.parametrize(
     ("name", "precision"),
-    [("scaling", 0.7), ("scaling", np.array([0.1, 0.0, 3.0])), ("orthogonal", 0.7), ("matrix", 0.0)],
+    [
+        ("scaling", 0.7),
+        ("scaling", np.array([0.1, 0.0, 3.0])),
+        ("orthogonal", 0.7),
+        ("matrix", 0.0),
+    ],
 )
 def test_the_quadratic_part_is_the_same_function(name, precision):
     with jax.enable_x64():
-        problem, z = FiniteSum(quartic, table(), precision=precision), jnp.asarray([0.3, -1.0, 0.7])
+        problem, z = (
+            FiniteSum(quartic, table(), precision=precision),
+            jnp.asarray([0.3, -1.0, 0.7]),
+        )
         scaled = affine(problem, jnp.asarray(MATRICES[name]))
         expected = dense(name).T @ np.diag(np.broadcast_to(precision, D)) @ dense(name)
         assert_close(np.diag(np.broadcast_to(scaled.precision, D)), expected)
-        assert_close(call(scaled.potential, z), call(problem.potential, jnp.asarray(dense(name) @ z)))
+        assert_close(
+            call(scaled.potential, z),
+            call(problem.potential, jnp.asarray(dense(name) @ z)),
+        )
 
 
 def test_a_scaling_acts_on_the_last_axis_of_every_leaf():
     problem = FiniteSum(
-        lambda x, row: jnp.sum(x["u"] * row) + jnp.sum(x["v"]), jnp.ones((2, D)), precision={"u": 1.0, "v": 2.0}
+        lambda x, row: jnp.sum(x["u"] * row) + jnp.sum(x["v"]),
+        jnp.ones((2, D)),
+        precision={"u": 1.0, "v": 2.0},
     )
     scaled = affine(problem, jnp.asarray(SCALES, jnp.float32))
     z = {"u": jnp.ones(D), "v": jnp.ones((2, D))}
@@ -89,7 +118,10 @@ def test_a_scaling_acts_on_the_last_axis_of_every_leaf():
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "precision", "integrator"),
-    [("matrix", 0.0, integrators.Explicit()), ("orthogonal", 0.7, integrators.Exponential())],
+    [
+        ("matrix", 0.0, integrators.Explicit()),
+        ("orthogonal", 0.7, integrators.Exponential()),
+    ],
 )
 def test_a_chain_in_z_is_the_preconditioned_chain_in_x(name, precision, integrator):
     """With the same noise, step by step.
@@ -111,18 +143,28 @@ def test_a_chain_in_z_is_the_preconditioned_chain_in_x(name, precision, integrat
             record_every=1,
         )
         noises = [
-            np.asarray(trees.normal_like(start, key=jax.random.split(jax.random.fold_in(key, s))[1]))
+            np.asarray(
+                trees.normal_like(
+                    start, key=jax.random.split(jax.random.fold_in(key, s))[1]
+                )
+            )
             for s in range(steps)
         ]
         if precision:
             p = precision * np.sum(a**2, axis=0)
-            decay, gain, spread = np.exp(-h * p), (1 - np.exp(-h * p)) / p, np.sqrt((1 - np.exp(-2 * h * p)) / p)
+            decay, gain, spread = (
+                np.exp(-h * p),
+                (1 - np.exp(-h * p)) / p,
+                np.sqrt((1 - np.exp(-2 * h * p)) / p),
+            )
         else:
             decay, gain, spread = np.ones(D), np.full(D, h), np.full(D, np.sqrt(2 * h))
         inverse, x, path = np.linalg.inv(a), np.asarray(start), []
         for xi in noises:
             x = a @ (decay * (inverse @ x))
-            x = x - a @ (gain * (a.T @ quartic_gradient(path[-1] if path else np.asarray(start))))
+            x = x - a @ (
+                gain * (a.T @ quartic_gradient(path[-1] if path else np.asarray(start)))
+            )
             x = x + np.sqrt(temperature) * a @ (spread * xi)
             path.append(x)
         assert_close(result.positions @ a.T, path)
@@ -144,7 +186,9 @@ def test_a_chain_in_z_is_the_preconditioned_chain_in_x(name, precision, integrat
 def test_a_matrix_that_will_not_do_is_refused(matrix, precision, message):
     matrix = matrix if matrix.dtype == int else matrix.astype(np.float32)
     with pytest.raises(ValueError, match=message):
-        affine(FiniteSum(quartic, np.ones((2, D), np.float32), precision=precision), matrix)
+        affine(
+            FiniteSum(quartic, np.ones((2, D), np.float32), precision=precision), matrix
+        )
 
 
 def test_it_may_be_made_inside_a_traced_function():
@@ -155,16 +199,33 @@ def test_it_may_be_made_inside_a_traced_function():
     def potential(matrix, z):
         return affine(problem, matrix).potential(z)
 
-    matrix, z = jnp.asarray(MATRICES["orthogonal"], jnp.float32), jnp.asarray([0.3, -1.0, 0.7])
-    np.testing.assert_allclose(potential(matrix, z), problem.potential(matrix @ z), rtol=1e-5)
-    np.testing.assert_allclose(potential(jnp.ones(D), z), problem.potential(z), rtol=1e-5)
+    matrix, z = (
+        jnp.asarray(MATRICES["orthogonal"], jnp.float32),
+        jnp.asarray([0.3, -1.0, 0.7]),
+    )
+    np.testing.assert_allclose(
+        potential(matrix, z), problem.potential(matrix @ z), rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        potential(jnp.ones(D), z), problem.potential(z), rtol=1e-5
+    )
 
 
 def test_records_are_taken_back_as_they_are():
-    scaled = affine(FiniteSum(lambda x, row: ((x - row) ** 2).sum(), jnp.ones((3, 2))), jnp.array([2.0, 3.0]))
-    np.testing.assert_array_equal(scaled.to_position(np.ones((4, 2), np.float32)), np.tile([2.0, 3.0], (4, 1)))
+    scaled = affine(
+        FiniteSum(lambda x, row: ((x - row) ** 2).sum(), jnp.ones((3, 2))),
+        jnp.array([2.0, 3.0]),
+    )
+    np.testing.assert_array_equal(
+        scaled.to_position(np.ones((4, 2), np.float32)), np.tile([2.0, 3.0], (4, 1))
+    )
 
 
 def test_units_may_differ_by_more_than_the_rounding_of_their_type():
-    scaled = affine(FiniteSum(quartic, np.ones((2, D), np.float32)), np.array([1.0, 1e-9, 1e9], np.float32))
-    np.testing.assert_allclose(scaled.from_position(scaled.to_position(np.ones(D, np.float32))), 1, rtol=1e-6)
+    scaled = affine(
+        FiniteSum(quartic, np.ones((2, D), np.float32)),
+        np.array([1.0, 1e-9, 1e9], np.float32),
+    )
+    np.testing.assert_allclose(
+        scaled.from_position(scaled.to_position(np.ones(D, np.float32))), 1, rtol=1e-6
+    )

@@ -21,11 +21,15 @@ def test_cuts_are_even_and_at_most_of_the_requested_size(size, block_size):
     assert whole + (remainder > 0) == -(-size // block_size)
 
 
-@pytest.mark.parametrize(("size", "block_size"), [(7, 1), (7, 3), (7, 100), (13, 4), (12, 4)])
+@pytest.mark.parametrize(
+    ("size", "block_size"), [(7, 1), (7, 3), (7, 100), (13, 4), (12, 4)]
+)
 def test_every_row_is_counted_once(size, block_size):
     """Row i is the i-th unit vector and i: sums are all ones, and maps keep the order."""
     rows = (jnp.eye(size), jnp.arange(size, dtype=jnp.float32))
-    total = blocks.block_sum(lambda r: (jnp.sum(r[0], axis=0), jnp.sum(r[1])), rows, block_size)
+    total = blocks.block_sum(
+        lambda r: (jnp.sum(r[0], axis=0), jnp.sum(r[1])), rows, block_size
+    )
     np.testing.assert_array_equal(total[0], np.ones(size))
     assert total[1] == size * (size - 1) / 2
     mapped = blocks.block_map(lambda r: 2 * r[1], rows, block_size)
@@ -37,8 +41,10 @@ def test_rows_times_anything_is_never_whole():
     rows, other = jnp.ones((64, 3)), jnp.ones((32, 3))
 
     def largest(block_size):
-        function = lambda r: jnp.sum(jnp.tanh(r @ other.T) ** 2)  # noqa: E731
-        jaxpr = jax.make_jaxpr(lambda rows: blocks.block_sum(function, rows, block_size))(rows)
+        function = lambda r: jnp.sum(jnp.tanh(r @ other.T) ** 2)
+        jaxpr = jax.make_jaxpr(
+            lambda rows: blocks.block_sum(function, rows, block_size)
+        )(rows)
         return max(np.prod(shape, dtype=int) for shape in shapes(jaxpr))
 
     assert largest(8) <= 8 * 32
@@ -53,20 +59,34 @@ def test_take_is_rows_at_indices():
 
 
 def test_weights_have_mean_one():
-    np.testing.assert_allclose(blocks.normalised_weights([1.0, 0.0, 3.0, 4.0], 4, jnp.float32), [0.5, 0, 1.5, 2])
+    np.testing.assert_allclose(
+        blocks.normalised_weights([1.0, 0.0, 3.0, 4.0], 4, jnp.float32),
+        [0.5, 0, 1.5, 2],
+    )
     assert blocks.normalised_weights(None, 4, jnp.float32) is None
 
 
 def test_weights_have_mean_one_over_the_rows_in_use():
     weights = blocks.normalised_weights([1.0, 3.0, 100.0], 3, jnp.float32)
-    np.testing.assert_allclose(blocks.row_weights(weights, jnp.int32(2), 3, jnp.float32), [0.5, 1.5, 0], rtol=1e-6)
-    np.testing.assert_array_equal(blocks.row_weights(None, jnp.int32(2), 3, jnp.float32), [1, 1, 0])
+    np.testing.assert_allclose(
+        blocks.row_weights(weights, jnp.int32(2), 3, jnp.float32),
+        [0.5, 1.5, 0],
+        rtol=1e-6,
+    )
+    np.testing.assert_array_equal(
+        blocks.row_weights(None, jnp.int32(2), 3, jnp.float32), [1, 1, 0]
+    )
     assert blocks.row_weights(None, None, 3, jnp.float32) is None
 
 
 @pytest.mark.parametrize(
     ("weights", "message"),
-    [([1.0, 2.0], "shape"), ([1.0, -2.0, 1.0], ">= 0"), ([0.0, 0.0, 0.0], "all 0"), ([1.0, np.nan, 1.0], "finite")],
+    [
+        ([1.0, 2.0], "shape"),
+        ([1.0, -2.0, 1.0], ">= 0"),
+        ([0.0, 0.0, 0.0], "all 0"),
+        ([1.0, np.nan, 1.0], "finite"),
+    ],
 )
 def test_invalid_weights_are_refused(weights, message):
     with pytest.raises(ValueError, match=message):

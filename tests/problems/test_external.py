@@ -25,12 +25,18 @@ BATCH = [3, 0, 3, 6]
 
 def loss(position, row):
     x, y = row
-    return jnp.logaddexp(0.0, -y * (x @ position["w"] + position["b"])) + jnp.sum(position["w"] ** 4) / 4
+    return (
+        jnp.logaddexp(0.0, -y * (x @ position["w"] + position["b"]))
+        + jnp.sum(position["w"] ** 4) / 4
+    )
 
 
 def value(position, rows):
     x, y = rows
-    return np.mean(np.logaddexp(0.0, -y * (x @ position["w"] + position["b"]))) + np.sum(position["w"] ** 4) / 4
+    return (
+        np.mean(np.logaddexp(0.0, -y * (x @ position["w"] + position["b"])))
+        + np.sum(position["w"] ** 4) / 4
+    )
 
 
 def gradient(position, rows):
@@ -41,7 +47,9 @@ def gradient(position, rows):
 
 def rows(n=N, seed=0):
     rng = np.random.default_rng(seed)
-    return jnp.asarray(rng.normal(size=(n, D))), jnp.asarray(np.sign(rng.normal(size=n)))
+    return jnp.asarray(rng.normal(size=(n, D))), jnp.asarray(
+        np.sign(rng.normal(size=n))
+    )
 
 
 def position(seed=1):
@@ -53,7 +61,13 @@ def numbers(problem, x):
     """Everything a problem says of a position."""
     both = problem.value_and_gradient(x)
     batch = problem.gradient_at(x, jnp.array(BATCH, jnp.int32))
-    return problem.value(x), problem.gradient(x), both, batch, problem.gradients_at(x, jnp.array(BATCH, jnp.int32))
+    return (
+        problem.value(x),
+        problem.gradient(x),
+        both,
+        batch,
+        problem.gradients_at(x, jnp.array(BATCH, jnp.int32)),
+    )
 
 
 def assert_close(actual, expected, tolerance):
@@ -68,20 +82,33 @@ def assert_close(actual, expected, tolerance):
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize(("x64", "tolerance"), [(True, 1e-12), (False, 1e-6)])
 @pytest.mark.parametrize(("count", "block_size"), [(None, 100), (USED, 100), (USED, 3)])
-def test_it_equals_a_finite_sum_of_the_same_loss(compiled, x64, tolerance, count, block_size):
+def test_it_equals_a_finite_sum_of_the_same_loss(
+    compiled, x64, tolerance, count, block_size
+):
     with jax.enable_x64(x64):
         x, data = position(), rows()
-        external = ExternalSum(gradient, data, value, count=count, block_size=block_size)
+        external = ExternalSum(
+            gradient, data, value, count=count, block_size=block_size
+        )
         actual = (eqx.filter_jit(numbers) if compiled else numbers)(external, x)
-        assert_close(actual, eqx.filter_jit(numbers)(FiniteSum(loss, data, count=count), x), tolerance)
+        assert_close(
+            actual,
+            eqx.filter_jit(numbers)(FiniteSum(loss, data, count=count), x),
+            tolerance,
+        )
         assert (external.max_size, int(external.size)) == (N, count or N)
 
 
 @pytest.mark.slow
 def test_the_quadratic_part_is_that_of_any_problem():
     x, data = position(), rows()
-    external, finite = ExternalSum(gradient, data, value, precision=0.5), FiniteSum(loss, data, precision=0.5)
-    assert_close(external.potential_and_gradient(x), finite.potential_and_gradient(x), 1e-6)
+    external, finite = (
+        ExternalSum(gradient, data, value, precision=0.5),
+        FiniteSum(loss, data, precision=0.5),
+    )
+    assert_close(
+        external.potential_and_gradient(x), finite.potential_and_gradient(x), 1e-6
+    )
 
 
 def test_rows_come_in_even_blocks_and_each_of_those_in_use_comes_once():
@@ -103,7 +130,9 @@ def test_rows_come_in_even_blocks_and_each_of_those_in_use_comes_once():
 def either_way(request, monkeypatch):
     """Both ways a compiled program calls the function, whatever the device."""
     if request.param == "through JAX":
-        monkeypatch.setattr(host.lax, "platform_dependent", lambda *a, cpu, default: default(*a))
+        monkeypatch.setattr(
+            host.lax, "platform_dependent", lambda *a, cpu, default: default(*a)
+        )
 
 
 @pytest.mark.slow
@@ -112,16 +141,28 @@ def test_clients_side_by_side_in_a_loop_see_their_own_rows_and_no_padding():
     """Descent of three clients with 4, 1 and 5 rows of 5; the padding is NaN, which any look at it would spread."""
     counts, steps = jnp.array([4, 1, 5], jnp.int32), 3
     with jax.enable_x64():
-        stacked = jax.tree.map(lambda *a: jnp.stack(a), *(rows(5, seed) for seed in range(3)))
+        stacked = jax.tree.map(
+            lambda *a: jnp.stack(a), *(rows(5, seed) for seed in range(3))
+        )
         padding = jnp.arange(5, dtype=jnp.int32) >= counts[:, None]
-        holes = jnp.where(padding[..., None], jnp.nan, stacked[0]), jnp.where(padding, jnp.nan, stacked[1])
+        holes = (
+            jnp.where(padding[..., None], jnp.nan, stacked[0]),
+            jnp.where(padding, jnp.nan, stacked[1]),
+        )
 
         def descend(problem):
-            step = lambda x, _: (jax.tree.map(lambda a, g: a - g, x, problem.gradient(x)), None)  # noqa: E731
+            step = lambda x, _: (
+                jax.tree.map(lambda a, g: a - g, x, problem.gradient(x)),
+                None,
+            )
             return jax.lax.scan(step, position(), length=steps)[0]
 
-        external = jax.jit(jax.vmap(lambda r, n: descend(ExternalSum(gradient, r, count=n))))(holes, counts)
-        finite = jax.jit(jax.vmap(lambda r, n: descend(FiniteSum(loss, r, count=n))))(stacked, counts)
+        external = jax.jit(
+            jax.vmap(lambda r, n: descend(ExternalSum(gradient, r, count=n)))
+        )(holes, counts)
+        finite = jax.jit(jax.vmap(lambda r, n: descend(FiniteSum(loss, r, count=n))))(
+            stacked, counts
+        )
         assert_close(external, finite, 1e-12)
 
 
@@ -135,7 +176,11 @@ METHODS = {
 
 def exchanges_of(method, clients):
     for exchange in (*method.initial_exchanges(), *method.exchanges(clients)):
-        yield from (exchange.first, exchange.otherwise) if isinstance(exchange, Periodic) else (exchange,)
+        yield from (
+            (exchange.first, exchange.otherwise)
+            if isinstance(exchange, Periodic)
+            else (exchange,)
+        )
 
 
 @pytest.mark.slow
@@ -146,15 +191,22 @@ def test_a_client_replies_as_one_with_a_loss_of_jax(name):
         method, x, data = METHODS[name], position(), rows()
         clients = Federation(loss, jax.tree.map(lambda a: a[None], data)).clients
         server = method.server(x, clients)
-        memory = jax.tree.map(lambda m: jnp.zeros(m.shape, m.dtype) + m, method.memory(x))
+        memory = jax.tree.map(
+            lambda m: jnp.zeros(m.shape, m.dtype) + m, method.memory(x)
+        )
 
         @eqx.filter_jit
         def replies(client):
             answers = []
             for number, exchange in enumerate(exchanges_of(method, clients)):
-                message, key = exchange.message(server, jnp.int32(0)), jax.random.key(number)
+                message, key = (
+                    exchange.message(server, jnp.int32(0)),
+                    jax.random.key(number),
+                )
                 own_memory = memory if exchange.uses_memory else ()
-                answers.append(exchange.reply(client, own_memory, message, key, jnp.int32(0)))
+                answers.append(
+                    exchange.reply(client, own_memory, message, key, jnp.int32(0))
+                )
             return answers
 
         expected = replies(FiniteSum(loss, data, count=USED))
@@ -162,7 +214,9 @@ def test_a_client_replies_as_one_with_a_loss_of_jax(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "function"), [(ExternalSum, gradient), (FiniteSum, loss)])
+@pytest.mark.parametrize(
+    ("kind", "function"), [(ExternalSum, gradient), (FiniteSum, loss)]
+)
 def test_a_batch_of_more_rows_than_a_client_has_is_all_of_them(kind, function):
     """The places beyond them are filled up and not counted."""
     client = kind(function, rows(), count=3)
@@ -181,7 +235,13 @@ def test_a_whole_run_is_that_of_clients_with_a_loss_of_jax():
     with jax.enable_x64():
         clients = [rows(n, seed) for seed, n in enumerate((5, 2, 4))]
         ends = [
-            langevax.simulate(fedavg, kind.of(loss, clients), position(), key=jax.random.key(0), num_steps=3).position
+            langevax.simulate(
+                fedavg,
+                kind.of(loss, clients),
+                position(),
+                key=jax.random.key(0),
+                num_steps=3,
+            ).position
             for kind in (Externals, Federation)
         ]
         assert_close(*ends, 1e-12)
@@ -192,7 +252,9 @@ def test_chains_of_langevin_dynamics_are_those_of_the_loss():
     sgld = langevax.Langevin(0.1, 0.01, langevax.gradients.Minibatch(batch_size=2))
     with jax.enable_x64():
         ends = [
-            langevax.simulate(sgld, p, position(), key=jax.random.key(0), num_steps=4, num_chains=2).position
+            langevax.simulate(
+                sgld, p, position(), key=jax.random.key(0), num_steps=4, num_chains=2
+            ).position
             for p in (ExternalSum(gradient, rows()), FiniteSum(loss, rows()))
         ]
         assert_close(*ends, 1e-12)
@@ -210,7 +272,11 @@ def test_other_rows_and_the_same_functions_are_the_same_program():
     for seed in range(3):
         other = problem.over(rows(seed=seed), count=3 + seed)
         assert (other.value_function, other.block_size) == (value, 5)
-        assert_close(compiled(other, x), FiniteSum(loss, rows(seed=seed), count=3 + seed).gradient(x), 1e-6)
+        assert_close(
+            compiled(other, x),
+            FiniteSum(loss, rows(seed=seed), count=3 + seed).gradient(x),
+            1e-6,
+        )
     assert len(traces) == 1
 
 
@@ -228,7 +294,11 @@ def test_the_function_may_keep_and_overwrite_what_it_is_given():
     x, data = jnp.array([1.0, 2.0]), jnp.ones((6, 2))
     problem = ExternalSum(careless, data, block_size=3)
     compiled = eqx.filter_jit(problem.gradient)(x)
-    for gradient in (problem.gradient(x), compiled, problem.gradients_at(x, jnp.array([0, 1]))):
+    for gradient in (
+        problem.gradient(x),
+        compiled,
+        problem.gradients_at(x, jnp.array([0, 1])),
+    ):
         np.testing.assert_array_equal(gradient, np.broadcast_to([0, 1], gradient.shape))
     assert (x.tolist(), data.sum()) == ([1, 2], 12)
     assert all(np.array_equal(x, [101, 102]) and not rows.any() for x, rows in calls)
@@ -238,16 +308,22 @@ def test_the_function_may_keep_and_overwrite_what_it_is_given():
 def test_float64_results_are_rounded_and_what_is_not_finite_is_passed_on():
     """Also what is beyond float32, without a warning."""
     x, wide = jnp.zeros(4, jnp.float32), np.array([1 / 3, np.nan, -np.inf, 1e300])
-    problem = ExternalSum(lambda x, rows: wide, jnp.ones((2, 1)), lambda x, rows: np.float64(1e300))
+    problem = ExternalSum(
+        lambda x, rows: wide, jnp.ones((2, 1)), lambda x, rows: np.float64(1e300)
+    )
     for wrapped in (lambda f: f, eqx.filter_jit):
         actual, beyond = wrapped(problem.gradient)(x), wrapped(problem.value)(x)
         assert actual.dtype == beyond.dtype == jnp.float32
-        np.testing.assert_array_equal(actual, np.array([1 / 3, np.nan, -np.inf, np.inf], np.float32))
+        np.testing.assert_array_equal(
+            actual, np.array([1 / 3, np.nan, -np.inf, np.inf], np.float32)
+        )
         assert beyond == np.inf
 
 
 def test_a_float64_position_of_numpy_is_rounded_as_jax_does():
-    gradient = eqx.filter_jit(lambda problem: problem.gradient(np.ones(2)))(ExternalSum(lambda x, rows: x, jnp.ones(3)))
+    gradient = eqx.filter_jit(lambda problem: problem.gradient(np.ones(2)))(
+        ExternalSum(lambda x, rows: x, jnp.ones(3))
+    )
     assert (gradient.dtype, gradient.tolist()) == (jnp.float32, [1, 1])
 
 
@@ -272,13 +348,22 @@ def integers(x, rows):
 
 
 WRONG = {
-    "another structure": (lambda x, rows: x["w"], r"gradient returned the structure .* the position has .*'w'"),
-    "nothing": (lambda x, rows: None, "gradient returned the structure PyTreeDef.None.* return one array for each"),
+    "another structure": (
+        lambda x, rows: x["w"],
+        r"gradient returned the structure .* the position has .*'w'",
+    ),
+    "nothing": (
+        lambda x, rows: None,
+        "gradient returned the structure PyTreeDef.None.* return one array for each",
+    ),
     "a sum's shape": (
         lambda x, rows: {"w": np.zeros((len(rows[1]), D)), "b": 0.0},
         r"gradient\['w'\] was returned with shape \(11, 3\) but the position has \(3,\) there; return the mean",
     ),
-    "integers": (integers, r"gradient\['w'\] was returned with dtype int64; return floating numbers \(float32\)"),
+    "integers": (
+        integers,
+        r"gradient\['w'\] was returned with dtype int64; return floating numbers \(float32\)",
+    ),
     "its own mistake": (lambda x, rows: x["v"], "KeyError: 'v'|^'v'$"),
 }
 
@@ -294,20 +379,33 @@ def test_results_that_are_not_gradients_are_refused(name):
             method(x)
         with pytest.raises(jax.errors.JaxRuntimeError, match=message) as caught:
             jax.block_until_ready(eqx.filter_jit(method)(x))
-        assert str(caught.value).strip().splitlines()[-1].split(":")[0] in ("ValueError", "KeyError")
+        assert str(caught.value).strip().splitlines()[-1].split(":")[0] in (
+            "ValueError",
+            "KeyError",
+        )
 
 
 @pytest.mark.parametrize("value", [np.zeros(3), 1, None])
 def test_values_that_are_not_scalars_are_refused(value):
     problem = ExternalSum(gradient, rows(), lambda x, rows: value)
-    with pytest.raises(ValueError, match=r"value returned .* return one floating number, the mean over the rows"):
+    with pytest.raises(
+        ValueError,
+        match=r"value returned .* return one floating number, the mean over the rows",
+    ):
         problem.value(position())
 
 
 def test_missing_values_are_requested():
     problem = ExternalSum(gradient, rows())
-    for method in (problem.value, problem.value_and_gradient, eqx.filter_jit(problem.value)):
-        with pytest.raises(ValueError, match=r"gradients only; pass value=function\(position, rows\) -> mean loss"):
+    for method in (
+        problem.value,
+        problem.value_and_gradient,
+        eqx.filter_jit(problem.value),
+    ):
+        with pytest.raises(
+            ValueError,
+            match=r"gradients only; pass value=function\(position, rows\) -> mean loss",
+        ):
             method(position())
 
 
@@ -318,9 +416,17 @@ def test_missing_values_are_requested():
         ((gradient, jnp.ones(2), 3.0), TypeError, "value"),
         ((gradient, jnp.array([1.0, jnp.nan])), ValueError, r"data\[1\] is nan"),
         ((gradient, jnp.ones((0, 2))), ValueError, "data is empty"),
-        ((gradient, jnp.ones(2), value, -1.0), ValueError, "precision must be finite and >= 0"),
+        (
+            (gradient, jnp.ones(2), value, -1.0),
+            ValueError,
+            "precision must be finite and >= 0",
+        ),
         ((gradient, jnp.ones(2), value, 0.0, 3), ValueError, r"count must lie in 1..2"),
-        ((gradient, jnp.ones(2), value, 0.0, None, 0), ValueError, "block_size must be at least 1"),
+        (
+            (gradient, jnp.ones(2), value, 0.0, None, 0),
+            ValueError,
+            "block_size must be at least 1",
+        ),
     ],
 )
 def test_invalid_arguments_are_refused(arguments, error, message):
@@ -329,7 +435,9 @@ def test_invalid_arguments_are_refused(arguments, error, message):
 
 
 def test_its_loss_is_refused_as_not_jax():
-    with pytest.raises(TypeError, match="an ExternalSum has no loss in JAX; use its value and gradient"):
+    with pytest.raises(
+        TypeError, match="an ExternalSum has no loss in JAX; use its value and gradient"
+    ):
         ExternalSum(gradient, rows()).loss(position(), None)
 
 
@@ -347,6 +455,9 @@ for end in [run(x * i) for i in range(6)]:  # not yet computed: programs that wa
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not hasattr(__import__("os"), "sched_setaffinity"), reason="this system pins no process to a CPU")
+@pytest.mark.skipif(
+    not hasattr(__import__("os"), "sched_setaffinity"),
+    reason="this system pins no process to a CPU",
+)
 def test_large_arrays_and_many_programs_on_one_cpu_do_not_wait_for_each_other():
     subprocess.run([sys.executable, "-c", MANY_UNDER_WAY], check=True, timeout=300)

@@ -28,7 +28,9 @@ def regularizer(position):
 
 def rows(seed=0):
     rng = np.random.default_rng(seed)
-    return jnp.asarray(rng.normal(size=(N, D))), jnp.asarray(np.sign(rng.normal(size=N)))
+    return jnp.asarray(rng.normal(size=(N, D))), jnp.asarray(
+        np.sign(rng.normal(size=N))
+    )
 
 
 def position(seed=1):
@@ -63,10 +65,20 @@ def row_losses(x, data):
 
 def expected(x, data, weights=None):
     """`numbers`, precision left out, from `row_losses` by NumPy; weights are scaled to mean one."""
-    values, jacobian, (extra, extra_gradient) = jax.tree.map(np.asarray, row_losses(x, data))
-    weights = np.ones(len(values)) if weights is None else weights * len(values) / np.sum(weights)
-    components = jax.tree.map(lambda j, e: weights.reshape(-1, *(1,) * (j.ndim - 1)) * j + e, jacobian, extra_gradient)
-    mean = lambda rows: jax.tree.map(lambda c: c[rows].mean(axis=0), components)  # noqa: E731
+    values, jacobian, (extra, extra_gradient) = jax.tree.map(
+        np.asarray, row_losses(x, data)
+    )
+    weights = (
+        np.ones(len(values))
+        if weights is None
+        else weights * len(values) / np.sum(weights)
+    )
+    components = jax.tree.map(
+        lambda j, e: weights.reshape(-1, *(1,) * (j.ndim - 1)) * j + e,
+        jacobian,
+        extra_gradient,
+    )
+    mean = lambda rows: jax.tree.map(lambda c: c[rows].mean(axis=0), components)
     return {
         "value": 2 * (np.mean(weights * values) + extra,),
         "gradient": 2 * (mean(slice(None)),),
@@ -76,7 +88,11 @@ def expected(x, data, weights=None):
 
 
 def assert_close(actual, expected, tolerance=1e-13):
-    jax.tree.map(lambda a, e: np.testing.assert_allclose(a, e, rtol=tolerance, atol=tolerance), actual, expected)
+    jax.tree.map(
+        lambda a, e: np.testing.assert_allclose(a, e, rtol=tolerance, atol=tolerance),
+        actual,
+        expected,
+    )
 
 
 def assert_agree(measured, expected, tolerance=1e-13):
@@ -101,13 +117,21 @@ def test_the_regularizer_counts_in_full_in_every_component():
     with_it, without = FiniteSum(logistic, data, regularizer), FiniteSum(logistic, data)
 
     def extras(x):
-        batch = trees.subtract(*(p.gradient_at(x, jnp.array([0, 5, 5])) for p in (with_it, without)))
-        components = trees.subtract(*(p.gradients_at(x, jnp.array([7, 2])) for p in (with_it, without)))
+        batch = trees.subtract(
+            *(p.gradient_at(x, jnp.array([0, 5, 5])) for p in (with_it, without))
+        )
+        components = trees.subtract(
+            *(p.gradients_at(x, jnp.array([7, 2])) for p in (with_it, without))
+        )
         return jax.grad(regularizer)(x), batch, components
 
     extra, batch, components = call(extras, x)
     assert_close(batch, extra, 1e-5)
-    assert_close(components, jax.tree.map(lambda e: np.broadcast_to(e, (2, *e.shape)), extra), 1e-5)
+    assert_close(
+        components,
+        jax.tree.map(lambda e: np.broadcast_to(e, (2, *e.shape)), extra),
+        1e-5,
+    )
 
 
 @pytest.mark.slow
@@ -115,11 +139,18 @@ def test_the_potential_is_the_value_and_half_the_precision_times_the_square():
     with jax.enable_x64():
         data, x = rows(), position()
         precision = {"w": np.array([0.5, 2.0, 0.0]), "b": np.array(3.0)}
-        measured, plain = numbers(FiniteSum(logistic, data, regularizer, precision), x), expected(x, data)
+        measured, plain = (
+            numbers(FiniteSum(logistic, data, regularizer, precision), x),
+            expected(x, data),
+        )
         assert_agree(measured, plain)  # which leave the quadratic part out
-        quadratic = (0.5 * x["w"][0] ** 2 + 2.0 * x["w"][1] ** 2 + 3.0 * x["b"] ** 2) / 2
+        quadratic = (
+            0.5 * x["w"][0] ** 2 + 2.0 * x["w"][1] ** 2 + 3.0 * x["b"] ** 2
+        ) / 2
         assert_close(measured["potential"], 2 * (plain["value"][0] + quadratic,))
-        gradient = jax.tree.map(lambda g, p, x: g + p * x, plain["gradient"][0], precision, x)
+        gradient = jax.tree.map(
+            lambda g, p, x: g + p * x, plain["gradient"][0], precision, x
+        )
         assert_close(measured["potential_gradient"], 2 * (gradient,))
 
 
@@ -127,8 +158,13 @@ def test_integer_weights_are_repeated_rows():
     with jax.enable_x64():
         data, x = rows(), position()
         repeats = np.array([1, 0, 2, 1, 3, 0, 0, 1, 1, 5, 1])
-        repeated = jax.tree.map(lambda a: jnp.asarray(np.repeat(a, repeats, axis=0)), data)
-        measured, plain = numbers(FiniteSum(logistic, data, regularizer, weights=repeats), x), expected(x, repeated)
+        repeated = jax.tree.map(
+            lambda a: jnp.asarray(np.repeat(a, repeats, axis=0)), data
+        )
+        measured, plain = (
+            numbers(FiniteSum(logistic, data, regularizer, weights=repeats), x),
+            expected(x, repeated),
+        )
         assert_close(measured["value"], plain["value"])
         assert_close(measured["gradient"], plain["gradient"])
 
@@ -139,12 +175,23 @@ def test_padding_does_not_matter(weighted, block_size):
     with jax.enable_x64():
         data, x = rows(), position()
         weights = np.random.default_rng(2).uniform(0.1, 1, size=N) if weighted else None
-        used = expected(x, jax.tree.map(lambda a: a[:USED], data), None if weights is None else weights[:USED])
+        used = expected(
+            x,
+            jax.tree.map(lambda a: a[:USED], data),
+            None if weights is None else weights[:USED],
+        )
         for junk in (0.0, -1e6):
             padded = jax.tree.map(lambda a, junk=junk: a.at[USED:].set(junk), data)
             if weights is not None:
                 weights[USED:] = abs(junk)
-            problem = FiniteSum(logistic, padded, regularizer, weights=weights, count=USED, block_size=block_size)
+            problem = FiniteSum(
+                logistic,
+                padded,
+                regularizer,
+                weights=weights,
+                count=USED,
+                block_size=block_size,
+            )
             assert_agree(numbers(problem, x), used, 1e-9)
             assert int(problem.size) == USED
 
@@ -159,9 +206,18 @@ def test_another_count_is_the_same_program():
         return row * x
 
     def run(count, weights, precision, step_size):
-        problem = FiniteSum(loss, np.arange(6, dtype=np.float32), None, precision, weights=weights, count=count)
+        problem = FiniteSum(
+            loss,
+            np.arange(6, dtype=np.float32),
+            None,
+            precision,
+            weights=weights,
+            count=count,
+        )
         langevin = langevax.Langevin(step_size, 0.0)
-        result = langevax.simulate(langevin, problem, jnp.zeros(()), key=jax.random.key(0), num_steps=5)
+        result = langevax.simulate(
+            langevin, problem, jnp.zeros(()), key=jax.random.key(0), num_steps=5
+        )
         return result.evaluations, float(result.position)
 
     ones = np.ones(6, np.float32)
@@ -173,7 +229,10 @@ def test_another_count_is_the_same_program():
     assert traced == first
 
 
-@pytest.mark.parametrize(("block_size", "enabled", "tolerance"), [(1, True, 1e-14), (4, True, 1e-14), (4, False, 2e-6)])
+@pytest.mark.parametrize(
+    ("block_size", "enabled", "tolerance"),
+    [(1, True, 1e-14), (4, True, 1e-14), (4, False, 2e-6)],
+)
 def test_numbers_do_not_depend_on_the_block(block_size, enabled, tolerance):
     """To rounding in float32 and float64: blocks of one row, and blocks with a remainder."""
     with jax.enable_x64(enabled):
@@ -181,15 +240,21 @@ def test_numbers_do_not_depend_on_the_block(block_size, enabled, tolerance):
         problem = FiniteSum(logistic, data, regularizer, block_size=block_size)
         value, gradient = call(problem.value_and_gradient, x)
         plain = expected(x, data)
-        assert_close((value, gradient), (plain["value"][0], plain["gradient"][0]), tolerance)
+        assert_close(
+            (value, gradient), (plain["value"][0], plain["gradient"][0]), tolerance
+        )
         assert gradient["w"].dtype == (jnp.float64 if enabled else jnp.float32)
 
 
 def test_a_gradient_has_the_positions_dtype():
     """float16 positions on float32 rows are the user's loss to promote; here it casts the row down."""
-    problem = FiniteSum(lambda x, row: jnp.sum(x * row.astype(x.dtype)), jnp.ones((4, 2)), precision=1.0)
+    problem = FiniteSum(
+        lambda x, row: jnp.sum(x * row.astype(x.dtype)), jnp.ones((4, 2)), precision=1.0
+    )
     assert call(problem.gradient, jnp.ones(2, jnp.float16)).dtype == jnp.float16
-    assert call(problem.potential_gradient, jnp.ones(2, jnp.float16)).dtype == jnp.float16
+    assert (
+        call(problem.potential_gradient, jnp.ones(2, jnp.float16)).dtype == jnp.float16
+    )
 
 
 @pytest.mark.parametrize(
@@ -223,12 +288,22 @@ def test_a_sum_over_other_rows_keeps_loss_regularizer_precision_and_blocks():
         x, other = position(), rows(seed=5)
         problem = FiniteSum(logistic, rows(), regularizer, precision=0.5, block_size=3)
         measured = problem.over(other, USED)
-        assert_agree(numbers(measured, x), numbers(FiniteSum(logistic, other, regularizer, 0.5, count=USED), x))
-        assert (measured.block_size, measured.size, problem.over(other).size) == (3, USED, N)
+        assert_agree(
+            numbers(measured, x),
+            numbers(FiniteSum(logistic, other, regularizer, 0.5, count=USED), x),
+        )
+        assert (measured.block_size, measured.size, problem.over(other).size) == (
+            3,
+            USED,
+            N,
+        )
 
 
 def test_weights_are_those_of_their_own_rows():
-    with pytest.raises(ValueError, match="weights, which belong to its own rows; weigh rows in the loss"):
+    with pytest.raises(
+        ValueError,
+        match="weights, which belong to its own rows; weigh rows in the loss",
+    ):
         FiniteSum(logistic, rows(), weights=np.ones(N)).over(rows())
 
 
@@ -239,12 +314,32 @@ def test_weights_are_those_of_their_own_rows():
             lambda wide: FiniteSum(logistic, {"id": wide}),
             r"data\['id'\]\[2, 0\] is 8589934597, which JAX would cut to int32",
         ),
-        (lambda wide: FiniteSum(logistic, -wide), r"data\[2, 0\] is -8589934597, .* from 0 .* as floats, .*enable_x64"),
-        (lambda wide: FiniteSum(logistic, wide.astype(np.uint64)), r"data\[2, 0\] is 8589934597, .* cut to uint32"),
-        (lambda wide: langevax.Federation(logistic, wide[None]), r"data\[0, 2, 0\] is 8589934597"),
-        (lambda wide: mean_field(wide.tolist(), np.zeros(3)), r"inputs\[2, 0\] is 8589934597"),
-        (lambda wide: mean_field(np.zeros((3, 1)), wide[:, 0]), r"targets\[2\] is 8589934597"),
-        (lambda wide: mean_field(np.zeros((3, 1)), np.zeros(3)).outputs(jnp.zeros((4, 2)), wide), r"inputs\[2, 0\]"),
+        (
+            lambda wide: FiniteSum(logistic, -wide),
+            r"data\[2, 0\] is -8589934597, .* from 0 .* as floats, .*enable_x64",
+        ),
+        (
+            lambda wide: FiniteSum(logistic, wide.astype(np.uint64)),
+            r"data\[2, 0\] is 8589934597, .* cut to uint32",
+        ),
+        (
+            lambda wide: langevax.Federation(logistic, wide[None]),
+            r"data\[0, 2, 0\] is 8589934597",
+        ),
+        (
+            lambda wide: mean_field(wide.tolist(), np.zeros(3)),
+            r"inputs\[2, 0\] is 8589934597",
+        ),
+        (
+            lambda wide: mean_field(np.zeros((3, 1)), wide[:, 0]),
+            r"targets\[2\] is 8589934597",
+        ),
+        (
+            lambda wide: mean_field(np.zeros((3, 1)), np.zeros(3)).outputs(
+                jnp.zeros((4, 2)), wide
+            ),
+            r"inputs\[2, 0\]",
+        ),
     ],
     ids=["path", "negative", "unsigned", "federation", "list", "targets", "outputs"],
 )
@@ -261,4 +356,6 @@ def test_integers_that_fit_are_kept():
 
 
 def mean_field(inputs, targets):
-    return langevax.MeanFieldRisk(langevax.neurons.Tanh(), langevax.losses.squared, inputs, targets)
+    return langevax.MeanFieldRisk(
+        langevax.neurons.Tanh(), langevax.losses.squared, inputs, targets
+    )

@@ -17,18 +17,30 @@ def cubic(x):
 
 
 def assert_close(actual, expected):
-    jax.tree.map(lambda a, e: np.testing.assert_allclose(a, e, rtol=1e-6), actual, expected)
+    jax.tree.map(
+        lambda a, e: np.testing.assert_allclose(a, e, rtol=1e-6), actual, expected
+    )
 
 
 def test_value_and_gradients_are_those_of_the_function():
     """At indices, too: there is one component, however often it is asked for."""
-    problem, gradient = Function(cubic), {"w": np.array([3.0, 12.0]), "b": np.array(1.0)}
+    problem, gradient = (
+        Function(cubic),
+        {"w": np.array([3.0, 12.0]), "b": np.array(1.0)},
+    )
     assert (problem.size, problem.max_size) == (1, 1)
     value, both = problem.value_and_gradient(X)
     assert float(value) == float(problem.value(X)) == -6.75
-    for measured in (both, problem.gradient(X), problem.gradient_at(X, jnp.array([0, 0, 0]))):
+    for measured in (
+        both,
+        problem.gradient(X),
+        problem.gradient_at(X, jnp.array([0, 0, 0])),
+    ):
         assert_close(measured, gradient)
-    assert_close(problem.gradients_at(X, jnp.array([0, 0])), jax.tree.map(lambda g: np.stack([g, g]), gradient))
+    assert_close(
+        problem.gradients_at(X, jnp.array([0, 0])),
+        jax.tree.map(lambda g: np.stack([g, g]), gradient),
+    )
 
 
 def test_the_precision_is_added():
@@ -43,9 +55,18 @@ def test_every_estimator_gives_the_same_chain():
     """Batches of the one component are the whole, and each is counted."""
     runs = [
         langevax.simulate(
-            langevax.Langevin(0.01, 0.1, estimator), Function(cubic), X, key=jax.random.key(0), num_steps=7
+            langevax.Langevin(0.01, 0.1, estimator),
+            Function(cubic),
+            X,
+            key=jax.random.key(0),
+            num_steps=7,
         )
-        for estimator in (gradients.Full(), gradients.Minibatch(1), gradients.SVRG(1, 3), gradients.SARAH(1, 3))
+        for estimator in (
+            gradients.Full(),
+            gradients.Minibatch(1),
+            gradients.SVRG(1, 3),
+            gradients.SARAH(1, 3),
+        )
     ]
     for run in runs[1:]:
         assert_close(run.position, runs[0].position)
@@ -57,5 +78,7 @@ def test_mistakes_are_named(unchecked_types):
         Function(3.0)  # pyright: ignore
     with pytest.raises(ValueError, match="precision must be finite and >= 0"):
         Function(cubic, precision=-1.0)
-    with pytest.raises(ValueError, match=r"fun must return a scalar, got shape \(2,\); sum or average"):
+    with pytest.raises(
+        ValueError, match=r"fun must return a scalar, got shape \(2,\); sum or average"
+    ):
         Function(lambda x: x**2).gradient(jnp.ones(2))

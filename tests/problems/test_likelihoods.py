@@ -28,7 +28,11 @@ def rows(name, count=400):
     """(z, y) in float64, residuals of all sizes."""
     rng = np.random.default_rng(0)
     z = rng.normal(size=count) * 10 ** rng.uniform(-2, 1.5, count)
-    return z, (rng.choice([-1.0, 1.0], count) if name == "bernoulli" else rng.normal(size=count))
+    return z, (
+        rng.choice([-1.0, 1.0], count)
+        if name == "bernoulli"
+        else rng.normal(size=count)
+    )
 
 
 @each_likelihood
@@ -40,7 +44,9 @@ def test_values_are_negative_log_densities_up_to_a_constant(name):
             "gaussian": lambda: scipy.stats.norm(0, 0.7).logpdf(z - y),
             "student": lambda: scipy.stats.t(3.0, 0, 0.7).logpdf(z - y),
             "huber": lambda: -scipy.special.huber(1.2, (z - y) / 0.7),
-            "quantile": lambda: 0.9 * (z - y) / 0.7 - 0.3 * np.logaddexp(0, (z - y) / 0.7 / 0.3),
+            "quantile": lambda: (
+                0.9 * (z - y) / 0.7 - 0.3 * np.logaddexp(0, (z - y) / 0.7 / 0.3)
+            ),
             "bernoulli": lambda: scipy.special.log_expit(y * z),
         }[name]()
         np.testing.assert_allclose(np.ptp(actual + density), 0, atol=1e-9)
@@ -62,16 +68,24 @@ def test_categorical_is_the_log_of_softmax_and_bends_by_one_half_at_most():
         z[0] = 0.0, 0.0, -50.0
         y = np.arange(50, dtype=np.int32) % 3
         actual = jax.vmap(likelihoods.Categorical())(z, y)
-        np.testing.assert_allclose(actual, -jax.nn.log_softmax(z)[np.arange(50), y], rtol=1e-12)
+        np.testing.assert_allclose(
+            actual, -jax.nn.log_softmax(z)[np.arange(50), y], rtol=1e-12
+        )
         hessians = jax.vmap(jax.hessian(likelihoods.Categorical()))(z, y)
-        assert np.linalg.eigvalsh(hessians).max() == pytest.approx(likelihoods.Categorical().curvature)
+        assert np.linalg.eigvalsh(hessians).max() == pytest.approx(
+            likelihoods.Categorical().curvature
+        )
 
 
 def test_far_off_student_lets_go_and_huber_pulls_no_harder():
     z, y = jnp.asarray([1e1, 1e2, 1e3]), jnp.zeros(3)
     student, huber, gaussian = (
         np.asarray(jax.vmap(jax.grad(f))(z, y))
-        for f in (likelihoods.StudentT(1.0), likelihoods.Huber(1.0), likelihoods.Gaussian(1.0))
+        for f in (
+            likelihoods.StudentT(1.0),
+            likelihoods.Huber(1.0),
+            likelihoods.Gaussian(1.0),
+        )
     )
     assert np.all(np.diff(student) < 0)
     np.testing.assert_allclose(huber, 1.345, rtol=1e-6)
@@ -83,9 +97,13 @@ def test_the_density_of_a_quantile_loss_integrates_to_one():
     s, level, w = 0.7, 0.8, 0.5
     grid = np.linspace(-80, 40, 20_001)
     with jax.enable_x64():
-        loss = jax.vmap(likelihoods.Quantile(s, level, w), (None, 0))(jnp.asarray(0.0), jnp.asarray(grid))
+        loss = jax.vmap(likelihoods.Quantile(s, level, w), (None, 0))(
+            jnp.asarray(0.0), jnp.asarray(grid)
+        )
     constant = s * w * scipy.special.beta(w * level, w * (1 - level))
-    assert scipy.integrate.simpson(np.exp(-np.asarray(loss)), x=grid) == pytest.approx(constant, rel=1e-6)
+    assert scipy.integrate.simpson(np.exp(-np.asarray(loss)), x=grid) == pytest.approx(
+        constant, rel=1e-6
+    )
     narrow = 1e-6
     limit = narrow * scipy.special.beta(narrow * level, narrow * (1 - level))
     assert limit == pytest.approx(1 / (level * (1 - level)), rel=1e-5)
@@ -94,7 +112,9 @@ def test_the_density_of_a_quantile_loss_integrates_to_one():
 def test_the_constant_of_least_quantile_loss_has_that_share_of_observations_below():
     y = jnp.asarray(np.random.default_rng(0).gamma(2.0, size=4000), jnp.float32)
     loss = likelihoods.Quantile(0.3, 0.8)
-    slope = jax.jit(jax.vmap(lambda z: jnp.mean(jax.vmap(jax.grad(loss), (None, 0))(z, y))))
+    slope = jax.jit(
+        jax.vmap(lambda z: jnp.mean(jax.vmap(jax.grad(loss), (None, 0))(z, y)))
+    )
     grid = np.linspace(0.5, 6, 200)
     best = grid[np.argmin(np.abs(np.asarray(slope(jnp.asarray(grid, jnp.float32)))))]
     assert np.mean(np.asarray(y) < best) == pytest.approx(0.8, abs=0.01)
@@ -113,7 +133,9 @@ def test_the_minimum_of_gaussian_and_prior_is_ridge_regression():
     mu = np.array([2.0, 1.0, 0.5])
     ridge = np.linalg.solve(Phi.T @ Phi / s**2 + np.diag(1 / mu), Phi.T @ y / s**2)
     data = (jnp.asarray(Phi, jnp.float32), jnp.asarray(y, jnp.float32))
-    problem = langevax.FiniteSum(LinearPredictor(likelihoods.Gaussian(s)), data, precision=1 / (20 * mu))
+    problem = langevax.FiniteSum(
+        LinearPredictor(likelihoods.Gaussian(s)), data, precision=1 / (20 * mu)
+    )
     gradient = problem.potential_gradient(jnp.asarray(ridge, jnp.float32))
     scale = problem.potential_gradient(jnp.zeros(3))
     assert np.abs(gradient).max() < 1e-5 * np.abs(scale).max()
@@ -132,18 +154,74 @@ def test_several_functions_share_their_features():
 @pytest.mark.parametrize(
     ("likelihood", "targets", "shape", "error", "message"),
     [
-        (likelihoods.Gaussian(1.0), np.zeros((3, 2)), (), ValueError, r"Gaussian must have shape \(n,\), got \(3, 2\)"),
-        (likelihoods.Huber(1.0), np.zeros(3), (2,), ValueError, r"Huber needs function values of shape \(\), got \(2,"),
-        (likelihoods.StudentT(1.0), np.array([1.0, np.nan]), (), ValueError, r"targets\[1\] is nan.*drop or impute"),
-        (likelihoods.Gaussian(1.0), np.array([True, False]), (), TypeError, "dtype bool, but Gaussian needs numbers"),
-        (likelihoods.Bernoulli(), np.array([0.0, 1.0]), (), ValueError, r"-1 or \+1, found 0.0; map 0/1"),
-        (likelihoods.Bernoulli(), np.array([True]), (), ValueError, r"-1 or \+1, found True"),
-        (likelihoods.Categorical(), np.array([0, 3]), (3,), ValueError, r"labels in \[0, 3\), found 3"),
-        (likelihoods.Categorical(), np.array([0.0]), (3,), TypeError, "dtype float64, but Categorical needs integers"),
-        (likelihoods.Categorical(), np.array([0]), (), ValueError, r"of shape \(C,\), got \(\); .* use Bernoulli"),
+        (
+            likelihoods.Gaussian(1.0),
+            np.zeros((3, 2)),
+            (),
+            ValueError,
+            r"Gaussian must have shape \(n,\), got \(3, 2\)",
+        ),
+        (
+            likelihoods.Huber(1.0),
+            np.zeros(3),
+            (2,),
+            ValueError,
+            r"Huber needs function values of shape \(\), got \(2,",
+        ),
+        (
+            likelihoods.StudentT(1.0),
+            np.array([1.0, np.nan]),
+            (),
+            ValueError,
+            r"targets\[1\] is nan.*drop or impute",
+        ),
+        (
+            likelihoods.Gaussian(1.0),
+            np.array([True, False]),
+            (),
+            TypeError,
+            "dtype bool, but Gaussian needs numbers",
+        ),
+        (
+            likelihoods.Bernoulli(),
+            np.array([0.0, 1.0]),
+            (),
+            ValueError,
+            r"-1 or \+1, found 0.0; map 0/1",
+        ),
+        (
+            likelihoods.Bernoulli(),
+            np.array([True]),
+            (),
+            ValueError,
+            r"-1 or \+1, found True",
+        ),
+        (
+            likelihoods.Categorical(),
+            np.array([0, 3]),
+            (3,),
+            ValueError,
+            r"labels in \[0, 3\), found 3",
+        ),
+        (
+            likelihoods.Categorical(),
+            np.array([0.0]),
+            (3,),
+            TypeError,
+            "dtype float64, but Categorical needs integers",
+        ),
+        (
+            likelihoods.Categorical(),
+            np.array([0]),
+            (),
+            ValueError,
+            r"of shape \(C,\), got \(\); .* use Bernoulli",
+        ),
     ],
 )
-def test_wrong_targets_are_named_with_the_remedy(likelihood, targets, shape, error, message):
+def test_wrong_targets_are_named_with_the_remedy(
+    likelihood, targets, shape, error, message
+):
     with pytest.raises(error, match=message):
         likelihood.check_targets(targets, shape)
 
@@ -158,10 +236,22 @@ def test_right_targets_pass():
     ("make", "message"),
     [
         (lambda: likelihoods.Gaussian(0.0), "noise must be finite and > 0, got 0.0"),
-        (lambda: likelihoods.StudentT(1.0, -1.0), "degrees must be finite and > 0, got -1.0"),
-        (lambda: likelihoods.Huber(1.0, np.inf), "threshold must be finite and > 0, got inf"),
-        (lambda: likelihoods.Quantile(1.0, 1.0), "level must lie between 0 and 1, got 1.0"),
-        (lambda: likelihoods.Quantile(1.0, 0.5, 0.0), "width must be finite and > 0, got 0.0"),
+        (
+            lambda: likelihoods.StudentT(1.0, -1.0),
+            "degrees must be finite and > 0, got -1.0",
+        ),
+        (
+            lambda: likelihoods.Huber(1.0, np.inf),
+            "threshold must be finite and > 0, got inf",
+        ),
+        (
+            lambda: likelihoods.Quantile(1.0, 1.0),
+            "level must lie between 0 and 1, got 1.0",
+        ),
+        (
+            lambda: likelihoods.Quantile(1.0, 0.5, 0.0),
+            "width must be finite and > 0, got 0.0",
+        ),
     ],
 )
 def test_numbers_out_of_range_are_named(make, message):

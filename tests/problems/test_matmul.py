@@ -14,8 +14,15 @@ from langevax.problems import matmul
 
 pytestmark = pytest.mark.mostly_compiling
 
-D, N, PARTICLES = 4096, 24, 16  # so long that sums in bfloat16 are seen: they lose a bit for each factor of four
-COARSE = (2**-12, 2**-7)  # relative errors of rounded operands; those of float32 are below 1e-5
+D, N, PARTICLES = (
+    4096,
+    24,
+    16,
+)  # so long that sums in bfloat16 are seen: they lose a bit for each factor of four
+COARSE = (
+    2**-12,
+    2**-7,
+)  # relative errors of rounded operands; those of float32 are below 1e-5
 NEURONS = {
     "tanh": neurons.Tanh(2.0),
     "tanh-tanh": neurons.TanhTanh(),
@@ -51,7 +58,9 @@ def risk_and_cloud(neuron, features=D):
     rng = np.random.default_rng(1)
     inputs = (rng.standard_normal((N, features)) / np.sqrt(features)).astype(np.float32)
     targets = rng.standard_normal((N, *neuron.output_shape)).astype(np.float32)
-    cloud = rng.standard_normal((PARTICLES, neuron.particle_size(features))).astype(np.float32)
+    cloud = rng.standard_normal((PARTICLES, neuron.particle_size(features))).astype(
+        np.float32
+    )
     return MeanFieldRisk(neuron, losses.squared, inputs, targets), jnp.asarray(cloud)
 
 
@@ -64,7 +73,11 @@ def test_a_product_and_its_gradient_are_those_of_rounded_operands_summed_in_floa
     for name, (array, left, right) in exact.items():
         assert array.dtype == np.float32, name
         assert off(array, rounded(left) @ rounded(right)) < 2e-6, name
-        assert COARSE[0] < off(array, np.asarray(left, np.float64) @ np.asarray(right, np.float64)) < COARSE[1], name
+        assert (
+            COARSE[0]
+            < off(array, np.asarray(left, np.float64) @ np.asarray(right, np.float64))
+            < COARSE[1]
+        ), name
 
 
 def test_a_derivative_forwards_is_that_of_the_same_product():
@@ -112,18 +125,27 @@ def test_a_preactivation_has_the_derivatives_of_its_formula(features):
     rng = np.random.default_rng(2)
     with jax.enable_x64():
         shapes = (5, features + 1), (4, features)
-        here, there = ([jnp.asarray(rng.standard_normal(shape)) for shape in shapes] for _ in range(2))
+        here, there = (
+            [jnp.asarray(rng.standard_normal(shape)) for shape in shapes]
+            for _ in range(2)
+        )
 
         def layer(function):
             return jax.vmap(jax.vmap(function, (None, 0)), (0, None))
 
         def twice(function):
-            slope = jax.grad(lambda *a: jnp.sum(jnp.cos(layer(function)(*a))), argnums=(0, 1))
+            slope = jax.grad(
+                lambda *a: jnp.sum(jnp.cos(layer(function)(*a))), argnums=(0, 1)
+            )
             return jax.jvp(slope, here, there)
 
         forwards = [jax.jvp(layer(function), here, there) for function in (ours, plain)]
         for actual, expected in (forwards, (twice(ours), twice(plain))):
-            jax.tree.map(lambda f, w: np.testing.assert_allclose(f, w, rtol=1e-13, atol=1e-13), actual, expected)
+            jax.tree.map(
+                lambda f, w: np.testing.assert_allclose(f, w, rtol=1e-13, atol=1e-13),
+                actual,
+                expected,
+            )
 
 
 def test_the_gradient_of_a_preactivation_is_one_product_and_no_sum_over_rows():
@@ -132,8 +154,14 @@ def test_the_gradient_of_a_preactivation_is_one_product_and_no_sum_over_rows():
     def operations(features, context=None):
         risk, cloud = risk_and_cloud(neurons.Tanh(), features)
         with matmul.matmul_precision(context):
-            program = eqx.filter_make_jaxpr(lambda risk, cloud: risk.gradient(cloud))(risk, cloud)[0]
-        read = [e for e in program.eqns if e.invars and e.invars[0].aval.shape == (PARTICLES, N)]
+            program = eqx.filter_make_jaxpr(lambda risk, cloud: risk.gradient(cloud))(
+                risk, cloud
+            )[0]
+        read = [
+            e
+            for e in program.eqns
+            if e.invars and e.invars[0].aval.shape == (PARTICLES, N)
+        ]
         return [
             (e.primitive.name, e.outvars[0].aval.shape)
             for e in read
@@ -141,9 +169,14 @@ def test_the_gradient_of_a_preactivation_is_one_product_and_no_sum_over_rows():
         ]
 
     def one_product(columns):
-        return [("reduce_sum", (N,)), ("dot_general", (PARTICLES, columns))]  # the first is the mean over particles
+        return [
+            ("reduce_sum", (N,)),
+            ("dot_general", (PARTICLES, columns)),
+        ]  # the first is the mean over particles
 
-    assert [operations(f) for f in (3, 9, 39, 40, 50)] == [one_product(columns) for columns in (4, 16, 40, 48, 64)]
+    assert [operations(f) for f in (3, 9, 39, 40, 50)] == [
+        one_product(columns) for columns in (4, 16, 40, 48, 64)
+    ]
     assert ("reduce_sum", (PARTICLES,)) in operations(9, "bfloat16")
     for features in (4, 16, 48):  # which leave no space for a bias
         assert ("reduce_sum", (PARTICLES,)) in operations(features)
@@ -154,7 +187,11 @@ def test_the_gradient_of_a_preactivation_is_one_product_and_no_sum_over_rows():
 def test_outputs_and_gradients_are_off_by_the_rounding_of_operands(name):
     risk, cloud = risk_and_cloud(NEURONS[name])
     with jax.enable_x64():
-        wide = MeanFieldRisk(risk.neuron, risk.loss, *(np.asarray(a, np.float64) for a in (risk.inputs, risk.targets)))
+        wide = MeanFieldRisk(
+            risk.neuron,
+            risk.loss,
+            *(np.asarray(a, np.float64) for a in (risk.inputs, risk.targets)),
+        )
         position = jnp.asarray(cloud, jnp.float64)
         exact = [np.asarray(quantity) for quantity in quantities(wide, position)]
     for low, high, context in ((*COARSE, "bfloat16"), (0.0, 1e-5, None)):
@@ -179,14 +216,18 @@ def test_matrix_units_compute_every_product_of_a_gradient(name):
     for platform, algorithm in (("cuda", "bf16"), ("cpu", None)):
         text = traced.lower(lowering_platforms=(platform,)).as_text()
         precisions = [
-            re.search("lhs_precision_type = (\\w+)", line) for line in text.splitlines() if "dot_general" in line
+            re.search("lhs_precision_type = (\\w+)", line)
+            for line in text.splitlines()
+            if "dot_general" in line
         ]
         assert len(precisions) >= 5
         assert {actual and actual[1] for actual in precisions} == {algorithm}
 
 
 @pytest.mark.parametrize("setting", [None, "float32", "tensorfloat32"])
-def test_at_other_precisions_the_program_is_that_of_plain_products(setting, monkeypatch):
+def test_at_other_precisions_the_program_is_that_of_plain_products(
+    setting, monkeypatch
+):
     risk, cloud = risk_and_cloud(NEURONS["three outputs"], features=5)
 
     def program():
@@ -195,7 +236,9 @@ def test_at_other_precisions_the_program_is_that_of_plain_products(setting, monk
 
     ours = program()
     monkeypatch.setattr(matmul, "dot", jnp.dot)
-    monkeypatch.setattr(matmul, "tensordot", lambda a, b, axes: jnp.tensordot(a, b, axes=axes))
+    monkeypatch.setattr(
+        matmul, "tensordot", lambda a, b, axes: jnp.tensordot(a, b, axes=axes)
+    )
     assert program() == ours
     assert "reduce_precision" not in ours
 

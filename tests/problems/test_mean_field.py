@@ -25,13 +25,25 @@ def inputs(size=N):
 
 def scalar_risk(**options):
     targets = np.random.default_rng(1).normal(size=N)
-    return MeanFieldRisk(neurons.Tanh(2.0), losses.squared, jnp.asarray(inputs()), jnp.asarray(targets), **options)
+    return MeanFieldRisk(
+        neurons.Tanh(2.0),
+        losses.squared,
+        jnp.asarray(inputs()),
+        jnp.asarray(targets),
+        **options,
+    )
 
 
 def class_risk(**options):
     """Three classes, by a neuron with three outputs."""
     targets = jnp.asarray(np.arange(N) % 3)
-    return MeanFieldRisk(neurons.TanhTanh(3.0, 3), losses.softmax, jnp.asarray(inputs()), targets, **options)
+    return MeanFieldRisk(
+        neurons.TanhTanh(3.0, 3),
+        losses.softmax,
+        jnp.asarray(inputs()),
+        targets,
+        **options,
+    )
 
 
 RISKS = pytest.mark.parametrize("make", [scalar_risk, class_risk])
@@ -60,14 +72,20 @@ def row_losses(risk, cloud):
     """The averaged network's loss on each row, as one formula over all rows and particles, and its Jacobian."""
 
     def losses(cloud):
-        activations = jax.vmap(lambda x: jax.vmap(lambda theta: risk.neuron(theta, x))(cloud))(risk.inputs)
+        activations = jax.vmap(
+            lambda x: jax.vmap(lambda theta: risk.neuron(theta, x))(cloud)
+        )(risk.inputs)
         return jax.vmap(risk.loss)(jnp.mean(activations, axis=1), risk.targets)
 
     return losses(cloud), jax.jacrev(losses)(cloud)
 
 
 def assert_close(actual, expected, tolerance=1e-13):
-    jax.tree.map(lambda a, e: np.testing.assert_allclose(a, e, rtol=tolerance, atol=tolerance), actual, expected)
+    jax.tree.map(
+        lambda a, e: np.testing.assert_allclose(a, e, rtol=tolerance, atol=tolerance),
+        actual,
+        expected,
+    )
 
 
 @RISKS
@@ -91,10 +109,14 @@ def test_the_gradient_is_the_first_variation_in_numpy():
         risk = scalar_risk()
         cloud = np.asarray(cloud_for(risk))
         measured = numbers(risk, jnp.asarray(cloud))
-        activations = np.tanh(cloud[:, :D] @ inputs().T + cloud[:, D:])  # (particles, rows)
+        activations = np.tanh(
+            cloud[:, :D] @ inputs().T + cloud[:, D:]
+        )  # (particles, rows)
         dual = 2 * activations.mean(axis=0) - np.asarray(risk.targets)
         features = np.concatenate([inputs(), np.ones((N, 1))], axis=1)
-        assert_close(measured["gradient"][0], (2 * (1 - activations**2) * dual) @ features / N)
+        assert_close(
+            measured["gradient"][0], (2 * (1 - activations**2) * dual) @ features / N
+        )
         assert_close(measured["dual"], dual)
         assert_close(measured["outputs"], 2 * activations.mean(axis=0))
 
@@ -129,9 +151,15 @@ def test_frozen_elsewhere_particles_no_longer_interact():
         risk = scalar_risk()
         cloud = cloud_for(risk)
         moved, dual = cloud.at[1:].add(0.7), numbers(risk, cloud)["dual"]
-        first = lambda risk, cloud: risk.linearized(dual).gradient(cloud)[0]  # noqa: E731
+        first = lambda risk, cloud: risk.linearized(dual).gradient(cloud)[0]
         assert_close(call(first, risk, moved), numbers(risk, cloud)["gradient"][0][0])
-        assert np.abs(numbers(risk, moved)["gradient"][0] - numbers(risk, cloud)["gradient"][0]).max() > 0.1
+        assert (
+            np.abs(
+                numbers(risk, moved)["gradient"][0]
+                - numbers(risk, cloud)["gradient"][0]
+            ).max()
+            > 0.1
+        )
 
 
 def test_the_potential_of_one_particle_is_its_formula():
@@ -139,8 +167,14 @@ def test_the_potential_of_one_particle_is_its_formula():
     with jax.enable_x64():
         risk = scalar_risk(precision=0.6)
         dual, theta = np.linspace(-1, 1, N), np.array([0.5, -1.0, 0.2])
-        expected = np.mean(dual * 2 * np.tanh(inputs() @ theta[:2] + theta[2])) + 0.3 * theta @ theta
-        assert_close(call(risk.of_one_particle(jnp.asarray(dual)).potential, jnp.asarray(theta)), expected)
+        expected = (
+            np.mean(dual * 2 * np.tanh(inputs() @ theta[:2] + theta[2]))
+            + 0.3 * theta @ theta
+        )
+        assert_close(
+            call(risk.of_one_particle(jnp.asarray(dual)).potential, jnp.asarray(theta)),
+            expected,
+        )
 
 
 @RISKS
@@ -151,15 +185,22 @@ def test_particles_are_exchangeable(make):
         cloud = cloud_for(risk)
         measured, permuted = numbers(risk, cloud), numbers(risk, cloud[order])
         assert_close(permuted["outputs"], measured["outputs"])
-        assert_close(permuted["gradient"][0], np.asarray(measured["gradient"][0])[order])
-        assert_close(permuted["components"], np.asarray(measured["components"])[:, order])
+        assert_close(
+            permuted["gradient"][0], np.asarray(measured["gradient"][0])[order]
+        )
+        assert_close(
+            permuted["components"], np.asarray(measured["components"])[:, order]
+        )
 
 
 def test_a_doubled_cloud_has_the_same_gradient_twice_over():
     with jax.enable_x64():
         risk = scalar_risk()
         cloud = cloud_for(risk)
-        measured, doubled = numbers(risk, cloud), numbers(risk, jnp.concatenate([cloud, cloud]))
+        measured, doubled = (
+            numbers(risk, cloud),
+            numbers(risk, jnp.concatenate([cloud, cloud])),
+        )
         assert_close(doubled["outputs"], measured["outputs"])
         assert_close(doubled["gradient"][0], np.tile(measured["gradient"][0], (2, 1)))
 
@@ -169,8 +210,12 @@ def test_outputs_are_the_mean_of_the_neurons_at_any_inputs():
         risk = class_risk()
         cloud, others = cloud_for(risk), inputs(4) + 1
         a, w, b = np.split(np.asarray(cloud), [3, 3 + D], axis=1)
-        activations = 3 * np.tanh(a)[:, None, :] * np.tanh(w @ others.T + b)[:, :, None]  # (particles, rows, classes)
-        assert_close(call(risk.outputs, cloud, jnp.asarray(others)), activations.mean(axis=0))
+        activations = (
+            3 * np.tanh(a)[:, None, :] * np.tanh(w @ others.T + b)[:, :, None]
+        )  # (particles, rows, classes)
+        assert_close(
+            call(risk.outputs, cloud, jnp.asarray(others)), activations.mean(axis=0)
+        )
         assert numbers(risk, cloud)["outputs"].shape == (N, 3)
 
 
@@ -183,9 +228,17 @@ def test_integer_weights_are_repeated_rows():
         values, jacobian = (np.asarray(a) for a in row_losses(plain, cloud))
         scale = repeats * N / repeats.sum()
         assert_close(measured["value"], 2 * (np.average(values, weights=repeats),))
-        assert_close(measured["gradient"], 2 * (PARTICLES * np.average(jacobian, axis=0, weights=repeats),))
-        assert_close(measured["components"], PARTICLES * scale[:, None, None] * jacobian)
-        assert_close(measured["batch"], np.mean(np.asarray(measured["components"])[BATCH], axis=0))
+        assert_close(
+            measured["gradient"],
+            2 * (PARTICLES * np.average(jacobian, axis=0, weights=repeats),),
+        )
+        assert_close(
+            measured["components"], PARTICLES * scale[:, None, None] * jacobian
+        )
+        assert_close(
+            measured["batch"],
+            np.mean(np.asarray(measured["components"])[BATCH], axis=0),
+        )
 
 
 @pytest.mark.slow
@@ -195,13 +248,28 @@ def test_padding_does_not_matter():
         used, weights = 4, np.random.default_rng(3).uniform(0.1, 1, size=N)
         full = scalar_risk()
         short = [a[:used] for a in (full.inputs, full.targets)]
-        reference = MeanFieldRisk(full.neuron, full.loss, *short, precision=0.2, weights=weights[:used])
+        reference = MeanFieldRisk(
+            full.neuron, full.loss, *short, precision=0.2, weights=weights[:used]
+        )
         junk = [a.at[used:].set(1e5) for a in (full.inputs, full.targets)]
-        padded = MeanFieldRisk(full.neuron, full.loss, *junk, precision=0.2, weights=weights, count=used, block_size=3)
+        padded = MeanFieldRisk(
+            full.neuron,
+            full.loss,
+            *junk,
+            precision=0.2,
+            weights=weights,
+            count=used,
+            block_size=3,
+        )
         cloud, indices = cloud_for(full), jnp.array([3, 0])
 
         def of_rows_in_use(risk):
-            dual = jnp.concatenate([jnp.asarray([0.5, -1.0, 2.0, 0.1]), jnp.full(risk.max_size - used, 9.0)])
+            dual = jnp.concatenate(
+                [
+                    jnp.asarray([0.5, -1.0, 2.0, 0.1]),
+                    jnp.full(risk.max_size - used, 9.0),
+                ]
+            )
             alone = risk.of_one_particle(dual)
             return (
                 *risk.value_and_gradient(cloud),
@@ -210,13 +278,18 @@ def test_padding_does_not_matter():
                 alone.potential(cloud[0]),
             )
 
-        for actual, expected in zip(call(of_rows_in_use, padded), call(of_rows_in_use, reference), strict=True):
+        for actual, expected in zip(
+            call(of_rows_in_use, padded), call(of_rows_in_use, reference), strict=True
+        ):
             assert_close(actual, expected, 1e-10)
         assert int(padded.size) == used
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("make", "enabled", "tolerance"), [(scalar_risk, False, 3e-6), (class_risk, True, 1e-13)])
+@pytest.mark.parametrize(
+    ("make", "enabled", "tolerance"),
+    [(scalar_risk, False, 3e-6), (class_risk, True, 1e-13)],
+)
 def test_numbers_do_not_depend_on_the_block(make, enabled, tolerance, monkeypatch):
     """All at once, three rows at a time, and as large clouds are taken: tiles of two particles and two rows."""
     with jax.enable_x64(enabled):
@@ -224,29 +297,50 @@ def test_numbers_do_not_depend_on_the_block(make, enabled, tolerance, monkeypatc
         weights = np.arange(1.0, N + 1)
         for block_size in (None, 3, "tiles"):
             if block_size == "tiles":
-                tiles = platforms.CPU._replace(most_activations=PARTICLES - 1, tile_rows=2, tile_particles=2)
+                tiles = platforms.CPU._replace(
+                    most_activations=PARTICLES - 1, tile_rows=2, tile_particles=2
+                )
                 monkeypatch.setattr(platforms, "CPU", tiles)
                 block_size = None
             risk = make(block_size=block_size, weights=weights)
-            measured.append(eqx.filter_jit(lambda risk, cloud: _blocked(risk, cloud))(risk, cloud))  # traced each time
-            assert measured[-1][2].dtype == cloud.dtype == (jnp.float64 if enabled else jnp.float32)
+            measured.append(
+                eqx.filter_jit(lambda risk, cloud: _blocked(risk, cloud))(risk, cloud)
+            )  # traced each time
+            assert (
+                measured[-1][2].dtype
+                == cloud.dtype
+                == (jnp.float64 if enabled else jnp.float32)
+            )
         for others in measured[1:]:
             assert_close(measured[0], others, tolerance)
 
 
 def _blocked(risk, cloud):
     batch = jnp.array(BATCH, jnp.int32)
-    return risk.outputs(cloud), *risk.value_and_gradient(cloud), risk.gradient_at(cloud, batch)
+    return (
+        risk.outputs(cloud),
+        *risk.value_and_gradient(cloud),
+        risk.gradient_at(cloud, batch),
+    )
 
 
 def test_large_clouds_are_taken_in_tiles():
     """10 million particles and 1,000 rows: nothing is as large as a row of their activations, but the clouds."""
     many, rows = 10_000_000, 1_000
     shape = jax.ShapeDtypeStruct((many, D + 1), jnp.float32)
-    risk = MeanFieldRisk(neurons.Tanh(), losses.squared, np.ones((rows, D), np.float32), np.ones(rows, np.float32))
-    jaxpr = jax.make_jaxpr(lambda cloud: (risk.gradient(cloud), risk.value(cloud), risk.outputs(cloud)))(shape)
+    risk = MeanFieldRisk(
+        neurons.Tanh(),
+        losses.squared,
+        np.ones((rows, D), np.float32),
+        np.ones(rows, np.float32),
+    )
+    jaxpr = jax.make_jaxpr(
+        lambda cloud: (risk.gradient(cloud), risk.value(cloud), risk.outputs(cloud))
+    )(shape)
     tile = platforms.CPU.tile_rows * platforms.CPU.tile_particles
-    assert max(np.prod(s, dtype=int) for s in shapes(jaxpr) if s[-1:] != (D + 1,)) <= tile
+    assert (
+        max(np.prod(s, dtype=int) for s in shapes(jaxpr) if s[-1:] != (D + 1,)) <= tile
+    )
 
 
 @pytest.mark.parametrize(
@@ -271,7 +365,9 @@ def test_blocks_hold_what_is_fast_and_no_more(particles, rows, shared, expected)
 def test_the_prior_has_variance_temperature_over_precision():
     """40,000 draws in each of three coordinates; a missing factor 2 or square root is far outside."""
     risk = scalar_risk(precision=2 * 0.25)
-    draws = np.asarray(risk.prior(temperature=0.1, num_particles=40_000)(jax.random.key(0)))
+    draws = np.asarray(
+        risk.prior(temperature=0.1, num_particles=40_000)(jax.random.key(0))
+    )
     assert draws.shape == (40_000, 3)
     assert draws.dtype == np.float32
     assert_mean(draws, 0.0)
@@ -293,7 +389,12 @@ def test_the_prior_has_variance_temperature_over_precision():
     ],
 )
 def test_a_mistake_is_named(arguments, message):
-    good = {"neuron": neurons.Tanh(), "loss": losses.squared, "inputs": inputs(), "targets": np.zeros(N)}
+    good = {
+        "neuron": neurons.Tanh(),
+        "loss": losses.squared,
+        "inputs": inputs(),
+        "targets": np.zeros(N),
+    }
     with pytest.raises(ValueError, match=message):
         MeanFieldRisk(**(good | arguments))
 
@@ -307,6 +408,8 @@ def test_there_is_no_prior_without_a_ridge():
 def test_a_prior_drawn_on_the_host_has_the_numbers_of_the_program():
     """Sizes on both sides of a power of two; to the rounding of a square root."""
     for particles in (1, 3, 5, 8, 13):
-        risk = MeanFieldRisk(neurons.Tanh(), losses.squared, jnp.ones((2, 2)), jnp.ones(2), precision=0.3)
+        risk = MeanFieldRisk(
+            neurons.Tanh(), losses.squared, jnp.ones((2, 2)), jnp.ones(2), precision=0.3
+        )
         prior, key = risk.prior(0.1, particles), jax.random.key(particles)
         np.testing.assert_allclose(prior.draw_on_host(key), prior(key), rtol=1e-6)

@@ -37,7 +37,9 @@ def value(problem):
     return problem.value(jnp.array(2.0))
 
 
-@pytest.mark.parametrize("loss", [of_global, of_another_function, functools.partial(of_global)])
+@pytest.mark.parametrize(
+    "loss", [of_global, of_another_function, functools.partial(of_global)]
+)
 def test_a_number_that_changes_changes_the_loss(loss, monkeypatch):
     rows = jnp.ones(3)
     assert value(langevax.FiniteSum(loss, rows)) == 2
@@ -46,12 +48,14 @@ def test_a_number_that_changes_changes_the_loss(loss, monkeypatch):
     target = langevax.posterior(None, loss, rows, prior_precision=1.0)
     assert value(target.problem) == -6
     monkeypatch.setitem(globals(), "SCALE", 4.0)
-    assert value(langevax.posterior(None, loss, rows, prior_precision=1.0).problem) == -8
+    assert (
+        value(langevax.posterior(None, loss, rows, prior_precision=1.0).problem) == -8
+    )
 
 
 def test_a_number_of_an_enclosing_function_that_changes_changes_the_loss():
     scale = np.ones(2)
-    loss = lambda x, row: scale.sum() * x * row  # noqa: E731
+    loss = lambda x, row: scale.sum() * x * row
     assert value(langevax.FiniteSum(loss, jnp.ones(3))) == 4
     scale = np.full(2, 2.0)
     assert value(langevax.FiniteSum(loss, jnp.ones(3))) == 8
@@ -63,7 +67,9 @@ def test_programs_are_kept_where_no_number_of_the_loss_changes(monkeypatch):
     langevax.FiniteSum(of_global, jnp.ones(3))
     monkeypatch.setattr(jax, "clear_caches", lambda: cleared.append(1))
     for number in range(3):
-        monkeypatch.setitem(globals(), "T", float(number))  # x.T reads an attribute, not this
+        monkeypatch.setitem(
+            globals(), "T", float(number)
+        )  # x.T reads an attribute, not this
         langevax.FiniteSum(of_attribute, jnp.ones(3)).value(jnp.array(1.0))
         langevax.FiniteSum(of_global, jnp.ones(3))
     assert not cleared

@@ -16,20 +16,34 @@ LONG = "concentration of low-density lipoproteins in blood serum after fasting (
 def changed(contents, **parts):
     """Contents with some parts replaced; `fit` and other parts of the motion are reached by name."""
     motion = {
-        name: parts.pop(name) for name in ("steps", "x", "y", "outer", "fit", "x_label", "y_label") if name in parts
+        name: parts.pop(name)
+        for name in ("steps", "x", "y", "outer", "fit", "x_label", "y_label")
+        if name in parts
     }
-    return dataclasses.replace(contents, **parts, motion=dataclasses.replace(contents.motion, **motion))
+    return dataclasses.replace(
+        contents, **parts, motion=dataclasses.replace(contents.motion, **motion)
+    )
 
 
 def hostile():
     contents = regression(**SMALL)
-    relevance = dataclasses.replace(contents.relevance, names=(HOSTILE, *contents.relevance.names[1:]))
+    relevance = dataclasses.replace(
+        contents.relevance, names=(HOSTILE, *contents.relevance.names[1:])
+    )
     ours, base, *others = contents.comparison.scores
-    ours = dataclasses.replace(ours, name=HOSTILE, note="</script><script>alert(2)</script>")
+    ours = dataclasses.replace(
+        ours, name=HOSTILE, note="</script><script>alert(2)</script>"
+    )
     comparison = dataclasses.replace(contents.comparison, scores=(ours, base, *others))
-    column = dataclasses.replace(contents.reading.columns[1], name=HOSTILE, values=HOSTILE, remarks=(HOSTILE,))
-    read = dataclasses.replace(contents.reading, columns=(column,), leaks=(HOSTILE,), remarks=(HOSTILE,))
-    fit = dataclasses.replace(contents.motion.fit, x_label=HOSTILE, y_label="</script><b>y")
+    column = dataclasses.replace(
+        contents.reading.columns[1], name=HOSTILE, values=HOSTILE, remarks=(HOSTILE,)
+    )
+    read = dataclasses.replace(
+        contents.reading, columns=(column,), leaks=(HOSTILE,), remarks=(HOSTILE,)
+    )
+    fit = dataclasses.replace(
+        contents.motion.fit, x_label=HOSTILE, y_label="</script><b>y"
+    )
     return changed(
         contents,
         table=HOSTILE,
@@ -53,11 +67,24 @@ def long_names():
     names = tuple(f"{LONG} {i}" for i in range(30))
     relevance = Relevance(names, np.linspace(-0.01, 0.2, 30), np.full(30, 0.02))
     fit = dataclasses.replace(contents.motion.fit, x_label=LONG, y_label=LONG)
-    scores = tuple(dataclasses.replace(score, name=LONG) for score in contents.comparison.scores)
+    scores = tuple(
+        dataclasses.replace(score, name=LONG) for score in contents.comparison.scores
+    )
     comparison = dataclasses.replace(contents.comparison, scores=scores)
-    columns = tuple(dataclasses.replace(contents.reading.columns[1], name=name) for name in names) * 3
+    columns = (
+        tuple(
+            dataclasses.replace(contents.reading.columns[1], name=name)
+            for name in names
+        )
+        * 3
+    )
     read = dataclasses.replace(contents.reading, columns=columns)
-    changes = {"relevance": relevance, "comparison": comparison, "reading": read, "fit": fit}
+    changes = {
+        "relevance": relevance,
+        "comparison": comparison,
+        "reading": read,
+        "fit": fit,
+    }
     return changed(contents, target=LONG, x_label=LONG, y_label=LONG, **changes)
 
 
@@ -67,24 +94,52 @@ def thirty_classes():
     classes = tuple(f"class {i}" for i in range(30))
     fit = contents.motion.fit
     labels = rng.integers(30, size=len(fit.data_x))
-    fit = dataclasses.replace(fit, classes=classes, values=fit.values * 10, data_class=labels)
-    comparison = compared("classification", labels, np.eye(30)[rng.permutation(labels)] * 0.7 + 0.01, {})
-    return changed(contents, classes=classes, class_counts=(9,) * 30, comparison=comparison, fit=fit)
+    fit = dataclasses.replace(
+        fit, classes=classes, values=fit.values * 10, data_class=labels
+    )
+    comparison = compared(
+        "classification", labels, np.eye(30)[rng.permutation(labels)] * 0.7 + 0.01, {}
+    )
+    return changed(
+        contents,
+        classes=classes,
+        class_counts=(9,) * 30,
+        comparison=comparison,
+        fit=fit,
+    )
 
 
 def nothing_known():
     contents = regression(**SMALL)
-    unknown = {"width": None, "history": (), "unknown_share": float("nan"), "upper_bound": float("inf")}
+    unknown = {
+        "width": None,
+        "history": (),
+        "unknown_share": float("nan"),
+        "upper_bound": float("inf"),
+    }
     certificate = contents.certificate | unknown
-    nothing = {"settings": {}, "versions": {}, "command": "", "certainty": "", "coverage": None}
-    return changed(contents, certificate=certificate, reading=TableReading(442, "10 of numbers"), **nothing)
+    nothing = {
+        "settings": {},
+        "versions": {},
+        "command": "",
+        "certainty": "",
+        "coverage": None,
+    }
+    return changed(
+        contents,
+        certificate=certificate,
+        reading=TableReading(442, "10 of numbers"),
+        **nothing,
+    )
 
 
 def least():
     contents = regression(**SMALL)
     motion, fit = contents.motion, contents.motion.fit
     one = slice(-1, None)
-    certificate = contents.certificate | {"history": contents.certificate["history"][one]}
+    certificate = contents.certificate | {
+        "history": contents.certificate["history"][one]
+    }
     return changed(
         contents,
         steps=motion.steps[one],
@@ -93,7 +148,9 @@ def least():
         outer=motion.outer[one],
         y_label=motion.x_label,
         fit=dataclasses.replace(fit, values=fit.values[one]),
-        comparison=dataclasses.replace(contents.comparison, scores=contents.comparison.scores[:2]),
+        comparison=dataclasses.replace(
+            contents.comparison, scores=contents.comparison.scores[:2]
+        ),
         certificate=certificate,
         relevance=Relevance((), np.zeros(0), np.zeros(0)),
     )

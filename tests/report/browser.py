@@ -64,13 +64,22 @@ def browser():
         chromium.close()
 
 
-def opened(browser, file: Path, *, width=1280, scheme="light", motion="no-preference") -> Opened:
+def opened(
+    browser, file: Path, *, width=1280, scheme="light", motion="no-preference"
+) -> Opened:
     """The page, once all its figures are drawn."""
-    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion=motion)
+    page = browser.new_page(
+        viewport={"width": width, "height": 900},
+        color_scheme=scheme,
+        reduced_motion=motion,
+    )
     window = Opened(page)
     page.on("console", lambda message: window.complaints.append(message.text))
     page.on("pageerror", lambda error: window.complaints.append(str(error)))
-    page.on("dialog", lambda dialog: (window.complaints.append(dialog.message), dialog.dismiss()))
+    page.on(
+        "dialog",
+        lambda dialog: (window.complaints.append(dialog.message), dialog.dismiss()),
+    )
     page.on("request", lambda request: window.requests.append(request.url))
     page.goto(file.as_uri())
     page.wait_for_selector("html[data-drawn]", timeout=20_000)

@@ -28,7 +28,13 @@ STEPS = 300
 SETTINGS = {
     "test_share": 0.3,
     "seed": 0,
-    "network": {"num_particles": 512, "temperature": 0.0031, "step_size": 0.1, "num_steps": 20000, "output_scale": 4.0},
+    "network": {
+        "num_particles": 512,
+        "temperature": 0.0031,
+        "step_size": 0.1,
+        "num_steps": 20000,
+        "output_scale": 4.0,
+    },
 }
 VERSIONS = {"langevax": "0.2.0", "jax": "0.10.2", "numpy": "2.4.6", "python": "3.11.9"}
 
@@ -41,7 +47,10 @@ def train(inputs, targets, num_particles=120, num_frames=40, seed=0, scale=5.0):
     """Noisy gradient descent of a two-layer tanh network; the steps shown, and the particles at each."""
     rng = np.random.default_rng(seed)
     size, width, outputs = len(inputs), inputs.shape[1], targets.shape[1]
-    inner, outer = rng.normal(size=(num_particles, width)), rng.normal(size=(num_particles, outputs))
+    inner, outer = (
+        rng.normal(size=(num_particles, width)),
+        rng.normal(size=(num_particles, outputs)),
+    )
     recorded = np.unique(np.geomspace(1, STEPS, num_frames).astype(int)) - 1
     frames = []
     for step in range(STEPS):
@@ -50,8 +59,12 @@ def train(inputs, targets, num_particles=120, num_frames=40, seed=0, scale=5.0):
             frames.append((inner.copy(), outer.copy()))
         error = scale * hidden @ outer / num_particles - targets
         slope = (error @ outer.T) * (1 - hidden**2)
-        inner += -0.15 * (scale * slope.T @ inputs / size + 0.02 * inner) + 0.05 * rng.normal(size=inner.shape)
-        outer += -0.15 * (scale * hidden.T @ error / size + 0.02 * outer) + 0.05 * rng.normal(size=outer.shape)
+        inner += -0.15 * (
+            scale * slope.T @ inputs / size + 0.02 * inner
+        ) + 0.05 * rng.normal(size=inner.shape)
+        outer += -0.15 * (
+            scale * hidden.T @ error / size + 0.02 * outer
+        ) + 0.05 * rng.normal(size=outer.shape)
 
     def outputs_of(frame, points):
         inner, outer = frames[frame]
@@ -65,12 +78,20 @@ def compared(task, observed, outputs, others):
     if task == "regression":
         base = np.full(len(observed), observed.mean())
     else:
-        base = np.tile(np.bincount(observed, minlength=outputs.shape[1]) / len(observed), (len(observed), 1))
+        base = np.tile(
+            np.bincount(observed, minlength=outputs.shape[1]) / len(observed),
+            (len(observed), 1),
+        )
     methods = {OURS: outputs, BASE[task]: base, **others}
     fold = np.arange(len(observed)) % 2
-    measured = [measure(metric, observed, list(methods.values()), fold, 0) for metric in METRICS[task]]
+    measured = [
+        measure(metric, observed, list(methods.values()), fold, 0)
+        for metric in METRICS[task]
+    ]
     scores = [
-        Score(name, tuple(one[i] for one in measured), 1.5 * i, i == 0, "defaults", i == 1)
+        Score(
+            name, tuple(one[i] for one in measured), 1.5 * i, i == 0, "defaults", i == 1
+        )
         for i, name in enumerate(methods)
     ]
     return Comparison(np.arange(len(observed)), fold, observed, outputs, tuple(scores))
@@ -83,19 +104,49 @@ def probabilities(logits):
 
 def reading(names, target):
     remark = "Column 'age' holds 1 word among 442 numbers: 'unknown' in data row 4 counts as missing."
-    columns = [ColumnReading(target, "target", "numbers", 442, 0, 0, "25 to 346, median 140.5")]
+    columns = [
+        ColumnReading(target, "target", "numbers", 442, 0, 0, "25 to 346, median 140.5")
+    ]
     columns += [
-        ColumnReading(name, "input", "numbers", 441, 1, 0, "19 to 79, median 50", (remark,) if name == "age" else ())
+        ColumnReading(
+            name,
+            "input",
+            "numbers",
+            441,
+            1,
+            0,
+            "19 to 79, median 50",
+            (remark,) if name == "age" else (),
+        )
         for name in names
     ]
     left_out = "Column 'id' is left out: it numbers the rows; use it with --keep id."
-    columns.append(ColumnReading("id", "left out", "numbers", 442, 0, 0, "1 to 442, median 221.5", (left_out,)))
-    return TableReading(442, f"{len(names)} of numbers, as {len(names)} inputs", tuple(columns), ("Read as UTF-16.",))
+    columns.append(
+        ColumnReading(
+            "id",
+            "left out",
+            "numbers",
+            442,
+            0,
+            0,
+            "1 to 442, median 221.5",
+            (left_out,),
+        )
+    )
+    return TableReading(
+        442,
+        f"{len(names)} of numbers, as {len(names)} inputs",
+        tuple(columns),
+        ("Read as UTF-16.",),
+    )
 
 
 def certificate(trustworthy=True):
     work = (2e5, 8e6, 4e7, 4.2e7, 1.1e8, 1.3e8)
-    lower, upper = (0.0, 0.0, 0.0, 0.2595, 0.2612, 0.26171), (0.5, 0.31, 0.2641, 0.2641, 0.2627, 0.26202)
+    lower, upper = (
+        (0.0, 0.0, 0.0, 0.2595, 0.2612, 0.26171),
+        (0.5, 0.31, 0.2641, 0.2641, 0.2627, 0.26202),
+    )
     return {
         "history": tuple(zip(work, lower, upper, strict=True)),
         "lower_bound": 0.26171,
@@ -119,8 +170,13 @@ def regression(trustworthy=True, **size):
     data = load_diabetes()
     inputs, target = standardised(data.data), data.target
     centre, width = target.mean(), target.std()
-    train_rows, test_rows = np.arange(len(target)) % 3 != 0, np.arange(len(target)) % 3 == 0
-    steps, frames, outputs_of = train(inputs[train_rows], ((target - centre) / width)[train_rows, None], **size)
+    train_rows, test_rows = (
+        np.arange(len(target)) % 3 != 0,
+        np.arange(len(target)) % 3 == 0,
+    )
+    steps, frames, outputs_of = train(
+        inputs[train_rows], ((target - centre) / width)[train_rows, None], **size
+    )
     grid = np.linspace(inputs[:, 2].min(), inputs[:, 2].max(), 60)
     values = []
     for frame in range(len(steps)):
@@ -137,17 +193,27 @@ def regression(trustworthy=True, **size):
         "weight of s5",
         "outer weight",
         FittedCurve(
-            26.4 + 4.4 * grid, np.array(values), 26.4 + 4.4 * data.data[:, 2] / unit, target, "bmi", "progression"
+            26.4 + 4.4 * grid,
+            np.array(values),
+            26.4 + 4.4 * data.data[:, 2] / unit,
+            target,
+            "bmi",
+            "progression",
         ),
     )
     observed = target[test_rows]
     predicted = centre + width * outputs_of(len(steps) - 1, inputs[test_rows])[:, 0]
     comparison = compared(
-        "regression", observed, predicted, {"linear": predicted + 4, "random forest": 0.2 * predicted + 0.8 * centre}
+        "regression",
+        observed,
+        predicted,
+        {"linear": predicted + 4, "random forest": 0.2 * predicted + 0.8 * centre},
     )
     coverage = Coverage(0.9, 131, 148, 170.0, 230.0)
     names = tuple(data.feature_names)
-    mean = np.array([0.004, 0.021, 0.163, 0.072, 0.012, 0.006, 0.028, -0.003, 0.148, 0.009])
+    mean = np.array(
+        [0.004, 0.021, 0.163, 0.072, 0.012, 0.006, 0.028, -0.003, 0.148, 0.009]
+    )
     return FitContents(
         table="diabetes.csv",
         target="disease progression after one year",
@@ -172,13 +238,22 @@ def classification(classes=("Barolo", "Grignolino", "Barbera"), shade="class", *
     """The wine table: the plane of two features, coloured by the likeliest class or by a probability."""
     data = load_wine()
     pair = [12, 9]
-    inputs, labels = standardised(data.data[:, pair]), np.minimum(data.target, len(classes) - 1)
+    inputs, labels = (
+        standardised(data.data[:, pair]),
+        np.minimum(data.target, len(classes) - 1),
+    )
     centre, width = data.data[:, pair].mean(0), data.data[:, pair].std(0)
     padded = np.column_stack([inputs, np.ones(len(inputs))])
-    steps, frames, outputs_of = train(padded, np.eye(len(classes))[labels] - 1 / len(classes), **size)
+    steps, frames, outputs_of = train(
+        padded, np.eye(len(classes))[labels] - 1 / len(classes), **size
+    )
     grid = np.linspace(-2.6, 3.4, 36)
-    points = np.stack([*np.meshgrid(grid, grid), np.ones((36, 36))], axis=-1).reshape(-1, 3)
-    scores = np.array([outputs_of(frame, points) for frame in range(len(steps))]).reshape(len(steps), 36, 36, -1)
+    points = np.stack([*np.meshgrid(grid, grid), np.ones((36, 36))], axis=-1).reshape(
+        -1, 3
+    )
+    scores = np.array(
+        [outputs_of(frame, points) for frame in range(len(steps))]
+    ).reshape(len(steps), 36, 36, -1)
     probability = 1 / (1 + np.exp(-5 * (scores[..., 1] - scores[..., 0])))
     surface = DecisionSurface(
         centre[0] + width[0] * grid,
@@ -205,7 +280,12 @@ def classification(classes=("Barolo", "Grignolino", "Barbera"), shade="class", *
     mean = np.linspace(0.21, -0.002, len(names))
     held_out = np.arange(len(labels)) % 3 == 0
     outputs = probabilities(outputs_of(len(steps) - 1, padded[held_out]))
-    comparison = compared("classification", labels[held_out], outputs, {"linear": probabilities(3 * np.log(outputs))})
+    comparison = compared(
+        "classification",
+        labels[held_out],
+        outputs,
+        {"linear": probabilities(3 * np.log(outputs))},
+    )
     calibration = calibration_of(labels[held_out], outputs, tuple(classes))
     return FitContents(
         table="wine.csv",
@@ -230,7 +310,9 @@ def classification(classes=("Barolo", "Grignolino", "Barbera"), shade="class", *
 
 
 def on_curves(
-    channels=("absorbance",), names=("lowest third: 1 to 5", "middle third: 5 to 9", "highest third: 9 to 20"), **size
+    channels=("absorbance",),
+    names=("lowest third: 1 to 5", "middle third: 5 to 9", "highest third: 9 to 20"),
+    **size,
 ):
     """Bent lines by their targets, with functions that a network might have learned of them."""
     contents, t = regression(**size), np.linspace(850, 1050, 40)
@@ -238,13 +320,16 @@ def on_curves(
 
     def sample(label):
         groups = [
-            LabelledCurves(name, [(t, 2 + k + 0.1 * i + k * bumps) for i in range(4)]) for k, name in enumerate(names)
+            LabelledCurves(name, [(t, 2 + k + 0.1 * i + k * bumps) for i in range(4)])
+            for k, name in enumerate(names)
         ]
         return ChannelCurves(label, tuple(groups), True, 172)
 
     def functions(label, prior=None):
         ends = np.array([-1.0, 1.0])[:, None]
-        return FunctionBand(label, t, -3 * bumps, -3 * bumps + 0.2 * ends, -3 * bumps + ends, prior)
+        return FunctionBand(
+            label, t, -3 * bumps, -3 * bumps + 0.2 * ends, -3 * bumps + ends, prior
+        )
 
     curves = CurveContents(
         time="wavelength (nm)",
@@ -255,7 +340,16 @@ def on_curves(
         weights=tuple(functions(name, np.ones(40)) for name in channels),
     )
     steps = contents.motion.steps
-    slope = SlopeFunction(t, -bumps * np.linspace(0, 3, len(steps))[:, None], "wavelength (nm)", channels[0], "fat")
+    slope = SlopeFunction(
+        t,
+        -bumps * np.linspace(0, 3, len(steps))[:, None],
+        "wavelength (nm)",
+        channels[0],
+        "fat",
+    )
     return dataclasses.replace(
-        contents, curves=curves, unit="curve", motion=dataclasses.replace(contents.motion, fit=slope)
+        contents,
+        curves=curves,
+        unit="curve",
+        motion=dataclasses.replace(contents.motion, fit=slope),
     )

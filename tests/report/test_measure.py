@@ -51,7 +51,9 @@ class Known(BaseEstimator):
 
 
 def split_of(task):
-    inputs = np.column_stack([RANDOM.normal(size=(200, 2)), np.eye(2)[RANDOM.integers(0, 2, 200)]])
+    inputs = np.column_stack(
+        [RANDOM.normal(size=(200, 2)), np.eye(2)[RANDOM.integers(0, 2, 200)]]
+    )
     targets = Known().predict(inputs)
     targets = targets if task == "regression" else (targets > 0).astype(int)
     return TrainTestSplit(
@@ -95,9 +97,13 @@ def test_of_very_many_columns_those_with_the_steepest_outputs_are_shuffled(monke
     monkeypatch.setattr(holdout, "STEEPEST", 2)
     relevance = holdout.relevance_of(Steep(), split, 0)
     assert (relevance.names, relevance.num_columns) == (("k", "x"), 3)
-    assert relevance.mean[1] > relevance.mean[0] > 0  # shuffled as whole columns of the table
+    assert (
+        relevance.mean[1] > relevance.mean[0] > 0
+    )  # shuffled as whole columns of the table
     monkeypatch.setattr(holdout, "STEEPEST", 1)
-    assert holdout.relevance_of(Steep(), split, 0).names == ("k",)  # two inputs of slopes 1 and 1.5, where x has 1
+    assert holdout.relevance_of(Steep(), split, 0).names == (
+        "k",
+    )  # two inputs of slopes 1 and 1.5, where x has 1
 
 
 def test_the_curve_follows_the_quantity_that_matters_most_at_a_hundred_steps():
@@ -108,7 +114,9 @@ def test_the_curve_follows_the_quantity_that_matters_most_at_a_hundred_steps():
     assert (motion.steps[0], motion.steps[-1]) == (0, 1290)
     assert np.abs(motion.outer).max() <= 10
     curve = motion.fit
-    np.testing.assert_allclose(np.diff(curve.values[-1]) / np.diff(curve.grid), 3 * 129 / 130, rtol=1e-5)
+    np.testing.assert_allclose(
+        np.diff(curve.values[-1]) / np.diff(curve.grid), 3 * 129 / 130, rtol=1e-5
+    )
     assert len(curve.data_x) == len(curve.data_y) == 150
     assert (curve.x_label, curve.y_label) == ("x", "y")
 
@@ -116,10 +124,22 @@ def test_the_curve_follows_the_quantity_that_matters_most_at_a_hundred_steps():
 @pytest.mark.slow
 @pytest.mark.parametrize("task", ["regression", "classification"])
 def test_weights_are_those_of_columns_where_a_network_sees_their_pieces_too(task):
-    split, options = split_of(task), {"scaling": "pieces", "temperature": 0.01, "num_particles": 20, "num_steps": 20}
+    split, options = (
+        split_of(task),
+        {
+            "scaling": "pieces",
+            "temperature": 0.01,
+            "num_particles": 20,
+            "num_steps": 20,
+        },
+    )
     estimator = MeanFieldRegressor if task == "regression" else MeanFieldClassifier
-    model = estimator(random_state=0, **options).fit(split.train_inputs, split.train_targets)
-    relevance = holdout.Relevance(("noise", "k", "x"), np.array([0.0, 1.0, 2.0]), np.zeros(3), 50, 3)
+    model = estimator(random_state=0, **options).fit(
+        split.train_inputs, split.train_targets
+    )
+    relevance = holdout.Relevance(
+        ("noise", "k", "x"), np.array([0.0, 1.0, 2.0]), np.zeros(3), 50, 3
+    )
     motion = measure.motion_of(model, split, relevance)
     assert model.standardiser_.origins()[:6].tolist() == [0, 1, 2, 3, 0, 0]
     first = model.particles_.shape[1] - len(model.standardiser_.mean) - 1
@@ -142,7 +162,9 @@ def test_the_plane_shows_the_probability_of_the_second_class():
 
 def test_outer_weights_of_several_outputs_are_contrasts_between_classes():
     split = split_of("classification")
-    motion = measure.motion_of(Known(outputs=2), split, holdout.relevance_of(Known(), split, 0))
+    motion = measure.motion_of(
+        Known(outputs=2), split, holdout.relevance_of(Known(), split, 0)
+    )
     assert motion.outer_label == "outer weight towards yes"
 
 
@@ -154,22 +176,35 @@ def test_a_table_of_one_column_is_shown_against_the_constant():
         neuron_=TanhTanh(10.0),
         history_={"steps": np.arange(3), "particles": RANDOM.normal(size=(3, 5, 3))},
         staged_predict=lambda X: (X[:, 0] for _ in range(3)),
-        staged_predict_proba=lambda X: (np.column_stack([X[:, 0], X[:, 0]]) for _ in range(3)),
+        staged_predict_proba=lambda X: (
+            np.column_stack([X[:, 0], X[:, 0]]) for _ in range(3)
+        ),
     )
     relevance = holdout.Relevance(("x",), np.ones(1), np.zeros(1))
-    for task, classes, targets in (("regression", (), inputs[:, 0]), ("classification", ("a", "b"), np.arange(30) % 2)):
+    for task, classes, targets in (
+        ("regression", (), inputs[:, 0]),
+        ("classification", ("a", "b"), np.arange(30) % 2),
+    ):
         split = TrainTestSplit("t", "y", task, classes, targets=targets, **one)
-        assert measure.motion_of(model, split, relevance).y_label == "weight of the constant"
+        assert (
+            measure.motion_of(model, split, relevance).y_label
+            == "weight of the constant"
+        )
 
 
 def test_the_score_is_r2_or_less_the_log_loss():
     regression, classification = split_of("regression"), split_of("classification")
     assert regression.score(np.array([1.0, 2.0]), np.array([1.0, 2.0])) == 1
     assert (regression.score_name, classification.score_name) == ("R2", "log loss")
-    assert classification.score(np.array([0, 1]), np.array([[0.5, 0.5], [0.2, 0.8]])) == np.log(0.5 * 0.8) / 2
+    assert (
+        classification.score(np.array([0, 1]), np.array([[0.5, 0.5], [0.2, 0.8]]))
+        == np.log(0.5 * 0.8) / 2
+    )
     assert np.isfinite(classification.score(np.array([1]), np.array([[1.0, 0.0]])))
     assert (
-        classification.decide(classification.outputs(Known(), classification.inputs)).tolist()
+        classification.decide(
+            classification.outputs(Known(), classification.inputs)
+        ).tolist()
         == classification.targets.tolist()
     )
 
@@ -177,7 +212,9 @@ def test_the_score_is_r2_or_less_the_log_loss():
 def test_relevance_of_classes_sees_probabilities_where_no_decision_changes():
     """A column that moves probabilities between 0.01 and 0.2 never changes the likeliest class."""
     split = split_of("classification")
-    split = dataclasses.replace(split, targets=(np.random.default_rng(0).random(200) < 0.01).astype(int))
+    split = dataclasses.replace(
+        split, targets=(np.random.default_rng(0).random(200) < 0.01).astype(int)
+    )
 
     class Rare(Known):
         def predict_proba(self, X, share=1.0):
@@ -192,11 +229,16 @@ def test_relevance_of_classes_sees_probabilities_where_no_decision_changes():
 @pytest.mark.parametrize("task", ["regression", "classification"])
 def test_effects_are_those_of_the_function(task):
     split = split_of(task)
-    effects = {e.column: e for e in effects_of(Known(), split, holdout.relevance_of(Known(), split, 0))}
+    effects = {
+        e.column: e
+        for e in effects_of(Known(), split, holdout.relevance_of(Known(), split, 0))
+    }
     sign = -1 if task == "classification" and positive_class(split.targets) == 0 else 1
     assert sign * (effects["x"].at_high - effects["x"].at_low) > 0
     assert effects["noise"].at_high == effects["noise"].at_low
-    assert (effects["k"].low, effects["k"].high) == (("b", "a") if sign > 0 else ("a", "b"))
+    assert (effects["k"].low, effects["k"].high) == (
+        ("b", "a") if sign > 0 else ("a", "b")
+    )
     if task == "regression":
         assert effects["k"].at_high - effects["k"].at_low == pytest.approx(2)
 
@@ -207,14 +249,24 @@ def test_the_effect_of_a_cycle_is_between_positions_that_occur():
     inputs = np.column_stack([split.inputs, np.sin(angle), np.cos(angle)])
     groups = {**split.groups, "x": [*split.groups["x"], 4, 5]}
     names = (*split.names, "x sine of the year", "x cosine of the year")
-    split = replace(split, inputs=inputs, groups=groups, names=names, dates=("x",), cycles={"x": {"year": (4, 5)}})
+    split = replace(
+        split,
+        inputs=inputs,
+        groups=groups,
+        names=names,
+        dates=("x",),
+        cycles={"x": {"year": (4, 5)}},
+    )
 
     class Season(Known):
         def predict(self, X):
             return X[:, 0] + X[:, 5]
 
     model = Season()
-    effects = {e.column: e for e in effects_of(model, split, holdout.relevance_of(model, split, 0))}
+    effects = {
+        e.column: e
+        for e in effects_of(model, split, holdout.relevance_of(model, split, 0))
+    }
     assert (effects["x: month"].low, effects["x: month"].high) == ("June", "January")
     trend = effects["x"]
     ends = np.quantile(split.train_inputs[:, 0], [0.1, 0.5, 0.9])
@@ -227,16 +279,27 @@ def test_the_effect_of_a_column_of_few_different_values_is_shown():
     """Nine tenths of x are one value; nine tenths of the times are missing, which their indicator says."""
     split = split_of("regression")
     rare = (np.arange(200) % 20 == 0) * 1.0
-    inputs = np.column_stack([3 * rare, np.where(rare, 0.75, 0.5), split.inputs[:, 2:], 1 - rare])
+    inputs = np.column_stack(
+        [3 * rare, np.where(rare, 0.75, 0.5), split.inputs[:, 2:], 1 - rare]
+    )
     groups = {"x": [0], "noise": [1, 4], "k": [2, 3]}
-    split = replace(split, inputs=inputs, groups=groups, names=(*split.names, "noise missing"), clocks=("noise",))
+    split = replace(
+        split,
+        inputs=inputs,
+        groups=groups,
+        names=(*split.names, "noise missing"),
+        clocks=("noise",),
+    )
 
     class Visits(Known):
         def predict(self, X):
             return 3 * X[:, 0] + X[:, 4]
 
     model = Visits()
-    effects = {e.column: e for e in effects_of(model, split, holdout.relevance_of(model, split, 0))}
+    effects = {
+        e.column: e
+        for e in effects_of(model, split, holdout.relevance_of(model, split, 0))
+    }
     assert (effects["x"].low, effects["x"].high) == ("0", "3")
     assert effects["x"].at_high - effects["x"].at_low == pytest.approx(9)
     assert (effects["noise"].low, effects["noise"].high) == ("missing", "12:00")
@@ -254,29 +317,60 @@ def test_dates_are_named_on_the_axes_of_the_moving_picture(task):
         def predict(self, X):
             return super().predict((X - [16_800, 0, 0, 0]) / [100, 1, 1, 1])
 
-    fit = measure.motion_of(OfDates(), split, holdout.relevance_of(OfDates(), split, 0)).fit
+    fit = measure.motion_of(
+        OfDates(), split, holdout.relevance_of(OfDates(), split, 0)
+    ).fit
     assert (fit.x_label, fit.x_dates) == ("x", True)
     axis = fit_page._fit(fit).picture.figure.layout.xaxis
     assert "2016" in " ".join(axis.ticktext)
     assert all(axis.range[0] <= day <= axis.range[1] for day in axis.tickvals)
-    assert fit_page._fit(replace(fit, x_dates=False)).picture.figure.layout.xaxis.ticktext is None
+    assert (
+        fit_page._fit(replace(fit, x_dates=False)).picture.figure.layout.xaxis.ticktext
+        is None
+    )
 
 
 def test_rows_far_off_are_named_the_worst_first():
     observed = np.array([1.0, 2.0, 3.0])
     rows = far_off_rows(
-        Comparison(np.array([4, 2, 0]), np.zeros(3), observed, np.array([1.0, 7.0, 4.0]), ()), (), range(5)
+        Comparison(
+            np.array([4, 2, 0]), np.zeros(3), observed, np.array([1.0, 7.0, 4.0]), ()
+        ),
+        (),
+        range(5),
     )
-    assert [(row.row, row.observed, row.predicted) for row in rows[:2]] == [("2", "2", "7"), ("0", "3", "4")]
+    assert [(row.row, row.observed, row.predicted) for row in rows[:2]] == [
+        ("2", "2", "7"),
+        ("0", "3", "4"),
+    ]
     p, labels = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]]), np.array([1, 1, 0])
-    (worst, second) = far_off_rows(Comparison(np.arange(3), np.zeros(3), labels, p, ()), ("no", "yes"), "abc")
-    assert (worst.row, worst.observed, worst.predicted) == ("a", "yes, probability 10 %", "no, probability 90 %")
+    (worst, second) = far_off_rows(
+        Comparison(np.arange(3), np.zeros(3), labels, p, ()), ("no", "yes"), "abc"
+    )
+    assert (worst.row, worst.observed, worst.predicted) == (
+        "a",
+        "yes, probability 10 %",
+        "no, probability 90 %",
+    )
     assert second.row == "c"
 
 
 def test_a_certificate_in_numbers_has_no_arrays():
-    numbers = {"lower_bound": 1.0, "upper_bound": 2.0, "prior_objective": 5.0, "num_descents": 3, "work": 7}
+    numbers = {
+        "lower_bound": 1.0,
+        "upper_bound": 2.0,
+        "prior_objective": 5.0,
+        "num_descents": 3,
+        "work": 7,
+    }
     rest = {"trustworthy": True, "verdict": "", "history": ((7, 1.0, 2.0),)}
-    arrays = {"dual": np.zeros(2), "outputs": np.zeros(2), "row_shares": np.full(2, 0.5)}
+    arrays = {
+        "dual": np.zeros(2),
+        "outputs": np.zeros(2),
+        "row_shares": np.full(2, 0.5),
+    }
     certificate = Certificate(**numbers, **rest, **arrays, cpu_seconds=0.5, effort=10.0)
-    assert holdout.certified(certificate) == numbers | rest | {"width": 1.0, "unknown_share": 0.25}
+    assert holdout.certified(certificate) == numbers | rest | {
+        "width": 1.0,
+        "unknown_share": 0.25,
+    }

@@ -15,13 +15,25 @@ HOSTILE = "</script><script>alert(1)</script>\" onload='alert(2)"
 
 
 def clients(text):
-    moving = Moving(go.Figure(layout={"height": 100}), (0,), (Track("y", np.ones((1, 2)), text),), {text: np.ones(2)})
-    return moving_figure(Scene((MovingPanel(text, moving, text, text),), np.arange(1), unit="round"))
+    moving = Moving(
+        go.Figure(layout={"height": 100}),
+        (0,),
+        (Track("y", np.ones((1, 2)), text),),
+        {text: np.ones(2)},
+    )
+    return moving_figure(
+        Scene((MovingPanel(text, moving, text, text),), np.arange(1), unit="round")
+    )
 
 
 def test_every_value_is_escaped(tmp_path):
     for name, text in (("plain", "plain"), ("hostile", HOSTILE)):
-        values = {"title": text, "answer": text, "command": text, "clients": clients(text)}
+        values = {
+            "title": text,
+            "answer": text,
+            "command": text,
+            "clients": clients(text),
+        }
         write_page(tmp_path / name, "federated.html.jinja", **values)
     plain, hostile = (Elements(tmp_path / name) for name in ("plain", "hostile"))
     assert [tag for tag, _ in hostile.tags] == [tag for tag, _ in plain.tags]
@@ -31,7 +43,13 @@ def test_every_value_is_escaped(tmp_path):
 
 def test_a_missing_value_is_an_error(tmp_path):
     with pytest.raises(jinja2.UndefinedError, match="title"):
-        write_page(tmp_path / "page.html", "federated.html.jinja", answer="", command="", clients=clients("x"))
+        write_page(
+            tmp_path / "page.html",
+            "federated.html.jinja",
+            answer="",
+            command="",
+            clients=clients("x"),
+        )
     assert not (tmp_path / "page.html").exists()
 
 

@@ -21,7 +21,16 @@ import xarray  # noqa: F401
 
 from tests.run.setting import DRIVER, langevax, simulate
 
-MOMENTS = [0.05, 0.2, 0.4, 0.5, 0.6, 0.75, 0.9, 0.97]  # of the changes an undisturbed run makes
+MOMENTS = [
+    0.05,
+    0.2,
+    0.4,
+    0.5,
+    0.6,
+    0.75,
+    0.9,
+    0.97,
+]  # of the changes an undisturbed run makes
 DELAYS = [0.1]  # seconds after the first save began
 STEPS, CHUNK = 40, 10
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "open", "shutil.rmtree"}
@@ -91,16 +100,24 @@ def main(directory):
         first = threading.Event()
         save = DRIVER.Checkpoint.save
         DRIVER.Checkpoint.save = lambda *arguments: (first.set(), save(*arguments))[1]
-        kill = lambda: (first.wait(), time.sleep(delay), os.kill(os.getpid(), signal.SIGKILL))  # noqa: E731
+        kill = lambda: (
+            first.wait(),
+            time.sleep(delay),
+            os.kill(os.getpid(), signal.SIGKILL),
+        )
         threading.Thread(target=kill, daemon=True).start()
         saved_run(directory / f"delay {delay}")
 
-    jobs = [lambda m=m: killed_at(m) for m in MOMENTS] + [lambda d=d: killed_after(d) for d in DELAYS]
+    jobs = [lambda m=m: killed_at(m) for m in MOMENTS] + [
+        lambda d=d: killed_after(d) for d in DELAYS
+    ]
     children = []
     for job in jobs:
         children.append(in_a_child(job)[0])
         if len(children) >= 2:
-            report.setdefault("signals", []).append(os.WTERMSIG(os.waitpid(children.pop(0), 0)[1]))
+            report.setdefault("signals", []).append(
+                os.WTERMSIG(os.waitpid(children.pop(0), 0)[1])
+            )
     report["signals"] += [os.WTERMSIG(os.waitpid(child, 0)[1]) for child in children]
     print(json.dumps(report))
 

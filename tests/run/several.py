@@ -24,10 +24,19 @@ def parts():
 
     rows = np.random.default_rng(0).normal(size=(SAMPLES, 3)).astype(np.float32)
     risk = langevax.MeanFieldRisk(
-        langevax.neurons.Tanh(), langevax.losses.squared, rows, np.sign(rows[:, 0]), precision=0.1
+        langevax.neurons.Tanh(),
+        langevax.losses.squared,
+        rows,
+        np.sign(rows[:, 0]),
+        precision=0.1,
     )
     mfld = langevax.meanfield.MFLD(step_size=0.1, temperature=0.01)
-    options = {"key": jax.random.key(0), "record_every": 5, "average": position_of, "progress": False}
+    options = {
+        "key": jax.random.key(0),
+        "record_every": 5,
+        "average": position_of,
+        "progress": False,
+    }
     return mfld, risk, risk.prior(0.1, PARTICLES), options
 
 
@@ -38,9 +47,22 @@ def chains():
 
     import langevax
 
-    problem = langevax.FiniteSum(lambda x, row: ((x - row) ** 2).sum() / 2, jnp.arange(6.0).reshape(2, 3))
-    options = {"key": jax.random.key(1), "num_steps": STEPS, "num_chains": 8, "record_every": 10, "progress": False}
-    return langevax.Langevin(0.1, 0.5, langevax.gradients.SVRG(batch_size=1, period=3)), problem, jnp.zeros(3), options
+    problem = langevax.FiniteSum(
+        lambda x, row: ((x - row) ** 2).sum() / 2, jnp.arange(6.0).reshape(2, 3)
+    )
+    options = {
+        "key": jax.random.key(1),
+        "num_steps": STEPS,
+        "num_chains": 8,
+        "record_every": 10,
+        "progress": False,
+    }
+    return (
+        langevax.Langevin(0.1, 0.5, langevax.gradients.SVRG(batch_size=1, period=3)),
+        problem,
+        jnp.zeros(3),
+        options,
+    )
 
 
 def fitted(devices: int | None):
@@ -50,8 +72,20 @@ def fitted(devices: int | None):
     path = model_selection.SEARCHES["path"]._replace(stage_steps=16, factors=(3.0, 1.0))
     model_selection.SEARCHES = {"path": path}
     rows = np.random.default_rng(0).normal(size=(SAMPLES, 3))
-    options = {"temperature": 0.05, "scaling": "columns", "neuron": "tanh", "num_steps": HALF, "progress": False}
-    model = MeanFieldRegressor(num_particles=PARTICLES, validation="path", devices=devices, random_state=0, **options)
+    options = {
+        "temperature": 0.05,
+        "scaling": "columns",
+        "neuron": "tanh",
+        "num_steps": HALF,
+        "progress": False,
+    }
+    model = MeanFieldRegressor(
+        num_particles=PARTICLES,
+        validation="path",
+        devices=devices,
+        random_state=0,
+        **options,
+    )
     return model.fit(rows, np.tanh(2 * rows[:, 0]))
 
 
@@ -80,7 +114,16 @@ def fail(fault: str, mesh, index: str):
             raise RuntimeError("a mistake of process 1 alone")
 
     mfld, risk, cloud, options = parts()
-    langevax.simulate(mfld, risk, cloud, num_steps=10**9, sharding=mesh, callbacks=[go], callback_every=HALF, **options)
+    langevax.simulate(
+        mfld,
+        risk,
+        cloud,
+        num_steps=10**9,
+        sharding=mesh,
+        callbacks=[go],
+        callback_every=HALF,
+        **options,
+    )
 
 
 def measured(mesh, folder: Path) -> dict:
@@ -91,23 +134,39 @@ def measured(mesh, folder: Path) -> dict:
 
     mfld, risk, cloud, options = parts()
     shared, saved = {"sharding": mesh, **options}, folder / "saved"
-    first = langevax.simulate(mfld, risk, cloud, num_steps=HALF, checkpoint=saved, **shared)
+    first = langevax.simulate(
+        mfld, risk, cloud, num_steps=HALF, checkpoint=saved, **shared
+    )
     if processes.is_first():  # for one process to go on from
         shutil.copytree(saved, folder / "half")
     processes.wait_for_all("copied")
-    resumed = langevax.simulate(mfld, risk, cloud, num_steps=STEPS, checkpoint=saved, resume=True, **shared)
+    resumed = langevax.simulate(
+        mfld, risk, cloud, num_steps=STEPS, checkpoint=saved, resume=True, **shared
+    )
     through = langevax.simulate(mfld, risk, cloud, num_steps=STEPS, **shared)
-    alone = langevax.simulate(mfld, risk, cloud, num_steps=STEPS, **options)  # of this process, beside the others
+    alone = langevax.simulate(
+        mfld, risk, cloud, num_steps=STEPS, **options
+    )  # of this process, beside the others
     algorithm, problem, start, chain_options = chains()
     many = langevax.simulate(algorithm, problem, start, sharding=mesh, **chain_options)
     by_rows = jax.make_mesh((len(jax.devices()),), ("rows",))
-    halves = langevax.simulate(mfld, risk, cloud, num_steps=STEPS, **options | {"sharding": by_rows})
+    halves = langevax.simulate(
+        mfld, risk, cloud, num_steps=STEPS, **options | {"sharding": by_rows}
+    )
     theirs = langevax.simulate(
-        mfld, risk, cloud, num_steps=STEPS, checkpoint=folder / "of one", resume=True, **shared
+        mfld,
+        risk,
+        cloud,
+        num_steps=STEPS,
+        checkpoint=folder / "of one",
+        resume=True,
+        **shared,
     )  # begun by one process
     return {
         "devices": len(through.position.sharding.device_set),
-        "own particles": [list(shard.data.shape) for shard in through.position.addressable_shards],
+        "own particles": [
+            list(shard.data.shape) for shard in through.position.addressable_shards
+        ],
         "steps": [first.steps, resumed.steps, theirs.steps],
         "recorded": through.trace.steps.tolist(),
         "evaluations": through.evaluations,

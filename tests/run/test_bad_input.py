@@ -12,7 +12,14 @@ import numpy as np
 import pytest
 
 import langevax
-from tests.run.setting import SIZE, assert_same_tree, langevin, problem, simulate, squared_distance
+from tests.run.setting import (
+    SIZE,
+    assert_same_tree,
+    langevin,
+    problem,
+    simulate,
+    squared_distance,
+)
 
 ROWS = np.ones((12, SIZE), np.float32)
 
@@ -41,7 +48,10 @@ def run(**options):
 def plainly(**options):
     """`langevax.simulate` without the defaults of these tests."""
     arguments = {"key": jax.random.key(0), "num_steps": 8} | options
-    algorithm, data = arguments.pop("algorithm", langevin()), arguments.pop("problem", problem())
+    algorithm, data = (
+        arguments.pop("algorithm", langevin()),
+        arguments.pop("problem", problem()),
+    )
     start = arguments.pop("start", jnp.zeros(SIZE))
     return lambda: langevax.simulate(algorithm, data, start, **arguments)
 
@@ -59,7 +69,10 @@ REFUSED = {
     ),
     "NaN in the inputs": (
         lambda: langevax.MeanFieldRisk(
-            langevax.neurons.Tanh(), langevax.losses.squared, spoiled(np.nan), np.ones(12, np.float32)
+            langevax.neurons.Tanh(),
+            langevax.losses.squared,
+            spoiled(np.nan),
+            np.ones(12, np.float32),
         ),
         ValueError,
         ["inputs[4, 1] is nan", "drop or impute"],
@@ -77,7 +90,10 @@ REFUSED = {
     "leading axes that disagree": (
         lambda: langevax.FiniteSum(squared_distance, (ROWS, np.ones(11, np.float32))),
         ValueError,
-        ["leading axes of data disagree (data[0]: 12, data[1]: 11)", "pass the same number of rows"],
+        [
+            "leading axes of data disagree (data[0]: 12, data[1]: 11)",
+            "pass the same number of rows",
+        ],
     ),
     "a loss that is not scalar": (
         run(problem=langevax.FiniteSum(lambda x, a: x - a, ROWS)),
@@ -99,15 +115,34 @@ REFUSED = {
         TypeError,
         ["start['w'] must be floating, got int32", "astype(float)"],
     ),
-    "words as a start": (plainly(start={"w": "zero"}), TypeError, ["start['w'] must be an array, got 'zero'", "pass"]),
-    "nothing as a start": (plainly(start=()), ValueError, ["start holds no array, got ()", "pass a pytree"]),
-    "an empty start": (plainly(start=jnp.zeros((0, 2))), ValueError, ["start is empty, of shape (0, 2)", "pass"]),
+    "words as a start": (
+        plainly(start={"w": "zero"}),
+        TypeError,
+        ["start['w'] must be an array, got 'zero'", "pass"],
+    ),
+    "nothing as a start": (
+        plainly(start=()),
+        ValueError,
+        ["start holds no array, got ()", "pass a pytree"],
+    ),
+    "an empty start": (
+        plainly(start=jnp.zeros((0, 2))),
+        ValueError,
+        ["start is empty, of shape (0, 2)", "pass"],
+    ),
     "a batch larger than n": (
         run(algorithm=minibatch(batch_size=13)),
         ValueError,
-        ["batch_size is 13 but the problem has 12 components", "batch_size <= 12, or replace=True"],
+        [
+            "batch_size is 13 but the problem has 12 components",
+            "batch_size <= 12, or replace=True",
+        ],
     ),
-    "a batch of none": (lambda: minibatch(batch_size=0), ValueError, ["batch_size must be at least 1, got 0", "pass"]),
+    "a batch of none": (
+        lambda: minibatch(batch_size=0),
+        ValueError,
+        ["batch_size must be at least 1, got 0", "pass"],
+    ),
     "period 0": (
         lambda: langevax.gradients.SVRG(batch_size=2, period=0),
         ValueError,
@@ -123,25 +158,51 @@ REFUSED = {
         ValueError,
         ["temperature must be finite and >= 0, got -0.5", "pass a number >= 0"],
     ),
-    "a NaN temperature": (lambda: langevax.Langevin(0.1, np.nan), ValueError, ["temperature", "got nan", "pass"]),
-    "no temperature for MALA": (lambda: langevax.MALA(0.1, 0.0), ValueError, ["temperature", "> 0, got 0.0", "pass"]),
+    "a NaN temperature": (
+        lambda: langevax.Langevin(0.1, np.nan),
+        ValueError,
+        ["temperature", "got nan", "pass"],
+    ),
+    "no temperature for MALA": (
+        lambda: langevax.MALA(0.1, 0.0),
+        ValueError,
+        ["temperature", "> 0, got 0.0", "pass"],
+    ),
     "a negative step": (
         lambda: langevax.Langevin(-0.1, 0.5),
         ValueError,
         ["step_size must be finite and > 0, got -0.1", "pass a number > 0"],
     ),
-    "a step of 0": (lambda: langevax.Langevin(0.0, 0.5), ValueError, ["step_size", "> 0, got 0.0", "pass"]),
-    "a NaN step": (lambda: langevax.Langevin(jnp.nan, 0.5), ValueError, ["step_size", "got nan", "pass"]),
-    "an infinite step": (lambda: langevax.Langevin(np.inf, 0.5), ValueError, ["step_size", "got inf", "pass"]),
+    "a step of 0": (
+        lambda: langevax.Langevin(0.0, 0.5),
+        ValueError,
+        ["step_size", "> 0, got 0.0", "pass"],
+    ),
+    "a NaN step": (
+        lambda: langevax.Langevin(jnp.nan, 0.5),
+        ValueError,
+        ["step_size", "got nan", "pass"],
+    ),
+    "an infinite step": (
+        lambda: langevax.Langevin(np.inf, 0.5),
+        ValueError,
+        ["step_size", "got inf", "pass"],
+    ),
     "words as a step": (
         lambda: langevax.Langevin("small", 0.5),
         TypeError,
-        ["step_size must be a number or a schedule of the step, got 'small'", "pass a float > 0"],
+        [
+            "step_size must be a number or a schedule of the step, got 'small'",
+            "pass a float > 0",
+        ],
     ),
     "a boolean of NumPy as a step": (
         lambda: langevax.Langevin(np.True_, 0.5),
         TypeError,
-        ["step_size must be a number or a schedule of the step, got True", "pass a float > 0"],
+        [
+            "step_size must be a number or a schedule of the step, got True",
+            "pass a float > 0",
+        ],
     ),
     "a schedule for a precision": (
         lambda: langevax.FiniteSum(squared_distance, ROWS, precision=lambda step: 0.1),
@@ -161,26 +222,61 @@ REFUSED = {
     "an old key": (
         plainly(key=jnp.array([0, 0], jnp.uint32)),
         TypeError,
-        ["key must be a typed key, got an old-style uint32 key", "jax.random.wrap_key_data(old_key)"],
+        [
+            "key must be a typed key, got an old-style uint32 key",
+            "jax.random.wrap_key_data(old_key)",
+        ],
     ),
-    "a seed for a key": (plainly(key=0), TypeError, ["key must be a typed key, got int", "jax.random.key(seed)"]),
-    "no key": (plainly(key=None), TypeError, ["key must be a typed key, got NoneType", "jax.random.key(seed)"]),
+    "a seed for a key": (
+        plainly(key=0),
+        TypeError,
+        ["key must be a typed key, got int", "jax.random.key(seed)"],
+    ),
+    "no key": (
+        plainly(key=None),
+        TypeError,
+        ["key must be a typed key, got NoneType", "jax.random.key(seed)"],
+    ),
     "several keys": (
         plainly(key=jax.random.split(jax.random.key(0), 3)),
         ValueError,
         ["key must be one key, got an array of keys of shape (3,)", "pass one of them"],
     ),
-    "no algorithm": (plainly(algorithm=0.1), TypeError, ["algorithm must be an Algorithm", "got 0.1", "Langevin(...)"]),
-    "no problem": (plainly(problem=ROWS), TypeError, ["problem must be a Problem", "got ndarray", "FiniteSum(...)"]),
-    "negative num_steps": (plainly(num_steps=-1), ValueError, ["num_steps must be at least 0, got -1", "pass"]),
-    "num_steps as a float": (plainly(num_steps=1e3), TypeError, ["num_steps must be an int, got 1000.0", "pass"]),
+    "no algorithm": (
+        plainly(algorithm=0.1),
+        TypeError,
+        ["algorithm must be an Algorithm", "got 0.1", "Langevin(...)"],
+    ),
+    "no problem": (
+        plainly(problem=ROWS),
+        TypeError,
+        ["problem must be a Problem", "got ndarray", "FiniteSum(...)"],
+    ),
+    "negative num_steps": (
+        plainly(num_steps=-1),
+        ValueError,
+        ["num_steps must be at least 0, got -1", "pass"],
+    ),
+    "num_steps as a float": (
+        plainly(num_steps=1e3),
+        TypeError,
+        ["num_steps must be an int, got 1000.0", "pass"],
+    ),
     "more steps than int32": (
         plainly(num_steps=2**31),
         ValueError,
         ["num_steps must be at most 2147483646, got 2147483648", "further phases"],
     ),
-    "no chains": (plainly(num_chains=0), ValueError, ["num_chains must be at least 1, got 0", "pass"]),
-    "record_every 0": (plainly(record_every=0), ValueError, ["record_every must be at least 1, got 0", "pass"]),
+    "no chains": (
+        plainly(num_chains=0),
+        ValueError,
+        ["num_chains must be at least 1, got 0", "pass"],
+    ),
+    "record_every 0": (
+        plainly(record_every=0),
+        ValueError,
+        ["record_every must be at least 1, got 0", "pass"],
+    ),
     "callback_every 0": (
         plainly(callbacks=[print], callback_every=0),
         ValueError,
@@ -189,12 +285,20 @@ REFUSED = {
     "callbacks without a grid": (
         plainly(callbacks=[print]),
         ValueError,
-        ["callback_every is None", "no callback would ever be called", "pass callback_every=k"],
+        [
+            "callback_every is None",
+            "no callback would ever be called",
+            "pass callback_every=k",
+        ],
     ),
     "a callback that is no list": (
         plainly(callbacks=len, callback_every=2),
         TypeError,
-        ["callbacks must be a list of functions", "<built-in function len>", "pass [callback]"],
+        [
+            "callbacks must be a list of functions",
+            "<built-in function len>",
+            "pass [callback]",
+        ],
     ),
     "a record that is no function": (
         plainly(record="position", record_every=2),
@@ -224,7 +328,10 @@ REFUSED = {
     "a callback that returns a number": (
         plainly(callbacks=[lambda trace, state: 1], callback_every=2),
         TypeError,
-        ["a callback must return a boolean or None, got 1", "return True to stop the run"],
+        [
+            "a callback must return a boolean or None, got 1",
+            "return True to stop the run",
+        ],
     ),
     "negative checkpoint_seconds": (
         plainly(checkpoint="nowhere", checkpoint_seconds=-1.0),
@@ -236,31 +343,64 @@ REFUSED = {
         ValueError,
         ["matmul_precision must be None or one of 'bfloat16', 'float32', got 'bf16'"],
     ),
-    "another spelling of a precision": (plainly(matmul_precision="BFLOAT16"), ValueError, ["got 'BFLOAT16'"]),
-    "an empty precision": (plainly(matmul_precision=""), ValueError, ["matmul_precision", "got ''"]),
+    "another spelling of a precision": (
+        plainly(matmul_precision="BFLOAT16"),
+        ValueError,
+        ["got 'BFLOAT16'"],
+    ),
+    "an empty precision": (
+        plainly(matmul_precision=""),
+        ValueError,
+        ["matmul_precision", "got ''"],
+    ),
     "words as progress": (
         plainly(progress="yes"),
         TypeError,
         ["progress must be True, False or 'auto', got 'yes'"],
     ),
-    "no progress": (plainly(progress=None), TypeError, ["progress must be True, False or 'auto', got None"]),
+    "no progress": (
+        plainly(progress=None),
+        TypeError,
+        ["progress must be True, False or 'auto', got None"],
+    ),
     "stacked scalars": (
         plainly(start=langevax.Stacked({"w": jnp.zeros(2), "b": jnp.array(0.0)})),
         ValueError,
-        ["start['b'] is a scalar, but Stacked positions have the chains along axis 0", "pass an array"],
+        [
+            "start['b'] is a scalar, but Stacked positions have the chains along axis 0",
+            "pass an array",
+        ],
     ),
     "stacked leaves that disagree": (
-        plainly(start=langevax.Stacked({"w": jnp.zeros((2, SIZE)), "x": jnp.zeros((3, SIZE))})),
+        plainly(
+            start=langevax.Stacked(
+                {"w": jnp.zeros((2, SIZE)), "x": jnp.zeros((3, SIZE))}
+            )
+        ),
         ValueError,
-        ["start['x'] has shape (3, 3), so 3 chains along axis 0, but another leaf has 2", "one position per chain"],
+        [
+            "start['x'] has shape (3, 3), so 3 chains along axis 0, but another leaf has 2",
+            "one position per chain",
+        ],
     ),
     "stacked positions of another number of chains": (
         plainly(start=langevax.Stacked(jnp.zeros((2, SIZE))), num_chains=4),
         ValueError,
-        ["start has shape (2, 3), so 2 chains along axis 0, but num_chains is 4", "one position per chain"],
+        [
+            "start has shape (2, 3), so 2 chains along axis 0, but num_chains is 4",
+            "one position per chain",
+        ],
     ),
-    "stacked nothing": (plainly(start=langevax.Stacked(())), ValueError, ["start holds no array", "pass a pytree"]),
-    "stacked words": (plainly(start=langevax.Stacked("zero")), TypeError, ["start must be an array, got 'zero'"]),
+    "stacked nothing": (
+        plainly(start=langevax.Stacked(())),
+        ValueError,
+        ["start holds no array", "pass a pytree"],
+    ),
+    "stacked words": (
+        plainly(start=langevax.Stacked("zero")),
+        TypeError,
+        ["start must be an array, got 'zero'"],
+    ),
     "no stacked chain": (
         plainly(start=langevax.Stacked(jnp.zeros((0, SIZE)))),
         ValueError,
@@ -285,7 +425,10 @@ def test_a_mistake_is_refused_with_its_value_and_the_remedy(call, kind, words):
 @pytest.mark.slow
 def test_chains_that_disagree_with_the_start():
     first = simulate(0)
-    with pytest.raises(ValueError, match=r"num_chains is 3 but start has 2 chains; leave num_chains out"):
+    with pytest.raises(
+        ValueError,
+        match=r"num_chains is 3 but start has 2 chains; leave num_chains out",
+    ):
         simulate(4, start=first, num_chains=3)
     with pytest.raises(ValueError, match=r"phases have 2 and None chains"):
         first.then(simulate(0, num_chains=None, average=None))
@@ -294,34 +437,45 @@ def test_chains_that_disagree_with_the_start():
 def test_a_start_that_does_not_split_over_the_devices():
     mesh = jax.make_mesh((1,), ("particles",))
     with pytest.raises(
-        ValueError, match=r"over 1 devices, which does not divide a position of shape \(\); make axis 0"
+        ValueError,
+        match=r"over 1 devices, which does not divide a position of shape \(\); make axis 0",
     ):
         plainly(start=jnp.array(0.0), sharding=mesh)()
 
 
 def end(start=None, key=None, **options):
-    start, key = jnp.zeros(SIZE) if start is None else start, jax.random.key(0) if key is None else key
-    return langevax.simulate(langevin(), options.get("problem", problem()), start, key=key, num_steps=2).position
+    start, key = (
+        jnp.zeros(SIZE) if start is None else start,
+        jax.random.key(0) if key is None else key,
+    )
+    return langevax.simulate(
+        langevin(), options.get("problem", problem()), start, key=key, num_steps=2
+    ).position
 
 
 TRANSFORMED = {
     "jit over the start": lambda: jax.jit(end)(jnp.zeros(SIZE)),
     "jit over nothing": lambda: jax.jit(lambda: end())(),
     "jit over the key": lambda: jax.jit(lambda key: end(key=key))(jax.random.key(0)),
-    "vmap over keys": lambda: jax.vmap(lambda key: end(key=key))(jax.random.split(jax.random.key(0), 2)),
-    "vmap over starts": lambda: jax.vmap(end)(jnp.zeros((2, SIZE))),
-    "vmap over stacked starts": lambda: jax.vmap(lambda x: end(langevax.Stacked(x)))(jnp.zeros((2, 2, SIZE))),
-    "grad by the start": lambda: jax.grad(lambda x: end(x).sum())(jnp.zeros(SIZE)),
-    "grad by the data": lambda: jax.grad(lambda rows: end(problem=langevax.FiniteSum(squared_distance, rows)).sum())(
-        ROWS
+    "vmap over keys": lambda: jax.vmap(lambda key: end(key=key))(
+        jax.random.split(jax.random.key(0), 2)
     ),
+    "vmap over starts": lambda: jax.vmap(end)(jnp.zeros((2, SIZE))),
+    "vmap over stacked starts": lambda: jax.vmap(lambda x: end(langevax.Stacked(x)))(
+        jnp.zeros((2, 2, SIZE))
+    ),
+    "grad by the start": lambda: jax.grad(lambda x: end(x).sum())(jnp.zeros(SIZE)),
+    "grad by the data": lambda: jax.grad(
+        lambda rows: end(problem=langevax.FiniteSum(squared_distance, rows)).sum()
+    )(ROWS),
 }
 
 
 @pytest.mark.parametrize("call", TRANSFORMED.values(), ids=TRANSFORMED)
 def test_a_run_inside_a_transformation_is_refused_in_a_sentence(call):
     with pytest.raises(
-        TypeError, match=r"simulate cannot be called inside jax.jit, jax.vmap or jax.grad: .*num_chains="
+        TypeError,
+        match=r"simulate cannot be called inside jax.jit, jax.vmap or jax.grad: .*num_chains=",
     ):
         call()
 
@@ -334,5 +488,7 @@ def test_a_refused_run_does_not_occupy_its_checkpoint(tmp_path):
 
 
 def test_batch_sizes_may_be_integers_of_numpy():
-    algorithm = langevax.Langevin(0.1, 0.5, langevax.gradients.SVRG(np.int64(3), np.int64(5)))
+    algorithm = langevax.Langevin(
+        0.1, 0.5, langevax.gradients.SVRG(np.int64(3), np.int64(5))
+    )
     assert_same_tree(simulate(8, algorithm=algorithm).position, simulate(8).position)

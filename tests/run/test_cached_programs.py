@@ -30,19 +30,32 @@ def test_programs_compiled_by_one_process_are_loaded_by_another(tmp_path):
     env = {name: value for name, value in os.environ.items() if name != elsewhere}
     env["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     command = [sys.executable, "-c", SCRIPT, str(tmp_path / "kept")]
-    counts = [subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout for _ in range(2)]
+    counts = [
+        subprocess.run(
+            command, env=env, check=True, capture_output=True, text=True
+        ).stdout
+        for _ in range(2)
+    ]
     assert [line.split() for line in counts] == [["1", "1"], ["0", "2"]]
 
 
 @pytest.fixture
 def updates(tmp_path, monkeypatch):
     """Return what is set of JAX, in an empty folder and environment."""
-    for name in ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "XDG_CACHE_HOME"):
+    for name in (
+        "JAX_COMPILATION_CACHE_DIR",
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS",
+        "XDG_CACHE_HOME",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
     updates = {}
-    monkeypatch.setattr(type(jax.config), "update", lambda self, name, value: updates.update({name: value}))
+    monkeypatch.setattr(
+        type(jax.config),
+        "update",
+        lambda self, name, value: updates.update({name: value}),
+    )
     return updates
 
 
@@ -62,11 +75,15 @@ def test_where(directory, env, folder, updates, tmp_path, monkeypatch):
         monkeypatch.setenv(name, value)
     langevax.run.keep_compiled_programs(directory)
     assert updates.pop("jax_persistent_cache_min_compile_time_secs") == 0
-    assert updates.get("jax_compilation_cache_dir") == (None if folder is None else str(tmp_path / folder))
+    assert updates.get("jax_compilation_cache_dir") == (
+        None if folder is None else str(tmp_path / folder)
+    )
 
 
 @pytest.mark.parametrize("by_variable", [False, True])
-def test_a_folder_that_cannot_be_made_is_not_used(by_variable, updates, tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_made_is_not_used(
+    by_variable, updates, tmp_path, monkeypatch
+):
     (tmp_path / "file").touch()
     if by_variable:
         monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "file/cache")
@@ -75,7 +92,9 @@ def test_a_folder_that_cannot_be_made_is_not_used(by_variable, updates, tmp_path
 
 
 def test_a_folder_that_cannot_be_written_is_only_read(updates, tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "access", lambda folder, mode: False)  # root may write anywhere
+    monkeypatch.setattr(
+        os, "access", lambda folder, mode: False
+    )  # root may write anywhere
     langevax.run.keep_compiled_programs("here")
     assert updates["jax_persistent_cache_min_compile_time_secs"] == float("inf")
     assert updates["jax_compilation_cache_dir"] == str(tmp_path / "here")

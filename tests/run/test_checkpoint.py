@@ -96,17 +96,24 @@ def test_resume_starts_a_run_where_there_is_none(tmp_path):
 def test_states_without_records_resume_too(tmp_path, monkeypatch):
     fix_chunks(monkeypatch, 10)
     save(tmp_path, 20, record_every=None)
-    assert_same_bits(resume(tmp_path, record_every=None), uninterrupted(record_every=None))
+    assert_same_bits(
+        resume(tmp_path, record_every=None), uninterrupted(record_every=None)
+    )
     assert records(tmp_path) == []
 
 
 @pytest.mark.slow
 def test_records_that_no_state_follows_are_made_again(saved):
-    shutil.rmtree(saved / "state" / "40")  # as if killed between the records and the state
+    shutil.rmtree(
+        saved / "state" / "40"
+    )  # as if killed between the records and the state
     (saved / "trace" / "000000000044-000000000048.nc.part").write_bytes(b"half")
     (saved / "trace" / "notes.txt").write_text("mine")
     assert_same_bits(resume(saved, 30), uninterrupted(30))
-    assert records(saved) == [*(f"{a:012d}-{b:012d}.nc" for a, b in [(4, 8), (12, 20), (24, 28)]), "notes.txt"]
+    assert records(saved) == [
+        *(f"{a:012d}-{b:012d}.nc" for a, b in [(4, 8), (12, 20), (24, 28)]),
+        "notes.txt",
+    ]
     assert_same_bits(resume(saved), uninterrupted())
 
 
@@ -116,8 +123,13 @@ def test_16_bit_numbers_survive(tmp_path, monkeypatch):
     options = {
         "algorithm": Script(lambda step: {"half": jnp.asarray(step, jnp.float16) / 3}),
         "start": jnp.asarray([0.1, 0.2, 0.3], jnp.bfloat16),
-        "problem": langevax.FiniteSum(squared_distance, np.zeros((4, SIZE), np.float32)),
-        "record": lambda problem, state: {"x": state.position, "up": state.position > 3},
+        "problem": langevax.FiniteSum(
+            squared_distance, np.zeros((4, SIZE), np.float32)
+        ),
+        "record": lambda problem, state: {
+            "x": state.position,
+            "up": state.position > 3,
+        },
     }
     save(tmp_path, 20, **options)
     assert_same_bits(resume(tmp_path, **options), simulate(STEPS, **options))
@@ -125,7 +137,12 @@ def test_16_bit_numbers_survive(tmp_path, monkeypatch):
 
 def test_only_two_states_are_kept_and_all_records(saved):
     assert states(saved) == [30, 40]
-    assert [name[13:-3] for name in records(saved)] == ["000000000008", "000000000020", "000000000028", "000000000040"]
+    assert [name[13:-3] for name in records(saved)] == [
+        "000000000008",
+        "000000000020",
+        "000000000028",
+        "000000000040",
+    ]
 
 
 def test_an_interrupt_saves(tmp_path):
@@ -140,7 +157,9 @@ def test_an_interrupt_saves(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("place", ["after the records came off the device", "in the state's save"])
+@pytest.mark.parametrize(
+    "place", ["after the records came off the device", "in the state's save"]
+)
 def test_an_interrupt_at_a_bad_moment_loses_nothing(tmp_path, monkeypatch, place):
     fix_chunks(monkeypatch, 10)
     calls = []
@@ -155,10 +174,18 @@ def test_an_interrupt_at_a_bad_moment_loses_nothing(tmp_path, monkeypatch, place
 
         return call
 
-    owner, name = (DRIVER.Recording, "copy_from") if place.startswith("after") else (Checkpoint, "save")
+    owner, name = (
+        (DRIVER.Recording, "copy_from")
+        if place.startswith("after")
+        else (Checkpoint, "save")
+    )
     monkeypatch.setattr(owner, name, interrupted(getattr(owner, name)))
     with pytest.raises(KeyboardInterrupt):
-        simulate(STEPS, checkpoint=tmp_path, checkpoint_seconds=1e9 if owner is DRIVER.Recording else 0.0)
+        simulate(
+            STEPS,
+            checkpoint=tmp_path,
+            checkpoint_seconds=1e9 if owner is DRIVER.Recording else 0.0,
+        )
     assert states(tmp_path)[-1] == (20 if place.startswith("after") else 30)
     assert_same_bits(resume(tmp_path), uninterrupted())
 
@@ -186,7 +213,11 @@ def test_nothing_is_pickled(tmp_path, monkeypatch):
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(files) > 10
     assert not [
-        path for path in files if path.read_bytes().startswith((b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"))
+        path
+        for path in files
+        if path.read_bytes().startswith(
+            (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+        )
     ]
 
 
@@ -198,7 +229,9 @@ def ended_badly(tmp_path_factory):
     directory = tmp_path_factory.mktemp("killed")
     command = [sys.executable, "-W", "ignore", "-m", "tests.run.killed", str(directory)]
     root = Path(__file__).parents[2]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=root, timeout=300, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=root, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return directory, json.loads(done.stdout)
 
@@ -206,13 +239,18 @@ def ended_badly(tmp_path_factory):
 @pytest.mark.slow
 def test_a_killed_run_resumes_bit_for_bit(ended_badly):
     directory, report = ended_badly
-    places = [*(f"moment {m}" for m in killed.MOMENTS), *(f"delay {d}" for d in killed.DELAYS)]
+    places = [
+        *(f"moment {m}" for m in killed.MOMENTS),
+        *(f"delay {d}" for d in killed.DELAYS),
+    ]
     assert report["signals"] == [9] * len(places)
     numbers_of_records = []
     for place in places:
         numbers_of_records.append(len(list((directory / place).rglob("*.nc"))))
         assert_same_bits(resume(directory / place, killed.STEPS), uninterrupted())
-        assert not list((directory / place).rglob("*tmp*"))  # nothing half-written stays
+        assert not list(
+            (directory / place).rglob("*tmp*")
+        )  # nothing half-written stays
         assert not list((directory / place).rglob("*.part"))
     assert len(set(numbers_of_records)) >= 4  # they were killed at different times
 
@@ -222,18 +260,29 @@ def test_a_killed_run_resumes_bit_for_bit(ended_badly):
 def test_a_full_disk_is_reported_and_the_last_save_resumes(ended_badly, run):
     directory, report = ended_badly
     message = report["full"][run]
-    for words in ["cannot write the checkpoint", str(directory / run), "intact", "free space", "resume=True"]:
+    for words in [
+        "cannot write the checkpoint",
+        str(directory / run),
+        "intact",
+        "free space",
+        "resume=True",
+    ]:
         assert words in message
     assert "too large" in message  # the system's own words
     options = {} if run == "whole" else {"record_every": None}
-    assert_same_bits(resume(directory / run, 55, **options), uninterrupted(55, **options))
+    assert_same_bits(
+        resume(directory / run, 55, **options), uninterrupted(55, **options)
+    )
 
 
 # refusals: the message says what and why, and nothing is changed
 
 
 def test_a_directory_in_use_is_not_overwritten(saved):
-    with pytest.raises(CheckpointError, match=r"already holds a run; pass resume=True .* or name another directory"):
+    with pytest.raises(
+        CheckpointError,
+        match=r"already holds a run; pass resume=True .* or name another directory",
+    ):
         save(saved)
     assert_same_bits(resume(saved), uninterrupted())
 
@@ -249,7 +298,9 @@ def test_a_file_of_another_program_is_refused_and_stays(tmp_path, name):
     path.parent.mkdir(exist_ok=True)
     path.write_text("mine")
     for resumed in (False, True):
-        with pytest.raises(CheckpointError, match=rf"{path} was not written by langevax; move it"):
+        with pytest.raises(
+            CheckpointError, match=rf"{path} was not written by langevax; move it"
+        ):
             save(tmp_path, resume=resumed)
     assert path.read_text() == "mine"
 
@@ -257,19 +308,34 @@ def test_a_file_of_another_program_is_refused_and_stays(tmp_path, name):
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
-        ({"algorithm": langevin(step_size=0.2)}, r"algorithm.step_size was 0.1, now 0.2"),
-        ({"algorithm": langevax.MALA(0.1, 0.5)}, r"algorithm was \S*Langevin, now \S*MALA"),
-        ({"seed": 1}, r"key was threefry2x32 key \[0, 0\], now threefry2x32 key \[0, 1\]"),
+        (
+            {"algorithm": langevin(step_size=0.2)},
+            r"algorithm.step_size was 0.1, now 0.2",
+        ),
+        (
+            {"algorithm": langevax.MALA(0.1, 0.5)},
+            r"algorithm was \S*Langevin, now \S*MALA",
+        ),
+        (
+            {"seed": 1},
+            r"key was threefry2x32 key \[0, 0\], now threefry2x32 key \[0, 1\]",
+        ),
         ({"start": np.ones(SIZE, np.float32)}, r"start was float32\[2, 3\] checksum"),
         ({"num_chains": 3}, r"num_chains was 2, now 3"),
         ({"record_every": 5}, r"record_every was 4, now 5"),
         ({"average": None}, r"average was \S*position_of, now absent"),
-        ({"record": lambda problem, state: state.position}, r"record was \S*position_of, now \S*lambda"),
+        (
+            {"record": lambda problem, state: state.position},
+            r"record was \S*position_of, now \S*lambda",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
 )
 def test_a_checkpoint_of_another_run_names_what_differs(shared, changed, named):
-    with pytest.raises(CheckpointError, match=r"belongs to another run: .*" + named + r".*name another directory"):
+    with pytest.raises(
+        CheckpointError,
+        match=r"belongs to another run: .*" + named + r".*name another directory",
+    ):
         resume(shared, **changed)
 
 
@@ -288,16 +354,27 @@ def test_other_integrators_losses_data_and_schedules_are_another_run(shared):
     typo[5, 1] += 1
     described = [
         {"algorithm": langevax.Langevin(0.1, 0.5)},
-        {"algorithm": langevax.Langevin(0.1, 0.5, integrator=langevax.integrators.Exponential())},
+        {
+            "algorithm": langevax.Langevin(
+                0.1, 0.5, integrator=langevax.integrators.Exponential()
+            )
+        },
         {"algorithm": langevax.Langevin(optax.cosine_decay_schedule(0.1, 100), 0.5)},
         {"algorithm": langevax.Langevin(optax.cosine_decay_schedule(0.1, 200), 0.5)},
         {"problem": langevax.FiniteSum(squared_distance, data)},
         {"problem": langevax.FiniteSum(squared_distance, typo)},
         {"problem": langevax.FiniteSum(lambda x, a: squared_distance(x, a), data)},
-        {"problem": langevax.MeanFieldRisk(langevax.neurons.Tanh(), langevax.losses.squared, data, data[:, 0])},
         {
             "problem": langevax.MeanFieldRisk(
-                langevax.neurons.Tanh(), langevax.losses.smoothed_hinge, data, np.sign(data[:, 0])
+                langevax.neurons.Tanh(), langevax.losses.squared, data, data[:, 0]
+            )
+        },
+        {
+            "problem": langevax.MeanFieldRisk(
+                langevax.neurons.Tanh(),
+                langevax.losses.smoothed_hinge,
+                data,
+                np.sign(data[:, 0]),
             )
         },
     ]
@@ -307,18 +384,33 @@ def test_other_integrators_losses_data_and_schedules_are_another_run(shared):
 
 
 def test_fewer_steps_than_are_saved_are_refused(shared):
-    with pytest.raises(CheckpointError, match=r"num_steps is 35 but .* holds 40 steps already; pass num_steps >= 40"):
+    with pytest.raises(
+        CheckpointError,
+        match=r"num_steps is 35 but .* holds 40 steps already; pass num_steps >= 40",
+    ):
         resume(shared, 35)
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "3", '{"format": 1}', '{"format": 1, "langevax": "0", "identity": 3}', None]
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "3",
+        '{"format": 1}',
+        '{"format": 1, "langevax": "0", "identity": 3}',
+        None,
+    ],
 )
 def test_a_damaged_description_is_reported(saved, text):
     record = saved / "run.json"
     good = record.read_text()
     record.unlink() if text is None else record.write_text(text)
-    with pytest.raises(CheckpointError, match=r"run.json cannot be read .* damaged or missing. Restore this file"):
+    with pytest.raises(
+        CheckpointError,
+        match=r"run.json cannot be read .* damaged or missing. Restore this file",
+    ):
         resume(saved)
     record.write_text(good)
     assert_same_bits(resume(saved), uninterrupted())
@@ -326,7 +418,9 @@ def test_a_damaged_description_is_reported(saved, text):
 
 def test_another_format_names_the_version_that_reads_it(saved):
     record = saved / "run.json"
-    record.write_text(json.dumps(json.loads(record.read_text()) | {"format": 99, "langevax": "7.1"}))
+    record.write_text(
+        json.dumps(json.loads(record.read_text()) | {"format": 99, "langevax": "7.1"})
+    )
     with pytest.raises(
         CheckpointError,
         match=r"format 99, but this version of langevax reads format 3; it was written by langevax 7.1. Continue",
@@ -336,7 +430,11 @@ def test_another_format_names_the_version_that_reads_it(saved):
 
 def damaged(content, kind):
     half = len(content) // 2
-    return content[:half] if kind == "cut" else content[:half] + bytes([content[half] ^ 0x10]) + content[half + 1 :]
+    return (
+        content[:half]
+        if kind == "cut"
+        else content[:half] + bytes([content[half] ^ 0x10]) + content[half + 1 :]
+    )
 
 
 @pytest.mark.slow
@@ -347,7 +445,11 @@ def test_no_damaged_state_is_taken_for_a_good_one(saved, kind, hashed, capfd):
     refusals = []
     if not hashed:
         (saved / "state" / "40" / HASHES).unlink()  # as if killed before it was written
-    files = [path for path in (saved / "state" / "40").rglob("*") if path.is_file() and path.stat().st_size]
+    files = [
+        path
+        for path in (saved / "state" / "40").rglob("*")
+        if path.is_file() and path.stat().st_size
+    ]
     for path in files:
         content = path.read_bytes()
         path.write_bytes(damaged(content, kind))
@@ -368,11 +470,20 @@ def test_no_damaged_state_is_taken_for_a_good_one(saved, kind, hashed, capfd):
     assert_same_bits(resume(saved), uninterrupted())
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # coroutines of orbax that never end
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # coroutines of orbax that never end
 def test_a_changed_bit_in_a_large_state_is_detected(tmp_path):
-    start = np.random.default_rng(0).normal(size=2000).astype(np.float32)  # orbax keeps it without a checksum
+    start = (
+        np.random.default_rng(0).normal(size=2000).astype(np.float32)
+    )  # orbax keeps it without a checksum
     zeros = langevax.FiniteSum(squared_distance, np.zeros((4, 2000), np.float32))
-    options = {"algorithm": Script(lambda step: {}), "start": start, "problem": zeros, "record_every": None}
+    options = {
+        "algorithm": Script(lambda step: {}),
+        "start": start,
+        "problem": zeros,
+        "record_every": None,
+    }
     save(tmp_path, 5, **options)
     (tmp_path / "state" / "5" / HASHES).unlink()  # as if killed before it was written
     path = max((tmp_path / "state").rglob("*"), key=lambda path: path.stat().st_size)
@@ -382,10 +493,14 @@ def test_a_changed_bit_in_a_large_state_is_detected(tmp_path):
     for place in np.linspace(0.3, 0.7, 5):
         at = int(place * len(content))
         path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
-        with pytest.raises(CheckpointError, match=r"state of step 5 .* is damaged") as error:
+        with pytest.raises(
+            CheckpointError, match=r"state of step 5 .* is damaged"
+        ) as error:
             resume(tmp_path, 5, **options)
         messages.append(str(error.value))
-    assert any("its checksum is" in message for message in messages)  # the others fell on a part that orbax checks
+    assert any(
+        "its checksum is" in message for message in messages
+    )  # the others fell on a part that orbax checks
     path.write_bytes(content)
     assert resume(tmp_path, 5, **options).steps == 5
 
@@ -395,9 +510,18 @@ def test_a_changed_bit_in_a_large_state_is_detected(tmp_path):
 def test_no_damaged_record_is_taken_for_a_good_one(saved, kind, which):
     path = saved / "trace" / records(saved)[which]
     content = path.read_bytes()
-    numbers = content.rindex(uninterrupted().positions[:, [0, 5][which > 0]].tobytes()[:8])
-    path.write_bytes(content[:-1] if kind == "cut" else content[:numbers] + b"\0\0" + content[numbers + 2 :])
-    with pytest.raises(CheckpointError, match=rf"records in \S*{path.name} cannot be read.* Restore it from a copy"):
+    numbers = content.rindex(
+        uninterrupted().positions[:, [0, 5][which > 0]].tobytes()[:8]
+    )
+    path.write_bytes(
+        content[:-1]
+        if kind == "cut"
+        else content[:numbers] + b"\0\0" + content[numbers + 2 :]
+    )
+    with pytest.raises(
+        CheckpointError,
+        match=rf"records in \S*{path.name} cannot be read.* Restore it from a copy",
+    ):
         resume(saved)
     path.write_bytes(content)
     assert_same_bits(resume(saved), uninterrupted())
@@ -407,7 +531,10 @@ def test_a_missing_record_is_reported(saved):
     path = saved / "trace" / records(saved)[1]
     content = path.read_bytes()
     path.unlink()
-    with pytest.raises(CheckpointError, match=r"not those of every 4 steps up to 40: .* \(step 12\). Restore it"):
+    with pytest.raises(
+        CheckpointError,
+        match=r"not those of every 4 steps up to 40: .* \(step 12\). Restore it",
+    ):
         resume(saved)
     path.write_bytes(content)
     assert_same_bits(resume(saved), uninterrupted())
@@ -417,7 +544,8 @@ def test_a_missing_record_is_reported(saved):
 def test_an_output_that_cannot_be_written_is_reported(tmp_path, resumed):
     (tmp_path / "file").write_text("")
     with pytest.raises(
-        CheckpointError, match=r"cannot write the checkpoint in \S*file/run\S* .*make the directory writ"
+        CheckpointError,
+        match=r"cannot write the checkpoint in \S*file/run\S* .*make the directory writ",
     ):
         save(tmp_path / "file" / "run", resume=resumed)
     with pytest.raises(CheckpointError, match="cannot write the checkpoint"):
@@ -427,7 +555,9 @@ def test_an_output_that_cannot_be_written_is_reported(tmp_path, resumed):
 @pytest.mark.slow
 def test_identity_is_the_same_in_another_process(ended_badly):
     directory, _ = ended_badly
-    record = json.loads((directory / "whole" / "run.json").read_text())["identity"]["settings"]
+    record = json.loads((directory / "whole" / "run.json").read_text())["identity"][
+        "settings"
+    ]
     assert record["problem.loss"] == "tests.run.setting.squared_distance"
     assert record["record"] == f"{position_of.__module__}.position_of"
     assert jax.tree.all({name: " at 0x" not in text for name, text in record.items()})

@@ -11,7 +11,11 @@ MOST = 2**31 - 1
 
 
 def spend(step):
-    return {"evaluations": jnp.int32(MOST), "bytes": jnp.uint32(2**32 - 1), "exchanges": jnp.int32(1)}
+    return {
+        "evaluations": jnp.int32(MOST),
+        "bytes": jnp.uint32(2**32 - 1),
+        "exchanges": jnp.int32(1),
+    }
 
 
 def test_a_count_carries_into_its_high_half():
@@ -26,9 +30,17 @@ def test_a_count_carries_into_its_high_half():
 
 def test_totals_of_a_run_pass_2_to_the_32():
     result = simulate(6, Script(spend), average=None, record_every=2)
-    assert result.counts_by_chain["evaluations"].tolist() == [7 * MOST] * 2  # `init` counts too
-    assert result.trace.info["bytes"][0].tolist() == [k * (2**32 - 1) for k in (3, 5, 7)]
-    assert result.counts == {"bytes": 14 * (2**32 - 1), "evaluations": 14 * MOST, "exchanges": 14}
+    assert (
+        result.counts_by_chain["evaluations"].tolist() == [7 * MOST] * 2
+    )  # `init` counts too
+    assert result.trace.info["bytes"][0].tolist() == [
+        k * (2**32 - 1) for k in (3, 5, 7)
+    ]
+    assert result.counts == {
+        "bytes": 14 * (2**32 - 1),
+        "evaluations": 14 * MOST,
+        "exchanges": 14,
+    }
     assert result.evaluations == 14 * MOST
     joined = result.then(simulate(6, Script(spend), average=None, record_every=2))
     assert joined.evaluations == 28 * MOST
@@ -41,7 +53,12 @@ def test_a_run_of_2_to_the_31_steps_ends_where_it_should():
     carry = program.begin(algorithm, problem(), observers, jnp.zeros(SIZE), key, None)
     buffer = program.make_buffer(algorithm, problem(), observers, carry, None)
     carry = carry._replace(step=jnp.int32(late))
-    stop, every = jnp.int32(program.MAX_STEPS), jnp.int32(1_500_000_000)  # the grid's next step is beyond int32
-    carry, _ = program.advance(algorithm, problem(), observers, carry, buffer, key, stop, every, None)
+    stop, every = (
+        jnp.int32(program.MAX_STEPS),
+        jnp.int32(1_500_000_000),
+    )  # the grid's next step is beyond int32
+    carry, _ = program.advance(
+        algorithm, problem(), observers, carry, buffer, key, stop, every, None
+    )
     assert int(carry.step) == program.MAX_STEPS
     np.testing.assert_array_equal(carry.state.position, np.full(SIZE, 3))

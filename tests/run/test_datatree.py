@@ -24,7 +24,9 @@ def install(monkeypatch):
 
     def pretend(version):
         monkeypatch.setattr(metadata, "version", lambda name: version)
-        monkeypatch.setitem(sys.modules, "arviz", types.SimpleNamespace(InferenceData=InferenceData))
+        monkeypatch.setitem(
+            sys.modules, "arviz", types.SimpleNamespace(InferenceData=InferenceData)
+        )
 
     datatree_type.cache_clear()
     yield pretend
@@ -34,8 +36,15 @@ def install(monkeypatch):
 def tree_of_a_run():
     langevin = langevax.Langevin(step_size=0.1, temperature=1.0)
     problem = langevax.Function(lambda x: jnp.sum(x["a"] ** 2))
-    options = {"key": jax.random.key(0), "num_steps": 6, "num_chains": 2, "record_every": 2}
-    return langevax.simulate(langevin, problem, {"a": jnp.zeros(3)}, **options).to_datatree()
+    options = {
+        "key": jax.random.key(0),
+        "num_steps": 6,
+        "num_chains": 2,
+        "record_every": 2,
+    }
+    return langevax.simulate(
+        langevin, problem, {"a": jnp.zeros(3)}, **options
+    ).to_datatree()
 
 
 def test_the_old_line_takes_the_tree_for_its_own(install):

@@ -11,7 +11,13 @@ import pytest
 import langevax
 from langevax import DivergenceError
 from langevax.run import program
-from tests.run.setting import assert_same_bits, assert_same_tree, fix_chunks, simulate, squared_distance
+from tests.run.setting import (
+    assert_same_bits,
+    assert_same_tree,
+    fix_chunks,
+    simulate,
+    squared_distance,
+)
 
 STEP_SIZE, START = 11.0, 0.75
 
@@ -63,7 +69,9 @@ def test_the_result_of_the_error_equals_a_run_that_stops_before(monkeypatch):
     error = broken()
     undisturbed = run(error.step - 1)
     assert_same_tree(error.state, undisturbed.state)
-    assert_same_bits(dataclasses.replace(error.result, outcome=undisturbed.outcome), undisturbed)
+    assert_same_bits(
+        dataclasses.replace(error.result, outcome=undisturbed.outcome), undisturbed
+    )
     assert error.result.outcome == f"Diverged at step {error.step}."
     assert len(error.result.trace) == (error.step - 1) // 3
 
@@ -72,9 +80,16 @@ def test_the_error_names_the_step_and_the_remedy():
     error = broken()
     assert isinstance(error, ArithmeticError)
     assert error.suggested_step_size == pytest.approx(STEP_SIZE / 10)
-    for words in [f"non-finite at step {error.step}", "try step_size=1.1", ".state", "saved checkpoints are unchanged"]:
+    for words in [
+        f"non-finite at step {error.step}",
+        "try step_size=1.1",
+        ".state",
+        "saved checkpoints are unchanged",
+    ]:
         assert words in str(error)
-    assert np.all(np.isfinite(run(200, algorithm=too_large(error.suggested_step_size)).position))
+    assert np.all(
+        np.isfinite(run(200, algorithm=too_large(error.suggested_step_size)).position)
+    )
 
 
 def test_the_error_of_a_schedule_advises_to_scale_it_down():

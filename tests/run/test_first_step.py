@@ -6,7 +6,10 @@ import pytest
 
 from tests.run.setting import DRIVER, simulate
 
-BEGIN, COMPILE = 1000.0, 100.0  # seconds of the run's beginning and of its program; a step takes one
+BEGIN, COMPILE = (
+    1000.0,
+    100.0,
+)  # seconds of the run's beginning and of its program; a step takes one
 
 
 @pytest.fixture
@@ -32,7 +35,10 @@ def clock(monkeypatch):
 
 def test_seconds_to_the_first_step_cover_all_that_comes_before(clock):
     result = simulate(8)
-    assert (result.seconds_to_first_step, result.seconds) == (BEGIN + COMPILE, BEGIN + COMPILE + 8)
+    assert (result.seconds_to_first_step, result.seconds) == (
+        BEGIN + COMPILE,
+        BEGIN + COMPILE + 8,
+    )
     assert result.to_datatree().attrs["seconds_to_first_step"] == BEGIN + COMPILE
 
 
@@ -44,13 +50,19 @@ def test_a_run_without_steps_has_only_that(clock):
 def test_a_resumed_run_counts_from_its_own_call(clock, tmp_path):
     simulate(8, checkpoint=tmp_path)
     resumed = simulate(12, checkpoint=tmp_path, resume=True)
-    assert (resumed.seconds_to_first_step, resumed.seconds) == (BEGIN + COMPILE, BEGIN + COMPILE + 4)
+    assert (resumed.seconds_to_first_step, resumed.seconds) == (
+        BEGIN + COMPILE,
+        BEGIN + COMPILE + 4,
+    )
 
 
 def test_of_several_phases_it_is_the_firsts(clock):
     first, clock.begin = simulate(8), 1.0
     joined = first.map(lambda x: x).then(simulate(4, start=first))
-    assert (joined.seconds_to_first_step, joined.seconds) == (BEGIN + COMPILE, BEGIN + 1 + 2 * COMPILE + 12)
+    assert (joined.seconds_to_first_step, joined.seconds) == (
+        BEGIN + COMPILE,
+        BEGIN + 1 + 2 * COMPILE + 12,
+    )
 
 
 def test_the_clock_is_real():

@@ -21,7 +21,9 @@ def table():
 
 def risk(neuron=None):
     neuron = langevax.neurons.TanhTanh(2.0) if neuron is None else neuron
-    return langevax.MeanFieldRisk(neuron, langevax.losses.squared, *table(), precision=TEMPERATURE)
+    return langevax.MeanFieldRisk(
+        neuron, langevax.losses.squared, *table(), precision=TEMPERATURE
+    )
 
 
 def dual(problem, state):
@@ -30,20 +32,36 @@ def dual(problem, state):
 
 def run(num_steps=5, seed=1, start=None, **options):
     """Mean-field Langevin, its dual averaged."""
-    problem, mfld = risk(), langevax.meanfield.MFLD(step_size=0.3, temperature=TEMPERATURE)
+    problem, mfld = (
+        risk(),
+        langevax.meanfield.MFLD(step_size=0.3, temperature=TEMPERATURE),
+    )
     start = problem.prior(TEMPERATURE, 400) if start is None else start
     return langevax.simulate(
-        mfld, problem, start, key=jax.random.key(seed), num_steps=num_steps, average=dual, **options
+        mfld,
+        problem,
+        start,
+        key=jax.random.key(seed),
+        num_steps=num_steps,
+        average=dual,
+        **options,
     )
 
 
 def trained(precision):
     """The mean dual over 400 steps, after as many."""
-    return run(400, seed=2, start=run(400, matmul_precision=precision), matmul_precision=precision).average.mean
+    return run(
+        400,
+        seed=2,
+        start=run(400, matmul_precision=precision),
+        matmul_precision=precision,
+    ).average.mean
 
 
 def estimated(dual):
-    return duality_gap(risk(), dual, TEMPERATURE, key=jax.random.key(3), num_particles=500)
+    return duality_gap(
+        risk(), dual, TEMPERATURE, key=jax.random.key(3), num_particles=500
+    )
 
 
 def bfloat16():
@@ -62,16 +80,24 @@ def bfloat16_everywhere():
 
 @pytest.mark.slow
 def test_training_in_bfloat16_ends_as_near_the_optimum_as_in_float32():
-    fine, coarse = (estimated(trained(precision)) for precision in ("float32", "bfloat16"))
-    assert coarse.gap < 0.01 * np.mean(table()[1] ** 2) / 2  # of what is lost without a network
+    fine, coarse = (
+        estimated(trained(precision)) for precision in ("float32", "bfloat16")
+    )
+    assert (
+        coarse.gap < 0.01 * np.mean(table()[1] ** 2) / 2
+    )  # of what is lost without a network
     for number, error in (("gap", "gap_error"), ("bound", "bound_error")):
         apart = getattr(coarse, number) - getattr(fine, number)
-        assert abs(apart) < 3 * np.hypot(getattr(coarse, error), getattr(fine, error)), number
+        assert abs(apart) < 3 * np.hypot(
+            getattr(coarse, error), getattr(fine, error)
+        ), number
 
 
 @pytest.mark.slow
 def test_the_argument_is_jaxs_own_setting():
-    plain, fine, coarse = (run(matmul_precision=precision) for precision in (None, "float32", "bfloat16"))
+    plain, fine, coarse = (
+        run(matmul_precision=precision) for precision in (None, "float32", "bfloat16")
+    )
     with bfloat16():
         assert_same_bits(run(), coarse)
         assert_same_bits(run(matmul_precision="float32"), fine)
@@ -91,7 +117,11 @@ def test_a_certificate_is_in_float32_at_any_matmul_precision():
     for name in ("lower_bound", "upper_bound", "history", "work"):
         assert getattr(coarse, name) == getattr(fine, name), name
     assert np.array_equal(coarse.dual, fine.dual)
-    assert (again.gap, again.bound, again.gap_error) == (estimate.gap, estimate.bound, estimate.gap_error)
+    assert (again.gap, again.bound, again.gap_error) == (
+        estimate.gap,
+        estimate.bound,
+        estimate.gap_error,
+    )
 
 
 @pytest.mark.slow
@@ -99,9 +129,15 @@ def test_a_saved_run_continues_with_the_precision_that_it_had(tmp_path):
     coarse, plain = tmp_path / "coarse", tmp_path / "plain"
     run(3, checkpoint=coarse, matmul_precision="bfloat16")
     run(3, checkpoint=plain)
-    with pytest.raises(langevax.run.CheckpointError, match="matmul_precision was 'bfloat16', now absent"):
+    with pytest.raises(
+        langevax.run.CheckpointError,
+        match="matmul_precision was 'bfloat16', now absent",
+    ):
         run(5, checkpoint=coarse, resume=True)
-    with pytest.raises(langevax.run.CheckpointError, match="matmul_precision was absent, now 'bfloat16'"):
+    with pytest.raises(
+        langevax.run.CheckpointError,
+        match="matmul_precision was absent, now 'bfloat16'",
+    ):
         run(5, checkpoint=plain, resume=True, matmul_precision="bfloat16")
     with bfloat16():
         resumed = run(5, checkpoint=coarse, resume=True)
@@ -111,7 +147,9 @@ def test_a_saved_run_continues_with_the_precision_that_it_had(tmp_path):
 @pytest.mark.slow
 def test_an_estimator_that_is_fitted_in_bfloat16_predicts_as_well():
     def fitted():
-        return MeanFieldRegressor(num_particles=100, temperature=0.01, num_steps=60, random_state=0).fit(*table())
+        return MeanFieldRegressor(
+            num_particles=100, temperature=0.01, num_steps=60, random_state=0
+        ).fit(*table())
 
     fine = fitted()
     with bfloat16():

@@ -30,7 +30,11 @@ sys.stdin.read()
 def holder(file):
     """Start a process that holds a lock until it is killed."""
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+        [sys.executable, "-c", HOLD, str(file)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
     )
     assert process.stdout.readline() == "held\n"
     return process
@@ -40,14 +44,21 @@ def holder(file):
 def test_a_lock_names_its_owner_and_is_free_after_a_kill(tmp_path):
     file = tmp_path / NAME
     process = holder(file)
-    with pytest.raises(LockedError, match=rf"it is being written by process {process.pid} on \S+ since 20"):
+    with pytest.raises(
+        LockedError,
+        match=rf"it is being written by process {process.pid} on \S+ since 20",
+    ):
         Lock(file, "it")
     process.kill()
     process.communicate()
-    assert json.loads(file.read_text())["pid"] == process.pid  # what the dead process left
+    assert (
+        json.loads(file.read_text())["pid"] == process.pid
+    )  # what the dead process left
     with Lock(file, "it"):
         assert json.loads(file.read_text())["pid"] == os.getpid()
-        with pytest.raises(LockedError, match=f"process {os.getpid()}"):  # of another thread, too
+        with pytest.raises(
+            LockedError, match=f"process {os.getpid()}"
+        ):  # of another thread, too
             Lock(file, "it")
     assert not file.exists()
     file.symlink_to(tmp_path / "elsewhere")
@@ -59,17 +70,24 @@ def test_a_lock_names_its_owner_and_is_free_after_a_kill(tmp_path):
 def test_two_runs_cannot_write_one_directory(tmp_path):
     def run_another(trace, state):
         for resume in (False, True):
-            with pytest.raises(CheckpointError, match=rf"being written by process {os.getpid()} on .* wait until"):
+            with pytest.raises(
+                CheckpointError,
+                match=rf"being written by process {os.getpid()} on .* wait until",
+            ):
                 simulate(40, checkpoint=tmp_path, resume=resume)
 
-    first = simulate(20, checkpoint=tmp_path, callbacks=[run_another], callback_every=20)
+    first = simulate(
+        20, checkpoint=tmp_path, callbacks=[run_another], callback_every=20
+    )
     assert not (tmp_path / NAME).exists()
     assert_same_bits(simulate(20, checkpoint=tmp_path, resume=True), first)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_saves_the_run_and_then_takes_its_course(tmp_path, monkeypatch, number):
+def test_a_signal_saves_the_run_and_then_takes_its_course(
+    tmp_path, monkeypatch, number
+):
     class EndedError(Exception):
         pass
 
@@ -79,7 +97,10 @@ def test_a_signal_saves_the_run_and_then_takes_its_course(tmp_path, monkeypatch,
 
     fix_chunks(monkeypatch, 10)
     states, before = [], signal.signal(number, end)
-    options = {"callbacks": [lambda trace, state: signal.raise_signal(number)], "callback_every": 10}
+    options = {
+        "callbacks": [lambda trace, state: signal.raise_signal(number)],
+        "callback_every": 10,
+    }
     try:
         with pytest.raises(EndedError):
             simulate(40, checkpoint=tmp_path, checkpoint_seconds=1e9, **options)
@@ -92,8 +113,14 @@ def test_a_signal_saves_the_run_and_then_takes_its_course(tmp_path, monkeypatch,
 
 def test_a_signal_whose_handler_returns_lets_the_run_go_on(tmp_path, monkeypatch):
     fix_chunks(monkeypatch, 10)
-    received, before = [], signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))
-    options = {"callbacks": [lambda trace, state: signal.raise_signal(signal.SIGTERM)], "callback_every": 40}
+    received, before = (
+        [],
+        signal.signal(signal.SIGTERM, lambda number, frame: received.append(number)),
+    )
+    options = {
+        "callbacks": [lambda trace, state: signal.raise_signal(signal.SIGTERM)],
+        "callback_every": 40,
+    }
     try:
         result = simulate(40, checkpoint=tmp_path, **options)
     finally:
@@ -135,8 +162,16 @@ def test_ctrl_c_during_a_write_waits_for_its_end(tmp_path, monkeypatch):
         monkeypatch.setattr(checkpoint, "write_atomically", interrupt_and_write)
 
     with pytest.raises(KeyboardInterrupt):
-        simulate(40, checkpoint=tmp_path, callbacks=[interrupt_writes], callback_every=20, checkpoint_seconds=0.0)
-    assert written == ["trace"]  # a second Ctrl-C, before the hashes of the state, is not delayed
+        simulate(
+            40,
+            checkpoint=tmp_path,
+            callbacks=[interrupt_writes],
+            callback_every=20,
+            checkpoint_seconds=0.0,
+        )
+    assert written == [
+        "trace"
+    ]  # a second Ctrl-C, before the hashes of the state, is not delayed
     monkeypatch.undo()
     assert_same_bits(simulate(40, checkpoint=tmp_path, resume=True), simulate(40))
 
@@ -169,7 +204,10 @@ simulate(10**9, checkpoint=sys.argv[1], checkpoint_seconds=1e9, **options)
 @pytest.mark.slow
 def test_sigterm_ends_a_script_after_it_is_saved(tmp_path):
     process = subprocess.Popen(
-        [sys.executable, "-c", ENDLESS, str(tmp_path)], stdout=subprocess.PIPE, text=True, cwd=ROOT
+        [sys.executable, "-c", ENDLESS, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
     )
     assert process.stdout.readline() == "begun\n"
     process.terminate()

@@ -25,7 +25,16 @@ def started(count: int, folder: Path, *fault: str) -> list[subprocess.Popen]:
         port = free.getsockname()[1]
     return [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.run.several", str(port), str(count), str(index), str(folder), *fault],
+            [
+                sys.executable,
+                "-m",
+                "tests.run.several",
+                str(port),
+                str(count),
+                str(index),
+                str(folder),
+                *fault,
+            ],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -46,7 +55,9 @@ def ended(processes: list[subprocess.Popen]) -> list[str]:
 
 def alone(num_steps: int, **saving):
     mfld, risk, cloud, options = several.parts()
-    return langevax.simulate(mfld, risk, cloud, num_steps=num_steps, **options, **saving)
+    return langevax.simulate(
+        mfld, risk, cloud, num_steps=num_steps, **options, **saving
+    )
 
 
 @pytest.fixture(scope="module")
@@ -77,21 +88,29 @@ def test_each_process_has_its_own_particles(facts):
 
 
 def test_a_fit_that_walks_its_paths_together_is_that_of_one_process(facts, monkeypatch):
-    monkeypatch.setattr(model_selection, "SEARCHES", dict(model_selection.SEARCHES))  # which `fitted` changes
+    monkeypatch.setattr(
+        model_selection, "SEARCHES", dict(model_selection.SEARCHES)
+    )  # which `fitted` changes
     particles = several.fitted(None).particles_
     for fact in facts:
         np.testing.assert_allclose(fact["fitted"], particles, atol=5e-6)
 
 
 def test_numbers_and_records_are_those_of_one_process(facts, one):
-    particles = {"through": one.position, "records": one.positions, "mean": one.average.mean}
+    particles = {
+        "through": one.position,
+        "records": one.positions,
+        "mean": one.average.mean,
+    }
     rows = {"rows": one.position, "row records": one.positions}
     for fact in facts:
         assert fact["recorded"] == one.trace.steps.tolist()
         assert fact["evaluations"] == one.evaluations
         for name, mine in (particles | rows).items():
             np.testing.assert_allclose(fact[name], mine, atol=2e-6)
-        np.testing.assert_allclose(fact["alone"], one.position, atol=2e-6)  # beside the others, by itself
+        np.testing.assert_allclose(
+            fact["alone"], one.position, atol=2e-6
+        )  # beside the others, by itself
 
 
 def test_chains_are_those_of_one_process(facts):

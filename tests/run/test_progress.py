@@ -11,7 +11,9 @@ from tests.run.setting import Script, simulate
 from tests.run.test_simulate import count_up
 
 STEPS = 40
-PATIENCE = [lambda trace, state: time.sleep(0.11)]  # the line is drawn at most every 0.1 s
+PATIENCE = [
+    lambda trace, state: time.sleep(0.11)
+]  # the line is drawn at most every 0.1 s
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +30,10 @@ def test_the_line_shows_name_steps_rate_and_time(capsys):
     simulate(STEPS, progress=True, callbacks=PATIENCE, callback_every=10)
     shown = lines(capsys.readouterr().err)
     middle = next(line for line in shown if " 20/40 " in line)
-    assert re.search(r"^Langevin:  50%\|.*\| 20/40 \[00:00<00:0\d, +[\d.]+step/s, value [\d.]+\]", middle), middle
+    assert re.search(
+        r"^Langevin:  50%\|.*\| 20/40 \[00:00<00:0\d, +[\d.]+step/s, value [\d.]+\]",
+        middle,
+    ), middle
     assert re.search(r"^Langevin: 100%\|.*\| 40/40 \[", shown[-1]), shown[-1]
 
 

@@ -16,10 +16,17 @@ pytestmark = pytest.mark.slow
 def facts():
     root = Path(__file__).parents[2]
     done = subprocess.run(
-        [sys.executable, "-m", "tests.run.sharded"], capture_output=True, text=True, cwd=root, timeout=300, check=False
+        [sys.executable, "-m", "tests.run.sharded"],
+        capture_output=True,
+        text=True,
+        cwd=root,
+        timeout=300,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])  # newer JAX prints where a refusal came from
+    return json.loads(
+        done.stdout.splitlines()[-1]
+    )  # newer JAX prints where a refusal came from
 
 
 def test_a_step_of_sharded_particles_sends_one_sum_of_the_outputs(facts):
@@ -28,7 +35,9 @@ def test_a_step_of_sharded_particles_sends_one_sum_of_the_outputs(facts):
 
 def test_a_step_of_a_large_cloud_sends_one_sum_of_the_outputs_too(facts):
     """Whatever number of tiles a device has: 3 x 2 of them here."""
-    assert facts["sent"]["particles of a large cloud"] == [f"all-reduce f32[{sharded.SAMPLES - 4}]"]
+    assert facts["sent"]["particles of a large cloud"] == [
+        f"all-reduce f32[{sharded.SAMPLES - 4}]"
+    ]
     outputs, gradients = facts["sent"]["particles and rows of a large cloud"]
     assert outputs == f"all-reduce f32[{(sharded.SAMPLES - 4) // 2}]"
     assert gradients == f"all-reduce f32[{sharded.PARTICLES // 2},5]"
@@ -50,7 +59,10 @@ def test_replacing_the_state_sends_nothing_more(facts):
 
 
 def test_on_accelerators_particles_and_rows_send_a_sum_of_each_too(facts):
-    assert facts["sent"]["particles and rows on accelerators"] == facts["sent"]["particles and rows"]
+    assert (
+        facts["sent"]["particles and rows on accelerators"]
+        == facts["sent"]["particles and rows"]
+    )
 
 
 def test_a_step_over_split_rows_sends_one_sum_of_the_gradients(facts):
@@ -105,7 +117,10 @@ def test_descent_over_split_rows_is_its_closed_form(facts):
 
 
 def test_estimators_split_particles_and_rows_as_devices_says(facts):
-    assert facts["meshes of estimators"] == [{"particles": 4}, {"rows": 4, "particles": 1}]
+    assert facts["meshes of estimators"] == [
+        {"particles": 4},
+        {"rows": 4, "particles": 1},
+    ]
 
 
 def test_estimators_refuse_what_does_not_split(facts):
@@ -125,12 +140,22 @@ def test_a_resumed_sharded_run_is_the_same_bit_for_bit(facts):
 
 
 def test_particles_that_do_not_split_are_refused(facts):
-    for words in ["over 4 devices", "shape (6, 4)", "make axis 0 (chains, or particles) a multiple of 4"]:
+    for words in [
+        "over 4 devices",
+        "shape (6, 4)",
+        "make axis 0 (chains, or particles) a multiple of 4",
+    ]:
         assert words in facts["refusal of 6 particles"]
 
 
 def test_rows_that_do_not_split_are_refused(facts):
-    for words in ["over 4 devices", "MeanFieldRisk has 18", "drop 2 of them", "fill up to 20", "count=18"]:
+    for words in [
+        "over 4 devices",
+        "MeanFieldRisk has 18",
+        "drop 2 of them",
+        "fill up to 20",
+        "count=18",
+    ]:
         assert words in facts["refusal of 18 rows"]
 
 

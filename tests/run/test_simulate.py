@@ -51,7 +51,10 @@ def test_numbers_do_not_depend_on_the_record_interval(undisturbed, record_every)
     result = simulate(STEPS, record_every=record_every)
     assert_same_tree(result.state, undisturbed.state)
     common = np.intersect1d(result.trace.steps, undisturbed.trace.steps)
-    mine, theirs = np.isin(result.trace.steps, common), np.isin(undisturbed.trace.steps, common)
+    mine, theirs = (
+        np.isin(result.trace.steps, common),
+        np.isin(undisturbed.trace.steps, common),
+    )
     assert_same_tree(result.positions[:, mine], undisturbed.positions[:, theirs])
 
 
@@ -59,7 +62,10 @@ def test_numbers_do_not_depend_on_the_record_interval(undisturbed, record_every)
 def test_numbers_do_not_depend_on_being_looked_at(undisturbed):
     for options in [{"record_every": None, "average": None}, {"record": None}]:
         assert_same_tree(simulate(STEPS, **options).state, undisturbed.state)
-    assert_same_bits(simulate(STEPS, callbacks=[lambda trace, state: None], callback_every=5), undisturbed)
+    assert_same_bits(
+        simulate(STEPS, callbacks=[lambda trace, state: None], callback_every=5),
+        undisturbed,
+    )
 
 
 def test_stacked_starts_are_positions_of_the_chains():
@@ -67,12 +73,17 @@ def test_stacked_starts_are_positions_of_the_chains():
     positions = {"w": np.arange(6, dtype=np.float32).reshape(2, 3)}
     squares = langevax.Function(lambda x: jnp.sum(x["w"] ** 2) / 2)
     options = {"key": jax.random.key(0), "num_steps": 0}
-    ends = langevax.simulate(langevax.Langevin(0.1, 0.5), squares, langevax.Stacked(positions), **options)
+    ends = langevax.simulate(
+        langevax.Langevin(0.1, 0.5), squares, langevax.Stacked(positions), **options
+    )
     assert ends.num_chains == 2
     assert_same_tree(ends.position, positions)
     row = np.full(SIZE, 0.5, np.float32)
     assert_same_bits(
-        simulate(STEPS, start=langevax.Stacked(np.stack([row] * CHAINS)), num_chains=None), simulate(STEPS, start=row)
+        simulate(
+            STEPS, start=langevax.Stacked(np.stack([row] * CHAINS)), num_chains=None
+        ),
+        simulate(STEPS, start=row),
     )
 
 
@@ -89,7 +100,9 @@ def test_the_repr_of_a_result_is_a_summary(undisturbed):
         assert words in text, text
     assert len(text) < 250
     assert "array" not in text.lower()
-    assert repr(undisturbed.trace).startswith("Trace(10 records up to step 40; info: evaluations")
+    assert repr(undisturbed.trace).startswith(
+        "Trace(10 records up to step 40; info: evaluations"
+    )
 
 
 @pytest.mark.slow
@@ -97,13 +110,22 @@ def test_steps_are_the_hand_written_loop_with_the_documented_keys(undisturbed):
     algorithm, data, key = langevin(), problem(), jax.random.key(0)
     start = jnp.zeros((CHAINS, SIZE))
     init = jax.jit(jax.vmap(lambda x, key: algorithm.init(data, x, key)[0]))
-    step = jax.jit(jax.vmap(lambda state, key, s: algorithm.step(data, state, key, s)[0], in_axes=(0, 0, None)))
+    step = jax.jit(
+        jax.vmap(
+            lambda state, key, s: algorithm.step(data, state, key, s)[0],
+            in_axes=(0, 0, None),
+        )
+    )
     state = init(start, jax.random.split(jax.random.fold_in(key, 2**32 - 1), CHAINS))
     by_hand = []
     for s in range(STEPS):
-        state = step(state, jax.random.split(jax.random.fold_in(key, s), CHAINS), jnp.int32(s))
+        state = step(
+            state, jax.random.split(jax.random.fold_in(key, s), CHAINS), jnp.int32(s)
+        )
         by_hand.append(np.asarray(state.position))
-    np.testing.assert_allclose(undisturbed.positions, np.stack(by_hand, 1)[:, 3::4], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        undisturbed.positions, np.stack(by_hand, 1)[:, 3::4], rtol=1e-5, atol=1e-6
+    )
     np.testing.assert_allclose(undisturbed.position, by_hand[-1], rtol=1e-5, atol=1e-6)
 
 
@@ -125,14 +147,21 @@ def test_the_keys_are_those_documented(num_chains):
         draws = jax.vmap(lambda key: jax.random.uniform(key, (SIZE,)))(keys)
         return draws[0] if num_chains is None else draws
 
-    options = {"algorithm": Draws(), "average": None, "record_every": 1, "num_chains": num_chains}
+    options = {
+        "algorithm": Draws(),
+        "average": None,
+        "record_every": 1,
+        "num_chains": num_chains,
+    }
     assert_same_tree(simulate(0, **options).position, drawn(2**32 - 1))
     draws = np.stack([drawn(step) for step in range(3)], 0 if num_chains is None else 1)
     assert_same_tree(simulate(3, **options).positions, draws)
 
 
 def test_another_key_gives_other_numbers_and_chains_differ(undisturbed):
-    assert not np.any(np.asarray(simulate(STEPS, seed=1).position) == np.asarray(undisturbed.position))
+    assert not np.any(
+        np.asarray(simulate(STEPS, seed=1).position) == np.asarray(undisturbed.position)
+    )
     assert not np.any(undisturbed.positions[0] == undisturbed.positions[1])
 
 
@@ -151,34 +180,52 @@ def test_records_are_on_the_grid_and_an_unfinished_interval_is_not(undisturbed):
     assert undisturbed.trace.steps.tolist() == list(range(4, STEPS + 1, 4))
     assert undisturbed.positions.shape == (CHAINS, 10, SIZE)
     epoch = 12 + 4 * 2 * 3
-    assert undisturbed.trace.info["evaluations"][:, -1].tolist() == [8 * epoch] * CHAINS  # at step 40, 64 bits
+    assert (
+        undisturbed.trace.info["evaluations"][:, -1].tolist() == [8 * epoch] * CHAINS
+    )  # at step 40, 64 bits
     assert undisturbed.trace.info["evaluations"].dtype == np.int64
     assert undisturbed.evaluations == CHAINS * (8 * epoch + 12 + 6)
 
 
 def count_up(step):
-    return {"evaluations": step + 1, "wave": jnp.sin(step.astype(jnp.float32)), "odd": step % 2 == 1}
+    return {
+        "evaluations": step + 1,
+        "wave": jnp.sin(step.astype(jnp.float32)),
+        "odd": step % 2 == 1,
+    }
 
 
-@pytest.mark.parametrize(("name", "limit", "slots"), [("MAX_SLOTS", 3, 3), ("BUFFER_BYTES", 1, 1)])
+@pytest.mark.parametrize(
+    ("name", "limit", "slots"), [("MAX_SLOTS", 3, 3), ("BUFFER_BYTES", 1, 1)]
+)
 def test_more_records_than_the_buffer_holds(monkeypatch, name, limit, slots):
     monkeypatch.setattr(program, name, limit)
     fix_chunks(monkeypatch, 10**6)
     lengths = []
     take = DRIVER.Recording.copy_from
-    monkeypatch.setattr(DRIVER.Recording, "copy_from", lambda *a: (lengths.append(a[3] - a[2]), take(*a)))
+    monkeypatch.setattr(
+        DRIVER.Recording,
+        "copy_from",
+        lambda *a: (lengths.append(a[3] - a[2]), take(*a)),
+    )
     result = simulate(STEPS, Script(count_up), num_chains=None, average=None)
     grid = np.arange(4, STEPS + 1, 4)
     assert max(lengths) == 4 * slots
     assert result.trace.steps.tolist() == grid.tolist()
-    np.testing.assert_array_equal(result.positions, np.tile(grid, (SIZE, 1)).T)  # the script counts up by one
-    assert result.trace.info["evaluations"].tolist() == (grid * (grid + 1) // 2).tolist()
+    np.testing.assert_array_equal(
+        result.positions, np.tile(grid, (SIZE, 1)).T
+    )  # the script counts up by one
+    assert (
+        result.trace.info["evaluations"].tolist() == (grid * (grid + 1) // 2).tolist()
+    )
 
 
 def test_average_is_the_mean_and_variance_of_the_recorded_draws(undisturbed):
     draws = undisturbed.positions.astype(np.float64)
     assert undisturbed.average.count == draws.shape[1] == 10
-    np.testing.assert_allclose(undisturbed.average.mean, draws.mean(1), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        undisturbed.average.mean, draws.mean(1), rtol=1e-5, atol=1e-6
+    )
     np.testing.assert_allclose(undisturbed.average.variance, draws.var(1), rtol=1e-5)
 
 
@@ -191,17 +238,23 @@ def test_average_is_over_every_step_where_nothing_is_recorded():
 
 
 def test_average_of_a_yes_or_no_is_a_frequency():
-    average = simulate(12, Script(count_up), average=lambda problem, state: state.position % 8 == 0).average
+    average = simulate(
+        12, Script(count_up), average=lambda problem, state: state.position % 8 == 0
+    ).average
     np.testing.assert_allclose(average.mean, 1 / 3, rtol=1e-6)
 
 
 def test_metrics_are_means_since_the_last_record():
     waves, odd = np.sin(np.arange(14)), np.arange(14) % 2
     result = simulate(14, Script(count_up), num_chains=None, average=None)
-    np.testing.assert_allclose(result.trace.info["wave"], waves[:12].reshape(3, 4).mean(1), rtol=1e-5)
+    np.testing.assert_allclose(
+        result.trace.info["wave"], waves[:12].reshape(3, 4).mean(1), rtol=1e-5
+    )
     assert result.trace.info["odd"].tolist() == [0.5, 0.5, 0.5]
     np.testing.assert_allclose(result.metrics["wave"], waves[12:].mean(), rtol=1e-5)
-    unrecorded = simulate(14, Script(count_up), num_chains=None, average=None, record_every=None)
+    unrecorded = simulate(
+        14, Script(count_up), num_chains=None, average=None, record_every=None
+    )
     np.testing.assert_allclose(unrecorded.metrics["wave"], waves.mean(), rtol=1e-5)
     assert unrecorded.metrics["odd"] == odd.mean()
 
@@ -239,8 +292,13 @@ class OneByOne(Algorithm):
 @pytest.mark.slow
 def test_chains_one_by_one_equal_chains_together(undisturbed):
     result = simulate(STEPS, OneByOne(langevin()))
-    np.testing.assert_allclose(result.positions, undisturbed.positions, rtol=1e-5, atol=1e-6)
-    assert result.trace.info["evaluations"].tolist() == undisturbed.trace.info["evaluations"].tolist()
+    np.testing.assert_allclose(
+        result.positions, undisturbed.positions, rtol=1e-5, atol=1e-6
+    )
+    assert (
+        result.trace.info["evaluations"].tolist()
+        == undisturbed.trace.info["evaluations"].tolist()
+    )
 
 
 def draw_start(key):
@@ -253,14 +311,23 @@ def test_a_start_that_is_a_function_is_drawn_anew_for_each_chain():
     keys = jax.random.split(jax.random.fold_in(jax.random.key(0), 2**32 - 2), CHAINS)
     np.testing.assert_allclose(result.position, jax.vmap(draw_start)(keys), rtol=1e-6)
     one = simulate(0, Script(count_up), start=draw_start, num_chains=None, average=None)
-    np.testing.assert_allclose(one.position, draw_start(jax.random.fold_in(jax.random.key(0), 2**32 - 2)), rtol=1e-6)
+    np.testing.assert_allclose(
+        one.position,
+        draw_start(jax.random.fold_in(jax.random.key(0), 2**32 - 2)),
+        rtol=1e-6,
+    )
 
 
 def test_chains_continue_from_a_result_as_start(undisturbed):
     halved = undisturbed.map(lambda x: x / 2)
     np.testing.assert_array_equal(halved.position, np.asarray(undisturbed.position) / 2)
     second = simulate(8, start=halved, num_chains=None)
-    by_hand = simulate(8, start=dataclasses.replace(undisturbed, position=jnp.asarray(undisturbed.position) / 2))
+    by_hand = simulate(
+        8,
+        start=dataclasses.replace(
+            undisturbed, position=jnp.asarray(undisturbed.position) / 2
+        ),
+    )
     assert_same_bits(second, by_hand)
     assert second.num_chains == CHAINS
     assert second.steps == 8
@@ -283,7 +350,9 @@ def test_phases_joined_by_then_are_one_record(undisturbed):
 
 def test_counts_are_attributes_and_an_unknown_one_names_them(undisturbed):
     assert undisturbed.evaluations == undisturbed.counts["evaluations"] == CHAINS * 306
-    with pytest.raises(AttributeError, match="'exchanges'; its counts are: evaluations"):
+    with pytest.raises(
+        AttributeError, match="'exchanges'; its counts are: evaluations"
+    ):
         _ = undisturbed.exchanges
     with pytest.raises(ValueError, match="record_every=k"):
         _ = simulate(4, record_every=None).positions
@@ -296,7 +365,9 @@ def test_datatree_has_the_layout_of_arviz(undisturbed):
     assert tree["posterior"]["step"].values.tolist() == undisturbed.trace.steps.tolist()
     assert tree.attrs["outcome"] == "Finished all 42 steps."
     assert tree.attrs["evaluations"] == undisturbed.evaluations
-    np.testing.assert_array_equal(tree["posterior/position"].values, undisturbed.positions)
+    np.testing.assert_array_equal(
+        tree["posterior/position"].values, undisturbed.positions
+    )
 
 
 @pytest.mark.slow
@@ -309,7 +380,9 @@ def test_positions_may_be_any_pytree():
 
     sums = langevax.FiniteSum(loss, jnp.ones((5, 2)), precision={"a": 0.5, "b": 0.0})
     start = {"a": np.float32(2.0), "b": (np.zeros(2, np.float32),)}
-    result = simulate(4, langevax.Langevin(0.1, 0.0), start, record_every=2, problem=sums)
+    result = simulate(
+        4, langevax.Langevin(0.1, 0.0), start, record_every=2, problem=sums
+    )
     assert result.positions["a"].shape == (CHAINS, 2)
     assert result.positions["b"][0].shape == (CHAINS, 2, 2)
     np.testing.assert_allclose(result.position["a"], 2 * 0.85**4, rtol=1e-5)
@@ -332,7 +405,11 @@ def test_no_steps_is_a_run_too():
 
 def test_callbacks_are_called_on_their_grid_with_the_trace_so_far(undisturbed):
     calls = []
-    simulate(STEPS, callbacks=[lambda trace, state: calls.append((trace, state))], callback_every=10)
+    simulate(
+        STEPS,
+        callbacks=[lambda trace, state: calls.append((trace, state))],
+        callback_every=10,
+    )
     assert [trace.steps[-1] for trace, _ in calls] == [8, 20, 28, 40]
     for trace, _ in calls:
         assert_same_tree(trace.values, undisturbed.positions[:, : len(trace)])
@@ -342,7 +419,10 @@ def test_callbacks_are_called_on_their_grid_with_the_trace_so_far(undisturbed):
 @pytest.mark.parametrize("yes", [True, np.True_, np.array(True), jnp.array(True)])
 def test_a_callback_that_returns_true_stops_the_run(yes):
     calls = []
-    callbacks = [lambda trace, state: yes if len(calls) >= 2 else None, lambda trace, state: calls.append(0)]
+    callbacks = [
+        lambda trace, state: yes if len(calls) >= 2 else None,
+        lambda trace, state: calls.append(0),
+    ]
     result = simulate(STEPS, callbacks=callbacks, callback_every=8)
     assert result.outcome == "Stopped by a callback after step 24 of 42."
     assert result.steps == 24
@@ -352,12 +432,20 @@ def test_a_callback_that_returns_true_stops_the_run(yes):
 
 def test_a_callback_that_returns_false_or_nothing_does_not_stop_the_run():
     for no in (None, False, np.False_, np.array(False), jnp.array(False)):
-        assert simulate(STEPS, callbacks=[lambda trace, state, no=no: no], callback_every=20).steps == STEPS
+        assert (
+            simulate(
+                STEPS, callbacks=[lambda trace, state, no=no: no], callback_every=20
+            ).steps
+            == STEPS
+        )
 
 
 @pytest.mark.parametrize("answer", [1, 0.0, "done", [1], np.ones(2, bool)])
 def test_other_answers_of_callbacks_are_refused(answer):
-    with pytest.raises(TypeError, match=r"a callback must return a boolean or None, got .*; return True to stop"):
+    with pytest.raises(
+        TypeError,
+        match=r"a callback must return a boolean or None, got .*; return True to stop",
+    ):
         simulate(STEPS, callbacks=[lambda trace, state: answer], callback_every=20)
 
 
@@ -368,7 +456,14 @@ def test_a_run_keeps_the_dtype_of_its_position_and_averages_in_32_bits():
     start = jnp.full((SIZE,), 100, jnp.bfloat16)
     plain = langevax.FiniteSum(squared_distance_16, np.zeros((4, SIZE), np.float32))
     algorithm = Script(lambda step: {"one": jnp.bfloat16(1.0)})
-    result = simulate(600, algorithm, start, record_every=1, average=lambda p, s: s.position * 0 + 1, problem=plain)
+    result = simulate(
+        600,
+        algorithm,
+        start,
+        record_every=1,
+        average=lambda p, s: s.position * 0 + 1,
+        problem=plain,
+    )
     assert result.position.dtype == jnp.bfloat16
     assert result.positions.dtype == jnp.bfloat16
     np.testing.assert_allclose(result.average.mean, 1, rtol=1e-6)

@@ -24,7 +24,15 @@ from langevax.meanfield.gibbs_law import GibbsLaw
 from langevax.meanfield.smc import sample_gibbs
 from langevax.run import program
 from langevax.sklearn import MeanFieldRegressor
-from tests.run.setting import DRIVER, assert_same_bits, fix_chunks, langevin, problem, simulate, squared_distance
+from tests.run.setting import (
+    DRIVER,
+    assert_same_bits,
+    fix_chunks,
+    langevin,
+    problem,
+    simulate,
+    squared_distance,
+)
 
 INPUTS = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
 CALLBACK = "callback"  # in the name of the call with which a program asks the host
@@ -32,7 +40,11 @@ CALLBACK = "callback"  # in the name of the call with which a program asks the h
 
 def risk():
     return langevax.MeanFieldRisk(
-        neurons.Tanh(), langevax.losses.squared, INPUTS, np.tanh(INPUTS[:, 0]), precision=np.float32(0.1)
+        neurons.Tanh(),
+        langevax.losses.squared,
+        INPUTS,
+        np.tanh(INPUTS[:, 0]),
+        precision=np.float32(0.1),
     )
 
 
@@ -74,7 +86,9 @@ def reads(monkeypatch):
         return convert
 
     value = ArrayImpl._value.fget
-    monkeypatch.setattr(ArrayImpl, "_value", property(lambda array: (count(), value(array))[1]))
+    monkeypatch.setattr(
+        ArrayImpl, "_value", property(lambda array: (count(), value(array))[1])
+    )
     for name in ("asarray", "array"):
         monkeypatch.setattr(np, name, counting(getattr(np, name)))
     return counted
@@ -82,19 +96,37 @@ def reads(monkeypatch):
 
 RUNS = {
     "chains of SVRG": (langevin(), problem, jnp.zeros(3), 2),
-    "a schedule": (Langevin(optax.linear_schedule(0.1, 0.01, 50), 0.1), problem, jnp.zeros(3), None),
-    "SAGA": (Langevin(0.1, 0.1, gradients.SAGA(batch_size=3)), problem, jnp.zeros(3), None),
+    "a schedule": (
+        Langevin(optax.linear_schedule(0.1, 0.01, 50), 0.1),
+        problem,
+        jnp.zeros(3),
+        None,
+    ),
+    "SAGA": (
+        Langevin(0.1, 0.1, gradients.SAGA(batch_size=3)),
+        problem,
+        jnp.zeros(3),
+        None,
+    ),
     "MALA": (samplers.MALA(0.1, 0.1), problem, jnp.zeros(3), 2),
     "a cloud": (meanfield.MFLD(0.1, 0.01), risk, jnp.ones((8, 4)), None),
     "dual ascent": (meanfield.PSDCA(temperature=0.1), risk, jnp.ones((8, 4)), None),
-    "rounds of clients": (langevax.federated.FLEDGE(0.1, 2), federation, jnp.zeros(3), None),
+    "rounds of clients": (
+        langevax.federated.FLEDGE(0.1, 2),
+        federation,
+        jnp.zeros(3),
+        None,
+    ),
 }
 
 
 SLOW = "dual ascent", "rounds of clients", "SAGA"  # to compile
 
 
-@pytest.mark.parametrize("run", [pytest.param(run, marks=pytest.mark.slow if run in SLOW else ()) for run in RUNS])
+@pytest.mark.parametrize(
+    "run",
+    [pytest.param(run, marks=pytest.mark.slow if run in SLOW else ()) for run in RUNS],
+)
 def test_a_chunk_exchanges_nothing_with_the_host(chunks, run):
     algorithm, make, start, num_chains = RUNS[run]
     options = {"problem": make(), "num_chains": num_chains}
@@ -105,7 +137,9 @@ def test_a_chunk_exchanges_nothing_with_the_host(chunks, run):
 
 def test_a_gradient_on_the_host_is_seen_in_the_program(chunks):
     """The test above would see a callback if there were one."""
-    outside = langevax.ExternalSum(lambda position, rows: position - rows.mean(0), INPUTS)
+    outside = langevax.ExternalSum(
+        lambda position, rows: position - rows.mean(0), INPUTS
+    )
     simulate(2, Langevin(0.1, 0.1), jnp.zeros(3), problem=outside, num_chains=None)
     assert CALLBACK in chunks.texts[Langevin]
 
@@ -113,10 +147,24 @@ def test_a_gradient_on_the_host_is_seen_in_the_program(chunks):
 def test_an_array_on_the_host_is_refused_in_a_chunk(chunks):
     """The test above would refuse one."""
     algorithm, key, one = langevin(), jax.random.key(0), jnp.int32(1)
-    carry = program.begin(algorithm, problem(), program.Observers(None, None), jnp.zeros(3), key, None)
+    carry = program.begin(
+        algorithm, problem(), program.Observers(None, None), jnp.zeros(3), key, None
+    )
     carry = carry._replace(step=np.int32(0))
-    with pytest.raises(jax.errors.JaxRuntimeError, match="Disallowed host-to-device transfer"):
-        program.advance(algorithm, problem(), program.Observers(None, None), carry, None, key, one, one, None)
+    with pytest.raises(
+        jax.errors.JaxRuntimeError, match="Disallowed host-to-device transfer"
+    ):
+        program.advance(
+            algorithm,
+            problem(),
+            program.Observers(None, None),
+            carry,
+            None,
+            key,
+            one,
+            one,
+            None,
+        )
 
 
 def test_reads_do_not_grow_with_the_steps_of_a_chunk(monkeypatch, reads):
@@ -139,19 +187,34 @@ def test_reads_of_a_run_are_those_of_its_chunks(monkeypatch, reads):
         simulate(num_steps)
         numbers.append(reads.number)
     per_chunk = numbers[1] - numbers[0]
-    leaves = 1 + 3  # positions; a count in two words, each read where it is gathered and where it is widened
+    leaves = (
+        1 + 3
+    )  # positions; a count in two words, each read where it is gathered and where it is widened
     assert 1 < per_chunk <= 2 * (1 + leaves)
     assert numbers[2] - numbers[0] == 9 * per_chunk
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::langevax.sklearn.LinearModelWarning", "ignore::langevax.sampling.SamplingWarning")
+@pytest.mark.filterwarnings(
+    "ignore::langevax.sklearn.LinearModelWarning",
+    "ignore::langevax.sampling.SamplingWarning",
+)
 def test_fits_and_samples_run_in_such_chunks(chunks):
-    MeanFieldRegressor(num_particles=20, num_steps=20, random_state=0).fit(INPUTS, INPUTS[:, 0])
+    MeanFieldRegressor(num_particles=20, num_steps=20, random_state=0).fit(
+        INPUTS, INPUTS[:, 0]
+    )
     numbers = [chunks.number]
-    target = langevax.posterior(None, lambda m, y: -((y - m) ** 2) / 2, INPUTS[:, 0], prior_precision=1.0)
+    target = langevax.posterior(
+        None, lambda m, y: -((y - m) ** 2) / 2, INPUTS[:, 0], prior_precision=1.0
+    )
     for dynamics in ("nuts", "langevin"):
-        langevax.sample(target, jnp.zeros(()), key=jax.random.key(0), num_samples=100, dynamics=dynamics)
+        langevax.sample(
+            target,
+            jnp.zeros(()),
+            key=jax.random.key(0),
+            num_samples=100,
+            dynamics=dynamics,
+        )
         numbers.append(chunks.number)
     assert np.diff(numbers, prepend=0).min() > 1
     assert not [text for text in chunks.texts.values() if CALLBACK in text]
@@ -181,9 +244,14 @@ def test_moves_of_a_certificate_exchange_nothing_with_the_host(monkeypatch, read
             numbers.append(reads.number)
         clouds.features(cloud)
         clouds.sums(tilt, cloud, np.ones((1, len(cloud))))
-        clouds.cell_sums(tilt, cloud, np.ones(len(cloud)), np.zeros(len(cloud), np.int32), 1)
+        clouds.cell_sums(
+            tilt, cloud, np.ones(len(cloud)), np.zeros(len(cloud), np.int32), 1
+        )
         clouds.descended(tilt, cloud, 10)
-    assert numbers == [2 * 5, 2 * 5]  # positions, three values and the acceptance of each of two blocks
+    assert numbers == [
+        2 * 5,
+        2 * 5,
+    ]  # positions, three values and the acceptance of each of two blocks
 
 
 @pytest.mark.slow
@@ -205,7 +273,9 @@ def replaced(monkeypatch):
 
     def observed(chunk, carry, buffer):
         after = in_place(chunk, carry, buffer)
-        deleted.append(all(leaf.is_deleted() for leaf in jax.tree.leaves((carry, buffer))))
+        deleted.append(
+            all(leaf.is_deleted() for leaf in jax.tree.leaves((carry, buffer)))
+        )
         return after
 
     monkeypatch.setattr(program, "advance_in_place", observed)
@@ -214,7 +284,9 @@ def replaced(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("run", ["chains of SVRG", "a cloud"])
-def test_a_large_state_is_replaced_and_the_numbers_are_the_same(monkeypatch, replaced, run):
+def test_a_large_state_is_replaced_and_the_numbers_are_the_same(
+    monkeypatch, replaced, run
+):
     algorithm, make, start, num_chains = RUNS[run]
     options = {"problem": make(), "num_chains": num_chains}
     in_place = simulate(20, algorithm, start, **options)
@@ -225,7 +297,10 @@ def test_a_large_state_is_replaced_and_the_numbers_are_the_same(monkeypatch, rep
     assert_same_bits(in_place, simulate(20, algorithm, start, **options))
 
 
-@pytest.mark.parametrize("options", [{"callbacks": (lambda *_: None,), "callback_every": 4}, {"checkpoint": "saved"}])
+@pytest.mark.parametrize(
+    "options",
+    [{"callbacks": (lambda *_: None,), "callback_every": 4}, {"checkpoint": "saved"}],
+)
 def test_states_that_others_read_are_not_replaced(replaced, tmp_path, options):
     if "checkpoint" in options:
         options = {"checkpoint": tmp_path / options["checkpoint"]}
@@ -234,8 +309,12 @@ def test_states_that_others_read_are_not_replaced(replaced, tmp_path, options):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("start", [np.full(1, 0.75, np.float32), lambda key: jax.random.uniform(key, (1,))])
-def test_a_run_that_diverges_ends_alike_whether_or_not_states_are_replaced(monkeypatch, replaced, start):
+@pytest.mark.parametrize(
+    "start", [np.full(1, 0.75, np.float32), lambda key: jax.random.uniform(key, (1,))]
+)
+def test_a_run_that_diverges_ends_alike_whether_or_not_states_are_replaced(
+    monkeypatch, replaced, start
+):
     """The state before a chunk is gone, and is computed again from the start."""
     fix_chunks(monkeypatch, 7)
     parabola = langevax.FiniteSum(squared_distance, jnp.zeros((4, 1)))
@@ -243,7 +322,14 @@ def test_a_run_that_diverges_ends_alike_whether_or_not_states_are_replaced(monke
     for large in (0, 2**60):
         monkeypatch.setattr(DRIVER, "LARGE_STATE", large)
         with pytest.raises(DivergenceError) as caught:
-            simulate(200, Langevin(11.0, 0.1), start, problem=parabola, num_chains=None, record_every=3)
+            simulate(
+                200,
+                Langevin(11.0, 0.1),
+                start,
+                problem=parabola,
+                num_chains=None,
+                record_every=3,
+            )
         errors.append(caught.value)
     assert replaced
     assert errors[0].step == errors[1].step > 7
@@ -253,11 +339,24 @@ def test_a_run_that_diverges_ends_alike_whether_or_not_states_are_replaced(monke
 def test_a_carry_that_is_donated_has_buffers_of_its_own():
     """A state may be the user's own array, hold one array twice, and hold a key."""
     start, other, zero = jnp.ones(3), jnp.zeros(2), jnp.int32(0)
-    state = {"position": start, "anchor": start, "table": other, "again": other, "key": jax.random.key(0)}
-    owned = program.with_own_buffers(program.Carry(zero, state, {}, {}, jnp.int32(1), None), start).state
-    arrays = [start, *(owned[name] for name in ("position", "anchor", "table", "again"))]
+    state = {
+        "position": start,
+        "anchor": start,
+        "table": other,
+        "again": other,
+        "key": jax.random.key(0),
+    }
+    owned = program.with_own_buffers(
+        program.Carry(zero, state, {}, {}, jnp.int32(1), None), start
+    ).state
+    arrays = [
+        start,
+        *(owned[name] for name in ("position", "anchor", "table", "again")),
+    ]
     assert len({array.unsafe_buffer_pointer() for array in arrays}) == 5
-    assert owned["again"] is other  # the first of its buffer, by name: copied only where it must be
+    assert (
+        owned["again"] is other
+    )  # the first of its buffer, by name: copied only where it must be
     np.testing.assert_array_equal(owned["anchor"], start)
     assert owned["key"] is state["key"]
 
@@ -265,16 +364,30 @@ def test_a_carry_that_is_donated_has_buffers_of_its_own():
 @pytest.mark.slow
 def test_a_program_that_replaces_its_state_needs_room_for_one():
     """What the compiled program shares between arguments and results: the cloud, which the other program has twice."""
-    algorithm, observers, key, one = meanfield.MFLD(0.1, 0.01), program.Observers(None, None), jax.random.key(0), 1
+    algorithm, observers, key, one = (
+        meanfield.MFLD(0.1, 0.01),
+        program.Observers(None, None),
+        jax.random.key(0),
+        1,
+    )
     cloud, limits = jnp.ones((5000, 4)), (jnp.int32(one), jnp.int32(one))
     carry = program.begin(algorithm, risk(), observers, cloud, key, None)
     chunk = program.Chunk(algorithm, risk(), observers, key, *limits, None)
-    in_place = program.advance_in_place.lower(chunk, carry, None).compile().compiled.memory_analysis()
-    apart = program.advance.lower(algorithm, risk(), observers, carry, None, key, *limits, None)
+    in_place = (
+        program.advance_in_place.lower(chunk, carry, None)
+        .compile()
+        .compiled.memory_analysis()
+    )
+    apart = program.advance.lower(
+        algorithm, risk(), observers, carry, None, key, *limits, None
+    )
     apart = apart.compile().compiled.memory_analysis()
     assert in_place.alias_size_in_bytes >= cloud.nbytes
     assert apart.alias_size_in_bytes == 0
-    sizes = [m.argument_size_in_bytes + m.output_size_in_bytes - m.alias_size_in_bytes for m in (in_place, apart)]
+    sizes = [
+        m.argument_size_in_bytes + m.output_size_in_bytes - m.alias_size_in_bytes
+        for m in (in_place, apart)
+    ]
     assert sizes[1] - sizes[0] >= cloud.nbytes
 
 
@@ -294,7 +407,17 @@ def test_a_replaced_state_is_held_once(monkeypatch, large, once):
         return all_finite(position)
 
     monkeypatch.setattr(program, "all_finite", counted)
-    options = {"problem": risk(), "num_chains": None, "record_every": None, "average": None}
-    simulate(6, meanfield.MFLD(0.1, 0.01), lambda key: jax.random.normal(key, shape), **options)
+    options = {
+        "problem": risk(),
+        "num_chains": None,
+        "record_every": None,
+        "average": None,
+    }
+    simulate(
+        6,
+        meanfield.MFLD(0.1, 0.01),
+        lambda key: jax.random.normal(key, shape),
+        **options,
+    )
     assert len(alive) == 3
     assert all((number == 1) == once for number in alive[1:])

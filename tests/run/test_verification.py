@@ -19,7 +19,9 @@ def two_runs(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         fix_chunks(patch, 10)
         for seed in (0, 1):
-            simulate(40, seed=seed, checkpoint=folder / str(seed), checkpoint_seconds=0.0)
+            simulate(
+                40, seed=seed, checkpoint=folder / str(seed), checkpoint_seconds=0.0
+            )
     return folder / "0", folder / "1"
 
 
@@ -42,7 +44,10 @@ def test_records_after_the_last_state_are_not_counted(saved):
     assert verify(saved) == ([30], 7, [])
 
 
-@pytest.mark.parametrize("pattern", ["run.json", "trace/000000000012-000000000020.nc", "state/30/**/manifest.ocdbt"])
+@pytest.mark.parametrize(
+    "pattern",
+    ["run.json", "trace/000000000012-000000000020.nc", "state/30/**/manifest.ocdbt"],
+)
 @pytest.mark.parametrize("way", ["flip", "cut"])
 def test_damage_is_named(saved, pattern, way):
     file = next(saved.glob(pattern))
@@ -60,15 +65,22 @@ def test_states_and_records_of_another_run_or_step_are_named(saved, two_runs):
     shutil.copy(two_runs[1] / "trace" / name, saved / "trace" / name)
     with pytest.raises(CheckpointError, match="it is of another run"):
         verify(saved)
-    shutil.copy(saved / "trace" / "000000000004-000000000008.nc", saved / "trace" / name)
+    shutil.copy(
+        saved / "trace" / "000000000004-000000000008.nc", saved / "trace" / name
+    )
     with pytest.raises(CheckpointError, match="it holds steps 4 to 8"):
         verify(saved)
     (saved / "trace" / name).unlink()
-    with pytest.raises(CheckpointError, match="do not follow each other: a file is missing or was added"):
+    with pytest.raises(
+        CheckpointError,
+        match="do not follow each other: a file is missing or was added",
+    ):
         verify(saved)
     shutil.rmtree(saved / "state" / "40")
     shutil.copytree(saved / "state" / "30", saved / "state" / "40")
-    with pytest.raises(CheckpointError, match=r"state/40 is damaged \(.*it is the state of step 30\)"):
+    with pytest.raises(
+        CheckpointError, match=r"state/40 is damaged \(.*it is the state of step 30\)"
+    ):
         verify(saved)
     shutil.rmtree(saved / "state" / "40")
     shutil.copytree(two_runs[1] / "state" / "40", saved / "state" / "40")
@@ -77,5 +89,10 @@ def test_states_and_records_of_another_run_or_step_are_named(saved, two_runs):
 
 
 def test_a_checkpoint_that_a_run_is_writing_is_refused(saved):
-    with Lock(saved / NAME, "it"), pytest.raises(CheckpointError, match=rf"being written by process {os.getpid()}"):
+    with (
+        Lock(saved / NAME, "it"),
+        pytest.raises(
+            CheckpointError, match=rf"being written by process {os.getpid()}"
+        ),
+    ):
         verify(saved)

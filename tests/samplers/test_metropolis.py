@@ -34,7 +34,7 @@ def problem(dtype=jnp.float32):
 
 def mean_of(function, potential=potential, bounds=(-8, 8)):
     """Under exp(-potential / temperature), by quadrature."""
-    density = lambda x: np.exp(-potential(x) / TEMPERATURE)  # noqa: E731
+    density = lambda x: np.exp(-potential(x) / TEMPERATURE)
     mass = quad(density, *bounds, epsabs=1e-12)[0]
     return quad(lambda x: function(x) * density(x), *bounds, epsabs=1e-12)[0] / mass
 
@@ -49,7 +49,13 @@ MOMENTS = (lambda x: x, lambda x: x**2, lambda x: x**4, np.sin, lambda x: np.sin
 def seen_by(algorithm, seed=0):
     """The five moments of each of 20,000 chains after 60 steps from a uniform start, and the run."""
     result = langevax.simulate(
-        algorithm, problem(), spread, key=jax.random.key(seed), num_steps=STEPS, num_chains=CHAINS, record_every=STEPS
+        algorithm,
+        problem(),
+        spread,
+        key=jax.random.key(seed),
+        num_steps=STEPS,
+        num_chains=CHAINS,
+        record_every=STEPS,
     )
     x = np.asarray(result.position, np.float64)
     return np.stack([moment(x) for moment in MOMENTS], axis=1), result
@@ -61,10 +67,14 @@ def test_it_samples_a_double_well_exactly():
     expected = np.array([mean_of(moment) for moment in MOMENTS])
     positions, result = seen_by(MALA(STEP_SIZE, TEMPERATURE))
     assert_mean(positions, expected)
-    assert 0.4 < result.metrics["acceptance"] < 0.9  # it is the acceptance that is tested
+    assert (
+        0.4 < result.metrics["acceptance"] < 0.9
+    )  # it is the acceptance that is tested
     smaller, _ = seen_by(MALA(STEP_SIZE / 3, TEMPERATURE), seed=1)
     assert_mean(smaller, expected)
-    unadjusted, _ = seen_by(Langevin(STEP_SIZE / 4, TEMPERATURE))  # at the larger step it diverges
+    unadjusted, _ = seen_by(
+        Langevin(STEP_SIZE / 4, TEMPERATURE)
+    )  # at the larger step it diverges
     assert z_scores(unadjusted, expected).max() > 2 * LIMIT
 
 
@@ -93,7 +103,10 @@ def test_the_precision_is_part_of_the_potential():
         ]
     np.testing.assert_allclose(*paths, rtol=0, atol=1e-11)
     assert len(np.unique(paths[0])) > 20
-    without = [mean_of(moment, lambda x: potential(x) - PRECISION * x**2 / 2) for moment in MOMENTS]
+    without = [
+        mean_of(moment, lambda x: potential(x) - PRECISION * x**2 / 2)
+        for moment in MOMENTS
+    ]
     positions, _ = seen_by(MALA(STEP_SIZE, TEMPERATURE))
     assert z_scores(positions, without).max() > 10
 
@@ -104,29 +117,44 @@ def test_the_acceptance_metric_is_the_metropolis_probability():
     With schedules, which halve step size and temperature over the run.
     """
     steps = 500
-    h, temperature = ((lambda s, value=v: value * (1 - s / 1000)) for v in (STEP_SIZE, TEMPERATURE))
+    h, temperature = (
+        (lambda s, value=v: value * (1 - s / 1000)) for v in (STEP_SIZE, TEMPERATURE)
+    )
     with jax.enable_x64():
         result = langevax.simulate(
-            MALA(lambda s: h(s.astype(jnp.float64)), lambda s: temperature(s.astype(jnp.float64))),
+            MALA(
+                lambda s: h(s.astype(jnp.float64)),
+                lambda s: temperature(s.astype(jnp.float64)),
+            ),
             problem(jnp.float64),
             jnp.asarray(0.3),
             key=jax.random.key(2),
             num_steps=steps,
             record_every=1,
         )
-        keys = jax.vmap(lambda s: jax.random.split(jax.random.fold_in(jax.random.key(2), s))[0])(jnp.arange(steps))
-        noise = np.asarray(jax.vmap(lambda key: jax.random.normal(key, (), jnp.float64))(keys))
+        keys = jax.vmap(
+            lambda s: jax.random.split(jax.random.fold_in(jax.random.key(2), s))[0]
+        )(jnp.arange(steps))
+        noise = np.asarray(
+            jax.vmap(lambda key: jax.random.normal(key, (), jnp.float64))(keys)
+        )
     h, temperature = h(np.arange(steps)), temperature(np.arange(steps))
     x = np.concatenate([[0.3], result.positions[:-1]])
     y = x - h * gradient(x) + np.sqrt(2 * h * temperature) * noise
-    move = lambda x, y: -((y - x + h * gradient(x)) ** 2) / (4 * h * temperature)  # noqa: E731
+    move = lambda x, y: -((y - x + h * gradient(x)) ** 2) / (4 * h * temperature)
     log_ratio = (potential(x) - potential(y)) / temperature + move(y, x) - move(x, y)
     probability = np.exp(np.minimum(log_ratio, 0))
-    np.testing.assert_allclose(result.trace.info["acceptance"], probability, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(
+        result.trace.info["acceptance"], probability, rtol=0, atol=1e-10
+    )
 
     accepted = result.positions != x
-    np.testing.assert_allclose(result.positions, np.where(accepted, y, x), rtol=0, atol=1e-13)
-    surplus = np.sum(accepted - probability) / np.sqrt(np.sum(probability * (1 - probability)))
+    np.testing.assert_allclose(
+        result.positions, np.where(accepted, y, x), rtol=0, atol=1e-13
+    )
+    surplus = np.sum(accepted - probability) / np.sqrt(
+        np.sum(probability * (1 - probability))
+    )
     assert abs(surplus) < LIMIT
     assert 20 < accepted.sum() < steps - 20
 
@@ -134,7 +162,9 @@ def test_the_acceptance_metric_is_the_metropolis_probability():
 def test_the_acceptance_of_a_run_is_the_mean_since_the_last_record_over_chains():
     _, result = seen_by(MALA(STEP_SIZE, TEMPERATURE))
     assert result.trace.info["acceptance"].shape == (CHAINS, 1)
-    assert result.metrics["acceptance"] == pytest.approx(result.trace.info["acceptance"].mean(), rel=1e-5)
+    assert result.metrics["acceptance"] == pytest.approx(
+        result.trace.info["acceptance"].mean(), rel=1e-5
+    )
     _, careful = seen_by(MALA(0.002, TEMPERATURE))
     assert careful.metrics["acceptance"] > 0.99
     _, reckless = seen_by(MALA(100.0, TEMPERATURE))
@@ -166,7 +196,10 @@ def test_evaluations_are_one_pass_a_step_and_one_at_the_start():
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [({"step_size": 0.0}, "step_size"), ({"temperature": 0.0}, "temperature must be finite and > 0, got 0.0")],
+    [
+        ({"step_size": 0.0}, "step_size"),
+        ({"temperature": 0.0}, "temperature must be finite and > 0, got 0.0"),
+    ],
 )
 def test_a_mistake_is_named(arguments, message):
     with pytest.raises(ValueError, match=message):

@@ -13,17 +13,32 @@ from tests.errorbars import assert_mean
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("like", [{"a": (1,)}, {"a": (1,), "b": (2, 3)}], ids=["1 number", "7 numbers"])
+@pytest.mark.parametrize(
+    "like", [{"a": (1,)}, {"a": (1,), "b": (2, 3)}], ids=["1 number", "7 numbers"]
+)
 def test_the_noise_is_uniform_in_the_ball(like):
     """50,000 draws: (|x| / r)^d is uniform, coordinates have variance r^2 / (d + 2), and none is outside."""
     position = {name: jnp.zeros(shape) for name, shape in like.items()}
     draw = jax.jit(jax.vmap(lambda key: trees.ball_like(position, 1e-6, key=key)))
     drawn = draw(jax.random.split(jax.random.key(0), 50_000))
-    x = np.concatenate([np.asarray(leaf, np.float64).reshape(50_000, -1) for leaf in drawn.values()], 1) / 1e-6
+    x = (
+        np.concatenate(
+            [
+                np.asarray(leaf, np.float64).reshape(50_000, -1)
+                for leaf in drawn.values()
+            ],
+            1,
+        )
+        / 1e-6
+    )
     d = x.shape[1]
     depth = np.sum(x**2, axis=1) ** (d / 2)
     assert depth.max() <= 1 + 1e-5
-    assert_mean(np.stack([depth, depth**2], 1), [1 / 2, 1 / 3], wrong=[d / (d + 2), d / (d + 4)] if d > 1 else None)
+    assert_mean(
+        np.stack([depth, depth**2], 1),
+        [1 / 2, 1 / 3],
+        wrong=[d / (d + 2), d / (d + 4)] if d > 1 else None,
+    )
     assert_mean(x**2, np.full(d, 1 / (d + 2)), wrong=np.full(d, 1 / d))
     assert_mean(x, np.zeros(d))
 
@@ -37,7 +52,13 @@ def test_the_noise_has_the_dtype_of_the_position(dtype):
             jax.random.split(jax.random.key(0), 1000)
         )
     assert {leaf.dtype for leaf in drawn.values()} == {jnp.dtype(dtype)}
-    x = np.concatenate([np.asarray(leaf, np.float64).reshape(1000, -1) for leaf in drawn.values()], 1) / 1e-3
+    x = (
+        np.concatenate(
+            [np.asarray(leaf, np.float64).reshape(1000, -1) for leaf in drawn.values()],
+            1,
+        )
+        / 1e-3
+    )
     error = 0.01 if dtype == jnp.bfloat16 else 1e-12  # of rounding
     assert 0.9 < np.linalg.norm(x, axis=1).max() <= 1 + error
 
@@ -68,7 +89,11 @@ def run(estimator, radius, num_steps=600, num_chains=64):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("estimator", [gradients.SLEDGE(4), gradients.Minibatch(4)], ids=["SLEDGE", "Minibatch"])
+@pytest.mark.parametrize(
+    "estimator",
+    [gradients.SLEDGE(4), gradients.Minibatch(4)],
+    ids=["SLEDGE", "Minibatch"],
+)
 def test_without_noise_it_stays_on_the_saddle(estimator):
     """(o10), exactly, for batches' noise does not lead away; the other coordinate comes to rest."""
     ends = run(estimator, 0.0, num_chains=2).position
@@ -97,9 +122,16 @@ def test_a_step_is_the_integrators_and_one_of_the_ball():
     """With a precision; the gradient's key is the first of two, as for `Langevin`."""
     problem = FiniteSum(lambda x, a: a @ x, jnp.ones((3, 2)), precision=0.5)
     start, key = jnp.array([2.0, -1.0]), jax.random.key(1)
-    for integrator, a, b in ((integrators.Explicit(), 0.95, 0.1), (integrators.SemiImplicit(), 1 / 1.05, 0.1 / 1.05)):
-        state = PerturbedDescent(0.1, 0.3, integrator=integrator).init(problem, start, key)[0]
-        after, info = PerturbedDescent(0.1, 0.3, integrator=integrator).step(problem, state, key, jnp.int32(0))
+    for integrator, a, b in (
+        (integrators.Explicit(), 0.95, 0.1),
+        (integrators.SemiImplicit(), 1 / 1.05, 0.1 / 1.05),
+    ):
+        state = PerturbedDescent(0.1, 0.3, integrator=integrator).init(
+            problem, start, key
+        )[0]
+        after, info = PerturbedDescent(0.1, 0.3, integrator=integrator).step(
+            problem, state, key, jnp.int32(0)
+        )
         xi = trees.ball_like(start, 0.3, key=jax.random.split(key)[1])
         np.testing.assert_allclose(after.position, a * start - b + xi, rtol=1e-6)
         assert info["evaluations"] == 3

@@ -35,7 +35,8 @@ def after(exchange, problem, start, num_steps, seed=0):
     options = {"key": jax.random.key(seed), "num_steps": num_steps, "progress": False}
     state_of = {"record": lambda problem, state: state, "record_every": num_steps}
     return jax.tree.map(
-        lambda a: np.asarray(a)[:, 0], langevax.simulate(exchange, problem, stacked, **options, **state_of).positions
+        lambda a: np.asarray(a)[:, 0],
+        langevax.simulate(exchange, problem, stacked, **options, **state_of).positions,
     )
 
 
@@ -50,7 +51,9 @@ def transcript(x, number, temperatures=LADDER):
     return probabilities
 
 
-ROWS = FiniteSum(lambda x, a: a * x**4 / 4 - 3 * x, jnp.array([0.5, 1.0, 1.5]), precision=0.5)
+ROWS = FiniteSum(
+    lambda x, a: a * x**4 / 4 - 3 * x, jnp.array([0.5, 1.0, 1.5]), precision=0.5
+)
 
 
 @pytest.mark.parametrize(
@@ -66,17 +69,26 @@ def test_a_swap_is_that_of_the_joint_law(exchange, problem):
     starts = RNG.normal(size=(40, 4))
     tally = after(exchange, problem, starts, 1).tally
     expected = [transcript(x, 0) for x in starts]
-    np.testing.assert_allclose(tally.probabilities[:, [0, 2]], [[p[0], p[2]] for p in expected], rtol=1e-4)
+    np.testing.assert_allclose(
+        tally.probabilities[:, [0, 2]], [[p[0], p[2]] for p in expected], rtol=1e-4
+    )
     np.testing.assert_array_equal(tally.attempts, np.tile([1, 0, 1], (40, 1)))
     positions = after(exchange, problem, starts, 1).position
     swapped = np.isclose(positions[:, 0], starts[:, 1], atol=1e-4)
-    np.testing.assert_allclose(positions[swapped][:, :2], starts[swapped][:, [1, 0]], atol=1e-4)
-    np.testing.assert_allclose(positions[~swapped][:, :2], starts[~swapped][:, :2], atol=1e-4)
+    np.testing.assert_allclose(
+        positions[swapped][:, :2], starts[swapped][:, [1, 0]], atol=1e-4
+    )
+    np.testing.assert_allclose(
+        positions[~swapped][:, :2], starts[~swapped][:, :2], atol=1e-4
+    )
     assert np.all(swapped[np.array([p[0] for p in expected]) == 1])
     assert 0 < swapped.mean() < 1
     second = after(exchange, problem, starts, 2)
     np.testing.assert_allclose(
-        second.tally.probabilities[:, 1], [transcript(x, 1)[1] for x in positions], rtol=1e-3, atol=1e-6
+        second.tally.probabilities[:, 1],
+        [transcript(x, 1)[1] for x in positions],
+        rtol=1e-3,
+        atol=1e-6,
     )
 
 
@@ -85,7 +97,9 @@ def test_the_correction_is_half_the_variance_times_the_square_of_the_difference(
     ratios = log_swap_ratios(jnp.array([0.5, 0.8]), jnp.array([0.3]), jnp.array([0.2]))
     np.testing.assert_allclose(ratios, [d * 0.3 - d**2 * 0.2 / 2], rtol=1e-6)
     assert np.isneginf(log_swap_ratios(jnp.array([0.5, 0.8]), jnp.array([jnp.nan]))[0])
-    np.testing.assert_array_equal(swapped_order(jnp.array([False, True, False])), [0, 2, 1, 3])
+    np.testing.assert_array_equal(
+        swapped_order(jnp.array([False, True, False])), [0, 2, 1, 3]
+    )
 
 
 def test_estimated_energies_keep_detailed_balance():
@@ -99,39 +113,62 @@ def test_estimated_energies_keep_detailed_balance():
     d, x, y = 10.0, 0.9, 0.0
     variance = (1 - 20 / 400) / 20 * rows.var(ddof=1) * (x**2 / 2) ** 2
     assert 0.3 < d**2 * variance / 2 < 0.6
-    forward, backward = (swap_probabilities(exchange, problem, place, 20_000) for place in ((x, y), (y, x)))
+    forward, backward = (
+        swap_probabilities(exchange, problem, place, 20_000)
+        for place in ((x, y), (y, x))
+    )
     expected = np.exp(d * rows.mean() * (x**2 / 2 + x))
     ratio = forward.mean() / backward.mean()
     relative = [p.std() / p.mean() / np.sqrt(len(p)) for p in (forward, backward)]
-    assert abs(ratio / expected - 1) < 4.5 * np.hypot(*relative) + 0.02  # the variance is estimated from 20 rows
+    assert (
+        abs(ratio / expected - 1) < 4.5 * np.hypot(*relative) + 0.02
+    )  # the variance is estimated from 20 rows
 
 
 def swap_probabilities(exchange, problem, place, count):
     """Of replicas at a place, with energies from this many batches and anchors at 0."""
     state, _ = exchange.init(problem, jnp.float32(place), KEY)
     anchor = jnp.zeros(2)  # where the value is 0
-    state = state._replace(anchor=state.anchor._replace(position=anchor, gradient=jax.vmap(problem.gradient)(anchor)))
-    swap = lambda key: exchange._swap(problem, state, key, jnp.int32(0))[0].tally.probabilities[0]  # noqa: E731
+    state = state._replace(
+        anchor=state.anchor._replace(
+            position=anchor, gradient=jax.vmap(problem.gradient)(anchor)
+        )
+    )
+    swap = lambda key: exchange._swap(problem, state, key, jnp.int32(0))[
+        0
+    ].tally.probabilities[0]
     return np.asarray(jax.jit(jax.vmap(swap))(jax.random.split(KEY, count)), np.float64)
 
 
 def spikes(x):
     """Three normal laws of sd 0.1 at -3, 0 and 4, of weights 0.2, 0.5 and 0.3."""
-    return -jax.nn.logsumexp(jnp.log(jnp.array([0.2, 0.5, 0.3])) - 50 * (x - jnp.array([-3.0, 0.0, 4.0])) ** 2)
+    return -jax.nn.logsumexp(
+        jnp.log(jnp.array([0.2, 0.5, 0.3]))
+        - 50 * (x - jnp.array([-3.0, 0.0, 4.0])) ** 2
+    )
 
 
 def shares(x):
     return np.stack([x < -1.5, np.abs(x - 0.25) < 1.75, x > 2], axis=-1).astype(float)
 
 
-@pytest.mark.parametrize("algorithm", [MALA, pytest.param(Langevin, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "algorithm", [MALA, pytest.param(Langevin, marks=pytest.mark.slow)]
+)
 @pytest.mark.slow
 def test_weights_of_three_spikes(algorithm):
     """All chains start in the first one; shares of 400 chains after 1,200 steps, at 4.5 standard errors."""
     ladder = np.geomspace(1.0, 600.0, 7)
     exchange = ReplicaExchange(algorithm(0.004, ladder))
     start = jnp.full((7,), -3.0)
-    run = langevax.simulate(exchange, langevax.Function(spikes), start, key=KEY, num_steps=1200, num_chains=400)
+    run = langevax.simulate(
+        exchange,
+        langevax.Function(spikes),
+        start,
+        key=KEY,
+        num_steps=1200,
+        num_chains=400,
+    )
     assert_mean(shares(np.asarray(run.position)[:, 0]), np.array([0.2, 0.5, 0.3]))
     assert run.round_trips > 400
     assert 0.2 < run.metrics["swap_rate"] < 0.9
@@ -152,9 +189,13 @@ def test_variance_reduced_gradients_and_energies_give_the_weights():
     move = Langevin(0.4, ladder, gradients.SVRG(batch_size=20, period=10))
     exchange = ReplicaExchange(move, swap_period=2, batch_size=20, anchor_period=10)
     start = jnp.full((4,), 1.0)
-    run = langevax.simulate(exchange, problem, start, key=KEY, num_steps=1500, num_chains=300)
+    run = langevax.simulate(
+        exchange, problem, start, key=KEY, num_steps=1500, num_chains=300
+    )
     grid = np.linspace(-3, 3, 4001)
-    density = np.exp(-3.0 * ((grid**2 - 1) ** 2 * 2 + (0.2 + np.asarray(rows).mean()) * grid))
+    density = np.exp(
+        -3.0 * ((grid**2 - 1) ** 2 * 2 + (0.2 + np.asarray(rows).mean()) * grid)
+    )
     left = density[grid < 0].sum() / density.sum()
     share = np.mean(np.asarray(run.position)[:, 0] < 0)
     assert abs(share - left) < 4.5 * np.sqrt(left * (1 - left) / 300)
@@ -167,7 +208,9 @@ def test_round_trips_are_counted():
     at the coldest after 3 swaps."""
     exchange = ReplicaExchange(MALA(0.1, np.array([1.0, 1.0 + 1e-6, 1.0 + 2e-6])))
     flat = langevax.Function(lambda x: 0.0 * x)
-    run = langevax.simulate(exchange, flat, jnp.zeros(3), key=KEY, num_steps=600, record_every=600)
+    run = langevax.simulate(
+        exchange, flat, jnp.zeros(3), key=KEY, num_steps=600, record_every=600
+    )
     assert run.round_trips == 299
     assert run.metrics["swap_rate"] == 1
 
@@ -175,12 +218,20 @@ def test_round_trips_are_counted():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ((langevax.PCN(0.1, 1.0),), TypeError, "algorithm must be a MALA or a Langevin, got PCN"),
+        (
+            (langevax.PCN(0.1, 1.0),),
+            TypeError,
+            "algorithm must be a MALA or a Langevin, got PCN",
+        ),
         ((MALA(0.1, 1.0),), ValueError, "need an array"),
         ((MALA(0.1, np.array([1.0, 0.5])),), ValueError, "must be > 0 and increase"),
         ((MALA(np.ones(3), LADDER),), ValueError, "for 4 temperatures"),
         ((MALA(0.1, LADDER), 1, 5), ValueError, "MALA has the exact energies"),
-        ((MALA(lambda step: 0.1, LADDER),), TypeError, "step_size of the algorithm is a schedule"),
+        (
+            (MALA(lambda step: 0.1, LADDER),),
+            TypeError,
+            "step_size of the algorithm is a schedule",
+        ),
     ],
     ids=str,
 )
@@ -195,12 +246,18 @@ class WithoutValues(FiniteSum):
 
 def test_a_start_without_replicas_and_problems_without_values_are_refused():
     with pytest.raises(ValueError, match="axis 0 must be the 4 replicas"):
-        langevax.simulate(ReplicaExchange(MALA(0.1, LADDER)), WELL, jnp.zeros(2), key=KEY, num_steps=1)
+        langevax.simulate(
+            ReplicaExchange(MALA(0.1, LADDER)), WELL, jnp.zeros(2), key=KEY, num_steps=1
+        )
     small = ReplicaExchange(Langevin(0.1, LADDER), batch_size=3)
-    with pytest.raises(ValueError, match="batch_size is 3 but the problem has 1 components"):
+    with pytest.raises(
+        ValueError, match="batch_size is 3 but the problem has 1 components"
+    ):
         langevax.simulate(small, WELL, jnp.zeros(4), key=KEY, num_steps=1)
     problem = WithoutValues(lambda x, a: a * x**2, jnp.ones(5))
-    with pytest.raises(ValueError, match="WithoutValues has no values of single components"):
+    with pytest.raises(
+        ValueError, match="WithoutValues has no values of single components"
+    ):
         langevax.simulate(small, problem, jnp.zeros(4), key=KEY, num_steps=1)
     with pytest.raises(TypeError, match="take all rows"):
         problem.values_at(jnp.zeros(()), jnp.arange(2))

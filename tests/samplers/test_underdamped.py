@@ -42,7 +42,9 @@ def test_the_flow_has_the_exact_covariance(time):
     matrix, noise = exact_flow(time)
     np.testing.assert_allclose([shift, e], [matrix[0, 1], matrix[1, 1]], rtol=1e-5)
     np.testing.assert_allclose(
-        [along**2 + across**2, spread_v * along, spread_v**2], [noise[0, 0], noise[0, 1], noise[1, 1]], rtol=1e-4
+        [along**2 + across**2, spread_v * along, spread_v**2],
+        [noise[0, 0], noise[0, 1], noise[1, 1]],
+        rtol=1e-4,
     )
 
 
@@ -65,19 +67,33 @@ def test_the_stationary_law_is_that_of_the_lyapunov_equation(steps):
             num_chains=20_000,
         )
     x, v = np.asarray(run.state.position), np.asarray(run.state.velocity)
-    for coordinate, (curvature, step) in enumerate(zip(CURVATURES.mean(0) + precision, steps, strict=True)):
+    for coordinate, (curvature, step) in enumerate(
+        zip(CURVATURES.mean(0) + precision, steps, strict=True)
+    ):
         half, noise = exact_flow(step / 2)
         kick = np.array([[1, 0], [-step * curvature, 1]])
         matrix = half @ kick @ half
-        law = solve_discrete_lyapunov(matrix, half @ kick @ noise @ kick.T @ half.T + noise)
-        moments = np.stack([x[:, coordinate] ** 2, x[:, coordinate] * v[:, coordinate], v[:, coordinate] ** 2], -1)
+        law = solve_discrete_lyapunov(
+            matrix, half @ kick @ noise @ kick.T @ half.T + noise
+        )
+        moments = np.stack(
+            [
+                x[:, coordinate] ** 2,
+                x[:, coordinate] * v[:, coordinate],
+                v[:, coordinate] ** 2,
+            ],
+            -1,
+        )
         exact = np.array([law[0, 0], law[0, 1], law[1, 1]])
         assert_mean(moments, exact, wrong=[T / curvature, 0.0, T / 2])
 
 
 def test_velocities_begin_in_their_law():
     """N(0, T), over 20,000 chains without a step."""
-    algorithm, options = Underdamped(H, T, FRICTION), {"key": jax.random.key(0), "num_chains": 20_000}
+    algorithm, options = (
+        Underdamped(H, T, FRICTION),
+        {"key": jax.random.key(0), "num_chains": 20_000},
+    )
     run = langevax.simulate(algorithm, problem(), jnp.zeros(2), num_steps=0, **options)
     velocity = np.asarray(run.state.velocity, np.float64)
     assert_mean(velocity, 0.0)
@@ -91,7 +107,13 @@ def test_its_error_is_of_second_order():
         matrix, noise = exact_flow(h / 2)
         kick = np.array([[1, 0], [-h, 1]])
         whole = matrix @ kick @ matrix
-        return solve_discrete_lyapunov(whole, matrix @ kick @ noise @ kick.T @ matrix.T + noise)[0, 0] / T - 1
+        return (
+            solve_discrete_lyapunov(
+                whole, matrix @ kick @ noise @ kick.T @ matrix.T + noise
+            )[0, 0]
+            / T
+            - 1
+        )
 
     assert excess(0.2) / excess(0.1) == pytest.approx(4, rel=0.02)
 
@@ -102,7 +124,9 @@ def test_with_svrg_it_costs_what_svrg_costs_and_has_its_law():
     equal = FiniteSum(quadratic, jnp.ones((4, 2)))
     options = {"key": jax.random.key(1), "num_steps": 11}
     runs = [
-        langevax.simulate(Underdamped(H, T, FRICTION, estimator), equal, jnp.ones(2), **options)
+        langevax.simulate(
+            Underdamped(H, T, FRICTION, estimator), equal, jnp.ones(2), **options
+        )
         for estimator in (gradients.Full(), gradients.SVRG(1, 5))
     ]
     np.testing.assert_allclose(runs[0].position, runs[1].position, rtol=1e-5)
@@ -110,7 +134,11 @@ def test_with_svrg_it_costs_what_svrg_costs_and_has_its_law():
 
 
 def test_mistakes_are_named():
-    for arguments, message in (((0.0, 1.0), "step_size"), ((0.1, -1.0), "temperature"), ((0.1, 1.0, 0.0), "friction")):
+    for arguments, message in (
+        ((0.0, 1.0), "step_size"),
+        ((0.1, -1.0), "temperature"),
+        ((0.1, 1.0, 0.0), "friction"),
+    ):
         with pytest.raises(ValueError, match=f"{message} must be finite and"):
             Underdamped(*arguments)
 
@@ -119,8 +147,18 @@ def test_two_flows_have_the_noise_of_one_of_twice_the_length():
     """Variances and covariance over 200,000 coordinates, to 1.5 %; a flow of half the length has far less."""
     fine = Underdamped(0.4, temperature=2.0, friction=1.5)
     like = jnp.zeros(200_000)
-    halves = [fine.flow_noise(like, jnp.int32(0), key=key) for key in jax.random.split(jax.random.key(0))]
+    halves = [
+        fine.flow_noise(like, jnp.int32(0), key=key)
+        for key in jax.random.split(jax.random.key(0))
+    ]
     noise = fine.joined_noise(*halves, jnp.int32(0))
-    _, _, noise_v, noise_x, noise_x_only = (float(gain) for gain in flow_gains(*map(jnp.float32, (0.4, 2.0, 1.5))))
-    expected = [[noise_x**2 + noise_x_only**2, noise_x * noise_v], [noise_x * noise_v, noise_v**2]]
-    np.testing.assert_allclose(np.cov(np.stack([noise.position, noise.velocity])), expected, rtol=0.015)
+    _, _, noise_v, noise_x, noise_x_only = (
+        float(gain) for gain in flow_gains(*map(jnp.float32, (0.4, 2.0, 1.5)))
+    )
+    expected = [
+        [noise_x**2 + noise_x_only**2, noise_x * noise_v],
+        [noise_x * noise_v, noise_v**2],
+    ]
+    np.testing.assert_allclose(
+        np.cov(np.stack([noise.position, noise.velocity])), expected, rtol=0.015
+    )

@@ -10,8 +10,19 @@ import pytest
 
 import langevax
 from langevax import FiniteSum, gradients
-from langevax.sampling.choice import NormalFit, choose_dynamics, operations_of_row, requested_dynamics
-from langevax.sampling.methods import SamplingMethod, StepSizeBias, choose_gradient, estimate_bias, tune_bias
+from langevax.sampling.choice import (
+    NormalFit,
+    choose_dynamics,
+    operations_of_row,
+    requested_dynamics,
+)
+from langevax.sampling.methods import (
+    SamplingMethod,
+    StepSizeBias,
+    choose_gradient,
+    estimate_bias,
+    tune_bias,
+)
 from langevax.sampling.nuts import FAST, FROZEN, SLOW, WINDOW_END, Adaptation, stages_of
 from langevax.sampling.nuts_chains import LEAST_STEP
 from langevax.sampling.preconditioning import coordinates_of, run_even_pilot, run_pilot
@@ -32,7 +43,9 @@ def log_likelihood(w, row):
 
 
 def regression(x):
-    return langevax.posterior(None, log_likelihood, (jnp.float32(x), jnp.float32(Y)), prior_precision=1.0)
+    return langevax.posterior(
+        None, log_likelihood, (jnp.float32(x), jnp.float32(Y)), prior_precision=1.0
+    )
 
 
 @functools.cache
@@ -73,7 +86,9 @@ def test_log_likelihoods_of_rows_go_to_arviz():
     values = samples.log_likelihood()
     assert values.shape == (4, 500, N)
     w = samples.positions[1, 7]
-    np.testing.assert_allclose(values[1, 7], -((X @ w - Y) ** 2) / 2, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(
+        values[1, 7], -((X @ w - Y) ** 2) / 2, rtol=1e-3, atol=1e-4
+    )
     tree = samples.to_datatree(full_passes=False, log_likelihood=True)
     assert tree["log_likelihood"]["log_likelihood"].shape == (4, 500, N)
 
@@ -106,19 +121,33 @@ def test_arguments_decide_first(options, is_function, chosen):
 )
 def test_many_rows_are_sampled_in_batches(num_rows, dynamics, reason):
     """Rows of a normal law, whose gradients hardly differ from one draw to the next: the smallest batch will do."""
-    problem = FiniteSum(lambda x, a: jnp.sum((x - a) ** 2) / 2, jnp.float32(RNG.normal(size=(num_rows, 2))))
+    problem = FiniteSum(
+        lambda x, a: jnp.sum((x - a) ** 2) / 2,
+        jnp.float32(RNG.normal(size=(num_rows, 2))),
+    )
     fit = NormalFit(0.1, 0.1, 2)
     chosen, sentence = choose_dynamics(fit, problem, jnp.zeros(2), 1 / num_rows, KEY)
     assert (chosen, reason in sentence) == (dynamics, True)
     for unusual in (None, NormalFit(0.1, 3.0, 2)):
-        assert choose_dynamics(unusual, problem, jnp.zeros(2), 1 / num_rows, KEY)[0] == "nuts"
+        assert (
+            choose_dynamics(unusual, problem, jnp.zeros(2), 1 / num_rows, KEY)[0]
+            == "nuts"
+        )
 
 
 def test_costly_rows_are_sampled_in_batches_where_as_many_cheap_ones_are_not():
     """2,000 features of every row: a thousand times the operations of the test above, of a tenth of its rows."""
     features = jnp.float32(RNG.normal(size=(2000, 2)))
-    problem = FiniteSum(lambda x, a: jnp.mean((features @ (x - a)) ** 2) / 2, jnp.float32(RNG.normal(size=(40_000, 2))))
-    assert choose_dynamics(NormalFit(0.1, 0.1, 2), problem, jnp.zeros(2), 1 / 40_000, KEY)[0] == "langevin"
+    problem = FiniteSum(
+        lambda x, a: jnp.mean((features @ (x - a)) ** 2) / 2,
+        jnp.float32(RNG.normal(size=(40_000, 2))),
+    )
+    assert (
+        choose_dynamics(NormalFit(0.1, 0.1, 2), problem, jnp.zeros(2), 1 / 40_000, KEY)[
+            0
+        ]
+        == "langevin"
+    )
 
 
 def test_operations_of_a_row_are_counted():
@@ -126,7 +155,9 @@ def test_operations_of_a_row_are_counted():
     counts = []
     for columns in (10, 50):
         rows = jnp.zeros((300, columns), jnp.float32), jnp.zeros(300, jnp.float32)
-        problem = langevax.posterior(None, log_likelihood, rows, prior_precision=1.0).problem
+        problem = langevax.posterior(
+            None, log_likelihood, rows, prior_precision=1.0
+        ).problem
         counts.append(operations_of_row(problem, jnp.zeros(columns)))
     assert 3.9 < (counts[1] - counts[0]) / 40 < 4.3
 
@@ -138,7 +169,10 @@ def test_the_fit_tells_a_normal_law_from_others():
         "light": lambda x: jnp.sum(x**2 + 3 * x**4) / 2,
         "steep": lambda x: jnp.sum(x**2 / 2 + 50 * x**4),
     }
-    fits = {name: NormalFit.of(langevax.Function(law), jnp.zeros(2), 1.0, KEY) for name, law in laws.items()}
+    fits = {
+        name: NormalFit.of(langevax.Function(law), jnp.zeros(2), 1.0, KEY)
+        for name, law in laws.items()
+    }
     assert fits["normal"].typical < 1e-5
     assert fits["normal"].is_close
     assert fits["normal"].is_usable
@@ -148,15 +182,25 @@ def test_the_fit_tells_a_normal_law_from_others():
 
 def test_units_replace_units_of_one():
     """Without a prior all coordinates have units, at first of 1, and both pilots are one program."""
-    law = langevax.Function(lambda x: ((1e4 * x[0] - 1) ** 2 + (1e-3 * x[1] + 2 - x[0]) ** 2) / 2)
+    law = langevax.Function(
+        lambda x: ((1e4 * x[0] - 1) ** 2 + (1e-3 * x[1] + 2 - x[0]) ** 2) / 2
+    )
     flat = coordinates_of(law, jnp.zeros(2), 1.0, whiten=True)
-    even, pilot = run_even_pilot(flat, jnp.zeros(2), "full", 1.0, KEY, exact_prior=False)
-    assert [type(layer) for layer in even.layers] == [type(layer) for layer in flat.layers]
+    even, pilot = run_even_pilot(
+        flat, jnp.zeros(2), "full", 1.0, KEY, exact_prior=False
+    )
+    assert [type(layer) for layer in even.layers] == [
+        type(layer) for layer in flat.layers
+    ]
     np.testing.assert_allclose(even.problem.matrix, [1e-4, 1e3], rtol=1e-3)
     coordinates = even.preconditioned(pilot.scales)
     mode = coordinates.from_position(pilot.mode, len(even.layers))
-    np.testing.assert_allclose(jax.hessian(coordinates.problem.potential)(mode), np.eye(2), atol=0.01)
-    np.testing.assert_allclose(coordinates.to_position(mode), [1e-4, -1999.9], rtol=1e-3)
+    np.testing.assert_allclose(
+        jax.hessian(coordinates.problem.potential)(mode), np.eye(2), atol=0.01
+    )
+    np.testing.assert_allclose(
+        coordinates.to_position(mode), [1e-4, -1999.9], rtol=1e-3
+    )
     again = even.with_units(np.array([4.0, 4.0]))
     np.testing.assert_allclose(again.problem.matrix, even.problem.matrix / 2)
 
@@ -166,16 +210,22 @@ def test_raw_columns_get_units_before_directions():
     """Curvatures of 1e14 to 1: in the pilot's coordinates all are 1, to 5 % in float32."""
     problem, temperature = regression(X * [1e4, 1e-3])
     flat = coordinates_of(problem, jnp.zeros(2), temperature, whiten=True)
-    even, pilot = run_even_pilot(flat, jnp.zeros(2), "full", temperature, KEY, exact_prior=False)
+    even, pilot = run_even_pilot(
+        flat, jnp.zeros(2), "full", temperature, KEY, exact_prior=False
+    )
     coordinates = even.preconditioned(pilot.scales, pilot.directions)
     mode = coordinates.from_position(pilot.mode, len(even.layers))
     hessian = jax.hessian(coordinates.problem.potential)(mode)
     np.testing.assert_allclose(hessian, np.eye(2), atol=0.05)
-    exact = np.linalg.solve((X * [1e4, 1e-3]).T @ (X * [1e4, 1e-3]) + np.eye(2), (X * [1e4, 1e-3]).T @ Y)
+    exact = np.linalg.solve(
+        (X * [1e4, 1e-3]).T @ (X * [1e4, 1e-3]) + np.eye(2), (X * [1e4, 1e-3]).T @ Y
+    )
     np.testing.assert_allclose(coordinates.to_position(mode), exact, rtol=1e-3)
     indices = jnp.arange(7, dtype=jnp.int32)
     whole = jnp.mean(coordinates.problem.gradients_at(mode, indices), axis=0)
-    np.testing.assert_allclose(coordinates.problem.gradient_at(mode, indices), whole, rtol=1e-3)
+    np.testing.assert_allclose(
+        coordinates.problem.gradient_at(mode, indices), whole, rtol=1e-3
+    )
 
 
 @pytest.mark.slow
@@ -186,7 +236,9 @@ def test_plain_minibatches_are_as_large_as_their_own_noise_asks():
     white = langevax.affine(problem, pilot.scales)
     mode = white.from_position(pilot.mode)
     sizes = [
-        choose_gradient(name, "auto", "auto", white, mode, temperature, "langevin", KEY).batch_size
+        choose_gradient(
+            name, "auto", "auto", white, mode, temperature, "langevin", KEY
+        ).batch_size
         for name in ("minibatch", "svrg")
     ]
     assert sizes[0] == N
@@ -196,23 +248,32 @@ def test_plain_minibatches_are_as_large_as_their_own_noise_asks():
 @pytest.mark.slow
 def test_one_stiff_coordinate_of_sixty_is_reported():
     """Curvature 8 at a step of 0.1: its variance is 1 / (1 - 0.4) = 1.67 times the truth, the mean over all 1.01."""
-    loss = lambda x, curvature: jnp.sum(curvature * x**2) / 2  # noqa: E731
+    loss = lambda x, curvature: jnp.sum(curvature * x**2) / 2
     start = StartNearMode(jnp.zeros(60), jnp.float32(1.0))
     method = SamplingMethod("langevin", gradients.Full(), 1.0)
     curvatures = np.ones((2, 60), np.float32)
-    small = estimate_bias(method, FiniteSum(loss, jnp.asarray(curvatures)), start, 4, 0.1, KEY)
+    small = estimate_bias(
+        method, FiniteSum(loss, jnp.asarray(curvatures)), start, 4, 0.1, KEY
+    )
     curvatures[:, 17] = 8.0
-    bias = estimate_bias(method, FiniteSum(loss, jnp.asarray(curvatures)), start, 4, 0.1, KEY)
+    bias = estimate_bias(
+        method, FiniteSum(loss, jnp.asarray(curvatures)), start, 4, 0.1, KEY
+    )
     assert bias.worst == 17
     assert bias.worst_excess > 0.1
     assert small.worst_excess < 0.1
     assert small.standard_error < 0.01
-    assert abs(small.variance_bias - 2 * ((1 / 0.95) / (1 / 0.975) - 1)) < 4 * small.standard_error
+    assert (
+        abs(small.variance_bias - 2 * ((1 / 0.95) / (1 / 0.975) - 1))
+        < 4 * small.standard_error
+    )
 
 
 def test_a_bias_that_is_lost_in_its_error_is_not_accepted():
     """One coordinate and noisy batches: at a step of 0.25, 100 draws show a bias of 14 % that errs by 10 %."""
-    rows = jnp.asarray(0.3 * np.random.default_rng(0).normal(size=(400, 1)), jnp.float32)
+    rows = jnp.asarray(
+        0.3 * np.random.default_rng(0).normal(size=(400, 1)), jnp.float32
+    )
     problem = FiniteSum(lambda x, a: jnp.sum((x - a) ** 2) / 2, rows)
     start = StartNearMode(jnp.zeros(1), jnp.float32(0.05))
     method = SamplingMethod("langevin", gradients.Minibatch(40), 1 / 400)
@@ -225,19 +286,27 @@ def test_a_bias_that_is_lost_in_its_error_is_not_accepted():
 
 def test_a_bias_that_could_not_be_resolved_is_reported():
     options = {"num_samples": 200, "dynamics": "langevin", "step_size": 0.1}
-    samples = langevax.sample(lambda x: -jnp.sum(x**2) / 2, jnp.zeros(2), key=KEY, **options)
+    samples = langevax.sample(
+        lambda x: -jnp.sum(x**2) / 2, jnp.zeros(2), key=KEY, **options
+    )
     bias = StepSizeBias(0.1, 0.02, 0.06, 0.0, 0.0, 100, 0, 0.02, 0.0, 0.0, 0.0, 0.0)
     unclear = dataclasses.replace(samples, step_size_bias=bias)
     assert "variances are off by +2.0% ± 6.0%" in unclear.warnings[-1]
     assert "too roughly to accept" in unclear.warnings[-1]
-    clear = dataclasses.replace(samples, step_size_bias=bias._replace(standard_error=0.01))
+    clear = dataclasses.replace(
+        samples, step_size_bias=bias._replace(standard_error=0.01)
+    )
     assert not any("variances are off" in sentence for sentence in clear.warnings)
 
 
 def test_warm_up_has_stans_windows_and_a_longer_last_buffer():
     stages = np.asarray(stages_of(1000))
-    assert [int((stages == stage).sum()) for stage in (FAST, SLOW, WINDOW_END, FROZEN)] == [175, 820, 5, 0]
-    np.testing.assert_array_equal(np.flatnonzero(stages == WINDOW_END) + 1, [100, 150, 250, 450, 900])
+    assert [
+        int((stages == stage).sum()) for stage in (FAST, SLOW, WINDOW_END, FROZEN)
+    ] == [175, 820, 5, 0]
+    np.testing.assert_array_equal(
+        np.flatnonzero(stages == WINDOW_END) + 1, [100, 150, 250, 450, 900]
+    )
     assert len(stages_of(7)) == 7
 
 
@@ -250,7 +319,12 @@ def test_warm_ups_of_any_length_are_one_program():
 
     counts = []
     for num_warmup in (60, 90):
-        options = {"key": KEY, "num_samples": 20, "num_chains": 2, "num_warmup": num_warmup}
+        options = {
+            "key": KEY,
+            "num_samples": 20,
+            "num_chains": 2,
+            "num_warmup": num_warmup,
+        }
         with pytest.warns(langevax.sampling.SamplingWarning):
             langevax.sample(log_density, jnp.zeros(2), **options)
         counts.append(len(traces))
@@ -263,16 +337,22 @@ def test_variances_are_those_of_the_window():
     draws = jnp.float32(RNG.normal(size=(400, 3)) * [1.0, 10.0, 0.1])
     for x in draws:
         adaptation = adaptation.with_position(x)
-    np.testing.assert_allclose(adaptation.at_window_end().variance, draws.var(0, ddof=1), rtol=0.05)
+    np.testing.assert_allclose(
+        adaptation.at_window_end().variance, draws.var(0, ddof=1), rtol=0.05
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::langevax.sampling.SamplingWarning")
 def test_short_steps_along_correlated_coordinates_are_no_peak():
     """Deviations of 1 and 0.003 in coordinates of unit variance; chains stay about the mode, and step far later."""
-    rotated = jnp.array([[1.0, 1.0], [-1.0, 1.0]]) / jnp.sqrt(2) / jnp.array([[1.0], [0.003]])
+    rotated = (
+        jnp.array([[1.0, 1.0], [-1.0, 1.0]]) / jnp.sqrt(2) / jnp.array([[1.0], [0.003]])
+    )
     options = {"key": KEY, "num_samples": 200, "preconditioner": "diagonal"}
-    samples = langevax.sample(lambda x: -jnp.sum((rotated @ x) ** 2) / 2, jnp.zeros(2), **options)
+    samples = langevax.sample(
+        lambda x: -jnp.sum((rotated @ x) ** 2) / 2, jnp.zeros(2), **options
+    )
     assert samples.evaluations - samples.result.evaluations > 4 * 300 * 100
     assert samples.step_size * 2**0.25 > 5 * LEAST_STEP
     assert "peak" not in samples.reason
@@ -282,16 +362,22 @@ def test_short_steps_along_correlated_coordinates_are_no_peak():
 def test_the_step_size_meets_the_acceptance_asked_for(target):
     """An acceptance of exp(-h): h = -log target."""
     adaptation = Adaptation.of(jnp.float32(1.0), jnp.ones(1))
-    update = jax.jit(lambda a, goal: a.with_acceptance(jnp.exp(-jnp.exp(a.log_step)), goal))
+    update = jax.jit(
+        lambda a, goal: a.with_acceptance(jnp.exp(-jnp.exp(a.log_step)), goal)
+    )
     for _ in range(1000):
         adaptation = update(adaptation, jnp.float32(target))
-    assert float(jnp.exp(adaptation.mean_log_step)) == pytest.approx(-np.log(target), rel=0.1)
+    assert float(jnp.exp(adaptation.mean_log_step)) == pytest.approx(
+        -np.log(target), rel=0.1
+    )
 
 
 @pytest.mark.slow
 def test_starts_are_where_the_density_is_finite():
     half = langevax.Function(lambda x: jnp.where(jnp.all(x > 0), jnp.sum(x), jnp.inf))
-    uniform = jax.jit(jax.vmap(UniformStart(half, lambda key: jnp.zeros(2))))(jax.random.split(KEY, 50))
+    uniform = jax.jit(jax.vmap(UniformStart(half, lambda key: jnp.zeros(2))))(
+        jax.random.split(KEY, 50)
+    )
     assert jnp.all((uniform > 0) & (uniform < 2))
     near = StartNearPosition(half, jnp.full(2, 0.1), jnp.float32(1.0))
     positions = jax.jit(jax.vmap(near))(jax.random.split(KEY, 50))
@@ -319,12 +405,15 @@ def test_laws_that_are_not_normal_are_sampled(log_density, start, deviation):
 def test_a_whole_log_density_is_compared_with_the_sum_over_rows():
     """Up to a constant; the usual mistake is a prior that counts once for each row."""
     y = jnp.float32(Y)
-    rows = lambda m, a: -((a - m) ** 2) / 2  # noqa: E731
-    prior = lambda m: -(m**2) / 8  # noqa: E731
-    whole = lambda m: prior(m) + jnp.sum(rows(m, y)) + 3.0  # noqa: E731
+    rows = lambda m, a: -((a - m) ** 2) / 2
+    prior = lambda m: -(m**2) / 8
+    whole = lambda m: prior(m) + jnp.sum(rows(m, y)) + 3.0
     langevax.posterior(prior, rows, y, log_density=whole, position=0.0)
     for wrong, message in (
-        (lambda m: whole(m) + (N - 1) * prior(m), "log_density is not log_prior plus the sum of log_likelihood"),
+        (
+            lambda m: whole(m) + (N - 1) * prior(m),
+            "log_density is not log_prior plus the sum of log_likelihood",
+        ),
         (lambda m: whole(m) / N, "never scaled"),
         (lambda m: jnp.log(-1.0 - m**2), "not both finite around position"),
     ):

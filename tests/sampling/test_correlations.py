@@ -44,7 +44,9 @@ def test_the_matrix_is_a_root_of_the_covariance_within_chains():
     matrix, covariance = matrix_of(coordinates), ROOT @ ROOT.T
     even = np.linalg.solve(ROOT, matrix)
     np.testing.assert_allclose(TEMPERATURE * even @ even.T, np.eye(3), atol=0.06)
-    np.testing.assert_allclose(TEMPERATURE * np.sum(matrix**2, axis=1), np.diag(covariance), rtol=0.03)
+    np.testing.assert_allclose(
+        TEMPERATURE * np.sum(matrix**2, axis=1), np.diag(covariance), rtol=0.03
+    )
     np.testing.assert_allclose(ends @ matrix.T, positions[:, -1], rtol=1e-4, atol=1e-3)
 
 
@@ -62,15 +64,24 @@ def test_eigenvalues_of_few_draws_are_nearer_to_each_other():
 
 
 @pytest.mark.parametrize(
-    ("root", "steps"), [(np.diag([1.0, 100.0, 0.01]), 300), (ROOT, 3), (np.diag([1.0, 1.0, 0.0]), 300)]
+    ("root", "steps"),
+    [(np.diag([1.0, 100.0, 0.01]), 300), (ROOT, 3), (np.diag([1.0, 1.0, 0.0]), 300)],
 )
 def test_others_are_not_worth_it(root, steps):
-    assert without_correlations(even_coordinates(), draws_of(root, steps), TEMPERATURE) is None
+    assert (
+        without_correlations(even_coordinates(), draws_of(root, steps), TEMPERATURE)
+        is None
+    )
 
 
 def test_a_matrix_of_many_dimensions_is_never_formed():
     coordinates = coordinates_of(
-        langevax.posterior(None, log_likelihood_of_row, np.zeros((3, 600), np.float32), prior_precision=1.0).problem,
+        langevax.posterior(
+            None,
+            log_likelihood_of_row,
+            np.zeros((3, 600), np.float32),
+            prior_precision=1.0,
+        ).problem,
         jnp.zeros(600),
         1.0,
         whiten=True,
@@ -87,15 +98,21 @@ def test_nuts_leaves_correlations_behind_and_keeps_the_law():
     def log_density(x):
         return -jnp.sum((inverse @ (x - jnp.array([3.0, -2.0]))) ** 2) / 2
 
-    samples = langevax.sample(log_density, jnp.zeros(2), key=KEY, preconditioner="diagonal", num_samples=1000)
+    samples = langevax.sample(
+        log_density, jnp.zeros(2), key=KEY, preconditioner="diagonal", num_samples=1000
+    )
     x = samples.positions.reshape(-1, 2)
     np.testing.assert_allclose(x.mean(0), [3.0, -2.0], atol=0.06)
     np.testing.assert_allclose(np.cov(x.T), root @ root.T, rtol=0.08)
     assert samples.ess > 1_500
     passes = samples.result.evaluations / (4 * 1_000)
-    assert passes < 8  # some 200 along the longest axis, 1 / 0.007 as long as the shortest one
+    assert (
+        passes < 8
+    )  # some 200 along the longest axis, 1 / 0.007 as long as the shortest one
     again = samples.extend(200, key=jax.random.key(1))
-    np.testing.assert_allclose(again.positions[:, 1000:].mean((0, 1)), [3.0, -2.0], atol=0.15)
+    np.testing.assert_allclose(
+        again.positions[:, 1000:].mean((0, 1)), [3.0, -2.0], atol=0.15
+    )
 
 
 @pytest.mark.slow
@@ -116,6 +133,8 @@ def test_a_quadratic_prior_does_not_hinder_them():
     deviations = np.sqrt(np.diag(covariance))
     np.testing.assert_allclose((x.mean(0) - mean) / deviations, 0, atol=0.1)
     np.testing.assert_allclose(
-        np.cov(x.T) / np.outer(deviations, deviations), covariance / np.outer(deviations, deviations), atol=0.12
+        np.cov(x.T) / np.outer(deviations, deviations),
+        covariance / np.outer(deviations, deviations),
+        atol=0.12,
     )
     assert samples.result.evaluations / (4 * 600 * 51) < 8

@@ -8,10 +8,21 @@ import pytest
 import langevax
 from langevax.run import Stacked, simulate
 from langevax.sampling import evaluations
-from langevax.sampling.evaluations import TOGETHER, evaluate, potentials, shared_potentials
+from langevax.sampling.evaluations import (
+    TOGETHER,
+    evaluate,
+    potentials,
+    shared_potentials,
+)
 from langevax.sampling.nuts import NUTS, KnownDensities, stages_of
 from langevax.sampling.preconditioning import coordinates_of
-from langevax.sampling.starts import StartNearMode, StartNearPosition, TransformedStart, UniformStart, drawn_positions
+from langevax.sampling.starts import (
+    StartNearMode,
+    StartNearPosition,
+    TransformedStart,
+    UniformStart,
+    drawn_positions,
+)
 
 KEY, RNG = jax.random.key(0), np.random.default_rng(0)
 
@@ -56,7 +67,9 @@ def test_potentials_of_few_and_of_many_rows(num_rows):
     rows = jnp.asarray(RNG.normal(size=num_rows), jnp.float32)
     problem = langevax.FiniteSum(lambda x, row: jnp.sum(x - row) ** 2 / 2, rows)
     points = RNG.normal(size=(7, 2)).astype(np.float32)
-    expected = ((points[:, None, :] - np.asarray(rows)[None, :, None]).sum(2) ** 2).mean(1) / 2
+    expected = (
+        (points[:, None, :] - np.asarray(rows)[None, :, None]).sum(2) ** 2
+    ).mean(1) / 2
     for function in (potentials, shared_potentials):
         np.testing.assert_allclose(function(problem, points), expected, rtol=1e-5)
 
@@ -70,7 +83,9 @@ def test_nuts_that_knows_its_starts_draws_the_same():
         simulate(nuts, problem, Stacked(starts), **options)
         for nuts in (computing, computing.starting_at(problem, starts))
     ]
-    np.testing.assert_allclose(runs[0].positions, runs[1].positions, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        runs[0].positions, runs[1].positions, rtol=1e-4, atol=1e-5
+    )
     known = computing.following(runs[0].state).known
     values, gradients = evaluate(problem, np.asarray(runs[0].position))
     np.testing.assert_allclose(known.log_densities, -values, rtol=1e-5)
@@ -79,11 +94,16 @@ def test_nuts_that_knows_its_starts_draws_the_same():
 
 def test_log_densities_are_those_of_the_temperature_and_unknown_elsewhere():
     starts = jnp.asarray([[1.0, 2.0], [3.0, 4.0]])
-    known = KnownDensities.of(langevax.Function(lambda x: jnp.sum(x**2) / 2), starts, 0.5)
+    known = KnownDensities.of(
+        langevax.Function(lambda x: jnp.sum(x**2) / 2), starts, 0.5
+    )
     log_density, gradient = known.at(starts[1])
     assert float(log_density) == -25.0
     np.testing.assert_array_equal(gradient, [-6.0, -8.0])
-    assert all(bool(jnp.all(jnp.isnan(numbers))) for numbers in known.at(jnp.asarray([1.0, 4.0])))
+    assert all(
+        bool(jnp.all(jnp.isnan(numbers)))
+        for numbers in known.at(jnp.asarray([1.0, 4.0]))
+    )
 
 
 def test_starts_drawn_by_numpy_have_the_same_law():
@@ -92,19 +112,31 @@ def test_starts_drawn_by_numpy_have_the_same_law():
     np.testing.assert_allclose(draws.mean(0), [5, -5], atol=0.15)
     np.testing.assert_allclose(draws.std(0), 2, rtol=0.05)
     half = langevax.Function(lambda x: jnp.where(jnp.all(x > 0), jnp.sum(x), jnp.inf))
-    draws = np.asarray(drawn_positions(StartNearPosition(half, jnp.full(2, 0.1), jnp.float32(1.0)), KEY, 200))
+    draws = np.asarray(
+        drawn_positions(
+            StartNearPosition(half, jnp.full(2, 0.1), jnp.float32(1.0)), KEY, 200
+        )
+    )
     assert (draws > 0).all()
-    assert 80 < (draws == np.float32(0.1)).all(1).sum() < 180  # a share 1 - Phi(.1)^2 = .71 was elsewhere
+    assert (
+        80 < (draws == np.float32(0.1)).all(1).sum() < 180
+    )  # a share 1 - Phi(.1)^2 = .71 was elsewhere
 
 
 def test_uniform_starts_in_linear_coordinates_are_uniform_in_those_of_the_position():
     """Of 20 tries in (-2, 2) the one nearest to 1.5 is taken, whatever the units."""
     law = langevax.Function(lambda x: 100 * jnp.sum(jnp.abs(x["a"] - 1.5)))
     like = {"a": jnp.zeros(1)}
-    coordinates = coordinates_of(law, like, 1.0, whiten=True).with_matrix().times_last_matrix(np.array([[0.01]]))
+    coordinates = (
+        coordinates_of(law, like, 1.0, whiten=True)
+        .with_matrix()
+        .times_last_matrix(np.array([[0.01]]))
+    )
     assert coordinates.is_linear
     start = TransformedStart(UniformStart(law, lambda key: like), coordinates)
-    draws = np.asarray(coordinates.to_positions(drawn_positions(start, KEY, 60)[None])["a"])
+    draws = np.asarray(
+        coordinates.to_positions(drawn_positions(start, KEY, 60)[None])["a"]
+    )
     assert (np.abs(draws) < 2).all()
     assert np.abs(draws - 1.5).mean() < 0.2
 
@@ -118,5 +150,12 @@ def test_sample_traces_a_log_density_few_times():
         return -cosh(x - 1)
 
     with pytest.warns(langevax.sampling.SamplingWarning):  # few draws
-        langevax.sample(log_density, jnp.zeros(2), key=KEY, num_samples=20, num_chains=2, num_warmup=30)
+        langevax.sample(
+            log_density,
+            jnp.zeros(2),
+            key=KEY,
+            num_samples=20,
+            num_chains=2,
+            num_warmup=30,
+        )
     assert 0 < len(traces) <= 3

@@ -23,9 +23,15 @@ NOISE = 0.7
 def target(likelihood=None, count=None, **changes):
     """The posterior of weighted rows, of the first `count` of them."""
     temperature = 1 / float(WEIGHTS[:count].sum())
-    arguments = {"precision": PRECISION * np.float32(temperature), "weights": WEIGHTS, "count": count} | changes
+    arguments = {
+        "precision": PRECISION * np.float32(temperature),
+        "weights": WEIGHTS,
+        "count": count,
+    } | changes
     loss = LinearPredictor(likelihood or Gaussian(NOISE))
-    return Posterior(langevax.FiniteSum(loss, (FEATURES, TARGETS), **arguments), temperature)
+    return Posterior(
+        langevax.FiniteSum(loss, (FEATURES, TARGETS), **arguments), temperature
+    )
 
 
 def closed_form(count=None):
@@ -43,7 +49,9 @@ def test_the_normal_law_is_that_of_the_closed_form(count):
     roots = 1 / np.sqrt(PRECISION)
     np.testing.assert_allclose(law.mean * roots, mean, rtol=1e-5)
     in_prior_units = law.directions * law.scales**2 @ law.directions.T
-    np.testing.assert_allclose(in_prior_units * np.outer(roots, roots), covariance, rtol=1e-4, atol=1e-8)
+    np.testing.assert_allclose(
+        in_prior_units * np.outer(roots, roots), covariance, rtol=1e-4, atol=1e-8
+    )
 
 
 def test_draws_are_independent_and_of_the_closed_form():
@@ -52,10 +60,18 @@ def test_draws_are_independent_and_of_the_closed_form():
     assert samples.warnings == []
     mean, covariance = closed_form()
     draws, deviations = samples.positions.reshape(-1, 3), np.sqrt(np.diag(covariance))
-    np.testing.assert_array_less(np.abs(draws.mean(0) - mean) / deviations, 5 / np.sqrt(4000))
+    np.testing.assert_array_less(
+        np.abs(draws.mean(0) - mean) / deviations, 5 / np.sqrt(4000)
+    )
     scaled = np.cov(draws.T) / np.outer(deviations, deviations)
-    np.testing.assert_allclose(scaled, covariance / np.outer(deviations, deviations), atol=5 * np.sqrt(2 / 4000))
-    following = np.mean((draws[1:] - mean) * (draws[:-1] - mean), axis=0) / deviations**2
+    np.testing.assert_allclose(
+        scaled,
+        covariance / np.outer(deviations, deviations),
+        atol=5 * np.sqrt(2 / 4000),
+    )
+    following = (
+        np.mean((draws[1:] - mean) * (draws[:-1] - mean), axis=0) / deviations**2
+    )
     np.testing.assert_array_less(np.abs(following), 5 / np.sqrt(4000))
     assert samples.extend(10, key=jax.random.key(1)).positions.shape == (4, 1010, 3)
 
@@ -74,7 +90,10 @@ def test_other_posteriors_are_not_taken_for_normal(posterior):
 
 
 def test_too_few_independent_draws_are_said():
-    with pytest.warns(langevax.sampling.SamplingWarning, match="there are 20 independent draws; draw more"):
+    with pytest.warns(
+        langevax.sampling.SamplingWarning,
+        match="there are 20 independent draws; draw more",
+    ):
         langevax.sample(target(), jnp.zeros(3), key=KEY, num_samples=5)
 
 
@@ -83,18 +102,37 @@ def test_an_integrator_is_that_of_the_chain():
     posterior = target(StudentT(100.0))  # the prior, practically
     step_size = 0.5 / float(PRECISION[2] * posterior.temperature)
     lengths = {"num_samples": 1000, "num_warmup": 400, "thinning": 40}
-    options = {"preconditioner": None, "integrator": integrators.SemiImplicit(), "step_size": step_size, **lengths}
+    options = {
+        "preconditioner": None,
+        "integrator": integrators.SemiImplicit(),
+        "step_size": step_size,
+        **lengths,
+    }
     samples = langevax.sample(posterior, jnp.zeros(3), key=KEY, **options)
     assert samples.method == "langevin, Full"
-    assert samples.positions[..., 2].var() * PRECISION[2] == pytest.approx(1 / 1.25, rel=0.1)
+    assert samples.positions[..., 2].var() * PRECISION[2] == pytest.approx(
+        1 / 1.25, rel=0.1
+    )
 
 
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"integrator": "exponential"}, TypeError, "integrator must be 'auto' or one of langevax.integrators"),
-        ({"dynamics": "pcnl", "integrator": integrators.Exponential()}, ValueError, "integrator is for dynamics='lan"),
-        ({"step_size": "theorem", "integrator": integrators.Exponential()}, ValueError, "is for the explicit scheme"),
+        (
+            {"integrator": "exponential"},
+            TypeError,
+            "integrator must be 'auto' or one of langevax.integrators",
+        ),
+        (
+            {"dynamics": "pcnl", "integrator": integrators.Exponential()},
+            ValueError,
+            "integrator is for dynamics='lan",
+        ),
+        (
+            {"step_size": "theorem", "integrator": integrators.Exponential()},
+            ValueError,
+            "is for the explicit scheme",
+        ),
     ],
 )
 def test_an_integrator_that_does_not_fit_is_refused(change, error, message):

@@ -13,15 +13,25 @@ RNG = np.random.default_rng(0)
 
 def problem(basis, noise=0.1, mean=0.0):
     prior = spaces.GaussianPrior(basis, np.arange(1.0, basis.num_modes + 1) ** -2)
-    return langevax.inverse_problem(lambda f: np.asarray(f, float)[:2] ** 3, np.ones(2), noise, prior, prior_mean=mean)
+    return langevax.inverse_problem(
+        lambda f: np.asarray(f, float)[:2] ** 3,
+        np.ones(2),
+        noise,
+        prior,
+        prior_mean=mean,
+    )
 
 
 def square_mesh():
     """Nodes of a square that are linked along its sides, by a diagonal mass matrix."""
-    place = np.stack(np.meshgrid(np.arange(3.0), np.arange(3.0), indexing="ij"), axis=-1).reshape(-1, 2)
+    place = np.stack(
+        np.meshgrid(np.arange(3.0), np.arange(3.0), indexing="ij"), axis=-1
+    ).reshape(-1, 2)
     distances = np.abs(place[:, None] - place).sum(-1)
     links = (distances == 1).astype(float)
-    return place, spaces.FiniteElements(stiffness=np.diag(links.sum(1)) - links, mass=np.ones(9), dim=2, num_modes=4)
+    return place, spaces.FiniteElements(
+        stiffness=np.diag(links.sum(1)) - links, mass=np.ones(9), dim=2, num_modes=4
+    )
 
 
 @pytest.mark.slow
@@ -34,9 +44,15 @@ def test_a_curve_has_its_points_and_moments_of_the_draws():
     np.testing.assert_allclose(fields["x"], [0.2, 0.6, 1.0, 1.4, 1.8])
     np.testing.assert_allclose(fields["mean"], values.mean((0, 1)), atol=1e-6)
     np.testing.assert_allclose(fields["deviation"], values.std((0, 1)), atol=1e-6)
-    np.testing.assert_allclose(fields["low"], np.quantile(values, 0.1, (0, 1)), atol=1e-6)
-    np.testing.assert_allclose(fields["high"], np.quantile(values, 0.9, (0, 1)), atol=1e-6)
-    assert float(fields["mean"].sel(x=0.6)) == pytest.approx(values[..., 1].mean(), abs=1e-6)
+    np.testing.assert_allclose(
+        fields["low"], np.quantile(values, 0.1, (0, 1)), atol=1e-6
+    )
+    np.testing.assert_allclose(
+        fields["high"], np.quantile(values, 0.9, (0, 1)), atol=1e-6
+    )
+    assert float(fields["mean"].sel(x=0.6)) == pytest.approx(
+        values[..., 1].mean(), abs=1e-6
+    )
 
 
 @pytest.mark.slow
@@ -56,7 +72,9 @@ def test_nodes_of_a_mesh_are_where_they_are_said_to_be():
     assert target.fields(positions)["mean"].dims == ("node",)
     fields = target.fields(positions, places=place)
     np.testing.assert_array_equal(np.stack([fields["x"], fields["y"]], axis=1), place)
-    np.testing.assert_allclose(fields["mean"], target.functions(positions).mean((0, 1)), atol=1e-6)
+    np.testing.assert_allclose(
+        fields["mean"], target.functions(positions).mean((0, 1)), atol=1e-6
+    )
 
 
 @pytest.mark.slow
@@ -64,7 +82,9 @@ def test_unknown_noise_changes_nothing():
     basis = spaces.Cosine(3)
     positions = {"function": RNG.normal(size=(2, 5, 3)), "noise": np.ones((2, 5))}
     hierarchical = problem(basis, noise=dist.LogNormal(0.0, 1.0))
-    assert hierarchical.fields(positions).equals(problem(basis).fields(positions["function"]))
+    assert hierarchical.fields(positions).equals(
+        problem(basis).fields(positions["function"])
+    )
     plt.close(hierarchical.plot(positions))
 
 
@@ -73,11 +93,16 @@ def test_figures_show_the_band_or_two_maps():
     positions = RNG.normal(size=(2, 20, 4))
     curve = problem(spaces.Cosine(4)).plot(positions)
     assert len(curve.axes[0].lines) == len(curve.axes[0].collections) == 1
-    plane = problem(spaces.TensorProduct([spaces.Cosine(2, 4), spaces.Cosine(2, 3)])).plot(positions)
+    plane = problem(
+        spaces.TensorProduct([spaces.Cosine(2, 4), spaces.Cosine(2, 3)])
+    ).plot(positions)
     place, basis = square_mesh()
     mesh = problem(basis).plot(positions, places=place)
     for figure in (plane, mesh):
-        assert [axes.get_title(loc="left") for axes in figure.axes[:2]] == ["Mean", "Standard deviation"]
+        assert [axes.get_title(loc="left") for axes in figure.axes[:2]] == [
+            "Mean",
+            "Standard deviation",
+        ]
     shown = plane.axes[0].collections[0].get_array()
     assert np.shape(shown) == (3, 4)  # rows are y
     for figure in (curve, plane, mesh):
@@ -87,11 +112,18 @@ def test_figures_show_the_band_or_two_maps():
 def test_mistakes_are_named():
     place, basis = square_mesh()
     target, positions = problem(basis), RNG.normal(size=(2, 5, 4))
-    with pytest.raises(ValueError, match=r"positions must be draws with leading axes \(chain, draw\), got 1 leading"):
+    with pytest.raises(
+        ValueError,
+        match=r"positions must be draws with leading axes \(chain, draw\), got 1 leading",
+    ):
         target.fields(positions[0])
-    with pytest.raises(ValueError, match=r"places must have shape \(9, dimension\), .* got \(8, 2\)"):
+    with pytest.raises(
+        ValueError, match=r"places must have shape \(9, dimension\), .* got \(8, 2\)"
+    ):
         target.fields(positions, places=place[1:])
     with pytest.raises(ValueError, match="coverage must be below 1, got 90"):
         target.fields(positions, coverage=90)
-    with pytest.raises(ValueError, match="a field with 0 coordinates cannot be plotted"):
+    with pytest.raises(
+        ValueError, match="a field with 0 coordinates cannot be plotted"
+    ):
         target.plot(positions)

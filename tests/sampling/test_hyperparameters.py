@@ -54,9 +54,14 @@ def deconvolution(noise=NOISE, length_scale=LENGTH, **options):
 
 def log_posterior(noise, length, log_prior=None):
     """Return the log density of the logarithms at a pair of numbers, the function integrated out."""
-    covariance = MATRIX * spaces.spectra.matern(BASIS, 1.5, length) @ MATRIX.T + noise**2 * np.eye(len(DATA))
+    covariance = MATRIX * spaces.spectra.matern(
+        BASIS, 1.5, length
+    ) @ MATRIX.T + noise**2 * np.eye(len(DATA))
     if log_prior is None:  # normal laws of the logarithms
-        log_prior = -(((np.log(noise) + 1.5) / 0.6) ** 2 + ((np.log(length) + 1.0) / 0.8) ** 2) / 2
+        log_prior = (
+            -(((np.log(noise) + 1.5) / 0.6) ** 2 + ((np.log(length) + 1.0) / 0.8) ** 2)
+            / 2
+        )
     return multivariate_normal(np.zeros(len(DATA)), covariance).logpdf(DATA) + log_prior
 
 
@@ -64,7 +69,9 @@ def log_posterior(noise, length, log_prior=None):
 def quadrature():
     """Means and deviations of the logarithms of noise and length scale."""
     axes = np.linspace(-3.2, 0.5, 75), np.linspace(-4.0, 2.2, 75)
-    logs = np.array([[log_posterior(np.exp(s), np.exp(t)) for t in axes[1]] for s in axes[0]])
+    logs = np.array(
+        [[log_posterior(np.exp(s), np.exp(t)) for t in axes[1]] for s in axes[0]]
+    )
     return moments(logs, *axes)
 
 
@@ -73,7 +80,9 @@ def moments(logs, *axes):
     weights /= weights.sum()
     places = np.meshgrid(*axes, indexing="ij")
     means = np.array([np.sum(weights * place) for place in places])
-    return means, np.sqrt([np.sum(weights * (p - m) ** 2) for p, m in zip(places, means, strict=True)])
+    return means, np.sqrt(
+        [np.sum(weights * (p - m) ** 2) for p, m in zip(places, means, strict=True)]
+    )
 
 
 def assert_law(logarithms, mean, deviation, least_ess=400):
@@ -81,15 +90,25 @@ def assert_law(logarithms, mean, deviation, least_ess=400):
     from arviz_stats.base.array import array_stats
 
     centred = logarithms - mean
-    for values, expected, spread in ((centred, 0, deviation), (centred**2, deviation**2, None)):
-        ess = np.asarray(array_stats.ess(values, chain_axis=0, draw_axis=1, method="mean"))
+    for values, expected, spread in (
+        (centred, 0, deviation),
+        (centred**2, deviation**2, None),
+    ):
+        ess = np.asarray(
+            array_stats.ess(values, chain_axis=0, draw_axis=1, method="mean")
+        )
         assert ess.min() > least_ess
-        errors = (values.mean((0, 1)) - expected) / ((values.std((0, 1)) if spread is None else spread) / np.sqrt(ess))
+        errors = (values.mean((0, 1)) - expected) / (
+            (values.std((0, 1)) if spread is None else spread) / np.sqrt(ess)
+        )
         assert np.abs(errors).max() < LIMIT, (values.mean((0, 1)), expected, errors)
 
 
 def logarithms(draws, *names):
-    return np.stack([np.log(np.asarray(draws.positions[name], np.float64)) for name in names], axis=-1)
+    return np.stack(
+        [np.log(np.asarray(draws.positions[name], np.float64)) for name in names],
+        axis=-1,
+    )
 
 
 def linear_data(target):
@@ -104,29 +123,47 @@ def linear_data(target):
 def test_the_evidence_of_linear_data_is_that_of_the_dense_law(num_data, correlated):
     """Differences of it, up to the rounding of a prior in float32, with fewer data than modes and with more."""
     matrix, data = MATRIX[:num_data], DATA[:num_data]
-    covariance = np.exp(-np.abs(np.subtract.outer(PLACES, PLACES))[:num_data, :num_data] / 0.1) + np.eye(num_data)
+    covariance = np.exp(
+        -np.abs(np.subtract.outer(PLACES, PLACES))[:num_data, :num_data] / 0.1
+    ) + np.eye(num_data)
     noise = GaussianNoise(covariance=covariance) if correlated else NOISE
-    prior = spaces.MaternPrior(BASIS, dist.LogNormal(0.0, 0.3), LENGTH, dist.LogNormal(0.0, 0.5))
-    target = langevax.inverse_problem(lambda f: BLUR[:num_data] @ np.asarray(f, np.float64), data, noise, prior)
+    prior = spaces.MaternPrior(
+        BASIS, dist.LogNormal(0.0, 0.3), LENGTH, dist.LogNormal(0.0, 0.5)
+    )
+    target = langevax.inverse_problem(
+        lambda f: BLUR[:num_data] @ np.asarray(f, np.float64), data, noise, prior
+    )
     _, linear = linear_data(target)
     differences = []
-    for smoothness, length, variance, level in itertools.product((0.5, 2.5), (0.1, 0.5), (0.5, 4.0), (0.1, 0.7)):
+    for smoothness, length, variance, level in itertools.product(
+        (0.5, 2.5), (0.1, 0.5), (0.5, 4.0), (0.1, 0.7)
+    ):
         mu = spaces.spectra.matern(BASIS, smoothness, length, variance)
         level = 1.0 if correlated else level
-        dense = matrix * mu @ matrix.T + (covariance if correlated else level**2 * np.eye(num_data))
+        dense = matrix * mu @ matrix.T + (
+            covariance if correlated else level**2 * np.eye(num_data)
+        )
         expected = multivariate_normal(np.zeros(num_data), dense).logpdf(data)
-        differences.append(linear.log_evidence(linear.factor(mu, level), level) - expected)
+        differences.append(
+            linear.log_evidence(linear.factor(mu, level), level) - expected
+        )
     assert np.ptp(differences) < 1e-5
 
 
 def test_functions_given_hyperparameters_are_those_of_the_normal_posterior():
     """Mean and covariance of draws, and of the reference law, in closed form."""
     _, linear = linear_data(deconvolution())
-    mu, level, rng = spaces.spectra.matern(BASIS, 1.5, 0.3), 0.3, np.random.default_rng(1)
+    mu, level, rng = (
+        spaces.spectra.matern(BASIS, 1.5, 0.3),
+        0.3,
+        np.random.default_rng(1),
+    )
     exact = linear_inverse_posterior(MATRIX, DATA, level, mu)
     factor = linear.factor(mu, level)
     draws = np.array([linear.draw(factor, mu, level, rng) for _ in range(6000)])
-    white = np.linalg.solve(np.linalg.cholesky(exact.covariance), (draws - exact.mean).T)
+    white = np.linalg.solve(
+        np.linalg.cholesky(exact.covariance), (draws - exact.mean).T
+    )
     assert np.abs(white.mean(1)).max() < LIMIT / np.sqrt(6000)
     assert np.abs(white @ white.T / 6000 - np.eye(6)).max() < LIMIT * np.sqrt(2 / 6000)
     law = linear.law(mu, level)
@@ -142,14 +179,18 @@ def interwoven():
     solver, linear = linear_data(target)
     rng = np.random.default_rng(0)
     law, references, _ = find_modes(target, solver, np.zeros(6), target.centre, rng)
-    wrong = linear._replace(rows=0.9 * linear.rows, data=0.8 * linear.data)  # any reference is right
+    wrong = linear._replace(
+        rows=0.9 * linear.rows, data=0.8 * linear.data
+    )  # any reference is right
     function_walk = SolverWalk(solver, references[0], "pcn", 0.5)
     return target, linear, InterwovenWalk(target, solver, law, function_walk, [wrong])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["centred", "independent", "walk", "prior"])
-@pytest.mark.usefixtures("unchecked_types")  # thousands of steps, whose types a shorter run is checked for
+@pytest.mark.usefixtures(
+    "unchecked_types"
+)  # thousands of steps, whose types a shorter run is checked for
 def test_each_step_of_hyperparameters_has_the_law_of_quadrature(kind):
     """Alternating with exact draws of the function; about a reference that is not the posterior.
 
@@ -162,11 +203,15 @@ def test_each_step_of_hyperparameters_has_the_law_of_quadrature(kind):
         x = linear.draw(linear.factor(mu, level), mu, level, rng)
         residual = MATRIX @ x - DATA
         state = InterwovenState(u, x, float(residual @ residual) / 2, residual, None)
-        moved = state if kind in ("independent", "walk") else walk.move_centred(state, rng)
+        moved = (
+            state if kind in ("independent", "walk") else walk.move_centred(state, rng)
+        )
         moved = moved if kind == "centred" else walk.move_whitened(moved, rng, kind)[0]
         u = moved.u
         draws.append(u)
-        if kind == "independent" and moved is not state:  # what the state holds of the function is that of its x
+        if (
+            kind == "independent" and moved is not state
+        ):  # what the state holds of the function is that of its x
             residual = MATRIX @ moved.x - DATA
             np.testing.assert_allclose(moved.energy, residual @ residual / 2, rtol=1e-5)
     assert_law(np.array(draws).reshape(3, 800, 2), *quadrature(), least_ess=150)
@@ -180,9 +225,17 @@ def test_each_step_of_hyperparameters_has_the_law_of_quadrature(kind):
         pytest.param({"adjoint": blur_adjoint}, "pcnl", "pcnl", marks=pytest.mark.slow),
     ],
 )
-@pytest.mark.usefixtures("unchecked_types")  # thousands of steps, whose types a shorter run is checked for
+@pytest.mark.usefixtures(
+    "unchecked_types"
+)  # thousands of steps, whose types a shorter run is checked for
 def test_whole_runs_have_the_law_of_quadrature(options, dynamics, method):
-    draws = langevax.sample(deconvolution(**options), key=KEY, dynamics=dynamics, num_samples=500, num_warmup=100)
+    draws = langevax.sample(
+        deconvolution(**options),
+        key=KEY,
+        dynamics=dynamics,
+        num_samples=500,
+        num_warmup=100,
+    )
     assert draws.method == method
     assert_law(logarithms(draws, "noise", "length_scale"), *quadrature())
     assert draws.max_rhat < 1.02
@@ -191,7 +244,10 @@ def test_whole_runs_have_the_law_of_quadrature(options, dynamics, method):
 @pytest.mark.slow
 def test_a_linear_map_in_jax_takes_no_solve_a_draw():
     target = langevax.inverse_problem(
-        lambda f: jnp.asarray(BLUR, f.dtype) @ f, DATA, NOISE, spaces.MaternPrior(BASIS, 1.5, LENGTH)
+        lambda f: jnp.asarray(BLUR, f.dtype) @ f,
+        DATA,
+        NOISE,
+        spaces.MaternPrior(BASIS, 1.5, LENGTH),
     )
     draws = langevax.sample(target, key=KEY, num_samples=500)
     assert "function integrated out" in draws.reason
@@ -201,13 +257,17 @@ def test_a_linear_map_in_jax_takes_no_solve_a_draw():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("adjoint", [None, lambda f, r: np.exp(f) * r.sum()])
-@pytest.mark.usefixtures("unchecked_types")  # thousands of steps, whose types a shorter run is checked for
+@pytest.mark.usefixtures(
+    "unchecked_types"
+)  # thousands of steps, whose types a shorter run is checked for
 def test_a_map_that_is_not_linear_has_the_law_of_quadrature(adjoint):
     """One coefficient, its variance and the noise: three numbers."""
     basis, data = spaces.Cosine(1), np.array([2.2, 3.1, 2.6])
     prior = spaces.MaternPrior(basis, variance=dist.HalfNormal(2.0))
     noise = dist.LogNormal(-0.5, 0.7)
-    target = langevax.inverse_problem(lambda f: np.exp(f[0]) * np.ones(3), data, noise, prior, adjoint=adjoint)
+    target = langevax.inverse_problem(
+        lambda f: np.exp(f[0]) * np.ones(3), data, noise, prior, adjoint=adjoint
+    )
     draws = langevax.sample(target, key=KEY, num_samples=700, num_warmup=200)
     assert draws.method == ("pcn" if adjoint is None else "pcnl")
     axes = np.linspace(-3, 2, 151), np.linspace(-3, 2.5, 71), np.linspace(-9, 3, 61)
@@ -215,10 +275,19 @@ def test_a_map_that_is_not_linear_has_the_law_of_quadrature(adjoint):
     mu = np.exp(v) * float(spaces.spectra.matern(basis)[0])
     square = sum((np.exp(x) - datum) ** 2 for datum in data)
     logs = -square / (2 * np.exp(2 * s)) - 3 * s - x**2 / (2 * mu) - np.log(mu) / 2
-    logs += -(((s + 0.5) / 0.7) ** 2) / 2 + v - np.exp(2 * v) / 8  # of LogNormal and HalfNormal, in logarithms
+    logs += (
+        -(((s + 0.5) / 0.7) ** 2) / 2 + v - np.exp(2 * v) / 8
+    )  # of LogNormal and HalfNormal, in logarithms
     mean, deviation = moments(logs, *axes)
-    assert_law(logarithms(draws, "noise", "variance"), mean[1:], deviation[1:], least_ess=100)
-    assert_law(np.asarray(draws.positions["function"], np.float64), mean[:1], deviation[:1], least_ess=100)
+    assert_law(
+        logarithms(draws, "noise", "variance"), mean[1:], deviation[1:], least_ess=100
+    )
+    assert_law(
+        np.asarray(draws.positions["function"], np.float64),
+        mean[:1],
+        deviation[:1],
+        least_ess=100,
+    )
 
 
 @pytest.mark.slow
@@ -230,7 +299,9 @@ def test_a_support_that_ends_is_not_left():
     logs = np.interp(axis, axis[::20], logs)
     mean, deviation = moments(logs, axis)
     for dynamics in ("auto", "pcn"):
-        draws = langevax.sample(target, key=KEY, dynamics=dynamics, num_samples=300, num_warmup=100)
+        draws = langevax.sample(
+            target, key=KEY, dynamics=dynamics, num_samples=300, num_warmup=100
+        )
         noise = draws.positions["noise"]
         assert noise.min() > 0.05
         assert noise.max() < 0.15
@@ -240,15 +311,25 @@ def test_a_support_that_ends_is_not_left():
 def test_a_slice_has_the_law_of_its_density():
     rng, u, draws = np.random.default_rng(0), 0.0, []
     for _ in range(8000):
-        u = slice_step(lambda v: -np.exp(v) + 2 * v, u, 1.0, rng)  # log of a Gamma(2) number
+        u = slice_step(
+            lambda v: -np.exp(v) + 2 * v, u, 1.0, rng
+        )  # log of a Gamma(2) number
         draws.append(u)
-    assert_law(np.array(draws).reshape(4, 2000, 1), np.array([0.42278434]), np.sqrt([0.64493407]))
+    assert_law(
+        np.array(draws).reshape(4, 2000, 1),
+        np.array([0.42278434]),
+        np.sqrt([0.64493407]),
+    )
 
 
 def joint_potential(x, u):
     mu = spaces.spectra.matern(BASIS, 1.5, np.exp(u[1]))
     residual = MATRIX @ x - DATA
-    prior = np.sum(np.log(mu) + x**2 / mu) / 2 + ((u[0] + 1.5) / 0.6) ** 2 / 2 + ((u[1] + 1.0) / 0.8) ** 2 / 2
+    prior = (
+        np.sum(np.log(mu) + x**2 / mu) / 2
+        + ((u[0] + 1.5) / 0.6) ** 2 / 2
+        + ((u[1] + 1.0) / 0.8) ** 2 / 2
+    )
     return residual @ residual / (2 * np.exp(2 * u[0])) + len(DATA) * u[0] + prior
 
 
@@ -259,17 +340,25 @@ def test_energies_and_gradients_are_those_of_the_joint_density(in_jax):
     options = {} if in_jax else {"adjoint": blur_adjoint}
     prior = spaces.MaternPrior(BASIS, 1.5, LENGTH)
     draws = langevax.sample(
-        langevax.inverse_problem(forward, DATA, NOISE, prior, **options), key=KEY, num_samples=10, num_chains=2
+        langevax.inverse_problem(forward, DATA, NOISE, prior, **options),
+        key=KEY,
+        num_samples=10,
+        num_chains=2,
     )
     u = logarithms(draws, "noise", "length_scale")
     x = np.asarray(draws.positions["function"], np.float64)
-    expected = np.array([[joint_potential(x[c, i], u[c, i]) for i in range(10)] for c in range(2)])
+    expected = np.array(
+        [[joint_potential(x[c, i], u[c, i]) for i in range(10)] for c in range(2)]
+    )
     assert np.ptp(draws.energies() - expected) < 2e-3
     point = jnp.asarray(draws.draws[0, 3])
     _, gradient = draws.problem.potential_and_gradient(point)
     for i in range(len(point)):
         step = jnp.zeros(len(point)).at[i].set(0.02)
-        slope = (draws.problem.potential(point + step) - draws.problem.potential(point - step)) / 0.04
+        slope = (
+            draws.problem.potential(point + step)
+            - draws.problem.potential(point - step)
+        ) / 0.04
         np.testing.assert_allclose(gradient[i], slope, rtol=0.02, atol=0.05)
 
 
@@ -277,11 +366,18 @@ def test_proposals_take_the_moments_of_a_warm_up():
     """The mixture stays a density: its first law is that of the draws, wider, and has half of the weight."""
     target = deconvolution()
     law = CollapsedWalk(target, *linear_data(target), np.random.default_rng(0)).law
-    draws = np.random.default_rng(0).normal(size=(400, 2)) @ [[0.5, 0.3], [0.0, 0.1]] + [1.0, -2.0]
+    draws = np.random.default_rng(0).normal(size=(400, 2)) @ [
+        [0.5, 0.3],
+        [0.0, 0.1],
+    ] + [1.0, -2.0]
     adapted = law.with_moments_of(draws)
     np.testing.assert_allclose(adapted.centres[0], draws.mean(0))
-    np.testing.assert_allclose(adapted.roots[0] @ adapted.roots[0].T, 1.2**2 * np.cov(draws.T))
-    np.testing.assert_allclose(np.exp(adapted.log_weights).sum(), (1 + np.exp(law.log_weights).sum()) / 2)
+    np.testing.assert_allclose(
+        adapted.roots[0] @ adapted.roots[0].T, 1.2**2 * np.cov(draws.T)
+    )
+    np.testing.assert_allclose(
+        np.exp(adapted.log_weights).sum(), (1 + np.exp(law.log_weights).sum()) / 2
+    )
     np.testing.assert_array_equal(law.with_moments_of(draws[:30]).centres, law.centres)
 
 
@@ -293,21 +389,40 @@ def test_results_are_a_dict_of_function_and_hyperparameters():
     again = langevax.sample(target, key=KEY, num_samples=200, num_chains=2)
     positions = draws.positions
     shapes = {name: leaf.shape for name, leaf in positions.items()}
-    assert shapes == {"function": (2, 200, 6), "noise": (2, 200), "length_scale": (2, 200)}
+    assert shapes == {
+        "function": (2, 200, 6),
+        "noise": (2, 200),
+        "length_scale": (2, 200),
+    }
     jax.tree.map(np.testing.assert_array_equal, positions, again.positions)
     assert {"noise", "length_scale", "function[0]"} <= set(draws.summary().index)
     assert set(draws.to_datatree()["posterior"].data_vars) == set(positions)
-    np.testing.assert_allclose(target.functions(positions), positions["function"] @ FUNCTIONS.T, atol=1e-4)
-    np.testing.assert_allclose(target.predictions(positions), positions["function"] @ MATRIX.T, atol=1e-4)
-    assert langevax.sample(target, key=KEY, tolerance=0.3, num_samples=200).draws.shape[1] >= 200
+    np.testing.assert_allclose(
+        target.functions(positions), positions["function"] @ FUNCTIONS.T, atol=1e-4
+    )
+    np.testing.assert_allclose(
+        target.predictions(positions), positions["function"] @ MATRIX.T, atol=1e-4
+    )
+    assert (
+        langevax.sample(target, key=KEY, tolerance=0.3, num_samples=200).draws.shape[1]
+        >= 200
+    )
     longer = draws.extend(300, key=jax.random.key(1))
     assert longer.positions["noise"].shape == (2, 500)
-    np.testing.assert_array_equal(longer.positions["noise"][:, :200], positions["noise"])
-    spread = target.sample_predictive(longer.positions, key=KEY) - target.predictions(longer.positions)
-    np.testing.assert_allclose(np.mean(np.square(spread)), np.mean(longer.positions["noise"] ** 2), rtol=0.08)
+    np.testing.assert_array_equal(
+        longer.positions["noise"][:, :200], positions["noise"]
+    )
+    spread = target.sample_predictive(longer.positions, key=KEY) - target.predictions(
+        longer.positions
+    )
+    np.testing.assert_allclose(
+        np.mean(np.square(spread)), np.mean(longer.positions["noise"] ** 2), rtol=0.08
+    )
     fixed = target.at(noise=0.2, length_scale=0.3)
     assert isinstance(fixed, InverseProblem)
-    np.testing.assert_allclose(fixed.prior.eigenvalues, spaces.spectra.matern(BASIS, 1.5, 0.3), rtol=1e-6)
+    np.testing.assert_allclose(
+        fixed.prior.eigenvalues, spaces.spectra.matern(BASIS, 1.5, 0.3), rtol=1e-6
+    )
     assert float(fixed.noise.deviation) == 0.2
 
 
@@ -315,9 +430,14 @@ def test_results_are_a_dict_of_function_and_hyperparameters():
 def test_predictive_draws_have_the_correlation_of_the_noise():
     covariance = 0.01 * (np.eye(len(DATA)) + 1)
     target = deconvolution(GaussianNoise(covariance=covariance))
-    positions = {"function": np.zeros((4000, 6), np.float32), "length_scale": np.ones(4000)}
+    positions = {
+        "function": np.zeros((4000, 6), np.float32),
+        "length_scale": np.ones(4000),
+    }
     spread = np.asarray(target.sample_predictive(positions, key=KEY), float)
-    np.testing.assert_allclose(np.cov(spread.T), covariance, atol=LIMIT * 0.02 * np.sqrt(2 / 4000))
+    np.testing.assert_allclose(
+        np.cov(spread.T), covariance, atol=LIMIT * 0.02 * np.sqrt(2 / 4000)
+    )
 
 
 def test_numbers_alone_are_a_plain_inverse_problem():
@@ -325,14 +445,20 @@ def test_numbers_alone_are_a_plain_inverse_problem():
     assert isinstance(target, InverseProblem)
     plain = spaces.GaussianPrior(BASIS, spaces.spectra.matern(BASIS, 1.5, 0.3))
     np.testing.assert_array_equal(target.prior.eigenvalues, plain.eigenvalues)
-    assert isinstance(langevax.inverse_problem(blur, DATA, NOISE, plain), HierarchicalInverseProblem)
+    assert isinstance(
+        langevax.inverse_problem(blur, DATA, NOISE, plain), HierarchicalInverseProblem
+    )
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("unchecked_types")  # thousands of steps, whose types a shorter run is checked for
+@pytest.mark.usefixtures(
+    "unchecked_types"
+)  # thousands of steps, whose types a shorter run is checked for
 def test_a_hyperparameter_that_data_do_not_inform_is_named():
     """The length scale, of data whose noise is larger than they are."""
-    with pytest.warns(langevax.sampling.SamplingWarning, match="the data hardly inform length_scale"):
+    with pytest.warns(
+        langevax.sampling.SamplingWarning, match="the data hardly inform length_scale"
+    ):
         draws = langevax.sample(deconvolution(20.0), key=KEY, num_samples=500)
     informed = langevax.sample(deconvolution(), key=KEY, num_samples=500)
     assert "the data hardly inform length_scale" in " ".join(draws.warnings)
@@ -345,8 +471,14 @@ def test_a_map_that_departs_from_its_matrix_at_draws_is_not_sampled_as_linear():
     walk = CollapsedWalk(target, solver, linear, np.random.default_rng(0))
     place = np.concatenate([0.3 * np.ones(6), [-1.5, -1.0]])
     assert walk.is_linear_at(place)
-    bent = solver_of(langevax.inverse_problem(lambda f: blur(np.minimum(f, 0.5)), DATA, 0.2, target.base.prior))
-    assert not CollapsedWalk(target, bent, linear, np.random.default_rng(0)).is_linear_at(place)
+    bent = solver_of(
+        langevax.inverse_problem(
+            lambda f: blur(np.minimum(f, 0.5)), DATA, 0.2, target.base.prior
+        )
+    )
+    assert not CollapsedWalk(
+        target, bent, linear, np.random.default_rng(0)
+    ).is_linear_at(place)
 
 
 class Undefined(type(dist.LogNormal(0.0, 1.0))):
@@ -357,20 +489,59 @@ class Undefined(type(dist.LogNormal(0.0, 1.0))):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: deconvolution(dist.Normal(0.0, 1.0)), "noise is > 0, but a Normal may be negative"),
-        (lambda: deconvolution(NOISE, dist.Uniform(-1.0, 1.0)), "length_scale is > 0, but a Uniform may be negative"),
-        (lambda: deconvolution(dist.Geometric(0.5)), "noise must have a continuous distribution"),
-        (lambda: deconvolution(dist.LogNormal(jnp.zeros(14), 1.0)), "noise must be a distribution of one number"),
-        (lambda: deconvolution([NOISE] * 14), "noise must be one distribution or numbers"),
-        (lambda: deconvolution(Undefined(0.0, 1.0)), r"not finite at (49|50|51)% of its own draws"),
-        (lambda: deconvolution(NOISE, dist.LogNormal(-9.0, 0.1)), "so short that all 6 modes have the same variance"),
+        (
+            lambda: deconvolution(dist.Normal(0.0, 1.0)),
+            "noise is > 0, but a Normal may be negative",
+        ),
+        (
+            lambda: deconvolution(NOISE, dist.Uniform(-1.0, 1.0)),
+            "length_scale is > 0, but a Uniform may be negative",
+        ),
+        (
+            lambda: deconvolution(dist.Geometric(0.5)),
+            "noise must have a continuous distribution",
+        ),
+        (
+            lambda: deconvolution(dist.LogNormal(jnp.zeros(14), 1.0)),
+            "noise must be a distribution of one number",
+        ),
+        (
+            lambda: deconvolution([NOISE] * 14),
+            "noise must be one distribution or numbers",
+        ),
+        (
+            lambda: deconvolution(Undefined(0.0, 1.0)),
+            r"not finite at (49|50|51)% of its own draws",
+        ),
+        (
+            lambda: deconvolution(NOISE, dist.LogNormal(-9.0, 0.1)),
+            "so short that all 6 modes have the same variance",
+        ),
         (lambda: deconvolution(NOISE, -1.0), "length_scale must be finite and > 0"),
-        (lambda: deconvolution(0.1).at(length_scale=1.0, noise=2.0), "at takes values of length_scale"),
-        (lambda: langevax.sample(deconvolution(), key=KEY, dynamics="nuts"), "does not sample hyperparameters"),
-        (lambda: langevax.sample(deconvolution(), key=KEY, dynamics="pcnl"), "needs a gradient: pass adjoint="),
-        (lambda: langevax.sample(deconvolution(), key=KEY, batch_size=3), "batch_size is not for inverse problems"),
-        (lambda: langevax.sample(deconvolution(), key=KEY, checkpoint="x"), "checkpoint is not for inverse problems"),
-        (lambda: langevax.sample(deconvolution(), jnp.zeros(6), key=KEY), "start must be a dict with function, noise"),
+        (
+            lambda: deconvolution(0.1).at(length_scale=1.0, noise=2.0),
+            "at takes values of length_scale",
+        ),
+        (
+            lambda: langevax.sample(deconvolution(), key=KEY, dynamics="nuts"),
+            "does not sample hyperparameters",
+        ),
+        (
+            lambda: langevax.sample(deconvolution(), key=KEY, dynamics="pcnl"),
+            "needs a gradient: pass adjoint=",
+        ),
+        (
+            lambda: langevax.sample(deconvolution(), key=KEY, batch_size=3),
+            "batch_size is not for inverse problems",
+        ),
+        (
+            lambda: langevax.sample(deconvolution(), key=KEY, checkpoint="x"),
+            "checkpoint is not for inverse problems",
+        ),
+        (
+            lambda: langevax.sample(deconvolution(), jnp.zeros(6), key=KEY),
+            "start must be a dict with function, noise",
+        ),
     ],
 )
 def test_mistakes_are_named(call, message):

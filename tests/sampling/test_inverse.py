@@ -14,7 +14,10 @@ from langevax.sampling.samples import MAX_RHAT
 from tests.errorbars import LIMIT
 from tests.gaussian_laws import linear_inverse_posterior
 
-pytestmark = [pytest.mark.mostly_compiling, pytest.mark.filterwarnings("ignore::langevax.sampling.SamplingWarning")]
+pytestmark = [
+    pytest.mark.mostly_compiling,
+    pytest.mark.filterwarnings("ignore::langevax.sampling.SamplingWarning"),
+]
 KEY = jax.random.key(0)
 PLACES, WIDTH, NOISE = np.linspace(0.05, 0.95, 20), 0.05, 0.05
 DATA = np.sin(5 * PLACES) + NOISE * np.random.default_rng(0).normal(size=20)
@@ -31,33 +34,53 @@ def deconvolution(num_modes, link=jnp.array, noise=NOISE):
     basis = spaces.Cosine(num_modes)
     prior = spaces.GaussianPrior(basis, spaces.spectra.matern(basis, length_scale=0.2))
     matrix = blur(num_modes)
-    return langevax.inverse_problem(lambda f: jnp.asarray(matrix, f.dtype) @ link(f), DATA, noise, prior)
+    return langevax.inverse_problem(
+        lambda f: jnp.asarray(matrix, f.dtype) @ link(f), DATA, noise, prior
+    )
 
 
-linear = functools.cache(deconvolution)  # of one forward map, so that its programs are compiled once
+linear = functools.cache(
+    deconvolution
+)  # of one forward map, so that its programs are compiled once
 
 
 def exact(num_modes):
     """Mean and deviations of the coefficients given the data."""
     prior = linear(num_modes).prior
     matrix = blur(num_modes) @ np.asarray(prior.basis.evaluate(prior.basis.grid), float)
-    law = linear_inverse_posterior(matrix, DATA, NOISE, np.asarray(prior.eigenvalues, float))
+    law = linear_inverse_posterior(
+        matrix, DATA, NOISE, np.asarray(prior.eigenvalues, float)
+    )
     return law.mean, np.sqrt(np.diag(law.covariance))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("num_modes", "dynamics"),
-    [(40, "langevin"), (40, "underdamped"), (40, "mala"), (40, "pcn"), (600, "langevin"), (600, "pcnl")],
+    [
+        (40, "langevin"),
+        (40, "underdamped"),
+        (40, "mala"),
+        (40, "pcn"),
+        (600, "langevin"),
+        (600, "pcnl"),
+    ],
 )
 def test_draws_are_those_of_the_exact_posterior(num_modes, dynamics):
     """Means of the first ten coefficients within errors by effective draws, spreads within 15 %."""
     mean, deviation = exact(num_modes)
     steps = {"langevin": 0.1, "underdamped": 0.3}
     options = {"step_size": steps[dynamics]} if dynamics in steps else {}
-    number = 1000 if dynamics == "pcn" else 250  # without gradients it takes several times as long to forget
+    number = (
+        1000 if dynamics == "pcn" else 250
+    )  # without gradients it takes several times as long to forget
     draws = langevax.sample(
-        linear(num_modes), key=KEY, dynamics=dynamics, num_samples=number, progress=False, **options
+        linear(num_modes),
+        key=KEY,
+        dynamics=dynamics,
+        num_samples=number,
+        progress=False,
+        **options,
     )
     assert draws.positions.shape == (4, number, num_modes)
     table = draws.summary()
@@ -65,7 +88,9 @@ def test_draws_are_those_of_the_exact_posterior(num_modes, dynamics):
     assert np.abs(z[:10]).max() < LIMIT
     assert table["ess_bulk"][:10].min() > 100
     np.testing.assert_allclose(table["sd"][:10], deviation[:10], rtol=0.15)
-    np.testing.assert_allclose(table["sd"][-10:].mean() / deviation[-10:].mean(), 1, atol=0.05)  # what no datum sees
+    np.testing.assert_allclose(
+        table["sd"][-10:].mean() / deviation[-10:].mean(), 1, atol=0.05
+    )  # what no datum sees
     prior = np.sqrt(np.asarray(linear(num_modes).prior.eigenvalues))
     assert prior[0] > 3 * deviation[0]
 
@@ -84,7 +109,11 @@ def test_functions_and_predictions_are_on_the_grid_and_like_the_data():
     positions = target.prior.sample((2, 3), key=KEY)
     functions = target.functions(positions)
     assert functions.shape == (2, 3, 40)
-    np.testing.assert_allclose(target.predictions(positions), functions @ blur(40).T.astype(np.float32), atol=1e-5)
+    np.testing.assert_allclose(
+        target.predictions(positions),
+        functions @ blur(40).T.astype(np.float32),
+        atol=1e-5,
+    )
 
 
 @pytest.mark.slow
@@ -94,14 +123,19 @@ def test_the_law_is_likelihood_times_prior():
     with jax.enable_x64():
         target = deconvolution(40, jnp.exp, noises)
         x, other = (target.prior.sample(key=jax.random.key(seed)) for seed in (0, 1))
-        energy = lambda x: float(target.problem.potential(x)) / target.temperature  # noqa: E731
+        energy = lambda x: float(target.problem.potential(x)) / target.temperature
 
         def expected(x):
             predicted = np.asarray(target.predictions(x[None]))[0]
             misfit = np.sum((predicted - DATA) ** 2 / (2 * noises**2))
-            return misfit + np.sum(np.asarray(x) ** 2 / np.asarray(target.prior.eigenvalues)) / 2
+            return (
+                misfit
+                + np.sum(np.asarray(x) ** 2 / np.asarray(target.prior.eigenvalues)) / 2
+            )
 
-        assert energy(x) - energy(other) == pytest.approx(expected(x) - expected(other), rel=1e-6)
+        assert energy(x) - energy(other) == pytest.approx(
+            expected(x) - expected(other), rel=1e-6
+        )
     assert target.temperature == 1 / 20
 
 
@@ -112,42 +146,78 @@ def test_a_forward_map_that_is_not_linear_agrees_with_pcn():
     tables = {}
     for dynamics, step_size in {"pcn": 0.3, "langevin": 0.05}.items():
         draws = langevax.sample(
-            target, key=KEY, dynamics=dynamics, num_samples=500, step_size=step_size, progress=False
+            target,
+            key=KEY,
+            dynamics=dynamics,
+            num_samples=500,
+            step_size=step_size,
+            progress=False,
         )
         tables[dynamics] = draws.summary()
     reference = tables.pop("pcn")
     for name, table in tables.items():
         error = np.hypot(table["mcse_mean"], reference["mcse_mean"])
-        assert (np.abs(table["mean"] - reference["mean"]) / error)[:6].max() < LIMIT, name
-        np.testing.assert_allclose(table["sd"][:6], reference["sd"][:6], rtol=0.2, err_msg=name)
+        assert (np.abs(table["mean"] - reference["mean"]) / error)[:6].max() < LIMIT, (
+            name
+        )
+        np.testing.assert_allclose(
+            table["sd"][:6], reference["sd"][:6], rtol=0.2, err_msg=name
+        )
 
 
 def test_coordinates_are_round_whatever_the_modes():
     """In units of the prior, and turned to what data inform: the curvature is 1 in every direction, to 3 %."""
     for num_modes, kind in ((40, "full"), (600, "low-rank")):
         target = linear(num_modes)
-        flat = coordinates_of(target.problem, target.start, target.temperature, whiten=True)
-        pilot = run_pilot(flat.problem, flat.from_position(target.start), kind, target.temperature, KEY)
-        coordinates = flat.preconditioned(pilot.scales, pilot.directions)
-        at, slope = jnp.zeros(num_modes, jnp.float32), coordinates.problem.potential_gradient
-        hessian = jax.jit(jax.vmap(lambda u, at=at, slope=slope: jax.jvp(slope, (at,), (u,))[1]))(
-            np.eye(num_modes, dtype="f")
+        flat = coordinates_of(
+            target.problem, target.start, target.temperature, whiten=True
         )
+        pilot = run_pilot(
+            flat.problem,
+            flat.from_position(target.start),
+            kind,
+            target.temperature,
+            KEY,
+        )
+        coordinates = flat.preconditioned(pilot.scales, pilot.directions)
+        at, slope = (
+            jnp.zeros(num_modes, jnp.float32),
+            coordinates.problem.potential_gradient,
+        )
+        hessian = jax.jit(
+            jax.vmap(lambda u, at=at, slope=slope: jax.jvp(slope, (at,), (u,))[1])
+        )(np.eye(num_modes, dtype="f"))
         curvatures = np.linalg.eigvalsh((hessian + hessian.T) / 2)
         np.testing.assert_allclose(curvatures, 1, atol=0.035)
         position = target.prior.sample(key=KEY)
-        np.testing.assert_allclose(coordinates.to_position(coordinates.from_position(position)), position, atol=2e-5)
+        np.testing.assert_allclose(
+            coordinates.to_position(coordinates.from_position(position)),
+            position,
+            atol=2e-5,
+        )
 
 
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
         ({"forward_map": 3.0}, TypeError, "forward_map must be a function"),
-        ({"prior": 1.0}, TypeError, "prior must be a langevax.spaces.GaussianPrior or MaternPrior, got float"),
+        (
+            {"prior": 1.0},
+            TypeError,
+            "prior must be a langevax.spaces.GaussianPrior or MaternPrior, got float",
+        ),
         ({"data": []}, ValueError, "data is empty"),
-        ({"data": [1.0, np.nan]}, ValueError, r"data\[1\] is nan .* drop missing measurements"),
+        (
+            {"data": [1.0, np.nan]},
+            ValueError,
+            r"data\[1\] is nan .* drop missing measurements",
+        ),
         ({"noise": 0.0}, ValueError, "noise must be finite and > 0"),
-        ({"noise": [0.1, 0.1, 0.1]}, ValueError, r"noise must be one number or of the data's shape \(2,\)"),
+        (
+            {"noise": [0.1, 0.1, 0.1]},
+            ValueError,
+            r"noise must be one number or of the data's shape \(2,\)",
+        ),
     ],
 )
 def test_mistakes_are_named(options, error, message):
@@ -158,7 +228,10 @@ def test_mistakes_are_named(options, error, message):
         "noise": 0.1,
         "prior": spaces.GaussianPrior(basis, spaces.spectra.power(4)),
     }
-    arrays = {name: np.asarray(value) if isinstance(value, list) else value for name, value in options.items()}
+    arrays = {
+        name: np.asarray(value) if isinstance(value, list) else value
+        for name, value in options.items()
+    }
     with pytest.raises(error, match=message):
         langevax.inverse_problem(**(arguments | arrays))
 
@@ -166,7 +239,9 @@ def test_mistakes_are_named(options, error, message):
 def test_a_forward_map_of_another_shape_is_named_at_once():
     basis = spaces.Cosine(4)
     prior = spaces.GaussianPrior(basis, spaces.spectra.power(4))
-    with pytest.raises(ValueError, match=r"forward_map returned shape \(4,\) for data of shape \(2,\)"):
+    with pytest.raises(
+        ValueError, match=r"forward_map returned shape \(4,\) for data of shape \(2,\)"
+    ):
         langevax.inverse_problem(lambda values: values, np.ones(2), 0.1, prior)
 
 
@@ -178,7 +253,13 @@ def test_a_target_without_a_start_needs_one():
 @pytest.mark.slow
 def test_without_a_preconditioner_every_mode_steps_alike():
     draws = langevax.sample(
-        linear(40), key=KEY, dynamics="pcnl", preconditioner=None, num_samples=50, thinning=2, progress=False
+        linear(40),
+        key=KEY,
+        dynamics="pcnl",
+        preconditioner=None,
+        num_samples=50,
+        thinning=2,
+        progress=False,
     )
     assert draws.positions.shape == (4, 50, 40)
     assert np.ndim(draws.algorithm.step_size) == 0

@@ -36,7 +36,13 @@ def lines(w, row):
 
 
 def rows_of_lines(y=0.0, sign=1.0, constant=0.0):
-    return (jnp.asarray(X), *(jnp.asarray(np.broadcast_to(np.float32(each), N)) for each in (y, sign, constant)))
+    return (
+        jnp.asarray(X),
+        *(
+            jnp.asarray(np.broadcast_to(np.float32(each), N))
+            for each in (y, sign, constant)
+        ),
+    )
 
 
 def quartic(w, row):
@@ -70,28 +76,44 @@ def exact_squares(temperature=TEMPERATURE, localization=1.0, X=X):
     return np.sum(s / (s + temperature * localization)) / 2
 
 
-def exact_on_plane(loss, centre, localization, temperature=TEMPERATURE, half_width=7.0, points=2801):
+def exact_on_plane(
+    loss, centre, localization, temperature=TEMPERATURE, half_width=7.0, points=2801
+):
     """E (L - L*) / T by quadrature on a grid."""
-    grids = [c + np.linspace(-half_width, half_width, points) / np.sqrt(localization) for c in centre]
+    grids = [
+        c + np.linspace(-half_width, half_width, points) / np.sqrt(localization)
+        for c in centre
+    ]
     a, b = np.meshgrid(*grids, indexing="ij")
     rise = loss(a, b) / temperature
-    density = np.exp(-rise - localization / 2 * ((a - centre[0]) ** 2 + (b - centre[1]) ** 2))
+    density = np.exp(
+        -rise - localization / 2 * ((a - centre[0]) ** 2 + (b - centre[1]) ** 2)
+    )
     return np.sum(density * rise) / np.sum(density)
 
 
 @functools.cache
 def of_squares(seed=0, **options):
     return langevax.learning_coefficient(
-        lines, jnp.zeros(3), rows_of_lines(), key=jax.random.key(seed), **SHORT | {"localization": 1.0} | options
+        lines,
+        jnp.zeros(3),
+        rows_of_lines(),
+        key=jax.random.key(seed),
+        **SHORT | {"localization": 1.0} | options,
     )
 
 
 @functools.cache
 def of_product(seed=0, **options):
     x = np.float32(np.random.default_rng(1).normal(size=N))
-    params, rows = {"a": jnp.array(1.0), "b": jnp.array(1.0)}, (jnp.asarray(x), jnp.asarray(x))
+    params, rows = (
+        {"a": jnp.array(1.0), "b": jnp.array(1.0)},
+        (jnp.asarray(x), jnp.asarray(x)),
+    )
     options = SHORT | {"localization": 10.0} | options
-    result = langevax.learning_coefficient(product, params, rows, key=jax.random.key(seed), **options)
+    result = langevax.learning_coefficient(
+        product, params, rows, key=jax.random.key(seed), **options
+    )
     return result, exact_of_product(np.mean(x.astype(float) ** 2))
 
 
@@ -105,12 +127,18 @@ def score(result, exact):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [{}, {"batch_size": 8}, {"temperature": 0.3, "localization": 5.0}])
+@pytest.mark.parametrize(
+    "options", [{}, {"batch_size": 8}, {"temperature": 0.3, "localization": 5.0}]
+)
 def test_a_regular_minimum_has_the_coefficient_of_its_normal_law(options):
     result = of_squares(**options)
-    exact = exact_squares(options.get("temperature", TEMPERATURE), options.get("localization", 1.0))
+    exact = exact_squares(
+        options.get("temperature", TEMPERATURE), options.get("localization", 1.0)
+    )
     assert abs(score(result, exact)) < 4
-    assert result.standard_error < 1e-3  # the control variates leave the noise of the localization alone
+    assert (
+        result.standard_error < 1e-3
+    )  # the control variates leave the noise of the localization alone
     plain_error = result.trace.std() / np.sqrt(result.effective_draws)
     assert abs(result.trace.mean() - exact) < 4 * plain_error
     assert result.warnings == ()
@@ -128,20 +156,34 @@ def test_a_curve_of_minima_has_the_coefficient_of_quadrature():
 @pytest.mark.slow
 def test_no_batch_size_makes_a_chain_inexact():
     rows = np.float32(np.random.default_rng(2).normal(size=(20, 2)) * [3.0, 1.0])
-    law = langevax.FiniteSum(lambda w, row: (row @ w) ** 2 / 2 + jnp.sum(w**4) / 8, jnp.asarray(rows))
+    law = langevax.FiniteSum(
+        lambda w, row: (row @ w) ** 2 / 2 + jnp.sum(w**4) / 8, jnp.asarray(rows)
+    )
     temperature = 0.2
     hmc = SubsampledHMC(0.3, temperature, jnp.int32(0), 1.0, jnp.array([1.0, 0.5]), 2)
-    options = {"key": jax.random.key(0), "num_steps": 6000, "num_chains": 8, "record_every": 5, "progress": False}
+    options = {
+        "key": jax.random.key(0),
+        "num_steps": 6000,
+        "num_chains": 8,
+        "record_every": 5,
+        "progress": False,
+    }
     run = langevax.simulate(hmc, law, jnp.zeros(2), **options)
     H = rows.T.astype(float) @ rows / 20
     grid = np.linspace(-3, 3, 601)
     a, b = np.meshgrid(grid, grid, indexing="ij")
-    value = (H[0, 0] * a**2 + 2 * H[0, 1] * a * b + H[1, 1] * b**2) / 2 + (a**4 + b**4) / 8
+    value = (H[0, 0] * a**2 + 2 * H[0, 1] * a * b + H[1, 1] * b**2) / 2 + (
+        a**4 + b**4
+    ) / 8
     density = np.exp(-value / temperature)
     for i, axis in enumerate((a, b)):
         exact = np.sum(density * axis**2) / np.sum(density)
-        assert np.mean(np.asarray(run.positions)[..., i] ** 2) == pytest.approx(exact, rel=0.06)
-    assert run.metrics["acceptance"] < 0.95  # batches of two are felt in the acceptance alone
+        assert np.mean(np.asarray(run.positions)[..., i] ** 2) == pytest.approx(
+            exact, rel=0.06
+        )
+    assert (
+        run.metrics["acceptance"] < 0.95
+    )  # batches of two are felt in the acceptance alone
 
 
 @pytest.mark.slow
@@ -149,7 +191,9 @@ def test_frozen_arrays_do_not_move():
     x = np.float32(np.random.default_rng(1).normal(size=N))
     params, rows = {"a": jnp.array(1.0), "b": jnp.array(1.0)}, (x, x)
     options = SHORT | {"key": jax.random.key(0), "localization": 10.0}
-    result = langevax.learning_coefficient(product, params, rows, select=lambda path: "b" in path, **options)
+    result = langevax.learning_coefficient(
+        product, params, rows, select=lambda path: "b" in path, **options
+    )
     s = np.mean(x.astype(float) ** 2)
     assert result.num_parameters == 1
     assert abs(score(result, s / (s + 10 * TEMPERATURE) / 2)) < 4
@@ -182,7 +226,13 @@ def test_a_loss_above_that_of_a_minimum_nearby_is_in_the_error_and_a_warning():
 def test_descent_goes_to_the_minimum_first():
     start = jnp.array([1.0, -1.0, 1.0])
     result = langevax.learning_coefficient(
-        lines, start, rows_of_lines(), key=jax.random.key(0), descend=True, localization=1.0, **SHORT
+        lines,
+        start,
+        rows_of_lines(),
+        key=jax.random.key(0),
+        descend=True,
+        localization=1.0,
+        **SHORT,
     )
     np.testing.assert_allclose(result.params, 0, atol=0.1)
     assert result.errors["baseline"] < 0.02
@@ -191,57 +241,110 @@ def test_descent_goes_to_the_minimum_first():
 
 def test_wbic_is_the_mean_of_the_summed_loss():
     result = of_squares()
-    assert result.wbic == pytest.approx(N * (result.loss + result.temperature * result.value))
+    assert result.wbic == pytest.approx(
+        N * (result.loss + result.temperature * result.value)
+    )
 
 
 @pytest.mark.slow
 def test_gradients_of_the_host_have_the_curvature_of_differences():
     rows = jnp.asarray(X)
     problem = langevax.ExternalSum(
-        lambda w, rows: rows.T @ (rows @ w) / len(rows), X, lambda w, rows: np.mean((rows @ w) ** 2) / 2
+        lambda w, rows: rows.T @ (rows @ w) / len(rows),
+        X,
+        lambda w, rows: np.mean((rows @ w) ** 2) / 2,
     )
     law = tempered_loss(problem, jnp.array([1.0, 2.0, 3.0]), None, None)
     direction = [jnp.array([0.5, -1.0, 2.0])]
     _, product = jax.jvp(law.gradient, (law.start(),), (direction,))
-    np.testing.assert_allclose(product[0], rows.T @ (rows @ direction[0]) / N, rtol=1e-3)
+    np.testing.assert_allclose(
+        product[0], rows.T @ (rows @ direction[0]) / N, rtol=1e-3
+    )
     options = SHORT | {"num_samples": 100, "num_warmup": 50, "batch_size": 100}
-    result = langevax.learning_coefficient(problem, jnp.zeros(3), key=jax.random.key(0), **options)
+    result = langevax.learning_coefficient(
+        problem, jnp.zeros(3), key=jax.random.key(0), **options
+    )
     assert abs(score(result, exact_squares())) < 4
 
 
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"params": jnp.array([3.0, 3.0, 3.0])}, "params is not a local minimum of the loss: descent"),
-        ({"params": jnp.zeros(3, jnp.int32)}, r"params must be floating, got int32; pass for instance"),
-        ({"params": {"w": jnp.zeros(3, jnp.bfloat16)}}, "params must be float32 throughout, got bfloat16; convert"),
-        ({"loss": lambda w, row: jnp.log(0 * jnp.sum(w))}, "the loss at params is -inf; pass params at which"),
-        ({"loss": lambda w, row: jnp.sqrt(jnp.sum(w * w))}, "the gradient of the loss at params is not finite"),
+        (
+            {"params": jnp.array([3.0, 3.0, 3.0])},
+            "params is not a local minimum of the loss: descent",
+        ),
+        (
+            {"params": jnp.zeros(3, jnp.int32)},
+            r"params must be floating, got int32; pass for instance",
+        ),
+        (
+            {"params": {"w": jnp.zeros(3, jnp.bfloat16)}},
+            "params must be float32 throughout, got bfloat16; convert",
+        ),
+        (
+            {"loss": lambda w, row: jnp.log(0 * jnp.sum(w))},
+            "the loss at params is -inf; pass params at which",
+        ),
+        (
+            {"loss": lambda w, row: jnp.sqrt(jnp.sum(w * w))},
+            "the gradient of the loss at params is not finite",
+        ),
         ({"batch_size": N + 1}, f"batch_size is {N + 1} but data has {N} rows"),
         ({"data": X[:1]}, "data has 1 row"),
         ({"data": None}, "data must be a pytree of arrays, got None"),
         ({"loss": langevax.FiniteSum(squares, X)}, "data is part of the problem"),
-        ({"loss": langevax.FiniteSum(squares, X, precision=1.0), "data": None}, "loss is a problem with a precision"),
-        ({"loss": langevax.Function(lambda w: jnp.sum(w**2)), "data": None}, "a problem of a single row"),
-        ({"loss": lambda w, row: squares(w * RNG.random(), row)}, "loss is not deterministic: two calls compute with"),
-        ({"loss": lambda w, row: squares(w, row) + 1e6}, "float32 rounds the mean loss, 1e.06 at params, by"),
+        (
+            {"loss": langevax.FiniteSum(squares, X, precision=1.0), "data": None},
+            "loss is a problem with a precision",
+        ),
+        (
+            {"loss": langevax.Function(lambda w: jnp.sum(w**2)), "data": None},
+            "a problem of a single row",
+        ),
+        (
+            {"loss": lambda w, row: squares(w * RNG.random(), row)},
+            "loss is not deterministic: two calls compute with",
+        ),
+        (
+            {"loss": lambda w, row: squares(w, row) + 1e6},
+            "float32 rounds the mean loss, 1e.06 at params, by",
+        ),
         (
             {"loss": narrow, "params": {"w": jnp.array([5005.0, 0.0])}},
             r"params\['w'\]\[0\] has a standard deviation of",
         ),
-        ({"select": lambda path: False}, "select chose none of the arrays of params; their paths are"),
         (
-            {"loss": lines, "data": rows_of_lines(sign=-0.03), "num_samples": 20, "num_warmup": 20},
+            {"select": lambda path: False},
+            "select chose none of the arrays of params; their paths are",
+        ),
+        (
+            {
+                "loss": lines,
+                "data": rows_of_lines(sign=-0.03),
+                "num_samples": 20,
+                "num_warmup": 20,
+            },
             "a chain met one that is lower",
         ),
         (
-            {"loss": lines, "data": rows_of_lines(sign=-1.0), "num_samples": 20, "num_warmup": 20},
+            {
+                "loss": lines,
+                "data": rows_of_lines(sign=-1.0),
+                "num_samples": 20,
+                "num_warmup": 20,
+            },
             "chains from there lower it without bound",
         ),
     ],
 )
 def test_bad_input_ends_in_a_sentence(change, sentence):
-    arguments = {"loss": squares, "params": jnp.zeros(3), "data": jnp.asarray(X), "key": jax.random.key(0)} | change
+    arguments = {
+        "loss": squares,
+        "params": jnp.zeros(3),
+        "data": jnp.asarray(X),
+        "key": jax.random.key(0),
+    } | change
     with pytest.raises((TypeError, ValueError), match=sentence):
         langevax.learning_coefficient(**arguments)
 
@@ -261,7 +364,9 @@ def test_a_saddle_is_refused_where_chains_meet_lower_losses():
     """w_0^2 - w_1^2 + w_1^4: descent does not leave the point, at which the gradient is 0."""
     rows = jnp.tile(jnp.array([1.0, -1.0, 0.0, 1.0]), (N, 1))
     with pytest.raises(ValueError, match="params is not a local minimum"):
-        langevax.learning_coefficient(powers, jnp.zeros(2), rows, key=jax.random.key(0), **SHORT)
+        langevax.learning_coefficient(
+            powers, jnp.zeros(2), rows, key=jax.random.key(0), **SHORT
+        )
 
 
 def test_a_tree_of_groups_and_a_figure_show_the_result():
@@ -276,7 +381,8 @@ def test_a_tree_of_groups_and_a_figure_show_the_result():
     low, high = result.interval(0.5)
     assert high - low == pytest.approx(2 * 0.6745 * result.standard_error, rel=1e-3)
     with pytest.warns(
-        DeprecationWarning, match="interval: level is deprecated and will be removed in 0.3; use coverage"
+        DeprecationWarning,
+        match="interval: level is deprecated and will be removed in 0.3; use coverage",
     ):
         assert result.interval(level=0.5) == (low, high)
 
@@ -288,7 +394,10 @@ def test_intervals_cover(case):
 
     On a normal law control variates leave only rounding, whose bound is wide of it.
     """
-    pairs = [(of_squares(s), exact_squares()) if case == "squares" else of_product(s) for s in range(20)]
+    pairs = [
+        (of_squares(s), exact_squares()) if case == "squares" else of_product(s)
+        for s in range(20)
+    ]
     scores = np.array([score(*pair) for pair in pairs])
     assert np.sum(np.abs(scores) > 1.96) <= 3
     assert np.sqrt(np.mean(scores**2)) < 1.5
@@ -320,13 +429,24 @@ def test_a_law_far_narrower_than_its_localization_has_the_value_of_quadrature():
     ("loss", "params", "rows", "threshold"),
     [
         (quartic, jnp.array(0.0), rows_of_quartic(0.5, 1.0, 0.0), 1 / 4),
-        (powers, jnp.zeros(2), jnp.tile(jnp.array([0.0, 0.5, 0.5, 0.0]), (N, 1)), 1 / 4 + 1 / 2),
+        (
+            powers,
+            jnp.zeros(2),
+            jnp.tile(jnp.array([0.0, 0.5, 0.5, 0.0]), (N, 1)),
+            1 / 4 + 1 / 2,
+        ),
     ],
     ids=["x^4", "x^4 + y^2"],
 )
-def test_a_localization_next_to_none_leaves_a_flat_minimum_its_threshold(loss, params, rows, threshold):
+def test_a_localization_next_to_none_leaves_a_flat_minimum_its_threshold(
+    loss, params, rows, threshold
+):
     """The localization alone would leave a width of 1,000, the loss one of 0.3."""
-    options = {"temperature": cases.temperature_of(1000), "localization": 1e-6, "key": jax.random.key(0)}
+    options = {
+        "temperature": cases.temperature_of(1000),
+        "localization": 1e-6,
+        "key": jax.random.key(0),
+    }
     result = langevax.learning_coefficient(loss, params, rows, **SHORT | options)
     assert abs(score(result, threshold)) < 4
     assert result.standard_error < 0.02 * result.value
@@ -336,14 +456,21 @@ def test_a_localization_next_to_none_leaves_a_flat_minimum_its_threshold(loss, p
 @pytest.mark.slow
 def test_a_law_narrower_than_its_curvature_says_is_refused_after_the_warm_up():
     rows = rows_of_quartic(1.0, 1000.0, 5005.0)
-    with pytest.raises(ValueError, match=r"params has a standard deviation of about .* around 5005, where float32"):
-        langevax.learning_coefficient(quartic, jnp.array(5005.0), rows, key=jax.random.key(0), **SHORT)
+    with pytest.raises(
+        ValueError,
+        match=r"params has a standard deviation of about .* around 5005, where float32",
+    ):
+        langevax.learning_coefficient(
+            quartic, jnp.array(5005.0), rows, key=jax.random.key(0), **SHORT
+        )
 
 
 def test_a_loss_that_does_not_change_is_said_to_be_flat():
     errors = {"monte_carlo": 0.0, "baseline": 0.0, "rounding": 0.0}
     sentences = doubts(0.0, errors, False, np.nan, np.nan, 0, 0.0, is_flat=True)
-    assert [sentence.split(":")[0] for sentence in sentences] == ["the loss was the same at all draws"]
+    assert [sentence.split(":")[0] for sentence in sentences] == [
+        "the loss was the same at all draws"
+    ]
 
 
 @pytest.mark.slow
@@ -351,31 +478,50 @@ def test_covariances_of_rows_are_those_of_the_normal_law():
     """l_i = w^2 x_i^2 / 2 under w ~ N(0, s^2) with 1 / s^2 = m / T + gamma: Cov(l_i, l_j) = x_i^2 x_j^2 s^4 / 2."""
     x = np.float32(np.random.default_rng(0).normal(size=200))
     temperature, localization = 0.05, 2.0
-    loss = lambda w, row: (w["a"] * row) ** 2 / 2  # noqa: E731
-    observe = lambda w: jax.vmap(loss, (None, 0))(w, jnp.asarray(x[:3]))  # noqa: E731
-    options = {"temperature": temperature, "localization": localization, "num_samples": 2000, "progress": False}
+    loss = lambda w, row: (w["a"] * row) ** 2 / 2
+    observe = lambda w: jax.vmap(loss, (None, 0))(w, jnp.asarray(x[:3]))
+    options = {
+        "temperature": temperature,
+        "localization": localization,
+        "num_samples": 2000,
+        "progress": False,
+    }
     params = {"a": jnp.float32(0.0), "activation": jnp.tanh}
-    result = langevax.learning_coefficient(loss, params, x, key=jax.random.key(0), observe=observe, **options)
+    result = langevax.learning_coefficient(
+        loss, params, x, key=jax.random.key(0), observe=observe, **options
+    )
     variance = 1 / (np.mean(x.astype(float) ** 2) / temperature + localization)
     exact = np.outer(x[:3] ** 2, x[:3] ** 2) * variance**2 / 2
     values, errors = result.covariances()
     assert result.observed.shape == (4, 2000, 3)
     assert np.all(np.abs(values - exact) < 4 * errors)
     assert np.all(errors < 0.1 * exact)
-    assert result.to_datatree()["posterior"]["observed"].dims == ("chain", "draw", "observable")
+    assert result.to_datatree()["posterior"]["observed"].dims == (
+        "chain",
+        "draw",
+        "observable",
+    )
 
 
 @pytest.mark.slow
 def test_what_cannot_be_observed_is_refused():
-    call = {"loss": lambda w, x: (w * x) ** 2, "params": jnp.float32(0.0), "data": np.ones(9, np.float32)}
+    call = {
+        "loss": lambda w, x: (w * x) ** 2,
+        "params": jnp.float32(0.0),
+        "data": np.ones(9, np.float32),
+    }
     for observe, message in (
         (3, "observe must be"),
         (lambda w: "a", "array of floats, got something"),
         (lambda w: jnp.int32(1), "array of floats"),
     ):
         with pytest.raises(TypeError, match=message):
-            langevax.learning_coefficient(**call, key=jax.random.key(0), observe=observe)
-    plain = langevax.learning_coefficient(**call, key=jax.random.key(0), num_samples=4, num_warmup=4, progress=False)
+            langevax.learning_coefficient(
+                **call, key=jax.random.key(0), observe=observe
+            )
+    plain = langevax.learning_coefficient(
+        **call, key=jax.random.key(0), num_samples=4, num_warmup=4, progress=False
+    )
     with pytest.raises(ValueError, match="nothing was observed"):
         plain.covariances()
 
@@ -394,7 +540,9 @@ def test_the_effect_of_the_localization_is_the_derivative_of_the_normal_law():
     assert automatic.localization_effect == pytest.approx(exact, rel=0.15)
     assert automatic.value == pytest.approx(exact_squares(localization=small), rel=0.05)
     assert "the localization is a part of this estimate" in automatic.warnings[-1]
-    weak = langevax.learning_coefficient(lines, jnp.full(3, 0.01), rows, **options | {"localization": 1.0})
+    weak = langevax.learning_coefficient(
+        lines, jnp.full(3, 0.01), rows, **options | {"localization": 1.0}
+    )
     assert weak.warnings == ()
     assert weak.localization_effect < 0.2
 
@@ -402,9 +550,14 @@ def test_the_effect_of_the_localization_is_the_derivative_of_the_normal_law():
 def test_directions_are_kept_where_they_shorten_the_range_of_scales():
     directions = jnp.asarray(np.linalg.qr(RNG.normal(size=(300, RANK)))[0], jnp.float32)
     mode, flat = jnp.zeros(300), jnp.full(300, 10.0)
-    falling, level = flat.at[:RANK].set(jnp.geomspace(0.1, 9.0, RANK)), flat.at[:RANK].set(0.1)
+    falling, level = (
+        flat.at[:RANK].set(jnp.geomspace(0.1, 9.0, RANK)),
+        flat.at[:RANK].set(0.1),
+    )
     assert _worthwhile(Pilot(mode, falling, 0, directions))[1] is directions
-    scales, rotation = _worthwhile(Pilot(mode, level, 0, directions))  # many more directions are as steep
+    scales, rotation = _worthwhile(
+        Pilot(mode, level, 0, directions)
+    )  # many more directions are as steep
     assert rotation is None
     np.testing.assert_array_equal(scales, flat)
     few = Pilot(mode, flat.at[:5].set(0.1), 0, directions[:, :5])
@@ -415,8 +568,13 @@ def test_directions_are_kept_where_they_shorten_the_range_of_scales():
 def test_a_deep_network_has_the_coefficient_of_gibbs_sampling():
     """At n = 1e6 the curvature at the minimum misleads: in its units chains were off by 20 %."""
     case = cases.linear_network((7, 6, 8, 11, 8, 18), 6, 1, 1e6)
-    options = SHORT | {"key": jax.random.key(0), "temperature": cases.temperature_of(1e6)}
+    options = SHORT | {
+        "key": jax.random.key(0),
+        "temperature": cases.temperature_of(1e6),
+    }
     result = langevax.learning_coefficient(case.loss, case.params, case.rows, **options)
     exact = case.exact(result.temperature, result.localization)
     assert result.standard_error < 0.03 * exact.value
-    assert abs(result.value - exact.value) < 3 * np.hypot(result.standard_error, exact.error)
+    assert abs(result.value - exact.value) < 3 * np.hypot(
+        result.standard_error, exact.error
+    )

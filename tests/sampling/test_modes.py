@@ -33,15 +33,28 @@ def valleys():
     for i, j in ((0, 1), (0, 2), (1, 2)):
         way = CENTRES[i] + np.linspace(0, 1, 2001)[:, None] * (CENTRES[j] - CENTRES[i])
         squares = ((way[:, None] - CENTRES) ** 2).sum(-1)
-        values = -np.log(np.sum(WEIGHTS / SDS**2 * np.exp(-squares / (2 * SDS**2)) + 1e-300, axis=1))
+        values = -np.log(
+            np.sum(WEIGHTS / SDS**2 * np.exp(-squares / (2 * SDS**2)) + 1e-300, axis=1)
+        )
         rises[i, j] = rises[j, i] = values.max() - max(values[0], values[-1])
     return rises.min(1)
 
 
 def explored(log_density, start, temperature=1.0, key=KEY, elsewhere=None):
     like = jnp.zeros(len(start))
-    base = coordinates_of(langevax.Function(lambda x: -log_density(x)), like, temperature, whiten=True).with_matrix()
-    explorer = Explorer(base, "full", temperature, key, True, True, exact_prior=False, elsewhere=elsewhere)
+    base = coordinates_of(
+        langevax.Function(lambda x: -log_density(x)), like, temperature, whiten=True
+    ).with_matrix()
+    explorer = Explorer(
+        base,
+        "full",
+        temperature,
+        key,
+        True,
+        True,
+        exact_prior=False,
+        elsewhere=elsewhere,
+    )
     return explorer.explore(jnp.float32(start))
 
 
@@ -50,9 +63,15 @@ def test_descents_from_heated_starts_meet_all_spikes():
     """Weights to 1 % (the spikes are normal laws), valleys to what 33 points between two spikes see of them."""
     exploration = explored(spikes, [-2.9, 0.1])
     modes = exploration.modes()
-    np.testing.assert_allclose([mode.weight for mode in modes], [0.5, 0.3, 0.2], atol=0.01)
-    np.testing.assert_allclose(np.stack([mode.position for mode in modes]), CENTRES[[1, 2, 0]], atol=1e-3)
-    np.testing.assert_allclose([mode.barrier for mode in modes], valleys()[[1, 2, 0]], rtol=0.15)
+    np.testing.assert_allclose(
+        [mode.weight for mode in modes], [0.5, 0.3, 0.2], atol=0.01
+    )
+    np.testing.assert_allclose(
+        np.stack([mode.position for mode in modes]), CENTRES[[1, 2, 0]], atol=1e-3
+    )
+    np.testing.assert_allclose(
+        [mode.barrier for mode in modes], valleys()[[1, 2, 0]], rtol=0.15
+    )
     starts = jax.vmap(exploration.start(1.0))(jax.random.split(KEY, 4000))
     positions = np.asarray(exploration.coordinates.to_positions(starts[None])[0])
     nearest = np.argmin(((positions[:, None] - CENTRES) ** 2).sum(-1), axis=1)
@@ -64,7 +83,10 @@ def test_descents_from_heated_starts_meet_all_spikes():
 @pytest.mark.slow
 def test_a_single_mode_is_searched_in_vain():
     """A banana and a normal law: chains start as they would without a search."""
-    for law in (lambda x: -jnp.sum(x**2) / 2, lambda x: -(x[0] ** 2) / 2 - (x[1] - x[0] ** 2 / 4) ** 2):
+    for law in (
+        lambda x: -jnp.sum(x**2) / 2,
+        lambda x: -(x[0] ** 2) / 2 - (x[1] - x[0] ** 2 / 4) ** 2,
+    ):
         exploration = explored(law, [0.3, 0.2])
         assert exploration.modes() == []
         assert isinstance(exploration.start(1.0), StartNearMode)
@@ -78,8 +100,12 @@ def beside_a_broad_one(x):
 
 def test_a_narrow_mode_beside_a_broad_one_is_met():
     for seed in range(5):
-        modes = explored(beside_a_broad_one, [0.0, 0.0, 0.0], key=jax.random.key(seed)).modes()
-        np.testing.assert_allclose([mode.weight for mode in modes], [0.8, 0.2], atol=0.01)
+        modes = explored(
+            beside_a_broad_one, [0.0, 0.0, 0.0], key=jax.random.key(seed)
+        ).modes()
+        np.testing.assert_allclose(
+            [mode.weight for mode in modes], [0.8, 0.2], atol=0.01
+        )
 
 
 def hyperbola(x):
@@ -98,10 +124,15 @@ def test_the_other_branch_of_a_hyperbola_is_unvisited():
     for seed in range(3):
         exploration = explored(hyperbola, [1.0, 1.0], key=jax.random.key(seed))
         assert not exploration.fit.is_usable
-        branch = np.linalg.solve(exploration.coordinates.matrix, along_hyperbola(0.4, 10).T).T
+        branch = np.linalg.solve(
+            exploration.coordinates.matrix, along_hyperbola(0.4, 10).T
+        ).T
         modes = exploration.unvisited(exploration.coordinates, branch[None], 1.0)
         assert modes
-        assert all(mode.position[0] < 0 and np.isnan(mode.weight) and mode.barrier > 5 for mode in modes)
+        assert all(
+            mode.position[0] < 0 and np.isnan(mode.weight) and mode.barrier > 5
+            for mode in modes
+        )
         both = np.stack([branch, -branch])
         assert exploration.unvisited(exploration.coordinates, both, 1.0) == []
 
@@ -119,19 +150,26 @@ def test_a_peak_of_a_hierarchy_is_not_unvisited():
 
     def hierarchy(x):
         return (
-            -(x[0] ** 2) / 4.5 - jnp.sum((x[1:] / jnp.exp(x[0])) ** 2) / 2 - 20 * x[0] - jnp.sum((x[1:] - 1) ** 2) / 8
+            -(x[0] ** 2) / 4.5
+            - jnp.sum((x[1:] / jnp.exp(x[0])) ** 2) / 2
+            - 20 * x[0]
+            - jnp.sum((x[1:] - 1) ** 2) / 8
         )
 
     exploration = explored(hierarchy, np.full(21, 0.5))
     rng = np.random.default_rng(0)
     scales = rng.normal(0.5, 0.3, size=1000)
-    draws = np.concatenate([scales[:, None], np.exp(scales)[:, None] * rng.normal(size=(1000, 20))], axis=1)
+    draws = np.concatenate(
+        [scales[:, None], np.exp(scales)[:, None] * rng.normal(size=(1000, 20))], axis=1
+    )
     draws = np.linalg.solve(exploration.coordinates.matrix, draws.T).T
     assert exploration.unvisited(exploration.coordinates, draws[None], 1.0) == []
 
 
 def far_apart(x):
-    squares = jnp.array([jnp.sum(x**2), jnp.sum((x - jnp.array([3000.0, 4000.0])) ** 2)])
+    squares = jnp.array(
+        [jnp.sum(x**2), jnp.sum((x - jnp.array([3000.0, 4000.0])) ** 2)]
+    )
     return jax.nn.logsumexp(-squares / 2)
 
 
@@ -148,20 +186,28 @@ def test_an_end_near_one_draw_is_visited():
     exploration = explored(far_apart, [0.0, 0.0], elsewhere=BOTH)
     draws = np.random.default_rng(0).normal(size=(400, 2))
     for last, expected in (([0.1, 0.2], [3000]), (BOTH[1], [])):
-        positions = np.linalg.solve(exploration.coordinates.matrix, np.vstack([draws, last]).T).T
+        positions = np.linalg.solve(
+            exploration.coordinates.matrix, np.vstack([draws, last]).T
+        ).T
         modes = exploration.unvisited(exploration.coordinates, positions[None], 1.0)
-        np.testing.assert_allclose([mode.position[0] for mode in modes], expected, atol=0.1)
+        np.testing.assert_allclose(
+            [mode.position[0] for mode in modes], expected, atol=0.1
+        )
 
 
 def broad_and_narrow(x):
     """Nearly all of the law is a normal one of deviations 1e-4 and 1, along the diagonals, beside a broad one."""
     along = jnp.array([(x[0] + x[1]) / 1e-4, x[0] - x[1] - 200]) / jnp.sqrt(2)
-    return jax.nn.logsumexp(jnp.array([jnp.sum(x**2) / -2 - 20, -jnp.sum(along**2) / 2 + np.log(1e4)]))
+    return jax.nn.logsumexp(
+        jnp.array([jnp.sum(x**2) / -2 - 20, -jnp.sum(along**2) / 2 + np.log(1e4)])
+    )
 
 
 def test_a_lower_end_of_unknown_weight_is_explored():
     """In coordinates of the broad law the Hessian of the other has eigenvalues of 1e8 and 1, which float32 mixes up."""
-    exploration = explored(broad_and_narrow, [0.1, 0.2], elsewhere=np.array([[0.1, 0.2], [100.0, -100.0]]))
+    exploration = explored(
+        broad_and_narrow, [0.1, 0.2], elsewhere=np.array([[0.1, 0.2], [100.0, -100.0]])
+    )
     position = exploration.flat.to_position(exploration.pilot.mode)
     np.testing.assert_allclose(position, [100, -100], atol=1e-3)
     assert exploration.modes() == []
@@ -177,9 +223,13 @@ def test_a_lower_end_without_a_curvature_is_left(monkeypatch):
         return run(*arguments, **options)
 
     monkeypatch.setattr(modes_module, "run_even_pilot", failing_at_the_second)
-    exploration = explored(broad_and_narrow, [0.1, 0.2], elsewhere=np.array([[0.1, 0.2], [100.0, -100.0]]))
+    exploration = explored(
+        broad_and_narrow, [0.1, 0.2], elsewhere=np.array([[0.1, 0.2], [100.0, -100.0]])
+    )
     assert len(pilots) == 2
-    np.testing.assert_allclose(exploration.flat.to_position(exploration.pilot.mode), [0, 0], atol=1e-3)
+    np.testing.assert_allclose(
+        exploration.flat.to_position(exploration.pilot.mode), [0, 0], atol=1e-3
+    )
 
 
 def test_chains_are_shared_among_modes_by_weight():
@@ -199,14 +249,21 @@ def test_a_negligible_mode_is_left():
         return jnp.logaddexp(-50 * squares[0], -20.0 - 50 * squares[1])
 
     exploration = explored(law, [2.9, 3.1])
-    np.testing.assert_allclose(exploration.flat.to_position(exploration.pilot.mode), 0.0, atol=1e-3)
+    np.testing.assert_allclose(
+        exploration.flat.to_position(exploration.pilot.mode), 0.0, atol=1e-3
+    )
     assert exploration.modes() == []
 
 
 @pytest.mark.slow
 def test_chains_that_cannot_cross_warn():
-    with pytest.warns(langevax.sampling.SamplingWarning, match="3 modes with rough weights 0.50, 0.30, 0.20"):
-        samples = langevax.sample(spikes, jnp.array([0.3, 0.2]), key=KEY, num_samples=100)
+    with pytest.warns(
+        langevax.sampling.SamplingWarning,
+        match="3 modes with rough weights 0.50, 0.30, 0.20",
+    ):
+        samples = langevax.sample(
+            spikes, jnp.array([0.3, 0.2]), key=KEY, num_samples=100
+        )
     assert samples.method == "nuts"
     assert len(samples.modes) == 3
 
@@ -222,7 +279,9 @@ def test_replica_exchange_gives_the_weights():
     flat = samples.positions.reshape(-1, 2)
     nearest = np.argmin(((flat[:, None] - CENTRES) ** 2).sum(-1), axis=1)
     shares = np.bincount(nearest, minlength=3) / len(flat)
-    np.testing.assert_array_less(np.abs(shares - WEIGHTS), 5 * np.sqrt(WEIGHTS * (1 - WEIGHTS) / 300))
+    np.testing.assert_array_less(
+        np.abs(shares - WEIGHTS), 5 * np.sqrt(WEIGHTS * (1 - WEIGHTS) / 300)
+    )
     spreads = [flat[nearest == k].std(0) for k in range(3)]
     np.testing.assert_allclose(spreads, np.tile(SDS[:, None], 2), rtol=0.15)
     assert samples.swap_rates.min() > 0.2
@@ -235,11 +294,20 @@ def test_replica_exchange_gives_the_weights():
 def test_batches_at_several_temperatures():
     """A normal posterior of 20,000 rows with SVRG: mean and sd as in closed form, and swaps at a moderate rate."""
     y = jax.random.normal(jax.random.key(3), (20_000,)) + 2.0
-    target = langevax.posterior(None, lambda m, y: -((y - m) ** 2) / 2, y, prior_precision=1.0)
-    options = {"dynamics": "tempered", "gradient": "svrg", "batch_size": 200, "num_samples": 500}
+    target = langevax.posterior(
+        None, lambda m, y: -((y - m) ** 2) / 2, y, prior_precision=1.0
+    )
+    options = {
+        "dynamics": "tempered",
+        "gradient": "svrg",
+        "batch_size": 200,
+        "num_samples": 500,
+    }
     samples = langevax.sample(target, jnp.array(0.0), key=KEY, **options)
     assert samples.method == "tempered, SVRG"
-    assert abs(samples.positions.mean() - float(y.sum()) / 20_001) < 0.2 / np.sqrt(20_000)
+    assert abs(samples.positions.mean() - float(y.sum()) / 20_001) < 0.2 / np.sqrt(
+        20_000
+    )
     assert abs(samples.positions.std() * np.sqrt(20_001) - 1) < 0.15
     assert samples.step_size_bias is not None
     assert 0.2 < samples.swap_rates.min() < samples.swap_rates.max() < 0.9

@@ -34,7 +34,9 @@ def log_likelihood(w, row):
 
 
 def regression():
-    return langevax.posterior(None, log_likelihood, (jnp.float32(X), jnp.float32(Y)), prior_precision=1.0)
+    return langevax.posterior(
+        None, log_likelihood, (jnp.float32(X), jnp.float32(Y)), prior_precision=1.0
+    )
 
 
 def exact():
@@ -45,7 +47,14 @@ def exact():
 @functools.cache
 def sampled(dynamics="langevin", **options):
     """Of the regression's posterior; not to be changed by a test."""
-    return langevax.sample(regression(), jnp.zeros(D), key=KEY, num_samples=700, dynamics=dynamics, **options)
+    return langevax.sample(
+        regression(),
+        jnp.zeros(D),
+        key=KEY,
+        num_samples=700,
+        dynamics=dynamics,
+        **options,
+    )
 
 
 def assert_draws(samples, variance_bias):
@@ -55,7 +64,9 @@ def assert_draws(samples, variance_bias):
     table = samples.summary()
     assert table["ess_bulk"].min() > 1000
     np.testing.assert_array_less(np.abs(flat.mean(0) - mean), 5 * table["mcse_mean"])
-    np.testing.assert_allclose(flat.var(0) / np.diagonal(covariance), 1 + variance_bias, atol=0.2)
+    np.testing.assert_allclose(
+        flat.var(0) / np.diagonal(covariance), 1 + variance_bias, atol=0.2
+    )
 
 
 @pytest.mark.slow
@@ -122,7 +133,9 @@ def test_the_theorems_step_is_that_of_the_bounds(method):
         "step_size": "theorem",
         "gradient": method,
     }
-    samples = langevax.sample(target, jnp.zeros(D), theorem_constants=constants, kl_tolerance=0.1, **options)
+    samples = langevax.sample(
+        target, jnp.zeros(D), theorem_constants=constants, kl_tolerance=0.1, **options
+    )
     expected = {
         "full": lambda: bounds.ld(constants).step_size(0.1),
         "svrg": lambda: bounds.svrg(constants, 10, 10, 100).step_size(0.1),
@@ -132,18 +145,27 @@ def test_the_theorems_step_is_that_of_the_bounds(method):
     np.testing.assert_array_equal(samples.positions, samples.draws)
     for changes, message in (
         ({"theorem_constants": None}, "needs theorem_constants"),
-        ({"theorem_constants": lsi.logistic_target(rows[:50], 2.0)}, "theorem_constants are for temperature 0.02"),
+        (
+            {"theorem_constants": lsi.logistic_target(rows[:50], 2.0)},
+            "theorem_constants are for temperature 0.02",
+        ),
         ({"gradient": "minibatch"}, "there is no theorem for Minibatch gradients"),
         ({"preconditioner": "full"}, "leave preconditioner out"),
     ):
         with pytest.raises(ValueError, match=message):
-            langevax.sample(target, jnp.zeros(D), **({"theorem_constants": constants} | options | changes))
+            langevax.sample(
+                target,
+                jnp.zeros(D),
+                **({"theorem_constants": constants} | options | changes),
+            )
 
 
 def test_full_gradients_cost_as_much_as_batches():
     """The default period of SVRG: n rows after n / (2 B) steps of two batches."""
     problem, temperature = regression()
-    estimator = choose_gradient("svrg", 10, "auto", problem, jnp.zeros(D), temperature, "langevin", KEY)
+    estimator = choose_gradient(
+        "svrg", 10, "auto", problem, jnp.zeros(D), temperature, "langevin", KEY
+    )
     assert (estimator.batch_size, estimator.period) == (10, N // 20)
 
 
@@ -154,30 +176,52 @@ class Full(gradients.Minibatch):
 def test_an_estimator_has_its_own_theorem_whatever_its_name():
     constants = lsi.Target(smoothness=30.0, lsi_constant=1.0, temperature=1 / N, dim=D)
     options = {"key": KEY, "step_size": "theorem", "theorem_constants": constants}
-    with pytest.raises(ValueError, match="there is no theorem for Full gradients; pass Full, SVRG or SARAH"):
+    with pytest.raises(
+        ValueError,
+        match="there is no theorem for Full gradients; pass Full, SVRG or SARAH",
+    ):
         langevax.sample(regression(), jnp.zeros(D), gradient=Full(10), **options)
 
 
 @pytest.mark.slow
 def test_a_result_prints_as_a_summary():
     """A line for the result, a row of a data frame for each number of the position."""
-    options = {"num_samples": 30, "step_size": 0.1, "batch_size": None, "gradient": "minibatch"}
+    options = {
+        "num_samples": 30,
+        "step_size": 0.1,
+        "batch_size": None,
+        "gradient": "minibatch",
+    }
     samples = langevax.sample(regression(), jnp.zeros(D), key=KEY, **options)
     assert samples.algorithm.gradient.batch_size == N
     text = repr(samples)
-    assert text.startswith("Samples(4 chains, 30 draws of 3 coordinates; langevin, Minibatch; step size 0.1; ")
+    assert text.startswith(
+        "Samples(4 chains, 30 draws of 3 coordinates; langevin, Minibatch; step size 0.1; "
+    )
     assert len(text) < 160
     table = samples.summary()
-    assert table.columns.tolist() == ["mean", "sd", "mcse_mean", "ess_bulk", "ess_tail", "r_hat"]
+    assert table.columns.tolist() == [
+        "mean",
+        "sd",
+        "mcse_mean",
+        "ess_bulk",
+        "ess_tail",
+        "r_hat",
+    ]
     assert "position[2]" in repr(table)
-    np.testing.assert_allclose(table.loc["position[1]", "mean"], samples.positions[..., 1].mean(), rtol=1e-6)
+    np.testing.assert_allclose(
+        table.loc["position[1]", "mean"], samples.positions[..., 1].mean(), rtol=1e-6
+    )
 
 
 @pytest.mark.slow
 def test_positions_are_pytrees_as_the_start_is():
     data = jnp.float32(Y)
     target = langevax.posterior(
-        None, lambda p, y: -((y - p["a"] - jnp.sum(p["b"])) ** 2) / 2, data, prior_precision={"a": 1.0, "b": 2.0}
+        None,
+        lambda p, y: -((y - p["a"] - jnp.sum(p["b"])) ** 2) / 2,
+        data,
+        prior_precision={"a": 1.0, "b": 2.0},
     )
     start = {"a": jnp.array(0.0), "b": jnp.zeros((2, 1))}
     samples = langevax.sample(target, start, key=KEY, num_samples=50, num_chains=3)
@@ -192,9 +236,15 @@ def test_halving_the_step_estimates_its_bias():
 
     problem = FiniteSum(lambda x, a: jnp.sum((x - a) ** 2) / 2, jnp.zeros((2, 20)))
     start = StartNearMode(jnp.zeros(20), jnp.float32(1.0))
-    report = estimate_bias(SamplingMethod("langevin", gradients.Full(), 1.0), problem, start, 8, 0.5, KEY)
+    report = estimate_bias(
+        SamplingMethod("langevin", gradients.Full(), 1.0), problem, start, 8, 0.5, KEY
+    )
     # at half the step it is 14.3 %, so that the extrapolation says 2 (1.333 / 1.143 - 1)
-    assert abs(report.variance_bias - 2 * (4 / 3 / (8 / 7) - 1)) < 4.5 * report.standard_error < 0.2
+    assert (
+        abs(report.variance_bias - 2 * (4 / 3 / (8 / 7) - 1))
+        < 4.5 * report.standard_error
+        < 0.2
+    )
 
 
 @pytest.mark.slow
@@ -206,24 +256,60 @@ def test_the_bias_of_a_scheme_of_second_order_is_extrapolated_by_four_thirds():
     def variance(h):
         e, t = np.exp(-FRICTION * h / 2), h / 2
         covariance = (1 - e) ** 2 / FRICTION
-        noise = np.array([[(2 * FRICTION * t - 3 + 4 * e - e**2) / FRICTION**2, covariance], [covariance, 1 - e**2]])
-        flow, kick = np.array([[1, (1 - e) / FRICTION], [0, e]]), np.array([[1, 0], [-h, 1]])
+        noise = np.array(
+            [
+                [(2 * FRICTION * t - 3 + 4 * e - e**2) / FRICTION**2, covariance],
+                [covariance, 1 - e**2],
+            ]
+        )
+        flow, kick = (
+            np.array([[1, (1 - e) / FRICTION], [0, e]]),
+            np.array([[1, 0], [-h, 1]]),
+        )
         half = flow @ kick
         return solve_discrete_lyapunov(half @ flow, half @ noise @ half.T + noise)[0, 0]
 
     problem = FiniteSum(lambda x, a: jnp.sum((x - a) ** 2) / 2, jnp.zeros((2, 20)))
     start = StartNearMode(jnp.zeros(20), jnp.float32(1.0))
-    report = estimate_bias(SamplingMethod("underdamped", gradients.Full(), 1.0), problem, start, 60, 0.9, KEY)
-    expected, quarter = (4 / 3 * (variance(0.9) / variance(0.9 / factor) - 1) for factor in (2, 4))
+    report = estimate_bias(
+        SamplingMethod("underdamped", gradients.Full(), 1.0),
+        problem,
+        start,
+        60,
+        0.9,
+        KEY,
+    )
+    expected, quarter = (
+        4 / 3 * (variance(0.9) / variance(0.9 / factor) - 1) for factor in (2, 4)
+    )
     assert abs(report.variance_bias - expected) < 4.5 * report.standard_error
-    assert abs(report.variance_bias - quarter) > 4.5 * report.standard_error  # the test has power
+    assert (
+        abs(report.variance_bias - quarter) > 4.5 * report.standard_error
+    )  # the test has power
 
 
 @pytest.mark.slow
 def test_minibatches_are_sized_by_their_noise_or_reported_as_too_hot():
-    samples = langevax.sample(regression(), jnp.zeros(D), key=KEY, num_samples=200, gradient="minibatch", step_size=0.2)
-    assert samples.positions.reshape(-1, D).var(0).max() < 1.5 * exact()[1].diagonal().max()
-    tuned = langevax.sample(regression(), jnp.zeros(D), key=KEY, num_samples=200, gradient="minibatch", batch_size=1)
+    samples = langevax.sample(
+        regression(),
+        jnp.zeros(D),
+        key=KEY,
+        num_samples=200,
+        gradient="minibatch",
+        step_size=0.2,
+    )
+    assert (
+        samples.positions.reshape(-1, D).var(0).max()
+        < 1.5 * exact()[1].diagonal().max()
+    )
+    tuned = langevax.sample(
+        regression(),
+        jnp.zeros(D),
+        key=KEY,
+        num_samples=200,
+        gradient="minibatch",
+        batch_size=1,
+    )
     assert any("variances are off" in warning for warning in tuned.warnings)
 
 
@@ -233,9 +319,13 @@ def test_chains_in_two_modes_are_seen():
     def log_density(x):
         return jnp.logaddexp(-((x - 4) ** 2) * 2, -((x + 4) ** 2) * 2)
 
-    start = lambda key: 4.0 * jnp.sign(jax.random.normal(key))  # noqa: E731
-    with pytest.warns(langevax.sampling.SamplingWarning, match="chains disagree") as issued:
-        samples = langevax.sample(log_density, start, key=KEY, num_samples=200, num_chains=6)
+    start = lambda key: 4.0 * jnp.sign(jax.random.normal(key))
+    with pytest.warns(
+        langevax.sampling.SamplingWarning, match="chains disagree"
+    ) as issued:
+        samples = langevax.sample(
+            log_density, start, key=KEY, num_samples=200, num_chains=6
+        )
     ends = np.sign(samples.positions[:, -1])
     assert len(np.unique(ends)) == 2
     assert "chains disagree" in samples.warnings[0]
@@ -245,7 +335,9 @@ def test_chains_in_two_modes_are_seen():
 @pytest.mark.slow
 def test_a_density_without_a_law_is_named_as_a_reason():
     """Flat in one direction: chains walk away from each other."""
-    samples = langevax.sample(lambda x: -(x[0] ** 2) / 2, jnp.zeros(2), key=KEY, num_samples=300)
+    samples = langevax.sample(
+        lambda x: -(x[0] ** 2) / 2, jnp.zeros(2), key=KEY, num_samples=300
+    )
     assert "does not fall off" in samples.warnings[0]
 
 
@@ -269,7 +361,9 @@ def test_arviz_reads_the_tree():
 def test_the_stein_discrepancy_tells_a_wrong_law():
     """Against draws with their mean moved by one deviation."""
     right, wrong = sampled(), copy.copy(sampled())
-    object.__setattr__(wrong, "draws", wrong.draws + np.float32(np.sqrt(wrong.temperature)))
+    object.__setattr__(
+        wrong, "draws", wrong.draws + np.float32(np.sqrt(wrong.temperature))
+    )
     assert wrong.stein_discrepancy() > 3 * right.stein_discrepancy()
 
 
@@ -282,7 +376,9 @@ def test_stein_discrepancy_is_that_of_a_double_loop():
         k = u**-0.5
         gradient_y = r * (u**-1.5)[:, None]
         trace = 2 * u**-1.5 - 3 * (r**2).sum(1) * u**-2.5
-        total += np.sum((s @ sa) * k + gradient_y @ sa - (s * gradient_y).sum(1) + trace)
+        total += np.sum(
+            (s @ sa) * k + gradient_y @ sa - (s * gradient_y).sum(1) + trace
+        )
     discrepancy = langevax.sampling.stein_discrepancy(jnp.float32(x), jnp.float32(s))
     assert discrepancy == pytest.approx(np.sqrt(total) / 300, rel=1e-4)
 
@@ -299,7 +395,9 @@ def test_a_raveled_problem_is_the_same_problem():
     flat = Raveled(target, position)
     vector = flat.from_position(position)
     indices = jnp.array([1, 5], jnp.int32)
-    np.testing.assert_allclose(flat.potential(vector), target.potential(position), rtol=1e-6)
+    np.testing.assert_allclose(
+        flat.potential(vector), target.potential(position), rtol=1e-6
+    )
     for of_vector, of_tree in (
         (flat.potential_gradient(vector), target.potential_gradient(position)),
         (flat.gradient_at(vector, indices), target.gradient_at(position, indices)),
@@ -313,7 +411,11 @@ def test_a_raveled_problem_is_the_same_problem():
     ("options", "error", "message"),
     [
         ({"key": jax.random.PRNGKey(0)}, TypeError, "key must be a typed key"),
-        ({"start": jnp.zeros(D, jnp.int32)}, TypeError, "start must be floating, got int32"),
+        (
+            {"start": jnp.zeros(D, jnp.int32)},
+            TypeError,
+            "start must be floating, got int32",
+        ),
         ({"start": jnp.full(D, jnp.nan)}, ValueError, "start from finite numbers"),
         ({"num_samples": 1}, ValueError, "num_samples must be at least 2"),
         (
@@ -324,53 +426,146 @@ def test_a_raveled_problem_is_the_same_problem():
         ({"gradient": "saga"}, ValueError, "gradient must be one of"),
         ({"gradient": "svrg", "dynamics": "mala"}, ValueError, "pass gradient='full'"),
         ({"temperature": 0.1}, ValueError, "temperature is that of the posterior"),
-        ({"step_size": "tuned"}, ValueError, "step_size must be one of 'auto', 'theorem', got 'tuned'"),
+        (
+            {"step_size": "tuned"},
+            ValueError,
+            "step_size must be one of 'auto', 'theorem', got 'tuned'",
+        ),
         ({"step_size": 0.0}, ValueError, "step_size must be finite and > 0"),
         ({"num_warmup": 0}, ValueError, "num_warmup must be at least 1"),
         ({"gradient": None}, ValueError, "gradient must be one of 'auto'"),
-        ({"batch_size": "small", "gradient": "svrg"}, TypeError, "batch_size must be an int"),
+        (
+            {"batch_size": "small", "gradient": "svrg"},
+            TypeError,
+            "batch_size must be an int",
+        ),
         ({"period": 0}, ValueError, "period must be at least 1"),
-        ({"batch_size": -1, "gradient": "full"}, ValueError, "batch_size must be at least 1"),
-        ({"thinning": "often"}, TypeError, "thinning must be an int or 'auto', got 'often'"),
-        ({"batch_size": 10_000}, ValueError, "batch_size is 10000 but the problem has 600"),
+        (
+            {"batch_size": -1, "gradient": "full"},
+            ValueError,
+            "batch_size must be at least 1",
+        ),
+        (
+            {"thinning": "often"},
+            TypeError,
+            "thinning must be an int or 'auto', got 'often'",
+        ),
+        (
+            {"batch_size": 10_000},
+            ValueError,
+            "batch_size is 10000 but the problem has 600",
+        ),
         ({"preconditioner": "sparse"}, ValueError, "preconditioner must be one of"),
         ({"step_size": 1e3}, langevax.DivergenceError, "step"),
-        ({"target": lambda x: jnp.inf * jnp.sum(x)}, ValueError, "log density at start is"),
         (
-            {"target": lambda x: -jnp.sqrt(jnp.abs(x - 1e-30)).sum(), "dynamics": "langevin"},
+            {"target": lambda x: jnp.inf * jnp.sum(x)},
+            ValueError,
+            "log density at start is",
+        ),
+        (
+            {
+                "target": lambda x: -jnp.sqrt(jnp.abs(x - 1e-30)).sum(),
+                "dynamics": "langevin",
+            },
             ValueError,
             "not smooth, around the mode.*dynamics='nuts'",
         ),
-        ({"target": lambda x: -jnp.abs(x).sum(), "dynamics": "langevin"}, ValueError, "no curvature at the mode"),
-        ({"dynamics": "nuts", "step_size": 0.1}, ValueError, "adapts its own step size"),
-        ({"dynamics": "nuts", "gradient": "svrg"}, ValueError, "dynamics='nuts' needs the exact potential"),
-        ({"dynamics": "hmc"}, ValueError, "dynamics='hmc' is for langevax.inverse_problem; pass 'nuts'"),
-        ({"dynamics": "mala", "batch_size": 10}, ValueError, "draws no batches; leave batch_size out"),
-        ({"dynamics": "mala", "period": 10}, ValueError, "draws no batches; leave period out"),
-        ({"kl_tolerance": 0.1}, ValueError, "kl_tolerance is for step_size='theorem' alone"),
-        ({"gradient": "full", "batch_size": 20}, ValueError, "gradient='full' takes no batch_size"),
-        ({"gradient": "minibatch", "period": 20}, ValueError, "gradient='minibatch' takes no period"),
+        (
+            {"target": lambda x: -jnp.abs(x).sum(), "dynamics": "langevin"},
+            ValueError,
+            "no curvature at the mode",
+        ),
+        (
+            {"dynamics": "nuts", "step_size": 0.1},
+            ValueError,
+            "adapts its own step size",
+        ),
+        (
+            {"dynamics": "nuts", "gradient": "svrg"},
+            ValueError,
+            "dynamics='nuts' needs the exact potential",
+        ),
+        (
+            {"dynamics": "hmc"},
+            ValueError,
+            "dynamics='hmc' is for langevax.inverse_problem; pass 'nuts'",
+        ),
+        (
+            {"dynamics": "mala", "batch_size": 10},
+            ValueError,
+            "draws no batches; leave batch_size out",
+        ),
+        (
+            {"dynamics": "mala", "period": 10},
+            ValueError,
+            "draws no batches; leave period out",
+        ),
+        (
+            {"kl_tolerance": 0.1},
+            ValueError,
+            "kl_tolerance is for step_size='theorem' alone",
+        ),
+        (
+            {"gradient": "full", "batch_size": 20},
+            ValueError,
+            "gradient='full' takes no batch_size",
+        ),
+        (
+            {"gradient": "minibatch", "period": 20},
+            ValueError,
+            "gradient='minibatch' takes no period",
+        ),
         (
             {"target": lambda x: -jnp.sum(x**2), "dynamics": "pcn"},
             ValueError,
             "dynamics='pcn' proposes from a Gaussian prior .*dynamics='nuts'",
         ),
-        ({"dynamics": "mala", "step_size": "theorem"}, ValueError, "there is no theorem for dynamics='mala'"),
-        ({"start": langevax.run.Stacked(jnp.zeros((4, D)))}, TypeError, "start is Stacked"),
         (
-            {"target": lambda x: -jnp.sum((x - 5005) ** 2) / 2e-6, "start": jnp.full(2, 5000.0)},
+            {"dynamics": "mala", "step_size": "theorem"},
+            ValueError,
+            "there is no theorem for dynamics='mala'",
+        ),
+        (
+            {"start": langevax.run.Stacked(jnp.zeros((4, D)))},
+            TypeError,
+            "start is Stacked",
+        ),
+        (
+            {
+                "target": lambda x: -jnp.sum((x - 5005) ** 2) / 2e-6,
+                "start": jnp.full(2, 5000.0),
+            },
             ValueError,
             r"position\[0\] has a standard deviation of about 0.0.* around 5005, where float32 numbers are",
         ),
         ({"target": lambda x: x}, ValueError, "must return a scalar"),
-        ({"target": lambda x: -jnp.sum(x**2), "gradient": "svrg"}, ValueError, "one function without data"),
-        ({"target": 3.0}, TypeError, "target must be a posterior, a problem or a log density"),
-        ({"target": FiniteSum(lambda x, a: jnp.sum(x) * a, jnp.ones(3))}, ValueError, "temperature is missing"),
+        (
+            {"target": lambda x: -jnp.sum(x**2), "gradient": "svrg"},
+            ValueError,
+            "one function without data",
+        ),
+        (
+            {"target": 3.0},
+            TypeError,
+            "target must be a posterior, a problem or a log density",
+        ),
+        (
+            {"target": FiniteSum(lambda x, a: jnp.sum(x) * a, jnp.ones(3))},
+            ValueError,
+            "temperature is missing",
+        ),
     ],
-    ids=lambda value: value if isinstance(value, str) else None,  # no addresses: processes must agree on names
+    ids=lambda value: (
+        value if isinstance(value, str) else None
+    ),  # no addresses: processes must agree on names
 )
 def test_mistakes_are_named(options, error, message):
-    arguments = {"target": regression(), "start": jnp.zeros(D), "key": KEY, "num_samples": 20} | options
+    arguments = {
+        "target": regression(),
+        "start": jnp.zeros(D),
+        "key": KEY,
+        "num_samples": 20,
+    } | options
     with pytest.raises(error, match=message):
         langevax.sample(arguments.pop("target"), arguments.pop("start"), **arguments)
 
@@ -379,11 +574,19 @@ def test_rows_mapped_from_disk_give_the_same_draws(tmp_path):
     """Bit for bit, float32."""
     arrays = {"x": np.float32(X), "y": np.float32(Y)}
     rows = langevax.data.write_rows(
-        tmp_path / "table.rows", [{k: a[:250] for k, a in arrays.items()}, {k: a[250:] for k, a in arrays.items()}]
+        tmp_path / "table.rows",
+        [
+            {k: a[:250] for k, a in arrays.items()},
+            {k: a[250:] for k, a in arrays.items()},
+        ],
     )
     options = {"key": KEY, "num_samples": 20, "step_size": 0.1, "gradient": "svrg"}
     draws = [
-        langevax.sample(langevax.posterior(None, log_likelihood, data, prior_precision=1.0), jnp.zeros(D), **options)
+        langevax.sample(
+            langevax.posterior(None, log_likelihood, data, prior_precision=1.0),
+            jnp.zeros(D),
+            **options,
+        )
         for data in ((rows["x"], rows["y"]), (jnp.float32(X), jnp.float32(Y)))
     ]
     np.testing.assert_array_equal(draws[0].positions, draws[1].positions)
@@ -394,7 +597,9 @@ def test_gradient_noise_is_in_units_of_the_langevin_noise():
     """Of a minibatch: step * Xi * Var(component gradients) / (2 T), to 15 %; full gradients: 0; SVRG: a saw."""
     step, batch = 0.01, 30
     options = {"key": KEY, "num_samples": 10, "step_size": step, "preconditioner": None}
-    samples = langevax.sample(regression(), jnp.zeros(D), gradient=gradients.Minibatch(batch), **options)
+    samples = langevax.sample(
+        regression(), jnp.zeros(D), gradient=gradients.Minibatch(batch), **options
+    )
     noise = samples.gradient_noise(200)
     components = -X * (Y - X @ exact()[0])[:, None]
     xi = moments.batch_variance_factor(N, batch, replace=False)
@@ -403,14 +608,18 @@ def test_gradient_noise_is_in_units_of_the_langevin_noise():
     assert noise.mean() / expected == pytest.approx(1, abs=0.15)
     full = langevax.sample(regression(), jnp.zeros(D), gradient="full", **options)
     np.testing.assert_array_equal(full.gradient_noise(3), 0)
-    saw = langevax.sample(regression(), jnp.zeros(D), gradient=gradients.SVRG(10, 8), **options)
+    saw = langevax.sample(
+        regression(), jnp.zeros(D), gradient=gradients.SVRG(10, 8), **options
+    )
     teeth = saw.gradient_noise(160).mean(0).reshape(20, 8).mean(0)
     assert teeth[0] < 0.5 * teeth[4:].mean()
 
 
 def test_sampling_belongs_outside_of_jit():
     with pytest.raises(TypeError, match=r"outside of jax\.jit"):
-        jax.jit(lambda key: langevax.sample(regression(), jnp.zeros(D), key=key).draws)(KEY)
+        jax.jit(lambda key: langevax.sample(regression(), jnp.zeros(D), key=key).draws)(
+            KEY
+        )
 
 
 @pytest.mark.slow
@@ -418,8 +627,17 @@ def test_the_error_of_a_solver_that_gave_up_names_a_remedy():
     """Chains in warm-up and the search for modes go where the law has no mass."""
 
     def potential(x):
-        return jnp.sum(eqx.error_if(x, jnp.any(jnp.abs(x) > 5), "the solver gave up") ** 2) / 2
+        return (
+            jnp.sum(eqx.error_if(x, jnp.any(jnp.abs(x) > 5), "the solver gave up") ** 2)
+            / 2
+        )
 
     with pytest.raises(RuntimeError, match="the solver gave up") as caught:
-        langevax.sample(langevax.Function(potential), jnp.ones(2), key=KEY, temperature=1.0, progress=False)
+        langevax.sample(
+            langevax.Function(potential),
+            jnp.ones(2),
+            key=KEY,
+            temperature=1.0,
+            progress=False,
+        )
     assert "throw=False in diffrax" in caught.value.__notes__[0]

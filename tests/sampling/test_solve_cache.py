@@ -9,7 +9,14 @@ import pytest
 
 import langevax
 from langevax.sampling import SolveCacheError
-from tests.sampling.test_solver import BASIS, KEY, NOISE, PRIOR, exponential, exponential_adjoint
+from tests.sampling.test_solver import (
+    BASIS,
+    KEY,
+    NOISE,
+    PRIOR,
+    exponential,
+    exponential_adjoint,
+)
 
 TRUTH = 0.5 * np.sin(5 * np.asarray(BASIS.grid, float))
 DATA = exponential(TRUTH) + NOISE * np.random.default_rng(0).normal(size=12)
@@ -36,7 +43,13 @@ class Counted:
 def draw(solver, cache, **options):
     """Draw a few samples."""
     target = langevax.inverse_problem(
-        solver, DATA, noise=NOISE, prior=PRIOR, adjoint=solver.adjoint, cache=cache, **options
+        solver,
+        DATA,
+        noise=NOISE,
+        prior=PRIOR,
+        adjoint=solver.adjoint,
+        cache=cache,
+        **options,
     )
     draws = langevax.sample(target, key=KEY, num_samples=40, num_chains=2)
     return target.solver, draws
@@ -52,7 +65,11 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path):
     np.testing.assert_array_equal(draws.positions, expected.positions)
     assert draws.solves[:3] == expected.solves[:3]
     assert solver.num_read > 200
-    assert solver.num_solves + solver.num_adjoints - solver.num_read <= again.calls < whole.calls - 200
+    assert (
+        solver.num_solves + solver.num_adjoints - solver.num_read
+        <= again.calls
+        < whole.calls - 200
+    )
     read = Counted()
     draw(read, tmp_path / "solves.db")
     assert read.calls < 100  # the checks alone
@@ -65,9 +82,16 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path):
 def test_solves_of_another_solver_are_refused(tmp_path):
     draw(Counted(), tmp_path / "solves.db")
     other = Counted()
-    with pytest.raises(ValueError, match="holds solves of another solver: its forward_map returned other numbers"):
+    with pytest.raises(
+        ValueError,
+        match="holds solves of another solver: its forward_map returned other numbers",
+    ):
         langevax.inverse_problem(
-            lambda values: 1.001 * exponential(values), DATA, noise=NOISE, prior=PRIOR, cache=tmp_path / "solves.db"
+            lambda values: 1.001 * exponential(values),
+            DATA,
+            noise=NOISE,
+            prior=PRIOR,
+            cache=tmp_path / "solves.db",
         )
     with pytest.raises(ValueError, match="its adjoint returned other numbers"):
         langevax.inverse_problem(
@@ -84,7 +108,9 @@ def test_solves_of_another_solver_are_refused(tmp_path):
 def test_other_data_and_noise_read_the_same_solves(tmp_path):
     draw(Counted(), tmp_path / "solves.db")
     solver = Counted()
-    target = langevax.inverse_problem(solver, DATA + 0.1, noise=2 * NOISE, prior=PRIOR, cache=tmp_path / "solves.db")
+    target = langevax.inverse_problem(
+        solver, DATA + 0.1, noise=2 * NOISE, prior=PRIOR, cache=tmp_path / "solves.db"
+    )
     assert target.solver.num_read == 0
     target.solver.predict(np.zeros(PRIOR.num_modes))
     assert target.solver.num_read == 1
@@ -92,15 +118,21 @@ def test_other_data_and_noise_read_the_same_solves(tmp_path):
 
 @pytest.mark.parametrize("content", [b"not a data base, but text", None])
 def test_files_that_are_no_cache_are_refused(tmp_path, content):
-    file = tmp_path / "folder" / "solves.db" if content is None else tmp_path / "solves.db"
+    file = (
+        tmp_path / "folder" / "solves.db" if content is None else tmp_path / "solves.db"
+    )
     if content is not None:
         file.write_bytes(content * 100)
     with pytest.raises(SolveCacheError, match="cannot be used as a file of solves"):
-        langevax.inverse_problem(exponential, DATA, noise=NOISE, prior=PRIOR, cache=file)
+        langevax.inverse_problem(
+            exponential, DATA, noise=NOISE, prior=PRIOR, cache=file
+        )
 
 
 def test_a_cache_that_breaks_ends_the_run_and_is_not_a_failed_solve(tmp_path):
-    target = langevax.inverse_problem(exponential, DATA, noise=NOISE, prior=PRIOR, cache=tmp_path / "solves.db")
+    target = langevax.inverse_problem(
+        exponential, DATA, noise=NOISE, prior=PRIOR, cache=tmp_path / "solves.db"
+    )
     with sqlite3.connect(tmp_path / "solves.db") as connection:
         connection.execute("DROP TABLE solves")
     connection.close()
@@ -115,7 +147,9 @@ def test_solves_that_fail_are_tried_again(tmp_path):
             raise RuntimeError("no convergence")
         return exponential(values)
 
-    target = langevax.inverse_problem(fails, DATA, noise=NOISE, prior=PRIOR, cache=tmp_path / "solves.db")
+    target = langevax.inverse_problem(
+        fails, DATA, noise=NOISE, prior=PRIOR, cache=tmp_path / "solves.db"
+    )
     high = np.zeros(PRIOR.num_modes)
     high[0] = 50
     for _ in range(2):
@@ -124,8 +158,15 @@ def test_solves_that_fail_are_tried_again(tmp_path):
 
 
 def test_maps_in_jax_need_no_cache(tmp_path):
-    with warnings.catch_warnings(), pytest.raises(ValueError, match="cache is for forward maps on NumPy arrays"):
+    with (
+        warnings.catch_warnings(),
+        pytest.raises(ValueError, match="cache is for forward maps on NumPy arrays"),
+    ):
         langevax.inverse_problem(
-            lambda values: jnp.cumsum(values)[:12] / 24, DATA, noise=NOISE, prior=PRIOR, cache=tmp_path / "solves.db"
+            lambda values: jnp.cumsum(values)[:12] / 24,
+            DATA,
+            noise=NOISE,
+            prior=PRIOR,
+            cache=tmp_path / "solves.db",
         )
     assert not (tmp_path / "solves.db").exists()

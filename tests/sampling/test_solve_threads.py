@@ -13,7 +13,8 @@ from langevax import spaces
 from langevax.sampling.solve_threads import SolveThreads
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore::langevax.sampling.SamplingWarning", "ignore::langevax.sampling.SolverWarning"
+    "ignore::langevax.sampling.SamplingWarning",
+    "ignore::langevax.sampling.SolverWarning",
 )
 KEY = jax.random.key(0)
 BASIS = spaces.Cosine(6)
@@ -52,15 +53,21 @@ UNKNOWN = spaces.MaternPrior(BASIS, length_scale=dist.LogNormal(-1.0, 0.5))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("prior", "with_adjoint"), [(PRIOR, False), (PRIOR, True), (UNKNOWN, True)])
+@pytest.mark.parametrize(
+    ("prior", "with_adjoint"), [(PRIOR, False), (PRIOR, True), (UNKNOWN, True)]
+)
 def test_draws_and_counts_of_threads_are_those_of_one(prior, with_adjoint):
     runs = {}
     for parallel in (1, 3):
         solver = Overlap(fails_above=1.2)
         adjoint = solver.adjoint if with_adjoint else None
-        target = langevax.inverse_problem(solver, DATA, 0.1, prior, adjoint=adjoint, parallel=parallel)
+        target = langevax.inverse_problem(
+            solver, DATA, 0.1, prior, adjoint=adjoint, parallel=parallel
+        )
         solver.most, before = 0, solver.calls
-        draws = langevax.sample(target, key=KEY, num_samples=10, num_warmup=12, thinning=2, progress=False)
+        draws = langevax.sample(
+            target, key=KEY, num_samples=10, num_warmup=12, thinning=2, progress=False
+        )
         assert solver.calls - before - draws.num_solves in (0, 1)  # one is of the start
         assert draws.solves.failed > 0
         assert solver.most == parallel
@@ -69,15 +76,21 @@ def test_draws_and_counts_of_threads_are_those_of_one(prior, with_adjoint):
         assert solver.most == parallel
     (one, one_more, first), (three, three_more, second) = runs.values()
     for serial, threaded in ((one, three), (one_more, three_more)):
-        jax.tree.map(np.testing.assert_array_equal, serial.positions, threaded.positions)
+        jax.tree.map(
+            np.testing.assert_array_equal, serial.positions, threaded.positions
+        )
         assert serial.solves[0] >= len(DATA)
-        np.testing.assert_array_equal(serial.result.trace.info["solves"], threaded.result.trace.info["solves"])
+        np.testing.assert_array_equal(
+            serial.result.trace.info["solves"], threaded.result.trace.info["solves"]
+        )
     np.testing.assert_array_equal(first, second)
 
 
 def test_threads_have_the_precision_of_their_caller():
     with jax.enable_x64(), SolveThreads(2) as threads:
-        assert [str(a.dtype) for a in threads.map(jax.numpy.asarray, [0.1, 0.2])] == ["float64"] * 2
+        assert [str(a.dtype) for a in threads.map(jax.numpy.asarray, [0.1, 0.2])] == [
+            "float64"
+        ] * 2
 
 
 RESULTS, SCRATCH = np.zeros(4), np.zeros(6)
@@ -102,7 +115,10 @@ def with_scratch(values):
 @pytest.mark.parametrize("solver", [in_one_array, with_scratch])
 def test_a_solver_that_works_in_memory_of_its_own_is_refused(solver):
     langevax.inverse_problem(solver, DATA, 0.1, PRIOR)
-    with pytest.raises(ValueError, match="is not safe to call from several threads: results of calls at once share"):
+    with pytest.raises(
+        ValueError,
+        match="is not safe to call from several threads: results of calls at once share",
+    ):
         langevax.inverse_problem(solver, DATA, 0.1, PRIOR, parallel=4)
 
 
@@ -111,7 +127,14 @@ def test_an_adjoint_that_works_in_memory_of_its_own_is_refused():
         return exponentials(values) * (ROWS.T @ residual)
 
     with pytest.raises(ValueError, match="forward_map or its adjoint is not safe"):
-        langevax.inverse_problem(lambda v: ROWS @ np.exp(np.asarray(v)), DATA, 0.1, PRIOR, adjoint=adjoint, parallel=4)
+        langevax.inverse_problem(
+            lambda v: ROWS @ np.exp(np.asarray(v)),
+            DATA,
+            0.1,
+            PRIOR,
+            adjoint=adjoint,
+            parallel=4,
+        )
 
 
 def test_an_interruption_starts_no_further_solves():
@@ -130,13 +153,21 @@ def test_an_interruption_starts_no_further_solves():
     calls = solver.calls
     time.sleep(0.05)
     assert solver.calls == calls
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("langevax-solve")]
+    assert not [
+        thread
+        for thread in threading.enumerate()
+        if thread.name.startswith("langevax-solve")
+    ]
 
 
 @pytest.mark.parametrize(
     ("forward", "parallel", "message"),
     [
-        (lambda v: v[:4], 2, "parallel is for forward maps on NumPy arrays; JAX runs this one"),
+        (
+            lambda v: v[:4],
+            2,
+            "parallel is for forward maps on NumPy arrays; JAX runs this one",
+        ),
         (Overlap(), 0, "parallel must be"),
         (Overlap(), 1.5, "parallel must be"),
     ],

@@ -19,7 +19,10 @@ from langevax.sampling.solver_walk import SolverWalk
 from tests.errorbars import LIMIT
 from tests.gaussian_laws import linear_inverse_posterior
 
-pytestmark = [pytest.mark.mostly_compiling, pytest.mark.filterwarnings("ignore::langevax.sampling.SamplingWarning")]
+pytestmark = [
+    pytest.mark.mostly_compiling,
+    pytest.mark.filterwarnings("ignore::langevax.sampling.SamplingWarning"),
+]
 KEY = jax.random.key(0)
 NUM_MODES, PLACES, NOISE = 24, np.linspace(0.05, 0.95, 12), 0.05
 BASIS = spaces.Cosine(NUM_MODES)
@@ -54,7 +57,9 @@ def exponential_adjoint(values, residual):
 
 
 def exact(noise=NOISE, data=DATA):
-    law = linear_inverse_posterior(BLUR @ FUNCTIONS, data, noise, np.asarray(PRIOR.eigenvalues, float))
+    law = linear_inverse_posterior(
+        BLUR @ FUNCTIONS, data, noise, np.asarray(PRIOR.eigenvalues, float)
+    )
     return law.mean, np.sqrt(np.diag(law.covariance))
 
 
@@ -62,7 +67,11 @@ def deviates(draws, mean, deviation):
     """(errors of means in standard errors, ratios of deviations) of every coordinate."""
     table = draws.summary()
     ess = np.asarray(table["ess_bulk"])
-    return (np.asarray(table["mean"]) - mean) / (deviation / np.sqrt(ess)), np.asarray(table["sd"]) / deviation, ess
+    return (
+        (np.asarray(table["mean"]) - mean) / (deviation / np.sqrt(ess)),
+        np.asarray(table["sd"]) / deviation,
+        ess,
+    )
 
 
 @pytest.mark.parametrize(
@@ -77,7 +86,9 @@ def deviates(draws, mean, deviation):
 )
 def test_draws_are_those_of_the_exact_posterior(adjoint, dynamics, method, least_ess):
     target = langevax.inverse_problem(blur, DATA, NOISE, PRIOR, adjoint=adjoint)
-    draws = langevax.sample(target, key=KEY, dynamics=dynamics, num_samples=500, num_warmup=30)
+    draws = langevax.sample(
+        target, key=KEY, dynamics=dynamics, num_samples=500, num_warmup=30
+    )
     z, ratios, ess = deviates(draws, *exact())
     assert draws.method == method
     assert np.abs(z).max() < LIMIT
@@ -87,7 +98,9 @@ def test_draws_are_those_of_the_exact_posterior(adjoint, dynamics, method, least
 
 @pytest.mark.slow
 def test_a_linear_map_in_jax_is_sampled_exactly_too():
-    target = langevax.inverse_problem(lambda f: jnp.asarray(BLUR, f.dtype) @ f, DATA, NOISE, PRIOR)
+    target = langevax.inverse_problem(
+        lambda f: jnp.asarray(BLUR, f.dtype) @ f, DATA, NOISE, PRIOR
+    )
     assert target.solver is None
     draws = langevax.sample(target, key=KEY, num_samples=500)
     z, ratios, ess = deviates(draws, *exact())
@@ -102,11 +115,17 @@ def test_the_reference_of_a_linear_map_is_the_posterior():
     mean, deviation = exact()
     scales = np.sqrt(np.asarray(PRIOR.eigenvalues, float))
     for adjoint in (None, blur_adjoint):
-        solver = solver_of(langevax.inverse_problem(blur, DATA, NOISE, PRIOR, adjoint=adjoint))
+        solver = solver_of(
+            langevax.inverse_problem(blur, DATA, NOISE, PRIOR, adjoint=adjoint)
+        )
         reference = find_reference(solver, np.ones(NUM_MODES), np.random.default_rng(0))
         root = reference.stretch(np.eye(NUM_MODES))
-        np.testing.assert_allclose(scales * reference.mean, mean, atol=2e-2 * deviation.min())
-        np.testing.assert_allclose(scales * np.sqrt(np.diag(root @ root)), deviation, rtol=5e-3)
+        np.testing.assert_allclose(
+            scales * reference.mean, mean, atol=2e-2 * deviation.min()
+        )
+        np.testing.assert_allclose(
+            scales * np.sqrt(np.diag(root @ root)), deviation, rtol=5e-3
+        )
 
 
 def banana(values):
@@ -129,28 +148,46 @@ def banana_in_jax(values):
     return jnp.stack([10 * x[1] - 10 * x[0] ** 3 + 5 * x[0] ** 2 + 6 * x[0]])
 
 
-@pytest.mark.parametrize(("forward", "adjoint"), [(banana, None), (banana, banana_adjoint), (banana_in_jax, None)])
+@pytest.mark.parametrize(
+    ("forward", "adjoint"),
+    [(banana, None), (banana, banana_adjoint), (banana_in_jax, None)],
+)
 @pytest.mark.slow
-@pytest.mark.usefixtures("unchecked_types")  # thousands of steps, whose types shorter runs are checked for
+@pytest.mark.usefixtures(
+    "unchecked_types"
+)  # thousands of steps, whose types shorter runs are checked for
 def test_a_banana_has_the_moments_of_quadrature(forward, adjoint):
     """Moments of both coordinates, those of the far ends included; a normal law about the mode misses 40 % of them."""
     axis = np.linspace(-5, 5, 1501)
     x, y = np.meshgrid(axis, axis, indexing="ij")
-    log_density = -(x**2 + y**2) / 2 - (10 * y - 10 * x**3 + 5 * x**2 + 6 * x - 1) ** 2 / 2
+    log_density = (
+        -(x**2 + y**2) / 2 - (10 * y - 10 * x**3 + 5 * x**2 + 6 * x - 1) ** 2 / 2
+    )
     density = np.exp(log_density - log_density.max())
     density /= density.sum()
     target = langevax.inverse_problem(
-        forward, np.array([1.0]), 1.0, spaces.GaussianPrior(PAIR, np.ones(2)), adjoint=adjoint
+        forward,
+        np.array([1.0]),
+        1.0,
+        spaces.GaussianPrior(PAIR, np.ones(2)),
+        adjoint=adjoint,
     )
     draws = langevax.sample(target, key=KEY, num_samples=4000)
     assert draws.summary()["ess_bulk"].min() > 150
-    functions = {"x": lambda x, y: x, "y": lambda x, y: y, "x^2": lambda x, y: x**2, "y^2": lambda x, y: y**2}
+    functions = {
+        "x": lambda x, y: x,
+        "y": lambda x, y: y,
+        "x^2": lambda x, y: x**2,
+        "y^2": lambda x, y: y**2,
+    }
     for name, function in functions.items():
         values = function(*np.moveaxis(draws.positions.astype(float), -1, 0))
         truth = (density * function(x, y)).sum()
         spread = np.sqrt((density * (function(x, y) - truth) ** 2).sum())
         assert abs(values.mean() - truth) < 0.35 * spread, name
-    assert draws.positions[..., 1].std() == pytest.approx(np.sqrt((density * y**2).sum()), rel=0.25)
+    assert draws.positions[..., 1].std() == pytest.approx(
+        np.sqrt((density * y**2).sum()), rel=0.25
+    )
 
 
 def square_of_one(values):
@@ -176,12 +213,22 @@ def test_both_signs_of_a_square_are_drawn(forward, num_modes):
 def test_a_map_is_linear_only_where_it_is_so_at_the_posterior(in_jax):
     """A sensor that saturates beyond 3 prior deviations, with a datum there: quadrature."""
     prior = spaces.GaussianPrior(spaces.Cosine(1), np.ones(1))
-    forward = (lambda f: jnp.minimum(f, 3.5)) if in_jax else (lambda f: np.minimum(numpy_only(f), 3.5))
-    draws = langevax.sample(langevax.inverse_problem(forward, np.array([8.0]), 1.0, prior), key=KEY, num_samples=1500)
+    forward = (
+        (lambda f: jnp.minimum(f, 3.5))
+        if in_jax
+        else (lambda f: np.minimum(numpy_only(f), 3.5))
+    )
+    draws = langevax.sample(
+        langevax.inverse_problem(forward, np.array([8.0]), 1.0, prior),
+        key=KEY,
+        num_samples=1500,
+    )
     x = np.linspace(-2, 9, 20001)
     density = np.exp(-(x**2) / 2 - (np.minimum(x, 3.5) - 8) ** 2 / 2)
     mean = density @ x / density.sum()
-    z, ratios, ess = deviates(draws, mean, np.sqrt(density @ (x - mean) ** 2 / density.sum()))
+    z, ratios, ess = deviates(
+        draws, mean, np.sqrt(density @ (x - mean) ** 2 / density.sum())
+    )
     assert draws.method != "exact"
     assert ess.min() > 200
     assert np.abs(z).max() < LIMIT
@@ -191,34 +238,48 @@ def test_a_map_is_linear_only_where_it_is_so_at_the_posterior(in_jax):
 @pytest.mark.slow
 def test_an_adjoint_that_is_nearly_right_gives_no_exact_draws():
     """1.5 % passes the dot-product test, and moves a mean by 15 deviations of the noise."""
-    nearly = lambda v, r: 1.015 * blur_adjoint(v, r)  # noqa: E731
+    nearly = lambda v, r: 1.015 * blur_adjoint(v, r)
     target = langevax.inverse_problem(blur, 500 * DATA, NOISE, PRIOR, adjoint=nearly)
-    with pytest.warns(SolverWarning, match=r"noise and prior do not explain the data: .* 12 data have 12 ± 4.9; check"):
+    with pytest.warns(
+        SolverWarning,
+        match=r"noise and prior do not explain the data: .* 12 data have 12 ± 4.9; check",
+    ):
         draws = langevax.sample(target, key=KEY, num_samples=300)
     assert draws.method == "hmc"
     mean, deviation = exact(data=500 * DATA)
-    assert np.abs((np.asarray(draws.positions).mean((0, 1)) - mean) / deviation).max() < 0.5
+    assert (
+        np.abs((np.asarray(draws.positions).mean((0, 1)) - mean) / deviation).max()
+        < 0.5
+    )
 
 
 @pytest.mark.slow
 def test_data_are_not_rounded_to_the_type_of_predictions():
     """Counts above two levels: integers have no derivative, and 0.5 and 1.6 are not 0 and 1."""
     prior = spaces.GaussianPrior(spaces.Cosine(1), np.ones(1))
-    counts = lambda f: jnp.stack([jnp.sum(f > 0), jnp.sum(f > 0.5)])  # noqa: E731
+    counts = lambda f: jnp.stack([jnp.sum(f > 0), jnp.sum(f > 0.5)])
     for forward in (counts, lambda f: counts(f).astype(jnp.bfloat16)):
         target = langevax.inverse_problem(forward, np.array([1.6, 0.5]), 0.5, prior)
-        assert float(target.problem.value(jnp.ones(1))) == pytest.approx((0.6**2 + 0.5**2) / (2 * 2 * 0.5**2), rel=1e-3)
-    draws = langevax.sample(langevax.inverse_problem(counts, np.array([1.6, 0.5]), 0.5, prior), key=KEY)
+        assert float(target.problem.value(jnp.ones(1))) == pytest.approx(
+            (0.6**2 + 0.5**2) / (2 * 2 * 0.5**2), rel=1e-3
+        )
+    draws = langevax.sample(
+        langevax.inverse_problem(counts, np.array([1.6, 0.5]), 0.5, prior), key=KEY
+    )
     assert draws.method == "pcn"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("adjoint", [None, lambda values, residual: np.exp(values) * residual])
+@pytest.mark.parametrize(
+    "adjoint", [None, lambda values, residual: np.exp(values) * residual]
+)
 def test_one_coefficient_has_the_law_of_quadrature(adjoint):
     """y = exp(x) + noise with a prior mean: mean and deviation within their errors."""
     prior = spaces.GaussianPrior(spaces.Cosine(1), np.array([0.8]))
-    forward = lambda values: np.exp(numpy_only(values))  # noqa: E731
-    target = langevax.inverse_problem(forward, np.array([2.0]), 0.7, prior, adjoint=adjoint, prior_mean=0.3)
+    forward = lambda values: np.exp(numpy_only(values))
+    target = langevax.inverse_problem(
+        forward, np.array([2.0]), 0.7, prior, adjoint=adjoint, prior_mean=0.3
+    )
     x = np.linspace(-6, 4, 20001)
     density = np.exp(-(x**2) / (2 * 0.8) - (np.exp(x + 0.3) - 2) ** 2 / (2 * 0.7**2))
     density /= density.sum()
@@ -229,8 +290,14 @@ def test_one_coefficient_has_the_law_of_quadrature(adjoint):
     assert ess.min() > 250
     assert np.abs(z).max() < LIMIT
     np.testing.assert_allclose(ratios, 1, atol=2 * LIMIT / np.sqrt(2 * ess.min()))
-    np.testing.assert_allclose(target.functions(draws.positions), draws.positions + 0.3, atol=1e-5)
-    np.testing.assert_allclose(target.predictions(draws.positions[:, :2]), np.exp(draws.positions[:, :2] + 0.3), 1e-5)
+    np.testing.assert_allclose(
+        target.functions(draws.positions), draws.positions + 0.3, atol=1e-5
+    )
+    np.testing.assert_allclose(
+        target.predictions(draws.positions[:, :2]),
+        np.exp(draws.positions[:, :2] + 0.3),
+        1e-5,
+    )
 
 
 @pytest.mark.parametrize("in_jax", [False, True])
@@ -241,14 +308,20 @@ def test_tails_that_draws_of_the_reference_do_not_reach_are_drawn(in_jax):
     """
     prior = spaces.GaussianPrior(spaces.Cosine(1), np.array([0.8]))
     forward = (lambda f: jnp.exp(f)) if in_jax else (lambda f: np.exp(numpy_only(f)))
-    target = langevax.inverse_problem(forward, np.array([2.0]), 0.7, prior, prior_mean=0.3)
+    target = langevax.inverse_problem(
+        forward, np.array([2.0]), 0.7, prior, prior_mean=0.3
+    )
     solver = solver_of(target)
     for seed in range(20):
         rng = np.random.default_rng(seed)
         walk = SolverWalk(solver, find_reference(solver, np.zeros(1), rng), "pcn", 1.0)
         assert walk.is_far_from_normal(rng)
-    straight = langevax.inverse_problem(lambda f: np.sinh(0.2 * numpy_only(f)), np.array([0.2]), 0.1, prior)
-    walk = SolverWalk(straight.solver, find_reference(straight.solver, np.zeros(1), rng), "pcn", 1.0)
+    straight = langevax.inverse_problem(
+        lambda f: np.sinh(0.2 * numpy_only(f)), np.array([0.2]), 0.1, prior
+    )
+    walk = SolverWalk(
+        straight.solver, find_reference(straight.solver, np.zeros(1), rng), "pcn", 1.0
+    )
     assert not walk.is_far_from_normal(rng)
 
 
@@ -265,17 +338,29 @@ def test_every_solve_is_counted(dynamics):
         calls["adjoint"] += 1
         return exponential_adjoint(values, residual)
 
-    target = langevax.inverse_problem(forward, np.exp(DATA), 0.1, PRIOR, adjoint=adjoint)
-    assert (target.solver.num_solves, target.solver.num_adjoints) == tuple(calls.values())
+    target = langevax.inverse_problem(
+        forward, np.exp(DATA), 0.1, PRIOR, adjoint=adjoint
+    )
+    assert (target.solver.num_solves, target.solver.num_adjoints) == tuple(
+        calls.values()
+    )
     built = dict(calls)
-    draws = langevax.sample(target, key=KEY, num_samples=20, num_warmup=10, dynamics=dynamics)
+    draws = langevax.sample(
+        target, key=KEY, num_samples=20, num_warmup=10, dynamics=dynamics
+    )
     spent = {name: calls[name] - built[name] for name in calls}
     assert draws.method == dynamics
-    assert (draws.solves.forward, draws.solves.adjoint) == (spent["forward"] - 1, spent["adjoint"])  # one of the start
+    assert (draws.solves.forward, draws.solves.adjoint) == (
+        spent["forward"] - 1,
+        spent["adjoint"],
+    )  # one of the start
     assert draws.num_solves == draws.evaluations == sum(spent.values()) - 1
     longer, before = draws.extend(5, key=KEY), calls["forward"]
     assert longer.positions.shape == (4, 25, NUM_MODES)
-    assert longer.solves.forward == draws.solves.forward + before - built["forward"] - spent["forward"]
+    assert (
+        longer.solves.forward
+        == draws.solves.forward + before - built["forward"] - spent["forward"]
+    )
     if dynamics == "pcnl":  # a turn has several parts
         assert draws.result.solves == 4 * 20
         assert longer.solves.forward == draws.solves.forward + 4 * 5
@@ -296,7 +381,10 @@ def test_a_solve_that_fails_is_a_rejected_proposal():
         return values if values[0] > -1 else np.full(1, np.nan)
 
     prior = spaces.GaussianPrior(spaces.Cosine(1), np.ones(1))
-    with pytest.warns(SolverWarning, match=r"forward_map failed at \d of 4 draws of the prior \(.*\); where it fails"):
+    with pytest.warns(
+        SolverWarning,
+        match=r"forward_map failed at \d of 4 draws of the prior \(.*\); where it fails",
+    ):
         target = langevax.inverse_problem(forward, np.array([0.2]), 0.8, prior)
     draws = langevax.sample(target, key=KEY, num_samples=1500)
     x = np.linspace(-1, 0.5, 5001)
@@ -308,7 +396,10 @@ def test_a_solve_that_fails_is_a_rejected_proposal():
     assert np.abs(z).max() < LIMIT
     np.testing.assert_allclose(ratios, 1, atol=0.1)
     assert draws.solves.failed > 100
-    assert any("solves failed, and their proposals were rejected; the first by" in line for line in draws.warnings)
+    assert any(
+        "solves failed, and their proposals were rejected; the first by" in line
+        for line in draws.warnings
+    )
 
 
 def test_all_descriptions_of_the_noise_agree():
@@ -317,32 +408,75 @@ def test_all_descriptions_of_the_noise_agree():
     covariance = factor @ factor.T
     precision = np.linalg.inv(covariance)
     kinds = [{"covariance": covariance}, {"factor": factor}, {"precision": precision}]
-    kinds += [{"precision": lambda r: jnp.asarray(precision, jnp.float32) @ jnp.asarray(r, jnp.float32)}]
+    kinds += [
+        {
+            "precision": lambda r: (
+                jnp.asarray(precision, jnp.float32) @ jnp.asarray(r, jnp.float32)
+            )
+        }
+    ]
     x = PRIOR.sample(key=KEY)
     residual = BLUR @ FUNCTIONS @ np.asarray(x, float) - DATA
     expected = residual @ precision @ residual / (2 * 12)
     for options in kinds:
         noise = GaussianNoise(**options)
-        in_python = langevax.inverse_problem(blur, DATA, noise, PRIOR, adjoint=blur_adjoint)
-        in_jax = langevax.inverse_problem(lambda f: jnp.asarray(BLUR, f.dtype) @ f, DATA, noise, PRIOR)
+        in_python = langevax.inverse_problem(
+            blur, DATA, noise, PRIOR, adjoint=blur_adjoint
+        )
+        in_jax = langevax.inverse_problem(
+            lambda f: jnp.asarray(BLUR, f.dtype) @ f, DATA, noise, PRIOR
+        )
         assert float(in_python.problem.value(x)) == pytest.approx(expected, rel=1e-4)
         assert float(in_jax.problem.value(x)) == pytest.approx(expected, rel=1e-4)
         gradient = FUNCTIONS.T @ BLUR.T @ precision @ residual / 12
-        np.testing.assert_allclose(in_python.problem.gradient(x), gradient, rtol=1e-3, atol=1e-4 * abs(gradient).max())
+        np.testing.assert_allclose(
+            in_python.problem.gradient(x),
+            gradient,
+            rtol=1e-3,
+            atol=1e-4 * abs(gradient).max(),
+        )
 
 
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({}, ValueError, "pass one of deviation, covariance, factor and precision, got 0"),
-        ({"deviation": 1.0, "covariance": np.eye(2)}, ValueError, "got deviation, covariance"),
+        (
+            {},
+            ValueError,
+            "pass one of deviation, covariance, factor and precision, got 0",
+        ),
+        (
+            {"deviation": 1.0, "covariance": np.eye(2)},
+            ValueError,
+            "got deviation, covariance",
+        ),
         ({"deviation": 0.0}, ValueError, "deviation must be finite and > 0"),
-        ({"covariance": np.ones((2, 3))}, ValueError, "covariance must be a square matrix"),
-        ({"covariance": np.ones((2, 2))}, ValueError, "covariance is not positive definite: its smallest eigenvalue"),
-        ({"covariance": np.array([[1.0, 0.5], [0.0, 1.0]])}, ValueError, "covariance is not symmetric"),
+        (
+            {"covariance": np.ones((2, 3))},
+            ValueError,
+            "covariance must be a square matrix",
+        ),
+        (
+            {"covariance": np.ones((2, 2))},
+            ValueError,
+            "covariance is not positive definite: its smallest eigenvalue",
+        ),
+        (
+            {"covariance": np.array([[1.0, 0.5], [0.0, 1.0]])},
+            ValueError,
+            "covariance is not symmetric",
+        ),
         ({"factor": np.ones((2, 2))}, ValueError, "factor is singular to rounding"),
-        ({"precision": lambda r: r * [1.0, -1.0]}, ValueError, "precision is not positive definite: .* is -.* for one"),
-        ({"precision": lambda r: [r[0] + r[1], r[1]]}, ValueError, "precision is not symmetric: .* differ by"),
+        (
+            {"precision": lambda r: r * [1.0, -1.0]},
+            ValueError,
+            "precision is not positive definite: .* is -.* for one",
+        ),
+        (
+            {"precision": lambda r: [r[0] + r[1], r[1]]},
+            ValueError,
+            "precision is not symmetric: .* differ by",
+        ),
     ],
 )
 def test_mistakes_in_the_noise_are_named(options, error, message):
@@ -356,7 +490,9 @@ def test_a_precision_may_change_its_argument():
         return residual
 
     residual = np.array([1.0, 2.0])
-    np.testing.assert_array_equal(GaussianNoise(precision=four_times).times_precision(residual), [4.0, 8.0])
+    np.testing.assert_array_equal(
+        GaussianNoise(precision=four_times).times_precision(residual), [4.0, 8.0]
+    )
     np.testing.assert_array_equal(residual, [1.0, 2.0])
 
 
@@ -395,8 +531,16 @@ def raising(values):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"forward_map": lambda v: blur(v)[:3]}, ValueError, r"forward_map returned shape \(3,\) for data of shape"),
-        ({"data": DATA[:5]}, ValueError, r"forward_map returned shape \(12,\) for data of shape \(5,\)"),
+        (
+            {"forward_map": lambda v: blur(v)[:3]},
+            ValueError,
+            r"forward_map returned shape \(3,\) for data of shape",
+        ),
+        (
+            {"data": DATA[:5]},
+            ValueError,
+            r"forward_map returned shape \(12,\) for data of shape \(5,\)",
+        ),
         (
             {"forward_map": lambda v: blur(v) * np.nan},
             ValueError,
@@ -408,20 +552,32 @@ def raising(values):
             "forward_map failed at all of 4 draws of the prior .predictions that are not finite",
         ),
         ({"forward_map": overwriting}, ValueError, "forward_map changes its argument"),
-        ({"forward_map": drifting()}, ValueError, "forward_map is not deterministic: two calls .* differ by 1"),
+        (
+            {"forward_map": drifting()},
+            ValueError,
+            "forward_map is not deterministic: two calls .* differ by 1",
+        ),
         ({"forward_map": raising}, ZeroDivisionError, "the mesh is empty"),
         (
             {"forward_map": reusing(drifting())},
             ValueError,
             "forward_map is not deterministic: two calls .* differ by 1",
         ),
-        ({"forward_map": lambda v: jnp.exp(1j * v[:12])}, TypeError, "forward_map returned complex64 numbers"),
+        (
+            {"forward_map": lambda v: jnp.exp(1j * v[:12])},
+            TypeError,
+            "forward_map returned complex64 numbers",
+        ),
         (
             {"adjoint": lambda v, r: blur_adjoint(v, r) + 0j},
             TypeError,
             "complex128 numbers; return real ones",
         ),
-        ({"forward_map": lambda v: [v[0], v[1]]}, TypeError, "must return one array of predictions, got list"),
+        (
+            {"forward_map": lambda v: [v[0], v[1]]},
+            TypeError,
+            "must return one array of predictions, got list",
+        ),
         (
             {"forward_map": lambda v: np.ma.masked_less(blur(v), 1.0)},
             ValueError,
@@ -438,8 +594,16 @@ def raising(values):
             ValueError,
             r"adjoint returned shape \(12,\), but the function has shape \(24,\)",
         ),
-        ({"prior_mean": np.ones(3)}, ValueError, r"prior_mean must be one number or of the grid's shape \(24,\)"),
-        ({"noise": GaussianNoise(covariance=np.eye(3))}, ValueError, "noise has a matrix of 3 rows for 12 data"),
+        (
+            {"prior_mean": np.ones(3)},
+            ValueError,
+            r"prior_mean must be one number or of the grid's shape \(24,\)",
+        ),
+        (
+            {"noise": GaussianNoise(covariance=np.eye(3))},
+            ValueError,
+            "noise has a matrix of 3 rows for 12 data",
+        ),
     ],
 )
 def test_mistakes_are_named_when_the_problem_is_built(options, error, message):
@@ -451,14 +615,17 @@ def test_mistakes_are_named_when_the_problem_is_built(options, error, message):
 def test_predictions_are_apart_where_a_solver_reuses_its_array():
     target = langevax.inverse_problem(reusing(blur), DATA, NOISE, PRIOR)
     x = np.asarray(PRIOR.sample((3,), key=KEY))
-    np.testing.assert_allclose(target.predictions(x), x @ (BLUR @ FUNCTIONS).T, atol=1e-5)
+    np.testing.assert_allclose(
+        target.predictions(x), x @ (BLUR @ FUNCTIONS).T, atol=1e-5
+    )
 
 
 def test_random_numbers_in_a_map_that_jax_traces_are_named():
     rng = np.random.default_rng(0)
-    forward = lambda f: jnp.asarray(BLUR + rng.normal(size=BLUR.shape), f.dtype) @ f  # noqa: E731
+    forward = lambda f: jnp.asarray(BLUR + rng.normal(size=BLUR.shape), f.dtype) @ f
     with pytest.raises(
-        ValueError, match="forward_map is not deterministic: two calls compute with different constants"
+        ValueError,
+        match="forward_map is not deterministic: two calls compute with different constants",
     ):
         langevax.inverse_problem(forward, DATA, NOISE, PRIOR)
 
@@ -473,8 +640,14 @@ def test_random_numbers_in_a_map_that_jax_traces_are_named():
             "step_size=1.5 is beyond 1, at which proposals of 'pcn' are independent",
         ),
         ({"dynamics": "nuts"}, "forward_map has no gradient: pass adjoint="),
-        ({"preconditioner": "diagonal"}, "preconditioner='diagonal' is not for a forward map in Python"),
-        ({"checkpoint": "somewhere"}, "these run on the host: pass cache=file to inverse_problem"),
+        (
+            {"preconditioner": "diagonal"},
+            "preconditioner='diagonal' is not for a forward map in Python",
+        ),
+        (
+            {"checkpoint": "somewhere"},
+            "these run on the host: pass cache=file to inverse_problem",
+        ),
         ({"start": np.zeros(3, np.float32)}, r"start must have shape \(24,\)"),
     ],
 )
@@ -485,8 +658,13 @@ def test_what_a_solver_cannot_do_is_named_by_sample(options, message):
 
 
 def test_a_checkpoint_of_hamiltonian_dynamics_on_a_map_in_jax_is_refused_with_the_dynamics_that_save():
-    target = langevax.inverse_problem(lambda f: jnp.exp(jnp.asarray(BLUR, f.dtype) @ f), np.exp(DATA), NOISE, PRIOR)
-    with pytest.raises(ValueError, match="these run on the host: pass dynamics='pcnl', or draw in parts"):
+    target = langevax.inverse_problem(
+        lambda f: jnp.exp(jnp.asarray(BLUR, f.dtype) @ f), np.exp(DATA), NOISE, PRIOR
+    )
+    with pytest.raises(
+        ValueError,
+        match="these run on the host: pass dynamics='pcnl', or draw in parts",
+    ):
         langevax.sample(target, key=KEY, dynamics="hmc", checkpoint="somewhere")
 
 
@@ -494,7 +672,9 @@ def test_a_checkpoint_of_hamiltonian_dynamics_on_a_map_in_jax_is_refused_with_th
 def test_a_callback_is_a_solver_with_the_adjoint_of_its_custom_derivative():
     def call(matrix, values):
         like = jax.ShapeDtypeStruct((len(matrix),), np.float32)
-        return jax.pure_callback(lambda a: (matrix @ np.asarray(a)).astype(np.float32), like, values)
+        return jax.pure_callback(
+            lambda a: (matrix @ np.asarray(a)).astype(np.float32), like, values
+        )
 
     plain = langevax.inverse_problem(lambda f: call(BLUR, f), DATA, NOISE, PRIOR)
     assert plain.solver.adjoint is None
@@ -506,20 +686,32 @@ def test_a_callback_is_a_solver_with_the_adjoint_of_its_custom_derivative():
     forward.defvjp(lambda f: (call(BLUR, f), None), lambda _, r: (call(BLUR.T, r),))
     target = langevax.inverse_problem(forward, DATA, NOISE, PRIOR)
     values, residual = np.ones(NUM_MODES), DATA
-    np.testing.assert_allclose(target.solver.adjoint(values, residual), BLUR.T @ residual, rtol=1e-5)
-    draws = langevax.sample(target, key=KEY, num_samples=100, dynamics="pcnl", num_warmup=20)
+    np.testing.assert_allclose(
+        target.solver.adjoint(values, residual), BLUR.T @ residual, rtol=1e-5
+    )
+    draws = langevax.sample(
+        target, key=KEY, num_samples=100, dynamics="pcnl", num_warmup=20
+    )
     assert np.abs(deviates(draws, *exact())[0]).max() < LIMIT
 
 
 def test_products_with_the_hessian_need_no_forward_mode():
     """Differences of gradients against the exact matrix, to 1e-3, for a problem whose gradient calls NumPy."""
     matrix = np.array([[2.0, 0.5], [0.5, 1.0]])
-    problem = langevax.ExternalSum(lambda w, rows: (matrix @ w).astype(w.dtype), np.zeros((1, 1)), precision=0.25)
-    for position, direction in (([0.3, -0.2], [1.0, 0.0]), ([300.0, 1.0], [2.0, -50.0]), ([0.0, 0.0], [1e-3, 0.0])):
+    problem = langevax.ExternalSum(
+        lambda w, rows: (matrix @ w).astype(w.dtype), np.zeros((1, 1)), precision=0.25
+    )
+    for position, direction in (
+        ([0.3, -0.2], [1.0, 0.0]),
+        ([300.0, 1.0], [2.0, -50.0]),
+        ([0.0, 0.0], [1e-3, 0.0]),
+    ):
         at, along = np.array(position, np.float32), np.array(direction, np.float32)
         expected = (matrix + 0.25 * np.eye(2)) @ along
         product = jax.jit(lambda x, u: hessian_product(problem, x, u))(at, along)
-        np.testing.assert_allclose(product, expected, atol=2e-3 * np.abs(expected).max())
+        np.testing.assert_allclose(
+            product, expected, atol=2e-3 * np.abs(expected).max()
+        )
 
 
 TIMES = np.linspace(0, 2, 5)
@@ -540,25 +732,46 @@ def test_solvers_of_differential_equations_have_no_forward_mode():
     truth = jnp.array([1.5, 0.7])
     slopes = np.stack([np.exp(-0.7 * TIMES), -1.5 * TIMES * np.exp(-0.7 * TIMES)])
     expected = slopes @ slopes.T + 0.25 * np.eye(2)
-    columns = jax.jit(lambda x: jnp.stack([hessian_product(problem, x, u) for u in jnp.eye(2)]))(truth)
+    columns = jax.jit(
+        lambda x: jnp.stack([hessian_product(problem, x, u) for u in jnp.eye(2)])
+    )(truth)
     np.testing.assert_allclose(columns, expected, atol=3e-3)
     end = langevax.minimize(decay, [1.0, 1.0], key=KEY)
     assert end.success
     np.testing.assert_allclose(end.x, truth, atol=1e-3)
-    options = {"temperature": 1e-4, "num_samples": 500, "progress": False}  # close to a normal law
-    draws = langevax.sample(langevax.Function(decay), jnp.array([1.0, 1.0]), key=KEY, **options)
+    options = {
+        "temperature": 1e-4,
+        "num_samples": 500,
+        "progress": False,
+    }  # close to a normal law
+    draws = langevax.sample(
+        langevax.Function(decay), jnp.array([1.0, 1.0]), key=KEY, **options
+    )
     positions = np.asarray(draws.positions).reshape(-1, 2)
     covariance = np.cov(positions.T)
-    np.testing.assert_allclose(positions.mean(0), truth, atol=0.2 * np.sqrt(covariance.diagonal().max()))
-    np.testing.assert_allclose(covariance, 1e-4 * np.linalg.inv(slopes @ slopes.T), rtol=0.25)
+    np.testing.assert_allclose(
+        positions.mean(0), truth, atol=0.2 * np.sqrt(covariance.diagonal().max())
+    )
+    np.testing.assert_allclose(
+        covariance, 1e-4 * np.linalg.inv(slopes @ slopes.T), rtol=0.25
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dynamics", ["mala", "nuts"])
-@pytest.mark.usefixtures("unchecked_types")  # thousands of steps, whose types shorter runs are checked for
+@pytest.mark.usefixtures(
+    "unchecked_types"
+)  # thousands of steps, whose types shorter runs are checked for
 def test_compiled_dynamics_run_on_a_solver_too(dynamics):
     target = langevax.inverse_problem(blur, DATA, NOISE, PRIOR, adjoint=blur_adjoint)
-    draws = langevax.sample(target, key=KEY, dynamics=dynamics, num_samples=200, num_warmup=100, progress=False)
+    draws = langevax.sample(
+        target,
+        key=KEY,
+        dynamics=dynamics,
+        num_samples=200,
+        num_warmup=100,
+        progress=False,
+    )
     z, ratios, _ = deviates(draws, *exact())
     assert np.abs(z).max() < LIMIT
     np.testing.assert_allclose(ratios[:8], 1, atol=0.25)
@@ -576,14 +789,20 @@ def test_coordinates_of_a_reference_have_the_potential_of_the_posterior():
     np.testing.assert_allclose(near.to_position(w), z, rtol=1e-5)
     np.testing.assert_allclose(near.from_position(z.astype(np.float32)), w, rtol=1e-4)
     np.testing.assert_allclose(reference.from_prior_units(z), w, rtol=1e-5)
-    assert float(near.potential(w)) == pytest.approx(np.sin(z).sum() + 0.05 * z @ z, rel=1e-5)
-    np.testing.assert_allclose(near.gradient(w), jax.grad(near.value)(w), rtol=1e-4, atol=1e-5)
+    assert float(near.potential(w)) == pytest.approx(
+        np.sin(z).sum() + 0.05 * z @ z, rel=1e-5
+    )
+    np.testing.assert_allclose(
+        near.gradient(w), jax.grad(near.value)(w), rtol=1e-4, atol=1e-5
+    )
     root = reference.in_all_directions().stretch(np.eye(5))
     np.testing.assert_allclose(root, reference.stretch(np.eye(5)), atol=1e-12)
 
 
 def test_a_state_moved_to_another_reference_is_the_state_computed_there():
-    target = langevax.inverse_problem(exponential, np.exp(DATA), 0.1, PRIOR, adjoint=exponential_adjoint)
+    target = langevax.inverse_problem(
+        exponential, np.exp(DATA), 0.1, PRIOR, adjoint=exponential_adjoint
+    )
     rng = np.random.default_rng(0)
     first = find_reference(target.solver, np.zeros(NUM_MODES), rng)
     draws = first.to_prior_units(1.5 * rng.standard_normal((400, NUM_MODES)))
@@ -591,7 +810,9 @@ def test_a_state_moved_to_another_reference_is_the_state_computed_there():
     covariance = np.cov(draws @ first.directions, rowvar=False)
     root = second.stretch(np.eye(NUM_MODES))
     np.testing.assert_allclose(
-        first.directions.T @ root @ root @ first.directions, covariance, atol=0.3 * covariance.max()
+        first.directions.T @ root @ root @ first.directions,
+        covariance,
+        atol=0.3 * covariance.max(),
     )
     here = SolverWalk(target.solver, first, "pcnl", 1.0).state_at(draws[0])
     moved = SolverWalk(target.solver, first, "pcnl", 1.0).moved_to(here, second)
@@ -602,11 +823,20 @@ def test_a_state_moved_to_another_reference_is_the_state_computed_there():
 
 def test_a_turn_keeps_the_energy_and_comes_back():
     """The error of the energy over as many parts falls as h^3, and a turn from its end ends at the start."""
-    target = langevax.inverse_problem(exponential, np.exp(DATA), 0.1, PRIOR, adjoint=exponential_adjoint)
-    reference = find_reference(target.solver, np.zeros(NUM_MODES), np.random.default_rng(0))
+    target = langevax.inverse_problem(
+        exponential, np.exp(DATA), 0.1, PRIOR, adjoint=exponential_adjoint
+    )
+    reference = find_reference(
+        target.solver, np.zeros(NUM_MODES), np.random.default_rng(0)
+    )
     walk = SolverWalk(target.solver, reference, "hmc", 1.0)
-    here = walk.state_at(reference.to_prior_units(np.random.default_rng(1).standard_normal(NUM_MODES)))
-    errors = [abs(walk._by_turning(here, h, np.random.default_rng(2))[1]) for h in (0.02, 0.01)]
+    here = walk.state_at(
+        reference.to_prior_units(np.random.default_rng(1).standard_normal(NUM_MODES))
+    )
+    errors = [
+        abs(walk._by_turning(here, h, np.random.default_rng(2))[1])
+        for h in (0.02, 0.01)
+    ]
     assert 0 < errors[1] < 0.01
     assert errors[0] / errors[1] == pytest.approx(8, rel=0.2)
 
@@ -626,10 +856,16 @@ def test_a_turn_keeps_the_energy_and_comes_back():
     h, v = 0.9, np.random.default_rng(3).standard_normal(NUM_MODES)
     end, log_ratio = walk._by_turning(here, h, Given(v))
     kicked = v - h / 2 * here.slope
-    w, u = np.cos(h) * here.w + np.sin(h) * kicked, np.cos(h) * kicked - np.sin(h) * here.w
+    w, u = (
+        np.cos(h) * here.w + np.sin(h) * kicked,
+        np.cos(h) * kicked - np.sin(h) * here.w,
+    )
     np.testing.assert_allclose(end.w, w)
     arrived = u - h / 2 * end.slope
-    energies = [state.psi + (state.w @ state.w + speed @ speed) / 2 for state, speed in ((here, v), (end, arrived))]
+    energies = [
+        state.psi + (state.w @ state.w + speed @ speed) / 2
+        for state, speed in ((here, v), (end, arrived))
+    ]
     assert log_ratio == pytest.approx(energies[0] - energies[1])
     back, other = walk._by_turning(end, h, Given(-arrived))
     np.testing.assert_allclose(back.w, here.w, atol=1e-9)

@@ -10,7 +10,12 @@ from langevax.sampling import GaussianNoise
 from langevax.sampling.reference import NormalReference, find_reference
 from langevax.sampling.solver import Solve
 from langevax.sampling.solver_walk import SolverWalk
-from langevax.sampling.surrogate import FittedMisfit, factors_of, fitted_misfit, monomials
+from langevax.sampling.surrogate import (
+    FittedMisfit,
+    factors_of,
+    fitted_misfit,
+    monomials,
+)
 from tests.errorbars import LIMIT
 
 KEY = jax.random.key(0)
@@ -25,14 +30,19 @@ NOISE = 0.5
 
 def linear_walk():
     """A walk about the normal law that is the posterior of a linear map."""
-    target = langevax.inverse_problem(lambda f: ROWS @ (BACK @ np.asarray(f, float)), DATA, NOISE, PRIOR)
+    target = langevax.inverse_problem(
+        lambda f: ROWS @ (BACK @ np.asarray(f, float)), DATA, NOISE, PRIOR
+    )
     solver = target.solver
     reference = find_reference(solver, np.zeros(NUM_MODES), np.random.default_rng(0))
     return SolverWalk(solver, reference, "pcn", 0.5)
 
 
 def solves_of(walk, number, rng):
-    return [walk.solver.solve(z) for z in walk.reference.to_prior_units(rng.standard_normal((number, NUM_MODES)))]
+    return [
+        walk.solver.solve(z)
+        for z in walk.reference.to_prior_units(rng.standard_normal((number, NUM_MODES)))
+    ]
 
 
 def test_monomials_are_products_of_coordinates_and_linear_ones_beyond():
@@ -40,7 +50,8 @@ def test_monomials_are_products_of_coordinates_and_linear_ones_beyond():
     x, y, z = c.T
     one = np.ones(4)
     np.testing.assert_allclose(
-        monomials(c, factors_of(2, 3, most=7)), np.stack([one, x, y, x * x, x * y, y * y, z], axis=1)
+        monomials(c, factors_of(2, 3, most=7)),
+        np.stack([one, x, y, x * x, x * y, y * y, z], axis=1),
     )
     assert len(factors_of(3, 3, most=20)) == 20
     assert factors_of(2, 3, most=4) is None
@@ -49,7 +60,9 @@ def test_monomials_are_products_of_coordinates_and_linear_ones_beyond():
 def test_predictions_that_are_polynomials_are_fitted_to_rounding():
     """Of degree 3 in two coordinates, with correlated noise; a misfit off by a factor of two would be 50 % off."""
     rng = np.random.default_rng(0)
-    reference = NormalReference(np.array([0.3, -0.2, 0.0]), np.eye(3)[:, :2], np.array([0.4, 0.7]))
+    reference = NormalReference(
+        np.array([0.3, -0.2, 0.0]), np.eye(3)[:, :2], np.array([0.4, 0.7])
+    )
     noise = GaussianNoise(covariance=[[1.0, 0.4], [0.4, 2.0]])
 
     def solve(z):
@@ -61,8 +74,12 @@ def test_predictions_that_are_polynomials_are_fitted_to_rounding():
     assert fit.factors.shape[1] == 3
     assert fit.cost == pytest.approx(1, abs=1e-6)
     others = [solve(reference.to_prior_units(w)) for w in rng.standard_normal((20, 3))]
-    c = np.stack([reference.from_prior_units(other.z) @ fit.directions for other in others])
-    np.testing.assert_allclose(fit.misfit(c), [other.misfit for other in others], rtol=1e-5, atol=1e-6)
+    c = np.stack(
+        [reference.from_prior_units(other.z) @ fit.directions for other in others]
+    )
+    np.testing.assert_allclose(
+        fit.misfit(c), [other.misfit for other in others], rtol=1e-5, atol=1e-6
+    )
 
 
 def test_a_chain_on_the_fit_leaves_the_fitted_posterior_invariant():
@@ -70,7 +87,15 @@ def test_a_chain_on_the_fit_leaves_the_fitted_posterior_invariant():
     rng = np.random.default_rng(0)
     directions = np.linalg.qr(rng.normal(size=(4, 2)))[0]
     scales, mean, b = np.array([0.6, 0.8]), np.array([0.5, -0.3]), np.array([1.5, 1.0])
-    fit = FittedMisfit(directions, scales, mean, factors_of(1, 2, 3), np.array([[0.0, *b]]), np.inf, 1.0)
+    fit = FittedMisfit(
+        directions,
+        scales,
+        mean,
+        factors_of(1, 2, 3),
+        np.array([[0.0, *b]]),
+        np.inf,
+        1.0,
+    )
     # |mean + scales c|^2 + (b c)^2, twice minus the logarithm of the density in c
     precision = np.diag(scales**2) + np.outer(b, b)
     covariance = np.linalg.inv(precision)
@@ -81,14 +106,22 @@ def test_a_chain_on_the_fit_leaves_the_fitted_posterior_invariant():
     ends, rises = zip(*(fit.end_of_chain(w, rng) for w in start), strict=True)
     ends = np.array(ends)
     expected = np.eye(4) + directions @ (covariance - np.eye(2)) @ directions.T
-    np.testing.assert_allclose(ends.mean(0), directions @ centre, atol=LIMIT / np.sqrt(1500))
+    np.testing.assert_allclose(
+        ends.mean(0), directions @ centre, atol=LIMIT / np.sqrt(1500)
+    )
     np.testing.assert_allclose(np.cov(ends.T), expected, atol=LIMIT * np.sqrt(2 / 1500))
     along = ends @ directions
     assert abs(np.corrcoef(along[:, 0], c[:, 0])[0, 1]) < 0.2
-    assert abs(np.corrcoef((ends - along @ directions.T)[:, 0], start[:, 0])[0, 1]) < 0.1
+    assert (
+        abs(np.corrcoef((ends - along @ directions.T)[:, 0], start[:, 0])[0, 1]) < 0.1
+    )
 
     def psi(c):
-        return ((c @ b) ** 2 + np.sum((mean + scales * c) ** 2, axis=1) - np.sum(c**2, axis=1)) / 2
+        return (
+            (c @ b) ** 2
+            + np.sum((mean + scales * c) ** 2, axis=1)
+            - np.sum(c**2, axis=1)
+        ) / 2
 
     np.testing.assert_allclose(rises, psi(along) - psi(c), atol=1e-9)
 
@@ -109,8 +142,15 @@ def test_draws_are_those_of_the_posterior_whatever_the_fit():
     walk, rng = linear_walk(), np.random.default_rng(0)
     walk.add_fit(solves_of(walk, 60, rng), [True] * 60)
     wrong = walk.fit.root * np.where(np.arange(walk.fit.root.shape[1]) % 2, 1.5, 1.0)
-    walk.fit, walk.weights = walk.fit._replace(root=wrong, ceiling=np.inf), np.array([0.0, 1.0])
-    state, draws, rates = walk.state_at(walk.reference.mean), np.empty((2000, NUM_MODES)), []
+    walk.fit, walk.weights = (
+        walk.fit._replace(root=wrong, ceiling=np.inf),
+        np.array([0.0, 1.0]),
+    )
+    state, draws, rates = (
+        walk.state_at(walk.reference.mean),
+        np.empty((2000, NUM_MODES)),
+        [],
+    )
     for i in range(len(draws)):
         step = walk.step(state, rng)
         state, draws[i] = step.state, step.state.w
@@ -118,15 +158,25 @@ def test_draws_are_those_of_the_posterior_whatever_the_fit():
     assert 0.3 < np.mean(rates) < 0.95
     effective = len(draws) / 4  # at least, by the autocorrelation at this acceptance
     np.testing.assert_allclose(draws.mean(0), 0, atol=LIMIT / np.sqrt(effective))
-    np.testing.assert_allclose(np.cov(draws.T), np.eye(NUM_MODES), atol=LIMIT * np.sqrt(2 / effective))
+    np.testing.assert_allclose(
+        np.cov(draws.T), np.eye(NUM_MODES), atol=LIMIT * np.sqrt(2 / effective)
+    )
 
 
 def test_the_ratio_is_that_of_posterior_and_fitted_densities():
     target = langevax.inverse_problem(
-        lambda f: np.exp(ROWS @ (BACK @ np.asarray(f, float))), np.exp(DATA), NOISE, PRIOR
+        lambda f: np.exp(ROWS @ (BACK @ np.asarray(f, float))),
+        np.exp(DATA),
+        NOISE,
+        PRIOR,
     )
-    reference = find_reference(target.solver, np.zeros(NUM_MODES), np.random.default_rng(0))
-    walk, rng = SolverWalk(target.solver, reference, "pcn", 0.5), np.random.default_rng(0)
+    reference = find_reference(
+        target.solver, np.zeros(NUM_MODES), np.random.default_rng(0)
+    )
+    walk, rng = (
+        SolverWalk(target.solver, reference, "pcn", 0.5),
+        np.random.default_rng(0),
+    )
     walk.add_fit(solves_of(walk, 80, rng), [True] * 80)
     fit, state = walk.fit, walk.state_at(reference.mean + 0.3)
     proposal, log_ratio = walk._by_fit(state, 1.0, rng)
@@ -154,7 +204,10 @@ def test_no_fit_without_solves_or_of_predictions_that_jump():
     failed = [Solve(np.zeros(NUM_MODES), np.inf, None)]
     assert fitted_misfit(walk.reference, walk.solver.noise, failed, [False]) is None
     noisy = [
-        solve._replace(residual=(residual := 9 * rng.standard_normal(2)), misfit=float(residual @ residual) * 2)
+        solve._replace(
+            residual=(residual := 9 * rng.standard_normal(2)),
+            misfit=float(residual @ residual) * 2,
+        )
         for solve in solves_of(walk, 100, rng)
     ]
     walk.add_fit(noisy, [True] * 100)
@@ -170,7 +223,10 @@ def test_acceptance_does_not_fall_with_the_number_of_modes():
         prior = spaces.GaussianPrior(basis, np.arange(1.0, num_modes + 1) ** -2)
         rows = np.asarray(basis.evaluate(basis.grid), float)[:, :3].T / num_modes
         target = langevax.inverse_problem(
-            lambda f, rows=rows: np.exp(rows @ np.asarray(f, float)), np.array([1.5, 0.8, 1.1]), 0.3, prior
+            lambda f, rows=rows: np.exp(rows @ np.asarray(f, float)),
+            np.array([1.5, 0.8, 1.1]),
+            0.3,
+            prior,
         )
         rng = np.random.default_rng(0)
         reference = find_reference(target.solver, np.zeros(num_modes), rng)

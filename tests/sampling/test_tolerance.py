@@ -33,45 +33,79 @@ def logistic(w, row):
 def errors_of(samples, mean, deviation):
     """The largest error of a mean in deviations, and the largest relative error of a deviation."""
     flat = samples.positions.reshape(-1, np.size(mean))
-    return max(np.max(np.abs(flat.mean(0) - mean) / deviation), np.max(np.abs(flat.std(0) / deviation - 1)))
+    return max(
+        np.max(np.abs(flat.mean(0) - mean) / deviation),
+        np.max(np.abs(flat.std(0) / deviation - 1)),
+    )
 
 
 @functools.cache
 def two_normals():
     options = {"num_samples": 200, "dynamics": "langevin", "step_size": 0.1}
-    return langevax.sample(lambda x: -jnp.sum(x**2) / 2, jnp.zeros(2), key=KEY, **options)
+    return langevax.sample(
+        lambda x: -jnp.sum(x**2) / 2, jnp.zeros(2), key=KEY, **options
+    )
 
 
 def test_bounds_of_independent_draws_are_those_of_the_normal_law():
     """Quantile z of four sides and two numbers: z / sqrt(n) and z / sqrt(2 n), to 8 % of a run of 20,000."""
     draws = np.random.default_rng(0).normal([3.0, -1.0], [2.0, 0.1], size=(4, 5000, 2))
-    errors = DrawErrors.of(dataclasses.replace(two_normals(), positions=draws, draws=draws, step_size_bias=None))
+    errors = DrawErrors.of(
+        dataclasses.replace(
+            two_normals(), positions=draws, draws=draws, step_size_bias=None
+        )
+    )
     z = norm.isf(0.05 / 8)
-    np.testing.assert_allclose([errors.mean, errors.deviation], z / np.sqrt([20_000, 40_000]), rtol=0.08)
+    np.testing.assert_allclose(
+        [errors.mean, errors.deviation], z / np.sqrt([20_000, 40_000]), rtol=0.08
+    )
 
 
 def test_the_bias_takes_its_part_of_the_tolerance():
     """Draws grow by (error / margin)^2, where the margin is what the bound of the bias leaves."""
     bias = StepSizeBias(
-        0.1, 0.0, 0.01, 0.0, 0.0, 1, 0, 0.0, 0.0, mean_bound=0.02, deviation_bound=0.04, least_error=0.0
+        0.1,
+        0.0,
+        0.01,
+        0.0,
+        0.0,
+        1,
+        0,
+        0.0,
+        0.0,
+        mean_bound=0.02,
+        deviation_bound=0.04,
+        least_error=0.0,
     )
     errors, samples = DrawErrors(0.03, "a", 0.04, "b"), two_normals()
     assert errors.growth(samples, 0.05) == pytest.approx(0.64)
     biased = dataclasses.replace(samples, step_size_bias=bias)
     assert errors.growth(biased, 0.05) == pytest.approx(16.0)
-    assert "the mean of a is known to 0.05 standard deviations" in errors.reached(biased)
+    assert "the mean of a is known to 0.05 standard deviations" in errors.reached(
+        biased
+    )
     assert "of b to 0.08 of itself" in errors.reached(biased)
 
 
 @pytest.mark.slow
 def test_the_tolerance_is_met_on_a_normal_law():
     """80 seeds of a conjugate regression by NUTS; at least 76 keep 0.1, of which the worst uses a third at least."""
-    target = langevax.posterior(None, regression, (jnp.float32(X), jnp.float32(Y)), prior_precision=1.0)
+    target = langevax.posterior(
+        None, regression, (jnp.float32(X), jnp.float32(Y)), prior_precision=1.0
+    )
     precision = X.T @ X + np.eye(2)
-    mean, deviation = np.linalg.solve(precision, X.T @ Y), np.sqrt(np.diagonal(np.linalg.inv(precision)))
+    mean, deviation = (
+        np.linalg.solve(precision, X.T @ Y),
+        np.sqrt(np.diagonal(np.linalg.inv(precision))),
+    )
     errors = []
     for seed in range(80):
-        options = {"key": jax.random.key(seed), "num_samples": 100, "num_chains": 2, "tolerance": 0.1}
+        options = {
+            "key": jax.random.key(seed),
+            "num_samples": 100,
+            "num_chains": 2,
+            "tolerance": 0.1,
+        }
         samples = langevax.sample(target, jnp.zeros(2), **options)
         assert samples.method == "nuts"
         errors.append(errors_of(samples, mean, deviation))
@@ -86,13 +120,20 @@ def test_the_tolerance_is_met_by_batches():
     x = np.float32(rng.normal(size=20_000))
     y = np.float32(np.where(rng.uniform(size=20_000) < 1 / (1 + np.exp(-x)), 1, -1))
     grid = np.linspace(0.8, 1.2, 2001)
-    log_density = np.array([-np.logaddexp(0, -(y * x).astype(float) * w).sum() - w**2 / 2 for w in grid])
+    log_density = np.array(
+        [-np.logaddexp(0, -(y * x).astype(float) * w).sum() - w**2 / 2 for w in grid]
+    )
     weights = np.exp(log_density - log_density.max())
     mean = np.average(grid, weights=weights)
     deviation = np.sqrt(np.average((grid - mean) ** 2, weights=weights))
     target = langevax.posterior(None, logistic, (x, y), prior_precision=1.0)
     for seed in range(4):
-        options = {"key": jax.random.key(seed), "num_samples": 250, "gradient": "svrg", "tolerance": 0.15}
+        options = {
+            "key": jax.random.key(seed),
+            "num_samples": 250,
+            "gradient": "svrg",
+            "tolerance": 0.15,
+        }
         samples = langevax.sample(target, jnp.array(0.0), **options)
         assert samples.method == "langevin, SVRG"
         bias = samples.step_size_bias
@@ -105,7 +146,8 @@ def test_a_tolerance_that_is_not_reached_is_refused_with_what_was():
     """At most 64 draws for each of two."""
     options = {"key": KEY, "num_samples": 4, "num_chains": 2, "tolerance": 0.01}
     with pytest.raises(
-        ToleranceError, match=r"tolerance=0\.01 was not reached: after \d+ draws of each chain the mean"
+        ToleranceError,
+        match=r"tolerance=0\.01 was not reached: after \d+ draws of each chain the mean",
     ) as info:
         langevax.sample(lambda x: -jnp.sum(x**2) / 2, jnp.zeros(2), **options)
     assert 64 < info.value.samples.positions.shape[1] <= 256
@@ -114,8 +156,10 @@ def test_a_tolerance_that_is_not_reached_is_refused_with_what_was():
 @pytest.mark.slow
 def test_a_law_with_valleys_keeps_no_tolerance():
     options = {"key": KEY, "num_samples": 50, "num_chains": 2, "tolerance": 0.1}
-    valleys = lambda x: jnp.logaddexp(-((x - 4) ** 2) * 2, -((x + 4) ** 2) * 2)  # noqa: E731
-    with pytest.raises(ToleranceError, match=r"cannot be kept: 2 modes with rough weights") as info:
+    valleys = lambda x: jnp.logaddexp(-((x - 4) ** 2) * 2, -((x + 4) ** 2) * 2)
+    with pytest.raises(
+        ToleranceError, match=r"cannot be kept: 2 modes with rough weights"
+    ) as info:
         langevax.sample(valleys, jnp.array(3.0), **options)
     assert info.value.samples is not None
 
@@ -126,20 +170,30 @@ def test_nuts_is_taken_where_batches_do_not_keep_the_tolerance(monkeypatch):
         raise BiasError("the bias is large")
 
     monkeypatch.setattr("langevax.sampling.draws.tune_bias", refuse)
-    monkeypatch.setattr("langevax.sampling.choice.STEPS_PER_DRAW", 0)  # so that batches are tried first
+    monkeypatch.setattr(
+        "langevax.sampling.choice.STEPS_PER_DRAW", 0
+    )  # so that batches are tried first
     y = jax.random.normal(KEY, (3000,))
-    target = langevax.posterior(None, lambda m, y: -((y - m) ** 2) / 2, y, prior_precision=1.0)
+    target = langevax.posterior(
+        None, lambda m, y: -((y - m) ** 2) / 2, y, prior_precision=1.0
+    )
     options = {"key": KEY, "num_samples": 100, "num_chains": 2, "tolerance": 0.3}
     samples = langevax.sample(target, jnp.array(0.0), **options)
     assert (samples.method, samples.reason) == ("nuts", "the bias is large")
-    with pytest.raises(ToleranceError, match=r"tolerance=0\.3 was not reached: the bias is large"):
+    with pytest.raises(
+        ToleranceError, match=r"tolerance=0\.3 was not reached: the bias is large"
+    ):
         langevax.sample(target, jnp.array(0.0), dynamics="langevin", **options)
 
 
-@pytest.mark.parametrize("value", ["0.1", True, float("nan"), -0.1, [0.1], np.array([0.1, 0.2])], ids=str)
+@pytest.mark.parametrize(
+    "value", ["0.1", True, float("nan"), -0.1, [0.1], np.array([0.1, 0.2])], ids=str
+)
 def test_a_tolerance_is_a_positive_number(value):
     with pytest.raises((TypeError, ValueError), match="tolerance must be"):
-        langevax.sample(lambda x: -jnp.sum(x**2) / 2, jnp.zeros(2), key=KEY, tolerance=value)
+        langevax.sample(
+            lambda x: -jnp.sum(x**2) / 2, jnp.zeros(2), key=KEY, tolerance=value
+        )
 
 
 @pytest.mark.parametrize(
@@ -148,11 +202,18 @@ def test_a_tolerance_is_a_positive_number(value):
         ({"tolerance": 0.0}, "tolerance must be finite and > 0"),
         ({"step_size": 0.1}, "tolerance chooses the step size; leave step_size out"),
         ({"checkpoint": "folder"}, "tolerance runs in several parts"),
-        ({"dynamics": "tempered", "gradient": "svrg"}, "gradient draws batches, whose bias is not known"),
+        (
+            {"dynamics": "tempered", "gradient": "svrg"},
+            "gradient draws batches, whose bias is not known",
+        ),
     ],
     ids=str,
 )
 def test_arguments_that_leave_nothing_to_choose_are_refused(options, message):
-    target = langevax.posterior(None, regression, (jnp.float32(X), jnp.float32(Y)), prior_precision=1.0)
+    target = langevax.posterior(
+        None, regression, (jnp.float32(X), jnp.float32(Y)), prior_precision=1.0
+    )
     with pytest.raises(ValueError, match=message):
-        langevax.sample(target, jnp.zeros(2), **{"key": KEY, "tolerance": 0.1} | options)
+        langevax.sample(
+            target, jnp.zeros(2), **{"key": KEY, "tolerance": 0.1} | options
+        )

@@ -63,9 +63,13 @@ def serving(answer=replies):
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
-            question = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or "{}")
+            question = json.loads(
+                self.rfile.read(int(self.headers.get("Content-Length") or 0)) or "{}"
+            )
             reply = answer(self.path, question)
-            status, text = reply if isinstance(reply, tuple) else (200, json.dumps(reply))
+            status, text = (
+                reply if isinstance(reply, tuple) else (200, json.dumps(reply))
+            )
             self.send_response(status)
             self.end_headers()
             self.wfile.write(text.encode())
@@ -98,7 +102,9 @@ def test_draws_are_those_of_the_function_in_python(options):
     options |= {"num_samples": 20, "num_warmup": 10, "progress": False}
     expected = langevax.sample(local, key=KEY, **options)
     with serving() as url:
-        remote = langevax.inverse_problem(UMBridgeModel(url, "forward"), DATA, 0.2, PRIOR, parallel=2)
+        remote = langevax.inverse_problem(
+            UMBridgeModel(url, "forward"), DATA, 0.2, PRIOR, parallel=2
+        )
         draws = langevax.sample(remote, key=KEY, **options)
     assert draws.method == options.get("dynamics", "hmc")
     np.testing.assert_array_equal(draws.positions, expected.positions)
@@ -110,32 +116,77 @@ def test_the_configuration_is_sent_with_each_question():
     with serving() as url:
         model = UMBridgeModel(url + "/", "forward", config={"level": 2.0})
         np.testing.assert_array_equal(model(values), forward(values, 2.0))
-        np.testing.assert_array_equal(model.adjoint(values, DATA), adjoint(values, DATA, 2.0))
+        np.testing.assert_array_equal(
+            model.adjoint(values, DATA), adjoint(values, DATA, 2.0)
+        )
 
 
 def test_a_model_without_a_gradient_is_sampled_by_pcn():
-    with serving(changed("/ModelInfo", {"support": {"Evaluate": True, "Gradient": False}})) as url:
+    with serving(
+        changed("/ModelInfo", {"support": {"Evaluate": True, "Gradient": False}})
+    ) as url:
         model = UMBridgeModel(url, "forward")
         target = langevax.inverse_problem(model, DATA, 0.2, PRIOR)
         assert model.adjoint is None
-        assert langevax.sample(target, key=KEY, num_samples=2, num_warmup=1, progress=False).method == "pcn"
+        assert (
+            langevax.sample(
+                target, key=KEY, num_samples=2, num_warmup=1, progress=False
+            ).method
+            == "pcn"
+        )
 
 
 @pytest.mark.parametrize(
     ("path", "reply", "message"),
     [
-        ("/Info", {"protocolVersion": 1.0, "models": ["a", "b"]}, "has no model 'forward'; it has 'a', 'b'"),
-        ("/Info", {"protocolVersion": 2.0, "models": []}, "speaks version 2.0 of UM-Bridge, not 1.0"),
-        ("/Info", (404, "<html>not found"), "does not speak the UM-Bridge protocol .*status 404"),
+        (
+            "/Info",
+            {"protocolVersion": 1.0, "models": ["a", "b"]},
+            "has no model 'forward'; it has 'a', 'b'",
+        ),
+        (
+            "/Info",
+            {"protocolVersion": 2.0, "models": []},
+            "speaks version 2.0 of UM-Bridge, not 1.0",
+        ),
+        (
+            "/Info",
+            (404, "<html>not found"),
+            "does not speak the UM-Bridge protocol .*status 404",
+        ),
         ("/Info", (200, "[]"), "does not speak the UM-Bridge protocol"),
-        ("/ModelInfo", {"support": {"Evaluate": False}}, "'forward' at .* does not support Evaluate"),
-        ("/InputSizes", {"inputSizes": [2, 3]}, r"has 2 input vectors, of sizes \[2, 3\]; langevax takes models with"),
-        ("/InputSizes", {"inputSizes": [4]}, "takes 4 numbers, but prior.basis.grid has 5 points; pass a basis with"),
+        (
+            "/ModelInfo",
+            {"support": {"Evaluate": False}},
+            "'forward' at .* does not support Evaluate",
+        ),
+        (
+            "/InputSizes",
+            {"inputSizes": [2, 3]},
+            r"has 2 input vectors, of sizes \[2, 3\]; langevax takes models with",
+        ),
+        (
+            "/InputSizes",
+            {"inputSizes": [4]},
+            "takes 4 numbers, but prior.basis.grid has 5 points; pass a basis with",
+        ),
         ("/OutputSizes", {"outputSizes": [1, 1]}, "has 2 output vectors"),
-        ("/Evaluate", {"output": [[1.0]]}, r"forward_map returned shape \(1,\) for data of shape \(3,\)"),
-        ("/Evaluate", {"output": [[1.0, 2.0, None]]}, r"returned nan for datum \[2\] at the mean of the prior"),
+        (
+            "/Evaluate",
+            {"output": [[1.0]]},
+            r"forward_map returned shape \(1,\) for data of shape \(3,\)",
+        ),
+        (
+            "/Evaluate",
+            {"output": [[1.0, 2.0, None]]},
+            r"returned nan for datum \[2\] at the mean of the prior",
+        ),
         ("/Gradient", {"output": [1.0] * 5}, "adjoint fails the dot-product test"),
-        ("/Gradient", {"output": [1.0] * 4}, r"adjoint returned shape \(4,\), but the function has shape \(5,\)"),
+        (
+            "/Gradient",
+            {"output": [1.0] * 4},
+            r"adjoint returned shape \(4,\), but the function has shape \(5,\)",
+        ),
     ],
 )
 def test_mistakes_are_named_when_the_problem_is_built(path, reply, message):
@@ -149,14 +200,23 @@ ERROR = {"error": {"type": "InvalidOutput", "message": "the mesh is empty"}}
 @pytest.mark.parametrize(
     ("reply", "message"),
     [
-        ((500, json.dumps(ERROR)), "'forward' at .* failed: InvalidOutput: the mesh is empty"),
-        ((500, "500 Internal Server Error\n\nServer got itself in trouble"), r"\(status 500: '500 Internal Server Err"),
+        (
+            (500, json.dumps(ERROR)),
+            "'forward' at .* failed: InvalidOutput: the mesh is empty",
+        ),
+        (
+            (500, "500 Internal Server Error\n\nServer got itself in trouble"),
+            r"\(status 500: '500 Internal Server Err",
+        ),
         ((200, '{"output": [[nan, 1.0, 2.0]] }'), "failed .not JSON: .*nan"),
         ({"output": 3.0}, "replied to Evaluate with what is not a vector"),
     ],
 )
 def test_a_failed_solve_says_why(reply, message):
-    with serving(changed("/Evaluate", reply)) as url, pytest.raises(RuntimeError, match=message):
+    with (
+        serving(changed("/Evaluate", reply)) as url,
+        pytest.raises(RuntimeError, match=message),
+    ):
         UMBridgeModel(url, "forward")(np.zeros(5))
 
 
@@ -167,9 +227,18 @@ def test_failed_solves_are_rejected_and_counted():
 
     with serving(fragile) as url:
         model = UMBridgeModel(url, "forward")
-        with pytest.warns(langevax.sampling.SolverWarning, match="failed at 1 of 4 draws"):
+        with pytest.warns(
+            langevax.sampling.SolverWarning, match="failed at 1 of 4 draws"
+        ):
             target = langevax.inverse_problem(model, DATA, 1.0, PRIOR)
-        draws = langevax.sample(target, key=KEY, num_samples=10, num_warmup=1, dynamics="pcn", progress=False)
+        draws = langevax.sample(
+            target,
+            key=KEY,
+            num_samples=10,
+            num_warmup=1,
+            dynamics="pcn",
+            progress=False,
+        )
     assert draws.solves.failed > 0
     assert np.asarray(target.functions(draws.positions))[..., 0].max() <= 1.0
     assert any("InvalidOutput: the mesh is empty" in line for line in draws.warnings)
@@ -181,32 +250,53 @@ def test_a_server_that_is_away_for_a_moment_is_asked_again(monkeypatch):
 
     def restarting(path, question):
         status = next(states, None) if path == "/Evaluate" else None
-        return replies(path, question) if status is None else (status, "no server is available")
+        return (
+            replies(path, question)
+            if status is None
+            else (status, "no server is available")
+        )
 
     with serving(restarting) as url:
-        np.testing.assert_array_equal(UMBridgeModel(url, "forward")(np.zeros(5)), forward(np.zeros(5)))
+        np.testing.assert_array_equal(
+            UMBridgeModel(url, "forward")(np.zeros(5)), forward(np.zeros(5))
+        )
     assert not list(states)
 
 
 def test_a_server_that_goes_away_ends_the_run(monkeypatch):
     monkeypatch.setattr(umbridge, "PAUSES", (0.001,))
     with serving() as url:
-        target = langevax.inverse_problem(UMBridgeModel(url, "forward"), DATA, 0.2, PRIOR)
-    with pytest.raises(ConnectionError, match=r"no UM-Bridge server answers at http://127.0.0.1:\d+ \(.*refused\)"):
+        target = langevax.inverse_problem(
+            UMBridgeModel(url, "forward"), DATA, 0.2, PRIOR
+        )
+    with pytest.raises(
+        ConnectionError,
+        match=r"no UM-Bridge server answers at http://127.0.0.1:\d+ \(.*refused\)",
+    ):
         langevax.sample(target, key=KEY, num_samples=2, progress=False)
-    with pytest.raises(ConnectionError, match="start it, or pass the url at which it listens"):
+    with pytest.raises(
+        ConnectionError, match="start it, or pass the url at which it listens"
+    ):
         UMBridgeModel(url, "forward")
 
 
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        (("localhost:4242", "forward"), ValueError, "url must be that of a server, such as 'http://localhost:4242'"),
+        (
+            ("localhost:4242", "forward"),
+            ValueError,
+            "url must be that of a server, such as 'http://localhost:4242'",
+        ),
         (("file:///etc/hosts", "forward"), ValueError, "url must be that of a server"),
         ((4242, "forward"), TypeError, "url must be a str"),
         (("http://localhost:1", None), TypeError, "name must be a str"),
         (("http://localhost:1", "forward", [1]), TypeError, "config must be a Mapping"),
-        (("http://localhost:1", "forward", {"level": np.ones(2)}), TypeError, "config is sent as JSON, which cannot"),
+        (
+            ("http://localhost:1", "forward", {"level": np.ones(2)}),
+            TypeError,
+            "config is sent as JSON, which cannot",
+        ),
     ],
 )
 def test_mistakes_in_the_arguments_are_named(arguments, error, message):
@@ -216,15 +306,25 @@ def test_mistakes_in_the_arguments_are_named(arguments, error, message):
 
 @pytest.mark.slow
 def test_the_recipe_runs():
-    page = (Path(__file__).parents[2] / "docs" / "how_do_i" / "functions.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "how_do_i" / "functions.md").read_text(
+        encoding="utf-8"
+    )
     (start, _), *_ = BLOCK.findall(page)
     recipe = re.search(r"```py\n(model = .*?)```", page, re.DOTALL).group(1)
-    rows = np.exp(-50 * (np.linspace(0.1, 0.9, 4)[:, None] - (np.arange(48) + 0.5) / 48) ** 2) / 5
+    rows = (
+        np.exp(
+            -50 * (np.linspace(0.1, 0.9, 4)[:, None] - (np.arange(48) + 0.5) / 48) ** 2
+        )
+        / 5
+    )
 
     def blur(path, question):
         assert path == "/Info" or question["config"] == {"level": 1}
         values = np.array(question.get("input", [[0.0]])[0])
-        sizes = {"/InputSizes": {"inputSizes": [48]}, "/OutputSizes": {"outputSizes": [4]}}
+        sizes = {
+            "/InputSizes": {"inputSizes": [48]},
+            "/OutputSizes": {"outputSizes": [4]},
+        }
         if path == "/Evaluate":
             return {"output": [(rows @ values).tolist()]}
         if path == "/Gradient":
@@ -275,7 +375,10 @@ def test_a_server_of_the_package_umbridge_is_understood():
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    server = subprocess.Popen([sys.executable, "-W", "ignore", "-c", SERVER, str(port)], stdout=subprocess.DEVNULL)
+    server = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", SERVER, str(port)],
+        stdout=subprocess.DEVNULL,
+    )
     try:
         url, end = f"http://localhost:{port}", time.monotonic() + 120
         while True:
@@ -286,18 +389,30 @@ def test_a_server_of_the_package_umbridge_is_understood():
                 assert server.poll() is None
                 assert time.monotonic() < end
                 time.sleep(0.1)
-        with pytest.raises(ValueError, match="has no model 'backward'; it has 'forward'"):
+        with pytest.raises(
+            ValueError, match="has no model 'backward'; it has 'forward'"
+        ):
             UMBridgeModel(url, "backward")
         with pytest.raises(RuntimeError, match="status 500"):
             model(np.full(5, 10.0))
-        with pytest.raises(RuntimeError, match="InvalidInput: Input parameter 0 has invalid length"):
+        with pytest.raises(
+            RuntimeError, match="InvalidInput: Input parameter 0 has invalid length"
+        ):
             model(np.zeros(4))
         local = langevax.inverse_problem(
-            lambda v: forward(np.asarray(v), 2.0), DATA, 0.2, PRIOR, adjoint=lambda v, r: adjoint(v, r, 2.0)
+            lambda v: forward(np.asarray(v), 2.0),
+            DATA,
+            0.2,
+            PRIOR,
+            adjoint=lambda v, r: adjoint(v, r, 2.0),
         )
         options = {"key": KEY, "num_samples": 5, "num_warmup": 5, "progress": False}
-        draws = langevax.sample(langevax.inverse_problem(model, DATA, 0.2, PRIOR, parallel=2), **options)
-        np.testing.assert_array_equal(draws.positions, langevax.sample(local, **options).positions)
+        draws = langevax.sample(
+            langevax.inverse_problem(model, DATA, 0.2, PRIOR, parallel=2), **options
+        )
+        np.testing.assert_array_equal(
+            draws.positions, langevax.sample(local, **options).positions
+        )
     finally:
         server.terminate()
         server.wait()

@@ -26,7 +26,9 @@ def test_a_regression_is_certified():
 def test_three_classes_are_certified():
     """Wine, softmax: each row's shares stay on the simplex."""
     X, y = load_wine(return_X_y=True)
-    model = MeanFieldClassifier(num_particles=200, num_steps=300, random_state=0).fit(X, y)
+    model = MeanFieldClassifier(num_particles=200, num_steps=300, random_state=0).fit(
+        X, y
+    )
     certificate = model.certificate(effort=5e8)
     assert certificate.trustworthy
     assert 0 < certificate.unknown_share < 0.25
@@ -36,7 +38,8 @@ def test_three_classes_are_certified():
 def test_the_search_for_wells_begins_at_the_particles_of_the_fit(monkeypatch):
     model, handed = fitted_regressor(), {}
     monkeypatch.setattr(
-        "langevax.sklearn.inspection.certify", lambda risk, *_, **options: handed.update(options) or 1 / 0
+        "langevax.sklearn.inspection.certify",
+        lambda risk, *_, **options: handed.update(options) or 1 / 0,
     )
     with pytest.raises(ZeroDivisionError):
         model.certificate()
@@ -59,17 +62,26 @@ def with_duplicates():
 @pytest.mark.slow
 def test_entries_of_a_certificate_are_those_of_the_rows_passed(with_duplicates):
     model, certificate, (X, _, weights) = with_duplicates
-    assert certificate.outputs.shape == certificate.dual.shape == certificate.row_shares.shape == (110,)
+    assert (
+        certificate.outputs.shape
+        == certificate.dual.shape
+        == certificate.row_shares.shape
+        == (110,)
+    )
     assert certificate.row_shares.sum() == pytest.approx(1)
     assert certificate.row_shares[0] == 0
-    assert certificate.row_shares[3] + certificate.row_shares[103] == pytest.approx(5 / weights.sum())
+    assert certificate.row_shares[3] + certificate.row_shares[103] == pytest.approx(
+        5 / weights.sum()
+    )
     np.testing.assert_array_equal(certificate.outputs[1:10], certificate.outputs[101:])
     outputs = model.outputs(X)
     square = np.average((outputs - certificate.outputs)[1:] ** 2, weights=weights[1:])
     assert certificate.output_error(outputs) == pytest.approx(
         (np.sqrt(square) + np.sqrt(2 * certificate.width)) ** 2, rel=1e-5
     )
-    with pytest.raises(ValueError, match=r"outputs must have shape \(110,\), got \(5,\)"):
+    with pytest.raises(
+        ValueError, match=r"outputs must have shape \(110,\), got \(5,\)"
+    ):
         certificate.output_error(outputs[:5])
 
 
@@ -82,7 +94,10 @@ def test_a_loaded_model_is_certified_on_its_rows(with_duplicates, tmp_path):
     with pytest.raises(ValueError, match="are not the rows of this fit"):
         loaded.attach_rows(X, y)
     again = loaded.attach_rows(X, y, weights).certificate(effort=certificate.effort)
-    assert (again.lower_bound, again.upper_bound) == (certificate.lower_bound, certificate.upper_bound)
+    assert (again.lower_bound, again.upper_bound) == (
+        certificate.lower_bound,
+        certificate.upper_bound,
+    )
 
 
 @pytest.mark.slow
@@ -91,21 +106,30 @@ def test_ten_times_too_cold_is_not_certified_by_a_small_effort():
     X, y = diabetes()
     cold = {"temperature": fitted_regressor().temperature_ / 10, "scaling": "columns"}
     model = MeanFieldRegressor(**QUICK | cold).fit(X[:300], y[:300])
-    certificates = [model.certificate(effort=1e8, random_state=seed) for seed in range(4)]
+    certificates = [
+        model.certificate(effort=1e8, random_state=seed) for seed in range(4)
+    ]
     for certificate in certificates:
         assert not certificate.trustworthy
         assert certificate.verdict.startswith("Not certified: between ")
         assert "raise effort" in certificate.verdict
-    assert max(c.lower_bound for c in certificates) < min(c.upper_bound for c in certificates)
+    assert max(c.lower_bound for c in certificates) < min(
+        c.upper_bound for c in certificates
+    )
 
 
 def _small(certify, *arguments, effort, **options):
     return certify(*arguments, effort=1e4, **options)
 
 
-@pytest.mark.parametrize("name", ["plot_particles", "plot_training", "plot_certificate", "plot_leave_one_out"])
+@pytest.mark.parametrize(
+    "name",
+    ["plot_particles", "plot_training", "plot_certificate", "plot_leave_one_out"],
+)
 def test_pictures_are_drawn_on_the_axes_given(name, monkeypatch):
-    monkeypatch.setattr(inspection, "certify", functools.partial(_small, inspection.certify))
+    monkeypatch.setattr(
+        inspection, "certify", functools.partial(_small, inspection.certify)
+    )
     figure, axes = plt.subplots()
     assert getattr(fitted_regressor(), name)(axes=axes) is axes
     assert axes.get_title(loc="left") or axes.get_title()
@@ -116,7 +140,12 @@ def test_pictures_are_drawn_on_the_axes_given(name, monkeypatch):
 
 def test_a_choice_that_was_not_made_has_no_figure():
     X, y = diabetes()
-    model = MeanFieldRegressor(**QUICK, temperature=0.05, scaling="columns", learn_scales=False).fit(X[:300], y[:300])
+    model = MeanFieldRegressor(
+        **QUICK, temperature=0.05, scaling="columns", learn_scales=False
+    ).fit(X[:300], y[:300])
     assert model.leave_one_out_ is None
-    with pytest.raises(ValueError, match="leave-one-out chose neither temperature nor scaling nor scales"):
+    with pytest.raises(
+        ValueError,
+        match="leave-one-out chose neither temperature nor scaling nor scales",
+    ):
         model.plot_leave_one_out()

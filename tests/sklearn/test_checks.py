@@ -1,7 +1,10 @@
 """Every check of scikit-learn's common suite on short fits; those that look at a fit's quality at the defaults too."""
 
 import pytest
-from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
+from sklearn.utils.estimator_checks import (
+    estimator_checks_generator,
+    parametrize_with_checks,
+)
 
 from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor
 
@@ -20,20 +23,28 @@ def checks_at_defaults():
         for model, check in estimator_checks_generator(estimator):
             name = getattr(check, "func", check).__name__
             if name in AT_DEFAULTS and not getattr(check, "keywords", {}):
-                yield pytest.param(model, check, id=f"{type(estimator).__name__}-{name}")
+                yield pytest.param(
+                    model, check, id=f"{type(estimator).__name__}-{name}"
+                )
 
 
 @pytest.mark.slow
 @pytest.mark.mostly_compiling
 @parametrize_with_checks([MeanFieldRegressor(**SHORT), MeanFieldClassifier(**SHORT)])
-@pytest.mark.filterwarnings("ignore::langevax.sklearn.LinearModelWarning")  # on made-up tables
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")  # checks of optional array libraries
+@pytest.mark.filterwarnings(
+    "ignore::langevax.sklearn.LinearModelWarning"
+)  # on made-up tables
+@pytest.mark.filterwarnings(
+    "ignore::sklearn.exceptions.SkipTestWarning"
+)  # checks of optional array libraries
 def test_scikit_learn_accepts_it(estimator, check):
     check(estimator)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize(("estimator", "check"), list(checks_at_defaults()))
-@pytest.mark.filterwarnings("ignore::langevax.sklearn.LinearModelWarning")  # on made-up tables
+@pytest.mark.filterwarnings(
+    "ignore::langevax.sklearn.LinearModelWarning"
+)  # on made-up tables
 def test_scikit_learn_accepts_its_defaults(estimator, check):
     check(estimator)

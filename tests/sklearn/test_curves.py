@@ -48,21 +48,41 @@ def waves(grid_points=101, n=20):
 def sparse(n=60, noise=0.1, seed=0):
     """Curves `a + b sin(2 pi t)` seen at 4 to 9 times of their own, with noise; their values on GRID."""
     rng = np.random.default_rng(seed)
-    truth = [(rng.normal(), rng.normal(), rng.choice(1001, rng.integers(4, 10), replace=False)) for _ in range(n)]
+    truth = [
+        (
+            rng.normal(),
+            rng.normal(),
+            rng.choice(1001, rng.integers(4, 10), replace=False),
+        )
+        for _ in range(n)
+    ]
     pairs = []
     for a, b, places in truth:
         t = np.sort(places) / 1000
-        pairs.append((t, a + b * np.sin(2 * np.pi * t) + noise * rng.normal(size=len(t))))
-    pairs[0] = (np.array([0.0, 0.4, 1.0]), truth[0][0] + truth[0][1] * np.sin(2 * np.pi * np.array([0.0, 0.4, 1.0])))
+        pairs.append(
+            (t, a + b * np.sin(2 * np.pi * t) + noise * rng.normal(size=len(t)))
+        )
+    pairs[0] = (
+        np.array([0.0, 0.4, 1.0]),
+        truth[0][0] + truth[0][1] * np.sin(2 * np.pi * np.array([0.0, 0.4, 1.0])),
+    )
     return pairs, np.stack([a + b * np.sin(2 * np.pi * GRID) for a, b, _ in truth])
 
 
-@parametrize_with_checks([CurveCoefficients(), CurveCoefficients("components", derivative=(0, 1), smoothing=None)])
+@parametrize_with_checks(
+    [
+        CurveCoefficients(),
+        CurveCoefficients("components", derivative=(0, 1), smoothing=None),
+    ]
+)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 def test_scikit_learn_accepts_it(estimator, check):
     if check.func.__name__ == "check_fit2d_1feature" and estimator.smoothing is None:
         return  # one value has no derivative: refused, in words of our own
-    if check.func.__name__ in ("check_fit2d_1sample",) and estimator.basis == "components":
+    if (
+        check.func.__name__ in ("check_fit2d_1sample",)
+        and estimator.basis == "components"
+    ):
         return  # one curve has no components: refused likewise
     check(estimator)
 
@@ -75,7 +95,11 @@ def test_scikit_learn_accepts_it(estimator, check):
         ("fourier", lambda t: np.sin(4 * np.pi * t), unit(4, np.sqrt(0.5))),
         ("fourier", lambda t: np.cos(2 * np.pi * t), unit(1, np.sqrt(0.5))),
         ("legendre", lambda t: eval_legendre(3, 2 * t - 1), unit(3, 1 / np.sqrt(7))),
-        (spaces.Legendre(K), lambda t: eval_legendre(2, 2 * t - 1), unit(2, 1 / np.sqrt(5))),
+        (
+            spaces.Legendre(K),
+            lambda t: eval_legendre(2, 2 * t - 1),
+            unit(2, 1 / np.sqrt(5)),
+        ),
     ],
 )
 def test_coefficients_of_the_bases_own_functions(basis, function, expected):
@@ -85,24 +109,39 @@ def test_coefficients_of_the_bases_own_functions(basis, function, expected):
 def test_coefficients_of_a_line_in_cosines():
     """Integral of sqrt(2) t cos(k pi t) is -2 sqrt(2) / (k pi)^2 for odd k."""
     k = np.arange(1, K)
-    expected = np.append(0.5, np.where(k % 2 == 1, -2 * np.sqrt(2) / (np.pi * k) ** 2, 0.0))
+    expected = np.append(
+        0.5, np.where(k % 2 == 1, -2 * np.sqrt(2) / (np.pi * k) ** 2, 0.0)
+    )
     np.testing.assert_allclose(coefficients(lambda t: t), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(("smoothing", "error"), [(None, 1e-7), (1e-4, 0.02)])
-@pytest.mark.parametrize(("derivative", "legendre"), [(1, [1.5, 1.5, 0.5]), (2, [3.0, 3.0, 0.0])])
+@pytest.mark.parametrize(
+    ("derivative", "legendre"), [(1, [1.5, 1.5, 0.5]), (2, [3.0, 3.0, 0.0])]
+)
 def test_derivatives_of_a_cubic(derivative, legendre, smoothing, error):
     """(t^3 + t/2)' = 3 t^2 + 1/2 = 3/2 + 3/2 P_1 + 1/2 P_2 and (...)'' = 6 t = 3 + 3 P_1, over a length of 2."""
     coefficients_of_slopes = coefficients(
-        lambda t: t**3 + t / 2, basis="legendre", derivative=derivative, smoothing=smoothing, grid=2 * GRID
+        lambda t: t**3 + t / 2,
+        basis="legendre",
+        derivative=derivative,
+        smoothing=smoothing,
+        grid=2 * GRID,
     )
     norms = 1 / np.sqrt(2 * np.arange(3) + 1)
-    np.testing.assert_allclose(coefficients_of_slopes[:3], np.array(legendre) * norms / 2**derivative, atol=error)
+    np.testing.assert_allclose(
+        coefficients_of_slopes[:3],
+        np.array(legendre) * norms / 2**derivative,
+        atol=error,
+    )
     np.testing.assert_allclose(coefficients_of_slopes[3:], 0, atol=error)
 
 
 def test_decay_multiplies_by_the_deviations_of_the_prior():
-    plain, scaled = (CurveCoefficients(num_modes=K, decay=decay).fit_transform(waves()) for decay in (0.0, 3.0))
+    plain, scaled = (
+        CurveCoefficients(num_modes=K, decay=decay).fit_transform(waves())
+        for decay in (0.0, 3.0)
+    )
     np.testing.assert_allclose(scaled, plain * np.arange(1, K + 1) ** -1.5, atol=1e-12)
 
 
@@ -117,7 +156,9 @@ def test_components_are_uncorrelated_scores_of_decreasing_variance():
     covariance = np.cov(encoder.fit_transform(waves()).T)
     np.testing.assert_allclose(covariance, np.diag(np.diag(covariance)), atol=1e-10)
     assert (np.diff(np.diag(covariance)) < 0).all()
-    np.testing.assert_allclose(encoder.inverse_transform(encoder.transform(waves())), waves(), atol=0.015)
+    np.testing.assert_allclose(
+        encoder.inverse_transform(encoder.transform(waves())), waves(), atol=0.015
+    )
 
 
 @pytest.mark.parametrize("derivative", [0, 1, 2, (0, 2)])
@@ -130,7 +171,10 @@ def test_a_grid_four_times_finer_changes_nothing(basis, derivative):
 
 
 def test_a_fit_on_a_finer_grid_gives_the_same_coefficients():
-    coarse, fine = (CurveCoefficients(num_modes=16, derivative=2).fit_transform(waves(m)) for m in (101, 401))
+    coarse, fine = (
+        CurveCoefficients(num_modes=16, derivative=2).fit_transform(waves(m))
+        for m in (101, 401)
+    )
     assert np.linalg.norm(fine - coarse) < 1e-4 * np.linalg.norm(coarse)
 
 
@@ -138,12 +182,18 @@ def test_an_irregular_grid_gives_what_a_regular_one_gives():
     grid = np.sort(np.append([0, 1], np.random.default_rng(1).uniform(size=120)))
     regular = coefficients(lambda t: np.sin(5 * t))
     encoder = CurveCoefficients(num_modes=K, decay=0.0, grid=grid)
-    np.testing.assert_allclose(encoder.fit_transform(pair_of(lambda t: np.sin(5 * t), grid))[0], regular, atol=1e-4)
+    np.testing.assert_allclose(
+        encoder.fit_transform(pair_of(lambda t: np.sin(5 * t), grid))[0],
+        regular,
+        atol=1e-4,
+    )
 
 
 def test_pairs_on_one_grid_are_a_table():
     table = CurveCoefficients().fit_transform(waves())
-    np.testing.assert_array_equal(CurveCoefficients().fit_transform([(GRID, x) for x in waves()]), table)
+    np.testing.assert_array_equal(
+        CurveCoefficients().fit_transform([(GRID, x) for x in waves()]), table
+    )
 
 
 def test_pairs_with_many_times_of_their_own_give_what_a_table_gives():
@@ -176,30 +226,49 @@ def test_new_sparse_curves_have_the_law_of_the_training_curves():
 
 def test_pairs_can_follow_a_table():
     encoder = CurveCoefficients(num_modes=K).fit(waves())
-    times = [np.append(0, np.sort(np.random.default_rng(i).uniform(size=60))) for i in range(3)]
-    from_pairs = encoder.transform([(t, np.interp(t, FINE, x)) for t, x in zip(times, waves(401), strict=False)])
+    times = [
+        np.append(0, np.sort(np.random.default_rng(i).uniform(size=60)))
+        for i in range(3)
+    ]
+    from_pairs = encoder.transform(
+        [(t, np.interp(t, FINE, x)) for t, x in zip(times, waves(401), strict=False)]
+    )
     np.testing.assert_allclose(from_pairs, encoder.transform(waves())[:3], atol=0.01)
 
 
 def test_a_fit_survives_pickling_and_cloning():
-    encoder = CurveCoefficients(spaces.Legendre(6), missing="interpolate").fit(sparse()[0])
+    encoder = CurveCoefficients(spaces.Legendre(6), missing="interpolate").fit(
+        sparse()[0]
+    )
     copy = pickle.loads(pickle.dumps(encoder))
-    np.testing.assert_array_equal(copy.transform(sparse()[0]), encoder.transform(sparse()[0]))
+    np.testing.assert_array_equal(
+        copy.transform(sparse()[0]), encoder.transform(sparse()[0])
+    )
     assert clone(encoder).basis.num_modes == 6
 
 
-@pytest.mark.filterwarnings("ignore::langevax.sklearn.UnlikeTrainingWarning")  # without noise one is almost flat
+@pytest.mark.filterwarnings(
+    "ignore::langevax.sklearn.UnlikeTrainingWarning"
+)  # without noise one is almost flat
 def test_a_table_can_follow_pairs():
     encoder = CurveCoefficients(num_modes=16).fit(sparse()[0])
     _, truth = sparse(seed=1)
-    assert np.std(encoder.inverse_transform(encoder.transform(truth, grid=GRID), GRID) - truth) < 0.05
+    assert (
+        np.std(
+            encoder.inverse_transform(encoder.transform(truth, grid=GRID), GRID) - truth
+        )
+        < 0.05
+    )
 
 
 def test_noise_is_smoothed_before_it_is_differentiated():
     noisy = waves() + 0.02 * np.random.default_rng(3).normal(size=waves().shape)
     clean = CurveCoefficients(derivative=2, smoothing=None).fit_transform(waves())
     errors = [
-        np.linalg.norm(CurveCoefficients(derivative=2, smoothing=smoothing).fit_transform(noisy) - clean)
+        np.linalg.norm(
+            CurveCoefficients(derivative=2, smoothing=smoothing).fit_transform(noisy)
+            - clean
+        )
         for smoothing in ("auto", 0.02, None)
     ]
     assert max(errors[:2]) < 0.3 * np.linalg.norm(clean)
@@ -218,8 +287,13 @@ def test_linear_weights_are_functions():
 
 def test_standard_normal_weights_are_functions_of_the_trace_class_prior():
     encoder = CurveCoefficients(num_modes=K).fit(waves())
-    thetas = encoder.weight_functions(np.random.default_rng(5).normal(size=(4000, K)), spaces.Cosine(K, 64).grid)
-    variances = np.var(np.asarray(spaces.Cosine(K, 64).analyze(jnp.asarray(thetas, jnp.float32))), axis=0)
+    thetas = encoder.weight_functions(
+        np.random.default_rng(5).normal(size=(4000, K)), spaces.Cosine(K, 64).grid
+    )
+    variances = np.var(
+        np.asarray(spaces.Cosine(K, 64).analyze(jnp.asarray(thetas, jnp.float32))),
+        axis=0,
+    )
     np.testing.assert_allclose(variances, np.arange(1, K + 1) ** -2.0, rtol=0.1)
 
 
@@ -235,7 +309,9 @@ def test_channels_and_derivatives_stand_side_by_side_without_units():
     ]
     np.testing.assert_array_equal(encoder.fit_transform(X.reshape(len(X), -1)), z)
     np.testing.assert_array_equal(encoder.fit_transform([(GRID, x) for x in X]), z)
-    np.testing.assert_array_equal(encoder.fit_transform([((GRID, x[0]), (GRID, x[1])) for x in X]), z)
+    np.testing.assert_array_equal(
+        encoder.fit_transform([((GRID, x[0]), (GRID, x[1])) for x in X]), z
+    )
     other_units = encoder.fit_transform(X * np.array([7.0, 0.01])[:, None])
     np.testing.assert_allclose(other_units, z, rtol=1e-3, atol=1e-5)
     assert encoder.weight_functions(np.ones(12)).shape == (4, 101)
@@ -261,7 +337,9 @@ class FDataBasis:
 
     def to_grid(self, points):
         t = points[:, None].T
-        return FDataGrid(np.stack([np.sin(3 * t + phase)[0] for phase in (0.0, 1.0, 2.0)]), points)
+        return FDataGrid(
+            np.stack([np.sin(3 * t + phase)[0] for phase in (0.0, 1.0, 2.0)]), points
+        )
 
 
 class FDataIrregular:
@@ -281,14 +359,18 @@ class FDataIrregular:
 def test_objects_of_scikit_fda_are_recognised():
     pairs = sparse()[0]
     np.testing.assert_array_equal(
-        CurveCoefficients().fit_transform(FDataIrregular(pairs)), CurveCoefficients().fit_transform(pairs)
+        CurveCoefficients().fit_transform(FDataIrregular(pairs)),
+        CurveCoefficients().fit_transform(pairs),
     )
     np.testing.assert_array_equal(
-        CurveCoefficients().fit_transform(FDataGrid(waves())), CurveCoefficients().fit_transform(waves())
+        CurveCoefficients().fit_transform(FDataGrid(waves())),
+        CurveCoefficients().fit_transform(waves()),
     )
     table = np.stack([np.sin(3 * GRID + phase) for phase in (0.0, 1.0, 2.0)])
     np.testing.assert_allclose(
-        CurveCoefficients().fit_transform(FDataBasis()), CurveCoefficients().fit_transform(table), atol=1e-6
+        CurveCoefficients().fit_transform(FDataBasis()),
+        CurveCoefficients().fit_transform(table),
+        atol=1e-6,
     )
 
 
@@ -296,9 +378,13 @@ def test_missing_values_are_interpolated_with_missing_interpolate():
     gaps = waves().copy()
     gaps[0, 40:43] = gaps[3, 0] = np.nan
     encoder = CurveCoefficients(missing="interpolate").fit(waves())
-    np.testing.assert_allclose(encoder.transform(gaps), encoder.transform(waves()), atol=2e-3)
+    np.testing.assert_allclose(
+        encoder.transform(gaps), encoder.transform(waves()), atol=2e-3
+    )
     pairs = [(GRID, x) for x in gaps]
-    assert np.isfinite(CurveCoefficients(missing="interpolate").fit_transform(pairs)).all()
+    assert np.isfinite(
+        CurveCoefficients(missing="interpolate").fit_transform(pairs)
+    ).all()
 
 
 def test_it_stands_in_a_pipeline():
@@ -313,24 +399,76 @@ def test_it_stands_in_a_pipeline():
     ("parameters", "curves", "message"),
     [
         ({}, np.where(np.eye(101)[:20] > 0, np.nan, waves()), "NaN"),
-        ({}, [(GRID[:3], [1.0, np.nan, 2.0])], r"curve 0 of X is nan at t=0.01; .*missing='interpolate'"),
-        ({"missing": "interpolate"}, np.full((2, 5), np.nan), "curve 0 of X has no value at all"),
-        ({"grid": GRID[::-1]}, waves(), "grid must be finite and increasing, but goes .*sort"),
-        ({"grid": GRID[:50]}, waves(), "grid has 50 points, but the curves have 101 values"),
-        ({}, [[1.0, 2.0], [1.0, 2.0, 3.0]], "different lengths without times; pass a list of tuples"),
+        (
+            {},
+            [(GRID[:3], [1.0, np.nan, 2.0])],
+            r"curve 0 of X is nan at t=0.01; .*missing='interpolate'",
+        ),
+        (
+            {"missing": "interpolate"},
+            np.full((2, 5), np.nan),
+            "curve 0 of X has no value at all",
+        ),
+        (
+            {"grid": GRID[::-1]},
+            waves(),
+            "grid must be finite and increasing, but goes .*sort",
+        ),
+        (
+            {"grid": GRID[:50]},
+            waves(),
+            "grid has 50 points, but the curves have 101 values",
+        ),
+        (
+            {},
+            [[1.0, 2.0], [1.0, 2.0, 3.0]],
+            "different lengths without times; pass a list of tuples",
+        ),
         ({}, [([0.0, 0.0], [1.0, 2.0])], "t of curve 0 must be finite and increasing"),
-        ({}, [([0.0, 1.0], [1.0, 2.0, 3.0])], r"curve 0 has 2 times but values of shape \(3,\)"),
+        (
+            {},
+            [([0.0, 1.0], [1.0, 2.0, 3.0])],
+            r"curve 0 has 2 times but values of shape \(3,\)",
+        ),
         ({"channels": 2}, waves(), "101 columns, which channels=2 does not divide"),
         ({"channels": 3}, waves()[:, None], "X has 1 channels"),
-        ({"channels": 2}, [(GRID, x) for x in waves()], "curve 0 of X has 1 channels, but channels=2"),
-        ({"basis": "wavelets"}, waves(), "'basis' parameter .*'components'.* Got 'wavelets'"),
-        ({"basis": spaces.TensorProduct([spaces.Cosine(2)] * 2)}, waves(), "SurfaceCoefficients"),
+        (
+            {"channels": 2},
+            [(GRID, x) for x in waves()],
+            "curve 0 of X has 1 channels, but channels=2",
+        ),
+        (
+            {"basis": "wavelets"},
+            waves(),
+            "'basis' parameter .*'components'.* Got 'wavelets'",
+        ),
+        (
+            {"basis": spaces.TensorProduct([spaces.Cosine(2)] * 2)},
+            waves(),
+            "SurfaceCoefficients",
+        ),
         ({"derivative": 3}, waves(), "derivative must be 0, 1, 2"),
-        ({"derivative": 2, "smoothing": None}, waves()[:, :2], "derivative=2 needs at least 3 points"),
+        (
+            {"derivative": 2, "smoothing": None},
+            waves()[:, :2],
+            "derivative=2 needs at least 3 points",
+        ),
         ({"decay": -1.0}, waves(), "'decay' parameter .*0.0, inf.* Got -1.0"),
-        ({"smoothing": "some"}, waves(), "'smoothing' parameter .*'auto'.* or None. Got 'some'"),
-        ({"missing": "drop"}, waves(), "'missing' parameter .*'interpolate'.* Got 'drop'"),
-        ({"num_modes": 0}, waves(), "'num_modes' parameter .* an int in the range .1, inf.. Got 0"),
+        (
+            {"smoothing": "some"},
+            waves(),
+            "'smoothing' parameter .*'auto'.* or None. Got 'some'",
+        ),
+        (
+            {"missing": "drop"},
+            waves(),
+            "'missing' parameter .*'interpolate'.* Got 'drop'",
+        ),
+        (
+            {"num_modes": 0},
+            waves(),
+            "'num_modes' parameter .* an int in the range .1, inf.. Got 0",
+        ),
     ],
 )
 def test_bad_input_is_refused_in_words(parameters, curves, message):
@@ -340,9 +478,14 @@ def test_bad_input_is_refused_in_words(parameters, curves, message):
 
 def test_a_query_outside_the_training_domain_is_refused():
     encoder = CurveCoefficients().fit(waves())
-    with pytest.raises(ValueError, match=r"times from 0 to 1.5, outside the domain 0 to 1"):
+    with pytest.raises(
+        ValueError, match=r"times from 0 to 1.5, outside the domain 0 to 1"
+    ):
         encoder.transform(waves(), grid=1.5 * GRID)
-    with pytest.raises(ValueError, match=r"observed from 0 to 0.5 only, but the domain is 0 to 1; set smoothing"):
+    with pytest.raises(
+        ValueError,
+        match=r"observed from 0 to 0.5 only, but the domain is 0 to 1; set smoothing",
+    ):
         encoder.transform(waves(), grid=0.5 * GRID)
     with pytest.raises(ValueError, match="expecting 101 features"):
         encoder.transform(waves(401))
@@ -355,4 +498,6 @@ def test_weights_of_another_length_and_a_missing_grid_are_refused():
     with pytest.raises(ValueError, match="share no grid; pass grid"):
         encoder.weight_functions(np.ones(4))
     with pytest.raises(ValueError, match="does not determine the curves' level"):
-        CurveCoefficients(num_modes=4, derivative=1).fit(waves()).inverse_transform(np.ones((1, 4)))
+        CurveCoefficients(num_modes=4, derivative=1).fit(waves()).inverse_transform(
+            np.ones((1, 4))
+        )

@@ -17,10 +17,16 @@ from sklearn.preprocessing import StandardScaler
 from langevax.sklearn import PredictiveClassifier, PredictiveRegressor, load
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore::langevax.predictive_law.PredictiveWarning", "ignore::langevax.sampling.SamplingWarning"
+    "ignore::langevax.predictive_law.PredictiveWarning",
+    "ignore::langevax.sampling.SamplingWarning",
 )  # few rows, short paths
 
-SMALL = {"bayes_shares": (1.0, 0.1), "num_particles": 64, "num_folds": None, "random_state": 0}
+SMALL = {
+    "bayes_shares": (1.0, 0.1),
+    "num_particles": 64,
+    "num_folds": None,
+    "random_state": 0,
+}
 SHIPS = """
 A60 0 127 0  A60 1 63 0  A65 0 1095 3  A65 1 1095 4  A70 0 1512 6  A70 1 3353 18  A75 1 2244 11
 B60 0 44882 39  B60 1 17176 29  B65 0 28609 58  B65 1 20370 53  B70 0 7064 12  B70 1 13099 44  B75 1 7117 18
@@ -53,30 +59,51 @@ def test_coefficients_and_means_are_those_of_statsmodels():
     design = statsmodels.api.add_constant(X)
     known = statsmodels.api.Poisson(incidents, design, exposure=months).fit(disp=0)
     model = of_ships()
-    np.testing.assert_array_less(np.abs(model.as_bayes().coef_ - known.params[1:]) / known.bse[1:], 0.35)
+    np.testing.assert_array_less(
+        np.abs(model.as_bayes().coef_ - known.params[1:]) / known.bse[1:], 0.35
+    )
     np.testing.assert_allclose(model.as_bayes().coef_sd_, known.bse[1:], rtol=0.25)
     means = known.predict(design, exposure=months)
     likely = incidents > 5  # elsewhere the prior counts
-    np.testing.assert_allclose(model.predict(X, exposure=months)[likely], means[likely], rtol=0.15)
-    np.testing.assert_allclose(model.predict(X, exposure=7 * months), 7 * model.predict(X, exposure=months))
-    robust = statsmodels.api.Poisson(incidents, design, exposure=months).fit(disp=0, cov_type="HC0").bse[1:]
+    np.testing.assert_allclose(
+        model.predict(X, exposure=months)[likely], means[likely], rtol=0.15
+    )
+    np.testing.assert_allclose(
+        model.predict(X, exposure=7 * months), 7 * model.predict(X, exposure=months)
+    )
+    robust = (
+        statsmodels.api.Poisson(incidents, design, exposure=months)
+        .fit(disp=0, cov_type="HC0")
+        .bse[1:]
+    )
     errors = model.robust_coef_sd(X, incidents, exposure=months)
-    np.testing.assert_allclose(errors[[0, 4, 5, 6, 7]], robust[[0, 4, 5, 6, 7]], rtol=0.1)
+    np.testing.assert_allclose(
+        errors[[0, 4, 5, 6, 7]], robust[[0, 4, 5, 6, 7]], rtol=0.1
+    )
 
 
 @pytest.mark.slow
 def test_the_unit_of_the_exposure_is_the_users_and_its_column_may_be_one_of_x():
     X, months, incidents = ships()
     model, bayes = of_ships(), of_ships().as_bayes()
-    years = PredictiveRegressor("poisson", **SMALL).fit(X, incidents, exposure=months / 12)
+    years = PredictiveRegressor("poisson", **SMALL).fit(
+        X, incidents, exposure=months / 12
+    )
     assert np.all(np.abs(years.as_bayes().coef_ - bayes.coef_) < 0.3 * bayes.coef_sd_)
     assert years.centre_ == pytest.approx(model.centre_ + np.log(12))
     inside = np.insert(X, 3, months, axis=1)
-    named = PredictiveRegressor("poisson", exposure_column=3, **SMALL).fit(inside, incidents)
+    named = PredictiveRegressor("poisson", exposure_column=3, **SMALL).fit(
+        inside, incidents
+    )
     assert named.columns_.tolist() == [0, 1, 2, 4, 5, 6, 7, 8]
     assert np.all(np.abs(named.as_bayes().coef_ - bayes.coef_) < 0.3 * bayes.coef_sd_)
-    scores = named.as_bayes().score(inside, incidents), bayes.score(X, incidents, exposure=months)
-    np.testing.assert_allclose(*scores, atol=0.01)  # not those of the shares: two are level here, and seeds decide
+    scores = (
+        named.as_bayes().score(inside, incidents),
+        bayes.score(X, incidents, exposure=months),
+    )
+    np.testing.assert_allclose(
+        *scores, atol=0.01
+    )  # not those of the shares: two are level here, and seeds decide
     with pytest.raises(ValueError, match="fitted with that of exposure_column"):
         named.predict(inside, exposure=months)
     with pytest.raises(ValueError, match=r"exposure\[2\] is -1"):
@@ -86,19 +113,29 @@ def test_the_unit_of_the_exposure_is_the_users_and_its_column_may_be_one_of_x():
 @pytest.mark.slow
 def test_an_exposure_of_one_is_none():
     X, _, incidents = ships()
-    one = PredictiveRegressor("poisson", **SMALL).fit(X, incidents, exposure=np.ones(len(X)))
+    one = PredictiveRegressor("poisson", **SMALL).fit(
+        X, incidents, exposure=np.ones(len(X))
+    )
     none = PredictiveRegressor("poisson", **SMALL).fit(X, incidents)
-    np.testing.assert_array_equal(np.sort(one.particles_["level"]), np.sort(none.particles_["level"]))
+    np.testing.assert_array_equal(
+        np.sort(one.particles_["level"]), np.sort(none.particles_["level"])
+    )
 
 
 @pytest.mark.slow
 def test_rows_that_differ_in_exposure_alone_stay_apart_and_repeated_ones_count_twice():
     X, months, incidents = ships()
     weights = np.tile([2, 0], 17)
-    weighted = PredictiveRegressor("poisson", **SMALL).fit(X, incidents, weights, exposure=months)
+    weighted = PredictiveRegressor("poisson", **SMALL).fit(
+        X, incidents, weights, exposure=months
+    )
     twice = [np.repeat(part, weights, axis=0) for part in (X, incidents, months)]
-    repeated = PredictiveRegressor("poisson", **SMALL).fit(*twice[:2], exposure=twice[2])
-    np.testing.assert_array_equal(weighted.particles_["slopes"], repeated.particles_["slopes"])
+    repeated = PredictiveRegressor("poisson", **SMALL).fit(
+        *twice[:2], exposure=twice[2]
+    )
+    np.testing.assert_array_equal(
+        weighted.particles_["slopes"], repeated.particles_["slopes"]
+    )
     apart = PredictiveRegressor("poisson", **SMALL)
     apart.fit(*twice[:2], exposure=twice[2] * np.tile([1.0, 3.0], 17))
     assert apart.centre_ == pytest.approx(repeated.centre_ - np.log(2))
@@ -117,11 +154,20 @@ def test_intervals_and_draws_grow_with_the_exposure(tmp_path):
     inside = (low <= drawn) & (drawn <= high)
     assert inside.mean() > 0.88
     other = model.as_bayes()
-    means = other.sample_predictive(X, 4000, random_state=1, exposure=months).mean(axis=0)
-    np.testing.assert_allclose(means, other.predict(X, exposure=months), rtol=0.1, atol=0.1)
+    means = other.sample_predictive(X, 4000, random_state=1, exposure=months).mean(
+        axis=0
+    )
+    np.testing.assert_allclose(
+        means, other.predict(X, exposure=months), rtol=0.1, atol=0.1
+    )
     model.save(tmp_path / "ships.safetensors")
-    for one in (load(tmp_path / "ships.safetensors"), pickle.loads(pickle.dumps(model))):
-        np.testing.assert_array_equal(one.predict(X, exposure=months), model.predict(X, exposure=months))
+    for one in (
+        load(tmp_path / "ships.safetensors"),
+        pickle.loads(pickle.dumps(model)),
+    ):
+        np.testing.assert_array_equal(
+            one.predict(X, exposure=months), model.predict(X, exposure=months)
+        )
         with pytest.raises(ValueError, match="exposure is missing"):
             one.predict(X)
         with pytest.raises(AttributeError, match="this model has no law to certify"):
@@ -130,13 +176,23 @@ def test_intervals_and_draws_grow_with_the_exposure(tmp_path):
 
 @pytest.mark.slow
 def test_metadata_routing_passes_it_through_pipelines_and_folds():
-    X, months, incidents = (np.concatenate([part, part]) for part in ships())  # each fold is the table
+    X, months, incidents = (
+        np.concatenate([part, part]) for part in ships()
+    )  # each fold is the table
     with sklearn.config_context(enable_metadata_routing=True):
-        model = PredictiveRegressor("poisson", **SMALL).set_fit_request(exposure=True).set_score_request(exposure=True)
+        model = (
+            PredictiveRegressor("poisson", **SMALL)
+            .set_fit_request(exposure=True)
+            .set_score_request(exposure=True)
+        )
         line = make_pipeline(StandardScaler(), model)
-        got = cross_validate(line, X, incidents, params={"exposure": months}, cv=KFold(2))
+        got = cross_validate(
+            line, X, incidents, params={"exposure": months}, cv=KFold(2)
+        )
     X, months, incidents = ships()
-    np.testing.assert_allclose(got["test_score"], of_ships().score(X, incidents, exposure=months), atol=0.03)
+    np.testing.assert_allclose(
+        got["test_score"], of_ships().score(X, incidents, exposure=months), atol=0.03
+    )
 
 
 def refusals():
@@ -144,14 +200,49 @@ def refusals():
     poisson = PredictiveRegressor("poisson")
     for value, shown in ((0.0, "0"), (-3.0, "-3"), (np.nan, "nan"), (np.inf, "inf")):
         wrong = np.where(np.arange(len(X)) == 5, value, months)
-        yield poisson, X, {"exposure": wrong}, rf"exposure\[5\] is {shown}, not the positive"
-    yield poisson, X, {"exposure": months[:3]}, "exposure has 3 entries, but X has 34 rows"
+        yield (
+            poisson,
+            X,
+            {"exposure": wrong},
+            rf"exposure\[5\] is {shown}, not the positive",
+        )
+    yield (
+        poisson,
+        X,
+        {"exposure": months[:3]},
+        "exposure has 3 entries, but X has 34 rows",
+    )
     yield poisson, X, {"exposure": months.astype(str)}, "exposure holds words"
-    yield PredictiveRegressor(), X, {"exposure": months}, "exposure is for counts, and family='gaussian' has none"
-    yield PredictiveRegressor(exposure_column=0), X, {}, "exposure is for counts, and family='gaussian' has none"
-    yield PredictiveRegressor("poisson", exposure_column=0), X, {"exposure": months}, "pass one of them"
-    yield PredictiveRegressor("poisson", exposure_column=8), X, {}, "exposure_column must be the place of a column"
-    yield PredictiveRegressor("poisson", exposure_column=0), X, {}, r"exposure\[0\] is 0"
+    yield (
+        PredictiveRegressor(),
+        X,
+        {"exposure": months},
+        "exposure is for counts, and family='gaussian' has none",
+    )
+    yield (
+        PredictiveRegressor(exposure_column=0),
+        X,
+        {},
+        "exposure is for counts, and family='gaussian' has none",
+    )
+    yield (
+        PredictiveRegressor("poisson", exposure_column=0),
+        X,
+        {"exposure": months},
+        "pass one of them",
+    )
+    yield (
+        PredictiveRegressor("poisson", exposure_column=8),
+        X,
+        {},
+        "exposure_column must be the place of a column",
+    )
+    yield (
+        PredictiveRegressor("poisson", exposure_column=0),
+        X,
+        {},
+        r"exposure\[0\] is 0",
+    )
     both = PredictiveRegressor("poisson", exposure_column=1, columns=[0, 1])
     yield both, X + 1, {}, "other than exposure_column=1"
 
@@ -172,11 +263,15 @@ def test_prediction_asks_for_what_the_fit_had():
         lambda X: model.score(X, incidents),
         lambda X: model.robust_coef_sd(X, incidents),
     ):
-        with pytest.raises(ValueError, match="exposure is missing, with which this model was fitted"):
+        with pytest.raises(
+            ValueError, match="exposure is missing, with which this model was fitted"
+        ):
             predict(X)
     with pytest.raises(ValueError, match="exposure has 2 entries, but X has 34 rows"):
         model.predict(X, exposure=months[:2])
-    with pytest.raises(ValueError, match="exposure is for counts, and these are classes"):
+    with pytest.raises(
+        ValueError, match="exposure is for counts, and these are classes"
+    ):
         PredictiveClassifier()._offsets(X, months)
 
 
@@ -187,9 +282,22 @@ def test_a_certificate_is_that_of_the_law():
     model.certificate(random_state=3)
     model.certificate()
     first, second, own = calls
-    assert (first["effort"], first["others"], first["progress"]) == (1e7, [of_ships().law_], "auto")
+    assert (first["effort"], first["others"], first["progress"]) == (
+        1e7,
+        [of_ships().law_],
+        "auto",
+    )
     assert second["effort"] is None
-    assert jax.random.key_data(first["key"]).tolist() == jax.random.key_data(second["key"]).tolist()
-    assert jax.random.key_data(first["key"]).tolist() != jax.random.key_data(own["key"]).tolist()
-    with pytest.raises(AttributeError, match=r"one that as_bayes\(\) returned a fit with bayes_shares=\(1.0,\)"):
+    assert (
+        jax.random.key_data(first["key"]).tolist()
+        == jax.random.key_data(second["key"]).tolist()
+    )
+    assert (
+        jax.random.key_data(first["key"]).tolist()
+        != jax.random.key_data(own["key"]).tolist()
+    )
+    with pytest.raises(
+        AttributeError,
+        match=r"one that as_bayes\(\) returned a fit with bayes_shares=\(1.0,\)",
+    ):
         model.as_bayes().certificate()

@@ -7,7 +7,12 @@ import pandas
 import polars
 import pytest
 from sklearn.base import clone
-from sklearn.datasets import load_breast_cancer, load_digits, load_linnerud, make_friedman1
+from sklearn.datasets import (
+    load_breast_cancer,
+    load_digits,
+    load_linnerud,
+    make_friedman1,
+)
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.metrics import log_loss
@@ -30,7 +35,9 @@ from tests.sklearn.tables import (
 
 compiled = []
 jax.monitoring.register_event_duration_secs_listener(
-    lambda event, _seconds, **_: compiled.append(event) if event.endswith("backend_compile_duration") else None
+    lambda event, _seconds, **_: (
+        compiled.append(event) if event.endswith("backend_compile_duration") else None
+    )
 )
 
 
@@ -47,28 +54,51 @@ def test_at_a_large_output_scale_it_is_its_kernel_machine():
     fits = []
     for seed in range(12):
         temperature = alpha * 100**2 / 60
-        settings = {"output_scale": 100.0, "temperature": temperature, "scaling": "columns", "num_steps": 300}
-        fits.append(MeanFieldRegressor(num_particles=8000, random_state=seed, **settings).fit(X, y))
+        settings = {
+            "output_scale": 100.0,
+            "temperature": temperature,
+            "scaling": "columns",
+            "num_steps": 300,
+        }
+        fits.append(
+            MeanFieldRegressor(num_particles=8000, random_state=seed, **settings).fit(
+                X, y
+            )
+        )
     predictions = np.stack([fit.predict(grid) for fit in fits])
 
     def machine(alpha):
         features = fits[0].kernel_limit(20_000)[0].fit(X)
-        K, k = features.transform(X).astype(float), features.transform(grid).astype(float)
-        ridge = KernelRidge(alpha=alpha, kernel="linear").fit(K, (y - y.mean()) / y.std())
+        K, k = (
+            features.transform(X).astype(float),
+            features.transform(grid).astype(float),
+        )
+        ridge = KernelRidge(alpha=alpha, kernel="linear").fit(
+            K, (y - y.mean()) / y.std()
+        )
         return y.mean() + y.std() * ridge.predict(k)
 
     expected = machine(alpha * 100**2)
     error = predictions.std(0, ddof=1) / np.sqrt(12)
     distance = np.abs(predictions.mean(0) - expected)
     assert np.all(distance < 4.5 * error + 0.02 * y.std())
-    assert np.max(np.abs(machine(2 * alpha * 100**2) - expected) / (4.5 * error + 0.02 * y.std())) > 1
+    assert (
+        np.max(
+            np.abs(machine(2 * alpha * 100**2) - expected)
+            / (4.5 * error + 0.02 * y.std())
+        )
+        > 1
+    )
 
 
 def test_the_temperature_is_the_penalty_over_the_sum_of_weights():
     """Kernel ridge with alpha = n T, where a row of weight 3 counts as three; all rows three times are the table."""
     X, y = diabetes()
     settings = QUICK | {"num_steps": 1}
-    for weights, total in ((np.where(np.arange(300) < 150, 3.0, 1.0), 600), (np.full(300, 3.0), 300)):
+    for weights, total in (
+        (np.where(np.arange(300) < 150, 3.0, 1.0), 600),
+        (np.full(300, 3.0), 300),
+    ):
         model = MeanFieldRegressor(**settings).fit(X[:300], y[:300], weights)
         assert model.temperature_ == pytest.approx(model.leave_one_out_.alpha / total)
 
@@ -80,7 +110,10 @@ def test_kernel_limit_is_fitted_like_any_estimator():
     assert limit.score(X[300:], y[300:]) > 0.45
     X, y = iris()
     classifier = MeanFieldClassifier(**QUICK, scaling="columns").fit(X[:100], y[:100])
-    assert classifier.kernel_limit(1000).fit(X[:100], y[:100]).score(X[100:], y[100:]) > 0.9
+    assert (
+        classifier.kernel_limit(1000).fit(X[:100], y[:100]).score(X[100:], y[100:])
+        > 0.9
+    )
 
 
 @pytest.mark.slow
@@ -89,8 +122,16 @@ def test_the_spread_between_seeds_falls_like_one_over_the_root_of_the_width():
     X, y = (a[:128] for a in diabetes())
     widths, spreads = [50, 200, 800], []
     for width in widths:
-        settings = QUICK | {"num_particles": width, "temperature": 0.06, "scaling": "columns", "learn_scales": False}
-        fits = [MeanFieldRegressor(**settings | {"random_state": seed}).fit(X, y) for seed in range(8)]
+        settings = QUICK | {
+            "num_particles": width,
+            "temperature": 0.06,
+            "scaling": "columns",
+            "learn_scales": False,
+        }
+        fits = [
+            MeanFieldRegressor(**settings | {"random_state": seed}).fit(X, y)
+            for seed in range(8)
+        ]
         last = [list(fit.staged_outputs(X[:50]))[-1] for fit in fits]
         spreads.append(np.sqrt(np.mean(np.var(last, axis=0, ddof=1))))
     slope = np.polyfit(np.log(widths), np.log(spreads), 1)[0]
@@ -101,7 +142,9 @@ def test_the_spread_between_seeds_falls_like_one_over_the_root_of_the_width():
 def test_no_program_is_compiled_twice_for_folds_and_settings():
     """Five folds of two temperatures after one fit of the same bucket: nothing is compiled."""
     X, y = diabetes()
-    search = GridSearchCV(MeanFieldRegressor(**QUICK), {"temperature": [0.05, 0.1]}, cv=5, refit=False)
+    search = GridSearchCV(
+        MeanFieldRegressor(**QUICK), {"temperature": [0.05, 0.1]}, cv=5, refit=False
+    )
     MeanFieldRegressor(**QUICK).fit(X[:353], y[:353]).predict(X[:80])
     before = len(compiled)
     search.fit(X, y)
@@ -113,7 +156,11 @@ def test_units_of_the_targets_do_not_matter():
     """Kelvin or Fahrenheit: the same fit, also far from zero, float64."""
     X, y = diabetes()
     there = MeanFieldRegressor(**QUICK).fit(X[:300], 1e-3 * y[:300] + 1e6)
-    np.testing.assert_allclose((there.predict(X[300:]) - 1e6) * 1e3, fitted_regressor().predict(X[300:]), rtol=1e-3)
+    np.testing.assert_allclose(
+        (there.predict(X[300:]) - 1e6) * 1e3,
+        fitted_regressor().predict(X[300:]),
+        rtol=1e-3,
+    )
 
 
 @pytest.mark.slow
@@ -132,7 +179,9 @@ def test_a_hot_fit_predicts_the_mean_and_a_cold_one_the_rows():
     hot = MeanFieldRegressor(temperature=1e3, **QUICK).fit(X[:300], y[:300])
     assert np.std(hot.predict(X)) < 0.3 * np.std(fitted_regressor().predict(X))
     cold = MeanFieldRegressor(temperature=1e-4, **QUICK).fit(X[:300], y[:300])
-    assert cold.score(X[:300], y[:300]) > fitted_regressor().score(X[:300], y[:300]) + 0.05
+    assert (
+        cold.score(X[:300], y[:300]) > fitted_regressor().score(X[:300], y[:300]) + 0.05
+    )
 
 
 def test_dual_is_what_the_rows_still_pull():
@@ -150,12 +199,22 @@ def test_dual_is_what_the_rows_still_pull():
 def test_frames_of_any_library_are_tables_with_names():
     X, y = diabetes()
     columns = [f"c{j}" for j in range(10)]
-    expected = MeanFieldRegressor(**QUICK).fit(X[:300], y[:300]).predict(X[300:])  # by the programs that are used below
-    for frame in (pandas.DataFrame(X, columns=columns), polars.DataFrame(X, schema=columns)):
+    expected = (
+        MeanFieldRegressor(**QUICK).fit(X[:300], y[:300]).predict(X[300:])
+    )  # by the programs that are used below
+    for frame in (
+        pandas.DataFrame(X, columns=columns),
+        polars.DataFrame(X, schema=columns),
+    ):
         model = MeanFieldRegressor(**QUICK).fit(frame[:300], y[:300])
         np.testing.assert_array_equal(model.predict(frame[300:]), expected)
         assert list(model.feature_names_in_) == columns
-    assert make_pipeline(PolynomialFeatures(1), clone(model)).fit(frame[:300], y[:300]).score(frame, y) > 0.4
+    assert (
+        make_pipeline(PolynomialFeatures(1), clone(model))
+        .fit(frame[:300], y[:300])
+        .score(frame, y)
+        > 0.4
+    )
 
 
 def test_labels_come_back_as_they_were_given():
@@ -165,7 +224,9 @@ def test_labels_come_back_as_they_were_given():
     assert set(model.predict(X)) <= set(y)
     probabilities = model.predict_proba(X)
     np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-6)
-    np.testing.assert_array_equal(model.classes_[probabilities.argmax(1)], model.predict(X))
+    np.testing.assert_array_equal(
+        model.classes_[probabilities.argmax(1)], model.predict(X)
+    )
 
 
 def test_a_positive_output_speaks_for_the_second_class():
@@ -180,7 +241,9 @@ def test_stages_end_at_the_last_cloud():
     model = fitted_classifier()
     stages = list(model.staged_predict_proba(X[:7]))
     assert len(stages) == len(model.history_["steps"])
-    last = langevax.neurons.TanhTanh(10.0, 3).mean(*map(jnp.asarray, (model.particles_, model.standardiser_(X[:7]))))
+    last = langevax.neurons.TanhTanh(10.0, 3).mean(
+        *map(jnp.asarray, (model.particles_, model.standardiser_(X[:7])))
+    )
     np.testing.assert_allclose(stages[-1], jax.nn.softmax(last, axis=-1), rtol=1e-4)
     assert np.mean(np.abs(stages[0] - stages[-1])) > 0.05
 
@@ -219,9 +282,16 @@ def test_classes_that_overlap_are_learned_by_default():
 
 def test_outputs_that_alternate_are_cured_by_shorter_steps():
     X, y = overlapping()
-    with pytest.warns(ConvergenceWarning, match="relative_step_size=20 is too large .* training went on with"):
+    with pytest.warns(
+        ConvergenceWarning,
+        match="relative_step_size=20 is too large .* training went on with",
+    ):
         model = MeanFieldClassifier(
-            relative_step_size=20.0, validation=None, num_steps=200, stop=None, random_state=0
+            relative_step_size=20.0,
+            validation=None,
+            num_steps=200,
+            stop=None,
+            random_state=0,
         ).fit(X[:400], y[:400])
     used = model.history_["relative_step_size"]
     assert used[0] == 20
@@ -235,10 +305,13 @@ def test_outputs_that_alternate_are_cured_by_shorter_steps():
 def test_outputs_that_still_alternate_are_not_convergence(monkeypatch):
     monkeypatch.setattr(training, "MOST_HALVINGS", 0)
     X, y = overlapping()
-    with pytest.warns(ConvergenceWarning, match="outputs alternate .* relative_step_size=20 too, .*_size=5"):
-        model = MeanFieldClassifier(relative_step_size=20.0, validation=None, num_steps=200, random_state=0).fit(
-            X[:400], y[:400]
-        )
+    with pytest.warns(
+        ConvergenceWarning,
+        match="outputs alternate .* relative_step_size=20 too, .*_size=5",
+    ):
+        model = MeanFieldClassifier(
+            relative_step_size=20.0, validation=None, num_steps=200, random_state=0
+        ).fit(X[:400], y[:400])
     assert model.outputs_alternate_
     assert not model.converged_
 
@@ -246,12 +319,18 @@ def test_outputs_that_still_alternate_are_not_convergence(monkeypatch):
 def test_a_step_size_beyond_the_limit_warns_on_short_runs_too():
     X, y = diabetes()
     with pytest.warns(ConvergenceWarning, match="relative_step_size=2 is not below 2"):
-        MeanFieldRegressor(**QUICK | {"relative_step_size": 2.0, "num_steps": 1}).fit(X[:300], y[:300])
+        MeanFieldRegressor(**QUICK | {"relative_step_size": 2.0, "num_steps": 1}).fit(
+            X[:300], y[:300]
+        )
 
 
 @pytest.mark.slow
 def test_a_fit_that_settled_is_converged():
-    assert MeanFieldClassifier(temperature=1e-3, random_state=0).fit(*load_breast_cancer(return_X_y=True)).converged_
+    assert (
+        MeanFieldClassifier(temperature=1e-3, random_state=0)
+        .fit(*load_breast_cancer(return_X_y=True))
+        .converged_
+    )
     assert MeanFieldRegressor(random_state=0).fit(*diabetes()).converged_
 
 
@@ -260,10 +339,17 @@ def test_warm_start_continues_from_the_particles():
     """One step after a long fit is near it, one step from the prior is not."""
     X, y = diabetes()
     short = QUICK | {"num_steps": 1, "random_state": 1}
-    warm = MeanFieldRegressor(**QUICK, warm_start=True).fit(X[:300], y[:300]).set_params(**short).fit(X[:300], y[:300])
+    warm = (
+        MeanFieldRegressor(**QUICK, warm_start=True)
+        .fit(X[:300], y[:300])
+        .set_params(**short)
+        .fit(X[:300], y[:300])
+    )
     cold = MeanFieldRegressor(**short).fit(X[:300], y[:300])
     assert warm.score(X[300:], y[300:]) > cold.score(X[300:], y[300:]) + 0.1
-    with pytest.raises(ValueError, match="warm_start continues from particles of shape"):
+    with pytest.raises(
+        ValueError, match="warm_start continues from particles of shape"
+    ):
         warm.set_params(num_particles=50).fit(X[:300], y[:300])
 
 
@@ -272,7 +358,8 @@ def test_the_path_finds_temperature_and_scale_by_validation(tmp_path):
     X, y = diabetes()
     model = MeanFieldRegressor(**QUICK | {"validation": "path"}).fit(X[:150], y[:150])
     excess, error, scales, temperatures = (
-        model.path_[name].reshape(2, -1) for name in ("excess", "excess_error", "output_scale", "temperature")
+        model.path_[name].reshape(2, -1)
+        for name in ("excess", "excess_error", "output_scale", "temperature")
     )
     scale = [10.0, 30.0].index(model.neuron_.scale)
     (chosen,) = np.flatnonzero(np.isclose(temperatures[scale], model.temperature_))
@@ -282,18 +369,30 @@ def test_the_path_finds_temperature_and_scale_by_validation(tmp_path):
     assert not good[:scale].any()  # no smaller scale
     assert not good[scale, :chosen].any()  # nothing hotter
     assert np.all(np.diff(temperatures) < 0)
-    np.testing.assert_allclose(temperatures[1], 9 * temperatures[0])  # so that both have one kernel limit
+    np.testing.assert_allclose(
+        temperatures[1], 9 * temperatures[0]
+    )  # so that both have one kernel limit
     assert model.score(X[300:], y[300:]) > 0.4
     model.save(tmp_path / "model")
-    np.testing.assert_array_equal(langevax.sklearn.load(tmp_path / "model").predict(X), model.predict(X))
+    np.testing.assert_array_equal(
+        langevax.sklearn.load(tmp_path / "model").predict(X), model.predict(X)
+    )
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::langevax.sklearn.LinearModelWarning")  # of 100 steps at output scale 1
+@pytest.mark.filterwarnings(
+    "ignore::langevax.sklearn.LinearModelWarning"
+)  # of 100 steps at output scale 1
 def test_a_path_takes_the_scale_that_predicts_better():
     """On images a larger scale than 1 does."""
     X, y = load_digits(return_X_y=True)
-    model = MeanFieldClassifier(validation="path", output_scale=1.0, num_particles=100, num_steps=100, random_state=0)
+    model = MeanFieldClassifier(
+        validation="path",
+        output_scale=1.0,
+        num_particles=100,
+        num_steps=100,
+        random_state=0,
+    )
     model.fit(X[:200], y[:200])
     assert model.neuron_.scale == 3.0
 
@@ -302,12 +401,16 @@ def test_an_interrupted_fit_resumes_from_its_checkpoint(tmp_path):
     """To the last bit; another problem in the same directory is refused."""
     X, y = diabetes()
     settings = QUICK | {"checkpoint": str(tmp_path / "run"), "stop": None}
-    MeanFieldRegressor(**settings | {"num_steps": 50, "batch_size": None}).fit(X[:300], y[:300])
+    MeanFieldRegressor(**settings | {"num_steps": 50, "batch_size": None}).fit(
+        X[:300], y[:300]
+    )
     with pytest.raises(langevax.CheckpointError):
         MeanFieldRegressor(**settings).fit(X[:200], y[:200])
 
 
-@pytest.mark.parametrize("validation", [None, pytest.param("auto", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "validation", [None, pytest.param("auto", marks=pytest.mark.slow)]
+)
 def test_a_classifier_goes_on_from_its_checkpoint_bit_for_bit(tmp_path, validation):
     """Its step sizes are part of the checkpoint."""
     X, y = iris()
@@ -322,7 +425,9 @@ def test_a_classifier_goes_on_from_its_checkpoint_bit_for_bit(tmp_path, validati
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(base, "stop_at_plateau", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            MeanFieldClassifier(**settings | {"stop": "plateau"} | saved).fit(X[:100], y[:100])
+            MeanFieldClassifier(**settings | {"stop": "plateau"} | saved).fit(
+                X[:100], y[:100]
+            )
     resumed = MeanFieldClassifier(**settings | saved).fit(X[:100], y[:100])
     np.testing.assert_array_equal(resumed.particles_, whole.particles_)
     np.testing.assert_array_equal(resumed.dual_, whole.dual_)
@@ -332,5 +437,11 @@ def test_a_classifier_goes_on_from_its_checkpoint_bit_for_bit(tmp_path, validati
 def test_batches_reach_what_all_rows_reach():
     X, y = diabetes()
     whole = MeanFieldRegressor(**QUICK | {"num_steps": 400}).fit(X[:300], y[:300])
-    batches = clone(whole).set_params(batch_size=64, relative_step_size=1.0).fit(X[:300], y[:300])
-    assert batches.score(X[300:], y[300:]) == pytest.approx(whole.score(X[300:], y[300:]), abs=0.03)
+    batches = (
+        clone(whole)
+        .set_params(batch_size=64, relative_step_size=1.0)
+        .fit(X[:300], y[:300])
+    )
+    assert batches.score(X[300:], y[300:]) == pytest.approx(
+        whole.score(X[300:], y[300:]), abs=0.03
+    )

@@ -11,11 +11,21 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import balanced_accuracy_score, log_loss
 
 from langevax.meanfield.kernel_limit import excess, leave_one_out
-from langevax.sklearn import LinearModelWarning, MeanFieldClassifier, MeanFieldRegressor, load
+from langevax.sklearn import (
+    LinearModelWarning,
+    MeanFieldClassifier,
+    MeanFieldRegressor,
+    load,
+)
 from langevax.sklearn.column_maps import NormalScores, Pieces, Squash
 from langevax.sklearn.fold_choice import SLACK
 from langevax.sklearn.intervals import upper_quantile
-from langevax.sklearn.model_selection import SEARCHES, _above_least, anneal, choose_by_validation
+from langevax.sklearn.model_selection import (
+    SEARCHES,
+    _above_least,
+    anneal,
+    choose_by_validation,
+)
 from langevax.sklearn.solvers import Schedule
 from tests.sklearn.tables import QUICK as WITHOUT_FOLDS
 from tests.sklearn.tables import diabetes, iris
@@ -50,32 +60,51 @@ def test_the_penalty_is_the_largest_within_one_standard_error():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(40, 3))
     y = X @ [1.0, -1.0, 0.5] + rng.normal(size=40)
-    choice = leave_one_out(X.T * np.sqrt(3), y[:, None], np.ones(40))  # the kernel X X^T
+    choice = leave_one_out(
+        X.T * np.sqrt(3), y[:, None], np.ones(40)
+    )  # the kernel X X^T
     rows = np.empty((len(choice.alphas), 40))
     for a, alpha in enumerate(choice.alphas):
         for i in range(40):
             others = np.delete(np.arange(40), i)
             A, b = X[others], y[others]
-            rows[a, i] = (y[i] - X[i] @ np.linalg.solve(A.T @ A + alpha * np.eye(3), A.T @ b)) ** 2
+            rows[a, i] = (
+                y[i] - X[i] @ np.linalg.solve(A.T @ A + alpha * np.eye(3), A.T @ b)
+            ) ** 2
     np.testing.assert_allclose(choice.errors, rows.mean(1), rtol=1e-6)
     best = rows[rows.mean(1).argmin()]
     errors = (rows - best).std(axis=1) / np.sqrt(40)
     np.testing.assert_allclose(choice.excess_errors, errors, rtol=1e-5, atol=1e-12)
-    assert choice.alpha == choice.alphas[np.flatnonzero(rows.mean(1) <= best.mean() + errors)[-1]] > choice.best_alpha
+    assert (
+        choice.alpha
+        == choice.alphas[np.flatnonzero(rows.mean(1) <= best.mean() + errors)[-1]]
+        > choice.best_alpha
+    )
 
 
 def test_no_fold_sees_the_rows_left_out(regressor):
     """Another target of one row changes no output there, and others in other folds."""
     network = regressor.network_
-    choose = lambda n: choose_by_validation(n, 0.02, SCHEDULE, 20, jax.random.key(0), "folds")  # noqa: E731
+    choose = lambda n: choose_by_validation(
+        n, 0.02, SCHEDULE, 20, jax.random.key(0), "folds"
+    )
     before = choose(network)
     targets = network.task.targets.copy()
     targets[7] += 0.3
     task = network.task._replace(targets=targets)
-    after = choose(type(network)(task, network.inputs, network.weights, network.prior_precision))
-    assert after.chosen == before.chosen  # or outputs of different temperatures would be compared
-    first, same = after.held_out.clouds[before.held_out.fold[7]], before.held_out.fold == before.held_out.fold[7]
-    np.testing.assert_array_equal(first, before.held_out.clouds[before.held_out.fold[7]])
+    after = choose(
+        type(network)(task, network.inputs, network.weights, network.prior_precision)
+    )
+    assert (
+        after.chosen == before.chosen
+    )  # or outputs of different temperatures would be compared
+    first, same = (
+        after.held_out.clouds[before.held_out.fold[7]],
+        before.held_out.fold == before.held_out.fold[7],
+    )
+    np.testing.assert_array_equal(
+        first, before.held_out.clouds[before.held_out.fold[7]]
+    )
     np.testing.assert_array_equal(after.outputs[same], before.outputs[same])
     assert np.all(after.outputs[~same] != before.outputs[~same])
 
@@ -84,8 +113,13 @@ def test_folds_centre_targets_by_their_own_rows(regressor):
     """A shift of all targets shifts the outputs at rows left out: no mean of all rows is known there."""
     network, shift = regressor.network_, np.float32(0.5)
     task = network.task._replace(targets=network.task.targets + shift)
-    shifted = type(network)(task, network.inputs, network.weights, network.prior_precision)
-    one, other = (choose_by_validation(n, 0.02, SCHEDULE, 20, jax.random.key(0), "folds") for n in (network, shifted))
+    shifted = type(network)(
+        task, network.inputs, network.weights, network.prior_precision
+    )
+    one, other = (
+        choose_by_validation(n, 0.02, SCHEDULE, 20, jax.random.key(0), "folds")
+        for n in (network, shifted)
+    )
     np.testing.assert_allclose(other.outputs, one.outputs + shift, atol=1e-3)
     means = [np.mean(network.task.targets[one.held_out.fold != k]) for k in range(5)]
     np.testing.assert_allclose(one.held_out.offsets, means, atol=1e-6)
@@ -97,7 +131,9 @@ def test_annealing_ends_at_the_law_of_a_longer_run(regressor):
     network, temperatures = regressor.network_, np.array([0.5, 0.2, 0.1, 0.05, 0.03])
     ended = anneal(network.risk(1.0), temperatures, SCHEDULE, 400, jax.random.key(1))
     X, y = diabetes()
-    fit = MeanFieldRegressor(temperature=0.03, num_particles=400, random_state=3).fit(X[:300], y[:300])
+    fit = MeanFieldRegressor(temperature=0.03, num_particles=400, random_state=3).fit(
+        X[:300], y[:300]
+    )
     z = np.asarray(ended.outputs[-1])[: len(network.inputs)]
     other = fit._outputs(X[:300])
     order = np.argsort(network.task.targets)
@@ -107,22 +143,35 @@ def test_annealing_ends_at_the_law_of_a_longer_run(regressor):
     assert np.corrcoef(z[order], np.sort(network.task.targets))[0, 1] > 0.7
 
 
-def test_the_choice_is_the_hottest_within_a_quarter_of_a_standard_error(regressor, monkeypatch):
+def test_the_choice_is_the_hottest_within_a_quarter_of_a_standard_error(
+    regressor, monkeypatch
+):
     path, factors = regressor.path_, np.array(SEARCHES["folds"].factors)
     good = path["excess"] <= path["excess_error"] / 4
     chosen = int(np.flatnonzero(good)[0])
     assert chosen > 0
-    assert regressor.temperature_ == pytest.approx(path["temperature"][chosen], rel=1e-6)
-    np.testing.assert_allclose(path["temperature"] / path["temperature"][2], factors, rtol=1e-6)
+    assert regressor.temperature_ == pytest.approx(
+        path["temperature"][chosen], rel=1e-6
+    )
+    np.testing.assert_allclose(
+        path["temperature"] / path["temperature"][2], factors, rtol=1e-6
+    )
     assert path["excess"].min() == 0
     assert f"{path['loss'][chosen]:.3g} +- " in regressor.temperature_reason_
     assert regressor.held_out_scores_["r2"] == pytest.approx(0.5, abs=0.1)
     monkeypatch.setitem(SLACK, "numbers", 3.0)  # among which there are several
-    settings, rng = QUICK | {"num_steps": 20, "num_particles": 20, "linear_part": False}, np.random.default_rng(0)
-    model = MeanFieldRegressor(**settings).fit(rng.normal(size=(60, 3)), rng.normal(size=60))
+    settings, rng = (
+        QUICK | {"num_steps": 20, "num_particles": 20, "linear_part": False},
+        np.random.default_rng(0),
+    )
+    model = MeanFieldRegressor(**settings).fit(
+        rng.normal(size=(60, 3)), rng.normal(size=60)
+    )
     good = np.flatnonzero(model.path_["excess"] <= 3 * model.path_["excess_error"])
     assert len(good) > 1
-    assert model.temperature_ == pytest.approx(model.path_["temperature"][good[0]], rel=1e-6)
+    assert model.temperature_ == pytest.approx(
+        model.path_["temperature"][good[0]], rel=1e-6
+    )
     assert "is within 3 standard errors of the least" in model.temperature_reason_
 
 
@@ -136,8 +185,13 @@ def test_units_of_targets_and_columns_change_no_choice():
     dollars = MeanFieldRegressor(**settings).fit(X, y)
     cents = MeanFieldRegressor(**settings).fit(X * [100.0, 1.0, 0.1], np.round(100 * y))
     assert cents.temperature_ == pytest.approx(dollars.temperature_, rel=1e-3)
-    np.testing.assert_array_equal(cents.held_out_.fold[cents.row_places_], dollars.held_out_.fold[dollars.row_places_])
-    np.testing.assert_allclose(cents.predict(X * [100.0, 1.0, 0.1]), 100 * dollars.predict(X), atol=0.5)
+    np.testing.assert_array_equal(
+        cents.held_out_.fold[cents.row_places_],
+        dollars.held_out_.fold[dollars.row_places_],
+    )
+    np.testing.assert_allclose(
+        cents.predict(X * [100.0, 1.0, 0.1]), 100 * dollars.predict(X), atol=0.5
+    )
 
 
 @pytest.mark.slow
@@ -146,8 +200,15 @@ def test_a_network_far_from_the_promise_of_its_kernel_limit_warns():
     rng = np.random.default_rng(0)
     level = rng.integers(0, 7, 400)
     X = np.stack([level, rng.normal(size=400)], axis=1)
-    y = np.array([5, -20, 30, -10, 25, -30, 15])[level] + 20 * X[:, 1] + 3 * rng.normal(size=400)
-    with pytest.warns(ConvergenceWarning, match=r"kernel limit promised .*num_steps=1000, .*indicators of codes"):
+    y = (
+        np.array([5, -20, 30, -10, 25, -30, 15])[level]
+        + 20 * X[:, 1]
+        + 3 * rng.normal(size=400)
+    )
+    with pytest.warns(
+        ConvergenceWarning,
+        match=r"kernel limit promised .*num_steps=1000, .*indicators of codes",
+    ):
         model = MeanFieldRegressor(**QUICK).fit(X, y)
     assert model.leave_one_out_.error < 0.03
     assert model.held_out_scores_["loss"] > 0.1
@@ -173,18 +234,34 @@ def test_targets_of_noise_are_predicted_by_their_mean():
     assert len(model.path_["loss"]) == 10
     assert np.all(np.diff(model.path_["temperature"]) < 0)
     assert model.path_["temperature"][0] == pytest.approx(10 * 10**2)
-    assert 1 - np.mean((y[40:] - model.predict(X[40:])) ** 2) / np.mean((y[40:] - y[:40].mean()) ** 2) > -0.1
-    assert model.temperature_ >= model.path_["temperature"][4]  # one of the further ones
+    assert (
+        1
+        - np.mean((y[40:] - model.predict(X[40:])) ** 2)
+        / np.mean((y[40:] - y[:40].mean()) ** 2)
+        > -0.1
+    )
+    assert (
+        model.temperature_ >= model.path_["temperature"][4]
+    )  # one of the further ones
 
 
 @pytest.mark.slow
 def test_where_all_losses_are_alike_a_hot_temperature_is_taken():
     y = np.random.default_rng(5).normal(size=40)
-    model = MeanFieldRegressor(**QUICK | {"num_steps": 20, "num_particles": 20}).fit(np.full((40, 2), 7.0), y)
-    assert model.temperature_ >= model.path_["temperature"][4]  # one of the further ones
-    choice = choose_by_validation(model.network_, 0.02, SCHEDULE, 20, jax.random.key(0), "folds")
+    model = MeanFieldRegressor(**QUICK | {"num_steps": 20, "num_particles": 20}).fit(
+        np.full((40, 2), 7.0), y
+    )
+    assert (
+        model.temperature_ >= model.path_["temperature"][4]
+    )  # one of the further ones
+    choice = choose_by_validation(
+        model.network_, 0.02, SCHEDULE, 20, jax.random.key(0), "folds"
+    )
     hottest = choice._replace(chosen=0, temperature=choice.history["temperature"][0])
-    assert "at which the network predicts little more than a constant" in hottest.reason(None)
+    assert (
+        "at which the network predicts little more than a constant"
+        in hottest.reason(None)
+    )
 
 
 def test_losses_that_differ_by_rounding_are_alike():
@@ -192,19 +269,27 @@ def test_losses_that_differ_by_rounding_are_alike():
     losses = of_rows + np.array([2e-8, 1e-8, 0])[None, :, None]
     above, error = _above_least(losses, np.ones(40), None)
     assert np.all(above <= min(SLACK.values()) * error)
-    above, error = _above_least(losses + np.array([1e-4, 0, 0])[None, :, None], np.ones(40), None)
+    above, error = _above_least(
+        losses + np.array([1e-4, 0, 0])[None, :, None], np.ones(40), None
+    )
     assert (above > error).tolist() == [[True, False, False]]
 
 
 @pytest.mark.parametrize("num_classes", [2, 3])
 @pytest.mark.slow
 def test_columns_without_values_leave_the_shares_of_the_classes(num_classes):
-    y = np.repeat(np.arange(num_classes), [48, 12] if num_classes == 2 else [35, 13, 12])
+    y = np.repeat(
+        np.arange(num_classes), [48, 12] if num_classes == 2 else [35, 13, 12]
+    )
     model = MeanFieldClassifier(**QUICK).fit(np.full((60, 3), 7.0), y)
-    np.testing.assert_allclose(model.predict_proba(np.zeros((1, 3)))[0], np.bincount(y) / 60, atol=0.05)
+    np.testing.assert_allclose(
+        model.predict_proba(np.zeros((1, 3)))[0], np.bincount(y) / 60, atol=0.05
+    )
     loss = model.held_out_scores_
     assert loss["loss"] <= loss["base_loss"] + 0.01
-    assert "and at most that of the shares of the classes, " in model.temperature_reason_
+    assert (
+        "and at most that of the shares of the classes, " in model.temperature_reason_
+    )
 
 
 @pytest.mark.slow
@@ -216,7 +301,10 @@ def test_one_unit_of_weights_is_as_good_as_another():
     for unit in (1e200, 1e-200):
         other = MeanFieldRegressor(**settings).fit(X[:80], y[:80], unit * weights)
         np.testing.assert_allclose(other.predict(X), plain.predict(X), rtol=1e-3)
-    with pytest.raises(ValueError, match="sample_weight is positive for one row only; give at least two rows"):
+    with pytest.raises(
+        ValueError,
+        match="sample_weight is positive for one row only; give at least two rows",
+    ):
         MeanFieldRegressor(**settings).fit(X[:80], y[:80], np.arange(80) == 3)
 
 
@@ -224,9 +312,17 @@ def test_one_unit_of_weights_is_as_good_as_another():
 def test_a_linear_table_is_said_to_be_linear():
     """On noise-free lines a network cannot match least squares; it says so."""
     X = np.random.default_rng(0).normal(size=(300, 10))
-    with pytest.warns(LinearModelWarning, match="a linear model predicts the rows left out better: .* RidgeCV"):
+    with pytest.warns(
+        LinearModelWarning,
+        match="a linear model predicts the rows left out better: .* RidgeCV",
+    ):
         MeanFieldRegressor(**QUICK, linear_part=False).fit(X, X @ np.arange(1.0, 11.0))
-    assert MeanFieldRegressor(**QUICK).fit(X, X @ np.arange(1.0, 11.0)).score(X, X @ np.arange(1.0, 11.0)) > 0.999
+    assert (
+        MeanFieldRegressor(**QUICK)
+        .fit(X, X @ np.arange(1.0, 11.0))
+        .score(X, X @ np.arange(1.0, 11.0))
+        > 0.999
+    )
 
 
 @pytest.mark.parametrize("method", ["cv+", "split"])
@@ -237,12 +333,16 @@ def test_intervals_are_those_of_the_definition(regressor, method):
     z = regressor._fold_outputs(regressor._columns(X[300:305]))
     used = [i for i in range(300) if method == "cv+" or folds.fold[i] == 0]
     place = -int(-Fraction(8, 10) * (len(used) + 1) // 1)  # the ceiling
-    for j, (low, high) in enumerate(regressor.predict_interval(X[300:305], coverage=0.8, method=method)):
+    for j, (low, high) in enumerate(
+        regressor.predict_interval(X[300:305], coverage=0.8, method=method)
+    ):
         upper = sorted(z[folds.fold[i], j] + scores[i] for i in used)[place - 1]
         lower = sorted(z[folds.fold[i], j] - scores[i] for i in used)[len(used) - place]
-        expected = regressor.target_mean_ + regressor.target_scale_ * np.array([lower, upper])
+        expected = regressor.target_mean_ + regressor.target_scale_ * np.array(
+            [lower, upper]
+        )
         np.testing.assert_allclose([low, high], expected, rtol=1e-5)
-    inside = lambda ends: np.mean((ends[:, 0] <= y[300:]) & (y[300:] <= ends[:, 1]))  # noqa: E731
+    inside = lambda ends: np.mean((ends[:, 0] <= y[300:]) & (y[300:] <= ends[:, 1]))
     assert 0.7 < inside(regressor.predict_interval(X[300:], 0.8, method)) < 0.95
 
 
@@ -250,10 +350,14 @@ def test_standard_deviations_are_of_new_targets(regressor):
     X, y = diabetes()
     mean, deviation = regressor.predict(X[300:], return_std=True)
     np.testing.assert_array_equal(mean, regressor.predict(X[300:]))
-    assert np.sqrt(np.mean((y[300:] - mean) ** 2)) == pytest.approx(deviation.mean(), rel=0.15)
+    assert np.sqrt(np.mean((y[300:] - mean) ** 2)) == pytest.approx(
+        deviation.mean(), rel=0.15
+    )
     z = regressor._fold_outputs(regressor._columns(X[300:]))
     np.testing.assert_allclose(
-        deviation, regressor.target_scale_ * np.sqrt(np.mean(regressor.scores_**2) + z.var(0)), rtol=1e-5
+        deviation,
+        regressor.target_scale_ * np.sqrt(np.mean(regressor.scores_**2) + z.var(0)),
+        rtol=1e-5,
     )
 
 
@@ -261,7 +365,8 @@ def test_a_weight_of_two_is_two_rows_in_quantiles():
     values = np.random.default_rng(0).normal(size=(30, 4))
     weights = np.where(np.arange(30) < 10, 2.0, 1.0)
     np.testing.assert_allclose(
-        upper_quantile(values, weights, 0.8), upper_quantile(np.concatenate([values, values[:10]]), np.ones(40), 0.8)
+        upper_quantile(values, weights, 0.8),
+        upper_quantile(np.concatenate([values, values[:10]]), np.ones(40), 0.8),
     )
 
 
@@ -272,32 +377,48 @@ def test_sets_are_those_of_the_definition(classifier):
     rng = np.random.default_rng(0)
     Z = X[rng.integers(0, 150, 1000)] + rng.normal(size=(1000, X.shape[1])) * X.std(0)
     z = classifier._fold_outputs(classifier._columns(Z))
-    own = 1 - np.exp(z - z.max(2, keepdims=True)) / np.exp(z - z.max(2, keepdims=True)).sum(2, keepdims=True)
+    own = 1 - np.exp(z - z.max(2, keepdims=True)) / np.exp(
+        z - z.max(2, keepdims=True)
+    ).sum(2, keepdims=True)
     likeliest = classifier.predict_proba(Z).argmax(1)
-    at_least = np.sum(scores[:, None, None] >= own[folds.fold], axis=0)  # (rows, classes)
+    at_least = np.sum(
+        scores[:, None, None] >= own[folds.fold], axis=0
+    )  # (rows, classes)
     for coverage in (0.5, 0.6, 0.7, 0.8, 0.9, 0.95):
         expected = at_least + 1 > (1 - coverage) * (len(scores) + 1)
         expected[np.arange(1000), likeliest] = True
         np.testing.assert_array_equal(classifier.predict_set(Z, coverage), expected)
     sets = classifier.predict_set(X[100:], 0.9)
-    assert np.mean(sets[np.arange(50), np.searchsorted(classifier.classes_, y[100:])]) > 0.85
+    assert (
+        np.mean(sets[np.arange(50), np.searchsorted(classifier.classes_, y[100:])])
+        > 0.85
+    )
 
 
 def test_intervals_and_sets_survive_saving(regressor, classifier, tmp_path):
     (X, _), (Z, _) = diabetes(), iris()
     regressor.save(tmp_path / "numbers")
     classifier.save(tmp_path / "classes")
-    np.testing.assert_array_equal(load(tmp_path / "numbers").predict_interval(X), regressor.predict_interval(X))
-    np.testing.assert_array_equal(load(tmp_path / "classes").predict_set(Z), classifier.predict_set(Z))
+    np.testing.assert_array_equal(
+        load(tmp_path / "numbers").predict_interval(X), regressor.predict_interval(X)
+    )
+    np.testing.assert_array_equal(
+        load(tmp_path / "classes").predict_set(Z), classifier.predict_set(Z)
+    )
 
 
 def test_intervals_that_cannot_be_are_refused(regressor):
     X, y = diabetes()
     with pytest.raises(ValueError, match="coverage is 1; pass a probability below 1"):
         regressor.predict_interval(X, 1.0)
-    with pytest.raises(ValueError, match=r"coverage=0\.999 needs scores of at least 999 rows, and there are 300"):
+    with pytest.raises(
+        ValueError,
+        match=r"coverage=0\.999 needs scores of at least 999 rows, and there are 300",
+    ):
         regressor.predict_interval(X, 0.999)
-    with pytest.raises(ValueError, match="method is 'jackknife'; pass one of 'cv\\+', 'split'"):
+    with pytest.raises(
+        ValueError, match="method is 'jackknife'; pass one of 'cv\\+', 'split'"
+    ):
         regressor.predict_interval(X, method="jackknife")
     without = MeanFieldRegressor(**WITHOUT_FOLDS).fit(X[:300], y[:300])
     with pytest.raises(AttributeError, match="fit with validation='folds'"):
@@ -313,9 +434,14 @@ def test_class_weights_are_weights_of_rows():
     settings |= {"scaling": "columns", "learn_scales": False}
     weighted = MeanFieldClassifier(**settings, class_weight={0: 2.0}).fit(X, y)
     by_row = MeanFieldClassifier(**settings).fit(X, y, np.where(y == 0, 2.0, 1.0))
-    np.testing.assert_array_equal(weighted.decision_function(X), by_row.decision_function(X))
+    np.testing.assert_array_equal(
+        weighted.decision_function(X), by_row.decision_function(X)
+    )
     balanced = MeanFieldClassifier(**settings, class_weight="balanced").fit(X, y)
-    totals = [balanced.network_.weights[balanced.network_.task.labels == label].sum() for label in (0, 1)]
+    totals = [
+        balanced.network_.weights[balanced.network_.task.labels == label].sum()
+        for label in (0, 1)
+    ]
     np.testing.assert_allclose(totals, [200, 200])
     with pytest.raises(ValueError, match="class_weight names 5, which y does not hold"):
         MeanFieldClassifier(**settings, class_weight={5: 2.0}).fit(X, y)
@@ -329,10 +455,15 @@ def test_a_balanced_threshold_finds_a_rare_class():
     model = MeanFieldClassifier(**QUICK, threshold="balanced").fit(X[:400], y[:400])
     plain = np.where(model.predict_proba(X[400:])[:, 1] > 0.5, 1, 0)
     assert model.threshold_ < 0.3
-    assert balanced_accuracy_score(y[400:], model.predict(X[400:])) > balanced_accuracy_score(y[400:], plain) + 0.1
+    assert (
+        balanced_accuracy_score(y[400:], model.predict(X[400:]))
+        > balanced_accuracy_score(y[400:], plain) + 0.1
+    )
     with pytest.raises(ValueError, match="threshold='balanced' is chosen on folds"):
         MeanFieldClassifier(**WITHOUT_FOLDS, threshold="balanced").fit(X, y)
-    with pytest.raises(ValueError, match=r"'threshold' parameter .* in the range \(0.0, 1.0\)"):
+    with pytest.raises(
+        ValueError, match=r"'threshold' parameter .* in the range \(0.0, 1.0\)"
+    ):
         MeanFieldClassifier(threshold=1.0).fit(*iris())
     with pytest.raises(ValueError, match=r"threshold=0\.4 is for two classes"):
         MeanFieldClassifier(**QUICK, threshold=0.4).fit(*iris())
@@ -342,14 +473,19 @@ def test_maps_of_columns_are_their_formulas():
     x = np.array([[-2.0], [-1.0], [0.0], [1.0], [2.0], [1e6]])
     squash = Squash.fit(x, np.ones(6))
     centre, width = squash.centre[0], squash.width[0]
-    assert (centre, width) == (0.0, 3.0 / 1.349)  # least values below which lie a half, and quartiles -1 and 2
+    assert (centre, width) == (
+        0.0,
+        3.0 / 1.349,
+    )  # least values below which lie a half, and quartiles -1 and 2
     r = (x - centre) / width
     np.testing.assert_allclose(squash(x), r / np.sqrt(1 + r**2 / 9), rtol=1e-12)
     assert squash(np.array([[1e300]])) == pytest.approx(3.0)
     column = np.random.default_rng(0).exponential(size=(1000, 1))
     scores = NormalScores.fit(column, np.ones(1000))
     np.testing.assert_allclose(
-        scores(np.quantile(column, [0.2, 0.5, 0.9])[:, None])[:, 0], norm.ppf([0.2, 0.5, 0.9]), atol=0.02
+        scores(np.quantile(column, [0.2, 0.5, 0.9])[:, None])[:, 0],
+        norm.ppf([0.2, 0.5, 0.9]),
+        atol=0.02,
     )
     assert scores(np.array([[1e9]])) == pytest.approx(norm.ppf(0.995), abs=1e-9)
     codes = np.repeat([0.0, 1.0, 5.0], 10)[:, None]
@@ -380,7 +516,9 @@ def test_extreme_units_change_nothing(unit):
     settings = WITHOUT_FOLDS | {"num_steps": 20, "scaling": "columns"}
     plain = MeanFieldRegressor(**settings).fit(X[:300], y[:300]).predict(X)
     np.testing.assert_allclose(
-        MeanFieldRegressor(**settings).fit(unit * X[:300], y[:300]).predict(unit * X), plain, rtol=1e-3
+        MeanFieldRegressor(**settings).fit(unit * X[:300], y[:300]).predict(unit * X),
+        plain,
+        rtol=1e-3,
     )
     scaled = MeanFieldRegressor(**settings).fit(X[:300], unit * y[:300]).predict(X)
     np.testing.assert_allclose(scaled / unit, plain, rtol=1e-3)
@@ -388,7 +526,10 @@ def test_extreme_units_change_nothing(unit):
 
 def test_integers_that_floats_would_round_are_refused():
     X = np.arange(40)[:, None] + 2**62
-    with pytest.raises(ValueError, match="X holds integers such as 4611686018427387904, which floats would round"):
+    with pytest.raises(
+        ValueError,
+        match="X holds integers such as 4611686018427387904, which floats would round",
+    ):
         MeanFieldRegressor(**QUICK).fit(X, np.arange(40.0))
 
 
@@ -400,15 +541,25 @@ def test_pieces_are_shares_between_quantiles():
     np.testing.assert_array_equal(pieces.knots[0], np.arange(0, 17, 2))
     assert pieces.knots[1] is None
     np.testing.assert_array_equal(
-        columns[:, :2], Squash.fit(inputs, np.ones(17))([[3.5, 1.0], [-5.0, 0.0], [99.0, 2.0]])
+        columns[:, :2],
+        Squash.fit(inputs, np.ones(17))([[3.5, 1.0], [-5.0, 0.0], [99.0, 2.0]]),
     )
-    np.testing.assert_allclose(columns[:, 2:], [[1, 0.75, 0, 0, 0, 0, 0, 0], [0] * 8, [1] * 8])
-    assert pieces.names(["age", "kind"])[:4] == ["age", "kind", "age from 0 to 2", "age from 2 to 4"]
+    np.testing.assert_allclose(
+        columns[:, 2:], [[1, 0.75, 0, 0, 0, 0, 0, 0], [0] * 8, [1] * 8]
+    )
+    assert pieces.names(["age", "kind"])[:4] == [
+        "age",
+        "kind",
+        "age from 0 to 2",
+        "age from 2 to 4",
+    ]
 
 
 def test_tables_of_many_columns_have_fewer_pieces_or_none():
     wide = np.random.default_rng(0).normal(size=(50, 60))
-    assert len(Pieces.fit(wide, np.ones(50)).knots[0]) == 4  # three pieces: 60 + 3 * 60 of at most 256 columns
+    assert (
+        len(Pieces.fit(wide, np.ones(50)).knots[0]) == 4
+    )  # three pieces: 60 + 3 * 60 of at most 256 columns
     assert Pieces.fit(np.hstack([wide, wide]), np.ones(50)).knots[0] is None
 
 
@@ -426,7 +577,9 @@ def test_copies_of_a_row_are_left_out_by_different_folds(estimator):
         assert model.predict_set(np.array([[0.0], [1.0]]), coverage=0.7).sum() < 4
     else:
         assert scores["r2"] > 0.2
-    assert len(model.held_out_.fold) == 20  # five parts of each of the four distinct rows
+    assert (
+        len(model.held_out_.fold) == 20
+    )  # five parts of each of the four distinct rows
     np.testing.assert_allclose(model.held_out_.weights.sum(), 200)
 
 
@@ -437,7 +590,9 @@ def test_class_weights_do_not_make_copies_of_rows():
     plain = MeanFieldClassifier(**QUICK).fit(X, y)
     heavy = MeanFieldClassifier(**QUICK, class_weight={0: 20.0, 1: 20.0}).fit(X, y)
     assert len(heavy.held_out_.fold) == len(plain.held_out_.fold) == 150
-    assert heavy.leave_one_out_.error == pytest.approx(plain.leave_one_out_.error, rel=0.05)
+    assert heavy.leave_one_out_.error == pytest.approx(
+        plain.leave_one_out_.error, rel=0.05
+    )
 
 
 @pytest.mark.parametrize("scale", [1e200, 1e-200])
@@ -456,7 +611,9 @@ def test_outputs_of_different_units_have_errors_of_their_own():
     settings = QUICK | {"num_steps": 20, "num_particles": 20}
     model = MeanFieldRegressor(**settings).fit(X, y)
     scores, weights = model.held_out_scores_, model.held_out_.weights
-    errors = y.std(axis=0) * np.sqrt(np.average(model.scores_**2, axis=0, weights=weights))
+    errors = y.std(axis=0) * np.sqrt(
+        np.average(model.scores_**2, axis=0, weights=weights)
+    )
     np.testing.assert_allclose([scores["rmse_0"], scores["rmse_1"]], errors, rtol=1e-5)
     assert "rmse" not in scores
     assert 0.1 < scores["rmse_0"] < 2
@@ -467,4 +624,7 @@ def test_outputs_of_different_units_have_errors_of_their_own():
 def test_a_constant_target_is_not_explained():
     X = np.random.default_rng(0).normal(size=(60, 3))
     settings = QUICK | {"num_steps": 20, "num_particles": 20}
-    assert MeanFieldRegressor(**settings).fit(X, np.full(60, 3.0)).held_out_scores_["r2"] == 0.0
+    assert (
+        MeanFieldRegressor(**settings).fit(X, np.full(60, 3.0)).held_out_scores_["r2"]
+        == 0.0
+    )

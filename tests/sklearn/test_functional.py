@@ -42,13 +42,17 @@ def waves(n=64):
 @functools.cache
 def fitted(derivative=0):
     X, y = waves()
-    return FunctionalMeanFieldRegressor(grid=GRID, derivative=derivative, num_modes=12, **SMALL).fit(X, y)
+    return FunctionalMeanFieldRegressor(
+        grid=GRID, derivative=derivative, num_modes=12, **SMALL
+    ).fit(X, y)
 
 
 @functools.cache
 def classifier():
     X, y = waves()
-    return FunctionalMeanFieldClassifier(grid=GRID, num_modes=12, **SMALL).fit(X, np.where(y > 1, "high", "low"))
+    return FunctionalMeanFieldClassifier(grid=GRID, num_modes=12, **SMALL).fit(
+        X, np.where(y > 1, "high", "low")
+    )
 
 
 @functools.cache
@@ -73,7 +77,9 @@ def test_it_learns():
 @pytest.mark.compiled_as_usual
 def test_the_certificate_is_that_of_functions():
     X, y = waves()
-    model = FunctionalMeanFieldRegressor(grid=GRID, num_modes=12, **SMALL | {"num_particles": 256}).fit(X, y)
+    model = FunctionalMeanFieldRegressor(
+        grid=GRID, num_modes=12, **SMALL | {"num_particles": 256}
+    ).fit(X, y)
     certificate = model.certificate(effort=1e9)
     assert certificate.trustworthy
     assert 0 < certificate.unknown_share < 0.25
@@ -82,7 +88,9 @@ def test_the_certificate_is_that_of_functions():
 
 @pytest.mark.parametrize("derivative", [0, 2])
 @pytest.mark.slow
-def test_a_grid_four_times_finer_changes_predictions_by_less_than_one_percent(derivative):
+def test_a_grid_four_times_finer_changes_predictions_by_less_than_one_percent(
+    derivative,
+):
     X, y = waves()
     fine = CubicSpline(GRID, X.T)(FINE).T
     moved = fitted(derivative).predict(fine, grid=FINE) - fitted(derivative).predict(X)
@@ -94,9 +102,14 @@ def test_classes_on_another_grid():
     X, _ = waves()
     fine = CubicSpline(GRID, X.T)(FINE).T
     for ask in ("predict_proba", "decision_function"):
-        here, there = getattr(classifier(), ask)(X), getattr(classifier(), ask)(fine, grid=FINE)
+        here, there = (
+            getattr(classifier(), ask)(X),
+            getattr(classifier(), ask)(fine, grid=FINE),
+        )
         np.testing.assert_allclose(there, here, atol=0.02 * np.abs(here).max())
-    assert (classifier().predict(fine, grid=FINE) == classifier().predict(X)).mean() > 0.95
+    assert (
+        classifier().predict(fine, grid=FINE) == classifier().predict(X)
+    ).mean() > 0.95
 
 
 @pytest.mark.parametrize("derivative", [0, 2])
@@ -106,8 +119,13 @@ def test_slope_functions_are_derivatives_of_the_output(derivative):
     e = 1e-3 * np.sin(2 * GRID)
     measured = (model.predict(X[:9] + e) - model.predict(X[:9] - e)) / 2
     interpolated = make_interp_spline(GRID, e, k=5)(FINE, nu=derivative)
-    expected = np.trapezoid(model.slope_functions(X[:9], FINE) * interpolated, FINE, axis=1) / 2  # a mean over [2, 4]
-    np.testing.assert_allclose(measured, expected, rtol=0.02, atol=0.002 * np.abs(expected).max())
+    expected = (
+        np.trapezoid(model.slope_functions(X[:9], FINE) * interpolated, FINE, axis=1)
+        / 2
+    )  # a mean over [2, 4]
+    np.testing.assert_allclose(
+        measured, expected, rtol=0.02, atol=0.002 * np.abs(expected).max()
+    )
 
 
 def test_weight_functions_make_the_neurons():
@@ -116,9 +134,13 @@ def test_weight_functions_make_the_neurons():
     a, b = model.particles_[:, 0], model.particles_[:, -1]
     thetas = model.weight_functions(FINE)
     curves = CubicSpline(GRID, X.T)(FINE).T
-    mean = model.standardiser_.mean @ model.encoder_.weight_functions(np.eye(12) / model.encoder_.scales_[0] ** 2, FINE)
+    mean = model.standardiser_.mean @ model.encoder_.weight_functions(
+        np.eye(12) / model.encoder_.scales_[0] ** 2, FINE
+    )
     inner = np.trapezoid(thetas[:, None] * (curves - mean), FINE, axis=-1) / 2
-    outputs = 3 * np.mean(np.tanh(abs(a))[:, None] * np.tanh(inner + (np.sign(a) * b)[:, None]), axis=0)
+    outputs = 3 * np.mean(
+        np.tanh(abs(a))[:, None] * np.tanh(inner + (np.sign(a) * b)[:, None]), axis=0
+    )
     *_, last = model.staged_outputs(X)
     np.testing.assert_allclose(outputs, last, atol=0.02)
     assert np.std(y) > 0.1
@@ -127,7 +149,11 @@ def test_weight_functions_make_the_neurons():
 def test_the_pictures():
     model, (X, _) = fitted(), waves()
     with plt.rc_context({"figure.max_open_warning": 0}):
-        for axes in (model.plot_weight_functions(), model.plot_slopes(X), model.plot_particles()):
+        for axes in (
+            model.plot_weight_functions(),
+            model.plot_slopes(X),
+            model.plot_particles(),
+        ):
             low, high = axes.get_ylim()
             assert low < 0 < high
             plt.close(axes.figure)
@@ -140,7 +166,9 @@ def test_several_channels_and_derivatives_have_a_function_each():
     X, y = waves()
     both = np.stack([X, X[:, ::-1]], axis=1)
     settings = SMALL | {"num_steps": 64}
-    model = FunctionalMeanFieldRegressor(channels=2, derivative=(0, 1), num_modes=6, **settings).fit(both, y)
+    model = FunctionalMeanFieldRegressor(
+        channels=2, derivative=(0, 1), num_modes=6, **settings
+    ).fit(both, y)
     assert model.weight_functions().shape == (64, 4, 81)
     assert model.slope_functions(both[:3], FINE[:5] * 0.01).shape == (3, 4, 5)
     plt.close(model.plot_weight_functions(block=3).figure)
@@ -149,7 +177,10 @@ def test_several_channels_and_derivatives_have_a_function_each():
 def test_curves_with_times_of_their_own():
     X, y = waves()
     rng = np.random.default_rng(1)
-    places = [np.sort(np.append(rng.choice(np.arange(1, 80), 30, replace=False), [0, 80])) for _ in X]
+    places = [
+        np.sort(np.append(rng.choice(np.arange(1, 80), 30, replace=False), [0, 80]))
+        for _ in X
+    ]
     pairs = [(GRID[p], x[p]) for p, x in zip(places, X, strict=True)]
     model = FunctionalMeanFieldRegressor(num_modes=12, **SMALL).fit(pairs, y)
     assert model.score(pairs, y) > 0.9
@@ -160,23 +191,33 @@ def test_curves_with_times_of_their_own():
 def test_the_same_network_behind_any_number_of_modes():
     X, y = waves()
     few, many = (
-        FunctionalMeanFieldRegressor(encoder="basis", num_modes=k, num_particles=512, random_state=0).fit(X, y)
+        FunctionalMeanFieldRegressor(
+            encoder="basis", num_modes=k, num_particles=512, random_state=0
+        ).fit(X, y)
         for k in (8, 64)
     )
-    assert np.sqrt(np.mean((few.predict(X) - many.predict(X)) ** 2)) < 0.1 * y.std()  # noise of the clouds: 0.04
+    assert (
+        np.sqrt(np.mean((few.predict(X) - many.predict(X)) ** 2)) < 0.1 * y.std()
+    )  # noise of the clouds: 0.04
 
 
 @pytest.mark.slow
 def test_parameters_of_the_encoder_are_searched():
     X, y = waves()
-    search = GridSearchCV(FunctionalMeanFieldRegressor(**SMALL | {"num_steps": 64}), {"num_modes": [2, 12]}, cv=2)
+    search = GridSearchCV(
+        FunctionalMeanFieldRegressor(**SMALL | {"num_steps": 64}),
+        {"num_modes": [2, 12]},
+        cv=2,
+    )
     assert search.fit(X, y).best_params_["num_modes"] == 12
 
 
 @pytest.mark.slow
 def test_a_warm_start_keeps_the_encoder():
     X, y = waves()
-    model = FunctionalMeanFieldRegressor("mfld", num_particles=64, num_steps=20, warm_start=True, random_state=0)
+    model = FunctionalMeanFieldRegressor(
+        "mfld", num_particles=64, num_steps=20, warm_start=True, random_state=0
+    )
     encoder = model.fit(X, y).encoder_
     assert model.fit(X + 1, y).encoder_ is encoder
 
@@ -187,7 +228,9 @@ def test_files_give_back_the_same_predictions(tmp_path, derivative):
     fitted(derivative).save(tmp_path / "model")
     loaded = load(tmp_path / "model")
     np.testing.assert_array_equal(loaded.predict(X), fitted(derivative).predict(X))
-    np.testing.assert_array_equal(loaded.weight_functions(), fitted(derivative).weight_functions())
+    np.testing.assert_array_equal(
+        loaded.weight_functions(), fitted(derivative).weight_functions()
+    )
     assert loaded.n_features_in_ == 81
     assert loaded.grid == pytest.approx(GRID)
 
@@ -196,16 +239,22 @@ def test_files_give_back_the_same_predictions(tmp_path, derivative):
 def test_files_of_components_noise_and_own_times(tmp_path):
     X, y = waves()
     noisy = X + 0.05 * np.random.default_rng(2).normal(size=X.shape)
-    model = FunctionalMeanFieldRegressor(basis="components", num_modes=5, smoothing=0.05, derivative=(0, 1), **SMALL)
+    model = FunctionalMeanFieldRegressor(
+        basis="components", num_modes=5, smoothing=0.05, derivative=(0, 1), **SMALL
+    )
     model.set_params(num_steps=64).fit(noisy, y).save(tmp_path / "model")
     pairs = [(np.linspace(0, 1, 81), x) for x in noisy[:5]]
-    np.testing.assert_array_equal(load(tmp_path / "model").predict(pairs), model.predict(pairs))
+    np.testing.assert_array_equal(
+        load(tmp_path / "model").predict(pairs), model.predict(pairs)
+    )
 
 
 @pytest.mark.slow
 def test_a_custom_basis_is_refused_before_anything_is_written(tmp_path):
     X, y = waves()
-    model = FunctionalMeanFieldRegressor(basis=Own(6), **SMALL | {"num_steps": 64}).fit(X, y)
+    model = FunctionalMeanFieldRegressor(basis=Own(6), **SMALL | {"num_steps": 64}).fit(
+        X, y
+    )
     with pytest.raises(ValueError, match="basis of your own \\(Own\\)"):
         model.save(tmp_path / "model")
     assert not (tmp_path / "model").exists()
@@ -227,7 +276,9 @@ def test_graphs_are_learned_and_kept(tmp_path):
         model.save(tmp_path / "model")
         loaded = load(tmp_path / "model")
         np.testing.assert_array_equal(loaded.predict(graphs), model.predict(graphs))
-        assert list(loaded.encoder_.get_feature_names_out()) == list(model.encoder_.get_feature_names_out())
+        assert list(loaded.encoder_.get_feature_names_out()) == list(
+            model.encoder_.get_feature_names_out()
+        )
     assert "weight of" in regressor.plot_particles().get_xlabel()
     plt.close("all")
 
@@ -245,7 +296,9 @@ def test_graph_estimators_keep_scikit_learns_contract(kind):
         == f"{kind.__name__}(edge_labels='bond', num_particles=64, num_steps=200, random_state=0)"
     )
     assert clone(model).get_params() == parameters == kind(**parameters).get_params()
-    assert clone(model).set_params(heat_times=4).get_params() == parameters | {"heat_times": 4}
+    assert clone(model).set_params(heat_times=4).get_params() == parameters | {
+        "heat_times": 4
+    }
     with pytest.raises(ValueError, match="Invalid parameter 'heat'"):
         model.set_params(heat=4)
     with pytest.raises(NotFittedError):
@@ -255,21 +308,32 @@ def test_graph_estimators_keep_scikit_learns_contract(kind):
     assert not get_tags(model).input_tags.two_d_array
     there = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(there.predict(graphs), model.predict(graphs))
-    np.testing.assert_array_equal(clone(model).fit(graphs, targets).predict(graphs), model.predict(graphs))
+    np.testing.assert_array_equal(
+        clone(model).fit(graphs, targets).predict(graphs), model.predict(graphs)
+    )
 
 
 def test_bad_input_is_refused_in_words():
     X, y = waves()
     regressor = FunctionalMeanFieldRegressor(**SMALL)
     cases = [
-        ((regressor, [[1.0, 2.0], [1.0, 2.0, 3.0]], y[:2]), "different lengths without times"),
-        ((clone(regressor).set_params(grid=GRID[::-1]), X, y), "grid must be finite and increasing"),
+        (
+            (regressor, [[1.0, 2.0], [1.0, 2.0, 3.0]], y[:2]),
+            "different lengths without times",
+        ),
+        (
+            (clone(regressor).set_params(grid=GRID[::-1]), X, y),
+            "grid must be finite and increasing",
+        ),
         ((regressor, np.where(np.arange(81) == 3, np.nan, X), y), "NaN"),
         ((regressor, np.stack([X, X], 1), y), "channels=1"),
         ((regressor, X, y[:-1]), "inconsistent numbers of samples"),
         ((clone(regressor).set_params(output_scale="big"), X, y), "output_scale"),
         ((GraphMeanFieldRegressor(), [([], "")] * 3, [1.0, 2.0, 3.0]), "node"),
-        ((GraphMeanFieldRegressor(), [([(0, 1)], "CO")] * 2, [1.0, 2.0, 3.0]), "inconsistent numbers of samples"),
+        (
+            (GraphMeanFieldRegressor(), [([(0, 1)], "CO")] * 2, [1.0, 2.0, 3.0]),
+            "inconsistent numbers of samples",
+        ),
     ]
     for (model, inputs, targets), words in cases:
         with pytest.raises((ValueError, TypeError), match=words):
@@ -296,12 +360,26 @@ def test_of_many_columns_a_network_sees_the_directions_in_which_curves_vary():
     t, random = np.linspace(0, 1, 20), np.random.default_rng(0)
     phases = random.uniform(0, 2, size=(50, 4, 1))
     X, y = np.sin(4 * t + phases), phases[:, 0, 0]
-    options = {"num_particles": 100, "num_steps": 300, "random_state": 0, "progress": False}
-    model = FunctionalMeanFieldRegressor("mfld", encoder="basis", channels=4, **options).fit(X[:35], y[:35])
+    options = {
+        "num_particles": 100,
+        "num_steps": 300,
+        "random_state": 0,
+        "progress": False,
+    }
+    model = FunctionalMeanFieldRegressor(
+        "mfld", encoder="basis", channels=4, **options
+    ).fit(X[:35], y[:35])
     assert model.network_.inputs.shape == (35, 128)
     assert model.network_.num_coordinates == 64
     assert model.score(X[35:], y[35:]) > 0.8
-    risk, cloud = model.network_.risk(model.temperature_), jnp.asarray(model.network_.rotated(model.particles_))
-    assert float(risk.value(cloud)) == pytest.approx(model.history_["loss"][-1], rel=1e-3)
+    risk, cloud = (
+        model.network_.risk(model.temperature_),
+        jnp.asarray(model.network_.rotated(model.particles_)),
+    )
+    assert float(risk.value(cloud)) == pytest.approx(
+        model.history_["loss"][-1], rel=1e-3
+    )
     *_, last = model.staged_outputs(X[:35])
-    np.testing.assert_allclose(last, np.asarray(risk.outputs(cloud))[model.row_places_], atol=1e-4)
+    np.testing.assert_allclose(
+        last, np.asarray(risk.outputs(cloud))[model.row_places_], atol=1e-4
+    )

@@ -10,10 +10,18 @@ from langevax.sklearn import FunctionalMeanFieldClassifier, FunctionalMeanFieldR
 
 pytestmark = [pytest.mark.slow, pytest.mark.mostly_compiling]
 
-SHORT = {"temperature": 0.01, "num_particles": 32, "num_steps": 400}  # their scores pass by .15
+SHORT = {
+    "temperature": 0.01,
+    "num_particles": 32,
+    "num_steps": 400,
+}  # their scores pass by .15
 
 
-@parametrize_with_checks([FunctionalMeanFieldRegressor(**SHORT), FunctionalMeanFieldClassifier(**SHORT)])
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")  # checks of optional array libraries
+@parametrize_with_checks(
+    [FunctionalMeanFieldRegressor(**SHORT), FunctionalMeanFieldClassifier(**SHORT)]
+)
+@pytest.mark.filterwarnings(
+    "ignore::sklearn.exceptions.SkipTestWarning"
+)  # checks of optional array libraries
 def test_scikit_learn_accepts_it(estimator, check):
     check(estimator)

@@ -34,9 +34,17 @@ def molecules(n=30, atoms=12, seed=0):
     rng = np.random.default_rng(seed)
     graphs = []
     for _ in range(n):
-        edges = [(int(rng.integers(i)), i, str(rng.choice(["single", "double"]))) for i in range(1, atoms)]
-        edges += [(int(i), int((i + 4) % atoms), "single") for i in rng.integers(atoms, size=2)]
-        graphs.append((edges, rng.choice(["C", "N", "O"], atoms, p=[0.7, 0.2, 0.1]).tolist()))
+        edges = [
+            (int(rng.integers(i)), i, str(rng.choice(["single", "double"])))
+            for i in range(1, atoms)
+        ]
+        edges += [
+            (int(i), int((i + 4) % atoms), "single")
+            for i in rng.integers(atoms, size=2)
+        ]
+        graphs.append(
+            (edges, rng.choice(["C", "N", "O"], atoms, p=[0.7, 0.2, 0.1]).tolist())
+        )
     return graphs
 
 
@@ -51,7 +59,10 @@ def traces(eigenvalues):
         (nx.cycle_graph(9), 1 - np.cos(2 * np.pi * np.arange(9) / 9)),
         (nx.complete_graph(5), np.append(0, np.full(4, 5 / 4))),
         (nx.star_graph(4), np.array([0, 1, 1, 1, 2])),
-        (nx.disjoint_union(nx.complete_graph(3), nx.complete_graph(2)), np.array([0, 1.5, 1.5, 0, 2])),
+        (
+            nx.disjoint_union(nx.complete_graph(3), nx.complete_graph(2)),
+            np.array([0, 1.5, 1.5, 0, 2]),
+        ),
         (nx.empty_graph(1), np.zeros(1)),
         (nx.empty_graph(3), np.zeros(3)),
     ],
@@ -71,13 +82,27 @@ def test_heat_traces_converge_where_a_graph_is_refined():
 def test_the_weights_of_a_matrix_count_in_the_laplacian():
     """A triangle with one edge of weight 0 is a path; a common factor changes nothing."""
     path = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]])
-    np.testing.assert_allclose(heat(path, 7.0 * path), np.tile(heat(nx.path_graph(3)), (2, 1)), atol=1e-12)
-    assert np.abs(heat(path * [[1, 3, 1], [3, 1, 1], [1, 1, 1]]) - heat(path)).max() < 0.05
-    assert np.abs(heat(np.maximum(path, [[0, 0, 0.5], [0, 0, 0], [0.5, 0, 0]])) - heat(path)).max() > 0.01
+    np.testing.assert_allclose(
+        heat(path, 7.0 * path), np.tile(heat(nx.path_graph(3)), (2, 1)), atol=1e-12
+    )
+    assert (
+        np.abs(heat(path * [[1, 3, 1], [3, 1, 1], [1, 1, 1]]) - heat(path)).max() < 0.05
+    )
+    assert (
+        np.abs(
+            heat(np.maximum(path, [[0, 0, 0.5], [0, 0, 0], [0.5, 0, 0]])) - heat(path)
+        ).max()
+        > 0.01
+    )
 
 
 def test_sizes_and_cycles():
-    graphs = [nx.path_graph(4), nx.cycle_graph(4), nx.complete_graph(4), nx.disjoint_union_all([nx.cycle_graph(3)] * 2)]
+    graphs = [
+        nx.path_graph(4),
+        nx.cycle_graph(4),
+        nx.complete_graph(4),
+        nx.disjoint_union_all([nx.cycle_graph(3)] * 2),
+    ]
     np.testing.assert_allclose(columns(graphs, "log_nodes")[:, 0], np.log([4, 4, 4, 6]))
     np.testing.assert_allclose(columns(graphs, "log_edges")[:, 0], np.log([4, 5, 7, 7]))
     np.testing.assert_array_equal(columns(graphs, "cycles")[:, 0], [0, 1, 3, 2])
@@ -85,8 +110,14 @@ def test_sizes_and_cycles():
 
 def test_two_triangles_and_a_hexagon_have_the_same_patterns_but_not_the_same_heat():
     """The classic pair that Weisfeiler and Leman's test cannot tell apart."""
-    triangles, hexagon = nx.disjoint_union(nx.cycle_graph(3), nx.cycle_graph(3)), nx.cycle_graph(6)
-    assert columns([triangles, hexagon], "wl", wl_depth=3).shape == (2, 1)  # nothing varies: no axis, only wl_other
+    triangles, hexagon = (
+        nx.disjoint_union(nx.cycle_graph(3), nx.cycle_graph(3)),
+        nx.cycle_graph(6),
+    )
+    assert columns([triangles, hexagon], "wl", wl_depth=3).shape == (
+        2,
+        1,
+    )  # nothing varies: no axis, only wl_other
     assert np.abs(np.diff(heat(triangles, hexagon), axis=0)).max() > 0.05
 
 
@@ -95,7 +126,9 @@ def test_patterns_reach_as_far_as_their_depth(depth, told_apart):
     """Two trees of equal degrees whose branching nodes are neighbours, or are not."""
     near = [(0, 1), (0, 2), (0, 3), (1, 4), (1, 5), (5, 6), (6, 7)]
     apart = [(0, 1), (0, 2), (0, 3), (3, 4), (4, 5), (5, 6), (5, 7)]
-    assert sorted(d for _, d in nx.Graph(near).degree()) == sorted(d for _, d in nx.Graph(apart).degree())
+    assert sorted(d for _, d in nx.Graph(near).degree()) == sorted(
+        d for _, d in nx.Graph(apart).degree()
+    )
     assert (columns([near, apart], "wl", wl_depth=depth).shape[1] > 1) == told_apart
 
 
@@ -132,7 +165,9 @@ def test_principal_axes_by_either_matrix(n, depth):
     graphs = molecules(n)
     first = GraphFeatures(wl_depth=depth, wl_components=3).fit(graphs)
     assert (first.wl_axes_.shape[0] > n) == (n == 5)
-    np.testing.assert_allclose(first.wl_axes_.T @ first.wl_axes_, np.eye(first.wl_axes_.shape[1]), atol=1e-9)
+    np.testing.assert_allclose(
+        first.wl_axes_.T @ first.wl_axes_, np.eye(first.wl_axes_.shape[1]), atol=1e-9
+    )
     scores = first.transform(graphs)[:, -4:-1]
     np.testing.assert_allclose(scores.mean(0), 0, atol=1e-9)
     np.testing.assert_allclose(np.corrcoef(scores.T), np.eye(3), atol=1e-8)
@@ -147,8 +182,12 @@ def test_the_order_of_nodes_and_edges_changes_nothing():
         links = [(int(places[j]), int(places[i]), mark) for i, j, mark in edges]
         relabelled.append((links[::-1], [labels[k] for k in order]))
     encoder = GraphFeatures(wl_depth=2, edge_labels="bond").fit(graphs)
-    np.testing.assert_allclose(encoder.transform(relabelled), encoder.transform(graphs), atol=1e-9)
-    np.testing.assert_allclose(clone(encoder).fit_transform(relabelled), encoder.transform(graphs), atol=1e-7)
+    np.testing.assert_allclose(
+        encoder.transform(relabelled), encoder.transform(graphs), atol=1e-9
+    )
+    np.testing.assert_allclose(
+        clone(encoder).fit_transform(relabelled), encoder.transform(graphs), atol=1e-7
+    )
 
 
 def test_all_forms_of_a_graph_are_the_same():
@@ -173,15 +212,23 @@ def test_all_forms_of_a_graph_are_the_same():
 
 
 def test_categories_unseen_in_training_have_a_place():
-    encoder = GraphFeatures(heat_times=0).fit([([(0, 1)], "CC"), ([(0, 1), (1, 2)], "CCC")])
+    encoder = GraphFeatures(heat_times=0).fit(
+        [([(0, 1)], "CC"), ([(0, 1), (1, 2)], "CCC")]
+    )
     names = encoder.get_feature_names_out().tolist()
     assert names[3:5] == ["label_C", "label_other"]
-    with pytest.warns(UnlikeTrainingWarning, match="no training graph has its label 'Xe'"):
-        known, new = encoder.transform([([(0, 1)], "CC"), ([(0, 1), (1, 2)], ["C", "Xe", "C"])])
+    with pytest.warns(
+        UnlikeTrainingWarning, match="no training graph has its label 'Xe'"
+    ):
+        known, new = encoder.transform(
+            [([(0, 1)], "CC"), ([(0, 1), (1, 2)], ["C", "Xe", "C"])]
+        )
     assert known[names.index("label_other")] == known[names.index("wl_other")] == 0
     assert new[names.index("label_C")] == 2
     assert new[names.index("label_other")] == 1
-    np.testing.assert_allclose(new[names.index("wl_other")], np.log1p(4))  # one label, three neighbourhoods
+    np.testing.assert_allclose(
+        new[names.index("wl_other")], np.log1p(4)
+    )  # one label, three neighbourhoods
     assert np.isfinite(new).all()
 
 
@@ -202,14 +249,19 @@ def test_parts_can_be_left_out_and_times_given():
         "label_other",
     ]
     assert encoder.transform(molecules(5)).shape == (5, 7)
-    assert GraphFeatures(heat_times=TIMES).fit(molecules(3)).times_.tolist() == TIMES.tolist()
+    assert (
+        GraphFeatures(heat_times=TIMES).fit(molecules(3)).times_.tolist()
+        == TIMES.tolist()
+    )
 
 
 def test_it_stands_in_a_pipeline():
     """The number of double bonds is visible in patterns with edge labels only."""
     graphs = molecules(300)
     y = [sum(mark == "double" for *_, mark in edges) for edges, _ in graphs]
-    model = make_pipeline(GraphFeatures(edge_labels="bond"), StandardScaler(), Ridge(0.1))
+    model = make_pipeline(
+        GraphFeatures(edge_labels="bond"), StandardScaler(), Ridge(0.1)
+    )
     assert model.fit(graphs[:200], y[:200]).score(graphs[200:], y[200:]) > 0.4
     blind = make_pipeline(GraphFeatures(), StandardScaler(), Ridge(0.1))
     assert blind.fit(graphs[:200], y[:200]).score(graphs[200:], y[200:]) < 0.2
@@ -231,17 +283,41 @@ def test_a_thousand_molecules_take_seconds():
         ({}, [nx.path_graph(2), nx.Graph()], "graph 1 has no nodes; drop it"),
         ({}, [([], [])], "graph 0 has no nodes"),
         ({}, [[]], "graph 0 has no nodes"),
-        ({}, [np.ones((2, 3))], r"adjacency must be square, got \(2, 3\); pass edges as a list"),
-        ({}, [np.array([[0, -1], [-1, 0]])], "adjacency must be finite and >= 0, got -1.0"),
-        ({}, [np.array([[0, np.nan], [np.nan, 0]])], "adjacency must be finite and >= 0, got nan"),
+        (
+            {},
+            [np.ones((2, 3))],
+            r"adjacency must be square, got \(2, 3\); pass edges as a list",
+        ),
+        (
+            {},
+            [np.array([[0, -1], [-1, 0]])],
+            "adjacency must be finite and >= 0, got -1.0",
+        ),
+        (
+            {},
+            [np.array([[0, np.nan], [np.nan, 0]])],
+            "adjacency must be finite and >= 0, got nan",
+        ),
         ({}, [(np.ones((2, 2)), "CCO")], "graph 0 has 2 nodes but 3 labels"),
         ({}, [([(0, 3)], "CC")], "graph 0 has an edge to node 3, but only 2 labels"),
         ({}, [([(-1, 0)], "CC")], "graph 0 has an edge to node -1"),
-        ({}, [([(0, 1, 2, 3)], "CC")], r"an edge must be \(i, j\) or \(i, j, label\), got"),
+        (
+            {},
+            [([(0, 1, 2, 3)], "CC")],
+            r"an edge must be \(i, j\) or \(i, j, label\), got",
+        ),
         ({}, [([(0, 1)], "CC", "x")], "graph 0 is a tuple of 3 entries"),
         ({}, [3.0], "graph 0 is of type float; pass a networkx graph"),
-        ({"wl_depth": -1}, [nx.path_graph(3)], "'wl_depth' parameter .*0, inf.. Got -1"),
-        ({"heat_times": [0.0, 1.0]}, [nx.path_graph(3)], "heat_times must be finite and > 0"),
+        (
+            {"wl_depth": -1},
+            [nx.path_graph(3)],
+            "'wl_depth' parameter .*0, inf.. Got -1",
+        ),
+        (
+            {"heat_times": [0.0, 1.0]},
+            [nx.path_graph(3)],
+            "heat_times must be finite and > 0",
+        ),
         ({"heat_times": -1}, [nx.path_graph(3)], "'heat_times' parameter .* Got -1"),
     ],
 )

@@ -19,7 +19,10 @@ def test_the_closed_form_leaves_out_whole_groups():
     """Against kernel ridge regression that is fitted again without each group."""
     rng = np.random.default_rng(0)
     features, targets = rng.normal(size=(50, 14)), rng.normal(size=(14, 2))
-    weights, groups = rng.uniform(0.5, 2, 14), np.array([3, 0, 0, 1, 1, 1, 2, 2, 0, 3, 4, 4, 4, 4])
+    weights, groups = (
+        rng.uniform(0.5, 2, 14),
+        np.array([3, 0, 0, 1, 1, 1, 2, 2, 0, 3, 4, 4, 4, 4]),
+    )
     kernel = features.T @ features / 50
     choice = leave_one_out(features, targets, weights, groups=groups)
     for a in (15, 45):
@@ -27,13 +30,21 @@ def test_the_closed_form_leaves_out_whole_groups():
         for group in range(5):
             held, own = groups == group, groups != group
             machine = KernelRidge(alpha=choice.alphas[a], kernel="precomputed")
-            machine.fit(kernel[np.ix_(own, own)], targets[own], sample_weight=weights[own])
-            rows[held] = np.mean((targets[held] - machine.predict(kernel[np.ix_(held, own)])) ** 2, 1)
-        assert choice.errors[a] == pytest.approx(np.average(rows, weights=weights), rel=1e-9)
+            machine.fit(
+                kernel[np.ix_(own, own)], targets[own], sample_weight=weights[own]
+            )
+            rows[held] = np.mean(
+                (targets[held] - machine.predict(kernel[np.ix_(held, own)])) ** 2, 1
+            )
+        assert choice.errors[a] == pytest.approx(
+            np.average(rows, weights=weights), rel=1e-9
+        )
     alone = leave_one_out(features, targets, weights, groups=np.arange(14))
     whole = leave_one_out(features, targets, weights, copies=np.ones(14))
     np.testing.assert_allclose(alone.errors, whole.errors, rtol=1e-6)
-    np.testing.assert_allclose(alone.excess_errors, whole.excess_errors, rtol=1e-4, atol=1e-8)
+    np.testing.assert_allclose(
+        alone.excess_errors, whole.excess_errors, rtol=1e-4, atol=1e-8
+    )
 
 
 def test_the_standard_error_counts_groups():
@@ -49,8 +60,13 @@ def test_no_group_is_on_both_sides(labels):
     groups = np.random.default_rng(0).integers(0, 12, 60)
     folds = folds_of(60, 5, labels, groups=groups)
     assert len(folds) == 5
-    assert all(not np.intersect1d(groups[trained], groups[held]).size for trained, held in folds)
-    assert sorted(np.concatenate([held for _, held in folds]).tolist()) == list(range(60))
+    assert all(
+        not np.intersect1d(groups[trained], groups[held]).size
+        for trained, held in folds
+    )
+    assert sorted(np.concatenate([held for _, held in folds]).tolist()) == list(
+        range(60)
+    )
     assert len(folds_of(60, 5, labels, groups=groups % 3)) == 3
 
 
@@ -66,8 +82,14 @@ def people(number=30, visits=6, seed=0):
     """Visits of people whose level only their id, coded in random columns, says: nothing carries over to new people."""
     rng = np.random.default_rng(seed)
     groups = np.repeat(np.arange(number), visits)
-    X = rng.normal(size=(number, 5))[groups] + 0.05 * rng.normal(size=(number * visits, 5))
-    return X, rng.normal(size=number)[groups] + 0.1 * rng.normal(size=number * visits), groups
+    X = rng.normal(size=(number, 5))[groups] + 0.05 * rng.normal(
+        size=(number * visits, 5)
+    )
+    return (
+        X,
+        rng.normal(size=number)[groups] + 0.1 * rng.normal(size=number * visits),
+        groups,
+    )
 
 
 @pytest.mark.slow
@@ -89,7 +111,10 @@ def test_an_estimator_promises_what_new_groups_get():
 def test_the_kernel_limit_promises_what_new_groups_get():
     X, y, groups = people()
     alone, together = (
-        MeanFieldRegressor(**WITHOUT_FOLDS | {"temperature": "auto"}).fit(X, y, groups=g) for g in (None, groups)
+        MeanFieldRegressor(**WITHOUT_FOLDS | {"temperature": "auto"}).fit(
+            X, y, groups=g
+        )
+        for g in (None, groups)
     )
     assert alone.leave_one_out_.error < 0.3 < 0.9 < together.leave_one_out_.error
 
@@ -98,7 +123,9 @@ def test_the_kernel_limit_promises_what_new_groups_get():
 def test_a_classifier_keeps_groups_together_and_a_model_gets_its_rows_back():
     X, y, groups = people()
     labels = np.where(y > 0, "high", "low")
-    model = MeanFieldClassifier(**QUICK).fit(X, labels, groups=[f"p{g}" for g in groups])
+    model = MeanFieldClassifier(**QUICK).fit(
+        X, labels, groups=[f"p{g}" for g in groups]
+    )
     fold = model.held_out_.fold[model.row_places_]
     assert all(len(np.unique(fold[groups == g])) == 1 for g in range(30))
     with pytest.raises(ValueError, match="groups are not the rows of this fit"):

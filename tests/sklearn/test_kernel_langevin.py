@@ -33,7 +33,9 @@ GRID = np.linspace(-1.6, 1.6, 9)[:, None]  # beyond the rows, too
 def closed_form(noise=NOISE, kernel=KERNEL):
     """(mean, deviation) of the Gaussian process on the grid."""
     X, y = wave()
-    process = GaussianProcessRegressor(kernel, alpha=(noise / y.std()) ** 2, normalize_y=True, optimizer=None)
+    process = GaussianProcessRegressor(
+        kernel, alpha=(noise / y.std()) ** 2, normalize_y=True, optimizer=None
+    )
     return process.fit(X, y).predict(GRID, return_std=True)
 
 
@@ -41,8 +43,16 @@ def replicates(count=8, seed=0, **settings):
     """(count, grid) means and deviations of independent fits."""
     X, y = wave()
     settings = {"kernel": KERNEL, "noise": NOISE, "num_samples": 200} | settings
-    fits = [KernelLangevinRegressor(**settings, random_state=seed + i).fit(X, y) for i in range(count)]
-    return (np.stack(part) for part in zip(*(fit.predict(GRID, return_std=True) for fit in fits), strict=True))
+    fits = [
+        KernelLangevinRegressor(**settings, random_state=seed + i).fit(X, y)
+        for i in range(count)
+    ]
+    return (
+        np.stack(part)
+        for part in zip(
+            *(fit.predict(GRID, return_std=True) for fit in fits), strict=True
+        )
+    )
 
 
 def test_squared_loss_is_gaussian_process_regression():
@@ -58,24 +68,39 @@ def test_squared_loss_is_gaussian_process_regression():
 @pytest.mark.parametrize("preconditioner", [None, "hessian"])
 def test_langevin_dynamics_sample_gaussian_process_regression(preconditioner):
     """The mean to within its error bar; the deviation too, give or take the step's 2.6 % (variance 1/(1 - .1/2))."""
-    means, deviations = replicates(seed=100, relative_step_size=0.1, preconditioner=preconditioner)
+    means, deviations = replicates(
+        seed=100, relative_step_size=0.1, preconditioner=preconditioner
+    )
     mean, deviation = closed_form()
     other_mean, other_deviation = closed_form(noise=np.sqrt(2) * NOISE)
     assert_mean(means, mean, wrong=other_mean)
-    assert_mean(deviations, 1.013 * deviation, slack=0.013 * deviation, wrong=other_deviation)
+    assert_mean(
+        deviations, 1.013 * deviation, slack=0.013 * deviation, wrong=other_deviation
+    )
 
 
 def test_row_weights_divide_the_variance_of_the_noise():
     X, y = wave()
     weights = np.random.default_rng(3).integers(0, 4, len(X)).astype(float)
     used = weights > 0
-    settings = {"kernel": KERNEL, "noise": NOISE, "normalize_y": False, "num_samples": 1000}
+    settings = {
+        "kernel": KERNEL,
+        "noise": NOISE,
+        "normalize_y": False,
+        "num_samples": 1000,
+    }
     model = KernelLangevinRegressor(**settings, random_state=0).fit(X, y - 3, weights)
-    process = GaussianProcessRegressor(KERNEL, alpha=NOISE**2 / weights[used], optimizer=None)
+    process = GaussianProcessRegressor(
+        KERNEL, alpha=NOISE**2 / weights[used], optimizer=None
+    )
     mean, deviation = process.fit(X[used], y[used] - 3).predict(GRID, return_std=True)
     drawn_mean, drawn_deviation = model.predict(GRID, return_std=True)
-    np.testing.assert_allclose(drawn_mean, mean, atol=5 * deviation.max() / np.sqrt(4000))
-    np.testing.assert_allclose(drawn_deviation / deviation, 1, atol=5 / np.sqrt(2 * 4000))
+    np.testing.assert_allclose(
+        drawn_mean, mean, atol=5 * deviation.max() / np.sqrt(4000)
+    )
+    np.testing.assert_allclose(
+        drawn_deviation / deviation, 1, atol=5 / np.sqrt(2 * 4000)
+    )
 
 
 def gibbs(X, y, kernel, noise, degrees, num_draws):
@@ -100,15 +125,28 @@ def test_student_noise_has_the_posterior_of_a_gibbs_sampler():
     X, y = wave(40, noise=0.3)
     y = y - 3
     y[::8] += 4.0
-    settings = {"kernel": KERNEL, "noise": 0.3, "normalize_y": False, "num_samples": 500}
-    model = KernelLangevinRegressor(**settings, loss="student", random_state=0).fit(X, y)
+    settings = {
+        "kernel": KERNEL,
+        "noise": 0.3,
+        "normalize_y": False,
+        "num_samples": 500,
+    }
+    model = KernelLangevinRegressor(**settings, loss="student", random_state=0).fit(
+        X, y
+    )
     assert model.history_["method"] == "pcnl"
     reference = gibbs(X, y, KERNEL, 0.3, 4.0, 4000)
     mean, deviation = model.predict(X, return_std=True)
-    squared, _ = KernelLangevinRegressor(**settings, random_state=0).fit(X, y).predict(X, return_std=True)
+    squared, _ = (
+        KernelLangevinRegressor(**settings, random_state=0)
+        .fit(X, y)
+        .predict(X, return_std=True)
+    )
     effective = model.summary()["ess_bulk"].min()
     error = 5 * np.sqrt(1 / effective + 1 / 1000)
-    np.testing.assert_array_less(np.abs(mean - reference.mean(0)) / reference.std(0), error)
+    np.testing.assert_array_less(
+        np.abs(mean - reference.mean(0)) / reference.std(0), error
+    )
     np.testing.assert_allclose(deviation / reference.std(0), 1, atol=error)
     assert np.abs((squared - reference.mean(0)) / reference.std(0)).max() > 3 * error
 
@@ -119,22 +157,36 @@ def test_batches_sample_the_same_law(estimator):
     means, deviations = replicates(gradient=estimator)
     mean, deviation = closed_form()
     assert_mean(means, mean)
-    assert_mean(deviations, 1.05 * deviation, slack=0.05 * deviation)  # the step's and the batches' heat
+    assert_mean(
+        deviations, 1.05 * deviation, slack=0.05 * deviation
+    )  # the step's and the batches' heat
 
 
 @pytest.mark.slow
 def test_the_semi_implicit_scheme_of_the_paper_is_cold_in_rough_modes_only():
     """Which is nothing among the rows, and half of the deviation away from them."""
-    means, deviations = replicates(seed=100, integrator="semi-implicit", preconditioner=None)
+    means, deviations = replicates(
+        seed=100, integrator="semi-implicit", preconditioner=None
+    )
     mean, deviation = closed_form()
     assert_mean(means, mean)
     inside = slice(2, -2)
-    assert_mean(deviations[:, inside], deviation[inside], slack=0.03 * deviation[inside])
+    assert_mean(
+        deviations[:, inside], deviation[inside], slack=0.03 * deviation[inside]
+    )
     assert np.all(deviations.mean(0)[[0, -1]] < 0.6 * deviation[[0, -1]])
     X, y = wave()
-    settings = {"kernel": KERNEL, "noise": NOISE, "preconditioner": None, "random_state": 0}
+    settings = {
+        "kernel": KERNEL,
+        "noise": NOISE,
+        "preconditioner": None,
+        "random_state": 0,
+    }
     rough = {
-        name: KernelLangevinRegressor(integrator=name, **settings).fit(X, y).coefficients_[..., 15].var()
+        name: KernelLangevinRegressor(integrator=name, **settings)
+        .fit(X, y)
+        .coefficients_[..., 15]
+        .var()
         for name in ("semi-implicit", "exponential")
     }
     eigenvalue = KernelLangevinRegressor(**settings).fit(X, y).eigenvalues_[15]
@@ -145,7 +197,9 @@ def test_the_semi_implicit_scheme_of_the_paper_is_cold_in_rough_modes_only():
 def test_what_the_basis_leaves_out_keeps_its_prior_variance():
     """Two modes: bands are no narrower than the closed form's, and those of the prior far away."""
     X, y = wave()
-    fit = KernelLangevinRegressor(KERNEL, noise=NOISE, num_modes=2, random_state=0).fit(X, y)
+    fit = KernelLangevinRegressor(KERNEL, noise=NOISE, num_modes=2, random_state=0).fit(
+        X, y
+    )
     _, deviation = closed_form()
     _, truncated = fit.predict(np.vstack([GRID, [[50.0]]]), return_std=True)
     assert np.all(truncated[:-1] > 0.9 * deviation)
@@ -155,14 +209,25 @@ def test_what_the_basis_leaves_out_keeps_its_prior_variance():
 def test_functions_are_drawn_jointly():
     """Their covariance is that of the Gaussian process, far from the rows too, where the basis says nothing."""
     X, y = wave()
-    process = GaussianProcessRegressor(KERNEL, alpha=(NOISE / y.std()) ** 2, normalize_y=True, optimizer=None)
+    process = GaussianProcessRegressor(
+        KERNEL, alpha=(NOISE / y.std()) ** 2, normalize_y=True, optimizer=None
+    )
     grid = 3 * GRID
     _, covariance = process.fit(X, y).predict(grid, return_cov=True)
-    fit = KernelLangevinRegressor(KERNEL, noise=NOISE, num_samples=1000, random_state=0).fit(X, y)
+    fit = KernelLangevinRegressor(
+        KERNEL, noise=NOISE, num_samples=1000, random_state=0
+    ).fit(X, y)
     drawn = fit.sample_functions(grid, 4000, random_state=0)
     scale = np.sqrt(np.diag(covariance))
-    np.testing.assert_allclose(np.cov(drawn.T) / scale / scale[:, None], covariance / scale / scale[:, None], atol=0.12)
-    assert np.array_equal(fit.sample_functions(GRID, 3, random_state=1), fit.sample_functions(GRID, 3, random_state=1))
+    np.testing.assert_allclose(
+        np.cov(drawn.T) / scale / scale[:, None],
+        covariance / scale / scale[:, None],
+        atol=0.12,
+    )
+    assert np.array_equal(
+        fit.sample_functions(GRID, 3, random_state=1),
+        fit.sample_functions(GRID, 3, random_state=1),
+    )
 
 
 @pytest.mark.slow
@@ -170,15 +235,37 @@ def test_a_prior_of_the_users_own_is_sampled_as_it_is():
     """Cosines on [-2, 2]; the closed form is that of the prior's covariance."""
     X, y = wave()
     basis = spaces.Cosine(40, domain=(-2.0, 2.0))
-    prior = spaces.GaussianPrior(basis, spaces.spectra.matern(basis, 1.5, length_scale=0.5))
+    prior = spaces.GaussianPrior(
+        basis, spaces.spectra.matern(basis, 1.5, length_scale=0.5)
+    )
     fits = [
-        KernelLangevinRegressor(prior=prior, noise=NOISE, num_samples=200, random_state=i).fit(X, y) for i in range(8)
+        KernelLangevinRegressor(
+            prior=prior, noise=NOISE, num_samples=200, random_state=i
+        ).fit(X, y)
+        for i in range(8)
     ]
-    features, grid = (np.asarray(basis.evaluate(points[:, 0]), float) for points in (X, GRID))
-    inverse = np.linalg.inv(features.T @ features * (y.std() / NOISE) ** 2 + np.diag(np.asarray(prior.inverse, float)))
-    mean = y.mean() + y.std() * grid @ inverse @ features.T @ (y - y.mean()) / y.std() * (y.std() / NOISE) ** 2
+    features, grid = (
+        np.asarray(basis.evaluate(points[:, 0]), float) for points in (X, GRID)
+    )
+    inverse = np.linalg.inv(
+        features.T @ features * (y.std() / NOISE) ** 2
+        + np.diag(np.asarray(prior.inverse, float))
+    )
+    mean = (
+        y.mean()
+        + y.std()
+        * grid
+        @ inverse
+        @ features.T
+        @ (y - y.mean())
+        / y.std()
+        * (y.std() / NOISE) ** 2
+    )
     deviation = y.std() * np.sqrt(np.sum(grid @ inverse * grid, axis=1))
-    means, deviations = (np.stack(p) for p in zip(*(fit.predict(GRID, return_std=True) for fit in fits), strict=True))
+    means, deviations = (
+        np.stack(p)
+        for p in zip(*(fit.predict(GRID, return_std=True) for fit in fits), strict=True)
+    )
     assert_mean(means, mean, wrong=y.mean())
     assert_mean(deviations, deviation, slack=0.003 * deviation, wrong=0.8 * deviation)
 
@@ -190,7 +277,9 @@ def test_student_and_huber_give_up_outliers_where_squares_do_not():
     y[::8] += 30.0
     errors = {}
     for loss in ("squared", "huber", "student"):
-        fit = KernelLangevinRegressor(KERNEL, loss=loss, num_samples=100, random_state=0).fit(X, y)
+        fit = KernelLangevinRegressor(
+            KERNEL, loss=loss, num_samples=100, random_state=0
+        ).fit(X, y)
         errors[loss] = np.sqrt(np.mean((fit.predict(GRID[2:-2]) - truth) ** 2))
     assert errors["student"] < 0.2
     assert errors["huber"] < 0.4
@@ -207,9 +296,18 @@ def test_bands_hold_the_function_as_often_as_they_say():
     for seed in range(12):
         f = root @ rng.normal(size=40)
         y, new = (f + 0.5 * rng.normal(size=40) for _ in range(2))
-        settings = {"kernel": KERNEL, "noise": 0.5, "normalize_y": False, "num_samples": 100, "random_state": seed}
+        settings = {
+            "kernel": KERNEL,
+            "noise": 0.5,
+            "normalize_y": False,
+            "num_samples": 100,
+            "random_state": seed,
+        }
         fit = KernelLangevinRegressor(**settings).fit(X, y)
-        (low, high), (less, more) = fit.interval(X).T, fit.interval(X, 0.5, noise=True).T
+        (low, high), (less, more) = (
+            fit.interval(X).T,
+            fit.interval(X, 0.5, noise=True).T,
+        )
         functions.append(np.mean((low < f) & (f < high)))
         observations.append(np.mean((less < new) & (new < more)))
     assert_mean(functions, 0.9, slack=0.01, wrong=0.5)
@@ -222,8 +320,8 @@ def test_bands_of_observations_have_the_noise_of_the_loss(loss):
     drawn = draw_noise(LIKELIHOODS[loss](1.0), np.random.default_rng(0), (200_000,))
     density = scipy.stats.t(4.0).pdf
     if loss == "huber":
-        raw = lambda r: np.exp(-scipy.special.huber(1.345, r))  # noqa: E731
-        density = lambda r: raw(r) / scipy.integrate.quad(raw, -50, 50)[0]  # noqa: E731
+        raw = lambda r: np.exp(-scipy.special.huber(1.345, r))
+        density = lambda r: raw(r) / scipy.integrate.quad(raw, -50, 50)[0]
     for quantile in (0.05, 0.25, 0.9):
         below = scipy.integrate.quad(density, -50, np.quantile(drawn, quantile))[0]
         assert below == pytest.approx(quantile, abs=0.005)
@@ -239,7 +337,13 @@ def by_brute_force(num_classes, X, y, grid, kernel):
         logs = log_expit((2.0 * y - 1)[:, None] * f[: len(X)]).sum(0)
         probabilities = expit(f[len(X) :])
     else:
-        f = np.stack([root @ rng.normal(size=(len(points), 200_000)) for _ in range(num_classes)], -1)
+        f = np.stack(
+            [
+                root @ rng.normal(size=(len(points), 200_000))
+                for _ in range(num_classes)
+            ],
+            -1,
+        )
         logs = sum(log_softmax(f[i], axis=-1)[:, y[i]] for i in range(len(X)))
         probabilities = softmax(f[len(X) :], axis=-1)[..., 1]
     weights = np.exp(logs - logs.max())
@@ -254,7 +358,12 @@ def test_probabilities_are_those_of_the_exact_posterior(num_classes):
     y = np.array([0, 0, 1, 1, 0, 1] if num_classes == 2 else [0, 0, 1, 1, 2, 2])
     grid, kernel = np.linspace(-1, 1.5, 6)[:, None], ConstantKernel(9.0) * RBF(0.5)
     exact = by_brute_force(num_classes, X, y, grid, kernel)
-    fits = [KernelLangevinClassifier(kernel, relative_step_size=0.1, random_state=i).fit(X, y) for i in range(8)]
+    fits = [
+        KernelLangevinClassifier(kernel, relative_step_size=0.1, random_state=i).fit(
+            X, y
+        )
+        for i in range(8)
+    ]
     probabilities = np.stack([fit.predict_proba(grid)[:, 1] for fit in fits])
     assert_mean(probabilities, exact, slack=0.012)
     milder = by_brute_force(num_classes, X, y, grid, ConstantKernel(2.0) * RBF(0.5))
@@ -286,7 +395,9 @@ def test_probabilities_are_near_those_of_laplace():
     X = rng.uniform(-1, 1, (100, 2))
     y = (rng.uniform(size=100) < expit(4 * X[:, 0] + 3 * X[:, 1] ** 2 - 1)).astype(int)
     kernel = ConstantKernel(4.0) * RBF(0.7)
-    laplace = GaussianProcessClassifier(kernel, optimizer=None).fit(X, y).predict_proba(X)
+    laplace = (
+        GaussianProcessClassifier(kernel, optimizer=None).fit(X, y).predict_proba(X)
+    )
     classifier = KernelLangevinClassifier(kernel, random_state=0).fit(X, y)
     np.testing.assert_allclose(classifier.predict_proba(X), laplace, atol=0.06)
     low, high = np.moveaxis(classifier.interval(X), -1, 0)
@@ -300,14 +411,22 @@ def test_evidence_is_that_of_scikit_learn():
     for word, shape in (("rbf", RBF()), ("matern", Matern(nu=1.5))):
         fitted = fit_numbers(word, X, y, np.ones(60), None)
         process = GaussianProcessRegressor(
-            ConstantKernel() * shape + WhiteKernel(0.1), n_restarts_optimizer=2, random_state=0
+            ConstantKernel() * shape + WhiteKernel(0.1),
+            n_restarts_optimizer=2,
+            random_state=0,
         )
-        best = -2 * process.fit(X, y).log_marginal_likelihood_value_ - 60 * np.log(2 * np.pi)
+        best = -2 * process.fit(X, y).log_marginal_likelihood_value_ - 60 * np.log(
+            2 * np.pi
+        )
         assert best - 0.01 < fitted.cost < best + 0.2
-    signs = np.where(np.random.default_rng(0).uniform(size=60) < expit(5 * X[:, 0]), 1.0, -1.0)
+    signs = np.where(
+        np.random.default_rng(0).uniform(size=60) < expit(5 * X[:, 0]), 1.0, -1.0
+    )
     process = GaussianProcessClassifier(KERNEL, optimizer=None).fit(X, signs)
     expected = -2 * process.log_marginal_likelihood_value_
-    assert laplace_cost(KERNEL(X), signs, np.ones(60)) == pytest.approx(expected, rel=1e-3)
+    assert laplace_cost(KERNEL(X), signs, np.ones(60)) == pytest.approx(
+        expected, rel=1e-3
+    )
 
 
 def test_rows_of_weight_two_are_two_rows_to_the_evidence():
@@ -323,7 +442,10 @@ def test_rows_of_weight_two_are_two_rows_to_the_evidence():
     labels = (y > 0).astype(int)
     weighted, repeated = (
         fit_labels("rbf", *a)
-        for a in ((X, labels, np.full(20, 2.0)), (twice[0], (twice[1] > 0).astype(int), np.ones(40)))
+        for a in (
+            (X, labels, np.full(20, 2.0)),
+            (twice[0], (twice[1] > 0).astype(int), np.ones(40)),
+        )
     )
     np.testing.assert_allclose(weighted.theta, repeated.theta, rtol=1e-3)
 

@@ -1,7 +1,10 @@
 """Every check of scikit-learn's common suite; fewer draws than by default, which no check looks at."""
 
 import pytest
-from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
+from sklearn.utils.estimator_checks import (
+    estimator_checks_generator,
+    parametrize_with_checks,
+)
 
 from langevax.sklearn import KernelLangevinClassifier, KernelLangevinRegressor
 
@@ -23,14 +26,20 @@ TELLING = {
 
 def of_other_fits():
     for options in ({"length_scale": "each"}, {"loss": "quantile", "quantile": 0.7}):
-        for model, check in estimator_checks_generator(KernelLangevinRegressor(**options, **FEW)):
+        for model, check in estimator_checks_generator(
+            KernelLangevinRegressor(**options, **FEW)
+        ):
             name = getattr(check, "func", check).__name__
             if name in TELLING:
                 yield pytest.param(model, check, id=f"{next(iter(options))}-{name}")
 
 
-@parametrize_with_checks([KernelLangevinRegressor(**FEW), KernelLangevinClassifier(**FEW)])
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")  # checks of optional array libraries
+@parametrize_with_checks(
+    [KernelLangevinRegressor(**FEW), KernelLangevinClassifier(**FEW)]
+)
+@pytest.mark.filterwarnings(
+    "ignore::sklearn.exceptions.SkipTestWarning"
+)  # checks of optional array libraries
 def test_scikit_learn_accepts_it(estimator, check):
     check(estimator)
 

@@ -18,10 +18,14 @@ from langevax.sklearn import KernelLangevinClassifier, KernelLangevinRegressor, 
 from tests.sklearn.tables import diabetes, iris
 
 QUICK = {"num_samples": 50, "random_state": 0}
-KERNEL = ConstantKernel(1.0) * RBF(0.3)  # of columns that `diabetes` has scaled to norm 1
+KERNEL = ConstantKernel(1.0) * RBF(
+    0.3
+)  # of columns that `diabetes` has scaled to norm 1
 compiled = []
 jax.monitoring.register_event_duration_secs_listener(
-    lambda event, _seconds, **_: compiled.append(event) if event.endswith("backend_compile_duration") else None
+    lambda event, _seconds, **_: (
+        compiled.append(event) if event.endswith("backend_compile_duration") else None
+    )
 )
 
 
@@ -51,7 +55,9 @@ def test_defaults_on_tables_score_and_have_nothing_to_warn_of():
 @pytest.mark.slow
 def test_few_draws_are_reported():
     settings = {"num_samples": 10, "thinning": 1, "num_warmup": 1, "random_state": 0}
-    model = KernelLangevinRegressor(KERNEL, noise=30.0, relative_step_size=0.01, **settings).fit(*rows())
+    model = KernelLangevinRegressor(
+        KERNEL, noise=30.0, relative_step_size=0.01, **settings
+    ).fit(*rows())
     words = " ".join(model.warnings_)
     assert "chains disagree" in words
     assert "effective draws; raise num_samples" in words
@@ -60,7 +66,10 @@ def test_few_draws_are_reported():
 @pytest.mark.slow
 def test_the_seed_decides_all():
     X, y = rows()
-    same, again, other = (KernelLangevinRegressor(**QUICK | {"random_state": s}).fit(X, y) for s in (0, 0, 1))
+    same, again, other = (
+        KernelLangevinRegressor(**QUICK | {"random_state": s}).fit(X, y)
+        for s in (0, 0, 1)
+    )
     np.testing.assert_array_equal(same.coefficients_, again.coefficients_)
     np.testing.assert_array_equal(same.interval(X), again.interval(X))
     assert np.any(same.coefficients_ != other.coefficients_)
@@ -71,7 +80,9 @@ def test_order_and_repetition_of_rows_do_not_matter():
     X, y = rows(40)
     weights = np.arange(40) % 3
     weighted = KernelLangevinRegressor(**QUICK).fit(X, y, weights)
-    repeated = KernelLangevinRegressor(**QUICK).fit(np.repeat(X, weights, axis=0)[::-1], np.repeat(y, weights)[::-1])
+    repeated = KernelLangevinRegressor(**QUICK).fit(
+        np.repeat(X, weights, axis=0)[::-1], np.repeat(y, weights)[::-1]
+    )
     np.testing.assert_array_equal(weighted.coefficients_, repeated.coefficients_)
 
 
@@ -79,8 +90,13 @@ def test_order_and_repetition_of_rows_do_not_matter():
 def test_units_of_the_targets_do_not_matter():
     X, y = rows()
     for loss in ("squared", "student"):
-        here, there = (KernelLangevinRegressor(loss=loss, **QUICK).fit(X, t) for t in (y, 1e-3 * y + 1e4))
-        np.testing.assert_allclose((there.predict(X) - 1e4) * 1e3, here.predict(X), rtol=1e-3)
+        here, there = (
+            KernelLangevinRegressor(loss=loss, **QUICK).fit(X, t)
+            for t in (y, 1e-3 * y + 1e4)
+        )
+        np.testing.assert_allclose(
+            (there.predict(X) - 1e4) * 1e3, here.predict(X), rtol=1e-3
+        )
         assert there.noise_ == pytest.approx(1e-3 * here.noise_, rel=1e-3)
 
 
@@ -88,10 +104,15 @@ def test_units_of_the_targets_do_not_matter():
 def test_folds_and_settings_share_their_programs():
     """Five folds of two noises after one fit of the same bucket: nothing is compiled."""
     X, y = diabetes()
-    KernelLangevinRegressor(KERNEL, noise=55.0, num_modes=50, **QUICK).fit(X[:353], y[:353]).predict(X[:80])
+    KernelLangevinRegressor(KERNEL, noise=55.0, num_modes=50, **QUICK).fit(
+        X[:353], y[:353]
+    ).predict(X[:80])
     before = len(compiled)
     search = GridSearchCV(
-        KernelLangevinRegressor(KERNEL, num_modes=50, **QUICK), {"noise": [50.0, 60.0]}, cv=5, refit=False
+        KernelLangevinRegressor(KERNEL, num_modes=50, **QUICK),
+        {"noise": [50.0, 60.0]},
+        cv=5,
+        refit=False,
     )
     search.fit(X, y)
     assert len(compiled) == before
@@ -116,22 +137,38 @@ def test_large_tables_go_in_batches():
 
 @pytest.mark.slow
 def test_a_tolerance_draws_until_means_are_known():
-    settings = {"kernel": KERNEL, "noise": 50.0, "num_modes": 8, "num_samples": 100, "random_state": 0}
+    settings = {
+        "kernel": KERNEL,
+        "noise": 50.0,
+        "num_modes": 8,
+        "num_samples": 100,
+        "random_state": 0,
+    }
     model = KernelLangevinRegressor(tolerance=0.05, **settings).fit(*rows())
     assert model.coefficients_.shape[1] > 1000
     with pytest.raises(ToleranceError, match="pass a larger num_samples"):
-        KernelLangevinRegressor(tolerance=1e-4, **settings | {"num_samples": 10}).fit(*rows())
+        KernelLangevinRegressor(tolerance=1e-4, **settings | {"num_samples": 10}).fit(
+            *rows()
+        )
 
 
 @pytest.mark.slow
 def test_resolution_tells_whether_the_modes_are_enough():
     X, y = diabetes()
     settings = {"kernel": KERNEL, "noise": 55.0, "num_samples": 200, "random_state": 0}
-    enough = KernelLangevinRegressor(**settings | {"num_modes": 64}).fit(X[:200], y[:200]).resolution()
+    enough = (
+        KernelLangevinRegressor(**settings | {"num_modes": 64})
+        .fit(X[:200], y[:200])
+        .resolution()
+    )
     assert enough.more_modes == 128
     assert enough.rms_change < 0.1 + 2 * enough.chance
     assert "long enough" in str(enough)
-    few = KernelLangevinRegressor(**settings | {"num_modes": 2}).fit(X[:200], y[:200]).resolution(X[200:])
+    few = (
+        KernelLangevinRegressor(**settings | {"num_modes": 2})
+        .fit(X[:200], y[:200])
+        .resolution(X[200:])
+    )
     assert few.rms_change > 0.5
     assert "raise num_modes" in str(few)
     all_there_are = KernelLangevinRegressor(**settings).fit(X[:30], y[:30]).resolution()
@@ -143,12 +180,21 @@ def test_it_lives_in_pipelines_pickles_and_frames():
     X, y = rows()
     frame = pandas.DataFrame(X, columns=[f"c{j}" for j in range(10)])
     model = KernelLangevinRegressor(**QUICK).fit(frame, y)
-    np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).interval(frame), model.interval(frame))
+    np.testing.assert_array_equal(
+        pickle.loads(pickle.dumps(model)).interval(frame), model.interval(frame)
+    )
     assert list(model.feature_names_in_) == list(frame.columns)
-    assert make_pipeline(StandardScaler(), clone(model)).fit(frame, y).score(frame, y) > 0.3
+    assert (
+        make_pipeline(StandardScaler(), clone(model)).fit(frame, y).score(frame, y)
+        > 0.3
+    )
     tree = model.to_datatree()
     assert tree["posterior"]["coefficients"].dims == ("chain", "draw", "mode")
-    np.testing.assert_allclose(tree["posterior"]["f"].mean(("chain", "draw")), model.summary()["mean"], atol=1e-4)
+    np.testing.assert_allclose(
+        tree["posterior"]["f"].mean(("chain", "draw")),
+        model.summary()["mean"],
+        atol=1e-4,
+    )
 
 
 @pytest.mark.slow
@@ -165,9 +211,13 @@ def test_a_rare_class_is_a_class_and_one_class_is_too_few():
 @pytest.mark.slow
 def test_a_constant_target_has_no_noise_to_learn():
     X, _ = rows()
-    with pytest.raises(ValueError, match=r"y is constant \(7.25\), so that noise='auto' .* pass noise"):
+    with pytest.raises(
+        ValueError, match=r"y is constant \(7.25\), so that noise='auto' .* pass noise"
+    ):
         KernelLangevinRegressor(**QUICK).fit(X, np.full(120, 7.25))
-    model = KernelLangevinRegressor(KERNEL, noise=0.1, **QUICK).fit(X, np.full(120, 7.25))
+    model = KernelLangevinRegressor(KERNEL, noise=0.1, **QUICK).fit(
+        X, np.full(120, 7.25)
+    )
     np.testing.assert_allclose(model.predict(X), 7.25, atol=0.1)
 
 
@@ -179,31 +229,67 @@ COSINES = spaces.GaussianPrior(spaces.Cosine(8), np.ones(8))
     [
         ({"loss": "hinge"}, "'loss' parameter .*'huber'.*StudentT.* Got 'hinge'"),
         ({"loss": "quantile"}, "needs the level of the quantile; pass quantile=0.9"),
-        ({"loss": "quantile", "quantile": 1.0}, "'quantile' parameter .* range .0.0, 1.0.*Got 1.0"),
+        (
+            {"loss": "quantile", "quantile": 1.0},
+            "'quantile' parameter .* range .0.0, 1.0.*Got 1.0",
+        ),
         ({"quantile": 0.9}, "quantile=0.9 goes with loss='quantile' only"),
         ({"length_scale": "all"}, "'length_scale' parameter .*'each'.* Got 'all'"),
-        ({"length_scale": "each", "kernel": KERNEL}, "length_scale='each' is for .* but kernel is your own"),
-        ({"length_scale": "each", "prior": COSINES}, "length_scale='each' is for .* but prior is your own"),
-        ({"kernel": "linear"}, "'kernel' parameter .* among {.*'matern'.*} or an instance of .*Kernel'. Got 'linear'"),
-        ({"kernel": KERNEL + WhiteKernel()}, "holds a WhiteKernel; take it out, and pass noise="),
+        (
+            {"length_scale": "each", "kernel": KERNEL},
+            "length_scale='each' is for .* but kernel is your own",
+        ),
+        (
+            {"length_scale": "each", "prior": COSINES},
+            "length_scale='each' is for .* but prior is your own",
+        ),
+        (
+            {"kernel": "linear"},
+            "'kernel' parameter .* among {.*'matern'.*} or an instance of .*Kernel'. Got 'linear'",
+        ),
+        (
+            {"kernel": KERNEL + WhiteKernel()},
+            "holds a WhiteKernel; take it out, and pass noise=",
+        ),
         ({"kernel": ConstantKernel(0.0) * RBF()}, "kernel must be positive"),
-        ({"integrator": "leapfrog"}, "'integrator' parameter .*'exponential'.* Got 'leapfrog'"),
-        ({"gradient": "sarah"}, "'gradient' parameter .*'svrg'.* or an instance of .*GradientEstimator'. Got 'sarah'"),
-        ({"preconditioner": "big"}, "'preconditioner' parameter .*'hessian'.* or None. Got 'big'"),
+        (
+            {"integrator": "leapfrog"},
+            "'integrator' parameter .*'exponential'.* Got 'leapfrog'",
+        ),
+        (
+            {"gradient": "sarah"},
+            "'gradient' parameter .*'svrg'.* or an instance of .*GradientEstimator'. Got 'sarah'",
+        ),
+        (
+            {"preconditioner": "big"},
+            "'preconditioner' parameter .*'hessian'.* or None. Got 'big'",
+        ),
         ({"noise": 0.0}, "'noise' parameter .* Got 0.0"),
         ({"noise": "low"}, "'noise' parameter .* a str among {'auto'}. Got 'low'"),
         ({"relative_step_size": -1.0}, "'relative_step_size' parameter .* Got -1.0"),
-        ({"num_modes": 1000}, "num_modes is 1000, but on 120 rows the kernel has .* modes above rounding"),
+        (
+            {"num_modes": 1000},
+            "num_modes is 1000, but on 120 rows the kernel has .* modes above rounding",
+        ),
         ({"num_modes": 2.5}, "'num_modes' parameter .* an int .* Got 2.5"),
         ({"num_samples": 3}, "'num_samples' parameter .* range .4, inf.. Got 3"),
         ({"num_chains": 1}, "'num_chains' parameter .* range .2, inf.. Got 1"),
         ({"num_warmup": 0}, "'num_warmup' parameter .* range .1, inf. .* Got 0"),
         ({"tolerance": 0.0}, "'tolerance' parameter .* Got 0.0"),
-        ({"tolerance": 0.1, "relative_step_size": 0.1}, "tolerance chooses the step size; leave relative_step_size"),
-        ({"prior": 3}, "'prior' parameter .* an instance of .*GaussianPrior' or None. Got 3"),
+        (
+            {"tolerance": 0.1, "relative_step_size": 0.1},
+            "tolerance chooses the step size; leave relative_step_size",
+        ),
+        (
+            {"prior": 3},
+            "'prior' parameter .* an instance of .*GaussianPrior' or None. Got 3",
+        ),
         ({"prior": COSINES, "kernel": "rbf"}, "prior and kernel are both passed"),
         ({"prior": COSINES, "num_modes": 4}, "prior has its own 8 modes"),
-        ({"prior": COSINES}, "prior has a basis of functions of one number, but X has 10 columns"),
+        (
+            {"prior": COSINES},
+            "prior has a basis of functions of one number, but X has 10 columns",
+        ),
     ],
 )
 def test_a_parameter_out_of_range_is_named_with_its_value(change, message):
@@ -214,9 +300,14 @@ def test_a_parameter_out_of_range_is_named_with_its_value(change, message):
 def test_other_mistakes_are_named():
     X, y = rows()
     model = KernelLangevinRegressor(KERNEL, noise=50.0, **QUICK).fit(X, y)
-    with pytest.raises(ValueError, match="X has 3 features, but KernelLangevinRegressor is expecting 10"):
+    with pytest.raises(
+        ValueError,
+        match="X has 3 features, but KernelLangevinRegressor is expecting 10",
+    ):
         model.predict(np.zeros((2, 3)))
-    with pytest.raises(ValueError, match=r"coverage must lie between 0 and 1, got 1\.5"):
+    with pytest.raises(
+        ValueError, match=r"coverage must lie between 0 and 1, got 1\.5"
+    ):
         model.interval(X, 1.5)
     with pytest.raises(ValueError, match="minimum of 2 is required"):
         model.fit(X[:1], y[:1])
@@ -225,38 +316,64 @@ def test_other_mistakes_are_named():
 @pytest.mark.slow
 def test_a_saved_model_comes_back_without_pickle(tmp_path):
     X, y = rows()
-    model = KernelLangevinRegressor(loss="huber", **QUICK).fit(pandas.DataFrame(X, columns=list("abcdefghij")), y)
+    model = KernelLangevinRegressor(loss="huber", **QUICK).fit(
+        pandas.DataFrame(X, columns=list("abcdefghij")), y
+    )
     model.save(tmp_path / "model")
     loaded = load(tmp_path / "model")
     assert loaded.get_params() == model.get_params()
     assert isinstance(loaded, KernelLangevinRegressor)
     frame = pandas.DataFrame(X, columns=list("abcdefghij"))
-    np.testing.assert_allclose(loaded.interval(frame, noise=True), model.interval(frame, noise=True), rtol=1e-9)
-    np.testing.assert_allclose(loaded.sample_functions(frame, 2, 0), model.sample_functions(frame, 2, 0), atol=1e-4)
+    np.testing.assert_allclose(
+        loaded.interval(frame, noise=True), model.interval(frame, noise=True), rtol=1e-9
+    )
+    np.testing.assert_allclose(
+        loaded.sample_functions(frame, 2, 0),
+        model.sample_functions(frame, 2, 0),
+        atol=1e-4,
+    )
     assert loaded.warnings_ == model.warnings_
     with pytest.raises(AttributeError, match="a loaded model has no training rows"):
         loaded.resolution()
     X, y = iris()
     classifier = KernelLangevinClassifier(**QUICK).fit(X[:100], y[:100])
     classifier.save(tmp_path / "classes")
-    np.testing.assert_array_equal(load(tmp_path / "classes").predict(X), classifier.predict(X))
+    np.testing.assert_array_equal(
+        load(tmp_path / "classes").predict(X), classifier.predict(X)
+    )
 
 
 @pytest.mark.slow
 def test_losses_and_integrators_are_words_or_objects(tmp_path):
     X, y = rows()
     settings = {"kernel": "rbf", "noise": 50.0, **QUICK}
-    words = KernelLangevinRegressor(loss="student", integrator="crank-nicolson", **settings).fit(X, y)
+    words = KernelLangevinRegressor(
+        loss="student", integrator="crank-nicolson", **settings
+    ).fit(X, y)
     student, scheme = likelihoods.StudentT(1.0), integrators.CrankNicolson()
-    objects = KernelLangevinRegressor(loss=student, integrator=scheme, **settings).fit(X, y)
+    objects = KernelLangevinRegressor(loss=student, integrator=scheme, **settings).fit(
+        X, y
+    )
     np.testing.assert_array_equal(objects.coefficients_, words.coefficients_)
-    light = KernelLangevinRegressor(loss=likelihoods.StudentT(1.0, degrees=50.0), **settings).fit(X, y)
-    widths = [np.diff(model.interval(X, 0.99, noise=True)).mean() for model in (light, objects)]
+    light = KernelLangevinRegressor(
+        loss=likelihoods.StudentT(1.0, degrees=50.0), **settings
+    ).fit(X, y)
+    widths = [
+        np.diff(model.interval(X, 0.99, noise=True)).mean()
+        for model in (light, objects)
+    ]
     assert widths[0] < 0.8 * widths[1]
     light.save(tmp_path / "model")
-    np.testing.assert_allclose(load(tmp_path / "model").interval(X, noise=True), light.interval(X, noise=True))
+    np.testing.assert_allclose(
+        load(tmp_path / "model").interval(X, noise=True), light.interval(X, noise=True)
+    )
 
 
 def test_a_kernel_of_the_users_own_is_not_saved(tmp_path):
-    with pytest.raises(ValueError, match="a kernel of your own, which a JSON header cannot hold; use pickle"):
-        KernelLangevinRegressor(KERNEL, noise=50.0, **QUICK).fit(*rows()).save(tmp_path / "model")
+    with pytest.raises(
+        ValueError,
+        match="a kernel of your own, which a JSON header cannot hold; use pickle",
+    ):
+        KernelLangevinRegressor(KERNEL, noise=50.0, **QUICK).fit(*rows()).save(
+            tmp_path / "model"
+        )

@@ -9,8 +9,19 @@ from sklearn.model_selection import KFold
 
 from langevax.meanfield.kernel_limit import prior_particles
 from langevax.problems.neurons import Tanh
-from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor, load, model_selection
-from langevax.sklearn.learned_scales import FLOOR, NUM_NEURONS, KernelProblem, held_out_errors, slope_scales
+from langevax.sklearn import (
+    MeanFieldClassifier,
+    MeanFieldRegressor,
+    load,
+    model_selection,
+)
+from langevax.sklearn.learned_scales import (
+    FLOOR,
+    NUM_NEURONS,
+    KernelProblem,
+    held_out_errors,
+    slope_scales,
+)
 from langevax.sklearn.model_selection import choose_by_validation
 from langevax.sklearn.solvers import Schedule
 from tests.sklearn.tables import QUICK as WITHOUT_FOLDS
@@ -23,14 +34,18 @@ def table(seed, n=300):
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n, 16)) * np.geomspace(0.1, 100, 16)
     X[:, 5] = 3.0
-    return X, 2 * np.sin(X[:, 2] / X[:, 2].std()) + X[:, 9] / X[:, 9].std() + 0.3 * rng.normal(size=n)
+    return X, 2 * np.sin(X[:, 2] / X[:, 2].std()) + X[:, 9] / X[
+        :, 9
+    ].std() + 0.3 * rng.normal(size=n)
 
 
 def problem(n=40, d=3, outputs=2):
     rng = np.random.default_rng(0)
     inputs = (rng.normal(size=(n, d)) * [0.2, 1.0, 0.5]).astype(np.float32)
     targets, weights = rng.normal(size=(n, outputs)), rng.uniform(0.5, 3, n)
-    return KernelProblem(Tanh(1.0), 1.0, inputs, targets, weights, np.ones(n), jax.random.key(3))
+    return KernelProblem(
+        Tanh(1.0), 1.0, inputs, targets, weights, np.ones(n), jax.random.key(3)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +56,17 @@ def model():
 def test_scales_are_root_mean_square_slopes_over_a_floor():
     """A transcript in double precision: kernel ridge by scikit-learn's formula, its derivative by hand."""
     p, penalty = problem(), 0.7
-    particles = np.asarray(prior_particles(p.neuron, 3, 3, 1.0, NUM_NEURONS, p.inputs.dtype, key=p.key), float)
+    particles = np.asarray(
+        prior_particles(p.neuron, 3, 3, 1.0, NUM_NEURONS, p.inputs.dtype, key=p.key),
+        float,
+    )
     w, c = particles[:, :3], particles[:, 3]
     inner = np.tanh(p.inputs @ w.T + c)
     kernel = inner @ inner.T / NUM_NEURONS
     dual = np.linalg.solve(kernel + penalty * np.diag(1 / p.weights), p.targets)
-    gradients = np.stack([((1 - inner**2) * (inner.T @ dual[:, k])) @ w / NUM_NEURONS for k in range(2)])
+    gradients = np.stack(
+        [((1 - inner**2) * (inner.T @ dual[:, k])) @ w / NUM_NEURONS for k in range(2)]
+    )
     share = p.weights / p.weights.sum()
     deviation = np.sqrt(share @ (p.inputs - share @ p.inputs) ** 2)
     size = deviation * np.sqrt(share @ np.mean(gradients**2, axis=0))
@@ -60,23 +80,42 @@ def test_scales_do_not_depend_on_those_that_columns_have_where_the_target_is_lin
     rng = np.random.default_rng(0)
     inputs = rng.normal(size=(200, 3)).astype(np.float32)
     slope = np.array([3.0, 1.0, 0.0])
-    p = KernelProblem(Tanh(1.0), 1e4, inputs, inputs @ slope[:, None], np.ones(200), np.ones(200), jax.random.key(0))
+    p = KernelProblem(
+        Tanh(1.0),
+        1e4,
+        inputs,
+        inputs @ slope[:, None],
+        np.ones(200),
+        np.ones(200),
+        jax.random.key(0),
+    )
     size = inputs.std(axis=0) * slope
     expected = size / np.sqrt(np.mean(size**2)) + FLOOR
     for scales in (np.ones(3), np.array([0.5, 1.0, 2.0])):
         actual = slope_scales(p.with_columns_times(scales), 1e-9)
-        np.testing.assert_allclose(actual, expected / np.sqrt(np.mean(expected**2)), rtol=0.02)
+        np.testing.assert_allclose(
+            actual, expected / np.sqrt(np.mean(expected**2)), rtol=0.02
+        )
 
 
 def test_errors_without_learned_scales_are_those_of_kernel_ridge_on_folds():
     p = problem()
-    particles = prior_particles(p.neuron, 3, 3, 1.0, NUM_NEURONS, p.inputs.dtype, key=p.key)
-    features = np.tanh(np.asarray(p.inputs @ particles[:, :3].T + particles[:, 3], float))
+    particles = prior_particles(
+        p.neuron, 3, 3, 1.0, NUM_NEURONS, p.inputs.dtype, key=p.key
+    )
+    features = np.tanh(
+        np.asarray(p.inputs @ particles[:, :3].T + particles[:, 3], float)
+    )
     kernel, expected = features @ features.T / NUM_NEURONS, np.zeros(40)
     for trained, held in KFold(4, shuffle=True, random_state=0).split(expected):
         machine = KernelRidge(alpha=0.5, kernel="precomputed")
-        machine.fit(kernel[np.ix_(trained, trained)], p.targets[trained], p.weights[trained])
-        expected[held] = np.mean((machine.predict(kernel[np.ix_(held, trained)]) - p.targets[held]) ** 2, axis=1)
+        machine.fit(
+            kernel[np.ix_(trained, trained)], p.targets[trained], p.weights[trained]
+        )
+        expected[held] = np.mean(
+            (machine.predict(kernel[np.ix_(held, trained)]) - p.targets[held]) ** 2,
+            axis=1,
+        )
     np.testing.assert_allclose(held_out_errors(p, [], 0.5, 4), expected, rtol=1e-4)
 
 
@@ -85,19 +124,32 @@ def test_errors_of_a_fold_do_not_depend_on_its_targets_but_for_themselves():
     p = problem(outputs=1)
     moved = p.targets.copy()
     moved[7] += 5
-    before, after = (held_out_errors(q, [0.3, 0.3], 0.5, 4) for q in (p, p._replace(targets=moved)))
-    fold = next(held for _, held in KFold(4, shuffle=True, random_state=0).split(before) if 7 in held)
+    before, after = (
+        held_out_errors(q, [0.3, 0.3], 0.5, 4) for q in (p, p._replace(targets=moved))
+    )
+    fold = next(
+        held
+        for _, held in KFold(4, shuffle=True, random_state=0).split(before)
+        if 7 in held
+    )
     beside = fold[fold != 7]
     np.testing.assert_array_equal(before[beside], after[beside])
-    assert np.all(before[np.delete(np.arange(40), fold)] != after[np.delete(np.arange(40), fold)])
+    assert np.all(
+        before[np.delete(np.arange(40), fold)] != after[np.delete(np.arange(40), fold)]
+    )
     assert abs(before[7] - after[7]) > 0.1
 
 
 def test_rows_that_stand_for_several_are_spread_over_folds():
     """Left out whole, the rows of input 1 and target 1 would be predicted by those of target 0 alone."""
-    inputs, targets = np.float32([[0], [0], [1], [1]]), np.array([[0.0], [1.0], [0.0], [1.0]]) - 0.5
+    inputs, targets = (
+        np.float32([[0], [0], [1], [1]]),
+        np.array([[0.0], [1.0], [0.0], [1.0]]) - 0.5,
+    )
     weights = np.array([80.0, 20.0, 20.0, 80.0])
-    merged = KernelProblem(Tanh(1.0), 1.0, inputs, targets, weights, weights, jax.random.key(0))
+    merged = KernelProblem(
+        Tanh(1.0), 1.0, inputs, targets, weights, weights, jax.random.key(0)
+    )
     spread = merged.spread(5)
     assert len(spread.inputs) == 20
     np.testing.assert_allclose(spread.weights.sum(), weights.sum())
@@ -114,10 +166,16 @@ def test_columns_that_matter_get_larger_scales_and_predictions_gain(model):
     assert scales[5] == 1.0  # the constant column, which no scale changes
     varies = np.arange(16) != 5
     assert np.mean(scales[varies] ** 2) == pytest.approx(1)
-    assert f"largest for x2 ({scales[2]:.2g}), x9 ({scales[9]:.2g}), " in model.scaling_reason_
+    assert (
+        f"largest for x2 ({scales[2]:.2g}), x9 ({scales[9]:.2g}), "
+        in model.scaling_reason_
+    )
     alike = MeanFieldRegressor(**QUICK, learn_scales=False).fit(*table(0))
     assert alike.learned_scales_ is None
-    assert alike.scaling_reason_ == "each column over its own deviation, all of the same weight."
+    assert (
+        alike.scaling_reason_
+        == "each column over its own deviation, all of the same weight."
+    )
     assert 1 - r2_score(y, model.predict(X)) < 0.7 * (1 - r2_score(y, alike.predict(X)))
 
 
@@ -127,11 +185,15 @@ def test_pieces_show_a_jump_and_are_named():
     X = rng.normal(size=(300, 3))
     X[:, 2] = rng.integers(0, 4, 300)
     y = np.where(X[:, 0] > 0.5, 2.0, 0.0) * (X[:, 2] > 1) + 0.1 * rng.normal(size=300)
-    fitted = MeanFieldRegressor(**WITHOUT_FOLDS | {"validation": "auto"}).fit(X[:200], y[:200])
+    fitted = MeanFieldRegressor(**WITHOUT_FOLDS | {"validation": "auto"}).fit(
+        X[:200], y[:200]
+    )
     assert fitted.scaling_ == "pieces"
     assert fitted.particles_.shape == (100, 3 + 2 * 8 + 2)
     assert "largest for x2 (" in fitted.scaling_reason_
-    assert ", x0 from 0.219 to 0.652 (" in fitted.scaling_reason_  # which holds the jump
+    assert (
+        ", x0 from 0.219 to 0.652 (" in fitted.scaling_reason_
+    )  # which holds the jump
     assert "largest for floor (" in fitted.scaling_sentence(["load", "age", "floor"])
     plain = MeanFieldRegressor(**QUICK, learn_scales=False).fit(X[:200], y[:200])
     errors = [1 - r2_score(y[200:], m.predict(X[200:])) for m in (fitted, plain)]
@@ -157,8 +219,13 @@ def test_where_kernel_machines_cannot_tell_the_networks_of_the_folds_do(monkeypa
     plain = MeanFieldRegressor(**QUICK, learn_scales=False).fit(X, y)
     assert fitted.learned_scales_ is not None
     assert fitted.held_out_scores_["loss"] < plain.held_out_scores_["loss"]
-    X, y = np.random.default_rng(0).normal(size=(200, 6)), np.random.default_rng(1).normal(size=200)
-    fitted = MeanFieldRegressor(**QUICK).fit(X, X.sum(1) + y)  # all columns matter alike
+    X, y = (
+        np.random.default_rng(0).normal(size=(200, 6)),
+        np.random.default_rng(1).normal(size=200),
+    )
+    fitted = MeanFieldRegressor(**QUICK).fit(
+        X, X.sum(1) + y
+    )  # all columns matter alike
     assert fitted.learned_scales_ is None
 
 
@@ -178,11 +245,17 @@ def test_noise_is_not_scaled_on_most_draws():
 @pytest.mark.slow
 def test_classes_have_learned_scales_and_a_saved_model_keeps_it(tmp_path):
     X, y = table(2)
-    fitted = MeanFieldClassifier(**QUICK, learn_scales=True).fit(X, np.digitize(y, [-1, 1]))
+    fitted = MeanFieldClassifier(**QUICK, learn_scales=True).fit(
+        X, np.digitize(y, [-1, 1])
+    )
     fitted.save(tmp_path / "model.safetensors")
     loaded = load(tmp_path / "model.safetensors")
-    np.testing.assert_array_equal(loaded.learned_scales_.scales, fitted.learned_scales_.scales)
-    np.testing.assert_allclose(loaded.predict_proba(X), fitted.predict_proba(X), atol=1e-6)
+    np.testing.assert_array_equal(
+        loaded.learned_scales_.scales, fitted.learned_scales_.scales
+    )
+    np.testing.assert_allclose(
+        loaded.predict_proba(X), fitted.predict_proba(X), atol=1e-6
+    )
     assert np.argmax(fitted.learned_scales_.scales) == 2
 
 
@@ -191,7 +264,15 @@ def test_networks_of_folds_learn_scales_from_their_own_rows(model):
     network, schedule = model.network_, Schedule("mfld", 100, 1.5, None, True)
 
     def choose(network):
-        return choose_by_validation(network, 0.02, schedule, 20, jax.random.key(0), "folds", model.learned_scales_)
+        return choose_by_validation(
+            network,
+            0.02,
+            schedule,
+            20,
+            jax.random.key(0),
+            "folds",
+            model.learned_scales_,
+        )
 
     before = choose(network)
     task = network.task
@@ -199,9 +280,13 @@ def test_networks_of_folds_learn_scales_from_their_own_rows(model):
     targets[7] += 0.3
     regressands[7] += 0.3
     task = task._replace(targets=targets, regressands=regressands)
-    after = choose(type(network)(task, network.inputs, network.weights, network.prior_precision))
+    after = choose(
+        type(network)(task, network.inputs, network.weights, network.prior_precision)
+    )
     same = before.held_out.fold == before.held_out.fold[7]
-    assert after.chosen == before.chosen  # or outputs of different temperatures would be compared
+    assert (
+        after.chosen == before.chosen
+    )  # or outputs of different temperatures would be compared
     np.testing.assert_array_equal(after.outputs[same], before.outputs[same])
     assert np.all(after.outputs[~same] != before.outputs[~same])
 

@@ -7,7 +7,13 @@ import pytest
 from scipy import stats
 from scipy.special import digamma, expit, gammaln, polygamma
 
-from langevax.sklearn.linear_families import NegativeBinomial, NormalNoise, Ordinal, Poisson, _beyond_stirling
+from langevax.sklearn.linear_families import (
+    NegativeBinomial,
+    NormalNoise,
+    Ordinal,
+    Poisson,
+    _beyond_stirling,
+)
 
 pytestmark = pytest.mark.mostly_compiling
 
@@ -19,7 +25,9 @@ def of_rows(family, position, X, y, units=(0.0, 1.0)):
     position = jax.tree.map(jnp.float32, position | {"slopes": SLOPES})
 
     def total(position):
-        logs = jax.vmap(lambda row: family.log_likelihood(position, row))(jax.tree.map(jnp.asarray, rows))
+        logs = jax.vmap(lambda row: family.log_likelihood(position, row))(
+            jax.tree.map(jnp.asarray, rows)
+        )
         return jnp.sum(logs), logs
 
     gradient, logs = jax.jit(jax.grad(total, has_aux=True))(position)
@@ -41,11 +49,24 @@ def test_counts_keep_their_digits_at_every_size(mean):
     centre = Poisson(2.5).units(y)[0]
     rates = np.exp(centre + 0.1 + X @ SLOPES)
     poisson = of_rows(Poisson(2.5), {"level": 0.1}, X, y, (centre, 1.0))
-    np.testing.assert_allclose(poisson, stats.poisson.logpmf(y, rates), rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(
+        poisson, stats.poisson.logpmf(y, rates), rtol=1e-4, atol=1e-3
+    )
     for log_spread in (-6.0, -3.0, 0.0, 1.0):
         shape = np.exp(-2 * log_spread)
-        got = of_rows(NegativeBinomial(2.5), {"level": 0.1, "log_spread": log_spread}, X, y, (centre, 1.0))
-        np.testing.assert_allclose(got, stats.nbinom.logpmf(y, shape, shape / (shape + rates)), rtol=2e-5, atol=2e-4)
+        got = of_rows(
+            NegativeBinomial(2.5),
+            {"level": 0.1, "log_spread": log_spread},
+            X,
+            y,
+            (centre, 1.0),
+        )
+        np.testing.assert_allclose(
+            got,
+            stats.nbinom.logpmf(y, shape, shape / (shape + rates)),
+            rtol=2e-5,
+            atol=2e-4,
+        )
 
 
 @pytest.mark.parametrize("mean", [0.3, 5.0, 1e3])
@@ -54,7 +75,9 @@ def test_the_spread_has_the_slope_of_digamma(mean):
     X, y = table(mean)
     family = NegativeBinomial(2.5)
     centre = family.units(y)[0]
-    rows = jax.tree.map(jnp.asarray, {"x": X.astype(np.float32)} | family.rows(y, centre, 1.0))
+    rows = jax.tree.map(
+        jnp.asarray, {"x": X.astype(np.float32)} | family.rows(y, centre, 1.0)
+    )
     position = {"level": jnp.float32(0.1), "slopes": jnp.asarray(SLOPES, jnp.float32)}
 
     def log_likelihood(log_spread, row):
@@ -66,19 +89,37 @@ def test_the_spread_has_the_slope_of_digamma(mean):
         s = np.exp(-2 * log_spread)
         expected = digamma(y + s) - digamma(s) + np.log(s / (s + m)) + (m - y) / (s + m)
         got = np.asarray(slopes(jnp.float32(log_spread), rows))
-        np.testing.assert_allclose(got, -2 * s * expected, rtol=1e-4, atol=1e-5 * max(1, s))
+        np.testing.assert_allclose(
+            got, -2 * s * expected, rtol=1e-4, atol=1e-5 * max(1, s)
+        )
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 3e-6), ("float64", 1e-13)])
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [("float32", 3e-6), ("float64", 1e-13)]
+)
 def test_log_gamma_beyond_stirling_is_known_to_rounding(dtype, tolerance):
     """Of the value, and of its first two derivatives times x and x^2."""
     with jax.enable_x64(dtype == "float64"):
-        x = jnp.asarray(np.concatenate([np.geomspace(1e-6, 1e-2, 20), np.linspace(0.02, 40, 300)]), dtype)
+        x = jnp.asarray(
+            np.concatenate([np.geomspace(1e-6, 1e-2, 20), np.linspace(0.02, 40, 300)]),
+            dtype,
+        )
         first = jax.grad(_beyond_stirling)
-        of_all = jax.jit(jax.vmap(lambda x: (_beyond_stirling(x), x * first(x), x * x * jax.grad(first)(x))))
+        of_all = jax.jit(
+            jax.vmap(
+                lambda x: (
+                    _beyond_stirling(x),
+                    x * first(x),
+                    x * x * jax.grad(first)(x),
+                )
+            )
+        )
         got, x = of_all(x), np.asarray(x, np.float64)
     value = gammaln(x) - ((x - 0.5) * np.log(x) - x + np.log(2 * np.pi) / 2)
-    slope, curvature = digamma(x) - np.log(x) + 0.5 / x, polygamma(1, x) - 1 / x - 0.5 / x**2
+    slope, curvature = (
+        digamma(x) - np.log(x) + 0.5 / x,
+        polygamma(1, x) - 1 / x - 0.5 / x**2,
+    )
     for mine, exact in zip(got, (value, x * slope, x * x * curvature), strict=True):
         assert mine.dtype == dtype
         np.testing.assert_allclose(mine, exact, rtol=tolerance, atol=tolerance)
@@ -88,14 +129,20 @@ def test_log_gamma_beyond_stirling_is_known_to_rounding(dtype, tolerance):
 def test_a_negative_binomial_without_spread_is_poisson():
     X, y = table(5.0)
     got = of_rows(NegativeBinomial(2.5), {"level": 0.1, "log_spread": -12.0}, X, y)
-    np.testing.assert_allclose(got, of_rows(Poisson(2.5), {"level": 0.1}, X, y), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        got, of_rows(Poisson(2.5), {"level": 0.1}, X, y), rtol=1e-5, atol=1e-5
+    )
 
 
 def test_numbers_have_a_normal_density():
     X, y = table(5.0)
     units = NormalNoise(2.5).units(y)
-    got = of_rows(NormalNoise(2.5), {"level": 0.1, "log_noise": -0.5}, X, y, units) - np.log(units[1])
-    expected = stats.norm.logpdf(y, units[0] + units[1] * (0.1 + X @ SLOPES), units[1] * np.exp(-0.5))
+    got = of_rows(
+        NormalNoise(2.5), {"level": 0.1, "log_noise": -0.5}, X, y, units
+    ) - np.log(units[1])
+    expected = stats.norm.logpdf(
+        y, units[0] + units[1] * (0.1 + X @ SLOPES), units[1] * np.exp(-0.5)
+    )
     np.testing.assert_allclose(got, expected, rtol=1e-5)
 
 
@@ -108,13 +155,20 @@ def test_classes_have_the_probabilities_between_cuts(log_gaps):
     cuts = -0.4 + np.append(0, np.cumsum(np.exp(log_gaps)))
     expected = np.diff(expit(cuts - (X @ SLOPES)[:, None]), prepend=0, append=1)
     got = of_rows(family, position, X, y)
-    np.testing.assert_allclose(got, np.log(expected[np.arange(len(X)), y]), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        got, np.log(expected[np.arange(len(X)), y]), rtol=1e-5, atol=1e-6
+    )
     cloud = {name: np.asarray(value)[None] for name, value in position.items()}
-    np.testing.assert_allclose(family.probabilities(cloud, (-0.4 + X @ SLOPES)[None])[0], expected, rtol=1e-6)
+    np.testing.assert_allclose(
+        family.probabilities(cloud, (-0.4 + X @ SLOPES)[None])[0], expected, rtol=1e-6
+    )
 
 
 def test_shares_of_classes_are_uniform_a_priori():
     """The density of the first cut is that of log odds whose probability is uniform, the logistic one."""
     family, cuts = Ordinal(2.5, 2), np.linspace(-6, 6, 25, dtype=np.float32)
-    got = [float(family.log_prior({"slopes": jnp.zeros(1), "level": jnp.asarray(cut)})) for cut in cuts]
+    got = [
+        float(family.log_prior({"slopes": jnp.zeros(1), "level": jnp.asarray(cut)}))
+        for cut in cuts
+    ]
     np.testing.assert_allclose(got, stats.logistic.logpdf(cuts), rtol=1e-5)

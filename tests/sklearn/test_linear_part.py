@@ -49,10 +49,18 @@ def test_the_network_is_trained_on_residuals_and_predictions_have_both():
     model = MeanFieldRegressor(**QUICK, linear_part=True).fit(X, y)
     t = (y - y.mean()) / y.std()
     line = RidgeCV(RIDGE_PENALTIES).fit(standardised(X), t).predict(standardised(X))
-    np.testing.assert_allclose(model.network_.task.targets, (t - line)[np.argsort(model.row_places_)], atol=1e-5)
-    np.testing.assert_allclose(model.network_.task.regressands[:, 0], model.network_.task.targets, atol=1e-5)
+    np.testing.assert_allclose(
+        model.network_.task.targets,
+        (t - line)[np.argsort(model.row_places_)],
+        atol=1e-5,
+    )
+    np.testing.assert_allclose(
+        model.network_.task.regressands[:, 0], model.network_.task.targets, atol=1e-5
+    )
     np.testing.assert_allclose(model.linear_part_(X), line, atol=1e-5)
-    np.testing.assert_allclose(model.predict(X), y.mean() + y.std() * (model.outputs(X) + line), rtol=1e-5)
+    np.testing.assert_allclose(
+        model.predict(X), y.mean() + y.std() * (model.outputs(X) + line), rtol=1e-5
+    )
     stages = np.mean([*model.staged_predict(X)][-1:], 0)
     assert np.corrcoef(stages, y)[0, 1] > 0.9
 
@@ -65,20 +73,30 @@ def test_each_fold_has_the_ridge_regression_of_its_own_rows(model):
     for number, line in enumerate(model.held_out_.lines):
         held = model.held_out_.fold == number
         ridge = RidgeCV(RIDGE_PENALTIES).fit((X[~held] - mean) / deviation, t[~held])
-        np.testing.assert_allclose(line(X), ridge.predict((X - mean) / deviation), atol=1e-5)
-        np.testing.assert_allclose(model.scores_[held], np.abs(t[held] - outputs[number][held]), atol=1e-4)
+        np.testing.assert_allclose(
+            line(X), ridge.predict((X - mean) / deviation), atol=1e-5
+        )
+        np.testing.assert_allclose(
+            model.scores_[held], np.abs(t[held] - outputs[number][held]), atol=1e-4
+        )
     assert len(model.held_out_.lines) == 5
 
 
-def test_predictions_and_intervals_survive_saving_and_a_certificate_asks_for_the_rows(model, tmp_path):
+def test_predictions_and_intervals_survive_saving_and_a_certificate_asks_for_the_rows(
+    model, tmp_path
+):
     X, y = table()
     model.save(tmp_path / "model.npz")
     loaded = load(tmp_path / "model.npz")
     np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
     np.testing.assert_array_equal(loaded.predict_interval(X), model.predict_interval(X))
-    np.testing.assert_array_equal(loaded.predict(X, return_std=True)[1], model.predict(X, return_std=True)[1])
+    np.testing.assert_array_equal(
+        loaded.predict(X, return_std=True)[1], model.predict(X, return_std=True)[1]
+    )
     loaded.attach_rows(X, y)
-    np.testing.assert_allclose(loaded.network_.task.targets, model.network_.task.targets, atol=1e-6)
+    np.testing.assert_allclose(
+        loaded.network_.task.targets, model.network_.task.targets, atol=1e-6
+    )
 
 
 def test_intervals_cover_new_rows(model):
@@ -92,9 +110,13 @@ def test_several_outputs_and_weights():
     X, y = table()
     both = np.stack([y, -2 * y + X[:, 0]], 1)
     weights = np.random.default_rng(0).integers(0, 3, 200)
-    model = MeanFieldRegressor(**FOLDS, linear_part=True).fit(X, both, sample_weight=weights)
+    model = MeanFieldRegressor(**FOLDS, linear_part=True).fit(
+        X, both, sample_weight=weights
+    )
     repeated = np.repeat(np.arange(200), weights)
-    again = MeanFieldRegressor(**FOLDS, linear_part=True).fit(X[repeated], both[repeated])
+    again = MeanFieldRegressor(**FOLDS, linear_part=True).fit(
+        X[repeated], both[repeated]
+    )
     np.testing.assert_allclose(model.predict(X), again.predict(X), rtol=1e-4)
     assert model.predict(X).shape == (200, 2)
     assert model.score(X, both) > 0.8
@@ -115,5 +137,7 @@ def test_what_has_no_linear_part_says_so(model):
         model.kernel_limit()
     with pytest.raises(ValueError, match="linear_part"):
         MeanFieldRegressor(linear_part="yes").fit(X, y)
-    curves = FunctionalMeanFieldRegressor(random_state=0, num_steps=200, num_particles=20, validation="folds")
+    curves = FunctionalMeanFieldRegressor(
+        random_state=0, num_steps=200, num_particles=20, validation="folds"
+    )
     assert curves.fit(np.cumsum(X[:60], 1), y[:60]).linear_part_ is None

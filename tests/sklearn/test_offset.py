@@ -13,9 +13,16 @@ from scipy.special import expit, logit
 
 from langevax.sklearn import PredictiveClassifier, PredictiveRegressor, load
 
-pytestmark = pytest.mark.filterwarnings("ignore::langevax.predictive_law.PredictiveWarning")  # short paths
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::langevax.predictive_law.PredictiveWarning"
+)  # short paths
 
-SMALL = {"bayes_shares": (1.0,), "num_particles": 64, "num_folds": None, "random_state": 0}
+SMALL = {
+    "bayes_shares": (1.0,),
+    "num_particles": 64,
+    "num_folds": None,
+    "random_state": 0,
+}
 N = 300
 
 
@@ -39,10 +46,17 @@ def test_numbers_less_their_offset_are_what_is_modelled():
     plain = PredictiveRegressor(**SMALL).fit(X, y - offset)
     assert model.columns_.tolist() == [0, 2]
     known = sm.OLS(y - offset, sm.add_constant(X)).fit()
-    np.testing.assert_array_less(np.abs(model.coef_ - known.params[1:]) / known.bse[1:], 0.25)
+    np.testing.assert_array_less(
+        np.abs(model.coef_ - known.params[1:]) / known.bse[1:], 0.25
+    )
     np.testing.assert_allclose(model.coef_sd_, known.bse[1:], rtol=0.25)
-    np.testing.assert_allclose(model.predict(beside(X, offset)), known.fittedvalues + offset, atol=0.05)
-    densities = model.log_density(beside(X, offset), y), plain.log_density(X, y - offset)
+    np.testing.assert_allclose(
+        model.predict(beside(X, offset)), known.fittedvalues + offset, atol=0.05
+    )
+    densities = (
+        model.log_density(beside(X, offset), y),
+        plain.log_density(X, y - offset),
+    )
     np.testing.assert_allclose(*densities, atol=0.1)
     low, high = model.predict_interval(beside(X, offset)).T - offset
     assert np.mean((low <= y - offset) & (y - offset <= high)) > 0.85
@@ -52,15 +66,22 @@ def test_numbers_less_their_offset_are_what_is_modelled():
 def test_the_offset_of_counts_is_the_logarithm_of_an_exposure():
     X, offset, rng = rows()
     y, exposure = rng.poisson(np.exp(0.4 * X[:, 0] + offset - 3)), np.exp(offset)
-    model = PredictiveRegressor("poisson", offset_column=1, **SMALL).fit(beside(X, offset), y)
+    model = PredictiveRegressor("poisson", offset_column=1, **SMALL).fit(
+        beside(X, offset), y
+    )
     known = PredictiveRegressor("poisson", **SMALL).fit(X, y, exposure=exposure)
     bayes = sm.Poisson(y, sm.add_constant(X), offset=offset).fit(disp=0)
     for one in (model, known):
-        np.testing.assert_array_less(np.abs(one.coef_ - bayes.params[1:]) / bayes.bse[1:], 0.25)
+        np.testing.assert_array_less(
+            np.abs(one.coef_ - bayes.params[1:]) / bayes.bse[1:], 0.25
+        )
     assert model.centre_ == pytest.approx(known.centre_)
     both = PredictiveRegressor("poisson", offset_column=1, **SMALL)
     both.fit(beside(X, offset - 1), y, exposure=np.full(N, np.e))  # which add up
-    np.testing.assert_allclose(both.predict(beside(X, offset), exposure=np.ones(N)), model.predict(beside(X, offset)))
+    np.testing.assert_allclose(
+        both.predict(beside(X, offset), exposure=np.ones(N)),
+        model.predict(beside(X, offset)),
+    )
 
 
 @pytest.mark.slow
@@ -76,30 +97,50 @@ def test_log_odds_are_those_of_maximum_likelihood_with_the_offset():
     errors = np.sqrt(np.diag(covariance))[1:]
     np.testing.assert_array_less(np.abs(model.coef_ - known[1:]) / errors, 0.25)
     np.testing.assert_allclose(model.coef_sd_, errors, rtol=0.25)
-    np.testing.assert_allclose(model.predict_proba(beside(X, offset))[:, 1], p, atol=0.03)
+    np.testing.assert_allclose(
+        model.predict_proba(beside(X, offset))[:, 1], p, atol=0.03
+    )
     own = np.log(np.where(y, *model.predict_proba(beside(X, offset)).T[::-1]))
     np.testing.assert_allclose(model.log_density(beside(X, offset), y), own, atol=1e-4)
     single = copy.copy(model)
     single.particles_ = {name: leaf[:1] for name, leaf in model.particles_.items()}
-    moved = logit([single.predict_proba(beside(X, offset + shift))[:, 1] for shift in (0.0, 0.7)])
+    moved = logit(
+        [single.predict_proba(beside(X, offset + shift))[:, 1] for shift in (0.0, 0.7)]
+    )
     np.testing.assert_allclose(moved[1] - moved[0], 0.7, atol=1e-5)
 
 
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"offset_column": 3}, "offset_column must be the place of a column of X, from 0 to 2, got 3"),
+        (
+            {"offset_column": 3},
+            "offset_column must be the place of a column of X, from 0 to 2, got 3",
+        ),
         ({"offset_column": -1}, "'offset_column' parameter"),
-        ({"offset_column": 1, "columns": [0, 1]}, "columns must hold different places .* other than offset_column=1"),
-        ({"offset_column": 1, "exposure_column": 1}, "offset_column and exposure_column are both 1; pass two columns"),
-        ({"exposure_column": 3}, "exposure_column must be the place of a column of X, from 0 to 2, got 3"),
+        (
+            {"offset_column": 1, "columns": [0, 1]},
+            "columns must hold different places .* other than offset_column=1",
+        ),
+        (
+            {"offset_column": 1, "exposure_column": 1},
+            "offset_column and exposure_column are both 1; pass two columns",
+        ),
+        (
+            {"exposure_column": 3},
+            "exposure_column must be the place of a column of X, from 0 to 2, got 3",
+        ),
     ],
 )
 def test_columns_that_cannot_be_offsets_are_refused(parameters, message):
     X, offset, _ = rows()
     with pytest.raises(ValueError, match=message):
-        PredictiveRegressor("poisson", **SMALL, **parameters).fit(np.abs(beside(X, offset)), np.arange(N) % 4)
-    with pytest.raises(ValueError, match="y less its offset is 0 in all rows, which tells no noise"):
+        PredictiveRegressor("poisson", **SMALL, **parameters).fit(
+            np.abs(beside(X, offset)), np.arange(N) % 4
+        )
+    with pytest.raises(
+        ValueError, match="y less its offset is 0 in all rows, which tells no noise"
+    ):
         PredictiveRegressor(offset_column=1, **SMALL).fit(beside(X, offset), offset)
 
 
@@ -115,7 +156,9 @@ def test_laws_of_other_seeds_are_shown_beside_the_first(tmp_path):
     assert three.agreement_.agree
     assert three.agreement_.scores[0] == three.path_.fit[1]
     assert len(np.unique(three.agreement_.scores)) == 3
-    assert str(three.agreement_).startswith("Laws of 3 seeds agree: at a share of 0.1 of Bayes they score their rows")
+    assert str(three.agreement_).startswith(
+        "Laws of 3 seeds agree: at a share of 0.1 of Bayes they score their rows"
+    )
     calls = []
     watched = copy.copy(three)  # as pickled, without its laws
     watched.replicates_ = three.replicates_
@@ -123,7 +166,10 @@ def test_laws_of_other_seeds_are_shown_beside_the_first(tmp_path):
     watched.certificate(others=[one.law_])
     assert calls[0]["others"] == [one.law_, *three.replicates_]
     three.save(tmp_path / "model.safetensors")
-    for again in (load(tmp_path / "model.safetensors"), pickle.loads(pickle.dumps(three))):
+    for again in (
+        load(tmp_path / "model.safetensors"),
+        pickle.loads(pickle.dumps(three)),
+    ):
         assert str(again.agreement_) == str(three.agreement_)
         assert not hasattr(again, "replicates_")
 
@@ -131,11 +177,15 @@ def test_laws_of_other_seeds_are_shown_beside_the_first(tmp_path):
 @pytest.mark.slow
 def test_laws_that_differ_are_doubted():
     X, _, _ = rows()
-    model = PredictiveRegressor("poisson", num_replicates=2, **SMALL).fit(X, np.arange(N) % 4)
+    model = PredictiveRegressor("poisson", num_replicates=2, **SMALL).fit(
+        X, np.arange(N) % 4
+    )
     law = copy.copy(model.law_)
     apart = copy.copy(law)
     object.__setattr__(apart, "path", copy.copy(law.path))
     object.__setattr__(apart.path, "fit", law.path.fit + 1)
     model._law_of = lambda target, num_columns, *, key: (None, apart)
-    with pytest.warns(UserWarning, match="Laws of 2 seeds differ: at a share of 1 of Bayes"):
+    with pytest.warns(
+        UserWarning, match="Laws of 2 seeds differ: at a share of 1 of Bayes"
+    ):
         model._agreement(None, 2, key=jax.random.key(0))

@@ -34,20 +34,40 @@ MAPS = Path("/proc/self/maps")
 
 compiled = []
 jax.monitoring.register_event_duration_secs_listener(
-    lambda event, _seconds, **_: compiled.append(event) if event.endswith("backend_compile_duration") else None
+    lambda event, _seconds, **_: (
+        compiled.append(event) if event.endswith("backend_compile_duration") else None
+    )
 )
 
 
 def network(kind="squared"):
     """50 rows of five columns, stored as 52 rows of eight."""
     rng = np.random.default_rng(0)
-    inputs, weights = rng.standard_normal((N, D)).astype(np.float32), rng.uniform(0.5, 2, N)
-    numbers, labels = np.float32(rng.standard_normal((N, 3))), rng.integers(0, 3, N).astype(np.int32)
+    inputs, weights = (
+        rng.standard_normal((N, D)).astype(np.float32),
+        rng.uniform(0.5, 2, N),
+    )
+    numbers, labels = (
+        np.float32(rng.standard_normal((N, 3))),
+        rng.integers(0, 3, N).astype(np.int32),
+    )
     task = {
-        "squared": TrainingTask(TanhTanh(3.0), losses.squared, numbers[:, 0], numbers[:, :1], None),
-        "outputs": TrainingTask(TanhTanh(3.0, 3), losses.squared, numbers, numbers, None),
-        "logistic": TrainingTask(TanhTanh(3.0), losses.logistic, np.float32(2 * (labels > 0) - 1), numbers, labels),
-        "softmax": TrainingTask(TanhTanh(3.0, 3), losses.softmax, labels, numbers, labels),
+        "squared": TrainingTask(
+            TanhTanh(3.0), losses.squared, numbers[:, 0], numbers[:, :1], None
+        ),
+        "outputs": TrainingTask(
+            TanhTanh(3.0, 3), losses.squared, numbers, numbers, None
+        ),
+        "logistic": TrainingTask(
+            TanhTanh(3.0),
+            losses.logistic,
+            np.float32(2 * (labels > 0) - 1),
+            numbers,
+            labels,
+        ),
+        "softmax": TrainingTask(
+            TanhTanh(3.0, 3), losses.softmax, labels, numbers, labels
+        ),
     }[kind]
     return Network(task, inputs, weights, 1.0)
 
@@ -57,7 +77,10 @@ def both(kind="squared", size=40):
     wide = network(kind)
     risks = wide.risk(TEMPERATURE), wide.exact().risk(TEMPERATURE)
     rng = np.random.default_rng(1)
-    clouds = [rng.standard_normal((size, risk.particle_size)).astype(np.float32) for risk in risks]
+    clouds = [
+        rng.standard_normal((size, risk.particle_size)).astype(np.float32)
+        for risk in risks
+    ]
     clouds[1] = training.narrowed(wide.task.neuron, clouds[0], wide.width, D)
     return risks, clouds
 
@@ -102,7 +125,9 @@ def test_objective_gradient_and_dual_are_those_without_padding(kind):
     risk, wide, exact = both_readings(kind)
     np.testing.assert_allclose(wide.value, exact.value, rtol=1e-5)
     gradient = np.asarray(wide.gradient)
-    np.testing.assert_allclose(training.narrowed(risk.neuron, gradient, 8, D), exact.gradient, atol=1e-6)
+    np.testing.assert_allclose(
+        training.narrowed(risk.neuron, gradient, 8, D), exact.gradient, atol=1e-6
+    )
     first = risk.neuron.input_weights(8).start
     np.testing.assert_array_equal(gradient[:, first + D : first + 8], 0)
     np.testing.assert_allclose(wide.dual[:N], exact.dual, atol=1e-6)
@@ -115,10 +140,16 @@ def test_steps_without_noise_are_those_without_padding(kind):
     (wide, exact), clouds = both(kind)
     descent = langevax.Langevin(step_size=0.3, temperature=0.0)
     ends = [
-        np.asarray(langevax.simulate(descent, risk, jnp.asarray(cloud), key=jax.random.key(0), num_steps=30).position)
+        np.asarray(
+            langevax.simulate(
+                descent, risk, jnp.asarray(cloud), key=jax.random.key(0), num_steps=30
+            ).position
+        )
         for risk, cloud in zip((wide, exact), clouds, strict=True)
     ]
-    np.testing.assert_allclose(training.narrowed(wide.neuron, ends[0], 8, D), ends[1], atol=2e-5)
+    np.testing.assert_allclose(
+        training.narrowed(wide.neuron, ends[0], 8, D), ends[1], atol=2e-5
+    )
 
 
 @KINDS
@@ -135,14 +166,23 @@ def test_directions_that_are_not_seen_change_no_output():
     few = dataclasses.replace(network(), num_directions=3)
     risk = few.risk(TEMPERATURE)
     assert risk.inputs.shape == (52, 4)
-    cloud = np.float32(np.random.default_rng(1).standard_normal((40, risk.particle_size)))
+    cloud = np.float32(
+        np.random.default_rng(1).standard_normal((40, risk.particle_size))
+    )
     of_columns = few.rotated(cloud, back=True)
     assert of_columns.shape == (40, 1 + D + 1)
-    variances = np.sort(np.linalg.eigvalsh(np.cov(few.inputs.T, aweights=few.weights, bias=True)))
+    variances = np.sort(
+        np.linalg.eigvalsh(np.cov(few.inputs.T, aweights=few.weights, bias=True))
+    )
     assert few.basis.shape == (D, 3)
-    assert np.average((few.inputs @ few.basis) ** 2, axis=0, weights=few.weights)[-1] > variances[-2]
+    assert (
+        np.average((few.inputs @ few.basis) ** 2, axis=0, weights=few.weights)[-1]
+        > variances[-2]
+    )
     expected = np.asarray(risk.outputs(jnp.asarray(cloud)))[:N]
-    np.testing.assert_allclose(outputs(few.task.neuron, of_columns, few.inputs), expected, atol=1e-5)
+    np.testing.assert_allclose(
+        outputs(few.task.neuron, of_columns, few.inputs), expected, atol=1e-5
+    )
     np.testing.assert_allclose(
         training.narrowed(few.task.neuron, few.rotated(of_columns), 4, 3),
         training.narrowed(few.task.neuron, cloud, 4, 3),
@@ -156,13 +196,22 @@ def test_certificates_with_and_without_padding_agree_and_have_the_same_errors():
     dual = exact.dual(jnp.asarray(same)) / 3
     padded = jnp.concatenate([dual, jnp.repeat(dual[:1], 2, axis=0)])
     runs = {"num_replicates": 16, "num_particles": 500, "key": jax.random.key(0)}
-    estimates = [duality_gap(risk, g, TEMPERATURE, **runs) for risk, g in ((wide, padded), (exact, dual))]
+    estimates = [
+        duality_gap(risk, g, TEMPERATURE, **runs)
+        for risk, g in ((wide, padded), (exact, dual))
+    ]
     error = np.hypot(*(estimate.bound_error for estimate in estimates))
     assert abs(estimates[0].bound - estimates[1].bound) < 4.5 * error
     assert estimates[0].bound_error < 2 * estimates[1].bound_error
-    certificates = [certify(risk, TEMPERATURE, key=jax.random.key(1), effort=5e8) for risk in (wide, exact)]
+    certificates = [
+        certify(risk, TEMPERATURE, key=jax.random.key(1), effort=5e8)
+        for risk in (wide, exact)
+    ]
     assert all(certificate.trustworthy for certificate in certificates)
-    lower, upper = ([getattr(c, end) for c in certificates] for end in ("lower_bound", "upper_bound"))
+    lower, upper = (
+        [getattr(c, end) for c in certificates]
+        for end in ("lower_bound", "upper_bound")
+    )
     assert max(lower) <= min(upper)
     assert max(lower) - min(lower) < max(c.width for c in certificates)
 
@@ -172,7 +221,11 @@ def test_predictions_are_those_of_the_padded_particles():
     """The last record's dual vector is outputs less targets, of the particles as they were trained."""
     X, y = diabetes()
     model = MeanFieldRegressor(**QUICK).fit(X[:100, :5], y[:100])
-    assert (model.network_.width, model.network_.length, model.particles_.shape) == (8, 104, (100, 7))
+    assert (model.network_.width, model.network_.length, model.particles_.shape) == (
+        8,
+        104,
+        (100, 7),
+    )
     targets = (y[:100] - model.target_mean_) / model.target_scale_
     *_, z = model.staged_outputs(X[:100, :5])
     last = model.history_["dual"][-1]
@@ -186,28 +239,45 @@ def test_predictions_are_those_of_the_padded_particles():
 def test_outputs_and_slopes_in_blocks_are_those_of_the_neuron():
     rng = np.random.default_rng(0)
     neuron = TanhTanh(2.0, 3)
-    cloud, inputs = (jnp.asarray(rng.standard_normal(shape), jnp.float32) for shape in ((30, 9), (7, 5)))
+    cloud, inputs = (
+        jnp.asarray(rng.standard_normal(shape), jnp.float32)
+        for shape in ((30, 9), (7, 5))
+    )
     table = np.asarray(inputs)
-    np.testing.assert_allclose(outputs(neuron, cloud, table), neuron.mean(cloud, inputs), atol=1e-6)
-    expected = jax.jit(jax.vmap(jax.jacrev(lambda x: neuron.mean(cloud, x[None])[0])))(inputs)
+    np.testing.assert_allclose(
+        outputs(neuron, cloud, table), neuron.mean(cloud, inputs), atol=1e-6
+    )
+    expected = jax.jit(jax.vmap(jax.jacrev(lambda x: neuron.mean(cloud, x[None])[0])))(
+        inputs
+    )
     np.testing.assert_allclose(slopes(neuron, cloud, table), expected, atol=1e-6)
 
 
 def test_a_subset_stored_like_the_whole_is_the_same_problem():
     rows = np.arange(0, N, 3)
-    fold, bare = network().subset(rows, network().length), network().subset(rows).exact()
+    fold, bare = (
+        network().subset(rows, network().length),
+        network().subset(rows).exact(),
+    )
     assert fold.risk(TEMPERATURE).inputs.shape == (52, 8)
     particles = np.random.default_rng(0).standard_normal((20, D + 2)).astype(np.float32)
     value = eqx.filter_jit(lambda risk, cloud: risk.value(cloud))
-    values = [value(problem.risk(TEMPERATURE), jnp.asarray(problem.rotated(particles))) for problem in (fold, bare)]
+    values = [
+        value(problem.risk(TEMPERATURE), jnp.asarray(problem.rotated(particles)))
+        for problem in (fold, bare)
+    ]
     np.testing.assert_allclose(*values, rtol=1e-5)
 
 
 def test_rotated_particles_come_back():
-    particles = np.random.default_rng(0).standard_normal((4, 20, D + 4)).astype(np.float32)
+    particles = (
+        np.random.default_rng(0).standard_normal((4, 20, D + 4)).astype(np.float32)
+    )
     there = network("softmax").rotated(particles)
     assert there.shape == (4, 20, 12)
-    np.testing.assert_allclose(network("softmax").rotated(there, back=True), particles, atol=1e-5)
+    np.testing.assert_allclose(
+        network("softmax").rotated(there, back=True), particles, atol=1e-5
+    )
 
 
 @pytest.mark.slow
@@ -217,12 +287,19 @@ def test_a_long_fit_is_not_padded(monkeypatch):
     model = MeanFieldRegressor(**QUICK | {"num_steps": 2}).fit(X[:99, :5], y[:99])
     assert (model.network_.length, model.network_.width) == (99, 5)
     before = problem_hash(model.network_.risk(model.temperature_), model.temperature_)
-    again = model.attach_rows(X[:99, :5], y[:99])  # a search of the fit goes on with the rows of a loaded model
-    assert problem_hash(again.network_.risk(model.temperature_), model.temperature_) == before
+    again = model.attach_rows(
+        X[:99, :5], y[:99]
+    )  # a search of the fit goes on with the rows of a loaded model
+    assert (
+        problem_hash(again.network_.risk(model.temperature_), model.temperature_)
+        == before
+    )
     assert model.certificate(effort=1e6).dual.shape == (99,)
 
 
-@pytest.mark.filterwarnings("ignore::langevax.sklearn.LinearModelWarning")  # of ten steps
+@pytest.mark.filterwarnings(
+    "ignore::langevax.sklearn.LinearModelWarning"
+)  # of ten steps
 @pytest.mark.slow
 def test_other_numbers_of_columns_and_rows_compile_nothing():
     """Nine to twelve columns and 97 to 104 rows, labels as well, predictions and a warm start included.
@@ -262,12 +339,21 @@ def test_programs_of_many_shapes_are_forgotten(monkeypatch):
 @pytest.mark.parametrize(
     "model",
     [
-        TwoPhaseReLURegressor(2, num_restarts=2, weight_decay=0.0, num_explore_steps=2, num_converge_steps=2),
-        KernelLangevinRegressor(num_modes=4, num_chains=2, num_samples=4, num_warmup=1, thinning=1),
+        TwoPhaseReLURegressor(
+            2,
+            num_restarts=2,
+            weight_decay=0.0,
+            num_explore_steps=2,
+            num_converge_steps=2,
+        ),
+        KernelLangevinRegressor(
+            num_modes=4, num_chains=2, num_samples=4, num_warmup=1, thinning=1
+        ),
     ],
 )
 @pytest.mark.filterwarnings(
-    "ignore::sklearn.exceptions.ConvergenceWarning", "ignore::langevax.sampling.SamplingWarning"
+    "ignore::sklearn.exceptions.ConvergenceWarning",
+    "ignore::langevax.sampling.SamplingWarning",
 )
 def test_other_estimators_forget_programs_too(monkeypatch, model):
     monkeypatch.setattr(training, "MOST_SHAPES", 1)
@@ -295,19 +381,27 @@ def test_memory_maps_do_not_grow_with_the_number_of_shapes(monkeypatch):
 
 @pytest.mark.parametrize(
     ("size", "message"),
-    [(2 * 10**9, "num_particles is 2000000000, which needs"), (10**13, "num_particles must be at most 2147483647")],
+    [
+        (2 * 10**9, "num_particles is 2000000000, which needs"),
+        (10**13, "num_particles must be at most 2147483647"),
+    ],
 )
 def test_more_particles_than_memory_holds_are_refused(size, message):
     inputs = np.random.default_rng(0).normal(size=(4, 100))
     with pytest.raises(ValueError, match=message):
-        MeanFieldRegressor(num_particles=size, temperature=0.1, scaling="columns").fit(inputs, np.arange(4.0))
+        MeanFieldRegressor(num_particles=size, temperature=0.1, scaling="columns").fit(
+            inputs, np.arange(4.0)
+        )
 
 
 @pytest.mark.slow
 def test_few_rows_of_many_columns_are_learned_in_the_directions_that_they_span():
     """The outputs are those on all columns, and weights that no row sees have the law of the prior."""
     rng, d = np.random.default_rng(0), 1_200
-    inputs, targets = rng.standard_normal((30, d)).astype(np.float32), np.float32(rng.standard_normal(30))
+    inputs, targets = (
+        rng.standard_normal((30, d)).astype(np.float32),
+        np.float32(rng.standard_normal(30)),
+    )
     task = TrainingTask(TanhTanh(3.0), losses.squared, targets, targets[:, None], None)
     whole = Network(task, inputs, np.ones(30), 4.0)
     seen = dataclasses.replace(whole, span=row_span(inputs))
@@ -321,7 +415,11 @@ def test_few_rows_of_many_columns_are_learned_in_the_directions_that_they_span()
     np.testing.assert_allclose(seen.rotated(again), rotated[1], atol=1e-5)
     assert not np.allclose(again[:, 1:-1], particles[:, 1:-1], atol=0.1)
     outside = again[:, 1:-1] - again[:, 1:-1] @ seen.span @ seen.span.T
-    assert abs(outside.var() * d / (d - 30) * 4.0 - 1) < 0.02  # of 1 / 4, prior_precision = 4
+    assert (
+        abs(outside.var() * d / (d - 30) * 4.0 - 1) < 0.02
+    )  # of 1 / 4, prior_precision = 4
     half = seen.subset(np.arange(15), num_rows=seen.length)
     held = half.risk(TEMPERATURE, and_at=inputs[15:]).inputs[15:30]
-    np.testing.assert_allclose(jnp.linalg.norm(held, axis=1), np.linalg.norm(inputs[15:], axis=1), rtol=1e-4)
+    np.testing.assert_allclose(
+        jnp.linalg.norm(held, axis=1), np.linalg.norm(inputs[15:], axis=1), rtol=1e-4
+    )

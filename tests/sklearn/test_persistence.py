@@ -16,7 +16,13 @@ from safetensors.numpy import save_file
 from langevax import __version__
 from langevax.sklearn import MeanFieldRegressor, ModelError, load
 from langevax.sklearn.persistence import HASH, KEY, content_hash, read
-from tests.sklearn.tables import QUICK, diabetes, fitted_classifier, fitted_regressor, iris
+from tests.sklearn.tables import (
+    QUICK,
+    diabetes,
+    fitted_classifier,
+    fitted_regressor,
+    iris,
+)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +46,10 @@ def test_a_loaded_regressor_predicts_the_same(file):
     assert model.temperature_ == fitted_regressor().temperature_
 
 
-@pytest.mark.parametrize("labels", [np.array(["a", "bb", "c"]), np.array([3, 1, 2]), np.array([1.0, 2.0, 4.0])])
+@pytest.mark.parametrize(
+    "labels",
+    [np.array(["a", "bb", "c"]), np.array([3, 1, 2]), np.array([1.0, 2.0, 4.0])],
+)
 def test_labels_keep_their_kind(tmp_path, labels):
     X, y = iris()
     targets = labels[np.searchsorted(np.unique(y), y)]
@@ -83,24 +92,41 @@ def test_truncated_missing_and_foreign_files_are_named(file, tmp_path):
 
 def test_a_file_of_another_version_is_refused_with_its_version(file, tmp_path):
     header, arrays = read(file)
-    save_file(arrays, tmp_path / "later", {KEY: json.dumps(header | {"format": 99, "version": "9.9"})})
+    save_file(
+        arrays,
+        tmp_path / "later",
+        {KEY: json.dumps(header | {"format": 99, "version": "9.9"})},
+    )
     with pytest.raises(ModelError, match=r"format 99, written by langevax 9\.9"):
         load(tmp_path / "later")
 
 
 def test_a_file_of_the_first_format_is_refused(file, tmp_path):
     _, arrays = read(file)
-    old = {"format": 1, "version": "0.1", "class": "MeanFieldRegressor", "parameters": {"temperature": "loo"}}
+    old = {
+        "format": 1,
+        "version": "0.1",
+        "class": "MeanFieldRegressor",
+        "parameters": {"temperature": "loo"},
+    }
     save_file(arrays, tmp_path / "old", {KEY: json.dumps(old)})
-    with pytest.raises(ModelError, match=r"format 1, written by langevax 0\.1; .* reads format 3: fit again"):
+    with pytest.raises(
+        ModelError,
+        match=r"format 1, written by langevax 0\.1; .* reads format 3: fit again",
+    ):
         load(tmp_path / "old")
 
 
-def test_a_file_of_a_newer_release_is_refused_with_the_line_that_installs_it(file, tmp_path):
+def test_a_file_of_a_newer_release_is_refused_with_the_line_that_installs_it(
+    file, tmp_path
+):
     header, arrays = read(file)
-    save_file(arrays, tmp_path / "later", {KEY: json.dumps(header | {"version": "9.9"})})
+    save_file(
+        arrays, tmp_path / "later", {KEY: json.dumps(header | {"version": "9.9"})}
+    )
     with pytest.raises(
-        ModelError, match=r"written by langevax 9\.9, which is newer .*; run: pip install 'langevax>=9\.9'"
+        ModelError,
+        match=r"written by langevax 9\.9, which is newer .*; run: pip install 'langevax>=9\.9'",
     ):
         load(tmp_path / "later")
 
@@ -113,29 +139,50 @@ def sealed(file, header, arrays):
 
 
 @pytest.mark.slow
-def test_numbers_that_are_not_finite_are_accepted_only_where_they_were_saved(file, tmp_path):
+def test_numbers_that_are_not_finite_are_accepted_only_where_they_were_saved(
+    file, tmp_path
+):
     header, arrays = read(file)
-    bad = {name: np.full_like(array, np.nan) if array.dtype.kind == "f" else array for name, array in arrays.items()}
+    bad = {
+        name: np.full_like(array, np.nan) if array.dtype.kind == "f" else array
+        for name, array in arrays.items()
+    }
     with pytest.raises(ModelError, match="holds NaN or infinity"):
         load(sealed(tmp_path / "nan", header, bad))
     with pytest.raises(ModelError, match="NaN is not JSON"):
-        load(sealed(tmp_path / "word", header | {"fitted": {"temperature_": float("nan")}}, arrays))
+        load(
+            sealed(
+                tmp_path / "word",
+                header | {"fitted": {"temperature_": float("nan")}},
+                arrays,
+            )
+        )
     model = fitted_regressor()
-    constant = MeanFieldRegressor(**QUICK).fit(np.c_[diabetes()[0][:50], np.ones(50)], diabetes()[1][:50])
+    constant = MeanFieldRegressor(**QUICK).fit(
+        np.c_[diabetes()[0][:50], np.ones(50)], diabetes()[1][:50]
+    )
     constant.save(tmp_path / "constant")
     assert np.isinf(load(tmp_path / "constant").standardiser_.scale[-1])
     assert np.isfinite(model.standardiser_.scale).all()
 
 
-def test_a_model_card_has_the_hash_of_the_data_versions_and_scores_and_what_the_caller_adds(tmp_path):
+def test_a_model_card_has_the_hash_of_the_data_versions_and_scores_and_what_the_caller_adds(
+    tmp_path,
+):
     X, y = diabetes()
     model = MeanFieldRegressor(**QUICK).fit(X[:50], y[:50])
     model.save(tmp_path / "m", card={"command": "python fit.py"})
     card = load(tmp_path / "m").card_
     assert card["versions"]["langevax"] == __version__
     assert card["command"] == "python fit.py"
-    assert card["data_sha256"] == MeanFieldRegressor(**QUICK).fit(X[:50].tolist(), y[:50]).data_sha256_
-    assert card["data_sha256"] != MeanFieldRegressor(**QUICK).fit(X[:50] + 1e-9, y[:50]).data_sha256_
+    assert (
+        card["data_sha256"]
+        == MeanFieldRegressor(**QUICK).fit(X[:50].tolist(), y[:50]).data_sha256_
+    )
+    assert (
+        card["data_sha256"]
+        != MeanFieldRegressor(**QUICK).fit(X[:50] + 1e-9, y[:50]).data_sha256_
+    )
     again = load(tmp_path / "m")
     again.save(tmp_path / "again")
     assert load(tmp_path / "again").card_ == card
@@ -145,17 +192,28 @@ def test_a_model_card_has_the_hash_of_the_data_versions_and_scores_and_what_the_
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_a_flipped_bit_anywhere_is_refused_or_changes_nothing(saved_bytes, data):
-    place, bit = data.draw(st.integers(0, len(saved_bytes) - 1)), data.draw(st.integers(0, 7))
+    place, bit = (
+        data.draw(st.integers(0, len(saved_bytes) - 1)),
+        data.draw(st.integers(0, 7)),
+    )
     refused_or_the_same(
-        saved_bytes, saved_bytes[:place] + bytes([saved_bytes[place] ^ (1 << bit)]) + saved_bytes[place + 1 :]
+        saved_bytes,
+        saved_bytes[:place]
+        + bytes([saved_bytes[place] ^ (1 << bit)])
+        + saved_bytes[place + 1 :],
     )
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(data=st.data())
-def test_a_cut_spliced_or_overwritten_file_is_refused_or_changes_nothing(saved_bytes, data):
+def test_a_cut_spliced_or_overwritten_file_is_refused_or_changes_nothing(
+    saved_bytes, data
+):
     start, stop = sorted(data.draw(st.tuples(*[st.integers(0, len(saved_bytes))] * 2)))
-    refused_or_the_same(saved_bytes, saved_bytes[:start] + data.draw(st.binary(max_size=64)) + saved_bytes[stop:])
+    refused_or_the_same(
+        saved_bytes,
+        saved_bytes[:start] + data.draw(st.binary(max_size=64)) + saved_bytes[stop:],
+    )
 
 
 def refused_or_the_same(before, after):
@@ -169,12 +227,18 @@ def refused_or_the_same(before, after):
         path.write_bytes(before)
         expected_header, expected = read(path)
         assert header == expected_header
-        assert all(np.array_equal(arrays[name], expected[name], equal_nan=True) for name in expected)
+        assert all(
+            np.array_equal(arrays[name], expected[name], equal_nan=True)
+            for name in expected
+        )
 
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["array", "object", "list"]), inner),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["array", "object", "list"]), inner)
+    ),
     max_leaves=6,
 )
 
@@ -202,7 +266,9 @@ def test_a_crafted_header_is_refused_or_loads(saved_bytes, data):
 
 def test_earlier_saves_stay_when_writing_fails(file, monkeypatch):
     before = file.read_bytes()
-    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk is full")))
+    monkeypatch.setattr(
+        "os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk is full"))
+    )
     with pytest.raises(OSError, match="full"):
         fitted_regressor().save(file)
     assert file.read_bytes() == before

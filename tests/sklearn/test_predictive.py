@@ -13,9 +13,16 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from langevax.sklearn import PredictiveClassifier, PredictiveRegressor, load
 
-pytestmark = pytest.mark.filterwarnings("ignore::langevax.predictive_law.PredictiveWarning")  # paths are short
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::langevax.predictive_law.PredictiveWarning"
+)  # paths are short
 
-SMALL = {"bayes_shares": (1.0, 0.1), "num_particles": 64, "num_folds": None, "random_state": 0}
+SMALL = {
+    "bayes_shares": (1.0, 0.1),
+    "num_particles": 64,
+    "num_folds": None,
+    "random_state": 0,
+}
 
 
 @cache
@@ -23,7 +30,9 @@ def visits(n=400):
     """Counts whose rates differ by more than their columns say."""
     rng = np.random.default_rng(1)
     X = rng.normal(size=(n, 2)) * [1.0, 10.0] + [0.0, 50.0]
-    return X, rng.poisson(np.exp(0.5 + 0.5 * X[:, 0] + rng.normal(size=n))).astype(float)
+    return X, rng.poisson(np.exp(0.5 + 0.5 * X[:, 0] + rng.normal(size=n))).astype(
+        float
+    )
 
 
 @cache
@@ -35,9 +44,13 @@ def of_visits():
 @cache
 def of_pain():
     X, _ = visits()
-    pain = np.digitize(X[:, 0] + np.random.default_rng(2).logistic(size=400) / 2, [-0.5, 0.5])
+    pain = np.digitize(
+        X[:, 0] + np.random.default_rng(2).logistic(size=400) / 2, [-0.5, 0.5]
+    )
     words = np.array(["none", "mild", "severe"])
-    return PredictiveClassifier(words, **SMALL).fit(X[:200], words[pain[:200]]), words[pain]
+    return PredictiveClassifier(words, **SMALL).fit(X[:200], words[pain[:200]]), words[
+        pain
+    ]
 
 
 @pytest.mark.slow
@@ -64,23 +77,35 @@ def test_intervals_cover_new_counts_where_those_of_bayes_do_not():
     assert share["Bayes"] < 0.8
     narrow = of_visits().predict_interval(X[200:], 0.5)
     assert np.all(np.ptp(narrow, axis=1) <= high - low + 20)
-    assert np.mean(np.ptp(narrow, axis=1)) < 0.7 * np.mean(np.ptp(of_visits().predict_interval(X[200:]), axis=1))
+    assert np.mean(np.ptp(narrow, axis=1)) < 0.7 * np.mean(
+        np.ptp(of_visits().predict_interval(X[200:]), axis=1)
+    )
 
 
 def test_means_and_coefficients_are_those_of_the_posterior():
     X, y = visits()
     bayes = of_visits().as_bayes()
-    likelihood = PoissonRegressor(alpha=0, tol=1e-8, max_iter=1000).fit(X[:200] / [1, 10], y[:200])
-    np.testing.assert_allclose(bayes.coef_, likelihood.coef_ / [1, 10], atol=3 * bayes.coef_sd_.max())
+    likelihood = PoissonRegressor(alpha=0, tol=1e-8, max_iter=1000).fit(
+        X[:200] / [1, 10], y[:200]
+    )
+    np.testing.assert_allclose(
+        bayes.coef_, likelihood.coef_ / [1, 10], atol=3 * bayes.coef_sd_.max()
+    )
     np.testing.assert_allclose(bayes.coef_[0], likelihood.coef_[0], rtol=0.05)
-    np.testing.assert_allclose(of_visits().predict(X[200:]), likelihood.predict(X[200:] / [1, 10]), rtol=0.1)
+    np.testing.assert_allclose(
+        of_visits().predict(X[200:]), likelihood.predict(X[200:] / [1, 10]), rtol=0.1
+    )
 
 
 def test_scores_are_those_of_the_law():
     X, y = visits()
     model = of_visits()
-    rows = {"x": model.standardiser_(X)} | model._family().rows(y, model.centre_, model.scale_)
-    expected = model.law_.log_score({name: jnp.asarray(column) for name, column in rows.items()})
+    rows = {"x": model.standardiser_(X)} | model._family().rows(
+        y, model.centre_, model.scale_
+    )
+    expected = model.law_.log_score(
+        {name: jnp.asarray(column) for name, column in rows.items()}
+    )
     np.testing.assert_allclose(model.log_density(X, y), expected, rtol=1e-5)
 
 
@@ -88,12 +113,18 @@ def test_scores_are_those_of_the_law():
 def test_densities_are_in_the_units_of_the_targets():
     X, _ = visits()
     y = 3 * X[:, 0] + np.random.default_rng(0).normal(size=400)
-    one, other = (PredictiveRegressor(**SMALL).fit(X[:200], y[:200] * unit) for unit in (1, 100))
+    one, other = (
+        PredictiveRegressor(**SMALL).fit(X[:200], y[:200] * unit) for unit in (1, 100)
+    )
     assert one.bayes_share_ == 1
     np.testing.assert_allclose(
-        other.score(X[200:], 100 * y[200:]), one.score(X[200:], y[200:]) - np.log(100), atol=0.01
+        other.score(X[200:], 100 * y[200:]),
+        one.score(X[200:], y[200:]) - np.log(100),
+        atol=0.01,
     )
-    np.testing.assert_allclose(one.score(X[200:], y[200:]), -np.log(2 * np.pi * np.e) / 2, atol=0.1)
+    np.testing.assert_allclose(
+        one.score(X[200:], y[200:]), -np.log(2 * np.pi * np.e) / 2, atol=0.1
+    )
     low, high = other.predict_interval(X[200:]).T
     assert 0.84 < np.mean((low <= 100 * y[200:]) & (100 * y[200:] <= high)) < 0.96
 
@@ -110,16 +141,24 @@ def test_classes_have_their_order():
     assert set(model.predict(X[200:])[low]) == {"none"}
     places = [model.classes_.tolist().index(word) for word in pain[200:]]
     own = np.log(probabilities[np.arange(200), places])
-    np.testing.assert_allclose(model.log_density(X[200:], pain[200:]), own, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(model.predict_log_proba(X), np.log(model.predict_proba(X)))
+    np.testing.assert_allclose(
+        model.log_density(X[200:], pain[200:]), own, rtol=1e-4, atol=1e-5
+    )
+    np.testing.assert_allclose(
+        model.predict_log_proba(X), np.log(model.predict_proba(X))
+    )
 
 
 @pytest.mark.slow
 def test_a_row_of_weight_two_is_the_same_row_twice():
     X, y = visits()
     weights = np.tile([2, 0, 1, 1], 50)  # as many rows as the others have: one program
-    once = PredictiveRegressor("poisson", **SMALL).fit(X[:200], y[:200], sample_weight=weights)
-    twice = PredictiveRegressor("poisson", **SMALL).fit(np.repeat(X[:200], weights, 0), np.repeat(y[:200], weights))
+    once = PredictiveRegressor("poisson", **SMALL).fit(
+        X[:200], y[:200], sample_weight=weights
+    )
+    twice = PredictiveRegressor("poisson", **SMALL).fit(
+        np.repeat(X[:200], weights, 0), np.repeat(y[:200], weights)
+    )
     np.testing.assert_array_equal(once.particles_["slopes"], twice.particles_["slopes"])
 
 
@@ -141,10 +180,14 @@ def test_fractional_weights_are_relative_and_have_the_coefficients_of_maximum_li
     alone = exact.fit(X / [1, 10], y).coef_ / [1, 10]
     assert np.any(np.abs(alone - slopes) > 0.5 * errors)  # weights matter here
     robust = np.sqrt(np.diag(inverse @ scores.T @ scores @ inverse))[1:]
-    np.testing.assert_allclose(model.robust_coef_sd(X, y, sample_weight=weights), robust, rtol=0.1)
+    np.testing.assert_allclose(
+        model.robust_coef_sd(X, y, sample_weight=weights), robust, rtol=0.1
+    )
     np.testing.assert_allclose(model.path_.weights, relative, rtol=1e-6)
     assert model.score(X, y, weights) > model.as_bayes().score(X, y, weights) + 0.1
-    scaled = PredictiveRegressor("poisson", **SMALL).fit(X, y, sample_weight=10 * weights)
+    scaled = PredictiveRegressor("poisson", **SMALL).fit(
+        X, y, sample_weight=10 * weights
+    )
     np.testing.assert_allclose(scaled.coef_, model.coef_, rtol=1e-3, atol=1e-4)
 
 
@@ -155,18 +198,32 @@ def test_fractional_weights_of_two_classes_are_those_of_logistic_regression():
     weights = np.where(y, 2.5, 0.7)
     options = SMALL | {"bayes_shares": (1.0,)}
     model = PredictiveClassifier(**options).fit(X, y, sample_weight=weights)
-    likelihood = LogisticRegression(C=1e6, max_iter=1000).fit(X / [1, 10], y, sample_weight=weights)
-    np.testing.assert_allclose(model.predict_proba(X), likelihood.predict_proba(X / [1, 10]), atol=0.03)
+    likelihood = LogisticRegression(C=1e6, max_iter=1000).fit(
+        X / [1, 10], y, sample_weight=weights
+    )
+    np.testing.assert_allclose(
+        model.predict_proba(X), likelihood.predict_proba(X / [1, 10]), atol=0.03
+    )
     alone = LogisticRegression(C=1e6, max_iter=1000).fit(X / [1, 10], y)
-    assert np.abs(alone.predict_proba(X / [1, 10]) - likelihood.predict_proba(X / [1, 10])).max() > 0.2
+    assert (
+        np.abs(
+            alone.predict_proba(X / [1, 10]) - likelihood.predict_proba(X / [1, 10])
+        ).max()
+        > 0.2
+    )
 
 
 def test_saved_and_pickled_models_predict_the_same(tmp_path):
     X, y = visits()
     for model, targets in ((of_visits(), y), of_pain()):
         model.save(tmp_path / "model.safetensors")
-        for other in (load(tmp_path / "model.safetensors"), pickle.loads(pickle.dumps(model))):
-            np.testing.assert_array_equal(other.log_density(X, targets), model.log_density(X, targets))
+        for other in (
+            load(tmp_path / "model.safetensors"),
+            pickle.loads(pickle.dumps(model)),
+        ):
+            np.testing.assert_array_equal(
+                other.log_density(X, targets), model.log_density(X, targets)
+            )
             assert str(other.comparison_) == str(model.comparison_)
             assert not hasattr(other, "law_")
 
@@ -174,11 +231,20 @@ def test_saved_and_pickled_models_predict_the_same(tmp_path):
 def refusals():
     X, y = visits()
     X, y = X[:30], y[:30]
-    counts, numbers, classes = PredictiveRegressor("poisson"), PredictiveRegressor(), PredictiveClassifier()
+    counts, numbers, classes = (
+        PredictiveRegressor("poisson"),
+        PredictiveRegressor(),
+        PredictiveClassifier(),
+    )
     words = np.array(["a", "b", "c"])[np.arange(30) % 3]
     frame = pandas.DataFrame({"age": X[:, 0], "year": np.full(30, 1984.0)})
     yield counts, (X, y - 1), {}, "family='poisson' is for counts"
-    yield PredictiveRegressor("negative binomial"), (X, y + 0.5), {}, "pass counts, or family='gaussian'"
+    yield (
+        PredictiveRegressor("negative binomial"),
+        (X, y + 0.5),
+        {},
+        "pass counts, or family='gaussian'",
+    )
     yield counts, (X, 0 * y), {}, "0 in all rows"
     yield counts, (X, y + 2e6), {}, "is for counts 0, 1, ... 1,000,000"
     yield numbers, (X, 0 * y), {}, "which tells no noise"
@@ -186,7 +252,12 @@ def refusals():
     yield numbers, (X, y), {"sample_weight": np.full(30, 4000)}, "X has 120,000 rows"
     yield numbers, (X[:3], y[:3]), {}, "num_folds is 5"
     yield classes, (X, words), {}, "3 classes of words, whose order is not known"
-    yield PredictiveClassifier(order=["a", "b"]), (X, words), {}, "order must have each label of y once"
+    yield (
+        PredictiveClassifier(order=["a", "b"]),
+        (X, words),
+        {},
+        "order must have each label of y once",
+    )
     yield PredictiveRegressor("binomial"), (X, y), {}, "'family' parameter"
 
 
@@ -198,7 +269,10 @@ def test_bad_input_is_refused_in_a_sentence(model, rows, more, message):
 
 def test_targets_without_noise_are_refused():
     X, _ = visits()
-    with pytest.raises(ValueError, match="y is a linear function of the 2 columns of X on these 400 rows"):
+    with pytest.raises(
+        ValueError,
+        match="y is a linear function of the 2 columns of X on these 400 rows",
+    ):
         PredictiveRegressor("gaussian").fit(X, 3 * X[:, 0] - X[:, 1] + 7)
 
 
@@ -254,7 +328,11 @@ TELLING = {
 """Checks of which each tells something that the others do not."""
 
 
-AS_THEY_ARE = {"check_classifiers_train", "check_regressors_train", "check_fit2d_1feature"}
+AS_THEY_ARE = {
+    "check_classifiers_train",
+    "check_regressors_train",
+    "check_fit2d_1feature",
+}
 """Those that run on the rows as they are: they read what a fit has learned, or have a single column."""
 NUM_ROWS = 100
 
@@ -267,7 +345,10 @@ class OfOneSize:
 
     def _posterior(self, rows, weights):
         assert weights is None
-        rows = {name: np.resize(column, (NUM_ROWS, *column.shape[1:])) for name, column in rows.items()}
+        rows = {
+            name: np.resize(column, (NUM_ROWS, *column.shape[1:]))
+            for name, column in rows.items()
+        }
         return super()._posterior(rows, weights)
 
 
@@ -286,11 +367,17 @@ def checks(cheap):
         (PredictiveClassifier(**FEW), ClassifierOfOneSize(**FEW, **two)),
     ):
         for estimator in (plain, of_one_size):
-            for model, check in estimator_checks_generator(estimator, mark="skip", expected_failed_checks=REFUSED):
+            for model, check in estimator_checks_generator(
+                estimator, mark="skip", expected_failed_checks=REFUSED
+            ):
                 name = getattr(check, "func", check).__name__
                 as_they_are = cheap or name in AS_THEY_ARE
-                if name in (CHEAP if cheap else TELLING) and as_they_are == (estimator is plain):
-                    yield pytest.param(model, check, id=f"{type(plain).__name__}-{name}")
+                if name in (CHEAP if cheap else TELLING) and as_they_are == (
+                    estimator is plain
+                ):
+                    yield pytest.param(
+                        model, check, id=f"{type(plain).__name__}-{name}"
+                    )
 
 
 @pytest.mark.parametrize(("model", "check"), list(checks(cheap=True)))
@@ -302,7 +389,9 @@ def test_scikit_learn_accepts_it_where_that_is_cheap(model, check):
 @pytest.mark.mostly_compiling
 @pytest.mark.parametrize(("model", "check"), list(checks(cheap=False)))
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
-@pytest.mark.filterwarnings("ignore::langevax.sampling.SamplingWarning")  # of few rows without a relation
+@pytest.mark.filterwarnings(
+    "ignore::langevax.sampling.SamplingWarning"
+)  # of few rows without a relation
 def test_scikit_learn_accepts_it(model, check):
     check(model)
 
@@ -310,12 +399,18 @@ def test_scikit_learn_accepts_it(model, check):
 def test_columns_say_which_inputs_have_slopes():
     X, y = visits()
     constant = np.column_stack([X[:200], np.ones(200)])
-    model = PredictiveRegressor("poisson", columns=[0, 1], **SMALL).fit(constant, y[:200])
+    model = PredictiveRegressor("poisson", columns=[0, 1], **SMALL).fit(
+        constant, y[:200]
+    )
     assert np.array_equal(model.coef_, of_visits().coef_)
     assert np.array_equal(model.predict(constant), of_visits().predict(X[:200]))
     for wrong in ([0, 3], [0, 0], [], [[0]], [-1], [0.5]):
-        with pytest.raises(ValueError, match="columns must hold different places from 0 to 2"):
-            PredictiveRegressor("poisson", columns=wrong, **SMALL).fit(constant, y[:200])
+        with pytest.raises(
+            ValueError, match="columns must hold different places from 0 to 2"
+        ):
+            PredictiveRegressor("poisson", columns=wrong, **SMALL).fit(
+                constant, y[:200]
+            )
 
 
 @pytest.mark.slow
@@ -324,7 +419,10 @@ def test_robust_errors_are_those_of_statsmodels_by_rows_and_by_groups():
     known = statsmodels.api.Poisson(y, statsmodels.api.add_constant(X))
     groups = np.arange(200) // 4
     errors = of_visits().robust_coef_sd(X, y), of_visits().robust_coef_sd(X, y, groups)
-    options = {"cov_type": "HC0"}, {"cov_type": "cluster", "cov_kwds": {"groups": groups}}
+    options = (
+        {"cov_type": "HC0"},
+        {"cov_type": "cluster", "cov_kwds": {"groups": groups}},
+    )
     for error, option in zip(errors, options, strict=True):
         assert np.all(np.abs(error / known.fit(disp=0, **option).bse[1:] - 1) < 0.02)
     assert np.all(errors[0] > 1.5 * of_visits().as_bayes().coef_sd_)

@@ -18,7 +18,10 @@ from tests.sklearn.tables import diabetes, fitted_on_overlapping, iris, overlapp
 pytestmark = pytest.mark.mostly_compiling
 
 OTHERS = [name for name in SOLVERS if name != "mfld"]
-CHECKED = [(MeanFieldRegressor, "svrg-mfld"), (MeanFieldClassifier, "psdca")]  # batches; a dual of each row
+CHECKED = [
+    (MeanFieldRegressor, "svrg-mfld"),
+    (MeanFieldClassifier, "psdca"),
+]  # batches; a dual of each row
 QUICK = {"num_particles": 20, "num_steps": 20, "progress": False}
 
 
@@ -43,9 +46,17 @@ def test_scikit_learn_accepts_it(estimator, check):
 def test_every_solver_reaches_the_score_and_the_certificate_of_the_default(solver):
     """Diabetes, 300 rows in and 142 out: scores within 0.03 of mean-field Langevin's, an interval below 0.05."""
     X, y = diabetes()
-    settings = {"temperature": reference().temperature_, "validation": None, "random_state": 0}
-    model = MeanFieldRegressor(solver=solver, num_particles=300, **settings).fit(X[:300], y[:300])
-    assert abs(model.score(X[300:], y[300:]) - reference().score(X[300:], y[300:])) < 0.03
+    settings = {
+        "temperature": reference().temperature_,
+        "validation": None,
+        "random_state": 0,
+    }
+    model = MeanFieldRegressor(solver=solver, num_particles=300, **settings).fit(
+        X[:300], y[:300]
+    )
+    assert (
+        abs(model.score(X[300:], y[300:]) - reference().score(X[300:], y[300:])) < 0.03
+    )
     certificate = model.certificate(effort=3e8)
     assert certificate.trustworthy, certificate.verdict
     assert certificate.width < 0.05
@@ -63,7 +74,9 @@ def reference():
 @pytest.mark.parametrize("solver", OTHERS)
 def test_three_classes(solver):
     X, y = iris()
-    model = MeanFieldClassifier(solver=solver, num_particles=100, random_state=0).fit(X[:100], y[:100])
+    model = MeanFieldClassifier(solver=solver, num_particles=100, random_state=0).fit(
+        X[:100], y[:100]
+    )
     assert model.score(X[100:], y[100:]) > 0.9
     assert model.dual_.shape == (100, 3)
     np.testing.assert_allclose(model.dual_.sum(1), 0, atol=1e-5)  # duals of softmax
@@ -72,17 +85,29 @@ def test_three_classes(solver):
 @pytest.mark.slow
 def test_a_saved_model_predicts_whatever_its_solver(tmp_path):
     X, y = diabetes()
-    settings = QUICK | {"num_particles": 50, "random_state": 0}  # the program of the next test
+    settings = QUICK | {
+        "num_particles": 50,
+        "random_state": 0,
+    }  # the program of the next test
     model = MeanFieldRegressor(solver="psdca", **settings).fit(X[:100], y[:100])
     model.save(tmp_path / "model.safetensors")
-    np.testing.assert_array_equal(load(tmp_path / "model.safetensors").predict(X), model.predict(X))
+    np.testing.assert_array_equal(
+        load(tmp_path / "model.safetensors").predict(X), model.predict(X)
+    )
 
 
 @pytest.mark.slow
 def test_a_path_ends_in_the_solver():
     X, y = diabetes()
-    settings = {"validation": "path", "random_state": 0, "num_particles": 50, "progress": False}
-    model = MeanFieldRegressor(solver="psdca", num_steps=3000, **settings).fit(X[:100], y[:100])
+    settings = {
+        "validation": "path",
+        "random_state": 0,
+        "num_particles": 50,
+        "progress": False,
+    }
+    model = MeanFieldRegressor(solver="psdca", num_steps=3000, **settings).fit(
+        X[:100], y[:100]
+    )
     assert model.path_ is not None
     assert model.n_iter_ <= 3000
     assert model.score(X[100:], y[100:]) > 0.2
@@ -90,14 +115,20 @@ def test_a_path_ends_in_the_solver():
 
 def test_ascent_refuses_to_continue_from_old_particles():
     X, y = diabetes()
-    with pytest.raises(ValueError, match="solver='psdca' begins at the prior; set warm_start=False"):
+    with pytest.raises(
+        ValueError, match="solver='psdca' begins at the prior; set warm_start=False"
+    ):
         MeanFieldRegressor(solver="psdca", warm_start=True).fit(X, y)
 
 
 @functools.cache
 def network():
     """Of a short fit; the solver has no part in its risk."""
-    return MeanFieldRegressor(**QUICK, validation=None, random_state=0).fit(*diabetes()).network_
+    return (
+        MeanFieldRegressor(**QUICK, validation=None, random_state=0)
+        .fit(*diabetes())
+        .network_
+    )
 
 
 @pytest.mark.parametrize(
@@ -123,13 +154,17 @@ def test_a_frozen_dual_takes_other_steps_than_an_interacting_cloud():
     """Neurons that do not see each other bend by |dual| / bound of what a cloud of them does."""
     risk = network().exact().risk(0.01)  # the prior alone bends what is padding
     together = algorithm(risk, 0.1, Schedule("mfld", 10, 1.0, None, True)).step_size
-    start = jnp.zeros((20, risk.particle_size))  # its dual is minus the standardised targets
+    start = jnp.zeros(
+        (20, risk.particle_size)
+    )  # its dual is minus the standardised targets
     follow = algorithm(risk, 0.1, Schedule("pda", 10, 1.0, None, True))
     alone = follow.init(risk, start, jax.random.key(0))[0].step_size
     precision = float(risk.precision)
     bends = [1 / np.asarray(steps) - precision for steps in (together, alone)]
     used = np.asarray(risk.row_weights()) * np.abs(risk.targets)
-    np.testing.assert_allclose(bends[1][0] / bends[0][0], used.sum() / 442 / 10, rtol=1e-4)  # of the outer weight
+    np.testing.assert_allclose(
+        bends[1][0] / bends[0][0], used.sum() / 442 / 10, rtol=1e-4
+    )  # of the outer weight
     assert np.all(bends[1] < 0.3 * bends[0])
     assert losses.squared.curvature == 1
 
@@ -142,7 +177,11 @@ def test_no_solver_alternates_where_classes_overlap(solver):
     At the temperature that folds choose for the default solver.
     """
     X, y = overlapping()
-    settings = {"temperature": fitted_on_overlapping().temperature_, "validation": None, "random_state": 0}
+    settings = {
+        "temperature": fitted_on_overlapping().temperature_,
+        "validation": None,
+        "random_state": 0,
+    }
     model = MeanFieldClassifier(solver=solver, **settings).fit(X[:400], y[:400])
     assert not model.outputs_alternate_
     assert log_loss(y[400:], model.predict_proba(X[400:])) < 0.59

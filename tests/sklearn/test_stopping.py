@@ -13,7 +13,13 @@ from langevax.sklearn import MeanFieldRegressor, base, load, stopping
 from langevax.sklearn.stopping import CertifiedStop, _excess, late_clouds
 from tests.meanfield.known_optima import smooth
 
-SETTINGS = {"num_particles": 200, "num_steps": 400, "temperature": 0.2, "scaling": "columns", "random_state": 0}
+SETTINGS = {
+    "num_particles": 200,
+    "num_steps": 400,
+    "temperature": 0.2,
+    "scaling": "columns",
+    "random_state": 0,
+}
 
 
 @functools.cache
@@ -37,7 +43,9 @@ def fitted():
 def as_before(monkeypatch):
     """Certificates of the same table are those of `fitted`, without the time that they take."""
     certificate, network = fitted().certificate_, fitted().network_
-    first = np.unique(fitted().row_places_, return_index=True)[1][-len(network.inputs) :]
+    first = np.unique(fitted().row_places_, return_index=True)[1][
+        -len(network.inputs) :
+    ]
     outputs = np.zeros(network.length)
     outputs[: len(network.inputs)] = certificate.outputs[first]
     distinct = stopping.replace(certificate, outputs=outputs)
@@ -53,7 +61,9 @@ def test_the_excess_of_outputs_is_what_is_above_the_optimum_but_for_the_entropy(
     best = grid.gibbs(dual)
     for law in (grid.prior(), grid.gibbs(dual / 3), grid.gibbs(-dual), best):
         above = grid.primal_objective(law) - grid.primal_objective(best)
-        z, u = (jnp.asarray(grid.outputs(density), jnp.float32) for density in (law, best))
+        z, u = (
+            jnp.asarray(grid.outputs(density), jnp.float32) for density in (law, best)
+        )
         assert float(_excess(problem.risk, z, u)) == pytest.approx(
             above - grid.temperature * grid.kl(law, best), abs=2e-6
         )
@@ -65,7 +75,9 @@ def test_the_excess_is_of_weighted_rows_without_padding():
     risk, n = network.risk(0.2), len(network.inputs)
     z, u = np.random.default_rng(1).normal(size=(2, network.length)).astype(np.float32)
     square = np.average((z - u)[:n] ** 2 / 2, weights=network.weights)
-    assert float(_excess(risk, jnp.asarray(z), jnp.asarray(u))) == pytest.approx(square, rel=1e-5)
+    assert float(_excess(risk, jnp.asarray(z), jnp.asarray(u))) == pytest.approx(
+        square, rel=1e-5
+    )
 
 
 def test_training_ends_long_before_a_plateau_with_outputs_near_the_certified_ones():
@@ -75,8 +87,13 @@ def test_training_ends_long_before_a_plateau_with_outputs_near_the_certified_one
     assert model.converged_
     assert model.n_iter_ < 100
     assert certificate.outputs.shape == (30,)
-    bound = max(certificate.width, stopping.CLOSE * (certificate.prior_objective - certificate.lower_bound))
-    excess = np.average((model.outputs(X) - certificate.outputs) ** 2 / 2, weights=weights)
+    bound = max(
+        certificate.width,
+        stopping.CLOSE * (certificate.prior_objective - certificate.lower_bound),
+    )
+    excess = np.average(
+        (model.outputs(X) - certificate.outputs) ** 2 / 2, weights=weights
+    )
     assert 0 < excess <= bound * 1.001
     assert certificate.outputs[0] == certificate.outputs[29]
     assert MeanFieldRegressor(**SETTINGS, stop=None).fit(*table()).certificate_ is None
@@ -85,11 +102,19 @@ def test_training_ends_long_before_a_plateau_with_outputs_near_the_certified_one
 def test_the_network_that_predicts_is_the_one_that_is_compared(as_before):
     network = fitted().network_
     stop = CertifiedStop(network.risk(0.2), as_before)
-    trace = type("Trace", (), {"values": {"particles": network.rotated(fitted().history_["particles"])}})
+    trace = type(
+        "Trace",
+        (),
+        {"values": {"particles": network.rotated(fitted().history_["particles"])}},
+    )
     assert stop(trace, None) is True
     weights = network.weights / network.weights.sum()
-    here = fitted()._outputs(table()[0])[np.unique(fitted().row_places_, return_index=True)[1][-len(weights) :]]
-    assert stop.excess(trace) == pytest.approx(weights @ (here - as_before.outputs[: len(weights)]) ** 2 / 2, rel=1e-3)
+    here = fitted()._outputs(table()[0])[
+        np.unique(fitted().row_places_, return_index=True)[1][-len(weights) :]
+    ]
+    assert stop.excess(trace) == pytest.approx(
+        weights @ (here - as_before.outputs[: len(weights)]) ** 2 / 2, rel=1e-3
+    )
     assert len(late_clouds(np.zeros((100, 3, 2)))) == stopping.NUM_CLOUDS
     np.testing.assert_array_equal(late_clouds(np.arange(5)), [2, 3, 4])
 
@@ -117,15 +142,21 @@ def test_a_network_far_from_the_certified_one_is_named(as_before, monkeypatch):
     monkeypatch.setattr(CertifiedStop, "bound", property(lambda stop: stopping.CLOSE))
     for settings in ({"num_particles": 4}, {"num_steps": 2}):
         with pytest.warns(
-            ConvergenceWarning, match=r"excess loss over them is 0\.\d+, and .* raise num_steps, or num_p"
+            ConvergenceWarning,
+            match=r"excess loss over them is 0\.\d+, and .* raise num_steps, or num_p",
         ):
-            model = MeanFieldRegressor(**SETTINGS | settings, stop="certified").fit(*table())
+            model = MeanFieldRegressor(**SETTINGS | settings, stop="certified").fit(
+                *table()
+            )
         assert model.n_iter_ == settings.get("num_steps", 400)
 
 
 def test_an_interval_that_is_not_trusted_leaves_the_end_to_the_plateau(monkeypatch):
     monkeypatch.setattr(stopping, "EFFORT", 1e4)
-    with pytest.warns(ConvergenceWarning, match="needs an interval that is trusted.* Not certified: between"):
+    with pytest.warns(
+        ConvergenceWarning,
+        match="needs an interval that is trusted.* Not certified: between",
+    ):
         model = MeanFieldRegressor(**SETTINGS, stop="certified").fit(*table())
     at_plateau = MeanFieldRegressor(**SETTINGS).fit(*table())
     assert not model.certificate_.trustworthy
@@ -143,7 +174,9 @@ def test_the_interval_is_that_of_certify():
     network = fitted().network_
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        again = certify(network.risk(0.2), 0.2, key=fitted()._key(None), effort=stopping.EFFORT)
+        again = certify(
+            network.risk(0.2), 0.2, key=fitted()._key(None), effort=stopping.EFFORT
+        )
     assert (again.lower_bound, again.upper_bound) == (
         fitted().certificate_.lower_bound,
         fitted().certificate_.upper_bound,

@@ -20,7 +20,9 @@ from langevax.sklearn.table import (
 
 def some_rows(n=200, seed=0):
     rng = np.random.default_rng(seed)
-    return rng.integers(0, 3, size=(n, 2)).astype(float), rng.integers(0, 2, size=n).astype(float)
+    return rng.integers(0, 3, size=(n, 2)).astype(float), rng.integers(
+        0, 2, size=n
+    ).astype(float)
 
 
 def test_weights_and_repetitions_are_one_table():
@@ -29,7 +31,10 @@ def test_weights_and_repetitions_are_one_table():
     weights = np.random.default_rng(1).integers(0, 4, size=50)
     order = np.random.default_rng(2).permutation(weights.sum())
     repeated = np.repeat(np.arange(50), weights)[order]
-    one, two = distinct_rows(X, y, weights), distinct_rows(X[repeated], y[repeated], None)
+    one, two = (
+        distinct_rows(X, y, weights),
+        distinct_rows(X[repeated], y[repeated], None),
+    )
     for name in ("inputs", "targets", "weights"):
         np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
     assert one.weights.sum() == weights.sum()
@@ -45,7 +50,11 @@ def test_every_row_is_found_at_its_place():
 
 
 def test_rows_of_weight_zero_have_no_place_and_signed_zeros_are_one():
-    rows = distinct_rows(np.array([[0.0], [-0.0], [1.0]]), np.array([1.0, 1.0, 2.0]), np.array([1.0, 1.0, 0.0]))
+    rows = distinct_rows(
+        np.array([[0.0], [-0.0], [1.0]]),
+        np.array([1.0, 1.0, 2.0]),
+        np.array([1.0, 1.0, 0.0]),
+    )
     np.testing.assert_array_equal(rows.places, [0, 0, -1])
     np.testing.assert_array_equal(rows.weights, [2.0])
 
@@ -55,7 +64,9 @@ def test_other_units_leave_the_order_of_rows():
     rng = np.random.default_rng(0)
     X, y = np.round(rng.normal(size=(100, 3)), 2), np.round(rng.normal(size=100), 1)
     rows = distinct_rows(X, y, None)
-    others = distinct_rows(X * [100, 0.3048, 1 / 3] + [0, 32, 0], np.round(100 * y), None)
+    others = distinct_rows(
+        X * [100, 0.3048, 1 / 3] + [0, 32, 0], np.round(100 * y), None
+    )
     np.testing.assert_array_equal(others.places, rows.places)
     ties = [*zip(rows.targets, *rows.inputs.T, strict=True)]
     assert ties == sorted(ties)
@@ -67,7 +78,9 @@ def test_weights_that_are_no_counts_are_relative():
     X, y = rng.normal(size=(30, 2)), rng.normal(size=30)
     weights = rng.uniform(0.5, 3, 30)
     rows = distinct_rows(X, y, weights).with_relative_weights()
-    np.testing.assert_allclose(rows.weights[rows.places], weights / weights.mean(), rtol=1e-12)
+    np.testing.assert_allclose(
+        rows.weights[rows.places], weights / weights.mean(), rtol=1e-12
+    )
     np.testing.assert_array_equal(rows.copies, 1)
     for unit in (1e308, 1e-310):
         other = distinct_rows(X, y, unit * (weights / 3)).with_relative_weights()
@@ -78,9 +91,13 @@ def test_a_table_repeated_is_the_table():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(30, 2)), rng.normal(size=30)
     counts = rng.integers(1, 4, 30)
-    once, often = (distinct_rows(X, y, times * counts).with_relative_weights() for times in (1, 20))
+    once, often = (
+        distinct_rows(X, y, times * counts).with_relative_weights() for times in (1, 20)
+    )
     np.testing.assert_array_equal(often.weights, once.weights)
-    np.testing.assert_array_equal(often.copies, 1)  # a copy of a row of numbers would predict the row
+    np.testing.assert_array_equal(
+        often.copies, 1
+    )  # a copy of a row of numbers would predict the row
     few = distinct_rows(X[:10], y[:10], np.full(10, 20)).with_relative_weights()
     np.testing.assert_array_equal(few.copies, 20)
 
@@ -90,7 +107,10 @@ def test_copies_count_where_equal_inputs_have_different_targets():
     X, y = np.concatenate([cells, cells[:20]]), np.repeat([0.0, 1.0], [30, 20])
     counts = np.arange(1, 51)
     rows = distinct_rows(X, y, counts).with_relative_weights()
-    np.testing.assert_array_equal(rows.copies[rows.places], np.where(np.isin(np.arange(50), range(20, 30)), 1, counts))
+    np.testing.assert_array_equal(
+        rows.copies[rows.places],
+        np.where(np.isin(np.arange(50), range(20, 30)), 1, counts),
+    )
 
 
 @pytest.mark.parametrize("scaling", SCALINGS)
@@ -112,7 +132,9 @@ def test_pre_activations_have_unit_variance(scaling):
     weights = rng.uniform(0.5, 2, 500)
     standardised = Standardiser.fit(X, weights, scaling)(X)
     assert standardised.dtype == np.float32
-    assert np.average(np.sum(standardised.astype(float) ** 2, 1), weights=weights) == pytest.approx(1, rel=1e-4)
+    assert np.average(
+        np.sum(standardised.astype(float) ** 2, 1), weights=weights
+    ) == pytest.approx(1, rel=1e-4)
     np.testing.assert_array_equal(standardised[:, 2], 0)
     variances = np.average(standardised.astype(float) ** 2, axis=0, weights=weights)
     if scaling == "columns":
@@ -123,10 +145,15 @@ def test_pre_activations_have_unit_variance(scaling):
 
 def test_the_eigenbasis_makes_second_moments_diagonal():
     rng = np.random.default_rng(4)
-    X, weights = np.float32(rng.normal(size=(100, 4)) @ rng.normal(size=(4, 4))), rng.uniform(size=100)
+    X, weights = (
+        np.float32(rng.normal(size=(100, 4)) @ rng.normal(size=(4, 4))),
+        rng.uniform(size=100),
+    )
     rotated = X @ eigenbasis(X, weights)
     moments = rotated.T @ (weights[:, None] * rotated) / weights.sum()
-    np.testing.assert_allclose(moments - np.diag(np.diag(moments)), 0, atol=1e-5 * np.trace(moments))
+    np.testing.assert_allclose(
+        moments - np.diag(np.diag(moments)), 0, atol=1e-5 * np.trace(moments)
+    )
 
 
 def test_few_rows_of_many_columns_are_seen_in_the_directions_that_they_span():

@@ -26,10 +26,17 @@ FEW: dict[str, Any] = {
     "num_converge_steps": 80,
     "random_state": 0,
 }
-SETTINGS: dict[str, Any] = {"num_restarts": 6, "num_explore_steps": 300, "num_converge_steps": 1000, "random_state": 0}
+SETTINGS: dict[str, Any] = {
+    "num_restarts": 6,
+    "num_explore_steps": 300,
+    "num_converge_steps": 1000,
+    "random_state": 0,
+}
 compiled = []
 jax.monitoring.register_event_duration_secs_listener(
-    lambda event, _seconds, **_: compiled.append(event) if event.endswith("backend_compile_duration") else None
+    lambda event, _seconds, **_: (
+        compiled.append(event) if event.endswith("backend_compile_duration") else None
+    )
 )
 
 
@@ -41,7 +48,9 @@ CHEAP = {name: FEW[name] for name in FEW if name != "random_state"} | {
 @pytest.mark.slow
 @pytest.mark.mostly_compiling
 @parametrize_with_checks([TwoPhaseReLURegressor(**CHEAP)])
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")  # checks of optional array libraries
+@pytest.mark.filterwarnings(
+    "ignore::sklearn.exceptions.SkipTestWarning"
+)  # checks of optional array libraries
 def test_scikit_learn_accepts_it(estimator, check):
     check(estimator)
 
@@ -49,19 +58,28 @@ def test_scikit_learn_accepts_it(estimator, check):
 def taught(noise):
     """Two neurons with biases on columns of very unlike units: (X, y, what y is without noise)."""
     rng = np.random.default_rng(0)
-    X = np.array([1e3, 5.0, 0.0]) + np.array([200.0, 0.01, 1.0]) * rng.normal(size=(400, 3))
-    clean = 7.0 + TEACHER[0] @ np.maximum(TEACHER[1] @ np.column_stack([X, np.ones(400)]).T, 0)
+    X = np.array([1e3, 5.0, 0.0]) + np.array([200.0, 0.01, 1.0]) * rng.normal(
+        size=(400, 3)
+    )
+    clean = 7.0 + TEACHER[0] @ np.maximum(
+        TEACHER[1] @ np.column_stack([X, np.ones(400)]).T, 0
+    )
     return X, clean + noise * rng.normal(size=400), clean
 
 
-TEACHER = np.array([4.0, -3.0]), np.array([[5e-3, 0.0, 0.5, -5.0], [0.0, 80.0, -0.6, -400.0]])
+TEACHER = (
+    np.array([4.0, -3.0]),
+    np.array([[5e-3, 0.0, 0.5, -5.0], [0.0, 80.0, -0.6, -400.0]]),
+)
 
 
 @functools.cache
 def fitted_teacher():
     """Not to be changed by a test."""
     X, y, _ = taught(0.1)
-    return TwoPhaseReLURegressor(2, **SETTINGS).fit(pandas.DataFrame(X, columns=["far", "near", "unit"]), y)
+    return TwoPhaseReLURegressor(2, **SETTINGS).fit(
+        pandas.DataFrame(X, columns=["far", "near", "unit"]), y
+    )
 
 
 @pytest.mark.slow
@@ -76,7 +94,9 @@ def test_a_teacher_is_found_in_the_users_units():
     np.testing.assert_allclose(matching.sizes, 1, atol=0.03)
     assert fitted_teacher().weight_decay_ == 0
     assert fitted_teacher().num_positive_[fitted_teacher().best_restart_] == 1
-    with pytest.raises(ValueError, match=r"shape \(2, 2\), but the model was fitted on 3 columns"):
+    with pytest.raises(
+        ValueError, match=r"shape \(2, 2\), but the model was fitted on 3 columns"
+    ):
         fitted_teacher().match((np.ones(2), np.ones((2, 2))))
 
 
@@ -84,14 +104,21 @@ def test_a_teacher_is_found_in_the_users_units():
 def test_records_of_a_fit_agree_with_one_another():
     model = fitted_teacher()
     assert model.history_["loss"].shape == (6, len(model.history_["steps"]))
-    np.testing.assert_allclose(model.history_["loss"][:, -1], model.restart_losses_, rtol=1e-3)
+    np.testing.assert_allclose(
+        model.history_["loss"][:, -1], model.restart_losses_, rtol=1e-3
+    )
     assert model.best_restart_ == np.argmin(model.restart_losses_)
     X, y, _ = taught(0.1)
     residual = y - model.predict(pandas.DataFrame(X, columns=["far", "near", "unit"]))
     assert residual.mean() == pytest.approx(0, abs=1e-5)
-    assert np.mean(residual**2) / 2 / y.var() == pytest.approx(model.restart_losses_.min(), rel=1e-3)
+    assert np.mean(residual**2) / 2 / y.var() == pytest.approx(
+        model.restart_losses_.min(), rel=1e-3
+    )
     assert model.switch_step_ == 300
-    assert model.switch_reason_ == "all 300 exploration steps were made; the temperature had fallen to 1e-05"
+    assert (
+        model.switch_reason_
+        == "all 300 exploration steps were made; the temperature had fallen to 1e-05"
+    )
     assert model.converged_
     assert 300 < model.n_iter_ < 1300
 
@@ -102,11 +129,15 @@ def test_a_weight_is_a_row_repeated_whatever_the_order():
     weights = np.arange(120) % 3
     order = np.random.default_rng(0).permutation(weights.sum())
     one = TwoPhaseReLURegressor(**FEW).fit(X, y, weights)
-    many = TwoPhaseReLURegressor(**FEW).fit(np.repeat(X, weights, 0)[order], np.repeat(y, weights)[order])
+    many = TwoPhaseReLURegressor(**FEW).fit(
+        np.repeat(X, weights, 0)[order], np.repeat(y, weights)[order]
+    )
     assert one.held_out_ == many.held_out_ != {}
     residual = (y - one.predict(X)) / np.sqrt(np.cov(y, aweights=weights, bias=True))
     assert np.average(residual, weights=weights) == pytest.approx(0, abs=1e-5)
-    assert np.average(residual**2, weights=weights) / 2 == pytest.approx(one.restart_losses_.min(), rel=1e-4)
+    assert np.average(residual**2, weights=weights) / 2 == pytest.approx(
+        one.restart_losses_.min(), rel=1e-4
+    )
     np.testing.assert_array_equal(one.predict(X), many.predict(X))
 
 
@@ -124,19 +155,31 @@ def test_weight_decay_is_taken_where_noise_asks_for_it():
 @pytest.mark.slow
 def test_at_one_temperature_the_plateau_ends_exploration():
     X, y, _ = taught(0.1)
-    settings = SETTINGS | {"annealing": 1.0, "weight_decay": 0.0, "num_explore_steps": 20_000}
+    settings = SETTINGS | {
+        "annealing": 1.0,
+        "weight_decay": 0.0,
+        "num_explore_steps": 20_000,
+    }
     model = TwoPhaseReLURegressor(2, **settings).fit(X, y)
     assert model.switch_step_ < 20_000
-    assert model.switch_reason_ == f"the losses of all 6 restarts stopped falling by step {model.switch_step_:,}"
+    assert (
+        model.switch_reason_
+        == f"the losses of all 6 restarts stopped falling by step {model.switch_step_:,}"
+    )
     short = TwoPhaseReLURegressor(2, **settings | {"num_explore_steps": 60}).fit(X, y)
-    assert short.switch_reason_ == "all 60 exploration steps were made; the losses were still falling"
+    assert (
+        short.switch_reason_
+        == "all 60 exploration steps were made; the losses were still falling"
+    )
 
 
 @pytest.mark.slow
 def test_no_program_is_compiled_twice_for_folds_and_settings():
     """Five folds of two temperatures after one fit of the same bucket: nothing is compiled."""
     X, y = diabetes()
-    model = make_pipeline(PolynomialFeatures(1, include_bias=False), TwoPhaseReLURegressor(**FEW))
+    model = make_pipeline(
+        PolynomialFeatures(1, include_bias=False), TwoPhaseReLURegressor(**FEW)
+    )
     grid = {"twophasereluregressor__temperature": [1e-3, 1e-4]}
     search = GridSearchCV(model, grid, cv=5, refit=False)
     model.fit(X[:353], y[:353])
@@ -151,7 +194,9 @@ def test_saved_pickled_and_cloned(tmp_path):
     frame = pandas.DataFrame(X, columns=["far", "near", "unit"])
     fitted_teacher().save(tmp_path / "m")
     for model in (load(tmp_path / "m"), pickle.loads(pickle.dumps(fitted_teacher()))):
-        np.testing.assert_array_equal(model.predict(frame), fitted_teacher().predict(frame))
+        np.testing.assert_array_equal(
+            model.predict(frame), fitted_teacher().predict(frame)
+        )
         assert model.get_params() == fitted_teacher().get_params()
         assert (model.switch_reason_, model.held_out_, model.n_iter_) == (
             fitted_teacher().switch_reason_,
@@ -159,12 +204,15 @@ def test_saved_pickled_and_cloned(tmp_path):
             fitted_teacher().n_iter_,
         )
         np.testing.assert_array_equal(
-            model.plot_neurons().images[0].get_array(), fitted_teacher().plot_neurons().images[0].get_array()
+            model.plot_neurons().images[0].get_array(),
+            fitted_teacher().plot_neurons().images[0].get_array(),
         )
         with pytest.raises(ValueError, match="feature names should match"):
             model.predict(frame.rename(columns={"far": "other"}))
     plt.close("all")
-    again = clone(fitted_teacher()).fit(polars.DataFrame(X, schema=["far", "near", "unit"]), y)
+    again = clone(fitted_teacher()).fit(
+        polars.DataFrame(X, schema=["far", "near", "unit"]), y
+    )
     np.testing.assert_array_equal(again.predict(frame), fitted_teacher().predict(frame))
 
 
@@ -173,11 +221,20 @@ def test_pictures_show_all_restarts_and_all_neurons():
     assert len(axes.lines) == 6 + 1  # and the switch
     assert axes.get_legend().get_texts()[0].get_text() == "the best of 6 restarts"
     axes = fitted_teacher().plot_neurons()
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["far", "near", "unit", "bias"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == [
+        "far",
+        "near",
+        "unit",
+        "bias",
+    ]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["+", "\u2212"]
     shown = axes.images[0].get_array()
-    assert abs(shown[0, 1]) < 0.1 * abs(shown[0, 0])  # the first neuron sees far and unit only
-    assert shown[0, 0] / shown[0, 2] == pytest.approx(5e-3 * 200 / 0.5, rel=0.1)  # as slopes by deviations
+    assert abs(shown[0, 1]) < 0.1 * abs(
+        shown[0, 0]
+    )  # the first neuron sees far and unit only
+    assert shown[0, 0] / shown[0, 2] == pytest.approx(
+        5e-3 * 200 / 0.5, rel=0.1
+    )  # as slopes by deviations
     plt.close("all")
 
 
@@ -185,13 +242,22 @@ def test_pictures_show_all_restarts_and_all_neurons():
 def test_odd_tables():
     """Constant targets, few rows, one column, more neurons than columns, a constant column that changes later."""
     X = np.linspace(-1, 1, 12)[:, None]
-    assert np.all(TwoPhaseReLURegressor(**FEW).fit(X, np.full(12, 7.25)).predict(X) == 7.25)
-    model = TwoPhaseReLURegressor(**FEW | {"num_particles": 20, "num_converge_steps": 400}).fit(X, np.abs(X[:, 0]))
+    assert np.all(
+        TwoPhaseReLURegressor(**FEW).fit(X, np.full(12, 7.25)).predict(X) == 7.25
+    )
+    model = TwoPhaseReLURegressor(
+        **FEW | {"num_particles": 20, "num_converge_steps": 400}
+    ).fit(X, np.abs(X[:, 0]))
     assert model.weight_decay_ == 0.01  # too few rows to choose by
     assert model.held_out_ == {}
     assert model.score(X, np.abs(X[:, 0])) > 0.8
-    column = TwoPhaseReLURegressor(**FEW).fit(np.column_stack([X, np.full(12, 1e20)]), X[:, 0])
-    same, other = (column.predict(np.column_stack([X, np.full(12, value)])) for value in (1e20, -5.0))
+    column = TwoPhaseReLURegressor(**FEW).fit(
+        np.column_stack([X, np.full(12, 1e20)]), X[:, 0]
+    )
+    same, other = (
+        column.predict(np.column_stack([X, np.full(12, value)]))
+        for value in (1e20, -5.0)
+    )
     np.testing.assert_array_equal(same, other)
     with pytest.raises(ValueError, match="minimum of 2 is required"):
         TwoPhaseReLURegressor(**FEW).fit(X[:1], [1.0])
@@ -208,7 +274,10 @@ def test_odd_tables():
         ),
         ({"temperature": -1.0}, "'temperature' parameter .* Got -1"),
         ({"annealing": 0.0}, "'annealing' parameter .* Got 0"),
-        ({"weight_decay": "loo"}, "'weight_decay' parameter .* a str among {'auto'}. Got 'loo'"),
+        (
+            {"weight_decay": "loo"},
+            "'weight_decay' parameter .* a str among {'auto'}. Got 'loo'",
+        ),
         ({"weight_decay": -0.1}, "'weight_decay' parameter .* Got -0.1"),
         ({"bound": None}, "'bound' parameter .* Got None"),
     ],

@@ -38,7 +38,9 @@ def curvature(basis):
     """x -> a product of the Hessian of a function of x: transforms, transposed ones, and their tangents."""
 
     def energy(x):
-        return jnp.sum(jnp.sin(basis.synthesize(x))) + jnp.sum(basis.analyze(basis.synthesize(x) ** 2) ** 2)
+        return jnp.sum(jnp.sin(basis.synthesize(x))) + jnp.sum(
+            basis.analyze(basis.synthesize(x) ** 2) ** 2
+        )
 
     return lambda x: jax.jvp(jax.grad(energy), (x,), (jnp.cos(x),))[1]
 
@@ -51,17 +53,29 @@ def over(devices, *names):
 
 def error(left, right):
     """The greatest, over the greatest number."""
-    return float(np.abs(np.asarray(left) - np.asarray(right)).max() / np.abs(np.asarray(right)).max())
+    return float(
+        np.abs(np.asarray(left) - np.asarray(right)).max()
+        / np.abs(np.asarray(right)).max()
+    )
 
 
 def main():
     jax.config.update("jax_num_cpu_devices", 4)
-    jax.config.update("jax_disable_most_optimizations", True)  # what is sent stays, in two thirds of the time
-    langevin = langevax.Langevin(0.1, 0.01, integrator=langevax.integrators.Exponential())
+    jax.config.update(
+        "jax_disable_most_optimizations", True
+    )  # what is sent stays, in two thirds of the time
+    langevin = langevax.Langevin(
+        0.1, 0.01, integrator=langevax.integrators.Exponential()
+    )
     inputs = np.random.default_rng(1).normal(size=(5, 32)).astype(np.float32)
-    risk = langevax.MeanFieldRisk(Bump(), langevax.losses.squared, inputs, inputs[:, 0], precision=0.1)
+    risk = langevax.MeanFieldRisk(
+        Bump(), langevax.losses.squared, inputs, inputs[:, 0], precision=0.1
+    )
     cloud = 0.3 * jax.random.normal(jax.random.key(1), (8, 32))
-    square, by_frequency = spaces.TensorProduct(SQUARE, sort=False), spaces.TensorProduct(SQUARE)
+    square, by_frequency = (
+        spaces.TensorProduct(SQUARE, sort=False),
+        spaces.TensorProduct(SQUARE),
+    )
     odd = spaces.TensorProduct([spaces.Cosine(6), spaces.Fourier(8)], sort=False)
     cases = {
         "particles": (langevax.meanfield.MFLD(0.1, 0.01), risk, cloud, None),
@@ -74,21 +88,31 @@ def main():
     facts = {"sent": {}, "errors": {}}
     for name, (algorithm, problem, start, num_chains) in cases.items():
         devices = over(4, "modes")
-        facts["sent"][name] = communication(algorithm, problem, start, devices, num_chains=num_chains)
+        facts["sent"][name] = communication(
+            algorithm, problem, start, devices, num_chains=num_chains
+        )
         if name in ("particles", "modes", "modes of a line"):
             options = {"key": jax.random.key(0), "num_steps": STEPS}
             one = langevax.simulate(algorithm, problem, start, **options)
             for shards in (over(2, "modes"), devices):
-                shared = langevax.simulate(algorithm, problem, start, sharding=shards, **options)
-                facts["errors"][f"{name} on {shards.num_devices}"] = error(shared.position, one.position)
+                shared = langevax.simulate(
+                    algorithm, problem, start, sharding=shards, **options
+                )
+                facts["errors"][f"{name} on {shards.num_devices}"] = error(
+                    shared.position, one.position
+                )
 
     mesh = Mesh(np.asarray(jax.devices()).reshape(2, 2), ("functions", "modes"))
     with jax.enable_x64():
         for name, basis in {"line": LINE, "square": square}.items():
             x = jnp.asarray(np.random.default_rng(2).normal(size=(4, basis.num_modes)))
             product = jax.vmap(curvature(basis), in_axes=1, out_axes=1)
-            split = jax.device_put(x.T, NamedSharding(mesh, PartitionSpec("modes", "functions")))
-            facts["errors"][f"curvature on a {name}"] = error(jax.jit(product)(split), product(x.T))
+            split = jax.device_put(
+                x.T, NamedSharding(mesh, PartitionSpec("modes", "functions"))
+            )
+            facts["errors"][f"curvature on a {name}"] = error(
+                jax.jit(product)(split), product(x.T)
+            )
     print(json.dumps(facts))
 
 

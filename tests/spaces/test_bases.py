@@ -39,7 +39,10 @@ def test_values_give_the_coefficients_back_in_float64(case):
 @every_basis
 def test_synthesis_is_evaluation_on_the_grid(case):
     x = jnp.asarray(coefficients_of(case.basis), jnp.float32)
-    values, expected = case.basis.synthesize(x), x @ case.basis.evaluate(case.basis.grid).T
+    values, expected = (
+        case.basis.synthesize(x),
+        x @ case.basis.evaluate(case.basis.grid).T,
+    )
     assert values.shape == (2, 3, len(case.basis.grid))
     np.testing.assert_allclose(values, expected, atol=2e-5)
 
@@ -52,7 +55,9 @@ def test_the_functions_are_those_of_the_formula(case):
     assert values.dtype == jnp.float32
     np.testing.assert_allclose(values, expected, atol=3e-5)
     with jax.enable_x64():
-        np.testing.assert_allclose(case.basis.at(jnp.asarray(x), case.points), expected, atol=1e-9)
+        np.testing.assert_allclose(
+            case.basis.at(jnp.asarray(x), case.points), expected, atol=1e-9
+        )
 
 
 @every_basis
@@ -60,26 +65,40 @@ def test_batches_are_rows(case):
     x = jnp.asarray(coefficients_of(case.basis), jnp.float32)
     values, one = case.basis.synthesize(x), case.basis.synthesize(x[1, 2])
     np.testing.assert_allclose(values[1, 2], one, atol=1e-5)
-    np.testing.assert_allclose(case.basis.analyze(values)[1, 2], case.basis.analyze(one), atol=1e-5)
+    np.testing.assert_allclose(
+        case.basis.analyze(values)[1, 2], case.basis.analyze(one), atol=1e-5
+    )
 
 
 @every_basis
 def test_fewer_modes_are_the_first(case):
     cut = case.basis.with_modes(4)
     assert cut.num_modes == 4
-    np.testing.assert_allclose(cut.evaluate(case.points), case.basis.evaluate(case.points)[:, :4], atol=1e-6)
-    np.testing.assert_allclose(cut.analyze(cut.synthesize(jnp.eye(4))), np.eye(4), atol=3e-6)
+    np.testing.assert_allclose(
+        cut.evaluate(case.points), case.basis.evaluate(case.points)[:, :4], atol=1e-6
+    )
+    np.testing.assert_allclose(
+        cut.analyze(cut.synthesize(jnp.eye(4))), np.eye(4), atol=3e-6
+    )
 
 
 @pytest.mark.parametrize("name", ["cosine", "sine", "fourier", "legendre"])
 def test_intervals_extend_to_more_modes(name):
     case = CASES[name]
     more = case.basis.with_modes(40)
-    np.testing.assert_allclose(more.evaluate(case.points)[:, :8], case.basis.evaluate(case.points)[:, :8], atol=1e-6)
-    np.testing.assert_allclose(more.analyze(more.synthesize(jnp.eye(40))), np.eye(40), atol=3e-6)
+    np.testing.assert_allclose(
+        more.evaluate(case.points)[:, :8],
+        case.basis.evaluate(case.points)[:, :8],
+        atol=1e-6,
+    )
+    np.testing.assert_allclose(
+        more.analyze(more.synthesize(jnp.eye(40))), np.eye(40), atol=3e-6
+    )
 
 
-@pytest.mark.parametrize("name", ["tensor", "kernel", "components", "graph", "elements", "matrix"])
+@pytest.mark.parametrize(
+    "name", ["tensor", "kernel", "components", "graph", "elements", "matrix"]
+)
 def test_others_refuse_more_modes_than_they_hold(name):
     with pytest.raises(ValueError, match=r"num_modes .*40"):
         CASES[name].basis.with_modes(40)
@@ -138,7 +157,9 @@ def test_a_basis_passes_through_jit_and_is_traced_once(case):
 def test_traced_points_do(name):
     basis, _, points = CASES[name]
     points = jnp.asarray(points, None if points.dtype.kind == "i" else jnp.float32)
-    np.testing.assert_allclose(eqx.filter_jit(basis.evaluate)(points), basis.evaluate(points), atol=2e-5)
+    np.testing.assert_allclose(
+        eqx.filter_jit(basis.evaluate)(points), basis.evaluate(points), atol=2e-5
+    )
 
 
 @pytest.mark.parametrize("name", ON_DEVICE)

@@ -8,7 +8,11 @@ from scipy.integrate import quad_vec
 
 from langevax import spaces
 
-KINDS = {"cosine": spaces.Cosine, "fourier": spaces.Fourier, "legendre": spaces.Legendre}
+KINDS = {
+    "cosine": spaces.Cosine,
+    "fourier": spaces.Fourier,
+    "legendre": spaces.Legendre,
+}
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
@@ -24,7 +28,9 @@ def test_functions_are_orthonormal_in_the_uniform_law(kind):
     np.testing.assert_allclose(gram / 3, np.eye(7), atol=1e-8)
 
 
-@pytest.mark.parametrize(("kind", "dim", "volume"), [(kind, 1, 3.0) for kind in KINDS.values()], ids=KINDS)
+@pytest.mark.parametrize(
+    ("kind", "dim", "volume"), [(kind, 1, 3.0) for kind in KINDS.values()], ids=KINDS
+)
 def test_domain_and_grid(kind, dim, volume):
     basis = kind(7, num_points=10, domain=(1.0, 4.0))
     assert (basis.dim, basis.volume) == (dim, volume)
@@ -50,9 +56,14 @@ def test_the_laplacian_of_a_function_is_its_frequency_squared(kind):
     basis = kind(6, domain=(0.0, 2.0))
     t, h = np.array([0.3, 0.9, 1.7]), 1e-4
     with jax.enable_x64():
-        left, middle, right = (np.asarray(basis.evaluate(t + shift)) for shift in (-h, 0.0, h))
+        left, middle, right = (
+            np.asarray(basis.evaluate(t + shift)) for shift in (-h, 0.0, h)
+        )
     np.testing.assert_allclose(
-        (2 * middle - left - right) / h**2, basis.frequencies**2 * middle, atol=1e-3, err_msg="-f'' is not w^2 f"
+        (2 * middle - left - right) / h**2,
+        basis.frequencies**2 * middle,
+        atol=1e-3,
+        err_msg="-f'' is not w^2 f",
     )
 
 
@@ -60,10 +71,17 @@ def test_polynomials_solve_their_equation():
     basis = spaces.Legendre(6)
     t, h = np.array([0.2, 0.5, 0.9]), 1e-4
     with jax.enable_x64():
-        left, middle, right = (np.asarray(basis.evaluate(t + shift)) for shift in (-h, 0.0, h))
+        left, middle, right = (
+            np.asarray(basis.evaluate(t + shift)) for shift in (-h, 0.0, h)
+        )
     slopes = [(middle - left) / h, (right - middle) / h]  # at t - h/2 and t + h/2
-    flux = [((t + s) * (1 - t - s))[:, None] * slope for s, slope in zip((-h / 2, h / 2), slopes, strict=True)]
-    np.testing.assert_allclose(-(flux[1] - flux[0]) / h, basis.frequencies**2 * middle, atol=1e-3)
+    flux = [
+        ((t + s) * (1 - t - s))[:, None] * slope
+        for s, slope in zip((-h / 2, h / 2), slopes, strict=True)
+    ]
+    np.testing.assert_allclose(
+        -(flux[1] - flux[0]) / h, basis.frequencies**2 * middle, atol=1e-3
+    )
 
 
 def test_gauss_legendre_is_exact_for_products_of_all_modes():
@@ -71,7 +89,9 @@ def test_gauss_legendre_is_exact_for_products_of_all_modes():
     with jax.enable_x64():
         basis = spaces.Legendre(60)
         values = jnp.asarray((2 * basis.grid - 1) ** 59)
-        np.testing.assert_allclose(basis.synthesize(basis.analyze(values)), values, atol=1e-13)
+        np.testing.assert_allclose(
+            basis.synthesize(basis.analyze(values)), values, atol=1e-13
+        )
 
 
 @pytest.mark.parametrize(
@@ -102,4 +122,6 @@ def test_whole_numbers_are_points_too(kind):
     basis = kind(4, domain=(-1.0, 2.0))
     expected = basis.evaluate(np.array([0.0, 1.0]))
     np.testing.assert_allclose(basis.evaluate(np.array([0, 1])), expected, atol=1e-6)
-    np.testing.assert_allclose(jax.jit(basis.evaluate)(jnp.array([0, 1])), expected, atol=1e-5)
+    np.testing.assert_allclose(
+        jax.jit(basis.evaluate)(jnp.array([0, 1])), expected, atol=1e-5
+    )

@@ -21,14 +21,20 @@ KERNELS = {
 }
 
 
-@pytest.mark.parametrize("weights", [None, RNG.uniform(0.5, 3, 40)], ids=["equal", "weighted"])
+@pytest.mark.parametrize(
+    "weights", [None, RNG.uniform(0.5, 3, 40)], ids=["equal", "weighted"]
+)
 @pytest.mark.parametrize("kernel", KERNELS.values(), ids=KERNELS)
 def test_all_modes_sum_up_to_the_kernel(kernel, weights):
     basis = spaces.KernelEigenbasis(kernel, POINTS, weights=weights)
     with jax.enable_x64():
         prior = spaces.GaussianPrior(basis, basis.eigenvalues)
-        np.testing.assert_allclose(prior.covariance(POINTS), kernel(POINTS, POINTS), atol=1e-6)
-        np.testing.assert_allclose(prior.covariance(POINTS, NEW), kernel(POINTS, NEW), atol=1e-6)
+        np.testing.assert_allclose(
+            prior.covariance(POINTS), kernel(POINTS, POINTS), atol=1e-6
+        )
+        np.testing.assert_allclose(
+            prior.covariance(POINTS, NEW), kernel(POINTS, NEW), atol=1e-6
+        )
 
 
 def test_functions_elsewhere_are_the_projection_of_the_kernel():
@@ -38,7 +44,9 @@ def test_functions_elsewhere_are_the_projection_of_the_kernel():
     across = kernel(NEW, POINTS)
     with jax.enable_x64():
         covariance = spaces.GaussianPrior(basis, basis.eigenvalues).covariance(NEW)
-    np.testing.assert_allclose(covariance, across @ np.linalg.solve(kernel(POINTS), across.T), atol=1e-8)
+    np.testing.assert_allclose(
+        covariance, across @ np.linalg.solve(kernel(POINTS), across.T), atol=1e-8
+    )
 
 
 def test_eigenvalues_are_those_of_kernel_pca():
@@ -64,20 +72,28 @@ def test_eigenvalues_of_brownian_motion():
 
 
 def test_few_modes_are_the_first_of_all():
-    few, every = (spaces.KernelEigenbasis(KERNELS["matern"], POINTS, n) for n in (6, None))
+    few, every = (
+        spaces.KernelEigenbasis(KERNELS["matern"], POINTS, n) for n in (6, None)
+    )
     np.testing.assert_allclose(few.eigenvalues, every.eigenvalues[:6], rtol=1e-10)
     np.testing.assert_allclose(few.matrix, every.matrix[:, :6], atol=1e-8)
     assert few.eigenvalues.dtype == np.float64
     assert (np.diff(few.eigenvalues) <= 0).all()
-    np.testing.assert_array_equal(every.with_modes(6).eigenvalues, every.eigenvalues[:6])
+    np.testing.assert_array_equal(
+        every.with_modes(6).eigenvalues, every.eigenvalues[:6]
+    )
 
 
 def test_weights_count_points_many_times():
     counts = np.random.default_rng(5).integers(1, 4, 40)
     weighted = spaces.KernelEigenbasis(KERNELS["matern"], POINTS, 5, weights=counts)
-    repeated = spaces.KernelEigenbasis(KERNELS["matern"], np.repeat(POINTS, counts, axis=0), 5)
+    repeated = spaces.KernelEigenbasis(
+        KERNELS["matern"], np.repeat(POINTS, counts, axis=0), 5
+    )
     np.testing.assert_allclose(weighted.eigenvalues, repeated.eigenvalues, rtol=1e-8)
-    np.testing.assert_allclose(weighted.evaluate(NEW), repeated.evaluate(NEW), atol=1e-5)
+    np.testing.assert_allclose(
+        weighted.evaluate(NEW), repeated.evaluate(NEW), atol=1e-5
+    )
 
 
 def test_modes_below_rounding_are_dropped():
@@ -87,7 +103,10 @@ def test_modes_below_rounding_are_dropped():
     assert np.isfinite(basis.evaluate(NEW)).all()
     with jax.enable_x64():
         np.testing.assert_allclose(basis.evaluate(POINTS), basis.matrix, atol=0.05)
-    with pytest.raises(ValueError, match=rf"num_modes is 40, .* {basis.num_modes} eigenvalues above rounding"):
+    with pytest.raises(
+        ValueError,
+        match=rf"num_modes is 40, .* {basis.num_modes} eigenvalues above rounding",
+    ):
         spaces.KernelEigenbasis(smooth, POINTS, 40)
 
 
@@ -95,7 +114,10 @@ def test_a_kernel_in_float32_drops_more():
     def rounded(X, Z):
         return RBF(0.7)(X, Z).astype(np.float32)
 
-    few, many = spaces.KernelEigenbasis(rounded, POINTS), spaces.KernelEigenbasis(RBF(0.7), POINTS)
+    few, many = (
+        spaces.KernelEigenbasis(rounded, POINTS),
+        spaces.KernelEigenbasis(RBF(0.7), POINTS),
+    )
     assert few.num_modes < many.num_modes
     assert few.eigenvalues.min() > 1e-5 * few.eigenvalues[0]
 

@@ -35,28 +35,44 @@ def test_one_draw_is_one_vector():
 
 def test_the_norm_is_that_of_cameron_and_martin():
     x = np.random.default_rng(0).normal(size=(3, 8))
-    np.testing.assert_allclose(PRIOR.norm(jnp.asarray(x, jnp.float32)), np.sqrt((x**2 / MU).sum(axis=1)), rtol=1e-5)
+    np.testing.assert_allclose(
+        PRIOR.norm(jnp.asarray(x, jnp.float32)),
+        np.sqrt((x**2 / MU).sum(axis=1)),
+        rtol=1e-5,
+    )
 
 
 def test_the_norm_of_a_section_of_the_kernel_is_its_height():
     """|K(., t)|_HK^2 = K(t, t)."""
     points = np.array([0.2, 0.9])
     sections = PRIOR.eigenvalues * BASIS.evaluate(points)
-    np.testing.assert_allclose(PRIOR.norm(sections) ** 2, PRIOR.variance(points), rtol=1e-5)
+    np.testing.assert_allclose(
+        PRIOR.norm(sections) ** 2, PRIOR.variance(points), rtol=1e-5
+    )
 
 
 def test_features_span_the_kernel():
     points, others = np.array([0.1, 0.5, 0.7]), np.array([0.3, 0.4])
-    kernel = (np.asarray(BASIS.evaluate(points)) * MU) @ np.asarray(BASIS.evaluate(others)).T
-    np.testing.assert_allclose(PRIOR.features(points, 1.0) @ PRIOR.features(others, 1.0).T, kernel, atol=1e-5)
+    kernel = (np.asarray(BASIS.evaluate(points)) * MU) @ np.asarray(
+        BASIS.evaluate(others)
+    ).T
+    np.testing.assert_allclose(
+        PRIOR.features(points, 1.0) @ PRIOR.features(others, 1.0).T, kernel, atol=1e-5
+    )
     np.testing.assert_allclose(PRIOR.covariance(points, others), kernel, atol=1e-5)
-    np.testing.assert_allclose(PRIOR.features(points), BASIS.evaluate(points), atol=1e-6)
-    np.testing.assert_allclose(PRIOR.features(points, 2.0), np.asarray(BASIS.evaluate(points)) * MU, atol=1e-5)
+    np.testing.assert_allclose(
+        PRIOR.features(points), BASIS.evaluate(points), atol=1e-6
+    )
+    np.testing.assert_allclose(
+        PRIOR.features(points, 2.0), np.asarray(BASIS.evaluate(points)) * MU, atol=1e-5
+    )
 
 
 def test_the_variance_is_the_diagonal_of_the_covariance():
     points = np.array([0.1, 0.5, 0.7])
-    np.testing.assert_allclose(PRIOR.variance(points), np.diag(PRIOR.covariance(points)), rtol=1e-5)
+    np.testing.assert_allclose(
+        PRIOR.variance(points), np.diag(PRIOR.covariance(points)), rtol=1e-5
+    )
 
 
 def test_precision_is_the_ridge_over_the_eigenvalues():
@@ -92,10 +108,14 @@ def test_every_basis_carries_a_prior(name):
     assert prior.with_modes(3).sample((2,), key=jax.random.key(0)).shape == (2, 3)
 
 
-TINY = spaces.GaussianPrior(BASIS, np.array([1.0, 1e-3, 1e-12, 1e-30, 1e-38, 1e-100, 1e-300, 5e-324]))
+TINY = spaces.GaussianPrior(
+    BASIS, np.array([1.0, 1e-3, 1e-12, 1e-30, 1e-38, 1e-100, 1e-300, 5e-324])
+)
 
 
-@pytest.mark.parametrize("integrator", INTEGRATORS, ids=lambda integrator: type(integrator).__name__)
+@pytest.mark.parametrize(
+    "integrator", INTEGRATORS, ids=lambda integrator: type(integrator).__name__
+)
 @pytest.mark.parametrize("step_size", [1e-6, 0.1, 10.0])
 def test_gains_are_finite_where_eigenvalues_vanish(integrator, step_size):
     precision = TINY.precision()
@@ -106,17 +126,32 @@ def test_gains_are_finite_where_eigenvalues_vanish(integrator, step_size):
 
 def test_draws_norms_and_kernels_are_finite_where_eigenvalues_vanish():
     x = TINY.sample((100,), key=jax.random.key(0))
-    for numbers in (x, TINY.norm(x), TINY.covariance(np.array([0.3])), TINY.features(np.array([0.3]), 1.0)):
+    for numbers in (
+        x,
+        TINY.norm(x),
+        TINY.covariance(np.array([0.3])),
+        TINY.features(np.array([0.3]), 1.0),
+    ):
         assert np.isfinite(numbers).all()
 
 
-@pytest.mark.parametrize("integrator", INTEGRATORS[1:], ids=lambda integrator: type(integrator).__name__)
+@pytest.mark.parametrize(
+    "integrator", INTEGRATORS[1:], ids=lambda integrator: type(integrator).__name__
+)
 def test_a_langevin_run_is_finite_where_eigenvalues_vanish(integrator):
     points = np.linspace(0.05, 0.95, 6)
     data = (BASIS.evaluate(points), jnp.sin(6 * jnp.asarray(points, jnp.float32)))
-    problem = langevax.FiniteSum(lambda x, row: (row[0] @ x - row[1]) ** 2 / 2, data, precision=TINY.precision(0.01))
-    algorithm = langevax.Langevin(step_size=0.1, temperature=0.01, integrator=integrator)
-    position = langevax.simulate(algorithm, problem, jnp.zeros(8), key=jax.random.key(2), num_steps=50).position
+    problem = langevax.FiniteSum(
+        lambda x, row: (row[0] @ x - row[1]) ** 2 / 2,
+        data,
+        precision=TINY.precision(0.01),
+    )
+    algorithm = langevax.Langevin(
+        step_size=0.1, temperature=0.01, integrator=integrator
+    )
+    position = langevax.simulate(
+        algorithm, problem, jnp.zeros(8), key=jax.random.key(2), num_steps=50
+    ).position
     assert np.isfinite(position).all()
     assert np.abs(position[:2]).min() > 1e-6  # what the prior leaves free did move
     assert np.abs(position[3:]).max() < 1e-12

@@ -38,7 +38,9 @@ def test_chains_of_functions_send_nothing(facts):
     assert facts["sent"]["chains"] == []
 
 
-def test_modes_of_a_square_are_exchanged_there_and_back_for_each_of_two_transforms(facts):
+def test_modes_of_a_square_are_exchanged_there_and_back_for_each_of_two_transforms(
+    facts,
+):
     """Of 8 x 16 and 12 x 16 numbers, and of 12 x 8 and 8 x 8 for the gradient, each of four devices sends quarters."""
     exchanged = sorted(facts["sent"]["modes"])
     pieces = ["f32[2,2]", "f32[2,3]", "f32[4,2]", "f32[4,3]"]
@@ -51,7 +53,10 @@ def test_modes_of_a_line_are_gathered_once_for_a_gradient(facts):
 
 @pytest.mark.parametrize(
     ("modes", "sent"),
-    [("modes by frequency", "all-reduce f32[64]"), ("modes that do not divide", "all-gather f32[48]")],
+    [
+        ("modes by frequency", "all-reduce f32[64]"),
+        ("modes that do not divide", "all-gather f32[48]"),
+    ],
 )
 def test_other_modes_are_put_together_once_for_a_gradient(facts, modes, sent):
     assert facts["sent"][modes] == [sent]
@@ -72,5 +77,9 @@ def test_derivatives_of_many_functions_do_not_depend_on_devices(facts, domain):
 @pytest.mark.parametrize("basis", [spaces.Cosine(5, 8), spaces.Fourier(5)])
 def test_one_device_runs_the_transform_alone(basis):
     x, values = jnp.zeros((3, 5)), jnp.zeros((3, 8))
-    assert str(jax.make_jaxpr(basis.synthesize)(x)) == str(jax.make_jaxpr(basis.to_values)(x))
-    assert str(jax.make_jaxpr(basis.analyze)(values)) == str(jax.make_jaxpr(basis.to_coefficients)(values))
+    assert str(jax.make_jaxpr(basis.synthesize)(x)) == str(
+        jax.make_jaxpr(basis.to_values)(x)
+    )
+    assert str(jax.make_jaxpr(basis.analyze)(values)) == str(
+        jax.make_jaxpr(basis.to_coefficients)(values)
+    )

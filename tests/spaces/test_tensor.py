@@ -14,7 +14,9 @@ def test_modes_are_ordered_by_the_sum_of_squares():
     pairs = np.stack(np.unravel_index(basis.order, (4, 4)), axis=1)
     expected = [(0, 0), (0, 1), (1, 0), (1, 1), (0, 2), (2, 0), (1, 2), (2, 1)]
     np.testing.assert_array_equal(pairs, expected)
-    np.testing.assert_allclose(basis.frequencies**2, np.pi**2 * np.sum(np.square(expected), axis=1))
+    np.testing.assert_allclose(
+        basis.frequencies**2, np.pi**2 * np.sum(np.square(expected), axis=1)
+    )
 
 
 def test_ties_of_three_factors_keep_the_order_of_their_indices():
@@ -29,14 +31,24 @@ def test_values_are_those_of_explicit_products():
     basis = spaces.TensorProduct([left, right])
     x = np.random.default_rng(0).normal(size=(3, 5)).astype(np.float32)
     flat = jnp.asarray(x.ravel()[basis.order])
-    expected = np.asarray(left.evaluate(left.grid)) @ x @ np.asarray(right.evaluate(right.grid)).T
-    np.testing.assert_allclose(basis.synthesize(flat).reshape(basis.grid_shape), expected, atol=1e-5)
+    expected = (
+        np.asarray(left.evaluate(left.grid))
+        @ x
+        @ np.asarray(right.evaluate(right.grid)).T
+    )
+    np.testing.assert_allclose(
+        basis.synthesize(flat).reshape(basis.grid_shape), expected, atol=1e-5
+    )
 
 
 def test_the_grid_runs_over_the_last_factor_first():
-    basis = spaces.TensorProduct([spaces.Cosine(2), spaces.Fourier(3, domain=(0.0, 4.0))])
+    basis = spaces.TensorProduct(
+        [spaces.Cosine(2), spaces.Fourier(3, domain=(0.0, 4.0))]
+    )
     assert (basis.grid_shape, basis.dim, basis.volume) == ((2, 4), 2, 4.0)
-    np.testing.assert_array_equal(basis.grid[:5], [[0.25, 0], [0.25, 1], [0.25, 2], [0.25, 3], [0.75, 0]])
+    np.testing.assert_array_equal(
+        basis.grid[:5], [[0.25, 0], [0.25, 1], [0.25, 2], [0.25, 3], [0.75, 0]]
+    )
 
 
 @pytest.mark.slow
@@ -54,7 +66,9 @@ def test_curves_on_the_nodes_of_a_graph():
     basis = spaces.TensorProduct([graph, spaces.Legendre(4)])
     assert (basis.dim, basis.volume) == (1, 20.0)
     with jax.enable_x64():
-        np.testing.assert_allclose(basis.analyze(basis.synthesize(jnp.eye(20))), np.eye(20), atol=1e-12)
+        np.testing.assert_allclose(
+            basis.analyze(basis.synthesize(jnp.eye(20))), np.eye(20), atol=1e-12
+        )
 
 
 def test_a_single_factor_is_that_basis():
@@ -71,20 +85,29 @@ def test_bad_arguments_are_named():
     with pytest.raises(ValueError, match="give the factors more modes"):
         spaces.TensorProduct([spaces.Cosine(2), spaces.Cosine(3)], 7)
     with pytest.raises(ValueError, match=r"points must have shape \(n, 2\)"):
-        spaces.TensorProduct([spaces.Cosine(2), spaces.Cosine(3)]).evaluate(np.ones((4, 3)))
+        spaces.TensorProduct([spaces.Cosine(2), spaces.Cosine(3)]).evaluate(
+            np.ones((4, 3))
+        )
 
 
 @pytest.mark.slow
 def test_products_that_are_not_sorted_come_in_the_order_of_their_indices():
     bases = [spaces.Cosine(4, 6), spaces.Fourier(5)]
-    sorted_, plain = spaces.TensorProduct(bases), spaces.TensorProduct(bases, sort=False)
+    sorted_, plain = (
+        spaces.TensorProduct(bases),
+        spaces.TensorProduct(bases, sort=False),
+    )
     x = jnp.asarray(np.random.default_rng(2).normal(size=20), jnp.float32)
-    np.testing.assert_allclose(plain.synthesize(x), sorted_.synthesize(x[sorted_.order]), rtol=1e-6)
+    np.testing.assert_allclose(
+        plain.synthesize(x), sorted_.synthesize(x[sorted_.order]), rtol=1e-6
+    )
     np.testing.assert_allclose(plain.analyze(plain.synthesize(x)), x, atol=1e-6)
     np.testing.assert_array_equal(plain.frequencies[sorted_.order], sorted_.frequencies)
     np.testing.assert_array_equal(plain.with_modes(20).order, np.arange(20))
 
 
 def test_products_that_are_not_sorted_are_not_cut():
-    with pytest.raises(ValueError, match=r"num_modes is 8 of 20 products.*pass sort=True"):
+    with pytest.raises(
+        ValueError, match=r"num_modes is 8 of 20 products.*pass sort=True"
+    ):
         spaces.TensorProduct([spaces.Cosine(4), spaces.Fourier(5)], 8, sort=False)

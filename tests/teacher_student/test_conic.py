@@ -38,7 +38,12 @@ def objective(problem, state):
 
 def run(problem, start=START, penalty=PENALTY, steps=2000):
     conic = Conic(step_size=1.0, direction_step_size=1.0, penalty=penalty)
-    options = {"key": jax.random.key(2), "num_steps": steps, "record": objective, "record_every": 10}
+    options = {
+        "key": jax.random.key(2),
+        "num_steps": steps,
+        "record": objective,
+        "record_every": 10,
+    }
     return langevax.simulate(conic, problem, start, **options)
 
 
@@ -58,12 +63,18 @@ def test_the_teachers_neurons_are_identified(result):
 def test_the_penalised_risk_falls_at_every_look(result):
     values = result.positions
     assert np.all(np.diff(values) < 1e-7)
-    assert values[-1] < PENALTY * float(total_variation(TEACHER))  # the teacher itself is no better
+    assert values[-1] < PENALTY * float(
+        total_variation(TEACHER)
+    )  # the teacher itself is no better
 
 
 def test_a_heavier_penalty_leaves_less_total_variation(problem, result):
     heavy = run(problem, penalty=0.02)
-    assert total_variation(heavy.position) < total_variation(result.position) < total_variation(TEACHER)
+    assert (
+        total_variation(heavy.position)
+        < total_variation(result.position)
+        < total_variation(TEACHER)
+    )
 
 
 def test_dead_neurons_stay_dead_and_signs_stay(problem):
@@ -76,7 +87,9 @@ def test_dead_neurons_stay_dead_and_signs_stay(problem):
 def test_a_step_too_long_kills_a_neuron_and_never_turns_it(data):
     """The teacher is all negative: a positive neuron's mass is cut at 0, not made negative."""
     away = Converge().problem(data[0], -jnp.ones(N))
-    end = run(away, ReLUNetwork(jnp.ones(NEURONS), START.inner), penalty=50.0, steps=1).position
+    end = run(
+        away, ReLUNetwork(jnp.ones(NEURONS), START.inner), penalty=50.0, steps=1
+    ).position
     np.testing.assert_array_equal(end.inner, 0)
 
 

@@ -35,7 +35,10 @@ def data(seed=0):
 
 def position(seed=1):
     rng = np.random.default_rng(seed)
-    return ReLUNetwork(jnp.asarray(rng.normal(size=NEURONS)), jnp.asarray(rng.normal(size=(NEURONS, DIM))))
+    return ReLUNetwork(
+        jnp.asarray(rng.normal(size=NEURONS)),
+        jnp.asarray(rng.normal(size=(NEURONS, DIM))),
+    )
 
 
 def compiled(method):
@@ -51,12 +54,17 @@ def assert_same(actual, expected, rtol=1e-12):
 @CASES
 @pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["alike", "weighted"])
 @pytest.mark.parametrize("block_size", [N, 4], ids=["whole", "three blocks"])
-def test_value_and_gradient_are_those_of_the_mean_loss_of_rows(phase, weights, block_size):
+def test_value_and_gradient_are_those_of_the_mean_loss_of_rows(
+    phase, weights, block_size
+):
     """Against `FiniteSum`, which differentiates the loss of one row; of eleven rows in blocks of four one is padded."""
     examples, theta = data(), position()
     problem = PHASES[phase].problem(*examples, weights=weights, block_size=block_size)
     rows = FiniteSum(LOSSES[phase], examples, weights=weights)
-    assert_same(compiled(problem.value_and_gradient)(theta), compiled(rows.value_and_gradient)(theta))
+    assert_same(
+        compiled(problem.value_and_gradient)(theta),
+        compiled(rows.value_and_gradient)(theta),
+    )
     assert problem.size == problem.max_size == N
 
 
@@ -69,8 +77,13 @@ def test_gradient_with_an_intercept_is_that_of_the_variance_of_errors(phase):
         errors = LOSSES[phase].effective(theta).outputs(inputs) - targets
         return jnp.sum(shares * (errors - jnp.sum(shares * errors)) ** 2) / 2
 
-    problem = PHASES[phase].problem(inputs, targets, WEIGHTS, intercept=True, block_size=4)
-    assert_same(compiled(problem.value_and_gradient)(position()), compiled(jax.value_and_grad(value))(position()))
+    problem = PHASES[phase].problem(
+        inputs, targets, WEIGHTS, intercept=True, block_size=4
+    )
+    assert_same(
+        compiled(problem.value_and_gradient)(position()),
+        compiled(jax.value_and_grad(value))(position()),
+    )
 
 
 @CASES
@@ -82,7 +95,10 @@ def test_gradients_of_batches_are_those_of_their_rows(phase, weights):
         SquaredErrors(LOSSES[phase], examples, weights, block_size=4),
         FiniteSum(LOSSES[phase], examples, weights=weights),
     )
-    for one, other in ((problem.gradient_at, rows.gradient_at), (problem.gradients_at, rows.gradients_at)):
+    for one, other in (
+        (problem.gradient_at, rows.gradient_at),
+        (problem.gradients_at, rows.gradients_at),
+    ):
         assert_same(compiled(one)(theta, indices), compiled(other)(theta, indices))
 
 
@@ -90,9 +106,14 @@ def test_gradients_of_batches_are_those_of_their_rows(phase, weights):
 def test_restarts_do_not_touch_one_another():
     thetas = [position(seed) for seed in range(3)]
     problem = Explore().problem(*data(), block_size=4)
-    together = compiled(jax.vmap(problem.gradient))(jax.tree.map(lambda *leaves: jnp.stack(leaves), *thetas))
+    together = compiled(jax.vmap(problem.gradient))(
+        jax.tree.map(lambda *leaves: jnp.stack(leaves), *thetas)
+    )
     for i, theta in enumerate(thetas):
-        assert_same(jax.tree.map(lambda leaf, i=i: leaf[i], together), compiled(problem.gradient)(theta))
+        assert_same(
+            jax.tree.map(lambda leaf, i=i: leaf[i], together),
+            compiled(problem.gradient)(theta),
+        )
 
 
 @pytest.mark.slow
@@ -100,7 +121,9 @@ def test_single_precision_stays():
     """In the dtype of the inputs, to rounding."""
     inputs, targets = (array.astype(np.float32) for array in data())
     theta = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), position())
-    value, gradient = Explore().problem(inputs, targets, block_size=4).value_and_gradient(theta)
+    value, gradient = (
+        Explore().problem(inputs, targets, block_size=4).value_and_gradient(theta)
+    )
     assert value.dtype == gradient.outer.dtype == gradient.inner.dtype == jnp.float32
     exact = Explore().problem(*data()).gradient(position())
     np.testing.assert_allclose(gradient.inner, exact.inner, atol=1e-6)
@@ -111,9 +134,15 @@ def test_blocks_are_even_and_made_alike_inside_and_outside_of_programs():
     rows, size = in_blocks((inputs, targets), WEIGHTS, 4)
     assert size == N
     assert rows.inputs.shape == (3, DIM, 4)
-    np.testing.assert_array_equal(np.moveaxis(rows.inputs, 1, 2).reshape(-1, DIM)[:N], inputs)
-    np.testing.assert_allclose(rows.weights.reshape(-1), np.append(WEIGHTS * N / WEIGHTS.sum(), 0), rtol=1e-14)
-    traced = jax.jit(lambda *arrays: in_blocks(arrays[:2], arrays[2], 4)[0])(inputs, targets, WEIGHTS)
+    np.testing.assert_array_equal(
+        np.moveaxis(rows.inputs, 1, 2).reshape(-1, DIM)[:N], inputs
+    )
+    np.testing.assert_allclose(
+        rows.weights.reshape(-1), np.append(WEIGHTS * N / WEIGHTS.sum(), 0), rtol=1e-14
+    )
+    traced = jax.jit(lambda *arrays: in_blocks(arrays[:2], arrays[2], 4)[0])(
+        inputs, targets, WEIGHTS
+    )
     assert_same(traced, rows)
 
 
@@ -132,5 +161,12 @@ def test_mistakes_are_named():
 
 
 def test_more_neurons_have_shorter_blocks_and_wide_rows_are_not_cut():
-    assert [block_size_for(m, 16) for m in (1, 16, 17, 32, 33, 10_000)] == [2048, 2048, 1024, 1024, 512, 256]
+    assert [block_size_for(m, 16) for m in (1, 16, 17, 32, 33, 10_000)] == [
+        2048,
+        2048,
+        1024,
+        1024,
+        512,
+        256,
+    ]
     assert {block_size_for(m, 17) for m in (1, 33, 10_000)} == {4096}

@@ -11,7 +11,14 @@ from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.neighbors import KNeighborsRegressor
 
 from langevax.teacher_student.networks import on_sphere
-from relu_sphere import NEIGHBORS, arc_cosine, neural_tangent, relu_features, tuned_neighbors, tuned_ridge
+from relu_sphere import (
+    NEIGHBORS,
+    arc_cosine,
+    neural_tangent,
+    relu_features,
+    tuned_neighbors,
+    tuned_ridge,
+)
 from tests.errorbars import assert_mean
 
 KERNELS = {"arc-cosine": arc_cosine, "neural tangent": neural_tangent}
@@ -47,7 +54,10 @@ def test_kernels_are_means_over_random_networks(name):
     """2 E relu relu, and the tangents in both layers, 2 E relu relu + 2 x . y E 1 1, for w ~ N(0, I)."""
     x, y = sphere(0, 2)
     w = np.random.default_rng(1).normal(size=(40_000, DIM))
-    on, reached = 2.0 * (w @ x > 0) * (w @ y > 0), 2 * np.maximum(w @ x, 0) * np.maximum(w @ y, 0)
+    on, reached = (
+        2.0 * (w @ x > 0) * (w @ y > 0),
+        2 * np.maximum(w @ x, 0) * np.maximum(w @ y, 0),
+    )
     samples = {"arc-cosine": reached, "neural tangent": reached + x @ y * on}[name]
     exact = float(KERNELS[name](x[None], y[None])[0, 0])
     assert_mean(samples, exact, wrong=0.5 * exact)
@@ -83,22 +93,33 @@ def test_ridge_regression_on_features_is_scikit_learns(data, tests):
     (x, y), (test, truth) = data, tests
     drawn = np.asarray(on_sphere(jax.random.key(0), 40, DIM), np.float64)
     features = np.maximum(x @ drawn.T, 0)
-    fit = Ridge(alpha=0.03 * np.mean(np.sum(features**2, axis=1)), fit_intercept=False).fit(features, y)
+    fit = Ridge(
+        alpha=0.03 * np.mean(np.sum(features**2, axis=1)), fit_intercept=False
+    ).fit(features, y)
     excess, *_ = tuned_ridge([relu_features(drawn)], np.array([0.03]), data, tests)
-    assert excess == pytest.approx(np.mean((fit.predict(np.maximum(test @ drawn.T, 0)) - truth) ** 2), rel=1e-8)
+    assert excess == pytest.approx(
+        np.mean((fit.predict(np.maximum(test @ drawn.T, 0)) - truth) ** 2), rel=1e-8
+    )
 
 
 def test_many_features_are_the_arc_cosine_kernel(data, tests):
     """Their Gram matrix is the kernel over 2 d per feature; at one penalty the risks meet within 1 / sqrt(p)."""
     drawn = np.asarray(on_sphere(jax.random.key(4), 1500, DIM), np.float64)
     features, *_ = tuned_ridge([relu_features(drawn)], np.array([0.03]), data, tests)
-    limit, other = (tuned_ridge([arc_cosine], np.array([ridge]), data, tests)[0] for ridge in (0.03, 0.06))
+    limit, other = (
+        tuned_ridge([arc_cosine], np.array([ridge]), data, tests)[0]
+        for ridge in (0.03, 0.06)
+    )
     assert features == pytest.approx(limit, rel=0.05)
     assert other != pytest.approx(limit, rel=0.1)
 
 
 def test_tuned_neighbors_are_the_best_of_scikit_learns_fits(data, tests):
-    squares = {k: (KNeighborsRegressor(k).fit(*data).predict(tests[0]) - tests[1]) ** 2 for k in NEIGHBORS if k <= N}
+    squares = {
+        k: (KNeighborsRegressor(k).fit(*data).predict(tests[0]) - tests[1]) ** 2
+        for k in NEIGHBORS
+        if k <= N
+    }
     expected = min(squares.values(), key=np.mean)
     excess, error, on_edge = tuned_neighbors(data, tests)
     assert excess == pytest.approx(expected.mean())

@@ -33,7 +33,10 @@ def test_pairs_have_the_least_sum_of_squares_of_all_permutations():
     assert not same.all()
 
     def total(order):
-        return sum(np.sum((v[k] - u[j]) ** 2) if same[k, j] else v[k] @ v[k] + u[j] @ u[j] for k, j in enumerate(order))
+        return sum(
+            np.sum((v[k] - u[j]) ** 2) if same[k, j] else v[k] @ v[k] + u[j] @ u[j]
+            for k, j in enumerate(order)
+        )
 
     best = min(total(order) for order in permutations(range(4)))
     matching = match_neurons(student, teacher)
@@ -53,7 +56,9 @@ def test_a_neuron_of_the_other_sign_does_not_match():
 
 def test_wider_and_narrower_students():
     teacher = np.ones(2), np.eye(2)
-    wider = match_neurons((np.ones(3), np.array([[0.1, 0.1], [0.0, 1.0], [1.0, 0.0]])), teacher)
+    wider = match_neurons(
+        (np.ones(3), np.array([[0.1, 0.1], [0.0, 1.0], [1.0, 0.0]])), teacher
+    )
     np.testing.assert_array_equal(wider.student, [2, 1])
     np.testing.assert_array_equal(wider.spare, [0])
     narrower = match_neurons((np.ones(1), np.array([[0.1, 0.9]])), teacher)
@@ -69,12 +74,16 @@ def test_share_near_the_teacher_counts_mass_by_sign_and_angle():
     student = np.array([1.0, -1.0, 1.0, -1.0]), inner
     total = 2 + 1 + np.sqrt(2) + 3
     assert share_near(student, teacher, degrees=5) == pytest.approx(5 / total)
-    assert share_near(student, teacher, degrees=46) == pytest.approx((5 + np.sqrt(2)) / total)
+    assert share_near(student, teacher, degrees=46) == pytest.approx(
+        (5 + np.sqrt(2)) / total
+    )
     assert share_near((np.zeros(4), inner), teacher, degrees=5) == 0
 
 
 def test_several_networks_at_once_are_refused():
-    with pytest.raises(ValueError, match=r"student must be one network.*take one restart"):
+    with pytest.raises(
+        ValueError, match=r"student must be one network.*take one restart"
+    ):
         match_neurons((np.ones((3, 2)), np.ones((3, 2, 2))), (np.ones(2), np.eye(2)))
     with pytest.raises(ValueError, match="student has 3 inputs but teacher has 2"):
         match_neurons((np.ones(1), np.ones((1, 3))), (np.ones(2), np.eye(2)))

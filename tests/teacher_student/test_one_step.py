@@ -41,13 +41,19 @@ def transcript(key, steps):
     """(weights, risks, training errors) of one network: Ba et al., Section 2, with a step on new samples each."""
     start, ridge_key, *step_keys = random.split(key, 2 + steps)
     readout_key, weights_key = random.split(start)
-    W = np.asarray(random.normal(weights_key, (DIM, NEURONS), jnp.float64)) / np.sqrt(DIM)
-    a = np.asarray(random.normal(readout_key, (NEURONS,), jnp.float64)) / np.sqrt(NEURONS)
+    W = np.asarray(random.normal(weights_key, (DIM, NEURONS), jnp.float64)) / np.sqrt(
+        DIM
+    )
+    a = np.asarray(random.normal(readout_key, (NEURONS,), jnp.float64)) / np.sqrt(
+        NEURONS
+    )
     for step_key in step_keys:
         x, noise = drawn(step_key, GRADIENT)
         y = x[:, 0] + x[:, 0] * x[:, 1] + noise
         residual = (y - np.tanh(x @ W) @ a / NEURONS**0.5) / NEURONS**0.5
-        G = x.T @ (np.outer(residual, a) * (1 - np.tanh(x @ W) ** 2)) / GRADIENT  # minus the gradient
+        G = (
+            x.T @ (np.outer(residual, a) * (1 - np.tanh(x @ W) ** 2)) / GRADIENT
+        )  # minus the gradient
         W = W + STEP * NEURONS**0.5 * G
     fit_key, test_key = random.split(ridge_key)
     x, noise = drawn(fit_key, FIT)
@@ -55,9 +61,13 @@ def transcript(key, steps):
     new, _ = drawn(test_key, TEST)
     risks, training = [], []
     for ridge in RIDGES:
-        w = np.linalg.solve(features.T @ features / FIT + ridge * np.eye(NEURONS), features.T @ y / FIT)
+        w = np.linalg.solve(
+            features.T @ features / FIT + ridge * np.eye(NEURONS), features.T @ y / FIT
+        )
         training.append(np.mean((y - features @ w) ** 2))
-        risks.append(np.mean((np.tanh(new @ W) @ w - new[:, 0] - new[:, 0] * new[:, 1]) ** 2))
+        risks.append(
+            np.mean((np.tanh(new @ W) @ w - new[:, 0] - new[:, 0] * new[:, 1]) ** 2)
+        )
     return W, risks, training, G
 
 
@@ -65,7 +75,13 @@ def transcript(key, steps):
 @pytest.mark.parametrize("steps", [1, 2])
 def test_every_number_is_the_transcripts(steps):
     runs = simulate_one_step(
-        key=random.key(3), ridge=RIDGES, num_runs=2, num_steps=steps, spectra=True, keep_weights=True, **SETTING
+        key=random.key(3),
+        ridge=RIDGES,
+        num_runs=2,
+        num_steps=steps,
+        spectra=True,
+        keep_weights=True,
+        **SETTING,
     )
     assert runs.risk.shape == (2, 2)
     assert runs.risk.dtype == np.float64
@@ -79,7 +95,9 @@ def test_every_number_is_the_transcripts(steps):
             np.testing.assert_allclose(runs.risk[i], risks, rtol=1e-10)
             np.testing.assert_allclose(runs.training_error[i], training, rtol=1e-10)
             cosines = W[:2] / np.linalg.norm(W, axis=0)
-            np.testing.assert_allclose(runs.alignment[i, -1], np.sqrt(np.mean(cosines**2, axis=1)), rtol=1e-12)
+            np.testing.assert_allclose(
+                runs.alignment[i, -1], np.sqrt(np.mean(cosines**2, axis=1)), rtol=1e-12
+            )
             U, values, _ = np.linalg.svd(W)
             np.testing.assert_allclose(runs.singular_values[i], values, rtol=1e-7)
             np.testing.assert_allclose(runs.leading[i], np.abs(U[:2, 0]), rtol=1e-6)
@@ -92,7 +110,10 @@ def test_the_same_key_draws_the_same_networks_for_every_step_size_and_readout():
     common = SETTING | {"ridge": 0.1, "num_runs": 3, "keep_weights": True}
     still, constant = (
         simulate_one_step(key=random.key(0), **common | changed)
-        for changed in ({"step_size": 0.0}, {"step_size": 0.0, "readout": "constant", "unit_rows": True})
+        for changed in (
+            {"step_size": 0.0},
+            {"step_size": 0.0, "readout": "constant", "unit_rows": True},
+        )
     )
     assert still.weights is not None
     assert constant.weights is not None
@@ -108,8 +129,14 @@ def test_the_same_key_draws_the_same_networks_for_every_step_size_and_readout():
     [
         ({"ridge": 0.0}, "ridge must be finite and > 0"),
         ({"ridge": [[1.0]]}, "ridge must be a number > 0"),
-        ({"readout": "uniform"}, "readout must be one of gaussian, constant, rademacher, got 'uniform'"),
-        ({"num_directions": 20}, "num_directions is 20, but there are only dim = 12 inputs"),
+        (
+            {"readout": "uniform"},
+            "readout must be one of gaussian, constant, rademacher, got 'uniform'",
+        ),
+        (
+            {"num_directions": 20},
+            "num_directions is 20, but there are only dim = 12 inputs",
+        ),
         ({"samples_per_dim": -1.0}, "samples_per_dim"),
         ({"num_steps": 0}, "num_steps"),
     ],

@@ -7,7 +7,13 @@ import pytest
 
 import langevax
 from langevax import trees
-from langevax.teacher_student import Converge, Explore, ReLUNetwork, orthogonal_teacher, teach
+from langevax.teacher_student import (
+    Converge,
+    Explore,
+    ReLUNetwork,
+    orthogonal_teacher,
+    teach,
+)
 from langevax.teacher_student.networks import clip, clipped, on_sphere
 from langevax.teacher_student.phases import ClippedError
 from tests.errorbars import assert_mean
@@ -25,7 +31,10 @@ def in_float64():
 
 def random_theta(seed, num_neurons, dim, scale=1.0):
     rng = np.random.default_rng(seed)
-    return ReLUNetwork(scale * rng.normal(size=num_neurons), scale * rng.normal(size=(num_neurons, dim)))
+    return ReLUNetwork(
+        scale * rng.normal(size=num_neurons),
+        scale * rng.normal(size=(num_neurons, dim)),
+    )
 
 
 def as_arrays(network):
@@ -51,7 +60,7 @@ def test_gradient_is_that_of_finite_differences(in_float64, phase):
     for seed in range(5):
         way = as_arrays(random_theta(seed, 4, 3))
         way = way if phase == "explore" else way._replace(outer=jnp.zeros(4))
-        move = lambda length: jax.tree.map(lambda a, b: a + length * b, theta, way)  # noqa: B023, E731
+        move = lambda length: jax.tree.map(lambda a, b: a + length * b, theta, way)  # noqa: B023
         slope = float(potential(move(shift)) - potential(move(-shift))) / (2 * shift)
         assert float(trees.dot(gradient, way)) == pytest.approx(slope, abs=1e-8)
     if phase == "converge":
@@ -66,7 +75,12 @@ def test_switch_keeps_the_function(in_float64, scale):
     assert {-1.0, 1.0} < set(np.sign(theta.outer).tolist())
     x = on_sphere(jax.random.key(0), 50, 4, jnp.float64)
     network = ClippedError(BOUND).network(theta)
-    np.testing.assert_allclose(network.outputs(x), clipped(theta, BOUND).outputs(x), rtol=0, atol=1e-14 * scale**4)
+    np.testing.assert_allclose(
+        network.outputs(x),
+        clipped(theta, BOUND).outputs(x),
+        rtol=0,
+        atol=1e-14 * scale**4,
+    )
     assert set(np.asarray(network.outer).tolist()) == {-1.0, 0.0, 1.0}
 
 
@@ -83,7 +97,9 @@ def test_phases_agree_on_the_loss_where_they_meet(in_float64):
 @pytest.mark.slow
 def test_noise_of_exploration_has_the_stationary_variance_of_a_quadratic():
     """Inputs 0 leave the ridge alone: T / (p (1 - h p / 2)) with p = 2 ridge, in every coordinate."""
-    explore = Explore(step_size=0.5, temperature=0.03, annealing=1.0, ridge=0.4, num_steps=40)
+    explore = Explore(
+        step_size=0.5, temperature=0.03, annealing=1.0, ridge=0.4, num_steps=40
+    )
     start = ReLUNetwork(jnp.zeros(20), jnp.zeros((20, 4)))
     chains = langevax.simulate(
         explore.algorithm(),
@@ -96,26 +112,42 @@ def test_noise_of_exploration_has_the_stationary_variance_of_a_quadratic():
     p, h = 0.8, 0.5
     expected = 0.03 / (p * (1 - h * p / 2))
     outer, inner = (np.asarray(leaf).reshape(200, -1) for leaf in chains.position)
-    assert_mean(np.mean(np.hstack([outer, inner]) ** 2, axis=1), expected, wrong=0.03 / p)
+    assert_mean(
+        np.mean(np.hstack([outer, inner]) ** 2, axis=1), expected, wrong=0.03 / p
+    )
     assert_mean(np.mean(outer**2, axis=1), expected)
 
 
 @pytest.mark.slow
-def test_convergence_near_a_teacher_is_linear_at_the_rate_of_the_local_hessian(in_float64):
+def test_convergence_near_a_teacher_is_linear_at_the_rate_of_the_local_hessian(
+    in_float64,
+):
     teacher = orthogonal_teacher(2, 3, dtype=jnp.float64)
     X, y = teach(teacher, 80, noise=0.0, key=jax.random.key(2))
     converge = Converge()
     problem = converge.problem(X, y)
     active = np.asarray(X @ teacher.inner.T > 0)
-    features = np.concatenate([s * a[:, None] * np.asarray(X) for s, a in zip((1, -1), active.T, strict=True)], axis=1)
+    features = np.concatenate(
+        [
+            s * a[:, None] * np.asarray(X)
+            for s, a in zip((1, -1), active.T, strict=True)
+        ],
+        axis=1,
+    )
     curvatures, axes = np.linalg.eigh(features.T @ features / len(X))
     step_size = float(converge.algorithm(X, 2).step_size)  # pyright: ignore[reportArgumentType]
-    assert step_size == pytest.approx(1 / np.linalg.eigvalsh(np.asarray(X.T @ X) / len(X))[-1])
+    assert step_size == pytest.approx(
+        1 / np.linalg.eigvalsh(np.asarray(X.T @ X) / len(X))[-1]
+    )
     assert curvatures[-1] < 2 / step_size
 
     slowest = axes[:, 0].reshape(2, 3)
-    start = teacher._replace(inner=teacher.inner + 1e-4 * slowest)  # within the teacher's pieces
-    end = langevax.simulate(converge.algorithm(X, 2), problem, start, key=jax.random.key(3), num_steps=60).position
+    start = teacher._replace(
+        inner=teacher.inner + 1e-4 * slowest
+    )  # within the teacher's pieces
+    end = langevax.simulate(
+        converge.algorithm(X, 2), problem, start, key=jax.random.key(3), num_steps=60
+    ).position
     contraction = np.linalg.norm(end.inner - teacher.inner) / 1e-4
     assert contraction == pytest.approx((1 - step_size * curvatures[0]) ** 60, rel=1e-6)
 

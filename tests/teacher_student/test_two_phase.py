@@ -7,7 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from langevax.teacher_student import Converge, Explore, ReLUNetwork, match_neurons, orthogonal_teacher, teach, two_phase
+from langevax.teacher_student import (
+    Converge,
+    Explore,
+    ReLUNetwork,
+    match_neurons,
+    orthogonal_teacher,
+    teach,
+    two_phase,
+)
 from relu_sphere import excess_risk, parametric_risk
 
 pytestmark = pytest.mark.mostly_compiling
@@ -25,7 +33,15 @@ def data():
 def train(data, explore=SHORT[0], converge=SHORT[1], seed=1, **options):
     arguments: dict[str, Any] = {"num_restarts": CHAINS} | options
     X, y = data
-    return two_phase(X, y, 2, key=jax.random.key(seed), explore=explore, converge=converge, **arguments)
+    return two_phase(
+        X,
+        y,
+        2,
+        key=jax.random.key(seed),
+        explore=explore,
+        converge=converge,
+        **arguments,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +67,12 @@ def test_the_best_restart_is_that_of_least_training_loss(fit, data):
         loss = np.mean((network.outputs(X) - y) ** 2) / 2
         assert fit.losses[restart] == pytest.approx(float(loss), rel=1e-4)
     assert fit.best == np.argmin(fit.losses)
-    np.testing.assert_array_equal(fit.network.inner, fit.result.position.inner[fit.best])
-    assert len(set(fit.num_positive.tolist())) > 1  # restarts differ, so that there is something to choose
+    np.testing.assert_array_equal(
+        fit.network.inner, fit.result.position.inner[fit.best]
+    )
+    assert (
+        len(set(fit.num_positive.tolist())) > 1
+    )  # restarts differ, so that there is something to choose
     assert fit.num_positive[fit.best] == 1
 
 
@@ -63,7 +83,9 @@ def test_restarts_with_a_wrong_number_of_positive_neurons_have_failed(fit):
 
 def test_noise_is_what_changes_a_sign(data):
     """Both outer weights start positive: without noise, or cold, every restart is stuck there."""
-    start = ReLUNetwork(jnp.array([1.0, 1.0]), jnp.array([[1.0, 0.2, 0.1], [0.2, 1.0, -0.1]]))
+    start = ReLUNetwork(
+        jnp.array([1.0, 1.0]), jnp.array([[1.0, 0.2, 0.1], [0.2, 1.0, -0.1]])
+    )
     stuck = train(data, Explore(temperature=0.0, num_steps=800), start=start)
     np.testing.assert_array_equal(stuck.num_positive, 2)
     assert excess_risk(stuck.network, TEACHER) > 0.1
@@ -94,8 +116,12 @@ def test_both_phases_are_one_record(data):
     assert set(np.unique(networks.outer)) == {-1.0, 1.0}
     np.testing.assert_allclose(losses[:, -1], fit.losses, rtol=1e-5)
     X, y = data
-    third = ReLUNetwork(networks.outer[4, 2], networks.inner[4, 2])  # in phase I, where theta is another thing
-    assert losses[4, 2] == pytest.approx(float(np.mean((third.outputs(X) - y) ** 2)) / 2, rel=1e-4)
+    third = ReLUNetwork(
+        networks.outer[4, 2], networks.inner[4, 2]
+    )  # in phase I, where theta is another thing
+    assert losses[4, 2] == pytest.approx(
+        float(np.mean((third.outputs(X) - y) ** 2)) / 2, rel=1e-4
+    )
     assert excess_risk(networks, TEACHER).shape == (CHAINS, 5)
 
 
@@ -105,7 +131,10 @@ def test_a_plateau_ends_exploration_early(data):
     assert 400 <= fit.switch < 10_000
     assert excess_risk(fit.network, TEACHER) < 1e-3
     falling = train(
-        data, Explore(0.01, 1e-3, 1.0, num_steps=500, plateau=True), Converge(num_steps=20), record_every=20
+        data,
+        Explore(0.01, 1e-3, 1.0, num_steps=500, plateau=True),
+        Converge(num_steps=20),
+        record_every=20,
     )
     assert falling.switch == 500  # still on its way down: the user's count ends it
 
@@ -122,14 +151,23 @@ def test_more_neurons_than_dimensions_and_constant_targets():
         converge=Converge(num_steps=400),
         num_restarts=2,
     )
-    assert fit.losses.min() < 1e-3  # |x| = 1 is no constant for ReLUs, but five neurons come close at forty points
+    assert (
+        fit.losses.min() < 1e-3
+    )  # |x| = 1 is no constant for ReLUs, but five neurons come close at forty points
     assert np.isfinite(fit.losses).all()
 
 
 @pytest.mark.slow
 def test_whole_numbers_are_taken():
     X, y = np.array([[1, 0], [0, 1], [-1, 0]]), np.array([1, 0, 0])
-    fit = two_phase(X, y, 1, key=jax.random.key(0), explore=Explore(num_steps=1), converge=Converge(num_steps=1))
+    fit = two_phase(
+        X,
+        y,
+        1,
+        key=jax.random.key(0),
+        explore=Explore(num_steps=1),
+        converge=Converge(num_steps=1),
+    )
     assert fit.network.inner.dtype == np.float32
 
 

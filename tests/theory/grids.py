@@ -8,7 +8,11 @@ from grid_laws import GridRisk, quadrature_weights, tensor_grid
 RIDGE, TEMPERATURE = 0.2, 0.1
 
 LOSSES = {  # value, derivative, conjugate
-    "squared": (lambda z, y: (z - y) ** 2 / 2, lambda z, y: z - y, lambda g, y: g**2 / 2 + g * y),
+    "squared": (
+        lambda z, y: (z - y) ** 2 / 2,
+        lambda z, y: z - y,
+        lambda g, y: g**2 / 2 + g * y,
+    ),
     "logistic": (
         lambda z, y: np.logaddexp(0, -y * z),
         lambda z, y: -y * expit(-y * z),
@@ -20,7 +24,11 @@ LOSSES = {  # value, derivative, conjugate
         lambda g, y: y * g + 0.5 * g**2 / 2,
     ),
 }
-CONVEXITY = {"squared": 1.0, "logistic": 4.0, "smoothed hinge": 0.5}  # of the conjugate: 1 / sup loss''
+CONVEXITY = {
+    "squared": 1.0,
+    "logistic": 4.0,
+    "smoothed hinge": 0.5,
+}  # of the conjugate: 1 / sup loss''
 
 
 def proximal_gibbs_on_grid(potential, grid, temperature):
@@ -40,7 +48,9 @@ def tanh_risk(loss, size=5, scale=1.0, temperature=TEMPERATURE, seed=6):
     rng = np.random.default_rng(seed)
     grid = np.linspace(-2, 2, 101) ** 3
     grid = grid + np.linspace(0, 0.5, 101)
-    values = scale * np.tanh(rng.normal(size=(size, 1)) * grid + rng.normal(size=(size, 1)))
+    values = scale * np.tanh(
+        rng.normal(size=(size, 1)) * grid + rng.normal(size=(size, 1))
+    )
     targets = np.resize([1.0, -1.0, 1.0, 1.0, -1.0], size)
     return GridRisk(grid, values, targets, RIDGE, temperature, *LOSSES[loss])
 
@@ -51,7 +61,9 @@ def plane_risk(loss, size=8, axis=41, scale=2.0, temperature=TEMPERATURE, seed=7
     x = np.sort(np.random.default_rng(seed).normal(size=size))
     values = scale * np.tanh(x[:, None] * points[:, 0] + points[:, 1])
     targets = np.where(np.abs(x) < 0.7, 1.0, -1.0)
-    return GridRisk(points, values, targets, RIDGE, temperature, *LOSSES[loss], weights=weights)
+    return GridRisk(
+        points, values, targets, RIDGE, temperature, *LOSSES[loss], weights=weights
+    )
 
 
 def kl_objective(risk, density):
@@ -63,7 +75,11 @@ def kl_objective(risk, density):
 def fenchel_young(risk, dual):
     """P(p_g) - D(g) = (1/n) sum_i [loss_i(z_i) + loss*_i(g_i) - g_i z_i] at z = E_{p_g} h, without log Z."""
     z = risk.outputs(risk.gibbs(dual))
-    return float(np.mean(risk.loss(z, risk.targets) + risk.conjugate(dual, risk.targets) - dual * z))
+    return float(
+        np.mean(
+            risk.loss(z, risk.targets) + risk.conjugate(dual, risk.targets) - dual * z
+        )
+    )
 
 
 def random_density(rng, risk):
@@ -72,5 +88,7 @@ def random_density(rng, risk):
     density = np.full(len(points), 1e-6)
     for share in rng.dirichlet(np.ones(3)):
         center = rng.normal(scale=2 / points.shape[1], size=points.shape[1])
-        density += share * np.exp(-np.sum((points - center) ** 2, axis=1) / rng.uniform(0.5, 3))
+        density += share * np.exp(
+            -np.sum((points - center) ** 2, axis=1) / rng.uniform(0.5, 3)
+        )
     return density / (risk.measure @ density)

@@ -46,24 +46,37 @@ def paper(method, L, alpha, gamma, d, *, B, m, n, replace=False):
 @pytest.mark.parametrize("replace", [False, True])
 @pytest.mark.parametrize("method", LD + REDUCED)
 def test_constants_are_those_of_the_papers(method, replace):
-    alpha, gamma, options = 3.0, 4.0, {} if method in LD else BATCHES | {"replace": replace}
+    alpha, gamma, options = (
+        3.0,
+        4.0,
+        {} if method in LD else BATCHES | {"replace": replace},
+    )
     cap, slope = paper(method, 2.0, alpha, gamma, 5, B=4, m=3, n=16, replace=replace)
-    assert theorem_of(method, TARGET, **options).step_size() == pytest.approx(cap, rel=1e-14)
+    assert theorem_of(method, TARGET, **options).step_size() == pytest.approx(
+        cap, rel=1e-14
+    )
     eta, k, start_kl = cap / 3, 700, 2.5
     expected = math.exp(-alpha * eta * k / gamma) * start_kl + slope * eta
-    assert theorem_of(method, TARGET, **options).kl_bound(eta, k, start_kl) == pytest.approx(expected, rel=1e-14)
+    assert theorem_of(method, TARGET, **options).kl_bound(
+        eta, k, start_kl
+    ) == pytest.approx(expected, rel=1e-14)
 
 
 @pytest.mark.parametrize("method", LD + REDUCED)
 @pytest.mark.parametrize("factor", [0.25, 4.0])
 def test_rescaling_potential_temperature_and_step_changes_nothing(method, factor):
     """(F, T, eta) -> (c F, c T, eta / c) is the same chain and law; powers of two make the equality exact."""
-    plain, scaled = (theorem_of(method, law, **options_of(method)) for law in (TARGET, TARGET.rescaled(factor)))
+    plain, scaled = (
+        theorem_of(method, law, **options_of(method))
+        for law in (TARGET, TARGET.rescaled(factor))
+    )
     for accuracy in (None, 0.01):
         eta = plain.step_size(accuracy)
         assert scaled.step_size(accuracy) == eta / factor
     assert scaled.kl_bound(eta / factor, 900, 2.0) == plain.kl_bound(eta, 900, 2.0)
-    assert scaled.steps_needed(eta / factor, 2.0, 0.01) == plain.steps_needed(eta, 2.0, 0.01)
+    assert scaled.steps_needed(eta / factor, 2.0, 0.01) == plain.steps_needed(
+        eta, 2.0, 0.01
+    )
 
 
 @pytest.mark.parametrize("method", LD + REDUCED)
@@ -74,7 +87,10 @@ def test_two_encodings_of_a_posterior_agree(method):
     largest = np.max(np.sum(inputs**2, axis=1))
     mean = logistic_target(inputs, prior_variance)
     summed = Target(
-        smoothness=n * largest / 4 + 1 / prior_variance, lsi_constant=1 / prior_variance, temperature=1.0, dim=d
+        smoothness=n * largest / 4 + 1 / prior_variance,
+        lsi_constant=1 / prior_variance,
+        temperature=1.0,
+        dim=d,
     )
     options = {} if method in LD else {"batch_size": 4, "period": 4, "size": n}
     of_mean, of_sum = (theorem_of(method, law, **options) for law in (mean, summed))
@@ -98,7 +114,9 @@ def test_steps_needed_are_the_fewest(method, accuracy):
         bias = theorem.kl_bound(eta, steps, 0.0)
         assert bias == pytest.approx(accuracy / 2, rel=1e-13)
         rate = TARGET.lsi_constant * TARGET.temperature * eta
-        assert steps == math.ceil(math.log(2 * start_kl / accuracy) / rate)  # the corollaries' count
+        assert steps == math.ceil(
+            math.log(2 * start_kl / accuracy) / rate
+        )  # the corollaries' count
     else:
         assert eta == cap
     if method not in LD:
@@ -113,7 +131,10 @@ def test_steps_of_the_corollaries_at_batches_and_periods_sqrt_n(root):
     L, alpha, gamma, d = 2.0, 3.0, 4.0, 5
     options = {"batch_size": root, "period": root, "size": n}
     unit = 3 * alpha * epsilon / (d * L**2 * gamma)
-    sarah, svrg = (theorem_of(method, TARGET, **options).step_size(epsilon) for method in ("sarah", "svrg"))
+    sarah, svrg = (
+        theorem_of(method, TARGET, **options).step_size(epsilon)
+        for method in ("sarah", "svrg")
+    )
     assert sarah == pytest.approx(unit / (64 * (4 - xi)), rel=1e-13)
     assert svrg == pytest.approx(unit / (448 * (4 + xi)), rel=1e-13)
     assert unit / 320 < sarah < 2 * unit / 320
@@ -122,7 +143,10 @@ def test_steps_of_the_corollaries_at_batches_and_periods_sqrt_n(root):
 
 def evaluations_to_reach(method, n, accuracy=1e-6, start_kl=1.0):
     """kappa = 1, and B = m = sqrt n for the reduced methods."""
-    target, root = Target(smoothness=1.0, lsi_constant=1.0, temperature=1.0, dim=1), math.isqrt(n)
+    target, root = (
+        Target(smoothness=1.0, lsi_constant=1.0, temperature=1.0, dim=1),
+        math.isqrt(n),
+    )
     options = {} if method in LD else {"batch_size": root, "period": root, "size": n}
     theorem = theorem_of(method, target, **options)
     steps = theorem.steps_needed(theorem.step_size(accuracy), start_kl, accuracy)
@@ -138,7 +162,10 @@ def test_where_variance_reduction_pays_by_the_theorems_alone():
     squares = [root**2 for root in range(2, 200)]
     for baseline, sarah, svrg in (("vempala_wibisono", 256, 12544), ("ld", 441, 22201)):
         for method, first in (("sarah", sarah), ("svrg", svrg)):
-            wins = [evaluations_to_reach(method, n) < evaluations_to_reach(baseline, n) for n in squares]
+            wins = [
+                evaluations_to_reach(method, n) < evaluations_to_reach(baseline, n)
+                for n in squares
+            ]
             assert wins == [n >= first for n in squares]
 
 
@@ -177,13 +204,20 @@ def largest_ratio(method, step_size, num_steps, shift, **options):
     mean, variance = mode + shift, TEMPERATURE / target.smoothness
     start_kl = kl_gaussian_diagonal(mean, variance, mode, law)
     chain = moments.QuadraticChain(
-        curvatures, slopes, mean, mean**2 + variance, step_size, temperature=TEMPERATURE, num_steps=num_steps
+        curvatures,
+        slopes,
+        mean,
+        mean**2 + variance,
+        step_size,
+        temperature=TEMPERATURE,
+        num_steps=num_steps,
     )
     gradients = {name: value for name, value in options.items() if name != "size"}
     exact = chain.ld() if method in LD else getattr(chain, method)(**gradients)
     theorem = theorem_of(method, target, **options)
     ratios = [
-        kl_gaussian_diagonal(exact.first[k], exact.variance[k], mode, law) / theorem.kl_bound(step_size, k, start_kl)
+        kl_gaussian_diagonal(exact.first[k], exact.variance[k], mode, law)
+        / theorem.kl_bound(step_size, k, start_kl)
         for k in range(0, num_steps + 1, max(1, num_steps // 50))
     ]
     return max(ratios)
@@ -200,10 +234,17 @@ def test_theorems_of_ld_hold(method, fraction):
 
 @pytest.mark.parametrize("fraction", [1.0, 0.1])
 @pytest.mark.parametrize("replace", [False, True])
-@pytest.mark.parametrize(("batch_size", "period"), [(1, 1), (4, 4), (5, 3), (16, 4), (8, 8), (1, 6), (2, 12)])
+@pytest.mark.parametrize(
+    ("batch_size", "period"), [(1, 1), (4, 4), (5, 3), (16, 4), (8, 8), (1, 6), (2, 12)]
+)
 @pytest.mark.parametrize("method", REDUCED)
 def test_theorems_of_svrg_and_sarah_hold(method, batch_size, period, replace, fraction):
-    options = {"batch_size": batch_size, "period": period, "size": SIZE, "replace": replace}
+    options = {
+        "batch_size": batch_size,
+        "period": period,
+        "size": SIZE,
+        "replace": replace,
+    }
     if method == "svrg" and batch_size < period:
         with pytest.raises(ValueError, match="batch_size >= period"):
             bounds.svrg(quadratic_sum()[2], **options)
@@ -212,10 +253,18 @@ def test_theorems_of_svrg_and_sarah_hold(method, batch_size, period, replace, fr
     assert largest_ratio(method, eta, 600, 1.0, **options) <= 1
 
 
-def plan_of(gap, *, smoothness=1.5, dissipativity=1.0, offset=0.0, dim=2, size=16, scale=1.0):
+def plan_of(
+    gap, *, smoothness=1.5, dissipativity=1.0, offset=0.0, dim=2, size=16, scale=1.0
+):
     """Strongly convex F of least curvature `scale`; alpha is its curvature over the temperature."""
     return bounds.optimization_plan(
-        gap, dim, smoothness, dissipativity, offset, lambda temperature: strongly_log_concave(scale, temperature), size
+        gap,
+        dim,
+        smoothness,
+        dissipativity,
+        offset,
+        lambda temperature: strongly_log_concave(scale, temperature),
+        size,
     )
 
 
@@ -223,17 +272,30 @@ def test_temperature_of_theorem_3_and_its_step():
     """gamma as printed; the step of Corollary 1.1, bracket kept, for alpha eps / (8 L)."""
     L, M, b, d, n, epsilon = 1.5, 0.5, 0.7, 2, 16, 0.3
     plan = plan_of(epsilon, smoothness=L, dissipativity=M, offset=b, scale=1.0)
-    gamma = max(4 * d / epsilon * math.log(math.e * L / M), 8 * d * b / epsilon**2, 1, 2 / M)
+    gamma = max(
+        4 * d / epsilon * math.log(math.e * L / M), 8 * d * b / epsilon**2, 1, 2 / M
+    )
     alpha, xi = gamma, 1 / (math.sqrt(n) + 1)
     assert plan.beta == pytest.approx(gamma, rel=1e-14)
     assert plan.accuracy == pytest.approx(alpha * epsilon / (8 * L), rel=1e-14)
     expected = 3 * alpha**2 * epsilon / (448 * 8 * L**3 * d * gamma * (4 + xi))
     assert plan.step_size == pytest.approx(expected, rel=1e-13)
-    assert (plan.target.smoothness, plan.target.dim, plan.batch_size, plan.period) == (L, d, 4, 4)
-    assert (plan.target.lsi_constant, 1 / plan.target.temperature) == pytest.approx((alpha, gamma), rel=1e-14)
+    assert (plan.target.smoothness, plan.target.dim, plan.batch_size, plan.period) == (
+        L,
+        d,
+        4,
+        4,
+    )
+    assert (plan.target.lsi_constant, 1 / plan.target.temperature) == pytest.approx(
+        (alpha, gamma), rel=1e-14
+    )
     # the four terms of gamma, each where it is the largest
-    assert plan_of(0.1).beta == pytest.approx(4 * 2 / 0.1 * math.log(math.e * 1.5), rel=1e-14)
-    assert plan_of(1e-3, offset=5.0).beta == pytest.approx(8 * 2 * 5.0 / 1e-6, rel=1e-14)
+    assert plan_of(0.1).beta == pytest.approx(
+        4 * 2 / 0.1 * math.log(math.e * 1.5), rel=1e-14
+    )
+    assert plan_of(1e-3, offset=5.0).beta == pytest.approx(
+        8 * 2 * 5.0 / 1e-6, rel=1e-14
+    )
     assert plan_of(100.0, dissipativity=1.5).beta == pytest.approx(2 / 1.5, rel=1e-14)
     assert plan_of(1e4, smoothness=4.0, dissipativity=4.0).beta == 1.0
 
@@ -242,7 +304,13 @@ def test_temperature_of_theorem_3_and_its_step():
 def test_plan_scales_with_the_units_of_the_risk(factor):
     """F -> c F takes the gap to c gap and the step to step / c; the printed step, with L^2, would not."""
     plan = plan_of(0.01, offset=0.01)
-    scaled = plan_of(0.01 * factor, smoothness=1.5 * factor, dissipativity=factor, offset=0.01 * factor, scale=factor)
+    scaled = plan_of(
+        0.01 * factor,
+        smoothness=1.5 * factor,
+        dissipativity=factor,
+        offset=0.01 * factor,
+        scale=factor,
+    )
     assert scaled.beta == pytest.approx(plan.beta / factor, rel=1e-13)
     assert scaled.step_size == pytest.approx(plan.step_size / factor, rel=1e-13)
     assert scaled.accuracy == pytest.approx(plan.accuracy, rel=1e-13)
@@ -264,14 +332,24 @@ def test_svrg_reaches_the_gap_in_the_planned_steps():
     h, smoothness = curvatures.mean(axis=0), float(curvatures.max())
     mode, gap = -slopes.mean(axis=0) / h, 0.5
     plan = bounds.optimization_plan(
-        gap, 2, smoothness, h.min(), 0.0, lambda temperature: strongly_log_concave(h.min(), temperature), 9
+        gap,
+        2,
+        smoothness,
+        h.min(),
+        0.0,
+        lambda temperature: strongly_log_concave(h.min(), temperature),
+        9,
     )
     temperature = plan.target.temperature
     mean, variance = mode + 0.5, temperature / smoothness
     start_kl = kl_gaussian_diagonal(mean, variance, mode, temperature / h)
     options = {"batch_size": plan.batch_size, "period": plan.period}
-    steps = bounds.svrg(plan.target, **options, size=9).steps_needed(plan.step_size, start_kl, plan.accuracy)
-    chain = moments.QuadraticChain(curvatures, slopes, mean, mean**2 + variance, plan.step_size, temperature, steps)
+    steps = bounds.svrg(plan.target, **options, size=9).steps_needed(
+        plan.step_size, start_kl, plan.accuracy
+    )
+    chain = moments.QuadraticChain(
+        curvatures, slopes, mean, mean**2 + variance, plan.step_size, temperature, steps
+    )
     exact = chain.svrg(**options, replace=False)
     risks = np.sum(h * (exact.variance + (exact.first - mode) ** 2), axis=1) / 2
     assert risks[-1] <= plan.gap_bound <= 0.68 * gap
@@ -281,17 +359,29 @@ def test_svrg_reaches_the_gap_in_the_planned_steps():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: bounds.ld(TARGET).kl_bound(0.2, 1, 1.0), r"step_size is 0\.2, above .* pass at most 0\.125"),
+        (
+            lambda: bounds.ld(TARGET).kl_bound(0.2, 1, 1.0),
+            r"step_size is 0\.2, above .* pass at most 0\.125",
+        ),
         (lambda: bounds.ld(TARGET).kl_bound(0.0, 1, 1.0), r"step_size is 0\.0"),
         (lambda: bounds.ld(TARGET).kl_bound(0.1, 1, math.inf), "start_kl is inf"),
         (lambda: bounds.ld(TARGET).step_size(accuracy=0.0), r"accuracy is 0\.0"),
-        (lambda: bounds.ld(TARGET).steps_needed(0.1, 1.0, 0.01), r"step_size is 0\.1, too long for accuracy 0\.01"),
+        (
+            lambda: bounds.ld(TARGET).steps_needed(0.1, 1.0, 0.01),
+            r"step_size is 0\.1, too long for accuracy 0\.01",
+        ),
         (lambda: bounds.svrg(TARGET, 3, 4, 16), "batch_size is 3 and period 4"),
         (lambda: bounds.sarah(TARGET, 17, 4, 16), "batch_size must be <= size 16"),
         (lambda: bounds.sarah(TARGET, 0, 4, 16), "batch_size is 0"),
         (lambda: bounds.sarah(TARGET, 1, 0, 16), "period is 0"),
-        (lambda: bounds.sarah(TARGET.rescaled(8), 1, 1, 16), r"temperature is 2\.0; .*target\.rescaled"),
-        (lambda: bounds.optimization_plan(0.0, 1, 1.0, 1.0, 0.0, lambda t: 1.0, 4), r"gap is 0\.0"),
+        (
+            lambda: bounds.sarah(TARGET.rescaled(8), 1, 1, 16),
+            r"temperature is 2\.0; .*target\.rescaled",
+        ),
+        (
+            lambda: bounds.optimization_plan(0.0, 1, 1.0, 1.0, 0.0, lambda t: 1.0, 4),
+            r"gap is 0\.0",
+        ),
     ],
 )
 def test_wrong_arguments_are_named(call, message):

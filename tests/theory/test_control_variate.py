@@ -23,16 +23,29 @@ def moment_chain():
 
 
 def exact(center, batch_size=2):
-    return moment_chain().control_variate(np.array([center]), batch_size=batch_size, replace=False)
+    return moment_chain().control_variate(
+        np.array([center]), batch_size=batch_size, replace=False
+    )
 
 
 def test_moments_are_those_of_chains():
     curvatures, slopes = (jnp.asarray(v, jnp.float32) for v in components())
-    problem = langevax.FiniteSum(lambda x, row: jnp.sum(row[0] * x**2 / 2 + row[1] * x), (curvatures, slopes))
-    gradient = langevax.gradients.ControlVariate(batch_size=2, center=jnp.full(1, CENTER))
-    chain = langevax.Langevin(step_size=STEP_SIZE, temperature=TEMPERATURE, gradient=gradient)
+    problem = langevax.FiniteSum(
+        lambda x, row: jnp.sum(row[0] * x**2 / 2 + row[1] * x), (curvatures, slopes)
+    )
+    gradient = langevax.gradients.ControlVariate(
+        batch_size=2, center=jnp.full(1, CENTER)
+    )
+    chain = langevax.Langevin(
+        step_size=STEP_SIZE, temperature=TEMPERATURE, gradient=gradient
+    )
     x = langevax.simulate(
-        chain, problem, jnp.ones(1), key=jax.random.key(1), num_steps=NUM_STEPS, num_chains=100_000
+        chain,
+        problem,
+        jnp.ones(1),
+        key=jax.random.key(1),
+        num_steps=NUM_STEPS,
+        num_chains=100_000,
     ).position
     right, elsewhere = exact(CENTER), exact(0.0)
     assert_mean(x, right.first[-1])
@@ -40,4 +53,6 @@ def test_moments_are_those_of_chains():
 
 
 def test_full_batches_are_ld():
-    np.testing.assert_allclose(exact(CENTER, batch_size=SIZE).second, moment_chain().ld().second, rtol=1e-13)
+    np.testing.assert_allclose(
+        exact(CENTER, batch_size=SIZE).second, moment_chain().ld().second, rtol=1e-13
+    )

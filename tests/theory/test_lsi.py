@@ -40,7 +40,9 @@ def test_log_sobolev_is_an_equality_for_a_shifted_gaussian():
     """J = 2 alpha KL and W2^2 = 2 KL / alpha, so that a missing 2 or temperature shows."""
     curvature, temperature, shift = 1.7, 0.3, 0.8
     alpha = strongly_log_concave(curvature, temperature)
-    kl = kl_gaussian_diagonal(shift, temperature / curvature, 0.0, temperature / curvature)
+    kl = kl_gaussian_diagonal(
+        shift, temperature / curvature, 0.0, temperature / curvature
+    )
     fisher_information = (curvature * shift / temperature) ** 2
     assert kl == pytest.approx(fisher_information / (2 * alpha), rel=1e-14)
     assert wasserstein_bound(kl, alpha) == pytest.approx(shift, rel=1e-14)
@@ -51,13 +53,17 @@ def test_total_variation_of_close_gaussians_is_0_8_of_its_bound_and_never_above(
         exact = math.erf(shift / math.sqrt(8))
         bound = total_variation_bound(shift**2 / 2)
         assert exact <= bound
-    assert math.erf(0.01 / math.sqrt(8)) / total_variation_bound(0.01**2 / 2) == pytest.approx(0.798, abs=0.001)
+    assert math.erf(0.01 / math.sqrt(8)) / total_variation_bound(
+        0.01**2 / 2
+    ) == pytest.approx(0.798, abs=0.001)
     assert total_variation_bound(100.0) == 1.0
 
 
 def test_lipschitz_images_and_products_of_gaussians_are_exact():
     alpha = strongly_log_concave(2.0, temperature=0.5)
-    assert lipschitz_image(alpha, lipschitz=3.0) == pytest.approx(strongly_log_concave(2.0 / 9, 0.5), rel=1e-15)
+    assert lipschitz_image(alpha, lipschitz=3.0) == pytest.approx(
+        strongly_log_concave(2.0 / 9, 0.5), rel=1e-15
+    )
     curvatures = (3.0, 0.4, 1.0)
     factors = [strongly_log_concave(curvature, 0.5) for curvature in curvatures]
     assert product(*factors) == strongly_log_concave(min(curvatures), 0.5)
@@ -66,7 +72,10 @@ def test_lipschitz_images_and_products_of_gaussians_are_exact():
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
 def test_holley_stroock_is_below_the_spectral_gap(temperature):
     """Log-Sobolev implies Poincare with the same constant; at temperature 1 they are 0.135 and 0.463."""
-    alpha, poincare = wells_target(temperature).lsi_constant, poincare_on_grid(WELLS, GRID, temperature)
+    alpha, poincare = (
+        wells_target(temperature).lsi_constant,
+        poincare_on_grid(WELLS, GRID, temperature),
+    )
     assert alpha <= poincare
     if temperature == 1.0:
         assert (alpha, poincare) == pytest.approx((0.1353, 0.4632), rel=1e-3)
@@ -82,7 +91,9 @@ def logistic_hessians(inputs, targets, position, precision):
     """Of log(1 + exp(-y <x, theta>)) + precision |theta|^2 / 2, one per row."""
     slope = 1 / (1 + np.exp(np.clip(targets * (inputs @ position), -700, 700)))
     outer = inputs[:, :, None] * inputs[:, None, :]
-    return (slope * (1 - slope))[:, None, None] * outer + precision * np.eye(inputs.shape[1])
+    return (slope * (1 - slope))[:, None, None] * outer + precision * np.eye(
+        inputs.shape[1]
+    )
 
 
 def test_logistic_constants_are_the_extreme_curvatures():
@@ -91,14 +102,23 @@ def test_logistic_constants_are_the_extreme_curvatures():
     target = logistic_target(inputs, prior_variance)
     precision = target.temperature / prior_variance
     at_zero = logistic_hessians(inputs, targets, np.zeros(3), precision)
-    assert np.linalg.eigvalsh(at_zero).max() == pytest.approx(target.smoothness, rel=1e-14)
-    far = logistic_hessians(inputs, targets, np.array([1e5, 1e4, -1e5]), precision).mean(axis=0)
-    assert np.linalg.eigvalsh(far).min() / target.temperature == pytest.approx(target.lsi_constant, rel=1e-12)
+    assert np.linalg.eigvalsh(at_zero).max() == pytest.approx(
+        target.smoothness, rel=1e-14
+    )
+    far = logistic_hessians(
+        inputs, targets, np.array([1e5, 1e4, -1e5]), precision
+    ).mean(axis=0)
+    assert np.linalg.eigvalsh(far).min() / target.temperature == pytest.approx(
+        target.lsi_constant, rel=1e-12
+    )
     rng = np.random.default_rng(1)
     for _ in range(50):
         hessians = logistic_hessians(inputs, targets, rng.normal(size=3) * 2, precision)
         assert np.linalg.eigvalsh(hessians).max() <= target.smoothness
-        assert np.linalg.eigvalsh(hessians.mean(axis=0)).min() / target.temperature >= target.lsi_constant
+        assert (
+            np.linalg.eigvalsh(hessians.mean(axis=0)).min() / target.temperature
+            >= target.lsi_constant
+        )
 
 
 def test_logistic_posterior_as_a_sum_has_n_times_the_smoothness_at_temperature_one():
@@ -107,15 +127,28 @@ def test_logistic_posterior_as_a_sum_has_n_times_the_smoothness_at_temperature_o
     summed = target.rescaled(n)
     largest = np.max(np.sum(inputs**2, axis=1))
     assert summed.temperature == pytest.approx(1, rel=1e-15)
-    assert summed.smoothness == pytest.approx(n * largest / 4 + 1 / prior_variance, rel=1e-14)
-    assert summed.lsi_constant == target.lsi_constant == pytest.approx(1 / prior_variance, rel=1e-15)
+    assert summed.smoothness == pytest.approx(
+        n * largest / 4 + 1 / prior_variance, rel=1e-14
+    )
+    assert (
+        summed.lsi_constant
+        == target.lsi_constant
+        == pytest.approx(1 / prior_variance, rel=1e-15)
+    )
     assert summed.condition_number == pytest.approx(target.condition_number, rel=1e-15)
-    assert target.smoothness == logistic_smoothness(inputs, target.temperature / prior_variance)
+    assert target.smoothness == logistic_smoothness(
+        inputs, target.temperature / prior_variance
+    )
 
 
 def quadratic_target(curvatures, temperature, smoothness):
     alpha = strongly_log_concave(min(curvatures), temperature)
-    return Target(smoothness=smoothness, lsi_constant=alpha, temperature=temperature, dim=len(curvatures))
+    return Target(
+        smoothness=smoothness,
+        lsi_constant=alpha,
+        temperature=temperature,
+        dim=len(curvatures),
+    )
 
 
 def test_start_bounds_hold_on_quadratics():
@@ -127,9 +160,13 @@ def test_start_bounds_hold_on_quadratics():
         law = temperature / curvatures
         exact = kl_gaussian_diagonal(start, temperature / smoothness, 0.0, law)
         bound = start_kl_bound(target, np.sum(curvatures * start**2) / 2, log_partition)
-        assert bound == pytest.approx(exact + np.sum(1 - curvatures / smoothness) / 2, rel=1e-13)
+        assert bound == pytest.approx(
+            exact + np.sum(1 - curvatures / smoothness) / 2, rel=1e-13
+        )
         assert exact <= start_kl_bound_lsi(target, np.linalg.norm(curvatures * start))
-    assert start_kl_bound_lsi(target) == pytest.approx(2 * 3 * target.condition_number, rel=1e-14)
+    assert start_kl_bound_lsi(target) == pytest.approx(
+        2 * 3 * target.condition_number, rel=1e-14
+    )
 
 
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 3.0])
@@ -138,9 +175,13 @@ def test_start_bounds_hold_on_wells(start, temperature):
     """0 is a maximum between two wells; 1.1 and 2 are not stationary, which neither bound needs."""
     target = wells_target(temperature)
     law, log_partition = proximal_gibbs_on_grid(WELLS, GRID, temperature)
-    begin = proximal_gibbs_on_grid((GRID - start) ** 2 * target.smoothness / 2, GRID, temperature)[0]
+    begin = proximal_gibbs_on_grid(
+        (GRID - start) ** 2 * target.smoothness / 2, GRID, temperature
+    )[0]
     exact = kl_on_grid(begin, law, GRID)
-    assert exact <= start_kl_bound(target, start**2 / 2 + np.cos(2.5 * start), log_partition)
+    assert exact <= start_kl_bound(
+        target, start**2 / 2 + np.cos(2.5 * start), log_partition
+    )
     assert exact <= start_kl_bound_lsi(target, abs(start - 2.5 * np.sin(2.5 * start)))
 
 
@@ -148,13 +189,24 @@ def test_gibbs_gap_is_exact_for_quadratics_and_below_its_bound():
     curvatures, temperature = np.array([2.0, 0.7, 1.1]), 0.25
     exact = np.sum(curvatures * (temperature / curvatures)) / 2
     assert gibbs_gap(3, temperature) == pytest.approx(exact, rel=1e-15)
-    assert exact <= gibbs_gap_bound(3, temperature, smoothness=2.0, dissipativity=0.7, offset=0.0)
+    assert exact <= gibbs_gap_bound(
+        3, temperature, smoothness=2.0, dissipativity=0.7, offset=0.0
+    )
     # three copies of a problem in one dimension have three times its bound
-    alone = gibbs_gap_bound(1, temperature, smoothness=2.0, dissipativity=0.7, offset=0.3)
-    assert alone == pytest.approx(temperature / 2 * math.log(math.e * 2.0 / 0.7 * (0.3 / temperature + 1)), rel=1e-14)
-    assert gibbs_gap_bound(3, temperature, 2.0, 0.7, offset=0.9) == pytest.approx(3 * alone, rel=1e-14)
+    alone = gibbs_gap_bound(
+        1, temperature, smoothness=2.0, dissipativity=0.7, offset=0.3
+    )
+    assert alone == pytest.approx(
+        temperature / 2 * math.log(math.e * 2.0 / 0.7 * (0.3 / temperature + 1)),
+        rel=1e-14,
+    )
+    assert gibbs_gap_bound(3, temperature, 2.0, 0.7, offset=0.9) == pytest.approx(
+        3 * alone, rel=1e-14
+    )
     # equal curvatures make it an equality, whatever the temperature
-    assert gibbs_gap_bound(3, temperature, 2.0, 2.0, offset=0.0) == pytest.approx(exact, rel=1e-15)
+    assert gibbs_gap_bound(3, temperature, 2.0, 2.0, offset=0.0) == pytest.approx(
+        exact, rel=1e-15
+    )
 
 
 @pytest.mark.parametrize("temperature", [0.02, 0.3, 1.0, 5.0])
@@ -162,7 +214,9 @@ def test_gibbs_gap_bound_holds_on_wells(temperature):
     """<F', x> = x^2 - 2.5 x sin(2.5 x) >= x^2 / 2 - 3.125."""
     law = proximal_gibbs_on_grid(WELLS, GRID, temperature)[0]
     gap = WEIGHTS @ (law * (WELLS - WELLS.min()))
-    assert gap <= gibbs_gap_bound(1, temperature, smoothness=7.25, dissipativity=0.5, offset=3.125)
+    assert gap <= gibbs_gap_bound(
+        1, temperature, smoothness=7.25, dissipativity=0.5, offset=3.125
+    )
     if temperature == 0.02:
         assert gap == pytest.approx(gibbs_gap(1, temperature), rel=0.05)
 
@@ -172,7 +226,9 @@ def test_risk_gap_bound_holds_for_shifted_and_scaled_gaussians_and_on_wells():
     target = quadratic_target([2.0], 0.25, 2.0)
     for shift in (0.01, 0.5, 4.0):
         kl = kl_gaussian_diagonal(shift, 0.125, 0.0, 0.125)
-        second = risk_gap_bound(target, kl) - math.sqrt(2 * kl * 2.0 * 0.25 / target.lsi_constant)
+        second = risk_gap_bound(target, kl) - math.sqrt(
+            2 * kl * 2.0 * 0.25 / target.lsi_constant
+        )
         assert second == pytest.approx(2.0 * shift**2 / 2, rel=1e-10)
     for variance in (0.126, 0.5, 10.0):
         kl = kl_gaussian_diagonal(0.0, variance, 0.0, 0.125)
@@ -181,13 +237,17 @@ def test_risk_gap_bound_holds_for_shifted_and_scaled_gaussians_and_on_wells():
     for center, width in ((0.0, 0.1), (1.0, 0.5), (3.0, 0.2), (0.0, 1.5)):
         other = proximal_gibbs_on_grid((GRID - center) ** 2 / 2, GRID, width)[0]
         kl = kl_on_grid(other, law, GRID)
-        assert WEIGHTS @ ((other - law) * WELLS) <= risk_gap_bound(wells_target(1.0), kl)
+        assert WEIGHTS @ ((other - law) * WELLS) <= risk_gap_bound(
+            wells_target(1.0), kl
+        )
 
 
 def test_numpy_arguments_give_python_floats():
     one = np.float64(1.0)
     target = Target(smoothness=one, lsi_constant=one, temperature=one, dim=2)
-    plan = bounds.optimization_plan(one, 2, one, one, one, lambda temperature: one / temperature, 16)
+    plan = bounds.optimization_plan(
+        one, 2, one, one, one, lambda temperature: one / temperature, 16
+    )
     for constant in (
         target.smoothness,
         target.condition_number,
@@ -217,12 +277,18 @@ def test_numpy_arguments_give_python_floats():
         ({"temperature": -1.0}, r"temperature is -1\.0"),
         ({"dim": 0}, "dim is 0"),
         ({"dim": 1.5}, r"dim is 1\.5"),
-        ({"lsi_constant": 100.0}, r"lsi_constant is 100\.0, but no law exceeds smoothness / temperature = 4\.0"),
+        (
+            {"lsi_constant": 100.0},
+            r"lsi_constant is 100\.0, but no law exceeds smoothness / temperature = 4\.0",
+        ),
     ],
 )
 def test_target_refuses_what_no_law_has(changes, message):
     with pytest.raises(ValueError, match=message):
-        Target(**{"smoothness": 2.0, "lsi_constant": 1.0, "temperature": 0.5, "dim": 3} | changes)
+        Target(
+            **{"smoothness": 2.0, "lsi_constant": 1.0, "temperature": 0.5, "dim": 3}
+            | changes
+        )
 
 
 @pytest.mark.parametrize(
@@ -235,7 +301,10 @@ def test_target_refuses_what_no_law_has(changes, message):
         (lambda: logistic_smoothness(np.ones((1, 1)), -1.0), r"precision is -1\.0"),
         (lambda: logistic_target(np.ones((1, 1)), 0.0), r"prior_variance is 0\.0"),
         (lambda: wasserstein_bound(-1.0, 1.0), r"kl is -1\.0"),
-        (lambda: gibbs_gap_bound(1, 1.0, 1.0, 2.0, 0.0), r"dissipativity is 2\.0; pass a number <= smoothness 1\.0"),
+        (
+            lambda: gibbs_gap_bound(1, 1.0, 1.0, 2.0, 0.0),
+            r"dissipativity is 2\.0; pass a number <= smoothness 1\.0",
+        ),
         (lambda: gibbs_gap_bound(1, 1.0, 1.0, 1.0, -1.0), r"offset is -1\.0"),
     ],
 )

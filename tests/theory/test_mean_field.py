@@ -27,17 +27,28 @@ def regression():
 def objective(inputs, targets, mean, covariance):
     """P of a Gaussian law, with E log q."""
     d = len(mean)
-    risk = np.mean((inputs @ mean - targets) ** 2) / 2 + RIDGE * (mean @ mean + np.trace(covariance))
-    return risk - TEMPERATURE * (d * np.log(2 * np.pi * np.e) + np.linalg.slogdet(covariance)[1]) / 2
+    risk = np.mean((inputs @ mean - targets) ** 2) / 2 + RIDGE * (
+        mean @ mean + np.trace(covariance)
+    )
+    return (
+        risk
+        - TEMPERATURE
+        * (d * np.log(2 * np.pi * np.e) + np.linalg.slogdet(covariance)[1])
+        / 2
+    )
 
 
 def test_linear_objective_is_that_of_its_own_law(regression):
     optimum = linear_optimum(*regression, RIDGE, TEMPERATURE)
     covariance = optimum.variance * np.eye(4)
-    assert optimum.objective == pytest.approx(objective(*regression, optimum.mean, covariance), rel=1e-13)
+    assert optimum.objective == pytest.approx(
+        objective(*regression, optimum.mean, covariance), rel=1e-13
+    )
     prior = np.zeros(4), TEMPERATURE / (2 * RIDGE)
     risk = np.mean((optimum.outputs - regression[1]) ** 2) / 2
-    kl_form = risk + TEMPERATURE * kl_gaussian_diagonal(optimum.mean, optimum.variance, *prior)
+    kl_form = risk + TEMPERATURE * kl_gaussian_diagonal(
+        optimum.mean, optimum.variance, *prior
+    )
     assert optimum.kl_objective == pytest.approx(kl_form, rel=1e-13)
 
 
@@ -46,7 +57,9 @@ def test_no_gaussian_law_is_better_than_the_linear_optimum(regression):
     rng = np.random.default_rng(1)
     for size in (1e-3, 1e-1):
         for _ in range(50):
-            root = np.sqrt(optimum.variance) * (np.eye(4) + size * rng.normal(size=(4, 4)))
+            root = np.sqrt(optimum.variance) * (
+                np.eye(4) + size * rng.normal(size=(4, 4))
+            )
             mean = optimum.mean + size * rng.normal(size=4)
             assert objective(*regression, mean, root @ root.T) > optimum.objective
 
@@ -57,7 +70,9 @@ def test_linear_strong_duality(regression):
     optimum = linear_optimum(inputs, targets, RIDGE, TEMPERATURE)
 
     def dual_objective(g):
-        return -np.mean(g**2 / 2 + g * targets) - TEMPERATURE * linear_log_partition(g, inputs, RIDGE, TEMPERATURE)
+        return -np.mean(g**2 / 2 + g * targets) - TEMPERATURE * linear_log_partition(
+            g, inputs, RIDGE, TEMPERATURE
+        )
 
     best = dual_objective(optimum.dual)
     assert best == pytest.approx(optimum.objective, rel=1e-13)
@@ -70,7 +85,9 @@ def test_linear_log_partition_is_the_integral():
     grid = np.linspace(-15, 15, 1501)
     potential = dual @ (inputs * grid) / 3 + RIDGE * grid**2
     density, log_partition = proximal_gibbs_on_grid(potential, grid, TEMPERATURE)
-    assert linear_log_partition(dual, inputs, RIDGE, TEMPERATURE) == pytest.approx(log_partition, rel=1e-12)
+    assert linear_log_partition(dual, inputs, RIDGE, TEMPERATURE) == pytest.approx(
+        log_partition, rel=1e-12
+    )
     assert quadrature_weights(grid) @ density == pytest.approx(1, rel=1e-13)
 
 
@@ -81,7 +98,10 @@ def test_linear_flow_is_the_integrated_equation(regression):
     root = rng.normal(size=(4, 5))
     start, times = (rng.normal(size=4), root @ root.T / 5), np.array([0.0, 0.5, 2.0])
     flow = linear_flow(inputs, targets, RIDGE, TEMPERATURE, *start, times)
-    second, drift = inputs.T @ inputs / 7 + 2 * RIDGE * np.eye(4), inputs.T @ targets / 7
+    second, drift = (
+        inputs.T @ inputs / 7 + 2 * RIDGE * np.eye(4),
+        inputs.T @ targets / 7,
+    )
     (mean, covariance), steps = start, 2000
     for k in range(4 * steps + 1):
         for row in np.flatnonzero(times * 2 * steps == k):
@@ -90,10 +110,15 @@ def test_linear_flow_is_the_integrated_equation(regression):
         h = 0.5 / steps
         middle = mean + h / 2 * (drift - second @ mean)
         mean = mean + h * (drift - second @ middle)
-        middle = covariance + h / 2 * (2 * TEMPERATURE * np.eye(4) - 4 * RIDGE * covariance)
+        middle = covariance + h / 2 * (
+            2 * TEMPERATURE * np.eye(4) - 4 * RIDGE * covariance
+        )
         covariance = covariance + h * (2 * TEMPERATURE * np.eye(4) - 4 * RIDGE * middle)
     best = linear_optimum(inputs, targets, RIDGE, TEMPERATURE).objective
-    direct = [objective(inputs, targets, m, c) - best for m, c in zip(flow.mean, flow.covariance, strict=True)]
+    direct = [
+        objective(inputs, targets, m, c) - best
+        for m, c in zip(flow.mean, flow.covariance, strict=True)
+    ]
     np.testing.assert_allclose(flow.gap, direct, rtol=1e-11)
 
 
@@ -102,26 +127,48 @@ def test_flow_gap_falls_at_least_at_the_rate_of_the_theorem(regression):
     times = np.linspace(0, 6, 25)
     rng = np.random.default_rng(4)
     for scale in (0.1, 1.0, 5.0):
-        flow = linear_flow(*regression, RIDGE, TEMPERATURE, scale * rng.normal(size=4), scale * np.eye(4), times)
-        assert np.all(flow.gap <= np.exp(-4 * RIDGE * times) * flow.gap[0] * (1 + 1e-12))
+        flow = linear_flow(
+            *regression,
+            RIDGE,
+            TEMPERATURE,
+            scale * rng.normal(size=4),
+            scale * np.eye(4),
+            times,
+        )
+        assert np.all(
+            flow.gap <= np.exp(-4 * RIDGE * times) * flow.gap[0] * (1 + 1e-12)
+        )
     optimum = linear_optimum(*regression, RIDGE, TEMPERATURE)
     unseen = np.linalg.svd(regression[0])[2][-1]
     start = optimum.mean + unseen, optimum.variance * np.eye(4)
     flow = linear_flow(*regression, RIDGE, TEMPERATURE, *start, times)
-    np.testing.assert_allclose(flow.gap, np.exp(-4 * RIDGE * times) * flow.gap[0], rtol=1e-9)
+    np.testing.assert_allclose(
+        flow.gap, np.exp(-4 * RIDGE * times) * flow.gap[0], rtol=1e-9
+    )
 
 
 def test_flow_from_a_point_has_an_infinite_gap_at_time_zero_only(regression):
-    flow = linear_flow(*regression, RIDGE, TEMPERATURE, np.zeros(4), np.zeros((4, 4)), np.array([0.0, 1.0]))
+    flow = linear_flow(
+        *regression,
+        RIDGE,
+        TEMPERATURE,
+        np.zeros(4),
+        np.zeros((4, 4)),
+        np.array([0.0, 1.0]),
+    )
     assert np.isinf(flow.gap[0])
     assert np.isfinite(flow.gap[1])
 
 
 @pytest.mark.parametrize("integrator", ["explicit", "exponential"])
-def test_cloud_variance_is_where_the_covariance_of_all_particles_settles(regression, integrator):
+def test_cloud_variance_is_where_the_covariance_of_all_particles_settles(
+    regression, integrator
+):
     """Iterates the covariance of the stacked particles, (N d, N d), under the interacting linear step."""
     inputs, num_particles, step_size = regression[0], 3, 0.2
-    cloud = linear_cloud_variance(inputs, RIDGE, TEMPERATURE, num_particles, step_size, integrator)
+    cloud = linear_cloud_variance(
+        inputs, RIDGE, TEMPERATURE, num_particles, step_size, integrator
+    )
     p = 2 * RIDGE
     a, b, c = {
         "explicit": (1 - step_size * p, step_size, np.sqrt(2 * step_size)),
@@ -131,15 +178,23 @@ def test_cloud_variance_is_where_the_covariance_of_all_particles_settles(regress
             np.sqrt((1 - np.exp(-2 * step_size * p)) / p),
         ),
     }[integrator]
-    average = np.full((num_particles, num_particles), 1 / num_particles)  # the gradient sees only the mean
-    step = a * np.eye(4 * num_particles) - b * np.kron(average, inputs.T @ inputs / len(inputs))
+    average = np.full(
+        (num_particles, num_particles), 1 / num_particles
+    )  # the gradient sees only the mean
+    step = a * np.eye(4 * num_particles) - b * np.kron(
+        average, inputs.T @ inputs / len(inputs)
+    )
     covariance = np.zeros_like(step)
     for _ in range(600):
         covariance = step @ covariance @ step.T + c**2 * TEMPERATURE * np.eye(len(step))
     mean_of = np.kron(np.full((1, num_particles), 1 / num_particles), np.eye(4))
-    np.testing.assert_allclose(cloud.of_mean, mean_of @ covariance @ mean_of.T, atol=1e-13)
+    np.testing.assert_allclose(
+        cloud.of_mean, mean_of @ covariance @ mean_of.T, atol=1e-13
+    )
     about = np.kron(np.eye(num_particles) - average, np.eye(4))
-    np.testing.assert_allclose(np.diag(about @ covariance @ about), cloud.within, rtol=1e-12)
+    np.testing.assert_allclose(
+        np.diag(about @ covariance @ about), cloud.within, rtol=1e-12
+    )
 
 
 def test_cloud_variance_refuses_a_step_that_does_not_settle(regression):
@@ -149,15 +204,29 @@ def test_cloud_variance_refuses_a_step_that_does_not_settle(regression):
 
 def test_cloud_variance_is_that_of_the_papers_algorithm():
     """The MFLD transcript with three particles: time averages within four batch-means standard errors."""
-    inputs, targets, step_size, steps = np.array([[1.2], [-0.5]]), np.array([0.3, 1.0]), 0.5, 16_000
-    linear = (lambda particle, x: particle @ x, lambda particle, x: x, lambda z, y: z - y)
+    inputs, targets, step_size, steps = (
+        np.array([[1.2], [-0.5]]),
+        np.array([0.3, 1.0]),
+        0.5,
+        16_000,
+    )
+    linear = (
+        lambda particle, x: particle @ x,
+        lambda particle, x: x,
+        lambda z, y: z - y,
+    )
     optimum = linear_optimum(inputs, targets, RIDGE, TEMPERATURE)
     noises = np.random.default_rng(5).normal(size=(steps, 3, 1))
     start = np.tile(optimum.mean, (3, 1))
-    chain = transcripts.mfld(*linear, inputs, targets, start, step_size, RIDGE, TEMPERATURE, noises)[1:, :, 0]
+    chain = transcripts.mfld(
+        *linear, inputs, targets, start, step_size, RIDGE, TEMPERATURE, noises
+    )[1:, :, 0]
     cloud = linear_cloud_variance(inputs, RIDGE, TEMPERATURE, 3, step_size)
     of_mean = (chain.mean(axis=1) - optimum.mean) ** 2
-    for series, expected in ((of_mean, cloud.of_mean[0, 0]), (chain.var(axis=1), cloud.within)):
+    for series, expected in (
+        (of_mean, cloud.of_mean[0, 0]),
+        (chain.var(axis=1), cloud.within),
+    ):
         blocks = series[-80 * 199 :].reshape(80, -1).mean(axis=1)
         standard_error = blocks.std(ddof=1) / np.sqrt(80)
         assert abs(blocks.mean() - expected) < 4 * standard_error < 0.2 * expected
@@ -168,10 +237,18 @@ def test_finite_particle_gap_is_the_free_energy_of_all_particles(regression):
     inputs, targets = regression
     num_particles = 3
     average = np.full((num_particles, num_particles), 1 / num_particles)
-    hessian = np.kron(average, inputs.T @ inputs / 7) + 2 * RIDGE * np.eye(4 * num_particles)
+    hessian = np.kron(average, inputs.T @ inputs / 7) + 2 * RIDGE * np.eye(
+        4 * num_particles
+    )
     drift = np.tile(inputs.T @ targets / 7, num_particles)
-    minimum = num_particles * np.mean(targets**2) / 2 - drift @ np.linalg.solve(hessian, drift) / 2
-    log_integral = 2 * num_particles * np.log(2 * np.pi * TEMPERATURE) - np.linalg.slogdet(hessian)[1] / 2
+    minimum = (
+        num_particles * np.mean(targets**2) / 2
+        - drift @ np.linalg.solve(hessian, drift) / 2
+    )
+    log_integral = (
+        2 * num_particles * np.log(2 * np.pi * TEMPERATURE)
+        - np.linalg.slogdet(hessian)[1] / 2
+    )
     per_particle = (minimum - TEMPERATURE * log_integral) / num_particles
     best = linear_optimum(inputs, targets, RIDGE, TEMPERATURE).objective
     gap = finite_particle_gap(inputs, RIDGE, TEMPERATURE, num_particles)

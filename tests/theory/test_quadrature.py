@@ -24,13 +24,17 @@ def stationary_density(kernel, grid):
 
 
 def kernel():
-    return langevin_kernel_on_grid(CURVATURE * GRID + SLOPE, GRID, STEP_SIZE, TEMPERATURE)
+    return langevin_kernel_on_grid(
+        CURVATURE * GRID + SLOPE, GRID, STEP_SIZE, TEMPERATURE
+    )
 
 
 def test_a_step_on_the_grid_is_the_moment_recursion():
     density = proximal_gibbs_on_grid((GRID - 1) ** 2, GRID, 1.0)[0]  # N(1, 1/2)
     law = np.array([[CURVATURE]]), np.array([[SLOPE]]), np.ones(1), np.array([1.5])
-    exact = QuadraticChain(*law, step_size=STEP_SIZE, temperature=TEMPERATURE, num_steps=6).ld()
+    exact = QuadraticChain(
+        *law, step_size=STEP_SIZE, temperature=TEMPERATURE, num_steps=6
+    ).ld()
     for first, second in zip(exact.first[:, 0], exact.second[:, 0], strict=True):
         assert WEIGHTS @ density == pytest.approx(1, abs=1e-9)
         assert WEIGHTS @ (density * GRID) == pytest.approx(first, abs=1e-9)
@@ -64,7 +68,10 @@ def test_a_grid_too_coarse_for_the_noise_is_refused():
 
 
 FINE = np.linspace(-6.5, 6.5, 801)
-WELLS, SLOPE_OF_WELLS = FINE**2 / 2 + np.cos(2.5 * FINE), FINE - 2.5 * np.sin(2.5 * FINE)
+WELLS, SLOPE_OF_WELLS = (
+    FINE**2 / 2 + np.cos(2.5 * FINE),
+    FINE - 2.5 * np.sin(2.5 * FINE),
+)
 
 
 def wells_target():
@@ -77,7 +84,9 @@ def kl_along_wells(step_size, num_steps, every):
     """KL of LD to its target from N(1, T / L), exact by quadrature."""
     law = proximal_gibbs_on_grid(WELLS, FINE, 1.0)[0]
     density = proximal_gibbs_on_grid((FINE - 1) ** 2 * 7.25 / 2, FINE, 1.0)[0]
-    kernel = np.linalg.matrix_power(langevin_kernel_on_grid(SLOPE_OF_WELLS, FINE, step_size, 1.0), every)
+    kernel = np.linalg.matrix_power(
+        langevin_kernel_on_grid(SLOPE_OF_WELLS, FINE, step_size, 1.0), every
+    )
     divergences = [kl_on_grid(density, law, FINE)]
     for _ in range(num_steps // every):
         density = kernel @ density
@@ -85,13 +94,17 @@ def kl_along_wells(step_size, num_steps, every):
     return np.array(divergences)
 
 
-@pytest.mark.parametrize(("method", "fraction"), [("ld", 1.0), ("ld", 0.1), ("vempala_wibisono", 1.0)])
+@pytest.mark.parametrize(
+    ("method", "fraction"), [("ld", 1.0), ("ld", 0.1), ("vempala_wibisono", 1.0)]
+)
 def test_theorems_of_ld_hold_without_convexity(method, fraction):
     theorem = getattr(bounds, method)(wells_target())
     eta = fraction * theorem.step_size()
     every = max(1, round(0.05 / eta))
     kl = kl_along_wells(eta, 120 * every, every)
-    ratio = [value / theorem.kl_bound(eta, j * every, kl[0]) for j, value in enumerate(kl)]
+    ratio = [
+        value / theorem.kl_bound(eta, j * every, kl[0]) for j, value in enumerate(kl)
+    ]
     assert max(ratio) <= 1
 
 
@@ -108,7 +121,12 @@ def test_kl_decays_at_twice_the_spectral_gap_and_much_faster_than_promised():
 @pytest.mark.slow
 def test_bias_is_of_second_order_in_the_step_where_theorems_give_first():
     law = proximal_gibbs_on_grid(WELLS, FINE, 1.0)[0]
-    kernels = [langevin_kernel_on_grid(SLOPE_OF_WELLS, FINE, eta, 1.0) for eta in (0.02, 0.01, 0.005)]
-    biases = [kl_on_grid(stationary_density(kernel, FINE), law, FINE) for kernel in kernels]
+    kernels = [
+        langevin_kernel_on_grid(SLOPE_OF_WELLS, FINE, eta, 1.0)
+        for eta in (0.02, 0.01, 0.005)
+    ]
+    biases = [
+        kl_on_grid(stationary_density(kernel, FINE), law, FINE) for kernel in kernels
+    ]
     orders = np.log2(biases[:-1]) - np.log2(biases[1:])
     np.testing.assert_allclose(orders, 2, atol=0.06)

@@ -28,7 +28,7 @@ def random_network(rng, num_neurons, dim):
 
 def on_circle(function):
     """The mean of function(x) over the unit circle."""
-    at = lambda angle: function(np.array([np.cos(angle), np.sin(angle)]))  # noqa: E731
+    at = lambda angle: function(np.array([np.cos(angle), np.sin(angle)]))
     return quad(at, 0, 2 * np.pi, limit=500, epsabs=1e-12)[0] / (2 * np.pi)
 
 
@@ -36,7 +36,9 @@ def test_product_is_the_integral_over_the_circle():
     u, v = np.array([1.3, 0.4]), np.array([-0.2, 0.9])
     for other in (v, u, -u, np.zeros(2)):
         integral = on_circle(lambda x: relu(u @ x) * relu(other @ x))  # noqa: B023
-        assert relu_product(u[None], other[None])[0, 0] == pytest.approx(integral, abs=1e-10)
+        assert relu_product(u[None], other[None])[0, 0] == pytest.approx(
+            integral, abs=1e-10
+        )
 
 
 def test_excess_risk_is_the_integral_over_the_circle():
@@ -52,7 +54,11 @@ def test_excess_risk_is_the_mean_over_sampled_spheres(dim):
     student, teacher = random_network(rng, 4, dim), random_network(rng, 3, dim)
     x = sphere(rng, 40_000, dim)
     exact = excess_risk(student, teacher)
-    assert_mean((outputs(student, x) - outputs(teacher, x)) ** 2, exact, wrong=exact * dim / (dim + 1))
+    assert_mean(
+        (outputs(student, x) - outputs(teacher, x)) ** 2,
+        exact,
+        wrong=exact * dim / (dim + 1),
+    )
 
 
 def test_excess_risk_of_many_networks_at_once():
@@ -61,14 +67,18 @@ def test_excess_risk_of_many_networks_at_once():
     outer, inner = rng.normal(size=(2, 5, 4)), rng.normal(size=(2, 5, 4, 3))
     risks = excess_risk((outer, inner), teacher)
     assert risks.shape == (2, 5)
-    assert risks[1, 3] == pytest.approx(float(excess_risk((outer[1, 3], inner[1, 3]), teacher)), rel=1e-13)
+    assert risks[1, 3] == pytest.approx(
+        float(excess_risk((outer[1, 3], inner[1, 3]), teacher)), rel=1e-13
+    )
 
 
 def test_excess_risk_sees_a_small_distance():
     """Near the teacher it is the quadratic form of the tangent, far below the rounding of float32."""
     teacher = np.ones(1), np.array([[0.0, 0.0, 2.0]])
     moved = np.ones(1), np.array([[0.0, 0.0, 2.0 + 1e-6]])
-    assert excess_risk(moved, teacher) == pytest.approx(1e-12 / 6, rel=1e-3)  # E relu(x_3)^2 = 1 / (2 d)
+    assert excess_risk(moved, teacher) == pytest.approx(
+        1e-12 / 6, rel=1e-3
+    )  # E relu(x_3)^2 = 1 / (2 d)
 
 
 def test_networks_of_other_inputs_are_refused():
@@ -86,6 +96,8 @@ def test_parametric_risk_is_that_of_least_squares_near_the_teacher():
         y = outputs(teacher, x) + noise * rng.normal(size=size)
         active = x[x[:, 2] > 0]
         w = np.linalg.lstsq(active, y[x[:, 2] > 0])[0]
-        risks.append((w - teacher[1][0]) @ (w - teacher[1][0]) / (2 * dim))  # E 1{active} x x^T = I / (2 d)
+        risks.append(
+            (w - teacher[1][0]) @ (w - teacher[1][0]) / (2 * dim)
+        )  # E 1{active} x x^T = I / (2 d)
     expected = parametric_risk(1, dim, noise**2, size)
     assert_mean(risks, expected, slack=0.02 * expected, wrong=2 * expected)

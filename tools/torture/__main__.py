@@ -34,10 +34,24 @@ DAMAGES = 60  # of one kind of file
 
 def main() -> int:
     """Run what is asked for; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m tools.torture", description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a few of each, in a minute")
-    parser.add_argument("--only", action="append", default=[], help="kinds whose names contain this; repeat for more")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments of kills and the places of damage")
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.torture", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="a few of each, in a minute"
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        help="kinds whose names contain this; repeat for more",
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="of the moments of kills and the places of damage",
+    )
     parser.add_argument("--jobs", type=int, default=2, help="scenarios at a time")
     options = parser.parse_args()
     began, counts = time.monotonic(), Counts()
@@ -62,31 +76,53 @@ def selected(name: str, only: list[str]) -> bool:
     return not only or any(part in name for part in only)
 
 
-def scenarios(options: argparse.Namespace, base: Path, counts: Counts) -> Iterator[Scenario]:
+def scenarios(
+    options: argparse.Namespace, base: Path, counts: Counts
+) -> Iterator[Scenario]:
     """Yield scenarios for each kind of run, and for each kind of file."""
     for run in RUNS.values():
-        if selected(run.name, options.only) and (not options.quick or run.name in QUICK or options.only):
+        if selected(run.name, options.only) and (
+            not options.quick or run.name in QUICK or options.only
+        ):
             yield of_run(run, base / run.name.replace(" ", "-"), options, counts)
     for files in damage.FILES:
-        if selected(f"damage to {files.name}", options.only) and (files.quick or not options.quick or options.only):
+        if selected(f"damage to {files.name}", options.only) and (
+            files.quick or not options.quick or options.only
+        ):
             number = QUICK_DAMAGES if options.quick else DAMAGES
-            yield damage.damaged(files, base / f"damaged-{files.name.replace(' ', '-')}", number, options.seed, counts)
+            yield damage.damaged(
+                files,
+                base / f"damaged-{files.name.replace(' ', '-')}",
+                number,
+                options.seed,
+                counts,
+            )
 
 
-def of_run(run: Run, folder: Path, options: argparse.Namespace, counts: Counts) -> Scenario:
+def of_run(
+    run: Run, folder: Path, options: argparse.Namespace, counts: Counts
+) -> Scenario:
     """Run alone, then in storms, in a race, and with a full disk."""
     expected: dict[int, str] = {}
     changes: list[int] = []
     yield from storms.undisturbed(run, folder, expected, changes, variants=2)
     numbers = random.Random(zlib.crc32(run.name.encode()) + options.seed)
     kills = QUICK_KILLS if options.quick else KILLS
-    number = QUICK_STORMS if options.quick else max(3, int(SECONDS / run.seconds / (kills + 1)))
+    number = (
+        QUICK_STORMS
+        if options.quick
+        else max(3, int(SECONDS / run.seconds / (kills + 1)))
+    )
     for i, planned in enumerate(storms.kills_of(changes[0], number, kills, numbers)):
-        yield from storms.storm(run, folder / f"storm-{i}", planned, expected[0], counts)
+        yield from storms.storm(
+            run, folder / f"storm-{i}", planned, expected[0], counts
+        )
     for i in range(1 if options.quick else 5):
         yield from storms.race(run, folder / f"race-{i}", expected, counts)
     for size in storms.FILE_SIZES[1:2] if options.quick else storms.FILE_SIZES:
-        yield from storms.full_disk(run, folder / f"full-{size}", size, expected[0], counts)
+        yield from storms.full_disk(
+            run, folder / f"full-{size}", size, expected[0], counts
+        )
 
 
 if __name__ == "__main__":

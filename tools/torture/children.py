@@ -75,13 +75,17 @@ class Child:
     def _run(self, write: int) -> None:
         try:
             nowhere = os.open(os.devnull, os.O_RDWR)
-            errors = nowhere if self.largest_file is not None else os.memfd_create("errors")
+            errors = (
+                nowhere if self.largest_file is not None else os.memfd_create("errors")
+            )
             for number, descriptor in ((0, nowhere), (1, nowhere), (2, errors)):
                 os.dup2(descriptor, number)
             os.setsid()
             changes = watch_changes(self.folder, self.way, self.at)
             if self.largest_file is not None:
-                resource.setrlimit(resource.RLIMIT_FSIZE, (self.largest_file, self.largest_file))
+                resource.setrlimit(
+                    resource.RLIMIT_FSIZE, (self.largest_file, self.largest_file)
+                )
             ended = outcome_of(self.work)
             os.write(write, json.dumps(ended._replace(changes=len(changes))).encode())
         finally:
@@ -97,8 +101,14 @@ class Child:
         os.close(self.pipe)
         if self.output:
             return Ended(*json.loads(self.output))
-        own = number < 0 and self.way is not None and -number == getattr(signal, self.way)
-        return Ended(signal=-number) if own else Ended(raw=f"ended by itself with status {number}")
+        own = (
+            number < 0 and self.way is not None and -number == getattr(signal, self.way)
+        )
+        return (
+            Ended(signal=-number)
+            if own
+            else Ended(raw=f"ended by itself with status {number}")
+        )
 
 
 def watch_changes(folder: Path, way: str | None, at: int) -> list[str]:
@@ -142,9 +152,16 @@ def refusal_of(error: Exception) -> Ended:
     """Return a refusal where langevax raised the error in a sentence, and a raw error otherwise."""
     frames = traceback.extract_tb(error.__traceback__)
     message = str(error)
-    raised_here = [frame for frame in frames if "contextlib" not in frame.filename][-1].filename.startswith(PACKAGE)
+    raised_here = [frame for frame in frames if "contextlib" not in frame.filename][
+        -1
+    ].filename.startswith(PACKAGE)
     kinds = (langevax.CheckpointError, ValueError, OSError)
-    if raised_here and isinstance(error, kinds) and "\n" not in message.strip() and 0 < len(message) < LONGEST:
+    if (
+        raised_here
+        and isinstance(error, kinds)
+        and "\n" not in message.strip()
+        and 0 < len(message) < LONGEST
+    ):
         return Ended(refusal=message)
     return Ended(raw="".join(traceback.format_exception(error))[-TAIL:])
 
@@ -160,7 +177,11 @@ class Command(Exception):
     def outcome(self) -> Ended:
         if self.code > 128:
             return Ended(signal=self.code - 128)
-        if self.code in (1, 2) and "Traceback" not in self.text and ("Error: " in self.text or "Failed: " in self.text):
+        if (
+            self.code in (1, 2)
+            and "Traceback" not in self.text
+            and ("Error: " in self.text or "Failed: " in self.text)
+        ):
             return Ended(refusal=self.text)
         return Ended(raw=str(self)[-TAIL:])
 
@@ -188,13 +209,28 @@ def run_all(scenarios: Iterable[Scenario], jobs: int) -> None:
             begin(scenario, None)
         if not active:
             return
-        pipes = {c.pipe: c for _, children, done in active for i, c in enumerate(children) if i not in done}
+        pipes = {
+            c.pipe: c
+            for _, children, done in active
+            for i, c in enumerate(children)
+            if i not in done
+        }
         ready = select.select(list(pipes), [], [], 1.0)[0]
-        late = [pipe for pipe, child in pipes.items() if time.monotonic() - child.began >= SECONDS_AT_MOST]
-        closed = {pipe for pipe in {*ready, *late} if pipe in late or not _read(pipes[pipe])}
+        late = [
+            pipe
+            for pipe, child in pipes.items()
+            if time.monotonic() - child.began >= SECONDS_AT_MOST
+        ]
+        closed = {
+            pipe for pipe in {*ready, *late} if pipe in late or not _read(pipes[pipe])
+        }
         for entry in list(active):
             scenario, children, done = entry
-            done |= {i: c.wait() for i, c in enumerate(children) if i not in done and c.pipe in closed}
+            done |= {
+                i: c.wait()
+                for i, c in enumerate(children)
+                if i not in done and c.pipe in closed
+            }
             if len(done) == len(children):
                 active.remove(entry)
                 begin(scenario, [done[i] for i in range(len(children))])

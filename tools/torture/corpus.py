@@ -12,8 +12,17 @@ def add_corpus(counts: Counts) -> None:
 
     for name, entry in ENTRIES.items():
         sentences = faults(name)
-        outcomes = Counter("silent" if "silently" in s or "another answer" in s else "raw" for s in sentences)
-        counts.add("wrong arguments", "held", number=len(list(cases(entry))) - outcomes.total())
+        outcomes = Counter(
+            "silent" if "silently" in s or "another answer" in s else "raw"
+            for s in sentences
+        )
+        counts.add(
+            "wrong arguments", "held", number=len(list(cases(entry))) - outcomes.total()
+        )
         for sentence in sentences:
-            kind = "silent" if "silently" in sentence or "another answer" in sentence else "raw"
+            kind = (
+                "silent"
+                if "silently" in sentence or "another answer" in sentence
+                else "raw"
+            )
             counts.add("wrong arguments", kind, f"{name}: {sentence}")

@@ -31,7 +31,10 @@ class Counts:
         rows = [(name, counted) for name, counted in self.outcomes.items()]
         rows.append(("all", sum(self.outcomes.values(), Counter())))
         width = max(len(name) for name, _ in rows)
-        lines = [f"{'':<{width}}  {'tried':>6}" + "".join(f"  {outcome:>6}" for outcome in OUTCOMES)]
+        lines = [
+            f"{'':<{width}}  {'tried':>6}"
+            + "".join(f"  {outcome:>6}" for outcome in OUTCOMES)
+        ]
         for name, counted in rows:
             numbers = "".join(f"  {counted[outcome]:>6}" for outcome in OUTCOMES)
             lines.append(f"{name:<{width}}  {counted.total():>6}{numbers}")

@@ -17,7 +17,18 @@ from tools.torture.children import Child, Ended, Scenario, outcome_of
 from tools.torture.counts import Counts
 
 AT_ONCE = 20  # damages that one child reads
-WAYS = ("flip", "flip", "flip", "flip", "cut", "flip", "flip", "empty", "flip", "missing")
+WAYS = (
+    "flip",
+    "flip",
+    "flip",
+    "flip",
+    "cut",
+    "flip",
+    "flip",
+    "empty",
+    "flip",
+    "missing",
+)
 LOGS = WAYS[:-1]  # of files without which a run goes on
 
 
@@ -34,22 +45,35 @@ class Files:
     ways: tuple[str, ...] = WAYS
 
 
-def damaged(files: Files, base: Path, number: int, seed: int, counts: Counts) -> Scenario:
+def damaged(
+    files: Files, base: Path, number: int, seed: int, counts: Counts
+) -> Scenario:
     """Make the files, read them as they are, then read copies with `number` damages of each pattern."""
     whole = base / "whole"
     (made,) = yield [Child(partial(_make_and_read, files, whole), base)]
     if made.answer is None:
-        raise RuntimeError(f"{files.name} cannot be made: {made.refusal or made.raw or made}")
+        raise RuntimeError(
+            f"{files.name} cannot be made: {made.refusal or made.raw or made}"
+        )
     numbers = random.Random(zlib.crc32(files.name.encode()) + seed)
     damages = [
-        (str(path.relative_to(whole)), files.ways[i % len(files.ways)], numbers.random(), numbers.randrange(8))
+        (
+            str(path.relative_to(whole)),
+            files.ways[i % len(files.ways)],
+            numbers.random(),
+            numbers.randrange(8),
+        )
         for pattern in files.patterns
-        for i, path in _repeated(sorted(p for p in whole.glob(pattern) if p.is_file()), number)
+        for i, path in _repeated(
+            sorted(p for p in whole.glob(pattern) if p.is_file()), number
+        )
     ]
     while damages:
         report = base / "report"
         report.unlink(missing_ok=True)
-        (ended,) = yield [Child(partial(_read_all, files, whole, damages[:AT_ONCE], report), base)]
+        (ended,) = yield [
+            Child(partial(_read_all, files, whole, damages[:AT_ONCE], report), base)
+        ]
         lines = report.read_text().splitlines() if report.exists() else []
         for line, planned in zip(lines, damages, strict=False):
             _count(files, Ended(*json.loads(line)), planned, made.answer, counts)
@@ -78,11 +102,15 @@ def _make_and_read(files: Files, whole: Path) -> str:
         shutil.rmtree(copy)
 
 
-def _read_all(files: Files, whole: Path, damages: list[tuple[str, str, float, int]], report: Path) -> bool:
+def _read_all(
+    files: Files, whole: Path, damages: list[tuple[str, str, float, int]], report: Path
+) -> bool:
     """Write a line on each damage, so that a crash leaves those before it."""
     runs.save_often()
     for name, way, place, bit in damages:
-        copy = Path(shutil.copytree(whole, whole.with_name("copy"), dirs_exist_ok=False))
+        copy = Path(
+            shutil.copytree(whole, whole.with_name("copy"), dirs_exist_ok=False)
+        )
         try:
             spoil(copy / name, way, place, bit)
             ended = outcome_of(partial(files.read, copy))
@@ -108,7 +136,9 @@ def spoil(path: Path, way: str, place: float, bit: int) -> None:
         path.write_bytes(content)
 
 
-def _count(files: Files, ended: Ended, planned: Any, expected: str, counts: Counts) -> None:
+def _count(
+    files: Files, ended: Ended, planned: Any, expected: str, counts: Counts
+) -> None:
     name, way, place, bit = planned
     if ended.raw or ended.signal:
         outcome, sentence = "raw", ended.raw or f"signal {ended.signal}"
@@ -116,7 +146,11 @@ def _count(files: Files, ended: Ended, planned: Any, expected: str, counts: Coun
         outcome, sentence = "held", ""
     else:
         outcome, sentence = "silent", "read as something else"
-    counts.add(f"damage to {files.name}", outcome, f"{name}, {way} at {place:.4f}, bit {bit}: {sentence}")
+    counts.add(
+        f"damage to {files.name}",
+        outcome,
+        f"{name}, {way} at {place:.4f}, bit {bit}: {sentence}",
+    )
 
 
 def _make_run(name: str, folder: Path) -> None:
@@ -133,7 +167,9 @@ def _make_rows(folder: Path) -> None:
     from langevax.data import write_rows
 
     inputs = np.random.default_rng(3).normal(size=(200, 4)).astype(np.float32)
-    write_rows(folder / "t.rows", {"inputs": inputs, "targets": np.arange(200)}, progress=False)
+    write_rows(
+        folder / "t.rows", {"inputs": inputs, "targets": np.arange(200)}, progress=False
+    )
 
 
 def _read_rows(folder: Path) -> str:
@@ -148,8 +184,16 @@ def _make_model(folder: Path) -> None:
     from langevax.sklearn import MeanFieldRegressor
 
     inputs = np.random.default_rng(3).normal(size=(40, 3)).astype(np.float32)
-    model = MeanFieldRegressor(num_particles=20, num_steps=20, temperature=0.05, validation=None, random_state=0)
-    model.fit(inputs, inputs[:, 0]).save(folder / "model.safetensors", card={"table": "t.csv"})
+    model = MeanFieldRegressor(
+        num_particles=20,
+        num_steps=20,
+        temperature=0.05,
+        validation=None,
+        random_state=0,
+    )
+    model.fit(inputs, inputs[:, 0]).save(
+        folder / "model.safetensors", card={"table": "t.csv"}
+    )
 
 
 def _read_model(folder: Path) -> str:
@@ -174,7 +218,9 @@ def _check_fit(folder: Path) -> str:
     if "no result.json" in runs.command("check", folder / "out"):
         raise runs.Command(2, "Error: result.json is missing")
     parts = sorted(path for path in (folder / "out").iterdir() if path.is_file())
-    return runs.digest([path.name for path in parts], [path.read_bytes().hex() for path in parts])
+    return runs.digest(
+        [path.name for path in parts], [path.read_bytes().hex() for path in parts]
+    )
 
 
 def _make_interrupted_fit(folder: Path) -> None:
@@ -207,15 +253,38 @@ def _resume_fit(folder: Path) -> str:
 
 FILES = (
     Files(
-        "states", partial(_make_run, "simulate"), partial(_resume_run, "simulate"), ("files/run/state/*/**/*",), True
+        "states",
+        partial(_make_run, "simulate"),
+        partial(_resume_run, "simulate"),
+        ("files/run/state/*/**/*",),
+        True,
     ),
-    Files("run.json", partial(_make_run, "simulate"), partial(_resume_run, "simulate"), ("files/run/run.json",), True),
-    Files("records", partial(_make_run, "simulate"), partial(_resume_run, "simulate"), ("files/run/trace/*",), True),
-    Files("row files", _make_rows, _read_rows, ("t.rows/*.npy", "t.rows/rows.json"), True),
+    Files(
+        "run.json",
+        partial(_make_run, "simulate"),
+        partial(_resume_run, "simulate"),
+        ("files/run/run.json",),
+        True,
+    ),
+    Files(
+        "records",
+        partial(_make_run, "simulate"),
+        partial(_resume_run, "simulate"),
+        ("files/run/trace/*",),
+        True,
+    ),
+    Files(
+        "row files", _make_rows, _read_rows, ("t.rows/*.npy", "t.rows/rows.json"), True
+    ),
     Files("models", _make_model, _read_model, ("model.safetensors",), True),
     Files("schemas", _make_fit, _predict, ("out/schema.json",)),
     Files("fitted folders", _make_fit, _check_fit, ("out/*",)),
-    Files("interrupted fits", _make_interrupted_fit, _resume_fit, ("out/training/settings.json",)),
+    Files(
+        "interrupted fits",
+        _make_interrupted_fit,
+        _resume_fit,
+        ("out/training/settings.json",),
+    ),
     Files(
         "server checkpoints",
         partial(_make_run, "Flower server"),

@@ -49,10 +49,16 @@ def digest(*trees: Any) -> str:
     """Return a hash of all arrays, texts and numbers in some trees."""
     content = hashlib.sha256()
     for path, leaf in jax.tree.leaves_with_path(trees):
-        key = isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        key = isinstance(leaf, jax.Array) and jnp.issubdtype(
+            leaf.dtype, jax.dtypes.prng_key
+        )
         array = np.asarray(jax.random.key_data(leaf) if key else leaf)
-        content.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
-        content.update(str(leaf).encode() if array.dtype.kind in "OU" else array.tobytes())
+        content.update(
+            f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode()
+        )
+        content.update(
+            str(leaf).encode() if array.dtype.kind in "OU" else array.tobytes()
+        )
     return content.hexdigest()
 
 
@@ -61,7 +67,10 @@ def save_often() -> None:
     driver: Any = importlib.import_module("langevax.run.simulate")
     driver.FIRST_CHUNK, driver.next_length = CHUNK, lambda *_: CHUNK
     COMPILED.mkdir(parents=True, exist_ok=True)
-    jax.config.update("jax_compilation_cache_dir", os.environ.get("JAX_COMPILATION_CACHE_DIR", str(COMPILED)))
+    jax.config.update(
+        "jax_compilation_cache_dir",
+        os.environ.get("JAX_COMPILATION_CACHE_DIR", str(COMPILED)),
+    )
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
@@ -88,25 +97,53 @@ def _data(rows: int = 12, columns: int = 3) -> np.ndarray:
 
 
 def _of_result(result: langevax.Result) -> str:
-    trace = result.trace and {"steps": result.trace.steps, "values": result.trace.values, "info": result.trace.info}
+    trace = result.trace and {
+        "steps": result.trace.steps,
+        "values": result.trace.values,
+        "info": result.trace.info,
+    }
     average = result.average and result.average.mean
-    return digest(result.position, result.state, trace, average, result.counts_by_chain, result.steps)
+    return digest(
+        result.position,
+        result.state,
+        trace,
+        average,
+        result.counts_by_chain,
+        result.steps,
+    )
 
 
-def simulate(algorithm: Callable[[int], Any], problem: Callable[[], Any], start: Callable[[], Any]) -> Any:
+def simulate(
+    algorithm: Callable[[int], Any],
+    problem: Callable[[], Any],
+    start: Callable[[], Any],
+) -> Any:
     """Return the work of a run of `langevax.simulate`."""
 
     def work(folder: Path, variant: int, resume: bool) -> str:
         save_often()
-        options: dict[str, Any] = {"checkpoint": folder / "run", "resume": resume, "checkpoint_seconds": 0.0}
-        options |= {"record_every": 4, "progress": False, "key": jax.random.key(0), "num_steps": STEPS}
-        return _of_result(langevax.simulate(algorithm(variant), problem(), start(), **options))
+        options: dict[str, Any] = {
+            "checkpoint": folder / "run",
+            "resume": resume,
+            "checkpoint_seconds": 0.0,
+        }
+        options |= {
+            "record_every": 4,
+            "progress": False,
+            "key": jax.random.key(0),
+            "num_steps": STEPS,
+        }
+        return _of_result(
+            langevax.simulate(algorithm(variant), problem(), start(), **options)
+        )
 
     return work
 
 
 def _langevin(variant: int) -> Any:
-    return langevax.Langevin(0.1 / (1 + variant), 0.5, langevax.gradients.SVRG(batch_size=3, period=5))
+    return langevax.Langevin(
+        0.1 / (1 + variant), 0.5, langevax.gradients.SVRG(batch_size=3, period=5)
+    )
 
 
 def _sum() -> Any:
@@ -116,7 +153,11 @@ def _sum() -> Any:
 def _risk() -> Any:
     inputs = _data(16)
     return langevax.MeanFieldRisk(
-        langevax.neurons.Tanh(), langevax.losses.Squared(), inputs, np.sin(inputs[:, 0]), precision=0.02
+        langevax.neurons.Tanh(),
+        langevax.losses.Squared(),
+        inputs,
+        np.sin(inputs[:, 0]),
+        precision=0.02,
     )
 
 
@@ -129,7 +170,9 @@ def _federation() -> Any:
 
 
 def _fledge(variant: int) -> Any:
-    return langevax.federated.FLEDGE(0.05 / (1 + variant), num_local_steps=3, batch_size=2, clients_per_round=3)
+    return langevax.federated.FLEDGE(
+        0.05 / (1 + variant), num_local_steps=3, batch_size=2, clients_per_round=3
+    )
 
 
 def _log_likelihood(x: Any, a: Any) -> Any:
@@ -139,16 +182,33 @@ def _log_likelihood(x: Any, a: Any) -> Any:
 def _sample(folder: Path, variant: int, resume: bool) -> str:
     save_often()
     _patched("langevax.sampling.draws")
-    posterior = langevax.posterior(None, _log_likelihood, _data(), prior_precision=1.0 + variant)
-    options: dict[str, Any] = {"dynamics": "langevin", "num_samples": 40, "num_chains": 2, "num_warmup": 10}
-    options |= {"thinning": 1, "step_size": 0.1, "progress": False, "checkpoint": folder / "run", "resume": resume}
-    samples = langevax.sample(posterior, np.zeros(3, np.float32), key=jax.random.key(1), **options)
+    posterior = langevax.posterior(
+        None, _log_likelihood, _data(), prior_precision=1.0 + variant
+    )
+    options: dict[str, Any] = {
+        "dynamics": "langevin",
+        "num_samples": 40,
+        "num_chains": 2,
+        "num_warmup": 10,
+    }
+    options |= {
+        "thinning": 1,
+        "step_size": 0.1,
+        "progress": False,
+        "checkpoint": folder / "run",
+        "resume": resume,
+    }
+    samples = langevax.sample(
+        posterior, np.zeros(3, np.float32), key=jax.random.key(1), **options
+    )
     return digest(samples.draws)
 
 
 def _patched(module: str) -> None:
     """Let a module that calls `simulate` save after every chunk."""
-    importlib.import_module(module).simulate = partial(langevax.simulate, checkpoint_seconds=0.0)  # type: ignore[attr-defined]
+    importlib.import_module(module).simulate = partial(
+        langevax.simulate, checkpoint_seconds=0.0
+    )  # type: ignore[attr-defined]
 
 
 def _estimator(folder: Path, variant: int, resume: bool) -> str:
@@ -176,7 +236,10 @@ def write_table(folder: Path) -> None:
     with (folder / "table.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["height", "width", "price"])
-        writer.writerows([f"{a:.3f}", f"{b:.3f}", f"{a - 2 * b + 0.1 * c:.3f}"] for a, b, c in _data(ROWS))
+        writer.writerows(
+            [f"{a:.3f}", f"{b:.3f}", f"{a - 2 * b + 0.1 * c:.3f}"]
+            for a, b, c in _data(ROWS)
+        )
 
 
 def fit_words(folder: Path, variant: int = 0) -> list[Any]:
@@ -191,7 +254,15 @@ def fit_words(folder: Path, variant: int = 0) -> list[Any]:
         "--no-peers",
         "--no-certificate",
     ]
-    return [*words, "--num-particles", 20 + 10 * variant, "--num-steps", STEPS, "--temperature", 0.05]
+    return [
+        *words,
+        "--num-particles",
+        20 + 10 * variant,
+        "--num-steps",
+        STEPS,
+        "--temperature",
+        0.05,
+    ]
 
 
 def fitted_digest(folder: Path) -> str:
@@ -203,7 +274,11 @@ def fitted_digest(folder: Path) -> str:
 def _fit(folder: Path, variant: int, resume: bool) -> str:
     save_often()
     _patched("langevax.sklearn.training")
-    if resume and (folder / "out" / "result.json").exists() and not (folder / "out" / "training").exists():
+    if (
+        resume
+        and (folder / "out" / "result.json").exists()
+        and not (folder / "out" / "training").exists()
+    ):
         return fitted_digest(folder)  # it had ended before the signal came
     command(*fit_words(folder, variant), *(["--resume"] if resume else []))
     return fitted_digest(folder)
@@ -213,10 +288,20 @@ def _convert(folder: Path, variant: int, resume: bool) -> str:
     from langevax.data import open_rows
 
     out, target = folder / "table.rows", ("price", "width")[variant]
-    command("convert", folder / "table.csv", "--target", target, "--out", out, *(["--force"] if resume else []))
+    command(
+        "convert",
+        folder / "table.csv",
+        "--target",
+        target,
+        "--out",
+        out,
+        *(["--force"] if resume else []),
+    )
     rows = open_rows(out)
     rows.check()
-    leftovers = [path.name for path in folder.iterdir() if path.name.startswith(".table.rows")]
+    leftovers = [
+        path.name for path in folder.iterdir() if path.name.startswith(".table.rows")
+    ]
     return digest({name: rows.numpy(name) for name in rows}, leftovers)
 
 
@@ -230,12 +315,30 @@ def _server(folder: Path, variant: int, resume: bool) -> str:
     clients = _data(30).reshape(5, 6, 3)
 
     def problem(context: Any) -> Any:
-        return langevax.FiniteSum(squared_distance, clients[context.node_config["partition-id"]])
+        return langevax.FiniteSum(
+            squared_distance, clients[context.node_config["partition-id"]]
+        )
 
     start = np.zeros(3, np.float32)
-    task = Task(FedAvg(0.05 / (1 + variant), num_local_steps=3, batch_size=2, clients_per_round=3), start, problem)
-    config = {"rounds": 6, "evaluate-every": 0, "deadline": 5.0, "checkpoint": str(folder / "run"), "resume": resume}
-    strategy, _ = serve(task, LocalGrid(client_app(task), len(clients)), config | {"out": str(folder / "out")})
+    task = Task(
+        FedAvg(
+            0.05 / (1 + variant), num_local_steps=3, batch_size=2, clients_per_round=3
+        ),
+        start,
+        problem,
+    )
+    config = {
+        "rounds": 6,
+        "evaluate-every": 0,
+        "deadline": 5.0,
+        "checkpoint": str(folder / "run"),
+        "resume": resume,
+    }
+    strategy, _ = serve(
+        task,
+        LocalGrid(client_app(task), len(clients)),
+        config | {"out": str(folder / "out")},
+    )
     with (folder / "out" / "history.csv").open(newline="") as file:
         lines = [row[:5] for row in csv.reader(file)]
     return digest(strategy.loop.position, strategy.loop.counts, lines)
@@ -243,15 +346,34 @@ def _server(folder: Path, variant: int, resume: bool) -> str:
 
 def _federated_command(folder: Path, variant: int, resume: bool) -> str:
     save_often()
-    words = ["federated", "simulate", "--data", "wine", "--clients", 5, "--rounds", 6, "--out", folder / "out"]
+    words = [
+        "federated",
+        "simulate",
+        "--data",
+        "wine",
+        "--clients",
+        5,
+        "--rounds",
+        6,
+        "--out",
+        folder / "out",
+    ]
     command(*words, "--seed", variant, *(["--force"] if resume else []))
     content = json.loads((folder / "out" / "result.json").read_text())
-    return digest({name: content[name] for name in ("loss", "accuracy", "bytes", "seed")})
+    return digest(
+        {name: content[name] for name in ("loss", "accuracy", "bytes", "seed")}
+    )
 
 
 def _run(name: str, work: Any, seconds: float, prepare: Any = None) -> Run:
     begin, resume = partial(_call, work, False), partial(_call, work, True)
-    return Run(name, begin, resume, seconds, prepare or (lambda folder: folder.mkdir(parents=True)))
+    return Run(
+        name,
+        begin,
+        resume,
+        seconds,
+        prepare or (lambda folder: folder.mkdir(parents=True)),
+    )
 
 
 def _call(work: Any, resume: bool, folder: Path, variant: int) -> str:
@@ -265,9 +387,15 @@ def _positions(size: int, columns: int = 3) -> np.ndarray:
 RUNS: dict[str, Run] = {
     run.name: run
     for run in (
-        _run("simulate", simulate(_langevin, _sum, lambda: np.zeros(3, np.float32)), 2.0),
+        _run(
+            "simulate", simulate(_langevin, _sum, lambda: np.zeros(3, np.float32)), 2.0
+        ),
         _run("simulate, dual", simulate(_psdca, _risk, lambda: _positions(20, 4)), 4.0),
-        _run("simulate, federated", simulate(_fledge, _federation, lambda: np.zeros(3, np.float32)), 3.0),
+        _run(
+            "simulate, federated",
+            simulate(_fledge, _federation, lambda: np.zeros(3, np.float32)),
+            3.0,
+        ),
         _run("sample", _sample, 4.0),
         _run("estimator", _estimator, 3.0),
         _run("fit", _fit, 8.0, write_table),
@@ -280,5 +408,12 @@ RUNS: dict[str, Run] = {
 
 def import_packages() -> None:
     """Import what children need, without starting JAX."""
-    for name in ("orbax.checkpoint", "xarray", "h5netcdf", "polars", "langevax.sklearn", "langevax.cli.fitting.run"):
+    for name in (
+        "orbax.checkpoint",
+        "xarray",
+        "h5netcdf",
+        "polars",
+        "langevax.sklearn",
+        "langevax.cli.fitting.run",
+    ):
         importlib.import_module(name)

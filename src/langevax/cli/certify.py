@@ -39,14 +39,27 @@ share of Bayes of the fit. No search is kept: each call begins anew, and prints 
 
 def certify(
     model: Annotated[
-        Path, typer.Argument(parser=local_path, metavar="DIR", help="The folder that `langevax fit` made.")
+        Path,
+        typer.Argument(
+            parser=local_path,
+            metavar="DIR",
+            help="The folder that `langevax fit` made.",
+        ),
     ],
     table: Annotated[
         Path | None,
-        typer.Argument(parser=local_path, metavar="TABLE", help="The table of the fit, where it has been moved."),
+        typer.Argument(
+            parser=local_path,
+            metavar="TABLE",
+            help="The table of the fit, where it has been moved.",
+        ),
     ] = None,
     cpu_seconds: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="CPU seconds to spend, converted by a measured rate.")
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            help="CPU seconds to spend, converted by a measured rate.",
+        ),
     ] = None,
     effort: Annotated[
         float | None,
@@ -55,9 +68,15 @@ def certify(
             help="Instead: gradients of one neuron, or of one law's particle, at one row; 3e9 by default.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="INT", min=0, max=2**32 - 1, help="Of the walks.")] = 0,
-    force: Annotated[bool, typer.Option("--force", help="Forget the search in DIR and begin again.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")] = False,
+    seed: Annotated[
+        int, typer.Option(metavar="INT", min=0, max=2**32 - 1, help="Of the walks.")
+    ] = 0,
+    force: Annotated[
+        bool, typer.Option("--force", help="Forget the search in DIR and begin again.")
+    ] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON and nothing else.")
+    ] = False,
 ) -> None:
     with exit_codes():
         _run(model, table, effort, cpu_seconds, seed, force, json)
@@ -82,25 +101,39 @@ def _run(
 
     for option, value in (("--cpu-seconds", cpu_seconds), ("--effort", effort)):
         if value is not None and not 0 < value < float("inf"):
-            raise BadInput(f"{option} {value:g} is not a positive number; pass one such as 300.")
+            raise BadInput(
+                f"{option} {value:g} is not a positive number; pass one such as 300."
+            )
     if effort is not None and cpu_seconds is not None:
         raise BadInput("--effort and --cpu-seconds are two budgets; pass one of them.")
     output = Output(machine)
     keep_compiled_programs()
     estimator, num_rows, unit = _with_rows(folder, table, output)
     if isinstance(estimator, PredictiveEstimator):
-        _certify_law(estimator, effort, cpu_seconds, seed, force, output, num_rows, unit)
+        _certify_law(
+            estimator, effort, cpu_seconds, seed, force, output, num_rows, unit
+        )
         return
     file, before = folder / CERTIFICATE, ""
     try:
-        with Lock(folder / NAME, f"DIR {str(folder)!r}"), output.progress("Certificate", 100, "%") as line:
+        with (
+            Lock(folder / NAME, f"DIR {str(folder)!r}"),
+            output.progress("Certificate", 100, "%") as line,
+        ):
             if force:
                 file.unlink(missing_ok=True)
             elif file.exists():
                 spent = read_search(file)[0]
                 before = f", {spent['work']:.2g} of them in {spent['seconds']:.1f} before this call"
-            options: dict[str, Any] = {"random_state": seed, "checkpoint": file, "resume": True, "progress": line.show}
-            certificate = estimator.certificate(effort, cpu_seconds=cpu_seconds, **options)
+            options: dict[str, Any] = {
+                "random_state": seed,
+                "checkpoint": file,
+                "resume": True,
+                "progress": line.show,
+            }
+            certificate = estimator.certificate(
+                effort, cpu_seconds=cpu_seconds, **options
+            )
     except LockedError as error:
         raise BadInput(str(error)) from error
     except CheckpointError as error:
@@ -113,13 +146,23 @@ def _run(
     output.note(
         f"{certificate.work:.2g} neuron gradients in {certificate.cpu_seconds:.1f} CPU seconds{before}; kept in {file}."
     )
-    fitted = json.loads((folder / RESULT).read_text(encoding="utf-8")).get("certificate") or {}
+    fitted = (
+        json.loads((folder / RESULT).read_text(encoding="utf-8")).get("certificate")
+        or {}
+    )
     if fitted and fitted["unknown_share"] < certificate.unknown_share:
         output.note(
             f"`langevax fit` reached a narrower interval, between {fitted['lower_bound']:.4g} and "
             f"{fitted['upper_bound']:.4g}, by a search of its own; pass a larger budget to go beyond it."
         )
-    output.result({**fields, "optimum": sentence, "effort": certificate.effort, "cpu_seconds": certificate.cpu_seconds})
+    output.result(
+        {
+            **fields,
+            "optimum": sentence,
+            "effort": certificate.effort,
+            "cpu_seconds": certificate.cpu_seconds,
+        }
+    )
 
 
 def _certify_law(
@@ -138,19 +181,31 @@ def _certify_law(
     from langevax.report import summary
 
     if force:
-        raise BadInput("--force forgets the search of a network, and a regression keeps none; leave it out.")
+        raise BadInput(
+            "--force forgets the search of a network, and a regression keeps none; leave it out."
+        )
     effort = LAW_EFFORT if effort is None and cpu_seconds is None else effort
     with output.progress("Certificate", 100, "%") as line:
-        options: dict[str, Any] = {"cpu_seconds": cpu_seconds, "random_state": seed, "progress": line.show}
+        options: dict[str, Any] = {
+            "cpu_seconds": cpu_seconds,
+            "random_state": seed,
+            "progress": line.show,
+        }
         certificate = estimator.certificate(effort, **options)
     fields = holdout.certified(certificate)
     sentence = summary.law_optimum(certificate.verdict, num_rows, unit)
     output.say("Certificate", sentence)
-    output.note(f"{certificate.work:.2g} gradients of rows in {certificate.cpu_seconds:.1f} CPU seconds.")
-    output.result(plain({**fields, "optimum": sentence, "cpu_seconds": certificate.cpu_seconds}))
+    output.note(
+        f"{certificate.work:.2g} gradients of rows in {certificate.cpu_seconds:.1f} CPU seconds."
+    )
+    output.result(
+        plain({**fields, "optimum": sentence, "cpu_seconds": certificate.cpu_seconds})
+    )
 
 
-def _with_rows(folder: Path, table: Path | None, output: "Output") -> tuple[Any, int, str]:
+def _with_rows(
+    folder: Path, table: Path | None, output: "Output"
+) -> tuple[Any, int, str]:
     """Return the estimator with its training rows, their number, and what a row is called."""
     import numpy as np
 
@@ -160,26 +215,47 @@ def _with_rows(folder: Path, table: Path | None, output: "Output") -> tuple[Any,
     from langevax.cli.tables.schema import read_schema
 
     if not (folder / SCHEMA).exists() or not (folder / RESULT).exists():
-        raise BadInput(f"DIR {str(folder)!r} holds no fitted model; name a folder that `langevax fit` made.")
+        raise BadInput(
+            f"DIR {str(folder)!r} holds no fitted model; name a folder that `langevax fit` made."
+        )
     read_schema(folder / SCHEMA, model_hash(folder / MODEL))
     estimator = load_model(folder / MODEL)
     if not hasattr(estimator, "attach_rows"):
-        raise BadInput(f"DIR {str(folder)!r} holds a {type(estimator).__name__}, of which nothing is certified.")
+        raise BadInput(
+            f"DIR {str(folder)!r} holds a {type(estimator).__name__}, of which nothing is certified."
+        )
     try:
         result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
         rows = Path(result["table"]) if table is None else table
-        options = FitOptions(**{**result["settings"], "table": rows, "target": result["target"], "out": folder})
+        options = FitOptions(
+            **{
+                **result["settings"],
+                "table": rows,
+                "target": result["target"],
+                "out": folder,
+            }
+        )
     except (ValueError, KeyError, TypeError) as error:
-        raise BadInput(f"{str(folder / RESULT)!r} is damaged ({error}); fit again.") from error
+        raise BadInput(
+            f"{str(folder / RESULT)!r} is damaged ({error}); fit again."
+        ) from error
     if not rows.exists():
-        raise BadInput(f"TABLE {str(rows)!r} of the fit is not there; pass the file that holds its rows.")
+        raise BadInput(
+            f"TABLE {str(rows)!r} of the fit is not there; pass the file that holds its rows."
+        )
     with output.waiting(f"Reading {rows.name}"):
         try:
             data = prepare(options)
         except BadInput as error:
-            raise BadInput(f"TABLE {str(rows)!r} does not hold the rows of this fit: {error}") from error
+            raise BadInput(
+                f"TABLE {str(rows)!r} does not hold the rows of this fit: {error}"
+            ) from error
     split = data.split
-    targets = np.array(data.schema.classes)[split.train_targets] if split.classes else split.train_targets
+    targets = (
+        np.array(data.schema.classes)[split.train_targets]
+        if split.classes
+        else split.train_targets
+    )
     try:
         groups = {} if options.family else {"groups": split.groups_of(split.train)}
         estimator.attach_rows(data.take(split.train), targets, **groups)

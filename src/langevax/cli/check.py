@@ -36,7 +36,9 @@ def check(
     paths: Annotated[
         list[Path],
         typer.Argument(
-            parser=local_path, metavar="PATH...", help="Folders of fits, models, row files and checkpoints."
+            parser=local_path,
+            metavar="PATH...",
+            help="Folders of fits, models, row files and checkpoints.",
         ),
     ],
 ) -> None:
@@ -47,7 +49,10 @@ def check(
         for path in paths:
             try:
                 _check(path, output)
-            except (ValueError, RuntimeError) as error:  # of models and rows, and of checkpoints
+            except (
+                ValueError,
+                RuntimeError,
+            ) as error:  # of models and rows, and of checkpoints
                 refusals.append(str(error))
         if refusals:
             raise BadInput(" ".join(refusals))
@@ -60,7 +65,9 @@ def _check(path: Path, output: "Output") -> None:
 
     training = Folder(path)
     if not path.exists():
-        raise BadInput(f"PATH {str(path)!r} does not exist; name a model, a row file or a checkpoint.")
+        raise BadInput(
+            f"PATH {str(path)!r} does not exist; name a model, a row file or a checkpoint."
+        )
     if (path / DESCRIPTION).exists():
         rows = open_rows(path)
         rows.check()
@@ -86,8 +93,14 @@ def _check_checkpoint(path: Path, output: "Output") -> None:
     from langevax.run.verification import verify
 
     whole = verify(path)
-    states = f"states of steps {', '.join(map(str, whole.steps))}" if whole.steps else "no state yet"
-    output.say("Whole", f"{path}, {states} and {count(whole.num_records, 'recorded step')}.")
+    states = (
+        f"states of steps {', '.join(map(str, whole.steps))}"
+        if whole.steps
+        else "no state yet"
+    )
+    output.say(
+        "Whole", f"{path}, {states} and {count(whole.num_records, 'recorded step')}."
+    )
     for step in whole.without_hashes:
         output.note(
             f"the state of step {step} has no hashes, as its run was killed; resuming it compares its checksum."
@@ -101,7 +114,10 @@ def _check_server(path: Path, output: "Output") -> None:
     from langevax.flower import checkpoints
 
     _, saved = checkpoints.read(path)
-    output.say("Whole", f"{path}, a server after {count(int(saved.progress['step']), 'round')}.")
+    output.say(
+        "Whole",
+        f"{path}, a server after {count(int(saved.progress['step']), 'round')}.",
+    )
 
 
 def _check_model(path: Path, output: "Output") -> None:
@@ -115,14 +131,22 @@ def _check_model(path: Path, output: "Output") -> None:
         _check_parts(path, output)
     output.say("Whole", f"{path}, a {type(model).__name__}.")
     for name, value in model.card_.items():
-        words = ", ".join(f"{key} {item}" for key, item in value.items()) if isinstance(value, dict) else str(value)
+        words = (
+            ", ".join(f"{key} {item}" for key, item in value.items())
+            if isinstance(value, dict)
+            else str(value)
+        )
         output.note(f"{name.replace('_', ' ')}: {words}")
 
 
 def _check_parts(path: Path, output: "Output") -> None:
     """Compare the files of a finished fit with the hashes in its result.json."""
     if not (path / RESULT).exists():
-        output.note(f"{path} has no {RESULT}; only the model and its schema are checked.")
+        output.note(
+            f"{path} has no {RESULT}; only the model and its schema are checked."
+        )
     elif damaged := Folder(path).damaged_parts():
         verb = "is" if len(damaged) == 1 else "are"
-        raise BadInput(f"PATH {str(path)!r}: {listing(damaged)} {verb} not as written; fit again, or copy the folder.")
+        raise BadInput(
+            f"PATH {str(path)!r}: {listing(damaged)} {verb} not as written; fit again, or copy the folder."
+        )

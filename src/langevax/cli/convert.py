@@ -44,18 +44,42 @@ is left.
 def convert(
     table: Annotated[
         list[Path],
-        typer.Argument(parser=local_path, metavar="TABLE...", help="One or more files, or a quoted pattern."),
+        typer.Argument(
+            parser=local_path,
+            metavar="TABLE...",
+            help="One or more files, or a quoted pattern.",
+        ),
     ],
-    target: Annotated[str, typer.Option(metavar="COLUMN", help="The column to learn; integers stay integers.")],
-    out: Annotated[Path, typer.Option(parser=local_path, metavar="NAME.rows", help="The row file to write, a folder.")],
+    target: Annotated[
+        str,
+        typer.Option(
+            metavar="COLUMN", help="The column to learn; integers stay integers."
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            parser=local_path,
+            metavar="NAME.rows",
+            help="The row file to write, a folder.",
+        ),
+    ],
     drop: Annotated[
-        list[str] | None, typer.Option(metavar="COLUMN", help="A column to leave out; repeat for more.")
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="A column to leave out; repeat for more."),
     ] = None,
     read: Annotated[
-        list[str] | None, typer.Option(metavar="COLUMN=KIND", help="How to read a column, as in `langevax fit`.")
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=KIND", help="How to read a column, as in `langevax fit`."
+        ),
     ] = None,
     encoding: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Encoding of a text file, such as cp1251; by default found.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Encoding of a text file, such as cp1251; by default found.",
+        ),
     ] = None,
     missing: Annotated[
         Literal["error", "drop", "median"],
@@ -65,32 +89,67 @@ def convert(
             "without a target are left out).",
         ),
     ] = "error",
-    double: Annotated[bool, typer.Option("--double", help="Store 64 bits where the table has them, not 32.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace the row file NAME.rows.")] = False,
+    double: Annotated[
+        bool,
+        typer.Option(
+            "--double", help="Store 64 bits where the table has them, not 32."
+        ),
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the row file NAME.rows.")
+    ] = False,
 ) -> None:
     with exit_codes():
         from langevax.cli.output import Output
         from langevax.locks import LockedError
 
         if out.exists() and not force:
-            raise BadInput(f"--out {str(out)!r} exists; replace it with --force, or name another.")
+            raise BadInput(
+                f"--out {str(out)!r} exists; replace it with --force, or name another."
+            )
         if not out.absolute().parent.is_dir():
-            raise BadInput(f"--out {str(out)!r} could not be written, as its parent is not a folder; make it first.")
+            raise BadInput(
+                f"--out {str(out)!r} could not be written, as its parent is not a folder; make it first."
+            )
         output = Output()
         try:
-            rows = _convert(output, table, target, out, drop or [], read or [], encoding, missing, double, force)
+            rows = _convert(
+                output,
+                table,
+                target,
+                out,
+                drop or [],
+                read or [],
+                encoding,
+                missing,
+                double,
+                force,
+            )
         except BadInput:
             raise
-        except (ValueError, FileNotFoundError, FileExistsError, IsADirectoryError) as error:
-            raise BadInput(_of_command(getattr(error, "strerror", None) or str(error), table)) from error
+        except (
+            ValueError,
+            FileNotFoundError,
+            FileExistsError,
+            IsADirectoryError,
+        ) as error:
+            raise BadInput(
+                _of_command(getattr(error, "strerror", None) or str(error), table)
+            ) from error
         except LockedError as error:
             raise BadInput(f"--out: {error}") from error
         except OSError as error:
             raise RunFailed(error.strerror or str(error)) from error
         inputs = rows.columns["inputs"]
         size = sum(rows.numpy(name).nbytes for name in rows) / 1e6
-        output.say("Rows", f"{count(rows.num_rows, 'row')} of {count(len(inputs), 'input')} and the target {target!r}.")
-        output.say("Written", f"{out}, {size:,.1f} MB; open it with langevax.data.open_rows({str(out)!r}).")
+        output.say(
+            "Rows",
+            f"{count(rows.num_rows, 'row')} of {count(len(inputs), 'input')} and the target {target!r}.",
+        )
+        output.say(
+            "Written",
+            f"{out}, {size:,.1f} MB; open it with langevax.data.open_rows({str(out)!r}).",
+        )
 
 
 def _convert(
@@ -111,7 +170,12 @@ def _convert(
 
     from langevax.cli.tables.curves import gathered
     from langevax.cli.tables.records import sentences
-    from langevax.cli.tables.streaming import decisions_on, first_rows, reader, readings_of_head
+    from langevax.cli.tables.streaming import (
+        decisions_on,
+        first_rows,
+        reader,
+        readings_of_head,
+    )
     from langevax.cli.tables.styles import Choices
     from langevax.data.files import MissingCells, TableFile, matching_files
     from langevax.data.tables import alone, convert_files
@@ -128,24 +192,48 @@ def _convert(
             for name in names:
                 if name not in first.frame.columns:
                     hint = nearest(name, first.frame.columns)
-                    raise BadInput(f"{option} {name!r} is not a column of the table; {hint}")
-        readings = readings_of_head(first, Choices.parse(read, first.frame.columns), drop)
+                    raise BadInput(
+                        f"{option} {name!r} is not a column of the table; {hint}"
+                    )
+        readings = readings_of_head(
+            first, Choices.parse(read, first.frame.columns), drop
+        )
         for note in [*sentences(first.decisions), *gathered(decisions_on(readings))]:
             output.note(note)
         cells = None if missing == "error" else MissingCells()
-        readers = {name: reader(reading, cells is not None) for name, reading in readings.items()}
+        readers = {
+            name: reader(reading, cells is not None)
+            for name, reading in readings.items()
+        }
         if cells is not None and missing == "median":
-            medians = {name: read(first.frame[name], 0).median() for name, read in readers.items()}
-            cells.medians = {name: median if isinstance(median, float) else 0.0 for name, median in medians.items()}
-        typed = {column.name for column in first.frame if column.dtype.is_numeric() or column.dtype == pl.Boolean}
+            medians = {
+                name: read(first.frame[name], 0).median()
+                for name, read in readers.items()
+            }
+            cells.medians = {
+                name: median if isinstance(median, float) else 0.0
+                for name, median in medians.items()
+            }
+        typed = {
+            column.name
+            for column in first.frame
+            if column.dtype.is_numeric() or column.dtype == pl.Boolean
+        }
         readers = {name: read for name, read in readers.items() if name not in typed}
-        files = [TableFile(path, head.layout, readers, cells) for path, head in zip(paths, heads, strict=True)]
+        files = [
+            TableFile(path, head.layout, readers, cells)
+            for path, head in zip(paths, heads, strict=True)
+        ]
         dtype = None if double else np.float32
         rows = convert_files(files, out, target, None, drop, dtype, force, "auto")
     if cells is not None and cells.rows_left_out:
-        output.note(f"{count(cells.rows_left_out, 'row')} with missing values left out.")
+        output.note(
+            f"{count(cells.rows_left_out, 'row')} with missing values left out."
+        )
     if cells is not None and cells.cells_filled:
-        output.note(f"{count(cells.cells_filled, 'missing value')} replaced by the median of the first rows.")
+        output.note(
+            f"{count(cells.cells_filled, 'missing value')} replaced by the median of the first rows."
+        )
     return rows
 
 
@@ -166,4 +254,6 @@ def _of_command(sentence: str, tables: list[Path]) -> str:
         if sentence.startswith(f"{name} "):
             return f"TABLE {sentence}"
     sentence = re.sub(r"^(?:the )?(target|drop) (?=')", r"--\1 ", sentence)
-    return sentence.replace("in inputs or drop", "in --drop").replace("table names no", "TABLE names no")
+    return sentence.replace("in inputs or drop", "in --drop").replace(
+        "table names no", "TABLE names no"
+    )

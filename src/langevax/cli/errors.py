@@ -15,7 +15,9 @@ import typer
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 OUT_OF_MEMORY = "Failed: out of memory; try fewer particles (--num-particles) or fewer columns (--drop)."
-SPACES = dict.fromkeys(map(ord, "\u00a0\u2002\u2003\u2007\u2009\u200a\u202f\u3000"), " ")
+SPACES = dict.fromkeys(
+    map(ord, "\u00a0\u2002\u2003\u2007\u2009\u200a\u202f\u3000"), " "
+)
 GRACE = 10.0  # seconds that a command may take to end
 
 
@@ -51,8 +53,14 @@ def _terminations() -> Iterator[None]:
 
     handled: list[int] = []
     if threading.current_thread() is threading.main_thread():
-        numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-        handled += [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]
+        numbers = [
+            getattr(signal, name)
+            for name in ("SIGTERM", "SIGHUP")
+            if hasattr(signal, name)
+        ]
+        handled += [
+            number for number in numbers if signal.getsignal(number) == signal.SIG_DFL
+        ]
     for number in handled:
         signal.signal(number, terminate)
     try:
@@ -79,7 +87,11 @@ def exit_codes() -> Iterator[None]:
             raise
         _exit(OUT_OF_MEMORY, FAILED, error)
     except TerminatedError as error:
-        _exit(f"Terminated by {signal.Signals(error.number).name}. {error}".rstrip(), 128 + error.number, error)
+        _exit(
+            f"Terminated by {signal.Signals(error.number).name}. {error}".rstrip(),
+            128 + error.number,
+            error,
+        )
     except KeyboardInterrupt as error:
         _exit(f"Interrupted. {error}".rstrip(), INTERRUPTED, error)
 
@@ -112,7 +124,9 @@ def nearest(name: str, names: Iterable[str]) -> str:
     names = list(names)
     lowered = {other.lower(): other for other in reversed(names)}
     close = difflib.get_close_matches(name.lower(), list(lowered), n=1)
-    return f"did you mean {lowered[close[0]]!r}?" if close else f"it has {listing(names)}."
+    return (
+        f"did you mean {lowered[close[0]]!r}?" if close else f"it has {listing(names)}."
+    )
 
 
 def count(number: int, noun: str, plural: str = "") -> str:

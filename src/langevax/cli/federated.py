@@ -98,21 +98,35 @@ Between processes and machines, on Flower (pip install 'langevax[flower]'):
   langevax federated run myapp --engine simulation --clients 4
 """
 
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")]
-app: typer.Typer = typer.Typer(help=GROUP_HELP, no_args_is_help=True, rich_markup_mode=None)
+Json = Annotated[
+    bool, typer.Option("--json", help="Print the result as JSON and nothing else.")
+]
+app: typer.Typer = typer.Typer(
+    help=GROUP_HELP, no_args_is_help=True, rich_markup_mode=None
+)
 
 
 @dataclass(frozen=True)
 class SimulationOptions:
     """The options of `langevax federated simulate`; steps and rows as in `langevax.federated.defaults`."""
 
-    method: Annotated[str, typer.Option(metavar="NAME", help="Method, one of those above.")] = "fledge"
-    data: Annotated[str, typer.Option(metavar="TABLE", help="Table: one of those above, or a file.")] = "digits"
-    target: Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of classes, for a file.")] = None
-    partition: Annotated[str, typer.Option(metavar="SPLIT", help="How rows are split over clients.")] = (
-        "concentration:0.6"
-    )
-    clients: Annotated[int, typer.Option(metavar="INT", min=1, max=LARGEST, help="Number of clients, P.")] = 20
+    method: Annotated[
+        str, typer.Option(metavar="NAME", help="Method, one of those above.")
+    ] = "fledge"
+    data: Annotated[
+        str, typer.Option(metavar="TABLE", help="Table: one of those above, or a file.")
+    ] = "digits"
+    target: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Column of classes, for a file."),
+    ] = None
+    partition: Annotated[
+        str, typer.Option(metavar="SPLIT", help="How rows are split over clients.")
+    ] = "concentration:0.6"
+    clients: Annotated[
+        int,
+        typer.Option(metavar="INT", min=1, max=LARGEST, help="Number of clients, P."),
+    ] = 20
     per_round: Annotated[
         int | None,
         typer.Option(
@@ -122,34 +136,74 @@ class SimulationOptions:
             help="Clients per round, p; by default sqrt(P) for fledge, otherwise all.",
         ),
     ] = None
-    rounds: Annotated[int, typer.Option(metavar="INT", min=1, max=LARGEST, help="Number of rounds.")] = 200
+    rounds: Annotated[
+        int, typer.Option(metavar="INT", min=1, max=LARGEST, help="Number of rounds.")
+    ] = 200
     num_local_steps: Annotated[
-        int, typer.Option(metavar="INT", min=1, max=LARGEST, help="Local steps of a client per round, K.")
+        int,
+        typer.Option(
+            metavar="INT",
+            min=1,
+            max=LARGEST,
+            help="Local steps of a client per round, K.",
+        ),
     ] = 16
-    batch_size: Annotated[int, typer.Option(metavar="INT", min=1, max=LARGEST, help="Rows per local step, b.")] = 4
+    batch_size: Annotated[
+        int,
+        typer.Option(metavar="INT", min=1, max=LARGEST, help="Rows per local step, b."),
+    ] = 4
     step_size: Annotated[
-        float | None, typer.Option(metavar="NUMBER", help="Step size; by default that of the method, tuned on digits.")
+        float | None,
+        typer.Option(
+            metavar="NUMBER",
+            help="Step size; by default that of the method, tuned on digits.",
+        ),
     ] = None
     hidden: Annotated[
-        int, typer.Option(metavar="INT", min=0, max=LARGEST, help="Neurons of the network; 0 is softmax regression.")
+        int,
+        typer.Option(
+            metavar="INT",
+            min=0,
+            max=LARGEST,
+            help="Neurons of the network; 0 is softmax regression.",
+        ),
     ] = 16
-    dropout: Annotated[float, typer.Option(metavar="NUMBER", help="Probability that a client does not answer.")] = 0.0
+    dropout: Annotated[
+        float,
+        typer.Option(
+            metavar="NUMBER", help="Probability that a client does not answer."
+        ),
+    ] = 0.0
     out: Annotated[
         Path | None,
-        typer.Option(parser=local_path, metavar="DIR", help="Output folder; by default out/federated/METHOD."),
+        typer.Option(
+            parser=local_path,
+            metavar="DIR",
+            help="Output folder; by default out/federated/METHOD.",
+        ),
     ] = None
     seed: Annotated[
         int,
         typer.Option(
-            metavar="INT", min=0, max=2**32 - 1, help="Random seed of the split, the method and the drop-outs."
+            metavar="INT",
+            min=0,
+            max=2**32 - 1,
+            help="Random seed of the split, the method and the drop-outs.",
         ),
     ] = 0
     server_optimizer: Annotated[
-        str, typer.Option(metavar="NAME", help="Optimizer of the server: none, momentum, adam, yogi or adagrad.")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Optimizer of the server: none, momentum, adam, yogi or adagrad.",
+        ),
     ] = "none"
     server_step_size: Annotated[
         float | None,
-        typer.Option(metavar="NUMBER", help="Step size of the server; by default that of the optimizer, 1 for none."),
+        typer.Option(
+            metavar="NUMBER",
+            help="Step size of the server; by default that of the optimizer, 1 for none.",
+        ),
     ] = None
 
     @property
@@ -162,32 +216,63 @@ class SimulationOptions:
 class RunOptions:
     """The options of `langevax federated run`."""
 
-    app: Annotated[Path, typer.Argument(parser=local_path, metavar="APP", help="The app's folder.", show_default=False)]
+    app: Annotated[
+        Path,
+        typer.Argument(
+            parser=local_path,
+            metavar="APP",
+            help="The app's folder.",
+            show_default=False,
+        ),
+    ]
     engine: Annotated[
-        Literal["simulation", "deployment"], typer.Option(metavar="NAME", help="simulation or deployment.")
+        Literal["simulation", "deployment"],
+        typer.Option(metavar="NAME", help="simulation or deployment."),
     ] = "simulation"
-    clients: Annotated[int, typer.Option(metavar="INT", min=1, max=LARGEST, help="Number of clients, P.")] = 4
+    clients: Annotated[
+        int,
+        typer.Option(metavar="INT", min=1, max=LARGEST, help="Number of clients, P."),
+    ] = 4
     settings: Annotated[
-        list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; may be repeated.")
+        list[str],
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change a setting; may be repeated."
+        ),
     ] = field(default_factory=list)
     out: Annotated[
-        Path | None, typer.Option(parser=local_path, metavar="DIR", help="Output folder; by default out/federated/APP.")
+        Path | None,
+        typer.Option(
+            parser=local_path,
+            metavar="DIR",
+            help="Output folder; by default out/federated/APP.",
+        ),
     ] = None
     tls: Annotated[
-        bool, typer.Option("--tls", help="For a deployment: new certificates and registered keys, for this run.")
+        bool,
+        typer.Option(
+            "--tls",
+            help="For a deployment: new certificates and registered keys, for this run.",
+        ),
     ] = False
     timeout: Annotated[
         float | None,
-        typer.Option(metavar="SECONDS", help="Stop a run that takes longer; by default there is no limit."),
+        typer.Option(
+            metavar="SECONDS",
+            help="Stop a run that takes longer; by default there is no limit.",
+        ),
     ] = None
 
 
-@app.command("simulate", help=HELP, short_help="Run one method on one split of a table.")
+@app.command(
+    "simulate", help=HELP, short_help="Run one method on one split of a table."
+)
 @with_fields(SimulationOptions)
 def simulate(
     options: SimulationOptions,
     *,
-    force: Annotated[bool, typer.Option("--force", help="Replace the run in DIR.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the run in DIR.")
+    ] = False,
     json: Json = False,
 ) -> None:
     from langevax.cli.federating.simulate import run
@@ -206,20 +291,37 @@ def run_app(options: RunOptions, *, json: Json = False) -> None:
 @app.command("app", help=APP_HELP, short_help="Write an app for Flower.")
 def write_app(
     folder: Annotated[
-        Path, typer.Argument(parser=local_path, metavar="DIR", help="The app's folder, which names the app.")
+        Path,
+        typer.Argument(
+            parser=local_path,
+            metavar="DIR",
+            help="The app's folder, which names the app.",
+        ),
     ],
     framework: Annotated[
         Literal["jax", "torch", "numpy"],
-        typer.Option(metavar="NAME", help="Framework of the gradient: jax, torch or numpy."),
+        typer.Option(
+            metavar="NAME", help="Framework of the gradient: jax, torch or numpy."
+        ),
     ] = "jax",
     method: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The method; by default fledge.", show_default=False)
+        str | None,
+        typer.Option(
+            metavar="NAME", help="The method; by default fledge.", show_default=False
+        ),
     ] = None,
     task: Annotated[
-        str | None, typer.Option(metavar="MODULE:NAME", help="Your own task instead of the example.")
+        str | None,
+        typer.Option(
+            metavar="MODULE:NAME", help="Your own task instead of the example."
+        ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print the files as JSON and nothing else.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Overwrite existing files.")
+    ] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the files as JSON and nothing else.")
+    ] = False,
 ) -> None:
     with exit_codes():
         from langevax.cli.federating.apps import write

@@ -77,11 +77,23 @@ class FitOptions:
     """The options of `langevax fit`, with their defaults and help."""
 
     table: Annotated[
-        Path, typer.Argument(parser=local_path, metavar="TABLE", help="The table to learn from, one row per example.")
+        Path,
+        typer.Argument(
+            parser=local_path,
+            metavar="TABLE",
+            help="The table to learn from, one row per example.",
+        ),
     ]
-    target: Annotated[str, typer.Option(metavar="COLUMN", help="The column to predict.")]
+    target: Annotated[
+        str, typer.Option(metavar="COLUMN", help="The column to predict.")
+    ]
     out: Annotated[
-        Path, typer.Option(parser=local_path, metavar="DIR", help="The folder for model and report; created if needed.")
+        Path,
+        typer.Option(
+            parser=local_path,
+            metavar="DIR",
+            help="The folder for model and report; created if needed.",
+        ),
     ]
     task: Annotated[
         Literal["regression", "classification"] | None,
@@ -103,7 +115,8 @@ class FitOptions:
     order: Annotated[
         list[str],
         typer.Option(
-            metavar="CLASS", help="With --family ordinal: a class; repeat for all, from the lowest to the highest."
+            metavar="CLASS",
+            help="With --family ordinal: a class; repeat for all, from the lowest to the highest.",
         ),
     ] = field(default_factory=list)
     exposure: Annotated[
@@ -131,11 +144,16 @@ class FitOptions:
             "how far the others agree with it is shown.",
         ),
     ] = 1
-    drop: Annotated[list[str], typer.Option(metavar="COLUMN", help="A column to leave out; repeat for more.")] = field(
-        default_factory=list
-    )
+    drop: Annotated[
+        list[str],
+        typer.Option(metavar="COLUMN", help="A column to leave out; repeat for more."),
+    ] = field(default_factory=list)
     keep: Annotated[
-        list[str], typer.Option(metavar="COLUMN", help="A column to use although it identifies rows; repeat for more.")
+        list[str],
+        typer.Option(
+            metavar="COLUMN",
+            help="A column to use although it identifies rows; repeat for more.",
+        ),
     ] = field(default_factory=list)
     read: Annotated[
         list[str],
@@ -155,12 +173,24 @@ class FitOptions:
         ),
     ] = None
     encoding: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Encoding of a text file, such as cp1251; by default found.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Encoding of a text file, such as cp1251; by default found.",
+        ),
     ] = None
-    test_size: Annotated[float, typer.Option(metavar="SHARE", help="Share of the rows held out for the score.")] = 0.2
+    test_size: Annotated[
+        float,
+        typer.Option(metavar="SHARE", help="Share of the rows held out for the score."),
+    ] = 0.2
     seed: Annotated[
         int,
-        typer.Option(metavar="INT", min=0, max=2**32 - 1, help="Random seed of the split, the noise and the shuffles."),
+        typer.Option(
+            metavar="INT",
+            min=0,
+            max=2**32 - 1,
+            help="Random seed of the split, the noise and the shuffles.",
+        ),
     ] = 0
     solver: Annotated[
         Solver | None,
@@ -173,10 +203,18 @@ class FitOptions:
     ] = None
     num_particles: Annotated[
         int | None,
-        typer.Option(metavar="INT", min=2, help="Neurons of the network; 500 by default, 1000 on curves."),
+        typer.Option(
+            metavar="INT",
+            min=2,
+            help="Neurons of the network; 500 by default, 1000 on curves.",
+        ),
     ] = None
     temperature: Annotated[
-        str, typer.Option(metavar="NUMBER", help="Temperature of the noise; auto chooses it by leave-one-out.")
+        str,
+        typer.Option(
+            metavar="NUMBER",
+            help="Temperature of the noise; auto chooses it by leave-one-out.",
+        ),
     ] = "auto"
     validation: Annotated[
         Literal["folds", "path", "none"] | None,
@@ -204,7 +242,11 @@ class FitOptions:
         ),
     ] = None
     num_steps: Annotated[
-        str, typer.Option(metavar="INT", help="Largest number of steps; --stop says what ends training before.")
+        str,
+        typer.Option(
+            metavar="INT",
+            help="Largest number of steps; --stop says what ends training before.",
+        ),
     ] = "auto"
     stop: Annotated[
         Literal["plateau", "certified"],
@@ -216,9 +258,17 @@ class FitOptions:
     ] = "plateau"
     relative_step_size: Annotated[
         str,
-        typer.Option(metavar="NUMBER", help="Step size in units of the inverse curvature, below 2; auto chooses it."),
+        typer.Option(
+            metavar="NUMBER",
+            help="Step size in units of the inverse curvature, below 2; auto chooses it.",
+        ),
     ] = "auto"
-    peers: Annotated[bool, typer.Option("--peers/--no-peers", help="Fit other methods too, on the same rows.")] = True
+    peers: Annotated[
+        bool,
+        typer.Option(
+            "--peers/--no-peers", help="Fit other methods too, on the same rows."
+        ),
+    ] = True
     certificate: Annotated[
         bool,
         typer.Option(
@@ -236,11 +286,23 @@ class FitOptions:
         ),
     ] = None
     id: Annotated[
-        str | None, typer.Option("--id", metavar="COLUMN", help="Long tables: which curve a reading belongs to.")
+        str | None,
+        typer.Option(
+            "--id",
+            metavar="COLUMN",
+            help="Long tables: which curve a reading belongs to.",
+        ),
     ] = None
-    time: Annotated[str | None, typer.Option(metavar="COLUMN", help="Long tables: the time of a reading.")] = None
+    time: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Long tables: the time of a reading."),
+    ] = None
     value: Annotated[
-        list[str], typer.Option(metavar="COLUMN", help="Long tables: the value read; repeat for more channels.")
+        list[str],
+        typer.Option(
+            metavar="COLUMN",
+            help="Long tables: the value read; repeat for more channels.",
+        ),
     ] = field(default_factory=list)
     encoder: Annotated[
         Literal["auto", "basis", "convolutions", "signatures", "shapelets"],
@@ -253,12 +315,20 @@ class FitOptions:
     ] = "auto"
     derivative: Annotated[
         int,
-        typer.Option(metavar="0|1|2", min=0, max=2, help="Curves: learn from this derivative; 2 suits spectra."),
+        typer.Option(
+            metavar="0|1|2",
+            min=0,
+            max=2,
+            help="Curves: learn from this derivative; 2 suits spectra.",
+        ),
     ] = 0
     modes: Annotated[
         int,
         typer.Option(
-            metavar="INT", min=1, max=LARGEST, help="Curves: number of waves that represent a curve, per channel."
+            metavar="INT",
+            min=1,
+            max=LARGEST,
+            help="Curves: number of waves that represent a curve, per channel.",
         ),
     ] = 32
     smoothing: Annotated[
@@ -272,7 +342,9 @@ class FitOptions:
 
     def __post_init__(self) -> None:
         if not 0 < self.test_size < 1:
-            raise BadInput(f"--test-size {self.test_size} is not a share of the rows; pass a number such as 0.2.")
+            raise BadInput(
+                f"--test-size {self.test_size} is not a share of the rows; pass a number such as 0.2."
+            )
         _ = self.estimator_parameters, self.class_parameters
         check_family(self, DEFAULTS)
         _check_curve_options(self)
@@ -288,15 +360,27 @@ class FitOptions:
     def estimator_parameters(self) -> dict[str, Any]:
         """Parameters of the estimator, without those left to its defaults."""
         noise = "pass the standard deviation of the noise, or auto to estimate it"
-        leave_one_out = "pass a number such as 0.01, or auto to choose it by leave-one-out"
+        leave_one_out = (
+            "pass a number such as 0.01, or auto to choose it by leave-one-out"
+        )
         numbers: dict[str, Any] = {
             "solver": self.solver,
             "num_particles": self.num_particles,
-            "temperature": _positive("--temperature", self.temperature, float, leave_one_out),
-            "relative_step_size": _positive(
-                "--relative-step-size", self.relative_step_size, float, "pass a number below 2, or auto"
+            "temperature": _positive(
+                "--temperature", self.temperature, float, leave_one_out
             ),
-            "num_steps": _positive("--num-steps", self.num_steps, int, "pass a number such as 1000, or auto"),
+            "relative_step_size": _positive(
+                "--relative-step-size",
+                self.relative_step_size,
+                float,
+                "pass a number below 2, or auto",
+            ),
+            "num_steps": _positive(
+                "--num-steps",
+                self.num_steps,
+                int,
+                "pass a number such as 1000, or auto",
+            ),
         }
         smoothing = _positive("--smoothing", self.smoothing, float, noise) or "auto"
         curves = {
@@ -308,7 +392,11 @@ class FitOptions:
         return {
             **{name: value for name, value in numbers.items() if value is not None},
             **(curves if self.curves else {}),
-            **({} if self.validation is None else {"validation": self.validation.replace("none", "") or None}),
+            **(
+                {}
+                if self.validation is None
+                else {"validation": self.validation.replace("none", "") or None}
+            ),
             **({} if self.stop == "plateau" else {"stop": self.stop}),
             "random_state": self.seed,
         }
@@ -318,13 +406,26 @@ class FitOptions:
         """Parameters of a classifier of tables, without those left to its defaults."""
         for name in ("threshold", "class_weight"):
             if self.curves and getattr(self, name) != DEFAULTS[name]:
-                raise BadInput(f"--{name.replace('_', '-')} is for tables of columns; leave it out with --curves.")
-        weight = {} if self.class_weight is None else {"class_weight": self.class_weight}
+                raise BadInput(
+                    f"--{name.replace('_', '-')} is for tables of columns; leave it out with --curves."
+                )
+        weight = (
+            {} if self.class_weight is None else {"class_weight": self.class_weight}
+        )
         if self.threshold == "balanced":
-            if self.validation == "none" or (self.validation is None and self.temperature != "auto"):
-                raise BadInput("--threshold balanced is chosen on folds; pass --validation folds too.")
+            if self.validation == "none" or (
+                self.validation is None and self.temperature != "auto"
+            ):
+                raise BadInput(
+                    "--threshold balanced is chosen on folds; pass --validation folds too."
+                )
             return weight | {"threshold": "balanced"}
-        threshold = _positive("--threshold", self.threshold, float, "pass a probability such as 0.2, or balanced")
+        threshold = _positive(
+            "--threshold",
+            self.threshold,
+            float,
+            "pass a probability such as 0.2, or balanced",
+        )
         if threshold is None or threshold >= 1:
             raise BadInput(
                 f"--threshold {self.threshold!r} is not a probability; pass a number such as 0.2, or balanced."
@@ -334,11 +435,23 @@ class FitOptions:
     @property
     def settings(self) -> dict[str, Any]:
         """The options as plain values, without the file names and the target."""
-        return {name: value for name, value in asdict(self).items() if name not in ("table", "target", "out")}
+        return {
+            name: value
+            for name, value in asdict(self).items()
+            if name not in ("table", "target", "out")
+        }
 
     def command(self, *more: str) -> str:
         """Return the command line, with the options that are not at their defaults."""
-        words = ["langevax", "fit", str(self.table), "--target", self.target, "--out", str(self.out)]
+        words = [
+            "langevax",
+            "fit",
+            str(self.table),
+            "--target",
+            self.target,
+            "--out",
+            str(self.out),
+        ]
         for name, value in self.settings.items():
             option = "--" + name.replace("_", "-")
             if value == DEFAULTS[name]:
@@ -346,14 +459,20 @@ class FitOptions:
             if isinstance(value, bool):
                 words.append(option if value else option.replace("--", "--no-"))
             else:
-                words += [w for one in (value if isinstance(value, list) else [value]) for w in (option, str(one))]
+                words += [
+                    w
+                    for one in (value if isinstance(value, list) else [value])
+                    for w in (option, str(one))
+                ]
         return shlex.join([*words, *more])
 
 
 DEFAULTS = defaults_of(FitOptions)
 
 
-def _positive(option: str, text: str, kind: type[int] | type[float], remedy: str) -> int | float | None:
+def _positive(
+    option: str, text: str, kind: type[int] | type[float], remedy: str
+) -> int | float | None:
     """Return a positive number, or None for auto."""
     if text == "auto":
         return None
@@ -363,7 +482,9 @@ def _positive(option: str, text: str, kind: type[int] | type[float], remedy: str
         value = float("nan")
     if 0 < value < (LARGEST + 1 if kind is int else float("inf")):
         return value
-    noun = f"positive whole number up to {LARGEST}" if kind is int else "positive number"
+    noun = (
+        f"positive whole number up to {LARGEST}" if kind is int else "positive number"
+    )
     raise BadInput(f"{option} {text!r} is not a {noun}; {remedy}.")
 
 
@@ -371,24 +492,44 @@ def _check_curve_options(options: FitOptions) -> None:
     """Raise `BadInput` where an option does not apply to the kind of table."""
     columns = {"--id": options.id, "--time": options.time, "--value": options.value}
     present = [option for option, value in columns.items() if value]
-    encoding = [f"--{name}" for name in CURVE_OPTIONS if getattr(options, name) != DEFAULTS[name]]
+    encoding = [
+        f"--{name}"
+        for name in CURVE_OPTIONS
+        if getattr(options, name) != DEFAULTS[name]
+    ]
     if options.curves is None and (present or encoding):
-        raise BadInput(f"{[*present, *encoding][0]} is for tables of curves; pass --curves wide or --curves long too.")
+        raise BadInput(
+            f"{[*present, *encoding][0]} is for tables of curves; pass --curves wide or --curves long too."
+        )
     if options.curves == "wide" and present:
-        raise BadInput(f"{present[0]} is for --curves long, a row per reading; with --curves wide columns are times.")
+        raise BadInput(
+            f"{present[0]} is for --curves long, a row per reading; with --curves wide columns are times."
+        )
     if options.curves != "long":
         return
     if missing := [option for option in columns if option not in present]:
-        raise BadInput(f"--curves long needs {listing(missing)} too: the columns of a reading.".replace("'", ""))
+        raise BadInput(
+            f"--curves long needs {listing(missing)} too: the columns of a reading.".replace(
+                "'", ""
+            )
+        )
     for option, names in (("--drop", options.drop), ("--keep", options.keep)):
         if names:
-            raise BadInput(f"{option} {names[0]!r}: --curves long reads only the columns named in its options.")
-    named = [("--target", options.target), ("--id", options.id), ("--time", options.time)]
+            raise BadInput(
+                f"{option} {names[0]!r}: --curves long reads only the columns named in its options."
+            )
+    named = [
+        ("--target", options.target),
+        ("--id", options.id),
+        ("--time", options.time),
+    ]
     named += [("--value", name) for name in options.value]
     for i, (option, name) in enumerate(named):
         for other, earlier in named[:i]:
             if name == earlier:
-                raise BadInput(f"{option} {name!r} is already the column of {other}; name another.")
+                raise BadInput(
+                    f"{option} {name!r} is already the column of {other}; name another."
+                )
 
 
 @with_fields(FitOptions)
@@ -402,41 +543,77 @@ def fit(
             help="Train with several processes, on one machine or many: the address of process 0, the same in all.",
         ),
     ] = None,
-    num_processes: Annotated[int | None, typer.Option(metavar="INT", min=1, help="Number of processes.")] = None,
-    process_id: Annotated[
-        int | None, typer.Option(metavar="INT", min=0, help="Index of this process; 0 reads, writes and prints.")
+    num_processes: Annotated[
+        int | None, typer.Option(metavar="INT", min=1, help="Number of processes.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")] = False,
+    process_id: Annotated[
+        int | None,
+        typer.Option(
+            metavar="INT",
+            min=0,
+            help="Index of this process; 0 reads, writes and prints.",
+        ),
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON and nothing else.")
+    ] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Continue the interrupted run in DIR, with the other options unchanged.")
+        bool,
+        typer.Option(
+            "--resume",
+            help="Continue the interrupted run in DIR, with the other options unchanged.",
+        ),
     ] = False,
     anyway: Annotated[
         bool,
-        typer.Option("--anyway", help="With --resume: continue although langevax, JAX or Python has another version."),
+        typer.Option(
+            "--anyway",
+            help="With --resume: continue although langevax, JAX or Python has another version.",
+        ),
     ] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Replace the model in DIR, or start an interrupted run again.")
+        bool,
+        typer.Option(
+            "--force",
+            help="Replace the model in DIR, or start an interrupted run again.",
+        ),
     ] = False,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Read the table, print how it is read and split, and stop: nothing is written."),
+        typer.Option(
+            "--dry-run",
+            help="Read the table, print how it is read and split, and stop: nothing is written.",
+        ),
     ] = False,
 ) -> None:
     if dry_run:
-        for option, passed in (("--resume", resume), ("--coordinator", coordinator is not None)):
+        for option, passed in (
+            ("--resume", resume),
+            ("--coordinator", coordinator is not None),
+        ):
             if passed:
-                raise BadInput(f"--dry-run only reads the table, and {option} is for training; leave one of them out.")
+                raise BadInput(
+                    f"--dry-run only reads the table, and {option} is for training; leave one of them out."
+                )
         from langevax.cli.fitting.run import read_only
 
         read_only(options, machine=json)
         return
     if anyway and not resume:
-        raise BadInput("--anyway says how --resume continues a run; pass both, or leave it out.")
+        raise BadInput(
+            "--anyway says how --resume continues a run; pass both, or leave it out."
+        )
     if options.family is not None:
-        of_networks = {"--coordinator": coordinator, "--num-processes": num_processes, "--process-id": process_id}
+        of_networks = {
+            "--coordinator": coordinator,
+            "--num-processes": num_processes,
+            "--process-id": process_id,
+        }
         for option, value in of_networks.items():
             if value is not None:
-                raise BadInput(f"{option} {value} is for networks, and --family {options.family} fits none.")
+                raise BadInput(
+                    f"{option} {value} is for networks, and --family {options.family} fits none."
+                )
         if resume:
             raise BadInput(
                 f"--resume continues the training of a network; a fit with --family {options.family} saves nothing on "
@@ -450,6 +627,13 @@ def fit(
         return
     with group.joined(), exit_codes():
         if group.first:
-            run(options, machine=json, resume=resume, force=force, anyway=anyway, group=group)
+            run(
+                options,
+                machine=json,
+                resume=resume,
+                force=force,
+                anyway=anyway,
+                group=group,
+            )
         else:
             follow(options, resume, anyway, group)

@@ -30,15 +30,26 @@ from langevax.cli.errors import BadInput, RunFailed, listing
 from langevax.data.integrity import HASH, hash_of
 from langevax.locks import NAME, Lock, LockedError
 
-MODEL, SCHEMA, RESULT, REPORT, HOLDOUT = "model.safetensors", "schema.json", "result.json", "report.html", "holdout.csv"
+MODEL, SCHEMA, RESULT, REPORT, HOLDOUT = (
+    "model.safetensors",
+    "schema.json",
+    "result.json",
+    "report.html",
+    "holdout.csv",
+)
 HISTORY, CERTIFICATE = "history.csv", "certificate.npz"
-PARTS = (MODEL, SCHEMA, REPORT, HOLDOUT, CERTIFICATE, RESULT)  # in the order of renaming
+PARTS = (
+    MODEL,
+    SCHEMA,
+    REPORT,
+    HOLDOUT,
+    CERTIFICATE,
+    RESULT,
+)  # in the order of renaming
 OPTIONAL = {CERTIFICATE}
 WRITER = "langevax fit"
 CHECKPOINT_FILES = rf"run\.json(\.part)?|{re.escape(NAME)}|trace(/\d+-\d+\.nc(\.part)?)?|state(/\d[^/]*(/.*)?)?"
-TRAINING_FILES = (
-    rf"(settings\.json|certificate\.npz)(\.part)?|history\.csv|checkpoints(/shorter-\d+)*(/({CHECKPOINT_FILES}))?|new"
-)
+TRAINING_FILES = rf"(settings\.json|certificate\.npz)(\.part)?|history\.csv|checkpoints(/shorter-\d+)*(/({CHECKPOINT_FILES}))?|new"
 
 
 def make(folder: Path) -> None:
@@ -48,7 +59,9 @@ def make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise BadInput(f"--out {str(folder)!r} cannot be made ({error.strerror}); name another folder.") from error
+        raise BadInput(
+            f"--out {str(folder)!r} cannot be made ({error.strerror}); name another folder."
+        ) from error
 
 
 @contextmanager
@@ -65,7 +78,9 @@ def locked(folder: Path, name: str) -> Iterator[None]:
 
 
 def _not_writable(folder: Path, error: OSError) -> BadInput:
-    return BadInput(f"--out {str(folder)!r} cannot be written ({error.strerror}); name a folder that you may write to.")
+    return BadInput(
+        f"--out {str(folder)!r} cannot be written ({error.strerror}); name a folder that you may write to."
+    )
 
 
 class Folder:
@@ -102,7 +117,9 @@ class Folder:
         if self.path.exists() and not self.path.is_dir():
             raise BadInput(f"{where} is a file; name a folder.")
         if resume and force:
-            raise BadInput("--resume continues a run and --force starts it again; pass one of them.")
+            raise BadInput(
+                "--resume continues a run and --force starts it again; pass one of them."
+            )
         if self.path.is_dir():
             with self.locked():
                 self._check_content(where, resume, force)
@@ -115,7 +132,9 @@ class Folder:
             )
         if self.finished and not self.begun and not force:
             if resume:
-                raise BadInput(f"{where} holds a finished model, nothing to resume; pass --force to fit it again.")
+                raise BadInput(
+                    f"{where} holds a finished model, nothing to resume; pass --force to fit it again."
+                )
             raise BadInput(
                 f"{where} holds a finished {self.content}; pass --force to replace it, or name another folder."
             )
@@ -127,7 +146,9 @@ class Folder:
             yield
 
     @contextmanager
-    def writing(self, resume: bool, force: bool, settings: dict[str, Any]) -> Iterator[None]:
+    def writing(
+        self, resume: bool, force: bool, settings: dict[str, Any]
+    ) -> Iterator[None]:
         """Make the folder, hold its lock, and begin the run; `check` again, as another run may have begun meanwhile."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -148,7 +169,10 @@ class Folder:
             owned = self._owned()
             self.forget_training()
             self.training.mkdir(parents=True, exist_ok=True)
-            write_json(self.settings, {"written_by": self.writer, "options": settings, "files": owned})
+            write_json(
+                self.settings,
+                {"written_by": self.writer, "options": settings, "files": owned},
+            )
         except OSError as error:
             raise _not_writable(self.path, error) from error
 
@@ -157,8 +181,15 @@ class Folder:
         self._refuse_foreign_files()
         for folder in (self.checkpoints, self.new):
             shutil.rmtree(folder, ignore_errors=True)
-        halves = (file.with_name(file.name + ".part") for file in (self.search, self.settings))
-        for file in (self.history, self.search, *halves, self.settings):  # the mark of langevax last
+        halves = (
+            file.with_name(file.name + ".part") for file in (self.search, self.settings)
+        )
+        for file in (
+            self.history,
+            self.search,
+            *halves,
+            self.settings,
+        ):  # the mark of langevax last
             file.unlink(missing_ok=True)
         with suppress(OSError):
             self.training.rmdir()
@@ -172,10 +203,14 @@ class Folder:
         try:
             yield self.new
             self._seal()
-            (self.path / RESULT).unlink(missing_ok=True)  # from here until the end the model is not complete
+            (self.path / RESULT).unlink(
+                missing_ok=True
+            )  # from here until the end the model is not complete
             for part in self.parts:
                 if part in OPTIONAL and not (self.new / part).exists():
-                    (self.path / part).unlink(missing_ok=True)  # it would be that of another model
+                    (self.path / part).unlink(
+                        missing_ok=True
+                    )  # it would be that of another model
                 else:
                     os.replace(self.new / part, self.path / part)
             self.forget_training()
@@ -186,8 +221,14 @@ class Folder:
         """Store the hashes of new parts with them, and with the settings for a run that is killed between renames."""
         if foreign := self._foreign_parts():  # they came during the run
             raise RunFailed(_refusal(self.path, foreign))
-        written = [part for part in self.parts if part not in OPTIONAL or (self.new / part).exists()]
-        hashes = {part: file_digest(self.new / part) for part in written if part != RESULT}
+        written = [
+            part
+            for part in self.parts
+            if part not in OPTIONAL or (self.new / part).exists()
+        ]
+        hashes = {
+            part: file_digest(self.new / part) for part in written if part != RESULT
+        }
         result = json.loads((self.new / RESULT).read_text(encoding="utf-8"))
         sealed = {**result, "written_by": self.writer, "files": hashes}
         write_json(self.new / RESULT, sealed | {HASH: hash_of(sealed)})
@@ -195,16 +236,26 @@ class Folder:
         for part, value in {**hashes, RESULT: file_digest(self.new / RESULT)}.items():
             owned[part] = [*owned.get(part, []), value]
         settings = _read_json(self.settings) if self.begun else {"options": {}}
-        write_json(self.settings, {**settings, "written_by": self.writer, "files": owned})
+        write_json(
+            self.settings, {**settings, "written_by": self.writer, "files": owned}
+        )
 
     def _owned(self) -> dict[str, list[str]]:
         """Return hashes of the parts that this command wrote into DIR."""
         owned: dict[str, list[str]] = {}
         if self.begun:
-            owned = {part: list(hashes) for part, hashes in _read_json(self.settings)["files"].items()}
+            owned = {
+                part: list(hashes)
+                for part, hashes in _read_json(self.settings)["files"].items()
+            }
         result = _read_json(self.path / RESULT)
-        if result.get("written_by") == self.writer and isinstance(files := result.get("files"), dict):
-            for part, value in {**files, RESULT: file_digest(self.path / RESULT)}.items():
+        if result.get("written_by") == self.writer and isinstance(
+            files := result.get("files"), dict
+        ):
+            for part, value in {
+                **files,
+                RESULT: file_digest(self.path / RESULT),
+            }.items():
                 owned[part] = [*owned.get(part, []), value]
         return owned
 
@@ -212,32 +263,48 @@ class Folder:
         """Names of parts in DIR that are not as this command wrote them."""
         existing = [part for part in self.parts if os.path.lexists(self.path / part)]
         owned = self._owned() if existing else {}
-        return [part for part in existing if not self._is_as_written(part, owned.get(part, []))]
+        return [
+            part
+            for part in existing
+            if not self._is_as_written(part, owned.get(part, []))
+        ]
 
     def _is_as_written(self, part: str, hashes: Sequence[str]) -> bool:
         """Return whether a part has one of the hashes, or is a search that `langevax certify` went on with."""
         file = self.path / part
-        return file.is_file() and (file_digest(file) in hashes or (part == CERTIFICATE and _is_search(file)))
+        return file.is_file() and (
+            file_digest(file) in hashes or (part == CERTIFICATE and _is_search(file))
+        )
 
     def damaged_parts(self) -> list[str]:
         """Return the parts of a finished run that are missing, or not as they were written."""
         result = _read_json(self.path / RESULT)
         if result.get(HASH) != hash_of(result):
             return [RESULT]
-        return [part for part, value in result["files"].items() if not self._is_as_written(part, [value])]
+        return [
+            part
+            for part, value in result["files"].items()
+            if not self._is_as_written(part, [value])
+        ]
 
     def check_settings(self) -> None:
         """Raise `BadInput` where the settings of the training in DIR cannot be read."""
         if not self._wrote_settings():
-            raise BadInput(f"{str(self.settings)!r} is damaged; pass --force to `langevax fit` to start again.")
+            raise BadInput(
+                f"{str(self.settings)!r} is damaged; pass --force to `langevax fit` to start again."
+            )
 
     def _refuse_foreign_files(self) -> None:
         """Raise `BadInput` where what the run would replace or delete is not what this command wrote."""
         if os.path.lexists(self.training):
             parts = "|".join(map(re.escape, self.parts))
-            foreign = _unexpected(self.training, re.compile(rf"{TRAINING_FILES}|new/({parts})(\.part)?"))
+            foreign = _unexpected(
+                self.training, re.compile(rf"{TRAINING_FILES}|new/({parts})(\.part)?")
+            )
             files = [path for path in self.training.rglob("*") if path.is_file()]
-            empty = all(map(self._is_half, files))  # killed before it wrote the settings
+            empty = all(
+                map(self._is_half, files)
+            )  # killed before it wrote the settings
             if foreign or not (empty or self._wrote_settings()):
                 raise BadInput(_refusal(self.training, foreign))
         if foreign := self._foreign_parts():
@@ -246,13 +313,15 @@ class Folder:
     def _is_half(self, path: Path) -> bool:
         """Return whether a file is the beginning of settings that were not finished."""
         mark = f'{{\n "written_by": "{self.writer}"'.encode()
-        return path == self.settings.with_name(f"{self.settings.name}.part") and mark.startswith(
-            path.read_bytes()[: len(mark)]
-        )
+        return path == self.settings.with_name(
+            f"{self.settings.name}.part"
+        ) and mark.startswith(path.read_bytes()[: len(mark)])
 
     def _wrote_settings(self) -> bool:
         record = _read_json(self.settings)
-        parts = isinstance(record.get("options"), dict) and isinstance(record.get("files"), dict)
+        parts = isinstance(record.get("options"), dict) and isinstance(
+            record.get("files"), dict
+        )
         return parts and record.get("written_by") == self.writer
 
     def _compare(self, before: dict[str, Any], settings: dict[str, Any]) -> None:
@@ -274,7 +343,9 @@ class Folder:
 def file_digest(path: Path) -> str:
     """Return a hash of a file's content."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        return hashlib.file_digest(
+            file, lambda: hashlib.blake2b(digest_size=16)
+        ).hexdigest()
 
 
 def _is_search(path: Path) -> bool:
@@ -305,12 +376,17 @@ def _unexpected(folder: Path, expected: re.Pattern[str]) -> list[str]:
     return sorted(
         name
         for path in folder.rglob("*")
-        if not expected.fullmatch(name := path.relative_to(folder).as_posix()) or path.is_symlink()
+        if not expected.fullmatch(name := path.relative_to(folder).as_posix())
+        or path.is_symlink()
     )
 
 
 def _refusal(folder: Path, foreign: list[str]) -> str:
-    files = f"holds {listing(foreign, most=3)}, which" if foreign else "exists without readable settings, which"
+    files = (
+        f"holds {listing(foreign, most=3)}, which"
+        if foreign
+        else "exists without readable settings, which"
+    )
     return (
         f"{str(folder)!r} {files} langevax did not write and would have to delete; "
         "move or delete it, or name another --out."

@@ -28,8 +28,12 @@ class Output:
     def __init__(self, machine: bool = False):
         self.machine = machine
         style = Theme({"label": "bold", "faint": "dim"})
-        self.stdout: Console = Console(theme=style, highlight=False, soft_wrap=not sys.stdout.isatty())
-        self.stderr: Console = Console(theme=style, highlight=False, soft_wrap=not sys.stderr.isatty(), stderr=True)
+        self.stdout: Console = Console(
+            theme=style, highlight=False, soft_wrap=not sys.stdout.isatty()
+        )
+        self.stderr: Console = Console(
+            theme=style, highlight=False, soft_wrap=not sys.stderr.isatty(), stderr=True
+        )
 
     def say(self, label: str, sentence: str = "", style: str = "") -> None:
         """Print a label in a column of its own and a sentence beside it."""
@@ -50,18 +54,32 @@ class Output:
         if not self.machine:
             self.stdout.print()
 
-    def table(self, header: Sequence[str], rows: Sequence[Sequence[str]], bold: int | None = None) -> None:
+    def table(
+        self,
+        header: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        bold: int | None = None,
+    ) -> None:
         """Print words to the left and numbers aligned on the decimal point; row `bold` stands out."""
         if self.machine:
             return
         for i, line in enumerate(aligned(header, rows)):
-            style = "faint" if i == 0 else "label" if bold is not None and i == bold + 1 else ""
+            style = (
+                "faint"
+                if i == 0
+                else "label"
+                if bold is not None and i == bold + 1
+                else ""
+            )
             self.stdout.print(Text(" " * INDENT + line, style=style), soft_wrap=True)
 
     def result(self, content: dict[str, Any]) -> None:
         """Write the result as JSON, the only output on stdout with `--json`."""
         if self.machine:
-            sys.stdout.write(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+            sys.stdout.write(
+                json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+                + "\n"
+            )
 
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:
@@ -94,7 +112,11 @@ class ProgressLine:
         if sys.stderr.isatty():
             from tqdm.auto import tqdm
 
-            options: dict[str, Any] = {"miniters": 1, "dynamic_ncols": True, "leave": False}
+            options: dict[str, Any] = {
+                "miniters": 1,
+                "dynamic_ncols": True,
+                "leave": False,
+            }
             self.bar = tqdm(desc=what, total=total, unit=unit, **options)
 
     def advance(self, number: str = "") -> None:
@@ -136,9 +158,17 @@ def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
         linear  -0.487   0.02
     """
     columns = [_at_decimal_point([row[i] for row in rows]) for i in range(len(header))]
-    widths = [max(len(cell) for cell in [name, *cells]) for name, cells in zip(header, columns, strict=True)]
+    widths = [
+        max(len(cell) for cell in [name, *cells])
+        for name, cells in zip(header, columns, strict=True)
+    ]
     lines = [header, *zip(*columns, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    return [
+        "  ".join(
+            cell.ljust(width) for cell, width in zip(line, widths, strict=True)
+        ).rstrip()
+        for line in lines
+    ]
 
 
 def _at_decimal_point(cells: Sequence[str]) -> list[str]:

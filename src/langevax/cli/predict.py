@@ -38,21 +38,39 @@ another level or size than all training curves are named. The table and the file
 
 def predict(
     model: Annotated[
-        Path, typer.Argument(parser=local_path, metavar="MODEL", help="The folder that `langevax fit` made.")
+        Path,
+        typer.Argument(
+            parser=local_path,
+            metavar="MODEL",
+            help="The folder that `langevax fit` made.",
+        ),
     ],
     table: Annotated[
-        Path, typer.Argument(parser=local_path, metavar="TABLE", help="The rows to predict for: CSV, TSV or Parquet.")
+        Path,
+        typer.Argument(
+            parser=local_path,
+            metavar="TABLE",
+            help="The rows to predict for: CSV, TSV or Parquet.",
+        ),
     ],
     out: Annotated[
         Path | None,
         typer.Option(
-            parser=local_path, metavar="FILE", help="CSV, TSV or Parquet by its suffix; by default CSV on stdout."
+            parser=local_path,
+            metavar="FILE",
+            help="CSV, TSV or Parquet by its suffix; by default CSV on stdout.",
         ),
     ] = None,
     encoding: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Encoding of a text file, such as cp1251; by default found.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Encoding of a text file, such as cp1251; by default found.",
+        ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace FILE if it exists.")
+    ] = False,
     interval: Annotated[
         float | None,
         typer.Option(
@@ -86,9 +104,13 @@ def run(
     output = Output(machine=True)  # stdout is for the predictions alone
     folder = model.parent if model.name == MODEL else model
     if not folder.is_dir():
-        raise BadInput(f"MODEL {str(model)!r} is not a folder; name one made by `langevax fit`.")
+        raise BadInput(
+            f"MODEL {str(model)!r} is not a folder; name one made by `langevax fit`."
+        )
     if not (folder / SCHEMA).exists():
-        raise BadInput(f"MODEL {str(model)!r} holds no fitted model ({SCHEMA} is missing); run `langevax fit` first.")
+        raise BadInput(
+            f"MODEL {str(model)!r} holds no fitted model ({SCHEMA} is missing); run `langevax fit` first."
+        )
     if out is not None:
         _check_out(out, table, folder, force)
     schema = read_schema(folder / SCHEMA, model_hash(folder / MODEL))
@@ -99,24 +121,41 @@ def run(
     try:
         examples = schema.examples(loaded.frame.filter(~blank))
     except BadInput as error:
-        raise BadInput(str(error).replace("TABLE", f"TABLE {str(table)!r}", 1)) from error
+        raise BadInput(
+            str(error).replace("TABLE", f"TABLE {str(table)!r}", 1)
+        ) from error
     for note in [*sentences(loaded.decisions), *examples.notes]:
         output.warn(note)
     keep_compiled_programs()
     estimator = load_model(folder / MODEL)
     if not _match(estimator, schema, examples.inputs):
-        raise BadInput(f"MODEL {str(folder)!r}: {MODEL} and {SCHEMA} are not of one fit; copy the whole folder.")
+        raise BadInput(
+            f"MODEL {str(folder)!r}: {MODEL} and {SCHEMA} are not of one fit; copy the whole folder."
+        )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UnlikeTrainingWarning)  # the note below names rows of the table
+        warnings.simplefilter(
+            "ignore", UnlikeTrainingWarning
+        )  # the note below names rows of the table
         try:
-            outputs = (estimator.predict_proba if schema.classes else estimator.predict)(examples.inputs)
+            outputs = (
+                estimator.predict_proba if schema.classes else estimator.predict
+            )(examples.inputs)
         except ValueError as error:  # curves that the encoder refuses
             raise BadInput(f"TABLE {str(table)!r}: {error}") from error
-        parts = [examples.names, prediction_table(outputs, schema.classes, getattr(estimator, "threshold_", 0.5))]
+        parts = [
+            examples.names,
+            prediction_table(
+                outputs, schema.classes, getattr(estimator, "threshold_", 0.5)
+            ),
+        ]
         if interval is not None:
-            parts.append(interval_table(estimator, examples.inputs, interval, schema.classes))
+            parts.append(
+                interval_table(estimator, examples.inputs, interval, schema.classes)
+            )
             output.warn(_about_intervals(estimator, interval))
-    if note := _about_unlike_curves(estimator, examples.inputs, examples.names, blank, loaded.left_out):
+    if note := _about_unlike_curves(
+        estimator, examples.inputs, examples.names, blank, loaded.left_out
+    ):
         output.warn(note)
     predicted = pl.concat(parts, how="horizontal")
     if getattr(schema, "never_negative", False):
@@ -142,7 +181,11 @@ def _about_intervals(estimator: Any, coverage: float) -> str:
 
 
 def _about_unlike_curves(
-    estimator: Any, curves: Any, names: "pl.DataFrame", blank: "pl.Series", left_out: tuple[int, ...]
+    estimator: Any,
+    curves: Any,
+    names: "pl.DataFrame",
+    blank: "pl.Series",
+    left_out: tuple[int, ...],
 ) -> str | None:
     """Return what to say of curves whose level or size is far from those of all training curves, by row or id."""
     from langevax.sklearn.inputs.unlike import sentence
@@ -173,7 +216,9 @@ def blank_rows(frame: "pl.DataFrame") -> "pl.Series":
     import polars as pl
 
     words = frame.cast(pl.String, strict=False)
-    blank = words.select(pl.all_horizontal((pl.all().str.strip_chars() == "").fill_null(True))).to_series()
+    blank = words.select(
+        pl.all_horizontal((pl.all().str.strip_chars() == "").fill_null(True))
+    ).to_series()
     return blank & (not blank.all())
 
 
@@ -192,13 +237,17 @@ def at_their_lines(
     number = int(blank.sum()) + len(left_out)
     if not number:
         return predicted, []
-    numbered = pl.DataFrame({"line": _lines(blank, left_out)}, schema={"line": pl.Int64}).hstack(predicted)
-    every = pl.DataFrame({"line": range(len(blank) + len(left_out))}, schema={"line": pl.Int64})
-    places = every.join(numbered, "line", how="left", maintain_order="left").drop("line")
-    verb = "has" if number == 1 else "have"
-    note = (
-        f"{count(number, 'line')} without data, empty or left out, {verb} no prediction but an empty line in its place."
+    numbered = pl.DataFrame(
+        {"line": _lines(blank, left_out)}, schema={"line": pl.Int64}
+    ).hstack(predicted)
+    every = pl.DataFrame(
+        {"line": range(len(blank) + len(left_out))}, schema={"line": pl.Int64}
     )
+    places = every.join(numbered, "line", how="left", maintain_order="left").drop(
+        "line"
+    )
+    verb = "has" if number == 1 else "have"
+    note = f"{count(number, 'line')} without data, empty or left out, {verb} no prediction but an empty line in its place."
     return places, [note]
 
 
@@ -216,7 +265,9 @@ def _check_out(out: Path, table: Path, folder: Path, force: bool) -> None:
         if out.exists() and path.exists() and out.samefile(path):
             raise BadInput(f"--out {str(out)!r} is {what}; name another file.")
     if out.exists() and not force:
-        raise BadInput(f"--out {str(out)!r} exists; pass --force to replace it, or name another file.")
+        raise BadInput(
+            f"--out {str(out)!r} exists; pass --force to replace it, or name another file."
+        )
 
 
 def load_model(file: Path, argument: str = "MODEL") -> Any:
@@ -246,19 +297,29 @@ def _match(estimator: Any, schema: "AnySchema", inputs: Any) -> bool:
         return False
     if hasattr(estimator, "encoder_") != bool(schema.parameters):
         return False
-    return not hasattr(inputs, "shape") or getattr(estimator, "n_features_in_", None) == inputs.shape[1]
+    return (
+        not hasattr(inputs, "shape")
+        or getattr(estimator, "n_features_in_", None) == inputs.shape[1]
+    )
 
 
-def interval_table(estimator: Any, inputs: Any, coverage: float, classes: tuple[str | int, ...]) -> "pl.DataFrame":
+def interval_table(
+    estimator: Any, inputs: Any, coverage: float, classes: tuple[str | int, ...]
+) -> "pl.DataFrame":
     """Return lower and upper ends, or the set of classes as words between bars."""
     import polars as pl
 
     if not 0 < coverage < 1:
-        raise BadInput(f"--interval {coverage:g} is not a share of new rows; pass a number such as 0.9.")
+        raise BadInput(
+            f"--interval {coverage:g} is not a share of new rows; pass a number such as 0.9."
+        )
     try:
         if classes:
             sets = estimator.predict_set(inputs, coverage)
-            names = ["|".join(str(classes[c]) for c in chosen.nonzero()[0]) for chosen in sets]
+            names = [
+                "|".join(str(classes[c]) for c in chosen.nonzero()[0])
+                for chosen in sets
+            ]
             return pl.DataFrame({"set": names})
         lower, upper = estimator.predict_interval(inputs, coverage).T
     except (AttributeError, ValueError) as error:
@@ -287,7 +348,9 @@ def not_below_zero(predicted: "pl.DataFrame") -> tuple["pl.DataFrame", list[str]
     notes = []
     below = int((predicted["prediction"] < 0).sum())
     if below:
-        notes.append(f"{count(below, 'prediction')} below 0, where no target of the training table is: read 0 there.")
+        notes.append(
+            f"{count(below, 'prediction')} below 0, where no target of the training table is: read 0 there."
+        )
     ends = [name for name in ("lower", "upper") if name in predicted.columns]
     if ends and (below := int((predicted["lower"] < 0).sum())):
         notes.append(
@@ -296,7 +359,9 @@ def not_below_zero(predicted: "pl.DataFrame") -> tuple["pl.DataFrame", list[str]
     return predicted.with_columns(pl.col(ends).clip(0)) if ends else predicted, notes
 
 
-def prediction_table(outputs: "np.ndarray", classes: tuple[str | int, ...], threshold: float = 0.5) -> "pl.DataFrame":
+def prediction_table(
+    outputs: "np.ndarray", classes: tuple[str | int, ...], threshold: float = 0.5
+) -> "pl.DataFrame":
     """Return predicted numbers, or the class that is answered and the probability of each class."""
     import numpy as np
     import polars as pl
@@ -307,4 +372,9 @@ def prediction_table(outputs: "np.ndarray", classes: tuple[str | int, ...], thre
     if not classes:
         return pl.DataFrame({"prediction": outputs})
     named = {f"probability_{name}": outputs[:, i] for i, name in enumerate(classes)}
-    return pl.DataFrame({"prediction": [classes[i] for i in called_classes(outputs, threshold)], **named})
+    return pl.DataFrame(
+        {
+            "prediction": [classes[i] for i in called_classes(outputs, threshold)],
+            **named,
+        }
+    )

@@ -18,7 +18,15 @@ FAMILIES: dict[str, Literal["regression", "classification"]] = {
 }
 """Families of regressions, and their tasks."""
 COUNTS = ("poisson", "negative-binomial")
-OF_NETWORKS = ("curves", "solver", "num_particles", "temperature", "validation", "threshold", "class_weight")
+OF_NETWORKS = (
+    "curves",
+    "solver",
+    "num_particles",
+    "temperature",
+    "validation",
+    "threshold",
+    "class_weight",
+)
 OF_NETWORKS += ("num_steps", "stop", "relative_step_size")
 """Options that only networks have."""
 OF_REGRESSIONS = ("offset", "num_replicates")
@@ -48,20 +56,30 @@ def check_family(options: "FitOptions", defaults: dict[str, Any]) -> None:
     """Raise `BadInput` where an option does not apply to the kind of model."""
     family, order = options.family, options.order
     if order and family != "ordinal":
-        raise BadInput(f"--order {order[0]!r} is for --family ordinal; pass both, or leave it out.")
+        raise BadInput(
+            f"--order {order[0]!r} is for --family ordinal; pass both, or leave it out."
+        )
     if options.exposure is not None and family not in COUNTS:
         raise BadInput(
             f"--exposure {options.exposure!r} is for counts, with --family poisson or negative-binomial; pass one of "
             "them, or leave it out."
         )
     if options.offset is not None and options.offset == options.exposure:
-        raise BadInput(f"--offset {options.offset!r} is also in --exposure; leave one of them out.")
+        raise BadInput(
+            f"--offset {options.offset!r} is also in --exposure; leave one of them out."
+        )
     for name in OF_NETWORKS if family is not None else OF_REGRESSIONS:
         if (value := getattr(options, name)) == defaults[name]:
             continue
         option = f"--{name.replace('_', '-')} {value}"
         if family is None:
-            raise BadInput(f"{option} is for regressions, with --family; pass both, or leave it out.")
-        raise BadInput(f"{option} is for networks, and --family {family} fits none; leave one of them out.")
+            raise BadInput(
+                f"{option} is for regressions, with --family; pass both, or leave it out."
+            )
+        raise BadInput(
+            f"{option} is for networks, and --family {family} fits none; leave one of them out."
+        )
     if family is not None and options.task not in (None, FAMILIES[family]):
-        raise BadInput(f"--task {options.task} contradicts --family {family}, which is for {FAMILIES[family]}.")
+        raise BadInput(
+            f"--task {options.task} contradicts --family {family}, which is for {FAMILIES[family]}."
+        )

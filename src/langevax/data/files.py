@@ -20,7 +20,22 @@ import polars as pl
 
 from langevax import checks
 
-MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "?", "NaT", "<NA>", "(null)", "\\N")
+MISSING = (
+    "",
+    "NA",
+    "N/A",
+    "n/a",
+    "NaN",
+    "nan",
+    "NULL",
+    "null",
+    "None",
+    "?",
+    "NaT",
+    "<NA>",
+    "(null)",
+    "\\N",
+)
 MISSING += ("#N/A", "#NA", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#NULL!")
 """Words that stand for a missing number in a text file, those of `langevax fit`."""
 
@@ -56,14 +71,22 @@ class MissingCells:
     rows_left_out: int = 0
     cells_filled: int = 0
 
-    def settle(self, numbers: pl.DataFrame, target: str) -> tuple[pl.DataFrame, pl.Series]:
+    def settle(
+        self, numbers: pl.DataFrame, target: str
+    ) -> tuple[pl.DataFrame, pl.Series]:
         """Return the rows without missing cells, and which rows these are; a target is never filled."""
         floats = [name for name, kind in numbers.schema.items() if kind.is_float()]
-        numbers = numbers.with_columns(pl.when(pl.col(name).is_finite()).then(pl.col(name)) for name in floats)
+        numbers = numbers.with_columns(
+            pl.when(pl.col(name).is_finite()).then(pl.col(name)) for name in floats
+        )
         if self.medians is not None:
             inputs = [name for name in numbers.columns if name != target]
-            self.cells_filled += sum(numbers.select(inputs).null_count().row(0)) if inputs else 0
-            numbers = numbers.with_columns(pl.col(name).fill_null(self.medians[name]) for name in inputs)
+            self.cells_filled += (
+                sum(numbers.select(inputs).null_count().row(0)) if inputs else 0
+            )
+            numbers = numbers.with_columns(
+                pl.col(name).fill_null(self.medians[name]) for name in inputs
+            )
         complete = numbers.select(pl.all_horizontal(pl.all().is_not_null())).to_series()
         self.rows_left_out += int((~complete).sum())
         return numbers.filter(complete), complete
@@ -106,14 +129,24 @@ class TableFile:
                 )
             elif self.is_text:
                 separator = _separator(path)
-                self.scan = pl.scan_csv(path, glob=False, infer_schema=False, separator=separator)
+                self.scan = pl.scan_csv(
+                    path, glob=False, infer_schema=False, separator=separator
+                )
             else:
                 self.scan = pl.scan_parquet(path, glob=False, hive_partitioning=False)
             self.types: dict[str, pl.DataType] = dict(self.scan.collect_schema())
-        renamed = [name for name in self.types if f"{name}_duplicated_0" in self.types]  # by polars, or so named
-        names = _header(path, separator) if self.is_text and renamed and layout is None else []
+        renamed = [
+            name for name in self.types if f"{name}_duplicated_0" in self.types
+        ]  # by polars, or so named
+        names = (
+            _header(path, separator)
+            if self.is_text and renamed and layout is None
+            else []
+        )
         if twice := [name for name in renamed if names.count(name) > 1]:
-            raise ValueError(f"{path} has two columns named {twice[0]!r}; rename one of them.")
+            raise ValueError(
+                f"{path} has two columns named {twice[0]!r}; rename one of them."
+            )
 
     def refuse_words(self, columns: Sequence[str]) -> None:
         """Raise on columns that are not numbers, by the types of Parquet and by the first rows of text."""
@@ -121,7 +154,9 @@ class TableFile:
         for name in columns:
             kind = self.types[name]
             if not (self.is_text or kind.is_numeric() or kind == pl.Boolean):
-                raise ValueError(f"column {name!r} of {self.path} holds {kind}; {REMEDY}.")
+                raise ValueError(
+                    f"column {name!r} of {self.path} holds {kind}; {REMEDY}."
+                )
         if self.is_text and columns:
             with self.readable():
                 head = self.scan.select(columns).head(FIRST_ROWS).collect()
@@ -136,7 +171,10 @@ class TableFile:
                 yield len(part), self._integers(part[column], start) is not None
                 start += len(part)
         else:
-            yield self.num_rows(), self.types[column].is_integer() or self.types[column] == pl.Boolean
+            yield (
+                self.num_rows(),
+                self.types[column].is_integer() or self.types[column] == pl.Boolean,
+            )
 
     def blocks(
         self, inputs: Sequence[str], target: str, whole: bool, start: int, digits: int
@@ -149,7 +187,9 @@ class TableFile:
         for part in self.parts([*inputs, target]):
             for name in [*inputs, *[target] * (not whole)]:
                 refuse_rounded_integers(part[name], digits, start)
-            numbers = pl.DataFrame([self._numbers(part[name], start) for name in part.columns])
+            numbers = pl.DataFrame(
+                [self._numbers(part[name], start) for name in part.columns]
+            )
             exact = self._integers(part[target], start) if whole else None
             if self.missing is not None:
                 numbers, complete = self.missing.settle(numbers, target)
@@ -165,7 +205,9 @@ class TableFile:
             start += len(part)
 
     def _numbers(self, column: pl.Series, start: int) -> pl.Series:
-        return self.readers.get(column.name, as_numbers)(column, start).alias(column.name)
+        return self.readers.get(column.name, as_numbers)(column, start).alias(
+            column.name
+        )
 
     def _integers(self, column: pl.Series, start: int) -> pl.Series | None:
         """Return integers as they are written, where floats would round large ones; None where some are not integers.
@@ -173,7 +215,9 @@ class TableFile:
         Missing cells are null where rows with them are left out; otherwise they are not integers.
         """
         text = column.dtype == pl.String
-        exact = column.str.strip_chars().cast(pl.Int64, strict=False) if text else column
+        exact = (
+            column.str.strip_chars().cast(pl.Int64, strict=False) if text else column
+        )
         if text and not exact.has_nulls():
             return exact
         if column.name not in self.readers:
@@ -182,9 +226,15 @@ class TableFile:
             numbers = self._numbers(column, start)
         except ValueError:  # which is raised again where the rows are written
             return None
-        if (self.missing is None and numbers.has_nulls()) or not (numbers == numbers.round()).all():
+        if (self.missing is None and numbers.has_nulls()) or not (
+            numbers == numbers.round()
+        ).all():
             return None
-        return exact if text and exact.null_count() == numbers.null_count() else numbers.cast(pl.Int64, strict=False)
+        return (
+            exact
+            if text and exact.null_count() == numbers.null_count()
+            else numbers.cast(pl.Int64, strict=False)
+        )
 
     def parts(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
         """Yield the rows of `columns`, in order."""
@@ -209,8 +259,12 @@ class TableFile:
             yield
         except pl.exceptions.PolarsError as error:
             first = next(iter(str(error).strip().splitlines()), type(error).__name__)
-            kind = "columns of text in UTF-8 under a header" if self.is_text else "Parquet"
-            raise ValueError(f"{self.path} cannot be read as {kind} ({first}); export it again.") from error
+            kind = (
+                "columns of text in UTF-8 under a header" if self.is_text else "Parquet"
+            )
+            raise ValueError(
+                f"{self.path} cannot be read as {kind} ({first}); export it again."
+            ) from error
 
 
 def as_numbers(column: pl.Series, start: int) -> pl.Series:
@@ -224,7 +278,9 @@ def as_numbers(column: pl.Series, start: int) -> pl.Series:
         ValueError: column 'age' holds words, 'old' in data row 1,002; encode it as numbers first, or drop it.
     """
     if column.dtype == pl.Boolean:
-        return column.cast(pl.Int32)  # as labels are; unsigned ones would wrap around in -y
+        return column.cast(
+            pl.Int32
+        )  # as labels are; unsigned ones would wrap around in -y
     if column.dtype.is_decimal():
         return column.cast(pl.Float64)
     if column.dtype != pl.String:
@@ -232,7 +288,9 @@ def as_numbers(column: pl.Series, start: int) -> pl.Series:
     words = column.str.strip_chars()
     numbers = words.cast(pl.Float64, strict=False)
     if numbers.null_count() > words.null_count():
-        wrong = (numbers.is_null() & words.is_not_null() & ~words.is_in(MISSING)).arg_true()
+        wrong = (
+            numbers.is_null() & words.is_not_null() & ~words.is_in(MISSING)
+        ).arg_true()
         if len(wrong):
             row = wrong[0]
             raise ValueError(
@@ -254,7 +312,9 @@ def refuse_rounded_integers(column: pl.Series, digits: int, start: int) -> None:
     if not column.dtype.is_integer():
         return
     whole = column.fill_null(0)
-    back = whole.cast(pl.Float32 if digits < 53 else pl.Float64).cast(whole.dtype, strict=False)
+    back = whole.cast(pl.Float32 if digits < 53 else pl.Float64).cast(
+        whole.dtype, strict=False
+    )
     rounded = (back != whole).fill_null(True)
     if rounded.any():
         row = int(rounded.arg_true()[0])
@@ -264,20 +324,26 @@ def refuse_rounded_integers(column: pl.Series, digits: int, start: int) -> None:
         )
 
 
-def matching_files(table: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[Path]:
+def matching_files(
+    table: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+) -> list[Path]:
     """Return the files named, those of a pattern in alphabetical order."""
     files: list[Path] = []
     for name in [table] if isinstance(table, str | os.PathLike) else table:
         checks.local_path("table", name)
         matches = [name] if Path(name).exists() else sorted(glob.glob(os.fspath(name)))
         if not matches:
-            raise FileNotFoundError(f"table {os.fspath(name)!r} does not exist; name CSV or Parquet files.")
+            raise FileNotFoundError(
+                f"table {os.fspath(name)!r} does not exist; name CSV or Parquet files."
+            )
         files += map(Path, matches)
     if not files:
         raise ValueError("table names no file; pass at least one.")
     for path in files:
         if path.is_dir():
-            raise IsADirectoryError(f"table {str(path)!r} is a folder; name its files, such as '{path}/*.parquet'.")
+            raise IsADirectoryError(
+                f"table {str(path)!r} is a folder; name its files, such as '{path}/*.parquet'."
+            )
     return files
 
 

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 
 BLOCK_BYTES = 1 << 24
-CHECKED_BYTES = 1 << 30  # of a group; larger ones are beyond what a user waits for unasked
+CHECKED_BYTES = (
+    1 << 30
+)  # of a group; larger ones are beyond what a user waits for unasked
 HASH = "sha256"
 
 
@@ -38,7 +40,9 @@ class BlockHashes:
 
     def finish(self) -> list[str]:
         """Return the hashes of all blocks; the last one may be shorter."""
-        return [*self._finished, self._block.hexdigest()] if self._size else self._finished
+        return (
+            [*self._finished, self._block.hexdigest()] if self._size else self._finished
+        )
 
 
 def split_map(rows: np.memmap) -> tuple[memoryview, memoryview]:

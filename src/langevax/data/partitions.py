@@ -33,7 +33,9 @@ def evenly(num_rows: int, num_clients: int, *, key: Key[Array, ""]) -> Parts:
     return _sorted(np.array_split(_generator(key).permutation(num_rows), num_clients))
 
 
-def by_concentration(labels: Any, num_clients: int, concentration: float, *, key: Key[Array, ""]) -> Parts:
+def by_concentration(
+    labels: Any, num_clients: int, concentration: float, *, key: Key[Array, ""]
+) -> Parts:
     """Give a fraction `concentration` of each class to one client, the rest evenly to the others (Murata, Suzuki 2021).
 
     Class c belongs to client c modulo `num_clients`; with more clients than classes it belongs to every client i with
@@ -60,22 +62,40 @@ def by_concentration(labels: Any, num_clients: int, concentration: float, *, key
     labels, rng = _checked(labels, num_clients), _generator(key)
     checks.number("concentration", concentration)
     if not 0 <= concentration <= 1:
-        raise ValueError(f"concentration must lie in 0..1, got {concentration}; 1 gives whole classes to clients.")
+        raise ValueError(
+            f"concentration must lie in 0..1, got {concentration}; 1 gives whole classes to clients."
+        )
     classes = np.unique(labels)
     clients = np.arange(num_clients)
     parts: list[list[np.ndarray]] = [[] for _ in clients]
     for c, label in enumerate(classes):
         rows = rng.permutation(np.flatnonzero(labels == label))
-        owns = clients % len(classes) == c if num_clients >= len(classes) else clients == c % num_clients
+        owns = (
+            clients % len(classes) == c
+            if num_clients >= len(classes)
+            else clients == c % num_clients
+        )
         others = np.flatnonzero(~owns)
         cut = round(concentration * len(rows)) if len(others) else len(rows)
-        for members, share in ((np.flatnonzero(owns), rows[:cut]), (rng.permutation(others), rows[cut:])):
-            for client, piece in zip(members, np.array_split(share, max(len(members), 1)), strict=False):
+        for members, share in (
+            (np.flatnonzero(owns), rows[:cut]),
+            (rng.permutation(others), rows[cut:]),
+        ):
+            for client, piece in zip(
+                members, np.array_split(share, max(len(members), 1)), strict=False
+            ):
                 parts[client].append(piece)
     return _filled(parts, "concentration", concentration)
 
 
-def dirichlet(labels: Any, num_clients: int, alpha: float, *, key: Key[Array, ""], min_rows: int = 1) -> Parts:
+def dirichlet(
+    labels: Any,
+    num_clients: int,
+    alpha: float,
+    *,
+    key: Key[Array, ""],
+    min_rows: int = 1,
+) -> Parts:
     """Split each class in proportions drawn from Dirichlet(alpha, ..., alpha): the smaller alpha, the more skewed.
 
     Redrawn until every client has `min_rows` (Hsu, Qi, Brown 2019; Li et al., ICDE 2022). `labels`, `num_clients` and
@@ -91,8 +111,12 @@ def dirichlet(labels: Any, num_clients: int, alpha: float, *, key: Key[Array, ""
     for _ in range(TRIES):
         parts: list[list[np.ndarray]] = [[] for _ in range(num_clients)]
         for rows in by_class:
-            cuts = np.cumsum(rng.dirichlet(np.full(num_clients, alpha)))[:-1] * len(rows)
-            for client, piece in enumerate(np.split(rng.permutation(rows), np.round(cuts).astype(int))):
+            cuts = np.cumsum(rng.dirichlet(np.full(num_clients, alpha)))[:-1] * len(
+                rows
+            )
+            for client, piece in enumerate(
+                np.split(rng.permutation(rows), np.round(cuts).astype(int))
+            ):
                 parts[client].append(piece)
         if min(sum(map(len, part)) for part in parts) >= min_rows:
             return _filled(parts, "alpha", alpha)
@@ -102,7 +126,9 @@ def dirichlet(labels: Any, num_clients: int, alpha: float, *, key: Key[Array, ""
     )
 
 
-def shards(labels: Any, num_clients: int, *, key: Key[Array, ""], shards_per_client: int = 2) -> Parts:
+def shards(
+    labels: Any, num_clients: int, *, key: Key[Array, ""], shards_per_client: int = 2
+) -> Parts:
     """Cut rows sorted by label into equal shards, and give each client `shards_per_client` at random.
 
     McMahan et al., AISTATS 2017. `labels`, `num_clients` and `key` are those of `by_concentration`.
@@ -111,7 +137,9 @@ def shards(labels: Any, num_clients: int, *, key: Key[Array, ""], shards_per_cli
     checks.positive_int("shards_per_client", shards_per_client)
     number = num_clients * shards_per_client
     if number > len(labels):
-        raise ValueError(f"{number} shards are more than the {len(labels)} rows; pass fewer clients or shards.")
+        raise ValueError(
+            f"{number} shards are more than the {len(labels)} rows; pass fewer clients or shards."
+        )
     pieces = np.array_split(np.lexsort((rng.permutation(len(labels)), labels)), number)
     order = rng.permutation(number).reshape(num_clients, shards_per_client)
     return _sorted([np.concatenate([pieces[s] for s in own]) for own in order])
@@ -128,20 +156,29 @@ def stack(data: PyTree, parts: Sequence[Any]) -> tuple[PyTree, np.ndarray]:
         ValueError: an empty client, indices beyond the rows, leaves of data that disagree in length.
     """
     data = jax.tree.map_with_path(
-        lambda path, leaf: checks.plain_array(f"data{jax.tree_util.keystr(path)}", leaf, complete=False), data
+        lambda path, leaf: checks.plain_array(
+            f"data{jax.tree_util.keystr(path)}", leaf, complete=False
+        ),
+        data,
     )
     rows = checks.leading_axis("data", data)
     checks.instance("parts", parts, (list, tuple), "partitions.evenly(100, 4, key=key)")
     for i, part in enumerate(parts):
         if checks.plain_array(f"parts[{i}]", part, complete=False).ndim != 1:
-            raise ValueError(f"parts[{i}] must be a vector of row numbers, got {checks.shown(part)}.")
+            raise ValueError(
+                f"parts[{i}] must be a vector of row numbers, got {checks.shown(part)}."
+            )
     counts = np.array([len(part) for part in parts])
     if not len(counts) or counts.min() == 0:
         empty = int(np.argmin(counts)) if len(counts) else "any"
         raise ValueError(f"parts[{empty}] has no rows; leave empty clients out.")
-    index = np.stack([np.asarray(part)[np.arange(counts.max()) % len(part)] for part in parts])
+    index = np.stack(
+        [np.asarray(part)[np.arange(counts.max()) % len(part)] for part in parts]
+    )
     if index.min() < 0 or index.max() >= rows:
-        raise ValueError(f"parts must hold row indices in 0..{rows - 1}, got {index.min()}..{index.max()}.")
+        raise ValueError(
+            f"parts must hold row indices in 0..{rows - 1}, got {index.min()}..{index.max()}."
+        )
     return jax.tree.map(lambda a: a[index], data), counts
 
 
@@ -154,18 +191,28 @@ def _generator(key: Key[Array, ""]) -> np.random.Generator:
 
 def _checked(labels: Any, num_clients: int) -> np.ndarray:
     checks.positive_int("num_clients", num_clients)
-    labels = np.asarray(labels) if _are_words(labels) else checks.plain_array("labels", labels)
+    labels = (
+        np.asarray(labels)
+        if _are_words(labels)
+        else checks.plain_array("labels", labels)
+    )
     if labels.ndim != 1:
         raise ValueError(f"labels must be one per row, got shape {labels.shape}.")
     if num_clients > len(labels):
-        raise ValueError(f"num_clients is {num_clients} but there are {len(labels)} rows; pass fewer clients.")
+        raise ValueError(
+            f"num_clients is {num_clients} but there are {len(labels)} rows; pass fewer clients."
+        )
     return labels
 
 
 def _are_words(labels: Any) -> bool:
     """True for classes that are named by words, as in a column of pandas or a list."""
     if not isinstance(labels, np.ndarray) or labels.dtype.kind == "O":
-        labels = list(labels) if hasattr(labels, "__len__") and not isinstance(labels, str) else []
+        labels = (
+            list(labels)
+            if hasattr(labels, "__len__") and not isinstance(labels, str)
+            else []
+        )
         return bool(labels) and all(isinstance(label, str) for label in labels)
     return labels.dtype.kind in "US"
 
@@ -174,7 +221,9 @@ def _filled(parts: list[list[np.ndarray]], name: str, value: Any) -> Parts:
     joined = [np.concatenate(part) if part else np.empty(0, int) for part in parts]
     empty = [i for i, part in enumerate(joined) if not len(part)]
     if empty:
-        raise ValueError(f"{name} is {value}, which leaves client {empty[0]} without rows; pass fewer clients.")
+        raise ValueError(
+            f"{name} is {value}, which leaves client {empty[0]} without rows; pass fewer clients."
+        )
     return _sorted(joined)
 
 

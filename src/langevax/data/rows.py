@@ -24,14 +24,22 @@ import jax
 import numpy as np
 
 from langevax import checks
-from langevax.data.integrity import CHECKED_BYTES, HASH, damaged_rows, hash_of, split_map
+from langevax.data.integrity import (
+    CHECKED_BYTES,
+    HASH,
+    damaged_rows,
+    hash_of,
+    split_map,
+)
 
 VERSION = 2
 DESCRIPTION = "rows.json"
 ACCESS = ("mixed", "random")
 
 
-class Rows(Mapping[str, Any]):  # not jax.Array: a run-time type check would then fetch an array to look at it
+class Rows(
+    Mapping[str, Any]
+):  # not jax.Array: a run-time type check would then fetch an array to look at it
     """An open row file: a mapping from the name of a group to all its rows as one JAX array.
 
     On a CPU, `rows["inputs"]` is the mapped file itself: making it takes no time and no memory, and it stays
@@ -68,7 +76,9 @@ class Rows(Mapping[str, Any]):  # not jax.Array: a run-time type check would the
         self._maps = dict(maps)
         self._arrays: dict[str, jax.Array] = {}
         self._hashes = dict(hashes)
-        self._unchecked: set[str] = {name for name, rows in maps.items() if rows.nbytes <= CHECKED_BYTES}
+        self._unchecked: set[str] = {
+            name for name, rows in maps.items() if rows.nbytes <= CHECKED_BYTES
+        }
 
     def __getitem__(self, name: str) -> jax.Array:
         if name not in self._arrays:
@@ -79,7 +89,9 @@ class Rows(Mapping[str, Any]):  # not jax.Array: a run-time type check would the
                     f"{name} is stored as {rows.dtype}, which JAX would cut to {narrow} and copy; convert the table "
                     "with write_rows(..., dtype=np.float32), or call jax.config.update('jax_enable_x64', True) first."
                 )
-            with jax.ensure_compile_time_eval():  # a concrete array, also inside a jitted function
+            with (
+                jax.ensure_compile_time_eval()
+            ):  # a concrete array, also inside a jitted function
                 array = jax.device_put(rows, may_alias=True)
             checks.mark_finite(array)
             self._arrays[name] = array
@@ -97,7 +109,9 @@ class Rows(Mapping[str, Any]):  # not jax.Array: a run-time type check would the
     def numpy(self, name: str) -> np.memmap:
         """Return the rows of a group as NumPy's read-only map of the same file."""
         if name not in self._maps:
-            raise KeyError(f"no group {name!r} in {self.path}; it holds {', '.join(self._maps)}")
+            raise KeyError(
+                f"no group {name!r} in {self.path}; it holds {', '.join(self._maps)}"
+            )
         if name in self._unchecked:
             self._check(name)
         return self._maps[name]
@@ -119,7 +133,9 @@ class Rows(Mapping[str, Any]):  # not jax.Array: a run-time type check would the
         if damaged:
             places = ", ".join(f"{first:,} to {last:,}" for first, last in damaged[:3])
             more = f" and {len(damaged) - 3} more blocks" if len(damaged) > 3 else ""
-            raise _unreadable(f"{name} in {self.path} is damaged: rows {places}{more} are not those that were written")
+            raise _unreadable(
+                f"{name} in {self.path} is damaged: rows {places}{more} are not those that were written"
+            )
         self._unchecked.discard(name)
 
     def __eq__(self, other: object) -> bool:
@@ -173,12 +189,16 @@ def open_rows(path: str | os.PathLike[str], *, access: str = "mixed") -> Rows:
         Array(8., dtype=float32)
     """
     if access not in ACCESS:
-        raise ValueError(f"access must be {' or '.join(map(repr, ACCESS))}, got {checks.shown(access)}.")
+        raise ValueError(
+            f"access must be {' or '.join(map(repr, ACCESS))}, got {checks.shown(access)}."
+        )
     checks.local_path("path", path)
     path = Path(path).resolve()
     description = path / DESCRIPTION
     if not description.is_file():
-        raise FileNotFoundError(f"{path} is not a row file: there is no {description}; make one with write_rows.")
+        raise FileNotFoundError(
+            f"{path} is not a row file: there is no {description}; make one with write_rows."
+        )
     try:
         table = json.loads(description.read_text(encoding="utf-8"))
         if table["version"] != VERSION or table["finite"] is not True:
@@ -186,20 +206,49 @@ def open_rows(path: str | os.PathLike[str], *, access: str = "mixed") -> Rows:
                 f"{path} is not a table of checked rows in version {VERSION}, the one this langevax reads"
             )
         groups: dict[str, dict[str, Any]] = table["groups"]
-        maps = {name: _mapped(path, name, group, table["num_rows"]) for name, group in groups.items()}
+        maps = {
+            name: _mapped(path, name, group, table["num_rows"])
+            for name, group in groups.items()
+        }
         if table[HASH] != hash_of(table) or not maps:
-            raise _unreadable(f"{description} is damaged: its content is not what was written")
+            raise _unreadable(
+                f"{description} is damaged: its content is not what was written"
+            )
         means, deviations = (
-            {name: np.array(group[key], np.float64) for name, group in groups.items() if key in group}
+            {
+                name: np.array(group[key], np.float64)
+                for name, group in groups.items()
+                if key in group
+            }
             for key in ("mean", "standard_deviation")
         )
-        columns = {name: list(group["columns"]) for name, group in groups.items() if "columns" in group}
+        columns = {
+            name: list(group["columns"])
+            for name, group in groups.items()
+            if "columns" in group
+        }
         if access == "random" and hasattr(mmap, "MADV_RANDOM"):
             for rows in maps.values():
                 rows.base.madvise(mmap.MADV_RANDOM)  # pyright: ignore[reportAttributeAccessIssue, reportOptionalMemberAccess]
         hashes = {name: group[HASH] for name, group in groups.items()}
-        return Rows(path, table["num_rows"], maps, means, deviations, columns, access, hashes=hashes)
-    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        return Rows(
+            path,
+            table["num_rows"],
+            maps,
+            means,
+            deviations,
+            columns,
+            access,
+            hashes=hashes,
+        )
+    except (
+        UnicodeDecodeError,
+        json.JSONDecodeError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise _unreadable(f"{description} is damaged ({error!r})") from error
 
 
@@ -211,11 +260,15 @@ def _mapped(path: Path, name: str, group: dict[str, Any], num_rows: int) -> np.m
         raise _unreadable(f"{file} should hold {expected:,} bytes and holds {size:,}")
     try:
         rows = np.load(file, mmap_mode="r", allow_pickle=False)
-    except Exception as error:  # NumPy parses the header as Python, whose errors are of many kinds
+    except (
+        Exception
+    ) as error:  # NumPy parses the header as Python, whose errors are of many kinds
         raise _unreadable(f"{file} is not a .npy file ({error})") from error
     shape = (num_rows, *group["row_shape"])
     if rows.shape != shape or rows.dtype != group["dtype"]:
-        raise _unreadable(f"{file} holds {rows.dtype} {rows.shape} instead of {group['dtype']} {shape}")
+        raise _unreadable(
+            f"{file} holds {rows.dtype} {rows.shape} instead of {group['dtype']} {shape}"
+        )
     header, _ = split_map(rows)
     if sha256(header).hexdigest() != group["header_sha256"]:
         raise _unreadable(f"{file} is damaged: its header is not what was written")
@@ -223,11 +276,15 @@ def _mapped(path: Path, name: str, group: dict[str, Any], num_rows: int) -> np.m
 
 
 def _unreadable(what: str) -> ValueError:
-    return ValueError(f"{what}; convert the table again with write_rows(..., overwrite=True).")
+    return ValueError(
+        f"{what}; convert the table again with write_rows(..., overwrite=True)."
+    )
 
 
 def checked_name(name: object) -> str:
     """Return `name` if it can be a file name; raise otherwise."""
     if not (isinstance(name, str) and name.isidentifier()):
-        raise ValueError(f"{name!r} cannot name a group; pass a name of letters, digits and underscores.")
+        raise ValueError(
+            f"{name!r} cannot name a group; pass a name of letters, digits and underscores."
+        )
     return name

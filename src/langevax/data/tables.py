@@ -69,9 +69,13 @@ def convert_table(
         from langevax.data.files import TableFile, matching_files
 
     checks.flag("overwrite", overwrite)
-    with alone(refuse_existing(path, overwrite), overwrite):  # before minutes of counting
+    with alone(
+        refuse_existing(path, overwrite), overwrite
+    ):  # before minutes of counting
         files = [TableFile(file) for file in matching_files(table)]
-        return convert_files(files, path, target, inputs, drop, dtype, overwrite, progress)
+        return convert_files(
+            files, path, target, inputs, drop, dtype, overwrite, progress
+        )
 
 
 def convert_files(
@@ -119,10 +123,14 @@ def alone(path: pathlib.Path, overwrite: bool) -> Iterator[None]:
 def _clean(path: pathlib.Path) -> None:
     """Delete what conversions to a row file that were killed have left beside it, unless the rows are only there."""
     unfinished = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{12}}(\.old|\.text)?")
-    leftovers = [folder for folder in path.parent.iterdir() if unfinished.fullmatch(folder.name)]
+    leftovers = [
+        folder for folder in path.parent.iterdir() if unfinished.fullmatch(folder.name)
+    ]
     if path.exists() or not any(folder.suffix == ".old" for folder in leftovers):
         for folder in leftovers:
-            if not folder.is_symlink() and all(file.suffix in (".npy", ".json", ".utf8") for file in folder.glob("*")):
+            if not folder.is_symlink() and all(
+                file.suffix in (".npy", ".json", ".utf8") for file in folder.glob("*")
+            ):
                 shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -133,19 +141,28 @@ def _digits(dtype: DTypeLike | None) -> int:
 
 
 def _blocks(
-    files: "Sequence[TableFile]", starts: list[int], inputs: list[str], target: str, whole: bool, digits: int
+    files: "Sequence[TableFile]",
+    starts: list[int],
+    inputs: list[str],
+    target: str,
+    whole: bool,
+    digits: int,
 ) -> Iterator[dict[str, np.ndarray]]:
     for file, start in zip(files, starts, strict=False):
         yield from file.blocks(inputs, target, whole, start, digits)
 
 
-def _counted(files: "Sequence[TableFile]", target: str, progress: bool | Literal["auto"]) -> tuple[list[int], bool]:
+def _counted(
+    files: "Sequence[TableFile]", target: str, progress: bool | Literal["auto"]
+) -> tuple[list[int], bool]:
     """Return the number of rows of each file, and whether the target is integer in all of them."""
     from tqdm import tqdm
 
     lengths, whole = [0] * len(files), True
     hidden = None if progress == "auto" else not progress
-    with tqdm(desc="counting rows", unit=" rows", unit_scale=True, disable=hidden, leave=False) as bar:
+    with tqdm(
+        desc="counting rows", unit=" rows", unit_scale=True, disable=hidden, leave=False
+    ) as bar:
         for i, file in enumerate(files):
             for length, integer in file.lengths_and_wholeness(target):
                 lengths[i] += length
@@ -155,7 +172,10 @@ def _counted(files: "Sequence[TableFile]", target: str, progress: bool | Literal
 
 
 def _input_names(
-    files: "Sequence[TableFile]", target: str, inputs: Sequence[str] | None, drop: Sequence[str]
+    files: "Sequence[TableFile]",
+    target: str,
+    inputs: Sequence[str] | None,
+    drop: Sequence[str],
 ) -> list[str]:
     """Return the names of the inputs; raise where a name does not exist."""
     path, names = files[0].path, list(files[0].types)
@@ -164,14 +184,20 @@ def _input_names(
             raise ValueError(
                 f"{file.path} and {path} differ in {', '.join(map(repr, sorted(other)))}; make their columns agree."
             )
-    for argument, columns in (("target", [target]), ("inputs", inputs or ()), ("drop", drop)):
+    for argument, columns in (
+        ("target", [target]),
+        ("inputs", inputs or ()),
+        ("drop", drop),
+    ):
         if unknown := [name for name in columns if name not in names]:
             raise ValueError(
                 f"{argument} {checks.shown(unknown[0])} is not a column of {path}; it has "
                 f"{', '.join(map(repr, names))}."
             )
     if target in (*(inputs or ()), *drop):
-        raise ValueError(f"the target {target!r} is also in inputs or drop; take it out there.")
+        raise ValueError(
+            f"the target {target!r} is also in inputs or drop; take it out there."
+        )
     selected = [name for name in inputs or names if name != target and name not in drop]
     if not selected:
         raise ValueError(f"no column of {path} is left as an input; drop fewer.")

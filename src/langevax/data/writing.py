@@ -21,7 +21,9 @@ from langevax import checks
 from langevax.data.integrity import HASH, BlockHashes, hash_of
 from langevax.data.rows import DESCRIPTION, VERSION, Rows, checked_name, open_rows
 
-PART_BYTES = 1 << 22  # rows are checked and written in parts of 4 MiB: large for the disk, small for the memory
+PART_BYTES = (
+    1 << 22
+)  # rows are checked and written in parts of 4 MiB: large for the disk, small for the memory
 
 
 def write_rows(
@@ -77,11 +79,23 @@ def write_rows(
             f"blocks must be a dict of arrays or an iterable of such, got {checks.shown(blocks)}; pass one."
         )
     path = refuse_existing(path, overwrite)
-    writer = _TableWriter(path, _floating(dtype), {name: list(names) for name, names in (columns or {}).items()})
+    writer = _TableWriter(
+        path,
+        _floating(dtype),
+        {name: list(names) for name, names in (columns or {}).items()},
+    )
     one = isinstance(blocks, Mapping)
-    hidden = None if progress == "auto" else not progress  # tqdm: None hides it off a terminal
+    hidden = (
+        None if progress == "auto" else not progress
+    )  # tqdm: None hides it off a terminal
     try:
-        with tqdm(desc=path.name, total=num_rows, unit=" rows", unit_scale=True, disable=hidden) as bar:
+        with tqdm(
+            desc=path.name,
+            total=num_rows,
+            unit=" rows",
+            unit_scale=True,
+            disable=hidden,
+        ) as bar:
             for number, block in enumerate([blocks] if one else blocks):
                 arrays = _arrays("the table" if one else f"block {number}", block)
                 for part in _parts(arrays):
@@ -89,14 +103,18 @@ def write_rows(
                     bar.update(len(next(iter(part.values()))))
         writer.finish(overwrite)
     finally:
-        shutil.rmtree(writer.folder, ignore_errors=True)  # already renamed if all went well
+        shutil.rmtree(
+            writer.folder, ignore_errors=True
+        )  # already renamed if all went well
     return open_rows(path)
 
 
 class _TableWriter:
     """Write a hidden folder beside `path`, renamed to it by `finish`."""
 
-    def __init__(self, path: Path, dtype: np.dtype | None, columns: dict[str, list[str]]):
+    def __init__(
+        self, path: Path, dtype: np.dtype | None, columns: dict[str, list[str]]
+    ):
         self.path = path
         self.columns = columns
         self.folder = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
@@ -114,7 +132,10 @@ class _TableWriter:
         if not self.groups:
             _refuse_other_columns(self.columns, stored)
             with _explained(self.path):
-                self.groups = {name: _GroupWriter(self.folder / f"{name}.npy", rows) for name, rows in stored.items()}
+                self.groups = {
+                    name: _GroupWriter(self.folder / f"{name}.npy", rows)
+                    for name, rows in stored.items()
+                }
         if stored.keys() != self.groups.keys():
             raise ValueError(
                 f"the block at row {self.num_rows} holds {', '.join(stored)}, the ones before it "
@@ -133,13 +154,18 @@ class _TableWriter:
 
     def finish(self, overwrite: bool) -> None:
         if self.num_rows == 0:
-            raise ValueError(f"blocks held no rows, so {self.path} was not written; pass at least one row.")
+            raise ValueError(
+                f"blocks held no rows, so {self.path} was not written; pass at least one row."
+            )
         with _explained(self.path):
             table: dict[str, Any] = {
                 "version": VERSION,
                 "num_rows": self.num_rows,
                 "finite": True,
-                "groups": {name: group.finish() | self._names(name) for name, group in self.groups.items()},
+                "groups": {
+                    name: group.finish() | self._names(name)
+                    for name, group in self.groups.items()
+                },
             }
             with (self.folder / DESCRIPTION).open("w", encoding="utf-8") as file:
                 json.dump(table | {HASH: hash_of(table)}, file, indent=1)
@@ -168,7 +194,10 @@ class _GroupWriter:
 
     def write_header(self, stream: IO[bytes]) -> None:
         # NumPy pads the header for any length of axis 0, so the final one fits in place of the first.
-        shape, descr = (self.count, *self.row_shape), np.lib.format.dtype_to_descr(self.dtype)
+        shape, descr = (
+            (self.count, *self.row_shape),
+            np.lib.format.dtype_to_descr(self.dtype),
+        )
         header = {"descr": descr, "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(stream, header)
 
@@ -178,11 +207,15 @@ class _GroupWriter:
         self.hashes.update(rows)
         if self.dtype.kind == "f":
             share = len(rows) / (self.count + len(rows))
-            with np.errstate(over="ignore"):  # the deviation of values beyond 1e154 is infinity
+            with np.errstate(
+                over="ignore"
+            ):  # the deviation of values beyond 1e154 is infinity
                 mean = rows.mean(axis=0, dtype=np.float64)
                 if not np.isfinite(mean).all():
                     mean = (rows / len(rows)).sum(axis=0)
-                between = (mean - self.mean) * np.sqrt(self.count * share)  # 0 in the first block, however large
+                between = (mean - self.mean) * np.sqrt(
+                    self.count * share
+                )  # 0 in the first block, however large
                 self.squares += ((rows - mean) ** 2).sum(axis=0) + between**2
             self.mean = self.mean * (1 - share) + mean * share
         self.count += len(rows)
@@ -193,18 +226,37 @@ class _GroupWriter:
             header = stream.tell()
             _sync(stream)
             stream.seek(0)
-            hashes = {"header_sha256": sha256(stream.read(header)).hexdigest(), HASH: self.hashes.finish()}
-        about = {"dtype": self.dtype.name, "row_shape": self.row_shape, "bytes": self.file.stat().st_size, **hashes}
+            hashes = {
+                "header_sha256": sha256(stream.read(header)).hexdigest(),
+                HASH: self.hashes.finish(),
+            }
+        about = {
+            "dtype": self.dtype.name,
+            "row_shape": self.row_shape,
+            "bytes": self.file.stat().st_size,
+            **hashes,
+        }
         if self.dtype.kind == "f":
             deviation = np.sqrt(self.squares / self.count)
-            about |= {"mean": self.mean.tolist(), "standard_deviation": deviation.tolist()}
+            about |= {
+                "mean": self.mean.tolist(),
+                "standard_deviation": deviation.tolist(),
+            }
         return about
 
 
-def _stored(name: str, rows: np.ndarray, dtype: np.dtype | None, start: int, columns: list[str] | None) -> np.ndarray:
+def _stored(
+    name: str,
+    rows: np.ndarray,
+    dtype: np.dtype | None,
+    start: int,
+    columns: list[str] | None,
+) -> np.ndarray:
     """Return `rows` in the stored dtype, all finite and unchanged; `start` counts the rows before."""
     if rows.dtype.kind not in "biuf" or (rows.dtype.itemsize > 8 and dtype is None):
-        raise TypeError(f"{name} has dtype {rows.dtype}; cast it to bool, an integer or a floating dtype of JAX.")
+        raise TypeError(
+            f"{name} has dtype {rows.dtype}; cast it to bool, an integer or a floating dtype of JAX."
+        )
     target = rows.dtype.newbyteorder("=")
     if dtype is not None and target.kind == "f":
         target = dtype
@@ -221,28 +273,48 @@ def _stored(name: str, rows: np.ndarray, dtype: np.dtype | None, start: int, col
             where += f", column {column[0] if len(column) == 1 else tuple(column)}"
         if columns:  # of a table, whose rows count from 1 in every message
             where = f"data row {start + row + 1:,}, column {columns[column[0] if column else 0]!r},"
-        remedy = "rescale it or pass dtype=None" if np.isfinite(value) else "drop or fill such rows before converting"
+        remedy = (
+            "rescale it or pass dtype=None"
+            if np.isfinite(value)
+            else "drop or fill such rows before converting"
+        )
         problem = f", which does not fit {target}" if np.isfinite(value) else ""
         raise ValueError(f"{name} at {where} is {value}{problem}; {remedy}.")
     return stored
 
 
-def _refuse_other_columns(columns: Mapping[str, Sequence[str]], groups: Mapping[str, np.ndarray]) -> None:
+def _refuse_other_columns(
+    columns: Mapping[str, Sequence[str]], groups: Mapping[str, np.ndarray]
+) -> None:
     for name, names in columns.items():
-        width = groups[name].shape[1] if name in groups and groups[name].ndim > 1 else int(name in groups)
+        width = (
+            groups[name].shape[1]
+            if name in groups and groups[name].ndim > 1
+            else int(name in groups)
+        )
         if len(names) != width:
-            raise ValueError(f"columns[{name!r}] has {len(names)} names for {width} columns; name each once.")
+            raise ValueError(
+                f"columns[{name!r}] has {len(names)} names for {width} columns; name each once."
+            )
 
 
 def _arrays(label: str, block: object) -> dict[str, np.ndarray]:
     """Return the groups of a block as NumPy arrays, with valid names and equal numbers of rows."""
     if not isinstance(block, Mapping):
-        raise TypeError(f"blocks must be dicts from names to arrays, but {label} is {checks.shown(block)}; pass dicts.")
-    arrays = {checked_name(name): _as_array(name, array) for name, array in block.items()}
+        raise TypeError(
+            f"blocks must be dicts from names to arrays, but {label} is {checks.shown(block)}; pass dicts."
+        )
+    arrays = {
+        checked_name(name): _as_array(name, array) for name, array in block.items()
+    }
     for name, array in arrays.items():
         if array.ndim and not all(array.shape[1:]):
-            raise ValueError(f"{name} of {label} has shape {array.shape}, rows without columns; leave it out.")
-    if not arrays or any(array.shape[:1] != (0,) for array in arrays.values()):  # blocks of no rows may pass
+            raise ValueError(
+                f"{name} of {label} has shape {array.shape}, rows without columns; leave it out."
+            )
+    if not arrays or any(
+        array.shape[:1] != (0,) for array in arrays.values()
+    ):  # blocks of no rows may pass
         checks.leading_axis(label, arrays)
     return arrays
 
@@ -266,7 +338,9 @@ def _floating(dtype: DTypeLike | None) -> np.dtype | None:
     if dtype is None:
         return None
     if np.dtype(dtype).kind != "f" or np.dtype(dtype).itemsize > 8:
-        raise TypeError(f"dtype must be floating or None, got {np.dtype(dtype)}; pass np.float32.")
+        raise TypeError(
+            f"dtype must be floating or None, got {np.dtype(dtype)}; pass np.float32."
+        )
     return np.dtype(dtype)
 
 
@@ -275,9 +349,13 @@ def refuse_existing(path: str | os.PathLike[str], overwrite: bool) -> Path:
     checks.local_path("path", path)
     path = Path(path).resolve()
     if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists; pass overwrite=True to replace it, or another path.")
+        raise FileExistsError(
+            f"{path} exists; pass overwrite=True to replace it, or another path."
+        )
     if path.exists() and not (path / DESCRIPTION).is_file():
-        raise FileExistsError(f"{path} exists and is not a row file, so it is never replaced; pass another path.")
+        raise FileExistsError(
+            f"{path} exists and is not a row file, so it is never replaced; pass another path."
+        )
     return path
 
 
@@ -305,7 +383,9 @@ def _rename(folder: Path, path: Path, overwrite: bool) -> None:
     except OSError:
         old.rename(path)
         raise
-    shutil.rmtree(old, ignore_errors=True)  # arrays that map it stay valid as long as they live
+    shutil.rmtree(
+        old, ignore_errors=True
+    )  # arrays that map it stay valid as long as they live
 
 
 def _sync(stream: IO[Any]) -> None:

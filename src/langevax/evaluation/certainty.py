@@ -48,7 +48,11 @@ class Calibration:
 
 
 def coverage_of(
-    model: Any, inputs: Any, observed: np.ndarray, classes: tuple[str, ...], never_negative: bool = False
+    model: Any,
+    inputs: Any,
+    observed: np.ndarray,
+    classes: tuple[str, ...],
+    never_negative: bool = False,
 ) -> Coverage | None:
     """Return the coverage of a fitted model on rows that it has not seen; None of a model without intervals.
 
@@ -65,21 +69,39 @@ def coverage_of(
             inside = sets[np.arange(len(sets)), observed]
             sizes = np.bincount(observed, minlength=len(classes))
             rarest = int(np.where(sizes > 0, sizes, sizes.max() + 1).argmin())
-            of_rarest = rarest, int(inside[observed == rarest].sum()), int(sizes[rarest])
+            of_rarest = (
+                rarest,
+                int(inside[observed == rarest].sum()),
+                int(sizes[rarest]),
+            )
             size, number = float(sets.sum(1).mean()), float(len(classes))
-            return Coverage(NOMINAL, int(inside.sum()), len(sets), size, number, rarest=of_rarest)
+            return Coverage(
+                NOMINAL, int(inside.sum()), len(sets), size, number, rarest=of_rarest
+            )
         low, high = np.asarray(model.predict_interval(inputs, NOMINAL)).T
-    except (AttributeError, ValueError):  # fitted without folds, or with too few rows for this coverage
+    except (
+        AttributeError,
+        ValueError,
+    ):  # fitted without folds, or with too few rows for this coverage
         return None
     clipped = int((low < 0).sum()) if never_negative else 0
     if clipped:
         low, high = np.maximum(low, 0.0), np.maximum(high, 0.0)
     inside = (low <= observed) & (observed <= high)
     first, last = np.quantile(observed, [(1 - NOMINAL) / 2, (1 + NOMINAL) / 2])
-    return Coverage(NOMINAL, int(inside.sum()), len(low), float(np.mean(high - low)), float(last - first), clipped)
+    return Coverage(
+        NOMINAL,
+        int(inside.sum()),
+        len(low),
+        float(np.mean(high - low)),
+        float(last - first),
+        clipped,
+    )
 
 
-def calibration_of(observed: np.ndarray, probabilities: np.ndarray, classes: tuple[str, ...]) -> Calibration:
+def calibration_of(
+    observed: np.ndarray, probabilities: np.ndarray, classes: tuple[str, ...]
+) -> Calibration:
     """Return the calibration of the rarer of two classes, or of the likeliest of more.
 
     Example:
@@ -89,7 +111,11 @@ def calibration_of(observed: np.ndarray, probabilities: np.ndarray, classes: tup
     """
     if len(classes) == 2:
         place = positive_class(observed)
-        event, p, happened = f"{classes[place]!r}", probabilities[:, place], observed == place
+        event, p, happened = (
+            f"{classes[place]!r}",
+            probabilities[:, place],
+            observed == place,
+        )
     else:
         event, p = "the likeliest class", probabilities.max(1)
         happened = probabilities.argmax(1) == observed

@@ -21,7 +21,9 @@ from langevax.sklearn.folds import folds_of
 
 OURS = "mean-field network"
 BASE = {"regression": "always the mean", "classification": "shares of the classes"}
-MAX_FOLD_ROWS = 10_000  # of a table, up to which there are folds beside the held-out rows
+MAX_FOLD_ROWS = (
+    10_000  # of a table, up to which there are folds beside the held-out rows
+)
 MORE_FOLDS = 4
 
 Refit = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -103,7 +105,11 @@ class Comparison:
     def ranked(self) -> list[Score]:
         """All methods, the best by the main metric first."""
         sign = -1 if self.ours.main.metric == "log loss" else 1
-        return sorted(self.scores, key=lambda score: np.nan_to_num(sign * score.value, nan=-np.inf), reverse=True)
+        return sorted(
+            self.scores,
+            key=lambda score: np.nan_to_num(sign * score.value, nan=-np.inf),
+            reverse=True,
+        )
 
 
 def compare(
@@ -137,17 +143,30 @@ def compare(
         metrics: that all methods are measured by, the first of which ranks them; empty: those of the task.
         report: called with the name of each method.
     """
-    parts = [(split.train, split.test), *(more_folds(split, random_state) if with_peers else [])]
+    parts = [
+        (split.train, split.test),
+        *(more_folds(split, random_state) if with_peers else []),
+    ]
     try:
         of_folds = [outputs, *(refit(train, test) for train, test in parts[1:])]
     except DivergenceError:
         parts, of_folds = parts[:1], [outputs]
     methods = {
         name: (of_folds, seconds, note),
-        BASE[split.task]: ([base_rate(split, train, len(test)) for train, test in parts], 0.0, "nothing to choose"),
+        BASE[split.task]: (
+            [base_rate(split, train, len(test)) for train, test in parts],
+            0.0,
+            "nothing to choose",
+        ),
     }
     report(name)
-    of_task = split.task, random_state, "log loss", split.one_scale, split.row_groups is not None
+    of_task = (
+        split.task,
+        random_state,
+        "log loss",
+        split.one_scale,
+        split.row_groups is not None,
+    )
     for other, peer in (peers(*of_task) if with_peers else {}).items():
         began = time.perf_counter()
         peer.fit(split.train_inputs, split.train_targets, split.groups_of(split.train))
@@ -155,12 +174,15 @@ def compare(
         fitted = [
             peer,
             *(
-                peer.refitted(split.inputs[train], split.targets[train], split.groups_of(train))
+                peer.refitted(
+                    split.inputs[train], split.targets[train], split.groups_of(train)
+                )
                 for train, _ in parts[1:]
             ),
         ]
         predicted = [
-            outputs_of(model, split, split.inputs[test]) for model, (_, test) in zip(fitted, parts, strict=True)
+            outputs_of(model, split, split.inputs[test])
+            for model, (_, test) in zip(fitted, parts, strict=True)
         ]
         methods[other] = predicted, took, peer.note_
         report(other)
@@ -168,18 +190,33 @@ def compare(
     fold = np.repeat(np.arange(len(parts)), [len(test) for _, test in parts])
     observed = split.targets[rows]
     joined = [
-        np.concatenate([clipped(one, len(train)) for one, (train, _) in zip(of_method, parts, strict=True)])
+        np.concatenate(
+            [
+                clipped(one, len(train))
+                for one, (train, _) in zip(of_method, parts, strict=True)
+            ]
+        )
         for of_method, _, _ in methods.values()
     ]
     groups = split.groups_of(rows)
     measured = [
-        measure(metric, observed, joined, fold, random_state, groups) for metric in metrics or METRICS[split.task]
+        measure(metric, observed, joined, fold, random_state, groups)
+        for metric in metrics or METRICS[split.task]
     ]
     scores = tuple(
-        Score(method, tuple(of_metric[i] for of_metric in measured), took, i == 0, why, method == BASE[split.task])
+        Score(
+            method,
+            tuple(of_metric[i] for of_metric in measured),
+            took,
+            i == 0,
+            why,
+            method == BASE[split.task],
+        )
         for i, (method, (_, took, why)) in enumerate(methods.items())
     )
-    return Comparison(rows, fold, observed, joined[0], scores, threshold, split.grouped_by, word)
+    return Comparison(
+        rows, fold, observed, joined[0], scores, threshold, split.grouped_by, word
+    )
 
 
 def called_classes(outputs: np.ndarray, threshold: float = 0.5) -> np.ndarray:
@@ -194,16 +231,30 @@ def called_classes(outputs: np.ndarray, threshold: float = 0.5) -> np.ndarray:
     return outputs.argmax(1)
 
 
-def more_folds(split: TrainTestSplit, random_state: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def more_folds(
+    split: TrainTestSplit, random_state: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return (rows to train on, rows to score) of folds of the training rows, about as large as the held-out rows."""
     number = round(len(split.train) / len(split.test))
     if len(split.targets) > MAX_FOLD_ROWS or number < 2:
         return []
-    labels, groups = split.train_targets if split.classes else None, split.groups_of(split.train)
-    folds = folds_of(len(split.train), number, labels, groups=groups, random_state=random_state)
+    labels, groups = (
+        split.train_targets if split.classes else None,
+        split.groups_of(split.train),
+    )
+    folds = folds_of(
+        len(split.train), number, labels, groups=groups, random_state=random_state
+    )
     everywhere = np.concatenate([split.train, split.test])
-    parts = [(np.setdiff1d(everywhere, split.train[places]), split.train[places]) for _, places in folds]
-    return [part for part in parts[:MORE_FOLDS] if len(np.unique(split.targets[part[0]])) > 1]
+    parts = [
+        (np.setdiff1d(everywhere, split.train[places]), split.train[places])
+        for _, places in folds
+    ]
+    return [
+        part
+        for part in parts[:MORE_FOLDS]
+        if len(np.unique(split.targets[part[0]])) > 1
+    ]
 
 
 def outputs_of(model: Any, split: TrainTestSplit, inputs: Any) -> np.ndarray:
@@ -220,7 +271,10 @@ def base_rate(split: TrainTestSplit, train: np.ndarray, size: int) -> np.ndarray
     """Return the mean, or the shares of the classes, of training rows, for so many rows."""
     if not split.classes:
         return np.full(size, split.targets[train].mean())
-    return np.tile(np.bincount(split.targets[train], minlength=len(split.classes)) / len(train), (size, 1))
+    return np.tile(
+        np.bincount(split.targets[train], minlength=len(split.classes)) / len(train),
+        (size, 1),
+    )
 
 
 def clipped(outputs: np.ndarray, num_rows: int) -> np.ndarray:

@@ -20,8 +20,22 @@ MAX_SHUFFLED_ROWS, SHUFFLES, FEW_SHUFFLES, MANY_COLUMNS = 500, 5, 2, 40
 MOST_SHUFFLED, STEEPEST = 1_000, 100
 CERTIFIED = ("lower_bound", "upper_bound", "width", "unknown_share", "prior_objective")
 CERTIFIED += ("trustworthy", "verdict", "num_descents", "work", "history")
-CERTIFIED_LAW = ("lower_bound", "upper_bound", "width", "unknown_share", "bayes_objective", "bayes_share")
-CERTIFIED_LAW += ("score_bounds", "law_score", "law_score_error", "missing_share", "trustworthy", "verdict")
+CERTIFIED_LAW = (
+    "lower_bound",
+    "upper_bound",
+    "width",
+    "unknown_share",
+    "bayes_objective",
+    "bayes_share",
+)
+CERTIFIED_LAW += (
+    "score_bounds",
+    "law_score",
+    "law_score_error",
+    "missing_share",
+    "trustworthy",
+    "verdict",
+)
 CERTIFIED_LAW += ("num_descents", "effective_draws", "work", "effort", "history")
 PACKAGES = ("langevax", "jax", "numpy", "scikit-learn")
 
@@ -85,7 +99,10 @@ class TrainTestSplit:
 
     def outputs(self, model: Any, inputs: Any) -> np.ndarray:
         """Return predicted numbers (row,), or class probabilities (row, class)."""
-        return np.asarray(model.predict_proba(inputs) if self.classes else model.predict(inputs), np.float64)
+        return np.asarray(
+            model.predict_proba(inputs) if self.classes else model.predict(inputs),
+            np.float64,
+        )
 
     def decide(self, outputs: np.ndarray) -> np.ndarray:
         """Return numbers as they are, and probabilities as indices into `classes`."""
@@ -123,11 +140,23 @@ def on_columns(model: Any) -> Any:
     """
     if not hasattr(model, "encoder_"):
         return model
-    kind: Any = MeanFieldClassifier if hasattr(model, "classes_") else MeanFieldRegressor
+    kind: Any = (
+        MeanFieldClassifier if hasattr(model, "classes_") else MeanFieldRegressor
+    )
     parameters = kind().get_params()
-    network = kind(**{name: value for name, value in model.get_params().items() if name in parameters})
+    network = kind(
+        **{
+            name: value
+            for name, value in model.get_params().items()
+            if name in parameters
+        }
+    )
     of_inputs = {"encoder_", "n_features_in_", "feature_names_in_"}
-    fitted = {name: value for name, value in vars(model).items() if name not in {*vars(network), *of_inputs}}
+    fitted = {
+        name: value
+        for name, value in vars(model).items()
+        if name not in {*vars(network), *of_inputs}
+    }
     vars(network).update(fitted, n_features_in_=len(model.standardiser_.mean))
     return network
 
@@ -139,7 +168,9 @@ def relevance_of(model: Any, split: TrainTestSplit, random_state: int) -> Releva
     gathered from these rows, so that all inputs of a categorical column move together. Of more than `MOST_SHUFFLED`
     columns only the `STEEPEST` along which the network's outputs are steepest are shuffled, one by one.
     """
-    rows = np.random.default_rng(random_state).permutation(len(split.test))[:MAX_SHUFFLED_ROWS]
+    rows = np.random.default_rng(random_state).permutation(len(split.test))[
+        :MAX_SHUFFLED_ROWS
+    ]
     inputs, observed = split.test_inputs[rows], split.test_targets[rows]
     names = np.array(list(split.groups), object)
     if len(names) > MOST_SHUFFLED:
@@ -168,7 +199,9 @@ def _steepest(model: Any, inputs: np.ndarray, groups: list[list[int]]) -> np.nda
     """Return the groups of inputs with the largest root mean square slope, in the order of the table."""
     slopes = output_slopes(model.neuron_, model.particles_, model.standardiser_(inputs))
     squares = np.mean(slopes.astype(np.float64) ** 2, axis=(0, 1))
-    squares = np.bincount(model.standardiser_.origins(), squares)  # of a column with its pieces
+    squares = np.bincount(
+        model.standardiser_.origins(), squares
+    )  # of a column with its pieces
     if (line := getattr(model, "linear_part_", None)) is not None:
         squares += np.square(line.coefficients.reshape(len(squares), -1)).mean(1)
     steepness = np.array([squares[places].sum() for places in groups])
@@ -183,4 +216,6 @@ def certified(certificate: Certificate | LawCertificate) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that computed the fit."""
-    return {"python": platform.python_version()} | {package: version(package) for package in PACKAGES}
+    return {"python": platform.python_version()} | {
+        package: version(package) for package in PACKAGES
+    }

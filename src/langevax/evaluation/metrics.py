@@ -14,7 +14,11 @@ from scipy.special import xlogy
 
 from langevax.evaluation import Task
 
-NUM_RESAMPLES, FEWEST_RESAMPLES, MAX_ELEMENTS = 200, 25, 4e6  # of rows; elements of all resamples
+NUM_RESAMPLES, FEWEST_RESAMPLES, MAX_ELEMENTS = (
+    200,
+    25,
+    4e6,
+)  # of rows; elements of all resamples
 FEWEST_FOLDS = 3
 LEAST_MEAN = 0.01  # of a count, beside the mean of the rows
 LEVEL = 2.0  # standard errors within which two methods are level
@@ -82,7 +86,9 @@ def measure(
     """
     folds = np.unique(fold)
     each = (fold == folds[:, None]).astype(np.float64)
-    weights = np.concatenate([np.ones((1, len(fold))), each, resamples(fold, random_state, groups)])
+    weights = np.concatenate(
+        [np.ones((1, len(fold))), each, resamples(fold, random_state, groups)]
+    )
     rated = [metric.sign * metric.rate(observed, one, fold, weights) for one in outputs]
     measured = []
     for i, values in enumerate(rated):
@@ -93,7 +99,9 @@ def measure(
     return measured
 
 
-def resamples(fold: np.ndarray, random_state: int, groups: np.ndarray | None = None) -> np.ndarray:
+def resamples(
+    fold: np.ndarray, random_state: int, groups: np.ndarray | None = None
+) -> np.ndarray:
     """Return (m, n) multiplicities of rows, drawn with replacement within each fold, whole groups together.
 
     Example:
@@ -104,9 +112,15 @@ def resamples(fold: np.ndarray, random_state: int, groups: np.ndarray | None = N
     random, weights = np.random.default_rng(random_state), np.empty((number, len(fold)))
     for one in np.unique(fold):
         rows = np.flatnonzero(fold == one)
-        drawn = np.arange(len(rows)) if groups is None else np.unique(groups[rows], return_inverse=True)[1]
+        drawn = (
+            np.arange(len(rows))
+            if groups is None
+            else np.unique(groups[rows], return_inverse=True)[1]
+        )
         size = int(drawn.max()) + 1
-        weights[:, rows] = random.multinomial(size, np.full(size, 1 / size), size=number)[:, drawn]
+        weights[:, rows] = random.multinomial(
+            size, np.full(size, 1 / size), size=number
+        )[:, drawn]
     return weights
 
 
@@ -125,30 +139,44 @@ def _deviation(values: np.ndarray) -> float:
     return float(known.std(ddof=1)) if len(known) > 1 else np.nan
 
 
-def _log_loss(observed: np.ndarray, outputs: np.ndarray, fold: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    return weights @ -np.log(outputs[np.arange(len(outputs)), observed]) / weights.sum(1)
+def _log_loss(
+    observed: np.ndarray, outputs: np.ndarray, fold: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    return (
+        weights @ -np.log(outputs[np.arange(len(outputs)), observed]) / weights.sum(1)
+    )
 
 
-def _accuracy(observed: np.ndarray, outputs: np.ndarray, fold: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def _accuracy(
+    observed: np.ndarray, outputs: np.ndarray, fold: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
     return weights @ (outputs.argmax(1) == observed) / weights.sum(1)
 
 
-def _rmse(observed: np.ndarray, outputs: np.ndarray, fold: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def _rmse(
+    observed: np.ndarray, outputs: np.ndarray, fold: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
     return np.sqrt(weights @ (observed - outputs) ** 2 / weights.sum(1))
 
 
-def _r2(observed: np.ndarray, outputs: np.ndarray, fold: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def _r2(
+    observed: np.ndarray, outputs: np.ndarray, fold: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
     centred, total = observed - observed.mean(), weights.sum(1)
     variance = weights @ centred**2 / total - (weights @ centred / total) ** 2
     with np.errstate(divide="ignore", invalid="ignore"):
         return 1 - weights @ (observed - outputs) ** 2 / total / variance
 
 
-def _auc(observed: np.ndarray, outputs: np.ndarray, fold: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def _auc(
+    observed: np.ndarray, outputs: np.ndarray, fold: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
     return _of_ranks(_area, observed, outputs, fold, weights)
 
 
-def _average_precision(observed: np.ndarray, outputs: np.ndarray, fold: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def _average_precision(
+    observed: np.ndarray, outputs: np.ndarray, fold: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
     return _of_ranks(_precision, observed, outputs, fold, weights)
 
 
@@ -163,7 +191,9 @@ def _of_ranks(
 
     Probabilities of different folds are of different models, and are not ranked together.
     """
-    classes = range(outputs.shape[1]) if outputs.shape[1] > 2 else [positive_class(observed)]
+    classes = (
+        range(outputs.shape[1]) if outputs.shape[1] > 2 else [positive_class(observed)]
+    )
     total, share = np.zeros(len(weights)), np.zeros(len(weights))
     for number in np.unique(fold):
         rows = np.flatnonzero(fold == number)
@@ -207,13 +237,21 @@ def positive_class(observed: np.ndarray) -> int:
     return int(sizes[1] <= sizes[0])
 
 
-def _deviance(observed: np.ndarray, outputs: np.ndarray, fold: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def _deviance(
+    observed: np.ndarray, outputs: np.ndarray, fold: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
     """Return the mean Poisson deviance; methods that may predict less than any mean of counts have the least one."""
     means = np.maximum(outputs, max(LEAST_MEAN * observed.mean(), np.finfo(float).tiny))
-    return weights @ (2 * (xlogy(observed, observed / means) - observed + means)) / weights.sum(1)
+    return (
+        weights
+        @ (2 * (xlogy(observed, observed / means) - observed + means))
+        / weights.sum(1)
+    )
 
 
-def _log_density(observed: np.ndarray, outputs: np.ndarray, fold: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def _log_density(
+    observed: np.ndarray, outputs: np.ndarray, fold: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
     return weights @ outputs / weights.sum(1)
 
 
@@ -241,4 +279,8 @@ def value(metric: Metric, observed: np.ndarray, outputs: np.ndarray) -> float:
         >>> value(ACCURACY, np.array([0, 1]), np.array([[0.9, 0.1], [0.8, 0.2]]))
         0.5
     """
-    return float(metric.rate(observed, outputs, np.zeros(len(observed), int), np.ones((1, len(observed))))[0])
+    return float(
+        metric.rate(
+            observed, outputs, np.zeros(len(observed), int), np.ones((1, len(observed)))
+        )[0]
+    )

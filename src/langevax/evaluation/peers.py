@@ -41,13 +41,18 @@ from langevax.sklearn.folds import Folds, folds_of
 FOLDS = 3
 SEARCH = f" by {FOLDS}-fold search"
 MAX_KERNEL_ROWS = 5000  # the time of a kernel machine grows with the cube of its rows
-MAX_SEARCHED_COLUMNS = 2000  # on 10,000, a search over boosted trees and over an MLP takes minutes each
+MAX_SEARCHED_COLUMNS = (
+    2000  # on 10,000, a search over boosted trees and over an MLP takes minutes each
+)
 RIDGES = tuple(np.logspace(-3, 5, 33))
 INVERSE_RIDGES = tuple(np.logspace(-3, 3, 7))
 RIDGES_3, COSTS = (0.01, 0.1, 1.0), (0.3, 3.0, 30.0)
 WIDTHS = (0.1, 0.3, 1.0)  # w of the kernel exp(-w |x - x'|^2 / columns)
 DECAYS = (1e-3, 0.1, 10.0)
-TREES: dict[str, tuple[float, ...]] = {"learning_rate": (0.03, 0.1), "max_leaf_nodes": (4, 31)}
+TREES: dict[str, tuple[float, ...]] = {
+    "learning_rate": (0.03, 0.1),
+    "max_leaf_nodes": (4, 31),
+}
 NUM_TREES, LEAF_ROWS, SHARE_OF_COLUMNS = 200, 3, 1 / 3  # of a random forest
 LEAST_PROBABILITY = 1e-4  # of a class, where settings are chosen by log loss
 THREADS = 1  # trees that one thread grows in 0.2 s took two threads 145 s on a busy machine, waiting for each other
@@ -100,7 +105,9 @@ class Peer(BaseEstimator):
         X, y, groups = self._subsample(X, y, groups)
         with quiet():
             search = self._search(X, y, groups).fit(X, y)
-            self.chosen_: Any = search.best_estimator_ if isinstance(search, GridSearchCV) else search
+            self.chosen_: Any = (
+                search.best_estimator_ if isinstance(search, GridSearchCV) else search
+            )
             self.estimator_: Any = self._with_probabilities(self.chosen_, X, y, groups)
         return self
 
@@ -136,10 +143,15 @@ class Peer(BaseEstimator):
         enough = len(y) >= 2 * FOLDS
         if is_classifier(self):
             folds = StratifiedKFold(FOLDS, shuffle=True, random_state=self.random_state)
-            enough = int((np.unique(y, return_counts=True)[1] >= FOLDS).sum()) >= 2  # then every fold has two classes
+            enough = (
+                int((np.unique(y, return_counts=True)[1] >= FOLDS).sum()) >= 2
+            )  # then every fold has two classes
         if groups is not None:
             folds = self._grouped_folds(y, groups)
-            enough = len(folds) > 1 and all(not is_classifier(self) or len(np.unique(y[own])) > 1 for own, _ in folds)
+            enough = len(folds) > 1 and all(
+                not is_classifier(self) or len(np.unique(y[own])) > 1
+                for own, _ in folds
+            )
         if self.grid is None:
             return clone(self.estimator)
         if not enough:
@@ -149,36 +161,63 @@ class Peer(BaseEstimator):
             self.note_ = "no search on so many columns: the defaults"
             return clone(self.estimator)
         grid = {
-            name: [value / X.shape[1] for value in values] if name.endswith("gamma") else list(values)
+            name: [value / X.shape[1] for value in values]
+            if name.endswith("gamma")
+            else list(values)
             for name, values in self.grid.items()
         }
-        by_loss = is_classifier(self) and self.criterion == "log loss" and hasattr(self.estimator, "predict_proba")
-        return GridSearchCV(clone(self.estimator), grid, cv=folds, scoring=_negative_log_loss if by_loss else None)
+        by_loss = (
+            is_classifier(self)
+            and self.criterion == "log loss"
+            and hasattr(self.estimator, "predict_proba")
+        )
+        return GridSearchCV(
+            clone(self.estimator),
+            grid,
+            cv=folds,
+            scoring=_negative_log_loss if by_loss else None,
+        )
 
     def _subsample(
         self, X: np.ndarray, y: np.ndarray, groups: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         if self.max_rows is None or len(X) <= self.max_rows:
             return X, y, groups
-        rows = np.random.default_rng(self.random_state).choice(len(X), self.max_rows, replace=False)
+        rows = np.random.default_rng(self.random_state).choice(
+            len(X), self.max_rows, replace=False
+        )
         return X[rows], y[rows], None if groups is None else groups[rows]
 
     def _grouped_folds(self, y: np.ndarray, groups: np.ndarray) -> Folds:
         labels = np.unique(y, return_inverse=True)[1] if is_classifier(self) else None
-        return folds_of(len(y), FOLDS, labels, groups=groups, random_state=self.random_state)
+        return folds_of(
+            len(y), FOLDS, labels, groups=groups, random_state=self.random_state
+        )
 
-    def _with_probabilities(self, fitted: Any, X: np.ndarray, y: np.ndarray, groups: np.ndarray | None) -> Any:
+    def _with_probabilities(
+        self, fitted: Any, X: np.ndarray, y: np.ndarray, groups: np.ndarray | None
+    ) -> Any:
         """Return a classifier that has probabilities, if these are needed."""
-        if not is_classifier(self) or self.criterion == "accuracy" or hasattr(fitted, "predict_proba"):
+        if (
+            not is_classifier(self)
+            or self.criterion == "accuracy"
+            or hasattr(fitted, "predict_proba")
+        ):
             return fitted
-        folds: Any = StratifiedKFold(FOLDS, shuffle=True, random_state=self.random_state)
+        folds: Any = StratifiedKFold(
+            FOLDS, shuffle=True, random_state=self.random_state
+        )
         enough = np.unique(y, return_counts=True)[1].min() >= FOLDS
         if groups is not None:
             folds = self._grouped_folds(y, groups)
-            enough = len(folds) > 1 and all(len(np.unique(y[own])) == len(np.unique(y)) for own, _ in folds)
+            enough = len(folds) > 1 and all(
+                len(np.unique(y[own])) == len(np.unique(y)) for own, _ in folds
+            )
         if enough:
             return _calibrated(clone(fitted), folds).fit(X, y)
-        rows = np.arange(len(y))  # a class is too rare for folds: calibrated on the rows that it was fitted on
+        rows = np.arange(
+            len(y)
+        )  # a class is too rare for folds: calibrated on the rows that it was fitted on
         return _calibrated(FrozenEstimator(fitted), [(rows, rows)]).fit(X, y)
 
 
@@ -242,46 +281,91 @@ def peers(
     regression = task == "regression"
 
     def scaled(estimator: Any) -> Any:
-        pipeline = make_pipeline(OneScale() if one_scale else StandardScaler(), estimator)
-        return TransformedTargetRegressor(pipeline, transformer=StandardScaler()) if regression else pipeline
+        pipeline = make_pipeline(
+            OneScale() if one_scale else StandardScaler(), estimator
+        )
+        return (
+            TransformedTargetRegressor(pipeline, transformer=StandardScaler())
+            if regression
+            else pipeline
+        )
 
-    def peer(estimator: Any, note: str, grid: dict[str, tuple[float, ...]] | None = None, **limits: int):
-        return Peer(estimator, grid, note, random_state=random_state, criterion=criterion, **limits)
+    def peer(
+        estimator: Any,
+        note: str,
+        grid: dict[str, tuple[float, ...]] | None = None,
+        **limits: int,
+    ):
+        return Peer(
+            estimator,
+            grid,
+            note,
+            random_state=random_state,
+            criterion=criterion,
+            **limits,
+        )
 
-    def searched(estimator: Any, settings: str, limits: dict[str, int], **grid: tuple[float, ...]) -> Peer:
+    def searched(
+        estimator: Any, settings: str, limits: dict[str, int], **grid: tuple[float, ...]
+    ) -> Peer:
         step = ("regressor__" if regression else "") + type(estimator).__name__.lower()
         named = {f"{step}__{name}": values for name, values in grid.items()}
         return peer(scaled(estimator), settings + SEARCH, named, **limits)
 
     network: dict[str, Any] = {"max_iter": 300, "random_state": random_state}
-    trees: dict[str, Any] = {"early_stopping": False, "random_state": random_state}  # it needs two rows of every class
+    trees: dict[str, Any] = {
+        "early_stopping": False,
+        "random_state": random_state,
+    }  # it needs two rows of every class
     forest: dict[str, Any] = {
         "n_estimators": NUM_TREES,
         "min_samples_leaf": LEAF_ROWS,
         "max_features": SHARE_OF_COLUMNS,
         "random_state": random_state,
     }
-    few_rows, few_columns = {"max_rows": MAX_KERNEL_ROWS}, {"max_columns": MAX_SEARCHED_COLUMNS}
+    few_rows, few_columns = (
+        {"max_rows": MAX_KERNEL_ROWS},
+        {"max_columns": MAX_SEARCHED_COLUMNS},
+    )
     if regression:
         linear = peer(scaled(RidgeCV(RIDGES)), "ridge by leave-one-out")
         if grouped:
             linear = searched(Ridge(), "ridge", {}, alpha=RIDGES)
-        kernel = searched(KernelRidge(kernel="rbf"), "ridge and width", few_rows, alpha=RIDGES_3, gamma=WIDTHS)
+        kernel = searched(
+            KernelRidge(kernel="rbf"),
+            "ridge and width",
+            few_rows,
+            alpha=RIDGES_3,
+            gamma=WIDTHS,
+        )
     else:
-        linear = searched(LogisticRegression(max_iter=1000), "ridge", {}, C=INVERSE_RIDGES)
+        linear = searched(
+            LogisticRegression(max_iter=1000), "ridge", {}, C=INVERSE_RIDGES
+        )
         kernel = searched(SVC(), "cost and width", few_rows, C=COSTS, gamma=WIDTHS)
-    boosted = (HistGradientBoostingRegressor if regression else HistGradientBoostingClassifier)(**trees)
+    boosted = (
+        HistGradientBoostingRegressor if regression else HistGradientBoostingClassifier
+    )(**trees)
     return {
         "linear": linear,
         "kernel machine": kernel,
         "MLP": searched(
-            (MLPRegressor if regression else MLPClassifier)(**network), "weight decay", few_columns, alpha=DECAYS
+            (MLPRegressor if regression else MLPClassifier)(**network),
+            "weight decay",
+            few_columns,
+            alpha=DECAYS,
         ),
         "random forest": peer(
-            (RandomForestRegressor if regression else RandomForestClassifier)(**forest), f"{NUM_TREES} trees, no search"
+            (RandomForestRegressor if regression else RandomForestClassifier)(**forest),
+            f"{NUM_TREES} trees, no search",
         ),
-        "boosted trees": peer(boosted, "rate and leaves" + SEARCH, TREES, **few_columns),
-        **{name: peer(estimator, "defaults") for name, estimator in _installed(regression, random_state).items()},
+        "boosted trees": peer(
+            boosted, "rate and leaves" + SEARCH, TREES, **few_columns
+        ),
+        **{
+            name: peer(estimator, "defaults")
+            for name, estimator in _installed(regression, random_state).items()
+        },
     }
 
 
@@ -289,12 +373,25 @@ def _installed(regression: bool, random_state: int) -> dict[str, Any]:
     """Return the estimators of other packages that are installed; one that cannot be imported is named in a warning."""
     kind, estimators = "Regressor" if regression else "Classifier", {}
     quiet = {"n_jobs": THREADS, "random_state": random_state, "verbosity": -1}
-    silent = {"thread_count": THREADS, "random_seed": random_state, "verbose": 0, "allow_writing_files": False}
-    for name, prefix, options in (("LightGBM", "LGBM", quiet), ("CatBoost", "CatBoost", silent)):
+    silent = {
+        "thread_count": THREADS,
+        "random_seed": random_state,
+        "verbose": 0,
+        "allow_writing_files": False,
+    }
+    for name, prefix, options in (
+        ("LightGBM", "LGBM", quiet),
+        ("CatBoost", "CatBoost", silent),
+    ):
         if find_spec(module := name.lower()):
             try:
-                estimators[name] = getattr(import_module(module), prefix + kind)(**options)
-            except (ImportError, OSError) as error:  # a dependency or a system library is missing
+                estimators[name] = getattr(import_module(module), prefix + kind)(
+                    **options
+                )
+            except (
+                ImportError,
+                OSError,
+            ) as error:  # a dependency or a system library is missing
                 warnings.warn(
                     f"{name} is installed and cannot be imported ({error}); it is left out of the comparison.",
                     stacklevel=2,

@@ -51,14 +51,25 @@ class TracksGradient(Federated):
     def server(self, position: PyTree, clients: Clients) -> BVRServer:
         return BVRServer(position, position, jax.tree.map(jnp.zeros_like, position))
 
-    def track(self, clients: Clients, num_local_steps: int, step_size: StepSize | None) -> Periodic:
+    def track(
+        self, clients: Clients, num_local_steps: int, step_size: StepSize | None
+    ) -> Periodic:
         """The exchange that updates v, and descends along it where there is a step size."""
         budget = None if self.batch_size is None else num_local_steps * self.batch_size
         period: int | Int[Array, ""] = 2 if self.period == "auto" else self.period
-        if self.period == "auto" and budget is not None:  # 1 + mean rows / budget, rounded up
-            rows, spent = jnp.sum(clients.rows, dtype=jnp.int32), jnp.int32(budget * clients.num_clients)
+        if (
+            self.period == "auto" and budget is not None
+        ):  # 1 + mean rows / budget, rounded up
+            rows, spent = (
+                jnp.sum(clients.rows, dtype=jnp.int32),
+                jnp.int32(budget * clients.num_clients),
+            )
             period = 1 + (rows + spent - 1) // spent
-        return Periodic(FullGradient(None, None, step_size), GradientDifference(None, budget, step_size), period)
+        return Periodic(
+            FullGradient(None, None, step_size),
+            GradientDifference(None, budget, step_size),
+            period,
+        )
 
 
 class BVRLSGD(TracksGradient):
@@ -94,7 +105,9 @@ class BVRLSGD(TracksGradient):
     dropout: Any = 0.0
 
     def exchanges(self, clients: Clients) -> tuple[Exchange | Periodic, ...]:
-        sarah = local.LocalSARAH(1, self.step_size, self.num_local_steps, self.batch_size, None)
+        sarah = local.LocalSARAH(
+            1, self.step_size, self.num_local_steps, self.batch_size, None
+        )
         return self.track(clients, self.num_local_steps, None), sarah
 
 
@@ -129,7 +142,9 @@ class BVRLPSGD(TracksGradient):
         checks.number("radius", self.radius)
 
     def exchanges(self, clients: Clients) -> tuple[Exchange | Periodic, ...]:
-        sarah = local.LocalSARAH(1, self.step_size, self.num_local_steps, self.batch_size, self.radius)
+        sarah = local.LocalSARAH(
+            1, self.step_size, self.num_local_steps, self.batch_size, self.radius
+        )
         return self.track(clients, self.num_local_steps, None), sarah
 
 
@@ -169,8 +184,16 @@ class FullGradient(local.GradientExchange):
     batch_size: int | None
     step_size: StepSize | None
 
-    def update(self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]) -> BVRServer:
-        return _advance(server, replies, replies.mean(replies.content.gradient), self.step_size, step)
+    def update(
+        self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]
+    ) -> BVRServer:
+        return _advance(
+            server,
+            replies,
+            replies.mean(replies.content.gradient),
+            self.step_size,
+            step,
+        )
 
 
 class GradientDifference(Exchange):
@@ -184,12 +207,23 @@ class GradientDifference(Exchange):
         return Points(server.position, server.previous)
 
     def reply(
-        self, client: FiniteSum, memory: PyTree, message: Any, key: Key[Array, ""], step: Int[Array, ""]
+        self,
+        client: FiniteSum,
+        memory: PyTree,
+        message: Any,
+        key: Key[Array, ""],
+        step: Int[Array, ""],
     ) -> tuple[Change, PyTree]:
         part = local.batch(client, key, self.batch_size)
-        return Change(trees.subtract(part.gradient(message.position), part.gradient(message.previous))), memory
+        return Change(
+            trees.subtract(
+                part.gradient(message.position), part.gradient(message.previous)
+            )
+        ), memory
 
-    def update(self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]) -> BVRServer:
+    def update(
+        self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]
+    ) -> BVRServer:
         gradient = trees.add(server.gradient, replies.mean(replies.content.change))
         return _advance(server, replies, gradient, self.step_size, step)
 
@@ -197,8 +231,18 @@ class GradientDifference(Exchange):
         return 2 * local.batch_rows(self.batch_size, rows)
 
 
-def _advance(server: Any, replies: Replies, gradient: PyTree, step_size: StepSize | None, step: Any) -> BVRServer:
+def _advance(
+    server: Any,
+    replies: Replies,
+    gradient: PyTree,
+    step_size: StepSize | None,
+    step: Any,
+) -> BVRServer:
     """The state whose gradient is that of the present position, which becomes x_prev; unchanged if nobody answered."""
     x = server.position
-    new = x if step_size is None else local.descent_step(x, gradient, at_step(step_size, step))
+    new = (
+        x
+        if step_size is None
+        else local.descent_step(x, gradient, at_step(step_size, step))
+    )
     return replies.if_any(BVRServer(new, x, gradient), server)

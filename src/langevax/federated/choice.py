@@ -90,7 +90,12 @@ class ProbingExchange(Exchange):
         return Points(server.position, server.previous)
 
     def reply(
-        self, client: FiniteSum, memory: PyTree, message: Any, key: Key[Array, ""], step: Int[Array, ""]
+        self,
+        client: FiniteSum,
+        memory: PyTree,
+        message: Any,
+        key: Key[Array, ""],
+        step: Int[Array, ""],
     ) -> tuple[ProbingReply, PyTree]:
         x, previous = message
         step_key, noise_key = jax.random.split(key)
@@ -98,13 +103,21 @@ class ProbingExchange(Exchange):
         def direction(y: PyTree, key: Key[Array, ""]) -> PyTree:
             return local.batch(client, key, self.method.batch_size).gradient(y)
 
-        y, _ = local.descend(x, direction, self.method.step_size, self.method.num_local_steps, step_key)
+        y, _ = local.descend(
+            x, direction, self.method.step_size, self.method.num_local_steps, step_key
+        )
         gradient = client.gradient(x)
         error = trees.subtract(direction(x, noise_key), gradient)
-        changes = trees.subtract(y, x), gradient, trees.subtract(gradient, client.gradient(previous))
+        changes = (
+            trees.subtract(y, x),
+            gradient,
+            trees.subtract(gradient, client.gradient(previous)),
+        )
         return ProbingReply(*changes, trees.dot(error, error)), memory
 
-    def update(self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]) -> ProbingServer:
+    def update(
+        self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]
+    ) -> ProbingServer:
         content = replies.content
         difference, size = _variance(replies, content.gradient_change)
         new = ProbingServer(
@@ -118,10 +131,14 @@ class ProbingExchange(Exchange):
 
     def evaluations(self, rows: Int[Array, "..."]) -> Any:
         method = self.method
-        return 2 * rows + (method.num_local_steps + 1) * local.batch_rows(method.batch_size, rows)
+        return 2 * rows + (method.num_local_steps + 1) * local.batch_rows(
+            method.batch_size, rows
+        )
 
 
-def _variance(replies: Replies, stacked: PyTree) -> tuple[Float[Array, ""], Float[Array, ""]]:
+def _variance(
+    replies: Replies, stacked: PyTree
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """The variance over all clients of a vector of each, and the squared norm of its mean, both without bias."""
     shares = jnp.where(replies.answered, replies.selection.shares, 0)
     shares = shares / jnp.maximum(jnp.sum(shares), jnp.finfo(shares.dtype).tiny)
@@ -184,7 +201,9 @@ def choose_method(
         >>> choice.name, choice.counts["exchanges"], choice.hessian_difference < 0.01
         ('bvr-l-sgd', 4, True)
     """
-    checks.instance("federation", federation, Federation, "langevax.Federation(loss, rows)")
+    checks.instance(
+        "federation", federation, Federation, "langevax.Federation(loss, rows)"
+    )
     checks.number("step_size", step_size, positive=True)
     checks.positive_int("num_rounds", num_rounds, minimum=2)
     probing = ProbingRounds(
@@ -207,14 +226,20 @@ def choose_method(
     measured = []
     traced = trace_floats(probing, trees.dtype_of(position))
     for r in range(num_rounds):
-        state, used = _step(traced, federation, state, jax.random.fold_in(key, r), jnp.int32(r))
+        state, used = _step(
+            traced, federation, state, jax.random.fold_in(key, r), jnp.int32(r)
+        )
         counts = {name: counts[name] + int(used[name]) for name in COUNTS}
         measured.append([float(number) for number in state.server[2:]])
-        if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(state.position)):
+        if not all(
+            bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(state.position)
+        ):
             raise CollapseError(r + 1, "the position is not finite", float(step_size))
     heterogeneity, noise, differences = np.array(measured).T
     drift = _ratio(num_local_steps * heterogeneity.sum(), noise.sum())
-    difference = float(np.max(np.where(np.isnan(differences[1:]), np.inf, differences[1:])))
+    difference = float(
+        np.max(np.where(np.isnan(differences[1:]), np.inf, differences[1:]))
+    )
     name, reason = _rule(drift, difference, selected == federation.size)
     method = METHODS[name]
     settings = {
@@ -224,13 +249,21 @@ def choose_method(
         "clients_per_round": clients_per_round,
     }
     names = {field.name for field in fields(method.algorithm)}
-    algorithm = method.algorithm(**{name: value for name, value in settings.items() if name in names})
-    return MethodChoice(algorithm, name, reason, drift, difference, state.position, counts)
+    algorithm = method.algorithm(
+        **{name: value for name, value in settings.items() if name in names}
+    )
+    return MethodChoice(
+        algorithm, name, reason, drift, difference, state.position, counts
+    )
 
 
 @eqx.filter_jit
 def _step(
-    algorithm: Federated, federation: Federation, state: FederatedState, key: Key[Array, ""], step: Int[Array, ""]
+    algorithm: Federated,
+    federation: Federation,
+    state: FederatedState,
+    key: Key[Array, ""],
+    step: Int[Array, ""],
 ) -> tuple[FederatedState, Info]:
     return algorithm.step(federation, state, unrolled(key), step)
 
@@ -242,11 +275,22 @@ def _ratio(a: float, b: float) -> float:
 
 def _rule(drift: float, difference: float, everybody: bool) -> tuple[str, str]:
     """The name of the method, and why."""
-    words = f"clients' differences move {drift:.3g} times as much as the noise of batches"
+    words = (
+        f"clients' differences move {drift:.3g} times as much as the noise of batches"
+    )
     if drift <= SMALL_DRIFT:
-        return "fedavg", f"{words}: local steps drift little, and plain averaging sends least"
+        return (
+            "fedavg",
+            f"{words}: local steps drift little, and plain averaging sends least",
+        )
     words = f"{words}, and their Hessians differ by {difference:.3g} of the mean"
     if difference > SMALL_DIFFERENCE:
-        return "scaffold-m", f"{words}: control variates and momentum over the average of local steps"
+        return (
+            "scaffold-m",
+            f"{words}: control variates and momentum over the average of local steps",
+        )
     which = "all clients take part" if everybody else "few clients take part"
-    return "bvr-l-sgd" if everybody else "fledge", f"{words}: variance reduction reaches the optimum, and {which}"
+    return (
+        "bvr-l-sgd" if everybody else "fledge",
+        f"{words}: variance reduction reaches the optimum, and {which}",
+    )

@@ -45,7 +45,9 @@ class CollapseError(ArithmeticError):
     def __init__(self, round: int, reason: str, step_size: float | None):
         self.round = round
         self.reason = reason
-        self.suggested_step_size: float | None = None if step_size is None else step_size / SMALLER
+        self.suggested_step_size: float | None = (
+            None if step_size is None else step_size / SMALLER
+        )
         remedy = (
             f"scale the step-size schedule down, for example by {SMALLER}"
             if step_size is None
@@ -60,7 +62,9 @@ class LossWatch:
     def __init__(self, algorithm: Federated, raises: bool = True):
         self.raises = raises
         step_size: Any = getattr(algorithm, "step_size", None)
-        self.step_size: float | None = None if callable(step_size) or step_size is None else float(step_size)
+        self.step_size: float | None = (
+            None if callable(step_size) or step_size is None else float(step_size)
+        )
         self.losses: list[float] = []
 
     def add(self, round: int, loss: float) -> None:
@@ -81,9 +85,17 @@ class LossWatch:
         words = f"the loss is {now:.3g}, the median of {WINDOW} evaluations, where it was {start:.3g} at the start"
         if now > start + max(abs(start), gain):
             return words
-        if gain > noticeable and start - now < (1 - LOST) * gain and best not in later[-WINDOW:]:
+        if (
+            gain > noticeable
+            and start - now < (1 - LOST) * gain
+            and best not in later[-WINDOW:]
+        ):
             return f"{words} and {best:.3g} at its best"
-        if len(later) >= PATIENCE and gain <= noticeable and max(later) > start + noticeable:
+        if (
+            len(later) >= PATIENCE
+            and gain <= noticeable
+            and max(later) > start + noticeable
+        ):
             return f"{words}, and it rose to {max(later):.3g}"
         return None
 
@@ -117,21 +129,35 @@ class CollapseWatch:
         5 25.0
     """
 
-    def __init__(self, algorithm: Federated, federation: Federation, start: PyTree, every: int = 1):
-        checks.instance("algorithm", algorithm, Federated, "langevax.federated.FedAvg(0.1, 4)")
-        checks.instance("federation", federation, Federation, "langevax.Federation(loss, rows)")
+    def __init__(
+        self,
+        algorithm: Federated,
+        federation: Federation,
+        start: PyTree,
+        every: int = 1,
+    ):
+        checks.instance(
+            "algorithm", algorithm, Federated, "langevax.federated.FedAvg(0.1, 4)"
+        )
+        checks.instance(
+            "federation", federation, Federation, "langevax.Federation(loss, rows)"
+        )
         checks.positive_int("every", every)
         start = checks.arrays("start", start)
         checks.position("start", start)
         self.federation = federation
-        self.shapes: list[tuple[int, ...]] = [jnp.shape(leaf) for leaf in jax.tree.leaves(start)]
+        self.shapes: list[tuple[int, ...]] = [
+            jnp.shape(leaf) for leaf in jax.tree.leaves(start)
+        ]
         self.every = int(every)
         self.watch: LossWatch = LossWatch(algorithm)
         self.watch.add(0, self._loss(start))
 
     def __call__(self, trace: Any, state: Any) -> None:
         if [jnp.shape(leaf) for leaf in jax.tree.leaves(state.position)] != self.shapes:
-            raise ValueError("callbacks has a CollapseWatch, which watches one chain; run each with num_chains=None.")
+            raise ValueError(
+                "callbacks has a CollapseWatch, which watches one chain; run each with num_chains=None."
+            )
         self.watch.add(self.every * len(self.watch.losses), self._loss(state.position))
 
     def _loss(self, position: PyTree) -> float:

@@ -18,7 +18,13 @@ NUM_LOCAL_STEPS = 16
 BATCH_SIZE = 4
 RADIUS = 1e-3
 """Of the noise of BVR-L-PSGD."""
-SERVER_STEP_SIZES = {"none": 1.0, "momentum": 0.3, "adam": 0.1, "yogi": 0.1, "adagrad": 0.1}
+SERVER_STEP_SIZES = {
+    "none": 1.0,
+    "momentum": 0.3,
+    "adam": 0.1,
+    "yogi": 0.1,
+    "adagrad": 0.1,
+}
 """By the server's optimizer, as `python -m benchmarks federated_networks` tunes them on digits: momentum with SCAFFOLD,
 adam and yogi with FedAvg; adagrad's is Adam's."""
 

@@ -74,15 +74,23 @@ class Replies(NamedTuple):
 
     def where_answered(self, new: PyTree, old: PyTree) -> PyTree:
         """`new` for those who answered, `old` for the others, both stacked."""
-        return jax.tree.map(lambda a, b: jnp.where(_column(self.answered, a), a, b), new, old)
+        return jax.tree.map(
+            lambda a, b: jnp.where(_column(self.answered, a), a, b), new, old
+        )
 
     def if_any(self, new: PyTree, old: PyTree) -> PyTree:
         """`new`, or `old` where nobody answered; for small trees, since a table would be copied."""
-        return jax.tree.map(lambda a, b: jnp.where(jnp.any(self.answered), a, b), new, old)
+        return jax.tree.map(
+            lambda a, b: jnp.where(jnp.any(self.answered), a, b), new, old
+        )
 
     def _sum(self, factors: Float[Array, " selected"], stacked: PyTree) -> PyTree:
         def one(leaf: Array) -> Array:
-            return jnp.tensordot(factors.astype(leaf.dtype), jnp.where(_column(self.answered, leaf), leaf, 0), axes=1)
+            return jnp.tensordot(
+                factors.astype(leaf.dtype),
+                jnp.where(_column(self.answered, leaf), leaf, 0),
+                axes=1,
+            )
 
         return jax.tree.map(one, stacked)
 
@@ -110,12 +118,19 @@ class Exchange(eqx.Module):
 
     @abstractmethod
     def reply(
-        self, client: FiniteSum, memory: PyTree, message: Any, key: Key[Array, ""], step: Int[Array, ""]
+        self,
+        client: FiniteSum,
+        memory: PyTree,
+        message: Any,
+        key: Key[Array, ""],
+        step: Int[Array, ""],
     ) -> tuple[tuple[Any, ...], PyTree]:
         """(reply, memory) of one client; `step` is the number of the round."""
 
     @abstractmethod
-    def update(self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]) -> Any:
+    def update(
+        self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]
+    ) -> Any:
         """The server's next state; where nobody answered it must not move."""
 
     @abstractmethod
@@ -135,7 +150,9 @@ def num_vectors(payload: tuple[Any, ...], position: PyTree) -> int:
     """Entries of a message or reply that have the model's structure and shapes."""
 
     def shape(tree: PyTree) -> Any:
-        return jax.tree.structure(tree), [jnp.shape(leaf) for leaf in jax.tree.leaves(tree)]
+        return jax.tree.structure(tree), [
+            jnp.shape(leaf) for leaf in jax.tree.leaves(tree)
+        ]
 
     return sum(shape(entry) == shape(position) for entry in payload)
 

@@ -31,9 +31,13 @@ class AveragesChanges(Federated):
     server_optimizer: eqx.AbstractVar[ServerOptimizer | None]
 
     def server(self, position: PyTree, clients: Clients) -> AveragingServer:
-        return AveragingServer(position, server_step.initial_state(self.server_optimizer, position))
+        return AveragingServer(
+            position, server_step.initial_state(self.server_optimizer, position)
+        )
 
-    def moved(self, server: Any, change: PyTree, replies: Replies, step: Int[Array, ""]) -> AveragingServer:
+    def moved(
+        self, server: Any, change: PyTree, replies: Replies, step: Int[Array, ""]
+    ) -> AveragingServer:
         """The state after a step along `change`."""
         x, optimizer_state = server_step.move(
             server.position,
@@ -55,7 +59,9 @@ class TakesLocalSteps(AveragesChanges):
     batch_size: eqx.AbstractVar[int | None]
 
     @abstractmethod
-    def direction(self, client: FiniteSum, start: PyTree, position: PyTree, *, key: Key[Array, ""]) -> PyTree:
+    def direction(
+        self, client: FiniteSum, start: PyTree, position: PyTree, *, key: Key[Array, ""]
+    ) -> PyTree:
         """The direction of a local step at `position`, in a round that began at `start`."""
 
     def exchanges(self, clients: Clients) -> tuple[Exchange, ...]:
@@ -105,7 +111,9 @@ class FedAvg(TakesLocalSteps):
     dropout: Any = 0.0
     server_optimizer: ServerOptimizer | None = None
 
-    def direction(self, client: FiniteSum, start: PyTree, position: PyTree, *, key: Key[Array, ""]) -> PyTree:
+    def direction(
+        self, client: FiniteSum, start: PyTree, position: PyTree, *, key: Key[Array, ""]
+    ) -> PyTree:
         return local.batch(client, key, self.batch_size).gradient(position)
 
 
@@ -116,20 +124,33 @@ class LocalSGD(Exchange):
     method: TakesLocalSteps
 
     def reply(
-        self, client: FiniteSum, memory: PyTree, message: Any, key: Key[Array, ""], step: Int[Array, ""]
+        self,
+        client: FiniteSum,
+        memory: PyTree,
+        message: Any,
+        key: Key[Array, ""],
+        step: Int[Array, ""],
     ) -> tuple[Change, PyTree]:
         def direction(y: PyTree, key: Key[Array, ""]) -> PyTree:
             return self.method.direction(client, message.position, y, key=key)
 
         h = at_step(self.method.step_size, step)
-        y, _ = local.descend(message.position, direction, h, self.method.num_local_steps, key)
+        y, _ = local.descend(
+            message.position, direction, h, self.method.num_local_steps, key
+        )
         return Change(trees.subtract(y, message.position)), memory
 
-    def update(self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]) -> AveragingServer:
-        return self.method.moved(server, replies.mean(replies.content.change), replies, step)
+    def update(
+        self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]
+    ) -> AveragingServer:
+        return self.method.moved(
+            server, replies.mean(replies.content.change), replies, step
+        )
 
     def evaluations(self, rows: Int[Array, "..."]) -> Any:
-        return self.method.num_local_steps * local.batch_rows(self.method.batch_size, rows)
+        return self.method.num_local_steps * local.batch_rows(
+            self.method.batch_size, rows
+        )
 
 
 class MinibatchSGD(Federated):
@@ -155,7 +176,9 @@ class MinibatchSGD(Federated):
     dropout: Any = 0.0
 
     def exchanges(self, clients: Clients) -> tuple[Exchange, ...]:
-        return (MeanGradientStep(self.clients_per_round, self.batch_size, self.step_size),)
+        return (
+            MeanGradientStep(self.clients_per_round, self.batch_size, self.step_size),
+        )
 
 
 class MeanGradientStep(local.GradientExchange):
@@ -165,6 +188,10 @@ class MeanGradientStep(local.GradientExchange):
     batch_size: int | None
     step_size: StepSize
 
-    def update(self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]) -> Model:
+    def update(
+        self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]
+    ) -> Model:
         gradient = replies.mean(replies.content.gradient)
-        return Model(local.descent_step(server.position, gradient, at_step(self.step_size, step)))
+        return Model(
+            local.descent_step(server.position, gradient, at_step(self.step_size, step))
+        )

@@ -78,24 +78,37 @@ class RegularisedLocalSteps(Exchange):
     method: FedDyn
 
     def reply(
-        self, client: FiniteSum, memory: PyTree, message: Any, key: Key[Array, ""], step: Int[Array, ""]
+        self,
+        client: FiniteSum,
+        memory: PyTree,
+        message: Any,
+        key: Key[Array, ""],
+        step: Int[Array, ""],
     ) -> tuple[Change, PyTree]:
         x, alpha = message.position, self.method.proximal_precision
 
         def direction(y: PyTree, key: Key[Array, ""]) -> PyTree:
             gradient = local.batch(client, key, self.method.batch_size).gradient(y)
-            return local.descent_step(trees.subtract(gradient, memory), trees.subtract(x, y), alpha)
+            return local.descent_step(
+                trees.subtract(gradient, memory), trees.subtract(x, y), alpha
+            )
 
         h = at_step(self.method.step_size, step)
         y, _ = local.descend(x, direction, h, self.method.num_local_steps, key)
         change = trees.subtract(y, x)
         return Change(change), local.descent_step(memory, change, alpha)
 
-    def update(self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]) -> FedDynServer:
+    def update(
+        self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]
+    ) -> FedDynServer:
         alpha, change = self.method.proximal_precision, replies.content.change
         linear = local.descent_step(server.linear, replies.weighted_sum(change), alpha)
-        x = local.descent_step(trees.add(server.position, replies.mean(change)), linear, 1 / alpha)
+        x = local.descent_step(
+            trees.add(server.position, replies.mean(change)), linear, 1 / alpha
+        )
         return FedDynServer(replies.if_any(x, server.position), linear)
 
     def evaluations(self, rows: Int[Array, "..."]) -> Any:
-        return self.method.num_local_steps * local.batch_rows(self.method.batch_size, rows)
+        return self.method.num_local_steps * local.batch_rows(
+            self.method.batch_size, rows
+        )

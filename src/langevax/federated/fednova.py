@@ -72,7 +72,12 @@ class LocalEpochs(Exchange):
     method: FedNova
 
     def reply(
-        self, client: FiniteSum, memory: PyTree, message: Any, key: Key[Array, ""], step: Int[Array, ""]
+        self,
+        client: FiniteSum,
+        memory: PyTree,
+        message: Any,
+        key: Key[Array, ""],
+        step: Int[Array, ""],
     ) -> tuple[NormalisedChange, PyTree]:
         x, h = message.position, at_step(self.method.step_size, step)
 
@@ -83,17 +88,27 @@ class LocalEpochs(Exchange):
         number = self.num_steps(jnp.asarray(client.size, jnp.int32))
         change = trees.subtract(lax.fori_loop(jnp.int32(0), number, one, x), x)
         tau = number.astype(trees.dtype_of(x))
-        return NormalisedChange(jax.tree.map(lambda c: c / tau.astype(c.dtype), change), tau), memory
+        return NormalisedChange(
+            jax.tree.map(lambda c: c / tau.astype(c.dtype), change), tau
+        ), memory
 
-    def update(self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]) -> AveragingServer:
+    def update(
+        self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]
+    ) -> AveragingServer:
         mean = replies.mean(replies.content)
-        change = jax.tree.map(lambda d: mean.num_local_steps.astype(d.dtype) * d, mean.change)
+        change = jax.tree.map(
+            lambda d: mean.num_local_steps.astype(d.dtype) * d, mean.change
+        )
         return self.method.moved(server, change, replies, step)
 
     def num_steps(self, rows: Int[Array, "..."]) -> Int[Array, "..."]:
         """tau of clients with so many rows."""
         passes, size = self.method.num_local_epochs, self.method.batch_size
-        return jnp.full_like(rows, passes) if size is None else (passes * rows + size - 1) // size
+        return (
+            jnp.full_like(rows, passes)
+            if size is None
+            else (passes * rows + size - 1) // size
+        )
 
     def evaluations(self, rows: Int[Array, "..."]) -> Any:
         return self.num_steps(rows) * local.batch_rows(self.method.batch_size, rows)

@@ -51,6 +51,10 @@ class FedProx(TakesLocalSteps):
     def __check_init__(self) -> None:
         checks.number("proximal_precision", self.proximal_precision)
 
-    def direction(self, client: FiniteSum, start: PyTree, position: PyTree, *, key: Key[Array, ""]) -> PyTree:
+    def direction(
+        self, client: FiniteSum, start: PyTree, position: PyTree, *, key: Key[Array, ""]
+    ) -> PyTree:
         gradient = local.batch(client, key, self.batch_size).gradient(position)
-        return local.descent_step(gradient, trees.subtract(start, position), self.proximal_precision)
+        return local.descent_step(
+            gradient, trees.subtract(start, position), self.proximal_precision
+        )

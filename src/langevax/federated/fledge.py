@@ -100,13 +100,20 @@ class FLEDGE(Federated):
     def __check_init__(self) -> None:
         if self.radius is not None:
             checks.number("radius", self.radius)
-        for name, known in (("table", ("server", "client")), ("initial_table", ("full", "mini"))):
+        for name, known in (
+            ("table", ("server", "client")),
+            ("initial_table", ("full", "mini")),
+        ):
             if (value := getattr(self, name)) not in known:
-                raise ValueError(f"{name} must be {known[0]!r} or {known[1]!r}, got {checks.shown(value)}.")
+                raise ValueError(
+                    f"{name} must be {known[0]!r} or {known[1]!r}, got {checks.shown(value)}."
+                )
 
     def server(self, position: PyTree, clients: Clients) -> FLEDGEServer:
         zeros = jax.tree.map(jnp.zeros_like, position)
-        table = jax.tree.map(lambda x: jnp.zeros((clients.num_clients, *x.shape), x.dtype), position)
+        table = jax.tree.map(
+            lambda x: jnp.zeros((clients.num_clients, *x.shape), x.dtype), position
+        )
         return FLEDGEServer(position, position, zeros, zeros, table)
 
     def memory(self, position: PyTree) -> PyTree:
@@ -114,11 +121,17 @@ class FLEDGE(Federated):
 
     def initial_exchanges(self) -> tuple[Exchange, ...]:
         first = None if self.initial_table == "full" else self.clients_per_round
-        return (ServerTableStart(first) if self.table == "server" else ClientTableStart(first),)
+        return (
+            ServerTableStart(first)
+            if self.table == "server"
+            else ClientTableStart(first),
+        )
 
     def exchanges(self, clients: Clients) -> tuple[Exchange, ...]:
         anchor = ServerTableAnchor if self.table == "server" else ClientTableAnchor
-        sarah = local.LocalSARAH(1, self.step_size, self.num_local_steps, self.batch_size, self.radius)
+        sarah = local.LocalSARAH(
+            1, self.step_size, self.num_local_steps, self.batch_size, self.radius
+        )
         return sarah, anchor(self.clients_per_round)
 
 
@@ -128,11 +141,16 @@ class ServerTableStart(local.GradientExchange):
     clients_per_round: int | None
     batch_size: int | None = None
 
-    def update(self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]) -> FLEDGEServer:
+    def update(
+        self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]
+    ) -> FLEDGEServer:
         gradients = replies.content.gradient
         mean = replies.mean(gradients)
         table = jax.tree.map(lambda z, m: jnp.zeros_like(z) + m, server.table, mean)
-        return server._replace(gradient=_initial_gradient(replies, mean), table=_write(table, replies, gradients))
+        return server._replace(
+            gradient=_initial_gradient(replies, mean),
+            table=_write(table, replies, gradients),
+        )
 
 
 class TwoGradients(NamedTuple):
@@ -149,18 +167,29 @@ class ServerTableAnchor(Exchange):
         return Points(server.position, server.previous)
 
     def reply(
-        self, client: FiniteSum, memory: PyTree, message: Any, key: Key[Array, ""], step: Int[Array, ""]
+        self,
+        client: FiniteSum,
+        memory: PyTree,
+        message: Any,
+        key: Key[Array, ""],
+        step: Int[Array, ""],
     ) -> tuple[TwoGradients, PyTree]:
-        return TwoGradients(client.gradient(message.position), client.gradient(message.previous)), memory
+        return TwoGradients(
+            client.gradient(message.position), client.gradient(message.previous)
+        ), memory
 
-    def update(self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]) -> FLEDGEServer:
+    def update(
+        self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]
+    ) -> FLEDGEServer:
         here, before = replies.content
         change = replies.mean(trees.subtract(here, before))
         ids = replies.selection.ids
         old = server.table if ids is None else blocks.take(server.table, ids)
         residual = jax.tree.map(lambda g, z, s: g - (z + s), here, old, server.shift)
         shift = trees.add(server.shift, change)
-        table = _write(server.table, replies, jax.tree.map(jnp.subtract, here, shift), old)
+        table = _write(
+            server.table, replies, jax.tree.map(jnp.subtract, here, shift), old
+        )
         new = _anchored(server, replies, change, residual, shift, table)
         every = 1 if ids is None else -(-clients.num_clients // len(ids))
         return _fold(new, clients, step % every == every - 1)
@@ -177,16 +206,26 @@ class ClientTableStart(Exchange):
     clients_per_round: int | None
 
     def reply(
-        self, client: FiniteSum, memory: PyTree, message: Any, key: Key[Array, ""], step: Int[Array, ""]
+        self,
+        client: FiniteSum,
+        memory: PyTree,
+        message: Any,
+        key: Key[Array, ""],
+        step: Int[Array, ""],
     ) -> tuple[Gradient, PyTree]:
         gradient = client.gradient(message.position)
         return Gradient(gradient), gradient
 
-    def update(self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]) -> FLEDGEServer:
+    def update(
+        self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]
+    ) -> FLEDGEServer:
         mean = replies.mean(replies.content.gradient)
         never = jax.tree.map(lambda s, m: jnp.zeros_like(s) - m, server.table, mean)
         zeros = jax.tree.map(jnp.zeros_like, replies.content.gradient)
-        return server._replace(gradient=_initial_gradient(replies, mean), table=_write(never, replies, zeros))
+        return server._replace(
+            gradient=_initial_gradient(replies, mean),
+            table=_write(never, replies, zeros),
+        )
 
     def evaluations(self, rows: Int[Array, "..."]) -> Any:
         return rows
@@ -212,21 +251,39 @@ class ClientTableAnchor(Exchange):
 
     def message(self, server: Any, client_id: Int[Array, ""]) -> PointsAndShift:
         # read as `_write` reads, so that one read serves both and the write after it needs no copy
-        then = jax.tree.map(lambda a: jnp.take(a, client_id, axis=0, mode="clip"), server.table)
-        return PointsAndShift(server.position, server.previous, trees.subtract(server.shift, then))
+        then = jax.tree.map(
+            lambda a: jnp.take(a, client_id, axis=0, mode="clip"), server.table
+        )
+        return PointsAndShift(
+            server.position, server.previous, trees.subtract(server.shift, then)
+        )
 
     def reply(
-        self, client: FiniteSum, memory: PyTree, message: Any, key: Key[Array, ""], step: Int[Array, ""]
+        self,
+        client: FiniteSum,
+        memory: PyTree,
+        message: Any,
+        key: Key[Array, ""],
+        step: Int[Array, ""],
     ) -> tuple[ChangeAndResidual, PyTree]:
-        here, before = client.gradient(message.position), client.gradient(message.previous)
+        here, before = (
+            client.gradient(message.position),
+            client.gradient(message.previous),
+        )
         residual = trees.subtract(here, trees.add(memory, message.shift))
         return ChangeAndResidual(trees.subtract(here, before), residual), here
 
-    def update(self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]) -> FLEDGEServer:
+    def update(
+        self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]
+    ) -> FLEDGEServer:
         residual = replies.content.residual
         change = replies.mean(replies.content.change)
         shift = trees.add(server.shift, change)
-        table = _write(server.table, replies, jax.tree.map(lambda s, r: jnp.broadcast_to(s, r.shape), shift, residual))
+        table = _write(
+            server.table,
+            replies,
+            jax.tree.map(lambda s, r: jnp.broadcast_to(s, r.shape), shift, residual),
+        )
         return _anchored(server, replies, change, residual, shift, table)
 
     def evaluations(self, rows: Int[Array, "..."]) -> Any:
@@ -241,11 +298,18 @@ def _initial_gradient(replies: Replies, mean: PyTree) -> PyTree:
 
 
 def _anchored(
-    server: FLEDGEServer, replies: Replies, change: PyTree, residual: PyTree, shift: PyTree, table: PyTree
+    server: FLEDGEServer,
+    replies: Replies,
+    change: PyTree,
+    residual: PyTree,
+    shift: PyTree,
+    table: PyTree,
 ) -> FLEDGEServer:
     """The state after an anchor: v <- v + (1 - W) D + sum_I w_i (g_i - y_i)."""
     rest, own = 1 - jnp.sum(replies.weights), replies.weighted_sum(residual)
-    gradient = jax.tree.map(lambda v, d, r: v + rest.astype(v.dtype) * d + r, server.gradient, change, own)
+    gradient = jax.tree.map(
+        lambda v, d, r: v + rest.astype(v.dtype) * d + r, server.gradient, change, own
+    )
     previous = replies.if_any(server.position, server.previous)
     return FLEDGEServer(server.position, previous, gradient, shift, table)
 
@@ -264,10 +328,14 @@ def _write(table: PyTree, replies: Replies, new: PyTree, old: PyTree = None) -> 
 def _fold(server: FLEDGEServer, clients: Clients, due: Any) -> FLEDGEServer:
     """S folded into the table where `due`, by a loop of one iteration: a branch around the table would copy it."""
 
-    def fold(carry: tuple[Any, PyTree, PyTree, PyTree]) -> tuple[Any, PyTree, PyTree, PyTree]:
+    def fold(
+        carry: tuple[Any, PyTree, PyTree, PyTree],
+    ) -> tuple[Any, PyTree, PyTree, PyTree]:
         _, _, shift, table = carry
         table = jax.tree.map(jnp.add, table, shift)
-        gradient = jax.tree.map(lambda z: jnp.tensordot(clients.weights.astype(z.dtype), z, axes=1), table)
+        gradient = jax.tree.map(
+            lambda z: jnp.tensordot(clients.weights.astype(z.dtype), z, axes=1), table
+        )
         return jnp.asarray(False), gradient, jax.tree.map(jnp.zeros_like, shift), table
 
     start = jnp.asarray(due), server.gradient, server.shift, server.table

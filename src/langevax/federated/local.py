@@ -18,7 +18,14 @@ from jaxtyping import Array, Int, Key
 from langevax import trees
 from langevax._typing import PyTree
 from langevax.algorithm import at_step
-from langevax.federated.exchange import Exchange, Gradient, Model, PointAndGradient, Replies, StepSize
+from langevax.federated.exchange import (
+    Exchange,
+    Gradient,
+    Model,
+    PointAndGradient,
+    Replies,
+    StepSize,
+)
 from langevax.gradients import batches
 from langevax.problems import blocks
 from langevax.problems.federation import Clients
@@ -30,9 +37,13 @@ def batch(client: FiniteSum, key: Key[Array, ""], batch_size: int | None) -> Fin
     if batch_size is None or client.max_size <= batch_size:
         return client
     size = jnp.asarray(client.size, jnp.int32)
-    indices = jnp.minimum(jnp.arange(batch_size, dtype=jnp.int32), size - 1)  # those beyond `size` count 0 below
+    indices = jnp.minimum(
+        jnp.arange(batch_size, dtype=jnp.int32), size - 1
+    )  # those beyond `size` count 0 below
     rows = blocks.take(client.data, batches.permuted(key, indices, size))
-    return client.over(rows, None if client.count is None else jnp.minimum(batch_size, size))
+    return client.over(
+        rows, None if client.count is None else jnp.minimum(batch_size, size)
+    )
 
 
 def batch_rows(batch_size: int | None, rows: Int[Array, "..."]) -> Int[Array, "..."]:
@@ -49,7 +60,9 @@ def descend(
 ) -> tuple[PyTree, PyTree]:
     """(y_K, mean of the K directions) of `y <- y - step_size * direction(y, key)` from `position`."""
 
-    def one(carry: tuple[PyTree, PyTree], key: Key[Array, ""]) -> tuple[tuple[PyTree, PyTree], None]:
+    def one(
+        carry: tuple[PyTree, PyTree], key: Key[Array, ""]
+    ) -> tuple[tuple[PyTree, PyTree], None]:
         y, total = carry
         v = direction(y, key)
         return (descent_step(y, v, step_size), trees.add(total, v)), None
@@ -61,7 +74,9 @@ def descend(
 
 def descent_step(position: PyTree, gradient: PyTree, step_size: Any) -> PyTree:
     """`position - step_size * gradient`."""
-    return jax.tree.map(lambda x, v: x - jnp.asarray(step_size, x.dtype) * v, position, gradient)
+    return jax.tree.map(
+        lambda x, v: x - jnp.asarray(step_size, x.dtype) * v, position, gradient
+    )
 
 
 class GradientExchange(Exchange):
@@ -70,9 +85,16 @@ class GradientExchange(Exchange):
     batch_size: eqx.AbstractVar[int | None]
 
     def reply(
-        self, client: FiniteSum, memory: PyTree, message: Any, key: Key[Array, ""], step: Int[Array, ""]
+        self,
+        client: FiniteSum,
+        memory: PyTree,
+        message: Any,
+        key: Key[Array, ""],
+        step: Int[Array, ""],
     ) -> tuple[Gradient, PyTree]:
-        return Gradient(batch(client, key, self.batch_size).gradient(message.position)), memory
+        return Gradient(
+            batch(client, key, self.batch_size).gradient(message.position)
+        ), memory
 
     def evaluations(self, rows: Int[Array, "..."]) -> Any:
         return batch_rows(self.batch_size, rows)
@@ -95,16 +117,27 @@ class LocalSARAH(Exchange):
         return PointAndGradient(server.position, server.gradient)
 
     def reply(
-        self, client: FiniteSum, memory: PyTree, message: Any, key: Key[Array, ""], step: Int[Array, ""]
+        self,
+        client: FiniteSum,
+        memory: PyTree,
+        message: Any,
+        key: Key[Array, ""],
+        step: Int[Array, ""],
     ) -> tuple[Model, PyTree]:
         x, gradient = message
         h = at_step(self.step_size, step)
 
         def advance(w: PyTree, v: PyTree, key: Key[Array, ""]) -> PyTree:
             w = descent_step(w, v, h)
-            return w if self.radius is None else trees.add(w, trees.ball_like(w, self.radius, key=key))
+            return (
+                w
+                if self.radius is None
+                else trees.add(w, trees.ball_like(w, self.radius, key=key))
+            )
 
-        def one(carry: tuple[PyTree, PyTree, PyTree], key: Key[Array, ""]) -> tuple[Any, None]:
+        def one(
+            carry: tuple[PyTree, PyTree, PyTree], key: Key[Array, ""]
+        ) -> tuple[Any, None]:
             previous, w, v = carry
             batch_key, noise_key = random.split(key)
             part = batch(client, batch_key, self.batch_size)
@@ -115,10 +148,14 @@ class LocalSARAH(Exchange):
         start = x, advance(x, gradient, first_key), gradient
         if self.num_local_steps == 1:
             return Model(start[1]), memory
-        (_, end, _), _ = lax.scan(one, start, random.split(rest_key, self.num_local_steps - 1))
+        (_, end, _), _ = lax.scan(
+            one, start, random.split(rest_key, self.num_local_steps - 1)
+        )
         return Model(end), memory
 
-    def update(self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]) -> Any:
+    def update(
+        self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]
+    ) -> Any:
         mean = replies.mean(replies.content.position)
         return server._replace(position=replies.if_any(mean, server.position))
 

@@ -10,7 +10,13 @@ from langevax import trees
 from langevax._typing import PyTree
 from langevax.algorithm import at_step
 from langevax.federated import local
-from langevax.federated.exchange import Change, Exchange, PointAndGradient, Replies, StepSize
+from langevax.federated.exchange import (
+    Change,
+    Exchange,
+    PointAndGradient,
+    Replies,
+    StepSize,
+)
 from langevax.federated.rounds import Federated
 from langevax.federated.sampling import Selection
 from langevax.problems.federation import Clients
@@ -58,11 +64,15 @@ class MimeSGD(Federated):
         if p is None or p == clients.num_clients:
             selection = Selection(None, clients.weights)
         else:
-            selection = Selection(jnp.zeros((p,), jnp.int32), jnp.zeros((p,), clients.weights.dtype))
+            selection = Selection(
+                jnp.zeros((p,), jnp.int32), jnp.zeros((p,), clients.weights.dtype)
+            )
         return MimeServer(position, jax.tree.map(jnp.zeros_like, position), selection)
 
     def exchanges(self, clients: Clients) -> tuple[Exchange, ...]:
-        return MeanGradient(self.clients_per_round), CorrectedLocalSteps(self.clients_per_round, self)
+        return MeanGradient(self.clients_per_round), CorrectedLocalSteps(
+            self.clients_per_round, self
+        )
 
 
 class MeanGradient(local.GradientExchange):
@@ -71,8 +81,12 @@ class MeanGradient(local.GradientExchange):
     clients_per_round: int | None
     batch_size: int | None = None
 
-    def update(self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]) -> MimeServer:
-        return MimeServer(server.position, replies.mean(replies.content.gradient), replies.selection)
+    def update(
+        self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]
+    ) -> MimeServer:
+        return MimeServer(
+            server.position, replies.mean(replies.content.gradient), replies.selection
+        )
 
 
 class CorrectedLocalSteps(Exchange):
@@ -88,21 +102,36 @@ class CorrectedLocalSteps(Exchange):
         return PointAndGradient(server.position, server.gradient)
 
     def reply(
-        self, client: FiniteSum, memory: PyTree, message: Any, key: Key[Array, ""], step: Int[Array, ""]
+        self,
+        client: FiniteSum,
+        memory: PyTree,
+        message: Any,
+        key: Key[Array, ""],
+        step: Int[Array, ""],
     ) -> tuple[Change, PyTree]:
         x, mean_gradient = message
 
         def direction(y: PyTree, key: Key[Array, ""]) -> PyTree:
             part = local.batch(client, key, self.method.batch_size)
-            return trees.add(trees.subtract(part.gradient(y), part.gradient(x)), mean_gradient)
+            return trees.add(
+                trees.subtract(part.gradient(y), part.gradient(x)), mean_gradient
+            )
 
         h = at_step(self.method.step_size, step)
         y, _ = local.descend(x, direction, h, self.method.num_local_steps, key)
         return Change(trees.subtract(y, x)), memory
 
-    def update(self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]) -> MimeServer:
-        change = replies.mean(replies.content.change)  # 0 where nobody sent a gradient: then G = 0 and y stays at x
+    def update(
+        self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]
+    ) -> MimeServer:
+        change = replies.mean(
+            replies.content.change
+        )  # 0 where nobody sent a gradient: then G = 0 and y stays at x
         return server._replace(position=trees.add(server.position, change))
 
     def evaluations(self, rows: Int[Array, "..."]) -> Any:
-        return 2 * self.method.num_local_steps * local.batch_rows(self.method.batch_size, rows)
+        return (
+            2
+            * self.method.num_local_steps
+            * local.batch_rows(self.method.batch_size, rows)
+        )

@@ -13,7 +13,14 @@ from langevax import checks
 from langevax._typing import PyTree
 from langevax.algorithm import Algorithm, Info
 from langevax.federated import server_step
-from langevax.federated.exchange import Exchange, Model, Periodic, Replies, num_bytes, num_vectors
+from langevax.federated.exchange import (
+    Exchange,
+    Model,
+    Periodic,
+    Replies,
+    num_bytes,
+    num_vectors,
+)
 from langevax.problems import blocks
 from langevax.problems.federation import Clients, Federation
 from langevax.problems.problem import Problem
@@ -83,8 +90,12 @@ class Federated(Algorithm):
     def check(self, problem: Problem) -> None:
         name = type(self).__name__
         if not isinstance(problem, Federation):
-            raise TypeError(f"{name} needs a langevax.Federation, got {type(problem).__name__}; see Federation.of.")
-        self.check_clients_per_round(problem.size, f"the federation has {problem.size} clients")
+            raise TypeError(
+                f"{name} needs a langevax.Federation, got {type(problem).__name__}; see Federation.of."
+            )
+        self.check_clients_per_round(
+            problem.size, f"the federation has {problem.size} clients"
+        )
 
     def check_clients_per_round(self, num_clients: int, context: str) -> None:
         """Raise where a round needs more clients than there are."""
@@ -95,15 +106,23 @@ class Federated(Algorithm):
                 "all."
             )
 
-    def init(self, problem: Problem, position: PyTree, key: Key[Array, ""]) -> tuple[FederatedState, Info]:
+    def init(
+        self, problem: Problem, position: PyTree, key: Key[Array, ""]
+    ) -> tuple[FederatedState, Info]:
         assert isinstance(problem, Federation)
         number = problem.size
-        memories = jax.tree.map(lambda m: jnp.zeros((number, *m.shape), m.dtype) + m, self.memory(position))
+        memories = jax.tree.map(
+            lambda m: jnp.zeros((number, *m.shape), m.dtype) + m, self.memory(position)
+        )
         state = FederatedState(self.server(position, problem.clients), memories)
         return self._run(self.initial_exchanges(), problem, state, key, jnp.int32(0))
 
     def step(
-        self, problem: Problem, state: FederatedState, key: Key[Array, ""], step: Int[Array, ""]
+        self,
+        problem: Problem,
+        state: FederatedState,
+        key: Key[Array, ""],
+        step: Int[Array, ""],
     ) -> tuple[FederatedState, Info]:
         assert isinstance(problem, Federation)
         return self._run(self.exchanges(problem.clients), problem, state, key, step)
@@ -116,15 +135,21 @@ class Federated(Algorithm):
         key: Key[Array, ""],
         step: Int[Array, ""],
     ) -> tuple[FederatedState, Info]:
-        def run(exchange: Exchange, key: Key[Array, ""], state: FederatedState) -> tuple[FederatedState, Info]:
+        def run(
+            exchange: Exchange, key: Key[Array, ""], state: FederatedState
+        ) -> tuple[FederatedState, Info]:
             return _run_exchange(exchange, federation, state, key, step, self.dropout)
 
         total: Info = {name: jnp.uint32(0) for name in COUNTS}
         for number, exchange in enumerate(exchanges):
             own_key = random.fold_in(key, number)
             if isinstance(exchange, Periodic):
-                alternatives = (lambda s, e=e, k=own_key: run(e, k, s) for e in exchange[:2])
-                state, used = lax.cond(step % exchange.period == 0, *alternatives, state)
+                alternatives = (
+                    lambda s, e=e, k=own_key: run(e, k, s) for e in exchange[:2]
+                )
+                state, used = lax.cond(
+                    step % exchange.period == 0, *alternatives, state
+                )
             else:
                 state, used = run(exchange, own_key, state)
             total = {name: total[name] + used[name] for name in COUNTS}
@@ -132,7 +157,12 @@ class Federated(Algorithm):
 
 
 def _run_exchange(
-    exchange: Exchange, federation: Federation, state: FederatedState, key: Key[Array, ""], step: Any, dropout: Any
+    exchange: Exchange,
+    federation: Federation,
+    state: FederatedState,
+    key: Key[Array, ""],
+    step: Any,
+    dropout: Any,
 ) -> tuple[FederatedState, Info]:
     """One exchange with all selected clients side by side; only their rows are read."""
     select_key, drop_key, reply_key = exchange_keys(key)
@@ -144,24 +174,37 @@ def _run_exchange(
     def selected(tree: PyTree) -> PyTree:
         return tree if selection.ids is None else blocks.take(tree, ids)
 
-    def reply(client_id: Int[Array, ""], rows: PyTree, count: Int[Array, ""], memory: PyTree) -> Any:
-        client, message = federation.client_of(rows, count), exchange.message(server, client_id)
-        return exchange.reply(client, memory, message, client_key(reply_key, client_id), step)
+    def reply(
+        client_id: Int[Array, ""], rows: PyTree, count: Int[Array, ""], memory: PyTree
+    ) -> Any:
+        client, message = (
+            federation.client_of(rows, count),
+            exchange.message(server, client_id),
+        )
+        return exchange.reply(
+            client, memory, message, client_key(reply_key, client_id), step
+        )
 
     counts = selected(clients.rows)
     old = selected(state.memories) if exchange.uses_memory else ()
     content, new = jax.vmap(reply)(ids, selected(federation.data), counts, old)
-    replies = Replies(selection, content, answered, jnp.where(answered, selected(clients.weights), 0))
+    replies = Replies(
+        selection, content, answered, jnp.where(answered, selected(clients.weights), 0)
+    )
     message = eqx.filter_eval_shape(exchange.message, server, jnp.int32(0))
     one = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), content)
     used = cost(exchange, state.position, message, one, answered, counts)
     memories = state.memories
     if exchange.uses_memory:
         memories = selection.write(memories, replies.where_answered(new, old))
-    return FederatedState(exchange.update(server, replies, clients, step), memories), used
+    return FederatedState(
+        exchange.update(server, replies, clients, step), memories
+    ), used
 
 
-def exchange_keys(key: Key[Array, ""]) -> tuple[Key[Array, ""], Key[Array, ""], Key[Array, ""]]:
+def exchange_keys(
+    key: Key[Array, ""],
+) -> tuple[Key[Array, ""], Key[Array, ""], Key[Array, ""]]:
     """The keys of one exchange: for the selection, the drop-outs, and all replies."""
     select_key, drop_key, reply_key = random.split(key, 3)
     return select_key, drop_key, reply_key
@@ -173,7 +216,12 @@ def client_key(key: Key[Array, ""], client_id: Int[Array, ""]) -> Key[Array, ""]
 
 
 def cost(
-    exchange: Exchange, position: PyTree, message: Any, reply: Any, answered: Bool[Array, " selected"], rows: Any
+    exchange: Exchange,
+    position: PyTree,
+    message: Any,
+    reply: Any,
+    answered: Bool[Array, " selected"],
+    rows: Any,
 ) -> Info:
     """Return the cost of one exchange with clients of so many `rows`; a drop-out costs its message.
 
@@ -186,11 +234,18 @@ def cost(
             f"one exchange moves {most} bytes, more than can be counted ({MAX_BYTES}); select fewer clients."
         )
     number = jnp.sum(answered, dtype=jnp.uint32)
-    evaluations = jnp.where(answered, jnp.asarray(exchange.evaluations(rows), jnp.uint32), 0)
-    vectors_down, vectors_up = num_vectors(message, position), num_vectors(reply, position)
+    evaluations = jnp.where(
+        answered, jnp.asarray(exchange.evaluations(rows), jnp.uint32), 0
+    )
+    vectors_down, vectors_up = (
+        num_vectors(message, position),
+        num_vectors(reply, position),
+    )
     return {
         "exchanges": jnp.uint32(1),
-        "vectors": jnp.uint32(selected * vectors_down) + number * jnp.uint32(vectors_up),
-        "bytes": jnp.uint32(selected * num_bytes(message)) + number * jnp.uint32(num_bytes(reply)),
+        "vectors": jnp.uint32(selected * vectors_down)
+        + number * jnp.uint32(vectors_up),
+        "bytes": jnp.uint32(selected * num_bytes(message))
+        + number * jnp.uint32(num_bytes(reply)),
         "evaluations": jnp.sum(evaluations, dtype=jnp.uint32),
     }

@@ -18,7 +18,9 @@ from langevax._typing import PyTree
 from langevax.gradients import batches
 from langevax.problems.federation import Clients
 
-UNITS = 2**24  # of all probabilities together: probabilities are multiples of p / UNITS, which shares take into account
+UNITS = (
+    2**24
+)  # of all probabilities together: probabilities are multiples of p / UNITS, which shares take into account
 
 
 class Selection(NamedTuple):
@@ -30,15 +32,25 @@ class Selection(NamedTuple):
 
     def all_ids(self, num_clients: int) -> Int[Array, " selected"]:
         """The ids, written out where all `num_clients` are selected."""
-        return jnp.arange(num_clients, dtype=jnp.int32) if self.ids is None else self.ids
+        return (
+            jnp.arange(num_clients, dtype=jnp.int32) if self.ids is None else self.ids
+        )
 
     def write(self, table: PyTree, new: PyTree) -> PyTree:
         """The table with the rows `new` for the selected clients; in place if `new` depends on the old rows."""
         ids = self.ids
-        return new if ids is None else jax.tree.map(lambda a, b: a.at[ids].set(b, unique_indices=True), table, new)
+        return (
+            new
+            if ids is None
+            else jax.tree.map(
+                lambda a, b: a.at[ids].set(b, unique_indices=True), table, new
+            )
+        )
 
 
-def draw(key: Key[Array, ""], clients: Clients, clients_per_round: int | None) -> Selection:
+def draw(
+    key: Key[Array, ""], clients: Clients, clients_per_round: int | None
+) -> Selection:
     """Draw `clients_per_round` distinct clients; None or P selects all. O(p) with equal weights, else O(P log P)."""
     num_clients, weights = clients.num_clients, clients.weights
     if clients_per_round is None or clients_per_round == num_clients:
@@ -46,28 +58,44 @@ def draw(key: Key[Array, ""], clients: Clients, clients_per_round: int | None) -
     if clients.equal_weights:
         ranks = jnp.arange(clients_per_round, dtype=jnp.int32)
         ids = batches.permuted(key, ranks, jnp.int32(num_clients))
-        return Selection(ids, jnp.full((clients_per_round,), 1 / clients_per_round, weights.dtype))
+        return Selection(
+            ids, jnp.full((clients_per_round,), 1 / clients_per_round, weights.dtype)
+        )
     order_key, offset_key = random.split(key)
     whole = UNITS // clients_per_round
     units = _units(weights, clients_per_round, whole)
     # Madow's systematic sampling over a shuffled list: intervals of at most one unit length, points one unit apart
-    order = batches.permuted(order_key, jnp.arange(num_clients, dtype=jnp.int32), jnp.int32(num_clients))
+    order = batches.permuted(
+        order_key, jnp.arange(num_clients, dtype=jnp.int32), jnp.int32(num_clients)
+    )
     offset = random.randint(offset_key, (), 0, whole, jnp.int32)
     points = offset + whole * jnp.arange(clients_per_round, dtype=jnp.int32)
-    ids = order[jnp.searchsorted(jnp.cumsum(units[order], dtype=jnp.int32), points, side="right")]
+    ids = order[
+        jnp.searchsorted(
+            jnp.cumsum(units[order], dtype=jnp.int32), points, side="right"
+        )
+    ]
     return Selection(ids, weights[ids] * whole / units[ids].astype(weights.dtype))
 
 
-def _units(weights: Float[Array, " clients"], clients_per_round: int, whole: int) -> Int[Array, " clients"]:
+def _units(
+    weights: Float[Array, " clients"], clients_per_round: int, whole: int
+) -> Int[Array, " clients"]:
     """The probabilities in units of 1 / whole, at least one each, adding up to `clients_per_round * whole`."""
     falling = jnp.sort(weights, descending=True)
     rest = jnp.cumsum(falling[::-1])[::-1]  # of each weight and the lighter ones
     ranks = jnp.arange(clients_per_round, dtype=jnp.int32)
-    scales = (clients_per_round - ranks).astype(weights.dtype) / rest[:clients_per_round]
+    scales = (clients_per_round - ranks).astype(weights.dtype) / rest[
+        :clients_per_round
+    ]
     fits = scales * falling[:clients_per_round] <= 1
-    certain = jnp.argmax(fits).astype(jnp.int32)  # the number of clients so heavy that they are always selected
+    certain = jnp.argmax(fits).astype(
+        jnp.int32
+    )  # the number of clients so heavy that they are always selected
     light = weights <= falling[certain]
-    raw = jnp.clip(jnp.floor(scales[certain] * weights * whole).astype(jnp.int32), 1, whole)
+    raw = jnp.clip(
+        jnp.floor(scales[certain] * weights * whole).astype(jnp.int32), 1, whole
+    )
     units = jnp.where(light, raw, whole)
     missing = clients_per_round * whole - jnp.sum(units, dtype=jnp.int32)
     free = light & (units < whole)

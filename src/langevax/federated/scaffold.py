@@ -73,11 +73,15 @@ class SCAFFOLD(Federated):
 
     def __check_init__(self) -> None:
         if self.option not in ("I", "II"):
-            raise ValueError(f"option must be 'I' or 'II', got {checks.shown(self.option)}.")
+            raise ValueError(
+                f"option must be 'I' or 'II', got {checks.shown(self.option)}."
+            )
 
     def server(self, position: PyTree, clients: Clients) -> SCAFFOLDServer:
         optimizer_state = server_step.initial_state(self.server_optimizer, position)
-        return SCAFFOLDServer(position, jax.tree.map(jnp.zeros_like, position), optimizer_state)
+        return SCAFFOLDServer(
+            position, jax.tree.map(jnp.zeros_like, position), optimizer_state
+        )
 
     def memory(self, position: PyTree) -> PyTree:
         return jax.tree.map(jnp.zeros_like, position)
@@ -98,22 +102,41 @@ class ControlledLocalSteps(Exchange):
         return PositionAndControl(server.position, server.control)
 
     def reply(
-        self, client: FiniteSum, memory: PyTree, message: Any, key: Key[Array, ""], step: Int[Array, ""]
+        self,
+        client: FiniteSum,
+        memory: PyTree,
+        message: Any,
+        key: Key[Array, ""],
+        step: Int[Array, ""],
     ) -> tuple[PositionAndControl, PyTree]:
         x, c = message
         correction = trees.subtract(c, memory)
 
         def direction(y: PyTree, key: Key[Array, ""]) -> PyTree:
-            return trees.add(local.batch(client, key, self.method.batch_size).gradient(y), correction)
+            return trees.add(
+                local.batch(client, key, self.method.batch_size).gradient(y), correction
+            )
 
         h = at_step(self.method.step_size, step)
-        y, mean_direction = local.descend(x, direction, h, self.method.num_local_steps, key)
-        own = client.gradient(x) if self.method.option == "I" else trees.subtract(mean_direction, correction)
-        return PositionAndControl(trees.subtract(y, x), trees.subtract(own, memory)), own
+        y, mean_direction = local.descend(
+            x, direction, h, self.method.num_local_steps, key
+        )
+        own = (
+            client.gradient(x)
+            if self.method.option == "I"
+            else trees.subtract(mean_direction, correction)
+        )
+        return PositionAndControl(
+            trees.subtract(y, x), trees.subtract(own, memory)
+        ), own
 
-    def update(self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]) -> SCAFFOLDServer:
+    def update(
+        self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]
+    ) -> SCAFFOLDServer:
         change, method = replies.mean(replies.content.position), self.method
-        control = trees.add(server.control, replies.weighted_sum(replies.content.control))
+        control = trees.add(
+            server.control, replies.weighted_sum(replies.content.control)
+        )
         x, optimizer_state = server_step.move(
             server.position,
             server.optimizer_state,
@@ -126,5 +149,7 @@ class ControlledLocalSteps(Exchange):
         return SCAFFOLDServer(x, control, optimizer_state)
 
     def evaluations(self, rows: Int[Array, "..."]) -> Any:
-        local_rows = self.method.num_local_steps * local.batch_rows(self.method.batch_size, rows)
+        local_rows = self.method.num_local_steps * local.batch_rows(
+            self.method.batch_size, rows
+        )
         return local_rows + rows if self.method.option == "I" else local_rows

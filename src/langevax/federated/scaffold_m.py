@@ -76,7 +76,9 @@ class SCAFFOLDM(Federated):
     def __check_init__(self) -> None:
         checks.number("momentum", self.momentum)
         if checks.is_concrete(self.momentum) and float(self.momentum) >= 1:
-            raise ValueError(f"momentum must be below 1, got {self.momentum}; pass a number in [0, 1).")
+            raise ValueError(
+                f"momentum must be below 1, got {self.momentum}; pass a number in [0, 1)."
+            )
 
     def server(self, position: PyTree, clients: Clients) -> SCAFFOLDMServer:
         zeros = jax.tree.map(jnp.zeros_like, position)
@@ -99,30 +101,50 @@ class MomentumLocalSteps(Exchange):
 
     def message(self, server: Any, client_id: Int[Array, ""]) -> PositionAndDirection:
         lag = trees.subtract(server.control, server.direction)
-        return PositionAndDirection(server.position, local.descent_step(server.control, lag, self.method.momentum))
+        return PositionAndDirection(
+            server.position,
+            local.descent_step(server.control, lag, self.method.momentum),
+        )
 
     def reply(
-        self, client: FiniteSum, memory: PyTree, message: Any, key: Key[Array, ""], step: Int[Array, ""]
+        self,
+        client: FiniteSum,
+        memory: PyTree,
+        message: Any,
+        key: Key[Array, ""],
+        step: Int[Array, ""],
     ) -> tuple[DirectionAndControl, PyTree]:
         x, common = message
 
         def direction(y: PyTree, key: Key[Array, ""]) -> PyTree:
-            own = trees.subtract(local.batch(client, key, self.method.batch_size).gradient(y), memory)
+            own = trees.subtract(
+                local.batch(client, key, self.method.batch_size).gradient(y), memory
+            )
             return local.descent_step(trees.add(own, common), own, self.method.momentum)
 
         h = at_step(self.method.step_size, step)
         _, mean = local.descend(x, direction, h, self.method.num_local_steps, key)
         share = 1 - self.method.momentum
-        change = jax.tree.map(lambda d, u: (d - u) / jnp.asarray(share, d.dtype), mean, common)
+        change = jax.tree.map(
+            lambda d, u: (d - u) / jnp.asarray(share, d.dtype), mean, common
+        )
         return DirectionAndControl(mean, change), trees.add(memory, change)
 
-    def update(self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]) -> SCAFFOLDMServer:
+    def update(
+        self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]
+    ) -> SCAFFOLDMServer:
         method, content = self.method, replies.content
         direction = replies.mean(content.direction)
-        h = at_step(method.step_size, step) * at_step(method.server_step_size, step) * method.num_local_steps
+        h = (
+            at_step(method.step_size, step)
+            * at_step(method.server_step_size, step)
+            * method.num_local_steps
+        )
         x = local.descent_step(server.position, direction, h)
         control = trees.add(server.control, replies.weighted_sum(content.control))
         return SCAFFOLDMServer(x, control, replies.if_any(direction, server.direction))
 
     def evaluations(self, rows: Int[Array, "..."]) -> Any:
-        return self.method.num_local_steps * local.batch_rows(self.method.batch_size, rows)
+        return self.method.num_local_steps * local.batch_rows(
+            self.method.batch_size, rows
+        )

@@ -30,19 +30,30 @@ class ScheduledExchange(NamedTuple):
         return random.fold_in(random.fold_in(key, self.step), self.order)
 
 
-def initial_exchanges(algorithm: Federated, earlier_starts: int = 0) -> list[ScheduledExchange]:
+def initial_exchanges(
+    algorithm: Federated, earlier_starts: int = 0
+) -> list[ScheduledExchange]:
     """The exchanges before the first round; after earlier starts, those between two rounds."""
     step = INIT_STEP if earlier_starts == 0 else START_STEP - earlier_starts
     exchanges = enumerate(algorithm.initial_exchanges())
-    return [ScheduledExchange(f"initial/{i}", exchange, i, step) for i, exchange in exchanges]
+    return [
+        ScheduledExchange(f"initial/{i}", exchange, i, step)
+        for i, exchange in exchanges
+    ]
 
 
-def round_exchanges(algorithm: Federated, clients: Clients, step: int, just_started: bool) -> list[ScheduledExchange]:
+def round_exchanges(
+    algorithm: Federated, clients: Clients, step: int, just_started: bool
+) -> list[ScheduledExchange]:
     """The exchanges of round `step`; after a start a `Periodic` begins again."""
     scheduled = []
     for i, exchange in enumerate(algorithm.exchanges(clients)):
         alternatives = _alternatives(exchange, i, step)
-        later = isinstance(exchange, Periodic) and not just_started and step % int(exchange.period) != 0
+        later = (
+            isinstance(exchange, Periodic)
+            and not just_started
+            and step % int(exchange.period) != 0
+        )
         scheduled.append(alternatives[1 if later else 0])
     return scheduled
 
@@ -55,8 +66,13 @@ def by_name(algorithm: Federated, clients: Clients, name: str) -> Exchange:
     return {one.name: one.exchange for one in scheduled}[name]
 
 
-def _alternatives(exchange: Exchange | Periodic, order: int, step: int) -> list[ScheduledExchange]:
+def _alternatives(
+    exchange: Exchange | Periodic, order: int, step: int
+) -> list[ScheduledExchange]:
     if not isinstance(exchange, Periodic):
         return [ScheduledExchange(f"round/{order}", exchange, order, step)]
     first = ScheduledExchange(f"round/{order}/first", exchange.first, order, step)
-    return [first, ScheduledExchange(f"round/{order}/otherwise", exchange.otherwise, order, step)]
+    return [
+        first,
+        ScheduledExchange(f"round/{order}/otherwise", exchange.otherwise, order, step),
+    ]

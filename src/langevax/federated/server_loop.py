@@ -71,7 +71,9 @@ class ServerLoop:
     def __init__(self, algorithm: Federated, position: PyTree, *, key: Key[Array, ""]):
         if not isinstance(algorithm, Federated):
             got = checks.shown(algorithm)
-            raise TypeError(f"algorithm must be a federated method, got {got}; see langevax.federated.")
+            raise TypeError(
+                f"algorithm must be a federated method, got {got}; see langevax.federated."
+            )
         if float(algorithm.dropout) != 0:
             raise ValueError(
                 f"dropout is {algorithm.dropout}, which simulates drop-outs, but those of this server are real; "
@@ -82,7 +84,9 @@ class ServerLoop:
         checks.position("position", position)
         self.key = key
         self.start_at(position)
-        self.algorithm: Federated = trace_floats(algorithm, trees.dtype_of(self._initial_position))
+        self.algorithm: Federated = trace_floats(
+            algorithm, trees.dtype_of(self._initial_position)
+        )
         self.step: int = 0
         self.number: int = 0
         self.num_starts: int = 0
@@ -112,7 +116,9 @@ class ServerLoop:
 
         A table is only valid for the clients it was made with; a round needs as many as it selects.
         """
-        self.algorithm.check_clients_per_round(clients.num_clients, f"there are {clients.num_clients} clients")
+        self.algorithm.check_clients_per_round(
+            clients.num_clients, f"there are {clients.num_clients} clients"
+        )
         self.state = self.algorithm.server(self.position, clients)
         self.clients, self.memory_versions = clients, np.full(clients.num_clients, -1)
         self._queue = deque(schedule.initial_exchanges(self.algorithm, self.num_starts))
@@ -130,12 +136,23 @@ class ServerLoop:
             "memory_versions": self.memory_versions.tolist(),
         }
 
-    def resume(self, clients: Clients, progress: Mapping[str, Any], leaves: list[np.ndarray]) -> None:
+    def resume(
+        self, clients: Clients, progress: Mapping[str, Any], leaves: list[np.ndarray]
+    ) -> None:
         """Continue between two rounds, from `progress` and the leaves of `state`."""
-        like = eqx.filter_eval_shape(self.algorithm.server, self._initial_position, clients)
-        self.state = jax.tree.unflatten(jax.tree.structure(like), [jnp.asarray(leaf) for leaf in leaves])
-        self.clients, self.memory_versions = clients, np.array(progress["memory_versions"], np.int64)
-        self.step, self.number, self.num_starts = (int(progress[n]) for n in ("step", "number", "num_starts"))
+        like = eqx.filter_eval_shape(
+            self.algorithm.server, self._initial_position, clients
+        )
+        self.state = jax.tree.unflatten(
+            jax.tree.structure(like), [jnp.asarray(leaf) for leaf in leaves]
+        )
+        self.clients, self.memory_versions = (
+            clients,
+            np.array(progress["memory_versions"], np.int64),
+        )
+        self.step, self.number, self.num_starts = (
+            int(progress[n]) for n in ("step", "number", "num_starts")
+        )
         self._just_started = bool(progress["just_started"])
         self.counts = {name: int(progress["counts"][name]) for name in COUNTS}
 
@@ -146,39 +163,81 @@ class ServerLoop:
         selects among all.
         """
         if not self._queue:
-            self._queue = deque(schedule.round_exchanges(self.algorithm, self.clients, self.step, self._just_started))
+            self._queue = deque(
+                schedule.round_exchanges(
+                    self.algorithm, self.clients, self.step, self._just_started
+                )
+            )
         scheduled, step = self._queue[0], 0 if self._initial else self.step
-        selection, ids, keys = _select(scheduled.exchange, self.state, self.clients, scheduled.key(self.key))
+        selection, ids, keys = _select(
+            scheduled.exchange, self.state, self.clients, scheduled.key(self.key)
+        )
         clients = np.asarray(ids).tolist()
-        if available and type(scheduled.exchange).select is Exchange.select and not set(clients) <= set(available):
+        if (
+            available
+            and type(scheduled.exchange).select is Exchange.select
+            and not set(clients) <= set(available)
+        ):
             here = jnp.asarray(sorted(available), jnp.int32)
             number = min(len(clients), len(available))
-            selection, ids, keys = _select_among(self.clients, here, number, scheduled.key(self.key))
+            selection, ids, keys = _select_among(
+                self.clients, here, number, scheduled.key(self.key)
+            )
             clients = np.asarray(ids).tolist()
-        messages = [scheduled.exchange.message(self.state, jnp.int32(client)) for client in clients]
+        messages = [
+            scheduled.exchange.message(self.state, jnp.int32(client))
+            for client in clients
+        ]
         versions = self.memory_versions[clients].tolist()
-        return ExchangeRequest(scheduled, self.number, step, selection, clients, np.asarray(keys), messages, versions)
+        return ExchangeRequest(
+            scheduled,
+            self.number,
+            step,
+            selection,
+            clients,
+            np.asarray(keys),
+            messages,
+            versions,
+        )
 
     def receive(
-        self, request: ExchangeRequest, replies: Mapping[int, Any], reply_bytes: int | None = None
+        self,
+        request: ExchangeRequest,
+        replies: Mapping[int, Any],
+        reply_bytes: int | None = None,
     ) -> dict[str, int]:
         """Update the state from the replies, by client, and return what the exchange cost.
 
         `reply_bytes` are those of a reply as it was sent, where that is not by its shapes.
         """
-        exchange, ids = request.scheduled.exchange, jnp.asarray(request.clients, jnp.int32)
+        exchange, ids = (
+            request.scheduled.exchange,
+            jnp.asarray(request.clients, jnp.int32),
+        )
         answered = jnp.array([client in replies for client in request.clients])
         shape = self.reply_shape(request)
         missing = jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shape)
         content = jax.tree.map(
-            lambda *leaves: np.stack(leaves), *(replies.get(client, missing) for client in request.clients)
+            lambda *leaves: np.stack(leaves),
+            *(replies.get(client, missing) for client in request.clients),
         )
         step = jnp.int32(request.step)
-        self.state = _update(exchange, self.state, self.clients, request.selection, ids, content, answered, step)
+        self.state = _update(
+            exchange,
+            self.state,
+            self.clients,
+            request.selection,
+            ids,
+            content,
+            answered,
+            step,
+        )
         if exchange.uses_memory:
             self.memory_versions[sorted(replies)] = request.number
         rows = self.clients.rows[ids]
-        spent = cost(exchange, self.position, request.messages[0], shape, answered, rows)
+        spent = cost(
+            exchange, self.position, request.messages[0], shape, answered, rows
+        )
         counts = {name: int(value) for name, value in spent.items()}
         if reply_bytes is not None:
             counts["bytes"] += len(replies) * (reply_bytes - num_bytes(shape))
@@ -193,11 +252,17 @@ class ServerLoop:
 
     def reply_shape(self, request: ExchangeRequest) -> Any:
         """The shapes of a reply, which depend on the method and the model alone."""
-        name, exchange, position = request.scheduled.name, request.scheduled.exchange, self.position
+        name, exchange, position = (
+            request.scheduled.name,
+            request.scheduled.exchange,
+            self.position,
+        )
 
         def reply() -> Any:
             client, memory = _without_rows(position), self.algorithm.memory(position)
-            return exchange.reply(client, memory, request.messages[0], self.key, jnp.int32(0))[0]
+            return exchange.reply(
+                client, memory, request.messages[0], self.key, jnp.int32(0)
+            )[0]
 
         if name not in self._shapes:
             self._shapes[name] = eqx.filter_eval_shape(reply)
@@ -212,17 +277,26 @@ def _select(
     select_key, _, reply_key = exchange_keys(unrolled(key))
     selection = exchange.select(select_key, server, clients)
     ids = selection.all_ids(clients.num_clients)
-    return selection, ids, random.key_data(jax.vmap(client_key, in_axes=(None, 0))(reply_key, ids))
+    return (
+        selection,
+        ids,
+        random.key_data(jax.vmap(client_key, in_axes=(None, 0))(reply_key, ids)),
+    )
 
 
 @eqx.filter_jit
 def _select_among(
-    clients: Clients, available: Int[Array, " available"], number: int, key: Key[Array, ""]
+    clients: Clients,
+    available: Int[Array, " available"],
+    number: int,
+    key: Key[Array, ""],
 ) -> tuple[Selection, Int[Array, " selected"], Array]:
     """Return a selection like that of `_select`, of so many clients among those that are available."""
     select_key, _, reply_key = exchange_keys(unrolled(key))
     weights = clients.weights[available]
-    among = Clients(weights / jnp.sum(weights), clients.rows[available], clients.equal_weights)
+    among = Clients(
+        weights / jnp.sum(weights), clients.rows[available], clients.equal_weights
+    )
     selection = sampling.draw(random.fold_in(select_key, AMONG), among, number)
     ids = available[selection.all_ids(len(available))]
     keys = random.key_data(jax.vmap(client_key, in_axes=(None, 0))(reply_key, ids))
@@ -241,7 +315,9 @@ def _update(
     step: Int[Array, ""],
 ) -> Any:
     weights = jnp.where(answered, clients.weights[ids], 0)
-    return exchange.update(server, Replies(selection, content, answered, weights), clients, step)
+    return exchange.update(
+        server, Replies(selection, content, answered, weights), clients, step
+    )
 
 
 def _without_rows(position: PyTree) -> FiniteSum:
@@ -255,7 +331,13 @@ def _without_rows(position: PyTree) -> FiniteSum:
 
 @eqx.filter_jit
 def client_reply(
-    exchange: Exchange, client: FiniteSum, memory: Any, message: Any, key_data: Array, impl: str, step: Int[Array, ""]
+    exchange: Exchange,
+    client: FiniteSum,
+    memory: Any,
+    message: Any,
+    key_data: Array,
+    impl: str,
+    step: Int[Array, ""],
 ) -> tuple[Any, Any]:
     """(reply, memory) of one client, on its machine: one compiled program for each kind of exchange."""
     key = unrolled(random.wrap_key_data(key_data, impl=impl))

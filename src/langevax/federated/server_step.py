@@ -44,7 +44,9 @@ ServerOptimizer = str | GradientTransformation
 
 def check_optimizer(optimizer: object) -> None:
     """Raise unless `optimizer` is the name of one, a gradient transformation that descends, or None."""
-    pair = isinstance(optimizer, tuple) and [getattr(optimizer, name, None) for name in ("init", "update")]
+    pair = isinstance(optimizer, tuple) and [
+        getattr(optimizer, name, None) for name in ("init", "update")
+    ]
     is_name = isinstance(optimizer, str) and optimizer in OPTIMIZERS
     if not (optimizer is None or is_name or (pair and all(map(callable, pair)))):
         names = ", ".join(map(repr, OPTIMIZERS))
@@ -88,7 +90,11 @@ def _transformation(optimizer: ServerOptimizer) -> GradientTransformation:
 
 def initial_state(optimizer: ServerOptimizer | None, position: PyTree) -> Any:
     """The state of the optimizer before the first round; () without one."""
-    return () if optimizer is None else _transformation(optimizer).init(jax.tree.map(jnp.asarray, position))
+    return (
+        ()
+        if optimizer is None
+        else _transformation(optimizer).init(jax.tree.map(jnp.asarray, position))
+    )
 
 
 def move(
@@ -107,6 +113,8 @@ def move(
         return local.descent_step(position, change, -h), ()
     gradient = jax.tree.map(jnp.negative, change)
     with jax.numpy_dtype_promotion("standard"):  # optax raises floats to integer powers
-        update, new_state = _transformation(optimizer).update(gradient, optimizer_state, position)
+        update, new_state = _transformation(optimizer).update(
+            gradient, optimizer_state, position
+        )
     moved = local.descent_step(position, update, -h)
     return replies.if_any((moved, new_state), (position, optimizer_state))

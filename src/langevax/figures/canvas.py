@@ -13,7 +13,11 @@ MAX_LABEL = 46  # characters
 MARGIN = 0.05  # of the range of an axis, on either side
 MOST_DATES = 5  # that are named on an axis
 MOST_DAYS = 700_000  # since 1970, or before
-DAYS, MONTHS, YEARS = (1, 2, 5, 10), (1, 2, 3, 6), (1, 2, 5, 10, 20, 50, 100, 200, 500)  # between them
+DAYS, MONTHS, YEARS = (
+    (1, 2, 5, 10),
+    (1, 2, 3, 6),
+    (1, 2, 5, 10, 20, 50, 100, 200, 500),
+)  # between them
 
 
 def shortened(text: str, longest: int = MAX_LABEL) -> str:
@@ -73,12 +77,18 @@ def reach(ends: list[float], dates: bool) -> dict[str, Any]:
     if not dates or max(abs(low), abs(high)) > MOST_DAYS:
         return {"range": ends}
     for unit, steps in (("D", DAYS), ("M", MONTHS), ("Y", YEARS)):
-        first, last = (np.datetime64(int(np.floor(end)), "D").astype(f"M8[{unit}]").astype(int) for end in ends)
+        first, last = (
+            np.datetime64(int(np.floor(end)), "D").astype(f"M8[{unit}]").astype(int)
+            for end in ends
+        )
         for step in steps:
             numbers = np.arange(-(-first // step) * step, last + 1, step)
             named = numbers.astype(f"M8[{unit}]")
             days = named.astype("M8[D]").astype(int)
-            named, days = named[(days >= low) & (days <= high)], days[(days >= low) & (days <= high)]
+            named, days = (
+                named[(days >= low) & (days <= high)],
+                days[(days >= low) & (days <= high)],
+            )
             if len(days) <= MOST_DATES:
                 return {
                     "range": ends,
@@ -96,7 +106,11 @@ def thinned(size: int, most: int) -> np.ndarray:
         >>> thinned(10, 4)
         array([0, 3, 6, 9])
     """
-    return np.unique(np.linspace(0, size - 1, min(size, most)).round().astype(int)) if size else np.arange(0)
+    return (
+        np.unique(np.linspace(0, size - 1, min(size, most)).round().astype(int))
+        if size
+        else np.arange(0)
+    )
 
 
 def axis(title: str = "", **more: Any) -> dict[str, Any]:
@@ -119,7 +133,9 @@ def axis(title: str = "", **more: Any) -> dict[str, Any]:
     }
 
 
-def canvas(height: int, *, x: dict[str, Any], y: dict[str, Any], above: str = "", **layout: Any) -> go.Figure:
+def canvas(
+    height: int, *, x: dict[str, Any], y: dict[str, Any], above: str = "", **layout: Any
+) -> go.Figure:
     """Return an empty figure; `above` names the vertical axis along the top, where long names can be read."""
     figure = go.Figure(
         layout={
@@ -144,10 +160,22 @@ def canvas(height: int, *, x: dict[str, Any], y: dict[str, Any], above: str = ""
         }
     )
     if above:
-        note(figure, shown(above), x=0, y=1, xref="paper", yref="paper", xanchor="left", yanchor="bottom", yshift=10)
+        note(
+            figure,
+            shown(above),
+            x=0,
+            y=1,
+            xref="paper",
+            yref="paper",
+            xanchor="left",
+            yanchor="bottom",
+            yshift=10,
+        )
     return figure
 
 
 def note(figure: go.Figure, text: str, **where: Any) -> None:
     """Write words on a figure, without an arrow."""
-    figure.add_annotation(text=text, **{"showarrow": False, "font": {"size": 13, "color": INK}, **where})
+    figure.add_annotation(
+        text=text, **{"showarrow": False, "font": {"size": 13, "color": INK}, **where}
+    )

@@ -27,7 +27,15 @@ def new_axes(axes: "Axes | None") -> "Axes":
         return plt.subplots(figsize=(4.8, 3.8))[1]
 
 
-def particles(axes: Any, x: ArrayLike, y: ArrayLike, outer: ArrayLike, *, outer_label: str, **labels: Any) -> None:
+def particles(
+    axes: Any,
+    x: ArrayLike,
+    y: ArrayLike,
+    outer: ArrayLike,
+    *,
+    outer_label: str,
+    **labels: Any,
+) -> None:
     """Draw neurons: triangles point up and are red where the outer weight is positive.
 
     Example:
@@ -42,7 +50,15 @@ def particles(axes: Any, x: ArrayLike, y: ArrayLike, outer: ArrayLike, *, outer_
     limit = float(np.max(np.abs(outer)))
     for marker, side in (("^", outer >= 0), ("v", outer < 0)):
         dots = axes.scatter(
-            x[side], y[side], c=outer[side], cmap=DIVERGING, vmin=-limit, vmax=limit, marker=marker, s=18, linewidth=0
+            x[side],
+            y[side],
+            c=outer[side],
+            cmap=DIVERGING,
+            vmin=-limit,
+            vmax=limit,
+            marker=marker,
+            s=18,
+            linewidth=0,
         )
     axes.figure.colorbar(dots, ax=axes, label=outer_label)
     axes.set(**labels)
@@ -59,11 +75,22 @@ def closing(axes: Any, work: np.ndarray, lower: np.ndarray, upper: np.ndarray) -
         'log'
         >>> plt.close(figure)
     """
-    work, lower, upper = (np.append(values, values[-1]) for values in (work, lower, upper))
+    work, lower, upper = (
+        np.append(values, values[-1]) for values in (work, lower, upper)
+    )
     work[-1] *= AFTERWARDS
     colour, _ = METHODS["MFLD"]
-    axes.fill_between(work, lower, upper, step="post", color=colour, alpha=0.12, linewidth=0)
+    axes.fill_between(
+        work, lower, upper, step="post", color=colour, alpha=0.12, linewidth=0
+    )
     axes.step(work, upper, where="post", color=colour, label="upper end, proved")
-    axes.step(work, lower, where="post", color=colour, linestyle="--", label="lower end, by search")
+    axes.step(
+        work,
+        lower,
+        where="post",
+        color=colour,
+        linestyle="--",
+        label="lower end, by search",
+    )
     axes.set(xscale="log")
     axes.legend(loc="best")

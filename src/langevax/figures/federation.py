@@ -11,7 +11,14 @@ SERVER, CLIENT = OKABE_ITO[1], OKABE_ITO[0]
 MIN_SIZE, MAX_SIZE = 7.0, 16.0  # pixels of clients
 
 
-def disagreement(server: ArrayLike, clients: ArrayLike, rows: ArrayLike, *, x_label: str, y_label: str) -> Moving:
+def disagreement(
+    server: ArrayLike,
+    clients: ArrayLike,
+    rows: ArrayLike,
+    *,
+    x_label: str,
+    y_label: str,
+) -> Moving:
     """Draw the server (frame, 2) on its path, and the point that each client alone would reach, (frame, client, 2).
 
     Example:
@@ -22,10 +29,17 @@ def disagreement(server: ArrayLike, clients: ArrayLike, rows: ArrayLike, *, x_la
     server, clients, rows = np.asarray(server), np.asarray(clients), np.asarray(rows)
     points = np.concatenate([clients, server[:, None]], axis=1)
     figure = canvas(
-        HEIGHT, x=axis(x_label, range=span(points[..., 0])), y=axis(range=span(points[..., 1])), above=y_label
+        HEIGHT,
+        x=axis(x_label, range=span(points[..., 0])),
+        y=axis(range=span(points[..., 1])),
+        above=y_label,
     )
     figure.add_scatter(
-        x=server[:, 0], y=server[:, 1], mode="lines", line={"color": GREY, "width": 1.2}, hoverinfo="skip"
+        x=server[:, 0],
+        y=server[:, 1],
+        mode="lines",
+        line={"color": GREY, "width": 1.2},
+        hoverinfo="skip",
     )
     count = clients.shape[1]
     figure.add_scatter(
@@ -42,11 +56,18 @@ def disagreement(server: ArrayLike, clients: ArrayLike, rows: ArrayLike, *, x_la
         hovertext=[f"client {i}, {n} rows" for i, n in enumerate(rows)] + ["server"],
         hoverinfo="text",
     )
-    tracks = (Track("x", points[..., 0], f"x: {x_label}"), Track("y", points[..., 1], f"y: {y_label}"))
-    return Moving(figure, (1,), tracks, {"client (the last is the server)": np.arange(count + 1)})
+    tracks = (
+        Track("x", points[..., 0], f"x: {x_label}"),
+        Track("y", points[..., 1], f"y: {y_label}"),
+    )
+    return Moving(
+        figure, (1,), tracks, {"client (the last is the server)": np.arange(count + 1)}
+    )
 
 
-def losses(of_clients: ArrayLike, rows: ArrayLike, *, x_label: str, y_label: str) -> Moving:
+def losses(
+    of_clients: ArrayLike, rows: ArrayLike, *, x_label: str, y_label: str
+) -> Moving:
     """Draw the losses of the model of the server on the rows of clients, (frame, client).
 
     Example:
@@ -55,12 +76,21 @@ def losses(of_clients: ArrayLike, rows: ArrayLike, *, x_label: str, y_label: str
     """
     values, rows = np.asarray(of_clients), np.asarray(rows)
     place = np.arange(values.shape[1])
-    figure = canvas(HEIGHT, x=axis(x_label, range=span(place)), y=axis(range=[0.0, span(values)[1]]), above=y_label)
+    figure = canvas(
+        HEIGHT,
+        x=axis(x_label, range=span(place)),
+        y=axis(range=[0.0, span(values)[1]]),
+        above=y_label,
+    )
     figure.add_scatter(
         x=place,
         y=values[-1],
         mode="markers",
-        marker={"color": CLIENT, "size": _sizes(rows), "line": {"width": 0.7, "color": LIGHT["paper"]}},
+        marker={
+            "color": CLIENT,
+            "size": _sizes(rows),
+            "line": {"width": 0.7, "color": LIGHT["paper"]},
+        },
         hovertext=[f"client {i}, {n} rows" for i, n in enumerate(rows)],
         hovertemplate="%{hovertext}: %{y:.3g}<extra></extra>",
     )

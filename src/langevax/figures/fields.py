@@ -21,7 +21,9 @@ def _new(columns: int, **options: Any) -> tuple["Figure", Any]:
         return plt.subplots(1, columns, **options)
 
 
-def band(x: ArrayLike, mean: ArrayLike, low: ArrayLike, high: ArrayLike, coverage: float) -> "Figure":
+def band(
+    x: ArrayLike, mean: ArrayLike, low: ArrayLike, high: ArrayLike, coverage: float
+) -> "Figure":
     """Draw the mean of a curve in its band.
 
     Example:
@@ -37,7 +39,13 @@ def band(x: ArrayLike, mean: ArrayLike, low: ArrayLike, high: ArrayLike, coverag
     colour, _ = METHODS["MFLD"]
     axes.plot(x, mean, color=colour, label="mean")
     axes.fill_between(
-        x, low, high, color=colour, alpha=0.15, linewidth=0, label=f"{coverage:.0%} band".replace("%", " %")
+        x,
+        low,
+        high,
+        color=colour,
+        alpha=0.15,
+        linewidth=0,
+        label=f"{coverage:.0%} band".replace("%", " %"),
     )
     axes.set(xlabel="x", ylabel="function")
     axes.legend(loc="best")
@@ -56,7 +64,9 @@ def maps(x: ArrayLike, y: ArrayLike, mean: ArrayLike, deviation: ArrayLike) -> "
     """
     figure, both = _new(2, figsize=(9.0, 3.8))
     x, y = np.asarray(x), np.asarray(y)
-    for axes, title, values in zip(both, ("Mean", "Standard deviation"), (mean, deviation), strict=True):
+    for axes, title, values in zip(
+        both, ("Mean", "Standard deviation"), (mean, deviation), strict=True
+    ):
         values = np.asarray(values)
         if values.ndim == 2:
             image = axes.pcolormesh(x, y, values.T, shading="nearest", cmap="viridis")

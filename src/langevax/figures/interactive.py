@@ -15,7 +15,10 @@ from langevax.figures.theme import GREY, INK, LIGHT, METHODS, SYMBOLS, faint
 OURS, OUR_SYMBOL = METHODS["MFLD"][0], SYMBOLS[METHODS["MFLD"][1]]
 ROW_HEIGHT, ROW_LABEL = 27, 24  # pixels, characters
 MAX_POINTS = 1500  # more overlap and are slow to draw
-WORDS: dict[str, Any] = {"size": 13, "color": INK}  # tick labels that are names, not numbers
+WORDS: dict[str, Any] = {
+    "size": 13,
+    "color": INK,
+}  # tick labels that are names, not numbers
 MAX_SHARES = 8  # classes up to which a cell has space for a second line
 
 
@@ -42,22 +45,43 @@ def score_dots(
         >>> len(figure.data)
         2
     """
-    values, ours, rows = np.asarray(values, float), np.asarray(ours, bool), np.arange(len(names))
-    bars = np.zeros(len(names)) if errors is None else np.nan_to_num(np.asarray(errors, float))
+    values, ours, rows = (
+        np.asarray(values, float),
+        np.asarray(ours, bool),
+        np.arange(len(names)),
+    )
+    bars = (
+        np.zeros(len(names))
+        if errors is None
+        else np.nan_to_num(np.asarray(errors, float))
+    )
     bold = [("<b>", "</b>") if our else ("", "") for our in ours]
-    labels = [start + shown(name, ROW_LABEL) + end for name, (start, end) in zip(names, bold, strict=True)]
+    labels = [
+        start + shown(name, ROW_LABEL) + end
+        for name, (start, end) in zip(names, bold, strict=True)
+    ]
     reach = span(values - bars, values + bars, margin=0.08)
     figure = _rows(labels, axis(label, range=reach, nticks=4, tickangle=0))
     for value in values[ours & np.isfinite(values)]:
         figure.add_vline(x=value, line={"color": OURS, "width": 1}, layer="below")
-    for side, colour, symbol, size in ((~ours, GREY, "circle", 10), (ours, OURS, OUR_SYMBOL, 12)):
+    for side, colour, symbol, size in (
+        (~ours, GREY, "circle", 10),
+        (ours, OURS, OUR_SYMBOL, 12),
+    ):
         figure.add_scatter(
             x=values[side],
             y=rows[side],
-            error_x={"array": bars[side], "color": colour, "thickness": 1.4, "width": 0},
+            error_x={
+                "array": bars[side],
+                "color": colour,
+                "thickness": 1.4,
+                "width": 0,
+            },
             mode="markers",
             marker={"color": colour, "symbol": symbol, "size": size},
-            hovertext=[f"{shown(names[int(i)], 200)}: {texts[int(i)]}" for i in rows[side]],
+            hovertext=[
+                f"{shown(names[int(i)], 200)}: {texts[int(i)]}" for i in rows[side]
+            ],
             hoverinfo="text",
         )
     for row, (text, our) in enumerate(zip(texts, ours, strict=True)):
@@ -69,7 +93,9 @@ def score_dots(
     return figure
 
 
-def relevance(names: Sequence[str], mean: ArrayLike, deviation: ArrayLike, label: str) -> go.Figure:
+def relevance(
+    names: Sequence[str], mean: ArrayLike, deviation: ArrayLike, label: str
+) -> go.Figure:
     """Draw one row per column of the table, with a bar of one standard deviation.
 
     Example:
@@ -77,7 +103,9 @@ def relevance(names: Sequence[str], mean: ArrayLike, deviation: ArrayLike, label
         1
     """
     mean, deviation = np.asarray(mean, float), np.asarray(deviation, float)
-    figure = _rows([shown(name, ROW_LABEL) for name in names], axis(label, nticks=5, tickangle=0))
+    figure = _rows(
+        [shown(name, ROW_LABEL) for name in names], axis(label, nticks=5, tickangle=0)
+    )
     figure.add_vline(x=0, line={"color": INK, "width": 1}, layer="below")
     figure.add_scatter(
         x=mean,
@@ -85,14 +113,22 @@ def relevance(names: Sequence[str], mean: ArrayLike, deviation: ArrayLike, label
         error_x={"array": deviation, "color": OURS, "thickness": 1.4, "width": 0},
         mode="markers",
         marker={"color": OURS, "symbol": OUR_SYMBOL, "size": 9},
-        hovertext=[f"{shown(n, 200)}: {m:.3g} ± {d:.2g}" for n, m, d in zip(names, mean, deviation, strict=True)],
+        hovertext=[
+            f"{shown(n, 200)}: {m:.3g} ± {d:.2g}"
+            for n, m, d in zip(names, mean, deviation, strict=True)
+        ],
         hoverinfo="text",
     )
     return figure
 
 
 def intervals(
-    names: Sequence[str], value: ArrayLike, low: ArrayLike, high: ArrayLike, label: str, ratio: bool
+    names: Sequence[str],
+    value: ArrayLike,
+    low: ArrayLike,
+    high: ArrayLike,
+    label: str,
+    ratio: bool,
 ) -> go.Figure:
     """Draw one row per coefficient with its interval, beside the line of no effect; ratios on a logarithmic axis.
 
@@ -107,7 +143,13 @@ def intervals(
         x = _power_axis(ends, label)
     figure = _rows([shown(name, ROW_LABEL) for name in names], x)
     figure.add_vline(x=float(ratio), line={"color": INK, "width": 1}, layer="below")
-    bars = {"array": high - value, "arrayminus": value - low, "color": OURS, "thickness": 1.4, "width": 0}
+    bars = {
+        "array": high - value,
+        "arrayminus": value - low,
+        "color": OURS,
+        "thickness": 1.4,
+        "width": 0,
+    }
     figure.add_scatter(
         x=value,
         y=np.arange(len(names)),
@@ -138,11 +180,19 @@ def closing(
         >>> [trace.type for trace in figure.data]
         ['scatter', 'scatter', 'scatter']
     """
-    work, lower, upper = (np.append(values, values[-1]) for values in (work, lower, upper))
+    work, lower, upper = (
+        np.append(values, values[-1]) for values in (work, lower, upper)
+    )
     work[-1] *= AFTERWARDS
     y = axis(range=span(lower, upper, margin=0.12))
-    figure = canvas(340, x=_power_axis(work, f"work of the search, {unit}"), y=y, above=above)
-    places, low, high = np.repeat(work, 2)[1:], np.repeat(lower, 2)[:-1], np.repeat(upper, 2)[:-1]
+    figure = canvas(
+        340, x=_power_axis(work, f"work of the search, {unit}"), y=y, above=above
+    )
+    places, low, high = (
+        np.repeat(work, 2)[1:],
+        np.repeat(lower, 2)[:-1],
+        np.repeat(upper, 2)[:-1],
+    )
     figure.add_scatter(
         x=np.concatenate([places, places[::-1]]),
         y=np.concatenate([low, high[::-1]]),
@@ -169,31 +219,56 @@ def closing(
     return figure
 
 
-def misspecification(shares: Sequence[str], gain: ArrayLike, bars: ArrayLike, chosen: int) -> go.Figure:
+def misspecification(
+    shares: Sequence[str], gain: ArrayLike, bars: ArrayLike, chosen: int
+) -> go.Figure:
     """Draw the gain over Bayes against the share of Bayes, the chosen one filled.
 
     Example:
         >>> len(misspecification(["1", "0.5"], [0.0, 0.2], [0.0, 0.1], 1).data)
         2
     """
-    gain, bars, places = np.asarray(gain, float), np.asarray(bars, float), np.arange(len(shares))
-    ticks = {"tickmode": "array", "tickvals": places.tolist(), "ticktext": list(shares), "showgrid": False}
+    gain, bars, places = (
+        np.asarray(gain, float),
+        np.asarray(bars, float),
+        np.arange(len(shares)),
+    )
+    ticks = {
+        "tickmode": "array",
+        "tickvals": places.tolist(),
+        "ticktext": list(shares),
+        "showgrid": False,
+    }
     x = axis("share of Bayes", range=[-0.5, len(shares) - 0.5], **ticks)
     figure = canvas(
-        340, x=x, y=axis(range=span(gain - bars, gain + bars, [0.0], margin=0.12)), above="gain over Bayes, nats a row"
+        340,
+        x=x,
+        y=axis(range=span(gain - bars, gain + bars, [0.0], margin=0.12)),
+        above="gain over Bayes, nats a row",
     )
     figure.add_hline(y=0, line={"color": INK, "width": 1}, layer="below")
-    for side, symbol in ((places != chosen, f"{OUR_SYMBOL}-open"), (places == chosen, OUR_SYMBOL)):
+    for side, symbol in (
+        (places != chosen, f"{OUR_SYMBOL}-open"),
+        (places == chosen, OUR_SYMBOL),
+    ):
         figure.add_scatter(
             x=places[side],
             y=gain[side],
             error_y={"array": bars[side], "color": OURS, "thickness": 1.4, "width": 0},
             mode="markers",
             marker={"color": OURS, "symbol": symbol, "size": 12, "line": {"width": 2}},
-            hovertext=[f"share {shares[i]}: {gain[i]:.3g} ± {bars[i] / 2:.2g}" for i in places[side]],
+            hovertext=[
+                f"share {shares[i]}: {gain[i]:.3g} ± {bars[i] / 2:.2g}"
+                for i in places[side]
+            ],
             hoverinfo="text",
         )
-    at = {"x": int(chosen), "y": float(gain[chosen] + bars[chosen]), "yanchor": "bottom", "yshift": 8}
+    at = {
+        "x": int(chosen),
+        "y": float(gain[chosen] + bars[chosen]),
+        "yanchor": "bottom",
+        "yshift": 8,
+    }
     note(figure, "chosen", **at, font={"size": 13, "color": OURS})
     return figure
 
@@ -207,8 +282,15 @@ def predictions(observed: ArrayLike, predicted: ArrayLike, label: str) -> go.Fig
     """
     observed, predicted = np.asarray(observed, float), np.asarray(predicted, float)
     both = span(observed, predicted)
-    figure = canvas(520, x=axis(f"observed {label}", range=both), y=axis(range=both), above=f"predicted {label}")
-    figure.add_scatter(x=both, y=both, mode="lines", line={"color": INK, "width": 1}, hoverinfo="skip")
+    figure = canvas(
+        520,
+        x=axis(f"observed {label}", range=both),
+        y=axis(range=both),
+        above=f"predicted {label}",
+    )
+    figure.add_scatter(
+        x=both, y=both, mode="lines", line={"color": INK, "width": 1}, hoverinfo="skip"
+    )
     drawn = thinned(len(observed), MAX_POINTS)
     figure.add_scatter(
         x=observed[drawn],
@@ -221,7 +303,11 @@ def predictions(observed: ArrayLike, predicted: ArrayLike, label: str) -> go.Fig
 
 
 def calibration(
-    predicted: ArrayLike, observed: ArrayLike, error: ArrayLike, num_rows: Sequence[int], label: str
+    predicted: ArrayLike,
+    observed: ArrayLike,
+    error: ArrayLike,
+    num_rows: Sequence[int],
+    label: str,
 ) -> go.Figure:
     """Draw observed shares against predicted probabilities, over the diagonal, with bars of two standard errors.
 
@@ -231,11 +317,19 @@ def calibration(
     """
     predicted, observed = np.asarray(predicted, float), np.asarray(observed, float)
     bars = 2 * np.asarray(error, float)
-    top = min(1.0, 1.15 * max(float(np.max(predicted + bars)), float(np.max(observed)), 0.02))
+    top = min(
+        1.0, 1.15 * max(float(np.max(predicted + bars)), float(np.max(observed)), 0.02)
+    )
     ends = [-0.03 * top, 1.03 * top]
     x, y = axis(f"predicted probability of {label}", range=ends), axis(range=ends)
     figure = canvas(400, x=x, y=y, above=f"observed share of {label}")
-    figure.add_scatter(x=[0, top], y=[0, top], mode="lines", line={"color": INK, "width": 1}, hoverinfo="skip")
+    figure.add_scatter(
+        x=[0, top],
+        y=[0, top],
+        mode="lines",
+        line={"color": INK, "width": 1},
+        hoverinfo="skip",
+    )
     figure.add_scatter(
         x=predicted,
         y=observed,
@@ -263,17 +357,30 @@ def confusion(counts: ArrayLike, classes: Sequence[str]) -> go.Figure:
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     few, ticks = len(classes) <= MAX_SHARES, list(range(len(classes)))
     labels = [shown(name, 18) for name in classes]
-    named = {"tickmode": "array", "tickvals": ticks, "ticktext": labels, "showgrid": False, "tickfont": WORDS}
+    named = {
+        "tickmode": "array",
+        "tickvals": ticks,
+        "ticktext": labels,
+        "showgrid": False,
+        "tickfont": WORDS,
+    }
     figure = canvas(
         max(360, 130 + (70 if few else 24) * len(classes)),
         x=axis("predicted", **named),
         y=axis(**named, autorange="reversed"),
         above="observed",
     )
-    wide = 6.5 * max(map(len, labels)) > 240 / len(classes)  # pixels of the longest name, and of a cell on a phone
-    figure.update_xaxes(tickangle=0 if not wide else -40 if few else -90, ticklabeloverflow="allow")
+    wide = 6.5 * max(map(len, labels)) > 240 / len(
+        classes
+    )  # pixels of the longest name, and of a cell on a phone
+    figure.update_xaxes(
+        tickangle=0 if not wide else -40 if few else -90, ticklabeloverflow="allow"
+    )
     text = [
-        [f"{c:,}<br>{s:.0%}".replace("%", " %") if few else f"{c:,}" if c else "" for c, s in zip(*row, strict=True)]
+        [
+            f"{c:,}<br>{s:.0%}".replace("%", " %") if few else f"{c:,}" if c else ""
+            for c, s in zip(*row, strict=True)
+        ]
         for row in zip(counts, shares, strict=True)
     ]
     figure.add_heatmap(
@@ -289,7 +396,10 @@ def confusion(counts: ArrayLike, classes: Sequence[str]) -> go.Figure:
         xgap=2,
         ygap=2,
         customdata=counts,
-        hovertext=[[f"{shown(a, 200)} predicted as {shown(b, 200)}" for b in classes] for a in classes],
+        hovertext=[
+            [f"{shown(a, 200)} predicted as {shown(b, 200)}" for b in classes]
+            for a in classes
+        ],
         hovertemplate="%{hovertext}: %{customdata}<extra></extra>",
     )
     return figure
@@ -298,8 +408,15 @@ def confusion(counts: ArrayLike, classes: Sequence[str]) -> go.Figure:
 def _rows(labels: list[str], x: dict) -> go.Figure:
     """Return a figure with one row per label, from the top."""
     count = len(labels)
-    rows = {"tickmode": "array", "tickvals": list(range(count)), "ticktext": labels, "range": [count - 0.4, -0.6]}
-    return canvas(max(70 + ROW_HEIGHT * count, 140), x=x, y=axis(**rows, tickfont=WORDS))
+    rows = {
+        "tickmode": "array",
+        "tickvals": list(range(count)),
+        "ticktext": labels,
+        "range": [count - 0.4, -0.6],
+    }
+    return canvas(
+        max(70 + ROW_HEIGHT * count, 140), x=x, y=axis(**rows, tickfont=WORDS)
+    )
 
 
 def _power_axis(values: np.ndarray, title: str = "") -> dict:
@@ -308,7 +425,21 @@ def _power_axis(values: np.ndarray, title: str = "") -> dict:
     space = max(1 - (high - low), 0) / 2
     low, high = low - space, high + space
     steps = (1,) if high - low > 3 else (1, 2, 5)
-    ticks = [step * 10.0**power for power in range(math.floor(low), math.ceil(high) + 1) for step in steps]
+    ticks = [
+        step * 10.0**power
+        for power in range(math.floor(low), math.ceil(high) + 1)
+        for step in steps
+    ]
     powers = [f"{tick:.0e}".replace("e-0", "e-").replace("e+0", "e") for tick in ticks]
-    words = [f"{tick:g}" if 1e-3 <= tick < 1e5 else power for tick, power in zip(ticks, powers, strict=True)]
-    return axis(title, type="log", range=[low, high], tickmode="array", tickvals=ticks, ticktext=words)
+    words = [
+        f"{tick:g}" if 1e-3 <= tick < 1e5 else power
+        for tick, power in zip(ticks, powers, strict=True)
+    ]
+    return axis(
+        title,
+        type="log",
+        range=[low, high],
+        tickmode="array",
+        tickvals=ticks,
+        ticktext=words,
+    )

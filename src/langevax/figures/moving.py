@@ -74,7 +74,15 @@ class Scene:
     """Unit of `steps`, in the singular."""
 
 
-def cloud(x: ArrayLike, y: ArrayLike, outer: ArrayLike, *, x_label: str, y_label: str, outer_label: str) -> Moving:
+def cloud(
+    x: ArrayLike,
+    y: ArrayLike,
+    outer: ArrayLike,
+    *,
+    x_label: str,
+    y_label: str,
+    outer_label: str,
+) -> Moving:
     """Draw particles as (frame, particle) arrays: triangles point up and are red where `outer` is positive.
 
     Example:
@@ -87,7 +95,9 @@ def cloud(x: ArrayLike, y: ArrayLike, outer: ArrayLike, *, x_label: str, y_label
     symbols, up = ("triangle-down", "triangle-up"), (outer >= 0).astype(np.uint8)
     figure = canvas(
         HEIGHT,
-        x=axis(x_label, range=span(x), zeroline=True, zerolinecolor=GREY, zerolinewidth=1),
+        x=axis(
+            x_label, range=span(x), zeroline=True, zerolinecolor=GREY, zerolinewidth=1
+        ),
         y=axis(range=span(y), zeroline=True, zerolinecolor=GREY, zerolinewidth=1),
         above=y_label,
     )
@@ -163,7 +173,9 @@ def curve(
         hovertemplate="network: %{y:.4g}<extra></extra>",
     )
     name = f"{x_label}, days since 1970" if x_dates else x_label
-    return Moving(figure, (1,), (Track("y", values, f"network: {y_label}"),), {name: grid})
+    return Moving(
+        figure, (1,), (Track("y", values, f"network: {y_label}"),), {name: grid}
+    )
 
 
 def surface(
@@ -192,20 +204,39 @@ def surface(
         ['heatmap', 'contour', 'scatter', 'scatter']
     """
     grid_x, grid_y, values = np.asarray(grid_x), np.asarray(grid_y), np.asarray(values)
-    data_x, data_y, data_class = np.asarray(data_x), np.asarray(data_y), np.asarray(data_class)
-    two, label = len(classes) == 2, f"probability of {classes[-1]}" if len(classes) == 2 else "likeliest class"
+    data_x, data_y, data_class = (
+        np.asarray(data_x),
+        np.asarray(data_y),
+        np.asarray(data_class),
+    )
+    two, label = (
+        len(classes) == 2,
+        f"probability of {classes[-1]}" if len(classes) == 2 else "likeliest class",
+    )
     x_range, y_range = span(grid_x, margin=0), span(grid_y, margin=0)
     x_axis = axis(x_label, showgrid=False, **reach(x_range, x_dates))
     y_axis = axis(showgrid=False, **reach(y_range, y_dates))
     figure = canvas(HEIGHT, x=x_axis, y=y_axis, above=y_label)
-    last = {"x": grid_x, "y": grid_y, "z": values[-1], "zmin": 0, "zmax": 1 if two else len(classes)}
+    last = {
+        "x": grid_x,
+        "y": grid_y,
+        "z": values[-1],
+        "zmin": 0,
+        "zmax": 1 if two else len(classes),
+    }
     last["showscale"] = False
     figure.add_heatmap(
-        **last, colorscale=_class_scale(len(classes)), zsmooth="best" if two else False, opacity=0.3, hoverinfo="skip"
+        **last,
+        colorscale=_class_scale(len(classes)),
+        zsmooth="best" if two else False,
+        opacity=0.3,
+        hoverinfo="skip",
     )
     if two:
         half = {"coloring": "none", "start": 0.5, "end": 0.5, "size": 1}
-        figure.add_contour(**last, contours=half, line={"color": INK, "width": 1.2}, hoverinfo="skip")
+        figure.add_contour(
+            **last, contours=half, line={"color": INK, "width": 1.2}, hoverinfo="skip"
+        )
     drawn = thinned(len(data_x), MAX_POINTS)
     for index, name in enumerate(classes):
         rows = drawn[data_class[drawn] == index]
@@ -227,7 +258,12 @@ def surface(
     figure.update_layout(showlegend=True, legend=LEGEND)
     across, along = np.meshgrid(grid_x, grid_y)
     traces, tracks = ((0, 1) if two else (0,)), (Track("z", values, label),)
-    return Moving(figure, traces, tracks, {f"x: {x_label}": across.ravel(), f"y: {y_label}": along.ravel()})
+    return Moving(
+        figure,
+        traces,
+        tracks,
+        {f"x: {x_label}": across.ravel(), f"y: {y_label}": along.ravel()},
+    )
 
 
 def _class_scale(count: int) -> list[list]:
@@ -235,7 +271,11 @@ def _class_scale(count: int) -> list[list]:
     if count == 2:
         return [[0, OKABE_ITO[0]], [0.5, LIGHT["paper"]], [1, OKABE_ITO[1]]]
     edges = np.linspace(0, 1, count + 1)
-    return [[float(edge), OKABE_ITO[i % 6]] for i in range(count) for edge in edges[i : i + 2]]
+    return [
+        [float(edge), OKABE_ITO[i % 6]]
+        for i in range(count)
+        for edge in edges[i : i + 2]
+    ]
 
 
 def _class_symbol(index: int) -> str:

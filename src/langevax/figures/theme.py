@@ -14,7 +14,14 @@ OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 GREY = "#7A7A7A"
 INK = "#1F2328"
 
-LIGHT = {"paper": "#FFFFFF", "ink": INK, "soft": "#5C656E", "grey": GREY, "grid": "#E6E6E6", "mark": "#B45309"}
+LIGHT = {
+    "paper": "#FFFFFF",
+    "ink": INK,
+    "soft": "#5C656E",
+    "grey": GREY,
+    "grid": "#E6E6E6",
+    "mark": "#B45309",
+}
 """Colours of paper, text, secondary text, competitors, grid lines, and warnings."""
 
 DARK = {
@@ -39,7 +46,14 @@ METHODS: dict[str, tuple[str, str]] = {
 }
 """Colour and marker of each method, the same in every figure."""
 
-SYMBOLS = {"o": "circle", "s": "square", "^": "triangle-up", "v": "triangle-down", "D": "diamond", "x": "x-thin"}
+SYMBOLS = {
+    "o": "circle",
+    "s": "square",
+    "^": "triangle-up",
+    "v": "triangle-down",
+    "D": "diamond",
+    "x": "x-thin",
+}
 """Names of Matplotlib's markers in plotly."""
 
 SEQUENTIAL, DIVERGING = "viridis", "RdBu_r"

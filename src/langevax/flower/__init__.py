@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from langevax import checks
 
-os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")  # read by Flower at its import; set to 1 where it is wanted
+os.environ.setdefault(
+    "FLWR_TELEMETRY_ENABLED", "0"
+)  # read by Flower at its import; set to 1 where it is wanted
 
 with checks.needs("flower", "langevax.flower"):
     from langevax.flower.client import client_app

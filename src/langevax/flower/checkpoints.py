@@ -37,7 +37,10 @@ def save(folder: Path, run: str, progress: dict[str, Any], state: PyTree) -> Non
     from safetensors.numpy import save as as_bytes
 
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
-    tensors = {f"{i:06d}": np.ascontiguousarray(leaf).reshape(-1).view(np.uint8) for i, leaf in enumerate(leaves)}
+    tensors = {
+        f"{i:06d}": np.ascontiguousarray(leaf).reshape(-1).view(np.uint8)
+        for i, leaf in enumerate(leaves)
+    }
     header = {
         "format": FORMAT,
         "langevax": __version__,
@@ -48,7 +51,9 @@ def save(folder: Path, run: str, progress: dict[str, Any], state: PyTree) -> Non
     header["checksum"] = _checksum(header, tensors)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / NAME, as_bytes(tensors, metadata={"langevax": json.dumps(header)}))
+        write_atomically(
+            folder / NAME, as_bytes(tensors, metadata={"langevax": json.dumps(header)})
+        )
     except OSError as error:
         raise CheckpointError(
             f"cannot write the checkpoint in {str(folder)!r}: {error.strerror}. What was saved before is intact; free "
@@ -90,7 +95,9 @@ def alone(start: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], 
     """Hold the lock of a strategy's checkpoint during `start`."""
 
     @wraps(start)
-    def alone_in_its_folder(strategy: S, /, *arguments: P.args, **options: P.kwargs) -> R:
+    def alone_in_its_folder(
+        strategy: S, /, *arguments: P.args, **options: P.kwargs
+    ) -> R:
         with locked(strategy.checkpoint):
             return start(strategy, *arguments, **options)
 
@@ -106,7 +113,9 @@ def load(folder: Path, run: str) -> SavedServer:
     """Return the checkpoint; raise `CheckpointError` where it is damaged, of another version, or of another run."""
     own, saved = read(folder)
     if (changed := difference(run, own)) is not None:
-        raise CheckpointError(f"the checkpoint in {str(folder)!r} is of another run: {changed}. Name another folder.")
+        raise CheckpointError(
+            f"the checkpoint in {str(folder)!r} is of another run: {changed}. Name another folder."
+        )
     return saved
 
 
@@ -120,9 +129,12 @@ def read(folder: Path) -> tuple[str, SavedServer]:
             header = json.loads(file.metadata()["langevax"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if header["format"] != FORMAT:
-            raise CheckpointError(f"{path} has format {header['format']}; use langevax {header['langevax']}.")
+            raise CheckpointError(
+                f"{path} has format {header['format']}; use langevax {header['langevax']}."
+            )
         leaves = [
-            tensors[f"{i:06d}"].view(jnp.dtype(name)).reshape(shape) for i, (name, shape) in enumerate(header["leaves"])
+            tensors[f"{i:06d}"].view(jnp.dtype(name)).reshape(shape)
+            for i, (name, shape) in enumerate(header["leaves"])
         ]
         if _checksum(header, tensors) != header["checksum"]:
             raise ValueError("its checksum differs")

@@ -65,16 +65,28 @@ def client_app(task: Task, mods: list[Mod] | None = None) -> ClientApp:
 
     @app.train("exchange")
     def exchange(message: Message, context: Context) -> Message:
-        return _reply(message, lambda: _client(task, context).answer(message.content, context.state))
+        return _reply(
+            message,
+            lambda: _client(task, context).answer(message.content, context.state),
+        )
 
     @app.evaluate()
     def evaluate(message: Message, context: Context) -> Message:
-        return _reply(message, lambda: _client(task, context).evaluation(message.content, context.state))
+        return _reply(
+            message,
+            lambda: _client(task, context).evaluation(message.content, context.state),
+        )
 
     return app
 
 
-PROTECTING_MODS = ("LocalDpMod", "adaptiveclipping_mod", "fixedclipping_mod", "secagg_mod", "secaggplus_mod")
+PROTECTING_MODS = (
+    "LocalDpMod",
+    "adaptiveclipping_mod",
+    "fixedclipping_mod",
+    "secagg_mod",
+    "secaggplus_mod",
+)
 
 _clients: OrderedDict[Any, "Client"] = OrderedDict()
 """The clients of this process; not of the app, which Ray copies for each message."""
@@ -84,7 +96,11 @@ def _client(task: Task, context: Context) -> "Client":
     """The client of this context with its rows, kept from earlier messages where possible."""
     config = sorted(context.node_config.items()), sorted(context.run_config.items())
     own = task.algorithm, task.personal
-    identity = task.problem, task.metrics, str((context.run_id, context.node_id, *config, *own))
+    identity = (
+        task.problem,
+        task.metrics,
+        str((context.run_id, context.node_id, *config, *own)),
+    )
     if identity not in _clients:
         keep_compiled_programs()
         _clients[identity] = Client(task, context)
@@ -113,7 +129,9 @@ class Client:
         self.partition: int = int(context.node_config.get("partition-id", -1))
         self.num_partitions: int = int(context.node_config.get("num-partitions", 0))
         algorithm = task.algorithm_of(context.run_config)
-        self.start, self.own_start = jax.tree.map(jnp.asarray, task.split_start(context.run_config))
+        self.start, self.own_start = jax.tree.map(
+            jnp.asarray, task.split_start(context.run_config)
+        )
         self.personal: PersonalLeaves | None = task.personal
         self.description: str = wire.description(algorithm=algorithm)
         self.problem: FiniteSum = task.problem(context)
@@ -126,7 +144,9 @@ class Client:
         self.algorithm: Federated = trace_floats(algorithm, dtype)
         self.rows: int = int(self.problem.size)
         self.clients: Clients = Clients.of([self.rows], dtype=dtype)
-        self.metrics: Callable[[PyTree], Any] | None = None if task.metrics is None else task.metrics(context)
+        self.metrics: Callable[[PyTree], Any] | None = (
+            None if task.metrics is None else task.metrics(context)
+        )
         self._shapes: dict[str, Any] = {}
 
     def introduction(self) -> RecordDict:
@@ -147,16 +167,27 @@ class Client:
         A message of another algorithm, one answered before, and one of other arrays than the model's are `Rejected`.
         """
         fields = wire.fields_of(records)
-        if (other := wire.difference(self.description, str(fields.get("algorithm")))) is not None:
-            raise Rejected(f"the server runs another algorithm: {other}; install the same app on both")
+        if (
+            other := wire.difference(self.description, str(fields.get("algorithm")))
+        ) is not None:
+            raise Rejected(
+                f"the server runs another algorithm: {other}; install the same app on both"
+            )
         run, number = str(fields["run"]), int(fields["number"])
         last = wire.fields_of(state, LAST_EXCHANGE) if LAST_EXCHANGE in state else {}
         if last.get("run") == run and last["number"] >= number:
             raise Rejected(f"exchange {number} of this run was answered before")
         name = str(fields["exchange"])
         exchange = schedule.by_name(self.algorithm, self.clients, name)
-        message = wire.unpack(wire.arrays_of(records), self._message_shape(name, exchange))
-        echo = {"run": run, "number": number, "exchange": name, "partition": self.partition}
+        message = wire.unpack(
+            wire.arrays_of(records), self._message_shape(name, exchange)
+        )
+        echo = {
+            "run": run,
+            "number": number,
+            "exchange": name,
+            "partition": self.partition,
+        }
         version = int(fields["memory_version"])
         memory = self._memory(state, version) if exchange.uses_memory else ()
         if memory is None:
@@ -165,10 +196,20 @@ class Client:
         problem = self.problem
         if self.personal is not None:
             own_key = jax.random.wrap_key_data(key, impl=str(fields["impl"]))
-            problem = self._with_trained_leaves(self.personal, message.position, own_key, state)
-        reply, memory = client_reply(exchange, problem, memory, message, key, str(fields["impl"]), step)
-        if exchange.uses_memory:  # the version that the server counts on stays until it has the reply
-            for old in [old for old in state if old.startswith(MEMORY) and old != f"{MEMORY}{version}"]:
+            problem = self._with_trained_leaves(
+                self.personal, message.position, own_key, state
+            )
+        reply, memory = client_reply(
+            exchange, problem, memory, message, key, str(fields["impl"]), step
+        )
+        if (
+            exchange.uses_memory
+        ):  # the version that the server counts on stays until it has the reply
+            for old in [
+                old
+                for old in state
+                if old.startswith(MEMORY) and old != f"{MEMORY}{version}"
+            ]:
                 del state[old]
             state[f"{MEMORY}{number}"] = wire.pack(memory)
         state[LAST_EXCHANGE] = ConfigRecord({"run": run, "number": number})
@@ -181,7 +222,11 @@ class Client:
         return wire.content(echo, compressed.arrays)
 
     def _with_trained_leaves(
-        self, personal: PersonalLeaves, shared: PyTree, key: Key[Array, ""], state: RecordDict
+        self,
+        personal: PersonalLeaves,
+        shared: PyTree,
+        key: Key[Array, ""],
+        state: RecordDict,
     ) -> PersonalSum:
         """This client's sum for the shared leaves, after the steps of its own."""
         step_size = jnp.asarray(personal.step_size, trees.dtype_of(self.start))
@@ -192,21 +237,32 @@ class Client:
 
     def _own_leaves(self, state: RecordDict) -> PyTree:
         stored = state.get(PERSONAL)
-        return wire.unpack(stored, self.own_start) if isinstance(stored, ArrayRecord) else self.own_start
+        return (
+            wire.unpack(stored, self.own_start)
+            if isinstance(stored, ArrayRecord)
+            else self.own_start
+        )
 
     def evaluation(self, records: RecordDict, state: RecordDict) -> RecordDict:
         """The mean loss over this client's rows, and its metrics."""
         position = wire.unpack(wire.arrays_of(records), self.start)
         if self.personal is not None:
             position = eqx.combine(position, self._own_leaves(state))
-        has_loss = not (isinstance(self.problem, ExternalSum) and self.problem.value_function is None)
+        has_loss = not (
+            isinstance(self.problem, ExternalSum)
+            and self.problem.value_function is None
+        )
         loss = float(_loss(self.problem, position)) if has_loss else None
         numbers = measured(self.metrics, position)
-        return wire.content({"loss": loss, "partition": self.partition, "rows": self.rows, **numbers})
+        return wire.content(
+            {"loss": loss, "partition": self.partition, "rows": self.rows, **numbers}
+        )
 
     def _message_shape(self, name: str, exchange: Exchange) -> PyTree:
         def message() -> Any:
-            return exchange.message(self.algorithm.server(self.start, self.clients), jnp.int32(0))
+            return exchange.message(
+                self.algorithm.server(self.start, self.clients), jnp.int32(0)
+            )
 
         if name not in self._shapes:
             self._shapes[name] = eqx.filter_eval_shape(message)

@@ -38,7 +38,9 @@ def check_compression(compression: str | None, algorithm: Federated) -> None:
     """Raise where a compression is unknown, or does not go with a method."""
     if compression is None:
         return
-    known = isinstance(compression, str) and (compression == INT8 or _share(compression) is not None)
+    known = isinstance(compression, str) and (
+        compression == INT8 or _share(compression) is not None
+    )
     if not known:
         raise ValueError(
             f"compression must be 'int8', 'top-k:SHARE' with a share in (0, 1], or None, got "
@@ -52,7 +54,9 @@ def check_compression(compression: str | None, algorithm: Federated) -> None:
         )
 
 
-def compress(compression: str, reply: PyTree, error: np.ndarray | None) -> CompressedReply:
+def compress(
+    compression: str, reply: PyTree, error: np.ndarray | None
+) -> CompressedReply:
     """Return the arrays to send for a reply, and what is left for the next; as before where numbers are not finite."""
     leaves = [np.asarray(leaf, np.float32) for leaf in jax.tree.leaves(reply)]
     v = np.concatenate([leaf.ravel() for leaf in leaves])
@@ -60,18 +64,31 @@ def compress(compression: str, reply: PyTree, error: np.ndarray | None) -> Compr
     v = v + error
     share = _share(compression)
     if share is not None:
-        largest = np.sort(np.argpartition(np.abs(v), -_number(share, v.size))[-_number(share, v.size) :])
+        largest = np.sort(
+            np.argpartition(np.abs(v), -_number(share, v.size))[
+                -_number(share, v.size) :
+            ]
+        )
         sent = np.zeros_like(v)
         sent[largest] = v[largest]
         arrays = [largest.astype(np.uint32), v[largest]]
     else:
         parts = np.split(v, np.cumsum([leaf.size for leaf in leaves])[:-1])
-        scales = np.array([np.abs(part).max(initial=0) / LEVELS for part in parts], np.float32)
+        scales = np.array(
+            [np.abs(part).max(initial=0) / LEVELS for part in parts], np.float32
+        )
         steps = [_steps(part, scale) for part, scale in zip(parts, scales, strict=True)]
-        sent = np.concatenate([q * scale for q, scale in zip(steps, scales, strict=True)])
-        arrays = [scales, *(q.reshape(leaf.shape) for q, leaf in zip(steps, leaves, strict=True))]
+        sent = np.concatenate(
+            [q * scale for q, scale in zip(steps, scales, strict=True)]
+        )
+        arrays = [
+            scales,
+            *(q.reshape(leaf.shape) for q, leaf in zip(steps, leaves, strict=True)),
+        ]
     rest = v - sent
-    return CompressedReply(wire.pack(arrays), rest if np.isfinite(rest).all() else error)
+    return CompressedReply(
+        wire.pack(arrays), rest if np.isfinite(rest).all() else error
+    )
 
 
 def decompress(compression: str, record: ArrayRecord, shape: PyTree) -> PyTree:
@@ -82,13 +99,21 @@ def decompress(compression: str, record: ArrayRecord, shape: PyTree) -> PyTree:
     if _share(compression) is not None:
         places, values = arrays
         if places[-1] >= sum(sizes) or np.any(places[1:] <= places[:-1]):
-            raise Rejected("the places of its numbers do not rise, or are outside the model")
+            raise Rejected(
+                "the places of its numbers do not rise, or are outside the model"
+            )
         v = np.zeros(sum(sizes), np.float32)
         v[places] = values
         parts = np.split(v, np.cumsum(sizes)[:-1])
     else:
-        parts = [q.astype(np.float32) * scale for scale, q in zip(arrays[0], arrays[1:], strict=True)]
-    shaped = [np.asarray(part.reshape(leaf.shape), leaf.dtype) for part, leaf in zip(parts, leaves, strict=True)]
+        parts = [
+            q.astype(np.float32) * scale
+            for scale, q in zip(arrays[0], arrays[1:], strict=True)
+        ]
+    shaped = [
+        np.asarray(part.reshape(leaf.shape), leaf.dtype)
+        for part, leaf in zip(parts, leaves, strict=True)
+    ]
     return jax.tree.unflatten(structure, shaped)
 
 
@@ -98,10 +123,15 @@ def sent_bytes(compression: str, shape: PyTree) -> int:
     return sum(math.prod(one.shape) * np.dtype(one.dtype).itemsize for one in sent)
 
 
-def _sent_shapes(compression: str, leaves: list[jax.ShapeDtypeStruct]) -> list[jax.ShapeDtypeStruct]:
+def _sent_shapes(
+    compression: str, leaves: list[jax.ShapeDtypeStruct]
+) -> list[jax.ShapeDtypeStruct]:
     if (share := _share(compression)) is not None:
         number = _number(share, sum(math.prod(leaf.shape) for leaf in leaves))
-        return [jax.ShapeDtypeStruct((number,), np.uint32), jax.ShapeDtypeStruct((number,), np.float32)]
+        return [
+            jax.ShapeDtypeStruct((number,), np.uint32),
+            jax.ShapeDtypeStruct((number,), np.float32),
+        ]
     scales = jax.ShapeDtypeStruct((len(leaves),), np.float32)
     return [scales, *(jax.ShapeDtypeStruct(leaf.shape, np.int8) for leaf in leaves)]
 

@@ -63,7 +63,9 @@ class ClientMeans(NamedTuple):
     """Clients without an evaluation, and why."""
 
 
-def measured(metrics: Callable[[PyTree], Any] | None, position: PyTree) -> dict[str, float]:
+def measured(
+    metrics: Callable[[PyTree], Any] | None, position: PyTree
+) -> dict[str, float]:
     """Return the fields of a reply for the metrics that a client measures at a position.
 
     Raises:
@@ -72,11 +74,15 @@ def measured(metrics: Callable[[PyTree], Any] | None, position: PyTree) -> dict[
     numbers = {} if metrics is None else dict(metrics(position))
     for name in numbers:
         if name in RESERVED or name.startswith(SERVER):
-            raise ValueError(f"a client's metrics include {name!r}, a name that langevax uses; give it another.")
+            raise ValueError(
+                f"a client's metrics include {name!r}, a name that langevax uses; give it another."
+            )
     return {f"{METRIC}{name}": float(value) for name, value in numbers.items()}
 
 
-def client_means(replies: Iterable[Message], rows: dict[int, tuple[int, int]], weights: str) -> ClientMeans:
+def client_means(
+    replies: Iterable[Message], rows: dict[int, tuple[int, int]], weights: str
+) -> ClientMeans:
     """Return the mean metrics of the clients that answered, and the metrics of each.
 
     `rows` has partition and rows by node. The loss is weighted as in the method, by rows or equally; other metrics too,
@@ -86,27 +92,49 @@ def client_means(replies: Iterable[Message], rows: dict[int, tuple[int, int]], w
     clients: dict[int, dict[str, float]] = {}
     failed: dict[int, str] = {}
     totals: dict[str, tuple[float, float]] = {}
-    known = [(rows[node], reply) for reply in replies if (node := reply.metadata.src_node_id) in rows]
+    known = [
+        (rows[node], reply)
+        for reply in replies
+        if (node := reply.metadata.src_node_id) in rows
+    ]
     for place, reply in sorted(known, key=lambda pair: pair[0]):
         try:
             fields = opened(reply)
-            numbers = {name.removeprefix(METRIC): float(v) for name, v in fields.items() if name.startswith(METRIC)}
+            numbers = {
+                name.removeprefix(METRIC): float(v)
+                for name, v in fields.items()
+                if name.startswith(METRIC)
+            }
             examples = numbers.pop(EXAMPLES, place[1])
-            clients[place[0]] = numbers if fields.get(LOSS) is None else {LOSS: float(fields[LOSS]), **numbers}
+            clients[place[0]] = (
+                numbers
+                if fields.get(LOSS) is None
+                else {LOSS: float(fields[LOSS]), **numbers}
+            )
         except (Rejected, TypeError, ValueError) as error:
             failed[place[0]] = str(error)
             continue
         for name, value in clients[place[0]].items():
-            share = 1 if weights == "uniform" else place[1] if name == LOSS else examples
+            share = (
+                1 if weights == "uniform" else place[1] if name == LOSS else examples
+            )
             if (isfinite(value) or name == LOSS) and isfinite(share) and share > 0:
                 weight, total = totals.get(name, (0.0, 0.0))
                 totals[name] = weight + share, total + share * value
-    return ClientMeans({name: total / weight for name, (weight, total) in totals.items()}, clients, failed)
+    return ClientMeans(
+        {name: total / weight for name, (weight, total) in totals.items()},
+        clients,
+        failed,
+    )
 
 
 def of_server(metrics: MetricRecord) -> dict[str, float]:
     """Return the server's numbers by their names in a `RoundRecord`; lists are left out."""
-    return {f"{SERVER}{name}": float(value) for name, value in metrics.items() if isinstance(value, int | float)}
+    return {
+        f"{SERVER}{name}": float(value)
+        for name, value in metrics.items()
+        if isinstance(value, int | float)
+    }
 
 
 class BestModel:
@@ -121,11 +149,17 @@ class BestModel:
         round, value, position: of the best evaluation; None before the first.
     """
 
-    def __init__(self, metric: str, mode: Literal["min", "max"], stop_after: int | None):
+    def __init__(
+        self, metric: str, mode: Literal["min", "max"], stop_after: int | None
+    ):
         if not isinstance(metric, str):
-            raise TypeError(f"best_metric must be the name of a metric, got {checks.shown(metric)}; pass 'loss'.")
+            raise TypeError(
+                f"best_metric must be the name of a metric, got {checks.shown(metric)}; pass 'loss'."
+            )
         if mode not in MODES:
-            raise ValueError(f"best_mode must be 'min' or 'max', got {checks.shown(mode)}.")
+            raise ValueError(
+                f"best_mode must be 'min' or 'max', got {checks.shown(mode)}."
+            )
         if stop_after is not None:
             checks.positive_int("stop_after", stop_after)
         self.metric = metric
@@ -150,25 +184,49 @@ class BestModel:
         value = record.metrics.get(self.metric)
         if value is None:
             evaluated = self.metric.startswith(SERVER) or bool(record.clients)
-            if record.metrics and evaluated and self.metric != LOSS and self.round is None and not self.not_improved:
+            if (
+                record.metrics
+                and evaluated
+                and self.metric != LOSS
+                and self.round is None
+                and not self.not_improved
+            ):
                 names = ", ".join(map(repr, record.metrics))
-                raise ValueError(f"best_metric is {self.metric!r}, but the metrics are {names}; pass one of these.")
+                raise ValueError(
+                    f"best_metric is {self.metric!r}, but the metrics are {names}; pass one of these."
+                )
             return
-        if isfinite(value) and (self.value is None or self.sign * value < self.sign * self.value):
-            self.round, self.value, self.position, self.not_improved = record.round, value, record.position, 0
+        if isfinite(value) and (
+            self.value is None or self.sign * value < self.sign * self.value
+        ):
+            self.round, self.value, self.position, self.not_improved = (
+                record.round,
+                value,
+                record.position,
+                0,
+            )
         else:
             self.not_improved += 1
 
     def progress(self) -> dict[str, Any]:
         """Return what a checkpoint holds beside the best position."""
         of = {"metric": self.metric, "sign": self.sign}
-        return {"round": self.round, "value": self.value, "not_improved": self.not_improved, **of}
+        return {
+            "round": self.round,
+            "value": self.value,
+            "not_improved": self.not_improved,
+            **of,
+        }
 
-    def resume(self, progress: dict[str, Any], leaves: list[np.ndarray], like: PyTree) -> None:
+    def resume(
+        self, progress: dict[str, Any], leaves: list[np.ndarray], like: PyTree
+    ) -> None:
         """Continue from `progress` and the leaves of the best position; begin again where another metric counts."""
         if (progress["metric"], progress["sign"]) != (self.metric, self.sign):
             return
-        self.round, self.value, self.not_improved = (progress[name] for name in ("round", "value", "not_improved"))
+        self.round, self.value, self.not_improved = (
+            progress[name] for name in ("round", "value", "not_improved")
+        )
         if leaves:
             self.position = jax.tree.unflatten(jax.tree.structure(like), leaves)
 
@@ -176,7 +234,11 @@ class BestModel:
 def lines_of(record: RoundRecord) -> list[list[Any]]:
     """Return the lines of metrics.csv: round, name, client and value; no client stands for the run."""
     of_run = {**record.metrics, **record.counts}
-    own = [(name, client, v) for client, named in record.clients.items() for name, v in named.items()]
+    own = [
+        (name, client, v)
+        for client, named in record.clients.items()
+        for name, v in named.items()
+    ]
     lines = [*((name, "", v) for name, v in of_run.items()), *own]
     return [[record.round, name, client, value] for name, client, value in lines]
 

@@ -17,7 +17,17 @@ from jaxtyping import Array, Key
 
 from langevax import checks
 from langevax._typing import PyTree
-from langevax.federated import SCAFFOLD, SCAFFOLDM, FedAvg, FedDyn, Federated, FedNova, FedProx, MinibatchSGD, local
+from langevax.federated import (
+    SCAFFOLD,
+    SCAFFOLDM,
+    FedAvg,
+    FedDyn,
+    Federated,
+    FedNova,
+    FedProx,
+    MinibatchSGD,
+    local,
+)
 from langevax.problems.finite_sum import FiniteSum
 
 METHODS = (FedAvg, FedProx, FedNova, FedDyn, MinibatchSGD, SCAFFOLD, SCAFFOLDM)
@@ -53,8 +63,14 @@ class PersonalLeaves:
     batch_size: int | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.names, str) or not all(isinstance(name, str) for name in self.names) or not self.names:
-            raise TypeError(f"names must be a list of names of leaves, got {checks.shown(self.names)}; pass ['head'].")
+        if (
+            isinstance(self.names, str)
+            or not all(isinstance(name, str) for name in self.names)
+            or not self.names
+        ):
+            raise TypeError(
+                f"names must be a list of names of leaves, got {checks.shown(self.names)}; pass ['head']."
+            )
         checks.number("step_size", self.step_size, positive=True)
         checks.positive_int("num_steps", self.num_steps)
         if self.batch_size is not None:
@@ -67,14 +83,21 @@ class PersonalLeaves:
             ValueError: a name of no leaf; no leaf is shared.
         """
         leaves = jax.tree.leaves_with_path(position)
-        paths = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves]
+        paths = [
+            jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves
+        ]
         for name in self.names:
             if not any(_lies_in(path, name) for path in paths):
-                raise ValueError(f"names has {name!r}, but the leaves are {', '.join(paths)}; name one of these.")
+                raise ValueError(
+                    f"names has {name!r}, but the leaves are {', '.join(paths)}; name one of these."
+                )
         own = [any(_lies_in(path, name) for name in self.names) for path in paths]
         if all(own):
             raise ValueError("names has all leaves of the model; name fewer.")
-        return eqx.partition(position, jax.tree.unflatten(jax.tree.structure(position), [not one for one in own]))
+        return eqx.partition(
+            position,
+            jax.tree.unflatten(jax.tree.structure(position), [not one for one in own]),
+        )
 
     def check(self, algorithm: Federated) -> None:
         """Raise where a method compares gradients of earlier rounds."""
@@ -111,7 +134,9 @@ class PersonalSum(FiniteSum):
         return self.whole.value(eqx.combine(position, self.own))
 
     def gradient(self, position: PyTree) -> PyTree:
-        return _split_like(self.whole.gradient(eqx.combine(position, self.own)), self.own)[0]
+        return _split_like(
+            self.whole.gradient(eqx.combine(position, self.own)), self.own
+        )[0]
 
     def value_and_gradient(self, position: PyTree) -> tuple[Any, PyTree]:
         return self.value(position), self.gradient(position)
@@ -119,7 +144,13 @@ class PersonalSum(FiniteSum):
 
 @eqx.filter_jit
 def trained(
-    problem: FiniteSum, shared: PyTree, own: PyTree, step_size: Array, num_steps: int, batch_size: int | None, key: Any
+    problem: FiniteSum,
+    shared: PyTree,
+    own: PyTree,
+    step_size: Array,
+    num_steps: int,
+    batch_size: int | None,
+    key: Any,
 ) -> PyTree:
     """Return a client's leaves after its steps, with the shared leaves fixed."""
 
@@ -127,9 +158,14 @@ def trained(
         part = local.batch(problem, key, batch_size)
         return _split_like(part.gradient(eqx.combine(shared, own)), own)[1]
 
-    return local.descend(own, direction, step_size, num_steps, jax.random.fold_in(key, FOLD))[0]
+    return local.descend(
+        own, direction, step_size, num_steps, jax.random.fold_in(key, FOLD)
+    )[0]
 
 
 def _split_like(tree: PyTree, own: PyTree) -> tuple[PyTree, PyTree]:
     """The shared and the personal leaves of a tree, where those of `own` are None and arrays."""
-    return eqx.partition(tree, jax.tree.map(lambda leaf: leaf is None, own, is_leaf=lambda leaf: leaf is None))
+    return eqx.partition(
+        tree,
+        jax.tree.map(lambda leaf: leaf is None, own, is_leaf=lambda leaf: leaf is None),
+    )

@@ -21,7 +21,14 @@ from flwr.serverapp.strategy import Strategy
 
 from langevax import checks
 from langevax._typing import PyTree
-from langevax.federated import FedAvg, Federated, FedProx, MimeSGD, MinibatchSARAH, MinibatchSGD
+from langevax.federated import (
+    FedAvg,
+    Federated,
+    FedProx,
+    MimeSGD,
+    MinibatchSARAH,
+    MinibatchSGD,
+)
 
 AGGREGATIONS = ("mean", "median", "trimmed-mean", "krum")
 AVERAGED = (FedAvg, FedProx, MinibatchSGD, MimeSGD, MinibatchSARAH)
@@ -38,7 +45,9 @@ def check_aggregation(aggregation: str, algorithm: Federated) -> None:
     """Raise where an aggregation is unknown, or does not go with a method."""
     if aggregation not in AGGREGATIONS:
         known = ", ".join(map(repr, AGGREGATIONS))
-        raise ValueError(f"aggregation must be one of {known}, got {checks.shown(aggregation)}.")
+        raise ValueError(
+            f"aggregation must be one of {known}, got {checks.shown(aggregation)}."
+        )
     if aggregation != "mean" and not isinstance(algorithm, AVERAGED):
         names = ", ".join(method.__name__ for method in AVERAGED)
         raise ValueError(
@@ -50,7 +59,11 @@ def check_aggregation(aggregation: str, algorithm: Federated) -> None:
 def refuse_wrapper(strategy: Strategy) -> None:
     """Raise where the caller of a method is one of Flower's wrappers of privacy, which do not announce themselves."""
     caller = sys._getframe(2).f_locals.get("self")
-    if isinstance(caller, Strategy) and caller is not strategy and type(caller).__name__.startswith(PRIVACY):
+    if (
+        isinstance(caller, Strategy)
+        and caller is not strategy
+        and type(caller).__name__.startswith(PRIVACY)
+    ):
         raise ValueError(
             f"{type(caller).__name__} clips and adds noise to the arrays of Flower's own strategies; the messages of "
             "langevax hold others, so that nothing would be protected: pass the FederatedStrategy itself."
@@ -70,7 +83,10 @@ def aggregate(aggregation: str, replies: Mapping[int, PyTree]) -> dict[int, PyTr
     if aggregation == "krum":
         whole = replies[list(replies)[_krum(_vectors(replies))]]
     else:
-        whole = jax.tree.map(lambda *leaves: _of_numbers(aggregation, np.stack(leaves)), *replies.values())
+        whole = jax.tree.map(
+            lambda *leaves: _of_numbers(aggregation, np.stack(leaves)),
+            *replies.values(),
+        )
     return dict.fromkeys(replies, whole)
 
 
@@ -78,7 +94,9 @@ def _of_numbers(aggregation: str, stacked: np.ndarray) -> np.ndarray:
     """Return the median or the trimmed mean over axis 0, in the dtype of the replies."""
     cut = 0 if aggregation == "median" else int(TRIMMED * len(stacked))
     ordered = np.sort(stacked, axis=0)[cut : len(stacked) - cut]
-    center = np.median(ordered, axis=0) if aggregation == "median" else ordered.mean(axis=0)
+    center = (
+        np.median(ordered, axis=0) if aggregation == "median" else ordered.mean(axis=0)
+    )
     return np.asarray(center, stacked.dtype)
 
 
@@ -92,7 +110,10 @@ def _krum(vectors: np.ndarray) -> int:
 
 
 def _vectors(replies: Mapping[int, PyTree]) -> np.ndarray:
-    rows = [np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(reply)]) for reply in replies.values()]
+    rows = [
+        np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(reply)])
+        for reply in replies.values()
+    ]
     return np.stack(rows).astype(np.float64)
 
 
@@ -110,12 +131,21 @@ class ReplyWatch:
         if len(replies) < FEWEST:
             return {}
         vectors = _vectors(replies)
-        distances = np.linalg.norm(vectors - np.median(vectors, axis=0), axis=1).tolist()
+        distances = np.linalg.norm(
+            vectors - np.median(vectors, axis=0), axis=1
+        ).tolist()
         usual = statistics.median(distances)
-        ratios = {client: d / usual if usual > 0 else 0.0 for client, d in zip(replies, distances, strict=True)}
+        ratios = {
+            client: d / usual if usual > 0 else 0.0
+            for client, d in zip(replies, distances, strict=True)
+        }
         for client, ratio in ratios.items():
             self.in_a_row[client] = self.in_a_row[client] + 1 if ratio > FAR else 0
-        return {client: ratio for client, ratio in ratios.items() if self.in_a_row[client] == EXCHANGES}
+        return {
+            client: ratio
+            for client, ratio in ratios.items()
+            if self.in_a_row[client] == EXCHANGES
+        }
 
     def warn(self, replies: Mapping[int, PyTree]) -> None:
         """Log clients whose replies are wrong, or whose rows are unlike those of the others; `replies` by partition."""

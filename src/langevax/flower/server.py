@@ -23,7 +23,19 @@ from langevax.flower.task import Task
 from langevax.run import CheckpointError, keep_compiled_programs
 from langevax.run.checkpoint import write_atomically
 
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+FORMULA_STARTS = (
+    "=",
+    "+",
+    "-",
+    "@",
+    "\t",
+    "\r",
+    "\n",
+    "\uff1d",
+    "\uff0b",
+    "\uff0d",
+    "\uff20",
+)
 """What a spreadsheet takes for a formula at the beginning of a cell."""
 DEFAULTS: dict[str, Any] = {
     "rounds": 3,
@@ -47,7 +59,9 @@ DEFAULTS: dict[str, Any] = {
 """Keys of `[tool.flwr.app.config]` that the server reads; 0 clients means as many as there are, 0 or "" else none."""
 
 
-def server_app(task: Task, callbacks: Sequence[Callable[[RoundRecord], bool | None]] = ()) -> ServerApp:
+def server_app(
+    task: Task, callbacks: Sequence[Callable[[RoundRecord], bool | None]] = ()
+) -> ServerApp:
     """The `ServerApp` of a task: `app = server_app(task)` in the module that pyproject.toml names.
 
     The run config sets rounds and clients: see `DEFAULTS` in this file. With `out` it writes there, as the run goes,
@@ -65,7 +79,10 @@ def server_app(task: Task, callbacks: Sequence[Callable[[RoundRecord], bool | No
 
 
 def serve(
-    task: Task, grid: Grid, run_config: Any, callbacks: Sequence[Callable[[RoundRecord], bool | None]] = ()
+    task: Task,
+    grid: Grid,
+    run_config: Any,
+    callbacks: Sequence[Callable[[RoundRecord], bool | None]] = (),
 ) -> tuple[FederatedStrategy, Result]:
     """Run once over `grid`."""
     config = DEFAULTS | dict(run_config)
@@ -89,13 +106,19 @@ def serve(
         checkpoint=str(config["checkpoint"]) or None,
         resume=bool(config["resume"]),
     )
-    evaluate = None if task.evaluate is None else _evaluation(task, run_config, strategy)
+    evaluate = (
+        None if task.evaluate is None else _evaluation(task, run_config, strategy)
+    )
     folder = Path(str(config["out"])) if config["out"] else None
     tables: list[GrowingTable] = []
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        history = ExchangeHistory(folder / "history.csv", strategy.notes, bool(config["resume"]))
-        metrics = MetricHistory(folder / "metrics.csv", strategy.notes, bool(config["resume"]))
+        history = ExchangeHistory(
+            folder / "history.csv", strategy.notes, bool(config["resume"])
+        )
+        metrics = MetricHistory(
+            folder / "metrics.csv", strategy.notes, bool(config["resume"])
+        )
         strategy.on_exchange, strategy.on_evaluation = history.add, metrics.add
         tables = [history, metrics]
     try:
@@ -117,12 +140,28 @@ def serve(
             "rounds": strategy.loop.step,
             "clients": strategy.registry.partitions,
             "counts": strategy.loop.counts,
-            "loss": {done: own["loss"] for done, own in result.evaluate_metrics_clientapp.items() if "loss" in own},
-            "metrics": {done: dict(own.items()) for done, own in result.evaluate_metrics_clientapp.items()},
-            "server": {done: dict(own.items()) for done, own in result.evaluate_metrics_serverapp.items()},
-            "best": {"metric": strategy.best.metric, "round": strategy.best.round, "value": strategy.best.value},
+            "loss": {
+                done: own["loss"]
+                for done, own in result.evaluate_metrics_clientapp.items()
+                if "loss" in own
+            },
+            "metrics": {
+                done: dict(own.items())
+                for done, own in result.evaluate_metrics_clientapp.items()
+            },
+            "server": {
+                done: dict(own.items())
+                for done, own in result.evaluate_metrics_serverapp.items()
+            },
+            "best": {
+                "metric": strategy.best.metric,
+                "round": strategy.best.round,
+                "value": strategy.best.value,
+            },
         }
-        write_atomically(folder / "result.json", (json.dumps(content, indent=1) + "\n").encode())
+        write_atomically(
+            folder / "result.json", (json.dumps(content, indent=1) + "\n").encode()
+        )
     return strategy, result
 
 
@@ -132,7 +171,9 @@ def _evaluation(task: Task, run_config: Any, strategy: FederatedStrategy) -> Eva
     measure = task.evaluate(run_config)
 
     def evaluate(done: int, arrays: ArrayRecord) -> MetricRecord:
-        numbers = measure(task.whole(wire.unpack(arrays, strategy.loop.position), run_config))
+        numbers = measure(
+            task.whole(wire.unpack(arrays, strategy.loop.position), run_config)
+        )
         return MetricRecord({name: float(value) for name, value in numbers.items()})
 
     return evaluate
@@ -143,7 +184,10 @@ def _write_model(path: Path, position: PyTree) -> None:
     from safetensors.numpy import save
 
     leaves = jax.tree.leaves_with_path(position)
-    tensors = {jax.tree_util.keystr(path) or "position": np.ascontiguousarray(leaf) for path, leaf in leaves}
+    tensors = {
+        jax.tree_util.keystr(path) or "position": np.ascontiguousarray(leaf)
+        for path, leaf in leaves
+    }
     write_atomically(path, save(tensors))
 
 
@@ -163,7 +207,9 @@ class GrowingTable:
         self.begun: bool = False
         self._hash = sha256()
 
-    def append(self, number: int, header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+    def append(
+        self, number: int, header: Iterable[str], rows: Iterable[Iterable[Any]]
+    ) -> None:
         """Add lines of this number."""
         if not self.begun:
             earlier = self._earlier(number) or _line(header)
@@ -190,7 +236,11 @@ class GrowingTable:
                 rows = list(csv.reader(file))
         except (ValueError, csv.Error):  # bytes that are not text
             rows = []
-        lines = [_line(row) for row in rows[1:] if row and row[0].isdecimal() and int(row[0]) < number]
+        lines = [
+            _line(row)
+            for row in rows[1:]
+            if row and row[0].isdecimal() and int(row[0]) < number
+        ]
         expected = self.notes.get(self.path.name)
         if not lines and expected is None:
             return ""
@@ -217,7 +267,10 @@ class MetricHistory(GrowingTable):
 
     def add(self, record: RoundRecord) -> None:
         """Add the lines of an evaluation; numbers have all their digits."""
-        rows = [(number, _text(name), client, repr(value)) for number, name, client, value in lines_of(record)]
+        rows = [
+            (number, _text(name), client, repr(value))
+            for number, name, client, value in lines_of(record)
+        ]
         self.append(record.round, ("round", "metric", "client", "value"), rows)
 
 

@@ -31,7 +31,12 @@ from langevax.flower.evaluation import (
     in_words,
     of_server,
 )
-from langevax.flower.transport import MemoryLost, NodeRegistry, ReplyChecker, send_and_receive
+from langevax.flower.transport import (
+    MemoryLost,
+    NodeRegistry,
+    ReplyChecker,
+    send_and_receive,
+)
 from langevax.flower.wire import Rejected
 from langevax.run import CheckpointError
 from langevax.run.identity import digest
@@ -128,7 +133,11 @@ class FederatedStrategy(Strategy):
         resume: bool = False,
         poll_seconds: float = 0.05,
     ):
-        for name, seconds in (("deadline", deadline), ("join_seconds", join_seconds), ("poll_seconds", poll_seconds)):
+        for name, seconds in (
+            ("deadline", deadline),
+            ("join_seconds", join_seconds),
+            ("poll_seconds", poll_seconds),
+        ):
             checks.number(name, seconds, positive=True)
         checks.number("norm_ratio", norm_ratio, positive=True)
         checks.positive_int("patience", patience)
@@ -136,10 +145,14 @@ class FederatedStrategy(Strategy):
         checks.flag("select_connected", select_connected)
         checks.positive_int("num_clients", num_clients, auto=True)
         if weights not in ("size", "uniform"):
-            raise ValueError(f"weights must be 'size' or 'uniform', got {checks.shown(weights)}.")
+            raise ValueError(
+                f"weights must be 'size' or 'uniform', got {checks.shown(weights)}."
+            )
         if not isinstance(callbacks, list | tuple) or not all(map(callable, callbacks)):
             got = checks.shown(callbacks)
-            raise TypeError(f"callbacks must be a list of functions callback(record), got {got}; pass [callback].")
+            raise TypeError(
+                f"callbacks must be a list of functions callback(record), got {got}; pass [callback]."
+            )
         self.callbacks = callbacks
         self.best: BestModel = BestModel(best_metric, best_mode, stop_after)
         self.loop: ServerLoop = ServerLoop(algorithm, position, key=key)
@@ -150,17 +163,30 @@ class FederatedStrategy(Strategy):
         self.watch: robust.ReplyWatch = robust.ReplyWatch()
         self.losses: LossWatch = LossWatch(algorithm, stop_at_collapse)
         self.description: str = wire.description(algorithm=algorithm)
-        shapes = jax.tree.map(lambda a: f"{np.asarray(a).dtype}{list(np.shape(a))}", position)
-        optimizer = digest(getattr(algorithm, "server_optimizer", None))  # its numbers have no text, in closures
-        parts = {"algorithm": algorithm, "key": key, "position": shapes, "aggregation": aggregation}
+        shapes = jax.tree.map(
+            lambda a: f"{np.asarray(a).dtype}{list(np.shape(a))}", position
+        )
+        optimizer = digest(
+            getattr(algorithm, "server_optimizer", None)
+        )  # its numbers have no text, in closures
+        parts = {
+            "algorithm": algorithm,
+            "key": key,
+            "position": shapes,
+            "aggregation": aggregation,
+        }
         if compression is not None:
             parts["compression"] = compression
         self.identity: str = wire.description(**parts, optimizer=optimizer)
         self.registry: NodeRegistry = NodeRegistry(
             weights, patience, trees.dtype_of(self.loop.position), self.description
         )
-        self.checker: ReplyChecker = ReplyChecker(secrets.token_hex(8), norm_ratio, compression)
-        self.num_clients: int | None = None if isinstance(num_clients, str) else num_clients
+        self.checker: ReplyChecker = ReplyChecker(
+            secrets.token_hex(8), norm_ratio, compression
+        )
+        self.num_clients: int | None = (
+            None if isinstance(num_clients, str) else num_clients
+        )
         self.deadline: float = deadline
         self.join_seconds = join_seconds
         self.poll_seconds = poll_seconds
@@ -205,17 +231,25 @@ class FederatedStrategy(Strategy):
         """
         if initial_arrays is not None:
             self.names = wire.names_of(initial_arrays, self.loop.position)
-            self.loop.start_at(wire.unpack(initial_arrays, self.loop.position, self.names))
+            self.loop.start_at(
+                wire.unpack(initial_arrays, self.loop.position, self.names)
+            )
         self.deadline = self.deadline if timeout is None else timeout
         if self.best.stop_after is not None and not evaluate_every:
-            raise ValueError("stop_after needs evaluations, but evaluate_every is 0; pass evaluate_every=1.")
+            raise ValueError(
+                "stop_after needs evaluations, but evaluate_every is 0; pass evaluate_every=1."
+            )
         result, began = Result(), time.monotonic()
         self._begin(grid)
         self.summary()
         first = self.loop.step
         if evaluate_fn is not None and evaluate_every:
-            words = in_words(self._evaluate(evaluate_fn, result, None, first == 0).metrics)
-            log(INFO, "[ROUND %d/%d] before the first round%s", first, num_rounds, words)
+            words = in_words(
+                self._evaluate(evaluate_fn, result, None, first == 0).metrics
+            )
+            log(
+                INFO, "[ROUND %d/%d] before the first round%s", first, num_rounds, words
+            )
         stopped = self.best.exhausted
         while self.loop.step < num_rounds and not stopped:
             self._update_clients(grid)
@@ -232,17 +266,36 @@ class FederatedStrategy(Strategy):
                 record = RoundRecord(done, {}, {}, self.loop.counts, self.loop.position)
             self._save()
             spent = [
-                f"{len(e.answered)} of {len(e.selected)} answered in {e.seconds:.2f} s" for e in self.history[number:]
+                f"{len(e.answered)} of {len(e.selected)} answered in {e.seconds:.2f} s"
+                for e in self.history[number:]
             ]
             left = (time.monotonic() - began) / (done - first) * (num_rounds - done)
             words = in_words(record.metrics)
-            log(INFO, "[ROUND %d/%d] %s%s; %.0f s left", done, num_rounds, ", ".join(spent), words, left)
+            log(
+                INFO,
+                "[ROUND %d/%d] %s%s; %.0f s left",
+                done,
+                num_rounds,
+                ", ".join(spent),
+                words,
+                left,
+            )
             result.train_metrics_clientapp[done] = MetricRecord({**self.loop.counts})
-            answers = [checks.stops("a callback", callback(record)) for callback in self.callbacks]
+            answers = [
+                checks.stops("a callback", callback(record))
+                for callback in self.callbacks
+            ]
             stopped = any(answers) or self.best.exhausted
         if self.best.exhausted and self.loop.step < num_rounds:
-            words = f"{self.best.metric} {self.best.value:.6g} in round {self.best.round}"
-            log(INFO, "Stopped: no improvement in %d evaluations on %s", self.best.not_improved, words)
+            words = (
+                f"{self.best.metric} {self.best.value:.6g} in round {self.best.round}"
+            )
+            log(
+                INFO,
+                "Stopped: no improvement in %d evaluations on %s",
+                self.best.not_improved,
+                words,
+            )
         result.arrays = self._arrays
         return result
 
@@ -254,7 +307,10 @@ class FederatedStrategy(Strategy):
     def summary(self) -> None:
         """Log the method and the number of clients."""
         robust.refuse_wrapper(self)
-        name, clients = type(self.loop.algorithm).__name__, len(self.registry.partitions)
+        name, clients = (
+            type(self.loop.algorithm).__name__,
+            len(self.registry.partitions),
+        )
         log(INFO, "langevax %s: %s with %d clients", __version__, name, clients)
 
     def configure_train(
@@ -275,10 +331,17 @@ class FederatedStrategy(Strategy):
         """Update the state from the replies to `configure_train`; the position, and the counts of the run."""
         sent = self._sent
         if sent is None:
-            raise RuntimeError("aggregate_train takes replies to configure_train, which was not called; call it first.")
-        index_of = {message.metadata.dst_node_id: index for index, message in enumerate(sent.messages)}
+            raise RuntimeError(
+                "aggregate_train takes replies to configure_train, which was not called; call it first."
+            )
+        index_of = {
+            message.metadata.dst_node_id: index
+            for index, message in enumerate(sent.messages)
+        }
         senders = [(reply.metadata.src_node_id, reply) for reply in replies]
-        self._receive(sent, {index_of[node]: reply for node, reply in senders if node in index_of})
+        self._receive(
+            sent, {index_of[node]: reply for node, reply in senders if node in index_of}
+        )
         self._sent = None
         return self._arrays, MetricRecord({**self.loop.counts})
 
@@ -288,23 +351,40 @@ class FederatedStrategy(Strategy):
         """The position, to all clients that are connected."""
         return self._evaluation_messages()
 
-    def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
+    def aggregate_evaluate(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> MetricRecord | None:
         """The mean loss over all rows of those who answered, and their mean metrics; None where nobody did."""
-        metrics = client_means(replies, self.registry.rows_of_nodes(), self.registry.weights).metrics
+        metrics = client_means(
+            replies, self.registry.rows_of_nodes(), self.registry.weights
+        ).metrics
         return MetricRecord({**metrics}) if metrics else None
 
     def _evaluation_messages(self) -> list[Message]:
         content, nodes = wire.pack(self.loop.position), self.registry.nodes
-        return [Message(wire.content({}, content), nodes[p], "evaluate") for p in self.registry.active()]
+        return [
+            Message(wire.content({}, content), nodes[p], "evaluate")
+            for p in self.registry.active()
+        ]
 
-    def _evaluate(self, evaluate: Evaluate | None, result: Result, grid: Grid | None, recorded: bool) -> RoundRecord:
+    def _evaluate(
+        self,
+        evaluate: Evaluate | None,
+        result: Result,
+        grid: Grid | None,
+        recorded: bool,
+    ) -> RoundRecord:
         """Ask the clients, if there is a grid, and the server; record their metrics."""
         done, metrics, clients = self.loop.step, {}, {}
         if grid is not None:
             messages = self._evaluation_messages()
-            received = send_and_receive(grid, messages, self.deadline, self.poll_seconds, lambda: None)
+            received = send_and_receive(
+                grid, messages, self.deadline, self.poll_seconds, lambda: None
+            )
             rows = self.registry.rows_of_nodes()
-            metrics, clients, failed = client_means(received.replies.values(), rows, self.registry.weights)
+            metrics, clients, failed = client_means(
+                received.replies.values(), rows, self.registry.weights
+            )
             for client, why in failed.items():
                 log(WARNING, "Client %d was not evaluated: %s", client, why)
         if metrics:
@@ -313,7 +393,9 @@ class FederatedStrategy(Strategy):
         if of_evaluate is not None:
             result.evaluate_metrics_serverapp[done] = of_evaluate
             metrics = metrics | of_server(of_evaluate)
-        record = RoundRecord(done, metrics, clients, self.loop.counts, self.loop.position)
+        record = RoundRecord(
+            done, metrics, clients, self.loop.counts, self.loop.position
+        )
         if recorded:
             self.rounds.append(record._replace(position=None))
             self.on_evaluation(record)
@@ -340,10 +422,18 @@ class FederatedStrategy(Strategy):
         progress = saved.progress
         rows = {int(p): int(n) for p, n in progress["rows"].items()}
         registry.rows = rows | registry.rows
-        clients, leaves = registry.set_clients([int(p) for p in progress["partitions"]]), saved.leaves
+        clients, leaves = (
+            registry.set_clients([int(p) for p in progress["partitions"]]),
+            saved.leaves,
+        )
         if (best := progress.get("best")) is not None:
-            number = 0 if best["round"] is None else len(jax.tree.leaves(self.loop.position))
-            leaves, of_best = leaves[: len(leaves) - number], leaves[len(leaves) - number :]
+            number = (
+                0 if best["round"] is None else len(jax.tree.leaves(self.loop.position))
+            )
+            leaves, of_best = (
+                leaves[: len(leaves) - number],
+                leaves[len(leaves) - number :],
+            )
             self.best.resume(best, of_best, self.loop.position)
         self.loop.resume(clients, progress, leaves)
         self.checker.usual = dict(progress["usual"])
@@ -351,8 +441,12 @@ class FederatedStrategy(Strategy):
         self.losses.losses = list(progress.get("losses", []))
         if jax.tree.leaves(self.loop.algorithm.memory(self.loop.position)):
             self._restart_reason = "clients' memories went with the engine's last run"
-        if changed := [str(p) for p, number in rows.items() if registry.rows[p] != number]:
-            self._restart_reason = f"clients {', '.join(changed)} have other rows than before"
+        if changed := [
+            str(p) for p, number in rows.items() if registry.rows[p] != number
+        ]:
+            self._restart_reason = (
+                f"clients {', '.join(changed)} have other rows than before"
+            )
         log(INFO, "Resumed after round %d", self.loop.step)
 
     def _update_clients(self, grid: Grid) -> None:
@@ -362,7 +456,11 @@ class FederatedStrategy(Strategy):
         joined, gone = registry.changes()
         reasons = [self._restart_reason] if self._restart_reason else []
         reasons += [f"clients {joined} joined"] if joined else []
-        reasons += [f"clients {gone} missed {registry.patience} exchanges in a row"] if gone else []
+        reasons += (
+            [f"clients {gone} missed {registry.patience} exchanges in a row"]
+            if gone
+            else []
+        )
         if not reasons:
             return
         registry.forget(gone)
@@ -372,24 +470,39 @@ class FederatedStrategy(Strategy):
             registry.wait_for(grid, needed, self.join_seconds, self.poll_seconds)
         self.loop.start(registry.set_clients(registry.candidates()))
         self._restart_reason = ""
-        log(WARNING, "Restarting with clients %s: %s", registry.partitions, "; ".join(reasons))
+        log(
+            WARNING,
+            "Restarting with clients %s: %s",
+            registry.partitions,
+            "; ".join(reasons),
+        )
 
     def _run_exchange(self, grid: Grid) -> None:
         registry = self.registry
         registry.connected = set(grid.get_node_ids())
-        if not any(registry.node_of(client) for client in range(len(registry.partitions))):
+        if not any(
+            registry.node_of(client) for client in range(len(registry.partitions))
+        ):
             log(WARNING, "No client is connected; waiting for one")
             registry.wait_for(grid, 1, self.join_seconds, self.poll_seconds)
         began = time.monotonic()
         sent = self._messages()
         received = send_and_receive(
-            grid, sent.messages, self.deadline, self.poll_seconds, lambda: registry.greet_new_nodes(grid)
+            grid,
+            sent.messages,
+            self.deadline,
+            self.poll_seconds,
+            lambda: registry.greet_new_nodes(grid),
         )
         self._receive(sent, received.replies, began, received.engine_seconds)
 
     def _messages(self) -> Sent:
         """The messages of the next exchange, to the clients that are connected."""
-        here = [c for c in range(len(self.registry.partitions)) if self.registry.node_of(c) is not None]
+        here = [
+            c
+            for c in range(len(self.registry.partitions))
+            if self.registry.node_of(c) is not None
+        ]
         request = self.loop.next(here if self.select_connected else None)
         common = {
             "run": self.checker.run,
@@ -415,12 +528,18 @@ class FederatedStrategy(Strategy):
                 "memory_version": request.memory_versions[index],
             }
             content = wire.content(common | own, packed[same])
-            sent.messages.append(Message(content, node, "train.exchange", group_id=str(request.number)))
+            sent.messages.append(
+                Message(content, node, "train.exchange", group_id=str(request.number))
+            )
             sent.clients.append(client)
         return sent
 
     def _receive(
-        self, sent: Sent, replies: dict[int, Message], began: float | None = None, engine_seconds: float = 0.0
+        self,
+        sent: Sent,
+        replies: dict[int, Message],
+        began: float | None = None,
+        engine_seconds: float = 0.0,
     ) -> None:
         """Update the state from replies, by the index of their messages; rejected ones count as drop-outs."""
         request, shape = sent.request, self.loop.reply_shape(sent.request)
@@ -430,17 +549,30 @@ class FederatedStrategy(Strategy):
         lost = []
         for index, reply in replies.items():
             try:
-                contents[index], norms[index] = self.checker.check(sent.messages[index], reply, shape)
+                contents[index], norms[index] = self.checker.check(
+                    sent.messages[index], reply, shape
+                )
             except MemoryLost:
                 lost.append(index)
             except Rejected as error:
                 rejected[index] = str(error)
         rejected |= self.checker.too_large(request.scheduled.name, norms)
-        accepted = {sent.clients[index]: contents[index] for index in sorted(contents) if index not in rejected}
-        self.watch.warn({self.registry.partitions[client]: reply for client, reply in accepted.items()})
+        accepted = {
+            sent.clients[index]: contents[index]
+            for index in sorted(contents)
+            if index not in rejected
+        }
+        self.watch.warn(
+            {
+                self.registry.partitions[client]: reply
+                for client, reply in accepted.items()
+            }
+        )
         compression = self.checker.compression
         reply_bytes = None if compression is None else sent_bytes(compression, shape)
-        counts = self.loop.receive(request, robust.aggregate(self.aggregation, accepted), reply_bytes)
+        counts = self.loop.receive(
+            request, robust.aggregate(self.aggregation, accepted), reply_bytes
+        )
         self.registry.record(request.clients, set(accepted))
         partition = [self.registry.partitions[client] for client in sent.clients]
         names = self.registry.partitions
@@ -453,7 +585,11 @@ class FederatedStrategy(Strategy):
             answered=[names[client] for client in accepted],
             rejected={partition[index]: why for index, why in sorted(rejected.items())},
             late=[name for index, name in enumerate(partition) if index not in replies],
-            disconnected=[names[client] for client in request.clients if client not in sent.clients],
+            disconnected=[
+                names[client]
+                for client in request.clients
+                if client not in sent.clients
+            ],
             memory_lost=[partition[index] for index in lost],
             seconds=seconds,
             server_seconds=seconds - engine_seconds,
@@ -471,9 +607,17 @@ class FederatedStrategy(Strategy):
 
     def _end_silent(self) -> None:
         last = self.history[-MAX_SILENT:]
-        reasons = [f"client {client}: {why}" for record in last for client, why in record.rejected.items()]
+        reasons = [
+            f"client {client}: {why}"
+            for record in last
+            for client, why in record.rejected.items()
+        ]
         late = sorted({client for record in last for client in record.late})
-        reasons += [f"clients {late} did not answer within {self.deadline:g} s"] if late else []
+        reasons += (
+            [f"clients {late} did not answer within {self.deadline:g} s"]
+            if late
+            else []
+        )
         raise TimeoutError(
             f"no reply of {MAX_SILENT} exchanges in a row was accepted. {'; '.join(dict.fromkeys(reasons))}. "
             "Where numbers are not finite take a smaller step size; where clients are slow a longer deadline."
@@ -490,4 +634,9 @@ class FederatedStrategy(Strategy):
                 "losses": self.losses.losses,
                 "best": self.best.progress(),
             }
-            checkpoints.save(self.checkpoint, self.identity, progress, (self.loop.state, self.best.position))
+            checkpoints.save(
+                self.checkpoint,
+                self.identity,
+                progress,
+                (self.loop.state, self.best.position),
+            )

@@ -59,10 +59,16 @@ class Task:
         Raises:
             TypeError: it is not a federated method.
         """
-        algorithm = self.algorithm if isinstance(self.algorithm, Federated) else self.algorithm(config)
+        algorithm = (
+            self.algorithm
+            if isinstance(self.algorithm, Federated)
+            else self.algorithm(config)
+        )
         if not isinstance(algorithm, Federated):
             got = checks.shown(algorithm)
-            raise TypeError(f"algorithm must be one of langevax.federated or a function that gives one, got {got}.")
+            raise TypeError(
+                f"algorithm must be one of langevax.federated or a function that gives one, got {got}."
+            )
         if self.personal is not None:
             self.personal.check(algorithm)
         return algorithm
@@ -78,4 +84,8 @@ class Task:
 
     def whole(self, position: PyTree, config: Config) -> PyTree:
         """The model of the server's leaves, with personal ones as they are at the start."""
-        return position if self.personal is None else eqx.combine(position, self.split_start(config)[1])
+        return (
+            position
+            if self.personal is None
+            else eqx.combine(position, self.split_start(config)[1])
+        )

@@ -56,12 +56,19 @@ def torch_problem(module: Any, loss: Any, rows: Any) -> ExternalSum:
     start = torch_start(module)
     _check_deterministic(module)
     if not callable(loss):
-        raise TypeError(f"loss must be a function loss(outputs, targets) -> scalar mean, got {checks.shown(loss)}.")
+        raise TypeError(
+            f"loss must be a function loss(outputs, targets) -> scalar mean, got {checks.shown(loss)}."
+        )
     if not isinstance(rows, tuple | list) or len(rows) != 2:
-        raise TypeError(f"rows must be a pair (inputs, targets), got {type(rows).__name__}; pass arrays or tensors.")
+        raise TypeError(
+            f"rows must be a pair (inputs, targets), got {type(rows).__name__}; pass arrays or tensors."
+        )
     arrays = jax.tree.map(_host, tuple(rows))
     dtypes = tuple(str(a.dtype) for a in jax.tree.leaves(arrays))
-    gradient, value = TorchGradient(module, loss, dtypes), TorchValue(module, loss, dtypes)
+    gradient, value = (
+        TorchGradient(module, loss, dtypes),
+        TorchValue(module, loss, dtypes),
+    )
     problem = ExternalSum(gradient, jax.tree.map_with_path(_as_jax, arrays), value)
     _check_mean(value, start, problem.data)
     return problem
@@ -79,7 +86,9 @@ def torch_start(module: Any) -> dict[str, np.ndarray]:
         >>> {name: array.shape for name, array in torch_start(torch.nn.Linear(3, 2)).items()}  # doctest: +SKIP
         {'weight': (2, 3), 'bias': (2,)}
     """
-    return {name: p.detach().cpu().numpy().copy() for name, p in _parameters(module).items()}
+    return {
+        name: p.detach().cpu().numpy().copy() for name, p in _parameters(module).items()
+    }
 
 
 def torch_load(module: Any, position: Any) -> None:
@@ -118,18 +127,32 @@ class TorchValue:
     def tensors(self, position: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
         parameters = _parameters(self.module)
         _check_names(position, parameters)
-        return {name: torch.from_numpy(position[name]).to(p.device, p.dtype) for name, p in parameters.items()}
+        return {
+            name: torch.from_numpy(position[name]).to(p.device, p.dtype)
+            for name, p in parameters.items()
+        }
 
     def of(self, parameters: dict[str, torch.Tensor], rows: PyTree) -> torch.Tensor:
         device = next(iter(parameters.values())).device
         leaves, structure = jax.tree.flatten(rows)
-        tensors = [torch.from_numpy(a.astype(k)).to(device) for a, k in zip(leaves, self.dtypes, strict=True)]
+        tensors = [
+            torch.from_numpy(a.astype(k)).to(device)
+            for a, k in zip(leaves, self.dtypes, strict=True)
+        ]
         inputs, targets = jax.tree.unflatten(structure, tensors)
-        outputs = torch.func.functional_call(self.module, self.state(parameters), inputs, tie_weights=False)
+        outputs = torch.func.functional_call(
+            self.module, self.state(parameters), inputs, tie_weights=False
+        )
         value = self.loss(outputs, targets)
         if not isinstance(value, torch.Tensor) or value.shape != ():
-            shape = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
-            raise ValueError(f"loss must return a scalar tensor, got {shape}; average over the rows and outputs.")
+            shape = (
+                tuple(value.shape)
+                if isinstance(value, torch.Tensor)
+                else type(value).__name__
+            )
+            raise ValueError(
+                f"loss must return a scalar tensor, got {shape}; average over the rows and outputs."
+            )
         return value
 
     def state(self, parameters: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -137,14 +160,18 @@ class TorchValue:
 
         Modules are visited once: `functional_call` would restore a module with several names to a wrong state.
         """
-        by_id = {id(p): parameters[name] for name, p in _parameters(self.module).items()}
+        by_id = {
+            id(p): parameters[name] for name, p in _parameters(self.module).items()
+        }
         state = {}
         for prefix, part in self.module.named_modules():
             prefix = f"{prefix}." if prefix else ""
             for name, p in part.named_parameters(recurse=False, remove_duplicate=False):
                 if id(p) in by_id:
                     state[prefix + name] = by_id[id(p)]
-            for name, buffer in part.named_buffers(recurse=False, remove_duplicate=False):
+            for name, buffer in part.named_buffers(
+                recurse=False, remove_duplicate=False
+            ):
                 state[prefix + name] = buffer.clone()
         return state
 
@@ -155,19 +182,32 @@ class TorchGradient(TorchValue):
 
     def __call__(self, position: dict[str, np.ndarray], rows: PyTree) -> Any:
         with torch.enable_grad():
-            parameters = {name: p.requires_grad_() for name, p in self.tensors(position).items()}
+            parameters = {
+                name: p.requires_grad_() for name, p in self.tensors(position).items()
+            }
             value = self.of(parameters, rows)
-            gradients = torch.autograd.grad(value, list(parameters.values()), allow_unused=True, materialize_grads=True)
-        return {name: g.cpu().numpy() for name, g in zip(parameters, gradients, strict=True)}
+            gradients = torch.autograd.grad(
+                value,
+                list(parameters.values()),
+                allow_unused=True,
+                materialize_grads=True,
+            )
+        return {
+            name: g.cpu().numpy() for name, g in zip(parameters, gradients, strict=True)
+        }
 
 
 def _parameters(module: Any) -> dict[str, torch.nn.Parameter]:
     """The parameters with `requires_grad`, checked."""
     if not isinstance(module, torch.nn.Module):
-        raise TypeError(f"module must be a torch.nn.Module, got {type(module).__name__}.")
+        raise TypeError(
+            f"module must be a torch.nn.Module, got {type(module).__name__}."
+        )
     parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
     if not parameters:
-        raise ValueError("module has no parameter that requires_grad; leave at least one to train.")
+        raise ValueError(
+            "module has no parameter that requires_grad; leave at least one to train."
+        )
     for name, p in parameters.items():
         if p.dtype != torch.float32:
             raise ValueError(
@@ -180,7 +220,9 @@ def _check_names(position: Any, parameters: dict[str, torch.nn.Parameter]) -> No
     names = set(position) if isinstance(position, dict) else None
     if names != set(parameters):
         actual = type(position).__name__ if names is None else sorted(names)
-        raise ValueError(f"position must be a dict of {sorted(parameters)}, got {actual}; see torch_start.")
+        raise ValueError(
+            f"position must be a dict of {sorted(parameters)}, got {actual}; see torch_start."
+        )
     for name, p in parameters.items():
         if np.shape(position[name]) != tuple(p.shape):
             raise ValueError(
@@ -192,28 +234,43 @@ def _check_deterministic(module: torch.nn.Module) -> None:
     """Raise if the output of a row is random or depends on other rows."""
     for name, part in module.named_modules():
         kind = f"{type(part).__name__} {name!r}"
-        if isinstance(part, batchnorm._BatchNorm) and (part.training or part.running_mean is None):
+        if isinstance(part, batchnorm._BatchNorm) and (
+            part.training or part.running_mean is None
+        ):
             raise ValueError(
                 f"{kind} normalises by the batch, so that gradients are not means over rows; hold its statistics "
                 "fixed by module.eval(), or use GroupNorm or LayerNorm."
             )
-        rate = part.p if isinstance(part, dropout._DropoutNd) else getattr(part, "dropout", 0)
+        rate = (
+            part.p
+            if isinstance(part, dropout._DropoutNd)
+            else getattr(part, "dropout", 0)
+        )
         if part.training and isinstance(rate, int | float) and rate > 0:
-            raise ValueError(f"{kind} drops out at random, but the gradient must be a function; call module.eval().")
+            raise ValueError(
+                f"{kind} drops out at random, but the gradient must be a function; call module.eval()."
+            )
 
 
-def _check_mean(value: TorchValue, position: dict[str, np.ndarray], rows: PyTree) -> None:
+def _check_mean(
+    value: TorchValue, position: dict[str, np.ndarray], rows: PyTree
+) -> None:
     """Raise if the loss of a few rows is not the mean over their two halves."""
     size = jax.tree.leaves(rows)[0].shape[0]
     half = min(CHECKED_ROWS, size // 2)
     if half == 0:
         return
     whole, first, second = (
-        value(jax.tree.map(np.array, position), jax.tree.map(lambda a, cut=cut: np.array(a[cut]), rows))
+        value(
+            jax.tree.map(np.array, position),
+            jax.tree.map(lambda a, cut=cut: np.array(a[cut]), rows),
+        )
         for cut in (slice(2 * half), slice(half), slice(half, 2 * half))
     )
     mean = (first + second) / 2
-    if np.isfinite(whole + mean) and abs(whole - mean) > 1e-3 * max(abs(first), abs(second)):
+    if np.isfinite(whole + mean) and abs(whole - mean) > 1e-3 * max(
+        abs(first), abs(second)
+    ):
         raise ValueError(
             f"loss over the first {2 * half} rows is {whole:.6g} but the mean over their halves {mean:.6g}: it is not "
             "a mean over rows. Pass one that is: reduction='mean', no class weights, no ignored targets."
@@ -221,8 +278,12 @@ def _check_mean(value: TorchValue, position: dict[str, np.ndarray], rows: PyTree
 
 
 def _host(array: Any) -> np.ndarray:
-    array = array.detach().cpu().numpy() if hasattr(array, "detach") else np.asarray(array)
-    return array.astype(np.float32) if np.issubdtype(array.dtype, np.floating) else array
+    array = (
+        array.detach().cpu().numpy() if hasattr(array, "detach") else np.asarray(array)
+    )
+    return (
+        array.astype(np.float32) if np.issubdtype(array.dtype, np.floating) else array
+    )
 
 
 def _as_jax(path: Any, array: np.ndarray) -> np.ndarray:
@@ -230,5 +291,7 @@ def _as_jax(path: Any, array: np.ndarray) -> np.ndarray:
     if array.dtype.kind not in "iu" or array.dtype.itemsize < 8:
         return array
     if array.size and (array.min() < INT32.min or array.max() > INT32.max):
-        raise ValueError(f"rows{jax.tree_util.keystr(path)} holds integers beyond 32 bits; pass smaller ones.")
+        raise ValueError(
+            f"rows{jax.tree_util.keystr(path)} holds integers beyond 32 bits; pass smaller ones."
+        )
     return array.astype(np.int32)

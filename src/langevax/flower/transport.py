@@ -17,7 +17,9 @@ from langevax.flower.wire import Rejected
 from langevax.problems.federation import Clients
 
 HELLO = "query.hello"
-GREETING_INTERVAL = 1.0  # seconds between two searches for new nodes while replies are awaited
+GREETING_INTERVAL = (
+    1.0  # seconds between two searches for new nodes while replies are awaited
+)
 log = getLogger("flwr").log
 
 
@@ -28,17 +30,27 @@ class Received(NamedTuple):
 
 
 def send_and_receive(
-    grid: Grid, messages: list[Message], deadline: float, poll_seconds: float, between_polls: Callable[[], None]
+    grid: Grid,
+    messages: list[Message],
+    deadline: float,
+    poll_seconds: float,
+    between_polls: Callable[[], None],
 ) -> Received:
     """Send messages and wait at most `deadline` seconds for their replies; later ones are never read."""
     began = time.monotonic()
     if not messages:
         return Received({}, 0.0)
-    waiting = {str(name): index for index, name in enumerate(grid.push_messages(messages)) if name}
+    waiting = {
+        str(name): index
+        for index, name in enumerate(grid.push_messages(messages))
+        if name
+    }
     replies = {}
     while waiting:
         for reply in grid.pull_messages(set(waiting)):
-            if (index := waiting.pop(reply.metadata.reply_to_message_id, None)) is not None:
+            if (
+                index := waiting.pop(reply.metadata.reply_to_message_id, None)
+            ) is not None:
                 replies[index] = reply
         if not waiting or time.monotonic() - began >= deadline:
             break
@@ -78,7 +90,9 @@ class NodeRegistry:
         self.rejected: dict[int, str] = {}
         self.num_partitions: int = 0
         self._ignored: set[int] = set()
-        self._greeted: dict[str, int] = {}  # nodes by the greeting that they have not answered
+        self._greeted: dict[
+            str, int
+        ] = {}  # nodes by the greeting that they have not answered
         self._searched = time.monotonic()
 
     def poll(self, grid: Grid) -> None:
@@ -90,14 +104,18 @@ class NodeRegistry:
                 node = self._greeted.pop(reply.metadata.reply_to_message_id, None)
                 if node is not None:
                     self._introduce(node, reply)
-        self._greeted = {name: node for name, node in self._greeted.items() if node in self.connected}
+        self._greeted = {
+            name: node for name, node in self._greeted.items() if node in self.connected
+        }
 
     def greet_new_nodes(self, grid: Grid) -> None:
         """Greet new nodes while an exchange waits, so that their answers are there after it."""
         if time.monotonic() - self._searched >= GREETING_INTERVAL:
             self._greet(grid, set(grid.get_node_ids()))
 
-    def wait_for(self, grid: Grid, number: int | None, seconds: float, poll_seconds: float) -> None:
+    def wait_for(
+        self, grid: Grid, number: int | None, seconds: float, poll_seconds: float
+    ) -> None:
         """Wait for `number` clients, None for all; a `TimeoutError` names those who came and who was rejected."""
         end = time.monotonic() + seconds
         while True:
@@ -105,10 +123,17 @@ class NodeRegistry:
             here = self.active()
             needed = self.num_partitions if number is None else number
             if here and needed and len(here) >= needed:
-                log(INFO, "%d clients are connected, with %d rows", len(here), sum(self.rows[p] for p in here))
+                log(
+                    INFO,
+                    "%d clients are connected, with %d rows",
+                    len(here),
+                    sum(self.rows[p] for p in here),
+                )
                 return
             if time.monotonic() >= end:
-                rejected = "".join(f" Rejected: {why}." for why in self.rejected.values())
+                rejected = "".join(
+                    f" Rejected: {why}." for why in self.rejected.values()
+                )
                 of = "clients" if not needed else f"of {needed} clients"
                 raise TimeoutError(
                     f"{len(here)} {of} introduced themselves within {seconds:g} s ({here}); start the others, ask for "
@@ -116,7 +141,9 @@ class NodeRegistry:
                 )
             time.sleep(poll_seconds)
 
-    def register(self, node: int, partition: int, rows: int, num_partitions: int) -> str | None:
+    def register(
+        self, node: int, partition: int, rows: int, num_partitions: int
+    ) -> str | None:
         """Accept a client, or return why it is rejected."""
         name = f"node {node}"
         if partition < 0:
@@ -126,10 +153,19 @@ class NodeRegistry:
             self._ignored.add(node)
             return f"client {partition} ({name}) has no rows"
         present = self.nodes.get(partition)
-        if present is not None and present != node and present in self.connected and not self.missed[partition]:
+        if (
+            present is not None
+            and present != node
+            and present in self.connected
+            and not self.missed[partition]
+        ):
             # not ignored for good: the other may be dead, which Flower notices after a minute
             return f"{name} has the partition id {partition} of node {present}"
-        self.nodes[partition], self.rows[partition], self.missed[partition] = node, rows, 0
+        self.nodes[partition], self.rows[partition], self.missed[partition] = (
+            node,
+            rows,
+            0,
+        )
         self.num_partitions = max(self.num_partitions, num_partitions)
         return None
 
@@ -139,7 +175,11 @@ class NodeRegistry:
 
     def active(self) -> list[int]:
         """Partitions of clients that are connected and answer."""
-        return sorted(p for p, node in self.nodes.items() if node in self.connected and self.missed[p] < self.patience)
+        return sorted(
+            p
+            for p, node in self.nodes.items()
+            if node in self.connected and self.missed[p] < self.patience
+        )
 
     def node_of(self, client: int) -> int | None:
         """The node of a client of the run, None where it is not connected."""
@@ -148,7 +188,10 @@ class NodeRegistry:
 
     def rows_of_nodes(self) -> dict[int, tuple[int, int]]:
         """Return partition and rows of each client by its node."""
-        return {node: (partition, self.rows[partition]) for partition, node in self.nodes.items()}
+        return {
+            node: (partition, self.rows[partition])
+            for partition, node in self.nodes.items()
+        }
 
     def record(self, selected: list[int], answered: set[int]) -> None:
         """Count who missed an exchange, by index in the run."""
@@ -170,29 +213,44 @@ class NodeRegistry:
 
     def candidates(self) -> list[int]:
         """The clients of a restart: all that are connected, and those that are absent for a moment."""
-        return sorted({p for p in self.partitions if self.missed[p] < self.patience} | set(self.active()))
+        return sorted(
+            {p for p in self.partitions if self.missed[p] < self.patience}
+            | set(self.active())
+        )
 
     def set_clients(self, partitions: list[int]) -> Clients:
         """Make these the clients of the run."""
         self.partitions = partitions
         for partition in partitions:
             self.missed.setdefault(partition, 0)
-        return Clients.of(np.array([self.rows[p] for p in partitions]), self.weights, self.dtype)
+        return Clients.of(
+            np.array([self.rows[p] for p in partitions]), self.weights, self.dtype
+        )
 
     def _greet(self, grid: Grid, connected: set[int]) -> None:
         self._searched = time.monotonic()
         waiting = set(self._greeted.values())
         if new := [node for node in self.unknown(connected) if node not in waiting]:
             content = {"algorithm": self.description}
-            names = grid.push_messages([Message(wire.content(content), node, HELLO) for node in new])
-            self._greeted |= {str(name): node for name, node in zip(names, new, strict=True) if name}
+            names = grid.push_messages(
+                [Message(wire.content(content), node, HELLO) for node in new]
+            )
+            self._greeted |= {
+                str(name): node for name, node in zip(names, new, strict=True) if name
+            }
 
     def _introduce(self, node: int, reply: Message) -> None:
         try:
             fields = opened(reply)
-            if (other := wire.difference(self.description, str(fields.get("algorithm")))) is not None:
-                raise Rejected(f"it runs another algorithm: {other}; install the same app on both sides")
-            introduction = [int(fields[name]) for name in ("partition", "rows", "num-partitions")]
+            if (
+                other := wire.difference(self.description, str(fields.get("algorithm")))
+            ) is not None:
+                raise Rejected(
+                    f"it runs another algorithm: {other}; install the same app on both sides"
+                )
+            introduction = [
+                int(fields[name]) for name in ("partition", "rows", "num-partitions")
+            ]
         except (Rejected, KeyError) as error:
             self._ignored.add(node)
             why = f"node {node}: {error}"
@@ -216,7 +274,9 @@ class ReplyChecker:
         self.ratio = ratio
         self.usual: dict[str, float] = {}
 
-    def check(self, message: Message, reply: Message, shape: PyTree) -> tuple[PyTree, float]:
+    def check(
+        self, message: Message, reply: Message, shape: PyTree
+    ) -> tuple[PyTree, float]:
         """The tree in the reply to a message, and its norm.
 
         Raises:
@@ -225,22 +285,34 @@ class ReplyChecker:
         """
         sent, node = wire.fields_of(message.content), message.metadata.dst_node_id
         if not reply.has_error() and reply.metadata.src_node_id != node:
-            raise Rejected(f"it comes from node {reply.metadata.src_node_id}, not from node {node}")
+            raise Rejected(
+                f"it comes from node {reply.metadata.src_node_id}, not from node {node}"
+            )
         fields = opened(reply)
         for name in ("run", "number", "exchange", "partition"):
             if fields.get(name) != sent[name]:
-                raise Rejected(f"it answers {name} {fields.get(name)}, not {name} {sent[name]}")
+                raise Rejected(
+                    f"it answers {name} {fields.get(name)}, not {name} {sent[name]}"
+                )
         if fields.get("lost"):
             raise MemoryLost
         arrays = wire.arrays_of(reply.content)
-        tree = wire.unpack(arrays, shape) if self.compression is None else decompress(self.compression, arrays, shape)
+        tree = (
+            wire.unpack(arrays, shape)
+            if self.compression is None
+            else decompress(self.compression, arrays, shape)
+        )
         return tree, wire.norm(tree)
 
     def too_large(self, exchange: str, norms: Mapping[int, float]) -> dict[int, str]:
         """Return the reasons why replies are rejected for their norms, by index; the others update what is usual."""
         known = [self.usual[exchange]] if exchange in self.usual else []
         positive = [n for n in (*norms.values(), *known) if n > 0]
-        limit = self.ratio * max([statistics.median(positive), *known]) if positive else float("inf")
+        limit = (
+            self.ratio * max([statistics.median(positive), *known])
+            if positive
+            else float("inf")
+        )
         reasons = {
             index: f"its norm is {n:.3g}, more than {self.ratio:g} times the usual {limit / self.ratio:.3g}"
             for index, n in norms.items()
@@ -258,7 +330,11 @@ class MemoryLost(Rejected):
 def opened(reply: Message) -> dict[str, Any]:
     """The fields of a reply; raise `Rejected` for an error, or where the client rejected the message."""
     if reply.has_error():
-        lines = [line.strip() for line in (reply.error.reason or "").splitlines() if line.strip()]
+        lines = [
+            line.strip()
+            for line in (reply.error.reason or "").splitlines()
+            if line.strip()
+        ]
         raise Rejected(f"it failed: {lines[-1][:300] if lines else 'no reason given'}")
     fields = wire.fields_of(reply.content)
     if "rejected" in fields:

@@ -32,7 +32,11 @@ def pack(tree: PyTree, names: list[str] | None = None) -> ArrayRecord:
 def names_of(record: ArrayRecord, like: PyTree) -> list[str]:
     """Names of a user's arrays in the order of the leaves of `like`: by key if `like` is a dict of these names, such as
     a module's parameters; else as they stand."""
-    return sorted(record) if isinstance(like, dict) and sorted(like) == sorted(record) else list(record)
+    return (
+        sorted(record)
+        if isinstance(like, dict) and sorted(like) == sorted(record)
+        else list(record)
+    )
 
 
 def unpack(record: ArrayRecord, like: PyTree, names: list[str] | None = None) -> PyTree:
@@ -45,7 +49,10 @@ def unpack(record: ArrayRecord, like: PyTree, names: list[str] | None = None) ->
     if len(names) != len(labelled):
         raise Rejected(f"it has {len(names)} arrays instead of {len(labelled)}")
     pairs = zip(names, labelled, strict=True)
-    leaves = [_checked(record[name], shape, jax.tree_util.keystr(path)) for name, (path, shape) in pairs]
+    leaves = [
+        _checked(record[name], shape, jax.tree_util.keystr(path))
+        for name, (path, shape) in pairs
+    ]
     return jax.tree.unflatten(structure, leaves)
 
 
@@ -58,13 +65,17 @@ def _checked(stored: Array, like: Any, label: str) -> np.ndarray:
     if dtype.kind == "V" or dtype.name == "bfloat16":
         array = array.view(dtype) if array.dtype == f"u{dtype.itemsize}" else array
     if array.shape != like.shape or array.dtype != dtype:
-        raise Rejected(f"{label} has shape {array.shape} and dtype {array.dtype}, not {like.shape} and {dtype}")
+        raise Rejected(
+            f"{label} has shape {array.shape} and dtype {array.dtype}, not {like.shape} and {dtype}"
+        )
     return array
 
 
 def _storable(array: np.ndarray) -> np.ndarray:
     """Dtypes unknown to NumPy's format, such as bfloat16, as integers of their size."""
-    return array.view(f"u{array.dtype.itemsize}") if array.dtype.isbuiltin != 1 else array
+    return (
+        array.view(f"u{array.dtype.itemsize}") if array.dtype.isbuiltin != 1 else array
+    )
 
 
 def norm(tree: PyTree) -> float:
@@ -75,16 +86,26 @@ def norm(tree: PyTree) -> float:
         square = float(wide @ wide)
         if not np.isfinite(square):
             wrong = np.flatnonzero(~np.isfinite(wide))
-            where = f"{wide[wrong[0]]} at {wrong[0]}" if len(wrong) else "numbers too large to square"
-            raise Rejected(f"{jax.tree_util.keystr(path)} is not finite: {len(wrong)} of {wide.size} numbers, {where}")
+            where = (
+                f"{wide[wrong[0]]} at {wrong[0]}"
+                if len(wrong)
+                else "numbers too large to square"
+            )
+            raise Rejected(
+                f"{jax.tree_util.keystr(path)} is not finite: {len(wrong)} of {wide.size} numbers, {where}"
+            )
         total += square
     return total**0.5
 
 
 def content(fields: dict[str, Any], arrays: ArrayRecord | None = None) -> RecordDict:
     """The content of a message or reply; fields that are None are left out."""
-    record = ConfigRecord({name: value for name, value in fields.items() if value is not None})
-    return RecordDict({FIELDS: record} if arrays is None else {FIELDS: record, ARRAYS: arrays})
+    record = ConfigRecord(
+        {name: value for name, value in fields.items() if value is not None}
+    )
+    return RecordDict(
+        {FIELDS: record} if arrays is None else {FIELDS: record, ARRAYS: arrays}
+    )
 
 
 def fields_of(records: RecordDict, name: str = FIELDS) -> dict[str, Any]:

@@ -68,7 +68,11 @@ def schedule_key(key: Key[Array, ""] | None) -> Key[Array, ""]:
 
 
 def check_drawing(
-    batch_size: int, replace: bool = False, reshuffle: bool = False, *, key: Key[Array, ""] | None = None
+    batch_size: int,
+    replace: bool = False,
+    reshuffle: bool = False,
+    *,
+    key: Key[Array, ""] | None = None,
 ) -> None:
     """Raise unless the arguments that estimators share are valid."""
     checks.positive_int("batch_size", batch_size)
@@ -77,7 +81,9 @@ def check_drawing(
     if key is not None:
         checks.typed_key(key)
     if replace and reshuffle:
-        raise ValueError("replace and reshuffle are both True; blocks of a permutation are drawn without replacement.")
+        raise ValueError(
+            "replace and reshuffle are both True; blocks of a permutation are drawn without replacement."
+        )
 
 
 def permuted(key: Key[Array, ""], places: Indices, size: Int[Array, ""]) -> Indices:
@@ -96,13 +102,17 @@ def _permuted(bits: MixingBits, places: Indices, size: Int[Array, ""]) -> Indice
     half = (width + 1) // 2
 
     def mix(x: UInt32[Array, " batch"]) -> UInt32[Array, " batch"]:
-        for r in range(ROUNDS):  # odd multiplication, addition and xor-shift are each invertible modulo 2^width
+        for r in range(
+            ROUNDS
+        ):  # odd multiplication, addition and xor-shift are each invertible modulo 2^width
             x = (x * (bits[2 * r] | jnp.uint32(1)) + bits[2 * r + 1]) & mask
             x = x ^ (x >> half)
         return x
 
     first = mix(places.astype(jnp.uint32))
-    inside = lax.while_loop(lambda x: jnp.any(x >= size), lambda x: jnp.where(x >= size, mix(x), x), first)
+    inside = lax.while_loop(
+        lambda x: jnp.any(x >= size), lambda x: jnp.where(x >= size, mix(x), x), first
+    )
     # a uniform rotation makes each index exactly uniform, whatever the mixing
     shift = bits[-1] % size
     return ((inside + shift) % size).astype(jnp.int32)

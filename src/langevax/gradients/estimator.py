@@ -28,7 +28,12 @@ class GradientEstimator(eqx.Module):
 
     @abstractmethod
     def estimate(
-        self, problem: Problem, position: PyTree, state: PyTree, key: RandomKey, step: Step
+        self,
+        problem: Problem,
+        position: PyTree,
+        state: PyTree,
+        key: RandomKey,
+        step: Step,
     ) -> tuple[PyTree, PyTree, Size]:
         """The gradient for this step, the next state, and the component gradients used."""
 
@@ -56,7 +61,12 @@ class Full(GradientEstimator):
         return (), 0
 
     def estimate(
-        self, problem: Problem, position: PyTree, state: tuple[()], key: RandomKey, step: Step
+        self,
+        problem: Problem,
+        position: PyTree,
+        state: tuple[()],
+        key: RandomKey,
+        step: Step,
     ) -> tuple[PyTree, tuple[()], Size]:
         return problem.gradient(position), state, problem.size
 
@@ -88,12 +98,21 @@ class Minibatch(GradientEstimator):
     def __check_init__(self) -> None:
         batches.check_drawing(self.batch_size, self.replace, self.reshuffle)
 
-    def init(self, problem: Problem, position: PyTree) -> tuple[batches.Permutation, Size]:
+    def init(
+        self, problem: Problem, position: PyTree
+    ) -> tuple[batches.Permutation, Size]:
         batches.check_batch_size(self.batch_size, problem, self.replace)
         return batches.permutation_state(self.reshuffle), 0
 
     def estimate(
-        self, problem: Problem, position: PyTree, state: batches.Permutation, key: RandomKey, step: Step
+        self,
+        problem: Problem,
+        position: PyTree,
+        state: batches.Permutation,
+        key: RandomKey,
+        step: Step,
     ) -> tuple[PyTree, batches.Permutation, Size]:
-        indices, permutation = batches.draw(key, problem, self.batch_size, self.replace, state, step)
+        indices, permutation = batches.draw(
+            key, problem, self.batch_size, self.replace, state, step
+        )
         return problem.gradient_at(position, indices), permutation, self.batch_size

@@ -61,25 +61,50 @@ class SARAH(GradientEstimator):
     def init(self, problem: Problem, position: PyTree) -> tuple[RunningState, Size]:
         batches.check_batch_size(self.batch_size, problem, self.replace)
         # step 0 takes a full gradient
-        return RunningState(position, trees.zeros_like(position), batches.permutation_state(self.reshuffle)), 0
+        return RunningState(
+            position,
+            trees.zeros_like(position),
+            batches.permutation_state(self.reshuffle),
+        ), 0
 
     def estimate(
-        self, problem: Problem, position: PyTree, state: RunningState, key: RandomKey, step: Step
+        self,
+        problem: Problem,
+        position: PyTree,
+        state: RunningState,
+        key: RandomKey,
+        step: Step,
     ) -> tuple[PyTree, RunningState, Size]:
         def refresh(state: RunningState) -> tuple[PyTree, batches.Permutation, Size]:
-            return problem.gradient(position), state.permutation, jnp.asarray(problem.size, jnp.int32)
+            return (
+                problem.gradient(position),
+                state.permutation,
+                jnp.asarray(problem.size, jnp.int32),
+            )
 
         def correct(state: RunningState) -> tuple[PyTree, batches.Permutation, Size]:
             number = batches.batches_before(step, self.period)
-            indices, permutation = batches.draw(key, problem, self.batch_size, self.replace, state.permutation, number)
+            indices, permutation = batches.draw(
+                key, problem, self.batch_size, self.replace, state.permutation, number
+            )
             change = two_point_change(problem, position, state.previous, indices)
-            return trees.add(change, state.gradient), permutation, jnp.int32(2 * self.batch_size)
+            return (
+                trees.add(change, state.gradient),
+                permutation,
+                jnp.int32(2 * self.batch_size),
+            )
 
-        gradient, permutation, used = lax.cond(step % self.period == 0, refresh, correct, state)
+        gradient, permutation, used = lax.cond(
+            step % self.period == 0, refresh, correct, state
+        )
         return gradient, RunningState(position, gradient, permutation), used
 
     def step_size_theorem(self) -> tuple[str, dict[str, Any]]:
-        return "SARAH", {"batch_size": self.batch_size, "period": self.period, "replace": self.replace}
+        return "SARAH", {
+            "batch_size": self.batch_size,
+            "period": self.period,
+            "replace": self.replace,
+        }
 
 
 class PAGE(GradientEstimator):
@@ -116,10 +141,17 @@ class PAGE(GradientEstimator):
 
     def init(self, problem: Problem, position: PyTree) -> tuple[RunningState, Size]:
         batches.check_batch_size(self.batch_size, problem, self.replace)
-        return RunningState(position, trees.zeros_like(position)), 0  # step 0 takes a full gradient
+        return RunningState(
+            position, trees.zeros_like(position)
+        ), 0  # step 0 takes a full gradient
 
     def estimate(
-        self, problem: Problem, position: PyTree, state: RunningState, key: RandomKey, step: Step
+        self,
+        problem: Problem,
+        position: PyTree,
+        state: RunningState,
+        key: RandomKey,
+        step: Step,
     ) -> tuple[PyTree, RunningState, Size]:
         def refresh() -> tuple[PyTree, Size]:
             return problem.gradient(position), jnp.asarray(problem.size, jnp.int32)
@@ -137,7 +169,11 @@ class PAGE(GradientEstimator):
         size = jnp.asarray(problem.size, jnp.float32)
         chosen = self.batch_size / (size + self.batch_size)
         probability = chosen if checks.is_auto(self.probability) else self.probability
-        drawn = random.uniform(random.fold_in(unrolled(batches.schedule_key(self.key)), step), (), jnp.float32)
+        drawn = random.uniform(
+            random.fold_in(unrolled(batches.schedule_key(self.key)), step),
+            (),
+            jnp.float32,
+        )
         return drawn < jnp.asarray(probability, jnp.float32)
 
 
@@ -170,10 +206,17 @@ class STORM(GradientEstimator):
 
     def init(self, problem: Problem, position: PyTree) -> tuple[RunningState, Size]:
         batches.check_batch_size(self.batch_size, problem, self.replace)
-        return RunningState(position, trees.zeros_like(position)), 0  # step 0 takes a batch alone
+        return RunningState(
+            position, trees.zeros_like(position)
+        ), 0  # step 0 takes a batch alone
 
     def estimate(
-        self, problem: Problem, position: PyTree, state: RunningState, key: RandomKey, step: Step
+        self,
+        problem: Problem,
+        position: PyTree,
+        state: RunningState,
+        key: RandomKey,
+        step: Step,
     ) -> tuple[PyTree, RunningState, Size]:
         indices, _ = batches.draw(key, problem, self.batch_size, self.replace)
         g = problem.gradient_at(position, indices)
@@ -187,7 +230,9 @@ class STORM(GradientEstimator):
             def corrected(g: Array, v: Array, h: Array) -> Array:
                 return g + (1 - jnp.asarray(self.momentum, v.dtype)) * (v - h)
 
-            return jax.tree.map(corrected, g, state.gradient, h), jnp.int32(2 * self.batch_size)
+            return jax.tree.map(corrected, g, state.gradient, h), jnp.int32(
+                2 * self.batch_size
+            )
 
         v, used = lax.cond(step == 0, first, correct)
         return v, RunningState(position, v), used

@@ -51,19 +51,31 @@ class TableEstimator(GradientEstimator):
         for name, names in (("table", TABLES), ("initial_table", INITIAL_TABLES)):
             value = getattr(self, name)
             if value not in names:
-                raise ValueError(f"{name} must be one of {names}, got {checks.shown(value)}.")
+                raise ValueError(
+                    f"{name} must be one of {names}, got {checks.shown(value)}."
+                )
 
     def entries(self, problem: Problem) -> tables.Entries:
         """Raise where the problem has fewer components than a batch."""
         batches.check_batch_size(self.batch_size, problem, False)
         is_blocks = self.table == "blocks"
-        return tables.Blocks(self.batch_size, self.key) if is_blocks else tables.Components(self.batch_size)
+        return (
+            tables.Blocks(self.batch_size, self.key)
+            if is_blocks
+            else tables.Components(self.batch_size)
+        )
 
-    def initial(self, problem: Problem, position: PyTree) -> tuple[PyTree, PyTree, Size]:
+    def initial(
+        self, problem: Problem, position: PyTree
+    ) -> tuple[PyTree, PyTree, Size]:
         """The mean of the table, the table, and the component gradients used."""
         entries = self.entries(problem)
         if self.initial_table == "batch":
-            return trees.zeros_like(position), tables.empty(entries.num_stored(problem), position), 0
+            return (
+                trees.zeros_like(position),
+                tables.empty(entries.num_stored(problem), position),
+                0,
+            )
         table = entries.full(problem, position)
         return tables.mean(entries, problem, table), table, problem.size
 
@@ -99,11 +111,19 @@ class SAGA(TableEstimator):
         return SAGAState(mean, table), used
 
     def estimate(
-        self, problem: Problem, position: PyTree, state: SAGAState, key: RandomKey, step: Step
+        self,
+        problem: Problem,
+        position: PyTree,
+        state: SAGAState,
+        key: RandomKey,
+        step: Step,
     ) -> tuple[PyTree, SAGAState, Size]:
         entries = self.entries(problem)
         drawn = entries.draw(key, problem)
-        gradients, z = entries.gradients(problem, drawn), tables.rows(state.table, drawn)
+        gradients, z = (
+            entries.gradients(problem, drawn),
+            tables.rows(state.table, drawn),
+        )
 
         def first() -> tuple[PyTree, Size]:
             """A full table knows its entries; an empty one is 0."""
@@ -112,14 +132,20 @@ class SAGA(TableEstimator):
             return gradients(position), jnp.int32(entries.cost(problem))
 
         def changed() -> tuple[PyTree, Size]:
-            return trees.subtract(gradients(position), z), jnp.int32(entries.cost(problem))
+            return trees.subtract(gradients(position), z), jnp.int32(
+                entries.cost(problem)
+            )
 
         # what is read of the table is used up in a branch: read again after the write, it would be copied
         changes, used = lax.cond(step == 0, first, changed)
         change = jax.tree.map(_mean, changes)
         share = jnp.sum(entries.weights(problem, drawn, trees.dtype_of(position)))
         mean = jax.tree.map(lambda m, c: m + share * c, state.mean, change)
-        return trees.add(change, state.mean), SAGAState(mean, tables.add(state.table, drawn, changes)), used
+        return (
+            trees.add(change, state.mean),
+            SAGAState(mean, tables.add(state.table, drawn, changes)),
+            used,
+        )
 
 
 class SLEDGEState(NamedTuple):
@@ -174,7 +200,12 @@ class SLEDGE(TableEstimator):
         return SLEDGEState(position, mean, trees.zeros_like(position), table), used
 
     def estimate(
-        self, problem: Problem, position: PyTree, state: SLEDGEState, key: RandomKey, step: Step
+        self,
+        problem: Problem,
+        position: PyTree,
+        state: SLEDGEState,
+        key: RandomKey,
+        step: Step,
     ) -> tuple[PyTree, SLEDGEState, Size]:
         entries = self.entries(problem)
         drawn = entries.draw(key, problem)
@@ -203,12 +234,18 @@ class SLEDGE(TableEstimator):
         v = jax.tree.map(corrected, state.gradient, delta, residuals)
         shift = trees.add(state.shift, delta)
         # g - shift, as what is added to z = y - the last shift
-        table = tables.add(state.table, drawn, jax.tree.map(lambda r, delta: r - delta, residuals, delta))
+        table = tables.add(
+            state.table,
+            drawn,
+            jax.tree.map(lambda r, delta: r - delta, residuals, delta),
+        )
 
         # as many steps as draw each entry once, on average
         chosen = -(-entries.num_stored(problem) // entries.num_drawn)
         period = chosen if isinstance(self.resync, str) else self.resync
-        resync = partial(tables.fold_shift, lambda table: tables.mean(entries, problem, table))
+        resync = partial(
+            tables.fold_shift, lambda table: tables.mean(entries, problem, table)
+        )
         v, shift, table = tables.every(period, step, resync, (v, shift, table))
         return v, SLEDGEState(position, v, shift, table), used
 

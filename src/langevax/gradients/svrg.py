@@ -62,26 +62,49 @@ class SVRG(GradientEstimator):
     def init(self, problem: Problem, position: PyTree) -> tuple[AnchorState, Size]:
         batches.check_batch_size(self.batch_size, problem, self.replace)
         # step 0 takes the first anchor
-        return AnchorState(position, trees.zeros_like(position), batches.permutation_state(self.reshuffle)), 0
+        return AnchorState(
+            position,
+            trees.zeros_like(position),
+            batches.permutation_state(self.reshuffle),
+        ), 0
 
     def estimate(
-        self, problem: Problem, position: PyTree, state: AnchorState, key: RandomKey, step: Step
+        self,
+        problem: Problem,
+        position: PyTree,
+        state: AnchorState,
+        key: RandomKey,
+        step: Step,
     ) -> tuple[PyTree, AnchorState, Size]:
         def refresh(state: AnchorState) -> tuple[PyTree, AnchorState, Size]:
             gradient = problem.gradient(position)
-            return gradient, AnchorState(position, gradient, state.permutation), jnp.asarray(problem.size, jnp.int32)
+            return (
+                gradient,
+                AnchorState(position, gradient, state.permutation),
+                jnp.asarray(problem.size, jnp.int32),
+            )
 
         def correct(state: AnchorState) -> tuple[PyTree, AnchorState, Size]:
             number = batches.batches_before(step, self.period)
-            indices, permutation = batches.draw(key, problem, self.batch_size, self.replace, state.permutation, number)
+            indices, permutation = batches.draw(
+                key, problem, self.batch_size, self.replace, state.permutation, number
+            )
             change = two_point_change(problem, position, state.anchor, indices)
             gradient = trees.add(change, state.anchor_gradient)
-            return gradient, state._replace(permutation=permutation), jnp.int32(2 * self.batch_size)
+            return (
+                gradient,
+                state._replace(permutation=permutation),
+                jnp.int32(2 * self.batch_size),
+            )
 
         return lax.cond(step % self.period == 0, refresh, correct, state)
 
     def step_size_theorem(self) -> tuple[str, dict[str, Any]]:
-        return "SVRG", {"batch_size": self.batch_size, "period": self.period, "replace": self.replace}
+        return "SVRG", {
+            "batch_size": self.batch_size,
+            "period": self.period,
+            "replace": self.replace,
+        }
 
 
 class ControlVariate(GradientEstimator):
@@ -106,7 +129,8 @@ class ControlVariate(GradientEstimator):
 
     batch_size: int
     center: PyTree = eqx.field(
-        default="auto", converter=lambda c: c if checks.is_auto(c) else jax.tree.map(jnp.asarray, c)
+        default="auto",
+        converter=lambda c: c if checks.is_auto(c) else jax.tree.map(jnp.asarray, c),
     )
     replace: bool = False
     reshuffle: bool = False
@@ -114,23 +138,42 @@ class ControlVariate(GradientEstimator):
     def __check_init__(self) -> None:
         batches.check_drawing(self.batch_size, self.replace, self.reshuffle)
         if not checks.is_auto(self.center):
-            checks.finite("center", self.center, remedy="pass a finite position, such as the mode")
+            checks.finite(
+                "center", self.center, remedy="pass a finite position, such as the mode"
+            )
 
     def init(self, problem: Problem, position: PyTree) -> tuple[AnchorState, Size]:
         batches.check_batch_size(self.batch_size, problem, self.replace)
         center = position if checks.is_auto(self.center) else self.center
         checks.same_structure("center", center, position)
-        state = AnchorState(center, problem.gradient(center), batches.permutation_state(self.reshuffle))
+        state = AnchorState(
+            center, problem.gradient(center), batches.permutation_state(self.reshuffle)
+        )
         return state, problem.size
 
     def estimate(
-        self, problem: Problem, position: PyTree, state: AnchorState, key: RandomKey, step: Step
+        self,
+        problem: Problem,
+        position: PyTree,
+        state: AnchorState,
+        key: RandomKey,
+        step: Step,
     ) -> tuple[PyTree, AnchorState, Size]:
-        indices, permutation = batches.draw(key, problem, self.batch_size, self.replace, state.permutation, step)
+        indices, permutation = batches.draw(
+            key, problem, self.batch_size, self.replace, state.permutation, step
+        )
         change = two_point_change(problem, position, state.anchor, indices)
-        return trees.add(change, state.anchor_gradient), state._replace(permutation=permutation), 2 * self.batch_size
+        return (
+            trees.add(change, state.anchor_gradient),
+            state._replace(permutation=permutation),
+            2 * self.batch_size,
+        )
 
 
-def two_point_change(problem: Problem, here: PyTree, there: PyTree, indices: Indices) -> PyTree:
+def two_point_change(
+    problem: Problem, here: PyTree, there: PyTree, indices: Indices
+) -> PyTree:
     """`gradient_I(here) - gradient_I(there)` on one batch."""
-    return trees.subtract(problem.gradient_at(here, indices), problem.gradient_at(there, indices))
+    return trees.subtract(
+        problem.gradient_at(here, indices), problem.gradient_at(there, indices)
+    )

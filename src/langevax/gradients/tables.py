@@ -57,7 +57,9 @@ class Components(eqx.Module):
         """All of them at one position, in n component gradients."""
         return _fill(self, problem, position, sizes().table_gradients)
 
-    def weights(self, problem: Problem, entries: Int[Array, " entries"], dtype: DTypeLike) -> Float[Array, " entries"]:
+    def weights(
+        self, problem: Problem, entries: Int[Array, " entries"], dtype: DTypeLike
+    ) -> Float[Array, " entries"]:
         """w_j, 0 for padding."""
         return (entries < problem.size).astype(dtype) / jnp.asarray(problem.size, dtype)
 
@@ -95,18 +97,24 @@ class Blocks(eqx.Module):
             mean = problem.gradient_at(position, members)
             if self._even(problem):
                 return jax.tree.map(lambda g: g[None], mean)
-            return jax.tree.map(without_surplus, mean, problem.gradient_at(position, members[:1]))
+            return jax.tree.map(
+                without_surplus, mean, problem.gradient_at(position, members[:1])
+            )
 
         def without_surplus(mean: Array, first: Array) -> Array:
             length = size.astype(mean.dtype)
-            return ((self.batch_size * mean - (self.batch_size - length) * first) / length)[None]
+            return (
+                (self.batch_size * mean - (self.batch_size - length) * first) / length
+            )[None]
 
         return at
 
     def full(self, problem: Problem, position: PyTree) -> PyTree:
         return _fill(self, problem, position, None)
 
-    def members(self, problem: Problem, block: Int[Array, ""]) -> tuple[Int[Array, " b"], Int[Array, ""]]:
+    def members(
+        self, problem: Problem, block: Int[Array, ""]
+    ) -> tuple[Int[Array, " b"], Int[Array, ""]]:
         """The components of a block, its first one again where they are fewer than b; and how many they are."""
         size, count = self._counts(problem)
         block = jnp.minimum(block, count - 1)  # the permutation has no entry beyond
@@ -114,16 +122,22 @@ class Blocks(eqx.Module):
         length = self._length(problem, block)
         places = jnp.arange(self.batch_size, dtype=jnp.int32)
         key = unrolled(batches.schedule_key(self.key))
-        return batches.permuted(key, start + jnp.where(places < length, places, 0), size), length
+        return batches.permuted(
+            key, start + jnp.where(places < length, places, 0), size
+        ), length
 
-    def weights(self, problem: Problem, entries: Int[Array, " entries"], dtype: DTypeLike) -> Float[Array, " entries"]:
+    def weights(
+        self, problem: Problem, entries: Int[Array, " entries"], dtype: DTypeLike
+    ) -> Float[Array, " entries"]:
         count = -(-problem.size // self.batch_size)
         length = jnp.where(entries < count, self._length(problem, entries), 0)
         return length.astype(dtype) / jnp.asarray(problem.size, dtype)
 
     def _counts(self, problem: Problem) -> tuple[Int[Array, ""], Int[Array, ""]]:
         """Components and blocks in use."""
-        return jnp.asarray(problem.size, jnp.int32), jnp.asarray(-(-problem.size // self.batch_size), jnp.int32)
+        return jnp.asarray(problem.size, jnp.int32), jnp.asarray(
+            -(-problem.size // self.batch_size), jnp.int32
+        )
 
     def _length(self, problem: Problem, block: Int[Array, "..."]) -> Int[Array, "..."]:
         size, count = self._counts(problem)
@@ -138,7 +152,10 @@ Entries = Components | Blocks
 
 def empty(num_entries: int, position: PyTree) -> PyTree:
     """A table of zeros, whose entries are sharded as the leaves of the position are."""
-    return jax.tree.map(lambda x: jnp.broadcast_to(jnp.zeros_like(x), (num_entries, *jnp.shape(x))), position)
+    return jax.tree.map(
+        lambda x: jnp.broadcast_to(jnp.zeros_like(x), (num_entries, *jnp.shape(x))),
+        position,
+    )
 
 
 def rows(table: PyTree, entries: Drawn) -> PyTree:
@@ -161,14 +178,18 @@ def mean(entries: Entries, problem: Problem, table: PyTree) -> PyTree:
     return jax.tree.map(weighted_sum, table)
 
 
-def fold_shift(mean: Callable[[PyTree], PyTree], carry: tuple[PyTree, PyTree, PyTree]) -> tuple[PyTree, PyTree, PyTree]:
+def fold_shift(
+    mean: Callable[[PyTree], PyTree], carry: tuple[PyTree, PyTree, PyTree]
+) -> tuple[PyTree, PyTree, PyTree]:
     """(v, S, z) with S added to the table and v its mean again, against rounding."""
     _, shift, table = carry
     table = trees.add(table, shift)
     return mean(table), trees.zeros_like(shift), table
 
 
-def every(period: int, step: Step, function: Callable[[PyTree], PyTree], carry: PyTree) -> PyTree:
+def every(
+    period: int, step: Step, function: Callable[[PyTree], PyTree], carry: PyTree
+) -> PyTree:
     """`function(carry)` at the last step of each period: a loop of one trip, around which a table is not copied."""
     due = (step % period == period - 1).astype(jnp.int32)
 
@@ -178,8 +199,16 @@ def every(period: int, step: Step, function: Callable[[PyTree], PyTree], carry: 
     return lax.while_loop(lambda loop: loop[0] > 0, body, (due, carry))[1]
 
 
-def _fill(entries: Entries, problem: Problem, position: PyTree, chunk: int | None) -> PyTree:
+def _fill(
+    entries: Entries, problem: Problem, position: PyTree, chunk: int | None
+) -> PyTree:
     def gradient(entry: Int[Array, ""]) -> PyTree:
-        return jax.tree.map(lambda g: g[0], entries.gradients(problem, entry[None])(position))
+        return jax.tree.map(
+            lambda g: g[0], entries.gradients(problem, entry[None])(position)
+        )
 
-    return lax.map(gradient, jnp.arange(entries.num_stored(problem), dtype=jnp.int32), batch_size=chunk)
+    return lax.map(
+        gradient,
+        jnp.arange(entries.num_stored(problem), dtype=jnp.int32),
+        batch_size=chunk,
+    )

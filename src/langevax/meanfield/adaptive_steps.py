@@ -82,13 +82,23 @@ class LossCurvatureSteps(Algorithm):
     def check(self, problem: Any) -> None:
         check_risk(problem, type(self).__name__)
 
-    def init(self, problem: Any, position: Any, key: Key[Array, ""]) -> tuple[AdaptiveState, Info]:
+    def init(
+        self, problem: Any, position: Any, key: Key[Array, ""]
+    ) -> tuple[AdaptiveState, Info]:
         state, info = self.inner.init(problem, position, key)
-        curvatures = jax.vmap(problem.loss.local_curvature)(problem.outputs(position), problem.targets)
-        return AdaptiveState(state, curvatures, steps_at(problem, self.relative_step_size, curvatures)), info
+        curvatures = jax.vmap(problem.loss.local_curvature)(
+            problem.outputs(position), problem.targets
+        )
+        return AdaptiveState(
+            state, curvatures, steps_at(problem, self.relative_step_size, curvatures)
+        ), info
 
     def step(
-        self, problem: Any, state: AdaptiveState, key: Key[Array, ""], step: Int[Array, ""]
+        self,
+        problem: Any,
+        state: AdaptiveState,
+        key: Key[Array, ""],
+        step: Int[Array, ""],
     ) -> tuple[AdaptiveState, Info]:
         curvatures, step_size = lax.cond(
             step % EVERY == 0,
@@ -96,16 +106,22 @@ class LossCurvatureSteps(Algorithm):
             lambda: (state.curvatures, state.step_size),
         )
         own = jnp.sqrt(step_size) if isinstance(self.inner, Underdamped) else step_size
-        inner, info = eqx.tree_at(_step_size, self.inner, own).step(problem, state.inner, key, step)
+        inner, info = eqx.tree_at(_step_size, self.inner, own).step(
+            problem, state.inner, key, step
+        )
         return AdaptiveState(inner, curvatures, step_size), info
 
-    def _measured(self, risk: MeanFieldRisk, state: AdaptiveState, number: Array) -> tuple[Array, Array]:
+    def _measured(
+        self, risk: MeanFieldRisk, state: AdaptiveState, number: Array
+    ) -> tuple[Array, Array]:
         """Return the curvatures with those of the next rows measured again, and the steps that follow from them."""
         places = number * self.num_rows + jnp.arange(self.num_rows, dtype=jnp.int32)
         rows = places % jnp.asarray(risk.size, jnp.int32)
         outputs = risk.outputs(state.position, risk.inputs[rows])
         measured = jax.vmap(risk.loss.local_curvature)(outputs, risk.targets[rows])
-        curvatures = state.curvatures.at[rows].set(jnp.maximum(measured, state.curvatures[rows] / GROWTH))
+        curvatures = state.curvatures.at[rows].set(
+            jnp.maximum(measured, state.curvatures[rows] / GROWTH)
+        )
         return curvatures, steps_at(risk, self.relative_step_size, curvatures)
 
 
@@ -129,20 +145,32 @@ class DualCurvatureSteps(Algorithm):
     def check(self, problem: Any) -> None:
         check_risk(problem, type(self).__name__)
 
-    def init(self, problem: Any, position: Any, key: Key[Array, ""]) -> tuple[AdaptiveState, Info]:
+    def init(
+        self, problem: Any, position: Any, key: Key[Array, ""]
+    ) -> tuple[AdaptiveState, Info]:
         state, info = self.inner.init(problem, position, key)
         return self._following(problem, state, problem.dual(position)), info
 
     def step(
-        self, problem: Any, state: AdaptiveState, key: Key[Array, ""], step: Int[Array, ""]
+        self,
+        problem: Any,
+        state: AdaptiveState,
+        key: Key[Array, ""],
+        step: Int[Array, ""],
     ) -> tuple[AdaptiveState, Info]:
-        inner, info = eqx.tree_at(_step_size, self.inner, state.step_size).step(problem, state.inner, key, step)
+        inner, info = eqx.tree_at(_step_size, self.inner, state.step_size).step(
+            problem, state.inner, key, step
+        )
         return self._following(problem, inner, inner.dual), info
 
-    def _following(self, risk: MeanFieldRisk, state: Any, dual: Float[Array, "n ..."]) -> AdaptiveState:
+    def _following(
+        self, risk: MeanFieldRisk, state: Any, dual: Float[Array, "n ..."]
+    ) -> AdaptiveState:
         lengths = jnp.sqrt(jnp.sum(dual.reshape(len(dual), -1) ** 2, axis=1))
         curvatures = lengths / jnp.asarray(risk.neuron.bound, lengths.dtype)
-        return AdaptiveState(state, curvatures, steps_at(risk, self.relative_step_size, curvatures))
+        return AdaptiveState(
+            state, curvatures, steps_at(risk, self.relative_step_size, curvatures)
+        )
 
 
 def rows_to_measure(rows_of_a_step: int) -> int:

@@ -35,7 +35,11 @@ class AntitheticLangevin(Langevin):
         reflection_of(problem)
 
     def step(
-        self, problem: Any, state: LangevinState, key: Key[Array, ""], step: Int[Array, ""]
+        self,
+        problem: Any,
+        state: LangevinState,
+        key: Key[Array, ""],
+        step: Int[Array, ""],
     ) -> tuple[LangevinState, Info]:
         gradient_key, noise_key = random.split(key)
         count, size = state.position.shape

@@ -86,7 +86,9 @@ class Certificate:
         """The width, of what the untrained prior leaves above the lower end; 1 where no lower end is known."""
         if not math.isfinite(self.lower_bound):
             return 1.0
-        return self.width / max(self.prior_objective - self.lower_bound, np.finfo(float).tiny)
+        return self.width / max(
+            self.prior_objective - self.lower_bound, np.finfo(float).tiny
+        )
 
     def __repr__(self) -> str:
         return (
@@ -112,7 +114,9 @@ class Certificate:
                 "were certified."
             )
         apart = np.asarray(outputs, np.float64) - self.outputs
-        distance = math.sqrt(self.row_shares @ np.sum(apart.reshape(len(apart), -1) ** 2, 1))
+        distance = math.sqrt(
+            self.row_shares @ np.sum(apart.reshape(len(apart), -1) ** 2, 1)
+        )
         return (distance + math.sqrt(2 * max(self.width, 0))) ** 2
 
 
@@ -157,13 +161,19 @@ def certify(
         (True, True)
     """
     checks.not_forked()
-    checks.instance("risk", risk, MeanFieldRisk, "langevax.MeanFieldRisk(neuron, loss, X, y)")
+    checks.instance(
+        "risk", risk, MeanFieldRisk, "langevax.MeanFieldRisk(neuron, loss, X, y)"
+    )
     checks.typed_key(key)
     checks.number("temperature", temperature, positive=True)
     if effort is not None and cpu_seconds is not None:
-        raise ValueError(f"effort={effort} and cpu_seconds={cpu_seconds} are two budgets; pass one of them.")
+        raise ValueError(
+            f"effort={effort} and cpu_seconds={cpu_seconds} are two budgets; pass one of them."
+        )
     checks.number("effort", DEFAULT_EFFORT if effort is None else effort, positive=True)
-    checks.number("cpu_seconds", 1.0 if cpu_seconds is None else cpu_seconds, positive=True)
+    checks.number(
+        "cpu_seconds", 1.0 if cpu_seconds is None else cpu_seconds, positive=True
+    )
     checks.flag("resume", resume)
     check_bounded(risk)
     risk.prior(temperature, 1)  # refuses a risk without a prior
@@ -206,7 +216,11 @@ def _inner(risk: MeanFieldRisk, law: GibbsLaw, cloud: ArrayLike) -> np.ndarray:
             f"each of clouds must have shape (particles, {risk.particle_size}), got {particles.shape}; pass positions "
             "of trained networks."
         )
-    checks.finite("clouds", jnp.asarray(particles), remedy="pass the positions of a finite network")
+    checks.finite(
+        "clouds",
+        jnp.asarray(particles),
+        remedy="pass the positions of a finite network",
+    )
     if law.output_weight is not None:
         particles = np.asarray(risk.neuron.split(jnp.asarray(particles))[1])  # pyright: ignore[reportAttributeAccessIssue]
     return particles / np.asarray(law.deviations)
@@ -216,7 +230,9 @@ def _certificate(search: IntervalSearch) -> Certificate:
     low, high, prior_objective = search.lower, search.upper, search.prior_objective
     lower = low[0] if low is not None else -math.inf
     upper = high[0] if high is not None else math.inf
-    trusted = math.isfinite(upper - lower) and upper - lower <= TRUSTED * (prior_objective - lower)
+    trusted = math.isfinite(upper - lower) and upper - lower <= TRUSTED * (
+        prior_objective - lower
+    )
     shape = (search.risk.max_size, *search.risk.neuron.output_shape)
     return Certificate(
         lower_bound=lower,
@@ -235,13 +251,21 @@ def _certificate(search: IntervalSearch) -> Certificate:
     )
 
 
-def _verdict(search: IntervalSearch, lower: float, upper: float, prior_objective: float, trusted: bool) -> str:
+def _verdict(
+    search: IntervalSearch,
+    lower: float,
+    upper: float,
+    prior_objective: float,
+    trusted: bool,
+) -> str:
     width = max(upper - lower, 1e-12)
     places = max(0, 1 - math.floor(math.log10(width))) if math.isfinite(width) else 3
     digits = f".{places}f" if width < FAR else ".3g"
     between = f"between {lower:{digits}} and {upper:{digits}}"
     if trusted:
-        if not np.any(search.lower[1] if search.lower is not None else 0):  # D(0) needs no search
+        if not np.any(
+            search.lower[1] if search.lower is not None else 0
+        ):  # D(0) needs no search
             return f"The least training objective lies {between} (95 % each end)."
         if not search.descents:
             return (
@@ -255,7 +279,9 @@ def _verdict(search: IntervalSearch, lower: float, upper: float, prior_objective
         )
     refusal = search.refusal.format(more=f"raise effort (it was {search.effort:.0e})")
     if not math.isfinite(lower):
-        return f"Not certified: at most {upper:.3g}, with no lower end, since {refusal}."
+        return (
+            f"Not certified: at most {upper:.3g}, with no lower end, since {refusal}."
+        )
     share = (upper - lower) / max(prior_objective - lower, np.finfo(float).tiny)
     return f"Not certified: {between}, {min(share, 1):.0%} of what the untrained prior leaves, since {refusal}."
 

@@ -25,10 +25,29 @@ if TYPE_CHECKING:
     from langevax.meanfield.interval_search import IntervalSearch
 
 FORMAT = 1
-NUMBERS = ("prior_objective", "rounds", "descents", "size", "num_particles", "bounded", "refusal", "history", "seconds")
+NUMBERS = (
+    "prior_objective",
+    "rounds",
+    "descents",
+    "size",
+    "num_particles",
+    "bounded",
+    "refusal",
+    "history",
+    "seconds",
+)
 """Fields of a search that JSON holds."""
 ASCENT = ("temperature", "reached", "added")
-FAULTS = (OSError, ValueError, KeyError, TypeError, IndexError, zipfile.BadZipFile, EOFError, RuntimeError)
+FAULTS = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    IndexError,
+    zipfile.BadZipFile,
+    EOFError,
+    RuntimeError,
+)
 
 
 def problem_hash(risk: MeanFieldRisk, temperature: float) -> str:
@@ -43,7 +62,11 @@ def save_search(file: Path, search: "IntervalSearch", problem: str) -> None:
     """Write the state of a search."""
     state: dict[str, Any] = {"format": FORMAT, "problem": problem}
     state |= {name: getattr(search, name) for name in NUMBERS}
-    state |= {"work": search.clouds.work, "draws": search.clouds.draws, "moves": search.moves}
+    state |= {
+        "work": search.clouds.work,
+        "draws": search.clouds.draws,
+        "moves": search.moves,
+    }
     arrays: dict[str, np.ndarray] = {}
     if search.lower is not None:
         state["lower"], arrays["lower"] = search.lower
@@ -53,7 +76,9 @@ def save_search(file: Path, search: "IntervalSearch", problem: str) -> None:
         arrays["upper"] = bound.outputs
     if (ascent := search.ascent) is not None:
         state["ascent"] = {name: getattr(ascent, name) for name in ASCENT}
-        arrays |= {name: getattr(ascent, name) for name in ("dual", "cloud", "log_weights")}
+        arrays |= {
+            name: getattr(ascent, name) for name in ("dual", "cloud", "log_weights")
+        }
         arrays |= {"path": np.stack([np.asarray(tilt) for tilt in ascent.path])}
         arrays |= {"counted": np.array(ascent.counted)}
     arrays["state"] = np.frombuffer(json.dumps(state).encode(), np.uint8)
@@ -63,7 +88,9 @@ def save_search(file: Path, search: "IntervalSearch", problem: str) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(file, content.getbuffer())
     except OSError as error:
-        raise CheckpointError(f"checkpoint {str(file)!r} cannot be written ({error.strerror}).") from error
+        raise CheckpointError(
+            f"checkpoint {str(file)!r} cannot be written ({error.strerror})."
+        ) from error
 
 
 def read_search(file: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -79,9 +106,13 @@ def read_search(file: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         state = json.loads(arrays["state"].tobytes())
         number, _ = state["format"], state["problem"]
     except FAULTS as error:
-        raise CheckpointError(f"{where} is not a search that certify saved ({error}); name another file.") from error
+        raise CheckpointError(
+            f"{where} is not a search that certify saved ({error}); name another file."
+        ) from error
     if number != FORMAT:
-        raise CheckpointError(f"{where} has format {number}, this langevax reads {FORMAT}; name another file.")
+        raise CheckpointError(
+            f"{where} has format {number}, this langevax reads {FORMAT}; name another file."
+        )
     return state, arrays
 
 
@@ -94,17 +125,25 @@ def load_search(file: Path, search: "IntervalSearch", problem: str) -> None:
     where = f"checkpoint {str(file)!r}"
     state, arrays = read_search(file)
     if state["problem"] != problem:
-        raise CheckpointError(f"{where} is of other rows, another network or temperature; name another file.")
+        raise CheckpointError(
+            f"{where} is of other rows, another network or temperature; name another file."
+        )
     try:
         _restore(search, state, arrays)
     except FAULTS as error:
-        raise CheckpointError(f"{where} is not a search that certify saved ({error}); name another file.") from error
+        raise CheckpointError(
+            f"{where} is not a search that certify saved ({error}); name another file."
+        ) from error
 
 
-def _restore(search: "IntervalSearch", state: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+def _restore(
+    search: "IntervalSearch", state: dict[str, Any], arrays: dict[str, np.ndarray]
+) -> None:
     for name in NUMBERS:
         setattr(search, name, state[name])
-    search.moves = state.get("moves", search.moves)  # earlier versions had no other number
+    search.moves = state.get(
+        "moves", search.moves
+    )  # earlier versions had no other number
     search.history = [tuple(point) for point in state["history"]]
     search.clouds.work, search.clouds.draws = state["work"], state["draws"]
     if "lower" in state:
@@ -114,6 +153,8 @@ def _restore(search: "IntervalSearch", state: dict[str, Any], arrays: dict[str, 
         search.upper = high, UpperBound(value, error, freedom, arrays["upper"])
     if "ascent" in state:
         path = [jnp.asarray(tilt, search.clouds.dtype) for tilt in arrays["path"]]
-        fields: dict[str, Any] = {name: arrays[name] for name in ("dual", "cloud", "log_weights")}
+        fields: dict[str, Any] = {
+            name: arrays[name] for name in ("dual", "cloud", "log_weights")
+        }
         fields |= {name: state["ascent"][name] for name in ASCENT}
         search.ascent = Ascent(**fields, path=path, counted=tuple(arrays["counted"]))

@@ -42,36 +42,56 @@ class Mixture(eqx.Module):
     num_used: Int[Array, ""]
     """Of the components, the first ones."""
 
-    def value_and_gradient(self, cloud: Cloud) -> tuple[Float[Array, " particles"], Cloud]:
+    def value_and_gradient(
+        self, cloud: Cloud
+    ) -> tuple[Float[Array, " particles"], Cloud]:
         """Return log q_0 of each particle, and its gradient."""
         constants = self.log_shares - self.log_scales
 
-        def add(j: Array, carry: tuple[Array, Array, Cloud]) -> tuple[Array, Array, Cloud]:
+        def add(
+            j: Array, carry: tuple[Array, Array, Cloud]
+        ) -> tuple[Array, Array, Cloud]:
             largest, total, slopes = carry
             white = (cloud - self.means[j]) @ self.whitening[j].T
             log = constants[j] - jnp.sum(white**2, axis=-1) / 2
             new = jnp.maximum(largest, log)
             before, share = jnp.exp(largest - new), jnp.exp(log - new)
-            return new, before * total + share, before[:, None] * slopes - share[:, None] * (white @ self.whitening[j])
+            return (
+                new,
+                before * total + share,
+                before[:, None] * slopes - share[:, None] * (white @ self.whitening[j]),
+            )
 
         nothing = jnp.zeros(len(cloud), cloud.dtype)
         # all of the unused components would cost, in 120 columns, eight times what the neuron does
         largest, total, slopes = lax.fori_loop(
-            0, self.num_used, add, (jnp.full_like(nothing, -jnp.inf), nothing, jnp.zeros_like(cloud))
+            0,
+            self.num_used,
+            add,
+            (jnp.full_like(nothing, -jnp.inf), nothing, jnp.zeros_like(cloud)),
         )
         return largest + jnp.log(total), slopes / total[:, None]
 
 
-def mixture(shares: np.ndarray, means: np.ndarray, covariances: np.ndarray, dtype: Any) -> Mixture:
+def mixture(
+    shares: np.ndarray, means: np.ndarray, covariances: np.ndarray, dtype: Any
+) -> Mixture:
     """Return a mixture of at most `COMPONENTS` normals; all have arrays of one size, and programs in common."""
     missing, size = COMPONENTS - len(shares), means.shape[1]
     log_shares = np.append(np.log(shares / np.sum(shares)), np.full(missing, -np.inf))
     means = np.concatenate([means, np.zeros((missing, size))])
-    covariances = np.concatenate([covariances, np.broadcast_to(np.eye(size), (missing, size, size))])
+    covariances = np.concatenate(
+        [covariances, np.broadcast_to(np.eye(size), (missing, size, size))]
+    )
     factors = np.linalg.cholesky(covariances)
-    log_scales = np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(1) + size * LOG_2_PI / 2
+    log_scales = (
+        np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(1) + size * LOG_2_PI / 2
+    )
     parts = log_shares, means, factors, np.linalg.inv(factors), log_scales
-    return Mixture(*(jnp.asarray(part, dtype) for part in parts), num_used=jnp.asarray(len(shares), jnp.int32))
+    return Mixture(
+        *(jnp.asarray(part, dtype) for part in parts),
+        num_used=jnp.asarray(len(shares), jnp.int32),
+    )
 
 
 class WalkTarget(eqx.Module):
@@ -100,7 +120,9 @@ class Values(NamedTuple):
         return start + share * self.log_prior + exponent_share * self.exponent
 
 
-def _log_density(law: ParticleLaw, target: WalkTarget, cloud: Cloud) -> tuple[tuple[Array, Array, Array, Array], Cloud]:
+def _log_density(
+    law: ParticleLaw, target: WalkTarget, cloud: Cloud
+) -> tuple[tuple[Array, Array, Array, Array], Cloud]:
     """Return (f, v, log q_0, log prior) of each particle, and the gradient of f."""
     exponent, gradient = law.value_and_gradient(target.tilt, cloud)
     log_prior = -jnp.sum(cloud**2, axis=-1) / 2 - law.size * LOG_2_PI / 2
@@ -113,8 +135,14 @@ def _log_density(law: ParticleLaw, target: WalkTarget, cloud: Cloud) -> tuple[tu
         return jnp.zeros_like(exponent), jnp.zeros_like(cloud)
 
     log_start, slope = lax.cond(target.start_share > 0, of_start, without, cloud)
-    value = target.start_share * log_start + share * log_prior + target.exponent_share * exponent
-    gradient = target.start_share * slope - share * cloud + target.exponent_share * gradient
+    value = (
+        target.start_share * log_start
+        + share * log_prior
+        + target.exponent_share * exponent
+    )
+    gradient = (
+        target.start_share * slope - share * cloud + target.exponent_share * gradient
+    )
     return (value, exponent, log_start, log_prior), gradient
 
 
@@ -147,16 +175,33 @@ def _moved(
         new_values, new_gradient = at(proposal)
         back = drift + noise + step / 2 * new_gradient
         log_ratio = new_values[0] - values[0] + jnp.sum(noise**2 - back**2, axis=-1) / 2
-        accept = jnp.log(random.uniform(accept_key, log_ratio.shape, cloud.dtype)) < log_ratio
-        pick = lambda new, old: jnp.where(accept if new.ndim == 1 else accept[:, None], new, old)  # noqa: E731
-        rate = jnp.mean(jnp.where(jnp.isnan(log_ratio), 0, jnp.minimum(1, jnp.exp(jnp.minimum(log_ratio, 0)))))
-        moved = jax.tree.map(pick, (proposal, new_values, new_gradient), (cloud, values, gradient))
+        accept = (
+            jnp.log(random.uniform(accept_key, log_ratio.shape, cloud.dtype))
+            < log_ratio
+        )
+        pick = lambda new, old: jnp.where(
+            accept if new.ndim == 1 else accept[:, None], new, old
+        )
+        rate = jnp.mean(
+            jnp.where(
+                jnp.isnan(log_ratio),
+                0,
+                jnp.minimum(1, jnp.exp(jnp.minimum(log_ratio, 0))),
+            )
+        )
+        moved = jax.tree.map(
+            pick, (proposal, new_values, new_gradient), (cloud, values, gradient)
+        )
         return *moved, accepted + rate
 
     cloud, values, _, accepted = lax.fori_loop(
         0, num_moves, move, (cloud, values, gradient, jnp.zeros((), cloud.dtype))
     )
-    return cloud, values[1:], accepted / jnp.maximum(num_moves, 1).astype(accepted.dtype)
+    return (
+        cloud,
+        values[1:],
+        accepted / jnp.maximum(num_moves, 1).astype(accepted.dtype),
+    )
 
 
 @in_float32
@@ -167,17 +212,26 @@ def _features(law: ParticleLaw, cloud: Cloud) -> Array:
 
 @in_float32
 @eqx.filter_jit
-def _sums(law: ParticleLaw, tilt: Tilt, cloud: Cloud, weights: Array) -> tuple[Array, Array]:
+def _sums(
+    law: ParticleLaw, tilt: Tilt, cloud: Cloud, weights: Array
+) -> tuple[Array, Array]:
     """Return sums over particles of each row of `weights` (cells, particles): of E[h] (cells, rows, columns), of e."""
     activity = law.activity(tilt, cloud)
-    outputs = jax.vmap(lambda slopes: (weights * slopes) @ activity.features, 1, 2)(activity.slopes)
+    outputs = jax.vmap(lambda slopes: (weights * slopes) @ activity.features, 1, 2)(
+        activity.slopes
+    )
     return outputs, weights @ activity.exponent
 
 
 @in_float32
 @eqx.filter_jit
 def _cell_sums(
-    law: ParticleLaw, tilt: Tilt, cloud: Cloud, weights: Array, labels: Array, num_cells: int
+    law: ParticleLaw,
+    tilt: Tilt,
+    cloud: Cloud,
+    weights: Array,
+    labels: Array,
+    num_cells: int,
 ) -> tuple[Array, Array]:
     """Return `_sums` of cells that are disjoint: each particle has one weight and the label of its cell."""
     activity = law.activity(tilt, cloud)
@@ -193,8 +247,12 @@ def _cell_sums(
         return lax.platform_dependent(values, cpu=apart, default=product)
 
     scaled = weights[:, None] * activity.slopes
-    outputs = lax.map(lambda slopes: summed(slopes[:, None] * activity.features), scaled.T)
-    return jnp.moveaxis(outputs, 0, 2), summed((weights * activity.exponent)[:, None])[:, 0]
+    outputs = lax.map(
+        lambda slopes: summed(slopes[:, None] * activity.features), scaled.T
+    )
+    return jnp.moveaxis(outputs, 0, 2), summed((weights * activity.exponent)[:, None])[
+        :, 0
+    ]
 
 
 @in_float32
@@ -226,7 +284,9 @@ def _descended(
         )
 
     value, gradient = energy(cloud)
-    size = jnp.where(sizes > 0, sizes, 0.3 / (1 + jnp.sqrt(jnp.sum(gradient**2, axis=-1))))
+    size = jnp.where(
+        sizes > 0, sizes, 0.3 / (1 + jnp.sqrt(jnp.sum(gradient**2, axis=-1)))
+    )
     return lax.fori_loop(0, num_steps, step, (cloud, value, gradient, size))
 
 
@@ -250,10 +310,21 @@ class Clouds:
 
     def __post_init__(self) -> None:
         best = sizes()
-        block = 2 ** int(np.log2(max(1, best.certificate_activations // self.law.num_activations)))
-        self.block = int(np.clip(block, best.smallest_certificate_block, best.largest_certificate_block))
+        block = 2 ** int(
+            np.log2(max(1, best.certificate_activations // self.law.num_activations))
+        )
+        self.block = int(
+            np.clip(
+                block, best.smallest_certificate_block, best.largest_certificate_block
+            )
+        )
         self.dtype = self.law.dtype
-        self.none = mixture(np.ones(1), np.zeros((1, self.law.size)), np.eye(self.law.size)[None], self.dtype)
+        self.none = mixture(
+            np.ones(1),
+            np.zeros((1, self.law.size)),
+            np.eye(self.law.size)[None],
+            self.dtype,
+        )
         self.wide = jax.config.read("jax_enable_x64")
         self.threads = ThreadPoolExecutor(os.cpu_count())
 
@@ -279,38 +350,72 @@ class Clouds:
 
     def generator(self) -> np.random.Generator:
         """Return NumPy's generator of the next key."""
-        return np.random.default_rng(np.asarray(random.key_data(self.next_key())).tolist())
+        return np.random.default_rng(
+            np.asarray(random.key_data(self.next_key())).tolist()
+        )
 
-    def blocks(self, function: Callable[[int, Array], Any], cloud: np.ndarray) -> list[Any]:
+    def blocks(
+        self, function: Callable[[int, Array], Any], cloud: np.ndarray
+    ) -> list[Any]:
         """Return `function(number, block)` of all blocks; the last block is filled up with its last particle."""
         missing = -len(cloud) % self.block
-        whole = np.concatenate([cloud, np.repeat(cloud[-1:], missing, axis=0)]) if missing else cloud
+        whole = (
+            np.concatenate([cloud, np.repeat(cloud[-1:], missing, axis=0)])
+            if missing
+            else cloud
+        )
         parts = whole.reshape(-1, self.block, cloud.shape[1])
 
         def run(number: int) -> Any:
-            with jax.enable_x64(self.wide):  # threads do not inherit the contexts of their caller
-                return jax.tree.map(np.asarray, function(number, jnp.asarray(parts[number], self.dtype)))
+            with jax.enable_x64(
+                self.wide
+            ):  # threads do not inherit the contexts of their caller
+                return jax.tree.map(
+                    np.asarray, function(number, jnp.asarray(parts[number], self.dtype))
+                )
 
         return list(self.threads.map(run, range(len(parts))))
 
     def target(
-        self, tilt: Tilt, share: float = 1.0, exponent_share: float = 1.0, start: Mixture | None = None
+        self,
+        tilt: Tilt,
+        share: float = 1.0,
+        exponent_share: float = 1.0,
+        start: Mixture | None = None,
     ) -> WalkTarget:
         """Return the law (1 - b) log q_0 + b log prior + c v of b = `share`, c = `exponent_share`."""
-        shares = (jnp.asarray(1 - share, self.dtype), jnp.asarray(exponent_share, self.dtype))
+        shares = (
+            jnp.asarray(1 - share, self.dtype),
+            jnp.asarray(exponent_share, self.dtype),
+        )
         return WalkTarget(tilt, *shares, self.none if start is None else start)
 
     def moved(
-        self, target: WalkTarget, cloud: np.ndarray, factor: np.ndarray, step: float, num_moves: int = MOVES
+        self,
+        target: WalkTarget,
+        cloud: np.ndarray,
+        factor: np.ndarray,
+        step: float,
+        num_moves: int = MOVES,
     ) -> tuple[np.ndarray, Values, float]:
         """Return the cloud after moves, values there, and the mean acceptance; no moves give the values alone."""
         key, size = self.next_key(), len(cloud)
         self.spend(size * (1 + num_moves))
-        traced = jnp.asarray(factor, self.dtype), jnp.asarray(step, self.dtype), jnp.asarray(num_moves, jnp.int32)
-        done = self.blocks(lambda k, block: _moved(self.law, target, block, *traced, random.fold_in(key, k)), cloud)
+        traced = (
+            jnp.asarray(factor, self.dtype),
+            jnp.asarray(step, self.dtype),
+            jnp.asarray(num_moves, jnp.int32),
+        )
+        done = self.blocks(
+            lambda k, block: _moved(
+                self.law, target, block, *traced, random.fold_in(key, k)
+            ),
+            cloud,
+        )
         end = np.concatenate([part for part, _, _ in done])[:size]
         values = [
-            np.concatenate(column)[:size].astype(np.float64) for column in zip(*(v for _, v, _ in done), strict=True)
+            np.concatenate(column)[:size].astype(np.float64)
+            for column in zip(*(v for _, v, _ in done), strict=True)
         ]
         return end, Values(*values), float(np.mean([rate for _, _, rate in done]))
 
@@ -321,26 +426,45 @@ class Clouds:
     def features(self, cloud: np.ndarray) -> np.ndarray:
         """Return (particles, rows)."""
         self.spend(len(cloud) / 2)
-        return np.concatenate(self.blocks(lambda _, block: _features(self.law, block), cloud))[: len(cloud)]
+        return np.concatenate(
+            self.blocks(lambda _, block: _features(self.law, block), cloud)
+        )[: len(cloud)]
 
-    def sums(self, tilt: Tilt, cloud: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def sums(
+        self, tilt: Tilt, cloud: np.ndarray, weights: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return sums over particles of E[h] (cells, rows, columns) and e (cells,) with weights (cells, particles)."""
         self.spend(len(cloud) / 2)
         missing = -len(cloud) % self.block
-        parts = np.pad(weights, ((0, 0), (0, missing))).reshape(len(weights), -1, self.block)
-        done = self.blocks(lambda k, block: _sums(self.law, tilt, block, jnp.asarray(parts[:, k], self.dtype)), cloud)
+        parts = np.pad(weights, ((0, 0), (0, missing))).reshape(
+            len(weights), -1, self.block
+        )
+        done = self.blocks(
+            lambda k, block: _sums(
+                self.law, tilt, block, jnp.asarray(parts[:, k], self.dtype)
+            ),
+            cloud,
+        )
         outputs = np.sum([part.astype(np.float64) for part, _ in done], axis=0)
         return outputs, np.sum([part.astype(np.float64) for _, part in done], axis=0)
 
     def cell_sums(
-        self, tilt: Tilt, cloud: np.ndarray, weights: np.ndarray, labels: np.ndarray, num_cells: int
+        self,
+        tilt: Tilt,
+        cloud: np.ndarray,
+        weights: np.ndarray,
+        labels: np.ndarray,
+        num_cells: int,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return `sums` of disjoint cells, with the weight (particles,) of each particle and the label of its cell."""
         self.spend(len(cloud) / 2)
         weighed, parts = self._filled(weights), self._filled(labels)
 
         def run(k: int, block: Array) -> tuple[Array, Array]:
-            arguments = jnp.asarray(weighed[k], self.dtype), jnp.asarray(parts[k], jnp.int32)
+            arguments = (
+                jnp.asarray(weighed[k], self.dtype),
+                jnp.asarray(parts[k], jnp.int32),
+            )
             return _cell_sums(self.law, tilt, block, *arguments, num_cells)
 
         done = self.blocks(run, cloud)
@@ -351,31 +475,50 @@ class Clouds:
         """Return numbers of particles by block, 0 where the last block is filled up."""
         return np.pad(values, (0, -len(values) % self.block)).reshape(-1, self.block)
 
-    def descended(self, tilt: Tilt, cloud: np.ndarray, num_steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def descended(
+        self, tilt: Tilt, cloud: np.ndarray, num_steps: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return where descents of |x|^2 / 2 - v end, their energies, and the gradients there.
 
         They end after `num_steps`, or where the gradient is below `LEVEL`. After every `STEPS` of them those that go
         on are joined in fewer blocks.
         """
-        ends, energies, gradients = cloud.copy(), np.zeros(len(cloud), cloud.dtype), np.zeros_like(cloud)
-        sizes, active, first = np.zeros(len(cloud), cloud.dtype), np.arange(len(cloud)), 0
+        ends, energies, gradients = (
+            cloud.copy(),
+            np.zeros(len(cloud), cloud.dtype),
+            np.zeros_like(cloud),
+        )
+        sizes, active, first = (
+            np.zeros(len(cloud), cloud.dtype),
+            np.arange(len(cloud)),
+            0,
+        )
         while first == 0 or (first < num_steps and len(active)):
             steps = min(STEPS, num_steps - first)
             self.spend(len(active) * (1 + steps))
             moved = self._descended(tilt, ends[active], sizes[active], steps)
-            for whole, part in zip((ends, energies, gradients, sizes), moved, strict=True):
+            for whole, part in zip(
+                (ends, energies, gradients, sizes), moved, strict=True
+            ):
                 whole[active] = part
             active = active[np.linalg.norm(gradients[active], axis=1) > LEVEL]
             first += STEPS
         return ends, energies, gradients
 
-    def _descended(self, tilt: Tilt, cloud: np.ndarray, sizes: np.ndarray, num_steps: int) -> list[np.ndarray]:
+    def _descended(
+        self, tilt: Tilt, cloud: np.ndarray, sizes: np.ndarray, num_steps: int
+    ) -> list[np.ndarray]:
         filled, steps = self._filled(sizes), jnp.asarray(num_steps, jnp.int32)
 
         def run(k: int, block: Array) -> tuple[Array, ...]:
-            return _descended(self.law, tilt, block, jnp.asarray(filled[k], self.dtype), steps)
+            return _descended(
+                self.law, tilt, block, jnp.asarray(filled[k], self.dtype), steps
+            )
 
-        return [np.concatenate(column)[: len(cloud)] for column in zip(*self.blocks(run, cloud), strict=True)]
+        return [
+            np.concatenate(column)[: len(cloud)]
+            for column in zip(*self.blocks(run, cloud), strict=True)
+        ]
 
     def prior(self, size: int) -> np.ndarray:
         """Return draws of N(0, I)."""
@@ -383,9 +526,14 @@ class Clouds:
 
     def drawn(self, start: Mixture, size: int) -> np.ndarray:
         """Return draws of a mixture."""
-        generator, shares = self.generator(), np.exp(np.asarray(start.log_shares, np.float64))
+        generator, shares = (
+            self.generator(),
+            np.exp(np.asarray(start.log_shares, np.float64)),
+        )
         chosen = np.sort(generator.choice(len(shares), size, p=shares / shares.sum()))
         noise = generator.normal(size=(size, self.law.size))
         factors, means = np.asarray(start.factors), np.asarray(start.means)
-        cloud = np.concatenate([means[j] + noise[chosen == j] @ factors[j].T for j in range(len(shares))])
+        cloud = np.concatenate(
+            [means[j] + noise[chosen == j] @ factors[j].T for j in range(len(shares))]
+        )
         return generator.permutation(cloud).astype(self.dtype)

@@ -54,20 +54,34 @@ class DualEstimate:
         key: Key[Array, ""],
         proposal: Proposal = "mala",
     ):
-        risk = trace_floats(risk, risk.inputs.dtype)  # the program is the same for another ridge or temperature
+        risk = trace_floats(
+            risk, risk.inputs.dtype
+        )  # the program is the same for another ridge or temperature
         self.risk: MeanFieldRisk = risk
         self.temperature = temperature
         self.dual: Array = project(risk, dual)
         keys = list(random.split(key, num_runs))
-        self.samples: list[GibbsSample] = _independent_runs(risk, self.dual, temperature, num_particles, keys, proposal)
+        self.samples: list[GibbsSample] = _independent_runs(
+            risk, self.dual, temperature, num_particles, keys, proposal
+        )
         self.conjugate: float = float(mean_conjugate(risk, self.dual))
-        bounds = np.array([-self.conjugate - temperature * float(s.log_partition) for s in self.samples])
+        bounds = np.array(
+            [
+                -self.conjugate - temperature * float(s.log_partition)
+                for s in self.samples
+            ]
+        )
         self.bound: float = float(bounds.mean())
         self.bound_error: float = float(bounds.std(ddof=1) / np.sqrt(num_runs))
         outputs = jnp.stack([sample.outputs for sample in self.samples])
         self.gap: float = float(mean_gap(risk, outputs.mean(0), self.dual))
-        without = [float(mean_gap(risk, jnp.delete(outputs, r, 0).mean(0), self.dual)) for r in range(num_runs)]
-        self.gap_error: float = float(np.sqrt(num_runs - 1) * np.std(without))  # jackknife
+        without = [
+            float(mean_gap(risk, jnp.delete(outputs, r, 0).mean(0), self.dual))
+            for r in range(num_runs)
+        ]
+        self.gap_error: float = float(
+            np.sqrt(num_runs - 1) * np.std(without)
+        )  # jackknife
 
     @property
     def surviving_ancestors(self) -> float:
@@ -81,14 +95,26 @@ class DualEstimate:
 
 
 def _independent_runs(
-    risk: MeanFieldRisk, dual: Array, temperature: float, size: int, keys: list[Array], proposal: Proposal
+    risk: MeanFieldRisk,
+    dual: Array,
+    temperature: float,
+    size: int,
+    keys: list[Array],
+    proposal: Proposal,
 ) -> list[GibbsSample]:
     """Return one sample a key, run in parallel: alone, a run leaves half of two cores idle."""
-    wide, traced = jax.config.read("jax_enable_x64"), jnp.asarray(temperature, risk.inputs.dtype)
+    wide, traced = (
+        jax.config.read("jax_enable_x64"),
+        jnp.asarray(temperature, risk.inputs.dtype),
+    )
 
     def run(key: Array) -> GibbsSample:
-        with jax.enable_x64(wide):  # threads do not inherit the contexts of their caller
-            return jax.block_until_ready(sample_gibbs(risk, dual, traced, size, key=key, proposal=proposal))
+        with jax.enable_x64(
+            wide
+        ):  # threads do not inherit the contexts of their caller
+            return jax.block_until_ready(
+                sample_gibbs(risk, dual, traced, size, key=key, proposal=proposal)
+            )
 
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         return list(threads.map(run, keys))
@@ -126,7 +152,9 @@ def duality_gap(
         >>> estimate.gap < 0.01, estimate.surviving_ancestors > 0.05
         (True, True)
     """
-    checks.instance("risk", risk, MeanFieldRisk, "langevax.MeanFieldRisk(neuron, loss, X, y)")
+    checks.instance(
+        "risk", risk, MeanFieldRisk, "langevax.MeanFieldRisk(neuron, loss, X, y)"
+    )
     checks.not_forked()
     checks.typed_key(key)
     checks.number("temperature", temperature, positive=True)
@@ -134,7 +162,9 @@ def duality_gap(
     checks.positive_int("num_particles", num_particles, minimum=2)
     risk.prior(temperature, num_particles)  # refuses clouds beyond memory
     check_proposal(proposal)
-    proposal = cast(Proposal, str(proposal))  # a word of NumPy is an array to compiled programs
+    proposal = cast(
+        Proposal, str(proposal)
+    )  # a word of NumPy is an array to compiled programs
     dual = jnp.asarray(checks.plain_array("dual", dual), risk.inputs.dtype)
     shape = (risk.max_size, *risk.neuron.output_shape)
     if dual.shape != shape:
@@ -143,7 +173,15 @@ def duality_gap(
         )
     checks.finite("dual", dual, remedy="pass the dual of a finite network")
     check_bounded(risk)
-    return DualEstimate(risk, dual, float(temperature), num_replicates, num_particles, key=key, proposal=proposal)
+    return DualEstimate(
+        risk,
+        dual,
+        float(temperature),
+        num_replicates,
+        num_particles,
+        key=key,
+        proposal=proposal,
+    )
 
 
 def check_bounded(risk: MeanFieldRisk) -> None:

@@ -22,7 +22,12 @@ from langevax import checks
 from langevax.algorithm import Algorithm, Info, at_step
 from langevax.gradients import Full, GradientEstimator
 from langevax.integrators import Exponential, Integrator
-from langevax.meanfield.moves import InnerProposal, Schedule, check_inner_loop, inner_loop
+from langevax.meanfield.moves import (
+    InnerProposal,
+    Schedule,
+    check_inner_loop,
+    inner_loop,
+)
 from langevax.problems.mean_field import MeanFieldRisk, check_risk
 from langevax.samplers import Langevin
 
@@ -73,33 +78,61 @@ class FictitiousPlay(Algorithm):
         checks.number("step_size", self.step_size, positive=True, schedule=True)
         checks.number("temperature", self.temperature, schedule=True)
         checks.number("rate", self.rate, positive=True, schedule=True)
-        if checks.is_concrete(self.rate) and not callable(self.rate) and float(self.rate) > 1:
-            raise ValueError(f"rate must lie in (0, 1], got {self.rate}: it is the share of the mixture replaced.")
+        if (
+            checks.is_concrete(self.rate)
+            and not callable(self.rate)
+            and float(self.rate) > 1
+        ):
+            raise ValueError(
+                f"rate must lie in (0, 1], got {self.rate}: it is the share of the mixture replaced."
+            )
         checks.positive_int("num_inner_steps", self.num_inner_steps)
         checks.instance(
-            "gradient", self.gradient, GradientEstimator, "langevax.gradients.SVRG(batch_size=32, period=100)"
+            "gradient",
+            self.gradient,
+            GradientEstimator,
+            "langevax.gradients.SVRG(batch_size=32, period=100)",
         )
-        checks.instance("integrator", self.integrator, Integrator, "langevax.integrators.Exponential()")
+        checks.instance(
+            "integrator",
+            self.integrator,
+            Integrator,
+            "langevax.integrators.Exponential()",
+        )
         check_inner_loop(self.proposal, self.step_size, self.gradient)
 
-    def init(self, problem: Any, position: Any, key: Key[Array, ""]) -> tuple[FictitiousPlayState, Info]:
+    def init(
+        self, problem: Any, position: Any, key: Key[Array, ""]
+    ) -> tuple[FictitiousPlayState, Info]:
         check_risk(problem, "FictitiousPlay")
         outputs = problem.outputs(position)
         state = FictitiousPlayState(position, outputs, _dual(problem, outputs))
         info: Info = {"evaluations": jnp.asarray(problem.size, jnp.int32)}
-        return state, info if self.proposal == "langevin" else info | {"acceptance": jnp.ones((), position.dtype)}
+        return state, info if self.proposal == "langevin" else info | {
+            "acceptance": jnp.ones((), position.dtype)
+        }
 
     def step(
-        self, problem: Any, state: FictitiousPlayState, key: Key[Array, ""], step: Int[Array, ""]
+        self,
+        problem: Any,
+        state: FictitiousPlayState,
+        key: Key[Array, ""],
+        step: Int[Array, ""],
     ) -> tuple[FictitiousPlayState, Info]:
         temperature, rate = at_step(self.temperature, step), at_step(self.rate, step)
         frozen = problem.linearized(state.dual)
         inner = Langevin(self.step_size, temperature, self.gradient, self.integrator)
-        cloud, used, metrics = inner_loop(inner, self.proposal, frozen, state.position, self.num_inner_steps, key)
+        cloud, used, metrics = inner_loop(
+            inner, self.proposal, frozen, state.position, self.num_inner_steps, key
+        )
         response = problem.outputs(cloud)
-        outputs = state.outputs + jnp.asarray(rate, response.dtype) * (response - state.outputs)
+        outputs = state.outputs + jnp.asarray(rate, response.dtype) * (
+            response - state.outputs
+        )
         used = used + jnp.asarray(problem.size, jnp.int32)
-        return FictitiousPlayState(cloud, outputs, _dual(problem, outputs)), {"evaluations": used} | metrics
+        return FictitiousPlayState(cloud, outputs, _dual(problem, outputs)), {
+            "evaluations": used
+        } | metrics
 
 
 def _dual(risk: MeanFieldRisk, outputs: Array) -> Float[Array, "n ..."]:

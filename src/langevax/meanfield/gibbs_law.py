@@ -45,14 +45,20 @@ class OutputWeight(eqx.Module):
 
     def __call__(self, s: Array) -> tuple[Array, Array, Array]:
         """Return kappa, kappa' and kappa'' at `s`, by linear interpolation."""
-        place = jnp.minimum(jnp.arcsinh(jnp.abs(s)) * ((NODES - 1) / LARGEST), NODES - 1.001)
+        place = jnp.minimum(
+            jnp.arcsinh(jnp.abs(s)) * ((NODES - 1) / LARGEST), NODES - 1.001
+        )
         node = place.astype(jnp.int32)
         share = place - node.astype(s.dtype)
 
         def at(values: Array) -> Array:
             return values[node] + share * (values[node + 1] - values[node])
 
-        return at(self.remainder) + jnp.sqrt(1 + s * s) - 1, jnp.sign(s) * at(self.slope), at(self.curvature)
+        return (
+            at(self.remainder) + jnp.sqrt(1 + s * s) - 1,
+            jnp.sign(s) * at(self.slope),
+            at(self.curvature),
+        )
 
 
 @lru_cache(maxsize=8)
@@ -119,11 +125,15 @@ class ParticleLaw(Protocol):
         """Return that in which v is linear, for each particle."""
         ...
 
-    def log_ratio(self, sums: Float[Array, "particles columns"]) -> Float[Array, " particles"]:
+    def log_ratio(
+        self, sums: Float[Array, "particles columns"]
+    ) -> Float[Array, " particles"]:
         """Return v from features times tilt."""
         ...
 
-    def value_and_gradient(self, tilt: Tilt, cloud: Cloud) -> tuple[Float[Array, " particles"], Cloud]:
+    def value_and_gradient(
+        self, tilt: Tilt, cloud: Cloud
+    ) -> tuple[Float[Array, " particles"], Cloud]:
         """Return v and its gradient."""
         ...
 
@@ -147,7 +157,9 @@ class GibbsLaw(eqx.Module):
     def of(cls, risk: MeanFieldRisk, temperature: float) -> "GibbsLaw":
         """Return the laws of a risk; output weights are integrated out where they have one deviation."""
         dtype, neuron = risk.inputs.dtype, risk.neuron
-        variances = np.broadcast_to(temperature / np.asarray(risk.precision, np.float64), (risk.particle_size,))
+        variances = np.broadcast_to(
+            temperature / np.asarray(risk.precision, np.float64), (risk.particle_size,)
+        )
         shares = risk.row_weights() / jnp.asarray(risk.size, dtype)
         output_weight, deviations = None, np.sqrt(variances)
         if isinstance(neuron, TanhTanh):
@@ -155,8 +167,13 @@ class GibbsLaw(eqx.Module):
             outer, inner = deviations[:num_outer], deviations[num_outer:]
             if np.ptp(outer) == 0:
                 table = output_weight_table(float(outer[0])).astype(dtype)
-                output_weight, deviations = OutputWeight(*map(jnp.asarray, table)), inner
-        return cls(neuron, risk.inputs, shares, jnp.asarray(deviations, dtype), output_weight)
+                output_weight, deviations = (
+                    OutputWeight(*map(jnp.asarray, table)),
+                    inner,
+                )
+        return cls(
+            neuron, risk.inputs, shares, jnp.asarray(deviations, dtype), output_weight
+        )
 
     @property
     def size(self) -> int:
@@ -166,7 +183,11 @@ class GibbsLaw(eqx.Module):
     @property
     def num_activations(self) -> int:
         """Activations of one neuron at all rows."""
-        outputs = 1 if self.output_weight is not None else int(np.prod(self.neuron.output_shape))
+        outputs = (
+            1
+            if self.output_weight is not None
+            else int(np.prod(self.neuron.output_shape))
+        )
         return len(self.inputs) * max(1, outputs)
 
     @property
@@ -185,16 +206,26 @@ class GibbsLaw(eqx.Module):
         """Return what the rows see of each neuron, at output weight 1."""
         particles = cloud * self.deviations
         if self.output_weight is not None:
-            inner = jax.vmap(jax.vmap(preactivation, in_axes=(None, 0)), in_axes=(0, None))
+            inner = jax.vmap(
+                jax.vmap(preactivation, in_axes=(None, 0)), in_axes=(0, None)
+            )
             return jnp.tanh(inner(particles, self.inputs))
-        h = jax.vmap(jax.vmap(self.neuron, in_axes=(None, 0)), in_axes=(0, None))(particles, self.inputs)
+        h = jax.vmap(jax.vmap(self.neuron, in_axes=(None, 0)), in_axes=(0, None))(
+            particles, self.inputs
+        )
         return h.reshape(len(cloud), -1)
 
-    def log_ratio(self, sums: Float[Array, "particles columns"]) -> Float[Array, " particles"]:
+    def log_ratio(
+        self, sums: Float[Array, "particles columns"]
+    ) -> Float[Array, " particles"]:
         """Return v from s."""
-        return jnp.sum(sums if self.output_weight is None else self.output_weight(sums)[0], axis=-1)
+        return jnp.sum(
+            sums if self.output_weight is None else self.output_weight(sums)[0], axis=-1
+        )
 
-    def value_and_gradient(self, tilt: Tilt, cloud: Cloud) -> tuple[Float[Array, " particles"], Cloud]:
+    def value_and_gradient(
+        self, tilt: Tilt, cloud: Cloud
+    ) -> tuple[Float[Array, " particles"], Cloud]:
         """Return v and its gradient."""
         features, vjp = jax.vjp(self.features, cloud)
         sums = features @ tilt
@@ -209,9 +240,19 @@ class GibbsLaw(eqx.Module):
         features = self.features(cloud)
         sums = features @ tilt
         if self.output_weight is None:
-            return Activity(features, jnp.ones_like(sums), jnp.zeros_like(sums), jnp.sum(sums, axis=-1))
+            return Activity(
+                features,
+                jnp.ones_like(sums),
+                jnp.zeros_like(sums),
+                jnp.sum(sums, axis=-1),
+            )
         slopes, curvatures = self.factors(sums)
-        return Activity(features, slopes, curvatures, jnp.sum(sums * slopes, axis=-1) / self._scale())
+        return Activity(
+            features,
+            slopes,
+            curvatures,
+            jnp.sum(sums * slopes, axis=-1) / self._scale(),
+        )
 
     def factors(self, sums: Float[Array, "particles columns"]) -> tuple[Array, Array]:
         """Return R kappa'(s) and R^2 kappa''(s)."""

@@ -21,14 +21,23 @@ from jaxtyping import Array, Float
 
 from langevax.meanfield.clouds import MOVES, Clouds, EffortSpent
 from langevax.meanfield.gibbs_law import GibbsLaw, ParticleLaw, Tilt
-from langevax.meanfield.walks import MetricAdaptation, effective_share, log_mean, normalised, systematic
+from langevax.meanfield.walks import (
+    MetricAdaptation,
+    effective_share,
+    log_mean,
+    normalised,
+    systematic,
+)
 from langevax.problems.losses import Loss
 from langevax.problems.mean_field import MeanFieldRisk
 
 FIRST_TEMPERATURE = 0.05  # times the square of the neuron's bound
 COOLING, SLOWEST, FASTEST = 0.5, 0.97, 0.3
 STEPS = 1.6 ** -np.arange(14.0)  # shares of a Newton step
-HALF, FEW = 0.5, 0.1  # of the particles effective under the new dual; below FEW they are not moved
+HALF, FEW = (
+    0.5,
+    0.1,
+)  # of the particles effective under the new dual; below FEW they are not moved
 LAST_ROUNDS, COUNTED, ADDED_ROUNDS = (
     7,
     5,
@@ -37,7 +46,11 @@ LAST_ROUNDS, COUNTED, ADDED_ROUNDS = (
 MOST_ROUNDS = 150
 LONG, PATIENCE, LARGEST_CLOUD = 0.6, 3, 2**15
 """A step that counts as whole; rounds of shorter ones after which the cloud is doubled, and up to which size."""
-DIRECT, SKETCH, MOST_PRODUCTS = 1200, 200, 100  # outputs times rows up to which the Newton matrix is factorised
+DIRECT, SKETCH, MOST_PRODUCTS = (
+    1200,
+    200,
+    100,
+)  # outputs times rows up to which the Newton matrix is factorised
 ITERATIONS, TOLERANCE, SMALLEST = 12, 1e-3, 2**-8
 TOO_LARGE = (
     "outputs, or derivatives of the loss at them, are beyond the numbers of their dtype: a row that hardly any neuron "
@@ -99,7 +112,9 @@ def mean_conjugate(risk: RowRisk, dual: Array) -> Float[Array, ""]:
 @eqx.filter_jit
 def mean_gap(risk: RowRisk, outputs: Array, dual: Array) -> Float[Array, ""]:
     """Return (1 / n) sum_i W_i (l(z_i) + l*(g_i) - g_i z_i)."""
-    return risk.mean_over_rows(jax.vmap(risk.loss.fenchel_young)(outputs, dual, risk.targets))
+    return risk.mean_over_rows(
+        jax.vmap(risk.loss.fenchel_young)(outputs, dual, risk.targets)
+    )
 
 
 @eqx.filter_jit
@@ -109,11 +124,15 @@ def project(risk: RowRisk, dual: Array) -> Array:
 
 
 @eqx.filter_jit
-def _derivatives(loss: Loss, outputs: Array, targets: Array) -> tuple[Array, Float[Array, "n outputs outputs"]]:
+def _derivatives(
+    loss: Loss, outputs: Array, targets: Array
+) -> tuple[Array, Float[Array, "n outputs outputs"]]:
     """Return loss' and loss'' at the outputs of each row."""
     size = int(np.prod(outputs.shape[1:]))
     curvatures = jax.vmap(jax.jacfwd(loss.derivative))(outputs, targets)
-    return jax.vmap(loss.derivative)(outputs, targets), curvatures.reshape(len(outputs), size, size)
+    return jax.vmap(loss.derivative)(outputs, targets), curvatures.reshape(
+        len(outputs), size, size
+    )
 
 
 @dataclass(frozen=True)
@@ -144,21 +163,37 @@ class OutputCovariance:
     variance of each output.
     """
 
-    def __init__(self, features: np.ndarray, slopes: np.ndarray, curvatures: np.ndarray, temperature: float):
+    def __init__(
+        self,
+        features: np.ndarray,
+        slopes: np.ndarray,
+        curvatures: np.ndarray,
+        temperature: float,
+    ):
         self.features, self.slopes, self.curvatures = features, slopes, curvatures
         self.scale = 1 / (temperature * len(features))
         self.products = 0  # with vectors, so far
-        self.mean: np.ndarray = (features.T @ slopes).reshape(-1).astype(np.float64) / len(features)
+        self.mean: np.ndarray = (features.T @ slopes).reshape(-1).astype(
+            np.float64
+        ) / len(features)
 
     def __matmul__(self, x: np.ndarray) -> np.ndarray:
         """Return K x for one vector, or for each column of x."""
         columns = self.slopes.shape[1]
-        many = x.reshape(-1, columns * (x.size // len(self.mean))).astype(self.features.dtype)
+        many = x.reshape(-1, columns * (x.size // len(self.mean))).astype(
+            self.features.dtype
+        )
         self.products += x.size // len(self.mean)
         products = (self.features @ many).reshape(len(self.features), columns, -1)
         slopes, curvatures = self.slopes[:, :, None], self.curvatures[:, :, None]
-        inner = slopes * (slopes * products).sum(1, keepdims=True) + curvatures * products
-        total = (self.features.T @ inner.reshape(len(self.features), -1)).reshape(x.shape).astype(np.float64)
+        inner = (
+            slopes * (slopes * products).sum(1, keepdims=True) + curvatures * products
+        )
+        total = (
+            (self.features.T @ inner.reshape(len(self.features), -1))
+            .reshape(x.shape)
+            .astype(np.float64)
+        )
         centre = np.multiply.outer(self.mean, self.mean @ x) * len(self.features)
         return self.scale * (total - centre)
 
@@ -167,7 +202,9 @@ class OutputCovariance:
         """All of it, for few rows."""
         self.products += len(self.mean) // 2  # in operations
         columns, size = self.slopes.shape[1], len(self.mean)
-        means = (self.features[:, :, None] * self.slopes[:, None, :]).reshape(len(self.features), -1)
+        means = (self.features[:, :, None] * self.slopes[:, None, :]).reshape(
+            len(self.features), -1
+        )
         means -= self.mean.astype(means.dtype)
         matrix = (means.T @ means).astype(np.float64).reshape(size, size)
         for c in range(columns):
@@ -179,40 +216,65 @@ class OutputCovariance:
 class Newton:
     """The best dual around a cloud, by the second-order model of D."""
 
-    def __init__(self, risk: MeanFieldRisk, law: GibbsLaw, generator: np.random.Generator):
+    def __init__(
+        self, risk: MeanFieldRisk, law: GibbsLaw, generator: np.random.Generator
+    ):
         self.risk, self.law, self.generator = risk, law, generator
         self.products = 0  # of covariances with vectors, so far
         self.used = np.flatnonzero(np.asarray(risk.row_weights()) > 0)
         self.num_outputs = int(np.prod(risk.neuron.output_shape))
-        self.shares = np.repeat(np.asarray(law.row_shares, np.float64)[self.used], self.num_outputs)
+        self.shares = np.repeat(
+            np.asarray(law.row_shares, np.float64)[self.used], self.num_outputs
+        )
 
     def target(
-        self, dual: np.ndarray, cloud_features: np.ndarray, tilt: Tilt, temperature: float
+        self,
+        dual: np.ndarray,
+        cloud_features: np.ndarray,
+        tilt: Tilt,
+        temperature: float,
     ) -> Float[np.ndarray, "n ..."]:
         """Return l'(u), the best dual of the model around the cloud with these features."""
         covariance = self._covariance(cloud_features, np.asarray(tilt), temperature)
         flat = dual[self.used].reshape(-1).astype(np.float64)
         best = np.array(dual, np.float64)
-        with np.errstate(over="ignore", invalid="ignore"):  # steps that are not finite are not taken
-            best[self.used] = self._fixed_point(flat, covariance).reshape(best[self.used].shape)
+        with np.errstate(
+            over="ignore", invalid="ignore"
+        ):  # steps that are not finite are not taken
+            best[self.used] = self._fixed_point(flat, covariance).reshape(
+                best[self.used].shape
+            )
         self.products += covariance.products
         return best
 
-    def _covariance(self, features: np.ndarray, tilt: np.ndarray, temperature: float) -> "OutputCovariance":
+    def _covariance(
+        self, features: np.ndarray, tilt: np.ndarray, temperature: float
+    ) -> "OutputCovariance":
         count = self.num_outputs
         if self.law.output_weight is None:
-            by_row = features.reshape(len(features), -1, count)[:, self.used].reshape(len(features), -1)
+            by_row = features.reshape(len(features), -1, count)[:, self.used].reshape(
+                len(features), -1
+            )
             ones = np.ones((len(features), 1), features.dtype)
             return OutputCovariance(by_row, ones, 0 * ones, temperature)
-        slopes, curvatures = (np.asarray(part) for part in _factors(self.law, jnp.asarray(features @ tilt)))
+        slopes, curvatures = (
+            np.asarray(part)
+            for part in _factors(self.law, jnp.asarray(features @ tilt))
+        )
         return OutputCovariance(features[:, self.used], slopes, curvatures, temperature)
 
-    def _fixed_point(self, dual: np.ndarray, covariance: "OutputCovariance") -> np.ndarray:
+    def _fixed_point(
+        self, dual: np.ndarray, covariance: "OutputCovariance"
+    ) -> np.ndarray:
         """Return l'(u) of the u with u = z - K W (l'(u) - g), by damped Newton steps from u = z."""
 
         def residual(u: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             slopes, curvatures = self.derivatives(u)
-            return u - covariance.mean + covariance @ (self.shares * (slopes - dual)), slopes, curvatures
+            return (
+                u - covariance.mean + covariance @ (self.shares * (slopes - dual)),
+                slopes,
+                curvatures,
+            )
 
         u, (error, slopes, curvatures) = covariance.mean, residual(covariance.mean)
         for _ in range(ITERATIONS):
@@ -220,13 +282,17 @@ class Newton:
                 break
             step, share = self._newton_step(covariance, curvatures, error), 1.0
             trial = residual(u - step)
-            while share > SMALLEST and not np.linalg.norm(trial[0]) < np.linalg.norm(error):  # nor is it a number
+            while share > SMALLEST and not np.linalg.norm(trial[0]) < np.linalg.norm(
+                error
+            ):  # nor is it a number
                 share /= 2
                 trial = residual(u - share * step)
             u, (error, slopes, curvatures) = u - share * step, trial
         return slopes
 
-    def _newton_step(self, covariance: "OutputCovariance", curvatures: np.ndarray, error: np.ndarray) -> np.ndarray:
+    def _newton_step(
+        self, covariance: "OutputCovariance", curvatures: np.ndarray, error: np.ndarray
+    ) -> np.ndarray:
         """Return (I + K W S)^-1 error for the losses' curvatures S, one block a row."""
         from scipy.linalg import cho_factor, cho_solve
 
@@ -235,22 +301,42 @@ class Newton:
             raise ValueError(TOO_LARGE)
         # K and W S are symmetric: with L L^T = W S, (I + L^T K L) y = L^T error
         values, vectors = np.linalg.eigh(curvatures)
-        root = vectors * np.sqrt(np.maximum(values, 0) * self.shares.reshape(-1, count)[:, :1])[:, None, :]
+        root = (
+            vectors
+            * np.sqrt(np.maximum(values, 0) * self.shares.reshape(-1, count)[:, :1])[
+                :, None, :
+            ]
+        )
 
         def times(x: np.ndarray) -> np.ndarray:
-            return np.einsum("icd,idk->ick", root, x.reshape(len(root), count, -1)).reshape(x.shape)
+            return np.einsum(
+                "icd,idk->ick", root, x.reshape(len(root), count, -1)
+            ).reshape(x.shape)
 
         def transposed(x: np.ndarray) -> np.ndarray:
-            return np.einsum("icd,ick->idk", root, x.reshape(len(root), count, -1)).reshape(x.shape)
+            return np.einsum(
+                "icd,ick->idk", root, x.reshape(len(root), count, -1)
+            ).reshape(x.shape)
 
         if size <= DIRECT:
-            left = np.einsum("icd,icj->idj", root, covariance.matrix.reshape(-1, count, size)).reshape(size, size)
-            inner = np.einsum("jcd,ijc->ijd", root, left.reshape(size, -1, count)).reshape(size, size)
+            left = np.einsum(
+                "icd,icj->idj", root, covariance.matrix.reshape(-1, count, size)
+            ).reshape(size, size)
+            inner = np.einsum(
+                "jcd,ijc->ijd", root, left.reshape(size, -1, count)
+            ).reshape(size, size)
             if not np.isfinite(inner).all():
                 raise ValueError(TOO_LARGE)
-            y = cho_solve(cho_factor(inner + np.eye(size), overwrite_a=True, check_finite=False), transposed(error))
+            y = cho_solve(
+                cho_factor(inner + np.eye(size), overwrite_a=True, check_finite=False),
+                transposed(error),
+            )
         else:
-            y = _conjugate_gradients(lambda x: transposed(covariance @ times(x)), transposed(error), self.generator)
+            y = _conjugate_gradients(
+                lambda x: transposed(covariance @ times(x)),
+                transposed(error),
+                self.generator,
+            )
         return error - covariance @ times(y)
 
     def derivatives(self, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -258,16 +344,23 @@ class Newton:
         dtype, shape = self.risk.inputs.dtype, self.risk.neuron.output_shape
         whole = np.zeros((self.risk.max_size, *shape))
         whole[self.used] = outputs.reshape(-1, *shape)
-        slopes, curvatures = _derivatives(self.risk.loss, jnp.asarray(whole, dtype), self.risk.targets)
-        largest = float(np.finfo(dtype).max)  # a loss without bound of its curvature overflows next to its domain
+        slopes, curvatures = _derivatives(
+            self.risk.loss, jnp.asarray(whole, dtype), self.risk.targets
+        )
+        largest = float(
+            np.finfo(dtype).max
+        )  # a loss without bound of its curvature overflows next to its domain
         slopes, curvatures = (
-            np.clip(np.asarray(part, np.float64)[self.used], -largest, largest) for part in (slopes, curvatures)
+            np.clip(np.asarray(part, np.float64)[self.used], -largest, largest)
+            for part in (slopes, curvatures)
         )
         return slopes.reshape(-1), curvatures
 
 
 def _conjugate_gradients(
-    product: Callable[[np.ndarray], np.ndarray], right: np.ndarray, generator: np.random.Generator
+    product: Callable[[np.ndarray], np.ndarray],
+    right: np.ndarray,
+    generator: np.random.Generator,
 ) -> np.ndarray:
     """Return (I + B)^-1 right, preconditioned by a Nystrom sketch of B (Frangella, Tropp, Udell, SIMAX 2023).
 
@@ -278,14 +371,18 @@ def _conjugate_gradients(
     from scipy.sparse.linalg import LinearOperator, cg
 
     size = len(right)
-    test = generator.normal(size=(size, min(SKETCH, size // 4))) / np.sqrt(size)  # nearly orthonormal
+    test = generator.normal(size=(size, min(SKETCH, size // 4))) / np.sqrt(
+        size
+    )  # nearly orthonormal
     sketch = product(test)
     shift = 1e-7 * np.linalg.norm(sketch)  # the products are in single precision
     sketch = sketch + shift * test
     gram = test.T @ sketch
     factor = cho_factor((gram + gram.T) / 2 + shift * np.eye(len(gram)), lower=False)
     whole = solve_triangular(factor[0], sketch.T, trans=1).T
-    squares, vectors = np.linalg.eigh(whole.T @ whole)  # a third of the time of a singular value decomposition
+    squares, vectors = np.linalg.eigh(
+        whole.T @ whole
+    )  # a third of the time of a singular value decomposition
     squares, vectors = squares[::-1], vectors[:, ::-1]
     left = whole @ (vectors / np.sqrt(np.maximum(squares, shift)))
     values = np.maximum(squares - shift, 0)
@@ -327,13 +424,21 @@ class _Line:
 
     def at(self, step: float) -> tuple[np.ndarray, Tilt, np.ndarray]:
         """Return the dual at `step`, its tilt, and the log weights."""
-        feasible = project(self.risk, jnp.asarray(self.dual + step * self.direction, self.clouds.dtype))
+        feasible = project(
+            self.risk, jnp.asarray(self.dual + step * self.direction, self.clouds.dtype)
+        )
         tilt = self.clouds.law.tilt(feasible, self.temperature)
-        return np.asarray(feasible, np.float64), tilt, self.log_weights + self._ratio(tilt) - self.before
+        return (
+            np.asarray(feasible, np.float64),
+            tilt,
+            self.log_weights + self._ratio(tilt) - self.before,
+        )
 
     def longest(self) -> float:
         """Return the longest step that leaves half of the particles effective, or 0."""
-        return next((step for step in STEPS if effective_share(self.at(step)[2]) >= HALF), 0.0)
+        return next(
+            (step for step in STEPS if effective_share(self.at(step)[2]) >= HALF), 0.0
+        )
 
     def highest(self) -> float:
         """Return the step at which this cloud's D is largest, which is concave along the line."""
@@ -341,13 +446,17 @@ class _Line:
 
         def rise(step: float) -> float:
             dual, _, log_weights = self.at(step)
-            conjugate = float(mean_conjugate(self.risk, jnp.asarray(dual, self.clouds.dtype)))
+            conjugate = float(
+                mean_conjugate(self.risk, jnp.asarray(dual, self.clouds.dtype))
+            )
             return -conjugate - self.temperature * float(log_mean(log_weights))
 
         steps = np.concatenate([0.7 ** np.arange(30.0), [0.0]])
         best = int(np.argmax([rise(step) for step in steps]))
         low, high = steps[min(best + 1, len(steps) - 1)], steps[max(best - 1, 0)]
-        best_step: OptimizeResult = minimize_scalar(lambda step: -rise(step), bounds=(low, high), method="bounded")
+        best_step: OptimizeResult = minimize_scalar(
+            lambda step: -rise(step), bounds=(low, high), method="bounded"
+        )
         return float(best_step["x"])
 
 
@@ -368,16 +477,27 @@ def climb(
     law, generator = clouds.law, clouds.generator()
     assert isinstance(law, GibbsLaw)
     newton = Newton(risk, law, generator)
-    now, cooling = max(temperature, FIRST_TEMPERATURE * float(risk.neuron.bound) ** 2), COOLING
+    now, cooling = (
+        max(temperature, FIRST_TEMPERATURE * float(risk.neuron.bound) ** 2),
+        COOLING,
+    )
     ratio = np.zeros((risk.max_size, *risk.neuron.output_shape))  # a = g / T
     tilt = law.tilt(jnp.asarray(ratio, clouds.dtype), 1.0)
-    cloud, adaptation, path, last = clouds.prior(size), MetricAdaptation(law.size), [], []
+    cloud, adaptation, path, last = (
+        clouds.prior(size),
+        MetricAdaptation(law.size),
+        [],
+        [],
+    )
     log_weights, even = np.zeros(size), True
     rounds, short, log_partition = 0, 0, 0.0
     if start is not None:
         log_partition = np.nan
         now, cloud = start.temperature, start.cloud
-        ratio, path = start.dual / np.float64(now), start.path[:-1] if start.reached else list(start.path)
+        ratio, path = (
+            start.dual / np.float64(now),
+            start.path[:-1] if start.reached else list(start.path),
+        )
         tilt, log_weights = start.path[-1], start.log_weights
         even = effective_share(log_weights) >= HALF
         if even and len(cloud) < size:
@@ -389,11 +509,20 @@ def climb(
             rounds += 1
             features, dual = clouds.features(cloud), ratio * now
             line = _Line(clouds, risk, features, tilt, dual, now, log_weights)
-            represented = features if even else features[systematic(generator, normalised(log_weights))]
+            represented = (
+                features
+                if even
+                else features[systematic(generator, normalised(log_weights))]
+            )
             before = newton.products
             line.direction = newton.target(dual, represented, tilt, now) - dual
             # a product takes 4 C operations a feature, a gradient about 6 a coordinate and the tanh
-            clouds.spend((newton.products - before) * len(cloud) * newton.num_outputs / (1.5 * law.size + 8))
+            clouds.spend(
+                (newton.products - before)
+                * len(cloud)
+                * newton.num_outputs
+                / (1.5 * law.size + 8)
+            )
             step = line.longest() if even else line.highest()
             if step == 0:
                 break
@@ -410,11 +539,17 @@ def climb(
             adaptation.measure(cloud, weights)
             short = short + 1 if step < LONG and even else 0
             # noise of z takes directions that the losses do not ask for: about its rank over the number of particles
-            length = 2 * len(cloud) if short == PATIENCE and len(cloud) < LARGEST_CLOUD else len(cloud)
+            length = (
+                2 * len(cloud)
+                if short == PATIENCE and len(cloud) < LARGEST_CLOUD
+                else len(cloud)
+            )
             short = 0 if length > len(cloud) else short
             cloud = cloud[systematic(generator, weights, length)]
             log_weights, whole, even = np.zeros(length), step >= LONG and even, True
-            cloud, _, acceptance = clouds.moved(clouds.target(tilt), cloud, adaptation.factor, adaptation.step, moves)
+            cloud, _, acceptance = clouds.moved(
+                clouds.target(tilt), cloud, adaptation.factor, adaptation.step, moves
+            )
             adaptation.learn(acceptance)
             progress(f"dual at temperature {now:.2g}, {len(cloud):,} neurons")
             if now == temperature:
@@ -437,7 +572,16 @@ def climb(
     mean = np.mean(counted, axis=0) if counted else ratio * temperature
     dual = np.asarray(project(risk, jnp.asarray(mean, clouds.dtype)))
     path.append(law.tilt(jnp.asarray(dual), temperature))
-    return Ascent(dual, cloud, log_weights, path, now, reached, counted, log_partition=log_partition)
+    return Ascent(
+        dual,
+        cloud,
+        log_weights,
+        path,
+        now,
+        reached,
+        counted,
+        log_partition=log_partition,
+    )
 
 
 @eqx.filter_jit

@@ -42,11 +42,24 @@ from langevax.run.checkpoint import CheckpointError
 
 CONFIDENCE = 0.95
 TRUSTED = 0.25  # of what the untrained prior leaves: wider intervals are refused
-SHARP, CHEAP = 0.02, 0.1  # a share at which it ends at once, and of the effort that is spent to get there
-FEWEST_PARTICLES, START, LARGEST = 64, 256, 2**15  # of a run, doubled while the budget lasts
-FEWEST_CLOUD, CLOUD = 512, 2048  # particles of the homotopy at the start; walks that make plans have half as many
+SHARP, CHEAP = (
+    0.02,
+    0.1,
+)  # a share at which it ends at once, and of the effort that is spent to get there
+FEWEST_PARTICLES, START, LARGEST = (
+    64,
+    256,
+    2**15,
+)  # of a run, doubled while the budget lasts
+FEWEST_CLOUD, CLOUD = (
+    512,
+    2048,
+)  # particles of the homotopy at the start; walks that make plans have half as many
 HIDDEN = 1.0  # log of the factor by which others outweigh what the cloud holds
-HEAVY, MOST_MOVES = 3.0, 24  # log of the factor from which a climb is made again, and the moves of each law then
+HEAVY, MOST_MOVES = (
+    3.0,
+    24,
+)  # log of the factor from which a climb is made again, and the moves of each law then
 MET = 0.001  # share of a cloud that lies in a well that it knows
 SETTLING = 30  # moves that take a cloud to the law of the dual
 CLIMBING = 0.6  # share of the effort that the first climb may take
@@ -98,9 +111,7 @@ class IntervalSearch:
     """Its hash."""
     before: int = 0
     """Work of earlier calls."""
-    refusal: str = (
-        "the budget ended before walks from the prior reached this temperature; {more}, or a higher temperature"
-    )
+    refusal: str = "the budget ended before walks from the prior reached this temperature; {more}, or a higher temperature"
     rounds: int = 0
     met: wells.Wells | None = None
     """Those of `ascent`, where they are known."""
@@ -125,7 +136,10 @@ class IntervalSearch:
             return
         checks.local_path("checkpoint", checkpoint)
         assert isinstance(self.risk, MeanFieldRisk)
-        self.file, self.problem = Path(checkpoint), problem_hash(self.risk, self.temperature)
+        self.file, self.problem = (
+            Path(checkpoint),
+            problem_hash(self.risk, self.temperature),
+        )
         if self.file.exists():
             if not resume:
                 raise CheckpointError(
@@ -148,7 +162,9 @@ class IntervalSearch:
 
     def progress(self, words: str) -> None:
         """Report what is done and the share of the effort that is spent."""
-        self.report(words, min(1.0, (self.clouds.work - self.before) / max(self.effort, 1.0)))
+        self.report(
+            words, min(1.0, (self.clouds.work - self.before) / max(self.effort, 1.0))
+        )
 
     @property
     def level(self) -> float:
@@ -159,7 +175,9 @@ class IntervalSearch:
         """Return an estimate with its end at the level of the round."""
         from scipy.special import stdtrit
 
-        return LogPartition(value, error, source, value - float(stdtrit(RUNS - 1, self.level)) * error)
+        return LogPartition(
+            value, error, source, value - float(stdtrit(RUNS - 1, self.level)) * error
+        )
 
     def keep_upper(self, *bounds: UpperBound) -> None:
         """Keep the lowest upper end, that of the prior and of at most four calls a round.
@@ -185,7 +203,9 @@ class IntervalSearch:
         """Return whether the interval is at most a share of what the untrained prior leaves."""
         if self.lower is None or self.upper is None:
             return False
-        return self.upper[0] - self.lower[0] <= share * max(self.prior_objective - self.lower[0], self.least_left)
+        return self.upper[0] - self.lower[0] <= share * max(
+            self.prior_objective - self.lower[0], self.least_left
+        )
 
     def is_sharp(self) -> bool:
         """Return whether no more is asked for."""
@@ -200,10 +220,18 @@ class IntervalSearch:
         if self.lower is None or self.upper is None:
             return
         width = self.upper[0] - self.lower[0]
-        known = [estimate.value for estimate in estimates if estimate.source == "walks to the prior"]
+        known = [
+            estimate.value
+            for estimate in estimates
+            if estimate.source == "walks to the prior"
+        ]
         beyond = max(estimate.high for estimate in estimates) - known[0]
         if self.temperature * beyond > width / 2:
-            mass = "about as much mass as it" if beyond < 1 else f"e^{beyond:.0f} times its mass"
+            mass = (
+                "about as much mass as it"
+                if beyond < 1
+                else f"e^{beyond:.0f} times its mass"
+            )
             self.refusal = f"{self.outside} hold {mass}; {{more}}, so that they join it"
         elif self.upper[1].error > width / 8:
             self.refusal = f"{2 * self.upper[1].error / width:.0%} of the width are the errors of sampling; {{more}}"
@@ -221,7 +249,14 @@ class IntervalSearch:
         untrained = _prior(self)
         self.keep_upper(untrained)
         self.prior_objective = untrained.value
-        nothing = np.asarray(project(risk, jnp.zeros((risk.max_size, *risk.neuron.output_shape), self.clouds.dtype)))
+        nothing = np.asarray(
+            project(
+                risk,
+                jnp.zeros(
+                    (risk.max_size, *risk.neuron.output_shape), self.clouds.dtype
+                ),
+            )
+        )
         if not nothing.any():  # D(0), whose law is the prior
             self.keep_lower(nothing, LogPartition(0.0, 0.0, "prior", 0.0))
         self.choose_sizes()
@@ -252,26 +287,38 @@ class IntervalSearch:
             clouds.limit = limit
         cost = clouds.work - work
         # half of what is left, at most: bounds of a good dual take as much
-        moves = int(min(MOST_MOVES, self.moves * (limit - clouds.work) / (2 * max(cost, 1))))
+        moves = int(
+            min(MOST_MOVES, self.moves * (limit - clouds.work) / (2 * max(cost, 1)))
+        )
         if self.ascent is not None or not ascent.reached:
             return ascent
         self.progress("wells")
         try:
-            self.met = wells.search(clouds, ascent.path[-1], [ascent.cloud, *self.training])
-            if moves >= 2 * self.moves and self.met.log_partition > ascent.log_partition + HEAVY:
+            self.met = wells.search(
+                clouds, ascent.path[-1], [ascent.cloud, *self.training]
+            )
+            if (
+                moves >= 2 * self.moves
+                and self.met.log_partition > ascent.log_partition + HEAVY
+            ):
                 self.met, self.moves = None, moves
                 ascent = self._climb()
         except EffortSpent:  # the first one is bounded with what is left
             return ascent
         if not self.rounds:
-            while self.size > FEWEST_PARTICLES and self._round_work(cost) > limit - clouds.work:
+            while (
+                self.size > FEWEST_PARTICLES
+                and self._round_work(cost) > limit - clouds.work
+            ):
                 self.size //= 2
         return ascent
 
     def _climb(self) -> Ascent:
         assert isinstance(self.risk, MeanFieldRisk)
         options = {"start": self.ascent, "moves": self.moves, "progress": self.progress}
-        return climb(self.clouds, self.risk, self.temperature, self.num_particles, **options)
+        return climb(
+            self.clouds, self.risk, self.temperature, self.num_particles, **options
+        )
 
     def _round_work(self, climb: int) -> float:
         """Return about what a round of bounds takes, from the work of a climb of `num_particles`."""
@@ -284,7 +331,10 @@ def _prior(search: IntervalSearch) -> UpperBound:
     shape = (search.risk.max_size, *search.risk.neuron.output_shape)
     tilt = clouds.law.tilt(jnp.zeros(shape, clouds.dtype), 1.0)
     parts = np.split(clouds.prior(2 * clouds.block), RUNS)
-    outputs = [clouds.sums(tilt, part, np.full((1, len(part)), 1 / len(part)))[0][0] for part in parts]
+    outputs = [
+        clouds.sums(tilt, part, np.full((1, len(part)), 1 / len(part)))[0][0]
+        for part in parts
+    ]
     return judged(search.risk, np.stack(outputs).reshape(RUNS, *shape), np.zeros(RUNS))
 
 
@@ -299,11 +349,21 @@ def close(search: IntervalSearch) -> None:
             if search.ascent is None or search.bounded:
                 search.ascent, search.bounded = search.climbed(), False
                 search.save()
-            on_its_way = search.ascent if search.ascent.temperature > search.temperature else None
-            search.ascent, search.bounded = _bound(search, search.ascent, search.size) or on_its_way, True
+            on_its_way = (
+                search.ascent
+                if search.ascent.temperature > search.temperature
+                else None
+            )
+            search.ascent, search.bounded = (
+                _bound(search, search.ascent, search.size) or on_its_way,
+                True,
+            )
             search.rounds += 1
             if on_its_way is None:
-                search.size, search.num_particles = 2 * search.size, 2 * search.num_particles
+                search.size, search.num_particles = (
+                    2 * search.size,
+                    2 * search.num_particles,
+                )
             search.save()
             if search.is_enough((clouds.work - before) / search.effort):
                 return
@@ -318,7 +378,12 @@ def _rate(search: IntervalSearch) -> float:
     """Return neuron gradients a CPU second of moves, compiled before."""
     clouds, rates = search.clouds, []
     work, draws = clouds.work, clouds.draws
-    tilt = clouds.law.tilt(jnp.zeros((search.risk.max_size, *search.risk.neuron.output_shape), clouds.dtype), 1.0)
+    tilt = clouds.law.tilt(
+        jnp.zeros(
+            (search.risk.max_size, *search.risk.neuron.output_shape), clouds.dtype
+        ),
+        1.0,
+    )
     target, cloud = clouds.target(tilt), clouds.prior(clouds.block)
     for _ in range(4):
         began, done = time.process_time(), clouds.work
@@ -342,7 +407,11 @@ def _bound(search: IntervalSearch, ascent: Ascent, size: int) -> Ascent | None:
     met_wells, search.met = search.met, None
     if met_wells is None:
         met_wells = wells.search(clouds, tilt, [cloud, *search.training])
-    search.descents, search.wells_met, search.estimates = search.descents + met_wells.num_descents, met_wells, estimates
+    search.descents, search.wells_met, search.estimates = (
+        search.descents + met_wells.num_descents,
+        met_wells,
+        estimates,
+    )
     # few draws tell whether wells outweigh what walks met, not how much these hold: their error would be the widest
     estimates.append(search.log_partition(met_wells.log_partition, 0.0, "wells"))
 
@@ -360,7 +429,9 @@ def _bound(search: IntervalSearch, ascent: Ascent, size: int) -> Ascent | None:
     unmet = unmet_wells(met_wells, cloud)
     starts = [(around_cloud(clouds, cloud), cloud)]
     if unmet:
-        start = at_wells(clouds, met_wells.positions[unmet], met_wells.covariances[unmet])
+        start = at_wells(
+            clouds, met_wells.positions[unmet], met_wells.covariances[unmet]
+        )
         starts.append((start, clouds.drawn(start, FEWEST_CLOUD)))
     groups, spent = [], None
     try:
@@ -373,7 +444,10 @@ def _bound(search: IntervalSearch, ascent: Ascent, size: int) -> Ascent | None:
         search.effective = min(runs.effective for runs in groups)
         for bound in upper_bounds(search.risk, temperature, groups):
             search.keep_upper(bound)
-        estimates += [_estimate(search, runs.log_partition, "walks around the cloud") for runs in groups]
+        estimates += [
+            _estimate(search, runs.log_partition, "walks around the cloud")
+            for runs in groups
+        ]
     if math.isfinite(own):
         # g / T is that of the law, whose own temperature may be higher
         dual = ascent.dual * (temperature / ascent.temperature)
@@ -381,18 +455,29 @@ def _bound(search: IntervalSearch, ascent: Ascent, size: int) -> Ascent | None:
         search.explain(estimates)
     if spent is not None:
         raise spent
-    search.progress("log Z: " + "; ".join(f"{e.source} {e.value:.2f} ± {e.error:.2f}" for e in estimates))
+    search.progress(
+        "log Z: "
+        + "; ".join(f"{e.source} {e.value:.2f} ± {e.error:.2f}" for e in estimates)
+    )
     if not ascent.reached or not math.isfinite(own):
         return None
-    if not hidden:  # more rounds at the last temperature make the mean of their duals better known
+    if (
+        not hidden
+    ):  # more rounds at the last temperature make the mean of their duals better known
         return replace(ascent, cloud=cloud, log_weights=np.zeros(len(cloud)))
-    return _with_wells(clouds, ascent, cloud, met_wells, unmet, own) if unmet and not ascent.added else None
+    return (
+        _with_wells(clouds, ascent, cloud, met_wells, unmet, own)
+        if unmet and not ascent.added
+        else None
+    )
 
 
 def unmet_wells(met_wells: wells.Wells, cloud: np.ndarray) -> list[int]:
     """Return the wells in which next to nothing of a cloud lies."""
     size, unmet = cloud.shape[1], []
-    for number, (position, spread) in enumerate(zip(met_wells.positions, met_wells.covariances, strict=True)):
+    for number, (position, spread) in enumerate(
+        zip(met_wells.positions, met_wells.covariances, strict=True)
+    ):
         white = np.linalg.solve(np.linalg.cholesky(spread), (cloud - position).T)
         if np.mean((white**2).sum(0) < size + 4 * math.sqrt(2 * size)) < MET:
             unmet.append(number)
@@ -400,17 +485,40 @@ def unmet_wells(met_wells: wells.Wells, cloud: np.ndarray) -> list[int]:
 
 
 def _with_wells(
-    clouds: Clouds, ascent: Ascent, cloud: np.ndarray, met_wells: wells.Wells, unmet: list[int], log_partition: float
+    clouds: Clouds,
+    ascent: Ascent,
+    cloud: np.ndarray,
+    met_wells: wells.Wells,
+    unmet: list[int],
+    log_partition: float,
 ) -> Ascent:
     """Return an ascent to go on from: the cloud, of mass e^log_partition, and particles in wells that it lacks."""
-    tilt, parts, logs = ascent.path[-1], [cloud], [np.full(len(cloud), log_partition - math.log(len(cloud)))]
+    tilt, parts, logs = (
+        ascent.path[-1],
+        [cloud],
+        [np.full(len(cloud), log_partition - math.log(len(cloud)))],
+    )
     for number in unmet:
         spread = met_wells.covariances[number]
-        well = mixture(np.ones(1), met_wells.positions[[number]], spread[None], clouds.dtype)
+        well = mixture(
+            np.ones(1), met_wells.positions[[number]], spread[None], clouds.dtype
+        )
         drawn = clouds.drawn(well, max(clouds.block, len(cloud) // 4))
-        parts.append(clouds.moved(clouds.target(tilt), drawn, np.linalg.cholesky(spread), 1.0, SETTLING)[0])
-        logs.append(np.full(len(drawn), met_wells.log_masses[number] - math.log(len(drawn))))
-    return replace(ascent, cloud=np.concatenate(parts), log_weights=np.concatenate(logs), counted=(), added=True)
+        parts.append(
+            clouds.moved(
+                clouds.target(tilt), drawn, np.linalg.cholesky(spread), 1.0, SETTLING
+            )[0]
+        )
+        logs.append(
+            np.full(len(drawn), met_wells.log_masses[number] - math.log(len(drawn)))
+        )
+    return replace(
+        ascent,
+        cloud=np.concatenate(parts),
+        log_weights=np.concatenate(logs),
+        counted=(),
+        added=True,
+    )
 
 
 def _settled(clouds: Clouds, tilt: Tilt, cloud: np.ndarray) -> np.ndarray:
@@ -418,7 +526,9 @@ def _settled(clouds: Clouds, tilt: Tilt, cloud: np.ndarray) -> np.ndarray:
     settling = MetricAdaptation(clouds.law.size)
     for _ in range(SETTLING // 5):
         settling.measure(cloud)
-        cloud, _, acceptance = clouds.moved(clouds.target(tilt), cloud, settling.factor, settling.step, 5)
+        cloud, _, acceptance = clouds.moved(
+            clouds.target(tilt), cloud, settling.factor, settling.step, 5
+        )
         settling.learn(acceptance)
     return cloud
 
@@ -433,7 +543,10 @@ def _forward(search: IntervalSearch, ascent: Ascent, size: int) -> list[LogParti
 
     def watch(law: Step, walked: Walked) -> None:
         weights = normalised(walked.log_weights).reshape(-1)
-        cloud, runs = walked.clouds.reshape(len(weights), -1), np.repeat(np.arange(RUNS), size)
+        cloud, runs = (
+            walked.clouds.reshape(len(weights), -1),
+            np.repeat(np.arange(RUNS), size),
+        )
         outputs, exponents = clouds.cell_sums(law.tilt, cloud, weights, runs, RUNS)
         free = temperature * (exponents - walked.log_partition)
         laws.append((outputs.astype(np.float32).reshape(-1, *shape), free))
@@ -443,10 +556,16 @@ def _forward(search: IntervalSearch, ascent: Ascent, size: int) -> list[LogParti
     finally:  # the laws passed bound P where the effort ends on the way
         search.keep_upper(*(judged(risk, *law) for law in laws))
     search.walked = walked if plan.complete else None
-    return [_estimate(search, walked.log_partition, "walks from the prior")] if plan.complete else []
+    return (
+        [_estimate(search, walked.log_partition, "walks from the prior")]
+        if plan.complete
+        else []
+    )
 
 
-def _estimate(search: IntervalSearch, logs: np.ndarray, source: str, back: bool = False) -> LogPartition:
+def _estimate(
+    search: IntervalSearch, logs: np.ndarray, source: str, back: bool = False
+) -> LogPartition:
     """Return log of the mean of exp(logs) over runs, or minus that of exp(-logs), with the error of a mean."""
     signed = -logs if back else logs
     if not np.all(np.isfinite(signed)):

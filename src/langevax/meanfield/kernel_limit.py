@@ -54,7 +54,10 @@ class LeaveOneOut(NamedTuple):
 
 
 def excess(
-    losses: np.ndarray, reference: np.ndarray, weights: np.ndarray, groups: np.ndarray | None = None
+    losses: np.ndarray,
+    reference: np.ndarray,
+    weights: np.ndarray,
+    groups: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return (mean, standard error) of losses (..., n) above `reference` (n,), paired row by row.
 
@@ -73,7 +76,9 @@ def excess(
     parts = (differences - mean[..., None]) * shares
     if groups is not None:
         order = np.argsort(groups, kind="stable")
-        parts = np.add.reduceat(parts[..., order], np.unique(groups[order], return_index=True)[1], axis=-1)
+        parts = np.add.reduceat(
+            parts[..., order], np.unique(groups[order], return_index=True)[1], axis=-1
+        )
     return mean, np.sqrt(np.sum(parts**2, axis=-1))
 
 
@@ -91,7 +96,9 @@ def prior_particles(
 
     No weights are drawn for the others, which are zeros: the numbers do not depend on how many there are.
     """
-    draws = trees.host_normal((num_neurons, neuron.particle_size(num_columns)), dtype, key=key)
+    draws = trees.host_normal(
+        (num_neurons, neuron.particle_size(num_columns)), dtype, key=key
+    )
     particles = np.sqrt(np.asarray(prior_variance, dtype)) * draws
     unused = np.full(width - num_columns, neuron.input_weights(num_columns).stop)
     return np.insert(particles, unused, 0, axis=-1)
@@ -111,12 +118,16 @@ def prior_features(
     Columns of `inputs` from `num_columns` on are zeros, for which no weights are drawn.
     """
     d = inputs.shape[-1] if num_columns is None else num_columns
-    particles = prior_particles(neuron, d, inputs.shape[-1], prior_variance, num_neurons, inputs.dtype, key=key)
+    particles = prior_particles(
+        neuron, d, inputs.shape[-1], prior_variance, num_neurons, inputs.dtype, key=key
+    )
     return features_of(neuron, particles, inputs)
 
 
 def features_of(
-    neuron: Neuron, particles: Float[np.ndarray, "neurons size"], inputs: Float[np.ndarray | Array, "n features"]
+    neuron: Neuron,
+    particles: Float[np.ndarray, "neurons size"],
+    inputs: Float[np.ndarray | Array, "n features"],
 ) -> Float[Array, "neurons n"]:
     """Return h(theta_r, x_i); the first output of several."""
     return _features(neuron, jax.device_put(particles), jax.device_put(inputs))
@@ -155,24 +166,41 @@ def slopes(
     coefficients: Float[np.ndarray, "neurons outputs"],
 ) -> Float[np.ndarray, "outputs n features"]:
     """Return df / dx at the inputs of f(x) = sum_r b_r h(theta_r, x)."""
-    arrays = (jax.device_put(array.astype(inputs.dtype)) for array in (particles, inputs, coefficients))
+    arrays = (
+        jax.device_put(array.astype(inputs.dtype))
+        for array in (particles, inputs, coefficients)
+    )
     return np.asarray(_slopes(neuron, *arrays), np.float64)
 
 
 @eqx.filter_jit
-def _slopes(neuron: Neuron, particles: Array, inputs: Array, coefficients: Array) -> Float[Array, "outputs n features"]:
+def _slopes(
+    neuron: Neuron, particles: Array, inputs: Array, coefficients: Array
+) -> Float[Array, "outputs n features"]:
     """Reverse mode row by row, which is four to nine times less work here than through all rows at once."""
 
     def of_row(x: Array) -> Float[Array, "outputs features"]:
-        transposed = jax.vjp(lambda x: _first_outputs(jax.vmap(neuron, in_axes=(0, None))(particles, x), 1), x)[1]
+        transposed = jax.vjp(
+            lambda x: _first_outputs(
+                jax.vmap(neuron, in_axes=(0, None))(particles, x), 1
+            ),
+            x,
+        )[1]
         return jax.vmap(lambda b: transposed(b)[0], in_axes=1)(coefficients)
 
     return jax.vmap(of_row, out_axes=1)(inputs)
 
 
 @eqx.filter_jit
-def _features(neuron: Neuron, particles: Array, inputs: Array) -> Float[Array, "neurons n"]:
-    return _first_outputs(jax.vmap(jax.vmap(neuron, in_axes=(None, 0)), in_axes=(0, None))(particles, inputs), 2)
+def _features(
+    neuron: Neuron, particles: Array, inputs: Array
+) -> Float[Array, "neurons n"]:
+    return _first_outputs(
+        jax.vmap(jax.vmap(neuron, in_axes=(None, 0)), in_axes=(0, None))(
+            particles, inputs
+        ),
+        2,
+    )
 
 
 def _first_outputs(features: Array, ndim: int) -> Array:
@@ -209,7 +237,10 @@ def leave_one_out(
         >>> exact.alpha < leave_one_out(features, noise[:, None], np.ones(30)).alpha
         True
     """
-    features, targets, weights = np.asarray(features), *(np.asarray(a, np.float64) for a in (targets, weights))
+    features, targets, weights = (
+        np.asarray(features),
+        *(np.asarray(a, np.float64) for a in (targets, weights)),
+    )
     roots = np.sqrt(weights)
     kernel = _kernel(features * roots.astype(features.dtype))
     # K is W^1/2 K W^1/2 here, and alpha W^-1/2 G W^-1/2 = alpha (K + alpha)^-1
@@ -220,21 +251,27 @@ def leave_one_out(
     shrink = alphas / (values[:, None] + alphas)  # (n, alpha)
     rotated = vectors.T @ (roots[:, None] * targets)
     if groups is None:
-        counted = np.maximum(1, weights) if copies is None else np.asarray(copies, np.float64)
+        counted = (
+            np.maximum(1, weights) if copies is None else np.asarray(copies, np.float64)
+        )
         leverages = 1 - vectors**2 @ shrink
         left = np.maximum(1 - leverages / counted[:, None], LEAST_LEFT) * roots[:, None]
         squares = np.zeros_like(shrink)
         for column in rotated.T:
             squares += (vectors @ (shrink * column[:, None]) / left) ** 2
     else:
-        squares = _squares_of_groups(vectors, shrink, rotated, groups) / weights[:, None]
+        squares = (
+            _squares_of_groups(vectors, shrink, rotated, groups) / weights[:, None]
+        )
     rows = squares.T / targets.shape[1]
     errors = np.average(rows, axis=1, weights=weights)
     best = rows[np.argmin(errors)]
     return LeaveOneOut(alphas, errors, excess(rows, best, weights, groups)[1], best)
 
 
-def _squares_of_groups(vectors: np.ndarray, shrink: np.ndarray, rotated: np.ndarray, groups: np.ndarray) -> np.ndarray:
+def _squares_of_groups(
+    vectors: np.ndarray, shrink: np.ndarray, rotated: np.ndarray, groups: np.ndarray
+) -> np.ndarray:
     """Return (n, alpha) square errors, summed over outputs, of rows that are left out with their whole group."""
     squares = np.empty_like(shrink)
     for group in np.unique(groups):
@@ -245,5 +282,7 @@ def _squares_of_groups(vectors: np.ndarray, shrink: np.ndarray, rotated: np.ndar
             factors = shrink[:, first : first + at_once].T[:, None]  # (alpha, 1, n)
             scaled = own * factors
             left = scaled @ own.T + LEAST_LEFT * np.eye(len(rows))
-            squares[rows, first : first + at_once] = np.sum(np.linalg.solve(left, scaled @ rotated) ** 2, axis=2).T
+            squares[rows, first : first + at_once] = np.sum(
+                np.linalg.solve(left, scaled @ rotated) ** 2, axis=2
+            ).T
     return squares

@@ -66,7 +66,9 @@ def MFLD(
     return algorithm(step_size, temperature, gradient, integrator)
 
 
-def coordinate_steps(risk: MeanFieldRisk, relative: ArrayLike) -> Float[Array, " coordinates"]:
+def coordinate_steps(
+    risk: MeanFieldRisk, relative: ArrayLike
+) -> Float[Array, " coordinates"]:
     """Return the step size of each coordinate of a particle, for `MFLD(step_size=...)`.
 
         h_j = relative / (c S_j + precision),      S_j >= (1/n) sum_i |dh(theta, x_i) / dtheta_j|^2
@@ -88,7 +90,9 @@ def coordinate_steps(risk: MeanFieldRisk, relative: ArrayLike) -> Float[Array, "
         Array([ 1., 10.,  1.], dtype=float32)
     """
     checks.number("relative", relative, positive=True)
-    if checks.is_concrete(risk.loss.curvature) and not float(risk.loss.curvature) < float("inf"):
+    if checks.is_concrete(risk.loss.curvature) and not float(
+        risk.loss.curvature
+    ) < float("inf"):
         raise ValueError(
             f"the curvature of {type(risk.loss).__name__} has no bound, to which steps could be relative; pass MFLD a "
             "step_size, or use adaptive_steps.LossCurvatureSteps, which measures the curvature at the outputs."
@@ -97,8 +101,12 @@ def coordinate_steps(risk: MeanFieldRisk, relative: ArrayLike) -> Float[Array, "
 
 
 @eqx.filter_jit
-def _coordinate_steps(risk: MeanFieldRisk, relative: Array) -> Float[Array, " coordinates"]:
-    return steps_at(risk, relative, jnp.full(risk.max_size, risk.loss.curvature, relative.dtype))
+def _coordinate_steps(
+    risk: MeanFieldRisk, relative: Array
+) -> Float[Array, " coordinates"]:
+    return steps_at(
+        risk, relative, jnp.full(risk.max_size, risk.loss.curvature, relative.dtype)
+    )
 
 
 def steps_at(
@@ -114,12 +122,18 @@ def steps_at(
     weighted = curvatures.reshape(len(curvatures), -1).T
 
     def bound(curvature: Float[Array, " n"]) -> Float[Array, " coordinates"]:
-        mean = jnp.maximum(risk.mean_over_rows(curvature), jnp.finfo(curvature.dtype).tiny)
-        second_moments = jax.vmap(lambda x: risk.mean_over_rows(curvature * x), in_axes=1)(squares)
+        mean = jnp.maximum(
+            risk.mean_over_rows(curvature), jnp.finfo(curvature.dtype).tiny
+        )
+        second_moments = jax.vmap(
+            lambda x: risk.mean_over_rows(curvature * x), in_axes=1
+        )(squares)
         return mean * risk.neuron.slope_bounds(second_moments / mean)
 
     largest = jnp.max(jax.vmap(bound)(weighted), axis=0)
-    return jnp.asarray(relative, largest.dtype) / (largest + jnp.asarray(risk.precision, largest.dtype))
+    return jnp.asarray(relative, largest.dtype) / (
+        largest + jnp.asarray(risk.precision, largest.dtype)
+    )
 
 
 def anneal(
@@ -157,16 +171,32 @@ def anneal(
         [True, True, True]
     """
     checks.function("algorithm", algorithm, "(temperature) -> Algorithm")
-    checks.instance("risk", risk, MeanFieldRisk, "langevax.MeanFieldRisk(neuron, loss, X, y)")
+    checks.instance(
+        "risk", risk, MeanFieldRisk, "langevax.MeanFieldRisk(neuron, loss, X, y)"
+    )
     checks.typed_key(key)
     temperatures = checks.real_array("temperatures", temperatures).tolist()
     checks.number("temperatures", np.asarray(temperatures), positive=True)
     results: list[Result] = []
     for number, temperature in enumerate(temperatures):
         share = np.asarray(temperature / temperatures[-1], risk.inputs.dtype)
-        warm = eqx.tree_at(lambda r: r.precision, risk, np.asarray(risk.precision) * share)
-        begin, round_key = results[-1] if results else start, random.fold_in(key, number)
-        results.append(simulate(algorithm(float(temperature)), warm, begin, key=round_key, num_steps=num_steps, **run))
+        warm = eqx.tree_at(
+            lambda r: r.precision, risk, np.asarray(risk.precision) * share
+        )
+        begin, round_key = (
+            results[-1] if results else start,
+            random.fold_in(key, number),
+        )
+        results.append(
+            simulate(
+                algorithm(float(temperature)),
+                warm,
+                begin,
+                key=round_key,
+                num_steps=num_steps,
+                **run,
+            )
+        )
     return results
 
 

@@ -35,14 +35,22 @@ Proposal = Literal["mala", "pcnl"]
 """Metropolis proposal: "pcnl" where weights are functions, with a prior precision for each mode."""
 InnerProposal = Literal["langevin", "pcnl"]
 
-LOW_ACCEPTANCE, HIGH_ACCEPTANCE = 0.5, 0.75  # the step size shrinks below and grows above
+LOW_ACCEPTANCE, HIGH_ACCEPTANCE = (
+    0.5,
+    0.75,
+)  # the step size shrinks below and grows above
 SHRINK, GROW = 0.75, 1.3
 FIRST_STEP = 0.5  # relative to the inverse curvature
 LONGEST_PCNL_STEP = 2.0  # at which the proposal is independent of the current position
 
 
 def mala_moves(
-    problem: Problem, particles: MALAState, temperature: Array, step_size: Array, key: Key[Array, ""], num_moves: int
+    problem: Problem,
+    particles: MALAState,
+    temperature: Array,
+    step_size: Array,
+    key: Key[Array, ""],
+    num_moves: int,
 ) -> tuple[MALAState, Float[Array, ""]]:
     """Move every particle by `num_moves` MALA steps; return the particles and the mean acceptance.
 
@@ -51,19 +59,29 @@ def mala_moves(
     each particle.
     """
     dtype = particles.position.dtype
-    scale = jnp.sqrt(temperature) / jnp.sqrt(jnp.mean(particles.gradient**2, axis=0) + jnp.finfo(dtype).tiny)
+    scale = jnp.sqrt(temperature) / jnp.sqrt(
+        jnp.mean(particles.gradient**2, axis=0) + jnp.finfo(dtype).tiny
+    )
     scaled, mala = affine(problem, scale), MALA(step_size, temperature)
     size, width = particles.position.shape
 
     def move(state: MALAState, step: Array) -> tuple[MALAState, Array]:
-        noise_keys, accept_keys = jax.vmap(random.split, out_axes=1)(random.split(random.fold_in(key, step), size))
+        noise_keys, accept_keys = jax.vmap(random.split, out_axes=1)(
+            random.split(random.fold_in(key, step), size)
+        )
         noise = trees.normal_rows(width, dtype, keys=noise_keys)
-        state, info = jax.vmap(lambda s, xi, k: mala.step_with_noise(scaled, s, xi, k, step))(state, noise, accept_keys)
+        state, info = jax.vmap(
+            lambda s, xi, k: mala.step_with_noise(scaled, s, xi, k, step)
+        )(state, noise, accept_keys)
         return state, jnp.mean(info["acceptance"])
 
-    start = MALAState(particles.position / scale, particles.potential, particles.gradient * scale)
+    start = MALAState(
+        particles.position / scale, particles.potential, particles.gradient * scale
+    )
     end, acceptances = lax.scan(move, start, jnp.arange(num_moves, dtype=jnp.int32))
-    return MALAState(end.position * scale, end.potential, end.gradient / scale), jnp.mean(acceptances)
+    return MALAState(
+        end.position * scale, end.potential, end.gradient / scale
+    ), jnp.mean(acceptances)
 
 
 def pcnl_moves(
@@ -88,23 +106,38 @@ def pcnl_moves(
         return state, accepted + jnp.mean(info["acceptance"])
 
     num_moves = jnp.asarray(num_moves, jnp.int32)
-    end, accepted = lax.fori_loop(0, num_moves, move, (particles, jnp.zeros_like(temperature)))
+    end, accepted = lax.fori_loop(
+        0, num_moves, move, (particles, jnp.zeros_like(temperature))
+    )
     return end, accepted / num_moves.astype(accepted.dtype)
 
 
-def prior_shares(problem: Problem, particles: PCNLState, temperature: Array) -> Float[Array, " coordinates"]:
+def prior_shares(
+    problem: Problem, particles: PCNLState, temperature: Array
+) -> Float[Array, " coordinates"]:
     """Return the share of the prior in the mean curvature of each coordinate, at most 1."""
     dtype = particles.position.dtype
     precision = jnp.asarray(problem.precision, dtype)
     slopes = particles.gradient + precision * particles.position
-    return jnp.minimum(1, temperature * precision / (jnp.mean(slopes**2, axis=0) + jnp.finfo(dtype).tiny))
+    return jnp.minimum(
+        1,
+        temperature * precision / (jnp.mean(slopes**2, axis=0) + jnp.finfo(dtype).tiny),
+    )
 
 
-def adapted_step_size(step_size: Array, acceptance: Scalar, proposal: Proposal = "mala") -> Array:
+def adapted_step_size(
+    step_size: Array, acceptance: Scalar, proposal: Proposal = "mala"
+) -> Array:
     """Return the step size of the next moves: smaller after low acceptance, larger after high acceptance."""
-    factor = jnp.where(acceptance > HIGH_ACCEPTANCE, GROW, jnp.where(acceptance < LOW_ACCEPTANCE, SHRINK, 1.0))
+    factor = jnp.where(
+        acceptance > HIGH_ACCEPTANCE,
+        GROW,
+        jnp.where(acceptance < LOW_ACCEPTANCE, SHRINK, 1.0),
+    )
     step_size = step_size * factor
-    return step_size if proposal == "mala" else jnp.minimum(step_size, LONGEST_PCNL_STEP)
+    return (
+        step_size if proposal == "mala" else jnp.minimum(step_size, LONGEST_PCNL_STEP)
+    )
 
 
 def inner_loop(
@@ -124,36 +157,54 @@ def inner_loop(
         problem = frozen.of_one_particle(frozen.targets)
         start = PCNLState(cloud, *jax.vmap(problem.value_and_gradient)(cloud))
         heat, h = (
-            jnp.asarray(at_step(value, num_steps), cloud.dtype) for value in (inner.temperature, inner.step_size)
+            jnp.asarray(at_step(value, num_steps), cloud.dtype)
+            for value in (inner.temperature, inner.step_size)
         )
         end, acceptance = pcnl_moves(problem, start, heat, h, key, num_steps)
-        return end.position, (1 + num_steps) * jnp.asarray(frozen.size, jnp.int32), {"acceptance": acceptance}
+        return (
+            end.position,
+            (1 + num_steps) * jnp.asarray(frozen.size, jnp.int32),
+            {"acceptance": acceptance},
+        )
 
-    def move(k: Array, carry: tuple[LangevinState, Array]) -> tuple[LangevinState, Array]:
+    def move(
+        k: Array, carry: tuple[LangevinState, Array]
+    ) -> tuple[LangevinState, Array]:
         state, used = carry
         state, info = inner.step(frozen, state, random.fold_in(key, k), k)
         return state, used + jnp.asarray(info["evaluations"], jnp.int32)
 
     state, used = inner.gradient.init(frozen, cloud)
-    end, used = lax.fori_loop(0, num_steps, move, (LangevinState(cloud, state), jnp.asarray(used, jnp.int32)))
+    end, used = lax.fori_loop(
+        0, num_steps, move, (LangevinState(cloud, state), jnp.asarray(used, jnp.int32))
+    )
     return end.position, used, {}
 
 
 def check_proposal(proposal: str, known: tuple[str, ...] = ("mala", "pcnl")) -> None:
     """Raise unless `proposal` is one of `known`."""
     if proposal not in known:
-        raise ValueError(f"proposal must be {' or '.join(map(repr, known))}, got {checks.shown(proposal)}.")
+        raise ValueError(
+            f"proposal must be {' or '.join(map(repr, known))}, got {checks.shown(proposal)}."
+        )
 
 
-def check_inner_loop(proposal: str, step_size: Schedule, gradient: GradientEstimator) -> None:
+def check_inner_loop(
+    proposal: str, step_size: Schedule, gradient: GradientEstimator
+) -> None:
     """Raise unless the settings of an inner loop go together."""
     check_proposal(proposal, ("langevin", "pcnl"))
     if proposal == "langevin":
         return
     if not isinstance(gradient, Full):
-        raise ValueError(f"proposal='pcnl' accepts by the whole potential; leave gradient=Full(), not {gradient!r}.")
+        raise ValueError(
+            f"proposal='pcnl' accepts by the whole potential; leave gradient=Full(), not {gradient!r}."
+        )
     largest = LONGEST_PCNL_STEP
-    if callable(step_size) or (checks.is_concrete(step_size) and bool(jnp.any(jnp.asarray(step_size) > largest))):
+    if callable(step_size) or (
+        checks.is_concrete(step_size)
+        and bool(jnp.any(jnp.asarray(step_size) > largest))
+    ):
         raise ValueError(
             f"step_size must be a number of at most {largest:g} for proposal='pcnl', got {checks.shown(step_size)}."
         )

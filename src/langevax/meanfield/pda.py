@@ -28,7 +28,13 @@ from langevax import checks
 from langevax.algorithm import Algorithm, Info
 from langevax.gradients import Full, GradientEstimator, batches
 from langevax.integrators import Exponential, Integrator
-from langevax.meanfield.moves import InnerProposal, Scalar, Schedule, check_inner_loop, inner_loop
+from langevax.meanfield.moves import (
+    InnerProposal,
+    Scalar,
+    Schedule,
+    check_inner_loop,
+    inner_loop,
+)
 from langevax.problems.mean_field import MeanFieldRisk, by_rows, check_risk, first_dual
 from langevax.samplers import Langevin
 
@@ -82,35 +88,55 @@ class PDA(Algorithm):
 
     def __check_init__(self) -> None:
         if callable(self.temperature):
-            raise TypeError("temperature is a schedule, but the average is that of one temperature; pass a number.")
+            raise TypeError(
+                "temperature is a schedule, but the average is that of one temperature; pass a number."
+            )
         checks.number("step_size", self.step_size, positive=True, schedule=True)
         checks.number("temperature", self.temperature, positive=True)
         checks.positive_int("num_inner_steps", self.num_inner_steps)
         checks.number("growth", self.growth)
         checks.flag("tempered", self.tempered)
         checks.instance(
-            "gradient", self.gradient, GradientEstimator, "langevax.gradients.SVRG(batch_size=32, period=100)"
+            "gradient",
+            self.gradient,
+            GradientEstimator,
+            "langevax.gradients.SVRG(batch_size=32, period=100)",
         )
-        checks.instance("integrator", self.integrator, Integrator, "langevax.integrators.Exponential()")
+        checks.instance(
+            "integrator",
+            self.integrator,
+            Integrator,
+            "langevax.integrators.Exponential()",
+        )
         if self.batch_size is not None:
             checks.positive_int("batch_size", self.batch_size)
         check_inner_loop(self.proposal, self.step_size, self.gradient)
 
-    def init(self, problem: Any, position: Any, key: Key[Array, ""]) -> tuple[PDAState, Info]:
+    def init(
+        self, problem: Any, position: Any, key: Key[Array, ""]
+    ) -> tuple[PDAState, Info]:
         check_risk(problem, "PDA")
         if self.batch_size is not None:
             batches.check_batch_size(self.batch_size, problem, replace=False)
         dual = first_dual(problem, position.dtype)
         state = PDAState(position, dual, jnp.zeros(problem.max_size, position.dtype))
         info: Info = {"evaluations": jnp.int32(0), "inner_steps": jnp.int32(0)}
-        return state, info if self.proposal == "langevin" else info | {"acceptance": jnp.ones((), position.dtype)}
+        return state, info if self.proposal == "langevin" else info | {
+            "acceptance": jnp.ones((), position.dtype)
+        }
 
-    def step(self, problem: Any, state: PDAState, key: Key[Array, ""], step: Int[Array, ""]) -> tuple[PDAState, Info]:
+    def step(
+        self, problem: Any, state: PDAState, key: Key[Array, ""], step: Int[Array, ""]
+    ) -> tuple[PDAState, Info]:
         batch_key, inner_key = random.split(key)
         dtype = state.position.dtype
         t = (step + 1).astype(dtype)
         dual, weights, used = self._averaged(problem, state, t, batch_key)
-        total = weights if self.batch_size is None else weights * (jnp.asarray(problem.size, dtype) / self.batch_size)
+        total = (
+            weights
+            if self.batch_size is None
+            else weights * (jnp.asarray(problem.size, dtype) / self.batch_size)
+        )
         weight = 2 * total / ((t + 1) * (t + 2))
         frozen = problem.linearized(by_rows(weight, dual) * dual)
         if self.tempered:
@@ -118,10 +144,19 @@ class PDA(Algorithm):
             frozen = eqx.tree_at(lambda risk: risk.precision, frozen, tempered)
 
         number = self.num_inner_steps * t ** jnp.asarray(self.growth, dtype)
-        number = jnp.ceil(number * (1 - 1e-6)).astype(jnp.int32)  # 30 that was rounded up is not 31
-        inner = Langevin(self.step_size, self.temperature, self.gradient, self.integrator)
-        position, used_inside, metrics = inner_loop(inner, self.proposal, frozen, state.position, number, inner_key)
-        return PDAState(position, dual, weights), {"evaluations": used + used_inside, "inner_steps": number} | metrics
+        number = jnp.ceil(number * (1 - 1e-6)).astype(
+            jnp.int32
+        )  # 30 that was rounded up is not 31
+        inner = Langevin(
+            self.step_size, self.temperature, self.gradient, self.integrator
+        )
+        position, used_inside, metrics = inner_loop(
+            inner, self.proposal, frozen, state.position, number, inner_key
+        )
+        return PDAState(position, dual, weights), {
+            "evaluations": used + used_inside,
+            "inner_steps": number,
+        } | metrics
 
     def _averaged(
         self, risk: MeanFieldRisk, state: PDAState, t: Array, key: Key[Array, ""]
@@ -129,10 +164,14 @@ class PDA(Algorithm):
         """Return the mean duals and weights including those of this cloud, and the number of rows read."""
         if self.batch_size is None:
             weights = state.weights + t
-            change = by_rows(t / weights, state.dual) * (risk.dual(state.position) - state.dual)
+            change = by_rows(t / weights, state.dual) * (
+                risk.dual(state.position) - state.dual
+            )
             return state.dual + change, weights, jnp.asarray(risk.size, jnp.int32)
         rows, _ = batches.draw(key, risk, self.batch_size, replace=False)
-        dual = jax.vmap(risk.loss.derivative)(risk.outputs(state.position, risk.inputs[rows]), risk.targets[rows])
+        dual = jax.vmap(risk.loss.derivative)(
+            risk.outputs(state.position, risk.inputs[rows]), risk.targets[rows]
+        )
         weights = state.weights.at[rows].add(t)
         change = by_rows(t / weights[rows], dual) * (dual - state.dual[rows])
         return state.dual.at[rows].add(change), weights, jnp.int32(self.batch_size)

@@ -134,15 +134,21 @@ class PSDCA(Algorithm):
 
     def __check_init__(self) -> None:
         if callable(self.temperature):
-            raise TypeError("temperature is a schedule, but the dual vector is that of one temperature; pass a number.")
+            raise TypeError(
+                "temperature is a schedule, but the dual vector is that of one temperature; pass a number."
+            )
         checks.number("temperature", self.temperature, positive=True)
         checks.positive_int("num_inner_steps", self.num_inner_steps)
         checks.positive_int("period", self.period, auto=True)
         if self.curvature not in ("bound", "variance"):
-            raise ValueError(f"curvature must be 'bound' or 'variance', got {checks.shown(self.curvature)}.")
+            raise ValueError(
+                f"curvature must be 'bound' or 'variance', got {checks.shown(self.curvature)}."
+            )
         check_proposal(self.proposal)
 
-    def init(self, problem: Any, position: Any, key: Key[Array, ""]) -> tuple[PSDCAState, Info]:
+    def init(
+        self, problem: Any, position: Any, key: Key[Array, ""]
+    ) -> tuple[PSDCAState, Info]:
         check_risk(problem, "PSDCA")
         if self.curvature == "bound":
             _check_bound(problem.neuron)
@@ -150,7 +156,8 @@ class PSDCA(Algorithm):
         zero, one = jnp.zeros((), dtype), jnp.ones((), dtype)
         state = PSDCAState(
             position=position,
-            log_weights=0 * position[:, 0],  # as it is split over devices, which zeros would not be
+            log_weights=0
+            * position[:, 0],  # as it is split over devices, which zeros would not be
             removed=zero,
             anchor=position[0],
             dual=first_dual(problem, dtype),
@@ -158,7 +165,12 @@ class PSDCA(Algorithm):
             step_size=jnp.asarray(FIRST_STEP, dtype),
             acceptance=one,
         )
-        return state, {"evaluations": jnp.int32(0), "refreshes": jnp.int32(0), "effective": one, "acceptance": one}
+        return state, {
+            "evaluations": jnp.int32(0),
+            "refreshes": jnp.int32(0),
+            "effective": one,
+            "acceptance": one,
+        }
 
     def step(
         self, problem: Any, state: PSDCAState, key: Key[Array, ""], step: Int[Array, ""]
@@ -174,49 +186,91 @@ class PSDCA(Algorithm):
         uneven = ~(estimate.effective >= UNEVEN)  # also where weights overflow to NaN
         due = (step > 0) & ((step % period == 0) | uneven)
 
-        def refreshed(state: PSDCAState, estimate: RowEstimate) -> tuple[PSDCAState, RowEstimate, Array]:
+        def refreshed(
+            state: PSDCAState, estimate: RowEstimate
+        ) -> tuple[PSDCAState, RowEstimate, Array]:
             state = self._refreshed(problem, state, dual, refresh_key)
             return state, _estimate_row(problem, state, row), dual[row]
 
-        def as_it_is(state: PSDCAState, estimate: RowEstimate) -> tuple[PSDCAState, RowEstimate, Array]:
+        def as_it_is(
+            state: PSDCAState, estimate: RowEstimate
+        ) -> tuple[PSDCAState, RowEstimate, Array]:
             return state, estimate, dual[row]
 
         state, estimate, own = lax.cond(due, refreshed, as_it_is, state, estimate)
         state, change = self._ascended(problem, state, estimate, own, row)
         state = state._replace(dual=dual.at[row].add(change))
         used = 1 + due.astype(jnp.int32) * ((self.num_inner_steps + 1) * size + 1)
-        info = {"evaluations": used, "refreshes": due.astype(jnp.int32), "effective": estimate.effective}
+        info = {
+            "evaluations": used,
+            "refreshes": due.astype(jnp.int32),
+            "effective": estimate.effective,
+        }
         return state, info | {"acceptance": state.acceptance}
 
     def _ascended(
-        self, risk: MeanFieldRisk, state: PSDCAState, estimate: RowEstimate, dual: Array, row: Int[Array, ""]
+        self,
+        risk: MeanFieldRisk,
+        state: PSDCAState,
+        estimate: RowEstimate,
+        dual: Array,
+        row: Int[Array, ""],
     ) -> tuple[PSDCAState, Float[Array, "..."]]:
         """Return the state after the step of one row, and the change of its dual."""
         dtype = state.position.dtype
         spread = jnp.asarray(risk.neuron.bound, dtype) ** 2
         if self.curvature == "variance":
             spread = CAUTION * estimate.variance
-        rate = risk.row_weights()[row] / (jnp.asarray(risk.size, dtype) * jnp.asarray(self.temperature, dtype))
-        change = risk.loss.dual_step(estimate.mean, dual, risk.targets[row], rate * spread) - dual
+        rate = risk.row_weights()[row] / (
+            jnp.asarray(risk.size, dtype) * jnp.asarray(self.temperature, dtype)
+        )
+        change = (
+            risk.loss.dual_step(estimate.mean, dual, risk.targets[row], rate * spread)
+            - dual
+        )
         if self.curvature == "variance":
-            change = change * _trusted_share(rate * jnp.sqrt(jnp.sum(change**2) * estimate.variance))
+            change = change * _trusted_share(
+                rate * jnp.sqrt(jnp.sum(change**2) * estimate.variance)
+            )
         removed = estimate.log_mean - rate * jnp.sum(change * estimate.mean)
-        log_weights = state.log_weights - (rate * jnp.tensordot(estimate.values, change, axes=change.ndim) + removed)
-        return state._replace(log_weights=log_weights, removed=state.removed + removed), change
+        log_weights = state.log_weights - (
+            rate * jnp.tensordot(estimate.values, change, axes=change.ndim) + removed
+        )
+        return state._replace(
+            log_weights=log_weights, removed=state.removed + removed
+        ), change
 
-    def _refreshed(self, risk: MeanFieldRisk, state: PSDCAState, dual: Array, key: Key[Array, ""]) -> PSDCAState:
+    def _refreshed(
+        self, risk: MeanFieldRisk, state: PSDCAState, dual: Array, key: Key[Array, ""]
+    ) -> PSDCAState:
         """Return the state with the cloud resampled by its weights and moved."""
         resample_key, move_key = random.split(key)
         dtype = state.position.dtype
-        cloud = resample(resample_key, state.position, state.log_weights, risk.num_particle_shards)
+        cloud = resample(
+            resample_key, state.position, state.log_weights, risk.num_particle_shards
+        )
         problem = risk.of_one_particle(dual)
         temperature = jnp.asarray(self.temperature, dtype)
         if self.proposal == "pcnl":
             current = PCNLState(cloud, *jax.vmap(problem.value_and_gradient)(cloud))
-            end, acceptance = pcnl_moves(problem, current, temperature, state.step_size, move_key, self.num_inner_steps)
+            end, acceptance = pcnl_moves(
+                problem,
+                current,
+                temperature,
+                state.step_size,
+                move_key,
+                self.num_inner_steps,
+            )
         else:
             current = MALAState(cloud, *jax.vmap(problem.potential_and_gradient)(cloud))
-            end, acceptance = mala_moves(problem, current, temperature, state.step_size, move_key, self.num_inner_steps)
+            end, acceptance = mala_moves(
+                problem,
+                current,
+                temperature,
+                state.step_size,
+                move_key,
+                self.num_inner_steps,
+            )
         return state._replace(
             position=end.position,
             log_weights=jnp.zeros_like(state.log_weights),
@@ -228,7 +282,9 @@ class PSDCA(Algorithm):
         )
 
 
-def _estimate_row(risk: MeanFieldRisk, state: PSDCAState, row: Int[Array, ""]) -> RowEstimate:
+def _estimate_row(
+    risk: MeanFieldRisk, state: PSDCAState, row: Int[Array, ""]
+) -> RowEstimate:
     """Estimate one row in one pass over the cloud; all sums over particles are one product, so one all-reduce.
 
     Values are measured from that of the anchor, so that a variance far below the mean's square keeps its digits.
@@ -237,19 +293,43 @@ def _estimate_row(risk: MeanFieldRisk, state: PSDCAState, row: Int[Array, ""]) -
     values = jax.vmap(neuron, in_axes=(0, None))(state.position, x)
     weights, origin = jnp.exp(state.log_weights), neuron(state.anchor, x)
     from_origin = (values - origin).reshape(len(values), -1)
-    terms = jnp.stack([jnp.ones_like(weights), weights, jnp.sum(from_origin**2, axis=1), *from_origin.T])
-    sums = jnp.dot(terms, weights, precision="highest") / jnp.asarray(len(values), weights.dtype)
-    mean, square, second, first = sums[0], sums[1], sums[2] / sums[0], sums[3:] / sums[0]
+    terms = jnp.stack(
+        [
+            jnp.ones_like(weights),
+            weights,
+            jnp.sum(from_origin**2, axis=1),
+            *from_origin.T,
+        ]
+    )
+    sums = jnp.dot(terms, weights, precision="highest") / jnp.asarray(
+        len(values), weights.dtype
+    )
+    mean, square, second, first = (
+        sums[0],
+        sums[1],
+        sums[2] / sums[0],
+        sums[3:] / sums[0],
+    )
     variance = jnp.maximum(second - jnp.sum(first**2), 0)
-    return RowEstimate(values, origin + first.reshape(origin.shape), variance, jnp.log(mean), mean**2 / square)
+    return RowEstimate(
+        values,
+        origin + first.reshape(origin.shape),
+        variance,
+        jnp.log(mean),
+        mean**2 / square,
+    )
 
 
 def _trusted_share(spread: Array) -> Array:
     """Return the share to take of a step that would change log weights by the standard deviation `spread`."""
-    return jnp.minimum(1.0, TRUST / jnp.maximum(spread, jnp.finfo(spread.dtype).tiny)).astype(spread.dtype)
+    return jnp.minimum(
+        1.0, TRUST / jnp.maximum(spread, jnp.finfo(spread.dtype).tiny)
+    ).astype(spread.dtype)
 
 
 def _check_bound(neuron: Neuron) -> None:
     if checks.is_concrete(neuron.bound) and not float(neuron.bound) < float("inf"):
         name = type(neuron).__name__
-        raise ValueError(f"{name} is unbounded; use a bounded neuron such as TanhTanh, or curvature='variance'.")
+        raise ValueError(
+            f"{name} is unbounded; use a bounded neuron such as TanhTanh, or curvature='variance'."
+        )

@@ -46,9 +46,13 @@ def effective_size(log_weights: LogWeights) -> Float[Array, ""]:
     return jnp.exp(2 * logsumexp(log_weights) - logsumexp(2 * log_weights))
 
 
-def log_mean_exp(log_weights: Float[Array, "*clouds particles"]) -> Float[Array, "*clouds"]:
+def log_mean_exp(
+    log_weights: Float[Array, "*clouds particles"],
+) -> Float[Array, "*clouds"]:
     """Return the logarithm of the mean weight over the last axis."""
-    return logsumexp(log_weights, axis=-1) - jnp.log(jnp.asarray(log_weights.shape[-1], log_weights.dtype))
+    return logsumexp(log_weights, axis=-1) - jnp.log(
+        jnp.asarray(log_weights.shape[-1], log_weights.dtype)
+    )
 
 
 def integer_weights(log_weights: LogWeights, offset: Array) -> tuple[Indices, Indices]:
@@ -57,14 +61,19 @@ def integer_weights(log_weights: LogWeights, offset: Array) -> tuple[Indices, In
     Positions are a mean weight apart, the first at `offset` in [0, 1) of one. 30 bits tell a million particles apart
     better than the 24 of float32.
     """
-    size, whole = len(log_weights), jnp.int64 if log_weights.dtype.itemsize > 4 else jnp.int32
+    size, whole = (
+        len(log_weights),
+        jnp.int64 if log_weights.dtype.itemsize > 4 else jnp.int32,
+    )
     one = 2 ** (jnp.iinfo(whole).bits - 2) // size
     weights = jnp.exp(log_weights - jnp.max(log_weights))
     steps = jnp.round(weights * (one / jnp.mean(weights))).astype(whole)
     return steps, jnp.arange(size, dtype=whole) * one + (offset * one).astype(whole)
 
 
-def resample(key: Key[Array, ""], cloud: Cloud, log_weights: LogWeights, num_shards: int = 1) -> Cloud:
+def resample(
+    key: Key[Array, ""], cloud: Cloud, log_weights: LogWeights, num_shards: int = 1
+) -> Cloud:
     """Return a cloud of equal weights: particles `systematic(key, log_weights)` of this one, whatever `num_shards`.
 
     `num_shards` is the number of equal stretches of axis 0 that lie on different devices.
@@ -75,20 +84,30 @@ def resample(key: Key[Array, ""], cloud: Cloud, log_weights: LogWeights, num_sha
     Array([0., 0., 1., 2.], dtype=float32)
     """
     size = len(cloud)
-    weights, positions = integer_weights(log_weights, random.uniform(key, (), log_weights.dtype))
+    weights, positions = integer_weights(
+        log_weights, random.uniform(key, (), log_weights.dtype)
+    )
     if num_shards == 1:
         return cloud[_at(jnp.cumsum(weights), positions)]
     halo = min(size // num_shards, math.ceil(HALO * math.sqrt(size)))
     sums = _cumulative(weights.reshape(num_shards, -1))
     near = _with_halo(sums, halo, below=-1, above=int(jnp.iinfo(sums.dtype).max))
-    parents = jax.vmap(lambda own, at: jnp.searchsorted(own, at, side="right"))(near, positions.reshape(num_shards, -1))
-    known = jnp.all((parents > 0) & (parents < near.shape[1]))  # what lies below the first is unknown
+    parents = jax.vmap(lambda own, at: jnp.searchsorted(own, at, side="right"))(
+        near, positions.reshape(num_shards, -1)
+    )
+    known = jnp.all(
+        (parents > 0) & (parents < near.shape[1])
+    )  # what lies below the first is unknown
 
     def from_neighbours(cloud: Cloud) -> Cloud:
         near = _with_halo(cloud.reshape(num_shards, size // num_shards, -1), halo)
         last = np.arange(num_shards) == num_shards - 1
-        beyond = near.shape[1] - np.where(last, halo, 0)[:, None]  # the end of the whole cloud
-        return jnp.take_along_axis(near, jnp.minimum(parents, beyond - 1)[..., None], axis=1).reshape(cloud.shape)
+        beyond = (
+            near.shape[1] - np.where(last, halo, 0)[:, None]
+        )  # the end of the whole cloud
+        return jnp.take_along_axis(
+            near, jnp.minimum(parents, beyond - 1)[..., None], axis=1
+        ).reshape(cloud.shape)
 
     def from_all(cloud: Cloud) -> Cloud:
         return cloud[_at(sums.reshape(size), positions)]
@@ -103,7 +122,9 @@ def _parents(log_weights: LogWeights, offset: Array) -> Indices:
 
 def _at(sums: Indices, positions: Indices) -> Indices:
     """Return the particles at `positions` on the cumulative weights `sums`."""
-    return jnp.minimum(jnp.searchsorted(sums, positions, side="right"), len(sums) - 1).astype(jnp.int32)
+    return jnp.minimum(
+        jnp.searchsorted(sums, positions, side="right"), len(sums) - 1
+    ).astype(jnp.int32)
 
 
 def _cumulative(weights: Int[Array, "shards shard"]) -> Int[Array, "shards shard"]:
@@ -113,12 +134,17 @@ def _cumulative(weights: Int[Array, "shards shard"]) -> Int[Array, "shards shard
     return within + jnp.sum(jnp.where(earlier, within[:, -1:], 0), axis=0)[:, None]
 
 
-def _with_halo(shards: Array, halo: int, below: int | None = None, above: int | None = None) -> Array:
+def _with_halo(
+    shards: Array, halo: int, below: int | None = None, above: int | None = None
+) -> Array:
     """Put every shard between the last `halo` rows of the shard before and the first of the shard after.
 
     Beyond both ends of the whole: the other end, or `below` and `above`.
     """
-    before, after = jnp.roll(shards[:, -halo:], 1, axis=0), jnp.roll(shards[:, :halo], -1, axis=0)
+    before, after = (
+        jnp.roll(shards[:, -halo:], 1, axis=0),
+        jnp.roll(shards[:, :halo], -1, axis=0),
+    )
     number = np.arange(len(shards))[:, None]
     if below is not None:
         before = jnp.where(number > 0, before, below)

@@ -99,7 +99,10 @@ def sample_gibbs(
     """
     check_proposal(proposal)
     key, dtype = unrolled(key), risk.inputs.dtype
-    temperature, precision = jnp.asarray(temperature, dtype), jnp.asarray(risk.precision, dtype)
+    temperature, precision = (
+        jnp.asarray(temperature, dtype),
+        jnp.asarray(risk.precision, dtype),
+    )
 
     def ridge(particles: Array) -> Array:
         return jnp.sum(precision * particles**2, axis=-1) / 2
@@ -113,20 +116,45 @@ def sample_gibbs(
         log_partition = walk.log_partition + log_mean_exp(weights)
         parents = systematic(resample_key, weights)
         b = jnp.where(step >= 1 - walk.b, jnp.ones_like(walk.b), walk.b + step)
-        particles, values, gradients = walk.particles[parents], walk.values[parents], walk.gradients[parents]
+        particles, values, gradients = (
+            walk.particles[parents],
+            walk.values[parents],
+            walk.gradients[parents],
+        )
         tempered = risk.of_one_particle(b * dual)  # its potential is b V_g + ridge
         if proposal == "pcnl":
             state = PCNLState(particles, b * values, b * gradients)
-            end, acceptance = pcnl_moves(tempered, state, temperature, walk.step_size, move_key, NUM_MOVES)
+            end, acceptance = pcnl_moves(
+                tempered, state, temperature, walk.step_size, move_key, NUM_MOVES
+            )
             values, gradients = end.value / b, end.gradient / b
         else:
-            state = MALAState(particles, b * values + ridge(particles), b * gradients + precision * particles)
-            end, acceptance = mala_moves(tempered, state, temperature, walk.step_size, move_key, NUM_MOVES)
+            state = MALAState(
+                particles,
+                b * values + ridge(particles),
+                b * gradients + precision * particles,
+            )
+            end, acceptance = mala_moves(
+                tempered, state, temperature, walk.step_size, move_key, NUM_MOVES
+            )
             values = (end.potential - ridge(end.position)) / b
             gradients = (end.gradient - precision * end.position) / b
-        step_size, steps = adapted_step_size(walk.step_size, acceptance, proposal), walk.steps + 1
+        step_size, steps = (
+            adapted_step_size(walk.step_size, acceptance, proposal),
+            walk.steps + 1,
+        )
         ancestors = walk.ancestors[parents]
-        return _Walk(b, end.position, values, gradients, log_partition, ancestors, step_size, acceptance, steps)
+        return _Walk(
+            b,
+            end.position,
+            values,
+            gradients,
+            log_partition,
+            ancestors,
+            step_size,
+            acceptance,
+            steps,
+        )
 
     start = risk.prior(temperature, num_particles)(random.fold_in(key, 2**32 - 1))
     values, gradients = jax.vmap(risk.of_one_particle(dual).value_and_gradient)(start)
@@ -142,14 +170,27 @@ def sample_gibbs(
         acceptance=jnp.ones((), dtype),
         steps=jnp.int32(0),
     )
-    end = lax.while_loop(lambda walk: (walk.b < 1) & (walk.steps < MAX_TEMPERATURES), temper, first)
+    end = lax.while_loop(
+        lambda walk: (walk.b < 1) & (walk.steps < MAX_TEMPERATURES), temper, first
+    )
     present = jnp.zeros(num_particles, jnp.int32).at[end.ancestors].set(1)
     surviving = jnp.sum(present).astype(dtype) / num_particles
-    log_partition = jnp.where(end.b >= 1, end.log_partition, jnp.nan)  # unknown where the walk was cut short
-    return GibbsSample(end.particles, risk.outputs(end.particles), log_partition, end.steps, surviving, end.acceptance)
+    log_partition = jnp.where(
+        end.b >= 1, end.log_partition, jnp.nan
+    )  # unknown where the walk was cut short
+    return GibbsSample(
+        end.particles,
+        risk.outputs(end.particles),
+        log_partition,
+        end.steps,
+        surviving,
+        end.acceptance,
+    )
 
 
-def _largest_step(v: Float[Array, " particles"], rest: Float[Array, ""]) -> Float[Array, ""]:
+def _largest_step(
+    v: Float[Array, " particles"], rest: Float[Array, ""]
+) -> Float[Array, ""]:
     """Return the largest step of b up to `rest` at which the weights exp(step v) keep their effective size."""
     least = ESS_FRACTION * v.shape[0]
 

@@ -21,11 +21,29 @@ from jaxtyping import Array
 from langevax.meanfield.clouds import Clouds, Mixture, mixture
 from langevax.meanfield.gibbs_law import Tilt
 from langevax.meanfield.homotopy import RowRisk
-from langevax.meanfield.walks import Cells, covariance, effective_share, normalised, plan_from_start, snapshots, walk
+from langevax.meanfield.walks import (
+    Cells,
+    covariance,
+    effective_share,
+    normalised,
+    plan_from_start,
+    snapshots,
+    walk,
+)
 
 RUNS = 8
-SNAPSHOTS, CELLS, FEWEST, LLOYD = 32, 24, 20, 10  # FEWEST: particles around which a normal is put
-PRIOR_SHARE, NORMALS, WIDER, INFLATION = 0.1, 6, 1.3, 1.5  # of the start of a walk around a cloud or at wells
+SNAPSHOTS, CELLS, FEWEST, LLOYD = (
+    32,
+    24,
+    20,
+    10,
+)  # FEWEST: particles around which a normal is put
+PRIOR_SHARE, NORMALS, WIDER, INFLATION = (
+    0.1,
+    6,
+    1.3,
+    1.5,
+)  # of the start of a walk around a cloud or at wells
 FEWEST_PILOT = 512  # particles of a walk that makes a plan
 
 
@@ -36,7 +54,9 @@ def _mean_loss(risk: RowRisk, outputs: Array) -> tuple[Array, Array]:
     def one(z: Array) -> Array:
         return risk.mean_over_rows(jax.vmap(risk.loss)(z, risk.targets))
 
-    slopes = jax.vmap(lambda z: jax.vmap(risk.loss.derivative)(z, risk.targets))(outputs)
+    slopes = jax.vmap(lambda z: jax.vmap(risk.loss.derivative)(z, risk.targets))(
+        outputs
+    )
     return jax.vmap(one)(outputs), slopes
 
 
@@ -67,11 +87,18 @@ class UpperBound(NamedTuple):
 
 
 def mean_losses(risk: RowRisk, outputs: np.ndarray) -> np.ndarray:
-    return np.asarray(_mean_loss(risk, jnp.asarray(outputs, risk.inputs.dtype))[0], np.float64)
+    return np.asarray(
+        _mean_loss(risk, jnp.asarray(outputs, risk.inputs.dtype))[0], np.float64
+    )
 
 
 def local_runs(
-    clouds: Clouds, tilt: Tilt, start: Mixture, around: np.ndarray, size: int, in_cells: bool
+    clouds: Clouds,
+    tilt: Tilt,
+    start: Mixture,
+    around: np.ndarray,
+    size: int,
+    in_cells: bool,
 ) -> LocalRuns | None:
     """Walk from a mixture of normals to the law, on a frozen plan, in runs; sum up by cells of the cloud `around`.
 
@@ -80,7 +107,13 @@ def local_runs(
     """
     cells = parts_of(clouds, around, CELLS)
     whole = Cells(np.zeros((1, clouds.law.size)), cells.whitening)
-    plan = plan_from_start(clouds, tilt, start, max(RUNS * size // 2, FEWEST_PILOT), cells if in_cells else whole)
+    plan = plan_from_start(
+        clouds,
+        tilt,
+        start,
+        max(RUNS * size // 2, FEWEST_PILOT),
+        cells if in_cells else whole,
+    )
     if not plan.complete:
         return None
     walked = walk(clouds, plan, RUNS, size, cells=cells if in_cells else None)
@@ -100,7 +133,13 @@ def local_runs(
     by_run = RUNS, len(cells)
     outputs = np.asarray(outputs).reshape(*by_run, *np.shape(outputs)[1:])
     effective = size * sum(map(effective_share, walked.log_weights))
-    return LocalRuns(walked.log_partition, masses.reshape(by_run), outputs, exponents.reshape(by_run), effective)
+    return LocalRuns(
+        walked.log_partition,
+        masses.reshape(by_run),
+        outputs,
+        exponents.reshape(by_run),
+        effective,
+    )
 
 
 def parts_of(clouds: Clouds, cloud: np.ndarray, count: int) -> Cells:
@@ -117,13 +156,23 @@ def _centres(clouds: Clouds, white: np.ndarray, count: int) -> np.ndarray:
     centres = distinct[clouds.generator().choice(len(distinct), count, replace=False)]
     for _ in range(LLOYD):
         parts = Cells(centres, np.eye(distinct.shape[1])).of(distinct)
-        centres = np.stack([distinct[parts == k].mean(0) for k in range(len(centres)) if np.any(parts == k)])
+        centres = np.stack(
+            [
+                distinct[parts == k].mean(0)
+                for k in range(len(centres))
+                if np.any(parts == k)
+            ]
+        )
     return centres
 
 
-def around_cloud(clouds: Clouds, cloud: np.ndarray, prior_share: float = PRIOR_SHARE) -> Mixture:
+def around_cloud(
+    clouds: Clouds, cloud: np.ndarray, prior_share: float = PRIOR_SHARE
+) -> Mixture:
     """Return a mixture of the prior and of normals around the parts of a cloud."""
-    chosen = cloud[clouds.generator().choice(len(cloud), min(len(cloud), 4096), replace=False)].astype(np.float64)
+    chosen = cloud[
+        clouds.generator().choice(len(cloud), min(len(cloud), 4096), replace=False)
+    ].astype(np.float64)
     whitening = np.linalg.inv(np.linalg.cholesky(covariance(chosen)))
     white, size = chosen @ whitening.T, cloud.shape[1]
     count = max(1, min(NORMALS, len(chosen) // (20 * size)))
@@ -136,7 +185,9 @@ def around_cloud(clouds: Clouds, cloud: np.ndarray, prior_share: float = PRIOR_S
         shares.append((1 - prior_share) * len(members) / len(chosen))
         means.append(members.mean(0))
         covariances.append(WIDER * covariance(members))
-    return mixture(np.array(shares), np.array(means), np.array(covariances), clouds.dtype)
+    return mixture(
+        np.array(shares), np.array(means), np.array(covariances), clouds.dtype
+    )
 
 
 def at_wells(clouds: Clouds, positions: np.ndarray, spreads: np.ndarray) -> Mixture:
@@ -148,11 +199,16 @@ def at_wells(clouds: Clouds, positions: np.ndarray, spreads: np.ndarray) -> Mixt
     return mixture(shares, means, covariances, clouds.dtype)
 
 
-def upper_bounds(risk: RowRisk, temperature: float, groups: list[LocalRuns]) -> list[UpperBound]:
+def upper_bounds(
+    risk: RowRisk, temperature: float, groups: list[LocalRuns]
+) -> list[UpperBound]:
     """Return the plain bound of each group of walks, and the one by cells of all."""
     shape = (risk.max_size, *risk.neuron.output_shape)
     cells = _by_cells(risk, temperature, groups, shape)
-    return [*(_plain(risk, temperature, runs, shape) for runs in groups), *([] if cells is None else [cells])]
+    return [
+        *(_plain(risk, temperature, runs, shape) for runs in groups),
+        *([] if cells is None else [cells]),
+    ]
 
 
 def judged(risk: RowRisk, outputs: np.ndarray, free: np.ndarray) -> UpperBound:
@@ -161,8 +217,12 @@ def judged(risk: RowRisk, outputs: np.ndarray, free: np.ndarray) -> UpperBound:
     means = [np.delete(outputs, r, 0).mean(0) for r in range(count)]
     losses = mean_losses(risk, np.stack([*means, outputs.mean(0)]))
     values = losses[:-1] + np.array([np.delete(free, r).mean() for r in range(count)])
-    error = math.sqrt((count - 1) / count * float(np.sum((values - values.mean()) ** 2)))
-    return UpperBound(float(losses[-1] + free.mean()), error, count - 1, outputs.mean(0))
+    error = math.sqrt(
+        (count - 1) / count * float(np.sum((values - values.mean()) ** 2))
+    )
+    return UpperBound(
+        float(losses[-1] + free.mean()), error, count - 1, outputs.mean(0)
+    )
 
 
 def _both(bounds: list[UpperBound]) -> UpperBound:
@@ -173,12 +233,18 @@ def _both(bounds: list[UpperBound]) -> UpperBound:
     return UpperBound(value, error, sum(bound.freedom for bound in bounds), outputs)
 
 
-def _plain(risk: RowRisk, temperature: float, runs: LocalRuns, shape: tuple[int, ...]) -> UpperBound:
+def _plain(
+    risk: RowRisk, temperature: float, runs: LocalRuns, shape: tuple[int, ...]
+) -> UpperBound:
     outputs = runs.outputs.sum(1).reshape(-1, *shape)
-    return judged(risk, outputs, temperature * (runs.exponents.sum(1) - runs.log_partition))
+    return judged(
+        risk, outputs, temperature * (runs.exponents.sum(1) - runs.log_partition)
+    )
 
 
-def _by_cells(risk: RowRisk, temperature: float, groups: list[LocalRuns], shape: tuple[int, ...]) -> UpperBound | None:
+def _by_cells(
+    risk: RowRisk, temperature: float, groups: list[LocalRuns], shape: tuple[int, ...]
+) -> UpperBound | None:
     """Choose the shares of cells on half of the runs and judge them on the other half, both ways.
 
     Cells of one group are disjoint, those of two groups need not be: KL is convex, so that the mixture of the groups'
@@ -190,20 +256,39 @@ def _by_cells(risk: RowRisk, temperature: float, groups: list[LocalRuns], shape:
         if not len(used):
             continue
         masses = runs.masses[:, used]
-        outputs.append((runs.outputs[:, used] / masses[:, :, None, None]).reshape(len(masses), len(used), -1))
+        outputs.append(
+            (runs.outputs[:, used] / masses[:, :, None, None]).reshape(
+                len(masses), len(used), -1
+            )
+        )
         # the cost of a cell, without log l: e_k - log Z^(A_k)
-        costs.append(runs.exponents[:, used] / masses - (runs.log_partition[:, None] + np.log(masses)))
+        costs.append(
+            runs.exponents[:, used] / masses
+            - (runs.log_partition[:, None] + np.log(masses))
+        )
         starts.append(masses / len(groups))
         members += [number] * len(used)
     if len(members) < 2:
         return None
-    values, paid, start = (np.concatenate(parts, axis=1) for parts in (outputs, costs, starts))
+    values, paid, start = (
+        np.concatenate(parts, axis=1) for parts in (outputs, costs, starts)
+    )
     cells = _Shares(risk, temperature, np.eye(len(groups))[members], shape)
     halves, bounds = (np.arange(0, RUNS, 2), np.arange(1, RUNS, 2)), []
     for chooser, judge in (halves, halves[::-1]):
-        shares = cells.best(values[chooser].mean(0), paid[chooser].mean(0), np.log(start[chooser].mean(0)))
+        shares = cells.best(
+            values[chooser].mean(0),
+            paid[chooser].mean(0),
+            np.log(start[chooser].mean(0)),
+        )
         mixed = np.tensordot(values[judge], shares, axes=(1, 0)).reshape(-1, *shape)
-        bounds.append(judged(risk, mixed, temperature * (paid[judge] @ shares - cells.entropy(shares))))
+        bounds.append(
+            judged(
+                risk,
+                mixed,
+                temperature * (paid[judge] @ shares - cells.entropy(shares)),
+            )
+        )
     return _both(bounds)
 
 
@@ -222,21 +307,38 @@ class _Shares:
         return -float(shares @ self._logs(shares))
 
     def _logs(self, shares: np.ndarray) -> np.ndarray:
-        return np.log(np.maximum(shares, 1e-300)) - np.log(np.maximum(self.members @ (shares @ self.members), 1e-300))
+        return np.log(np.maximum(shares, 1e-300)) - np.log(
+            np.maximum(self.members @ (shares @ self.members), 1e-300)
+        )
 
-    def best(self, outputs: np.ndarray, costs: np.ndarray, start: np.ndarray) -> np.ndarray:
+    def best(
+        self, outputs: np.ndarray, costs: np.ndarray, start: np.ndarray
+    ) -> np.ndarray:
         """Return the l that minimise loss(sum_k l_k z_k) + T (sum_k l_k costs_k - entropy)."""
         from scipy.optimize import minimize
 
         risk, per_row = self.risk, outputs.shape[1] // self.risk.max_size
-        weights = np.repeat(np.asarray(risk.row_weights(), np.float64) / float(risk.size), per_row)
+        weights = np.repeat(
+            np.asarray(risk.row_weights(), np.float64) / float(risk.size), per_row
+        )
 
         def objective(logits: np.ndarray) -> tuple[float, np.ndarray]:
             shares = normalised(logits)
-            z = jnp.asarray((shares @ outputs).reshape(1, *self.shape), risk.inputs.dtype)
+            z = jnp.asarray(
+                (shares @ outputs).reshape(1, *self.shape), risk.inputs.dtype
+            )
             loss, slopes = _mean_loss(risk, z)
             paid = self.temperature * (costs + self._logs(shares))
-            slope = outputs @ (weights * np.asarray(slopes[0], np.float64).reshape(-1)) + paid
-            return float(loss[0]) + float(shares @ paid), shares * (slope - shares @ slope)
+            slope = (
+                outputs @ (weights * np.asarray(slopes[0], np.float64).reshape(-1))
+                + paid
+            )
+            return float(loss[0]) + float(shares @ paid), shares * (
+                slope - shares @ slope
+            )
 
-        return normalised(minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 200}).x)
+        return normalised(
+            minimize(
+                objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 200}
+            ).x
+        )

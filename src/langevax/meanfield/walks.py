@@ -21,7 +21,10 @@ from jaxtyping import Array
 from langevax.meanfield.clouds import Clouds, Mixture, Values, WalkTarget
 from langevax.meanfield.gibbs_law import ParticleLaw, Tilt
 
-EVEN, EVENER = 0.8, 0.9  # share of effective particles from one law to the next, from the prior and from near the end
+EVEN, EVENER = (
+    0.8,
+    0.9,
+)  # share of effective particles from one law to the next, from the prior and from near the end
 RESAMPLED = 0.5  # share below which a plan resamples
 ACCEPTANCE = 0.7
 SHRINKAGE = 0.05  # of the covariance towards its diagonal, for the metric of the moves
@@ -62,7 +65,9 @@ class MetricAdaptation:
 
     def learn(self, acceptance: float) -> None:
         """Lengthen or shorten the step towards the acceptance that is aimed at."""
-        self.step = float(np.clip(self.step * np.exp(acceptance - ACCEPTANCE), 1e-3, 4.0))
+        self.step = float(
+            np.clip(self.step * np.exp(acceptance - ACCEPTANCE), 1e-3, 4.0)
+        )
 
 
 def covariance(cloud: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
@@ -96,14 +101,18 @@ def effective_share(log_weights: np.ndarray) -> float:
     return float(1 / np.sum(normalised(log_weights) ** 2) / len(log_weights))
 
 
-def systematic(generator: np.random.Generator, weights: np.ndarray, size: int | None = None) -> np.ndarray:
+def systematic(
+    generator: np.random.Generator, weights: np.ndarray, size: int | None = None
+) -> np.ndarray:
     """Return the indices of a systematic resample of weights of sum one."""
     size = len(weights) if size is None else size
     places = (np.arange(size) + generator.uniform()) / size
     return np.minimum(np.searchsorted(np.cumsum(weights), places), len(weights) - 1)
 
 
-def largest_step(share_of: Callable[[float], float], rest: float, even: float = EVEN) -> float:
+def largest_step(
+    share_of: Callable[[float], float], rest: float, even: float = EVEN
+) -> float:
     """Return the largest step up to `rest` at which `share_of(step)` is at least `even`, by bisection."""
     if share_of(rest) >= even:
         return rest
@@ -144,7 +153,9 @@ class Cells:
 
     def of(self, cloud: np.ndarray) -> np.ndarray:
         """Return the cell of each particle."""
-        distances = (self.centres**2).sum(1) - 2 * (cloud @ self.whitening.T) @ self.centres.T
+        distances = (self.centres**2).sum(1) - 2 * (
+            cloud @ self.whitening.T
+        ) @ self.centres.T
         return distances.argmin(1)
 
 
@@ -165,17 +176,37 @@ def resample_within(
 
 def _share_within(cells: np.ndarray, log_weights: np.ndarray) -> float:
     """Return the share of particles that weights leave effective in their cells."""
-    shares = [(np.mean(cells == cell), effective_share(log_weights[cells == cell])) for cell in np.unique(cells)]
+    shares = [
+        (np.mean(cells == cell), effective_share(log_weights[cells == cell]))
+        for cell in np.unique(cells)
+    ]
     return float(sum(part * share for part, share in shares))
 
 
-def plan_from_start(clouds: Clouds, tilt: Tilt, start: Mixture, size: int, cells: Cells) -> WalkPlan:
+def plan_from_start(
+    clouds: Clouds, tilt: Tilt, start: Mixture, size: int, cells: Cells
+) -> WalkPlan:
     """Make the plan of q_0^(1 - b) (prior e^v)^b by a pilot of `size` particles that is resampled within cells."""
-    cloud, adaptation, resampling = clouds.drawn(start, size), MetricAdaptation(clouds.law.size), _Resampling()
-    values, b, laws = clouds.values(clouds.target(tilt, 0.0, 0.0, start), cloud), 0.0, []
+    cloud, adaptation, resampling = (
+        clouds.drawn(start, size),
+        MetricAdaptation(clouds.law.size),
+        _Resampling(),
+    )
+    values, b, laws = (
+        clouds.values(clouds.target(tilt, 0.0, 0.0, start), cloud),
+        0.0,
+        [],
+    )
     while b < 1 and len(laws) < MOST_LAWS:
-        slope, labels = values.log_prior + values.exponent - values.log_start, cells.of(cloud)
-        step = largest_step(lambda step: _share_within(labels, step * slope), 1 - b, EVENER)  # noqa: B023
+        slope, labels = (
+            values.log_prior + values.exponent - values.log_start,
+            cells.of(cloud),
+        )
+        step = largest_step(
+            lambda step: _share_within(labels, step * slope),  # noqa: B023
+            1 - b,
+            EVENER,
+        )
         if step == 0:
             break
         b = 1.0 if step >= 1 - b else b + step
@@ -190,22 +221,33 @@ def plan_from_start(clouds: Clouds, tilt: Tilt, start: Mixture, size: int, cells
     return WalkPlan(laws, start, b >= 1)
 
 
-def plan_along(clouds: Clouds, tilts: list[Tilt], size: int) -> tuple[WalkPlan, np.ndarray]:
+def plan_along(
+    clouds: Clouds, tilts: list[Tilt], size: int
+) -> tuple[WalkPlan, np.ndarray]:
     """Make the plan of a walk from the prior along tilts, each followed by as many between as weights ask for."""
-    cloud, adaptation, resampling = clouds.prior(size), MetricAdaptation(clouds.law.size), _Resampling()
+    cloud, adaptation, resampling = (
+        clouds.prior(size),
+        MetricAdaptation(clouds.law.size),
+        _Resampling(),
+    )
     current, following, laws = np.zeros_like(np.asarray(tilts[0])), 0, []
     while following < len(tilts) and len(laws) < MOST_LAWS:
         features = clouds.features(cloud)
         sums = features @ current
         before = _log_ratio(clouds.law, sums)
         while following + 1 < len(tilts):  # optima nearer than a step are passed over
-            beyond = _log_ratio(clouds.law, features @ np.asarray(tilts[following + 1])) - before
+            beyond = (
+                _log_ratio(clouds.law, features @ np.asarray(tilts[following + 1]))
+                - before
+            )
             if effective_share(beyond) < EVEN:
                 break
             following += 1
         aim = np.asarray(tilts[following])
         change = features @ aim - sums
-        difference = lambda share: _log_ratio(clouds.law, sums + share * change) - before  # noqa: B023, E731
+        difference = lambda share: (
+            _log_ratio(clouds.law, sums + share * change) - before  # noqa: B023
+        )
         share = largest_step(lambda share: effective_share(difference(share)), 1.0)  # noqa: B023
         if share == 0:
             break
@@ -217,8 +259,19 @@ def plan_along(clouds: Clouds, tilts: list[Tilt], size: int) -> tuple[WalkPlan, 
         adaptation.measure(cloud, normalised(log_weights))
         cloud = _resampled(clouds, cloud, log_weights)
         tilt, used = jnp.asarray(current, clouds.dtype), adaptation.step
-        cloud, _, acceptance = clouds.moved(clouds.target(tilt), cloud, adaptation.factor, used)
-        laws.append(Step(tilt, 1.0, 1.0, adaptation.factor, used, resampling.due(effective_share(log_weights))))
+        cloud, _, acceptance = clouds.moved(
+            clouds.target(tilt), cloud, adaptation.factor, used
+        )
+        laws.append(
+            Step(
+                tilt,
+                1.0,
+                1.0,
+                adaptation.factor,
+                used,
+                resampling.due(effective_share(log_weights)),
+            )
+        )
         adaptation.learn(acceptance)
     return WalkPlan(laws, None, following >= len(tilts)), cloud
 
@@ -258,7 +311,11 @@ def walk(
 
     `watch` sees each law; with `cells` resampling is within cells.
     """
-    start = clouds.prior(num_runs * size) if plan.start is None else clouds.drawn(plan.start, num_runs * size)
+    start = (
+        clouds.prior(num_runs * size)
+        if plan.start is None
+        else clouds.drawn(plan.start, num_runs * size)
+    )
     state = _WalkRuns(clouds, start, num_runs, cells)
     share, exponent_share, tilt, values = float(plan.start is None), 0.0, None, None
     for law in plan.laws:
@@ -284,7 +341,9 @@ def walk_back(clouds: Clouds, plan: WalkPlan, starts: np.ndarray) -> np.ndarray:
     """
     num_runs = len(starts)
     state = _WalkRuns(clouds, starts.reshape(-1, starts.shape[2]), num_runs)
-    for law, earlier in zip(reversed(plan.laws), [*reversed(plan.laws[:-1]), None], strict=True):
+    for law, earlier in zip(
+        reversed(plan.laws), [*reversed(plan.laws[:-1]), None], strict=True
+    ):
         here = clouds.values(clouds.target(law.tilt), state.cloud).exponent
         if earlier is None:
             state.weigh(-here)
@@ -297,7 +356,13 @@ def walk_back(clouds: Clouds, plan: WalkPlan, starts: np.ndarray) -> np.ndarray:
 class _WalkRuns:
     """Weighted clouds of several runs that move together and never mix."""
 
-    def __init__(self, clouds: Clouds, cloud: np.ndarray, num_runs: int, cells: Cells | None = None):
+    def __init__(
+        self,
+        clouds: Clouds,
+        cloud: np.ndarray,
+        num_runs: int,
+        cells: Cells | None = None,
+    ):
         self.clouds, self.cloud, self.cells = clouds, cloud, cells
         self.generator = clouds.generator()
         self.log_weights = np.zeros((num_runs, len(cloud) // num_runs))
@@ -310,7 +375,9 @@ class _WalkRuns:
         self.weigh(change)
         if law.resample:
             self._resample()
-        self.cloud, values, _ = self.clouds.moved(target, self.cloud, law.factor, law.step)
+        self.cloud, values, _ = self.clouds.moved(
+            target, self.cloud, law.factor, law.step
+        )
         return values
 
     def _resample(self) -> None:
@@ -328,10 +395,16 @@ class _WalkRuns:
 
     def end(self) -> Walked:
         shape = *self.log_weights.shape, self.cloud.shape[1]
-        return Walked(self.cloud.reshape(shape), self.log_weights, self.log_partition + log_mean(self.log_weights))
+        return Walked(
+            self.cloud.reshape(shape),
+            self.log_weights,
+            self.log_partition + log_mean(self.log_weights),
+        )
 
 
-def snapshots(clouds: Clouds, plan: WalkPlan, cloud: np.ndarray, count: int) -> Iterator[np.ndarray]:
+def snapshots(
+    clouds: Clouds, plan: WalkPlan, cloud: np.ndarray, count: int
+) -> Iterator[np.ndarray]:
     """Yield a cloud at the last law of a plan and as it is after every further `MOVES` moves."""
     last = plan.laws[-1]
     target = clouds.target(last.tilt)

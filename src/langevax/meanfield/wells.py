@@ -13,7 +13,9 @@ from langevax.meanfield.clouds import Clouds, Mixture, mixture
 from langevax.meanfield.gibbs_law import Tilt
 from langevax.meanfield.walks import effective_share, log_mean
 
-NUM_DESCENTS = 2000  # half of them from a wider prior; half as many more from the clouds
+NUM_DESCENTS = (
+    2000  # half of them from a wider prior; half as many more from the clouds
+)
 NUM_STEPS = 100
 MOST_WELLS = 7
 APART = 0.1  # of the distance to the prior's mode: ends nearer than this are one well
@@ -41,27 +43,43 @@ def wider(size: int) -> float:
     return 1 + 3 / np.sqrt(2 * size) if size > 1 else 4.0
 
 
-def search(clouds: Clouds, tilt: Tilt, others: list[np.ndarray], num_descents: int = NUM_DESCENTS) -> Wells:
+def search(
+    clouds: Clouds,
+    tilt: Tilt,
+    others: list[np.ndarray],
+    num_descents: int = NUM_DESCENTS,
+) -> Wells:
     """Descend from the prior, the wider prior and `others`, and measure the mass of the lowest distinct ends."""
     size = clouds.law.size
     half = num_descents // 2
-    starts = [clouds.prior(half), clouds.prior(half) * np.asarray(wider(size), clouds.dtype)]
+    starts = [
+        clouds.prior(half),
+        clouds.prior(half) * np.asarray(wider(size), clouds.dtype),
+    ]
     for other in others:
-        chosen = clouds.generator().choice(len(other), min(len(other), half // len(others)), replace=False)
+        chosen = clouds.generator().choice(
+            len(other), min(len(other), half // len(others)), replace=False
+        )
         starts.append(other[chosen])
     ends, energies, _ = clouds.descended(tilt, np.concatenate(starts), NUM_STEPS)
     positions, masses, covariances = [], [], []
-    for position, log_mass, covariance in _bottoms(clouds, tilt, _lowest(ends, energies)):
+    for position, log_mass, covariance in _bottoms(
+        clouds, tilt, _lowest(ends, energies)
+    ):
         if any(np.linalg.norm(position - other) < APART for other in positions):
             continue
         positions.append(position)
         masses.append(log_mass)
         covariances.append(covariance)
     if not positions:
-        return Wells(-np.inf, np.zeros((0, size)), np.zeros(0), np.zeros((0, size, size)), 0)
+        return Wells(
+            -np.inf, np.zeros((0, size)), np.zeros(0), np.zeros((0, size, size)), 0
+        )
     where, logs, spreads = np.array(positions), np.array(masses), np.array(covariances)
     laplace = float(np.logaddexp.reduce(logs))
-    start = mixture(np.exp(logs - logs.max()) + 0.01, where, INFLATION * spreads, clouds.dtype)
+    start = mixture(
+        np.exp(logs - logs.max()) + 0.01, where, INFLATION * spreads, clouds.dtype
+    )
     value, share = _importance(clouds, tilt, start)
     # few effective proposals err downwards: then whichever is larger
     log_partition = value if share > ENOUGH else max(value, laplace)
@@ -88,7 +106,9 @@ def _lowest(ends: np.ndarray, energies: np.ndarray) -> np.ndarray:
     return np.array(chosen)
 
 
-def _bottoms(clouds: Clouds, tilt: Tilt, positions: np.ndarray) -> Iterator[tuple[np.ndarray, float, np.ndarray]]:
+def _bottoms(
+    clouds: Clouds, tilt: Tilt, positions: np.ndarray
+) -> Iterator[tuple[np.ndarray, float, np.ndarray]]:
     """Yield bottoms by damped Newton steps, the log mass of the normal around each, and its covariance, but no saddles.
 
     All of them step together: each evaluation fills a block, however few its particles are.
@@ -107,7 +127,10 @@ def _bottoms(clouds: Clouds, tilt: Tilt, positions: np.ndarray) -> Iterator[tupl
         down = moving & (lower[0] <= energies)
         damping = np.where(down, damping / 10, np.maximum(10 * damping, FIRST_DAMPING))
         positions = np.where(down[:, None], positions - steps, positions)
-        energies, gradients = np.where(down, lower[0], energies), np.where(down[:, None], lower[1], gradients)
+        energies, gradients = (
+            np.where(down, lower[0], energies),
+            np.where(down[:, None], lower[1], gradients),
+        )
         hessians = np.where(down[:, None, None], lower[2], hessians)
     eps = float(np.finfo(clouds.dtype).eps)
     for position, energy, hessian in zip(positions, energies, hessians, strict=True):
@@ -116,15 +139,27 @@ def _bottoms(clouds: Clouds, tilt: Tilt, positions: np.ndarray) -> Iterator[tupl
         if np.all(values > -rounding):
             values = np.maximum(values, rounding)
             # the prior's own normal has energy |x|^2 / 2 and mass 1
-            yield position, -float(energy) - float(np.log(values).sum()) / 2, (vectors / values) @ vectors.T
+            yield (
+                position,
+                -float(energy) - float(np.log(values).sum()) / 2,
+                (vectors / values) @ vectors.T,
+            )
 
 
-def _curved(clouds: Clouds, tilt: Tilt, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _curved(
+    clouds: Clouds, tilt: Tilt, positions: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return energies, their gradients, and their Hessians by differences of gradients."""
     count, size = positions.shape
-    offsets = DIFFERENCE * np.concatenate([np.zeros((1, size)), np.eye(size), -np.eye(size)])
+    offsets = DIFFERENCE * np.concatenate(
+        [np.zeros((1, size)), np.eye(size), -np.eye(size)]
+    )
     around = (positions[:, None] + offsets).reshape(-1, size).astype(clouds.dtype)
     _, energies, gradients = clouds.descended(tilt, around, 0)
     slopes = gradients.reshape(count, -1, size).astype(np.float64)
     hessians = (slopes[:, 1 : size + 1] - slopes[:, size + 1 :]) / (2 * DIFFERENCE)
-    return energies.reshape(count, -1)[:, 0].astype(np.float64), slopes[:, 0], (hessians + hessians.mT) / 2
+    return (
+        energies.reshape(count, -1)[:, 0].astype(np.float64),
+        slopes[:, 0],
+        (hessians + hessians.mT) / 2,
+    )

@@ -27,7 +27,13 @@ from langevax import checks
 from langevax._typing import PyTree
 from langevax.gradients import SVRG, GradientEstimator
 from langevax.optimize import arguments, minima
-from langevax.optimize.arguments import BoundsLike, Callback, Objective, Schedule, to_position
+from langevax.optimize.arguments import (
+    BoundsLike,
+    Callback,
+    Objective,
+    Schedule,
+    to_position,
+)
 from langevax.optimize.minima import Basin, Grouping, Minimum
 from langevax.optimize.schedules import Geometric, Logarithmic
 from langevax.optimize.search import (
@@ -136,9 +142,13 @@ def anneal(
         >>> result.x.round(2), result.success, len(result.basins) <= 4
         (array([-1.04, -1.04], dtype=float32), True, True)
     """
-    arguments.check_options(num_chains, num_steps, temperature, schedule, step_size, gradient, spread)
+    arguments.check_options(
+        num_chains, num_steps, temperature, schedule, step_size, gradient, spread
+    )
     by_theorem = isinstance(step_size, str) and step_size == "theorem"
-    if by_theorem and (schedule is not None or callable(temperature) or bounds is not None):
+    if by_theorem and (
+        schedule is not None or callable(temperature) or bounds is not None
+    ):
         raise ValueError(
             "step_size='theorem' is for one temperature and no bounds; pass schedule=None and a number as temperature."
         )
@@ -151,13 +161,19 @@ def anneal(
     drawn, number = callable(x0), max(num_chains, MIN_PLACES)
     width = None if isinstance(spread, str) else spread
     if drawn and width is not None:
-        raise ValueError(f"spread is {spread!r}, but x0 is a function that draws the starts; leave spread out.")
+        raise ValueError(
+            f"spread is {spread!r}, but x0 is a function that draws the starts; leave spread out."
+        )
     positions = draw_with(x0, start_key, number) if drawn else arguments.as_position(x0)
     like = jax.tree.map(lambda a: a[0], positions) if drawn else positions
     arguments.as_position(like)
     problem = arguments.on_vectors(problem, like)
     box = arguments.as_box(bounds, like)
-    places = jax.vmap(lambda x: ravel_pytree(x)[0])(positions) if drawn else ravel_pytree(positions)[0]
+    places = (
+        jax.vmap(lambda x: ravel_pytree(x)[0])(positions)
+        if drawn
+        else ravel_pytree(positions)[0]
+    )
     arguments.check_inside(np.asarray(places), box)
     if not drawn:
         places = draw(places, width, box, start_key, number)
@@ -166,7 +182,9 @@ def anneal(
     at_starts = survey(problem, places, may_halve, curvature_key, drawn)
 
     temperature = _choose_temperature(temperature, schedule, at_starts, num_steps)
-    hottest = float(np.asarray(temperature(0) if callable(temperature) else temperature))
+    hottest = float(
+        np.asarray(temperature(0) if callable(temperature) else temperature)
+    )
     if isinstance(gradient, str):
         gradient = choose_gradient(problem, num_steps)
         if by_theorem and isinstance(gradient, SVRG):
@@ -174,15 +192,31 @@ def anneal(
             gradient = SVRG(root, root)  # the choice of the theorem
     if by_theorem:
         theorem, options = gradient.step_size_theorem()
-        options |= {"temperature": hottest, "size": int(problem.size), "accuracy": kl_tolerance}
+        options |= {
+            "temperature": hottest,
+            "size": int(problem.size),
+            "accuracy": kl_tolerance,
+        }
         step_size = theorem_step_size(theorem, theorem_constants, **options)
     elif isinstance(step_size, str):
         step_size = choose_step_size(at_starts, hottest)
 
     def stop(state: SearchState, ends: Array) -> bool:
-        return stops is not None and stops(_intermediate_result(search, state, ends, like))
+        return stops is not None and stops(
+            _intermediate_result(search, state, ends, like)
+        )
 
-    search = Search(problem, at_starts, num_chains, num_steps, step_size, temperature, gradient, box, stop)
+    search = Search(
+        problem,
+        at_starts,
+        num_chains,
+        num_steps,
+        step_size,
+        temperature,
+        gradient,
+        box,
+        stop,
+    )
     search.run(run_key, may_halve, progress)
     return _result(search, like, polish)
 
@@ -214,7 +248,9 @@ def _choose_temperature(
     return Geometric(hot, COOLING * hot, num_steps)
 
 
-def _intermediate_result(search: Search, state: SearchState, ends: Array, like: PyTree[Array]) -> "OptimizeResult":
+def _intermediate_result(
+    search: Search, state: SearchState, ends: Array, like: PyTree[Array]
+) -> "OptimizeResult":
     from scipy.optimize import OptimizeResult
 
     return OptimizeResult(
@@ -234,25 +270,46 @@ def _result(search: Search, like: PyTree[Array], polish: bool) -> "OptimizeResul
 
     problem, box, history = search.problem, search.box, search.history
     last = max(search.steps - 1, 0)
-    temperature, step_size = value_at(search.temperature, last), value_at(search.step_size, last)
+    temperature, step_size = (
+        value_at(search.temperature, last),
+        value_at(search.step_size, last),
+    )
     ends, num_chains = np.asarray(search.positions), len(search.positions)
     values = np.asarray(potentials(problem, search.positions), np.float64)
     search.update_best(values, search.positions)
 
-    best, basins, grouping, reached = minima.evaluate(problem, search.best, box), [], None, True
+    best, basins, grouping, reached = (
+        minima.evaluate(problem, search.best, box),
+        [],
+        None,
+        True,
+    )
     nfev = search.evaluations + num_chains * search.size
     if polish:
         unit = step_size or value_at(search.step_size, 0)  # a schedule may end at 0
         points = [minima.descend(problem, x, unit, box) for x in (*ends, search.best)]
         nfev += sum(point.evaluations for point in points)
-        best = min(points, key=lambda point: point.fun if np.isfinite(point.fun) else np.inf)
+        best = min(
+            points, key=lambda point: point.fun if np.isfinite(point.fun) else np.inf
+        )
         reached = minima.is_minimum(best, unit, search.survey.size_of_values)
-        ends, values = np.stack([p.x for p in points[:-1]]), np.array([p.fun for p in points[:-1]])
-        near = minima.tolerances(points, search.survey.spread_above(best.fun), search.survey.scale)
+        ends, values = (
+            np.stack([p.x for p in points[:-1]]),
+            np.array([p.fun for p in points[:-1]]),
+        )
+        near = minima.tolerances(
+            points, search.survey.spread_above(best.fun), search.survey.scale
+        )
         grouping = minima.group(points, num_chains, *near)
         for members in grouping.basins:
             share = sum(i < num_chains for i in members) / num_chains
-            basins.append(Basin(points[members[0]].fun, share, to_position(points[members[0]].x, like)))
+            basins.append(
+                Basin(
+                    points[members[0]].fun,
+                    share,
+                    to_position(points[members[0]].x, like),
+                )
+            )
     else:
         nfev += search.size
     status = STOPPED if search.stopped else CONVERGED if reached else NOT_REACHED
@@ -276,16 +333,26 @@ def _result(search: Search, like: PyTree[Array], polish: bool) -> "OptimizeResul
             "nit": np.array([state.step for state in history], int),
             "nfev": np.array([state.evaluations for state in history], int),
             "fun": np.array([state.best_value for state in history], float),
-            "fun_chains": np.array([state.values for state in history], float).reshape(len(history), num_chains),
+            "fun_chains": np.array([state.values for state in history], float).reshape(
+                len(history), num_chains
+            ),
         },
     )
 
 
-def _message(search: Search, step_size: float, best: Minimum, reached: bool, grouping: Grouping | None) -> str:
+def _message(
+    search: Search,
+    step_size: float,
+    best: Minimum,
+    reached: bool,
+    grouping: Grouping | None,
+) -> str:
     """Return how the run ended, whether the step was halved, whether x is a minimum, and how far chains agree."""
     sentences = [f"Finished all {search.num_steps} steps."]
     if search.stopped:
-        sentences = [f"Stopped by the callback after step {search.steps} of {search.num_steps}."]
+        sentences = [
+            f"Stopped by the callback after step {search.steps} of {search.num_steps}."
+        ]
     if search.diverged_at is not None:
         sentences = [
             f"Chains diverged at step {search.diverged_at} with step_size={step_size:.3g}; pass a smaller one, a lower "
@@ -293,14 +360,18 @@ def _message(search: Search, step_size: float, best: Minimum, reached: bool, gro
         ]
     if search.num_halvings:
         times = "once" if search.num_halvings == 1 else f"{search.num_halvings} times"
-        sentences.append(f"Chains had diverged with larger steps: step_size was halved {times}, to {step_size:.3g}.")
+        sentences.append(
+            f"Chains had diverged with larger steps: step_size was halved {times}, to {step_size:.3g}."
+        )
     if not reached:
         sentences.append(
             f"Polishing reached no minimum: the gradient at x has norm {np.linalg.norm(best.jac):.3g}. fun may have a "
             "kink there, be unbounded below, or be too flat for its dtype; try bounds, or float64."
         )
     if grouping is None:
-        sentences.append("The chains are not polished; polish=True descends from their ends and distinguishes basins.")
+        sentences.append(
+            "The chains are not polished; polish=True descends from their ends and distinguishes basins."
+        )
     elif reached:  # basins are those of minima
         sentences.append(minima.agreement(grouping, len(search.starts)))
     return " ".join(sentences)

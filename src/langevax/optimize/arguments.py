@@ -25,7 +25,9 @@ Objective = Callable[[PyTree], Float[Array, ""]] | Problem
 Schedule = Callable[[ArrayLike], ArrayLike]
 """A function of the step, such as optax's schedules."""
 BoundsLike: TypeAlias = "Bounds | Sequence[tuple[float | None, float | None]] | None"
-Callback: TypeAlias = "Callable[[OptimizeResult], bool | None] | Callable[[PyTree], bool | None] | None"
+Callback: TypeAlias = (
+    "Callable[[OptimizeResult], bool | None] | Callable[[PyTree], bool | None] | None"
+)
 
 
 class Box(NamedTuple):
@@ -45,7 +47,9 @@ def as_problem(fun: Objective) -> Problem:
     if isinstance(fun, Problem):
         return fun
     if not callable(fun):
-        raise TypeError(f"fun must be a function of the position or a langevax.Problem, got {checks.shown(fun)}.")
+        raise TypeError(
+            f"fun must be a function of the position or a langevax.Problem, got {checks.shown(fun)}."
+        )
     return Function(fun)
 
 
@@ -54,28 +58,48 @@ def as_position(x0: PyTree[ArrayLike]) -> PyTree[Array]:
 
     Whole numbers of Python are floats, as in SciPy: [1, 2] is a place. An array of integers has a dtype of its own.
     """
-    x0 = jax.tree.map(lambda leaf: float(leaf) if type(leaf) is int and abs(leaf) <= sys.float_info.max else leaf, x0)
+    x0 = jax.tree.map(
+        lambda leaf: (
+            float(leaf)
+            if type(leaf) is int and abs(leaf) <= sys.float_info.max
+            else leaf
+        ),
+        x0,
+    )
     plain = isinstance(x0, list | tuple) and not hasattr(x0, "_fields")
     if plain and all(isinstance(leaf, int | float) for leaf in jax.tree.leaves(x0)):
         x0 = checks.plain_array("x0", x0)
     position = checks.arrays("x0", x0)
     checks.position("x0", position)
-    dtypes = {f"x0{jax.tree_util.keystr(path)}": leaf.dtype for path, leaf in jax.tree.leaves_with_path(position)}
+    dtypes = {
+        f"x0{jax.tree_util.keystr(path)}": leaf.dtype
+        for path, leaf in jax.tree.leaves_with_path(position)
+    }
     if len(set(dtypes.values())) > 1:
-        raise TypeError(f"x0 mixes dtypes ({dtypes}); pass one floating dtype throughout.")
+        raise TypeError(
+            f"x0 mixes dtypes ({dtypes}); pass one floating dtype throughout."
+        )
     return position
 
 
 def on_vectors(problem: Problem, like: PyTree[Array]) -> Problem:
     """Return the problem whose position is `like` as a vector; itself where that is one already."""
-    return problem if isinstance(like, jax.Array) and like.ndim == 1 else Raveled(problem, like)
+    return (
+        problem
+        if isinstance(like, jax.Array) and like.ndim == 1
+        else Raveled(problem, like)
+    )
 
 
-def to_position(vectors: Float[ArrayLike, "*batch d"], like: PyTree[Array]) -> PyTree[np.ndarray]:
+def to_position(
+    vectors: Float[ArrayLike, "*batch d"], like: PyTree[Array]
+) -> PyTree[np.ndarray]:
     """Return NumPy arrays like `like` from one vector, or from one for each chain."""
     unravel = ravel_pytree(like)[1]
     vectors = jnp.asarray(vectors)
-    return jax.tree.map(np.array, unravel(vectors) if vectors.ndim == 1 else jax.vmap(unravel)(vectors))
+    return jax.tree.map(
+        np.array, unravel(vectors) if vectors.ndim == 1 else jax.vmap(unravel)(vectors)
+    )
 
 
 def as_box(bounds: BoundsLike, like: PyTree[Array]) -> Box | None:
@@ -89,7 +113,9 @@ def as_box(bounds: BoundsLike, like: PyTree[Array]) -> Box | None:
             "fun."
         )
     for i in np.flatnonzero(np.isnan(lower) | np.isnan(upper)):
-        raise ValueError(f"bounds[{i}] is ({lower[i]}, {upper[i]}); pass None, or an infinity, for an open side.")
+        raise ValueError(
+            f"bounds[{i}] is ({lower[i]}, {upper[i]}); pass None, or an infinity, for an open side."
+        )
     for i in np.flatnonzero(lower > upper):
         raise ValueError(
             f"bounds[{i}] is ({lower[i]}, {upper[i]}), whose lower end is not below its upper one; swap them."
@@ -101,7 +127,9 @@ def as_box(bounds: BoundsLike, like: PyTree[Array]) -> Box | None:
     low = np.where(low < lower, np.nextafter(low, np.array(np.inf, dtype)), low)
     high = np.where(high > upper, np.nextafter(high, np.array(-np.inf, dtype)), high)
     for i in np.flatnonzero(~(low < high)):
-        raise ValueError(f"bounds[{i}] is ({lower[i]}, {upper[i]}): no two numbers of {dtype} lie between; widen it.")
+        raise ValueError(
+            f"bounds[{i}] is ({lower[i]}, {upper[i]}): no two numbers of {dtype} lie between; widen it."
+        )
     return Box(low, high)
 
 
@@ -111,20 +139,30 @@ def _sides(bounds: BoundsLike, like: PyTree[Array]) -> tuple[np.ndarray, np.ndar
     if lower is not None and upper is not None:
         shape = like.shape if isinstance(like, jax.Array) else (size,)
         try:
-            lower, upper = (np.broadcast_to(np.asarray(side, np.float64), shape).ravel() for side in (lower, upper))
+            lower, upper = (
+                np.broadcast_to(np.asarray(side, np.float64), shape).ravel()
+                for side in (lower, upper)
+            )
         except ValueError as error:
-            raise ValueError(f"bounds.lb and bounds.ub must broadcast to the shape {shape} of x0: {error}.") from error
+            raise ValueError(
+                f"bounds.lb and bounds.ub must broadcast to the shape {shape} of x0: {error}."
+            ) from error
         return lower, upper
     try:
         ends = [(low, high) for low, high in bounds]  # pyright: ignore[reportGeneralTypeIssues, reportOptionalIterable]
-        pairs = [(-np.inf if low is None else low, np.inf if high is None else high) for low, high in ends]
+        pairs = [
+            (-np.inf if low is None else low, np.inf if high is None else high)
+            for low, high in ends
+        ]
         sides = np.asarray(pairs, np.float64).reshape(len(pairs), 2)
     except (TypeError, ValueError) as error:
         raise TypeError(
             f"bounds must be a scipy.optimize.Bounds or a sequence of (lower, upper), got {checks.shown(bounds)}."
         ) from error
     if len(sides) != size:
-        raise ValueError(f"bounds has {len(sides)} pairs but x0 has {size} numbers; pass one pair for each of them.")
+        raise ValueError(
+            f"bounds has {len(sides)} pairs but x0 has {size} numbers; pass one pair for each of them."
+        )
     return sides[:, 0], sides[:, 1]
 
 
@@ -132,7 +170,10 @@ def check_inside(vectors: Float[np.ndarray, "*batch d"], box: Box | None) -> Non
     """Raise where a start lies outside the box by more than rounding."""
     if box is None:
         return
-    low, high = np.nextafter(box.lower, -np.inf, dtype=box.lower.dtype), np.nextafter(box.upper, np.inf)
+    low, high = (
+        np.nextafter(box.lower, -np.inf, dtype=box.lower.dtype),
+        np.nextafter(box.upper, np.inf),
+    )
     for place in np.argwhere((vectors < low) | (vectors > high)):
         i = place[-1]
         raise ValueError(
@@ -168,11 +209,17 @@ def check_options(
             checks.number(f"temperature[{i}]", value, positive=True)
     elif isinstance(temperature, str) and temperature == "auto":
         if schedule is None:
-            raise ValueError("schedule=None keeps one temperature, but temperature is 'auto'; pass temperature=1/beta.")
+            raise ValueError(
+                "schedule=None keeps one temperature, but temperature is 'auto'; pass temperature=1/beta."
+            )
     elif callable(temperature) and schedule == "logarithmic":
-        raise ValueError("temperature is a schedule itself, beside schedule='logarithmic'; pass one of them.")
+        raise ValueError(
+            "temperature is a schedule itself, beside schedule='logarithmic'; pass one of them."
+        )
     else:
-        checks.one_number("temperature", temperature, positive=schedule is not None, auto=True)
+        checks.one_number(
+            "temperature", temperature, positive=schedule is not None, auto=True
+        )
     if not isinstance(step_size, str):
         checks.one_number("step_size", step_size, positive=True, auto=True)
     elif step_size not in ("auto", "theorem"):
@@ -185,20 +232,29 @@ def check_options(
             f"gradient must be one of langevax.gradients or 'auto', got {checks.shown(gradient)}; fun is "
             "differentiated by JAX."
         )
-    checks.number("spread", np.asarray(spread) if isinstance(spread, list | tuple) else spread, auto=True)
+    checks.number(
+        "spread",
+        np.asarray(spread) if isinstance(spread, list | tuple) else spread,
+        auto=True,
+    )
 
 
 def check_scalar(problem: Problem, position: Float[Array, " d"]) -> None:
     """Raise unless `fun` can be traced by JAX and returns one real number."""
     try:
         value = jax.eval_shape(problem.value, position)
-    except (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError) as error:
+    except (
+        jax.errors.TracerArrayConversionError,
+        jax.errors.ConcretizationTypeError,
+    ) as error:
         raise TypeError(
             "fun must be a function that JAX can trace, but it asks for the numbers of its argument; write it with "
             f"jax.numpy, without float() or NumPy ({str(error).splitlines()[0]})"
         ) from error
     if not jnp.issubdtype(value.dtype, jnp.floating):
-        raise TypeError(f"fun must return a floating number, got {value.dtype}; it has no gradient otherwise.")
+        raise TypeError(
+            f"fun must return a floating number, got {value.dtype}; it has no gradient otherwise."
+        )
 
 
 def as_callback(callback: Callback) -> "Callable[[OptimizeResult], bool] | None":
@@ -209,7 +265,9 @@ def as_callback(callback: Callback) -> "Callable[[OptimizeResult], bool] | None"
     if callback is None:
         return None
     if not callable(callback):
-        raise TypeError(f"callback must be a function callback(intermediate_result), got {checks.shown(callback)}.")
+        raise TypeError(
+            f"callback must be a function callback(intermediate_result), got {checks.shown(callback)}."
+        )
     import inspect
 
     try:
@@ -219,7 +277,9 @@ def as_callback(callback: Callback) -> "Callable[[OptimizeResult], bool] | None"
 
     def stops(state: "OptimizeResult") -> bool:
         try:
-            answer = callback(intermediate_result=state) if by_name else callback(state.x)  # pyright: ignore
+            answer = (
+                callback(intermediate_result=state) if by_name else callback(state.x)
+            )  # pyright: ignore
         except StopIteration:
             return True
         return checks.stops("callback", answer)

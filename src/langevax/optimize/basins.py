@@ -62,7 +62,9 @@ def group_ends(
     labels, best_ends = np.zeros(len(fun), int), np.zeros(0, int)
     for i in np.argsort(fun, kind="stable"):
         near = np.linalg.norm(ys[best_ends] - ys[i], axis=1) <= distance
-        same = np.flatnonzero(near & (fun[i] - fun[best_ends] <= difference) & moved[best_ends] & moved[i])
+        same = np.flatnonzero(
+            near & (fun[i] - fun[best_ends] <= difference) & moved[best_ends] & moved[i]
+        )
         labels[i] = same[0] if len(same) else len(best_ends)
         if not len(same):
             best_ends = np.append(best_ends, i)

@@ -46,11 +46,19 @@ class ConstraintFunction(eqx.Module):
     def __call__(self, position: PyTree) -> Float[Array, " rows"]:
         dtype = trees.dtype_of(position)
         if self.on_host:
-            return host.call(self._in_numpy, jax.ShapeDtypeStruct((self.size,), dtype), position)
-        return jnp.atleast_1d(jnp.asarray(self.fun(position, *self.extra))).astype(dtype)
+            return host.call(
+                self._in_numpy, jax.ShapeDtypeStruct((self.size,), dtype), position
+            )
+        return jnp.atleast_1d(jnp.asarray(self.fun(position, *self.extra))).astype(
+            dtype
+        )
 
     def _in_numpy(self, position: PyTree) -> np.ndarray:
-        return np.atleast_1d(np.asarray(self.fun(jax.tree.map(np.array, position), *self.extra), np.float64))
+        return np.atleast_1d(
+            np.asarray(
+                self.fun(jax.tree.map(np.array, position), *self.extra), np.float64
+            )
+        )
 
 
 class Constraints(eqx.Module):
@@ -69,7 +77,9 @@ class Constraints(eqx.Module):
         return self.signs * (values[self.rows] - self.sides)
 
 
-def as_constraints(constraints: ConstraintsLike, like: PyTree[Array], use_gradients: bool) -> Constraints | None:
+def as_constraints(
+    constraints: ConstraintsLike, like: PyTree[Array], use_gradients: bool
+) -> Constraints | None:
     """Return the constraints, checked at the position `like`; None where there are none."""
     many = isinstance(constraints, list | tuple)
     entries = constraints if many else [constraints]
@@ -84,11 +94,18 @@ def as_constraints(constraints: ConstraintsLike, like: PyTree[Array], use_gradie
                 residuals.append((row, 1.0, low, True, label))
             else:
                 sides = ((-1.0, low), (1.0, high))
-                residuals += [(row, sign, side, False, label) for sign, side in sides if np.isfinite(side)]
+                residuals += [
+                    (row, sign, side, False, label)
+                    for sign, side in sides
+                    if np.isfinite(side)
+                ]
         count += len(lower)
     if not residuals:
         return None
-    dtype, (rows, signs, sides, equal, names) = trees.dtype_of(like), zip(*residuals, strict=True)
+    dtype, (rows, signs, sides, equal, names) = (
+        trees.dtype_of(like),
+        zip(*residuals, strict=True),
+    )
     return Constraints(
         tuple(functions),
         jnp.asarray(rows, jnp.int32),
@@ -105,7 +122,9 @@ def _read(
     extra: tuple[Any, ...] = ()
     if isinstance(entry, dict):
         if not {"type", "fun"} <= entry.keys() <= KEYS:
-            raise ValueError(f"{name} has the keys {sorted(map(str, entry))}; pass {{'type': 'ineq', 'fun': g}}.")
+            raise ValueError(
+                f"{name} has the keys {sorted(map(str, entry))}; pass {{'type': 'ineq', 'fun': g}}."
+            )
         kind = entry["type"]
         if not (isinstance(kind, str) and kind.lower() in ("ineq", "eq")):
             raise ValueError(
@@ -114,7 +133,9 @@ def _read(
         fun, lower, upper = entry["fun"], 0.0, np.inf if kind.lower() == "ineq" else 0.0
         extra = entry.get("args", ())
         extra = extra if isinstance(extra, tuple) else (extra,)
-    elif all(hasattr(entry, side) for side in ("lb", "ub")) and (hasattr(entry, "fun") or hasattr(entry, "A")):
+    elif all(hasattr(entry, side) for side in ("lb", "ub")) and (
+        hasattr(entry, "fun") or hasattr(entry, "A")
+    ):
         fun, lower, upper = getattr(entry, "fun", None), entry.lb, entry.ub  # pyright: ignore[reportAttributeAccessIssue]
         if np.any(getattr(entry, "keep_feasible", False)):
             raise ValueError(
@@ -136,36 +157,60 @@ def _matrix(name: str, matrix: Any, like: PyTree[Array]) -> Float[Array, "rows d
     size = sum(leaf.size for leaf in jax.tree.leaves(like))
     array = np.atleast_2d(np.asarray(checks.plain_array(f"{name}.A", dense)))
     if array.ndim != 2 or array.shape[1] != size:
-        raise ValueError(f"{name}.A has shape {array.shape} but x0 has {size} numbers; pass a column for each of them.")
+        raise ValueError(
+            f"{name}.A has shape {array.shape} but x0 has {size} numbers; pass a column for each of them."
+        )
     if not np.isfinite(array).all():
-        raise ValueError(f"{name}.A has entries that are not finite; pass finite numbers.")
+        raise ValueError(
+            f"{name}.A has entries that are not finite; pass finite numbers."
+        )
     return jnp.asarray(array, trees.dtype_of(like))
 
 
 def _function(
-    name: str, fun: Callable[..., Any], extra: tuple[Any, ...], like: PyTree[Array], use_gradients: bool
+    name: str,
+    fun: Callable[..., Any],
+    extra: tuple[Any, ...],
+    like: PyTree[Array],
+    use_gradients: bool,
 ) -> ConstraintFunction:
     tracing.forget_old_numbers(fun)
     value: Any = None
     try:
         value = jax.eval_shape(lambda x: jnp.asarray(fun(x, *extra)), like)
-    except (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError) as error:
+    except (
+        jax.errors.TracerArrayConversionError,
+        jax.errors.ConcretizationTypeError,
+    ) as error:
         if use_gradients:
             raise TypeError(
                 f"{name} must be a function that JAX can trace, but it asks for the numbers of its argument; write it "
                 f"with jax.numpy, or pass use_gradients=False ({str(error).splitlines()[0]})"
             ) from error
-    except Exception:  # whatever a function of NumPy raises where its argument has no numbers
+    except (
+        Exception
+    ):  # whatever a function of NumPy raises where its argument has no numbers
         if use_gradients:
             raise
     traced = value is not None
     if not traced:
         value = np.asarray(fun(jax.tree.map(np.array, like), *extra))
-    if not (jnp.issubdtype(value.dtype, jnp.floating) or (not traced and np.issubdtype(value.dtype, np.integer))):
-        remedy = "the number g(x), not a comparison" if value.dtype == bool else "real floating numbers"
-        raise TypeError(f"{name} must return a real number or a vector of them, got {value.dtype}; return {remedy}.")
+    if not (
+        jnp.issubdtype(value.dtype, jnp.floating)
+        or (not traced and np.issubdtype(value.dtype, np.integer))
+    ):
+        remedy = (
+            "the number g(x), not a comparison"
+            if value.dtype == bool
+            else "real floating numbers"
+        )
+        raise TypeError(
+            f"{name} must return a real number or a vector of them, got {value.dtype}; return {remedy}."
+        )
     if value.ndim > 1 or value.size == 0:
-        raise ValueError(f"{name} must return a number or a vector, got shape {value.shape}; ravel it.")
+        raise ValueError(
+            f"{name} must return a number or a vector, got shape {value.shape}; ravel it."
+        )
     function = ConstraintFunction(fun, extra, value.size, not traced)
     at_start = np.asarray(function(like))
     if not np.isfinite(at_start).all():
@@ -173,11 +218,22 @@ def _function(
     return function
 
 
-def _sides(name: str, lower: ArrayLike, upper: ArrayLike, size: int) -> tuple[np.ndarray, np.ndarray]:
+def _sides(
+    name: str, lower: ArrayLike, upper: ArrayLike, size: int
+) -> tuple[np.ndarray, np.ndarray]:
     try:
-        low, high = (np.broadcast_to(np.asarray(side, np.float64), (size,)) for side in (lower, upper))
+        low, high = (
+            np.broadcast_to(np.asarray(side, np.float64), (size,))
+            for side in (lower, upper)
+        )
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{name}.lb and {name}.ub must be {size} real numbers each, or one: {error}.") from error
-    for i in np.flatnonzero(~((low <= high) & (low < np.inf) & (high > -np.inf))):  # NaN, too
-        raise ValueError(f"{name} asks for {low[i]} <= c(x) <= {high[i]}, which no number satisfies; correct lb or ub.")
+        raise ValueError(
+            f"{name}.lb and {name}.ub must be {size} real numbers each, or one: {error}."
+        ) from error
+    for i in np.flatnonzero(
+        ~((low <= high) & (low < np.inf) & (high > -np.inf))
+    ):  # NaN, too
+        raise ValueError(
+            f"{name} asks for {low[i]} <= c(x) <= {high[i]}, which no number satisfies; correct lb or ub."
+        )
     return low, high

@@ -24,10 +24,14 @@ class Evolution:
         self.selected_mass: float = float(1 / np.sum(self.weights**2))
         mass = self.selected_mass
         self.rate_sigma: float = (mass + 2) / (d + mass + 5)
-        self.damping: float = 1 + 2 * max(0.0, np.sqrt((mass - 1) / (d + 1)) - 1) + self.rate_sigma
+        self.damping: float = (
+            1 + 2 * max(0.0, np.sqrt((mass - 1) / (d + 1)) - 1) + self.rate_sigma
+        )
         self.rate_path: float = (4 + mass / d) / (d + 4 + 2 * mass / d)
         self.rate_one: float = 2 / ((d + 1.3) ** 2 + mass)
-        self.rate_many: float = min(1 - self.rate_one, 2 * (mass - 2 + 1 / mass) / ((d + 2) ** 2 + mass))
+        self.rate_many: float = min(
+            1 - self.rate_one, 2 * (mass - 2 + 1 / mass) / ((d + 2) ** 2 + mass)
+        )
         self.mean_norm: float = np.sqrt(d) * (1 - 1 / (4 * d) + 1 / (21 * d**2))
         self.population, self.sigma, self.generation = population, sigma, 0
         self.mean: Float[np.ndarray, " d"] = np.array(mean, float)
@@ -49,27 +53,44 @@ class Evolution:
         normals = rng.standard_normal((self.population, len(self.mean)))
         return self.mean + self.sigma * (normals * self.lengths) @ self.axes.T
 
-    def learn(self, places: Float[np.ndarray, "places d"], values: Float[np.ndarray, " places"]) -> None:
+    def learn(
+        self,
+        places: Float[np.ndarray, "places d"],
+        values: Float[np.ndarray, " places"],
+    ) -> None:
         """Move the law towards the better half of these places."""
-        steps = (places[np.argsort(values, kind="stable")[: len(self.weights)]] - self.mean) / self.sigma
+        steps = (
+            places[np.argsort(values, kind="stable")[: len(self.weights)]] - self.mean
+        ) / self.sigma
         step, mass = self.weights @ steps, self.selected_mass
         self.mean = self.mean + self.sigma * step
         self.generation += 1
         whitened = self.axes @ ((self.axes.T @ step) / self.lengths)
         c = self.rate_sigma
-        self.sigma_path = (1 - c) * self.sigma_path + np.sqrt(c * (2 - c) * mass) * whitened
+        self.sigma_path = (1 - c) * self.sigma_path + np.sqrt(
+            c * (2 - c) * mass
+        ) * whitened
         norm = np.linalg.norm(self.sigma_path)
         expected = np.sqrt(1 - (1 - c) ** (2 * self.generation)) * self.mean_norm
         stalls = norm / expected < 1.4 + 2 / (len(step) + 1)
         c = self.rate_path
         self.path = (1 - c) * self.path + stalls * np.sqrt(c * (2 - c) * mass) * step
-        stays = 1 - self.rate_one - self.rate_many + (1 - stalls) * self.rate_one * c * (2 - c)
+        stays = (
+            1
+            - self.rate_one
+            - self.rate_many
+            + (1 - stalls) * self.rate_one * c * (2 - c)
+        )
         self.covariance = (
             stays * self.covariance
             + self.rate_one * np.outer(self.path, self.path)
             + self.rate_many * (steps.T * self.weights) @ steps
         )
-        self.sigma *= float(np.exp(min(1.0, self.rate_sigma / self.damping * (norm / self.mean_norm - 1))))
+        self.sigma *= float(
+            np.exp(
+                min(1.0, self.rate_sigma / self.damping * (norm / self.mean_norm - 1))
+            )
+        )
         self._decompose()
 
 

@@ -80,7 +80,9 @@ class Limits(NamedTuple):
 
 def no_more_than(evaluations: Int[Array, ""], y: Float[Array, " d"]) -> Limits:
     """Return the limits of searches that have neither a target nor a known minimum."""
-    return Limits(evaluations, jnp.full((), jnp.inf, y.dtype), y, jnp.full((), -1, y.dtype))
+    return Limits(
+        evaluations, jnp.full((), jnp.inf, y.dtype), y, jnp.full((), -1, y.dtype)
+    )
 
 
 class LocalSearch(NamedTuple):
@@ -113,9 +115,13 @@ def value_and_gradient(
     return value, gradient * frame.scale
 
 
-def free(frame: Frame, y: Float[Array, " d"], gradient: Float[Array, " d"]) -> Bool[Array, " d"]:
+def free(
+    frame: Frame, y: Float[Array, " d"], gradient: Float[Array, " d"]
+) -> Bool[Array, " d"]:
     """Return the coordinates that descent does not push out of the box."""
-    return ~(((y <= frame.lower) & (gradient > 0)) | ((y >= frame.upper) & (gradient < 0)))
+    return ~(
+        ((y <= frame.lower) & (gradient > 0)) | ((y >= frame.upper) & (gradient < 0))
+    )
 
 
 def descent_direction(
@@ -128,39 +134,56 @@ def descent_direction(
     q = jnp.where(unbound, gradient, 0)
     moves, changes = jnp.where(unbound, moves, 0), jnp.where(unbound, changes, 0)
     curvatures = jnp.sum(moves * changes, axis=1)
-    usable = curvatures > STRAIGHT * jnp.linalg.norm(moves, axis=1) * jnp.linalg.norm(changes, axis=1)
+    usable = curvatures > STRAIGHT * jnp.linalg.norm(moves, axis=1) * jnp.linalg.norm(
+        changes, axis=1
+    )
     inverse = jnp.where(usable, 1 / jnp.where(usable, curvatures, 1), 0)
     length = jnp.linalg.norm(q)
     scaling = FIRST_LENGTH / jnp.where(length > 0, length, 1)
 
-    def backwards(direction: Array, pair: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+    def backwards(
+        direction: Array, pair: tuple[Array, Array, Array]
+    ) -> tuple[Array, Array]:
         move, change, factor = pair
         weight = factor * (move @ direction)
         return direction - weight * change, weight
 
-    def forwards(direction: Array, pair: tuple[Array, Array, Array, Array]) -> tuple[Array, None]:
+    def forwards(
+        direction: Array, pair: tuple[Array, Array, Array, Array]
+    ) -> tuple[Array, None]:
         move, change, factor, weight = pair
         return direction + (weight - factor * (change @ direction)) * move, None
 
     direction, weights = lax.scan(backwards, q, (moves, changes, inverse), reverse=True)
     newest = jnp.max(jnp.where(usable, jnp.arange(MEMORY), -1))
     squared = jnp.sum(changes[newest] ** 2)
-    scaling = jnp.where(newest >= 0, curvatures[newest] / jnp.where(squared > 0, squared, 1), scaling)
-    direction, _ = lax.scan(forwards, scaling * direction, (moves, changes, inverse, weights))
+    scaling = jnp.where(
+        newest >= 0, curvatures[newest] / jnp.where(squared > 0, squared, 1), scaling
+    )
+    direction, _ = lax.scan(
+        forwards, scaling * direction, (moves, changes, inverse, weights)
+    )
     falls = (direction @ q > 0) & jnp.isfinite(direction).all()
     return -jnp.where(falls, jnp.where(unbound, direction, 0), scaling * q)
 
 
-def _begin(frame: Frame, y: Array, value: Array, gradient: Array, active: Array, first: Array) -> LocalSearch:
+def _begin(
+    frame: Frame, y: Array, value: Array, gradient: Array, active: Array, first: Array
+) -> LocalSearch:
     empty = jnp.zeros((MEMORY, *y.shape), y.dtype)
     slopes = jnp.where(free(frame, y, gradient), gradient, 0)
     length = jnp.linalg.norm(slopes)
     direction = -first * slopes / jnp.where(length > 0, length, 1)
     one, none = jnp.ones((), y.dtype), jnp.zeros((), jnp.int32)
-    finite, steep = jnp.isfinite(value) & jnp.isfinite(direction).all(), jnp.any(direction != 0)
+    finite, steep = (
+        jnp.isfinite(value) & jnp.isfinite(direction).all(),
+        jnp.any(direction != 0),
+    )
     counts = none, none + 1, none
     ends = jnp.zeros((), bool), finite & ~steep, active & finite & steep
-    return LocalSearch(y, value, gradient, value, direction, one, empty, empty, *counts, *ends)
+    return LocalSearch(
+        y, value, gradient, value, direction, one, empty, empty, *counts, *ends
+    )
 
 
 def advance(
@@ -179,12 +202,21 @@ def advance(
     move = y - search.y
     slope = search.gradient @ move
     finite = jnp.isfinite(value) & jnp.isfinite(gradient).all()
-    accept = finite & (slope < 0) & (value <= search.fun + ARMIJO * slope) & (value < search.fun)
+    accept = (
+        finite
+        & (slope < 0)
+        & (value <= search.fun + ARMIJO * slope)
+        & (value < search.fun)
+    )
 
     change = gradient - search.gradient
     curved = move @ change > STRAIGHT * jnp.linalg.norm(move) * jnp.linalg.norm(change)
-    moves = jnp.where(curved, jnp.concatenate([search.moves[1:], move[None]]), search.moves)
-    changes = jnp.where(curved, jnp.concatenate([search.changes[1:], change[None]]), search.changes)
+    moves = jnp.where(
+        curved, jnp.concatenate([search.moves[1:], move[None]]), search.moves
+    )
+    changes = jnp.where(
+        curved, jnp.concatenate([search.changes[1:], change[None]]), search.changes
+    )
 
     ended = search.quiet & ~accept
     fails = ~accept & (search.backtracks >= MAX_BACKTRACKS)
@@ -192,12 +224,17 @@ def advance(
     moves = jnp.where(accept, moves, jnp.where(fails, forgotten, search.moves))
     changes = jnp.where(accept, changes, jnp.where(fails, forgotten, search.changes))
     at = jnp.where(accept, y, search.y)
-    now, slopes = jnp.where(accept, value, search.fun), jnp.where(accept, gradient, search.gradient)
+    now, slopes = (
+        jnp.where(accept, value, search.fun),
+        jnp.where(accept, gradient, search.gradient),
+    )
     unbound = free(frame, at, slopes)
     direction = descent_direction(slopes, unbound, moves, changes)
     direction = jnp.where(accept | fails, direction, search.direction)
 
-    shortened = search.step * jnp.where(finite, lowest_of_cubic(value - search.fun, slope, gradient @ move), 0.1)
+    shortened = search.step * jnp.where(
+        finite, lowest_of_cubic(value - search.fun, slope, gradient @ move), 0.1
+    )
     longer = jnp.where(curved, 1, jnp.minimum(2 * search.step, 1e6)).astype(y.dtype)
     step = jnp.where(accept, longer, jnp.where(fails, 1, shortened))
 
@@ -208,7 +245,9 @@ def advance(
     settled = ended | (quiet & search.quiet) | ~jnp.any(direction != 0)
     hopeless = accept & curved & (now - ABANDONED * promise > limits.target / unit)
     back = accept & (jnp.linalg.norm(at - limits.home) <= limits.radius)
-    active = ~(settled | exhausted | hopeless | back) & (search.evaluations + 1 < limits.evaluations)
+    active = ~(settled | exhausted | hopeless | back) & (
+        search.evaluations + 1 < limits.evaluations
+    )
     return LocalSearch(
         at,
         now,
@@ -237,16 +276,27 @@ def lowest_of_cubic(rise: Array, slope: Array, slope_ahead: Array) -> Array:
 
 
 @eqx.filter_jit
-def searches(problem: Problem, frame: Frame, starts: Array, active: Array, first: Array, limits: Limits) -> LocalSearch:
+def searches(
+    problem: Problem,
+    frame: Frame,
+    starts: Array,
+    active: Array,
+    first: Array,
+    limits: Limits,
+) -> LocalSearch:
     """Return the states in which searches end; those that are not active stay where they start."""
     fun, slopes = jax.vmap(lambda y: value_and_gradient(problem, frame, y))(starts)
     unit = power_of_two(jnp.max(jnp.where(jnp.isfinite(slopes), jnp.abs(slopes), 0)))
 
     def one(search: LocalSearch) -> LocalSearch:
         ahead = advance(problem, frame, unit, search, limits)
-        return jax.tree.map(lambda new, old: jnp.where(search.active, new, old), ahead, search)
+        return jax.tree.map(
+            lambda new, old: jnp.where(search.active, new, old), ahead, search
+        )
 
-    begin = jax.vmap(lambda *search: _begin(frame, *search))(starts, fun / unit, slopes / unit, active, first)
+    begin = jax.vmap(lambda *search: _begin(frame, *search))(
+        starts, fun / unit, slopes / unit, active, first
+    )
     ends = lax.while_loop(lambda states: jnp.any(states.active), jax.vmap(one), begin)
     return ends._replace(fun=ends.fun * unit, start_fun=ends.start_fun * unit)
 
@@ -279,12 +329,23 @@ def local_searches(
     come near `home` have come back. `first` are the lengths of their first steps.
     """
     number, dtype = len(starts), frame.scale.dtype
-    padded = jnp.asarray(np.concatenate([starts, np.repeat(starts[:1], lanes - number, axis=0)]), dtype)
+    padded = jnp.asarray(
+        np.concatenate([starts, np.repeat(starts[:1], lanes - number, axis=0)]), dtype
+    )
     active = jnp.arange(lanes) < number
-    lengths = jnp.asarray(np.append(np.broadcast_to(first, number), np.full(lanes - number, FIRST_LENGTH)), dtype)
-    known, radius = (starts[0], -1.0) if home is None else (home, HOME * np.sqrt(len(home)))
+    lengths = jnp.asarray(
+        np.append(
+            np.broadcast_to(first, number), np.full(lanes - number, FIRST_LENGTH)
+        ),
+        dtype,
+    )
+    known, radius = (
+        (starts[0], -1.0) if home is None else (home, HOME * np.sqrt(len(home)))
+    )
     numbers = (jnp.asarray(a, dtype) for a in (target, known, radius))
-    ends = searches(problem, frame, padded, active, lengths, Limits(jnp.int32(limit), *numbers))
+    ends = searches(
+        problem, frame, padded, active, lengths, Limits(jnp.int32(limit), *numbers)
+    )
     fun = np.asarray(ends.fun, np.float64)[:number]
     return SearchEnds(
         np.asarray(ends.y, np.float64)[:number],
@@ -297,22 +358,30 @@ def local_searches(
 
 
 @eqx.filter_jit
-def _values(problem: Problem, frame: Frame, ys: Float[Array, "places d"], number: Int[Array, ""]) -> Array:
+def _values(
+    problem: Problem, frame: Frame, ys: Float[Array, "places d"], number: Int[Array, ""]
+) -> Array:
     def block(i: Int[Array, ""], fun: Array) -> Array:
         part = lax.dynamic_slice_in_dim(ys, i * BLOCK, BLOCK)
         heights = jax.vmap(lambda y: problem.potential(frame.to_x(y)))(part)
         return lax.dynamic_update_slice_in_dim(fun, heights, i * BLOCK, 0)
 
-    return lax.fori_loop(0, (number + BLOCK - 1) // BLOCK, block, jnp.full(len(ys), jnp.inf, ys.dtype))
+    return lax.fori_loop(
+        0, (number + BLOCK - 1) // BLOCK, block, jnp.full(len(ys), jnp.inf, ys.dtype)
+    )
 
 
-def values(problem: Problem, frame: Frame, ys: Float[np.ndarray, "places d"]) -> Float[np.ndarray, " places"]:
+def values(
+    problem: Problem, frame: Frame, ys: Float[np.ndarray, "places d"]
+) -> Float[np.ndarray, " places"]:
     """Return the values at any number of places, infinite where they are not numbers; one program serves them all."""
     fun = np.empty(len(ys))
     for first in range(0, len(ys), CHUNK):
         part = ys[first : first + CHUNK]
         padded = np.concatenate([part, np.repeat(part[:1], CHUNK - len(part), axis=0)])
-        chunk = _values(problem, frame, jnp.asarray(padded, frame.scale.dtype), jnp.int32(len(part)))
+        chunk = _values(
+            problem, frame, jnp.asarray(padded, frame.scale.dtype), jnp.int32(len(part))
+        )
         fun[first : first + CHUNK] = np.asarray(chunk)[: len(part)]
     return np.where(np.isnan(fun), np.inf, fun)
 
@@ -322,6 +391,10 @@ def _slope(problem: Problem, frame: Frame, y: Float[Array, " d"]) -> Float[Array
     return value_and_gradient(problem, frame, y)[1]
 
 
-def gradient_at(problem: Problem, frame: Frame, y: Float[np.ndarray, " d"]) -> Float[np.ndarray, " d"]:
+def gradient_at(
+    problem: Problem, frame: Frame, y: Float[np.ndarray, " d"]
+) -> Float[np.ndarray, " d"]:
     """Return the gradient at a place."""
-    return np.asarray(_slope(problem, frame, jnp.asarray(y, frame.scale.dtype)), np.float64)
+    return np.asarray(
+        _slope(problem, frame, jnp.asarray(y, frame.scale.dtype)), np.float64
+    )

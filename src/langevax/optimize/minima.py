@@ -44,11 +44,17 @@ def evaluate(problem: Problem, x: Float[ArrayLike, " d"], box: Box | None) -> Mi
     x, gradient = np.asarray(x), np.asarray(gradient, np.float64)
     free = np.ones(x.shape, bool)
     if box is not None:
-        free = ~(((x <= box.lower) & (gradient > 0)) | ((x >= box.upper) & (gradient < 0)))
-    return Minimum(x, float(value), gradient, float(np.linalg.norm(gradient * free)), float(value))
+        free = ~(
+            ((x <= box.lower) & (gradient > 0)) | ((x >= box.upper) & (gradient < 0))
+        )
+    return Minimum(
+        x, float(value), gradient, float(np.linalg.norm(gradient * free)), float(value)
+    )
 
 
-def descend(problem: Problem, x_end: Float[ArrayLike, " d"], step_size: float, box: Box | None) -> Minimum:
+def descend(
+    problem: Problem, x_end: Float[ArrayLike, " d"], step_size: float, box: Box | None
+) -> Minimum:
     """Return the minimum below `x_end`; stop where an iteration gains less than the rounding of `fun`."""
     from scipy.optimize import OptimizeResult, minimize
 
@@ -80,9 +86,16 @@ def descend(problem: Problem, x_end: Float[ArrayLike, " d"], step_size: float, b
         np.zeros(end.x.shape),
         jac=True,
         method="L-BFGS-B",
-        bounds=None if box is None else np.stack([(side.astype(float) - end.x) / unit for side in box], axis=1),
+        bounds=None
+        if box is None
+        else np.stack([(side.astype(float) - end.x) / unit for side in box], axis=1),
         callback=stop_at_rounding,
-        options={"maxiter": MAX_ITERATIONS, "maxfun": 10 * MAX_ITERATIONS, "ftol": 0.0, "gtol": 0.0},
+        options={
+            "maxiter": MAX_ITERATIONS,
+            "maxfun": 10 * MAX_ITERATIONS,
+            "ftol": 0.0,
+            "gtol": 0.0,
+        },
     )
     minimum = evaluate(problem, to_x(optimum.x), box)
     minimum = minimum if minimum.fun <= end.fun else end
@@ -95,7 +108,9 @@ def is_minimum(point: Minimum, step_size: float, scale: float) -> bool:
     Or of its value where the descent began, but not where it ended: a function may be unbounded below.
     """
     rounding = np.finfo(point.x.dtype).eps * max(scale, abs(point.start_fun))
-    return bool(np.isfinite(point.fun) and step_size * point.slope**2 <= ROUNDINGS * rounding)
+    return bool(
+        np.isfinite(point.fun) and step_size * point.slope**2 <= ROUNDINGS * rounding
+    )
 
 
 class Basin(NamedTuple):
@@ -116,7 +131,9 @@ class Grouping(NamedTuple):
     num_best_basins: int
 
 
-def group(minima: list[Minimum], num_chains: int, distance: float, difference: float) -> Grouping:
+def group(
+    minima: list[Minimum], num_chains: int, distance: float, difference: float
+) -> Grouping:
     """Assign each minimum, in order of value, to the first basin whose best is near in place and in value.
 
     Args:
@@ -135,12 +152,16 @@ def group(minima: list[Minimum], num_chains: int, distance: float, difference: f
             basins.append([i])
     lowest = float(np.nanmin([m.fun for m in minima]))
     at_best = [
-        sum(i < num_chains for i in members) for members in basins if minima[members[0]].fun - lowest <= difference
+        sum(i < num_chains for i in members)
+        for members in basins
+        if minima[members[0]].fun - lowest <= difference
     ]
     return Grouping(basins, sum(at_best), sum(chains > 0 for chains in at_best))
 
 
-def tolerances(minima: list[Minimum], spread: float, scale: float) -> tuple[float, float]:
+def tolerances(
+    minima: list[Minimum], spread: float, scale: float
+) -> tuple[float, float]:
     """Return the (distance, difference) up to which two minima are one.
 
     The distance is NEAR times the `scale` of the starts, or of the minima where all starts are equal; the difference is
@@ -149,16 +170,22 @@ def tolerances(minima: list[Minimum], spread: float, scale: float) -> tuple[floa
     first, lowest = minima[0].x, float(np.nanmin([m.fun for m in minima]))
     eps = float(np.finfo(first.dtype).eps)
     scale = scale or float(np.abs(first).max()) or 1.0
-    return NEAR * scale * float(np.sqrt(first.size)), float(np.sqrt(eps)) * spread + 100 * eps * abs(lowest)
+    return NEAR * scale * float(np.sqrt(first.size)), float(
+        np.sqrt(eps)
+    ) * spread + 100 * eps * abs(lowest)
 
 
 def agreement(grouping: Grouping, num_chains: int) -> str:
     """Return a sentence on how far the chains agree, and what to do where they do not."""
     at_best, best = grouping.num_at_best, grouping.num_best_basins
-    others = sum(any(i < num_chains for i in members) for members in grouping.basins) - best
+    others = (
+        sum(any(i < num_chains for i in members) for members in grouping.basins) - best
+    )
     more = "raise num_steps or num_chains"
     if num_chains == 1 and at_best:
-        return "One chain cannot tell whether there is a better basin; raise num_chains."
+        return (
+            "One chain cannot tell whether there is a better basin; raise num_chains."
+        )
     if at_best == 0:
         return f"No chain ended in the best basin, which was only met on the way; {more}, or cool further."
     if at_best == 1:
@@ -173,5 +200,7 @@ def agreement(grouping: Grouping, num_chains: int) -> str:
 
 
 @eqx.filter_jit
-def _potential_and_gradient(problem: Problem, x: Array) -> tuple[Float[Array, ""], Array]:
+def _potential_and_gradient(
+    problem: Problem, x: Array
+) -> tuple[Float[Array, ""], Array]:
     return problem.potential_and_gradient(x)

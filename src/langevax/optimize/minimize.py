@@ -19,7 +19,13 @@ from jaxtyping import Array, ArrayLike, Float, Key
 from langevax import checks
 from langevax._typing import PyTree
 from langevax.optimize import arguments
-from langevax.optimize.arguments import BoundsLike, Box, Callback, Objective, to_position
+from langevax.optimize.arguments import (
+    BoundsLike,
+    Box,
+    Callback,
+    Objective,
+    to_position,
+)
 from langevax.optimize.basins import Tally, group_ends
 from langevax.optimize.constraints import Constraints, ConstraintsLike, as_constraints
 from langevax.optimize.local_search import Frame, gradient_at
@@ -42,7 +48,14 @@ FEW_ROWS = 1024
 FAR = 1e6  # in units of the start, where a function without bounds is taken to fall for ever
 MAX_BASINS = 100  # in a result
 NUM_DRAWN = 64  # starts of a function x0, from which the units are estimated
-PROMISE_MET, BUDGET_SPENT, NOT_REACHED, UNBOUNDED, INFEASIBLE, STOPPED = 0, 1, 2, 3, 4, 99
+PROMISE_MET, BUDGET_SPENT, NOT_REACHED, UNBOUNDED, INFEASIBLE, STOPPED = (
+    0,
+    1,
+    2,
+    3,
+    4,
+    99,
+)
 
 
 def minimize(
@@ -132,11 +145,26 @@ def minimize(
         spread = np.asarray(spread) if isinstance(spread, list | tuple) else spread
     checks.number("spread", spread, positive=True, auto=True)
     if callable(x0) and not isinstance(spread, str):
-        raise ValueError(f"spread is {spread!r}, but x0 is a function that draws the starts; leave spread out.")
+        raise ValueError(
+            f"spread is {spread!r}, but x0 is a function that draws the starts; leave spread out."
+        )
     arguments.as_problem(fun)
-    with nullcontext() if use_gradients else jax.enable_x64(), report_to(progress) as report:
+    with (
+        nullcontext() if use_gradients else jax.enable_x64(),
+        report_to(progress) as report,
+    ):
         return _minimize(
-            fun, x0, key, bounds, constraints, max_evaluations, max_odds, spread, use_gradients, stops, report
+            fun,
+            x0,
+            key,
+            bounds,
+            constraints,
+            max_evaluations,
+            max_odds,
+            spread,
+            use_gradients,
+            stops,
+            report,
         )
 
 
@@ -155,20 +183,30 @@ def _minimize(
 ) -> "OptimizeResult":
     start_key, draw_key = random.split(key)
     drawn = callable(x0)
-    positions = draw_with(x0, start_key, NUM_DRAWN) if drawn else arguments.as_position(x0)
+    positions = (
+        draw_with(x0, start_key, NUM_DRAWN) if drawn else arguments.as_position(x0)
+    )
     if not use_gradients:
         positions = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), positions)
     like = jax.tree.map(lambda leaf: leaf[0], positions) if drawn else positions
     arguments.as_position(like)
-    problem = arguments.on_vectors(arguments.as_problem(fun) if use_gradients else as_values(fun, like), like)
+    problem = arguments.on_vectors(
+        arguments.as_problem(fun) if use_gradients else as_values(fun, like), like
+    )
     box = arguments.as_box(bounds, like)
-    places = np.asarray(jax.vmap(lambda x: ravel_pytree(x)[0])(positions) if drawn else ravel_pytree(like)[0])
+    places = np.asarray(
+        jax.vmap(lambda x: ravel_pytree(x)[0])(positions)
+        if drawn
+        else ravel_pytree(like)[0]
+    )
     arguments.check_inside(places, box)
     frame = _frame(places, box, spread)
     if use_gradients:
         arguments.check_scalar(problem, frame.center)
     limits = as_constraints(constraints, like, use_gradients)
-    penalties = None if limits is None else _penalties(problem, limits, frame, use_gradients)
+    penalties = (
+        None if limits is None else _penalties(problem, limits, frame, use_gradients)
+    )
     if penalties is not None:
         ones = jnp.ones_like(penalties.constraints.sides)
         problem = penalties.at(ones, 0 * ones)
@@ -178,14 +216,23 @@ def _minimize(
     def starts(number: int, rng: np.random.Generator) -> Float[np.ndarray, "places d"]:
         seeds = random.split(random.key(int(rng.integers(2**31))), number)
         vectors = jax.vmap(lambda seed: ravel_pytree(x0(seed))[0])(seeds)  # pyright: ignore[reportCallIssue]
-        return (np.asarray(vectors, np.float64) - np.asarray(frame.center)) / np.asarray(frame.scale)
+        return (
+            np.asarray(vectors, np.float64) - np.asarray(frame.center)
+        ) / np.asarray(frame.scale)
 
     def stop(searched: Portfolio) -> bool:
-        report(f"minimize: lowest {searched.best_fun:.6g}", min(1.0, searched.spent / searched.budget))
+        report(
+            f"minimize: lowest {searched.best_fun:.6g}",
+            min(1.0, searched.spent / searched.budget),
+        )
         return stops is not None and stops(_intermediate_result(searched, like))
 
     size, d = int(problem.size), places.shape[-1]
-    budget = max_evaluations if not isinstance(max_evaluations, str) else EVALUATIONS * d / max(1, size / FEW_ROWS)
+    budget = (
+        max_evaluations
+        if not isinstance(max_evaluations, str)
+        else EVALUATIONS * d / max(1, size / FEW_ROWS)
+    )
     rng = np.random.default_rng(np.asarray(random.key_data(draw_key)).tolist())
     portfolio = Portfolio(
         problem,
@@ -199,17 +246,23 @@ def _minimize(
         starts if drawn else None,
         stop,
     )
-    start = (np.atleast_2d(places)[0] - np.asarray(frame.center, np.float64)) / np.asarray(frame.scale, np.float64)
+    start = (
+        np.atleast_2d(places)[0] - np.asarray(frame.center, np.float64)
+    ) / np.asarray(frame.scale, np.float64)
     _check_start(portfolio, problem, frame, start)
     rounds = None if penalties is None else Rounds(portfolio, penalties)
     portfolio.run(np.clip(start, frame.lower, frame.upper))
     if rounds is None or _falls(portfolio):
         return _result(portfolio, portfolio.polish(), like)
     constrained = rounds.run()
-    return _constrained(_result(portfolio, constrained.end, like), portfolio, constrained, like)
+    return _constrained(
+        _result(portfolio, constrained.end, like), portfolio, constrained, like
+    )
 
 
-def _penalties(problem: Problem, constraints: Constraints, frame: Frame, use_gradients: bool) -> Penalties:
+def _penalties(
+    problem: Problem, constraints: Constraints, frame: Frame, use_gradients: bool
+) -> Penalties:
     if int(problem.size) != 1:
         raise ValueError(
             f"constraints are taken with a function, but fun is a problem of {int(problem.size)} rows; pass "
@@ -218,10 +271,18 @@ def _penalties(problem: Problem, constraints: Constraints, frame: Frame, use_gra
     return Penalties(problem, constraints, frame, use_gradients)
 
 
-def _frame(places: Float[np.ndarray, "*places d"], box: Box | None, spread: ArrayLike | Literal["auto"]) -> Frame:
+def _frame(
+    places: Float[np.ndarray, "*places d"],
+    box: Box | None,
+    spread: ArrayLike | Literal["auto"],
+) -> Frame:
     """Return the box of size one, or, without bounds, units of the spread around x0."""
     dtype, d = places.dtype, places.shape[-1]
-    low, high = (np.full(d, -np.inf), np.full(d, np.inf)) if box is None else (side.astype(float) for side in box)
+    low, high = (
+        (np.full(d, -np.inf), np.full(d, np.inf))
+        if box is None
+        else (side.astype(float) for side in box)
+    )
     center = np.atleast_2d(places)[0].astype(float)
     if not isinstance(spread, str):
         if np.shape(spread) not in ((), (d,)):
@@ -234,23 +295,37 @@ def _frame(places: Float[np.ndarray, "*places d"], box: Box | None, spread: Arra
         scale = np.where(scale > 0, scale, 1)
     else:
         filled = np.isfinite(high - low)
-        scale = np.where(filled, np.where(filled, high - low, 1), np.where(center == 0, 1, np.abs(center)))
+        scale = np.where(
+            filled,
+            np.where(filled, high - low, 1),
+            np.where(center == 0, 1, np.abs(center)),
+        )
         center = np.where(filled, np.where(filled, low, 0), center)
     arrays = (center, scale, (low - center) / scale, (high - center) / scale, low, high)
     return Frame(*(jnp.asarray(a, dtype) for a in arrays))
 
 
-def _coarse(problem: Problem, fun: Objective, like: PyTree[Array], rng: np.random.Generator) -> Problem:
+def _coarse(
+    problem: Problem, fun: Objective, like: PyTree[Array], rng: np.random.Generator
+) -> Problem:
     """Return the sum over FEW_ROWS rows drawn from a long one, and any other problem itself."""
-    if not isinstance(fun, FiniteSum) or type(fun) is not FiniteSum or fun.max_size <= FEW_ROWS:
+    if (
+        not isinstance(fun, FiniteSum)
+        or type(fun) is not FiniteSum
+        or fun.max_size <= FEW_ROWS
+    ):
         return problem
     if fun.weights is not None or fun.count is not None:
         return problem
     rows = np.sort(rng.choice(fun.max_size, FEW_ROWS, replace=False))
-    return arguments.on_vectors(fun.over(jax.tree.map(lambda leaf: leaf[rows], fun.data)), like)
+    return arguments.on_vectors(
+        fun.over(jax.tree.map(lambda leaf: leaf[rows], fun.data)), like
+    )
 
 
-def _check_start(portfolio: Portfolio, problem: Problem, frame: Frame, start: Float[np.ndarray, " d"]) -> None:
+def _check_start(
+    portfolio: Portfolio, problem: Problem, frame: Frame, start: Float[np.ndarray, " d"]
+) -> None:
     """Raise where fun or its gradient is not finite at x0; a function x0 may draw such starts."""
     if portfolio.starts is not None:
         return
@@ -258,7 +333,9 @@ def _check_start(portfolio: Portfolio, problem: Problem, frame: Frame, start: Fl
     slope = float(np.linalg.norm(gradient_at(problem, frame, start)))
     for name, number in (("fun", value), ("the norm of the gradient of fun", slope)):
         if not np.isfinite(number):
-            raise ValueError(f"{name} at x0 is {number}; start where fun and its gradient are finite.")
+            raise ValueError(
+                f"{name} at x0 is {number}; start where fun and its gradient are finite."
+            )
 
 
 def _intermediate_result(portfolio: Portfolio, like: PyTree[Array]) -> "OptimizeResult":
@@ -275,8 +352,13 @@ def _intermediate_result(portfolio: Portfolio, like: PyTree[Array]) -> "Optimize
 
 def _basins(portfolio: Portfolio, like: PyTree[Array]) -> list[Basin]:
     ends, best = portfolio.multistart_ends, portfolio.best_y[None]
-    ys, fun = np.concatenate([ends.y.reshape(-1, best.shape[1]), best]), np.append(ends.fun, portfolio.best_fun)
-    labels, best_ends = group_ends(ys, fun, np.append(ends.moved, True), portfolio.difference)
+    ys, fun = (
+        np.concatenate([ends.y.reshape(-1, best.shape[1]), best]),
+        np.append(ends.fun, portfolio.best_fun),
+    )
+    labels, best_ends = group_ends(
+        ys, fun, np.append(ends.moved, True), portfolio.difference
+    )
     shares = np.bincount(labels[:-1], minlength=len(best_ends)) / max(1, len(ends.fun))
     return [
         Basin(float(fun[i]), float(share), to_position(portfolio.x(ys[i]), like))
@@ -287,10 +369,14 @@ def _basins(portfolio: Portfolio, like: PyTree[Array]) -> list[Basin]:
 def _falls(portfolio: Portfolio) -> bool:
     """Return whether the lowest place is infinitely low, or far away along a coordinate without bounds."""
     free = ~np.isfinite(portfolio.upper - portfolio.lower)
-    return not np.isfinite(portfolio.best_fun) or bool(np.any(np.abs(portfolio.best_y[free]) > FAR))
+    return not np.isfinite(portfolio.best_fun) or bool(
+        np.any(np.abs(portfolio.best_y[free]) > FAR)
+    )
 
 
-def _result(portfolio: Portfolio, end: Polished, like: PyTree[Array]) -> "OptimizeResult":
+def _result(
+    portfolio: Portfolio, end: Polished, like: PyTree[Array]
+) -> "OptimizeResult":
     from scipy.optimize import OptimizeResult
 
     odds, dtype = portfolio.odds, portfolio.frame.scale.dtype
@@ -307,7 +393,12 @@ def _result(portfolio: Portfolio, end: Polished, like: PyTree[Array]) -> "Optimi
     return OptimizeResult(
         x=to_position(portfolio.x(portfolio.best_y), like),
         fun=portfolio.best_fun,
-        jac=to_position((end.gradient / np.asarray(portfolio.frame.scale, np.float64)).astype(dtype), like),
+        jac=to_position(
+            (end.gradient / np.asarray(portfolio.frame.scale, np.float64)).astype(
+                dtype
+            ),
+            like,
+        ),
         success=end.reached and odds <= portfolio.max_odds and not falls,
         status=status,
         message=_message(portfolio, end, status, odds, like),
@@ -325,13 +416,20 @@ def _result(portfolio: Portfolio, end: Polished, like: PyTree[Array]) -> "Optimi
 
 
 def _constrained(
-    result: "OptimizeResult", portfolio: Portfolio, outcome: Constrained, like: PyTree[Array]
+    result: "OptimizeResult",
+    portfolio: Portfolio,
+    outcome: Constrained,
+    like: PyTree[Array],
 ) -> "OptimizeResult":
     """Return the result with the place that satisfies the constraints, its value, and what can be said of it."""
     best, dtype = outcome.best, portfolio.frame.scale.dtype
     x = portfolio.x(best.y)
     message = f"Constraints are kept by penalties with multipliers: the largest violation is {best.violation:.2g}"
-    message += f" (of {best.name}), which lowers fun by about {best.bought:.1g}. " if best.violation > 0 else ". "
+    message += (
+        f" (of {best.name}), which lowers fun by about {best.bought:.1g}. "
+        if best.violation > 0
+        else ". "
+    )
     if not best.feasible:
         where = np.array2string(np.asarray(x), precision=3, threshold=6)
         message = (
@@ -340,11 +438,15 @@ def _constrained(
             "inside of them, pass bounds, or raise max_evaluations."
         )
         result.status = result.status if result.status == STOPPED else INFEASIBLE
-        result.message = f"{result.message} And {message}" if result.status == STOPPED else message
+        result.message = (
+            f"{result.message} And {message}" if result.status == STOPPED else message
+        )
     else:
         if outcome.left:
             message += f"{outcome.left} ends of searches that may be better were not refined; raise max_evaluations. "
-            result.status = BUDGET_SPENT if result.status == PROMISE_MET else result.status
+            result.status = (
+                BUDGET_SPENT if result.status == PROMISE_MET else result.status
+            )
         message += f"{result.message} Basins are counted on fun with its penalties, before multipliers."
         if result.status == BUDGET_SPENT:
             message += " The rest of max_evaluations is reserved for the multipliers."
@@ -354,24 +456,40 @@ def _constrained(
     result.update(
         x=to_position(x, like),
         fun=best.fun,
-        jac=to_position((outcome.gradient / np.asarray(portfolio.frame.scale, np.float64)).astype(dtype), like),
+        jac=to_position(
+            (outcome.gradient / np.asarray(portfolio.frame.scale, np.float64)).astype(
+                dtype
+            ),
+            like,
+        ),
         success=bool(result.success and best.feasible and not outcome.left),
         maxcv=best.violation,
         basins=[
-            Basin(end.fun, end.share, to_position(portfolio.x(end.y), like)) for end in outcome.basins[:MAX_BASINS]
+            Basin(end.fun, end.share, to_position(portfolio.x(end.y), like))
+            for end in outcome.basins[:MAX_BASINS]
         ],
     )
     return result
 
 
-def _message(portfolio: Portfolio, end: Polished, status: int, odds: float, like: PyTree[Array]) -> str:
+def _message(
+    portfolio: Portfolio, end: Polished, status: int, odds: float, like: PyTree[Array]
+) -> str:
     """Return why the search ended, the odds, what they rest on, and what to do."""
     if status == UNBOUNDED:
-        where = np.array2string(np.asarray(portfolio.x(portfolio.best_y)), precision=3, threshold=6)
+        where = np.array2string(
+            np.asarray(portfolio.x(portfolio.best_y)), precision=3, threshold=6
+        )
         return f"fun falls without end: at x = {where} it is {portfolio.best_fun:.3g}; pass bounds."
-    names = ("local search", "local searches"), ("run of hopping", "runs of hopping"), ("evolution", "evolutions")
+    names = (
+        ("local search", "local searches"),
+        ("run of hopping", "runs of hopping"),
+        ("evolution", "evolutions"),
+    )
     tallies = zip(portfolio.tallies(), names, strict=True)
-    evidence = " ".join(_agreement(counted, *name) for counted, name in tallies if counted.searches)
+    evidence = " ".join(
+        _agreement(counted, *name) for counted, name in tallies if counted.searches
+    )
     expected = f"{odds:.2g}" if np.isfinite(odds) else "unknown"
     promise = f"the expected number of unseen better basins is {expected} (at most {portfolio.max_odds:g} was asked)"
     if status == NOT_REACHED:
@@ -395,4 +513,6 @@ def _agreement(counted: Tally, one: str, many: str) -> str:
     basins = "a worse basin" if others == 1 else f"{others} worse basins"
     rest = f", the others in {basins}" if others else ""
     name = one if counted.searches == 1 else many
-    return f"{counted.at_best} of {counted.searches} {name} ended at the best value{rest}."
+    return (
+        f"{counted.at_best} of {counted.searches} {name} ended at the best value{rest}."
+    )

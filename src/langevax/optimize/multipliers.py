@@ -18,7 +18,13 @@ from jaxtyping import Array, Bool, Float
 
 from langevax.optimize.basins import group_ends
 from langevax.optimize.constraints import Constraints
-from langevax.optimize.local_search import FIRST_LENGTH, Frame, gradient_at, no_more_than, searches
+from langevax.optimize.local_search import (
+    FIRST_LENGTH,
+    Frame,
+    gradient_at,
+    no_more_than,
+    searches,
+)
 from langevax.optimize.newton import Polished
 from langevax.optimize.portfolio import Portfolio
 from langevax.optimize.values_only import FiniteDifferences
@@ -28,17 +34,30 @@ from langevax.problems.problem import Function, Problem
 DRAWN = 128  # places from which weights are taken
 FEWEST_VIOLATIONS = 4
 WEIGHT = 10.0  # spread of f for a violation of the usual size
-SEARCH_SHARE, ROUNDS_SHARE = 0.7, 0.98  # of the budget, up to where the portfolio and the rounds search; then Newton
-REFINED, GRADIENTS = 8, 40  # basins at once; gradients for each that are left, below which fewer are
+SEARCH_SHARE, ROUNDS_SHARE = (
+    0.7,
+    0.98,
+)  # of the budget, up to where the portfolio and the rounds search; then Newton
+REFINED, GRADIENTS = (
+    8,
+    40,
+)  # basins at once; gradients for each that are left, below which fewer are
 MAX_BATCHES, MAX_ROUNDS, MAX_NEWTON_ROUNDS = 8, 40, 5
 LIMIT = 300  # gradients of one search
-SHRINKS, GROWTH, LARGEST_GROWTH = 0.25, 10.0, 1e8  # of a violation in a round; of the weight of one that does not
+SHRINKS, GROWTH, LARGEST_GROWTH = (
+    0.25,
+    10.0,
+    1e8,
+)  # of a violation in a round; of the weight of one that does not
 POOL = 256  # of the best ends
 NEARBY = 1e-3  # move of a coordinate, in units of the box, along which the slopes of constraints are measured
 TOLERANCE = 1e-6
 """Violation that is taken for none: what such a move of one coordinate, in units of the box, changes at most."""
 TINY = 1e-12  # of the usual violation, where slopes vanish
-AIM, ROUNDINGS = 1e-5, (10, 100)  # of the tolerance, at which rounds end; least of that and of the tolerance
+AIM, ROUNDINGS = (
+    1e-5,
+    (10, 100),
+)  # of the tolerance, at which rounds end; least of that and of the tolerance
 
 
 class AugmentedLagrangian(eqx.Module):
@@ -53,7 +72,9 @@ class AugmentedLagrangian(eqx.Module):
         offsets = self.multipliers / self.weights
         shifted = residuals(self.problem, self.constraints, x) + offsets
         shifted = jnp.where(self.constraints.equal, shifted, jnp.maximum(shifted, 0))
-        return self.problem.potential(x) + jnp.sum(self.weights / 2 * (shifted**2 - offsets**2))
+        return self.problem.potential(x) + jnp.sum(
+            self.weights / 2 * (shifted**2 - offsets**2)
+        )
 
 
 class Penalties(eqx.Module):
@@ -64,15 +85,31 @@ class Penalties(eqx.Module):
     frame: Frame
     use_gradients: bool = eqx.field(static=True)
 
-    def at(self, weights: Float[Array, " residuals"], multipliers: Float[Array, " residuals"]) -> Problem:
+    def at(
+        self,
+        weights: Float[Array, " residuals"],
+        multipliers: Float[Array, " residuals"],
+    ) -> Problem:
         """Return the problem of these weights and multipliers."""
-        return self.differentiable(Function(AugmentedLagrangian(self.problem, self.constraints, weights, multipliers)))
+        return self.differentiable(
+            Function(
+                AugmentedLagrangian(
+                    self.problem, self.constraints, weights, multipliers
+                )
+            )
+        )
 
     def differentiable(self, problem: Problem) -> Problem:
         """Return a problem with finite differences where functions are not differentiated."""
-        return problem if self.use_gradients else FiniteDifferences(problem, self.frame.scale, self.frame.x_upper)
+        return (
+            problem
+            if self.use_gradients
+            else FiniteDifferences(problem, self.frame.scale, self.frame.x_upper)
+        )
 
-    def measure(self, y: Float[Array, " d"]) -> tuple[Float[Array, ""], Float[Array, " residuals"]]:
+    def measure(
+        self, y: Float[Array, " d"]
+    ) -> tuple[Float[Array, ""], Float[Array, " residuals"]]:
         """Return f and the residuals."""
         x = self.frame.to_x(y)
         return self.problem.potential(x), residuals(self.problem, self.constraints, x)
@@ -82,7 +119,11 @@ class Penalties(eqx.Module):
         here = residuals(self.problem, self.constraints, self.frame.to_x(y))
         moves = NEARBY * jnp.eye(len(y), dtype=y.dtype)
         moves = jnp.where(y + moves > self.frame.upper, -moves, moves)
-        ahead = jax.vmap(lambda move: residuals(self.problem, self.constraints, self.frame.to_x(y + move)))(moves)
+        ahead = jax.vmap(
+            lambda move: residuals(
+                self.problem, self.constraints, self.frame.to_x(y + move)
+            )
+        )(moves)
         changes = jnp.abs(ahead - here) / NEARBY
         return jnp.max(jnp.where(jnp.isfinite(changes), changes, 0), axis=0)
 
@@ -139,9 +180,13 @@ class Constrained(NamedTuple):
     """Basins that were not refined, though one of them may be better."""
 
 
-def residuals(problem: Problem, constraints: Constraints, x: Float[Array, " d"]) -> Float[Array, " residuals"]:
+def residuals(
+    problem: Problem, constraints: Constraints, x: Float[Array, " d"]
+) -> Float[Array, " residuals"]:
     """Return the residuals at a vector, which `problem` may lay out as a pytree."""
-    return constraints.residuals(problem.to_position(x) if isinstance(problem, Raveled) else x)
+    return constraints.residuals(
+        problem.to_position(x) if isinstance(problem, Raveled) else x
+    )
 
 
 @eqx.filter_jit
@@ -151,14 +196,28 @@ def _measure(penalties: Penalties, ys: Float[Array, "places d"]) -> tuple[Array,
 
 @eqx.filter_jit
 def _refine(
-    penalties: Penalties, starts: Array, weights: Array, multipliers: Array, active: Array, limit: Array
+    penalties: Penalties,
+    starts: Array,
+    weights: Array,
+    multipliers: Array,
+    active: Array,
+    limit: Array,
 ) -> tuple[Array, ...]:
     """Search the augmented Lagrangian of each lane from its start; lanes that are not active are only measured."""
 
-    def one(start: Array, weights: Array, multipliers: Array, active: Array) -> tuple[Array, ...]:
+    def one(
+        start: Array, weights: Array, multipliers: Array, active: Array
+    ) -> tuple[Array, ...]:
         problem = penalties.at(weights, multipliers)
         lengths = jnp.full(1, FIRST_LENGTH, start.dtype)
-        ends = searches(problem, penalties.frame, start[None], active[None], lengths, no_more_than(limit, start))
+        ends = searches(
+            problem,
+            penalties.frame,
+            start[None],
+            active[None],
+            lengths,
+            no_more_than(limit, start),
+        )
         y = ends.y[0]
         gain = ends.start_fun[0] - ends.fun[0]
         measured = *penalties.measure(y), penalties.slopes(y)
@@ -167,7 +226,9 @@ def _refine(
     return jax.vmap(one)(starts, weights, multipliers, active)
 
 
-def _chosen(active: Bool[np.ndarray, " lanes"], new: np.ndarray, old: np.ndarray) -> np.ndarray:
+def _chosen(
+    active: Bool[np.ndarray, " lanes"], new: np.ndarray, old: np.ndarray
+) -> np.ndarray:
     return np.where(active.reshape(-1, *[1] * (new.ndim - 1)), new, old)
 
 
@@ -176,22 +237,36 @@ class Rounds:
 
     def __init__(self, portfolio: Portfolio, penalties: Penalties):
         self.portfolio, self.penalties = portfolio, penalties
-        self.equal: Bool[np.ndarray, " residuals"] = np.asarray(penalties.constraints.equal)
+        self.equal: Bool[np.ndarray, " residuals"] = np.asarray(
+            penalties.constraints.equal
+        )
         self.dtype = penalties.frame.scale.dtype
         self.tolerance: float = max(TOLERANCE, ROUNDINGS[1] * portfolio.eps)
-        self.aim: float = max(AIM * TOLERANCE, ROUNDINGS[0] * portfolio.eps) / self.tolerance
+        self.aim: float = (
+            max(AIM * TOLERANCE, ROUNDINGS[0] * portfolio.eps) / self.tolerance
+        )
         self.budget: float = portfolio.budget
         number = int(min(DRAWN, max(2, portfolio.budget / 8)))
-        fun, rest = (np.asarray(a, np.float64) for a in _measure(penalties, self._device(portfolio.draw(number))))
+        fun, rest = (
+            np.asarray(a, np.float64)
+            for a in _measure(penalties, self._device(portfolio.draw(number)))
+        )
         self._count(number)
         fun, rest = fun[np.isfinite(fun)], rest[np.isfinite(rest).all(axis=1)]
         quartiles = np.quantile(fun, (0.25, 0.75)) if len(fun) else np.zeros(2)
-        self.spread: float = float(quartiles[1] - quartiles[0]) or float(np.abs(quartiles).max()) or 1.0
+        self.spread: float = (
+            float(quartiles[1] - quartiles[0]) or float(np.abs(quartiles).max()) or 1.0
+        )
         portfolio.size = float(np.quantile(np.abs(fun), 0.75)) if len(fun) else 0.0
         self.scales: Float[np.ndarray, " residuals"] = np.array(
-            [self._scale(column, equal) for column, equal in zip(rest.T, self.equal, strict=True)]
+            [
+                self._scale(column, equal)
+                for column, equal in zip(rest.T, self.equal, strict=True)
+            ]
         )
-        portfolio.problem = portfolio.coarse = self._problem(self.weights(self.scales), 0 * self.scales)
+        portfolio.problem = portfolio.coarse = self._problem(
+            self.weights(self.scales), 0 * self.scales
+        )
         portfolio.budget = SEARCH_SHARE * self.budget
 
     @staticmethod
@@ -199,7 +274,9 @@ class Rounds:
         """Return the usual violation at drawn places, or the usual distance where few violate the constraint."""
         violations = np.abs(drawn) if equal else drawn[drawn > 0]
         usual = violations if len(violations) >= FEWEST_VIOLATIONS else np.abs(drawn)
-        return float(np.median(usual)) or float(usual.max()) or 1.0 if len(usual) else 1.0
+        return (
+            float(np.median(usual)) or float(usual.max()) or 1.0 if len(usual) else 1.0
+        )
 
     def weights(self, scales: np.ndarray) -> np.ndarray:
         """Return the weights for which violations of these sizes cost WEIGHT / 2 spreads of f."""
@@ -215,24 +292,37 @@ class Rounds:
         self.portfolio.nfev += values
         self.portfolio.spent += values
 
-    def violations(self, residuals: Float[np.ndarray, "*lanes residuals"]) -> Float[np.ndarray, "*lanes residuals"]:
+    def violations(
+        self, residuals: Float[np.ndarray, "*lanes residuals"]
+    ) -> Float[np.ndarray, "*lanes residuals"]:
         """Return how far each constraint is violated, infinite where it is not a number."""
         violations = np.where(self.equal, np.abs(residuals), np.maximum(residuals, 0))
         return np.where(np.isnan(violations), np.inf, violations)
 
-    def allowed(self, slopes: Float[np.ndarray, "*lanes residuals"]) -> Float[np.ndarray, "*lanes residuals"]:
+    def allowed(
+        self, slopes: Float[np.ndarray, "*lanes residuals"]
+    ) -> Float[np.ndarray, "*lanes residuals"]:
         """Return the violation that is taken for none: that of a tiny move, or of rounding."""
         sides = np.abs(np.asarray(self.penalties.constraints.sides, np.float64))
         least = TINY * self.scales + ROUNDINGS[0] * self.portfolio.eps * sides
         return np.maximum(self.tolerance * np.minimum(slopes, self.scales), least)
 
     def _lanes(
-        self, starts: np.ndarray, weights: np.ndarray, multipliers: np.ndarray, active: np.ndarray
+        self,
+        starts: np.ndarray,
+        weights: np.ndarray,
+        multipliers: np.ndarray,
+        active: np.ndarray,
     ) -> MeasuredEnds:
         """Search from up to REFINED places by one program; count what active lanes cost."""
-        portfolio, lanes = self.portfolio, np.minimum(np.arange(REFINED), len(starts) - 1)
+        portfolio, lanes = (
+            self.portfolio,
+            np.minimum(np.arange(REFINED), len(starts) - 1),
+        )
         running = np.append(active, np.zeros(REFINED - len(active), bool))
-        left = (portfolio.budget - portfolio.spent) / (portfolio.gradient_cost * max(1, active.sum()))
+        left = (portfolio.budget - portfolio.spent) / (
+            portfolio.gradient_cost * max(1, active.sum())
+        )
         ends = _refine(
             self.penalties,
             self._device(starts[lanes]),
@@ -241,57 +331,89 @@ class Rounds:
             jnp.asarray(running),
             jnp.int32(max(2, min(LIMIT, left))),
         )
-        y, fun, rest, slopes, settled, gain, evaluations = (np.asarray(a)[: len(starts)] for a in ends)
+        y, fun, rest, slopes, settled, gain, evaluations = (
+            np.asarray(a)[: len(starts)] for a in ends
+        )
         counted = active if active.any() else ~active
         portfolio.add_gradients(int(evaluations[counted].sum()), portfolio.problem)
         self._count(int(counted.sum()) * (2 + portfolio.dimension))
         y, fun, rest, slopes = (a.astype(np.float64) for a in (y, fun, rest, slopes))
-        settled = active & (settled | (gain <= portfolio.difference))  # one that is only measured has not settled
+        settled = active & (
+            settled | (gain <= portfolio.difference)
+        )  # one that is only measured has not settled
         return MeasuredEnds(y, fun, rest, slopes, settled)
 
     def refine(self, starts: Float[np.ndarray, "lanes d"]) -> list[Refined]:
         """Alternate searches and multipliers from ends of the portfolio until violations are far below tolerance."""
-        portfolio, first = self.portfolio, self.weights(np.broadcast_to(self.scales, (len(starts), len(self.scales))))
+        portfolio, first = (
+            self.portfolio,
+            self.weights(np.broadcast_to(self.scales, (len(starts), len(self.scales)))),
+        )
         ends = self._lanes(starts, first, 0 * first, np.zeros(len(starts), bool))
         multipliers = self._updated(first, 0 * first, ends.residuals)
         weights, active = self._local_weights(ends.slopes), np.ones(len(starts), bool)
         last = self._distances(ends.residuals, first, 0 * first)
-        best = [self._refined(ends, k, weights, multipliers) for k in range(len(starts))]
+        best = [
+            self._refined(ends, k, weights, multipliers) for k in range(len(starts))
+        ]
         for _ in range(MAX_ROUNDS):
             ahead = self._lanes(ends.y, weights, multipliers, active)
-            ends = MeasuredEnds(*(_chosen(active, *pair) for pair in zip(ahead, ends, strict=True)))
+            ends = MeasuredEnds(
+                *(_chosen(active, *pair) for pair in zip(ahead, ends, strict=True))
+            )
             distances = self._distances(ends.residuals, weights, multipliers)
             for k in map(int, np.flatnonzero(active)):
                 refined = self._refined(ends, k, weights, multipliers)
                 if refined.feasible or refined.tolerances < best[k].tolerances:
                     best[k] = refined
-            costly = np.sum(np.abs(multipliers) * distances, axis=1) > self.aim * self.tolerance * self.spread
+            costly = (
+                np.sum(np.abs(multipliers) * distances, axis=1)
+                > self.aim * self.tolerance * self.spread
+            )
             far = distances > self.aim * self.allowed(ends.slopes)
             active = active & (far.any(axis=1) | costly)
             if not active.any() or portfolio.spent >= portfolio.budget:
                 break
             rows = active[:, None]
-            multipliers = np.where(rows, self._updated(weights, multipliers, ends.residuals), multipliers)
+            multipliers = np.where(
+                rows, self._updated(weights, multipliers, ends.residuals), multipliers
+            )
             grows = (distances > SHRINKS * last) & (far | costly[:, None])
             least = self._local_weights(ends.slopes)
-            grown = np.minimum(np.where(grows, GROWTH, 1.0) * weights, LARGEST_GROWTH * least)
+            grown = np.minimum(
+                np.where(grows, GROWTH, 1.0) * weights, LARGEST_GROWTH * least
+            )
             weights = np.where(rows, np.maximum(grown, least), weights)
             last = distances
         return best
 
-    def _local_weights(self, slopes: Float[np.ndarray, "lanes residuals"]) -> Float[np.ndarray, "lanes residuals"]:
-        return self.weights(np.minimum(self.scales, np.maximum(slopes, NEARBY * self.scales)))
+    def _local_weights(
+        self, slopes: Float[np.ndarray, "lanes residuals"]
+    ) -> Float[np.ndarray, "lanes residuals"]:
+        return self.weights(
+            np.minimum(self.scales, np.maximum(slopes, NEARBY * self.scales))
+        )
 
-    def _updated(self, weights: np.ndarray, multipliers: np.ndarray, residuals: np.ndarray) -> np.ndarray:
+    def _updated(
+        self, weights: np.ndarray, multipliers: np.ndarray, residuals: np.ndarray
+    ) -> np.ndarray:
         ahead = multipliers + weights * np.nan_to_num(residuals)
         return np.where(self.equal, ahead, np.maximum(ahead, 0))
 
-    def _distances(self, residuals: np.ndarray, weights: np.ndarray, multipliers: np.ndarray) -> np.ndarray:
+    def _distances(
+        self, residuals: np.ndarray, weights: np.ndarray, multipliers: np.ndarray
+    ) -> np.ndarray:
         """Return violations, and the slack of inequalities whose multiplier is not zero."""
-        distances = np.abs(np.where(self.equal, residuals, np.maximum(residuals, -multipliers / weights)))
+        distances = np.abs(
+            np.where(
+                self.equal, residuals, np.maximum(residuals, -multipliers / weights)
+            )
+        )
         return np.where(np.isnan(distances), np.inf, distances)
 
-    def _refined(self, ends: MeasuredEnds, k: int, weights: np.ndarray, multipliers: np.ndarray) -> Refined:
+    def _refined(
+        self, ends: MeasuredEnds, k: int, weights: np.ndarray, multipliers: np.ndarray
+    ) -> Refined:
         violations = self.violations(ends.residuals[k])
         distances, allowed = (
             self._distances(ends.residuals[k], weights[k], multipliers[k]),
@@ -320,44 +442,78 @@ class Rounds:
         position = 0
         for _ in range(MAX_BATCHES):
             lowest = min((end.fun for end in refined if end.feasible), default=np.inf)
-            affordable = (portfolio.budget - portfolio.spent) / (GRADIENTS * portfolio.gradient_cost)
+            affordable = (portfolio.budget - portfolio.spent) / (
+                GRADIENTS * portfolio.gradient_cost
+            )
             lanes = int(np.clip(affordable, 1, REFINED))
             batch = slice(position, position + lanes)
             hopeful = fun[batch] < lowest - portfolio.difference
             if not hopeful.any() or (refined and portfolio.spent >= portfolio.budget):
                 break
             ends = self.refine(ys[batch][hopeful])
-            refined += [end._replace(share=s) for end, s in zip(ends, shares[batch][hopeful], strict=True)]
+            refined += [
+                end._replace(share=s)
+                for end, s in zip(ends, shares[batch][hopeful], strict=True)
+            ]
             position += lanes
         feasible = [end for end in refined if end.feasible]
-        best = min(feasible, key=lambda end: end.fun) if feasible else min(refined, key=lambda end: end.tolerances)
+        best = (
+            min(feasible, key=lambda end: end.fun)
+            if feasible
+            else min(refined, key=lambda end: end.tolerances)
+        )
         others = [end for end in feasible if end is not best and end.settled]
         portfolio.budget = self.budget
         best, end = self._sharpen(best)
         if best.gap > 1 or best.bought > self.tolerance * self.spread:
             end = end._replace(reached=False)
-        left = int(np.sum(fun[position:] < (best.fun - portfolio.difference if best.feasible else np.inf)))
-        gradient = gradient_at(self.penalties.differentiable(self.penalties.problem), self.penalties.frame, best.y)
+        left = int(
+            np.sum(
+                fun[position:]
+                < (best.fun - portfolio.difference if best.feasible else np.inf)
+            )
+        )
+        gradient = gradient_at(
+            self.penalties.differentiable(self.penalties.problem),
+            self.penalties.frame,
+            best.y,
+        )
         portfolio.add_gradients(1, portfolio.problem)
         portfolio.budget = SEARCH_SHARE * self.budget
-        return Constrained(best, end, gradient, self._basins([best, *others] if best.feasible else []), left)
+        return Constrained(
+            best,
+            end,
+            gradient,
+            self._basins([best, *others] if best.feasible else []),
+            left,
+        )
 
     def _candidates(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return distinct ends of all searches, their values with penalties, and their shares of independent ones."""
         portfolio, many = self.portfolio, self.portfolio.multistart_ends
         first = (portfolio.best_y[None], np.array([portfolio.best_fun]))
-        kinds = [(e.y, e.fun) for e in (many, portfolio.hop_ends, portfolio.seen) if len(e.fun)]
+        kinds = [
+            (e.y, e.fun)
+            for e in (many, portfolio.hop_ends, portfolio.seen)
+            if len(e.fun)
+        ]
         ys, fun = (np.concatenate(arrays) for arrays in zip(*kinds, first, strict=True))
         order = np.argsort(fun, kind="stable")[:POOL]
-        labels, best_ends = group_ends(ys[order], fun[order], np.ones(len(order), bool), portfolio.difference)
-        shares = np.bincount(labels[order < len(many.fun)], minlength=len(best_ends)) / max(1, len(many.fun))
+        labels, best_ends = group_ends(
+            ys[order], fun[order], np.ones(len(order), bool), portfolio.difference
+        )
+        shares = np.bincount(
+            labels[order < len(many.fun)], minlength=len(best_ends)
+        ) / max(1, len(many.fun))
         return ys[order][best_ends], fun[order][best_ends], shares
 
     def _sharpen(self, best: Refined) -> tuple[Refined, Polished]:
         """Alternate Newton's steps with multipliers, where there are Hessians."""
         portfolio = self.portfolio
         none = np.zeros(1, bool)
-        slopes = gradient_at(self._problem(best.weights, best.multipliers), self.penalties.frame, best.y)
+        slopes = gradient_at(
+            self._problem(best.weights, best.multipliers), self.penalties.frame, best.y
+        )
         end = Polished(best.y, best.fun, slopes, best.settled, 1)
         if not best.feasible:
             return best, end
@@ -367,14 +523,22 @@ class Rounds:
             if not ahead.evaluations:
                 return best, end
             portfolio.add_gradients(ahead.evaluations, problem)
-            ends = self._lanes(ahead.y[None], best.weights[None], best.multipliers[None], none)
-            refined = self._refined(ends, 0, best.weights[None], best.multipliers[None])._replace(share=best.share)
+            ends = self._lanes(
+                ahead.y[None], best.weights[None], best.multipliers[None], none
+            )
+            refined = self._refined(
+                ends, 0, best.weights[None], best.multipliers[None]
+            )._replace(share=best.share)
             if not refined.feasible:
                 return best, end
             best, end = refined, ahead
             if best.gap <= self.aim or portfolio.spent >= portfolio.budget:
                 break
-            best = best._replace(multipliers=self._updated(best.weights, best.multipliers, ends.residuals[0]))
+            best = best._replace(
+                multipliers=self._updated(
+                    best.weights, best.multipliers, ends.residuals[0]
+                )
+            )
         return best, end
 
     def _basins(self, ends: list[Refined]) -> list[Refined]:
@@ -382,7 +546,16 @@ class Rounds:
         if not ends:
             return []
         ys, fun = np.stack([end.y for end in ends]), np.array([end.fun for end in ends])
-        labels, best_ends = group_ends(ys, fun, np.ones(len(fun), bool), self.portfolio.difference)
-        shares = np.bincount(labels, [end.share for end in ends], minlength=len(best_ends))
-        chosen = [0 if label == labels[0] else end for label, end in enumerate(best_ends)]
-        return [ends[i]._replace(share=float(share)) for i, share in zip(chosen, shares, strict=True)]
+        labels, best_ends = group_ends(
+            ys, fun, np.ones(len(fun), bool), self.portfolio.difference
+        )
+        shares = np.bincount(
+            labels, [end.share for end in ends], minlength=len(best_ends)
+        )
+        chosen = [
+            0 if label == labels[0] else end for label, end in enumerate(best_ends)
+        ]
+        return [
+            ends[i]._replace(share=float(share))
+            for i, share in zip(chosen, shares, strict=True)
+        ]

@@ -45,36 +45,74 @@ class Derivatives(NamedTuple):
     @property
     def finite(self) -> bool:
         """True where all of them are."""
-        return bool(np.isfinite(self.fun) and np.isfinite(self.gradient).all() and np.isfinite(self.hessian).all())
+        return bool(
+            np.isfinite(self.fun)
+            and np.isfinite(self.gradient).all()
+            and np.isfinite(self.hessian).all()
+        )
 
 
 @eqx.filter_jit
-def _derivatives(problem: Problem, frame: Frame, y: Float[Array, " d"]) -> tuple[Array, Array, Array]:
+def _derivatives(
+    problem: Problem, frame: Frame, y: Float[Array, " d"]
+) -> tuple[Array, Array, Array]:
     value, gradient = value_and_gradient(problem, frame, y)
-    return value, gradient, jax.jacfwd(lambda y: value_and_gradient(problem, frame, y)[1])(y)
+    return (
+        value,
+        gradient,
+        jax.jacfwd(lambda y: value_and_gradient(problem, frame, y)[1])(y),
+    )
 
 
-def newton(problem: Problem, frame: Frame, start: Float[np.ndarray, " d"], size: float, steps: int = STEPS) -> Polished:
+def newton(
+    problem: Problem,
+    frame: Frame,
+    start: Float[np.ndarray, " d"],
+    size: float,
+    steps: int = STEPS,
+) -> Polished:
     """Return where damped Newton steps end; `size` is that of values whose rounding errors the function has."""
     dtype = frame.scale.dtype
-    lower, upper, eps = np.asarray(frame.lower), np.asarray(frame.upper), float(jnp.finfo(dtype).eps)
+    lower, upper, eps = (
+        np.asarray(frame.lower),
+        np.asarray(frame.upper),
+        float(jnp.finfo(dtype).eps),
+    )
 
     def at(y: np.ndarray) -> Derivatives:
         value, gradient, hessian = _derivatives(problem, frame, jnp.asarray(y, dtype))
-        return Derivatives(float(value), np.asarray(gradient, np.float64), np.asarray(hessian, np.float64))
+        return Derivatives(
+            float(value),
+            np.asarray(gradient, np.float64),
+            np.asarray(hessian, np.float64),
+        )
 
     y, now, damping, evaluations = start, at(start), FIRST_DAMPING, 1 + len(start)
     if not now.finite:
         return Polished(y, now.fun, now.gradient, False, evaluations)
     promise = np.inf
     for _ in range(min(steps, STEPS)):
-        unbound = ~(((y <= lower) & (now.gradient > 0)) | ((y >= upper) & (now.gradient < 0)))
+        unbound = ~(
+            ((y <= lower) & (now.gradient > 0)) | ((y >= upper) & (now.gradient < 0))
+        )
         pure, promise = newton_step(now, unbound, 0.0)
-        settled = promise <= eps * abs(now.fun)  # values are equal to rounding: the smaller gradient decides
-        ahead = at(trial := np.clip(y + (pure if settled else newton_step(now, unbound, damping)[0]), lower, upper))
+        settled = promise <= eps * abs(
+            now.fun
+        )  # values are equal to rounding: the smaller gradient decides
+        ahead = at(
+            trial := np.clip(
+                y + (pure if settled else newton_step(now, unbound, damping)[0]),
+                lower,
+                upper,
+            )
+        )
         evaluations += 1 + len(start)
         if settled:
-            smaller = ahead.finite and np.abs(ahead.gradient * unbound).max() < np.abs(now.gradient * unbound).max()
+            smaller = (
+                ahead.finite
+                and np.abs(ahead.gradient * unbound).max()
+                < np.abs(now.gradient * unbound).max()
+            )
             if not (smaller and ahead.fun <= now.fun + eps * abs(now.fun)):
                 break
             y, now = trial, ahead
@@ -84,10 +122,18 @@ def newton(problem: Problem, frame: Frame, start: Float[np.ndarray, " d"], size:
             break
         else:
             damping *= 4
-    return Polished(y, now.fun, now.gradient, promise <= ROUNDINGS * eps * max(abs(now.fun), size), evaluations)
+    return Polished(
+        y,
+        now.fun,
+        now.gradient,
+        promise <= ROUNDINGS * eps * max(abs(now.fun), size),
+        evaluations,
+    )
 
 
-def newton_step(at: Derivatives, unbound: np.ndarray, damping: float) -> tuple[Float[np.ndarray, " d"], float]:
+def newton_step(
+    at: Derivatives, unbound: np.ndarray, damping: float
+) -> tuple[Float[np.ndarray, " d"], float]:
     """Return a damped step on the free coordinates, and what the model of it gains."""
     step = np.zeros(len(unbound))
     gradient, hessian = at.gradient[unbound], at.hessian[np.ix_(unbound, unbound)]
@@ -97,6 +143,8 @@ def newton_step(at: Derivatives, unbound: np.ndarray, damping: float) -> tuple[F
     diagonal = np.where(diagonal > 0, diagonal, diagonal.max(initial=0.0) or 1.0)
     eigenvalues, axes = np.linalg.eigh(hessian / np.outer(diagonal, diagonal))
     slopes = axes.T @ (gradient / diagonal)
-    sizes = np.maximum(np.abs(eigenvalues) + damping, 1e-14 * (np.abs(eigenvalues).max() or 1.0))
+    sizes = np.maximum(
+        np.abs(eigenvalues) + damping, 1e-14 * (np.abs(eigenvalues).max() or 1.0)
+    )
     step[unbound] = -(axes @ (slopes / sizes)) / diagonal
     return step, float(np.sum(slopes**2 / sizes)) / 2

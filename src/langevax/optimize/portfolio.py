@@ -51,15 +51,26 @@ FEW_BASINS = 3
 """Searches for each basin from which more of them are likely to be enough; below, basins are too many to be counted."""
 SCAN_POINTS, ZOOMED, ZOOM_POINTS, SINGLE_MOVES = 32, 3, 6, 4
 SCAN_REACH = 3.0  # of a coordinate without bounds, in scales of the start
-HOP_SEARCHES = 2 * LANES, LANES  # without success that end a run, and more for each coordinate
+HOP_SEARCHES = (
+    2 * LANES,
+    LANES,
+)  # without success that end a run, and more for each coordinate
 NORMAL, COORDINATES, DIFFERENCE, MEAN = KINDS = range(4)  # perturbations
 FAR_FROM_HOME = 4
 """Times the distance of `HOME` from which hops may end where they come back; shorter ones are to find what is there."""
 POOL, FEWEST_SEEN = 32, 4  # of the best minima, for the last two
-HOP_WIDTH, HOP_TARGET = 0.1, 0.5  # of the first perturbation; share of them that is to fall back
-PREFERENCE = 2  # cost of hopping over that of evolution, and the reverse on rough functions
+HOP_WIDTH, HOP_TARGET = (
+    0.1,
+    0.5,
+)  # of the first perturbation; share of them that is to fall back
+PREFERENCE = (
+    2  # cost of hopping over that of evolution, and the reverse on rough functions
+)
 EVOLUTION_WIDTH = 0.3
-EVOLUTION_ENDS = 1e-3, 1e-9  # widths at which L-BFGS begins; the second where it leads to two minima at the first
+EVOLUTION_ENDS = (
+    1e-3,
+    1e-9,
+)  # widths at which L-BFGS begins; the second where it leads to two minima at the first
 FLAT_GENERATIONS = 20
 RESOLUTION = 1e-6
 """Difference of values up to which two minima are one, in units of what searches gain."""
@@ -97,13 +108,21 @@ class Portfolio:
         max_odds: float,
         gradient_cost: int,
         around: bool,
-        starts: Callable[[int, np.random.Generator], Float[np.ndarray, "places d"]] | None,
+        starts: Callable[[int, np.random.Generator], Float[np.ndarray, "places d"]]
+        | None,
         stops: Callable[["Portfolio"], bool],
     ):
         self.problem, self.coarse, self.frame, self.rng = problem, coarse, frame, rng
-        self.budget, self.max_odds, self.gradient_cost, self.stops = budget, max_odds, gradient_cost, stops
+        self.budget, self.max_odds, self.gradient_cost, self.stops = (
+            budget,
+            max_odds,
+            gradient_cost,
+            stops,
+        )
         self.share: float = int(coarse.size) / int(problem.size)
-        self.lower, self.upper = (np.asarray(side, np.float64) for side in (frame.lower, frame.upper))
+        self.lower, self.upper = (
+            np.asarray(side, np.float64) for side in (frame.lower, frame.upper)
+        )
         self.dimension: int = len(self.lower)
         self.eps: float = float(jnp.finfo(frame.scale.dtype).eps)
         self.bounded: Bool[np.ndarray, " d"] = np.isfinite(self.upper - self.lower)
@@ -114,9 +133,16 @@ class Portfolio:
         self.gains: list[float] = []
         self.multistarts, self.settled = 0, 0
         self.size: float = 0.0  # of the values that were seen first
-        self.multistart_ends, self.hop_ends, self.evolution_ends, self.seen = Ends(), Ends(), Ends(), Ends()
+        self.multistart_ends, self.hop_ends, self.evolution_ends, self.seen = (
+            Ends(),
+            Ends(),
+            Ends(),
+            Ends(),
+        )
         self.hop_width: float = HOP_WIDTH
-        self.scanned: float = math.inf  # value of the place from which a scan brought nothing
+        self.scanned: float = (
+            math.inf
+        )  # value of the place from which a scan brought nothing
         self.doubted = Doubted(math.inf, 0)
         self.history: list[BestSoFar] = []
         self.stopped = False
@@ -132,7 +158,9 @@ class Portfolio:
     def difference(self) -> float:
         """Values that differ by less are one."""
         gain = float(np.median(self.gains)) if self.gains else 0.0
-        return RESOLUTION * gain + 100 * self.eps * abs(self.best_fun if math.isfinite(self.best_fun) else 0.0)
+        return RESOLUTION * gain + 100 * self.eps * abs(
+            self.best_fun if math.isfinite(self.best_fun) else 0.0
+        )
 
     def values(self, ys: Float[np.ndarray, "places d"]) -> Float[np.ndarray, " places"]:
         """Return the values at these places, infinite where they are not numbers."""
@@ -154,7 +182,12 @@ class Portfolio:
     ) -> SearchEnds:
         """Return where local searches end, and record it; those that would end above `target`, or at `home`, do not."""
         shortest, longest = np.log(FIRST_LENGTHS)
-        ends = self._descend(starts, np.exp(self.rng.uniform(shortest, longest, len(starts))), target, home)
+        ends = self._descend(
+            starts,
+            np.exp(self.rng.uniform(shortest, longest, len(starts))),
+            target,
+            home,
+        )
         self.searches += len(starts)
         self.history.append(BestSoFar(self.nfev, self.njev, self.best_fun))
         self.stopped = self.stopped or self.stops(self)
@@ -168,10 +201,18 @@ class Portfolio:
         home: Float[np.ndarray, " d"] | None = None,
     ) -> SearchEnds:
         """Search the coarse problem first where there is one; no target counts there, as its values are others."""
-        limit = max(2, min(LIMIT, int((self.budget - self.spent) / (self.gradient_cost * len(starts)))))
+        limit = max(
+            2,
+            min(
+                LIMIT,
+                int((self.budget - self.spent) / (self.gradient_cost * len(starts))),
+            ),
+        )
         aim = target if self.coarse is self.problem else math.inf
         known = home if self.coarse is self.problem else None
-        ends = local_searches(self.coarse, self.frame, starts, LANES, limit, aim, first, known)
+        ends = local_searches(
+            self.coarse, self.frame, starts, LANES, limit, aim, first, known
+        )
         self._count(ends, self.coarse)
         if self.coarse is not self.problem:
             fine = local_searches(self.problem, self.frame, ends.y, LANES, limit)
@@ -189,7 +230,10 @@ class Portfolio:
         size = int(problem.size)
         self.spent += self.gradient_cost * gradients * size / int(self.problem.size)
         if self.gradient_cost == GRADIENT_COST:
-            self.njev, self.nfev = self.njev + gradients * size, self.nfev + gradients * size
+            self.njev, self.nfev = (
+                self.njev + gradients * size,
+                self.nfev + gradients * size,
+            )
         else:
             self.nfev += self.gradient_cost * gradients * size
 
@@ -210,9 +254,16 @@ class Portfolio:
         """Draw places uniformly between bounds, and normally around the start elsewhere; or as the user's function."""
         if self.starts is not None:
             return self.starts(number, self.rng)
-        low, high = np.where(self.bounded, self.lower, 0), np.where(self.bounded, self.upper, 1)
+        low, high = (
+            np.where(self.bounded, self.lower, 0),
+            np.where(self.bounded, self.upper, 1),
+        )
         uniform = self.rng.uniform(low, high, (number, self.dimension))
-        ys = np.where(self.bounded & (not self.around), uniform, self.rng.standard_normal((number, self.dimension)))
+        ys = np.where(
+            self.bounded & (not self.around),
+            uniform,
+            self.rng.standard_normal((number, self.dimension)),
+        )
         return self.fold(ys)
 
     def fold(self, ys: Float[np.ndarray, "places d"]) -> Float[np.ndarray, "places d"]:
@@ -221,8 +272,16 @@ class Portfolio:
         low = np.where(self.bounded, self.lower, 0)
         tiled = low + width - np.abs((ys - low) % (2 * width) - width)
         ys = np.where(self.bounded, tiled, ys)
-        ys = np.where(ys < self.lower, 2 * self.lower - ys, ys) if np.isfinite(self.lower).any() else ys
-        ys = np.where(ys > self.upper, 2 * self.upper - ys, ys) if np.isfinite(self.upper).any() else ys
+        ys = (
+            np.where(ys < self.lower, 2 * self.lower - ys, ys)
+            if np.isfinite(self.lower).any()
+            else ys
+        )
+        ys = (
+            np.where(ys > self.upper, 2 * self.upper - ys, ys)
+            if np.isfinite(self.upper).any()
+            else ys
+        )
         return np.clip(ys, self.lower, self.upper)
 
     # -- searches -------------------------------------------------------------------------------------------------
@@ -231,17 +290,24 @@ class Portfolio:
         """Search from the best of SCREENED new places each, count the basins, and return the best end."""
         places = self.draw(SCREENED * number)
         fun = self.values(places).reshape(number, SCREENED)
-        starts = places.reshape(number, SCREENED, -1)[np.arange(number), np.argmin(fun, axis=1)]
+        starts = places.reshape(number, SCREENED, -1)[
+            np.arange(number), np.argmin(fun, axis=1)
+        ]
         ends = self.search(starts)
         gains = ends.start_fun - ends.fun
-        self.multistarts, self.settled = self.multistarts + number, self.settled + int(ends.settled.sum())
+        self.multistarts, self.settled = (
+            self.multistarts + number,
+            self.settled + int(ends.settled.sum()),
+        )
         self.gains.extend(gains[np.isfinite(gains)])
         self.multistart_ends.add(ends.y, ends.fun, ends.moved)
         self.seen.add(ends.y, ends.fun, ends.moved)
         best = int(np.argmin(ends.fun))
         return ends.y[best], float(ends.fun[best])
 
-    def scan(self, y: Float[np.ndarray, " d"], fun: float) -> tuple[Float[np.ndarray, " d"], float]:
+    def scan(
+        self, y: Float[np.ndarray, " d"], fun: float
+    ) -> tuple[Float[np.ndarray, " d"], float]:
         """Move all coordinates to the best places on lines along the axes, or single ones where these gain more."""
         d, rows = self.dimension, np.arange(self.dimension)
         low, high = (
@@ -249,15 +315,27 @@ class Portfolio:
             np.where(self.bounded, self.upper, y + SCAN_REACH),
         )
         spacing = (high - low)[:, None] / SCAN_POINTS
-        points = low[:, None] + spacing * (np.arange(SCAN_POINTS) + self.rng.uniform(size=(d, SCAN_POINTS)))
+        points = low[:, None] + spacing * (
+            np.arange(SCAN_POINTS) + self.rng.uniform(size=(d, SCAN_POINTS))
+        )
         heights = self._on_axes(y, points)
         lowest = np.argsort(heights, axis=1)[:, :ZOOMED]
-        points, heights = np.take_along_axis(points, lowest, 1), np.take_along_axis(heights, lowest, 1)
+        points, heights = (
+            np.take_along_axis(points, lowest, 1),
+            np.take_along_axis(heights, lowest, 1),
+        )
         for zoom in (1.0, 0.25):
             offsets = zoom * spacing * np.linspace(-1, 1, ZOOM_POINTS)
-            closer = np.clip(points[:, :, None] + offsets[:, None, :], low[:, None, None], high[:, None, None])
+            closer = np.clip(
+                points[:, :, None] + offsets[:, None, :],
+                low[:, None, None],
+                high[:, None, None],
+            )
             fresh = self._on_axes(y, closer.reshape(d, -1)).reshape(d, ZOOMED, -1)
-            closer, fresh = (np.concatenate([a[:, :, None], b], 2) for a, b in ((points, closer), (heights, fresh)))
+            closer, fresh = (
+                np.concatenate([a[:, :, None], b], 2)
+                for a, b in ((points, closer), (heights, fresh))
+            )
             lowest = np.argmin(fresh, axis=2)[:, :, None]
             points = np.take_along_axis(closer, lowest, 2)[:, :, 0]
             heights = np.take_along_axis(fresh, lowest, 2)[:, :, 0]
@@ -268,25 +346,39 @@ class Portfolio:
             self.scanned = fun
             return y, fun
         moves = np.zeros((min(len(order), SINGLE_MOVES), d))
-        moves[np.arange(len(moves)), order[: len(moves)]] = (points - y)[order[: len(moves)]]
-        together = np.isin(rows, order) * (points - y), np.isin(rows, order[: (len(order) + 1) // 2]) * (points - y)
+        moves[np.arange(len(moves)), order[: len(moves)]] = (points - y)[
+            order[: len(moves)]
+        ]
+        together = (
+            np.isin(rows, order) * (points - y),
+            np.isin(rows, order[: (len(order) + 1) // 2]) * (points - y),
+        )
         for steps in (np.stack(together), moves):
             ends = self.search(np.clip(y + steps, self.lower, self.upper))
             best = int(np.argmin(ends.fun))
-            if ends.fun[best] < fun - gains[order[0]] or self.done:  # as all coordinates gain more than any one alone
+            if (
+                ends.fun[best] < fun - gains[order[0]] or self.done
+            ):  # as all coordinates gain more than any one alone
                 break
         else:
             self.scanned = float(min(fun, ends.fun[best]))
-        return (ends.y[best], float(ends.fun[best])) if ends.fun[best] < fun else (y, fun)
+        return (
+            (ends.y[best], float(ends.fun[best])) if ends.fun[best] < fun else (y, fun)
+        )
 
     def _on_axes(
         self, y: Float[np.ndarray, " d"], points: Float[np.ndarray, "d points"]
     ) -> Float[np.ndarray, "d points"]:
         places = np.repeat(y[None], points.size, axis=0)
-        places[np.arange(points.size), np.repeat(np.arange(self.dimension), points.shape[1])] = points.ravel()
+        places[
+            np.arange(points.size),
+            np.repeat(np.arange(self.dimension), points.shape[1]),
+        ] = points.ravel()
         return self.values(places).reshape(points.shape)
 
-    def scan_while_better(self, y: Float[np.ndarray, " d"], fun: float) -> tuple[Float[np.ndarray, " d"], float]:
+    def scan_while_better(
+        self, y: Float[np.ndarray, " d"], fun: float
+    ) -> tuple[Float[np.ndarray, " d"], float]:
         """Scan the axes as long as moves of all coordinates gain more than those of single ones: as gains add up."""
         while not self.done and fun != self.scanned:
             y, fun = self.scan(y, fun)
@@ -302,29 +394,54 @@ class Portfolio:
     ) -> tuple[Float[np.ndarray, " d"], float]:
         """Hop from basin to basin, downwards, until `patience` searches bring nothing; or `once` they bring a gain."""
         y, begin = self.scan_while_better(y, fun)
-        fun, number, failed, gained = begin, FEWEST_HOPS, 0, np.zeros((0, self.dimension))
+        fun, number, failed, gained = (
+            begin,
+            FEWEST_HOPS,
+            0,
+            np.zeros((0, self.dimension)),
+        )
         successes = np.ones(len(KINDS))
         while not self.done and failed < patience and not (once and fun < begin):
             number = min(number, patience - failed)
             kinds = self.rng.choice(len(KINDS), number, p=successes / successes.sum())
             widths = self.hop_width * np.exp(0.5 * self.rng.standard_normal(number))
-            moves = np.stack([self._move(kind, y, w) for kind, w in zip(kinds, widths, strict=True)])
+            moves = np.stack(
+                [self._move(kind, y, w) for kind, w in zip(kinds, widths, strict=True)]
+            )
             if len(gained):
                 moves[0] = gained.sum(axis=0)
             starts = self.fold(y + moves)
-            wide = np.linalg.norm(starts - y, axis=1).min() > FAR_FROM_HOME * HOME * math.sqrt(self.dimension)
+            wide = np.linalg.norm(
+                starts - y, axis=1
+            ).min() > FAR_FROM_HOME * HOME * math.sqrt(self.dimension)
             ends = self.search(starts, fun + self.difference, y if wide else None)
-            near = np.linalg.norm(ends.y - y, axis=1) <= NEAR * math.sqrt(self.dimension)
+            near = np.linalg.norm(ends.y - y, axis=1) <= NEAR * math.sqrt(
+                self.dimension
+            )
             better = ends.fun < fun - self.difference
             back = near & (wide | (np.abs(ends.fun - fun) <= self.difference)) & ~better
             normal = kinds == NORMAL
             if normal.any():
-                self.hop_width = float(np.clip(self.hop_width * np.exp(back[normal].mean() - HOP_TARGET), 1e-6, 1.0))
-            successes = 1 + 0.9 * (successes - 1) + np.bincount(kinds[better], minlength=len(KINDS))
+                self.hop_width = float(
+                    np.clip(
+                        self.hop_width * np.exp(back[normal].mean() - HOP_TARGET),
+                        1e-6,
+                        1.0,
+                    )
+                )
+            successes = (
+                1
+                + 0.9 * (successes - 1)
+                + np.bincount(kinds[better], minlength=len(KINDS))
+            )
             fresh = ends.settled & ~back
             self.seen.add(ends.y[fresh], ends.fun[fresh], ends.moved[fresh])
             failed = 0 if better.any() else failed + number
-            number = max(FEWEST_HOPS, number // 2) if better.any() else min(LANES, 2 * number)
+            number = (
+                max(FEWEST_HOPS, number // 2)
+                if better.any()
+                else min(LANES, 2 * number)
+            )
             best = int(np.argmin(ends.fun))
             gained = (ends.y - y)[better & (np.arange(len(better)) != best)]
             if better.any():
@@ -336,14 +453,20 @@ class Portfolio:
     @property
     def doubts(self) -> int:
         """Hops from the best place that led to nothing better."""
-        return self.doubted.hops if self.best_fun >= self.doubted.fun - self.difference else 0
+        return (
+            self.doubted.hops
+            if self.best_fun >= self.doubted.fun - self.difference
+            else 0
+        )
 
     def doubt(self, hops: int) -> None:
         """Hop from the best place until so many hops have led to nothing better."""
         if self.doubts < hops and not self.done:
             self.hop(self.best_y, self.best_fun, hops - self.doubts, once=True)
 
-    def _move(self, kind: int, y: Float[np.ndarray, " d"], width: float) -> Float[np.ndarray, " d"]:
+    def _move(
+        self, kind: int, y: Float[np.ndarray, " d"], width: float
+    ) -> Float[np.ndarray, " d"]:
         normal = width * self.rng.standard_normal(self.dimension)
         if kind == COORDINATES:
             chosen = self.rng.uniform(size=self.dimension) < 1.5 / self.dimension
@@ -355,26 +478,42 @@ class Portfolio:
         if kind == DIFFERENCE:
             one, other = best[self.rng.choice(len(best), 2, replace=False)]
             return one - other + 0.1 * normal
-        chosen = self.rng.choice(len(best), min(len(best), 1 << self.rng.integers(1, 4)), replace=False)
+        chosen = self.rng.choice(
+            len(best), min(len(best), 1 << self.rng.integers(1, 4)), replace=False
+        )
         return min(1.0, self.rng.uniform(0, 2)) * (best[chosen].mean(axis=0) - y)
 
     def evolve(self, population: int, budget: float) -> None:
         """Let a law evolve until it is narrow or `budget` is spent, then search from its mean and its best draw."""
         places = self.draw(SCREENED)
-        law = Evolution(places[np.argmin(self.values(places))], EVOLUTION_WIDTH, population)
+        law = Evolution(
+            places[np.argmin(self.values(places))], EVOLUTION_WIDTH, population
+        )
         best_y, best_fun, end, flat = law.mean, math.inf, self.spent + budget, 0
         for narrow in EVOLUTION_ENDS:
-            while not self.done and self.spent < end and law.width > narrow and flat < FLAT_GENERATIONS:
+            while (
+                not self.done
+                and self.spent < end
+                and law.width > narrow
+                and flat < FLAT_GENERATIONS
+            ):
                 draws = self.fold(law.draw(self.rng))
                 fun = self.values(draws)
                 law.learn(draws, fun)
-                flat = flat + 1 if np.ptp(fun) <= 0.01 * self.difference or not np.isfinite(fun).all() else 0
+                flat = (
+                    flat + 1
+                    if np.ptp(fun) <= 0.01 * self.difference
+                    or not np.isfinite(fun).all()
+                    else 0
+                )
                 if fun.min() < best_fun:
                     best_y, best_fun = draws[np.argmin(fun)], float(fun.min())
             if self.done:
                 return
             ends = self.search(self.fold(np.stack([law.mean, best_y])))
-            apart = np.linalg.norm(ends.y[0] - ends.y[1]) > NEAR * math.sqrt(self.dimension)
+            apart = np.linalg.norm(ends.y[0] - ends.y[1]) > NEAR * math.sqrt(
+                self.dimension
+            )
             agree = not apart and np.ptp(ends.fun) <= self.difference
             if agree or narrow == EVOLUTION_ENDS[-1]:
                 best = [int(np.argmin(ends.fun))]
@@ -387,7 +526,9 @@ class Portfolio:
     def tallies(self) -> tuple[Tally, Tally, Tally]:
         """Return what local searches agree on, runs of hopping, and runs of evolution."""
         of = (self.multistart_ends, self.hop_ends, self.evolution_ends)
-        searches, hops, laws = (tally(e.y, e.fun, e.moved, self.difference, self.best_fun) for e in of)
+        searches, hops, laws = (
+            tally(e.y, e.fun, e.moved, self.difference, self.best_fun) for e in of
+        )
         return searches, hops, laws
 
     @property
@@ -411,20 +552,37 @@ class Portfolio:
         while not self.done:
             counted, before = self.tallies(), self.spent
             if min(tallied.odds for tallied in counted) <= self.max_odds:
-                needed = min(counted[0].searches, self.patience) if counted[0].basins == 1 else self.patience
+                needed = (
+                    min(counted[0].searches, self.patience)
+                    if counted[0].basins == 1
+                    else self.patience
+                )
                 if self.doubts >= needed:
                     return
                 self.doubt(needed)
             elif counted[0].basins * FEW_BASINS <= counted[0].searches:
                 self.multistart(LANES)
-            elif in_hops <= (1 / PREFERENCE if self.rough else PREFERENCE) * in_evolutions:
-                place = self.multistart(LANES) if len(self.hop_ends.fun) else (self.best_y, self.best_fun)
+            elif (
+                in_hops
+                <= (1 / PREFERENCE if self.rough else PREFERENCE) * in_evolutions
+            ):
+                place = (
+                    self.multistart(LANES)
+                    if len(self.hop_ends.fun)
+                    else (self.best_y, self.best_fun)
+                )
                 y, fun = self.hop(*place, self.patience)
                 self.hop_ends.add(y[None], np.array([fun]), np.ones(1, bool))
                 in_hops += self.spent - before
             else:
-                self.evolve(population, max(in_hops * (PREFERENCE if self.rough else 1), self.budget / 10))
-                in_evolutions, population = in_evolutions + self.spent - before, 2 * population
+                self.evolve(
+                    population,
+                    max(in_hops * (PREFERENCE if self.rough else 1), self.budget / 10),
+                )
+                in_evolutions, population = (
+                    in_evolutions + self.spent - before,
+                    2 * population,
+                )
 
     @property
     def rough(self) -> bool:
@@ -435,8 +593,14 @@ class Portfolio:
         """Raise unless fun is finite somewhere, and has two values at places that cost half of the budget."""
         drawn = self.searches
         if not math.isfinite(self.best_fun) and not self.best_fun < 0:
-            raise ValueError(f"fun is not finite at any of {drawn} starts; draw them where it is.")
-        constant = not np.any(self.seen.moved) and len(self.seen.fun) and np.ptp(self.seen.fun) == 0
+            raise ValueError(
+                f"fun is not finite at any of {drawn} starts; draw them where it is."
+            )
+        constant = (
+            not np.any(self.seen.moved)
+            and len(self.seen.fun)
+            and np.ptp(self.seen.fun) == 0
+        )
         while constant:
             if self.spent >= self.budget / 2:
                 raise ValueError(
@@ -449,11 +613,15 @@ class Portfolio:
     def polish(self) -> Polished:
         """Go to the minimum below the best place, to rounding; by Newton's method where there are Hessians."""
         if self.best_fun == -math.inf:
-            return Polished(self.best_y, self.best_fun, np.full(self.dimension, np.nan), False, 0)
+            return Polished(
+                self.best_y, self.best_fun, np.full(self.dimension, np.nan), False, 0
+            )
         ends = self._descend(self.best_y[None])
         settled = float(ends.start_fun[0] - ends.fun[0]) <= self.difference
         slopes = gradient_at(self.problem, self.frame, self.best_y)
-        end = self.newton_end(self.problem, Polished(self.best_y, self.best_fun, slopes, settled, 1))
+        end = self.newton_end(
+            self.problem, Polished(self.best_y, self.best_fun, slopes, settled, 1)
+        )
         self._update(end.y, end.fun)
         self.add_gradients(end.evaluations, self.problem)
         return end
@@ -462,8 +630,16 @@ class Portfolio:
         """Return the end of Newton's steps from a place, or the place itself if Hessians are unavailable."""
         if self.dimension <= NEWTON_DIMENSIONS and self.gradient_cost == GRADIENT_COST:
             try:
-                steps = self.budget / (NEWTON_SHARE * self.gradient_cost * (1 + self.dimension))
-                return newton(problem, self.frame, place.y, self.size, max(FEWEST_NEWTON_STEPS, int(steps)))
+                steps = self.budget / (
+                    NEWTON_SHARE * self.gradient_cost * (1 + self.dimension)
+                )
+                return newton(
+                    problem,
+                    self.frame,
+                    place.y,
+                    self.size,
+                    max(FEWEST_NEWTON_STEPS, int(steps)),
+                )
             except (TypeError, ValueError) as error:
                 if not any(words in str(error) for words in NO_FORWARD_MODE):
                     raise
@@ -482,4 +658,7 @@ class Ends:
         """Append ends whose values are finite."""
         finite = np.isfinite(fun)
         self.y = np.concatenate([self.y.reshape(-1, y.shape[1]), y[finite]])
-        self.fun, self.moved = np.concatenate([self.fun, fun[finite]]), np.concatenate([self.moved, moved[finite]])
+        self.fun, self.moved = (
+            np.concatenate([self.fun, fun[finite]]),
+            np.concatenate([self.moved, moved[finite]]),
+        )

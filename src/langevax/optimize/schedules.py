@@ -24,7 +24,9 @@ class Geometric(eqx.Module):
     hot: ArrayLike
     cold: ArrayLike
     num_steps: ArrayLike = eqx.field(
-        converter=lambda n: float(n) if isinstance(n, int) and not isinstance(n, bool) else n
+        converter=lambda n: (
+            float(n) if isinstance(n, int) and not isinstance(n, bool) else n
+        )
     )
 
     def __check_init__(self) -> None:
@@ -32,7 +34,10 @@ class Geometric(eqx.Module):
             checks.number(name, getattr(self, name), positive=True)
 
     def __call__(self, step: ArrayLike) -> Float[Array, ""]:
-        hot, cold, length = (jnp.asarray(number, jnp.float32) for number in (self.hot, self.cold, self.num_steps))
+        hot, cold, length = (
+            jnp.asarray(number, jnp.float32)
+            for number in (self.hot, self.cold, self.num_steps)
+        )
         share = jnp.minimum(jnp.asarray(step, jnp.float32) / length, 1)
         return hot * jnp.exp(share * jnp.log(cold / hot))
 
@@ -55,4 +60,6 @@ class Logarithmic(eqx.Module):
         checks.number("scale", self.scale, positive=True)
 
     def __call__(self, step: ArrayLike) -> Float[Array, ""]:
-        return jnp.asarray(self.scale, jnp.float32) / jnp.log(2 + jnp.asarray(step, jnp.float32))
+        return jnp.asarray(self.scale, jnp.float32) / jnp.log(
+            2 + jnp.asarray(step, jnp.float32)
+        )

@@ -63,7 +63,11 @@ class Survey(NamedTuple):
 
 
 def draw(
-    x0: Float[Array, " d"], spread: ArrayLike | None, box: Box | None, key: Key[Array, ""], number: int
+    x0: Float[Array, " d"],
+    spread: ArrayLike | None,
+    box: Box | None,
+    key: Key[Array, ""],
+    number: int,
 ) -> Float[Array, "places d"]:
     """Draw places around x0, which is the first; with spread=None uniformly between two finite bounds."""
     if spread is not None and np.shape(spread) not in ((), x0.shape):
@@ -71,18 +75,28 @@ def draw(
             f"spread has shape {np.shape(spread)} but x0 has {len(x0)} numbers; pass a float, or one for each of them."
         )
     infinite = jnp.full(x0.shape, jnp.inf, x0.dtype)
-    lower, upper = (-infinite, infinite) if box is None else (jnp.asarray(side) for side in box)
+    lower, upper = (
+        (-infinite, infinite) if box is None else (jnp.asarray(side) for side in box)
+    )
     width = jnp.asarray(np.asarray(SPREAD if spread is None else spread), x0.dtype)
     return _draw(x0, width, lower, upper, key, number, spread is None)
 
 
 @eqx.filter_jit
 def _draw(
-    x0: Array, width: Array, lower: Array, upper: Array, key: Key[Array, ""], number: int, fill: bool
+    x0: Array,
+    width: Array,
+    lower: Array,
+    upper: Array,
+    key: Key[Array, ""],
+    number: int,
+    fill: bool,
 ) -> Float[Array, "places d"]:
     uniform_key, normal_key = random.split(unrolled(key))
     shape = (number - 1, *x0.shape)
-    places, _ = fold(x0 + width * trees.normal(shape, x0.dtype, key=normal_key), lower, upper)
+    places, _ = fold(
+        x0 + width * trees.normal(shape, x0.dtype, key=normal_key), lower, upper
+    )
     if fill:
         bounded = jnp.isfinite(upper - lower)
         low, high = jnp.where(bounded, lower, 0), jnp.where(bounded, upper, 1)
@@ -92,13 +106,19 @@ def _draw(
 
 
 @eqx.filter_jit
-def draw_with(start: Callable[[Key[Array, ""]], PyTree], key: Key[Array, ""], number: int) -> PyTree[Array]:
+def draw_with(
+    start: Callable[[Key[Array, ""]], PyTree], key: Key[Array, ""], number: int
+) -> PyTree[Array]:
     """Draw this many places as `start(key)`, stacked."""
     return jax.vmap(start)(random.split(unrolled(key), number))
 
 
 def survey(
-    problem: Problem, places: Float[Array, "places d"], with_curvature: bool, key: Key[Array, ""], drawn: bool
+    problem: Problem,
+    places: Float[Array, "places d"],
+    with_curvature: bool,
+    key: Key[Array, ""],
+    drawn: bool,
 ) -> Survey:
     """Evaluate the places; one without a finite value and gradient is replaced by the first that has them.
 
@@ -111,16 +131,26 @@ def survey(
     good = np.isfinite(values) & np.isfinite(slopes)
     if not (drawn or good[0]):
         by_value = not np.isfinite(values[0])
-        what, number = ("fun", values[0]) if by_value else ("the norm of the gradient of fun", slopes[0])
-        raise ValueError(f"{what} at x0 is {number}; start where fun and its gradient are finite.")
+        what, number = (
+            ("fun", values[0])
+            if by_value
+            else ("the norm of the gradient of fun", slopes[0])
+        )
+        raise ValueError(
+            f"{what} at x0 is {number}; start where fun and its gradient are finite."
+        )
     if not good.any():
-        raise ValueError(f"fun is not finite at any of {len(places)} starts that x0 drew; draw them where it is.")
+        raise ValueError(
+            f"fun is not finite at any of {len(places)} starts that x0 drew; draw them where it is."
+        )
     if not good.all():
         substitutes = np.where(good, np.arange(len(good)), np.argmax(good))
         places, values = places[jnp.asarray(substitutes)], values[substitutes]
     evaluations, curvature = 2 * size * len(places), 0.0
     if with_curvature:
-        number = min(len(places), max(1, MAX_EVALUATIONS // (2 * CURVATURE_ITERATIONS * size)))
+        number = min(
+            len(places), max(1, MAX_EVALUATIONS // (2 * CURVATURE_ITERATIONS * size))
+        )
         curvatures = np.asarray(_curvatures(problem, places[:number], key), np.float64)
         curvature = float(np.max(curvatures[np.isfinite(curvatures)], initial=0.0))
         evaluations += 2 * CURVATURE_ITERATIONS * size * number
@@ -128,7 +158,9 @@ def survey(
     return Survey(places, values, curvature, scale, evaluations)
 
 
-def equipartition_temperature(values: Float[np.ndarray, " places"], dimension: int) -> float:
+def equipartition_temperature(
+    values: Float[np.ndarray, " places"], dimension: int
+) -> float:
     """Return the temperature at which `fun` fluctuates as much as these values: `T = sqrt(2 / d) * their spread`.
 
     Near a minimum, at temperature T, a function of d coordinates has mean d T / 2 and standard deviation
@@ -156,7 +188,11 @@ def choose_step_size(survey: Survey, hottest: float) -> float:
     L is the largest curvature over the starts; the second bound serves functions without curvature.
     """
     stable = FRACTION / survey.curvature if survey.curvature > 0 else math.inf
-    wide = survey.scale**2 / (2 * hottest) if hottest > 0 and survey.scale > 0 else math.inf
+    wide = (
+        survey.scale**2 / (2 * hottest)
+        if hottest > 0 and survey.scale > 0
+        else math.inf
+    )
     if not math.isfinite(min(stable, wide)):
         raise ValueError(
             "step_size='auto' needs the curvature of fun, which is 0 at the starts; pass a float, or start elsewhere."
@@ -204,13 +240,22 @@ class Search:
         self.evaluations_before: int = self.survey.evaluations
         self.history: list[SearchState] = []
 
-    def run(self, key: Key[Array, ""], may_halve: bool, progress: bool | Literal["auto"]) -> None:
+    def run(
+        self, key: Key[Array, ""], may_halve: bool, progress: bool | Literal["auto"]
+    ) -> None:
         """Run the chains to their end; with `may_halve` again with half the step size where they diverge."""
-        curved = any(np.any(np.asarray(p)) for p in jax.tree.leaves(self.problem.precision))
+        curved = any(
+            np.any(np.asarray(p)) for p in jax.tree.leaves(self.problem.precision)
+        )
         integrator = Exponential() if curved else Explicit()
-        every = max(math.ceil(self.num_steps / NUM_RECORDS), min(getattr(self.gradient, "period", 1), self.num_steps))
+        every = max(
+            math.ceil(self.num_steps / NUM_RECORDS),
+            min(getattr(self.gradient, "period", 1), self.num_steps),
+        )
         while True:
-            algorithm = Langevin(self.step_size, self.temperature, self.gradient, integrator)
+            algorithm = Langevin(
+                self.step_size, self.temperature, self.gradient, integrator
+            )
             if self.box is not None:
                 algorithm = Reflected(algorithm, self.box.lower, self.box.upper)
             self.history, self.evaluations_before = [], self.evaluations
@@ -245,15 +290,25 @@ class Search:
         assert trace is not None
         values = np.asarray(trace.values[:, -1], np.float64)
         self.update_best(values, state.position)
-        in_run = int(trace.info["evaluations"][:, -1].sum()) + len(trace) * values.size * self.size
+        in_run = (
+            int(trace.info["evaluations"][:, -1].sum())
+            + len(trace) * values.size * self.size
+        )
         evaluations = self.evaluations_before + in_run
-        self.history.append(SearchState(int(trace.steps[-1]), evaluations, values, self.best_value))
+        self.history.append(
+            SearchState(int(trace.steps[-1]), evaluations, values, self.best_value)
+        )
         return self.stops(self.history[-1], state.position)
 
-    def update_best(self, values: Float[np.ndarray, " chains"], positions: Array) -> None:
+    def update_best(
+        self, values: Float[np.ndarray, " chains"], positions: Array
+    ) -> None:
         """Keep the best of these positions if it is the best so far."""
         if np.isfinite(values).any() and np.nanmin(values) < self.best_value:
-            self.best_value, self.best = float(np.nanmin(values)), _row(positions, jnp.int32(np.nanargmin(values)))
+            self.best_value, self.best = (
+                float(np.nanmin(values)),
+                _row(positions, jnp.int32(np.nanargmin(values))),
+            )
 
     def finish(self, result: Result) -> None:
         """Record the end of a run and its cost."""
@@ -265,7 +320,9 @@ class Search:
         """Raise where the gradient is NaN at a position that is finite and not far from the starts."""
         positions = np.asarray(error.state.position, np.float64)
         starts = np.asarray(self.starts, np.float64)
-        near = np.abs(positions - starts).max(1) <= FAR * (self.survey.scale + np.abs(starts).max(1))
+        near = np.abs(positions - starts).max(1) <= FAR * (
+            self.survey.scale + np.abs(starts).max(1)
+        )
         gradients = np.asarray(_evaluate(self.problem, error.state.position)[1])
         wrong = np.flatnonzero(near & np.isnan(gradients).any(1))
         if len(wrong):
@@ -287,18 +344,24 @@ def potential_of(problem: Problem, state: State) -> Float[Array, ""]:
 
 
 @eqx.filter_jit
-def potentials(problem: Problem, positions: Float[Array, "chains d"]) -> Float[Array, " chains"]:
+def potentials(
+    problem: Problem, positions: Float[Array, "chains d"]
+) -> Float[Array, " chains"]:
     """Return the values of all chains."""
     return jax.vmap(problem.potential)(positions)
 
 
 @eqx.filter_jit
-def _evaluate(problem: Problem, places: Array) -> tuple[Float[Array, " places"], Float[Array, "places d"]]:
+def _evaluate(
+    problem: Problem, places: Array
+) -> tuple[Float[Array, " places"], Float[Array, "places d"]]:
     return jax.vmap(problem.potential_and_gradient)(places)
 
 
 @eqx.filter_jit
-def _curvatures(problem: Problem, places: Array, key: Key[Array, ""]) -> Float[Array, " places"]:
+def _curvatures(
+    problem: Problem, places: Array, key: Key[Array, ""]
+) -> Float[Array, " places"]:
     keys = random.split(unrolled(key), len(places))
     return jax.vmap(lambda x, key: largest_curvature(problem, x, key=key))(places, keys)
 

@@ -23,11 +23,17 @@ class HostFunction(Function):
         super().__init__(fun)
 
     def value(self, position: PyTree) -> Scalar:
-        return host.call(self._checked, jax.ShapeDtypeStruct((), trees.dtype_of(position)), position)
+        return host.call(
+            self._checked, jax.ShapeDtypeStruct((), trees.dtype_of(position)), position
+        )
 
     def _checked(self, position: PyTree) -> np.ndarray:
-        value = self.fun(jax.tree.map(np.array, position))  # a copy, which the function may overwrite
-        return np.asarray(checks.scalar("fun", value, "sum or average its entries"), np.float64)
+        value = self.fun(
+            jax.tree.map(np.array, position)
+        )  # a copy, which the function may overwrite
+        return np.asarray(
+            checks.scalar("fun", value, "sum or average its entries"), np.float64
+        )
 
 
 class FiniteDifferences(Function):
@@ -36,7 +42,9 @@ class FiniteDifferences(Function):
     scale: Float[Array, " d"]
     upper: Float[Array, " d"]
 
-    def __init__(self, problem: Problem, scale: Float[Array, " d"], upper: Float[Array, " d"]):
+    def __init__(
+        self, problem: Problem, scale: Float[Array, " d"], upper: Float[Array, " d"]
+    ):
         super().__init__(problem.potential)
         self.scale = scale
         self.upper = upper
@@ -46,7 +54,9 @@ class FiniteDifferences(Function):
 
     def value_and_gradient(self, position: PyTree) -> tuple[Scalar, PyTree]:
         value = self.value(position)
-        steps = float(np.sqrt(jnp.finfo(position.dtype).eps)) * jnp.maximum(jnp.abs(position), self.scale)
+        steps = float(np.sqrt(jnp.finfo(position.dtype).eps)) * jnp.maximum(
+            jnp.abs(position), self.scale
+        )
         steps = jnp.where(position + steps > self.upper, -steps, steps)
         ahead = jax.vmap(self.value)(position + jnp.diag(steps))
         return value, (ahead - value) / steps
@@ -58,6 +68,8 @@ def as_values(fun: Callable[[PyTree], object] | Problem, position: PyTree) -> Pr
         return fun
     try:
         jax.eval_shape(fun, position)
-    except Exception:  # whatever a function of NumPy raises where its argument has no numbers
+    except (
+        Exception
+    ):  # whatever a function of NumPy raises where its argument has no numbers
         return HostFunction(fun)
     return Function(fun)

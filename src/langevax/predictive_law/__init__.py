@@ -1,7 +1,11 @@
 """Predictive laws: the best mixture of a user's own model for new rows, Bayes where Bayes is right."""
 
 from langevax.predictive_law.agreement import LawAgreement
-from langevax.predictive_law.law import BayesComparison, PredictiveLaw, PredictiveWarning
+from langevax.predictive_law.law import (
+    BayesComparison,
+    PredictiveLaw,
+    PredictiveWarning,
+)
 from langevax.predictive_law.law_certificate import LawCertificate
 from langevax.predictive_law.law_file import load
 from langevax.predictive_law.mixing import MixingDistribution, mixing_distribution

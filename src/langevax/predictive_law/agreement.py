@@ -58,7 +58,11 @@ class LawAgreement:
         chose = f"they chose shares of {_listed(self.chosen, 'g')}"
         if np.ptp(self.chosen) == 0:
             chose = f"all chose a share of {self.chosen[0]:g}"
-        gained = "" if self.bayes_share == 1 else f", and gain {_listed(self.gains)} nats a row over Bayes"
+        gained = (
+            ""
+            if self.bayes_share == 1
+            else f", and gain {_listed(self.gains)} nats a row over Bayes"
+        )
         return f"Laws of {number} seeds agree: {score}, within their errors of {error:.2g}{gained}; {chose}."
 
 
@@ -68,11 +72,15 @@ def _listed(numbers: Float[np.ndarray, " law"], form: str = ".3f") -> str:
     return f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def agreement(first: "PredictiveLaw", others: Sequence["PredictiveLaw"]) -> LawAgreement:
+def agreement(
+    first: "PredictiveLaw", others: Sequence["PredictiveLaw"]
+) -> LawAgreement:
     """Return how far the laws of other keys agree with the first."""
     share, laws, places = first.bayes_share, (first, *others), []
     if not others:
-        raise ValueError("others holds no law; pass what predictive returned for other keys.")
+        raise ValueError(
+            "others holds no law; pass what predictive returned for other keys."
+        )
     for law in laws:
         if getattr(law, "points", np.zeros((0, 0))).shape[1:] != first.points.shape[1:]:
             raise ValueError(
@@ -92,7 +100,15 @@ def agreement(first: "PredictiveLaw", others: Sequence["PredictiveLaw"]) -> LawA
             )
         places.append(int(place[0]))
     scores, errors, gains = (
-        np.array([getattr(law.path, name)[place] for law, place in zip(laws, places, strict=True)], float)
+        np.array(
+            [
+                getattr(law.path, name)[place]
+                for law, place in zip(laws, places, strict=True)
+            ],
+            float,
+        )
         for name in ("fit", "fit_error", "gain")
     )
-    return LawAgreement(share, scores, errors, gains, np.array([law.bayes_share for law in laws]))
+    return LawAgreement(
+        share, scores, errors, gains, np.array([law.bayes_share for law in laws])
+    )

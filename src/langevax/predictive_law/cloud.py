@@ -50,20 +50,26 @@ class Cloud(NamedTuple):
         return self._replace(num_moves=jnp.zeros((), jnp.int32))
 
 
-def first_cloud(problem: LawProblem, points: np.ndarray, log_means: Float[np.ndarray, " n"]) -> Cloud:
+def first_cloud(
+    problem: LawProblem, points: np.ndarray, log_means: Float[np.ndarray, " n"]
+) -> Cloud:
     """Return particles at posterior draws, with the step size of a normal law in their whitened coordinates."""
     count, dimension = points.shape
     log_steps = np.full(count, -np.log(dimension) / 3, points.dtype)
     means = problem.in_blocks(log_means.astype(points.dtype))
     zero = jnp.zeros((), jnp.int32)
-    return Cloud(problem.placed(points), problem.placed(log_steps), jnp.asarray(means), zero)
+    return Cloud(
+        problem.placed(points), problem.placed(log_steps), jnp.asarray(means), zero
+    )
 
 
 def square_root_of_covariance(points: np.ndarray) -> Float[np.ndarray, "d d"]:
     """Return the Cholesky factor of the covariance of a cloud, correlations shrunk where particles are few."""
     count, dimension = points.shape
     covariance = np.atleast_2d(np.cov(np.asarray(points, np.float64), rowvar=False))
-    rounding = np.finfo(points.dtype).eps ** 2 * (1 + np.mean(points, axis=0, dtype=np.float64) ** 2)
+    rounding = np.finfo(points.dtype).eps ** 2 * (
+        1 + np.mean(points, axis=0, dtype=np.float64) ** 2
+    )
     variances = np.diag(covariance) + rounding
     shrinkage = min(1.0, dimension / count)
     shrunk = (1 - shrinkage) * covariance
@@ -85,19 +91,28 @@ def advance(
     def one_round(cloud: Cloud, key: Key[Array, ""]) -> tuple[Cloud, None]:
         present = problem.tilted(cloud.points, bayes_share, cloud.log_means, weights)
 
-        def move(state: tuple[Array, ...], key: Key[Array, ""]) -> tuple[tuple[Array, ...], None]:
+        def move(
+            state: tuple[Array, ...], key: Key[Array, ""]
+        ) -> tuple[tuple[Array, ...], None]:
             points, value, gradient, log_steps, count = state
             noise_key, uniform_key = random.split(key)
             step = jnp.exp(log_steps)[:, None]
             noise = trees.normal_like(points, key=noise_key)
-            change = step * (gradient @ factor) + jnp.sqrt(2 * step) * noise  # in whitened coordinates
+            change = (
+                step * (gradient @ factor) + jnp.sqrt(2 * step) * noise
+            )  # in whitened coordinates
             proposal = points + change @ factor.T
             target = problem.tilted(proposal, bayes_share, cloud.log_means, weights)
             back = change + step * (target.gradient @ factor)
             log_ratio = target.value - value
-            log_ratio += jnp.sum(noise**2, axis=1) / 2 - jnp.sum(back**2, axis=1) / (4 * step[:, 0])
+            log_ratio += jnp.sum(noise**2, axis=1) / 2 - jnp.sum(back**2, axis=1) / (
+                4 * step[:, 0]
+            )
             log_ratio = jnp.where(jnp.isnan(log_ratio), -jnp.inf, log_ratio)
-            accepted = jnp.log(random.uniform(uniform_key, value.shape, value.dtype)) < log_ratio
+            accepted = (
+                jnp.log(random.uniform(uniform_key, value.shape, value.dtype))
+                < log_ratio
+            )
             acceptance = jnp.exp(jnp.minimum(log_ratio, 0))
             gain = (count + 1).astype(value.dtype) ** -GAIN_DECAY
             state = (
@@ -109,9 +124,19 @@ def advance(
             )
             return state, None
 
-        state = cloud.points, present.value, present.gradient, cloud.log_steps, cloud.num_moves
-        (points, _, _, log_steps, count), _ = lax.scan(move, state, random.split(key, MOVES))
-        log_means = jnp.logaddexp(math.log1p(-RATE) + cloud.log_means, math.log(RATE) + present.log_means)
+        state = (
+            cloud.points,
+            present.value,
+            present.gradient,
+            cloud.log_steps,
+            cloud.num_moves,
+        )
+        (points, _, _, log_steps, count), _ = lax.scan(
+            move, state, random.split(key, MOVES)
+        )
+        log_means = jnp.logaddexp(
+            math.log1p(-RATE) + cloud.log_means, math.log(RATE) + present.log_means
+        )
         return Cloud(points, log_steps, log_means, count), None
 
     return lax.scan(one_round, cloud, random.split(unrolled(key), ROUNDS))[0]

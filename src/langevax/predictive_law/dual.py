@@ -21,7 +21,9 @@ MOST_STEPS, NEGLIGIBLE, RISE = 200, 1e-10, 1e-4
 """Newton steps on points, twice the rise in nats that none is taken for, and the share of the predicted one."""
 
 
-def newton_step(ratios: Ratios, shares: np.ndarray, tilt: PerRow, weights: PerRow) -> tuple[PerRow, float]:
+def newton_step(
+    ratios: Ratios, shares: np.ndarray, tilt: PerRow, weights: PerRow
+) -> tuple[PerRow, float]:
     """Return the relative change of t, and twice the rise that it predicts; `shares` are those of q."""
     root, size = np.sqrt(weights), ratios.shape[1]
     masses = tilt * (shares @ ratios)  # t z, which is w at the optimum
@@ -35,7 +37,9 @@ def newton_step(ratios: Ratios, shares: np.ndarray, tilt: PerRow, weights: PerRo
     return step / root, max(float(step @ right), 0.0)
 
 
-def best_tilt(ratios: Ratios, log_weights: np.ndarray, tilt: PerRow, weight: float) -> tuple[PerRow, np.ndarray]:
+def best_tilt(
+    ratios: Ratios, log_weights: np.ndarray, tilt: PerRow, weight: float
+) -> tuple[PerRow, np.ndarray]:
     """Return the best t that a weighted cloud sees, and the log weights that it gives the cloud.
 
     Steps are damped so that t stays positive, as long as half of the particles stay effective.
@@ -63,7 +67,9 @@ def best_tilt(ratios: Ratios, log_weights: np.ndarray, tilt: PerRow, weight: flo
     return tilt, log_weights
 
 
-def exact_tilt(ratios: Ratios, log_prior: np.ndarray, tilt: PerRow, weights: PerRow) -> tuple[PerRow, np.ndarray]:
+def exact_tilt(
+    ratios: Ratios, log_prior: np.ndarray, tilt: PerRow, weights: PerRow
+) -> tuple[PerRow, np.ndarray]:
     """Return the best t on points that are all there is, and the masses of its law."""
 
     def law(tilt: PerRow) -> tuple[float, np.ndarray]:

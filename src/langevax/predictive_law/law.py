@@ -94,9 +94,13 @@ class PredictiveLaw:
 
         Raises ValueError where structure or columns differ from those of the data.
         """
-        return log_mean_exp(new_log_likelihoods(self.problem, self.model.rows(new), self.points))
+        return log_mean_exp(
+            new_log_likelihoods(self.problem, self.model.rows(new), self.points)
+        )
 
-    def sample_predictive(self, *new: Any, key: Key[Array, ""], sampler: Sampler | None = None) -> PyTree[np.ndarray]:
+    def sample_predictive(
+        self, *new: Any, key: Key[Array, ""], sampler: Sampler | None = None
+    ) -> PyTree[np.ndarray]:
         """Return draws of new rows, (particle, row, ...), each row with particles of its own.
 
         Args:
@@ -109,13 +113,20 @@ class PredictiveLaw:
         draw_key, order_key = random.split(key)
         unraveled = jax.vmap(self.problem.unravel)(jnp.asarray(self.points))
         drawn = self.model.simulated(unraveled, new, sampler, key=draw_key)
-        return jax.tree.map(lambda a: np.asarray(random.permutation(order_key, a, axis=0, independent=True)), drawn)
+        return jax.tree.map(
+            lambda a: np.asarray(
+                random.permutation(order_key, a, axis=0, independent=True)
+            ),
+            drawn,
+        )
 
     def compare(self) -> BayesComparison:
         """Return what Bayes loses, in nats a row: `print(fit.compare())` is a sentence."""
         chosen = self.path.chosen
         gain, error = float(self.path.gain[chosen]), float(self.path.gain_error[chosen])
-        return BayesComparison(gain, error, self.bayes_share, self.path.scores.shape[1], self.method)
+        return BayesComparison(
+            gain, error, self.bayes_share, self.path.scores.shape[1], self.method
+        )
 
     def agreement(self, others: Sequence["PredictiveLaw"]) -> LawAgreement:
         """Return how far laws of other keys agree with this one: `print` of the result is a sentence.
@@ -196,7 +207,11 @@ class PredictiveLaw:
                 "under all particles, as rows that are masked or have weight 0: all scores are means over rows, which "
                 "these dilute; drop them."
             )
-        if self.bayes_share < 1 and (values := self._number_of_values()) < MOSTLY_REPEATED * path.scores.shape[1]:
+        if (
+            self.bayes_share < 1
+            and (values := self._number_of_values())
+            < MOSTLY_REPEATED * path.scores.shape[1]
+        ):
             messages.append(
                 f"the {path.scores.shape[1]} rows have only {values} different values, on which a density can put "
                 "spikes: the gain is that of these values, and a new one may have next to no density. Use a likelihood "
@@ -209,7 +224,10 @@ class PredictiveLaw:
 
         A NumPyro model says what its rows have; otherwise a logarithm above 0 is one of a density.
         """
-        few, is_density = self.log_likelihoods[:NUM_TO_COMPARE], self.model.has_density_floor
+        few, is_density = (
+            self.log_likelihoods[:NUM_TO_COMPARE],
+            self.model.has_density_floor,
+        )
         if not self.model.knows_its_kind:
             is_density = is_density and np.max(log_mean_exp(self.log_likelihoods)) > 0
         return len(np.unique(few, axis=1).T) if is_density else few.shape[1]
@@ -223,12 +241,26 @@ class PredictiveLaw:
         axes.fill_between(places, low, high, color=colour, alpha=0.12, linewidth=0)
         for chosen, face in ((False, "white"), (True, colour)):
             shown = (places == path.chosen) == chosen
-            style: dict[str, Any] = {"fmt": "D", "color": colour, "markerfacecolor": face}
-            axes.errorbar(places[shown], path.gain[shown], path.gain_error[shown], **style)
+            style: dict[str, Any] = {
+                "fmt": "D",
+                "color": colour,
+                "markerfacecolor": face,
+            }
+            axes.errorbar(
+                places[shown], path.gain[shown], path.gain_error[shown], **style
+            )
         axes.annotate(
-            "chosen", (path.chosen, high[path.chosen]), (0, 6), textcoords="offset points", ha="center", color=colour
+            "chosen",
+            (path.chosen, high[path.chosen]),
+            (0, 6),
+            textcoords="offset points",
+            ha="center",
+            color=colour,
         )
-        labels = [f"{share:g}\n{size:.0f}" for share, size in zip(path.bayes_share, path.p_eff, strict=True)]
+        labels = [
+            f"{share:g}\n{size:.0f}"
+            for share, size in zip(path.bayes_share, path.p_eff, strict=True)
+        ]
         axes.set_xticks(places, labels)
         axes.margins(x=0.08, y=0.18)
         axes.set(
@@ -254,14 +286,35 @@ class PredictiveLaw:
 
         def particles(arrays: dict[str, np.ndarray]) -> "xarray.Dataset":
             variables = {
-                name: (["chain", "draw", *(f"{name}_dim_{i}" for i in range(array.ndim - 1))], np.asarray(array)[None])
+                name: (
+                    [
+                        "chain",
+                        "draw",
+                        *(f"{name}_dim_{i}" for i in range(array.ndim - 1)),
+                    ],
+                    np.asarray(array)[None],
+                )
                 for name, array in arrays.items()
             }
-            return xarray.Dataset(variables, {"chain": [0], "draw": np.arange(len(self.points))})
+            return xarray.Dataset(
+                variables, {"chain": [0], "draw": np.arange(len(self.points))}
+            )
 
         path = self.path
-        names = ("fit", "fit_error", "loo", "held_out", "gain", "gain_error", "p_eff", "gap", "num_moves")
-        curve = {name: (["bayes_share"], np.asarray(getattr(path, name))) for name in names}
+        names = (
+            "fit",
+            "fit_error",
+            "loo",
+            "held_out",
+            "gain",
+            "gain_error",
+            "p_eff",
+            "gap",
+            "num_moves",
+        )
+        curve = {
+            name: (["bayes_share"], np.asarray(getattr(path, name))) for name in names
+        }
         groups = {
             "posterior": particles(named_leaves(self.positions)),
             "log_likelihood": particles({"log_likelihood": self.log_likelihoods}),
@@ -281,16 +334,27 @@ def law_at(
     seconds: float = math.nan,
 ) -> PredictiveLaw:
     """Return a law that was saved: its particles, in the structure of `position`, on the rows of its model."""
-    problem = LawProblem.of(model.finite_sum, jax.tree.map(jnp.asarray, position), len(points))
+    problem = LawProblem.of(
+        model.finite_sum, jax.tree.map(jnp.asarray, position), len(points)
+    )
     positions = model.constrain(jax.vmap(problem.unravel)(jnp.asarray(points)))
     share, logs = float(path.bayes_share[path.chosen]), problem.log_likelihoods(points)
-    return PredictiveLaw(share, path, positions, points, problem, model, logs, method, seconds)
+    return PredictiveLaw(
+        share, path, positions, points, problem, model, logs, method, seconds
+    )
 
 
 def law_of(
-    model: RowModel, problem: LawProblem, path: PredictivePath, level: Level, method: str, seconds: float
+    model: RowModel,
+    problem: LawProblem,
+    path: PredictivePath,
+    level: Level,
+    method: str,
+    seconds: float,
 ) -> PredictiveLaw:
     """Return the chosen level as a result."""
     positions = model.constrain(jax.vmap(problem.unravel)(jnp.asarray(level.points)))
     share, logs = level.bayes_share, level.log_likelihoods
-    return PredictiveLaw(share, path, positions, level.points, problem, model, logs, method, seconds)
+    return PredictiveLaw(
+        share, path, positions, level.points, problem, model, logs, method, seconds
+    )

@@ -40,7 +40,9 @@ MUCH, LEAST = 0.05, 0.01
 """Shares of the minimiser's mass where the law has no particles: the verdict names an estimate above the first, and a
 proved share above the second refuses the law."""
 MORE = "raise effort (it was {effort:.0e})"
-ANOTHER_LAW = "pass more bayes_shares, more particles, draws of more chains, or another key."
+ANOTHER_LAW = (
+    "pass more bayes_shares, more particles, draws of more chains, or another key."
+)
 """What to do, in Python: the command line has its own words."""
 
 
@@ -93,7 +95,9 @@ class LawCertificate:
     @property
     def unknown_share(self) -> float:
         """The width, of what the posterior leaves above the lower end."""
-        return self.width / max(self.bayes_objective - self.lower_bound, np.finfo(float).tiny)
+        return self.width / max(
+            self.bayes_objective - self.lower_bound, np.finfo(float).tiny
+        )
 
     def __str__(self) -> str:
         return self.verdict
@@ -130,14 +134,18 @@ def certify(
                 "what predictive returned for other keys."
             )
     if law.problem.weights is not None:
-        raise ValueError("this law's rows have weights, and a certificate counts every row once; fit it without them.")
+        raise ValueError(
+            "this law's rows have weights, and a certificate counts every row once; fit it without them."
+        )
     began = time.process_time()
     unit_key, search_key = random.split(key)
     tilted = ParameterLaw.of(law.problem, law.bayes_share, law.points)
     tilted = in_units_of_prior(tilted, law.points, key=unit_key)
     clouds = Clouds(tilted, law.problem.size, search_key)
     with report_to(progress) as report:
-        search = search_of(tilted, law.points, [other.points for other in others], clouds, report)
+        search = search_of(
+            tilted, law.points, [other.points for other in others], clouds, report
+        )
         with blas_threads(search.risk):
             try:
                 search.allow(effort, cpu_seconds)
@@ -149,7 +157,9 @@ def certify(
     return _certificate(search, law, missing)
 
 
-def _certificate(search: LawSearch, law: "PredictiveLaw", missing: tuple[float, float]) -> LawCertificate:
+def _certificate(
+    search: LawSearch, law: "PredictiveLaw", missing: tuple[float, float]
+) -> LawCertificate:
     references = np.asarray(search.tilted.references, np.float64)
     share, size, constant = law.bayes_share, len(references), -float(references.sum())
     score, score_error = _score(law)
@@ -157,7 +167,9 @@ def _certificate(search: LawSearch, law: "PredictiveLaw", missing: tuple[float, 
     def nats(value: float) -> float:
         return size * value + constant
 
-    lower = -math.inf if search.lower is None or search.is_capped else nats(search.lower[0])
+    lower = (
+        -math.inf if search.lower is None or search.is_capped else nats(search.lower[0])
+    )
     upper = math.inf if search.upper is None else nats(search.upper[0])
     outputs = np.ones(size) if search.upper is None else search.upper[1].outputs
     certified = references + np.log(np.maximum(outputs, np.finfo(float).tiny))
@@ -168,9 +180,14 @@ def _certificate(search: LawSearch, law: "PredictiveLaw", missing: tuple[float, 
     is_narrow = search.narrow(TRUSTED) and math.isfinite(lower)
     # the score of the particles, by which the law predicts, and the mean over time of its path
     chosen = law.path.chosen
-    settled = float(law.path.fit[chosen]), ERRORS * float(law.path.settled_error[chosen])
+    settled = (
+        float(law.path.fit[chosen]),
+        ERRORS * float(law.path.settled_error[chosen]),
+    )
     scores = (score, OF_PARTICLES * score_error), settled
-    is_near = all(bounds[0] - slack <= value <= bounds[1] + slack for value, slack in scores)
+    is_near = all(
+        bounds[0] - slack <= value <= bounds[1] + slack for value, slack in scores
+    )
     bayes = nats(search.prior_objective)
     certificate = LawCertificate(
         lower_bound=lower,
@@ -191,10 +208,14 @@ def _certificate(search: LawSearch, law: "PredictiveLaw", missing: tuple[float, 
         work=search.clouds.work,
         cpu_seconds=search.seconds,
         effort=search.effort,
-        history=tuple((work, nats(low), nats(high)) for work, low, high in search.history),
+        history=tuple(
+            (work, nats(low), nats(high)) for work, low, high in search.history
+        ),
     )
     refusal = search.reason.format(more=MORE.format(effort=search.effort))
-    object.__setattr__(certificate, "verdict", _verdict(certificate, is_narrow, is_near, refusal))
+    object.__setattr__(
+        certificate, "verdict", _verdict(certificate, is_narrow, is_near, refusal)
+    )
     return certificate
 
 
@@ -211,13 +232,22 @@ def _inverse(value: float) -> tuple[float, float]:
     from scipy.optimize import brentq
 
     value = max(value, 1e-12)
-    ends = (-1 - value - math.sqrt(2 * value), 0.0), (0.0, min(math.sqrt(2 * value), 1 + math.log1p(value)))
+    ends = (
+        (-1 - value - math.sqrt(2 * value), 0.0),
+        (0.0, min(math.sqrt(2 * value), 1 + math.log1p(value))),
+    )
     low, high = (brentq(lambda x: math.expm1(x) - x - value, *end) for end in ends)
     return float(low), float(high)  # pyright: ignore[reportArgumentType]
 
 
-def _verdict(certificate: LawCertificate, is_narrow: bool, is_near: bool, refusal: str) -> str:
-    lower, upper, bayes_share = certificate.lower_bound, certificate.upper_bound, certificate.bayes_share
+def _verdict(
+    certificate: LawCertificate, is_narrow: bool, is_near: bool, refusal: str
+) -> str:
+    lower, upper, bayes_share = (
+        certificate.lower_bound,
+        certificate.upper_bound,
+        certificate.bayes_share,
+    )
     width = max(upper - lower, 1e-12)
     places = max(0, 1 - math.floor(math.log10(width))) if math.isfinite(width) else 1
     objective = f"the objective at a share of {bayes_share:g} of Bayes"
@@ -247,7 +277,10 @@ def _verdict(certificate: LawCertificate, is_narrow: bool, is_near: bool, refusa
         )
     if not is_near:
         return f"{sentence.format('Not certified:')} This law is not the minimiser; {ANOTHER_LAW}"
-    sentence = sentence.format("Certified:") + " This says nothing of how well it predicts new rows."
+    sentence = (
+        sentence.format("Certified:")
+        + " This says nothing of how well it predicts new rows."
+    )
     if share > MUCH:
         sentence += (
             f" The law of the search, too far from the minimiser to tell, has {share:.0%} of its mass where this one "

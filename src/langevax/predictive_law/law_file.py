@@ -42,16 +42,26 @@ def save(law: PredictiveLaw, file: str | os.PathLike[str]) -> None:
     checks.local_path("file", file)
     header = {name: getattr(law, name) for name in NUMBERS}
     arrays = {name: np.asarray(getattr(law, name)) for name in ARRAYS}
-    arrays |= {f"path_{field.name}": np.asarray(getattr(law.path, field.name)) for field in fields(PredictivePath)}
-    text = json.dumps(header | {"format": FORMAT, "version": __version__, "sites": _shapes(law.positions)})
+    arrays |= {
+        f"path_{field.name}": np.asarray(getattr(law.path, field.name))
+        for field in fields(PredictivePath)
+    }
+    text = json.dumps(
+        header
+        | {"format": FORMAT, "version": __version__, "sites": _shapes(law.positions)}
+    )
     content = io.BytesIO()
-    np.savez_compressed(content, header=np.frombuffer(text.encode(), np.uint8), **arrays)  # pyright: ignore[reportArgumentType]
+    np.savez_compressed(
+        content, header=np.frombuffer(text.encode(), np.uint8), **arrays
+    )  # pyright: ignore[reportArgumentType]
     path = Path(file)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, content.getbuffer())
 
 
-def load(file: str | os.PathLike[str], model: Any, *data: Any, start: PyTree | None = None) -> PredictiveLaw:
+def load(
+    file: str | os.PathLike[str], model: Any, *data: Any, start: PyTree | None = None
+) -> PredictiveLaw:
     """Return the law that `PredictiveLaw.save` wrote.
 
     Args:
@@ -76,23 +86,42 @@ def load(file: str | os.PathLike[str], model: Any, *data: Any, start: PyTree | N
     """
     checks.local_path("file", file)
     if not Path(file).is_file():
-        raise ValueError(f"{str(file)!r} does not exist; pass the file that save() wrote.")
+        raise ValueError(
+            f"{str(file)!r} does not exist; pass the file that save() wrote."
+        )
     try:
-        with np.load(io.BytesIO(Path(file).read_bytes()), allow_pickle=False) as archive:
+        with np.load(
+            io.BytesIO(Path(file).read_bytes()), allow_pickle=False
+        ) as archive:
             arrays = {name: archive[name] for name in archive.files}
         header = json.loads(arrays["header"].tobytes())
-        number, sites, saved = header["format"], header["sites"], {name: header[name] for name in NUMBERS}
-        path = PredictivePath(**{field.name: arrays[f"path_{field.name}"] for field in fields(PredictivePath)})
+        number, sites, saved = (
+            header["format"],
+            header["sites"],
+            {name: header[name] for name in NUMBERS},
+        )
+        path = PredictivePath(
+            **{
+                field.name: arrays[f"path_{field.name}"]
+                for field in fields(PredictivePath)
+            }
+        )
         points, logs = (arrays[name] for name in ARRAYS)
     except FAULTS as error:
-        raise ValueError(f"{str(file)!r} is damaged or not a law of langevax ({error}); save it again.") from error
+        raise ValueError(
+            f"{str(file)!r} is damaged or not a law of langevax ({error}); save it again."
+        ) from error
     if number != FORMAT:
-        raise ValueError(f"{str(file)!r} has format {number}, this langevax reads {FORMAT}; fit again.")
+        raise ValueError(
+            f"{str(file)!r} has format {number}, this langevax reads {FORMAT}; fit again."
+        )
     row_model = model_of(model, data)
     if isinstance(row_model, NamedModel):
         start = row_model.start(random.key(0))
     elif start is None:
-        raise ValueError("start is missing: pass a position in the structure of the draws.")
+        raise ValueError(
+            "start is missing: pass a position in the structure of the draws."
+        )
     position = checks.arrays("start", start)
     problem = LawProblem.of(row_model.finite_sum, position, len(points))
     size = sum(np.size(leaf) for leaf in named_leaves(position).values())
@@ -109,12 +138,22 @@ def load(file: str | os.PathLike[str], model: Any, *data: Any, start: PyTree | N
         )
     positions = row_model.constrain(jax.vmap(problem.unravel)(jnp.asarray(points)))
     if _shapes(positions) != sites:
-        raise ValueError(f"{str(file)!r} is a law of {sites}, but start is of {_shapes(positions)}; pass those names.")
+        raise ValueError(
+            f"{str(file)!r} is a law of {sites}, but start is of {_shapes(positions)}; pass those names."
+        )
     return PredictiveLaw(
-        path=path, positions=positions, points=points, problem=problem, model=row_model, log_likelihoods=logs, **saved
+        path=path,
+        positions=positions,
+        points=points,
+        problem=problem,
+        model=row_model,
+        log_likelihoods=logs,
+        **saved,
     )
 
 
 def _shapes(positions: PyTree) -> dict[str, list[int]]:
     """Return the shape of each array of a position, by its name."""
-    return {name: list(np.shape(leaf)[1:]) for name, leaf in named_leaves(positions).items()}
+    return {
+        name: list(np.shape(leaf)[1:]) for name, leaf in named_leaves(positions).items()
+    }

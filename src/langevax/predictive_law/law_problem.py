@@ -28,7 +28,12 @@ from langevax import checks, trees
 from langevax._typing import PyTree
 from langevax.platforms import sizes
 from langevax.problems import blocks
-from langevax.problems.finite_sum import FiniteSum, NegativeLogLikelihood, NegativeLogPrior, RowFunction
+from langevax.problems.finite_sum import (
+    FiniteSum,
+    NegativeLogLikelihood,
+    NegativeLogPrior,
+    RowFunction,
+)
 from langevax.problems.problem import Scalar
 from langevax.problems.sharding import ROWS, place_arrays
 from langevax.run import processes
@@ -76,30 +81,56 @@ class LawProblem(eqx.Module):
     """Of particles; None: all on one device."""
 
     @classmethod
-    def of(cls, finite_sum: FiniteSum, position: PyTree, num_particles: int) -> "LawProblem":
+    def of(
+        cls, finite_sum: FiniteSum, position: PyTree, num_particles: int
+    ) -> "LawProblem":
         """Return the problem of a posterior's rows, for particles in the structure of `position`."""
         if not isinstance(finite_sum.loss, NegativeLogLikelihood):
-            raise TypeError("model must be a langevax.posterior with a log likelihood of every row; pass that.")
-        size, total, weights = finite_sum.max_size, float(finite_sum.max_size), finite_sum.weights
+            raise TypeError(
+                "model must be a langevax.posterior with a log likelihood of every row; pass that."
+            )
+        size, total, weights = (
+            finite_sum.max_size,
+            float(finite_sum.max_size),
+            finite_sum.weights,
+        )
         if weights is not None:
             if not isinstance(finite_sum.regularizer, NegativeLogPrior):
-                raise ValueError("model has weights and no log_prior, by which their sum is known; pass log_prior.")
+                raise ValueError(
+                    "model has weights and no log_prior, by which their sum is known; pass log_prior."
+                )
             total = finite_sum.regularizer.total
             weights = jnp.asarray(weights) * (total / size)
             finite_sum = eqx.tree_at(lambda f: f.weights, finite_sum, None)
-        return cls(_blocked(finite_sum, num_particles), size, ravel_pytree(position)[1], total, weights)
+        return cls(
+            _blocked(finite_sum, num_particles),
+            size,
+            ravel_pytree(position)[1],
+            total,
+            weights,
+        )
 
     def of_rows(self, rows: np.ndarray, num_particles: int) -> "LawProblem":
         """Return the problem of some of the rows, under the same prior."""
-        chosen = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[rows], self.finite_sum.data)
+        chosen = jax.tree.map(
+            lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[rows], self.finite_sum.data
+        )
         few = eqx.tree_at(lambda f: f.data, self.finite_sum, chosen)
         return LawProblem(
-            _blocked(few, num_particles), len(rows), self.unravel, self.prior_size, sharding=self.sharding
+            _blocked(few, num_particles),
+            len(rows),
+            self.unravel,
+            self.prior_size,
+            sharding=self.sharding,
         )
 
     def over(self, mesh: Mesh) -> "LawProblem":
         """Return the same problem with particles split over the devices of a mesh, each of which has all rows."""
-        mesh = Mesh(mesh.devices, mesh.axis_names, axis_types=(AxisType.Auto,) * mesh.devices.ndim)
+        mesh = Mesh(
+            mesh.devices,
+            mesh.axis_names,
+            axis_types=(AxisType.Auto,) * mesh.devices.ndim,
+        )
 
         def on_all(array: Array) -> Array:
             return processes.put(array, NamedSharding(mesh, PartitionSpec()))
@@ -113,12 +144,20 @@ class LawProblem(eqx.Module):
 
     def placed(self, particles: np.ndarray) -> Array:
         """Return numbers of particles, along axis 0, on the devices that move them."""
-        return jnp.asarray(particles) if self.sharding is None else processes.put(particles, self.sharding)
+        return (
+            jnp.asarray(particles)
+            if self.sharding is None
+            else processes.put(particles, self.sharding)
+        )
 
     @property
     def row_weights(self) -> Float[np.ndarray, " n"]:
         """A copy of the weights of the rows."""
-        return np.ones(self.size) if self.weights is None else np.array(self.weights, np.float64)
+        return (
+            np.ones(self.size)
+            if self.weights is None
+            else np.array(self.weights, np.float64)
+        )
 
     @property
     def log_likelihood(self) -> RowFunction:
@@ -131,7 +170,9 @@ class LawProblem(eqx.Module):
         """Of one particle, up to a constant."""
         position, finite_sum = self.unravel(point), self.finite_sum
         squares = trees.map_prefix(
-            lambda p, x: jnp.sum(jnp.asarray(p, x.dtype) * x * x) / 2, finite_sum.precision, position
+            lambda p, x: jnp.sum(jnp.asarray(p, x.dtype) * x * x) / 2,
+            finite_sum.precision,
+            position,
         )
         value = jax.tree.reduce(jnp.add, squares)
         if finite_sum.regularizer is not None:
@@ -142,43 +183,75 @@ class LawProblem(eqx.Module):
         """Return one number a row in the layout of the rows."""
         first = jax.tree.leaves(self.finite_sum.data)[0]
         missing = first.shape[0] * first.shape[1] - self.size
-        return np.append(numbers, np.full(missing, padding, numbers.dtype)).reshape(first.shape[:2])
+        return np.append(numbers, np.full(missing, padding, numbers.dtype)).reshape(
+            first.shape[:2]
+        )
 
-    def tilted(self, points: Points, bayes_share: Scalar, log_means: RowBlocks, weights: RowBlocks) -> TiltedDensity:
+    def tilted(
+        self,
+        points: Points,
+        bayes_share: Scalar,
+        log_means: RowBlocks,
+        weights: RowBlocks,
+    ) -> TiltedDensity:
         """Return log density and gradient of the law of one particle at every point, under the dual exp(-log_means)."""
 
-        def of_rows(point: Float[Array, " d"], block: PyTree) -> tuple[Scalar, Float[Array, " rows"]]:
+        def of_rows(
+            point: Float[Array, " d"], block: PyTree
+        ) -> tuple[Scalar, Float[Array, " rows"]]:
             rows, log_mean, weight = block
             logs = self.row_logs(point, rows)
             relative = logs - log_mean
             ratio = jnp.exp(jnp.minimum(relative, MAX_EXPONENT))
             bayes = jnp.where(bayes_share > 0, bayes_share * relative, 0)
-            terms = jnp.where(weight > 0, weight * (bayes + (1 - bayes_share) * ratio), 0)
+            terms = jnp.where(
+                weight > 0, weight * (bayes + (1 - bayes_share) * ratio), 0
+            )
             return jnp.sum(terms), logs
 
-        def add_block(total: PyTree, block: PyTree) -> tuple[PyTree, Float[Array, " rows"]]:
+        def add_block(
+            total: PyTree, block: PyTree
+        ) -> tuple[PyTree, Float[Array, " rows"]]:
             one = jax.vmap(jax.value_and_grad(of_rows, has_aux=True), (0, None))
             (value, logs), gradient = one(points, block)
-            log_mean = jax.nn.logsumexp(logs, axis=0) - jnp.log(jnp.asarray(len(points), logs.dtype))
+            log_mean = jax.nn.logsumexp(logs, axis=0) - jnp.log(
+                jnp.asarray(len(points), logs.dtype)
+            )
             return (total[0] + value, total[1] + gradient), log_mean
 
         prior = jax.vmap(jax.value_and_grad(self.log_prior))(points)
-        (value, gradient), means = lax.scan(add_block, prior, (self.finite_sum.data, log_means, weights))
-        return TiltedDensity(value, jnp.nan_to_num(gradient, nan=0.0, posinf=0.0, neginf=0.0), means)
+        (value, gradient), means = lax.scan(
+            add_block, prior, (self.finite_sum.data, log_means, weights)
+        )
+        return TiltedDensity(
+            value, jnp.nan_to_num(gradient, nan=0.0, posinf=0.0, neginf=0.0), means
+        )
 
     def log_likelihoods(self, points: np.ndarray) -> Float[np.ndarray, "particle n"]:
         """Return the log likelihood of every row at every point."""
         num_devices = 1 if self.sharding is None else self.sharding.num_devices
-        evenly = np.resize(points, (-(-len(points) // num_devices) * num_devices, *points.shape[1:]))
-        logs = _in_blocks(self, self.finite_sum.data, self.placed(evenly))  # (block, particle, row)
-        return np.moveaxis(processes.gather(logs), 1, 0).reshape(len(evenly), -1)[: len(points), : self.size]
+        evenly = np.resize(
+            points, (-(-len(points) // num_devices) * num_devices, *points.shape[1:])
+        )
+        logs = _in_blocks(
+            self, self.finite_sum.data, self.placed(evenly)
+        )  # (block, particle, row)
+        return np.moveaxis(processes.gather(logs), 1, 0).reshape(len(evenly), -1)[
+            : len(points), : self.size
+        ]
 
-    def row_logs(self, point: Float[Array, " d"], rows: PyTree) -> Float[Array, " rows"]:
+    def row_logs(
+        self, point: Float[Array, " d"], rows: PyTree
+    ) -> Float[Array, " rows"]:
         """Return the log likelihood of rows at one point."""
         position = self.unravel(point)
 
         def of_row(row: PyTree) -> Scalar:
-            return checks.scalar("log_likelihood", self.log_likelihood(position, row), "sum over the entries of a row")
+            return checks.scalar(
+                "log_likelihood",
+                self.log_likelihood(position, row),
+                "sum over the entries of a row",
+            )
 
         return jax.vmap(of_row)(rows)
 
@@ -188,7 +261,9 @@ def check_mesh(mesh: Mesh | None, num_particles: int) -> None:
     if mesh is None:
         return
     if not isinstance(mesh, Mesh):
-        raise TypeError(f"sharding must be a jax.sharding.Mesh, got {checks.shown(mesh)}; pass that.")
+        raise TypeError(
+            f"sharding must be a jax.sharding.Mesh, got {checks.shown(mesh)}; pass that."
+        )
     if ROWS in mesh.axis_names:
         raise ValueError(
             "sharding has an axis named 'rows', but predictive splits particles only; call the axis 'particles'."
@@ -207,49 +282,76 @@ def _blocked(finite_sum: FiniteSum, num_particles: int) -> FiniteSum:
     padding = -size % length
 
     def in_blocks(rows: Array) -> Array:
-        padded = jnp.concatenate([rows, jnp.repeat(rows[:1], padding, axis=0)]) if padding else rows
+        padded = (
+            jnp.concatenate([rows, jnp.repeat(rows[:1], padding, axis=0)])
+            if padding
+            else rows
+        )
         return padded.reshape(-1, length, *rows.shape[1:])
 
-    return eqx.tree_at(lambda f: f.data, finite_sum, jax.tree.map(in_blocks, finite_sum.data))
+    return eqx.tree_at(
+        lambda f: f.data, finite_sum, jax.tree.map(in_blocks, finite_sum.data)
+    )
 
 
 @eqx.filter_jit
-def _in_blocks(problem: LawProblem, rows: PyTree, points: Points) -> Float[Array, "block particle rows"]:
-    return lax.map(lambda block: jax.vmap(lambda point: problem.row_logs(point, block))(points), rows)
+def _in_blocks(
+    problem: LawProblem, rows: PyTree, points: Points
+) -> Float[Array, "block particle rows"]:
+    return lax.map(
+        lambda block: jax.vmap(lambda point: problem.row_logs(point, block))(points),
+        rows,
+    )
 
 
-def new_log_likelihoods(problem: LawProblem, rows: PyTree, points: np.ndarray) -> Float[np.ndarray, "particle n"]:
+def new_log_likelihoods(
+    problem: LawProblem, rows: PyTree, points: np.ndarray
+) -> Float[np.ndarray, "particle n"]:
     """Return the log likelihood of other rows, a block at a time, at every point."""
     size, logs = blocks.num_rows(rows), []
     length = max(1, sizes().log_likelihoods // len(points))
     for start in range(0, size, length):
-        block = jax.tree.map(lambda a, start=start: a[start : start + length][None], rows)
+        block = jax.tree.map(
+            lambda a, start=start: a[start : start + length][None], rows
+        )
         logs.append(np.asarray(_in_blocks(problem, block, jnp.asarray(points)))[0])
     return np.concatenate(logs, axis=1)
 
 
 @eqx.filter_jit
-def _log_priors(problem: LawProblem, lines: Float[Array, "end line d"]) -> Float[Array, "end line"]:
+def _log_priors(
+    problem: LawProblem, lines: Float[Array, "end line d"]
+) -> Float[Array, "end line"]:
     return jax.vmap(jax.vmap(problem.log_prior))(lines)
 
 
 @eqx.filter_jit
-def _mean_gradient(problem: LawProblem, points: Points, weights: RowBlocks) -> Float[Array, " d"]:
+def _mean_gradient(
+    problem: LawProblem, points: Points, weights: RowBlocks
+) -> Float[Array, " d"]:
     """Return the mean over particles of the gradient of the log posterior."""
     one = jnp.ones((), points.dtype)
-    return problem.tilted(points, one, jnp.zeros_like(weights), weights).gradient.mean(axis=0)
+    return problem.tilted(points, one, jnp.zeros_like(weights), weights).gradient.mean(
+        axis=0
+    )
 
 
 def rise_at_draws(problem: LawProblem, points: np.ndarray) -> float:
     """Return the largest mean slope of the log posterior at draws, in nats a standard deviation; its own have 0."""
     weights = jnp.asarray(problem.in_blocks(problem.row_weights.astype(points.dtype)))
-    slopes = np.asarray(_mean_gradient(problem, jnp.asarray(points), weights), np.float64)
+    slopes = np.asarray(
+        _mean_gradient(problem, jnp.asarray(points), weights), np.float64
+    )
     return float(np.abs(slopes * points.std(axis=0, dtype=np.float64)).max())
 
 
 @eqx.filter_jit
-def _curvature(problem: LawProblem, centre: Float[Array, " d"], unit: Float[Array, " d"]) -> Float[Array, "d d"]:
-    return jax.hessian(lambda steps: problem.log_prior(centre + unit * steps))(jnp.zeros_like(centre))
+def _curvature(
+    problem: LawProblem, centre: Float[Array, " d"], unit: Float[Array, " d"]
+) -> Float[Array, "d d"]:
+    return jax.hessian(lambda steps: problem.log_prior(centre + unit * steps))(
+        jnp.zeros_like(centre)
+    )
 
 
 def check_rows(log_likelihoods: Float[np.ndarray, "particle n"]) -> None:
@@ -268,20 +370,31 @@ def check_rows(log_likelihoods: Float[np.ndarray, "particle n"]) -> None:
         )
 
 
-def check_dependence(problem: LawProblem, points: np.ndarray, log_likelihoods: Float[np.ndarray, "particle n"]) -> None:
+def check_dependence(
+    problem: LawProblem,
+    points: np.ndarray,
+    log_likelihoods: Float[np.ndarray, "particle n"],
+) -> None:
     """Raise where all rows have one log likelihood but are not alike, as where it sums over all of them itself.
 
     A uniform density is the same for all rows as well, but not for numbers far from them.
     """
     if np.any(log_likelihoods != log_likelihoods[:, :1]):
         return
-    rows = jax.tree.map(lambda a: np.asarray(a).reshape(-1, *a.shape[2:])[: problem.size], problem.finite_sum.data)
+    rows = jax.tree.map(
+        lambda a: np.asarray(a).reshape(-1, *a.shape[2:])[: problem.size],
+        problem.finite_sum.data,
+    )
     if not any(np.any(leaf != leaf[:1]) for leaf in jax.tree.leaves(rows)):
         return
     few = slice(0, NUM_FAR)
     for sign in (1, -1):
         far = jax.tree.map(lambda a, sign=sign: jnp.asarray(_far(a[few], sign)), rows)
-        if not np.allclose(new_log_likelihoods(problem, far, points[few]), log_likelihoods[few, :1], rtol=1e-3):
+        if not np.allclose(
+            new_log_likelihoods(problem, far, points[few]),
+            log_likelihoods[few, :1],
+            rtol=1e-3,
+        ):
             return
     raise ValueError(
         "log_likelihood is the same for all rows, which differ: it does not depend on its row; return the log "
@@ -296,7 +409,9 @@ def _far(numbers: np.ndarray, sign: int) -> np.ndarray:
     return (numbers + sign * FAR * (1 + np.abs(numbers))).astype(numbers.dtype)
 
 
-def check_proper(problem: LawProblem, points: np.ndarray, prior: str = "log_prior") -> None:
+def check_proper(
+    problem: LawProblem, points: np.ndarray, prior: str = "log_prior"
+) -> None:
     """Raise where the log prior falls too slowly along a line for the prior to have a finite integral.
 
     Draws that do not vary, or too little for their dtype, are refused first. `prior` is its name in the sentence.
@@ -309,20 +424,37 @@ def check_proper(problem: LawProblem, points: np.ndarray, prior: str = "log_prio
             "draws out."
         )
     deviations = points.std(axis=0, dtype=np.float64)
-    widths, centres = (named_leaves(problem.unravel(jnp.asarray(a, dtype))) for a in (deviations, centre))
+    widths, centres = (
+        named_leaves(problem.unravel(jnp.asarray(a, dtype)))
+        for a in (deviations, centre)
+    )
     check_resolution(
-        widths, centres, "write it as a constant plus a difference, or draw and compute in float64 (jax.enable_x64)."
+        widths,
+        centres,
+        "write it as a constant plus a difference, or draw and compute in float64 (jax.enable_x64).",
     )
     scale = deviations + np.finfo(dtype).eps * (1 + np.abs(centre))
-    directions = np.concatenate([np.diag(scale), _uncurved(problem, centre.astype(dtype), scale)])
+    directions = np.concatenate(
+        [np.diag(scale), _uncurved(problem, centre.astype(dtype), scale)]
+    )
     steps = np.concatenate([directions, -directions])
-    lines = jnp.asarray(np.stack([centre + FAR * steps, centre + FARTHER * steps]).astype(dtype))
+    lines = jnp.asarray(
+        np.stack([centre + FAR * steps, centre + FARTHER * steps]).astype(dtype)
+    )
     near, far = np.asarray(_log_priors(problem, lines), np.float64)
     with np.errstate(invalid="ignore"):  # -inf less -inf
-        flat = np.isfinite(near) & np.isfinite(far) & (far - near >= -np.log(FARTHER / FAR))
+        flat = (
+            np.isfinite(near)
+            & np.isfinite(far)
+            & (far - near >= -np.log(FARTHER / FAR))
+        )
     if flat.any():
         index = int(np.argmax(flat)) % len(directions)
-        line = _coordinate(problem, centre, index) if index < points.shape[1] else "a sum of several coordinates"
+        line = (
+            _coordinate(problem, centre, index)
+            if index < points.shape[1]
+            else "a sum of several coordinates"
+        )
         raise ValueError(
             f"{prior} is improper: along {line} its logarithm changes by {(far[flat] - near[flat])[0]:.3g} between "
             f"{FAR:g} and {FARTHER:g} standard deviations of the draws; pass a prior with a finite integral."
@@ -332,14 +464,20 @@ def check_proper(problem: LawProblem, points: np.ndarray, prior: str = "log_prio
 def _coordinate(problem: LawProblem, point: np.ndarray, index: int) -> str:
     """Return words for a coordinate of a particle: its variable, and its place in an array."""
     leaves = named_leaves(problem.unravel(jnp.asarray(point)))
-    places = [(name, place, np.size(leaf)) for name, leaf in leaves.items() for place in range(np.size(leaf))]
+    places = [
+        (name, place, np.size(leaf))
+        for name, leaf in leaves.items()
+        for place in range(np.size(leaf))
+    ]
     name, place, size = places[index]
     if name == "position":
         return f"coordinate {place}"
     return f"coordinate {place} of {name!r}" if size > 1 else repr(name)
 
 
-def _uncurved(problem: LawProblem, centre: np.ndarray, scale: np.ndarray) -> Float[np.ndarray, "direction d"]:
+def _uncurved(
+    problem: LawProblem, centre: np.ndarray, scale: np.ndarray
+) -> Float[np.ndarray, "direction d"]:
     """Return directions in which the log prior has no curvature, in units of the draws, none of them a coordinate."""
     if not 1 < len(centre) <= MAX_CURVATURES:
         return np.zeros((0, len(centre)), centre.dtype)

@@ -20,7 +20,13 @@ from jaxtyping import Array, Float
 from langevax.meanfield.clouds import Clouds, WalkTarget
 from langevax.meanfield.homotopy import Ascent, mean_gap
 from langevax.meanfield.interval_search import FEWEST_CLOUD, IntervalSearch, unmet_wells
-from langevax.meanfield.upper_bound import UpperBound, around_cloud, local_runs, parts_of, upper_bounds
+from langevax.meanfield.upper_bound import (
+    UpperBound,
+    around_cloud,
+    local_runs,
+    parts_of,
+    upper_bounds,
+)
 from langevax.meanfield.walks import (
     MOST_LAWS,
     Cells,
@@ -130,7 +136,9 @@ class Climbing:
 
     def improve(self, ratios: np.ndarray, weight: float) -> None:
         """Take Newton's steps on this cloud."""
-        self.tilt, self.log_weights = best_tilt(ratios, self.log_weights, self.tilt, weight)
+        self.tilt, self.log_weights = best_tilt(
+            ratios, self.log_weights, self.tilt, weight
+        )
 
     def move(self, target: WalkTarget, size: int, moves: int) -> None:
         """Resample and move."""
@@ -138,7 +146,9 @@ class Climbing:
         self.adaptation.measure(self.cloud, shares)
         cloud = self.cloud[systematic(self.clouds.generator(), shares, size)]
         factor, step = self.adaptation.factor, self.adaptation.step
-        self.cloud, _, acceptance = self.clouds.moved(target, cloud, factor, step, moves)
+        self.cloud, _, acceptance = self.clouds.moved(
+            target, cloud, factor, step, moves
+        )
         self.adaptation.learn(acceptance)
         self.log_weights = np.zeros(size)
 
@@ -149,7 +159,9 @@ class LawSearch(IntervalSearch):
 
     particles: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
     """Those of the law."""
-    refusal: str = "the effort ended before walks from the prior reached this law; {more}"
+    refusal: str = (
+        "the effort ended before walks from the prior reached this law; {more}"
+    )
     in_cells: bool = True
     is_capped: bool = False
     """Whether some likelihood ratio was cut, which no lower end allows."""
@@ -179,7 +191,12 @@ class LawSearch(IntervalSearch):
     def keep_upper(self, *bounds: UpperBound) -> None:
         """Keep the lowest upper end of the laws that give every row a likelihood within the numbers of its dtype."""
         least = np.finfo(self.clouds.dtype).tiny
-        super().keep_upper(*(b if b.outputs.min() > least else b._replace(value=math.inf) for b in bounds))
+        super().keep_upper(
+            *(
+                b if b.outputs.min() > least else b._replace(value=math.inf)
+                for b in bounds
+            )
+        )
 
     def choose_sizes(self) -> None:
         """Set the particles of the first round: the path of minimisers takes some forty laws."""
@@ -217,42 +234,85 @@ class LawSearch(IntervalSearch):
         tilt t_i = b (1-a) c_i. Where b grows with t kept, Newton's steps start nearby. Half of the normals' mass is the
         prior: the dual of a law that lacks parameters for one row would give these all of its mass.
         """
-        clouds, weight, counted, duals = self.clouds, 1 - float(self.tilted.bayes_share), (), []
+        clouds, weight, counted, duals = (
+            self.clouds,
+            1 - float(self.tilted.bayes_share),
+            (),
+            [],
+        )
         if self.ascent is None:
             climbing = self._approached(weight)
         else:
-            climbing = Climbing(clouds, self.ascent.cloud, self.ascent.log_weights, -self.ascent.dual)
+            climbing = Climbing(
+                clouds, self.ascent.cloud, self.ascent.log_weights, -self.ascent.dual
+            )
             counted = self.ascent.counted
         for number in range(ROUNDS):
             self.progress(f"dual, {number + 1} of {ROUNDS}")
             climbing.improve(self._features(climbing.cloud)[:, 2:], weight)
-            climbing.move(clouds.target(self._tilt(climbing.tilt)), self.num_particles, LAST_MOVES)
+            climbing.move(
+                clouds.target(self._tilt(climbing.tilt)), self.num_particles, LAST_MOVES
+            )
             duals.append(np.log(np.maximum(climbing.tilt, np.finfo(float).tiny)))
         counted = (*counted, *duals[-COUNTED:])
-        dual = -np.exp(np.mean(counted, axis=0)) if weight > 0 else np.zeros(self.tilted.num_activations)
+        dual = (
+            -np.exp(np.mean(counted, axis=0))
+            if weight > 0
+            else np.zeros(self.tilted.num_activations)
+        )
         even = np.zeros(self.num_particles)
-        return Ascent(dual, climbing.cloud, even, [self._tilt(-dual)], self.temperature, True, counted)
+        return Ascent(
+            dual,
+            climbing.cloud,
+            even,
+            [self._tilt(-dual)],
+            self.temperature,
+            True,
+            counted,
+        )
 
     def _approached(self, weight: float) -> "Climbing":
         """Return the end of the path of minimisers from normals."""
         clouds, bayes_share, share = self.clouds, float(self.tilted.bayes_share), 0.0
         start, size = around_cloud(clouds, self.particles, HALF), self.num_particles
-        climbing = Climbing(clouds, clouds.drawn(start, size), np.zeros(size), np.zeros(self.tilted.num_activations))
+        climbing = Climbing(
+            clouds,
+            clouds.drawn(start, size),
+            np.zeros(size),
+            np.zeros(self.tilted.num_activations),
+        )
         nothing = clouds.target(self.tilted.plain_tilt(0.0), 0.0, 0.0, start)
         for number in range(MOST_LAWS):
             self.progress(f"path, law {number + 1}")
             features = self._features(climbing.cloud)
             values = clouds.values(nothing, climbing.cloud)
-            slope = values.log_prior + features[:, 0] + bayes_share * features[:, 1] - values.log_start
-            step = largest_step(lambda step: effective_share(step * slope), 1 - share, EVEN)  # noqa: B023
+            slope = (
+                values.log_prior
+                + features[:, 0]
+                + bayes_share * features[:, 1]
+                - values.log_start
+            )
+            step = largest_step(
+                lambda step: effective_share(step * slope),  # noqa: B023
+                1 - share,
+                EVEN,
+            )
             share = 1.0 if step >= 1 - share else share + step
             climbing.log_weights = step * slope
             if number == 0:
                 outputs = normalised(climbing.log_weights) @ features[:, 2:]
-                climbing.tilt = share * weight / np.maximum(outputs, np.finfo(float).tiny)
-                climbing.log_weights = climbing.log_weights + features[:, 2:] @ climbing.tilt
+                climbing.tilt = (
+                    share * weight / np.maximum(outputs, np.finfo(float).tiny)
+                )
+                climbing.log_weights = (
+                    climbing.log_weights + features[:, 2:] @ climbing.tilt
+                )
             climbing.improve(features[:, 2:], share * weight)
-            whole = self._tilt(climbing.tilt).at[:2, 0].multiply(jnp.asarray(share, clouds.dtype))
+            whole = (
+                self._tilt(climbing.tilt)
+                .at[:2, 0]
+                .multiply(jnp.asarray(share, clouds.dtype))
+            )
             climbing.move(clouds.target(whole, share, 1.0, start), size, MOVES)
             if share == 1:
                 break
@@ -265,21 +325,34 @@ class LawSearch(IntervalSearch):
         one however far p_c is from it: KL(p_c || minimiser) is at most sum_i (1-a) (u_i - 1 - log u_i), u_i = c_i
         z_i(p_c).
         """
-        clouds, particles = self.clouds, evenly_spaced(self.particles, min(len(self.particles), MOST_COMPARED))
+        clouds, particles = (
+            self.clouds,
+            evenly_spaced(self.particles, min(len(self.particles), MOST_COMPARED)),
+        )
         if self.walked is None or self.plan is None or self.wells_met is None:
             return 0.0, 0.0
-        weights = (normalised(self.walked.log_partition)[:, None] * normalised(self.walked.log_weights)).reshape(-1)
+        weights = (
+            normalised(self.walked.log_partition)[:, None]
+            * normalised(self.walked.log_weights)
+        ).reshape(-1)
         walked = self.walked.clouds.reshape(len(weights), -1)
         ends = walked[systematic(clouds.generator(), weights, len(particles))]
         cells = parts_of(clouds, np.concatenate([ends, particles]), PARTS)
-        ours, theirs = (np.bincount(cells.of(cloud), minlength=PARTS) for cloud in (particles, ends))
+        ours, theirs = (
+            np.bincount(cells.of(cloud), minlength=PARTS) for cloud in (particles, ends)
+        )
         logs = self.wells_met.log_masses[unmet_wells(self.wells_met, particles)]
         log_partition = max(estimate.value for estimate in self.estimates)
-        missing = max(float(theirs[ours < FEW * theirs].sum() / len(ends)), float(np.exp(logs - log_partition).sum()))
+        missing = max(
+            float(theirs[ours < FEW * theirs].sum() / len(ends)),
+            float(np.exp(logs - log_partition).sum()),
+        )
         clouds.limit = math.inf  # one pass more than was allowed
         outputs = jnp.asarray(weights @ self._features(walked)[:, 2:], clouds.dtype)
         gap = float(mean_gap(self.risk, outputs, -self.plan.laws[-1].tilt[2:, 0]))
-        return min(missing, 1.0), least_share(missing, self.tilted.num_activations * gap)
+        return min(missing, 1.0), least_share(
+            missing, self.tilted.num_activations * gap
+        )
 
     def _features(self, cloud: np.ndarray) -> np.ndarray:
         features = self.clouds.features(cloud).astype(np.float64)
@@ -287,7 +360,9 @@ class LawSearch(IntervalSearch):
         return features
 
     def _tilt(self, coefficients: np.ndarray) -> Any:
-        return self.tilted.tilt(-jnp.asarray(coefficients, self.clouds.dtype), self.temperature)
+        return self.tilted.tilt(
+            -jnp.asarray(coefficients, self.clouds.dtype), self.temperature
+        )
 
     def _weighted(self, tilt: Any, around: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return particles and log weights of a law, by a walk from normals around a cloud: its modes as they weigh."""
@@ -302,7 +377,11 @@ class LawSearch(IntervalSearch):
 
 
 def search_of(
-    law: ParameterLaw, points: np.ndarray, others: list[np.ndarray], clouds: Clouds, report: Any
+    law: ParameterLaw,
+    points: np.ndarray,
+    others: list[np.ndarray],
+    clouds: Clouds,
+    report: Any,
 ) -> LawSearch:
     """Return the search of a law in units of the prior."""
     return LawSearch(

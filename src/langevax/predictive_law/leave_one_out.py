@@ -42,7 +42,9 @@ def log_mean_exp(logs: Float[np.ndarray, "particle n"]) -> Float[np.ndarray, " n
 
 
 def leave_one_out(
-    log_likelihoods: Float[np.ndarray, "particle n"], bayes_share: float, weights: Float[np.ndarray, " n"] | None = None
+    log_likelihoods: Float[np.ndarray, "particle n"],
+    bayes_share: float,
+    weights: Float[np.ndarray, " n"] | None = None,
 ) -> LeftOutScores:
     """Return what every row scores under the law of all others, each left out with all of its weight."""
     particles, size = log_likelihoods.shape
@@ -60,9 +62,13 @@ def leave_one_out(
         solved = np.linalg.solve(gram, centred) if share else centred / particles
         weight = weights[rows]
         drop = weight * np.sum(solved * (tilt - tilt.mean(axis=0)), axis=0)
-        drop /= np.maximum(1 - share * weight * np.sum(solved * centred, axis=0), np.finfo(float).tiny)
+        drop /= np.maximum(
+            1 - share * weight * np.sum(solved * centred, axis=0), np.finfo(float).tiny
+        )
         own = np.mean(centred * tilt, axis=0)
-        gamma = np.clip(np.divide(drop, own, out=np.array(weight, float), where=own > 0), 0, weight)
+        gamma = np.clip(
+            np.divide(drop, own, out=np.array(weight, float), where=own > 0), 0, weight
+        )
         without = -gamma * tilt
         logs = np.asarray(log_likelihoods[:, rows], np.float64)
         scores[rows] = log_mean_exp(logs + without) - log_mean_exp(without)
@@ -70,7 +76,9 @@ def leave_one_out(
     return LeftOutScores(scores, leverages)
 
 
-def _tilts(logs: Float[np.ndarray, "particle n"], bayes_share: float) -> tuple[np.ndarray, np.ndarray]:
+def _tilts(
+    logs: Float[np.ndarray, "particle n"], bayes_share: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Return r - 1 and s, a column for each row; log p is relative to log z, and -inf is below every finite one."""
     relative = np.asarray(logs, np.float64)
     relative = relative - log_mean_exp(relative)

@@ -53,9 +53,17 @@ class MixingDistribution:
 
     def __repr__(self) -> str:
         below = f"at most {self.shortfall:.2g} nats below that of any law on these {len(self.masses):,} points"
-        lines = [f"log likelihood {self.log_likelihood:.3f} of {self.num_rows:,.0f} rows, {below}"]
-        if len(jax.tree.leaves(self.support)) == 1 and np.ndim(jax.tree.leaves(self.support)[0]) == 1:
-            lines += [f"{mass:7.2%} around {mean:.4g}" for mean, mass in zip(*self.groups(), strict=True)]
+        lines = [
+            f"log likelihood {self.log_likelihood:.3f} of {self.num_rows:,.0f} rows, {below}"
+        ]
+        if (
+            len(jax.tree.leaves(self.support)) == 1
+            and np.ndim(jax.tree.leaves(self.support)[0]) == 1
+        ):
+            lines += [
+                f"{mass:7.2%} around {mean:.4g}"
+                for mean, mass in zip(*self.groups(), strict=True)
+            ]
         return "\n".join(lines)
 
     def groups(self) -> tuple[np.ndarray, np.ndarray]:
@@ -65,7 +73,9 @@ class MixingDistribution:
         """
         leaves = jax.tree.leaves(self.support)
         if len(leaves) != 1 or np.ndim(leaves[0]) != 1:
-            raise ValueError("groups are those of one parameter, but support has several; use support and masses.")
+            raise ValueError(
+                "groups are those of one parameter, but support has several; use support and masses."
+            )
         from scipy.signal import find_peaks
 
         order = np.argsort(leaves[0])
@@ -74,7 +84,8 @@ class MixingDistribution:
         edge = np.log(SMALLEST) - VALLEY
         peaks, _ = find_peaks(np.concatenate([[edge], logs, [edge]]), prominence=VALLEY)
         valleys = [
-            low + int(np.argmin(logs[low:high])) for low, high in zip(peaks[:-1] - 1, peaks[1:] - 1, strict=True)
+            low + int(np.argmin(logs[low:high]))
+            for low, high in zip(peaks[:-1] - 1, peaks[1:] - 1, strict=True)
         ]
         starts = np.array([0, *valleys])
         sums = np.add.reduceat(masses, starts)
@@ -86,7 +97,9 @@ class MixingDistribution:
         logs = self._weighted(new)
         return np.exp(logs - np.logaddexp.reduce(logs, axis=1, keepdims=True))
 
-    def posterior_mean(self, new: PyTree, function: Callable[[PyTree], PyTree] | None = None) -> PyTree[np.ndarray]:
+    def posterior_mean(
+        self, new: PyTree, function: Callable[[PyTree], PyTree] | None = None
+    ) -> PyTree[np.ndarray]:
         """Return E[theta | row] for each row, the best guess of its own parameter in squared error.
 
         Args:
@@ -98,7 +111,9 @@ class MixingDistribution:
             with jax.enable_x64():
                 values = jax.vmap(function)(jax.tree.map(jnp.asarray, self.support))
         probabilities = self.posterior(new)
-        return jax.tree.map(lambda a: np.tensordot(probabilities, np.asarray(a), axes=1), values)
+        return jax.tree.map(
+            lambda a: np.tensordot(probabilities, np.asarray(a), axes=1), values
+        )
 
     def log_score(self, new: PyTree) -> Float[np.ndarray, " row"]:
         """Return log sum_k q_k p(row | theta_k) of new rows."""
@@ -106,10 +121,14 @@ class MixingDistribution:
 
     def _weighted(self, new: PyTree) -> Float[np.ndarray, "row point"]:
         with np.errstate(divide="ignore"):
-            logs = _table(self.row_log_likelihood, self.support, new, "new").T + np.log(self.masses)
+            logs = _table(self.row_log_likelihood, self.support, new, "new").T + np.log(
+                self.masses
+            )
         if np.isneginf(logs).all(axis=1).any():
             row = int(np.argmax(np.isneginf(logs).all(axis=1)))
-            raise ValueError(f"row {row} of new is impossible at all points; pass a wider support when fitting.")
+            raise ValueError(
+                f"row {row} of new is impossible at all points; pass a wider support when fitting."
+            )
         return logs
 
 
@@ -159,9 +178,15 @@ def mixing_distribution(
     checks.number("entropy", entropy, positive=True)
     logs = _table(log_likelihood, support, data, "data")
     num_points, num_rows = logs.shape
-    repeats = np.ones(num_rows) if counts is None else np.asarray(checks.real_array("counts", counts), np.float64)
+    repeats = (
+        np.ones(num_rows)
+        if counts is None
+        else np.asarray(checks.real_array("counts", counts), np.float64)
+    )
     if repeats.shape != (num_rows,) or not np.all((repeats > 0) & np.isfinite(repeats)):
-        raise ValueError(f"counts must be a positive number for each of {num_rows} rows; drop rows that do not occur.")
+        raise ValueError(
+            f"counts must be a positive number for each of {num_rows} rows; drop rows that do not occur."
+        )
     largest = logs.max(axis=0)
     if np.isneginf(largest).any():
         raise ValueError(
@@ -170,9 +195,13 @@ def mixing_distribution(
     prior = np.full(num_points, -np.log(num_points))
     if log_prior is not None:
         with jax.enable_x64():
-            prior = np.asarray(jax.vmap(log_prior)(jax.tree.map(_wide, support)), np.float64)
+            prior = np.asarray(
+                jax.vmap(log_prior)(jax.tree.map(_wide, support)), np.float64
+            )
         if prior.shape != (num_points,) or not np.all(np.isfinite(prior)):
-            raise ValueError("log_prior must return a finite scalar at every point; leave out points without density.")
+            raise ValueError(
+                "log_prior must return a finite scalar at every point; leave out points without density."
+            )
         prior = prior - np.logaddexp.reduce(prior)
     ratios, total, now = np.exp(logs - largest), repeats.sum(), HOT * repeats.sum()
     tilt = repeats / now / (np.exp(prior) @ ratios)
@@ -184,17 +213,32 @@ def mixing_distribution(
             break
         now *= COOLING
     outputs = masses @ ratios
-    shortfall = total * np.log(max(1.0, float(np.max(ratios @ (repeats / outputs))) / total))
+    shortfall = total * np.log(
+        max(1.0, float(np.max(ratios @ (repeats / outputs))) / total)
+    )
     plain = jax.tree.map(np.asarray, support)
     fit = float(repeats @ (np.log(outputs) + largest))
-    return MixingDistribution(plain, masses, fit, float(shortfall), float(entropy), float(total), log_likelihood)
+    return MixingDistribution(
+        plain,
+        masses,
+        fit,
+        float(shortfall),
+        float(entropy),
+        float(total),
+        log_likelihood,
+    )
 
 
-def _table(log_likelihood: Callable, support: PyTree, data: PyTree, name: str) -> Float[np.ndarray, "point row"]:
+def _table(
+    log_likelihood: Callable, support: PyTree, data: PyTree, name: str
+) -> Float[np.ndarray, "point row"]:
     """Return the log likelihood of every row at every point, in double precision."""
     support, rows = checks.arrays("support", support), tree_as_rows(name, data)
     checks.finite("support", support, remedy="pass finite points")
-    num_points, num_rows = checks.leading_axis("support", support), checks.leading_axis(name, rows)
+    num_points, num_rows = (
+        checks.leading_axis("support", support),
+        checks.leading_axis(name, rows),
+    )
     if num_points * num_rows > MOST_NUMBERS:
         raise ValueError(
             f"{num_points:,} points of support and {num_rows:,} rows make too large a table; merge equal rows by "
@@ -202,11 +246,18 @@ def _table(log_likelihood: Callable, support: PyTree, data: PyTree, name: str) -
         )
 
     def one(point: Any, row: Any) -> Any:
-        return checks.scalar("log_likelihood", log_likelihood(point, row), "sum over the entries of a row")
+        return checks.scalar(
+            "log_likelihood",
+            log_likelihood(point, row),
+            "sum over the entries of a row",
+        )
 
     with jax.enable_x64(), jax.numpy_dtype_promotion("standard"):
         points, wide = (jax.tree.map(_wide, tree) for tree in (support, rows))
-        logs = np.asarray(jax.jit(jax.vmap(jax.vmap(one, (None, 0)), (0, None)))(points, wide), np.float64)
+        logs = np.asarray(
+            jax.jit(jax.vmap(jax.vmap(one, (None, 0)), (0, None)))(points, wide),
+            np.float64,
+        )
     if np.isnan(logs).any() or np.isposinf(logs).any():
         point, row = np.argwhere(np.isnan(logs) | np.isposinf(logs))[0]
         raise ValueError(
@@ -219,4 +270,6 @@ def _table(log_likelihood: Callable, support: PyTree, data: PyTree, name: str) -
 def _wide(array: ArrayLike) -> jax.Array:
     """Return numbers in double precision; whole numbers stay whole."""
     array = np.asarray(array)
-    return jnp.asarray(array, np.float64 if np.issubdtype(array.dtype, np.floating) else array.dtype)
+    return jnp.asarray(
+        array, np.float64 if np.issubdtype(array.dtype, np.floating) else array.dtype
+    )

@@ -40,11 +40,16 @@ class RowModel:
     @property
     def finite_sum(self) -> FiniteSum:
         """The posterior as a sum over rows; raise where it is not one."""
-        target = self.target if isinstance(self.target, Posterior) else self.target.target
+        target = (
+            self.target if isinstance(self.target, Posterior) else self.target.target
+        )
         problem = target.problem
         if isinstance(problem, FiniteSum):
             return problem
-        cause, remedy = "it is one function of all data", "pass a log_prior, a log_likelihood of one row, and the data"
+        cause, remedy = (
+            "it is one function of all data",
+            "pass a log_prior, a log_likelihood of one row, and the data",
+        )
         density = getattr(problem, "fun", None)
         if isinstance(density, WholeDensity):
             cause, remedy = density.cause, density.remedy
@@ -64,7 +69,9 @@ class RowModel:
 
     def draw(self, start: PyTree, *, key: Key[jax.Array, ""]) -> Samples:
         """Return posterior draws."""
-        return sample(self.target, start, key=key, num_samples=NUM_SAMPLES, progress=False)
+        return sample(
+            self.target, start, key=key, num_samples=NUM_SAMPLES, progress=False
+        )
 
     def constrain(self, positions: PyTree) -> PyTree:
         """Return positions as the user writes them."""
@@ -89,7 +96,12 @@ class RowModel:
         return jax.tree.map(lambda a, b: a.astype(b.dtype), rows, stored)
 
     def simulated(
-        self, positions: PyTree, new: tuple[Any, ...], sampler: Sampler | None, *, key: Key[jax.Array, ""]
+        self,
+        positions: PyTree,
+        new: tuple[Any, ...],
+        sampler: Sampler | None,
+        *,
+        key: Key[jax.Array, ""],
     ) -> PyTree:
         """Return one draw for every position and new row, (particle, row, ...)."""
         if sampler is None:
@@ -102,7 +114,9 @@ class RowModel:
         length = checks.leading_axis("new", rows)
 
         def of_one(key: Key[jax.Array, ""], position: PyTree) -> PyTree:
-            return jax.vmap(sampler, (0, None, 0))(random.split(key, length), position, rows)
+            return jax.vmap(sampler, (0, None, 0))(
+                random.split(key, length), position, rows
+            )
 
         keys = random.split(key, len(jax.tree.leaves(positions)[0]))
         return jax.jit(jax.vmap(of_one))(keys, jax.tree.map(jnp.asarray, positions))
@@ -135,8 +149,13 @@ class NamedModel(RowModel):
             )
         first = self.start(random.key(0))
         if missing := sorted(first.keys() - draws.keys()):
-            raise ValueError(f"draws lacks the variables {missing}; pass draws of {sorted(first)}.")
-        values = {name: jnp.asarray(checks.plain_array(f"draws[{name!r}]", draws[name])) for name in first}
+            raise ValueError(
+                f"draws lacks the variables {missing}; pass draws of {sorted(first)}."
+            )
+        values = {
+            name: jnp.asarray(checks.plain_array(f"draws[{name!r}]", draws[name]))
+            for name in first
+        }
         variables = self.constrain(jax.tree.map(lambda a: jnp.asarray(a)[None], first))
         for name, value in values.items():
             if value.shape[1:] != (expected := np.shape(variables[name])[1:]):
@@ -164,29 +183,43 @@ class NumPyroModel(NamedModel):
         from numpyro.infer.util import unconstrain_fn
 
         with jax.numpy_dtype_promotion("standard"):
-            return jax.jit(jax.vmap(partial(unconstrain_fn, self.model, self.arguments, {})))(values)
+            return jax.jit(
+                jax.vmap(partial(unconstrain_fn, self.model, self.arguments, {}))
+            )(values)
 
     def rows(self, data: tuple[Any, ...]) -> PyTree:
         """Return the new arguments in the places of those that have one entry for each row."""
         if len(data) != len(self.arguments):
-            raise ValueError(f"new has {len(data)} arguments, but the model took {len(self.arguments)}; pass as many.")
+            raise ValueError(
+                f"new has {len(data)} arguments, but the model took {len(self.arguments)}; pass as many."
+            )
         stored = self.finite_sum.data
         taken = jax.tree.map(
-            lambda row, new: None if row is None else new, stored, (data, {}), is_leaf=lambda leaf: leaf is None
+            lambda row, new: None if row is None else new,
+            stored,
+            (data, {}),
+            is_leaf=lambda leaf: leaf is None,
         )
         rows = tree_as_rows("new", taken)
         checks.leading_axis("new", rows)
         return rows
 
     def simulated(
-        self, positions: PyTree, new: tuple[Any, ...], sampler: Sampler | None, *, key: Key[jax.Array, ""]
+        self,
+        positions: PyTree,
+        new: tuple[Any, ...],
+        sampler: Sampler | None,
+        *,
+        key: Key[jax.Array, ""],
     ) -> PyTree:
         """Return draws of the observed sites; the model is called with None for what it observes."""
         from numpyro.infer import Predictive
 
         values = self.constrain(positions)
         with jax.numpy_dtype_promotion("standard"):
-            sites = Predictive(self.model, posterior_samples=values, return_sites=list(self.observed))(key, *new)
+            sites = Predictive(
+                self.model, posterior_samples=values, return_sites=list(self.observed)
+            )(key, *new)
         return sites
 
 
@@ -194,7 +227,9 @@ def model_of(model: Any, data: tuple[Any, ...]) -> RowModel:
     """Return what the arguments of `predictive` stand for."""
     if isinstance(model, Posterior | TransformedTarget):
         if data:
-            raise TypeError("data belong to the posterior that model is; leave them out.")
+            raise TypeError(
+                "data belong to the posterior that model is; leave them out."
+            )
         return RowModel(model)
     if any(kind.__module__.partition(".")[0] == "pymc" for kind in type(model).__mro__):
         if data:
@@ -205,7 +240,9 @@ def model_of(model: Any, data: tuple[Any, ...]) -> RowModel:
     checks.function("model", model, "(*data), or log_prior(position)")
     if data and callable(data[0]):
         if len(data) != 2:
-            raise TypeError("data is missing or too much: pass predictive(log_prior, log_likelihood, data, key=key).")
+            raise TypeError(
+                "data is missing or too much: pass predictive(log_prior, log_likelihood, data, key=key)."
+            )
         return RowModel(posterior_of(model, *data))
     return _numpyro_model(model, data)
 
@@ -226,13 +263,19 @@ def _numpyro_model(model: ModelFunction, data: tuple[Any, ...]) -> NumPyroModel:
             "and its data."
         ) from error
     with jax.numpy_dtype_promotion("standard"):
-        drawn = handlers.substitute(handlers.seed(model, 0), substitute_fn=init_to_uniform)
+        drawn = handlers.substitute(
+            handlers.seed(model, 0), substitute_fn=init_to_uniform
+        )
         trace = handlers.trace(drawn).get_trace(*data)
     sites = {name: site for name, site in trace.items() if site["type"] == "sample"}
     if improper := [
-        name for name, site in sites.items() if isinstance(site["fn"], numpyro.distributions.ImproperUniform)
+        name
+        for name, site in sites.items()
+        if isinstance(site["fn"], numpyro.distributions.ImproperUniform)
     ]:
-        raise ValueError(f"site {improper[0]!r} of model has an improper prior; give it one with a finite integral.")
+        raise ValueError(
+            f"site {improper[0]!r} of model has an improper prior; give it one with a finite integral."
+        )
     observed = {name: site for name, site in sites.items() if site["is_observed"]}
     if scaled := [
         name
@@ -248,12 +291,18 @@ def _numpyro_model(model: ModelFunction, data: tuple[Any, ...]) -> NumPyroModel:
 
 
 def flat_draws(
-    model: RowModel, draws: PyTree | Samples | None, start: PyTree, *, key: Key[jax.Array, ""]
+    model: RowModel,
+    draws: PyTree | Samples | None,
+    start: PyTree,
+    *,
+    key: Key[jax.Array, ""],
 ) -> tuple[Float[np.ndarray, "draw d"], PyTree]:
     """Return posterior draws as flat vectors, made by `sample` where there are none, and one of them as a position."""
     if draws is None:
         if start is None and not isinstance(model.target, TransformedTarget):
-            raise ValueError("start is missing: pass a position from which to search for a mode, or draws.")
+            raise ValueError(
+                "start is missing: pass a position from which to search for a mode, or draws."
+            )
         draws = model.draw(start, key=key)
     if isinstance(draws, Samples):
         positions = draws.user_coordinates.to_positions(jnp.asarray(draws.draws))
@@ -262,6 +311,8 @@ def flat_draws(
         positions = model.positions_of(draws)
     checks.position("draws", positions)
     count = checks.leading_axis("draws", positions)
-    leaves = [np.asarray(leaf).reshape(count, -1) for leaf in named_leaves(positions).values()]
+    leaves = [
+        np.asarray(leaf).reshape(count, -1) for leaf in named_leaves(positions).values()
+    ]
     flat = np.concatenate(leaves, axis=1)
     return flat, jax.tree.map(lambda a: jnp.asarray(a[0]), positions)

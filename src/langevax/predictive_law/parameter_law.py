@@ -47,13 +47,26 @@ class ParameterLaw(eqx.Module):
     output_weight: None = None
 
     @classmethod
-    def of(cls, problem: LawProblem, bayes_share: float, points: np.ndarray) -> "ParameterLaw":
+    def of(
+        cls, problem: LawProblem, bayes_share: float, points: np.ndarray
+    ) -> "ParameterLaw":
         """Return the laws in units of a cloud of particles, whose mean densities are the references."""
         dtype = points.dtype
-        rows = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[: problem.size], problem.finite_sum.data)
-        share, references = jnp.asarray(bayes_share, dtype), _references(problem, points)
+        rows = jax.tree.map(
+            lambda a: a.reshape(-1, *a.shape[2:])[: problem.size],
+            problem.finite_sum.data,
+        )
+        share, references = (
+            jnp.asarray(bayes_share, dtype),
+            _references(problem, points),
+        )
         start = cls(
-            problem, rows, references, share, jnp.zeros(points.shape[1], dtype), jnp.eye(points.shape[1], dtype=dtype)
+            problem,
+            rows,
+            references,
+            share,
+            jnp.zeros(points.shape[1], dtype),
+            jnp.eye(points.shape[1], dtype=dtype),
         )
         return start.in_units_of(points)
 
@@ -61,7 +74,10 @@ class ParameterLaw(eqx.Module):
         """Return the same laws in coordinates in which a cloud of particles has mean 0 and covariance I."""
         dtype = self.references.dtype
         factor = np.linalg.cholesky(covariance(points))
-        units = jnp.asarray(points.mean(axis=0, dtype=np.float64), dtype), jnp.asarray(factor, dtype)
+        units = (
+            jnp.asarray(points.mean(axis=0, dtype=np.float64), dtype),
+            jnp.asarray(factor, dtype),
+        )
         return eqx.tree_at(lambda law: (law.centre, law.factor), self, units)
 
     @property
@@ -82,22 +98,30 @@ class ParameterLaw(eqx.Module):
     def inner(self, points: np.ndarray) -> np.ndarray:
         """Return the coordinates of particles."""
         away = np.asarray(points, np.float64) - np.asarray(self.centre, np.float64)
-        return np.linalg.solve(np.asarray(self.factor, np.float64), away.T).T.astype(points.dtype)
+        return np.linalg.solve(np.asarray(self.factor, np.float64), away.T).T.astype(
+            points.dtype
+        )
 
     def outer(self, cloud: np.ndarray) -> np.ndarray:
         """Return the particles at these coordinates."""
-        return np.asarray(cloud @ np.asarray(self.factor).T + np.asarray(self.centre), cloud.dtype)
+        return np.asarray(
+            cloud @ np.asarray(self.factor).T + np.asarray(self.centre), cloud.dtype
+        )
 
     def plain_tilt(self, likelihood: float) -> Tilt:
         """Return the tilt of the prior times a power of the likelihood: 0 is the prior, 1 the posterior."""
         return (
-            jnp.zeros((len(self.references) + 2, 1), self.dtype).at[:2, 0].set(jnp.array([1, likelihood], self.dtype))
+            jnp.zeros((len(self.references) + 2, 1), self.dtype)
+            .at[:2, 0]
+            .set(jnp.array([1, likelihood], self.dtype))
         )
 
     def tilt(self, dual: Array, temperature: float) -> Tilt:
         """Return (1, a, -g_i / (n T)) of a dual."""
         scaled = -dual / jnp.asarray(len(dual) * temperature, dual.dtype)
-        first = jnp.stack([jnp.ones((), dual.dtype), self.bayes_share.astype(dual.dtype)])
+        first = jnp.stack(
+            [jnp.ones((), dual.dtype), self.bayes_share.astype(dual.dtype)]
+        )
         return jnp.concatenate([first, scaled])[:, None]
 
     def features(self, cloud: Cloud) -> Float[Array, "particles rows"]:
@@ -106,18 +130,26 @@ class ParameterLaw(eqx.Module):
         def one(x: Float[Array, " d"]) -> Float[Array, " rows"]:
             point = self.factor @ x + self.centre
             relative = self.problem.row_logs(point, self.rows) - self.references
-            unit = jnp.sum(jnp.log(jnp.diag(self.factor))) + jnp.sum(x * x) / 2 + x.dtype.type(self.size * LOG_2_PI / 2)
+            unit = (
+                jnp.sum(jnp.log(jnp.diag(self.factor)))
+                + jnp.sum(x * x) / 2
+                + x.dtype.type(self.size * LOG_2_PI / 2)
+            )
             logs = jnp.stack([self.problem.log_prior(point) + unit, jnp.sum(relative)])
             logs = jnp.maximum(jnp.where(jnp.isnan(logs), FLOOR, logs), FLOOR)
             return jnp.concatenate([logs, jnp.exp(jnp.minimum(relative, MAX_EXPONENT))])
 
         return jax.vmap(one)(cloud)
 
-    def log_ratio(self, sums: Float[Array, "particles columns"]) -> Float[Array, " particles"]:
+    def log_ratio(
+        self, sums: Float[Array, "particles columns"]
+    ) -> Float[Array, " particles"]:
         """Return v from features times tilt."""
         return jnp.sum(sums, axis=-1)
 
-    def value_and_gradient(self, tilt: Tilt, cloud: Cloud) -> tuple[Float[Array, " particles"], Cloud]:
+    def value_and_gradient(
+        self, tilt: Tilt, cloud: Cloud
+    ) -> tuple[Float[Array, " particles"], Cloud]:
         """Return v and its gradient."""
         features, vjp = jax.vjp(self.features, cloud)
         values = (features @ tilt)[:, 0]
@@ -137,7 +169,9 @@ def _references(problem: LawProblem, points: np.ndarray) -> Float[Array, " n"]:
     return jnp.asarray(np.maximum(logs, FLOOR), points.dtype)
 
 
-def in_units_of_prior(law: ParameterLaw, points: np.ndarray, *, key: Key[Array, ""]) -> ParameterLaw:
+def in_units_of_prior(
+    law: ParameterLaw, points: np.ndarray, *, key: Key[Array, ""]
+) -> ParameterLaw:
     """Return the laws in coordinates in which the prior has about mean 0 and covariance I.
 
     Moves of a cloud under the prior, whose own covariance is their metric, so that it grows by a factor a round. Any
@@ -152,12 +186,20 @@ def in_units_of_prior(law: ParameterLaw, points: np.ndarray, *, key: Key[Array, 
             law = law.in_units_of(points)
             clouds.law = law
             cloud, _, acceptance = clouds.moved(
-                clouds.target(law.plain_tilt(0.0)), law.inner(points), adaptation.factor, adaptation.step, PRIOR_MOVES
+                clouds.target(law.plain_tilt(0.0)),
+                law.inner(points),
+                adaptation.factor,
+                adaptation.step,
+                PRIOR_MOVES,
             )
             adaptation.learn(acceptance)
             points = law.outer(cloud)
-            volumes.append(float(np.log(np.diag(np.asarray(law.factor, np.float64))).sum()))
-            if len(volumes) > 2 * SETTLED and volumes[-1] - volumes[-1 - SETTLED] < 0.3 * np.sqrt(law.size):
+            volumes.append(
+                float(np.log(np.diag(np.asarray(law.factor, np.float64))).sum())
+            )
+            if len(volumes) > 2 * SETTLED and volumes[-1] - volumes[
+                -1 - SETTLED
+            ] < 0.3 * np.sqrt(law.size):
                 break
     finally:
         clouds.close()

@@ -63,24 +63,37 @@ class Level:
         """log z_i, in sample."""
         return log_mean_exp(self.log_likelihoods)
 
-    def fit_error(self, num_chains: int, weights: Float[np.ndarray, " weight"] = EQUAL) -> float:
+    def fit_error(
+        self, num_chains: int, weights: Float[np.ndarray, " weight"] = EQUAL
+    ) -> float:
         """Standard error of the mean of `log_scores`: that over particles that move on their own, and the drift."""
-        spread = np.std(_influences(self.log_likelihoods, num_chains, weights)) / np.sqrt(num_chains)
+        spread = np.std(
+            _influences(self.log_likelihoods, num_chains, weights)
+        ) / np.sqrt(num_chains)
         return float(np.hypot(spread, self.drift))
 
 
 def _influences(
-    log_likelihoods: Float[np.ndarray, "particle n"], num_chains: int, weights: Float[np.ndarray, " weight"]
+    log_likelihoods: Float[np.ndarray, "particle n"],
+    num_chains: int,
+    weights: Float[np.ndarray, " weight"],
 ) -> Float[np.ndarray, " chain"]:
     """Return what every chain of snapshots adds to the mean log score, to first order.
 
     Points of a posterior need not be as many for each chain: the last few are then left out.
     """
     ratio = over_rows(np.exp(log_likelihoods - log_mean_exp(log_likelihoods)), weights)
-    return ratio[: len(ratio) // num_chains * num_chains].reshape(-1, num_chains).mean(axis=0) - 1
+    return (
+        ratio[: len(ratio) // num_chains * num_chains]
+        .reshape(-1, num_chains)
+        .mean(axis=0)
+        - 1
+    )
 
 
-def over_rows(values: Float[np.ndarray, "*first n"], weights: Float[np.ndarray, " weight"]) -> np.ndarray:
+def over_rows(
+    values: Float[np.ndarray, "*first n"], weights: Float[np.ndarray, " weight"]
+) -> np.ndarray:
     """Return means over rows, in double precision."""
     if len(weights) == 1:
         return np.asarray(np.mean(values, axis=-1, dtype=np.float64))
@@ -93,7 +106,12 @@ def bayes_level(problem: LawProblem, points: Float[np.ndarray, "particle d"]) ->
 
 
 def run_level(
-    problem: LawProblem, cloud: Cloud, bayes_share: float, weights: Float[np.ndarray, " n"], *, key: Key[Array, ""]
+    problem: LawProblem,
+    cloud: Cloud,
+    bayes_share: float,
+    weights: Float[np.ndarray, " n"],
+    *,
+    key: Key[Array, ""],
 ) -> tuple[Cloud, Level]:
     """Move the particles until fit and dual of the rows in use have settled, and return cloud and law.
 
@@ -109,10 +127,17 @@ def run_level(
     num_snapshots = max(1, min(SNAPSHOTS, MAX_TABLE // (count * problem.size)))
     cloud = cloud.at_new_level()
     ends, fits, influences, level = [], [], [], None
-    tables: dict[int, Float[np.ndarray, "particle n"]] = {}  # of the blocks that may still be snapshots, where few
+    tables: dict[
+        int, Float[np.ndarray, "particle n"]
+    ] = {}  # of the blocks that may still be snapshots, where few
     while level is None or not (level.is_converged or len(fits) == MAX_BLOCKS):
         cloud = advance(
-            problem, cloud, jnp.asarray(bayes_share, dtype), blocked, factor, random.fold_in(key, len(fits))
+            problem,
+            cloud,
+            jnp.asarray(bayes_share, dtype),
+            blocked,
+            factor,
+            random.fold_in(key, len(fits)),
         )
         ends.append(processes.gather(cloud.points))
         logs = problem.log_likelihoods(ends[-1])
@@ -124,19 +149,41 @@ def run_level(
             tables[len(fits) - 1] = logs
         if len(fits) < MIN_BLOCKS:
             continue
-        chosen = np.unique(np.linspace(middle, len(fits) - 1, num_snapshots).round().astype(int))
+        chosen = np.unique(
+            np.linspace(middle, len(fits) - 1, num_snapshots).round().astype(int)
+        )
         points = np.concatenate([ends[index] for index in chosen])
         logs = np.concatenate(
-            [tables[index] if index in tables else problem.log_likelihoods(ends[index]) for index in chosen]
+            [
+                tables[index]
+                if index in tables
+                else problem.log_likelihoods(ends[index])
+                for index in chosen
+            ]
         )
-        early, late = slice(middle, middle + middle // 2), slice(len(fits) - middle // 2, len(fits))
+        early, late = (
+            slice(middle, middle + middle // 2),
+            slice(len(fits) - middle // 2, len(fits)),
+        )
         drift = abs(float(np.mean(fits[late]) - np.mean(fits[early])))
         changes = np.mean(influences[late], axis=0) - np.mean(influences[early], axis=0)
         error = float(np.std(changes) / np.sqrt(count))
-        gap, noise = _gap_and_noise(logs, np.asarray(cloud.log_means).ravel()[: problem.size], weights, count)
-        is_converged = drift <= max(2 * error, SMALL_DRIFT) and gap <= max(MANY_NOISES * noise, SMALL_DRIFT)
+        gap, noise = _gap_and_noise(
+            logs, np.asarray(cloud.log_means).ravel()[: problem.size], weights, count
+        )
+        is_converged = drift <= max(2 * error, SMALL_DRIFT) and gap <= max(
+            MANY_NOISES * noise, SMALL_DRIFT
+        )
         num_moves = len(fits) * MOVES_PER_BLOCK
-        level = Level(bayes_share, points, logs, (1 - bayes_share) * gap, num_moves, drift, is_converged)
+        level = Level(
+            bayes_share,
+            points,
+            logs,
+            (1 - bayes_share) * gap,
+            num_moves,
+            drift,
+            is_converged,
+        )
     return cloud, level
 
 
@@ -152,10 +199,14 @@ def _gap_and_noise(
     excess = fit - log_means[used].astype(np.float64)
     variance = np.mean(np.exp(logs[:, used] - fit, dtype=np.float64) ** 2, axis=0) - 1
     share = weights[used] / weights.sum()
-    return float(share @ (np.expm1(excess) - excess)), float(share @ np.minimum(variance, count)) / (2 * count)
+    return float(share @ (np.expm1(excess) - excess)), float(
+        share @ np.minimum(variance, count)
+    ) / (2 * count)
 
 
-def evenly_spaced(points: Float[np.ndarray, "draw d"], count: int) -> Float[np.ndarray, "particle d"]:
+def evenly_spaced(
+    points: Float[np.ndarray, "draw d"], count: int
+) -> Float[np.ndarray, "particle d"]:
     """Return this many of the draws."""
     return points[np.linspace(0, len(points) - 1, count).round().astype(int)]
 
@@ -169,19 +220,42 @@ class FewRows(NamedTuple):
 
     @classmethod
     def of(
-        cls, problem: LawProblem, weights: Float[np.ndarray, " n"], num_particles: int, *, key: Key[Array, ""]
+        cls,
+        problem: LawProblem,
+        weights: Float[np.ndarray, " n"],
+        num_particles: int,
+        *,
+        key: Key[Array, ""],
     ) -> "FewRows":
         """Draw `MANY_ROWS` of the rows with weight."""
-        rows = np.sort(np.asarray(random.permutation(key, np.flatnonzero(weights)))[:MANY_ROWS])
+        rows = np.sort(
+            np.asarray(random.permutation(key, np.flatnonzero(weights)))[:MANY_ROWS]
+        )
         chosen = weights[rows]
-        return cls(problem.of_rows(rows, num_particles), rows, chosen * weights.sum() / chosen.sum())
+        return cls(
+            problem.of_rows(rows, num_particles),
+            rows,
+            chosen * weights.sum() / chosen.sum(),
+        )
 
-    def settled(self, problem: LawProblem, cloud: Cloud, bayes_share: float, *, key: Key[Array, ""]) -> Cloud:
+    def settled(
+        self,
+        problem: LawProblem,
+        cloud: Cloud,
+        bayes_share: float,
+        *,
+        key: Key[Array, ""],
+    ) -> Cloud:
         """Return the particles of the law on these rows, and the dual of all rows that they have."""
         of_all, dtype = np.asarray(cloud.log_means).ravel(), cloud.points.dtype
-        start = cloud._replace(log_means=jnp.asarray(self.problem.in_blocks(of_all[self.rows])))
+        start = cloud._replace(
+            log_means=jnp.asarray(self.problem.in_blocks(of_all[self.rows]))
+        )
         end, level = run_level(self.problem, start, bayes_share, self.weights, key=key)
-        points = evenly_spaced(level.points, min(len(level.points), max(len(end.points), MAX_TABLE // problem.size)))
+        points = evenly_spaced(
+            level.points,
+            min(len(level.points), max(len(end.points), MAX_TABLE // problem.size)),
+        )
         log_means = log_mean_exp(problem.log_likelihoods(points)).astype(dtype)
         return end._replace(log_means=jnp.asarray(problem.in_blocks(log_means)))
 
@@ -197,17 +271,29 @@ def run_path(
     report: Callable[[Level], None] = lambda level: None,
 ) -> list[Level]:
     """Return the laws at these shares, the largest first; without weights the first is made of the draws themselves."""
-    points, used = evenly_spaced(draws, num_particles), problem.row_weights if weights is None else weights
+    points, used = (
+        evenly_spaced(draws, num_particles),
+        problem.row_weights if weights is None else weights,
+    )
     cloud = first_cloud(problem, points, log_mean_exp(problem.log_likelihoods(points)))
-    few = FewRows.of(problem, used, num_particles, key=key) if np.count_nonzero(used) > MANY_ROWS else None
+    few = (
+        FewRows.of(problem, used, num_particles, key=key)
+        if np.count_nonzero(used) > MANY_ROWS
+        else None
+    )
     levels = []
     for number, share in enumerate(bayes_shares):
         if share == 1 and weights is None:
-            level = bayes_level(problem, evenly_spaced(draws, min(len(draws), SNAPSHOTS * num_particles)))
+            level = bayes_level(
+                problem,
+                evenly_spaced(draws, min(len(draws), SNAPSHOTS * num_particles)),
+            )
         else:
             level_key = random.fold_in(key, number)
             if few is not None:
-                cloud = few.settled(problem, cloud, share, key=random.fold_in(level_key, 1))
+                cloud = few.settled(
+                    problem, cloud, share, key=random.fold_in(level_key, 1)
+                )
             cloud, level = run_level(problem, cloud, share, used, key=level_key)
         report(level)
         levels.append(level)
@@ -270,16 +356,26 @@ class PredictivePath:
         weights: Float[np.ndarray, " weight"] = EQUAL,
     ) -> "PredictivePath":
         """Return the curve of the levels; refits, where there are any, replace the closed form in the choice."""
-        left_out = [leave_one_out(level.log_likelihoods, level.bayes_share, weights) for level in levels]
+        left_out = [
+            leave_one_out(level.log_likelihoods, level.bayes_share, weights)
+            for level in levels
+        ]
         loo = np.stack([one.scores for one in left_out])
         scores = loo if held_out is None else held_out
-        errors = np.array([level.fit_error(min(num_particles, len(level.points)), weights) for level in levels])
+        errors = np.array(
+            [
+                level.fit_error(min(num_particles, len(level.points)), weights)
+                for level in levels
+            ]
+        )
         return cls(
             bayes_share=np.array([level.bayes_share for level in levels]),
             fit=np.array([over_rows(level.log_scores, weights) for level in levels]),
             fit_error=errors,
             loo=over_rows(loo, weights),
-            held_out=np.full(len(levels), np.nan) if held_out is None else over_rows(held_out, weights),
+            held_out=np.full(len(levels), np.nan)
+            if held_out is None
+            else over_rows(held_out, weights),
             gain=over_rows(scores - scores[0], weights),
             gain_error=_errors_against_bayes(scores, errors, weights),
             p_eff=np.array([one.p_eff for one in left_out]),
@@ -300,7 +396,9 @@ class PredictivePath:
         means = over_rows(self.scores, self.weights)
         best = int(np.argmax(means))
         of_particles = np.hypot(self.settled_error, self.fit_error[best])
-        errors = np.hypot(paired_error(self.scores - self.scores[best], self.weights), of_particles)
+        errors = np.hypot(
+            paired_error(self.scores - self.scores[best], self.weights), of_particles
+        )
         return int(np.argmax(means[best] - means <= errors))
 
     @property
@@ -316,7 +414,11 @@ class PredictivePath:
     def __repr__(self) -> str:
         columns = ("gain", "gain_error", "loo", "fit", "p_eff", "num_moves")
         table = {name: np.asarray(getattr(self, name)) for name in columns}
-        return repr(SummaryTable([f"bayes_share {share:g}" for share in self.bayes_share], table))
+        return repr(
+            SummaryTable(
+                [f"bayes_share {share:g}" for share in self.bayes_share], table
+            )
+        )
 
 
 def _errors_against_bayes(
@@ -334,7 +436,8 @@ def _errors_against_bayes(
 
 
 def paired_error(
-    differences: Float[np.ndarray, "share n"], weights: Float[np.ndarray, " weight"] = EQUAL
+    differences: Float[np.ndarray, "share n"],
+    weights: Float[np.ndarray, " weight"] = EQUAL,
 ) -> Float[np.ndarray, " share"]:
     """Return the standard error of the mean over rows, each of which is one observation whatever its weight."""
     size = differences.shape[1]
@@ -368,7 +471,9 @@ def confirmed(
         formula = path.scores[chosen, folds[0]] - path.scores[0, folds[0]]
         difference = (scores[-1] - scores[0] - formula)[None]
         weights = path.weights if len(path.weights) == 1 else path.weights[folds[0]]
-        if abs(over_rows(difference, weights)[0]) <= 2 * np.sqrt(_variances(difference, weights)[0]):
+        if abs(over_rows(difference, weights)[0]) <= 2 * np.sqrt(
+            _variances(difference, weights)[0]
+        ):
             return None
     held_out = np.empty_like(path.scores)
     for fold, rows in enumerate(folds):

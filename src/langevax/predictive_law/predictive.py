@@ -100,7 +100,9 @@ def predictive(
         (True, True)
     """
     if isinstance(key, Tracer):
-        raise TypeError("predictive chooses, refits and warns outside of jax.jit, vmap and grad; call it from there.")
+        raise TypeError(
+            "predictive chooses, refits and warns outside of jax.jit, vmap and grad; call it from there."
+        )
     checks.not_forked()
     checks.typed_key(key)
     checks.positive_int("num_particles", num_particles, minimum=16)
@@ -127,8 +129,16 @@ def predictive(
     possible = np.asarray(~np.isneginf(logs).any(axis=1))
     if not possible.all():
         points = _without_impossible(few, possible, num_particles)
-    check_proper(problem, points, "the prior of model" if isinstance(row_model, NamedModel) else "log_prior")
-    slope = 0.0 if draws is None else rise_at_draws(problem, evenly_spaced(points, num_particles))
+    check_proper(
+        problem,
+        points,
+        "the prior of model" if isinstance(row_model, NamedModel) else "log_prior",
+    )
+    slope = (
+        0.0
+        if draws is None
+        else rise_at_draws(problem, evenly_spaced(points, num_particles))
+    )
     if slope > LARGEST_SLOPE:
         warnings.warn(
             f"draws are not those of the posterior of model and data: its log density rises by {slope:.3g} a standard "
@@ -140,19 +150,34 @@ def predictive(
     moving = problem if sharding is None else problem.over(sharding)
     levels = run_path(moving, points, shares, num_particles, key=path_key)
     row_weights = EQUAL if problem.weights is None else problem.row_weights
-    path, method = PredictivePath.of(levels, num_particles, weights=row_weights), LEAVE_ONE_OUT
+    path, method = (
+        PredictivePath.of(levels, num_particles, weights=row_weights),
+        LEAVE_ONE_OUT,
+    )
     if num_folds is not None:
         order = np.asarray(random.permutation(fold_key, problem.size))
         folds = [order[number::num_folds] for number in range(num_folds)]
 
         def refit(fold: int, shares: Sequence[float]) -> Float[np.ndarray, "share row"]:
             one_key = random.fold_in(fold_key, fold)
-            return held_out_scores(moving, points, shares, num_particles, folds[fold], key=one_key)
+            return held_out_scores(
+                moving, points, shares, num_particles, folds[fold], key=one_key
+            )
 
         held_out = confirmed(path, refit, folds)
         if held_out is not None:
-            path, method = PredictivePath.of(levels, num_particles, held_out, row_weights), f"{num_folds} folds"
-    law = law_of(row_model, problem, path, levels[path.chosen], method, time.perf_counter() - began)
+            path, method = (
+                PredictivePath.of(levels, num_particles, held_out, row_weights),
+                f"{num_folds} folds",
+            )
+    law = law_of(
+        row_model,
+        problem,
+        path,
+        levels[path.chosen],
+        method,
+        time.perf_counter() - began,
+    )
     if law.warnings:
         warnings.warn(" ".join(law.warnings), PredictiveWarning, stacklevel=2)
     return law
@@ -167,7 +192,9 @@ def _without_impossible(
         "posterior of model and data have not"
     )
     if possible.sum() < num_particles:
-        raise ValueError(f"{sentence}, and num_particles is {num_particles}; leave draws out.")
+        raise ValueError(
+            f"{sentence}, and num_particles is {num_particles}; leave draws out."
+        )
     warnings.warn(f"{sentence}; they are left out.", PredictiveWarning, stacklevel=3)
     return points[possible]
 
@@ -176,9 +203,13 @@ def _check_size(size: int, num_folds: int | None) -> None:
     """Raise unless there are rows for every fold."""
     rows = f"data has {size} row{'s' * (size > 1)}"
     if size < 2:
-        raise ValueError(f"{rows}, and leaving it out would leave none; pass at least two.")
+        raise ValueError(
+            f"{rows}, and leaving it out would leave none; pass at least two."
+        )
     if num_folds is not None and size < num_folds:
-        raise ValueError(f"{rows}, but num_folds is {num_folds}; pass more rows, fewer folds, or num_folds=None.")
+        raise ValueError(
+            f"{rows}, but num_folds is {num_folds}; pass more rows, fewer folds, or num_folds=None."
+        )
 
 
 def _checked_shares(shares: Any) -> tuple[float, ...]:

@@ -37,7 +37,10 @@ class PyMCModel(NamedModel):
         if group is not None:
             names = [rv.name for rv in self.model.free_RVs if rv.name in group]
             arrays = {name: np.asarray(group[name]) for name in names}
-            draws = {name: array.reshape(-1, *array.shape[2:]) for name, array in arrays.items()}
+            draws = {
+                name: array.reshape(-1, *array.shape[2:])
+                for name, array in arrays.items()
+            }
         return super().positions_of(draws)
 
     def unconstrained(self, values: Mapping[str, jax.Array]) -> PyTree:
@@ -50,16 +53,29 @@ class PyMCModel(NamedModel):
         self._check_names(stored.keys())
         new = _dictionary(data, stored)
         if new.keys() != stored.keys():
-            raise ValueError(f"new has {sorted(new)}, but rows of the model are {sorted(stored)}; pass these.")
+            raise ValueError(
+                f"new has {sorted(new)}, but rows of the model are {sorted(stored)}; pass these."
+            )
         return super().rows(({name: new[name] for name in stored},))
 
     def simulated(
-        self, positions: PyTree, new: tuple[Any, ...], sampler: Sampler | None, *, key: Key[jax.Array, ""]
+        self,
+        positions: PyTree,
+        new: tuple[Any, ...],
+        sampler: Sampler | None,
+        *,
+        key: Key[jax.Array, ""],
     ) -> PyTree:
         """Return draws of the observed variables, by PyMC."""
         stored = self.finite_sum.data
         self._check_names(stored.keys())
-        return sample_predictive(self.model, self.constrain(positions), _dictionary(new, stored), stored, key=key)
+        return sample_predictive(
+            self.model,
+            self.constrain(positions),
+            _dictionary(new, stored),
+            stored,
+            key=key,
+        )
 
     def _check_names(self, names: Iterable[str]) -> None:
         """Raise where an array is written into the model, as its values at new rows cannot be passed by name."""
@@ -73,7 +89,9 @@ class PyMCModel(NamedModel):
 
 def _dictionary(data: tuple[Any, ...], stored: Mapping[str, Any]) -> Mapping[str, Any]:
     if len(data) != 1 or not isinstance(data[0], Mapping):
-        raise TypeError(f"new must be one dictionary of arrays by name; pass those of {sorted(stored)}.")
+        raise TypeError(
+            f"new must be one dictionary of arrays by name; pass those of {sorted(stored)}."
+        )
     return data[0]
 
 
@@ -93,33 +111,63 @@ def sample_predictive(
 
     pymc = library()
     containers = {name: model[name] for name in stored if name in model.named_vars}
-    containers = {name: one for name, one in containers.items() if isinstance(one, pymc.SharedVariable)}
-    observed = set(pymc.graph_inputs([model.rvs_to_values[rv] for rv in model.observed_RVs]))
+    containers = {
+        name: one
+        for name, one in containers.items()
+        if isinstance(one, pymc.SharedVariable)
+    }
+    observed = set(
+        pymc.graph_inputs([model.rvs_to_values[rv] for rv in model.observed_RVs])
+    )
     if fixed := [name for name in stored if name not in containers]:
         raise ValueError(
             f"the model holds {fixed[0]!r} as an array of its own rows; write it as pm.Data({fixed[0]!r}, array)."
         )
-    needed = [name for name, container in containers.items() if container not in observed]
+    needed = [
+        name for name, container in containers.items() if container not in observed
+    ]
     if missing := [name for name in needed if name not in new]:
         raise ValueError(f"new lacks {missing}; pass a dictionary of {needed}.")
-    size = checks.leading_axis("new", {name: np.asarray(array) for name, array in new.items()})
+    size = checks.leading_axis(
+        "new", {name: np.asarray(array) for name, array in new.items()}
+    )
     of_rows = {name: np.asarray(new[name]) for name in needed}
-    of_rows |= {name: np.zeros((size, *np.shape(stored[name])[1:])) for name in containers if name not in needed}
+    of_rows |= {
+        name: np.zeros((size, *np.shape(stored[name])[1:]))
+        for name in containers
+        if name not in needed
+    }
     before = {name: container.get_value() for name, container in containers.items()}
     dims = [(model.named_vars_to_dims.get(name) or (None,))[0] for name in containers]
-    coords = {name: model.coords[name] for name in dims if name is not None and model.coords.get(name) is not None}
+    coords = {
+        name: model.coords[name]
+        for name in dims
+        if name is not None and model.coords.get(name) is not None
+    }
     chains = {
-        name: ([*("chain", "draw"), *(f"{name}_{i}" for i in range(array.ndim - 1))], array[None])
+        name: (
+            [*("chain", "draw"), *(f"{name}_{i}" for i in range(array.ndim - 1))],
+            array[None],
+        )
         for name, array in values.items()
     }
     seed = int(random.randint(key, (), 0, 2**31 - 1))
-    options: dict[str, Any] = {"var_names": [rv.name for rv in model.observed_RVs], "random_seed": seed}
+    options: dict[str, Any] = {
+        "var_names": [rv.name for rv in model.observed_RVs],
+        "random_seed": seed,
+    }
     with model, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            pymc.set_data(_as_stored(of_rows, before), coords={name: range(size) for name in coords})
+            pymc.set_data(
+                _as_stored(of_rows, before),
+                coords={name: range(size) for name in coords},
+            )
             drawn = pymc.sample_posterior_predictive(
-                xarray.Dataset(chains), progressbar=False, return_inferencedata=False, **options
+                xarray.Dataset(chains),
+                progressbar=False,
+                return_inferencedata=False,
+                **options,
             )
         finally:
             pymc.set_data(before, coords=coords)
@@ -127,4 +175,6 @@ def sample_predictive(
 
 
 def _as_stored(arrays: Arrays, before: Arrays) -> dict[str, np.ndarray]:
-    return {name: np.asarray(array, before[name].dtype) for name, array in arrays.items()}
+    return {
+        name: np.asarray(array, before[name].dtype) for name, array in arrays.items()
+    }

@@ -47,29 +47,43 @@ def _slice(rows: Rows, start: ArrayLike, length: int) -> Rows:
 
 
 def block_sum(
-    function: Callable[[Rows], PyTree], rows: Rows, block_size: int, sharding: RowSharding | None = None
+    function: Callable[[Rows], PyTree],
+    rows: Rows,
+    block_size: int,
+    sharding: RowSharding | None = None,
 ) -> PyTree:
     """`sum over blocks of function(block)`, one scan; a single block runs without a loop."""
     if sharding is not None:
-        return sharding(lambda own: lax.psum(block_sum(function, own, block_size), sharding.axes), rows, summed=True)
+        return sharding(
+            lambda own: lax.psum(block_sum(function, own, block_size), sharding.axes),
+            rows,
+            summed=True,
+        )
     size = num_rows(rows)
     block, whole = _block_sizes(size, block_size)
     if whole == 1 and block == size:
         return function(rows)
 
     def add_block(total: PyTree, index: Int[Array, ""]) -> tuple[PyTree, None]:
-        return jax.tree.map(jnp.add, total, function(_slice(rows, index * block, block))), None
+        return jax.tree.map(
+            jnp.add, total, function(_slice(rows, index * block, block))
+        ), None
 
     shapes = jax.eval_shape(function, _slice(rows, 0, block))
     zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
     total, _ = lax.scan(add_block, zeros, jnp.arange(whole, dtype=jnp.int32))
     if whole * block < size:
-        total = jax.tree.map(jnp.add, total, function(_slice(rows, whole * block, size - whole * block)))
+        total = jax.tree.map(
+            jnp.add, total, function(_slice(rows, whole * block, size - whole * block))
+        )
     return total
 
 
 def block_map(
-    function: Callable[[Rows], Array], rows: Rows, block_size: int, sharding: RowSharding | None = None
+    function: Callable[[Rows], Array],
+    rows: Rows,
+    block_size: int,
+    sharding: RowSharding | None = None,
 ) -> Array:
     """Concatenate `function(block)`, which has one row for each row of the block."""
     if sharding is not None:
@@ -83,7 +97,9 @@ def block_map(
     head = mapped.reshape(whole * block, *mapped.shape[2:])
     if whole * block == size:
         return head
-    return jnp.concatenate([head, function(_slice(rows, whole * block, size - whole * block))])
+    return jnp.concatenate(
+        [head, function(_slice(rows, whole * block, size - whole * block))]
+    )
 
 
 def normalised_weights(weights: Numbers | None, size: int, dtype: DTypeLike) -> Weights:
@@ -93,11 +109,15 @@ def normalised_weights(weights: Numbers | None, size: int, dtype: DTypeLike) -> 
     if checks.is_concrete(weights):
         weights = checks.plain_array("weights", weights)
     if np.shape(weights) != (size,):
-        raise ValueError(f"weights must have shape ({size},), one per row, got {np.shape(weights)}.")
+        raise ValueError(
+            f"weights must have shape ({size},), one per row, got {np.shape(weights)}."
+        )
     if not checks.is_concrete(weights):
         traced = jnp.asarray(weights, dtype)
         return traced * (size / jnp.sum(traced))
-    host = np.asarray(weights, dtype)  # needs no program for each shape, and nor does `device_put`
+    host = np.asarray(
+        weights, dtype
+    )  # needs no program for each shape, and nor does `device_put`
     checks.number("weights", host)
     if not host.sum() > 0:
         raise ValueError("weights are all 0; give at least one row a positive weight.")
@@ -111,7 +131,9 @@ def checked_count(count: ArrayLike | None, size: int) -> Count:
     if checks.is_concrete(count):
         number = checks.whole("count", count, minimum=-checks.LARGEST_INT)
         if not 1 <= number <= size:
-            raise ValueError(f"count must lie in 1..{size}, the rows that are stored, got {number}.")
+            raise ValueError(
+                f"count must lie in 1..{size}, the rows that are stored, got {number}."
+            )
     return jnp.asarray(count, jnp.int32)
 
 
@@ -121,12 +143,18 @@ def row_weights(weights: Weights, count: Count, size: int, dtype: DTypeLike) -> 
         return weights
     used = (jnp.arange(size, dtype=jnp.int32) < count).astype(dtype)
     # weights are of mean one over the stored rows; here they are made so over the rows in use
-    return used if weights is None else weights * used * (count.astype(dtype) / jnp.sum(weights * used))
+    return (
+        used
+        if weights is None
+        else weights * used * (count.astype(dtype) / jnp.sum(weights * used))
+    )
 
 
 def tree_as_rows(name: str, data: PyTree) -> PyTree:
     """Every array of a pytree by `as_rows`, each named by its path."""
-    return jax.tree.map_with_path(lambda path, array: as_rows(f"{name}{jax.tree_util.keystr(path)}", array), data)
+    return jax.tree.map_with_path(
+        lambda path, array: as_rows(f"{name}{jax.tree_util.keystr(path)}", array), data
+    )
 
 
 def as_rows(name: str, array: Numbers) -> Array:
@@ -135,7 +163,9 @@ def as_rows(name: str, array: Numbers) -> Array:
         return cast(Array, array)
     if isinstance(array, jax.Array):
         if jnp.issubdtype(array.dtype, jnp.complexfloating):
-            raise TypeError(f"{name} must be an array of real numbers, but holds complex ones; pass two real columns.")
+            raise TypeError(
+                f"{name} must be an array of real numbers, but holds complex ones; pass two real columns."
+            )
         return array
     plain = checks.plain_array(name, array, complete=False)
     checks.numbers_fit(name, plain)

@@ -57,13 +57,17 @@ class Reparametrised(Problem):
         return value, self.pull_back(gradient)
 
     def gradient_at(self, position: PyTree, indices: Indices) -> PyTree:
-        return self.pull_back(self.problem.gradient_at(self.to_position(position), indices))
+        return self.pull_back(
+            self.problem.gradient_at(self.to_position(position), indices)
+        )
 
     def values_at(self, position: PyTree, indices: Indices) -> Float[Array, " batch"]:
         return self.problem.values_at(self.to_position(position), indices)
 
     def gradients_at(self, position: PyTree, indices: Indices) -> PyTree:
-        return jax.vmap(self.pull_back)(self.problem.gradients_at(self.to_position(position), indices))
+        return jax.vmap(self.pull_back)(
+            self.problem.gradients_at(self.to_position(position), indices)
+        )
 
 
 class Affine(Reparametrised):
@@ -96,30 +100,52 @@ class Affine(Reparametrised):
 
     def __init__(self, problem: Problem, matrix: Numbers):
         checks.instance("problem", problem, Problem, "langevax.FiniteSum(loss, data)")
-        matrix = jnp.asarray(checks.plain_array("matrix", matrix) if checks.is_concrete(matrix) else matrix)
+        matrix = jnp.asarray(
+            checks.plain_array("matrix", matrix)
+            if checks.is_concrete(matrix)
+            else matrix
+        )
         square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1]
-        if not (matrix.ndim == 1 or square) or not jnp.issubdtype(matrix.dtype, jnp.inexact):
-            raise ValueError(f"matrix must be floating (d,) or (d, d), got {matrix.dtype} {matrix.shape}.")
+        if not (matrix.ndim == 1 or square) or not jnp.issubdtype(
+            matrix.dtype, jnp.inexact
+        ):
+            raise ValueError(
+                f"matrix must be floating (d,) or (d, d), got {matrix.dtype} {matrix.shape}."
+            )
         if checks.is_concrete(matrix):
             checks.finite("matrix", matrix, remedy="pass finite entries")
-            numbers = np.asarray(matrix)  # by NumPy, without compiling programs of this size
-            scales = np.abs(numbers) if matrix.ndim == 1 else np.linalg.svd(numbers, compute_uv=False)
-            least = 0 if matrix.ndim == 1 else jnp.finfo(matrix.dtype).eps * np.max(scales)  # scales do not round
+            numbers = np.asarray(
+                matrix
+            )  # by NumPy, without compiling programs of this size
+            scales = (
+                np.abs(numbers)
+                if matrix.ndim == 1
+                else np.linalg.svd(numbers, compute_uv=False)
+            )
+            least = (
+                0 if matrix.ndim == 1 else jnp.finfo(matrix.dtype).eps * np.max(scales)
+            )  # scales do not round
             if not bool(np.min(scales) > least):
-                raise ValueError(f"matrix is singular to {matrix.dtype} rounding; pass an invertible one.")
+                raise ValueError(
+                    f"matrix is singular to {matrix.dtype} rounding; pass an invertible one."
+                )
         self.problem = problem
         self.matrix = matrix
         self.precision = jax.tree.map(self._precision_in_z, problem.precision)
 
     def to_position(self, z: PyTree) -> PyTree:
         """`A z`; records of a run may be passed as they are."""
-        return jax.tree.map(lambda leaf: self._times(jnp.asarray(leaf), self.matrix.T), z)
+        return jax.tree.map(
+            lambda leaf: self._times(jnp.asarray(leaf), self.matrix.T), z
+        )
 
     def from_position(self, position: PyTree) -> PyTree:
         """`A^-1 position`."""
         if self.matrix.ndim == 1:
             return jax.tree.map(lambda x: x / self.matrix, position)
-        return jax.tree.map(lambda x: jnp.linalg.solve(self.matrix, x[..., None])[..., 0], position)
+        return jax.tree.map(
+            lambda x: jnp.linalg.solve(self.matrix, x[..., None])[..., 0], position
+        )
 
     def pull_back(self, gradient: PyTree) -> PyTree:
         """`A^T gradient`: the chain rule, on the last axis as well."""
@@ -140,7 +166,9 @@ class Affine(Reparametrised):
             gram = matrix.T @ matrix
             lengths = np.diagonal(gram)
             cosines = gram / np.sqrt(np.outer(lengths, lengths))
-            is_skew = bool(np.max(np.abs(cosines - np.diag(np.diagonal(cosines)))) > 1e-3)
+            is_skew = bool(
+                np.max(np.abs(cosines - np.diag(np.diagonal(cosines)))) > 1e-3
+            )
         else:
             lengths = jnp.sum(self.matrix**2, axis=0)
         if precision.ndim > 0 or is_skew:
@@ -191,13 +219,17 @@ class Rotated(Reparametrised):
 
     def __init__(self, problem: Problem, directions: Numbers):
         if jnp.ndim(problem.precision) != 0:
-            raise ValueError("a rotation mixes coordinates: they must have one precision; scale the problem first.")
+            raise ValueError(
+                "a rotation mixes coordinates: they must have one precision; scale the problem first."
+            )
         dtype = jnp.result_type(directions)
         columns = np.asarray(directions, np.float64)
         checks.finite("directions", columns, remedy="pass finite columns")
         error = np.abs(columns.T @ columns - np.eye(columns.shape[1])).max()
         if error > 1e-3:
-            raise ValueError(f"directions must be orthonormal columns, but are off by {error:.2g}; pass those of a QR.")
+            raise ValueError(
+                f"directions must be orthonormal columns, but are off by {error:.2g}; pass those of a QR."
+            )
         self.problem = problem
         self.precision = problem.precision
         packed, tau = np.linalg.qr(columns, mode="raw")  # LAPACK's, transposed
@@ -206,8 +238,13 @@ class Rotated(Reparametrised):
         weights = np.zeros((len(tau), len(tau)))
         for j, weight in enumerate(tau):
             weights[j, j] = weight
-            weights[:j, j] = -weight * weights[:j, :j] @ (reflectors[:, :j].T @ reflectors[:, j])
-        self.reflectors, self.weights = jnp.asarray(reflectors, dtype), jnp.asarray(weights, dtype)
+            weights[:j, j] = (
+                -weight * weights[:j, :j] @ (reflectors[:, :j].T @ reflectors[:, j])
+            )
+        self.reflectors, self.weights = (
+            jnp.asarray(reflectors, dtype),
+            jnp.asarray(weights, dtype),
+        )
 
     def to_position(self, z: Vector) -> Vector:
         """`Q z`."""
@@ -215,7 +252,9 @@ class Rotated(Reparametrised):
 
     def from_position(self, position: Vector) -> Vector:
         """`Q^T position`."""
-        return position - self.reflectors @ (self.weights.T @ (self.reflectors.T @ position))
+        return position - self.reflectors @ (
+            self.weights.T @ (self.reflectors.T @ position)
+        )
 
     def pull_back(self, gradient: Vector) -> Vector:
         """`Q^T gradient`."""
@@ -248,10 +287,16 @@ class Raveled(Reparametrised):
         self.problem = problem
         self.shapes = tuple(jnp.shape(leaf) for leaf in leaves)
         spread = trees.map_prefix(
-            lambda p, x: jnp.broadcast_to(jnp.asarray(p, x.dtype), x.shape), problem.precision, like
+            lambda p, x: jnp.broadcast_to(jnp.asarray(p, x.dtype), x.shape),
+            problem.precision,
+            like,
         )
         vector = self.from_position(spread)
-        same = vector.size > 0 and checks.is_concrete(vector) and np.ptp(np.asarray(vector)) == 0
+        same = (
+            vector.size > 0
+            and checks.is_concrete(vector)
+            and np.ptp(np.asarray(vector)) == 0
+        )
         self.precision = vector[0] if same else vector
 
     @property
@@ -262,7 +307,10 @@ class Raveled(Reparametrised):
     def to_position(self, z: Vector) -> PyTree:
         """The pytree of a vector."""
         ends = np.cumsum([math.prod(shape) for shape in self.shapes])[:-1]
-        leaves = [leaf.reshape(shape) for leaf, shape in zip(jnp.split(z, ends), self.shapes, strict=True)]
+        leaves = [
+            leaf.reshape(shape)
+            for leaf, shape in zip(jnp.split(z, ends), self.shapes, strict=True)
+        ]
         return jax.tree.unflatten(self.structure, leaves)
 
     def from_position(self, position: PyTree) -> Vector:

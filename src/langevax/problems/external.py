@@ -22,7 +22,9 @@ from langevax.problems.finite_sum import BLOCK_SIZE, FiniteSum
 
 Function = Callable[[PyTree, PyTree], Any]
 
-ONE_AT_A_TIME = threading.RLock()  # few libraries expect calls of one model from several threads
+ONE_AT_A_TIME = (
+    threading.RLock()
+)  # few libraries expect calls of one model from several threads
 
 
 class ExternalSum(FiniteSum):
@@ -79,7 +81,9 @@ class ExternalSum(FiniteSum):
     ):
         checks.function("gradient", gradient, "(position, rows) -> position")
         checks.function("value", value, "(position, rows) -> float", optional=True)
-        super().__init__(_no_loss, data, precision=precision, count=count, block_size=block_size)
+        super().__init__(
+            _no_loss, data, precision=precision, count=count, block_size=block_size
+        )
         self.gradient_function = gradient
         self.value_function = value
 
@@ -94,7 +98,13 @@ class ExternalSum(FiniteSum):
                 "to ask for values."
             )
         mean = partial(_mean_value, self.value_function, self.block_size)
-        return host.call(mean, jax.ShapeDtypeStruct((), trees.dtype_of(position)), position, self.data, self._used())
+        return host.call(
+            mean,
+            jax.ShapeDtypeStruct((), trees.dtype_of(position)),
+            position,
+            self.data,
+            self._used(),
+        )
 
     def gradient(self, position: PyTree) -> PyTree:
         return self._gradient(position, self.data, self._used())
@@ -103,16 +113,24 @@ class ExternalSum(FiniteSum):
         return self.value(position), self.gradient(position)
 
     def gradient_at(self, position: PyTree, indices: Int[Array, " batch"]) -> PyTree:
-        return self._gradient(position, blocks.take(self.data, indices), np.int32(len(indices)))
+        return self._gradient(
+            position, blocks.take(self.data, indices), np.int32(len(indices))
+        )
 
     def gradients_at(self, position: PyTree, indices: Int[Array, " batch"]) -> PyTree:
         per_row = partial(_gradients, self.gradient_function, len(indices))
-        like = jax.tree.map(lambda x: jax.ShapeDtypeStruct((len(indices), *x.shape), x.dtype), position)
+        like = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct((len(indices), *x.shape), x.dtype), position
+        )
         return host.call(per_row, like, position, blocks.take(self.data, indices))
 
     def _gradient(self, position: PyTree, rows: PyTree, count: Any) -> PyTree:
         return host.call(
-            partial(_mean_gradient, self.gradient_function, self.block_size), position, position, rows, count
+            partial(_mean_gradient, self.gradient_function, self.block_size),
+            position,
+            position,
+            rows,
+            count,
         )
 
     def _used(self) -> Any:
@@ -123,24 +141,45 @@ def _no_loss(position: PyTree, example: PyTree) -> Any:
     raise TypeError("an ExternalSum has no loss in JAX; use its value and gradient.")
 
 
-def _mean_gradient(function: Function, block_size: int, position: PyTree, rows: PyTree, count: np.ndarray) -> PyTree:
+def _mean_gradient(
+    function: Function,
+    block_size: int,
+    position: PyTree,
+    rows: PyTree,
+    count: np.ndarray,
+) -> PyTree:
     total = None
     for share, block in _shares(rows, int(count), block_size):
-        part = jax.tree.map(lambda g, share=share: g * share, _gradient(function, position, block))
+        part = jax.tree.map(
+            lambda g, share=share: g * share, _gradient(function, position, block)
+        )
         total = part if total is None else jax.tree.map(np.add, total, part)
     return total
 
 
-def _mean_value(function: Function, block_size: int, position: PyTree, rows: PyTree, count: np.ndarray) -> float:
-    return sum(s * _value(function, position, block) for s, block in _shares(rows, int(count), block_size))
+def _mean_value(
+    function: Function,
+    block_size: int,
+    position: PyTree,
+    rows: PyTree,
+    count: np.ndarray,
+) -> float:
+    return sum(
+        s * _value(function, position, block)
+        for s, block in _shares(rows, int(count), block_size)
+    )
 
 
 def _gradients(function: Function, size: int, position: PyTree, rows: PyTree) -> PyTree:
-    gradients = [_gradient(function, position, _cut(rows, i, i + 1)) for i in range(size)]
+    gradients = [
+        _gradient(function, position, _cut(rows, i, i + 1)) for i in range(size)
+    ]
     return jax.tree.map(lambda *leaves: np.stack(leaves), *gradients)
 
 
-def _shares(rows: PyTree, count: int, block_size: int) -> Iterator[tuple[float, PyTree]]:
+def _shares(
+    rows: PyTree, count: int, block_size: int
+) -> Iterator[tuple[float, PyTree]]:
     """(share of the rows, block) of the first `count` rows in blocks."""
     length = -(-count // -(-count // block_size))  # as even as possible
     for start in range(0, count, length):
@@ -172,7 +211,9 @@ def _checked(path: Any, like: np.ndarray, leaf: Any) -> np.ndarray:
             "over the rows, in the position's shapes."
         )
     if not jnp.issubdtype(leaf.dtype, jnp.floating):
-        raise ValueError(f"{label} was returned with dtype {leaf.dtype}; return floating numbers ({like.dtype}).")
+        raise ValueError(
+            f"{label} was returned with dtype {leaf.dtype}; return floating numbers ({like.dtype})."
+        )
     return leaf
 
 

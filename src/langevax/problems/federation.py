@@ -33,11 +33,17 @@ class Clients(NamedTuple):
     """True if all weights are known to be the same."""
 
     @classmethod
-    def of(cls, rows: Any, weights: Any = "size", dtype: Any = jnp.float32) -> "Clients":
+    def of(
+        cls, rows: Any, weights: Any = "size", dtype: Any = jnp.float32
+    ) -> "Clients":
         """Clients with so many rows; `weights` as in `Federation`."""
         counts = np.asarray(rows, np.int64)
         shares = _shares(weights, counts)
-        return cls(jnp.asarray(shares, dtype), jnp.asarray(counts, jnp.int32), bool(np.ptp(shares) == 0))
+        return cls(
+            jnp.asarray(shares, dtype),
+            jnp.asarray(counts, jnp.int32),
+            bool(np.ptp(shares) == 0),
+        )
 
     @property
     def num_clients(self) -> int:
@@ -91,7 +97,9 @@ class Federation(Problem):
         block_size: int = BLOCK_SIZE,
     ):
         checks.function("loss", loss, "(position, example) -> scalar")
-        checks.function("regularizer", regularizer, "(position) -> scalar", optional=True)
+        checks.function(
+            "regularizer", regularizer, "(position) -> scalar", optional=True
+        )
         tracing.forget_old_numbers(loss, regularizer)
         if isinstance(data, list):
             raise TypeError(
@@ -102,7 +110,11 @@ class Federation(Problem):
         num_clients, max_rows = _two_axes(stacked)
         checks.finite("data", stacked, remedy="drop or impute these rows")
         rows = _checked_counts(counts, num_clients, max_rows)
-        floating = [a.dtype for a in jax.tree.leaves(stacked) if jnp.issubdtype(a.dtype, jnp.inexact)]
+        floating = [
+            a.dtype
+            for a in jax.tree.leaves(stacked)
+            if jnp.issubdtype(a.dtype, jnp.inexact)
+        ]
         clients = Clients.of(rows, weights, floating[0] if floating else jnp.float32)
         self.loss = loss
         self.data = stacked
@@ -115,7 +127,12 @@ class Federation(Problem):
         self.equal_weights = clients.equal_weights
 
     @classmethod
-    def of(cls, loss: Callable[[PyTree, PyTree], Any], clients: Sequence[PyTree], **options: Any) -> "Federation":
+    def of(
+        cls,
+        loss: Callable[[PyTree, PyTree], Any],
+        clients: Sequence[PyTree],
+        **options: Any,
+    ) -> "Federation":
         """The federation of a list of clients' data; shorter ones are padded with copies of their own rows.
 
         Raises:
@@ -129,9 +146,13 @@ class Federation(Problem):
             name = f"clients[{i}]"
             if jax.tree.structure(client) != jax.tree.structure(first):
                 structures = f"{jax.tree.structure(client)} but clients[0] {jax.tree.structure(first)}"
-                raise ValueError(f"{name} has the structure {structures}; pass the same structure for all.")
+                raise ValueError(
+                    f"{name} has the structure {structures}; pass the same structure for all."
+                )
             counts.append(checks.leading_axis(name, jax.tree.map(np.asarray, client)))
-            for (path, leaf), like in zip(jax.tree.leaves_with_path(client), jax.tree.leaves(first), strict=True):
+            for (path, leaf), like in zip(
+                jax.tree.leaves_with_path(client), jax.tree.leaves(first), strict=True
+            ):
                 leaf, label = np.asarray(leaf), f"{name}{jax.tree_util.keystr(path)}"
                 if leaf.shape[1:] != like.shape[1:] or leaf.dtype != like.dtype:
                     raise ValueError(
@@ -141,7 +162,9 @@ class Federation(Problem):
         longest = max(counts)
 
         def stack(*leaves: Any) -> np.ndarray:
-            return np.stack([np.asarray(a)[np.arange(longest) % len(a)] for a in leaves])
+            return np.stack(
+                [np.asarray(a)[np.arange(longest) % len(a)] for a in leaves]
+            )
 
         return cls(loss, jax.tree.map(stack, *clients), np.array(counts), **options)
 
@@ -161,14 +184,18 @@ class Federation(Problem):
     def client(self, index: Any) -> FiniteSum:
         """The problem of one client, `index` a number or traced."""
         if checks.is_concrete(index) and not 0 <= int(index) < self.size:
-            raise ValueError(f"index must lie in 0..{self.size - 1}, a client of this federation, got {index}.")
+            raise ValueError(
+                f"index must lie in 0..{self.size - 1}, a client of this federation, got {index}."
+            )
         rows = jax.tree.map(lambda a: a[index], self.data)
         return self.client_of(rows, self.counts[index])
 
     def client_of(self, rows: PyTree, count: Int[Array, ""]) -> FiniteSum:
         """The problem of a client with these rows, the first `count` of them in use."""
         used = count if self.padded else None
-        return FiniteSum(self.loss, rows, self.regularizer, count=used, block_size=self.block_size)
+        return FiniteSum(
+            self.loss, rows, self.regularizer, count=used, block_size=self.block_size
+        )
 
     def without(self, clients: Sequence[int]) -> "Federation":
         """The federation of the others, renumbered and reweighed: for clients that are gone for good.
@@ -181,10 +208,19 @@ class Federation(Problem):
             raise ValueError(f"clients must lie in 0..{self.size - 1}, got {gone}.")
         rest = np.setdiff1d(np.arange(self.size), gone)
         if not len(rest):
-            raise ValueError(f"clients names all {self.size} clients; leave at least one.")
+            raise ValueError(
+                f"clients names all {self.size} clients; leave at least one."
+            )
         data = jax.tree.map(lambda a: a[rest], self.data)
         weights = np.asarray(self.weights)[rest]
-        return Federation(self.loss, data, self.counts[rest], self.regularizer, weights, self.block_size)
+        return Federation(
+            self.loss,
+            data,
+            self.counts[rest],
+            self.regularizer,
+            weights,
+            self.block_size,
+        )
 
     def value(self, position: PyTree) -> Float[Array, ""]:
         return self._pooled().value(position)
@@ -196,12 +232,17 @@ class Federation(Problem):
         return self._pooled().value_and_gradient(position)
 
     def gradient_at(self, position: PyTree, indices: Int[Array, " batch"]) -> PyTree:
-        return jax.tree.map(lambda g: jnp.mean(g, axis=0), self.gradients_at(position, indices))
+        return jax.tree.map(
+            lambda g: jnp.mean(g, axis=0), self.gradients_at(position, indices)
+        )
 
     def gradients_at(self, position: PyTree, indices: Int[Array, " batch"]) -> PyTree:
         def one(index: Int[Array, ""]) -> PyTree:
             scale = self.size * self.weights[index]
-            return jax.tree.map(lambda g: scale.astype(g.dtype) * g, self.client(index).gradient(position))
+            return jax.tree.map(
+                lambda g: scale.astype(g.dtype) * g,
+                self.client(index).gradient(position),
+            )
 
         return jax.vmap(one)(indices)
 
@@ -212,7 +253,13 @@ class Federation(Problem):
         used = jnp.arange(max_rows, dtype=jnp.int32) < self.counts[:, None]
         row_weights = self.weights / self.counts.astype(self.weights.dtype)
         weights = jnp.where(used, row_weights[:, None], 0).reshape(-1)
-        return FiniteSum(self.loss, rows, self.regularizer, weights=weights, block_size=self.block_size)
+        return FiniteSum(
+            self.loss,
+            rows,
+            self.regularizer,
+            weights=weights,
+            block_size=self.block_size,
+        )
 
 
 def _two_axes(data: PyTree) -> tuple[int, int]:
@@ -222,14 +269,20 @@ def _two_axes(data: PyTree) -> tuple[int, int]:
     for path, leaf in jax.tree.leaves_with_path(data):
         label = f"data{jax.tree_util.keystr(path)}"
         if len(leaf.shape) < 2:
-            raise ValueError(f"{label} must be (clients, rows, ...), got shape {leaf.shape}; see Federation.of.")
+            raise ValueError(
+                f"{label} must be (clients, rows, ...), got shape {leaf.shape}; see Federation.of."
+            )
         lengths[label] = leaf.shape[1]
     if len(set(lengths.values())) > 1:
         listing = ", ".join(f"{label}: {length}" for label, length in lengths.items())
-        raise ValueError(f"the axes of rows of data disagree ({listing}); pass the same number of rows in each.")
+        raise ValueError(
+            f"the axes of rows of data disagree ({listing}); pass the same number of rows in each."
+        )
     (length,) = set(lengths.values())
     if length == 0:
-        raise ValueError("data has clients of 0 rows; pass at least one row for each client.")
+        raise ValueError(
+            "data has clients of 0 rows; pass at least one row for each client."
+        )
     return num_clients, length
 
 
@@ -255,11 +308,15 @@ def _shares(weights: Any, rows: np.ndarray) -> np.ndarray:
     """w_i in float64."""
     if isinstance(weights, str):
         if weights not in ("size", "uniform"):
-            raise ValueError(f"weights must be 'size', 'uniform' or one number per client, got {str(weights)!r}.")
+            raise ValueError(
+                f"weights must be 'size', 'uniform' or one number per client, got {str(weights)!r}."
+            )
         shares = rows.astype(np.float64) if weights == "size" else np.ones(len(rows))
     else:
         shares = checks.real_array("weights", weights)
         if shares.shape != rows.shape:
-            raise ValueError(f"weights must have shape {rows.shape}, one per client, got {shares.shape}.")
+            raise ValueError(
+                f"weights must have shape {rows.shape}, one per client, got {shares.shape}."
+            )
         checks.number("weights", shares, positive=True)
     return shares / shares.sum()

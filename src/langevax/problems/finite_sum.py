@@ -82,18 +82,26 @@ class FiniteSum(RowProblem):
         block_size: int = BLOCK_SIZE,
     ):
         checks.function("loss", loss, "(position, example) -> scalar")
-        checks.function("regularizer", regularizer, "(position) -> scalar", optional=True)
+        checks.function(
+            "regularizer", regularizer, "(position) -> scalar", optional=True
+        )
         tracing.forget_old_numbers(loss, regularizer)
         checks.numbers("precision", precision)
         rows = tree_as_rows("data", data)
         size = checks.leading_axis("data", rows)
         checks.finite("data", rows, remedy="drop or impute these rows")
-        floating = [a.dtype for a in jax.tree.leaves(rows) if jnp.issubdtype(a.dtype, jnp.inexact)]
+        floating = [
+            a.dtype
+            for a in jax.tree.leaves(rows)
+            if jnp.issubdtype(a.dtype, jnp.inexact)
+        ]
         self.loss = loss
         self.data = rows
         self.regularizer = regularizer
         self.precision = precision
-        self.weights = blocks.normalised_weights(weights, size, floating[0] if floating else jnp.float32)
+        self.weights = blocks.normalised_weights(
+            weights, size, floating[0] if floating else jnp.float32
+        )
         self.count = blocks.checked_count(count, size)
         self.block_size = checks.whole("block_size", block_size)
         self.row_sharding = None
@@ -105,8 +113,18 @@ class FiniteSum(RowProblem):
             ValueError: this sum has weights, which are those of its own rows.
         """
         if self.weights is not None:
-            raise ValueError("this sum has weights, which belong to its own rows; weigh rows in the loss instead.")
-        return FiniteSum(self.loss, rows, self.regularizer, self.precision, None, count, self.block_size)
+            raise ValueError(
+                "this sum has weights, which belong to its own rows; weigh rows in the loss instead."
+            )
+        return FiniteSum(
+            self.loss,
+            rows,
+            self.regularizer,
+            self.precision,
+            None,
+            count,
+            self.block_size,
+        )
 
     @property
     def max_size(self) -> int:
@@ -120,9 +138,14 @@ class FiniteSum(RowProblem):
         return self.value_and_gradient(position)[1]
 
     def value_and_gradient(self, position: PyTree) -> tuple[Scalar, PyTree]:
-        value, gradient = self._over_blocks(lambda rows: jax.value_and_grad(self._sum)(position, *rows), position)
+        value, gradient = self._over_blocks(
+            lambda rows: jax.value_and_grad(self._sum)(position, *rows), position
+        )
         divisor = self._divisor(position)
-        value, gradient = value / divisor, jax.tree.map(lambda g: g / divisor.astype(g.dtype), gradient)
+        value, gradient = (
+            value / divisor,
+            jax.tree.map(lambda g: g / divisor.astype(g.dtype), gradient),
+        )
         if self.regularizer is None:
             return value, gradient
         extra, extra_gradient = jax.value_and_grad(self.regularizer)(position)
@@ -137,32 +160,48 @@ class FiniteSum(RowProblem):
 
     def gradients_at(self, position: PyTree, indices: Indices) -> PyTree:
         def one(example: PyTree, weight: Scalar | None) -> PyTree:
-            return jax.grad(lambda x: self._regularized(self._weighted(x, example, weight), x))(position)
+            return jax.grad(
+                lambda x: self._regularized(self._weighted(x, example, weight), x)
+            )(position)
 
         return jax.vmap(one)(*blocks.take(self._rows(position), indices))
 
     def values_at(self, position: PyTree, indices: Indices) -> Float[Array, " batch"]:
         def one(example: PyTree, weight: Scalar | None) -> Scalar:
-            return self._regularized(self._weighted(position, example, weight), position)
+            return self._regularized(
+                self._weighted(position, example, weight), position
+            )
 
         return jax.vmap(one)(*blocks.take(self._rows(position), indices))
 
     def _rows(self, position: PyTree) -> tuple[PyTree, Weights]:
-        return self.data, blocks.row_weights(self.weights, self.count, self.max_size, trees.dtype_of(position))
+        return self.data, blocks.row_weights(
+            self.weights, self.count, self.max_size, trees.dtype_of(position)
+        )
 
-    def _over_blocks(self, function: Callable[[Rows], PyTree], position: PyTree) -> PyTree:
+    def _over_blocks(
+        self, function: Callable[[Rows], PyTree], position: PyTree
+    ) -> PyTree:
         block = sizes().pass_rows if self.block_size == BLOCK_SIZE else self.block_size
-        return blocks.block_sum(function, self._rows(position), block, self.row_sharding)
+        return blocks.block_sum(
+            function, self._rows(position), block, self.row_sharding
+        )
 
     def _divisor(self, position: PyTree) -> Scalar:
         return jnp.asarray(self.size, trees.dtype_of(position))
 
-    def _weighted(self, position: PyTree, example: PyTree, weight: Scalar | None) -> Scalar:
-        value = checks.scalar("loss", self.loss(position, example), "sum or average its entries")
+    def _weighted(
+        self, position: PyTree, example: PyTree, weight: Scalar | None
+    ) -> Scalar:
+        value = checks.scalar(
+            "loss", self.loss(position, example), "sum or average its entries"
+        )
         return value if weight is None else value * weight.astype(value.dtype)
 
     def _sum(self, position: PyTree, data: PyTree, weights: Weights) -> Scalar:
-        return jnp.sum(jax.vmap(self._weighted, in_axes=(None, 0, 0))(position, data, weights))
+        return jnp.sum(
+            jax.vmap(self._weighted, in_axes=(None, 0, 0))(position, data, weights)
+        )
 
     def _regularized(self, value: Scalar, position: PyTree) -> Scalar:
         return value if self.regularizer is None else value + self.regularizer(position)
@@ -191,7 +230,9 @@ class NegativeLogPrior(eqx.Module):
     total: float = eqx.field(static=True)
 
     def __call__(self, position: PyTree) -> Scalar:
-        value = checks.scalar("log_prior", self.log_prior(position), "sum over its entries")
+        value = checks.scalar(
+            "log_prior", self.log_prior(position), "sum over its entries"
+        )
         return -value / jnp.asarray(self.total, jnp.result_type(value))
 
 
@@ -232,14 +273,18 @@ def posterior(
         (0.5, 1.25)
     """
     data = tree_as_rows("data", data)
-    if weights is None:
+    if weights is None:  # noqa: SIM108
         total = float(checks.leading_axis("data", data))
     else:
         total = float(np.sum(checks.plain_array("weights", weights)))
     if not (np.isfinite(total) and total > 0):
-        raise ValueError(f"weights must be finite with a positive sum, got a sum of {total}; pass numbers >= 0.")
+        raise ValueError(
+            f"weights must be finite with a positive sum, got a sum of {total}; pass numbers >= 0."
+        )
     checks.numbers("prior_precision", prior_precision)
-    if log_prior is None and not any(np.any(np.asarray(p)) for p in jax.tree.leaves(prior_precision)):
+    if log_prior is None and not any(
+        np.any(np.asarray(p)) for p in jax.tree.leaves(prior_precision)
+    ):
         raise ValueError(
             "there is no prior: pass log_prior (a constant one is `lambda x: 0.0`) or prior_precision > 0."
         )
@@ -260,22 +305,39 @@ def posterior(
     return target
 
 
-def _compare_densities(target: Posterior, log_density: PositionFunction, position: PyTree) -> None:
+def _compare_densities(
+    target: Posterior, log_density: PositionFunction, position: PyTree
+) -> None:
     """Raise unless the log density is the posterior's up to a constant, at positions around one that the user gives."""
     if position is None:
-        raise ValueError("log_density is compared around a position; pass position= as well.")
+        raise ValueError(
+            "log_density is compared around a position; pass position= as well."
+        )
     rng, rows = np.random.default_rng(0), []
     with jax.enable_x64(), jax.numpy_dtype_promotion("standard"):
         centre = jax.tree.map(lambda x: np.asarray(x, np.float64), position)
         for _ in range(NUM_COMPARED):
-            near = jax.tree.map(lambda x: x + 0.1 * (1 + np.abs(x)) * rng.normal(size=x.shape), centre)
+            near = jax.tree.map(
+                lambda x: x + 0.1 * (1 + np.abs(x)) * rng.normal(size=x.shape), centre
+            )
             near = jax.tree.map(jnp.asarray, near)
-            rows.append((-float(target.problem.potential(near)) / target.temperature, float(log_density(near))))
-    ours, theirs = np.array([row for row in rows if np.isfinite(row).all()]).reshape(-1, 2).T
+            rows.append(
+                (
+                    -float(target.problem.potential(near)) / target.temperature,
+                    float(log_density(near)),
+                )
+            )
+    ours, theirs = (
+        np.array([row for row in rows if np.isfinite(row).all()]).reshape(-1, 2).T
+    )
     if len(ours) < 2:
-        raise ValueError(f"the two log densities are not both finite around position: {rows}; pass another position.")
+        raise ValueError(
+            f"the two log densities are not both finite around position: {rows}; pass another position."
+        )
     difference = ours - theirs
-    if np.ptp(difference) > COMPARED_TOLERANCE * (np.abs(ours).max() + np.abs(theirs).max()):
+    if np.ptp(difference) > COMPARED_TOLERANCE * (
+        np.abs(ours).max() + np.abs(theirs).max()
+    ):
         raise ValueError(
             f"log_density is not log_prior plus the sum of log_likelihood: between two positions the one changes by "
             f"{theirs[1] - theirs[0]:.6g} and the other by {ours[1] - ours[0]:.6g}; log_likelihood is that of one row, "

@@ -27,7 +27,10 @@ def call(function: Callable[..., PyTree], like: PyTree, *arguments: PyTree) -> P
     element. Its exceptions propagate unchanged if all arguments are concrete; a compiled program raises a
     `jax.errors.JaxRuntimeError` whose text ends with the exception.
     """
-    shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, jax.dtypes.canonicalize_dtype(a.dtype)), like)
+    shapes = jax.tree.map(
+        lambda a: jax.ShapeDtypeStruct(a.shape, jax.dtypes.canonicalize_dtype(a.dtype)),
+        like,
+    )
 
     def exact(*arrays: PyTree) -> PyTree:
         return jax.tree.map(_as, function(*jax.tree.map(np.asarray, arrays)), shapes)

@@ -58,9 +58,18 @@ class Residual(Likelihood):
     def check_targets(self, targets: Targets, output_shape: Shape = ()) -> None:
         name = type(self).__name__
         _check_shapes(name, targets, output_shape, ())
-        if not (jnp.issubdtype(targets.dtype, jnp.floating) or jnp.issubdtype(targets.dtype, jnp.integer)):
-            raise TypeError(f"targets have dtype {targets.dtype}, but {name} needs numbers; cast targets to float.")
-        checks.finite("targets", targets, remedy=f"{name} needs finite targets; drop or impute those rows")
+        if not (
+            jnp.issubdtype(targets.dtype, jnp.floating)
+            or jnp.issubdtype(targets.dtype, jnp.integer)
+        ):
+            raise TypeError(
+                f"targets have dtype {targets.dtype}, but {name} needs numbers; cast targets to float."
+            )
+        checks.finite(
+            "targets",
+            targets,
+            remedy=f"{name} needs finite targets; drop or impute those rows",
+        )
 
 
 class Gaussian(Residual):
@@ -197,7 +206,9 @@ class Quantile(Residual):
     def __check_init__(self) -> None:
         checks.number("level", self.level, positive=True)
         if checks.is_concrete(self.level) and not float(self.level) < 1:
-            raise ValueError(f"level must lie between 0 and 1, got {self.level}; 0.9 is the 90 % quantile.")
+            raise ValueError(
+                f"level must lie between 0 and 1, got {self.level}; 0.9 is the 90 % quantile."
+            )
         checks.number("width", self.width, positive=True)
 
     def __call__(self, z: Scalar, y: Observation) -> Scalar:
@@ -232,7 +243,9 @@ class Bernoulli(Likelihood):
         rows = np.asarray(targets) if checks.is_concrete(targets) else np.empty(0)
         wrong = rows[np.abs(rows) != 1] if rows.dtype != bool else rows
         if wrong.size:
-            raise ValueError(f"Bernoulli needs targets -1 or +1, found {wrong[0]}; map 0/1 with 2.0 * y - 1.0.")
+            raise ValueError(
+                f"Bernoulli needs targets -1 or +1, found {wrong[0]}; map 0/1 with 2.0 * y - 1.0."
+            )
 
 
 class Categorical(Likelihood):
@@ -262,11 +275,15 @@ class Categorical(Likelihood):
             )
         _check_shapes("Categorical", targets, output_shape, output_shape)
         if not jnp.issubdtype(targets.dtype, jnp.integer):
-            raise TypeError(f"targets have dtype {targets.dtype}, but Categorical needs integers 0, ..., C-1.")
+            raise TypeError(
+                f"targets have dtype {targets.dtype}, but Categorical needs integers 0, ..., C-1."
+            )
         rows = np.asarray(targets) if checks.is_concrete(targets) else np.empty(0)
         wrong = rows[(rows < 0) | (rows >= output_shape[0])]
         if wrong.size:
-            raise ValueError(f"Categorical needs labels in [0, {output_shape[0]}), found {wrong[0]}; number from 0.")
+            raise ValueError(
+                f"Categorical needs labels in [0, {output_shape[0]}), found {wrong[0]}; number from 0."
+            )
 
 
 class LinearPredictor(eqx.Module):
@@ -290,19 +307,32 @@ class LinearPredictor(eqx.Module):
     likelihood: Likelihood
 
     def __check_init__(self) -> None:
-        checks.instance("likelihood", self.likelihood, Likelihood, "langevax.likelihoods.Gaussian(0.1)")
+        checks.instance(
+            "likelihood",
+            self.likelihood,
+            Likelihood,
+            "langevax.likelihoods.Gaussian(0.1)",
+        )
 
-    def __call__(self, position: Float[Array, "modes *outputs"], example: tuple[Array, Array]) -> Scalar:
+    def __call__(
+        self, position: Float[Array, "modes *outputs"], example: tuple[Array, Array]
+    ) -> Scalar:
         features, target = example
         return self.likelihood(features.astype(position.dtype) @ position, target)
 
 
-def _check_shapes(name: str, targets: Targets, output_shape: Shape, expected: Shape) -> None:
+def _check_shapes(
+    name: str, targets: Targets, output_shape: Shape, expected: Shape
+) -> None:
     if tuple(output_shape) != expected:
         shape = tuple(output_shape)
-        raise ValueError(f"{name} needs function values of shape {expected}, got {shape}; pass coefficients (N,).")
+        raise ValueError(
+            f"{name} needs function values of shape {expected}, got {shape}; pass coefficients (N,)."
+        )
     if len(targets.shape) != 1:
-        raise ValueError(f"targets of {name} must have shape (n,), got {tuple(targets.shape)}; pass one per row.")
+        raise ValueError(
+            f"targets of {name} must have shape (n,), got {tuple(targets.shape)}; pass one per row."
+        )
 
 
 __all__ = [

@@ -36,7 +36,9 @@ def matmul_precision(precision: str | None) -> AbstractContextManager[object]:
 
     It is `jax.default_matmul_precision`: part of what distinguishes compiled programs, and local to a thread.
     """
-    return nullcontext() if precision is None else jax.default_matmul_precision(precision)
+    return (
+        nullcontext() if precision is None else jax.default_matmul_precision(precision)
+    )
 
 
 def in_float32(function: Callable[P, R]) -> Callable[P, R]:
@@ -66,7 +68,9 @@ def tensordot(a: Array, b: Array, axes: int) -> Array:
     return _product(partial(jnp.tensordot, axes=axes), a, b)
 
 
-def preactivation(weights: Float[Array, " coordinates"], x: Float[Array, " features"]) -> Float[Array, ""]:
+def preactivation(
+    weights: Float[Array, " coordinates"], x: Float[Array, " features"]
+) -> Float[Array, ""]:
     """`<w, x> + b` of weights (w, b), d + 1 numbers, and an input x of d, both of one floating dtype.
 
     Most neurons are functions of it. It follows the current precision (`simulate(..., matmul_precision=)`).
@@ -82,7 +86,12 @@ def preactivation(weights: Float[Array, " coordinates"], x: Float[Array, " featu
     """
     # JAX caches the mapped form of a function with a rule of its own, and reuses it where it does not belong
     over_devices = not jax.sharding.get_abstract_mesh().empty
-    plain = over_devices or _setting() in BFLOAT16 or len(x) % _tile(x) == 0 or not platforms.sizes().filled_columns
+    plain = (
+        over_devices
+        or _setting() in BFLOAT16
+        or len(x) % _tile(x) == 0
+        or not platforms.sizes().filled_columns
+    )
     return dot(weights[:-1], x) + weights[-1] if plain else _preactivation(weights, x)
 
 
@@ -98,13 +107,17 @@ def _preactivation(weights: Array, x: Array) -> Array:
 
 
 @_preactivation.defjvp
-def _preactivation_slopes(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+def _preactivation_slopes(
+    primals: tuple[Array, Array], tangents: tuple[Array, Array]
+) -> tuple[Array, Array]:
     (weights, x), (change, dx) = primals, tangents
     missing = jnp.zeros(-len(weights) % _tile(x), x.dtype)
     # of three parts: XLA copies what it recognises as padding number by number, six times as slowly
     filled = jnp.concatenate([x, jnp.ones(1, x.dtype), missing])
     slopes = jnp.concatenate([change, missing.astype(change.dtype)])
-    return _preactivation(weights, x), jnp.dot(slopes, filled) + jnp.dot(weights[:-1], dx)
+    return _preactivation(weights, x), jnp.dot(slopes, filled) + jnp.dot(
+        weights[:-1], dx
+    )
 
 
 def _product(product: Callable[..., Array], a: Array, b: Array) -> Array:
@@ -115,7 +128,9 @@ def _product(product: Callable[..., Array], a: Array, b: Array) -> Array:
     whole = partial(product, precision=lax.Precision.HIGHEST)
     if dtype != jnp.float32:  # in float64 runs operands have 8 bits all the same
         return _rounded_back(whole(a, b))
-    by_units = partial(product, precision=lax.DotAlgorithmPreset.BF16_BF16_F32)  # XLA on CPUs may refuse it
+    by_units = partial(
+        product, precision=lax.DotAlgorithmPreset.BF16_BF16_F32
+    )  # XLA on CPUs may refuse it
     return _rounded_back(lax.platform_dependent(a, b, cpu=whole, default=by_units))
 
 
@@ -140,4 +155,6 @@ def _rounded_back(x: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 _rounded.defjvp(lambda primals, tangents: (_rounded(*primals), *tangents))
-_rounded_back.defjvp(lambda primals, tangents: (_rounded_back(*primals), _round(*tangents)))
+_rounded_back.defjvp(
+    lambda primals, tangents: (_rounded_back(*primals), _round(*tangents))
+)

@@ -89,7 +89,9 @@ class MeanFieldRisk(RowProblem):
         checks.instance("loss", loss, Loss, "langevax.losses.squared")
         checks.number("precision", precision)
         inputs, targets = as_rows("inputs", inputs), as_rows("targets", targets)
-        size = checks.leading_axis("(inputs, targets)", {"inputs": inputs, "targets": targets})
+        size = checks.leading_axis(
+            "(inputs, targets)", {"inputs": inputs, "targets": targets}
+        )
         checks.finite("inputs", inputs, remedy="drop or impute these rows")
         loss.check_targets(targets, neuron.output_shape)
         self.neuron = neuron
@@ -99,7 +101,9 @@ class MeanFieldRisk(RowProblem):
         self.precision = precision
         self.weights = blocks.normalised_weights(weights, size, inputs.dtype)
         self.count = blocks.checked_count(count, size)
-        self.block_size = None if block_size is None else checks.whole("block_size", block_size)
+        self.block_size = (
+            None if block_size is None else checks.whole("block_size", block_size)
+        )
         self.row_sharding = self.particle_sharding = None
 
     @property
@@ -114,14 +118,18 @@ class MeanFieldRisk(RowProblem):
     @property
     def num_particle_shards(self) -> int:
         """Devices over which particles are split."""
-        return 1 if self.particle_sharding is None else self.particle_sharding.num_devices
+        return (
+            1 if self.particle_sharding is None else self.particle_sharding.num_devices
+        )
 
     def outputs(self, position: Cloud, inputs: Numbers | None = None) -> Outputs:
         """The network's outputs z, by default at the training inputs."""
         sharding = self.row_sharding if inputs is None else None
         inputs = self.inputs if inputs is None else as_rows("inputs", inputs)
         block = self._block(position, len(inputs)) or len(inputs)
-        return blocks.block_map(lambda x: self._mean(position, x), inputs, block, sharding)
+        return blocks.block_map(
+            lambda x: self._mean(position, x), inputs, block, sharding
+        )
 
     def dual(self, position: Cloud) -> Outputs:
         """The dual vector `g_i = loss'(z_i, y_i)`: all that one particle depends on."""
@@ -129,63 +137,105 @@ class MeanFieldRisk(RowProblem):
 
     def linearized(self, dual: Outputs) -> "MeanFieldRisk":
         """The risk with the dual frozen: particles do not interact, the problem of each is `of_one_particle(dual)`."""
-        return eqx.tree_at(lambda risk: (risk.loss, risk.targets), self, (linear, dual), is_leaf=_is_loss)
+        return eqx.tree_at(
+            lambda risk: (risk.loss, risk.targets),
+            self,
+            (linear, dual),
+            is_leaf=_is_loss,
+        )
 
     def of_one_particle(self, dual: Outputs) -> FiniteSum:
         """One particle's problem: potential `U_g(theta) = (1/n) sum_i <g_i, h(theta, x_i)> + ridge |theta|^2`."""
         return OneParticle(self, dual)
 
-    def prior(self, temperature: ArrayLike, num_particles: int, antithetic: bool = False) -> "Prior":
+    def prior(
+        self, temperature: ArrayLike, num_particles: int, antithetic: bool = False
+    ) -> "Prior":
         """Draws of the law at dual 0, N(0, temperature / precision): `prior(key) -> (N, d)`.
 
         With `antithetic`, particles 2 k and 2 k + 1 are reflections of each other, whose outputs add up to 0.
         """
         checks.flag("antithetic", antithetic)
         checks.positive_int("num_particles", num_particles)
-        checks.fits_memory("num_particles", num_particles, self.particle_size * self.inputs.dtype.itemsize)
+        checks.fits_memory(
+            "num_particles",
+            num_particles,
+            self.particle_size * self.inputs.dtype.itemsize,
+        )
         checks.number("temperature", temperature)
-        if checks.is_concrete(self.precision) and not np.all(np.asarray(self.precision) > 0):
+        if checks.is_concrete(self.precision) and not np.all(
+            np.asarray(self.precision) > 0
+        ):
             raise ValueError(
                 f"precision is {self.precision}: there is no prior without a quadratic part; pass precision > 0."
             )
-        temperature = jnp.asarray(temperature, self.inputs.dtype)  # traced: another temperature is the same program
+        temperature = jnp.asarray(
+            temperature, self.inputs.dtype
+        )  # traced: another temperature is the same program
         reflection = reflection_of(self) if antithetic else None
-        return Prior(temperature, self.precision, (num_particles, self.particle_size), self.inputs.dtype, reflection)
+        return Prior(
+            temperature,
+            self.precision,
+            (num_particles, self.particle_size),
+            self.inputs.dtype,
+            reflection,
+        )
 
     def row_weights(self) -> Float[Array, " n"]:
         """The weight of each row in a sum over rows: mean one over those in use, 0 for padding."""
-        weights = blocks.row_weights(self.weights, self.count, self.max_size, self.inputs.dtype)
-        return jnp.ones(self.max_size, self.inputs.dtype) if weights is None else weights
+        weights = blocks.row_weights(
+            self.weights, self.count, self.max_size, self.inputs.dtype
+        )
+        return (
+            jnp.ones(self.max_size, self.inputs.dtype) if weights is None else weights
+        )
 
     def mean_over_rows(self, values: Float[Array, " n"]) -> Scalar:
         """`(1/n) sum_i weight_i values_i`, as the risk averages its losses; rows of weight 0 may hold anything."""
         weights = self.row_weights()
-        return jnp.sum(jnp.where(weights > 0, values * weights, 0)) / jnp.asarray(self.size, values.dtype)
+        return jnp.sum(jnp.where(weights > 0, values * weights, 0)) / jnp.asarray(
+            self.size, values.dtype
+        )
 
     def value(self, position: Cloud) -> Scalar:
-        return self._average_blocks(lambda rows: self._losses(position, *rows), position)
+        return self._average_blocks(
+            lambda rows: self._losses(position, *rows), position
+        )
 
     def gradient(self, position: Cloud) -> Cloud:
-        return self._average_blocks(lambda rows: self._gradients(position, *rows), position)
+        return self._average_blocks(
+            lambda rows: self._gradients(position, *rows), position
+        )
 
     def value_and_gradient(self, position: Cloud) -> tuple[Scalar, Cloud]:
         return self._average_blocks(
-            lambda rows: (self._losses(position, *rows), self._gradients(position, *rows)), position
+            lambda rows: (
+                self._losses(position, *rows),
+                self._gradients(position, *rows),
+            ),
+            position,
         )
 
     def gradient_at(self, position: Cloud, indices: Indices) -> Cloud:
         rows, size = blocks.take(self._rows(position), indices), len(indices)
         block = self._block(position, size) or size
-        return blocks.block_sum(lambda r: self._gradients(position, *r), rows, block) / size
+        return (
+            blocks.block_sum(lambda r: self._gradients(position, *r), rows, block)
+            / size
+        )
 
-    def gradients_at(self, position: Cloud, indices: Indices) -> Float[Array, "batch particles size"]:
+    def gradients_at(
+        self, position: Cloud, indices: Indices
+    ) -> Float[Array, "batch particles size"]:
         def at_row(row: Rows) -> Cloud:
             return self._gradients(position, *jax.tree.map(lambda a: a[None], row))
 
         return jax.vmap(at_row)(blocks.take(self._rows(position), indices))
 
     def _rows(self, position: Cloud) -> tuple[Array, Array, Weights]:
-        weights = blocks.row_weights(self.weights, self.count, self.max_size, position.dtype)
+        weights = blocks.row_weights(
+            self.weights, self.count, self.max_size, position.dtype
+        )
         return self.inputs, self.targets, weights
 
     def _block(self, position: Cloud, rows: int) -> int | None:
@@ -196,18 +246,24 @@ class MeanFieldRisk(RowProblem):
                 f"(num_particles, {self.particle_size}), such as risk.prior(temperature, 100)."
             )
         particles = max(1, position.shape[0] // self.num_particle_shards)
-        return self.block_size or rows_of_a_block(particles, rows, self.num_particle_shards > 1)
+        return self.block_size or rows_of_a_block(
+            particles, rows, self.num_particle_shards > 1
+        )
 
     def _mean(self, position: Cloud, inputs: Array) -> Outputs:
         if self._block(position, len(inputs)) is None:
             return tiling.mean(position, self.neuron, inputs, self.particle_sharding)
         return self.neuron.mean(position, inputs)
 
-    def _losses(self, position: Cloud, inputs: Array, targets: Array, weights: Weights) -> Scalar:
+    def _losses(
+        self, position: Cloud, inputs: Array, targets: Array, weights: Weights
+    ) -> Scalar:
         losses = jax.vmap(self.loss)(self._mean(position, inputs), targets)
         return jnp.sum(losses if weights is None else losses * weights)
 
-    def _gradients(self, position: Cloud, inputs: Array, targets: Array, weights: Weights) -> Cloud:
+    def _gradients(
+        self, position: Cloud, inputs: Array, targets: Array, weights: Weights
+    ) -> Cloud:
         """Sum over the rows of the first variation's gradient, N x that of the averaged network."""
 
         def dual_of(outputs: Outputs) -> Outputs:
@@ -216,14 +272,24 @@ class MeanFieldRisk(RowProblem):
 
         if self._block(position, len(inputs)) is None:
             dual = dual_of(self._mean(position, inputs))
-            return tiling.vjp(position, self.neuron, inputs, dual, self.particle_sharding)
-        outputs, outputs_vjp = jax.vjp(lambda cloud: self.neuron.mean(cloud, inputs), position)
+            return tiling.vjp(
+                position, self.neuron, inputs, dual, self.particle_sharding
+            )
+        outputs, outputs_vjp = jax.vjp(
+            lambda cloud: self.neuron.mean(cloud, inputs), position
+        )
         return outputs_vjp(dual_of(outputs) * position.shape[0])[0]
 
-    def _average_blocks(self, function: Callable[[Rows], PyTree], position: Cloud) -> PyTree:
-        rows = self.max_size // (1 if self.row_sharding is None else self.row_sharding.num_devices)
+    def _average_blocks(
+        self, function: Callable[[Rows], PyTree], position: Cloud
+    ) -> PyTree:
+        rows = self.max_size // (
+            1 if self.row_sharding is None else self.row_sharding.num_devices
+        )
         block = self._block(position, rows) or rows
-        total = blocks.block_sum(function, self._rows(position), block, self.row_sharding)
+        total = blocks.block_sum(
+            function, self._rows(position), block, self.row_sharding
+        )
         return jax.tree.map(lambda t: t / jnp.asarray(self.size, t.dtype), total)
 
 
@@ -232,7 +298,9 @@ class DualPotential(eqx.Module):
 
     neuron: Neuron
 
-    def __call__(self, particle: Float[Array, " size"], row: tuple[Array, Array]) -> Scalar:
+    def __call__(
+        self, particle: Float[Array, " size"], row: tuple[Array, Array]
+    ) -> Scalar:
         inputs, dual = row
         return self.neuron.vjp(particle, inputs[None], dual[None])
 
@@ -243,13 +311,25 @@ class OneParticle(FiniteSum):
     def __init__(self, risk: MeanFieldRisk, dual: Outputs):
         potential = DualPotential(risk.neuron)
         rows = risk.inputs, dual  # in small blocks, of which each particle holds one
-        super().__init__(potential, rows, None, risk.precision, risk.weights, risk.count, sizes().fewest_rows)
+        super().__init__(
+            potential,
+            rows,
+            None,
+            risk.precision,
+            risk.weights,
+            risk.count,
+            sizes().fewest_rows,
+        )
         self.row_sharding: RowSharding | None = risk.row_sharding
 
-    def _sum(self, position: Float[Array, " size"], data: Rows, weights: Weights) -> Scalar:
+    def _sum(
+        self, position: Float[Array, " size"], data: Rows, weights: Weights
+    ) -> Scalar:
         inputs, dual = data
         neuron: Neuron = self.loss.neuron  # pyright: ignore[reportFunctionMemberAccess]
-        return neuron.vjp(position, inputs, dual if weights is None else by_rows(weights, dual) * dual)
+        return neuron.vjp(
+            position, inputs, dual if weights is None else by_rows(weights, dual) * dual
+        )
 
 
 class Prior(eqx.Module):
@@ -263,12 +343,18 @@ class Prior(eqx.Module):
     """Of every second particle; None: all are independent."""
 
     def __call__(self, key: Key[Array, ""]) -> Cloud:
-        variance = jnp.asarray(self.temperature, self.dtype) / jnp.asarray(self.precision, self.dtype)
-        return jnp.sqrt(variance) * self._paired(trees.normal(self._drawn, self.dtype, key=key), jnp)
+        variance = jnp.asarray(self.temperature, self.dtype) / jnp.asarray(
+            self.precision, self.dtype
+        )
+        return jnp.sqrt(variance) * self._paired(
+            trees.normal(self._drawn, self.dtype, key=key), jnp
+        )
 
     def draw_on_host(self, key: Key[Array, ""]) -> Cloud:
         """The same cloud, without a program for its shape: what `simulate` takes to begin one chain."""
-        variance = np.asarray(self.temperature, self.dtype) / np.asarray(self.precision, self.dtype)
+        variance = np.asarray(self.temperature, self.dtype) / np.asarray(
+            self.precision, self.dtype
+        )
         draws = self._paired(trees.host_normal(self._drawn, self.dtype, key=key), np)
         return jax.device_put(np.sqrt(variance) * draws)
 
@@ -278,17 +364,25 @@ class Prior(eqx.Module):
         return (count if self.reflection is None else -(-count // 2), size)
 
     def _paired(self, draws: Any, numpy: Any) -> Any:
-        return draws if self.reflection is None else in_pairs(draws, self.reflection, self.shape[0], numpy)
+        return (
+            draws
+            if self.reflection is None
+            else in_pairs(draws, self.reflection, self.shape[0], numpy)
+        )
 
 
-def in_pairs(draws: Any, reflection: tuple[float, ...], count: int, numpy: Any = jnp) -> Any:
+def in_pairs(
+    draws: Any, reflection: tuple[float, ...], count: int, numpy: Any = jnp
+) -> Any:
     """Return the first `count` of draws, each followed by its reflection.
 
     >>> in_pairs(np.array([[1.0, 2.0], [3.0, 4.0]]), (-1.0, 1.0), 3, np).tolist()
     [[1.0, 2.0], [-1.0, 2.0], [3.0, 4.0]]
     """
     signs = numpy.asarray(reflection, draws.dtype)
-    return numpy.stack([draws, signs * draws], axis=1).reshape(-1, draws.shape[1])[:count]
+    return numpy.stack([draws, signs * draws], axis=1).reshape(-1, draws.shape[1])[
+        :count
+    ]
 
 
 def reflection_of(risk: "MeanFieldRisk") -> tuple[float, ...]:
@@ -319,7 +413,9 @@ def rows_of_a_block(particles: int, rows: int, shared: bool = False) -> int | No
 def check_risk(problem: Problem, algorithm: str) -> None:
     """Raise unless a method that works on the dual has one."""
     if not isinstance(problem, MeanFieldRisk):
-        raise TypeError(f"{algorithm} needs a MeanFieldRisk, which has a dual, got {type(problem).__name__}.")
+        raise TypeError(
+            f"{algorithm} needs a MeanFieldRisk, which has a dual, got {type(problem).__name__}."
+        )
 
 
 def first_dual(risk: MeanFieldRisk, dtype: DTypeLike) -> Outputs:

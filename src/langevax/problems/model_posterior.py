@@ -72,18 +72,31 @@ class ModelPosterior(NamedTuple):
     def full_gradients(self) -> str | None:
         """Reason why minibatches are not possible, in a sentence that names the variable; None where they are."""
         density = self.problem.fun if isinstance(self.problem, Function) else None
-        return f"{density.cause}; for minibatches {density.remedy}." if isinstance(density, WholeDensity) else None
+        return (
+            f"{density.cause}; for minibatches {density.remedy}."
+            if isinstance(density, WholeDensity)
+            else None
+        )
 
     def __repr__(self) -> str:
-        size = "full gradients" if self.full_gradients else f"{int(self.problem.size):,} rows"
+        size = (
+            "full gradients"
+            if self.full_gradients
+            else f"{int(self.problem.size):,} rows"
+        )
         return f"ModelPosterior({size}; fields: {', '.join(self._fields)})"
 
 
 def random_point(seed: int, shapes: Shapes) -> dict[str, np.ndarray]:
     """Return an unconstrained point, uniform in (-RADIUS, RADIUS)."""
-    rng = np.random.default_rng(seed)  # of NumPy, as nothing here is worth a compiled program
+    rng = np.random.default_rng(
+        seed
+    )  # of NumPy, as nothing here is worth a compiled program
     dtype = jnp.result_type(float)
-    return {name: rng.uniform(-RADIUS, RADIUS, shape).astype(dtype) for name, shape in shapes.items()}
+    return {
+        name: rng.uniform(-RADIUS, RADIUS, shape).astype(dtype)
+        for name, shape in shapes.items()
+    }
 
 
 def points_of_finite_density(
@@ -114,9 +127,13 @@ def is_same_sum(by_row: float, own: float, scale: float) -> bool:
     return by_row == own or abs(by_row - own) <= TOLERANCE * scale < np.inf
 
 
-def over_leading_axes(function: Callable[..., PyTree], positions: Position, shapes: Shapes) -> Position:
+def over_leading_axes(
+    function: Callable[..., PyTree], positions: Position, shapes: Shapes
+) -> Position:
     """Return a function of one position at many, which have leading axes, as NumPy arrays."""
     name, shape = next(iter(shapes.items()))
     for _ in range(jnp.ndim(positions[name]) - len(shape)):
         function = jax.vmap(function)
-    return jax.tree.map(np.asarray, jax.jit(function)(jax.tree.map(jnp.asarray, positions)))
+    return jax.tree.map(
+        np.asarray, jax.jit(function)(jax.tree.map(jnp.asarray, positions))
+    )

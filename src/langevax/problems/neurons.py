@@ -219,7 +219,9 @@ class TanhTanh(Scaled):
             return super().mean(cloud, inputs)
         a, inner = self.split(cloud)
         # a product of matrices: C x particles x n numbers would take eight times as long
-        features = jnp.tanh(jax.vmap(jax.vmap(preactivation, (None, 0)), (0, None))(inner, inputs))
+        features = jnp.tanh(
+            jax.vmap(jax.vmap(preactivation, (None, 0)), (0, None))(inner, inputs)
+        )
         return self._scaled(matmul.dot(features.T, jnp.tanh(a)) / len(cloud))
 
     def vjp(self, particle: Particle, inputs: Inputs, dual: Outputs) -> Scalar:
@@ -244,7 +246,11 @@ class TanhTanh(Scaled):
 
     @property
     def bound(self) -> float | Scalar:
-        return self.scale if self.num_outputs is None else self.scale * math.sqrt(self.num_outputs)
+        return (
+            self.scale
+            if self.num_outputs is None
+            else self.scale * math.sqrt(self.num_outputs)
+        )
 
 
 class Parity(Scaled):
@@ -261,10 +267,17 @@ class Parity(Scaled):
     scale: float | Scalar = 15.0
 
     def activation(self, particle: Particle, x: Input) -> Scalar:
-        return (jnp.tanh(preactivation(particle[:-1], x)) + 2 * jnp.tanh(particle[-1])) / 3
+        return (
+            jnp.tanh(preactivation(particle[:-1], x)) + 2 * jnp.tanh(particle[-1])
+        ) / 3
 
     def activation_slopes(self, second_moments: SecondMoments) -> Slopes:
-        return jnp.concatenate([second_moments, jnp.asarray([1.0, 4.0], second_moments.dtype)]) / 9
+        return (
+            jnp.concatenate(
+                [second_moments, jnp.asarray([1.0, 4.0], second_moments.dtype)]
+            )
+            / 9
+        )
 
     def reflection(self, num_features: int) -> tuple[float, ...]:
         return (-1.0,) * (num_features + 2)
@@ -307,12 +320,17 @@ class ClippedReLU(Scaled):
 
 
 def _mean(h: Function, cloud: Cloud, inputs: Inputs) -> Outputs:
-    return jnp.mean(jax.vmap(jax.vmap(h, in_axes=(None, 0)), in_axes=(0, None))(cloud, inputs), axis=0)
+    return jnp.mean(
+        jax.vmap(jax.vmap(h, in_axes=(None, 0)), in_axes=(0, None))(cloud, inputs),
+        axis=0,
+    )
 
 
 def _vjp(h: Function, particle: Particle, inputs: Inputs, dual: Outputs) -> Scalar:
     # Products, not sums: mapped over particles they are products of matrices, three times as fast.
-    return matmul.tensordot(dual, jax.vmap(h, in_axes=(None, 0))(particle, inputs), axes=dual.ndim)
+    return matmul.tensordot(
+        dual, jax.vmap(h, in_axes=(None, 0))(particle, inputs), axes=dual.ndim
+    )
 
 
 __all__ = ["ClippedReLU", "Linear", "Neuron", "Parity", "Scaled", "Tanh", "TanhTanh"]

@@ -30,7 +30,11 @@ Number = float | int | np.floating | Scalar
 Numbers = ArrayLike | Sequence[int | float] | Sequence[Sequence[int | float]]
 
 CURVATURE_ITERATIONS = 30
-NO_FORWARD_MODE = "do not support JVP", "forward-mode differentiation", "forward-mode autodiff"
+NO_FORWARD_MODE = (
+    "do not support JVP",
+    "forward-mode differentiation",
+    "forward-mode autodiff",
+)
 """Words of JAX's errors for functions without forward-mode products: callbacks, and `jax.custom_vjp`."""
 WITHOUT_FORWARD_MODE = "custom_lin"
 """JAX's primitive in the place of a tangent that `jax.custom_vjp` does not define: an error when it is compiled."""
@@ -73,7 +77,9 @@ class Problem(eqx.Module):
 
     def values_at(self, position: PyTree, indices: Indices) -> Float[Array, " batch"]:
         """Values of the components at `indices`, from which energies are estimated; not every problem has them."""
-        raise TypeError(f"{type(self).__name__} has no values of single components; take all rows.")
+        raise TypeError(
+            f"{type(self).__name__} has no values of single components; take all rows."
+        )
 
     def value_and_gradient(self, position: PyTree) -> tuple[Scalar, PyTree]:
         """Both, in one pass where a problem has one."""
@@ -85,13 +91,17 @@ class Problem(eqx.Module):
 
     def potential_gradient(self, position: PyTree) -> PyTree:
         """Gradient of `potential`."""
-        return trees.map_prefix(_with_quadratic, self.precision, position, self.gradient(position))
+        return trees.map_prefix(
+            _with_quadratic, self.precision, position, self.gradient(position)
+        )
 
     def potential_and_gradient(self, position: PyTree) -> tuple[Scalar, PyTree]:
         """Both, in one pass."""
         value, gradient = self.value_and_gradient(position)
         potential = value + quadratic(self.precision, position)
-        return potential, trees.map_prefix(_with_quadratic, self.precision, position, gradient)
+        return potential, trees.map_prefix(
+            _with_quadratic, self.precision, position, gradient
+        )
 
 
 def _with_quadratic(precision: ArrayLike, position: Array, gradient: Array) -> Array:
@@ -100,7 +110,9 @@ def _with_quadratic(precision: ArrayLike, position: Array, gradient: Array) -> A
 
 def quadratic(precision: PyTree, position: PyTree) -> Scalar:
     """`1/2 <x, precision x>`."""
-    halves = trees.map_prefix(lambda p, x: jnp.sum(jnp.asarray(p, x.dtype) * x * x) / 2, precision, position)
+    halves = trees.map_prefix(
+        lambda p, x: jnp.sum(jnp.asarray(p, x.dtype) * x * x) / 2, precision, position
+    )
     return jax.tree.reduce(jnp.add, halves)
 
 
@@ -158,15 +170,20 @@ class Function(Problem):
         return jnp.broadcast_to(self.value(position), (len(indices),))
 
     def gradients_at(self, position: PyTree, indices: Indices) -> PyTree:
-        return jax.tree.map(lambda g: jnp.broadcast_to(g, (len(indices), *g.shape)), self.gradient(position))
+        return jax.tree.map(
+            lambda g: jnp.broadcast_to(g, (len(indices), *g.shape)),
+            self.gradient(position),
+        )
 
 
-def forward_product(function: Callable[[PyTree], PyTree], position: PyTree, direction: PyTree) -> PyTree | None:
+def forward_product(
+    function: Callable[[PyTree], PyTree], position: PyTree, direction: PyTree
+) -> PyTree | None:
     """Return the derivative of a function along a direction, or None where JAX has no forward mode of the function."""
     try:
-        traced, shapes = jax.make_jaxpr(lambda x, u: jax.jvp(function, (x,), (u,))[1], return_shape=True)(
-            position, direction
-        )
+        traced, shapes = jax.make_jaxpr(
+            lambda x, u: jax.jvp(function, (x,), (u,))[1], return_shape=True
+        )(position, direction)
     except (TypeError, ValueError) as error:
         if any(words in str(error) for words in NO_FORWARD_MODE):
             return None
@@ -187,7 +204,8 @@ def _occurs(primitive: str, jaxpr: Jaxpr) -> bool:
         return isinstance(inner, Jaxpr) and _occurs(primitive, inner)
 
     return any(
-        equation.primitive.name == primitive or any(occurs_within(value) for value in equation.params.values())
+        equation.primitive.name == primitive
+        or any(occurs_within(value) for value in equation.params.values())
         for equation in jaxpr.eqns
     )
 
@@ -203,22 +221,43 @@ def hessian_product(problem: Problem, position: PyTree, direction: PyTree) -> Py
     if product is not None:
         return product
     length = jnp.sqrt(trees.dot(direction, direction))
-    size = 1 + jnp.sqrt(trees.dot(position, position) / sum(leaf.size for leaf in jax.tree.leaves(position)))
-    step = float(np.cbrt(jnp.finfo(length.dtype).eps)) * size / jnp.where(length > 0, length, 1)
-    ahead, behind = (
-        gradient(jax.tree.map(lambda x, u, h=h: x + h.astype(x.dtype) * u, position, direction)) for h in (step, -step)
+    size = 1 + jnp.sqrt(
+        trees.dot(position, position)
+        / sum(leaf.size for leaf in jax.tree.leaves(position))
     )
-    return jax.tree.map(lambda a, b: (a - b) / (2 * step.astype(a.dtype)), ahead, behind)
+    step = (
+        float(np.cbrt(jnp.finfo(length.dtype).eps))
+        * size
+        / jnp.where(length > 0, length, 1)
+    )
+    ahead, behind = (
+        gradient(
+            jax.tree.map(
+                lambda x, u, h=h: x + h.astype(x.dtype) * u, position, direction
+            )
+        )
+        for h in (step, -step)
+    )
+    return jax.tree.map(
+        lambda a, b: (a - b) / (2 * step.astype(a.dtype)), ahead, behind
+    )
 
 
 @eqx.filter_jit
-def _power_iteration(problem: Problem, position: PyTree, key: Key[Array, ""], num_iterations: Int[Array, ""]) -> Scalar:
+def _power_iteration(
+    problem: Problem,
+    position: PyTree,
+    key: Key[Array, ""],
+    num_iterations: Int[Array, ""],
+) -> Scalar:
     def normalised(direction: PyTree) -> tuple[PyTree, Scalar]:
         length = jnp.sqrt(trees.dot(direction, direction))
         divisor = jnp.where(length > 0, length, 1)
         return jax.tree.map(lambda a: a / divisor.astype(a.dtype), direction), length
 
-    def iterate(_: Int[Array, ""], carry: tuple[PyTree, Scalar]) -> tuple[PyTree, Scalar]:
+    def iterate(
+        _: Int[Array, ""], carry: tuple[PyTree, Scalar]
+    ) -> tuple[PyTree, Scalar]:
         return normalised(hessian_product(problem, position, carry[0]))
 
     start, length = normalised(trees.normal_like(position, key=key))
@@ -226,7 +265,11 @@ def _power_iteration(problem: Problem, position: PyTree, key: Key[Array, ""], nu
 
 
 def largest_curvature(
-    problem: Problem, position: PyTree, *, key: Key[Array, ""], iterations: int = CURVATURE_ITERATIONS
+    problem: Problem,
+    position: PyTree,
+    *,
+    key: Key[Array, ""],
+    iterations: int = CURVATURE_ITERATIONS,
 ) -> Scalar:
     """Return the largest |eigenvalue| of the potential's Hessian at `position`, by power iteration; from below.
 

@@ -33,13 +33,21 @@ class RowSharding(NamedTuple):
     def num_devices(self) -> int:
         return math.prod(self.mesh.shape[axis] for axis in self.axes)
 
-    def __call__(self, function: Callable[..., PyTree], rows: PyTree, *others: PyTree, summed: bool = False) -> PyTree:
+    def __call__(
+        self,
+        function: Callable[..., PyTree],
+        rows: PyTree,
+        *others: PyTree,
+        summed: bool = False,
+    ) -> PyTree:
         """`function(own rows, *others)` on every device; the results side by side, or any device's where all agree.
 
         A program of each device, not a batch of shards: XLA computes a batch of one product twenty times as slowly.
         """
         split, whole = PartitionSpec(self.axes), PartitionSpec()
-        nested = not jax.sharding.get_abstract_mesh().empty  # within another `shard_map`, which has the mesh already
+        nested = (
+            not jax.sharding.get_abstract_mesh().empty
+        )  # within another `shard_map`, which has the mesh already
         on_each_device = jax.shard_map(
             function,
             mesh=None if nested else self.mesh,
@@ -66,10 +74,14 @@ class RowProblem(Problem):
         return self.max_size if self.count is None else self.count
 
 
-def shard_problem(problem: PyTree, rows: RowSharding | None, particles: RowSharding | None = None) -> PyTree:
+def shard_problem(
+    problem: PyTree, rows: RowSharding | None, particles: RowSharding | None = None
+) -> PyTree:
     """Return `problem`, or a tree with problems that have rows, with how rows and particles are split, evenly."""
     num_devices = 1 if rows is None else rows.num_devices
-    if rows is not None and not any(map(_has_rows, jax.tree.leaves(problem, is_leaf=_has_rows))):
+    if rows is not None and not any(
+        map(_has_rows, jax.tree.leaves(problem, is_leaf=_has_rows))
+    ):
         raise ValueError(
             "sharding has an axis named 'rows', but the problem has no rows that can be split; call the axis "
             "'particles' or 'chains', or pass a FiniteSum or a MeanFieldRisk."
@@ -89,18 +101,29 @@ def shard_problem(problem: PyTree, rows: RowSharding | None, particles: RowShard
     return jax.tree.map(shard, problem, is_leaf=_has_rows)
 
 
-def place_arrays(problem: PyTree, rows: Callable[[Array], Array], others: Callable[[Array], Array]) -> PyTree:
+def place_arrays(
+    problem: PyTree, rows: Callable[[Array], Array], others: Callable[[Array], Array]
+) -> PyTree:
     """Move every array to its devices: `rows` puts those with one row per component, `others` the rest."""
 
     def put(tree: PyTree, place: Callable[[Array], Array]) -> PyTree:
-        return jax.tree.map(lambda leaf: place(leaf) if isinstance(leaf, jax.Array) else leaf, tree)
+        return jax.tree.map(
+            lambda leaf: place(leaf) if isinstance(leaf, jax.Array) else leaf, tree
+        )
 
     def put_fields(node: PyTree) -> PyTree:
         if not isinstance(node, RowProblem):
             return put(node, others)
-        names = [field.name for field in dataclasses.fields(node) if not field.metadata.get("static", False)]
+        names = [
+            field.name
+            for field in dataclasses.fields(node)
+            if not field.metadata.get("static", False)
+        ]
         places = {name: rows if name in node.row_fields else others for name in names}
-        return _replace_fields(node, **{name: put(getattr(node, name), place) for name, place in places.items()})
+        return _replace_fields(
+            node,
+            **{name: put(getattr(node, name), place) for name, place in places.items()},
+        )
 
     return jax.tree.map(put_fields, problem, is_leaf=_has_rows)
 
@@ -109,7 +132,9 @@ def _replace_fields(module: Module, **changed: PyTree) -> Module:
     """The same module with other fields, static ones too, not checked again."""
     new = object.__new__(type(module))
     for field in dataclasses.fields(module):
-        object.__setattr__(new, field.name, changed.get(field.name, getattr(module, field.name)))
+        object.__setattr__(
+            new, field.name, changed.get(field.name, getattr(module, field.name))
+        )
     return new
 
 

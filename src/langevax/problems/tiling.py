@@ -19,28 +19,50 @@ Cloud = Float[Array, "particles size"]
 Outputs = Shaped[Array, "n ..."]
 
 
-def mean(cloud: Cloud, neuron: Neuron, inputs: Array, sharding: RowSharding | None = None) -> Outputs:
+def mean(
+    cloud: Cloud, neuron: Neuron, inputs: Array, sharding: RowSharding | None = None
+) -> Outputs:
     """`(1/N) sum_r h(theta_r, x_i)`."""
     if sharding is not None:
         axes = sharding.axes
-        return sharding(lambda own, *others: lax.pmean(mean(own, *others), axes), cloud, neuron, inputs, summed=True)
+        return sharding(
+            lambda own, *others: lax.pmean(mean(own, *others), axes),
+            cloud,
+            neuron,
+            inputs,
+            summed=True,
+        )
 
     def of_particles(particles: Cloud) -> Outputs:
-        return blocks.block_map(lambda rows: neuron.mean(particles, rows) * len(particles), inputs, sizes().tile_rows)
+        return blocks.block_map(
+            lambda rows: neuron.mean(particles, rows) * len(particles),
+            inputs,
+            sizes().tile_rows,
+        )
 
     return blocks.block_sum(of_particles, cloud, sizes().tile_particles) / len(cloud)
 
 
-def vjp(cloud: Cloud, neuron: Neuron, inputs: Array, dual: Outputs, sharding: RowSharding | None = None) -> Cloud:
+def vjp(
+    cloud: Cloud,
+    neuron: Neuron,
+    inputs: Array,
+    dual: Outputs,
+    sharding: RowSharding | None = None,
+) -> Cloud:
     """`sum_i dual_i grad h(theta_r, x_i)` for every particle."""
     if sharding is not None:
         return sharding(vjp, cloud, neuron, inputs, dual)
 
     def of_tile(particles: Cloud, rows: tuple[Array, Outputs]) -> Cloud:
-        _, mean_vjp = jax.vjp(lambda particles: neuron.mean(particles, rows[0]), particles)
+        _, mean_vjp = jax.vjp(
+            lambda particles: neuron.mean(particles, rows[0]), particles
+        )
         return mean_vjp(rows[1] * len(particles))[0]
 
     def of_particles(particles: Cloud) -> Cloud:
-        return blocks.block_sum(lambda rows: of_tile(particles, rows), (inputs, dual), sizes().tile_rows)
+        return blocks.block_sum(
+            lambda rows: of_tile(particles, rows), (inputs, dual), sizes().tile_rows
+        )
 
     return blocks.block_map(of_particles, cloud, sizes().tile_particles)

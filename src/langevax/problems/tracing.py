@@ -25,41 +25,64 @@ def equations(jaxpr: core.Jaxpr) -> Iterator[core.JaxprEqn]:
     """Yield the equations of a program, those of its inner programs included."""
     for equation in jaxpr.eqns:
         yield equation
-        for inner in jax.tree.leaves(equation.params, is_leaf=lambda leaf: isinstance(leaf, PROGRAMS)):
+        for inner in jax.tree.leaves(
+            equation.params, is_leaf=lambda leaf: isinstance(leaf, PROGRAMS)
+        ):
             if isinstance(inner, PROGRAMS):
-                yield from equations(inner.jaxpr if isinstance(inner, core.ClosedJaxpr) else inner)
+                yield from equations(
+                    inner.jaxpr if isinstance(inner, core.ClosedJaxpr) else inner
+                )
 
 
-def is_traced(function: Callable[[Any], Any], like: jax.ShapeDtypeStruct, mode: Callable) -> bool:
+def is_traced(
+    function: Callable[[Any], Any], like: jax.ShapeDtypeStruct, mode: Callable
+) -> bool:
     """True where JAX traces the function in this mode: `mode(function, primals, tangents)`, such as `jax.jvp`."""
     try:
-        traced = jax.make_jaxpr(lambda values: mode(function, (values,), (values,)))(like)
+        traced = jax.make_jaxpr(lambda values: mode(function, (values,), (values,)))(
+            like
+        )
     except Exception:  # a function on NumPy arrays raises anything on a tracer
         return False
-    return all(equation.primitive.name != NO_TANGENT for equation in equations(traced.jaxpr))
+    return all(
+        equation.primitive.name != NO_TANGENT for equation in equations(traced.jaxpr)
+    )
 
 
 def is_reproducible(function: Callable[..., Any], *arguments: Any) -> bool:
     """False where two traces of a function differ in their constants, such as random numbers of NumPy."""
     # a function of its own for each trace, since JAX remembers them by function
-    first, second = (_constants(jax.make_jaxpr(lambda *a: function(*a))(*arguments)) for _ in range(2))
+    first, second = (
+        _constants(jax.make_jaxpr(lambda *a: function(*a))(*arguments))
+        for _ in range(2)
+    )
     return len(first) == len(second) and all(
-        a is b or np.array_equal(_numbers(a), _numbers(b), equal_nan=True) for a, b in zip(first, second, strict=True)
+        a is b or np.array_equal(_numbers(a), _numbers(b), equal_nan=True)
+        for a, b in zip(first, second, strict=True)
     )
 
 
 def _constants(traced: core.ClosedJaxpr) -> list[Any]:
-    inputs = (variable for equation in equations(traced.jaxpr) for variable in equation.invars)
-    return [*traced.consts, *(variable.val for variable in inputs if isinstance(variable, core.Literal))]
+    inputs = (
+        variable for equation in equations(traced.jaxpr) for variable in equation.invars
+    )
+    return [
+        *traced.consts,
+        *(variable.val for variable in inputs if isinstance(variable, core.Literal)),
+    ]
 
 
 def _numbers(constant: Any) -> Any:
     """Return a constant for NumPy, which does not read keys."""
-    is_key = isinstance(constant, jax.Array) and jnp.issubdtype(constant.dtype, jax.dtypes.prng_key)
+    is_key = isinstance(constant, jax.Array) and jnp.issubdtype(
+        constant.dtype, jax.dtypes.prng_key
+    )
     return jax.random.key_data(constant) if is_key else constant
 
 
-_numbers_at_last_use: weakref.WeakKeyDictionary[types.FunctionType, dict[str, Any]] = weakref.WeakKeyDictionary()
+_numbers_at_last_use: weakref.WeakKeyDictionary[types.FunctionType, dict[str, Any]] = (
+    weakref.WeakKeyDictionary()
+)
 
 
 def forget_old_numbers(*functions: object) -> None:
@@ -68,32 +91,49 @@ def forget_old_numbers(*functions: object) -> None:
     Programs are cached by function and hold the numbers of the time when they were compiled: without this, a notebook
     that changes a number of its own, but does not define the function again, gets the results of the old number.
     """
-    for leaf in jax.tree.leaves(functions):  # of a module that holds a function, the function
-        function = inspect.unwrap(leaf.func if isinstance(leaf, functools.partial) else leaf)
+    for leaf in jax.tree.leaves(
+        functions
+    ):  # of a module that holds a function, the function
+        function = inspect.unwrap(
+            leaf.func if isinstance(leaf, functools.partial) else leaf
+        )
         if isinstance(function, types.FunctionType):
             numbers = _numbers_read(function, set())
             before = _numbers_at_last_use.get(function, numbers)
             _numbers_at_last_use[function] = numbers
-            if numbers.keys() != before.keys() or not all(_is_same(numbers[name], before[name]) for name in numbers):
+            if numbers.keys() != before.keys() or not all(
+                _is_same(numbers[name], before[name]) for name in numbers
+            ):
                 jax.clear_caches()
 
 
-def _numbers_read(function: types.FunctionType, visited: set[types.FunctionType]) -> dict[str, Any]:
+def _numbers_read(
+    function: types.FunctionType, visited: set[types.FunctionType]
+) -> dict[str, Any]:
     """Return numbers and arrays that a function, or a function of its module that it names, reads by name."""
     visited.add(function)
     enclosed: dict[str, Any] = {}
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+    for name, cell in zip(
+        function.__code__.co_freevars, function.__closure__ or (), strict=True
+    ):
         with contextlib.suppress(ValueError):  # a cell that is still empty
             enclosed[name] = cell.cell_contents
     read, written = set(function.__code__.co_freevars), set()
     codes, numbers = [function.__code__], {}
     while codes:
         code = codes.pop()
-        codes += [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
+        codes += [
+            constant
+            for constant in code.co_consts
+            if isinstance(constant, types.CodeType)
+        ]
         for instruction in dis.get_instructions(code):
             if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
                 read.add(instruction.argval)
-            elif instruction.opname in ("STORE_GLOBAL", "STORE_DEREF"):  # a counter of calls, say
+            elif instruction.opname in (
+                "STORE_GLOBAL",
+                "STORE_DEREF",
+            ):  # a counter of calls, say
                 written.add(instruction.argval)
     for name in read - written:
         value = enclosed.get(name, function.__globals__.get(name))
@@ -106,4 +146,6 @@ def _numbers_read(function: types.FunctionType, visited: set[types.FunctionType]
 
 
 def _is_same(one: Any, other: Any) -> bool:
-    return one is other or (type(one) is type(other) and np.array_equal(_numbers(one), _numbers(other)))
+    return one is other or (
+        type(one) is type(other) and np.array_equal(_numbers(one), _numbers(other))
+    )

@@ -11,7 +11,13 @@ from langevax.figures.canvas import axis, canvas, note, shown, span
 from langevax.figures.interactive import OURS
 from langevax.figures.moving import LEGEND, MovingPanel
 from langevax.figures.theme import GREY, INK, LIGHT, LOW_TO_HIGH, OKABE_ITO, faint
-from langevax.report.contents import ChannelCurves, CurveContents, ExplainedCurve, FunctionBand, SlopeFunction
+from langevax.report.contents import (
+    ChannelCurves,
+    CurveContents,
+    ExplainedCurve,
+    FunctionBand,
+    SlopeFunction,
+)
 from langevax.report.numbers import number, whole
 from langevax.report.page import Caption, Figure, Picture
 
@@ -38,7 +44,9 @@ def figures(curves: CurveContents) -> list[tuple[str, Figure]]:
     if curves.slopes:
         figures.append(("Which parts of the curve matter", _slopes(curves)))
     if curves.parts:
-        figures.append(("Which part of which curve spoke for its prediction", _parts(curves)))
+        figures.append(
+            ("Which part of which curve spoke for its prediction", _parts(curves))
+        )
     if curves.weights:
         figures.append(("What the neurons respond to", _weights(curves)))
     return figures
@@ -47,16 +55,30 @@ def figures(curves: CurveContents) -> list[tuple[str, Figure]]:
 def _samples(curves: CurveContents) -> Figure:
     """A sample of curves as observed, and as encoded."""
     pictures = [
-        Picture(draw_sample(sample, curves.time), f"Training curves, {sample.label}, {how}: {_sizes(sample)}.")
-        for how, samples in (("as observed", curves.observed), ("as inputs of the network", curves.encoded))
+        Picture(
+            draw_sample(sample, curves.time),
+            f"Training curves, {sample.label}, {how}: {_sizes(sample)}.",
+        )
+        for how, samples in (
+            ("as observed", curves.observed),
+            ("as inputs of the network", curves.encoded),
+        )
         for sample in samples
     ]
     first = curves.observed[0]
     drawn = sum(len(group.curves) for group in first.groups)
-    text = f"{whole(drawn)} of {whole(first.size)} training curves" if drawn < first.size else "All training curves"
+    text = (
+        f"{whole(drawn)} of {whole(first.size)} training curves"
+        if drawn < first.size
+        else "All training curves"
+    )
     text += f", in colour and dash {'by thirds of the target' if first.ordered else 'by class'}."
     if curves.encoded:
-        which = "The last picture shows" if len(curves.encoded) == 1 else "The last pictures show"
+        which = (
+            "The last picture shows"
+            if len(curves.encoded) == 1
+            else "The last pictures show"
+        )
         text += f" {which} the inputs of the network: sums of smooth waves."
     values = [
         (sample.label, group.name, i, t, x)
@@ -66,7 +88,14 @@ def _samples(curves: CurveContents) -> Figure:
         for t, x in zip(times.tolist(), values.tolist(), strict=True)
     ]
     heads: list[str] = ["channel", "group", "curve", "t", "value"]
-    return Figure(pictures, [Caption(text, "curves", dict(zip(heads, zip(*values, strict=True), strict=True)))])
+    return Figure(
+        pictures,
+        [
+            Caption(
+                text, "curves", dict(zip(heads, zip(*values, strict=True), strict=True))
+            )
+        ],
+    )
 
 
 def _slopes(curves: CurveContents) -> Figure:
@@ -78,7 +107,11 @@ def _slopes(curves: CurveContents) -> Figure:
             f"Median of beta of t, the response of {curves.response} to a change of the {band.label} at t: strongest "
             f"at {number(band.grid[place], 4)}, where it is {number(band.median[place], 3)}."
         )
-        pictures.append(Picture(draw_slopes(band, curves.time, f"β(t), response to {band.label}"), words))
+        pictures.append(
+            Picture(
+                draw_slopes(band, curves.time, f"β(t), response to {band.label}"), words
+            )
+        )
     what = curves.slopes[0].label if len(curves.slopes) == 1 else "curve"
     text = (
         f"The response of {curves.response} to a small change of the {what} at each t: above zero it rises, below it "
@@ -91,7 +124,10 @@ def _slopes(curves: CurveContents) -> Figure:
 
 def _parts(curves: CurveContents) -> Figure:
     """Return the figure of a few held-out curves, coloured by what their parts spoke for."""
-    numbers, strongest = curves.observed[0].ordered, max(curves.parts, key=lambda part: np.abs(part.effects).max())
+    numbers, strongest = (
+        curves.observed[0].ordered,
+        max(curves.parts, key=lambda part: np.abs(part.effects).max()),
+    )
     place = number(strongest.times[int(np.abs(strongest.effects).argmax())], 4)
     words = (
         f"{whole(len(curves.parts))} held-out curves with thick lines where a part changes the prediction most. The "
@@ -101,7 +137,11 @@ def _parts(curves: CurveContents) -> Figure:
         Picture(draw_parts(curves.parts, channel, curves.time, sample.label), words)
         for channel, sample in enumerate(curves.observed)
     ]
-    which = "the lowest, the middle and the highest prediction" if numbers else "of each class the surest one"
+    which = (
+        "the lowest, the middle and the highest prediction"
+        if numbers
+        else "of each class the surest one"
+    )
     effect = "the prediction" if numbers else "how likely the predicted class is"
     text = (
         f"Curves that the network has not seen: {which}, then the worst errors. A part is compared with the mean "
@@ -111,10 +151,19 @@ def _parts(curves: CurveContents) -> Figure:
     rows = [
         (curve.name, curve.outcome, time, effect)
         for curve in curves.parts
-        for time, effect in zip(curve.times.tolist(), curve.effects.tolist(), strict=True)
+        for time, effect in zip(
+            curve.times.tolist(), curve.effects.tolist(), strict=True
+        )
     ]
     heads: list[str] = ["curve", "outcome", "t", "effect"]
-    return Figure(pictures, [Caption(text, "parts", dict(zip(heads, zip(*rows, strict=True), strict=True)))])
+    return Figure(
+        pictures,
+        [
+            Caption(
+                text, "parts", dict(zip(heads, zip(*rows, strict=True), strict=True))
+            )
+        ],
+    )
 
 
 def _weights(curves: CurveContents) -> Figure:
@@ -127,7 +176,12 @@ def _weights(curves: CurveContents) -> Figure:
             f"Weight functions theta of t of the neurons on the {band.label}: their central 90 % reach beyond the "
             f"prior's band over {beyond:.0%} of the times."
         )
-        pictures.append(Picture(draw_band(band, curves.time, f"θ(t), weight of {band.label}", OURS), words))
+        pictures.append(
+            Picture(
+                draw_band(band, curves.time, f"θ(t), weight of {band.label}", OURS),
+                words,
+            )
+        )
     text = (
         "The weights of a neuron are a function of t, and its input is the mean of curve times weight. The line is the "
         "median over all neurons, with signs such that each pushes the output up; the darker band contains half of "
@@ -141,7 +195,9 @@ def moving_slope(slope: SlopeFunction) -> MovingPanel:
     """Return the median slope as it develops during training."""
     values, none = slope.values, np.zeros(0)
     label = f"β(t), response to {slope.label}"
-    picture = moving.curve(slope.grid, values, none, none, x_label=slope.time, y_label=label)
+    picture = moving.curve(
+        slope.grid, values, none, none, x_label=slope.time, y_label=label
+    )
     place = number(slope.grid[int(np.abs(values[-1]).argmax())], 4)
     words = f"Median of beta of t at the last step: {slope.response} responds most at {place}."
     text = (
@@ -163,7 +219,10 @@ def draw_sample(sample: ChannelCurves, time: str) -> go.Figure:
         'dash'
     """
     curves = [curve for group in sample.groups for curve in group.curves]
-    x, y = axis(time, range=span(*(t for t, _ in curves), margin=0.01)), axis(range=span(*(v for _, v in curves)))
+    x, y = (
+        axis(time, range=span(*(t for t, _ in curves), margin=0.01)),
+        axis(range=span(*(v for _, v in curves))),
+    )
     figure = canvas(HEIGHT, x=x, y=y, above=sample.label)
     colours = LOW_TO_HIGH if sample.ordered else OKABE_ITO
     for group, colour, dash in zip(sample.groups, colours, DASHES, strict=False):
@@ -194,8 +253,13 @@ def draw_band(band: FunctionBand, time: str, label: str, colour: str) -> go.Figu
     prior = [] if band.prior is None else [band.prior, -band.prior]
     reach = span(band.central, band.median, *prior, margin=BAND_MARGIN)
     y = axis(range=reach, zeroline=True, zerolinecolor=GREY, zerolinewidth=1)
-    figure = canvas(HEIGHT, x=axis(time, range=span(band.grid, margin=0.01)), y=y, above=label)
-    for ends, fill in ((band.central, faint(colour)), (band.half, colour + INNER_OPACITY)):
+    figure = canvas(
+        HEIGHT, x=axis(time, range=span(band.grid, margin=0.01)), y=y, above=label
+    )
+    for ends, fill in (
+        (band.central, faint(colour)),
+        (band.half, colour + INNER_OPACITY),
+    ):
         figure.add_scatter(
             x=np.concatenate([band.grid, band.grid[::-1]]),
             y=np.concatenate([ends[0], ends[1][::-1]]),
@@ -205,14 +269,23 @@ def draw_band(band: FunctionBand, time: str, label: str, colour: str) -> go.Figu
             line={"width": 0, "color": colour},
             hoverinfo="skip",
         )
-    dashed, solid = {"color": GREY, "width": 1.2, "dash": "dash"}, {"color": colour, "width": 2}
+    dashed, solid = (
+        {"color": GREY, "width": 1.2, "dash": "dash"},
+        {"color": colour, "width": 2},
+    )
     for bound in prior:
-        figure.add_scatter(x=band.grid, y=bound, mode="lines", line=dashed, hoverinfo="skip")
+        figure.add_scatter(
+            x=band.grid, y=bound, mode="lines", line=dashed, hoverinfo="skip"
+        )
     hover = "%{x:.5g}: %{y:.4g}<extra></extra>"
-    return figure.add_scatter(x=band.grid, y=band.median, mode="lines", line=solid, hovertemplate=hover)
+    return figure.add_scatter(
+        x=band.grid, y=band.median, mode="lines", line=solid, hovertemplate=hover
+    )
 
 
-def draw_parts(curves: Sequence[ExplainedCurve], channel: int, time: str, label: str) -> go.Figure:
+def draw_parts(
+    curves: Sequence[ExplainedCurve], channel: int, time: str, label: str
+) -> go.Figure:
     """Draw one channel of curves below each other, each in its own units, by the effects of their parts.
 
     Example:
@@ -222,32 +295,60 @@ def draw_parts(curves: Sequence[ExplainedCurve], channel: int, time: str, label:
         [('little', 1.2), ('raises', 2.6), ('raises most', 5)]
     """
     largest = max(float(np.abs(curve.effects).max()) for curve in curves) or 1.0
-    lines: dict[str, tuple[list[float | None], list[float | None]]] = {name: ([], []) for name in STRENGTHS}
+    lines: dict[str, tuple[list[float | None], list[float | None]]] = {
+        name: ([], []) for name in STRENGTHS
+    }
     names = np.array(list(STRENGTHS))
     for row, curve in enumerate(curves):
         times, values = curve.channels[channel]
         low, high = float(values.min()), float(values.max())
-        fine = np.unique(np.concatenate([times, np.linspace(times[0], times[-1], FINE_TIMES)]))
-        heights = (np.interp(fine, times, values) - low) / ((high - low) or 1.0) * CURVE_HEIGHT - row
+        fine = np.unique(
+            np.concatenate([times, np.linspace(times[0], times[-1], FINE_TIMES)])
+        )
+        heights = (np.interp(fine, times, values) - low) / (
+            (high - low) or 1.0
+        ) * CURVE_HEIGHT - row
         shares = np.interp(fine, curve.times, curve.effects) / largest
         kinds = names[np.digitize(shares, STRENGTH_ENDS)]
-        edges = [0, *(np.flatnonzero(kinds[1:] != kinds[:-1]) + 1).tolist(), len(fine) - 1]
+        edges = [
+            0,
+            *(np.flatnonzero(kinds[1:] != kinds[:-1]) + 1).tolist(),
+            len(fine) - 1,
+        ]
         for first, last in pairwise(edges):
             x, y = lines[kinds[first]]
             x.extend([*(float(f"{t:.6g}") for t in fine[first : last + 1]), None])
             y.extend([*(round(float(h), 4) for h in heights[first : last + 1]), None])
-    ends = [end for curve in curves for end in (curve.channels[channel][0][0], curve.channels[channel][0][-1])]
-    rows = {"range": [0.85 - len(curves), 1.1], "tickmode": "array", "tickvals": [], "ticktext": [], "showgrid": False}
+    ends = [
+        end
+        for curve in curves
+        for end in (curve.channels[channel][0][0], curve.channels[channel][0][-1])
+    ]
+    rows = {
+        "range": [0.85 - len(curves), 1.1],
+        "tickmode": "array",
+        "tickvals": [],
+        "ticktext": [],
+        "showgrid": False,
+    }
     x, y = axis(time, range=span(ends, margin=0.01)), axis(**rows)
     figure = canvas(OUTSIDE_ROWS + ROW_HEIGHT * len(curves), x=x, y=y, above=label)
     for name, (x, y) in lines.items():
         if x:
             colour, width = STRENGTHS[name]
             line = {"color": colour, "width": width}
-            figure.add_scatter(x=x, y=y, mode="lines", line=line, name=name, hoverinfo="skip")
+            figure.add_scatter(
+                x=x, y=y, mode="lines", line=line, name=name, hoverinfo="skip"
+            )
     for row, curve in enumerate(curves):
         text = shown(f"{curve.name}: {curve.outcome}", 60)
-        where = {"x": min(ends), "y": CURVE_HEIGHT - row, "xanchor": "left", "yanchor": "bottom", "yshift": 6}
+        where = {
+            "x": min(ends),
+            "y": CURVE_HEIGHT - row,
+            "xanchor": "left",
+            "yanchor": "bottom",
+            "yshift": 6,
+        }
         note(figure, text, font={"size": 12, "color": INK}, **where)
     return figure.update_layout(showlegend=True, legend=LEGEND)
 
@@ -257,12 +358,25 @@ def draw_slopes(band: FunctionBand, time: str, label: str) -> go.Figure:
     figure = draw_band(band, time, label, SLOPE)
     place = strongest(band)
     t, value = band.grid[place], band.median[place]
-    marker = {"color": LIGHT["paper"], "size": 8, "symbol": "circle", "line": {"color": SLOPE, "width": 2}}
-    figure.add_scatter(x=[t], y=[value], mode="markers", marker=marker, hoverinfo="skip")
+    marker = {
+        "color": LIGHT["paper"],
+        "size": 8,
+        "symbol": "circle",
+        "line": {"color": SLOPE, "width": 2},
+    }
+    figure.add_scatter(
+        x=[t], y=[value], mode="markers", marker=marker, hoverinfo="skip"
+    )
     share = (place + 0.5) / len(band.grid)
     side = "left" if share < 0.15 else "right" if share > 0.85 else "center"
     sign = 1 if value > 0 else -1
-    where = {"x": t, "y": value, "xanchor": side, "yanchor": "bottom" if sign > 0 else "top", "yshift": 9 * sign}
+    where = {
+        "x": t,
+        "y": value,
+        "xanchor": side,
+        "yanchor": "bottom" if sign > 0 else "top",
+        "yshift": 9 * sign,
+    }
     note(figure, f"{t:.4g}", font={"size": 13, "color": INK}, **where)
     return figure
 
@@ -276,20 +390,46 @@ def _sizes(sample: ChannelCurves) -> str:
     return "; ".join(f"{len(group.curves)} of {group.name}" for group in sample.groups)
 
 
-def _joined(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[list[float | None], ...]:
+def _joined(
+    curves: Sequence[tuple[np.ndarray, np.ndarray]],
+) -> tuple[list[float | None], ...]:
     """Return the times and the values of all curves as one line with gaps."""
     return tuple(
-        [value for curve in curves for value in (*(float(f"{v:.6g}") for v in curve[i]), None)][:-1] for i in (0, 1)
+        [
+            value
+            for curve in curves
+            for value in (*(float(f"{v:.6g}") for v in curve[i]), None)
+        ][:-1]
+        for i in (0, 1)
     )
 
 
 def _columns(bands: tuple[FunctionBand, ...]) -> dict[str, np.ndarray]:
     """Return a table with a row per time."""
     rows = [
-        (np.full(len(b.grid), b.label, object), b.grid, b.central[0], b.half[0], b.median, b.half[1], b.central[1])
+        (
+            np.full(len(b.grid), b.label, object),
+            b.grid,
+            b.central[0],
+            b.half[0],
+            b.median,
+            b.half[1],
+            b.central[1],
+        )
         for b in bands
     ]
-    names = ("channel", "t", "quantile_05", "quantile_25", "median", "quantile_75", "quantile_95")
-    columns = {name: np.concatenate(parts) for name, parts in zip(names, zip(*rows, strict=True), strict=True)}
+    names = (
+        "channel",
+        "t",
+        "quantile_05",
+        "quantile_25",
+        "median",
+        "quantile_75",
+        "quantile_95",
+    )
+    columns = {
+        name: np.concatenate(parts)
+        for name, parts in zip(names, zip(*rows, strict=True), strict=True)
+    }
     prior = [band.prior for band in bands if band.prior is not None]
     return columns | ({"prior": np.concatenate(prior)} if prior else {})

@@ -28,10 +28,16 @@ from langevax.report.numbers import day, fixed, number, whole, with_error
 from langevax.report.page import Caption, Figure, Picture, moving_figure, write_page
 
 MAX_COLUMNS, MAX_PARTICLES = 20, 300  # drawn
-CELL, SHRINKS_TO = 27, 10  # smallest pixels of a class in a confusion matrix of more than SHRINKS_TO classes
+CELL, SHRINKS_TO = (
+    27,
+    10,
+)  # smallest pixels of a class in a confusion matrix of more than SHRINKS_TO classes
 PARTS, FEWEST_IN_PART = 5, 10  # of the rows by their prediction
 MAX_LISTED, MAX_CLASSES = 60, 30  # columns and classes in tables
-DIGITS, MOST_PLACES = 3, 6  # of numbers that stand below each other: digits of the largest, decimals
+DIGITS, MOST_PLACES = (
+    3,
+    6,
+)  # of numbers that stand below each other: digits of the largest, decimals
 DRAWN = {"regression": ("R2",), "classification": ("log loss", "AUC")}  # metrics
 SYMBOLS = {"R2": "R²"}
 MEANINGS = {
@@ -62,13 +68,17 @@ def write_fit_page(contents: FitContents, file: Path) -> None:
         title=f"{contents.table}: {contents.target}",
         contents=contents,
         motion=None if contents.motion is None else _motion(contents, contents.motion),
-        curve_figures=[] if contents.curves is None else curve_figures.figures(contents.curves),
+        curve_figures=[]
+        if contents.curves is None
+        else curve_figures.figures(contents.curves),
         scores=_scores(contents),
         word=comparison.word,
         of_law=None if contents.law is None else _of_law(contents.law),
         scored=summary.scored_rows(comparison, contents.unit),
         errors_over=summary.error_source(comparison, contents.unit),
-        metrics=[SYMBOLS.get(one.metric, one.metric) for one in comparison.ours.measures],
+        metrics=[
+            SYMBOLS.get(one.metric, one.metric) for one in comparison.ours.measures
+        ],
         methods=_methods(contents),
         classes=_classes(contents),
         called_first=_called_first(contents),
@@ -78,7 +88,9 @@ def write_fit_page(contents: FitContents, file: Path) -> None:
         effects=_effects(contents),
         change_unit=", points of %" if contents.classes else "",
         effect_rows=min(MAX_ROWS, contents.relevance.num_rows),
-        predictions=_confusion(contents) if contents.classes else _predictions(contents),
+        predictions=_confusion(contents)
+        if contents.classes
+        else _predictions(contents),
         calibration=_calibration(contents),
         columns=[_column(column) for column in _listed(contents.reading.columns)],
         unlisted=max(0, len(contents.reading.columns) - MAX_LISTED),
@@ -90,9 +102,15 @@ def write_fit_page(contents: FitContents, file: Path) -> None:
 
 def _certificate_rows(contents: FitContents) -> list[tuple[str, str, str]]:
     """Return name, value and meaning of the numbers of a certificate."""
-    names, meanings = (NAMES, MEANINGS) if contents.law is None else (law.NAMES, law.MEANINGS)
+    names, meanings = (
+        (NAMES, MEANINGS) if contents.law is None else (law.NAMES, law.MEANINGS)
+    )
     return [
-        (names.get(key, key.replace("_", " ")), _certified(contents.certificate[key]), meaning)
+        (
+            names.get(key, key.replace("_", " ")),
+            _certified(contents.certificate[key]),
+            meaning,
+        )
         for key, meaning in meanings.items()
         if key in contents.certificate
     ]
@@ -127,7 +145,9 @@ def _methods(contents: FitContents) -> list[dict[str, Any]]:
                 "ours": score.ours,
                 "values": [summary.value_of(measured) for measured in score.measures],
                 "beside": main.relation,
-                "difference": with_error(main.difference, main.difference_error) if main.relation else "",
+                "difference": with_error(main.difference, main.difference_error)
+                if main.relation
+                else "",
                 "seconds": "" if score.base else fixed(score.seconds, 2),
                 "note": score.note,
             }
@@ -142,11 +162,24 @@ def _classes(contents: FitContents) -> list[tuple[str, ...]]:
         return []
     called, observed = comparison.called, comparison.observed
     rows = []
-    for place, (name, size) in enumerate(zip(contents.classes, contents.class_counts, strict=True)):
+    for place, (name, size) in enumerate(
+        zip(contents.classes, contents.class_counts, strict=True)
+    ):
         own = observed == place
-        hits, false = int(np.sum(own & (called == place))), int(np.sum(~own & (called == place)))
+        hits, false = (
+            int(np.sum(own & (called == place))),
+            int(np.sum(~own & (called == place))),
+        )
         share = size / max(1, sum(contents.class_counts))
-        rows.append((name, f"{whole(size)} ({100 * share:.3g} %)", whole(own.sum()), whole(hits), whole(false)))
+        rows.append(
+            (
+                name,
+                f"{whole(size)} ({100 * share:.3g} %)",
+                whole(own.sum()),
+                whole(hits),
+                whole(false),
+            )
+        )
     return rows[:MAX_CLASSES]
 
 
@@ -181,9 +214,18 @@ def _by_prediction(contents: FitContents) -> list[tuple[str, ...]]:
     for part in np.array_split(np.argsort(predicted, kind="stable"), PARTS):
         y, p = observed[part], predicted[part]
         mean = with_error(float(y.mean()), float(y.std(ddof=1) / np.sqrt(len(y))))
-        half, most = (number(np.quantile(np.abs(y - p), share), 3) for share in (0.5, 0.9))
+        half, most = (
+            number(np.quantile(np.abs(y - p), share), 3) for share in (0.5, 0.9)
+        )
         rows.append(
-            (f"{number(p.min(), 3)} to {number(p.max(), 3)}", whole(len(part)), number(p.mean(), 3), mean, half, most)
+            (
+                f"{number(p.min(), 3)} to {number(p.max(), 3)}",
+                whole(len(part)),
+                number(p.mean(), 3),
+                mean,
+                half,
+                most,
+            )
         )
     return rows
 
@@ -198,12 +240,23 @@ def _effects(contents: FitContents) -> list[tuple[str, ...]]:
     for effect, change in zip(contents.effects, changes, strict=True):
         means = [effect.at_low, effect.at_middle, effect.at_high]
         cells = [
-            "–" if y is None else f"{number(unit * y, DIGITS)} %" if contents.classes else number(y) for y in means
+            "–"
+            if y is None
+            else f"{number(unit * y, DIGITS)} %"
+            if contents.classes
+            else number(y)
+            for y in means
         ]
         sign = "+" if round(change, places) > 0 else ""
         few = 0 < places <= MOST_PLACES
-        shown = fixed(round(change, places) + 0.0, places) if few else number(change, DIGITS)
-        rows.append((effect.column, f"{effect.low} to {effect.high}", *cells, sign + shown))
+        shown = (
+            fixed(round(change, places) + 0.0, places)
+            if few
+            else number(change, DIGITS)
+        )
+        rows.append(
+            (effect.column, f"{effect.low} to {effect.high}", *cells, sign + shown)
+        )
     return rows
 
 
@@ -215,20 +268,27 @@ def places_of(value: float) -> int:
         (3, 5, 3, 3)
     """
     small = value and math.isfinite(value)
-    return min(MOST_PLACES, max(3, 1 - math.floor(math.log10(abs(value))))) if small else 3
+    return (
+        min(MOST_PLACES, max(3, 1 - math.floor(math.log10(abs(value))))) if small else 3
+    )
 
 
 def _listed(columns: tuple[ColumnReading, ...]) -> list[ColumnReading]:
     """Return the columns to list: of too many, those with remarks before the others."""
     if len(columns) <= MAX_LISTED:
         return list(columns)
-    places = sorted(range(1, len(columns)), key=lambda i: not columns[i].remarks)[: MAX_LISTED - 1]
+    places = sorted(range(1, len(columns)), key=lambda i: not columns[i].remarks)[
+        : MAX_LISTED - 1
+    ]
     return [columns[i] for i in [0, *sorted(places)]]
 
 
 def _column(column: ColumnReading) -> dict[str, Any]:
     """Return a row of the table of columns."""
-    present, missing = column.read + column.unreadable, column.missing + column.unreadable
+    present, missing = (
+        column.read + column.unreadable,
+        column.missing + column.unreadable,
+    )
     share = "" if not present else f"{100 * column.read / present:.3g} %"
     prefix = f"Column {column.name!r}"
     remarks = [remark.removeprefix(prefix).lstrip(": ") for remark in column.remarks]
@@ -236,7 +296,9 @@ def _column(column: ColumnReading) -> dict[str, Any]:
         "name": column.name,
         "role": column.role,
         "kind": column.kind or "–",
-        "read": share if not column.unreadable else f"{share}, all but {whole(column.unreadable)}",
+        "read": share
+        if not column.unreadable
+        else f"{share}, all but {whole(column.unreadable)}",
         "missing": whole(missing) if missing else "none" if column.kind else "–",
         "values": column.values,
         "remarks": [remark[0].upper() + remark[1:] for remark in remarks],
@@ -250,9 +312,16 @@ def _calibration(contents: FitContents) -> Figure | None:
         return None
     rows, bins = whole(calibration.num_rows.sum()), len(calibration.num_rows)
     picture = interactive.calibration(
-        calibration.predicted, calibration.observed, calibration.error, list(calibration.num_rows), calibration.event
+        calibration.predicted,
+        calibration.observed,
+        calibration.error,
+        list(calibration.num_rows),
+        calibration.event,
     )
-    first, last = (f"predicted {calibration.predicted[i]:.1%}, observed {calibration.observed[i]:.1%}" for i in (0, -1))
+    first, last = (
+        f"predicted {calibration.predicted[i]:.1%}, observed {calibration.observed[i]:.1%}"
+        for i in (0, -1)
+    )
     words = f"Calibration of {calibration.event} in {bins} groups: lowest {first}; highest {last}."
     text = (
         f"{rows} {contents.unit}s in {bins} groups by the probability of {calibration.event}: on the line, it happens "
@@ -272,7 +341,11 @@ def _motion(contents: FitContents, motion: ParticleMotion) -> Figure:
     total = motion.x.shape[1]
     drawn = thinned(total, MAX_PARTICLES)
     x, y, outer = (values[:, drawn] for values in (motion.x, motion.y, motion.outer))
-    labels = {"x_label": motion.x_label, "y_label": motion.y_label, "outer_label": motion.outer_label}
+    labels = {
+        "x_label": motion.x_label,
+        "y_label": motion.y_label,
+        "outer_label": motion.outer_label,
+    }
     up, count = int(np.sum(outer[-1] >= 0)), len(drawn)
     words = (
         f"{count} particles in the plane of {motion.x_label} and {motion.y_label} at step {whole(motion.steps[-1])}: "
@@ -280,7 +353,9 @@ def _motion(contents: FitContents, motion: ParticleMotion) -> Figure:
     )
     text = "Each triangle is a neuron: up and red where it pushes the output up, down and blue where it pushes it down."
     text += f" {count} of {whole(total)} particles are drawn." if count < total else ""
-    particles = MovingPanel("particles", moving.cloud(x, y, outer, **labels), words, text)
+    particles = MovingPanel(
+        "particles", moving.cloud(x, y, outer, **labels), words, text
+    )
     return moving_figure(Scene((particles, _fit(motion.fit)), motion.steps))
 
 
@@ -292,9 +367,15 @@ def _fit(fit: FittedCurve | DecisionSurface | SlopeFunction) -> MovingPanel:
 
 def _curve(curve: FittedCurve) -> MovingPanel:
     values = curve.values
-    labels: dict[str, Any] = {"x_label": curve.x_label, "y_label": curve.y_label, "x_dates": curve.x_dates}
+    labels: dict[str, Any] = {
+        "x_label": curve.x_label,
+        "y_label": curve.y_label,
+        "x_dates": curve.x_dates,
+    }
     picture = moving.curve(curve.grid, values, curve.data_x, curve.data_y, **labels)
-    first, last = ((day if curve.x_dates else number)(curve.grid[end]) for end in (0, -1))
+    first, last = (
+        (day if curve.x_dates else number)(curve.grid[end]) for end in (0, -1)
+    )
     words = (
         f"Mean prediction of {curve.y_label} for {curve.x_label} from {first} to {last}: from "
         f"{number(values[-1][0])} to {number(values[-1][-1])} at the last step, over {whole(len(curve.data_x))} rows."
@@ -329,7 +410,9 @@ def _surface(surface: DecisionSurface) -> MovingPanel:
         areas = np.bincount(values[-1].astype(int).ravel(), minlength=len(classes))
         share = f"{classes[int(areas.argmax())]} is the likeliest class in {areas.max() / areas.sum():.0%} of it"
         shade = "The shade is the likeliest class"
-    words = f"Plane of {surface.x_label} and {surface.y_label} at the last step: {share}."
+    words = (
+        f"Plane of {surface.x_label} and {surface.y_label} at the last step: {share}."
+    )
     drawn = whole(len(surface.data_x))
     text = f"The decisions of the neurons together. {shade}; markers are {drawn} rows, a shape for each class."
     return MovingPanel("fit", picture, words, text)
@@ -338,18 +421,30 @@ def _surface(surface: DecisionSurface) -> MovingPanel:
 def _scores(contents: FitContents) -> Figure:
     """All methods, best first; the template has the text of the caption."""
     comparison = contents.comparison
-    names, ours = [s.name for s in comparison.ranked], [s.ours for s in comparison.ranked]
+    names, ours = (
+        [s.name for s in comparison.ranked],
+        [s.ours for s in comparison.ranked],
+    )
     pictures = []
     for metric in DRAWN[contents.task]:
         measures = [score.named(metric) for score in comparison.ranked]
         values = [one.value for one in measures]
         places = places_of(comparison.ours.named(metric).value)
         texts = [fixed(value, places) for value in values]
-        bars = [LEVEL * (0.0 if one.relation == "" else one.difference_error) for one in measures]
+        bars = [
+            LEVEL * (0.0 if one.relation == "" else one.difference_error)
+            for one in measures
+        ]
         better = "lower" if metric == "log loss" else "higher"
         label = f"{SYMBOLS.get(metric, metric)}, {better} is better"
         dots = interactive.score_dots(names, values, ours, texts, label, bars)
-        words = f"{label}: " + ", ".join(f"{name} {text}" for name, text in zip(names, texts, strict=True)) + "."
+        words = (
+            f"{label}: "
+            + ", ".join(
+                f"{name} {text}" for name, text in zip(names, texts, strict=True)
+            )
+            + "."
+        )
         pictures.append(Picture(dots, words))
     columns: dict[str, list[Any]] = {"method": names}
     for i, measured in enumerate(comparison.ours.measures):
@@ -358,9 +453,14 @@ def _scores(contents: FitContents) -> Figure:
             measured.metric: [one.value for one in of_metric],
             f"{measured.metric} standard error": [one.error for one in of_metric],
             f"{measured.metric} better by": [one.difference for one in of_metric],
-            f"{measured.metric} better by, standard error": [one.difference_error for one in of_metric],
+            f"{measured.metric} better by, standard error": [
+                one.difference_error for one in of_metric
+            ],
         }
-    columns |= {"seconds": [s.seconds for s in comparison.ranked], "note": [s.note for s in comparison.ranked]}
+    columns |= {
+        "seconds": [s.seconds for s in comparison.ranked],
+        "note": [s.note for s in comparison.ranked],
+    }
     return Figure(pictures, [Caption("", "scores", columns)])
 
 
@@ -374,7 +474,11 @@ def _interval(contents: FitContents) -> Figure:
         f"The interval closed from {number(lower[0])} to {number(upper[0])} at first, to {number(lower[-1])} to "
         f"{number(upper[-1])} at the end."
     )
-    every = "networks of this kind at this temperature" if contents.law is None else "laws at this share of Bayes"
+    every = (
+        "networks of this kind at this temperature"
+        if contents.law is None
+        else "laws at this share of Bayes"
+    )
     caption = (
         f"The least training objective of all {every} lies in the band. Its upper end "
         "is proved up to errors of sampling; its lower end assumes that no minimum was missed by all searches."
@@ -386,8 +490,14 @@ def _interval(contents: FitContents) -> Figure:
 def _relevance(contents: FitContents) -> Figure:
     """The columns whose shuffling costs most."""
     relevance, word = contents.relevance, _score_word(contents)
-    change, verb = ("rise of the log loss", "raises") if contents.classes else (f"fall of {word}", "lowers")
-    order = np.argsort(-np.nan_to_num(np.asarray(relevance.mean, float), nan=-np.inf), kind="stable")
+    change, verb = (
+        ("rise of the log loss", "raises")
+        if contents.classes
+        else (f"fall of {word}", "lowers")
+    )
+    order = np.argsort(
+        -np.nan_to_num(np.asarray(relevance.mean, float), nan=-np.inf), kind="stable"
+    )
     columns = {
         "column": [relevance.names[i] for i in order],
         "mean": np.asarray(relevance.mean)[order],
@@ -403,7 +513,11 @@ def _relevance(contents: FitContents) -> Figure:
         "shuffled, with one standard deviation over shuffles. A column whose bar reaches the line at zero may not "
         "matter; columns that say the same share what they matter, and what matters need not be a cause."
     )
-    text += f" The first {MAX_COLUMNS} of {len(order)} columns." if len(order) > MAX_COLUMNS else ""
+    text += (
+        f" The first {MAX_COLUMNS} of {len(order)} columns."
+        if len(order) > MAX_COLUMNS
+        else ""
+    )
     if relevance.num_columns > len(order):
         text += (
             f" Of the table's {whole(relevance.num_columns)} columns, the {len(order)} along which the network's "
@@ -418,7 +532,10 @@ def _predictions(contents: FitContents) -> Figure:
     observed, predicted = contents.comparison.observed, contents.comparison.outputs
     error = number(contents.comparison.ours.named("RMSE").value, 3)
     words = f"{whole(observed.size)} {contents.unit}s about the diagonal; root mean square error {error}."
-    half, most = (number(np.quantile(np.abs(predicted - observed), share), 3) for share in (0.5, 0.9))
+    half, most = (
+        number(np.quantile(np.abs(predicted - observed), share), 3)
+        for share in (0.5, 0.9)
+    )
     base = number(np.median(np.abs(observed - np.median(observed))), 3)
     text = (
         f"Each point is a {contents.unit} that the {contents.comparison.word} has not seen; on the line, the "
@@ -430,10 +547,16 @@ def _predictions(contents: FitContents) -> Figure:
     if below and observed.min() >= 0:
         text += f" Below 0, where no target is, are {whole(below)} of the predictions: read 0 there."
     drawn = len(thinned(observed.size, interactive.MAX_POINTS))
-    text += f" {whole(drawn)} of {whole(observed.size)} {contents.unit}s are drawn." if drawn < observed.size else ""
+    text += (
+        f" {whole(drawn)} of {whole(observed.size)} {contents.unit}s are drawn."
+        if drawn < observed.size
+        else ""
+    )
     points = interactive.predictions(observed, predicted, contents.target)
     columns = {"observed": observed, "predicted": predicted}
-    return Figure([Picture(points, words, square=True)], [Caption(text, "predictions", columns)])
+    return Figure(
+        [Picture(points, words, square=True)], [Caption(text, "predictions", columns)]
+    )
 
 
 def _confusion(contents: FitContents) -> Figure:
@@ -445,7 +568,11 @@ def _confusion(contents: FitContents) -> Figure:
     wrong = counts * (1 - np.eye(size, dtype=int))
     row, column = np.unravel_index(np.argmax(wrong), wrong.shape)
     times = "once" if wrong.max() == 1 else f"{whole(wrong.max())} times"
-    worst = f" The most frequent error: {classes[row]} predicted as {classes[column]}, {times}." if wrong.max() else ""
+    worst = (
+        f" The most frequent error: {classes[row]} predicted as {classes[column]}, {times}."
+        if wrong.max()
+        else ""
+    )
     percent = " and percent of the row" if size <= interactive.MAX_SHARES else ""
     text = (
         f"Rows are observed classes, columns predicted classes, in counts{percent}; a darker shade is a larger share "
@@ -459,7 +586,9 @@ def _confusion(contents: FitContents) -> Figure:
         "count": counts.ravel(),
     }
     min_width = 130 + CELL * size if size > SHRINKS_TO else 0
-    picture = Picture(interactive.confusion(counts, classes), words, min_width=min_width)
+    picture = Picture(
+        interactive.confusion(counts, classes), words, min_width=min_width
+    )
     return Figure([picture], [Caption(text, "confusion", columns)])
 
 
@@ -467,13 +596,25 @@ def _certified(value: Any) -> str:
     """Return a field of the certificate."""
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
-    return " to ".join(number(end, 6) for end in value) if isinstance(value, tuple) else number(value, 6)
+    return (
+        " to ".join(number(end, 6) for end in value)
+        if isinstance(value, tuple)
+        else number(value, 6)
+    )
 
 
-def _setting_groups(settings: dict[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
+def _setting_groups(
+    settings: dict[str, Any],
+) -> list[tuple[str, list[tuple[str, str]]]]:
     """Return settings without a group first, then each group under its name."""
-    single = {name: value for name, value in settings.items() if not isinstance(value, dict)}
-    groups = [(name, _setting_rows(value)) for name, value in settings.items() if isinstance(value, dict)]
+    single = {
+        name: value for name, value in settings.items() if not isinstance(value, dict)
+    }
+    groups = [
+        (name, _setting_rows(value))
+        for name, value in settings.items()
+        if isinstance(value, dict)
+    ]
     return [("", _setting_rows(single)), *groups] if single or not groups else groups
 
 

@@ -64,8 +64,13 @@ def coefficient_rows(law: LawContents) -> list[tuple[str, ...]]:
 def _to_its_width(one: Coefficient) -> tuple[str, ...]:
     """Return value and ends with the decimals that two digits of the width have."""
     width, values = one.high - one.low, (one.value, one.low, one.high)
-    places = 1 - math.floor(math.log10(width)) if 0 < width < np.inf else MOST_PLACES + 1
-    return tuple(fixed(x, places) if 0 <= places <= MOST_PLACES else number(x, DIGITS) for x in values)
+    places = (
+        1 - math.floor(math.log10(width)) if 0 < width < np.inf else MOST_PLACES + 1
+    )
+    return tuple(
+        fixed(x, places) if 0 <= places <= MOST_PLACES else number(x, DIGITS)
+        for x in values
+    )
 
 
 def density_rows(law: LawContents) -> list[tuple[str, ...]]:
@@ -73,9 +78,14 @@ def density_rows(law: LawContents) -> list[tuple[str, ...]]:
     rows = []
     for name, measured in law.densities:
         beside = (
-            measured.relation and f"{measured.relation} ({with_error(measured.difference, measured.difference_error)})"
+            measured.relation
+            and f"{measured.relation} ({with_error(measured.difference, measured.difference_error)})"
         )
-        times = number(np.exp(np.clip(measured.difference, -700, 700)), DIGITS) if measured.relation else "1"
+        times = (
+            number(np.exp(np.clip(measured.difference, -700, 700)), DIGITS)
+            if measured.relation
+            else "1"
+        )
         rows.append((name, with_error(measured.value, measured.error), beside, times))
     return rows
 
@@ -83,29 +93,45 @@ def density_rows(law: LawContents) -> list[tuple[str, ...]]:
 def coefficient_figure(law: LawContents) -> Figure:
     """Return the first coefficients with their intervals."""
     drawn = law.coefficients[:MOST_DRAWN]
-    names = [f"{one.column}, per {one.per}" if one.per[0].isdigit() and one.per != "1" else one.column for one in drawn]
-    value, low, high = (np.array([getattr(one, end) for one in drawn]) for end in ("value", "low", "high"))
+    names = [
+        f"{one.column}, per {one.per}"
+        if one.per[0].isdigit() and one.per != "1"
+        else one.column
+        for one in drawn
+    ]
+    value, low, high = (
+        np.array([getattr(one, end) for one in drawn])
+        for end in ("value", "low", "high")
+    )
     picture = interactive.intervals(names, value, low, high, law.effect, law.is_ratio)
-    words = "; ".join(f"{name} {' '.join(_to_its_width(one))}" for name, one in zip(names, drawn, strict=True))
+    words = "; ".join(
+        f"{name} {' '.join(_to_its_width(one))}"
+        for name, one in zip(names, drawn, strict=True)
+    )
     text = f"The {law.effect}s of {law.response}, with intervals of 95 %: where one reaches the line, it may be chance."
     if len(drawn) < len(law.coefficients):
         text += f" The first {len(drawn)} of {len(law.coefficients)}."
     heads = ("column", "per", "value", "low", "high", "slope", "error")
     columns = {name: [getattr(one, name) for one in law.coefficients] for name in heads}
-    return Figure([Picture(picture, f"{law.effect} and interval: {words}.")], [Caption(text, "coefficients", columns)])
+    return Figure(
+        [Picture(picture, f"{law.effect} and interval: {words}.")],
+        [Caption(text, "coefficients", columns)],
+    )
 
 
 def figure(law: LawContents) -> Figure:
     """Return the misspecification curve."""
     shares = [f"{share:g}" for share in law.shares]
-    picture = interactive.misspecification(shares, law.gain, LEVEL * law.gain_error, law.chosen)
+    picture = interactive.misspecification(
+        shares, law.gain, LEVEL * law.gain_error, law.chosen
+    )
     gains = ", ".join(
         f"{share}: {with_error(gain, error)}"
-        for share, gain, error in zip(shares[1:], law.gain[1:], law.gain_error[1:], strict=True)
+        for share, gain, error in zip(
+            shares[1:], law.gain[1:], law.gain_error[1:], strict=True
+        )
     )
-    words = (
-        f"Gain over Bayes in nats a row by the share of Bayes: {gains or 'Bayes alone'}. Chosen: {shares[law.chosen]}."
-    )
+    words = f"Gain over Bayes in nats a row by the share of Bayes: {gains or 'Bayes alone'}. Chosen: {shares[law.chosen]}."
     text = (
         "At the left is Bayes, the posterior of the coefficients; to the right are laws with less of it, mixtures of "
         "regressions that let rows differ by more than their columns say. Flat, within its bars of two standard "
@@ -113,5 +139,12 @@ def figure(law: LawContents) -> Figure:
         "loses. "
         f"The filled diamond predicts. {law.about_curve}"
     )
-    columns = {"bayes_share": law.shares, "gain": law.gain, "standard_error": law.gain_error, "p_eff": law.p_eff}
-    return Figure([Picture(picture, words)], [Caption(text, "misspecification", columns)])
+    columns = {
+        "bayes_share": law.shares,
+        "gain": law.gain,
+        "standard_error": law.gain_error,
+        "p_eff": law.p_eff,
+    }
+    return Figure(
+        [Picture(picture, words)], [Caption(text, "misspecification", columns)]
+    )

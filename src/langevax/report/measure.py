@@ -33,12 +33,17 @@ MAX_FRAMES = 100
 CURVE_POINTS, PLANE_POINTS = 40, 45  # of a curve, and along each side of a plane
 MAX_ROWS_SHOWN = 400
 MAX_ROWS_AVERAGED = 200
-MAX_ACTIVATIONS = 4e8  # of a curve over all frames, a few seconds; fewer rows are averaged beyond
+MAX_ACTIVATIONS = (
+    4e8  # of a curve over all frames, a few seconds; fewer rows are averaged beyond
+)
 MAX_CURVES, MAX_TIMES = 60, 300  # in a picture, and of each of its curves
 MAX_GROUPS = 6
 MAX_EXPLAINED_CLASSES, MAX_EXPLAINED = 3, 6  # of curves whose parts are shown
 NUM_PARTS = 20  # of a curve
-MAX_SLOPES, MAX_MOVING_SLOPES = 500, 100  # curves whose slopes are computed, and for the moving picture
+MAX_SLOPES, MAX_MOVING_SLOPES = (
+    500,
+    100,
+)  # curves whose slopes are computed, and for the moving picture
 DEFAULT_TIMES = 200  # where the curves have no grid in common
 HALF, CENTRAL = (0.25, 0.75), (0.05, 0.95)
 NORMAL_CENTRAL = 1.645  # standard deviations of a normal distribution at CENTRAL
@@ -58,10 +63,15 @@ def motion_of(
     Beside the particles stands the curve over the input that matters most, the decisions in the plane of two inputs,
     or `slope(frames)`.
     """
-    steps, particles = np.asarray(model.history_["steps"]), np.asarray(model.history_["particles"])
+    steps, particles = (
+        np.asarray(model.history_["steps"]),
+        np.asarray(model.history_["particles"]),
+    )
     frames = thinned(len(steps), MAX_FRAMES)
     first = model.neuron_.input_weights(0).start
-    outer, outer_label = _outer(np.tanh(particles[frames][..., :first]) * model.neuron_.scale, split)
+    outer, outer_label = _outer(
+        np.tanh(particles[frames][..., :first]) * model.neuron_.scale, split
+    )
     # a network may see pieces of columns, too: they come after the columns themselves, and the constant last
     weights = particles[frames][..., [*range(first, first + split.inputs.shape[1]), -1]]
     x, y = _axes(split, relevance, weights[-1, :, :-1], outer[-1])
@@ -101,11 +111,17 @@ def _outer(outer: np.ndarray, split: TrainTestSplit) -> tuple[np.ndarray, str]:
     if outer.shape[-1] == 1:
         return outer[..., 0], f"outer weight towards {split.classes[-1]}"
     contrast = outer - outer.mean(-1, keepdims=True)
-    largest = len(split.classes) - 1 if len(split.classes) == 2 else int(np.abs(contrast[-1]).mean(0).argmax())
+    largest = (
+        len(split.classes) - 1
+        if len(split.classes) == 2
+        else int(np.abs(contrast[-1]).mean(0).argmax())
+    )
     return contrast[..., largest], f"outer weight towards {split.classes[largest]}"
 
 
-def _axes(split: TrainTestSplit, relevance: Relevance, weights: np.ndarray, outer: np.ndarray) -> tuple[int, int]:
+def _axes(
+    split: TrainTestSplit, relevance: Relevance, weights: np.ndarray, outer: np.ndarray
+) -> tuple[int, int]:
     """Return the two most important inputs: by relevance of their columns, then by the weights of the particles."""
     mean = dict(zip(relevance.names, relevance.mean, strict=True))
     use = np.abs(weights * outer[:, None]).mean(0)
@@ -113,12 +129,24 @@ def _axes(split: TrainTestSplit, relevance: Relevance, weights: np.ndarray, oute
     for column, places in split.groups.items():
         quantities = [place for place in places if place in split.quantities]
         best[column] = max(quantities or places, key=lambda place: use[place])
-    order = sorted(best, key=lambda column: (best[column] in split.quantities, mean.get(column, 0.0)), reverse=True)
+    order = sorted(
+        best,
+        key=lambda column: (best[column] in split.quantities, mean.get(column, 0.0)),
+        reverse=True,
+    )
     first = best[order[0]]
-    return first, best[order[1]] if len(order) > 1 else split.inputs.shape[1]  # a single column: against the constant
+    return first, best[order[1]] if len(order) > 1 else split.inputs.shape[
+        1
+    ]  # a single column: against the constant
 
 
-def _curve(model: Any, split: TrainTestSplit, frames: np.ndarray, place: int, num_particles: int) -> FittedCurve:
+def _curve(
+    model: Any,
+    split: TrainTestSplit,
+    frames: np.ndarray,
+    place: int,
+    num_particles: int,
+) -> FittedCurve:
     """Return the mean prediction over a sample of rows as one input varies (a partial dependence)."""
     data = split.train_inputs
     affordable = int(MAX_ACTIVATIONS / (CURVE_POINTS * num_particles * len(frames)))
@@ -130,7 +158,9 @@ def _curve(model: Any, split: TrainTestSplit, frames: np.ndarray, place: int, nu
     shown = subsample(len(data), MAX_ROWS_SHOWN)
     return FittedCurve(
         grid=grid,
-        values=np.stack([values.reshape(CURVE_POINTS, len(rows)).mean(1) for values in staged]),
+        values=np.stack(
+            [values.reshape(CURVE_POINTS, len(rows)).mean(1) for values in staged]
+        ),
         data_x=data[shown, place],
         data_y=split.train_targets[shown],
         x_label=_name(split, place),
@@ -139,10 +169,16 @@ def _curve(model: Any, split: TrainTestSplit, frames: np.ndarray, place: int, nu
     )
 
 
-def _surface(model: Any, split: TrainTestSplit, frames: np.ndarray, x: int, y: int) -> DecisionSurface:
+def _surface(
+    model: Any, split: TrainTestSplit, frames: np.ndarray, x: int, y: int
+) -> DecisionSurface:
     """Return the likeliest class, or the probability of the second, in a plane through the mean of all rows."""
-    data = np.column_stack([split.train_inputs, np.zeros(len(split.train))])  # a second axis for a single input
-    grid_x, grid_y = (_grid(data[:, place], PLANE_POINTS, tail=0.0) for place in (x, y))  # all rows in the plane
+    data = np.column_stack(
+        [split.train_inputs, np.zeros(len(split.train))]
+    )  # a second axis for a single input
+    grid_x, grid_y = (
+        _grid(data[:, place], PLANE_POINTS, tail=0.0) for place in (x, y)
+    )  # all rows in the plane
     probes = np.tile(data.mean(0), (PLANE_POINTS**2, 1))
     probes[:, x], probes[:, y] = (axis.ravel() for axis in np.meshgrid(grid_x, grid_y))
     staged = _staged(model.staged_predict_proba(probes[:, :-1]), frames)
@@ -187,9 +223,15 @@ class NamedCurves:
 
     def take(self, rows: np.ndarray) -> Any:
         """Return these curves."""
-        return self.inputs[rows] if isinstance(self.inputs, np.ndarray) else [self.inputs[i] for i in rows]
+        return (
+            self.inputs[rows]
+            if isinstance(self.inputs, np.ndarray)
+            else [self.inputs[i] for i in rows]
+        )
 
-    def channel(self, row: int, c: int, grid: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    def channel(
+        self, row: int, c: int, grid: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return (times, values) of one channel of one curve, without missing values."""
         if isinstance(self.inputs, np.ndarray):
             assert grid is not None
@@ -203,34 +245,58 @@ def curves_of(model: Any, curves: NamedCurves, split: TrainTestSplit) -> CurveCo
 
     Functions of t are those of smooth functions as inputs; of patterns there are none.
     """
-    grid, labels, targets = grid_of(model), block_labels(model, curves.values), split.train_targets
+    grid, labels, targets = (
+        grid_of(model),
+        block_labels(model, curves.values),
+        split.train_targets,
+    )
     groups, ordered = _groups(split, targets, subsample(len(targets), MAX_CURVES))
 
-    def sample(label: str, curves_of_rows: Callable[[np.ndarray], Iterable[Any]]) -> ChannelCurves:
-        chosen = tuple(LabelledCurves(name, [_thin(c) for c in curves_of_rows(rows)]) for name, rows in groups)
+    def sample(
+        label: str, curves_of_rows: Callable[[np.ndarray], Iterable[Any]]
+    ) -> ChannelCurves:
+        chosen = tuple(
+            LabelledCurves(name, [_thin(c) for c in curves_of_rows(rows)])
+            for name, rows in groups
+        )
         return ChannelCurves(label, chosen, ordered, len(targets))
 
     def observed(c: int, rows: np.ndarray) -> Iterable[Any]:
         return (curves.channel(i, c, model.encoder_.grid_) for i in rows)
 
     def encoded(c: int, rows: np.ndarray) -> Iterable[Any]:
-        return ((grid, x) for x in _as_encoded(model, split.train_inputs[rows], grid)[c])
+        return (
+            (grid, x) for x in _as_encoded(model, split.train_inputs[rows], grid)[c]
+        )
 
     contents = CurveContents(
         time=curves.time,
         response=response_of(split),
-        observed=tuple(sample(label, partial(observed, c)) for c, label in enumerate(curves.values)),
+        observed=tuple(
+            sample(label, partial(observed, c)) for c, label in enumerate(curves.values)
+        ),
         encoded=(),
     )
     if not isinstance(model.encoder_, CurveCoefficients):
         return contents
     unchanged = model.encoder_.grid_ is not None and _derivative(model) == 0
-    betas = _blocks(model.slope_functions(curves.take(subsample(len(targets), MAX_SLOPES)), grid))
-    thetas, prior = _blocks(model.weight_functions(grid)), _blocks(_prior_deviations(model, grid))
+    betas = _blocks(
+        model.slope_functions(curves.take(subsample(len(targets), MAX_SLOPES)), grid)
+    )
+    thetas, prior = (
+        _blocks(model.weight_functions(grid)),
+        _blocks(_prior_deviations(model, grid)),
+    )
     return replace(
         contents,
-        encoded=() if unchanged else tuple(sample(label, partial(encoded, c)) for c, label in enumerate(labels)),
-        slopes=tuple(_band(label, grid, beta) for label, beta in zip(labels, betas, strict=True)),
+        encoded=()
+        if unchanged
+        else tuple(
+            sample(label, partial(encoded, c)) for c, label in enumerate(labels)
+        ),
+        slopes=tuple(
+            _band(label, grid, beta) for label, beta in zip(labels, betas, strict=True)
+        ),
         weights=tuple(
             _band(label, grid, theta, NORMAL_CENTRAL * np.sqrt(np.sum(units**2, 0)))
             for label, theta, units in zip(labels, thetas, prior, strict=True)
@@ -239,7 +305,11 @@ def curves_of(model: Any, curves: NamedCurves, split: TrainTestSplit) -> CurveCo
 
 
 def parts_of(
-    model: Any, curves: NamedCurves, split: TrainTestSplit, outputs: np.ndarray, names: Sequence[Any]
+    model: Any,
+    curves: NamedCurves,
+    split: TrainTestSplit,
+    outputs: np.ndarray,
+    names: Sequence[Any],
 ) -> tuple[ExplainedCurve, ...]:
     """Return held-out curves with what each of their parts spoke for.
 
@@ -261,7 +331,10 @@ def parts_of(
         ExplainedCurve(
             str(names[row]),
             _outcome(split, row, outputs[row]),
-            tuple(_thin(curves.channel(row, c, model.encoder_.grid_)) for c in range(len(curves.values))),
+            tuple(
+                _thin(curves.channel(row, c, model.encoder_.grid_))
+                for c in range(len(curves.values))
+            ),
             times,
             effect,
         )
@@ -273,11 +346,16 @@ def _rows_to_explain(split: TrainTestSplit, outputs: np.ndarray) -> np.ndarray:
     observed = split.test_targets
     if split.classes:
         own = outputs[np.arange(len(outputs)), observed.astype(int)]
-        right, sizes = outputs.argmax(1) == observed, np.bincount(observed.astype(int), minlength=len(split.classes))
+        right, sizes = (
+            outputs.argmax(1) == observed,
+            np.bincount(observed.astype(int), minlength=len(split.classes)),
+        )
         shown = np.sort(np.argsort(-sizes, kind="stable")[:MAX_EXPLAINED_CLASSES])
         of_classes = [np.flatnonzero(right & (observed == c)) for c in shown]
         typical = [rows[own[rows].argmax()] for rows in of_classes if len(rows)]
-        worst = np.argsort(np.where(right, np.inf, own), kind="stable")[: int((~right).sum())]
+        worst = np.argsort(np.where(right, np.inf, own), kind="stable")[
+            : int((~right).sum())
+        ]
     else:
         order = np.argsort(outputs, kind="stable")
         typical = [order[0], order[len(order) // 2], order[-1]]
@@ -294,18 +372,40 @@ def _outcome(split: TrainTestSplit, row: int, output: np.ndarray) -> str:
     return f"is {split.classes[int(observed)]}, predicted {split.classes[called]} ({100 * output[called]:.3g} %)"
 
 
-def moving_slope(model: Any, curves: NamedCurves, split: TrainTestSplit, frames: np.ndarray) -> SlopeFunction:
+def moving_slope(
+    model: Any, curves: NamedCurves, split: TrainTestSplit, frames: np.ndarray
+) -> SlopeFunction:
     """Return the median of beta(t) in these frames of the training, of the channel that changes the output most."""
     grid, encoder, scale = grid_of(model), model.encoder_, model.standardiser_.scale
     columns = split.train_inputs[subsample(len(split.train), MAX_MOVING_SLOPES)]
-    inputs, clouds = model.standardiser_(columns), np.asarray(model.history_["particles"])[frames]
-    betas = np.stack([slopes(model.neuron_, cloud, inputs) for cloud in clouds])  # (frame, n, C, d)
+    inputs, clouds = (
+        model.standardiser_(columns),
+        np.asarray(model.history_["particles"])[frames],
+    )
+    betas = np.stack(
+        [slopes(model.neuron_, cloud, inputs) for cloud in clouds]
+    )  # (frame, n, C, d)
     betas = betas[:, :, np.abs(betas[-1]).sum((0, 2)).argmax()]
-    parts = np.split(np.arange(columns.shape[1]), np.cumsum([len(s) for s in encoder.scales_])[:-1])
-    block = int(np.argmax([np.std(np.sum((betas[-1] * inputs)[:, part], 1)) for part in parts]))
+    parts = np.split(
+        np.arange(columns.shape[1]), np.cumsum([len(s) for s in encoder.scales_])[:-1]
+    )
+    block = int(
+        np.argmax([np.std(np.sum((betas[-1] * inputs)[:, part], 1)) for part in parts])
+    )
     betas = betas / scale * np.reshape(getattr(model, "target_scale_", 1.0), (-1, 1))
-    values = np.stack([np.median(_blocks(encoder.weight_functions(frame, grid))[block], 0) for frame in betas])
-    return SlopeFunction(grid, values, curves.time, block_labels(model, curves.values)[block], response_of(split))
+    values = np.stack(
+        [
+            np.median(_blocks(encoder.weight_functions(frame, grid))[block], 0)
+            for frame in betas
+        ]
+    )
+    return SlopeFunction(
+        grid,
+        values,
+        curves.time,
+        block_labels(model, curves.values)[block],
+        response_of(split),
+    )
 
 
 def grid_of(model: Any) -> np.ndarray:
@@ -328,7 +428,11 @@ def response_of(split: TrainTestSplit) -> str:
     """Return what beta(t) is the slope of."""
     if not split.classes:
         return split.target
-    return f"the log odds of {split.classes[1]}" if len(split.classes) == 2 else "the output of the class that moves"
+    return (
+        f"the log odds of {split.classes[1]}"
+        if len(split.classes) == 2
+        else "the output of the class that moves"
+    )
 
 
 def _derivative(model: Any) -> int:
@@ -336,7 +440,9 @@ def _derivative(model: Any) -> int:
     return derivative if isinstance(derivative, int) else derivative[0]
 
 
-def _groups(split: TrainTestSplit, targets: np.ndarray, rows: np.ndarray) -> tuple[list[tuple[str, np.ndarray]], bool]:
+def _groups(
+    split: TrainTestSplit, targets: np.ndarray, rows: np.ndarray
+) -> tuple[list[tuple[str, np.ndarray]], bool]:
     """Return names and rows of thirds of the targets, or of the most frequent classes; whether they are thirds."""
     if split.classes:
         sizes = np.bincount(targets.astype(int), minlength=len(split.classes))
@@ -345,9 +451,17 @@ def _groups(split: TrainTestSplit, targets: np.ndarray, rows: np.ndarray) -> tup
     else:
         low, high = np.quantile(targets, [1 / 3, 2 / 3])
         places = (targets > low).astype(int) + (targets > high)
-        ends = {i: [number(end(targets[places == i]), 3) for end in (np.min, np.max)] for i in np.unique(places)}
-        groups = [(f"{THIRDS[i]}: {' to '.join(ends[i])}", rows[places[rows] == i]) for i in ends]
-    return [(name, members) for name, members in groups if len(members)], not split.classes
+        ends = {
+            i: [number(end(targets[places == i]), 3) for end in (np.min, np.max)]
+            for i in np.unique(places)
+        }
+        groups = [
+            (f"{THIRDS[i]}: {' to '.join(ends[i])}", rows[places[rows] == i])
+            for i in ends
+        ]
+    return [
+        (name, members) for name, members in groups if len(members)
+    ], not split.classes
 
 
 def _as_encoded(model: Any, columns: np.ndarray, grid: np.ndarray) -> list[np.ndarray]:
@@ -358,7 +472,9 @@ def _as_encoded(model: Any, columns: np.ndarray, grid: np.ndarray) -> list[np.nd
 
 def _prior_deviations(model: Any, grid: np.ndarray) -> np.ndarray:
     """Return theta(t) of each coordinate of the weights of a neuron, at one standard deviation of the prior."""
-    units = np.diag(1 / model.standardiser_.scale) / np.sqrt(float(model.prior_precision))
+    units = np.diag(1 / model.standardiser_.scale) / np.sqrt(
+        float(model.prior_precision)
+    )
     return model.encoder_.weight_functions(units, grid)
 
 
@@ -367,7 +483,9 @@ def _blocks(functions: np.ndarray) -> list[np.ndarray]:
     return [functions] if functions.ndim == 2 else list(np.moveaxis(functions, 1, 0))
 
 
-def _band(label: str, grid: np.ndarray, values: np.ndarray, prior: np.ndarray | None = None) -> FunctionBand:
+def _band(
+    label: str, grid: np.ndarray, values: np.ndarray, prior: np.ndarray | None = None
+) -> FunctionBand:
     half, central = (np.quantile(values, ends, axis=0) for ends in (HALF, CENTRAL))
     return FunctionBand(label, grid, np.median(values, axis=0), half, central, prior)
 

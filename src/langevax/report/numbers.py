@@ -8,7 +8,10 @@ import numpy as np
 
 MINUS = "−"
 NEGLIGIBLE = 1e-4  # share of a value, below which its error is not written
-EPOCH, MOST_DAYS = datetime(1970, 1, 1, tzinfo=UTC), 700_000  # further dates are beyond Python's
+EPOCH, MOST_DAYS = (
+    datetime(1970, 1, 1, tzinfo=UTC),
+    700_000,
+)  # further dates are beyond Python's
 YEARS = 1500, 2200
 PLAIN_FROM, PLAIN_BELOW = 1e-3, 1e8  # other numbers are written with an exponent
 
@@ -29,8 +32,14 @@ def number(value: Any, digits: int = 4) -> str:
         return "unbounded" if value > 0 else "unbounded below"
     if value and not PLAIN_FROM <= abs(value) < PLAIN_BELOW:
         mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
-        return f"{_trimmed(mantissa)}e{int(exponent)}".replace("-", MINUS, 1 if value < 0 else 0)
-    return _trimmed(_rounded(value, digits - 1 - (math.floor(math.log10(abs(value))) if value else 0)))
+        return f"{_trimmed(mantissa)}e{int(exponent)}".replace(
+            "-", MINUS, 1 if value < 0 else 0
+        )
+    return _trimmed(
+        _rounded(
+            value, digits - 1 - (math.floor(math.log10(abs(value))) if value else 0)
+        )
+    )
 
 
 def in_full(value: float) -> str:
@@ -40,7 +49,11 @@ def in_full(value: float) -> str:
         >>> in_full(10001.0), in_full(548351.29), in_full(16.1283), in_full(-3e9)
         ('10,001', '548,351', '16.13', '−3e9')
     """
-    return whole(round(value)).replace("-", MINUS) if 1e3 <= abs(value) < PLAIN_BELOW else number(value)
+    return (
+        whole(round(value)).replace("-", MINUS)
+        if 1e3 <= abs(value) < PLAIN_BELOW
+        else number(value)
+    )
 
 
 def are_years(values: np.ndarray) -> bool:
@@ -50,7 +63,11 @@ def are_years(values: np.ndarray) -> bool:
         >>> are_years(np.array([1926.0, 2007.0])), are_years(np.array([1926.5])), are_years(np.array([12.0, 2007.0]))
         (True, False, False)
     """
-    return bool(np.all((values == np.round(values)) & (values >= YEARS[0]) & (values <= YEARS[1])))
+    return bool(
+        np.all(
+            (values == np.round(values)) & (values >= YEARS[0]) & (values <= YEARS[1])
+        )
+    )
 
 
 def year(value: Any) -> str:
@@ -72,13 +89,20 @@ def with_error(value: Any, error: Any) -> str:
         >>> with_error(131167.3, 4321.0)
         '131,000 ± 4,000'
     """
-    if not _positive(error) or value is None or not math.isfinite(value) or error < NEGLIGIBLE * abs(value):
+    if (
+        not _positive(error)
+        or value is None
+        or not math.isfinite(value)
+        or error < NEGLIGIBLE * abs(value)
+    ):
         return number(value)
     largest = math.floor(math.log10(max(abs(value), error)))
     exponent = 0 if PLAIN_FROM <= 10.0**largest < PLAIN_BELOW else largest
     value, error = value / 10.0**exponent, error / 10.0**exponent
     leading = math.floor(math.log10(error))
-    digits = 2 if error < 2 * 10.0**leading else 1  # a leading 1 alone would round by half of itself
+    digits = (
+        2 if error < 2 * 10.0**leading else 1
+    )  # a leading 1 alone would round by half of itself
     places = digits - 1 - leading
     suffix = f"e{exponent}" if exponent else ""
     return f"{_rounded(value, places)}{suffix} ± {_rounded(error, places)}{suffix}"
@@ -122,7 +146,11 @@ def day(days: float) -> str:
         >>> day(16436.5), day(1e7)
         ('2015-01-01', 'day 10,000,000')
     """
-    return f"{EPOCH + timedelta(days=days):%Y-%m-%d}" if abs(days) < MOST_DAYS else f"day {number(days)}"
+    return (
+        f"{EPOCH + timedelta(days=days):%Y-%m-%d}"
+        if abs(days) < MOST_DAYS
+        else f"day {number(days)}"
+    )
 
 
 def _rounded(value: float, places: int) -> str:

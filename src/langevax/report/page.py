@@ -45,13 +45,19 @@ class Picture:
     def style(self) -> str:
         """The size of its place on the page."""
         height = self.figure.layout["height"]
-        size = f"aspect-ratio:1;max-width:{height}px" if self.square else f"height:{height}px"
+        size = (
+            f"aspect-ratio:1;max-width:{height}px"
+            if self.square
+            else f"height:{height}px"
+        )
         return f"{size};min-width:{self.min_width}px"
 
     @property
     def json(self) -> Markup:
         """The figure without a height: it fills its place."""
-        return embedded_json(str(go.Figure(self.figure).update_layout(height=None).to_json()))
+        return embedded_json(
+            str(go.Figure(self.figure).update_layout(height=None).to_json())
+        )
 
 
 @dataclass(frozen=True)
@@ -83,13 +89,20 @@ class Figure:
 def moving_figure(scene: Scene) -> Figure:
     """Return moving pictures with play, pause and a slider, standing at the last frame."""
     pictures = [Picture(panel.picture.figure, panel.words) for panel in scene.pictures]
-    return Figure(pictures, [Caption(panel.caption, panel.name) for panel in scene.pictures], scene)
+    return Figure(
+        pictures,
+        [Caption(panel.caption, panel.name) for panel in scene.pictures],
+        scene,
+    )
 
 
 def write_page(file: Path, template: str, **context: Any) -> None:
     """Render a template of `langevax.report`, with `title` among its context, and write it to a file."""
     scripts = [_asset("plot.js"), _asset("page.js")]
-    digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
+    digests = [
+        base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        for script in scripts
+    ]
     style = f":root{{color-scheme:light dark;--fonts:{FONTS};{css_variables()}}}"
     style += f"@media screen and (prefers-color-scheme:dark){{:root{{{css_variables(dark=True)}}}}}"
     page = (
@@ -115,8 +128,17 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    filters = {"json": lambda data: embedded_json(json.dumps(data, separators=(",", ":")))}
-    environment.filters.update(filters, csv=csv_url, fixed=fixed, whole=whole, frames=frame_data, unbroken=unbroken)
+    filters = {
+        "json": lambda data: embedded_json(json.dumps(data, separators=(",", ":")))
+    }
+    environment.filters.update(
+        filters,
+        csv=csv_url,
+        fixed=fixed,
+        whole=whole,
+        frames=frame_data,
+        unbroken=unbroken,
+    )
     return environment
 
 
@@ -137,7 +159,9 @@ def unbroken(text: str) -> Markup:
 
 def embedded_json(text: str) -> Markup:
     """Return JSON that cannot end the script element that contains it."""
-    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+    return Markup(
+        text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    )
 
 
 def csv_url(columns: Mapping[str, Iterable[Any]]) -> str:
@@ -146,7 +170,10 @@ def csv_url(columns: Mapping[str, Iterable[Any]]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows(zip(*columns.values(), strict=True))
-    return "data:text/csv;charset=utf-8;base64," + base64.b64encode(text.getvalue().encode()).decode()
+    return (
+        "data:text/csv;charset=utf-8;base64,"
+        + base64.b64encode(text.getvalue().encode()).decode()
+    )
 
 
 def frame_data(scene: Scene) -> dict[str, Any]:
@@ -157,7 +184,10 @@ def frame_data(scene: Scene) -> dict[str, Any]:
         "pictures": [
             {
                 "traces": panel.picture.traces,
-                "fixed": {name: [float(f"{v:.6g}") for v in column] for name, column in panel.picture.fixed.items()},
+                "fixed": {
+                    name: [float(f"{v:.6g}") for v in column]
+                    for name, column in panel.picture.fixed.items()
+                },
                 "tracks": [
                     {
                         "attribute": track.attribute,
@@ -181,12 +211,22 @@ def packed(values: np.ndarray) -> dict[str, Any]:
         {'type': 'u2', 'shape': (2,), 'data': 'AAD//w==', 'low': 0.5, 'step': 0.0}
     """
     if values.dtype == np.uint8:
-        return {"type": "u1", "shape": values.shape, "data": base64.b64encode(values.tobytes()).decode()}
+        return {
+            "type": "u1",
+            "shape": values.shape,
+            "data": base64.b64encode(values.tobytes()).decode(),
+        }
     known = np.isfinite(values)
-    low, high = (float(values[known].min()), float(values[known].max())) if known.any() else (0.0, 0.0)
+    low, high = (
+        (float(values[known].min()), float(values[known].max()))
+        if known.any()
+        else (0.0, 0.0)
+    )
     step = (high - low) / (UNKNOWN_CODE - 1)
     codes = np.round((np.where(known, values, low) - low) / (step or 1.0))
-    data = base64.b64encode(np.where(known, codes, UNKNOWN_CODE).astype("<u2").tobytes()).decode()
+    data = base64.b64encode(
+        np.where(known, codes, UNKNOWN_CODE).astype("<u2").tobytes()
+    ).decode()
     return {"type": "u2", "shape": values.shape, "data": data, "low": low, "step": step}
 
 

@@ -15,14 +15,28 @@ from langevax.predictive_law.law_search import SMALLER_SHARE
 from langevax.report.numbers import fixed, number, whole, with_error
 
 RARE = 0.2  # share of the rows, below which a class is rare
-TOO_GOOD_R2, TOO_GOOD_LOSS = 0.98, 0.15  # above the first, or below this share of the base rate's log loss
+TOO_GOOD_R2, TOO_GOOD_LOSS = (
+    0.98,
+    0.15,
+)  # above the first, or below this share of the base rate's log loss
 LOOKED_AT = 3  # columns that matter most
 COMPARABLE = 0.1  # share of the largest relevance
 FEWEST_FOUND = 30  # rows of a class, below which its scores are said to be uncertain
-FEWEST_ROWS = 50  # scored, below which differences between methods are hardly more than chance
-SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # of the rows, those with the highest probabilities
+FEWEST_ROWS = (
+    50  # scored, below which differences between methods are hardly more than chance
+)
+SHARES = (
+    0.01,
+    0.02,
+    0.05,
+    0.1,
+    0.2,
+    0.5,
+)  # of the rows, those with the highest probabilities
 MINUS = re.compile(r"(?<![\w.])-(?=\d)")
-RAISED_EFFORT = re.compile(r"raise effort \(it was [^)]*\)")  # of a law's verdict, in Python
+RAISED_EFFORT = re.compile(
+    r"raise effort \(it was [^)]*\)"
+)  # of a law's verdict, in Python
 
 
 def worth(
@@ -43,7 +57,11 @@ def worth(
         relevance: of the columns; None where they have no meaning.
         like_ids: columns that may only number rows or groups of them.
     """
-    sentences = _of_classes(comparison, classes, target, unit) if classes else _of_numbers(comparison, target)
+    sentences = (
+        _of_classes(comparison, classes, target, unit)
+        if classes
+        else _of_numbers(comparison, target)
+    )
     sentences[1] = f"Measured on {scored_rows(comparison, unit)}: {sentences[1]}"
     if beside := _beside_others(comparison):
         sentences.append(beside)
@@ -54,17 +72,27 @@ def worth(
             f"{_count(len(comparison.rows), unit).capitalize()} are few: a difference between methods may be chance. "
             f"Add {unit}s before you rely on one."
         )
-    if relevance is not None and (first := [name for name in _first(relevance, LOOKED_AT) if name in like_ids]):
+    if relevance is not None and (
+        first := [name for name in _first(relevance, LOOKED_AT) if name in like_ids]
+    ):
         which = "is" if len(first) == 1 else "are"
         sentences.append(
             f"{_quoted(first)} {which} among the columns that matter most, and may only number {unit}s or groups of "
             f"them, which says nothing of new {unit}s: if so, fit without {'it' if len(first) == 1 else 'them'}, "
             f"or with --group where several {unit}s belong together."
         )
-    if relevance is not None and _too_good(comparison) and (first := _first(relevance, 2)):
+    if (
+        relevance is not None
+        and _too_good(comparison)
+        and (first := _first(relevance, 2))
+    ):
         names = _quoted(first)
-        which = "which matters most, is" if len(first) == 1 else "which matter most, are"
-        sentences.append(f"So good a score is rare: check that {names}, {which} known before {target!r} is.")
+        which = (
+            "which matters most, is" if len(first) == 1 else "which matter most, are"
+        )
+        sentences.append(
+            f"So good a score is rare: check that {names}, {which} known before {target!r} is."
+        )
     return tuple(sentences)
 
 
@@ -72,7 +100,11 @@ def _first(relevance: Relevance, most: int) -> list[str]:
     """Return the columns that matter most."""
     mean = np.nan_to_num(relevance.mean, nan=-np.inf)
     order = np.argsort(-mean, kind="stable")[:most]
-    return [relevance.names[i] for i in order if mean[i] > 0 and mean[i] >= COMPARABLE * mean.max()]
+    return [
+        relevance.names[i]
+        for i in order
+        if mean[i] > 0 and mean[i] >= COMPARABLE * mean.max()
+    ]
 
 
 def _quoted(names: Sequence[str]) -> str:
@@ -89,9 +121,17 @@ def scored_rows(comparison: Comparison, unit: str = "row") -> str:
     """
     count = _count(len(comparison.rows), unit)
     if comparison.num_folds == 1:
-        new = f", of other {comparison.grouped_by!r} than the training {unit}s" if comparison.grouped_by else ""
+        new = (
+            f", of other {comparison.grouped_by!r} than the training {unit}s"
+            if comparison.grouped_by
+            else ""
+        )
         return count.replace(f" {unit}", f" held-out {unit}", 1) + new
-    without = f"all {unit}s of its {comparison.grouped_by!r}" if comparison.grouped_by else "it"
+    without = (
+        f"all {unit}s of its {comparison.grouped_by!r}"
+        if comparison.grouped_by
+        else "it"
+    )
     return f"{count}, each scored by a {comparison.word} trained without {without} ({comparison.num_folds} folds)"
 
 
@@ -103,7 +143,11 @@ def error_source(comparison: Comparison, unit: str = "row") -> str:
         >>> error_source(Comparison(zeros, zeros, observed, observed, (), grouped_by="who"))
         "values of 'who' and folds"
     """
-    return f"values of {comparison.grouped_by!r} and folds" if comparison.grouped_by else f"{unit}s and folds"
+    return (
+        f"values of {comparison.grouped_by!r} and folds"
+        if comparison.grouped_by
+        else f"{unit}s and folds"
+    )
 
 
 def split_sizes(split: TrainTestSplit) -> str:
@@ -118,7 +162,10 @@ def split_sizes(split: TrainTestSplit) -> str:
     sizes = f"{_count(len(split.train), split.unit)} to train on, {whole(len(split.test))} held out"
     if split.row_groups is None:
         return sizes
-    own, new = (whole(len(np.unique(split.row_groups[rows]))) for rows in (split.train, split.test))
+    own, new = (
+        whole(len(np.unique(split.row_groups[rows])))
+        for rows in (split.train, split.test)
+    )
     return f"{sizes}: {own} and {new} values of {split.grouped_by!r}"
 
 
@@ -155,10 +202,15 @@ def certainty(
                 f"Sets of classes made to contain the right one for {nominal} of new {unit}s do so for {rows} "
                 f"({share}), with {number(coverage.width, 3)} of {len(classes)} classes on average."
             )
-            if coverage.rarest is not None and coverage.rarest[2] < RARE * coverage.num_rows:
+            if (
+                coverage.rarest is not None
+                and coverage.rarest[2] < RARE * coverage.num_rows
+            ):
                 place, own, size = coverage.rarest
                 rows = f"{whole(own)} of {_count(size, unit)}"
-                parts.append(f"Of {classes[place]!r}, the rarest class of these {unit}s, they do so for {rows}.")
+                parts.append(
+                    f"Of {classes[place]!r}, the rarest class of these {unit}s, they do so for {rows}."
+                )
         else:
             parts.append(
                 f"Intervals made to contain {nominal} of new targets contain {rows} ({share}); they are "
@@ -171,9 +223,15 @@ def certainty(
                     "where no target of the table is, and begin at 0."
                 )
     if calibration is not None:
-        off = np.abs(calibration.observed - calibration.predicted) > 2 * np.maximum(calibration.error, 1e-9)
+        off = np.abs(calibration.observed - calibration.predicted) > 2 * np.maximum(
+            calibration.error, 1e-9
+        )
         bins, of = int(off.sum()), len(off)
-        judged = "as often as predicted" if not bins else f"as often as predicted in {of - bins} of {of} groups"
+        judged = (
+            "as often as predicted"
+            if not bins
+            else f"as often as predicted in {of - bins} of {of} groups"
+        )
         happens = "is right" if len(classes) > 2 else "happens"
         parts.append(
             f"Grouped by probability, {calibration.event} {happens} {judged}, within two standard errors, on "
@@ -187,7 +245,9 @@ def certainty(
     return " ".join(parts)
 
 
-def optimum(certificate: dict[str, Any], temperature: float, num_rows: int, unit: str = "row") -> str:
+def optimum(
+    certificate: dict[str, Any], temperature: float, num_rows: int, unit: str = "row"
+) -> str:
     """Return what the certificate says, and of what.
 
     Example:
@@ -198,7 +258,9 @@ def optimum(certificate: dict[str, Any], temperature: float, num_rows: int, unit
         'Too wide; go on with langevax certify and a larger --effort.'
     """
     if not certificate:
-        return "Not certified: the distance from the best possible network is not known."
+        return (
+            "Not certified: the distance from the best possible network is not known."
+        )
     rows = f"on {_count(num_rows, unit)} at temperature {temperature:.3g}"
     if not certificate["trustworthy"]:
         verdict = str(certificate["verdict"]).replace(
@@ -224,9 +286,13 @@ def law_optimum(verdict: str, num_rows: int, unit: str = "row") -> str:
         >>> law_optimum(f"Not certified: it lacks mass; {ANOTHER_LAW}", 9).partition(". ")[0]
         'Not certified: it lacks mass; fit again with another --seed, and compare'
     """
-    verdict = verdict.replace(SMALLER_SHARE, "").replace(ANOTHER_LAW, "fit again with another --seed, and compare.")
+    verdict = verdict.replace(SMALLER_SHARE, "").replace(
+        ANOTHER_LAW, "fit again with another --seed, and compare."
+    )
     verdict = RAISED_EFFORT.sub("pass a larger --effort to langevax certify", verdict)
-    verdict = MINUS.sub("−", verdict.replace("or certify none", "or pass --no-certificate")).replace("% of", " % of")
+    verdict = MINUS.sub(
+        "−", verdict.replace("or certify none", "or pass --no-certificate")
+    ).replace("% of", " % of")
     return (
         f"{verdict} The objective is the misfit of a law to "
         f"{_count(num_rows, f'training {unit}')} plus its divergence from the prior."
@@ -249,7 +315,10 @@ def value_of(measured: Measured) -> str:
 
 def _of_numbers(comparison: Comparison, target: str) -> list[str]:
     r2 = comparison.ours.main
-    own, mean = (number(score.named("RMSE").value, 3) for score in (comparison.ours, comparison.base))
+    own, mean = (
+        number(score.named("RMSE").value, 3)
+        for score in (comparison.ours, comparison.base)
+    )
     off = f"predictions are off by {own} (root mean square), the mean of the target by {mean}."
     if not _beats_the_base(comparison):
         return [f"No better than always predicting the mean: R² {value_of(r2)}.", off]
@@ -257,13 +326,17 @@ def _of_numbers(comparison: Comparison, target: str) -> list[str]:
     return [explained, off]
 
 
-def _of_classes(comparison: Comparison, classes: tuple[str, ...], target: str, unit: str) -> list[str]:
+def _of_classes(
+    comparison: Comparison, classes: tuple[str, ...], target: str, unit: str
+) -> list[str]:
     ours, base = comparison.ours, comparison.base
     beside = base.main
     loss = f"log loss {number(ours.value, 3)}, and {number(base.value, 3)} by the shares of the classes"
     if np.isfinite(beside.difference_error):
         more = "more" if beside.difference < 0 else "less"
-        loss += f": {with_error(abs(beside.difference), beside.difference_error)} {more}"
+        loss += (
+            f": {with_error(abs(beside.difference), beside.difference_error)} {more}"
+        )
     loss += "."
     if not _beats_the_base(comparison):
         return ["Its probabilities are no better than the shares of the classes.", loss]
@@ -287,7 +360,11 @@ def _beats_the_base(comparison: Comparison) -> bool:
 
 def _too_good(comparison: Comparison) -> bool:
     own, base = comparison.ours.value, comparison.base.value
-    return own > TOO_GOOD_R2 if comparison.ours.main.metric == "R2" else own < TOO_GOOD_LOSS * base
+    return (
+        own > TOO_GOOD_R2
+        if comparison.ours.main.metric == "R2"
+        else own < TOO_GOOD_LOSS * base
+    )
 
 
 def _beside_others(comparison: Comparison) -> str:
@@ -300,14 +377,23 @@ def _beside_others(comparison: Comparison) -> str:
     metric = {"R2": "R²"}.get(comparison.ours.main.metric, comparison.ours.main.metric)
     if better:
         own, values = comparison.ours.value, [score.value for score in better]
-        digits = next((d for d in (3, 4, 5) if number(own, d) not in [number(value, d) for value in values]), 6)
+        digits = next(
+            (
+                d
+                for d in (3, 4, 5)
+                if number(own, d) not in [number(value, d) for value in values]
+            ),
+            6,
+        )
         shown = _joined([number(value, digits) for value in values])
         return (
             f"Of {count}, {_listed(better)} did better beyond the error of the difference: {metric} {shown} against "
             f"{number(own, digits)}."
         )
     if level:
-        simple = "".join(_simplest(score.main) for score in level if score.name == "linear")
+        simple = "".join(
+            _simplest(score.main) for score in level if score.name == "linear"
+        )
         rest = [score for score in others if score not in level]
         worse = f" Worse: {_listed(rest)}." if rest else ""
         return f"Level with it, within error: {_listed(level)}.{simple}{worse}"
@@ -327,7 +413,9 @@ def _rare_classes(comparison: Comparison, classes: tuple[str, ...], unit: str) -
         f"{whole(int(called.sum()) - right)} false alarms."
     )
     if len(classes) == 2 and comparison.threshold == 0.5 and 2 * right < sizes[place]:
-        sentence += " To find more, with more false alarms, fit with --threshold balanced."
+        sentence += (
+            " To find more, with more false alarms, fit with --threshold balanced."
+        )
     if len(classes) == 2 and (first := called_first(comparison)):
         share, size, hits = min(first, key=lambda one: abs(one[0] - 0.1))
         sentence += f" The {_percent(share)} with the highest probability ({whole(size)}) hold {whole(hits)} of them."
@@ -359,7 +447,11 @@ def _simplest(linear: Measured) -> str:
 
 
 def _name(score: Score) -> str:
-    named = {"linear": "the linear model", "boosted trees": "the boosted trees", "MLP": "the MLP"}
+    named = {
+        "linear": "the linear model",
+        "boosted trees": "the boosted trees",
+        "MLP": "the MLP",
+    }
     named |= {name: f"the {name}" for name in ("kernel machine", "random forest")}
     return named.get(score.name, score.name)
 

@@ -29,7 +29,13 @@ def of(positions: PyTree, num_chains: int | None) -> Chains | None:
     if not isinstance(sharding, NamedSharding) or not isinstance(sharding.mesh, Mesh):
         return Chains(num_chains)
     first = sharding.spec[0] if len(sharding.spec) else None
-    axes: tuple[str, ...] = first if isinstance(first, tuple) else (first,) if isinstance(first, str) else ()
+    axes: tuple[str, ...] = (
+        first
+        if isinstance(first, tuple)
+        else (first,)
+        if isinstance(first, str)
+        else ()
+    )
     if not axes or ROWS in set(sharding.mesh.axis_names).difference(axes):
         return Chains(num_chains)
     return Chains(num_chains, sharding.mesh, axes)
@@ -40,7 +46,9 @@ def keys_of(key: Key[Array, ""], chains: Chains | None) -> Key[Array, "..."]:
     return key if chains is None else random.split(key, chains.number)
 
 
-def over(function: Callable[..., Any], algorithm: Algorithm, chains: Chains | None) -> Callable[..., Any]:
+def over(
+    function: Callable[..., Any], algorithm: Algorithm, chains: Chains | None
+) -> Callable[..., Any]:
     """Map `function` of one chain over all chains, together or one by one as `algorithm.chains` says.
 
     Split chains run as a program of each device: XLA would synchronise the devices to decide whether a loop of one
@@ -57,5 +65,10 @@ def over(function: Callable[..., Any], algorithm: Algorithm, chains: Chains | No
         return mapped
     split = PartitionSpec(chains.axes)
     return jax.shard_map(
-        mapped, mesh=chains.mesh, in_specs=split, out_specs=split, axis_names=set(chains.axes), check_vma=False
+        mapped,
+        mesh=chains.mesh,
+        in_specs=split,
+        out_specs=split,
+        axis_names=set(chains.axes),
+        check_vma=False,
     )

@@ -55,7 +55,13 @@ class Checkpoint:
     part.
     """
 
-    def __init__(self, directory: str | os.PathLike[str], identity: RunIdentity, resume: Resume, shared: bool = False):
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        identity: RunIdentity,
+        resume: Resume,
+        shared: bool = False,
+    ):
         with checks.needs("checkpoint", "A checkpoint"):
             import h5netcdf  # noqa: F401
             import h5py  # noqa: F401
@@ -71,7 +77,9 @@ class Checkpoint:
             self._open(identity, resume, shared)
             with self._writing():
                 options = ocp.CheckpointManagerOptions(
-                    max_to_keep=STATES_TO_KEEP, enable_async_checkpointing=False, cleanup_tmp_directories=True
+                    max_to_keep=STATES_TO_KEEP,
+                    enable_async_checkpointing=False,
+                    cleanup_tmp_directories=True,
                 )
                 self._manager = ocp.CheckpointManager(self.states, options=options)
         except BaseException:
@@ -83,7 +91,9 @@ class Checkpoint:
         with self._writing():
             self.directory.mkdir(parents=True, exist_ok=True)
             if self.writes:
-                self._lock = Lock(self.directory / NAME, f"checkpoint {str(self.directory)!r}")
+                self._lock = Lock(
+                    self.directory / NAME, f"checkpoint {str(self.directory)!r}"
+                )
             self.traces.mkdir(exist_ok=True)
             self.states.mkdir(exist_ok=True)
             has_run = any(path.name.isdigit() for path in self.states.iterdir())
@@ -92,19 +102,31 @@ class Checkpoint:
                 f"checkpoint {str(self.directory)!r} already holds a run; pass resume=True to continue it, "
                 "or name another directory."
             )
-        content: dict[str, Any] = {"format": FORMAT, "langevax": __version__, "run": uuid.uuid4().hex, "continued": []}
+        content: dict[str, Any] = {
+            "format": FORMAT,
+            "langevax": __version__,
+            "run": uuid.uuid4().hex,
+            "continued": [],
+        }
         accepted: list[str] = []
         if has_run:
             stored, saved = read_record(self.record)
             accepted = self._compare(saved, identity, resume)
-            content |= {"run": stored["run"], "continued": list(stored.get("continued", []))}
+            content |= {
+                "run": stored["run"],
+                "continued": list(stored.get("continued", [])),
+            }
         elif self.record.exists() and not self._is_of_a_run():
-            raise CheckpointError(f"{self.record} was not written by langevax; move it, or name another directory.")
+            raise CheckpointError(
+                f"{self.record} was not written by langevax; move it, or name another directory."
+            )
         if shared:
             processes.wait_for_all("checkpoint opened")
         if self.writes and (accepted or not has_run):
             if accepted:
-                content["continued"].append({"at": time.strftime("%Y-%m-%d %H:%M:%S"), "differences": accepted})
+                content["continued"].append(
+                    {"at": time.strftime("%Y-%m-%d %H:%M:%S"), "differences": accepted}
+                )
             with self._writing():
                 text = json.dumps(content | {"identity": identity._asdict()}, indent=1)
                 write_atomically(self.record, text.encode())
@@ -116,11 +138,17 @@ class Checkpoint:
     def _is_of_a_run(self) -> bool:
         """Return whether run.json is langevax's, of a run that failed before its first save."""
         try:
-            return json.loads(self.record.read_text()).keys() >= {"format", "langevax", "identity"}
+            return json.loads(self.record.read_text()).keys() >= {
+                "format",
+                "langevax",
+                "identity",
+            }
         except (ValueError, AttributeError, OSError):
             return False
 
-    def _compare(self, saved: RunIdentity, identity: RunIdentity, resume: Resume) -> list[str]:
+    def _compare(
+        self, saved: RunIdentity, identity: RunIdentity, resume: Resume
+    ) -> list[str]:
         """Raise `CheckpointError` where another run is saved; return the differences that were accepted."""
         refused, accepted = identity.compare(saved)
         if refused:
@@ -135,7 +163,9 @@ class Checkpoint:
             )
         return accepted
 
-    def restore(self, template: PyTree, empty: Records | None, every: int) -> tuple[PyTree, list[Records]] | None:
+    def restore(
+        self, template: PyTree, empty: Records | None, every: int
+    ) -> tuple[PyTree, list[Records]] | None:
         """Return the last state, on the devices of `template`, and all records up to it; None if there is none."""
         step = self._manager.latest_step()
         if step is None:
@@ -146,17 +176,29 @@ class Checkpoint:
             stored: dict[str, Any] = self._restore_state(step, leaves)
         except Exception as error:
             others = [other for other in self._manager.all_steps() if other != step]
-            remedy = f"to continue from step {max(others)}" if others else "and start again in another directory"
+            remedy = (
+                f"to continue from step {max(others)}"
+                if others
+                else "and start again in another directory"
+            )
             raise CheckpointError(
                 f"the state of step {step} in {self.states / str(step)} cannot be read; it is damaged. "
                 f"Delete that folder {remedy}; the records in {self.traces} are intact. ({first_line(error)})"
             ) from None  # orbax's traceback is longer than a screen
         self._delete_orphans(step)
-        carry = jax.tree.unflatten(structure, [stored.get(str(i), leaf) for i, leaf in enumerate(leaves)])
+        carry = jax.tree.unflatten(
+            structure, [stored.get(str(i), leaf) for i, leaf in enumerate(leaves)]
+        )
         if empty is None:
             return carry, []
-        records = [self._read_records(path, empty) for path, _ in sorted(self._record_files())]
-        self._check_grid(np.concatenate([empty.steps, *(part.steps for part in records)]), step, every)
+        records = [
+            self._read_records(path, empty) for path, _ in sorted(self._record_files())
+        ]
+        self._check_grid(
+            np.concatenate([empty.steps, *(part.steps for part in records)]),
+            step,
+            every,
+        )
         return carry, records
 
     def _check_grid(self, steps: np.ndarray, last: int, every: int) -> None:
@@ -178,14 +220,23 @@ class Checkpoint:
             for i, leaf in enumerate(leaves)
             if leaf.size
         }
-        marks = {"checksum": np.zeros(1, np.uint32), "run": np.zeros(ID_BYTES, np.uint8), "step": np.zeros(1, np.int64)}
+        marks = {
+            "checksum": np.zeros(1, np.uint32),
+            "run": np.zeros(ID_BYTES, np.uint8),
+            "step": np.zeros(1, np.int64),
+        }
         template = {**shapes, **marks}
         with DelayedSignals(WITH_INTERRUPT):
-            stored = dict(self._manager.restore(step, args=ocp.args.StandardRestore(template)))
+            stored = dict(
+                self._manager.restore(step, args=ocp.args.StandardRestore(template))
+            )
         actual, expected = _checksum(stored), np.asarray(stored.pop("checksum"))
         if actual != expected and actual != NO_CHECKSUM and expected != NO_CHECKSUM:
             raise ValueError(f"its checksum is {actual[0]:08x}, not {expected[0]:08x}")
-        run, saved_step = np.asarray(stored.pop("run")).tobytes().hex(), int(np.asarray(stored.pop("step"))[0])
+        run, saved_step = (
+            np.asarray(stored.pop("run")).tobytes().hex(),
+            int(np.asarray(stored.pop("step"))[0]),
+        )
         if run != self.run_id:
             raise ValueError("it is the state of another run")
         if saved_step != step:
@@ -202,13 +253,24 @@ class Checkpoint:
             if pending is not None and len(pending.steps) and self.writes:
                 name = f"{int(pending.steps[0]):012d}-{int(pending.steps[-1]):012d}.nc"
                 write_atomically(self.traces / name, _netcdf(pending, self.run_id))
-            leaves: dict[str, Any] = {str(i): leaf for i, leaf in enumerate(jax.tree.leaves(carry)) if leaf.size}
-            marks = {"run": np.frombuffer(bytes.fromhex(self.run_id), np.uint8), "step": np.array([step], np.int64)}
+            leaves: dict[str, Any] = {
+                str(i): leaf
+                for i, leaf in enumerate(jax.tree.leaves(carry))
+                if leaf.size
+            }
+            marks = {
+                "run": np.frombuffer(bytes.fromhex(self.run_id), np.uint8),
+                "step": np.array([step], np.int64),
+            }
             leaves |= {"checksum": _checksum(leaves), **marks}
             self._manager.save(step, args=ocp.args.StandardSave(leaves))
             if self.writes:
                 folder = self.states / str(step)
-                files = {str(p.relative_to(folder)): _file_hash(p) for p in folder.rglob("*") if p.is_file()}
+                files = {
+                    str(p.relative_to(folder)): _file_hash(p)
+                    for p in folder.rglob("*")
+                    if p.is_file()
+                }
                 write_atomically(folder / HASHES, json.dumps({"files": files}).encode())
 
     def close(self) -> None:
@@ -229,7 +291,11 @@ class Checkpoint:
             raise
         except LockedError as error:
             raise CheckpointError(str(error)) from None
-        except (OSError, ValueError, RuntimeError) as error:  # orbax reports a full disk as any of these
+        except (
+            OSError,
+            ValueError,
+            RuntimeError,
+        ) as error:  # orbax reports a full disk as any of these
             raise CheckpointError(
                 f"cannot write the checkpoint in {str(self.directory)!r}: {first_line(error)}. What was saved before "
                 "is intact; free space or make the directory writable, and run again with resume=True."
@@ -250,7 +316,11 @@ class Checkpoint:
                 raise CheckpointError(
                     f"{foreign[0]} was not written by langevax; move it, or name another directory as the checkpoint."
                 )
-            halves = [path for path in self.traces.glob("*.nc.part") if RECORDS_NAME.fullmatch(path.stem)]
+            halves = [
+                path
+                for path in self.traces.glob("*.nc.part")
+                if RECORDS_NAME.fullmatch(path.stem)
+            ]
             for path in [*orphans, *halves, *self.states.glob(f"*/{HASHES}.part")]:
                 path.unlink()
 
@@ -258,14 +328,19 @@ class Checkpoint:
         try:
             run, variables = read_records(path)
             steps = np.asarray(variables["steps"], np.int64)
-            columns = {name: variables[name].astype(e.dtype) for name, e in empty.columns.items()}
+            columns = {
+                name: variables[name].astype(e.dtype)
+                for name, e in empty.columns.items()
+            }
         except Exception as error:
             raise CheckpointError(
                 f"the records in {path} cannot be read; the file is damaged. Restore it from a copy, "
                 f"or start again in another directory. ({first_line(error)})"
             ) from None
         if run != self.run_id:
-            raise CheckpointError(f"the records in {path} are of another run. Restore the file from a copy.")
+            raise CheckpointError(
+                f"the records in {path} are of another run. Restore the file from a copy."
+            )
         return Records(steps, columns)
 
 
@@ -273,8 +348,16 @@ def read_record(path: Path) -> tuple[dict[str, Any], RunIdentity]:
     """Return the content of a run.json, and the identity of its run."""
     try:
         stored = json.loads(path.read_text())
-        version, written_by, parts = stored["format"], stored["langevax"], stored["identity"].items()
-        saved = RunIdentity(**{name: dict(part) for name, part in parts}) if version == FORMAT else None
+        version, written_by, parts = (
+            stored["format"],
+            stored["langevax"],
+            stored["identity"].items(),
+        )
+        saved = (
+            RunIdentity(**{name: dict(part) for name, part in parts})
+            if version == FORMAT
+            else None
+        )
         if saved is not None and len(bytes.fromhex(stored["run"])) != ID_BYTES:
             raise ValueError("its id is damaged")
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
@@ -308,7 +391,9 @@ def _listed(sentences: list[str]) -> str:
 
 def _file_hash(path: Path) -> str:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        return hashlib.file_digest(
+            file, lambda: hashlib.blake2b(digest_size=16)
+        ).hexdigest()
 
 
 def read_records(path: Path) -> tuple[str | None, dict[str, np.ndarray]]:
@@ -320,7 +405,9 @@ def read_records(path: Path) -> tuple[str | None, dict[str, np.ndarray]]:
 
     with h5py.File(path, "r") as file:
         run = file.attrs.get(RUN_ATTRIBUTE)
-        return None if run is None else str(run), {name: np.asarray(variable) for name, variable in file.items()}
+        return None if run is None else str(run), {
+            name: np.asarray(variable) for name, variable in file.items()
+        }
 
 
 def _run_of(path: Path) -> str | None:
@@ -337,17 +424,30 @@ def _netcdf(records: Records, run_id: str) -> memoryview:
 
     variables: dict[str, Any] = {"steps": ("draw", records.steps)}
     for name, column in records.columns.items():
-        storable = column.astype(np.float32) if column.dtype.itemsize == 2 and column.dtype.kind in "fV" else column
+        storable = (
+            column.astype(np.float32)
+            if column.dtype.itemsize == 2 and column.dtype.kind in "fV"
+            else column
+        )
         storable = storable.astype(np.int8) if storable.dtype == bool else storable
-        variables[name] = (("draw", *(f"{name}_dim_{i}" for i in range(column.ndim - 1))), storable)
+        variables[name] = (
+            ("draw", *(f"{name}_dim_{i}" for i in range(column.ndim - 1))),
+            storable,
+        )
     dataset = xarray.Dataset(variables, attrs={RUN_ATTRIBUTE: run_id})
-    checked = {name: {"fletcher32": True} for name, variable in dataset.items() if variable.size}
+    checked = {
+        name: {"fletcher32": True}
+        for name, variable in dataset.items()
+        if variable.size
+    }
     return dataset.to_netcdf(engine="h5netcdf", encoding=checked)
 
 
 def _checksum(leaves: dict[str, Any]) -> np.ndarray:
     """Return the CRC of all leaves in order of their names; NO_CHECKSUM if this process holds a part of one only."""
-    arrays = [leaves[name] for name in sorted(leaves.keys() - {"checksum", "run", "step"})]
+    arrays = [
+        leaves[name] for name in sorted(leaves.keys() - {"checksum", "run", "step"})
+    ]
     total = NO_CHECKSUM
     if all(array.is_fully_addressable for array in arrays):
         for array in arrays:

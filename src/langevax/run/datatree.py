@@ -40,7 +40,11 @@ def datatree_type() -> "type[xarray.DataTree]":
 
         def __getattr__(self, name: str) -> Any:
             value = super().__getattr__(name)
-            return value.to_dataset() if isinstance(value, DataTree) and name in self.children else value
+            return (
+                value.to_dataset()
+                if isinstance(value, DataTree) and name in self.children
+                else value
+            )
 
         @property
         def groups(self) -> GroupPaths:

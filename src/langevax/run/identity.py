@@ -45,7 +45,9 @@ IRRELEVANT = {
     "donated_invars",
     "compiler_options_kvs",
 }
-IRRELEVANT |= {f"{end}_{kind}" for end in ("in", "out") for kind in ("shardings", "layouts")}
+IRRELEVANT |= {
+    f"{end}_{kind}" for end in ("in", "out") for kind in ("shardings", "layouts")
+}
 """Parameters of equations that change no number: names, and where arrays lie."""
 
 
@@ -59,21 +61,36 @@ class RunIdentity(NamedTuple):
 
     def compare(self, saved: "RunIdentity") -> tuple[list[str], list[str]]:
         """Return sentences of what makes `saved` another run, and of differences that can be accepted."""
-        refused = [_setting(name, *pair) for name, pair in _changes(saved.settings, self.settings)]
-        accepted = [f"{name} was {old}, now {new}" for name, (old, new) in _changes(saved.versions, self.versions)]
+        refused = [
+            _setting(name, *pair)
+            for name, pair in _changes(saved.settings, self.settings)
+        ]
+        accepted = [
+            f"{name} was {old}, now {new}"
+            for name, (old, new) in _changes(saved.versions, self.versions)
+        ]
         same_python = saved.versions.get("Python") == self.versions.get("Python")
-        code = [name for name, _ in _changes(saved.functions, self.functions)] if same_python else []
+        code = (
+            [name for name, _ in _changes(saved.functions, self.functions)]
+            if same_python
+            else []
+        )
         traced = [name for name, _ in _changes(saved.traced, self.traced)]
         by_versions = list(accepted)
         for name in traced:
-            if name != STEP and (not by_versions or any(changed.startswith(_path(name)) for changed in code)):
+            if name != STEP and (
+                not by_versions
+                or any(changed.startswith(_path(name)) for changed in code)
+            ):
                 refused.append(f"the {name} differs")
             elif name != STEP or traced == [STEP]:
                 accepted.append(f"the {name} is traced differently")
         return refused, accepted
 
 
-def _changes(saved: Mapping[str, str], current: Mapping[str, str]) -> Iterator[tuple[str, tuple[str, str]]]:
+def _changes(
+    saved: Mapping[str, str], current: Mapping[str, str]
+) -> Iterator[tuple[str, tuple[str, str]]]:
     for name in sorted(saved.keys() | current.keys()):
         pair = saved.get(name, "absent"), current.get(name, "absent")
         if pair[0] != pair[1]:
@@ -111,7 +128,11 @@ def of(parts: dict[str, PyTree]) -> RunIdentity:
 
 def describe(parts: dict[str, PyTree]) -> dict[str, str]:
     """Return the settings of a run: modules by class, numbers as they are, arrays by content, functions by name."""
-    return {name: _text(leaf) for label, part in parts.items() for name, leaf in _leaves(label, part)}
+    return {
+        name: _text(leaf)
+        for label, part in parts.items()
+        for name, leaf in _leaves(label, part)
+    }
 
 
 def functions_in(parts: dict[str, PyTree]) -> dict[str, str]:
@@ -131,7 +152,9 @@ def _leaves(label: str, tree: PyTree) -> Iterator[tuple[str, Any]]:
         for field in dataclasses.fields(tree):
             yield from _leaves(f"{label}.{field.name}", getattr(tree, field.name))
         return
-    for path, leaf in jax.tree.leaves_with_path(tree, is_leaf=lambda node: isinstance(node, eqx.Module)):
+    for path, leaf in jax.tree.leaves_with_path(
+        tree, is_leaf=lambda node: isinstance(node, eqx.Module)
+    ):
         name = f"{label}{jax.tree_util.keystr(path)}"
         if isinstance(leaf, eqx.Module):
             yield from _leaves(name, leaf)
@@ -148,7 +171,11 @@ def _text(leaf: Any) -> str:
         name = f"{getattr(leaf, '__module__', '?')}.{getattr(leaf, '__qualname__', type(leaf).__qualname__)}"
         numbers = ", ".join(_enclosed_numbers(leaf))
         return f"{name}({numbers})" if numbers else name
-    return repr(leaf) if type(leaf).__repr__ is not object.__repr__ else type(leaf).__qualname__
+    return (
+        repr(leaf)
+        if type(leaf).__repr__ is not object.__repr__
+        else type(leaf).__qualname__
+    )
 
 
 def _enclosed_numbers(function: Any) -> Iterator[str]:
@@ -167,31 +194,57 @@ def abstract(tree: PyTree) -> PyTree:
     """Return `tree` with shapes in place of arrays, without their devices."""
 
     def shape(leaf: Any) -> Any:
-        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) if isinstance(leaf, jax.Array | np.ndarray) else leaf
+        return (
+            jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
+            if isinstance(leaf, jax.Array | np.ndarray)
+            else leaf
+        )
 
     return jax.tree.map(shape, tree)
 
 
 def traced_parts(
-    algorithm: Any, problem: Any, observers: Observers, position: PyTree, state: Any, key: Any
+    algorithm: Any,
+    problem: Any,
+    observers: Observers,
+    position: PyTree,
+    state: Any,
+    key: Any,
 ) -> dict[str, str]:
     """Return hashes of what one chain computes, from the shapes of its arrays: the loss, schedules, observers, step."""
     step = jax.ShapeDtypeStruct((), jnp.int32)
     parts: dict[str, str] = {}
-    for method in ("value_and_gradient", "gradient", "value"):  # a problem need not have all
+    for method in (
+        "value_and_gradient",
+        "gradient",
+        "value",
+    ):  # a problem need not have all
         with suppress(Exception):
-            parts[LOSS] = _traced(lambda problem, x, name=method: getattr(problem, name)(x), problem, position)
+            parts[LOSS] = _traced(
+                lambda problem, x, name=method: getattr(problem, name)(x),
+                problem,
+                position,
+            )
             break
     for path, leaf in jax.tree.leaves_with_path(algorithm):
         if callable(leaf):
             with suppress(Exception):  # not a schedule: it is part of the step
-                jax.eval_shape(leaf, step)  # optax turns some of its ints into floats at the first call
-                parts[f"{SCHEDULE}algorithm{jax.tree_util.keystr(path)}"] = _traced(leaf, step)
+                jax.eval_shape(
+                    leaf, step
+                )  # optax turns some of its ints into floats at the first call
+                parts[f"{SCHEDULE}algorithm{jax.tree_util.keystr(path)}"] = _traced(
+                    leaf, step
+                )
     for name, observe in observers._asdict().items():
         if observe is not None:
             parts[name] = _traced(observe, problem, state)
     parts[STEP] = _traced(
-        lambda a, p, state, key, step: a.step(p, state, key, step), algorithm, problem, state, key, step
+        lambda a, p, state, key, step: a.step(p, state, key, step),
+        algorithm,
+        problem,
+        state,
+        key,
+        step,
     )
     return parts
 
@@ -233,8 +286,12 @@ class _Writer:
 
     def __init__(self) -> None:
         self.hash = hashlib.blake2b(digest_size=16)
-        self.open: set[int] = set()  # ids of what is being written, which may refer to itself
-        self.functions: dict[int, tuple[int, Any]] = {}  # those written, by id, with their numbers
+        self.open: set[int] = (
+            set()
+        )  # ids of what is being written, which may refer to itself
+        self.functions: dict[
+            int, tuple[int, Any]
+        ] = {}  # those written, by id, with their numbers
 
     def text(self, *words: object) -> None:
         self.hash.update(" ".join(map(str, words)).encode() + b"\0")
@@ -242,8 +299,12 @@ class _Writer:
     def value(self, value: Any) -> None:
         if isinstance(value, bool | str | bytes | complex | type(None)):
             self.text(type(value).__name__, repr(value))
-        elif isinstance(value, int | float):  # optax turns some of its ints into floats at the first call
-            self.text("number", repr(float(value)) if abs(value) < 2**53 else repr(value))
+        elif isinstance(
+            value, int | float
+        ):  # optax turns some of its ints into floats at the first call
+            self.text(
+                "number", repr(float(value)) if abs(value) < 2**53 else repr(value)
+            )
         elif isinstance(value, jax.Array | np.ndarray | np.generic):
             self.array(value)
         elif isinstance(value, ClosedJaxpr):
@@ -283,7 +344,10 @@ class _Writer:
             if id(value) in self.functions:
                 self.text("function", self.functions[id(value)][0])
             else:
-                self.functions[id(value)] = len(self.functions), value  # kept, so that no other gets its id
+                self.functions[id(value)] = (
+                    len(self.functions),
+                    value,
+                )  # kept, so that no other gets its id
                 self.function(value)
         elif isinstance(value, MethodType):
             self.value(value.__func__)
@@ -321,8 +385,13 @@ class _Writer:
                 self.text("empty")
         for name in () if library else function.__code__.co_names:
             used = function.__globals__.get(name)
-            own = isinstance(used, FunctionType) and used.__module__ == function.__module__
-            if own or isinstance(used, int | float | complex | str | bytes | tuple | np.ndarray):
+            own = (
+                isinstance(used, FunctionType)
+                and used.__module__ == function.__module__
+            )
+            if own or isinstance(
+                used, int | float | complex | str | bytes | tuple | np.ndarray
+            ):
                 self.text(name)
                 self.value(used)
 
@@ -333,7 +402,9 @@ class _Writer:
             self.value(call)
 
     def array(self, array: Any) -> None:
-        if isinstance(array, jax.Array) and jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
+        if isinstance(array, jax.Array) and jnp.issubdtype(
+            array.dtype, jax.dtypes.prng_key
+        ):
             self.text("key", jax.random.key_impl(array))
             array = jax.random.key_data(array)
         host = np.asarray(array)
@@ -373,7 +444,9 @@ class _Writer:
             use(equation.invars)
             for name in sorted(equation.params.keys() - IRRELEVANT):
                 self.text(name)
-                self.parameter(equation.params[name], on_host="callback" in equation.primitive.name)
+                self.parameter(
+                    equation.params[name], on_host="callback" in equation.primitive.name
+                )
             bind(equation.outvars)
         use(jaxpr.outvars)
 
@@ -387,4 +460,8 @@ class _Writer:
             self.value(value)
 
     def aval(self, aval: Any) -> None:
-        self.text(getattr(aval, "dtype", aval), getattr(aval, "shape", ""), getattr(aval, "weak_type", ""))
+        self.text(
+            getattr(aval, "dtype", aval),
+            getattr(aval, "shape", ""),
+            getattr(aval, "weak_type", ""),
+        )

@@ -21,7 +21,9 @@ from jaxtyping import Array
 JOIN_SECONDS = 60  # for all processes to come together
 SHUTDOWN_SECONDS = 7 * 24 * 3600  # at the end, while the first writes results
 HEARTBEAT_SECONDS = 10  # without a heartbeat, after which a process counts as dead
-SHORTEST_COMPILATION = 0.0  # seconds worth keeping: of a fit, all programs together take 100 kB
+SHORTEST_COMPILATION = (
+    0.0  # seconds worth keeping: of a fit, all programs together take 100 kB
+)
 
 
 class PeerError(RuntimeError):
@@ -35,7 +37,9 @@ class PeerError(RuntimeError):
 
 
 @contextmanager
-def process_group(coordinator: str, num_processes: int, process_id: int) -> Iterator[None]:
+def process_group(
+    coordinator: str, num_processes: int, process_id: int
+) -> Iterator[None]:
     """Join the processes that share runs, for the duration of the block.
 
     Enter it before anything is computed. At the end each process waits for the others. If one fails, all end at once
@@ -179,7 +183,11 @@ def keep_compiled_programs(directory: str | os.PathLike[str] | None = None) -> N
     """
     environment = os.environ.get("JAX_COMPILATION_CACHE_DIR")
     if directory is None and environment is None:
-        directory = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "langevax" / "jax"
+        directory = (
+            Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+            / "langevax"
+            / "jax"
+        )
     folder = Path(directory or environment or "").expanduser().absolute()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -189,6 +197,8 @@ def keep_compiled_programs(directory: str | os.PathLike[str] | None = None) -> N
     if not os.access(folder, os.W_OK | os.X_OK):
         jax.config.update("jax_persistent_cache_min_compile_time_secs", math.inf)
     elif "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", SHORTEST_COMPILATION)
+        jax.config.update(
+            "jax_persistent_cache_min_compile_time_secs", SHORTEST_COMPILATION
+        )
     if directory is not None:
         jax.config.update("jax_compilation_cache_dir", str(folder))

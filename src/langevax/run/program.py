@@ -107,10 +107,16 @@ def start_key(key: Key[Array, ""]) -> Key[Array, ""]:
 
 
 @eqx.filter_jit
-def start_positions(start: Callable[[Any], PyTree], key: Key[Array, ""], num_chains: int | None) -> PyTree:
+def start_positions(
+    start: Callable[[Any], PyTree], key: Key[Array, ""], num_chains: int | None
+) -> PyTree:
     """Return `start(key)`, or one per chain."""
     key = start_key(unrolled(key))
-    return start(key) if num_chains is None else jax.vmap(start)(random.split(key, num_chains))
+    return (
+        start(key)
+        if num_chains is None
+        else jax.vmap(start)(random.split(key, num_chains))
+    )
 
 
 @eqx.filter_jit
@@ -132,7 +138,9 @@ def begin(
     state, (counts, metrics) = over(init, algorithm, chains)(positions, keys)
     moments = None
     if observers.average is not None:
-        values = jax.tree.map(_averageable, _observe(observers.average, algorithm, problem, state, chains))
+        values = jax.tree.map(
+            _averageable, _observe(observers.average, algorithm, problem, state, chains)
+        )
         zeros = jax.tree.map(jnp.zeros_like, values)
         moments = RunningMoments(jnp.int32(0), zeros, zeros)
     counts = {name: Count.of(count) for name, count in counts.items()}
@@ -140,25 +148,41 @@ def begin(
 
 
 def make_buffer(
-    algorithm: Algorithm, problem: Problem, observers: Observers, carry: Carry, chains: Chains | None
+    algorithm: Algorithm,
+    problem: Problem,
+    observers: Observers,
+    carry: Carry,
+    chains: Chains | None,
 ) -> Any:
     """Return slots for as many records as fit in BUFFER_BYTES, and one more for what is off the grid."""
     if observers.record is None:
         return None
-    record = eqx.filter_eval_shape(_record, algorithm, problem, observers.record, carry, chains)
+    record = eqx.filter_eval_shape(
+        _record, algorithm, problem, observers.record, carry, chains
+    )
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(record))
     slots = max(1, min(MAX_SLOTS, BUFFER_BYTES // max(size, 1)))
     # neither NumPy's zeros nor `device_put` needs a program for each shape, as `jnp.zeros` and `jnp.asarray` do
-    return jax.tree.map(lambda leaf: jax.device_put(np.zeros((slots + 1, *leaf.shape), leaf.dtype)), record)
+    return jax.tree.map(
+        lambda leaf: jax.device_put(np.zeros((slots + 1, *leaf.shape), leaf.dtype)),
+        record,
+    )
 
 
 def spread_over_processes(
-    buffer: Any, algorithm: Algorithm, problem: Problem, observers: Observers, carry: Carry, chains: Chains | None
+    buffer: Any,
+    algorithm: Algorithm,
+    problem: Problem,
+    observers: Observers,
+    carry: Carry,
+    chains: Chains | None,
 ) -> Any:
     """Put the buffer on the devices of all processes, split as the records are, so that recording sends nothing."""
     if observers.record is None:
         return buffer
-    record = eqx.filter_jit(_record)(algorithm, problem, observers.record, carry, chains)
+    record = eqx.filter_jit(_record)(
+        algorithm, problem, observers.record, carry, chains
+    )
 
     def split(slots: Array, leaf: Array) -> Array:
         sharding = leaf.sharding
@@ -187,7 +211,9 @@ def advance(
     chains: Chains | None,
 ) -> tuple[Carry, Any]:
     """Run steps until `stop`; record and average after each step that is a multiple of `every`."""
-    return _advanced(Chunk(algorithm, problem, observers, key, stop, every, chains), carry, buffer)
+    return _advanced(
+        Chunk(algorithm, problem, observers, key, stop, every, chains), carry, buffer
+    )
 
 
 @eqx.filter_jit(donate="all-except-first")
@@ -207,38 +233,63 @@ def _advanced(chunk: Chunk, carry: Carry, buffer: Any) -> tuple[Carry, Any]:
         keys = keys_of(random.fold_in(unrolled(key), carry.step), chains)
         state, (increments, terms) = over(step, algorithm, chains)(carry.state, keys)
         since = carry.since + 1
-        metrics = {name: _running_mean(mean, terms[name], since) for name, mean in carry.metrics.items()}
-        counts = {name: count.plus(increments[name]) for name, count in carry.counts.items()}
+        metrics = {
+            name: _running_mean(mean, terms[name], since)
+            for name, mean in carry.metrics.items()
+        }
+        counts = {
+            name: count.plus(increments[name]) for name, count in carry.counts.items()
+        }
         return Carry(carry.step + 1, state, counts, metrics, since, carry.moments)
 
     def next_on_grid(carry: Carry) -> tuple[Carry, Bool[Array, ""]]:
-        to_grid = every - lax.rem(carry.step, every)  # what `%` does for negative numbers would be three kernels more
-        target = carry.step + jnp.minimum(stop - carry.step, to_grid)  # no sum beyond int32
+        to_grid = every - lax.rem(
+            carry.step, every
+        )  # what `%` does for negative numbers would be three kernels more
+        target = carry.step + jnp.minimum(
+            stop - carry.step, to_grid
+        )  # no sum beyond int32
         carry = lax.while_loop(lambda c: c.step < target, step_once, carry)
         return carry, lax.rem(carry.step, every) == 0
 
-    def to_next_record(loop: tuple[Carry, Any, Int32[Array, ""]]) -> tuple[Carry, Any, Int32[Array, ""]]:
+    def to_next_record(
+        loop: tuple[Carry, Any, Int32[Array, ""]],
+    ) -> tuple[Carry, Any, Int32[Array, ""]]:
         carry, buffer, slot = loop
         carry, on_grid = next_on_grid(carry)
         if observers.average is not None and carry.moments is not None:
-            values = _observe(observers.average, algorithm, problem, carry.state, chains)
-            carry = carry._replace(moments=_update(carry.moments, jax.tree.map(_averageable, values), on_grid))
+            values = _observe(
+                observers.average, algorithm, problem, carry.state, chains
+            )
+            carry = carry._replace(
+                moments=_update(
+                    carry.moments, jax.tree.map(_averageable, values), on_grid
+                )
+            )
         if observers.record is not None:
             record = _record(algorithm, problem, observers.record, carry, chains)
             place = jnp.where(on_grid, slot, num_slots(buffer))
-            buffer = jax.tree.map(lambda b, r: lax.dynamic_update_index_in_dim(b, r, place, 0), buffer, record)
+            buffer = jax.tree.map(
+                lambda b, r: lax.dynamic_update_index_in_dim(b, r, place, 0),
+                buffer,
+                record,
+            )
             carry = carry._replace(since=jnp.where(on_grid, 0, carry.since))
         return carry, buffer, slot + on_grid.astype(jnp.int32)
 
     if observers.record is None and observers.average is None:
         return lax.while_loop(lambda c: c.step < stop, step_once, carry), buffer
-    carry, buffer, _ = lax.while_loop(lambda loop: loop[0].step < stop, to_next_record, (carry, buffer, jnp.int32(0)))
+    carry, buffer, _ = lax.while_loop(
+        lambda loop: loop[0].step < stop, to_next_record, (carry, buffer, jnp.int32(0))
+    )
     return carry, buffer
 
 
 def with_own_buffers(carry: Carry, positions: PyTree) -> Carry:
     """Return a carry that may be donated: no buffer of it is that of a start, or is there twice."""
-    taken = {pointer for leaf in jax.tree.leaves(positions) for pointer in _buffers(leaf)}
+    taken = {
+        pointer for leaf in jax.tree.leaves(positions) for pointer in _buffers(leaf)
+    }
 
     def own(leaf: Array) -> Array:
         buffers = _buffers(leaf)
@@ -273,16 +324,30 @@ def _all_finite(leaves: list[Array]) -> Bool[Array, ""]:
 
 
 @eqx.filter_jit
-def mean_value(problem: Problem, positions: PyTree, chains: Chains | None) -> Float[Array, ""]:
+def mean_value(
+    problem: Problem, positions: PyTree, chains: Chains | None
+) -> Float[Array, ""]:
     """Return the mean over chains of the problem's value, for the progress bar."""
-    return problem.value(positions) if chains is None else jnp.mean(jax.vmap(problem.value)(positions))
+    return (
+        problem.value(positions)
+        if chains is None
+        else jnp.mean(jax.vmap(problem.value)(positions))
+    )
 
 
 def _split_info(info: Info) -> tuple[dict[str, Array], dict[str, Array]]:
     """Return counts and metrics, which differ by dtype."""
     arrays = {name: jnp.asarray(value) for name, value in info.items()}
-    counts = {name: value for name, value in arrays.items() if jnp.issubdtype(value.dtype, jnp.integer)}
-    return counts, {name: _averageable(value) for name, value in arrays.items() if name not in counts}
+    counts = {
+        name: value
+        for name, value in arrays.items()
+        if jnp.issubdtype(value.dtype, jnp.integer)
+    }
+    return counts, {
+        name: _averageable(value)
+        for name, value in arrays.items()
+        if name not in counts
+    }
 
 
 def _averageable(value: Any) -> Array:
@@ -297,26 +362,48 @@ def _running_mean(mean: Array, term: Array, count: Int32[Array, ""]) -> Array:
     return jnp.where(count == 1, term, mean + (term - mean) / count.astype(mean.dtype))
 
 
-def _observe(observe: Observe, algorithm: Algorithm, problem: Problem, state: Any, chains: Chains | None) -> PyTree:
+def _observe(
+    observe: Observe,
+    algorithm: Algorithm,
+    problem: Problem,
+    state: Any,
+    chains: Chains | None,
+) -> PyTree:
     def observe_chain(state: Any) -> PyTree:
         return jax.tree.map(jnp.asarray, observe(problem, state))
 
     return over(observe_chain, algorithm, chains)(state)
 
 
-def _record(algorithm: Algorithm, problem: Problem, record: Observe, carry: Carry, chains: Chains | None) -> Record:
+def _record(
+    algorithm: Algorithm,
+    problem: Problem,
+    record: Observe,
+    carry: Carry,
+    chains: Chains | None,
+) -> Record:
     values = _observe(record, algorithm, problem, carry.state, chains)
     return Record(values, carry.counts, carry.metrics)
 
 
-def _update(moments: RunningMoments, values: PyTree, on_grid: Bool[Array, ""]) -> RunningMoments:
+def _update(
+    moments: RunningMoments, values: PyTree, on_grid: Bool[Array, ""]
+) -> RunningMoments:
     num_terms = moments.num_terms + on_grid.astype(jnp.int32)
 
     def next_mean(mean: Array, x: Array) -> Array:
-        return jnp.where(on_grid, mean + (x - mean) / jnp.maximum(num_terms, 1).astype(mean.dtype), mean)
+        return jnp.where(
+            on_grid,
+            mean + (x - mean) / jnp.maximum(num_terms, 1).astype(mean.dtype),
+            mean,
+        )
 
     def next_squares(squares: Array, x: Array, old: Array, new: Array) -> Array:
         return jnp.where(on_grid, squares + (x - old) * (x - new), squares)
 
     mean = jax.tree.map(next_mean, moments.mean, values)
-    return RunningMoments(num_terms, mean, jax.tree.map(next_squares, moments.squares, values, moments.mean, mean))
+    return RunningMoments(
+        num_terms,
+        mean,
+        jax.tree.map(next_squares, moments.squares, values, moments.mean, mean),
+    )

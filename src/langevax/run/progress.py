@@ -33,7 +33,13 @@ class Progress:
             from tqdm.auto import tqdm
 
             self.bar = tqdm(
-                desc=name, total=total, initial=done, unit=unit, delay=DELAY, miniters=1, dynamic_ncols=True
+                desc=name,
+                total=total,
+                initial=done,
+                unit=unit,
+                delay=DELAY,
+                miniters=1,
+                dynamic_ncols=True,
             )
 
     def update(self, done: int, carry: Any) -> None:
@@ -42,7 +48,11 @@ class Progress:
             return
         now = time.perf_counter()
         age = now - self.started
-        if self.headline is not None and age >= DELAY and self.spent <= HEADLINE_SHARE * age:
+        if (
+            self.headline is not None
+            and age >= DELAY
+            and self.spent <= HEADLINE_SHARE * age
+        ):
             label, number = self.headline(carry)
             self.spent += time.perf_counter() - now
             self.bar.set_postfix_str(f"{label} {number:.4g}", refresh=False)
@@ -70,7 +80,9 @@ def report_to(progress: ProgressOption) -> Iterator[Callable[[str, float], None]
     from tqdm.auto import tqdm
 
     layout = "{desc} {percentage:3.0f}% |{bar}| {elapsed}<{remaining}"
-    with tqdm(total=1.0, bar_format=layout, delay=DELAY, dynamic_ncols=True, leave=False) as bar:
+    with tqdm(
+        total=1.0, bar_format=layout, delay=DELAY, dynamic_ncols=True, leave=False
+    ) as bar:
 
         def report(words: str, share: float) -> None:
             bar.set_description_str(words, refresh=False)

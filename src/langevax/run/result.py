@@ -35,7 +35,9 @@ class Trace:
 
     def __repr__(self) -> str:
         last = f" up to step {self.steps[-1]}" if len(self) else ""
-        return f"Trace({len(self)} records{last}; info: {', '.join(self.info) or 'none'})"
+        return (
+            f"Trace({len(self)} records{last}; info: {', '.join(self.info) or 'none'})"
+        )
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,9 @@ class Average:
     def of(cls, moments: RunningMoments) -> "Average":
         """Return the average of running moments."""
         count = int(moments.num_terms)
-        variance = jax.tree.map(lambda s: processes.gather(s) / max(count, 1), moments.squares)
+        variance = jax.tree.map(
+            lambda s: processes.gather(s) / max(count, 1), moments.squares
+        )
         return cls(jax.tree.map(processes.gather, moments.mean), variance, count)
 
 
@@ -91,7 +95,9 @@ class Result:
     @property
     def counts(self) -> dict[str, int]:
         """Totals over the chains."""
-        return {name: int(np.sum(count)) for name, count in self.counts_by_chain.items()}
+        return {
+            name: int(np.sum(count)) for name, count in self.counts_by_chain.items()
+        }
 
     @property
     def positions(self) -> PyTree:
@@ -103,11 +109,18 @@ class Result:
         if name in counts:
             return int(np.sum(counts[name]))
         known = ", ".join(counts) or "none"
-        raise AttributeError(f"this result has no attribute or count {name!r}; its counts are: {known}.")
+        raise AttributeError(
+            f"this result has no attribute or count {name!r}; its counts are: {known}."
+        )
 
     def __repr__(self) -> str:
-        shapes = ", ".join(f"{name} {np.shape(leaf)}" for name, leaf in named_leaves(self.position).items())
-        chains = "no chain axis" if self.num_chains is None else f"{self.num_chains} chains"
+        shapes = ", ".join(
+            f"{name} {np.shape(leaf)}"
+            for name, leaf in named_leaves(self.position).items()
+        )
+        chains = (
+            "no chain axis" if self.num_chains is None else f"{self.num_chains} chains"
+        )
         numbers = [f"{name}={count}" for name, count in self.counts.items()]
         numbers += [f"{name}={metric:.4g}" for name, metric in self.metrics.items()]
         return (
@@ -127,12 +140,17 @@ class Result:
         seconds to the first step those of the first.
         """
         if self.num_chains != following.num_chains:
-            raise ValueError(f"phases have {self.num_chains} and {following.num_chains} chains; they must agree.")
+            raise ValueError(
+                f"phases have {self.num_chains} and {following.num_chains} chains; they must agree."
+            )
         first, second = self.counts_by_chain, following.counts_by_chain
         return replace(
             following,
             trace=_join(self, following),
-            counts_by_chain={name: np.asarray(first.get(name, 0) + second.get(name, 0)) for name in first | second},
+            counts_by_chain={
+                name: np.asarray(first.get(name, 0) + second.get(name, 0))
+                for name in first | second
+            },
             steps=self.steps + following.steps,
             seconds=self.seconds + following.seconds,
             phases=(*(self.phases or (self.steps,)), self.steps + following.steps),
@@ -152,20 +170,43 @@ class Result:
         def dataset(arrays: dict[str, np.ndarray]) -> "xarray.Dataset":
             variables = {}
             for name, array in arrays.items():
-                array = np.asarray(array) if self.num_chains is not None else np.asarray(array)[None]
-                variables[name] = (["chain", "draw", *(f"{name}_dim_{i}" for i in range(array.ndim - 2))], array)
-            coordinates = {"chain": np.arange(self.num_chains or 1), "draw": np.arange(len(trace))}
-            return xarray.Dataset(variables, coordinates | {"step": ("draw", trace.steps)})
+                array = (
+                    np.asarray(array)
+                    if self.num_chains is not None
+                    else np.asarray(array)[None]
+                )
+                variables[name] = (
+                    [
+                        "chain",
+                        "draw",
+                        *(f"{name}_dim_{i}" for i in range(array.ndim - 2)),
+                    ],
+                    array,
+                )
+            coordinates = {
+                "chain": np.arange(self.num_chains or 1),
+                "draw": np.arange(len(trace)),
+            }
+            return xarray.Dataset(
+                variables, coordinates | {"step": ("draw", trace.steps)}
+            )
 
-        groups = {"posterior": dataset(named_leaves(trace.values)), "sample_stats": dataset(trace.info)}
+        groups = {
+            "posterior": dataset(named_leaves(trace.values)),
+            "sample_stats": dataset(trace.info),
+        }
         tree = tree_type.from_dict(groups)
-        tree.attrs.update(outcome=self.outcome, seconds=self.seconds, steps=self.steps, **self.counts)
+        tree.attrs.update(
+            outcome=self.outcome, seconds=self.seconds, steps=self.steps, **self.counts
+        )
         tree.attrs["seconds_to_first_step"] = self.seconds_to_first_step
         return tree
 
     def _recorded(self) -> Trace:
         if self.trace is None:
-            raise ValueError("nothing was recorded; pass record_every=k to simulate to keep every k-th position.")
+            raise ValueError(
+                "nothing was recorded; pass record_every=k to simulate to keep every k-th position."
+            )
         return self.trace
 
 
@@ -182,7 +223,9 @@ class DivergenceError(ArithmeticError):
     def __init__(self, step: int, state: Any, step_size: float | None, result: Result):
         self.step = step
         self.state = state
-        self.suggested_step_size: float | None = None if step_size is None else step_size / 10
+        self.suggested_step_size: float | None = (
+            None if step_size is None else step_size / 10
+        )
         self.result = result
         advice = (
             f"try step_size={self.suggested_step_size:.3g}"
@@ -207,7 +250,9 @@ class Recording:
     """All records of a run so far; `pending` are those that no checkpoint holds yet."""
 
     def __init__(self, buffer: Any, num_chains: int | None):
-        record = jax.tree.map(lambda leaf: np.empty((0, *leaf.shape[1:]), leaf.dtype), buffer)
+        record = jax.tree.map(
+            lambda leaf: np.empty((0, *leaf.shape[1:]), leaf.dtype), buffer
+        )
         self.structure: Any = jax.tree.structure(record.values)
         self.empty: Records = Records(np.empty(0, np.int64), _columns(record))
         self.num_chains = num_chains
@@ -218,14 +263,19 @@ class Recording:
         """Copy from the device the records of steps first < s <= last on the grid."""
         steps = np.arange(first // every + 1, last // every + 1, dtype=np.int64) * every
         if len(steps):
-            record = jax.tree.map(lambda leaf: np.array(processes.gather(leaf)[: len(steps)]), buffer)
+            record = jax.tree.map(
+                lambda leaf: np.array(processes.gather(leaf)[: len(steps)]), buffer
+            )
             self.pending.append(Records(steps, _columns(record)))
 
     def pending_until(self, step: int) -> Records:
         """Return the pending records as one, without those after `step` (an interrupt can leave some)."""
         pending = _concatenate([self.empty, *self.pending])
         length = int(np.searchsorted(pending.steps, step, side="right"))
-        return Records(pending.steps[:length], {name: column[:length] for name, column in pending.columns.items()})
+        return Records(
+            pending.steps[:length],
+            {name: column[:length] for name, column in pending.columns.items()},
+        )
 
     def mark_saved(self) -> None:
         """Note that a checkpoint holds the pending records."""
@@ -235,17 +285,30 @@ class Recording:
         """Return all records, chains first."""
         records = _concatenate([self.empty, *self.saved, *self.pending])
         self.saved, self.pending = _merged(self.saved), _merged(self.pending)
-        chains_first = (lambda a: a) if self.num_chains is None else (lambda a: np.moveaxis(a, 0, 1))
-        columns = {name: chains_first(column) for name, column in records.columns.items()}
+        chains_first = (
+            (lambda a: a)
+            if self.num_chains is None
+            else (lambda a: np.moveaxis(a, 0, 1))
+        )
+        columns = {
+            name: chains_first(column) for name, column in records.columns.items()
+        }
         leaves = [columns[f"value_{i}"] for i in range(self.structure.num_leaves)]
-        info = {name.split("_", 1)[1]: a for name, a in columns.items() if not name.startswith("value_")}
+        info = {
+            name.split("_", 1)[1]: a
+            for name, a in columns.items()
+            if not name.startswith("value_")
+        }
         return Trace(records.steps, jax.tree.unflatten(self.structure, leaves), info)
 
 
 def named_leaves(tree: PyTree) -> dict[str, Any]:
     """Return leaves by name: dict keys and field names joined by `_`; a lone array is `position`."""
     leaves = jax.tree.leaves_with_path(tree)
-    names = [jax.tree_util.keystr(path, simple=True, separator="_") or "position" for path, _ in leaves]
+    names = [
+        jax.tree_util.keystr(path, simple=True, separator="_") or "position"
+        for path, _ in leaves
+    ]
     return dict(zip(names, (leaf for _, leaf in leaves), strict=True))
 
 
@@ -270,21 +333,32 @@ def is_stationary(records: np.ndarray, min_records: int) -> bool:
         return False
     half = np.asarray(records[len(records) // 2 :])
     length = len(half) // 4
-    first, second, third, fourth = (half[k * length : (k + 1) * length].mean(0) for k in range(4))
+    first, second, third, fourth = (
+        half[k * length : (k + 1) * length].mean(0) for k in range(4)
+    )
     between = np.sum((third + fourth - first - second) ** 2) / 4
     within = (np.sum((first - second) ** 2) + np.sum((third - fourth) ** 2)) / 4
     return bool(between <= DRIFT_RATIO * within)
 
 
 def _columns(record: Record) -> dict[str, np.ndarray]:
-    values = {f"value_{i}": leaf for i, leaf in enumerate(jax.tree.leaves(record.values))}
-    counts = {f"count_{name}": count.to_int64() for name, count in record.counts.items()}
-    metrics = {f"metric_{name}": np.asarray(metric) for name, metric in record.metrics.items()}
+    values = {
+        f"value_{i}": leaf for i, leaf in enumerate(jax.tree.leaves(record.values))
+    }
+    counts = {
+        f"count_{name}": count.to_int64() for name, count in record.counts.items()
+    }
+    metrics = {
+        f"metric_{name}": np.asarray(metric) for name, metric in record.metrics.items()
+    }
     return values | counts | metrics
 
 
 def _concatenate(records: list[Records]) -> Records:
-    columns = {name: np.concatenate([part.columns[name] for part in records]) for name in records[0].columns}
+    columns = {
+        name: np.concatenate([part.columns[name] for part in records])
+        for name in records[0].columns
+    }
     return Records(np.concatenate([part.steps for part in records]), columns)
 
 
@@ -300,12 +374,16 @@ def _join(first: Result, second: Result) -> Trace | None:
 
     def info(name: str) -> np.ndarray:
         early, late = before.info[name], after.info[name]
-        if name in first.counts_by_chain:  # totals continue from the end of the first phase
+        if (
+            name in first.counts_by_chain
+        ):  # totals continue from the end of the first phase
             late = late + np.expand_dims(first.counts_by_chain[name], axis)
         return np.concatenate([early, late], axis)
 
     return Trace(
         np.concatenate([before.steps, after.steps + first.steps]),
-        jax.tree.map(lambda a, b: np.concatenate([a, b], axis), before.values, after.values),
+        jax.tree.map(
+            lambda a, b: np.concatenate([a, b], axis), before.values, after.values
+        ),
         {name: info(name) for name in before.info if name in after.info},
     )

@@ -118,32 +118,55 @@ def simulate(
     checks.not_forked()
     _check_run(algorithm, problem, start, key, num_steps, num_chains)
     _check_observers(record, record_every, average, callbacks, callback_every)
-    _check_surroundings(checkpoint, resume, checkpoint_seconds, progress, sharding, matmul_precision)
+    _check_surroundings(
+        checkpoint, resume, checkpoint_seconds, progress, sharding, matmul_precision
+    )
     num_steps = int(num_steps)
     num_chains, record_every, callback_every = (
-        None if n is None else int(n) for n in (num_chains, record_every, callback_every)
+        None if n is None else int(n)
+        for n in (num_chains, record_every, callback_every)
     )
     began = time.perf_counter()
     positions, num_chains = start_positions(start, key, num_chains)
     draw_again = partial(start_positions, start, key, num_chains)
     described = RunIdentity({}, {}, {}, {})
     if checkpoint is not None:
-        parts = {"algorithm": algorithm, "problem": problem, "key": key, "num_chains": num_chains, "average": average}
-        parts |= {"record": record if record_every else None, "record_every": record_every}
-        described = identity.of({**parts, "start": positions} | matmul.describe_precision(matmul_precision))
+        parts = {
+            "algorithm": algorithm,
+            "problem": problem,
+            "key": key,
+            "num_chains": num_chains,
+            "average": average,
+        }
+        parts |= {
+            "record": record if record_every else None,
+            "record_every": record_every,
+        }
+        described = identity.of(
+            {**parts, "start": positions} | matmul.describe_precision(matmul_precision)
+        )
     algorithm, problem = trace_floats((algorithm, problem), trees.dtype_of(positions))
-    shapes = identity.abstract((algorithm, problem)), identity.one_chain(positions, num_chains)
+    shapes = (
+        identity.abstract((algorithm, problem)),
+        identity.one_chain(positions, num_chains),
+    )
     if sharding is not None:
-        positions, (algorithm, problem, key) = place(positions, (algorithm, problem, key), sharding, num_chains)
+        positions, (algorithm, problem, key) = place(
+            positions, (algorithm, problem, key), sharding, num_chains
+        )
     every = min(NO_GRID, record_every or (1 if average is not None else NO_GRID))
     observers = program.Observers(record if record_every else None, average)
     run = _Run(algorithm, problem, observers, key, num_chains, every, began)
     with matmul.matmul_precision(matmul_precision):
         run.begin(positions)
         checks.defined_start(run.carry.state)
-        if checkpoint is None and not callbacks and not run.shared:  # nobody else reads a state
+        if (
+            checkpoint is None and not callbacks and not run.shared
+        ):  # nobody else reads a state
             run.replace_large_state(draw_again, positions)
-        del positions  # the run replaces it: tables of gradients would be in memory twice
+        del (
+            positions
+        )  # the run replaces it: tables of gradients would be in memory twice
         saved = None
         if checkpoint is not None:
             described = described._replace(traced=run.traced(*shapes))
@@ -153,7 +176,9 @@ def simulate(
                 run.resume(saved, num_steps)
             with DelayedSignals() if saved is not None else nullcontext() as signals:
                 options = saved, signals, checkpoint_seconds, progress
-                return run.run(num_steps, callbacks, callback_every or NO_GRID, *options)
+                return run.run(
+                    num_steps, callbacks, callback_every or NO_GRID, *options
+                )
         finally:
             if saved is not None:
                 saved.close()
@@ -180,7 +205,9 @@ class _Run:
         self.buffer: Any = None
         self.recording: Recording | None = None
         self.shared = False  # with other processes
-        self.restart: Callable[[], program.Carry] | None = None  # where chunks replace the state
+        self.restart: Callable[[], program.Carry] | None = (
+            None  # where chunks replace the state
+        )
 
     def begin(self, positions: PyTree) -> None:
         self.chains = chains.of(positions, self.num_chains)
@@ -195,21 +222,36 @@ class _Run:
         self.carry = carry
 
     def first_carry(self, positions: PyTree) -> program.Carry:
-        return program.begin(self.algorithm, self.problem, self.observers, positions, self.key, self.chains)
+        return program.begin(
+            self.algorithm,
+            self.problem,
+            self.observers,
+            positions,
+            self.key,
+            self.chains,
+        )
 
-    def replace_large_state(self, draw_again: Callable[[], tuple[PyTree, int | None]], positions: PyTree) -> None:
+    def replace_large_state(
+        self, draw_again: Callable[[], tuple[PyTree, int | None]], positions: PyTree
+    ) -> None:
         """Let chunks replace a large state where it lies, so that there is one and not two.
 
         The state before a chunk is then gone: where a run diverges, it is computed again, from the run's start.
         """
-        leaves = [leaf for leaf in jax.tree.leaves(self.carry.state) if isinstance(leaf, jax.Array)]
+        leaves = [
+            leaf
+            for leaf in jax.tree.leaves(self.carry.state)
+            if isinstance(leaf, jax.Array)
+        ]
         if sum(leaf.nbytes for leaf in leaves) < LARGE_STATE:
             return
         self.carry = program.with_own_buffers(self.carry, positions)
         shardings = jax.tree.map(lambda leaf: leaf.sharding, positions)
 
         def restart() -> program.Carry:
-            return self.first_carry(jax.tree.map(processes.put, draw_again()[0], shardings))
+            return self.first_carry(
+                jax.tree.map(processes.put, draw_again()[0], shardings)
+            )
 
         self.restart = restart
 
@@ -217,12 +259,21 @@ class _Run:
         """Return the hashes of what is computed, from shapes without devices, on which they must not depend."""
         algorithm, problem = algorithm_and_problem
         state = identity.one_chain(self.carry.state, self.num_chains)
-        arguments = algorithm, problem, self.observers, position, state, identity.abstract(self.key)
+        arguments = (
+            algorithm,
+            problem,
+            self.observers,
+            position,
+            state,
+            identity.abstract(self.key),
+        )
         return identity.traced_parts(*arguments)
 
     def resume(self, saved: Checkpoint, num_steps: int) -> None:
         """Begin where `saved` ends, if it holds anything."""
-        restored = saved.restore(self.carry, self.recording.empty if self.recording else None, self.every)
+        restored = saved.restore(
+            self.carry, self.recording.empty if self.recording else None, self.every
+        )
         if restored is not None:
             self.carry, records = restored
             if int(self.carry.step) > num_steps:
@@ -235,7 +286,10 @@ class _Run:
 
     def advance(self, carry: program.Carry, stop: int) -> program.Carry:
         """Run to `stop`, leaving the records in the buffer."""
-        read, bounds = (self.algorithm, self.problem, self.observers), (self.number(stop), self.number(self.every))
+        read, bounds = (
+            (self.algorithm, self.problem, self.observers),
+            (self.number(stop), self.number(self.every)),
+        )
         try:
             if self.restart is None:
                 arguments = *read, carry, self.buffer, self.key, *bounds, self.chains
@@ -269,18 +323,31 @@ class _Run:
         progress: bool | Literal["auto"],
     ) -> Result:
         step = int(self.carry.step)
-        carry, self.carry = self.advance(self.carry, step), None  # compiles: later chunks time the steps alone
+        carry, self.carry = (
+            self.advance(self.carry, step),
+            None,
+        )  # compiles: later chunks time the steps alone
         self.seconds_to_first_step = time.perf_counter() - self.began
         shown = progress if not self.shared or processes.is_first() else False
         headline = None if self.shared else self.headline
         bar = Progress(type(self.algorithm).__name__, num_steps, step, shown, headline)
         length, last_save = FIRST_CHUNK, time.perf_counter()
-        stopped = step > 0 and step % callback_every == 0 and self.call(callbacks, carry)  # a resumed run
+        stopped = (
+            step > 0 and step % callback_every == 0 and self.call(callbacks, carry)
+        )  # a resumed run
         try:
             while step < num_steps and not stopped:
-                stop = min(num_steps, step + length, (step // callback_every + 1) * callback_every)
+                stop = min(
+                    num_steps,
+                    step + length,
+                    (step // callback_every + 1) * callback_every,
+                )
                 if self.buffer is not None:
-                    stop = min(stop, (step // self.every + program.num_slots(self.buffer)) * self.every)
+                    stop = min(
+                        stop,
+                        (step // self.every + program.num_slots(self.buffer))
+                        * self.every,
+                    )
                 clock = time.perf_counter()
                 following = self.advance(carry, stop)
                 if not program.all_finite(following.state.position):
@@ -291,11 +358,23 @@ class _Run:
                 length = next_length(stop - step, elapsed, length)
                 carry, step = following, stop
                 bar.update(step, carry)
-                waited = self.agreed(time.perf_counter() - last_save) if saved is not None else 0.0
-                if saved is not None and step < num_steps and waited >= checkpoint_seconds:
+                waited = (
+                    self.agreed(time.perf_counter() - last_save)
+                    if saved is not None
+                    else 0.0
+                )
+                if (
+                    saved is not None
+                    and step < num_steps
+                    and waited >= checkpoint_seconds
+                ):
                     self.save(saved, carry)
                     last_save = time.perf_counter()
-                if saved is not None and signals is not None and self.agreed(float(signals.pending)):
+                if (
+                    saved is not None
+                    and signals is not None
+                    and self.agreed(float(signals.pending))
+                ):
                     self.save(saved, carry)
                     signals.pass_on()
                 stopped = step % callback_every == 0 and self.call(callbacks, carry)
@@ -315,12 +394,19 @@ class _Run:
     def call(self, callbacks: Sequence[Callback], carry: program.Carry) -> bool:
         """Call all callbacks; return whether one of them stops the run."""
         trace = None if self.recording is None else self.recording.trace()
-        answers = [checks.stops("a callback", callback(trace, carry.state)) for callback in callbacks]
+        answers = [
+            checks.stops("a callback", callback(trace, carry.state))
+            for callback in callbacks
+        ]
         return any(answers)
 
     def save(self, saved: Checkpoint, carry: program.Carry) -> None:
         """Write the carry, and the records made since the last save."""
-        saved.save(int(carry.step), carry, self.recording.pending_until(int(carry.step)) if self.recording else None)
+        saved.save(
+            int(carry.step),
+            carry,
+            self.recording.pending_until(int(carry.step)) if self.recording else None,
+        )
         if self.recording is not None:
             self.recording.mark_saved()
 
@@ -340,11 +426,17 @@ class _Run:
                 carry, finite = probe, middle
             else:
                 broken = middle
-        self.advance(first, finite)  # again from the start of the chunk, for its records
+        self.advance(
+            first, finite
+        )  # again from the start of the chunk, for its records
         if self.recording is not None:
             self.recording.copy_from(self.buffer, begin, finite, self.every)
         step_size = getattr(self.algorithm, "step_size", None)
-        number = None if callable(step_size) or step_size is None else float(np.max(np.asarray(step_size)))
+        number = (
+            None
+            if callable(step_size) or step_size is None
+            else float(np.max(np.asarray(step_size)))
+        )
         result = self.result(carry, f"Diverged at step {broken}.")
         raise DivergenceError(broken, carry.state, number, result)
 
@@ -352,7 +444,9 @@ class _Run:
         """Return the number of the progress bar: the algorithm's first metric, or else the problem's value."""
         for name, metric in carry.metrics.items():
             return name, float(np.mean(processes.gather(metric)))
-        return "value", float(program.mean_value(self.problem, carry.state.position, self.chains))
+        return "value", float(
+            program.mean_value(self.problem, carry.state.position, self.chains)
+        )
 
     def result(self, carry: program.Carry, outcome: str) -> Result:
         return Result(
@@ -360,8 +454,13 @@ class _Run:
             state=carry.state,
             trace=None if self.recording is None else self.recording.trace(),
             average=None if carry.moments is None else Average.of(carry.moments),
-            counts_by_chain={name: count.to_int64() for name, count in carry.counts.items()},
-            metrics={name: float(np.mean(processes.gather(metric))) for name, metric in carry.metrics.items()},
+            counts_by_chain={
+                name: count.to_int64() for name, count in carry.counts.items()
+            },
+            metrics={
+                name: float(np.mean(processes.gather(metric)))
+                for name, metric in carry.metrics.items()
+            },
             steps=int(carry.step),
             num_chains=self.num_chains,
             seconds=time.perf_counter() - self.began,
@@ -381,22 +480,35 @@ def next_length(steps: int, seconds: float, length: int) -> int:
         (50, 256, 8, 1)
     """
     seconds = max(seconds, 1e-6)
-    fitting = max(int(steps * CHUNK_SECONDS / seconds), min(LEAST_STEPS, int(steps * MOST_SECONDS / seconds)))
+    fitting = max(
+        int(steps * CHUNK_SECONDS / seconds),
+        min(LEAST_STEPS, int(steps * MOST_SECONDS / seconds)),
+    )
     return max(1, min(fitting, MAX_GROWTH * max(steps, length), MAX_STEPS))
 
 
-def _check_run(algorithm: Any, problem: Any, start: Any, key: Any, num_steps: Any, num_chains: Any) -> None:
+def _check_run(
+    algorithm: Any, problem: Any, start: Any, key: Any, num_steps: Any, num_chains: Any
+) -> None:
     """Raise unless there is an algorithm, a problem, a key and a length, outside any transformation of JAX."""
     if not isinstance(algorithm, Algorithm):
         raise TypeError(
             f"algorithm must be an Algorithm such as langevax.Langevin(...), got {checks.shown(algorithm)}."
         )
     if not isinstance(problem, Problem):
-        raise TypeError(f"problem must be a Problem such as langevax.FiniteSum(...), got {type(problem).__name__}.")
+        raise TypeError(
+            f"problem must be a Problem such as langevax.FiniteSum(...), got {type(problem).__name__}."
+        )
     positions = (
-        start.position if isinstance(start, Result) else start.positions if isinstance(start, Stacked) else start
+        start.position
+        if isinstance(start, Result)
+        else start.positions
+        if isinstance(start, Stacked)
+        else start
     )
-    leaves = jax.tree.leaves((algorithm, problem, positions, key, jnp.asarray(np.float32(0))))  # the last is one in jit
+    leaves = jax.tree.leaves(
+        (algorithm, problem, positions, key, jnp.asarray(np.float32(0)))
+    )  # the last is one in jit
     if any(isinstance(leaf, Tracer) for leaf in leaves):
         raise TypeError(
             "simulate cannot be called inside jax.jit, jax.vmap or jax.grad: it compiles and runs its own loop. Call "
@@ -407,30 +519,48 @@ def _check_run(algorithm: Any, problem: Any, start: Any, key: Any, num_steps: An
     checks.typed_key(key)
     checks.positive_int("num_steps", num_steps, minimum=0, maximum=2**63)
     if num_steps > MAX_STEPS:
-        raise ValueError(f"num_steps must be at most {MAX_STEPS}, got {num_steps}; run further phases from the result.")
+        raise ValueError(
+            f"num_steps must be at most {MAX_STEPS}, got {num_steps}; run further phases from the result."
+        )
     if num_chains is not None:
         checks.positive_int("num_chains", num_chains)
 
 
-def _check_observers(record: Any, record_every: Any, average: Any, callbacks: Any, callback_every: Any) -> None:
+def _check_observers(
+    record: Any, record_every: Any, average: Any, callbacks: Any, callback_every: Any
+) -> None:
     """Raise unless observers and callbacks can be called, and their grids are intervals."""
-    for name, value in (("record_every", record_every), ("callback_every", callback_every)):
+    for name, value in (
+        ("record_every", record_every),
+        ("callback_every", callback_every),
+    ):
         if value is not None:
             checks.positive_int(name, value, maximum=2**63)
     for name, value in (("record", record), ("average", average)):
         if value is not None and not callable(value):
-            raise TypeError(f"{name} must be a function {name}(problem, state) -> pytree, got {checks.shown(value)}.")
-    if not isinstance(callbacks, list | tuple) or not all(callable(callback) for callback in callbacks):
+            raise TypeError(
+                f"{name} must be a function {name}(problem, state) -> pytree, got {checks.shown(value)}."
+            )
+    if not isinstance(callbacks, list | tuple) or not all(
+        callable(callback) for callback in callbacks
+    ):
         raise TypeError(
             f"callbacks must be a list of functions callback(trace, state), got {checks.shown(callbacks)}; pass "
             "[callback]."
         )
     if callbacks and callback_every is None:
-        raise ValueError("callback_every is None, so that no callback would ever be called; pass callback_every=k.")
+        raise ValueError(
+            "callback_every is None, so that no callback would ever be called; pass callback_every=k."
+        )
 
 
 def _check_surroundings(
-    checkpoint: Any, resume: Any, checkpoint_seconds: Any, progress: Any, sharding: Any, matmul_precision: Any
+    checkpoint: Any,
+    resume: Any,
+    checkpoint_seconds: Any,
+    progress: Any,
+    sharding: Any,
+    matmul_precision: Any,
 ) -> None:
     """Raise unless it is clear where the run is saved and computed, how precisely, and whether it shows progress."""
     if not isinstance(resume, bool | np.bool_) and resume != "anyway":
@@ -443,9 +573,15 @@ def _check_surroundings(
         )
     checks.number("checkpoint_seconds", checkpoint_seconds)
     if not isinstance(progress, bool) and not checks.is_auto(progress):
-        raise TypeError(f"progress must be True, False or 'auto', got {checks.shown(progress)}.")
+        raise TypeError(
+            f"progress must be True, False or 'auto', got {checks.shown(progress)}."
+        )
     if sharding is not None and not isinstance(sharding, Mesh | NamedSharding):
-        raise TypeError(f"sharding must be a jax.sharding.Mesh or NamedSharding, got {checks.shown(sharding)}.")
+        raise TypeError(
+            f"sharding must be a jax.sharding.Mesh or NamedSharding, got {checks.shown(sharding)}."
+        )
     if matmul_precision is not None and matmul_precision not in matmul.PRECISIONS:
         choices = ", ".join(map(repr, matmul.PRECISIONS))
-        raise ValueError(f"matmul_precision must be None or one of {choices}, got {checks.shown(matmul_precision)}.")
+        raise ValueError(
+            f"matmul_precision must be None or one of {choices}, got {checks.shown(matmul_precision)}."
+        )

@@ -56,14 +56,19 @@ Start: TypeAlias = PyTree | Callable[[Key[Array, ""]], PyTree] | Result | Stacke
 """A position shared by all chains, a function `key -> position`, the end of another run, or one position per chain."""
 
 
-def start_positions(start: Start, key: Key[Array, ""], num_chains: int | None) -> tuple[PyTree, int | None]:
+def start_positions(
+    start: Start, key: Key[Array, ""], num_chains: int | None
+) -> tuple[PyTree, int | None]:
     """Return the positions, chains first, and the number of chains."""
     if isinstance(start, Result):
         if num_chains is not None and num_chains != start.num_chains:
             raise ValueError(
                 f"num_chains is {num_chains} but start has {start.num_chains} chains; leave num_chains out."
             )
-        positions, num_chains = jax.tree.map(_on_this_process, start.position), start.num_chains
+        positions, num_chains = (
+            jax.tree.map(_on_this_process, start.position),
+            start.num_chains,
+        )
     elif isinstance(start, Stacked):
         positions = checks.arrays("start", start.positions)
         num_chains = _stacked_length(positions, num_chains)
@@ -74,7 +79,9 @@ def start_positions(start: Start, key: Key[Array, ""], num_chains: int | None) -
     else:
         positions = checks.arrays("start", start)
         if num_chains is not None:
-            positions = jax.tree.map(lambda x: jnp.broadcast_to(x, (num_chains, *x.shape)), positions)
+            positions = jax.tree.map(
+                lambda x: jnp.broadcast_to(x, (num_chains, *x.shape)), positions
+            )
     checks.position("start", positions)
     return positions, num_chains
 
@@ -84,9 +91,15 @@ def _stacked_length(positions: PyTree, num_chains: int | None) -> int | None:
     for path, leaf in jax.tree.leaves_with_path(positions):
         label = f"start{jax.tree_util.keystr(path)}"
         if leaf.ndim == 0:
-            raise ValueError(f"{label} is a scalar, but Stacked positions have the chains along axis 0; pass an array.")
+            raise ValueError(
+                f"{label} is a scalar, but Stacked positions have the chains along axis 0; pass an array."
+            )
         if length is not None and leaf.shape[0] != length:
-            expected = f"num_chains is {num_chains}" if num_chains is not None else f"another leaf has {length}"
+            expected = (
+                f"num_chains is {num_chains}"
+                if num_chains is not None
+                else f"another leaf has {length}"
+            )
             raise ValueError(
                 f"{label} has shape {leaf.shape}, so {leaf.shape[0]} chains along axis 0, but {expected}; "
                 "pass one position per chain."
@@ -96,27 +109,48 @@ def _stacked_length(positions: PyTree, num_chains: int | None) -> int | None:
 
 
 def _on_this_process(leaf: Array) -> Array:
-    return jnp.asarray(processes.gather(leaf)) if processes.spans_processes(leaf) else leaf
+    return (
+        jnp.asarray(processes.gather(leaf)) if processes.spans_processes(leaf) else leaf
+    )
 
 
 def place(
-    positions: PyTree, shared: PyTree, sharding: Mesh | NamedSharding, num_chains: int | None = None
+    positions: PyTree,
+    shared: PyTree,
+    sharding: Mesh | NamedSharding,
+    num_chains: int | None = None,
 ) -> tuple[PyTree, PyTree]:
     """Put a run's arrays on devices.
 
     Positions are split along axis 0, or as the sharding's spec says; rows along the mesh's axis "rows"; the other
     arrays of `shared` are replicated.
     """
-    user_mesh, spec = (sharding, None) if isinstance(sharding, Mesh) else (sharding.mesh, sharding.spec)
+    user_mesh, spec = (
+        (sharding, None)
+        if isinstance(sharding, Mesh)
+        else (sharding.mesh, sharding.spec)
+    )
     names, devices = user_mesh.axis_names, np.asarray(user_mesh.devices)
-    mesh = Mesh(devices, names, axis_types=(AxisType.Auto,) * len(names))  # `jax.make_mesh` makes explicit axes
+    mesh = Mesh(
+        devices, names, axis_types=(AxisType.Auto,) * len(names)
+    )  # `jax.make_mesh` makes explicit axes
     if spec is None:
         spec = PartitionSpec(tuple(name for name in names if name != ROWS) or None)
     axes = [(part,) if isinstance(part, str) else tuple(part or ()) for part in spec]
-    first, position = RowSharding(mesh, sum(axes[:1], ())), RowSharding(mesh, sum(axes, ()))
-    rows = RowSharding(mesh, (ROWS,)) if ROWS in names and ROWS not in position.axes else None
+    first, position = (
+        RowSharding(mesh, sum(axes[:1], ())),
+        RowSharding(mesh, sum(axes, ())),
+    )
+    rows = (
+        RowSharding(mesh, (ROWS,))
+        if ROWS in names and ROWS not in position.axes
+        else None
+    )
     particles = first if num_chains is None and first.num_devices > 1 else None
-    split, by_rows = NamedSharding(mesh, spec), NamedSharding(mesh, PartitionSpec(None if rows is None else ROWS))
+    split, by_rows = (
+        NamedSharding(mesh, spec),
+        NamedSharding(mesh, PartitionSpec(None if rows is None else ROWS)),
+    )
     replicated = NamedSharding(mesh, PartitionSpec())
 
     def place_position(leaf: Array) -> Array:
@@ -129,5 +163,9 @@ def place(
             ) from error
 
     shared = shard_problem(shared, rows, particles)
-    shared = place_arrays(shared, lambda a: processes.put(a, by_rows), lambda a: processes.put(a, replicated))
+    shared = place_arrays(
+        shared,
+        lambda a: processes.put(a, by_rows),
+        lambda a: processes.put(a, replicated),
+    )
     return jax.tree.map(place_position, positions), shared

@@ -47,20 +47,30 @@ def verify(directory: str | os.PathLike[str]) -> VerifiedCheckpoint:
     path = Path(directory).absolute()
     with _unwritten(path):
         run = read_record(path / "run.json")[0]["run"]
-        folders = sorted(path.glob("state/*"), key=lambda folder: (len(folder.name), folder.name))
+        folders = sorted(
+            path.glob("state/*"), key=lambda folder: (len(folder.name), folder.name)
+        )
         states = [folder for folder in folders if folder.name.isdigit()]
         for folder in states:
             _verify_state(folder, run)
         last = int(states[-1].name) if states else 0
-        steps = [_verified_steps(file, run) for file in sorted(path.glob("trace/*.nc")) if _first(file) <= last]
+        steps = [
+            _verified_steps(file, run)
+            for file in sorted(path.glob("trace/*.nc"))
+            if _first(file) <= last
+        ]
         recorded = np.concatenate([np.zeros(0, np.int64), *steps])
-        if len(recorded) and not np.array_equal(recorded, recorded[0] * np.arange(1, len(recorded) + 1)):
+        if len(recorded) and not np.array_equal(
+            recorded, recorded[0] * np.arange(1, len(recorded) + 1)
+        ):
             raise CheckpointError(
                 f"the records in {path / 'trace'} do not follow each other: a file is missing or was added. Restore it "
                 "from a copy, or start again in another directory."
             )
     without = [int(folder.name) for folder in states if not (folder / HASHES).exists()]
-    return VerifiedCheckpoint([int(folder.name) for folder in states], len(recorded), without)
+    return VerifiedCheckpoint(
+        [int(folder.name) for folder in states], len(recorded), without
+    )
 
 
 @contextmanager
@@ -70,7 +80,9 @@ def _unwritten(path: Path) -> Iterator[None]:
         lock = Lock(path / NAME, f"checkpoint {str(path)!r}")
     except LockedError as error:
         raise CheckpointError(str(error)) from None
-    except OSError:  # of somebody else, or on a medium that cannot be written: nobody writes it
+    except (
+        OSError
+    ):  # of somebody else, or on a medium that cannot be written: nobody writes it
         yield
         return
     with lock:

@@ -59,32 +59,62 @@ class Langevin(Algorithm):
         checks.number("step_size", self.step_size, positive=True, schedule=True)
         checks.number("temperature", self.temperature, schedule=True)
         checks.instance(
-            "gradient", self.gradient, GradientEstimator, "langevax.gradients.SVRG(batch_size=32, period=100)"
+            "gradient",
+            self.gradient,
+            GradientEstimator,
+            "langevax.gradients.SVRG(batch_size=32, period=100)",
         )
-        checks.instance("integrator", self.integrator, Integrator, "langevax.integrators.Exponential()")
+        checks.instance(
+            "integrator",
+            self.integrator,
+            Integrator,
+            "langevax.integrators.Exponential()",
+        )
 
-    def init(self, problem: Problem, position: PyTree, key: Key[Array, ""]) -> tuple[LangevinState, Info]:
+    def init(
+        self, problem: Problem, position: PyTree, key: Key[Array, ""]
+    ) -> tuple[LangevinState, Info]:
         state, used = self.gradient.init(problem, position)
         return LangevinState(position, state), {"evaluations": used}
 
     def step(
-        self, problem: Problem, state: LangevinState, key: Key[Array, ""], step: Int[Array, ""]
+        self,
+        problem: Problem,
+        state: LangevinState,
+        key: Key[Array, ""],
+        step: Int[Array, ""],
     ) -> tuple[LangevinState, Info]:
         gradient_key, noise_key = random.split(key)
         return self.step_with_noise(
-            problem, state, trees.normal_like(state.position, key=noise_key), gradient_key, step
+            problem,
+            state,
+            trees.normal_like(state.position, key=noise_key),
+            gradient_key,
+            step,
         )
 
     def step_with_noise(
-        self, problem: Problem, state: LangevinState, noise: PyTree, gradient_key: Key[Array, ""], step: Int[Array, ""]
+        self,
+        problem: Problem,
+        state: LangevinState,
+        noise: PyTree,
+        gradient_key: Key[Array, ""],
+        step: Int[Array, ""],
     ) -> tuple[LangevinState, Info]:
         """Return a step whose noise, standard normal and shaped like the position, was drawn by the caller."""
         x = state.position
-        v, gradient_state, used = self.gradient.estimate(problem, x, state.gradient, gradient_key, step)
-        step_size, temperature = at_step(self.step_size, step), at_step(self.temperature, step)
+        v, gradient_state, used = self.gradient.estimate(
+            problem, x, state.gradient, gradient_key, step
+        )
+        step_size, temperature = (
+            at_step(self.step_size, step),
+            at_step(self.temperature, step),
+        )
 
         def move(precision: Any, x: Array, v: Array, xi: Array) -> Array:
-            a, b, c = self.integrator.gains(jnp.asarray(step_size, x.dtype), jnp.asarray(precision, x.dtype))
+            a, b, c = self.integrator.gains(
+                jnp.asarray(step_size, x.dtype), jnp.asarray(precision, x.dtype)
+            )
             return a * x - b * v + c * jnp.sqrt(jnp.asarray(temperature, x.dtype)) * xi
 
         position = trees.map_prefix(move, problem.precision, x, v, noise)

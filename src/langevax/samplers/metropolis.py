@@ -61,19 +61,36 @@ class MALA(Algorithm):
         checks.number("step_size", self.step_size, positive=True, schedule=True)
         checks.number("temperature", self.temperature, positive=True, schedule=True)
 
-    def init(self, problem: Problem, position: PyTree, key: Key[Array, ""]) -> tuple[MALAState, Info]:
+    def init(
+        self, problem: Problem, position: PyTree, key: Key[Array, ""]
+    ) -> tuple[MALAState, Info]:
         potential, gradient = problem.potential_and_gradient(position)
         info = {"evaluations": problem.size, "acceptance": jnp.ones_like(potential)}
         return MALAState(position, potential, gradient), info
 
     def step(
-        self, problem: Problem, state: MALAState, key: Key[Array, ""], step: Int[Array, ""]
+        self,
+        problem: Problem,
+        state: MALAState,
+        key: Key[Array, ""],
+        step: Int[Array, ""],
     ) -> tuple[MALAState, Info]:
         noise_key, accept_key = random.split(key)
-        return self.step_with_noise(problem, state, trees.normal_like(state.position, key=noise_key), accept_key, step)
+        return self.step_with_noise(
+            problem,
+            state,
+            trees.normal_like(state.position, key=noise_key),
+            accept_key,
+            step,
+        )
 
     def step_with_noise(
-        self, problem: Problem, state: MALAState, noise: PyTree, accept_key: Key[Array, ""], step: Int[Array, ""]
+        self,
+        problem: Problem,
+        state: MALAState,
+        noise: PyTree,
+        accept_key: Key[Array, ""],
+        step: Int[Array, ""],
     ) -> tuple[MALAState, Info]:
         """Return a step whose noise, standard normal and shaped like the position, was drawn by the caller."""
         dtype = state.potential.dtype
@@ -81,13 +98,31 @@ class MALA(Algorithm):
         temperature = jnp.asarray(at_step(self.temperature, step), dtype)
         scale = jnp.sqrt(2 * h * temperature)
 
-        position = jax.tree.map(lambda x, g, xi: x - h * g + scale * xi, state.position, state.gradient, noise)
+        position = jax.tree.map(
+            lambda x, g, xi: x - h * g + scale * xi,
+            state.position,
+            state.gradient,
+            noise,
+        )
         potential, gradient = problem.potential_and_gradient(position)
         # forward residual is scale * xi; backward is x - x' + h grad U(x') = h (grad U(x) + grad U(x')) - scale * xi
-        backward = jax.tree.map(lambda g, new, xi: h * (g + new) - scale * xi, state.gradient, gradient, noise)
-        change = trees.dot(noise, noise) / 2 - trees.dot(backward, backward) / (4 * h * temperature)
+        backward = jax.tree.map(
+            lambda g, new, xi: h * (g + new) - scale * xi,
+            state.gradient,
+            gradient,
+            noise,
+        )
+        change = trees.dot(noise, noise) / 2 - trees.dot(backward, backward) / (
+            4 * h * temperature
+        )
         log_ratio = (state.potential - potential) / temperature + change
-        return _accept(accept_key, log_ratio, MALAState(position, potential, gradient), state, problem)
+        return _accept(
+            accept_key,
+            log_ratio,
+            MALAState(position, potential, gradient),
+            state,
+            problem,
+        )
 
 
 class _PreconditionedCrankNicolson(Algorithm):
@@ -108,7 +143,9 @@ class _PreconditionedCrankNicolson(Algorithm):
             and np.any(np.asarray(self.step_size) > largest)
         ):
             longest = np.max(np.asarray(self.step_size))
-            raise ValueError(f"step_size must be at most {largest:g}, got {longest}; pass a smaller one.")
+            raise ValueError(
+                f"step_size must be at most {largest:g}, got {longest}; pass a smaller one."
+            )
 
     def check(self, problem: Problem) -> None:
         for leaf in jax.tree.leaves(problem.precision):
@@ -157,24 +194,37 @@ class PCN(_PreconditionedCrankNicolson):
 
     largest_step_size: ClassVar[float] = 1.0
 
-    def init(self, problem: Problem, position: PyTree, key: Key[Array, ""]) -> tuple[PCNState, Info]:
+    def init(
+        self, problem: Problem, position: PyTree, key: Key[Array, ""]
+    ) -> tuple[PCNState, Info]:
         value = problem.value(position)
-        return PCNState(position, value), {"evaluations": problem.size, "acceptance": jnp.ones_like(value)}
+        return PCNState(position, value), {
+            "evaluations": problem.size,
+            "acceptance": jnp.ones_like(value),
+        }
 
     def step(
-        self, problem: Problem, state: PCNState, key: Key[Array, ""], step: Int[Array, ""]
+        self,
+        problem: Problem,
+        state: PCNState,
+        key: Key[Array, ""],
+        step: Int[Array, ""],
     ) -> tuple[PCNState, Info]:
         noise_key, accept_key = random.split(key)
         s, temperature = at_step(self.step_size, step), at_step(self.temperature, step)
         noise = trees.normal_like(state.position, key=noise_key)
 
         def propose(precision: Any, u: Array, xi: Array) -> Array:
-            h, T, p = (jnp.asarray(number, u.dtype) for number in (s, temperature, precision))
+            h, T, p = (
+                jnp.asarray(number, u.dtype) for number in (s, temperature, precision)
+            )
             return jnp.sqrt(1 - h**2) * u + h * jnp.sqrt(T / p) * xi
 
         position = trees.map_prefix(propose, problem.precision, state.position, noise)
         proposal = PCNState(position, problem.value(position))
-        log_ratio = (state.value - proposal.value) / jnp.asarray(temperature, state.value.dtype)
+        log_ratio = (state.value - proposal.value) / jnp.asarray(
+            temperature, state.value.dtype
+        )
         return _accept(accept_key, log_ratio, proposal, state, problem)
 
 
@@ -202,41 +252,75 @@ class PCNL(_PreconditionedCrankNicolson):
 
     largest_step_size: ClassVar[float] = 2.0
 
-    def init(self, problem: Problem, position: PyTree, key: Key[Array, ""]) -> tuple[PCNLState, Info]:
+    def init(
+        self, problem: Problem, position: PyTree, key: Key[Array, ""]
+    ) -> tuple[PCNLState, Info]:
         value, gradient = problem.value_and_gradient(position)
         info = {"evaluations": problem.size, "acceptance": jnp.ones_like(value)}
         return PCNLState(position, value, gradient), info
 
     def step(
-        self, problem: Problem, state: PCNLState, key: Key[Array, ""], step: Int[Array, ""]
+        self,
+        problem: Problem,
+        state: PCNLState,
+        key: Key[Array, ""],
+        step: Int[Array, ""],
     ) -> tuple[PCNLState, Info]:
         noise_key, accept_key = random.split(key)
         t, temperature = at_step(self.step_size, step), at_step(self.temperature, step)
         noise = trees.normal_like(state.position, key=noise_key)
 
         def propose(precision: Any, u: Array, g: Array, xi: Array) -> Array:
-            h, T, p = (jnp.asarray(number, u.dtype) for number in (t, temperature, precision))
-            return ((2 - h) * u - 2 * h * g / p + jnp.sqrt(8 * h * T / p) * xi) / (2 + h)
+            h, T, p = (
+                jnp.asarray(number, u.dtype) for number in (t, temperature, precision)
+            )
+            return ((2 - h) * u - 2 * h * g / p + jnp.sqrt(8 * h * T / p) * xi) / (
+                2 + h
+            )
 
-        position = trees.map_prefix(propose, problem.precision, state.position, state.gradient, noise)
+        position = trees.map_prefix(
+            propose, problem.precision, state.position, state.gradient, noise
+        )
         proposal = PCNLState(position, *problem.value_and_gradient(position))
 
-        def forward_less_backward(precision: Any, u: Array, g: Array, v: Array, k: Array) -> Array:
+        def forward_less_backward(
+            precision: Any, u: Array, g: Array, v: Array, k: Array
+        ) -> Array:
             h, p = jnp.asarray(t, u.dtype), jnp.asarray(precision, u.dtype)
-            return jnp.sum((v - u) * (g + k) / 2 + h / 4 * ((u + v) * (g - k) + (g - k) * (g + k) / p))
+            return jnp.sum(
+                (v - u) * (g + k) / 2
+                + h / 4 * ((u + v) * (g - k) + (g - k) * (g + k) / p)
+            )
 
         terms = trees.map_prefix(
-            forward_less_backward, problem.precision, state.position, state.gradient, position, proposal.gradient
+            forward_less_backward,
+            problem.precision,
+            state.position,
+            state.gradient,
+            position,
+            proposal.gradient,
         )
         change = state.value - proposal.value + jax.tree.reduce(jnp.add, terms)
-        return _accept(accept_key, change / jnp.asarray(temperature, change.dtype), proposal, state, problem)
+        return _accept(
+            accept_key,
+            change / jnp.asarray(temperature, change.dtype),
+            proposal,
+            state,
+            problem,
+        )
 
 
 def _accept(
-    key: Key[Array, ""], log_ratio: Float[Array, ""], proposal: StateT, state: StateT, problem: Problem
+    key: Key[Array, ""],
+    log_ratio: Float[Array, ""],
+    proposal: StateT,
+    state: StateT,
+    problem: Problem,
 ) -> tuple[StateT, Info]:
     """Return the proposal or the old state, and the info of the step; a proposal of NaN is never accepted."""
-    log_acceptance = jnp.where(jnp.isnan(log_ratio), -jnp.inf, jnp.minimum(log_ratio, 0))
+    log_acceptance = jnp.where(
+        jnp.isnan(log_ratio), -jnp.inf, jnp.minimum(log_ratio, 0)
+    )
     accept = jnp.log(random.uniform(key, dtype=log_ratio.dtype)) < log_acceptance
     chosen = jax.tree.map(lambda new, old: jnp.where(accept, new, old), proposal, state)
     return chosen, {"evaluations": problem.size, "acceptance": jnp.exp(log_acceptance)}

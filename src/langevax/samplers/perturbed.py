@@ -63,25 +63,43 @@ class PerturbedDescent(Algorithm):
         checks.number("step_size", self.step_size, positive=True, schedule=True)
         checks.number("radius", self.radius, schedule=True)
         checks.instance(
-            "gradient", self.gradient, GradientEstimator, "langevax.gradients.SVRG(batch_size=32, period=100)"
+            "gradient",
+            self.gradient,
+            GradientEstimator,
+            "langevax.gradients.SVRG(batch_size=32, period=100)",
         )
-        checks.instance("integrator", self.integrator, Integrator, "langevax.integrators.Exponential()")
+        checks.instance(
+            "integrator",
+            self.integrator,
+            Integrator,
+            "langevax.integrators.Exponential()",
+        )
 
-    def init(self, problem: Problem, position: PyTree, key: Key[Array, ""]) -> tuple[PerturbedDescentState, Info]:
+    def init(
+        self, problem: Problem, position: PyTree, key: Key[Array, ""]
+    ) -> tuple[PerturbedDescentState, Info]:
         state, used = self.gradient.init(problem, position)
         return PerturbedDescentState(position, state), {"evaluations": used}
 
     def step(
-        self, problem: Problem, state: PerturbedDescentState, key: Key[Array, ""], step: Int[Array, ""]
+        self,
+        problem: Problem,
+        state: PerturbedDescentState,
+        key: Key[Array, ""],
+        step: Int[Array, ""],
     ) -> tuple[PerturbedDescentState, Info]:
         gradient_key, noise_key = random.split(key)
         x = state.position
-        v, gradient_state, used = self.gradient.estimate(problem, x, state.gradient, gradient_key, step)
+        v, gradient_state, used = self.gradient.estimate(
+            problem, x, state.gradient, gradient_key, step
+        )
         xi = trees.ball_like(x, at_step(self.radius, step), key=noise_key)
         step_size = at_step(self.step_size, step)
 
         def move(precision: Any, x: Array, v: Array, xi: Array) -> Array:
-            a, b, _ = self.integrator.gains(jnp.asarray(step_size, x.dtype), jnp.asarray(precision, x.dtype))
+            a, b, _ = self.integrator.gains(
+                jnp.asarray(step_size, x.dtype), jnp.asarray(precision, x.dtype)
+            )
             return a * x - b * v + xi
 
         position = trees.map_prefix(move, problem.precision, x, v, xi)

@@ -71,21 +71,29 @@ class Reflected(Algorithm):
     def check(self, problem: Problem) -> None:
         self.algorithm.check(problem)
 
-    def init(self, problem: Problem, position: PyTree, key: Key[Array, ""]) -> tuple[Any, Info]:
+    def init(
+        self, problem: Problem, position: PyTree, key: Key[Array, ""]
+    ) -> tuple[Any, Info]:
         return self.algorithm.init(problem, self.fold(position)[0], key)
 
-    def step(self, problem: Problem, state: Any, key: Key[Array, ""], step: Int[Array, ""]) -> tuple[Any, Info]:
+    def step(
+        self, problem: Problem, state: Any, key: Key[Array, ""], step: Int[Array, ""]
+    ) -> tuple[Any, Info]:
         state, info = self.algorithm.step(problem, state, key, step)
         position, signs = self.fold(state.position)
         state = state._replace(position=position)
         if hasattr(state, "velocity"):
-            state = state._replace(velocity=jax.tree.map(jnp.multiply, signs, state.velocity))
+            state = state._replace(
+                velocity=jax.tree.map(jnp.multiply, signs, state.velocity)
+            )
         return state, info
 
     def fold(self, position: PyTree) -> tuple[PyTree, PyTree]:
         """Return the position in the box, and -1 for each coordinate reflected an odd number of times, else 1."""
         upper = jax.tree.broadcast(self.upper, position)
-        pairs = trees.map_prefix(lambda low, x, high: fold(x, low, high), self.lower, position, upper)
+        pairs = trees.map_prefix(
+            lambda low, x, high: fold(x, low, high), self.lower, position, upper
+        )
         outer = jax.tree.structure(position)
         return jax.tree.transpose(outer, jax.tree.structure((0, 0)), pairs)
 
@@ -99,7 +107,9 @@ def fold(x: Array, lower: Any, upper: Any) -> tuple[Array, Array]:
     z = jnp.mod(x - low, 2 * w)
     between = low + w - jnp.abs(z - w)
     at_one_bound = jnp.where(left, low + jnp.abs(x - low), high - jnp.abs(high - x))
-    folded = jnp.clip(jnp.where(left & right, between, at_one_bound), lower, upper)  # rounding stays inside too
+    folded = jnp.clip(
+        jnp.where(left & right, between, at_one_bound), lower, upper
+    )  # rounding stays inside too
     inside = (x >= lower) & (x <= upper)
     reflected = jnp.where(left & right, z > w, True) & ~inside
     return jnp.where(inside, x, folded), jnp.where(reflected, -1, 1).astype(x.dtype)
@@ -111,7 +121,9 @@ def _check_bounds(path: Any, lower: Any, upper: Any) -> None:
         return
     for name, bound in (("lower", lower), ("upper", upper)):
         if not checks.is_real(bound):
-            raise TypeError(f"{name}{where} must be a number or an array, got {checks.shown(bound)}.")
+            raise TypeError(
+                f"{name}{where} must be a number or an array, got {checks.shown(bound)}."
+            )
     low, high = np.broadcast_arrays(np.asarray(lower), np.asarray(upper))
     wrong = ~(low < high)  # NaN, too
     if wrong.any():

@@ -129,7 +129,10 @@ class ReplicaExchange(Algorithm):
                 raise ValueError(
                     f"batch_size is {self.batch_size}, but MALA has the exact energies already; leave it out."
                 )
-        temperatures, step_size = self._number_of("temperature"), self._number_of("step_size")
+        temperatures, step_size = (
+            self._number_of("temperature"),
+            self._number_of("step_size"),
+        )
         shape = jnp.shape(temperatures)
         if len(shape) != 1 or shape[0] < 2:
             raise ValueError(
@@ -137,7 +140,8 @@ class ReplicaExchange(Algorithm):
                 f"pass for instance {EXAMPLE}."
             )
         if checks.is_concrete(temperatures) and not (
-            np.all(np.diff(np.asarray(temperatures)) > 0) and np.asarray(temperatures)[0] > 0
+            np.all(np.diff(np.asarray(temperatures)) > 0)
+            and np.asarray(temperatures)[0] > 0
         ):
             raise ValueError(
                 f"temperature of the algorithm must be > 0 and increase, got {np.asarray(temperatures)}; sort it."
@@ -152,7 +156,9 @@ class ReplicaExchange(Algorithm):
         """Return a parameter of the algorithm, which may not be a schedule."""
         value = getattr(self.algorithm, name)
         if callable(value):
-            raise TypeError(f"{name} of the algorithm is a schedule, but each replica has a number; pass (K,).")
+            raise TypeError(
+                f"{name} of the algorithm is a schedule, but each replica has a number; pass (K,)."
+            )
         return value
 
     @property
@@ -182,7 +188,9 @@ class ReplicaExchange(Algorithm):
                     "; pass batch_size=None."
                 )
 
-    def init(self, problem: Problem, position: PyTree, key: Key[Array, ""]) -> tuple[ReplicaExchangeState, Info]:
+    def init(
+        self, problem: Problem, position: PyTree, key: Key[Array, ""]
+    ) -> tuple[ReplicaExchangeState, Info]:
         count = self.num_replicas
         for leaf in jax.tree.leaves(position):
             if leaf.ndim == 0 or len(leaf) != count:
@@ -191,28 +199,47 @@ class ReplicaExchange(Algorithm):
                     "each, such as jnp.stack([x] * K)."
                 )
         keys = random.split(key, count)
-        replicas, info = jax.vmap(lambda x, k: self.algorithm.init(problem, x, k))(position, keys)
+        replicas, info = jax.vmap(lambda x, k: self.algorithm.init(problem, x, k))(
+            position, keys
+        )
         dtype = trees.dtype_of(position)
         zeros, zeros_of_replicas = jnp.zeros(count - 1, dtype), jnp.zeros(count, dtype)
         tally = SwapTally(zeros, zeros, zeros_of_replicas, jnp.zeros((), dtype))
         used, anchor = jnp.sum(info["evaluations"]), ()
         if self.batch_size is not None:
-            anchor = EnergyAnchor(position, zeros_of_replicas, trees.zeros_like(position))  # step 0 sets it
-        state = ReplicaExchangeState(replicas, anchor, jnp.arange(count) == count - 1, tally)
-        return state, self._info(used, jnp.ones((), dtype), zeros_of_replicas, jnp.int32(0))
+            anchor = EnergyAnchor(
+                position, zeros_of_replicas, trees.zeros_like(position)
+            )  # step 0 sets it
+        state = ReplicaExchangeState(
+            replicas, anchor, jnp.arange(count) == count - 1, tally
+        )
+        return state, self._info(
+            used, jnp.ones((), dtype), zeros_of_replicas, jnp.int32(0)
+        )
 
     def step(
-        self, problem: Problem, state: ReplicaExchangeState, key: Key[Array, ""], step: Int[Array, ""]
+        self,
+        problem: Problem,
+        state: ReplicaExchangeState,
+        key: Key[Array, ""],
+        step: Int[Array, ""],
     ) -> tuple[ReplicaExchangeState, Info]:
         move_key, swap_key = random.split(key)
         replicas, used, acceptance = self._move(problem, state.replicas, move_key, step)
         tally = state.tally
-        tally = tally._replace(acceptance=tally.acceptance + acceptance, num_steps=tally.num_steps + 1)
+        tally = tally._replace(
+            acceptance=tally.acceptance + acceptance, num_steps=tally.num_steps + 1
+        )
         state = state._replace(replicas=replicas, tally=tally)
         state, refresh = self._refreshed(problem, state, step)
         is_last = step % self.swap_period == self.swap_period - 1
-        swap = lambda s: self._swap(problem, s, swap_key, step // self.swap_period)  # noqa: E731
-        stay = lambda s: (s, jnp.int32(0), jnp.int32(0), jnp.zeros_like(acceptance, shape=()))  # noqa: E731
+        swap = lambda s: self._swap(problem, s, swap_key, step // self.swap_period)
+        stay = lambda s: (
+            s,
+            jnp.int32(0),
+            jnp.int32(0),
+            jnp.zeros_like(acceptance, shape=()),
+        )
         if self.swap_period == 1:
             state, trips, energies, rate = swap(state)
         else:
@@ -220,31 +247,57 @@ class ReplicaExchange(Algorithm):
         # the rate of steps without a swap is that of the run, so that averages stay those of swaps
         tally = state.tally
         mean = jnp.sum(tally.probabilities) / jnp.maximum(jnp.sum(tally.attempts), 1)
-        return state, self._info(used + refresh + energies, jnp.where(is_last, rate, mean), acceptance, trips)
+        return state, self._info(
+            used + refresh + energies, jnp.where(is_last, rate, mean), acceptance, trips
+        )
 
     def _move(
         self, problem: Problem, replicas: Any, key: Key[Array, ""], step: Int[Array, ""]
     ) -> tuple[Any, Int[Array, ""], Float[Array, " replicas"]]:
         """Return the replicas after a step of each, its cost, and the acceptance probabilities."""
 
-        def one(step_size: Array, temperature: Array, state: Any, key: Key[Array, ""]) -> tuple[Any, Info]:
+        def one(
+            step_size: Array, temperature: Array, state: Any, key: Key[Array, ""]
+        ) -> tuple[Any, Info]:
             algorithm = eqx.tree_at(  # pyright: ignore[reportAttributeAccessIssue]
-                lambda a: (a.step_size, a.temperature), self.algorithm, (step_size, temperature)
+                lambda a: (a.step_size, a.temperature),
+                self.algorithm,
+                (step_size, temperature),
             )
             return algorithm.step(problem, state, key, step)
 
         count = self.num_replicas
-        step_sizes = jnp.broadcast_to(jnp.asarray(self._number_of("step_size")), (count,))
-        moved, info = jax.vmap(one)(step_sizes, self.temperatures, replicas, random.split(key, count))
+        step_sizes = jnp.broadcast_to(
+            jnp.asarray(self._number_of("step_size")), (count,)
+        )
+        moved, info = jax.vmap(one)(
+            step_sizes, self.temperatures, replicas, random.split(key, count)
+        )
         dtype = trees.dtype_of(moved.position)
-        used = count * info["evaluations"] if jnp.ndim(info["evaluations"]) == 0 else jnp.sum(info["evaluations"])
-        return moved, used, jnp.broadcast_to(jnp.asarray(info.get("acceptance", 0), dtype), (count,))
+        used = (
+            count * info["evaluations"]
+            if jnp.ndim(info["evaluations"]) == 0
+            else jnp.sum(info["evaluations"])
+        )
+        return (
+            moved,
+            used,
+            jnp.broadcast_to(jnp.asarray(info.get("acceptance", 0), dtype), (count,)),
+        )
 
     def _info(
-        self, used: Any, rate: Float[Array, ""], acceptance: Float[Array, " replicas"], trips: Int[Array, ""]
+        self,
+        used: Any,
+        rate: Float[Array, ""],
+        acceptance: Float[Array, " replicas"],
+        trips: Int[Array, ""],
     ) -> Info:
         info = {"evaluations": used, "swap_rate": rate, "round_trips": trips}
-        return info | {"acceptance": acceptance[0]} if isinstance(self.algorithm, MALA) else info
+        return (
+            info | {"acceptance": acceptance[0]}
+            if isinstance(self.algorithm, MALA)
+            else info
+        )
 
     def _refreshed(
         self, problem: Problem, state: ReplicaExchangeState, step: Int[Array, ""]
@@ -254,25 +307,37 @@ class ReplicaExchange(Algorithm):
             return state, jnp.int32(0)
 
         def refresh(anchor: EnergyAnchor) -> tuple[EnergyAnchor, Int[Array, ""]]:
-            anchor = EnergyAnchor(state.position, *jax.vmap(problem.value_and_gradient)(state.position))
+            anchor = EnergyAnchor(
+                state.position, *jax.vmap(problem.value_and_gradient)(state.position)
+            )
             return anchor, jnp.asarray(self.num_replicas * problem.size, jnp.int32)
 
         due = step % self.anchor_period == 0
-        anchor, used = lax.cond(due, refresh, lambda anchor: (anchor, jnp.int32(0)), state.anchor)
+        anchor, used = lax.cond(
+            due, refresh, lambda anchor: (anchor, jnp.int32(0)), state.anchor
+        )
         return state._replace(anchor=anchor), used
 
     def _swap(
-        self, problem: Problem, state: ReplicaExchangeState, key: Key[Array, ""], number: Int[Array, ""]
+        self,
+        problem: Problem,
+        state: ReplicaExchangeState,
+        key: Key[Array, ""],
+        number: Int[Array, ""],
     ) -> tuple[ReplicaExchangeState, Int[Array, ""], Int[Array, ""], Float[Array, ""]]:
         """Return the state after swap `number`, round trips, the cost and the mean probability of the pairs tried."""
         batch_key, accept_key = random.split(key)
-        differences, variances, used = self._energy_differences(problem, state, batch_key)
-        probabilities = jnp.exp(jnp.minimum(log_swap_ratios(self.temperatures, differences, variances), 0))
+        differences, variances, used = self._energy_differences(
+            problem, state, batch_key
+        )
+        probabilities = jnp.exp(
+            jnp.minimum(log_swap_ratios(self.temperatures, differences, variances), 0)
+        )
         tried = jnp.arange(self.num_replicas - 1) % 2 == number % 2
         uniform = random.uniform(accept_key, probabilities.shape, probabilities.dtype)
         accepted = tried & (uniform < probabilities)
         order = swapped_order(accepted)
-        swapped = lambda tree: jax.tree.map(lambda leaf: leaf[order], tree)  # noqa: E731
+        swapped = lambda tree: jax.tree.map(lambda leaf: leaf[order], tree)
         from_hottest = state.from_hottest[order].at[-1].set(True)
         tally = state.tally
         tried_probabilities = jnp.where(tried, probabilities, 0)
@@ -280,8 +345,15 @@ class ReplicaExchange(Algorithm):
             probabilities=tally.probabilities + tried_probabilities,
             attempts=tally.attempts + tried.astype(uniform.dtype),
         )
-        new = ReplicaExchangeState(swapped(state.replicas), swapped(state.anchor), from_hottest.at[0].set(False), tally)
-        rate = jnp.sum(tried_probabilities) / jnp.maximum(jnp.sum(tried.astype(probabilities.dtype)), 1)
+        new = ReplicaExchangeState(
+            swapped(state.replicas),
+            swapped(state.anchor),
+            from_hottest.at[0].set(False),
+            tally,
+        )
+        rate = jnp.sum(tried_probabilities) / jnp.maximum(
+            jnp.sum(tried.astype(probabilities.dtype)), 1
+        )
         return new, from_hottest[0].astype(jnp.int32), used, rate
 
     def _energy_differences(
@@ -292,31 +364,50 @@ class ReplicaExchange(Algorithm):
             return -jnp.diff(state.replicas.potential), 0.0, jnp.int32(0)
         if self.batch_size is None:
             energies = jax.vmap(problem.potential)(state.position)
-            return -jnp.diff(energies), 0.0, jnp.asarray(self.num_replicas * problem.size, jnp.int32)
+            return (
+                -jnp.diff(energies),
+                0.0,
+                jnp.asarray(self.num_replicas * problem.size, jnp.int32),
+            )
         indices, _ = batches.draw(key, problem, self.batch_size, replace=False)
 
-        def energy(x: PyTree, anchor: EnergyAnchor) -> tuple[Float[Array, ""], Float[Array, " batch"]]:
+        def energy(
+            x: PyTree, anchor: EnergyAnchor
+        ) -> tuple[Float[Array, ""], Float[Array, " batch"]]:
             """Return what is known of the potential, and the remainders of the components in the batch."""
             move = trees.subtract(x, anchor.position)
-            values = lambda y: problem.values_at(y, indices)  # noqa: E731
-            there, slopes = values(anchor.position), forward_product(values, anchor.position, move)
+            values = lambda y: problem.values_at(y, indices)
+            there, slopes = (
+                values(anchor.position),
+                forward_product(values, anchor.position, move),
+            )
             if slopes is None:
-                slopes = jax.vmap(lambda g: trees.dot(g, move))(problem.gradients_at(anchor.position, indices))
-            known = anchor.value + trees.dot(anchor.gradient, move) + quadratic(problem.precision, x)
+                slopes = jax.vmap(lambda g: trees.dot(g, move))(
+                    problem.gradients_at(anchor.position, indices)
+                )
+            known = (
+                anchor.value
+                + trees.dot(anchor.gradient, move)
+                + quadratic(problem.precision, x)
+            )
             return known, values(x) - there - slopes
 
         assert isinstance(state.anchor, EnergyAnchor)
         known, remainders = jax.vmap(energy)(state.position, state.anchor)
         terms = -jnp.diff(remainders, axis=0)
         size = jnp.asarray(problem.size, terms.dtype)
-        share = (size - self.batch_size) / size / self.batch_size  # of distinct components
+        share = (
+            (size - self.batch_size) / size / self.batch_size
+        )  # of distinct components
         variances = share * jnp.var(terms, axis=1, ddof=1)
         used = jnp.int32(2 * self.num_replicas * self.batch_size)
         return jnp.mean(terms, axis=1) - jnp.diff(known), variances, used
 
 
 def log_swap_ratios(
-    temperatures: Float[Array, " replicas"], differences: Float[Array, " pairs"], variances: Array | float = 0.0
+    temperatures: Float[Array, " replicas"],
+    differences: Float[Array, " pairs"],
+    variances: Array | float = 0.0,
 ) -> Float[Array, " pairs"]:
     """Return r of each pair, from estimates of U(x_k) - U(x_{k+1}) and the variances of these; NaN is -inf."""
     d = -jnp.diff(1 / temperatures).astype(differences.dtype)
@@ -333,4 +424,8 @@ def swapped_order(accepted: Bool[Array, " pairs"]) -> Int[Array, " replicas"]:
     """
     none = jnp.zeros(1, bool)
     up, down = jnp.concatenate([accepted, none]), jnp.concatenate([none, accepted])
-    return jnp.arange(len(accepted) + 1, dtype=jnp.int32) + up.astype(jnp.int32) - down.astype(jnp.int32)
+    return (
+        jnp.arange(len(accepted) + 1, dtype=jnp.int32)
+        + up.astype(jnp.int32)
+        - down.astype(jnp.int32)
+    )

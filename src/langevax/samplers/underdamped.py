@@ -76,44 +76,84 @@ class Underdamped(Algorithm):
         checks.number("temperature", self.temperature, schedule=True)
         checks.number("friction", self.friction, positive=True)
         checks.instance(
-            "gradient", self.gradient, GradientEstimator, "langevax.gradients.SVRG(batch_size=32, period=100)"
+            "gradient",
+            self.gradient,
+            GradientEstimator,
+            "langevax.gradients.SVRG(batch_size=32, period=100)",
         )
 
-    def init(self, problem: Problem, position: PyTree, key: Key[Array, ""]) -> tuple[UnderdampedState, Info]:
+    def init(
+        self, problem: Problem, position: PyTree, key: Key[Array, ""]
+    ) -> tuple[UnderdampedState, Info]:
         state, used = self.gradient.init(problem, position)
-        scale = jnp.sqrt(jnp.asarray(at_step(self.temperature, jnp.int32(0)), trees.dtype_of(position)))
-        velocity = jax.tree.map(lambda xi: scale.astype(xi.dtype) * xi, trees.normal_like(position, key=key))
+        scale = jnp.sqrt(
+            jnp.asarray(
+                at_step(self.temperature, jnp.int32(0)), trees.dtype_of(position)
+            )
+        )
+        velocity = jax.tree.map(
+            lambda xi: scale.astype(xi.dtype) * xi, trees.normal_like(position, key=key)
+        )
         return UnderdampedState(position, velocity, state), {"evaluations": used}
 
     def step(
-        self, problem: Problem, state: UnderdampedState, key: Key[Array, ""], step: Int[Array, ""]
+        self,
+        problem: Problem,
+        state: UnderdampedState,
+        key: Key[Array, ""],
+        step: Int[Array, ""],
     ) -> tuple[UnderdampedState, Info]:
         gradient_key, *flow_keys = random.split(key, 3)
-        noises = tuple(self.flow_noise(state.position, step, key=flow_key) for flow_key in flow_keys)
+        noises = tuple(
+            self.flow_noise(state.position, step, key=flow_key)
+            for flow_key in flow_keys
+        )
         return self.step_with_noise(problem, state, noises, gradient_key, step)
 
-    def _numbers(self, position: PyTree, step: Int[Array, ""]) -> tuple[Array, Array, Array]:
+    def _numbers(
+        self, position: PyTree, step: Int[Array, ""]
+    ) -> tuple[Array, Array, Array]:
         """Return step size, temperature and friction at a step."""
-        numbers = (at_step(self.step_size, step), at_step(self.temperature, step), self.friction)
+        numbers = (
+            at_step(self.step_size, step),
+            at_step(self.temperature, step),
+            self.friction,
+        )
         dtype = trees.dtype_of(position)
         h, temperature, friction = (jnp.asarray(number, dtype) for number in numbers)
         return h, temperature, friction
 
-    def flow_noise(self, like: PyTree, step: Int[Array, ""], *, key: Key[Array, ""]) -> FlowNoise:
+    def flow_noise(
+        self, like: PyTree, step: Int[Array, ""], *, key: Key[Array, ""]
+    ) -> FlowNoise:
         """Return the noise of U over half a step, of the shape of a position."""
         h, temperature, friction = self._numbers(like, step)
         _, _, noise_v, noise_x, noise_x_only = flow_gains(h / 2, temperature, friction)
         velocity_key, position_key = random.split(key)
-        xi, eta = trees.normal_like(like, key=velocity_key), trees.normal_like(like, key=position_key)
-        shifts = jax.tree.map(lambda xi, eta: _times(noise_x, xi) + _times(noise_x_only, eta), xi, eta)
+        xi, eta = (
+            trees.normal_like(like, key=velocity_key),
+            trees.normal_like(like, key=position_key),
+        )
+        shifts = jax.tree.map(
+            lambda xi, eta: _times(noise_x, xi) + _times(noise_x_only, eta), xi, eta
+        )
         return FlowNoise(shifts, jax.tree.map(lambda xi: _times(noise_v, xi), xi))
 
-    def joined_noise(self, first: FlowNoise, second: FlowNoise, step: Int[Array, ""]) -> FlowNoise:
+    def joined_noise(
+        self, first: FlowNoise, second: FlowNoise, step: Int[Array, ""]
+    ) -> FlowNoise:
         """Return the noise of U over a whole step from those of both halves, one right after the other."""
         h, temperature, friction = self._numbers(first.position, step)
         decay, shift, *_ = flow_gains(h / 2, temperature, friction)
-        shifts = jax.tree.map(lambda x, v, y: x + _times(shift, v) + y, *first, second.position)
-        return FlowNoise(shifts, jax.tree.map(lambda v, w: _times(decay, v) + w, first.velocity, second.velocity))
+        shifts = jax.tree.map(
+            lambda x, v, y: x + _times(shift, v) + y, *first, second.position
+        )
+        return FlowNoise(
+            shifts,
+            jax.tree.map(
+                lambda v, w: _times(decay, v) + w, first.velocity, second.velocity
+            ),
+        )
 
     def step_with_noise(
         self,
@@ -127,13 +167,26 @@ class Underdamped(Algorithm):
         h, temperature, friction = self._numbers(state.position, step)
         decay, shift, *_ = flow_gains(h / 2, temperature, friction)
 
-        def flow(position: PyTree, velocity: PyTree, noise: FlowNoise) -> tuple[PyTree, PyTree]:
-            position = jax.tree.map(lambda x, v, n: x + _times(shift, v) + n, position, velocity, noise.position)
-            return position, jax.tree.map(lambda v, n: _times(decay, v) + n, velocity, noise.velocity)
+        def flow(
+            position: PyTree, velocity: PyTree, noise: FlowNoise
+        ) -> tuple[PyTree, PyTree]:
+            position = jax.tree.map(
+                lambda x, v, n: x + _times(shift, v) + n,
+                position,
+                velocity,
+                noise.position,
+            )
+            return position, jax.tree.map(
+                lambda v, n: _times(decay, v) + n, velocity, noise.velocity
+            )
 
         x, v = flow(state.position, state.velocity, noises[0])
-        g, gradient_state, used = self.gradient.estimate(problem, x, state.gradient, gradient_key, step)
-        force = trees.map_prefix(lambda p, g, x: g + jnp.asarray(p, x.dtype) * x, problem.precision, g, x)
+        g, gradient_state, used = self.gradient.estimate(
+            problem, x, state.gradient, gradient_key, step
+        )
+        force = trees.map_prefix(
+            lambda p, g, x: g + jnp.asarray(p, x.dtype) * x, problem.precision, g, x
+        )
         v = jax.tree.map(lambda v, f: v - h.astype(v.dtype) * f, v, force)
         x, v = flow(x, v, noises[1])
         return UnderdampedState(x, v, gradient_state), {"evaluations": used}
@@ -143,7 +196,9 @@ def _times(gain: Array, value: Array) -> Array:
     return gain.astype(value.dtype) * value
 
 
-def flow_gains(time: Array, temperature: Array, friction: Array) -> tuple[Float[Array, "..."], ...]:
+def flow_gains(
+    time: Array, temperature: Array, friction: Array
+) -> tuple[Float[Array, "..."], ...]:
     """Return the coefficients of U(time): e, (1 - e) / friction, and the factors of the noises.
 
     n_v = noise_v xi and n_x = noise_x xi + noise_x_only eta, with xi and eta independent.
@@ -158,4 +213,10 @@ def flow_gains(time: Array, temperature: Array, friction: Array) -> tuple[Float[
     noise_x = lost**2 / jnp.where(noise_v > 0, noise_v, 1)
     noise_x_only = jnp.sqrt(jnp.maximum(variance_x - noise_x**2, 0))
     root = jnp.sqrt(temperature)
-    return jnp.exp(-s), lost / friction, root * noise_v, root * noise_x / friction, root * noise_x_only / friction
+    return (
+        jnp.exp(-s),
+        lost / friction,
+        root * noise_v,
+        root * noise_x / friction,
+        root * noise_x_only / friction,
+    )

@@ -1,7 +1,10 @@
 """Bayesian sampling: a posterior in, draws with diagnostics out."""
 
 from langevax.sampling.coefficient import LearningCoefficient
-from langevax.sampling.coefficient_recorder import CoefficientRecorder, RecordedCoefficient
+from langevax.sampling.coefficient_recorder import (
+    CoefficientRecorder,
+    RecordedCoefficient,
+)
 from langevax.sampling.coefficient_sweep import CoefficientSweep, coefficient_sweep
 from langevax.sampling.hyperparameters import HierarchicalInverseProblem
 from langevax.sampling.inverse import InverseProblem, SolverWarning, inverse_problem

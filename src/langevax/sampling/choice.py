@@ -24,7 +24,12 @@ from langevax.gradients import GradientEstimator
 from langevax.integrators import Integrator
 from langevax.problems.problem import Problem
 from langevax.sampling.evaluations import FEW_ROWS, shared_potentials
-from langevax.sampling.methods import ACCEPTANCE, Dynamics, check_choice, choose_batch_size
+from langevax.sampling.methods import (
+    ACCEPTANCE,
+    Dynamics,
+    check_choice,
+    choose_batch_size,
+)
 from langevax.sampling.starts import normal_deviates
 
 STEPS_PER_DRAW, PASSES_PER_DRAW = 400, 2.5  # of a run of 1,000 draws, tuning included
@@ -52,10 +57,18 @@ class NormalFit(NamedTuple):
     dimension: int
 
     @classmethod
-    def of(cls, problem: Problem, mode: Float[Array, " d"], temperature: float, key: Key[Array, ""]) -> "NormalFit":
+    def of(
+        cls,
+        problem: Problem,
+        mode: Float[Array, " d"],
+        temperature: float,
+        key: Key[Array, ""],
+    ) -> "NormalFit":
         """Compare them, in coordinates of unit curvature."""
         xi = normal_deviates(key, (NUM_DRAWS, len(mode)))
-        points = np.concatenate([np.zeros((1, len(mode))), np.sqrt(temperature) * xi]) + np.asarray(mode, np.float64)
+        points = np.concatenate(
+            [np.zeros((1, len(mode))), np.sqrt(temperature) * xi]
+        ) + np.asarray(mode, np.float64)
         values = shared_potentials(problem, points.astype(mode.dtype))
         log_weights = (values[0] - values[1:]) / temperature + np.sum(xi**2, 1) / 2
         spread = np.std(log_weights) if np.isfinite(log_weights).all() else np.inf
@@ -75,33 +88,61 @@ class NormalFit(NamedTuple):
         return f"log densities depart by {self.typical:.2g} (median) from those of the normal law about the mode"
 
 
-def requested_dynamics(dynamics: Requested, is_function: bool, options: Mapping[str, object]) -> tuple[Requested, str]:
+def requested_dynamics(
+    dynamics: Requested, is_function: bool, options: Mapping[str, object]
+) -> tuple[Requested, str]:
     """Return the dynamics that the arguments ask for, and why; "auto" where they leave it open.
 
     `options` are the arguments that only some dynamics take: gradient, batch_size, period, step_size and integrator.
     """
     check_choice("dynamics", dynamics, ("auto", *get_args(Dynamics)))
     if dynamics == "hmc" and not is_function:
-        raise ValueError("dynamics='hmc' is for langevax.inverse_problem; pass 'nuts' for other targets.")
-    passed = {name: value for name, value in options.items() if not (isinstance(value, str) and value == "auto")}
-    if "integrator" in passed and (dynamics not in ("auto", "langevin") or (dynamics == "auto" and is_function)):
-        taken = "functions take pCNL" if dynamics == "auto" else f"got dynamics={dynamics!r}"
+        raise ValueError(
+            "dynamics='hmc' is for langevax.inverse_problem; pass 'nuts' for other targets."
+        )
+    passed = {
+        name: value
+        for name, value in options.items()
+        if not (isinstance(value, str) and value == "auto")
+    }
+    if "integrator" in passed and (
+        dynamics not in ("auto", "langevin") or (dynamics == "auto" and is_function)
+    ):
+        taken = (
+            "functions take pCNL"
+            if dynamics == "auto"
+            else f"got dynamics={dynamics!r}"
+        )
         raise ValueError(
             f"integrator is for dynamics='langevin' alone, but {taken}; pass that, or leave integrator out."
         )
     if dynamics == "auto":
         if is_function:
             return "pcnl", "the unknown is a function"
-        batched = {name: value for name, value in passed.items() if not (name == "gradient" and value == "full")}
-        return ("langevin", f"{next(iter(batched))} was passed") if batched else ("auto", "")
+        batched = {
+            name: value
+            for name, value in passed.items()
+            if not (name == "gradient" and value == "full")
+        }
+        return (
+            ("langevin", f"{next(iter(batched))} was passed")
+            if batched
+            else ("auto", "")
+        )
     if dynamics in FULL_GRADIENTS:
         for name in ("batch_size", "period"):
             if name in passed:
-                raise ValueError(f"dynamics={dynamics!r} takes full gradients and draws no batches; leave {name} out.")
+                raise ValueError(
+                    f"dynamics={dynamics!r} takes full gradients and draws no batches; leave {name} out."
+                )
     if dynamics == "nuts" and "step_size" in passed:
-        raise ValueError("dynamics='nuts' adapts its own step size; leave step_size out.")
+        raise ValueError(
+            "dynamics='nuts' adapts its own step size; leave step_size out."
+        )
     if dynamics != "langevin" and passed.get("step_size") == "theorem":
-        raise ValueError(f"there is no theorem for dynamics={dynamics!r}; pass 'langevin', or step_size='auto'.")
+        raise ValueError(
+            f"there is no theorem for dynamics={dynamics!r}; pass 'langevin', or step_size='auto'."
+        )
     return dynamics, f"dynamics={dynamics!r} was passed"
 
 
@@ -109,7 +150,9 @@ def check_integrator(integrator: object, by_theorem: bool) -> None:
     """Raise unless the integrator is "auto" or one of the package, and left out for the steps of theorems."""
     if isinstance(integrator, Integrator):
         if by_theorem:
-            raise ValueError("step_size='theorem' is for the explicit scheme; leave integrator out, or pass a number.")
+            raise ValueError(
+                "step_size='theorem' is for the explicit scheme; leave integrator out, or pass a number."
+            )
     elif not (isinstance(integrator, str) and integrator == "auto"):
         raise TypeError(
             "integrator must be 'auto' or one of langevax.integrators, such as integrators.CrankNicolson(), got "
@@ -118,7 +161,10 @@ def check_integrator(integrator: object, by_theorem: bool) -> None:
 
 
 def check_combination(
-    dynamics: Requested, options: Mapping[str, object], problem: Problem, theorem: Mapping[str, object]
+    dynamics: Requested,
+    options: Mapping[str, object],
+    problem: Problem,
+    theorem: Mapping[str, object],
 ) -> None:
     """Raise unless the dynamics, the options of `requested_dynamics` and the problem go together.
 
@@ -127,15 +173,23 @@ def check_combination(
     if options["step_size"] != "theorem":
         for name, value in theorem.items():
             if value is not None:
-                raise ValueError(f"{name} is for step_size='theorem' alone; leave it out, or pass that.")
+                raise ValueError(
+                    f"{name} is for step_size='theorem' alone; leave it out, or pass that."
+                )
     precisions = [np.asarray(leaf) for leaf in jax.tree.leaves(problem.precision)]
-    if dynamics in ("pcn", "pcnl") and not all(np.all(precision > 0) for precision in precisions):
+    if dynamics in ("pcn", "pcnl") and not all(
+        np.all(precision > 0) for precision in precisions
+    ):
         raise ValueError(
             f"dynamics={dynamics!r} proposes from a Gaussian prior of every coordinate; pass prior_precision > 0 to "
             "langevax.posterior, use langevax.inverse_problem, or pass dynamics='nuts'."
         )
     gradient = options["gradient"]
-    unused = ("batch_size", "period") if gradient == "full" or isinstance(gradient, GradientEstimator) else ()
+    unused = (
+        ("batch_size", "period")
+        if gradient == "full" or isinstance(gradient, GradientEstimator)
+        else ()
+    )
     unused = ("period",) if gradient in ("minibatch", "control-variate") else unused
     for name in unused:
         if not (isinstance(options[name], str) and options[name] == "auto"):
@@ -143,7 +197,9 @@ def check_combination(
     if gradient in ("auto", "full"):
         return
     if dynamics in FULL_GRADIENTS:
-        raise ValueError(f"dynamics={dynamics!r} needs the exact potential; pass gradient='full', not {gradient!r}.")
+        raise ValueError(
+            f"dynamics={dynamics!r} needs the exact potential; pass gradient='full', not {gradient!r}."
+        )
     if not isinstance(gradient, GradientEstimator) and problem.max_size == 1:
         raise ValueError(
             f"gradient={gradient!r} draws batches, but this target is one function without data; pass 'full'."
@@ -151,7 +207,11 @@ def check_combination(
 
 
 def choose_dynamics(
-    fit: NormalFit | None, problem: Problem, mode: Float[Array, " d"], temperature: float, key: Key[Array, ""]
+    fit: NormalFit | None,
+    problem: Problem,
+    mode: Float[Array, " d"],
+    temperature: float,
+    key: Key[Array, ""],
 ) -> tuple[Dynamics, str]:
     """Return NUTS or Langevin dynamics, and why."""
     num_rows = int(problem.size)
@@ -160,19 +220,29 @@ def choose_dynamics(
     if num_rows <= FEW_ROWS:
         return "nuts", f"passes over {num_rows:,} rows are cheap"
     if fit is None:
-        return "nuts", "no mode was found at which the curvature says something of the law"
+        return (
+            "nuts",
+            "no mode was found at which the curvature says something of the law",
+        )
     if not fit.is_close:
         return "nuts", f"{fit}, so that the bias of batches would not be understood"
     batch_size = choose_batch_size(problem, mode, temperature, key)
     row = ROW_NS + FLOP_NS * operations_of_row(problem, mode)
     by_batches = STEPS_PER_DRAW * (STEP_NS + 2 * batch_size * GATHERED * row)
     if PASSES_PER_DRAW * len(mode) ** 0.25 * num_rows * row < by_batches:
-        return "nuts", f"passes over {num_rows:,} rows cost less than batches of {batch_size:,} would"
+        return (
+            "nuts",
+            f"passes over {num_rows:,} rows cost less than batches of {batch_size:,} would",
+        )
     return "langevin", f"batches of {batch_size:,} of {num_rows:,} rows are enough"
 
 
 def operations_of_row(problem: Problem, position: Float[Array, " d"]) -> float:
     """Return the floating-point operations of the gradient of a component, as XLA counts them; nothing is run."""
-    gradient: Any = eqx.filter_jit(lambda problem, x, indices: problem.gradient_at(x, indices))
-    lowered = gradient.lower(problem, position, jnp.zeros(COUNTED_ROWS, jnp.int32)).lowered
+    gradient: Any = eqx.filter_jit(
+        lambda problem, x, indices: problem.gradient_at(x, indices)
+    )
+    lowered = gradient.lower(
+        problem, position, jnp.zeros(COUNTED_ROWS, jnp.int32)
+    ).lowered
     return float((lowered.cost_analysis() or {}).get("flops", 0.0)) / COUNTED_ROWS

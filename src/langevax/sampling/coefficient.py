@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 MAX_RHAT, MIN_ESS = 1.02, 100
 MAX_EXCESS = 3.0
 """Standard errors by which the largest of some means may differ from its known value."""
-BLUE, GREY = "#0072B2", "#7A7A7A"  # of the figures' theme, which is in a layer of its own
+BLUE, GREY = (
+    "#0072B2",
+    "#7A7A7A",
+)  # of the figures' theme, which is in a layer of its own
 STRETCHES = 5  # of each chain, between which covariances differ
 LARGE_EFFECT = 0.1
 """Share of the value above which its change with a localization that was chosen by default is a warning."""
@@ -70,7 +73,11 @@ class LearningCoefficient:
     """By how much `value` falls where the localization grows by a factor e: from the same draws, as a covariance."""
 
     def __repr__(self) -> str:
-        doubts = f"; {len(self.warnings)} warning{'s' * (len(self.warnings) > 1)}" if self.warnings else ""
+        doubts = (
+            f"; {len(self.warnings)} warning{'s' * (len(self.warnings) > 1)}"
+            if self.warnings
+            else ""
+        )
         return (
             f"LearningCoefficient({self.value:.4g} ± {self.standard_error:.2g}; {self.num_parameters:,} parameters, "
             f"{self.num_rows:,} rows, temperature {self.temperature:.3g}, localization {self.localization:.3g}; "
@@ -115,7 +122,9 @@ class LearningCoefficient:
             ((2, 2), True)
         """
         if self.observed is None:
-            raise ValueError("nothing was observed; pass observe to learning_coefficient.")
+            raise ValueError(
+                "nothing was observed; pass observe to learning_coefficient."
+            )
         length = max(1, self.observed.shape[1] // STRETCHES)
         centred = self.observed - self.observed.mean((0, 1))
         stretches = [
@@ -124,7 +133,9 @@ class LearningCoefficient:
             for start in range(0, length * (chain.shape[0] // length), length)
         ]
         flat = centred.reshape(-1, centred.shape[-1])
-        return flat.T @ flat / len(flat), np.std(stretches, axis=0, ddof=1) / np.sqrt(len(stretches))
+        return flat.T @ flat / len(flat), np.std(stretches, axis=0, ddof=1) / np.sqrt(
+            len(stretches)
+        )
 
     @property
     def wbic(self) -> float:
@@ -138,7 +149,9 @@ class LearningCoefficient:
 
         chains, draws = self.trace.shape
         coordinates = {"chain": np.arange(chains), "draw": np.arange(draws)}
-        draws_of: dict[str, Any] = {"learning_coefficient": (["chain", "draw"], self.trace)}
+        draws_of: dict[str, Any] = {
+            "learning_coefficient": (["chain", "draw"], self.trace)
+        }
         if self.observed is not None:
             draws_of["observed"] = (["chain", "draw", "observable"], self.observed)
         posterior = xarray.Dataset(draws_of, coordinates)
@@ -152,10 +165,28 @@ class LearningCoefficient:
             {"source": list(self.errors), "chain": np.arange(chains)},
         )
         tree = xarray.DataTree.from_dict({"posterior": posterior, "summary": summary})
-        names = ("bias_estimate", "temperature", "localization", "num_rows", "num_parameters", "loss", "lowest_loss")
-        names += ("wbic", "r_hat", "effective_draws", "method", "acceptance", "evaluations", "seconds")
+        names = (
+            "bias_estimate",
+            "temperature",
+            "localization",
+            "num_rows",
+            "num_parameters",
+            "loss",
+            "lowest_loss",
+        )
+        names += (
+            "wbic",
+            "r_hat",
+            "effective_draws",
+            "method",
+            "acceptance",
+            "evaluations",
+            "seconds",
+        )
         names += ("localization_effect",)
-        tree.attrs |= {name: getattr(self, name) for name in names} | {"warnings": list(self.warnings)}
+        tree.attrs |= {name: getattr(self, name) for name in names} | {
+            "warnings": list(self.warnings)
+        }
         return tree
 
     def plot(self, axes: "Axes | None" = None) -> "Axes":
@@ -168,11 +199,22 @@ class LearningCoefficient:
         draws = np.arange(1, self.trace.shape[1] + 1)
         for index, running in enumerate(np.cumsum(self.trace, axis=1) / draws):
             drawn.plot(
-                draws, running, color=GREY, linewidth=0.9, label="chains, plain running mean" if not index else None
+                draws,
+                running,
+                color=GREY,
+                linewidth=0.9,
+                label="chains, plain running mean" if not index else None,
             )
         low, high = self.interval()
-        drawn.axhspan(low, high, color=BLUE, alpha=0.15, linewidth=0, label="95 % interval")
-        drawn.axhline(self.value, color=BLUE, linewidth=1.6, label=f"{self.value:.3g} ± {self.standard_error:.2g}")
+        drawn.axhspan(
+            low, high, color=BLUE, alpha=0.15, linewidth=0, label="95 % interval"
+        )
+        drawn.axhline(
+            self.value,
+            color=BLUE,
+            linewidth=1.6,
+            label=f"{self.value:.3g} ± {self.standard_error:.2g}",
+        )
         spread = float(np.ptp(self.trace.mean(1))) + high - low
         drawn.set(
             xlabel="draws of each chain",
@@ -185,7 +227,9 @@ class LearningCoefficient:
         return drawn
 
 
-def dependence(value: float, effect: tuple[float, float], is_automatic: bool) -> tuple[str, ...]:
+def dependence(
+    value: float, effect: tuple[float, float], is_automatic: bool
+) -> tuple[str, ...]:
     """Return the sentence for an estimate that depends on the default localization; effect with its error."""
     size, error = effect
     if not is_automatic or not size - 2 * error > LARGE_EFFECT * value:
@@ -235,7 +279,9 @@ def doubts(
             f"chains disagree: R-hat of the loss is {r_hat:.3f} > {MAX_RHAT}; raise num_samples or localization."
         )
     if not ess >= MIN_ESS:
-        sentences.append(f"the chains have {ess:.0f} effective draws of the loss; raise num_samples.")
+        sentences.append(
+            f"the chains have {ess:.0f} effective draws of the loss; raise num_samples."
+        )
     if divergences:
         sentences.append(
             f"{divergences:,} steps diverged: some part of the law is too narrow for the step; raise localization, or "

@@ -91,11 +91,15 @@ class CoefficientRecorder:
         checks.typed_key(key)
         for name in OWN:
             if name in options:
-                raise TypeError(f"{name} follows from the step and the file; leave it out.")
+                raise TypeError(
+                    f"{name} follows from the step and the file; leave it out."
+                )
         self.loss, self.data, self.key, self.options = loss, data, key, options
         self.file: Path | None = None if file is None else Path(file)
         self.records: list[RecordedCoefficient] = []
-        self._identity = identity.of({"loss": loss, "data": data, "key": key, "options": options})
+        self._identity = identity.of(
+            {"loss": loss, "data": data, "key": key, "options": options}
+        )
         if self.file is not None and self.file.exists():
             self.records = self._read(self.file)
 
@@ -106,11 +110,15 @@ class CoefficientRecorder:
             return
         key = random.fold_in(self.key, number)
         try:
-            result = learning_coefficient(self.loss, params, self.data, key=key, **self.options)
+            result = learning_coefficient(
+                self.loss, params, self.data, key=key, **self.options
+            )
         except ValueError as error:
             if "local minimum" not in str(error) and "finite" not in str(error):
                 raise
-            record = RecordedCoefficient(number, float("nan"), float("nan"), float("nan"), (), str(error))
+            record = RecordedCoefficient(
+                number, float("nan"), float("nan"), float("nan"), (), str(error)
+            )
         else:
             record = _record(number, result)
         self.records = sorted([*self.records, record], key=lambda one: one.step)
@@ -139,7 +147,12 @@ class CoefficientRecorder:
             "value": self.values,
             "standard_error": self.standard_errors,
         }
-        sentences = [f"step {one.step:,}: {s}" for one in self.records for s in (*one.warnings, one.refusal) if s]
+        sentences = [
+            f"step {one.step:,}: {s}"
+            for one in self.records
+            for s in (*one.warnings, one.refusal)
+            if s
+        ]
         return "\n".join([repr(SummaryTable(names, columns)), *sentences])
 
     def plot(self, axes: "Axes | None" = None) -> "Axes":
@@ -149,25 +162,48 @@ class CoefficientRecorder:
             with checks.needs("plot", "a plot"):
                 import matplotlib.pyplot as plt
             drawn = plt.subplots(figsize=(4.8, 3.8), layout="constrained")[1]
-        drawn.errorbar(self.steps, self.values, 2 * self.standard_errors, color=BLUE, marker="o", linewidth=1.2)
+        drawn.errorbar(
+            self.steps,
+            self.values,
+            2 * self.standard_errors,
+            color=BLUE,
+            marker="o",
+            linewidth=1.2,
+        )
         drawn.set(xlabel="step of the training", ylabel="learning coefficient")
         drawn.grid(color=GREY, alpha=0.2)
         return drawn
 
     def _write(self, file: Path) -> None:
-        records = [{**vars(one), "warnings": list(one.warnings)} for one in self.records]
-        content = {"format": FORMAT, "langevax": __version__, "identity": self._identity._asdict(), "records": records}
+        records = [
+            {**vars(one), "warnings": list(one.warnings)} for one in self.records
+        ]
+        content = {
+            "format": FORMAT,
+            "langevax": __version__,
+            "identity": self._identity._asdict(),
+            "records": records,
+        }
         write_atomically(file, json.dumps(content, indent=1).encode())
 
     def _read(self, file: Path) -> list[RecordedCoefficient]:
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
             saved = identity.RunIdentity(**content["identity"])
-            records = [RecordedCoefficient(**{**one, "warnings": tuple(one["warnings"])}) for one in content["records"]]
+            records = [
+                RecordedCoefficient(**{**one, "warnings": tuple(one["warnings"])})
+                for one in content["records"]
+            ]
         except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{str(file)!r} holds no recorded coefficients ({error}); pass another file.") from error
+            raise ValueError(
+                f"{str(file)!r} holds no recorded coefficients ({error}); pass another file."
+            ) from error
         refused, _ = self._identity.compare(saved)
-        changed = [f"the code of {name} differs" for name in saved.functions if self._is_other(saved, name)]
+        changed = [
+            f"the code of {name} differs"
+            for name in saved.functions
+            if self._is_other(saved, name)
+        ]
         if refused or changed:
             raise ValueError(
                 f"{str(file)!r} holds coefficients of another call ({'; '.join([*refused, *changed])}); pass another "
@@ -176,9 +212,15 @@ class CoefficientRecorder:
         return records
 
     def _is_other(self, saved: identity.RunIdentity, name: str) -> bool:
-        same_python = saved.versions.get("Python") == self._identity.versions.get("Python")
-        return same_python and saved.functions[name] != self._identity.functions.get(name)
+        same_python = saved.versions.get("Python") == self._identity.versions.get(
+            "Python"
+        )
+        return same_python and saved.functions[name] != self._identity.functions.get(
+            name
+        )
 
 
 def _record(step: int, result: LearningCoefficient) -> RecordedCoefficient:
-    return RecordedCoefficient(step, result.value, result.standard_error, result.loss, result.warnings, "")
+    return RecordedCoefficient(
+        step, result.value, result.standard_error, result.loss, result.warnings, ""
+    )

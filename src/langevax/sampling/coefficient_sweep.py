@@ -56,7 +56,12 @@ class CoefficientSweep:
     @property
     def is_stable(self) -> Bool[np.ndarray, "t g"]:
         """True where no neighbour differs by more than the tolerance, nor the estimate has a warning."""
-        quiet = np.array([[result is not None and not result.warnings for result in row] for row in self.results])
+        quiet = np.array(
+            [
+                [result is not None and not result.warnings for result in row]
+                for row in self.results
+            ]
+        )
         return (self.changes + self.errors_of_changes <= self.tolerance) & quiet
 
     @property
@@ -64,8 +69,14 @@ class CoefficientSweep:
         """A sentence that says where the estimate is stable, or why it is not."""
         stable = np.argwhere(self.is_stable)
         if len(stable):
-            low, high = self.localizations[stable[:, 1].min()], self.localizations[stable[:, 1].max()]
-            cold, hot = self.temperatures[stable[:, 0].min()], self.temperatures[stable[:, 0].max()]
+            low, high = (
+                self.localizations[stable[:, 1].min()],
+                self.localizations[stable[:, 1].max()],
+            )
+            cold, hot = (
+                self.temperatures[stable[:, 0].min()],
+                self.temperatures[stable[:, 0].max()],
+            )
             values = self.values[self.is_stable]
             return (
                 f"Stable to {self.tolerance:.0%} at {len(stable)} of {self.values.size} points, at localizations from "
@@ -85,8 +96,14 @@ class CoefficientSweep:
     def __repr__(self) -> str:
         pairs = [(t, g) for t in self.temperatures for g in self.localizations]
         names = [f"temperature {t:.3g}, localization {g:.3g}" for t, g in pairs]
-        columns = {"value": self.values, "standard_error": self.standard_errors, "change": self.changes}
-        table = SummaryTable(names, {name: array.ravel() for name, array in columns.items()})
+        columns = {
+            "value": self.values,
+            "standard_error": self.standard_errors,
+            "change": self.changes,
+        }
+        table = SummaryTable(
+            names, {name: array.ravel() for name, array in columns.items()}
+        )
         return f"{table!r}\n{self.conclusion}"
 
     def plot(self, axes: "Axes | None" = None) -> "Axes":
@@ -98,10 +115,26 @@ class CoefficientSweep:
             drawn = plt.subplots(figsize=(4.8, 3.8), layout="constrained")[1]
         for index, temperature in enumerate(self.temperatures):
             shade = 0.35 + 0.65 * index / max(1, len(self.temperatures) - 1)
-            line: dict[str, Any] = {"color": BLUE, "alpha": shade, "label": f"temperature {temperature:.3g}"}
-            drawn.errorbar(self.localizations, self.values[index], self.standard_errors[index], linewidth=1.2, **line)
+            line: dict[str, Any] = {
+                "color": BLUE,
+                "alpha": shade,
+                "label": f"temperature {temperature:.3g}",
+            }
+            drawn.errorbar(
+                self.localizations,
+                self.values[index],
+                self.standard_errors[index],
+                linewidth=1.2,
+                **line,
+            )
         rows, columns = np.nonzero(self.is_stable)
-        drawn.scatter(self.localizations[columns], self.values[rows, columns], color=BLUE, label="stable", zorder=3)
+        drawn.scatter(
+            self.localizations[columns],
+            self.values[rows, columns],
+            color=BLUE,
+            label="stable",
+            zorder=3,
+        )
         drawn.set(xlabel="localization", ylabel="learning coefficient", xscale="log")
         drawn.grid(color=GREY, alpha=0.2)
         drawn.legend()
@@ -149,30 +182,58 @@ def coefficient_sweep(
     checks.number("tolerance", tolerance, positive=True)
     for name in OWN:
         if name in options:
-            raise TypeError(f"{name} belongs to a single estimate; call learning_coefficient with it, or leave it out.")
+            raise TypeError(
+                f"{name} belongs to a single estimate; call learning_coefficient with it, or leave it out."
+            )
     chosen = [
         None if checks.is_auto(values) else _increasing(name, values)
-        for name, values in (("temperatures", temperatures), ("localizations", localizations))
+        for name, values in (
+            ("temperatures", temperatures),
+            ("localizations", localizations),
+        )
     ]
     if any(values is None for values in chosen):
-        middle = learning_coefficient(loss, params, data, key=random.fold_in(key, 0), **options)
-        own = middle.temperature * np.array(TEMPERATURES), middle.localization * np.array(LOCALIZATIONS)
-        chosen = [default if values is None else values for values, default in zip(chosen, own, strict=True)]
+        middle = learning_coefficient(
+            loss, params, data, key=random.fold_in(key, 0), **options
+        )
+        own = (
+            middle.temperature * np.array(TEMPERATURES),
+            middle.localization * np.array(LOCALIZATIONS),
+        )
+        chosen = [
+            default if values is None else values
+            for values, default in zip(chosen, own, strict=True)
+        ]
     heats, strengths = (np.asarray(values) for values in chosen)
     flat: list[LearningCoefficient | None] = []
     refusals: list[str] = []
     for number, (heat, strength) in enumerate(itertools.product(heats, strengths), 1):
         point = {"temperature": float(heat), "localization": float(strength)}
         try:
-            flat.append(learning_coefficient(loss, params, data, key=random.fold_in(key, number), **point, **options))
+            flat.append(
+                learning_coefficient(
+                    loss,
+                    params,
+                    data,
+                    key=random.fold_in(key, number),
+                    **point,
+                    **options,
+                )
+            )
         except ValueError as error:
             flat.append(None)
-            refusals.append(f"temperature {heat:.3g}, localization {strength:.3g}: {error}")
+            refusals.append(
+                f"temperature {heat:.3g}, localization {strength:.3g}: {error}"
+            )
     if len(refusals) == len(flat):
-        raise ValueError(f"no point of the grid has an estimate; the first: {refusals[0]}")
+        raise ValueError(
+            f"no point of the grid has an estimate; the first: {refusals[0]}"
+        )
     shape = len(heats), len(strengths)
     values, errors = (
-        np.reshape([getattr(result, name) if result else np.nan for result in flat], shape)
+        np.reshape(
+            [getattr(result, name) if result else np.nan for result in flat], shape
+        )
         for name in ("value", "standard_error")
     )
     changes, errors_of_changes = _largest_changes(values, errors)
@@ -184,7 +245,10 @@ def coefficient_sweep(
         changes,
         errors_of_changes,
         float(tolerance),
-        tuple(tuple(flat[start : start + shape[1]]) for start in range(0, len(flat), shape[1])),
+        tuple(
+            tuple(flat[start : start + shape[1]])
+            for start in range(0, len(flat), shape[1])
+        ),
         tuple(refusals),
     )
 
@@ -193,7 +257,9 @@ def _increasing(name: str, values: Any) -> Float[np.ndarray, " k"]:
     numbers = checks.real_array(name, values)
     checks.number(name, numbers, positive=True)
     if numbers.ndim != 1 or np.any(np.diff(numbers) <= 0):
-        raise ValueError(f"{name} must increase, got {checks.shown(values)}; pass for instance (0.1, 0.3, 1.0).")
+        raise ValueError(
+            f"{name} must increase, got {checks.shown(values)}; pass for instance (0.1, 0.3, 1.0)."
+        )
     return numbers
 
 
@@ -204,13 +270,25 @@ def _largest_changes(
     changes, errors_of_changes = np.zeros_like(values), np.zeros_like(values)
     for axis in (0, 1):
         first, second = (np.moveaxis(a, axis, 0) for a in (values, errors))
-        for here, there in ((slice(1, None), slice(None, -1)), (slice(None, -1), slice(1, None))):
+        for here, there in (
+            (slice(1, None), slice(None, -1)),
+            (slice(None, -1), slice(1, None)),
+        ):
             with np.errstate(divide="ignore", invalid="ignore"):
                 change = np.abs(first[here] - first[there]) / np.abs(first[here])
-                noise = NUM_ERRORS * np.hypot(second[here], second[there]) / np.abs(first[here])
+                noise = (
+                    NUM_ERRORS
+                    * np.hypot(second[here], second[there])
+                    / np.abs(first[here])
+                )
             change = np.where(np.isfinite(change), change, np.inf)
             noise = np.where(np.isfinite(noise), noise, 0.0)
-            largest, its_error = (np.moveaxis(a, axis, 0)[here] for a in (changes, errors_of_changes))
+            largest, its_error = (
+                np.moveaxis(a, axis, 0)[here] for a in (changes, errors_of_changes)
+            )
             is_larger = change + noise > largest + its_error
-            largest[is_larger], its_error[is_larger] = change[is_larger], noise[is_larger]
+            largest[is_larger], its_error[is_larger] = (
+                change[is_larger],
+                noise[is_larger],
+            )
     return changes, errors_of_changes

@@ -12,7 +12,11 @@ from jaxtyping import Float
 
 from langevax.sampling.coefficient import MAX_EXCESS
 
-STRETCHES = 5, 2, 1  # of each chain; excursions that are rare show between long ones alone
+STRETCHES = (
+    5,
+    2,
+    1,
+)  # of each chain; excursions that are rare show between long ones alone
 DRAWS_PER_CONTROL = 25  # effective, fewer than which would fit noise
 COLLINEAR = 1e-3  # of singular values, below which variables differ by their rounding
 
@@ -27,28 +31,55 @@ class CorrectedMean(NamedTuple):
     """The largest mean of a variable of mean zero, in its standard errors."""
 
     @classmethod
-    def of(cls, draws: Float[np.ndarray, "chain draw"], controls: Float[np.ndarray, "chain draw k"]) -> "CorrectedMean":
+    def of(
+        cls,
+        draws: Float[np.ndarray, "chain draw"],
+        controls: Float[np.ndarray, "chain draw k"],
+    ) -> "CorrectedMean":
         deviations = controls.std((0, 1))
         controls = controls[..., deviations > 0] / deviations[deviations > 0]
-        excesses = [abs(float(a.mean())) / standard_error_of(a) for a in np.moveaxis(controls, 2, 0)]
+        excesses = [
+            abs(float(a.mean())) / standard_error_of(a)
+            for a in np.moveaxis(controls, 2, 0)
+        ]
         excess = max(excesses, default=0.0)
-        plain, effective = max(standard_error_of(draws), _error_of_halves(draws)), effective_draws_of(draws)
-        controls = controls[..., : int(effective / DRAWS_PER_CONTROL) if effective > 0 else 0]
-        if excess > MAX_EXCESS:  # errors are too small by about as much, and coefficients are fitted to what was missed
+        plain, effective = (
+            max(standard_error_of(draws), _error_of_halves(draws)),
+            effective_draws_of(draws),
+        )
+        controls = controls[
+            ..., : int(effective / DRAWS_PER_CONTROL) if effective > 0 else 0
+        ]
+        if (
+            excess > MAX_EXCESS
+        ):  # errors are too small by about as much, and coefficients are fitted to what was missed
             return cls(draws, plain * excess / MAX_EXCESS, excess)
         if not controls.shape[2]:
             return cls(draws, plain, excess)
         corrected = draws - controls @ _coefficients(draws, controls)
-        error, shift = standard_error_of(corrected), abs(float((corrected - draws).mean()))
+        error, shift = (
+            standard_error_of(corrected),
+            abs(float((corrected - draws).mean())),
+        )
         error = max(error, *(_jackknife(draws, controls, count) for count in STRETCHES))
-        if shift > 3 * plain:  # rare by chance: the coefficients may be those of a part of the law
+        if (
+            shift > 3 * plain
+        ):  # rare by chance: the coefficients may be those of a part of the law
             error = max(error, shift / 2)
-        return cls(corrected, error, excess) if error < plain else cls(draws, plain, excess)
+        return (
+            cls(corrected, error, excess)
+            if error < plain
+            else cls(draws, plain, excess)
+        )
 
 
-def _coefficients(draws: Float[np.ndarray, "..."], controls: Float[np.ndarray, "... k"]) -> Float[np.ndarray, " k"]:
+def _coefficients(
+    draws: Float[np.ndarray, "..."], controls: Float[np.ndarray, "... k"]
+) -> Float[np.ndarray, " k"]:
     flat = controls.reshape(-1, controls.shape[-1])
-    return np.linalg.lstsq(flat - flat.mean(0), draws.ravel() - draws.mean(), rcond=COLLINEAR)[0]
+    return np.linalg.lstsq(
+        flat - flat.mean(0), draws.ravel() - draws.mean(), rcond=COLLINEAR
+    )[0]
 
 
 def _error_of_halves(draws: Float[np.ndarray, "chain draw"]) -> float:
@@ -58,7 +89,9 @@ def _error_of_halves(draws: Float[np.ndarray, "chain draw"]) -> float:
 
 
 def _jackknife(
-    draws: Float[np.ndarray, "chain draw"], controls: Float[np.ndarray, "chain draw k"], count: int
+    draws: Float[np.ndarray, "chain draw"],
+    controls: Float[np.ndarray, "chain draw k"],
+    count: int,
 ) -> float:
     """Return the error of the corrected mean, that of the coefficients included, by leaving out stretches of chains."""
     cut = draws.shape[1] // count
@@ -68,7 +101,9 @@ def _jackknife(
     estimates = []
     for i in range(len(y)):
         rest_y, rest_x = np.delete(y, i, 0), np.delete(x, i, 0)
-        estimates.append(float(np.mean(rest_y - rest_x @ _coefficients(rest_y, rest_x))))
+        estimates.append(
+            float(np.mean(rest_y - rest_x @ _coefficients(rest_y, rest_x)))
+        )
     return math.sqrt((len(y) - 1) * float(np.var(estimates)))
 
 

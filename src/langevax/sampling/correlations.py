@@ -23,7 +23,9 @@ LEAST_DRAWS = 2  # effective ones for each dimension, from which correlations ar
 
 
 def without_correlations(
-    coordinates: CoordinateMap, positions: Float[np.ndarray, "chain step d"], temperature: float
+    coordinates: CoordinateMap,
+    positions: Float[np.ndarray, "chain step d"],
+    temperature: float,
 ) -> tuple[CoordinateMap, Float[np.ndarray, "chain d"]] | None:
     """Return coordinates of few correlations and variances of `temperature`, and the last positions in them.
 
@@ -47,9 +49,18 @@ def without_correlations(
     if not effective > LEAST_DRAWS * dimension:
         return None
     values, vectors = np.linalg.eigh(correlations)
-    values = values.clip(np.finfo(positions.dtype).eps * values[-1]) ** (effective / (effective + dimension))
+    values = values.clip(np.finfo(positions.dtype).eps * values[-1]) ** (
+        effective / (effective + dimension)
+    )
     if values[-1] < WORTHWHILE * values[0]:
         return None
-    root = deviations[:, None] * (vectors * np.sqrt(values)) @ vectors.T / np.sqrt(temperature)
-    ends = np.linalg.solve(root, np.asarray(positions[:, -1], np.float64).T).T.astype(positions.dtype)
+    root = (
+        deviations[:, None]
+        * (vectors * np.sqrt(values))
+        @ vectors.T
+        / np.sqrt(temperature)
+    )
+    ends = np.linalg.solve(root, np.asarray(positions[:, -1], np.float64).T).T.astype(
+        positions.dtype
+    )
     return coordinates.times_last_matrix(root), ends

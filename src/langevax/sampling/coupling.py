@@ -40,18 +40,30 @@ class CoupledChains(Algorithm):
     coarse: Langevin | Underdamped
     fine: Langevin | Underdamped
 
-    def init(self, problem: Problem, position: Array, key: Key[Array, ""]) -> tuple[CoupledState, Info]:
+    def init(
+        self, problem: Problem, position: Array, key: Key[Array, ""]
+    ) -> tuple[CoupledState, Info]:
         """Start both at a vector, or go on from the two positions of an earlier run."""
         pair = jnp.broadcast_to(position, (2, position.shape[-1]))
         chains = zip((self.coarse, self.fine), pair, strict=True)
-        (coarse, used), (fine, also_used) = (chain.init(problem, x, key) for chain, x in chains)
-        return CoupledState.of(coarse, fine), {"evaluations": used["evaluations"] + also_used["evaluations"]}
+        (coarse, used), (fine, also_used) = (
+            chain.init(problem, x, key) for chain, x in chains
+        )
+        return CoupledState.of(coarse, fine), {
+            "evaluations": used["evaluations"] + also_used["evaluations"]
+        }
 
     def step(
-        self, problem: Problem, state: CoupledState, key: Key[Array, ""], step: Int[Array, ""]
+        self,
+        problem: Problem,
+        state: CoupledState,
+        key: Key[Array, ""],
+        step: Int[Array, ""],
     ) -> tuple[CoupledState, Info]:
         first_key, second_key, *gradient_keys = random.split(key, 5)
-        both, first, second = self._noises(state.fine.position, (first_key, second_key), step)
+        both, first, second = self._noises(
+            state.fine.position, (first_key, second_key), step
+        )
         coarse_step: Any = self.coarse.step_with_noise
         fine_step: Any = self.fine.step_with_noise
         coarse, a = coarse_step(problem, state.coarse, both, gradient_keys[0], step)
@@ -60,7 +72,9 @@ class CoupledChains(Algorithm):
         used = a["evaluations"] + b["evaluations"] + c["evaluations"]
         return CoupledState.of(coarse, fine), {"evaluations": used}
 
-    def _noises(self, like: Array, keys: tuple[Key[Array, ""], ...], step: Int[Array, ""]) -> tuple[Any, Any, Any]:
+    def _noises(
+        self, like: Array, keys: tuple[Key[Array, ""], ...], step: Int[Array, ""]
+    ) -> tuple[Any, Any, Any]:
         """Return the noise of a step of `coarse`, and those of two steps of `fine`."""
         if isinstance(self.fine, Underdamped):
             steps = 2 * step, 2 * step + 1

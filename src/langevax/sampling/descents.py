@@ -17,7 +17,11 @@ from langevax.sampling.evaluations import Numbers, Points, evaluate
 MAX_EVALUATIONS = 60  # of each descent
 MEMORY = 8  # pairs of steps and changes of the gradient
 DECREASE = 1e-4  # share of the expected decrease that a step has to reach (Armijo)
-SHORTEST, LONGEST_CUT, SHORTEST_CUT = 1e-8, 0.1, 0.5  # share of a step that is tried last; cuts of a step
+SHORTEST, LONGEST_CUT, SHORTEST_CUT = (
+    1e-8,
+    0.1,
+    0.5,
+)  # share of a step that is tried last; cuts of a step
 GROWTH = 4.0  # of steps along which the curvature is not positive
 LEAST_DECREASE = 1e-6  # of a step that is not the last, in temperatures
 ROUNDS, FAR = 5, 1e30  # of descents of starts; no step is that long
@@ -46,7 +50,9 @@ def descend(
     noise = float(jnp.finfo(dtype).eps)
     reach = np.linalg.norm(starts - np.asarray(centre, np.float64), axis=1)
 
-    def evaluated(points: Points, is_active: Bool[np.ndarray, " m"]) -> tuple[Numbers, Points]:
+    def evaluated(
+        points: Points, is_active: Bool[np.ndarray, " m"]
+    ) -> tuple[Numbers, Points]:
         values, gradients = np.zeros(len(points)), np.zeros_like(points)
         some_values, some_gradients = evaluate(problem, points[is_active].astype(dtype))
         is_finite = np.isfinite(some_values) & np.isfinite(some_gradients).all(1)
@@ -69,10 +75,19 @@ def descend(
         is_taken = is_active & (value <= f + DECREASE * slope + noise * np.abs(f))
         memory.add(is_taken, trial - x, gradient - g)
         with np.errstate(invalid="ignore", divide="ignore"):
-            cut = np.nan_to_num(-slope / (2 * (value - f - slope)))  # to the minimum of a parabola
+            cut = np.nan_to_num(
+                -slope / (2 * (value - f - slope))
+            )  # to the minimum of a parabola
         share = np.where(is_taken, 1.0, share * cut.clip(LONGEST_CUT, SHORTEST_CUT))
-        is_active &= np.where(is_taken, f - value > least_decrease * temperature + noise * np.abs(f), share > SHORTEST)
-        x, g = (np.where(is_taken[:, None], new, old) for new, old in ((trial, x), (gradient, g)))
+        is_active &= np.where(
+            is_taken,
+            f - value > least_decrease * temperature + noise * np.abs(f),
+            share > SHORTEST,
+        )
+        x, g = (
+            np.where(is_taken[:, None], new, old)
+            for new, old in ((trial, x), (gradient, g))
+        )
         f = np.where(is_taken, value, f)
         direction = np.where(is_taken[:, None], memory.directions(g, reach), direction)
     lowest_first = np.argsort(f[is_inside], kind="stable")
@@ -94,7 +109,9 @@ def descend_steeply(
     is_finite = np.isfinite(values) & np.isfinite(gradients).all(1)
     for _ in range(ROUNDS if is_finite.any() else 0):
         far = jnp.asarray(np.full(points.shape[1], FAR), starts.dtype)
-        descents = descend(problem, points[is_finite], far, temperature, float(points.shape[1]))
+        descents = descend(
+            problem, points[is_finite], far, temperature, float(points.shape[1])
+        )
         points[is_finite], spent = descents.ends, spent + descents.evaluations
         if descents.evaluations < MAX_EVALUATIONS:
             break
@@ -115,7 +132,9 @@ class Memory(NamedTuple):
         pairs = np.zeros((MEMORY, *x.shape))
         return cls(pairs, pairs.copy(), np.zeros((MEMORY, len(x))), np.ones(len(x)))
 
-    def add(self, is_taken: Bool[np.ndarray, " m"], step: Points, change: Points) -> None:
+    def add(
+        self, is_taken: Bool[np.ndarray, " m"], step: Points, change: Points
+    ) -> None:
         """Remember steps of positive curvature; where it is not, forget all and take longer steps."""
         product = _dot(step, change)
         is_convex = is_taken & (product > 0)
@@ -132,11 +151,15 @@ class Memory(NamedTuple):
     def directions(self, gradient: Points, reach: Numbers) -> Points:
         """Return the steps of the two-loop recursion, cut to the reach."""
         q, shares = gradient.copy(), []
-        for step, change, weight in zip(self.steps[::-1], self.changes[::-1], self.weights[::-1], strict=True):
+        for step, change, weight in zip(
+            self.steps[::-1], self.changes[::-1], self.weights[::-1], strict=True
+        ):
             shares.append(weight * _dot(step, q))
             q -= shares[-1][:, None] * change
         q *= self.scale[:, None]
-        for step, change, weight, share in zip(self.steps, self.changes, self.weights, shares[::-1], strict=True):
+        for step, change, weight, share in zip(
+            self.steps, self.changes, self.weights, shares[::-1], strict=True
+        ):
             q += step * (share - weight * _dot(change, q))[:, None]
         length = np.linalg.norm(q, axis=1)
         return -q * (np.minimum(length, reach) / np.maximum(length, 1e-300))[:, None]

@@ -23,7 +23,11 @@ from langevax.sampling.methods import (
 from langevax.sampling.nuts import NUTS
 
 WARMUP = 10  # relaxation times
-RELAXATION = {"underdamped": FRICTION, "pcn": 2, "pcnl": 2}  # times 1 / step size; of proposals about half are rejected
+RELAXATION = {
+    "underdamped": FRICTION,
+    "pcn": 2,
+    "pcnl": 2,
+}  # times 1 / step size; of proposals about half are rejected
 
 
 class SamplingRun(NamedTuple):
@@ -50,18 +54,29 @@ class SamplingRun(NamedTuple):
     def run(self, algorithm: Algorithm, warm: Result, thinning: int) -> Result:
         """Continue from the end of the warm-up, and record."""
         algorithm, num_steps = following(algorithm, warm), self.num_samples * thinning
-        options = {"num_steps": num_steps, "record_every": thinning, "record": record_of(algorithm), **self.saving}
+        options = {
+            "num_steps": num_steps,
+            "record_every": thinning,
+            "record": record_of(algorithm),
+            **self.saving,
+        }
         return simulate(algorithm, self.problem, warm, key=self.keys[2], **options)
 
 
 def following(algorithm: Algorithm, ended: Result) -> Algorithm:
     """Return the algorithm for a run from where another ended, whose log densities NUTS does not compute again."""
-    return algorithm.following(ended.state) if isinstance(algorithm, NUTS) else algorithm
+    return (
+        algorithm.following(ended.state) if isinstance(algorithm, NUTS) else algorithm
+    )
 
 
 def record_of(algorithm: Algorithm) -> Observe:
     """Return what is a draw: the position, of the coldest replica where there are several."""
-    return ReplicaExchange.coldest if isinstance(algorithm, ReplicaExchange) else position_of
+    return (
+        ReplicaExchange.coldest
+        if isinstance(algorithm, ReplicaExchange)
+        else position_of
+    )
 
 
 class TunedChains(NamedTuple):
@@ -99,14 +114,20 @@ def tuned_step_size(
 
 
 def langevin_chains(
-    options: SamplingRun, method: SamplingMethod, mode: Float[Array, " d"], step_size: float | None, slowest: float
+    options: SamplingRun,
+    method: SamplingMethod,
+    mode: Float[Array, " d"],
+    step_size: float | None,
+    slowest: float,
 ) -> TunedChains:
     """Run any other dynamics, with a step size that is tuned where there is none; `slowest` is a relaxation time."""
     bias, evaluations = None, 0
     if step_size is None:
         step_size, bias, evaluations = tuned_step_size(options, method, mode)
     step_size = float(step_size)
-    relaxation = max(1, round(RELAXATION.get(method.dynamics, 1) / (step_size * slowest)))
+    relaxation = max(
+        1, round(RELAXATION.get(method.dynamics, 1) / (step_size * slowest))
+    )
     algorithm, num_warmup = method(step_size), options.num_warmup or WARMUP * relaxation
     warm = simulate(  # records as well, so that it is the same compiled program
         algorithm,
@@ -121,4 +142,11 @@ def langevin_chains(
     )
     thinning = options.thinning or relaxation
     run = options.run(algorithm, warm, thinning)
-    return TunedChains(algorithm, run, step_size, thinning, evaluations + warm.evaluations + run.evaluations, bias)
+    return TunedChains(
+        algorithm,
+        run,
+        step_size,
+        thinning,
+        evaluations + warm.evaluations + run.evaluations,
+        bias,
+    )

@@ -30,10 +30,16 @@ def evaluate(problem: Problem, points: Points) -> tuple[Numbers, Points]:
     values, gradients = [], []
     for first in range(0, num_points, places):
         count = min(places, num_points - first)
-        both = _evaluated(problem, jnp.asarray(padded[first : first + places]), jnp.asarray(np.int32(count)))
+        both = _evaluated(
+            problem,
+            jnp.asarray(padded[first : first + places]),
+            jnp.asarray(np.int32(count)),
+        )
         values.append(np.asarray(both[0], np.float64)[:count])
         gradients.append(np.asarray(both[1], np.float64)[:count])
-    return np.concatenate([np.zeros(0), *values]), np.concatenate([np.zeros((0, dimension)), *gradients])
+    return np.concatenate([np.zeros(0), *values]), np.concatenate(
+        [np.zeros((0, dimension)), *gradients]
+    )
 
 
 def potentials(problem: Problem, points: Points) -> Numbers:
@@ -43,7 +49,11 @@ def potentials(problem: Problem, points: Points) -> Numbers:
 
 def shared_potentials(problem: Problem, points: Points) -> Numbers:
     """Return the potentials by the program of `evaluate`, unless rows are many: gradients cost twice as much again."""
-    return evaluate(problem, points)[0] if int(problem.size) <= FEW_ROWS else potentials(problem, points)
+    return (
+        evaluate(problem, points)[0]
+        if int(problem.size) <= FEW_ROWS
+        else potentials(problem, points)
+    )
 
 
 @eqx.filter_jit
@@ -52,11 +62,15 @@ def _evaluated(
 ) -> tuple[Float[Array, " m"], Float[Array, "m d"]]:
     """Return potentials and gradients at the first `count` points, and zeros elsewhere."""
 
-    def with_point(number: Int[Array, ""], results: tuple[Array, Array]) -> tuple[Array, Array]:
+    def with_point(
+        number: Int[Array, ""], results: tuple[Array, Array]
+    ) -> tuple[Array, Array]:
         value, gradient = problem.potential_and_gradient(points[number])
         return results[0].at[number].set(value), results[1].at[number].set(gradient)
 
-    return lax.fori_loop(0, count, with_point, (jnp.zeros_like(points[:, 0]), jnp.zeros_like(points)))
+    return lax.fori_loop(
+        0, count, with_point, (jnp.zeros_like(points[:, 0]), jnp.zeros_like(points))
+    )
 
 
 @eqx.filter_jit

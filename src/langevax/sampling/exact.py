@@ -27,7 +27,9 @@ from langevax.sampling.draws import TunedChains
 from langevax.sampling.preconditioning import CoordinateMap
 from langevax.sampling.reference import IndependentDraws, NearReference, NormalReference
 
-MAX_COEFFICIENTS = 2048  # whose covariance is decomposed: a second of one core for 1,000 of them
+MAX_COEFFICIENTS = (
+    2048  # whose covariance is decomposed: a second of one core for 1,000 of them
+)
 NUMBERS_AT_ONCE = 2**23  # of features in float64, 64 MB
 
 
@@ -36,17 +38,33 @@ def normal_posterior(problem: Problem, temperature: float) -> NormalReference | 
 
     Known are sums over rows of `LinearPredictor(Gaussian(...))` with a precision > 0 for each coefficient.
     """
-    if not isinstance(problem, FiniteSum) or problem.regularizer is not None or problem.row_sharding is not None:
+    if (
+        not isinstance(problem, FiniteSum)
+        or problem.regularizer is not None
+        or problem.row_sharding is not None
+    ):
         return None
-    if not isinstance(problem.loss, LinearPredictor) or not isinstance(problem.loss.likelihood, Gaussian):
+    if not isinstance(problem.loss, LinearPredictor) or not isinstance(
+        problem.loss.likelihood, Gaussian
+    ):
         return None
     features, targets = problem.data
-    precision, noise = np.asarray(problem.precision, np.float64), np.asarray(problem.loss.likelihood.noise, np.float64)
+    precision, noise = (
+        np.asarray(problem.precision, np.float64),
+        np.asarray(problem.loss.likelihood.noise, np.float64),
+    )
     num_rows, num_modes = features.shape
-    if num_modes > MAX_COEFFICIENTS or noise.ndim or precision.ndim > 1 or not np.all(precision > 0):
+    if (
+        num_modes > MAX_COEFFICIENTS
+        or noise.ndim
+        or precision.ndim > 1
+        or not np.all(precision > 0)
+    ):
         return None
     roots = np.sqrt(np.broadcast_to(temperature / precision, (num_modes,)))
-    weights = row_weights(problem.weights, problem.count, num_rows, jnp.result_type(float))
+    weights = row_weights(
+        problem.weights, problem.count, num_rows, jnp.result_type(float)
+    )
     shares = np.ones(num_rows) if weights is None else np.asarray(weights, np.float64)
     shares = np.sqrt(shares / (float(problem.size) * temperature)) / float(noise)
     gram, right = np.zeros((num_modes, num_modes)), np.zeros(num_modes)
@@ -58,7 +76,11 @@ def normal_posterior(problem: Problem, temperature: float) -> NormalReference | 
         right += scaled.T @ (np.asarray(targets[rows], np.float64) * shares[rows])
     eigenvalues, directions = np.linalg.eigh(gram)
     variances = 1 / (1 + np.maximum(eigenvalues, 0.0))
-    return NormalReference(directions @ (variances * (directions.T @ right)), directions, np.sqrt(variances))
+    return NormalReference(
+        directions @ (variances * (directions.T @ right)),
+        directions,
+        np.sqrt(variances),
+    )
 
 
 def reference_coordinates(
@@ -67,7 +89,9 @@ def reference_coordinates(
     """Return the coordinates of a normal law that is given in units of the prior of each number of the position."""
     flat = Raveled(problem, like)
     level = jnp.asarray(temperature, flat.precision.dtype)
-    white = affine(flat, jnp.sqrt(level / jnp.broadcast_to(flat.precision, reference.mean.shape)))
+    white = affine(
+        flat, jnp.sqrt(level / jnp.broadcast_to(flat.precision, reference.mean.shape))
+    )
     white = eqx.tree_at(lambda problem: problem.precision, white, level)
     return CoordinateMap((flat, white, NearReference(white, reference, temperature)))
 
@@ -85,6 +109,11 @@ def independent_chains(
     algorithm, near = IndependentDraws(temperature), coordinates.problem
     assert isinstance(near, NearReference)
     start = jnp.zeros_like(near.mean)
-    options = {"num_steps": num_samples, "num_chains": num_chains, "record_every": 1, "progress": progress}
+    options = {
+        "num_steps": num_samples,
+        "num_chains": num_chains,
+        "record_every": 1,
+        "progress": progress,
+    }
     run = simulate(algorithm, near, start, key=key, **options, **saving)
     return TunedChains(algorithm, run, 1.0, 1, 0)

@@ -28,7 +28,9 @@ def field_dataset(
     names, shape, coordinates = _axes(basis, places)
     values = _chains(functions, coverage)
     values = values.reshape(*values.shape[:2], *shape)
-    low, high = np.quantile(values, [(1 - coverage) / 2, (1 + coverage) / 2], axis=(0, 1))
+    low, high = np.quantile(
+        values, [(1 - coverage) / 2, (1 + coverage) / 2], axis=(0, 1)
+    )
     variables = {
         "function": (("chain", "draw", *names), values),
         "mean": (names, values.mean((0, 1), np.float64)),
@@ -37,16 +39,22 @@ def field_dataset(
         "high": (names, high),
     }
     labels = {"chain": np.arange(values.shape[0]), "draw": np.arange(values.shape[1])}
-    return xarray.Dataset(variables, labels | coordinates, {"coverage": float(coverage)})
+    return xarray.Dataset(
+        variables, labels | coordinates, {"coverage": float(coverage)}
+    )
 
 
-def drawn_fields(basis: Basis, functions: ArrayLike, coverage: float) -> Float[np.ndarray, "chain draw *grid"]:
+def drawn_fields(
+    basis: Basis, functions: ArrayLike, coverage: float
+) -> Float[np.ndarray, "chain draw *grid"]:
     """Return functions with an axis for each factor of a tensor product."""
     values = _chains(functions, coverage)
     return values.reshape(*values.shape[:2], *_axes(basis, None)[1])
 
 
-def _chains(functions: ArrayLike, coverage: float) -> Float[np.ndarray, "chain draw points"]:
+def _chains(
+    functions: ArrayLike, coverage: float
+) -> Float[np.ndarray, "chain draw points"]:
     """Return functions as an array, with the leading axes (chain, draw) and a possible coverage."""
     checks.number("coverage", coverage, positive=True)
     if not float(coverage) < 1:
@@ -66,7 +74,13 @@ def plot_fields(dataset: "xarray.Dataset") -> "Figure":
     axes = [np.asarray(dataset[name]) for name in AXES if name in dataset.coords]
     if len(axes) == 1:
         (x,) = axes
-        return figures.band(x, mean, np.asarray(dataset["low"]), np.asarray(dataset["high"]), dataset.attrs["coverage"])
+        return figures.band(
+            x,
+            mean,
+            np.asarray(dataset["low"]),
+            np.asarray(dataset["high"]),
+            dataset.attrs["coverage"],
+        )
     if len(axes) != 2:
         raise ValueError(
             f"a field with {len(axes)} coordinates cannot be plotted, but ones with 1 or 2; pass places=, (nodes, 2), "
@@ -78,15 +92,31 @@ def plot_fields(dataset: "xarray.Dataset") -> "Figure":
 
 def _axes(
     basis: Basis, places: ArrayLike | None
-) -> tuple[tuple[str, ...], tuple[int, ...], dict[str, tuple[str, Float[np.ndarray, "..."]]]]:
+) -> tuple[
+    tuple[str, ...], tuple[int, ...], dict[str, tuple[str, Float[np.ndarray, "..."]]]
+]:
     """Return the names of the axes of a field, its shape, and coordinates."""
-    if isinstance(basis, TensorProduct) and len(basis.bases) <= len(AXES) and places is None:
-        grids = dict(zip(AXES, (np.asarray(factor.grid) for factor in basis.bases), strict=False))
-        return tuple(grids), basis.grid_shape, {name: (name, grid) for name, grid in grids.items()}
+    if (
+        isinstance(basis, TensorProduct)
+        and len(basis.bases) <= len(AXES)
+        and places is None
+    ):
+        grids = dict(
+            zip(AXES, (np.asarray(factor.grid) for factor in basis.bases), strict=False)
+        )
+        return (
+            tuple(grids),
+            basis.grid_shape,
+            {name: (name, grid) for name, grid in grids.items()},
+        )
     points, size = np.asarray(basis.grid), len(basis.grid)
     if places is not None:
         points = checks.real_array("places", places)
-        if points.ndim not in (1, 2) or len(points) != size or (points.ndim == 2 and points.shape[1] > len(AXES)):
+        if (
+            points.ndim not in (1, 2)
+            or len(points) != size
+            or (points.ndim == 2 and points.shape[1] > len(AXES))
+        ):
             raise ValueError(
                 f"places must have shape ({size}, dimension), a row for each node, dimension at most 3, got "
                 f"{points.shape}."
@@ -95,5 +125,7 @@ def _axes(
         return ("x",), (size,), {"x": ("x", points)}
     if points.ndim == 1:
         return ("node",), (size,), {"node": ("node", points)}
-    columns = {name: ("point", column) for name, column in zip(AXES, points.T, strict=False)}
+    columns = {
+        name: ("point", column) for name, column in zip(AXES, points.T, strict=False)
+    }
     return ("point",), (size,), {"point": ("point", np.arange(size)), **columns}

@@ -23,7 +23,11 @@ from jaxtyping import Float
 from scipy.optimize import minimize
 
 from langevax._typing import PyTree
-from langevax.sampling.hyperparameters import NOISE, HierarchicalInverseProblem, Logarithms
+from langevax.sampling.hyperparameters import (
+    NOISE,
+    HierarchicalInverseProblem,
+    Logarithms,
+)
 from langevax.sampling.reference import NormalReference
 from langevax.sampling.solver import ForwardSolver, Solve, Vector
 from langevax.sampling.solver_chains import ACCEPTANCE_GOAL
@@ -31,15 +35,23 @@ from langevax.sampling.solver_walk import LONGEST_STEP, ChainState, SolverWalk, 
 
 LogDensity = Callable[[Logarithms], float]
 NUM_STARTS = 5  # of searches for modes of the hyperparameters
-DEGREES, WIDER = 5, 1.2  # of Student's t about a mode, and its width relative to the curvature there
+DEGREES, WIDER = (
+    5,
+    1.2,
+)  # of Student's t about a mode, and its width relative to the curvature there
 WIDE_SHARE = 0.1  # of proposals from a law as wide as the prior
-DROP, MAX_HALVINGS = 2.0, 30  # of the log density, over which curvature is measured; tries to find that distance
+DROP, MAX_HALVINGS = (
+    2.0,
+    30,
+)  # of the log density, over which curvature is measured; tries to find that distance
 FEW_DRAWS = 20  # for each number, below which moments are not taken
 RANDOM_WALK = 2.4  # deviations of a random walk times the root of the dimension
 NEGLIGIBLE = 1e-14  # eigenvalues relative to the largest that are rounding
 GOAL = 0.3  # acceptance of whitened steps
 SHARES = {"independent": 0.4, "walk": 0.4, "prior": 0.2}  # of the whitened steps
-TOLERANCE = 0.1  # nats by which the misfit at draws may depart from that of the linear map
+TOLERANCE = (
+    0.1  # nats by which the misfit at draws may depart from that of the linear map
+)
 
 
 class LinearData(NamedTuple):
@@ -52,41 +64,66 @@ class LinearData(NamedTuple):
     """Number of data."""
 
     @classmethod
-    def of(cls, solver: ForwardSolver, law: NormalReference, scales: Vector, level: float) -> "LinearData":
+    def of(
+        cls, solver: ForwardSolver, law: NormalReference, scales: Vector, level: float
+    ) -> "LinearData":
         """Return those whose posterior is `law`, in the units of a solver: x = scales z, and noise of that level."""
         information = 1 / law.scales**2 - 1
         informed = information > NEGLIGIBLE * max(1.0, float(information.max()))
         eigenvalues, directions = information[informed], law.directions[:, informed]
         rows = np.sqrt(eigenvalues)[:, None] * directions.T
         data = (1 + eigenvalues) / np.sqrt(eigenvalues) * (law.mean @ directions)
-        square = 2 * solver.solve(law.mean).misfit - float(np.sum((rows @ law.mean - data) ** 2))
-        return cls(level * rows / scales, level * data, level**2 * max(square, 0.0), solver.data.size)
+        square = 2 * solver.solve(law.mean).misfit - float(
+            np.sum((rows @ law.mean - data) ** 2)
+        )
+        return cls(
+            level * rows / scales,
+            level * data,
+            level**2 * max(square, 0.0),
+            solver.data.size,
+        )
 
     def misfit(self, x: Vector, level: float) -> float:
         """Return that of the function."""
-        return (float(np.sum((self.rows @ x - self.data) ** 2)) + self.rest) / (2 * level**2)
+        return (float(np.sum((self.rows @ x - self.data) ** 2)) + self.rest) / (
+            2 * level**2
+        )
 
     def factor(self, mu: Vector, level: float) -> Float[np.ndarray, "r r"]:
         """Return the Cholesky factor of rows diag(mu) rows^T + level^2 I."""
-        return np.linalg.cholesky(self.rows * mu @ self.rows.T + level**2 * np.eye(len(self.rows)))
+        return np.linalg.cholesky(
+            self.rows * mu @ self.rows.T + level**2 * np.eye(len(self.rows))
+        )
 
     def log_evidence(self, factor: Float[np.ndarray, "r r"], level: float) -> float:
         """Return the log density of the data with the function integrated out, up to a constant."""
         white = np.linalg.solve(factor, self.data)
-        log_det = 2 * float(np.sum(np.log(np.diag(factor)))) + 2 * (self.size - len(factor)) * np.log(level)
+        log_det = 2 * float(np.sum(np.log(np.diag(factor)))) + 2 * (
+            self.size - len(factor)
+        ) * np.log(level)
         return -(log_det + float(white @ white) + self.rest / level**2) / 2
 
-    def draw(self, factor: Float[np.ndarray, "r r"], mu: Vector, level: float, rng: np.random.Generator) -> Vector:
+    def draw(
+        self,
+        factor: Float[np.ndarray, "r r"],
+        mu: Vector,
+        level: float,
+        rng: np.random.Generator,
+    ) -> Vector:
         """Draw the function given the hyperparameters."""
         x = np.sqrt(mu) * rng.standard_normal(len(mu))
         gap = self.data - self.rows @ x - level * rng.standard_normal(len(self.data))
-        return x + mu * (self.rows.T @ np.linalg.solve(factor.T, np.linalg.solve(factor, gap)))
+        return x + mu * (
+            self.rows.T @ np.linalg.solve(factor.T, np.linalg.solve(factor, gap))
+        )
 
     def law(self, mu: Vector, level: float) -> NormalReference:
         """Return the posterior of z = x / sqrt(mu)."""
         if not len(self.rows):
             return prior_law(len(mu))
-        left, values, right = np.linalg.svd(self.rows * np.sqrt(mu) / level, full_matrices=False)
+        left, values, right = np.linalg.svd(
+            self.rows * np.sqrt(mu) / level, full_matrices=False
+        )
         mean = (left.T @ self.data / level) * values / (1 + values**2) @ right
         return NormalReference(mean, right.T, 1 / np.sqrt(1 + values**2))
 
@@ -106,25 +143,52 @@ class ProposalLaw(NamedTuple):
 
     @classmethod
     def about_modes(
-        cls, log_density: LogDensity, centre: Logarithms, deviation: Logarithms, rng: np.random.Generator
+        cls,
+        log_density: LogDensity,
+        centre: Logarithms,
+        deviation: Logarithms,
+        rng: np.random.Generator,
     ) -> "ProposalLaw":
         """Search from the centre and from other places within the deviation of it; the best mode comes first."""
         modes: list[tuple[float, Logarithms, np.ndarray]] = []
         simplex = np.vstack([np.zeros_like(centre), np.diag(deviation / 2)])
-        for start in np.vstack([centre, centre + deviation * rng.standard_normal((NUM_STARTS - 1, len(centre)))]):
+        for start in np.vstack(
+            [
+                centre,
+                centre + deviation * rng.standard_normal((NUM_STARTS - 1, len(centre))),
+            ]
+        ):
             if not np.isfinite(log_density(start)):
                 continue
-            options = {"initial_simplex": start + simplex, "xatol": 1e-3, "fatol": 1e-3, "maxiter": 400}
-            mode = minimize(lambda u: -log_density(u), start, method="Nelder-Mead", options=options).x
-            if any(np.linalg.norm(np.linalg.solve(root, mode - other)) < 1 for _, other, root in modes):
+            options = {
+                "initial_simplex": start + simplex,
+                "xatol": 1e-3,
+                "fatol": 1e-3,
+                "maxiter": 400,
+            }
+            mode = minimize(
+                lambda u: -log_density(u), start, method="Nelder-Mead", options=options
+            ).x
+            if any(
+                np.linalg.norm(np.linalg.solve(root, mode - other)) < 1
+                for _, other, root in modes
+            ):
                 continue
             root = _root_at(log_density, mode, deviation)
-            modes.append((log_density(mode) + float(np.sum(np.log(np.diag(root)))), mode, root))
+            modes.append(
+                (log_density(mode) + float(np.sum(np.log(np.diag(root)))), mode, root)
+            )
         if not modes:
-            raise ValueError("the hyperparameters' density is zero about their priors' centre; pass other priors.")
+            raise ValueError(
+                "the hyperparameters' density is zero about their priors' centre; pass other priors."
+            )
         modes.sort(key=lambda mode: -mode[0])
         masses = np.array([mass for mass, _, _ in modes])
-        weights = (1 - WIDE_SHARE) * np.exp(masses - masses.max()) / np.exp(masses - masses.max()).sum()
+        weights = (
+            (1 - WIDE_SHARE)
+            * np.exp(masses - masses.max())
+            / np.exp(masses - masses.max()).sum()
+        )
         return cls(
             np.stack([mode for _, mode, _ in modes] + [centre]),
             np.stack([WIDER * root for _, _, root in modes] + [np.diag(deviation)]),
@@ -146,33 +210,49 @@ class ProposalLaw(NamedTuple):
 
     def log_density(self, u: Logarithms) -> float:
         """Return its log density up to a constant."""
-        squares = [np.sum(np.linalg.solve(r, u - c) ** 2) for c, r in zip(self.centres, self.roots, strict=True)]
+        squares = [
+            np.sum(np.linalg.solve(r, u - c) ** 2)
+            for c, r in zip(self.centres, self.roots, strict=True)
+        ]
         heights = [np.sum(np.log(np.diag(root))) for root in self.roots]
         tails = (DEGREES + len(u)) / 2 * np.log1p(np.array(squares) / DEGREES)
         return float(np.logaddexp.reduce(self.log_weights - heights - tails))
 
-    def independent(self, u: Logarithms, rng: np.random.Generator, scale: float = 1.0) -> tuple[Logarithms, float]:
+    def independent(
+        self, u: Logarithms, rng: np.random.Generator, scale: float = 1.0
+    ) -> tuple[Logarithms, float]:
         """Return a proposal and log q(u) - log q(proposal)."""
         weights = np.exp(self.log_weights)
         number = rng.choice(len(weights), p=weights / weights.sum())
         stretch = np.sqrt(DEGREES / rng.chisquare(DEGREES))
-        proposal = self.centres[number] + stretch * (self.roots[number] @ rng.standard_normal(len(u)))
+        proposal = self.centres[number] + stretch * (
+            self.roots[number] @ rng.standard_normal(len(u))
+        )
         return proposal, self.log_density(u) - self.log_density(proposal)
 
-    def walk(self, u: Logarithms, rng: np.random.Generator, scale: float = 1.0) -> tuple[Logarithms, float]:
+    def walk(
+        self, u: Logarithms, rng: np.random.Generator, scale: float = 1.0
+    ) -> tuple[Logarithms, float]:
         """Return a proposal of a random walk, and 0."""
         step = RANDOM_WALK / np.sqrt(len(u)) * scale / WIDER
         return u + step * (self.roots[0] @ rng.standard_normal(len(u))), 0.0
 
 
-def _root_at(log_density: LogDensity, mode: Logarithms, deviation: Logarithms) -> np.ndarray:
+def _root_at(
+    log_density: LogDensity, mode: Logarithms, deviation: Logarithms
+) -> np.ndarray:
     """Return the root of the covariance of the normal law about a mode, by differences."""
     number, top = len(mode), log_density(mode)
     units = np.eye(number)
     steps = deviation.copy()
     for i in range(number):
         for _ in range(MAX_HALVINGS):
-            drops = np.array([top - log_density(mode + sign * steps[i] * units[i]) for sign in (1, -1)])
+            drops = np.array(
+                [
+                    top - log_density(mode + sign * steps[i] * units[i])
+                    for sign in (1, -1)
+                ]
+            )
             if np.isfinite(drops).any() and drops[np.isfinite(drops)].max() < DROP:
                 break
             steps[i] /= 2
@@ -184,13 +264,20 @@ def _root_at(log_density: LogDensity, mode: Logarithms, deviation: Logarithms) -
     hessian = np.diag([along(move) for move in moved])
     for i in range(number):
         for j in range(i):
-            hessian[i, j] = hessian[j, i] = (along(moved[i] + moved[j]) - along(moved[i] - moved[j])) / 4
+            hessian[i, j] = hessian[j, i] = (
+                along(moved[i] + moved[j]) - along(moved[i] - moved[j])
+            ) / 4
     if not np.isfinite(hessian).all() or np.linalg.eigvalsh(hessian)[0] < 1e-3:
         return moved  # near an end of the support, or flat
     return np.linalg.cholesky(moved @ np.linalg.inv(hessian) @ moved)
 
 
-def slice_step(log_density: Callable[[float], float], u: float, width: float, rng: np.random.Generator) -> float:
+def slice_step(
+    log_density: Callable[[float], float],
+    u: float,
+    width: float,
+    rng: np.random.Generator,
+) -> float:
     """Return the next state of slice sampling with stepping out (Neal, Annals of Statistics 2003)."""
     level = log_density(u) + np.log(rng.uniform())
     left = u - width * rng.uniform()
@@ -214,9 +301,13 @@ def scales_of(target: HierarchicalInverseProblem) -> Vector:
     return np.sqrt(np.asarray(target.base.prior.eigenvalues, np.float64))
 
 
-def solver_at(target: HierarchicalInverseProblem, solver: ForwardSolver, u: Logarithms) -> ForwardSolver:
+def solver_at(
+    target: HierarchicalInverseProblem, solver: ForwardSolver, u: Logarithms
+) -> ForwardSolver:
     """Return the base problem's solver in units of the prior and the noise at u."""
-    return solver.in_units(np.sqrt(target.variances(u)) / scales_of(target), target.noise(u))
+    return solver.in_units(
+        np.sqrt(target.variances(u)) / scales_of(target), target.noise(u)
+    )
 
 
 class HyperparameterWalk(ABC):
@@ -252,7 +343,9 @@ class HyperparameterWalk(ABC):
         """Return the solver in units of the prior and the noise at u."""
         return solver_at(self.target, self.solver, u)
 
-    def first_logarithms(self, log_density: LogDensity, rng: np.random.Generator) -> Logarithms:
+    def first_logarithms(
+        self, log_density: LogDensity, rng: np.random.Generator
+    ) -> Logarithms:
         """Draw u of the proposals where its density is positive."""
         for _ in range(100):
             u, _ = self.law.independent(self.law.centres[0], rng)
@@ -285,7 +378,9 @@ class CollapsedWalk(HyperparameterWalk):
     ):
         super().__init__(target, solver)
         self.linear = linear
-        self.law = ProposalLaw.about_modes(self.log_density, target.centre, target.deviation, rng)
+        self.law = ProposalLaw.about_modes(
+            self.log_density, target.centre, target.deviation, rng
+        )
 
     def state_at(self, u: Logarithms) -> CollapsedState | None:
         """Return a state without its function, or None where the density of u is zero."""
@@ -298,7 +393,11 @@ class CollapsedWalk(HyperparameterWalk):
         except np.linalg.LinAlgError:  # far out, where numbers of the prior overflow
             return None
         log_density = self.linear.log_evidence(factor, level) + log_prior
-        return CollapsedState(u, log_density, factor, np.zeros(len(mu))) if np.isfinite(log_density) else None
+        return (
+            CollapsedState(u, log_density, factor, np.zeros(len(mu)))
+            if np.isfinite(log_density)
+            else None
+        )
 
     def log_density(self, u: Logarithms) -> float:
         """Return that of u given the data, up to a constant."""
@@ -311,16 +410,28 @@ class CollapsedWalk(HyperparameterWalk):
         for propose in (self.law.independent, self.law.walk):
             u, log_ratio = propose(state.u, rng)
             proposal = self.state_at(u)
-            log_ratio += -np.inf if proposal is None else proposal.log_density - state.log_density
+            log_ratio += (
+                -np.inf
+                if proposal is None
+                else proposal.log_density - state.log_density
+            )
             rates.append(np.exp(min(log_ratio, 0.0)))
             if proposal is not None and np.log(rng.uniform()) < log_ratio:
                 state = proposal
         mu, level = self.target.variances(state.u), self.target.level(state.u)
-        return WalkStep(state._replace(x=self.linear.draw(state.factor, mu, level, rng)), float(np.mean(rates)), 0.0, 0)
+        return WalkStep(
+            state._replace(x=self.linear.draw(state.factor, mu, level, rng)),
+            float(np.mean(rates)),
+            0.0,
+            0,
+        )
 
     def is_linear_at(self, coordinates: Vector) -> bool:
         """True where the misfit of the map at a draw is that of the linear one."""
-        x, u = self.scales * coordinates[: len(self.scales)], coordinates[len(self.scales) :]
+        x, u = (
+            self.scales * coordinates[: len(self.scales)],
+            coordinates[len(self.scales) :],
+        )
         solve = self.solver_at(u).solve(x / np.sqrt(self.target.variances(u)))
         expected = self.linear.misfit(x, self.target.level(u))
         return bool(abs(solve.misfit - expected) < TOLERANCE + 1e-3 * expected)
@@ -379,7 +490,9 @@ class InterwovenWalk(HyperparameterWalk):
         state, _, _ = self.move_whitened(state, rng)
         return WalkStep(state, rate, 0.0, 0)
 
-    def free_step(self, chain: tuple[InterwovenState, np.random.Generator]) -> "FreeStep":
+    def free_step(
+        self, chain: tuple[InterwovenState, np.random.Generator]
+    ) -> "FreeStep":
         """Return a step of the warm-up."""
         state, rng = chain
         state, rate = self.move_function(state, rng)
@@ -389,7 +502,9 @@ class InterwovenWalk(HyperparameterWalk):
         """Adapt the step sizes for the `number`-th time, that of pCN where `is_adaptive`."""
         gain = 1 / np.sqrt(number + 1)
         if is_adaptive and not self.function_walk.moves:
-            change = float(np.exp(gain * (step.function_rate - ACCEPTANCE_GOAL[self.dynamics])))
+            change = float(
+                np.exp(gain * (step.function_rate - ACCEPTANCE_GOAL[self.dynamics]))
+            )
             self.step_size = min(LONGEST_STEP[self.dynamics], self.step_size * change)
         if step.kind in self.walk_scales:
             change = float(np.exp(gain * (step.rate - GOAL)))
@@ -405,40 +520,64 @@ class InterwovenWalk(HyperparameterWalk):
 
     def _laws_at(self, u: Logarithms) -> list[NormalReference]:
         mu, level = self.target.variances(u), self.target.level(u)
-        return [linear.law(mu, level) for linear in self.references] or [prior_law(len(mu))]
+        return [linear.law(mu, level) for linear in self.references] or [
+            prior_law(len(mu))
+        ]
 
-    def move_function(self, state: InterwovenState, rng: np.random.Generator) -> tuple[InterwovenState, float]:
+    def move_function(
+        self, state: InterwovenState, rng: np.random.Generator
+    ) -> tuple[InterwovenState, float]:
         """Take a step of pCN or pCNL at the present hyperparameters."""
         walk, level = self._walk_at(state.u), self.target.level(state.u)
         deviations = np.sqrt(self.target.variances(state.u))
         z = state.x / deviations
         w = walk.reference.from_prior_units(z)
         misfit = state.energy / level**2
-        gradient = None if state.gradient is None else state.gradient * deviations / level**2
+        gradient = (
+            None if state.gradient is None else state.gradient * deviations / level**2
+        )
         slope = None if gradient is None else walk.slope_of(gradient, z, w)
         psi = misfit + float(z @ z - w @ w) / 2
-        step = walk.step(ChainState(Solve(z, misfit, state.residual), w, psi, slope, gradient), rng)
+        step = walk.step(
+            ChainState(Solve(z, misfit, state.residual), w, psi, slope, gradient), rng
+        )
         new: ChainState = step.state
         if new.solve.z is z:
             return state, step.acceptance
         assert new.solve.residual is not None
-        gradient = None if new.gradient is None else new.gradient / deviations * level**2
+        gradient = (
+            None if new.gradient is None else new.gradient / deviations * level**2
+        )
         x, energy = deviations * new.solve.z, new.solve.misfit * level**2
-        return InterwovenState(state.u, x, energy, new.solve.residual, gradient), step.acceptance
+        return InterwovenState(
+            state.u, x, energy, new.solve.residual, gradient
+        ), step.acceptance
 
-    def move_centred(self, state: InterwovenState, rng: np.random.Generator) -> InterwovenState:
+    def move_centred(
+        self, state: InterwovenState, rng: np.random.Generator
+    ) -> InterwovenState:
         """Sample each hyperparameter given the function, by a slice."""
         u = state.u.copy()
         for i, name in enumerate(self.target.names):
-            conditional = self._given_residual if name == NOISE else self._given_function
+            conditional = (
+                self._given_residual if name == NOISE else self._given_function
+            )
 
-            def log_density(number: float, i: int = i, conditional: Any = conditional) -> float:
+            def log_density(
+                number: float, i: int = i, conditional: Any = conditional
+            ) -> float:
                 moved = u.copy()
                 moved[i] = number
                 log_prior = self.target.log_prior(moved)
-                return log_prior + conditional(moved, state) if np.isfinite(log_prior) else -np.inf
+                return (
+                    log_prior + conditional(moved, state)
+                    if np.isfinite(log_prior)
+                    else -np.inf
+                )
 
-            u[i] = slice_step(log_density, u[i], 2 * float(np.linalg.norm(self.law.roots[0][i])), rng)
+            u[i] = slice_step(
+                log_density, u[i], 2 * float(np.linalg.norm(self.law.roots[0][i])), rng
+            )
         return state._replace(u=u)
 
     def _given_residual(self, u: Logarithms, state: InterwovenState) -> float:
@@ -459,9 +598,12 @@ class InterwovenWalk(HyperparameterWalk):
         if not np.isfinite(self.target.log_prior(u)):
             return state, kind, 0.0
         law, new_law = (
-            prior_law(len(state.x)) if kind == "prior" else self._laws_at(place)[0] for place in (state.u, u)
+            prior_law(len(state.x)) if kind == "prior" else self._laws_at(place)[0]
+            for place in (state.u, u)
         )
-        deviations, new_deviations = (np.sqrt(self.target.variances(place)) for place in (state.u, u))
+        deviations, new_deviations = (
+            np.sqrt(self.target.variances(place)) for place in (state.u, u)
+        )
         z = state.x / deviations
         new_z = new_law.to_prior_units(law.from_prior_units(z))
         solver, level = self.solver_at(u), self.target.level(u)
@@ -469,7 +611,9 @@ class InterwovenWalk(HyperparameterWalk):
         if solve.residual is None:
             return state, kind, 0.0
         log_ratio += self._log_density(u, solve.misfit, new_z, new_law)
-        log_ratio -= self._log_density(state.u, state.energy / self.target.level(state.u) ** 2, z, law)
+        log_ratio -= self._log_density(
+            state.u, state.energy / self.target.level(state.u) ** 2, z, law
+        )
         rate = float(np.exp(min(log_ratio, 0.0))) if np.isfinite(log_ratio) else 0.0
         if not np.log(rng.uniform()) < log_ratio:
             return state, kind, rate
@@ -480,10 +624,24 @@ class InterwovenWalk(HyperparameterWalk):
                 return state, kind, 0.0
             gradient = gradient / new_deviations * level**2
         energy = solve.misfit * level**2
-        return InterwovenState(u, new_deviations * new_z, energy, solve.residual, gradient), kind, rate
+        return (
+            InterwovenState(
+                u, new_deviations * new_z, energy, solve.residual, gradient
+            ),
+            kind,
+            rate,
+        )
 
-    def _log_density(self, u: Logarithms, misfit: float, z: Vector, law: NormalReference) -> float:
+    def _log_density(
+        self, u: Logarithms, misfit: float, z: Vector, law: NormalReference
+    ) -> float:
         """Return that of u and w."""
         log_volume = float(np.sum(np.log(law.scales)))
         log_noise = self.solver.data.size * float(np.log(self.target.level(u)))
-        return self.target.log_prior(u) - misfit - float(z @ z) / 2 + log_volume - log_noise
+        return (
+            self.target.log_prior(u)
+            - misfit
+            - float(z @ z) / 2
+            + log_volume
+            - log_noise
+        )

@@ -25,7 +25,11 @@ from langevax.sampling.hyperparameter_chains import (
     scales_of,
     solver_at,
 )
-from langevax.sampling.hyperparameters import HierarchicalCoordinates, HierarchicalInverseProblem, Logarithms
+from langevax.sampling.hyperparameters import (
+    HierarchicalCoordinates,
+    HierarchicalInverseProblem,
+    Logarithms,
+)
 from langevax.sampling.inverse import solver_of
 from langevax.sampling.inverse_draws import check_fit
 from langevax.sampling.preconditioning import CoordinateMap
@@ -51,7 +55,10 @@ from langevax.sampling.solver_walk import Dynamics, SolverWalk
 
 NUM_WARMUP = 400  # half with fixed hyperparameters
 NUM_COLLAPSED_WARMUP = 200
-MAX_ROUNDS, SETTLED = 5, 0.5  # of the pilot; the move of hyperparameters, in deviations, at which it ends
+MAX_ROUNDS, SETTLED = (
+    5,
+    0.5,
+)  # of the pilot; the move of hyperparameters, in deviations, at which it ends
 NUM_VERIFIED = 8  # draws at which a linear map is compared with its matrix
 COLLAPSED = (
     "the forward map is linear and the noise Gaussian: hyperparameters are sampled by Metropolis steps with the "
@@ -94,13 +101,17 @@ class HierarchicalRun(NamedTuple):
             )
         for name, value in others.items():
             if not (value is None or (isinstance(value, str) and value == "auto")):
-                raise ValueError(f"{name} is not for inverse problems with unknown hyperparameters; leave it out.")
+                raise ValueError(
+                    f"{name} is not for inverse problems with unknown hyperparameters; leave it out."
+                )
         if self.step_size == "theorem" or self.preconditioner == "diagonal":
             raise ValueError(
                 "with unknown hyperparameters step_size is a number and preconditioner 'low-rank' or None."
             )
         if callable(start):
-            raise TypeError("start must be a dict of one position here: chains start at draws about the mode.")
+            raise TypeError(
+                "start must be a dict of one position here: chains start at draws about the mode."
+            )
 
     def _collapsed(
         self,
@@ -116,15 +127,25 @@ class HierarchicalRun(NamedTuple):
         if exact is None:
             return None
         target = self.target
-        linear = LinearData.of(solver, exact, scales_of(target), target.level(target.centre))
+        linear = LinearData.of(
+            solver, exact, scales_of(target), target.level(target.centre)
+        )
         walk = CollapsedWalk(target, solver, linear, rng)
         mode = walk.law.centres[0]
-        check_fit(walk.solver_at(mode), linear.law(target.variances(mode), target.level(mode)).mean)
-        states = [walk.state_at(walk.first_logarithms(walk.log_density, rng)) for _ in range(self.num_chains)]
+        check_fit(
+            walk.solver_at(mode),
+            linear.law(target.variances(mode), target.level(mode)).mean,
+        )
+        states = [
+            walk.state_at(walk.first_logarithms(walk.log_density, rng))
+            for _ in range(self.num_chains)
+        ]
         number = NUM_COLLAPSED_WARMUP if self.num_warmup == "auto" else self.num_warmup
         visited, law = [], walk.law
         for step in range(number):
-            states = [walk.step(state, rng).state for state in states if state is not None]
+            states = [
+                walk.step(state, rng).state for state in states if state is not None
+            ]
             visited.append([state.u for state in states])
             walk.law = _adapted(law, walk.law, visited, step, number)
         result = self._run(walk, states, key)
@@ -132,7 +153,16 @@ class HierarchicalRun(NamedTuple):
         verified = np.linspace(0, len(draws) - 1, NUM_VERIFIED).astype(int)
         if not all(walk.is_linear_at(draw) for draw in draws[verified]):
             return None
-        return self._samples(walk, result, before, began, "collapsed", COLLAPSED, IndependentDraws(1.0), 1.0)
+        return self._samples(
+            walk,
+            result,
+            before,
+            began,
+            "collapsed",
+            COLLAPSED,
+            IndependentDraws(1.0),
+            1.0,
+        )
 
     def _interwoven(
         self,
@@ -154,14 +184,22 @@ class HierarchicalRun(NamedTuple):
             references = [prior_law(len(x))]
         step_size = 1.0 if isinstance(self.step_size, str) else self.step_size
         function_walk = SolverWalk(there, references[0], dynamics, step_size)
-        if is_adaptive and (len(references) > 1 or function_walk.is_far_from_normal(rng)):
+        if is_adaptive and (
+            len(references) > 1 or function_walk.is_far_from_normal(rng)
+        ):
             function_walk.mix(references)
         num_warmup = NUM_WARMUP if self.num_warmup == "auto" else self.num_warmup
         fixed, free = num_warmup // 2, num_warmup - num_warmup // 2
-        bar = solve_progress(function_walk, (fixed + 2 * free) * self.num_chains, self.progress)
-        fixed_states = first_states(function_walk, references, self.num_chains, None, rng)
+        bar = solve_progress(
+            function_walk, (fixed + 2 * free) * self.num_chains, self.progress
+        )
+        fixed_states = first_states(
+            function_walk, references, self.num_chains, None, rng
+        )
         with SolveThreads(min(solver.parallel, self.num_chains)) as threads:
-            fixed_states = warm_up(function_walk, fixed_states, fixed, is_adaptive, rng, bar, threads)
+            fixed_states = warm_up(
+                function_walk, fixed_states, fixed, is_adaptive, rng, bar, threads
+            )
         linear = (
             []
             if self.preconditioner is None
@@ -173,15 +211,29 @@ class HierarchicalRun(NamedTuple):
         walk = InterwovenWalk(target, solver, law, function_walk, linear)
         states = []
         for state in fixed_states:
-            gradient = None if state.gradient is None else state.gradient / deviations * target.level(u) ** 2
+            gradient = (
+                None
+                if state.gradient is None
+                else state.gradient / deviations * target.level(u) ** 2
+            )
             energy = state.solve.misfit * target.level(u) ** 2
             first = walk.first_logarithms(target.log_prior, rng)
             assert state.solve.residual is not None
-            states.append(InterwovenState(first, deviations * state.solve.z, energy, state.solve.residual, gradient))
+            states.append(
+                InterwovenState(
+                    first,
+                    deviations * state.solve.z,
+                    energy,
+                    state.solve.residual,
+                    gradient,
+                )
+            )
         visited, rngs = [], rng.spawn(len(states))
         with SolveThreads(min(solver.parallel, self.num_chains)) as threads:
             for number in range(free):
-                steps = list(threads.map(walk.free_step, list(zip(states, rngs, strict=True))))
+                steps = list(
+                    threads.map(walk.free_step, list(zip(states, rngs, strict=True)))
+                )
                 for step in steps:
                     walk.adapt(step, number, is_adaptive)
                 states = [step.state for step in steps]
@@ -192,26 +244,36 @@ class HierarchicalRun(NamedTuple):
         why = f"dynamics={dynamics!r} was passed"
         if self.dynamics == "auto":
             why = (
-                "the forward map is not linear, or too large for its matrix" if is_adaptive else "step_size was passed"
+                "the forward map is not linear, or too large for its matrix"
+                if is_adaptive
+                else "step_size was passed"
             )
         reason = f"{why}: steps of the function alternate with steps of the hyperparameters, centred and whitened"
         algorithm = (PCN if dynamics == "pcn" else PCNL)(walk.step_size, 1.0)
         result = self._run(walk, states, key)
-        return self._samples(walk, result, before, began, dynamics, reason, algorithm, walk.step_size)
+        return self._samples(
+            walk, result, before, began, dynamics, reason, algorithm, walk.step_size
+        )
 
     def _dynamics(self, solver: ForwardSolver) -> Dynamics:
         if self.dynamics == "auto":
             return "pcn" if solver.adjoint is None else "pcnl"
         if self.dynamics == "pcnl" and solver.adjoint is None:
-            raise ValueError("dynamics='pcnl' needs a gradient: pass adjoint= to inverse_problem, or dynamics='pcn'.")
+            raise ValueError(
+                "dynamics='pcnl' needs a gradient: pass adjoint= to inverse_problem, or dynamics='pcn'."
+            )
         return "pcn" if self.dynamics == "pcn" else "pcnl"
 
     @property
     def _thinning(self) -> int:
         return 1 if self.thinning == "auto" else self.thinning
 
-    def _run(self, walk: HyperparameterWalk, states: list[Any], key: Key[Array, ""]) -> Result:
-        return run_chains(walk, states, self.num_samples, self._thinning, key, self.progress)
+    def _run(
+        self, walk: HyperparameterWalk, states: list[Any], key: Key[Array, ""]
+    ) -> Result:
+        return run_chains(
+            walk, states, self.num_samples, self._thinning, key, self.progress
+        )
 
     def _samples(
         self,
@@ -241,7 +303,9 @@ class HierarchicalRun(NamedTuple):
         )
 
 
-def _adapted(first: ProposalLaw, law: ProposalLaw, visited: list[Any], step: int, number: int) -> ProposalLaw:
+def _adapted(
+    first: ProposalLaw, law: ProposalLaw, visited: list[Any], step: int, number: int
+) -> ProposalLaw:
     """Return proposals with moments of the later half of the steps so far, at each quarter of a warm-up."""
     if step + 1 not in (number // 4, number // 2, 3 * number // 4):
         return law
@@ -264,11 +328,20 @@ def find_modes(
     for _ in range(MAX_ROUNDS):
         there, deviations = solver_at(target, solver, u), np.sqrt(target.variances(u))
         reference = find_reference(there, x / deviations, rng)
-        walk = CollapsedWalk(target, solver, LinearData.of(there, reference, deviations, target.level(u)), rng)
-        move = np.linalg.norm(np.linalg.solve(walk.law.roots[0], walk.law.centres[0] - u))
+        walk = CollapsedWalk(
+            target,
+            solver,
+            LinearData.of(there, reference, deviations, target.level(u)),
+            rng,
+        )
+        move = np.linalg.norm(
+            np.linalg.solve(walk.law.roots[0], walk.law.centres[0] - u)
+        )
         x, u = deviations * reference.mean, walk.law.centres[0]
         if move < SETTLED:
             break
     assert walk is not None
-    references = find_references(solver_at(target, solver, u), x / np.sqrt(target.variances(u)), rng)
+    references = find_references(
+        solver_at(target, solver, u), x / np.sqrt(target.variances(u)), rng
+    )
     return walk.law, references, u

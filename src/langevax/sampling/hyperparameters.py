@@ -42,7 +42,9 @@ if TYPE_CHECKING:
 FUNCTION, NOISE = "function", "noise"
 INFORMED = 0.05  # relative narrowing of a hyperparameter's logarithm below which data say little
 HEAVY_TAIL = 0.7  # Hill's estimate of the tail's index, from which a mean of these draws says little
-NUM_PRIOR_DRAWS = 1000  # of hyperparameters, for the spread of coefficients under the prior
+NUM_PRIOR_DRAWS = (
+    1000  # of hyperparameters, for the spread of coefficients under the prior
+)
 MOVED = 0.25  # and the move of its mean, in deviations of the prior
 
 Logarithms = Float[np.ndarray, " hyperparameters"]
@@ -61,7 +63,9 @@ class HierarchicalInverseProblem:
     hyperpriors: dict[str, Hyperprior]
     known_noise: GaussianNoise | None
     """None where it is unknown."""
-    build: Callable[[GaussianNoise, GaussianPrior], "InverseProblem"] = field(repr=False)
+    build: Callable[[GaussianNoise, GaussianPrior], "InverseProblem"] = field(
+        repr=False
+    )
 
     def __repr__(self) -> str:
         return f"HierarchicalInverseProblem({self.prior.num_modes} modes; unknown: {', '.join(self.hyperpriors)})"
@@ -69,25 +73,41 @@ class HierarchicalInverseProblem:
     def at(self, **values: float) -> "InverseProblem":
         """Return the inverse problem with these values of all hyperparameters, such as their posterior means."""
         if values.keys() != self.hyperpriors.keys():
-            raise ValueError(f"at takes values of {', '.join(self.hyperpriors)}, got {', '.join(values) or 'none'}.")
+            raise ValueError(
+                f"at takes values of {', '.join(self.hyperpriors)}, got {', '.join(values) or 'none'}."
+            )
         for name, value in values.items():
             checks.number(name, value, positive=True)
         prior = self.prior
         if isinstance(prior, MaternPrior):
-            prior = prior.at(**{name: float(values[name]) for name in prior.hyperpriors})
-        return self.build(self.known_noise or GaussianNoise(deviation=values[NOISE]), prior)
+            prior = prior.at(
+                **{name: float(values[name]) for name in prior.hyperpriors}
+            )
+        return self.build(
+            self.known_noise or GaussianNoise(deviation=values[NOISE]), prior
+        )
 
     def functions(self, positions: Mapping[str, Any]) -> Float[Array, "*batch grid"]:
         """Values of the drawn functions on the grid of the basis."""
         return self.base.functions(positions[FUNCTION])
 
     def fields(
-        self, positions: Mapping[str, Any], *, coverage: float = 0.9, places: ArrayLike | None = None
+        self,
+        positions: Mapping[str, Any],
+        *,
+        coverage: float = 0.9,
+        places: ArrayLike | None = None,
     ) -> "xarray.Dataset":
         """Drawn functions with bands, as of `InverseProblem.fields`."""
         return self.base.fields(positions[FUNCTION], coverage=coverage, places=places)
 
-    def plot(self, positions: Mapping[str, Any], *, coverage: float = 0.9, places: ArrayLike | None = None) -> "Figure":
+    def plot(
+        self,
+        positions: Mapping[str, Any],
+        *,
+        coverage: float = 0.9,
+        places: ArrayLike | None = None,
+    ) -> "Figure":
         """Plot the drawn functions, as `InverseProblem.plot` does."""
         return self.base.plot(positions[FUNCTION], coverage=coverage, places=places)
 
@@ -108,11 +128,18 @@ class HierarchicalInverseProblem:
         checks.typed_key(key)
         checks.positive_int("num_prior_draws", num_prior_draws, minimum=2)
         function_key, key = random.split(key)
-        scales = np.sqrt([self.variances(u) for u in self._prior_logarithms(num_prior_draws, key)])
+        scales = np.sqrt(
+            [self.variances(u) for u in self._prior_logarithms(num_prior_draws, key)]
+        )
         deviates = np.asarray(random.normal(function_key, scales.shape))
-        drawn = self.base.functions(jnp.asarray(scales * deviates, jnp.result_type(float))[None])
+        drawn = self.base.functions(
+            jnp.asarray(scales * deviates, jnp.result_type(float))[None]
+        )
         basis = self.base.prior.basis
-        functions, prior = (drawn_fields(basis, of, coverage) for of in (self.functions(positions), drawn))
+        functions, prior = (
+            drawn_fields(basis, of, coverage)
+            for of in (self.functions(positions), drawn)
+        )
         return marginals(functions, prior[0], functionals, coverage)
 
     def modes(self, positions: Mapping[str, Any]) -> "pandas.DataFrame | SummaryTable":
@@ -131,18 +158,29 @@ class HierarchicalInverseProblem:
                 UserWarning,
                 stacklevel=2,
             )
-        return modes(np.asarray(positions[FUNCTION], np.float64), variances.mean(axis=0))
+        return modes(
+            np.asarray(positions[FUNCTION], np.float64), variances.mean(axis=0)
+        )
 
-    def _prior_logarithms(self, count: int, key: Key[Array, ""]) -> Float[np.ndarray, "count hyperparameters"]:
+    def _prior_logarithms(
+        self, count: int, key: Key[Array, ""]
+    ) -> Float[np.ndarray, "count hyperparameters"]:
         keys = random.split(key, len(self.hyperpriors))
-        drawn = [law.distribution.sample(k, (count,)) for law, k in zip(self.hyperpriors.values(), keys, strict=True)]
-        return np.log(np.stack([np.asarray(values, np.float64) for values in drawn], axis=1))
+        drawn = [
+            law.distribution.sample(k, (count,))
+            for law, k in zip(self.hyperpriors.values(), keys, strict=True)
+        ]
+        return np.log(
+            np.stack([np.asarray(values, np.float64) for values in drawn], axis=1)
+        )
 
     def predictions(self, positions: Mapping[str, Any]) -> Array:
         """Predicted data of draws with one leading axis, or with (chain, draw); a solve each."""
         return self.base.predictions(positions[FUNCTION])
 
-    def sample_predictive(self, positions: Mapping[str, Any], *, key: Key[Array, ""]) -> Array:
+    def sample_predictive(
+        self, positions: Mapping[str, Any], *, key: Key[Array, ""]
+    ) -> Array:
         """Draw data that would be measured again: predictions of draws, and noise of their level.
 
         Raises ValueError where the noise is described by its precision as a function.
@@ -169,7 +207,9 @@ class HierarchicalInverseProblem:
         if isinstance(self.prior, GaussianPrior):
             return np.asarray(self.prior.eigenvalues, np.float64)
         values = self.values(u)
-        return self.prior.eigenvalues({name: values[name] for name in self.prior.hyperpriors})
+        return self.prior.eigenvalues(
+            {name: values[name] for name in self.prior.hyperpriors}
+        )
 
     def level(self, u: Any) -> Any:
         """Return the deviation of the noise, 1 where that is known."""
@@ -181,7 +221,10 @@ class HierarchicalInverseProblem:
 
     def traced_log_prior(self, u: Float[Array, " hyperparameters"]) -> Scalar:
         """Return log p(u)."""
-        return sum((law.log_density(u[i]) for i, law in enumerate(self.hyperpriors.values())), jnp.zeros((), u.dtype))
+        return sum(
+            (law.log_density(u[i]) for i, law in enumerate(self.hyperpriors.values())),
+            jnp.zeros((), u.dtype),
+        )
 
     @cached_property
     def _compiled_log_prior(self) -> Callable[[Logarithms], Array]:
@@ -203,19 +246,25 @@ class HierarchicalInverseProblem:
         """Prior deviations of u."""
         return np.array([law.deviation for law in self.hyperpriors.values()])
 
-    def start_from(self, start: PyTree) -> tuple[Float[np.ndarray, " modes"], Logarithms]:
+    def start_from(
+        self, start: PyTree
+    ) -> tuple[Float[np.ndarray, " modes"], Logarithms]:
         """Return coefficients and logarithms of a position, or the typical ones; raise where it is not a position."""
         if start is None:
             return np.zeros(self.prior.num_modes), self.centre
         names = [FUNCTION, *self.names]
         if not isinstance(start, Mapping) or set(start) != set(names):
-            raise ValueError(f"start must be a dict with {', '.join(names)}, got {checks.shown(start)}.")
+            raise ValueError(
+                f"start must be a dict with {', '.join(names)}, got {checks.shown(start)}."
+            )
         self.base.check_start(start[FUNCTION])
         for name in self.names:
             checks.number(f"start[{name!r}]", start[name], positive=True)
         u = np.log([float(start[name]) for name in self.names])
         if not np.isfinite(self.log_prior(u)):
-            raise ValueError("start has hyperparameters at which their prior is zero; start within its support.")
+            raise ValueError(
+                "start has hyperparameters at which their prior is zero; start within its support."
+            )
         return np.asarray(start[FUNCTION], np.float64), u
 
     def uninformed(self, positions: PyTree) -> list[str]:
@@ -224,7 +273,10 @@ class HierarchicalInverseProblem:
         for name, law in self.hyperpriors.items():
             logarithms = np.log(np.asarray(positions[name], np.float64))
             ratio = float(logarithms.std() / law.deviation)
-            if ratio > 1 - INFORMED and abs(logarithms.mean() - law.mean) < MOVED * law.deviation:
+            if (
+                ratio > 1 - INFORMED
+                and abs(logarithms.mean() - law.mean) < MOVED * law.deviation
+            ):
                 sentences.append(
                     f"the data hardly inform {name}: the deviation of its logarithm is {ratio:.0%} of the prior's; "
                     "results depend on that prior, so choose it with care, or fix the value."
@@ -233,7 +285,9 @@ class HierarchicalInverseProblem:
 
 
 def hierarchical_problem(
-    build: Callable[[Any, GaussianPrior], "InverseProblem"], noise: Any, prior: MaternPrior | GaussianPrior
+    build: Callable[[Any, GaussianPrior], "InverseProblem"],
+    noise: Any,
+    prior: MaternPrior | GaussianPrior,
 ) -> "HierarchicalInverseProblem | InverseProblem":
     """Return a problem with distributions among noise and prior, or the one `build` returns where there are none."""
     hyperpriors = dict(prior.hyperpriors) if isinstance(prior, MaternPrior) else {}
@@ -241,10 +295,18 @@ def hierarchical_problem(
     if isinstance(noise, Distribution):
         hyperpriors = {NOISE: Hyperprior(NOISE, noise)} | hyperpriors
     else:
-        known_noise = noise if isinstance(noise, GaussianNoise) else GaussianNoise(deviation=noise)
+        known_noise = (
+            noise
+            if isinstance(noise, GaussianNoise)
+            else GaussianNoise(deviation=noise)
+        )
     typical = {name: law.typical for name, law in hyperpriors.items()}
     level = typical.get(NOISE)
-    fixed = prior if isinstance(prior, GaussianPrior) else prior.at(**{n: typical[n] for n in prior.hyperpriors})
+    fixed = (
+        prior
+        if isinstance(prior, GaussianPrior)
+        else prior.at(**{n: typical[n] for n in prior.hyperpriors})
+    )
     base = build(known_noise or GaussianNoise(deviation=level), fixed)
     if not hyperpriors:
         return base
@@ -262,7 +324,9 @@ class HierarchicalCoordinates(Reparametrised):
     scales: Float[Array, " modes"]
     precision: Float[Array, ""]
 
-    def __init__(self, target: HierarchicalInverseProblem, scales: Float[np.ndarray, " modes"]):
+    def __init__(
+        self, target: HierarchicalInverseProblem, scales: Float[np.ndarray, " modes"]
+    ):
         dtype = target.base.prior.eigenvalues.dtype
         self.problem, self.target = target.base.problem, target
         self.scales, self.precision = jnp.asarray(scales, dtype), jnp.zeros((), dtype)
@@ -270,7 +334,9 @@ class HierarchicalCoordinates(Reparametrised):
     def to_position(self, z: Float[Array, " d"]) -> dict[str, Array]:
         """The position of coordinates z."""
         number = len(self.scales)
-        return {FUNCTION: self.scales.astype(z.dtype) * z[:number]} | self.target.values(z[number:])
+        return {
+            FUNCTION: self.scales.astype(z.dtype) * z[:number]
+        } | self.target.values(z[number:])
 
     def from_position(self, position: Mapping[str, Array]) -> Float[Array, " d"]:
         """The coordinates of a position."""
@@ -279,7 +345,9 @@ class HierarchicalCoordinates(Reparametrised):
 
     def pull_back(self, gradient: PyTree) -> PyTree:
         """Refused: it depends on the position, which `value_and_gradient` knows."""
-        raise TypeError("coordinates with logarithms are not linear in the position; use value_and_gradient.")
+        raise TypeError(
+            "coordinates with logarithms are not linear in the position; use value_and_gradient."
+        )
 
     def _parts(self, z: Float[Array, " d"]) -> tuple[Array, Scalar, Scalar]:
         """Return x, the factor of the mean misfit, and the remaining terms."""
@@ -292,7 +360,10 @@ class HierarchicalCoordinates(Reparametrised):
         if target.known_noise is None:
             level = jnp.asarray(target.level(u), z.dtype)
             assert target.base.noise.deviation is not None
-            factor = factor * (jnp.asarray(target.base.noise.deviation, z.dtype) / level) ** 2
+            factor = (
+                factor
+                * (jnp.asarray(target.base.noise.deviation, z.dtype) / level) ** 2
+            )
             rest = rest + data * jnp.log(level)
         return scales * v, factor, rest
 
@@ -303,7 +374,11 @@ class HierarchicalCoordinates(Reparametrised):
     def gradient(self, position: Float[Array, " d"]) -> Float[Array, " d"]:
         return self.value_and_gradient(position)[1]
 
-    def value_and_gradient(self, position: Float[Array, " d"]) -> tuple[Scalar, Float[Array, " d"]]:
+    def value_and_gradient(
+        self, position: Float[Array, " d"]
+    ) -> tuple[Scalar, Float[Array, " d"]]:
         (x, factor, rest), backward = jax.vjp(self._parts, position)
         value, gradient = self.problem.value_and_gradient(x)
-        return factor * value + rest, backward((factor * gradient, value, jnp.ones_like(rest)))[0]
+        return factor * value + rest, backward(
+            (factor * gradient, value, jnp.ones_like(rest))
+        )[0]

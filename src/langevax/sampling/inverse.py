@@ -27,7 +27,10 @@ from langevax._typing import PyTree
 from langevax.problems import tracing
 from langevax.problems.problem import Function, Problem
 from langevax.sampling.fields import drawn_fields, field_dataset, plot_fields
-from langevax.sampling.hyperparameters import HierarchicalInverseProblem, hierarchical_problem
+from langevax.sampling.hyperparameters import (
+    HierarchicalInverseProblem,
+    hierarchical_problem,
+)
 from langevax.sampling.marginals import Functional, marginals, modes
 from langevax.sampling.noise import GaussianNoise
 from langevax.sampling.solve_cache import SolveCache
@@ -74,7 +77,9 @@ class InverseProblem(NamedTuple):
         """Raise unless `start` has one coefficient for each mode."""
         expected = (self.prior.num_modes,)
         if jnp.shape(start) != expected:
-            raise ValueError(f"start must have shape {expected}, one coefficient per mode, got {checks.shown(start)}.")
+            raise ValueError(
+                f"start must have shape {expected}, one coefficient per mode, got {checks.shown(start)}."
+            )
 
     def functions(self, positions: ArrayLike) -> Float[Array, "*batch grid"]:
         """Values of the drawn functions on the grid of the basis."""
@@ -82,7 +87,11 @@ class InverseProblem(NamedTuple):
         return values + jnp.asarray(self.prior_mean, values.dtype)
 
     def fields(
-        self, positions: ArrayLike, *, coverage: float = 0.9, places: ArrayLike | None = None
+        self,
+        positions: ArrayLike,
+        *,
+        coverage: float = 0.9,
+        places: ArrayLike | None = None,
     ) -> "xarray.Dataset":
         """Drawn functions on the coordinates of their grid, with `mean`, `deviation`, `low` and `high`.
 
@@ -91,9 +100,17 @@ class InverseProblem(NamedTuple):
             coverage: of the pointwise bands from `low` to `high`, in (0, 1).
             places: (nodes, dimension), where the nodes of a mesh or a graph are.
         """
-        return field_dataset(self.prior.basis, self.functions(positions), coverage, places)
+        return field_dataset(
+            self.prior.basis, self.functions(positions), coverage, places
+        )
 
-    def plot(self, positions: ArrayLike, *, coverage: float = 0.9, places: ArrayLike | None = None) -> "Figure":
+    def plot(
+        self,
+        positions: ArrayLike,
+        *,
+        coverage: float = 0.9,
+        places: ArrayLike | None = None,
+    ) -> "Figure":
         """Plot `fields`: a curve in its band, or maps of mean and deviation over the plane."""
         return plot_fields(self.fields(positions, coverage=coverage, places=places))
 
@@ -126,12 +143,18 @@ class InverseProblem(NamedTuple):
         checks.typed_key(key)
         checks.positive_int("num_prior_draws", num_prior_draws, minimum=2)
         prior = self.prior.sample((1, num_prior_draws), key=key)
-        shaped = [drawn_fields(self.prior.basis, self.functions(of), coverage) for of in (positions, prior)]
+        shaped = [
+            drawn_fields(self.prior.basis, self.functions(of), coverage)
+            for of in (positions, prior)
+        ]
         return marginals(shaped[0], shaped[1][0], functionals, coverage)
 
     def modes(self, positions: ArrayLike) -> "pandas.DataFrame | SummaryTable":
         """Return mean, sd, prior_sd of each coefficient, and `informed`, 1 - (sd / prior_sd)^2: the data's share."""
-        return modes(np.asarray(positions, np.float64), np.asarray(self.prior.eigenvalues, np.float64))
+        return modes(
+            np.asarray(positions, np.float64),
+            np.asarray(self.prior.eigenvalues, np.float64),
+        )
 
     def sample_predictive(self, positions: ArrayLike, *, key: Key[Array, ""]) -> Array:
         """Draw data that would be measured again: predictions of draws, a solve each, and noise.
@@ -140,19 +163,29 @@ class InverseProblem(NamedTuple):
         """
         predicted = self.predictions(positions)
         unit = random.normal(key, predicted.shape, predicted.dtype)
-        return predicted + jnp.asarray(self.noise.scaled(np.asarray(unit), self.data.shape), predicted.dtype)
+        return predicted + jnp.asarray(
+            self.noise.scaled(np.asarray(unit), self.data.shape), predicted.dtype
+        )
 
     def predictions(self, positions: ArrayLike) -> Array:
         """Predicted data of draws with one leading axis, or with (chain, draw); a solve each."""
         positions = jnp.asarray(positions)
         flat = positions.reshape(-1, positions.shape[-1])
         if self.solver is None:
-            predicted = jax.lax.map(lambda x: self.forward_map(self.functions(x)), flat, batch_size=64)
+            predicted = jax.lax.map(
+                lambda x: self.forward_map(self.functions(x)), flat, batch_size=64
+            )
         else:
             scales = np.sqrt(np.asarray(self.prior.eigenvalues, np.float64))
-            predicted = np.stack(self.solver.each(self.solver.predict, np.asarray(flat, np.float64) / scales))
+            predicted = np.stack(
+                self.solver.each(
+                    self.solver.predict, np.asarray(flat, np.float64) / scales
+                )
+            )
             predicted = jnp.asarray(predicted, jnp.result_type(float))
-        return jax.tree.map(lambda a: a.reshape(*positions.shape[:-1], *a.shape[1:]), predicted)
+        return jax.tree.map(
+            lambda a: a.reshape(*positions.shape[:-1], *a.shape[1:]), predicted
+        )
 
 
 class Misfit(eqx.Module):
@@ -167,25 +200,42 @@ class Misfit(eqx.Module):
     operator: Callable | None
 
     def __init__(
-        self, forward_map: ForwardMap, data: Array, noise: GaussianNoise, prior: GaussianPrior, mean: np.ndarray
+        self,
+        forward_map: ForwardMap,
+        data: Array,
+        noise: GaussianNoise,
+        prior: GaussianPrior,
+        mean: np.ndarray,
     ):
-        as_numbers = lambda array: None if array is None else jnp.asarray(array, data.dtype)  # noqa: E731
+        as_numbers = lambda array: (
+            None if array is None else jnp.asarray(array, data.dtype)
+        )
         self.forward_map, self.data, self.prior = forward_map, data, prior
         self.mean = jnp.asarray(mean, data.dtype)
-        self.deviation, self.whitener = as_numbers(noise.deviation), as_numbers(noise.whitener)
+        self.deviation, self.whitener = (
+            as_numbers(noise.deviation),
+            as_numbers(noise.whitener),
+        )
         self.operator = noise.operator
 
     def __call__(self, position: Float[Array, " modes"]) -> Float[Array, ""]:
         values = self.prior.basis.synthesize(position)
         predicted = self.forward_map(values + self.mean.astype(values.dtype))
         _check_shape(jnp.shape(predicted), self.data.shape)
-        wide = max(predicted.dtype, self.data.dtype, key=lambda dtype: dtype.itemsize)  # not data to fewer bits
+        wide = max(
+            predicted.dtype, self.data.dtype, key=lambda dtype: dtype.itemsize
+        )  # not data to fewer bits
         residual = predicted.astype(wide) - self.data.astype(wide)
         if self.operator is not None:
             flat = residual.reshape(-1)
             return jnp.vdot(flat, self.operator(flat)) / (2 * flat.size)
         if self.whitener is not None:
-            return jnp.mean((self.whitener.astype(residual.dtype) @ residual.reshape(-1)) ** 2) / 2
+            return (
+                jnp.mean(
+                    (self.whitener.astype(residual.dtype) @ residual.reshape(-1)) ** 2
+                )
+                / 2
+            )
         assert self.deviation is not None
         return jnp.mean((residual / self.deviation.astype(residual.dtype)) ** 2) / 2
 
@@ -290,12 +340,20 @@ def inverse_problem(
         raise TypeError(
             f"forward_map must be a function of the unknown function's values, got {checks.shown(forward_map)}."
         )
-    checks.function("adjoint", adjoint, "(values, residual) -> like values", optional=True)
+    checks.function(
+        "adjoint", adjoint, "(values, residual) -> like values", optional=True
+    )
     parallel = checks.whole("parallel", parallel)
     if not isinstance(prior, GaussianPrior | MaternPrior):
-        raise TypeError(f"prior must be a langevax.spaces.GaussianPrior or MaternPrior, got {type(prior).__name__}.")
-    of_objects = isinstance(noise, list | tuple) or (isinstance(noise, np.ndarray) and noise.dtype == object)
-    if of_objects and any(isinstance(entry, Distribution) for entry in np.ravel(np.asarray(noise, object))):
+        raise TypeError(
+            f"prior must be a langevax.spaces.GaussianPrior or MaternPrior, got {type(prior).__name__}."
+        )
+    of_objects = isinstance(noise, list | tuple) or (
+        isinstance(noise, np.ndarray) and noise.dtype == object
+    )
+    if of_objects and any(
+        isinstance(entry, Distribution) for entry in np.ravel(np.asarray(noise, object))
+    ):
         raise ValueError(
             "noise must be one distribution or numbers, got an array with distributions; where data differ in noise, "
             "divide them and their predictions by its deviations, and pass the distribution of the common factor."
@@ -306,13 +364,24 @@ def inverse_problem(
 
         def build(noise: GaussianNoise, prior: GaussianPrior) -> InverseProblem:
             return inverse_problem(
-                forward_map, data, noise, prior, adjoint=adjoint, prior_mean=prior_mean, parallel=parallel, cache=cache
+                forward_map,
+                data,
+                noise,
+                prior,
+                adjoint=adjoint,
+                prior_mean=prior_mean,
+                parallel=parallel,
+                cache=cache,
             )
 
         return hierarchical_problem(build, noise, prior)
     exact = checks.real_array("data", data)
     y = jnp.asarray(exact, prior.eigenvalues.dtype)
-    checks.finite("data", y, remedy="drop missing measurements, and their predictions from forward_map")
+    checks.finite(
+        "data",
+        y,
+        remedy="drop missing measurements, and their predictions from forward_map",
+    )
     if not isinstance(noise, GaussianNoise):
         checks.number("noise", noise, positive=True)
         noise = GaussianNoise(deviation=noise)
@@ -325,7 +394,9 @@ def inverse_problem(
     mean = checks.real_array("prior_mean", prior_mean)
     checks.finite("prior_mean", mean, remedy="pass finite values")
     if mean.shape not in ((), grid.shape):
-        raise ValueError(f"prior_mean must be one number or of the grid's shape {grid.shape}, got shape {mean.shape}.")
+        raise ValueError(
+            f"prior_mean must be one number or of the grid's shape {grid.shape}, got shape {mean.shape}."
+        )
     temperature, precision = 1 / y.size, prior.precision(ridge=1 / y.size)
     dtype = _predicted_dtype(forward_map, grid)
     is_compiled = tracing.is_traced(forward_map, grid, _value)
@@ -334,13 +405,19 @@ def inverse_problem(
             "parallel is for forward maps on NumPy arrays; JAX runs this one on all cores: leave parallel out."
         )
     if is_compiled and cache is not None:
-        raise ValueError("cache is for forward maps on NumPy arrays, and JAX runs this one: leave cache out.")
-    has_derivative = adjoint is None and dtype is not None and jnp.issubdtype(dtype, jnp.floating)
+        raise ValueError(
+            "cache is for forward maps on NumPy arrays, and JAX runs this one: leave cache out."
+        )
+    has_derivative = (
+        adjoint is None and dtype is not None and jnp.issubdtype(dtype, jnp.floating)
+    )
     if has_derivative and tracing.is_traced(forward_map, grid, jax.jvp):
         _check_shape(jax.eval_shape(forward_map, grid).shape, y.shape)
         _check_reproducible(forward_map, grid)
         problem = Function(Misfit(forward_map, y, noise, prior, mean), precision)
-        return InverseProblem(problem, temperature, prior, forward_map, exact, noise, mean)
+        return InverseProblem(
+            problem, temperature, prior, forward_map, exact, noise, mean
+        )
     called = forward_map
     if has_derivative and tracing.is_traced(forward_map, grid, _vjp):
         adjoint = transposed_derivative(forward_map, grid.dtype)
@@ -351,8 +428,12 @@ def inverse_problem(
         warnings.warn(warning, SolverWarning, stacklevel=2)
     if cache is not None:
         solver.use_cache(SolveCache(cache))
-    problem = SolverMisfit(precision=precision, solver=solver, scales=jnp.sqrt(prior.eigenvalues))
-    return InverseProblem(problem, temperature, prior, forward_map, exact, noise, mean, solver)
+    problem = SolverMisfit(
+        precision=precision, solver=solver, scales=jnp.sqrt(prior.eigenvalues)
+    )
+    return InverseProblem(
+        problem, temperature, prior, forward_map, exact, noise, mean, solver
+    )
 
 
 def solver_of(target: InverseProblem) -> ForwardSolver:
@@ -362,7 +443,12 @@ def solver_of(target: InverseProblem) -> ForwardSolver:
     dtype = target.prior.eigenvalues.dtype
     adjoint = transposed_derivative(target.forward_map, dtype)
     solver = ForwardSolver(
-        _compiled(target.forward_map, dtype), adjoint, target.data, target.noise, target.prior, target.prior_mean
+        _compiled(target.forward_map, dtype),
+        adjoint,
+        target.data,
+        target.noise,
+        target.prior,
+        target.prior_mean,
     )
     solver.is_single = dtype.itemsize < 8
     return solver
@@ -382,7 +468,9 @@ def transposed_derivative(forward_map: ForwardMap, dtype: Any) -> Adjoint:
         predicted, backward = jax.vjp(forward_map, values)
         return backward(residual.astype(predicted.dtype))[0]
 
-    return lambda values, residual: product(jnp.asarray(values, dtype), jnp.asarray(residual, dtype))
+    return lambda values, residual: product(
+        jnp.asarray(values, dtype), jnp.asarray(residual, dtype)
+    )
 
 
 def _vjp(forward_map: ForwardMap, primals: tuple[Array], _: tuple[Array]) -> Array:
@@ -406,7 +494,9 @@ def _predicted_dtype(forward_map: ForwardMap, like: jax.ShapeDtypeStruct) -> Any
             "jnp.stack."
         )
     if jnp.issubdtype(predicted.dtype, jnp.complexfloating):
-        raise TypeError(f"forward_map returned {predicted.dtype} numbers; return real ones.")
+        raise TypeError(
+            f"forward_map returned {predicted.dtype} numbers; return real ones."
+        )
     return predicted.dtype
 
 

@@ -40,8 +40,12 @@ from langevax.sampling.solver_chains import (
 from langevax.sampling.solver_walk import FEW_MODES, LONGEST_STEP, Dynamics, SolverWalk
 
 NUM_WARMUP = 200
-IMPROBABLE = 1e-8  # probability of data as far from noise and prior, below which it is a warning
-LARGEST_SYNTHESIS = 2**24  # numbers of the matrix from coefficients to values that a map in JAX is tried with
+IMPROBABLE = (
+    1e-8  # probability of data as far from noise and prior, below which it is a warning
+)
+LARGEST_SYNTHESIS = (
+    2**24
+)  # numbers of the matrix from coefficients to values that a map in JAX is tried with
 
 
 def check_fit(solver: ForwardSolver, mode: Float[np.ndarray, " modes"]) -> None:
@@ -82,8 +86,15 @@ class InverseRun(NamedTuple):
         began, target = time.perf_counter(), self.target
         pilot_key, *keys = random.split(self.key, 4)
         if self.dynamics == "auto":
-            large = target.prior.num_modes * len(target.prior.basis.grid) > LARGEST_SYNTHESIS
-            solver = target.solver if target.solver is not None or large else solver_of(target)
+            large = (
+                target.prior.num_modes * len(target.prior.basis.grid)
+                > LARGEST_SYNTHESIS
+            )
+            solver = (
+                target.solver
+                if target.solver is not None or large
+                else solver_of(target)
+            )
             if solver is not None:
                 before = SolveCounts.of(solver)
                 exact = exact_reference(solver, generator(pilot_key))
@@ -93,7 +104,9 @@ class InverseRun(NamedTuple):
                     return self._walk(solver, before, keys, began)
                 if self._is_far_from_normal(solver, generator(pilot_key)):
                     return self._walk(solver, before, keys, began)
-        elif self.dynamics == "hmc" or (target.solver is not None and self.dynamics in ("pcn", "pcnl")):
+        elif self.dynamics == "hmc" or (
+            target.solver is not None and self.dynamics in ("pcn", "pcnl")
+        ):
             solver = target.solver or solver_of(target)
             return self._walk(solver, SolveCounts.of(solver), keys, began)
         return None
@@ -109,7 +122,13 @@ class InverseRun(NamedTuple):
         check_fit(solver, exact.mean)
         coordinates, temperature = self._coordinates(exact), self.target.temperature
         chains = independent_chains(
-            coordinates, temperature, self.num_samples, self.num_chains, keys[0], self.progress, self.saving
+            coordinates,
+            temperature,
+            self.num_samples,
+            self.num_chains,
+            keys[0],
+            self.progress,
+            self.saving,
         )
         counts = SolveCounts.of(solver).since(before)
         return self._samples(
@@ -121,7 +140,13 @@ class InverseRun(NamedTuple):
             began,
         )
 
-    def _walk(self, solver: ForwardSolver, before: SolveCounts, keys: list[Key[Array, ""]], began: float) -> Samples:
+    def _walk(
+        self,
+        solver: ForwardSolver,
+        before: SolveCounts,
+        keys: list[Key[Array, ""]],
+        began: float,
+    ) -> Samples:
         dynamics, reason = self._dynamics(solver)
         if self.preconditioner == "diagonal":
             raise ValueError(
@@ -134,46 +159,88 @@ class InverseRun(NamedTuple):
                 if self.target.solver is None
                 else "pass cache=file to inverse_problem, whose solves a run that was stopped takes up again"
             )
-            raise ValueError(f"checkpoint is for chains in JAX, and these run on the host: {remedy}.")
+            raise ValueError(
+                f"checkpoint is for chains in JAX, and these run on the host: {remedy}."
+            )
         if self.step_size == "theorem":
-            raise ValueError("step_size='theorem' is for Langevin dynamics; pass a number, or 'auto'.")
+            raise ValueError(
+                "step_size='theorem' is for Langevin dynamics; pass a number, or 'auto'."
+            )
         scales = self._scales
-        rng, thinning = generator(keys[0]), 1 if self.thinning == "auto" else self.thinning
+        rng, thinning = (
+            generator(keys[0]),
+            1 if self.thinning == "auto" else self.thinning,
+        )
         if self.preconditioner is None:
-            references = [NormalReference(np.zeros(len(scales)), np.zeros((len(scales), 1)), np.ones(1))]
+            references = [
+                NormalReference(
+                    np.zeros(len(scales)), np.zeros((len(scales), 1)), np.ones(1)
+                )
+            ]
         else:
-            references = find_references(solver, np.asarray(self.start, np.float64) / scales, rng)
+            references = find_references(
+                solver, np.asarray(self.start, np.float64) / scales, rng
+            )
             check_fit(solver, references[0].mean)
         is_adaptive = isinstance(self.step_size, str)
-        if not isinstance(self.step_size, str) and self.step_size > LONGEST_STEP[dynamics]:
+        if (
+            not isinstance(self.step_size, str)
+            and self.step_size > LONGEST_STEP[dynamics]
+        ):
             raise ValueError(
                 f"step_size={self.step_size:g} is beyond {LONGEST_STEP[dynamics]:.4g}, at which proposals of "
                 f"{dynamics!r} are independent of the state; pass less, or 'auto'."
             )
-        walk = SolverWalk(solver, references[0], dynamics, 1.0 if isinstance(self.step_size, str) else self.step_size)
+        walk = SolverWalk(
+            solver,
+            references[0],
+            dynamics,
+            1.0 if isinstance(self.step_size, str) else self.step_size,
+        )
         if is_adaptive and (len(references) > 1 or walk.is_far_from_normal(rng)):
             walk.mix(references)
         num_warmup = NUM_WARMUP if self.num_warmup == "auto" else self.num_warmup
         bar = solve_progress(walk, num_warmup * self.num_chains, self.progress)
-        states = first_states(walk, references, self.num_chains, self._start_of_chain(scales, keys[1]), rng)
+        states = first_states(
+            walk,
+            references,
+            self.num_chains,
+            self._start_of_chain(scales, keys[1]),
+            rng,
+        )
         with SolveThreads(min(solver.parallel, self.num_chains)) as threads:
             states = warm_up(walk, states, num_warmup, is_adaptive, rng, bar, threads)
         bar.close()
-        run = run_chains(walk, states, self.num_samples, thinning, keys[2], self.progress)
-        coordinates, temperature = self._coordinates(walk.reference), self.target.temperature
+        run = run_chains(
+            walk, states, self.num_samples, thinning, keys[2], self.progress
+        )
+        coordinates, temperature = (
+            self._coordinates(walk.reference),
+            self.target.temperature,
+        )
         algorithm = (PCN if dynamics == "pcn" else PCNL)(walk.step_size, temperature)
         counts = SolveCounts.of(solver).since(before)
-        chains = TunedChains(algorithm, run, float(walk.step_size), thinning, counts.forward + counts.adjoint)
+        chains = TunedChains(
+            algorithm,
+            run,
+            float(walk.step_size),
+            thinning,
+            counts.forward + counts.adjoint,
+        )
         return self._samples(chains, coordinates, dynamics, reason, counts, began, walk)
 
-    def _is_far_from_normal(self, solver: ForwardSolver, rng: np.random.Generator) -> bool:
+    def _is_far_from_normal(
+        self, solver: ForwardSolver, rng: np.random.Generator
+    ) -> bool:
         """True where a map in JAX is better sampled on the host, by steps about the prior as well.
 
         There are several modes, or few coefficients whose law is far from normal about the only one.
         """
         if self.preconditioner != "auto" or self.saving["checkpoint"] is not None:
             return False
-        references = find_references(solver, np.asarray(self.start, np.float64) / self._scales, rng)
+        references = find_references(
+            solver, np.asarray(self.start, np.float64) / self._scales, rng
+        )
         if len(references) > 1 or solver.num_modes > FEW_MODES:
             return len(references) > 1
         return SolverWalk(solver, references[0], "pcn", 1.0).is_far_from_normal(rng)
@@ -186,11 +253,16 @@ class InverseRun(NamedTuple):
     def _dynamics(self, solver: ForwardSolver) -> tuple[Dynamics, str]:
         if self.dynamics == "auto":
             if self.target.solver is None:
-                return "hmc", "the unknown has few coefficients, and their posterior is far from normal"
+                return (
+                    "hmc",
+                    "the unknown has few coefficients, and their posterior is far from normal",
+                )
             if solver.adjoint is None:
                 return "pcn", "the forward map has no adjoint"
             return "hmc", "the forward map has an adjoint"
-        dynamics: Dynamics = self.dynamics if self.dynamics in ("pcn", "hmc") else "pcnl"
+        dynamics: Dynamics = (
+            self.dynamics if self.dynamics in ("pcn", "hmc") else "pcnl"
+        )
         if dynamics != "pcn" and solver.adjoint is None:
             raise ValueError(
                 f"dynamics={dynamics!r} needs a gradient: pass adjoint= to inverse_problem, or dynamics='pcn'."
@@ -203,10 +275,14 @@ class InverseRun(NamedTuple):
         start = self.chain_start
         if start is None:
             return None
-        return lambda chain: np.asarray(start(random.fold_in(key, chain)), np.float64) / scales
+        return lambda chain: (
+            np.asarray(start(random.fold_in(key, chain)), np.float64) / scales
+        )
 
     def _coordinates(self, reference: NormalReference) -> CoordinateMap:
-        return reference_coordinates(self.target.problem, self.target.start, reference, self.target.temperature)
+        return reference_coordinates(
+            self.target.problem, self.target.start, reference, self.target.temperature
+        )
 
     def _samples(
         self,

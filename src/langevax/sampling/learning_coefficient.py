@@ -31,7 +31,12 @@ from langevax.problems.problem import Problem, Scalar
 from langevax.run import Result, simulate
 from langevax.run.simulate import position_of
 from langevax.sampling.coefficient import LearningCoefficient, dependence, doubts
-from langevax.sampling.corrected_mean import CorrectedMean, effective_draws_of, localization_effect, r_hat_of
+from langevax.sampling.corrected_mean import (
+    CorrectedMean,
+    effective_draws_of,
+    localization_effect,
+    r_hat_of,
+)
 from langevax.sampling.nuts import NUTS, stages_of
 from langevax.sampling.preconditioning import (
     MAX_COORDINATES,
@@ -44,14 +49,23 @@ from langevax.sampling.preconditioning import (
 )
 from langevax.sampling.resolution import check_resolution, normal_deviations
 from langevax.sampling.starts import NUM_HALVINGS, StartWithinReach
-from langevax.sampling.subsampled_hmc import CEILING, SubsampledHMC, surrogate_batch_size, within_limits
+from langevax.sampling.subsampled_hmc import (
+    CEILING,
+    SubsampledHMC,
+    surrogate_batch_size,
+    within_limits,
+)
 from langevax.sampling.tempered_loss import Observation, TemperedLoss, tempered_loss
 
 WARMUP, PHASES = 600, (0.25, 0.5, 0.25)  # steps, and the shares of its phases
 NUM_POINTS = 8  # starts from which the first batch size is chosen
-STEPS_PER_UNIT = 50  # draws of phases count as one for so many steps, against one of the curvature
+STEPS_PER_UNIT = (
+    50  # draws of phases count as one for so many steps, against one of the curvature
+)
 STEPS_PER_DRAW = 2  # along batches: a record costs a pass, as a step does
-MIN_ACCEPTANCE = 0.3  # below which batches are too small, and units of the localization too wide
+MIN_ACCEPTANCE = (
+    0.3  # below which batches are too small, and units of the localization too wide
+)
 MAX_DESCENTS, DESCENT_TOLERANCE = 20, 0.01  # of `descend`, in units of the coefficient
 TOO_SHORT = 1.05  # step at the end of a warm-up, over the shortest that is taken
 NUM_RECORDED = 2  # numbers of a record before the variables of mean zero
@@ -122,7 +136,9 @@ def learning_coefficient(
     """
     began = time.perf_counter()
     if isinstance(key, Tracer):
-        raise TypeError("learning_coefficient runs outside of jax.jit, vmap and grad; call it from there.")
+        raise TypeError(
+            "learning_coefficient runs outside of jax.jit, vmap and grad; call it from there."
+        )
     checks.not_forked()
     checks.typed_key(key)
     checks.positive_int("num_samples", num_samples, minimum=4)
@@ -132,7 +148,9 @@ def learning_coefficient(
     for name, number in (("temperature", temperature), ("localization", localization)):
         checks.number(name, number, positive=True, auto=True)
         if np.size(number) != 1:
-            raise ValueError(f"{name} must be one number, got {checks.shown(number)}; pass a float.")
+            raise ValueError(
+                f"{name} must be one number, got {checks.shown(number)}; pass a float."
+            )
     law = tempered_loss(loss, params, data, select)
     size, num_observed = int(law.size), law.num_observed(observe)
     if batch_size is not None:
@@ -140,11 +158,22 @@ def learning_coefficient(
     if not (batch_size is None or isinstance(batch_size, str)):
         batch_size = int(batch_size)
         if batch_size > size:
-            raise ValueError(f"batch_size is {batch_size} but data has {size} rows; pass at most {size}, or 'auto'.")
+            raise ValueError(
+                f"batch_size is {batch_size} but data has {size} rows; pass at most {size}, or 'auto'."
+            )
     heat = math.log(size) / size if isinstance(temperature, str) else float(temperature)
-    minimum = _Minimum.of(law, heat, descend, None if isinstance(localization, str) else float(localization))
+    minimum = _Minimum.of(
+        law,
+        heat,
+        descend,
+        None if isinstance(localization, str) else float(localization),
+    )
     pilot_key, run_key = random.split(key)
-    counts = int(num_chains), WARMUP if isinstance(num_warmup, str) else int(num_warmup), int(num_samples)
+    counts = (
+        int(num_chains),
+        WARMUP if isinstance(num_warmup, str) else int(num_warmup),
+        int(num_samples),
+    )
     saving = {"progress": progress, "checkpoint": checkpoint, "resume": resume}
     spent, target, chains = 0, None, 0
     for units in get_args(Units):
@@ -155,7 +184,9 @@ def learning_coefficient(
         spent = target.evaluations + chains
     assert target is not None
     assert not isinstance(chains, int)
-    return _summary(minimum, target, chains, heat, num_observed, time.perf_counter() - began)
+    return _summary(
+        minimum, target, chains, heat, num_observed, time.perf_counter() - began
+    )
 
 
 class _Minimum(NamedTuple):
@@ -172,18 +203,31 @@ class _Minimum(NamedTuple):
     """True where the localization is the default's."""
 
     @classmethod
-    def of(cls, law: TemperedLoss, temperature: float, descend: bool, localization: float | None) -> "_Minimum":
+    def of(
+        cls,
+        law: TemperedLoss,
+        temperature: float,
+        descend: bool,
+        localization: float | None,
+    ) -> "_Minimum":
         """Return the minimum from the parameters of a law; without a localization, that of the scale found there."""
         passes, minimum = 0, None
         for _ in range(MAX_DESCENTS if descend else 1):
             gamma = _scale(law) if localization is None else localization
-            law = replace(law, precision=jnp.asarray(temperature * gamma, trees.dtype_of(law.moving())))
+            law = replace(
+                law,
+                precision=jnp.asarray(
+                    temperature * gamma, trees.dtype_of(law.moving())
+                ),
+            )
             minimum = cls._at(law, gamma, passes)
             passes = minimum.passes
             if not descend or minimum.gap(temperature) <= DESCENT_TOLERANCE:
                 break
             flat = Raveled(law, law.start())
-            law = replace(law, params=law.displaced(flat.to_position(minimum.displacement)))
+            law = replace(
+                law, params=law.displaced(flat.to_position(minimum.displacement))
+            )
         assert minimum is not None
         dimension, gap = len(minimum.displacement), minimum.gap(temperature)
         if minimum.rounding(temperature) > max(0.5, dimension / 4):
@@ -207,9 +251,13 @@ class _Minimum(NamedTuple):
         value, gradient = law.value_and_gradient(start)
         loss = float(value)
         if not math.isfinite(loss):
-            raise ValueError(f"the loss at params is {loss}; pass params at which it is finite.")
+            raise ValueError(
+                f"the loss at params is {loss}; pass params at which it is finite."
+            )
         if not all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in gradient):
-            raise ValueError("the gradient of the loss at params is not finite; pass params at which it is.")
+            raise ValueError(
+                "the gradient of the loss at params is not finite; pass params at which it is."
+            )
         flat = Raveled(law, start)
         mode, used = find_mode(flat, flat.from_position(start))
         lowest = min(loss, float(law.value(flat.to_position(mode))))
@@ -221,12 +269,20 @@ class _Minimum(NamedTuple):
 
     def rounding(self, temperature: float) -> float:
         """Return that of the loss, in units of the coefficient."""
-        return float(jnp.finfo(self.displacement.dtype).eps) / 2 * abs(self.loss) / temperature
+        return (
+            float(jnp.finfo(self.displacement.dtype).eps)
+            / 2
+            * abs(self.loss)
+            / temperature
+        )
 
 
 def _scale(law: TemperedLoss) -> float:
     """Return one over the mean square of the parameters that move."""
-    squares, count = sum(float(jnp.sum(leaf**2)) for leaf in law.moving()), sum(leaf.size for leaf in law.moving())
+    squares, count = (
+        sum(float(jnp.sum(leaf**2)) for leaf in law.moving()),
+        sum(leaf.size for leaf in law.moving()),
+    )
     return count / squares if squares > 0 else 1.0
 
 
@@ -250,22 +306,41 @@ class _Target(NamedTuple):
         observe: Callable[[PyTree], Array] | None,
         units: Units,
     ) -> "_Target":
-        law, dimension, spent = minimum.law, len(minimum.displacement), minimum.passes * int(minimum.law.size)
+        law, dimension, spent = (
+            minimum.law,
+            len(minimum.displacement),
+            minimum.passes * int(minimum.law.size),
+        )
         flat = coordinates_of(law, law.start(), temperature, whiten=True)
         kind = "full" if dimension <= MAX_COORDINATES else "low-rank"
         try:
             if units != "curvature":
-                even, pilot = flat, _even_pilot(flat, minimum, temperature, key, units == "reach")
+                even, pilot = (
+                    flat,
+                    _even_pilot(flat, minimum, temperature, key, units == "reach"),
+                )
             else:
-                even, pilot = run_even_pilot(flat, minimum.displacement, kind, temperature, key, exact_prior=False)
+                even, pilot = run_even_pilot(
+                    flat,
+                    minimum.displacement,
+                    kind,
+                    temperature,
+                    key,
+                    exact_prior=False,
+                )
         except ValueError:  # a curvature that is not finite
             coordinates = flat.with_units_at(minimum.displacement, temperature, key)
             mode = coordinates.from_position(flat.to_position(minimum.displacement))
         else:
             coordinates = even.preconditioned(*_worthwhile(pilot))
-            mode, spent = coordinates.from_position(pilot.mode, len(even.layers)), spent + pilot.evaluations
+            mode, spent = (
+                coordinates.from_position(pilot.mode, len(even.layers)),
+                spent + pilot.evaluations,
+            )
         shares = float(law.precision) * _squared_scales(coordinates, mode)
-        observation = Observation.of(jnp.asarray(temperature, mode.dtype), shares, observe)
+        observation = Observation.of(
+            jnp.asarray(temperature, mode.dtype), shares, observe
+        )
         target = cls(law, coordinates, temperature, mode, observation, spent, units)
         target.check_resolution(1.0, key)
         return target
@@ -279,12 +354,20 @@ class _Target(NamedTuple):
         """In the coordinates that are sampled."""
         return self.coordinates.problem
 
-    def check_resolution(self, scales: float | Float[np.ndarray, " d"], key: Key[Array, ""]) -> None:
+    def check_resolution(
+        self, scales: float | Float[np.ndarray, " d"], key: Key[Array, ""]
+    ) -> None:
         """Raise where the parameters are too far apart for the law, whose coordinates have scales in sqrt(T)."""
-        widths = jnp.broadcast_to(jnp.asarray(scales * math.sqrt(self.temperature), self.mode.dtype), self.mode.shape)
+        widths = jnp.broadcast_to(
+            jnp.asarray(scales * math.sqrt(self.temperature), self.mode.dtype),
+            self.mode.shape,
+        )
         deviations = normal_deviations(self.coordinates, widths, key).values()
         moved = self.law.displaced(self.coordinates.to_position(self.mode))
-        names = [f"params{jax.tree_util.keystr(path)}" for path, _ in jax.tree.leaves_with_path(moved)]
+        names = [
+            f"params{jax.tree_util.keystr(path)}"
+            for path, _ in jax.tree.leaves_with_path(moved)
+        ]
         centres = jax.tree.leaves(moved)
         check_resolution(
             dict(zip((names[i] for i in self.law.selected), deviations, strict=True)),
@@ -307,31 +390,58 @@ class _Target(NamedTuple):
         """
         num_chains, num_warmup, num_samples = counts
         warm_key, run_key = random.split(key)
-        start = StartWithinReach(self.problem, self.mode, jnp.asarray(self.temperature, self.mode.dtype))
+        start = StartWithinReach(
+            self.problem, self.mode, jnp.asarray(self.temperature, self.mode.dtype)
+        )
         options: dict[str, Any] = {"num_chains": num_chains, "record": self.observation}
         if batch_size is None:
-            algorithm, warm = self._warm_nuts(start, num_warmup, warm_key, options | {"progress": saving["progress"]})
+            algorithm, warm = self._warm_nuts(
+                start, num_warmup, warm_key, options | {"progress": saving["progress"]}
+            )
             spent, thinning = warm.evaluations, 1
         else:
-            options["average"] = position_of  # needed in the warm-up alone; with it draws are the same compiled program
+            options["average"] = (
+                position_of  # needed in the warm-up alone; with it draws are the same compiled program
+            )
             more = options | {"progress": saving["progress"]}
-            algorithm, warm, spent = self._warm_batches(batch_size, start, num_warmup, warm_key, more)
-            is_short = algorithm.step_size <= TOO_SHORT * within_limits(0.0, len(self.mode))
+            algorithm, warm, spent = self._warm_batches(
+                batch_size, start, num_warmup, warm_key, more
+            )
+            is_short = algorithm.step_size <= TOO_SHORT * within_limits(
+                0.0, len(self.mode)
+            )
             too_wide = warm.metrics["acceptance"] < MIN_ACCEPTANCE
-            if is_short and {"curvature": True, "localization": too_wide, "reach": False}[self.units]:
+            if (
+                is_short
+                and {"curvature": True, "localization": too_wide, "reach": False}[
+                    self.units
+                ]
+            ):
                 return spent
             batch_size, thinning = algorithm.batch_size, STEPS_PER_DRAW
         self.check_resolution(_scales_of(algorithm, warm, self.temperature), warm_key)
-        saved = {"num_steps": num_samples * thinning, "record_every": thinning, **saving}
-        result = simulate(algorithm, self.problem, warm, key=run_key, **saved, **options)
+        saved = {
+            "num_steps": num_samples * thinning,
+            "record_every": thinning,
+            **saving,
+        }
+        result = simulate(
+            algorithm, self.problem, warm, key=run_key, **saved, **options
+        )
         recorded = num_chains * (1 + num_samples) * int(self.problem.size)
         return result, spent + result.evaluations + recorded, batch_size
 
     def _warm_nuts(
-        self, start: StartWithinReach, num_warmup: int, key: Key[Array, ""], options: dict[str, Any]
+        self,
+        start: StartWithinReach,
+        num_warmup: int,
+        key: Key[Array, ""],
+        options: dict[str, Any],
     ) -> tuple[NUTS, Result]:
         variance = jnp.full_like(self.mode, self.temperature)
-        adapting = NUTS(len(self.mode) ** -0.25, self.temperature, variance, stages_of(num_warmup))
+        adapting = NUTS(
+            len(self.mode) ** -0.25, self.temperature, variance, stages_of(num_warmup)
+        )
         counts = {"num_steps": num_warmup, "record_every": num_warmup}
         warm = simulate(adapting, self.problem, start, key=key, **counts, **options)
         return adapting.frozen(warm.state), warm
@@ -352,20 +462,48 @@ class _Target(NamedTuple):
         size, spent, warm, frozen = int(self.problem.size), 0, None, None
         points_key, batch_key, *keys = random.split(key, 2 + len(PHASES))
         points = jax.lax.map(start, random.split(points_key, NUM_POINTS))
-        scales, step_size, number = jnp.ones_like(self.mode), 0.7 * len(self.mode) ** -0.25, batch_size
+        scales, step_size, number = (
+            jnp.ones_like(self.mode),
+            0.7 * len(self.mode) ** -0.25,
+            batch_size,
+        )
         for share, phase_key in zip(PHASES, keys, strict=True):
             if isinstance(batch_size, str):
-                enough = surrogate_batch_size(self.problem, points, self.temperature, batch_key)
+                enough = surrogate_batch_size(
+                    self.problem, points, self.temperature, batch_key
+                )
                 if isinstance(number, str) or not enough <= number <= 2 * enough:
                     number = enough
                 if warm is not None and warm.metrics["acceptance"] < MIN_ACCEPTANCE:
                     number = min(size, 4 * number)
-            steps, ceiling = max(1, round(share * num_warmup)), 1.0 if number == size else CEILING
-            adapting = SubsampledHMC(step_size, self.temperature, jnp.int32(steps), ceiling, scales, int(number))
+            steps, ceiling = (
+                max(1, round(share * num_warmup)),
+                1.0 if number == size else CEILING,
+            )
+            adapting = SubsampledHMC(
+                step_size,
+                self.temperature,
+                jnp.int32(steps),
+                ceiling,
+                scales,
+                int(number),
+            )
             counts = {"num_steps": steps, "record_every": steps}
-            warm = simulate(adapting, self.problem, start if warm is None else warm, key=phase_key, **counts, **options)
+            warm = simulate(
+                adapting,
+                self.problem,
+                start if warm is None else warm,
+                key=phase_key,
+                **counts,
+                **options,
+            )
             spent, points = spent + warm.evaluations, warm.position
-            step_size = float(within_limits(jnp.exp(jnp.median(warm.state.adaptation.mean_log_step)), len(self.mode)))
+            step_size = float(
+                within_limits(
+                    jnp.exp(jnp.median(warm.state.adaptation.mean_log_step)),
+                    len(self.mode),
+                )
+            )
             frozen = replace(adapting, step_size=step_size, num_adapted=jnp.int32(0))
             scales = jnp.asarray(_units(warm, self.temperature), scales.dtype)
         assert warm is not None
@@ -374,7 +512,11 @@ class _Target(NamedTuple):
 
 
 def _even_pilot(
-    flat: CoordinateMap, minimum: _Minimum, temperature: float, key: Key[Array, ""], within_reach: bool
+    flat: CoordinateMap,
+    minimum: _Minimum,
+    temperature: float,
+    key: Key[Array, ""],
+    within_reach: bool,
 ) -> Pilot:
     """Return one unit for all coordinates: that of the localization, or shorter where the law is within it."""
     mode, unit = minimum.displacement, float(minimum.law.precision) ** -0.5
@@ -382,9 +524,18 @@ def _even_pilot(
         return Pilot(mode, jnp.full_like(mode, unit), 0)
     coordinates = flat.preconditioned(jnp.full_like(mode, unit))
     centre = coordinates.from_position(mode, len(flat.layers))
-    start = StartWithinReach(coordinates.problem, centre, jnp.asarray(temperature, mode.dtype))
-    squares = np.asarray(jax.lax.map(start, random.split(key, NUM_POINTS)) - centre, np.float64) ** 2
-    share = max(math.sqrt(float(np.median(squares.mean(1))) / temperature), 0.5**NUM_HALVINGS)
+    start = StartWithinReach(
+        coordinates.problem, centre, jnp.asarray(temperature, mode.dtype)
+    )
+    squares = (
+        np.asarray(
+            jax.lax.map(start, random.split(key, NUM_POINTS)) - centre, np.float64
+        )
+        ** 2
+    )
+    share = max(
+        math.sqrt(float(np.median(squares.mean(1))) / temperature), 0.5**NUM_HALVINGS
+    )
     used = NUM_POINTS * (NUM_HALVINGS + 1) * int(minimum.law.size)
     return Pilot(mode, jnp.full_like(mode, unit * share), used)
 
@@ -395,7 +546,11 @@ def _worthwhile(pilot: Pilot) -> tuple[Array | None, Array | None]:
     Where the search was for fewer directions than the data inform, the steepest that it left is about as steep as the
     flattest that it found. Steps are then as short with directions as without, and each costs a rotation.
     """
-    if pilot.directions is None or pilot.scales is None or pilot.directions.shape[1] < RANK:
+    if (
+        pilot.directions is None
+        or pilot.scales is None
+        or pilot.directions.shape[1] < RANK
+    ):
         return pilot.scales, pilot.directions
     informed = pilot.scales[:RANK]
     if float(informed.max()) > MIN_GAIN * float(informed.min()):
@@ -412,24 +567,36 @@ def _units(warm: Result, temperature: float) -> Float[np.ndarray, " d"]:
 def _variance(warm: Result) -> Float[np.ndarray, " d"]:
     """Return the variances of the draws of all chains."""
     assert warm.average is not None
-    means, variances = (np.asarray(a, np.float64) for a in (warm.average.mean, warm.average.variance))
+    means, variances = (
+        np.asarray(a, np.float64) for a in (warm.average.mean, warm.average.variance)
+    )
     return variances.mean(0) + means.var(0)
 
 
-def _scales_of(algorithm: NUTS | SubsampledHMC, warm: Result, temperature: float) -> Float[np.ndarray, " d"]:
+def _scales_of(
+    algorithm: NUTS | SubsampledHMC, warm: Result, temperature: float
+) -> Float[np.ndarray, " d"]:
     """Return the standard deviations of the draws of a warm-up, in units of sqrt(T)."""
-    variance = np.asarray(algorithm.variance, np.float64) if isinstance(algorithm, NUTS) else _variance(warm)
+    variance = (
+        np.asarray(algorithm.variance, np.float64)
+        if isinstance(algorithm, NUTS)
+        else _variance(warm)
+    )
     return np.sqrt(variance / temperature)
 
 
-def _squared_scales(coordinates: CoordinateMap, mode: Float[Array, " d"]) -> Float[np.ndarray, " d"]:
+def _squared_scales(
+    coordinates: CoordinateMap, mode: Float[Array, " d"]
+) -> Float[np.ndarray, " d"]:
     """Return the squared length of a unit of each coordinate, in the parameters; 1 / curvature at the mode."""
     dimension = len(mode)
     if dimension > MAX_COORDINATES:  # a rotation, then a scaling
         scales = getattr(coordinates.problem, "matrix", np.ones(dimension))
         return np.asarray(scales, np.float64) ** 2
     moves = coordinates.to_positions(jnp.eye(dimension, dtype=mode.dtype)[None])
-    squares = [np.asarray(leaf, np.float64).reshape(dimension, -1) ** 2 for leaf in moves]
+    squares = [
+        np.asarray(leaf, np.float64).reshape(dimension, -1) ** 2 for leaf in moves
+    ]
     return np.concatenate(squares, axis=1).sum(1)
 
 
@@ -452,7 +619,10 @@ def _summary(
         )
     trace = (records[..., 0] - minimum.loss) / temperature
     corrected, error, excess = CorrectedMean.of(trace, records[..., NUM_RECORDED:])
-    value, lowest = float(corrected.mean()), min(minimum.lowest, float(records[..., 0].min()))
+    value, lowest = (
+        float(corrected.mean()),
+        min(minimum.lowest, float(records[..., 0].min())),
+    )
     gap = (minimum.loss - lowest) / temperature
     if gap > max(1.0, sum(moving) / 2):
         raise ValueError(
@@ -465,9 +635,13 @@ def _summary(
             "params is not a local minimum of the loss: under the law around it the mean loss is lower than at params, "
             f"by {-value:.3g} units of the coefficient; train further, pass descend=True, or raise localization."
         )
-    rounding = minimum.rounding(temperature) + float(jnp.finfo(minimum.displacement.dtype).eps) / 2 * abs(value)
+    rounding = minimum.rounding(temperature) + float(
+        jnp.finfo(minimum.displacement.dtype).eps
+    ) / 2 * abs(value)
     errors = {"monte_carlo": error, "baseline": gap, "rounding": rounding}
-    with np.errstate(divide="ignore", invalid="ignore"):  # chains that stand still have an infinite R-hat
+    with np.errstate(
+        divide="ignore", invalid="ignore"
+    ):  # chains that stand still have an infinite R-hat
         r_hat, effective = r_hat_of(trace), effective_draws_of(trace)
         effect = localization_effect(trace, minimum.localization * records[..., 1])
     divergences = result.counts.get("divergences", 0)
@@ -479,7 +653,9 @@ def _summary(
         errors=errors,
         chains=corrected.mean(1),
         trace=trace,
-        warnings=doubts(value, errors, is_by_chain, r_hat, effective, divergences, excess, is_flat)
+        warnings=doubts(
+            value, errors, is_by_chain, r_hat, effective, divergences, excess, is_flat
+        )
         + dependence(value, effect, minimum.is_automatic),
         effective_draws=effective,
         r_hat=r_hat,

@@ -41,23 +41,42 @@ def marginals(
     values = posterior.reshape(chains, draws, -1)
     table = statistics(list(functionals), values).columns
     low, high = np.quantile(posterior, [(1 - coverage) / 2, (1 + coverage) / 2], axis=0)
-    columns = {"mean": table.pop("mean"), "sd": table.pop("sd"), "low": low, "high": high, **table}
+    columns = {
+        "mean": table.pop("mean"),
+        "sd": table.pop("sd"),
+        "low": low,
+        "high": high,
+        **table,
+    }
     columns |= {"prior_mean": prior.mean(0), "prior_sd": prior.std(0)}
     return SummaryTable(list(functionals), columns).as_frame()
 
 
 def modes(
-    positions: Float[np.ndarray, "chain draw modes"], prior_variances: Float[np.ndarray, " modes"]
+    positions: Float[np.ndarray, "chain draw modes"],
+    prior_variances: Float[np.ndarray, " modes"],
 ) -> "pandas.DataFrame | SummaryTable":
     """Return a row for each coefficient: mean, deviations, and the share of the prior's variance that the data took."""
-    if positions.ndim != 3 or positions.shape[2] != len(prior_variances) or positions.shape[0] * positions.shape[1] < 2:
+    if (
+        positions.ndim != 3
+        or positions.shape[2] != len(prior_variances)
+        or positions.shape[0] * positions.shape[1] < 2
+    ):
         raise ValueError(
             f"positions must be at least two draws (chain, draw, {len(prior_variances)}), got shape {positions.shape}; "
             "pass draws.positions."
         )
     checks.finite("positions", positions, remedy="pass draws without missing numbers")
-    spread, prior = positions.std((0, 1)), np.sqrt(np.asarray(prior_variances, np.float64))
-    columns = {"mean": positions.mean((0, 1)), "sd": spread, "prior_sd": prior, "informed": 1 - (spread / prior) ** 2}
+    spread, prior = (
+        positions.std((0, 1)),
+        np.sqrt(np.asarray(prior_variances, np.float64)),
+    )
+    columns = {
+        "mean": positions.mean((0, 1)),
+        "sd": spread,
+        "prior_sd": prior,
+        "informed": 1 - (spread / prior) ** 2,
+    }
     return SummaryTable([str(mode) for mode in range(len(prior))], columns).as_frame()
 
 
@@ -85,5 +104,7 @@ def _number(name: str, functional: Functional, function: np.ndarray) -> float:
         raise
     number = np.asarray(value)
     if number.shape != () or number.dtype.kind not in "biuf" or np.ma.is_masked(value):
-        raise ValueError(f"functional {name!r} must return one real number, got {checks.shown(value)}.")
+        raise ValueError(
+            f"functional {name!r} must return one real number, got {checks.shown(value)}."
+        )
     return float(number)

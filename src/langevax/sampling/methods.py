@@ -29,14 +29,26 @@ from langevax.run import DivergenceError, Result, simulate
 from langevax.samplers import MALA, PCN, PCNL, Langevin, Underdamped
 from langevax.sampling.coupling import CoupledChains
 
-Dynamics = Literal["nuts", "langevin", "underdamped", "mala", "pcn", "pcnl", "hmc", "tempered"]
+Dynamics = Literal[
+    "nuts", "langevin", "underdamped", "mala", "pcn", "pcnl", "hmc", "tempered"
+]
 GradientName = Literal["auto", "svrg", "sarah", "minibatch", "control-variate", "full"]
 Start = Callable[[Key[Array, ""]], Float[Array, " d"]]
-FEW_COMPONENTS = 512  # up to which full gradients are the default: batches would not be cheaper
-MIN_BATCH, NUM_PROBED = 32, 512  # smallest batch; components from which the variance of a batch is estimated
-BATCH_STEP, BATCH_BIAS = 0.25, 0.06  # relative variance that batches may add at this step, in units of the curvature
+FEW_COMPONENTS = (
+    512  # up to which full gradients are the default: batches would not be cheaper
+)
+MIN_BATCH, NUM_PROBED = (
+    32,
+    512,
+)  # smallest batch; components from which the variance of a batch is estimated
+BATCH_STEP, BATCH_BIAS = (
+    0.25,
+    0.06,
+)  # relative variance that batches may add at this step, in units of the curvature
 FRICTION = math.sqrt(2)  # in coordinates of unit curvature
-SARAH_PERIOD = 8  # longest default: its errors add up over an epoch, where those of SVRG do not
+SARAH_PERIOD = (
+    8  # longest default: its errors add up over an epoch, where those of SVRG do not
+)
 
 ACCEPTANCE = {"mala": (0.5, 0.8), "pcn": (0.2, 0.4), "pcnl": (0.5, 0.8)}
 """Range of acceptance rates in which a step size is left alone; these methods are exact and need full gradients."""
@@ -48,7 +60,10 @@ FIRST_STEP = {1: 0.06, 2: 0.25}
 explicit scheme then has a bias of 1 / (1 - h / 2) - 1, three percent, and batches add up to 1.5."""
 MAX_BIAS = 0.05  # largest acceptable relative bias of the variance
 MAX_ERROR = MAX_BIAS / 2  # largest standard error of a bias that is accepted
-NUM_DRAWS, RELAXATION_TIMES = 100, {1: 1.0, 2: FRICTION}  # of coupled chains: draws, and relaxation times between them
+NUM_DRAWS, RELAXATION_TIMES = (
+    100,
+    {1: 1.0, 2: FRICTION},
+)  # of coupled chains: draws, and relaxation times between them
 MOST_DRAWS = 12_800  # until a tolerance is known to be kept
 MAX_DRAWS = 800  # until the bias is known to MAX_ERROR; NUM_DRAWS take less than a third of a run of 1,000 draws
 BLOCK = 16  # draws, whose means are nearly independent, for standard errors
@@ -80,13 +95,17 @@ class SamplingMethod(NamedTuple):
                 return MALA(step_size, self.temperature)
             case "pcn":
                 t = step_size * self.prior_share
-                return PCN(jnp.sqrt(8 * t) / (2 + t), self.temperature)  # moves as far as PCNL(t)
+                return PCN(
+                    jnp.sqrt(8 * t) / (2 + t), self.temperature
+                )  # moves as far as PCNL(t)
             case "pcnl":
                 return PCNL(step_size * self.prior_share, self.temperature)
             case "underdamped":
                 return Underdamped(step_size, self.temperature, FRICTION, self.gradient)
             case _:
-                return Langevin(step_size, self.temperature, self.gradient, self.integrator)
+                return Langevin(
+                    step_size, self.temperature, self.gradient, self.integrator
+                )
 
 
 def choose_gradient(
@@ -105,12 +124,18 @@ def choose_gradient(
         return gradient
     if gradient == "auto":
         is_whole = dynamics == "tempered" and batch_size == "auto" and period == "auto"
-        gradient = "full" if n <= FEW_COMPONENTS or dynamics in ACCEPTANCE or is_whole else "svrg"
+        gradient = (
+            "full"
+            if n <= FEW_COMPONENTS or dynamics in ACCEPTANCE or is_whole
+            else "svrg"
+        )
     if gradient == "full":
         return gradients.Full()
     size = n if batch_size is None else batch_size
     if size == "auto":
-        size = choose_batch_size(problem, mode, temperature, key, is_reduced=gradient != "minibatch")
+        size = choose_batch_size(
+            problem, mode, temperature, key, is_reduced=gradient != "minibatch"
+        )
     longest = SARAH_PERIOD if gradient == "sarah" else n
     length = max(1, min(longest, round(n / (2 * size)))) if period == "auto" else period
     match gradient:
@@ -125,7 +150,11 @@ def choose_gradient(
 
 
 def choose_batch_size(
-    problem: Problem, mode: Float[Array, " d"], temperature: float, key: Key[Array, ""], is_reduced: bool = True
+    problem: Problem,
+    mode: Float[Array, " d"],
+    temperature: float,
+    key: Key[Array, ""],
+    is_reduced: bool = True,
 ) -> int:
     """Return the batch size at which a chain is BATCH_BIAS too hot at a step of BATCH_STEP.
 
@@ -136,13 +165,20 @@ def choose_batch_size(
     n = int(problem.size)
     row_key, *point_keys = random.split(key, 3)
     scale = jnp.sqrt(jnp.asarray(temperature, mode.dtype))
-    first, second = (mode + scale * random.normal(k, mode.shape, mode.dtype) for k in point_keys)
+    first, second = (
+        mode + scale * random.normal(k, mode.shape, mode.dtype) for k in point_keys
+    )
     indices = random.randint(row_key, (min(n, NUM_PROBED),), 0, n, jnp.int32)
     noises = _gradients_at(problem, first, indices)
     if is_reduced:
         noises = noises - _gradients_at(problem, second, indices)
     variance = float(jnp.mean(jnp.var(noises, axis=0)))
-    return min(n, max(MIN_BATCH, math.ceil(BATCH_STEP * variance / (2 * temperature * BATCH_BIAS))))
+    return min(
+        n,
+        max(
+            MIN_BATCH, math.ceil(BATCH_STEP * variance / (2 * temperature * BATCH_BIAS))
+        ),
+    )
 
 
 @eqx.filter_jit
@@ -153,18 +189,32 @@ def _gradients_at(problem: Problem, position: Array, indices: Array) -> Array:
 def check_choice(name: str, value: object, choices: tuple[Any, ...]) -> None:
     """Raise unless `value` is one of the choices."""
     if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {checks.shown(value)}.")
+        raise ValueError(
+            f"{name} must be one of {', '.join(map(repr, choices))}, got {checks.shown(value)}."
+        )
 
 
 def tune_acceptance(
-    method: SamplingMethod, problem: Problem, start: Start, num_chains: int, step_size: float, key: Key[Array, ""]
+    method: SamplingMethod,
+    problem: Problem,
+    start: Start,
+    num_chains: int,
+    step_size: float,
+    key: Key[Array, ""],
 ) -> tuple[float, int]:
     """Return a step size with an acceptance rate in `ACCEPTANCE`, and the evaluations of the short runs to find it."""
     lowest, highest = ACCEPTANCE[method.dynamics]
     limit, evaluations = math.inf if method.dynamics == "mala" else MAX_STEP, 0
     for i in range(12):
-        options = {"num_steps": TUNED_STEPS, "record_every": TUNED_STEPS, "num_chains": num_chains, "progress": False}
-        run = simulate(method(step_size), problem, start, key=random.fold_in(key, i), **options)
+        options = {
+            "num_steps": TUNED_STEPS,
+            "record_every": TUNED_STEPS,
+            "num_chains": num_chains,
+            "progress": False,
+        }
+        run = simulate(
+            method(step_size), problem, start, key=random.fold_in(key, i), **options
+        )
         evaluations += run.evaluations
         rate = run.metrics["acceptance"]
         if lowest <= rate <= highest or (rate > highest and step_size == limit):
@@ -182,7 +232,9 @@ class BiasLimit(NamedTuple):
 
     error: float
     """Largest error of any mean, in standard deviations, and largest relative error of any of these."""
-    to_values: Callable[[Float[np.ndarray, "chain draw d"]], Float[np.ndarray, "chain draw m"]]
+    to_values: Callable[
+        [Float[np.ndarray, "chain draw d"]], Float[np.ndarray, "chain draw m"]
+    ]
     """From draws to the numbers of the position, in which the errors are measured."""
 
 
@@ -213,15 +265,29 @@ class StepSizeBias(NamedTuple):
 
     def is_accepted(self, limit: BiasLimit | None) -> bool:
         """True where the bias is known to be small, and as small as a tolerance asks."""
-        is_small = self.is_resolved and abs(self.variance_bias) < MAX_BIAS and self.worst_excess < MAX_BIAS
-        return is_small and (limit is None or max(self.mean_bound, self.deviation_bound) <= limit.error)
+        is_small = (
+            self.is_resolved
+            and abs(self.variance_bias) < MAX_BIAS
+            and self.worst_excess < MAX_BIAS
+        )
+        return is_small and (
+            limit is None or max(self.mean_bound, self.deviation_bound) <= limit.error
+        )
 
     def is_worth_draws(self, limit: BiasLimit | None, drawn: int) -> bool:
         """True where more than the `drawn` draws may decide."""
         if limit is not None:
-            is_open = abs(self.variance_bias) - 2 * self.standard_error < MAX_BIAS and self.least_error <= limit.error
+            is_open = (
+                abs(self.variance_bias) - 2 * self.standard_error < MAX_BIAS
+                and self.least_error <= limit.error
+            )
             return drawn < MOST_DRAWS and is_open and not self.is_accepted(limit)
-        return drawn < MAX_DRAWS and MAX_ERROR < self.standard_error <= MAX_ERROR * math.sqrt(MAX_DRAWS / drawn)
+        return (
+            drawn < MAX_DRAWS
+            and MAX_ERROR
+            < self.standard_error
+            <= MAX_ERROR * math.sqrt(MAX_DRAWS / drawn)
+        )
 
     @property
     def is_resolved(self) -> bool:
@@ -248,16 +314,33 @@ def estimate_bias(
     pair = CoupledChains(method(step_size), method(step_size / 2))  # pyright: ignore
     spacing = max(1, round(RELAXATION_TIMES[method.order] / step_size))
     options = {"record_every": spacing, "progress": False}
-    run = simulate(pair, problem, start, key=key, num_steps=spacing * NUM_DRAWS, num_chains=num_chains, **options)
+    run = simulate(
+        pair,
+        problem,
+        start,
+        key=key,
+        num_steps=spacing * NUM_DRAWS,
+        num_chains=num_chains,
+        **options,
+    )
     bias, drawn = _bias_of(method, run, step_size, limit), NUM_DRAWS
     while bias.is_worth_draws(limit, drawn):
-        more = simulate(pair, problem, run, key=random.fold_in(key, drawn), num_steps=spacing * drawn, **options)
+        more = simulate(
+            pair,
+            problem,
+            run,
+            key=random.fold_in(key, drawn),
+            num_steps=spacing * drawn,
+            **options,
+        )
         run, drawn = run.then(more), 2 * drawn
         bias = _bias_of(method, run, step_size, limit)
     return bias
 
 
-def _bias_of(method: SamplingMethod, run: Result, step_size: float, limit: BiasLimit | None) -> StepSizeBias:
+def _bias_of(
+    method: SamplingMethod, run: Result, step_size: float, limit: BiasLimit | None
+) -> StepSizeBias:
     """Return the bias that a run of coupled chains shows."""
     draws = np.asarray(run.positions)[:, NUM_DRAWS // 5 :]
     coarse, fine = draws[:, :, 0], draws[:, :, 1]
@@ -266,19 +349,30 @@ def _bias_of(method: SamplingMethod, run: Result, step_size: float, limit: BiasL
     coarse, fine = np.asarray(coarse, np.float64), np.asarray(fine, np.float64)
     extrapolation = 2.0 if method.order == 1 else 4 / 3
     centre = fine.mean((0, 1))
-    squares, variance = _blocks((coarse - centre) ** 2 - (fine - centre) ** 2), fine.var((0, 1))
+    squares, variance = (
+        _blocks((coarse - centre) ** 2 - (fine - centre) ** 2),
+        fine.var((0, 1)),
+    )
     biases = extrapolation * squares.mean(0) / variance
     errors = extrapolation * squares.std(0, ddof=1) / np.sqrt(len(squares)) / variance
     relative = extrapolation * squares.mean(1) / variance.mean()
     shifts = _blocks(coarse - fine) / np.sqrt(variance)
-    mean_shifts, shift_errors = np.abs(shifts.mean(0)), shifts.std(0, ddof=1) / np.sqrt(len(shifts))
+    mean_shifts, shift_errors = (
+        np.abs(shifts.mean(0)),
+        shifts.std(0, ddof=1) / np.sqrt(len(shifts)),
+    )
     farthest = int(np.argmax(mean_shifts / np.maximum(shift_errors, 1e-30)))
     freedom = len(squares) - 1
     excess = np.abs(biases) - t.isf(0.005 / len(biases), freedom) * errors
     worst = int(np.argmax(excess))
-    by_chance = t.isf(0.05 / (4 * len(biases)), freedom)  # both sides of all means and deviations
+    by_chance = t.isf(
+        0.05 / (4 * len(biases)), freedom
+    )  # both sides of all means and deviations
     of_means, of_deviations = extrapolation * mean_shifts, np.abs(biases) / 2
-    mean_errors, deviation_errors = by_chance * extrapolation * shift_errors, by_chance * errors / 2
+    mean_errors, deviation_errors = (
+        by_chance * extrapolation * shift_errors,
+        by_chance * errors / 2,
+    )
     return StepSizeBias(
         step_size,
         variance_bias=float(relative.mean()),
@@ -291,7 +385,11 @@ def _bias_of(method: SamplingMethod, run: Result, step_size: float, limit: BiasL
         worst_excess=float(excess[worst]),
         mean_bound=float(np.max(of_means + mean_errors)),
         deviation_bound=float(np.max(of_deviations + deviation_errors)),
-        least_error=float(max(np.max(of_means - mean_errors), np.max(of_deviations - deviation_errors))),
+        least_error=float(
+            max(
+                np.max(of_means - mean_errors), np.max(of_deviations - deviation_errors)
+            )
+        ),
     )
 
 
@@ -322,7 +420,15 @@ def tune_bias(
     bias: StepSizeBias | None = None
     for i in range(MAX_HALVINGS):
         try:
-            bias = estimate_bias(method, problem, start, num_chains, step_size, random.fold_in(key, i), limit)
+            bias = estimate_bias(
+                method,
+                problem,
+                start,
+                num_chains,
+                step_size,
+                random.fold_in(key, i),
+                limit,
+            )
         except DivergenceError:
             step_size /= 2
             continue

@@ -42,10 +42,15 @@ NEAREST, MOST_DRAWS, AS_DENSE, NARROWEST = 5, 1000, 0.9, 0.003
 which it is as dense as they are; geometric mean of its widths, in their deviations, below which it is a peak."""
 ROUNDS = 4  # of descents: from the heated laws, then at most as many from between modes
 BARRIER = 5.0
-SAME_MODE = 0.1  # distance of two ends, in standard deviations of the normal law about the mode
+SAME_MODE = (
+    0.1  # distance of two ends, in standard deviations of the normal law about the mode
+)
 LEAST_WEIGHT = 0.01  # of a mode that is reported
 MOST_MODES = 24  # the lowest; more are ends of descents that rounding holds up, as in a narrow peak
-FLATTEST, STEEPEST = 1e-2, 1e8  # curvatures in pilot coordinates at which the normal law about a mode means something
+FLATTEST, STEEPEST = (
+    1e-2,
+    1e8,
+)  # curvatures in pilot coordinates at which the normal law about a mode means something
 
 
 class Mode(NamedTuple):
@@ -88,7 +93,10 @@ class ModeSearch(NamedTuple):
         heavy = self.weights >= LEAST_WEIGHT
         weights = self.weights[heavy] / self.weights[heavy].sum()
         return self._replace(
-            positions=self.positions[heavy], roots=self.roots[heavy], weights=weights, barriers=self.barriers[heavy]
+            positions=self.positions[heavy],
+            roots=self.roots[heavy],
+            weights=weights,
+            barriers=self.barriers[heavy],
         )
 
 
@@ -108,39 +116,77 @@ def find_modes(
     if pilot.curvatures is None or pilot.scales is None:
         return None
     dimension, num_rows, dtype = len(pilot.mode), int(problem.size), pilot.mode.dtype
-    scales, mode = np.asarray(pilot.scales, np.float64), np.asarray(pilot.mode, np.float64)
+    scales, mode = (
+        np.asarray(pilot.scales, np.float64),
+        np.asarray(pilot.mode, np.float64),
+    )
     matrix = as_matrix(scales)
-    centre, widths = np.linalg.solve(matrix, mode), np.repeat(HEAT, DESCENTS if num_rows <= FEW_ROWS else FEW_DESCENTS)
-    starts = centre + normal_deviates(key, (len(widths), dimension)) * (np.sqrt(temperature) * widths)[:, None]
+    centre, widths = (
+        np.linalg.solve(matrix, mode),
+        np.repeat(HEAT, DESCENTS if num_rows <= FEW_ROWS else FEW_DESCENTS),
+    )
+    starts = (
+        centre
+        + normal_deviates(key, (len(widths), dimension))
+        * (np.sqrt(temperature) * widths)[:, None]
+    )
     starts = starts if elsewhere is None else np.concatenate([elsewhere, starts])
     distinct, passes = DistinctModes(even_problem, temperature, dtype), 0
     distinct.add(centre)
-    rng, batches = np.random.default_rng(np.asarray(random.key_data(key))), BATCHES if num_rows <= FEW_ROWS else 0
+    rng, batches = (
+        np.random.default_rng(np.asarray(random.key_data(key))),
+        BATCHES if num_rows <= FEW_ROWS else 0,
+    )
     for _ in range(ROUNDS + batches):
-        descents = descend(even_problem, starts, jnp.asarray(centre, dtype), temperature)
+        descents = descend(
+            even_problem, starts, jnp.asarray(centre, dtype), temperature
+        )
         passes += descents.evaluations
         for end in descents.ends:
             distinct.add(end)
         if batches and descents.evaluations <= SHORT * len(starts):
             batches -= 1
             nearby = np.sqrt(temperature) * FARTHEST ** rng.uniform(size=len(widths))
-            starts = centre + rng.normal(size=(len(widths), dimension)) * nearby[:, None]
+            starts = (
+                centre + rng.normal(size=(len(widths), dimension)) * nearby[:, None]
+            )
             continue
         batches, starts = 0, distinct.take_between(len(widths))
         if not len(starts):
             break
     passes += distinct.evaluations
-    positions, levels, barriers = np.array(distinct.positions) @ matrix.T, distinct.levels, distinct.barriers
+    positions, levels, barriers = (
+        np.array(distinct.positions) @ matrix.T,
+        distinct.levels,
+        distinct.barriers,
+    )
     if len(positions) == 1:  # without a Hessian, which costs 2 d passes
         root = np.zeros((1, dimension, dimension))
-        return ModeSearch(positions, root, np.ones(1), np.array(barriers), passes * num_rows, (positions, root))
-    fits = [_laplace(np.asarray(hessian_at(problem, jnp.asarray(x, dtype)), np.float64), scales) for x in positions]
+        return ModeSearch(
+            positions,
+            root,
+            np.ones(1),
+            np.array(barriers),
+            passes * num_rows,
+            (positions, root),
+        )
+    fits = [
+        _laplace(
+            np.asarray(hessian_at(problem, jnp.asarray(x, dtype)), np.float64), scales
+        )
+        for x in positions
+    ]
     passes += 2 * dimension * len(positions)
-    log_weights = np.array([fit.log_volume for fit in fits]) - (np.array(levels) - levels[0]) / temperature
+    log_weights = (
+        np.array([fit.log_volume for fit in fits])
+        - (np.array(levels) - levels[0]) / temperature
+    )
     log_weights[0] = fits[0].log_volume if np.isfinite(fits[0].log_volume) else 0.0
     weights = np.exp(log_weights - log_weights.max())
     roots, number = np.array([fit.root for fit in fits]), int(np.argmin(levels))
-    is_unresolved = weights[number] == 0 and levels[0] - levels[number] > BARRIER * temperature
+    is_unresolved = (
+        weights[number] == 0 and levels[0] - levels[number] > BARRIER * temperature
+    )
     return ModeSearch(
         positions,
         roots,
@@ -170,7 +216,8 @@ class DistinctModes:
         """
         moves = [end - other for other in self.positions]
         if len(moves) == MOST_MODES or any(
-            np.linalg.norm(move) < SAME_MODE * np.sqrt(self.temperature) for move in moves
+            np.linalg.norm(move) < SAME_MODE * np.sqrt(self.temperature)
+            for move in moves
         ):
             return
         rises, between, values = [], [], np.zeros(0)
@@ -178,12 +225,20 @@ class DistinctModes:
             points = other + np.linspace(0, 1, NUM_DRAWS + 1)[:, None] * (end - other)
             values = shared_potentials(self.problem, points.astype(self.dtype))
             self.evaluations += len(values)
-            rises.append(float(np.max(values) - max(values[0], values[-1])) / self.temperature)
-            if self.positions and not (-np.inf < values[-1] < self._highest and rises[-1] > BARRIER):
+            rises.append(
+                float(np.max(values) - max(values[0], values[-1])) / self.temperature
+            )
+            if self.positions and not (
+                -np.inf < values[-1] < self._highest and rises[-1] > BARRIER
+            ):
                 return
             least = (values[1:-1] < values[:-2]) & (values[1:-1] < values[2:])
             between += list(zip(values[1:-1][least], points[1:-1][least], strict=True))
-        self.barriers = [min(pair) for pair in zip(self.barriers, rises, strict=True)] if self.positions else []
+        self.barriers = (
+            [min(pair) for pair in zip(self.barriers, rises, strict=True)]
+            if self.positions
+            else []
+        )
         self.barriers.append(min(rises) if self.positions else np.inf)
         self.positions.append(end)
         self.levels.append(float(values[-1]))
@@ -208,7 +263,9 @@ class NormalLaw(NamedTuple):
     log_volume: float
 
 
-def _laplace(hessian: Float[np.ndarray, "d d"], scales: Float[np.ndarray, "d ..."]) -> NormalLaw:
+def _laplace(
+    hessian: Float[np.ndarray, "d d"], scales: Float[np.ndarray, "d ..."]
+) -> NormalLaw:
     """Return the normal law of a Hessian; its volume is 0 where a curvature is not positive."""
     matrix = as_matrix(scales)
     even = matrix.T @ hessian @ matrix
@@ -233,12 +290,18 @@ class Exploration(NamedTuple):
 
     @property
     def evaluations(self) -> int:
-        return self.pilot.evaluations + (0 if self.search is None else self.search.evaluations)
+        return self.pilot.evaluations + (
+            0 if self.search is None else self.search.evaluations
+        )
 
     @property
     def depth(self) -> float:
         """The deepest valley between modes, in temperatures; 0 where only one mode was met."""
-        return float(self.search.barriers.max()) if self.search is not None and self.has_modes else 0.0
+        return (
+            float(self.search.barriers.max())
+            if self.search is not None and self.has_modes
+            else 0.0
+        )
 
     def modes(self) -> list[Mode]:
         """Return the modes in the user's coordinates, heaviest first; none where only one was met."""
@@ -246,9 +309,16 @@ class Exploration(NamedTuple):
             return []
         dtype = self.pilot.mode.dtype
         modes = [
-            Mode(self.flat.to_position(jnp.asarray(position, dtype)), float(weight), float(barrier))
+            Mode(
+                self.flat.to_position(jnp.asarray(position, dtype)),
+                float(weight),
+                float(barrier),
+            )
             for position, weight, barrier in zip(
-                self.search.positions, self.search.weights, self.search.barriers, strict=True
+                self.search.positions,
+                self.search.weights,
+                self.search.barriers,
+                strict=True,
             )
         ]
         return sorted(modes, key=lambda mode: -mode.weight)
@@ -261,8 +331,12 @@ class Exploration(NamedTuple):
 
     def log_mass(self, temperature: float) -> float:
         """Return that of the normal law about the mode, up to a constant; the coordinates are linear."""
-        potential = evaluate(self.coordinates.problem, np.asarray(self.mode)[None])[0][0]
-        return float(np.linalg.slogdet(self.coordinates.matrix)[1] - potential / temperature)
+        potential = evaluate(self.coordinates.problem, np.asarray(self.mode)[None])[0][
+            0
+        ]
+        return float(
+            np.linalg.slogdet(self.coordinates.matrix)[1] - potential / temperature
+        )
 
     @property
     def has_modes(self) -> bool:
@@ -270,7 +344,10 @@ class Exploration(NamedTuple):
         return self.search is not None and len(self.search.weights) > 1
 
     def unvisited(
-        self, coordinates: CoordinateMap, draws: Float[np.ndarray, "chain draw d"], temperature: float
+        self,
+        coordinates: CoordinateMap,
+        draws: Float[np.ndarray, "chain draw d"],
+        temperature: float,
     ) -> list[Mode]:
         """Return ends of descents, of unknown weight, to which no draw came although they are as dense as draws are.
 
@@ -287,16 +364,36 @@ class Exploration(NamedTuple):
         draws = np.asarray(draws, np.float64).reshape(-1, dimension)
         draws = draws[:: max(1, len(draws) // MOST_DRAWS)]
         deviations = np.maximum(draws.std(axis=0), np.finfo(float).tiny)
-        log_widths = np.linalg.slogdet(change / deviations[:, None] @ roots)[1] / dimension
+        log_widths = (
+            np.linalg.slogdet(change / deviations[:, None] @ roots)[1] / dimension
+        )
         ends = positions[log_widths > np.log(NARROWEST)] @ change.T
-        highest = np.quantile(shared_potentials(coordinates.problem, draws[::10].astype(dtype)), AS_DENSE)
+        highest = np.quantile(
+            shared_potentials(coordinates.problem, draws[::10].astype(dtype)), AS_DENSE
+        )
         for end in ends:
-            nearest = draws[np.argsort(np.sum(((draws - end) / deviations) ** 2, axis=1))[:NEAREST], None]
-            points = (nearest + np.linspace(0, 1, NUM_DRAWS)[:, None] * (end - nearest)).astype(dtype)
-            values = shared_potentials(coordinates.problem, points.reshape(-1, len(end))).reshape(len(nearest), -1)
-            rise = np.min(values.max(axis=1) - np.maximum(values[:, 0], values[:, -1])) / temperature
+            nearest = draws[
+                np.argsort(np.sum(((draws - end) / deviations) ** 2, axis=1))[:NEAREST],
+                None,
+            ]
+            points = (
+                nearest + np.linspace(0, 1, NUM_DRAWS)[:, None] * (end - nearest)
+            ).astype(dtype)
+            values = shared_potentials(
+                coordinates.problem, points.reshape(-1, len(end))
+            ).reshape(len(nearest), -1)
+            rise = (
+                np.min(values.max(axis=1) - np.maximum(values[:, 0], values[:, -1]))
+                / temperature
+            )
             if values[0, -1] <= highest and rise > BARRIER:
-                modes.append(Mode(coordinates.to_position(jnp.asarray(end, dtype)), np.nan, float(rise)))
+                modes.append(
+                    Mode(
+                        coordinates.to_position(jnp.asarray(end, dtype)),
+                        np.nan,
+                        float(rise),
+                    )
+                )
         return modes
 
     def start(self, temperature: float) -> StartNearMode | StartNearModes:
@@ -306,9 +403,14 @@ class Exploration(NamedTuple):
         if self.search is None or not self.has_modes:
             return StartNearMode(self.mode, scale)
         inverse = np.linalg.inv(as_matrix(np.asarray(self.pilot.scales, np.float64)))
-        positions, roots = self.search.positions @ inverse.T, inverse @ self.search.roots
+        positions, roots = (
+            self.search.positions @ inverse.T,
+            inverse @ self.search.roots,
+        )
         log_weights = np.log(self.search.weights)
-        return StartNearModes(*(jnp.asarray(a, dtype) for a in (positions, roots, log_weights, scale)))
+        return StartNearModes(
+            *(jnp.asarray(a, dtype) for a in (positions, roots, log_weights, scale))
+        )
 
 
 class Explorer(NamedTuple):
@@ -333,25 +435,45 @@ class Explorer(NamedTuple):
         """
         best, spent = self._from(vector), 0
         if best.search is not None and best.search.is_pilot_negligible:
-            spent, best = best.evaluations, self._from(self._vector(best, best.search.heaviest))
-        if best.search is not None and best.search.lowest is not None and best.coordinates.is_linear:
+            spent, best = (
+                best.evaluations,
+                self._from(self._vector(best, best.search.heaviest)),
+            )
+        if (
+            best.search is not None
+            and best.search.lowest is not None
+            and best.coordinates.is_linear
+        ):
             try:
                 other = self._from(self._vector(best, best.search.lowest))
             except ValueError:  # the curvature says nothing there
                 return best.with_relevant_modes(spent)
-            masses = [exploration.log_mass(self.temperature) for exploration in (best, other)]
-            is_heavier = (other.fit is None or other.fit.is_usable) and masses[1] > masses[0]
+            masses = [
+                exploration.log_mass(self.temperature) for exploration in (best, other)
+            ]
+            is_heavier = (other.fit is None or other.fit.is_usable) and masses[
+                1
+            ] > masses[0]
             best, worse = (other, best) if is_heavier else (best, other)
             spent += worse.evaluations
         return best.with_relevant_modes(spent)
 
-    def _vector(self, exploration: Exploration, position: Float[np.ndarray, " d"]) -> Float[Array, " d"]:
+    def _vector(
+        self, exploration: Exploration, position: Float[np.ndarray, " d"]
+    ) -> Float[Array, " d"]:
         """Return a position of the search in the coordinates of `base`."""
-        return self.base.from_position(exploration.flat.to_position(jnp.asarray(position, exploration.mode.dtype)))
+        return self.base.from_position(
+            exploration.flat.to_position(jnp.asarray(position, exploration.mode.dtype))
+        )
 
     def _from(self, vector: Float[Array, " d"]) -> Exploration:
         flat, pilot = run_even_pilot(
-            self.base, vector, self.kind, self.temperature, self.key, exact_prior=self.exact_prior
+            self.base,
+            vector,
+            self.kind,
+            self.temperature,
+            self.key,
+            exact_prior=self.exact_prior,
         )
         coordinates, mode = flat.preconditioned_at(pilot)
         fit, search = None, None
@@ -359,7 +481,20 @@ class Explorer(NamedTuple):
             fit = NormalFit.of(coordinates.problem, mode, self.temperature, self.key)
         if self.is_searched:
             elsewhere = None
-            if self.elsewhere is not None and coordinates.is_linear and self.base.is_linear:
-                elsewhere = np.linalg.solve(coordinates.matrix, self.base.matrix @ self.elsewhere.T).T
-            search = find_modes(flat.problem, coordinates.problem, pilot, self.temperature, self.key, elsewhere)
+            if (
+                self.elsewhere is not None
+                and coordinates.is_linear
+                and self.base.is_linear
+            ):
+                elsewhere = np.linalg.solve(
+                    coordinates.matrix, self.base.matrix @ self.elsewhere.T
+                ).T
+            search = find_modes(
+                flat.problem,
+                coordinates.problem,
+                pilot,
+                self.temperature,
+                self.key,
+                elsewhere,
+            )
         return Exploration(flat, pilot, coordinates, mode, fit, search)

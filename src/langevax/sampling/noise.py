@@ -47,10 +47,17 @@ class GaussianNoise:
         factor: ArrayLike | None = None,
         precision: ArrayLike | Callable | None = None,
     ):
-        passed = {"deviation": deviation, "covariance": covariance, "factor": factor, "precision": precision}
+        passed = {
+            "deviation": deviation,
+            "covariance": covariance,
+            "factor": factor,
+            "precision": precision,
+        }
         names = [name for name, value in passed.items() if value is not None]
         if len(names) != 1:
-            raise ValueError(f"pass one of deviation, covariance, factor and precision, got {', '.join(names) or 0}.")
+            raise ValueError(
+                f"pass one of deviation, covariance, factor and precision, got {', '.join(names) or 0}."
+            )
         self.deviation: np.ndarray | None = None
         self.whitener: np.ndarray | None = None
         """W with C^-1 = W^T W."""
@@ -64,7 +71,9 @@ class GaussianNoise:
         elif factor is not None:
             matrix = _square("factor", factor)
             if np.linalg.cond(matrix) > 1 / np.finfo(np.float64).eps:
-                raise ValueError("factor is singular to rounding; every datum needs noise: pass an invertible one.")
+                raise ValueError(
+                    "factor is singular to rounding; every datum needs noise: pass an invertible one."
+                )
             self.whitener = np.linalg.inv(matrix)
         elif callable(precision):
             self.operator = precision
@@ -106,7 +115,9 @@ class GaussianNoise:
         if self.deviation is not None:
             return unit * self.deviation
         if self.whitener is None:
-            raise ValueError("a precision that is a function draws no noise; describe the noise by a covariance.")
+            raise ValueError(
+                "a precision that is a function draws no noise; describe the noise by a covariance."
+            )
         flat = unit.reshape(-1, int(np.prod(shape)))
         return np.linalg.solve(self.whitener, flat.T).T.reshape(unit.shape)
 
@@ -115,7 +126,9 @@ class GaussianNoise:
         a, b = np.random.default_rng(0).standard_normal((2, *shape))
         at_a, at_b = self.times_precision(a), self.times_precision(b)
         skew = abs(float(np.sum(a * at_b) - np.sum(b * at_a)))
-        if not skew <= MOST_SKEW_OF_OPERATOR * float(np.linalg.norm(a) * np.linalg.norm(at_b)):
+        if not skew <= MOST_SKEW_OF_OPERATOR * float(
+            np.linalg.norm(a) * np.linalg.norm(at_b)
+        ):
             raise ValueError(
                 f"precision is not symmetric: <a, precision(b)> and <b, precision(a)> differ by {skew:.3g} for two "
                 "random residuals; return the product with one symmetric matrix."
@@ -134,7 +147,9 @@ def _square(name: str, value: object) -> np.ndarray:
     matrix = checks.real_array(name, value)
     checks.finite(name, matrix, remedy="pass finite entries")
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
-        raise ValueError(f"{name} must be a square matrix, a row and column per datum, got shape {matrix.shape}.")
+        raise ValueError(
+            f"{name} must be a square matrix, a row and column per datum, got shape {matrix.shape}."
+        )
     return matrix
 
 
@@ -142,7 +157,9 @@ def _cholesky(name: str, value: object) -> np.ndarray:
     matrix = _square(name, value)
     skew = np.abs(matrix - matrix.T).max()
     if skew > MOST_SKEW * np.abs(matrix).max():
-        raise ValueError(f"{name} is not symmetric: entries differ by {skew:.2g} from their mirrored ones; pass both.")
+        raise ValueError(
+            f"{name} is not symmetric: entries differ by {skew:.2g} from their mirrored ones; pass both."
+        )
     try:
         return np.linalg.cholesky((matrix + matrix.T) / 2)
     except np.linalg.LinAlgError:

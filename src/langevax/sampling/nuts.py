@@ -23,8 +23,15 @@ TARGET_ACCEPTANCE = 0.8
 MAX_DOUBLINGS = 10
 FAST, SLOW, WINDOW_END, FROZEN = range(4)
 """Stages of a step: adapt the step size; the variances, too; and take the variances over; adapt nothing."""
-FIRST_BUFFER, FIRST_WINDOW, LAST_BUFFER = 75, 25, 100  # steps; the last 50 in Stan, after which steps are too short
-SHRINKAGE, SMALL = 5, 1e-3  # variances are shrunk towards SMALL of the old ones, with the weight of SHRINKAGE draws
+FIRST_BUFFER, FIRST_WINDOW, LAST_BUFFER = (
+    75,
+    25,
+    100,
+)  # steps; the last 50 in Stan, after which steps are too short
+SHRINKAGE, SMALL = (
+    5,
+    1e-3,
+)  # variances are shrunk towards SMALL of the old ones, with the weight of SHRINKAGE draws
 DELAY, GAIN, FORGETTING = 10.0, 0.05, 0.75  # t0, gamma, kappa of dual averaging
 
 
@@ -43,32 +50,56 @@ class Adaptation(NamedTuple):
     num_positions: Float[Array, ""]
 
     @classmethod
-    def of(cls, step_size: Float[Array, ""], variance: Float[Array, " d"]) -> "Adaptation":
+    def of(
+        cls, step_size: Float[Array, ""], variance: Float[Array, " d"]
+    ) -> "Adaptation":
         zero, zeros = jnp.zeros_like(step_size), jnp.zeros_like(variance)
         log_step = jnp.log(step_size)
-        return cls(log_step, log_step, zero, log_step + np.log(10), zero, variance, zeros, zeros, zero)
+        return cls(
+            log_step,
+            log_step,
+            zero,
+            log_step + np.log(10),
+            zero,
+            variance,
+            zeros,
+            zeros,
+            zero,
+        )
 
     def with_acceptance(
-        self, acceptance: Float[Array, ""], target: Float[Array, ""] | float = TARGET_ACCEPTANCE
+        self,
+        acceptance: Float[Array, ""],
+        target: Float[Array, ""] | float = TARGET_ACCEPTANCE,
     ) -> "Adaptation":
         """Dual averaging: equation (6) of Hoffman and Gelman."""
         t = self.num_steps + 1
         error = self.error + (target - acceptance - self.error) / (t + DELAY)
         log_step = self.centre - jnp.sqrt(t) / GAIN * error
-        mean_log_step = self.mean_log_step + t**-FORGETTING * (log_step - self.mean_log_step)
-        return self._replace(log_step=log_step, mean_log_step=mean_log_step, error=error, num_steps=t)
+        mean_log_step = self.mean_log_step + t**-FORGETTING * (
+            log_step - self.mean_log_step
+        )
+        return self._replace(
+            log_step=log_step, mean_log_step=mean_log_step, error=error, num_steps=t
+        )
 
     def with_position(self, x: Float[Array, " d"]) -> "Adaptation":
         """Welford's update."""
         count = self.num_positions + 1
         mean = self.mean + (x - self.mean) / count
-        return self._replace(mean=mean, squares=self.squares + (x - self.mean) * (x - mean), num_positions=count)
+        return self._replace(
+            mean=mean,
+            squares=self.squares + (x - self.mean) * (x - mean),
+            num_positions=count,
+        )
 
     def at_window_end(self) -> "Adaptation":
         """Take the variances over, and start the averages again."""
         n = self.num_positions
         sample_variance = self.squares / jnp.maximum(n - 1, 1)
-        variance = (n * sample_variance + SHRINKAGE * SMALL * self.variance) / (n + SHRINKAGE)
+        variance = (n * sample_variance + SHRINKAGE * SMALL * self.variance) / (
+            n + SHRINKAGE
+        )
         return Adaptation.of(jnp.exp(self.mean_log_step), variance)
 
 
@@ -89,17 +120,29 @@ class KnownDensities(NamedTuple):
     gradients: Float[Array, "chain d"]
 
     @classmethod
-    def of(cls, problem: Problem, positions: Float[Array, "chain d"], temperature: float) -> "KnownDensities":
+    def of(
+        cls, problem: Problem, positions: Float[Array, "chain d"], temperature: float
+    ) -> "KnownDensities":
         """Evaluate the potential there, by the program that all points share."""
-        values, gradients = (-numbers / temperature for numbers in evaluate(problem, np.asarray(positions)))
-        return cls(positions, *(jnp.asarray(numbers, positions.dtype) for numbers in (values, gradients)))
+        values, gradients = (
+            -numbers / temperature
+            for numbers in evaluate(problem, np.asarray(positions))
+        )
+        return cls(
+            positions,
+            *(jnp.asarray(numbers, positions.dtype) for numbers in (values, gradients)),
+        )
 
-    def at(self, position: Float[Array, " d"]) -> tuple[Float[Array, ""], Float[Array, " d"]]:
+    def at(
+        self, position: Float[Array, " d"]
+    ) -> tuple[Float[Array, ""], Float[Array, " d"]]:
         """Return log density and gradient at one of the positions, and NaN at any other."""
         is_there = jnp.all(self.positions == position, axis=1)
         number = jnp.argmax(is_there)
         known = self.log_densities[number], self.gradients[number]
-        return jax.tree.map(lambda numbers: jnp.where(is_there[number], numbers, jnp.nan), known)
+        return jax.tree.map(
+            lambda numbers: jnp.where(is_there[number], numbers, jnp.nan), known
+        )
 
 
 class NUTS(Algorithm):
@@ -122,7 +165,9 @@ class NUTS(Algorithm):
     target_acceptance: Float[Array, ""] | float = TARGET_ACCEPTANCE
     known: KnownDensities | None = None
 
-    def init(self, problem: Problem, position: Array, key: Key[Array, ""]) -> tuple[NUTSState, Info]:
+    def init(
+        self, problem: Problem, position: Array, key: Key[Array, ""]
+    ) -> tuple[NUTSState, Info]:
         dtype = position.dtype
         if self.known is None:
             potential, slope = problem.potential_and_gradient(position)
@@ -130,12 +175,22 @@ class NUTS(Algorithm):
             log_density, gradient = -potential / temperature, -slope / temperature
         else:
             log_density, gradient = self.known.at(position)
-        adaptation = Adaptation.of(jnp.asarray(self.step_size, dtype), jnp.asarray(self.variance, dtype))
+        adaptation = Adaptation.of(
+            jnp.asarray(self.step_size, dtype), jnp.asarray(self.variance, dtype)
+        )
         state = NUTSState(position, log_density, gradient, adaptation)
-        return state, {"evaluations": problem.size, "divergences": jnp.int32(0), "acceptance": jnp.ones((), dtype)}
+        return state, {
+            "evaluations": problem.size,
+            "divergences": jnp.int32(0),
+            "acceptance": jnp.ones((), dtype),
+        }
 
     def step(
-        self, problem: Problem, state: NUTSState, key: Key[Array, ""], step: Int[Array, ""]
+        self,
+        problem: Problem,
+        state: NUTSState,
+        key: Key[Array, ""],
+        step: Int[Array, ""],
     ) -> tuple[NUTSState, Info]:
         from blackjax.mcmc import hmc, nuts
 
@@ -143,27 +198,48 @@ class NUTS(Algorithm):
         kernel: Any = nuts.build_kernel()
         log_density = _log_density_of(problem, jnp.asarray(self.temperature, dtype))
         with jax.numpy_dtype_promotion("standard"):  # BlackJAX mixes dtypes
-            before: Any = hmc.HMCState(state.position, state.log_density, state.gradient)  # pyright: ignore
+            before: Any = hmc.HMCState(
+                state.position, state.log_density, state.gradient
+            )  # pyright: ignore
             after, info = kernel(
-                key, before, log_density, jnp.exp(adaptation.log_step), adaptation.variance, MAX_DOUBLINGS
+                key,
+                before,
+                log_density,
+                jnp.exp(adaptation.log_step),
+                adaptation.variance,
+                MAX_DOUBLINGS,
             )
         acceptance = jnp.nan_to_num(jnp.asarray(info.acceptance_rate, dtype), nan=0.0)
         stage = self.stages[jnp.minimum(step, len(self.stages) - 1)]
-        adapted = adaptation.with_acceptance(acceptance, jnp.asarray(self.target_acceptance, dtype))
+        adapted = adaptation.with_acceptance(
+            acceptance, jnp.asarray(self.target_acceptance, dtype)
+        )
         adapted = _chosen(stage >= SLOW, adapted.with_position(after.position), adapted)
         adapted = _chosen(stage == WINDOW_END, adapted.at_window_end(), adapted)
         adapted = _chosen(stage == FROZEN, adaptation, adapted)
-        divergences = jnp.where(stage == FROZEN, info.is_divergent, False).astype(jnp.int32)
-        evaluations = jnp.int32(problem.size) * info.num_integration_steps.astype(jnp.int32)
-        new = NUTSState(after.position, after.logdensity, after.logdensity_grad, adapted)
-        return new, {"evaluations": evaluations, "divergences": divergences, "acceptance": acceptance}
+        divergences = jnp.where(stage == FROZEN, info.is_divergent, False).astype(
+            jnp.int32
+        )
+        evaluations = jnp.int32(problem.size) * info.num_integration_steps.astype(
+            jnp.int32
+        )
+        new = NUTSState(
+            after.position, after.logdensity, after.logdensity_grad, adapted
+        )
+        return new, {
+            "evaluations": evaluations,
+            "divergences": divergences,
+            "acceptance": acceptance,
+        }
 
     def frozen(self, state: NUTSState) -> "NUTS":
         """Return NUTS with the step size and variances that stacked chains agree on, without further adaptation.
 
         Variances are medians over chains, the step size is a lower quartile: no single chain that is stuck decides.
         """
-        log_steps, variances = map(np.asarray, (state.adaptation.mean_log_step, state.adaptation.variance))
+        log_steps, variances = map(
+            np.asarray, (state.adaptation.mean_log_step, state.adaptation.variance)
+        )
         step_size = jnp.asarray(np.exp(np.quantile(log_steps, 0.25)), log_steps.dtype)
         variance = jnp.asarray(np.median(variances, axis=0))
         stages = jnp.asarray(np.full_like(self.stages, FROZEN))
@@ -175,13 +251,20 @@ class NUTS(Algorithm):
         stages = jnp.asarray(np.where(is_fast, FAST, FROZEN).astype(np.int32))
         return replace(self, stages=stages, target_acceptance=acceptance)
 
-    def starting_at(self, problem: Problem, positions: Float[Array, "chain d"]) -> "NUTS":
+    def starting_at(
+        self, problem: Problem, positions: Float[Array, "chain d"]
+    ) -> "NUTS":
         """Return NUTS for chains that start there."""
-        return replace(self, known=KnownDensities.of(problem, positions, float(self.temperature)))
+        return replace(
+            self, known=KnownDensities.of(problem, positions, float(self.temperature))
+        )
 
     def following(self, state: NUTSState) -> "NUTS":
         """Return NUTS for chains that start where others ended, of which this is the stacked state."""
-        return replace(self, known=KnownDensities(state.position, state.log_density, state.gradient))
+        return replace(
+            self,
+            known=KnownDensities(state.position, state.log_density, state.gradient),
+        )
 
 
 def stages_of(num_warmup: int) -> Int[Array, " w"]:
@@ -205,7 +288,9 @@ def stages_of(num_warmup: int) -> Int[Array, " w"]:
     return jnp.asarray(stages)
 
 
-def _log_density_of(problem: Problem, temperature: Float[Array, ""]) -> Callable[[Array], Array]:
+def _log_density_of(
+    problem: Problem, temperature: Float[Array, ""]
+) -> Callable[[Array], Array]:
     """Return -potential / temperature, whose gradient is that of the problem, in one pass with the value."""
 
     @jax.custom_vjp

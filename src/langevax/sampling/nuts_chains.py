@@ -34,7 +34,10 @@ class PeakError(RuntimeError):
 
 
 def nuts_chains(
-    options: SamplingRun, coordinates: CoordinateMap, is_near_mode: bool, can_be_peak: bool
+    options: SamplingRun,
+    coordinates: CoordinateMap,
+    is_near_mode: bool,
+    can_be_peak: bool,
 ) -> tuple[TunedChains, CoordinateMap]:
     """Return chains of NUTS, and the coordinates of their draws: others where draws of the warm-up are correlated.
 
@@ -54,41 +57,76 @@ def nuts_chains(
     unadapted, warm, spent = _warm_up(options, is_near_mode, can_be_peak)
     algorithm, positions = unadapted.frozen(warm.state), np.asarray(warm.positions)
     is_formed = options.dimension <= MAX_COORDINATES
-    if is_formed and (others := without_correlations(coordinates, positions, options.temperature)):
+    if is_formed and (
+        others := without_correlations(coordinates, positions, options.temperature)
+    ):
         coordinates, ends = others
         options = options._replace(problem=coordinates.problem)
-        algorithm, warm = _settle(options, unadapted, TARGET_ACCEPTANCE, ends, random.fold_in(options.keys[1], 1))
+        algorithm, warm = _settle(
+            options,
+            unadapted,
+            TARGET_ACCEPTANCE,
+            ends,
+            random.fold_in(options.keys[1], 1),
+        )
         spent += warm.evaluations
     chains = _drawn(options, algorithm, warm, spent)
     for number, acceptance in enumerate(CAREFUL_ACCEPTANCES, 1):
-        divergences, steps = chains.result.counts["divergences"], chains.result.steps * options.num_chains
-        if not 0 < divergences <= FEW_DIVERGENCES * steps or options.saving["checkpoint"] is not None:
+        divergences, steps = (
+            chains.result.counts["divergences"],
+            chains.result.steps * options.num_chains,
+        )
+        if (
+            not 0 < divergences <= FEW_DIVERGENCES * steps
+            or options.saving["checkpoint"] is not None
+        ):
             break
-        settle_key, run_key = (random.fold_in(key, number + 1) for key in options.keys[1:])
-        algorithm, warm = _settle(options, algorithm, acceptance, chains.result.position, settle_key)
+        settle_key, run_key = (
+            random.fold_in(key, number + 1) for key in options.keys[1:]
+        )
+        algorithm, warm = _settle(
+            options, algorithm, acceptance, chains.result.position, settle_key
+        )
         remark = f"{divergences:,} of {steps:,} steps diverged, so that draws are of another run with shorter ones"
         again = options._replace(keys=(*options.keys[:2], run_key))
-        chains = _drawn(again, algorithm, warm, chains.evaluations + warm.evaluations, remark)
+        chains = _drawn(
+            again, algorithm, warm, chains.evaluations + warm.evaluations, remark
+        )
     return chains, coordinates
 
 
-def _warm_up(options: SamplingRun, is_near_mode: bool, can_be_peak: bool) -> tuple[NUTS, Result, int]:
+def _warm_up(
+    options: SamplingRun, is_near_mode: bool, can_be_peak: bool
+) -> tuple[NUTS, Result, int]:
     """Return the unadapted NUTS, the warm-up and its cost; it records too, so that draws use the same program."""
 
     def hardly_moves(_: object, state: NUTSState) -> bool:
         """True where most chains do."""
-        step_size = np.exp(np.median(np.asarray(state.adaptation.mean_log_step)))  # of NumPy, without compiling
+        step_size = np.exp(
+            np.median(np.asarray(state.adaptation.mean_log_step))
+        )  # of NumPy, without compiling
         return float(step_size) * options.dimension**0.25 < LEAST_STEP
 
-    num_warmup = options.num_warmup or (WARMUP_NEAR_MODE if is_near_mode else WARMUP_ELSEWHERE)
+    num_warmup = options.num_warmup or (
+        WARMUP_NEAR_MODE if is_near_mode else WARMUP_ELSEWHERE
+    )
     can_be_peak &= is_near_mode
-    positions, passes = drawn_positions(options.start, options.keys[1], options.num_chains), 0
+    positions, passes = (
+        drawn_positions(options.start, options.keys[1], options.num_chains),
+        0,
+    )
     if not is_near_mode and not options.is_start_given:
-        positions, passes = descend_steeply(options.problem, positions, options.temperature)
+        positions, passes = descend_steeply(
+            options.problem, positions, options.temperature
+        )
     stages = np.asarray(stages_of(num_warmup))
-    stages = np.pad(stages, (0, max(0, WARMUP_ELSEWHERE - num_warmup)), "edge")  # one length, one program
+    stages = np.pad(
+        stages, (0, max(0, WARMUP_ELSEWHERE - num_warmup)), "edge"
+    )  # one length, one program
     variance = jnp.full(options.dimension, options.temperature)
-    algorithm = NUTS(options.dimension**-0.25, options.temperature, variance, jnp.asarray(stages))
+    algorithm = NUTS(
+        options.dimension**-0.25, options.temperature, variance, jnp.asarray(stages)
+    )
     algorithm = algorithm.starting_at(options.problem, positions)
     warm = simulate(
         algorithm,
@@ -107,12 +145,18 @@ def _warm_up(options: SamplingRun, is_near_mode: bool, can_be_peak: bool) -> tup
 
 
 def _settle(
-    options: SamplingRun, algorithm: NUTS, acceptance: float, start: ArrayLike, key: Key[Array, ""]
+    options: SamplingRun,
+    algorithm: NUTS,
+    acceptance: float,
+    start: ArrayLike,
+    key: Key[Array, ""],
 ) -> tuple[NUTS, Result]:
     """Adapt the step size alone, from one position of each chain, by the program of the warm-up."""
     num_steps = min(SETTLING, len(algorithm.stages))
     positions = jnp.asarray(start)
-    algorithm = algorithm.settling(num_steps, acceptance).starting_at(options.problem, positions)
+    algorithm = algorithm.settling(num_steps, acceptance).starting_at(
+        options.problem, positions
+    )
     run = simulate(
         algorithm,
         options.problem,
@@ -125,8 +169,17 @@ def _settle(
     return algorithm.frozen(run.state), run
 
 
-def _drawn(options: SamplingRun, algorithm: NUTS, warm: Result, spent: int, remark: str = "") -> TunedChains:
+def _drawn(
+    options: SamplingRun, algorithm: NUTS, warm: Result, spent: int, remark: str = ""
+) -> TunedChains:
     """Draw from where the warm-up ended; `spent` counts the evaluations so far."""
     thinning = options.thinning or 1
     run = options.run(algorithm, warm, thinning)
-    return TunedChains(algorithm, run, float(algorithm.step_size), thinning, spent + run.evaluations, remark=remark)
+    return TunedChains(
+        algorithm,
+        run,
+        float(algorithm.step_size),
+        thinning,
+        spent + run.evaluations,
+        remark=remark,
+    )

@@ -17,19 +17,41 @@ from jaxtyping import Array, Float, Key
 
 from langevax import trees
 from langevax._typing import PyTree
-from langevax.problems.coordinates import Affine, Raveled, Reparametrised, Rotated, affine
-from langevax.problems.problem import Indices, Problem, Scalar, hessian_product, quadratic
+from langevax.problems.coordinates import (
+    Affine,
+    Raveled,
+    Reparametrised,
+    Rotated,
+    affine,
+)
+from langevax.problems.problem import (
+    Indices,
+    Problem,
+    Scalar,
+    hessian_product,
+    quadratic,
+)
 from langevax.sampling.evaluations import evaluate
 
 Preconditioner = Literal["full", "low-rank", "diagonal"]
-MAX_COORDINATES = 512  # up to which the whole Hessian is formed, from d products with it
+MAX_COORDINATES = (
+    512  # up to which the whole Hessian is formed, from d products with it
+)
 NUM_PROBES = 50  # random signs from which the diagonal is estimated beyond that
-RANK, NUM_ITERATIONS = 120, 3  # of the subspace iteration for the directions that the data inform
-NEGLIGIBLE = 0.03  # share of the prior's curvature below which a direction is left to the prior
+RANK, NUM_ITERATIONS = (
+    120,
+    3,
+)  # of the subspace iteration for the directions that the data inform
+NEGLIGIBLE = (
+    0.03  # share of the prior's curvature below which a direction is left to the prior
+)
 FLATTEST = 1e-6  # share of the largest curvature to which smaller ones are raised
 UNEVEN = 1e4  # ratio of the curvatures of two coordinates beyond which each gets a unit of its own first
 MAX_ITERATIONS = 500
-MAX_NEWTON, NEAR_MODE = 3, 0.05  # steps that correct the mode, and the error in standard deviations that may stay
+MAX_NEWTON, NEAR_MODE = (
+    3,
+    0.05,
+)  # steps that correct the mode, and the error in standard deviations that may stay
 
 
 class QuadraticInValue(Reparametrised):
@@ -67,14 +89,18 @@ class QuadraticInValue(Reparametrised):
         return self._with_prior(position, self.problem.gradient_at(position, indices))
 
     def values_at(self, position: PyTree, indices: Indices) -> Float[Array, " batch"]:
-        return self.problem.values_at(position, indices) + quadratic(self.problem.precision, position)
+        return self.problem.values_at(position, indices) + quadratic(
+            self.problem.precision, position
+        )
 
     def gradients_at(self, position: PyTree, indices: Indices) -> PyTree:
         gradients = self.problem.gradients_at(position, indices)
-        return jax.vmap(lambda gradient: self._with_prior(position, gradient))(gradients)
+        return jax.vmap(lambda gradient: self._with_prior(position, gradient))(
+            gradients
+        )
 
     def _with_prior(self, position: PyTree, gradient: PyTree) -> PyTree:
-        add = lambda p, x, g: g + jnp.asarray(p, g.dtype) * x  # noqa: E731
+        add = lambda p, x, g: g + jnp.asarray(p, g.dtype) * x
         return trees.map_prefix(add, self.problem.precision, position, gradient)
 
 
@@ -103,7 +129,11 @@ class CoordinateMap(eqx.Module):
     def _is_open(self) -> bool:
         """True where any matrix may follow, by other numbers in the last layer."""
         last = self.layers[-1]
-        return isinstance(last, Affine) and last.matrix.ndim == 2 and not np.any(np.asarray(last.precision))
+        return (
+            isinstance(last, Affine)
+            and last.matrix.ndim == 2
+            and not np.any(np.asarray(last.precision))
+        )
 
     @property
     def is_linear(self) -> bool:
@@ -115,7 +145,9 @@ class CoordinateMap(eqx.Module):
         """Of the last layer, where it is one."""
         return np.asarray(self.layers[-1].matrix, np.float64)  # pyright: ignore
 
-    def preconditioned_at(self, pilot: "Pilot") -> "tuple[CoordinateMap, Float[Array, ' d']]":
+    def preconditioned_at(
+        self, pilot: "Pilot"
+    ) -> "tuple[CoordinateMap, Float[Array, ' d']]":
         """Return the coordinates of the pilot's preconditioner, and its mode in them.
 
         A matrix as last layer, without a quadratic part, is replaced, so that programs compiled for it serve these.
@@ -127,12 +159,16 @@ class CoordinateMap(eqx.Module):
         coordinates = self.preconditioned(pilot.scales, pilot.directions)
         return coordinates, coordinates.from_position(pilot.mode, len(self.layers))
 
-    def preconditioned(self, scales: Array | None, directions: Array | None = None) -> "CoordinateMap":
+    def preconditioned(
+        self, scales: Array | None, directions: Array | None = None
+    ) -> "CoordinateMap":
         """Rotate `directions` to the first axes, then scale; None leaves out either change."""
         layers = self.layers
         if directions is not None:
             layers = (*layers, Rotated(layers[-1], directions))
-        return CoordinateMap(layers if scales is None else (*layers, affine(layers[-1], scales)))
+        return CoordinateMap(
+            layers if scales is None else (*layers, affine(layers[-1], scales))
+        )
 
     def with_units(self, curvatures: Float[np.ndarray, " d"]) -> "CoordinateMap":
         """Measure each coordinate in a unit in which its curvature is 1; any matrix may follow.
@@ -147,15 +183,28 @@ class CoordinateMap(eqx.Module):
         elif isinstance(last, Affine) and last.matrix.ndim == 1:
             layers, units = layers[:-1], units * np.asarray(last.matrix, np.float64)
         in_units = affine(layers[-1], jnp.asarray(units, jnp.result_type(float)))
-        return CoordinateMap((*layers, eqx.tree_at(lambda problem: problem.precision, in_units, jnp.zeros(()))))
+        return CoordinateMap(
+            (
+                *layers,
+                eqx.tree_at(lambda problem: problem.precision, in_units, jnp.zeros(())),
+            )
+        )
 
-    def with_units_at(self, vector: Float[Array, " d"], temperature: float, key: Key[Array, ""]) -> "CoordinateMap":
+    def with_units_at(
+        self, vector: Float[Array, " d"], temperature: float, key: Key[Array, ""]
+    ) -> "CoordinateMap":
         """Measure each coordinate in a unit from its curvature at a point, and of at most the size of the point."""
         formed = len(vector) <= MAX_COORDINATES
-        diagonal = jnp.diagonal(hessian_at(self.problem, vector)) if formed else _diagonal(self.problem, vector, key)
+        diagonal = (
+            jnp.diagonal(hessian_at(self.problem, vector))
+            if formed
+            else _diagonal(self.problem, vector, key)
+        )
         curvatures = np.abs(np.asarray(diagonal, np.float64))
         least = temperature / (1 + np.abs(np.asarray(vector, np.float64))) ** 2
-        return self.with_units(np.maximum(np.where(np.isfinite(curvatures), curvatures, 0), least))
+        return self.with_units(
+            np.maximum(np.where(np.isfinite(curvatures), curvatures, 0), least)
+        )
 
     def with_matrix(self) -> "CoordinateMap":
         """Return the same coordinates with a matrix as last layer and no quadratic part, so that any matrix may follow.
@@ -169,13 +218,20 @@ class CoordinateMap(eqx.Module):
             layers = (*layers, QuadraticInValue(last))
         elif isinstance(last, Affine):
             layers, units = layers[:-1], np.asarray(last.matrix)
-        return CoordinateMap((*layers, affine(layers[-1], jnp.asarray(np.diag(units), jnp.result_type(float)))))
+        return CoordinateMap(
+            (
+                *layers,
+                affine(layers[-1], jnp.asarray(np.diag(units), jnp.result_type(float))),
+            )
+        )
 
     def times_last_matrix(self, matrix: Float[np.ndarray, "d d"]) -> "CoordinateMap":
         """Return coordinates z such that `matrix z` are these, by other numbers in the last layer."""
         *layers, last = self.layers
         product = jnp.asarray(self.matrix @ matrix, last.matrix.dtype)  # pyright: ignore
-        return CoordinateMap((*layers, eqx.tree_at(lambda layer: layer.matrix, last, product)))
+        return CoordinateMap(
+            (*layers, eqx.tree_at(lambda layer: layer.matrix, last, product))
+        )
 
     @eqx.filter_jit
     def to_position(self, z: Float[Array, " d"]) -> PyTree:
@@ -197,7 +253,9 @@ class CoordinateMap(eqx.Module):
         return position
 
 
-def coordinates_of(problem: Problem, like: PyTree, temperature: float, whiten: bool) -> CoordinateMap:
+def coordinates_of(
+    problem: Problem, like: PyTree, temperature: float, whiten: bool
+) -> CoordinateMap:
     """Return the position as one vector; with `whiten`, in units of a prior with a scale for each coordinate.
 
     Without a Gaussian prior all units are 1, until others replace them. Whitened coordinates have one precision, so
@@ -206,11 +264,17 @@ def coordinates_of(problem: Problem, like: PyTree, temperature: float, whiten: b
     flat = Raveled(problem, like)
     if whiten and not np.any(np.asarray(flat.precision)):
         return CoordinateMap((flat,)).with_units(np.ones(flat.dimension))
-    if not whiten or jnp.ndim(flat.precision) == 0 or not np.all(np.asarray(flat.precision) > 0):
+    if (
+        not whiten
+        or jnp.ndim(flat.precision) == 0
+        or not np.all(np.asarray(flat.precision) > 0)
+    ):
         return CoordinateMap((flat,))
     level = jnp.asarray(temperature, flat.precision.dtype)
     white = affine(flat, jnp.sqrt(level / flat.precision))
-    return CoordinateMap((flat, eqx.tree_at(lambda problem: problem.precision, white, level)))
+    return CoordinateMap(
+        (flat, eqx.tree_at(lambda problem: problem.precision, white, level))
+    )
 
 
 class Pilot(NamedTuple):
@@ -251,7 +315,13 @@ def run_even_pilot(
     if exact_prior or pilot.curvatures is None or not pilot.is_uneven:
         return flat, pilot
     even = flat.with_units(pilot.curvatures)
-    second = run_pilot(even.problem, even.from_position(flat.to_position(pilot.mode)), kind, temperature, key)
+    second = run_pilot(
+        even.problem,
+        even.from_position(flat.to_position(pilot.mode)),
+        kind,
+        temperature,
+        key,
+    )
     return even, second._replace(evaluations=pilot.evaluations + second.evaluations)
 
 
@@ -275,7 +345,10 @@ def run_pilot(
             f"preconditioner='full' forms a matrix of {dimension}^2 numbers; above {MAX_COORDINATES} coordinates pass "
             "preconditioner='low-rank' or 'diagonal'."
         )
-    if kind != "diagonal" and (jnp.ndim(problem.precision) or (kind == "low-rank" and float(problem.precision) <= 0)):
+    if kind != "diagonal" and (
+        jnp.ndim(problem.precision)
+        or (kind == "low-rank" and float(problem.precision) <= 0)
+    ):
         raise ValueError(
             f"preconditioner={kind!r} needs a Gaussian prior for every coordinate, or one precision for all; pass "
             "preconditioner='diagonal', or put the prior into log_prior."
@@ -292,11 +365,20 @@ def run_pilot(
         products, scales = NUM_PROBES, _inverse_roots(_diagonal(problem, mode, key))
     else:
         return _whole_pilot(problem, mode, kind, temperature, passes)
-    return Pilot(mode, jnp.asarray(scales, mode.dtype), (passes + 2 * products) * size, directions)
+    return Pilot(
+        mode,
+        jnp.asarray(scales, mode.dtype),
+        (passes + 2 * products) * size,
+        directions,
+    )
 
 
 def _whole_pilot(
-    problem: Problem, mode: Float[Array, " d"], kind: Preconditioner, temperature: float, passes: int
+    problem: Problem,
+    mode: Float[Array, " d"],
+    kind: Preconditioner,
+    temperature: float,
+    passes: int,
 ) -> Pilot:
     """Return the pilot that forms the Hessian, after a few Newton steps where the search ended far from the mode."""
     dimension = len(mode)
@@ -336,10 +418,17 @@ def _whole_pilot(
         mode, potential, gradient = nearer, value, slope
     scales = np.diagonal(scales) if kind == "diagonal" else scales
     evaluations = passes * int(problem.size)
-    return Pilot(mode, jnp.asarray(scales, mode.dtype), evaluations, curvatures=np.abs(np.diagonal(hessian)))
+    return Pilot(
+        mode,
+        jnp.asarray(scales, mode.dtype),
+        evaluations,
+        curvatures=np.abs(np.diagonal(hessian)),
+    )
 
 
-def find_mode(problem: Problem, start: Float[Array, " d"]) -> tuple[Float[Array, " d"], int]:
+def find_mode(
+    problem: Problem, start: Float[Array, " d"]
+) -> tuple[Float[Array, " d"], int]:
     """Return a local minimum of the potential, by L-BFGS from `start`, and the passes over the data that it took."""
     from scipy.optimize import minimize
 
@@ -347,7 +436,9 @@ def find_mode(problem: Problem, start: Float[Array, " d"]) -> tuple[Float[Array,
         return _at(problem, x.astype(start.dtype))
 
     x0, options = np.asarray(start, np.float64), {"maxiter": MAX_ITERATIONS}
-    optimum = minimize(value_and_gradient, x0, jac=True, method="L-BFGS-B", options=options)
+    optimum = minimize(
+        value_and_gradient, x0, jac=True, method="L-BFGS-B", options=options
+    )
     if not (np.isfinite(optimum.x).all() and np.isfinite(optimum.fun)):
         raise ValueError(
             "the search for a mode from start left the region where the log density is finite; start nearer to the "
@@ -365,11 +456,18 @@ def _informed_directions(
     2011).
     """
     level = float(problem.precision)
-    products = np.asarray(jax.random.normal(key, (rank, len(mode)), mode.dtype), np.float64)
+    products = np.asarray(
+        jax.random.normal(key, (rank, len(mode)), mode.dtype), np.float64
+    )
     basis = products
     for _ in range(NUM_ITERATIONS):
         basis = np.linalg.qr(products.T)[0].T
-        products = np.asarray(_products(problem, mode, jnp.asarray(basis, mode.dtype)), np.float64) - level * basis
+        products = (
+            np.asarray(
+                _products(problem, mode, jnp.asarray(basis, mode.dtype)), np.float64
+            )
+            - level * basis
+        )
     projected = basis @ products.T
     informed, rotation = np.linalg.eigh((projected + projected.T) / 2)
     order = np.argsort(-np.abs(informed))
@@ -385,14 +483,18 @@ def _inverse_roots(curvatures: Float[Array, " d"] | np.ndarray) -> np.ndarray:
 def _units(curvatures: Float[np.ndarray, " d"]) -> Float[np.ndarray, " d"]:
     """Return 1 / sqrt(curvature), whatever their ratios; a coordinate without curvature is like the flattest."""
     sizes = np.abs(np.asarray(curvatures, np.float64))
-    return 1 / np.sqrt(np.where(sizes > 0, sizes, sizes[sizes > 0].min() if sizes.any() else 1.0))
+    return 1 / np.sqrt(
+        np.where(sizes > 0, sizes, sizes[sizes > 0].min() if sizes.any() else 1.0)
+    )
 
 
 def as_matrix(scales: Float[np.ndarray, "d ..."]) -> Float[np.ndarray, "d d"]:
     return scales if scales.ndim == 2 else np.diag(scales)
 
 
-def _at(problem: Problem, x: Float[Array, " d"] | np.ndarray) -> tuple[float, Float[np.ndarray, " d"]]:
+def _at(
+    problem: Problem, x: Float[Array, " d"] | np.ndarray
+) -> tuple[float, Float[np.ndarray, " d"]]:
     """Return the potential and its gradient at a point."""
     values, gradients = evaluate(problem, np.asarray(x)[None])
     return float(values[0]), gradients[0]
@@ -406,7 +508,9 @@ def hessian_at(problem: Problem, x: Array) -> Float[Array, "d d"]:
 
 
 @eqx.filter_jit
-def _products(problem: Problem, x: Array, directions: Float[Array, "m d"]) -> Float[Array, "m d"]:
+def _products(
+    problem: Problem, x: Array, directions: Float[Array, "m d"]
+) -> Float[Array, "m d"]:
     """Return the Hessian times each direction."""
     return lax.map(lambda u: hessian_product(problem, x, u), directions)
 

@@ -23,13 +23,22 @@ from langevax.sampling.solver import ForwardSolver, Solve, Vector
 FULL_RANK = 1000
 """Data or modes up to which the whole derivative is computed."""
 RANK = 60  # of the random range finder beyond, and directions along which differences are taken without an adjoint
-UNINFORMED = 1e-2  # share of the prior's precision below which a direction is left to the prior
+UNINFORMED = (
+    1e-2  # share of the prior's precision below which a direction is left to the prior
+)
 PATIENCE = 8  # directions in a row without information after which no more differences are taken
 NUM_PAIRS = 2  # of starts at which other modes are searched for
 SAME_MODE = 1.0  # distance in units of the law there, and nats, within which a search has led to a mode
 LEAST_LOG_WEIGHT = 5.0  # below the heaviest mode, at which a mode is left out
-MAX_STEPS, MAX_HALVINGS, NEAR_MODE = 12, 6, 0.05  # of Gauss-Newton; the last is a decrement in standard deviations
-LINEAR, LINEAR_IN_FLOAT32 = 1e-8, 3e-5  # relative departure from a linear map that is rounding
+MAX_STEPS, MAX_HALVINGS, NEAR_MODE = (
+    12,
+    6,
+    0.05,
+)  # of Gauss-Newton; the last is a decrement in standard deviations
+LINEAR, LINEAR_IN_FLOAT32 = (
+    1e-8,
+    3e-5,
+)  # relative departure from a linear map that is rounding
 LINEAR_IN_NOISE = 0.01  # largest departure in units of the noise
 LARGEST_DEPARTURE = 0.1  # the same at draws of the posterior, whose mean it moves by at most that many deviations
 
@@ -77,13 +86,28 @@ class Information(NamedTuple):
     """(k, *data): J times each column."""
 
     @classmethod
-    def of(cls, solver: ForwardSolver, basis: np.ndarray, products: np.ndarray, least: float) -> "Information":
+    def of(
+        cls,
+        solver: ForwardSolver,
+        basis: np.ndarray,
+        products: np.ndarray,
+        least: float,
+    ) -> "Information":
         """Diagonalise; eigenvalues below `least` are left out."""
-        weighted = np.stack([solver.noise.times_precision(product) for product in products])
-        gram = products.reshape(len(products), -1) @ weighted.reshape(len(products), -1).T
+        weighted = np.stack(
+            [solver.noise.times_precision(product) for product in products]
+        )
+        gram = (
+            products.reshape(len(products), -1) @ weighted.reshape(len(products), -1).T
+        )
         eigenvalues, rotation = np.linalg.eigh((gram + gram.T) / 2)
         order = np.argsort(-eigenvalues)[: max(1, int(np.sum(eigenvalues > least)))]
-        return cls(basis @ rotation[:, order], np.maximum(eigenvalues[order], 0.0), basis, products)
+        return cls(
+            basis @ rotation[:, order],
+            np.maximum(eigenvalues[order], 0.0),
+            basis,
+            products,
+        )
 
     def reference(self, mean: Vector) -> NormalReference:
         """Return the normal law of this information."""
@@ -116,7 +140,9 @@ class Derivative(NamedTuple):
     """True: in all directions, up to FULL_RANK modes or data."""
 
 
-def information(solver: ForwardSolver, solve: Solve, rng: np.random.Generator, how: Derivative) -> Information:
+def information(
+    solver: ForwardSolver, solve: Solve, rng: np.random.Generator, how: Derivative
+) -> Information:
     """Return what the data inform at a solve.
 
     By adjoints where data are few; otherwise by a random range finder with adjoints (Halko, Martinsson, Tropp, SIAM
@@ -125,22 +151,34 @@ def information(solver: ForwardSolver, solve: Solve, rng: np.random.Generator, h
     assert solve.residual is not None
     num_data, num_modes = solver.data.size, solver.num_modes
     at = solve.residual + solver.data
-    if solver.adjoint is not None and num_data <= min(num_modes, FULL_RANK if how.is_whole else 2 * RANK):
+    if solver.adjoint is not None and num_data <= min(
+        num_modes, FULL_RANK if how.is_whole else 2 * RANK
+    ):
         units = np.eye(num_data).reshape(num_data, *solver.data.shape)
-        rows = np.stack(solver.each(lambda unit: solver.transposed(solve.z, unit), units))
+        rows = np.stack(
+            solver.each(lambda unit: solver.transposed(solve.z, unit), units)
+        )
         basis = np.linalg.qr(rows.T)[0]
-        return Information.of(solver, basis, (rows @ basis).T.reshape(-1, *solver.data.shape), how.least)
+        return Information.of(
+            solver, basis, (rows @ basis).T.reshape(-1, *solver.data.shape), how.least
+        )
     if solver.adjoint is None or num_modes <= RANK or how.is_whole:
         return _by_differences(solver, solve.z, at, how)
     noises = rng.standard_normal((RANK, *solver.data.shape))
     weighted = [solver.noise.times_precision(noise) for noise in noises]
     probes = solver.each(lambda noise: solver.transposed(solve.z, noise), weighted)
     basis = np.linalg.qr(np.stack(probes, axis=1))[0]
-    products = np.stack(solver.each(lambda column: solver.directional(solve.z, column, at, how.step), basis.T))
+    products = np.stack(
+        solver.each(
+            lambda column: solver.directional(solve.z, column, at, how.step), basis.T
+        )
+    )
     return Information.of(solver, basis, products, how.least)
 
 
-def _by_differences(solver: ForwardSolver, z: Vector, at: np.ndarray, how: Derivative) -> Information:
+def _by_differences(
+    solver: ForwardSolver, z: Vector, at: np.ndarray, how: Derivative
+) -> Information:
     """Take differences along the widest coordinates of the prior, until several in a row carry no information."""
     order = np.argsort(-np.sum(solver.synthesis**2, axis=1), kind="stable")
     order = order if how.is_whole else order[:RANK]
@@ -159,7 +197,9 @@ def _until_silent(
     silent = 0
     for first in range(0, len(units), solver.parallel):
         at_once = units[first : first + solver.parallel]
-        for product in solver.each(lambda unit: solver.directional(z, unit, at, how.step), at_once):
+        for product in solver.each(
+            lambda unit: solver.directional(z, unit, at, how.step), at_once
+        ):
             products.append(product)
             size = float(np.sum(product * solver.noise.times_precision(product)))
             silent = silent + 1 if size < how.least else 0
@@ -182,13 +222,18 @@ class PosteriorMode(NamedTuple):
         return distance < SAME_MODE and _energy(solve) > self.energy - SAME_MODE
 
 
-def find_reference(solver: ForwardSolver, start: Vector, rng: np.random.Generator) -> NormalReference:
+def find_reference(
+    solver: ForwardSolver, start: Vector, rng: np.random.Generator
+) -> NormalReference:
     """Return the normal law at a mode of the posterior, by Gauss-Newton with halved steps."""
     return find_references(solver, start, rng, num_pairs=0)[0]
 
 
 def find_references(
-    solver: ForwardSolver, start: Vector, rng: np.random.Generator, num_pairs: int = NUM_PAIRS
+    solver: ForwardSolver,
+    start: Vector,
+    rng: np.random.Generator,
+    num_pairs: int = NUM_PAIRS,
 ) -> list[NormalReference]:
     """Return the normal laws at modes of the posterior that matter, the one with most mass first.
 
@@ -196,19 +241,32 @@ def find_references(
     """
     here = solver.solve(start)
     if here.residual is None:
-        raise ValueError(f"forward_map fails at the start ({solver.first_failure}); start where it is defined.")
+        raise ValueError(
+            f"forward_map fails at the start ({solver.first_failure}); start where it is defined."
+        )
     modes: list[PosteriorMode] = []
     more = rng.spawn(1)[0]
     draws = more.standard_normal((num_pairs, solver.num_modes))
     for there in (here, *(solver.solve(sign * z) for z in draws for sign in (1, -1))):
-        mode = None if there.residual is None else _climb(solver, there, modes, more if modes else rng)
+        mode = (
+            None
+            if there.residual is None
+            else _climb(solver, there, modes, more if modes else rng)
+        )
         modes += [] if mode is None else [mode]
     modes.sort(key=lambda mode: -mode.log_weight)
-    return [mode.law for mode in modes if mode.log_weight > modes[0].log_weight - LEAST_LOG_WEIGHT]
+    return [
+        mode.law
+        for mode in modes
+        if mode.log_weight > modes[0].log_weight - LEAST_LOG_WEIGHT
+    ]
 
 
 def _climb(
-    solver: ForwardSolver, here: Solve, modes: list[PosteriorMode], rng: np.random.Generator
+    solver: ForwardSolver,
+    here: Solve,
+    modes: list[PosteriorMode],
+    rng: np.random.Generator,
 ) -> PosteriorMode | None:
     """Return the mode that Gauss-Newton reaches, None where it is one of `modes`."""
     informed = information(solver, here, rng, Derivative())
@@ -231,7 +289,9 @@ def _climb(
             return None
         informed = information(solver, here, rng, Derivative())
     law = informed.reference(here.z)
-    return PosteriorMode(law, _energy(here), float(np.sum(np.log(law.scales))) - _energy(here))
+    return PosteriorMode(
+        law, _energy(here), float(np.sum(np.log(law.scales))) - _energy(here)
+    )
 
 
 def _energy(solve: Solve) -> float:
@@ -239,9 +299,15 @@ def _energy(solve: Solve) -> float:
     return solve.misfit + float(solve.z @ solve.z) / 2
 
 
-def exact_reference(solver: ForwardSolver, rng: np.random.Generator) -> NormalReference | None:
+def exact_reference(
+    solver: ForwardSolver, rng: np.random.Generator
+) -> NormalReference | None:
     """Return the posterior of a linear map, or None where the map is not linear, or too large for its matrix."""
-    smaller = solver.num_modes if solver.adjoint is None else min(solver.num_modes, solver.data.size)
+    smaller = (
+        solver.num_modes
+        if solver.adjoint is None
+        else min(solver.num_modes, solver.data.size)
+    )
     if smaller > FULL_RANK or not is_linear(solver, rng):
         return None
     start = np.zeros(solver.num_modes)
@@ -249,11 +315,17 @@ def exact_reference(solver: ForwardSolver, rng: np.random.Generator) -> NormalRe
     informed = information(solver, here, rng, how)
     gradient = informed.misfit_gradient(solver, here)
     reference = informed.reference(start + informed.newton_step(gradient))
-    return reference if _is_linear_there(solver, here, informed, reference, rng) else None
+    return (
+        reference if _is_linear_there(solver, here, informed, reference, rng) else None
+    )
 
 
 def _is_linear_there(
-    solver: ForwardSolver, base: Solve, informed: Information, reference: NormalReference, rng: np.random.Generator
+    solver: ForwardSolver,
+    base: Solve,
+    informed: Information,
+    reference: NormalReference,
+    rng: np.random.Generator,
 ) -> bool:
     """True where predictions at the mean and four places of a normal law are those of the derivative at `base`.
 
@@ -261,12 +333,21 @@ def _is_linear_there(
     """
     assert base.residual is not None
     wide = 2 * rng.standard_normal((2, solver.num_modes))
-    for z in reference.to_prior_units(np.concatenate([np.zeros_like(wide[:1]), wide, -wide])):
+    for z in reference.to_prior_units(
+        np.concatenate([np.zeros_like(wide[:1]), wide, -wide])
+    ):
         solve = solver.solve(z)
         if solve.residual is None:
             return False
-        departure = solve.residual - base.residual - np.tensordot(informed.basis.T @ z, informed.products, axes=1)
-        if not float(np.sum(departure * solver.noise.times_precision(departure))) <= LARGEST_DEPARTURE**2:
+        departure = (
+            solve.residual
+            - base.residual
+            - np.tensordot(informed.basis.T @ z, informed.products, axes=1)
+        )
+        if (
+            not float(np.sum(departure * solver.noise.times_precision(departure)))
+            <= LARGEST_DEPARTURE**2
+        ):
             return False
     return True
 
@@ -274,17 +355,22 @@ def _is_linear_there(
 def is_linear(solver: ForwardSolver, rng: np.random.Generator) -> bool:
     """True where the predictions at sums and multiples of two draws of the prior are those of a linear map."""
     a, b = rng.standard_normal((2, solver.num_modes))
-    zero, at_a, at_b, both, triple = (solver.solve(z) for z in (np.zeros_like(a), a, b, a - b, -3 * a))
+    zero, at_a, at_b, both, triple = (
+        solver.solve(z) for z in (np.zeros_like(a), a, b, a - b, -3 * a)
+    )
     base, *others = (solve.residual for solve in (zero, at_a, at_b, both, triple))
     residuals = [residual for residual in others if residual is not None]
     if base is None or len(residuals) < len(others):
         return False
     first, second, difference, multiple = (residual - base for residual in residuals)
-    size = float(np.abs(first).max() + np.abs(second).max() + np.abs(base + solver.data).max())
+    size = float(
+        np.abs(first).max() + np.abs(second).max() + np.abs(base + solver.data).max()
+    )
     small = LINEAR_IN_FLOAT32 if solver.is_single else LINEAR
     return all(
         float(np.abs(departure).max()) <= small * size
-        and float(np.sum(departure * solver.noise.times_precision(departure))) <= LINEAR_IN_NOISE**2
+        and float(np.sum(departure * solver.noise.times_precision(departure)))
+        <= LINEAR_IN_NOISE**2
         for departure in (first - second - difference, multiple + 3 * first)
     )
 
@@ -302,7 +388,9 @@ class NearReference(Reparametrised):
     scales: Float[Array, " r"]
     precision: Float[Array, ""]
 
-    def __init__(self, problem: Problem, reference: NormalReference, temperature: float):
+    def __init__(
+        self, problem: Problem, reference: NormalReference, temperature: float
+    ):
         dtype = jnp.result_type(float)
         self.problem = problem
         self.mean = jnp.asarray(reference.mean, dtype)
@@ -317,11 +405,15 @@ class NearReference(Reparametrised):
     def from_position(self, position: Float[Array, " d"]) -> Float[Array, " d"]:
         """The coordinates of a position in units of the prior."""
         moved = position - self.mean
-        return moved + self.directions @ ((1 / self.scales - 1) * (self.directions.T @ moved))
+        return moved + self.directions @ (
+            (1 / self.scales - 1) * (self.directions.T @ moved)
+        )
 
     def pull_back(self, gradient: Float[Array, " d"]) -> Float[Array, " d"]:
         """The gradient times the symmetric root of the covariance."""
-        return gradient + self.directions @ ((self.scales - 1) * (self.directions.T @ gradient))
+        return gradient + self.directions @ (
+            (self.scales - 1) * (self.directions.T @ gradient)
+        )
 
     def value(self, position: Float[Array, " d"]) -> Scalar:
         quadratic = self.precision.astype(position.dtype) * jnp.sum(position**2) / 2
@@ -330,16 +422,24 @@ class NearReference(Reparametrised):
     def gradient(self, position: Float[Array, " d"]) -> Float[Array, " d"]:
         return self.value_and_gradient(position)[1]
 
-    def value_and_gradient(self, position: Float[Array, " d"]) -> tuple[Scalar, Float[Array, " d"]]:
-        potential, gradient = self.problem.potential_and_gradient(self.to_position(position))
+    def value_and_gradient(
+        self, position: Float[Array, " d"]
+    ) -> tuple[Scalar, Float[Array, " d"]]:
+        potential, gradient = self.problem.potential_and_gradient(
+            self.to_position(position)
+        )
         level = self.precision.astype(position.dtype)
         value = potential - level * jnp.sum(position**2) / 2
         return value, self.pull_back(gradient) - level * position
 
-    def gradient_at(self, position: Float[Array, " d"], indices: Indices) -> Float[Array, " d"]:
+    def gradient_at(
+        self, position: Float[Array, " d"], indices: Indices
+    ) -> Float[Array, " d"]:
         return self.gradient(position)
 
-    def gradients_at(self, position: Float[Array, " d"], indices: Indices) -> Float[Array, "batch d"]:
+    def gradients_at(
+        self, position: Float[Array, " d"], indices: Indices
+    ) -> Float[Array, "batch d"]:
         gradient = self.gradient(position)
         return jnp.broadcast_to(gradient, (len(indices), *gradient.shape))
 
@@ -355,15 +455,29 @@ class IndependentDraws(Algorithm):
 
     temperature: float
 
-    def init(self, problem: Problem, position: Array, key: Key[Array, ""]) -> tuple[IndependentState, Info]:
+    def init(
+        self, problem: Problem, position: Array, key: Key[Array, ""]
+    ) -> tuple[IndependentState, Info]:
         return self._draw(problem, position, key)
 
     def step(
-        self, problem: Problem, state: IndependentState, key: Key[Array, ""], step: Int[Array, ""]
+        self,
+        problem: Problem,
+        state: IndependentState,
+        key: Key[Array, ""],
+        step: Int[Array, ""],
     ) -> tuple[IndependentState, Info]:
         return self._draw(problem, state.position, key)
 
-    def _draw(self, problem: Problem, like: Array, key: Key[Array, ""]) -> tuple[IndependentState, Info]:
-        scale = jnp.sqrt(jnp.asarray(self.temperature, like.dtype) / jnp.asarray(problem.precision, like.dtype))
+    def _draw(
+        self, problem: Problem, like: Array, key: Key[Array, ""]
+    ) -> tuple[IndependentState, Info]:
+        scale = jnp.sqrt(
+            jnp.asarray(self.temperature, like.dtype)
+            / jnp.asarray(problem.precision, like.dtype)
+        )
         position = scale * random.normal(key, like.shape, like.dtype)
-        return IndependentState(position), {"evaluations": jnp.int32(0), "acceptance": jnp.ones((), like.dtype)}
+        return IndependentState(position), {
+            "evaluations": jnp.int32(0),
+            "acceptance": jnp.ones((), like.dtype),
+        }

@@ -15,16 +15,16 @@ NUM_DEVIATES = 16
 FEW_ROUNDINGS = 8
 """A standard deviation of fewer distances between floating-point numbers cannot be sampled."""
 
-DIFFERENCE = (
-    "sample its difference from a constant, or compute in float64 (jax.enable_x64, with data and start of float64)."
-)
+DIFFERENCE = "sample its difference from a constant, or compute in float64 (jax.enable_x64, with data and start of float64)."
 
 
 class ResolutionError(ValueError):
     """A law is too narrow for floating-point numbers."""
 
 
-def check_resolution(deviations: Mapping[str, np.ndarray], centres: Mapping[str, np.ndarray], remedy: str) -> None:
+def check_resolution(
+    deviations: Mapping[str, np.ndarray], centres: Mapping[str, np.ndarray], remedy: str
+) -> None:
     """Raise where a law with these standard deviations around these centres is too narrow for their dtype.
 
     Args:
@@ -47,6 +47,12 @@ def normal_deviations(
     coordinates: CoordinateMap, scales: Float[Array, " d"], key: Key[Array, ""]
 ) -> dict[str, Float[np.ndarray, "..."]]:
     """Return standard deviations of the arrays of the position, whose sampled coordinates have these, independently."""
-    moves = normal_deviates(key, (NUM_DEVIATES, 1, len(scales))) * np.asarray(scales, np.float64)
-    leaves = named_leaves(coordinates.to_positions(jnp.asarray(moves, scales.dtype)))  # a linear map
-    return {name: np.std(np.asarray(leaf)[:, 0], axis=0) for name, leaf in leaves.items()}
+    moves = normal_deviates(key, (NUM_DEVIATES, 1, len(scales))) * np.asarray(
+        scales, np.float64
+    )
+    leaves = named_leaves(
+        coordinates.to_positions(jnp.asarray(moves, scales.dtype))
+    )  # a linear map
+    return {
+        name: np.std(np.asarray(leaf)[:, 0], axis=0) for name, leaf in leaves.items()
+    }

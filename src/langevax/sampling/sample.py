@@ -31,12 +31,23 @@ from langevax.sampling.choice import (
 )
 from langevax.sampling.draws import SamplingRun, langevin_chains
 from langevax.sampling.evaluations import evaluate
-from langevax.sampling.exact import independent_chains, normal_posterior, reference_coordinates
+from langevax.sampling.exact import (
+    independent_chains,
+    normal_posterior,
+    reference_coordinates,
+)
 from langevax.sampling.hyperparameter_draws import HierarchicalRun
 from langevax.sampling.hyperparameters import HierarchicalInverseProblem
 from langevax.sampling.inverse import InverseProblem
 from langevax.sampling.inverse_draws import InverseRun
-from langevax.sampling.methods import BiasError, BiasLimit, GradientName, SamplingMethod, check_choice, choose_gradient
+from langevax.sampling.methods import (
+    BiasError,
+    BiasLimit,
+    GradientName,
+    SamplingMethod,
+    check_choice,
+    choose_gradient,
+)
 from langevax.sampling.modes import Exploration, Explorer
 from langevax.sampling.nuts_chains import PeakError, nuts_chains
 from langevax.sampling.preconditioning import (
@@ -46,15 +57,29 @@ from langevax.sampling.preconditioning import (
     Preconditioner,
     coordinates_of,
 )
-from langevax.sampling.resolution import DIFFERENCE, ResolutionError, check_resolution, normal_deviations
+from langevax.sampling.resolution import (
+    DIFFERENCE,
+    ResolutionError,
+    check_resolution,
+    normal_deviations,
+)
 from langevax.sampling.samples import Samples
 from langevax.sampling.starts import StartNearPosition, TransformedStart, UniformStart
 from langevax.sampling.tempering import tempered_chains
-from langevax.sampling.tolerance import NumbersOfDraws, ToleranceError, check_tolerance, draw_to_tolerance
+from langevax.sampling.tolerance import (
+    NumbersOfDraws,
+    ToleranceError,
+    check_tolerance,
+    draw_to_tolerance,
+)
 from langevax.theory.bounds import theorem_step_size
 from langevax.theory.lsi import Target
 
-FROM_ANYWHERE = ("auto", "nuts", "tempered")  # dynamics that need no mode with a curvature
+FROM_ANYWHERE = (
+    "auto",
+    "nuts",
+    "tempered",
+)  # dynamics that need no mode with a curvature
 
 
 @runtime_checkable
@@ -88,7 +113,9 @@ def at_the_caller(function: Callable[Options, Samples]) -> Callable[Options, Sam
         try:
             samples = function(*args, **options)
         except RuntimeError as error:
-            if isinstance(error, eqx.EquinoxRuntimeError) or "CpuCallback" in str(error):
+            if isinstance(error, eqx.EquinoxRuntimeError) or "CpuCallback" in str(
+                error
+            ):
                 error.add_note(
                     "The log density raised this error, perhaps far from the law: the search for modes and the warm-up "
                     "of chains go there. Let it return nan there (throw=False in diffrax), or allow more steps."
@@ -196,7 +223,9 @@ def sample(
     """
     began = time.perf_counter()
     if isinstance(key, Tracer):
-        raise TypeError("sample chooses, tunes and warns outside of jax.jit, vmap and grad; call it from there.")
+        raise TypeError(
+            "sample chooses, tunes and warns outside of jax.jit, vmap and grad; call it from there."
+        )
     checks.not_forked()
     checks.typed_key(key)
     for name, count in (("num_samples", num_samples), ("num_chains", num_chains)):
@@ -206,9 +235,13 @@ def sample(
         checks.one_number("tolerance", tolerance, positive=True)
         tolerance = float(tolerance)
     counts = {"num_warmup": num_warmup, "thinning": thinning, "period": period}
-    for name, count in (counts if batch_size is None else {**counts, "batch_size": batch_size}).items():
+    for name, count in (
+        counts if batch_size is None else {**counts, "batch_size": batch_size}
+    ).items():
         checks.positive_int(name, count, auto=True)
-    check_choice("preconditioner", preconditioner, ("auto", *get_args(Preconditioner), None))
+    check_choice(
+        "preconditioner", preconditioner, ("auto", *get_args(Preconditioner), None)
+    )
     if isinstance(step_size, str):
         check_choice("step_size", step_size, ("auto", "theorem"))
     else:
@@ -217,7 +250,9 @@ def sample(
         check_choice("gradient", gradient, get_args(GradientName))
     by_theorem = isinstance(step_size, str) and step_size == "theorem"
     if by_theorem and preconditioner not in ("auto", None):
-        raise ValueError("step_size='theorem' is a step of the position itself; leave preconditioner out.")
+        raise ValueError(
+            "step_size='theorem' is a step of the position itself; leave preconditioner out."
+        )
     check_integrator(integrator, by_theorem)
     options = {
         "gradient": gradient,
@@ -227,18 +262,44 @@ def sample(
         "integrator": integrator,
     }
     if isinstance(target, HierarchicalInverseProblem):
-        others = {name: options[name] for name in ("gradient", "batch_size", "period", "integrator")}
-        others |= {"temperature": temperature, "theorem_constants": theorem_constants, "kl_tolerance": kl_tolerance}
+        others = {
+            name: options[name]
+            for name in ("gradient", "batch_size", "period", "integrator")
+        }
+        others |= {
+            "temperature": temperature,
+            "theorem_constants": theorem_constants,
+            "kl_tolerance": kl_tolerance,
+        }
         run = HierarchicalRun(
-            target, dynamics, num_samples, num_chains, num_warmup, thinning, step_size, preconditioner, progress, key
+            target,
+            dynamics,
+            num_samples,
+            num_chains,
+            num_warmup,
+            thinning,
+            step_size,
+            preconditioner,
+            progress,
+            key,
         )
         samples = run.draws(start, others | {"checkpoint": checkpoint})
-        samples = samples if tolerance is None else draw_to_tolerance(samples, tolerance, key=key)
+        samples = (
+            samples
+            if tolerance is None
+            else draw_to_tolerance(samples, tolerance, key=key)
+        )
         return samples
-    chosen, reason = requested_dynamics(dynamics, isinstance(target, InverseProblem), options)
+    chosen, reason = requested_dynamics(
+        dynamics, isinstance(target, InverseProblem), options
+    )
     chain_start, constrain = start if callable(start) else None, None
     if isinstance(target, TransformedTarget):
-        start = UniformStart(target.target.problem, target.start) if start is None else start
+        start = (
+            UniformStart(target.target.problem, target.start)
+            if start is None
+            else start
+        )
         target, constrain = target.target, target.constrain
     problem, temperature = _problem_of(target, temperature)
     theorem = {"theorem_constants": theorem_constants, "kl_tolerance": kl_tolerance}
@@ -248,18 +309,33 @@ def sample(
     pilot_key, start_key, batch_key, *run_keys = random.split(key, 6)
     if start is None:
         if not isinstance(target, InverseProblem):
-            raise ValueError("start is missing: pass a position from which to search for a mode.")
+            raise ValueError(
+                "start is missing: pass a position from which to search for a mode."
+            )
         start = target.start
     if isinstance(start, Stacked):
-        raise TypeError("start is Stacked, but sample takes a position or a function `key -> position`; pass either.")
+        raise TypeError(
+            "start is Stacked, but sample takes a position or a function `key -> position`; pass either."
+        )
     is_uniform = isinstance(start, UniformStart)
-    first = start.zeros(start_key) if is_uniform else start(start_key) if callable(start) else start
+    first = (
+        start.zeros(start_key)
+        if is_uniform
+        else start(start_key)
+        if callable(start)
+        else start
+    )
     first = checks.arrays("start", first)
     checks.position("start", first)
     if isinstance(target, InverseProblem):
         target.check_start(first)
         _check_start(problem.potential(first))
-        is_open = dynamics == "auto" and chosen == "pcnl" and batch_size in ("auto", None) and period == "auto"
+        is_open = (
+            dynamics == "auto"
+            and chosen == "pcnl"
+            and batch_size in ("auto", None)
+            and period == "auto"
+        )
         if is_open and isinstance(step_size, str) and isinstance(gradient, str):
             chosen = "auto"
         run = InverseRun(
@@ -279,15 +355,31 @@ def sample(
         )
         samples = run.draws()
         if samples is not None:
-            samples = samples if tolerance is None else draw_to_tolerance(samples, tolerance, key=key)
+            samples = (
+                samples
+                if tolerance is None
+                else draw_to_tolerance(samples, tolerance, key=key)
+            )
             return samples
         chosen = "pcnl" if chosen == "auto" else chosen
-    normal = normal_posterior(problem, temperature) if chosen == "auto" and preconditioner == "auto" else None
+    normal = (
+        normal_posterior(problem, temperature)
+        if chosen == "auto" and preconditioner == "auto"
+        else None
+    )
     if normal is not None:
         _check_start(problem.potential(first))
         coordinates = reference_coordinates(problem, first, normal, temperature)
         saving = {"checkpoint": checkpoint, "resume": resume}
-        chains = independent_chains(coordinates, temperature, num_samples, num_chains, run_keys[2], progress, saving)
+        chains = independent_chains(
+            coordinates,
+            temperature,
+            num_samples,
+            num_chains,
+            run_keys[2],
+            progress,
+            saving,
+        )
         samples = Samples.of(
             chains,
             coordinates,
@@ -299,25 +391,39 @@ def sample(
             evaluations=int(problem.size),
             seconds=time.perf_counter() - began,
         )
-        samples = samples if tolerance is None else draw_to_tolerance(samples, tolerance, key=key)
+        samples = (
+            samples
+            if tolerance is None
+            else draw_to_tolerance(samples, tolerance, key=key)
+        )
         return samples
     if by_theorem:
-        preconditioner, root = None, math.isqrt(int(problem.size))  # B = m = sqrt(n) in the theorems
+        preconditioner, root = (
+            None,
+            math.isqrt(int(problem.size)),
+        )  # B = m = sqrt(n) in the theorems
         batch_size = root if batch_size == "auto" else batch_size
         period = root if period == "auto" else period
 
-    flat, kind = coordinates_of(problem, first, temperature, whiten=preconditioner is not None), preconditioner
+    flat, kind = (
+        coordinates_of(problem, first, temperature, whiten=preconditioner is not None),
+        preconditioner,
+    )
     if kind == "auto":
         kind = _choose_preconditioner(flat)
     if kind == "full" and not np.any(np.asarray(flat.problem.precision)):
-        flat = flat.with_matrix()  # from here to the draws by other numbers, so that programs serve all
+        flat = (
+            flat.with_matrix()
+        )  # from here to the draws by other numbers, so that programs serve all
     vector, elsewhere = flat.from_position(first), None
     if is_uniform:
         elsewhere = start.vectors(start_key, flat.problem, vector)
         vector = jnp.asarray(elsewhere[0])
         first = flat.to_position(vector)
     if not isinstance(target, InverseProblem):
-        _check_start(evaluate(flat.problem, np.asarray(vector)[None])[0][0])  # by the program that searches for a mode
+        _check_start(
+            evaluate(flat.problem, np.asarray(vector)[None])[0][0]
+        )  # by the program that searches for a mode
     exact_prior = chosen in ("pcn", "pcnl")
     try:
         explorer = Explorer(
@@ -334,19 +440,29 @@ def sample(
     except ValueError:
         if chosen not in FROM_ANYWHERE or preconditioner != "auto":
             raise
-        exploration = Exploration(flat, Pilot(vector, None, 0), flat, vector, None, None)
+        exploration = Exploration(
+            flat, Pilot(vector, None, 0), flat, vector, None, None
+        )
     flat, pilot, coordinates, mode, fit, _ = exploration
     if is_choice := chosen == "auto":
-        chosen, reason = choose_dynamics(fit, coordinates.problem, mode, temperature, batch_key)
+        chosen, reason = choose_dynamics(
+            fit, coordinates.problem, mode, temperature, batch_key
+        )
     is_near_mode = chosen not in FROM_ANYWHERE or (fit is not None and fit.is_usable)
     if is_near_mode:
-        deviations = normal_deviations(coordinates, jnp.full_like(mode, np.sqrt(temperature)), pilot_key)
+        deviations = normal_deviations(
+            coordinates, jnp.full_like(mode, np.sqrt(temperature)), pilot_key
+        )
         try:
-            check_resolution(deviations, named_leaves(coordinates.to_position(mode)), DIFFERENCE)
+            check_resolution(
+                deviations, named_leaves(coordinates.to_position(mode)), DIFFERENCE
+            )
         except ResolutionError:
             if chosen not in FROM_ANYWHERE or fit is None or fit.is_close:
                 raise
-            is_near_mode = False  # the mode may be a peak, whose curvature is not that of the law
+            is_near_mode = (
+                False  # the mode may be a peak, whose curvature is not that of the law
+            )
     if is_near_mode:
         begin = exploration.start(temperature)
     else:
@@ -364,47 +480,79 @@ def sample(
         None if thinning == "auto" else thinning,
         (run_keys[0], run_keys[1], run_keys[2]),
         {"progress": progress, "checkpoint": checkpoint, "resume": resume},
-        None if tolerance is None else BiasLimit(tolerance / 2, NumbersOfDraws(coordinates, constrain)),
+        None
+        if tolerance is None
+        else BiasLimit(tolerance / 2, NumbersOfDraws(coordinates, constrain)),
         callable(start) and not is_uniform,
     )
     spent, modes = exploration.evaluations, exploration.modes()
-    is_even = pilot.scales is not None and pilot.scales.ndim == 2  # in coordinates of the whole Hessian
+    is_even = (
+        pilot.scales is not None and pilot.scales.ndim == 2
+    )  # in coordinates of the whole Hessian
     if chosen == "nuts":
         name = "nuts"
         try:
-            chains, coordinates = nuts_chains(chain_options, coordinates, is_near_mode, is_even)
+            chains, coordinates = nuts_chains(
+                chain_options, coordinates, is_near_mode, is_even
+            )
         except PeakError as error:
             coordinates, mode, begin = _around(first, flat, temperature, pilot_key)
             begin = TransformedStart(start, coordinates) if callable(start) else begin
-            chain_options = chain_options._replace(problem=coordinates.problem, start=begin, bias_limit=None)
+            chain_options = chain_options._replace(
+                problem=coordinates.problem, start=begin, bias_limit=None
+            )
             reason = f"{reason}; {error}, and chains start anew around the start"
             spent, is_near_mode = spent + error.evaluations, False
-            chains, coordinates = nuts_chains(chain_options, coordinates, False, is_even)
+            chains, coordinates = nuts_chains(
+                chain_options, coordinates, False, is_even
+            )
     else:
         arguments = coordinates.problem, mode, temperature, chosen, batch_key
         estimator = choose_gradient(gradient, batch_size, period, *arguments)
         if not isinstance(integrator, Integrator):
-            integrator = Explicit() if by_theorem else Exponential()  # the theorems are about Euler's scheme
-        prior_share = 1.0 if pilot.scales is None else jnp.minimum(coordinates.problem.precision, 1)  # curvature 1
+            integrator = (
+                Explicit() if by_theorem else Exponential()
+            )  # the theorems are about Euler's scheme
+        prior_share = (
+            1.0
+            if pilot.scales is None
+            else jnp.minimum(coordinates.problem.precision, 1)
+        )  # curvature 1
         method = SamplingMethod(chosen, estimator, temperature, prior_share, integrator)
         number, slowest = None if isinstance(step_size, str) else step_size, 1.0
         if by_theorem:
             bound, numbers = estimator.step_size_theorem()
-            numbers |= {"temperature": temperature, "size": int(problem.size), "accuracy": kl_tolerance}
+            numbers |= {
+                "temperature": temperature,
+                "size": int(problem.size),
+                "accuracy": kl_tolerance,
+            }
             number = theorem_step_size(bound, theorem_constants, **numbers)
-            slowest = theorem_constants.lsi_constant * temperature if theorem_constants else 1.0
-        is_exact = method.is_exact or (chosen == "tempered" and isinstance(estimator, Full))
+            slowest = (
+                theorem_constants.lsi_constant * temperature
+                if theorem_constants
+                else 1.0
+            )
+        is_exact = method.is_exact or (
+            chosen == "tempered" and isinstance(estimator, Full)
+        )
         name = chosen if is_exact else f"{chosen}, {type(estimator).__name__}"
         if chosen == "tempered":
-            chains = tempered_chains(chain_options, method, mode, number, exploration.depth)
+            chains = tempered_chains(
+                chain_options, method, mode, number, exploration.depth
+            )
         else:
             try:
                 chains = langevin_chains(chain_options, method, mode, number, slowest)
             except BiasError as error:
                 if not is_choice:
-                    raise ToleranceError(f"tolerance={tolerance:g} was not reached: {error}") from error
+                    raise ToleranceError(
+                        f"tolerance={tolerance:g} was not reached: {error}"
+                    ) from error
                 name, reason = "nuts", str(error)
-                chains, coordinates = nuts_chains(chain_options, coordinates, is_near_mode, False)
+                chains, coordinates = nuts_chains(
+                    chain_options, coordinates, is_near_mode, False
+                )
     if not is_near_mode:  # weights are by curvatures that mislead
         modes = exploration.unvisited(coordinates, chains.result.positions, temperature)
     samples = Samples.of(
@@ -418,7 +566,9 @@ def sample(
         evaluations=spent + chains.evaluations,
         seconds=time.perf_counter() - began,
     )
-    samples = samples if tolerance is None else draw_to_tolerance(samples, tolerance, key=key)
+    samples = (
+        samples if tolerance is None else draw_to_tolerance(samples, tolerance, key=key)
+    )
     return samples
 
 
@@ -432,25 +582,35 @@ def _around(
     return coordinates, centre, StartNearPosition(coordinates.problem, centre, scale)
 
 
-def _problem_of(target: SampleTarget, temperature: float | Literal["auto"]) -> tuple[Problem, float]:
+def _problem_of(
+    target: SampleTarget, temperature: float | Literal["auto"]
+) -> tuple[Problem, float]:
     chosen = isinstance(temperature, str) and temperature == "auto"
     checks.number("temperature", temperature, positive=True, auto=True)
     if isinstance(target, Posterior | InverseProblem):
         if not chosen:
-            raise ValueError("temperature is that of the posterior, 1/n; leave it out, or pass its problem alone.")
+            raise ValueError(
+                "temperature is that of the posterior, 1/n; leave it out, or pass its problem alone."
+            )
         return target.problem, float(target.temperature)
     if isinstance(target, Problem):
         if chosen:
-            raise ValueError("temperature is missing: a problem has none of its own (a posterior has 1/n); pass it.")
+            raise ValueError(
+                "temperature is missing: a problem has none of its own (a posterior has 1/n); pass it."
+            )
         return target, float(temperature)
     if not callable(target):
-        raise TypeError(f"target must be a posterior, a problem or a log density, got {checks.shown(target)}.")
+        raise TypeError(
+            f"target must be a posterior, a problem or a log density, got {checks.shown(target)}."
+        )
     return Function(Negative(target)), 1.0 if chosen else float(temperature)
 
 
 def _check_start(potential: Float[Array, ""] | float) -> None:
     if not np.isfinite(value := float(potential)):
-        raise ValueError(f"the log density at start is {-value}; start where it is finite.")
+        raise ValueError(
+            f"the log density at start is {-value}; start where it is finite."
+        )
 
 
 def _choose_preconditioner(coordinates: CoordinateMap) -> Preconditioner:

@@ -106,7 +106,9 @@ class Samples:
 
         def to_positions(draws: Float[Array, "chain draw d"]) -> PyTree:
             positions = coordinates.to_positions(draws)
-            return jax.tree.map(np.asarray, positions if constrain is None else constrain(positions))
+            return jax.tree.map(
+                np.asarray, positions if constrain is None else constrain(positions)
+            )
 
         draws = chains.result.positions
         return cls(
@@ -137,7 +139,13 @@ class Samples:
             f"{self.step_size:.3g}; {self.evaluations:,} component gradients, {self.seconds:.1f} s)"
         )
 
-    def extend(self, num_samples: int, *, key: Key[Array, ""], progress: bool | Literal["auto"] = "auto") -> "Samples":
+    def extend(
+        self,
+        num_samples: int,
+        *,
+        key: Key[Array, ""],
+        progress: bool | Literal["auto"] = "auto",
+    ) -> "Samples":
         """Continue the chains by this many draws each, with the same step size, and return all draws.
 
         Gradient estimators with a memory start it again. Warnings about all draws are issued as by `sample`.
@@ -147,10 +155,14 @@ class Samples:
         longer.warn()
         return longer
 
-    def followed(self, num_samples: int, *, key: Key[Array, ""], progress: bool | Literal["auto"]) -> "Samples":
+    def followed(
+        self, num_samples: int, *, key: Key[Array, ""], progress: bool | Literal["auto"]
+    ) -> "Samples":
         """Return all draws as `extend` does, without warnings."""
         if self.walk is not None:
-            further = run_chains(self.walk, self.result.state, num_samples, self.thinning, key, progress)
+            further = run_chains(
+                self.walk, self.result.state, num_samples, self.thinning, key, progress
+            )
         else:
             further = simulate(
                 following(self.algorithm, self.result),
@@ -170,7 +182,9 @@ class Samples:
             result=result,
             evaluations=self.evaluations + further.evaluations,
             seconds=self.seconds + further.seconds,
-            solves=self.solves if self.walk is None or self.solves is None else self.solves.plus(further.counts),
+            solves=self.solves
+            if self.walk is None or self.solves is None
+            else self.solves.plus(further.counts),
         )
 
     def warn(self) -> None:
@@ -212,7 +226,9 @@ class Samples:
     @property
     def num_solves(self) -> int | None:
         """Solves of the forward map and of its adjoint together; None where `solves` is."""
-        return None if self.solves is None else self.solves.forward + self.solves.adjoint
+        return (
+            None if self.solves is None else self.solves.forward + self.solves.adjoint
+        )
 
     @property
     def ess(self) -> float:
@@ -233,7 +249,9 @@ class Samples:
     def warnings(self) -> list[str]:
         """Reasons to doubt these draws, a sentence each; empty where there are none."""
         messages: list[str] = []
-        if self.method == "exact":  # independent draws: the worst statistic of many numbers is chance
+        if (
+            self.method == "exact"
+        ):  # independent draws: the worst statistic of many numbers is chance
             if (count := self.draws.shape[0] * self.draws.shape[1]) < MIN_ESS:
                 messages.append(f"there are {count} independent draws; draw more.")
             return messages + self.doubts()
@@ -241,14 +259,24 @@ class Samples:
         names, rhat, ess = table.names, table["r_hat"], table["ess_bulk"]
         worst, fewest = int(np.argmax(rhat)), int(np.argmin(ess))
         if not rhat[worst] <= MAX_RHAT:
-            improper = "" if rhat[worst] <= FAR_APART else ", or for a direction in which the density does not fall off"
+            improper = (
+                ""
+                if rhat[worst] <= FAR_APART
+                else ", or for a direction in which the density does not fall off"
+            )
             messages.append(
                 f"chains disagree: R-hat of {names[worst]} is {rhat[worst]:.3f} > {MAX_RHAT}; draw more, warm up "
                 f"longer, or look for several modes by dynamics='tempered'{improper}."
             )
         if ess[fewest] < MIN_ESS:
-            messages.append(f"{names[fewest]} has {ess[fewest]:.0f} effective draws; draw more, or raise thinning.")
-        return messages + self.doubts() + ([] if self.walk is None else self.walk.warnings(self.positions))
+            messages.append(
+                f"{names[fewest]} has {ess[fewest]:.0f} effective draws; draw more, or raise thinning."
+            )
+        return (
+            messages
+            + self.doubts()
+            + ([] if self.walk is None else self.walk.warnings(self.positions))
+        )
 
     def doubts(self) -> list[str]:
         """Return those of the `warnings` that more draws do not cure."""
@@ -258,7 +286,10 @@ class Samples:
                 f"{self.solves.failed:,} of {self.solves.forward:,} solves failed, and their proposals were rejected; "
                 f"the first by {self.solves.first_failure}."
             )
-        divergences, steps = self.result.counts.get("divergences", 0), self.result.steps * len(self.draws)
+        divergences, steps = (
+            self.result.counts.get("divergences", 0),
+            self.result.steps * len(self.draws),
+        )
         if divergences:
             messages.append(
                 f"{divergences} of {steps:,} steps diverged: NUTS's step is too long for some narrow part of the law, "
@@ -268,7 +299,9 @@ class Samples:
         if isinstance(self.algorithm, ReplicaExchange):
             messages += self._warnings_of_swaps()
         elif self.modes and np.isnan(self.modes[0].weight):
-            places = "one place" if len(self.modes) == 1 else f"{len(self.modes)} places"
+            places = (
+                "one place" if len(self.modes) == 1 else f"{len(self.modes)} places"
+            )
             depth = min(mode.barrier for mode in self.modes)
             messages.append(
                 f"descents ended in {places} as dense as the draws are, where no draw came: the nearest ones are "
@@ -276,7 +309,9 @@ class Samples:
                 "start, a function of the key, start chains there, too."
             )
         elif len(self.modes) > 1:
-            shares = ", ".join(f"{mode.weight:.2f}" for mode in self.modes[:5]) + ", ..." * (len(self.modes) > 5)
+            shares = ", ".join(
+                f"{mode.weight:.2f}" for mode in self.modes[:5]
+            ) + ", ..." * (len(self.modes) > 5)
             depth = min(mode.barrier for mode in self.modes)
             messages.append(
                 f"{len(self.modes)} modes with rough weights {shares} are {depth:.0f} temperatures or more deep, and "
@@ -292,7 +327,9 @@ class Samples:
                 f"{bias.worst_bias:+.0%}; pass a smaller step_size, or dynamics='nuts'."
             )
         elif bias is not None and not bias.is_resolved:
-            messages.append(f"{bias}, too roughly to accept; draw larger batches, pass dynamics='nuts', or step_size.")
+            messages.append(
+                f"{bias}, too roughly to accept; draw larger batches, pass dynamics='nuts', or step_size."
+            )
         return messages
 
     @property
@@ -301,7 +338,9 @@ class Samples:
         if not isinstance(self.algorithm, ReplicaExchange):
             return None
         tally = self.result.state.tally
-        return np.asarray(tally.probabilities).sum(0) / np.maximum(np.asarray(tally.attempts).sum(0), 1)
+        return np.asarray(tally.probabilities).sum(0) / np.maximum(
+            np.asarray(tally.attempts).sum(0), 1
+        )
 
     def _warnings_of_swaps(self) -> list[str]:
         messages, rates, trips = [], self.swap_rates, self.result.counts["round_trips"]
@@ -327,15 +366,22 @@ class Samples:
         finite_sum = self.problem
         while isinstance(finite_sum, Reparametrised):
             finite_sum = finite_sum.problem
-        if not (isinstance(finite_sum, FiniteSum) and isinstance(finite_sum.loss, NegativeLogLikelihood)):
-            raise ValueError("the target is not a langevax.posterior with rows: it has no log likelihood for each row.")
+        if not (
+            isinstance(finite_sum, FiniteSum)
+            and isinstance(finite_sum.loss, NegativeLogLikelihood)
+        ):
+            raise ValueError(
+                "the target is not a langevax.posterior with rows: it has no log likelihood for each row."
+            )
         chains, draws, _ = self.draws.shape
         if (size := chains * draws * finite_sum.max_size) > MAX_LOG_LIKELIHOODS:
             raise ValueError(
                 f"the log likelihoods of all rows at all draws are {size:,} numbers; thin the draws first."
             )
         positions = self.user_coordinates.to_positions(jnp.asarray(self.draws))
-        flat = jax.tree.map(lambda a: a.reshape(chains * draws, *a.shape[2:]), positions)
+        flat = jax.tree.map(
+            lambda a: a.reshape(chains * draws, *a.shape[2:]), positions
+        )
         values = _log_likelihoods(finite_sum.loss.log_likelihood, finite_sum.data, flat)
         return np.asarray(values).reshape(chains, draws, -1)
 
@@ -351,8 +397,13 @@ class Samples:
         Costs a full pass over the data for each of these draws; see `stein_discrepancy`.
         """
         points, gradients = self._evaluate(num_draws)
-        scale, dimension = np.sqrt(self.temperature), points.shape[2]  # unit scale where the curvature is 1
-        points, scores = (a.reshape(-1, dimension) / scale for a in (points, -gradients))
+        scale, dimension = (
+            np.sqrt(self.temperature),
+            points.shape[2],
+        )  # unit scale where the curvature is 1
+        points, scores = (
+            a.reshape(-1, dimension) / scale for a in (points, -gradients)
+        )
         return stein_discrepancy(jnp.asarray(points), jnp.asarray(scores))
 
     def gradient_noise(self, num_steps: int = 50) -> Float[np.ndarray, "chain step"]:
@@ -361,11 +412,22 @@ class Samples:
         That unit is the size of the Langevin noise: 0.05 of it makes a chain 5 % too hot. Costs a full pass over the
         data for every step and chain.
         """
-        noise = GradientNoise(self.algorithm, self.draws.shape[2] * 2 * self.temperature / self.step_size)
-        options = {"key": random.key(0), "num_steps": num_steps, "record_every": 1, "progress": False}
-        return simulate(self.algorithm, self.problem, self.result, record=noise, **options).positions
+        noise = GradientNoise(
+            self.algorithm, self.draws.shape[2] * 2 * self.temperature / self.step_size
+        )
+        options = {
+            "key": random.key(0),
+            "num_steps": num_steps,
+            "record_every": 1,
+            "progress": False,
+        }
+        return simulate(
+            self.algorithm, self.problem, self.result, record=noise, **options
+        ).positions
 
-    def to_datatree(self, full_passes: bool = True, log_likelihood: bool = False) -> "xarray.DataTree":
+    def to_datatree(
+        self, full_passes: bool = True, log_likelihood: bool = False
+    ) -> "xarray.DataTree":
         """Return the groups `posterior` and `sample_stats` in ArviZ's layout.
 
         With `full_passes` also `energy` at a hundred draws of each chain and `gradient_noise` along fifty steps, each
@@ -374,24 +436,51 @@ class Samples:
         tree_type = datatree_type()
         import xarray
 
-        def dataset(arrays: dict[str, np.ndarray], axis: str, index: np.ndarray) -> "xarray.DataTree":
+        def dataset(
+            arrays: dict[str, np.ndarray], axis: str, index: np.ndarray
+        ) -> "xarray.DataTree":
             variables = {
-                name: (["chain", axis, *(f"{name}_dim_{i}" for i in range(array.ndim - 2))], np.asarray(array))
+                name: (
+                    [
+                        "chain",
+                        axis,
+                        *(f"{name}_dim_{i}" for i in range(array.ndim - 2)),
+                    ],
+                    np.asarray(array),
+                )
                 for name, array in arrays.items()
             }
-            return tree_type(xarray.Dataset(variables, {"chain": np.arange(len(self.draws)), axis: index}))
+            return tree_type(
+                xarray.Dataset(
+                    variables, {"chain": np.arange(len(self.draws)), axis: index}
+                )
+            )
 
         tree = self.result.to_datatree()
-        tree["posterior"] = dataset(named_leaves(self.positions), "draw", np.arange(self.draws.shape[1]))
+        tree["posterior"] = dataset(
+            named_leaves(self.positions), "draw", np.arange(self.draws.shape[1])
+        )
         if full_passes:
-            tree["energy"] = dataset({"energy": self.energies(100)}, "draw", self._spaced(100))
-        if full_passes and hasattr(self.algorithm, "gradient"):  # exact methods have no estimate
+            tree["energy"] = dataset(
+                {"energy": self.energies(100)}, "draw", self._spaced(100)
+            )
+        if full_passes and hasattr(
+            self.algorithm, "gradient"
+        ):  # exact methods have no estimate
             noise = np.asarray(self.gradient_noise())
-            tree["gradient_noise"] = dataset({"gradient_noise": noise}, "step", np.arange(noise.shape[1]))
+            tree["gradient_noise"] = dataset(
+                {"gradient_noise": noise}, "step", np.arange(noise.shape[1])
+            )
         if log_likelihood:
             rows = {"log_likelihood": self.log_likelihood()}
-            tree["log_likelihood"] = dataset(rows, "draw", np.arange(self.draws.shape[1]))
-        tree.attrs |= {"step_size": self.step_size, "temperature": self.temperature, "method": self.method}
+            tree["log_likelihood"] = dataset(
+                rows, "draw", np.arange(self.draws.shape[1])
+            )
+        tree.attrs |= {
+            "step_size": self.step_size,
+            "temperature": self.temperature,
+            "method": self.method,
+        }
         tree.attrs |= {"total_evaluations": self.evaluations}
         return tree
 
@@ -415,16 +504,26 @@ class GradientNoise(eqx.Module):
 
     def __call__(self, problem: Problem, state: State) -> Float[Array, ""]:
         exact, estimator = problem.gradient(state.position), self.algorithm.gradient  # pyright: ignore
-        bits = lax.bitcast_convert_type(jnp.sum(state.position).astype(jnp.float32), jnp.uint32)
-        key = random.fold_in(unrolled(random.key(0)), bits)  # another batch for each chain and step
+        bits = lax.bitcast_convert_type(
+            jnp.sum(state.position).astype(jnp.float32), jnp.uint32
+        )
+        key = random.fold_in(
+            unrolled(random.key(0)), bits
+        )  # another batch for each chain and step
         # step 1 lies between two full gradients, and an estimator without them does not use the number
-        fresh, _, _ = estimator.estimate(problem, state.position, state.gradient, key, jnp.int32(1))  # pyright: ignore
+        fresh, _, _ = estimator.estimate(
+            problem, state.position, state.gradient, key, jnp.int32(1)
+        )  # pyright: ignore
         return jnp.sum((fresh - exact) ** 2) / self.unit
 
 
 @eqx.filter_jit
-def _log_likelihoods(log_likelihood: RowFunction, rows: PyTree, positions: PyTree) -> Float[Array, "draw n"]:
-    return lax.map(lambda x: jax.vmap(lambda row: log_likelihood(x, row))(rows), positions)
+def _log_likelihoods(
+    log_likelihood: RowFunction, rows: PyTree, positions: PyTree
+) -> Float[Array, "draw n"]:
+    return lax.map(
+        lambda x: jax.vmap(lambda row: log_likelihood(x, row))(rows), positions
+    )
 
 
 @eqx.filter_jit
@@ -432,7 +531,9 @@ def _gradients(problem: Problem, points: Float[Array, "m d"]) -> Float[Array, "m
     return lax.map(problem.potential_gradient, points)
 
 
-def stein_discrepancy(points: Float[Array, "m d"], scores: Float[Array, "m d"]) -> float:
+def stein_discrepancy(
+    points: Float[Array, "m d"], scores: Float[Array, "m d"]
+) -> float:
     """Return the kernel Stein discrepancy of M draws from a law of which only the score s = grad log p is known.
 
         KSD^2 = mean over pairs of  <s(x), s(y)> k + <s(x), grad_y k> + <s(y), grad_x k> + tr grad_x grad_y k
@@ -453,11 +554,16 @@ def stein_discrepancy(points: Float[Array, "m d"], scores: Float[Array, "m d"]) 
         >>> stein_discrepancy(x, -x) < stein_discrepancy(x + 1, -(x + 1)) / 3
         True
     """
-    points, scores = (jnp.asarray(checks.plain_array(n, a)) for n, a in (("points", points), ("scores", scores)))
+    points, scores = (
+        jnp.asarray(checks.plain_array(n, a))
+        for n, a in (("points", points), ("scores", scores))
+    )
     checks.finite("points", points, remedy="drop them")
     checks.finite("scores", scores, remedy="drop their points")
     if points.ndim != 2 or points.shape != scores.shape:
-        raise ValueError(f"points and scores must have one shape (M, d), got {points.shape} and {scores.shape}.")
+        raise ValueError(
+            f"points and scores must have one shape (M, d), got {points.shape} and {scores.shape}."
+        )
     return float(_discrepancy(points, scores))
 
 
@@ -473,5 +579,7 @@ def _discrepancy(points: Array, scores: Array) -> Float[Array, ""]:
         slope = k**3 * (r @ s - jnp.sum(r * scores, axis=1))
         return jnp.mean(scores @ s * k + slope + dimension * k**3 - 3 * square * k**5)
 
-    rows = blocks.block_map(lambda pair: jax.vmap(row)(*pair), (points, scores), STEIN_BLOCK)
+    rows = blocks.block_map(
+        lambda pair: jax.vmap(row)(*pair), (points, scores), STEIN_BLOCK
+    )
     return jnp.sqrt(jnp.maximum(jnp.mean(rows), 0))

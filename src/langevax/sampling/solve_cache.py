@@ -41,7 +41,9 @@ class SolveCache:
     def __init__(self, file: str | os.PathLike[str]):
         self.file, self.lock = os.fspath(file), threading.Lock()
         try:
-            self.connection = sqlite3.connect(self.file, timeout=WAIT, check_same_thread=False)
+            self.connection = sqlite3.connect(
+                self.file, timeout=WAIT, check_same_thread=False
+            )
             weakref.finalize(self, self.connection.close)
             self.connection.execute(
                 "CREATE TABLE IF NOT EXISTS solves (key BLOB PRIMARY KEY, dtype TEXT, shape TEXT, numbers BLOB)"
@@ -57,20 +59,35 @@ class SolveCache:
         try:
             with self.lock:
                 query = "SELECT dtype, shape, numbers FROM solves WHERE key = ?"
-                row = self.connection.execute(query, (_key(kind, arguments),)).fetchone()
+                row = self.connection.execute(
+                    query, (_key(kind, arguments),)
+                ).fetchone()
         except sqlite3.Error as error:
-            raise SolveCacheError(f"cache {self.file!r} cannot be read ({error}); name another file.") from error
+            raise SolveCacheError(
+                f"cache {self.file!r} cannot be read ({error}); name another file."
+            ) from error
         if row is None:
             return None
         dtype, shape, numbers = row
-        return np.frombuffer(numbers, dtype).reshape([int(size) for size in shape.split()]).copy()
+        return (
+            np.frombuffer(numbers, dtype)
+            .reshape([int(size) for size in shape.split()])
+            .copy()
+        )
 
     def write(self, kind: Kind, result: np.ndarray, *arguments: np.ndarray) -> None:
         """Store the result of a call."""
-        record = (_key(kind, arguments), result.dtype.str, " ".join(map(str, result.shape)), result.tobytes())
+        record = (
+            _key(kind, arguments),
+            result.dtype.str,
+            " ".join(map(str, result.shape)),
+            result.tobytes(),
+        )
         try:
             with self.lock, self.connection:
-                self.connection.execute("INSERT OR REPLACE INTO solves VALUES (?, ?, ?, ?)", record)
+                self.connection.execute(
+                    "INSERT OR REPLACE INTO solves VALUES (?, ?, ?, ?)", record
+                )
         except sqlite3.Error as error:
             raise SolveCacheError(
                 f"cache {self.file!r} cannot be written ({error}); free space, or leave cache out."

@@ -13,7 +13,9 @@ from typing import Any, Self, TypeVar
 
 import jax
 
-TURN = 2e-5  # seconds for which a thread runs before it lets others run, in `alternating`
+TURN = (
+    2e-5  # seconds for which a thread runs before it lets others run, in `alternating`
+)
 Returned = TypeVar("Returned")
 
 
@@ -25,7 +27,11 @@ class SolveThreads:
     """
 
     def __init__(self, number: int):
-        self.executor = ThreadPoolExecutor(number, thread_name_prefix="langevax-solve") if number > 1 else None
+        self.executor = (
+            ThreadPoolExecutor(number, thread_name_prefix="langevax-solve")
+            if number > 1
+            else None
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -34,7 +40,9 @@ class SolveThreads:
         if self.executor is not None:
             self.executor.shutdown(wait=kind is None, cancel_futures=True)
 
-    def map(self, function: Callable[[Any], Returned], items: Iterable[Any]) -> Iterator[Returned]:
+    def map(
+        self, function: Callable[[Any], Returned], items: Iterable[Any]
+    ) -> Iterator[Returned]:
         """Yield results in the order of the items."""
         if self.executor is None:
             return map(function, items)

@@ -35,11 +35,16 @@ NumpyMap = Callable[[np.ndarray], object]
 Adjoint = Callable[[np.ndarray, np.ndarray], object]
 
 NUM_PRIOR_DRAWS = 4  # at which a map is tried when the problem is built
-LEAST_SECONDS = 0.2  # for which each thread repeats its solve, to compare it with a single call
+LEAST_SECONDS = (
+    0.2  # for which each thread repeats its solve, to compare it with a single call
+)
 TINY = float(np.finfo(np.float64).tiny)
 REPRODUCIBLE = 1e-6  # difference of two calls, relative to the largest prediction, that is rounding
 LARGEST_VIOLATION = 0.02  # of the dot-product test, relative to |J v| |r|
-DIFFERENCE, DIFFERENCE_IN_FLOAT32 = 1e-3, 1e-2  # steps of difference quotients, in deviations of the prior
+DIFFERENCE, DIFFERENCE_IN_FLOAT32 = (
+    1e-3,
+    1e-2,
+)  # steps of difference quotients, in deviations of the prior
 
 
 class Solve(NamedTuple):
@@ -60,7 +65,9 @@ class SolveTally:
         self.first_failure = ""
         self.whole, self.lock = whole, threading.Lock()
 
-    def count(self, name: Literal["solves", "adjoints", "failed", "read"], reason: str = "") -> None:
+    def count(
+        self, name: Literal["solves", "adjoints", "failed", "read"], reason: str = ""
+    ) -> None:
         """Count one, here and in the whole."""
         with self.lock:
             setattr(self, name, getattr(self, name) + 1)
@@ -83,9 +90,13 @@ class ForwardSolver:
         parallel: int = 1,
     ):
         num_modes, dtype = prior.num_modes, prior.eigenvalues.dtype
-        grid = jax.eval_shape(prior.basis.synthesize, jax.ShapeDtypeStruct((num_modes,), dtype)).shape
+        grid = jax.eval_shape(
+            prior.basis.synthesize, jax.ShapeDtypeStruct((num_modes,), dtype)
+        ).shape
         checks.fits_memory("prior", num_modes * int(np.prod(grid)), 8)
-        functions = np.asarray(prior.basis.synthesize(jnp.eye(num_modes, dtype=dtype)), np.float64)
+        functions = np.asarray(
+            prior.basis.synthesize(jnp.eye(num_modes, dtype=dtype)), np.float64
+        )
         deviations = np.sqrt(np.asarray(prior.eigenvalues, np.float64))
         self.synthesis = functions.reshape(num_modes, -1) * deviations[:, None]
         self.grid_shape = grid
@@ -140,7 +151,9 @@ class ForwardSolver:
         other.tally = SolveTally(self.tally)
         return other
 
-    def each(self, function: Callable[[Any], Returned], items: Sequence[Any] | np.ndarray) -> list[Returned]:
+    def each(
+        self, function: Callable[[Any], Returned], items: Sequence[Any] | np.ndarray
+    ) -> list[Returned]:
         """Return a function's values at the items, in threads; not for use within these."""
         with SolveThreads(min(self.parallel, len(items))) as threads:
             return list(threads.map(function, items))
@@ -157,7 +170,9 @@ class ForwardSolver:
     def predict(self, z: Vector) -> np.ndarray:
         """Return the predictions; exceptions of the map pass."""
         returned: Any = self._call(z)
-        predicted = np.array(np.ma.filled(returned, np.nan))  # a copy: a solver may return one array each time
+        predicted = np.array(
+            np.ma.filled(returned, np.nan)
+        )  # a copy: a solver may return one array each time
         if predicted.shape != self.data.shape:
             raise _WrongShape(
                 f"forward_map returned shape {predicted.shape} for data of shape {self.data.shape}; it must predict "
@@ -169,14 +184,18 @@ class ForwardSolver:
         self.tally.count("solves")
         return self._read_or_call("forward_map", self.forward_map, self.function(z))
 
-    def _read_or_call(self, kind: Kind, function: Callable[..., object], *arguments: np.ndarray) -> object:
+    def _read_or_call(
+        self, kind: Kind, function: Callable[..., object], *arguments: np.ndarray
+    ) -> object:
         """Return what a function of the user returns, or has returned; what it raises is not stored."""
         if self.cache is None:
             return function(*arguments)
         if (stored := self.cache.read(kind, *arguments)) is not None:
             self.tally.count("read")
             return stored
-        returned = np.ma.filled(function(*(argument.copy() for argument in arguments)), np.nan)  # type: ignore[arg-type]
+        returned = np.ma.filled(
+            function(*(argument.copy() for argument in arguments)), np.nan
+        )  # type: ignore[arg-type]
         if returned.dtype.kind in "fiu":
             self.cache.write(kind, returned, *arguments)
         return returned
@@ -185,19 +204,32 @@ class ForwardSolver:
         """Read solves from a file and store them there; raise where those in it are another solver's."""
         z = np.random.default_rng(1).standard_normal(self.num_modes) / 2
         kinds: list[tuple[Kind, Callable[..., object], tuple[np.ndarray, ...]]]
-        kinds = [("forward_map", self.forward_map, (self.function(place),)) for place in (0 * z, z)]
+        kinds = [
+            ("forward_map", self.forward_map, (self.function(place),))
+            for place in (0 * z, z)
+        ]
         if self.adjoint is not None:
-            kinds.append(("adjoint", self.adjoint, (self.function(0 * z), np.ones(self.data.shape))))
+            kinds.append(
+                (
+                    "adjoint",
+                    self.adjoint,
+                    (self.function(0 * z), np.ones(self.data.shape)),
+                )
+            )
         for kind, function, arguments in kinds:
             self.tally.count("adjoints" if kind == "adjoint" else "solves")
             try:
-                fresh = np.asarray(function(*(argument.copy() for argument in arguments)), np.float64)
+                fresh = np.asarray(
+                    function(*(argument.copy() for argument in arguments)), np.float64
+                )
             except ServerUnreachable:
                 raise
             except Exception:  # a solve that fails is not stored
                 continue
             stored = cache.read(kind, *arguments)
-            if stored is not None and not (stored.shape == fresh.shape and _agree(stored.astype(np.float64), fresh)):
+            if stored is not None and not (
+                stored.shape == fresh.shape and _agree(stored.astype(np.float64), fresh)
+            ):
                 raise ValueError(
                     f"cache {cache.file!r} holds solves of another solver: its {kind} returned other numbers than this "
                     "one for the same function; name another file."
@@ -211,11 +243,17 @@ class ForwardSolver:
             with np.errstate(all="ignore"):
                 residual = _real(self.predict(z)) - self.data
             if np.isfinite(residual).all():
-                return Solve(z, float(np.sum(residual * self.noise.times_precision(residual)) / 2), residual)
+                return Solve(
+                    z,
+                    float(np.sum(residual * self.noise.times_precision(residual)) / 2),
+                    residual,
+                )
             reason = "predictions that are not finite"
         except (_WrongShape, ServerUnreachable, SolveCacheError):
             raise
-        except Exception as error:  # whatever a solver raises where it does not converge
+        except (
+            Exception
+        ) as error:  # whatever a solver raises where it does not converge
             reason = f"{type(error).__name__}: {error}"
         self.tally.count("failed", reason)
         return Solve(z, np.inf, None)
@@ -225,7 +263,9 @@ class ForwardSolver:
         assert solve.residual is not None
         try:
             with np.errstate(all="ignore"):
-                gradient = self.transposed(solve.z, self.noise.times_precision(solve.residual))
+                gradient = self.transposed(
+                    solve.z, self.noise.times_precision(solve.residual)
+                )
             if np.isfinite(gradient).all():
                 return gradient
             reason = "a product with the adjoint that is not finite"
@@ -240,7 +280,13 @@ class ForwardSolver:
         """Return Phi^T J^T residual; exceptions of the adjoint pass."""
         assert self.adjoint is not None
         self.tally.count("adjoints")
-        product = _real(np.asarray(self._read_or_call("adjoint", self.adjoint, self.function(z), np.array(residual))))
+        product = _real(
+            np.asarray(
+                self._read_or_call(
+                    "adjoint", self.adjoint, self.function(z), np.array(residual)
+                )
+            )
+        )
         if product.shape != self.grid_shape:
             raise _WrongShape(
                 f"adjoint returned shape {product.shape}, but the function has shape {self.grid_shape} on "
@@ -248,7 +294,9 @@ class ForwardSolver:
             )
         return self.synthesis @ product.reshape(-1)
 
-    def directional(self, z: Vector, direction: Vector, at: np.ndarray, step: float | None = None) -> np.ndarray:
+    def directional(
+        self, z: Vector, direction: Vector, at: np.ndarray, step: float | None = None
+    ) -> np.ndarray:
         """Return the derivative of the predictions along a direction, by a difference from `at`, those at z."""
         step = self.difference if step is None else step
         length = float(np.linalg.norm(direction))
@@ -259,9 +307,15 @@ class ForwardSolver:
         """Raise unless the map predicts these data; return a warning if it fails on parts of the prior."""
         zero = np.zeros(self.num_modes)
         first, again = self.predict(zero), self.predict(zero)
-        if not np.issubdtype(again.dtype, np.floating) and not np.issubdtype(again.dtype, np.integer):
-            raise TypeError(f"forward_map returned {again.dtype} numbers; return real ones.")
-        self.is_single = again.dtype.itemsize < 8 and np.issubdtype(again.dtype, np.floating)
+        if not np.issubdtype(again.dtype, np.floating) and not np.issubdtype(
+            again.dtype, np.integer
+        ):
+            raise TypeError(
+                f"forward_map returned {again.dtype} numbers; return real ones."
+            )
+        self.is_single = again.dtype.itemsize < 8 and np.issubdtype(
+            again.dtype, np.floating
+        )
         again = again.astype(np.float64)
         if not np.isfinite(again).all():
             bad = np.argwhere(~np.isfinite(again))[0].tolist()
@@ -275,7 +329,10 @@ class ForwardSolver:
                 f"forward_map is not deterministic: two calls at the mean of the prior differ by {gap:.2g}; fix its "
                 "random numbers, and leave out what it remembers between calls."
             )
-        failed, places = self.num_failed, rng.standard_normal((NUM_PRIOR_DRAWS, self.num_modes))
+        failed, places = (
+            self.num_failed,
+            rng.standard_normal((NUM_PRIOR_DRAWS, self.num_modes)),
+        )
         self._check_argument(self.function(places[0]))
         draws = [self.solve(place) for place in places]
         failed, reason = self.num_failed - failed, self.first_failure
@@ -285,9 +342,13 @@ class ForwardSolver:
                 "defined for functions of this prior, or a narrower prior."
             )
         if self.adjoint is not None:
-            self._check_adjoint(next(draw.z for draw in draws if draw.residual is not None) / 2, rng)
+            self._check_adjoint(
+                next(draw.z for draw in draws if draw.residual is not None) / 2, rng
+            )
         if self.parallel > 1:
-            self._check_threads([zero, *(draw.z for draw in draws if draw.residual is not None)])
+            self._check_threads(
+                [zero, *(draw.z for draw in draws if draw.residual is not None)]
+            )
         if not failed:
             return None
         return (
@@ -346,16 +407,24 @@ class ForwardSolver:
         at = solve.residual + self.data
         for _ in range(2):
             v = rng.standard_normal(self.num_modes)
-            coarse, fine = (self.directional(z, v, at, factor * self.difference) for factor in (1, -0.5))
+            coarse, fine = (
+                self.directional(z, v, at, factor * self.difference)
+                for factor in (1, -0.5)
+            )
             product = (coarse + 2 * fine) / 3  # of second order
             length = float(np.linalg.norm(product))
             if length == 0 or not np.isfinite(length):
                 continue
             noise = rng.standard_normal(self.data.shape)
             r = product / length + 0.5 * noise / np.linalg.norm(noise)
-            forward, backward = float(np.sum(product * r)), float(v @ self.transposed(z, r))
+            forward, backward = (
+                float(np.sum(product * r)),
+                float(v @ self.transposed(z, r)),
+            )
             violation = abs(forward - backward) / (length * float(np.linalg.norm(r)))
-            doubt = float(np.linalg.norm(coarse - fine)) / length  # of the difference quotients themselves
+            doubt = (
+                float(np.linalg.norm(coarse - fine)) / length
+            )  # of the difference quotients themselves
             if not violation <= LARGEST_VIOLATION + doubt:
                 raise ValueError(
                     "adjoint fails the dot-product test: <J v, r> is "
@@ -366,13 +435,17 @@ class ForwardSolver:
 
 def _agree(numbers: np.ndarray, others: np.ndarray) -> bool:
     """True where they are equal to rounding."""
-    return float(np.abs(numbers - others).max()) <= REPRODUCIBLE * max(float(np.abs(others).max()), TINY)
+    return float(np.abs(numbers - others).max()) <= REPRODUCIBLE * max(
+        float(np.abs(others).max()), TINY
+    )
 
 
 def _numbers(results: tuple[Solve, Vector | None]) -> list[np.ndarray]:
     """Return residual and gradient, a number that none has where there is none."""
     (_, _, residual), gradient = results
-    return [np.full(1, 1e300) if array is None else array for array in (residual, gradient)]
+    return [
+        np.full(1, 1e300) if array is None else array for array in (residual, gradient)
+    ]
 
 
 def _real(numbers: np.ndarray) -> np.ndarray:
@@ -407,14 +480,23 @@ class SolverMisfit(Problem):
 
     def value(self, position: Float[Array, " modes"]) -> Scalar:
         def mean_misfit(z: np.ndarray) -> np.ndarray:
-            return np.asarray(self.solver.solve(np.array(z, np.float64)).misfit / self.solver.data.size)
+            return np.asarray(
+                self.solver.solve(np.array(z, np.float64)).misfit
+                / self.solver.data.size
+            )
 
-        return host.call(mean_misfit, jax.ShapeDtypeStruct((), position.dtype), position / self._scales(position))
+        return host.call(
+            mean_misfit,
+            jax.ShapeDtypeStruct((), position.dtype),
+            position / self._scales(position),
+        )
 
     def gradient(self, position: Float[Array, " modes"]) -> Float[Array, " modes"]:
         return self.value_and_gradient(position)[1]
 
-    def value_and_gradient(self, position: Float[Array, " modes"]) -> tuple[Scalar, Float[Array, " modes"]]:
+    def value_and_gradient(
+        self, position: Float[Array, " modes"]
+    ) -> tuple[Scalar, Float[Array, " modes"]]:
         if self.solver.adjoint is None:
             raise ValueError(
                 "forward_map has no gradient: pass adjoint=, write it in JAX, or sample with dynamics='pcn'."
@@ -425,16 +507,25 @@ class SolverMisfit(Problem):
             gradient = None if solve.residual is None else self.solver.gradient(solve)
             if gradient is None:
                 return np.asarray(np.inf), np.zeros(len(z))
-            return np.asarray(solve.misfit / self.solver.data.size), gradient / self.solver.data.size
+            return np.asarray(
+                solve.misfit / self.solver.data.size
+            ), gradient / self.solver.data.size
 
-        like = jax.ShapeDtypeStruct((), position.dtype), jax.ShapeDtypeStruct(position.shape, position.dtype)
+        like = (
+            jax.ShapeDtypeStruct((), position.dtype),
+            jax.ShapeDtypeStruct(position.shape, position.dtype),
+        )
         value, gradient = host.call(both, like, position / self._scales(position))
         return value, gradient / self._scales(position)
 
-    def gradient_at(self, position: Float[Array, " modes"], indices: Indices) -> Float[Array, " modes"]:
+    def gradient_at(
+        self, position: Float[Array, " modes"], indices: Indices
+    ) -> Float[Array, " modes"]:
         return self.gradient(position)
 
-    def gradients_at(self, position: Float[Array, " modes"], indices: Indices) -> Float[Array, "batch modes"]:
+    def gradients_at(
+        self, position: Float[Array, " modes"], indices: Indices
+    ) -> Float[Array, "batch modes"]:
         gradient = self.gradient(position)
         return jnp.broadcast_to(gradient, (len(indices), *gradient.shape))
 

@@ -42,16 +42,25 @@ class SolveCounts(NamedTuple):
     @classmethod
     def of(cls, solver: ForwardSolver) -> "SolveCounts":
         """The counts of a solver so far."""
-        return cls(solver.num_solves, solver.num_adjoints, solver.num_failed, solver.first_failure)
+        return cls(
+            solver.num_solves,
+            solver.num_adjoints,
+            solver.num_failed,
+            solver.first_failure,
+        )
 
     def since(self, before: "SolveCounts") -> "SolveCounts":
         """Those that are not in earlier counts."""
-        forward, adjoint, failed = (now - then for now, then in zip(self[:3], before[:3], strict=True))
+        forward, adjoint, failed = (
+            now - then for now, then in zip(self[:3], before[:3], strict=True)
+        )
         return SolveCounts(forward, adjoint, failed, self.first_failure)
 
     def plus(self, counts: Mapping[str, int]) -> "SolveCounts":
         """These and the counts of a further run."""
-        forward, adjoint, failed = (count + counts[name] for count, name in zip(self[:3], COUNTS, strict=True))
+        forward, adjoint, failed = (
+            count + counts[name] for count, name in zip(self[:3], COUNTS, strict=True)
+        )
         return SolveCounts(forward, adjoint, failed, self.first_failure)
 
 
@@ -71,7 +80,10 @@ class HostWalk(Protocol):
 
 
 def steps_of_chains(
-    walk: HostWalk, states: Sequence[Any], rngs: Sequence[np.random.Generator], threads: SolveThreads
+    walk: HostWalk,
+    states: Sequence[Any],
+    rngs: Sequence[np.random.Generator],
+    threads: SolveThreads,
 ) -> Iterator[tuple[WalkStep, SolveCounts]]:
     """Yield a step of each chain with its solves.
 
@@ -105,7 +117,9 @@ def first_states(
         for attempt in range(NUM_TRIES):
             wide = rng.standard_normal(walk.solver.num_modes) * 0.8**attempt
             law = references[chain % len(references)]
-            state = walk.state_at(law.to_prior_units(wide) if start is None else start(chain))
+            state = walk.state_at(
+                law.to_prior_units(wide) if start is None else start(chain)
+            )
             if state is not None or start is not None:
                 break
         if state is None:
@@ -133,14 +147,18 @@ def warm_up(
     rngs = rng.spawn(len(states))
     solves: list[Solve] = []
     visited_solves: list[bool] = []
-    is_fitted = is_adaptive and num_steps * len(states) * walk.solver.data.size <= MOST_NUMBERS
+    is_fitted = (
+        is_adaptive and num_steps * len(states) * walk.solver.data.size <= MOST_NUMBERS
+    )
     for stage in range(NUM_STAGES):
         last = stage == NUM_STAGES - 1
         length = num_steps - done if last else num_steps // NUM_STAGES
         visited = np.empty((length, len(states), walk.solver.num_modes))
         for i in range(length):
             rates = []
-            for chain, (step, counts) in enumerate(steps_of_chains(walk, states, rngs, threads)):
+            for chain, (step, counts) in enumerate(
+                steps_of_chains(walk, states, rngs, threads)
+            ):
                 states[chain], visited[i, chain] = step.state, step.state.solve.z
                 distances[step.move] += step.distance, counts.forward + counts.adjoint
                 if is_fitted and step.proposed is not None:
@@ -149,33 +167,48 @@ def warm_up(
                 rates.append(step.acceptance)
             progress.update(walk.solver.num_solves, float(np.mean(rates)))
             if is_adaptive and not walk.moves:
-                walk.step_size = min(longest, walk.step_size * np.exp((np.mean(rates) - goal) / np.sqrt(i + 1)))
+                walk.step_size = min(
+                    longest,
+                    walk.step_size * np.exp((np.mean(rates) - goal) / np.sqrt(i + 1)),
+                )
         done += length
         if not is_adaptive:
             continue
         if walk.moves:
             walk.weigh(distances[:, 0] / np.maximum(distances[:, 1], 1))
         if walk.suits_badly and not last and length > 1:
-            reference = with_moments_of(walk.reference, visited[length // 2 :].reshape(-1, visited.shape[2]))
+            reference = with_moments_of(
+                walk.reference, visited[length // 2 :].reshape(-1, visited.shape[2])
+            )
             states = [walk.moved_to(state, reference) for state in states]
             walk.reference = reference
-        if is_fitted and (not last or walk.fit is not None):  # one that is new has no weight yet
+        if is_fitted and (
+            not last or walk.fit is not None
+        ):  # one that is new has no weight yet
             walk.add_fit(solves, visited_solves)
         distances = np.zeros((max(1, len(walk.moves)), 2))
     return states
 
 
-def with_moments_of(reference: NormalReference, draws: Float[np.ndarray, "draw modes"]) -> NormalReference:
+def with_moments_of(
+    reference: NormalReference, draws: Float[np.ndarray, "draw modes"]
+) -> NormalReference:
     """Return the reference with the mean and covariance of draws along its directions."""
     directions = reference.directions
     along = draws @ directions
     count, rank = along.shape
     weight = count / (count + PRIOR_WEIGHT * rank)
     centred = along - along.mean(0)
-    covariance = weight * centred.T @ centred / count + (1 - weight) * np.diag(reference.scales**2)
-    mean = reference.mean + directions @ (weight * (along.mean(0) - reference.mean @ directions))
+    covariance = weight * centred.T @ centred / count + (1 - weight) * np.diag(
+        reference.scales**2
+    )
+    mean = reference.mean + directions @ (
+        weight * (along.mean(0) - reference.mean @ directions)
+    )
     variances, rotation = np.linalg.eigh(covariance)
-    return NormalReference(mean, directions @ rotation, np.sqrt(np.maximum(variances, 1e-12)))
+    return NormalReference(
+        mean, directions @ rotation, np.sqrt(np.maximum(variances, 1e-12))
+    )
 
 
 def run_chains(
@@ -187,7 +220,11 @@ def run_chains(
     progress: bool | Literal["auto"],
 ) -> Result:
     """Return every `thinning`-th state of the chains; positions are in the coordinates of the walk."""
-    began, rngs, solver = time.perf_counter(), generator(key).spawn(len(states)), walk.solver
+    began, rngs, solver = (
+        time.perf_counter(),
+        generator(key).spawn(len(states)),
+        walk.solver,
+    )
     num_chains, before = len(states), SolveCounts.of(solver)
     draws = np.empty((num_chains, num_samples, walk.num_coordinates))
     acceptance = np.zeros((num_chains, num_samples))
@@ -198,11 +235,16 @@ def run_chains(
     with SolveThreads(min(solver.parallel, num_chains)) as threads:
         for draw in range(num_samples):
             for _ in range(thinning):
-                for chain, (step, spent) in enumerate(steps_of_chains(walk, states, rngs, threads)):
+                for chain, (step, spent) in enumerate(
+                    steps_of_chains(walk, states, rngs, threads)
+                ):
                     states[chain], done = step.state, done + 1
                     total[:, chain] += spent[:3]
                     acceptance[chain, draw] += step.acceptance / thinning
-                    bar.update(solver.num_solves if walk.solves_per_step else done, step.acceptance)
+                    bar.update(
+                        solver.num_solves if walk.solves_per_step else done,
+                        step.acceptance,
+                    )
             draws[:, draw] = [walk.coordinates(state) for state in states]
             counts[:, :, draw] = total
     bar.close()
@@ -210,7 +252,9 @@ def run_chains(
     info = dict(zip(COUNTS, counts, strict=True)) | {"acceptance": acceptance}
     info["evaluations"] = counts[0] + counts[1]
     steps = thinning * np.arange(1, num_samples + 1)
-    by_chain: dict[str, Any] = dict(zip(COUNTS, total, strict=True)) | {"evaluations": total[0] + total[1]}
+    by_chain: dict[str, Any] = dict(zip(COUNTS, total, strict=True)) | {
+        "evaluations": total[0] + total[1]
+    }
     return Result(
         position=draws[:, -1],
         state=states,
@@ -225,8 +269,15 @@ def run_chains(
     )
 
 
-def solve_progress(walk: HostWalk, num_steps: int, shown: bool | Literal["auto"]) -> Progress:
+def solve_progress(
+    walk: HostWalk, num_steps: int, shown: bool | Literal["auto"]
+) -> Progress:
     """Return a progress bar in solves, from the solver's present count; in steps where these need none."""
     done = walk.solver.num_solves if walk.solves_per_step else 0
-    total, unit = done + num_steps * max(1, walk.solves_per_step), "solve" if walk.solves_per_step else "step"
-    return Progress(walk.dynamics, total, done, shown, lambda rate: ("acceptance", rate), unit=unit)
+    total, unit = (
+        done + num_steps * max(1, walk.solves_per_step),
+        "solve" if walk.solves_per_step else "step",
+    )
+    return Progress(
+        walk.dynamics, total, done, shown, lambda rate: ("acceptance", rate), unit=unit
+    )

@@ -29,16 +29,35 @@ from langevax.sampling.solver import ForwardSolver, Solve, Vector
 from langevax.sampling.surrogate import FittedMisfit, fitted_misfit
 
 Dynamics = Literal["pcn", "pcnl", "hmc"]
-LONGEST_STEP = {"pcn": 1.0, "pcnl": 2.0, "hmc": math.pi / 2}  # at which proposals are independent of the state
-TURN, MOST_PARTS = 2.4, 8  # angle of a mean turn of several parts, and parts; a quarter is short where scales are wide
+LONGEST_STEP = {
+    "pcn": 1.0,
+    "pcnl": 2.0,
+    "hmc": math.pi / 2,
+}  # at which proposals are independent of the state
+TURN, MOST_PARTS = (
+    2.4,
+    8,
+)  # angle of a mean turn of several parts, and parts; a quarter is short where scales are wide
 DIVERGED = 30.0  # nats by which the energy may rise in a turn; solvers may not survive where it leads then
-SHORT_STEP = 0.5  # share of the longest step below which the reference suits the posterior badly
-NUM_COMPARED, FAR_FROM_NORMAL = 16, 1.0  # draws of the reference, and the deviation of psi there beyond which it is far
+SHORT_STEP = (
+    0.5  # share of the longest step below which the reference suits the posterior badly
+)
+NUM_COMPARED, FAR_FROM_NORMAL = (
+    16,
+    1.0,
+)  # draws of the reference, and the deviation of psi there beyond which it is far
 NUM_PROBED = 4  # directions along which tails are compared
 PROBED_AT = -8, -5, -3, 3, 5, 8  # deviations of the reference
 HEAVY = 2.0  # nats above the reference that are a heavy tail
 NEGLIGIBLE_DEPTH = 7.0  # nats below the mode at which there is hardly any mass
-LENGTHS = (1.0, 0.5, 0.25, 0.12, 0.06, 0.03)  # of the moves far from normal, as shares of the longest
+LENGTHS = (
+    1.0,
+    0.5,
+    0.25,
+    0.12,
+    0.06,
+    0.03,
+)  # of the moves far from normal, as shares of the longest
 EVEN_SHARE = 0.2  # of the steps, over all moves alike, whatever the warm-up measured
 MOST_BY_FIT = 0.9  # of the steps
 FEW_MODES = 20  # up to which moments are taken in all directions
@@ -81,8 +100,19 @@ class WalkStep(NamedTuple):
 class SolverWalk:
     """pCN, pCNL or Hamiltonian dynamics on a solver, in the coordinates of a reference law."""
 
-    def __init__(self, solver: ForwardSolver, reference: NormalReference, dynamics: Dynamics, step_size: float):
-        self.solver, self.reference, self.dynamics, self.step_size = solver, reference, dynamics, step_size
+    def __init__(
+        self,
+        solver: ForwardSolver,
+        reference: NormalReference,
+        dynamics: Dynamics,
+        step_size: float,
+    ):
+        self.solver, self.reference, self.dynamics, self.step_size = (
+            solver,
+            reference,
+            dynamics,
+            step_size,
+        )
         self.moves: list[Move] = []
         """None where all steps are about the reference and of one length."""
         self.weights = np.ones(0)
@@ -111,21 +141,32 @@ class SolverWalk:
             return 1
         if not self.moves:
             return _num_parts(self.step_size)
-        parts = [_num_parts(move.length) if move.kind == "reference" else 1 for move in self.moves]
+        parts = [
+            _num_parts(move.length) if move.kind == "reference" else 1
+            for move in self.moves
+        ]
         return round(float(self.weights @ parts))
 
     @property
     def suits_badly(self) -> bool:
         """True where steps about the reference are short, so that it is adapted to moments of the draws."""
         about_reference = self.moves[0].length if self.moves else self.step_size
-        return self.is_mixed or about_reference < SHORT_STEP * LONGEST_STEP[self.dynamics]
+        return (
+            self.is_mixed or about_reference < SHORT_STEP * LONGEST_STEP[self.dynamics]
+        )
 
     def add_fit(self, solves: Sequence[Solve], visited: Sequence[bool]) -> None:
         """Take steps by a fit to the predictions too, where it helps; its moves are the last."""
-        self.fit = fitted_misfit(self.reference, self.solver.noise, solves, visited) or self.fit
+        self.fit = (
+            fitted_misfit(self.reference, self.solver.noise, solves, visited)
+            or self.fit
+        )
         has_move = bool(self.moves) and self.moves[-1].kind == "fit"
         if self.fit is not None and not has_move:
-            self.moves = [*(self.moves or [Move("reference", self.step_size)]), Move("fit", 1.0)]
+            self.moves = [
+                *(self.moves or [Move("reference", self.step_size)]),
+                Move("fit", 1.0),
+            ]
             self.weights = np.full(len(self.moves), 1 / len(self.moves))
 
     def weigh(self, gains: Float[np.ndarray, " moves"]) -> None:
@@ -135,19 +176,31 @@ class SolverWalk:
         """
         has_fit = self.moves[-1].kind == "fit"
         others = gains[:-1] if has_fit else gains
-        shares = others / others.sum() if others.sum() > 0 else np.full(len(others), 1 / len(others))
+        shares = (
+            others / others.sum()
+            if others.sum() > 0
+            else np.full(len(others), 1 / len(others))
+        )
         self.weights = (1 - EVEN_SHARE) * shares + EVEN_SHARE / len(others)
         if has_fit and self.fit is not None:
             square, best = gains[-1] ** 2, others.max() ** 2
-            share = MOST_BY_FIT / self.fit.cost * (square / (square + best) if square > 0 else 0.0)
+            share = (
+                MOST_BY_FIT
+                / self.fit.cost
+                * (square / (square + best) if square > 0 else 0.0)
+            )
             self.weights = np.append((1 - share) * self.weights, share)
         self.step_size = float(self.weights @ [move.length for move in self.moves])
 
     def spread(self, rng: np.random.Generator) -> float:
         """Return the standard deviation of psi at draws of the reference: 0 where it is the posterior."""
-        places = self.reference.to_prior_units(rng.standard_normal((NUM_COMPARED, self.solver.num_modes)))
+        places = self.reference.to_prior_units(
+            rng.standard_normal((NUM_COMPARED, self.solver.num_modes))
+        )
         squares = np.sum(self.reference.from_prior_units(places) ** 2, axis=1)
-        misfits = np.array([solve.misfit for solve in self.solver.each(self.solver.solve, places)])
+        misfits = np.array(
+            [solve.misfit for solve in self.solver.each(self.solver.solve, places)]
+        )
         psi = misfits + (np.sum(places**2, axis=1) - squares) / 2
         return float(np.std(psi)) if np.isfinite(psi).all() else np.inf
 
@@ -160,10 +213,16 @@ class SolverWalk:
 
         Draws of the reference do not reach there, and chains about it agree with each other.
         """
-        narrowest = self.reference.directions.T[np.argsort(self.reference.scales)[:NUM_PROBED]]
-        w = np.concatenate([np.zeros((1, self.solver.num_modes)), *(t * narrowest for t in PROBED_AT)])
+        narrowest = self.reference.directions.T[
+            np.argsort(self.reference.scales)[:NUM_PROBED]
+        ]
+        w = np.concatenate(
+            [np.zeros((1, self.solver.num_modes)), *(t * narrowest for t in PROBED_AT)]
+        )
         places = self.reference.to_prior_units(w)
-        misfits = np.array([solve.misfit for solve in self.solver.each(self.solver.solve, places)])
+        misfits = np.array(
+            [solve.misfit for solve in self.solver.each(self.solver.solve, places)]
+        )
         energies = misfits + np.sum(places**2, axis=1) / 2
         depths = energies[1:] - energies[0]
         log_weights = np.sum(w[1:] ** 2, axis=1) / 2 - depths
@@ -174,10 +233,16 @@ class SolverWalk:
         return self._state(self.solver.solve(z), self.reference.from_prior_units(z))
 
     def _state(self, solve: Solve, w: Vector) -> ChainState | None:
-        return None if solve.residual is None else self._with_slope(self._without_slope(solve, w))
+        return (
+            None
+            if solve.residual is None
+            else self._with_slope(self._without_slope(solve, w))
+        )
 
     def _without_slope(self, solve: Solve, w: Vector) -> ChainState:
-        return ChainState(solve, w, solve.misfit + float(solve.z @ solve.z - w @ w) / 2, None)
+        return ChainState(
+            solve, w, solve.misfit + float(solve.z @ solve.z - w @ w) / 2, None
+        )
 
     def _with_slope(self, state: ChainState) -> ChainState | None:
         """Return the state with its gradient where the dynamics need one; None where the adjoint fails."""
@@ -186,7 +251,9 @@ class SolverWalk:
         gradient = self.solver.gradient(state.solve)
         if gradient is None:
             return None
-        return state._replace(slope=self.slope_of(gradient, state.solve.z, state.w), gradient=gradient)
+        return state._replace(
+            slope=self.slope_of(gradient, state.solve.z, state.w), gradient=gradient
+        )
 
     def slope_of(self, gradient: Vector, z: Vector, w: Vector) -> Vector:
         """Return the gradient of psi for that of the misfit."""
@@ -197,7 +264,9 @@ class SolverWalk:
         number = int(rng.choice(len(self.moves), p=self.weights)) if self.moves else 0
         move = self.moves[number] if self.moves else Move("reference", self.step_size)
         propose = {
-            "reference": self._by_turning if self.dynamics == "hmc" else self._about_reference,
+            "reference": self._by_turning
+            if self.dynamics == "hmc"
+            else self._about_reference,
             "prior": self._about_prior,
             "modes": self._from_modes,
             "fit": self._by_fit,
@@ -211,18 +280,36 @@ class SolverWalk:
         threshold = np.log(rng.uniform())
         is_accepted = threshold < log_ratio
         rate = float(np.exp(min(log_ratio, 0.0)))
-        moved = 0.0 if proposal is None else float(np.sum(((proposal.w - state.w) @ self.reference.directions) ** 2))
+        moved = (
+            0.0
+            if proposal is None
+            else float(
+                np.sum(((proposal.w - state.w) @ self.reference.directions) ** 2)
+            )
+        )
         chosen = proposal if is_accepted and proposal is not None else state
-        return WalkStep(chosen, rate, rate * moved, number, None if proposal is None else proposal.solve)
+        return WalkStep(
+            chosen,
+            rate,
+            rate * moved,
+            number,
+            None if proposal is None else proposal.solve,
+        )
 
-    def _about_prior(self, state: ChainState, s: float, rng: np.random.Generator) -> tuple[ChainState | None, float]:
+    def _about_prior(
+        self, state: ChainState, s: float, rng: np.random.Generator
+    ) -> tuple[ChainState | None, float]:
         z = np.sqrt(1 - s**2) * state.solve.z + s * rng.standard_normal(len(state.w))
         solve = self.solver.solve(z)
         if solve.residual is None:
             return None, -np.inf
-        return self._without_slope(solve, self.reference.from_prior_units(z)), state.solve.misfit - solve.misfit
+        return self._without_slope(
+            solve, self.reference.from_prior_units(z)
+        ), state.solve.misfit - solve.misfit
 
-    def _by_fit(self, state: ChainState, _: float, rng: np.random.Generator) -> tuple[ChainState | None, float]:
+    def _by_fit(
+        self, state: ChainState, _: float, rng: np.random.Generator
+    ) -> tuple[ChainState | None, float]:
         if self.fit is None:
             return None, -np.inf
         w, rise = self.fit.end_of_chain(state.w, rng)
@@ -232,18 +319,31 @@ class SolverWalk:
         proposal = self._without_slope(solve, w)
         return proposal, state.psi - proposal.psi + rise
 
-    def _from_modes(self, state: ChainState, _: float, rng: np.random.Generator) -> tuple[ChainState | None, float]:
+    def _from_modes(
+        self, state: ChainState, _: float, rng: np.random.Generator
+    ) -> tuple[ChainState | None, float]:
         law = self.modes[rng.integers(len(self.modes))]
         solve = self.solver.solve(law.to_prior_units(rng.standard_normal(len(state.w))))
         if solve.residual is None:
             return None, -np.inf
-        log_ratio = self._log_ratio_to_modes(solve) - self._log_ratio_to_modes(state.solve)
-        return self._without_slope(solve, self.reference.from_prior_units(solve.z)), log_ratio
+        log_ratio = self._log_ratio_to_modes(solve) - self._log_ratio_to_modes(
+            state.solve
+        )
+        return self._without_slope(
+            solve, self.reference.from_prior_units(solve.z)
+        ), log_ratio
 
     def _log_ratio_to_modes(self, solve: Solve) -> float:
         """Return log posterior less the log density of the even mixture of the laws at the modes."""
-        logs = [-np.sum(np.log(law.scales)) - np.sum(law.from_prior_units(solve.z) ** 2) / 2 for law in self.modes]
-        return -solve.misfit - float(solve.z @ solve.z) / 2 - float(np.logaddexp.reduce(logs))
+        logs = [
+            -np.sum(np.log(law.scales)) - np.sum(law.from_prior_units(solve.z) ** 2) / 2
+            for law in self.modes
+        ]
+        return (
+            -solve.misfit
+            - float(solve.z @ solve.z) / 2
+            - float(np.logaddexp.reduce(logs))
+        )
 
     def _about_reference(
         self, state: ChainState, h: float, rng: np.random.Generator
@@ -259,10 +359,17 @@ class SolverWalk:
         log_ratio = state.psi - proposal.psi
         if state.slope is not None and proposal.slope is not None:
             g, k = state.slope, proposal.slope
-            log_ratio += float(np.sum((w - u) * (g + k) / 2 + h / 4 * ((u + w) * (g - k) + (g - k) * (g + k))))
+            log_ratio += float(
+                np.sum(
+                    (w - u) * (g + k) / 2
+                    + h / 4 * ((u + w) * (g - k) + (g - k) * (g + k))
+                )
+            )
         return proposal, log_ratio if np.isfinite(log_ratio) else -np.inf
 
-    def _by_turning(self, state: ChainState, h: float, rng: np.random.Generator) -> tuple[ChainState | None, float]:
+    def _by_turning(
+        self, state: ChainState, h: float, rng: np.random.Generator
+    ) -> tuple[ChainState | None, float]:
         w, slope, v = state.w, state.slope, rng.standard_normal(len(state.w))
         assert slope is not None
         parts = _num_parts(h)
@@ -270,7 +377,9 @@ class SolverWalk:
         for _ in range(rng.integers((parts + 1) // 2, parts + parts // 2 + 1)):
             v = v - h / 2 * slope
             w, v = np.cos(h) * w + np.sin(h) * v, np.cos(h) * v - np.sin(h) * w
-            arrived = self._state(self.solver.solve(self.reference.to_prior_units(w)), w)
+            arrived = self._state(
+                self.solver.solve(self.reference.to_prior_units(w)), w
+            )
             if arrived is None or arrived.slope is None:
                 return None, -np.inf
             end, slope = arrived, arrived.slope
@@ -279,7 +388,9 @@ class SolverWalk:
             if not energies[-1] < energies[0] + DIVERGED:
                 return None, -np.inf
         # a turn back from the end would have stopped as well
-        return end, energies[0] - energies[-1] if max(energies) < energies[-1] + DIVERGED else -np.inf
+        return end, energies[0] - energies[-1] if max(energies) < energies[
+            -1
+        ] + DIVERGED else -np.inf
 
     def moved_to(self, state: ChainState, reference: NormalReference) -> ChainState:
         """Return the state in the coordinates of another reference."""

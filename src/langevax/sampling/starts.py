@@ -21,7 +21,9 @@ ChainStart = Callable[[Key[Array, ""]], Float[Array, " d"]]
 RADIUS = 2.0  # of the cube in which NumPyro and Stan start
 
 
-def normal_deviates(key: Key[Array, ""], shape: tuple[int, ...]) -> Float[np.ndarray, "..."]:
+def normal_deviates(
+    key: Key[Array, ""], shape: tuple[int, ...]
+) -> Float[np.ndarray, "..."]:
     """Return standard normal deviates of NumPy, where compiling a program for them would take longer than their use."""
     return np.random.default_rng(np.asarray(random.key_data(key))).normal(size=shape)
 
@@ -33,12 +35,16 @@ class StartNearMode(eqx.Module):
     scale: Float[Array, ""]
 
     def __call__(self, key: Key[Array, ""]) -> Float[Array, " d"]:
-        return self.mode + self.scale * random.normal(key, self.mode.shape, self.mode.dtype)
+        return self.mode + self.scale * random.normal(
+            key, self.mode.shape, self.mode.dtype
+        )
 
     def drawn(self, key: Key[Array, ""], num_chains: int) -> Float[Array, "chain d"]:
         """Return other draws, by NumPy."""
         deviates = normal_deviates(key, (num_chains, len(self.mode)))
-        return jnp.asarray(np.asarray(self.mode) + float(self.scale) * deviates, self.mode.dtype)
+        return jnp.asarray(
+            np.asarray(self.mode) + float(self.scale) * deviates, self.mode.dtype
+        )
 
 
 class StartNearModes(eqx.Module):
@@ -58,11 +64,19 @@ class StartNearModes(eqx.Module):
     def drawn(self, key: Key[Array, ""], num_chains: int) -> Float[Array, "chain d"]:
         """Return draws, by NumPy, of which each mode has its share, rounded up or down."""
         rng = np.random.default_rng(np.asarray(random.key_data(key)))
-        modes, roots, log_weights = map(np.asarray, (self.modes, self.roots, self.log_weights))
+        modes, roots, log_weights = map(
+            np.asarray, (self.modes, self.roots, self.log_weights)
+        )
         ends = np.cumsum(np.exp(log_weights))
-        numbers = np.searchsorted(ends, ends[-1] * (rng.uniform() + np.arange(num_chains)) / num_chains)
-        deviations = np.einsum("cij,cj->ci", roots[numbers], rng.normal(size=(num_chains, modes.shape[1])))
-        return jnp.asarray(modes[numbers] + float(self.scale) * deviations, self.modes.dtype)
+        numbers = np.searchsorted(
+            ends, ends[-1] * (rng.uniform() + np.arange(num_chains)) / num_chains
+        )
+        deviations = np.einsum(
+            "cij,cj->ci", roots[numbers], rng.normal(size=(num_chains, modes.shape[1]))
+        )
+        return jnp.asarray(
+            modes[numbers] + float(self.scale) * deviations, self.modes.dtype
+        )
 
 
 class StartNearPosition(eqx.Module):
@@ -73,15 +87,25 @@ class StartNearPosition(eqx.Module):
     scale: Float[Array, ""]
 
     def __call__(self, key: Key[Array, ""]) -> Float[Array, " d"]:
-        near = self.position + self.scale * random.normal(key, self.position.shape, self.position.dtype)
-        return jnp.where(jnp.isfinite(self.problem.potential(near)), near, self.position)
+        near = self.position + self.scale * random.normal(
+            key, self.position.shape, self.position.dtype
+        )
+        return jnp.where(
+            jnp.isfinite(self.problem.potential(near)), near, self.position
+        )
 
     def drawn(self, key: Key[Array, ""], num_chains: int) -> Float[Array, "chain d"]:
         """Return other draws, by NumPy and the program that searches for a mode."""
         position = np.asarray(self.position)
-        near = position + float(self.scale) * normal_deviates(key, (num_chains, len(position)))
+        near = position + float(self.scale) * normal_deviates(
+            key, (num_chains, len(position))
+        )
         near = near.astype(position.dtype)
-        return jnp.asarray(np.where(np.isfinite(evaluate(self.problem, near)[0])[:, None], near, position))
+        return jnp.asarray(
+            np.where(
+                np.isfinite(evaluate(self.problem, near)[0])[:, None], near, position
+            )
+        )
 
 
 class StartWithinReach(eqx.Module):
@@ -99,7 +123,10 @@ class StartWithinReach(eqx.Module):
         scale, dimension = jnp.sqrt(self.temperature), len(self.mode)
         deviation = scale * random.normal(key, self.mode.shape, self.mode.dtype)
         shares = 0.5 ** jnp.arange(NUM_HALVINGS, dtype=self.mode.dtype)
-        points = self.mode + jnp.append(shares, jnp.zeros(1, shares.dtype))[:, None] * deviation
+        points = (
+            self.mode
+            + jnp.append(shares, jnp.zeros(1, shares.dtype))[:, None] * deviation
+        )
         potentials = jax.lax.map(self.problem.potential, points)
         rise = (potentials - potentials[-1]) / self.temperature
         return points[jnp.argmax(rise <= dimension / 2 + 2 * dimension**0.5)]
@@ -124,46 +151,79 @@ class UniformStart(eqx.Module):
 
     def zeros(self, key: Key[Array, ""]) -> PyTree:
         """Return a position of zeros."""
-        return jax.tree.map(lambda leaf: jnp.asarray(np.zeros(leaf.shape, leaf.dtype)), jax.eval_shape(self.like, key))
+        return jax.tree.map(
+            lambda leaf: jnp.asarray(np.zeros(leaf.shape, leaf.dtype)),
+            jax.eval_shape(self.like, key),
+        )
 
-    def vectors(self, key: Key[Array, ""], problem: Problem, zeros: Float[Array, " d"]) -> Float[np.ndarray, "n d"]:
+    def vectors(
+        self, key: Key[Array, ""], problem: Problem, zeros: Float[Array, " d"]
+    ) -> Float[np.ndarray, "n d"]:
         """Return the positions as vectors, that of the largest density first.
 
         Evaluated by the program that searches for the mode of `problem`.
         """
         rng = np.random.default_rng(np.asarray(random.key_data(key)))
-        tries = rng.uniform(-RADIUS, RADIUS, (NUM_TRIES, len(zeros))).astype(zeros.dtype)
+        tries = rng.uniform(-RADIUS, RADIUS, (NUM_TRIES, len(zeros))).astype(
+            zeros.dtype
+        )
         potentials, _ = evaluate(problem, tries)
-        return tries[np.argsort(np.where(np.isfinite(potentials), potentials, np.inf), kind="stable")]
+        return tries[
+            np.argsort(
+                np.where(np.isfinite(potentials), potentials, np.inf), kind="stable"
+            )
+        ]
 
-    def drawn(self, key: Key[Array, ""], num_chains: int, coordinates: CoordinateMap) -> Float[Array, "chain d"]:
+    def drawn(
+        self, key: Key[Array, ""], num_chains: int, coordinates: CoordinateMap
+    ) -> Float[Array, "chain d"]:
         """Return such positions in linear coordinates, by the program that searches for the mode there."""
         rng = np.random.default_rng(np.asarray(random.key_data(key)))
         dtype, dimension = jnp.result_type(float), coordinates.dimension
         tries = rng.uniform(-RADIUS, RADIUS, (num_chains * NUM_TRIES, dimension))
         tries = np.linalg.solve(coordinates.matrix, tries.T).T.astype(dtype)
-        potentials = evaluate(coordinates.problem, tries)[0].reshape(num_chains, NUM_TRIES)
-        lowest = np.argmin(np.where(np.isfinite(potentials), potentials, np.inf), axis=1)
-        return jnp.asarray(tries.reshape(num_chains, NUM_TRIES, dimension)[np.arange(num_chains), lowest])
+        potentials = evaluate(coordinates.problem, tries)[0].reshape(
+            num_chains, NUM_TRIES
+        )
+        lowest = np.argmin(
+            np.where(np.isfinite(potentials), potentials, np.inf), axis=1
+        )
+        return jnp.asarray(
+            tries.reshape(num_chains, NUM_TRIES, dimension)[
+                np.arange(num_chains), lowest
+            ]
+        )
 
     @eqx.filter_jit
     def __call__(self, key: Key[Array, ""]) -> PyTree:
         leaves, structure = jax.tree.flatten(jax.eval_shape(self.like, key))
         ends = np.cumsum([leaf.size for leaf in leaves])
-        uniform = random.uniform(key, (NUM_TRIES, int(ends[-1])), leaves[0].dtype, -RADIUS, RADIUS)
+        uniform = random.uniform(
+            key, (NUM_TRIES, int(ends[-1])), leaves[0].dtype, -RADIUS, RADIUS
+        )
         tries = [
             numbers.reshape(NUM_TRIES, *leaf.shape).astype(leaf.dtype)
-            for numbers, leaf in zip(jnp.split(uniform, ends[:-1], axis=1), leaves, strict=True)
+            for numbers, leaf in zip(
+                jnp.split(uniform, ends[:-1], axis=1), leaves, strict=True
+            )
         ]
-        potentials = jax.lax.map(self.problem.potential, jax.tree.unflatten(structure, tries))
+        potentials = jax.lax.map(
+            self.problem.potential, jax.tree.unflatten(structure, tries)
+        )
         lowest = jnp.argmin(jnp.where(jnp.isfinite(potentials), potentials, jnp.inf))
         return jax.tree.unflatten(structure, [leaf[lowest] for leaf in tries])
 
 
-def drawn_positions(start: ChainStart, key: Key[Array, ""], num_chains: int) -> Float[Array, "chain d"]:
+def drawn_positions(
+    start: ChainStart, key: Key[Array, ""], num_chains: int
+) -> Float[Array, "chain d"]:
     """Return where chains start, without compiling a program where NumPy can draw."""
     if isinstance(start, StartNearMode | StartNearModes | StartNearPosition):
         return start.drawn(key, num_chains)
-    if isinstance(start, TransformedStart) and isinstance(start.start, UniformStart) and start.coordinates.is_linear:
+    if (
+        isinstance(start, TransformedStart)
+        and isinstance(start.start, UniformStart)
+        and start.coordinates.is_linear
+    ):
         return start.start.drawn(key, num_chains, start.coordinates)
     return start_positions(start, key, num_chains)

@@ -70,32 +70,55 @@ class SubsampledHMC(Algorithm):
     scales: Float[Array, " d"]
     batch_size: int
 
-    def init(self, problem: Problem, position: Array, key: Key[Array, ""]) -> tuple[SubsampledState, Info]:
+    def init(
+        self, problem: Problem, position: Array, key: Key[Array, ""]
+    ) -> tuple[SubsampledState, Info]:
         potential = problem.potential(position)
         gradient = problem.gradient(jnp.zeros_like(position))
-        adaptation = Adaptation.of(jnp.asarray(self.step_size, position.dtype), jnp.zeros(1, position.dtype))
+        adaptation = Adaptation.of(
+            jnp.asarray(self.step_size, position.dtype), jnp.zeros(1, position.dtype)
+        )
         state = SubsampledState(position, potential, gradient, adaptation)
-        return state, {"evaluations": jnp.int32(2 * problem.size), "acceptance": jnp.ones_like(potential)}
+        return state, {
+            "evaluations": jnp.int32(2 * problem.size),
+            "acceptance": jnp.ones_like(potential),
+        }
 
     def step(
-        self, problem: Problem, state: SubsampledState, key: Key[Array, ""], step: Int[Array, ""]
+        self,
+        problem: Problem,
+        state: SubsampledState,
+        key: Key[Array, ""],
+        step: Int[Array, ""],
     ) -> tuple[SubsampledState, Info]:
         batch_key, momentum_key, accept_key = random.split(key, 3)
         x, dtype = state.position, state.position.dtype
         indices, _ = batches.draw(batch_key, problem, self.batch_size, replace=False)
         shift = state.centre_gradient - problem.gradient_at(jnp.zeros_like(x), indices)
-        precision, temperature = (jnp.asarray(a, dtype) for a in (problem.precision, self.temperature))
+        precision, temperature = (
+            jnp.asarray(a, dtype) for a in (problem.precision, self.temperature)
+        )
 
         def slope(x: Array) -> Array:
-            return self.scales * (problem.gradient_at(x, indices) + shift + precision * x)
+            return self.scales * (
+                problem.gradient_at(x, indices) + shift + precision * x
+            )
 
         longest = within_limits(jnp.exp(state.adaptation.log_step), len(x))
         h = longest * jnp.asarray(FACTORS, dtype)[step % len(FACTORS)]
         share = jnp.mod((step + 1).astype(dtype) * GOLDEN, 1)
-        length = 2 * MEAN_PATH * share / longest * jnp.asarray(LENGTHS, dtype)[step % len(LENGTHS)]
+        length = (
+            2
+            * MEAN_PATH
+            * share
+            / longest
+            * jnp.asarray(LENGTHS, dtype)[step % len(LENGTHS)]
+        )
         num_leapfrogs = jnp.clip(jnp.round(length), 1, MAX_LEAPFROGS).astype(jnp.int32)
 
-        def leapfrog(_: Int[Array, ""], carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        def leapfrog(
+            _: Int[Array, ""], carry: tuple[Array, Array, Array]
+        ) -> tuple[Array, Array, Array]:
             x, p, g = carry
             p = p - h / 2 * g
             x = x + h * self.scales * p
@@ -106,25 +129,41 @@ class SubsampledHMC(Algorithm):
         end, q, _ = lax.fori_loop(0, num_leapfrogs, leapfrog, (x, p, slope(x)))
         potential = problem.potential(end)
         log_ratio = (state.potential - potential + (p @ p - q @ q) / 2) / temperature
-        log_acceptance = jnp.where(jnp.isnan(log_ratio), -jnp.inf, jnp.minimum(log_ratio, 0))
+        log_acceptance = jnp.where(
+            jnp.isnan(log_ratio), -jnp.inf, jnp.minimum(log_ratio, 0)
+        )
         accept = jnp.log(random.uniform(accept_key, dtype=dtype)) < log_acceptance
         acceptance = jnp.exp(log_acceptance)
-        adapted = state.adaptation.with_acceptance(jnp.minimum(acceptance / jnp.asarray(self.ceiling, dtype), 1))
+        adapted = state.adaptation.with_acceptance(
+            jnp.minimum(acceptance / jnp.asarray(self.ceiling, dtype), 1)
+        )
         is_adapted = (step < self.num_adapted) & (h == longest)
-        adaptation = jax.tree.map(lambda a, b: jnp.where(is_adapted, a, b), adapted, state.adaptation)
-        position, potential = jnp.where(accept, end, x), jnp.where(accept, potential, state.potential)
+        adaptation = jax.tree.map(
+            lambda a, b: jnp.where(is_adapted, a, b), adapted, state.adaptation
+        )
+        position, potential = (
+            jnp.where(accept, end, x),
+            jnp.where(accept, potential, state.potential),
+        )
         used = jnp.int32(problem.size) + (num_leapfrogs + 2) * self.batch_size
         new = SubsampledState(position, potential, state.centre_gradient, adaptation)
         return new, {"evaluations": used, "acceptance": acceptance}
 
 
-def within_limits(step_size: Float[Array, ""] | float, dimension: int) -> Float[Array, ""]:
+def within_limits(
+    step_size: Float[Array, ""] | float, dimension: int
+) -> Float[Array, ""]:
     """Return the step size that is taken where the adaptation asks for another, however far from it."""
     unit = dimension**-0.25
     return jnp.clip(step_size, SHORTEST * unit, LONGEST * unit)
 
 
-def surrogate_batch_size(problem: Problem, points: Float[Array, "m d"], temperature: float, key: Key[Array, ""]) -> int:
+def surrogate_batch_size(
+    problem: Problem,
+    points: Float[Array, "m d"],
+    temperature: float,
+    key: Key[Array, ""],
+) -> int:
     """Return the batch size at which the surrogate's energy is off by SURROGATE_ERROR at the median point.
 
     The change of the surrogate from 0 to x is off by the mean over B rows of r_i, their integrals of <x, g_i(t x) -
@@ -134,7 +173,9 @@ def surrogate_batch_size(problem: Problem, points: Float[Array, "m d"], temperat
     """
     n = int(problem.size)
     indices = random.randint(key, (min(n, NUM_PROBED),), 0, n, jnp.int32)
-    changes = np.asarray(_row_changes(problem, points, indices), np.float64)  # single precision has no squares of 1e20
+    changes = np.asarray(
+        _row_changes(problem, points, indices), np.float64
+    )  # single precision has no squares of 1e20
     if not np.isfinite(changes).all():
         return n
     error = float(np.median(changes.std(axis=1))) / temperature
@@ -143,11 +184,15 @@ def surrogate_batch_size(problem: Problem, points: Float[Array, "m d"], temperat
 
 
 @eqx.filter_jit
-def _row_changes(problem: Problem, points: Float[Array, "m d"], indices: Int[Array, " b"]) -> Float[Array, "m b"]:
+def _row_changes(
+    problem: Problem, points: Float[Array, "m d"], indices: Int[Array, " b"]
+) -> Float[Array, "m b"]:
     at_centre = problem.gradients_at(jnp.zeros_like(points[0]), indices)
 
     def changes(x: Float[Array, " d"]) -> Float[Array, " b"]:
-        halfway, whole = (problem.gradients_at(x * share, indices) - at_centre for share in (0.5, 1.0))
+        halfway, whole = (
+            problem.gradients_at(x * share, indices) - at_centre for share in (0.5, 1.0)
+        )
         return (4 * halfway + whole) @ x / 6
 
     return lax.map(changes, points)

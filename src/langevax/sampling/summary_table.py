@@ -40,26 +40,40 @@ class SummaryTable:
     def __repr__(self) -> str:
         cells = [["", *self.columns]]
         cells += [
-            [name, *(f"{column[i]:.4g}" for column in self.columns.values())] for i, name in enumerate(self.names)
+            [name, *(f"{column[i]:.4g}" for column in self.columns.values())]
+            for i, name in enumerate(self.names)
         ]
         first, *widths = (max(map(len, column)) for column in zip(*cells, strict=True))
         return "\n".join(
-            "  ".join([row[0].ljust(first), *(cell.rjust(w) for cell, w in zip(row[1:], widths, strict=True))])
+            "  ".join(
+                [
+                    row[0].ljust(first),
+                    *(cell.rjust(w) for cell, w in zip(row[1:], widths, strict=True)),
+                ]
+            )
             for row in cells
         )
 
 
-def statistics(names: list[str], values: Float[np.ndarray, "chain draw m"]) -> SummaryTable:
+def statistics(
+    names: list[str], values: Float[np.ndarray, "chain draw m"]
+) -> SummaryTable:
     """Return mean, sd, mcse_mean, ess_bulk, ess_tail and r_hat of each column of draws, by ArviZ."""
     from arviz_stats.base.array import array_stats
 
-    with np.errstate(divide="ignore", invalid="ignore"):  # chains that stand still have an infinite R-hat
+    with np.errstate(
+        divide="ignore", invalid="ignore"
+    ):  # chains that stand still have an infinite R-hat
         table = {
             "mean": values.mean((0, 1)),
             "sd": values.std((0, 1)),
             "mcse_mean": array_stats.mcse(values, chain_axis=0, draw_axis=1),
             "ess_bulk": array_stats.ess(values, chain_axis=0, draw_axis=1),
-            "ess_tail": array_stats.ess(values, chain_axis=0, draw_axis=1, method="tail", prob=TAIL),
+            "ess_tail": array_stats.ess(
+                values, chain_axis=0, draw_axis=1, method="tail", prob=TAIL
+            ),
             "r_hat": array_stats.rhat(values, chain_axis=0, draw_axis=1),
         }
-    return SummaryTable(names, {name: np.asarray(column) for name, column in table.items()})
+    return SummaryTable(
+        names, {name: np.asarray(column) for name, column in table.items()}
+    )

@@ -26,18 +26,35 @@ from langevax.sampling.reference import NormalReference
 from langevax.sampling.solver import Solve, Vector
 
 DEGREES = 1, 2, 3, 4, 5
-MOST_MONOMIALS, MONOMIALS_FOR_EACH = 1000, 2  # of each solve: what they do not determine is small by the ridge
-ROUGHNESSES = 1.0, 0.1, 0.01  # ratio of the squared coefficients of a degree to those of the degree before
+MOST_MONOMIALS, MONOMIALS_FOR_EACH = (
+    1000,
+    2,
+)  # of each solve: what they do not determine is small by the ridge
+ROUGHNESSES = (
+    1.0,
+    0.1,
+    0.01,
+)  # ratio of the squared coefficients of a degree to those of the degree before
 LEAST_SOLVES = 20  # for a fit
-MOST_NUMBERS = 2**25  # of the residuals of all solves of a warm-up; without a fit beyond
-SHARES = (1.0, 0.8, 0.6, 0.4)  # of the fitted misfit: less of it makes for a wider law where the fit is rough
+MOST_NUMBERS = (
+    2**25
+)  # of the residuals of all solves of a warm-up; without a fit beyond
+SHARES = (
+    1.0,
+    0.8,
+    0.6,
+    0.4,
+)  # of the fitted misfit: less of it makes for a wider law where the fit is rough
 BETTER = 0.8  # of the cost beyond 1, of a fit that is taken instead of one with fewer monomials
 MOST_COST = 20.0  # of a fit that is taken
 LARGEST_LOG = 100.0
 RIDGE = 1e-10  # relative to the largest eigenvalue of the normal equations
 SILENT = 1e-12  # share of the squared residual that is left out
 TYPICAL = 0.9  # quantile of the visited energies beyond which solves count for less
-NUM_ROUNDS, NUM_PROPOSALS = 8, 48  # of the chain on the fit, and places that are compared in each of them
+NUM_ROUNDS, NUM_PROPOSALS = (
+    8,
+    48,
+)  # of the chain on the fit, and places that are compared in each of them
 PRIOR_SHARE = 0.3  # of the rounds
 LENGTHS = (1.0, 0.5, 0.25, 0.12)  # of the steps to these
 
@@ -84,10 +101,15 @@ class FittedMisfit(NamedTuple):
         """
         c = w @ self.directions
         start, share = c, 1.0
-        lengths, are_prior = rng.choice(LENGTHS, NUM_ROUNDS), rng.uniform(size=NUM_ROUNDS) < PRIOR_SHARE
+        lengths, are_prior = (
+            rng.choice(LENGTHS, NUM_ROUNDS),
+            rng.uniform(size=NUM_ROUNDS) < PRIOR_SHARE,
+        )
         noises = rng.standard_normal((NUM_ROUNDS, NUM_PROPOSALS + 1, len(c)))
         gumbels = rng.gumbel(size=(NUM_ROUNDS, NUM_PROPOSALS + 1))
-        for h, is_prior, noise, gumbel in zip(lengths, are_prior, noises, gumbels, strict=True):
+        for h, is_prior, noise, gumbel in zip(
+            lengths, are_prior, noises, gumbels, strict=True
+        ):
             a = math.sqrt(1 - h**2)
             share *= a**2
             x = self.to_prior_units(c) if is_prior else c
@@ -106,7 +128,9 @@ class FittedMisfit(NamedTuple):
         return rest + self.directions @ c, float(psi[1] - psi[0])
 
 
-def monomials(c: Float[np.ndarray, "n r"], factors: Int[np.ndarray, "monomials degree"]) -> np.ndarray:
+def monomials(
+    c: Float[np.ndarray, "n r"], factors: Int[np.ndarray, "monomials degree"]
+) -> np.ndarray:
     """Return (n, monomials): products of coordinates."""
     extended = np.concatenate([np.ones((len(c), 1)), c], axis=1)
     first, *others = (extended.take(column, axis=1) for column in factors.T)
@@ -129,13 +153,24 @@ def fitted_misfit(
         solves: those of the warm-up; ones that failed are left out.
         visited: of each, whether a chain went there.
     """
-    usable = [(solve, solve.residual, was) for solve, was in zip(solves, visited, strict=True) if solve.misfit < np.inf]
-    usable = [(solve, residual, was) for solve, residual, was in usable if residual is not None]
+    usable = [
+        (solve, solve.residual, was)
+        for solve, was in zip(solves, visited, strict=True)
+        if solve.misfit < np.inf
+    ]
+    usable = [
+        (solve, residual, was)
+        for solve, residual, was in usable
+        if residual is not None
+    ]
     is_visited = np.array([was for _, _, was in usable], bool)
     if len(usable) < LEAST_SOLVES or not is_visited.any():
         return None
     z = np.stack([solve.z for solve, _, _ in usable])
-    shape, residuals = usable[0][1].shape, np.stack([np.ravel(residual) for _, residual, _ in usable])
+    shape, residuals = (
+        usable[0][1].shape,
+        np.stack([np.ravel(residual) for _, residual, _ in usable]),
+    )
     misfits = np.array([solve.misfit for solve, _, _ in usable])
     # where chains are, the fit is to be good, and predictions elsewhere are not to spoil it
     energies = misfits + np.sum(z**2, axis=1) / 2
@@ -150,7 +185,9 @@ def fitted_misfit(
     part = np.arange(len(usable)) % 2 == 0
     best, least = None, MOST_COST
     for degree in DEGREES:
-        factors = factors_of(degree, c.shape[1], min(MOST_MONOMIALS, MONOMIALS_FOR_EACH * len(usable)))
+        factors = factors_of(
+            degree, c.shape[1], min(MOST_MONOMIALS, MONOMIALS_FOR_EACH * len(usable))
+        )
         if factors is None:
             continue
         phi = monomials(c, factors)
@@ -158,10 +195,16 @@ def fitted_misfit(
             penalties = roughness ** -np.maximum(np.sum(factors > 0, axis=1) - 1.0, 0.0)
             left_out = np.empty(len(usable))
             for half in (part, ~part):
-                root = _root(phi[half], residuals[half], weights[half], penalties, noise, shape)
+                root = _root(
+                    phi[half], residuals[half], weights[half], penalties, noise, shape
+                )
                 left_out[~half] = np.sum((phi[~half] @ root.T) ** 2, axis=1) / 2
             for share in SHARES:
-                cost = _cost((misfits + energy - np.minimum(share * left_out + energy, ceiling))[is_visited])
+                cost = _cost(
+                    (misfits + energy - np.minimum(share * left_out + energy, ceiling))[
+                        is_visited
+                    ]
+                )
                 if cost - 1 < BETTER * (least - 1):
                     best, least = (factors, phi, penalties, share), cost
     if best is None:
@@ -171,7 +214,9 @@ def fitted_misfit(
     return FittedMisfit(directions, scales, mean, factors, root, ceiling, least)
 
 
-def factors_of(degree: int, num_directions: int, most: int) -> Int[np.ndarray, "monomials degree"] | None:
+def factors_of(
+    degree: int, num_directions: int, most: int
+) -> Int[np.ndarray, "monomials degree"] | None:
     """Return all monomials up to a degree in the first directions, as many as `most` allows, and linear ones in others.
 
     None where there are too many.
@@ -199,13 +244,24 @@ def _root(
         gram = _with_ridge(scaled @ scaled.T)
         coefficients = scaled.T @ np.linalg.solve(gram, weighted)
     else:
-        coefficients = np.linalg.solve(_with_ridge(scaled.T @ scaled), scaled.T @ weighted)
+        coefficients = np.linalg.solve(
+            _with_ridge(scaled.T @ scaled), scaled.T @ weighted
+        )
     coefficients /= np.sqrt(penalties)[:, None]
     if coefficients.shape[1] < len(coefficients):  # as many rows as data
-        products = np.stack([np.ravel(noise.times_precision(e.reshape(shape))) for e in np.eye(coefficients.shape[1])])
+        products = np.stack(
+            [
+                np.ravel(noise.times_precision(e.reshape(shape)))
+                for e in np.eye(coefficients.shape[1])
+            ]
+        )
         eigenvalues, vectors = np.linalg.eigh((products + products.T) / 2)
-        return np.sqrt(np.maximum(eigenvalues, 0))[:, None] * (vectors.T @ coefficients.T)
-    whitened = np.stack([np.ravel(noise.times_precision(row.reshape(shape))) for row in coefficients])
+        return np.sqrt(np.maximum(eigenvalues, 0))[:, None] * (
+            vectors.T @ coefficients.T
+        )
+    whitened = np.stack(
+        [np.ravel(noise.times_precision(row.reshape(shape))) for row in coefficients]
+    )
     gram = coefficients @ whitened.T
     eigenvalues, vectors = np.linalg.eigh((gram + gram.T) / 2)
     large = eigenvalues > SILENT * eigenvalues[-1]

@@ -68,7 +68,11 @@ class TemperedLoss(Problem):
         """Return the parameters at a displacement as the loss takes them, including leaves that are not arrays."""
         loss = getattr(self.problem, "loss", None)
         moved = self.displaced(position)
-        return eqx.combine(moved, loss.constant) if isinstance(loss, CompletedLoss) else moved
+        return (
+            eqx.combine(moved, loss.constant)
+            if isinstance(loss, CompletedLoss)
+            else moved
+        )
 
     def num_observed(self, observe: Callable[[PyTree], Array] | None) -> int:
         """Return the number of observed values; raise unless `observe` returns an array of floats."""
@@ -77,12 +81,16 @@ class TemperedLoss(Problem):
         checks.function("observe", observe, "(params) -> array")
         wrong = "observe must return an array of floats, got {}; stack numbers into one array."
         try:
-            shape = jax.eval_shape(lambda position: observe(self.whole(position)), self.start())
+            shape = jax.eval_shape(
+                lambda position: observe(self.whole(position)), self.start()
+            )
         except TypeError as error:
             if "not a valid JAX type" in str(error):
                 raise TypeError(wrong.format("something else")) from error
             raise
-        if not isinstance(shape, jax.ShapeDtypeStruct) or not jnp.issubdtype(shape.dtype, jnp.floating):
+        if not isinstance(shape, jax.ShapeDtypeStruct) or not jnp.issubdtype(
+            shape.dtype, jnp.floating
+        ):
             raise TypeError(wrong.format(checks.shown(shape)))
         return int(np.prod(shape.shape))
 
@@ -90,7 +98,7 @@ class TemperedLoss(Problem):
         return self.problem.value(self.displaced(position))
 
     def gradient(self, position: Displacement) -> Displacement:
-        exact = lambda x: self._moving_part(self.problem.gradient(self.displaced(x)))  # noqa: E731
+        exact = lambda x: self._moving_part(self.problem.gradient(self.displaced(x)))
         return self._with_differences(exact)(position)
 
     def value_and_gradient(self, position: Displacement) -> tuple[Scalar, Displacement]:
@@ -98,16 +106,22 @@ class TemperedLoss(Problem):
         return value, self._moving_part(gradient)
 
     def gradient_at(self, position: Displacement, indices: Indices) -> Displacement:
-        return self._moving_part(self.problem.gradient_at(self.displaced(position), indices))
+        return self._moving_part(
+            self.problem.gradient_at(self.displaced(position), indices)
+        )
 
     def gradients_at(self, position: Displacement, indices: Indices) -> Displacement:
-        return self._moving_part(self.problem.gradients_at(self.displaced(position), indices))
+        return self._moving_part(
+            self.problem.gradients_at(self.displaced(position), indices)
+        )
 
     def _moving_part(self, gradient: PyTree) -> Displacement:
         leaves = jax.tree.leaves(gradient)
         return [leaves[i] for i in self.selected]
 
-    def _with_differences(self, gradient: Callable[[Displacement], Displacement]) -> Callable[[Any], Any]:
+    def _with_differences(
+        self, gradient: Callable[[Displacement], Displacement]
+    ) -> Callable[[Any], Any]:
         """Differentiate a gradient that is computed on the host by central differences."""
         if not isinstance(self.problem, ExternalSum):
             return gradient
@@ -117,9 +131,16 @@ class TemperedLoss(Problem):
         @with_rule.defjvp
         def differences(primals: Any, tangents: Any) -> Any:
             (x,), (u,) = primals, tangents
-            share = length / jnp.sqrt(jnp.maximum(trees.dot(u, u), jnp.finfo(length.dtype).tiny))
-            ahead, behind = (gradient([a + sign * share * b for a, b in zip(x, u, strict=True)]) for sign in (1, -1))
-            return gradient(x), [(a - b) / (2 * share) for a, b in zip(ahead, behind, strict=True)]
+            share = length / jnp.sqrt(
+                jnp.maximum(trees.dot(u, u), jnp.finfo(length.dtype).tiny)
+            )
+            ahead, behind = (
+                gradient([a + sign * share * b for a, b in zip(x, u, strict=True)])
+                for sign in (1, -1)
+            )
+            return gradient(x), [
+                (a - b) / (2 * share) for a, b in zip(ahead, behind, strict=True)
+            ]
 
         return with_rule
 
@@ -169,12 +190,20 @@ class Observation(eqx.Module):
         if not isinstance(law, TemperedLoss):
             raise TypeError("this record is for runs on a TemperedLoss.")
         value, gradient = law.value_and_gradient(position)
-        precision, temperature = (jnp.asarray(a, value.dtype) for a in (law.precision, self.temperature))
-        slopes = [(slope + precision * move) / temperature for move, slope in zip(position, gradient, strict=True)]
+        precision, temperature = (
+            jnp.asarray(a, value.dtype) for a in (law.precision, self.temperature)
+        )
+        slopes = [
+            (slope + precision * move) / temperature
+            for move, slope in zip(position, gradient, strict=True)
+        ]
         controls = []
         for move, slope, centre in zip(position, slopes, law.moving(), strict=True):
             size = jnp.asarray(move.size, value.dtype)
-            controls += [jnp.sum(move * slope) - size, jnp.sum((centre + move) * slope) - size]
+            controls += [
+                jnp.sum(move * slope) - size,
+                jnp.sum((centre + move) * slope) - size,
+            ]
         pulled: PyTree = slopes
         for layer in reversed(layers):
             pulled = layer.pull_back(pulled)
@@ -183,7 +212,9 @@ class Observation(eqx.Module):
         half_square = trees.dot(position, position) / 2
         parts = [jnp.stack([value, half_square]), grouped, jnp.stack(controls)]
         if self.observe is not None:
-            parts.append(jnp.ravel(self.observe(law.whole(position))).astype(value.dtype))
+            parts.append(
+                jnp.ravel(self.observe(law.whole(position))).astype(value.dtype)
+            )
         return jnp.concatenate(parts)
 
 
@@ -197,37 +228,61 @@ def tempered_loss(
     arrays, constant = _floating(params)
     if isinstance(loss, Problem):
         if data is not None:
-            raise ValueError("data is part of the problem that loss is; leave data out.")
+            raise ValueError(
+                "data is part of the problem that loss is; leave data out."
+            )
         if constant is not None:
-            raise TypeError("params holds more than arrays, which a problem takes as they are; pass its arrays alone.")
+            raise TypeError(
+                "params holds more than arrays, which a problem takes as they are; pass its arrays alone."
+            )
         if any(np.any(np.asarray(leaf)) for leaf in jax.tree.leaves(loss.precision)):
-            raise ValueError("loss is a problem with a precision, but the loss alone is tempered; make it without one.")
+            raise ValueError(
+                "loss is a problem with a precision, but the loss alone is tempered; make it without one."
+            )
         if int(loss.size) < 2:
-            raise ValueError("loss is a problem of a single row, but temperatures count rows; pass loss and data.")
+            raise ValueError(
+                "loss is a problem of a single row, but temperatures count rows; pass loss and data."
+            )
         problem: Problem = loss
     else:
         checks.function("loss", loss, "(params, example) -> scalar")
         if data is None:
-            raise TypeError("data must be a pytree of arrays, got None; pass the rows that loss takes one of.")
-        problem = FiniteSum(loss if constant is None else CompletedLoss(loss, constant), data)
+            raise TypeError(
+                "data must be a pytree of arrays, got None; pass the rows that loss takes one of."
+            )
+        problem = FiniteSum(
+            loss if constant is None else CompletedLoss(loss, constant), data
+        )
         if int(problem.size) < 2:
-            raise ValueError("data has 1 row, and the temperature log(n)/n would be 0; pass at least two rows.")
+            raise ValueError(
+                "data has 1 row, and the temperature log(n)/n would be 0; pass at least two rows."
+            )
         _check_reproducible(problem, arrays)
     selected = tuple(range(len(jax.tree.leaves(arrays))))
     if select is not None:
         checks.function("select", select, "(path) -> bool")
-        paths = [jax.tree_util.keystr(path) for path, _ in jax.tree.leaves_with_path(arrays)]
+        paths = [
+            jax.tree_util.keystr(path) for path, _ in jax.tree.leaves_with_path(arrays)
+        ]
         selected = tuple(i for i, path in enumerate(paths) if select(path))
         if not selected:
             known = ", ".join(map(repr, paths))
-            raise ValueError(f"select chose none of the arrays of params; their paths are {known}.")
-    return TemperedLoss(problem=problem, params=arrays, precision=0.0, selected=selected)
+            raise ValueError(
+                f"select chose none of the arrays of params; their paths are {known}."
+            )
+    return TemperedLoss(
+        problem=problem, params=arrays, precision=0.0, selected=selected
+    )
 
 
 def _check_reproducible(problem: FiniteSum, arrays: PyTree) -> None:
     """Raise where the loss draws random numbers whenever it is compiled, such as a mask of dropout from NumPy."""
-    like = lambda tree, axes: jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[axes:], a.dtype), tree)  # noqa: E731
-    if not tracing.is_reproducible(problem.loss, like(arrays, 0), like(problem.data, 1)):
+    like = lambda tree, axes: jax.tree.map(
+        lambda a: jax.ShapeDtypeStruct(a.shape[axes:], a.dtype), tree
+    )
+    if not tracing.is_reproducible(
+        problem.loss, like(arrays, 0), like(problem.data, 1)
+    ):
         raise ValueError(
             "loss is not deterministic: two calls compute with different constants; switch dropout and the like off, "
             "or make their random numbers a part of data."
@@ -236,11 +291,15 @@ def _check_reproducible(problem: FiniteSum, arrays: PyTree) -> None:
 
 def _floating(params: PyTree) -> tuple[PyTree, PyTree | None]:
     """Return the arrays of params and the rest, None where there is none."""
-    is_number = lambda leaf: hasattr(leaf, "__array__") or eqx.is_array_like(leaf) or isinstance(leaf, str)  # noqa: E731
+    is_number = lambda leaf: (
+        hasattr(leaf, "__array__") or eqx.is_array_like(leaf) or isinstance(leaf, str)
+    )
     arrays, constant = eqx.partition(params, is_number)
     arrays = checks.arrays("params", arrays)
     checks.position("params", arrays)
     dtypes = {str(leaf.dtype) for leaf in jax.tree.leaves(arrays)}
     if len(dtypes) > 1 or not dtypes <= {"float32", "float64"}:
-        raise TypeError(f"params must be float32 throughout, got {', '.join(sorted(dtypes))}; convert all arrays.")
+        raise TypeError(
+            f"params must be float32 throughout, got {', '.join(sorted(dtypes))}; convert all arrays."
+        )
     return arrays, constant if jax.tree.leaves(constant) else None

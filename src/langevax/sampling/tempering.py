@@ -28,7 +28,11 @@ SWAP_SPACING, SWAP_RATE, LEAST_SWAP_RATE = 1.68, 0.4, 0.2
 """Spacing of log T at d = 1 at which pairs swap at SWAP_RATE; the rate below which temperatures are added."""
 FEWEST_REPLICAS, MOST_REPLICAS = 4, 40
 NUM_ROUNDS, ROUND_STEPS = 6, 100
-ACCEPTANCE, GAIN, LARGEST_CHANGE = 0.574, 2.0, 0.7  # of MALA's steps: optimal rate, and changes of log step size
+ACCEPTANCE, GAIN, LARGEST_CHANGE = (
+    0.574,
+    2.0,
+    0.7,
+)  # of MALA's steps: optimal rate, and changes of log step size
 THINNING = 8  # steps between draws: in more of them a replica hardly comes by from another temperature
 SWAP_PERIOD = 5  # steps of `Langevin`, which are shorter
 ANCHOR_PERIOD = 100  # where the gradient estimator has no period
@@ -64,8 +68,12 @@ def tempered_chains(
         )
     ladder = np.geomspace(1.0, reach, num_temperatures(reach, options.dimension))
     step_sizes = np.full(len(ladder), step_size)
-    start: StartOfReplicas | Result | Stacked = StartOfReplicas(options.start, len(ladder))
-    round_steps = math.ceil((options.num_warmup or NUM_ROUNDS * ROUND_STEPS) / NUM_ROUNDS)
+    start: StartOfReplicas | Result | Stacked = StartOfReplicas(
+        options.start, len(ladder)
+    )
+    round_steps = math.ceil(
+        (options.num_warmup or NUM_ROUNDS * ROUND_STEPS) / NUM_ROUNDS
+    )
 
     def run_round(number: int, num_chains: int | None) -> Result:
         return simulate(
@@ -83,22 +91,39 @@ def tempered_chains(
     warm = run_round(0, options.num_chains)
     evaluations += warm.evaluations
     for number in range(1, NUM_ROUNDS):
-        tally = jax.tree.map(lambda sums: jnp.asarray(sums).sum(0), warm.state.tally)  # of all chains
+        tally = jax.tree.map(
+            lambda sums: jnp.asarray(sums).sum(0), warm.state.tally
+        )  # of all chains
         step_sizes = adapted_step_sizes(step_sizes, tally) if tune else step_sizes
         rejections, count = 1 - np.asarray(tally.swap_rates), len(ladder)
         if number == 2 and rejections.mean() > 1 - LEAST_SWAP_RATE:
-            count = min(MOST_REPLICAS, 1 + math.ceil(rejections.sum() / (1 - SWAP_RATE)))
+            count = min(
+                MOST_REPLICAS, 1 + math.ceil(rejections.sum() / (1 - SWAP_RATE))
+            )
         spread = adapted_ladder(ladder, rejections, count)
         nearest = np.abs(np.log(spread)[:, None] - np.log(ladder)).argmin(1)
-        start = warm if count == len(ladder) else Stacked(jnp.asarray(warm.position)[:, nearest])
-        step_sizes = np.exp(np.interp(np.log(spread), np.log(ladder), np.log(step_sizes)))
+        start = (
+            warm
+            if count == len(ladder)
+            else Stacked(jnp.asarray(warm.position)[:, nearest])
+        )
+        step_sizes = np.exp(
+            np.interp(np.log(spread), np.log(ladder), np.log(step_sizes))
+        )
         ladder = spread
         warm = run_round(number, None)
         evaluations += warm.evaluations
     algorithm = _exchange(method, ladder * options.temperature, step_sizes)
     thinning = options.thinning or max(THINNING, round(1 / step_sizes[0]))
     run = options.run(algorithm, warm, thinning)
-    return TunedChains(algorithm, run, float(step_sizes[0]), thinning, evaluations + run.evaluations, bias)
+    return TunedChains(
+        algorithm,
+        run,
+        float(step_sizes[0]),
+        thinning,
+        evaluations + run.evaluations,
+        bias,
+    )
 
 
 def num_temperatures(reach: float, dimension: int) -> int:
@@ -112,7 +137,9 @@ def num_temperatures(reach: float, dimension: int) -> int:
     return min(MOST_REPLICAS, max(FEWEST_REPLICAS, count))
 
 
-def adapted_ladder(ladder: Float[np.ndarray, " k"], rejections: Float[np.ndarray, " pairs"], count: int) -> np.ndarray:
+def adapted_ladder(
+    ladder: Float[np.ndarray, " k"], rejections: Float[np.ndarray, " pairs"], count: int
+) -> np.ndarray:
     """Return `count` temperatures with the same ends, at equal shares of the barrier.
 
     Example:
@@ -124,14 +151,18 @@ def adapted_ladder(ladder: Float[np.ndarray, " k"], rejections: Float[np.ndarray
     return np.exp(logs)
 
 
-def adapted_step_sizes(step_sizes: Float[np.ndarray, " k"], tally: SwapTally) -> Float[np.ndarray, " k"]:
+def adapted_step_sizes(
+    step_sizes: Float[np.ndarray, " k"], tally: SwapTally
+) -> Float[np.ndarray, " k"]:
     """Return step sizes nearer to an acceptance rate of `ACCEPTANCE` at each temperature."""
     change = GAIN * (np.asarray(tally.acceptance_rates, np.float64) - ACCEPTANCE)
     return step_sizes * np.exp(np.clip(change, -LARGEST_CHANGE, LARGEST_CHANGE))
 
 
 def _exchange(
-    method: SamplingMethod, temperatures: Float[np.ndarray, " k"], step_sizes: Float[np.ndarray, " k"]
+    method: SamplingMethod,
+    temperatures: Float[np.ndarray, " k"],
+    step_sizes: Float[np.ndarray, " k"],
 ) -> ReplicaExchange:
     numbers = step_sizes, temperatures
     if isinstance(method.gradient, Full):

@@ -45,21 +45,35 @@ class NumbersOfDraws(NamedTuple):
     coordinates: CoordinateMap
     constrain: Callable[[PyTree], PyTree] | None
 
-    def __call__(self, draws: Float[np.ndarray, "chain draw d"]) -> Float[np.ndarray, "chain draw m"]:
+    def __call__(
+        self, draws: Float[np.ndarray, "chain draw d"]
+    ) -> Float[np.ndarray, "chain draw m"]:
         positions = self.coordinates.to_positions(jnp.asarray(draws))
-        leaves = jax.tree.leaves(positions if self.constrain is None else self.constrain(positions))
-        return np.concatenate([np.asarray(leaf, np.float64).reshape(*draws.shape[:2], -1) for leaf in leaves], axis=2)
+        leaves = jax.tree.leaves(
+            positions if self.constrain is None else self.constrain(positions)
+        )
+        return np.concatenate(
+            [
+                np.asarray(leaf, np.float64).reshape(*draws.shape[:2], -1)
+                for leaf in leaves
+            ],
+            axis=2,
+        )
 
 
 def check_tolerance(
-    dynamics: Requested, options: Mapping[str, object], checkpoint: str | os.PathLike[str] | None
+    dynamics: Requested,
+    options: Mapping[str, object],
+    checkpoint: str | os.PathLike[str] | None,
 ) -> None:
     """Raise where the other arguments leave nothing with which to keep a tolerance."""
     step_size = options["step_size"]
     if not (isinstance(step_size, str) and step_size == "auto"):
         raise ValueError("tolerance chooses the step size; leave step_size out.")
     if checkpoint is not None:
-        raise ValueError("tolerance runs in several parts, and checkpoint saves one; leave either out.")
+        raise ValueError(
+            "tolerance runs in several parts, and checkpoint saves one; leave either out."
+        )
     batched = {name for name, value in options.items() if value not in ("auto", "full")}
     if dynamics == "tempered" and batched:
         raise ValueError(
@@ -82,27 +96,54 @@ class DrawErrors(NamedTuple):
         from arviz_stats.base.array import array_stats
 
         names, values = samples.varying_numbers()
-        quantile = norm.isf((1 - CONFIDENCE) / (4 * len(names)))  # both sides of all means and deviations
+        quantile = norm.isf(
+            (1 - CONFIDENCE) / (4 * len(names))
+        )  # both sides of all means and deviations
         deviations = values.std((0, 1))
-        with np.errstate(divide="ignore", invalid="ignore"):  # chains that stand still have no errors
-            means = quantile * np.asarray(array_stats.mcse(values, chain_axis=0, draw_axis=1)) / deviations
-            spreads = (
-                quantile * np.asarray(array_stats.mcse(values, chain_axis=0, draw_axis=1, method="sd")) / deviations
+        with np.errstate(
+            divide="ignore", invalid="ignore"
+        ):  # chains that stand still have no errors
+            means = (
+                quantile
+                * np.asarray(array_stats.mcse(values, chain_axis=0, draw_axis=1))
+                / deviations
             )
-        means, spreads = (np.nan_to_num(bound, nan=np.inf, posinf=np.inf) for bound in (means, spreads))
+            spreads = (
+                quantile
+                * np.asarray(
+                    array_stats.mcse(values, chain_axis=0, draw_axis=1, method="sd")
+                )
+                / deviations
+            )
+        means, spreads = (
+            np.nan_to_num(bound, nan=np.inf, posinf=np.inf)
+            for bound in (means, spreads)
+        )
         widest, least_known = int(np.argmax(means)), int(np.argmax(spreads))
-        return cls(float(means[widest]), names[widest], float(spreads[least_known]), names[least_known])
+        return cls(
+            float(means[widest]),
+            names[widest],
+            float(spreads[least_known]),
+            names[least_known],
+        )
 
     def growth(self, samples: Samples, tolerance: float) -> float:
         """Return how many times as many draws keep the tolerance."""
         bias = samples.step_size_bias
-        mean, deviation = (0.0, 0.0) if bias is None else (bias.mean_bound, bias.deviation_bound)
-        return max((self.mean / (tolerance - mean)) ** 2, (self.deviation / (tolerance - deviation)) ** 2)
+        mean, deviation = (
+            (0.0, 0.0) if bias is None else (bias.mean_bound, bias.deviation_bound)
+        )
+        return max(
+            (self.mean / (tolerance - mean)) ** 2,
+            (self.deviation / (tolerance - deviation)) ** 2,
+        )
 
     def reached(self, samples: Samples) -> str:
         """Say what the errors are, bias included."""
         bias = samples.step_size_bias
-        mean, deviation = (0.0, 0.0) if bias is None else (bias.mean_bound, bias.deviation_bound)
+        mean, deviation = (
+            (0.0, 0.0) if bias is None else (bias.mean_bound, bias.deviation_bound)
+        )
         return (
             f"after {samples.draws.shape[1]:,} draws of each chain the mean of {self.mean_name} is known to "
             f"{self.mean + mean:.2g} standard deviations, and the standard deviation of {self.deviation_name} to "
@@ -110,23 +151,33 @@ class DrawErrors(NamedTuple):
         )
 
 
-def draw_to_tolerance(samples: Samples, tolerance: float, *, key: Key[Array, ""]) -> Samples:
+def draw_to_tolerance(
+    samples: Samples, tolerance: float, *, key: Key[Array, ""]
+) -> Samples:
     """Return the draws, extended until they keep the tolerance, or raise ToleranceError with what was reached."""
     most = MOST_GROWTH * samples.draws.shape[1]
     for number in count():
         errors, num_samples = DrawErrors.of(samples), samples.draws.shape[1]
         if doubts := samples.doubts():
-            raise ToleranceError(f"tolerance={tolerance:g} cannot be kept: {' '.join(doubts)}", samples)
+            raise ToleranceError(
+                f"tolerance={tolerance:g} cannot be kept: {' '.join(doubts)}", samples
+            )
         growth = errors.growth(samples, tolerance)
         if growth <= 1 and samples.max_rhat <= MAX_RHAT:
             return samples
         total = round(num_samples * min(LONGEST_STEP, max(MARGIN, MARGIN * growth)))
         if total > most:
-            agreement = "" if samples.max_rhat <= MAX_RHAT else f"; chains disagree, R-hat {samples.max_rhat:.3f}"
+            agreement = (
+                ""
+                if samples.max_rhat <= MAX_RHAT
+                else f"; chains disagree, R-hat {samples.max_rhat:.3f}"
+            )
             raise ToleranceError(
                 f"tolerance={tolerance:g} was not reached: {errors.reached(samples)}{agreement}; pass a larger "
                 "num_samples, of which it draws 64 times as many at most, or a larger tolerance.",
                 samples,
             )
-        samples = samples.followed(total - num_samples, key=random.fold_in(key, number), progress=False)
+        samples = samples.followed(
+            total - num_samples, key=random.fold_in(key, number), progress=False
+        )
     raise AssertionError  # count() does not end

@@ -19,8 +19,15 @@ from jaxtyping import Float
 from langevax import checks
 
 PROTOCOL = 1.0
-PAUSES = (1.0, 5.0)  # seconds before a solve is sent again to a server that does not answer
-OVERLOADED = (502, 503, 504)  # statuses of load balancers without a free server behind them
+PAUSES = (
+    1.0,
+    5.0,
+)  # seconds before a solve is sent again to a server that does not answer
+OVERLOADED = (
+    502,
+    503,
+    504,
+)  # statuses of load balancers without a free server behind them
 LOOPBACK = "localhost", "127.0.0.1", "::1"
 
 
@@ -50,42 +57,73 @@ class UMBridgeModel:
     """
 
     def __init__(self, url: str, name: str, config: Mapping[str, Any] | None = None):
-        for argument, value, example in (("url", url, "'http://localhost:4242'"), ("name", name, "'forward'")):
+        for argument, value, example in (
+            ("url", url, "'http://localhost:4242'"),
+            ("name", name, "'forward'"),
+        ):
             checks.instance(argument, value, str, example)
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"url must be that of a server, such as 'http://localhost:4242', got {url!r}.")
+            raise ValueError(
+                f"url must be that of a server, such as 'http://localhost:4242', got {url!r}."
+            )
         self.url, self.name = url.rstrip("/"), name
         self.config = _checked_config(config)
         # A proxy of the environment cannot reach this machine's own ports.
-        self.opener: OpenerDirector = build_opener(*([ProxyHandler({})] if parts.hostname in LOOPBACK else []))
+        self.opener: OpenerDirector = build_opener(
+            *([ProxyHandler({})] if parts.hostname in LOOPBACK else [])
+        )
         try:
             info = self._ask("Info", None)
             version, names = info["protocolVersion"], info["models"]
         except (RuntimeError, LookupError, TypeError) as error:
-            raise ValueError(f"the server at {self.url} does not speak the UM-Bridge protocol ({error}).") from error
+            raise ValueError(
+                f"the server at {self.url} does not speak the UM-Bridge protocol ({error})."
+            ) from error
         if version != PROTOCOL:
-            raise ValueError(f"the server at {self.url} speaks version {version} of UM-Bridge, not {PROTOCOL}.")
+            raise ValueError(
+                f"the server at {self.url} speaks version {version} of UM-Bridge, not {PROTOCOL}."
+            )
         if name not in names:
-            raise ValueError(f"the server at {self.url} has no model {name!r}; it has {', '.join(map(repr, names))}.")
+            raise ValueError(
+                f"the server at {self.url} has no model {name!r}; it has {', '.join(map(repr, names))}."
+            )
         support = self._ask("ModelInfo", {})["support"]
         if not support.get("Evaluate", False):
-            raise ValueError(f"the model {name!r} at {self.url} does not support Evaluate, so it predicts nothing.")
-        self.num_inputs, self.num_outputs = (self._size(kind) for kind in ("input", "output"))
+            raise ValueError(
+                f"the model {name!r} at {self.url} does not support Evaluate, so it predicts nothing."
+            )
+        self.num_inputs, self.num_outputs = (
+            self._size(kind) for kind in ("input", "output")
+        )
         self._has_gradient = bool(support.get("Gradient", False))
 
     @property
-    def adjoint(self) -> Callable[[np.ndarray, np.ndarray], Float[np.ndarray, " inputs"]] | None:
+    def adjoint(
+        self,
+    ) -> Callable[[np.ndarray, np.ndarray], Float[np.ndarray, " inputs"]] | None:
         """`adjoint(values, residual)`, the transposed derivative at `values` times `residual`; None without one."""
         return self._gradient if self._has_gradient else None
 
-    def __call__(self, values: Float[np.ndarray, " inputs"]) -> Float[np.ndarray, " outputs"]:
-        reply = self._ask("Evaluate", {"input": [np.asarray(values, np.float64).tolist()]}, PAUSES)
+    def __call__(
+        self, values: Float[np.ndarray, " inputs"]
+    ) -> Float[np.ndarray, " outputs"]:
+        reply = self._ask(
+            "Evaluate", {"input": [np.asarray(values, np.float64).tolist()]}, PAUSES
+        )
         return self._vector("Evaluate", reply.get("output"), is_nested=True)
 
     def _gradient(self, values: np.ndarray, residual: np.ndarray) -> np.ndarray:
-        question = {"outWrt": 0, "inWrt": 0, "input": [np.asarray(values, np.float64).tolist()]}
-        reply = self._ask("Gradient", question | {"sens": np.asarray(residual, np.float64).tolist()}, PAUSES)
+        question = {
+            "outWrt": 0,
+            "inWrt": 0,
+            "input": [np.asarray(values, np.float64).tolist()],
+        }
+        reply = self._ask(
+            "Gradient",
+            question | {"sens": np.asarray(residual, np.float64).tolist()},
+            PAUSES,
+        )
         return self._vector("Gradient", reply.get("output"))
 
     def check_size(self, num_points: int) -> None:
@@ -107,16 +145,26 @@ class UMBridgeModel:
 
     def _vector(self, path: str, output: Any, is_nested: bool = False) -> np.ndarray:
         try:
-            return np.array(output[0] if is_nested else output, np.float64)  # null, which C++ writes for NaN, is NaN
+            return np.array(
+                output[0] if is_nested else output, np.float64
+            )  # null, which C++ writes for NaN, is NaN
         except (TypeError, ValueError, IndexError, KeyError) as error:
-            raise RuntimeError(f"the model {self.name!r} replied to {path} with what is not a vector") from error
+            raise RuntimeError(
+                f"the model {self.name!r} replied to {path} with what is not a vector"
+            ) from error
 
-    def _ask(self, path: str, question: dict[str, Any] | None, pauses: tuple[float, ...] = ()) -> Any:
+    def _ask(
+        self, path: str, question: dict[str, Any] | None, pauses: tuple[float, ...] = ()
+    ) -> Any:
         """Return the reply; send the question again after each pause where no server answers."""
         body = None
         if question is not None:
-            body = json.dumps({"name": self.name, "config": self.config} | question).encode()
-        request = Request(f"{self.url}/{path}", body, {"Content-Type": "application/json"})
+            body = json.dumps(
+                {"name": self.name, "config": self.config} | question
+            ).encode()
+        request = Request(
+            f"{self.url}/{path}", body, {"Content-Type": "application/json"}
+        )
         for pause in pauses:
             try:
                 return self._reply(request)
@@ -137,7 +185,9 @@ class UMBridgeModel:
                 f"no UM-Bridge server answers at {self.url} ({reason}); start it, or pass the url at which it listens."
             ) from error
         if status in OVERLOADED:
-            raise ServerUnreachable(f"no UM-Bridge server answers behind {self.url} (status {status}); start one.")
+            raise ServerUnreachable(
+                f"no UM-Bridge server answers behind {self.url} (status {status}); start one."
+            )
         line = text.decode(errors="replace").strip()[:200].partition("\n")[0]
         try:
             reply = json.loads(text)

@@ -14,7 +14,10 @@ with checks.needs("sklearn", "langevax.sklearn"):
     from langevax.sklearn.inputs.graphs import GraphFeatures
     from langevax.sklearn.inputs.surfaces import SurfaceCoefficients
     from langevax.sklearn.inputs.unlike import UnlikeTrainingWarning
-    from langevax.sklearn.kernel_langevin.estimators import KernelLangevinClassifier, KernelLangevinRegressor
+    from langevax.sklearn.kernel_langevin.estimators import (
+        KernelLangevinClassifier,
+        KernelLangevinRegressor,
+    )
     from langevax.sklearn.mean_field import MeanFieldClassifier, MeanFieldRegressor
     from langevax.sklearn.persistence import ModelError, load
     from langevax.sklearn.predictive import PredictiveClassifier, PredictiveRegressor

@@ -28,9 +28,30 @@ from langevax.sklearn.baselines import LinearPart
 from langevax.sklearn.column_maps import Pieces
 from langevax.sklearn.fold_choice import Choice, HeldOut, LinearModelWarning
 from langevax.sklearn.learned_scales import LearnedScales, PreparedColumns
-from langevax.sklearn.model_selection import SEARCHES, SearchName, anneal, choose_by_validation, kernel_choice
-from langevax.sklearn.parameters import FLAG, SHARED, Auto, Progress, RandomState, count, one_of, positive
-from langevax.sklearn.solvers import BATCH_SHARE, BATCH_SIZE, FULL_BATCH, SOLVERS, Schedule
+from langevax.sklearn.model_selection import (
+    SEARCHES,
+    SearchName,
+    anneal,
+    choose_by_validation,
+    kernel_choice,
+)
+from langevax.sklearn.parameters import (
+    FLAG,
+    SHARED,
+    Auto,
+    Progress,
+    RandomState,
+    count,
+    one_of,
+    positive,
+)
+from langevax.sklearn.solvers import (
+    BATCH_SHARE,
+    BATCH_SIZE,
+    FULL_BATCH,
+    SOLVERS,
+    Schedule,
+)
 from langevax.sklearn.stopping import STOPS, CertifiedStop, Stop, at_rows, late_clouds
 from langevax.sklearn.table import (
     SCALING_PHRASES,
@@ -74,7 +95,11 @@ def best_of(trials: list[Trial], errors: float = 1.0) -> Trial:
     """Return the first one, or a later one whose networks of the folds are better by so many standard errors."""
     best = trials[0]
     for other in trials[1:]:
-        if best.choice and other.choice and other.choice.clearly_below(best.choice, errors):
+        if (
+            best.choice
+            and other.choice
+            and other.choice.clearly_below(best.choice, errors)
+        ):
             best = other
     return best
 
@@ -148,7 +173,11 @@ class MeanFieldEstimator(RowEstimator):
     }
 
     def fit(
-        self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None = None, groups: ArrayLike | None = None
+        self,
+        X: Table,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
     ) -> Self:
         """Choose the temperature and train.
 
@@ -173,54 +202,102 @@ class MeanFieldEstimator(RowEstimator):
         """
         checks.not_forked()
         self._validate_params()
-        if self.warm_start and self.solver in SOLVERS and SOLVERS[self.solver].from_prior:
-            raise ValueError(f"solver={self.solver!r} begins at the prior; set warm_start=False, or solver='mfld'.")
+        if (
+            self.warm_start
+            and self.solver in SOLVERS
+            and SOLVERS[self.solver].from_prior
+        ):
+            raise ValueError(
+                f"solver={self.solver!r} begins at the prior; set warm_start=False, or solver='mfld'."
+            )
         rows = self._training_rows(X, y, sample_weight, groups)
         self.solver_: str = self._solver_name(rows.inputs.shape[1])
         task = self._task(rows.targets, rows.weights)
-        run = {"progress": self.progress, "sharding": mesh_of(self.devices, int(self.num_particles))}
+        run = {
+            "progress": self.progress,
+            "sharding": mesh_of(self.devices, int(self.num_particles)),
+        }
         root = root_key(self._seed())
         choice_key, path_key, run_key = random.split(root, 3)
 
         continued = self.warm_start and hasattr(self, "particles_")
         search, linear = self._search(continued), self._linear_option(continued)
-        with threadpool_limits(1, "blas"):  # on some hundred rows, threads cost twenty times as much as they save
+        with threadpool_limits(
+            1, "blas"
+        ):  # on some hundred rows, threads cost twenty times as much as they save
             candidates = self._prepared(rows, task, continued, choice_key)
             trials = [
-                self._trial(rows, task, columns, search, continued, path_key, run["sharding"], linear is True)
+                self._trial(
+                    rows,
+                    task,
+                    columns,
+                    search,
+                    continued,
+                    path_key,
+                    run["sharding"],
+                    linear is True,
+                )
                 for columns in (candidates if search == "folds" else candidates[:1])
             ]
             trial = best_of(trials)
             if linear == "auto" and trial.choice and trial.choice.linear_is_ahead:
-                other = self._trial(rows, task, trial.columns, search, continued, path_key, run["sharding"], True)
+                other = self._trial(
+                    rows,
+                    task,
+                    trial.columns,
+                    search,
+                    continued,
+                    path_key,
+                    run["sharding"],
+                    True,
+                )
                 trial = best_of([trial, other], errors=0.0)
         columns, network, schedule, temperature, choice, self.linear_part_ = trial
         antithetic = SOLVERS[self.solver_].antithetic
-        start = network.risk(temperature).prior(temperature, int(self.num_particles), antithetic)
+        start = network.risk(temperature).prior(
+            temperature, int(self.num_particles), antithetic
+        )
         if continued:
             start = network.rotated(self._previous_particles(network))
-        elif search == "path" and choice and choice.hotter and not SOLVERS[self.solver_].from_prior:
+        elif (
+            search == "path"
+            and choice
+            and choice.hotter
+            and not SOLVERS[self.solver_].from_prior
+        ):
             hotter = schedule._replace(num_steps=SEARCHES[search].stage_steps)
             start = anneal(
-                network.risk(1.0), np.array(choice.hotter), hotter, int(self.num_particles), path_key
+                network.risk(1.0),
+                np.array(choice.hotter),
+                hotter,
+                int(self.num_particles),
+                path_key,
             ).position
         self.scaling_, self.leave_one_out_ = columns.scaling, columns.leave_one_out
         if not continued:
             self.learned_scales_: LearnedScales | None = columns.learned
         self._record_choice(choice, task, schedule.num_steps)
-        saving = {} if self.checkpoint is None else {"checkpoint": self.checkpoint, "resume": self.resume}
+        saving = (
+            {}
+            if self.checkpoint is None
+            else {"checkpoint": self.checkpoint, "resume": self.resume}
+        )
         risk = network.risk(temperature)
         stop = self._stop(risk, float(temperature), root)
         if network.span is not None:
             run["record_size"] = int(self.num_particles) * rows.inputs.shape[1]
-        trained = train_until_steady(risk, temperature, schedule, start, run_key, saving, stop=stop, **run)
+        trained = train_until_steady(
+            risk, temperature, schedule, start, run_key, saving, stop=stop, **run
+        )
         self.standardiser_: Standardiser = columns.standardiser
         self.scaling_reason_: str = self.scaling_sentence()
         self.temperature_: float = float(temperature)
         self._record(network, trained, rows.places)
         cautions, self.certificate_ = [self._step_size_warning()], None
         if isinstance(stop, CertifiedStop):
-            self.certificate_: Certificate | None = at_rows(stop.certificate, rows.places)
+            self.certificate_: Certificate | None = at_rows(
+                stop.certificate, rows.places
+            )
             assert trained.last.trace is not None
             cautions.append(stop.warning(trained.last.trace))
         for caution in cautions:
@@ -229,7 +306,11 @@ class MeanFieldEstimator(RowEstimator):
         return self
 
     def attach_rows(
-        self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None = None, groups: ArrayLike | None = None
+        self,
+        X: Table,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
     ) -> Self:
         """Return a loaded model's training rows to it, which a certificate needs and a saved model does not hold.
 
@@ -252,7 +333,9 @@ class MeanFieldEstimator(RowEstimator):
             task = task.without(self.linear_part_(rows.inputs))
         network = self._network(task, self.standardiser_(rows.inputs), rows.weights)
         # padded as in the fit: the file in which a certificate keeps its search is of one problem
-        self.network_ = stored(network, self._schedule(network), int(self.num_particles), None)
+        self.network_ = stored(
+            network, self._schedule(network), int(self.num_particles), None
+        )
         self.row_places_ = rows.places
         return self
 
@@ -266,9 +349,13 @@ class MeanFieldEstimator(RowEstimator):
         for cloud in self.history_["particles"]:
             yield outputs(self.neuron_, cloud, columns)
 
-    def _record_choice(self, choice: Choice | None, task: TrainingTask, num_steps: int) -> None:
+    def _record_choice(
+        self, choice: Choice | None, task: TrainingTask, num_steps: int
+    ) -> None:
         """Set what the networks of the folds say, and warn where they miss their promise or a linear model."""
-        self.path_: dict[str, np.ndarray] | None = None if choice is None else choice.history
+        self.path_: dict[str, np.ndarray] | None = (
+            None if choice is None else choice.history
+        )
         self.held_out_: HeldOut | None = None if choice is None else choice.held_out
         self.scores_: np.ndarray | None = None
         self.held_out_scores_: dict[str, float] = {}
@@ -277,8 +364,14 @@ class MeanFieldEstimator(RowEstimator):
             return
         targets, weights = task.targets[choice.places], choice.held_out.weights
         self.scores_ = self._scores(choice.outputs, targets)
-        self.held_out_scores_ = choice.losses | self._held_out_scores(choice.outputs, targets, weights)
-        promise = None if task.labels is not None or self.leave_one_out_ is None else self.leave_one_out_.error / 2
+        self.held_out_scores_ = choice.losses | self._held_out_scores(
+            choice.outputs, targets, weights
+        )
+        promise = (
+            None
+            if task.labels is not None or self.leave_one_out_ is None
+            else self.leave_one_out_.error / 2
+        )
         self.temperature_reason_ = choice.reason(promise)
         if warning := choice.warning():
             warnings.warn(warning, LinearModelWarning, stacklevel=3)
@@ -311,16 +404,18 @@ class MeanFieldEstimator(RowEstimator):
             "relative_step_size": trained.relative_step_sizes,
         }
         mean_dual = duals[-num_late:].mean(0)
-        self.dual_: np.ndarray = np.append(mean_dual, np.zeros_like(mean_dual[:1]), axis=0)[
-            places
-        ]  # 0 at place -1, weight 0
+        self.dual_: np.ndarray = np.append(
+            mean_dual, np.zeros_like(mean_dual[:1]), axis=0
+        )[places]  # 0 at place -1, weight 0
         self.n_iter_: int = int(result.steps)
         self.seconds_to_first_step_: float = result.seconds_to_first_step
         self.relative_step_size_: float = trained.schedule.relative_step_size
         self.outputs_alternate_: bool = trained.alternates
         self.converged_: bool = trained.converged
 
-    def _stop(self, risk: MeanFieldRisk, temperature: float, key: Key[Array, ""]) -> Callback | None:
+    def _stop(
+        self, risk: MeanFieldRisk, temperature: float, key: Key[Array, ""]
+    ) -> Callback | None:
         """Return the callback that ends the training."""
         if self.stop == "certified":
             return CertifiedStop.of(risk, temperature, key, self.progress)
@@ -349,12 +444,20 @@ class MeanFieldEstimator(RowEstimator):
         return None
 
     def _prepared(
-        self, rows: DistinctRows, task: TrainingTask, continued: bool, key: Key[Array, ""]
+        self,
+        rows: DistinctRows,
+        task: TrainingTask,
+        continued: bool,
+        key: Key[Array, ""],
     ) -> list[PreparedColumns]:
         """Return how the columns are scaled, as passed or by the kernel limit, which may leave two candidates."""
-        scalings: tuple[Scaling, ...] = SCALINGS if self.scaling == "auto" else (self.scaling,)
+        scalings: tuple[Scaling, ...] = (
+            SCALINGS if self.scaling == "auto" else (self.scaling,)
+        )
         if self.scaling == "auto" or self.temperature == "auto" or self.learn_scales:
-            candidates = kernel_choice(rows, task, self.prior_precision, scalings, self.learn_scales, key)
+            candidates = kernel_choice(
+                rows, task, self.prior_precision, scalings, self.learn_scales, key
+            )
         else:
             standardiser = Standardiser.fit(rows.inputs, rows.weights, scalings[0])
             candidates = [PreparedColumns(standardiser, scalings[0], None, None)]
@@ -376,13 +479,19 @@ class MeanFieldEstimator(RowEstimator):
         """Return the training problem on these columns and its temperature, as passed or chosen by `search`."""
         temperature, errors = self.temperature, columns.leave_one_out
         if errors is not None and isinstance(temperature, str):
-            multiplier = self.automatic.temperature_multiplier or task.curvature(errors.error)
+            multiplier = self.automatic.temperature_multiplier or task.curvature(
+                errors.error
+            )
             alpha = errors.alpha if search is None else errors.best_alpha
             temperature = multiplier * alpha / float(rows.weights.sum())
         network = self._network(task, columns.standardiser(rows.inputs), rows.weights)
         schedule = self._schedule(network)
         network = stored(network, schedule, int(self.num_particles), sharding)
-        plain = Standardiser.fit(rows.inputs, rows.weights, "global" if self.scaling == "global" else "columns")
+        plain = Standardiser.fit(
+            rows.inputs,
+            rows.weights,
+            "global" if self.scaling == "global" else "columns",
+        )
         inputs, choice, line = plain(rows.inputs), None, None
         if search is not None:
             choice = choose_by_validation(
@@ -401,16 +510,22 @@ class MeanFieldEstimator(RowEstimator):
             network, temperature = choice.network, choice.temperature
         if with_linear:
             line = LinearPart.fit(plain, inputs, task.targets, rows.weights)
-            network = replace(network, task=network.task.without(line.of_columns(inputs)))
+            network = replace(
+                network, task=network.task.without(line.of_columns(inputs))
+            )
         return Trial(columns, network, schedule, float(temperature), choice, line)
 
     def _linear_option(self, continued: bool) -> bool | Auto:
         """Return whether the network is trained on the residuals of a linear model."""
         return False
 
-    def _network(self, task: TrainingTask, inputs: np.ndarray, weights: np.ndarray) -> Network:
+    def _network(
+        self, task: TrainingTask, inputs: np.ndarray, weights: np.ndarray
+    ) -> Network:
         """Return the training problem on these standardised columns."""
-        return Network(task, inputs, weights, float(self.prior_precision), span=row_span(inputs))
+        return Network(
+            task, inputs, weights, float(self.prior_precision), span=row_span(inputs)
+        )
 
     def _solver_name(self, num_columns: int) -> str:
         """Return the solver for an input of so many columns."""
@@ -424,21 +539,36 @@ class MeanFieldEstimator(RowEstimator):
 
     def _schedule(self, network: Network) -> Schedule:
         """Return steps, their relative size and the batch; large tables are visited in batches."""
-        n, solver, batch_size = len(network.inputs), SOLVERS[self.solver_], self.batch_size
+        n, solver, batch_size = (
+            len(network.inputs),
+            SOLVERS[self.solver_],
+            self.batch_size,
+        )
         if isinstance(batch_size, str):
-            batch_size = None if n * int(self.num_particles) <= FULL_BATCH else BATCH_SIZE
+            batch_size = (
+                None if n * int(self.num_particles) <= FULL_BATCH else BATCH_SIZE
+            )
         if not solver.batches or (batch_size is not None and batch_size >= n):
             batch_size = None
         relative, num_steps = self.relative_step_size, self.num_steps
         if isinstance(relative, str):
-            relative = solver.relative_step_size * (1.0 if batch_size is None else BATCH_SHARE)
+            relative = solver.relative_step_size * (
+                1.0 if batch_size is None else BATCH_SHARE
+            )
         if isinstance(num_steps, str):
-            num_steps = int(self.automatic.num_steps_multiplier * solver.num_steps(n, batch_size))
+            num_steps = int(
+                self.automatic.num_steps_multiplier * solver.num_steps(n, batch_size)
+            )
         proposal = self.automatic.proposal
-        return Schedule(self.solver_, int(num_steps), float(relative), batch_size, proposal)
+        return Schedule(
+            self.solver_, int(num_steps), float(relative), batch_size, proposal
+        )
 
     def _previous_particles(self, network: Network) -> np.ndarray:
-        shape = (int(self.num_particles), network.task.neuron.particle_size(network.inputs.shape[1]))
+        shape = (
+            int(self.num_particles),
+            network.task.neuron.particle_size(network.inputs.shape[1]),
+        )
         if self.particles_.shape != shape:
             raise ValueError(
                 f"warm_start continues from particles of shape {self.particles_.shape}, but this fit needs {shape}; "
@@ -447,11 +577,17 @@ class MeanFieldEstimator(RowEstimator):
         return self.particles_
 
     def _make_neuron(self, num_outputs: int | None) -> Tanh | TanhTanh:
-        scale = self.automatic.output_scale if isinstance(self.output_scale, str) else float(self.output_scale)
+        scale = (
+            self.automatic.output_scale
+            if isinstance(self.output_scale, str)
+            else float(self.output_scale)
+        )
         if self.neuron == "tanh-tanh":
             return TanhTanh(scale, num_outputs)
         if num_outputs is not None:
-            raise ValueError(f"neuron='tanh' has one output, but {num_outputs} are needed; use neuron='tanh-tanh'.")
+            raise ValueError(
+                f"neuron='tanh' has one output, but {num_outputs} are needed; use neuron='tanh-tanh'."
+            )
         return Tanh(scale)
 
     def scaling_sentence(self, columns: Sequence[str] | None = None) -> str:
@@ -464,14 +600,21 @@ class MeanFieldEstimator(RowEstimator):
         if self.learned_scales_ is None:
             return f"{phrase}, all of the same weight."
         scales = self.learned_scales_.scales
-        names = self._column_names() if columns is None else self._network_columns(columns)
-        most = ", ".join(f"{names[j]} ({scales[j]:.2g})" for j in np.argsort(-scales, kind="stable")[:MOST_NAMED])
+        names = (
+            self._column_names() if columns is None else self._network_columns(columns)
+        )
+        most = ", ".join(
+            f"{names[j]} ({scales[j]:.2g})"
+            for j in np.argsort(-scales, kind="stable")[:MOST_NAMED]
+        )
         return f"{phrase}, times scales learned from the targets, of mean square 1: largest for {most}."
 
     def _column_names(self) -> Sequence[str]:
         """Return the names of the columns that the network sees."""
         unnamed = [f"x{j}" for j in range(self.n_features_in_)]
-        return self._network_columns([str(name) for name in getattr(self, "feature_names_in_", unnamed)])
+        return self._network_columns(
+            [str(name) for name in getattr(self, "feature_names_in_", unnamed)]
+        )
 
     def _network_columns(self, columns: Sequence[str]) -> Sequence[str]:
         column_map = self.standardiser_.column_map
@@ -486,7 +629,9 @@ class MeanFieldEstimator(RowEstimator):
         """Return by how much the targets (n, ...) of the loss differ from outputs (n, ...), for intervals or sets."""
 
     @abstractmethod
-    def _held_out_scores(self, z: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> dict[str, float]:
+    def _held_out_scores(
+        self, z: np.ndarray, targets: np.ndarray, weights: np.ndarray
+    ) -> dict[str, float]:
         """Return scores by name of outputs (n, ...) at rows that the networks were trained without."""
 
     @abstractmethod

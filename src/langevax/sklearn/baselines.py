@@ -29,7 +29,13 @@ class LinearPart(NamedTuple):
     """() or (C,)."""
 
     @classmethod
-    def fit(cls, standardiser: Standardiser, columns: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> Self:
+    def fit(
+        cls,
+        standardiser: Standardiser,
+        columns: np.ndarray,
+        targets: np.ndarray,
+        weights: np.ndarray,
+    ) -> Self:
         """Choose the penalty by leave-one-out errors; `columns` (n, d) as the standardiser returns them."""
         size = np.sqrt(columns.shape[1])
         model = RidgeCV(RIDGE_PENALTIES).fit(columns * size, targets, weights)
@@ -51,38 +57,55 @@ def base_rate(network: Network) -> np.ndarray:
     z = np.zeros((len(network.inputs), *network.task.neuron.output_shape), np.float32)
     if network.task.labels is None:
         return z
-    logits = np.log(np.maximum(np.bincount(network.task.labels, network.weights), 1e-300) / network.weights.sum())
+    logits = np.log(
+        np.maximum(np.bincount(network.task.labels, network.weights), 1e-300)
+        / network.weights.sum()
+    )
     return z + (logits[1] - logits[0] if z.ndim == 1 else logits)
 
 
-def linear_outputs(network: Network, inputs: np.ndarray, folds: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+def linear_outputs(
+    network: Network, inputs: np.ndarray, folds: list[tuple[np.ndarray, np.ndarray]]
+) -> np.ndarray:
     """Return outputs, as a network's, of ridge or logistic regression at the rows left out of each fold."""
-    inputs, targets, labels = inputs * np.sqrt(inputs.shape[1]), network.task.targets, network.task.labels
+    inputs, targets, labels = (
+        inputs * np.sqrt(inputs.shape[1]),
+        network.task.targets,
+        network.task.labels,
+    )
     z = np.zeros((len(inputs), *network.task.neuron.output_shape), np.float32)
     for trained, held in folds:
         weights = network.weights[trained]
         if len(trained) < 2:
             z[held] = targets[trained].mean(0) if labels is None else 0.0
         elif labels is None:
-            model = RidgeCV(RIDGE_PENALTIES).fit(inputs[trained], targets[trained], weights)
+            model = RidgeCV(RIDGE_PENALTIES).fit(
+                inputs[trained], targets[trained], weights
+            )
             z[held] = model.predict(inputs[held])
         elif len(present := np.unique(labels[trained])) == 1:
             z[held] = 0.0
         else:
-            model = LogisticRegression(max_iter=200).fit(inputs[trained], labels[trained], weights)
+            model = LogisticRegression(max_iter=200).fit(
+                inputs[trained], labels[trained], weights
+            )
             logits = model.decision_function(inputs[held])
             if z.ndim == 1:
                 z[held] = logits
             else:
                 z[held] = ABSENT
-                z[np.ix_(held, present)] = np.stack([-logits, logits], 1) / 2 if logits.ndim == 1 else logits
+                z[np.ix_(held, present)] = (
+                    np.stack([-logits, logits], 1) / 2 if logits.ndim == 1 else logits
+                )
     return z
 
 
 def row_losses(network: Network, z: np.ndarray) -> np.ndarray:
     """Return (n,) losses of outputs `z`."""
     n, length = len(z), bucket(len(z), FEWEST_ROWS)
-    losses = _losses(network.task.loss, padded(z, length), padded(network.task.targets, length))
+    losses = _losses(
+        network.task.loss, padded(z, length), padded(network.task.targets, length)
+    )
     return np.asarray(losses, np.float64)[:n]
 
 

@@ -14,7 +14,9 @@ from scipy.stats import norm
 from langevax.sklearn.persistence import saved_class
 
 KNOTS = 100  # of a column's quantiles
-FEWEST_VALUES = 10  # a column of fewer distinct ones is left as it is: codes, indicators
+FEWEST_VALUES = (
+    10  # a column of fewer distinct ones is left as it is: codes, indicators
+)
 MOST_PIECES = 8  # of a column
 MOST_COLUMNS = 256  # pieces included: more would cost more than they gain
 SOFT_LIMIT = 3.0  # bound of the squashed columns, in robust deviations
@@ -36,14 +38,20 @@ class Squash:
     @classmethod
     def fit(cls, inputs: np.ndarray, weights: np.ndarray) -> "Squash":
         """Fit to weighted rows."""
-        low, centre, high = weighted_quantiles(inputs, weights, np.array([0.25, 0.5, 0.75]))
-        half_span = np.max(inputs, axis=0) / 2 - np.min(inputs, axis=0) / 2  # the span itself could overflow
+        low, centre, high = weighted_quantiles(
+            inputs, weights, np.array([0.25, 0.5, 0.75])
+        )
+        half_span = (
+            np.max(inputs, axis=0) / 2 - np.min(inputs, axis=0) / 2
+        )  # the span itself could overflow
         width = np.where(high > low, (high / 2 - low / 2) / (QUARTILES / 2), half_span)
         return cls(centre, np.where(width > 0, width, 1.0))
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
         """Return (n, d)."""
-        with np.errstate(over="ignore"):  # a quotient beyond the largest number is at the limit, too
+        with np.errstate(
+            over="ignore"
+        ):  # a quotient beyond the largest number is at the limit, too
             distances = np.clip((inputs - self.centre) / self.width, -1e150, 1e150)
         return distances / np.sqrt(1 + (distances / SOFT_LIMIT) ** 2)
 
@@ -61,14 +69,19 @@ class NormalScores:
     def fit(cls, inputs: np.ndarray, weights: np.ndarray) -> "NormalScores":
         """Fit to weighted rows."""
         levels = (np.arange(KNOTS) + 0.5) / KNOTS
-        quantiles, normal = weighted_quantiles(inputs, weights, levels), norm.ppf(levels)
+        quantiles, normal = (
+            weighted_quantiles(inputs, weights, levels),
+            norm.ppf(levels),
+        )
         knots: list[np.ndarray | None] = []
         scores: list[np.ndarray | None] = []
         for column, values in zip(inputs.T, quantiles.T, strict=True):
             few = len(np.unique(column)) <= FEWEST_VALUES
             distinct, places = np.unique(values, return_inverse=True)
             knots.append(None if few else distinct)
-            scores.append(None if few else np.bincount(places, normal) / np.bincount(places))
+            scores.append(
+                None if few else np.bincount(places, normal) / np.bincount(places)
+            )
         return cls(knots, scores)
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
@@ -76,7 +89,9 @@ class NormalScores:
         mapped = inputs.copy()
         for j, (knots, scores) in enumerate(zip(self.knots, self.scores, strict=True)):
             if knots is not None and scores is not None:
-                unit = np.max(np.abs(knots)) or 1.0  # slopes in the units of the column could overflow
+                unit = (
+                    np.max(np.abs(knots)) or 1.0
+                )  # slopes in the units of the column could overflow
                 with np.errstate(over="ignore"):
                     mapped[:, j] = np.interp(inputs[:, j] / unit, knots / unit, scores)
         return mapped
@@ -99,11 +114,18 @@ class Pieces:
     def fit(cls, inputs: np.ndarray, weights: np.ndarray) -> "Pieces":
         """Fit to weighted rows; fewer pieces for tables of many columns, down to none."""
         many = [len(np.unique(column)) > FEWEST_VALUES for column in inputs.T]
-        num_pieces = min(MOST_PIECES, (MOST_COLUMNS - inputs.shape[1]) // max(1, sum(many)))
+        num_pieces = min(
+            MOST_PIECES, (MOST_COLUMNS - inputs.shape[1]) // max(1, sum(many))
+        )
         knots: list[np.ndarray | None] = [None] * inputs.shape[1]
         if num_pieces >= 2:
-            ends = weighted_quantiles(inputs, weights, np.linspace(0, 1, num_pieces + 1))
-            knots = [np.unique(column) if pieces else None for column, pieces in zip(ends.T, many, strict=True)]
+            ends = weighted_quantiles(
+                inputs, weights, np.linspace(0, 1, num_pieces + 1)
+            )
+            knots = [
+                np.unique(column) if pieces else None
+                for column, pieces in zip(ends.T, many, strict=True)
+            ]
         return cls(Squash.fit(inputs, weights), knots)
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
@@ -123,7 +145,9 @@ class Pieces:
             >>> Pieces.fit(np.column_stack([np.arange(99.0), np.ones(99)]), np.ones(99)).origins()
             array([0, 1, 0, 0, 0, 0, 0, 0, 0, 0])
         """
-        pieces = [j for j, ends in enumerate(self.knots) if ends is not None for _ in ends[1:]]
+        pieces = [
+            j for j, ends in enumerate(self.knots) if ends is not None for _ in ends[1:]
+        ]
         return np.array([*range(len(self.knots)), *pieces])
 
     def names(self, names: Sequence[str]) -> list[str]:
@@ -150,11 +174,15 @@ def _digits(ends: np.ndarray) -> int:
         (3, 4)
     """
     ends = np.asarray(ends, np.float64)
-    ratio = np.abs(ends).max() / max(np.ptp(ends) / len(ends), np.finfo(np.float64).tiny)
+    ratio = np.abs(ends).max() / max(
+        np.ptp(ends) / len(ends), np.finfo(np.float64).tiny
+    )
     return int(np.clip(np.floor(np.log10(max(ratio, 1.0))) + 2, 3, 12))
 
 
-def weighted_quantiles(inputs: np.ndarray, weights: np.ndarray, levels: np.ndarray) -> np.ndarray:
+def weighted_quantiles(
+    inputs: np.ndarray, weights: np.ndarray, levels: np.ndarray
+) -> np.ndarray:
     """Return (levels, d): the least values of each column whose rows up to there hold a share of the weight.
 
     Example:

@@ -40,7 +40,10 @@ from langevax.spaces.basis import Basis
 
 EncoderName = Literal["basis", "convolutions", "signatures", "shapelets"]
 GraphEncoderName = Literal["patterns", "convolutions"]
-AUTOMATIC = "basis", "convolutions"  # with shapelets as a third it predicted worse; signatures were never chosen
+AUTOMATIC = (
+    "basis",
+    "convolutions",
+)  # with shapelets as a third it predicted worse; signatures were never chosen
 LITTLE = 1e-4  # share of the variance of smooth functions whose directions are not seen, where there are many
 NUM_STEPS_MULTIPLIER = 3.0  # directions in which curves vary little are learned late
 LABELS_TEMPERATURE = 0.15  # of the leave-one-out optimum, which is for squares and too hot for a few dozen labels
@@ -78,19 +81,27 @@ class CurveEstimator(WeightFunctions, ChosenEncoder):
         return self._outputs(self._columns(X, grid=grid))
 
     def _make_encoder(self) -> CurveCoefficients:
-        names = [field.name for field in fields(CurveCoefficients) if field.name != "centre"]
-        return CurveCoefficients(**{name: getattr(self, name) for name in names}, centre=False)
+        names = [
+            field.name for field in fields(CurveCoefficients) if field.name != "centre"
+        ]
+        return CurveCoefficients(
+            **{name: getattr(self, name) for name in names}, centre=False
+        )
 
     def _make_shapes(self, name: str) -> CurveShapes:
         return CurveShapes(self._make_encoder(), name)
 
-    def _network(self, task: TrainingTask, inputs: np.ndarray, weights: np.ndarray) -> Network:
+    def _network(
+        self, task: TrainingTask, inputs: np.ndarray, weights: np.ndarray
+    ) -> Network:
         """Return the problem in the directions in which curves vary, where smooth functions have many columns."""
         network = super()._network(task, inputs, weights)
         if isinstance(self.encoder_, CurveShapes) or inputs.shape[1] <= NARROW:
             return network
         seen_inputs = inputs if network.span is None else inputs @ network.span
-        variances = np.linalg.eigvalsh((seen_inputs.T * weights) @ seen_inputs.astype(np.float64))
+        variances = np.linalg.eigvalsh(
+            (seen_inputs.T * weights) @ seen_inputs.astype(np.float64)
+        )
         rest = np.cumsum(np.maximum(variances, 0.0))
         seen = int(np.count_nonzero(rest > LITTLE * rest[-1]))
         return replace(network, num_directions=max(NARROW, seen))
@@ -174,7 +185,11 @@ class FunctionalMeanFieldRegressor(CurveEstimator, MeanFieldRegressor):  # pyrig
 
     @overload
     def predict(
-        self, X: AnyCurves, grid: ArrayLike | None = None, *, return_std: Literal[False] = False
+        self,
+        X: AnyCurves,
+        grid: ArrayLike | None = None,
+        *,
+        return_std: Literal[False] = False,
     ) -> np.ndarray: ...
     @overload
     def predict(
@@ -206,9 +221,13 @@ class FunctionalMeanFieldClassifier(CurveEstimator, MeanFieldClassifier):  # pyr
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = (
         MeanFieldClassifier._parameter_constraints | CURVE_CONSTRAINTS
     )
-    automatic: ClassVar[Automatic] = Automatic(10.0, LABELS_TEMPERATURE, NUM_STEPS_MULTIPLIER, "pcnl")
+    automatic: ClassVar[Automatic] = Automatic(
+        10.0, LABELS_TEMPERATURE, NUM_STEPS_MULTIPLIER, "pcnl"
+    )
 
-    def decision_function(self, X: AnyCurves, grid: ArrayLike | None = None) -> np.ndarray:
+    def decision_function(
+        self, X: AnyCurves, grid: ArrayLike | None = None
+    ) -> np.ndarray:
         """Return the network's outputs: (n,), positive for `classes_[1]`, or (n, C)."""
         return self.outputs(X, grid)
 
@@ -242,19 +261,31 @@ class GraphEstimator(ChosenEncoder):
 
     def _scaling(self) -> Scaling:
         """Return "global" of coordinates of a span, whose sizes count, and "columns" of columns of different units."""
-        return "global" if isinstance(getattr(self, "encoder_", None), SpanColumns) else "columns"
+        return (
+            "global"
+            if isinstance(getattr(self, "encoder_", None), SpanColumns)
+            else "columns"
+        )
 
     def _make_encoder(self) -> GraphFeatures:
-        return GraphFeatures(**{field.name: getattr(self, field.name) for field in fields(GraphFeatures)})
+        return GraphFeatures(
+            **{field.name: getattr(self, field.name) for field in fields(GraphFeatures)}
+        )
 
     def _make_shapes(self, name: str) -> GraphShapes:
         return GraphShapes(self._make_encoder())
 
     def _training_rows(
-        self, X: AnyGraphs, y: ArrayLike, sample_weight: ArrayLike | None, groups: ArrayLike | None = None
+        self,
+        X: AnyGraphs,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None,
+        groups: ArrayLike | None = None,
     ) -> DistinctRows:
         """Return the rows as every estimator does, of graphs that are read once for all encoders."""
-        return super()._training_rows(self._make_encoder().as_graphs(X), y, sample_weight, groups)
+        return super()._training_rows(
+            self._make_encoder().as_graphs(X), y, sample_weight, groups
+        )
 
     def _solver_name(self, num_columns: int) -> str:
         if self.solver != "auto":
@@ -331,4 +362,6 @@ class GraphMeanFieldClassifier(GraphEstimator, MeanFieldClassifier):  # pyright:
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = (
         MeanFieldClassifier._parameter_constraints | GRAPH_CONSTRAINTS
     )
-    automatic: ClassVar[Automatic] = Automatic(10.0, LABELS_TEMPERATURE, NUM_STEPS_MULTIPLIER)
+    automatic: ClassVar[Automatic] = Automatic(
+        10.0, LABELS_TEMPERATURE, NUM_STEPS_MULTIPLIER
+    )

@@ -76,14 +76,22 @@ class Choice(NamedTuple):
 
     def clearly_below(self, other: "Choice", errors: float = 1.0) -> bool:
         """Return whether the mean loss is smaller than of another choice on the same rows, by so many errors."""
-        difference, error = excess(self.row_losses, other.row_losses, self.held_out.weights, self.groups)
+        difference, error = excess(
+            self.row_losses, other.row_losses, self.held_out.weights, self.groups
+        )
         return bool(difference < -errors * error)
 
     @property
     def losses(self) -> dict[str, float]:
         """Mean loss on the rows left out, its standard error, and that of a linear model."""
-        loss, error = (float(self.history[name][self.chosen]) for name in ("loss", "error"))
-        return {"loss": loss, "loss_error": error, "linear_loss": loss - self.above_linear[0]}
+        loss, error = (
+            float(self.history[name][self.chosen]) for name in ("loss", "error")
+        )
+        return {
+            "loss": loss,
+            "loss_error": error,
+            "linear_loss": loss - self.above_linear[0],
+        }
 
     def reason(self, promise: float | None) -> str:
         """Return why this temperature, given the loss that the kernel limit promised, if one is known."""
@@ -94,13 +102,21 @@ class Choice(NamedTuple):
             f"least of {len(self.history['loss'])} tried"
         )
         hotter = self.history["temperature"] > self.temperature
-        if np.any(hotter & (self.history["excess"] <= self.slack * self.history["excess_error"])):
-            reason += f" and at most that of the shares of the classes, {self.base_loss:.3g}"
+        if np.any(
+            hotter
+            & (self.history["excess"] <= self.slack * self.history["excess_error"])
+        ):
+            reason += (
+                f" and at most that of the shares of the classes, {self.base_loss:.3g}"
+            )
         if self.chosen == np.argmax(self.history["temperature"]):
             reason += "; it is the hottest of them, at which the network predicts little more than a constant"
         if self.held_out.lines is not None:
             reason += "; the network is trained on the residuals of ridge regression, whose predictions are added"
-        there, error, temperature = (float(self.history[n][self.centre]) for n in ("loss", "error", "temperature"))
+        there, error, temperature = (
+            float(self.history[n][self.centre])
+            for n in ("loss", "error", "temperature")
+        )
         if promise is None or there <= promise + error:
             return f"{reason}."
         return (
@@ -110,9 +126,15 @@ class Choice(NamedTuple):
 
     def training_warning(self, promise: float | None, num_steps: int) -> str | None:
         """Return what to say where the networks are far from what the kernel limit promised."""
-        there, error = (float(self.history[name][self.centre]) for name in ("loss", "error"))
+        there, error = (
+            float(self.history[name][self.centre]) for name in ("loss", "error")
+        )
         few = len(self.row_losses) < FEWEST_COMPARED
-        if few or promise is None or there <= max(2 * promise + 3 * error, promise + SHORTFALL):
+        if (
+            few
+            or promise is None
+            or there <= max(2 * promise + 3 * error, promise + SHORTFALL)
+        ):
             return None
         return (
             f"the networks of the folds have a mean loss of {there:.3g} on the rows left out where their kernel limit "
@@ -128,7 +150,10 @@ class Choice(NamedTuple):
     def warning(self) -> str | None:
         """Return what to say where a linear model is better by more than two standard errors."""
         above, error = self.above_linear
-        if above <= max(2 * error, NEGLIGIBLE * self.untrained_loss) or self.untrained_loss == 0:
+        if (
+            above <= max(2 * error, NEGLIGIBLE * self.untrained_loss)
+            or self.untrained_loss == 0
+        ):
             return None
         return (
             f"a linear model predicts the rows left out better: the network's mean loss there is higher by {above:.3g} "

@@ -4,11 +4,18 @@ import warnings
 from typing import Any
 
 import numpy as np
-from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
+from sklearn.model_selection import (
+    GroupKFold,
+    KFold,
+    StratifiedGroupKFold,
+    StratifiedKFold,
+)
 
 from langevax import checks
 
-FEWEST_GROUPS = 10  # with fewer, scores and intervals rest on too few independent observations
+FEWEST_GROUPS = (
+    10  # with fewer, scores and intervals rest on too few independent observations
+)
 
 Folds = list[tuple[np.ndarray, np.ndarray]]
 """(places of the rows that train, places of those left out) of each fold."""
@@ -42,13 +49,20 @@ def folds_of(
     enough = labels is not None and np.min(sizes[sizes > 0]) >= num_folds
     if groups is not None:
         number = min(num_folds, len(np.unique(groups)))
-        splitter = StratifiedGroupKFold(number, **options) if enough else GroupKFold(number, **options)
+        splitter = (
+            StratifiedGroupKFold(number, **options)
+            if enough
+            else GroupKFold(number, **options)
+        )
         return list(splitter.split(rows, labels, groups))
     if parts is not None and np.any(parts > 1):
         order = np.arange(size) if labels is None else np.argsort(labels, kind="stable")
         fold = np.empty(size, int)
         fold[order] = np.arange(size) % num_folds
-        return [(np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(min(num_folds, size))]
+        return [
+            (np.flatnonzero(fold != f), np.flatnonzero(fold == f))
+            for f in range(min(num_folds, size))
+        ]
     if enough:
         return list(StratifiedKFold(num_folds, **options).split(rows, labels))
     return list(KFold(min(num_folds, size), **options).split(rows))
@@ -66,7 +80,9 @@ def group_codes(groups: Any, num_rows: int, weights: np.ndarray | None) -> np.nd
     """
     entries = np.asarray(groups, dtype=object)
     if entries.shape != (num_rows,):
-        raise ValueError(f"groups has shape {entries.shape}, and X has {num_rows} rows; pass one entry for each row.")
+        raise ValueError(
+            f"groups has shape {entries.shape}, and X has {num_rows} rows; pass one entry for each row."
+        )
     codes: dict[Any, int] = {}
     for place, entry in enumerate(entries.tolist()):
         if entry is None or entry != entry:
@@ -83,6 +99,7 @@ def group_codes(groups: Any, num_rows: int, weights: np.ndarray | None) -> np.nd
         )
     if (number := len(np.unique(used))) < FEWEST_GROUPS:
         warnings.warn(
-            f"groups holds {number} groups: scores and intervals rest on as few independent observations.", stacklevel=4
+            f"groups holds {number} groups: scores and intervals rest on as few independent observations.",
+            stacklevel=4,
         )
     return each

@@ -103,7 +103,9 @@ class MeanFieldInspection:
         )
         return at_rows(result, places)
 
-    def kernel_limit(self, num_features: int = 4000, random_state: RandomState = None) -> Pipeline:
+    def kernel_limit(
+        self, num_features: int = 4000, random_state: RandomState = None
+    ) -> Pipeline:
         """Return the kernel machine, not fitted, that the network tends to as output_scale grows at fixed n T / R^2.
 
         Random features of the prior, then ridge regression with alpha = n T, or logistic regression with
@@ -123,15 +125,25 @@ class MeanFieldInspection:
                 "its own; fit with linear_part=False."
             )
         penalty = float(self._fitted_network().weights.sum()) * self.temperature_
-        seed = check_random_state(self.random_state if random_state is None else random_state).randint(2**31 - 1)
-        features = NeuronFeatures(self.neuron_, self.standardiser_, self.prior_precision, num_features, seed)
+        seed = check_random_state(
+            self.random_state if random_state is None else random_state
+        ).randint(2**31 - 1)
+        features = NeuronFeatures(
+            self.neuron_, self.standardiser_, self.prior_precision, num_features, seed
+        )
         if hasattr(self, "classes_"):
-            machine: BaseEstimator = LogisticRegression(C=1 / penalty, fit_intercept=False, max_iter=2000)
+            machine: BaseEstimator = LogisticRegression(
+                C=1 / penalty, fit_intercept=False, max_iter=2000
+            )
         else:
-            machine = TransformedTargetRegressor(Ridge(penalty, fit_intercept=False), transformer=StandardScaler())
+            machine = TransformedTargetRegressor(
+                Ridge(penalty, fit_intercept=False), transformer=StandardScaler()
+            )
         return Pipeline([("features", features), ("machine", machine)])
 
-    def plot_particles(self, features: tuple[int, int] | None = None, axes: "Axes | None" = None) -> "Axes":
+    def plot_particles(
+        self, features: tuple[int, int] | None = None, axes: "Axes | None" = None
+    ) -> "Axes":
         """Plot the neurons in the plane of two weights.
 
         Args:
@@ -151,26 +163,43 @@ class MeanFieldInspection:
         weights, outer = self._inner_and_outer_weights()
         if features is None:
             slopes = np.abs(outer @ weights) / len(weights)
-            first, second = np.argsort(-slopes, kind="stable")[[0, min(1, len(slopes) - 1)]]
+            first, second = np.argsort(-slopes, kind="stable")[
+                [0, min(1, len(slopes) - 1)]
+            ]
         else:
             first, second = features
         names = self._column_names()  # type: ignore[attr-defined]
-        labels = {"xlabel": f"weight of {names[first]}", "ylabel": f"weight of {names[second]}"}
+        labels = {
+            "xlabel": f"weight of {names[first]}",
+            "ylabel": f"weight of {names[second]}",
+        }
         axes = charts.new_axes(axes)
         x, y = weights[:, first], weights[:, second]
-        charts.particles(axes, x, y, outer, outer_label="outer weight", title="The neurons", **labels)
+        charts.particles(
+            axes, x, y, outer, outer_label="outer weight", title="The neurons", **labels
+        )
         return axes
 
     def plot_training(self, axes: "Axes | None" = None) -> "Axes":
         """Plot the loss of the particles along training; the shaded last half predicts and is certified."""
         check_is_fitted(self)
-        axes, steps, colour = charts.new_axes(axes), self.history_["steps"], theme.METHODS["MFLD"][0]
+        axes, steps, colour = (
+            charts.new_axes(axes),
+            self.history_["steps"],
+            theme.METHODS["MFLD"][0],
+        )
         axes.plot(steps, self.history_["loss"], color=colour, marker="D", markevery=0.1)
-        axes.axvspan(steps[len(steps) // 2], steps[-1], color=colour, alpha=0.12, linewidth=0)
-        axes.set(xlabel="step", ylabel="mean loss on the training rows", title="Training")
+        axes.axvspan(
+            steps[len(steps) // 2], steps[-1], color=colour, alpha=0.12, linewidth=0
+        )
+        axes.set(
+            xlabel="step", ylabel="mean loss on the training rows", title="Training"
+        )
         return axes
 
-    def plot_certificate(self, axes: "Axes | None" = None, certificate: Certificate | None = None) -> "Axes":
+    def plot_certificate(
+        self, axes: "Axes | None" = None, certificate: Certificate | None = None
+    ) -> "Axes":
         """Plot how the interval that holds the optimum closed as the search went on.
 
         Args:
@@ -180,8 +209,14 @@ class MeanFieldInspection:
         certificate = self.certificate() if certificate is None else certificate
         axes = charts.new_axes(axes)
         charts.closing(axes, *np.array(certificate.history).reshape(-1, 3).T)
-        title = "The optimum lies in the band" if certificate.trustworthy else "Too wide to certify"
-        axes.set(xlabel="work, neuron gradients", ylabel="training objective", title=title)
+        title = (
+            "The optimum lies in the band"
+            if certificate.trustworthy
+            else "Too wide to certify"
+        )
+        axes.set(
+            xlabel="work, neuron gradients", ylabel="training objective", title=title
+        )
         return axes
 
     def plot_leave_one_out(self, axes: "Axes | None" = None) -> "Axes":
@@ -195,8 +230,18 @@ class MeanFieldInspection:
         axes = charts.new_axes(axes)
         rows = choice.alpha / self.temperature_ if self.temperature_ else 1.0
         axes.semilogx(choice.alphas / rows, choice.errors, color=theme.INK)
-        axes.plot(self.temperature_, choice.error, color=theme.METHODS["MFLD"][0], marker="D", linestyle="none")
-        axes.set(xlabel="temperature $T$", ylabel="mean square error of rows left out", title="Choice of temperature")
+        axes.plot(
+            self.temperature_,
+            choice.error,
+            color=theme.METHODS["MFLD"][0],
+            marker="D",
+            linestyle="none",
+        )
+        axes.set(
+            xlabel="temperature $T$",
+            ylabel="mean square error of rows left out",
+            title="Choice of temperature",
+        )
         return axes
 
     def _inner_and_outer_weights(self) -> tuple[np.ndarray, np.ndarray]:
@@ -249,7 +294,12 @@ class NeuronFeatures(TransformerMixin, BaseEstimator):
         X = validate_data(self, X, dtype=np.float64, reset=False)
         inputs, key = in_buckets(self.standardiser(X)), root_key(self.random_state)
         features = prior_features(
-            self.neuron, inputs, 1 / self.prior_precision, self.num_features, key=key, num_columns=X.shape[1]
+            self.neuron,
+            inputs,
+            1 / self.prior_precision,
+            self.num_features,
+            key=key,
+            num_columns=X.shape[1],
         )
         return np.asarray(features).T[: len(X)] / np.float32(np.sqrt(self.num_features))
 

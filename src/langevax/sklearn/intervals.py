@@ -41,7 +41,12 @@ class FoldPredictions:
         """Return (folds, n, ...): outputs of each fold's network, of the first alone for "split"."""
         folds, inputs = self._folds(), self.standardiser_(columns)
         clouds = folds.clouds[: 1 if method == "split" else None]
-        return np.stack([outputs(self.neuron_, c, inputs) + folds.added(k, columns) for k, c in enumerate(clouds)])
+        return np.stack(
+            [
+                outputs(self.neuron_, c, inputs) + folds.added(k, columns)
+                for k, c in enumerate(clouds)
+            ]
+        )
 
     def _folds(self) -> HeldOut:
         if getattr(self, "held_out_", None) is None:
@@ -74,7 +79,9 @@ class Intervals(FoldPredictions):
     target_mean_: np.ndarray
     target_scale_: np.ndarray
 
-    def predict_interval(self, X: Table, coverage: float = 0.9, method: Method = "cv+") -> np.ndarray:
+    def predict_interval(
+        self, X: Table, coverage: float = 0.9, method: Method = "cv+"
+    ) -> np.ndarray:
         """Return (n, 2) lower and upper ends, or (n, C, 2), in the units of the targets.
 
         Args:
@@ -109,7 +116,10 @@ class Intervals(FoldPredictions):
                 upper = upper_quantile(own + scores[:, c, None], weights, coverage)
                 lower = -upper_quantile(scores[:, c, None] - own, weights, coverage)
                 ends[rows, c] = np.stack([lower, upper], axis=-1)
-        units = np.reshape(self.target_mean_, (-1, 1)), np.reshape(self.target_scale_, (-1, 1))
+        units = (
+            np.reshape(self.target_mean_, (-1, 1)),
+            np.reshape(self.target_scale_, (-1, 1)),
+        )
         ends = units[0] + units[1] * ends
         return ends if z.ndim == 3 else ends[:, 0]
 
@@ -117,7 +127,9 @@ class Intervals(FoldPredictions):
         """Return the standard deviation of a new target: root of the mean square score and the folds' variance."""
         scores, weights, _ = self._scored_rows("cv+")
         z = self._fold_outputs(columns)
-        return self.target_scale_ * np.sqrt(np.average(scores**2, axis=0, weights=weights) + z.var(axis=0))
+        return self.target_scale_ * np.sqrt(
+            np.average(scores**2, axis=0, weights=weights) + z.var(axis=0)
+        )
 
 
 class ClassSets(FoldPredictions):
@@ -125,7 +137,9 @@ class ClassSets(FoldPredictions):
 
     classes_: np.ndarray
 
-    def predict_set(self, X: Table, coverage: float = 0.9, method: Method = "cv+") -> np.ndarray:
+    def predict_set(
+        self, X: Table, coverage: float = 0.9, method: Method = "cv+"
+    ) -> np.ndarray:
         """Return (n, C) booleans: the classes, in the order of `classes_`, that a new label may well have.
 
         The most probable class is always among them.
@@ -151,16 +165,23 @@ class ClassSets(FoldPredictions):
         check_interval(coverage, method)
         scores, weights, fold = self._scored_rows(method)
         columns = self._columns(X)
-        own = np.stack([class_scores(z) for z in self._fold_outputs(columns, method)])  # (folds, n, C)
+        own = np.stack(
+            [class_scores(z) for z in self._fold_outputs(columns, method)]
+        )  # (folds, n, C)
         at_least = np.zeros(own.shape[1:])
         for k in range(len(own)):
             order = np.argsort(scores[fold == k])
             below = np.append(0.0, np.cumsum(weights[fold == k][order]))
-            at_least += below[-1] - below[np.searchsorted(scores[fold == k][order], own[k], side="left")]
+            at_least += (
+                below[-1]
+                - below[np.searchsorted(scores[fold == k][order], own[k], side="left")]
+            )
         total = weights.sum()
         enough_rows(total, coverage)
         sets = at_least + 1 > (1 - coverage) * (total + 1)
-        sets[np.arange(len(sets)), class_scores(self._outputs(columns)).argmin(1)] = True
+        sets[np.arange(len(sets)), class_scores(self._outputs(columns)).argmin(1)] = (
+            True
+        )
         return sets
 
 
@@ -171,16 +192,22 @@ def class_scores(z: np.ndarray) -> np.ndarray:
 
 def probabilities(z: np.ndarray) -> np.ndarray:
     """Return (n, C) of the outputs (n,) of two classes, or (n, C) of more."""
-    return np.stack([expit(-z), expit(z)], axis=-1) if z.ndim == 1 else softmax(z, axis=-1)
+    return (
+        np.stack([expit(-z), expit(z)], axis=-1) if z.ndim == 1 else softmax(z, axis=-1)
+    )
 
 
 def check_interval(coverage: float, method: str) -> None:
     """Raise ValueError on a coverage or a method that there is not."""
     checks.number("coverage", coverage, positive=True)
     if not coverage < 1:
-        raise ValueError(f"coverage is {coverage:g}; pass a probability below 1, such as 0.9.")
+        raise ValueError(
+            f"coverage is {coverage:g}; pass a probability below 1, such as 0.9."
+        )
     if method not in METHODS:
-        raise ValueError(f"method is {method!r}; pass one of {', '.join(map(repr, METHODS))}.")
+        raise ValueError(
+            f"method is {method!r}; pass one of {', '.join(map(repr, METHODS))}."
+        )
 
 
 def enough_rows(total: float, coverage: float) -> None:
@@ -192,7 +219,9 @@ def enough_rows(total: float, coverage: float) -> None:
         )
 
 
-def upper_quantile(values: np.ndarray, weights: np.ndarray, coverage: float) -> np.ndarray:
+def upper_quantile(
+    values: np.ndarray, weights: np.ndarray, coverage: float
+) -> np.ndarray:
     """Return the least of values (m, n), along axis 0, at or below which lies a weight of coverage (total + 1).
 
     Example:
@@ -207,4 +236,6 @@ def upper_quantile(values: np.ndarray, weights: np.ndarray, coverage: float) -> 
         return np.partition(values, place, axis=0)[place]
     order = np.argsort(values, axis=0)
     place = np.argmax(np.cumsum(weights[order], axis=0) >= needed, axis=0)
-    return np.take_along_axis(values, np.take_along_axis(order, place[None], axis=0), axis=0)[0]
+    return np.take_along_axis(
+        values, np.take_along_axis(order, place[None], axis=0), axis=0
+    )[0]

@@ -43,7 +43,14 @@ from langevax.sklearn.linear_families import Family, NormalNoise
 from langevax.sklearn.parameters import Auto, RandomState, count, one_of, positive
 from langevax.sklearn.persistence import saved_class
 from langevax.sklearn.slope_errors import SlopeErrors
-from langevax.sklearn.table import RowEstimator, Standardiser, Table, bucket, checked_exposure, padded
+from langevax.sklearn.table import (
+    RowEstimator,
+    Standardiser,
+    Table,
+    bucket,
+    checked_exposure,
+    padded,
+)
 from langevax.sklearn.training import keep_few_programs, root_key
 
 MOST_ROWS = 100_000  # all of which every move uses
@@ -56,7 +63,12 @@ saved_class(LawAgreement)
 
 def mean_score(log_densities: np.ndarray, sample_weight: ArrayLike | None) -> float:
     """Return their mean, over rows as often as their weights say."""
-    return float(np.average(log_densities, weights=None if sample_weight is None else np.asarray(sample_weight)))
+    return float(
+        np.average(
+            log_densities,
+            weights=None if sample_weight is None else np.asarray(sample_weight),
+        )
+    )
 
 
 class LogDensityScoring:
@@ -96,11 +108,20 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
         "random_state": ["random_state"],
     }
 
-    def _fit(self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None, exposure: ArrayLike | None = None) -> Self:
+    def _fit(
+        self,
+        X: Table,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None,
+        exposure: ArrayLike | None = None,
+    ) -> Self:
         """Draw from the posterior, follow the path of laws from there, and choose the share of Bayes."""
         checks.not_forked()
         self._validate_params()
-        (every, targets, offsets, weights), seed = self._copied_rows(X, y, sample_weight, exposure), self._seed()
+        (every, targets, offsets, weights), seed = (
+            self._copied_rows(X, y, sample_weight, exposure),
+            self._seed(),
+        )
         self.columns_: np.ndarray = self._places_of_slopes()
         inputs = every[:, self.columns_]
         if self.num_folds is not None and len(targets) < self.num_folds:
@@ -118,34 +139,61 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
         target, key = self._posterior(rows, weights), root_key(seed)
         draws, law = self._law_of(target, inputs.shape[1], key=key)
         self.law_: PredictiveLaw = law
-        self.agreement_: LawAgreement | None = self._agreement(target, inputs.shape[1], key=key)
+        self.agreement_: LawAgreement | None = self._agreement(
+            target, inputs.shape[1], key=key
+        )
         self.path_: PredictivePath = law.path
         self.bayes_share_: float = law.bayes_share
         self.comparison_: BayesComparison = law.compare()
         self.particles_: dict[str, np.ndarray] = dict(law.positions)
         few = SNAPSHOTS * int(self.num_particles)
-        pooled = {name: np.concatenate(np.asarray(leaf)) for name, leaf in draws.positions.items()}
+        pooled = {
+            name: np.concatenate(np.asarray(leaf))
+            for name, leaf in draws.positions.items()
+        }
         self.bayes_particles_: dict[str, np.ndarray] = {
-            name: evenly_spaced(leaf, min(few, len(leaf))) for name, leaf in pooled.items()
+            name: evenly_spaced(leaf, min(few, len(leaf)))
+            for name, leaf in pooled.items()
         }
         return self
 
-    def _law_of(self, target: Posterior, num_columns: int, *, key: Key[Array, ""]) -> tuple[Samples, PredictiveLaw]:
+    def _law_of(
+        self, target: Posterior, num_columns: int, *, key: Key[Array, ""]
+    ) -> tuple[Samples, PredictiveLaw]:
         """Return draws of the posterior, and the law that a path from them led to."""
-        (draw_key, law_key), family, shares = random.split(key), self._family(), self.bayes_shares
+        (draw_key, law_key), family, shares = (
+            random.split(key),
+            self._family(),
+            self.bayes_shares,
+        )
         start = family.start(num_columns)
-        draws = sample(target, start, key=draw_key, num_samples=NUM_SAMPLES, progress=False)
+        draws = sample(
+            target, start, key=draw_key, num_samples=NUM_SAMPLES, progress=False
+        )
         if isinstance(shares, str):
             shares = SHARES if isinstance(family, NormalNoise) else SHARES_OF_COUNTS
-        options: dict[str, Any] = {"num_particles": int(self.num_particles), "num_folds": self.num_folds}
-        return draws, predictive(target, key=law_key, draws=draws, bayes_shares=shares, **options)
+        options: dict[str, Any] = {
+            "num_particles": int(self.num_particles),
+            "num_folds": self.num_folds,
+        }
+        return draws, predictive(
+            target, key=law_key, draws=draws, bayes_shares=shares, **options
+        )
 
-    def _agreement(self, target: Posterior, num_columns: int, *, key: Key[Array, ""]) -> LawAgreement | None:
+    def _agreement(
+        self, target: Posterior, num_columns: int, *, key: Key[Array, ""]
+    ) -> LawAgreement | None:
         """Return how far the laws of other seeds agree with that of this one; warn where they do not."""
         with warnings.catch_warnings():
-            for kind in (PredictiveWarning, SamplingWarning):  # that of the first seed has them
+            for kind in (
+                PredictiveWarning,
+                SamplingWarning,
+            ):  # that of the first seed has them
                 warnings.simplefilter("ignore", kind)
-            keys = [random.fold_in(key, 1 + number) for number in range(1, int(self.num_replicates))]  # 0, 1 are taken
+            keys = [
+                random.fold_in(key, 1 + number)
+                for number in range(1, int(self.num_replicates))
+            ]  # 0, 1 are taken
             laws = [self._law_of(target, num_columns, key=of_law)[1] for of_law in keys]
         self.replicates_: list[PredictiveLaw] = laws
         if not self.replicates_:
@@ -206,12 +254,28 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
                 "this model has no law to certify: one that was loaded or unpickled needs its training rows, "
                 "model.attach_rows(X, y); one that as_bayes() returned a fit with bayes_shares=(1.0,)."
             )
-        state = check_random_state(self.random_state if random_state is None else random_state)
-        key, others = root_key(int(state.randint(2**31 - 1))), [*others, *getattr(self, "replicates_", ())]
-        return self.law_.certificate(key=key, effort=effort, cpu_seconds=cpu_seconds, others=others, progress=progress)
+        state = check_random_state(
+            self.random_state if random_state is None else random_state
+        )
+        key, others = (
+            root_key(int(state.randint(2**31 - 1))),
+            [*others, *getattr(self, "replicates_", ())],
+        )
+        return self.law_.certificate(
+            key=key,
+            effort=effort,
+            cpu_seconds=cpu_seconds,
+            others=others,
+            progress=progress,
+        )
 
     def attach_rows(
-        self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None = None, *, exposure: ArrayLike | None = None
+        self,
+        X: Table,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        exposure: ArrayLike | None = None,
     ) -> Self:
         """Return a loaded model's training rows to it, and with them `law_`, which a saved model does not hold.
 
@@ -229,61 +293,108 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
                 "this is the model that as_bayes() returned, without a law; pass rows to the other one."
             )
         other = copy.copy(self)
-        inputs, targets, offsets, weights = other._copied_rows(X, y, sample_weight, exposure)
+        inputs, targets, offsets, weights = other._copied_rows(
+            X, y, sample_weight, exposure
+        )
         if other.data_sha256_ != self.data_sha256_:
             raise ValueError(
                 "X, y, sample_weight and exposure are not the rows of this fit: their hash differs from data_sha256_; "
                 "pass those that fit received, in the same order."
             )
-        target = self._posterior(self._rows(inputs[:, self.columns_], targets, offsets), weights)
+        target = self._posterior(
+            self._rows(inputs[:, self.columns_], targets, offsets), weights
+        )
         start = {name: leaf[0] for name, leaf in self.particles_.items()}
         points = np.concatenate(
-            [leaf.reshape(len(leaf), -1) for leaf in named_leaves(self.particles_).values()], axis=1
+            [
+                leaf.reshape(len(leaf), -1)
+                for leaf in named_leaves(self.particles_).values()
+            ],
+            axis=1,
         )
-        self.law_ = law_at(RowModel(target), start, points, path, self.comparison_.method)
+        self.law_ = law_at(
+            RowModel(target), start, points, path, self.comparison_.method
+        )
         return self
 
     def _copied_rows(
-        self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None, exposure: ArrayLike | None
+        self,
+        X: Table,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None,
+        exposure: ArrayLike | None,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
         """Return all columns, targets, offsets and weights of the rows to train on.
 
         Whole weights are copies of rows, which have no weights then; others are of mean 1.
         """
         distinct = self._distinct_rows(X, y, sample_weight, exposure=exposure)
-        if np.any(distinct.weights != np.round(distinct.weights)):  # each row is left out on its own
+        if np.any(
+            distinct.weights != np.round(distinct.weights)
+        ):  # each row is left out on its own
             weights = np.asarray(sample_weight, np.float64)
             weights = weights[weights > 0]
-            places, weights = distinct.places[distinct.places >= 0], weights / weights.mean()
+            places, weights = (
+                distinct.places[distinct.places >= 0],
+                weights / weights.mean(),
+            )
         else:
-            places, weights = np.repeat(np.arange(len(distinct.weights)), distinct.weights.astype(int)), None
+            places, weights = (
+                np.repeat(
+                    np.arange(len(distinct.weights)), distinct.weights.astype(int)
+                ),
+                None,
+            )
         _check_number(len(places))
         every, targets = distinct.inputs[places], distinct.targets[places]
-        return every, targets, self._offsets(every, None if exposure is None else every[:, -1]), weights
+        return (
+            every,
+            targets,
+            self._offsets(every, None if exposure is None else every[:, -1]),
+            weights,
+        )
 
-    def _posterior(self, rows: dict[str, np.ndarray], weights: np.ndarray | None) -> Posterior:
+    def _posterior(
+        self, rows: dict[str, np.ndarray], weights: np.ndarray | None
+    ) -> Posterior:
         family = self._family()
         return posterior(family.log_prior, family.log_likelihood, rows, weights=weights)
 
-    def _log_density(self, X: Table, y: ArrayLike, exposure: ArrayLike | None = None) -> np.ndarray:
+    def _log_density(
+        self, X: Table, y: ArrayLike, exposure: ArrayLike | None = None
+    ) -> np.ndarray:
         X, offsets = self._inputs(X, exposure)
         y = self._checked_targets(y)
         if len(y) != len(X):
-            raise ValueError(f"y has {len(y)} entries, but X has {len(X)} rows; pass one for each row.")
+            raise ValueError(
+                f"y has {len(y)} entries, but X has {len(X)} rows; pass one for each row."
+            )
         family, scores = self._family(), []
         for block in self._blocks(len(X)):
             rows = self._rows(X[block], y[block], offsets[block])
-            stored = {name: padded(column, bucket(len(column))) for name, column in rows.items()}
-            logs = np.asarray(_log_likelihoods(family.log_likelihood, self.particles_, stored), np.float64)
+            stored = {
+                name: padded(column, bucket(len(column)))
+                for name, column in rows.items()
+            }
+            logs = np.asarray(
+                _log_likelihoods(family.log_likelihood, self.particles_, stored),
+                np.float64,
+            )
             scores.append(log_mean_exp(logs[:, : len(rows["x"])]))
         return np.concatenate(scores) - np.log(self.scale_)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is pickled: all but laws, which hold programs and the training rows."""
         state: Any = super().__getstate__()
-        return {name: value for name, value in state.items() if name not in self.unsaved_attributes}
+        return {
+            name: value
+            for name, value in state.items()
+            if name not in self.unsaved_attributes
+        }
 
-    def _inputs(self, X: Table, exposure: ArrayLike | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def _inputs(
+        self, X: Table, exposure: ArrayLike | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return the columns with slopes, and the offsets, of rows that the model was not fitted to."""
         columns = self._columns(X)
         passed = None if exposure is None else checked_exposure(exposure, len(columns))
@@ -297,8 +408,14 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
             exposure: as it was passed; of counts.
         """
         if exposure is not None:
-            raise ValueError("exposure is for counts, and these are classes; leave it out.")
-        return np.zeros(len(X)) if self.offset_column is None else np.asarray(X[:, self._place("offset_column")], float)
+            raise ValueError(
+                "exposure is for counts, and these are classes; leave it out."
+            )
+        return (
+            np.zeros(len(X))
+            if self.offset_column is None
+            else np.asarray(X[:, self._place("offset_column")], float)
+        )
 
     def _place(self, name: str) -> int:
         """Return the place of a column of X that a parameter names; raise where X has none."""
@@ -309,14 +426,22 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
             )
         return place
 
-    def _rows(self, X: np.ndarray, y: np.ndarray, offsets: np.ndarray) -> dict[str, np.ndarray]:
+    def _rows(
+        self, X: np.ndarray, y: np.ndarray, offsets: np.ndarray
+    ) -> dict[str, np.ndarray]:
         """Return rows as the likelihood takes them."""
-        return {"x": self.standardiser_(X)} | self._family().rows(y, self.centre_ + offsets, self.scale_)
+        return {"x": self.standardiser_(X)} | self._family().rows(
+            y, self.centre_ + offsets, self.scale_
+        )
 
     @property
     def _without_slopes(self) -> dict[str, int]:
         """Columns of X that are known of a row beforehand, by the parameter that names them."""
-        names = [name for name in ("offset_column", "exposure_column") if getattr(self, name, None) is not None]
+        names = [
+            name
+            for name in ("offset_column", "exposure_column")
+            if getattr(self, name, None) is not None
+        ]
         return {name: self._place(name) for name in names}
 
     def _places_of_slopes(self) -> np.ndarray:
@@ -324,23 +449,37 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
 
     def _slopes(self) -> np.ndarray:
         check_is_fitted(self)
-        return self.particles_["slopes"].astype(np.float64) * (self.scale_ / self.standardiser_.scale)
+        return self.particles_["slopes"].astype(np.float64) * (
+            self.scale_ / self.standardiser_.scale
+        )
 
     def _eta(self, X: np.ndarray, particles: dict[str, np.ndarray]) -> np.ndarray:
         """Return linear predictors, (particle, n) float64."""
-        slopes, level = (np.asarray(particles[name], np.float64) for name in ("slopes", "level"))
+        slopes, level = (
+            np.asarray(particles[name], np.float64) for name in ("slopes", "level")
+        )
         return level[:, None] + slopes @ self.standardiser_(X).T.astype(np.float64)
 
     def _blocks(self, size: int, num_particles: int | None = None) -> list[slice]:
-        length = max(1, NUMBERS_AT_ONCE // (num_particles or len(self.particles_["level"])))
+        length = max(
+            1, NUMBERS_AT_ONCE // (num_particles or len(self.particles_["level"]))
+        )
         return [slice(start, start + length) for start in range(0, size, length)]
 
-    def _own_deviations(self, inputs: np.ndarray, weights: np.ndarray | None) -> Standardiser:
+    def _own_deviations(
+        self, inputs: np.ndarray, weights: np.ndarray | None
+    ) -> Standardiser:
         """Return the map to columns of deviation 1; raise where a column is constant, and has no slope."""
-        standardiser = Standardiser.fit(inputs, np.ones(len(inputs)) if weights is None else weights, "columns")
+        standardiser = Standardiser.fit(
+            inputs, np.ones(len(inputs)) if weights is None else weights, "columns"
+        )
         constant = np.flatnonzero(~np.isfinite(standardiser.scale))
         if len(constant):
-            names = getattr(self, "feature_names_in_", [f"X[:, {j}]" for j in range(self.n_features_in_)])
+            names = getattr(
+                self,
+                "feature_names_in_",
+                [f"X[:, {j}]" for j in range(self.n_features_in_)],
+            )
             raise ValueError(
                 f"{names[self.columns_[constant[0]]]} is {inputs[0, constant[0]]:g} in all rows ({len(constant)} such "
                 "columns), and has no slope; leave it out."
@@ -356,7 +495,9 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
         """Return targets to score as the family takes them."""
 
 
-def places_of(columns: ArrayLike | None, width: int, without: Mapping[str, int]) -> np.ndarray:
+def places_of(
+    columns: ArrayLike | None, width: int, without: Mapping[str, int]
+) -> np.ndarray:
     """Return the places of the columns that have slopes; raise where they are not different columns of X.
 
     Args:
@@ -370,7 +511,11 @@ def places_of(columns: ArrayLike | None, width: int, without: Mapping[str, int])
         )
     allowed = np.delete(np.arange(width), list(without.values()))
     places = allowed if columns is None else np.asarray(columns)
-    if places.ndim != 1 or not np.isin(places, allowed).all() or not 0 < len(np.unique(places)) == len(places):
+    if (
+        places.ndim != 1
+        or not np.isin(places, allowed).all()
+        or not 0 < len(np.unique(places)) == len(places)
+    ):
         others = " and ".join(f"{name}={place}" for name, place in without.items())
         beside = f" other than {others}" if others else ""
         raise ValueError(
@@ -390,5 +535,9 @@ def _check_number(size: float) -> None:
 
 
 @partial(jax.jit, static_argnums=0)
-def _log_likelihoods(log_likelihood: Callable[..., jax.Array], cloud: dict[str, Any], rows: dict[str, Any]) -> Any:
+def _log_likelihoods(
+    log_likelihood: Callable[..., jax.Array],
+    cloud: dict[str, Any],
+    rows: dict[str, Any],
+) -> Any:
     return jax.vmap(jax.vmap(log_likelihood, (None, 0)), (0, None))(cloud, rows)

@@ -10,11 +10,25 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Array, Key
 
-from langevax.meanfield.kernel_limit import LeaveOneOut, features_of, leave_one_out, prior_particles, ridge, slopes
+from langevax.meanfield.kernel_limit import (
+    LeaveOneOut,
+    features_of,
+    leave_one_out,
+    prior_particles,
+    ridge,
+    slopes,
+)
 from langevax.problems.neurons import Neuron
 from langevax.sklearn.folds import folds_of
 from langevax.sklearn.persistence import saved_class
-from langevax.sklearn.table import Scaling, Standardiser, padded, subsample, weighted_moments, widened
+from langevax.sklearn.table import (
+    Scaling,
+    Standardiser,
+    padded,
+    subsample,
+    weighted_moments,
+    widened,
+)
 
 ROUNDS = 2
 MOST_ROWS, NUM_NEURONS = 1000, 1000
@@ -77,8 +91,13 @@ class KernelProblem(NamedTuple):
         if self.groups is not None:
             return self
         parts = np.minimum(self.copies, most).astype(int)
-        spread, sizes = self.rows(np.repeat(np.arange(len(parts)), parts)), np.repeat(parts, parts)
-        return spread._replace(weights=spread.weights / sizes, copies=np.ones(len(sizes)))
+        spread, sizes = (
+            self.rows(np.repeat(np.arange(len(parts)), parts)),
+            np.repeat(parts, parts),
+        )
+        return spread._replace(
+            weights=spread.weights / sizes, copies=np.ones(len(sizes))
+        )
 
     def with_columns_times(self, scales: np.ndarray) -> "KernelProblem":
         """Return the problem with other scales of the columns."""
@@ -88,21 +107,35 @@ class KernelProblem(NamedTuple):
         """Return neurons of the prior for stored inputs."""
         d, variance = self.inputs.shape[1], 1 / self.prior_precision
         width = in_powers_of_two(self.inputs[:1]).shape[1]
-        return prior_particles(self.neuron, d, width, variance, num_neurons, self.inputs.dtype, key=self.key)
+        return prior_particles(
+            self.neuron,
+            d,
+            width,
+            variance,
+            num_neurons,
+            self.inputs.dtype,
+            key=self.key,
+        )
 
     def features(self, particles: np.ndarray) -> np.ndarray:
         """Return (neurons, n)."""
-        return np.asarray(features_of(self.neuron, particles, in_powers_of_two(self.inputs)))[:, : len(self.inputs)]
+        return np.asarray(
+            features_of(self.neuron, particles, in_powers_of_two(self.inputs))
+        )[:, : len(self.inputs)]
 
     def leave_one_out(self, num_neurons: int) -> LeaveOneOut:
         """Return the closed-form leave-one-out errors."""
         features = self.features(self.particles(num_neurons))
-        return leave_one_out(features, self.targets, self.weights, copies=self.copies, groups=self.groups)
+        return leave_one_out(
+            features, self.targets, self.weights, copies=self.copies, groups=self.groups
+        )
 
 
 def in_powers_of_two(inputs: np.ndarray) -> np.ndarray:
     """Return rows padded by rows and by columns of zeros, so that all scalings of most tables share few programs."""
-    rows, columns = (max(SMALLEST, 1 << (size - 1).bit_length()) for size in inputs.shape)
+    rows, columns = (
+        max(SMALLEST, 1 << (size - 1).bit_length()) for size in inputs.shape
+    )
     return widened(padded(inputs, rows), columns)
 
 
@@ -119,11 +152,17 @@ def slope_scales(problem: KernelProblem, penalty: float) -> np.ndarray:
     problem = problem.rows(subsample(len(problem.inputs), MOST_ROWS))
     n, d = problem.inputs.shape
     particles = problem.particles(NUM_NEURONS)
-    coefficients = ridge(problem.features(particles), problem.targets, problem.weights, penalty)
-    gradients = slopes(problem.neuron, particles, in_powers_of_two(problem.inputs), coefficients)[:, :n, :d]
+    coefficients = ridge(
+        problem.features(particles), problem.targets, problem.weights, penalty
+    )
+    gradients = slopes(
+        problem.neuron, particles, in_powers_of_two(problem.inputs), coefficients
+    )[:, :n, :d]
     deviation = weighted_moments(problem.inputs.astype(np.float64), problem.weights)[1]
     varies = deviation > 0
-    size = deviation * np.sqrt(np.average(np.mean(gradients**2, axis=0), axis=0, weights=problem.weights))
+    size = deviation * np.sqrt(
+        np.average(np.mean(gradients**2, axis=0), axis=0, weights=problem.weights)
+    )
     if not np.any(size > 0):
         return np.ones(d)
     scales = size / np.sqrt(np.mean(size[varies] ** 2)) + FLOOR
@@ -138,7 +177,9 @@ def learned_scales(problem: KernelProblem, penalties: list[float]) -> np.ndarray
     return scales
 
 
-def held_out_errors(problem: KernelProblem, penalties: list[float], penalty: float, num_folds: int) -> np.ndarray:
+def held_out_errors(
+    problem: KernelProblem, penalties: list[float], penalty: float, num_folds: int
+) -> np.ndarray:
     """Return (n,) mean square errors at the rows left out of folds, each of which learns its own scales.
 
     Args:
@@ -153,5 +194,7 @@ def held_out_errors(problem: KernelProblem, penalties: list[float], penalty: flo
         scaled = problem.with_columns_times(learned_scales(rows, penalties))
         features = scaled.features(scaled.particles(NUM_NEURONS))
         coefficients = ridge(features[:, trained], rows.targets, rows.weights, penalty)
-        errors[held] = np.mean((features[:, held].T @ coefficients - problem.targets[held]) ** 2, axis=1)
+        errors[held] = np.mean(
+            (features[:, held].T @ coefficients - problem.targets[held]) ** 2, axis=1
+        )
     return errors

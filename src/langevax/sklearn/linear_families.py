@@ -28,11 +28,25 @@ Position = Mapping[str, Any]
 Row = Mapping[str, Any]
 Rows = dict[str, np.ndarray]
 
-LARGEST_ETA, LARGEST_RATIO = 40.0, 60.0  # logarithms, beyond which no mean of a row is likely
+LARGEST_ETA, LARGEST_RATIO = (
+    40.0,
+    60.0,
+)  # logarithms, beyond which no mean of a row is likely
 LARGEST_MEAN = 1e18  # of a count that is drawn
-LEAST_NOISE = 1e-5  # in deviations of the targets, which single precision still resolves
+LEAST_NOISE = (
+    1e-5  # in deviations of the targets, which single precision still resolves
+)
 LARGEST_LOG_SPREAD = 13.0  # a shape of 1e-11 to 1e11
-COEFFICIENTS = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156, -3617 / 122400)
+COEFFICIENTS = (
+    1 / 12,
+    -1 / 360,
+    1 / 1260,
+    -1 / 1680,
+    1 / 1188,
+    -691 / 360360,
+    1 / 156,
+    -3617 / 122400,
+)
 STIRLING_32, STIRLING_64 = (4, COEFFICIENTS[:3]), (10, COEFFICIENTS)
 """Steps of the recurrence after which so many terms of Stirling's series have all digits of the precision."""
 
@@ -58,7 +72,10 @@ class Family(ABC):
 
     @abstractmethod
     def units(
-        self, y: np.ndarray, offsets: float | np.ndarray = 0.0, weights: np.ndarray | None = None
+        self,
+        y: np.ndarray,
+        offsets: float | np.ndarray = 0.0,
+        weights: np.ndarray | None = None,
     ) -> tuple[float, float]:
         """Return the centre of the level and the scale of the targets."""
 
@@ -78,7 +95,9 @@ class NumberFamily(Family):
         """Return the mean of a row for each particle, in units of the scale and about the centre."""
 
     @abstractmethod
-    def draws(self, cloud: Position, means: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def draws(
+        self, cloud: Position, means: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
         """Return a draw of a row for each particle and its mean; of counts with means as such, not about the centre."""
 
 
@@ -89,25 +108,43 @@ class NormalNoise(NumberFamily):
         return super().start(num_columns) | {"log_noise": jnp.zeros(())}
 
     def log_prior(self, position: Position) -> jax.Array:
-        return super().log_prior(position) - jnp.exp(position["log_noise"]) + position["log_noise"]
+        return (
+            super().log_prior(position)
+            - jnp.exp(position["log_noise"])
+            + position["log_noise"]
+        )
 
     def log_likelihood(self, position: Position, row: Row) -> jax.Array:
-        distance = (row["y"] - position["level"] - row["x"] @ position["slopes"]) * jnp.exp(-position["log_noise"])
-        return -(distance**2) / 2 - position["log_noise"] - np.float32(np.log(2 * np.pi) / 2)
+        distance = (
+            row["y"] - position["level"] - row["x"] @ position["slopes"]
+        ) * jnp.exp(-position["log_noise"])
+        return (
+            -(distance**2) / 2
+            - position["log_noise"]
+            - np.float32(np.log(2 * np.pi) / 2)
+        )
 
     def units(
-        self, y: np.ndarray, offsets: float | np.ndarray = 0.0, weights: np.ndarray | None = None
+        self,
+        y: np.ndarray,
+        offsets: float | np.ndarray = 0.0,
+        weights: np.ndarray | None = None,
     ) -> tuple[float, float]:
         rest = y - offsets
         if not np.ptp(rest) > 0:
             less = "" if np.ptp(offsets) == 0 else " less its offset"
-            raise ValueError(f"y{less} is {rest[0]:g} in all rows, which tells no noise; pass targets that vary.")
+            raise ValueError(
+                f"y{less} is {rest[0]:g} in all rows, which tells no noise; pass targets that vary."
+            )
         mean = float(np.average(rest, weights=weights))
         return mean, float(np.sqrt(np.average((rest - mean) ** 2, weights=weights)))
 
     def check_noise(self, x: np.ndarray, y: np.ndarray) -> None:
         """Raise where targets are a function of the columns, and their density has no bound."""
-        columns, deviation = np.column_stack([np.ones(len(x)), x]).astype(np.float64), float(np.std(y))
+        columns, deviation = (
+            np.column_stack([np.ones(len(x)), x]).astype(np.float64),
+            float(np.std(y)),
+        )
         rest = y - columns @ np.linalg.lstsq(columns, y)[0]
         if np.std(rest) < LEAST_NOISE * deviation:
             raise ValueError(
@@ -122,8 +159,12 @@ class NormalNoise(NumberFamily):
     def means(self, cloud: Position, eta: np.ndarray) -> np.ndarray:
         return eta
 
-    def draws(self, cloud: Position, means: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        return means + np.exp(cloud["log_noise"])[:, None] * rng.normal(size=means.shape)
+    def draws(
+        self, cloud: Position, means: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
+        return means + np.exp(cloud["log_noise"])[:, None] * rng.normal(
+            size=means.shape
+        )
 
 
 class Poisson(NumberFamily):
@@ -135,12 +176,19 @@ class Poisson(NumberFamily):
         return jnp.where(row["y"] > 0, positive, -row["base"] * jnp.exp(eta))
 
     def units(
-        self, y: np.ndarray, offsets: float | np.ndarray = 0.0, weights: np.ndarray | None = None
+        self,
+        y: np.ndarray,
+        offsets: float | np.ndarray = 0.0,
+        weights: np.ndarray | None = None,
     ) -> tuple[float, float]:
         if not y.any():
-            raise ValueError("y is 0 in all rows, which tells no rate; pass rows with other counts, too.")
+            raise ValueError(
+                "y is 0 in all rows, which tells no rate; pass rows with other counts, too."
+            )
         largest, offsets = float(np.max(offsets)), np.broadcast_to(offsets, y.shape)
-        exposure = np.log(np.average(np.exp(offsets - largest), weights=weights)) + largest
+        exposure = (
+            np.log(np.average(np.exp(offsets - largest), weights=weights)) + largest
+        )
         return float(np.log(np.average(y, weights=weights)) - exposure), 1.0
 
     def rows(self, y: np.ndarray, centre: float | np.ndarray, scale: float) -> Rows:
@@ -156,7 +204,9 @@ class Poisson(NumberFamily):
     def means(self, cloud: Position, eta: np.ndarray) -> np.ndarray:
         return np.exp(np.minimum(eta, LARGEST_ETA))
 
-    def draws(self, cloud: Position, means: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def draws(
+        self, cloud: Position, means: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
         return rng.poisson(np.minimum(means, LARGEST_MEAN)).astype(np.float64)
 
 
@@ -167,22 +217,45 @@ class NegativeBinomial(Poisson):
         return super().start(num_columns) | {"log_spread": jnp.zeros(())}
 
     def log_prior(self, position: Position) -> jax.Array:
-        return super().log_prior(position) - jnp.exp(position["log_spread"]) + position["log_spread"]
+        return (
+            super().log_prior(position)
+            - jnp.exp(position["log_spread"])
+            + position["log_spread"]
+        )
 
     def log_likelihood(self, position: Position, row: Row) -> jax.Array:
         r, y = _eta_and_ratio(position, row)[1], row["y"]
-        shape = jnp.exp(-2 * jnp.clip(position["log_spread"], -LARGEST_LOG_SPREAD, LARGEST_LOG_SPREAD))
-        is_few, total = shape >= y, y + shape  # two forms, each where it loses no digits
-        least, signed = jnp.where(is_few, y, shape), jnp.where(is_few, r, -r)  # minimum halves slopes of equal ones
+        shape = jnp.exp(
+            -2
+            * jnp.clip(position["log_spread"], -LARGEST_LOG_SPREAD, LARGEST_LOG_SPREAD)
+        )
+        is_few, total = (
+            shape >= y,
+            y + shape,
+        )  # two forms, each where it loses no digits
+        least, signed = (
+            jnp.where(is_few, y, shape),
+            jnp.where(is_few, r, -r),
+        )  # minimum halves slopes of equal ones
         excess = jnp.expm1(signed)
-        ratio = jnp.where(y > 0, least * excess / total, (excess + 1) / shape)  # a count of 0 has r = log mean
+        ratio = jnp.where(
+            y > 0, least * excess / total, (excess + 1) / shape
+        )  # a count of 0 has r = log mean
         gammas = _beyond_stirling(jnp.maximum(y, 1) + shape) - _beyond_stirling(shape)
         of_counts = row["constant"] - jnp.log1p(y / shape) / 2 + gammas
-        return least * signed - total * jnp.log1p(ratio) + jnp.where(y > 0, of_counts, 0)
+        return (
+            least * signed - total * jnp.log1p(ratio) + jnp.where(y > 0, of_counts, 0)
+        )
 
-    def draws(self, cloud: Position, means: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        spread = np.exp(np.clip(cloud["log_spread"], -LARGEST_LOG_SPREAD, LARGEST_LOG_SPREAD))[:, None]
-        return super().draws(cloud, means * rng.gamma(spread**-2, spread**2, size=means.shape), rng)
+    def draws(
+        self, cloud: Position, means: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
+        spread = np.exp(
+            np.clip(cloud["log_spread"], -LARGEST_LOG_SPREAD, LARGEST_LOG_SPREAD)
+        )[:, None]
+        return super().draws(
+            cloud, means * rng.gamma(spread**-2, spread**2, size=means.shape), rng
+        )
 
 
 def _eta_and_ratio(position: Position, row: Row) -> tuple[jax.Array, jax.Array]:
@@ -204,18 +277,31 @@ def _beyond_stirling(x: jax.Array) -> jax.Array:
     steps, coefficients = STIRLING_64 if x.dtype == jnp.float64 else STIRLING_32
     t = 1 / (x + steps)
     factors = functools.reduce(operator.mul, (1 - j * t for j in range(1, steps)))
-    return (x + 0.5) * jnp.log1p(steps / x) - steps - jnp.log(factors) + t * _polynomial(coefficients, t * t)
+    return (
+        (x + 0.5) * jnp.log1p(steps / x)
+        - steps
+        - jnp.log(factors)
+        + t * _polynomial(coefficients, t * t)
+    )
 
 
 @_beyond_stirling.defjvp
-def _(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
+def _(
+    primals: tuple[jax.Array], tangents: tuple[jax.Array]
+) -> tuple[jax.Array, jax.Array]:
     (x,), (tangent,) = primals, tangents
     steps, coefficients = STIRLING_64 if x.dtype == jnp.float64 else STIRLING_32
     t, factors, slope = 1 / (x + steps), jnp.ones_like(x), jnp.zeros_like(x)
     for j in range(1, steps):
         factors, slope = factors * (1 - j * t), slope * (1 - j * t) - j * factors
-    of_series = _polynomial([(2 * k + 1) * one for k, one in enumerate(coefficients)], t * t)
-    derivative = jnp.log1p(steps / x) - (x + 0.5) * steps * t / x + t * t * (slope / factors - of_series)
+    of_series = _polynomial(
+        [(2 * k + 1) * one for k, one in enumerate(coefficients)], t * t
+    )
+    derivative = (
+        jnp.log1p(steps / x)
+        - (x + 0.5) * steps * t / x
+        + t * t * (slope / factors - of_series)
+    )
     return _beyond_stirling(x), derivative * tangent
 
 
@@ -236,7 +322,11 @@ class Ordinal(Family):
     num_classes: int = 2
 
     def start(self, num_columns: int) -> dict[str, jax.Array]:
-        gaps = {"log_gaps": jnp.zeros(self.num_classes - 2)} if self.num_classes > 2 else {}
+        gaps = (
+            {"log_gaps": jnp.zeros(self.num_classes - 2)}
+            if self.num_classes > 2
+            else {}
+        )
         return super().start(num_columns) | gaps
 
     def log_prior(self, position: Position) -> jax.Array:
@@ -255,19 +345,31 @@ class Ordinal(Family):
         if last == 1:
             return value
         gap = jnp.exp(position["log_gaps"][jnp.clip(label - 1, 0, last - 2)])
-        return value + jnp.where((label > 0) & (label < last), jnp.log(-jnp.expm1(-gap)), 0)
+        return value + jnp.where(
+            (label > 0) & (label < last), jnp.log(-jnp.expm1(-gap)), 0
+        )
 
     def units(
-        self, y: np.ndarray, offsets: float | np.ndarray = 0.0, weights: np.ndarray | None = None
+        self,
+        y: np.ndarray,
+        offsets: float | np.ndarray = 0.0,
+        weights: np.ndarray | None = None,
     ) -> tuple[float, float]:
-        return -float(np.average(np.broadcast_to(offsets, y.shape), weights=weights)), 1.0
+        return -float(
+            np.average(np.broadcast_to(offsets, y.shape), weights=weights)
+        ), 1.0
 
     def rows(self, y: np.ndarray, centre: float | np.ndarray, scale: float) -> Rows:
-        return {"y": y.astype(np.int32), "offset": np.broadcast_to(centre, y.shape).astype(np.float32)}
+        return {
+            "y": y.astype(np.int32),
+            "offset": np.broadcast_to(centre, y.shape).astype(np.float32),
+        }
 
     def probabilities(self, cloud: Position, eta: np.ndarray) -> np.ndarray:
         """Return those of the classes, (particle, n, class); `eta` with the centre and the offset of the row."""
-        below = expit(_cuts(cloud, np)[:, None] - (eta - cloud["level"][:, None])[..., None])
+        below = expit(
+            _cuts(cloud, np)[:, None] - (eta - cloud["level"][:, None])[..., None]
+        )
         return np.diff(below, axis=-1, prepend=0.0, append=1.0)
 
 
@@ -276,7 +378,9 @@ def _cuts(position: Position, numpy: Any) -> Any:
     first = position["level"][..., None]
     if "log_gaps" not in position:
         return first
-    return numpy.concatenate([first, first + numpy.cumsum(numpy.exp(position["log_gaps"]), axis=-1)], axis=-1)
+    return numpy.concatenate(
+        [first, first + numpy.cumsum(numpy.exp(position["log_gaps"]), axis=-1)], axis=-1
+    )
 
 
 @functools.cache

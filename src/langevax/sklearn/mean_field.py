@@ -17,12 +17,20 @@ from langevax.sklearn.base import MeanFieldEstimator
 from langevax.sklearn.inspection import MeanFieldInspection
 from langevax.sklearn.intervals import ClassSets, Intervals, class_scores, probabilities
 from langevax.sklearn.parameters import FLAG, Auto, one_of
-from langevax.sklearn.table import DistinctRows, LabelTargets, NumberTargets, Table, weighted_moments
+from langevax.sklearn.table import (
+    DistinctRows,
+    LabelTargets,
+    NumberTargets,
+    Table,
+    weighted_moments,
+)
 from langevax.sklearn.training import TrainingTask
 
 
 @dataclass(eq=False, repr=False)
-class MeanFieldRegressor(NumberTargets, MeanFieldInspection, MeanFieldEstimator, Intervals):
+class MeanFieldRegressor(
+    NumberTargets, MeanFieldInspection, MeanFieldEstimator, Intervals
+):
     """Least squares by a two-layer network in the mean-field limit, without early stopping or tuning.
 
     Minimises over laws q of neurons theta, by Langevin dynamics on `num_particles` of them
@@ -120,15 +128,24 @@ class MeanFieldRegressor(NumberTargets, MeanFieldInspection, MeanFieldEstimator,
     _: KW_ONLY
     linear_part: bool | Auto = "auto"
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = MeanFieldEstimator._parameter_constraints | {
-        "linear_part": [*FLAG, *one_of("auto")],
-    }
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = (
+        MeanFieldEstimator._parameter_constraints
+        | {
+            "linear_part": [*FLAG, *one_of("auto")],
+        }
+    )
 
     @overload
-    def predict(self, X: Table, *, return_std: Literal[False] = False) -> np.ndarray: ...
+    def predict(
+        self, X: Table, *, return_std: Literal[False] = False
+    ) -> np.ndarray: ...
     @overload
-    def predict(self, X: Table, *, return_std: Literal[True]) -> tuple[np.ndarray, np.ndarray]: ...
-    def predict(self, X: Table, *, return_std: bool = False) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+    def predict(
+        self, X: Table, *, return_std: Literal[True]
+    ) -> tuple[np.ndarray, np.ndarray]: ...
+    def predict(
+        self, X: Table, *, return_std: bool = False
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Return (n,) or (n, C), in the units of the targets.
 
         Args:
@@ -148,20 +165,32 @@ class MeanFieldRegressor(NumberTargets, MeanFieldInspection, MeanFieldEstimator,
         tags.target_tags.multi_output = True
         return tags
 
-    def _predicted(self, columns: np.ndarray, return_std: bool) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+    def _predicted(
+        self, columns: np.ndarray, return_std: bool
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         predictions = self._in_units(self._outputs(columns) + self._line(columns))
-        return (predictions, self._deviations(columns).reshape(predictions.shape)) if return_std else predictions
+        return (
+            (predictions, self._deviations(columns).reshape(predictions.shape))
+            if return_std
+            else predictions
+        )
 
     def _line(self, columns: np.ndarray) -> np.ndarray | np.float32:
         """Return what predictions have beside the network's outputs."""
-        return np.float32(0) if self.linear_part_ is None else self.linear_part_(columns)
+        return (
+            np.float32(0) if self.linear_part_ is None else self.linear_part_(columns)
+        )
 
     def _linear_option(self, continued: bool) -> bool | Auto:
         return self.linear_part_ is not None if continued else self.linear_part
 
     def _in_units(self, z: np.ndarray) -> np.ndarray:
         predictions = self.target_mean_ + self.target_scale_ * z
-        return predictions[:, None] if self.single_column_ and predictions.ndim == 1 else predictions
+        return (
+            predictions[:, None]
+            if self.single_column_ and predictions.ndim == 1
+            else predictions
+        )
 
     def _encode(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
         self.single_column_ = y.ndim == 2 and y.shape[1] == 1
@@ -170,16 +199,24 @@ class MeanFieldRegressor(NumberTargets, MeanFieldInspection, MeanFieldEstimator,
     def _scores(self, z: np.ndarray, targets: np.ndarray) -> np.ndarray:
         return np.abs(targets - z)
 
-    def _held_out_scores(self, z: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> dict[str, float]:
+    def _held_out_scores(
+        self, z: np.ndarray, targets: np.ndarray, weights: np.ndarray
+    ) -> dict[str, float]:
         square = np.average((targets - z) ** 2, axis=0, weights=weights)
         variance = weighted_moments(targets, weights)[1] ** 2
         r2 = (
-            np.mean(1 - square / np.where(variance > 0, variance, 1.0), where=variance > 0) if np.any(variance) else 0.0
+            np.mean(
+                1 - square / np.where(variance > 0, variance, 1.0), where=variance > 0
+            )
+            if np.any(variance)
+            else 0.0
         )
         rmse = self.target_scale_ * np.sqrt(square)
         if targets.ndim == 1:
             return {"r2": float(r2), "rmse": float(rmse)}
-        return {"r2": float(r2)} | {f"rmse_{k}": float(error) for k, error in enumerate(rmse)}
+        return {"r2": float(r2)} | {
+            f"rmse_{k}": float(error) for k, error in enumerate(rmse)
+        }
 
     def _task(self, targets: np.ndarray, weights: np.ndarray) -> TrainingTask:
         self.target_mean_: np.ndarray
@@ -188,11 +225,15 @@ class MeanFieldRegressor(NumberTargets, MeanFieldInspection, MeanFieldEstimator,
         standardised = (targets - self.target_mean_) / self.target_scale_
         neuron = self._make_neuron(None if targets.ndim == 1 else targets.shape[1])
         regressands = standardised.reshape(len(targets), -1)
-        return TrainingTask(neuron, losses.squared, standardised.astype(np.float32), regressands, None)
+        return TrainingTask(
+            neuron, losses.squared, standardised.astype(np.float32), regressands, None
+        )
 
 
 @dataclass(eq=False, repr=False)
-class MeanFieldClassifier(LabelTargets, MeanFieldInspection, MeanFieldEstimator, ClassSets):
+class MeanFieldClassifier(
+    LabelTargets, MeanFieldInspection, MeanFieldEstimator, ClassSets
+):
     """Classification by a two-layer network in the mean-field limit, without early stopping or tuning.
 
     Minimises over laws q of neurons theta, by Langevin dynamics on `num_particles` of them
@@ -237,10 +278,13 @@ class MeanFieldClassifier(LabelTargets, MeanFieldInspection, MeanFieldEstimator,
     class_weight: Mapping[Any, float] | Literal["balanced"] | None = None
     threshold: float | Literal["balanced"] = 0.5
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = MeanFieldEstimator._parameter_constraints | {
-        "class_weight": [*one_of("balanced"), Mapping, None],
-        "threshold": [Interval(Real, 0, 1, closed="neither"), *one_of("balanced")],
-    }
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = (
+        MeanFieldEstimator._parameter_constraints
+        | {
+            "class_weight": [*one_of("balanced"), Mapping, None],
+            "threshold": [Interval(Real, 0, 1, closed="neither"), *one_of("balanced")],
+        }
+    )
 
     def decision_function(self, X: Table) -> np.ndarray:
         """Return the network's outputs: (n,), positive for `classes_[1]`, or (n, C)."""
@@ -263,10 +307,16 @@ class MeanFieldClassifier(LabelTargets, MeanFieldInspection, MeanFieldEstimator,
         return map(self._labels, self.staged_outputs(X))
 
     def _labels(self, z: np.ndarray) -> np.ndarray:
-        return self.classes_[(z > logit(self.threshold_)).astype(int) if z.ndim == 1 else z.argmax(1)]
+        return self.classes_[
+            (z > logit(self.threshold_)).astype(int) if z.ndim == 1 else z.argmax(1)
+        ]
 
     def _training_rows(
-        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None, groups: ArrayLike | None = None
+        self,
+        X: Any,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None,
+        groups: ArrayLike | None = None,
     ) -> DistinctRows:
         rows = super()._training_rows(X, y, sample_weight, groups)
         if self.class_weight is None:
@@ -277,16 +327,26 @@ class MeanFieldClassifier(LabelTargets, MeanFieldInspection, MeanFieldEstimator,
             factors = totals.sum() / (len(totals) * totals)
         else:
             if unknown := [label for label in weights if label not in self.classes_]:
-                raise ValueError(f"class_weight names {unknown[0]!r}, which y does not hold; name labels of y.")
-            factors = np.array([float(weights.get(label, 1.0)) for label in self.classes_.tolist()])
+                raise ValueError(
+                    f"class_weight names {unknown[0]!r}, which y does not hold; name labels of y."
+                )
+            factors = np.array(
+                [float(weights.get(label, 1.0)) for label in self.classes_.tolist()]
+            )
             checks.number("class_weight", factors, positive=True)
-            factors = factors / max(1.0, factors.min())  # all rows twenty times are the rows
-        return replace(rows, weights=rows.weights * factors[labels], multiplicities=rows.copies)
+            factors = factors / max(
+                1.0, factors.min()
+            )  # all rows twenty times are the rows
+        return replace(
+            rows, weights=rows.weights * factors[labels], multiplicities=rows.copies
+        )
 
     def _scores(self, z: np.ndarray, targets: np.ndarray) -> np.ndarray:
         return class_scores(z)[np.arange(len(z)), places_of(targets)]
 
-    def _held_out_scores(self, z: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> dict[str, float]:
+    def _held_out_scores(
+        self, z: np.ndarray, targets: np.ndarray, weights: np.ndarray
+    ) -> dict[str, float]:
         labels, p = places_of(targets), probabilities(z)
         shares = np.bincount(labels, weights, len(self.classes_)) / weights.sum()
         present = shares[shares > 0]
@@ -301,18 +361,36 @@ class MeanFieldClassifier(LabelTargets, MeanFieldInspection, MeanFieldEstimator,
     def _task(self, targets: np.ndarray, weights: np.ndarray) -> TrainingTask:
         labels = targets.astype(np.int32)
         if self.threshold != 0.5 and len(self.classes_) > 2:
-            raise ValueError(f"threshold={self.threshold!r} is for two classes, and y has {len(self.classes_)}.")
+            raise ValueError(
+                f"threshold={self.threshold!r} is for two classes, and y has {len(self.classes_)}."
+            )
         if self.threshold == "balanced" and not self._search():
-            raise ValueError("threshold='balanced' is chosen on folds; fit with validation='folds'.")
-        self.threshold_: float = 0.5 if isinstance(self.threshold, str) else float(self.threshold)
+            raise ValueError(
+                "threshold='balanced' is chosen on folds; fit with validation='folds'."
+            )
+        self.threshold_: float = (
+            0.5 if isinstance(self.threshold, str) else float(self.threshold)
+        )
         if len(self.classes_) == 2:
             signs = 2.0 * labels - 1
             return TrainingTask(
-                self._make_neuron(None), losses.logistic, signs.astype(np.float32), signs[:, None], labels, 0.25
+                self._make_neuron(None),
+                losses.logistic,
+                signs.astype(np.float32),
+                signs[:, None],
+                labels,
+                0.25,
             )
         one_hot = np.eye(len(self.classes_))[labels]
         centred = one_hot - np.average(one_hot, axis=0, weights=weights)
-        return TrainingTask(self._make_neuron(len(self.classes_)), losses.softmax, labels, centred, labels, 1.0)
+        return TrainingTask(
+            self._make_neuron(len(self.classes_)),
+            losses.softmax,
+            labels,
+            centred,
+            labels,
+            1.0,
+        )
 
 
 def places_of(targets: np.ndarray) -> np.ndarray:
@@ -320,7 +398,9 @@ def places_of(targets: np.ndarray) -> np.ndarray:
     return (targets > 0).astype(int) if targets.dtype.kind == "f" else targets
 
 
-def calibration_error(p: np.ndarray, labels: np.ndarray, weights: np.ndarray, num_bins: int = 15) -> float:
+def calibration_error(
+    p: np.ndarray, labels: np.ndarray, weights: np.ndarray, num_bins: int = 15
+) -> float:
     """Return the expected calibration error: mean over rows of |share of hits - mean confidence| of the row's bin.
 
     Bins are of equal width in the largest probability of a row (Guo, Pleiss, Sun, Weinberger, ICML 2017).
@@ -345,7 +425,11 @@ def balanced_threshold(p: np.ndarray, labels: np.ndarray, weights: np.ndarray) -
     """
     order = np.argsort(p)
     p, own = p[order], weights[order] * np.where(labels[order] == 1, -1.0, 1.0)
-    shares = np.where(own < 0, own / max(-own[own < 0].sum(), 1e-300), own / max(own[own > 0].sum(), 1e-300))
+    shares = np.where(
+        own < 0,
+        own / max(-own[own < 0].sum(), 1e-300),
+        own / max(own[own > 0].sum(), 1e-300),
+    )
     gains = np.where(np.append(np.diff(p) > 0, False), np.cumsum(shares), -np.inf)
     best = int(np.argmax(gains))
     return float((p[best] + p[best + 1]) / 2) if np.isfinite(gains[best]) else 0.5

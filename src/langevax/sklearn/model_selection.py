@@ -47,7 +47,9 @@ MAX_ROWS = 1000  # of the leave-one-out problem: its best penalty hardly depends
 COMPARED_ROWS, COMPARED_NEURONS = 600, 1000  # of each scaling
 CLEARLY_BETTER = 0.97  # share of the error by which another scaling has to be better, beyond its standard error
 CLEAR = 2.0  # standard errors by which learned scales have to be better to be taken without networks
-LEVEL = 1.15  # share of the least error up to which pieces with learned scales are tried
+LEVEL = (
+    1.15  # share of the least error up to which pieces with learned scales are tried
+)
 SCALES_FOLDS = 5
 HOTTEST = 10.0  # temperature over the square of the output scale: outputs are some percent of the targets
 NUM_CLOUDS = 8  # of a fold's network, which predict
@@ -71,7 +73,9 @@ class FoldSearch(NamedTuple):
 
 SEARCHES = {
     "folds": FoldSearch(5, (10.0, 3.0, 1.0, 1 / 3, 1 / 10), (1.0,), 100, 80, 4000),
-    "path": FoldSearch(3, (30.0, 10.0, 3.0, 1.0, 1 / 3, 1 / 10, 1 / 30), (1.0, 3.0), 150, None, 2**31),
+    "path": FoldSearch(
+        3, (30.0, 10.0, 3.0, 1.0, 1 / 3, 1 / 10, 1 / 30), (1.0, 3.0), 150, None, 2**31
+    ),
 }
 SearchName = Literal["folds", "path"]
 
@@ -104,22 +108,33 @@ def kernel_choice(
         return chosen._replace(inputs=standardiser(chosen.inputs))
 
     plain: dict[Scaling, Standardiser] = {
-        scaling: Standardiser.fit(rows.inputs, rows.weights, scaling) for scaling in scalings
+        scaling: Standardiser.fit(rows.inputs, rows.weights, scaling)
+        for scaling in scalings
     }
     if len(scalings) > 1 and len(plain["pieces"].mean) == rows.inputs.shape[1]:
         del plain["pieces"]  # no column has any
     best = next(iter(plain))
     chosen: list[tuple[Scaling, list[float]]] = []
     if len(scalings) > 1 or learn_scales:
-        compared: dict[Scaling, KernelProblem] = {scaling: under(plain[scaling], COMPARED_ROWS) for scaling in plain}
+        compared: dict[Scaling, KernelProblem] = {
+            scaling: under(plain[scaling], COMPARED_ROWS) for scaling in plain
+        }
         errors: dict[Scaling, LeaveOneOut] = {
-            scaling: compared[scaling].leave_one_out(COMPARED_NEURONS) for scaling in plain
+            scaling: compared[scaling].leave_one_out(COMPARED_NEURONS)
+            for scaling in plain
         }
         for scaling in plain:
-            if clearly_better(errors[scaling], errors[best], compared[best].weights, compared[best].groups):
+            if clearly_better(
+                errors[scaling],
+                errors[best],
+                compared[best].weights,
+                compared[best].groups,
+            ):
                 best = scaling
         if learn_scales:
-            chosen = _with_learned_scales(compared, errors, best, always=learn_scales is True)
+            chosen = _with_learned_scales(
+                compared, errors, best, always=learn_scales is True
+            )
 
     def prepared(scaling: Scaling, penalties: list[float]) -> PreparedColumns:
         standardiser, learned = plain[scaling], None
@@ -134,7 +149,11 @@ def kernel_choice(
 
 
 def _with_learned_scales(
-    problems: dict[Scaling, KernelProblem], errors: dict[Scaling, LeaveOneOut], best: Scaling, *, always: bool
+    problems: dict[Scaling, KernelProblem],
+    errors: dict[Scaling, LeaveOneOut],
+    best: Scaling,
+    *,
+    always: bool,
 ) -> list[tuple[Scaling, list[float]]]:
     """Return scalings with the penalties at which their scales are learned, or none for columns as they are."""
     learned: dict[Scaling, tuple[list[float], LeaveOneOut]] = {}
@@ -142,13 +161,18 @@ def _with_learned_scales(
         penalties, after = [], errors[scaling]
         for _ in range(ROUNDS):
             penalties.append(after.best_alpha)
-            after = problem.with_columns_times(learned_scales(problem, penalties)).leave_one_out(COMPARED_NEURONS)
+            after = problem.with_columns_times(
+                learned_scales(problem, penalties)
+            ).leave_one_out(COMPARED_NEURONS)
         learned[scaling] = penalties, after
     scaling = min(learned, key=lambda name: learned[name][1].error)
     penalties, after = learned[scaling]
     if always:
         return [(scaling, penalties)]
-    with_scales, without = problems[scaling].spread(SCALES_FOLDS), problems[best].spread(SCALES_FOLDS)
+    with_scales, without = (
+        problems[scaling].spread(SCALES_FOLDS),
+        problems[best].spread(SCALES_FOLDS),
+    )
     theirs = held_out_errors(with_scales, penalties, after.best_alpha, SCALES_FOLDS)
     ours = held_out_errors(without, [], errors[best].best_alpha, SCALES_FOLDS)
     difference, error = excess(theirs, ours, without.weights, without.groups)
@@ -157,12 +181,21 @@ def _with_learned_scales(
         candidates.reverse()
     elif difference < -CLEAR * error:
         candidates.pop()
-    if scaling != "pieces" and "pieces" in learned and learned["pieces"][1].error < LEVEL * after.error:
+    if (
+        scaling != "pieces"
+        and "pieces" in learned
+        and learned["pieces"][1].error < LEVEL * after.error
+    ):
         candidates.append(("pieces", learned["pieces"][0]))
     return candidates
 
 
-def clearly_better(one: LeaveOneOut, other: LeaveOneOut, weights: np.ndarray, groups: np.ndarray | None = None) -> bool:
+def clearly_better(
+    one: LeaveOneOut,
+    other: LeaveOneOut,
+    weights: np.ndarray,
+    groups: np.ndarray | None = None,
+) -> bool:
     """Return whether errors on the same rows are smaller by one standard error and by 3 %."""
     difference, error = excess(one.row_errors, other.row_errors, weights, groups)
     return bool(difference < -error) and one.error < CLEARLY_BETTER * other.error
@@ -180,7 +213,11 @@ class Annealed(NamedTuple):
 
 
 def anneal(
-    risk: MeanFieldRisk, temperatures: np.ndarray, schedule: Schedule, num_particles: int, key: Key[Array, ""]
+    risk: MeanFieldRisk,
+    temperatures: np.ndarray,
+    schedule: Schedule,
+    num_particles: int,
+    key: Key[Array, ""],
 ) -> Annealed:
     """Train from the prior, at each temperature for `schedule.num_steps` from where the last one ended.
 
@@ -190,7 +227,9 @@ def anneal(
     share = 1.0 if schedule.batch_size is None else BATCH_SHARE
     relative = jnp.asarray(SOLVERS["mfld"].relative_step_size * share, jnp.float32)
     plan = schedule._replace(solver="mfld", relative_step_size=0.0)
-    return _annealed(risk, jnp.asarray(temperatures, jnp.float32), relative, plan, num_particles, key)
+    return _annealed(
+        risk, jnp.asarray(temperatures, jnp.float32), relative, plan, num_particles, key
+    )
 
 
 @eqx.filter_jit
@@ -205,7 +244,9 @@ def _annealed(
     interval = max(1, plan.num_steps // (2 * NUM_CLOUDS))
     schedule = plan._replace(relative_step_size=relative_step_size)
 
-    def at(position: Array, temperature: Array, key: Key[Array, ""]) -> tuple[Array, tuple[Array, Array]]:
+    def at(
+        position: Array, temperature: Array, key: Key[Array, ""]
+    ) -> tuple[Array, tuple[Array, Array]]:
         warm = eqx.tree_at(lambda r: r.precision, risk, risk.precision * temperature)
         solver = algorithm(warm, temperature, schedule)
 
@@ -219,13 +260,17 @@ def _annealed(
 
         state, _ = solver.init(warm, position, random.fold_in(key, plan.num_steps))
         state = lax.fori_loop(0, plan.num_steps - NUM_CLOUDS * interval, advance, state)
-        state, positions = lax.scan(record, state, jnp.arange(NUM_CLOUDS, dtype=jnp.int32))
+        state, positions = lax.scan(
+            record, state, jnp.arange(NUM_CLOUDS, dtype=jnp.int32)
+        )
         cloud = positions.reshape(-1, positions.shape[-1])
         return state.position, (cloud, warm.outputs(cloud))
 
     start_key, *keys = random.split(unrolled(key), len(temperatures) + 1)
     start = risk.prior(1.0, num_particles, antithetic=True)(start_key)
-    position, (clouds, z) = lax.scan(lambda x, stage: at(x, *stage), start, (temperatures, jnp.stack(keys)))
+    position, (clouds, z) = lax.scan(
+        lambda x, stage: at(x, *stage), start, (temperatures, jnp.stack(keys))
+    )
     return Annealed(position, clouds, z)
 
 
@@ -264,14 +309,26 @@ def choose_by_validation(
     if copies is not None and groups is None:
         parts = np.minimum(copies[places], search.num_folds).astype(int)
     places = np.repeat(places, parts)
-    rows = network if np.array_equal(places, np.arange(len(network.inputs))) else network.subset(places)
+    rows = (
+        network
+        if np.array_equal(places, np.arange(len(network.inputs)))
+        else network.subset(places)
+    )
     rows = dataclasses.replace(rows, weights=rows.weights / np.repeat(parts, parts))
-    share = float(network.weights.sum() / rows.weights.sum())  # the kernel limit's penalty n T stays as it is
+    share = float(
+        network.weights.sum() / rows.weights.sum()
+    )  # the kernel limit's penalty n T stays as it is
     particles = min(num_particles, search.most_particles or num_particles)
     if name == "folds":
         schedule = schedule._replace(batch_size=None)
     together = None if groups is None else groups[places]
-    folds = folds_of(len(places), search.num_folds, rows.task.labels, np.repeat(parts, parts), together)
+    folds = folds_of(
+        len(places),
+        search.num_folds,
+        rows.task.labels,
+        np.repeat(parts, parts),
+        together,
+    )
     squares, scale = np.square(search.scales), float(network.task.neuron.scale)
     temperatures = around * np.outer(squares, search.factors)
     schedule = schedule._replace(num_steps=search.stage_steps)
@@ -281,7 +338,10 @@ def choose_by_validation(
     plain = (network.inputs if plain is None else plain)[places]
     lines: list[LinearPart] = []
     if line_of is not None:
-        lines = [LinearPart.fit(line_of, plain[t], rows.task.targets[t], rows.weights[t]) for t, _ in folds]
+        lines = [
+            LinearPart.fit(line_of, plain[t], rows.task.targets[t], rows.weights[t])
+            for t, _ in folds
+        ]
     order = np.argsort(np.concatenate([held for _, held in folds]))
 
     def at(temperatures: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -301,34 +361,53 @@ def choose_by_validation(
             for k, fold in enumerate(folds)
         ]
         z = np.concatenate([outputs for outputs, _ in paths], axis=2)[:, :, order]
-        losses = np.stack([[row_losses(rows, values) for values in scale] for scale in z])
+        losses = np.stack(
+            [[row_losses(rows, values) for values in scale] for scale in z]
+        )
         return z, np.stack([clouds for _, clouds in paths]), losses
 
     z, clouds, losses = at(temperatures)
-    offsets = None if rows.task.labels is not None else np.stack([_mean_target(rows, trained) for trained, _ in folds])
+    offsets = (
+        None
+        if rows.task.labels is not None
+        else np.stack([_mean_target(rows, trained) for trained, _ in folds])
+    )
     constant = np.zeros_like(z[0, 0]) if offsets is None else offsets[fold_of]
     untrained, end = row_losses(rows, constant), HOTTEST * scale**2
-    with_untrained = np.concatenate([losses, np.tile(untrained, (len(losses), 1, 1))], axis=1)
+    with_untrained = np.concatenate(
+        [losses, np.tile(untrained, (len(losses), 1, 1))], axis=1
+    )
     good = np.less_equal(*_above_least(with_untrained, rows.weights, together))
     if (good[:, 0].any() or good[0, -1]) and temperatures[0, 0] < end:
-        further = np.outer(squares, np.geomspace(end, temperatures[0, 0], len(search.factors), endpoint=False))
+        further = np.outer(
+            squares,
+            np.geomspace(end, temperatures[0, 0], len(search.factors), endpoint=False),
+        )
         temperatures = np.concatenate([further, temperatures], axis=1)
         hot = at(further)
-        z, losses = (np.concatenate(pair, axis=1) for pair in ((hot[0], z), (hot[2], losses)))
+        z, losses = (
+            np.concatenate(pair, axis=1) for pair in ((hot[0], z), (hot[2], losses))
+        )
         clouds = np.concatenate([hot[1], clouds], axis=2)
     shares = rows.weights / rows.weights.sum()
     above, error = _above_least(losses, rows.weights, together)
     slack = SLACK["numbers" if rows.task.labels is None else "classes"]
     base_loss = float(row_losses(rows, base_rate(rows)) @ shares)
     mean, beyond = losses @ shares, above - slack * error
-    if rows.task.labels is not None:  # the hottest classifier does not tend to the shares of the classes
+    if (
+        rows.task.labels is not None
+    ):  # the hottest classifier does not tend to the shares of the classes
         beyond = np.maximum(beyond, mean - max(base_loss, mean.min()))
-    s, t = (int(place) for place in np.unravel_index(np.argmax(beyond <= 0), beyond.shape))
+    s, t = (
+        int(place) for place in np.unravel_index(np.argmax(beyond <= 0), beyond.shape)
+    )
     history = {
         "output_scale": np.repeat(search.scales, temperatures.shape[1]) * scale,
         "temperature": temperatures.ravel(),
         "loss": (losses @ shares).ravel(),
-        "error": excess(losses, np.zeros(len(places)), rows.weights, together)[1].ravel(),
+        "error": excess(losses, np.zeros(len(places)), rows.weights, together)[
+            1
+        ].ravel(),
         "excess": above.ravel(),
         "excess_error": error.ravel(),
     }
@@ -341,7 +420,9 @@ def choose_by_validation(
         hotter=hotter,
         history=history,
         chosen=s * temperatures.shape[1] + t,
-        held_out=HeldOut(clouds[:, s, t], fold_of, rows.weights, offsets, lines or None),
+        held_out=HeldOut(
+            clouds[:, s, t], fold_of, rows.weights, offsets, lines or None
+        ),
         outputs=z[s, t],
         row_losses=losses[s, t],
         places=places,
@@ -354,7 +435,9 @@ def choose_by_validation(
     )
 
 
-def _above_least(losses: np.ndarray, weights: np.ndarray, groups: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+def _above_least(
+    losses: np.ndarray, weights: np.ndarray, groups: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return by how much mean losses of (scales, temperatures, n) are above the least of them, with standard errors.
 
     Losses of outputs that differ by rounding are alike, whatever their paired error.
@@ -384,8 +467,15 @@ def _left_out(
     everywhere, clouds, added = [], [], np.zeros(1, np.float32)
     if network.task.labels is None:
         task, offset = network.task, _mean_target(network, trained)
-        task = task._replace(targets=task.targets - offset) if line is None else task.without(line)
-        network, added = dataclasses.replace(network, task=task), offset if line is None else line[held]
+        task = (
+            task._replace(targets=task.targets - offset)
+            if line is None
+            else task.without(line)
+        )
+        network, added = (
+            dataclasses.replace(network, task=task),
+            offset if line is None else line[held],
+        )
     scales = np.ones(network.inputs.shape[1])
     if learned is not None:
         problem = KernelProblem(
@@ -403,8 +493,12 @@ def _left_out(
     for s, scale in enumerate(search.scales):
         fold = network.rescaled(scale).subset(trained, num_rows=network.length)
         risk = fold.risk(1.0, and_at=network.inputs[held])
-        annealed = anneal(risk, temperatures[s], schedule, num_particles, random.fold_in(key, s))
-        everywhere.append(np.asarray(annealed.outputs)[:, len(trained) : len(network.inputs)])
+        annealed = anneal(
+            risk, temperatures[s], schedule, num_particles, random.fold_in(key, s)
+        )
+        everywhere.append(
+            np.asarray(annealed.outputs)[:, len(trained) : len(network.inputs)]
+        )
         neurons = fold.rotated(annealed.clouds, back=True)
         neurons[..., weights] *= scales.astype(neurons.dtype)
         clouds.append(neurons)
@@ -413,4 +507,6 @@ def _left_out(
 
 def _mean_target(network: Network, trained: np.ndarray) -> np.ndarray:
     """Return the mean target () or (C,) of the rows that train a fold, float32."""
-    return np.average(network.task.targets[trained], axis=0, weights=network.weights[trained]).astype(np.float32)
+    return np.average(
+        network.task.targets[trained], axis=0, weights=network.weights[trained]
+    ).astype(np.float32)

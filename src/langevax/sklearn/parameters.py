@@ -15,7 +15,9 @@ class Number(Interval):
     """An interval of numbers, to which booleans do not belong."""
 
     def is_satisfied_by(self, val: Any) -> bool:
-        return not isinstance(val, bool | np.bool_) and bool(super().is_satisfied_by(val))
+        return not isinstance(val, bool | np.bool_) and bool(
+            super().is_satisfied_by(val)
+        )
 
 
 def positive(*words: str) -> list[Any]:
@@ -39,4 +41,7 @@ def one_of(*words: str) -> list[Any]:
 
 
 FLAG: list[Any] = ["boolean"]
-SHARED: dict[str, list[Any]] = {"progress": [bool, *one_of("auto")], "random_state": ["random_state"]}
+SHARED: dict[str, list[Any]] = {
+    "progress": [bool, *one_of("auto")],
+    "random_state": ["random_state"],
+}

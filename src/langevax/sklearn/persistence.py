@@ -49,14 +49,22 @@ if TYPE_CHECKING:
     )
 
 FORMAT = 3
-KEY, HASH = "langevax", "sha256"  # of the JSON in the file's metadata, and of the hash of JSON and arrays
-PACKAGES = ("jax", "numpy", "scikit-learn")  # named in a model card, beside langevax and Python
+KEY, HASH = (
+    "langevax",
+    "sha256",
+)  # of the JSON in the file's metadata, and of the hash of JSON and arrays
+PACKAGES = (
+    "jax",
+    "numpy",
+    "scikit-learn",
+)  # named in a model card, beside langevax and Python
 BASES = (spaces.Cosine, spaces.Fourier, spaces.Legendre, spaces.PrincipalComponents)
 KERNELS = (kernels.ConstantKernel, kernels.Matern, kernels.Product, kernels.RBF)
 LIKELIHOODS = (Gaussian, Huber, Quantile, StudentT)
 NETWORKS = (ReLUNetwork, Tanh, TanhTanh)
 SAVED_CLASSES: dict[str, type] = {
-    cls.__name__: cls for cls in (*BASES, *KERNELS, *LIKELIHOODS, *NETWORKS, spaces.GaussianPrior)
+    cls.__name__: cls
+    for cls in (*BASES, *KERNELS, *LIKELIHOODS, *NETWORKS, spaces.GaussianPrior)
 }
 
 
@@ -82,12 +90,18 @@ class SavedEstimator(BaseEstimator):
         """Raise TypeError on a parameter that the estimator does not have, with the nearest one."""
         if unknown := parameters.keys() - cls._get_param_names():
             name, names = min(unknown), cls._get_param_names()
-            near = [other for other in names if name in other] or difflib.get_close_matches(name, names, n=1)
-            remedy = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(names)}."
+            near = [
+                other for other in names if name in other
+            ] or difflib.get_close_matches(name, names, n=1)
+            remedy = (
+                f"did you mean {near[0]!r}?" if near else f"it has {', '.join(names)}."
+            )
             raise TypeError(f"{cls.__name__} has no parameter {name!r}; {remedy}")
         return super().__new__(cls)
 
-    def save(self, file: str | os.PathLike[str], *, card: Mapping[str, Any] | None = None) -> None:
+    def save(
+        self, file: str | os.PathLike[str], *, card: Mapping[str, Any] | None = None
+    ) -> None:
         """Write the fitted model as one safetensors file: arrays, a JSON header and a hash of both.
 
         `langevax.sklearn.load` reads it. A loaded model predicts; what needs the training rows, which are not saved,
@@ -104,11 +118,16 @@ class SavedEstimator(BaseEstimator):
         check_is_fitted(self)
         arrays: dict[str, np.ndarray] = {}
         fitted = {
-            n: v for n, v in vars(self).items() if n.endswith("_") and n not in (*self.unsaved_attributes, "card_")
+            n: v
+            for n, v in vars(self).items()
+            if n.endswith("_") and n not in (*self.unsaved_attributes, "card_")
         }
         header = {
             "class": type(self).__name__,
-            "parameters": {name: self._encoded_parameter(name, arrays) for name in self.get_params(deep=False)},
+            "parameters": {
+                name: self._encoded_parameter(name, arrays)
+                for name in self.get_params(deep=False)
+            },
             "fitted": {name: _encode(value, arrays) for name, value in fitted.items()},
             "card": _encode(self._card() | dict(card or {}), arrays),
         }
@@ -120,7 +139,8 @@ class SavedEstimator(BaseEstimator):
             return card
         versions = {"langevax": __version__, "python": platform.python_version()}
         card = {
-            "versions": versions | {package: installed_version(package) for package in PACKAGES},
+            "versions": versions
+            | {package: installed_version(package) for package in PACKAGES},
             "data_sha256": getattr(self, "data_sha256_", None),
             "held_out_scores": getattr(self, "held_out_scores_", None),
         }
@@ -130,7 +150,9 @@ class SavedEstimator(BaseEstimator):
         """Return a parameter as JSON; one that JSON cannot hold, such as a random generator, becomes its default."""
         value = getattr(self, name)
         try:
-            return _encode(os.fspath(value) if isinstance(value, os.PathLike) else value, arrays)
+            return _encode(
+                os.fspath(value) if isinstance(value, os.PathLike) else value, arrays
+            )
         except ValueError:
             return getattr(type(self), name)
 
@@ -155,24 +177,44 @@ def load(file: str | os.PathLike[str]) -> "Estimator":
 
     header, arrays = read(file)
     public = {name: getattr(sklearn, name) for name in sklearn.__all__}
-    estimators = {n: cls for n, cls in public.items() if isinstance(cls, type) and issubclass(cls, SavedEstimator)}
+    estimators = {
+        n: cls
+        for n, cls in public.items()
+        if isinstance(cls, type) and issubclass(cls, SavedEstimator)
+    }
     if str(header.get("class")) not in estimators:
         listing = ", ".join(estimators)
-        raise ModelError(f"{str(file)!r} holds a {header.get('class')!r}; expected one of {listing}.")
+        raise ModelError(
+            f"{str(file)!r} holds a {header.get('class')!r}; expected one of {listing}."
+        )
     try:
-        parameters = {name: _decode(value, arrays) for name, value in header["parameters"].items()}
+        parameters = {
+            name: _decode(value, arrays) for name, value in header["parameters"].items()
+        }
         model: Any = estimators[header["class"]](**parameters)
         for name, value in (header["fitted"] | {"card_": header["card"]}).items():
             if not (name.endswith("_") and name.isidentifier()):
                 raise ValueError(f"{name!r} is not a fitted attribute")
             setattr(model, name, _decode(value, arrays))
         check_is_fitted(model)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError) as error:
-        raise ModelError(f"{str(file)!r} is not a model that langevax wrote ({error}); save it again.") from error
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        IndexError,
+        OverflowError,
+        RecursionError,
+    ) as error:
+        raise ModelError(
+            f"{str(file)!r} is not a model that langevax wrote ({error}); save it again."
+        ) from error
     return model
 
 
-def write(file: str | os.PathLike[str], header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+def write(
+    file: str | os.PathLike[str], header: dict[str, Any], arrays: dict[str, np.ndarray]
+) -> None:
     """Write a model file; an earlier one of that name stays whole until the new one is complete."""
     from safetensors.numpy import save
 
@@ -180,7 +222,9 @@ def write(file: str | os.PathLike[str], header: dict[str, Any], arrays: dict[str
     path = Path(file)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
-    text = json.dumps({"format": FORMAT, "version": __version__} | header, allow_nan=False)
+    text = json.dumps(
+        {"format": FORMAT, "version": __version__} | header, allow_nan=False
+    )
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     part.write_bytes(save(arrays, {KEY: text, HASH: content_hash(text, arrays)}))
     os.replace(part, path)
@@ -201,20 +245,38 @@ def read(file: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.nda
 
     checks.local_path("file", file)
     if not Path(file).is_file():
-        raise ModelError(f"there is no file {str(file)!r}; pass the one that save() wrote.")
+        raise ModelError(
+            f"there is no file {str(file)!r}; pass the one that save() wrote."
+        )
     try:
         with safe_open(file, framework="numpy") as opened:
             metadata = opened.metadata() or {}
             header = json.loads(metadata[KEY], parse_constant=_refuse_constant)
             refusal = _other_version(header)
-            arrays = {} if refusal else {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+            arrays = (
+                {}
+                if refusal
+                else {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+            )
         whole = not refusal and metadata[HASH] == content_hash(metadata[KEY], arrays)
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise ModelError(f"{str(file)!r} is truncated or not a model of langevax ({error}); save it again.") from error
+    except (
+        SafetensorError,
+        OSError,
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        RecursionError,
+    ) as error:
+        raise ModelError(
+            f"{str(file)!r} is truncated or not a model of langevax ({error}); save it again."
+        ) from error
     if refusal:
         raise ModelError(f"{str(file)!r} {refusal}")
     if not whole:
-        raise ModelError(f"{str(file)!r} is damaged: its content is not what was saved; copy it or save it again.")
+        raise ModelError(
+            f"{str(file)!r} is damaged: its content is not what was saved; copy it or save it again."
+        )
     return header, arrays
 
 
@@ -230,7 +292,9 @@ def stored_hash(file: str | os.PathLike[str]) -> str:
         with safe_open(file, framework="numpy") as opened:
             return str((opened.metadata() or {})[HASH])
     except (SafetensorError, OSError, KeyError) as error:
-        raise ModelError(f"{str(file)!r} is truncated or not a model of langevax ({error}); save it again.") from error
+        raise ModelError(
+            f"{str(file)!r} is truncated or not a model of langevax ({error}); save it again."
+        ) from error
 
 
 def _other_version(header: dict[str, Any]) -> str | None:
@@ -269,15 +333,21 @@ def _encode(value: Any, arrays: dict[str, np.ndarray]) -> Any:
         if array.dtype.kind in "OU":
             return {"words": array.tolist(), "dtype": array.dtype.str}
         arrays[name := str(len(arrays))] = array
-        return {"array": name} if _is_finite(array) else {"array": name, "finite": False}
+        return (
+            {"array": name} if _is_finite(array) else {"array": name, "finite": False}
+        )
     if SAVED_CLASSES.get(type(value).__name__) is type(value):
         attributes = value._asdict() if hasattr(value, "_asdict") else vars(value)
-        fields = {name: _encode(attribute, arrays) for name, attribute in attributes.items()}
+        fields = {
+            name: _encode(attribute, arrays) for name, attribute in attributes.items()
+        }
         return {"object": type(value).__name__, "attributes": fields}
     if type(value) in (list, tuple):
         return {type(value).__name__: [_encode(item, arrays) for item in value]}
     if isinstance(value, dict):
-        return {"dict": [[_encode(item, arrays) for item in pair] for pair in value.items()]}
+        return {
+            "dict": [[_encode(item, arrays) for item in pair] for pair in value.items()]
+        }
     kind = "basis" if isinstance(value, spaces.Basis) else "object"
     raise ValueError(
         f"this model has a {kind} of your own ({type(value).__name__}), which a JSON header cannot hold; "
@@ -305,7 +375,10 @@ def _decode(data: Any, arrays: dict[str, np.ndarray]) -> Any:
         case {"words": words, "dtype": dtype} if np.dtype(dtype).kind in "OU":
             return np.array(words, dtype)
         case {"object": name, "attributes": attributes}:
-            return _object(SAVED_CLASSES[name], {key: _decode(item, arrays) for key, item in attributes.items()})
+            return _object(
+                SAVED_CLASSES[name],
+                {key: _decode(item, arrays) for key, item in attributes.items()},
+            )
         case {"list": items}:
             return [_decode(item, arrays) for item in items]
         case {"tuple": items}:
@@ -321,7 +394,9 @@ def _object(cls: Any, attributes: dict[str, Any]) -> Any:
     absent = _field_names(cls) - attributes.keys()
     if absent:
         raise ValueError(f"a {cls.__name__} lacks {', '.join(sorted(absent))}")
-    restored = object.__new__(cls)  # frozen classes, and bases made of a sample, have no other way back
+    restored = object.__new__(
+        cls
+    )  # frozen classes, and bases made of a sample, have no other way back
     for key, item in attributes.items():
         object.__setattr__(restored, key, item)
     return restored

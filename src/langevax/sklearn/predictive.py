@@ -9,7 +9,11 @@ from sklearn.utils import check_array, check_random_state, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
 from langevax import checks
-from langevax.sklearn.law_estimator import LogDensityScoring, PredictiveEstimator, mean_score
+from langevax.sklearn.law_estimator import (
+    LogDensityScoring,
+    PredictiveEstimator,
+    mean_score,
+)
 from langevax.sklearn.linear_families import (
     Family,
     NegativeBinomial,
@@ -29,7 +33,9 @@ from langevax.sklearn.table import (
     refuse_words,
 )
 
-LARGEST_COUNT = 10**6  # of a row, beyond which its likelihood is not known to a hundredth of a nat in single precision
+LARGEST_COUNT = (
+    10**6
+)  # of a row, beyond which its likelihood is not known to a hundredth of a nat in single precision
 DRAWS = 4  # of each particle, for the ends of intervals
 FAMILIES: dict[str, type[Family]] = {
     "gaussian": NormalNoise,
@@ -108,7 +114,12 @@ class PredictiveRegressor(LogDensityScoring, NumberTargets, PredictiveEstimator)
     }
 
     def fit(
-        self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None = None, *, exposure: ArrayLike | None = None
+        self,
+        X: Table,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        exposure: ArrayLike | None = None,
     ) -> Self:
         """Draw from the posterior, follow the path of laws from there, and choose the share of Bayes.
 
@@ -144,12 +155,19 @@ class PredictiveRegressor(LogDensityScoring, NumberTargets, PredictiveEstimator)
         return self
 
     def score(
-        self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None = None, *, exposure: ArrayLike | None = None
+        self,
+        X: Table,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        exposure: ArrayLike | None = None,
     ) -> float:
         """Return the mean log predictive density, in nats a row; higher is better."""
         return mean_score(self.log_density(X, y, exposure=exposure), sample_weight)
 
-    def log_density(self, X: Table, y: ArrayLike, *, exposure: ArrayLike | None = None) -> np.ndarray:
+    def log_density(
+        self, X: Table, y: ArrayLike, *, exposure: ArrayLike | None = None
+    ) -> np.ndarray:
         """Return (n,) the log predictive density of each row, in nats; of a count, its log probability."""
         return self._log_density(X, y, exposure)
 
@@ -162,12 +180,16 @@ class PredictiveRegressor(LogDensityScoring, NumberTargets, PredictiveEstimator)
         """
         (X, offsets), family = self._inputs(X, exposure), self._family()
         means = [
-            family.means(self.bayes_particles_, self._eta(X[block], self.bayes_particles_)).mean(axis=0)
+            family.means(
+                self.bayes_particles_, self._eta(X[block], self.bayes_particles_)
+            ).mean(axis=0)
             for block in self._blocks(len(X))
         ]
         return self._in_units(np.concatenate(means), offsets)
 
-    def predict_interval(self, X: Table, coverage: float = 0.9, *, exposure: ArrayLike | None = None) -> np.ndarray:
+    def predict_interval(
+        self, X: Table, coverage: float = 0.9, *, exposure: ArrayLike | None = None
+    ) -> np.ndarray:
         """Return (n, 2) central intervals of the predictive distribution, their ends included.
 
         Quantiles of four draws a particle, the same at every call; of counts they are counts.
@@ -179,9 +201,18 @@ class PredictiveRegressor(LogDensityScoring, NumberTargets, PredictiveEstimator)
         """
         X, offsets = self._inputs(X, exposure)
         _check_coverage(coverage)
-        levels, rng, ends = [(1 - coverage) / 2, (1 + coverage) / 2], np.random.default_rng(0), []
+        levels, rng, ends = (
+            [(1 - coverage) / 2, (1 + coverage) / 2],
+            np.random.default_rng(0),
+            [],
+        )
         for block in self._blocks(len(X)):
-            drawn = np.concatenate([self._draws(self.particles_, X[block], offsets[block], rng) for _ in range(DRAWS)])
+            drawn = np.concatenate(
+                [
+                    self._draws(self.particles_, X[block], offsets[block], rng)
+                    for _ in range(DRAWS)
+                ]
+            )
             ends.append(np.quantile(drawn, levels, axis=0, method="inverted_cdf").T)
         return np.concatenate(ends)
 
@@ -203,15 +234,22 @@ class PredictiveRegressor(LogDensityScoring, NumberTargets, PredictiveEstimator)
         """
         X, offsets = self._inputs(X, exposure)
         checks.positive_int("num_samples", num_samples)
-        state = check_random_state(self.random_state if random_state is None else random_state)
+        state = check_random_state(
+            self.random_state if random_state is None else random_state
+        )
         rng = np.random.default_rng(state.randint(2**31 - 1))
         order = np.resize(rng.permutation(len(self.particles_["level"])), num_samples)
         cloud = {name: leaf[order] for name, leaf in self.particles_.items()}
         blocks = self._blocks(len(X), num_samples)
-        drawn = [rng.permuted(self._draws(cloud, X[b], offsets[b], rng), axis=0) for b in blocks]
+        drawn = [
+            rng.permuted(self._draws(cloud, X[b], offsets[b], rng), axis=0)
+            for b in blocks
+        ]
         return np.concatenate(drawn, axis=1)
 
-    def _inputs(self, X: Table, exposure: ArrayLike | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def _inputs(
+        self, X: Table, exposure: ArrayLike | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         check_is_fitted(self)
         if self.has_exposure_ and exposure is None:
             raise ValueError(
@@ -219,8 +257,14 @@ class PredictiveRegressor(LogDensityScoring, NumberTargets, PredictiveEstimator)
                 "np.ones(len(X)) for counts per unit of it."
             )
         if exposure is not None and not self.has_exposure_:
-            source = "without one" if self.exposure_column is None else "with that of exposure_column"
-            raise ValueError(f"exposure is passed, but this model was fitted {source}; leave it out, or fit again.")
+            source = (
+                "without one"
+                if self.exposure_column is None
+                else "with that of exposure_column"
+            )
+            raise ValueError(
+                f"exposure is passed, but this model was fitted {source}; leave it out, or fit again."
+            )
         return super()._inputs(X, exposure)
 
     def _offsets(self, X: np.ndarray, exposure: np.ndarray | None) -> np.ndarray:
@@ -232,11 +276,17 @@ class PredictiveRegressor(LogDensityScoring, NumberTargets, PredictiveEstimator)
     def _validated(self, X: Table, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         X, y = super()._validated(X, y)
         if self.exposure_column is not None:
-            checked_exposure(X[:, self._place("exposure_column")], len(X))  # before rows are put in another order
+            checked_exposure(
+                X[:, self._place("exposure_column")], len(X)
+            )  # before rows are put in another order
         return X, y
 
     def _draws(
-        self, cloud: dict[str, np.ndarray], X: np.ndarray, offsets: np.ndarray, rng: np.random.Generator
+        self,
+        cloud: dict[str, np.ndarray],
+        X: np.ndarray,
+        offsets: np.ndarray,
+        rng: np.random.Generator,
     ) -> np.ndarray:
         """Return a draw of each row for each particle, in units of the targets."""
         family = self._family()
@@ -251,7 +301,9 @@ class PredictiveRegressor(LogDensityScoring, NumberTargets, PredictiveEstimator)
         return self.centre_ + offsets + self.scale_ * numbers
 
     def _family(self) -> NumberFamily:
-        return cast("NumberFamily", family_of(FAMILIES[self.family], float(self.prior_scale)))
+        return cast(
+            "NumberFamily", family_of(FAMILIES[self.family], float(self.prior_scale))
+        )
 
     def _encode(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
         if self.family == "gaussian":
@@ -266,7 +318,9 @@ class PredictiveRegressor(LogDensityScoring, NumberTargets, PredictiveEstimator)
 
     def _checked_targets(self, y: ArrayLike) -> np.ndarray:
         refuse_words("y", y)
-        return self._encode(column_or_1d(np.asarray(check_array(y, ensure_2d=False), np.float64)), None)
+        return self._encode(
+            column_or_1d(np.asarray(check_array(y, ensure_2d=False), np.float64)), None
+        )
 
 
 @dataclass(eq=False, repr=False)
@@ -311,7 +365,9 @@ class PredictiveClassifier(LogDensityScoring, LabelTargets, PredictiveEstimator)
         "order": ["array-like", None],
     }
 
-    def fit(self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(
+        self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> Self:
         """Draw from the posterior, follow the path of laws from there, and choose the share of Bayes.
 
         Args:
@@ -331,7 +387,9 @@ class PredictiveClassifier(LogDensityScoring, LabelTargets, PredictiveEstimator)
         """
         return self._fit(X, y, sample_weight)
 
-    def score(self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+    def score(
+        self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> float:
         """Return the mean log predictive probability, in nats a row; higher is better."""
         return mean_score(self.log_density(X, y), sample_weight)
 
@@ -347,8 +405,13 @@ class PredictiveClassifier(LogDensityScoring, LabelTargets, PredictiveEstimator)
         def eta(block: slice) -> np.ndarray:
             return self._eta(X[block], cloud) + (self.centre_ + offsets[block])
 
-        cloud = {name: np.asarray(leaf, np.float64) for name, leaf in self.particles_.items()}
-        of_blocks = [family.probabilities(cloud, eta(block)).mean(axis=0) for block in self._blocks(len(X))]
+        cloud = {
+            name: np.asarray(leaf, np.float64) for name, leaf in self.particles_.items()
+        }
+        of_blocks = [
+            family.probabilities(cloud, eta(block)).mean(axis=0)
+            for block in self._blocks(len(X))
+        ]
         return np.concatenate(of_blocks)
 
     def predict_log_proba(self, X: Table) -> np.ndarray:
@@ -366,8 +429,13 @@ class PredictiveClassifier(LogDensityScoring, LabelTargets, PredictiveEstimator)
         probabilities = self.predict_proba(X)
         _check_coverage(coverage)
         order = np.argsort(-probabilities, axis=1, kind="stable")
-        ranked, sets = np.take_along_axis(probabilities, order, axis=1), np.empty(order.shape, bool)
-        np.put_along_axis(sets, order, np.cumsum(ranked, axis=1) - ranked < coverage, axis=1)
+        ranked, sets = (
+            np.take_along_axis(probabilities, order, axis=1),
+            np.empty(order.shape, bool),
+        )
+        np.put_along_axis(
+            sets, order, np.cumsum(ranked, axis=1) - ranked < coverage, axis=1
+        )
         return sets
 
     def predict(self, X: Table) -> np.ndarray:
@@ -387,8 +455,13 @@ class PredictiveClassifier(LogDensityScoring, LabelTargets, PredictiveEstimator)
                     "of them from the lowest to the highest; classes without an order need another classifier."
                 )
         else:
-            order = np.asarray(self.order, object if self.classes_.dtype == object else None)
-            if len(np.unique(order)) != len(order) or not np.isin(self.classes_, order).all():
+            order = np.asarray(
+                self.order, object if self.classes_.dtype == object else None
+            )
+            if (
+                len(np.unique(order)) != len(order)
+                or not np.isin(self.classes_, order).all()
+            ):
                 raise ValueError(
                     f"order must have each label of y once, {self.classes_.tolist()}, got {checks.shown(self.order)}."
                 )
@@ -404,10 +477,14 @@ class PredictiveClassifier(LogDensityScoring, LabelTargets, PredictiveEstimator)
         labels = np.asarray(y)
         unknown = labels[~np.isin(labels, self.classes_)]
         if len(unknown):
-            raise ValueError(f"y has {checks.shown(unknown[0])}, which no training row had; leave such rows out.")
+            raise ValueError(
+                f"y has {checks.shown(unknown[0])}, which no training row had; leave such rows out."
+            )
         return self._places(labels)
 
 
 def _check_coverage(coverage: float) -> None:
     if isinstance(coverage, bool) or not 0 < coverage < 1:
-        raise ValueError(f"coverage must lie between 0 and 1, got {coverage}; 0.9 is usual.")
+        raise ValueError(
+            f"coverage must lie between 0 and 1, got {coverage}; 0.9 is usual."
+        )

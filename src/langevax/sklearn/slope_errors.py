@@ -59,33 +59,64 @@ class SlopeErrors:
         """
         family, (inputs, offsets) = self._family(), self._inputs(X, exposure)
         rows = self._rows(inputs, self._checked_targets(y), offsets)
-        centre = {name: leaf.mean(axis=0, dtype=np.float64) for name, leaf in self.bayes_particles_.items()}
-        point, unravel = ravel_pytree({name: np.asarray(leaf, np.float32) for name, leaf in centre.items()})
+        centre = {
+            name: leaf.mean(axis=0, dtype=np.float64)
+            for name, leaf in self.bayes_particles_.items()
+        }
+        point, unravel = ravel_pytree(
+            {name: np.asarray(leaf, np.float32) for name, leaf in centre.items()}
+        )
         target = FlatPosterior(family, unravel)
-        weights = np.ones(len(inputs)) if sample_weight is None else np.asarray(sample_weight, np.float64)
+        weights = (
+            np.ones(len(inputs))
+            if sample_weight is None
+            else np.asarray(sample_weight, np.float64)
+        )
         if np.any(weights != np.round(weights)):
             weights = weights / weights[weights > 0].mean()
-        gradients = np.asarray(jax.vmap(target.gradient, (None, 0))(point, rows), np.float64) * weights[:, None]
-        codes = np.arange(len(gradients)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+        gradients = (
+            np.asarray(jax.vmap(target.gradient, (None, 0))(point, rows), np.float64)
+            * weights[:, None]
+        )
+        codes = (
+            np.arange(len(gradients))
+            if groups is None
+            else np.unique(np.asarray(groups), return_inverse=True)[1]
+        )
         number = int(codes.max()) + 1
         sums = np.zeros((number, len(point)))
         np.add.at(sums, codes, gradients)
         values, vectors = np.linalg.eigh(
-            np.asarray(target.precision(point, rows, weights.astype(np.float32)), np.float64)
+            np.asarray(
+                target.precision(point, rows, weights.astype(np.float32)), np.float64
+            )
         )
-        inverse = (vectors / np.maximum(values, family.prior_scale**-2)) @ vectors.T  # no less than the prior's
+        inverse = (
+            vectors / np.maximum(values, family.prior_scale**-2)
+        ) @ vectors.T  # no less than the prior's
         sandwich = inverse @ (number / max(1, number - 1) * sums.T @ sums) @ inverse
-        is_slope = ravel_pytree({name: np.full(leaf.shape, name == "slopes") for name, leaf in centre.items()})[0]
-        return np.sqrt(np.diag(sandwich)[np.asarray(is_slope)]) * (self.scale_ / self.standardiser_.scale)
+        is_slope = ravel_pytree(
+            {
+                name: np.full(leaf.shape, name == "slopes")
+                for name, leaf in centre.items()
+            }
+        )[0]
+        return np.sqrt(np.diag(sandwich)[np.asarray(is_slope)]) * (
+            self.scale_ / self.standardiser_.scale
+        )
 
     @abstractmethod
     def _family(self) -> Family: ...
 
     @abstractmethod
-    def _inputs(self, X: Table, exposure: ArrayLike | None = None) -> tuple[np.ndarray, np.ndarray]: ...
+    def _inputs(
+        self, X: Table, exposure: ArrayLike | None = None
+    ) -> tuple[np.ndarray, np.ndarray]: ...
 
     @abstractmethod
-    def _rows(self, X: np.ndarray, y: np.ndarray, offsets: np.ndarray) -> dict[str, np.ndarray]: ...
+    def _rows(
+        self, X: np.ndarray, y: np.ndarray, offsets: np.ndarray
+    ) -> dict[str, np.ndarray]: ...
 
     @abstractmethod
     def _checked_targets(self, y: ArrayLike) -> np.ndarray: ...
@@ -100,15 +131,22 @@ class FlatPosterior:
 
     def gradient(self, point: jax.Array, row: dict[str, Any]) -> jax.Array:
         """Return that of the log likelihood of one row."""
-        return jax.grad(lambda p: self.family.log_likelihood(self.unravel(p), row))(point)
+        return jax.grad(lambda p: self.family.log_likelihood(self.unravel(p), row))(
+            point
+        )
 
-    def precision(self, point: jax.Array, rows: dict[str, Any], weights: np.ndarray) -> jax.Array:
+    def precision(
+        self, point: jax.Array, rows: dict[str, Any], weights: np.ndarray
+    ) -> jax.Array:
         """Return the negative Hessian of the log posterior, a column at a time, so that memory is that of the rows."""
 
         def slope(p: jax.Array) -> jax.Array:
             likelihood = jax.vmap(self.family.log_likelihood, (None, 0))
             return jax.grad(
-                lambda q: self.family.log_prior(self.unravel(q)) + jnp.sum(weights * likelihood(self.unravel(q), rows))
+                lambda q: (
+                    self.family.log_prior(self.unravel(q))
+                    + jnp.sum(weights * likelihood(self.unravel(q), rows))
+                )
             )(p)
 
         def column(direction: jax.Array) -> jax.Array:

@@ -13,7 +13,11 @@ from jaxtyping import Array
 from langevax.algorithm import Algorithm
 from langevax.gradients import SVRG, Full, GradientEstimator, Minibatch
 from langevax.meanfield import MFLD, PDA, PSDCA, FictitiousPlay
-from langevax.meanfield.adaptive_steps import DualCurvatureSteps, LossCurvatureSteps, rows_to_measure
+from langevax.meanfield.adaptive_steps import (
+    DualCurvatureSteps,
+    LossCurvatureSteps,
+    rows_to_measure,
+)
 from langevax.meanfield.mfld import RELATIVE_STEP_SIZE, coordinate_steps
 from langevax.meanfield.moves import Proposal
 from langevax.problems.losses import Loss
@@ -22,11 +26,18 @@ from langevax.samplers import Langevin, Underdamped
 
 FULL_BATCH = 4 * 10**6  # rows times particles up to which every step sees all rows
 NUM_STEPS, BATCH_SIZE, BATCH_STEPS = 1000, 512, 10_000
-BATCH_SHARE = 2 / 3  # of the relative step: a batch's noise heats the particles in proportion to the step
+BATCH_SHARE = (
+    2 / 3
+)  # of the relative step: a batch's noise heats the particles in proportion to the step
 INNER_STEPS = 5
-BATCH_ROWS = 6 * 10**6  # row gradients of a method with full passes, where others use batches
+BATCH_ROWS = (
+    6 * 10**6
+)  # row gradients of a method with full passes, where others use batches
 EPOCHS, FEWEST_EPOCHS, COORDINATE_STEPS = 40, 10, 200_000  # of coordinate ascent
-ACTIVATION_SECONDS, COLUMN_SECONDS = 3e-9, 1e-10  # of a step, its gradient included (measured)
+ACTIVATION_SECONDS, COLUMN_SECONDS = (
+    3e-9,
+    1e-10,
+)  # of a step, its gradient included (measured)
 
 
 class Schedule(NamedTuple):
@@ -56,12 +67,16 @@ class Solver(NamedTuple):
     """Activations of a step and particle for each row that it sees: of the batch, or of the one row of "psdca"."""
 
 
-def algorithm(risk: MeanFieldRisk, temperature: float | Array, schedule: Schedule) -> Algorithm:
+def algorithm(
+    risk: MeanFieldRisk, temperature: float | Array, schedule: Schedule
+) -> Algorithm:
     """Return what `simulate` runs."""
     return SOLVERS[schedule.solver].make(risk, temperature, schedule)
 
 
-def estimated_seconds(schedule: Schedule, num_rows: int, num_columns: int, num_particles: int) -> float:
+def estimated_seconds(
+    schedule: Schedule, num_rows: int, num_columns: int, num_particles: int
+) -> float:
     """Return about how many seconds of a processor the steps take.
 
     >>> round(estimated_seconds(Schedule("mfld", 1000, 1.5, None), 500, 12, 500), 2)
@@ -77,55 +92,95 @@ def _gradient(schedule: Schedule) -> GradientEstimator:
     return Full() if schedule.batch_size is None else Minibatch(schedule.batch_size)
 
 
-def _mfld(risk: MeanFieldRisk, temperature: float | Array, schedule: Schedule) -> Algorithm:
+def _mfld(
+    risk: MeanFieldRisk, temperature: float | Array, schedule: Schedule
+) -> Algorithm:
     steps = coordinate_steps(risk, schedule.relative_step_size)
     mfld = MFLD(steps, temperature, _gradient(schedule), antithetic=True)
     return _following_loss(mfld, risk, schedule, schedule.batch_size or risk.max_size)
 
 
-def _svrg_mfld(risk: MeanFieldRisk, temperature: float | Array, schedule: Schedule) -> Algorithm:
+def _svrg_mfld(
+    risk: MeanFieldRisk, temperature: float | Array, schedule: Schedule
+) -> Algorithm:
     batch_size = schedule.batch_size or max(1, risk.max_size // 8)
-    period = max(2, -(-risk.max_size // (2 * batch_size)))  # as much on full passes as on batches
+    period = max(
+        2, -(-risk.max_size // (2 * batch_size))
+    )  # as much on full passes as on batches
     steps = coordinate_steps(risk, schedule.relative_step_size)
     mfld = MFLD(steps, temperature, SVRG(batch_size, period), antithetic=True)
     return _following_loss(mfld, risk, schedule, 2 * batch_size)
 
 
-def _underdamped(risk: MeanFieldRisk, temperature: float | Array, schedule: Schedule) -> Algorithm:
+def _underdamped(
+    risk: MeanFieldRisk, temperature: float | Array, schedule: Schedule
+) -> Algorithm:
     steps = jnp.sqrt(coordinate_steps(risk, schedule.relative_step_size))
-    friction = 2 * jnp.sqrt(jnp.asarray(risk.precision, steps.dtype))  # critical where only the prior pulls
+    friction = 2 * jnp.sqrt(
+        jnp.asarray(risk.precision, steps.dtype)
+    )  # critical where only the prior pulls
     underdamped = Underdamped(steps, temperature, friction, _gradient(schedule))
-    return _following_loss(underdamped, risk, schedule, schedule.batch_size or risk.max_size)
+    return _following_loss(
+        underdamped, risk, schedule, schedule.batch_size or risk.max_size
+    )
 
 
 def _following_loss(
-    algorithm: Langevin | Underdamped, risk: MeanFieldRisk, schedule: Schedule, rows_of_a_step: int
+    algorithm: Langevin | Underdamped,
+    risk: MeanFieldRisk,
+    schedule: Schedule,
+    rows_of_a_step: int,
 ) -> Algorithm:
     """Return the algorithm with step sizes that follow the curvature of the loss, unless that is constant."""
     if type(risk.loss).local_curvature is Loss.local_curvature:
         return algorithm
-    return LossCurvatureSteps(algorithm, schedule.relative_step_size, rows_to_measure(rows_of_a_step))
+    return LossCurvatureSteps(
+        algorithm, schedule.relative_step_size, rows_to_measure(rows_of_a_step)
+    )
 
 
 def _inner_steps(risk: MeanFieldRisk, schedule: Schedule) -> int:
     """Return as many steps as make INNER_STEPS passes."""
-    return INNER_STEPS * (1 if schedule.batch_size is None else max(1, risk.max_size // schedule.batch_size))
+    return INNER_STEPS * (
+        1
+        if schedule.batch_size is None
+        else max(1, risk.max_size // schedule.batch_size)
+    )
 
 
-def _pda(risk: MeanFieldRisk, temperature: float | Array, schedule: Schedule) -> Algorithm:
-    steps, inner_steps = coordinate_steps(risk, schedule.relative_step_size), _inner_steps(risk, schedule)
+def _pda(
+    risk: MeanFieldRisk, temperature: float | Array, schedule: Schedule
+) -> Algorithm:
+    steps, inner_steps = (
+        coordinate_steps(risk, schedule.relative_step_size),
+        _inner_steps(risk, schedule),
+    )
     pda = PDA(steps, temperature, inner_steps, gradient=_gradient(schedule))
     return DualCurvatureSteps(pda, schedule.relative_step_size)
 
 
-def _fictitious_play(risk: MeanFieldRisk, temperature: float | Array, schedule: Schedule) -> Algorithm:
-    steps, inner_steps = coordinate_steps(risk, schedule.relative_step_size), _inner_steps(risk, schedule)
-    play = FictitiousPlay(steps, temperature, num_inner_steps=inner_steps, gradient=_gradient(schedule))
+def _fictitious_play(
+    risk: MeanFieldRisk, temperature: float | Array, schedule: Schedule
+) -> Algorithm:
+    steps, inner_steps = (
+        coordinate_steps(risk, schedule.relative_step_size),
+        _inner_steps(risk, schedule),
+    )
+    play = FictitiousPlay(
+        steps, temperature, num_inner_steps=inner_steps, gradient=_gradient(schedule)
+    )
     return DualCurvatureSteps(play, schedule.relative_step_size)
 
 
-def _psdca(risk: MeanFieldRisk, temperature: float | Array, schedule: Schedule) -> Algorithm:
-    return PSDCA(temperature, num_inner_steps=INNER_STEPS, curvature="variance", proposal=schedule.proposal)
+def _psdca(
+    risk: MeanFieldRisk, temperature: float | Array, schedule: Schedule
+) -> Algorithm:
+    return PSDCA(
+        temperature,
+        num_inner_steps=INNER_STEPS,
+        curvature="variance",
+        proposal=schedule.proposal,
+    )
 
 
 def _steps(_rows: int, batch_size: int | None) -> int:
@@ -133,24 +188,39 @@ def _steps(_rows: int, batch_size: int | None) -> int:
 
 
 def _passes(_rows: int, batch_size: int | None) -> int:
-    return NUM_STEPS if batch_size is None else BATCH_STEPS // 3  # two batches a step, and the passes between
+    return (
+        NUM_STEPS if batch_size is None else BATCH_STEPS // 3
+    )  # two batches a step, and the passes between
 
 
 def _rounds(rows: int, batch_size: int | None) -> int:
-    return (NUM_STEPS if batch_size is None else BATCH_ROWS // rows) // (1 + INNER_STEPS)
+    return (NUM_STEPS if batch_size is None else BATCH_ROWS // rows) // (
+        1 + INNER_STEPS
+    )
 
 
 def _coordinates(rows: int, _batch_size: int | None) -> int:
     return rows * max(FEWEST_EPOCHS, min(EPOCHS, COORDINATE_STEPS // rows))
 
 
-OVERDAMPED, UNDERDAMPED, FROZEN = (RELATIVE_STEP_SIZE[kind] for kind in ("overdamped", "underdamped", "frozen"))
+OVERDAMPED, UNDERDAMPED, FROZEN = (
+    RELATIVE_STEP_SIZE[kind] for kind in ("overdamped", "underdamped", "frozen")
+)
 
 SOLVERS = {
     "mfld": Solver(_mfld, OVERDAMPED, _steps, antithetic=True),
     "svrg-mfld": Solver(_svrg_mfld, OVERDAMPED, _passes, antithetic=True, passes=3),
     "underdamped": Solver(_underdamped, UNDERDAMPED, _steps),
     "pda": Solver(_pda, FROZEN, _rounds, passes=1 + INNER_STEPS),
-    "fictitious-play": Solver(_fictitious_play, FROZEN, _rounds, passes=1 + INNER_STEPS),
-    "psdca": Solver(_psdca, OVERDAMPED, _coordinates, batches=False, from_prior=True, passes=2 + INNER_STEPS),
+    "fictitious-play": Solver(
+        _fictitious_play, FROZEN, _rounds, passes=1 + INNER_STEPS
+    ),
+    "psdca": Solver(
+        _psdca,
+        OVERDAMPED,
+        _coordinates,
+        batches=False,
+        from_prior=True,
+        passes=2 + INNER_STEPS,
+    ),
 }

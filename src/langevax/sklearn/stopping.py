@@ -71,16 +71,25 @@ class CertifiedStop:
 
     @classmethod
     def of(
-        cls, risk: MeanFieldRisk, temperature: float, key: Key[Array, ""], progress: ProgressOption
+        cls,
+        risk: MeanFieldRisk,
+        temperature: float,
+        key: Key[Array, ""],
+        progress: ProgressOption,
     ) -> "CertifiedStop":
         """Certify first: the interval does not depend on the training."""
-        return cls(risk, certify(risk, temperature, key=key, effort=EFFORT, progress=progress))
+        return cls(
+            risk, certify(risk, temperature, key=key, effort=EFFORT, progress=progress)
+        )
 
     @property
     def bound(self) -> float:
         """The largest excess at which training ends."""
         certificate = self.certificate
-        return max(certificate.width, CLOSE * (certificate.prior_objective - certificate.lower_bound))
+        return max(
+            certificate.width,
+            CLOSE * (certificate.prior_objective - certificate.lower_bound),
+        )
 
     def __call__(self, trace: Trace | None, state: Any) -> bool:
         if not self.certificate.trustworthy:
@@ -90,9 +99,15 @@ class CertifiedStop:
     def excess(self, trace: Trace) -> float:
         """Return that of the network which predicts after these records."""
         clouds = late_clouds(np.asarray(trace.values["particles"]))
-        z = outputs(self.risk.neuron, clouds.reshape(-1, clouds.shape[-1]), np.asarray(self.risk.inputs))
+        z = outputs(
+            self.risk.neuron,
+            clouds.reshape(-1, clouds.shape[-1]),
+            np.asarray(self.risk.inputs),
+        )
         as_stored = partial(jnp.asarray, dtype=self.risk.inputs.dtype)
-        return float(_excess(self.risk, as_stored(z), as_stored(self.certificate.outputs)))
+        return float(
+            _excess(self.risk, as_stored(z), as_stored(self.certificate.outputs))
+        )
 
     def warning(self, trace: Trace) -> str | None:
         """Return why the network of the whole run is not one that is certified, and what to do."""

@@ -15,7 +15,11 @@ from numpy.typing import ArrayLike
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_is_fitted,
+    validate_data,
+)
 
 from langevax import checks
 from langevax.sklearn.column_maps import NormalScores, Pieces, Squash
@@ -41,7 +45,9 @@ FEWEST_DISTINCT = 20  # rows: of fewer, repetitions are the sample itself, as in
 LARGEST_COUNT = 2.0**53  # of a row: beyond, floats are not all the whole numbers
 LEAST_TOTAL, LARGEST_TOTAL = 1e-9, 1e12  # of weights that count rows
 LARGEST_NUMBER = np.finfo(np.float64).max
-LARGEST_DISTANCE = 1e6  # of an input from the mean in deviations: beyond, every neuron is saturated
+LARGEST_DISTANCE = (
+    1e6  # of an input from the mean in deviations: beyond, every neuron is saturated
+)
 
 SMALLEST = 4  # number of columns, and step between small sizes
 MANY_COLUMNS = 1_000  # from which few rows are seen in the directions that they span
@@ -67,7 +73,9 @@ class DistinctRows:
     @property
     def copies(self) -> np.ndarray:
         """Rows that each counts as where one of them is left out, at least 1."""
-        return np.maximum(1, self.weights if self.multiplicities is None else self.multiplicities)
+        return np.maximum(
+            1, self.weights if self.multiplicities is None else self.multiplicities
+        )
 
     def with_relative_weights(self) -> "DistinctRows":
         """Return the rows with the weights of the choice of scaling and temperature, and the copies it leaves out.
@@ -80,17 +88,26 @@ class DistinctRows:
         weights = self.weights
         if np.any(weights != np.round(weights)) or weights.max() > LARGEST_COUNT:
             relative = weights / weights.max()
-            return replace(self, weights=relative / relative.mean(), multiplicities=np.ones(len(weights)))
+            return replace(
+                self,
+                weights=relative / relative.mean(),
+                multiplicities=np.ones(len(weights)),
+            )
         if len(weights) < FEWEST_DISTINCT or np.all(weights == 1):
             return self
         weights = weights / np.gcd.reduce(weights.astype(np.int64))
         group = _groups(np.ascontiguousarray(self.inputs))[1]
         shared = np.asarray(np.bincount(group))[group] > 1
-        return replace(self, weights=weights, multiplicities=np.where(shared, weights, 1.0))
+        return replace(
+            self, weights=weights, multiplicities=np.where(shared, weights, 1.0)
+        )
 
 
 def distinct_rows(
-    inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray | None, groups: np.ndarray | None = None
+    inputs: np.ndarray,
+    targets: np.ndarray,
+    weights: np.ndarray | None,
+    groups: np.ndarray | None = None,
 ) -> DistinctRows:
     """Merge equal rows, drop those of weight 0, and order the rest by target, then by column after column.
 
@@ -103,12 +120,17 @@ def distinct_rows(
         >>> sorted(zip(rows.inputs[:, 0].tolist(), rows.weights.tolist()))
         [(1.0, 3.0), (2.0, 1.0)]
     """
-    counts = np.ones(len(inputs)) if weights is None else np.asarray(weights, np.float64)
+    counts = (
+        np.ones(len(inputs)) if weights is None else np.asarray(weights, np.float64)
+    )
     used = np.flatnonzero(counts > 0)
     if len(used) and counts.max() > LARGEST_COUNT:
         counts = counts / counts.max()  # relative, and of a finite sum
     last = np.empty((len(used), 0)) if groups is None else groups[used, None]
-    columns = np.column_stack([targets[used].reshape(len(used), -1), inputs[used], last]) + 0.0  # -0.0 becomes 0.0
+    columns = (
+        np.column_stack([targets[used].reshape(len(used), -1), inputs[used], last])
+        + 0.0
+    )  # -0.0 becomes 0.0
     first, group = _groups(np.ascontiguousarray(columns, np.float64))
     rank = _lexicographic_ranks(columns[first])
     places = np.full(len(inputs), -1)
@@ -117,18 +139,27 @@ def distinct_rows(
     distinct = np.empty(len(first), int)
     distinct[rank] = used[first]
     of_rows = None if groups is None else groups[distinct]
-    return DistinctRows(inputs[distinct] + 0.0, targets[distinct], merged, places, groups=of_rows)
+    return DistinctRows(
+        inputs[distinct] + 0.0, targets[distinct], merged, places, groups=of_rows
+    )
 
 
 def _groups(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return (place of one row of each group of equal rows, group of each row)."""
     rng = np.random.default_rng(0)
-    odd = rng.integers(0, 2**63, columns.shape[1], dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+    odd = rng.integers(0, 2**63, columns.shape[1], dtype=np.uint64) * np.uint64(
+        2
+    ) + np.uint64(1)
     bits = columns.view(np.uint64)
     mixed = (bits ^ (bits >> np.uint64(29))) * odd  # wraps around
-    hashes = np.asarray(np.sum(mixed ^ (mixed >> np.uint64(32)), axis=1, dtype=np.uint64))
+    hashes = np.asarray(
+        np.sum(mixed ^ (mixed >> np.uint64(32)), axis=1, dtype=np.uint64)
+    )
     order = np.argsort(hashes, kind="stable")
-    if np.any((np.diff(hashes[order]) == 0) & np.any(np.diff(columns[order], axis=0) != 0, axis=1)):
+    if np.any(
+        (np.diff(hashes[order]) == 0)
+        & np.any(np.diff(columns[order], axis=0) != 0, axis=1)
+    ):
         order = np.lexsort(columns.T)  # two different rows share a hash: sort exactly
     new = np.append(True, np.any(np.diff(columns[order], axis=0) != 0, axis=1))
     group = np.empty(len(columns), int)
@@ -166,7 +197,9 @@ class Standardiser:
     """Applied first."""
 
     @classmethod
-    def fit(cls, inputs: np.ndarray, weights: np.ndarray, scaling: Scaling) -> "Standardiser":
+    def fit(
+        cls, inputs: np.ndarray, weights: np.ndarray, scaling: Scaling
+    ) -> "Standardiser":
         """Fit to weighted rows.
 
         `scaling="global"` uses one deviation for all columns, as for pixels; the other ones map columns first.
@@ -177,10 +210,19 @@ class Standardiser:
         mean, deviation = weighted_moments(inputs, weights)
         varies = deviation > 0
         if scaling == "global" and varies.any():
-            largest = deviation.max()  # squares of the deviations themselves could overflow
-            deviation = np.full_like(deviation, largest * np.sqrt(np.mean((deviation[varies] / largest) ** 2)))
-        deviation = np.where(varies, deviation, np.inf)  # a constant column becomes 0, also on later rows
-        return cls(mean, deviation * np.sqrt(max(1, np.count_nonzero(varies))), column_map)
+            largest = (
+                deviation.max()
+            )  # squares of the deviations themselves could overflow
+            deviation = np.full_like(
+                deviation,
+                largest * np.sqrt(np.mean((deviation[varies] / largest) ** 2)),
+            )
+        deviation = np.where(
+            varies, deviation, np.inf
+        )  # a constant column becomes 0, also on later rows
+        return cls(
+            mean, deviation * np.sqrt(max(1, np.count_nonzero(varies))), column_map
+        )
 
     def scaled(self, scales: np.ndarray) -> "Standardiser":
         """Return a standardiser whose columns are these multiples of this one's."""
@@ -188,17 +230,30 @@ class Standardiser:
 
     def origins(self) -> np.ndarray:
         """Return of which column of the table each column of the result is."""
-        return self.column_map.origins() if isinstance(self.column_map, Pieces) else np.arange(len(self.mean))
+        return (
+            self.column_map.origins()
+            if isinstance(self.column_map, Pieces)
+            else np.arange(len(self.mean))
+        )
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
         """Return (n, columns) float32."""
         inputs = inputs if self.column_map is None else self.column_map(inputs)
-        with np.errstate(over="ignore"):  # beyond the largest number is at the limit, too
-            distances = np.clip(inputs - self.mean, -LARGEST_NUMBER, LARGEST_NUMBER) / self.scale
-        return np.clip(distances, -LARGEST_DISTANCE, LARGEST_DISTANCE).astype(np.float32)
+        with np.errstate(
+            over="ignore"
+        ):  # beyond the largest number is at the limit, too
+            distances = (
+                np.clip(inputs - self.mean, -LARGEST_NUMBER, LARGEST_NUMBER)
+                / self.scale
+            )
+        return np.clip(distances, -LARGEST_DISTANCE, LARGEST_DISTANCE).astype(
+            np.float32
+        )
 
 
-def weighted_moments(columns: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def weighted_moments(
+    columns: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Return (mean, standard deviation) of each column; the deviation is 0 if it is constant up to rounding.
 
     Columns are divided by their largest number first, so that no square is too large or too small for a float.
@@ -241,7 +296,9 @@ def bucket(size: int, smallest: int = 128) -> int:
         >>> [bucket(n, 4) for n in (1, 12, 13, 33, 129, 350, 1000)]
         [4, 12, 16, 36, 144, 352, 1024]
     """
-    power = 1 << max(size - 1, 1).bit_length() - 1  # the largest power of two below size
+    power = (
+        1 << max(size - 1, 1).bit_length() - 1
+    )  # the largest power of two below size
     step = max(SMALLEST, power // 8)
     return max(smallest, -(-size // step) * step)
 
@@ -276,7 +333,9 @@ def refuse_rounded(name: str, values: Any) -> None:
     ...
     ValueError: X holds integers such as 4611686018427387904, which floats would round; subtract their least.
     """
-    columns = [values[c] for c in values.columns] if hasattr(values, "columns") else [values]
+    columns = (
+        [values[c] for c in values.columns] if hasattr(values, "columns") else [values]
+    )
     for column in columns:
         if getattr(getattr(column, "dtype", None), "kind", None) in tuple("iu"):
             array = np.asarray(column)
@@ -293,7 +352,11 @@ def _data_hash(*arrays: np.ndarray | None) -> str:
     for array in arrays:
         if array is not None:
             digest.update(f"{array.dtype.str} {array.shape}\n".encode())
-            digest.update(repr(array.tolist()).encode() if array.dtype.kind == "O" else array.tobytes())
+            digest.update(
+                repr(array.tolist()).encode()
+                if array.dtype.kind == "O"
+                else array.tobytes()
+            )
     return digest.hexdigest()
 
 
@@ -311,18 +374,28 @@ def refuse_words(name: str, values: Any, *, words: bool = False) -> None:
         return
     if isinstance(values, np.ma.MaskedArray):
         checks.plain_array(name, values, complete=False)
-    holds_rows = hasattr(values, "__len__") or hasattr(values, "__array__") or values is None
+    holds_rows = (
+        hasattr(values, "__len__") or hasattr(values, "__array__") or values is None
+    )
     if isinstance(values, str | bytes | dict | Iterator | np.generic) or not holds_rows:
-        raise ValueError(f"{name} must be an array or a table of numbers, got {checks.shown(values)}; pass one.")
+        raise ValueError(
+            f"{name} must be an array or a table of numbers, got {checks.shown(values)}; pass one."
+        )
     table: Any = values
-    columns = [table[c] for c in table.columns] if hasattr(table, "columns") else [table]
+    columns = (
+        [table[c] for c in table.columns] if hasattr(table, "columns") else [table]
+    )
     for column in columns:
         try:
             array = np.asarray(column)
         except ValueError:
-            raise ValueError(f"{name} has rows of different lengths; pass a rectangular table.") from None
+            raise ValueError(
+                f"{name} has rows of different lengths; pass a rectangular table."
+            ) from None
         if array.dtype.kind in "Mm":
-            raise ValueError(f"{name} holds dates or durations; pass numbers, such as days since the first of them.")
+            raise ValueError(
+                f"{name} holds dates or durations; pass numbers, such as days since the first of them."
+            )
         if array.dtype.kind in "OUS" and array.ndim and not words:
             _refuse_entries(name, array)
 
@@ -354,7 +427,9 @@ def checked_exposure(exposure: Any, num_rows: int) -> np.ndarray:
     refuse_words("exposure", exposure)
     values = np.asarray(column_or_1d(np.asarray(exposure)), np.float64)
     if len(values) != num_rows:
-        raise ValueError(f"exposure has {len(values)} entries, but X has {num_rows} rows; pass one for each row.")
+        raise ValueError(
+            f"exposure has {len(values)} entries, but X has {num_rows} rows; pass one for each row."
+        )
     wrong = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
     if len(wrong):
         raise ValueError(
@@ -372,7 +447,9 @@ def refuse_missing_labels(y: Any) -> None:
     ...
     ValueError: y[1] is None, not a label; leave out rows without a label, or give them one of their own.
     """
-    labels = np.asarray(y, dtype=object) if isinstance(y, list | tuple) else np.asarray(y)
+    labels = (
+        np.asarray(y, dtype=object) if isinstance(y, list | tuple) else np.asarray(y)
+    )
     if labels.dtype != object or y is None:  # without labels scikit-learn says so
         return
     for place, label in enumerate(labels.flat):
@@ -389,7 +466,9 @@ def _refuse_entries(name: str, array: np.ndarray) -> None:
             remedy = "pass floats, or one column for each word"
             if name == "y":
                 remedy = "pass y.astype(float), or for classes fit a classifier"
-            raise ValueError(f"{name} holds words such as {str(entry)!r}, not numbers; {remedy}.")
+            raise ValueError(
+                f"{name} holds words such as {str(entry)!r}, not numbers; {remedy}."
+            )
         if not hasattr(entry, "__float__") and entry is not None:
             raise TypeError(
                 f"{name} holds {checks.shown(entry)}, where each entry of the argument must be a number and no string "
@@ -406,7 +485,11 @@ class RowEstimator(SavedEstimator):
     n_features_in_: int
 
     def _training_rows(
-        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None, groups: ArrayLike | None = None
+        self,
+        X: Any,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None,
+        groups: ArrayLike | None = None,
     ) -> DistinctRows:
         return self._distinct_rows(X, y, sample_weight, groups)
 
@@ -426,7 +509,11 @@ class RowEstimator(SavedEstimator):
         X, y = self._validated(X, y)
         if exposure is not None:
             X = np.column_stack([X, checked_exposure(exposure, len(X))])
-        weights = None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        weights = (
+            None
+            if sample_weight is None
+            else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        )
         codes = None if groups is None else group_codes(groups, len(X), weights)
         self.data_sha256_: str = _data_hash(X, y, weights, codes)
         vars(self).pop("card_", None)  # of the model that was loaded, not of this fit
@@ -437,7 +524,9 @@ class RowEstimator(SavedEstimator):
         if self.relative_weights:
             rows = rows.with_relative_weights()
         if len(rows.weights) == 1 and rows.weights[0] < 2:
-            raise ValueError("sample_weight is positive for one row only; give at least two rows a positive weight.")
+            raise ValueError(
+                "sample_weight is positive for one row only; give at least two rows a positive weight."
+            )
         return rows
 
     def _seed(self) -> int:
@@ -464,7 +553,15 @@ class NumberTargets(RegressorMixin):
         refuse_words("X", X)
         refuse_words("y", y)
         several: Any = self.__sklearn_tags__().target_tags.multi_output
-        X, y = validate_data(self, X, y, dtype=np.float64, multi_output=several, y_numeric=True, ensure_min_samples=2)
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            dtype=np.float64,
+            multi_output=several,
+            y_numeric=True,
+            ensure_min_samples=2,
+        )
         return X, np.asarray(y, np.float64)
 
     def _encode(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray:

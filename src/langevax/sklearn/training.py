@@ -31,17 +31,32 @@ from langevax.problems.neurons import Neuron, Tanh, TanhTanh
 from langevax.run import Result, simulate
 from langevax.run.simulate import Callback
 from langevax.sklearn.solvers import SOLVERS, Schedule, algorithm, estimated_seconds
-from langevax.sklearn.table import FEWEST_ROWS, SMALLEST, bucket, eigenbasis, in_buckets, padded, row_span, widened
+from langevax.sklearn.table import (
+    FEWEST_ROWS,
+    SMALLEST,
+    bucket,
+    eigenbasis,
+    in_buckets,
+    padded,
+    row_span,
+    widened,
+)
 
 RECORDS = 100
-RECORD_ELEMENTS = 2 * 10**7  # numbers in all recorded duals, or particles: beyond, fewer records
+RECORD_ELEMENTS = (
+    2 * 10**7
+)  # numbers in all recorded duals, or particles: beyond, fewer records
 PARTICLES, ROWS = "particles", "rows"  # axes of a mesh of devices
-MOST_ROW_SHARDS = 32  # devices that share rows: a power of two, of which little padding is a multiple
+MOST_ROW_SHARDS = (
+    32  # devices that share rows: a power of two, of which little padding is a multiple
+)
 MOST_SHAPES = 4  # of problems whose programs are kept in memory
 EXACT_SECONDS = 10.0  # of a processor: beyond, padding would cost more than compiling
 STABLE_STEP = 2.0  # relative step up to which descent on a convex function cannot swing
 MOST_HALVINGS = 4  # of a step size at which outputs alternate
-SWING_RECORDS = 16  # of the dual vector at the end of a run, which are examined for a swing
+SWING_RECORDS = (
+    16  # of the dual vector at the end of a run, which are examined for a swing
+)
 LEAST_CURVATURE = 0.15  # of a loss of labels, for the first temperature: that of separated classes tends to 0
 SWING_SHARE = 0.5  # of their variance that alternates: 0.96 in a swing, at most 0.1 in fits that settled (measured)
 
@@ -63,7 +78,11 @@ class TrainingTask(NamedTuple):
     def subset(self, rows: np.ndarray) -> "TrainingTask":
         """Return the problem of these rows."""
         labels = None if self.labels is None else self.labels[rows]
-        return self._replace(targets=self.targets[rows], regressands=self.regressands[rows], labels=labels)
+        return self._replace(
+            targets=self.targets[rows],
+            regressands=self.regressands[rows],
+            labels=labels,
+        )
 
     def without(self, outputs: np.ndarray) -> "TrainingTask":
         """Return the regression of what outputs (n,) or (n, C) leave of the targets."""
@@ -107,12 +126,20 @@ class Network:
     @property
     def length(self) -> int:
         """Rows stored."""
-        return bucket(len(self.inputs), FEWEST_ROWS) if self.num_rows is None else self.num_rows
+        return (
+            bucket(len(self.inputs), FEWEST_ROWS)
+            if self.num_rows is None
+            else self.num_rows
+        )
 
     @property
     def width(self) -> int:
         """Columns stored."""
-        return bucket(self.num_coordinates, SMALLEST) if self.num_columns is None else self.num_columns
+        return (
+            bucket(self.num_coordinates, SMALLEST)
+            if self.num_columns is None
+            else self.num_columns
+        )
 
     @property
     def num_coordinates(self) -> int:
@@ -120,7 +147,9 @@ class Network:
         every = self.inputs.shape[1] if self.span is None else self.span.shape[1]
         return every if self.num_directions is None else min(every, self.num_directions)
 
-    def risk(self, temperature: float, and_at: np.ndarray | None = None) -> MeanFieldRisk:
+    def risk(
+        self, temperature: float, and_at: np.ndarray | None = None
+    ) -> MeanFieldRisk:
         """Return the risk with the quadratic penalty that makes the prior N(0, I / prior_precision).
 
         The inputs (m, d) `and_at` are stored after the rows, as padding where the network has outputs, too.
@@ -128,16 +157,32 @@ class Network:
         others = [] if and_at is None else [and_at]
         rotated = np.concatenate([self.inputs, *others]) @ self.basis
         targets, weights = self.task.targets, self.weights.astype(np.float32)
-        rows = [padded(array, self.length) for array in (widened(rotated, self.width), targets, weights)]
+        rows = [
+            padded(array, self.length)
+            for array in (widened(rotated, self.width), targets, weights)
+        ]
         precision = np.float32(temperature * self.prior_precision)
-        return MeanFieldRisk(self.task.neuron, self.task.loss, rows[0], rows[1], precision, rows[2], len(self.inputs))
+        return MeanFieldRisk(
+            self.task.neuron,
+            self.task.loss,
+            rows[0],
+            rows[1],
+            precision,
+            rows[2],
+            len(self.inputs),
+        )
 
     @cached_property
     def basis(self) -> np.ndarray:
         """Principal directions (d, coordinates) of the inputs."""
         if self.span is None:
             return eigenbasis(self.inputs, self.weights)[:, -self.num_coordinates :]
-        return self.span @ eigenbasis(self.inputs @ self.span, self.weights)[:, -self.num_coordinates :]
+        return (
+            self.span
+            @ eigenbasis(self.inputs @ self.span, self.weights)[
+                :, -self.num_coordinates :
+            ]
+        )
 
     def rotated(self, particles: Any, back: bool = False) -> np.ndarray:
         """Return particles of the standardised columns as particles of the eigenbasis, padded, or `back`.
@@ -145,7 +190,11 @@ class Network:
         Back there, weights of directions that vary too little are 0. Those of directions outside of the span, on which
         no output at a row depends, have the law of the prior.
         """
-        neuron, k, particles = self.task.neuron, self.num_coordinates, np.array(particles)
+        neuron, k, particles = (
+            self.task.neuron,
+            self.num_coordinates,
+            np.array(particles),
+        )
         if back:
             particles = narrowed(neuron, particles, self.width, k)
         weights = neuron.input_weights(k if back else self.inputs.shape[1])
@@ -157,56 +206,83 @@ class Network:
         if back and self.span is not None:
             moved += self._outside_of_the_span(moved)
         particles = np.concatenate([others[0], moved, others[1]], axis=-1)
-        return particles if back else with_more_columns(neuron, particles, k, self.width)
+        return (
+            particles if back else with_more_columns(neuron, particles, k, self.width)
+        )
 
     def _outside_of_the_span(self, seen: np.ndarray) -> np.ndarray:
         """Draw the part of weights like `seen` that is orthogonal to all rows; equal weights have the same part."""
         assert self.span is not None
         rng = np.random.default_rng(zlib.crc32(seen.tobytes()))
-        draws = rng.standard_normal(seen.shape, np.float32) / np.float32(np.sqrt(self.prior_precision))
+        draws = rng.standard_normal(seen.shape, np.float32) / np.float32(
+            np.sqrt(self.prior_precision)
+        )
         return draws - draws @ self.span @ self.span.T
 
     def rescaled(self, factor: float) -> "Network":
         """Return the problem with the neurons' output scale times `factor`."""
-        neuron = dataclasses.replace(self.task.neuron, scale=self.task.neuron.scale * factor)
+        neuron = dataclasses.replace(
+            self.task.neuron, scale=self.task.neuron.scale * factor
+        )
         return dataclasses.replace(self, task=self.task._replace(neuron=neuron))
 
     def with_columns_times(self, scales: np.ndarray) -> "Network":
         """Return the problem whose standardised columns are these multiples of this one's."""
         inputs = self.inputs * scales.astype(self.inputs.dtype)
-        return dataclasses.replace(self, inputs=inputs, span=None if self.span is None else row_span(inputs))
+        return dataclasses.replace(
+            self, inputs=inputs, span=None if self.span is None else row_span(inputs)
+        )
 
     def subset(self, rows: np.ndarray, num_rows: int | None = None) -> "Network":
         """Return the problem of these rows, in an eigenbasis of their own, within the span of all rows.
 
         Stored as `num_rows` rows, such as the `length` of this problem, whose programs then serve the subset as well.
         """
-        task, inputs, weights = self.task.subset(rows), self.inputs[rows], self.weights[rows]
-        return dataclasses.replace(self, task=task, inputs=inputs, weights=weights, num_rows=num_rows)
+        task, inputs, weights = (
+            self.task.subset(rows),
+            self.inputs[rows],
+            self.weights[rows],
+        )
+        return dataclasses.replace(
+            self, task=task, inputs=inputs, weights=weights, num_rows=num_rows
+        )
 
     def exact(self) -> "Network":
         """Return the problem without padding."""
-        return dataclasses.replace(self, num_rows=len(self.inputs), num_columns=self.num_coordinates)
+        return dataclasses.replace(
+            self, num_rows=len(self.inputs), num_columns=self.num_coordinates
+        )
 
     def split_over(self, devices: int) -> "Network":
         """Return the problem stored as a multiple of `devices` rows."""
         return dataclasses.replace(self, num_rows=-(-self.length // devices) * devices)
 
 
-def stored(network: Network, schedule: Schedule, num_particles: int, sharding: Mesh | None) -> Network:
+def stored(
+    network: Network, schedule: Schedule, num_particles: int, sharding: Mesh | None
+) -> Network:
     """Return the problem as it is stored for a fit: exact where that takes long, rows split evenly over the mesh."""
-    if estimated_seconds(schedule, len(network.inputs), network.num_coordinates, num_particles) > EXACT_SECONDS:
+    if (
+        estimated_seconds(
+            schedule, len(network.inputs), network.num_coordinates, num_particles
+        )
+        > EXACT_SECONDS
+    ):
         network = network.exact()
     return network.split_over(1 if sharding is None else sharding.shape.get(ROWS, 1))
 
 
-def narrowed(neuron: Neuron, particles: np.ndarray, width: int, num_columns: int) -> np.ndarray:
+def narrowed(
+    neuron: Neuron, particles: np.ndarray, width: int, num_columns: int
+) -> np.ndarray:
     """Return particles (..., size) for inputs of `width` columns without the weights of all but the first ones."""
     first = neuron.input_weights(width).start
     return np.delete(particles, np.arange(first + num_columns, first + width), axis=-1)
 
 
-def with_more_columns(neuron: Neuron, particles: np.ndarray, num_columns: int, width: int) -> np.ndarray:
+def with_more_columns(
+    neuron: Neuron, particles: np.ndarray, num_columns: int, width: int
+) -> np.ndarray:
     """Return particles (..., size) with weights 0 of more columns, `width` in all."""
     end = neuron.input_weights(num_columns).stop
     zeros = np.zeros((*particles.shape[:-1], width - num_columns), particles.dtype)
@@ -238,10 +314,21 @@ def train(
     `record_size`: numbers that a record will have, where these are more than those of the particles trained.
     """
     shapes = tuple(np.shape(leaf) for leaf in jax.tree.leaves(risk))
-    keep_few_programs(shapes, getattr(start, "position", start).shape, schedule.solver, schedule.batch_size)
+    keep_few_programs(
+        shapes,
+        getattr(start, "position", start).shape,
+        schedule.solver,
+        schedule.batch_size,
+    )
     if isinstance(start, np.ndarray):
-        start = jax.device_put(start)  # without a program for its shape, which `jnp.asarray` has
-    size = max(record_size, risk.targets.size, math.prod(getattr(start, "position", start).shape))
+        start = jax.device_put(
+            start
+        )  # without a program for its shape, which `jnp.asarray` has
+    size = max(
+        record_size,
+        risk.targets.size,
+        math.prod(getattr(start, "position", start).shape),
+    )
     records = int(np.clip(RECORD_ELEMENTS // size, 20, RECORDS))
     every = odd_interval(schedule.num_steps // records)
     if stop is not None:
@@ -302,7 +389,9 @@ class SteadyRun(NamedTuple):
         """Of each record."""
         assert self.result.trace is not None
         phases = np.searchsorted(self.result.phases[:-1], self.result.trace.steps)
-        return self.schedule.relative_step_size * 2.0 ** (max(1, len(self.result.phases)) - 1 - phases)
+        return self.schedule.relative_step_size * 2.0 ** (
+            max(1, len(self.result.phases)) - 1 - phases
+        )
 
     @property
     def converged(self) -> bool:
@@ -329,8 +418,13 @@ def train_until_steady(
             break
         schedule = schedule._replace(relative_step_size=schedule.relative_step_size / 2)
         if "checkpoint" in saving:
-            run |= {**saving, "checkpoint": Path(saving["checkpoint"]) / f"shorter-{number + 1}"}
-        last = train(risk, temperature, schedule, last, random.fold_in(key, number), **run)
+            run |= {
+                **saving,
+                "checkpoint": Path(saving["checkpoint"]) / f"shorter-{number + 1}",
+            }
+        last = train(
+            risk, temperature, schedule, last, random.fold_in(key, number), **run
+        )
         result = result.then(last)
     return SteadyRun(result, last, schedule)
 
@@ -368,7 +462,11 @@ def alternation(values: np.ndarray) -> float:
     centred = (values - values.mean(0)).reshape(len(values), -1).astype(np.float64)
     signs = (-1.0) ** np.arange(len(values))
     total = float(np.sum(centred**2))
-    return float(np.sum((signs @ centred) ** 2)) / len(values) / total if total > 0 else 0.0
+    return (
+        float(np.sum((signs @ centred) ** 2)) / len(values) / total
+        if total > 0
+        else 0.0
+    )
 
 
 def outputs(neuron: Neuron, cloud: np.ndarray, inputs: np.ndarray) -> np.ndarray:
@@ -382,13 +480,23 @@ def slopes(neuron: Neuron, cloud: np.ndarray, inputs: np.ndarray) -> np.ndarray:
     return gradients[:, None] if gradients.ndim == 2 else gradients
 
 
-def _in_blocks(function: Callable[..., Array], neuron: Neuron, cloud: np.ndarray, inputs: np.ndarray) -> np.ndarray:
+def _in_blocks(
+    function: Callable[..., Array],
+    neuron: Neuron,
+    cloud: np.ndarray,
+    inputs: np.ndarray,
+) -> np.ndarray:
     """Return `function` of at most `predicted_rows` at a time, padded so that few shapes compile."""
     d = inputs.shape[1]
     cloud = with_more_columns(neuron, np.asarray(cloud), d, bucket(d, SMALLEST))
     length = sizes().predicted_rows
     blocks = [inputs[i : i + length] for i in range(0, len(inputs), length)]
-    return np.concatenate([np.asarray(function(neuron, cloud, in_buckets(rows)))[: len(rows)] for rows in blocks])
+    return np.concatenate(
+        [
+            np.asarray(function(neuron, cloud, in_buckets(rows)))[: len(rows)]
+            for rows in blocks
+        ]
+    )
 
 
 @eqx.filter_jit
@@ -424,8 +532,14 @@ def mesh_of(devices: int | Mapping[str, int] | None, num_particles: int) -> Mesh
             "{'particles': 2, 'rows': 2}."
         )
     for name, number in counts.items():
-        checks.positive_int("devices" if devices is number else f"devices[{name!r}]", number)
-    total, particles, rows = math.prod(counts.values()), counts.get(PARTICLES, 1), counts.get(ROWS, 1)
+        checks.positive_int(
+            "devices" if devices is number else f"devices[{name!r}]", number
+        )
+    total, particles, rows = (
+        math.prod(counts.values()),
+        counts.get(PARTICLES, 1),
+        counts.get(ROWS, 1),
+    )
     if total > jax.device_count():
         raise ValueError(
             f"devices is {devices}, but JAX has {jax.device_count()}; pass fewer, or ask for more before anything is "
@@ -440,4 +554,6 @@ def mesh_of(devices: int | Mapping[str, int] | None, num_particles: int) -> Mesh
         raise ValueError(
             f"devices['rows'] is {rows}, over which rows do not split evenly; pass a divisor of {MOST_ROW_SHARDS}."
         )
-    return Mesh(np.array(jax.devices()[:total]).reshape(tuple(counts.values())), tuple(counts))
+    return Mesh(
+        np.array(jax.devices()[:total]).reshape(tuple(counts.values())), tuple(counts)
+    )

@@ -42,7 +42,15 @@ from langevax.sklearn.table import (
     weighted_moments,
 )
 from langevax.sklearn.training import keep_few_programs, root_key
-from langevax.teacher_student import Converge, Explore, Matching, ReLUNetwork, TwoPhaseFit, match_neurons, two_phase
+from langevax.teacher_student import (
+    Converge,
+    Explore,
+    Matching,
+    ReLUNetwork,
+    TwoPhaseFit,
+    match_neurons,
+    two_phase,
+)
 from langevax.teacher_student.errors import block_size_for
 from langevax.teacher_student.phases import curvature_bound
 from langevax.teacher_student.two_phase import Settled, network_and_loss
@@ -77,12 +85,16 @@ class NetworkUnits:
         mean, deviation = weighted_moments(rows.targets, rows.weights)
         inputs = Standardiser.fit(rows.inputs, rows.weights, "columns")
         varying = np.count_nonzero(np.isfinite(inputs.scale))
-        return cls(inputs, float(max(1, varying) ** -0.5), float(mean), float(deviation))
+        return cls(
+            inputs, float(max(1, varying) ** -0.5), float(mean), float(deviation)
+        )
 
     def prepared(self, inputs: np.ndarray) -> np.ndarray:
         """Return the network's inputs (n, d + 1) float32."""
         standardised = self.inputs(inputs)
-        return np.column_stack([standardised, np.full(len(inputs), self.constant, np.float32)])
+        return np.column_stack(
+            [standardised, np.full(len(inputs), self.constant, np.float32)]
+        )
 
 
 @dataclass(eq=False, repr=False)
@@ -169,7 +181,9 @@ class TwoPhaseReLURegressor(NumberTargets, RowEstimator):
         **SHARED,
     }
 
-    def fit(self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(
+        self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> Self:
         """Choose the weight decay, explore, converge.
 
         Args:
@@ -199,13 +213,18 @@ class TwoPhaseReLURegressor(NumberTargets, RowEstimator):
         self.switch_step_: int = fit.switch
         self.n_iter_: int = int(fit.result.steps)
         self.switch_reason_: str = self._reason(fit.switch)
-        self.converged_: bool = self.n_iter_ - self.switch_step_ < self.num_converge_steps
+        self.converged_: bool = (
+            self.n_iter_ - self.switch_step_ < self.num_converge_steps
+        )
         self.history_: dict[str, np.ndarray] = {
             "steps": np.empty(0, int),
             "loss": np.empty((self.num_restarts, 0)),
         }
         if (trace := fit.result.trace) is not None:
-            self.history_ = {"steps": trace.steps, "loss": np.asarray(trace.values["loss"])}
+            self.history_ = {
+                "steps": trace.steps,
+                "loss": np.asarray(trace.values["loss"]),
+            }
         return self
 
     def predict(self, X: Table) -> np.ndarray:
@@ -242,24 +261,49 @@ class TwoPhaseReLURegressor(NumberTargets, RowEstimator):
                 f"pass (neurons, {d}), or (neurons, {d + 1}) with biases last."
             )
         biases = inner[:, d] if inner.shape[1] > d else np.zeros(len(inner))
-        used = np.where(np.isfinite(self.units_.inputs.scale), self.units_.inputs.scale, 0.0)
-        biases = (biases + inner[:, :d] @ self.units_.inputs.mean) / self.units_.constant
+        used = np.where(
+            np.isfinite(self.units_.inputs.scale), self.units_.inputs.scale, 0.0
+        )
+        biases = (
+            biases + inner[:, :d] @ self.units_.inputs.mean
+        ) / self.units_.constant
         size = self.units_.target_scale or 1.0
-        return match_neurons(self.network_, (outer / size, np.column_stack([inner[:, :d] * used, biases])))
+        return match_neurons(
+            self.network_,
+            (outer / size, np.column_stack([inner[:, :d] * used, biases])),
+        )
 
     def plot_trajectory(self, axes: "Axes | None" = None) -> "Axes":
         """Plot the training loss of every restart through both phases, the returned one in colour, and the switch."""
         check_is_fitted(self)
-        axes, steps, losses = new_axes(axes), self.history_["steps"], self.history_["loss"]
+        axes, steps, losses = (
+            new_axes(axes),
+            self.history_["steps"],
+            self.history_["loss"],
+        )
         from matplotlib.ticker import LogLocator, StrMethodFormatter
 
-        others = [losses[restart] for restart in range(len(losses)) if restart != self.best_restart_]
+        others = [
+            losses[restart]
+            for restart in range(len(losses))
+            if restart != self.best_restart_
+        ]
         for loss in others:
             axes.plot(steps, loss, color=theme.GREY, linewidth=0.8, alpha=0.6)
         label = f"the best of {len(losses)} restarts" if others else None
-        axes.plot(steps, losses[self.best_restart_], color=theme.OKABE_ITO[0], label=label, zorder=3)
+        axes.plot(
+            steps,
+            losses[self.best_restart_],
+            color=theme.OKABE_ITO[0],
+            label=label,
+            zorder=3,
+        )
         axes.axvline(self.switch_step_, color=theme.INK, linestyle="--", linewidth=0.8)
-        above = {"xy": (self.switch_step_, 1), "xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
+        above = {
+            "xy": (self.switch_step_, 1),
+            "xycoords": ("data", "axes fraction"),
+            "textcoords": "offset points",
+        }
         axes.annotate("explore", xytext=(-4, 3), ha="right", **above)
         axes.annotate("converge", xytext=(4, 3), ha="left", **above)
         axes.set(xlabel="step", ylabel="half the mean square error", yscale="log")
@@ -281,7 +325,9 @@ class TwoPhaseReLURegressor(NumberTargets, RowEstimator):
         axes = new_axes(axes)
         names, signs, weights = self._neurons()
         limit = float(np.abs(weights).max()) or 1.0
-        image = axes.imshow(weights, cmap=theme.DIVERGING, vmin=-limit, vmax=limit, aspect="auto")
+        image = axes.imshow(
+            weights, cmap=theme.DIVERGING, vmin=-limit, vmax=limit, aspect="auto"
+        )
         axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
         axes.set_yticks(range(len(signs)), [SIGNS[int(sign)] for sign in signs])
         axes.set_ylabel("neurons, by the sign of their outer weight")
@@ -293,17 +339,27 @@ class TwoPhaseReLURegressor(NumberTargets, RowEstimator):
     def _neurons(self) -> tuple[list[str], np.ndarray, np.ndarray]:
         """Return column names, signs, and weights (neurons, columns) of standardised columns, in the figure's order."""
         outer, inner = (np.asarray(leaf, np.float64) for leaf in self.network_)
-        weights = inner * self.units_.constant  # prepared columns are the standardised ones times 1 / sqrt(d)
+        weights = (
+            inner * self.units_.constant
+        )  # prepared columns are the standardised ones times 1 / sqrt(d)
         order = np.lexsort((-np.linalg.norm(weights, axis=1), -np.sign(outer)))
         weights, d = weights[order], weights.shape[1] - 1
-        shown = np.sort(np.argsort(-np.abs(weights[:, :d]).max(0), kind="stable")[:SHOWN_COLUMNS])
+        shown = np.sort(
+            np.argsort(-np.abs(weights[:, :d]).max(0), kind="stable")[:SHOWN_COLUMNS]
+        )
         names = getattr(self, "feature_names_in_", [f"x{j}" for j in range(d)])
-        return [*(str(names[j]) for j in shown), "bias"], np.sign(outer[order]), weights[:, [*shown, d]]
+        return (
+            [*(str(names[j]) for j in shown), "bias"],
+            np.sign(outer[order]),
+            weights[:, [*shown, d]],
+        )
 
     @property
     def record_every(self) -> int:
         """Steps between records."""
-        return max(1, (self.num_explore_steps or self.num_converge_steps) // NUM_RECORDS)
+        return max(
+            1, (self.num_explore_steps or self.num_converge_steps) // NUM_RECORDS
+        )
 
     def converge_phase(self, curvature: float, decay: float) -> Converge:
         """Return phase II, to whose curvature the weight decay is added."""
@@ -313,13 +369,22 @@ class TwoPhaseReLURegressor(NumberTargets, RowEstimator):
     def _fit_constant(self) -> Self:
         """Predict targets that do not vary as they are."""
         m, d = self.num_particles, self.n_features_in_
-        self.network_, self.intercept_ = ReLUNetwork(np.ones(m, np.float32), np.zeros((m, d + 1), np.float32)), 0.0
-        self.restart_losses_, self.best_restart_ = np.zeros(self.num_restarts, np.float32), 0
+        self.network_, self.intercept_ = (
+            ReLUNetwork(np.ones(m, np.float32), np.zeros((m, d + 1), np.float32)),
+            0.0,
+        )
+        self.restart_losses_, self.best_restart_ = (
+            np.zeros(self.num_restarts, np.float32),
+            0,
+        )
         self.num_positive_ = np.full(self.num_restarts, m)
         self.switch_step_, self.n_iter_, self.converged_ = 0, 0, True
         self.switch_reason_ = "all targets are equal"
         self.weight_decay_, self.held_out_ = 0.0, {}
-        self.history_ = {"steps": np.empty(0, int), "loss": np.empty((self.num_restarts, 0), np.float32)}
+        self.history_ = {
+            "steps": np.empty(0, int),
+            "loss": np.empty((self.num_restarts, 0), np.float32),
+        }
         return self
 
     def _reason(self, switch: int) -> str:
@@ -349,30 +414,48 @@ class PaddedRows(NamedTuple):
     weights: np.ndarray
 
 
-def train(model: TwoPhaseReLURegressor, rows: DistinctRows, key: Key[Array, ""]) -> TrainedNetwork:
+def train(
+    model: TwoPhaseReLURegressor, rows: DistinctRows, key: Key[Array, ""]
+) -> TrainedNetwork:
     """Choose the weight decay where it is "auto", then run both phases on all rows."""
     split_key, choice_key, fit_key = random.split(key, 3)
     units, length = model.units_, bucket(len(rows.inputs))
-    targets = ((rows.targets - units.target_mean) / units.target_scale).astype(np.float32)
+    targets = ((rows.targets - units.target_mean) / units.target_scale).astype(
+        np.float32
+    )
     weights = np.zeros(length, np.float32)
     weights[: len(rows.weights)] = rows.weights
-    problem = PaddedRows(padded(units.prepared(rows.inputs), length), padded(targets, length), weights)
-    keep_few_programs("two phases", problem.inputs.shape, model.num_particles, model.num_restarts)
+    problem = PaddedRows(
+        padded(units.prepared(rows.inputs), length), padded(targets, length), weights
+    )
+    keep_few_programs(
+        "two phases", problem.inputs.shape, model.num_particles, model.num_restarts
+    )
     curvature = curvature_bound(problem.inputs, model.num_particles, problem.weights)
     decay, errors = model.weight_decay, {}
     if isinstance(decay, str):
         decay = max(DECAYS)
         if len(rows.inputs) >= FEWEST_ROWS:
-            chosen = np.asarray(random.permutation(split_key, length))  # of a length that is compiled once
-            held_out = chosen[chosen < len(rows.inputs)][: int(HELD_OUT * len(rows.inputs))]
+            chosen = np.asarray(
+                random.permutation(split_key, length)
+            )  # of a length that is compiled once
+            held_out = chosen[chosen < len(rows.inputs)][
+                : int(HELD_OUT * len(rows.inputs))
+            ]
             errors = held_out_errors(model, problem, held_out, curvature, choice_key)
             decay = min(errors, key=lambda decay: errors[decay])
-    fit = run_phases(model, problem, curvature, model.converge_phase(curvature, decay), fit_key)
+    fit = run_phases(
+        model, problem, curvature, model.converge_phase(curvature, decay), fit_key
+    )
     return TrainedNetwork(fit, intercept(fit.network, problem), float(decay), errors)
 
 
 def run_phases(
-    model: TwoPhaseReLURegressor, rows: PaddedRows, curvature: float, converge: Converge, key: Key[Array, ""]
+    model: TwoPhaseReLURegressor,
+    rows: PaddedRows,
+    curvature: float,
+    converge: Converge,
+    key: Key[Array, ""],
 ) -> TwoPhaseFit:
     """Run both phases on these rows; phase I ends at a plateau where the temperature is constant."""
     explore = Explore(
@@ -400,7 +483,11 @@ def run_phases(
 
 
 def held_out_errors(
-    model: TwoPhaseReLURegressor, problem: PaddedRows, held_out: np.ndarray, curvature: float, key: Key[Array, ""]
+    model: TwoPhaseReLURegressor,
+    problem: PaddedRows,
+    held_out: np.ndarray,
+    curvature: float,
+    key: Key[Array, ""],
 ) -> dict[float, float]:
     """Return errors on held-out rows by decay: one exploration, then phase II at one decay after the other.
 
@@ -410,9 +497,14 @@ def held_out_errors(
     weights[held_out] = 0
     training = problem._replace(weights=weights)
     key, explore_key = random.split(key)
-    run = run_phases(model, training, curvature, Converge(num_steps=0), explore_key).result
+    run = run_phases(
+        model, training, curvature, Converge(num_steps=0), explore_key
+    ).result
     neurons = model.num_particles * model.num_restarts
-    errors, block_size = {}, block_size_for(neurons, training.inputs.shape[1])  # of the fit's program
+    errors, block_size = (
+        {},
+        block_size_for(neurons, training.inputs.shape[1]),
+    )  # of the fit's program
     for decay in DECAYS:
         converge, key = model.converge_phase(curvature, decay), random.fold_in(key, 1)
         run = simulate(
@@ -429,15 +521,27 @@ def held_out_errors(
         )
         assert run.trace is not None
         best = int(np.argmin(run.trace.values["loss"][:, -1]))
-        network = jax.tree.map(lambda leaf, best=best: np.asarray(leaf)[best], run.position)
-        residuals = problem.targets - outputs(network, problem.inputs) - intercept(network, training)
-        errors[decay] = float(np.average(residuals[held_out] ** 2, weights=problem.weights[held_out]))
+        network = jax.tree.map(
+            lambda leaf, best=best: np.asarray(leaf)[best], run.position
+        )
+        residuals = (
+            problem.targets
+            - outputs(network, problem.inputs)
+            - intercept(network, training)
+        )
+        errors[decay] = float(
+            np.average(residuals[held_out] ** 2, weights=problem.weights[held_out])
+        )
     return errors
 
 
 def intercept(network: ReLUNetwork, problem: PaddedRows) -> float:
     """Return the mean residual of the network."""
-    return float(np.average(problem.targets - outputs(network, problem.inputs), weights=problem.weights))
+    return float(
+        np.average(
+            problem.targets - outputs(network, problem.inputs), weights=problem.weights
+        )
+    )
 
 
 def outputs(network: ReLUNetwork, prepared: np.ndarray) -> np.ndarray:

@@ -50,9 +50,13 @@ class WeightFunctions:
         encoder = self._basis_encoder()
         weights, outer = self._inner_and_outer_weights()  # type: ignore[attr-defined]
         signs = np.where(outer < 0, -1.0, 1.0)[:, None]
-        return encoder.weight_functions(signs * weights / self.standardiser_.scale, self._times(grid))
+        return encoder.weight_functions(
+            signs * weights / self.standardiser_.scale, self._times(grid)
+        )
 
-    def slope_functions(self, X: AnyCurves, grid: ArrayLike | None = None) -> np.ndarray:
+    def slope_functions(
+        self, X: AnyCurves, grid: ArrayLike | None = None
+    ) -> np.ndarray:
         """Return beta(t) of every curve: the response of the output to a small change of the curve at t.
 
             output(x + e) - output(x) = mean over D of beta e        for small e
@@ -72,8 +76,16 @@ class WeightFunctions:
         """
         encoder = self._basis_encoder()
         columns = self._columns(X)  # type: ignore[attr-defined]
-        gradients = slopes(self.neuron_, self.clouds_.reshape(-1, self.clouds_.shape[-1]), self.standardiser_(columns))
-        gradients = gradients / self.standardiser_.scale * np.reshape(getattr(self, "target_scale_", 1.0), (-1, 1))
+        gradients = slopes(
+            self.neuron_,
+            self.clouds_.reshape(-1, self.clouds_.shape[-1]),
+            self.standardiser_(columns),
+        )
+        gradients = (
+            gradients
+            / self.standardiser_.scale
+            * np.reshape(getattr(self, "target_scale_", 1.0), (-1, 1))
+        )
         strongest = np.abs(gradients).sum((0, 2)).argmax()
         return encoder.weight_functions(gradients[:, strongest], self._times(grid))
 
@@ -150,19 +162,48 @@ class WeightFunctions:
             't'
         """
         times, axes = self._times(grid), new_axes(axes)
-        _bands(axes, times, _block(self.weight_functions(grid), block), theme.METHODS["MFLD"][0], "neurons")
+        _bands(
+            axes,
+            times,
+            _block(self.weight_functions(grid), block),
+            theme.METHODS["MFLD"][0],
+            "neurons",
+        )
         spread = 1.645 * self._prior_deviation(times, block)
         for sign, label in ((1, "9 in 10 of the prior"), (-1, None)):
-            axes.plot(times, sign * spread, color=theme.GREY, linestyle="--", linewidth=1.0, label=label)
-        return _labelled(axes, r"weight function $\theta(t)$", "Weight functions of the neurons")
+            axes.plot(
+                times,
+                sign * spread,
+                color=theme.GREY,
+                linestyle="--",
+                linewidth=1.0,
+                label=label,
+            )
+        return _labelled(
+            axes, r"weight function $\theta(t)$", "Weight functions of the neurons"
+        )
 
     def plot_slopes(
-        self, X: AnyCurves, block: int = 0, grid: ArrayLike | None = None, axes: "Axes | None" = None
+        self,
+        X: AnyCurves,
+        block: int = 0,
+        grid: ArrayLike | None = None,
+        axes: "Axes | None" = None,
     ) -> "Axes":
         """Plot the median of beta(t) over these curves, and bands of half and of nine tenths of them."""
         axes = new_axes(axes)
-        _bands(axes, self._times(grid), _block(self.slope_functions(X, grid), block), theme.OKABE_ITO[0], "curves")
-        return _labelled(axes, r"response of the output $\beta(t)$", "Which parts of the curve matter")
+        _bands(
+            axes,
+            self._times(grid),
+            _block(self.slope_functions(X, grid), block),
+            theme.OKABE_ITO[0],
+            "curves",
+        )
+        return _labelled(
+            axes,
+            r"response of the output $\beta(t)$",
+            "Which parts of the curve matter",
+        )
 
     def _times(self, grid: ArrayLike | None) -> np.ndarray:
         if grid is None and self.encoder_.grid_ is None:
@@ -171,8 +212,15 @@ class WeightFunctions:
 
     def _prior_deviation(self, times: np.ndarray, block: int) -> np.ndarray:
         """Return the standard deviation of theta(t) under the prior."""
-        units = np.eye(len(self.standardiser_.scale)) / np.sqrt(float(self.prior_precision))
-        functions = _block(self._basis_encoder().weight_functions(units / self.standardiser_.scale, times), block)
+        units = np.eye(len(self.standardiser_.scale)) / np.sqrt(
+            float(self.prior_precision)
+        )
+        functions = _block(
+            self._basis_encoder().weight_functions(
+                units / self.standardiser_.scale, times
+            ),
+            block,
+        )
         return np.sqrt(np.sum(functions**2, axis=0))
 
 
@@ -180,18 +228,32 @@ def _block(functions: np.ndarray, block: int) -> np.ndarray:
     return functions if functions.ndim == 2 else functions[:, block]
 
 
-def _bands(axes: Any, times: np.ndarray, functions: np.ndarray, colour: str, name: str) -> None:
-    for (low, high), alpha, label in ((OUTER, 0.15, f"9 in 10 {name}"), (INNER, 0.35, "half of them")):
+def _bands(
+    axes: Any, times: np.ndarray, functions: np.ndarray, colour: str, name: str
+) -> None:
+    for (low, high), alpha, label in (
+        (OUTER, 0.15, f"9 in 10 {name}"),
+        (INNER, 0.35, "half of them"),
+    ):
         edges = np.quantile(functions, (low, high), axis=0)
-        axes.fill_between(times, *edges, color=colour, alpha=alpha, linewidth=0, label=label)
-    axes.plot(times, np.median(functions, axis=0), color=colour, linewidth=1.6, label="median")
+        axes.fill_between(
+            times, *edges, color=colour, alpha=alpha, linewidth=0, label=label
+        )
+    axes.plot(
+        times, np.median(functions, axis=0), color=colour, linewidth=1.6, label="median"
+    )
 
 
 def _labelled(axes: Any, label: str, title: str) -> Any:
     """Add labels, and space for the legend above the bands."""
     low, high = axes.get_ylim()
     axes.axhline(0, color=theme.INK, linewidth=0.8, zorder=0)
-    axes.set(xlabel="t", ylabel=label, title=title, ylim=(low, high + HEADROOM * (high - low)))
+    axes.set(
+        xlabel="t",
+        ylabel=label,
+        title=title,
+        ylim=(low, high + HEADROOM * (high - low)),
+    )
     axes.ticklabel_format(axis="y", style="sci", scilimits=(-3, 4), useMathText=True)
     axes.legend(loc="upper center", ncols=2, frameon=False)
     return axes

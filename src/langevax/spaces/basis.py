@@ -66,7 +66,9 @@ class Basis(eqx.Module):
     def with_modes(self, num_modes: int) -> "Basis":
         """Return the same basis cut off, or extended, to `num_modes`."""
 
-    def at(self, coefficients: Coefficients, points: ArrayLike) -> Float[Array, "*batch points"]:
+    def at(
+        self, coefficients: Coefficients, points: ArrayLike
+    ) -> Float[Array, "*batch points"]:
         """Return the function at any points of the domain."""
         return coefficients @ self.evaluate(points).astype(coefficients.dtype).T
 
@@ -78,17 +80,34 @@ class Interval(Basis):
     num_points: int
     domain: tuple[float, float]
 
-    def __init__(self, num_modes: int, num_points: int | None = None, domain: tuple[float, float] = (0.0, 1.0)):
+    def __init__(
+        self,
+        num_modes: int,
+        num_points: int | None = None,
+        domain: tuple[float, float] = (0.0, 1.0),
+    ):
         num_modes = checks.whole("num_modes", num_modes)
         ends = checks.real_array("domain", domain)
         left, right = ends.tolist() if ends.shape == (2,) else (0.0, 0.0)
         if not (np.isfinite(left) and np.isfinite(right) and left < right):
-            raise ValueError(f"domain must be two finite numbers, the smaller first, got {checks.shown(domain)}.")
+            raise ValueError(
+                f"domain must be two finite numbers, the smaller first, got {checks.shown(domain)}."
+            )
         least = self._fewest_points(num_modes)
-        num_points = self._default_points(num_modes) if num_points is None else checks.whole("num_points", num_points)
+        num_points = (
+            self._default_points(num_modes)
+            if num_points is None
+            else checks.whole("num_points", num_points)
+        )
         if num_points < least:
-            raise ValueError(f"num_points must be at least {least} for {num_modes} modes, got {num_points}.")
-        self.num_modes, self.num_points, self.domain = num_modes, num_points, (left, right)
+            raise ValueError(
+                f"num_points must be at least {least} for {num_modes} modes, got {num_points}."
+            )
+        self.num_modes, self.num_points, self.domain = (
+            num_modes,
+            num_points,
+            (left, right),
+        )
 
     @property
     def grid(self) -> np.ndarray:
@@ -109,12 +128,22 @@ class Interval(Basis):
 
     def evaluate(self, points: ArrayLike) -> Float[Array, "points modes"]:
         left, _ = self.domain
-        concrete = checks.is_concrete(points)  # then in float64: arguments of waves are large
+        concrete = checks.is_concrete(
+            points
+        )  # then in float64: arguments of waves are large
         xp = np if concrete else jnp
-        points = np.asarray(points, np.float64) if concrete else jnp.asarray(points, jnp.result_type(float))
+        points = (
+            np.asarray(points, np.float64)
+            if concrete
+            else jnp.asarray(points, jnp.result_type(float))
+        )
         if points.ndim != 1:
-            raise ValueError(f"points must be a vector of numbers of the domain, got shape {points.shape}.")
-        return jnp.asarray(self._functions(xp, (points - left) / self.volume), jnp.result_type(float))
+            raise ValueError(
+                f"points must be a vector of numbers of the domain, got shape {points.shape}."
+            )
+        return jnp.asarray(
+            self._functions(xp, (points - left) / self.volume), jnp.result_type(float)
+        )
 
     def with_modes(self, num_modes: int) -> "Basis":
         """Return the basis of `num_modes`, with the grid kept where it is fine enough."""
@@ -167,14 +196,18 @@ def check_modes(coefficients: Array, num_modes: int) -> None:
     """Raise unless the last axis holds one coefficient for each mode."""
     if jnp.ndim(coefficients) == 0 or coefficients.shape[-1] != num_modes:
         shape = jnp.shape(coefficients)
-        raise ValueError(f"coefficients must have {num_modes} modes on the last axis, got shape {shape}.")
+        raise ValueError(
+            f"coefficients must have {num_modes} modes on the last axis, got shape {shape}."
+        )
 
 
 def check_values(values: Array, num_points: int) -> None:
     """Raise unless the last axis holds one value for each point of the grid."""
     if jnp.ndim(values) == 0 or values.shape[-1] != num_points:
         shape = jnp.shape(values)
-        raise ValueError(f"values must have the grid's {num_points} points on the last axis, got shape {shape}.")
+        raise ValueError(
+            f"values must have the grid's {num_points} points on the last axis, got shape {shape}."
+        )
 
 
 def pad_modes(coefficients: Array, length: int) -> Array:

@@ -6,7 +6,14 @@ import numpy as np
 from jaxtyping import Float
 
 from langevax import checks
-from langevax.spaces.nodes import DENSE, InMass, Matrix, checked_mass, in_mass, symmetric
+from langevax.spaces.nodes import (
+    DENSE,
+    InMass,
+    Matrix,
+    checked_mass,
+    in_mass,
+    symmetric,
+)
 from langevax.spaces.tabulated import with_fixed_signs
 
 SHIFT = 1e-6  # below zero, relative to the mean eigenvalue, so that what is factorised is positive definite
@@ -55,16 +62,22 @@ class FiniteElements(InMass):
     size: float
     dimension: int
 
-    def __init__(self, *, stiffness: Matrix, mass: Matrix, dim: int, num_modes: int | None = None):
+    def __init__(
+        self, *, stiffness: Matrix, mass: Matrix, dim: int, num_modes: int | None = None
+    ):
         stiffness = symmetric("stiffness", stiffness)
         n = stiffness.shape[0]
         mass = checked_mass(mass, n)
         self.dimension = checks.whole("dim", dim)
         number: int = n if num_modes is None else checks.whole("num_modes", num_modes)
         if number > n:
-            raise ValueError(f"num_modes is {number}, but the mesh has {n} nodes; ask for at most {n}.")
+            raise ValueError(
+                f"num_modes is {number}, but the mesh has {n} nodes; ask for at most {n}."
+            )
         if num_modes is None and n > DENSE:
-            raise ValueError(f"num_modes must be given for a mesh of {n} nodes; pass some tens or hundreds.")
+            raise ValueError(
+                f"num_modes must be given for a mesh of {n} nodes; pass some tens or hundreds."
+            )
         self.laplacian_eigenvalues, vectors = _smallest(stiffness, mass, number)
         self.size = float(mass.sum())
         self.points: np.ndarray = np.arange(n)
@@ -87,7 +100,9 @@ class FiniteElements(InMass):
         return self.size
 
 
-def _smallest(stiffness: Matrix, mass: Matrix, number: int) -> tuple[np.ndarray, np.ndarray]:
+def _smallest(
+    stiffness: Matrix, mass: Matrix, number: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the smallest eigenvalues, increasing and >= 0, and vectors (n, N), orthonormal in the mass."""
     from scipy.linalg import LinAlgError, eigh
     from scipy.sparse import csc_array, diags_array, issparse
@@ -97,24 +112,39 @@ def _smallest(stiffness: Matrix, mass: Matrix, number: int) -> tuple[np.ndarray,
     mass = diags_array(mass) if mass.ndim == 1 else mass
     level = float(stiffness.diagonal().sum() / mass.diagonal().sum())
     if n > DENSE and 4 * number < n:
-        start, scale = np.random.default_rng(0).standard_normal(n), diags_array(1 / np.sqrt(mass.diagonal()))
+        start, scale = (
+            np.random.default_rng(0).standard_normal(n),
+            diags_array(1 / np.sqrt(mass.diagonal())),
+        )
         scaled = scale @ mass @ scale  # well conditioned on any mesh
-        options: dict[str, Any] = {"which": "SA", "v0": start, "tol": ROUGHLY, "return_eigenvectors": False}
+        options: dict[str, Any] = {
+            "which": "SA",
+            "v0": start,
+            "tol": ROUGHLY,
+            "return_eigenvectors": False,
+        }
         least = float(np.min(eigsh(scaled, 1, **options)))
         if not least > 0:
             raise ValueError(
                 f"mass must be positive definite, but has an eigenvalue of {least:.3g} times its diagonal."
             )
         matrices = csc_array(stiffness), csc_array(mass)
-        values, vectors = eigsh(matrices[0], number, matrices[1], sigma=-SHIFT * level, v0=start)
+        values, vectors = eigsh(
+            matrices[0], number, matrices[1], sigma=-SHIFT * level, v0=start
+        )
         order = np.argsort(values)
         values, vectors = values[order], vectors[:, order]
     else:
-        dense = [matrix.toarray() if issparse(matrix) else matrix for matrix in (stiffness, mass)]
+        dense = [
+            matrix.toarray() if issparse(matrix) else matrix
+            for matrix in (stiffness, mass)
+        ]
         try:
             values, vectors = eigh(*dense, subset_by_index=(0, number - 1))
         except LinAlgError as error:
-            raise ValueError(f"mass must be positive definite, but it is not ({error}).") from error
+            raise ValueError(
+                f"mass must be positive definite, but it is not ({error})."
+            ) from error
     if not values[0] >= -NEGATIVE * level:
         raise ValueError(
             f"stiffness has the negative eigenvalue {values[0]:.3g} in the mass; pass the integrals of products of "

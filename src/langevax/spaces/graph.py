@@ -50,7 +50,12 @@ class GraphLaplacian(OnNodes):
 
     laplacian_eigenvalues: Float[np.ndarray, " modes"]
 
-    def __init__(self, adjacency: Adjacency, num_modes: int | None = None, normalized: bool = True):
+    def __init__(
+        self,
+        adjacency: Adjacency,
+        num_modes: int | None = None,
+        normalized: bool = True,
+    ):
         from scipy.sparse.csgraph import laplacian
 
         checks.flag("normalized", normalized)
@@ -58,8 +63,12 @@ class GraphLaplacian(OnNodes):
         n = adjacency.shape[0]
         num_modes = None if num_modes is None else checks.whole("num_modes", num_modes)
         if num_modes is not None and num_modes > n:
-            raise ValueError(f"num_modes is {num_modes}, but the graph has {n} nodes; ask for at most {n}.")
-        self.laplacian_eigenvalues, vectors = _smallest(laplacian(adjacency, normed=normalized), num_modes)
+            raise ValueError(
+                f"num_modes is {num_modes}, but the graph has {n} nodes; ask for at most {n}."
+            )
+        self.laplacian_eigenvalues, vectors = _smallest(
+            laplacian(adjacency, normed=normalized), num_modes
+        )
         self.points: np.ndarray = np.arange(n)
         self.weights: np.ndarray = np.full(n, 1 / n)
         self.matrix: np.ndarray = np.sqrt(n) * with_fixed_signs(vectors)
@@ -78,13 +87,23 @@ def _checked(adjacency: Adjacency) -> Any:
     from scipy.sparse import csr_array, issparse
 
     sparse = issparse(adjacency)
-    adjacency = csr_array(adjacency, dtype=np.float64) if sparse else checks.real_array("adjacency", adjacency)
-    if adjacency.ndim != 2 or adjacency.shape[0] != adjacency.shape[1] or adjacency.shape[0] == 0:
+    adjacency = (
+        csr_array(adjacency, dtype=np.float64)
+        if sparse
+        else checks.real_array("adjacency", adjacency)
+    )
+    if (
+        adjacency.ndim != 2
+        or adjacency.shape[0] != adjacency.shape[1]
+        or adjacency.shape[0] == 0
+    ):
         raise ValueError(f"adjacency must have shape (n, n), got {adjacency.shape}.")
     weights = adjacency.data if sparse else adjacency
     bad = weights[~(np.isfinite(weights) & (weights >= 0))]
     if bad.size:
-        raise ValueError(f"adjacency must be finite and >= 0, got {bad.flat[0]} ({bad.size} such); pass weights >= 0.")
+        raise ValueError(
+            f"adjacency must be finite and >= 0, got {bad.flat[0]} ({bad.size} such); pass weights >= 0."
+        )
     gap = float(abs(adjacency - adjacency.T).max())
     if gap > 1e-10 * float(weights.max(initial=0.0)):
         raise ValueError(
@@ -101,7 +120,9 @@ def _smallest(matrix: Any, num_modes: int | None) -> tuple[np.ndarray, np.ndarra
 
     n = matrix.shape[0]
     if issparse(matrix) and num_modes is None and n > DENSE:
-        raise ValueError(f"num_modes must be given for a sparse graph of {n} nodes; pass some tens or hundreds.")
+        raise ValueError(
+            f"num_modes must be given for a sparse graph of {n} nodes; pass some tens or hundreds."
+        )
     number: int = n if num_modes is None else num_modes
     few = 4 * number < n
     if issparse(matrix) and few and n > DENSE:
@@ -126,10 +147,17 @@ def _lanczos(matrix: Any, num_modes: int) -> tuple[np.ndarray, np.ndarray]:
     start = np.random.default_rng(0).standard_normal(n)
     try:
         values, vectors = eigsh(
-            matrix, num_modes, which="SA", v0=start, ncv=min(max(3 * num_modes, 60), n), maxiter=RESTARTS
+            matrix,
+            num_modes,
+            which="SA",
+            v0=start,
+            ncv=min(max(3 * num_modes, 60), n),
+            maxiter=RESTARTS,
         )
     except ArpackNoConvergence:
-        shift = -1e-3 * float(matrix.diagonal().max())  # below 0, so that what is inverted is positive
+        shift = -1e-3 * float(
+            matrix.diagonal().max()
+        )  # below 0, so that what is inverted is positive
         values, vectors = eigsh(matrix, num_modes, sigma=shift, v0=start)
     order = np.argsort(values)
     return values[order], vectors[:, order]

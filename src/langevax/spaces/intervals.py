@@ -10,7 +10,15 @@ import numpy as np
 from jax import lax
 from jax.scipy.fft import dct, idct
 
-from langevax.spaces.basis import Coefficients, Fast, Interval, Values, check_modes, check_values, pad_modes
+from langevax.spaces.basis import (
+    Coefficients,
+    Fast,
+    Interval,
+    Values,
+    check_modes,
+    check_values,
+    pad_modes,
+)
 from langevax.spaces.transforms import Transform
 
 
@@ -195,17 +203,24 @@ class Fourier(Fast):
 def _fourier_values(coefficients: Coefficients, num_points: int) -> Values:
     num_waves = num_points // 2
     padded = pad_modes(coefficients, 2 * num_waves + 1)
-    mean, waves = padded[..., :1], padded[..., 1:].reshape(*padded.shape[:-1], num_waves, 2)
+    mean, waves = (
+        padded[..., :1],
+        padded[..., 1:].reshape(*padded.shape[:-1], num_waves, 2),
+    )
     waves = waves * jnp.asarray(np.sqrt(0.5), padded.dtype)
     spectrum = lax.complex(waves[..., 0], -waves[..., 1])
-    spectrum = jnp.concatenate([lax.complex(mean, jnp.zeros_like(mean)), spectrum], axis=-1)
+    spectrum = jnp.concatenate(
+        [lax.complex(mean, jnp.zeros_like(mean)), spectrum], axis=-1
+    )
     return jnp.fft.irfft(spectrum, num_points, norm="forward")
 
 
 @functools.partial(jax.jit, static_argnames="num_modes")
 def _fourier_coefficients(values: Values, num_modes: int) -> Coefficients:
     spectrum = jnp.fft.rfft(values, norm="forward")
-    pairs = jnp.stack([spectrum.real, -spectrum.imag], axis=-1) * jnp.asarray(np.sqrt(2), values.dtype)
+    pairs = jnp.stack([spectrum.real, -spectrum.imag], axis=-1) * jnp.asarray(
+        np.sqrt(2), values.dtype
+    )
     waves = pairs[..., 1:, :].reshape(*values.shape[:-1], -1)
     return jnp.concatenate([spectrum[..., :1].real, waves], axis=-1)[..., :num_modes]
 
@@ -291,7 +306,9 @@ def _nodes(num_points: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @functools.lru_cache(maxsize=16)
-def _table(num_modes: int, num_points: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _table(
+    num_modes: int, num_points: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return nodes (G,), weights (G,) and functions (G, N) there, in float64."""
     nodes, weights = _nodes(num_points)
     return nodes, weights, _polynomials(np, nodes, num_modes)

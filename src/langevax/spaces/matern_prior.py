@@ -46,7 +46,10 @@ class Hyperprior:
     def __init__(self, name: str, distribution: Distribution):
         self.name, self.distribution = name, distribution
         kind = type(distribution).__name__
-        for shape in (getattr(distribution, "batch_shape", ()), getattr(distribution, "event_shape", ())):
+        for shape in (
+            getattr(distribution, "batch_shape", ()),
+            getattr(distribution, "event_shape", ()),
+        ):
             if tuple(shape):
                 raise ValueError(
                     f"{name} must be a distribution of one number, got a {kind} of shape {tuple(shape)}; where data "
@@ -55,7 +58,9 @@ class Hyperprior:
                 )
         support = distribution.support
         if getattr(support, "is_discrete", False):
-            raise ValueError(f"{name} must have a continuous distribution, got a {kind}, which is discrete.")
+            raise ValueError(
+                f"{name} must have a continuous distribution, got a {kind}, which is discrete."
+            )
         lower = getattr(support, "lower_bound", None)
         if lower is None or not np.ndim(lower) == 0 or not float(lower) >= 0:
             raise ValueError(
@@ -63,7 +68,9 @@ class Hyperprior:
                 "numpyro.distributions.LogNormal or HalfNormal."
             )
         try:
-            draws = np.asarray(distribution.sample(jax.random.key(0), (NUM_DRAWS,)), np.float64)
+            draws = np.asarray(
+                distribution.sample(jax.random.key(0), (NUM_DRAWS,)), np.float64
+            )
         except Exception as error:  # of another library, whose `sample` takes no key
             raise TypeError(
                 f"{name}: a {kind} does not draw by sample(key, shape) ({error}); pass a distribution of NumPyro."
@@ -71,10 +78,14 @@ class Hyperprior:
         with np.errstate(all="ignore"):
             logarithms = np.log(draws)
         if draws.shape != (NUM_DRAWS,) or not np.isfinite(logarithms).all():
-            raise ValueError(f"draws of the {kind} of {name} are not finite numbers > 0; pass another distribution.")
+            raise ValueError(
+                f"draws of the {kind} of {name} are not finite numbers > 0; pass another distribution."
+            )
         self.mean, self.deviation = float(logarithms.mean()), float(logarithms.std())
         """Of the logarithm."""
-        densities = np.asarray(jax.vmap(self.log_density)(jnp.asarray(logarithms, jnp.result_type(float))))
+        densities = np.asarray(
+            jax.vmap(self.log_density)(jnp.asarray(logarithms, jnp.result_type(float)))
+        )
         if np.mean(~np.isfinite(densities)) > ROUNDED:
             raise ValueError(
                 f"log_prob of the {kind} of {name} is not finite at {np.mean(~np.isfinite(densities)):.0%} of its own "
@@ -91,7 +102,9 @@ class Hyperprior:
         value = jnp.exp(u)
         inside = self.distribution.support(value)
         safe = jnp.where(inside, value, jnp.asarray(self.typical, value.dtype))
-        return jnp.where(inside, jnp.asarray(self.distribution.log_prob(safe), u.dtype) + u, -jnp.inf)
+        return jnp.where(
+            inside, jnp.asarray(self.distribution.log_prob(safe), u.dtype) + u, -jnp.inf
+        )
 
 
 class MaternPrior:
@@ -121,12 +134,18 @@ class MaternPrior:
     ):
         checks.instance("basis", basis, Basis, "langevax.spaces.Cosine(64)")
         self.basis = basis
-        self.spectrum = partial(spectra.matern_values, basis.frequencies, basis.dim, basis.volume)
+        self.spectrum = partial(
+            spectra.matern_values, basis.frequencies, basis.dim, basis.volume
+        )
         self.numbers: dict[str, float] = {}
         """Parameters that are known."""
         self.hyperpriors: dict[str, Hyperprior] = {}
         """Priors of those that are not."""
-        parameters = {"smoothness": smoothness, "length_scale": length_scale, "variance": variance}
+        parameters = {
+            "smoothness": smoothness,
+            "length_scale": length_scale,
+            "variance": variance,
+        }
         for name, value in parameters.items():
             if isinstance(value, Distribution):
                 self.hyperpriors[name] = Hyperprior(name, value)
@@ -135,7 +154,10 @@ class MaternPrior:
                 checks.one_number(name, value, positive=True)
                 self.numbers[name] = float(value)
         if "length_scale" in self.hyperpriors and basis.num_modes > 1:
-            typical = {name: hyperprior.typical for name, hyperprior in self.hyperpriors.items()}
+            typical = {
+                name: hyperprior.typical
+                for name, hyperprior in self.hyperpriors.items()
+            }
             variances = self.eigenvalues(typical)
             if variances.min() > WHITE * variances.max():
                 raise ValueError(
@@ -152,7 +174,11 @@ class MaternPrior:
     def eigenvalues(self, values: Mapping[str, Any]) -> Any:
         """Return mu at values of the unknown parameters: in float64, or traced where these are."""
         mu = self.spectrum(**self.numbers, **values)
-        return np.maximum(mu, LEAST) if isinstance(mu, np.ndarray) else jnp.maximum(mu, LEAST)
+        return (
+            np.maximum(mu, LEAST)
+            if isinstance(mu, np.ndarray)
+            else jnp.maximum(mu, LEAST)
+        )
 
     def at(self, **values: float) -> GaussianPrior:
         """Return the prior with these values of the unknown parameters.

@@ -26,12 +26,22 @@ class OnNodes(Tabulated):
         return 0
 
     def evaluate(self, points: ArrayLike) -> Float[Array, "points modes"]:
-        points = np.asarray(points) if checks.is_concrete(points) else jnp.asarray(points)
+        points = (
+            np.asarray(points) if checks.is_concrete(points) else jnp.asarray(points)
+        )
         n = len(self.weights)
         if points.ndim != 1 or not (jnp.issubdtype(points.dtype, jnp.integer)):
-            raise ValueError(f"points must be a vector of ints, nodes, got {points.dtype} of shape {points.shape}.")
-        if checks.is_concrete(points) and len(points) and not (points.min() >= 0 and points.max() < n):
-            raise ValueError(f"points must be nodes from 0 to {n - 1}, got {points.min()} to {points.max()}.")
+            raise ValueError(
+                f"points must be a vector of ints, nodes, got {points.dtype} of shape {points.shape}."
+            )
+        if (
+            checks.is_concrete(points)
+            and len(points)
+            and not (points.min() >= 0 and points.max() < n)
+        ):
+            raise ValueError(
+                f"points must be nodes from 0 to {n - 1}, got {points.min()} to {points.max()}."
+            )
         if checks.is_concrete(points) and checks.is_concrete(self.matrix):
             return jnp.asarray(self.matrix[points], jnp.result_type(float))
         return jnp.asarray(self.matrix, jnp.result_type(float))[points]
@@ -87,15 +97,21 @@ class MatrixBasis(InMass):
     def __init__(self, matrix: ArrayLike, mass: Matrix | None = None):
         matrix = checks.real_array("matrix", matrix)
         if matrix.ndim != 2 or not 0 < matrix.shape[1] <= matrix.shape[0]:
-            raise ValueError(f"matrix must have shape (G, N), with N modes of at most G nodes, got {matrix.shape}.")
+            raise ValueError(
+                f"matrix must have shape (G, N), with N modes of at most G nodes, got {matrix.shape}."
+            )
         checks.finite("matrix", matrix, remedy="pass values of the modes at all nodes")
         n = len(matrix)
-        products, weights = in_mass(np.ones(n) if mass is None else checked_mass(mass, n), matrix)
+        products, weights = in_mass(
+            np.ones(n) if mass is None else checked_mass(mass, n), matrix
+        )
         gram = matrix.T @ products
         sizes = np.diag(gram).copy()
         bad = np.flatnonzero(~(sizes > 0))
         if len(bad):
-            raise ValueError(f"column {bad[0]} of matrix has the squared norm {sizes[bad[0]]:.3g}; drop empty modes.")
+            raise ValueError(
+                f"column {bad[0]} of matrix has the squared norm {sizes[bad[0]]:.3g}; drop empty modes."
+            )
         cosines = np.abs(gram) / np.sqrt(sizes[:, None] * sizes) - np.eye(len(sizes))
         i, j = np.unravel_index(np.argmax(cosines), cosines.shape)
         if cosines[i, j] > ORTHOGONAL:
@@ -130,10 +146,15 @@ def checked_mass(mass: Matrix, size: int) -> Matrix:
     mass = mass if issparse(mass) else checks.real_array("mass", mass)
     if mass.ndim == 1:
         if mass.shape != (size,) or not (np.isfinite(mass) & (mass > 0)).all():
-            raise ValueError(f"mass must be {size} finite numbers > 0, or a matrix, got shape {mass.shape}.")
+            raise ValueError(
+                f"mass must be {size} finite numbers > 0, or a matrix, got shape {mass.shape}."
+            )
         return mass
     mass = symmetric("mass", mass, size)
-    if not (mass.diagonal() > 0).all() or not mass.sum() > SMALL * mass.diagonal().sum():
+    if (
+        not (mass.diagonal() > 0).all()
+        or not mass.sum() > SMALL * mass.diagonal().sum()
+    ):
         raise ValueError(
             f"mass must be positive definite, but its smallest diagonal entry is {mass.diagonal().min():.3g} and its "
             f"entries sum to {mass.sum():.3g}; pass the integrals of products of the nodes' functions."
@@ -146,7 +167,11 @@ def symmetric(name: str, matrix: Matrix, size: int | None = None) -> Matrix:
     from scipy.sparse import csr_array, issparse
 
     sparse = issparse(matrix)
-    matrix = csr_array(matrix, dtype=np.float64) if sparse else checks.real_array(name, matrix)
+    matrix = (
+        csr_array(matrix, dtype=np.float64)
+        if sparse
+        else checks.real_array(name, matrix)
+    )
     n = size or (matrix.shape[0] if matrix.ndim == 2 else 0)
     if matrix.shape != (n, n) or n == 0:
         expected = "(n, n)" if size is None else f"({n}, {n})"
@@ -155,5 +180,7 @@ def symmetric(name: str, matrix: Matrix, size: int | None = None) -> Matrix:
     checks.finite(name, entries, remedy="pass finite entries")
     gap = float(abs(matrix - matrix.T).max())
     if gap > 1e-10 * float(np.abs(entries).max(initial=0.0)):
-        raise ValueError(f"{name} must be symmetric, but two entries across the diagonal differ by {gap:.3g}.")
+        raise ValueError(
+            f"{name} must be symmetric, but two entries across the diagonal differ by {gap:.3g}."
+        )
     return matrix

@@ -56,7 +56,9 @@ class GaussianPrior(eqx.Module):
         checks.instance("basis", basis, Basis, "langevax.spaces.Cosine(64)")
         mu = checks.real_array("eigenvalues", eigenvalues)
         if mu.shape != (basis.num_modes,):
-            raise ValueError(f"eigenvalues must have shape ({basis.num_modes},), one per mode, got {mu.shape}.")
+            raise ValueError(
+                f"eigenvalues must have shape ({basis.num_modes},), one per mode, got {mu.shape}."
+            )
         bad = np.flatnonzero(~(np.isfinite(mu) & (mu > 0)))
         if len(bad):
             raise ValueError(
@@ -80,7 +82,9 @@ class GaussianPrior(eqx.Module):
         """
         return jnp.asarray(ridge, self.inverse.dtype) * self.inverse
 
-    def sample(self, shape: tuple[int, ...] = (), *, key: Key[Array, ""]) -> Coefficients:
+    def sample(
+        self, shape: tuple[int, ...] = (), *, key: Key[Array, ""]
+    ) -> Coefficients:
         """Draw coefficients of independent functions, of shape `(*shape, num_modes)`."""
         draws = trees.normal((*shape, self.num_modes), self.eigenvalues.dtype, key=key)
         return jnp.sqrt(self.eigenvalues) * draws
@@ -88,15 +92,21 @@ class GaussianPrior(eqx.Module):
     def norm(self, coefficients: Coefficients) -> Float[Array, "*batch"]:
         """The Cameron-Martin norm `sqrt(sum_k x_k^2 / mu_k)`, that of the reproducing kernel Hilbert space."""
         check_modes(coefficients, self.num_modes)
-        root = jnp.sqrt(self.inverse).astype(coefficients.dtype)  # first, since squares of small numbers vanish
+        root = jnp.sqrt(self.inverse).astype(
+            coefficients.dtype
+        )  # first, since squares of small numbers vanish
         return jnp.linalg.norm(coefficients * root, axis=-1)
 
-    def features(self, points: ArrayLike, smoothing: float = 0.0) -> Float[Array, "points modes"]:
+    def features(
+        self, points: ArrayLike, smoothing: float = 0.0
+    ) -> Float[Array, "points modes"]:
         """`mu_k^{g/2} f_k(points_j)`, g the `smoothing`: the model `T_K^{g/2} x` of Muzellec et al., section 4."""
         checks.number("smoothing", smoothing)
         return self.basis.evaluate(points) * self.eigenvalues ** (smoothing / 2)
 
-    def covariance(self, points: ArrayLike, others: ArrayLike | None = None) -> Float[Array, "points others"]:
+    def covariance(
+        self, points: ArrayLike, others: ArrayLike | None = None
+    ) -> Float[Array, "points others"]:
         """`K(points_i, others_j)`, among the points themselves where no others are given."""
         left = self.basis.evaluate(points)
         right = left if others is None else self.basis.evaluate(others)
@@ -109,11 +119,17 @@ class GaussianPrior(eqx.Module):
     def with_modes(self, num_modes: int) -> "GaussianPrior":
         """Return the prior on the first modes."""
         if num_modes > self.num_modes:
-            raise ValueError(f"this prior has {self.num_modes} eigenvalues, so num_modes cannot be {num_modes}.")
-        return GaussianPrior(self.basis.with_modes(num_modes), np.asarray(self.eigenvalues)[:num_modes])
+            raise ValueError(
+                f"this prior has {self.num_modes} eigenvalues, so num_modes cannot be {num_modes}."
+            )
+        return GaussianPrior(
+            self.basis.with_modes(num_modes), np.asarray(self.eigenvalues)[:num_modes]
+        )
 
 
-def trapezoid_weights(grid: ArrayLike, domain: tuple[float, float] | None = None, periodic: bool = False) -> np.ndarray:
+def trapezoid_weights(
+    grid: ArrayLike, domain: tuple[float, float] | None = None, periodic: bool = False
+) -> np.ndarray:
     """Return (G,) weights of sum 1: `sum_j w_j v(t_j)` is the mean of v over the domain, up to O(spacing^2).
 
         w_j = (t_{j+1} - t_{j-1}) / 2 / length
@@ -134,19 +150,28 @@ def trapezoid_weights(grid: ArrayLike, domain: tuple[float, float] | None = None
     """
     checks.flag("periodic", periodic)
     grid = checks.real_array("grid", grid)
-    if grid.ndim != 1 or len(grid) == 0 or not np.isfinite(grid).all() or (np.diff(grid) < 0).any():
+    if (
+        grid.ndim != 1
+        or len(grid) == 0
+        or not np.isfinite(grid).all()
+        or (np.diff(grid) < 0).any()
+    ):
         raise ValueError(
             f"grid must be finite numbers in increasing order, of shape (G,), got {checks.shown(grid)}; sort them."
         )
     if periodic and domain is None:
-        raise ValueError("domain must be given where periodic; pass one period, such as (0.0, 1.0).")
+        raise ValueError(
+            "domain must be given where periodic; pass one period, such as (0.0, 1.0)."
+        )
     left, right = (grid[0], grid[-1]) if domain is None else domain
     if not left < right:
         raise ValueError(
             f"domain must have a length, got {(float(left), float(right))}; pass more points, or a domain."
         )
     if grid[0] < left or grid[-1] > right:
-        raise ValueError(f"grid must lie in the domain {left, right}, got {grid[0]} to {grid[-1]}; widen the domain.")
+        raise ValueError(
+            f"grid must lie in the domain {left, right}, got {grid[0]} to {grid[-1]}; widen the domain."
+        )
     if periodic:
         gaps = np.diff(grid, append=grid[0] + right - left)
         return (gaps + np.roll(gaps, 1)) / 2 / (right - left)
@@ -154,7 +179,9 @@ def trapezoid_weights(grid: ArrayLike, domain: tuple[float, float] | None = None
     return np.diff(borders) / (right - left)
 
 
-def project(basis: Basis, points: Points, values: ArrayLike, weights: ArrayLike | None = None) -> Coefficients:
+def project(
+    basis: Basis, points: Points, values: ArrayLike, weights: ArrayLike | None = None
+) -> Coefficients:
     """Coefficients by quadrature, `x_k = sum_j w_j v_j f_k(t_j)`: for points so dense that f_N is smooth between them.
 
     Args:
@@ -177,14 +204,22 @@ def project(basis: Basis, points: Points, values: ArrayLike, weights: ArrayLike 
     points = _finite_points(points)
     array = _values(values, len(points))
     functions = basis.evaluate(points).astype(array.dtype)
-    weights = _trapezoid_law(basis, points) if weights is None else checks.real_array("weights", weights)
+    weights = (
+        _trapezoid_law(basis, points)
+        if weights is None
+        else checks.real_array("weights", weights)
+    )
     if np.shape(weights) != (len(points),):
-        raise ValueError(f"weights must have shape ({len(points)},), one for each point, got {np.shape(weights)}.")
+        raise ValueError(
+            f"weights must have shape ({len(points)},), one for each point, got {np.shape(weights)}."
+        )
     checks.finite("weights", weights, remedy="drop points without a weight")
     return (array * jnp.asarray(weights, array.dtype)) @ functions
 
 
-def regress(prior: GaussianPrior, points: Points, values: ArrayLike, noise: ArrayLike) -> Coefficients:
+def regress(
+    prior: GaussianPrior, points: Points, values: ArrayLike, noise: ArrayLike
+) -> Coefficients:
     """Coefficients given noisy values at few points: the mean of the posterior of the prior, of the functions f with
 
         v_j = f(t_j) + noise_j e_j,      e_j ~ N(0, 1)
@@ -212,24 +247,34 @@ def regress(prior: GaussianPrior, points: Points, values: ArrayLike, noise: Arra
         >>> basis.at(x, t).round(2)
         Array([1., 0., 2.], dtype=float32)
     """
-    checks.instance("prior", prior, GaussianPrior, "GaussianPrior(basis, spectra.matern(basis))")
+    checks.instance(
+        "prior", prior, GaussianPrior, "GaussianPrior(basis, spectra.matern(basis))"
+    )
     checks.number("noise", noise, positive=True)
     points = _finite_points(points)
-    observed = np.asarray(_values(checks.real_array("values", values), len(points), xp=np))
+    observed = np.asarray(
+        _values(checks.real_array("values", values), len(points), xp=np)
+    )
     if np.ndim(noise) > 0 and np.shape(noise) != (len(points),):
-        raise ValueError(f"noise must be one number or have shape ({len(points)},), got {np.shape(noise)}.")
+        raise ValueError(
+            f"noise must be one number or have shape ({len(points)},), got {np.shape(noise)}."
+        )
     with jax.enable_x64():
         functions = np.asarray(prior.basis.evaluate(points), np.float64)
     noise = np.broadcast_to(np.asarray(noise, np.float64), len(points))
     deviations = np.sqrt(np.asarray(prior.eigenvalues, np.float64))
-    rows = functions * deviations / noise[:, None]  # of standard normal unknowns and noise
+    rows = (
+        functions * deviations / noise[:, None]
+    )  # of standard normal unknowns and noise
     goal = (observed / noise).reshape(-1, len(points)).T
     n, num_modes = rows.shape
     if n <= num_modes:
         unknowns = rows.T @ np.linalg.solve(rows @ rows.T + np.eye(n), goal)
     else:
         unknowns = np.linalg.solve(rows.T @ rows + np.eye(num_modes), rows.T @ goal)
-    coefficients = (deviations[:, None] * unknowns).T.reshape(*observed.shape[:-1], num_modes)
+    coefficients = (deviations[:, None] * unknowns).T.reshape(
+        *observed.shape[:-1], num_modes
+    )
     return jnp.asarray(coefficients, jnp.result_type(float))
 
 
@@ -239,7 +284,9 @@ def _values(values: ArrayLike, num_points: int, xp: ModuleType = jnp) -> Any:
         checks.finite("values", values, remedy="drop the points without a value")
     array = xp.asarray(values)
     if array.ndim == 0 or array.shape[-1] != num_points:
-        raise ValueError(f"values must have the {num_points} points on the last axis, got shape {array.shape}.")
+        raise ValueError(
+            f"values must have the {num_points} points on the last axis, got shape {array.shape}."
+        )
     return array
 
 
@@ -256,9 +303,13 @@ def _trapezoid_law(basis: Basis, points: Points) -> Float[np.ndarray, " points"]
     """Return the weights of the trapezoidal rule, for points in any order."""
     points = np.asarray(points, np.float64)
     if points.ndim != 1 or basis.dim != 1:
-        raise ValueError(f"weights must be given for a basis of {basis.dim} variables; pass (n,) numbers of sum 1.")
+        raise ValueError(
+            f"weights must be given for a basis of {basis.dim} variables; pass (n,) numbers of sum 1."
+        )
     order = np.argsort(points, kind="stable")
     weights = np.empty(len(points))
     domain = basis.domain if isinstance(basis, Interval) else None
-    weights[order] = trapezoid_weights(points[order], domain, periodic=isinstance(basis, Fourier))
+    weights[order] = trapezoid_weights(
+        points[order], domain, periodic=isinstance(basis, Fourier)
+    )
     return weights

@@ -32,12 +32,19 @@ def power(num_modes: int, decay: float = 2.0, scale: float = 1.0) -> np.ndarray:
     num_modes = checks.whole("num_modes", num_modes)
     checks.number("decay", decay)
     if not decay > 1:
-        raise ValueError(f"decay must be > 1, or the variances have no finite sum, got {decay}.")
+        raise ValueError(
+            f"decay must be > 1, or the variances have no finite sum, got {decay}."
+        )
     checks.number("scale", scale, positive=True)
     return scale * np.arange(1.0, num_modes + 1) ** -decay
 
 
-def matern(basis: Basis, smoothness: Parameter = 1.5, length_scale: Parameter = 0.2, variance: Parameter = 1.0) -> Any:
+def matern(
+    basis: Basis,
+    smoothness: Parameter = 1.5,
+    length_scale: Parameter = 0.2,
+    variance: Parameter = 1.0,
+) -> Any:
     """Matern: about `smoothness` derivatives, correlated over `length_scale`, of that `variance` at a point.
 
         S(w) = variance (4 pi)^{d/2} Gamma(nu + d/2) / Gamma(nu) (l^2 / 2 nu)^{d/2} (1 + l^2 w^2 / 2 nu)^{-(nu + d/2)}
@@ -50,14 +57,25 @@ def matern(basis: Basis, smoothness: Parameter = 1.5, length_scale: Parameter = 
     JAX where a parameter is traced.
     """
     checks.instance("basis", basis, Basis, "langevax.spaces.Cosine(64)")
-    for name, value in (("smoothness", smoothness), ("length_scale", length_scale), ("variance", variance)):
+    for name, value in (
+        ("smoothness", smoothness),
+        ("length_scale", length_scale),
+        ("variance", variance),
+    ):
         checks.number(name, value, positive=True)
         checks.one_number(name, value, positive=True)
-    return matern_values(basis.frequencies, basis.dim, basis.volume, smoothness, length_scale, variance)
+    return matern_values(
+        basis.frequencies, basis.dim, basis.volume, smoothness, length_scale, variance
+    )
 
 
 def matern_values(
-    frequencies: np.ndarray, dim: int, volume: float, smoothness: Any, length_scale: Any, variance: Any
+    frequencies: np.ndarray,
+    dim: int,
+    volume: float,
+    smoothness: Any,
+    length_scale: Any,
+    variance: Any,
 ) -> Any:
     """Return `matern` without checks of its arguments."""
     half, parameters = dim / 2, (smoothness, length_scale, variance)
@@ -66,7 +84,9 @@ def matern_values(
         ratio = exp(lgamma(smoothness + half) - lgamma(smoothness))
         xp, waves, deepest = np, frequencies, DEEPEST
     else:
-        smoothness, length_scale, variance, waves = _as_traced((*parameters, frequencies))
+        smoothness, length_scale, variance, waves = _as_traced(
+            (*parameters, frequencies)
+        )
         ratio = jnp.exp(gammaln(smoothness + half) - gammaln(smoothness))
         xp, deepest = jnp, _deepest()
     unit = length_scale**2 / (2 * smoothness)
@@ -75,7 +95,9 @@ def matern_values(
     return at_zero * xp.exp(-xp.minimum(decay, deepest))
 
 
-def squared_exponential(basis: Basis, length_scale: Parameter = 0.2, variance: Parameter = 1.0) -> Any:
+def squared_exponential(
+    basis: Basis, length_scale: Parameter = 0.2, variance: Parameter = 1.0
+) -> Any:
     """Squared exponential, the limit of `matern` for smooth functions; on a graph, the heat kernel.
 
         S(w) = variance (2 pi)^{d/2} l^d exp(-l^2 w^2 / 2)
@@ -92,7 +114,9 @@ def squared_exponential(basis: Basis, length_scale: Parameter = 0.2, variance: P
     if checks.is_concrete(length_scale) and checks.is_concrete(variance):
         length_scale, variance = float(length_scale), float(variance)
     else:
-        length_scale, variance, frequencies = _as_traced((length_scale, variance, frequencies))
+        length_scale, variance, frequencies = _as_traced(
+            (length_scale, variance, frequencies)
+        )
         xp, deepest = jnp, _deepest()
     at_zero = variance * (2 * np.pi * length_scale**2) ** (basis.dim / 2) / basis.volume
     return at_zero * xp.exp(-xp.minimum((length_scale * frequencies) ** 2 / 2, deepest))
@@ -103,7 +127,9 @@ def _as_traced(numbers: tuple[Any, ...]) -> list[Array]:
 
 
 def _deepest() -> float:
-    return DEEPEST if jnp.finfo(jnp.result_type(float)).bits == 64 else DEEPEST_IN_FLOAT32
+    return (
+        DEEPEST if jnp.finfo(jnp.result_type(float)).bits == 64 else DEEPEST_IN_FLOAT32
+    )
 
 
 __all__ = ["matern", "power", "squared_exponential"]

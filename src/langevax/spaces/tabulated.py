@@ -10,7 +10,14 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from langevax import checks
-from langevax.spaces.basis import ArrayLike, Basis, Coefficients, Values, check_modes, check_values
+from langevax.spaces.basis import (
+    ArrayLike,
+    Basis,
+    Coefficients,
+    Values,
+    check_modes,
+    check_values,
+)
 from langevax.spaces.prior import trapezoid_weights
 
 LOST = 45  # roundings of the matrix: a smaller eigenvalue has too few correct digits to be inverted
@@ -28,7 +35,9 @@ class Tabulated(Basis):
     are one product with the matrix each, O(G N).
     """
 
-    per_mode: ClassVar[tuple[str, ...]] = ("matrix",)  # the arrays with modes on their last axis
+    per_mode: ClassVar[tuple[str, ...]] = (
+        "matrix",
+    )  # the arrays with modes on their last axis
 
     points: np.ndarray
     matrix: Float[np.ndarray, "grid modes"]
@@ -65,7 +74,10 @@ class Tabulated(Basis):
 
     def analyze(self, values: Values) -> Coefficients:
         check_values(values, len(self.weights))
-        weights, matrix = jnp.asarray(self.weights, values.dtype), jnp.asarray(self.matrix, values.dtype)
+        weights, matrix = (
+            jnp.asarray(self.weights, values.dtype),
+            jnp.asarray(self.matrix, values.dtype),
+        )
         return (values * weights) @ matrix
 
     def with_modes(self, num_modes: int) -> "Basis":
@@ -77,7 +89,9 @@ class Tabulated(Basis):
                 f"this {name} holds {self.num_modes} modes, so num_modes cannot be {num_modes}; ask for fewer."
             )
         cut = [getattr(self, name)[..., :num_modes] for name in self.per_mode]
-        return eqx.tree_at(lambda basis: [getattr(basis, name) for name in self.per_mode], self, cut)
+        return eqx.tree_at(
+            lambda basis: [getattr(basis, name) for name in self.per_mode], self, cut
+        )
 
 
 def probabilities(weights: ArrayLike | None, num_points: int) -> np.ndarray:
@@ -86,7 +100,9 @@ def probabilities(weights: ArrayLike | None, num_points: int) -> np.ndarray:
         return np.full(num_points, 1 / num_points)
     weights = checks.real_array("weights", weights)
     if weights.shape != (num_points,):
-        raise ValueError(f"weights must have shape ({num_points},), one for each point, got {weights.shape}.")
+        raise ValueError(
+            f"weights must have shape ({num_points},), one for each point, got {weights.shape}."
+        )
     bad = np.flatnonzero(~(np.isfinite(weights) & (weights > 0)))
     if len(bad):
         raise ValueError(
@@ -141,7 +157,9 @@ class KernelEigenbasis(Tabulated):
     ):
         points = checks.plain_array("points", points, complete=False).astype(np.float64)
         if points.ndim not in (1, 2) or len(points) == 0:
-            raise ValueError(f"points must have shape (n,) or (n, d) and be at least one, got {points.shape}.")
+            raise ValueError(
+                f"points must have shape (n,) or (n, d) and be at least one, got {points.shape}."
+            )
         checks.finite("points", points, remedy="pass finite points")
         num_modes = None if num_modes is None else checks.whole("num_modes", num_modes)
         self.points = points
@@ -150,7 +168,9 @@ class KernelEigenbasis(Tabulated):
         roots = np.sqrt(self.weights)
         gram, rounding = self.kernel(points, points)
         weighted = roots[:, None] * _symmetric(gram, rounding) * roots
-        self.eigenvalues, vectors = leading(weighted, num_modes, name="kernel", rounding=rounding)
+        self.eigenvalues, vectors = leading(
+            weighted, num_modes, name="kernel", rounding=rounding
+        )
         self.matrix: np.ndarray = with_fixed_signs(vectors / roots[:, None])
 
     def evaluate(self, points: ArrayLike) -> Float[Array, "points modes"]:
@@ -162,9 +182,13 @@ class KernelEigenbasis(Tabulated):
         points = np.asarray(points, np.float64)
         if points.shape[1:] != self.points.shape[1:] or points.ndim == 0:
             shape = ("m", *self.points.shape[1:])
-            raise ValueError(f"points must have shape ({', '.join(map(str, shape))}), got {points.shape}.")
+            raise ValueError(
+                f"points must have shape ({', '.join(map(str, shape))}), got {points.shape}."
+            )
         rows, _ = self.kernel(points, self.points)
-        checks.finite("kernel(points, ...)", rows, remedy="pass points where the kernel is finite")
+        checks.finite(
+            "kernel(points, ...)", rows, remedy="pass points where the kernel is finite"
+        )
         functions = rows @ (self.weights[:, None] * self.matrix / self.eigenvalues)
         return jnp.asarray(functions, jnp.result_type(float))
 
@@ -184,7 +208,9 @@ class HostKernel:
 
     def __call__(self, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, float]:
         """Return (n, m) in float64, and the relative rounding of the kernel's numbers."""
-        left, right = (points[:, None] if points.ndim == 1 else points for points in (left, right))
+        left, right = (
+            points[:, None] if points.ndim == 1 else points for points in (left, right)
+        )
         with jax.enable_x64():
             gram = np.asarray(self.function(left, right))
         if gram.shape != (len(left), len(right)):
@@ -192,15 +218,25 @@ class HostKernel:
                 f"kernel of shapes {left.shape} and {right.shape} must be ({len(left)}, {len(right)}), one number for "
                 f"each pair of points, got {gram.shape}."
             )
-        rounding = np.finfo(gram.dtype).eps if np.issubdtype(gram.dtype, np.floating) else np.finfo(float).eps
+        rounding = (
+            np.finfo(gram.dtype).eps
+            if np.issubdtype(gram.dtype, np.floating)
+            else np.finfo(float).eps
+        )
         return gram.astype(np.float64), float(rounding)
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, HostKernel) or type(self.function) is not type(other.function):
+        if not isinstance(other, HostKernel) or type(self.function) is not type(
+            other.function
+        ):
             return False
         try:
-            return self.function is other.function or bool(self.function == other.function)
-        except ValueError:  # scikit-learn's own comparison, of length scales that are arrays
+            return self.function is other.function or bool(
+                self.function == other.function
+            )
+        except (
+            ValueError
+        ):  # scikit-learn's own comparison, of length scales that are arrays
             return False
 
     def __hash__(self) -> int:
@@ -209,7 +245,11 @@ class HostKernel:
 
 def _symmetric(gram: np.ndarray, rounding: float) -> np.ndarray:
     """Check the kernel's matrix and return it symmetric to the last bit."""
-    checks.finite("kernel(points, points)", gram, remedy="pass a kernel that is finite on all pairs of points")
+    checks.finite(
+        "kernel(points, points)",
+        gram,
+        remedy="pass a kernel that is finite on all pairs of points",
+    )
     gaps = np.abs(gram - gram.T)
     if gaps.max() > np.sqrt(rounding) * np.abs(gram).max():
         i, j = np.unravel_index(np.argmax(gaps), gaps.shape)
@@ -263,8 +303,14 @@ class PrincipalComponents(Tabulated):
     ):
         curves = checks.real_array("curves", curves)
         if curves.ndim != 2 or len(curves) < 2 or curves.shape[1] == 0:
-            raise ValueError(f"curves must have shape (n, G) with n >= 2, got {curves.shape}.")
-        checks.finite("curves", curves, remedy="fill gaps first, such as by `regress` curve by curve")
+            raise ValueError(
+                f"curves must have shape (n, G) with n >= 2, got {curves.shape}."
+            )
+        checks.finite(
+            "curves",
+            curves,
+            remedy="fill gaps first, such as by `regress` curve by curve",
+        )
         num_modes = None if num_modes is None else checks.whole("num_modes", num_modes)
         self.points: np.ndarray = _grid(grid, curves.shape[1])
         if weights is None and grid is not None:
@@ -273,20 +319,36 @@ class PrincipalComponents(Tabulated):
         self.mean = curves.mean(axis=0)
         deviations = curves - self.mean
         if np.abs(deviations).max() <= 1e-14 * np.abs(curves).max():
-            raise ValueError("curves are all equal, so nothing varies; pass curves that differ.")
+            raise ValueError(
+                "curves are all equal, so nothing varies; pass curves that differ."
+            )
         self.matrix: np.ndarray
-        self.eigenvalues, self.matrix = _components(deviations, np.sqrt(self.weights), num_modes)
+        self.eigenvalues, self.matrix = _components(
+            deviations, np.sqrt(self.weights), num_modes
+        )
 
     def evaluate(self, points: ArrayLike) -> Float[Array, "points modes"]:
         concrete = checks.is_concrete(points) and checks.is_concrete(self.matrix)
-        points = np.asarray(points, np.float64) if concrete else jnp.asarray(points, jnp.result_type(float))
+        points = (
+            np.asarray(points, np.float64)
+            if concrete
+            else jnp.asarray(points, jnp.result_type(float))
+        )
         if points.ndim != 1:
-            raise ValueError(f"points must be a vector of numbers of the domain, got shape {points.shape}.")
+            raise ValueError(
+                f"points must be a vector of numbers of the domain, got shape {points.shape}."
+            )
         if concrete:
-            columns = [np.interp(points, self.points, column) for column in self.matrix.T]
+            columns = [
+                np.interp(points, self.points, column) for column in self.matrix.T
+            ]
             return jnp.asarray(np.stack(columns, axis=-1), jnp.result_type(float))
-        grid, matrix = (jnp.asarray(array, points.dtype) for array in (self.points, self.matrix))
-        return jax.vmap(jnp.interp, in_axes=(None, None, 1), out_axes=1)(points, grid, matrix)
+        grid, matrix = (
+            jnp.asarray(array, points.dtype) for array in (self.points, self.matrix)
+        )
+        return jax.vmap(jnp.interp, in_axes=(None, None, 1), out_axes=1)(
+            points, grid, matrix
+        )
 
 
 def _grid(grid: ArrayLike | None, num_points: int) -> np.ndarray:
@@ -298,23 +360,33 @@ def _grid(grid: ArrayLike | None, num_points: int) -> np.ndarray:
             f"grid must have shape ({num_points},), one number for each column of curves, got {grid.shape}."
         )
     if not (np.isfinite(grid).all() and (np.diff(grid) > 0).all()):
-        raise ValueError("grid must be finite and increasing; sort its points, and the columns of curves with them.")
+        raise ValueError(
+            "grid must be finite and increasing; sort its points, and the columns of curves with them."
+        )
     return grid
 
 
-def _components(deviations: np.ndarray, roots: np.ndarray, num_modes: int | None) -> tuple[np.ndarray, np.ndarray]:
+def _components(
+    deviations: np.ndarray, roots: np.ndarray, num_modes: int | None
+) -> tuple[np.ndarray, np.ndarray]:
     """(variances, functions on the grid) by the smaller of the two matrices of inner products."""
     scaled = deviations * roots / np.sqrt(len(deviations) - 1)
     if len(scaled) >= len(roots):
         values, vectors = leading(scaled.T @ scaled, num_modes, name="curves")
     else:
         values, combinations = leading(scaled @ scaled.T, num_modes, name="curves")
-        vectors, _ = np.linalg.qr(scaled.T @ combinations)  # orthogonal columns up to rounding
+        vectors, _ = np.linalg.qr(
+            scaled.T @ combinations
+        )  # orthogonal columns up to rounding
     return values, with_fixed_signs(vectors / roots[:, None])
 
 
 def leading(
-    matrix: np.ndarray, num_modes: int | None, *, name: str, rounding: float = float(np.finfo(np.float64).eps)
+    matrix: np.ndarray,
+    num_modes: int | None,
+    *,
+    name: str,
+    rounding: float = float(np.finfo(np.float64).eps),
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the `num_modes` largest eigenvalues (N,) of a covariance, decreasing, and its vectors (n, N).
 
@@ -334,7 +406,9 @@ def leading(
     values, vectors = values[::-1][:num_modes], vectors[:, ::-1][:, :num_modes]
     lost = LOST * n * rounding
     if values[0] <= 0 or values[-1] < -np.sqrt(lost) * values[0]:
-        raise ValueError(f"{name} must be positive, but its matrix has the eigenvalue {values[-1]}; pass a covariance.")
+        raise ValueError(
+            f"{name} must be positive, but its matrix has the eigenvalue {values[-1]}; pass a covariance."
+        )
     reached = int(np.sum(values > lost * values[0]))
     if num_modes is not None and num_modes > reached:
         raise ValueError(
@@ -353,4 +427,6 @@ def with_fixed_signs(vectors: np.ndarray) -> np.ndarray:
     """
     sizes = np.abs(vectors)
     first = np.argmax(sizes >= SIZABLE * sizes.max(axis=0), axis=0)
-    return vectors * np.where(vectors[first, np.arange(vectors.shape[1])] < 0, -1.0, 1.0)
+    return vectors * np.where(
+        vectors[first, np.arange(vectors.shape[1])] < 0, -1.0, 1.0
+    )

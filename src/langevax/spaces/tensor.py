@@ -9,7 +9,15 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from langevax import checks
-from langevax.spaces.basis import ArrayLike, Basis, Coefficients, Fast, Values, check_modes, check_values
+from langevax.spaces.basis import (
+    ArrayLike,
+    Basis,
+    Coefficients,
+    Fast,
+    Values,
+    check_modes,
+    check_values,
+)
 from langevax.spaces.transforms import separably
 
 
@@ -41,15 +49,26 @@ class TensorProduct(Basis):
     """
 
     bases: tuple[Basis, ...]
-    order: Int[np.ndarray, " modes"]  # of each mode, its place among all products in C order
+    order: Int[
+        np.ndarray, " modes"
+    ]  # of each mode, its place among all products in C order
     sort: bool
 
-    def __init__(self, bases: Sequence[Basis], num_modes: int | None = None, sort: bool = True):
+    def __init__(
+        self, bases: Sequence[Basis], num_modes: int | None = None, sort: bool = True
+    ):
         checks.flag("sort", sort)
-        checks.instance("bases", bases, (tuple, list), "[langevax.spaces.Cosine(8), langevax.spaces.Fourier(5)]")
+        checks.instance(
+            "bases",
+            bases,
+            (tuple, list),
+            "[langevax.spaces.Cosine(8), langevax.spaces.Fourier(5)]",
+        )
         self.bases = tuple(bases)
         if not self.bases:
-            raise ValueError("bases is empty; pass at least one basis, such as spaces.Cosine(16).")
+            raise ValueError(
+                "bases is empty; pass at least one basis, such as spaces.Cosine(16)."
+            )
         for i, basis in enumerate(self.bases):
             checks.instance(f"bases[{i}]", basis, Basis, "langevax.spaces.Cosine(16)")
             if np.ndim(basis.grid) != 1:
@@ -57,7 +76,9 @@ class TensorProduct(Basis):
                     f"bases[{i}] has functions of {basis.dim} variables; pass factors of one variable each."
                 )
         products = math.prod(self._shape)
-        num_modes = products if num_modes is None else checks.whole("num_modes", num_modes)
+        num_modes = (
+            products if num_modes is None else checks.whole("num_modes", num_modes)
+        )
         if num_modes > products:
             raise ValueError(
                 f"num_modes is {num_modes}, but factors of {self._shape} modes have {products} products; give the "
@@ -68,7 +89,11 @@ class TensorProduct(Basis):
                 f"num_modes is {num_modes} of {products} products, but without sort they do not come from smooth to "
                 "rough; pass sort=True, or factors of fewer modes."
             )
-        self.order = np.argsort(self._squared_frequencies(), kind="stable")[:num_modes] if sort else np.arange(products)
+        self.order = (
+            np.argsort(self._squared_frequencies(), kind="stable")[:num_modes]
+            if sort
+            else np.arange(products)
+        )
         self.sort = sort
 
     @property
@@ -99,10 +124,16 @@ class TensorProduct(Basis):
         return math.prod(basis.volume for basis in self.bases)
 
     def evaluate(self, points: ArrayLike) -> Float[Array, "points modes"]:
-        points = np.asarray(points) if checks.is_concrete(points) else jnp.asarray(points)
+        points = (
+            np.asarray(points) if checks.is_concrete(points) else jnp.asarray(points)
+        )
         if points.ndim != 2 or points.shape[1] != len(self.bases):
-            raise ValueError(f"points must have shape (n, {len(self.bases)}), one column a factor, got {points.shape}.")
-        return self._products([basis.evaluate(points[:, i]) for i, basis in enumerate(self.bases)])
+            raise ValueError(
+                f"points must have shape (n, {len(self.bases)}), one column a factor, got {points.shape}."
+            )
+        return self._products(
+            [basis.evaluate(points[:, i]) for i, basis in enumerate(self.bases)]
+        )
 
     @eqx.filter_jit
     def synthesize(self, coefficients: Coefficients) -> Values:
@@ -124,7 +155,9 @@ class TensorProduct(Basis):
         check_values(values, math.prod(self.grid_shape))
         batch = values.shape[:-1]
         tensor = values.reshape(*batch, *self.grid_shape)
-        fast = [basis.to_coefficients for basis in self.bases if isinstance(basis, Fast)]
+        fast = [
+            basis.to_coefficients for basis in self.bases if isinstance(basis, Fast)
+        ]
         if len(fast) == len(self.bases):
             tensor = separably(tensor, *fast)
         else:
@@ -141,7 +174,9 @@ class TensorProduct(Basis):
     def _products(self, factors: list[Array]) -> Array:
         """(n, N) of the factors' (n, N_i)."""
         modes = jnp.unravel_index(jnp.asarray(self.order), self._shape)
-        columns = [factor[:, places] for factor, places in zip(factors, modes, strict=True)]
+        columns = [
+            factor[:, places] for factor, places in zip(factors, modes, strict=True)
+        ]
         return math.prod(columns[1:], start=columns[0])
 
     @property
@@ -150,5 +185,7 @@ class TensorProduct(Basis):
 
     def _squared_frequencies(self) -> np.ndarray:
         """(N_1 ... N_d,), the terms added in the order of their size, so that equal sums are equal to the last bit."""
-        squares = np.meshgrid(*(basis.frequencies**2 for basis in self.bases), indexing="ij")
+        squares = np.meshgrid(
+            *(basis.frequencies**2 for basis in self.bases), indexing="ij"
+        )
         return np.sort(np.stack(squares, axis=-1), axis=-1).sum(axis=-1).ravel()

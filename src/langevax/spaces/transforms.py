@@ -52,7 +52,10 @@ def separably(array: Array, *transforms: Transform) -> Array:
     (5, 2, 1)
     """
     lengths = array.shape[array.ndim - len(transforms) :]
-    steps = tuple(Along(transform, length) for transform, length in zip(transforms, lengths, strict=True))
+    steps = tuple(
+        Along(transform, length)
+        for transform, length in zip(transforms, lengths, strict=True)
+    )
     return _wherever(steps, array)
 
 
@@ -67,7 +70,9 @@ def _on_devices(array: Array) -> bool:
 
 
 def _locally(steps: tuple[Along, ...], array: Array) -> Array:
-    for step in steps:  # the first axis becomes the last: after all of them, they are in order again
+    for step in (
+        steps
+    ):  # the first axis becomes the last: after all of them, they are in order again
         array = step(jnp.moveaxis(array, array.ndim - len(steps), -1))
     return array
 
@@ -78,17 +83,27 @@ def _bind(array: Array, steps: tuple[Along, ...]) -> Array:
     partition = functools.partial(_partition, steps, exchanged, wide)
     call.def_partition(partition, decode_shardings=False, **_rule(steps, exchanged))
     num_whole = len(steps) - (exchanged is not None)
-    spec = PartitionSpec(*[PartitionSpec.UNCONSTRAINED] * (array.ndim - num_whole), *[None] * num_whole)
-    fitting = NamedSharding(jax.typeof(array).sharding.mesh, spec)  # Shardy's rule is a hint, this is a constraint
-    program = jax.make_jaxpr(lambda array: call(lax.with_sharding_constraint(array, fitting)))(array)
-    return _split_p.bind(array, steps=steps, call=program)  # JAX looks for partitioned calls in jaxprs
+    spec = PartitionSpec(
+        *[PartitionSpec.UNCONSTRAINED] * (array.ndim - num_whole), *[None] * num_whole
+    )
+    fitting = NamedSharding(
+        jax.typeof(array).sharding.mesh, spec
+    )  # Shardy's rule is a hint, this is a constraint
+    program = jax.make_jaxpr(
+        lambda array: call(lax.with_sharding_constraint(array, fitting))
+    )(array)
+    return _split_p.bind(
+        array, steps=steps, call=program
+    )  # JAX looks for partitioned calls in jaxprs
 
 
 def _exchanged(array: Array, steps: tuple[Along, ...]) -> int | None:
     """Return which transformed axis can be split instead of the first, over any number of devices."""
     devices = jax.typeof(array).sharding.mesh.size
     before = array.shape[array.ndim - len(steps) :]
-    after = jax.eval_shape(functools.partial(_locally, steps), jax.ShapeDtypeStruct(before, array.dtype)).shape
+    after = jax.eval_shape(
+        functools.partial(_locally, steps), jax.ShapeDtypeStruct(before, array.dtype)
+    ).shape
     if before[0] % devices or after[0] % devices:
         return None
     return next((i for i in range(1, len(steps)) if after[i] % devices == 0), None)
@@ -96,7 +111,9 @@ def _exchanged(array: Array, steps: tuple[Along, ...]) -> int | None:
 
 def _rule(steps: tuple[Along, ...], exchanged: int | None) -> dict[str, Any]:
     """Return Shardy's rule: batch axes and the first transformed axis may be split alike before and after."""
-    before, after = ([f"{side}{i}" for i in range(len(steps))] for side in ("before", "after"))
+    before, after = (
+        [f"{side}{i}" for i in range(len(steps))] for side in ("before", "after")
+    )
     whole = (*before, *after)
     if exchanged is not None:
         after[0], whole = before[0], (*before[1:], *after[1:])
@@ -105,7 +122,12 @@ def _rule(steps: tuple[Along, ...], exchanged: int | None) -> dict[str, Any]:
 
 
 def _partition(
-    steps: tuple[Along, ...], exchanged: int | None, wide: bool, mesh: Mesh, arrays: Any, result: Any
+    steps: tuple[Along, ...],
+    exchanged: int | None,
+    wide: bool,
+    mesh: Mesh,
+    arrays: Any,
+    result: Any,
 ) -> tuple[Mesh, Transform, Sharding, tuple[Sharding]]:
     """Return the program of one device and the common sharding of array and result."""
     del result
@@ -114,10 +136,14 @@ def _partition(
     if exchanged is not None:
         groups = _groups(array, len(array.shape) - len(steps), mesh)
         if len(groups[0]) > 1:
-            transform = functools.partial(_exchanging, steps, exchanged, mesh.axis_names, groups)
+            transform = functools.partial(
+                _exchanging, steps, exchanged, mesh.axis_names, groups
+            )
 
     def of_part(part: Array) -> Array:
-        with jax.enable_x64(wide):  # the compiler calls from a thread without the caller's contexts
+        with jax.enable_x64(
+            wide
+        ):  # the compiler calls from a thread without the caller's contexts
             return transform(part)
 
     return mesh, of_part, array.sharding, (array.sharding,)
@@ -125,18 +151,28 @@ def _partition(
 
 def _groups(array: Any, axis: int, mesh: Mesh) -> list[tuple[int, ...]]:
     """Return groups of devices whose shards differ along the axis alone, in the order of their shards."""
-    divisible = tuple(size * mesh.size for size in array.shape)  # a batch may not be; XLA pads it
+    divisible = tuple(
+        size * mesh.size for size in array.shape
+    )  # a batch may not be; XLA pads it
     places = array.sharding.devices_indices_map(divisible)
     groups: dict[Any, dict[int, list[int]]] = {}
     for number, device in enumerate(mesh.devices.flat):
         place = [(part.start or 0, part.stop) for part in places[device]]
         start, _ = place.pop(axis)
         groups.setdefault(tuple(place), {}).setdefault(start, []).append(number)
-    return [members for group in groups.values() for members in zip(*(group[k] for k in sorted(group)), strict=True)]
+    return [
+        members
+        for group in groups.values()
+        for members in zip(*(group[k] for k in sorted(group)), strict=True)
+    ]
 
 
 def _exchanging(
-    steps: tuple[Along, ...], exchanged: int, names: tuple[str, ...], groups: list[tuple[int, ...]], array: Array
+    steps: tuple[Along, ...],
+    exchanged: int,
+    names: tuple[str, ...],
+    groups: list[tuple[int, ...]],
+    array: Array,
 ) -> Array:
     """Do what `_locally` does, on a shard along the first of the axes."""
     first, *rest = steps
@@ -144,8 +180,12 @@ def _exchanging(
     other = batch + exchanged - 1
     array = _locally(tuple(rest), jnp.moveaxis(array, batch, 0))
     array = jnp.moveaxis(array, 0, -1)  # the split axis last, the others in their order
-    array = lax.all_to_all(array, names, other, last, axis_index_groups=groups, tiled=True)
-    array = lax.all_to_all(first(array), names, last, other, axis_index_groups=groups, tiled=True)
+    array = lax.all_to_all(
+        array, names, other, last, axis_index_groups=groups, tiled=True
+    )
+    array = lax.all_to_all(
+        first(array), names, last, other, axis_index_groups=groups, tiled=True
+    )
     return jnp.moveaxis(array, -1, batch)
 
 
@@ -154,12 +194,21 @@ def _run(array: Array, *, steps: tuple[Along, ...], call: Any) -> Array:
     return jaxpr_as_fun(call)(array)[0]
 
 
-def _transpose(cotangent: Array, array: Any, *, steps: tuple[Along, ...], call: Any) -> list[Array]:
+def _transpose(
+    cotangent: Array, array: Any, *, steps: tuple[Along, ...], call: Any
+) -> list[Array]:
     del array, call
-    return [_wherever(tuple(step._replace(transposed=not step.transposed) for step in steps), cotangent)]
+    return [
+        _wherever(
+            tuple(step._replace(transposed=not step.transposed) for step in steps),
+            cotangent,
+        )
+    ]
 
 
-def _batch(arrays: Any, axes: Any, *, steps: tuple[Along, ...], call: Any) -> tuple[Array, int]:
+def _batch(
+    arrays: Any, axes: Any, *, steps: tuple[Along, ...], call: Any
+) -> tuple[Array, int]:
     del call
     return _wherever(steps, jnp.moveaxis(arrays[0], axes[0], 0)), 0
 

@@ -63,40 +63,77 @@ class Conic(Algorithm):
 
     def __check_init__(self) -> None:
         checks.number("step_size", self.step_size, positive=True, schedule=True)
-        checks.number("direction_step_size", self.direction_step_size, positive=True, schedule=True)
+        checks.number(
+            "direction_step_size",
+            self.direction_step_size,
+            positive=True,
+            schedule=True,
+        )
         checks.number("penalty", self.penalty)
         checks.instance(
-            "gradient", self.gradient, GradientEstimator, "langevax.gradients.SVRG(batch_size=32, period=100)"
+            "gradient",
+            self.gradient,
+            GradientEstimator,
+            "langevax.gradients.SVRG(batch_size=32, period=100)",
         )
 
     def check(self, problem: Problem) -> None:
         leaves = jax.tree.leaves(problem.precision)
-        if any(checks.is_concrete(leaf) and jnp.any(jnp.asarray(leaf) != 0) for leaf in leaves):
-            raise ValueError("Conic has a penalty of its own, sum_j r_j; pass a problem without precision.")
+        if any(
+            checks.is_concrete(leaf) and jnp.any(jnp.asarray(leaf) != 0)
+            for leaf in leaves
+        ):
+            raise ValueError(
+                "Conic has a penalty of its own, sum_j r_j; pass a problem without precision."
+            )
 
-    def init(self, problem: Problem, position: ReLUNetwork, key: Key[Array, ""]) -> tuple[ConicState, Info]:
+    def init(
+        self, problem: Problem, position: ReLUNetwork, key: Key[Array, ""]
+    ) -> tuple[ConicState, Info]:
         state, used = self.gradient.init(problem, position)
         return ConicState(position, state), {"evaluations": used}
 
     def step(
-        self, problem: Problem, state: ConicState, key: Key[Array, ""], step: Int[Array, ""]
+        self,
+        problem: Problem,
+        state: ConicState,
+        key: Key[Array, ""],
+        step: Int[Array, ""],
     ) -> tuple[ConicState, Info]:
-        estimate, gradient_state, used = self.gradient.estimate(problem, state.position, state.gradient, key, step)
+        estimate, gradient_state, used = self.gradient.estimate(
+            problem, state.position, state.gradient, key, step
+        )
         outer, inner = state.position
         dtype = inner.dtype
-        eta_r, eta_t = (jnp.asarray(at_step(size, step), dtype) for size in (self.step_size, self.direction_step_size))
+        eta_r, eta_t = (
+            jnp.asarray(at_step(size, step), dtype)
+            for size in (self.step_size, self.direction_step_size)
+        )
         slope = estimate.inner
         masses = jnp.linalg.norm(inner, axis=1, keepdims=True)
         directions = inner / jnp.where(masses > 0, masses, 1)
         along = jnp.sum(slope * directions, axis=1, keepdims=True)
-        masses = masses * jnp.maximum(1 - eta_r * (along + jnp.asarray(self.penalty, dtype)), 0)
-        directions = directions - eta_t * (slope - along * directions)  # no shorter than 1 where it was 1
-        directions = directions / jnp.maximum(jnp.linalg.norm(directions, axis=1, keepdims=True), 1)
-        return ConicState(ReLUNetwork(outer, masses * directions), gradient_state), {"evaluations": used}
+        masses = masses * jnp.maximum(
+            1 - eta_r * (along + jnp.asarray(self.penalty, dtype)), 0
+        )
+        directions = directions - eta_t * (
+            slope - along * directions
+        )  # no shorter than 1 where it was 1
+        directions = directions / jnp.maximum(
+            jnp.linalg.norm(directions, axis=1, keepdims=True), 1
+        )
+        return ConicState(ReLUNetwork(outer, masses * directions), gradient_state), {
+            "evaluations": used
+        }
 
 
 def spread_neurons(
-    num_neurons: int, dim: int, total: float = 1.0, dtype: DTypeLike = jnp.float32, *, key: Key[Array, ""]
+    num_neurons: int,
+    dim: int,
+    total: float = 1.0,
+    dtype: DTypeLike = jnp.float32,
+    *,
+    key: Key[Array, ""],
 ) -> ReLUNetwork:
     """Return `num_neurons` neurons of `dim` inputs, uniform on the sphere, of alternating signs and equal masses.
 
@@ -106,13 +143,22 @@ def spread_neurons(
         >>> spread_neurons(4, 3, key=jax.random.key(0)).outer
         Array([ 1., -1.,  1., -1.], dtype=float32)
     """
-    num_neurons, dim = checks.whole("num_neurons", num_neurons), checks.whole("dim", dim)
+    num_neurons, dim = (
+        checks.whole("num_neurons", num_neurons),
+        checks.whole("dim", dim),
+    )
     checks.typed_key(key)
     checks.number("total", total, positive=True)
     signs = jnp.asarray(1 - 2 * (np.arange(num_neurons) % 2), dtype)
-    return ReLUNetwork(signs, jnp.asarray(total / num_neurons, dtype) * on_sphere(key, num_neurons, dim, dtype))
+    return ReLUNetwork(
+        signs,
+        jnp.asarray(total / num_neurons, dtype)
+        * on_sphere(key, num_neurons, dim, dtype),
+    )
 
 
 def total_variation(network: ReLUNetwork) -> Float[Array, "*batch"]:
     """sum_j |outer_j| |inner_j|, what the penalty weighs."""
-    return jnp.sum(jnp.abs(network.outer) * jnp.linalg.norm(network.inner, axis=-1), axis=-1)
+    return jnp.sum(
+        jnp.abs(network.outer) * jnp.linalg.norm(network.inner, axis=-1), axis=-1
+    )

@@ -52,7 +52,9 @@ class RowBlocks(NamedTuple):
         """Return these rows as one block."""
         block, place = jnp.divmod(indices, self.targets.shape[1])
         inputs = self.inputs[block, :, place]  # (batch, d)
-        return RowBlocks(inputs.T, self.targets[block, place], self.weights[block, place])
+        return RowBlocks(
+            inputs.T, self.targets[block, place], self.weights[block, place]
+        )
 
 
 def block_size_for(num_neurons: int, dim: int) -> int:
@@ -69,10 +71,15 @@ def block_size_for(num_neurons: int, dim: int) -> int:
     if dim > WIDE:
         return best.wide_two_phase_block
     fitting = max(1, best.projections // int(num_neurons))
-    return min(best.largest_two_phase_block, max(best.smallest_two_phase_block, 2 ** (fitting.bit_length() - 1)))
+    return min(
+        best.largest_two_phase_block,
+        max(best.smallest_two_phase_block, 2 ** (fitting.bit_length() - 1)),
+    )
 
 
-def in_blocks(data: tuple[Any, Any], weights: Float[Any, " n"] | None, block_size: int) -> tuple[RowBlocks, int]:
+def in_blocks(
+    data: tuple[Any, Any], weights: Float[Any, " n"] | None, block_size: int
+) -> tuple[RowBlocks, int]:
     """Return (rows in even blocks of at most `block_size`, their number without padding), in the dtype of the inputs.
 
     Data must be finite and of one length.
@@ -81,19 +88,30 @@ def in_blocks(data: tuple[Any, Any], weights: Float[Any, " n"] | None, block_siz
     inputs, targets = tree_as_rows("data", data)
     size = checks.leading_axis("data", (inputs, targets))
     checks.finite("data", (inputs, targets), remedy="drop or impute these rows")
-    dtype = inputs.dtype if jnp.issubdtype(inputs.dtype, jnp.floating) else jnp.result_type(float)
+    dtype = (
+        inputs.dtype
+        if jnp.issubdtype(inputs.dtype, jnp.floating)
+        else jnp.result_type(float)
+    )
     normalised = blocks.normalised_weights(weights, size, dtype)
     parts = inputs, targets, np.ones(size) if normalised is None else normalised
-    xp: Any = np if all(map(checks.is_concrete, parts)) else jnp  # NumPy needs no program for each shape
+    xp: Any = (
+        np if all(map(checks.is_concrete, parts)) else jnp
+    )  # NumPy needs no program for each shape
     num_blocks = -(-size // block_size)
     length = -(-size // num_blocks)
 
     def cut(array: Any) -> Any:
-        padded = xp.pad(xp.asarray(array, dtype), [(0, num_blocks * length - size)] + [(0, 0)] * (array.ndim - 1))
+        padded = xp.pad(
+            xp.asarray(array, dtype),
+            [(0, num_blocks * length - size)] + [(0, 0)] * (array.ndim - 1),
+        )
         return padded.reshape(num_blocks, length, *array.shape[1:])
 
     inputs, targets, normalised = map(cut, parts)
-    return RowBlocks(*map(jnp.asarray, (xp.swapaxes(inputs, 1, 2), targets, normalised))), size
+    return RowBlocks(
+        *map(jnp.asarray, (xp.swapaxes(inputs, 1, 2), targets, normalised))
+    ), size
 
 
 class PhaseLoss(Protocol):
@@ -163,7 +181,9 @@ class NetworkErrors(Problem):
 
     def mean(self, of_block: Callable[[RowBlocks], PyTree]) -> PyTree:
         """Return (1/n) times the sum over blocks of `of_block(block)`."""
-        total = blocks.block_sum(lambda rows: of_block(jax.tree.map(lambda a: a[0], rows)), self.rows, 1)
+        total = blocks.block_sum(
+            lambda rows: of_block(jax.tree.map(lambda a: a[0], rows)), self.rows, 1
+        )
         return jax.tree.map(lambda leaf: leaf / self.num_rows, total)
 
 
@@ -190,7 +210,9 @@ class SquaredErrors(NetworkErrors):
         return jax.vmap(lambda index: self.gradient_at(position, index[None]))(indices)
 
 
-def projected(network: ReLUNetwork, block: RowBlocks) -> tuple[Float[Array, "m s"], Float[Array, " s"]]:
+def projected(
+    network: ReLUNetwork, block: RowBlocks
+) -> tuple[Float[Array, "m s"], Float[Array, " s"]]:
     """Return (v_j . x_i, e_i) on one block."""
     projections = network.inner @ block.inputs
     return projections, network.outer @ jnp.maximum(projections, 0) - block.targets
@@ -203,17 +225,23 @@ def squares(
     projections, errors = projected(network, block)
     centred = errors - centre
     weighted = block.weights * centred
-    return jnp.sum(weighted * centred) / 2, jnp.where(projections > 0, weighted, 0) @ block.inputs.T
+    return jnp.sum(weighted * centred) / 2, jnp.where(
+        projections > 0, weighted, 0
+    ) @ block.inputs.T
 
 
 def _chained(network: ReLUNetwork, slopes: Float[Array, "m d"]) -> ReLUNetwork:
     """Return (grad_a, grad_v) from G, in the network's dtypes."""
     outer = jnp.sum(network.inner * slopes, axis=1)
     inner = network.outer[:, None] * slopes
-    return ReLUNetwork(outer.astype(network.outer.dtype), inner.astype(network.inner.dtype))
+    return ReLUNetwork(
+        outer.astype(network.outer.dtype), inner.astype(network.inner.dtype)
+    )
 
 
-ALL_ROWS = "the best intercept needs all rows, not a batch; pass gradient=gradients.Full()."
+ALL_ROWS = (
+    "the best intercept needs all rows, not a batch; pass gradient=gradients.Full()."
+)
 
 
 class CentredErrors(NetworkErrors):

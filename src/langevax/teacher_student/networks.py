@@ -36,7 +36,9 @@ class ReLUNetwork(NamedTuple):
             >>> network.outputs(jnp.array([[1.0, 1.0], [-1.0, 1.0]]))
             Array([-1., -2.], dtype=float32)
         """
-        hidden = jax.nn.relu(jnp.tensordot(self.inner, inputs, axes=(-1, -1)))  # neurons outside, rows inside
+        hidden = jax.nn.relu(
+            jnp.tensordot(self.inner, inputs, axes=(-1, -1))
+        )  # neurons outside, rows inside
         return jnp.tensordot(self.outer, hidden, axes=1)
 
 
@@ -65,11 +67,16 @@ def signed(network: ReLUNetwork) -> ReLUNetwork:
         >>> signed(ReLUNetwork(jnp.array([2.0, -3.0]), jnp.ones((2, 1)))).inner[:, 0]
         Array([2., 3.], dtype=float32)
     """
-    return ReLUNetwork(jnp.sign(network.outer), jnp.abs(network.outer)[..., None] * network.inner)
+    return ReLUNetwork(
+        jnp.sign(network.outer), jnp.abs(network.outer)[..., None] * network.inner
+    )
 
 
 def orthogonal_teacher(
-    num_neurons: int, dim: int, num_positive: int | Literal["auto"] = "auto", dtype: DTypeLike = jnp.float32
+    num_neurons: int,
+    dim: int,
+    num_positive: int | Literal["auto"] = "auto",
+    dtype: DTypeLike = jnp.float32,
 ) -> ReLUNetwork:
     """Return the paper's teacher: `inner` the first rows of the identity, `outer` 1 for `num_positive` neurons, then
     -1.
@@ -85,16 +92,27 @@ def orthogonal_teacher(
         >>> orthogonal_teacher(3, 5).outer
         Array([ 1.,  1., -1.], dtype=float32)
     """
-    num_neurons, dim = checks.whole("num_neurons", num_neurons), checks.whole("dim", dim)
+    num_neurons, dim = (
+        checks.whole("num_neurons", num_neurons),
+        checks.whole("dim", dim),
+    )
     if num_neurons > dim:
-        raise ValueError(f"num_neurons is {num_neurons} but dim is {dim}; orthogonal neurons need num_neurons <= dim.")
+        raise ValueError(
+            f"num_neurons is {num_neurons} but dim is {dim}; orthogonal neurons need num_neurons <= dim."
+        )
     checks.positive_int("num_positive", num_positive, minimum=0, auto=True)
-    num_positive = -(-num_neurons // 2) if isinstance(num_positive, str) else num_positive
+    num_positive = (
+        -(-num_neurons // 2) if isinstance(num_positive, str) else num_positive
+    )
     outer = np.where(np.arange(num_neurons) < num_positive, 1, -1)
-    return ReLUNetwork(jnp.asarray(outer, dtype), jnp.eye(num_neurons, dim, dtype=dtype))
+    return ReLUNetwork(
+        jnp.asarray(outer, dtype), jnp.eye(num_neurons, dim, dtype=dtype)
+    )
 
 
-def on_sphere(key: Key[Array, ""], size: int, dim: int, dtype: DTypeLike = jnp.float32) -> Float[Array, "size dim"]:
+def on_sphere(
+    key: Key[Array, ""], size: int, dim: int, dtype: DTypeLike = jnp.float32
+) -> Float[Array, "size dim"]:
     """Return `size` uniform draws of the unit sphere."""
     normals = trees.normal((size, dim), dtype, key=key)
     return normals / jnp.linalg.norm(normals, axis=1, keepdims=True)
@@ -123,7 +141,9 @@ def teach(
     input_key, noise_key = jax.random.split(key)
     dtype = teacher.inner.dtype
     inputs = on_sphere(input_key, size, teacher.inner.shape[-1], dtype)
-    unit = jax.random.uniform(noise_key, (size,), dtype, -1.0, 1.0) * jnp.sqrt(jnp.asarray(3, dtype))
+    unit = jax.random.uniform(noise_key, (size,), dtype, -1.0, 1.0) * jnp.sqrt(
+        jnp.asarray(3, dtype)
+    )
     return inputs, teacher.outputs(inputs) + jnp.asarray(noise, dtype) * unit
 
 
@@ -162,16 +182,28 @@ def match_neurons(student: Network, teacher: Network) -> Matching:
     """
     from scipy.optimize import linear_sum_assignment
 
-    (signs, vectors), (true_signs, true_vectors) = _neurons("student", student), _neurons("teacher", teacher)
+    (signs, vectors), (true_signs, true_vectors) = (
+        _neurons("student", student),
+        _neurons("teacher", teacher),
+    )
     if vectors.shape[1] != true_vectors.shape[1]:
-        raise ValueError(f"student has {vectors.shape[1]} inputs but teacher has {true_vectors.shape[1]}.")
+        raise ValueError(
+            f"student has {vectors.shape[1]} inputs but teacher has {true_vectors.shape[1]}."
+        )
     products = true_vectors @ vectors.T
-    sizes, true_sizes = np.linalg.norm(vectors, axis=1), np.linalg.norm(true_vectors, axis=1)
+    sizes, true_sizes = (
+        np.linalg.norm(vectors, axis=1),
+        np.linalg.norm(true_vectors, axis=1),
+    )
     same = true_signs[:, None] == signs[None, :]
-    squares = true_sizes[:, None] ** 2 + sizes[None, :] ** 2 - 2 * np.where(same, products, 0)
+    squares = (
+        true_sizes[:, None] ** 2 + sizes[None, :] ** 2 - 2 * np.where(same, products, 0)
+    )
     rows, columns = linear_sum_assignment(squares)
     lengths = true_sizes[rows] * sizes[columns]
-    cosines = np.divide(products[rows, columns], lengths, out=np.zeros(len(rows)), where=lengths > 0)
+    cosines = np.divide(
+        products[rows, columns], lengths, out=np.zeros(len(rows)), where=lengths > 0
+    )
     with np.errstate(divide="ignore", invalid="ignore"):  # a teacher's neuron of size 0
         ratios = sizes[columns] / true_sizes[rows]
         distances = np.sqrt(np.maximum(squares[rows, columns], 0)) / true_sizes[rows]
@@ -186,7 +218,9 @@ def match_neurons(student: Network, teacher: Network) -> Matching:
     )
 
 
-def _neurons(name: str, network: Network) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, "m d"]]:
+def _neurons(
+    name: str, network: Network
+) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, "m d"]]:
     """(sgn outer, |outer| inner)."""
     checks.instance(name, network, tuple, "orthogonal_teacher(2, 3)")
     outer, inner = (checks.real_array(name, leaf) for leaf in network)
@@ -210,8 +244,17 @@ def share_near(student: Network, teacher: Network, degrees: float) -> float:
         0.750...
     """
     checks.number("degrees", degrees, positive=True)
-    (signs, vectors), (true_signs, true_vectors) = _neurons("student", student), _neurons("teacher", teacher)
-    sizes, true_sizes = np.linalg.norm(vectors, axis=1), np.linalg.norm(true_vectors, axis=1)
-    aligned = vectors @ true_vectors.T >= np.cos(np.radians(degrees)) * sizes[:, None] * true_sizes
+    (signs, vectors), (true_signs, true_vectors) = (
+        _neurons("student", student),
+        _neurons("teacher", teacher),
+    )
+    sizes, true_sizes = (
+        np.linalg.norm(vectors, axis=1),
+        np.linalg.norm(true_vectors, axis=1),
+    )
+    aligned = (
+        vectors @ true_vectors.T
+        >= np.cos(np.radians(degrees)) * sizes[:, None] * true_sizes
+    )
     close = np.any(aligned & (signs[:, None] == true_signs), axis=1)
     return float(sizes[close].sum() / max(sizes.sum(), np.finfo(float).tiny))

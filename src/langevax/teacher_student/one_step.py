@@ -113,11 +113,18 @@ def simulate_one_step(
         (True, True)
     """
     checks.typed_key(key)
-    counts = {"dim": dim, "num_runs": num_runs, "num_directions": num_directions, "num_test": num_test}
+    counts = {
+        "dim": dim,
+        "num_runs": num_runs,
+        "num_directions": num_directions,
+        "num_test": num_test,
+    }
     for name, value in (counts | {"num_steps": num_steps}).items():
         checks.positive_int(name, value)
     if num_directions > dim:
-        raise ValueError(f"num_directions is {num_directions}, but there are only dim = {dim} inputs.")
+        raise ValueError(
+            f"num_directions is {num_directions}, but there are only dim = {dim} inputs."
+        )
     checks.number("samples_per_dim", samples_per_dim, positive=True)
     checks.number("neurons_per_dim", neurons_per_dim, positive=True)
     checks.number("step_size", step_size)
@@ -126,24 +133,49 @@ def simulate_one_step(
         gradient_samples_per_dim = samples_per_dim
     checks.number("gradient_samples_per_dim", gradient_samples_per_dim, positive=True)
     if readout not in READOUTS:
-        raise ValueError(f"readout must be one of {', '.join(READOUTS)}, got {checks.shown(readout)}.")
+        raise ValueError(
+            f"readout must be one of {', '.join(READOUTS)}, got {checks.shown(readout)}."
+        )
     for name, function in (("student", student), ("teacher", teacher)):
         checks.function(name, function, "(array) -> array")
-    for name, value in (("unit_rows", unit_rows), ("spectra", spectra), ("keep_weights", keep_weights)):
+    for name, value in (
+        ("unit_rows", unit_rows),
+        ("spectra", spectra),
+        ("keep_weights", keep_weights),
+    ):
         checks.flag(name, value)
     checks.number(
-        "ridge", checks.plain_array("ridge", ridge) if isinstance(ridge, list | tuple) else ridge, positive=True
+        "ridge",
+        checks.plain_array("ridge", ridge)
+        if isinstance(ridge, list | tuple)
+        else ridge,
+        positive=True,
     )
     ridges = np.atleast_1d(np.asarray(ridge, float))
     if ridges.ndim > 1:
-        raise ValueError(f"ridge must be a number > 0 or a list of such, got {checks.shown(ridge)}; pass a float.")
+        raise ValueError(
+            f"ridge must be a number > 0 or a list of such, got {checks.shown(ridge)}; pass a float."
+        )
     dim, num_runs = int(dim), int(num_runs)
     neurons, samples, first = (
-        max(round(float(ratio) * dim), 1) for ratio in (neurons_per_dim, samples_per_dim, gradient_samples_per_dim)
+        max(round(float(ratio) * dim), 1)
+        for ratio in (neurons_per_dim, samples_per_dim, gradient_samples_per_dim)
     )
     with jax.enable_x64():
-        setting = _Setting(dim, neurons, student, teacher, num_directions, readout, unit_rows, num_steps, num_test)
-        bytes_of_run = 8 * (3 * neurons * neurons + 3 * dim * neurons + 3 * BLOCK * (dim + neurons))
+        setting = _Setting(
+            dim,
+            neurons,
+            student,
+            teacher,
+            num_directions,
+            readout,
+            unit_rows,
+            num_steps,
+            num_test,
+        )
+        bytes_of_run = 8 * (
+            3 * neurons * neurons + 3 * dim * neurons + 3 * BLOCK * (dim + neurons)
+        )
         num_parallel = int(np.clip(MEMORY // bytes_of_run, 1, num_runs))
         results = _runs(
             setting,
@@ -157,8 +189,22 @@ def simulate_one_step(
         )
     risk, training, aligned, norms, weights = jax.tree.map(np.asarray, results)
     values, leading = _spectra(weights, num_directions) if spectra else (None, None)
-    runs = OneStepRuns(risk, training, aligned, norms, values, leading, weights if keep_weights else None)
-    return runs if np.ndim(ridge) else runs._replace(risk=runs.risk[:, 0], training_error=runs.training_error[:, 0])
+    runs = OneStepRuns(
+        risk,
+        training,
+        aligned,
+        norms,
+        values,
+        leading,
+        weights if keep_weights else None,
+    )
+    return (
+        runs
+        if np.ndim(ridge)
+        else runs._replace(
+            risk=runs.risk[:, 0], training_error=runs.training_error[:, 0]
+        )
+    )
 
 
 class _Setting(NamedTuple):
@@ -177,7 +223,9 @@ class _Setting(NamedTuple):
     def start(self, key: Key[Array, ""]) -> tuple[Array, Array]:
         """Return (a, W) before the first step."""
         readout_key, weights_key = random.split(key)
-        weights = random.normal(weights_key, (self.dim, self.neurons), jnp.float64) / np.sqrt(self.dim)
+        weights = random.normal(
+            weights_key, (self.dim, self.neurons), jnp.float64
+        ) / np.sqrt(self.dim)
         if self.unit_rows:
             weights = weights / jnp.linalg.norm(weights, axis=0)
         if self.readout == "gaussian":
@@ -192,23 +240,41 @@ class _Setting(NamedTuple):
         """Return a block of inputs, labels without noise, labels."""
         inputs_key, noise_key = random.split(key)
         x = random.normal(inputs_key, (BLOCK, self.dim), jnp.float64)
-        clean = self.teacher(x[:, 0] if self.num_directions == 1 else x[:, : self.num_directions])
+        clean = self.teacher(
+            x[:, 0] if self.num_directions == 1 else x[:, : self.num_directions]
+        )
         return x, clean, clean + noise * random.normal(noise_key, (BLOCK,), jnp.float64)
 
-    def gradient(self, key: Key[Array, ""], outer: Array, weights: Array, samples: Array, noise: Array) -> Array:
+    def gradient(
+        self,
+        key: Key[Array, ""],
+        outer: Array,
+        weights: Array,
+        samples: Array,
+        noise: Array,
+    ) -> Array:
         """grad_W 1/(2 n0) sum_i (y_i - f(x_i))^2."""
         root = np.sqrt(self.neurons)
 
         def block(key: Key[Array, ""], used: Array) -> Array:
             x, _, y = self.draw(key, noise)
-            features, slopes = jax.jvp(self.student, (x @ weights,), (jnp.ones((BLOCK, self.neurons), jnp.float64),))
+            features, slopes = jax.jvp(
+                self.student,
+                (x @ weights,),
+                (jnp.ones((BLOCK, self.neurons), jnp.float64),),
+            )
             residual = used * (features @ outer / root - y) / root
             return x.T @ (residual[:, None] * outer * slopes)
 
         return _averaged(block, key, samples)
 
     def ridge_errors(
-        self, key: Key[Array, ""], weights: Array, samples: Array, noise: Array, ridges: Array
+        self,
+        key: Key[Array, ""],
+        weights: Array,
+        samples: Array,
+        noise: Array,
+        ridges: Array,
     ) -> tuple[Array, Array]:
         """Return (risk, training error) for each ridge."""
         fit_key, test_key = random.split(key)
@@ -221,24 +287,36 @@ class _Setting(NamedTuple):
         gram, products, square = _averaged(block, fit_key, samples)
 
         def solve(ridge: Array) -> Array:
-            factor = jax.scipy.linalg.cho_factor(gram + ridge * jnp.eye(self.neurons, dtype=jnp.float64), lower=True)
+            factor = jax.scipy.linalg.cho_factor(
+                gram + ridge * jnp.eye(self.neurons, dtype=jnp.float64), lower=True
+            )
             return jax.scipy.linalg.cho_solve(factor, products)
 
         outer = lax.map(solve, ridges)
-        training = square - 2 * outer @ products + jnp.sum((outer @ gram) * outer, axis=1)
+        training = (
+            square - 2 * outer @ products + jnp.sum((outer @ gram) * outer, axis=1)
+        )
 
         def test(key: Key[Array, ""], used: Array) -> Array:
             x, clean, _ = self.draw(key, noise)
-            return ((self.student(x @ weights) @ outer.T - clean[:, None]) ** 2).T @ used
+            return (
+                (self.student(x @ weights) @ outer.T - clean[:, None]) ** 2
+            ).T @ used
 
-        return _averaged(test, test_key, jnp.asarray(self.num_test, jnp.int32)), training
+        return _averaged(
+            test, test_key, jnp.asarray(self.num_test, jnp.int32)
+        ), training
 
 
-def _averaged(block: Callable[[Any, Array], Any], key: Key[Array, ""], samples: Array) -> Any:
+def _averaged(
+    block: Callable[[Any, Array], Any], key: Key[Array, ""], samples: Array
+) -> Any:
     """Average `block(key, used)` over samples drawn in blocks; `used` is 0 for those beyond `samples`."""
 
     def add(k: Array, total: Any) -> Any:
-        used = (k * BLOCK + jnp.arange(BLOCK, dtype=jnp.int32) < samples).astype(jnp.float64)
+        used = (k * BLOCK + jnp.arange(BLOCK, dtype=jnp.int32) < samples).astype(
+            jnp.float64
+        )
         return jax.tree.map(jnp.add, total, block(random.fold_in(key, k), used))
 
     shapes = jax.eval_shape(block, key, jax.ShapeDtypeStruct((BLOCK,), jnp.float64))
@@ -259,7 +337,9 @@ def _runs(
     samples: tuple[Array, Array],
 ) -> tuple[Any, ...]:
     def run(key: Key[Array, ""]) -> tuple[Any, ...]:
-        start_key, ridge_key, *step_keys = random.split(unrolled(key), 2 + setting.num_steps)
+        start_key, ridge_key, *step_keys = random.split(
+            unrolled(key), 2 + setting.num_steps
+        )
         outer, weights = setting.start(start_key)
         aligned, norms = [_alignment(weights, setting.num_directions)], []
         root = np.sqrt(setting.neurons)
@@ -268,14 +348,24 @@ def _runs(
             weights = weights - step_size * root * gradient
             norms.append(root * _norm(gradient))
             aligned.append(_alignment(weights, setting.num_directions))
-        risk, training = setting.ridge_errors(ridge_key, weights, samples[1], noise, ridges)
-        return risk, training, jnp.stack(aligned), jnp.stack(norms), weights if keep_weights else None
+        risk, training = setting.ridge_errors(
+            ridge_key, weights, samples[1], noise, ridges
+        )
+        return (
+            risk,
+            training,
+            jnp.stack(aligned),
+            jnp.stack(norms),
+            weights if keep_weights else None,
+        )
 
     return lax.map(run, keys, batch_size=num_parallel)
 
 
 def _alignment(weights: Array, directions: int) -> Array:
-    return jnp.sqrt(jnp.mean(weights[:directions] ** 2 / jnp.sum(weights**2, axis=0), axis=1))
+    return jnp.sqrt(
+        jnp.mean(weights[:directions] ** 2 / jnp.sum(weights**2, axis=0), axis=1)
+    )
 
 
 def _norm(gradient: Array) -> Array:

@@ -30,7 +30,12 @@ from langevax.algorithm import Algorithm, Info
 from langevax.integrators import Explicit
 from langevax.problems.problem import Problem
 from langevax.samplers import Langevin
-from langevax.teacher_student.errors import BLOCK_SIZE, CentredErrors, NetworkErrors, SquaredErrors
+from langevax.teacher_student.errors import (
+    BLOCK_SIZE,
+    CentredErrors,
+    NetworkErrors,
+    SquaredErrors,
+)
 from langevax.teacher_student.networks import ReLUNetwork, clipped, signed
 
 
@@ -57,17 +62,27 @@ class Descent(Algorithm):
     def __check_init__(self) -> None:
         checks.number("step_size", self.step_size, positive=True)
 
-    def init(self, problem: Problem, position: PyTree, key: Key[Array, ""]) -> tuple[DescentState, Info]:
+    def init(
+        self, problem: Problem, position: PyTree, key: Key[Array, ""]
+    ) -> tuple[DescentState, Info]:
         return DescentState(position), {"evaluations": 0}
 
     def step(
-        self, problem: Problem, state: DescentState, key: Key[Array, ""], step: Int[Array, ""]
+        self,
+        problem: Problem,
+        state: DescentState,
+        key: Key[Array, ""],
+        step: Int[Array, ""],
     ) -> tuple[DescentState, Info]:
         def move(precision: ArrayLike, x: Array, v: Array) -> Array:
-            a, b, _ = Explicit().gains(jnp.asarray(self.step_size, x.dtype), jnp.asarray(precision, x.dtype))
+            a, b, _ = Explicit().gains(
+                jnp.asarray(self.step_size, x.dtype), jnp.asarray(precision, x.dtype)
+            )
             return a * x - b * v
 
-        position = trees.map_prefix(move, problem.precision, state.position, problem.gradient(state.position))
+        position = trees.map_prefix(
+            move, problem.precision, state.position, problem.gradient(state.position)
+        )
         return DescentState(position), {"evaluations": problem.size}
 
 
@@ -116,7 +131,9 @@ class Cooling(eqx.Module):
 
     hot: float | Array
     factor: float | Array
-    num_steps: float | Array = eqx.field(converter=lambda n: float(n) if isinstance(n, int) else n)
+    num_steps: float | Array = eqx.field(
+        converter=lambda n: float(n) if isinstance(n, int) else n
+    )
 
     def __call__(self, step: int | Array) -> Float[Array, ""]:
         hot = jnp.asarray(self.hot)
@@ -172,11 +189,20 @@ class Explore(eqx.Module):
         block_size: int = BLOCK_SIZE,
     ) -> NetworkErrors:
         """Return the problem of this phase: the position is theta, a `ReLUNetwork`, the penalty the quadratic part."""
-        return _errors(ClippedError(self.bound), (inputs, targets), 2 * self.ridge, weights, intercept, block_size)
+        return _errors(
+            ClippedError(self.bound),
+            (inputs, targets),
+            2 * self.ridge,
+            weights,
+            intercept,
+            block_size,
+        )
 
     def algorithm(self) -> Langevin:
         steps = max(self.num_steps, 1)
-        return Langevin(self.step_size, Cooling(self.temperature, self.annealing, steps))
+        return Langevin(
+            self.step_size, Cooling(self.temperature, self.annealing, steps)
+        )
 
 
 class Converge(eqx.Module):
@@ -212,10 +238,15 @@ class Converge(eqx.Module):
     ) -> NetworkErrors:
         """Return the problem of this phase: the position is a `ReLUNetwork` whose outer weights stay."""
         precision = ReLUNetwork(np.zeros(()), np.asarray(2.0 * self.ridge))
-        return _errors(SignedError(), (inputs, targets), precision, weights, intercept, block_size)
+        return _errors(
+            SignedError(), (inputs, targets), precision, weights, intercept, block_size
+        )
 
     def algorithm(
-        self, inputs: Float[Any, "n d"], num_neurons: int, weights: Float[Any, " n"] | None = None
+        self,
+        inputs: Float[Any, "n d"],
+        num_neurons: int,
+        weights: Float[Any, " n"] | None = None,
     ) -> Descent:
         step_size = self.step_size
         if step_size == "auto":
@@ -224,7 +255,9 @@ class Converge(eqx.Module):
         return Descent(step_size)
 
 
-def curvature_bound(inputs: Float[Any, "n d"], num_neurons: int, weights: Float[Any, " n"] | None = None) -> float:
+def curvature_bound(
+    inputs: Float[Any, "n d"], num_neurons: int, weights: Float[Any, " n"] | None = None
+) -> float:
     """Return m L, L the largest eigenvalue of X^T X / n with rows by their weights.
 
     Example:

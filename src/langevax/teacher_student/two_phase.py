@@ -69,7 +69,9 @@ class TwoPhaseFit:
     @property
     def network(self) -> ReLUNetwork:
         """The best restart's, as NumPy arrays."""
-        return jax.tree.map(lambda leaf: np.asarray(leaf)[self.best], self.result.position)
+        return jax.tree.map(
+            lambda leaf: np.asarray(leaf)[self.best], self.result.position
+        )
 
     @property
     def switch(self) -> int:
@@ -90,7 +92,9 @@ def two_phase(
     key: Key[Array, ""],
     explore: Explore = Explore(),  # noqa: B008 - immutable
     converge: Converge = Converge(),  # noqa: B008 - immutable
-    start: ReLUNetwork | Callable[[Key[Array, ""]], ReLUNetwork] | Literal["auto"] = "auto",
+    start: ReLUNetwork
+    | Callable[[Key[Array, ""]], ReLUNetwork]
+    | Literal["auto"] = "auto",
     num_restarts: int = NUM_RESTARTS,
     record_every: int | None = None,
     weights: Float[Any, " n"] | None = None,
@@ -138,16 +142,34 @@ def two_phase(
     for name, array in (("inputs", inputs), ("targets", targets)):
         checks.finite(name, array, remedy="drop or impute these rows")
     if np.ndim(inputs) != 2 or np.ndim(targets) != 1:
-        raise ValueError(f"inputs must be (n, d) and targets (n,), got {np.shape(inputs)} and {np.shape(targets)}.")
-    inputs = inputs if jnp.issubdtype(inputs.dtype, jnp.floating) else inputs.astype(float)
+        raise ValueError(
+            f"inputs must be (n, d) and targets (n,), got {np.shape(inputs)} and {np.shape(targets)}."
+        )
+    inputs = (
+        inputs if jnp.issubdtype(inputs.dtype, jnp.floating) else inputs.astype(float)
+    )
     targets = targets.astype(inputs.dtype)
     explore_key, converge_key = random.split(key)
     if isinstance(start, str):
         start = StandardNormal(num_neurons, inputs.shape[1], str(inputs.dtype))
-    data = inputs, targets, weights, intercept, block_size_for(num_neurons * num_restarts, inputs.shape[1])
-    every = record_every or (max(1, explore.num_steps // NUM_RECORDS) if explore.plateau else None)
-    stopping = {"callbacks": (at_plateau,), "callback_every": every} if explore.plateau else {}
-    common: dict[str, Any] = {"record": network_and_loss, "record_every": every, "progress": progress}
+    data = (
+        inputs,
+        targets,
+        weights,
+        intercept,
+        block_size_for(num_neurons * num_restarts, inputs.shape[1]),
+    )
+    every = record_every or (
+        max(1, explore.num_steps // NUM_RECORDS) if explore.plateau else None
+    )
+    stopping = (
+        {"callbacks": (at_plateau,), "callback_every": every} if explore.plateau else {}
+    )
+    common: dict[str, Any] = {
+        "record": network_and_loss,
+        "record_every": every,
+        "progress": progress,
+    }
     explored = simulate(
         explore.algorithm(),
         explore.problem(*data),
@@ -163,7 +185,10 @@ def two_phase(
     stopping = {}
     if converge.tolerance > 0:
         every = record_every or max(1, converge.num_steps // NUM_RECORDS)
-        stopping = {"callbacks": (Settled(converge.tolerance),), "callback_every": every}
+        stopping = {
+            "callbacks": (Settled(converge.tolerance),),
+            "callback_every": every,
+        }
         common["record_every"] = every
     converged = simulate(
         converge.algorithm(inputs, num_neurons, weights),
@@ -174,19 +199,27 @@ def two_phase(
         **stopping,
         **common,
     )
-    return TwoPhaseFit(switched.then(converged), np.asarray(_losses(second, converged.position)))
+    return TwoPhaseFit(
+        switched.then(converged), np.asarray(_losses(second, converged.position))
+    )
 
 
 def network_and_loss(problem: NetworkErrors, state: State) -> dict[str, Any]:
     """Record of either phase: the network with outer weights -1, 0 or 1, and the training loss without penalty."""
-    return {"network": problem.loss.network(state.position), "loss": problem.value(state.position)}
+    return {
+        "network": problem.loss.network(state.position),
+        "loss": problem.value(state.position),
+    }
 
 
 def at_plateau(trace: Any, _state: Any) -> bool:
     """Callback of `simulate`: stop once the logarithms of the recorded losses of all restarts have settled."""
     if trace is None:
         return False
-    return is_stationary(np.log(np.maximum(trace.values["loss"], np.finfo(np.float32).tiny)).T, MIN_RECORDS)
+    return is_stationary(
+        np.log(np.maximum(trace.values["loss"], np.finfo(np.float32).tiny)).T,
+        MIN_RECORDS,
+    )
 
 
 @dataclass(frozen=True)
@@ -201,9 +234,13 @@ class Settled:
         if trace is None or len(trace) < MIN_RECORDS:
             return False
         least = np.min(trace.values["loss"], axis=0)
-        return bool(abs(least[-1] - least[(len(least) - 1) // 2]) <= self.tolerance * least[-1])
+        return bool(
+            abs(least[-1] - least[(len(least) - 1) // 2]) <= self.tolerance * least[-1]
+        )
 
 
 @eqx.filter_jit
-def _losses(problem: NetworkErrors, positions: ReLUNetwork) -> Float[Array, " restarts"]:
+def _losses(
+    problem: NetworkErrors, positions: ReLUNetwork
+) -> Float[Array, " restarts"]:
     return jax.vmap(problem.value)(positions)

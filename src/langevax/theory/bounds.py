@@ -24,7 +24,12 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from langevax.theory.lsi import Target, gibbs_gap_bound, require_positive, risk_gap_bound
+from langevax.theory.lsi import (
+    Target,
+    gibbs_gap_bound,
+    require_positive,
+    risk_gap_bound,
+)
 from langevax.theory.moments import batch_variance_factor
 
 
@@ -38,7 +43,10 @@ class Theorem(NamedTuple):
     def kl_bound(self, step_size: float, num_steps: int, start_kl: float) -> float:
         """Bound KL after `num_steps`."""
         self._check(step_size, start_kl)
-        return float(math.exp(-self.rate * step_size * num_steps) * start_kl + self.slope * step_size)
+        return float(
+            math.exp(-self.rate * step_size * num_steps) * start_kl
+            + self.slope * step_size
+        )
 
     def step_size(self, accuracy: float | None = None) -> float:
         """Return the largest step of the theorem; with an accuracy (KL), at most the one whose bias is half of it."""
@@ -52,15 +60,25 @@ class Theorem(NamedTuple):
         self._check(step_size, start_kl)
         left, half = accuracy - self.slope * step_size, self.step_size(accuracy)
         if left <= 0:
-            raise ValueError(f"step_size is {step_size}, too long for accuracy {accuracy}; pass at most {half}.")
-        return math.ceil(math.log(start_kl / left) / (self.rate * step_size)) if start_kl > left else 0
+            raise ValueError(
+                f"step_size is {step_size}, too long for accuracy {accuracy}; pass at most {half}."
+            )
+        return (
+            math.ceil(math.log(start_kl / left) / (self.rate * step_size))
+            if start_kl > left
+            else 0
+        )
 
     def _check(self, step_size: float, start_kl: float) -> None:
         require_positive("step_size", step_size)
         if step_size > self.cap * (1 + 1e-9):
-            raise ValueError(f"step_size is {step_size}, above the theorem's largest; pass at most {self.cap}.")
+            raise ValueError(
+                f"step_size is {step_size}, above the theorem's largest; pass at most {self.cap}."
+            )
         if not 0 <= start_kl < math.inf:
-            raise ValueError(f"start_kl is {start_kl}; pass a finite number >= 0, as of `lsi.start_kl_bound`.")
+            raise ValueError(
+                f"start_kl is {start_kl}; pass a finite number >= 0, as of `lsi.start_kl_bound`."
+            )
 
 
 def ld(target: Target) -> Theorem:
@@ -84,10 +102,14 @@ def vempala_wibisono(target: Target) -> Theorem:
     >>> theorem.step_size(), theorem.step_size(accuracy=6.0)
     (0.03125, 0.015625)
     """
-    return _theorem(target, target.lsi_constant * target.temperature / (4 * target.smoothness**2), 8)
+    return _theorem(
+        target, target.lsi_constant * target.temperature / (4 * target.smoothness**2), 8
+    )
 
 
-def svrg(target: Target, batch_size: int, period: int, size: int, replace: bool = False) -> Theorem:
+def svrg(
+    target: Target, batch_size: int, period: int, size: int, replace: bool = False
+) -> Theorem:
     """SVRG-LD, by Theorem 1, for T <= 1 and batch_size >= period.
 
     >>> target = Target(smoothness=1.0, lsi_constant=1.0, temperature=1.0, dim=3)
@@ -96,13 +118,17 @@ def svrg(target: Target, batch_size: int, period: int, size: int, replace: bool 
     (0.448, 0.0001)
     """
     if batch_size < period:
-        raise ValueError(f"batch_size is {batch_size} and period {period}; Theorem 1 needs batch_size >= period.")
+        raise ValueError(
+            f"batch_size is {batch_size} and period {period}; Theorem 1 needs batch_size >= period."
+        )
     xi = _batch_factor(target, batch_size, period, size, replace)
     cap = vempala_wibisono(target).cap / (4 * math.sqrt(6) * period)
     return _theorem(target, cap, 224 / 3 * (2 + 3 * xi + 2 * period * xi))
 
 
-def sarah(target: Target, batch_size: int, period: int, size: int, replace: bool = False) -> Theorem:
+def sarah(
+    target: Target, batch_size: int, period: int, size: int, replace: bool = False
+) -> Theorem:
     """SARAH-LD, by Theorem 2, for T <= 1 and any batch_size.
 
     >>> target = Target(smoothness=1.0, lsi_constant=1.0, temperature=1.0, dim=3)
@@ -157,13 +183,22 @@ def optimization_plan(
     spread = 4 * dim / gap * (1 + math.log(smoothness / dissipativity))
     beta = float(max(spread, 8 * dim * offset / gap**2, 1.0, 2 / dissipativity))
     temperature = 1 / beta
-    target = Target(smoothness=smoothness, lsi_constant=lsi_constant(temperature), temperature=temperature, dim=dim)
+    target = Target(
+        smoothness=smoothness,
+        lsi_constant=lsi_constant(temperature),
+        temperature=temperature,
+        dim=dim,
+    )
     accuracy = float(target.lsi_constant * gap / (8 * smoothness))
     batch_size = math.isqrt(size) if batch_size is None else batch_size
     period = math.isqrt(size) if period is None else period
     step_size = svrg(target, batch_size, period, size).step_size(accuracy)
-    gap_bound = gibbs_gap_bound(dim, temperature, smoothness, dissipativity, offset) + risk_gap_bound(target, accuracy)
-    return OptimizationPlan(beta, step_size, accuracy, gap_bound, target, batch_size, period)
+    gap_bound = gibbs_gap_bound(
+        dim, temperature, smoothness, dissipativity, offset
+    ) + risk_gap_bound(target, accuracy)
+    return OptimizationPlan(
+        beta, step_size, accuracy, gap_bound, target, batch_size, period
+    )
 
 
 def _theorem(target: Target, cap: float, constant: float) -> Theorem:
@@ -172,11 +207,15 @@ def _theorem(target: Target, cap: float, constant: float) -> Theorem:
     return Theorem(rate, cap, constant * target.dim * target.smoothness**2 / rate)
 
 
-def _batch_factor(target: Target, batch_size: int, period: int, size: int, replace: bool) -> float:
+def _batch_factor(
+    target: Target, batch_size: int, period: int, size: int, replace: bool
+) -> float:
     for name, value in (("batch_size", batch_size), ("period", period), ("size", size)):
         if value < 1:
             raise ValueError(f"{name} is {value}; pass an integer >= 1.")
-    if target.temperature > 1:  # no loss of generality: the bounds do not change under rescaling
+    if (
+        target.temperature > 1
+    ):  # no loss of generality: the bounds do not change under rescaling
         raise ValueError(
             f"temperature is {target.temperature}; the theorem is stated for at most 1. Pass target.rescaled(1 / "
             "temperature) and step_size * temperature: the same law and chain, written with F / temperature."
@@ -215,10 +254,14 @@ def theorem_step_size(
             "langevax.theory.lsi.Target, such as logistic_target gives; or pass step_size='auto'."
         )
     if not math.isclose(target.temperature, temperature, rel_tol=1e-5):
-        raise ValueError(f"theorem_constants are for temperature {target.temperature}, but this law has {temperature}.")
+        raise ValueError(
+            f"theorem_constants are for temperature {target.temperature}, but this law has {temperature}."
+        )
     if method == "Full":
         return ld(target).step_size(accuracy)
     if method not in METHODS or batch_size is None or period is None:
-        raise ValueError(f"there is no theorem for {method} gradients; take full, SVRG or SARAH ones, or 'auto'.")
+        raise ValueError(
+            f"there is no theorem for {method} gradients; take full, SVRG or SARAH ones, or 'auto'."
+        )
     theorem = svrg if method == "SVRG" else sarah
     return theorem(target, batch_size, period, size, replace).step_size(accuracy)

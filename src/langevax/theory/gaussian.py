@@ -21,7 +21,9 @@ Modes = float | np.ndarray
 """(modes,), or one number for all of them."""
 
 
-def linear_gains(integrator: str, step_size: float, precision: Modes) -> tuple[np.ndarray, np.ndarray]:
+def linear_gains(
+    integrator: str, step_size: float, precision: Modes
+) -> tuple[np.ndarray, np.ndarray]:
     """(b, c^2) of one step; in all four a = 1 - b p, which would lose digits at small steps.
 
     >>> linear_gains("semi_implicit", 0.5, np.array([0.0, 2.0]))
@@ -35,7 +37,10 @@ def linear_gains(integrator: str, step_size: float, precision: Modes) -> tuple[n
             return h / (1 + h * p), 2 * h / (1 + h * p) ** 2
         case "exponential":
             positive = np.where(p > 0, p, 1)
-            b, c2 = -np.expm1(-h * positive) / positive, -np.expm1(-2 * h * positive) / positive
+            b, c2 = (
+                -np.expm1(-h * positive) / positive,
+                -np.expm1(-2 * h * positive) / positive,
+            )
             return np.where(p > 0, b, h), np.where(p > 0, c2, 2 * h)
         case "crank_nicolson":
             return h / (1 + h * p / 2), 2 * h / (1 + h * p / 2) ** 2
@@ -66,7 +71,9 @@ def stationary_variance(
     >>> stationary_variance("exponential", 0.5, np.array([1.0, 4.0]), 0.0, temperature=2.0)
     array([2. , 0.5])
     """
-    h, p, q, temperature = (np.asarray(v, float) for v in (step_size, precision, curvature, temperature))
+    h, p, q, temperature = (
+        np.asarray(v, float) for v in (step_size, precision, curvature, temperature)
+    )
     match integrator:
         case "explicit":
             denominator = 1 - h * (p + q) / 2
@@ -80,16 +87,24 @@ def stationary_variance(
             known = "explicit, semi_implicit, exponential, crank_nicolson"
             raise ValueError(f"integrator is {integrator!r}; pass one of {known}.")
     if np.any(p + q <= 0):
-        raise ValueError(f"precision + curvature must be > 0, got {np.min(p + q)}; there is no law to settle to.")
+        raise ValueError(
+            f"precision + curvature must be > 0, got {np.min(p + q)}; there is no law to settle to."
+        )
     settles = denominator > 0
-    variance = np.where(settles, temperature / (p + q) / np.where(settles, denominator, 1), np.inf)
+    variance = np.where(
+        settles, temperature / (p + q) / np.where(settles, denominator, 1), np.inf
+    )
     return float(variance) if variance.ndim == 0 else variance
 
 
 def _tanh_ratio(step_size: np.ndarray, precision: np.ndarray) -> np.ndarray:
     """tanh(step_size * precision / 2) / precision, and its limit step_size / 2 at precision 0."""
     is_zero = precision == 0
-    return np.where(is_zero, step_size / 2, np.tanh(step_size * precision / 2) / np.where(is_zero, 1, precision))
+    return np.where(
+        is_zero,
+        step_size / 2,
+        np.tanh(step_size * precision / 2) / np.where(is_zero, 1, precision),
+    )
 
 
 class GaussianLaw(NamedTuple):
@@ -118,7 +133,9 @@ def gaussian_process(
     """
     from scipy.linalg import cholesky, solve_triangular
 
-    factor = cholesky(np.asarray(kernel_matrix, float) + noise**2 * np.eye(len(targets)), lower=True)
+    factor = cholesky(
+        np.asarray(kernel_matrix, float) + noise**2 * np.eye(len(targets)), lower=True
+    )
     half = solve_triangular(factor, np.asarray(cross, float).T, lower=True)
     mean = half.T @ solve_triangular(factor, np.asarray(targets, float), lower=True)
     return GaussianLaw(mean, prior_covariance - half.T @ half)

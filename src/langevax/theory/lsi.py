@@ -40,9 +40,13 @@ class Target:
     def __post_init__(self) -> None:
         for name in ("smoothness", "lsi_constant", "temperature"):
             require_positive(name, getattr(self, name))
-            object.__setattr__(self, name, float(getattr(self, name)))  # NumPy's floats would spread
+            object.__setattr__(
+                self, name, float(getattr(self, name))
+            )  # NumPy's floats would spread
         if self.dim < 1 or self.dim != int(self.dim):
-            raise ValueError(f"dim is {self.dim}; pass the number of coordinates, an integer >= 1.")
+            raise ValueError(
+                f"dim is {self.dim}; pass the number of coordinates, an integer >= 1."
+            )
         largest = self.smoothness / self.temperature
         # a variance is at least temperature / L (Cramer and Rao) and at most 1 / alpha (Poincare)
         if self.lsi_constant > largest * (1 + 1e-9):
@@ -83,7 +87,9 @@ def strongly_log_concave(curvature: float, temperature: float) -> float:
     return float(curvature / temperature)
 
 
-def holley_stroock(lsi_constant: float, oscillation: float, temperature: float) -> float:
+def holley_stroock(
+    lsi_constant: float, oscillation: float, temperature: float
+) -> float:
     """alpha = lsi_constant exp(-oscillation / temperature), for F = F_0 + U: Holley and Stroock (1987).
 
     `lsi_constant` is that of exp(-F_0 / temperature), and oscillation = sup U - inf U, in the units of F.
@@ -94,7 +100,9 @@ def holley_stroock(lsi_constant: float, oscillation: float, temperature: float) 
     require_positive("lsi_constant", lsi_constant)
     require_positive("temperature", temperature)
     if not oscillation >= 0:
-        raise ValueError(f"oscillation is {oscillation}; pass sup U - inf U, which is >= 0.")
+        raise ValueError(
+            f"oscillation is {oscillation}; pass sup U - inf U, which is >= 0."
+        )
     return float(lsi_constant * math.exp(-oscillation / temperature))
 
 
@@ -201,7 +209,10 @@ def start_kl_bound_lsi(target: Target, gradient_norm: float = 0.0) -> float:
     >>> start_kl_bound_lsi(Target(smoothness=1.0, lsi_constant=0.5, temperature=1.0, dim=4))
     16.0
     """
-    root = 2 * math.sqrt(target.dim * target.smoothness * target.temperature) + gradient_norm
+    root = (
+        2 * math.sqrt(target.dim * target.smoothness * target.temperature)
+        + gradient_norm
+    )
     return float(root**2 / (2 * target.lsi_constant * target.temperature**2))
 
 
@@ -216,7 +227,8 @@ def risk_gap_bound(target: Target, kl: float) -> float:
     require_divergence("kl", kl)
     distance = wasserstein_bound(kl, target.lsi_constant)
     return (
-        math.sqrt(target.dim * target.smoothness * target.temperature) * distance + target.smoothness * distance**2 / 2
+        math.sqrt(target.dim * target.smoothness * target.temperature) * distance
+        + target.smoothness * distance**2 / 2
     )
 
 
@@ -229,7 +241,9 @@ def gibbs_gap(dim: int, temperature: float) -> float:
     return float(dim * temperature / 2)
 
 
-def gibbs_gap_bound(dim: int, temperature: float, smoothness: float, dissipativity: float, offset: float) -> float:
+def gibbs_gap_bound(
+    dim: int, temperature: float, smoothness: float, dissipativity: float, offset: float
+) -> float:
     """E_nu F - min F <= (d T / 2) log((e L / M) (b / (d T) + 1)), as Raginsky, Rakhlin, Telgarsky (COLT 2017).
 
     For L-smooth F with <grad F(x), x> >= M |x|^2 - b, M `dissipativity` and b `offset`. From the largest entropy
@@ -241,7 +255,9 @@ def gibbs_gap_bound(dim: int, temperature: float, smoothness: float, dissipativi
     require_positive("temperature", temperature)
     require_positive("dissipativity", dissipativity)
     if dissipativity > smoothness:
-        raise ValueError(f"dissipativity is {dissipativity}; pass a number <= smoothness {smoothness}.")
+        raise ValueError(
+            f"dissipativity is {dissipativity}; pass a number <= smoothness {smoothness}."
+        )
     if not offset >= 0:
         raise ValueError(f"offset is {offset}; pass a number >= 0.")
     ratio = smoothness / dissipativity * (offset / (dim * temperature) + 1)

@@ -57,7 +57,9 @@ class LinearOptimum(NamedTuple):
     """The same with temperature KL(q || prior) in place of ridge and entropy: objective + temperature log Z(0)."""
 
 
-def linear_optimum(inputs: Inputs, targets: Rows, ridge: float, temperature: float) -> LinearOptimum:
+def linear_optimum(
+    inputs: Inputs, targets: Rows, ridge: float, temperature: float
+) -> LinearOptimum:
     """q* = N(m*, temperature / (2 ridge) I), m* = (X^T X / n + 2 ridge)^{-1} X^T y / n (derived).
 
     >>> optimum = linear_optimum(np.eye(2), np.array([2.0, 0.0]), ridge=0.25, temperature=0.1)
@@ -69,11 +71,17 @@ def linear_optimum(inputs: Inputs, targets: Rows, ridge: float, temperature: flo
     mean = np.linalg.solve(x.T @ x / n + 2 * ridge * np.eye(d), x.T @ y / n)
     outputs = x @ mean
     kl_objective = float(np.mean((outputs - y) ** 2) / 2 + ridge * mean @ mean)
-    objective = kl_objective - temperature * linear_log_partition(np.zeros(n), x, ridge, temperature)
-    return LinearOptimum(mean, temperature / (2 * ridge), outputs, outputs - y, objective, kl_objective)
+    objective = kl_objective - temperature * linear_log_partition(
+        np.zeros(n), x, ridge, temperature
+    )
+    return LinearOptimum(
+        mean, temperature / (2 * ridge), outputs, outputs - y, objective, kl_objective
+    )
 
 
-def linear_log_partition(dual: Rows, inputs: Inputs, ridge: float, temperature: float) -> float:
+def linear_log_partition(
+    dual: Rows, inputs: Inputs, ridge: float, temperature: float
+) -> float:
     """log Z(g) = (d/2) log(pi temperature / ridge) + |X^T g / n|^2 / (4 temperature ridge) (derived).
 
     >>> round(linear_log_partition(np.ones(1), np.ones((1, 1)), ridge=math.pi, temperature=1.0), 6)
@@ -83,11 +91,14 @@ def linear_log_partition(dual: Rows, inputs: Inputs, ridge: float, temperature: 
     n, d = x.shape
     mean_gradient = x.T @ g / n
     return float(
-        d / 2 * math.log(math.pi * temperature / ridge) + mean_gradient @ mean_gradient / (4 * temperature * ridge)
+        d / 2 * math.log(math.pi * temperature / ridge)
+        + mean_gradient @ mean_gradient / (4 * temperature * ridge)
     )
 
 
-def network_lsi(ridge: float, temperature: float, slope_bound: float, neuron_bound: float) -> float:
+def network_lsi(
+    ridge: float, temperature: float, slope_bound: float, neuron_bound: float
+) -> float:
     """alpha = (2 ridge / temperature) exp(-4 C B / temperature), |loss'| <= C and |h| <= B: as printed.
 
     The data potential lies within C B, so that half the exponent would do: `potential_lsi` with oscillation 2 C B.
@@ -106,19 +117,27 @@ def potential_lsi(ridge: float, temperature: float, oscillation: float) -> float
     >>> round(potential_lsi(ridge=0.5, temperature=1.0, oscillation=2.0), 6)
     0.135335
     """
-    return holley_stroock(strongly_log_concave(2 * ridge, temperature), oscillation, temperature)
+    return holley_stroock(
+        strongly_log_concave(2 * ridge, temperature), oscillation, temperature
+    )
 
 
-def flow_gap_bound(start_gap: float, lsi_constant: float, temperature: float, times: Times) -> Times:
+def flow_gap_bound(
+    start_gap: float, lsi_constant: float, temperature: float, times: Times
+) -> Times:
     """P(q_t) - P* <= exp(-2 alpha temperature t) (P(q_0) - P*), along the mean-field Langevin flow.
 
     >>> flow_gap_bound(2.0, lsi_constant=0.5, temperature=1.0, times=np.array([0.0, 1.0])).round(6)
     array([2.      , 0.735759])
     """
-    return start_gap * np.exp(-2 * lsi_constant * temperature * np.asarray(times, float))
+    return start_gap * np.exp(
+        -2 * lsi_constant * temperature * np.asarray(times, float)
+    )
 
 
-def flow_divergence_bound(start_gap: float, lsi_constant: float, temperature: float, time: float) -> float:
+def flow_divergence_bound(
+    start_gap: float, lsi_constant: float, temperature: float, time: float
+) -> float:
     """min_{s <= t} KL(q_s || p_{q_s}) <= exp(-2 alpha T (t - 1)) / (2 alpha T^2) (P(q_0) - P*), T temperature, t >= 1.
 
     >>> flow_divergence_bound(2.0, lsi_constant=0.5, temperature=1.0, time=1.0)
@@ -126,12 +145,19 @@ def flow_divergence_bound(start_gap: float, lsi_constant: float, temperature: fl
     """
     if time < 1:
         raise ValueError(f"time is {time}; the bound holds from time 1 on.")
-    later = float(flow_gap_bound(start_gap, lsi_constant, temperature, np.array([time - 1]))[0])
+    later = float(
+        flow_gap_bound(start_gap, lsi_constant, temperature, np.array([time - 1]))[0]
+    )
     return later / (2 * lsi_constant * temperature**2)
 
 
 def mfld_gap_bound(
-    start_gap: float, lsi_constant: float, temperature: float, step_size: float, num_steps: int, drift_error: float
+    start_gap: float,
+    lsi_constant: float,
+    temperature: float,
+    step_size: float,
+    num_steps: int,
+    drift_error: float,
 ) -> float:
     """P(q_k) - P* <= drift_error / (2 alpha temperature) + exp(-alpha temperature step_size k) (P(q_0) - P*).
 
@@ -155,7 +181,11 @@ def fictitious_play_gap_bound(start_gap: float, times: Times) -> Times:
 
 
 def fictitious_play_rounds_bound(
-    start_gap: float, rate: float, num_rounds: int, neuron_bound: float, convexity: float
+    start_gap: float,
+    rate: float,
+    num_rounds: int,
+    neuron_bound: float,
+    convexity: float,
 ) -> float:
     """P - P* <= (1 - a)^k (P(q_0) - P*) + a 2 B^2 / gamma, after k rounds q <- (1 - a) q + a p_q with |h| <= B.
 
@@ -165,7 +195,9 @@ def fictitious_play_rounds_bound(
     return (1 - rate) ** num_rounds * start_gap + 2 * rate * neuron_bound**2 / convexity
 
 
-def sdca_condition(size: int, neuron_bound: float, temperature: float, convexity: float) -> float:
+def sdca_condition(
+    size: int, neuron_bound: float, temperature: float, convexity: float
+) -> float:
     """kappa = n + B^2 / (temperature gamma).
 
     >>> sdca_condition(size=100, neuron_bound=2.0, temperature=0.01, convexity=4.0)
@@ -187,7 +219,9 @@ def sdca_gap_bound(
     return start_gap * (1 - 1 / condition) ** np.asarray(num_steps)
 
 
-def finite_particle_gap_bound(variances: Rows, convexity: float, num_particles: int) -> float:
+def finite_particle_gap_bound(
+    variances: Rows, convexity: float, num_particles: int
+) -> float:
     """(1/N) inf L^N - P* <= (1 / (2 gamma N)) (1/n) sum_i Var_{q*}(h_i), for N interacting particles.
 
     L^N is the free energy of all of them. For the squared loss it is exactly the excess risk, in expectation, of N

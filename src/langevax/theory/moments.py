@@ -53,8 +53,12 @@ def batch_variance_factor(size: int, batch_size: int, *, replace: bool) -> float
     if replace:
         return 1 / batch_size
     if batch_size > size:
-        raise ValueError(f"batch_size must be <= size {size} without replacement, got {batch_size}; pass replace=True.")
-    return 0.0 if batch_size == size else (size - batch_size) / (batch_size * (size - 1))
+        raise ValueError(
+            f"batch_size must be <= size {size} without replacement, got {batch_size}; pass replace=True."
+        )
+    return (
+        0.0 if batch_size == size else (size - batch_size) / (batch_size * (size - 1))
+    )
 
 
 class BatchLaw(NamedTuple):
@@ -100,16 +104,24 @@ class QuadraticChain(NamedTuple):
         """SGLD: v = A x + C, a fresh batch every step."""
         law = self._batch_law(batch_size, replace)
         shrink = 1 - self.step_size * law.curvature
-        cross = shrink * law.slope - self.step_size * law.covariance  # E (1 - step_size A) C
-        constant = self.step_size**2 * (law.slope**2 + law.slope_variance) + self._noise  # E C^2 and noise
+        cross = (
+            shrink * law.slope - self.step_size * law.covariance
+        )  # E (1 - step_size A) C
+        constant = (
+            self.step_size**2 * (law.slope**2 + law.slope_variance) + self._noise
+        )  # E C^2 and noise
         first, second = self._start()
         for _ in range(self.num_steps):
             x, x2 = first[-1], second[-1]
             first.append(shrink * x - self.step_size * law.slope)
-            second.append(self._shrink2(law) * x2 - 2 * self.step_size * cross * x + constant)
+            second.append(
+                self._shrink2(law) * x2 - 2 * self.step_size * cross * x + constant
+            )
         return Moments(np.stack(first), np.stack(second))
 
-    def control_variate(self, center: Vector, batch_size: int, *, replace: bool) -> Moments:
+    def control_variate(
+        self, center: Vector, batch_size: int, *, replace: bool
+    ) -> Moments:
         """SGLD with gradients corrected at a fixed centre; size component gradients once, then 2 batch_size a step."""
         a, c = np.asarray(self.curvatures, float), np.asarray(self.slopes, float)
         corrected = (a.mean(axis=0) - a) * center + c.mean(axis=0)
@@ -131,9 +143,18 @@ class QuadraticChain(NamedTuple):
             if step % period == 0:
                 s, s2 = first[-1], second[-1]
                 delta, s_delta, delta2 = (np.zeros_like(s) for _ in range(3))
-            u, s_u, u2 = h * s + c_bar, h * s2 + c_bar * s, h**2 * s2 + 2 * h * c_bar * s + c_bar**2
+            u, s_u, u2 = (
+                h * s + c_bar,
+                h * s2 + c_bar * s,
+                h**2 * s2 + 2 * h * c_bar * s + c_bar**2,
+            )
             u_delta = h * s_delta + c_bar * delta
-            delta2 = shrink2 * delta2 - 2 * step_size * shrink * u_delta + step_size**2 * u2 + self._noise
+            delta2 = (
+                shrink2 * delta2
+                - 2 * step_size * shrink * u_delta
+                + step_size**2 * u2
+                + self._noise
+            )
             s_delta = shrink * s_delta - step_size * s_u
             delta = shrink * delta - step_size * u
             first.append(s + delta)
@@ -155,7 +176,11 @@ class QuadraticChain(NamedTuple):
         for step in range(self.num_steps):
             x, x2 = first[-1], second[-1]
             if step % period == 0:
-                v, xv, v2 = h * x + c_bar, h * x2 + c_bar * x, h**2 * x2 + 2 * h * c_bar * x + c_bar**2
+                v, xv, v2 = (
+                    h * x + c_bar,
+                    h * x2 + c_bar * x,
+                    h**2 * x2 + 2 * h * c_bar * x + c_bar**2,
+                )
             first.append(x - step_size * v)
             second.append(x2 - 2 * step_size * xv + step_size**2 * v2 + self._noise)
             xv = shrink * (xv - step_size * v2) + h * self._noise
@@ -168,15 +193,25 @@ class QuadraticChain(NamedTuple):
         return 2 * self.step_size * self.temperature
 
     def _start(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        return [np.asarray(self.start_mean, float)], [np.asarray(self.start_second, float)]
+        return [np.asarray(self.start_mean, float)], [
+            np.asarray(self.start_second, float)
+        ]
 
     def _shrink2(self, law: BatchLaw) -> np.ndarray:
         """E (1 - step_size A)^2."""
-        return (1 - self.step_size * law.curvature) ** 2 + self.step_size**2 * law.curvature_variance
+        return (
+            1 - self.step_size * law.curvature
+        ) ** 2 + self.step_size**2 * law.curvature_variance
 
     def _batch_law(self, batch_size: int, replace: bool) -> BatchLaw:
         a, c = np.asarray(self.curvatures, float), np.asarray(self.slopes, float)
         factor = batch_variance_factor(len(a), batch_size, replace=replace)
         h, c_bar = a.mean(axis=0), c.mean(axis=0)
         covariance = np.mean((a - h) * (c - c_bar), axis=0)
-        return BatchLaw(h, c_bar, factor * a.var(axis=0), factor * c.var(axis=0), factor * covariance)
+        return BatchLaw(
+            h,
+            c_bar,
+            factor * a.var(axis=0),
+            factor * c.var(axis=0),
+            factor * covariance,
+        )

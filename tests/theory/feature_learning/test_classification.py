@@ -5,7 +5,11 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
-from langevax.theory.feature_learning import GaussianDesign, classify_gaussian_design, errors_gaussian_design
+from langevax.theory.feature_learning import (
+    GaussianDesign,
+    classify_gaussian_design,
+    errors_gaussian_design,
+)
 from tests.errorbars import assert_mean
 
 SIZE, SAMPLES, RIDGE, NOISE = 60, 150, 0.02, 0.3
@@ -16,7 +20,9 @@ def random_design():
     mixing = rng.normal(size=(SIZE, SIZE)) / np.sqrt(SIZE)
     covariance = mixing @ mixing.T + 0.1 * np.eye(SIZE)
     best = rng.normal(size=SIZE) / np.sqrt(SIZE)
-    return GaussianDesign(covariance, covariance @ best, 1.2 * best @ covariance @ best), best
+    return GaussianDesign(
+        covariance, covariance @ best, 1.2 * best @ covariance @ best
+    ), best
 
 
 def test_the_squared_loss_is_ridge_regression_on_the_labels():
@@ -24,11 +30,15 @@ def test_the_squared_loss_is_ridge_regression_on_the_labels():
     design, _ = random_design()
     scale = np.sqrt(2 / np.pi / (design.target_variance + NOISE**2))
     ridge = errors_gaussian_design(
-        GaussianDesign(design.covariance, scale * design.target_covariance, 1.0), SAMPLES, RIDGE
+        GaussianDesign(design.covariance, scale * design.target_covariance, 1.0),
+        SAMPLES,
+        RIDGE,
     )
     equivalent = classify_gaussian_design(design, SAMPLES, RIDGE, "squared", NOISE)
     assert equivalent.training_loss == pytest.approx(ridge.training_error, rel=1e-7)
-    assert 1 - 2 * scale * equivalent.overlap + equivalent.length**2 == pytest.approx(ridge.risk, rel=1e-7)
+    assert 1 - 2 * scale * equivalent.overlap + equivalent.length**2 == pytest.approx(
+        ridge.risk, rel=1e-7
+    )
 
 
 @pytest.mark.slow
@@ -41,19 +51,33 @@ def test_fitted_classifiers_have_this_error_and_loss(loss):
     equivalent = classify_gaussian_design(design, SAMPLES, RIDGE, loss, NOISE)
     C = 1 / (2 * SAMPLES * RIDGE)
     if loss == "logistic":
-        fitted, of_margin = LogisticRegression(C=C, fit_intercept=False, tol=1e-8), lambda z: np.logaddexp(0, -z)
+        fitted, of_margin = (
+            LogisticRegression(C=C, fit_intercept=False, tol=1e-8),
+            lambda z: np.logaddexp(0, -z),
+        )
     else:
         fitted = LinearSVC(
-            C=C, loss="hinge", fit_intercept=False, dual=True, tol=1e-6, max_iter=100_000, random_state=0
+            C=C,
+            loss="hinge",
+            fit_intercept=False,
+            dual=True,
+            tol=1e-6,
+            max_iter=100_000,
+            random_state=0,
         )
-        of_margin = lambda z: np.maximum(1 - z, 0)  # noqa: E731
+        of_margin = lambda z: np.maximum(1 - z, 0)
     rng = np.random.default_rng(1)
     measured = []
     for _ in range(100):
         g = rng.normal(size=(SAMPLES, SIZE)) @ root.T
-        labels = np.sign(g @ best + np.sqrt(unexplained + NOISE**2) * rng.normal(size=SAMPLES))
+        labels = np.sign(
+            g @ best + np.sqrt(unexplained + NOISE**2) * rng.normal(size=SAMPLES)
+        )
         w = fitted.fit(g, labels).coef_[0]
-        overlap, length = w @ design.target_covariance, np.sqrt(w @ design.covariance @ w)
+        overlap, length = (
+            w @ design.target_covariance,
+            np.sqrt(w @ design.covariance @ w),
+        )
         error = np.arccos(overlap / length / np.sqrt(design.target_variance)) / np.pi
         measured.append((error, np.mean(of_margin(labels * (g @ w))), length, overlap))
     for samples, expected in zip(zip(*measured, strict=True), equivalent, strict=True):
@@ -62,7 +86,9 @@ def test_fitted_classifiers_have_this_error_and_loss(loss):
 
 def test_meaningless_arguments_are_refused():
     design, _ = random_design()
-    with pytest.raises(ValueError, match="loss is 'exponential'; pass one of logistic, hinge, squared"):
+    with pytest.raises(
+        ValueError, match="loss is 'exponential'; pass one of logistic, hinge, squared"
+    ):
         classify_gaussian_design(design, SAMPLES, RIDGE, "exponential")
     with pytest.raises(ValueError, match="ridge must be finite and > 0"):
         classify_gaussian_design(design, SAMPLES, 0.0)

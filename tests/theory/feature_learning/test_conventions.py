@@ -15,8 +15,17 @@ def slope(x):
 
 def setting(readout=None):
     rng = np.random.default_rng(0)
-    w, x, y = rng.normal(size=(D, N)), rng.normal(size=(SAMPLES, D)), rng.normal(size=SAMPLES)
-    return w, rng.normal(size=N) / np.sqrt(N) if readout is None else np.full(N, readout), x, y
+    w, x, y = (
+        rng.normal(size=(D, N)),
+        rng.normal(size=(SAMPLES, D)),
+        rng.normal(size=SAMPLES),
+    )
+    return (
+        w,
+        rng.normal(size=N) / np.sqrt(N) if readout is None else np.full(N, readout),
+        x,
+        y,
+    )
 
 
 def here(w, a, x, y, step):
@@ -29,12 +38,14 @@ def here(w, a, x, y, step):
 def test_a_raw_rate_moves_the_weights_as_far(convention):
     w, a, x, y = setting()
     h, moved, rate = 1e-6, np.empty_like(w), 3.0
-    loss = lambda w: np.mean((y - erf(x @ w) @ a / np.sqrt(N)) ** 2) / 2  # noqa: E731
+    loss = lambda w: np.mean((y - erf(x @ w) @ a / np.sqrt(N)) ** 2) / 2
     for i in np.ndindex(w.shape):
         bump = np.zeros_like(w)
         bump[i] = h
         moved[i] = w[i] - rate * (loss(w + bump) - loss(w - bump)) / (2 * h)
-    np.testing.assert_allclose(here(w, a, x, y, step_size_from(rate, convention, N)), moved, atol=1e-8)
+    np.testing.assert_allclose(
+        here(w, a, x, y, step_size_from(rate, convention, N)), moved, atol=1e-8
+    )
 
 
 def test_a_mean_field_rate_moves_the_weights_as_far():
@@ -43,7 +54,9 @@ def test_a_mean_field_rate_moves_the_weights_as_far():
     own = a * np.sqrt(N)
     residual = y - erf(x @ w) @ own / N
     moved = w + 0.3 * N * x.T @ (np.outer(residual, own / N) * slope(x @ w)) / len(y)
-    np.testing.assert_allclose(here(w, a, x, y, step_size_from(0.3, "mean field", N)), moved, rtol=1e-12)
+    np.testing.assert_allclose(
+        here(w, a, x, y, step_size_from(0.3, "mean field", N)), moved, rtol=1e-12
+    )
 
 
 def test_steps_of_cui_and_moniri_move_the_weights_as_far():
@@ -51,13 +64,19 @@ def test_steps_of_cui_and_moniri_move_the_weights_as_far():
     residual = (y - erf(x @ w) @ a / np.sqrt(N)) / np.sqrt(N)
     gradient = x.T @ (np.outer(residual, a) * slope(x @ w)) / len(y)
     moved = w + 0.3 * np.sqrt(N) * np.sqrt(N) * gradient
-    np.testing.assert_allclose(here(w, a, x, y, step_size_from(0.3, "cui", N)), moved, rtol=1e-12)
+    np.testing.assert_allclose(
+        here(w, a, x, y, step_size_from(0.3, "cui", N)), moved, rtol=1e-12
+    )
     assert step_size_from(0.3, "moniri", N) == step_size_from(0.3, "ba", N) == 0.3
 
 
 def test_ridges_give_the_same_predictions():
     rng = np.random.default_rng(1)
-    features, y, new = rng.normal(size=(SAMPLES, N)), rng.normal(size=SAMPLES), rng.normal(size=(3, N))
+    features, y, new = (
+        rng.normal(size=(SAMPLES, N)),
+        rng.normal(size=SAMPLES),
+        rng.normal(size=(3, N)),
+    )
     scaled, new_scaled, there = features / np.sqrt(N), new / np.sqrt(N), 0.7
 
     def solve(gram, penalty, target):
@@ -65,7 +84,8 @@ def test_ridges_give_the_same_predictions():
 
     by_sum = new_scaled @ solve(scaled.T @ scaled, there, scaled.T @ y)
     predictions = {
-        "ba": new_scaled @ solve(scaled.T @ scaled / SAMPLES, there / N, scaled.T @ y / SAMPLES),
+        "ba": new_scaled
+        @ solve(scaled.T @ scaled / SAMPLES, there / N, scaled.T @ y / SAMPLES),
         "kernel": new_scaled @ scaled.T @ solve(scaled @ scaled.T, there, y),
         "sum": new @ solve(features.T @ features, there, features.T @ y),
         "gcm": by_sum,
@@ -73,12 +93,16 @@ def test_ridges_give_the_same_predictions():
     }
     for convention, expected in predictions.items():
         ridge = ridge_from(there, convention, N, SAMPLES)
-        ours = new @ solve(features.T @ features / SAMPLES, ridge, features.T @ y / SAMPLES)
+        ours = new @ solve(
+            features.T @ features / SAMPLES, ridge, features.T @ y / SAMPLES
+        )
         np.testing.assert_allclose(ours, expected, rtol=1e-12, err_msg=convention)
 
 
 def test_unknown_conventions_are_refused():
-    with pytest.raises(ValueError, match="convention is 'sklearn'; pass one of ba, kernel, sum"):
+    with pytest.raises(
+        ValueError, match="convention is 'sklearn'; pass one of ba, kernel, sum"
+    ):
         ridge_from(1.0, "sklearn", 10, 10)
     with pytest.raises(ValueError, match="convention is 'torch'; pass one of ba, raw"):
         step_size_from(1.0, "torch", 10)

@@ -17,7 +17,9 @@ def random_design(rng, size):
     mixing = rng.normal(size=(size, size)) / np.sqrt(size)
     covariance = mixing @ mixing.T + 0.1 * np.eye(size)
     target = covariance @ rng.normal(size=size) / np.sqrt(size)
-    return GaussianDesign(covariance, target, 1.3 * target @ np.linalg.solve(covariance, target))
+    return GaussianDesign(
+        covariance, target, 1.3 * target @ np.linalg.solve(covariance, target)
+    )
 
 
 def published_iteration(design, num_samples, ridge, noise):
@@ -46,7 +48,10 @@ def test_risks_are_those_of_the_published_iteration():
     design = random_design(np.random.default_rng(0), 60)
     samples, ridge = np.array([[30], [90]]), np.array([0.01, 0.5])
     errors = errors_gaussian_design(design, samples, ridge, noise=0.3)
-    expected = [[published_iteration(design, n, lam, 0.3) for lam in ridge] for n in samples[:, 0]]
+    expected = [
+        [published_iteration(design, n, lam, 0.3) for lam in ridge]
+        for n in samples[:, 0]
+    ]
     np.testing.assert_allclose(np.stack(errors, -1), expected, rtol=1e-9)
 
 
@@ -95,15 +100,25 @@ def test_isotropic_ridge_is_the_textbook_formula():
     design = GaussianDesign(np.eye(d), np.full(d, d**-0.5), 1.0)
     b = 1 - ridge - d / n
     kappa = (-b + np.sqrt(b**2 + 4 * ridge)) / 2
-    expected = ((kappa / (1 + kappa)) ** 2 + noise**2) / (1 - d / n / (1 + kappa) ** 2) - noise**2
-    assert errors_gaussian_design(design, n, ridge, noise).risk == pytest.approx(expected, rel=1e-12)
+    expected = ((kappa / (1 + kappa)) ** 2 + noise**2) / (
+        1 - d / n / (1 + kappa) ** 2
+    ) - noise**2
+    assert errors_gaussian_design(design, n, ridge, noise).risk == pytest.approx(
+        expected, rel=1e-12
+    )
 
 
 def test_impossible_designs_are_refused():
     with pytest.raises(ValueError, match="must be symmetric"):
-        errors_gaussian_design(GaussianDesign(np.triu(np.ones((2, 2))), np.ones(2), 1.0), 5, 0.1)
-    with pytest.raises(ValueError, match="positive semi-definite, got an eigenvalue -1"):
-        errors_gaussian_design(GaussianDesign(np.diag([1.0, -1.0]), np.ones(2), 1.0), 5, 0.1)
+        errors_gaussian_design(
+            GaussianDesign(np.triu(np.ones((2, 2))), np.ones(2), 1.0), 5, 0.1
+        )
+    with pytest.raises(
+        ValueError, match="positive semi-definite, got an eigenvalue -1"
+    ):
+        errors_gaussian_design(
+            GaussianDesign(np.diag([1.0, -1.0]), np.ones(2), 1.0), 5, 0.1
+        )
     with pytest.raises(ValueError, match="explains 2 of a target of variance 1"):
         errors_gaussian_design(GaussianDesign(np.eye(2), np.ones(2), 1.0), 5, 0.1)
     with pytest.raises(ValueError, match="num_samples must be finite and > 0"):

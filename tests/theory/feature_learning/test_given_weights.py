@@ -46,14 +46,23 @@ def test_the_network_itself_has_this_risk():
     for _ in range(60):
         x = rng.normal(size=(n, D))
         features, y = relu(x @ w), relu(x[:, 0]) + noise * rng.normal(size=n)
-        outer = np.linalg.solve(features.T @ features / n + ridge * np.eye(N), features.T @ y / n)
+        outer = np.linalg.solve(
+            features.T @ features / n + ridge * np.eye(N), features.T @ y / n
+        )
         risks.append(np.mean((hidden @ outer - targets) ** 2))
         trains.append(np.mean((y - features @ outer) ** 2))
-    errors = errors_given_weights(w, u, np.eye(D)[0], n, ridge, "centred relu", "centred relu", noise)
+    errors = errors_given_weights(
+        w, u, np.eye(D)[0], n, ridge, "centred relu", "centred relu", noise
+    )
     design = gaussian_equivalent(w, np.eye(D)[0], "centred relu", "centred relu")
     plain = errors_gaussian_design(design, n, ridge, noise)
     assert_mean(risks, errors.risk, slack=0.04 * errors.risk, wrong=plain.risk)
-    assert_mean(trains, errors.training_error, slack=0.04 * errors.training_error, wrong=plain.training_error)
+    assert_mean(
+        trains,
+        errors.training_error,
+        slack=0.04 * errors.training_error,
+        wrong=plain.training_error,
+    )
 
 
 def test_initial_weights_have_the_risk_of_their_gaussian_equivalent():
@@ -63,7 +72,9 @@ def test_initial_weights_have_the_risk_of_their_gaussian_equivalent():
     w /= np.linalg.norm(w, axis=0)
     beta, u = np.eye(D)[0], np.eye(D)[1]
     errors = errors_given_weights(w, u, beta, 240, 0.05, "tanh", "erf", 0.3)
-    plain = errors_gaussian_design(gaussian_equivalent(w, beta, "tanh", "erf"), 240, 0.05, 0.3)
+    plain = errors_gaussian_design(
+        gaussian_equivalent(w, beta, "tanh", "erf"), 240, 0.05, 0.3
+    )
     np.testing.assert_allclose(errors, plain, rtol=5e-3)
 
 
@@ -71,24 +82,40 @@ def test_longer_weights_are_a_steeper_student():
     rng = np.random.default_rng(3)
     w, u, beta = rng.normal(size=(D, N)) / np.sqrt(D), rng.normal(size=D), np.eye(D)[0]
     longer = errors_given_weights(2 * w, u, beta, 240, 0.05, "tanh", "erf", 0.3)
-    steeper = errors_given_weights(w, u, beta, 240, 0.05, lambda t: np.tanh(2 * t), "erf", 0.3)
+    steeper = errors_given_weights(
+        w, u, beta, 240, 0.05, lambda t: np.tanh(2 * t), "erf", 0.3
+    )
     np.testing.assert_allclose(longer, steeper, rtol=1e-9)
 
 
 def test_random_weights_have_the_unified_risk_on_average():
     """Draws of W0 and of the sampled direction, the step as the unified theory sees it."""
     rng = np.random.default_rng(2)
-    n, noise, ridge, step, erf = 720, 0.1, 0.02, 2 * np.sqrt(N), hermite_coefficients("erf")
+    n, noise, ridge, step, erf = (
+        720,
+        0.1,
+        0.02,
+        2 * np.sqrt(N),
+        hermite_coefficients("erf"),
+    )
     variance = erf.linear**2 + erf.rest**2 + noise**2
     beta, errors = np.eye(D)[0], []
     for _ in range(8):
         u = erf.linear * beta + rng.normal(size=D) * np.sqrt(variance / n)
         w, xi = rng.normal(size=(D, N)) / np.sqrt(D), rng.normal(size=N)
         per_neuron = step / np.sqrt(N)
-        second = per_neuron * erf.slope_rest * np.sqrt(variance / n) * rng.normal(size=(D, N)) * xi
+        second = (
+            per_neuron
+            * erf.slope_rest
+            * np.sqrt(variance / n)
+            * rng.normal(size=(D, N))
+            * xi
+        )
         w = w + per_neuron * erf.linear * np.outer(u, xi) + second
         errors.append(errors_given_weights(w, u, beta, n, ridge, "erf", "erf", noise))
-    theory = errors_one_step(n / D, N / D, ridge, step, "erf", "erf", noise, num_neurons=N)
+    theory = errors_one_step(
+        n / D, N / D, ridge, step, "erf", "erf", noise, num_neurons=N
+    )
     wrong = errors_one_step(n / D, N / D, ridge, step, "erf", "erf", noise).risk
     risks, trains = zip(*errors, strict=True)
     assert_mean(risks, theory.risk, slack=0.05 * theory.risk, wrong=wrong)
@@ -97,4 +124,6 @@ def test_random_weights_have_the_unified_risk_on_average():
 
 def test_vectors_that_are_not_directions_are_refused():
     with pytest.raises(ValueError, match="gradient_direction must be a direction"):
-        errors_given_weights(np.eye(2), np.zeros(2), np.ones(2), 4, 0.1, "erf", "erf", 0.1)
+        errors_given_weights(
+            np.eye(2), np.zeros(2), np.ones(2), 4, 0.1, "erf", "erf", 0.1
+        )

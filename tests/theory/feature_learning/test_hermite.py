@@ -10,47 +10,90 @@ import pytest
 from scipy.integrate import quad
 from scipy.special import erf
 
-from langevax.theory.feature_learning import activation, hermite_coefficients, kernel_floor, tau_star
-from langevax.theory.feature_learning.activations import gaussian_moments, gaussian_moments_on_host, is_traceable
+from langevax.theory.feature_learning import (
+    activation,
+    hermite_coefficients,
+    kernel_floor,
+    tau_star,
+)
+from langevax.theory.feature_learning.activations import (
+    gaussian_moments,
+    gaussian_moments_on_host,
+    is_traceable,
+)
 
 
 def expectation(function, kinks=()):
-    density = lambda z: np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)  # noqa: E731
+    density = lambda z: np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
     pieces = itertools.pairwise([-12, *kinks, 12])
-    return sum(quad(lambda z: function(z) * density(z), *piece, epsabs=1e-13)[0] for piece in pieces)
+    return sum(
+        quad(lambda z: function(z) * density(z), *piece, epsabs=1e-13)[0]
+        for piece in pieces
+    )
 
 
 @pytest.mark.parametrize(
     ("name", "mean", "linear", "rest", "slope_square"),
     [
-        ("erf", 0, 2 / np.sqrt(3 * np.pi), np.sqrt(2 / np.pi * np.arcsin(2 / 3) - 4 / (3 * np.pi)), 4 / np.pi / 5**0.5),
+        (
+            "erf",
+            0,
+            2 / np.sqrt(3 * np.pi),
+            np.sqrt(2 / np.pi * np.arcsin(2 / 3) - 4 / (3 * np.pi)),
+            4 / np.pi / 5**0.5,
+        ),
         ("relu", 1 / np.sqrt(2 * np.pi), 0.5, np.sqrt(1 / 4 - 1 / (2 * np.pi)), 0.5),
         ("centred relu", 0, 0.5, np.sqrt(1 / 4 - 1 / (2 * np.pi)), 0.5),
-        ("sin", 0, np.exp(-0.5), np.sqrt((1 - np.exp(-2)) / 2 - np.exp(-1)), (1 + np.exp(-2)) / 2),
+        (
+            "sin",
+            0,
+            np.exp(-0.5),
+            np.sqrt((1 - np.exp(-2)) / 2 - np.exp(-1)),
+            (1 + np.exp(-2)) / 2,
+        ),
     ],
 )
 def test_coefficients_are_those_in_closed_form(name, mean, linear, rest, slope_square):
     coefficients = hermite_coefficients(name)
-    np.testing.assert_allclose(coefficients, (mean, linear, rest, np.sqrt(slope_square - linear**2)), atol=2e-13)
+    np.testing.assert_allclose(
+        coefficients,
+        (mean, linear, rest, np.sqrt(slope_square - linear**2)),
+        atol=2e-13,
+    )
 
 
 def test_coefficients_are_those_of_the_tables():
-    np.testing.assert_allclose(hermite_coefficients("tanh")[:3], (0, 0.605706, 0.165576), atol=5e-7)
-    np.testing.assert_allclose(hermite_coefficients("softplus")[:3], (0.806059, 0.5, 0.146678), atol=5e-7)
+    np.testing.assert_allclose(
+        hermite_coefficients("tanh")[:3], (0, 0.605706, 0.165576), atol=5e-7
+    )
+    np.testing.assert_allclose(
+        hermite_coefficients("softplus")[:3], (0.806059, 0.5, 0.146678), atol=5e-7
+    )
 
 
 def test_a_function_with_kinks_is_integrated_between_them():
     """One in JAX, one in NumPy, one that jumps: the moments of a hat, and no finite E s'^2 of the sign."""
-    expected = [expectation(lambda z: z**k * max(1 - abs(z), 0), (-1, 0, 1)) for k in (0, 1)]  # noqa: B023
-    for hat in (lambda t: jnp.maximum(1 - abs(t), 0), lambda t: np.maximum(1 - np.abs(t), 0)):
-        np.testing.assert_allclose(hermite_coefficients(hat, kinks=[1, 0, -1])[:2], expected, atol=1e-12)
+    expected = [
+        expectation(lambda z: z**k * max(1 - abs(z), 0), (-1, 0, 1))  # noqa: B023
+        for k in (0, 1)  # noqa: B023, RUF100
+    ]
+    for hat in (
+        lambda t: jnp.maximum(1 - abs(t), 0),
+        lambda t: np.maximum(1 - np.abs(t), 0),
+    ):
+        np.testing.assert_allclose(
+            hermite_coefficients(hat, kinks=[1, 0, -1])[:2], expected, atol=1e-12
+        )
     sign = hermite_coefficients(np.sign, kinks=[0])
     assert sign.linear == pytest.approx(np.sqrt(2 / np.pi), rel=1e-12)
     assert sign.slope_rest == np.inf
 
 
 def test_centring_takes_the_mean_away_and_nothing_else():
-    plain, centred = hermite_coefficients(np.exp), hermite_coefficients(np.exp, centred=True)
+    plain, centred = (
+        hermite_coefficients(np.exp),
+        hermite_coefficients(np.exp, centred=True),
+    )
     assert plain.mean == pytest.approx(np.exp(0.5), rel=1e-12)
     np.testing.assert_allclose(centred, (0, *plain[1:]), atol=1e-11)
     assert activation("relu", centred=True) == activation("centred relu")
@@ -75,13 +118,23 @@ def test_moments_of_moved_activations_are_integrals(name):
     made, shift, scale = activation(name), np.array([0.3, -1.2]), np.array([0.7, 1.9])
     host = gaussian_moments_on_host(made, shift, scale)
     with jax.enable_x64():
-        traced = jax.jit(functools.partial(gaussian_moments, made))(jnp.asarray(shift), jnp.asarray(scale))
+        traced = jax.jit(functools.partial(gaussian_moments, made))(
+            jnp.asarray(shift), jnp.asarray(scale)
+        )
     np.testing.assert_allclose(traced, host, atol=1e-14)
     s = {"erf": erf, "centred relu": lambda x: max(x, 0) - 1 / np.sqrt(2 * np.pi)}[name]
     for i in range(2):
-        factors = (lambda z, v: v, lambda z, v: z * v, lambda z, v: v**2, lambda z, v: (z**2 - 1) / 2 * v)
+        factors = (
+            lambda z, v: v,
+            lambda z, v: z * v,
+            lambda z, v: v**2,
+            lambda z, v: (z**2 - 1) / 2 * v,
+        )
         at = -shift[i] / scale[i]
-        expected = [expectation(lambda z: f(z, s(shift[i] + scale[i] * z)), (at,)) for f in factors]  # noqa: B023
+        expected = [
+            expectation(lambda z: f(z, s(shift[i] + scale[i] * z)), (at,))  # noqa: B023
+            for f in factors
+        ]
         np.testing.assert_allclose([h[i] for h in host], expected, atol=1e-11)
 
 
@@ -89,7 +142,9 @@ def test_moments_follow_a_kink_that_moves():
     """d/da E relu(a + z) = P(a + z > 0), through nodes that move with a."""
     relu = activation("relu")
     with jax.enable_x64():
-        slope = jax.jit(jax.grad(lambda a: gaussian_moments(relu, a, jnp.ones_like(a))[0]))(jnp.asarray(0.4))
+        slope = jax.jit(
+            jax.grad(lambda a: gaussian_moments(relu, a, jnp.ones_like(a))[0])
+        )(jnp.asarray(0.4))
     assert float(slope) == pytest.approx((1 + erf(0.4 / np.sqrt(2))) / 2, rel=1e-12)
 
 
@@ -120,10 +175,14 @@ def test_large_steps_of_relu_reach_what_scipy_finds():
     from scipy.stats import norm
 
     def distance(k):
-        smoothed = lambda u: k * u * norm.cdf(k * u) + norm.pdf(k * u)  # noqa: E731
+        smoothed = lambda u: k * u * norm.cdf(k * u) + norm.pdf(k * u)
         return expectation(lambda u: (max(u, 0) - smoothed(u)) ** 2, (0,))
 
     best = minimize_scalar(distance, bounds=(0.5, 2), method="bounded")
     nearest = tau_star("centred relu", "centred relu")
-    assert nearest.tau == pytest.approx(best.fun, rel=1e-9) == pytest.approx(0.0400557, abs=1e-7)
+    assert (
+        nearest.tau
+        == pytest.approx(best.fun, rel=1e-9)
+        == pytest.approx(0.0400557, abs=1e-7)
+    )
     assert nearest.slope == pytest.approx(best.x, abs=1e-4)

@@ -3,12 +3,17 @@
 import numpy as np
 import pytest
 
-from langevax.theory.feature_learning import errors_one_step, hermite_coefficients, random_feature_equivalent
+from langevax.theory.feature_learning import (
+    errors_one_step,
+    hermite_coefficients,
+    random_feature_equivalent,
+)
 from tests.errorbars import assert_mean
 
 
 @pytest.mark.parametrize(
-    ("n", "p", "ridge"), [(1000, 600, 0.02), (200, 600, 1e-6), (3000, 400, 1e-7), (600, 600, 1e-9)]
+    ("n", "p", "ridge"),
+    [(1000, 600, 0.02), (200, 600, 1e-6), (3000, 400, 1e-7), (600, 600, 1e-9)],
 )
 def test_two_layers_at_initial_weights_are_a_flat_spectrum_with_a_tail(n, p, ridge):
     d, noise = 400, 0.2
@@ -17,7 +22,9 @@ def test_two_layers_at_initial_weights_are_a_flat_spectrum_with_a_tail(n, p, rid
     tails = {"tail": student.rest**2, "target_tail": teacher.rest**2}
     equivalent = random_feature_equivalent(*flat, n, p, ridge, noise, **tails)
     closed = errors_one_step(n / d, p / d, ridge, 0.0, "erf", "tanh", noise)
-    assert (equivalent.risk, equivalent.training_error) == pytest.approx(tuple(closed), rel=1e-7)
+    assert (equivalent.risk, equivalent.training_error) == pytest.approx(
+        tuple(closed), rel=1e-7
+    )
     assert equivalent.bias + equivalent.variance == equivalent.risk
     if n == 1000:
         assert equivalent.risk == pytest.approx(0.152952, abs=2e-6)
@@ -37,8 +44,15 @@ def test_a_spectrum_that_decays_is_simulated():
         z = x @ features.T
         w = np.linalg.solve(z.T @ z / n + ridge * np.eye(p), z.T @ y / n)
         risks.append(np.sum((features.T @ w - coefficients) ** 2))
-    equivalent = random_feature_equivalent(eigenvalues, coefficients, n, p, ridge, noise)
-    assert_mean(risks, equivalent.risk, slack=0.02 * equivalent.risk, wrong=1.15 * equivalent.risk)
+    equivalent = random_feature_equivalent(
+        eigenvalues, coefficients, n, p, ridge, noise
+    )
+    assert_mean(
+        risks,
+        equivalent.risk,
+        slack=0.02 * equivalent.risk,
+        wrong=1.15 * equivalent.risk,
+    )
 
 
 def test_graphs_without_features_are_refused():

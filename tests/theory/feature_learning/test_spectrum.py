@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 from scipy.special import erf
 
-from langevax.theory.feature_learning import bulk_density, hermite_coefficients, spectrum_one_step
+from langevax.theory.feature_learning import (
+    bulk_density,
+    hermite_coefficients,
+    spectrum_one_step,
+)
 
 D, N, RATIO, NOISE, DRAWS = 300, 450, 3.0, 0.5, 24
 
@@ -30,7 +34,10 @@ def sampled():
 @pytest.mark.slow
 def test_outlier_and_alignment_are_those_of_samples(sampled):
     theory = spectrum_one_step(N / D, 4.0, "tanh", "erf", NOISE, RATIO)
-    for draws, expected, slack in ((sampled[0], theory.outlier, 0.015), (sampled[1], theory.alignment, 0.015)):
+    for draws, expected, slack in (
+        (sampled[0], theory.outlier, 0.015),
+        (sampled[1], theory.alignment, 0.015),
+    ):
         error = draws.std(ddof=1) / DRAWS**0.5
         assert abs(draws.mean() - expected) < 3 * error + slack
         assert error < slack

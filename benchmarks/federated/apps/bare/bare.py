@@ -21,17 +21,33 @@ def train(message, context):
 
 @server.main()
 def main(grid, context):
-    config, vector = context.run_config, np.zeros(int(context.run_config["numbers"]), np.float32)
+    config, vector = (
+        context.run_config,
+        np.zeros(int(context.run_config["numbers"]), np.float32),
+    )
     while len(nodes := sorted(grid.get_node_ids())) < config["clients"]:
         time.sleep(0.05)
     seconds = {"one": [], "several": []}
     for _ in range(config["rounds"]):
-        for kind, asked in (("one", nodes[:1]), ("several", nodes[: config["clients"]])):
+        for kind, asked in (
+            ("one", nodes[:1]),
+            ("several", nodes[: config["clients"]]),
+        ):
             began = time.monotonic()
             record = ArrayRecord([vector, vector])
-            waiting = set(grid.push_messages([Message(RecordDict({"a": record}), n, "train.exchange") for n in asked]))
+            waiting = set(
+                grid.push_messages(
+                    [
+                        Message(RecordDict({"a": record}), n, "train.exchange")
+                        for n in asked
+                    ]
+                )
+            )
             while waiting:
-                waiting -= {reply.metadata.reply_to_message_id for reply in grid.pull_messages(waiting)}
+                waiting -= {
+                    reply.metadata.reply_to_message_id
+                    for reply in grid.pull_messages(waiting)
+                }
                 if waiting:
                     time.sleep(0.05)
             seconds[kind].append(time.monotonic() - began)

@@ -28,8 +28,14 @@ def rows(partition, num_partitions):
 
 def start():
     rng = np.random.default_rng(0)
-    first, second = rng.normal(size=(64, HIDDEN)) / 8, rng.normal(size=(HIDDEN, 10)) / HIDDEN**0.5
-    return [jnp.asarray(a, jnp.float32) for a in (first, np.zeros(HIDDEN), second, np.zeros(10))]
+    first, second = (
+        rng.normal(size=(64, HIDDEN)) / 8,
+        rng.normal(size=(HIDDEN, 10)) / HIDDEN**0.5,
+    )
+    return [
+        jnp.asarray(a, jnp.float32)
+        for a in (first, np.zeros(HIDDEN), second, np.zeros(10))
+    ]
 
 
 def loss(x, row):
@@ -39,7 +45,12 @@ def loss(x, row):
 
 
 def problem(context):
-    return lx.FiniteSum(loss, rows(context.node_config["partition-id"], context.node_config["num-partitions"]))
+    return lx.FiniteSum(
+        loss,
+        rows(
+            context.node_config["partition-id"], context.node_config["num-partitions"]
+        ),
+    )
 
 
 task = Task(lambda config: METHODS[config["method"]], start(), problem)

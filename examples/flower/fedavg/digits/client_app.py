@@ -21,7 +21,9 @@ def train(message: Message, context: Context) -> Message:
     num_partitions = context.node_config["num-partitions"]
     rows = load_data(partition_id, num_partitions)
     config = context.run_config
-    loss = train_fn(net, rows, config["local-epochs"], config["learning-rate"], config["batch-size"])
+    loss = train_fn(
+        net, rows, config["local-epochs"], config["learning-rate"], config["batch-size"]
+    )
     metrics = MetricRecord({"loss": loss, "num-examples": len(rows[1])})
     content = RecordDict({"arrays": ArrayRecord(net.state_dict()), "metrics": metrics})
     return Message(content=content, reply_to=message)
@@ -31,7 +33,11 @@ def train(message: Message, context: Context) -> Message:
 def evaluate(message: Message, context: Context) -> Message:
     """Test the network of the server."""
     net.load_state_dict(message.content["arrays"].to_torch_state_dict())
-    rows = load_data(context.node_config["partition-id"], context.node_config["num-partitions"])
+    rows = load_data(
+        context.node_config["partition-id"], context.node_config["num-partitions"]
+    )
     loss, accuracy = test_fn(net, rows)
-    metrics = MetricRecord({"loss": loss, "accuracy": accuracy, "num-examples": len(rows[1])})
+    metrics = MetricRecord(
+        {"loss": loss, "accuracy": accuracy, "num-examples": len(rows[1])}
+    )
     return Message(content=RecordDict({"metrics": metrics}), reply_to=message)

@@ -25,7 +25,10 @@ def main(grid: Grid, context: Context) -> None:
         evaluate_fn=evaluate,
     )
     if context.run_config["out"]:
-        save_file(result.arrays.to_torch_state_dict(), Path(context.run_config["out"], "model.safetensors"))
+        save_file(
+            result.arrays.to_torch_state_dict(),
+            Path(context.run_config["out"], "model.safetensors"),
+        )
 
 
 def evaluate(server_round: int, arrays: ArrayRecord) -> MetricRecord:

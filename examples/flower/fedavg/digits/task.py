@@ -23,7 +23,10 @@ class Net(nn.Module):
 def load_all():
     """(pixels, labels) of the training rows and of a held-out fifth."""
     pixels, labels = load_digits(return_X_y=True)
-    pixels, labels = torch.tensor(pixels / 16, dtype=torch.float32), torch.tensor(labels)
+    pixels, labels = (
+        torch.tensor(pixels / 16, dtype=torch.float32),
+        torch.tensor(labels),
+    )
     order = np.random.default_rng(0).permutation(len(labels))
     held, train_rows = np.split(order, [len(labels) // 5])
     return (pixels[train_rows], labels[train_rows]), (pixels[held], labels[held])
@@ -39,7 +42,9 @@ def train(net, rows, epochs, learning_rate, batch_size):
     """Descend on the cross-entropy and return the mean loss."""
     optimizer, losses = torch.optim.SGD(net.parameters(), lr=learning_rate), []
     for _ in range(epochs):
-        for pixels, labels in DataLoader(TensorDataset(*rows), batch_size=batch_size, shuffle=True):
+        for pixels, labels in DataLoader(
+            TensorDataset(*rows), batch_size=batch_size, shuffle=True
+        ):
             optimizer.zero_grad()
             loss = F.cross_entropy(net(pixels), labels)
             loss.backward()

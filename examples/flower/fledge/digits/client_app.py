@@ -17,5 +17,9 @@ def problem(context):
     return lx.flower.torch_problem(net, torch.nn.functional.cross_entropy, rows)
 
 
-task = lx.flower.Task(lx.federated.FLEDGE(0.1, num_local_steps=24, batch_size=15), lx.flower.torch_start(net), problem)
+task = lx.flower.Task(
+    lx.federated.FLEDGE(0.1, num_local_steps=24, batch_size=15),
+    lx.flower.torch_start(net),
+    problem,
+)
 app = lx.flower.client_app(task)

@@ -19,7 +19,9 @@ app = ServerApp()
 def main(grid: Grid, context: Context) -> None:
     """Train, and write the network to the folder `out`."""
     torch.manual_seed(0)
-    strategy = lx.flower.FederatedStrategy(task.algorithm, task.start, key=jax.random.key(0))
+    strategy = lx.flower.FederatedStrategy(
+        task.algorithm, task.start, key=jax.random.key(0)
+    )
     result = strategy.start(
         grid=grid,
         initial_arrays=ArrayRecord(Net().state_dict()),
@@ -27,7 +29,10 @@ def main(grid: Grid, context: Context) -> None:
         evaluate_fn=evaluate,
     )
     if context.run_config["out"]:
-        save_file(result.arrays.to_torch_state_dict(), Path(context.run_config["out"], "model.safetensors"))
+        save_file(
+            result.arrays.to_torch_state_dict(),
+            Path(context.run_config["out"], "model.safetensors"),
+        )
 
 
 def evaluate(server_round: int, arrays: ArrayRecord) -> MetricRecord:

@@ -16,7 +16,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 OPTIONS = (
-    *("method", "data", "target", "partition", "clients", "per_round", "rounds", "num_local_steps", "batch_size"),
+    *(
+        "method",
+        "data",
+        "target",
+        "partition",
+        "clients",
+        "per_round",
+        "rounds",
+        "num_local_steps",
+        "batch_size",
+    ),
     *("step_size", "server_optimizer", "server_step_size", "hidden", "dropout", "seed"),
 )
 """Of the command, as the results name them."""
@@ -33,8 +43,17 @@ def draw(method: str, history: dict[str, np.ndarray]) -> "Figure":
     with matplotlib.rc_context(theme.style()):  # type: ignore[arg-type]
         figure = Figure(figsize=(9.0, 3.6))
         left, right = figure.subplots(1, 2)
-        for axes, name, title in ((left, "loss", "Mean loss of all rows"), (right, "accuracy", "On held-out rows")):
-            axes.plot(history["exchanges"], history[name], color=theme.OKABE_ITO[0], marker="o", markevery=0.1)
+        for axes, name, title in (
+            (left, "loss", "Mean loss of all rows"),
+            (right, "accuracy", "On held-out rows"),
+        ):
+            axes.plot(
+                history["exchanges"],
+                history[name],
+                color=theme.OKABE_ITO[0],
+                marker="o",
+                markevery=0.1,
+            )
             axes.set(xlabel="exchanges", ylabel=name, title=title)
         left.set_yscale("log")
         left.yaxis.set_major_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
@@ -44,7 +63,9 @@ def draw(method: str, history: dict[str, np.ndarray]) -> "Figure":
     return figure
 
 
-def write_animation(file: Path, content: dict[str, Any], federation: Federation, result: Result) -> None:
+def write_animation(
+    file: Path, content: dict[str, Any], federation: Federation, result: Result
+) -> None:
     """Write a page with the clients' directions around the server on its path, and each client's loss."""
     from langevax.figures import federation as moving
     from langevax.figures.moving import MovingPanel, Scene
@@ -75,7 +96,9 @@ def write_animation(file: Path, content: dict[str, Any], federation: Federation,
         ),
         MovingPanel(
             "losses",
-            moving.losses(losses, rows, x_label="client", y_label="loss on its own rows"),
+            moving.losses(
+                losses, rows, x_label="client", y_label="loss on its own rows"
+            ),
             "The loss of each client at the server's model.",
             "How well the server's model serves each client. A few clients far above the rest are the cost of skew.",
         ),
@@ -87,15 +110,21 @@ def write_animation(file: Path, content: dict[str, Any], federation: Federation,
         "federated.html.jinja",
         title=title,
         answer=answer,
-        clients=moving_figure(Scene(panels, np.asarray(result.trace.steps), unit="round")),
+        clients=moving_figure(
+            Scene(panels, np.asarray(result.trace.steps), unit="round")
+        ),
         command=command(content),
     )
 
 
 @eqx.filter_jit
-def _client_losses_and_gradients(federation: Federation, positions: PyTree) -> tuple[jax.Array, PyTree]:
+def _client_losses_and_gradients(
+    federation: Federation, positions: PyTree
+) -> tuple[jax.Array, PyTree]:
     def one(x: PyTree) -> tuple[jax.Array, PyTree]:
-        return jax.vmap(lambda i: federation.client(i).value_and_gradient(x))(np.arange(federation.size))
+        return jax.vmap(lambda i: federation.client(i).value_and_gradient(x))(
+            np.arange(federation.size)
+        )
 
     return jax.lax.map(one, positions)
 
@@ -103,14 +132,18 @@ def _client_losses_and_gradients(federation: Federation, positions: PyTree) -> t
 def _flat(tree: PyTree, axes: int) -> np.ndarray:
     """All leaves side by side, with the first `axes` axes in common."""
     leaves = map(np.asarray, jax.tree.leaves(tree))
-    return np.concatenate([leaf.reshape(*leaf.shape[:axes], -1) for leaf in leaves], axis=axes)
+    return np.concatenate(
+        [leaf.reshape(*leaf.shape[:axes], -1) for leaf in leaves], axis=axes
+    )
 
 
 def _plane(path: np.ndarray, directions: np.ndarray) -> np.ndarray:
     """(2, numbers): along the server's path, and where clients' gradients are farthest from their mean."""
     along = np.linalg.svd(path - path.mean(axis=0), full_matrices=False)[2][0]
     deviations = directions - directions.mean(axis=1, keepdims=True)
-    deviations = deviations[:: max(1, len(directions) // 10)].reshape(-1, directions.shape[2])
+    deviations = deviations[:: max(1, len(directions) // 10)].reshape(
+        -1, directions.shape[2]
+    )
     deviations = deviations - np.outer(deviations @ along, along)
     return np.stack([along, np.linalg.svd(deviations, full_matrices=False)[2][0]])
 
@@ -118,7 +151,12 @@ def _plane(path: np.ndarray, directions: np.ndarray) -> np.ndarray:
 def command(content: dict[str, Any]) -> str:
     """The command that repeats the run."""
     words = ["langevax", "federated", "simulate"]
-    for name, value in ({name: content[name] for name in OPTIONS} | {"out": content["folder"]}).items():
+    for name, value in (
+        {name: content[name] for name in OPTIONS} | {"out": content["folder"]}
+    ).items():
         if value is not None:
-            words += [f"--{name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
+            words += [
+                f"--{name.replace('_', '-')}",
+                f"{value:g}" if isinstance(value, float) else str(value),
+            ]
     return shlex.join(words)

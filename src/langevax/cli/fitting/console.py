@@ -16,7 +16,13 @@ from langevax.cli.output import Output
 from langevax.evaluation.comparison import Comparison
 from langevax.evaluation.metrics import Measured
 from langevax.report.contents import LawContents
-from langevax.report.law import COEFFICIENT_HEADER, CURVE_HEADER, INTERVAL_LABELS, coefficient_rows, curve_rows
+from langevax.report.law import (
+    COEFFICIENT_HEADER,
+    CURVE_HEADER,
+    INTERVAL_LABELS,
+    coefficient_rows,
+    curve_rows,
+)
 from langevax.report.numbers import with_error
 from langevax.report.summary import split_sizes, value_of
 
@@ -26,30 +32,54 @@ MOST_NOTES = 20  # that are printed
 def print_data(output: Output, options: FitOptions, data: FitData) -> None:
     """Print what was read, and how it is used."""
     summary, split = data.summary, data.split
-    output.say("Table", f"{options.table}: {count(summary['rows'], 'row')}, {count(summary['columns'], 'column')}")
+    output.say(
+        "Table",
+        f"{options.table}: {count(summary['rows'], 'row')}, {count(summary['columns'], 'column')}",
+    )
     output.say(*data.description)
     for note in data.notes[:MOST_NOTES]:
         output.note(note)
     if (more := len(data.notes) - MOST_NOTES) > 0:
-        output.note(f"{count(more, 'more remark')}, all of them in {SCHEMA} and {RESULT}.")
+        output.note(
+            f"{count(more, 'more remark')}, all of them in {SCHEMA} and {RESULT}."
+        )
     for sentence in (*data.warnings, *data.leaks, *data.alike):
         output.warn(sentence)
     output.say("Target", f"{options.target!r}: {data.task}")
     output.say("Split", split_sizes(split))
 
 
-def training(model: Any, seconds: float, grouped_by: str = "") -> tuple[tuple[str, str], ...]:
+def training(
+    model: Any, seconds: float, grouped_by: str = ""
+) -> tuple[tuple[str, str], ...]:
     """Return steps, scaling, temperature and time, in labels and sentences."""
-    end = "nothing drifted" if model.certificate_ is None else "the outputs were near to the certified ones"
+    end = (
+        "nothing drifted"
+        if model.certificate_ is None
+        else "the outputs were near to the certified ones"
+    )
     until = f", until {end}" if model.converged_ else ", while its outputs still moved"
     steps = count(int(model.n_iter_), "step")
-    times = f"{seconds:.1f} s, including {model.seconds_to_first_step_:.1f} s of compiling"
-    lines = [("Training", f"{steps} at temperature {model.temperature_:.3g}{until}; {times}")]
+    times = (
+        f"{seconds:.1f} s, including {model.seconds_to_first_step_:.1f} s of compiling"
+    )
+    lines = [
+        ("Training", f"{steps} at temperature {model.temperature_:.3g}{until}; {times}")
+    ]
     if hasattr(model, "encoder_name_"):
-        lines.append(("Inputs", encoder_sentence(model.encoder_name_, model.encoder_errors_, grouped_by)))
+        lines.append(
+            (
+                "Inputs",
+                encoder_sentence(
+                    model.encoder_name_, model.encoder_errors_, grouped_by
+                ),
+            )
+        )
     lines.append(("Scaling", model.scaling_reason_))
     if model.temperature_reason_:
-        lines.append(("Temperature", f"{model.temperature_:.3g}, {model.temperature_reason_}"))
+        lines.append(
+            ("Temperature", f"{model.temperature_:.3g}, {model.temperature_reason_}")
+        )
         lines.append(("Left out", held_out(model.held_out_scores_, len(model.scores_))))
     return tuple(lines)
 
@@ -63,7 +93,9 @@ ENCODERS = {
 """The inputs of a network on curves, in words."""
 
 
-def encoder_sentence(name: str, errors: Mapping[str, float] | None, grouped_by: str = "") -> str:
+def encoder_sentence(
+    name: str, errors: Mapping[str, float] | None, grouped_by: str = ""
+) -> str:
     """Return what a network on curves learns from, and why.
 
     Example:
@@ -78,26 +110,38 @@ def encoder_sentence(name: str, errors: Mapping[str, float] | None, grouped_by: 
     """
     if errors is None:
         return f"{ENCODERS[name]}, as asked for"
-    others = [f"of {ENCODERS[other]} {error:.3g}" for other, error in errors.items() if other != name]
-    what = f"error with each {grouped_by!r} left out" if grouped_by else "leave-one-out error"
+    others = [
+        f"of {ENCODERS[other]} {error:.3g}"
+        for other, error in errors.items()
+        if other != name
+    ]
+    what = (
+        f"error with each {grouped_by!r} left out"
+        if grouped_by
+        else "leave-one-out error"
+    )
     return ", ".join([f"{ENCODERS[name]}: {what} {errors[name]:.3g}", *others])
 
 
 def held_out(scores: dict[str, float], num_rows: int) -> str:
     """Return what the networks of the folds scored on the rows left out."""
-    where = f"on {num_rows:,} training rows, each by a network of a fold that leaves it out"
+    where = (
+        f"on {num_rows:,} training rows, each by a network of a fold that leaves it out"
+    )
     loss = with_error(scores["loss"], scores["loss_error"])
     if "r2" in scores:
         return f"R2 {scores['r2']:.3f}, RMSE {scores['rmse']:.4g} {where}"
-    others = (
-        f"{scores['linear_loss']:.3g} by logistic regression, {scores['base_loss']:.3g} by the shares of the classes"
-    )
+    others = f"{scores['linear_loss']:.3g} by logistic regression, {scores['base_loss']:.3g} by the shares of the classes"
     calibration = f"calibration error {scores['calibration_error']:.2g}"
     return f"log loss {loss} {where} ({others}); {calibration}"
 
 
 def print_comparison(
-    output: Output, comparison: Comparison, sentences: Sequence[str], certainty: str, unit: str
+    output: Output,
+    comparison: Comparison,
+    sentences: Sequence[str],
+    certainty: str,
+    unit: str,
 ) -> None:
     """Print what the fit is worth, and the scores of all methods."""
     output.blank()
@@ -151,7 +195,11 @@ def beside(main: Measured) -> str:
         >>> beside(Measured("R2", 0.5, 0.04, 0.01, 0.02)), beside(Measured("R2", 0.5, 0.04))
         ('level, 0.01 ± 0.02', '')
     """
-    return f"{main.relation}, {with_error(main.difference, main.difference_error)}" if main.relation else ""
+    return (
+        f"{main.relation}, {with_error(main.difference, main.difference_error)}"
+        if main.relation
+        else ""
+    )
 
 
 def print_law(output: Output, law: LawContents) -> None:
@@ -159,14 +207,21 @@ def print_law(output: Output, law: LawContents) -> None:
     output.table(CURVE_HEADER, curve_rows(law))
     output.blank()
     rows = coefficient_rows(law)
-    output.table((f"{law.effect} of {law.response}", *COEFFICIENT_HEADER[1:]), rows[:MOST_NOTES])
+    output.table(
+        (f"{law.effect} of {law.response}", *COEFFICIENT_HEADER[1:]), rows[:MOST_NOTES]
+    )
     if (more := len(rows) - MOST_NOTES) > 0:
         output.note(f"{count(more, 'more coefficient')}, all of them in {RESULT}.")
     output.note(law.about_coefficients)
     output.blank()
 
 
-def print_evaluation(output: Output, optimum: str, certificate: Mapping[str, Any], law: LawContents | None) -> None:
+def print_evaluation(
+    output: Output,
+    optimum: str,
+    certificate: Mapping[str, Any],
+    law: LawContents | None,
+) -> None:
     """Print how the interval closed, where the global optimum lies, and what else was checked of a regression."""
     if certificate:
         unit = "neuron gradients" if law is None else INTERVAL_LABELS["unit"]
@@ -198,10 +253,14 @@ def how_to_resume(options: FitOptions, folder: Folder) -> str:
     """Return the message after an interruption."""
     if not folder.begun:
         return "Nothing was saved yet; run the same command again."
-    return f"The training so far is saved; continue with\n  {options.command('--resume')}"
+    return (
+        f"The training so far is saved; continue with\n  {options.command('--resume')}"
+    )
 
 
-def interval_rows(history: Sequence[tuple[int, float, float]], most: int = 5) -> list[tuple[str, ...]]:
+def interval_rows(
+    history: Sequence[tuple[int, float, float]], most: int = 5
+) -> list[tuple[str, ...]]:
     """Return some of the intervals, the last among them.
 
     Example:
@@ -220,4 +279,8 @@ def interval_rows(history: Sequence[tuple[int, float, float]], most: int = 5) ->
 
 def _places(size: float) -> int:
     """Return the decimals that show two digits of a number of this size."""
-    return min(max(1 - math.floor(math.log10(size)), 2), 8) if size > 0 and math.isfinite(size) else 4
+    return (
+        min(max(1 - math.floor(math.log10(size)), 2), 8)
+        if size > 0 and math.isfinite(size)
+        else 4
+    )

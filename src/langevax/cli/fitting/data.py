@@ -14,7 +14,13 @@ from langevax.cli.fitting.reading import table_reading
 from langevax.cli.fitting.splitting import copies_of, row_groups, split_rows
 from langevax.cli.regressions import known_columns
 from langevax.cli.tables.columns import read_columns
-from langevax.cli.tables.curves import LongCurves, WideCurves, cells_of, curve_columns, readings_of
+from langevax.cli.tables.curves import (
+    LongCurves,
+    WideCurves,
+    cells_of,
+    curve_columns,
+    readings_of,
+)
 from langevax.cli.tables.cycles import helpful_cycles
 from langevax.cli.tables.exposures import CHECKS
 from langevax.cli.tables.files import LoadedTable, read_table
@@ -24,7 +30,12 @@ from langevax.cli.tables.records import Decision, sentences
 from langevax.cli.tables.repeats import repeated_cases
 from langevax.cli.tables.schema import AnySchema, Column, Encoder, Schema, learn, useful
 from langevax.cli.tables.styles import Choices, as_words
-from langevax.cli.tables.targets import TargetColumn, for_family, look_like_counts, read_target
+from langevax.cli.tables.targets import (
+    TargetColumn,
+    for_family,
+    look_like_counts,
+    read_target,
+)
 from langevax.evaluation import Task
 from langevax.evaluation.holdout import TrainTestSplit
 from langevax.report.contents import TableReading
@@ -33,7 +44,10 @@ from langevax.sklearn.inputs.shapes import CurveShapes
 
 MIN_ROWS = 10
 MOST_DIRECTIONS = 20  # of patterns, whose relevance is measured one by one
-OTHER_TASK: dict[Task, Task] = {"regression": "classification", "classification": "regression"}
+OTHER_TASK: dict[Task, Task] = {
+    "regression": "classification",
+    "classification": "regression",
+}
 KINDS = {"numeric": "of numbers", "categorical": "of words", "date": "of dates"}
 
 
@@ -71,12 +85,19 @@ class FitData:
 
     def take(self, rows: np.ndarray) -> Any:
         """Return the inputs of these rows of `split`."""
-        return self.inputs[rows] if isinstance(self.inputs, np.ndarray) else [self.inputs[i] for i in rows]
+        return (
+            self.inputs[rows]
+            if isinstance(self.inputs, np.ndarray)
+            else [self.inputs[i] for i in rows]
+        )
 
     @property
     def row_names(self) -> list[str]:
         """The name of each row: its number with its id, or the id of a curve."""
-        return [f"{first} ({', '.join(map(str, more))})" if more else str(first) for first, *more in self.names.rows()]
+        return [
+            f"{first} ({', '.join(map(str, more))})" if more else str(first)
+            for first, *more in self.names.rows()
+        ]
 
 
 @dataclass(frozen=True)
@@ -99,8 +120,16 @@ class CurveData:
 
 def task_of(options: FitOptions, target: TargetColumn) -> str:
     """Return the task, why it was chosen, and how to choose the other."""
-    task = f"classification into {len(target.classes)} classes" if target.classes else "regression"
-    override = "" if options.asked[0] or not target.numeric else f"; override with --task {OTHER_TASK[target.task]}"
+    task = (
+        f"classification into {len(target.classes)} classes"
+        if target.classes
+        else "regression"
+    )
+    override = (
+        ""
+        if options.asked[0] or not target.numeric
+        else f"; override with --task {OTHER_TASK[target.task]}"
+    )
     if override and not options.curves and look_like_counts(target):
         override += ", or with --family poisson where they are counts"
     return f"{task}, {target.reason}{override}"
@@ -111,11 +140,16 @@ def estimator_for(options: FitOptions, schema: AnySchema, **more: Any) -> Any:
     from langevax import sklearn
 
     if options.family is not None and schema.classes:
-        return sklearn.PredictiveClassifier(list(schema.classes), random_state=options.seed, **more)
+        return sklearn.PredictiveClassifier(
+            list(schema.classes), random_state=options.seed, **more
+        )
     if options.family is not None:
         family: Any = options.family.replace("-", " ")
         return sklearn.PredictiveRegressor(family, random_state=options.seed, **more)
-    curves = (sklearn.FunctionalMeanFieldRegressor, sklearn.FunctionalMeanFieldClassifier)
+    curves = (
+        sklearn.FunctionalMeanFieldRegressor,
+        sklearn.FunctionalMeanFieldClassifier,
+    )
     columns = (sklearn.MeanFieldRegressor, sklearn.MeanFieldClassifier)
     kind = (curves if options.curves else columns)[schema.task == "classification"]
     of_classes = options.class_parameters if schema.classes else {}
@@ -127,61 +161,112 @@ def prepare(options: FitOptions) -> FitData:
     table = read_table(options.table, encoding=options.encoding)
     _check_names(table.frame, "--target", [options.target])
     known = known_columns(options)
-    of_inputs = {"--drop": options.drop, "--keep": options.keep} | {option: [name] for option, name in known.items()}
+    of_inputs = {"--drop": options.drop, "--keep": options.keep} | {
+        option: [name] for option, name in known.items()
+    }
     for option, names in of_inputs.items():
         _check_names(table.frame, option, names)
         if options.target in names:
-            raise BadInput(f"{option} {options.target!r} is the target; name an input column.")
+            raise BadInput(
+                f"{option} {options.target!r} is the target; name an input column."
+            )
     for option, name in known.items():
         if name in options.drop:
-            raise BadInput(f"{option} {name!r} is also in --drop; leave one of them out.")
+            raise BadInput(
+                f"{option} {name!r} is also in --drop; leave one of them out."
+            )
     if options.group is not None:
         _check_names(table.frame, "--group", [options.group])
         for option, names in ({"--target": [options.target]} | of_inputs).items():
             if options.group in names:
-                raise BadInput(f"--group {options.group!r} is also in {option}; name it once, in --group.")
-    return prepare_curves(options, table) if options.curves else prepare_columns(options, table)
+                raise BadInput(
+                    f"--group {options.group!r} is also in {option}; name it once, in --group."
+                )
+    return (
+        prepare_curves(options, table)
+        if options.curves
+        else prepare_columns(options, table)
+    )
 
 
 def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
     """Prepare columns of numbers, dates and words."""
     choices = Choices.parse(options.read, table.frame.columns, options.target)
-    frame = table.frame.drop([*options.drop, *([options.group] if options.group else [])])
+    frame = table.frame.drop(
+        [*options.drop, *([options.group] if options.group else [])]
+    )
     read = read_columns(frame, choices, table.separator, table.totals)
     readings = dict(zip(frame.columns, read, strict=True))
     reading = readings.pop(options.target)
-    target = read_target(frame, options.target, options.asked[0], reading, options.asked[1])
+    target = read_target(
+        frame, options.target, options.asked[0], reading, options.asked[1]
+    )
     if options.family is not None:
         target = for_family(target, options.target, options.family, options.order)
     _check_classes(options, target)
     known = known_columns(options)
     keep = [*options.keep, *known.values()]
-    frame, styles, left_out = useful(frame.drop(options.target), list(readings.values()), keep, target.rows)
+    frame, styles, left_out = useful(
+        frame.drop(options.target), list(readings.values()), keep, target.rows
+    )
     for option, name in known.items():
         CHECKS[option](frame, styles, name, target.rows)
     if not styles:
         reasons = " ".join(sentences(left_out)) or "It is the only one."
-        raise BadInput(f"TABLE {str(options.table)!r} has no column to learn {options.target!r} from. {reasons}")
+        raise BadInput(
+            f"TABLE {str(options.table)!r} has no column to learn {options.target!r} from. {reasons}"
+        )
     _check_size(frame.height, options)
     together, of_groups = row_groups(options.group, table.frame, target.rows)
-    train, test, split_notes = split_rows(target, options.test_size, options.seed, together)
+    train, test, split_notes = split_rows(
+        target, options.test_size, options.seed, together
+    )
     split_notes += of_groups
     columns, categories = learn(frame[train.tolist()], styles)
     suspects = leaks(frame.drop(known.values()), target.values, target.task)
-    columns, of_cycles = _with_cycles(columns, frame[train.tolist()], target, train, options.seed, together)
+    columns, of_cycles = _with_cycles(
+        columns, frame[train.tolist()], target, train, options.seed, together
+    )
     encoder = Encoder(columns)
-    encoded: dict[str, Any] = {"names": encoder.names, "groups": encoder.groups, "quantities": encoder.quantities}
-    encoded |= {"dates": tuple(name for name, style in styles.items() if style.kind == "date" and not style.clock)}
+    encoded: dict[str, Any] = {
+        "names": encoder.names,
+        "groups": encoder.groups,
+        "quantities": encoder.quantities,
+    }
+    encoded |= {
+        "dates": tuple(
+            name
+            for name, style in styles.items()
+            if style.kind == "date" and not style.clock
+        )
+    }
     encoded |= {"clocks": tuple(name for name, style in styles.items() if style.clock)}
     encoded |= {"cycles": encoder.cycles}
-    split = _split(options, target, train, test, together, inputs=encoder(frame), **encoded)
+    split = _split(
+        options, target, train, test, together, inputs=encoder(frame), **encoded
+    )
     alike: list[Decision] = []
-    like_ids = tuple(name for name in styles if readings[name].resembles_id and name not in keep)
+    like_ids = tuple(
+        name for name in styles if readings[name].resembles_id and name not in keep
+    )
     if together is None:
-        outputs = np.eye(len(target.classes))[target.values] if target.classes else target.values[:, None]
-        of_training = split.train_inputs, split.groups, outputs[train], like_ids, split.dates, options.seed
+        outputs = (
+            np.eye(len(target.classes))[target.values]
+            if target.classes
+            else target.values[:, None]
+        )
+        of_training = (
+            split.train_inputs,
+            split.groups,
+            outputs[train],
+            like_ids,
+            split.dates,
+            options.seed,
+        )
         alike = repeated_cases(frame[train.tolist()], *of_training)
-    missing = {column.name: column.null_count() for column in frame if column.null_count()}
+    missing = {
+        column.name: column.null_count() for column in frame if column.null_count()
+    }
     kinds = [style.kind for style in styles.values()]
     used = {kind: kinds.count(kind) for kind in ("numeric", "categorical", "date")}
     clocks = sum(style.clock for style in styles.values())
@@ -189,14 +274,31 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
     shown |= {KINDS["date"]: used["date"] - clocks, "of times or durations": clocks}
     words = ", ".join(f"{number:,} {kind}" for kind, number in shown.items() if number)
     words += f", as {count(len(split.names), 'input')}; "
-    words += f"{count(sum(missing.values()), 'missing value')} in {listing(missing, most=3)}" if missing else NO_MISSING
-    decisions = (*table.decisions, *reading.decisions, *target.decisions, *left_out, *categories, *of_cycles)
-    lacking, copies = _without_target(table.frame.height - len(target.rows), "row"), copies_of(frame, target)
+    words += (
+        f"{count(sum(missing.values()), 'missing value')} in {listing(missing, most=3)}"
+        if missing
+        else NO_MISSING
+    )
+    decisions = (
+        *table.decisions,
+        *reading.decisions,
+        *target.decisions,
+        *left_out,
+        *categories,
+        *of_cycles,
+    )
+    lacking, copies = (
+        _without_target(table.frame.height - len(target.rows), "row"),
+        copies_of(frame, target),
+    )
     remarks, warnings = _remarks_and_warnings(decisions)
     notes = lacking + remarks + split_notes + copies
     task, sizes = task_of(options, target), f"{split_sizes(split)}."
     of_target = Decision("file", task[0].upper() + task[1:] + ".", options.target)
-    beside = [Decision("file", sentence) for sentence in (*lacking, sizes, *split_notes, *copies)]
+    beside = [
+        Decision("file", sentence)
+        for sentence in (*lacking, sizes, *split_notes, *copies)
+    ]
     used_columns, everything = styles.keys(), {options.target: reading, **readings}
     never_negative = target.task == "regression" and bool(np.min(target.values) >= 0)
     read = (
@@ -205,7 +307,8 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
         everything,
         options.target,
         used_columns,
-        dict.fromkeys(options.drop, "--drop") | ({options.group: "--group"} if options.group else {}),
+        dict.fromkeys(options.drop, "--drop")
+        | ({options.group: "--group"} if options.group else {}),
         (of_target, *decisions, *alike, *beside),
         suspects,
     )
@@ -223,13 +326,20 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
         split=split,
         target=target,
         notes=notes,
-        summary={"rows": table.frame.height, "columns": table.frame.width, "used": used, "missing": missing},
+        summary={
+            "rows": table.frame.height,
+            "columns": table.frame.width,
+            "used": used,
+            "missing": missing,
+        },
         description=("Columns", words),
         inputs=split.inputs,
         names=_row_names(table.frame, readings, left_out, target.rows),
         reading=table_reading(*read),
         task=task,
-        like_ids=tuple(name for name in like_ids if name not in {one.column for one in alike}),
+        like_ids=tuple(
+            name for name in like_ids if name not in {one.column for one in alike}
+        ),
         warnings=warnings,
         leaks=tuple(sentences(suspects)),
         alike=tuple(sentences(alike)),
@@ -237,13 +347,24 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
 
 
 def _row_names(
-    table: pl.DataFrame, readings: dict[str, ReadColumn], left_out: Sequence[Decision], rows: np.ndarray
+    table: pl.DataFrame,
+    readings: dict[str, ReadColumn],
+    left_out: Sequence[Decision],
+    rows: np.ndarray,
 ) -> pl.DataFrame:
     """Return the numbers of the rows, and the first column that was left out because it identifies them."""
     names = pl.DataFrame({"row": rows + 1})
-    ids = [one.column for one in left_out if one.column in readings and readings[one.column].identifies_rows]
+    ids = [
+        one.column
+        for one in left_out
+        if one.column in readings and readings[one.column].identifies_rows
+    ]
     taken = ("row", "observed", "predicted")
-    return names.with_columns(table[ids[0]][rows.tolist()]) if ids and ids[0].lower() not in taken else names
+    return (
+        names.with_columns(table[ids[0]][rows.tolist()])
+        if ids and ids[0].lower() not in taken
+        else names
+    )
 
 
 def _with_cycles(
@@ -255,19 +376,31 @@ def _with_cycles(
     groups: np.ndarray | None,
 ) -> tuple[tuple[Column, ...], list[Decision]]:
     """Return the columns of the training rows with the cycles of dates that help, and decisions on them."""
-    dates = {c.name: frame[c.name] for c in columns if c.kind == "date" and not c.style.clock}
+    dates = {
+        c.name: frame[c.name] for c in columns if c.kind == "date" and not c.style.clock
+    }
     if not dates:
         return columns, []
     inputs = Encoder(columns)(frame)
     of_rows = None if groups is None else groups[train]
-    cycles, decisions = helpful_cycles(inputs, target.values[train], dates, len(target.classes), seed, of_rows)
-    return tuple(replace(column, cycles=cycles.get(column.name, ())) for column in columns), decisions
+    cycles, decisions = helpful_cycles(
+        inputs, target.values[train], dates, len(target.classes), seed, of_rows
+    )
+    return tuple(
+        replace(column, cycles=cycles.get(column.name, ())) for column in columns
+    ), decisions
 
 
-def _remarks_and_warnings(decisions: Iterable[Decision]) -> tuple[list[str], tuple[str, ...]]:
+def _remarks_and_warnings(
+    decisions: Iterable[Decision],
+) -> tuple[list[str], tuple[str, ...]]:
     decisions = list(decisions)
-    remarks = sentences(decision for decision in decisions if decision.topic != "warning")
-    return remarks, tuple(sentences(decision for decision in decisions if decision.topic == "warning"))
+    remarks = sentences(
+        decision for decision in decisions if decision.topic != "warning"
+    )
+    return remarks, tuple(
+        sentences(decision for decision in decisions if decision.topic == "warning")
+    )
 
 
 def prepare_curves(options: FitOptions, loaded: LoadedTable) -> FitData:
@@ -277,22 +410,42 @@ def prepare_curves(options: FitOptions, loaded: LoadedTable) -> FitData:
     data = (_wide if options.curves == "wide" else _long)(options, loaded, choices)
     _check_size(len(data.curves), options, "curve")
     together, of_groups = row_groups(options.group, table, data.rows)
-    train, test, notes = split_rows(data.target, options.test_size, options.seed, together)
+    train, test, notes = split_rows(
+        data.target, options.test_size, options.seed, together
+    )
     notes += of_groups
     names, inputs = _wave_columns(options, data, train)
     groups = {name: [i] for i, name in enumerate(names)}
     encoded = {"names": names, "groups": groups, "quantities": tuple(range(len(names)))}
-    remarks, warnings = _remarks_and_warnings((*loaded.decisions, *data.target.decisions))
+    remarks, warnings = _remarks_and_warnings(
+        (*loaded.decisions, *data.target.decisions)
+    )
     notes = remarks + data.notes + notes
     words = data.words
     if options.encoder in ("auto", "basis"):
-        words += f", as {count(len(names), 'input')}" + (", or as patterns" if options.encoder == "auto" else "")
+        words += f", as {count(len(names), 'input')}" + (
+            ", or as patterns" if options.encoder == "auto" else ""
+        )
     return FitData(
         schema=data.schema,
-        split=_split(options, data.target, train, test, together, inputs=inputs, unit="curve", **encoded),
+        split=_split(
+            options,
+            data.target,
+            train,
+            test,
+            together,
+            inputs=inputs,
+            unit="curve",
+            **encoded,
+        ),
         target=data.target,
         notes=notes,
-        summary={"rows": table.height, "columns": table.width, "curves": len(data.curves), **data.summary},
+        summary={
+            "rows": table.height,
+            "columns": table.width,
+            "curves": len(data.curves),
+            **data.summary,
+        },
         description=("Curves", words),
         inputs=data.curves,
         names=data.names,
@@ -310,17 +463,29 @@ def with_inputs_of(model: Any, data: FitData) -> FitData:
     inputs = model.encoder_.transform(data.inputs)
     names = tuple(str(name) for name in model.encoder_.get_feature_names_out())
     drawn = min(MOST_DIRECTIONS, len(names) - 1)
-    groups = {name: [i] for i, name in enumerate(names[:drawn])} | {"the others": list(range(drawn, len(names)))}
+    groups = {name: [i] for i, name in enumerate(names[:drawn])} | {
+        "the others": list(range(drawn, len(names)))
+    }
     columns = {"names": names, "groups": groups, "quantities": tuple(range(len(names)))}
-    return replace(data, split=replace(data.split, inputs=inputs, one_scale=True, **columns))
+    return replace(
+        data, split=replace(data.split, inputs=inputs, one_scale=True, **columns)
+    )
 
 
 NO_MISSING = "none missing"
 
 
 def _wide(options: FitOptions, loaded: LoadedTable, choices: Choices) -> CurveData:
-    table = loaded.frame.drop([*options.drop, *([options.group] if options.group else [])])
-    readings = dict(zip(table.columns, read_columns(table, choices, loaded.separator, loaded.totals), strict=True))
+    table = loaded.frame.drop(
+        [*options.drop, *([options.group] if options.group else [])]
+    )
+    readings = dict(
+        zip(
+            table.columns,
+            read_columns(table, choices, loaded.separator, loaded.totals),
+            strict=True,
+        )
+    )
     target = read_target(table, options.target, options.task, readings[options.target])
     inputs = table.drop(options.target)
     columns = curve_columns(inputs, options.keep, readings)
@@ -338,25 +503,48 @@ def _wide(options: FitOptions, loaded: LoadedTable, choices: Choices) -> CurveDa
     present = ~np.isnan(values).all(1)
     if not present.all():
         notes.append(f"{count(int((~present).sum()), 'row')} without a value left out.")
-    values, target = values[present], replace(target, rows=target.rows[present], values=target.values[present])
+    values, target = (
+        values[present],
+        replace(target, rows=target.rows[present], values=target.values[present]),
+    )
     missing = int(np.isnan(values).sum())
     if missing:
         notes.append(f"{count(missing, 'missing value')} interpolated.")
-    times = np.linspace(0, 1, len(columns.names)) if columns.times is None else columns.times
+    times = (
+        np.linspace(0, 1, len(columns.names))
+        if columns.times is None
+        else columns.times
+    )
     if columns.times is None:
-        notes.append("The names of the columns are not numbers: times are even steps from 0 to 1.")
+        notes.append(
+            "The names of the columns are not numbers: times are even steps from 0 to 1."
+        )
     words = f"{count(len(values), 'curve')} of {len(times):,} values from {times[0]:g} to {times[-1]:g}; "
     return CurveData(
         schema=WideCurves(
-            *(options.target, target.task, target.classes, columns.names, tuple(times.tolist())), styles=cells.styles
+            *(
+                options.target,
+                target.task,
+                target.classes,
+                columns.names,
+                tuple(times.tolist()),
+            ),
+            styles=cells.styles,
         ),
         curves=values,
         target=target,
         names=pl.DataFrame({"row": target.rows + 1}),
         words=words + (count(missing, "missing value") if missing else NO_MISSING),
-        summary={"values": len(times), "domain": [times[0], times[-1]], "missing": missing},
+        summary={
+            "values": len(times),
+            "domain": [times[0], times[-1]],
+            "missing": missing,
+        },
         notes=notes,
-        axes=("t, even steps" if columns.times is None else "t, the name of the column", ("value",)),
+        axes=(
+            "t, even steps" if columns.times is None else "t, the name of the column",
+            ("value",),
+        ),
         rows=target.rows,
     )
 
@@ -365,27 +553,57 @@ def _long(options: FitOptions, loaded: LoadedTable, choices: Choices) -> CurveDa
     table = loaded.frame
     assert options.id is not None
     assert options.time is not None
-    for option, names in (("--id", [options.id]), ("--time", [options.time]), ("--value", options.value)):
+    for option, names in (
+        ("--id", [options.id]),
+        ("--time", [options.time]),
+        ("--value", options.value),
+    ):
         _check_names(table, option, names)
     used = table.select(options.time, *options.value, options.target)
-    read = dict(zip(used.columns, read_columns(used, choices, loaded.separator, loaded.totals), strict=True))
+    read = dict(
+        zip(
+            used.columns,
+            read_columns(used, choices, loaded.separator, loaded.totals),
+            strict=True,
+        )
+    )
     readings = readings_of(table, options.id, options.time, options.value, read)
-    _check_constant("--target", options.target, table, readings.codes, readings.ids, options)
+    _check_constant(
+        "--target", options.target, table, readings.codes, readings.ids, options
+    )
     if options.group is not None:
-        _check_constant("--group", options.group, table, readings.codes, readings.ids, options)
+        _check_constant(
+            "--group", options.group, table, readings.codes, readings.ids, options
+        )
     rows = _rows_with_target(table[options.target], readings.codes, readings.first_rows)
-    reading = replace(read[options.target], values=read[options.target].values[rows.tolist()])
+    reading = replace(
+        read[options.target], values=read[options.target].values[rows.tolist()]
+    )
     target = read_target(table[rows.tolist()], options.target, options.task, reading)
     curves = [readings.curves[i] for i in target.rows]
     sizes = [len(times) for curve in curves for times, _ in curve]
-    first, last = (float(end([t[i] for curve in curves for t, _ in curve])) for end, i in ((min, 0), (max, -1)))
+    first, last = (
+        float(end([t[i] for curve in curves for t, _ in curve]))
+        for end, i in ((min, 0), (max, -1))
+    )
     domain = (first, last) if first < last else (first - 0.5, last + 0.5)
     channels = tuple(options.value)
-    span = f"{min(sizes)}" if min(sizes) == max(sizes) else f"{min(sizes):,} to {max(sizes):,}"
+    span = (
+        f"{min(sizes)}"
+        if min(sizes) == max(sizes)
+        else f"{min(sizes):,} to {max(sizes):,}"
+    )
     in_channels = "" if len(channels) == 1 else f" in {len(channels)} channels"
     return CurveData(
         schema=LongCurves(
-            *(options.target, target.task, target.classes, options.id, options.time, channels),
+            *(
+                options.target,
+                target.task,
+                target.classes,
+                options.id,
+                options.time,
+                channels,
+            ),
             domain=domain,
             dates=readings.dates,
             modes=options.modes,
@@ -395,11 +613,20 @@ def _long(options: FitOptions, loaded: LoadedTable, choices: Choices) -> CurveDa
         target=target,
         names=pl.DataFrame({options.id: [readings.ids[i] for i in target.rows]}),
         words=f"{count(len(curves), 'curve')}{in_channels} of {span} readings from {first:g} to {last:g}",
-        summary={"readings": sum(sizes), "channels": len(channels), "domain": list(domain)},
+        summary={
+            "readings": sum(sizes),
+            "channels": len(channels),
+            "domain": list(domain),
+        },
         notes=readings.notes
         + sentences(reading.decisions)
         + _without_target(len(readings.ids) - len(target.rows), "curve"),
-        axes=(f"{options.time}, days since the first reading" if readings.dates else options.time, channels),
+        axes=(
+            f"{options.time}, days since the first reading"
+            if readings.dates
+            else options.time,
+            channels,
+        ),
         rows=rows[target.rows],
     )
 
@@ -429,7 +656,9 @@ def _split(
 def _check_names(table: pl.DataFrame, option: str, names: list[str]) -> None:
     for name in names:
         if name not in table.columns:
-            raise BadInput(f"{option} {name!r} is not a column of the table; {nearest(name, table.columns)}")
+            raise BadInput(
+                f"{option} {name!r} is not a column of the table; {nearest(name, table.columns)}"
+            )
 
 
 def _check_classes(options: FitOptions, target: TargetColumn) -> None:
@@ -438,7 +667,9 @@ def _check_classes(options: FitOptions, target: TargetColumn) -> None:
     if not target.classes and parameters:
         name = next(iter(parameters))
         option = f"--{name.replace('_', '-')} {getattr(options, name)}"
-        raise BadInput(f"{option} is for classes, and --target {options.target!r} has numbers; leave it out.")
+        raise BadInput(
+            f"{option} is for classes, and --target {options.target!r} has numbers; leave it out."
+        )
     if "threshold" in parameters and len(target.classes) != 2:
         raise BadInput(
             f"--threshold is for two classes, and --target {options.target!r} has {len(target.classes)}; leave it out."
@@ -458,7 +689,12 @@ def _without_target(number: int, noun: str) -> list[str]:
 
 
 def _check_constant(
-    option: str, name: str, table: pl.DataFrame, codes: np.ndarray, ids: list[str], options: FitOptions
+    option: str,
+    name: str,
+    table: pl.DataFrame,
+    codes: np.ndarray,
+    ids: list[str],
+    options: FitOptions,
 ) -> None:
     """Raise `BadInput` where an id has two values of a column."""
     first: dict[int, str] = {}
@@ -470,24 +706,36 @@ def _check_constant(
             )
 
 
-def _rows_with_target(target: pl.Series, codes: np.ndarray, first_rows: np.ndarray) -> np.ndarray:
+def _rows_with_target(
+    target: pl.Series, codes: np.ndarray, first_rows: np.ndarray
+) -> np.ndarray:
     """Return a row of each curve that has the target, or its first row where none has."""
     rows = first_rows.copy()
-    present = np.flatnonzero((codes >= 0) & as_words(target).is_not_null().to_numpy())[::-1]
+    present = np.flatnonzero((codes >= 0) & as_words(target).is_not_null().to_numpy())[
+        ::-1
+    ]
     rows[codes[present]] = present
     return rows
 
 
-def _wave_columns(options: FitOptions, data: CurveData, train: np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:
+def _wave_columns(
+    options: FitOptions, data: CurveData, train: np.ndarray
+) -> tuple[tuple[str, ...], np.ndarray]:
     """Return names (wave 0 is the level) and values of the coefficients, encoded as in the estimator."""
     from langevax.sklearn import CurveCoefficients
 
     parameters = options.estimator_parameters | data.schema.parameters
     accepted = inspect.signature(CurveCoefficients).parameters
-    encoder = CurveCoefficients(**{n: value for n, value in parameters.items() if n in accepted}, centre=False)
+    encoder = CurveCoefficients(
+        **{n: value for n, value in parameters.items() if n in accepted}, centre=False
+    )
     curves = data.curves
     try:
-        encoder.fit(curves[train] if isinstance(curves, np.ndarray) else [curves[i] for i in train])
+        encoder.fit(
+            curves[train]
+            if isinstance(curves, np.ndarray)
+            else [curves[i] for i in train]
+        )
         inputs = np.asarray(encoder.transform(curves))
     except ValueError as error:
         raise BadInput(f"TABLE {str(options.table)!r}: {error}") from error

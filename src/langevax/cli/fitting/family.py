@@ -27,7 +27,14 @@ from langevax.cli.output import Output
 from langevax.cli.regressions import COUNTS
 from langevax.evaluation.comparison import Comparison, base_rate, clipped, outputs_of
 from langevax.evaluation.holdout import Relevance, TrainTestSplit, certified
-from langevax.evaluation.metrics import DEVIANCE, LOG_DENSITY, METRICS, Measured, Metric, measure
+from langevax.evaluation.metrics import (
+    DEVIANCE,
+    LOG_DENSITY,
+    METRICS,
+    Measured,
+    Metric,
+    measure,
+)
 from langevax.predictive_law import BayesComparison, PredictiveWarning
 from langevax.report.contents import Coefficient, LawContents
 from langevax.report.numbers import number, with_error
@@ -54,7 +61,9 @@ EFFORT = 3e8
 """Gradients of rows that the certificate may spend, about as long as the fit takes; `langevax certify` spends more."""
 MOST_SLOPES, MANY_ROWS = 300, 10_000
 LITTLE = 0.01  # nats a row
-FEW_GROUPS = 30  # below which the sandwich formula, of independent groups, has too small errors
+FEW_GROUPS = (
+    30  # below which the sandwich formula, of independent groups, has too small errors
+)
 NORMAL_95 = 1.96  # standard errors
 LARGEST_LOGARITHM = 700.0
 USUAL = 0.1, 10.0  # deviations of columns whose effects are given per unit
@@ -101,7 +110,12 @@ class FamilyKind(ModelKind):
         )
 
     def fit(
-        self, data: FitData, folder: Folder, resume: bool, anyway: bool, group: ProcessGroup | None
+        self,
+        data: FitData,
+        folder: Folder,
+        resume: bool,
+        anyway: bool,
+        group: ProcessGroup | None,
     ) -> tuple[Any, float, tuple[str, ...]]:
         """Return the fitted estimator, the seconds it took, and its warnings as sentences."""
         split, began = data.split, time.perf_counter()
@@ -122,23 +136,44 @@ class FamilyKind(ModelKind):
             if issubclass(warning.category, PredictiveWarning | SamplingWarning):
                 cautions.append(caution(str(warning.message), warning.category))
             else:
-                warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+                warnings.warn_explicit(
+                    warning.message, warning.category, warning.filename, warning.lineno
+                )
         return model, time.perf_counter() - began, tuple(cautions)
 
-    def training(self, model: Any, seconds: float, data: FitData) -> tuple[tuple[str, str], ...]:
+    def training(
+        self, model: Any, seconds: float, data: FitData
+    ) -> tuple[tuple[str, str], ...]:
         """Return how it was trained, in labels and sentences."""
         shares, chosen = model.path_.bayes_share, model.bayes_share_
-        law = "the posterior itself" if chosen == 1 else f"a law with a share of {chosen:g} of Bayes"
+        law = (
+            "the posterior itself"
+            if chosen == 1
+            else f"a law with a share of {chosen:g} of Bayes"
+        )
         path = f"the posterior was sampled, and laws with shares of Bayes from 1 to {shares[-1]:g} followed it"
         choice = f"{law}: the largest share within one standard error of the best ({model.comparison_.method})"
-        lines = [("Training", f"{path}; {seconds:.1f} s, compiling included"), ("Law", choice)]
+        lines = [
+            ("Training", f"{path}; {seconds:.1f} s, compiling included"),
+            ("Law", choice),
+        ]
         if model.agreement_ is not None:
             lines.append(("Seeds", str(model.agreement_)))
         about, others = self.options, "; the other methods have it as an input"
         if about.exposure is not None:
-            lines.append(("Exposure", f"{about.exposure!r} multiplies the mean of each row{others}"))
+            lines.append(
+                (
+                    "Exposure",
+                    f"{about.exposure!r} multiplies the mean of each row{others}",
+                )
+            )
         if about.offset is not None:
-            lines.append(("Offset", f"{about.offset!r} is added to the {self._predictor} of each row{others}"))
+            lines.append(
+                (
+                    "Offset",
+                    f"{about.offset!r} is added to the {self._predictor} of each row{others}",
+                )
+            )
         return tuple(lines)
 
     @property
@@ -154,7 +189,9 @@ class FamilyKind(ModelKind):
         """Return what it is measured by, beside the other methods."""
         return METRICS[split.task] + ((DEVIANCE,) if self.family in COUNTS else ())
 
-    def law(self, model: Any, data: FitData, refit: Any, comparison: Comparison) -> LawContents:
+    def law(
+        self, model: Any, data: FitData, refit: Any, comparison: Comparison
+    ) -> LawContents:
         """Return what Bayes loses, and the coefficients."""
         path, split, comparing = model.path_, data.split, model.comparison_
         return LawContents(
@@ -174,14 +211,19 @@ class FamilyKind(ModelKind):
             checked=self._checked(model, split.unit),
         )
 
-    def advice(self, data: FitData, comparison: Comparison, law: LawContents | None) -> tuple[str, ...]:
+    def advice(
+        self, data: FitData, comparison: Comparison, law: LawContents | None
+    ) -> tuple[str, ...]:
         """Return what Bayes loses, how likely the law makes new rows, and a better family where there is one."""
         assert law is not None
         (_, _), (_, bayes), (without, base) = law.densities
         beside = [likelier(base, f"a {without}")]
         if law.chosen:
             beside.append(likelier(bayes, "Bayes"))
-        sentences = [law.bayes, f"On {scored_rows(comparison, data.split.unit)}: a row is {', and '.join(beside)}."]
+        sentences = [
+            law.bayes,
+            f"On {scored_rows(comparison, data.split.unit)}: a row is {', and '.join(beside)}.",
+        ]
         if law.chosen and self.family == "poisson":
             sentences.append(
                 "Counts spread more than a Poisson regression says; --family negative-binomial learns their spread: "
@@ -195,13 +237,19 @@ class FamilyKind(ModelKind):
         if not self.options.certificate:
             return {}
         with output.progress("Certificate", 100, "%") as line:
-            return certified(model.certificate(EFFORT, random_state=self.options.seed, progress=line.show))
+            return certified(
+                model.certificate(
+                    EFFORT, random_state=self.options.seed, progress=line.show
+                )
+            )
 
     def guarantee(self, model: Any, certificate: dict[str, Any], data: FitData) -> str:
         """Return what the certificate says, in sentences."""
         if not certificate:
             return "Not certified: the distance from the best law of this share of Bayes is not known."
-        return law_optimum(certificate["verdict"], len(data.split.train), data.split.unit)
+        return law_optimum(
+            certificate["verdict"], len(data.split.train), data.split.unit
+        )
 
     def _checked(self, model: Any, unit: str) -> str:
         """Return how the fit was found to have converged."""
@@ -217,31 +265,58 @@ class FamilyKind(ModelKind):
             f"{unit}s are measured, and rest on none of this."
         )
 
-    def contents(self, model: Any, data: FitData, relevance: Relevance, outputs: np.ndarray) -> dict[str, Any]:
+    def contents(
+        self, model: Any, data: FitData, relevance: Relevance, outputs: np.ndarray
+    ) -> dict[str, Any]:
         """Return that nothing moves."""
         return {"motion": None}
 
     def record(self, model: Any, law: LawContents | None) -> dict[str, Any]:
         """Return the law."""
         assert law is not None
-        agreement = None if model.agreement_ is None else asdict(model.agreement_) | {"agree": model.agreement_.agree}
-        return {"family": self.family, "bayes_share": model.bayes_share_, "law": asdict(law), "agreement": agreement}
+        agreement = (
+            None
+            if model.agreement_ is None
+            else asdict(model.agreement_) | {"agree": model.agreement_.agree}
+        )
+        return {
+            "family": self.family,
+            "bayes_share": model.bayes_share_,
+            "law": asdict(law),
+            "agreement": agreement,
+        }
 
     def settings(self, model: Any) -> dict[str, Any]:
         """Return the parameters of the fitted estimator, and what fitting chose."""
         places = "columns", "exposure_column", "offset_column"
-        parameters = {name: value for name, value in model.get_params().items() if name not in places}
-        return parameters | {"share of Bayes (fitted)": float(model.bayes_share_), "slopes": len(model.columns_)}
+        parameters = {
+            name: value
+            for name, value in model.get_params().items()
+            if name not in places
+        }
+        return parameters | {
+            "share of Bayes (fitted)": float(model.bayes_share_),
+            "slopes": len(model.columns_),
+        }
 
     def how_to_go_on(self, folder: Folder) -> str:
         """Return the message after an interruption."""
         folder.forget_training()
-        return "Nothing is saved of a regression on its way; run the same command again."
+        return (
+            "Nothing is saved of a regression on its way; run the same command again."
+        )
 
     def _about_coefficients(self, model: Any, split: TrainTestSplit) -> str:
         exposure = self.options.exposure
-        counts = "the mean of the counts" if exposure is None else f"the mean count per unit of {exposure!r}"
-        change = {"rate ratio": f"{counts} is multiplied", "odds ratio": "the odds are multiplied"}
+        counts = (
+            "the mean of the counts"
+            if exposure is None
+            else f"the mean count per unit of {exposure!r}"
+        )
+        change = {
+            "rate ratio": f"{counts} is multiplied",
+            "odds ratio": "the odds are multiplied",
+        }
         effect = change.get(EFFECTS.get(self.family, ""), "the mean rises")
         groups, rows, few = split.groups_of(split.train), "rows", ""
         if groups is not None:
@@ -263,7 +338,11 @@ class RefittedLaws:
         self.data = data
         shares = model.path_.bayes_share
         self.model: Any = clone(model)
-        self.model.set_params(bayes_shares=shares[: model.path_.chosen + 1].tolist(), num_folds=None, num_replicates=1)
+        self.model.set_params(
+            bayes_shares=shares[: model.path_.chosen + 1].tolist(),
+            num_folds=None,
+            num_replicates=1,
+        )
         if data.split.classes:
             self.model.set_params(order=None)  # folds are fitted to places in the order
         self.log_densities = [self._densities(model, data.split.train, data.split.test)]
@@ -278,34 +357,55 @@ class RefittedLaws:
             try:
                 model.fit(self.data.take(train), split.targets[train])
             except ValueError as error:
-                raise BadInput(f"a fold of the rows cannot be fitted: {error} Or pass --no-peers.") from error
+                raise BadInput(
+                    f"a fold of the rows cannot be fitted: {error} Or pass --no-peers."
+                ) from error
         self.log_densities.append(self._densities(model, train, test))
         return outputs_of(model, split, self.data.take(test))
 
-    def measured(self, comparison: Comparison, random_state: int) -> tuple[tuple[str, Measured], ...]:
+    def measured(
+        self, comparison: Comparison, random_state: int
+    ) -> tuple[tuple[str, Measured], ...]:
         """Return the mean log densities by the law, by Bayes and without columns, and their differences."""
         split = self.data.split
         groups = split.groups_of(comparison.rows)
         outputs = np.concatenate(self.log_densities[: comparison.num_folds], axis=1)
-        measures = measure(LOG_DENSITY, comparison.observed, list(outputs), comparison.fold, random_state, groups)
+        measures = measure(
+            LOG_DENSITY,
+            comparison.observed,
+            list(outputs),
+            comparison.fold,
+            random_state,
+            groups,
+        )
         return tuple(zip(("the law", "Bayes", self._without), measures, strict=True))
 
     @property
     def _without(self) -> str:
         if self.data.split.classes:
             return "law of the shares of classes"
-        return "negative binomial without columns" if self._are_counts else "normal law without columns"
+        return (
+            "negative binomial without columns"
+            if self._are_counts
+            else "normal law without columns"
+        )
 
     @property
     def _known(self) -> dict[str, int]:
         """Inputs known of a row beforehand, by the parameter that names them."""
-        places = {name: getattr(self.model, name, None) for name in ("exposure_column", "offset_column")}
+        places = {
+            name: getattr(self.model, name, None)
+            for name in ("exposure_column", "offset_column")
+        }
         return {name: place for name, place in places.items() if place is not None}
 
     def _offsets(self, rows: np.ndarray) -> np.ndarray:
         """Return what is added to the linear predictor of each row."""
         inputs, known = self.data.split.inputs[rows], self._known
-        columns = [np.log(inputs[:, p]) if name == "exposure_column" else inputs[:, p] for name, p in known.items()]
+        columns = [
+            np.log(inputs[:, p]) if name == "exposure_column" else inputs[:, p]
+            for name, p in known.items()
+        ]
         return np.sum(columns, axis=0) if columns else np.zeros(len(rows))
 
     @property
@@ -322,18 +422,34 @@ class RefittedLaws:
                 outputs_of(bayes, split, inputs),
                 base_rate(split, train, len(test)),
             ]
-            return np.log([clipped(p, len(train))[np.arange(len(test)), observed] for p in outputs])
+            return np.log(
+                [
+                    clipped(p, len(train))[np.arange(len(test)), observed]
+                    for p in outputs
+                ]
+            )
         offsets, new_offsets = self._offsets(train), self._offsets(test)
         if self._are_counts:
-            law = density_of_counts(known, observed, np.exp(offsets), np.exp(new_offsets))
+            law = density_of_counts(
+                known, observed, np.exp(offsets), np.exp(new_offsets)
+            )
         else:
             rest = known - offsets
             law = stats.norm.logpdf(observed - new_offsets, rest.mean(), rest.std())
-        return np.stack([model.log_density(inputs, observed), bayes.log_density(inputs, observed), law])
+        return np.stack(
+            [
+                model.log_density(inputs, observed),
+                bayes.log_density(inputs, observed),
+                law,
+            ]
+        )
 
 
 def density_of_counts(
-    known: np.ndarray, new: np.ndarray, exposures: np.ndarray | float = 1.0, new_exposures: np.ndarray | float = 1.0
+    known: np.ndarray,
+    new: np.ndarray,
+    exposures: np.ndarray | float = 1.0,
+    new_exposures: np.ndarray | float = 1.0,
 ) -> np.ndarray:
     """Return log probabilities of new counts by the negative binomial of the moments of known ones.
 
@@ -347,7 +463,10 @@ def density_of_counts(
         [-2.0]
     """
     rate = known.sum() / np.sum(np.broadcast_to(exposures, known.shape))
-    means, new_means = np.broadcast_to(rate * exposures, known.shape), rate * new_exposures
+    means, new_means = (
+        np.broadcast_to(rate * exposures, known.shape),
+        rate * new_exposures,
+    )
     excess = np.sum((known - means) ** 2 - means)
     if excess <= 0:
         return stats.poisson.logpmf(new, new_means)
@@ -358,21 +477,36 @@ def density_of_counts(
 def known_of(split: TrainTestSplit, options: FitOptions) -> dict[str, int]:
     """Return the inputs that are known of a row beforehand, by the estimator's parameters that name them."""
     named = {"exposure_column": options.exposure, "offset_column": options.offset}
-    return {name: split.groups[column][0] for name, column in named.items() if column is not None}
+    return {
+        name: split.groups[column][0]
+        for name, column in named.items()
+        if column is not None
+    }
 
 
-def slopes_of(split: TrainTestSplit, rows: np.ndarray, known: Iterable[int] = ()) -> list[int]:
+def slopes_of(
+    split: TrainTestSplit, rows: np.ndarray, known: Iterable[int] = ()
+) -> list[int]:
     """Return the inputs with a slope: those that vary in these rows, but for the most frequent word of a column.
 
     Those that are known beforehand have none.
     """
     inputs = split.inputs[rows]
     varies = weighted_moments(inputs, np.ones(len(inputs)))[1] > 0
-    compared = {*known, *(reference_of(split, inputs, places) for places in split.groups.values())}
-    return [place for place in range(inputs.shape[1]) if varies[place] and place not in compared]
+    compared = {
+        *known,
+        *(reference_of(split, inputs, places) for places in split.groups.values()),
+    }
+    return [
+        place
+        for place in range(inputs.shape[1])
+        if varies[place] and place not in compared
+    ]
 
 
-def reference_of(split: TrainTestSplit, inputs: np.ndarray, places: list[int]) -> int | None:
+def reference_of(
+    split: TrainTestSplit, inputs: np.ndarray, places: list[int]
+) -> int | None:
     """Return the input of the word that others are compared with; None of numbers, and where rare words have no input.
 
     Rows of such words are 0 in all inputs of the column, and are what its words are compared with.
@@ -386,8 +520,14 @@ def coefficients(model: Any, data: FitData, ratios: bool) -> tuple[Coefficient, 
     """Return the posterior's slopes in the order of the table, with errors that hold although the spread is wrong."""
     split = data.split
     slopes, inputs = model.as_bayes().coef_, split.train_inputs
-    errors = model.robust_coef_sd(data.take(split.train), _labels(data), split.groups_of(split.train))
-    shown = (lambda x: float(np.exp(np.clip(x, -LARGEST_LOGARITHM, LARGEST_LOGARITHM)))) if ratios else float
+    errors = model.robust_coef_sd(
+        data.take(split.train), _labels(data), split.groups_of(split.train)
+    )
+    shown = (
+        (lambda x: float(np.exp(np.clip(x, -LARGEST_LOGARITHM, LARGEST_LOGARITHM))))
+        if ratios
+        else float
+    )
     of_places = {}
     for column, places in split.groups.items():
         reference = reference_of(split, inputs, places)
@@ -398,25 +538,45 @@ def coefficients(model: Any, data: FitData, ratios: bool) -> tuple[Coefficient, 
             step, per = step_of(split, inputs, column, place, reference)
             name = split.names[place]
             slope, error = float(slopes[i]), float(errors[i])
-            value, low, high = (shown(step * (slope + sign * NORMAL_95 * error)) for sign in (0, -1, 1))
+            value, low, high = (
+                shown(step * (slope + sign * NORMAL_95 * error)) for sign in (0, -1, 1)
+            )
             of_places[place] = Coefficient(name, per, value, low, high, slope, error)
     return tuple(of_places.values())
 
 
 def step_of(
-    split: TrainTestSplit, inputs: np.ndarray, column: str, place: int, reference: int | None
+    split: TrainTestSplit,
+    inputs: np.ndarray,
+    column: str,
+    place: int,
+    reference: int | None,
 ) -> tuple[float, str]:
     """Return the step of an input that its coefficient is given for, and its name."""
     if place not in split.quantities:
         if split.groups[column][0] in split.quantities:
-            return 1.0, "against a value" if split.names[place].endswith(" missing") else "1"
-        other = "rare words" if reference is None else split.names[reference].removeprefix(f"{column}=")
+            return 1.0, "against a value" if split.names[place].endswith(
+                " missing"
+            ) else "1"
+        other = (
+            "rare words"
+            if reference is None
+            else split.names[reference].removeprefix(f"{column}=")
+        )
         return 1.0, f"against {other}"
     values = inputs[:, place]
     deviation, whole = float(values.std()), bool(np.all(values == np.round(values)))
-    step = 1.0 if USUAL[0] <= deviation < USUAL[1] else 10.0 ** np.floor(np.log10(deviation))
+    step = (
+        1.0
+        if USUAL[0] <= deviation < USUAL[1]
+        else 10.0 ** np.floor(np.log10(deviation))
+    )
     step = max(step, 1.0) if whole else step
-    unit = f" day{'s' * (step != 1)}" if column in split.dates or column in split.clocks else ""
+    unit = (
+        f" day{'s' * (step != 1)}"
+        if column in split.dates or column in split.clocks
+        else ""
+    )
     return step, f"{number(step)}{unit}"
 
 
@@ -426,14 +586,24 @@ def response(family: str, split: TrainTestSplit, exposure: str | None = None) ->
         return f"{split.target!r} per unit of {exposure!r}"
     if family == "logistic":
         return f"{split.classes[1]!r}"
-    return f"higher classes of {split.target!r}" if family == "ordinal" else f"{split.target!r}"
+    return (
+        f"higher classes of {split.target!r}"
+        if family == "ordinal"
+        else f"{split.target!r}"
+    )
 
 
 def what_bayes_loses(comparing: BayesComparison, name: str) -> str:
     """Return what Bayes loses, in a sentence that says what it is."""
-    sentence = str(comparing).replace("Bayes", f"Bayes, the posterior of one {name} for all rows,", 1)
+    sentence = str(comparing).replace(
+        "Bayes", f"Bayes, the posterior of one {name} for all rows,", 1
+    )
     little = comparing.bayes_share < 1 and comparing.nats < LITTLE
-    return sentence.replace("The model is misspecified.", "That is next to nothing.") if little else sentence
+    return (
+        sentence.replace("The model is misspecified.", "That is next to nothing.")
+        if little
+        else sentence
+    )
 
 
 def about_gains(comparing: BayesComparison, split: TrainTestSplit) -> str:
@@ -459,7 +629,9 @@ def likelier(measured: Measured, name: str) -> str:
     gain = with_error(-measured.difference, measured.difference_error)
     if measured.relation == "level" or abs(measured.difference) < LITTLE:
         return f"as likely as under {name}{', within error' * (measured.relation == 'level')} ({gain} nats)"
-    times = number(np.exp(np.clip(-measured.difference, -LARGEST_LOGARITHM, LARGEST_LOGARITHM)), 3)
+    times = number(
+        np.exp(np.clip(-measured.difference, -LARGEST_LOGARITHM, LARGEST_LOGARITHM)), 3
+    )
     return f"{times} times as likely as under {name} ({gain} nats)"
 
 
@@ -470,7 +642,11 @@ def caution(message: str, category: type[Warning]) -> str:
         >>> caution("the law still drifts; pass more bayes_shares between it and 1.", PredictiveWarning)
         'Doubt the law. The law still drifts.'
     """
-    first = "Doubt the law" if issubclass(category, PredictiveWarning) else "Doubt the posterior draws"
+    first = (
+        "Doubt the law"
+        if issubclass(category, PredictiveWarning)
+        else "Doubt the posterior draws"
+    )
     message = message.partition("; pass ")[0].removesuffix(".")
     return f"{first}. {message[0].upper()}{message[1:]}."
 
@@ -478,4 +654,8 @@ def caution(message: str, category: type[Warning]) -> str:
 def _labels(data: FitData) -> np.ndarray:
     """Return the targets of the training rows, classes by their names."""
     split = data.split
-    return np.array(data.schema.classes)[split.train_targets] if split.classes else split.train_targets
+    return (
+        np.array(data.schema.classes)[split.train_targets]
+        if split.classes
+        else split.train_targets
+    )

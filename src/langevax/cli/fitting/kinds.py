@@ -42,12 +42,19 @@ class ModelKind(ABC):
 
     @abstractmethod
     def fit(
-        self, data: FitData, folder: Folder, resume: bool, anyway: bool, group: ProcessGroup | None
+        self,
+        data: FitData,
+        folder: Folder,
+        resume: bool,
+        anyway: bool,
+        group: ProcessGroup | None,
     ) -> tuple[Any, float, tuple[str, ...]]:
         """Return the fitted estimator, the seconds it took, and its warnings as sentences."""
 
     @abstractmethod
-    def training(self, model: Any, seconds: float, data: FitData) -> tuple[tuple[str, str], ...]:
+    def training(
+        self, model: Any, seconds: float, data: FitData
+    ) -> tuple[tuple[str, str], ...]:
         """Return how it was trained, in labels and sentences."""
 
     @abstractmethod
@@ -58,12 +65,16 @@ class ModelKind(ABC):
         """Return what it is measured by, beside the other methods."""
         return METRICS[split.task]
 
-    def law(self, model: Any, data: FitData, refit: Refit, comparison: Comparison) -> LawContents | None:
+    def law(
+        self, model: Any, data: FitData, refit: Refit, comparison: Comparison
+    ) -> LawContents | None:
         """Return what is known of a predictive law and of its coefficients; None of a network."""
         return None
 
     @abstractmethod
-    def advice(self, data: FitData, comparison: Comparison, law: LawContents | None) -> tuple[str, ...]:
+    def advice(
+        self, data: FitData, comparison: Comparison, law: LawContents | None
+    ) -> tuple[str, ...]:
         """Return sentences beside those on its worth."""
 
     def certificate(self, output: Output, model: Any, search: Path) -> dict[str, Any]:
@@ -75,7 +86,9 @@ class ModelKind(ABC):
         """Return what is known of how far its training could still go, in a sentence."""
 
     @abstractmethod
-    def contents(self, model: Any, data: FitData, relevance: Relevance, outputs: np.ndarray) -> dict[str, Any]:
+    def contents(
+        self, model: Any, data: FitData, relevance: Relevance, outputs: np.ndarray
+    ) -> dict[str, Any]:
         """Return fields of `FitContents` that only this kind has."""
 
     @abstractmethod

@@ -28,7 +28,13 @@ from langevax.evaluation.comparison import OURS, Comparison, Refit, outputs_of
 from langevax.evaluation.holdout import Relevance
 from langevax.report import summary
 from langevax.report.contents import CurveContents, LawContents
-from langevax.report.measure import NamedCurves, curves_of, motion_of, moving_slope, parts_of
+from langevax.report.measure import (
+    NamedCurves,
+    curves_of,
+    motion_of,
+    moving_slope,
+    parts_of,
+)
 from langevax.report.numbers import day
 from langevax.run import CheckpointError, DivergenceError
 from langevax.sklearn import LinearModelWarning
@@ -50,45 +56,77 @@ class NetworkKind(ModelKind):
     def check(self, data: FitData, group: ProcessGroup | None) -> None:
         """Raise `BadInput` where its particles do not fit into memory, or cannot be shared."""
         try:
-            checks.fits_memory("--num-particles", self.options.num_particles or 0, FEWEST_BYTES)
+            checks.fits_memory(
+                "--num-particles", self.options.num_particles or 0, FEWEST_BYTES
+            )
         except ValueError as error:
             raise BadInput(str(error)) from error
         if group is not None:
-            check_particles(estimator_for(self.options, data.schema), jax.device_count())
+            check_particles(
+                estimator_for(self.options, data.schema), jax.device_count()
+            )
 
     def fit(
-        self, data: FitData, folder: Folder, resume: bool, anyway: bool, group: ProcessGroup | None
+        self,
+        data: FitData,
+        folder: Folder,
+        resume: bool,
+        anyway: bool,
+        group: ProcessGroup | None,
     ) -> tuple[Any, float, tuple[str, ...]]:
         """Return the fitted estimator, the seconds it took, and its warnings as sentences."""
         split = data.split
-        targets = np.array(data.schema.classes)[split.train_targets] if split.classes else split.train_targets
+        targets = (
+            np.array(data.schema.classes)[split.train_targets]
+            if split.classes
+            else split.train_targets
+        )
         more: dict[str, Any] = {} if group is None else {"devices": jax.device_count()}
-        more |= {"checkpoint": folder.checkpoints, "resume": "anyway" if anyway else True}
+        more |= {
+            "checkpoint": folder.checkpoints,
+            "resume": "anyway" if anyway else True,
+        }
         model = estimator_for(self.options, data.schema, **more)
         began = time.perf_counter()
         try:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always", ConvergenceWarning)
                 warnings.simplefilter("always", LinearModelWarning)
-                warnings.filterwarnings("ignore", FEW_GROUPS, UserWarning)  # a note on the split says so
-                model.fit(data.take(split.train), targets, groups=split.groups_of(split.train))
+                warnings.filterwarnings(
+                    "ignore", FEW_GROUPS, UserWarning
+                )  # a note on the split says so
+                model.fit(
+                    data.take(split.train), targets, groups=split.groups_of(split.train)
+                )
         except DivergenceError as error:
             folder.forget_training()
-            raise RunFailed(f"the training diverged at step {error.step}; try a higher --temperature.") from error
+            raise RunFailed(
+                f"the training diverged at step {error.step}; try a higher --temperature."
+            ) from error
         except CheckpointError as error:
-            message = str(error).replace("pass resume='anyway'", "pass --resume --anyway")
+            message = str(error).replace(
+                "pass resume='anyway'", "pass --resume --anyway"
+            )
             raise (BadInput if resume else RunFailed)(message) from error
         if data.axes is None:
-            model.scaling_reason_ = with_days(model.scaling_sentence(split.names), split.dates)
+            model.scaling_reason_ = with_days(
+                model.scaling_sentence(split.names), split.dates
+            )
         seconds, cautions = time.perf_counter() - began, []
         for warning in caught:
             if issubclass(warning.category, ConvergenceWarning | LinearModelWarning):
-                cautions.append(caution(str(warning.message), warning.category, self.options.peers))
+                cautions.append(
+                    caution(str(warning.message), warning.category, self.options.peers)
+                )
             else:
-                warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+                warnings.warn_explicit(
+                    warning.message, warning.category, warning.filename, warning.lineno
+                )
         return model.set_params(checkpoint=None, resume=True), seconds, tuple(cautions)
 
-    def training(self, model: Any, seconds: float, data: FitData) -> tuple[tuple[str, str], ...]:
+    def training(
+        self, model: Any, seconds: float, data: FitData
+    ) -> tuple[tuple[str, str], ...]:
         """Return how it was trained, in labels and sentences."""
         return console.training(model, seconds, data.split.grouped_by)
 
@@ -96,12 +134,21 @@ class NetworkKind(ModelKind):
         """Return how the fitted network is fitted on other rows, with the settings that it chose."""
         return refitting(model, data)
 
-    def advice(self, data: FitData, comparison: Comparison, law: LawContents | None) -> tuple[str, ...]:
+    def advice(
+        self, data: FitData, comparison: Comparison, law: LawContents | None
+    ) -> tuple[str, ...]:
         """Return that counts have a family of their own, and how many predictions of them are below 0."""
         observed, below = data.target.values, int(np.sum(comparison.outputs < 0))
-        whole = not data.target.classes and bool(np.all((observed >= 0) & (observed == np.round(observed))))
+        whole = not data.target.classes and bool(
+            np.all((observed >= 0) & (observed == np.round(observed)))
+        )
         few = len(np.unique(observed)) <= MOST_COUNTS
-        if self.options.curves or not whole or not few or not (below or np.min(observed) == 0):
+        if (
+            self.options.curves
+            or not whole
+            or not few
+            or not (below or np.min(observed) == 0)
+        ):
             return ()
         if not below:
             regression = "--family poisson fits a regression with rate ratios and the law of each count"
@@ -113,25 +160,40 @@ class NetworkKind(ModelKind):
 
     def certificate(self, output: Output, model: Any, search: Path) -> dict[str, Any]:
         """Return the numbers of the certificate, empty where none is wanted; leave its search in a file."""
-        search.unlink(missing_ok=True)  # that of a run that was interrupted, whose result would be another one
+        search.unlink(
+            missing_ok=True
+        )  # that of a run that was interrupted, whose result would be another one
         if not self.options.certificate:
             return {}
         with output.progress("Certificate", 100, "%") as line:
             options: dict[str, Any] = {"checkpoint": search, "progress": line.show}
-            return holdout.certified(model.certificate(random_state=self.options.seed, **options))
+            return holdout.certified(
+                model.certificate(random_state=self.options.seed, **options)
+            )
 
     def guarantee(self, model: Any, certificate: dict[str, Any], data: FitData) -> str:
         """Return what the certificate says, in a sentence."""
-        return summary.optimum(certificate, model.temperature_, len(data.split.train), data.split.unit)
+        return summary.optimum(
+            certificate, model.temperature_, len(data.split.train), data.split.unit
+        )
 
-    def contents(self, model: Any, data: FitData, relevance: Relevance, outputs: np.ndarray) -> dict[str, Any]:
+    def contents(
+        self, model: Any, data: FitData, relevance: Relevance, outputs: np.ndarray
+    ) -> dict[str, Any]:
         """Return the particles as they move and, of curves, the functions that were learned."""
         split, slope, learned = data.split, None, None
         if data.axes is not None:
             curves = NamedCurves(data.take(split.train), *data.axes)
             learned = learned_of_curves(model, curves, data, outputs)
-            slope = partial(moving_slope, model, curves, split) if model.encoder_name_ == "basis" else None
-        return {"motion": motion_of(holdout.on_columns(model), split, relevance, slope), "curves": learned}
+            slope = (
+                partial(moving_slope, model, curves, split)
+                if model.encoder_name_ == "basis"
+                else None
+            )
+        return {
+            "motion": motion_of(holdout.on_columns(model), split, relevance, slope),
+            "curves": learned,
+        }
 
     def record(self, model: Any, law: LawContents | None) -> dict[str, Any]:
         """Return what its training chose."""
@@ -173,10 +235,16 @@ def caution(message: str, category: type[Warning], peers: bool) -> str:
         'The fit has not converged. It drifts: try --num-steps 2000, --solver psdca.'
     """
     if issubclass(category, ConvergenceWarning):
-        typed = re.sub(r"\b(num_steps|solver)='?(\w+)'?", lambda m: f"--{m[1].replace('_', '-')} {m[2]}", message)
+        typed = re.sub(
+            r"\b(num_steps|solver)='?(\w+)'?",
+            lambda m: f"--{m[1].replace('_', '-')} {m[2]}",
+            message,
+        )
         return f"The fit has not converged. {typed[0].upper()}{typed[1:]}"
     message = message.replace("a linear model", "It", 1)
-    message = message.replace("the rows left out", "the training rows that folds leave out")
+    message = message.replace(
+        "the rows left out", "the training rows that folds leave out"
+    )
     evidence, remedy = message.replace("+-", "±").split("; ", 1)
     last = "'linear' below has its scores on all rows." if peers else remedy
     return f"Compare it with a linear model. {evidence}; {last}"
@@ -191,7 +259,10 @@ def with_days(sentence: str, dates: Sequence[str]) -> str:
     """
     for name in dates:
         piece = re.compile(rf"\b{re.escape(name)} from ([-+.\de]+) to ([-+.\de]+)")
-        sentence = piece.sub(lambda m, n=name: f"{n} from {day(float(m[1]))} to {day(float(m[2]))}", sentence)
+        sentence = piece.sub(
+            lambda m, n=name: f"{n} from {day(float(m[1]))} to {day(float(m[2]))}",
+            sentence,
+        )
     return sentence
 
 
@@ -213,21 +284,32 @@ def refitting(model: Any, data: FitData) -> Refit:
 
     def refit(train: np.ndarray, test: np.ndarray) -> np.ndarray:
         network: Any = clone(model)
-        network.set_params(**{name: value for name, value in chosen.items() if name in parameters})
+        network.set_params(
+            **{name: value for name, value in chosen.items() if name in parameters}
+        )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             warnings.filterwarnings("ignore", FEW_GROUPS, UserWarning)
-            network.fit(data.take(train), data.split.targets[train], groups=data.split.groups_of(train))
+            network.fit(
+                data.take(train),
+                data.split.targets[train],
+                groups=data.split.groups_of(train),
+            )
         return outputs_of(network, data.split, data.take(test))
 
     return refit
 
 
-def learned_of_curves(model: Any, curves: NamedCurves, data: FitData, outputs: np.ndarray) -> CurveContents:
+def learned_of_curves(
+    model: Any, curves: NamedCurves, data: FitData, outputs: np.ndarray
+) -> CurveContents:
     """Return what the page shows of a fit on curves."""
     held_out = replace(curves, inputs=data.take(data.split.test))
     names = data.row_names
-    of_held_out = [f"row {names[i]}" if data.names.columns == ["row"] else names[i] for i in data.split.test]
+    of_held_out = [
+        f"row {names[i]}" if data.names.columns == ["row"] else names[i]
+        for i in data.split.test
+    ]
     parts = parts_of(model, held_out, data.split, outputs, of_held_out)
     return replace(curves_of(model, curves, data.split), parts=parts)
 
@@ -235,10 +317,17 @@ def learned_of_curves(model: Any, curves: NamedCurves, data: FitData, outputs: n
 def estimator_settings(model: Any) -> dict[str, Any]:
     """Return the parameters of a fitted estimator, and what fitting chose."""
     settings = {
-        name: value for name, value in model.get_params().items() if name not in ("checkpoint", "resume", "progress")
+        name: value
+        for name, value in model.get_params().items()
+        if name not in ("checkpoint", "resume", "progress")
     }
     if not isinstance(basis := settings.get("basis", ""), str):
-        settings["basis"] = f"{type(basis).__name__.lower()} from {basis.domain[0]:g} to {basis.domain[1]:g}"
+        settings["basis"] = (
+            f"{type(basis).__name__.lower()} from {basis.domain[0]:g} to {basis.domain[1]:g}"
+        )
     if isinstance(grid := settings.get("grid"), list):
         settings["grid"] = f"{len(grid):,} times from {grid[0]:g} to {grid[-1]:g}"
-    return settings | {"temperature (fitted)": float(model.temperature_), "steps (done)": int(model.n_iter_)}
+    return settings | {
+        "temperature (fitted)": float(model.temperature_),
+        "steps (done)": int(model.n_iter_),
+    }

@@ -59,24 +59,41 @@ class ProcessGroup:
             raise typer.Exit(BAD_INPUT)
 
 
-def process_group(coordinator: str | None, num_processes: int | None, process_id: int | None) -> ProcessGroup | None:
+def process_group(
+    coordinator: str | None, num_processes: int | None, process_id: int | None
+) -> ProcessGroup | None:
     """Return the group of the three options, None where all are None.
 
     Example:
         >>> process_group("10.0.0.1:8476", 2, 0).first, process_group(None, None, None)
         (True, None)
     """
-    options = {"--coordinator": coordinator, "--num-processes": num_processes, "--process-id": process_id}
+    options = {
+        "--coordinator": coordinator,
+        "--num-processes": num_processes,
+        "--process-id": process_id,
+    }
     if all(value is None for value in options.values()):
         return None
     if coordinator is None or num_processes is None or process_id is None:
-        missing = " and ".join(option for option, value in options.items() if value is None)
-        raise BadInput(f"several processes need {missing} too: all three options, in each of them.")
+        missing = " and ".join(
+            option for option, value in options.items() if value is None
+        )
+        raise BadInput(
+            f"several processes need {missing} too: all three options, in each of them."
+        )
     host, colon, port = coordinator.rpartition(":")
-    if not (host and colon and port.isdecimal() and 0 < int(port) < 2**16) or "/" in host:
-        raise BadInput(f"--coordinator {coordinator!r} is not HOST:PORT; name the address of process 0, as node1:8476.")
+    if (
+        not (host and colon and port.isdecimal() and 0 < int(port) < 2**16)
+        or "/" in host
+    ):
+        raise BadInput(
+            f"--coordinator {coordinator!r} is not HOST:PORT; name the address of process 0, as node1:8476."
+        )
     if process_id >= num_processes:
-        raise BadInput(f"--process-id {process_id} is not below --num-processes {num_processes}; number from 0.")
+        raise BadInput(
+            f"--process-id {process_id} is not below --num-processes {num_processes}; number from 0."
+        )
     return ProcessGroup(coordinator, num_processes, process_id)
 
 

@@ -58,23 +58,32 @@ def table_reading(
         "--group": "--group: rows with the same value stay together; it is not used as an input.",
     }
     columns += [
-        ColumnReading(name, "left out", "", 0, 0, 0, "", (because[option],)) for name, option in dropped.items()
+        ColumnReading(name, "left out", "", 0, 0, 0, "", (because[option],))
+        for name, option in dropped.items()
     ]
     of_file = tuple(remarks.get("", ()))
-    return TableReading(rows, description, tuple(columns), of_file, tuple(sentences(suspects)))
+    return TableReading(
+        rows, description, tuple(columns), of_file, tuple(sentences(suspects))
+    )
 
 
 def class_counts(target: TargetColumn) -> tuple[int, ...]:
     """Return the rows of each class."""
-    return tuple(int((target.values == place).sum()) for place in range(len(target.classes)))
+    return tuple(
+        int((target.values == place).sum()) for place in range(len(target.classes))
+    )
 
 
-def _column(name: str, role: str, reading: ReadColumn, remarks: tuple[str, ...]) -> ColumnReading:
+def _column(
+    name: str, role: str, reading: ReadColumn, remarks: tuple[str, ...]
+) -> ColumnReading:
     unreadable = reading.strays + reading.infinite
     missing = reading.values.null_count() - unreadable
     read = len(reading.values) - reading.values.null_count()
     values = _summary(reading.values.drop_nulls(), reading.kind, reading.style.clock)
-    return ColumnReading(name, role, KINDS[reading.kind], read, unreadable, missing, values, remarks)
+    return ColumnReading(
+        name, role, KINDS[reading.kind], read, unreadable, missing, values, remarks
+    )
 
 
 def _summary(values: pl.Series, kind: Kind, clock: bool = False) -> str:
@@ -93,13 +102,24 @@ def _summary(values: pl.Series, kind: Kind, clock: bool = False) -> str:
     if not len(values):
         return ""
     if kind == "categorical":
-        frequent = values.alias("word").value_counts().sort(["count", "word"], descending=[True, False])
-        first = ", ".join(f"{word} ({rows:,})" for word, rows in frequent.head(WORDS_SHOWN).iter_rows())
-        return f"{count(len(frequent), 'word')}: {first}" + (", …" if len(frequent) > WORDS_SHOWN else "")
+        frequent = (
+            values.alias("word")
+            .value_counts()
+            .sort(["count", "word"], descending=[True, False])
+        )
+        first = ", ".join(
+            f"{word} ({rows:,})"
+            for word, rows in frequent.head(WORDS_SHOWN).iter_rows()
+        )
+        return f"{count(len(frequent), 'word')}: {first}" + (
+            ", …" if len(frequent) > WORDS_SHOWN else ""
+        )
     numbers = values.to_numpy()
     low, high = float(numbers.min()), float(numbers.max())
     if clock:
-        return f"{hours(low)} to {hours(high)}, median {hours(float(np.median(numbers)))}"
+        return (
+            f"{hours(low)} to {hours(high)}, median {hours(float(np.median(numbers)))}"
+        )
     if kind == "date":
         return f"{day(low)} to {day(high)}"
     shown = year if are_years(numbers) else in_full

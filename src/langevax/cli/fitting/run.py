@@ -19,13 +19,28 @@ from langevax.cli.fitting.kinds import ModelKind
 from langevax.cli.fitting.network import NetworkKind
 from langevax.cli.fitting.processes import ProcessGroup
 from langevax.cli.fitting.reading import class_counts
-from langevax.cli.folder import CERTIFICATE, HOLDOUT, MODEL, REPORT, RESULT, SCHEMA, Folder, file_digest, write_json
+from langevax.cli.folder import (
+    CERTIFICATE,
+    HOLDOUT,
+    MODEL,
+    REPORT,
+    RESULT,
+    SCHEMA,
+    Folder,
+    file_digest,
+    write_json,
+)
 from langevax.cli.output import Output, ProgressLine, plain
 from langevax.cli.predict import prediction_table
 from langevax.cli.tables.files import without_formulas
 from langevax.cli.tables.schema import write_schema
 from langevax.evaluation import Task, holdout
-from langevax.evaluation.certainty import Calibration, Coverage, calibration_of, coverage_of
+from langevax.evaluation.certainty import (
+    Calibration,
+    Coverage,
+    calibration_of,
+    coverage_of,
+)
 from langevax.evaluation.comparison import Comparison, compare
 from langevax.evaluation.holdout import Relevance
 from langevax.evaluation.metrics import METRICS, value
@@ -80,7 +95,15 @@ def read_only(options: FitOptions, machine: bool) -> None:
     console.print_data(output, options, data)
     for sentence in kind.warnings(data):
         output.warn(sentence)
-    output.result(plain({"target": options.target, "task": data.split.task, **reading_of(options, data)}))
+    output.result(
+        plain(
+            {
+                "target": options.target,
+                "task": data.split.task,
+                **reading_of(options, data),
+            }
+        )
+    )
 
 
 def _run(
@@ -99,24 +122,34 @@ def _run(
         data = prepare(options)
         kind.check(data, group)
         if resume and not folder.begun:
-            output.warn(f"{str(options.out)!r} holds no interrupted run; the training starts from its beginning.")
+            output.warn(
+                f"{str(options.out)!r} holds no interrupted run; the training starts from its beginning."
+            )
         identity = {"target": options.target, "table": file_digest(options.table)}
-        stack.enter_context(folder.writing(resume, force, {**options.settings, **identity}))
+        stack.enter_context(
+            folder.writing(resume, force, {**options.settings, **identity})
+        )
     console.print_data(output, options, data)
     for sentence in kind.warnings(data):
         output.warn(sentence)
     keep_compiled_programs()
     try:
         with output.waiting(kind.waiting):
-            model, seconds, cautions = train(options, data, folder, resume, anyway, group)
+            model, seconds, cautions = train(
+                options, data, folder, resume, anyway, group
+            )
             data = with_inputs_of(model, data)
         for caution in cautions:
             output.warn(caution)
         training = kind.training(model, seconds, data)
         for label, sentence in training:
             output.say(label, sentence)
-        evaluation = evaluate(output, options, data, model, seconds, cautions, folder.search)
-        console.print_evaluation(output, evaluation.optimum, evaluation.certificate, evaluation.law)
+        evaluation = evaluate(
+            output, options, data, model, seconds, cautions, folder.search
+        )
+        console.print_evaluation(
+            output, evaluation.optimum, evaluation.certificate, evaluation.law
+        )
         with output.progress("Report", 2, "part") as line, folder.filling() as new:
             result = write(new, options, data, model, evaluation, training, line)
             if folder.search.exists():
@@ -125,12 +158,16 @@ def _run(
         interrupt.args = (kind.how_to_go_on(folder),)
         raise
     except OSError as error:
-        raise RunFailed(f"{error.filename or options.out} cannot be written ({error.strerror}).") from error
+        raise RunFailed(
+            f"{error.filename or options.out} cannot be written ({error.strerror})."
+        ) from error
     console.print_end(output, folder)
     output.result(result)
 
 
-def follow(options: FitOptions, resume: bool, anyway: bool, group: ProcessGroup) -> None:
+def follow(
+    options: FitOptions, resume: bool, anyway: bool, group: ProcessGroup
+) -> None:
     """Train together with process 0, and print nothing."""
     group.wait()
     keep_compiled_programs()
@@ -165,9 +202,15 @@ def evaluate(
 ) -> FitEvaluation:
     """Predict and score rows that the model has not seen, fit other methods, and certify it."""
     split, kind = data.split, kind_of(options)
-    outputs, refit = split.outputs(model, data.take(split.test)), kind.refit(model, data)
+    outputs, refit = (
+        split.outputs(model, data.take(split.test)),
+        kind.refit(model, data),
+    )
     methods = peer_names(output, split.task) if options.peers else []
-    with output.progress("Comparison", 1 + len(methods), "method") as line, warnings.catch_warnings():
+    with (
+        output.progress("Comparison", 1 + len(methods), "method") as line,
+        warnings.catch_warnings(),
+    ):
         warnings.filterwarnings("ignore", NOT_IMPORTED, UserWarning)
         comparison = compare(
             split,
@@ -184,22 +227,41 @@ def evaluate(
             report=line.advance,
         )
     at_least_zero = getattr(data.schema, "never_negative", False)
-    coverage = coverage_of(model, data.take(split.test), split.test_targets, split.classes, at_least_zero)
-    calibration = calibration_of(comparison.observed, comparison.outputs, split.classes) if split.classes else None
+    coverage = coverage_of(
+        model, data.take(split.test), split.test_targets, split.classes, at_least_zero
+    )
+    calibration = (
+        calibration_of(comparison.observed, comparison.outputs, split.classes)
+        if split.classes
+        else None
+    )
     relevance = holdout.relevance_of(holdout.on_columns(model), split, options.seed)
     columns = relevance if data.axes is None else None
-    sentences = summary.worth(comparison, split.target, split.classes, split.unit, columns, data.like_ids)
+    sentences = summary.worth(
+        comparison, split.target, split.classes, split.unit, columns, data.like_ids
+    )
     law = kind.law(model, data, refit, comparison)
     sentences += kind.advice(data, comparison, law)
     metric = METRICS[split.task][0]
     held_out = metric.name, value(metric, split.test_targets, outputs), len(split.test)
-    certainty = summary.certainty(coverage, calibration, split.classes, split.unit, split.dates, held_out)
+    certainty = summary.certainty(
+        coverage, calibration, split.classes, split.unit, split.dates, held_out
+    )
     console.print_comparison(output, comparison, sentences, certainty, split.unit)
     if law is not None:
         console.print_law(output, law)
     certificate = kind.certificate(output, model, search)
     optimum = kind.guarantee(model, certificate, data)
-    measured = (outputs, comparison, relevance, coverage, calibration, law, certificate, cautions)
+    measured = (
+        outputs,
+        comparison,
+        relevance,
+        coverage,
+        calibration,
+        law,
+        certificate,
+        cautions,
+    )
     return FitEvaluation(*measured, sentences, certainty, optimum)
 
 
@@ -234,8 +296,17 @@ def write(
     line: ProgressLine,
 ) -> dict[str, Any]:
     """Write all parts of the folder; return the result that --json prints."""
-    split, comparison, certificate, law = data.split, evaluation.comparison, evaluation.certificate, evaluation.law
-    kind, network, relevance = kind_of(options), holdout.on_columns(model), evaluation.relevance
+    split, comparison, certificate, law = (
+        data.split,
+        evaluation.comparison,
+        evaluation.certificate,
+        evaluation.law,
+    )
+    kind, network, relevance = (
+        kind_of(options),
+        holdout.on_columns(model),
+        evaluation.relevance,
+    )
     of_kind = kind.contents(model, data, relevance, evaluation.outputs)
     line.advance("frames")
     shared: dict[str, Any] = {
@@ -248,7 +319,10 @@ def write(
         "certificate": certificate,
         "command": options.command(),
         "versions": holdout.versions(),
-        "cautions": (*(f"Rows may belong together. {sentence}" for sentence in data.alike), *evaluation.cautions),
+        "cautions": (
+            *(f"Rows may belong together. {sentence}" for sentence in data.alike),
+            *evaluation.cautions,
+        ),
     }
     result = plain(
         {
@@ -258,9 +332,15 @@ def write(
             "score_name": split.score_name,
             "rows_scored": len(comparison.rows),
             "folds": comparison.num_folds,
-            "scores": [{**asdict(score), "value": score.value} for score in comparison.scores],
-            "coverage": None if evaluation.coverage is None else asdict(evaluation.coverage),
-            "calibration": None if evaluation.calibration is None else asdict(evaluation.calibration),
+            "scores": [
+                {**asdict(score), "value": score.value} for score in comparison.scores
+            ],
+            "coverage": None
+            if evaluation.coverage is None
+            else asdict(evaluation.coverage),
+            "calibration": None
+            if evaluation.calibration is None
+            else asdict(evaluation.calibration),
             "relevance": asdict(relevance),
             **({"threshold": comparison.threshold} if data.schema.classes else {}),
             **kind.record(model, law),
@@ -268,7 +348,11 @@ def write(
             "report": str(options.out / REPORT),
         }
     )
-    set_options = {name: value for name, value in options.settings.items() if value not in (None, [])}
+    set_options = {
+        name: value
+        for name, value in options.settings.items()
+        if value not in (None, [])
+    }
     contents = FitContents(
         **shared,
         table=split.table,
@@ -300,10 +384,13 @@ def write(
     model.save(new / MODEL, card=card)
     write_schema(data.schema, new / SCHEMA, stored_hash(new / MODEL))
     classes = data.schema.classes
-    observed = pl.Series([classes[i] for i in split.test_targets] if classes else split.test_targets)
+    observed = pl.Series(
+        [classes[i] for i in split.test_targets] if classes else split.test_targets
+    )
     named = data.names[split.test.tolist()].with_columns(observed=observed)
     holdout_table = pl.concat(
-        [named, prediction_table(evaluation.outputs, classes, comparison.threshold)], how="horizontal"
+        [named, prediction_table(evaluation.outputs, classes, comparison.threshold)],
+        how="horizontal",
     )
     without_formulas(holdout_table).write_csv(new / HOLDOUT)
     write_json(new / RESULT, result)

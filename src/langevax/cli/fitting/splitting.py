@@ -14,12 +14,16 @@ FEWEST_TO_SPLIT = 3  # groups: one held out, and folds of two
 MANY_COPIES = 0.2  # share of the rows
 
 
-def row_groups(column: str | None, table: pl.DataFrame, rows: np.ndarray) -> tuple[np.ndarray | None, list[str]]:
+def row_groups(
+    column: str | None, table: pl.DataFrame, rows: np.ndarray
+) -> tuple[np.ndarray | None, list[str]]:
     """Return (row,) the group of each row with a target, None without --group, and notes."""
     if column is None:
         return None, []
     words = as_words(table[column])[rows.tolist()]
-    words = words.set(words.str.to_lowercase().is_in(STAND_FOR_MISSING).fill_null(False), None)
+    words = words.set(
+        words.str.to_lowercase().is_in(STAND_FOR_MISSING).fill_null(False), None
+    )
     unknown = words.is_null().to_numpy()
     codes = np.unique(words.fill_null("").to_numpy(), return_inverse=True)[1]
     codes[unknown] = len(codes) + np.arange(unknown.sum())
@@ -31,11 +35,17 @@ def row_groups(column: str | None, table: pl.DataFrame, rows: np.ndarray) -> tup
             f"{FEWEST_TO_SPLIT} groups of rows: name another column, or leave --group out."
         )
     if number == len(rows):
-        raise BadInput(f"--group {column!r} has another value in each row; leave it out, or use --drop.")
+        raise BadInput(
+            f"--group {column!r} has another value in each row; leave it out, or use --drop."
+        )
     if unknown.any():
-        notes.append(f"{count(int(unknown.sum()), 'row')} without {column!r}: each is a group of its own.")
+        notes.append(
+            f"{count(int(unknown.sum()), 'row')} without {column!r}: each is a group of its own."
+        )
     if number < FEWEST_GROUPS:
-        notes.append(f"{number} groups are few: scores and intervals rest on as few independent observations.")
+        notes.append(
+            f"{number} groups are few: scores and intervals rest on as few independent observations."
+        )
     return codes, notes
 
 
@@ -50,11 +60,18 @@ def _split_groups(
     train, test = min(folds, key=lambda fold: abs(len(fold[1]) - size))
     if labels is not None and len(absent := np.setdiff1d(labels[test], labels[train])):
         back = np.isin(groups, groups[test][np.isin(labels[test], absent)])
-        train, test = np.flatnonzero(back | np.isin(np.arange(len(groups)), train)), test[~back[test]]
+        train, test = (
+            np.flatnonzero(back | np.isin(np.arange(len(groups)), train)),
+            test[~back[test]],
+        )
         names = listing([str(target.classes[place]) for place in absent])
-        notes.append(f"{names} would be among the held-out rows alone; these groups are used for training.")
+        notes.append(
+            f"{names} would be among the held-out rows alone; these groups are used for training."
+        )
     if len(test) < 2:
-        raise BadInput("--group leaves fewer than 2 rows to hold out; leave it out, or pass another --seed.")
+        raise BadInput(
+            "--group leaves fewer than 2 rows to hold out; leave it out, or pass another --seed."
+        )
     if abs(len(test) - size) > UNEVEN * size:
         notes.append(
             f"{len(test):,} rows are held out, where --test-size {test_size} asks for {size:,.0f}: groups are "
@@ -74,24 +91,42 @@ def split_rows(
         train, test, notes = _split_groups(target, test_size, seed, groups)
         _check_training(target, train)
         return train, test, notes
-    rows, notes, single = np.arange(len(target.values)), [], np.zeros(len(target.values), bool)
+    rows, notes, single = (
+        np.arange(len(target.values)),
+        [],
+        np.zeros(len(target.values), bool),
+    )
     classes = None
     if target.classes:
         sizes = np.bincount(target.values, minlength=len(target.classes))
         single = sizes[target.values] == 1
-        names = [str(name) for name, size in zip(target.classes, sizes, strict=True) if size == 1]
+        names = [
+            str(name)
+            for name, size in zip(target.classes, sizes, strict=True)
+            if size == 1
+        ]
         if names:
             noun = "class" if len(names) == 1 else "classes"
-            notes.append(f"The single row of {noun} {listing(names)} is used for training; no score covers it.")
+            notes.append(
+                f"The single row of {noun} {listing(names)} is used for training; no score covers it."
+            )
         classes = target.values[~single]
     held_out = max(2, int(np.ceil(test_size * len(rows))))
     others = rows[~single]
-    if classes is not None and min(held_out, len(others) - held_out) < len(np.unique(classes)):
-        notes.append(f"Too few rows to hold out some of every class ({held_out}): split without regard to classes.")
+    if classes is not None and min(held_out, len(others) - held_out) < len(
+        np.unique(classes)
+    ):
+        notes.append(
+            f"Too few rows to hold out some of every class ({held_out}): split without regard to classes."
+        )
         classes = None
     if len(others) - held_out < 2:
-        raise BadInput(f"--test-size {test_size} leaves {len(rows) - held_out} rows to train on; pass a smaller share.")
-    train, test = train_test_split(others, test_size=held_out, random_state=seed, stratify=classes)
+        raise BadInput(
+            f"--test-size {test_size} leaves {len(rows) - held_out} rows to train on; pass a smaller share."
+        )
+    train, test = train_test_split(
+        others, test_size=held_out, random_state=seed, stratify=classes
+    )
     train = np.sort(np.concatenate([train, rows[single]]))
     _check_training(target, train)
     return train, np.sort(test), notes
@@ -100,7 +135,9 @@ def split_rows(
 def _check_training(target: TargetColumn, train: np.ndarray) -> None:
     if len(np.unique(target.values[train])) < 2:
         what = "class" if target.classes else "value of the target"
-        raise BadInput(f"the training rows have a single {what}; pass another --seed or --test-size.")
+        raise BadInput(
+            f"the training rows have a single {what}; pass another --seed or --test-size."
+        )
 
 
 def copies_of(frame: pl.DataFrame, target: TargetColumn) -> list[str]:

@@ -29,7 +29,9 @@ from langevax.cli.tables.styles import Choices, Kind, Style, as_words, finite, p
 from langevax.data.files import MISSING
 from langevax.sklearn.folds import FEWEST_GROUPS
 
-DISTINCT_SHARE = 0.95  # of the values present: a column with more distinct words identifies its rows
+DISTINCT_SHARE = (
+    0.95  # of the values present: a column with more distinct words identifies its rows
+)
 EXACT = 2.0**53  # beyond which distinct integers may be the same float64
 IDENTIFIERS = re.compile(
     r"(?:unnamed: ?\d+|column 1|row[ _.]?names?|index|idx|id|uid|uuid|pk|seq|level_0|nr\.?|no\.?|#"
@@ -58,12 +60,21 @@ BOOKED = re.compile(rf"{_BOOKED}|.*[ _.-]{_NUMBER}", re.IGNORECASE)
 """Names of what has a number or an amount: distinct integers of equal length identify rows."""
 FEWEST_RUNNING = 20  # integers that run from row to row, at least, to be those of rows
 LOWEST_RUNNING = 1000  # of them: small ones may be times, doses or ages
-LEAST_DIGITS, LARGEST_ROUND = 6, 0.3  # of integers that may be ids: digits, and the share that ends in 0, as prices do
-FAR_NUMBERS = {sign * float(f"{'9' * digits}") for digits in range(1, 7) for sign in (-1, 1)} - {9.0} | {-1.0}
+LEAST_DIGITS, LARGEST_ROUND = (
+    6,
+    0.3,
+)  # of integers that may be ids: digits, and the share that ends in 0, as prices do
+FAR_NUMBERS = {
+    sign * float(f"{'9' * digits}") for digits in range(1, 7) for sign in (-1, 1)
+} - {9.0} | {-1.0}
 """Numbers that stand for missing values in many files."""
-FAR_DATES = {float(np.datetime64(date, "D").astype(int)) for date in ("1900-01-01", "1899-12-30", "1899-12-31")}
+FAR_DATES = {
+    float(np.datetime64(date, "D").astype(int))
+    for date in ("1900-01-01", "1899-12-30", "1899-12-31")
+}
 FAR_DATES |= {0.0} | {
-    float(np.datetime64(date, "D").astype(int)) for date in ("1753-01-01", "2099-12-31", "2999-12-31")
+    float(np.datetime64(date, "D").astype(int))
+    for date in ("1753-01-01", "2099-12-31", "2999-12-31")
 }
 """Dates that do so, in days since 1970."""
 YEARS = (1500, 2200)
@@ -72,7 +83,10 @@ WITNESSES = 200  # columns of plain numbers in which a decimal point is searched
 
 
 def read_columns(
-    frame: pl.DataFrame, choices: Choices | None = None, separator: str = ",", totals: pl.DataFrame | None = None
+    frame: pl.DataFrame,
+    choices: Choices | None = None,
+    separator: str = ",",
+    totals: pl.DataFrame | None = None,
 ) -> list[ReadColumn]:
     """Decide what kind each column is, and whether it is useful; raise `BadInput` where one can be read in two ways.
 
@@ -91,7 +105,9 @@ def read_columns(
     words = words_of(frame)
     plain = plain_columns(words)
     of_words = {column.name: column for column in words}
-    days = days_of_columns(words.drop([*plain, *(choices.columns.keys() & of_words.keys() - plain.keys())]))
+    days = days_of_columns(
+        words.drop([*plain, *(choices.columns.keys() & of_words.keys() - plain.keys())])
+    )
     read: list[ReadColumn | Ambiguity] = []
     for column in frame:
         if column.name not in of_words:
@@ -99,16 +115,30 @@ def read_columns(
         elif column.name in plain and column.name not in choices.columns:
             read.append(plain[column.name])
         else:
-            read.append(infer(column, of_words[column.name], choices, separator, days.get(column.name)))
+            read.append(
+                infer(
+                    column,
+                    of_words[column.name],
+                    choices,
+                    separator,
+                    days.get(column.name),
+                )
+            )
     columns = _resolved(read, of_words, choices, separator, totals)
-    return [_judged(reading, column) for reading, column in zip(columns, frame, strict=True)]
+    return [
+        _judged(reading, column) for reading, column in zip(columns, frame, strict=True)
+    ]
 
 
 def words_of(frame: pl.DataFrame) -> pl.DataFrame:
     """Return the columns of text without surrounding spaces, null where a word stands for a missing value."""
     text = [name for name, kind in frame.schema.items() if kind == pl.String]
     words = frame.select(text).select(pl.all().str.strip_chars())
-    return words.select(pl.when(~pl.all().is_in(MISSING)).then(pl.all())) if text else words
+    return (
+        words.select(pl.when(~pl.all().is_in(MISSING)).then(pl.all()))
+        if text
+        else words
+    )
 
 
 def plain_columns(words: pl.DataFrame) -> dict[str, ReadColumn]:
@@ -134,13 +164,37 @@ def plain_columns(words: pl.DataFrame) -> dict[str, ReadColumn]:
         strict=True,
     )
     plain = {}
-    for column, missing, unread, all_finite, like_dates, zeros, points, inexact, codes, distinct in facts:
-        if missing < unread or missing == len(column) or like_dates or zeros or (inexact and not points) or codes:
+    for (
+        column,
+        missing,
+        unread,
+        all_finite,
+        like_dates,
+        zeros,
+        points,
+        inexact,
+        codes,
+        distinct,
+    ) in facts:
+        if (
+            missing < unread
+            or missing == len(column)
+            or like_dates
+            or zeros
+            or (inexact and not points)
+            or codes
+        ):
             continue
         values, infinite = (column, 0) if all_finite else finite(column)
-        remark = not_told_apart(words[column.name], values) if points and distinct <= MOST_VERSIONS else ""
+        remark = (
+            not_told_apart(words[column.name], values)
+            if points and distinct <= MOST_VERSIONS
+            else ""
+        )
         decisions = (Decision("numbers", remark, column.name),) if remark else ()
-        plain[column.name] = ReadColumn(values, Style("numeric", whole=not points), decisions, infinite=infinite)
+        plain[column.name] = ReadColumn(
+            values, Style("numeric", whole=not points), decisions, infinite=infinite
+        )
     return plain
 
 
@@ -148,20 +202,30 @@ def _typed(column: pl.Series) -> ReadColumn:
     """Read a column that is not text, from Parquet."""
     if column.dtype.is_nested() or column.dtype in (pl.Binary, pl.Object):
         empty = pl.Series(column.name, [None] * len(column), dtype=pl.String)
-        return ReadColumn(empty, Style("categorical"), useless=f"it holds {column.dtype}")
-    style = Style("date" if column.dtype.is_temporal() else "numeric" if column.dtype.is_numeric() else "categorical")
+        return ReadColumn(
+            empty, Style("categorical"), useless=f"it holds {column.dtype}"
+        )
+    style = Style(
+        "date"
+        if column.dtype.is_temporal()
+        else "numeric"
+        if column.dtype.is_numeric()
+        else "categorical"
+    )
     clock = column.dtype in (pl.Duration, pl.Time)
     style = replace(style, order="time") if clock else style
     values, infinite = parse(column, style)
     decisions: tuple[Decision, ...] = ()
     if style.kind == "date":
-        noun = "durations, used in days" if column.dtype == pl.Duration else "times of day, used as fractions of a day"
+        noun = (
+            "durations, used in days"
+            if column.dtype == pl.Duration
+            else "times of day, used as fractions of a day"
+        )
         sentence = f"Column {column.name!r} holds {noun if clock else 'dates, used as days since 1970'}."
         decisions = (Decision("dates", sentence, column.name),)
         if never := values.null_count() - column.null_count():
-            sentence = (
-                f"Column {column.name!r}: {count(never, 'date')} in the year 9999 stand for none, and are missing."
-            )
+            sentence = f"Column {column.name!r}: {count(never, 'date')} in the year 9999 stand for none, and are missing."
             decisions = (Decision("missing", sentence, column.name), *decisions)
     return ReadColumn(values, style, decisions, infinite=infinite)
 
@@ -178,19 +242,28 @@ def _resolved(
     for column in read:
         if isinstance(column, ReadColumn) and column.evidence:
             shown.setdefault(column.evidence, column.values.name)
-    if "decimal-comma" in shown or separator in SEPARATES_DECIMAL_COMMAS or "decimal-comma" in choices.default:
+    if (
+        "decimal-comma" in shown
+        or separator in SEPARATES_DECIMAL_COMMAS
+        or "decimal-comma" in choices.default
+    ):
         read = [_grouped(column, words, choices, separator) for column in read]
     if "decimal-point" not in shown and any(_of_decimals(column) for column in read):
         shown |= _witness(read, words)
     of_totals = {column.name: column for column in (() if totals is None else totals)}
     columns = [
-        column if isinstance(column, ReadColumn) else _answered(column, shown, choices, of_totals.get(column.name))
+        column
+        if isinstance(column, ReadColumn)
+        else _answered(column, shown, choices, of_totals.get(column.name))
         for column in read
     ]
     if "decimal-comma" not in shown or "decimal-point" in shown:
         return columns
     return [  # new values of whole numbers will be written as the file writes others
-        replace(c, style=replace(c.style, decimal=",")) if c.style.whole and c.kind == "numeric" else c for c in columns
+        replace(c, style=replace(c.style, decimal=","))
+        if c.style.whole and c.kind == "numeric"
+        else c
+        for c in columns
     ]
 
 
@@ -199,10 +272,17 @@ def _of_decimals(column: ReadColumn | Ambiguity) -> bool:
 
 
 def _grouped(
-    column: ReadColumn | Ambiguity, words: dict[str, pl.Series], choices: Choices, separator: str
+    column: ReadColumn | Ambiguity,
+    words: dict[str, pl.Series],
+    choices: Choices,
+    separator: str,
 ) -> ReadColumn | Ambiguity:
     """Return numbers such as 1.234 as ambiguous, where the file may write thousands so."""
-    if isinstance(column, Ambiguity) or column.style != Style("numeric") or column.values.name not in words:
+    if (
+        isinstance(column, Ambiguity)
+        or column.style != Style("numeric")
+        or column.values.name not in words
+    ):
         return column
     text = words[column.values.name]
     if column.values.name in choices.columns or column.strays:
@@ -213,9 +293,15 @@ def _grouped(
     return infer(text, text, choices, separator)
 
 
-def _witness(read: Iterable[ReadColumn | Ambiguity], words: dict[str, pl.Series]) -> dict[str, str]:
+def _witness(
+    read: Iterable[ReadColumn | Ambiguity], words: dict[str, pl.Series]
+) -> dict[str, str]:
     """Return a column of plain numbers in which a point can only be that of decimals, if there is one."""
-    plain = [c.values.name for c in read if isinstance(c, ReadColumn) and c.style == Style("numeric")]
+    plain = [
+        c.values.name
+        for c in read
+        if isinstance(c, ReadColumn) and c.style == Style("numeric")
+    ]
     for name in [name for name in plain if name in words][:WITNESSES]:
         parts = take_apart(words[name])
         if (parts.fits(".") & ~parts.fits(",")).any():
@@ -223,14 +309,21 @@ def _witness(read: Iterable[ReadColumn | Ambiguity], words: dict[str, pl.Series]
     return {}
 
 
-def _answered(column: Ambiguity, shown: dict[str, str], choices: Choices, total: pl.Series | None = None) -> ReadColumn:
+def _answered(
+    column: Ambiguity,
+    shown: dict[str, str],
+    choices: Choices,
+    total: pl.Series | None = None,
+) -> ReadColumn:
     chosen = [answer for answer in column.readings if answer in choices.default]
     if len(chosen) == 1:
         return column.answered(chosen[0], "as --read says")
     witnesses = [answer for answer in column.readings if answer in shown]
     if len(witnesses) == 1:
         return column.answered(witnesses[0], f"as column {shown[witnesses[0]]!r} is")
-    decimal = None if total is None else decimal_shown(take_apart(total.str.strip_chars()))
+    decimal = (
+        None if total is None else decimal_shown(take_apart(total.str.strip_chars()))
+    )
     if decimal is not None and ANSWER[decimal] in column.readings:
         return column.answered(ANSWER[decimal], "as its total is")
     if column.default:
@@ -247,7 +340,12 @@ def _judged(reading: ReadColumn, column: pl.Series) -> ReadColumn:
     identifies = _identifies_rows(reading, column)
     useless = identifies or constant(reading.values)
     resembles = "" if useless else _resembles_id(reading)
-    return replace(reading, useless=useless, identifies_rows=bool(identifies), resembles_id=resembles)
+    return replace(
+        reading,
+        useless=useless,
+        identifies_rows=bool(identifies),
+        resembles_id=resembles,
+    )
 
 
 def constant(values: pl.Series) -> str:
@@ -272,17 +370,30 @@ def _identifies_rows(reading: ReadColumn, column: pl.Series) -> str:
             return f"it has values in {number:,} of {count(len(values), 'row')}, all different ({merged})"
         return f"its words, such as {quoted(values.drop_nulls()[0])}, identify rows"
     low, high = float(values.min()), float(values.max())  # type: ignore[arg-type]
-    large = max(-low, high) >= EXACT and column.n_unique() >= DISTINCT_SHARE * len(column)
-    if large and not column.cast(pl.String).str.contains("[0-9][eEdD][-+0-9]|[.,][0-9]*[1-9]").any():
+    large = max(-low, high) >= EXACT and column.n_unique() >= DISTINCT_SHARE * len(
+        column
+    )
+    if (
+        large
+        and not column.cast(pl.String)
+        .str.contains("[0-9][eEdD][-+0-9]|[.,][0-9]*[1-9]")
+        .any()
+    ):
         return "its integers, larger than 2^53, identify rows"
     if number == len(values) == high - low + 1 and low in (0, 1) and _counts(values):
         return "it numbers the rows"
     present = values.drop_nulls()
     if not _whole(present) or present.n_unique() < number:
         return ""
-    if _named_as_id(column.name) or (BOOKED.fullmatch(column.name) and len(f"{low:.0f}") == len(f"{high:.0f}")):
+    if _named_as_id(column.name) or (
+        BOOKED.fullmatch(column.name) and len(f"{low:.0f}") == len(f"{high:.0f}")
+    ):
         return "its name and its distinct integers identify rows"
-    if number == len(values) == high - low + 1 and number >= FEWEST_RUNNING and _beyond_years(low, high):
+    if (
+        number == len(values) == high - low + 1
+        and number >= FEWEST_RUNNING
+        and _beyond_years(low, high)
+    ):
         return f"it numbers the rows from {low:,.0f} to {high:,.0f}"
     return ""
 
@@ -327,7 +438,11 @@ def _resembles_id(reading: ReadColumn) -> str:
         )
     low, high = float(values[0]), float(values[-1])
     one_by_one = high - low + 1 == distinct and not YEARS[0] <= low <= high <= YEARS[1]
-    if distinct == len(values) and values.is_sorted() and (one_by_one or _beyond_years(low, high)):
+    if (
+        distinct == len(values)
+        and values.is_sorted()
+        and (one_by_one or _beyond_years(low, high))
+    ):
         return f"holds integers that rise from row to row; if they only number the rows, pass {option('--drop', name)}"
     return ""
 
@@ -357,12 +472,21 @@ def stands_for_missing(values: pl.Series, dates: bool = False) -> str:
         if times < 2 or not len(others):
             continue
         least, most = float(others.min()), float(others.max())
-        alone = not dates and extreme < 0 <= least and most > -extreme  # the only number below 0
+        alone = (
+            not dates and extreme < 0 <= least and most > -extreme
+        )  # the only number below 0
         if alone or min(abs(extreme - least), abs(extreme - most)) > most - least:
             if dates:
-                first, low, high = (str(pl.Series([int(one)]).cast(pl.Date)[0]) for one in (extreme, least, most))
+                first, low, high = (
+                    str(pl.Series([int(one)]).cast(pl.Date)[0])
+                    for one in (extreme, least, most)
+                )
                 return f"{first} in {times:,} rows is far from its other dates, {low} to {high}"
-            what = "is the only number below 0, beside" if alone else "is far from its other values,"
+            what = (
+                "is the only number below 0, beside"
+                if alone
+                else "is far from its other values,"
+            )
             return f"{extreme:.0f} in {times:,} rows {what} {least:g} to {most:g}"
     return ""
 
@@ -370,7 +494,10 @@ def stands_for_missing(values: pl.Series, dates: bool = False) -> str:
 def _counts(numbers: pl.Series) -> bool:
     """Return whether the values are 0..n-1 or 1..n in some order."""
     ordered = np.sort(numbers.to_numpy())
-    return bool(ordered[0] in (0, 1) and np.array_equal(ordered - ordered[0], np.arange(len(ordered))))
+    return bool(
+        ordered[0] in (0, 1)
+        and np.array_equal(ordered - ordered[0], np.arange(len(ordered)))
+    )
 
 
 # One column

@@ -13,7 +13,13 @@ from langevax.cli.errors import BadInput, count, listing
 from langevax.cli.tables.columns import read_columns
 from langevax.cli.tables.dates import days_of
 from langevax.cli.tables.inference import THOUSANDS, ReadColumn
-from langevax.cli.tables.records import Decision, Examples, check_columns, data_row, option
+from langevax.cli.tables.records import (
+    Decision,
+    Examples,
+    check_columns,
+    data_row,
+    option,
+)
 from langevax.cli.tables.rereading import reread
 from langevax.cli.tables.styles import Style, as_words
 from langevax.evaluation import Task
@@ -22,7 +28,9 @@ Curve = tuple[tuple[np.ndarray, np.ndarray], ...]
 """(times, values) of each channel."""
 PLAIN = Style("numeric")
 SENTENCES_OF_A_TOPIC = 3  # that are printed, of columns read alike
-NAME = re.compile(r"(?P<before>[^0-9]*?)(?P<number>[-+]?(?:[0-9]+(?:[.,][0-9]*)?|[.,][0-9]+))(?P<after>[^0-9]*)")
+NAME = re.compile(
+    r"(?P<before>[^0-9]*?)(?P<number>[-+]?(?:[0-9]+(?:[.,][0-9]*)?|[.,][0-9]+))(?P<after>[^0-9]*)"
+)
 """A number in the name of a column, such as those of X850 and 850,5 nm."""
 
 
@@ -37,7 +45,9 @@ class CurveColumns:
 
 
 def curve_columns(
-    frame: pl.DataFrame, keep: Sequence[str] = (), readings: Mapping[str, ReadColumn] | None = None
+    frame: pl.DataFrame,
+    keep: Sequence[str] = (),
+    readings: Mapping[str, ReadColumn] | None = None,
 ) -> CurveColumns:
     """Order columns by the numbers or dates in their names; keep the order of words.
 
@@ -60,7 +70,11 @@ def curve_columns(
     left_out = []
     if words:
         readings = readings or dict(zip(names, read_columns(frame), strict=True))
-        left_out = [name for name in words if readings[name].identifies_rows and name not in keep]
+        left_out = [
+            name
+            for name in words
+            if readings[name].identifies_rows and name not in keep
+        ]
         words = [name for name in words if name not in left_out]
         names = [name for name in names if name not in left_out]
     notes = [
@@ -81,7 +95,9 @@ def curve_columns(
     names, times = [names[i] for i in order], times[order]
     if len(equal := np.flatnonzero(np.diff(times) == 0)):
         pair = names[equal[0] : equal[0] + 2]
-        raise BadInput(f"columns {listing(pair)} have the same time; pass --drop with one of them.")
+        raise BadInput(
+            f"columns {listing(pair)} have the same time; pass --drop with one of them."
+        )
     ordered = np.array_equal(order, np.arange(len(order)))
     if not ordered:
         notes.append("Columns are sorted by the numbers that name them.")
@@ -97,10 +113,18 @@ def _times_of(names: Sequence[str]) -> tuple[list[str], np.ndarray, str]:
     matches = {name: match for name in names if (match := NAME.fullmatch(name.strip()))}
     around = [(match["before"], match["after"]) for match in matches.values()]
     shared = ("", "") if plain else max(around, key=around.count, default=("", ""))
-    digits = {name: match["number"] for name, match in matches.items() if (match["before"], match["after"]) == shared}
+    digits = {
+        name: match["number"]
+        for name, match in matches.items()
+        if (match["before"], match["after"]) == shared
+    }
     commas = [text for text in digits.values() if "," in text]
     if plain and not commas:
-        return [name for name in names if name not in plain], np.array(list(plain.values())), ""
+        return (
+            [name for name in names if name not in plain],
+            np.array(list(plain.values())),
+            "",
+        )
     if not plain and len(days := _dates_of(names)) > len(names) / 2:
         first = str(pl.Series([int(min(days.values()))]).cast(pl.Date)[0])
         times = np.array(list(days.values())) - min(days.values())
@@ -109,8 +133,14 @@ def _times_of(names: Sequence[str]) -> tuple[list[str], np.ndarray, str]:
     if len(digits) < 2:
         return list(names), np.zeros(0), ""
     if shared[0]:
-        digits = {name: text.removeprefix("-") for name, text in digits.items()}  # a hyphen between word and number
-    comma = "" if commas and all(re.fullmatch(THOUSANDS["."], text) for text in commas) else "."
+        digits = {
+            name: text.removeprefix("-") for name, text in digits.items()
+        }  # a hyphen between word and number
+    comma = (
+        ""
+        if commas and all(re.fullmatch(THOUSANDS["."], text) for text in commas)
+        else "."
+    )
     times = np.array([float(text.replace(",", comma)) for text in digits.values()])
     i = next((i for i, text in enumerate(digits.values()) if "," in text), 0)
     note = f"Columns are values at the numbers in their names: {list(digits)[i]!r} at {times[i]:.15g}."
@@ -120,9 +150,14 @@ def _times_of(names: Sequence[str]) -> tuple[list[str], np.ndarray, str]:
 def _dates_of(names: Sequence[str]) -> dict[str, float]:
     """Return the days of names that are dates; refuse those that can be read in two ways."""
     words = pl.Series(names, dtype=pl.String)
-    either = [days_of(words, order) for order in ("year-first", "day-first", "month-first")]
+    either = [
+        days_of(words, order) for order in ("year-first", "day-first", "month-first")
+    ]
     days = max(either, key=lambda read: len(read) - read.null_count())
-    if any(read.null_count() == days.null_count() and not read.equals(days) for read in either):
+    if any(
+        read.null_count() == days.null_count() and not read.equals(days)
+        for read in either
+    ):
         row = int(days.is_not_null().arg_true()[0])
         raise BadInput(
             f"the names of the columns are dates that can be read in two ways, such as {names[row]!r}; write them as "
@@ -149,7 +184,9 @@ class CurveCells:
     notes: list[str]
 
 
-def cells_of(frame: pl.DataFrame, readings: Mapping[str, ReadColumn], what: str, remedy: str) -> CurveCells:
+def cells_of(
+    frame: pl.DataFrame, readings: Mapping[str, ReadColumn], what: str, remedy: str
+) -> CurveCells:
     """Return the cells of columns as numbers; raise `BadInput` where a column does not hold numbers.
 
     Args:
@@ -161,22 +198,33 @@ def cells_of(frame: pl.DataFrame, readings: Mapping[str, ReadColumn], what: str,
     values, styles, decisions = {}, {}, []
     for column in frame:
         name, reading = column.name, readings[column.name]
-        values[name] = _numbers(column, reading, f"{what} {name!r}", remedy.format(name=name))
+        values[name] = _numbers(
+            column, reading, f"{what} {name!r}", remedy.format(name=name)
+        )
         decisions += reading.decisions
         if reading.style != PLAIN and reading.kind == "numeric":
             styles[name] = reading.style
     return CurveCells(values, styles, gathered(decisions))
 
 
-def _numbers(column: pl.Series, reading: ReadColumn, what: str, remedy: str) -> np.ndarray:
+def _numbers(
+    column: pl.Series, reading: ReadColumn, what: str, remedy: str
+) -> np.ndarray:
     """Return (rows,) float64, NaN where missing."""
     words = as_words(column)
     if reading.kind != "numeric" and words.is_not_null().any():
         strange = words.is_not_null()
-        if reading.kind == "categorical" and (others := strange & words.cast(pl.Float64, strict=False).is_null()).any():
+        if (
+            reading.kind == "categorical"
+            and (
+                others := strange & words.cast(pl.Float64, strict=False).is_null()
+            ).any()
+        ):
             strange = others
         row = int(strange.arg_true()[0])
-        raise BadInput(f"{what} must hold numbers, but holds {words[row]!r} in {data_row(row)}; {remedy}.")
+        raise BadInput(
+            f"{what} must hold numbers, but holds {words[row]!r} in {data_row(row)}; {remedy}."
+        )
     if reading.kind != "numeric":
         return np.full(len(column), np.nan)
     return reading.values.to_numpy().astype(np.float64)  # null becomes NaN
@@ -193,7 +241,9 @@ def gathered(decisions: Sequence[Decision]) -> list[str]:
             notes += [decision.sentence for decision in alike]
             continue
         others = [decision.column for decision in alike[1:]]
-        notes.append(f"{alike[0].sentence} Likewise {count(len(others), 'other column')}: {listing(others, most=3)}.")
+        notes.append(
+            f"{alike[0].sentence} Likewise {count(len(others), 'other column')}: {listing(others, most=3)}."
+        )
     return notes
 
 
@@ -242,9 +292,16 @@ def readings_of(
     place = {name: i for i, name in enumerate(names)}
     codes = np.array([place.get(word, -1) for word in words.to_list()], int)
     if styles is None:
-        readings = readings or dict(zip((time, *values), read_columns(frame.select(time, *values)), strict=True))
+        readings = readings or dict(
+            zip((time, *values), read_columns(frame.select(time, *values)), strict=True)
+        )
         times, dates, notes = _times(frame[time], readings[time], id)
-        cells = cells_of(frame.select(values), readings, "--value", "correct it, or name another column")
+        cells = cells_of(
+            frame.select(values),
+            readings,
+            "--value",
+            "correct it, or name another column",
+        )
     else:
         dates = styles.get(time, PLAIN).kind == "date"
         columns, notes = reread(frame.select(time, *values), styles)
@@ -257,29 +314,48 @@ def readings_of(
     if dates and names:
         first = np.full(len(names), np.inf)
         np.minimum.at(first, codes[codes >= 0], times[codes >= 0])
-        times = np.where(codes >= 0, times - np.where(codes >= 0, first[codes], 0.0), np.nan)
+        times = np.where(
+            codes >= 0, times - np.where(codes >= 0, first[codes], 0.0), np.nan
+        )
     channels = [_channel(codes, times, x, names, id, time) for x in table.values()]
-    complete = [i for i in range(len(names)) if all(len(channel[i][0]) for channel in channels)]
+    complete = [
+        i for i in range(len(names)) if all(len(channel[i][0]) for channel in channels)
+    ]
     if lost := [names[i] for i in range(len(names)) if i not in set(complete)]:
-        notes.append(f"{id!r} without a reading of every --value left out: {listing(lost)}.")
+        notes.append(
+            f"{id!r} without a reading of every --value left out: {listing(lost)}."
+        )
     if not complete:
-        raise BadInput(f"no {id!r} has a reading of every --value ({listing(values)}) at a --time.")
+        raise BadInput(
+            f"no {id!r} has a reading of every --value ({listing(values)}) at a --time."
+        )
     curves = [tuple(channel[i] for channel in channels) for i in complete]
     if single := sum(all(len(t) == 1 for t, _ in curve) for curve in curves):
-        notes.append(f"{count(single, 'curve')} of a single reading, completed by what all curves have in common.")
+        notes.append(
+            f"{count(single, 'curve')} of a single reading, completed by what all curves have in common."
+        )
     renumbered = np.full(len(names) + 1, -1)
     renumbered[complete] = np.arange(len(complete))
     rows = {code: row for row, code in reversed(list(enumerate(codes.tolist())))}
     first_rows = np.array([rows[i] for i in complete])
-    of_times = {time: readings[time].style} if readings and readings[time].style != PLAIN else {}
+    of_times = (
+        {time: readings[time].style}
+        if readings and readings[time].style != PLAIN
+        else {}
+    )
     columns = [names[i] for i in complete], curves, first_rows, renumbered[codes]
     return Readings(*columns, dates=dates, notes=notes, styles=of_times | cells.styles)
 
 
-def _times(column: pl.Series, reading: ReadColumn, id: str) -> tuple[np.ndarray, bool, list[str]]:
+def _times(
+    column: pl.Series, reading: ReadColumn, id: str
+) -> tuple[np.ndarray, bool, list[str]]:
     """Return (rows,) numbers, or days since 1970, NaN where missing, whether they are dates, and notes."""
     notes = [
-        decision.sentence.replace("used as days since 1970", f"used as days since the first reading of each {id!r}")
+        decision.sentence.replace(
+            "used as days since 1970",
+            f"used as days since the first reading of each {id!r}",
+        )
         for decision in reading.decisions
     ]
     if reading.kind == "date":
@@ -288,20 +364,36 @@ def _times(column: pl.Series, reading: ReadColumn, id: str) -> tuple[np.ndarray,
     return _numbers(column, reading, f"--time {column.name!r}", remedy), False, notes
 
 
-def _missing(codes: np.ndarray, times: np.ndarray, table: dict[str, np.ndarray], id: str, time: str) -> list[str]:
+def _missing(
+    codes: np.ndarray,
+    times: np.ndarray,
+    table: dict[str, np.ndarray],
+    id: str,
+    time: str,
+) -> list[str]:
     """Return notes on rows and cells without a value."""
     notes = []
-    for number, what in (((codes < 0).sum(), f"--id {id!r}"), (np.isnan(times).sum(), f"--time {time!r}")):
+    for number, what in (
+        ((codes < 0).sum(), f"--id {id!r}"),
+        (np.isnan(times).sum(), f"--time {time!r}"),
+    ):
         if number:
             notes.append(f"{count(int(number), 'row')} without {what} left out.")
     for name, values in table.items():
         if number := int(np.isnan(values).sum()):
-            notes.append(f"{count(number, 'reading')} without --value {name!r} left out.")
+            notes.append(
+                f"{count(number, 'reading')} without --value {name!r} left out."
+            )
     return notes
 
 
 def _channel(
-    codes: np.ndarray, times: np.ndarray, values: np.ndarray, names: list[str], id: str, time: str
+    codes: np.ndarray,
+    times: np.ndarray,
+    values: np.ndarray,
+    names: list[str],
+    id: str,
+    time: str,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return (times, values) of each id, by time."""
     rows = np.flatnonzero((codes >= 0) & ~np.isnan(values))
@@ -310,7 +402,11 @@ def _channel(
     repeated = np.flatnonzero((np.diff(codes) == 0) & (np.diff(times) == 0))
     if len(repeated):
         where = f"{id} {names[codes[repeated[0]]]!r} has two readings at {time} {times[repeated[0]]:g}"
-        more = f", and {count(len(repeated) - 1, 'other reading')} repeated" if len(repeated) > 1 else ""
+        more = (
+            f", and {count(len(repeated) - 1, 'other reading')} repeated"
+            if len(repeated) > 1
+            else ""
+        )
         raise BadInput(f"{where}{more}; average them, or keep one.")
     cuts = np.searchsorted(codes, np.arange(1, len(names)))
     return list(zip(np.split(times, cuts), np.split(values, cuts), strict=True))
@@ -343,14 +439,22 @@ class WideCurves:
     def examples(self, frame: pl.DataFrame) -> Examples:
         """Return the rows of a table, (n, G), NaN where missing."""
         check_columns(frame, self.columns)
-        extra = [name for name in frame.columns if name not in {*self.columns, self.target}]
+        extra = [
+            name for name in frame.columns if name not in {*self.columns, self.target}
+        ]
         columns, notes = reread(frame.select(self.columns), self.styles)
-        values = np.stack([column.to_numpy().astype(np.float64) for column in columns], 1)
+        values = np.stack(
+            [column.to_numpy().astype(np.float64) for column in columns], 1
+        )
         empty = np.flatnonzero(np.isnan(values).all(1))
         if len(empty):
             rows = listing(map(str, empty + 1)).replace("'", "")
-            raise BadInput(f"TABLE has no value in {count(len(empty), 'row')} ({rows}); leave out such rows.")
-        notes = [f"Ignored, unknown to the model: {listing(extra)}."] * bool(extra) + notes
+            raise BadInput(
+                f"TABLE has no value in {count(len(empty), 'row')} ({rows}); leave out such rows."
+            )
+        notes = [f"Ignored, unknown to the model: {listing(extra)}."] * bool(
+            extra
+        ) + notes
         if lacking := int(np.isnan(values).sum()):
             notes.append(f"{count(lacking, 'missing value')} interpolated.")
         return Examples(values, pl.DataFrame(), notes)
@@ -377,9 +481,21 @@ class LongCurves:
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
         """Read what `asdict` returned and JSON stored."""
-        names = ("target", "task", "classes", "id", "time", "values", "domain", "dates", "modes")
+        names = (
+            "target",
+            "task",
+            "classes",
+            "id",
+            "time",
+            "values",
+            "domain",
+            "dates",
+            "modes",
+        )
         values: dict[str, Any] = {name: content[name] for name in names}
-        values |= {name: tuple(values[name]) for name in ("classes", "values", "domain")}
+        values |= {
+            name: tuple(values[name]) for name in ("classes", "values", "domain")
+        }
         return cls(**values, styles=_styles(content))
 
     @property
@@ -392,7 +508,9 @@ class LongCurves:
         """Return a curve for each id, in the order in which the ids first appear."""
         check_columns(frame, (self.id, self.time, *self.values))
         self._refuse_other_times(frame[self.time])
-        readings = readings_of(frame, self.id, self.time, self.values, styles=self.styles)
+        readings = readings_of(
+            frame, self.id, self.time, self.values, styles=self.styles
+        )
         left, right = self.domain
         for name, curve in zip(readings.ids, readings.curves, strict=True):
             first, last = min(t[0] for t, _ in curve), max(t[-1] for t, _ in curve)
@@ -405,13 +523,18 @@ class LongCurves:
         known = {self.id, self.time, *self.values, self.target}
         extra = [name for name in frame.columns if name not in known]
         notes = [f"Ignored, unknown to the model: {listing(extra)}."] if extra else []
-        return Examples(readings.curves, pl.DataFrame({self.id: readings.ids}), notes + readings.notes)
+        return Examples(
+            readings.curves,
+            pl.DataFrame({self.id: readings.ids}),
+            notes + readings.notes,
+        )
 
     def _refuse_other_times(self, column: pl.Series) -> None:
         """Refuse dates where training had numbers, and numbers where it had dates."""
         words = as_words(column)
         dates = column.dtype.is_temporal() or any(
-            days_of(words, order).is_not_null().any() for order in ("year-first", "day-first", "month-first")
+            days_of(words, order).is_not_null().any()
+            for order in ("year-first", "day-first", "month-first")
         )
         numbers = not dates and words.cast(pl.Float64, strict=False).is_not_null().any()
         if numbers if self.dates else dates:

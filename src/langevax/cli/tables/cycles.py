@@ -17,9 +17,15 @@ from langevax.cli.tables.records import Decision
 Cycle = Literal["year", "week", "day"]
 PERIODS: dict[Cycle, float] = {"year": 365.2425, "week": 7.0, "day": 1.0}
 """In days."""
-PARTS: dict[Cycle, str] = {"year": "the time of the year", "week": "the day of the week", "day": "the time of day"}
+PARTS: dict[Cycle, str] = {
+    "year": "the time of the year",
+    "week": "the day of the week",
+    "day": "the time of day",
+}
 STEPS = 96  # of a cycle, to which positions are rounded: a date that is the same each year drifts by leap years
-FEWEST_POSITIONS = 3  # of a cycle that occur; two are a straight line, which the date has already
+FEWEST_POSITIONS = (
+    3  # of a cycle that occur; two are a straight line, which the date has already
+)
 FEWEST_ROWS, MOST_ROWS = 50, 800  # by which cycles are judged
 MOST_TRIED = 12  # cycles of all columns
 FOLDS = 5
@@ -48,7 +54,9 @@ def candidates(days: np.ndarray) -> tuple[Cycle, ...]:
     return tuple(
         cycle
         for cycle, period in PERIODS.items()
-        if span > period and positions(period) >= FEWEST_POSITIONS and not (yearly and cycle == "week")
+        if span > period
+        and positions(period) >= FEWEST_POSITIONS
+        and not (yearly and cycle == "week")
     )
 
 
@@ -82,12 +90,18 @@ def helpful_cycles(
         groups: (row,) rows of one group are in the same fold; None: each on its own.
     """
     tried: list[tuple[str, Cycle]] = [
-        (name, cycle) for name, days in dates.items() for cycle in candidates(days.drop_nulls().to_numpy())
+        (name, cycle)
+        for name, days in dates.items()
+        for cycle in candidates(days.drop_nulls().to_numpy())
     ]
     if not tried or len(targets) < FEWEST_ROWS:
         return {}, []
     rows = np.random.default_rng(random_state).permutation(len(targets))[:MOST_ROWS]
-    outputs = np.eye(num_classes)[targets[rows]] if num_classes else np.asarray(targets, float)[rows, None]
+    outputs = (
+        np.eye(num_classes)[targets[rows]]
+        if num_classes
+        else np.asarray(targets, float)[rows, None]
+    )
     outputs = outputs - outputs.mean(0)
     current = inputs[rows]
     fold = (np.arange(len(rows)) if groups is None else groups[rows]) % FOLDS
@@ -102,12 +116,21 @@ def helpful_cycles(
         if gain.mean() > max(noise, LEAST_GAIN * errors.mean()):
             used[name][cycle] = float(gain.mean() / errors.mean())
             current, errors = wider, with_cycle
-    decisions = [_decision(name, used[name], [c for n, c in tried[:MOST_TRIED] if n == name]) for name in dates]
-    return {name: tuple(gains) for name, gains in used.items() if gains}, [d for d in decisions if d is not None]
+    decisions = [
+        _decision(name, used[name], [c for n, c in tried[:MOST_TRIED] if n == name])
+        for name in dates
+    ]
+    return {name: tuple(gains) for name, gains in used.items() if gains}, [
+        d for d in decisions if d is not None
+    ]
 
 
-def _decision(name: str, gains: Mapping[Cycle, float], tried: Sequence[Cycle]) -> Decision | None:
-    on = " and ".join(f"{PARTS[cycle]} (by {100 * gain:.2g} %)" for cycle, gain in gains.items())
+def _decision(
+    name: str, gains: Mapping[Cycle, float], tried: Sequence[Cycle]
+) -> Decision | None:
+    on = " and ".join(
+        f"{PARTS[cycle]} (by {100 * gain:.2g} %)" for cycle, gain in gains.items()
+    )
     off = " and ".join(PARTS[cycle] for cycle in tried if cycle not in gains)
     judge = "the error of a kernel machine on folds of the training rows"
     if on:
@@ -115,13 +138,17 @@ def _decision(name: str, gains: Mapping[Cycle, float], tried: Sequence[Cycle]) -
         rest = f"; {off} would not" if off else ""
         sentence = f"beside the date, {on} {which} an input, which {verb} {judge}{rest}"
     elif off:
-        sentence = f"the date is used as one number, since {off} would not lower {judge}"
+        sentence = (
+            f"the date is used as one number, since {off} would not lower {judge}"
+        )
     else:
         return None
     return Decision("dates", f"Column {name!r}: {sentence}.", name)
 
 
-def kernel_errors(inputs: np.ndarray, outputs: np.ndarray, fold: np.ndarray) -> np.ndarray:
+def kernel_errors(
+    inputs: np.ndarray, outputs: np.ndarray, fold: np.ndarray
+) -> np.ndarray:
     """Return the squared error of each row by a kernel machine that was fitted without the row's fold."""
     kernel = _kernel(inputs)
     best = np.full(len(inputs), np.inf)
@@ -132,7 +159,9 @@ def kernel_errors(inputs: np.ndarray, outputs: np.ndarray, fold: np.ndarray) -> 
             level = outputs[own].mean(0)
             system = kernel[np.ix_(own, own)] + ridge * np.eye(int(own.sum()))
             weights = solve(system, outputs[own] - level, assume_a="pos")
-            errors[held] = ((outputs[held] - level - kernel[np.ix_(held, own)] @ weights) ** 2).sum(1)
+            errors[held] = (
+                (outputs[held] - level - kernel[np.ix_(held, own)] @ weights) ** 2
+            ).sum(1)
         if errors.mean() < best.mean():
             best = errors
     return best
@@ -147,4 +176,11 @@ def _kernel(inputs: np.ndarray) -> np.ndarray:
     return np.exp(products - (squares[:, None] + squares[None, :]) / 2) + products
 
 
-__all__ = ["PERIODS", "Cycle", "candidates", "helpful_cycles", "kernel_errors", "position"]
+__all__ = [
+    "PERIODS",
+    "Cycle",
+    "candidates",
+    "helpful_cycles",
+    "kernel_errors",
+    "position",
+]

@@ -39,10 +39,19 @@ MONTH_YEAR = rf"^{_NAMED_MONTH}(?:\.?[\s/-]*(?P<c>(?:19|20)[0-9]{{2}})|(?:-|\s?'
 YEAR_MONTH = r"^(?P<a>[0-9]{4})[-/](?P<b>[0-9]{1,2})$"
 WEEK = r"^(?P<a>[0-9]{4})-?W(?P<b>[0-5][0-9])(?:-?(?P<c>[1-7]))?$"
 OTHERWISE = (
-    (r"^((?:19|20)[0-9]{2})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0-9]{2})", "${1}-${2}-${3}T${4}:${5}:${6}"),
-    (r"^((?:19|20)[0-9]{2})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})", "${1}-${2}-${3}T${4}:${5}"),
+    (
+        r"^((?:19|20)[0-9]{2})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0-9]{2})",
+        "${1}-${2}-${3}T${4}:${5}:${6}",
+    ),
+    (
+        r"^((?:19|20)[0-9]{2})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})",
+        "${1}-${2}-${3}T${4}:${5}",
+    ),
     (r"^([0-9]{1,2})[/-]((?:19|20)[0-9]{2})$", "${2}-${1}"),
-    (r"^([0-9]{4})\s*[年년]\s*([0-9]{1,2})\s*[月월]\s*([0-9]{1,2})\s*[日일]", "${1}-${2}-${3}"),
+    (
+        r"^([0-9]{4})\s*[年년]\s*([0-9]{1,2})\s*[月월]\s*([0-9]{1,2})\s*[日일]",
+        "${1}-${2}-${3}",
+    ),
     (r"^([0-9]{4})\s*[年년]\s*([0-9]{1,2})\s*[月월]$", "${1}-${2}"),
 )
 """Dates such as 20240131T1015, 01/2024 and 2024年1月31日, and how they are written otherwise."""
@@ -98,7 +107,10 @@ def serial_days(words: pl.Series) -> pl.Series:
         >>> serial_days(pl.Series(["25570", "25569.5", "1970", "1/2/1970"])).to_list()
         [1.0, 0.5, None, None]
     """
-    return words.str.extract(SERIAL, 1).str.replace(",", ".").cast(pl.Float64) - FIRST_SERIAL
+    return (
+        words.str.extract(SERIAL, 1).str.replace(",", ".").cast(pl.Float64)
+        - FIRST_SERIAL
+    )
 
 
 def days_by_order(words: pl.Series, orders: Iterable[Order]) -> dict[Order, pl.Series]:
@@ -111,11 +123,17 @@ def days_by_order(words: pl.Series, orders: Iterable[Order]) -> dict[Order, pl.S
     """
     distinct = words.drop_nulls().unique().sort()  # dates repeat
     if not len(distinct):
-        return {order: pl.Series([None] * len(words), dtype=pl.Float64) for order in orders}
+        return {
+            order: pl.Series([None] * len(words), dtype=pl.Float64) for order in orders
+        }
     place, dates, by_order = words.rank("dense") - 1, None, {}
     for order in orders:
         if order == "time":
-            clocks = distinct.str.replace(*DOTTED_CLOCK).str.replace(*WHOLE_HOUR).str.replace(*SHORT_MINUTES)
+            clocks = (
+                distinct.str.replace(*DOTTED_CLOCK)
+                .str.replace(*WHOLE_HOUR)
+                .str.replace(*SHORT_MINUTES)
+            )
             parts = _parts(clocks, CLOCK, "hour")
             days = _none(distinct) if parts is None else _clock(parts)
         else:
@@ -135,15 +153,29 @@ def days_of_columns(words: pl.DataFrame) -> dict[str, dict[Order, pl.Series]]:
         >>> {name: days["year-first"].to_list() for name, days in days_of_columns(words).items()}
         {'x': [None, None], 'z': [1.0, None]}
     """
-    firsts = pl.Series([column.drop_nulls().first() for column in words], dtype=pl.String)
-    tried = [days.is_not_null().to_numpy() for days in days_by_order(firsts, EVERY_ORDER).values()]
-    names = [name for name, date in zip(words.columns, np.any(tried, 0), strict=True) if date]
+    firsts = pl.Series(
+        [column.drop_nulls().first() for column in words], dtype=pl.String
+    )
+    tried = [
+        days.is_not_null().to_numpy()
+        for days in days_by_order(firsts, EVERY_ORDER).values()
+    ]
+    names = [
+        name for name, date in zip(words.columns, np.any(tried, 0), strict=True) if date
+    ]
     rows, read = words.height, dict[str, dict[Order, pl.Series]]()
     at_once = max(1, CELLS_TOGETHER // max(1, rows))
-    for group in (names[start : start + at_once] for start in range(0, len(names), at_once)):
-        days = days_by_order(pl.concat([words[name].alias("") for name in group]), EVERY_ORDER)
+    for group in (
+        names[start : start + at_once] for start in range(0, len(names), at_once)
+    ):
+        days = days_by_order(
+            pl.concat([words[name].alias("") for name in group]), EVERY_ORDER
+        )
         for i, name in enumerate(group):
-            read[name] = {order: of_group.slice(i * rows, rows) for order, of_group in days.items()}
+            read[name] = {
+                order: of_group.slice(i * rows, rows)
+                for order, of_group in days.items()
+            }
     return read
 
 
@@ -164,19 +196,29 @@ class _Dates:
             words = words.str.replace(pattern, replacement)
         numeric = _parts(words, NUMERIC, "a")
         others = _none(words)
-        left = np.full(len(words), True) if numeric is None else numeric["a"].is_null().to_numpy()
+        left = (
+            np.full(len(words), True)
+            if numeric is None
+            else numeric["a"].is_null().to_numpy()
+        )
         for read in (_named, _year_and_month, _week, _compact):
             if not left.any():
                 break
             others[left] = read(words.filter(pl.Series(left)))
             left &= np.isnan(others)
-        return cls(numeric, _none(words) if numeric is None else _moment(numeric), others)
+        return cls(
+            numeric, _none(words) if numeric is None else _moment(numeric), others
+        )
 
     def days(self, order: Order) -> np.ndarray:
         """Return days since 1970, NaN where a word is not a date in this order."""
         if self.numeric is None:
             return self.others
-        return np.where(np.isnan(self.others), _numeric(self.numeric, order) + self.moment, self.others)
+        return np.where(
+            np.isnan(self.others),
+            _numeric(self.numeric, order) + self.moment,
+            self.others,
+        )
 
 
 def _numbers(table: pl.DataFrame, name: str, default: float = np.nan) -> np.ndarray:
@@ -202,12 +244,18 @@ def _numeric(parts: pl.DataFrame, order: Order) -> np.ndarray:
     leading_year = (digits[0] == 4) | ((digits[0] == 2) & (order == "short-year-first"))
     dotted = (parts["first"] == ".").fill_null(False).to_numpy()
     day_first = (order == "day-first") | (dotted & (order != "month-first"))
-    month_first = ~dotted & (order == "month-first") if order != "month-first" else np.full(len(parts), True)
+    month_first = (
+        ~dotted & (order == "month-first")
+        if order != "month-first"
+        else np.full(len(parts), True)
+    )
     year = _four_digits(np.where(leading_year, a, c))
     month = np.where(leading_year | day_first, b, a)
     day = np.where(leading_year, c, np.where(day_first, a, b))
     same = (parts["first"] == parts["last"]).fill_null(False).to_numpy()
-    trailing_year = np.isin(digits[1], (2, 4)) & (digits[0] < 3) & (day_first | month_first)
+    trailing_year = (
+        np.isin(digits[1], (2, 4)) & (digits[0] < 3) & (day_first | month_first)
+    )
     valid = same & np.where(leading_year, digits[1] < 3, trailing_year)
     return np.where(valid, _days(year, month, day), np.nan)
 
@@ -217,18 +265,32 @@ def _named(words: pl.Series) -> np.ndarray:
     for pattern in (DAY_NAMED, MONTH_NAMED):
         if (parts := _parts(words, pattern, "a")) is None:
             continue
-        read = _days(_four_digits(_numbers(parts, "c")), _month(parts), _numbers(parts, "a")) + _moment(parts)
+        read = _days(
+            _four_digits(_numbers(parts, "c")), _month(parts), _numbers(parts, "a")
+        ) + _moment(parts)
         days = np.where(np.isnan(days), read, days)
     if (parts := _parts(words, MONTH_YEAR, "month")) is None:
         return days
-    year = np.where(parts["c"].is_null().to_numpy(), _four_digits(_numbers(parts, "short")), _numbers(parts, "c"))
-    return np.where(np.isnan(days), _days(year, _month(parts), np.ones(len(words))), days)
+    year = np.where(
+        parts["c"].is_null().to_numpy(),
+        _four_digits(_numbers(parts, "short")),
+        _numbers(parts, "c"),
+    )
+    return np.where(
+        np.isnan(days), _days(year, _month(parts), np.ones(len(words))), days
+    )
 
 
 def _month(parts: pl.DataFrame) -> np.ndarray:
     names = parts["month"].str.to_lowercase()
-    names = names.str.slice(0, 3).zip_with(~(names.str.slice(0, 3) == "jui").fill_null(False), names.str.slice(0, 4))
-    return names.replace_strict(MONTHS, default=None, return_dtype=pl.Float64).fill_null(np.nan).to_numpy()
+    names = names.str.slice(0, 3).zip_with(
+        ~(names.str.slice(0, 3) == "jui").fill_null(False), names.str.slice(0, 4)
+    )
+    return (
+        names.replace_strict(MONTHS, default=None, return_dtype=pl.Float64)
+        .fill_null(np.nan)
+        .to_numpy()
+    )
 
 
 def _year_and_month(words: pl.Series) -> np.ndarray:
@@ -241,9 +303,17 @@ def _week(words: pl.Series) -> np.ndarray:
     """Return the days of ISO weeks, their Mondays where the day is left out."""
     if (parts := _parts(words, WEEK, "a")) is None:
         return _none(words)
-    year, week, day = _numbers(parts, "a"), _numbers(parts, "b"), _numbers(parts, "c", 1.0)
-    fourths = [_days(year + i, np.ones(len(words)), np.full(len(words), 4.0)) for i in (0, 1)]
-    first, next_first = (fourth - (fourth + 3) % 7 for fourth in fourths)  # 4 January is in week 1
+    year, week, day = (
+        _numbers(parts, "a"),
+        _numbers(parts, "b"),
+        _numbers(parts, "c", 1.0),
+    )
+    fourths = [
+        _days(year + i, np.ones(len(words)), np.full(len(words), 4.0)) for i in (0, 1)
+    ]
+    first, next_first = (
+        fourth - (fourth + 3) % 7 for fourth in fourths
+    )  # 4 January is in week 1
     monday = first + 7 * (week - 1)
     return np.where((week > 0) & (monday < next_first), monday + day - 1, np.nan)
 
@@ -255,7 +325,9 @@ def _compact(words: pl.Series) -> np.ndarray:
 
 
 def _four_digits(year: np.ndarray) -> np.ndarray:
-    return np.where(year < CENTURY_TURNS, year + 2000, np.where(year < 100, year + 1900, year))
+    return np.where(
+        year < CENTURY_TURNS, year + 2000, np.where(year < 100, year + 1900, year)
+    )
 
 
 def _days(year: np.ndarray, month: np.ndarray, day: np.ndarray) -> np.ndarray:
@@ -263,7 +335,9 @@ def _days(year: np.ndarray, month: np.ndarray, day: np.ndarray) -> np.ndarray:
     known = (month >= 1) & (month <= 12) & (day >= 1) & (year >= 1) & ~np.isnan(year)
     months = np.where(known, (year - 1970) * 12 + month - 1, 0).astype(np.int64)
     first = months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
-    after = (months + 1).astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
+    after = (
+        (months + 1).astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
+    )
     exists = known & (day <= after - first) & (first < NEVER)
     return np.where(exists, first + np.where(known, day, 1) - 1, np.nan)
 
@@ -273,11 +347,21 @@ def _moment(parts: pl.DataFrame) -> np.ndarray:
     if parts["hour"].null_count() == len(parts):
         return np.zeros(len(parts))
     clock = np.where(parts["hour"].is_null().to_numpy(), 0.0, _clock(parts))
-    zone = parts["zone"].str.replace(r"^(?:UTC|GMT)([-+])", "$1").str.replace(r"^(?:Z|UTC|GMT)$", "+00")
-    zone = zone.str.replace(":", "", literal=True).str.replace(r"^([-+])([0-9]|[0-9]{3})$", "${1}0$2")
+    zone = (
+        parts["zone"]
+        .str.replace(r"^(?:UTC|GMT)([-+])", "$1")
+        .str.replace(r"^(?:Z|UTC|GMT)$", "+00")
+    )
+    zone = zone.str.replace(":", "", literal=True).str.replace(
+        r"^([-+])([0-9]|[0-9]{3})$", "${1}0$2"
+    )
     sign = np.where((zone.str.slice(0, 1) == "-").fill_null(False).to_numpy(), -1, 1)
-    hours = zone.str.slice(1, 2).cast(pl.Float64, strict=False).fill_null(0.0).to_numpy()
-    minutes = zone.str.slice(3, 2).cast(pl.Float64, strict=False).fill_null(0.0).to_numpy()
+    hours = (
+        zone.str.slice(1, 2).cast(pl.Float64, strict=False).fill_null(0.0).to_numpy()
+    )
+    minutes = (
+        zone.str.slice(3, 2).cast(pl.Float64, strict=False).fill_null(0.0).to_numpy()
+    )
     return np.where(clock < 1, clock, np.nan) - sign * (hours / 24 + minutes / 1440)
 
 
@@ -285,10 +369,26 @@ def _clock(parts: pl.DataFrame) -> np.ndarray:
     """Return hours, minutes and seconds in days, NaN where they do not exist."""
     hour, minute = _numbers(parts, "hour"), _numbers(parts, "minute")
     second = _numbers(parts, "second", 0.0)
-    fraction = parts["fraction"].str.replace(",", ".").cast(pl.Float64, strict=False).fill_null(0.0).to_numpy()
+    fraction = (
+        parts["fraction"]
+        .str.replace(",", ".")
+        .cast(pl.Float64, strict=False)
+        .fill_null(0.0)
+        .to_numpy()
+    )
     half = parts["half"].str.to_lowercase()
     morning, afternoon = ((half == name).fill_null(False).to_numpy() for name in "ap")
-    exists = (minute < 60) & (second < 60) & ~((morning | afternoon) & ((hour < 1) | (hour > 12)))
+    exists = (
+        (minute < 60)
+        & (second < 60)
+        & ~((morning | afternoon) & ((hour < 1) | (hour > 12)))
+    )
     hour = np.where((morning | afternoon) & (hour == 12), 0, hour) + 12 * afternoon
-    seconds = _numbers(parts, "days", 0.0) * SECONDS_PER_DAY + hour * 3600 + minute * 60 + second + fraction
+    seconds = (
+        _numbers(parts, "days", 0.0) * SECONDS_PER_DAY
+        + hour * 3600
+        + minute * 60
+        + second
+        + fraction
+    )
     return np.where(exists, seconds / SECONDS_PER_DAY, np.nan)

@@ -19,7 +19,10 @@ EXACT_DIGITS = 16  # from which float64 does not tell all integers apart
 WIDE = 10.0  # ratio of the largest number without a letter to the smallest, where letters are those of thousands
 TURN = (30, 69)  # two-digit years that one program takes for 19.., another for 20..
 LONG_DATE = r"^[0-9]{4}-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})(?:[T\s].*)?$"
-TWO_PARTS, THREE_PARTS = r"^([0-9]{1,4}):[0-9]{2}$", r"^([0-9]{1,4}):[0-9]{2}:[0-9]{2}(?:[.,][0-9]+)?$"
+TWO_PARTS, THREE_PARTS = (
+    r"^([0-9]{1,4}):[0-9]{2}$",
+    r"^([0-9]{1,4}):[0-9]{2}:[0-9]{2}(?:[.,][0-9]+)?$",
+)
 MOST_VERSIONS = 50
 SHORT_YEAR = r"^[0-9]{1,2}[-/.][0-9]{1,2}[-/.]([0-9]{2})(?:[^0-9].*)?$"
 
@@ -39,10 +42,15 @@ def digits_of_something(words: pl.Series) -> str:
     everywhere = words.is_not_null()
     if present.str.contains(NETWORK).all():
         largest = present.str.extract_all("[0-9]+").explode().cast(pl.Int64).max()
-        return f"{first_place(words, everywhere)} is an address" if largest <= 255 else ""  # type: ignore[operator]
+        return (
+            f"{first_place(words, everywhere)} is an address" if largest <= 255 else ""
+        )  # type: ignore[operator]
     if present.str.contains(CODE_WITH_E).all():
         return f"{first_place(words, everywhere)} and all others have an E among digits, as codes do"
-    if present.str.contains(r"^[0-9]{16,}$").any() and present.str.contains("^[0-9]+$").all():
+    if (
+        present.str.contains(r"^[0-9]{16,}$").any()
+        and present.str.contains("^[0-9]+$").all()
+    ):
         if len(present) > present.n_unique() > present.cast(pl.Float64).n_unique():
             long = words.str.contains(r"^[0-9]{16,}$").fill_null(False)
             return f"float64 does not tell {first_place(words, long)} from the integers beside it"
@@ -61,7 +69,9 @@ def digits_of_something(words: pl.Series) -> str:
     return ""
 
 
-def refuse_letters_of_thousands(words: pl.Series, parts: NumberParts, remedy: str) -> None:
+def refuse_letters_of_thousands(
+    words: pl.Series, parts: NumberParts, remedy: str
+) -> None:
     """Refuse letters behind numbers, K, M and B, that may be units, sexes or sizes: nothing shows that they multiply.
 
     They may be where the numbers without a letter are as large as those in front of one, and where all numbers are
@@ -72,14 +82,20 @@ def refuse_letters_of_thousands(words: pl.Series, parts: NumberParts, remedy: st
     if not lettered.any():
         return
     before = parts.body.str.replace(",", ".").cast(pl.Float64, strict=False)
-    with_letter, bare = before.filter(lettered).drop_nulls(), before.filter(numbers & ~lettered).drop_nulls()
+    with_letter, bare = (
+        before.filter(lettered).drop_nulls(),
+        before.filter(numbers & ~lettered).drop_nulls(),
+    )
     if len(with_letter) and len(bare):
         low, high = float(bare.min()), float(bare.max())  # type: ignore[arg-type]
         among = float(with_letter.is_between(low / 2, 2 * high).mean())  # type: ignore[arg-type]
         doubtful = low > 0 and high <= WIDE * low and 2 * among > 1
     else:
         letters = words.filter(lettered).str.extract("([kKMB])\\)?$", 1).n_unique()
-        plain = parts.units.filter(lettered).is_in([""]).all() and parts.body.str.contains("^[0-9]{1,2}$").all()
+        plain = (
+            parts.units.filter(lettered).is_in([""]).all()
+            and parts.body.str.contains("^[0-9]{1,2}$").all()
+        )
         doubtful = letters > 1 and plain and not len(bare)
     if doubtful:
         raise BadInput(
@@ -88,7 +104,9 @@ def refuse_letters_of_thousands(words: pl.Series, parts: NumberParts, remedy: st
         )
 
 
-def refuse_exchanged(words: pl.Series, day_first: pl.Series, month_first: pl.Series, remedy: str) -> None:
+def refuse_exchanged(
+    words: pl.Series, day_first: pl.Series, month_first: pl.Series, remedy: str
+) -> None:
     """Refuse dates of which a spreadsheet may have exchanged day and month.
 
     Programs that expect the month first turn 05/03/2024 into May 3, which they export as 2024-05-03, and leave
@@ -98,7 +116,10 @@ def refuse_exchanged(words: pl.Series, day_first: pl.Series, month_first: pl.Ser
     whole = parts["day"].is_not_null()
     texts = [days.is_not_null() & ~whole for days in (day_first, month_first)]
     of_either = texts[0] | texts[1]
-    if min(int(whole.sum()), int(of_either.sum())) < FEWEST or (texts[0] & texts[1]).any():
+    if (
+        min(int(whole.sum()), int(of_either.sum())) < FEWEST
+        or (texts[0] & texts[1]).any()
+    ):
         return
     if parts["day"].cast(pl.Int64).max() <= 12:  # type: ignore[operator]
         raise BadInput(
@@ -127,7 +148,10 @@ def refuse_two_durations(words: pl.Series, remedy: str) -> None:
             f"column {words.name!r} holds {first_place(words, words.is_not_null())} and others that start with 1:, "
             f"ratios or times; write the second number alone, or hours, minutes and seconds{remedy}."
         )
-    two, three = (words.str.extract(pattern, 1).cast(pl.Int64) for pattern in (TWO_PARTS, THREE_PARTS))
+    two, three = (
+        words.str.extract(pattern, 1).cast(pl.Int64)
+        for pattern in (TWO_PARTS, THREE_PARTS)
+    )
     if two.count() and three.count() and two.min() > three.max():  # type: ignore[operator]
         raise BadInput(
             f"column {words.name!r} holds {count(two.count(), 'duration')} such as "
@@ -146,11 +170,17 @@ def not_told_apart(words: pl.Series, values: pl.Series) -> str:
     """
     if not words.str.contains(r"^[0-9]+\.[0-9]{1,2}$").all():
         return ""
-    table = pl.DataFrame({"word": words, "value": values}).drop_nulls().unique(maintain_order=True)
+    table = (
+        pl.DataFrame({"word": words, "value": values})
+        .drop_nulls()
+        .unique(maintain_order=True)
+    )
     padded = words.str.contains(r"\.[0-9]0$").fill_null(False)
-    if table.height > MOST_VERSIONS or not padded.any() or not words.str.contains(r"\.[0-9]$").any():
+    if (
+        table.height > MOST_VERSIONS
+        or not padded.any()
+        or not words.str.contains(r"\.[0-9]$").any()
+    ):
         return ""
     versions = f"if these are versions, pass {option('--read', words.name, 'words')}"
-    return (
-        f"Column {words.name!r}: {first_place(words, padded)} is the number {words.filter(padded)[0][:-1]}; {versions}."
-    )
+    return f"Column {words.name!r}: {first_place(words, padded)} is the number {words.filter(padded)[0][:-1]}; {versions}."

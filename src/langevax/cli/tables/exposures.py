@@ -13,7 +13,9 @@ from langevax.cli.tables.records import data_row, option
 from langevax.cli.tables.styles import Style
 
 
-def check_exposure(frame: pl.DataFrame, styles: Mapping[str, Style], name: str, rows: np.ndarray) -> None:
+def check_exposure(
+    frame: pl.DataFrame, styles: Mapping[str, Style], name: str, rows: np.ndarray
+) -> None:
     """Raise `BadInput` where a column cannot be the exposure of the rows to learn from.
 
     Args:
@@ -33,7 +35,9 @@ def check_exposure(frame: pl.DataFrame, styles: Mapping[str, Style], name: str, 
         )
 
 
-def check_offset(frame: pl.DataFrame, styles: Mapping[str, Style], name: str, rows: np.ndarray) -> None:
+def check_offset(
+    frame: pl.DataFrame, styles: Mapping[str, Style], name: str, rows: np.ndarray
+) -> None:
     """Raise `BadInput` where a column cannot be the offset of the rows to learn from; as `check_exposure`."""
     where = _numbers("--offset", styles, name, "them")
     missing = np.flatnonzero(~np.isfinite(_floats(frame[name])))
@@ -49,10 +53,14 @@ def _numbers(word: str, styles: Mapping[str, Style], name: str, about: str) -> s
     """Return the option and its column; raise `BadInput` where it does not hold numbers that vary."""
     where = option(word, name)
     if name not in styles:
-        raise BadInput(f"{where} is the same in all rows or empty, and says nothing of {about}; leave it out.")
+        raise BadInput(
+            f"{where} is the same in all rows or empty, and says nothing of {about}; leave it out."
+        )
     if styles[name].kind != "numeric":
         kind = "dates or durations" if styles[name].kind == "date" else "words"
-        raise BadInput(f"{where} must be a column of numbers, and holds {kind}; pass another one, or leave it out.")
+        raise BadInput(
+            f"{where} must be a column of numbers, and holds {kind}; pass another one, or leave it out."
+        )
     return where
 
 

@@ -37,12 +37,17 @@ SEPARATORS = "\t;|,"
 """The first that divides all rows alike is taken: commas may be those of decimals, the others hardly are."""
 SEPARATOR_NAMES = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "bars"}
 GZIP, PARQUET, ZIP = b"\x1f\x8b", b"PAR1", b"PK\x03\x04"
-STATEMENT = re.compile(r"\s*(?:--\s.*\bdump\b|insert\s+into\b|create\s+table\b|drop\s+table\b)", re.IGNORECASE)
+STATEMENT = re.compile(
+    r"\s*(?:--\s.*\bdump\b|insert\s+into\b|create\s+table\b|drop\s+table\b)",
+    re.IGNORECASE,
+)
 SPARSE = re.compile(r"(?:[-+]?[0-9.]+(?:\s+[0-9]+:[-+0-9.eE]+)+\s*\n){2}")
 """Lines of LIBSVM."""
 WEKA = re.compile(r"\s*(?:%.*\n\s*)*@relation\b", re.IGNORECASE)
 INVISIBLE = re.compile("[\u200b\u200e\u200f\u2060\ufeff]")
-DOCUMENT = re.compile(r"\s*(?:<(?:!doctype|html|\?xml|table)\b|<\?xml|[\[{]\s*[\[{\"])", re.IGNORECASE)
+DOCUMENT = re.compile(
+    r"\s*(?:<(?:!doctype|html|\?xml|table)\b|<\?xml|[\[{]\s*[\[{\"])", re.IGNORECASE
+)
 FORMULA = "^[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"
 """What a spreadsheet takes for a formula at the beginning of a cell: signs, their full-width forms, and blanks."""
 FIRST_ROWS = 200  # in which separator and header are searched for
@@ -71,7 +76,11 @@ class LoadedTable:
 
 
 def read_table(
-    path: Path, argument: str = "TABLE", encoding: str | None = None, *, every_row: bool = False
+    path: Path,
+    argument: str = "TABLE",
+    encoding: str | None = None,
+    *,
+    every_row: bool = False,
 ) -> LoadedTable:
     """Return the table in a file; raise `BadInput` where it has no rows or columns.
 
@@ -94,7 +103,9 @@ def read_table(
     except FileNotFoundError:
         raise BadInput(f"{where} does not exist{_neighbour(path)}.") from None
     except OSError as error:
-        raise BadInput(f"{where} cannot be read ({error.strerror}); name a file in {SUFFIXES}.") from error
+        raise BadInput(
+            f"{where} cannot be read ({error.strerror}); name a file in {SUFFIXES}."
+        ) from error
     if not data:
         raise BadInput(f"{where} is empty; name a file with a header line and rows.")
     if data.startswith(PARQUET) or path.suffix.lower() == ".parquet":
@@ -103,7 +114,9 @@ def read_table(
         table = from_text(data, path, where, encoding, every_row)
     if table.frame.height == 0:
         names = ", ".join(table.frame.columns[:6])
-        raise BadInput(f"{where} has a header ({names}) but no rows; name a table with rows.")
+        raise BadInput(
+            f"{where} has a header ({names}) but no rows; name a table with rows."
+        )
     return table
 
 
@@ -114,32 +127,52 @@ def _neighbour(path: Path) -> str:
     except OSError:
         return f"; there is no folder {str(path.parent)!r}"
     hint = nearest(path.name, names) if names else ""
-    return f"; {hint.rstrip('?')}?".replace("; did", "; did") if hint.startswith("did") else "; check the path"
+    return (
+        f"; {hint.rstrip('?')}?".replace("; did", "; did")
+        if hint.startswith("did")
+        else "; check the path"
+    )
 
 
 def _from_parquet(data: bytes, where: str) -> pl.DataFrame:
     try:
         return pl.read_parquet(io.BytesIO(data))
     except Exception as error:
-        raise BadInput(f"{where} is not a valid Parquet file ({_first_line(error)}); export it again.") from error
+        raise BadInput(
+            f"{where} is not a valid Parquet file ({_first_line(error)}); export it again."
+        ) from error
 
 
-def from_text(data: bytes, path: Path, where: str, encoding: str | None, every_row: bool) -> LoadedTable:
+def from_text(
+    data: bytes, path: Path, where: str, encoding: str | None, every_row: bool
+) -> LoadedTable:
     """Return the table in the bytes of a file of text, also gzipped."""
     suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
     if data.startswith(GZIP):
         try:
             data = gzip.decompress(data)
         except (OSError, EOFError, zlib.error) as error:
-            raise BadInput(f"{where} is a damaged gzip file ({_first_line(error)}); compress it again.") from error
+            raise BadInput(
+                f"{where} is a damaged gzip file ({_first_line(error)}); compress it again."
+            ) from error
     if data.startswith(ZIP):
-        raise BadInput(f"{where} is a spreadsheet or a zip archive; export it as CSV, or unpack it.")
-    text, encoding, decisions = decode(data.removesuffix(b"\x1a"), where, encoding)  # which ended files of DOS
+        raise BadInput(
+            f"{where} is a spreadsheet or a zip archive; export it as CSV, or unpack it."
+        )
+    text, encoding, decisions = decode(
+        data.removesuffix(b"\x1a"), where, encoding
+    )  # which ended files of DOS
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if document := DOCUMENT.match(text):
-        kind = "a web page or XML" if document.group().strip().startswith("<") else "JSON"
+        kind = (
+            "a web page or XML" if document.group().strip().startswith("<") else "JSON"
+        )
         raise BadInput(f"{where} is {kind}, not a table of text; export it as CSV.")
-    for pattern, kind in ((STATEMENT, "statements of SQL"), (WEKA, "a file of Weka"), (SPARSE, "a file of LIBSVM")):
+    for pattern, kind in (
+        (STATEMENT, "statements of SQL"),
+        (WEKA, "a file of Weka"),
+        (SPARSE, "a file of LIBSVM"),
+    ):
         if pattern.match(text):
             raise BadInput(f"{where} is {kind}, not a table of text; export it as CSV.")
     if not text.isascii():
@@ -147,10 +180,16 @@ def from_text(data: bytes, path: Path, where: str, encoding: str | None, every_r
     plain, text = text, without_rules(text, decisions)
     rewritten = plain is not text
     if '="' in text:  # formulas by which spreadsheets keep leading zeros
-        text = re.sub(r'(?m)(^|[,;\t|])(?:="([^"\n]*)"|"=""([^"\n]*)""")(?=$|[,;\t|])', r'\1"\2\3"', text)
+        text = re.sub(
+            r'(?m)(^|[,;\t|])(?:="([^"\n]*)"|"=""([^"\n]*)""")(?=$|[,;\t|])',
+            r'\1"\2\3"',
+            text,
+        )
     if not text.strip():
         raise BadInput(f"{where} is empty; name a file with a header line and rows.")
-    declared = re.match(r"\s*\"?sep=(.)\"?[ ;,\t]*\n", text, re.IGNORECASE)  # as Excel reads it
+    declared = re.match(
+        r"\s*\"?sep=(.)\"?[ ;,\t]*\n", text, re.IGNORECASE
+    )  # as Excel reads it
     tabs = "\t" if suffixes[-1:] in ([".tsv"], [".tab"]) else None
     skipped = declared.group().count("\n") if declared else 0
     text = text[declared.end() :] if declared else text
@@ -158,16 +197,18 @@ def from_text(data: bytes, path: Path, where: str, encoding: str | None, every_r
     if separator.isspace() and separator != "\t":
         if '"' in text:
             copy = io.StringIO()
-            csv.writer(copy, "excel-tab", lineterminator="\n", quoting=csv.QUOTE_ALL).writerows(
-                row for _, row in _rows(text, separator)
-            )
+            csv.writer(
+                copy, "excel-tab", lineterminator="\n", quoting=csv.QUOTE_ALL
+            ).writerows(row for _, row in _rows(text, separator))
             text = copy.getvalue()
         else:
             text = re.sub(r"(?m)^[ \t]+|[ \t]+$", "", text)
             text = re.sub(r"[ \t]+" if separator == " " else r" {2,}", "\t", text)
         separator, rewritten = "\t", True
         decisions.append(Decision("file", "Columns are separated by spaces."))
-    table = _from_separated(text, separator, skipped, where, decisions, every_row, spaced=rewritten)
+    table = _from_separated(
+        text, separator, skipped, where, decisions, every_row, spaced=rewritten
+    )
     separator = " " if rewritten else separator
     return replace(table, separator=separator, encoding=encoding, rewritten=rewritten)
 
@@ -175,7 +216,11 @@ def from_text(data: bytes, path: Path, where: str, encoding: str | None, every_r
 def _rows(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
     """Yield the line on which a row ends and its fields, without blank lines."""
     csv.field_size_limit(sys.maxsize)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=separator != "\t")
+    reader = csv.reader(
+        io.StringIO(text, newline=""),
+        delimiter=separator,
+        skipinitialspace=separator != "\t",
+    )
     for row in reader:
         if row:
             yield reader.line_num, row
@@ -200,10 +245,19 @@ def _separator(text: str) -> str:
     if not share_of_best and '"' in head and _quoted_by_spaces(head):
         return " "
     if not share_of_best and '"' not in head:
-        widths = Counter(len(line.split()) for line in head.splitlines() if line.strip())
-        if max(widths) > 1 and (len(widths) == 1 or _rows_are_named([line.split() for line in head.splitlines()])):
+        widths = Counter(
+            len(line.split()) for line in head.splitlines() if line.strip()
+        )
+        if max(widths) > 1 and (
+            len(widths) == 1
+            or _rows_are_named([line.split() for line in head.splitlines()])
+        ):
             return " "
-        widths = Counter(len(re.split(" {2,}", line.strip())) for line in head.splitlines() if line.strip())
+        widths = Counter(
+            len(re.split(" {2,}", line.strip()))
+            for line in head.splitlines()
+            if line.strip()
+        )
         if len(widths) == 1 and max(widths) > 1:
             return "  "
     return best
@@ -228,28 +282,50 @@ def _rows_are_named(rows: Sequence[Sequence[str]]) -> bool:
 
 
 def _from_separated(
-    text: str, separator: str, skipped: int, where: str, decisions: list[Decision], every_row: bool, spaced: bool
+    text: str,
+    separator: str,
+    skipped: int,
+    where: str,
+    decisions: list[Decision],
+    every_row: bool,
+    spaced: bool,
 ) -> LoadedTable:
     """Read text with a separator; `spaced` where spaces separated its columns."""
     head = list(islice(_rows(text, separator), FIRST_ROWS))
     first = header_row([row for _, row in head], decisions)
     line, header = head[first]
     refuse_missing_header(
-        header, [row for _, row in head[first + 1 :]], f"{where} seems to have no header", line + skipped
+        header,
+        [row for _, row in head[first + 1 :]],
+        f"{where} seems to have no header",
+        line + skipped,
     )
     names = header
     body = "".join(islice(io.StringIO(text), line, None))
     widths = Counter(len(row) for _, row in head[first + 1 :])
-    if widths and set(widths) == {len(header) + 1} and len(head) - first > ROWS_WITH_NAMES:
+    if (
+        widths
+        and set(widths) == {len(header) + 1}
+        and len(head) - first > ROWS_WITH_NAMES
+    ):
         if not any(row[-1].strip() for _, row in head[first + 1 :]):
             names = [*header, ""]
-        elif (spaced or _quoted(text, line, body)) and len({row[0] for _, row in head[first + 1 :]}) == widths.total():
+        elif (spaced or _quoted(text, line, body)) and len(
+            {row[0] for _, row in head[first + 1 :]}
+        ) == widths.total():
             names = ["row name", *header]
-            decisions.append(Decision("file", "The header lacks the name of the first column, called 'row name'."))
+            decisions.append(
+                Decision(
+                    "file",
+                    "The header lacks the name of the first column, called 'row name'.",
+                )
+            )
     body = without_remarks(body, separator, len(names), decisions)
     body = with_blank_rows(body, separator, len(names)) if every_row else body
     frame = _by_polars(body, separator, len(names))
-    if frame is None or (frame[:, -1].null_count() and not _regular(body, separator, frame)):
+    if frame is None or (
+        frame[:, -1].null_count() and not _regular(body, separator, frame)
+    ):
         frame = _by_lines(body, separator, len(names), line + skipped, where, decisions)
     _refuse_open_quotes(frame, body, separator, line + skipped, where)
     frame, names = without_second_header(frame, names, decisions)
@@ -265,14 +341,19 @@ def _from_separated(
     )
 
 
-def _refuse_open_quotes(frame: pl.DataFrame, body: str, separator: str, above: int, where: str) -> None:
+def _refuse_open_quotes(
+    frame: pl.DataFrame, body: str, separator: str, above: int, where: str
+) -> None:
     """Refuse quotation marks within quoted fields that join rows, such as "20" LCD" with one that stands for inches."""
     if '"' not in body or frame.width < 2:
         return
     joined = rf"{re.escape(separator)}[^\n]*\n"
     if not any(column.str.contains(joined).any() for column in frame):
         return
-    within = re.compile(rf'(?:^|{re.escape(separator)})"[^"\n]*" *[^"\n{re.escape(separator)} ]', re.MULTILINE)
+    within = re.compile(
+        rf'(?:^|{re.escape(separator)})"[^"\n]*" *[^"\n{re.escape(separator)} ]',
+        re.MULTILINE,
+    )
     if match := within.search(body):
         line = above + body.count("\n", 0, match.end()) + 1
         problem = f"line {line:,} has a quotation mark within quotation marks, which ends the field; double it"
@@ -295,7 +376,12 @@ def _by_polars(body: str, separator: str, width: int) -> pl.DataFrame | None:
         return None
     schema: dict[str, type[pl.DataType]] = {str(i): pl.String for i in range(width)}
     try:
-        return pl.read_csv(io.BytesIO(body.encode()), has_header=False, schema=schema, separator=separator)
+        return pl.read_csv(
+            io.BytesIO(body.encode()),
+            has_header=False,
+            schema=schema,
+            separator=separator,
+        )
     except pl.exceptions.PolarsError:
         return None
 
@@ -306,7 +392,14 @@ def _regular(body: str, separator: str, frame: pl.DataFrame) -> bool:
     return frame.width == 1 or widths == {frame.width: frame.height}
 
 
-def _by_lines(body: str, separator: str, width: int, above: int, where: str, decisions: list[Decision]) -> pl.DataFrame:
+def _by_lines(
+    body: str,
+    separator: str,
+    width: int,
+    above: int,
+    where: str,
+    decisions: list[Decision],
+) -> pl.DataFrame:
     """Read row by row, which tells rows of another length and their lines."""
     rows: list[list[str | None]] = []
     short: list[tuple[int, int, int]] = []
@@ -322,15 +415,26 @@ def _by_lines(body: str, separator: str, width: int, above: int, where: str, dec
             if len(row) < width and not (len(row) == 1 and row[0] is None):
                 short.append((len(rows), line, len(row)))
             rows.append(row + [None] * (width - len(row)))
-            if line - last > 1 and body.count('"') % 2 and last + 1 < line and line >= body.count("\n"):
-                _refuse_rows(where, separator, f"a quotation mark opened in line {above + last + 1} is never closed")
+            if (
+                line - last > 1
+                and body.count('"') % 2
+                and last + 1 < line
+                and line >= body.count("\n")
+            ):
+                _refuse_rows(
+                    where,
+                    separator,
+                    f"a quotation mark opened in line {above + last + 1} is never closed",
+                )
             last = line
     except csv.Error as error:
         _refuse_rows(where, separator, f"line {above + line + 1}: {error}")
     for (row_a, line_a, size_a), (row_b, line_b, size_b) in pairwise(short):
         if row_b == row_a + 1 and size_a + size_b == width + 1:
             _refuse_rows(
-                where, separator, f"lines {above + line_a} and {above + line_b} seem to be one row broken in two"
+                where,
+                separator,
+                f"lines {above + line_a} and {above + line_b} seem to be one row broken in two",
             )
     if short:
         index, line, size = short[0]
@@ -339,7 +443,9 @@ def _by_lines(body: str, separator: str, width: int, above: int, where: str, dec
         sentence = f"{count(len(short), 'row')} {verb} shorter than the header, {first}: the rest counts as missing."
         decisions.append(Decision("file", sentence))
     columns = zip(*rows, strict=True) if rows else [()] * width
-    return pl.DataFrame([pl.Series(str(i), column, dtype=pl.String) for i, column in enumerate(columns)])
+    return pl.DataFrame(
+        [pl.Series(str(i), column, dtype=pl.String) for i, column in enumerate(columns)]
+    )
 
 
 def _refuse_rows(where: str, separator: str, problem: str) -> None:
@@ -353,7 +459,9 @@ def _refuse_rows(where: str, separator: str, problem: str) -> None:
 def _names(header: Iterable[str], decisions: list[Decision]) -> list[str]:
     """Return distinct names: empty ones are numbered, repeated ones counted."""
     names, used = [], Counter[str]()
-    header = [" ".join(name.split()) or f"column {i + 1}" for i, name in enumerate(header)]
+    header = [
+        " ".join(name.split()) or f"column {i + 1}" for i, name in enumerate(header)
+    ]
     present = set(header)
     for name in header:
         used[name] += 1
@@ -364,7 +472,13 @@ def _names(header: Iterable[str], decisions: list[Decision]) -> list[str]:
         present.add(new)
         names.append(new)
         if new != name:
-            decisions.append(Decision("file", f"Another column is named {name!r} and is called {new!r}.", new))
+            decisions.append(
+                Decision(
+                    "file",
+                    f"Another column is named {name!r} and is called {new!r}.",
+                    new,
+                )
+            )
     return names
 
 
@@ -379,7 +493,9 @@ def write_table(frame: pl.DataFrame, path: Path, argument: str = "--out") -> Non
         if path.suffix.lower() == ".parquet":
             frame.write_parquet(temporary)
         else:
-            without_formulas(frame).write_csv(temporary, separator="\t" if path.suffix.lower() == ".tsv" else ",")
+            without_formulas(frame).write_csv(
+                temporary, separator="\t" if path.suffix.lower() == ".tsv" else ","
+            )
         os.replace(temporary, path)
     except OSError as error:
         raise BadInput(
@@ -400,7 +516,10 @@ def without_formulas(frame: pl.DataFrame) -> pl.DataFrame:
     """
     columns = [
         column.to_frame().select(
-            pl.when(column.str.contains(FORMULA) & column.str.strip_chars().cast(pl.Float64, strict=False).is_null())
+            pl.when(
+                column.str.contains(FORMULA)
+                & column.str.strip_chars().cast(pl.Float64, strict=False).is_null()
+            )
             .then("'" + column)
             .otherwise(column)
             .alias(column.name)
@@ -409,18 +528,26 @@ def without_formulas(frame: pl.DataFrame) -> pl.DataFrame:
         else column
         for column in map(_as_text, frame)
     ]
-    return pl.DataFrame({f"'{c.name}" if re.match(FORMULA, c.name) else c.name: c for c in columns})
+    return pl.DataFrame(
+        {f"'{c.name}" if re.match(FORMULA, c.name) else c.name: c for c in columns}
+    )
 
 
 def _as_text(column: pl.Series) -> pl.Series:
     """Return categories as the text by which CSV has them, other columns as they are."""
-    return column.cast(pl.String) if isinstance(column.dtype, pl.Categorical | pl.Enum) else column
+    return (
+        column.cast(pl.String)
+        if isinstance(column.dtype, pl.Categorical | pl.Enum)
+        else column
+    )
 
 
 def check_suffix(path: Path, argument: str = "--out") -> None:
     """Raise `BadInput` where the suffix of a name is not that of a table."""
     if path.suffix.lower() not in (".csv", ".tsv", ".parquet"):
-        raise BadInput(f"{argument} {str(path)!r} must end in .csv, .tsv or .parquet, which chooses the format.")
+        raise BadInput(
+            f"{argument} {str(path)!r} must end in .csv, .tsv or .parquet, which chooses the format."
+        )
 
 
 def _first_line(error: BaseException) -> str:

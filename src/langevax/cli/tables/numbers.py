@@ -73,7 +73,11 @@ def singular(unit: str) -> str:
         >>> [singular(unit) for unit in ("days", "stars", "lbs", "class")]
         ['day', 'star', 'lbs', 'class']
     """
-    return unit[:-1] if len(unit) > 3 and unit.endswith("s") and not unit.endswith("ss") else unit
+    return (
+        unit[:-1]
+        if len(unit) > 3 and unit.endswith("s") and not unit.endswith("ss")
+        else unit
+    )
 
 
 def tidy(words: pl.Series) -> pl.Series:
@@ -85,8 +89,14 @@ def tidy(words: pl.Series) -> pl.Series:
         >>> tidy(pl.Series(["9 s ¹", "39.9 years[1]", "ca. 3358", "'80", "'007", "343 m²"])).to_list()
         ['9 s', '39.9 years', '3358', '80', "'007", '343 m²']
     """
-    plain = words.str.replace_all(r"[\u00a0\u2007\u2009\u202f]", " ").str.replace_all("[−–－‑]", "-")
-    plain = plain.str.replace_all("[’‘´`]", "'").str.replace(FOOTNOTE, "$1").str.replace(BEFORE_BRACKET, "($1")
+    plain = words.str.replace_all(r"[\u00a0\u2007\u2009\u202f]", " ").str.replace_all(
+        "[−–－‑]", "-"
+    )
+    plain = (
+        plain.str.replace_all("[’‘´`]", "'")
+        .str.replace(FOOTNOTE, "$1")
+        .str.replace(BEFORE_BRACKET, "($1")
+    )
     for pattern in ANNOTATED[1:]:
         if plain.str.contains(pattern).any():
             plain = plain.str.replace(pattern, "$1")
@@ -97,10 +107,14 @@ def tidy(words: pl.Series) -> pl.Series:
         if plain.str.contains(pattern).any():
             plain = plain.str.replace(pattern, replacement)
     if plain.str.contains(f"[{OTHER_DIGITS}]").any():
-        plain = plain.str.replace_many(list(OTHER_DIGITS + "٫٬"), list("0123456789" * 3 + ".,"))
+        plain = plain.str.replace_many(
+            list(OTHER_DIGITS + "٫٬"), list("0123456789" * 3 + ".,")
+        )
     if not plain.str.contains("[０-９]").any():
         return plain
-    return plain.str.replace_many([chr(c + 0xFEE0) for c in WIDE], [chr(c) for c in WIDE])
+    return plain.str.replace_many(
+        [chr(c + 0xFEE0) for c in WIDE], [chr(c) for c in WIDE]
+    )
 
 
 @dataclass(frozen=True)
@@ -127,9 +141,13 @@ class NumberParts:
         """Return float64, null where a cell has another shape or another unit."""
         table = self.table
         digits = self.body.str.replace_all(rf"[' {'.' if decimal == ',' else ','}]", "")
-        digits = digits.str.replace(",", ".", literal=True) + table["exponent"].str.replace("[dD]", "e").fill_null("")
+        digits = digits.str.replace(",", ".", literal=True) + table[
+            "exponent"
+        ].str.replace("[dD]", "e").fill_null("")
         numbers = digits.cast(pl.Float64, strict=False) * self.multiples
-        minus = (table["sign"] == "-").fill_null(False) | (table["second"] == "-").fill_null(False)
+        minus = (table["sign"] == "-").fill_null(False) | (
+            table["second"] == "-"
+        ).fill_null(False)
         minus |= table["after"].is_not_null() | table["open"].is_not_null()
         numbers = numbers.zip_with(~minus, -numbers)
         balanced = table["open"].is_null() == table["close"].is_null()
@@ -150,19 +168,32 @@ def take_apart(words: pl.Series, multiples: bool | None = None) -> NumberParts:
         (['$', '', 'kg', ''], [1234.5, -7.0, None, None])
     """
     words = tidy(words)
-    table = words.str.extract_groups(NUMBER).struct.unnest().with_columns(pl.col("body").str.strip_chars())
-    prefix, suffix = table["prefix"].fill_null(""), table["suffix"].fill_null("").str.strip_chars()
-    letters = suffix.is_in(list(MULTIPLES)) & words.str.contains(r"[0-9.,][kKMB]\)?$").fill_null(False)
+    table = (
+        words.str.extract_groups(NUMBER)
+        .struct.unnest()
+        .with_columns(pl.col("body").str.strip_chars())
+    )
+    prefix, suffix = (
+        table["prefix"].fill_null(""),
+        table["suffix"].fill_null("").str.strip_chars(),
+    )
+    letters = suffix.is_in(list(MULTIPLES)) & words.str.contains(
+        r"[0-9.,][kKMB]\)?$"
+    ).fill_null(False)
     bare = letters & (prefix == "")
     thousands = suffix.filter(bare)
     numbers = len(table) - table["body"].null_count()
     if multiples is None:
-        multiples = len(thousands) >= MULTIPLE_SHARE * numbers and set(thousands) != {"B"}
+        multiples = len(thousands) >= MULTIPLE_SHARE * numbers and set(thousands) != {
+            "B"
+        }
     if not multiples:
         letters &= ~bare
     factors = suffix.replace_strict(MULTIPLES, default=1.0, return_dtype=pl.Float64)
     ones = pl.Series([1.0], dtype=pl.Float64)
-    suffix = suffix.zip_with(~letters, pl.Series([""])).str.replace("^(.*[^s].)s$", "${1}")
+    suffix = suffix.zip_with(~letters, pl.Series([""])).str.replace(
+        "^(.*[^s].)s$", "${1}"
+    )
     return NumberParts(table, prefix + suffix, factors.zip_with(letters, ones))
 
 
@@ -183,7 +214,11 @@ def unit_of(parts: NumberParts) -> str | tuple[str, str]:
         return currencies[0]
     if names[0] == PERCENT and bare:
         without = parts.body.filter((parts.units == "") & parts.body.is_not_null())
-        return PERCENT if without.str.contains(r"^0*[.,]?0*$").all() else (PERCENT, "no percent sign")
+        return (
+            PERCENT
+            if without.str.contains(r"^0*[.,]?0*$").all()
+            else (PERCENT, "no percent sign")
+        )
     if not bare:
         return names[0]
     return _with_bare_numbers(parts, names[0]) if names[0] in MIXED_UNITS else ""
@@ -192,8 +227,12 @@ def unit_of(parts: NumberParts) -> str | tuple[str, str]:
 def _with_bare_numbers(parts: NumberParts, unit: str) -> str | tuple[str, str]:
     """Return the unit of a column where some numbers lack it: those have to be among the others."""
     table = pl.DataFrame({"body": parts.body, "unit": parts.units}).drop_nulls()
-    table = table.with_columns(pl.col("body").str.replace(",", ".").cast(pl.Float64, strict=False)).drop_nulls()
-    with_unit, without = (table.filter(pl.col("unit") == name)["body"] for name in (unit, ""))
+    table = table.with_columns(
+        pl.col("body").str.replace(",", ".").cast(pl.Float64, strict=False)
+    ).drop_nulls()
+    with_unit, without = (
+        table.filter(pl.col("unit") == name)["body"] for name in (unit, "")
+    )
     if len(with_unit) < max(FEWEST_WITH_UNIT, len(without)):
         return ""
     low, high = float(with_unit.min()), float(with_unit.max())  # type: ignore[arg-type]
@@ -203,5 +242,9 @@ def _with_bare_numbers(parts: NumberParts, unit: str) -> str | tuple[str, str]:
 
 def decimal_shown(parts: NumberParts) -> Decimal | None:
     """Return the decimal separator that some numbers show and none contradicts."""
-    only: list[Decimal] = [decimal for decimal in NAMES if (parts.fits(decimal) & ~parts.fits(OTHER[decimal])).any()]
+    only: list[Decimal] = [
+        decimal
+        for decimal in NAMES
+        if (parts.fits(decimal) & ~parts.fits(OTHER[decimal])).any()
+    ]
     return only[0] if len(only) == 1 else None

@@ -55,7 +55,12 @@ class Ambiguity:
 
     def as_chosen(self) -> "Ambiguity":
         """Return its readings as the user said."""
-        return replace(self, readings={answer: reading.as_chosen() for answer, reading in self.readings.items()})
+        return replace(
+            self,
+            readings={
+                answer: reading.as_chosen() for answer, reading in self.readings.items()
+            },
+        )
 
     def answered(self, answer: str, why: str = "") -> ReadColumn:
         """Return the reading that an answer leads to, with the reason among its decisions."""
@@ -69,8 +74,16 @@ class Ambiguity:
             f"Column {name!r} holds {noun}: {self.example} is {self.meanings[answer]} and not {self.meanings[other]}, "
             f"{why}; else pass {option('--read', name, other)}."
         )
-        decisions = [decision for decision in reading.decisions if decision.topic == "missing"]
-        return replace(reading, decisions=(*decisions, Decision("dates" if date else "numbers", sentence, name)))
+        decisions = [
+            decision for decision in reading.decisions if decision.topic == "missing"
+        ]
+        return replace(
+            reading,
+            decisions=(
+                *decisions,
+                Decision("dates" if date else "numbers", sentence, name),
+            ),
+        )
 
     @property
     def name(self) -> str:
@@ -79,7 +92,9 @@ class Ambiguity:
 
     def refusal(self) -> str:
         """Return the message where nothing decides."""
-        answers = " or ".join(option("--read", self.name, answer) for answer in self.readings)
+        answers = " or ".join(
+            option("--read", self.name, answer) for answer in self.readings
+        )
         meanings = " or ".join(self.meanings.values())
         return (
             f"column {self.name!r} can be read in two ways: {self.example} is {meanings}, and no value shows which; "
@@ -87,7 +102,9 @@ class Ambiguity:
         )
 
 
-def stray_words(words: pl.Series, good: pl.Series, strays: pl.Series, noun: str) -> Decision:
+def stray_words(
+    words: pl.Series, good: pl.Series, strays: pl.Series, noun: str
+) -> Decision:
     """Return a decision on words that count as missing."""
     present = len(words) - words.null_count()
     verb = "counts" if words.filter(strays).n_unique() == 1 else "count"

@@ -9,7 +9,17 @@ import polars as pl
 
 from langevax.cli.errors import BadInput, count, listing, nearest, quoted
 
-Topic = Literal["file", "missing", "numbers", "dates", "words", "left out", "leak", "mixed", "warning"]
+Topic = Literal[
+    "file",
+    "missing",
+    "numbers",
+    "dates",
+    "words",
+    "left out",
+    "leak",
+    "mixed",
+    "warning",
+]
 
 
 @dataclass(frozen=True)
@@ -73,9 +83,12 @@ def places(words: pl.Series, rows: pl.Series, most: int = 3) -> str:
     """
     indices = rows.arg_true()
     table = pl.DataFrame({"word": words.gather(indices), "row": indices})
-    first = table.group_by("word", maintain_order=True).agg(pl.col("row").first(), pl.len().alias("times"))
+    first = table.group_by("word", maintain_order=True).agg(
+        pl.col("row").first(), pl.len().alias("times")
+    )
     named = [
-        f"{quoted(word)} in {data_row(row)}" + (f" ({times:,} times)" if times > 1 else "")
+        f"{quoted(word)} in {data_row(row)}"
+        + (f" ({times:,} times)" if times > 1 else "")
         for word, row, times in first.head(most).iter_rows()
     ]
     if more := len(first) - len(named):
@@ -92,11 +105,17 @@ def same_but_for_case(words: pl.Series) -> str:
     """
     spellings = words.drop_nulls().unique().alias("word").sort().to_frame()
     lower = spellings["word"].str.to_lowercase()
-    groups = spellings.group_by(lower.str.replace_all(r"\s+", " ").alias("same"), maintain_order=True).all()
+    groups = spellings.group_by(
+        lower.str.replace_all(r"\s+", " ").alias("same"), maintain_order=True
+    ).all()
     groups = groups.filter(pl.col("word").list.len() > 1)
     if not groups.height:
         return ""
-    others = f" (and {count(groups.height - 1, 'other word')} in several spellings)" if groups.height > 1 else ""
+    others = (
+        f" (and {count(groups.height - 1, 'other word')} in several spellings)"
+        if groups.height > 1
+        else ""
+    )
     cased = lower.n_unique() < len(lower)
     spaced = lower.str.replace_all(r"\s+", " ").n_unique() < lower.n_unique()
     where = "case or in spaces" if cased and spaced else "case" if cased else "spaces"
@@ -109,11 +128,15 @@ def first_place(words: pl.Series, rows: pl.Series) -> str:
     return f"{quoted(words[row])} in {data_row(row)}"
 
 
-def check_columns(frame: pl.DataFrame, names: Iterable[str], argument: str = "TABLE", target: str = "") -> None:
+def check_columns(
+    frame: pl.DataFrame, names: Iterable[str], argument: str = "TABLE", target: str = ""
+) -> None:
     """Raise `BadInput` where a table lacks columns that the model was trained on."""
     present, names = set(frame.columns), list(names)
     if missing := [name for name in names if name not in present]:
-        hint = nearest(missing[0], [name for name in frame.columns if name not in (*names, target)])
+        hint = nearest(
+            missing[0], [name for name in frame.columns if name not in (*names, target)]
+        )
         raise BadInput(
             f"{argument} lacks {count(len(missing), 'column')} that the model was trained on: {listing(missing)}; "
             f"{hint if hint.startswith('did') else 'add or rename them.'}"

@@ -26,7 +26,9 @@ FEWEST_PER_VALUE = 2.0  # rows, on average
 LARGEST_SHARE = 0.2  # of the rows, of one value
 FEWEST_DETERMINED = 2  # other columns that are functions of it
 EXPECTED_PAIRS = 20.0  # equal pairs of rows by chance, at least, where none shows that columns belong together
-CLOSE_IN_TIME = 0.02  # share of the variance of a date's ranks that is left among rows of one value
+CLOSE_IN_TIME = (
+    0.02  # share of the variance of a date's ranks that is left among rows of one value
+)
 MOST_TRIED, MOST_COLUMNS, NUM_TREES = 4, 60, 40
 LEAST_LOSS = 0.05  # of the variance of the target; or half as much error again, if it is above a hundredth of it
 LEAST_GROWTH, SMALL_LOSS = 0.5, 0.01
@@ -63,9 +65,18 @@ def repeated_cases(
     if frame.height < FEWEST_ROWS or not 1 < frame.width <= MOST_COLUMNS:
         return []
     rows = np.random.default_rng(random_state).permutation(frame.height)[:MOST_ROWS]
-    fractional = {column.name for column in frame if column.dtype.is_float() and (column % 1 != 0).any()}
-    codes = {column.name: column.rank("dense").fill_null(0).to_numpy().astype(np.int64) for column in frame}
-    outputs = rankdata(outputs[rows], axis=0) if outputs.shape[1] == 1 else outputs[rows]
+    fractional = {
+        column.name
+        for column in frame
+        if column.dtype.is_float() and (column % 1 != 0).any()
+    }
+    codes = {
+        column.name: column.rank("dense").fill_null(0).to_numpy().astype(np.int64)
+        for column in frame
+    }
+    outputs = (
+        rankdata(outputs[rows], axis=0) if outputs.shape[1] == 1 else outputs[rows]
+    )
     outputs = outputs - outputs.mean(0)
     variance = float((outputs**2).sum(1).mean())
     of_what = "of the ranks" if outputs.shape[1] == 1 else "of the classes"
@@ -75,17 +86,37 @@ def repeated_cases(
     by_forest = [(name, "random forest", _forest_errors) for name in candidates[:1]]
     for name, judge, errors in (*by_kernel, *by_forest):
         # a fraction, such as the mean of a school, is known of new values; an id says nothing of them
-        others = [place for column, own in places.items() if column != name or name in fractional for place in own]
+        others = [
+            place
+            for column, own in places.items()
+            if column != name or name in fractional
+            for place in own
+        ]
         groups = np.unique(codes[name][rows], return_inverse=True)[1]
-        if not others or int(groups.max()) + 1 < FEWEST_GROUPS or (suspects and errors is _forest_errors):
+        if (
+            not others
+            or int(groups.max()) + 1 < FEWEST_GROUPS
+            or (suspects and errors is _forest_errors)
+        ):
             continue
         alone = errors(inputs[rows], outputs, np.arange(len(rows)) % FOLDS)
         together = errors(inputs[rows][:, others], outputs, groups % FOLDS)
-        loss, error = (float(number) for number in excess(together, alone, np.ones(len(rows)), groups))
-        least = min(LEAST_LOSS * variance, max(LEAST_GROWTH * float(alone.mean()), SMALL_LOSS * variance))
+        loss, error = (
+            float(number)
+            for number in excess(together, alone, np.ones(len(rows)), groups)
+        )
+        least = min(
+            LEAST_LOSS * variance,
+            max(LEAST_GROWTH * float(alone.mean()), SMALL_LOSS * variance),
+        )
         if loss > max(STANDARD_ERRORS * error, least):
-            name = next(one for one in candidates if _same_groups(codes[one], codes[name]))
-            promised, met = (f"{100 * max(0.0, 1 - e.mean() / variance):.0f} %" for e in (alone, together))
+            name = next(
+                one for one in candidates if _same_groups(codes[one], codes[name])
+            )
+            promised, met = (
+                f"{100 * max(0.0, 1 - e.mean() / variance):.0f} %"
+                for e in (alone, together)
+            )
             sentence = (
                 f"Column {name!r}: rows with the same value are alike. A {judge} explains {promised} of the variance "
                 f"{of_what} on folds at random, and {met} where all rows with the same value are left out together. To "
@@ -96,19 +127,30 @@ def repeated_cases(
     return [max(suspects, key=lambda one: one[0])[1]] if suspects else []
 
 
-def _forest_errors(inputs: np.ndarray, outputs: np.ndarray, fold: np.ndarray) -> np.ndarray:
+def _forest_errors(
+    inputs: np.ndarray, outputs: np.ndarray, fold: np.ndarray
+) -> np.ndarray:
     """Return the squared error of each row by a forest, which sees what is near in time, without the row's fold."""
     errors = np.empty(len(inputs))
     for k in np.unique(fold):
         held, own = fold == k, fold != k
-        forest = RandomForestRegressor(NUM_TREES, min_samples_leaf=2, max_features=1 / 3, random_state=0)
-        predicted = forest.fit(inputs[own], outputs[own].squeeze()).predict(inputs[held]).reshape(held.sum(), -1)
+        forest = RandomForestRegressor(
+            NUM_TREES, min_samples_leaf=2, max_features=1 / 3, random_state=0
+        )
+        predicted = (
+            forest.fit(inputs[own], outputs[own].squeeze())
+            .predict(inputs[held])
+            .reshape(held.sum(), -1)
+        )
         errors[held] = ((outputs[held] - predicted) ** 2).sum(1)
     return errors
 
 
 def _candidates(
-    codes: Mapping[str, np.ndarray], like_ids: Collection[str], fractional: Collection[str], dates: Collection[str]
+    codes: Mapping[str, np.ndarray],
+    like_ids: Collection[str],
+    fractional: Collection[str],
+    dates: Collection[str],
 ) -> list[str]:
     """Return the columns that may say which rows belong together, those that determine most others first.
 
@@ -121,12 +163,28 @@ def _candidates(
             continue
         if name in dates or np.bincount(values).max() > LARGEST_SHARE * len(values):
             continue
-        pairs = (values * (other.max() + 1) + other for column, other in codes.items() if column != name)
+        pairs = (
+            values * (other.max() + 1) + other
+            for column, other in codes.items()
+            if column != name
+        )
         number = sum(len(np.unique(pair)) == sizes[name] for pair in pairs)
-        times = [other for other in codes if other != name and (other in dates or other not in fractional)]
-        is_panel = name not in fractional and any(_never_twice(values, codes[time]) for time in times)
-        is_panel |= name not in fractional and any(_spread(values, codes[date]) < CLOSE_IN_TIME for date in dates)
-        if number >= min(FEWEST_DETERMINED, len(codes) - 1) or name in like_ids or is_panel:
+        times = [
+            other
+            for other in codes
+            if other != name and (other in dates or other not in fractional)
+        ]
+        is_panel = name not in fractional and any(
+            _never_twice(values, codes[time]) for time in times
+        )
+        is_panel |= name not in fractional and any(
+            _spread(values, codes[date]) < CLOSE_IN_TIME for date in dates
+        )
+        if (
+            number >= min(FEWEST_DETERMINED, len(codes) - 1)
+            or name in like_ids
+            or is_panel
+        ):
             determined[name] = number
 
     def rank(name: str) -> tuple[int, int, bool, bool]:
@@ -139,14 +197,22 @@ def _spread(groups: np.ndarray, values: np.ndarray) -> float:
     """Return the share of the variance that is left within groups."""
     sizes = np.bincount(groups)
     means = np.bincount(groups, values) / np.maximum(sizes, 1)
-    within = float(np.sum((values - means[groups]) ** 2)) / max(1, len(values) - int(np.sum(sizes > 0)))
+    within = float(np.sum((values - means[groups]) ** 2)) / max(
+        1, len(values) - int(np.sum(sizes > 0))
+    )
     return within / max(float(np.var(values, ddof=1)), 1e-300)
 
 
 def _never_twice(one: np.ndarray, other: np.ndarray) -> bool:
     """Return whether no pair of values occurs twice, where many would by chance."""
-    by_chance = len(one) ** 2 / 2 * np.prod([np.sum((np.bincount(a) / len(a)) ** 2) for a in (one, other)])
-    return bool(by_chance > EXPECTED_PAIRS) and len(np.unique(one * (other.max() + 1) + other)) == len(one)
+    by_chance = (
+        len(one) ** 2
+        / 2
+        * np.prod([np.sum((np.bincount(a) / len(a)) ** 2) for a in (one, other)])
+    )
+    return bool(by_chance > EXPECTED_PAIRS) and len(
+        np.unique(one * (other.max() + 1) + other)
+    ) == len(one)
 
 
 def _same_groups(one: np.ndarray, other: np.ndarray) -> bool:

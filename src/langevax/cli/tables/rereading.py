@@ -9,14 +9,23 @@ from langevax.cli.errors import BadInput, count
 from langevax.cli.tables.columns import plain_columns, words_of
 from langevax.cli.tables.dates import EITHER, days_of
 from langevax.cli.tables.inference import BOUND, FIRST
-from langevax.cli.tables.numbers import CURRENCY, NAMES, OTHER, UNITS, decimal_shown, take_apart
+from langevax.cli.tables.numbers import (
+    CURRENCY,
+    NAMES,
+    OTHER,
+    UNITS,
+    decimal_shown,
+    take_apart,
+)
 from langevax.cli.tables.records import first_place, places
 from langevax.cli.tables.styles import Style, as_words, parse
 
 FEWEST_UNREADABLE = 5  # values of a column, at least, none of which can be read, so that a table is refused
 
 
-def reread(frame: pl.DataFrame, styles: Mapping[str, Style]) -> tuple[list[pl.Series], list[str]]:
+def reread(
+    frame: pl.DataFrame, styles: Mapping[str, Style]
+) -> tuple[list[pl.Series], list[str]]:
     """Return columns of numbers and dates as float64, null where missing, and notes for the user.
 
     Args:
@@ -29,7 +38,9 @@ def reread(frame: pl.DataFrame, styles: Mapping[str, Style]) -> tuple[list[pl.Se
         ([[1.5, None], [2.0, None]], ["Column 'y': 1 non-numeric value counted as missing ('high' in data row 2)."])
     """
     columns, notes = [], []
-    plain = plain_columns(words_of(frame.select(name for name in frame.columns if name not in styles)))
+    plain = plain_columns(
+        words_of(frame.select(name for name in frame.columns if name not in styles))
+    )
     for column in frame:
         name, style = column.name, styles.get(column.name, Style("numeric"))
         if (reading := plain.get(name)) is not None:
@@ -43,7 +54,9 @@ def reread(frame: pl.DataFrame, styles: Mapping[str, Style]) -> tuple[list[pl.Se
     return columns, notes
 
 
-def _refuse_other_notation(name: str, style: Style, words: pl.Series, strange: pl.Series) -> None:
+def _refuse_other_notation(
+    name: str, style: Style, words: pl.Series, strange: pl.Series
+) -> None:
     """Refuse cells that say something in another notation than training's: a date, a number in a unit, a bound."""
     place = first_place(words, strange)
     if style.kind == "date" and style.order in EITHER:
@@ -62,8 +75,19 @@ def _refuse_other_notation(name: str, style: Style, words: pl.Series, strange: p
             "them."
         )
     units = take_apart(words, style.multiples).units
-    in_another = strange & (units != "") & (units != style.unit) & take_apart(words).body.is_not_null()
-    known = in_another & units.is_in([unit for unit in units.unique() if unit in UNITS or re.fullmatch(CURRENCY, unit)])
+    in_another = (
+        strange
+        & (units != "")
+        & (units != style.unit)
+        & take_apart(words).body.is_not_null()
+    )
+    known = in_another & units.is_in(
+        [
+            unit
+            for unit in units.unique()
+            if unit in UNITS or re.fullmatch(CURRENCY, unit)
+        ]
+    )
     if known.any():
         training = f"{style.unit!r}" if style.unit else "no unit"
         raise BadInput(
@@ -77,15 +101,24 @@ def infinite_values(name: str, number: int) -> str:
     return f"Column {name!r}: {count(number, 'infinite value')} counted as missing."
 
 
-def unreadable_values(name: str, style: Style, words: pl.Series, values: pl.Series) -> list[str]:
+def unreadable_values(
+    name: str, style: Style, words: pl.Series, values: pl.Series
+) -> list[str]:
     """Return a note on cells that cannot be read as in training; refuse a column of which none can."""
     infinite = words.cast(pl.Float64, strict=False).is_finite().not_().fill_null(False)
-    strange = words.is_not_null() & values.is_null() & ~(infinite & pl.Series([style.kind == "numeric"]))
+    strange = (
+        words.is_not_null()
+        & values.is_null()
+        & ~(infinite & pl.Series([style.kind == "numeric"]))
+    )
     number = int(strange.sum())
     if not number:
         return []
     _refuse_other_notation(name, style, words, strange)
-    where, noun = places(words, strange, most=1), {"numeric": "numbers", "date": "dates"}[style.kind]
+    where, noun = (
+        places(words, strange, most=1),
+        {"numeric": "numbers", "date": "dates"}[style.kind],
+    )
     if style.kind == "numeric":
         parts, decimal = take_apart(words), style.decimal
         if not style.whole and decimal_shown(parts) not in (None, decimal):
@@ -98,4 +131,6 @@ def unreadable_values(name: str, style: Style, words: pl.Series, values: pl.Seri
             f"TABLE has no {noun} in column {name!r} that are written as in training, but {where}; correct it."
         )
     kind = "numeric" if style.kind == "numeric" else "date"
-    return [f"Column {name!r}: {count(number, f'non-{kind} value')} counted as missing ({where})."]
+    return [
+        f"Column {name!r}: {count(number, f'non-{kind} value')} counted as missing ({where})."
+    ]

@@ -19,12 +19,23 @@ from sklearn.preprocessing import OneHotEncoder
 
 from langevax._version import __version__
 from langevax.cli.errors import BadInput, count, listing
-from langevax.cli.tables.columns import constant, plain_columns, stands_for_missing, words_of
+from langevax.cli.tables.columns import (
+    constant,
+    plain_columns,
+    stands_for_missing,
+    words_of,
+)
 from langevax.cli.tables.curves import LongCurves, WideCurves
 from langevax.cli.tables.cycles import Cycle, position
 from langevax.cli.tables.exposures import check_new_exposure, check_new_offset
 from langevax.cli.tables.inference import ReadColumn
-from langevax.cli.tables.records import Decision, Examples, check_columns, option, same_but_for_case
+from langevax.cli.tables.records import (
+    Decision,
+    Examples,
+    check_columns,
+    option,
+    same_but_for_case,
+)
 from langevax.cli.tables.rereading import infinite_values, unreadable_values
 from langevax.cli.tables.styles import Kind, Style, as_words, parse
 from langevax.data.integrity import HASH, hash_of
@@ -61,11 +72,21 @@ class Column:
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
         """Read what `asdict` returned and JSON stored."""
-        missing, fill, categories = (content[name] for name in ("missing", "fill", "categories"))
+        missing, fill, categories = (
+            content[name] for name in ("missing", "fill", "categories")
+        )
         low, high = content.get("span") or (None, None)
         span = None if low is None or high is None else (float(low), float(high))
         cycles = tuple(content.get("cycles", ()))
-        return cls(content["name"], Style(**content["style"]), missing, fill, tuple(categories), span, cycles)
+        return cls(
+            content["name"],
+            Style(**content["style"]),
+            missing,
+            fill,
+            tuple(categories),
+            span,
+            cycles,
+        )
 
     def outside(self, values: pl.Series) -> int:
         """Return how many numbers are beyond those of the training rows by more than a tenth of their span.
@@ -99,24 +120,43 @@ class Encoder:
     """
 
     def __init__(self, columns: Sequence[Column]):
-        self.numbers: list[Column] = [column for column in columns if column.kind != "categorical"]
-        self.words: list[Column] = [column for column in columns if column.kind == "categorical"]
+        self.numbers: list[Column] = [
+            column for column in columns if column.kind != "categorical"
+        ]
+        self.words: list[Column] = [
+            column for column in columns if column.kind == "categorical"
+        ]
         imputer = SimpleImputer(strategy="median", add_indicator=True)
         categories: Any = [_categories(column) for column in self.words]
-        one_hot = OneHotEncoder(categories=categories, handle_unknown="ignore", sparse_output=False)
-        numbers, words = len(self.numbers), len(self.words)  # positions, since names are searched for one by one
-        parts = [("numbers", imputer, range(numbers)), ("words", one_hot, range(numbers, numbers + words))]
+        one_hot = OneHotEncoder(
+            categories=categories, handle_unknown="ignore", sparse_output=False
+        )
+        numbers, words = (
+            len(self.numbers),
+            len(self.words),
+        )  # positions, since names are searched for one by one
+        parts = [
+            ("numbers", imputer, range(numbers)),
+            ("words", one_hot, range(numbers, numbers + words)),
+        ]
         self.transformer: ColumnTransformer = ColumnTransformer(
             [(name, part, list(places)) for name, part, places in parts if places]
         )
         self.transformer.fit(self._two_rows())
-        self._waves: list[tuple[int, Cycle]] = [(i, cycle) for i, c in enumerate(self.numbers) for cycle in c.cycles]
+        self._waves: list[tuple[int, Cycle]] = [
+            (i, cycle) for i, c in enumerate(self.numbers) for cycle in c.cycles
+        ]
         self.names: tuple[str, ...] = tuple(name for _, name in self._inputs())
 
     def __call__(self, frame: pl.DataFrame) -> np.ndarray:
         ordered = frame.select(column.name for column in [*self.numbers, *self.words])
         encoded = np.asarray(self.transformer.transform(ordered), np.float64)
-        return np.hstack([encoded, *(position(encoded[:, place], cycle) for place, cycle in self._waves)])
+        return np.hstack(
+            [
+                encoded,
+                *(position(encoded[:, place], cycle) for place, cycle in self._waves),
+            ]
+        )
 
     @property
     def groups(self) -> dict[str, list[int]]:
@@ -132,7 +172,10 @@ class Encoder:
         cycles: dict[str, dict[Cycle, tuple[int, int]]] = {}
         first = len(self.names) - 2 * len(self._waves)
         for i, (place, cycle) in enumerate(self._waves):
-            cycles.setdefault(self.numbers[place].name, {})[cycle] = (first + 2 * i, first + 2 * i + 1)
+            cycles.setdefault(self.numbers[place].name, {})[cycle] = (
+                first + 2 * i,
+                first + 2 * i + 1,
+            )
         return cycles
 
     @property
@@ -142,9 +185,16 @@ class Encoder:
 
     def _inputs(self) -> list[tuple[Column, str]]:
         numbers = [(column, column.name) for column in self.numbers]
-        indicators = [(column, f"{column.name} missing") for column in self.numbers if column.missing]
+        indicators = [
+            (column, f"{column.name} missing")
+            for column in self.numbers
+            if column.missing
+        ]
         categories = [
-            (column, f"{column.name} missing" if word is None else f"{column.name}={word}")
+            (
+                column,
+                f"{column.name} missing" if word is None else f"{column.name}={word}",
+            )
             for column in self.words
             for word in _categories(column)
         ]
@@ -157,9 +207,18 @@ class Encoder:
 
     def _two_rows(self) -> pl.DataFrame:
         """Return the fill values, and the same with missing values where training rows had them."""
-        fill = np.array([[c.fill for c in self.numbers], [None if c.missing else c.fill for c in self.numbers]], float)
+        fill = np.array(
+            [
+                [c.fill for c in self.numbers],
+                [None if c.missing else c.fill for c in self.numbers],
+            ],
+            float,
+        )
         numbers = pl.DataFrame(fill, schema=[c.name for c in self.numbers])
-        words = [pl.Series(c.name, [_categories(c)[0]] * 2, dtype=pl.String) for c in self.words]
+        words = [
+            pl.Series(c.name, [_categories(c)[0]] * 2, dtype=pl.String)
+            for c in self.words
+        ]
         return numbers.hstack(words)
 
 
@@ -190,9 +249,20 @@ class Schema:
         """Read what `asdict` returned and JSON stored."""
         columns = tuple(Column.from_json(column) for column in content["columns"])
         decisions = tuple(Decision(**decision) for decision in content["decisions"])
-        classes, never_negative = tuple(content["classes"]), content.get("never_negative", False)
+        classes, never_negative = (
+            tuple(content["classes"]),
+            content.get("never_negative", False),
+        )
         known = content.get("exposure", ""), content.get("offset", "")
-        return cls(content["target"], content["task"], classes, columns, decisions, never_negative, *known)
+        return cls(
+            content["target"],
+            content["task"],
+            classes,
+            columns,
+            decisions,
+            never_negative,
+            *known,
+        )
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -207,16 +277,26 @@ class Schema:
         if self.offset:
             check_new_offset(converted[self.offset])
         known = {column.name for column in self.columns} | {self.target}
-        known |= {decision.column for decision in self.decisions if decision.topic == "left out"}
+        known |= {
+            decision.column
+            for decision in self.decisions
+            if decision.topic == "left out"
+        }
         if extra := [name for name in frame.columns if name not in known]:
             notes.insert(0, f"Ignored, unknown to the model: {listing(extra)}.")
         return Examples(Encoder(self.columns)(converted), pl.DataFrame(), notes)
 
-    def convert(self, frame: pl.DataFrame, argument: str = "TABLE") -> tuple[pl.DataFrame, list[str]]:
+    def convert(
+        self, frame: pl.DataFrame, argument: str = "TABLE"
+    ) -> tuple[pl.DataFrame, list[str]]:
         """Return the columns of the schema as numbers and words, read as in training, and notes for the user."""
-        check_columns(frame, [column.name for column in self.columns], argument, self.target)
+        check_columns(
+            frame, [column.name for column in self.columns], argument, self.target
+        )
         notes, converted, imputed, outside = [], [], {}, []
-        numbers = [column.name for column in self.columns if column.style == Style("numeric")]
+        numbers = [
+            column.name for column in self.columns if column.style == Style("numeric")
+        ]
         plain = plain_columns(words_of(frame.select(numbers)))
         for column in self.columns:
             if (reading := plain.get(column.name)) is not None:
@@ -229,14 +309,28 @@ class Schema:
             if column.kind != "categorical" and values.null_count():
                 imputed[column.name] = values.null_count()
             if (number := column.outside(values)) and column.span:
-                outside.append(f"{column.name!r} ({count(number, 'row')}; trained on {_span(*column.span)})")
+                outside.append(
+                    f"{column.name!r} ({count(number, 'row')}; trained on {_span(*column.span)})"
+                )
         if imputed:
-            columns = ", ".join(f"{name!r} ({number:,})" for name, number in list(imputed.items())[:6])
-            more = f" and {count(len(imputed) - 6, 'more column')}" if len(imputed) > 6 else ""
+            columns = ", ".join(
+                f"{name!r} ({number:,})" for name, number in list(imputed.items())[:6]
+            )
+            more = (
+                f" and {count(len(imputed) - 6, 'more column')}"
+                if len(imputed) > 6
+                else ""
+            )
             total = count(sum(imputed.values()), "missing value")
-            notes.append(f"{total} replaced by the median of the training rows: {columns}{more}.")
+            notes.append(
+                f"{total} replaced by the median of the training rows: {columns}{more}."
+            )
         if outside:
-            more = f" and {count(len(outside) - 6, 'more column')}" if len(outside) > 6 else ""
+            more = (
+                f" and {count(len(outside) - 6, 'more column')}"
+                if len(outside) > 6
+                else ""
+            )
             notes.append(
                 f"Outside of what the training rows have: {', '.join(outside[:6])}{more}. Do not trust predictions and "
                 "intervals there."
@@ -249,7 +343,10 @@ def _span(low: float, high: float) -> str:
 
 
 def useful(
-    frame: pl.DataFrame, readings: Sequence[ReadColumn], keep: Container[str] = (), rows: np.ndarray | None = None
+    frame: pl.DataFrame,
+    readings: Sequence[ReadColumn],
+    keep: Container[str] = (),
+    rows: np.ndarray | None = None,
 ) -> tuple[pl.DataFrame, dict[str, Style], list[Decision]]:
     """Return the useful columns as numbers and words, how they are written, and decisions on all columns.
 
@@ -263,50 +360,98 @@ def useful(
     shorter = rows is not None and len(rows) < frame.height
     for series, reading in zip(frame, readings, strict=True):
         name = series.name
-        values = reading.values[rows.tolist()] if rows is not None and shorter else reading.values
+        values = (
+            reading.values[rows.tolist()]
+            if rows is not None and shorter
+            else reading.values
+        )
         forced = reading.identifies_rows and name in keep
-        useless = constant(values) if forced or (shorter and not reading.useless) else reading.useless
+        useless = (
+            constant(values)
+            if forced or (shorter and not reading.useless)
+            else reading.useless
+        )
         if useless:
-            remedy = f"; use it with {option('--keep', name)}" if reading.identifies_rows and not forced else ""
-            decisions += [decision for decision in reading.decisions if decision.topic == "mixed"]
-            decisions.append(Decision("left out", f"Column {name!r} is left out: {useless}{remedy}.", name))
+            remedy = (
+                f"; use it with {option('--keep', name)}"
+                if reading.identifies_rows and not forced
+                else ""
+            )
+            decisions += [
+                decision for decision in reading.decisions if decision.topic == "mixed"
+            ]
+            decisions.append(
+                Decision(
+                    "left out", f"Column {name!r} is left out: {useless}{remedy}.", name
+                )
+            )
             continue
         columns.append(values.alias(name))
         styles[name] = reading.style
         decisions += reading.decisions
         if reading.resembles_id and name not in keep:
-            decisions.append(Decision("numbers", f"Column {name!r} {reading.resembles_id}.", name))
+            decisions.append(
+                Decision("numbers", f"Column {name!r} {reading.resembles_id}.", name)
+            )
         if reading.kind == "categorical" and (differ := same_but_for_case(values)):
             remedy = f"spell them alike if they are one, or pass {option('--read', name, 'ignore-case')}"
-            sentence = f"Column {name!r}: {differ} and are categories of their own; {remedy}."
+            sentence = (
+                f"Column {name!r}: {differ} and are categories of their own; {remedy}."
+            )
             decisions.append(Decision("words", sentence, name))
         if reading.kind != "categorical" and (
-            far := stands_for_missing(values, reading.kind == "date" and not reading.style.clock)
+            far := stands_for_missing(
+                values, reading.kind == "date" and not reading.style.clock
+            )
         ):
             sentence = f"Column {name!r}: {far}; if it stands for a missing value, empty these cells."
             decisions.append(Decision("missing", sentence, name))
         if reading.infinite:
-            decisions.append(Decision("missing", infinite_values(name, reading.infinite), name))
+            decisions.append(
+                Decision("missing", infinite_values(name, reading.infinite), name)
+            )
     return pl.DataFrame(columns), styles, decisions
 
 
-def learn(frame: pl.DataFrame, styles: dict[str, Style]) -> tuple[tuple[Column, ...], list[Decision]]:
+def learn(
+    frame: pl.DataFrame, styles: dict[str, Style]
+) -> tuple[tuple[Column, ...], list[Decision]]:
     """Return the schema of the training rows of columns that `useful` returned, and decisions on categories."""
     columns, decisions = [], []
-    numeric = frame.select(name for name, style in styles.items() if style.kind != "categorical")
+    numeric = frame.select(
+        name for name, style in styles.items() if style.kind != "categorical"
+    )
     statistics = (
-        of_all.rows()[0] if numeric.width else () for of_all in (numeric.median(), numeric.min(), numeric.max())
+        of_all.rows()[0] if numeric.width else ()
+        for of_all in (numeric.median(), numeric.min(), numeric.max())
     )
     of_numbers = dict(zip(numeric.columns, zip(*statistics, strict=True), strict=True))
     for values in frame:
         name, style, missing = values.name, styles[values.name], values.null_count() > 0
         if (numbers := of_numbers.get(name)) is not None:
-            fill, low, high = (value if isinstance(value, float) else 0.0 for value in numbers)
-            columns.append(Column(name, style, missing, fill, span=(low, high) if style.kind == "numeric" else None))
+            fill, low, high = (
+                value if isinstance(value, float) else 0.0 for value in numbers
+            )
+            columns.append(
+                Column(
+                    name,
+                    style,
+                    missing,
+                    fill,
+                    span=(low, high) if style.kind == "numeric" else None,
+                )
+            )
             continue
-        frequent = values.drop_nulls().alias("word").value_counts().sort(["count", "word"], descending=[True, False])
+        frequent = (
+            values.drop_nulls()
+            .alias("word")
+            .value_counts()
+            .sort(["count", "word"], descending=[True, False])
+        )
         categories = frequent["word"].head(MAX_CATEGORIES).to_list()
-        columns.append(Column(name, style, missing, categories=tuple(sorted(categories))))
+        columns.append(
+            Column(name, style, missing, categories=tuple(sorted(categories)))
+        )
         if len(frequent) > len(categories):
             rows = int(frequent["count"].tail(len(frequent) - len(categories)).sum())
             sentence = (
@@ -317,7 +462,9 @@ def learn(frame: pl.DataFrame, styles: dict[str, Style]) -> tuple[tuple[Column, 
     return tuple(columns), decisions
 
 
-def _differences(column: Column, original: pl.Series, values: pl.Series, infinite: int) -> list[str]:
+def _differences(
+    column: Column, original: pl.Series, values: pl.Series, infinite: int
+) -> list[str]:
     """Return notes on values that the training rows did not have."""
     notes = []
     if infinite:
@@ -340,7 +487,9 @@ def _differences(column: Column, original: pl.Series, values: pl.Series, infinit
                 f"encoded as none of its categories.{of_case}"
             )
     elif values.null_count() > infinite:
-        notes += unreadable_values(column.name, column.style, as_words(original), values)
+        notes += unreadable_values(
+            column.name, column.style, as_words(original), values
+        )
     if values.null_count() and not column.missing and column.kind == "categorical":
         notes.append(
             f"Column {column.name!r}: {count(values.null_count(), 'missing value')}, which no training row had; "
@@ -350,15 +499,27 @@ def _differences(column: Column, original: pl.Series, values: pl.Series, infinit
 
 
 AnySchema = Schema | WideCurves | LongCurves
-KINDS: dict[str, type[AnySchema]] = {"columns": Schema, "wide curves": WideCurves, "long curves": LongCurves}
+KINDS: dict[str, type[AnySchema]] = {
+    "columns": Schema,
+    "wide curves": WideCurves,
+    "long curves": LongCurves,
+}
 
 
 def write_schema(schema: AnySchema, path: Path, model: str = "") -> None:
     """Write a schema as JSON; `model` is the hash of the model that it belongs to."""
     (kind,) = (name for name, type_ in KINDS.items() if isinstance(schema, type_))
-    content = {"format": FORMAT, "langevax": __version__, "model": model, "kind": kind, **asdict(schema)}
+    content = {
+        "format": FORMAT,
+        "langevax": __version__,
+        "model": model,
+        "kind": kind,
+        **asdict(schema),
+    }
     content[HASH] = hash_of(content)
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_text(
+        json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
 
 
 def read_schema(path: Path, model: str = "") -> AnySchema:
@@ -367,16 +528,22 @@ def read_schema(path: Path, model: str = "") -> AnySchema:
         content = json.loads(path.read_text(encoding="utf-8"))
         version, written_by = content["format"], content["langevax"]
         if version not in READABLE:
-            raise BadInput(f"MODEL {str(path)!r} has format {version}; read it with langevax {written_by}.")
+            raise BadInput(
+                f"MODEL {str(path)!r} has format {version}; read it with langevax {written_by}."
+            )
         if content[HASH] != hash_of(content):
-            raise BadInput(f"MODEL {str(path)!r} is damaged: its content is not what was saved; copy it or fit again.")
+            raise BadInput(
+                f"MODEL {str(path)!r} is damaged: its content is not what was saved; copy it or fit again."
+            )
         if content["model"] != model:
             raise BadInput(
                 f"MODEL {str(path)!r} belongs to another model than the one beside it; copy the whole folder of a fit."
             )
         return KINDS[content["kind"]].from_json(content)
     except OSError as error:
-        raise BadInput(f"MODEL {str(path)!r} cannot be read ({error.strerror}).") from error
+        raise BadInput(
+            f"MODEL {str(path)!r} cannot be read ({error.strerror})."
+        ) from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         if isinstance(error, BadInput):
             raise

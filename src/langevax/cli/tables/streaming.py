@@ -18,7 +18,13 @@ from langevax.cli.tables.decoding import BYTE_ORDER_MARKS
 from langevax.cli.tables.files import GZIP, PARQUET, LoadedTable, from_text
 from langevax.cli.tables.inference import ReadColumn
 from langevax.cli.tables.records import Decision, data_row, option
-from langevax.cli.tables.styles import STAND_FOR_MISSING, Choices, Style, as_words, parse
+from langevax.cli.tables.styles import (
+    STAND_FOR_MISSING,
+    Choices,
+    Style,
+    as_words,
+    parse,
+)
 from langevax.data.files import Reader, TextLayout
 
 HEAD_BYTES = 4 << 20  # by which a file is read
@@ -41,9 +47,15 @@ def first_rows(path: Path, folder: Path, encoding: str | None = None) -> FirstRo
         start = stream.read(4)
     if start == PARQUET:
         try:
-            frame = pl.scan_parquet(path, glob=False, hive_partitioning=False).head(HEAD_ROWS).collect()
+            frame = (
+                pl.scan_parquet(path, glob=False, hive_partitioning=False)
+                .head(HEAD_ROWS)
+                .collect()
+            )
         except pl.exceptions.PolarsError as error:
-            raise BadInput(f"TABLE {str(path)!r} is not a valid Parquet file; export it again.") from error
+            raise BadInput(
+                f"TABLE {str(path)!r} is not a valid Parquet file; export it again."
+            ) from error
         return FirstRows(LoadedTable(frame), None)
     gzipped = start.startswith(GZIP)
     try:
@@ -51,18 +63,39 @@ def first_rows(path: Path, folder: Path, encoding: str | None = None) -> FirstRo
             data = stream.read(HEAD_BYTES)
             complete = not stream.read(1)
     except (OSError, EOFError) as error:
-        raise BadInput(f"TABLE {str(path)!r} cannot be read ({error}); export it again.") from error
-    table = from_text(data if complete else _whole_rows(data), path, f"TABLE {str(path)!r}", encoding, every_row=True)
+        raise BadInput(
+            f"TABLE {str(path)!r} cannot be read ({error}); export it again."
+        ) from error
+    table = from_text(
+        data if complete else _whole_rows(data),
+        path,
+        f"TABLE {str(path)!r}",
+        encoding,
+        every_row=True,
+    )
     if table.totals is not None and table.totals.height:
-        label, rows = next(cell for cell in table.totals.row(0) if (cell or "").strip()), table.totals.height
+        label, rows = (
+            next(cell for cell in table.totals.row(0) if (cell or "").strip()),
+            table.totals.height,
+        )
         which = count(rows, "row of a total", "rows of totals")
-        raise BadInput(f"TABLE {str(path)!r} has {which}, such as {label!r}, which would be read as data; delete them.")
+        raise BadInput(
+            f"TABLE {str(path)!r} has {which}, such as {label!r}, which would be read as data; delete them."
+        )
     if table.rewritten:
-        raise BadInput(f"TABLE {str(path)!r} has columns separated by spaces or frames; export it as CSV.")
+        raise BadInput(
+            f"TABLE {str(path)!r} has columns separated by spaces or frames; export it as CSV."
+        )
     text = path
-    if table.encoding.lower() not in ("utf-8", "utf8", "utf-8-sig") or b"\r" in data.replace(b"\r\n", b""):
+    if table.encoding.lower() not in (
+        "utf-8",
+        "utf8",
+        "utf-8-sig",
+    ) or b"\r" in data.replace(b"\r\n", b""):
         text = _in_utf8(path, folder, table.encoding, gzipped)
-    return FirstRows(table, TextLayout(text, table.frame.columns, table.above, table.separator))
+    return FirstRows(
+        table, TextLayout(text, table.frame.columns, table.above, table.separator)
+    )
 
 
 def _whole_rows(data: bytes) -> bytes:
@@ -80,7 +113,9 @@ def _in_utf8(path: Path, folder: Path, encoding: str, gzipped: bool) -> Path:
     target = folder / f"{path.name}.utf8"
     try:
         with (
-            gzip.open(path, "rt", encoding=encoding) if gzipped else path.open(encoding=encoding) as stream,
+            gzip.open(path, "rt", encoding=encoding)
+            if gzipped
+            else path.open(encoding=encoding) as stream,
             target.open("w", encoding="utf-8", newline="\n") as copy,
         ):
             shutil.copyfileobj(stream, copy, BLOCK)
@@ -91,17 +126,34 @@ def _in_utf8(path: Path, folder: Path, encoding: str, gzipped: bool) -> Path:
     return target
 
 
-def readings_of_head(table: LoadedTable, choices: Choices, drop: Sequence[str]) -> dict[str, ReadColumn]:
+def readings_of_head(
+    table: LoadedTable, choices: Choices, drop: Sequence[str]
+) -> dict[str, ReadColumn]:
     """Return how the columns of the first rows are read; raise `BadInput` where one holds words."""
     frame = table.frame.drop(drop)
-    readings = dict(zip(frame.columns, read_columns(frame, choices, table.separator), strict=True))
-    words = {name: reading for name, reading in readings.items() if reading.kind == "categorical"}
-    words = {name: reading for name, reading in words.items() if not _opposites(reading)}
-    words = {name: reading for name, reading in words.items() if as_words(frame[name]).is_not_null().any()}
+    readings = dict(
+        zip(frame.columns, read_columns(frame, choices, table.separator), strict=True)
+    )
+    words = {
+        name: reading
+        for name, reading in readings.items()
+        if reading.kind == "categorical"
+    }
+    words = {
+        name: reading for name, reading in words.items() if not _opposites(reading)
+    }
+    words = {
+        name: reading
+        for name, reading in words.items()
+        if as_words(frame[name]).is_not_null().any()
+    }
     if words:
         name = next(iter(words))
         strange = as_words(frame[name])
-        if (others := strange.is_not_null() & strange.cast(pl.Float64, strict=False).is_null()).any():
+        if (
+            others := strange.is_not_null()
+            & strange.cast(pl.Float64, strict=False).is_null()
+        ).any():
             row = int(others.arg_true()[0])
         else:
             row = int(strange.is_not_null().arg_true()[0])
@@ -113,7 +165,10 @@ def readings_of_head(table: LoadedTable, choices: Choices, drop: Sequence[str]) 
 
 
 def _opposites(reading: ReadColumn) -> bool:
-    return bool(reading.style.truth) or set(reading.values.drop_nulls().unique()) == {"true", "false"}
+    return bool(reading.style.truth) or set(reading.values.drop_nulls().unique()) == {
+        "true",
+        "false",
+    }
 
 
 def decisions_on(readings: Mapping[str, ReadColumn]) -> list[Decision]:
@@ -123,11 +178,15 @@ def decisions_on(readings: Mapping[str, ReadColumn]) -> list[Decision]:
         decisions += reading.decisions
         if _opposites(reading):
             first, second = (reading.style.truth or "true/false").split("/")
-            decisions.append(Decision("words", f"Column {name!r}: {first!r} is 1 and {second!r} is 0.", name))
-        if reading.identifies_rows:
-            sentence = (
-                f"Column {name!r} is an input although {reading.useless}; leave it out with {option('--drop', name)}."
+            decisions.append(
+                Decision(
+                    "words",
+                    f"Column {name!r}: {first!r} is 1 and {second!r} is 0.",
+                    name,
+                )
             )
+        if reading.identifies_rows:
+            sentence = f"Column {name!r} is an input although {reading.useless}; leave it out with {option('--drop', name)}."
             decisions.append(Decision("left out", sentence, name))
     return decisions
 
@@ -140,8 +199,12 @@ def reader(reading: ReadColumn, missing: bool) -> Reader:
         missing: whether cells may be missing.
     """
     truth = reading.style.truth or ("true/false" if _opposites(reading) else "")
-    style = reading.style if truth or reading.kind != "categorical" else Style("numeric")  # without a value so far
-    style = replace(style, whole=False)  # blocks of rows may not differ in their decimal separator
+    style = (
+        reading.style if truth or reading.kind != "categorical" else Style("numeric")
+    )  # without a value so far
+    style = replace(
+        style, whole=False
+    )  # blocks of rows may not differ in their decimal separator
 
     def read(column: pl.Series, start: int) -> pl.Series:
         if style == Style("numeric") and column.dtype == pl.String:
@@ -152,9 +215,13 @@ def reader(reading: ReadColumn, missing: bool) -> Reader:
         words = as_words(column, style)
         if truth:
             words = as_words(column)
-            values = values.replace_strict(_codes(truth), default=None, return_dtype=pl.Float64)
+            values = values.replace_strict(
+                _codes(truth), default=None, return_dtype=pl.Float64
+            )
         if values.has_nulls():
-            _refuse(column.name, style, words.alias(column.name), values, start, missing)
+            _refuse(
+                column.name, style, words.alias(column.name), values, start, missing
+            )
         return values
 
     return read
@@ -165,12 +232,27 @@ def _codes(truth: str) -> dict[str, float]:
     return {first: 1.0, second: 0.0}
 
 
-def _refuse(name: str, style: Style, words: pl.Series, values: pl.Series, start: int, missing: bool) -> None:
+def _refuse(
+    name: str,
+    style: Style,
+    words: pl.Series,
+    values: pl.Series,
+    start: int,
+    missing: bool,
+) -> None:
     """Raise `BadInput` on a cell that is not written as the first rows are, or that is missing and may not be."""
     lower = words.str.to_lowercase()
-    stands = lower.is_in(list(STAND_FOR_MISSING)) | words.cast(pl.Float64, strict=False).is_infinite().fill_null(False)
-    strange = (words.is_not_null() & values.is_null() & ~stands.fill_null(False)).arg_true()
-    nouns = {"numeric": "a number", "date": "a date", "categorical": "one of its two words"}
+    stands = lower.is_in(list(STAND_FOR_MISSING)) | words.cast(
+        pl.Float64, strict=False
+    ).is_infinite().fill_null(False)
+    strange = (
+        words.is_not_null() & values.is_null() & ~stands.fill_null(False)
+    ).arg_true()
+    nouns = {
+        "numeric": "a number",
+        "date": "a date",
+        "categorical": "one of its two words",
+    }
     if len(strange):
         row = int(strange[0])
         raise BadInput(

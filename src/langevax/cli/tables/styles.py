@@ -24,9 +24,19 @@ As = Literal[
     "month-first",
     "year-first",
 ]
-ANSWERS: tuple[As, ...] = ("decimal-point", "decimal-comma", "day-first", "month-first", "year-first")
+ANSWERS: tuple[As, ...] = (
+    "decimal-point",
+    "decimal-comma",
+    "day-first",
+    "month-first",
+    "year-first",
+)
 DECIMALS: dict[str, Decimal] = {"decimal-point": ".", "decimal-comma": ","}
-ORDERS: dict[str, Order] = {"day-first": "day-first", "month-first": "month-first", "year-first": "short-year-first"}
+ORDERS: dict[str, Order] = {
+    "day-first": "day-first",
+    "month-first": "month-first",
+    "year-first": "short-year-first",
+}
 
 _STAND_FOR_MISSING = """
 unknown|missing|undefined|unspecified|pending|blank|empty|error|tbd|tba|nil|none|null|na|n/a|n.a.|n.a|nd|n/d|nan|nat
@@ -113,7 +123,9 @@ class Choices:
     """The column to learn, which can neither be left out nor, where it holds numbers, be read as words."""
 
     @classmethod
-    def parse(cls, options: Iterable[str], names: Iterable[str], target: str = "") -> "Choices":
+    def parse(
+        cls, options: Iterable[str], names: Iterable[str], target: str = ""
+    ) -> "Choices":
         """Return the choices in the values of --read.
 
         Example:
@@ -126,9 +138,13 @@ class Choices:
             name, _, value = option.rpartition("=")
             if value not in get_args(As) or (not name and value not in ANSWERS):
                 known = listing(get_args(As) if name else ANSWERS, most=9)
-                raise BadInput(f"--read {option!r} must be COLUMN=KIND or KIND; of kinds there are {known}.")
+                raise BadInput(
+                    f"--read {option!r} must be COLUMN=KIND or KIND; of kinds there are {known}."
+                )
             if name and name not in names:
-                raise BadInput(f"--read {name!r} is not a column of the table; {nearest(name, names)}")
+                raise BadInput(
+                    f"--read {name!r} is not a column of the table; {nearest(name, names)}"
+                )
             if name:
                 columns[name] = value
             else:
@@ -187,7 +203,12 @@ def spellings_of(truth: str) -> Mapping[str, str]:
     """
     spellings: dict[str, str] = {}
     for side, word in enumerate(truth.split("/")):
-        of_all = {spelling for both in TRUTHS.values() for spelling in both[side] if len(spelling) > 1}
+        of_all = {
+            spelling
+            for both in TRUTHS.values()
+            for spelling in both[side]
+            if len(spelling) > 1
+        }
         spellings |= dict.fromkeys(TRUTHS[truth][side] | of_all | {"10"[side]}, word)
     return spellings
 
@@ -196,7 +217,9 @@ def _truths(words: pl.Series, truth: str) -> pl.Series:
     spellings = {**spellings_of(truth), **{mark: mark for mark in MARKS}}
     lower = words.str.to_lowercase()
     words = words.set(lower.is_in(list(STAND_FOR_MISSING)).fill_null(False), None)
-    return words.zip_with(~lower.is_in(list(spellings)).fill_null(False), lower.replace(spellings))
+    return words.zip_with(
+        ~lower.is_in(list(spellings)).fill_null(False), lower.replace(spellings)
+    )
 
 
 def parse(column: pl.Series, style: Style) -> tuple[pl.Series, int]:
@@ -208,7 +231,11 @@ def parse(column: pl.Series, style: Style) -> tuple[pl.Series, int]:
     if style.kind == "date":
         words = as_words(column)
         days = days_of(words, style.order)
-        days = days.zip_with(days.is_not_null(), serial_days(words)) if style.serials else days
+        days = (
+            days.zip_with(days.is_not_null(), serial_days(words))
+            if style.serials
+            else days
+        )
         return days.alias(column.name), 0
     if column.dtype.is_numeric():
         return finite(column.cast(pl.Float64))
@@ -230,7 +257,9 @@ def finite(numbers: pl.Series) -> tuple[pl.Series, int]:
     """Return numbers, null where not finite, and how many are infinite."""
     infinite = int(numbers.is_infinite().sum())
     finite = numbers.is_finite().fill_null(False)
-    return numbers.zip_with(finite, pl.Series(numbers.name, [None], dtype=pl.Float64)), infinite
+    return numbers.zip_with(
+        finite, pl.Series(numbers.name, [None], dtype=pl.Float64)
+    ), infinite
 
 
 def _days(moments: pl.Series) -> pl.Series:
@@ -239,5 +268,10 @@ def _days(moments: pl.Series) -> pl.Series:
         return moments.dt.total_microseconds().cast(pl.Float64) / MICROSECONDS_PER_DAY
     if moments.dtype == pl.Time:
         return moments.cast(pl.Int64).cast(pl.Float64) / (1000 * MICROSECONDS_PER_DAY)
-    days = moments.cast(pl.Datetime("us")).dt.epoch("us").cast(pl.Float64) / MICROSECONDS_PER_DAY
-    return days.zip_with(~(days >= NEVER).fill_null(False), pl.Series([None], dtype=pl.Float64))
+    days = (
+        moments.cast(pl.Datetime("us")).dt.epoch("us").cast(pl.Float64)
+        / MICROSECONDS_PER_DAY
+    )
+    return days.zip_with(
+        ~(days >= NEVER).fill_null(False), pl.Series([None], dtype=pl.Float64)
+    )

@@ -9,16 +9,32 @@ import polars as pl
 from langevax.cli.errors import BadInput, count, listing, nearest
 from langevax.cli.tables.columns import read_column
 from langevax.cli.tables.inference import ReadColumn
-from langevax.cli.tables.records import Decision, data_row, option, places, same_but_for_case
-from langevax.cli.tables.styles import STAND_FOR_MISSING, Style, as_text, as_words, parse
+from langevax.cli.tables.records import (
+    Decision,
+    data_row,
+    option,
+    places,
+    same_but_for_case,
+)
+from langevax.cli.tables.styles import (
+    STAND_FOR_MISSING,
+    Style,
+    as_text,
+    as_words,
+    parse,
+)
 from langevax.cli.tables.words import mostly
 from langevax.evaluation import Task
 
 MAX_INTEGER_CLASSES = 10  # up to this many distinct integers are classes
 ROWS_PER_INTEGER = 5  # on average, at least, where there are more than two
-MOST_LOST = 0.05  # of the rows, above which a word that counts as missing may be a class
+MOST_LOST = (
+    0.05  # of the rows, above which a word that counts as missing may be a class
+)
 MAX_CLASSES = 100  # of words; memory grows with them, and so many are names of cases more often than classes
-MAX_CLASS_SHARE = 0.5  # of the rows: a target with more distinct words identifies its rows
+MAX_CLASS_SHARE = (
+    0.5  # of the rows: a target with more distinct words identifies its rows
+)
 INTEGER = r"^(?:0|-?[1-9][0-9]*)$"
 LARGEST = 2**63 - 1
 LARGEST_COUNT = 10**6  # as in `langevax.sklearn.predictive`
@@ -43,7 +59,11 @@ class TargetColumn:
 
 
 def read_target(
-    frame: pl.DataFrame, name: str, task: Task | None, reading: ReadColumn | None = None, asked_by: str = ""
+    frame: pl.DataFrame,
+    name: str,
+    task: Task | None,
+    reading: ReadColumn | None = None,
+    asked_by: str = "",
 ) -> TargetColumn:
     """Return the target column as numbers or classes; raise `BadInput` where there is nothing to learn.
 
@@ -56,11 +76,15 @@ def read_target(
     """
     asked_by = asked_by or f"--task {task}"
     if name not in frame.columns:
-        raise BadInput(f"--target {name!r} is not a column of the table; {nearest(name, frame.columns)}")
+        raise BadInput(
+            f"--target {name!r} is not a column of the table; {nearest(name, frame.columns)}"
+        )
     column = frame[name]
     where = f"--target {name!r}"
     if column.dtype.is_nested() or column.dtype in (pl.Binary, pl.Object):
-        raise BadInput(f"{where} holds {column.dtype}; name a column of numbers or words.")
+        raise BadInput(
+            f"{where} holds {column.dtype}; name a column of numbers or words."
+        )
     reading = reading or read_column(column)
     if reading.kind == "date":
         raise BadInput(f"{where} holds dates; name a column of numbers or words.")
@@ -68,17 +92,31 @@ def read_target(
     decisions: list[Decision] = []
     if reading.style.truth or reading.style.ignore_case:
         words = _in_one_spelling(words, reading.values, decisions)
-    numeric = reading.kind == "numeric" and (reading.chosen or not _mixed(words, reading.values))
-    numbers = reading.values if reading.kind == "numeric" else parse(column, Style("numeric"))[0]
+    numeric = reading.kind == "numeric" and (
+        reading.chosen or not _mixed(words, reading.values)
+    )
+    numbers = (
+        reading.values
+        if reading.kind == "numeric"
+        else parse(column, Style("numeric"))[0]
+    )
     values = numbers if numeric else words
     rows = np.flatnonzero(values.is_not_null().to_numpy())
     if not len(rows):
         raise BadInput(f"{where} is missing in every row; name another column.")
     if len(rows) < 2:
-        raise BadInput(f"{where} is present in 1 row only; a fit needs at least 2, and a few dozen to be useful.")
-    if not numeric and task != "classification" and not (reading.style.truth and task is None):
+        raise BadInput(
+            f"{where} is present in 1 row only; a fit needs at least 2, and a few dozen to be useful."
+        )
+    if (
+        not numeric
+        and task != "classification"
+        and not (reading.style.truth and task is None)
+    ):
         _refuse_mixture(where, words, numbers, task, asked_by)
-    classes, indices = _classes(words[rows.tolist()], values[rows.tolist()], reading.style, numeric)
+    classes, indices = _classes(
+        words[rows.tolist()], values[rows.tolist()], reading.style, numeric
+    )
     distinct = len(classes)
     if distinct == 1:
         empty = len(column) - len(rows)
@@ -87,13 +125,17 @@ def read_target(
             if empty
             else ""
         )
-        raise BadInput(f"{where} is {words.drop_nulls()[0]!r} in every row{others or '; there is nothing to learn'}.")
+        raise BadInput(
+            f"{where} is {words.drop_nulls()[0]!r} in every row{others or '; there is nothing to learn'}."
+        )
     decisions += _lost(as_text(column), values, len(rows))
     inferred, reason = _infer(numeric, numbers.drop_nulls(), distinct)
     reason = reason if task is None else f"as set by {asked_by}"
     if (task or inferred) == "regression":
         targets = numbers.to_numpy()[rows].astype(np.float64)
-        return TargetColumn("regression", reason, rows, targets, (), True, tuple(decisions))
+        return TargetColumn(
+            "regression", reason, rows, targets, (), True, tuple(decisions)
+        )
     if not numeric and distinct > MAX_CLASSES:
         raise BadInput(
             f"{where} has {distinct:,} classes, where at most {MAX_CLASSES} are learned; if they are names of cases, "
@@ -112,10 +154,14 @@ def read_target(
         remedy = f"spell them alike if they are one, or pass {option('--read', name, 'ignore-case')}"
         sentence = f"Classes of {name!r}: {differ} and are learned as classes of their own; {remedy}."
         decisions.append(Decision("warning", sentence, name))
-    return TargetColumn("classification", reason, rows, indices, classes, numeric, tuple(decisions))
+    return TargetColumn(
+        "classification", reason, rows, indices, classes, numeric, tuple(decisions)
+    )
 
 
-def for_family(target: TargetColumn, name: str, family: str, order: Sequence[str]) -> TargetColumn:
+def for_family(
+    target: TargetColumn, name: str, family: str, order: Sequence[str]
+) -> TargetColumn:
     """Return the target as a family of regressions takes it, classes in their order; raise `BadInput` where it cannot.
 
     Args:
@@ -126,9 +172,14 @@ def for_family(target: TargetColumn, name: str, family: str, order: Sequence[str
     """
     where, asked = f"--target {name!r}", f"--family {family}"
     if family in ("poisson", "negative-binomial"):
-        odd = np.flatnonzero((target.values < 0) | (target.values != np.round(target.values)))
+        odd = np.flatnonzero(
+            (target.values < 0) | (target.values != np.round(target.values))
+        )
         if len(odd):
-            first = " and ".join(f"{target.values[i]:g} in {data_row(int(target.rows[i]))}" for i in odd[:2])
+            first = " and ".join(
+                f"{target.values[i]:g} in {data_row(int(target.rows[i]))}"
+                for i in odd[:2]
+            )
             others = f", {count(len(odd), 'such value')} in all" if len(odd) > 2 else ""
             raise BadInput(
                 f"{asked} is for counts 0, 1, 2, ..., and {where} has {first}{others}; correct them, pass --family "
@@ -147,7 +198,9 @@ def for_family(target: TargetColumn, name: str, family: str, order: Sequence[str
         )
     if family != "ordinal" or not (order or (len(names) > 2 and not target.numeric)):
         return target
-    options = " ".join(f"--order {name}" for name in names[:3]) + (" and so on" if len(names) > 3 else "")
+    options = " ".join(f"--order {name}" for name in names[:3]) + (
+        " and so on" if len(names) > 3 else ""
+    )
     if not order:
         raise BadInput(
             f"{asked} needs the order of the {len(names)} classes of {where}, which are words: pass all of them from "
@@ -155,11 +208,15 @@ def for_family(target: TargetColumn, name: str, family: str, order: Sequence[str
         )
     for label in order:
         if label not in names:
-            raise BadInput(f"--order {label!r} is not a class of {where}; {nearest(label, names)}")
+            raise BadInput(
+                f"--order {label!r} is not a class of {where}; {nearest(label, names)}"
+            )
         if order.count(label) > 1:
             raise BadInput(f"--order {label!r} is passed twice; pass each class once.")
     if absent := [label for label in names if label not in order]:
-        raise BadInput(f"--order lacks {listing(absent)} of {where}; pass all {len(names)} classes.")
+        raise BadInput(
+            f"--order lacks {listing(absent)} of {where}; pass all {len(names)} classes."
+        )
     places = [names.index(label) for label in order]
     classes = tuple(target.classes[place] for place in places)
     return replace(target, classes=classes, values=np.argsort(places)[target.values])
@@ -173,7 +230,9 @@ def look_like_counts(target: TargetColumn) -> bool:
         >>> look_like_counts(TargetColumn("classification", "", rows, rows, (0, 1, 2, 3), True))
         True
     """
-    return len(target.classes) > 2 and target.classes == tuple(range(len(target.classes)))
+    return len(target.classes) > 2 and target.classes == tuple(
+        range(len(target.classes))
+    )
 
 
 def _lost(text: pl.Series, values: pl.Series, rows: int) -> list[Decision]:
@@ -184,29 +243,48 @@ def _lost(text: pl.Series, values: pl.Series, rows: int) -> list[Decision]:
     where, number = places(text, lost, most=2), count(int(lost.sum()), "row")
     verb = "counts" if text.filter(lost).n_unique() == 1 else "count"
     remedy = f"if it is a class, pass {option('--read', text.name, 'words')}"
-    sentence = f"{number} of {text.name!r} are left out: {where} {verb} as missing; {remedy}."
+    sentence = (
+        f"{number} of {text.name!r} are left out: {where} {verb} as missing; {remedy}."
+    )
     return [Decision("warning", sentence, text.name)]
 
 
-def _in_one_spelling(words: pl.Series, same: pl.Series, decisions: list[Decision]) -> pl.Series:
+def _in_one_spelling(
+    words: pl.Series, same: pl.Series, decisions: list[Decision]
+) -> pl.Series:
     """Return words that are the same in their most frequent spelling, which names the class."""
     table = pl.DataFrame({"word": words, "same": same}).drop_nulls()
-    tally = table.group_by("same", "word").len().sort(["len", "word"], descending=[True, False])
+    tally = (
+        table.group_by("same", "word")
+        .len()
+        .sort(["len", "word"], descending=[True, False])
+    )
     names = tally.unique("same", keep="first", maintain_order=True)
     if len(tally) > len(names):
         classes = listing(names["word"].sort())
         sentence = f"The classes of {words.name!r} are {classes}, each named by its most frequent spelling."
         decisions.append(Decision("words", sentence, words.name))
-    return same.replace_strict(names["same"], names["word"], default=None).alias(words.name)
+    return same.replace_strict(names["same"], names["word"], default=None).alias(
+        words.name
+    )
 
 
 def _infer(numeric: bool, numbers: pl.Series, distinct: int) -> tuple[Task, str]:
     if not numeric:
         return "classification", f"its values are {distinct:,} words"
     whole = bool((numbers == numbers.round()).all())
-    if whole and (distinct == 2 or (distinct <= MAX_INTEGER_CLASSES and len(numbers) >= ROWS_PER_INTEGER * distinct)):
+    if whole and (
+        distinct == 2
+        or (
+            distinct <= MAX_INTEGER_CLASSES
+            and len(numbers) >= ROWS_PER_INTEGER * distinct
+        )
+    ):
         return "classification", f"its values are {distinct} integers"
-    return "regression", f"its values are {distinct:,} {'integers' if whole else 'numbers'}"
+    return (
+        "regression",
+        f"its values are {distinct:,} {'integers' if whole else 'numbers'}",
+    )
 
 
 def _classes(
@@ -218,7 +296,11 @@ def _classes(
     """
     distinct = words.unique()
     classes: list[str | int]
-    if numeric and distinct.str.contains(INTEGER).all() and all(abs(int(word)) <= LARGEST for word in distinct):
+    if (
+        numeric
+        and distinct.str.contains(INTEGER).all()
+        and all(abs(int(word)) <= LARGEST for word in distinct)
+    ):
         classes = sorted({int(word) for word in distinct})
         place = {str(label): i for i, label in enumerate(classes)}
         return tuple(classes), np.array([place[word] for word in words])
@@ -228,7 +310,11 @@ def _classes(
         return tuple(classes), np.array([place[word] for word in words])
     numbers = values.to_numpy()
     labels, first, indices = np.unique(numbers, return_index=True, return_inverse=True)
-    if style == Style("numeric") and np.array_equal(labels, labels.round()) and np.abs(labels).max() < 2**53:
+    if (
+        style == Style("numeric")
+        and np.array_equal(labels, labels.round())
+        and np.abs(labels).max() < 2**53
+    ):
         return tuple(int(x) for x in labels), indices
     return tuple(words[int(i)] for i in first), indices
 
@@ -236,16 +322,22 @@ def _classes(
 def _mixed(words: pl.Series, values: pl.Series) -> bool:
     """Return whether a target of numbers holds a word that may have a meaning."""
     strange = words.filter(words.is_not_null() & values.is_null()).str.to_lowercase()
-    strange = strange.filter(strange.cast(pl.Float64, strict=False).is_null())  # not infinite
+    strange = strange.filter(
+        strange.cast(pl.Float64, strict=False).is_null()
+    )  # not infinite
     return bool((~strange.is_in(STAND_FOR_MISSING)).any())
 
 
-def _refuse_mixture(where: str, words: pl.Series, numbers: pl.Series, task: Task | None, asked_by: str) -> None:
+def _refuse_mixture(
+    where: str, words: pl.Series, numbers: pl.Series, task: Task | None, asked_by: str
+) -> None:
     """Refuse numbers and words in one target, which are a mistake more often than classes."""
     strange = words.is_not_null() & numbers.is_null()
     if not strange.any():
         return
-    examples = listing(words.filter(strange).unique(maintain_order=True).to_list(), most=3)
+    examples = listing(
+        words.filter(strange).unique(maintain_order=True).to_list(), most=3
+    )
     place = f"{examples} in {data_row(int(strange.arg_true()[0]))}"
     remedy = f"correct or empty them, or pass {option('--read', words.name, 'numbers')} to leave their rows out"
     remedy += ", or --task classification." if task is None else "."
@@ -258,7 +350,13 @@ def _refuse_mixture(where: str, words: pl.Series, numbers: pl.Series, task: Task
         raise BadInput(f"{asked_by} needs numbers, but {where} holds {place}; {remedy}")
     few = 2 * numbers.count() < len(words) - words.null_count()
     if few and task is None and (of := mostly(words)) is not None:
-        rest = remedy if of.noun == "numbers" else "name a column of numbers or words, or pass --task classification."
+        rest = (
+            remedy
+            if of.noun == "numbers"
+            else "name a column of numbers or words, or pass --task classification."
+        )
         raise BadInput(f"{where}: {of.sentence}; {rest}")
     if numbers.is_not_null().any():
-        raise BadInput(f"{where} contains {count(int(strange.sum()), 'non-numeric value')}, such as {place}; {remedy}")
+        raise BadInput(
+            f"{where} contains {count(int(strange.sum()), 'non-numeric value')}, such as {place}; {remedy}"
+        )

@@ -57,12 +57,18 @@ DEVIATION = (
     r"(?:sd|std\.?(?: ?dev\.?)?|standard deviation|standardabweichung|stdabw\.?|[ée]cart[- ]type"
     r"|odchylenie standardowe|desviaci[óo]n est[áa]ndar|deviazione standard)(?: .{1,30})?"
 )
-VARIATION = r"(?:cv|vk|rsd)(?: ?\(?%\)?)?|variationskoeffizient|coefficient of variation"
+VARIATION = (
+    r"(?:cv|vk|rsd)(?: ?\(?%\)?)?|variationskoeffizient|coefficient of variation"
+)
 STATISTICS: dict[str, Callable[[np.ndarray], Sequence[Any]]] = {
     MEAN: lambda x: [np.mean(x)],
     r"median[eao]?|m[ée]diane": lambda x: [np.median(x)],
     DEVIATION: lambda x: [np.std(x), np.std(x, ddof=1)],
-    VARIATION: lambda x: [100 * np.std(x, ddof=1) / np.mean(x), 100 * np.std(x) / np.mean(x), np.std(x) / np.mean(x)],
+    VARIATION: lambda x: [
+        100 * np.std(x, ddof=1) / np.mean(x),
+        100 * np.std(x) / np.mean(x),
+        np.std(x) / np.mean(x),
+    ],
     r"min\.?|minimum|max\.?|maximum": lambda x: [np.min(x), np.max(x)],
     r"n|count|anzahl|nombre": lambda x: [len(x)],
 }
@@ -87,12 +93,21 @@ class _Numbers:
         if len(self.own) < FEWEST_OF_STATISTIC or np.isnan(number):
             return False
         if label not in self.statistics:
-            of = next(of for names, of in STATISTICS.items() if re.search(rf"(?i)^(?:{names})\s*:?$", label))
+            of = next(
+                of
+                for names, of in STATISTICS.items()
+                if re.search(rf"(?i)^(?:{names})\s*:?$", label)
+            )
             self.statistics[label] = of(self.own)
         off = self.rounding[row]
-        return any(abs(value - number) <= max(ROUNDING * abs(value), off) for value in self.statistics[label])
+        return any(
+            abs(value - number) <= max(ROUNDING * abs(value), off)
+            for value in self.statistics[label]
+        )
 
-    def is_sum(self, row: int, first: int, end: int, rounding: float = ROUNDING) -> bool:
+    def is_sum(
+        self, row: int, first: int, end: int, rounding: float = ROUNDING
+    ) -> bool:
         """Return whether the number of a row is the sum of those of rows from `first` to `end`, up to rounding."""
         total = self.numbers[row]
         if not total or self.counts[end] - self.counts[first] < 2:
@@ -102,7 +117,9 @@ class _Numbers:
     def is_largest(self, row: int, first: int, end: int) -> bool:
         """Return whether no number of rows from `first` to `end` is larger than that of a row."""
         terms = self.terms[first:end]
-        return len(terms) > 0 and abs(self.numbers[row]) >= np.nanmax(terms, initial=0.0)
+        return len(terms) > 0 and abs(self.numbers[row]) >= np.nanmax(
+            terms, initial=0.0
+        )
 
 
 def _notations(cells: pl.Series, named: np.ndarray) -> list[_Numbers]:
@@ -112,9 +129,20 @@ def _notations(cells: pl.Series, named: np.ndarray) -> list[_Numbers]:
     unit = unit[0] if isinstance(unit, tuple) else unit
     read = []
     for decimal in NAMES:
-        decimals = parts.body.str.split(decimal).list.get(1, null_on_oob=True).str.len_chars().fill_null(0)
+        decimals = (
+            parts.body.str.split(decimal)
+            .list.get(1, null_on_oob=True)
+            .str.len_chars()
+            .fill_null(0)
+        )
         rounding = HALF * 10.0 ** -decimals.to_numpy().astype(float)
-        read.append(_Numbers(parts.values(decimal, unit).fill_null(np.nan).to_numpy(), named, rounding))
+        read.append(
+            _Numbers(
+                parts.values(decimal, unit).fill_null(np.nan).to_numpy(),
+                named,
+                rounding,
+            )
+        )
     return read
 
 
@@ -141,7 +169,11 @@ def find_totals(frame: pl.DataFrame, decisions: list[Decision]) -> pl.Series:
     if _is_sum_of_all(frame, named):  # whatever its name, or without one
         named[-1] = first[-1] = True
         empty = frame.width - frame.tail(1).null_count().sum_horizontal()[0]
-        labels = labels if empty and not _is_figure(labels[-1]) else labels.scatter(frame.height - 1, NO_NAME)
+        labels = (
+            labels
+            if empty and not _is_figure(labels[-1])
+            else labels.scatter(frame.height - 1, NO_NAME)
+        )
     if not named.any():
         return none
     columns, filled = [_notations(column, named) for column in frame], _filled(frame)
@@ -151,16 +183,33 @@ def find_totals(frame: pl.DataFrame, decisions: list[Decision]) -> pl.Series:
     certain, last = set[int](), -1
     for row in np.flatnonzero(named & ~statistic).tolist():
         of_label = named_so.setdefault((labels[row].lower(), bool(later[row])), [])
-        others = [columns[i] for i in np.flatnonzero(filled[row]).tolist() if i != places[row]]
-        spans = {(last + 1, row), ((of_label or [-1])[-1] + 1, row), (0, row), (0, frame.height)}
-        numeric = [column for column in others if any(not np.isnan(numbers.numbers[row]) for numbers in column)]
-        agree = max(sum(any(n.is_sum(row, *span) for n in column) for column in numeric) for span in spans)
+        others = [
+            columns[i] for i in np.flatnonzero(filled[row]).tolist() if i != places[row]
+        ]
+        spans = {
+            (last + 1, row),
+            ((of_label or [-1])[-1] + 1, row),
+            (0, row),
+            (0, frame.height),
+        }
+        numeric = [
+            column
+            for column in others
+            if any(not np.isnan(numbers.numbers[row]) for numbers in column)
+        ]
+        agree = max(
+            sum(any(n.is_sum(row, *span) for n in column) for column in numeric)
+            for span in spans
+        )
         unique = exact[row] and times[labels[row].lower()] == 1
         sums = agree > 0 if unique else 2 * agree > len(numeric)
         subtotal = exact[row] or re.search(SUBTOTAL, labels[row])
         block = (last + 1, row) if last + 1 < row else (0, frame.height)
         empty = filled[row].sum() <= NEARLY_EMPTY * usual
-        largest = all(any(numbers.is_largest(row, *block) for numbers in column) for column in others)
+        largest = all(
+            any(numbers.is_largest(row, *block) for numbers in column)
+            for column in others
+        )
         if later[row]:
             sums, empty = 2 * agree > len(numeric), False
         if sums or (empty and largest and subtotal):
@@ -170,14 +219,27 @@ def find_totals(frame: pl.DataFrame, decisions: list[Decision]) -> pl.Series:
     totals, doubtful = np.flatnonzero(statistic).tolist(), []
     for (_, is_later), of_label in named_so.items():
         left_out = [row for row in of_label if row in certain]
-        left_out = left_out if 2 * len(left_out) > len(of_label) else []  # otherwise it is a category
+        left_out = (
+            left_out if 2 * len(left_out) > len(of_label) else []
+        )  # otherwise it is a category
         totals += left_out
         is_category = len(of_label) > max(3, FREQUENT * frame.height) and not left_out
-        if not is_later and not is_category and (exact[of_label[0]] or re.search(SUBTOTAL, labels[of_label[0]])):
+        if (
+            not is_later
+            and not is_category
+            and (exact[of_label[0]] or re.search(SUBTOTAL, labels[of_label[0]]))
+        ):
             doubtful += [row for row in of_label if row not in left_out]
     totals, doubtful = sorted(totals), sorted(doubtful)
     if totals:
-        decisions.append(Decision("file", _left_out(labels, totals, "summary" if statistic[totals].any() else "total")))
+        decisions.append(
+            Decision(
+                "file",
+                _left_out(
+                    labels, totals, "summary" if statistic[totals].any() else "total"
+                ),
+            )
+        )
     if doubtful:
         decisions.append(Decision("warning", _used(labels, doubtful, totals)))
     return pl.Series(np.isin(np.arange(frame.height), totals))
@@ -194,7 +256,11 @@ def _is_sum_of_all(frame: pl.DataFrame, named: np.ndarray) -> bool:
         if not cell or not _is_figure(cell):
             continue
         notations = _notations(column, named)
-        others = [n for n in notations if n.counts[last] >= min(FEWEST_SUMMED, 0.5 * len(rows))]
+        others = [
+            n
+            for n in notations
+            if n.counts[last] >= min(FEWEST_SUMMED, 0.5 * len(rows))
+        ]
         if not others:
             continue
         if not any(n.is_sum(last, 0, last, EXACT_ROUNDING) for n in others):
@@ -205,7 +271,11 @@ def _is_sum_of_all(frame: pl.DataFrame, named: np.ndarray) -> bool:
 
 
 def _is_figure(text: str | None) -> bool:
-    return bool(text and re.search("[0-9]", text) and take_apart(pl.Series([text])).body[0] is not None)
+    return bool(
+        text
+        and re.search("[0-9]", text)
+        and take_apart(pl.Series([text])).body[0] is not None
+    )
 
 
 def _first_cells(frame: pl.DataFrame) -> tuple[pl.Series, np.ndarray]:
@@ -237,38 +307,68 @@ def _later_names(
     return labels, places, later
 
 
-def _statistics(frame: pl.DataFrame, labels: pl.Series, places: np.ndarray, totals: np.ndarray) -> np.ndarray:
+def _statistics(
+    frame: pl.DataFrame, labels: pl.Series, places: np.ndarray, totals: np.ndarray
+) -> np.ndarray:
     """Return which rows are statistics of the others, by their names and numbers."""
-    candidates = _rare(labels, labels.str.contains(STATISTIC).fill_null(False).to_numpy() & ~totals)
+    candidates = _rare(
+        labels, labels.str.contains(STATISTIC).fill_null(False).to_numpy() & ~totals
+    )
     if not candidates.any():
         return candidates
-    columns, filled = [_notations(column, totals | candidates) for column in frame], _filled(frame)
+    columns, filled = (
+        [_notations(column, totals | candidates) for column in frame],
+        _filled(frame),
+    )
     certain = set[int]()
     for row in np.flatnonzero(candidates).tolist():
-        others = [columns[i] for i in np.flatnonzero(filled[row]).tolist() if i != places[row]]
-        numeric = [column for column in others if any(not np.isnan(numbers.numbers[row]) for numbers in column)]
-        agree = sum(any(numbers.is_statistic(row, labels[row]) for numbers in column) for column in numeric)
+        others = [
+            columns[i] for i in np.flatnonzero(filled[row]).tolist() if i != places[row]
+        ]
+        numeric = [
+            column
+            for column in others
+            if any(not np.isnan(numbers.numbers[row]) for numbers in column)
+        ]
+        agree = sum(
+            any(numbers.is_statistic(row, labels[row]) for numbers in column)
+            for column in numeric
+        )
         if 2 * agree > len(numeric):
             certain.add(row)
-    return np.isin(np.arange(frame.height), sorted(certain | _beside(certain, candidates)))
+    return np.isin(
+        np.arange(frame.height), sorted(certain | _beside(certain, candidates))
+    )
 
 
 def _filled(frame: pl.DataFrame) -> np.ndarray:
-    return np.stack([(column.str.strip_chars() != "").fill_null(False).to_numpy() for column in frame], 1)
+    return np.stack(
+        [
+            (column.str.strip_chars() != "").fill_null(False).to_numpy()
+            for column in frame
+        ],
+        1,
+    )
 
 
 def _rare(labels: pl.Series, chosen: np.ndarray) -> np.ndarray:
     """Return the rows chosen without those whose name is that of a category."""
     rows = np.flatnonzero(chosen).tolist()
     times = Counter(labels[row].lower() for row in rows)
-    rare = [row for row in rows if times[labels[row].lower()] <= max(3, FREQUENT * len(labels))]
+    rare = [
+        row
+        for row in rows
+        if times[labels[row].lower()] <= max(3, FREQUENT * len(labels))
+    ]
     return np.isin(np.arange(len(labels)), rare)
 
 
 def _beside(certain: set[int], statistic: np.ndarray) -> set[int]:
     """Return rows of statistics in a block of them of which one is certain."""
     breaks = np.flatnonzero(np.diff(np.flatnonzero(statistic)) > 1) + 1
-    blocks = [set(block.tolist()) for block in np.split(np.flatnonzero(statistic), breaks)]
+    blocks = [
+        set(block.tolist()) for block in np.split(np.flatnonzero(statistic), breaks)
+    ]
     return set[int]().union(*(block for block in blocks if block & certain))
 
 
@@ -276,10 +376,14 @@ def _left_out(labels: pl.Series, totals: list[int], what: str) -> str:
     above: dict[str, list[int]] = {}
     for i, row in enumerate(totals):
         above.setdefault(labels[row], []).append(row - i)
-    shown = [f"{label!r} {_below(rows)}" for label, rows in islice(above.items(), SHOWN)]
+    shown = [
+        f"{label!r} {_below(rows)}" for label, rows in islice(above.items(), SHOWN)
+    ]
     if more := len(above) - len(shown):
         shown.append(f"{more} more names")
-    listed = " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+    listed = " and ".join(
+        [", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown
+    )
     several = {"total": "totals", "summary": "summaries"}[what]
     verb = f"row of a {what} is" if len(totals) == 1 else f"rows of {several} are"
     return f"{len(totals):,} {verb} left out: {listed}."

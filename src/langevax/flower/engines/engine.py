@@ -37,9 +37,13 @@ ENVIRONMENT = {
     "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.1",  # seconds, not 1; 0.05 takes twice the processor time
     "PYTHONUNBUFFERED": "1",  # logs as they are written
 }
-MAX_SOCKET_FOLDER = 32  # letters of a folder that Ray's sockets, of 107 letters at most, fit in
+MAX_SOCKET_FOLDER = (
+    32  # letters of a folder that Ray's sockets, of 107 letters at most, fit in
+)
 RUN_STARTED = re.compile(r"Successfully started run (\d+)")
-STREAM_STARTED = "Starting logstream for run_id"  # Flower's last line before those of the server app
+STREAM_STARTED = (
+    "Starting logstream for run_id"  # Flower's last line before those of the server app
+)
 NOT_STARTED = "the engine is not started; use it in a `with` block."
 NODE_READY = re.compile(r"SuperNode ID: (\d+)")
 
@@ -68,13 +72,26 @@ class RunOutcome(NamedTuple):
 class AppRun:
     """A run in progress."""
 
-    def __init__(self, stream: Program, server: Program, flwr: Callable[..., str], patience: float):
-        self._stream, self._server, self._flwr, self._patience = stream, server, flwr, patience
+    def __init__(
+        self,
+        stream: Program,
+        server: Program,
+        flwr: Callable[..., str],
+        patience: float,
+    ):
+        self._stream, self._server, self._flwr, self._patience = (
+            stream,
+            server,
+            flwr,
+            patience,
+        )
         self._began, self._printed = time.monotonic(), 0
 
     def run_id(self) -> str:
         """The SuperLink's number of the run; waits until there is one, or raises the reason why the app is refused."""
-        started = self._stream.wait_for(lambda: RUN_STARTED.search(self._stream.text()), self._patience, "accepted")
+        started = self._stream.wait_for(
+            lambda: RUN_STARTED.search(self._stream.text()), self._patience, "accepted"
+        )
         return started.group(1)
 
     def lines(self) -> list[str]:
@@ -82,19 +99,27 @@ class AppRun:
         _, _, text = self._stream.text().partition(STREAM_STARTED)
         return text.rpartition("\n")[0].splitlines()[1:]
 
-    def wait(self, timeout: float | None = None, on_line: Callable[[str], Any] | None = None) -> RunOutcome:
+    def wait(
+        self, timeout: float | None = None, on_line: Callable[[str], Any] | None = None
+    ) -> RunOutcome:
         """Wait until the run has ended, or stop it `timeout` seconds after its start; see `Engine.run`."""
         run_id = self.run_id()
         status, details = "", ""
         while not status:
-            ended, lost = self._stream.exit_code is not None, self._server.exit_code is not None
+            ended, lost = (
+                self._stream.exit_code is not None,
+                self._server.exit_code is not None,
+            )
             if on_line is not None:
                 lines = self.lines()
                 for line in lines[self._printed :]:
                     on_line(line)
                 self._printed = len(lines)
             if lost:
-                status, details = "lost", f"the SuperLink ended with exit code {self._server.exit_code}"
+                status, details = (
+                    "lost",
+                    f"the SuperLink ended with exit code {self._server.exit_code}",
+                )
             elif ended:
                 status, details = self._status(run_id)
             elif timeout is not None and time.monotonic() - self._began > timeout:
@@ -102,7 +127,9 @@ class AppRun:
                 status, details = "timed out", f"stopped after {timeout:g} seconds"
             else:
                 time.sleep(0.1)
-        return RunOutcome(run_id, status, details, time.monotonic() - self._began, self._stream.log)
+        return RunOutcome(
+            run_id, status, details, time.monotonic() - self._began, self._stream.log
+        )
 
     def stop(self) -> None:
         """Ask the SuperLink to stop it."""
@@ -112,10 +139,14 @@ class AppRun:
         """Status and details; the log may end a moment before the run does."""
         until = time.monotonic() + seconds
         while True:
-            [entry] = json.loads(self._flwr("ls", CONNECTION, "--run-id", run_id, "--format", "json"))["runs"]
+            [entry] = json.loads(
+                self._flwr("ls", CONNECTION, "--run-id", run_id, "--format", "json")
+            )["runs"]
             status, _, kind = entry["status"].partition(":")
             if status == "finished":
-                details = "" if entry["status-details"] == "N/A" else entry["status-details"]
+                details = (
+                    "" if entry["status-details"] == "N/A" else entry["status-details"]
+                )
                 return "finished" if kind == "completed" else kind, details
             if time.monotonic() > until:
                 return "lost", f"the log ended and the run is {entry['status']}"
@@ -147,7 +178,11 @@ class Engine:
         self.logs: Path
         self.address: str
         self.server: Program
-        self._server_options, self._connection, self._run_options = server_options, connection, run_options
+        self._server_options, self._connection, self._run_options = (
+            server_options,
+            connection,
+            run_options,
+        )
         self._logs = None if logs is None else Path(logs).absolute()
         self._family: ProcessFamily | None = None
 
@@ -161,9 +196,13 @@ class Engine:
             self.address = f"{LOOPBACK}:{port}"
             connection = tomli_w.dumps({"address": self.address, **self._connection})
             (self.home / "config.toml").write_text(
-                f'[superlink]\ndefault = "{CONNECTION}"\n\n[superlink.{CONNECTION}]\n{connection}', encoding="utf-8"
+                f'[superlink]\ndefault = "{CONNECTION}"\n\n[superlink.{CONNECTION}]\n{connection}',
+                encoding="utf-8",
             )
-            command = [find_program("flower-superlink"), "--disable-runtime-dependency-installation"]
+            command = [
+                find_program("flower-superlink"),
+                "--disable-runtime-dependency-installation",
+            ]
             command += ["--host", LOOPBACK, "--port", str(port), *self._server_options]
             self.server = self.start_program("The SuperLink", command, "superlink.log")
             self.server.wait_for(lambda: is_listening(port), self.patience, "ready")
@@ -187,8 +226,14 @@ class Engine:
     @property
     def environment(self) -> dict[str, str]:
         """The environment of all programs of the engine."""
-        own = {key: value for key, value in os.environ.items() if not key.startswith("FLWR_")}
-        path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")])
+        own = {
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith("FLWR_")
+        }
+        path = os.pathsep.join(
+            [sysconfig.get_path("scripts"), os.environ.get("PATH", "")]
+        )
         private = {"FLWR_HOME": str(self.home), "PATH": path}
         if len(str(self.home)) <= MAX_SOCKET_FOLDER:
             private["RAY_TMPDIR"] = str(self.home)
@@ -210,19 +255,31 @@ class Engine:
         """
         return self.launch(app, settings).wait(timeout, on_line)
 
-    def launch(self, app: str | Path, settings: Mapping[str, Any] | None = None) -> AppRun:
+    def launch(
+        self, app: str | Path, settings: Mapping[str, Any] | None = None
+    ) -> AppRun:
         """Start a run without waiting for it."""
         known = app_config(app)
         for key in settings or {}:
             if key not in known:
-                raise ValueError(f"{key!r} is not a setting of {str(app)!r}; its pyproject.toml has {sorted(known)}.")
+                raise ValueError(
+                    f"{key!r} is not a setting of {str(app)!r}; its pyproject.toml has {sorted(known)}."
+                )
         name = f"run-{1 + sum(path.name.startswith('run-') for path in self.logs.iterdir())}"
-        command = ["run", str(Path(app).absolute()), CONNECTION, "--stream", *self._run_options]
+        command = [
+            "run",
+            str(Path(app).absolute()),
+            CONNECTION,
+            "--stream",
+            *self._run_options,
+        ]
         if settings:
             config = self.home / f"{name}.toml"
             config.write_text(tomli_w.dumps(settings), encoding="utf-8")
             command += ["--run-config", str(config)]
-        stream = self.start_program("flwr run", [find_program("flwr"), *command], f"{name}.log")
+        stream = self.start_program(
+            "flwr run", [find_program("flwr"), *command], f"{name}.log"
+        )
         return AppRun(stream, self.server, self.flwr, self.patience)
 
     def flwr(self, *arguments: str) -> str:
@@ -232,12 +289,21 @@ class Engine:
         command = [find_program("flwr"), *arguments]
         try:
             done = subprocess.run(
-                command, env=self.environment, capture_output=True, text=True, timeout=self.patience, check=False
+                command,
+                env=self.environment,
+                capture_output=True,
+                text=True,
+                timeout=self.patience,
+                check=False,
             )
         except subprocess.TimeoutExpired as error:
-            raise EngineError(f"flwr {arguments[0]} took longer than {self.patience:g} seconds.") from error
+            raise EngineError(
+                f"flwr {arguments[0]} took longer than {self.patience:g} seconds."
+            ) from error
         if done.returncode != 0 or '"success": false' in done.stdout:
-            raise EngineError(f"flwr {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
+            raise EngineError(
+                f"flwr {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}"
+            )
         return done.stdout
 
     def start_clients(self) -> None:
@@ -261,13 +327,17 @@ class Simulation(Engine):
             assert engine.run("myapp", {"rounds": 3}).finished
     """
 
-    def __init__(self, num_clients: int, *, cpus: int | Literal["auto"] = "auto", **options: Any):
+    def __init__(
+        self, num_clients: int, *, cpus: int | Literal["auto"] = "auto", **options: Any
+    ):
         checks.positive_int("num_clients", num_clients)
         number = os.cpu_count() or 1 if cpus == "auto" else cpus
         checks.positive_int("cpus", number)
         federation = f"num-supernodes={num_clients} client-resources-num-cpus=1 init-args-num-cpus={number}"
         run_options = ["--federation-config", federation]
-        super().__init__(["--insecure", "--simulation"], {"insecure": True}, run_options, **options)
+        super().__init__(
+            ["--insecure", "--simulation"], {"insecure": True}, run_options, **options
+        )
 
 
 class Deployment(Engine):
@@ -301,7 +371,9 @@ class Deployment(Engine):
                 "keys are given and tls is None: keys need encryption; pass tls=make_certificates(folder)."
             )
         if keys is not None and len(keys) != num_clients:
-            raise ValueError(f"keys must be {num_clients}, one for each client, got {len(keys)}.")
+            raise ValueError(
+                f"keys must be {num_clients}, one for each client, got {len(keys)}."
+            )
         self.num_clients = num_clients
         self.keys = keys
         self.nodes: dict[int, Program] = {}
@@ -310,7 +382,14 @@ class Deployment(Engine):
             super().__init__(["--insecure"], {"insecure": True}, **options)
             return
         authority, certificate, key = (str(Path(path).absolute()) for path in tls)
-        server_options = ["--ssl-ca-certfile", authority, "--ssl-certfile", certificate, "--ssl-keyfile", key]
+        server_options = [
+            "--ssl-ca-certfile",
+            authority,
+            "--ssl-certfile",
+            certificate,
+            "--ssl-keyfile",
+            key,
+        ]
         server_options += ["--enable-supernode-auth"] if keys is not None else []
         self._security = ["--root-certificates", authority]
         super().__init__(server_options, {"root-certificates": authority}, **options)
@@ -318,7 +397,9 @@ class Deployment(Engine):
     def start_clients(self) -> None:
         self.nodes = {}
         for key in self.keys or ():
-            self.flwr("supernode", "register", str(Path(key.public).absolute()), CONNECTION)
+            self.flwr(
+                "supernode", "register", str(Path(key.public).absolute()), CONNECTION
+            )
         for i in range(self.num_clients):
             self.nodes[i] = self.start_node(i, self.keys[i] if self.keys else None)
         for node in self.nodes.values():
@@ -333,16 +414,29 @@ class Deployment(Engine):
     def start_node(self, client: int, key: NodeKey | None) -> Program:
         """Start the SuperNode of one client."""
         config = f"partition-id={client} num-partitions={self.num_clients}"
-        command = [find_program("flower-supernode"), "--superlink", self.address, "--node-config", config]
+        command = [
+            find_program("flower-supernode"),
+            "--superlink",
+            self.address,
+            "--node-config",
+            config,
+        ]
         command += ["--host", LOOPBACK, "--port", str(free_port()), *self._security]
         if key is not None:
-            command += ["--auth-supernode-private-key", str(Path(key.private).absolute())]
+            command += [
+                "--auth-supernode-private-key",
+                str(Path(key.private).absolute()),
+            ]
         return self.start_program(f"SuperNode {client}", command, f"node-{client}.log")
 
     def wait_for_node(self, node: Program) -> str:
         """Return the node id of a SuperNode once the SuperLink accepts it; end one that is not accepted in time."""
         try:
-            accepted = node.wait_for(lambda: NODE_READY.search(node.text()), self.patience, "accepted by the SuperLink")
+            accepted = node.wait_for(
+                lambda: NODE_READY.search(node.text()),
+                self.patience,
+                "accepted by the SuperLink",
+            )
         except EngineError:
             self.family.kill(node)  # its children would outlive it for minutes
             raise
@@ -357,17 +451,30 @@ def app_config(app: str | Path) -> dict[str, Any]:
     """
     path = Path(app) / "pyproject.toml"
     if not path.is_file():
-        raise ValueError(f"app is {str(app)!r}, and there is no {str(path)!r}; name the folder of a Flower app.")
+        raise ValueError(
+            f"app is {str(app)!r}, and there is no {str(path)!r}; name the folder of a Flower app."
+        )
     try:
-        described = tomllib.loads(path.read_text(encoding="utf-8"))["tool"]["flwr"]["app"]
+        described = tomllib.loads(path.read_text(encoding="utf-8"))["tool"]["flwr"][
+            "app"
+        ]
     except (KeyError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{str(path)!r} does not describe a Flower app ([tool.flwr.app]): {error!r}.") from error
+        raise ValueError(
+            f"{str(path)!r} does not describe a Flower app ([tool.flwr.app]): {error!r}."
+        ) from error
     return flatten_dict(described.get("config"))
 
 
 def find_program(name: str) -> str:
     """The path of one of Flower's programs; raise `EngineError` where it is not installed."""
-    path = shutil.which(name, path=os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")]))
+    path = shutil.which(
+        name,
+        path=os.pathsep.join(
+            [sysconfig.get_path("scripts"), os.environ.get("PATH", "")]
+        ),
+    )
     if path is None:
-        raise EngineError(f"the program {name!r} is not installed; pip install 'langevax[flower]'.")
+        raise EngineError(
+            f"the program {name!r} is not installed; pip install 'langevax[flower]'."
+        )
     return path

@@ -39,7 +39,14 @@ class EngineError(RuntimeError):
 class Program:
     """A running program and the file with its output."""
 
-    def __init__(self, name: str, popen: subprocess.Popen[bytes], log: Path, mark: str, offset: int):
+    def __init__(
+        self,
+        name: str,
+        popen: subprocess.Popen[bytes],
+        log: Path,
+        mark: str,
+        offset: int,
+    ):
         self.name = name
         self.popen = popen
         self.log = log
@@ -53,22 +60,31 @@ class Program:
 
     def text(self) -> str:
         """Return the output so far, without colours."""
-        return COLOURS.sub("", self.log.read_bytes()[self._offset :].decode(errors="replace"))
+        return COLOURS.sub(
+            "", self.log.read_bytes()[self._offset :].decode(errors="replace")
+        )
 
     def failure(self, what: str) -> EngineError:
         """The error to raise, with the end of the log."""
         lines = self.text().rstrip().splitlines()[-LOG_LINES:]
-        return EngineError(f"{self.name} {what}. Its log {str(self.log)!r} ends with:\n" + "\n".join(lines))
+        return EngineError(
+            f"{self.name} {what}. Its log {str(self.log)!r} ends with:\n"
+            + "\n".join(lines)
+        )
 
     def wait_for(self, ready: Callable[[], T | None], seconds: float, state: str) -> T:
         """Poll `ready` until it returns something true, at most `seconds` and while the program runs; return that."""
         until = time.monotonic() + seconds
         while True:
-            ended = self.exit_code is not None  # checked first, so that the last output is seen
+            ended = (
+                self.exit_code is not None
+            )  # checked first, so that the last output is seen
             if answer := ready():
                 return answer
             if ended:
-                raise self.failure(f"ended with exit code {self.exit_code} before it was {state}")
+                raise self.failure(
+                    f"ended with exit code {self.exit_code} before it was {state}"
+                )
             if time.monotonic() > until:
                 raise self.failure(f"was not {state} after {seconds:g} seconds")
             time.sleep(0.05)
@@ -89,7 +105,13 @@ class ProcessFamily:
             start_new_session=True,  # so that Ctrl-C does not reach it
         )
 
-    def start(self, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path) -> Program:
+    def start(
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        log: Path,
+    ) -> Program:
         """Start a program in its own session; its output is appended to the file `log`."""
         mark = f"{self.mark}-{len(self.programs)}"
         with open(log, "ab") as file:
@@ -130,9 +152,13 @@ class ProcessFamily:
 def marked(mark: str) -> Iterator[psutil.Process]:
     """Running processes with this mark: of a program, or of a whole family."""
     for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):  # it ended meanwhile, or is another user's
+        with contextlib.suppress(
+            psutil.Error, OSError
+        ):  # it ended meanwhile, or is another user's
             own = process.environ().get(MARK, "")
-            if (own == mark or own.startswith(f"{mark}-")) and process.status() != psutil.STATUS_ZOMBIE:
+            if (
+                own == mark or own.startswith(f"{mark}-")
+            ) and process.status() != psutil.STATUS_ZOMBIE:
                 yield process
 
 
@@ -146,7 +172,9 @@ def end(mark: str, grace: float) -> None:
                 process.kill() if over else process.terminate()
         terminated |= alive
         if time.monotonic() > until + 10 * GRACE:  # stuck in the kernel
-            raise EngineError(f"processes {sorted(p.pid for p in alive)} could not be ended; inspect them with `ps`.")
+            raise EngineError(
+                f"processes {sorted(p.pid for p in alive)} could not be ended; inspect them with `ps`."
+            )
         time.sleep(0.02)
 
 
@@ -157,7 +185,9 @@ def free_port() -> int:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((LOOPBACK, port))
             return port
-    raise EngineError(f"no port of {PORTS.start}..{PORTS.stop - 1} is free; end other programs.")
+    raise EngineError(
+        f"no port of {PORTS.start}..{PORTS.stop - 1} is free; end other programs."
+    )
 
 
 def is_listening(port: int) -> bool:

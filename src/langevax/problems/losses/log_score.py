@@ -3,7 +3,15 @@
 import jax.numpy as jnp
 
 from langevax import checks
-from langevax.problems.losses.loss import Domain, Example, Loss, Scalar, Shape, Targets, check_rows
+from langevax.problems.losses.loss import (
+    Domain,
+    Example,
+    Loss,
+    Scalar,
+    Shape,
+    Targets,
+    check_rows,
+)
 from langevax.problems.losses.special import relative_entropy
 
 
@@ -56,7 +64,9 @@ class LogScore(Loss):
         limits = jnp.finfo(dual.dtype)
         return jnp.clip(dual, -limits.max, -limits.tiny)
 
-    def dual_step(self, z: Scalar, dual: Scalar, y: Example, c: float | Scalar) -> Scalar:
+    def dual_step(
+        self, z: Scalar, dual: Scalar, y: Example, c: float | Scalar
+    ) -> Scalar:
         c, weight = jnp.asarray(c, z.dtype), self._weight(z)
         slope = z + c * dual
         root = jnp.hypot(slope, 2 * jnp.sqrt(c * weight))
@@ -67,10 +77,17 @@ class LogScore(Loss):
 
     def fenchel_young(self, z: Scalar, dual: Scalar, y: Example) -> Scalar:
         weight, inside = self._weight(z), (z >= 0) & (dual < 0)
-        output, share = jnp.where(inside, _floored(z), 1.0), jnp.where(inside, -dual, weight) / weight
+        output, share = (
+            jnp.where(inside, _floored(z), 1.0),
+            jnp.where(inside, -dual, weight) / weight,
+        )
         ratio = jnp.minimum(output * share, jnp.finfo(z.dtype).max)
-        gap = weight * relative_entropy(jnp.ones_like(z), ratio, jnp.log(output) + jnp.log(share), 1 - ratio)
-        return jnp.where((z < 0) | (dual >= 0), jnp.inf, jnp.where(inside, gap, jnp.nan))
+        gap = weight * relative_entropy(
+            jnp.ones_like(z), ratio, jnp.log(output) + jnp.log(share), 1 - ratio
+        )
+        return jnp.where(
+            (z < 0) | (dual >= 0), jnp.inf, jnp.where(inside, gap, jnp.nan)
+        )
 
     def check_targets(self, targets: Targets, output_shape: Shape) -> None:
         if tuple(output_shape) != ():

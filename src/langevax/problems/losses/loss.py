@@ -63,7 +63,9 @@ class Loss(eqx.Module):
         """The nearest feasible dual."""
 
     @abstractmethod
-    def dual_step(self, z: Output, dual: Output, y: Example, c: float | Scalar) -> Output:
+    def dual_step(
+        self, z: Output, dual: Output, y: Example, c: float | Scalar
+    ) -> Output:
         """SDCA's coordinate update: argmax over u of -l*(u) + <z, u> - (c/2) |u - dual|^2, for `c` >= 0.
 
         Its solution is the fixed point g' = l'(z - c (g' - dual)). With c = bound^2 / (n temperature) the
@@ -91,7 +93,9 @@ def domain_slack(dual: Float[Array, "..."]) -> float:
     return DOMAIN_SLACK_ULPS * float(jnp.finfo(dual.dtype).eps)
 
 
-def check_rows(loss: Loss, targets: Targets, row_shape: Shape, needs: str, kind: type | None = None) -> np.ndarray:
+def check_rows(
+    loss: Loss, targets: Targets, row_shape: Shape, needs: str, kind: type | None = None
+) -> np.ndarray:
     """Check the shape and kind of one target per row; return the values, none of a tracer."""
     name, shape = type(loss).__name__, tuple(targets.shape)
     if len(shape) == 0 or shape[1:] != tuple(row_shape):
@@ -102,5 +106,11 @@ def check_rows(loss: Loss, targets: Targets, row_shape: Shape, needs: str, kind:
         )
     kinds = [jnp.floating, jnp.integer] if kind is None else [kind]
     if not any(jnp.issubdtype(targets.dtype, k) for k in kinds):
-        raise TypeError(f"targets have dtype {targets.dtype}, but {name} needs {needs}.")
-    return np.asarray(targets) if checks.is_concrete(targets) else np.empty(0, targets.dtype)
+        raise TypeError(
+            f"targets have dtype {targets.dtype}, but {name} needs {needs}."
+        )
+    return (
+        np.asarray(targets)
+        if checks.is_concrete(targets)
+        else np.empty(0, targets.dtype)
+    )

@@ -6,7 +6,16 @@ import numpy as np
 from jax.scipy.special import entr
 
 from langevax import checks
-from langevax.problems.losses.loss import Domain, Label, Loss, Scalar, Shape, Targets, check_rows, domain_slack
+from langevax.problems.losses.loss import (
+    Domain,
+    Label,
+    Loss,
+    Scalar,
+    Shape,
+    Targets,
+    check_rows,
+    domain_slack,
+)
 from langevax.problems.losses.special import relative_entropy, wright_omega
 
 LOGISTIC_STEPS = 5
@@ -27,11 +36,20 @@ class MarginLoss(Loss):
         name = type(self).__name__
         if tuple(output_shape) != ():
             remedy = "use a neuron with one scalar output, or losses.softmax"
-            raise ValueError(f"{name} needs scalar outputs, got outputs of shape {tuple(output_shape)}; {remedy}.")
-        rows = check_rows(self, targets, (), "labels -1 and +1; map 0/1 or False/True with 2.0 * y - 1.0")
+            raise ValueError(
+                f"{name} needs scalar outputs, got outputs of shape {tuple(output_shape)}; {remedy}."
+            )
+        rows = check_rows(
+            self,
+            targets,
+            (),
+            "labels -1 and +1; map 0/1 or False/True with 2.0 * y - 1.0",
+        )
         wrong = rows[np.abs(rows) != 1]
         if wrong.size:
-            raise ValueError(f"{name} needs targets -1 or +1, found {wrong[0]}; map 0/1 with 2*y-1, drop missing rows.")
+            raise ValueError(
+                f"{name} needs targets -1 or +1, found {wrong[0]}; map 0/1 with 2*y-1, drop missing rows."
+            )
 
 
 class Logistic(MarginLoss):
@@ -75,13 +93,19 @@ class Logistic(MarginLoss):
         u = b - wright_omega(b + jnp.log(c))
         for _ in range(LOGISTIC_STEPS):
             p = jax.nn.sigmoid(u)
-            u = jnp.clip(u - (u + c * p - b) / (1 + c * p * (1 - p)), b - c, jnp.minimum(b, 0.0))
+            u = jnp.clip(
+                u - (u + c * p - b) / (1 + c * p * (1 - p)), b - c, jnp.minimum(b, 0.0)
+            )
         return _dual(jax.nn.sigmoid(jnp.where(reflected, -u, u)), y)
 
     def fenchel_young(self, z: Scalar, dual: Scalar, y: Label) -> Scalar:
         m, s = _margin(z, y), jnp.clip(_share(dual, y), 0.0, 1.0)
         # The rarer of the two outcomes comes first: its probability, and s - p, keep all their digits.
-        m, s, rest = jnp.where(m >= 0, m, -m), jnp.where(m >= 0, s, 1 - s), jnp.where(m >= 0, 1 - s, s)
+        m, s, rest = (
+            jnp.where(m >= 0, m, -m),
+            jnp.where(m >= 0, s, 1 - s),
+            jnp.where(m >= 0, 1 - s, s),
+        )
         p, q = jax.nn.sigmoid(-m), jax.nn.sigmoid(m)
         gap = relative_entropy(s, p, -jax.nn.softplus(m), s - p)
         gap += relative_entropy(rest, q, -jax.nn.softplus(-m), p - s)
@@ -112,7 +136,10 @@ class SmoothedHinge(MarginLoss):
         return k * (r - k / 2) / width
 
     def derivative(self, z: Scalar, y: Label) -> Scalar:
-        return _dual(jnp.clip((1 - _margin(z, y)) / jnp.asarray(self.width, z.dtype), 0.0, 1.0), y)
+        return _dual(
+            jnp.clip((1 - _margin(z, y)) / jnp.asarray(self.width, z.dtype), 0.0, 1.0),
+            y,
+        )
 
     @property
     def curvature(self) -> float | Scalar:
@@ -123,7 +150,11 @@ class SmoothedHinge(MarginLoss):
 
     def conjugate(self, dual: Scalar, y: Label) -> Scalar:
         s = jnp.clip(_share(dual, y), 0.0, 1.0)
-        return jnp.where(self.in_domain(dual, y), s * (jnp.asarray(self.width, s.dtype) * s / 2 - 1), jnp.inf)
+        return jnp.where(
+            self.in_domain(dual, y),
+            s * (jnp.asarray(self.width, s.dtype) * s / 2 - 1),
+            jnp.inf,
+        )
 
     def dual_step(self, z: Scalar, dual: Scalar, y: Label, c: float | Scalar) -> Scalar:
         c, width = jnp.asarray(c, z.dtype), jnp.asarray(self.width, z.dtype)

@@ -6,7 +6,17 @@ import numpy as np
 from jax.scipy.special import entr, logsumexp
 from jaxtyping import Array, Bool, Integer
 
-from langevax.problems.losses.loss import Class, Domain, Loss, Scalar, Shape, Targets, Vector, check_rows, domain_slack
+from langevax.problems.losses.loss import (
+    Class,
+    Domain,
+    Loss,
+    Scalar,
+    Shape,
+    Targets,
+    Vector,
+    check_rows,
+    domain_slack,
+)
 from langevax.problems.losses.special import relative_entropy, wright_omega
 
 SOFTMAX_STEPS = 16
@@ -50,12 +60,16 @@ class Softmax(Loss):
 
     def in_domain(self, dual: Vector, y: Class) -> Domain:
         slack = domain_slack(dual)
-        return jnp.all(_on_simplex(dual, y) >= -slack) & (jnp.abs(jnp.sum(dual)) <= slack)
+        return jnp.all(_on_simplex(dual, y) >= -slack) & (
+            jnp.abs(jnp.sum(dual)) <= slack
+        )
 
     def project(self, dual: Vector, y: Class) -> Vector:
         s = jnp.maximum(_on_simplex(dual, y), 0.0)
         total = jnp.sum(s)
-        return _off_simplex(jnp.where(total > 0, s / jnp.where(total > 0, total, 1.0), 1 / s.size), y)
+        return _off_simplex(
+            jnp.where(total > 0, s / jnp.where(total > 0, total, 1.0), 1 / s.size), y
+        )
 
     def dual_step(self, z: Vector, dual: Vector, y: Class, c: float | Scalar) -> Vector:
         c = jnp.asarray(c, z.dtype)
@@ -63,11 +77,16 @@ class Softmax(Loss):
         a = a - jnp.max(a)  # the multiplier absorbs any shift
         # log s_k + c s_k = a_k - nu, hence nu = logsumexp(a - c s) and the first bounds; at the last one no s_k
         # exceeds 1/C. The sum of s(nu) is convex and falling: Newton from the lower bound rises to the root.
-        lower, upper = logsumexp(a) - c, jnp.minimum(logsumexp(a), float(np.log(a.size)) - c / a.size)
+        lower, upper = (
+            logsumexp(a) - c,
+            jnp.minimum(logsumexp(a), float(np.log(a.size)) - c / a.size),
+        )
 
         def newton(_: Integer[Array, ""], nu: Scalar) -> Scalar:
             s = _share_at(a - nu, c)
-            return jnp.clip(nu + (jnp.sum(s) - 1) / jnp.sum(s / (1 + c * s)), lower, upper)
+            return jnp.clip(
+                nu + (jnp.sum(s) - 1) / jnp.sum(s / (1 + c * s)), lower, upper
+            )
 
         nu = jax.lax.fori_loop(0, SOFTMAX_STEPS, newton, lower)
         return _off_simplex(_share_at(a - nu, c), y)
@@ -82,13 +101,25 @@ class Softmax(Loss):
 
     def check_targets(self, targets: Targets, output_shape: Shape) -> None:
         if len(output_shape) != 1:
-            remedy = "use a neuron with num_outputs=C, or losses.logistic for two classes"
-            raise ValueError(f"Softmax needs outputs of shape (C,), got {tuple(output_shape)}; {remedy}.")
-        rows = check_rows(self, targets, (), "integer labels in [0, C); number the classes from 0", jnp.integer)
+            remedy = (
+                "use a neuron with num_outputs=C, or losses.logistic for two classes"
+            )
+            raise ValueError(
+                f"Softmax needs outputs of shape (C,), got {tuple(output_shape)}; {remedy}."
+            )
+        rows = check_rows(
+            self,
+            targets,
+            (),
+            "integer labels in [0, C); number the classes from 0",
+            jnp.integer,
+        )
         wrong = rows[(rows < 0) | (rows >= output_shape[0])]
         if wrong.size:
             remedy = "number the classes from 0, or raise num_outputs"
-            raise ValueError(f"Softmax needs labels in [0, {output_shape[0]}), found {wrong[0]}; {remedy}.")
+            raise ValueError(
+                f"Softmax needs labels in [0, {output_shape[0]}), found {wrong[0]}; {remedy}."
+            )
 
 
 def _is_label(z: Vector, y: Class) -> Bool[Array, " classes"]:
@@ -109,4 +140,8 @@ def _share_at(x: Vector, c: Scalar) -> Vector:
     """The s with log(s) + c s = x; the quotient serves where e^(x - c s) would cancel, the power where c is tiny."""
     omega = wright_omega(x + jnp.log(c))
     large = omega > 1
-    return jnp.where(large, omega / jnp.where(large, c, 1.0), jnp.exp(jnp.where(large, 0.0, x - omega)))
+    return jnp.where(
+        large,
+        omega / jnp.where(large, c, 1.0),
+        jnp.exp(jnp.where(large, 0.0, x - omega)),
+    )

@@ -9,7 +9,10 @@ OMEGA_STEPS = 2
 
 
 def relative_entropy(
-    s: Float[Array, "*k"], p: Float[Array, "*k"], log_p: Float[Array, "*k"], difference: Float[Array, "*k"]
+    s: Float[Array, "*k"],
+    p: Float[Array, "*k"],
+    log_p: Float[Array, "*k"],
+    difference: Float[Array, "*k"],
 ) -> Float[Array, "*k"]:
     """s log(s/p) - s + p >= 0, given p, its logarithm (finite where p underflows) and an accurate s - p.
 
@@ -18,7 +21,9 @@ def relative_entropy(
     """
     positive, normal = s > 0, p >= jnp.finfo(p.dtype).tiny
     safe = jnp.where(positive, s, 1.0)
-    log_ratio = jnp.where(normal, jnp.log(safe / jnp.where(normal, p, 1.0)), jnp.log(safe) - log_p)
+    log_ratio = jnp.where(
+        normal, jnp.log(safe / jnp.where(normal, p, 1.0)), jnp.log(safe) - log_p
+    )
     direct = jnp.where(positive, s * log_ratio, 0.0) - difference
     total = s + p
     v = difference / jnp.where(total > 0, total, 1.0)
@@ -34,7 +39,9 @@ def wright_omega(x: Float[Array, "*k"]) -> Float[Array, "*k"]:
     """The omega > 0 with omega + log(omega) = x, by the quartic steps of Fritsch, Shafer, Crowley (CACM 1973)."""
     floor = -50.0  # below, omega = e^x to rounding in any precision
     inside = jnp.maximum(x, floor)
-    omega = jnp.where(inside > 1, inside - jnp.log(jnp.maximum(inside, 1.0)), jax.nn.sigmoid(inside))
+    omega = jnp.where(
+        inside > 1, inside - jnp.log(jnp.maximum(inside, 1.0)), jax.nn.sigmoid(inside)
+    )
     for _ in range(OMEGA_STEPS):
         r = inside - omega - jnp.log(omega)
         q = (1 + omega) * (1 + omega + 2 * r / 3)

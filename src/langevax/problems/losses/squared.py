@@ -3,7 +3,16 @@
 import jax.numpy as jnp
 
 from langevax import checks
-from langevax.problems.losses.loss import Domain, Loss, Output, Scalar, Shape, Target, Targets, check_rows
+from langevax.problems.losses.loss import (
+    Domain,
+    Loss,
+    Output,
+    Scalar,
+    Shape,
+    Target,
+    Targets,
+    check_rows,
+)
 
 
 class Squared(Loss):
@@ -37,7 +46,9 @@ class Squared(Loss):
     def project(self, dual: Output, y: Target) -> Output:
         return dual
 
-    def dual_step(self, z: Output, dual: Output, y: Target, c: float | Scalar) -> Output:
+    def dual_step(
+        self, z: Output, dual: Output, y: Target, c: float | Scalar
+    ) -> Output:
         c = jnp.asarray(c, z.dtype)
         return (z - y.astype(z.dtype) + c * dual) / (1 + c)
 
@@ -46,7 +57,11 @@ class Squared(Loss):
 
     def check_targets(self, targets: Targets, output_shape: Shape) -> None:
         check_rows(self, targets, output_shape, "numbers; cast targets to float")
-        checks.finite("targets", targets, remedy="Squared needs finite targets; drop or impute those rows")
+        checks.finite(
+            "targets",
+            targets,
+            remedy="Squared needs finite targets; drop or impute those rows",
+        )
 
 
 class LinearLoss(Loss):
@@ -79,7 +94,9 @@ class LinearLoss(Loss):
     def project(self, dual: Output, y: Target) -> Output:
         return y.astype(dual.dtype)
 
-    def dual_step(self, z: Output, dual: Output, y: Target, c: float | Scalar) -> Output:
+    def dual_step(
+        self, z: Output, dual: Output, y: Target, c: float | Scalar
+    ) -> Output:
         return y.astype(z.dtype)
 
     def fenchel_young(self, z: Output, dual: Output, y: Target) -> Scalar:
@@ -87,4 +104,8 @@ class LinearLoss(Loss):
 
     def check_targets(self, targets: Targets, output_shape: Shape) -> None:
         check_rows(self, targets, output_shape, "numbers; cast targets to float")
-        checks.finite("targets", targets, remedy="LinearLoss needs a finite dual; pass one of a finite network")
+        checks.finite(
+            "targets",
+            targets,
+            remedy="LinearLoss needs a finite dual; pass one of a finite network",
+        )

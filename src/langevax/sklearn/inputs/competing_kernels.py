@@ -42,27 +42,41 @@ class CompetingKernels:
         weights -= weights.mean(-1, keepdims=True)
         weights /= np.abs(weights).sum(-1, keepdims=True)
         channels = channel_subsets(num_distances * 2 * GROUPS, values.shape[1], random)
-        return cls(weights.astype(np.float32), channels.reshape(num_distances, 2, GROUPS, -1))
+        return cls(
+            weights.astype(np.float32), channels.reshape(num_distances, 2, GROUPS, -1)
+        )
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """Return the features (n, D * 2 * 2 * 256) float32 of curves (n, channels, length)."""
         rows = max(1, VALUES_AT_ONCE // values.shape[-1])
-        return np.concatenate([self._of_few(values[start : start + rows]) for start in range(0, len(values), rows)])
+        return np.concatenate(
+            [
+                self._of_few(values[start : start + rows])
+                for start in range(0, len(values), rows)
+            ]
+        )
 
     def _of_few(self, values: np.ndarray) -> np.ndarray:
         features = []
         for i, groups in enumerate(self.weights):
-            for curves, weights, channels in zip((values, np.diff(values)), groups, self.channels[i], strict=True):
+            for curves, weights, channels in zip(
+                (values, np.diff(values)), groups, self.channels[i], strict=True
+            ):
                 features += _wins(_responses(shifted(curves, 2**i), weights, channels))
         return np.sqrt(np.concatenate(features)).T
 
 
-def _responses(taps: np.ndarray, weights: np.ndarray, channels: np.ndarray) -> np.ndarray:
+def _responses(
+    taps: np.ndarray, weights: np.ndarray, channels: np.ndarray
+) -> np.ndarray:
     """Return (8, 32, n, length) of shifted curves (9, n, channels, length)."""
     by_kernel = weights.swapaxes(0, 1)
     if channels.shape[1] == 1:
         return np.tensordot(by_kernel, taps[:, :, 0], 1)
-    groups = [np.tensordot(by_kernel[:, g], taps[:, :, channels[g]].sum(2), 1) for g in range(len(channels))]
+    groups = [
+        np.tensordot(by_kernel[:, g], taps[:, :, channels[g]].sum(2), 1)
+        for g in range(len(channels))
+    ]
     return np.stack(groups, 1)
 
 
@@ -70,6 +84,10 @@ def _wins(responses: np.ndarray) -> list[np.ndarray]:
     """Return means of the largest responses and shares of the smallest, (256, n) each."""
     largest, smallest = responses.max(0), np.minimum(responses.min(0), -NO_RESPONSE)
     size, n = responses.shape[-1], responses.shape[-2]
-    won = np.where(responses == largest, responses, np.float32(0)).sum(-1) / np.float32(size)
-    lost = np.count_nonzero(responses == smallest, axis=-1).astype(np.float32) / np.float32(size)
+    won = np.where(responses == largest, responses, np.float32(0)).sum(-1) / np.float32(
+        size
+    )
+    lost = np.count_nonzero(responses == smallest, axis=-1).astype(
+        np.float32
+    ) / np.float32(size)
     return [np.maximum(won, 0).reshape(-1, n), lost.reshape(-1, n)]

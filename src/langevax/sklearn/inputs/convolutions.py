@@ -49,8 +49,12 @@ class Convolutions:
     def fit(cls, values: np.ndarray) -> "Convolutions":
         """Choose dilations by the length, and biases from responses of curves (n, channels, length), length >= 9."""
         random = np.random.default_rng(0)
-        dilations, counts = spaced_dilations(values.shape[-1], NUM_FEATURES // len(PATTERNS))
-        channels = channel_subsets(len(dilations) * len(PATTERNS), values.shape[1], random)
+        dilations, counts = spaced_dilations(
+            values.shape[-1], NUM_FEATURES // len(PATTERNS)
+        )
+        channels = channel_subsets(
+            len(dilations) * len(PATTERNS), values.shape[1], random
+        )
         channels = channels.reshape(len(dilations), len(PATTERNS), -1)
         curves = random.integers(len(values), size=(len(dilations), len(PATTERNS)))
         levels = np.arange(1, len(PATTERNS) * counts.sum() + 1) * GOLDEN_RATIO % 1
@@ -59,27 +63,40 @@ class Convolutions:
             for k, pattern in enumerate(PATTERNS):
                 curve = values[curves[i, k], channels[i, k]].sum(0)[None]
                 response = _response(curve, pattern, int(dilation))
-                biases[first : first + count] = np.quantile(response, levels[first : first + count])
+                biases[first : first + count] = np.quantile(
+                    response, levels[first : first + count]
+                )
                 first += count
         return cls(dilations, counts, channels, biases)
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """Return the features (n, features) float32 of curves (n, channels, length)."""
         rows = max(1, VALUES_AT_ONCE // values.shape[-1])
-        parts = [self._shares(values[start : start + rows]) for start in range(0, len(values), rows)]
+        parts = [
+            self._shares(values[start : start + rows])
+            for start in range(0, len(values), rows)
+        ]
         return np.concatenate(parts)
 
     def _shares(self, values: np.ndarray) -> np.ndarray:
         shares, first = np.empty((len(values), len(self.biases)), np.float32), 0
-        for i, (dilation, count) in enumerate(zip(self.dilations.tolist(), self.counts.tolist(), strict=True)):
+        for i, (dilation, count) in enumerate(
+            zip(self.dilations.tolist(), self.counts.tolist(), strict=True)
+        ):
             taps = shifted(values, dilation)
             totals = taps.sum(0)
             for k, pattern in enumerate(PATTERNS):
                 response = 3 * taps[pattern].sum(0) - totals
-                one = response[:, 0] if values.shape[1] == 1 else response[:, self.channels[i, k]].sum(1)
+                one = (
+                    response[:, 0]
+                    if values.shape[1] == 1
+                    else response[:, self.channels[i, k]].sum(1)
+                )
                 one = _valid(one, dilation, i + k)
                 above = one[:, None] > self.biases[first : first + count, None]
-                shares[:, first : first + count] = np.count_nonzero(above, axis=2) / one.shape[1]
+                shares[:, first : first + count] = (
+                    np.count_nonzero(above, axis=2) / one.shape[1]
+                )
                 first += count
         return shares
 
@@ -106,7 +123,9 @@ def shifted(values: np.ndarray, dilation: int) -> np.ndarray:
     """Return (9, ...) the curves shifted by each tap, continued by zeros."""
     length, reach = values.shape[-1], TAPS // 2 * dilation
     wide = np.pad(values, [(0, 0)] * (values.ndim - 1) + [(reach, reach)])
-    return np.stack([wide[..., j * dilation : j * dilation + length] for j in range(TAPS)])
+    return np.stack(
+        [wide[..., j * dilation : j * dilation + length] for j in range(TAPS)]
+    )
 
 
 def _response(values: np.ndarray, pattern: np.ndarray, dilation: int) -> np.ndarray:
@@ -117,10 +136,16 @@ def _response(values: np.ndarray, pattern: np.ndarray, dilation: int) -> np.ndar
 def _valid(response: np.ndarray, dilation: int, number: int) -> np.ndarray:
     """Return the response at all places for even numbers, and where all taps are inside the curve for odd ones."""
     reach = TAPS // 2 * dilation
-    return response if number % 2 == 0 else response[..., reach : response.shape[-1] - reach]
+    return (
+        response
+        if number % 2 == 0
+        else response[..., reach : response.shape[-1] - reach]
+    )
 
 
-def channel_subsets(number: int, num_channels: int, random: np.random.Generator) -> np.ndarray:
+def channel_subsets(
+    number: int, num_channels: int, random: np.random.Generator
+) -> np.ndarray:
     """Return (number, channels) bool: subsets whose sizes are uniform on a logarithmic scale."""
     largest = np.log2(min(num_channels, MOST_CHANNELS) + 1)
     sizes = np.floor(2 ** random.uniform(0, largest, number)).astype(int)

@@ -24,11 +24,15 @@ AnyCurves = Any
 """Curves in the forms that `read_curves` accepts."""
 
 LARGEST = 1e150  # value whose square is a number
-FINE = 501  # points at which a curve by a formula (scikit-fda's FDataBasis) is evaluated
+FINE = (
+    501  # points at which a curve by a formula (scikit-fda's FDataBasis) is evaluated
+)
 REMEDY = "fill the gaps, or pass missing='interpolate'"
 SMOOTHNESS = 2.5  # of the Matern law of curves: two derivatives, and its regression is a quintic spline's
 LENGTH_SCALES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)  # of the domain
-NOISE_RATIOS = np.logspace(-9, 1, 21)  # variance of the noise over that of the curve; the first is negligible
+NOISE_RATIOS = np.logspace(
+    -9, 1, 21
+)  # variance of the noise over that of the curve; the first is negligible
 MARGIN = 0.5  # of the domain, on either side: where the cosines of the law have their flat ends
 LEAST_MODES = 128
 MOST_CURVES = 200  # from which the law is learned, where each has times of its own
@@ -57,7 +61,10 @@ class ObservedCurves:
     def grid(self) -> np.ndarray | None:
         """Return (G,) where all curves and channels were observed at the same times."""
         first = self.channels[0][0].times
-        same = all(len(groups) == 1 and np.array_equal(groups[0].times, first) for groups in self.channels)
+        same = all(
+            len(groups) == 1 and np.array_equal(groups[0].times, first)
+            for groups in self.channels
+        )
         return first if same else None
 
     @property
@@ -68,7 +75,11 @@ class ObservedCurves:
 
     def check_size(self) -> None:
         """Raise where squares of the values are beyond the range of numbers, infinite or 0."""
-        largest = max(float(np.abs(group.values).max()) for groups in self.channels for group in groups)
+        largest = max(
+            float(np.abs(group.values).max())
+            for groups in self.channels
+            for group in groups
+        )
         if largest > LARGEST or 0 < largest < 1 / LARGEST:
             raise ValueError(
                 f"the largest value of X is {largest:.3g}, whose square no number represents; divide all curves by it."
@@ -78,11 +89,22 @@ class ObservedCurves:
     def num_readings(self) -> int:
         """Return how many readings a channel of a curve has, the median."""
         groups = [group for channel in self.channels for group in channel]
-        return int(np.median(np.repeat([len(group.times) for group in groups], [len(group.rows) for group in groups])))
+        return int(
+            np.median(
+                np.repeat(
+                    [len(group.times) for group in groups],
+                    [len(group.rows) for group in groups],
+                )
+            )
+        )
 
 
 def read_curves(
-    X: AnyCurves, grid: ArrayLike | None, channels: int, missing: Missing, validated: Callable[[Any], np.ndarray]
+    X: AnyCurves,
+    grid: ArrayLike | None,
+    channels: int,
+    missing: Missing,
+    validated: Callable[[Any], np.ndarray],
 ) -> ObservedCurves:
     """Return curves of any form; `validated` is scikit-learn's validation of tables.
 
@@ -103,17 +125,25 @@ def read_curves(
     >>> read_curves([([0.0, 0.3], [1.0, 2.0]), ([0.1], [3.0])], None, 1, "error", np.asarray).range
     (0.0, 0.3)
     """
-    if hasattr(X, "to_grid") and hasattr(X, "domain_range"):  # of scikit-fda, with or without a grid of its own
+    if hasattr(X, "to_grid") and hasattr(
+        X, "domain_range"
+    ):  # of scikit-fda, with or without a grid of its own
         if hasattr(X, "start_indices"):  # FDataIrregular
             return _of_pairs(_pairs(X), channels, missing)
         if not hasattr(X, "data_matrix"):
             left, right = X.domain_range[0]
             X = X.to_grid(np.linspace(left, right, FINE))
         return _of_fda_grid(X, channels, missing)
-    if isinstance(X, list | tuple) and len(X) and all(isinstance(curve, tuple) and len(curve) > 0 for curve in X):
+    if (
+        isinstance(X, list | tuple)
+        and len(X)
+        and all(isinstance(curve, tuple) and len(curve) > 0 for curve in X)
+    ):
         return _of_pairs(X, channels, missing)
     if isinstance(X, list | tuple) and _ragged(X):
-        raise ValueError("X holds curves of different lengths without times; pass a list of tuples (t, x).")
+        raise ValueError(
+            "X holds curves of different lengths without times; pass a list of tuples (t, x)."
+        )
     return _of_table(validated(X), grid, channels, missing)
 
 
@@ -134,7 +164,9 @@ def increasing(name: str, grid: Any) -> np.ndarray:
     """Return (G,) float64; raise unless finite and increasing."""
     grid = np.asarray(grid, np.float64)
     if grid.ndim != 1 or len(grid) == 0:
-        raise ValueError(f"{name} must be numbers of shape (G,), G >= 1, got shape {grid.shape}.")
+        raise ValueError(
+            f"{name} must be numbers of shape (G,), G >= 1, got shape {grid.shape}."
+        )
     bad = np.flatnonzero(~(np.isfinite(grid[1:]) & (np.diff(grid) > 0)))
     if len(bad) or not np.isfinite(grid[0]):
         j = int(bad[0]) if len(bad) else 0
@@ -145,7 +177,9 @@ def increasing(name: str, grid: Any) -> np.ndarray:
     return grid
 
 
-def _of_table(table: np.ndarray, grid: Any, channels: int, missing: Missing) -> ObservedCurves:
+def _of_table(
+    table: np.ndarray, grid: Any, channels: int, missing: Missing
+) -> ObservedCurves:
     if table.ndim == 3:
         if table.shape[1] != channels:
             raise ValueError(
@@ -153,7 +187,9 @@ def _of_table(table: np.ndarray, grid: Any, channels: int, missing: Missing) -> 
             )
         values = table
     elif table.shape[1] % channels:
-        raise ValueError(f"X has {table.shape[1]} columns, which channels={channels} does not divide.")
+        raise ValueError(
+            f"X has {table.shape[1]} columns, which channels={channels} does not divide."
+        )
     else:
         values = table.reshape(len(table), channels, -1)
     num_points = values.shape[-1]
@@ -174,10 +210,15 @@ def _on_grid(grid: np.ndarray, values: np.ndarray, missing: Missing) -> Observed
     for i, c in np.argwhere(~np.isfinite(values).all(-1)):
         values[i, c] = _filled(grid, values[i, c], missing, int(i))
     rows = np.arange(len(values))
-    return ObservedCurves([[CurvesAtTimes(grid, values[:, c], rows)] for c in range(values.shape[1])], len(values))
+    return ObservedCurves(
+        [[CurvesAtTimes(grid, values[:, c], rows)] for c in range(values.shape[1])],
+        len(values),
+    )
 
 
-def _filled(grid: np.ndarray, curve: np.ndarray, missing: Missing, row: int) -> np.ndarray:
+def _filled(
+    grid: np.ndarray, curve: np.ndarray, missing: Missing, row: int
+) -> np.ndarray:
     """Fill NaN by monotone cubics between the values, and by the nearest value beyond them."""
     from scipy.interpolate import PchipInterpolator
 
@@ -188,19 +229,25 @@ def _filled(grid: np.ndarray, curve: np.ndarray, missing: Missing, row: int) -> 
     return PchipInterpolator(times, curve[present])(np.clip(grid, times[0], times[-1]))
 
 
-def _present(times: np.ndarray, curve: np.ndarray, missing: Missing, row: int) -> np.ndarray:
+def _present(
+    times: np.ndarray, curve: np.ndarray, missing: Missing, row: int
+) -> np.ndarray:
     """Return where there is a value; raise for infinity, forbidden NaN, and a curve without a value."""
     present = ~np.isnan(curve)
     if np.isinf(curve).any() or (missing == "error" and not present.all()):
         place = int(np.flatnonzero(~np.isfinite(curve))[0])
-        raise ValueError(f"curve {row} of X is {curve[place]} at t={times[place]:.6g}; {REMEDY}, which accepts NaN.")
+        raise ValueError(
+            f"curve {row} of X is {curve[place]} at t={times[place]:.6g}; {REMEDY}, which accepts NaN."
+        )
     if not present.any():
         raise ValueError(f"curve {row} of X has no value at all; drop it.")
     return present
 
 
 def _of_pairs(pairs: Sequence[Any], channels: int, missing: Missing) -> ObservedCurves:
-    parts: list[dict[bytes, list[tuple[int, np.ndarray, np.ndarray]]]] = [{} for _ in range(channels)]
+    parts: list[dict[bytes, list[tuple[int, np.ndarray, np.ndarray]]]] = [
+        {} for _ in range(channels)
+    ]
     for i, curve in enumerate(pairs):
         for c, (times, values) in enumerate(_channels_of(curve, channels, i)):
             times = increasing(f"t of curve {i}", times)
@@ -214,7 +261,11 @@ def _of_pairs(pairs: Sequence[Any], channels: int, missing: Missing) -> Observed
             parts[c].setdefault(times.tobytes(), []).append((i, times, values))
     groups = [
         [
-            CurvesAtTimes(same[0][1], np.stack([values for _, _, values in same]), np.array([i for i, _, _ in same]))
+            CurvesAtTimes(
+                same[0][1],
+                np.stack([values for _, _, values in same]),
+                np.array([i for i, _, _ in same]),
+            )
             for same in by_times.values()
         ]
         for by_times in parts
@@ -222,17 +273,31 @@ def _of_pairs(pairs: Sequence[Any], channels: int, missing: Missing) -> Observed
     return ObservedCurves(groups, len(pairs))
 
 
-def _channels_of(curve: tuple[Any, ...], channels: int, row: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def _channels_of(
+    curve: tuple[Any, ...], channels: int, row: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return (t, x) of each channel."""
     if isinstance(curve[0], tuple):
-        pairs = [(np.asarray(t, np.float64), np.asarray(x, np.float64)) for t, x in curve]
+        pairs = [
+            (np.asarray(t, np.float64), np.asarray(x, np.float64)) for t, x in curve
+        ]
     elif len(curve) == 2:
-        times, values = np.asarray(curve[0], np.float64), np.asarray(curve[1], np.float64)
-        pairs = [(times, channel) for channel in (values[None] if values.ndim == 1 else values)]
+        times, values = (
+            np.asarray(curve[0], np.float64),
+            np.asarray(curve[1], np.float64),
+        )
+        pairs = [
+            (times, channel)
+            for channel in (values[None] if values.ndim == 1 else values)
+        ]
     else:
-        raise ValueError(f"curve {row} is a tuple of {len(curve)} entries; pass tuples (t, x).")
+        raise ValueError(
+            f"curve {row} is a tuple of {len(curve)} entries; pass tuples (t, x)."
+        )
     if len(pairs) != channels:
-        raise ValueError(f"curve {row} of X has {len(pairs)} channels, but channels={channels}; set channels to it.")
+        raise ValueError(
+            f"curve {row} of X has {len(pairs)} channels, but channels={channels}; set channels to it."
+        )
     return pairs
 
 
@@ -252,21 +317,40 @@ def _of_fda_grid(X: Any, channels: int, missing: Missing) -> ObservedCurves:
 def _pairs(X: Any) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return (t, x) of each curve of scikit-fda's FDataIrregular."""
     if np.shape(X.points)[1] != 1:
-        raise ValueError(f"X holds functions of {np.shape(X.points)[1]} variables; pass curves.")
-    times, values = np.asarray(X.points, np.float64)[:, 0], np.asarray(X.values, np.float64)
+        raise ValueError(
+            f"X holds functions of {np.shape(X.points)[1]} variables; pass curves."
+        )
+    times, values = (
+        np.asarray(X.points, np.float64)[:, 0],
+        np.asarray(X.values, np.float64),
+    )
     cuts = np.asarray(X.start_indices)[1:]
-    return [(t, x.T) for t, x in zip(np.split(times, cuts), np.split(values, cuts), strict=True)]
+    return [
+        (t, x.T)
+        for t, x in zip(np.split(times, cuts), np.split(values, cuts), strict=True)
+    ]
 
 
 def _ragged(X: Sequence[Any]) -> bool:
-    return len({np.shape(curve)[0] for curve in X if isinstance(curve, list | np.ndarray) and np.ndim(curve) == 1}) > 1
+    return (
+        len(
+            {
+                np.shape(curve)[0]
+                for curve in X
+                if isinstance(curve, list | np.ndarray) and np.ndim(curve) == 1
+            }
+        )
+        > 1
+    )
 
 
 @saved_class
 class Interpolation:
     """The spline through all values: cubic, or quintic for derivatives, which then converge as the grid is refined."""
 
-    def __call__(self, groups: list[CurvesAtTimes], points: np.ndarray, derivative: int) -> np.ndarray:
+    def __call__(
+        self, groups: list[CurvesAtTimes], points: np.ndarray, derivative: int
+    ) -> np.ndarray:
         """Return derivatives (n, points) float64 of a channel, rows in the order of the curves."""
         from scipy.interpolate import make_interp_spline
 
@@ -317,17 +401,35 @@ class Regression:
         residuals = _residuals(groups, basis, mean, deviation)
         for scale in LENGTH_SCALES:
             spectrum = spaces.spectra.matern(basis, SMOOTHNESS, scale * length)
-            best = min(best, *_likelihoods(residuals, basis, spectrum, scale, noise, deviation))
+            best = min(
+                best, *_likelihoods(residuals, basis, spectrum, scale, noise, deviation)
+            )
         _, scale, variance, ratio = best
-        prior = GaussianPrior(basis, variance * spaces.spectra.matern(basis, SMOOTHNESS, scale * length))
-        return cls(prior, mean, float(np.sqrt(variance * ratio)), bool(ratio <= NOISE_RATIOS[0]))
+        prior = GaussianPrior(
+            basis, variance * spaces.spectra.matern(basis, SMOOTHNESS, scale * length)
+        )
+        return cls(
+            prior,
+            mean,
+            float(np.sqrt(variance * ratio)),
+            bool(ratio <= NOISE_RATIOS[0]),
+        )
 
-    def __call__(self, groups: list[CurvesAtTimes], points: np.ndarray, derivative: int) -> np.ndarray:
-        coefficients = np.empty((sum(len(group.rows) for group in groups), self.prior.num_modes))
+    def __call__(
+        self, groups: list[CurvesAtTimes], points: np.ndarray, derivative: int
+    ) -> np.ndarray:
+        coefficients = np.empty(
+            (sum(len(group.rows) for group in groups), self.prior.num_modes)
+        )
         for group in groups:
             at_times = functions(self.prior.basis, group.times)
             with jax.enable_x64():
-                deviations = spaces.regress(self.prior, group.times, group.values - at_times @ self.mean, self.noise)
+                deviations = spaces.regress(
+                    self.prior,
+                    group.times,
+                    group.values - at_times @ self.mean,
+                    self.noise,
+                )
             coefficients[group.rows] = self.mean + np.asarray(deviations)
         return coefficients @ _cosines(self.prior.basis, points, derivative).T
 
@@ -350,14 +452,22 @@ def gauss_nodes(edges: np.ndarray, per_cell: int = 4) -> tuple[np.ndarray, np.nd
     roots, weights = roots_legendre(per_cell)
     widths = np.diff(edges)
     nodes = (edges[:-1] + edges[1:])[:, None] / 2 + widths[:, None] / 2 * roots
-    return nodes.ravel(), (widths[:, None] * weights / 2).ravel() / (edges[-1] - edges[0])
+    return nodes.ravel(), (widths[:, None] * weights / 2).ravel() / (
+        edges[-1] - edges[0]
+    )
 
 
-def cells(curves: ObservedCurves, domain: tuple[float, float], num_modes: int) -> np.ndarray:
+def cells(
+    curves: ObservedCurves, domain: tuple[float, float], num_modes: int
+) -> np.ndarray:
     """Return edges between which splines of these curves are polynomials and the first modes are resolved."""
     even = np.linspace(*domain, max(2 * num_modes, 64) + 1)
     grid = curves.grid
-    return even if grid is None else np.union1d(even, grid[(grid > domain[0]) & (grid < domain[1])])
+    return (
+        even
+        if grid is None
+        else np.union1d(even, grid[(grid > domain[0]) & (grid < domain[1])])
+    )
 
 
 def _cosines(basis: Any, points: np.ndarray, derivative: int) -> np.ndarray:
@@ -367,11 +477,24 @@ def _cosines(basis: Any, points: np.ndarray, derivative: int) -> np.ndarray:
     return np.where(w > 0, np.sqrt(2), 1.0) * w**derivative * np.cos(angles)
 
 
-def _pooled_mean(groups: list[CurvesAtTimes], basis: Any, length: float, level: float, deviation: float) -> np.ndarray:
-    prior = GaussianPrior(basis, deviation**2 * spaces.spectra.matern(basis, SMOOTHNESS, 0.25 * length))
+def _pooled_mean(
+    groups: list[CurvesAtTimes],
+    basis: Any,
+    length: float,
+    level: float,
+    deviation: float,
+) -> np.ndarray:
+    prior = GaussianPrior(
+        basis, deviation**2 * spaces.spectra.matern(basis, SMOOTHNESS, 0.25 * length)
+    )
     times = np.concatenate([group.times for group in groups])
     values = np.concatenate([group.values.mean(0) - level for group in groups])
-    noise = np.concatenate([np.full(len(group.times), deviation / np.sqrt(len(group.rows))) for group in groups])
+    noise = np.concatenate(
+        [
+            np.full(len(group.times), deviation / np.sqrt(len(group.rows)))
+            for group in groups
+        ]
+    )
     with jax.enable_x64():
         mean = np.array(spaces.regress(prior, times, values, noise), np.float64)
     mean[0] += level
@@ -384,7 +507,10 @@ def _residuals(
     """Return (functions at the times, standardised residuals (r, G)) of groups spread over the sample."""
     chosen = groups[:: -(-len(groups) // MOST_CURVES)]
     tables = [functions(basis, group.times) for group in chosen]
-    return [(table, (group.values - table @ mean) / deviation) for table, group in zip(tables, chosen, strict=True)]
+    return [
+        (table, (group.values - table @ mean) / deviation)
+        for table, group in zip(tables, chosen, strict=True)
+    ]
 
 
 def _likelihoods(
@@ -400,12 +526,15 @@ def _likelihoods(
     count, logdet, energy = 0, np.zeros(len(ratios)), np.zeros(len(ratios))
     for table, values in residuals:
         eigenvalues, energies = _spectral(table * np.sqrt(spectrum), values)
-        rest, outside = table.shape[0] - len(eigenvalues), max(np.sum(values**2) - np.sum(energies), 0.0)
+        rest, outside = (
+            table.shape[0] - len(eigenvalues),
+            max(np.sum(values**2) - np.sum(energies), 0.0),
+        )
         variances = eigenvalues[:, None] + ratios
         count += values.size
         logdet += len(values) * (np.log(variances).sum(0) + rest * np.log(ratios))
         energy += (energies[:, None] / variances).sum(0) + outside / ratios
-    if noise is None or isinstance(noise, str):
+    if noise is None or isinstance(noise, str):  # noqa: SIM108
         variance = np.maximum(energy / count, 1e-12)
     else:
         variance = (noise / deviation) ** 2 / ratios

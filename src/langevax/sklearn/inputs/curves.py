@@ -36,7 +36,14 @@ from langevax.sklearn.inputs.curve_values import (
     windows,
 )
 from langevax.sklearn.inputs.unlike import CurveRanges, Remark, warn_of
-from langevax.sklearn.parameters import FLAG, Auto, count, non_negative, one_of, positive
+from langevax.sklearn.parameters import (
+    FLAG,
+    Auto,
+    count,
+    non_negative,
+    one_of,
+    positive,
+)
 from langevax.sklearn.persistence import saved_class
 from langevax.spaces.basis import Basis, Interval
 from langevax.spaces.tabulated import Tabulated
@@ -126,10 +133,18 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
         self._fit(X)
         return self
 
-    def fit_transform(self, X: AnyCurves, y: ArrayLike | None = None, **fit_params: Any) -> np.ndarray:
+    def fit_transform(
+        self, X: AnyCurves, y: ArrayLike | None = None, **fit_params: Any
+    ) -> np.ndarray:
         """Return `fit(X).transform(X)` at the cost of one of them."""
         coefficients = self._fit(X)
-        return np.concatenate([(z - m) * s for z, m, s in zip(coefficients, self.means_, self.scales_, strict=True)], 1)
+        return np.concatenate(
+            [
+                (z - m) * s
+                for z, m, s in zip(coefficients, self.means_, self.scales_, strict=True)
+            ],
+            1,
+        )
 
     def transform(self, X: AnyCurves, grid: ArrayLike | None = None) -> np.ndarray:
         """Return (n, channels * derivatives * N) float64.
@@ -141,10 +156,20 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         curves = self._inside(self._read(X, grid, reset=False))
         warn_of(self._remarks(curves), "curve", curves.size)
-        blocks = zip(self._blocks(), self.bases_, self.means_, self.scales_, strict=True)
-        return np.concatenate([(self._project(curves, *block, basis) - m) * s for block, basis, m, s in blocks], 1)
+        blocks = zip(
+            self._blocks(), self.bases_, self.means_, self.scales_, strict=True
+        )
+        return np.concatenate(
+            [
+                (self._project(curves, *block, basis) - m) * s
+                for block, basis, m, s in blocks
+            ],
+            1,
+        )
 
-    def unlike_training(self, X: AnyCurves, grid: ArrayLike | None = None) -> list[Remark]:
+    def unlike_training(
+        self, X: AnyCurves, grid: ArrayLike | None = None
+    ) -> list[Remark]:
         """Return (place, reason) of each curve whose level or size is far outside of those of all training curves.
 
         A level beyond their range by more than its width and the largest size; a size, the standard deviation of the
@@ -167,7 +192,9 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
         ranges = vars(self).get("ranges_")  # models of earlier versions have none
         return [] if ranges is None else ranges.remarks(curves)
 
-    def values(self, X: AnyCurves, points: np.ndarray, grid: ArrayLike | None = None) -> np.ndarray:
+    def values(
+        self, X: AnyCurves, points: np.ndarray, grid: ArrayLike | None = None
+    ) -> np.ndarray:
         """Return (n, blocks, points) float64: the curves, or their derivatives, as they are read.
 
         Args:
@@ -178,10 +205,16 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         curves = self._inside(self._read(X, grid, reset=False))
         warn_of(self._remarks(curves), "curve", curves.size)
-        return np.stack([self.fits_[c](curves.channels[c], points, d) for c, d in self._blocks()], 1)
+        return np.stack(
+            [self.fits_[c](curves.channels[c], points, d) for c, d in self._blocks()], 1
+        )
 
     def without_parts(
-        self, X: AnyCurves, num_parts: int, mean: np.ndarray, grid: ArrayLike | None = None
+        self,
+        X: AnyCurves,
+        num_parts: int,
+        mean: np.ndarray,
+        grid: ArrayLike | None = None,
     ) -> Iterator[np.ndarray]:
         """Yield the coefficients of curves that follow the mean curve in one part after the other.
 
@@ -197,18 +230,24 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
         deviations, (left, right) = self._split(coefficients - mean), self.domain_
         products = []
         for basis in self.bases_:
-            nodes, weights = gauss_nodes(np.linspace(left, right, max(2 * basis.num_modes, 64) + 1))
+            nodes, weights = gauss_nodes(
+                np.linspace(left, right, max(2 * basis.num_modes, 64) + 1)
+            )
             table = functions(basis, nodes)
             shares = windows(num_parts, (nodes - left) / (right - left)) * weights
             products.append([table.T @ (share[:, None] * table) for share in shares])
         for part in range(num_parts):
             changes = [
                 z / np.where(s > 0, s, np.inf) @ product[part] * s
-                for z, s, product in zip(deviations, self.scales_, products, strict=True)
+                for z, s, product in zip(
+                    deviations, self.scales_, products, strict=True
+                )
             ]
             yield coefficients - np.concatenate(changes, 1)
 
-    def inverse_transform(self, Z: ArrayLike, grid: ArrayLike | None = None) -> np.ndarray:
+    def inverse_transform(
+        self, Z: ArrayLike, grid: ArrayLike | None = None
+    ) -> np.ndarray:
         """Return the curves of these coefficients, (n, G) or (n, channels, G), on `grid`; None: that of training."""
         check_is_fitted(self)
         if 0 not in self._orders():
@@ -217,16 +256,31 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
             )
         points = self._points(grid)
         curves = []
-        parts = zip(self._blocks(), self._split(Z), self.scales_, self.means_, self.bases_, strict=True)
+        parts = zip(
+            self._blocks(),
+            self._split(Z),
+            self.scales_,
+            self.means_,
+            self.bases_,
+            strict=True,
+        )
         for (_, d), z, s, m, basis in parts:
             if d == 0:
                 table, divisor = functions(basis, points), np.where(s > 0, s, np.inf)
-                components = isinstance(basis, spaces.PrincipalComponents)  # which do not span their mean
-                mean = np.interp(points, basis.points, basis.mean) if components else m @ table.T
+                components = isinstance(
+                    basis, spaces.PrincipalComponents
+                )  # which do not span their mean
+                mean = (
+                    np.interp(points, basis.points, basis.mean)
+                    if components
+                    else m @ table.T
+                )
                 curves.append(z / divisor @ table.T + mean)
         return curves[0] if self.channels == 1 else np.stack(curves, 1)
 
-    def weight_functions(self, weights: ArrayLike, grid: ArrayLike | None = None) -> np.ndarray:
+    def weight_functions(
+        self, weights: ArrayLike, grid: ArrayLike | None = None
+    ) -> np.ndarray:
         """Return theta(t) of linear weights: `weights @ z = sum of the blocks' mean over D of theta (x - mean)`.
 
         Args:
@@ -243,10 +297,16 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
         thetas = [(w * s) @ functions(basis, points).T for w, s, basis in parts]
         return thetas[0] if len(thetas) == 1 else np.stack(thetas, -2)
 
-    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
+    def get_feature_names_out(
+        self, input_features: ArrayLike | None = None
+    ) -> np.ndarray:
         """Return names such as "cosine3", or "channel1_d2_cosine3" where there are several channels and derivatives."""
         check_is_fitted(self)
-        basis = self.basis if isinstance(self.basis, str) else type(self.basis).__name__.lower()
+        basis = (
+            self.basis
+            if isinstance(self.basis, str)
+            else type(self.basis).__name__.lower()
+        )
         basis = "component" if basis == "components" else basis
         names = []
         for (c, d), mean in zip(self._blocks(), self.means_, strict=True):
@@ -269,20 +329,28 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
             )
         orders = self._orders()
         if not orders or any(isinstance(d, bool) or d not in (0, 1, 2) for d in orders):
-            raise ValueError(f"derivative must be 0, 1, 2 or a tuple of them, got {self.derivative!r}.")
+            raise ValueError(
+                f"derivative must be 0, 1, 2 or a tuple of them, got {self.derivative!r}."
+            )
         curves = self._read(X, self.grid, reset=True)
         curves.check_size()
         self.grid_: np.ndarray | None = curves.grid
         self.domain_: tuple[float, float] = self._domain(curves)
         self.num_readings_: int = curves.num_readings
-        self.fits_: list[Interpolation | Regression] = [self._fit_channel(groups) for groups in curves.channels]
+        self.fits_: list[Interpolation | Regression] = [
+            self._fit_channel(groups) for groups in curves.channels
+        ]
         self._inside(curves)
         self.ranges_: CurveRanges = CurveRanges.learn(curves, min(orders))
         fitted = [self._fit_block(curves, c, d) for c, d in self._blocks()]
         self.bases_: list[Basis] = [basis for basis, _ in fitted]
         coefficients = [z for _, z in fitted]
-        self.means_: list[np.ndarray] = [z.mean(0) if self.centre else np.zeros(z.shape[1]) for z in coefficients]
-        self.scales_: list[np.ndarray] = [self._scale(z - z.mean(0)) for z in coefficients]
+        self.means_: list[np.ndarray] = [
+            z.mean(0) if self.centre else np.zeros(z.shape[1]) for z in coefficients
+        ]
+        self.scales_: list[np.ndarray] = [
+            self._scale(z - z.mean(0)) for z in coefficients
+        ]
         return coefficients
 
     def _fit_channel(self, groups: list[CurvesAtTimes]) -> Interpolation | Regression:
@@ -290,10 +358,14 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
         auto, table = isinstance(self.smoothing, str), len(groups) == 1
         if table and (self.smoothing is None or (auto and self._orders() == (0,))):
             return Interpolation()
-        regression = Regression.learn(groups, self.domain_, self.smoothing, self.num_modes)
+        regression = Regression.learn(
+            groups, self.domain_, self.smoothing, self.num_modes
+        )
         return Interpolation() if table and auto and regression.exact else regression
 
-    def _fit_block(self, curves: ObservedCurves, c: int, d: int) -> tuple[Basis, np.ndarray]:
+    def _fit_block(
+        self, curves: ObservedCurves, c: int, d: int
+    ) -> tuple[Basis, np.ndarray]:
         if not (isinstance(self.basis, str) and self.basis == "components"):
             return (basis := self._basis()), self._project(curves, c, d, basis)
         nodes, weights = gauss_nodes(cells(curves, self.domain_, self.num_modes))
@@ -302,7 +374,9 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
         basis = whole.with_modes(min(self.num_modes, whole.num_modes))
         return basis, self._project(curves, c, d, basis)
 
-    def _project(self, curves: ObservedCurves, c: int, d: int, basis: Basis) -> np.ndarray:
+    def _project(
+        self, curves: ObservedCurves, c: int, d: int, basis: Basis
+    ) -> np.ndarray:
         """Return (n, N): integrals of the d-th derivative of channel c times the basis."""
         if isinstance(basis, Tabulated):
             nodes, weights = basis.points, basis.weights
@@ -312,8 +386,14 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
         if len(groups) > 1:
             return self.fits_[c](groups, nodes, d) @ table
         (group,) = groups
-        parts = [group.values[i : i + CURVES_AT_ONCE] for i in range(0, len(group.values), CURVES_AT_ONCE)]
-        parts = [CurvesAtTimes(group.times, values, np.arange(len(values))) for values in parts]
+        parts = [
+            group.values[i : i + CURVES_AT_ONCE]
+            for i in range(0, len(group.values), CURVES_AT_ONCE)
+        ]
+        parts = [
+            CurvesAtTimes(group.times, values, np.arange(len(values)))
+            for values in parts
+        ]
         projected = [self.fits_[c]([part], nodes, d) @ table for part in parts]
         return np.concatenate(projected)
 
@@ -331,11 +411,22 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
         if not reset and grid is None:
             grid = self.grid_
 
-        def validated(table: Any) -> Any:  # `read_curves` names the curve of a NaN, and the remedy
+        def validated(
+            table: Any,
+        ) -> Any:  # `read_curves` names the curve of a NaN, and the remedy
             if reset or (grid is self.grid_ and hasattr(self, "n_features_in_")):
-                return validate_data(self, table, reset=reset, dtype=np.float64, allow_nd=True, ensure_all_finite=False)
+                return validate_data(
+                    self,
+                    table,
+                    reset=reset,
+                    dtype=np.float64,
+                    allow_nd=True,
+                    ensure_all_finite=False,
+                )
             float64: Any = np.float64
-            return check_array(table, dtype=float64, allow_nd=True, ensure_all_finite=False)
+            return check_array(
+                table, dtype=float64, allow_nd=True, ensure_all_finite=False
+            )
 
         return read_curves(X, grid, self.channels, self.missing, validated)
 
@@ -368,7 +459,9 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
 
     def _points(self, grid: Any) -> np.ndarray:
         if grid is None and self.grid_ is None:
-            raise ValueError("the training curves share no grid; pass grid, (G,) times.")
+            raise ValueError(
+                "the training curves share no grid; pass grid, (G,) times."
+            )
         return increasing("grid", self.grid_ if grid is None else grid)
 
     def _split(self, coefficients: Any) -> list[np.ndarray]:
@@ -376,7 +469,9 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
         coefficients = np.asarray(coefficients, np.float64)
         sizes = [len(mean) for mean in self.means_]
         if coefficients.ndim == 0 or coefficients.shape[-1] != sum(sizes):
-            raise ValueError(f"expected {sum(sizes)} numbers on the last axis, got shape {coefficients.shape}.")
+            raise ValueError(
+                f"expected {sum(sizes)} numbers on the last axis, got shape {coefficients.shape}."
+            )
         return np.split(coefficients, np.cumsum(sizes)[:-1], axis=-1)
 
     def _blocks(self) -> list[tuple[int, int]]:
@@ -384,12 +479,19 @@ class CurveCoefficients(TransformerMixin, BaseEstimator):
         return [(c, d) for c in range(self.channels) for d in self._orders()]
 
     def _orders(self) -> tuple[int, ...]:
-        return tuple(self.derivative) if isinstance(self.derivative, tuple | list) else (self.derivative,)
+        return (
+            tuple(self.derivative)
+            if isinstance(self.derivative, tuple | list)
+            else (self.derivative,)
+        )
 
 
 def _check_reach(times: np.ndarray, domain: tuple[float, float], order: int) -> None:
     """Raise unless a spline through values at these times determines the curve on the whole domain."""
-    (left, right), remedy = domain, "set smoothing to a number > 0, which fills the rest by regression"
+    (left, right), remedy = (
+        domain,
+        "set smoothing to a number > 0, which fills the rest by regression",
+    )
     gap = np.max(np.diff(times)) if len(times) > 1 else right - left
     if max(times[0] - left, right - times[-1]) > 1.01 * gap:
         raise ValueError(
@@ -397,4 +499,6 @@ def _check_reach(times: np.ndarray, domain: tuple[float, float], order: int) -> 
             f"{right:.6g}; {remedy}."
         )
     if len(times) <= order:
-        raise ValueError(f"derivative={order} needs at least {order + 1} points a curve, got {len(times)}; {remedy}.")
+        raise ValueError(
+            f"derivative={order} needs at least {order + 1} points a curve, got {len(times)}; {remedy}."
+        )

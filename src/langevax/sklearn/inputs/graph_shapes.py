@@ -47,15 +47,23 @@ class GraphShapes(SpanColumns):
         self.edge_labels_ = {label: k for k, label in enumerate(labels)}
         node_numbers = np.concatenate([_node_numbers(graph) for graph in training])
         edge_numbers = [graph.edge_numbers for graph in training if len(graph.edges)]
-        of_edges = np.concatenate(edge_numbers) if edge_numbers else np.zeros((1, self.reader.num_features_[1]))
+        of_edges = (
+            np.concatenate(edge_numbers)
+            if edge_numbers
+            else np.zeros((1, self.reader.num_features_[1]))
+        )
         self.centres_ = [numbers.mean(0) for numbers in (node_numbers, of_edges)]
         deviations = [numbers.std(0) for numbers in (node_numbers, of_edges)]
-        self.deviations_ = [np.where(deviation > 0, deviation, np.inf) for deviation in deviations]
+        self.deviations_ = [
+            np.where(deviation > 0, deviation, np.inf) for deviation in deviations
+        ]
         features = self._graph_features(graphs)
         structure = features.shape[1] - 3 * WIDTH * (DEPTH + 1)
         factors = np.ones(features.shape[1])
         if structure:
-            factors[-structure:] = np.sqrt(STRUCTURE * (features.shape[1] - structure) / structure)
+            factors[-structure:] = np.sqrt(
+                STRUCTURE * (features.shape[1] - structure) / structure
+            )
         self._fit_span(features[used], factors)
         return self._columns(features)
 
@@ -71,13 +79,19 @@ class GraphShapes(SpanColumns):
 
     def get_feature_names_out(self) -> np.ndarray:
         """Return names such as "shape3", and "other shapes" of what is orthogonal to the training graphs."""
-        return np.array([*(f"shape{k}" for k in range(self.num_directions)), "other shapes"], object)
+        return np.array(
+            [*(f"shape{k}" for k in range(self.num_directions)), "other shapes"], object
+        )
 
     def _graph_features(self, graphs: Sequence[Graph]) -> np.ndarray:
         """Return (n, features) float64."""
         edges = np.cumsum([len(graph.edges) + graph.size for graph in graphs])
-        groups = np.split(np.arange(len(graphs)), np.flatnonzero(np.diff(edges // EDGES_AT_ONCE)) + 1)
-        layers = np.concatenate([self._layers([graphs[i] for i in group]) for group in groups])
+        groups = np.split(
+            np.arange(len(graphs)), np.flatnonzero(np.diff(edges // EDGES_AT_ONCE)) + 1
+        )
+        layers = np.concatenate(
+            [self._layers([graphs[i] for i in group]) for group in groups]
+        )
         structure = [heat_traces(graphs, self.reader.times_), log_sizes(graphs)]
         return np.concatenate([layers, *structure], axis=1)
 
@@ -87,10 +101,14 @@ class GraphShapes(SpanColumns):
 
         sizes = np.array([graph.size for graph in graphs])
         first = np.cumsum(sizes) - sizes
-        ends = np.concatenate([graph.edges + start for graph, start in zip(graphs, first, strict=True)]).astype(int)
+        ends = np.concatenate(
+            [graph.edges + start for graph, start in zip(graphs, first, strict=True)]
+        ).astype(int)
         source, target = np.concatenate([ends, ends[:, ::-1]]).T
         one = np.ones(len(target), np.float32)
-        gather = csr_array((one, (target, np.arange(len(target)))), shape=(sizes.sum(), len(target)))
+        gather = csr_array(
+            (one, (target, np.arange(len(target)))), shape=(sizes.sum(), len(target))
+        )
         nodes, edges = self._inputs(graphs)
         random = np.random.default_rng(0)
 
@@ -101,7 +119,10 @@ class GraphShapes(SpanColumns):
         pooled = _pooled(values, first)
         for _ in range(DEPTH):
             own, near = (weights(WIDTH, GAIN / np.sqrt(WIDTH)) for _ in range(2))
-            messages = np.tanh((values @ near)[source] + np.concatenate([edges, edges]) @ weights(edges.shape[1]))
+            messages = np.tanh(
+                (values @ near)[source]
+                + np.concatenate([edges, edges]) @ weights(edges.shape[1])
+            )
             values = np.tanh(values @ own + gather @ messages + weights(1, 0.5))
             pooled = np.concatenate([pooled, _pooled(values, first)], axis=1)
         return pooled
@@ -112,11 +133,23 @@ class GraphShapes(SpanColumns):
         numbers = np.concatenate([_node_numbers(graph) for graph in graphs])
         labels = [label for graph in graphs for label in graph.labels]
         indicators = _indicators(labels, self.reader.patterns_.depths[0])
-        nodes = np.concatenate([(numbers - centres[0]) / deviations[0], indicators], axis=1)
-        of_edges = [graph.edge_numbers.reshape(len(graph.edges), -1) for graph in graphs if len(graph.edges)]
+        nodes = np.concatenate(
+            [(numbers - centres[0]) / deviations[0], indicators], axis=1
+        )
+        of_edges = [
+            graph.edge_numbers.reshape(len(graph.edges), -1)
+            for graph in graphs
+            if len(graph.edges)
+        ]
         rows = np.concatenate(of_edges) if of_edges else np.empty((0, len(centres[1])))
         labels = [label for graph in graphs for label in graph.edge_labels]
-        edges = np.concatenate([(rows - centres[1]) / deviations[1], _indicators(labels, self.edge_labels_)], axis=1)
+        edges = np.concatenate(
+            [
+                (rows - centres[1]) / deviations[1],
+                _indicators(labels, self.edge_labels_),
+            ],
+            axis=1,
+        )
         return nodes.astype(np.float32), edges.astype(np.float32)
 
 
@@ -128,7 +161,9 @@ def _node_numbers(graph: Graph) -> np.ndarray:
 
 def _indicators(labels: list[Label], places: dict[Label, int]) -> np.ndarray:
     table = np.zeros((len(labels), len(places)))
-    known = [(row, places[label]) for row, label in enumerate(labels) if label in places]
+    known = [
+        (row, places[label]) for row, label in enumerate(labels) if label in places
+    ]
     if known:
         table[tuple(np.array(known).T)] = 1.0
     return table
@@ -138,4 +173,6 @@ def _pooled(values: np.ndarray, first: np.ndarray) -> np.ndarray:
     """Return (n, 3 WIDTH) mean, sum and greatest value over the nodes of each graph, which begin at `first`."""
     sums = np.add.reduceat(values, first)
     sizes = np.diff(np.append(first, len(values)))[:, None]
-    return np.concatenate([sums / sizes, sums, np.maximum.reduceat(values, first)], axis=1).astype(np.float64)
+    return np.concatenate(
+        [sums / sizes, sums, np.maximum.reduceat(values, first)], axis=1
+    ).astype(np.float64)

@@ -92,8 +92,15 @@ def read_graphs(X: AnyGraphs, names: GraphNames) -> list[Graph]:
     >>> bonds[0].node_numbers.ravel().tolist(), bonds[0].edge_numbers.tolist()
     ([0.1, 0.2], [[1.5]])
     """
-    if isinstance(X, str) or not isinstance(X, Iterable) or _is_matrix(X) or _is_networkx(X):
-        raise TypeError(f"X must be a list of graphs, got {type(X).__name__}; pass [graph] for a single one.")
+    if (
+        isinstance(X, str)
+        or not isinstance(X, Iterable)
+        or _is_matrix(X)
+        or _is_networkx(X)
+    ):
+        raise TypeError(
+            f"X must be a list of graphs, got {type(X).__name__}; pass [graph] for a single one."
+        )
     graphs = [_read_graph(graph, names, i) for i, graph in enumerate(X)]
     if not graphs:
         raise ValueError("X has no graphs (0 samples); pass at least one.")
@@ -108,7 +115,11 @@ def label_key(label: Hashable) -> Label:
     """
     if isinstance(label, bool | int | float | np.number | np.bool_):
         return "number", f"{float(label):.15g}"
-    return ("str", str(label)) if isinstance(label, str) else (type(label).__name__, str(label))
+    return (
+        ("str", str(label))
+        if isinstance(label, str)
+        else (type(label).__name__, str(label))
+    )
 
 
 def _read_graph(graph: Any, names: GraphNames, number: int) -> Graph:
@@ -132,17 +143,25 @@ def _read_graph(graph: Any, names: GraphNames, number: int) -> Graph:
             "edges (i, j), or a tuple of these and labels."
         )
     if node_labels is not None and len(node_labels) != num_nodes:
-        raise ValueError(f"graph {number} has {num_nodes} nodes but {len(node_labels)} labels; pass one for each node.")
+        raise ValueError(
+            f"graph {number} has {num_nodes} nodes but {len(node_labels)} labels; pass one for each node."
+        )
     if edges.max(initial=-1) >= num_nodes:
         raise ValueError(
             f"graph {number} has an edge to node {edges.max()}, but only {num_nodes} labels or numbers of nodes; count "
             "from 0."
         )
-    labels = node_labels if node_labels is not None and names.node_labels else [UNLABELLED[1]] * num_nodes
+    labels = (
+        node_labels
+        if node_labels is not None and names.node_labels
+        else [UNLABELLED[1]] * num_nodes
+    )
     return _graph(labels, edges, weights, marks, node_numbers, values, names, number)
 
 
-def _parts(graph: Any, names: GraphNames, number: int) -> tuple[Any, list[Hashable] | None, list[Any] | None]:
+def _parts(
+    graph: Any, names: GraphNames, number: int
+) -> tuple[Any, list[Hashable] | None, list[Any] | None]:
     """Return edges or adjacency, labels and numbers of the nodes."""
     if not isinstance(graph, tuple):
         return graph, None, None
@@ -151,7 +170,9 @@ def _parts(graph: Any, names: GraphNames, number: int) -> tuple[Any, list[Hashab
             f"graph {number} is a tuple of {len(graph)} entries; pass (adjacency or edges, labels), or with "
             "node_features='NAME' (adjacency or edges, labels, numbers)."
         )
-    labels, numbers = (None if part is None else list(part) for part in (*graph[1:], None)[:2])
+    labels, numbers = (
+        None if part is None else list(part) for part in (*graph[1:], None)[:2]
+    )
     return graph[0], labels, numbers
 
 
@@ -174,22 +195,51 @@ def _graph(
     for k, (i, j) in enumerate(edges.tolist()):
         if i != j:
             links.setdefault((i, j), []).append(k)
-    first = [min(same, key=lambda k: called[k]) for same in links.values()]  # of two labels in their order
-    of_nodes = _numbers(node_numbers, len(labels), names.node_numbers, f"node_features={names.node_numbers!r}", number)
-    every = _numbers(edge_numbers, len(edges), names.edge_numbers, f"edge_features={names.edge_numbers!r}", number)
-    of_edges = np.array([every[same].mean(0) for same in links.values()]).reshape(len(first), every.shape[1])
+    first = [
+        min(same, key=lambda k: called[k]) for same in links.values()
+    ]  # of two labels in their order
+    of_nodes = _numbers(
+        node_numbers,
+        len(labels),
+        names.node_numbers,
+        f"node_features={names.node_numbers!r}",
+        number,
+    )
+    every = _numbers(
+        edge_numbers,
+        len(edges),
+        names.edge_numbers,
+        f"edge_features={names.edge_numbers!r}",
+        number,
+    )
+    of_edges = np.array([every[same].mean(0) for same in links.values()]).reshape(
+        len(first), every.shape[1]
+    )
     keys = [label_key(x) for x in labels]
-    return Graph(keys, edges[first], weights[first], [called[k] for k in first], of_nodes, of_edges)
+    return Graph(
+        keys,
+        edges[first],
+        weights[first],
+        [called[k] for k in first],
+        of_nodes,
+        of_edges,
+    )
 
 
-def _numbers(values: Sequence[Any] | None, count: int, name: str | None, option: str, number: int) -> np.ndarray:
+def _numbers(
+    values: Sequence[Any] | None, count: int, name: str | None, option: str, number: int
+) -> np.ndarray:
     """Return (count, p) numbers; p is 0 where none are read, and where there is nothing to have them."""
     if name is None or (count == 0 and not values):
         return np.empty((count, 0))
     if values is None or any(value is None for value in values):
-        raise ValueError(f"graph {number} lacks numbers that {option} asks for; pass them everywhere.")
+        raise ValueError(
+            f"graph {number} lacks numbers that {option} asks for; pass them everywhere."
+        )
     try:
-        table = np.array([np.atleast_1d(np.asarray(value, np.float64)) for value in values])
+        table = np.array(
+            [np.atleast_1d(np.asarray(value, np.float64)) for value in values]
+        )
     except (ValueError, TypeError) as error:
         raise ValueError(
             f"graph {number}: {option} must be numbers, as many everywhere ({error}); words are labels."
@@ -210,45 +260,78 @@ def _of_networkx(graph: Any, names: GraphNames, number: int) -> Graph:
     marks = [data.get(names.edge_labels, UNLABELLED[1]) for _, _, data in links]
     node_numbers = [data.get(names.node_numbers) for _, data in nodes]
     edge_numbers = [data.get(names.edge_numbers) for _, _, data in links]
-    return _graph(labels, edges, np.ones(len(edges)), marks, node_numbers, edge_numbers, names, number)
+    return _graph(
+        labels,
+        edges,
+        np.ones(len(edges)),
+        marks,
+        node_numbers,
+        edge_numbers,
+        names,
+        number,
+    )
 
 
 def _of_matrix(matrix: Any, number: int) -> tuple[np.ndarray, np.ndarray, int]:
     """Return (edges, weights, number of nodes); an edge with two weights has the greater."""
-    dense = np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix, np.float64)
+    dense = np.asarray(
+        matrix.toarray() if hasattr(matrix, "toarray") else matrix, np.float64
+    )
     if dense.ndim != 2 or dense.shape[0] != dense.shape[1]:
         raise ValueError(
             f"graph {number}: adjacency must be square, got {dense.shape}; pass edges as a list of (i, j)."
         )
     if not np.isfinite(dense).all() or (dense < 0).any():
         worst = dense[~(np.isfinite(dense) & (dense >= 0))][0]
-        raise ValueError(f"graph {number}: adjacency must be finite and >= 0, got {worst}.")
+        raise ValueError(
+            f"graph {number}: adjacency must be finite and >= 0, got {worst}."
+        )
     dense = np.maximum(dense, dense.T)
     edges = np.argwhere(np.triu(dense, 1) > 0)
     return edges, dense[edges[:, 0], edges[:, 1]], len(dense)
 
 
-def _of_list(links: list[Any], names: GraphNames, number: int) -> tuple[np.ndarray, list[Hashable], list[Any]]:
+def _of_list(
+    links: list[Any], names: GraphNames, number: int
+) -> tuple[np.ndarray, list[Hashable], list[Any]]:
     """Return ends, labels and numbers of the edges."""
     both = names.edge_labels is not None and names.edge_numbers is not None
-    form = "(i, j, label, numbers)" if both else "(i, j, numbers)" if names.edge_numbers else "(i, j, label)"
+    form = (
+        "(i, j, label, numbers)"
+        if both
+        else "(i, j, numbers)"
+        if names.edge_numbers
+        else "(i, j, label)"
+    )
     ends, marks, numbers = [], [], []
     for link in links:
-        if not isinstance(link, Sequence | np.ndarray) or len(link) not in ((2, 3, 4) if both else (2, 3)):
-            raise ValueError(f"graph {number}: an edge must be (i, j) or {form}, got {link!r}.")
+        if not isinstance(link, Sequence | np.ndarray) or len(link) not in (
+            (2, 3, 4) if both else (2, 3)
+        ):
+            raise ValueError(
+                f"graph {number}: an edge must be (i, j) or {form}, got {link!r}."
+            )
         ends.append((int(link[0]), int(link[1])))
         alone = names.edge_numbers is not None and not both
         marks.append(link[2] if len(link) > 2 and not alone else UNLABELLED[1])
-        numbers.append(link[2] if len(link) == 3 and alone else link[3] if len(link) == 4 else None)
+        numbers.append(
+            link[2] if len(link) == 3 and alone else link[3] if len(link) == 4 else None
+        )
     edges = np.array(ends, int).reshape(-1, 2)
     if (edges < 0).any():
-        raise ValueError(f"graph {number} has an edge to node {edges.min()}; nodes are numbered 0, 1, ...")
+        raise ValueError(
+            f"graph {number} has an edge to node {edges.min()}; nodes are numbered 0, 1, ..."
+        )
     return edges, marks, numbers
 
 
 def _is_networkx(graph: Any) -> bool:
-    return all(callable(getattr(graph, name, None)) for name in ("nodes", "edges", "adjacency"))
+    return all(
+        callable(getattr(graph, name, None)) for name in ("nodes", "edges", "adjacency")
+    )
 
 
 def _is_matrix(graph: Any) -> bool:
-    return isinstance(graph, np.ndarray) or (hasattr(graph, "toarray") and hasattr(graph, "nnz"))
+    return isinstance(graph, np.ndarray) or (
+        hasattr(graph, "toarray") and hasattr(graph, "nnz")
+    )

@@ -12,7 +12,13 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from langevax import checks
-from langevax.sklearn.inputs.graph_values import AnyGraphs, Graph, GraphNames, Label, read_graphs
+from langevax.sklearn.inputs.graph_values import (
+    AnyGraphs,
+    Graph,
+    GraphNames,
+    Label,
+    read_graphs,
+)
 from langevax.sklearn.inputs.unlike import FACTOR, Remark, warn_of
 from langevax.sklearn.parameters import count
 from langevax.sklearn.persistence import saved_class
@@ -22,8 +28,13 @@ UNKNOWN = -1  # number of a pattern that was not seen in training
 FULL_GRAM = 3000  # graphs or patterns up to which their matrix of inner products is decomposed in full
 EARLIEST, LATEST = 0.1, 100.0  # heat times
 SIZES = ("log_nodes", "log_edges", "cycles")
-NODE_SUMMARIES, EDGE_SUMMARIES = ("mean", "deviation", "difference"), ("mean", "deviation")
-MOST_NUMBERS = 20  # different fractions as labels, beyond which they are numbers and no labels
+NODE_SUMMARIES, EDGE_SUMMARIES = (
+    ("mean", "deviation", "difference"),
+    ("mean", "deviation"),
+)
+MOST_NUMBERS = (
+    20  # different fractions as labels, beyond which they are numbers and no labels
+)
 
 
 @saved_class
@@ -101,7 +112,9 @@ class GraphFeatures(TransformerMixin, BaseEstimator):
         self._fit(X)
         return self
 
-    def fit_transform(self, X: AnyGraphs, y: ArrayLike | None = None, **fit_params: Any) -> np.ndarray:
+    def fit_transform(
+        self, X: AnyGraphs, y: ArrayLike | None = None, **fit_params: Any
+    ) -> np.ndarray:
         """Return `fit(X).transform(X)` at the cost of one of them."""
         return self._features(*self._fit(X))
 
@@ -146,7 +159,9 @@ class GraphFeatures(TransformerMixin, BaseEstimator):
         """Return the columns of graphs that were read."""
         return self._features(graphs, self.patterns_.count(graphs))
 
-    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
+    def get_feature_names_out(
+        self, input_features: ArrayLike | None = None
+    ) -> np.ndarray:
         """Return names such as "heat3", "cycles", "label_C", "wl0"."""
         check_is_fitted(self)
         names = [f"heat{k}" for k in range(len(self.times_))] + list(SIZES)
@@ -158,8 +173,16 @@ class GraphFeatures(TransformerMixin, BaseEstimator):
     def number_names(self) -> list[str]:
         """Return names such as "charge0_mean" of the summaries of features, the last columns."""
         of_nodes, of_edges = vars(self).get("num_features_", (0, 0))
-        names = [f"{self.node_features}{k}_{word}" for k in range(of_nodes) for word in NODE_SUMMARIES]
-        return names + [f"{self.edge_features}{k}_{word}" for k in range(of_edges) for word in EDGE_SUMMARIES]
+        names = [
+            f"{self.node_features}{k}_{word}"
+            for k in range(of_nodes)
+            for word in NODE_SUMMARIES
+        ]
+        return names + [
+            f"{self.edge_features}{k}_{word}"
+            for k in range(of_edges)
+            for word in EDGE_SUMMARIES
+        ]
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -170,14 +193,21 @@ class GraphFeatures(TransformerMixin, BaseEstimator):
         graphs = self.as_graphs(X)
         times: Any = self.heat_times
         self.times_: np.ndarray = np.asarray(
-            np.geomspace(EARLIEST, LATEST, times) if np.ndim(times) == 0 else times, np.float64
+            np.geomspace(EARLIEST, LATEST, times) if np.ndim(times) == 0 else times,
+            np.float64,
         )
         checks.number("heat_times", self.times_, positive=True)
         refuse_fractions(graphs)
         of_nodes = graphs[0].node_numbers.shape[1]
-        self.num_features_: tuple[int, int] = of_nodes, max(graph.edge_numbers.shape[1] for graph in graphs)
+        self.num_features_: tuple[int, int] = (
+            of_nodes,
+            max(graph.edge_numbers.shape[1] for graph in graphs),
+        )
         check_numbers(graphs, self.num_features_)
-        self.sizes_: tuple[int, int] = min(graph.size for graph in graphs), max(graph.size for graph in graphs)
+        self.sizes_: tuple[int, int] = (
+            min(graph.size for graph in graphs),
+            max(graph.size for graph in graphs),
+        )
         means = self._numbers(graphs)
         self.number_ranges_: np.ndarray = np.stack([means.min(0), means.max(0)])
         return graphs
@@ -189,7 +219,9 @@ class GraphFeatures(TransformerMixin, BaseEstimator):
         counts = self.patterns_.count(graphs)
         table = _logs(counts)
         self.wl_mean_: np.ndarray = table.mean(0)
-        self.wl_axes_: np.ndarray = principal_axes(table - self.wl_mean_, self.wl_components)
+        self.wl_axes_: np.ndarray = principal_axes(
+            table - self.wl_mean_, self.wl_components
+        )
         return graphs, counts
 
     def _features(self, graphs: list["Graph"], counts: list[np.ndarray]) -> np.ndarray:
@@ -205,7 +237,9 @@ class GraphFeatures(TransformerMixin, BaseEstimator):
         return np.array([_summaries(graph, of_nodes, of_edges) for graph in graphs])
 
     def _names(self) -> GraphNames:
-        return GraphNames(self.node_labels, self.edge_labels, self.node_features, self.edge_features)
+        return GraphNames(
+            self.node_labels, self.edge_labels, self.node_features, self.edge_features
+        )
 
     def remarks(self, graphs: list[Graph]) -> list[Remark]:
         """Return what `unlike_training` does, of graphs that were read."""
@@ -215,16 +249,29 @@ class GraphFeatures(TransformerMixin, BaseEstimator):
         (low, high), numbers = self.number_ranges_, self._numbers(graphs)
         names = self.number_names()
         for i, graph in enumerate(graphs):
-            unknown = [name for kind, name in graph.labels if (kind, name) not in self.patterns_.depths[0]]
-            far = np.flatnonzero(np.maximum(low - numbers[i], numbers[i] - high) > high - low)
+            unknown = [
+                name
+                for kind, name in graph.labels
+                if (kind, name) not in self.patterns_.depths[0]
+            ]
+            far = np.flatnonzero(
+                np.maximum(low - numbers[i], numbers[i] - high) > high - low
+            )
             if unknown:
                 remarks.append((i, f"no training graph has its label {unknown[0]!r}"))
             elif not least / FACTOR <= graph.size <= FACTOR * most:
-                remarks.append((i, f"it has {graph.size} nodes, and they have {least} to {most}"))
+                remarks.append(
+                    (i, f"it has {graph.size} nodes, and they have {least} to {most}")
+                )
             elif len(far):
                 k = int(far[0])
                 theirs = f"{low[k]:.3g} to {high[k]:.3g}"
-                remarks.append((i, f"its {names[k]} is {numbers[i, k]:.3g}, and theirs are {theirs}"))
+                remarks.append(
+                    (
+                        i,
+                        f"its {names[k]} is {numbers[i, k]:.3g}, and theirs are {theirs}",
+                    )
+                )
         return remarks
 
 
@@ -249,9 +296,15 @@ def heat_traces(graphs: Sequence[Graph], times: np.ndarray) -> np.ndarray:
     sizes = np.array([graph.size for graph in graphs])
     for size in np.unique(sizes):
         places = np.flatnonzero(sizes == size)
-        for chunk in np.array_split(places, max(1, len(places) * size**2 // 10**7)):  # at most 80 MB at once
-            eigenvalues = np.linalg.eigvalsh(np.stack([graphs[i].laplacian() for i in chunk]))
-            traces[chunk] = np.exp(-times[:, None] * np.maximum(eigenvalues, 0)[:, None]).mean(-1)
+        for chunk in np.array_split(
+            places, max(1, len(places) * size**2 // 10**7)
+        ):  # at most 80 MB at once
+            eigenvalues = np.linalg.eigvalsh(
+                np.stack([graphs[i].laplacian() for i in chunk])
+            )
+            traces[chunk] = np.exp(
+                -times[:, None] * np.maximum(eigenvalues, 0)[:, None]
+            ).mean(-1)
     return traces
 
 
@@ -262,7 +315,13 @@ def num_components(graphs: Sequence[Graph]) -> np.ndarray:
 
     sizes = np.array([graph.size for graph in graphs])
     first = np.cumsum(sizes) - sizes
-    i, j = np.concatenate([graph.edges + start for graph, start in zip(graphs, first, strict=True)]).astype(int).T
+    i, j = (
+        np.concatenate(
+            [graph.edges + start for graph, start in zip(graphs, first, strict=True)]
+        )
+        .astype(int)
+        .T
+    )
     adjacency = coo_array((np.ones(len(i)), (i, j)), shape=(sizes.sum(), sizes.sum()))
     number, components = connected_components(adjacency, directed=False)
     owners = np.empty(number, int)
@@ -274,9 +333,17 @@ def _summaries(graph: Graph, of_nodes: int, of_edges: int) -> np.ndarray:
     """Return the summaries feature by feature, those of nodes first; 0 of edges where there are none."""
     nodes, edges = graph.node_numbers, graph.edge_numbers
     i, j = graph.edges.T
-    differences = np.sqrt(np.mean((nodes[i] - nodes[j]) ** 2, axis=0)) if len(i) else np.zeros(of_nodes)
+    differences = (
+        np.sqrt(np.mean((nodes[i] - nodes[j]) ** 2, axis=0))
+        if len(i)
+        else np.zeros(of_nodes)
+    )
     parts = [np.stack([nodes.mean(0), nodes.std(0), differences], 1).ravel()]
-    parts.append(np.stack([edges.mean(0), edges.std(0)], 1).ravel() if len(edges) else np.zeros(2 * of_edges))
+    parts.append(
+        np.stack([edges.mean(0), edges.std(0)], 1).ravel()
+        if len(edges)
+        else np.zeros(2 * of_edges)
+    )
     return np.concatenate(parts)
 
 
@@ -284,9 +351,14 @@ def check_numbers(graphs: Sequence[Graph], expected: tuple[int, int]) -> None:
     """Raise unless all graphs have `expected` features of a node and of an edge, where they have edges."""
     for number, graph in enumerate(graphs):
         of_edges = graph.edge_numbers.shape[1] if len(graph.edges) else expected[1]
-        for have, want, noun in ((graph.node_numbers.shape[1], expected[0], "node"), (of_edges, expected[1], "edge")):
+        for have, want, noun in (
+            (graph.node_numbers.shape[1], expected[0], "node"),
+            (of_edges, expected[1], "edge"),
+        ):
             if have != want:
-                raise ValueError(f"graph {number} has {have} features of a {noun}, but those of training have {want}.")
+                raise ValueError(
+                    f"graph {number} has {have} features of a {noun}, but those of training have {want}."
+                )
 
 
 def refuse_fractions(graphs: Sequence[Graph]) -> None:
@@ -295,7 +367,11 @@ def refuse_fractions(graphs: Sequence[Graph]) -> None:
         ("node", [label for graph in graphs for label in graph.labels]),
         ("edge", [label for graph in graphs for label in graph.edge_labels]),
     ):
-        fractions = {name for kind, name in every if kind == "number" and not float(name).is_integer()}
+        fractions = {
+            name
+            for kind, name in every
+            if kind == "number" and not float(name).is_integer()
+        }
         if len(fractions) > max(MOST_NUMBERS, len(every) / 5):
             raise ValueError(
                 f"{noun} labels are {len(fractions)} different numbers such as {min(fractions)}, each a label of its "
@@ -322,9 +398,16 @@ class Patterns:
         patterns: list[list[Any]] = [list(graph.labels) for graph in graphs]
         for h in range(depth + 1):
             if h > 0:
-                patterns = [_deeper(old, near) for old, near in zip(patterns, links, strict=True)]
-            depths.append({pattern: k for k, pattern in enumerate(sorted(set().union(*patterns)))})
-            patterns = [[depths[-1][pattern] for pattern in of_graph] for of_graph in patterns]
+                patterns = [
+                    _deeper(old, near)
+                    for old, near in zip(patterns, links, strict=True)
+                ]
+            depths.append(
+                {pattern: k for k, pattern in enumerate(sorted(set().union(*patterns)))}
+            )
+            patterns = [
+                [depths[-1][pattern] for pattern in of_graph] for of_graph in patterns
+            ]
         return cls(depths)
 
     def count(self, graphs: Sequence[Graph]) -> list[np.ndarray]:
@@ -352,13 +435,18 @@ def principal_axes(table: np.ndarray, most: int) -> np.ndarray:
         _, _, right = svds(table, k=most, rng=np.random.default_rng(0))
         return with_fixed_signs(right[::-1].T)  # type: ignore[index]
     if width <= n:
-        return with_fixed_signs(leading(table.T @ table, None, name="patterns")[1][:, :most])
+        return with_fixed_signs(
+            leading(table.T @ table, None, name="patterns")[1][:, :most]
+        )
     values, vectors = leading(table @ table.T, None, name="patterns")
     return with_fixed_signs(table.T @ vectors[:, :most] / np.sqrt(values[:most]))
 
 
 def _deeper(patterns: Sequence[Any], links: list[list[tuple[int, Label]]]) -> list[Any]:
     return [
-        (patterns[node], tuple(sorted((label, patterns[other]) for other, label in near)))
+        (
+            patterns[node],
+            tuple(sorted((label, patterns[other]) for other, label in near)),
+        )
         for node, near in enumerate(links)
     ]

@@ -62,19 +62,27 @@ class CurveShapes(SpanColumns):
         training, places = distinct(values[used])
         self.means_ = training.mean((0, 2), keepdims=True)
         deviations = training.std((0, 2), keepdims=True)
-        self.deviations_ = np.where(deviations > NEGLIGIBLE * np.abs(self.means_), deviations, 1.0)
+        self.deviations_ = np.where(
+            deviations > NEGLIGIBLE * np.abs(self.means_), deviations, 1.0
+        )
         values, training = self._standardised(values), self._standardised(training)
         self.mean_values_ = training.mean(0, dtype=np.float64).astype(np.float32)
         self.features_ = [kind.fit(training) for kind in FEATURES[self.kind]]
         features = self.features_of(training)
         self._fit_span(features)
-        return self._columns(features[places]) if used.all() else self.columns_of(values)
+        return (
+            self._columns(features[places]) if used.all() else self.columns_of(values)
+        )
 
     def transform(self, X: AnyCurves, grid: ArrayLike | None = None) -> np.ndarray:
         """Return (n, directions + 1) float64 of curves in any of the forms that `CurveCoefficients` accepts."""
-        return self.columns_of(self._standardised(self.reader.values(X, self.points_, grid)))
+        return self.columns_of(
+            self._standardised(self.reader.values(X, self.points_, grid))
+        )
 
-    def unlike_training(self, X: AnyCurves, grid: ArrayLike | None = None) -> list[Remark]:
+    def unlike_training(
+        self, X: AnyCurves, grid: ArrayLike | None = None
+    ) -> list[Remark]:
         """Return (place, reason) of each curve of another level or size, as `CurveCoefficients` does."""
         return self.reader.unlike_training(X, grid)
 
@@ -84,10 +92,16 @@ class CurveShapes(SpanColumns):
 
     def features_of(self, values: np.ndarray) -> np.ndarray:
         """Return the features (n, features) float64 of standardised values (n, channels, G)."""
-        return np.concatenate([part(values) for part in self.features_], axis=1, dtype=np.float64)
+        return np.concatenate(
+            [part(values) for part in self.features_], axis=1, dtype=np.float64
+        )
 
     def without_parts(
-        self, X: AnyCurves, num_parts: int, mean: np.ndarray, grid: ArrayLike | None = None
+        self,
+        X: AnyCurves,
+        num_parts: int,
+        mean: np.ndarray,
+        grid: ArrayLike | None = None,
     ) -> Iterator[np.ndarray]:
         """Yield the columns of curves that follow the mean curve in one part after the other.
 
@@ -101,15 +115,23 @@ class CurveShapes(SpanColumns):
         """
         values = self._standardised(self.reader.values(X, self.points_, grid))
         at_once = max(1, CURVES_AT_ONCE // len(values))
-        shares = windows(num_parts, np.linspace(0, 1, len(self.points_))).astype(np.float32)
+        shares = windows(num_parts, np.linspace(0, 1, len(self.points_))).astype(
+            np.float32
+        )
         for start in range(0, num_parts, at_once):
             selected = shares[start : start + at_once, None, None]
             changed = values + selected * (self.mean_values_ - values)
-            yield from self.columns_of(changed.reshape(-1, *values.shape[1:])).reshape(len(selected), len(values), -1)
+            yield from self.columns_of(changed.reshape(-1, *values.shape[1:])).reshape(
+                len(selected), len(values), -1
+            )
 
-    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
+    def get_feature_names_out(
+        self, input_features: ArrayLike | None = None
+    ) -> np.ndarray:
         """Return names such as "shape3", and "other shapes" of what is orthogonal to the training curves."""
-        return np.array([*(f"shape{k}" for k in range(self.num_directions)), "other shapes"], object)
+        return np.array(
+            [*(f"shape{k}" for k in range(self.num_directions)), "other shapes"], object
+        )
 
     def _standardised(self, values: np.ndarray) -> np.ndarray:
         return ((values - self.means_) / self.deviations_).astype(np.float32)

@@ -50,27 +50,43 @@ class Signatures:
         """
         channels, length = 1 + 2 * values.shape[1], values.shape[2]
         sizes = list(accumulate(channels**k for k in range(1, MOST_DEPTH + 1)))
-        depth = max([1, *(k for k, size in enumerate(sizes, 1) if 7 * size <= MOST_FEATURES)])
-        splits = [s for s in range(MOST_SPLITS + 1) if (2 ** (s + 1) - 1) * sizes[depth - 1] <= MOST_FEATURES]
+        depth = max(
+            [1, *(k for k, size in enumerate(sizes, 1) if 7 * size <= MOST_FEATURES)]
+        )
+        splits = [
+            s
+            for s in range(MOST_SPLITS + 1)
+            if (2 ** (s + 1) - 1) * sizes[depth - 1] <= MOST_FEATURES
+        ]
         return cls(depth, max([0, *splits]), max(1, length // LAGS))
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """Return (n, features) float32 of curves (n, channels, length): S_1, S_2, ... of the longest window first."""
         numbers = values.shape[-1] * (1 + 2 * values.shape[1]) ** max(1, self.depth - 1)
         rows = max(1, NUMBERS_AT_ONCE // numbers)
-        parts = [self._of_few(values[start : start + rows]) for start in range(0, len(values), rows)]
+        parts = [
+            self._of_few(values[start : start + rows])
+            for start in range(0, len(values), rows)
+        ]
         return np.concatenate(parts)
 
     def _of_few(self, values: np.ndarray) -> np.ndarray:
         lead, lagged = values[..., self.lag :], values[..., : -self.lag]
-        times = np.broadcast_to(np.linspace(0, 1, lead.shape[-1]), (len(values), 1, lead.shape[-1]))
+        times = np.broadcast_to(
+            np.linspace(0, 1, lead.shape[-1]), (len(values), 1, lead.shape[-1])
+        )
         path = np.concatenate([times, lead, lagged], axis=1, dtype=np.float64)
         steps = np.diff(path, axis=2, prepend=0.0).transpose(0, 2, 1)
-        ends = np.linspace(0, steps.shape[1], 2**self.num_splits + 1).round().astype(int)
+        ends = (
+            np.linspace(0, steps.shape[1], 2**self.num_splits + 1).round().astype(int)
+        )
         pieces = [signature(steps[:, i:j], self.depth) for i, j in pairwise(ends)]
         windows = [pieces]
         while len(pieces) > 1:
-            pieces = [joined(one, other) for one, other in zip(pieces[::2], pieces[1::2], strict=True)]
+            pieces = [
+                joined(one, other)
+                for one, other in zip(pieces[::2], pieces[1::2], strict=True)
+            ]
             windows.insert(0, pieces)
         tensors = [tensor for row in windows for piece in row for tensor in piece]
         return np.concatenate(tensors, axis=1).astype(np.float32)
@@ -92,11 +108,18 @@ def signature(steps: np.ndarray, depth: int) -> Levels:
     for k in range(1, depth + 1):
         pairs = zip(before, reversed(powers[:k]), strict=True)
         if k == depth:
-            levels.append(sum(np.matmul(one.mT, power).reshape(len(steps), -1) for one, power in pairs))
+            levels.append(
+                sum(
+                    np.matmul(one.mT, power).reshape(len(steps), -1)
+                    for one, power in pairs
+                )
+            )
         else:
             sums = np.cumsum(sum(_product(one, power) for one, power in pairs), axis=1)
             levels.append(sums[:, -1])
-            before.append(np.concatenate([np.zeros_like(sums[:, :1]), sums[:, :-1]], axis=1))
+            before.append(
+                np.concatenate([np.zeros_like(sums[:, :1]), sums[:, :-1]], axis=1)
+            )
     return levels
 
 

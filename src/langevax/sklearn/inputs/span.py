@@ -17,7 +17,9 @@ from typing import Self
 import numpy as np
 
 MOST_DIRECTIONS = 512  # of the span of the training inputs
-NEGLIGIBLE = 1e-9  # eigenvalue over the largest, deviation over a mean: below is rounding
+NEGLIGIBLE = (
+    1e-9  # eigenvalue over the largest, deviation over a mean: below is rounding
+)
 ROUNDING = 1e-6  # square of a norm over another, in coordinates of single precision
 
 
@@ -53,11 +55,17 @@ class SpanColumns:
         features = (features - self.feature_means_) / self.feature_scales_
         coordinates = features @ self.directions_.astype(np.float64)
         size = np.sum(features**2, axis=1)
-        rest = size - np.sum(coordinates**2, axis=1) if self.exact_ else np.zeros(len(size))
+        rest = (
+            size - np.sum(coordinates**2, axis=1)
+            if self.exact_
+            else np.zeros(len(size))
+        )
         outside = np.sqrt(np.where(rest > ROUNDING * size, rest, 0.0))
         return np.column_stack([coordinates, outside])
 
-    def _fit_span(self, features: np.ndarray, factors: np.ndarray | float = 1.0) -> None:
+    def _fit_span(
+        self, features: np.ndarray, factors: np.ndarray | float = 1.0
+    ) -> None:
         """Set the scales of the features (n, features), times (features,) factors, and a basis of their span."""
         self.feature_means_, deviations = features.mean(0), features.std(0)
         varies = deviations > 0
@@ -66,7 +74,12 @@ class SpanColumns:
         features = (features - self.feature_means_) / self.feature_scales_
         eigenvalues, vectors = np.linalg.eigh(features @ features.T)
         eigenvalues, vectors = eigenvalues[::-1], vectors[:, ::-1]
-        rank = max(1, np.count_nonzero(eigenvalues > NEGLIGIBLE * max(eigenvalues[0], np.finfo(float).tiny)))
+        rank = max(
+            1,
+            np.count_nonzero(
+                eigenvalues > NEGLIGIBLE * max(eigenvalues[0], np.finfo(float).tiny)
+            ),
+        )
         used = slice(min(rank, MOST_DIRECTIONS))
         self.exact_ = bool(rank <= MOST_DIRECTIONS)
         sizes = np.sqrt(np.maximum(eigenvalues[used], np.finfo(float).tiny))

@@ -63,9 +63,17 @@ class SurfaceCoefficients(TransformerMixin, BaseEstimator):
         self._validate_params()
         surfaces = self._read(X, reset=True)
         self.shape_: tuple[int, int] = surfaces.shape[1], surfaces.shape[2]
-        most = max(self.shape_) if self.num_modes >= math.prod(self.shape_) else self.num_modes
-        factors: list[Basis] = [BASES[self.basis](min(most, size)) for size in self.shape_]
-        num_modes = min(self.num_modes, math.prod(factor.num_modes for factor in factors))
+        most = (
+            max(self.shape_)
+            if self.num_modes >= math.prod(self.shape_)
+            else self.num_modes
+        )
+        factors: list[Basis] = [
+            BASES[self.basis](min(most, size)) for size in self.shape_
+        ]
+        num_modes = min(
+            self.num_modes, math.prod(factor.num_modes for factor in factors)
+        )
         self.basis_: spaces.TensorProduct = spaces.TensorProduct(factors, num_modes)
         self.scale_: np.ndarray = np.arange(1.0, num_modes + 1) ** (-self.decay / 2)
         self.mean_: np.ndarray = self._project(surfaces).mean(0)
@@ -76,21 +84,33 @@ class SurfaceCoefficients(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         return (self._project(self._read(X, reset=False)) - self.mean_) * self.scale_
 
-    def inverse_transform(self, Z: ArrayLike, shape: tuple[int, int] | None = None) -> np.ndarray:
+    def inverse_transform(
+        self, Z: ArrayLike, shape: tuple[int, int] | None = None
+    ) -> np.ndarray:
         """Return (n, H, W), the surfaces of these coefficients on a grid of that shape, by default that of training."""
         check_is_fitted(self)
-        return self._synthesized(np.asarray(Z, np.float64) / self.scale_ + self.mean_, shape)
+        return self._synthesized(
+            np.asarray(Z, np.float64) / self.scale_ + self.mean_, shape
+        )
 
-    def weight_functions(self, weights: ArrayLike, shape: tuple[int, int] | None = None) -> np.ndarray:
+    def weight_functions(
+        self, weights: ArrayLike, shape: tuple[int, int] | None = None
+    ) -> np.ndarray:
         """Return (..., H, W), theta(s, t) of linear weights on the output: `weights @ z = mean of theta (x - mean)`."""
         check_is_fitted(self)
         return self._synthesized(np.asarray(weights, np.float64) * self.scale_, shape)
 
-    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
+    def get_feature_names_out(
+        self, input_features: ArrayLike | None = None
+    ) -> np.ndarray:
         """Return names such as "cosine_2_0": the numbers of the modes along either axis."""
         check_is_fitted(self)
-        places = np.unravel_index(self.basis_.order, [factor.num_modes for factor in self.basis_.bases])
-        return np.array([f"{self.basis}_{i}_{j}" for i, j in zip(*places, strict=True)], object)
+        places = np.unravel_index(
+            self.basis_.order, [factor.num_modes for factor in self.basis_.bases]
+        )
+        return np.array(
+            [f"{self.basis}_{i}_{j}" for i, j in zip(*places, strict=True)], object
+        )
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -101,7 +121,9 @@ class SurfaceCoefficients(TransformerMixin, BaseEstimator):
         """Return (n, H, W)."""
         if not reset and getattr(X, "ndim", 2) == 3:
             return check_array(X, dtype=np.float64, allow_nd=True)  # pyright: ignore[reportArgumentType, reportReturnType]
-        table: Any = validate_data(self, X, reset=reset, dtype=np.float64, allow_nd=True)
+        table: Any = validate_data(
+            self, X, reset=reset, dtype=np.float64, allow_nd=True
+        )
         if table.ndim == 3:
             return table
         columns, shape = table.shape[1], self.shape if reset else self.shape_
@@ -119,14 +141,24 @@ class SurfaceCoefficients(TransformerMixin, BaseEstimator):
     def _project(self, surfaces: np.ndarray) -> np.ndarray:
         """Return (n, N) means over cells."""
         n, height, width = surfaces.shape
-        return surfaces.reshape(n, -1) @ functions(self.basis_, _midpoints((height, width))) / (height * width)
+        return (
+            surfaces.reshape(n, -1)
+            @ functions(self.basis_, _midpoints((height, width)))
+            / (height * width)
+        )
 
-    def _synthesized(self, coefficients: np.ndarray, shape: tuple[int, int] | None) -> np.ndarray:
+    def _synthesized(
+        self, coefficients: np.ndarray, shape: tuple[int, int] | None
+    ) -> np.ndarray:
         shape = self.shape_ if shape is None else shape
-        return (coefficients @ functions(self.basis_, _midpoints(shape)).T).reshape(*coefficients.shape[:-1], *shape)
+        return (coefficients @ functions(self.basis_, _midpoints(shape)).T).reshape(
+            *coefficients.shape[:-1], *shape
+        )
 
 
 def _midpoints(shape: tuple[int, int]) -> np.ndarray:
     """Return midpoints (H W, 2) in C order."""
-    axes = np.meshgrid(*((np.arange(size) + 0.5) / size for size in shape), indexing="ij")
+    axes = np.meshgrid(
+        *((np.arange(size) + 0.5) / size for size in shape), indexing="ij"
+    )
     return np.stack([axis.ravel() for axis in axes], -1)

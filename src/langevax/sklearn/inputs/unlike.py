@@ -13,7 +13,9 @@ from langevax.sklearn.inputs.curve_values import ObservedCurves
 from langevax.sklearn.persistence import saved_class
 
 FACTOR = 2.0  # above the largest of training, or at least below the smallest, by which a size is another one
-ROUNDING = 1e-6  # share of a curve's largest value below which its deviations are rounding
+ROUNDING = (
+    1e-6  # share of a curve's largest value below which its deviations are rounding
+)
 
 Remark = tuple[int, str]
 """Place of an input among those passed, and how it differs from all of training."""
@@ -35,7 +37,9 @@ check its unit.
     """
     if remarks:
         names = [f"{noun} {row} of X" for row, _ in remarks]
-        warnings.warn(sentence(remarks, names, noun, number), UnlikeTrainingWarning, stacklevel=3)
+        warnings.warn(
+            sentence(remarks, names, noun, number), UnlikeTrainingWarning, stacklevel=3
+        )
 
 
 def sentence(remarks: list[Remark], names: list[str], noun: str, number: int) -> str:
@@ -66,7 +70,13 @@ class CurveRanges:
     def learn(cls, curves: ObservedCurves, order: int) -> "CurveRanges":
         """Return the ranges of these curves."""
         levels, sizes = _levels_and_sizes(curves, order)
-        return cls(order, *(np.stack([values.min(1), values.max(1)], 1) for values in (levels, sizes)))
+        return cls(
+            order,
+            *(
+                np.stack([values.min(1), values.max(1)], 1)
+                for values in (levels, sizes)
+            ),
+        )
 
     def remarks(self, curves: ObservedCurves) -> list[Remark]:
         """Return the curves whose level is beyond the range by more than its width and any training curve's size, or
@@ -74,20 +84,31 @@ class CurveRanges:
         """
         levels, sizes = _levels_and_sizes(curves, self.order)
         reasons: dict[int, str] = {}
-        for c, (of_level, of_size) in enumerate(zip(self.levels, self.sizes, strict=True)):
+        for c, (of_level, of_size) in enumerate(
+            zip(self.levels, self.sizes, strict=True)
+        ):
             where = f" in channel {c}" * (len(self.levels) > 1)
             margin = max(of_level[1] - of_level[0], of_size[1])
             least = of_size[0] if of_size[0] > ROUNDING * of_size[1] else 0.0
             # sizes that come near 0 in training come nearer by chance: the factor is that of their range, if larger
-            below = least * min(1 / FACTOR, least / max(of_size[1], np.finfo(float).tiny))
+            below = least * min(
+                1 / FACTOR, least / max(of_size[1], np.finfo(float).tiny)
+            )
             beyond = (sizes[c] > FACTOR * of_size[1]) | (sizes[c] < below)
             for row in np.flatnonzero(~np.isfinite(sizes[c]) | beyond).tolist():
                 words = "deviation" if self.order < 2 else "deviation from a line"
-                reasons.setdefault(row, _words(f"standard {words}{where}", sizes[c, row], of_size))
+                reasons.setdefault(
+                    row, _words(f"standard {words}{where}", sizes[c, row], of_size)
+                )
             if self.order == 0:
-                off = np.maximum(of_level[0] - levels[c], levels[c] - of_level[1]) > margin
+                off = (
+                    np.maximum(of_level[0] - levels[c], levels[c] - of_level[1])
+                    > margin
+                )
                 for row in np.flatnonzero(off).tolist():
-                    reasons.setdefault(row, _words(f"mean{where}", levels[c, row], of_level))
+                    reasons.setdefault(
+                        row, _words(f"mean{where}", levels[c, row], of_level)
+                    )
         return sorted(reasons.items())
 
 
@@ -96,7 +117,9 @@ def _words(what: str, value: float, limits: np.ndarray) -> str:
     return f"its {what} is {value:.3g}, and theirs are {low if low == high else f'{low} to {high}'}"
 
 
-def _levels_and_sizes(curves: ObservedCurves, order: int) -> tuple[np.ndarray, np.ndarray]:
+def _levels_and_sizes(
+    curves: ObservedCurves, order: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Return (channels, n) each."""
     levels, sizes = np.empty((2, len(curves.channels), curves.size))
     for c, groups in enumerate(curves.channels):
@@ -110,5 +133,8 @@ def _levels_and_sizes(curves: ObservedCurves, order: int) -> tuple[np.ndarray, n
                     rest = rest - np.outer(rest @ line, line)
                 size = np.sqrt(np.mean(rest**2, axis=1))
             rounding = ROUNDING * np.abs(group.values).max(1)
-            levels[c, group.rows], sizes[c, group.rows] = level, np.where(size > rounding, size, 0.0)
+            levels[c, group.rows], sizes[c, group.rows] = (
+                level,
+                np.where(size > rounding, size, 0.0),
+            )
     return levels, sizes

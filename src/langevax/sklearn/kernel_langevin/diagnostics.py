@@ -38,7 +38,11 @@ class Resolution:
     def __str__(self) -> str:
         if self.more_modes == self.num_modes:
             return f"There are no more than these {self.num_modes} modes above rounding: the basis is complete."
-        verdict = "the basis is long enough" if self.rms_change < 0.1 + 2 * self.chance else "raise num_modes"
+        verdict = (
+            "the basis is long enough"
+            if self.rms_change < 0.1 + 2 * self.chance
+            else "raise num_modes"
+        )
         return (
             f"With {self.more_modes} modes instead of {self.num_modes} the mean moves by {self.rms_change:.2f} "
             f"posterior standard deviations (root mean square; {self.chance:.2f} by chance; {self.max_change:.2f} at "
@@ -64,8 +68,12 @@ class KernelLangevinDiagnostics:
         """
         values = self._inspected_values()
         flat = values.reshape(*values.shape[:2], -1)
-        columns = statistics([str(number) for number in range(flat.shape[2])], flat).columns
-        return {name: numbers.reshape(values.shape[2:]) for name, numbers in columns.items()}
+        columns = statistics(
+            [str(number) for number in range(flat.shape[2])], flat
+        ).columns
+        return {
+            name: numbers.reshape(values.shape[2:]) for name, numbers in columns.items()
+        }
 
     @property
     def warnings_(self) -> list[str]:
@@ -94,7 +102,9 @@ class KernelLangevinDiagnostics:
         """
         check_is_fitted(self)
         if not hasattr(self, "rows_"):
-            raise AttributeError("a loaded model has no training rows to be fitted again on; call fit first.")
+            raise AttributeError(
+                "a loaded model has no training rows to be fitted again on; call fit first."
+            )
         if X is None:
             X = self.rows_.inputs[subsample(len(self.rows_.inputs), MOST_ROWS)]
         else:
@@ -108,7 +118,9 @@ class KernelLangevinDiagnostics:
         other.space_ = other._space(self.rows_, this.space_.standardiser, more_modes)
         other._record(other._sampled(other.space_))
         (mean, sd), (more_mean, more_sd) = this._moments(X), other._moments(X)
-        effective = [float(np.median(model.summary()["ess_bulk"])) for model in (self, other)]
+        effective = [
+            float(np.median(model.summary()["ess_bulk"])) for model in (self, other)
+        ]
         change = np.abs(more_mean - mean) / more_sd
         return Resolution(
             num_modes,
@@ -129,10 +141,17 @@ class KernelLangevinDiagnostics:
         chains, draws, modes = self.coefficients_.shape[:3]
         dataset = xarray.Dataset(
             {
-                "coefficients": (["chain", "draw", "mode", *outputs], self.coefficients_),
+                "coefficients": (
+                    ["chain", "draw", "mode", *outputs],
+                    self.coefficients_,
+                ),
                 "f": (["chain", "draw", "row", *outputs], values.astype(np.float32)),
             },
-            {"chain": np.arange(chains), "draw": np.arange(draws), "mode": np.arange(modes)},
+            {
+                "chain": np.arange(chains),
+                "draw": np.arange(draws),
+                "mode": np.arange(modes),
+            },
         )
         tree = datatree_type().from_dict({"posterior": dataset})
         tree.attrs.update(self.history_)
@@ -142,4 +161,9 @@ class KernelLangevinDiagnostics:
         """Return the drawn functions at `inspected_`, (chain, draw, k) or (chain, draw, k, C)."""
         check_is_fitted(self)
         features = self.space_.features(self.inspected_)
-        return np.einsum("kn,cdn...->cdk...", features, self.coefficients_.astype(np.float64), optimize=True)
+        return np.einsum(
+            "kn,cdn...->cdk...",
+            features,
+            self.coefficients_.astype(np.float64),
+            optimize=True,
+        )

@@ -28,7 +28,11 @@ from langevax.problems.likelihoods import (
     StudentT,
 )
 from langevax.sklearn.kernel_langevin.diagnostics import KernelLangevinDiagnostics
-from langevax.sklearn.kernel_langevin.evidence import fit_numbers, fit_robust, robust_moments
+from langevax.sklearn.kernel_langevin.evidence import (
+    fit_numbers,
+    fit_robust,
+    robust_moments,
+)
 from langevax.sklearn.kernel_langevin.laplace import fit_labels, fit_quantile
 from langevax.sklearn.kernel_langevin.observations import (
     along_rows,
@@ -36,7 +40,12 @@ from langevax.sklearn.kernel_langevin.observations import (
     draw_noise,
     mean_probabilities,
 )
-from langevax.sklearn.kernel_langevin.sampling import INTEGRATORS, ChainOptions, Draws, draw
+from langevax.sklearn.kernel_langevin.sampling import (
+    INTEGRATORS,
+    ChainOptions,
+    Draws,
+    draw,
+)
 from langevax.sklearn.kernel_langevin.space import (
     MAX_MODES,
     MAX_NORMAL_MODES,
@@ -45,7 +54,17 @@ from langevax.sklearn.kernel_langevin.space import (
     check_space,
     kernel_space,
 )
-from langevax.sklearn.parameters import FLAG, SHARED, Auto, Number, Progress, RandomState, count, one_of, positive
+from langevax.sklearn.parameters import (
+    FLAG,
+    SHARED,
+    Auto,
+    Number,
+    Progress,
+    RandomState,
+    count,
+    one_of,
+    positive,
+)
 from langevax.sklearn.table import (
     DistinctRows,
     LabelTargets,
@@ -122,7 +141,9 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
         **SHARED,
     }
 
-    def fit(self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(
+        self, X: Table, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> Self:
         """Choose the kernel, compute the eigenbasis, and sample.
 
         Args:
@@ -143,15 +164,24 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
         standardiser = None
         if self.prior is None and isinstance(self.kernel, str):
             standardiser = Standardiser.fit(rows.inputs, rows.weights, "columns")
-        self._choose(rows, rows.inputs if standardiser is None else standardiser(rows.inputs).astype(np.float64))
+        self._choose(
+            rows,
+            rows.inputs
+            if standardiser is None
+            else standardiser(rows.inputs).astype(np.float64),
+        )
         self.rows_: DistinctRows = rows
         self.space_: FunctionSpace = self._space(rows, standardiser, self.num_modes)
         self.eigenvalues_: np.ndarray = self.space_.eigenvalues
-        self.inspected_: np.ndarray = rows.inputs[subsample(len(rows.inputs), INSPECTED_ROWS)]
+        self.inspected_: np.ndarray = rows.inputs[
+            subsample(len(rows.inputs), INSPECTED_ROWS)
+        ]
         self._record(self._sampled(self.space_))
         return self
 
-    def save(self, file: str | os.PathLike[str], *, card: Mapping[str, Any] | None = None) -> None:
+    def save(
+        self, file: str | os.PathLike[str], *, card: Mapping[str, Any] | None = None
+    ) -> None:
         """Write the fitted model as one safetensors file: arrays and a JSON header, with landmarks but no targets.
 
         `langevax.sklearn.load` reads it. A loaded model does all but `resolution`, which needs the targets. `card` adds
@@ -160,14 +190,19 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
         Raises:
             ValueError: a kernel or prior of the user's own, which JSON cannot hold; pickle such a model.
         """
-        for name, own in (("kernel", not isinstance(self.kernel, str)), ("prior", self.prior is not None)):
+        for name, own in (
+            ("kernel", not isinstance(self.kernel, str)),
+            ("prior", self.prior is not None),
+        ):
             if own:
                 raise ValueError(
                     f"this model has a {name} of your own, which a JSON header cannot hold; use pickle instead."
                 )
         super().save(file, card=card)
 
-    def sample_functions(self, X: Table, num_samples: int = 10, random_state: RandomState = None) -> np.ndarray:
+    def sample_functions(
+        self, X: Table, num_samples: int = 10, random_state: RandomState = None
+    ) -> np.ndarray:
         """Return functions drawn from the posterior, jointly at all rows: (num_samples, n), or (num_samples, n, C).
 
         Costs O(n^3) where the basis is truncated. In the units of `predict`, or log odds, or unnormalised log
@@ -178,30 +213,63 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
         draws = self._pooled_draws()
         chosen = rng.choice(len(draws), num_samples, replace=num_samples > len(draws))
         features = self.space_.features(X)
-        values = np.tensordot(draws[chosen], features, (1, 1))  # (samples, n) or (samples, C, n)
-        variances, directions = np.linalg.eigh(self.space_.leftover_covariance(X, features))
+        values = np.tensordot(
+            draws[chosen], features, (1, 1)
+        )  # (samples, n) or (samples, C, n)
+        variances, directions = np.linalg.eigh(
+            self.space_.leftover_covariance(X, features)
+        )
         root = directions * np.sqrt(np.maximum(variances, 0.0))
         values = values + rng.normal(size=values.shape) @ root.T
         return self._in_units(values if values.ndim == 2 else np.moveaxis(values, 1, 2))
 
-    def _space(self, rows: DistinctRows, standardiser: Standardiser | None, num_modes: int | Auto) -> FunctionSpace:
+    def _space(
+        self,
+        rows: DistinctRows,
+        standardiser: Standardiser | None,
+        num_modes: int | Auto,
+    ) -> FunctionSpace:
         if self.kernel_ is None:
             assert self.prior is not None
             return PriorSpace(self.prior)
         likelihood = self._task(rows).likelihood
-        precision = float(np.max(np.asarray(likelihood.curvature))) * float(rows.weights.sum())
-        is_normal = isinstance(likelihood, Gaussian) and not self._chain_options().ask_for_langevin
+        precision = float(np.max(np.asarray(likelihood.curvature))) * float(
+            rows.weights.sum()
+        )
+        is_normal = (
+            isinstance(likelihood, Gaussian)
+            and not self._chain_options().ask_for_langevin
+        )
         most = MAX_NORMAL_MODES if is_normal else MAX_MODES
-        return kernel_space(self.kernel_, standardiser, rows.inputs, rows.weights, num_modes, precision, most)
+        return kernel_space(
+            self.kernel_,
+            standardiser,
+            rows.inputs,
+            rows.weights,
+            num_modes,
+            precision,
+            most,
+        )
 
     def _sampled(self, space: FunctionSpace) -> Draws:
         rows, task = self.rows_, self._task(self.rows_)
         options = self._chain_options()
-        likelihood = jax.tree.map(lambda number: jnp.asarray(number, jnp.float32), task.likelihood)  # traced
+        likelihood = jax.tree.map(
+            lambda number: jnp.asarray(number, jnp.float32), task.likelihood
+        )  # traced
         features, eigenvalues = space.features(rows.inputs), space.eigenvalues
-        keep_few_programs("functions", features.shape, task.num_outputs, self.num_chains)
+        keep_few_programs(
+            "functions", features.shape, task.num_outputs, self.num_chains
+        )
         return draw(
-            features, task.targets, rows.weights, eigenvalues, likelihood, task.num_outputs, options, self.seed_
+            features,
+            task.targets,
+            rows.weights,
+            eigenvalues,
+            likelihood,
+            task.num_outputs,
+            options,
+            self.seed_,
         )
 
     def _chain_options(self) -> ChainOptions:
@@ -217,7 +285,9 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
 
     def _pooled_draws(self) -> np.ndarray:
         """Return the draws of all chains, (draws, N) or (draws, N, C) float64."""
-        return self.coefficients_.reshape(-1, *self.coefficients_.shape[2:]).astype(np.float64)
+        return self.coefficients_.reshape(-1, *self.coefficients_.shape[2:]).astype(
+            np.float64
+        )
 
     def _blocks(self, X: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield (drawn values (rows, draws) or (rows, draws, C); variance (rows,) of what the basis leaves out)."""
@@ -226,7 +296,10 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
         for begin in range(0, len(X), size):
             rows = X[begin : begin + size]
             features = self.space_.features(rows)
-            yield np.tensordot(features, draws, (1, 1)), self.space_.leftover(rows, features)
+            yield (
+                np.tensordot(features, draws, (1, 1)),
+                self.space_.leftover(rows, features),
+            )
 
     def _moments(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return posterior mean and standard deviation of the function, (n,) or (n, C)."""
@@ -237,16 +310,26 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
             deviations.append(np.sqrt(variance + along_rows(leftover, variance)))
         return np.concatenate(means), np.concatenate(deviations)
 
-    def _quantiles(self, X: Table, coverage: float, observe: Callable[..., np.ndarray]) -> np.ndarray:
+    def _quantiles(
+        self, X: Table, coverage: float, observe: Callable[..., np.ndarray]
+    ) -> np.ndarray:
         """Return the ends (n, ..., 2) of central intervals of `observe(values, rng)`, the same at every call."""
         X = self._columns(X)
         if not 0 < coverage < 1:
-            raise ValueError(f"coverage must lie between 0 and 1, got {coverage}; 0.9 is usual.")
+            raise ValueError(
+                f"coverage must lie between 0 and 1, got {coverage}; 0.9 is usual."
+            )
         tail, intervals = (1 - coverage) / 2, []
         for number, (values, leftover) in enumerate(self._blocks(X)):
             rng = np.random.default_rng([self.seed_, number])
-            values = values + np.sqrt(along_rows(leftover, values)) * rng.normal(size=values.shape)
-            intervals.append(np.moveaxis(np.quantile(observe(values, rng), [tail, 1 - tail], axis=1), 0, -1))
+            values = values + np.sqrt(along_rows(leftover, values)) * rng.normal(
+                size=values.shape
+            )
+            intervals.append(
+                np.moveaxis(
+                    np.quantile(observe(values, rng), [tail, 1 - tail], axis=1), 0, -1
+                )
+            )
         return np.concatenate(intervals)
 
     @abstractmethod
@@ -346,16 +429,24 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
     @overload
     def predict(self, X: Table, return_std: Literal[False] = False) -> np.ndarray: ...
     @overload
-    def predict(self, X: Table, return_std: Literal[True]) -> tuple[np.ndarray, np.ndarray]: ...
-    def predict(self, X: Table, return_std: bool = False) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+    def predict(
+        self, X: Table, return_std: Literal[True]
+    ) -> tuple[np.ndarray, np.ndarray]: ...
+    def predict(
+        self, X: Table, return_std: bool = False
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Return (n,) posterior mean of the function; with `return_std` also (n,) its deviation, without noise."""
         X = self._columns(X)
         if not return_std:
-            return self._in_units(self.space_.features(X) @ self._pooled_draws().mean(axis=0))
+            return self._in_units(
+                self.space_.features(X) @ self._pooled_draws().mean(axis=0)
+            )
         mean, deviation = self._moments(X)
         return self._in_units(mean), self.target_scale_ * deviation
 
-    def interval(self, X: Table, coverage: float = 0.9, noise: bool = False) -> np.ndarray:
+    def interval(
+        self, X: Table, coverage: float = 0.9, noise: bool = False
+    ) -> np.ndarray:
         """Return (n, 2): the ends of intervals that hold the function with that probability, or a new observation.
 
         Quantiles over the draws, the same at every call.
@@ -378,7 +469,9 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
         def observe(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
             if not noise:
                 return values
-            return values + self.noise_ / self.target_scale_ * draw_noise(likelihood, rng, values.shape)
+            return values + self.noise_ / self.target_scale_ * draw_noise(
+                likelihood, rng, values.shape
+            )
 
         return self._in_units(self._quantiles(X, coverage, observe))
 
@@ -386,13 +479,19 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
         """Return the loss with this noise."""
         if self.loss == "quantile":
             if self.quantile is None:
-                raise ValueError("loss='quantile' needs the level of the quantile; pass quantile=0.9, for instance.")
+                raise ValueError(
+                    "loss='quantile' needs the level of the quantile; pass quantile=0.9, for instance."
+                )
             return Quantile(noise, self.quantile)
         if self.quantile is not None:
             raise ValueError(
                 f"quantile={self.quantile} goes with loss='quantile' only; pass that loss, or no quantile."
             )
-        return LIKELIHOODS[self.loss](noise) if isinstance(self.loss, str) else replace(self.loss, noise=noise)
+        return (
+            LIKELIHOODS[self.loss](noise)
+            if isinstance(self.loss, str)
+            else replace(self.loss, noise=noise)
+        )
 
     def _in_units(self, values: np.ndarray) -> np.ndarray:
         return self.target_mean_ + self.target_scale_ * values
@@ -408,20 +507,30 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
             )
         if robust and not constant:
             mean, deviation = robust_moments(rows.targets, rows.weights)
-        mean, scale = (float(mean), 1.0 if constant else float(deviation)) if self.normalize_y else (0.0, 1.0)
+        mean, scale = (
+            (float(mean), 1.0 if constant else float(deviation))
+            if self.normalize_y
+            else (0.0, 1.0)
+        )
         noise = None if isinstance(self.noise, str) else float(self.noise) / scale
         kernel = None if self.prior is not None else self.kernel
         is_quantile = isinstance(likelihood, Quantile)
         if kernel is not None or noise is None or is_quantile:
-            covariance = kernel if self.prior is None else PriorSpace(self.prior).covariance
+            covariance = (
+                kernel if self.prior is None else PriorSpace(self.prior).covariance
+            )
             targets = (rows.targets - mean) / scale
             if is_quantile:
                 options = float(likelihood.level), self.length_scale, self.normalize_y
-                best = fit_quantile(covariance, inputs, targets, rows.weights, noise, *options)
+                best = fit_quantile(
+                    covariance, inputs, targets, rows.weights, noise, *options
+                )
                 mean += scale * best.centre
             else:
                 fit = fit_robust if robust else fit_numbers
-                best = fit(covariance, inputs, targets, rows.weights, noise, self.length_scale)
+                best = fit(
+                    covariance, inputs, targets, rows.weights, noise, self.length_scale
+                )
             kernel, noise = None if kernel is None else best.kernel, best.noise
         self.kernel_ = kernel
         self.target_mean_: float = mean
@@ -467,7 +576,12 @@ class KernelLangevinClassifier(LabelTargets, KernelLangevinEstimator):
 
     def predict_proba(self, X: Table) -> np.ndarray:
         """Return (n, C), rows summing to one: averages over the draws."""
-        return np.concatenate([mean_probabilities(*block).mean(axis=1) for block in self._blocks(self._columns(X))])
+        return np.concatenate(
+            [
+                mean_probabilities(*block).mean(axis=1)
+                for block in self._blocks(self._columns(X))
+            ]
+        )
 
     def predict(self, X: Table) -> np.ndarray:
         """Return (n,) labels: the most probable."""
@@ -476,7 +590,9 @@ class KernelLangevinClassifier(LabelTargets, KernelLangevinEstimator):
 
     def interval(self, X: Table, coverage: float = 0.9) -> np.ndarray:
         """Return (n, C, 2): the ends of intervals that hold the probabilities of the classes, with that coverage."""
-        return self._quantiles(X, coverage, lambda values, _rng: class_probabilities(values))
+        return self._quantiles(
+            X, coverage, lambda values, _rng: class_probabilities(values)
+        )
 
     def _in_units(self, values: np.ndarray) -> np.ndarray:
         return values
@@ -484,16 +600,24 @@ class KernelLangevinClassifier(LabelTargets, KernelLangevinEstimator):
     def _choose(self, rows: DistinctRows, inputs: np.ndarray) -> None:
         self.kernel_ = None
         if self.prior is None:
-            self.kernel_ = fit_labels(self.kernel, inputs, rows.targets, rows.weights, self.length_scale)
+            self.kernel_ = fit_labels(
+                self.kernel, inputs, rows.targets, rows.weights, self.length_scale
+            )
 
     def _task(self, rows: DistinctRows) -> FunctionTask:
         if len(self.classes_) == 2:
-            return FunctionTask(Bernoulli(), (2.0 * rows.targets - 1).astype(np.float32), None)
-        return FunctionTask(Categorical(), rows.targets.astype(np.int32), len(self.classes_))
+            return FunctionTask(
+                Bernoulli(), (2.0 * rows.targets - 1).astype(np.float32), None
+            )
+        return FunctionTask(
+            Categorical(), rows.targets.astype(np.int32), len(self.classes_)
+        )
 
 
 def _sorted(rows: DistinctRows) -> DistinctRows:
     """Order rows by their inputs, so that the units of the targets change the sign of no eigenfunction."""
     order = np.lexsort((rows.targets, *rows.inputs.T))
     place = np.append(np.argsort(order), -1)
-    return DistinctRows(rows.inputs[order], rows.targets[order], rows.weights[order], place[rows.places])
+    return DistinctRows(
+        rows.inputs[order], rows.targets[order], rows.weights[order], place[rows.places]
+    )

@@ -18,16 +18,25 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize_scalar
 from threadpoolctl import threadpool_limits
 
-from langevax.sklearn.kernel_langevin.length_scales import KINDS, Scales, climb_columns, normal_slopes
+from langevax.sklearn.kernel_langevin.length_scales import (
+    KINDS,
+    Scales,
+    climb_columns,
+    normal_slopes,
+)
 from langevax.sklearn.table import subsample
 
 MAX_ROWS = 400  # the evidence is computed on: an eigendecomposition a length scale
-LENGTHS = np.geomspace(0.03, 30, 9)  # tried first, in units of the root mean square distance of columns
+LENGTHS = np.geomspace(
+    0.03, 30, 9
+)  # tried first, in units of the root mean square distance of columns
 RATIOS = np.geomspace(1e-6, 1e4, 41)  # noise variance over amplitude
 NEWTON_STEPS = 30
 TUNING, MAD_OF_NORMAL = 1.345, 0.6745  # Huber's threshold; median |r| of a normal law
 ROUNDS = 3  # of robust residuals and their noise
-one_thread = threadpool_limits.wrap(limits=1, user_api="blas")  # matrices so small wait for each other's threads
+one_thread = threadpool_limits.wrap(
+    limits=1, user_api="blas"
+)  # matrices so small wait for each other's threads
 
 
 class Evidence(NamedTuple):
@@ -66,9 +75,14 @@ def fit_numbers(
     rows = subsample(len(inputs), MAX_ROWS)
     inputs, targets, weights = inputs[rows], targets[rows], weights[rows]
     if not isinstance(kernel, str):
-        cost, _, noise = _scales(*_spectrum(kernel, inputs, targets, weights), noise, 1.0)
+        cost, _, noise = _scales(
+            *_spectrum(kernel, inputs, targets, weights), noise, 1.0
+        )
         return Evidence(kernel, noise, cost)
-    evidences = [_best_length(kind, inputs, targets, weights, noise, length_scale) for kind in kinds_of(kernel)]
+    evidences = [
+        _best_length(kind, inputs, targets, weights, noise, length_scale)
+        for kind in kinds_of(kernel)
+    ]
     return min(evidences, key=lambda evidence: evidence.cost)
 
 
@@ -90,10 +104,14 @@ def fit_robust(
     centre, spread = robust_moments(targets, weights)
     clipped = np.clip(targets, centre - 3 * spread, centre + 3 * spread)
     evidence = fit_numbers(kernel, inputs, clipped, weights, noise)
-    fitted, scale = _robust_residuals(evidence, inputs, targets, weights, noise, 1e-3 * spread)
+    fitted, scale = _robust_residuals(
+        evidence, inputs, targets, weights, noise, 1e-3 * spread
+    )
     clipped = fitted + np.clip(targets - fitted, -2 * scale, 2 * scale)
     evidence = fit_numbers(kernel, inputs, clipped, weights, noise, length_scale)
-    _, scale = _robust_residuals(evidence, inputs, targets, weights, noise, 1e-3 * spread)
+    _, scale = _robust_residuals(
+        evidence, inputs, targets, weights, noise, 1e-3 * spread
+    )
     return evidence._replace(noise=scale)
 
 
@@ -107,7 +125,9 @@ def robust_moments(targets: np.ndarray, weights: np.ndarray) -> tuple[float, flo
     """
     centre = _median(targets, weights)
     spread = _median(np.abs(targets - centre), weights) / MAD_OF_NORMAL
-    return centre, spread or float(np.sqrt(np.average((targets - centre) ** 2, weights=weights)))
+    return centre, spread or float(
+        np.sqrt(np.average((targets - centre) ** 2, weights=weights))
+    )
 
 
 def _median(values: np.ndarray, weights: np.ndarray) -> float:
@@ -131,7 +151,10 @@ def _spectrum(
 
 
 def _scales(
-    values: np.ndarray, squares: np.ndarray, noise: float | None, amplitude: float | None
+    values: np.ndarray,
+    squares: np.ndarray,
+    noise: float | None,
+    amplitude: float | None,
 ) -> tuple[float, float, float]:
     """Return (cost, c, s) at the minimum over those that are None."""
     power, unit = float(np.mean(squares)) or 1.0, float(np.mean(values)) or 1.0
@@ -143,7 +166,9 @@ def _scales(
             return amplitude, power * free if noise is None else noise**2
         if noise is not None:
             return power / unit * free, noise**2
-        c = np.mean(squares / (values + np.asarray(free)[..., None]), axis=-1) + 1e-300  # the best one
+        c = (
+            np.mean(squares / (values + np.asarray(free)[..., None]), axis=-1) + 1e-300
+        )  # the best one
         return c, c * free
 
     if noise is not None and amplitude is not None:
@@ -154,24 +179,35 @@ def _scales(
     return cost, float(c), float(np.sqrt(variance))
 
 
-def _costs(values: np.ndarray, squares: np.ndarray, c: Any, variance: Any) -> np.ndarray:
+def _costs(
+    values: np.ndarray, squares: np.ndarray, c: Any, variance: Any
+) -> np.ndarray:
     """Return the cost of each of the amplitudes c or noise variances."""
     total = np.multiply.outer(c, values) + np.asarray(variance)[..., None]
     return np.sum(squares / total + np.log(total), axis=-1)
 
 
-def _least(costs: Callable[[np.ndarray], np.ndarray], grid: np.ndarray) -> tuple[float, float]:
+def _least(
+    costs: Callable[[np.ndarray], np.ndarray], grid: np.ndarray
+) -> tuple[float, float]:
     """Return (place, value) of the minimum on a grid, refined twice around it."""
     for _ in range(2):
         best = int(np.argmin(costs(grid)))
-        grid = np.linspace(grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)], 21)
+        grid = np.linspace(
+            grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)], 21
+        )
     values = costs(grid)
     best = int(np.argmin(values))
     return float(grid[best]), float(values[best])
 
 
 def _best_length(
-    kind: str, inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray, noise: float | None, length_scale: str
+    kind: str,
+    inputs: np.ndarray,
+    targets: np.ndarray,
+    weights: np.ndarray,
+    noise: float | None,
+    length_scale: str,
 ) -> Evidence:
     def at(log_length: float) -> tuple[float, float, float]:
         kernel = KINDS[kind](float(np.exp(log_length)))
@@ -181,7 +217,9 @@ def _best_length(
     _, c, s = at(t)
     best = Scales(c, s, np.exp([t]))
     if length_scale == "each":
-        best, cost = climb_columns(kind, inputs, best, cost, normal_slopes(targets, weights), noise is None)
+        best, cost = climb_columns(
+            kind, inputs, best, cost, normal_slopes(targets, weights), noise is None
+        )
     return Evidence(best.kernel(kind), float(best.noise), cost)
 
 
@@ -190,12 +228,26 @@ def _least_length(cost: Callable[[float], float]) -> tuple[float, float]:
     costs = [cost(t) for t in grid]
     best = int(np.argmin(costs))
     low, high = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
-    refined: Any = minimize_scalar(cost, bounds=(low, high), method="bounded", options={"xatol": 0.05, "maxiter": 8})
-    return (float(refined.x), float(refined.fun)) if refined.fun < costs[best] else (float(grid[best]), costs[best])
+    refined: Any = minimize_scalar(
+        cost,
+        bounds=(low, high),
+        method="bounded",
+        options={"xatol": 0.05, "maxiter": 8},
+    )
+    return (
+        (float(refined.x), float(refined.fun))
+        if refined.fun < costs[best]
+        else (float(grid[best]), costs[best])
+    )
 
 
 def _robust_residuals(
-    evidence: Evidence, inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray, noise: float | None, least: float
+    evidence: Evidence,
+    inputs: np.ndarray,
+    targets: np.ndarray,
+    weights: np.ndarray,
+    noise: float | None,
+    least: float,
 ) -> tuple[np.ndarray, float]:
     """Alternate Huber's fit of this kernel and the noise of the bulk around it; a noise that is passed stays."""
     gram, scale = evidence.kernel(inputs), evidence.noise
@@ -204,19 +256,37 @@ def _robust_residuals(
         fitted, freedom = huber_fit(gram, targets, weights, scale)
         left = max(1 - freedom / len(targets), 0.1)
         if noise is None:
-            scale = max(_median(np.abs(targets - fitted), weights) / MAD_OF_NORMAL / np.sqrt(left), least)
+            scale = max(
+                _median(np.abs(targets - fitted), weights)
+                / MAD_OF_NORMAL
+                / np.sqrt(left),
+                least,
+            )
     return fitted, float(scale)
 
 
-def huber_fit(gram: np.ndarray, targets: np.ndarray, weights: np.ndarray, noise: float) -> tuple[np.ndarray, float]:
+def huber_fit(
+    gram: np.ndarray, targets: np.ndarray, weights: np.ndarray, noise: float
+) -> tuple[np.ndarray, float]:
     """Return (fitted values, their degrees of freedom) of Huber's loss and this kernel, by reweighted least squares."""
-    fitted, reweights = np.full(len(targets), _median(targets, weights)), np.ones(len(targets))
+    fitted, reweights = (
+        np.full(len(targets), _median(targets, weights)),
+        np.ones(len(targets)),
+    )
     for _ in range(NEWTON_STEPS):
-        reweights = np.minimum(1.0, TUNING * noise / np.maximum(np.abs(targets - fitted), 1e-300))
-        before, fitted = fitted, gram @ cho_solve(_weighted_factor(gram, weights * reweights, noise), targets)
+        reweights = np.minimum(
+            1.0, TUNING * noise / np.maximum(np.abs(targets - fitted), 1e-300)
+        )
+        before, fitted = (
+            fitted,
+            gram
+            @ cho_solve(_weighted_factor(gram, weights * reweights, noise), targets),
+        )
         if np.max(np.abs(fitted - before)) < 1e-3 * noise:
             break
-    return fitted, float(np.trace(cho_solve(_weighted_factor(gram, weights * reweights, noise), gram)))
+    return fitted, float(
+        np.trace(cho_solve(_weighted_factor(gram, weights * reweights, noise), gram))
+    )
 
 
 def _weighted_factor(gram: np.ndarray, weights: np.ndarray, noise: float) -> Any:

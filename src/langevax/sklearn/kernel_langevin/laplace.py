@@ -22,10 +22,19 @@ from langevax.sklearn.kernel_langevin.evidence import (
     kinds_of,
     one_thread,
 )
-from langevax.sklearn.kernel_langevin.length_scales import KINDS, Scales, Slopes, climb, climb_columns
+from langevax.sklearn.kernel_langevin.length_scales import (
+    KINDS,
+    Scales,
+    Slopes,
+    climb,
+    climb_columns,
+)
 from langevax.sklearn.table import subsample
 
-MAX_LABELLED, MAX_QUANTILE = 200, 300  # rows the evidence of labels and of quantiles is computed on
+MAX_LABELLED, MAX_QUANTILE = (
+    200,
+    300,
+)  # rows the evidence of labels and of quantiles is computed on
 LABEL_BOUNDS = np.log([[0.03, 0.1], [30, 1e4]])  # of length scale and amplitude
 MOST_CLASSES = 4
 EVIDENCE_WIDTH = 1.0  # of a check loss, in units of its scale: curvatures of narrower ones depend on few rows
@@ -62,7 +71,11 @@ class Laplace(NamedTuple):
 
 @one_thread
 def fit_labels(
-    kernel: Any, inputs: np.ndarray, labels: np.ndarray, weights: np.ndarray, length_scale: str = "shared"
+    kernel: Any,
+    inputs: np.ndarray,
+    labels: np.ndarray,
+    weights: np.ndarray,
+    length_scale: str = "shared",
 ) -> Any:
     """Return the kernel whose length scales and amplitude maximise Laplace's approximation for classes 0, ..., C-1.
 
@@ -73,7 +86,9 @@ def fit_labels(
     rows = subsample(len(inputs), MAX_LABELLED)
     inputs, labels, weights = inputs[rows], labels[rows], weights[rows]
     classes, counts = np.unique(labels, return_counts=True)
-    classes = classes[np.argsort(-counts, kind="stable")][: 1 if len(classes) <= 2 else MOST_CLASSES]
+    classes = classes[np.argsort(-counts, kind="stable")][
+        : 1 if len(classes) <= 2 else MOST_CLASSES
+    ]
     signs = [np.where(labels == label, 1.0, -1.0) for label in classes]
 
     def cost(kind: str, place: np.ndarray) -> float:
@@ -82,7 +97,10 @@ def fit_labels(
         return sum(laplace_cost(gram, y, weights) for y in signs)
 
     coarse = [
-        (kind, np.log([length, c])) for kind in kinds_of(kernel) for length in (0.5, 1.5, 5.0) for c in (3, 30, 300)
+        (kind, np.log([length, c]))
+        for kind in kinds_of(kernel)
+        for length in (0.5, 1.5, 5.0)
+        for c in (3, 30, 300)
     ]
     kind, place = min(coarse, key=lambda candidate: cost(*candidate))
     options = {
@@ -91,13 +109,19 @@ def fit_labels(
         "fatol": 0.05,
         "initial_simplex": place + np.array([[0, 0], [0.5, 0], [0, 1]]),
     }
-    optimum: Any = minimize(lambda place: cost(kind, place), place, method="Nelder-Mead", options=options)
+    optimum: Any = minimize(
+        lambda place: cost(kind, place), place, method="Nelder-Mead", options=options
+    )
     length, c = np.exp(np.clip(optimum.x, *LABEL_BOUNDS))
     best = Scales(c, 1.0, np.array([length]))
     if length_scale == "each":
         slopes = label_slopes(signs, weights)
-        best, _ = climb_columns(kind, inputs, best, float(optimum.fun), slopes, noise_is_free=False)
-    if len(signs) > 1:  # a function against the mean of the others varies more than one alone
+        best, _ = climb_columns(
+            kind, inputs, best, float(optimum.fun), slopes, noise_is_free=False
+        )
+    if (
+        len(signs) > 1
+    ):  # a function against the mean of the others varies more than one alone
         best = best._replace(amplitude=best.amplitude * (1 - 1 / len(signs)))
     return best.kernel(kind)
 
@@ -129,12 +153,21 @@ def fit_quantile(
     rows = subsample(len(inputs), MAX_QUANTILE)
     inputs, targets, weights = inputs[rows], targets[rows], weights[rows]
     robust = fit_robust(kernel, inputs, targets, weights, None)
-    residuals = targets - huber_fit(robust.kernel(inputs), targets, weights, robust.noise)[0]
+    residuals = (
+        targets - huber_fit(robust.kernel(inputs), targets, weights, robust.noise)[0]
+    )
     order = np.argsort(residuals)
     reached = np.cumsum(weights[order]) / weights.sum()
     shift = float(residuals[order][np.searchsorted(reached, level)])
     excess = residuals - shift
-    scale = float(np.average(np.maximum(level * excess, (level - 1) * excess), weights=weights)) or robust.noise
+    scale = (
+        float(
+            np.average(
+                np.maximum(level * excess, (level - 1) * excess), weights=weights
+            )
+        )
+        or robust.noise
+    )
     centre = shift if is_centred else 0.0
     slopes = _check_slopes(targets - centre, weights, level)
     if not isinstance(kernel, str):
@@ -150,8 +183,14 @@ def fit_quantile(
         return QuantileFit(kernel, noise, centre)
     start, fits = noise or scale, []
     for kind in kinds_of(kernel):
-        coarse = [Scales(c * scale**2, start, np.array([length])) for length in (0.4, 1.2, 4.0) for c in (300, 30, 3)]
-        best = min(coarse, key=lambda place: slopes(place.kernel(kind)(inputs), start).cost)
+        coarse = [
+            Scales(c * scale**2, start, np.array([length]))
+            for length in (0.4, 1.2, 4.0)
+            for c in (300, 30, 3)
+        ]
+        best = min(
+            coarse, key=lambda place: slopes(place.kernel(kind)(inputs), start).cost
+        )
         best, cost = climb(kind, inputs, best, slopes, noise is None)
         if length_scale == "each":
             best, cost = climb_columns(kind, inputs, best, cost, slopes, noise is None)
@@ -160,7 +199,9 @@ def fit_quantile(
     return QuantileFit(best.kernel(kind), float(best.noise), centre)
 
 
-def _check_slopes(targets: np.ndarray, weights: np.ndarray, level: float) -> Callable[[np.ndarray, float], Slopes]:
+def _check_slopes(
+    targets: np.ndarray, weights: np.ndarray, level: float
+) -> Callable[[np.ndarray, float], Slopes]:
     """Return the evidence of a check loss, each mode searched for from the last one."""
     check, alpha = check_loss(targets, level), np.zeros(len(targets))
 
@@ -177,12 +218,21 @@ def laplace_cost(gram: np.ndarray, signs: np.ndarray, weights: np.ndarray) -> fl
     return _mode(gram, logistic(signs), weights, 1.0, np.zeros(len(signs)))[0]
 
 
-def label_slopes(signs: list[np.ndarray], weights: np.ndarray) -> Callable[[np.ndarray, float], Slopes]:
+def label_slopes(
+    signs: list[np.ndarray], weights: np.ndarray
+) -> Callable[[np.ndarray, float], Slopes]:
     """Return the sum over classes of the evidence of one against the rest."""
 
     def slopes(gram: np.ndarray, noise: float) -> Slopes:
-        parts = [laplace(gram, logistic(y), weights, noise, np.zeros(len(y))).slopes for y in signs]
-        return Slopes(sum(part.cost for part in parts), np.sum([part.gram for part in parts], axis=0), 0.0)
+        parts = [
+            laplace(gram, logistic(y), weights, noise, np.zeros(len(y))).slopes
+            for y in signs
+        ]
+        return Slopes(
+            sum(part.cost for part in parts),
+            np.sum([part.gram for part in parts], axis=0),
+            0.0,
+        )
 
     return slopes
 
@@ -193,12 +243,19 @@ def logistic(signs: np.ndarray) -> RowLikelihood:
     def pointwise(f: np.ndarray, noise: float) -> Pointwise:
         p = expit(f)
         curvature = p * (1 - p)
-        return Pointwise(log_expit(signs * f), (signs + 1) / 2 - p, curvature, curvature * (1 - 2 * p))
+        return Pointwise(
+            log_expit(signs * f),
+            (signs + 1) / 2 - p,
+            curvature,
+            curvature * (1 - 2 * p),
+        )
 
     return pointwise
 
 
-def check_loss(targets: np.ndarray, level: float, width: float = EVIDENCE_WIDTH) -> RowLikelihood:
+def check_loss(
+    targets: np.ndarray, level: float, width: float = EVIDENCE_WIDTH
+) -> RowLikelihood:
     """Return the log density of `likelihoods.Quantile`, its normalising constant included."""
     constant = np.log(width) + betaln(width * level, width * (1 - level))
 
@@ -221,16 +278,24 @@ def check_loss(targets: np.ndarray, level: float, width: float = EVIDENCE_WIDTH)
 
 
 def laplace(
-    gram: np.ndarray, likelihood: RowLikelihood, weights: np.ndarray, noise: float, start: np.ndarray
+    gram: np.ndarray,
+    likelihood: RowLikelihood,
+    weights: np.ndarray,
+    noise: float,
+    start: np.ndarray,
 ) -> Laplace:
     """Return the evidence and its derivatives, the mode searched for from gram start; it moves with the kernel, too."""
     cost, alpha = _mode(gram, likelihood, weights, noise, start)
     f = gram @ alpha
     at = likelihood(f, noise)
     root, factor = _factor(gram, weights * at.curvature)
-    half = solve_triangular(factor, root[:, None] * gram, lower=True, check_finite=False)
+    half = solve_triangular(
+        factor, root[:, None] * gram, lower=True, check_finite=False
+    )
     variance = np.diag(gram) - np.sum(half**2, axis=0)  # of f given y
-    inverse = root[:, None] * cho_solve((factor, True), np.diag(root), check_finite=False)
+    inverse = root[:, None] * cho_solve(
+        (factor, True), np.diag(root), check_finite=False
+    )
     first = weights * at.first
     by_mode = -variance * weights * at.curvature_slope / 2  # of log p(y) in f
     moved = by_mode - inverse @ (gram @ by_mode)
@@ -245,7 +310,11 @@ def laplace(
 
 
 def _mode(
-    gram: np.ndarray, likelihood: RowLikelihood, weights: np.ndarray, noise: float, alpha: np.ndarray
+    gram: np.ndarray,
+    likelihood: RowLikelihood,
+    weights: np.ndarray,
+    noise: float,
+    alpha: np.ndarray,
 ) -> tuple[float, np.ndarray]:
     """Return (-2 log p(y), alpha) at the mode f = gram alpha, by Newton's method from an alpha."""
     f = gram @ alpha
@@ -255,7 +324,11 @@ def _mode(
         curvature = np.maximum(weights * at.curvature, 1e-12)
         root, factor = _factor(gram, curvature)
         b = curvature * f + weights * at.first
-        step = b - root * cho_solve((factor, True), root * (gram @ b), check_finite=False) - alpha
+        step = (
+            b
+            - root * cho_solve((factor, True), root * (gram @ b), check_finite=False)
+            - alpha
+        )
         before, origin, along = value, (alpha, f), gram @ step
         for halvings in range(HALVINGS):
             alpha, f = origin[0] + step / 2**halvings, origin[1] + along / 2**halvings
@@ -274,4 +347,6 @@ def _factor(gram: np.ndarray, curvature: np.ndarray) -> tuple[np.ndarray, np.nda
     root = np.sqrt(np.maximum(curvature, 1e-12))
     matrix = root[:, None] * gram * root
     np.fill_diagonal(matrix, np.diag(matrix) + 1)
-    return root, np.tril(cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)[0])
+    return root, np.tril(
+        cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)[0]
+    )

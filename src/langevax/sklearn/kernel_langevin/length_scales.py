@@ -20,7 +20,10 @@ KINDS: dict[str, Callable[[Any], Any]] = {
     "rbf": lambda length: RBF(length),
     "matern": lambda length: Matern(length, nu=1.5),
 }
-COLUMN_BOUNDS = 0.03, 1e5  # of a length scale, in deviations of its column: the largest leaves the column out
+COLUMN_BOUNDS = (
+    0.03,
+    1e5,
+)  # of a length scale, in deviations of its column: the largest leaves the column out
 SCALE_BOUNDS = 1e-4, 1e4  # of amplitude and noise, times their starts
 MAX_ITERATIONS = 200
 JITTER = 1e-10  # of the diagonal, so that a noise near 0 has a Cholesky factor
@@ -49,7 +52,11 @@ class Scales(NamedTuple):
 
 
 def climb(
-    kind: str, inputs: np.ndarray, start: Scales, slopes: Callable[[np.ndarray, float], Slopes], noise_is_free: bool
+    kind: str,
+    inputs: np.ndarray,
+    start: Scales,
+    slopes: Callable[[np.ndarray, float], Slopes],
+    noise_is_free: bool,
 ) -> tuple[Scales, float]:
     """Return (the best scales from this start, their cost), by L-BFGS on their logarithms."""
     deviation = np.std(inputs, axis=0)
@@ -57,23 +64,34 @@ def climb(
     if len(start.lengths) == 1:
         unit = np.sqrt(np.mean(unit**2, keepdims=True))
     heads = [start.amplitude, *([start.noise] if noise_is_free else [])]
-    bounds = np.log(np.vstack([np.outer(heads, SCALE_BOUNDS), np.outer(unit, COLUMN_BOUNDS)]))
+    bounds = np.log(
+        np.vstack([np.outer(heads, SCALE_BOUNDS), np.outer(unit, COLUMN_BOUNDS)])
+    )
 
     def scales(place: np.ndarray) -> Scales:
         values = np.exp(place)
-        return Scales(values[0], values[1] if noise_is_free else start.noise, values[len(heads) :])
+        return Scales(
+            values[0], values[1] if noise_is_free else start.noise, values[len(heads) :]
+        )
 
     def objective(place: np.ndarray) -> tuple[float, np.ndarray]:
         here = scales(place)
         gram, derivative = gram_and_derivative(kind, inputs, here.lengths)
         value = slopes(here.amplitude * gram, here.noise)
-        first = [here.amplitude * np.sum(value.gram * gram), *([value.noise] if noise_is_free else [])]
-        columns = here.amplitude * column_slopes(value.gram * derivative, inputs, here.lengths)
+        first = [
+            here.amplitude * np.sum(value.gram * gram),
+            *([value.noise] if noise_is_free else []),
+        ]
+        columns = here.amplitude * column_slopes(
+            value.gram * derivative, inputs, here.lengths
+        )
         return value.cost, np.concatenate([first, columns])
 
     place = np.clip(np.log([*heads, *start.lengths]), *bounds.T)
     options = {"maxiter": MAX_ITERATIONS, "maxcor": 20, "ftol": 1e-10, "gtol": 1e-3}
-    optimum: Any = minimize(objective, place, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    optimum: Any = minimize(
+        objective, place, jac=True, method="L-BFGS-B", bounds=bounds, options=options
+    )
     return scales(optimum.x), float(optimum.fun)
 
 
@@ -91,7 +109,9 @@ def climb_columns(
     return (best, least) if least < cost else (start, cost)
 
 
-def gram_and_derivative(kind: str, inputs: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def gram_and_derivative(
+    kind: str, inputs: np.ndarray, lengths: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Return g and h (n, n), see the module."""
     scaled = inputs / lengths
     if kind == "rbf":
@@ -102,14 +122,20 @@ def gram_and_derivative(kind: str, inputs: np.ndarray, lengths: np.ndarray) -> t
     return (1 + t) * decay, 3 * decay
 
 
-def column_slopes(weights: np.ndarray, inputs: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+def column_slopes(
+    weights: np.ndarray, inputs: np.ndarray, lengths: np.ndarray
+) -> np.ndarray:
     """Return `sum_ii' weights_ii' (x_ij - x_i'j)^2 / l_j^2` of each column (d,), or summed, of symmetric weights."""
     centred = (inputs - inputs.mean(axis=0)) / lengths
-    slopes = 2 * (weights.sum(axis=1) @ centred**2 - np.sum(centred * (weights @ centred), axis=0))
+    slopes = 2 * (
+        weights.sum(axis=1) @ centred**2 - np.sum(centred * (weights @ centred), axis=0)
+    )
     return slopes if len(lengths) > 1 else slopes.sum(keepdims=True)
 
 
-def normal_slopes(targets: np.ndarray, weights: np.ndarray) -> Callable[[np.ndarray, float], Slopes]:
+def normal_slopes(
+    targets: np.ndarray, weights: np.ndarray
+) -> Callable[[np.ndarray, float], Slopes]:
     """Return the evidence of normal residuals, -2 log p(y) up to a constant."""
     root = np.sqrt(weights)
     whitened = root * targets
@@ -118,10 +144,16 @@ def normal_slopes(targets: np.ndarray, weights: np.ndarray) -> Callable[[np.ndar
         total = root[:, None] * gram * root
         np.fill_diagonal(total, np.diag(total) * (1 + JITTER) + noise**2)
         factor = cho_factor(total, lower=True, overwrite_a=True, check_finite=False)
-        inverse = cho_solve(factor, np.eye(len(root)), overwrite_b=True, check_finite=False)
+        inverse = cho_solve(
+            factor, np.eye(len(root)), overwrite_b=True, check_finite=False
+        )
         solved = inverse @ whitened
         cost = solved @ whitened + 2 * np.sum(np.log(np.diag(factor[0])))
         matrix = inverse - np.outer(solved, solved)
-        return Slopes(float(cost), root[:, None] * matrix * root, float(2 * noise**2 * np.trace(matrix)))
+        return Slopes(
+            float(cost),
+            root[:, None] * matrix * root,
+            float(2 * noise**2 * np.trace(matrix)),
+        )
 
     return slopes

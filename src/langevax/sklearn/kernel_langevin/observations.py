@@ -7,7 +7,9 @@ from scipy.stats import norm, truncnorm
 from langevax.problems.likelihoods import Huber, Residual, StudentT
 
 
-def draw_noise(loss: Residual, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+def draw_noise(
+    loss: Residual, rng: np.random.Generator, shape: tuple[int, ...]
+) -> np.ndarray:
     """Return draws of the noise of that loss, in units of s."""
     if isinstance(loss, StudentT):
         return rng.standard_t(loss.degrees, size=shape)
@@ -17,14 +19,20 @@ def draw_noise(loss: Residual, rng: np.random.Generator, shape: tuple[int, ...])
     k = loss.threshold
     inside = np.sqrt(2 * np.pi) * (1 - 2 * norm.sf(k))
     beyond = 2 * np.exp(-(k**2) / 2) / k
-    tails = (k + rng.exponential(1 / k, size=shape)) * rng.choice([-1.0, 1.0], size=shape)
+    tails = (k + rng.exponential(1 / k, size=shape)) * rng.choice(
+        [-1.0, 1.0], size=shape
+    )
     core = truncnorm.ppf(rng.uniform(size=shape), -k, k)
     return np.where(rng.uniform(size=shape) < beyond / (inside + beyond), tails, core)
 
 
 def class_probabilities(values: np.ndarray) -> np.ndarray:
     """Return (n, draws, C) of log odds (n, draws), or of (n, draws, C) unnormalised log probabilities."""
-    return np.stack([expit(-values), expit(values)], axis=-1) if values.ndim == 2 else softmax(values, axis=-1)
+    return (
+        np.stack([expit(-values), expit(values)], axis=-1)
+        if values.ndim == 2
+        else softmax(values, axis=-1)
+    )
 
 
 def mean_probabilities(values: np.ndarray, leftover: np.ndarray) -> np.ndarray:
@@ -32,7 +40,9 @@ def mean_probabilities(values: np.ndarray, leftover: np.ndarray) -> np.ndarray:
 
     The mean of sigmoid(z + sqrt(v) xi) is about sigmoid(z / sqrt(1 + pi v / 8)) (MacKay, Neural Computation 1992).
     """
-    return class_probabilities(values / np.sqrt(1 + np.pi / 8 * along_rows(leftover, values)))
+    return class_probabilities(
+        values / np.sqrt(1 + np.pi / 8 * along_rows(leftover, values))
+    )
 
 
 def along_rows(numbers: np.ndarray, values: np.ndarray) -> np.ndarray:

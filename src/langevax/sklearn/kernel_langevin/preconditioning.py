@@ -36,7 +36,12 @@ class PosteriorCoordinates(NamedTuple):
 
     def coefficients(self, positions: np.ndarray) -> np.ndarray:
         """Return draws (chain, draw, N) or (chain, draw, N, C) of u as draws of x."""
-        return np.einsum("ij,cdj...->cdi...", self.matrix.astype(np.float32), positions, optimize=True)
+        return np.einsum(
+            "ij,cdj...->cdi...",
+            self.matrix.astype(np.float32),
+            positions,
+            optimize=True,
+        )
 
 
 @one_thread
@@ -51,9 +56,15 @@ def posterior_coordinates(
     mode = np.asarray(in_prior_units.to_position(optimum), np.float64)
     precision = np.asarray(problem.precision, np.float64).reshape(-1)
     curvatures = Curvatures(problem, likelihood)
-    inverse = np.linalg.inv(np.linalg.cholesky(curvatures.at(mode[None]) + np.diag(precision)))
-    normal = np.sqrt(temperature) * np.random.default_rng(seed).normal(size=(LAPLACE_DRAWS, *mode.shape))
-    hessian = curvatures.at(mode + np.einsum("ji,sj...->si...", inverse, normal, optimize=True))
+    inverse = np.linalg.inv(
+        np.linalg.cholesky(curvatures.at(mode[None]) + np.diag(precision))
+    )
+    normal = np.sqrt(temperature) * np.random.default_rng(seed).normal(
+        size=(LAPLACE_DRAWS, *mode.shape)
+    )
+    hessian = curvatures.at(
+        mode + np.einsum("ji,sj...->si...", inverse, normal, optimize=True)
+    )
     roots = np.sqrt(precision)
     q, directions = np.linalg.eigh(hessian / roots[:, None] / roots)
     share = 1 / (1 + np.maximum(q, 0.0))  # of the prior in the curvature
@@ -61,16 +72,22 @@ def posterior_coordinates(
     features, targets = problem.data
     transformed = jnp.asarray(np.asarray(features, np.float64) @ matrix, jnp.float32)
     prior = jnp.asarray(share.reshape(problem.precision.shape), jnp.float32)
-    changed = eqx.tree_at(lambda p: (p.data, p.precision), problem, ((transformed, targets), prior))
+    changed = eqx.tree_at(
+        lambda p: (p.data, p.precision), problem, ((transformed, targets), prior)
+    )
     there = (matrix.T * precision) @ mode / share.reshape(-1, *[1] * (mode.ndim - 1))
-    return PosteriorCoordinates(Posterior(changed, temperature), there.astype(np.float32), matrix)
+    return PosteriorCoordinates(
+        Posterior(changed, temperature), there.astype(np.float32), matrix
+    )
 
 
 class Curvatures:
     """Curvatures of a likelihood on MAX_CURVATURE_ROWS rows at most; of several outputs, the largest at each row."""
 
     def __init__(self, problem: FiniteSum, likelihood: Likelihood):
-        features, targets, weights = (np.asarray(array) for array in (*problem.data, problem.weights))
+        features, targets, weights = (
+            np.asarray(array) for array in (*problem.data, problem.weights)
+        )
         rows = subsample(int(problem.size), MAX_CURVATURE_ROWS)
         self.likelihood = likelihood
         self.features: np.ndarray = features[rows].astype(np.float64)
@@ -82,8 +99,12 @@ class Curvatures:
         mean = np.zeros(len(self.features))
         for x in positions:
             z = padded((self.features @ x).astype(np.float32), len(self.targets))
-            curvatures = np.asarray(_curvatures(self.likelihood, z, self.targets))[: len(self.features)]
-            mean += np.maximum(curvatures if curvatures.ndim == 1 else curvatures.max(axis=1), 0.0)
+            curvatures = np.asarray(_curvatures(self.likelihood, z, self.targets))[
+                : len(self.features)
+            ]
+            mean += np.maximum(
+                curvatures if curvatures.ndim == 1 else curvatures.max(axis=1), 0.0
+            )
         weights = self.weights * mean / (len(positions) * self.weights.sum())
         return (self.features.T * weights) @ self.features
 

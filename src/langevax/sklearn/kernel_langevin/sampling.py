@@ -19,7 +19,13 @@ from langevax import integrators
 from langevax.gradients import GradientEstimator
 from langevax.integrators import Integrator
 from langevax.problems.finite_sum import FiniteSum, Posterior
-from langevax.problems.likelihoods import Gaussian, Likelihood, LinearPredictor, Quantile, Residual
+from langevax.problems.likelihoods import (
+    Gaussian,
+    Likelihood,
+    LinearPredictor,
+    Quantile,
+    Residual,
+)
 from langevax.problems.problem import Problem
 from langevax.sampling.exact import MAX_COEFFICIENTS
 from langevax.sampling.sample import sample
@@ -89,10 +95,19 @@ def posterior_of(
     wide = np.pad(features.astype(np.float32), [(0, 0), (0, width - num_modes)])
     precision = np.ones(width)  # of modes that are padding
     precision[:num_modes] = 1 / (total * eigenvalues)
-    precision = precision.astype(np.float32) if num_outputs is None else precision.astype(np.float32)[:, None]
-    rows = [padded(array, length) for array in (wide, targets, weights.astype(np.float32))]
+    precision = (
+        precision.astype(np.float32)
+        if num_outputs is None
+        else precision.astype(np.float32)[:, None]
+    )
+    rows = [
+        padded(array, length) for array in (wide, targets, weights.astype(np.float32))
+    ]
     loss = LinearPredictor(likelihood)
-    return Posterior(FiniteSum(loss, (rows[0], rows[1]), None, jnp.asarray(precision), rows[2], n), 1 / total)
+    return Posterior(
+        FiniteSum(loss, (rows[0], rows[1]), None, jnp.asarray(precision), rows[2], n),
+        1 / total,
+    )
 
 
 def draw(
@@ -106,10 +121,17 @@ def draw(
     seed: int,
 ) -> Draws:
     """Return draws of the coefficients, without warnings of single ones: `KernelLangevinDiagnostics` sees functions."""
-    posterior = posterior_of(features, targets, weights, eigenvalues, likelihood, num_outputs)
+    posterior = posterior_of(
+        features, targets, weights, eigenvalues, likelihood, num_outputs
+    )
     width = len(posterior.problem.precision)
-    start = jnp.zeros(width if num_outputs is None else (width, num_outputs), jnp.float32)
-    chosen, coordinates = chain_arguments(options, posterior, likelihood, start.size), None
+    start = jnp.zeros(
+        width if num_outputs is None else (width, num_outputs), jnp.float32
+    )
+    chosen, coordinates = (
+        chain_arguments(options, posterior, likelihood, start.size),
+        None,
+    )
     if chosen["preconditioner"] == "hessian":
         coordinates = posterior_coordinates(posterior, likelihood, start, seed)
         posterior, start = coordinates.posterior, jnp.asarray(coordinates.mode)
@@ -117,9 +139,15 @@ def draw(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SamplingWarning)
         samples: Samples = sample(posterior, start, key=random.key(seed), **chosen)
-    coefficients = samples.positions if coordinates is None else coordinates.coefficients(samples.positions)
+    coefficients = (
+        samples.positions
+        if coordinates is None
+        else coordinates.coefficients(samples.positions)
+    )
     coefficients = coefficients[:, :, : len(eigenvalues)]
-    if num_outputs is not None:  # a function common to all classes has no effect, and mixes slowly
+    if (
+        num_outputs is not None
+    ):  # a function common to all classes has no effect, and mixes slowly
         coefficients = coefficients - coefficients.mean(-1, keepdims=True)
     history = {
         "method": samples.method,
@@ -133,19 +161,33 @@ def draw(
 
 
 def chain_arguments(
-    options: ChainOptions, posterior: Posterior, likelihood: Likelihood, num_coordinates: int
+    options: ChainOptions,
+    posterior: Posterior,
+    likelihood: Likelihood,
+    num_coordinates: int,
 ) -> dict[str, Any]:
     """Return arguments of `langevax.sample`, with preconditioner="hessian" for `posterior_coordinates`.
 
     Independent draws where the posterior is normal, otherwise pCNL of residuals and NUTS of labels and quantiles, whose
     posterior is further from normal; or Langevin dynamics where a parameter asks for them.
     """
-    names = ("num_chains", "num_samples", "tolerance", "num_warmup", "thinning", "progress")
+    names = (
+        "num_chains",
+        "num_samples",
+        "tolerance",
+        "num_warmup",
+        "thinning",
+        "progress",
+    )
     chosen: dict[str, Any] = {name: getattr(options, name) for name in names}
     kind, gradient = options.preconditioner, options.gradient
     is_residual = isinstance(likelihood, Residual)
     is_normal = isinstance(likelihood, Gaussian) and num_coordinates <= MAX_COEFFICIENTS
-    is_large = gradient == "auto" and not is_normal and int(posterior.problem.size) > FULL_GRADIENT_ROWS
+    is_large = (
+        gradient == "auto"
+        and not is_normal
+        and int(posterior.problem.size) > FULL_GRADIENT_ROWS
+    )
     if not (is_large or options.ask_for_langevin):
         if is_normal and kind == "auto":
             return chosen | {"preconditioner": "auto"}
@@ -154,15 +196,28 @@ def chain_arguments(
         return chosen | {"dynamics": "nuts", "preconditioner": "hessian"}
     integrator = options.integrator
     if isinstance(integrator, str):
-        integrator = INTEGRATORS["exponential" if integrator == "auto" else integrator]()
+        integrator = INTEGRATORS[
+            "exponential" if integrator == "auto" else integrator
+        ]()
     kind = None if kind is None else "hessian"
-    chosen |= {"dynamics": "langevin", "gradient": gradient, "integrator": integrator, "preconditioner": kind}
+    chosen |= {
+        "dynamics": "langevin",
+        "gradient": gradient,
+        "integrator": integrator,
+        "preconditioner": kind,
+    }
     if options.tolerance is not None:
         if options.relative_step_size != "auto":
-            raise ValueError("tolerance chooses the step size; leave relative_step_size out.")
+            raise ValueError(
+                "tolerance chooses the step size; leave relative_step_size out."
+            )
         return chosen
     relative = STEP if is_residual else LABELS_STEP
-    relative = relative if isinstance(options.relative_step_size, str) else float(options.relative_step_size)
+    relative = (
+        relative
+        if isinstance(options.relative_step_size, str)
+        else float(options.relative_step_size)
+    )
     largest, relaxation = 1.0, SLOW / relative
     if kind is None:
         largest, least = curvature_range(posterior.problem, likelihood)
@@ -172,7 +227,11 @@ def chain_arguments(
     thinning = int(np.clip(round(relaxation), 1, MAX_THINNING))
     warmup = math.ceil(min(WARMUP * relaxation, thinning * options.num_samples))
     lengths = {"thinning": thinning, "num_warmup": warmup}
-    chosen |= {name: length for name, length in lengths.items() if isinstance(chosen[name], str)}
+    chosen |= {
+        name: length
+        for name, length in lengths.items()
+        if isinstance(chosen[name], str)
+    }
     return chosen | {"step_size": relative / largest}
 
 
@@ -180,8 +239,13 @@ def curvature_range(problem: Problem, likelihood: Likelihood) -> tuple[float, fl
     """Return bounds on the largest curvature of the likelihood, and on the least of the potential, prior included."""
     assert isinstance(problem, FiniteSum)
     count = int(problem.size)
-    features, weights = (np.asarray(array, np.float64)[:count] for array in (problem.data[0], problem.weights))
+    features, weights = (
+        np.asarray(array, np.float64)[:count]
+        for array in (problem.data[0], problem.weights)
+    )
     bound = float(np.max(np.asarray(likelihood.curvature))) / weights.sum()
     hessian = bound * (features.T * weights) @ features
     prior = np.diag(np.asarray(problem.precision, np.float64).reshape(-1))
-    return float(np.linalg.eigvalsh(hessian)[-1]), float(np.linalg.eigvalsh(hessian + prior)[0])
+    return float(np.linalg.eigvalsh(hessian)[-1]), float(
+        np.linalg.eigvalsh(hessian + prior)[0]
+    )

@@ -21,8 +21,13 @@ from langevax.spaces import GaussianPrior, KernelEigenbasis
 Covariance = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """(n, d), (m, d) -> (n, m)."""
 MAX_LANDMARKS = 2000  # rows whose kernel matrix is decomposed, one to two seconds
-MAX_MODES, MAX_NORMAL_MODES = 512, 1024  # of "auto"; the latter where draws are independent, at a second for 1,024
-INFORMED = 1e-2  # share of the prior's precision that data add to a mode of the basis at least
+MAX_MODES, MAX_NORMAL_MODES = (
+    512,
+    1024,
+)  # of "auto"; the latter where draws are independent, at a second for 1,024
+INFORMED = (
+    1e-2  # share of the prior's precision that data add to a mode of the basis at least
+)
 FEWEST_MODES = 32  # of a padded basis
 
 
@@ -44,17 +49,29 @@ class KernelSpace:
 
     def inputs(self, X: np.ndarray) -> np.ndarray:
         """Return the inputs of the kernel."""
-        return X if self.standardiser is None else self.standardiser(X).astype(np.float64)
+        return (
+            X if self.standardiser is None else self.standardiser(X).astype(np.float64)
+        )
 
     def features(self, X: np.ndarray) -> np.ndarray:
         """Return (n, N) float64: `f_k(x_i)`."""
-        inputs, rows = self.inputs(X), max(1, 2**24 // len(self.landmarks))  # 128 MB of kernel at once
+        inputs, rows = (
+            self.inputs(X),
+            max(1, 2**24 // len(self.landmarks)),
+        )  # 128 MB of kernel at once
         cuts = range(0, len(inputs), rows)
-        return np.concatenate([self.kernel(inputs[i : i + rows], self.landmarks) @ self.projection for i in cuts])
+        return np.concatenate(
+            [
+                self.kernel(inputs[i : i + rows], self.landmarks) @ self.projection
+                for i in cuts
+            ]
+        )
 
     def leftover(self, X: np.ndarray, features: np.ndarray) -> np.ndarray:
         """Return (n,) variance of g."""
-        return np.maximum(self.kernel.diag(self.inputs(X)) - features**2 @ self.eigenvalues, 0.0)
+        return np.maximum(
+            self.kernel.diag(self.inputs(X)) - features**2 @ self.eigenvalues, 0.0
+        )
 
     def leftover_covariance(self, X: np.ndarray, features: np.ndarray) -> np.ndarray:
         """Return (n, n) covariance of g."""
@@ -123,7 +140,9 @@ def kernel_space(
     """
     inputs = X if standardiser is None else standardiser(X).astype(np.float64)
     chosen = subsample(len(inputs), MAX_LANDMARKS)
-    basis = KernelEigenbasis(cast("Covariance", kernel), inputs[chosen], weights=weights[chosen])
+    basis = KernelEigenbasis(
+        cast("Covariance", kernel), inputs[chosen], weights=weights[chosen]
+    )
     available = basis.num_modes
     if isinstance(num_modes, str):
         informed = int(np.sum(precision * basis.eigenvalues > INFORMED))
@@ -135,7 +154,12 @@ def kernel_space(
         )
     projection = basis.weights[:, None] * basis.matrix / basis.eigenvalues
     return KernelSpace(
-        kernel, standardiser, inputs[chosen], projection[:, :num_modes], basis.eigenvalues[:num_modes], available
+        kernel,
+        standardiser,
+        inputs[chosen],
+        projection[:, :num_modes],
+        basis.eigenvalues[:num_modes],
+        available,
     )
 
 
@@ -153,16 +177,30 @@ def _power_of_two(num_modes: int) -> int:
     return max(FEWEST_MODES, 1 << max(num_modes - 1, 0).bit_length())
 
 
-def check_space(kernel: Kernel | str, prior: GaussianPrior | None, num_modes: int | str, length_scale: str) -> None:
+def check_space(
+    kernel: Kernel | str,
+    prior: GaussianPrior | None,
+    num_modes: int | str,
+    length_scale: str,
+) -> None:
     """Raise ValueError for a kernel with noise of its own, and for parameters that contradict each other."""
     if isinstance(kernel, Kernel):
-        parts = [kernel, *(part for part in kernel.get_params().values() if isinstance(part, Kernel))]
+        parts = [
+            kernel,
+            *(
+                part
+                for part in kernel.get_params().values()
+                if isinstance(part, Kernel)
+            ),
+        ]
         if any(isinstance(part, WhiteKernel) for part in parts):
             raise ValueError(
                 f"kernel {kernel} holds a WhiteKernel; take it out, and pass noise= or let it be estimated."
             )
     if prior is not None and kernel != "auto":
-        raise ValueError("prior and kernel are both passed, but a prior has its own kernel; leave one of them out.")
+        raise ValueError(
+            "prior and kernel are both passed, but a prior has its own kernel; leave one of them out."
+        )
     if prior is not None and num_modes != "auto":
         raise ValueError(
             f"prior has its own {prior.num_modes} modes; leave num_modes out, or pass prior.with_modes(...)."

@@ -18,7 +18,10 @@ from langevax.theory.feature_learning.activations import (
     kernel_floor,
     tau_star,
 )
-from langevax.theory.feature_learning.classification import Classification, classify_gaussian_design
+from langevax.theory.feature_learning.classification import (
+    Classification,
+    classify_gaussian_design,
+)
 from langevax.theory.feature_learning.equivalents import (
     GaussianDesign,
     RandomFeatures,
@@ -31,7 +34,12 @@ from langevax.theory.feature_learning.equivalents import (
     risk_gaussian_design,
     risk_given_weights,
 )
-from langevax.theory.feature_learning.large_step import after_step, moments_after_step, spiked, unified
+from langevax.theory.feature_learning.large_step import (
+    after_step,
+    moments_after_step,
+    spiked,
+    unified,
+)
 from langevax.theory.feature_learning.numerics import Errors
 from langevax.theory.feature_learning.one_step import (
     Optimum,
@@ -43,7 +51,12 @@ from langevax.theory.feature_learning.one_step import (
     risk_one_step,
     step_size_from,
 )
-from langevax.theory.feature_learning.small_step import Spectrum, bulk_density, closed_form, spectrum_one_step
+from langevax.theory.feature_learning.small_step import (
+    Spectrum,
+    bulk_density,
+    closed_form,
+    spectrum_one_step,
+)
 
 __all__ = [
     "Activation",

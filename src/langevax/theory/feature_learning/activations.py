@@ -59,7 +59,9 @@ class Activation:
         with jax.enable_x64():
             values = np.asarray(self.on_host(x), float)
         if values.shape != x.shape:
-            raise ValueError(f"the activation maps shape {x.shape} to {values.shape}; pass an elementwise function.")
+            raise ValueError(
+                f"the activation maps shape {x.shape} to {values.shape}; pass an elementwise function."
+            )
         return values - self.offset
 
 
@@ -76,7 +78,9 @@ class Coefficients(NamedTuple):
     slope_rest: float
 
 
-def activation(function: Function, *, centred: bool = False, kinks: Sequence[float] = ()) -> Activation:
+def activation(
+    function: Function, *, centred: bool = False, kinks: Sequence[float] = ()
+) -> Activation:
     """An `Activation` from its name or from an elementwise function of JAX or NumPy.
 
     Names: erf, tanh, sin, softplus, relu, and each with "centred " in front, which subtracts E s(z), as does
@@ -103,11 +107,19 @@ def activation(function: Function, *, centred: bool = False, kinks: Sequence[flo
     elif callable(function):
         made = Activation(function, function, _sorted(kinks))
     else:
-        raise TypeError(f"an activation must be a name or an elementwise function, got {function!r}.")
-    return replace(made, offset=made.offset + _coefficients(made).mean) if centred else made
+        raise TypeError(
+            f"an activation must be a name or an elementwise function, got {function!r}."
+        )
+    return (
+        replace(made, offset=made.offset + _coefficients(made).mean)
+        if centred
+        else made
+    )
 
 
-def hermite_coefficients(function: Function, *, centred: bool = False, kinks: Sequence[float] = ()) -> Coefficients:
+def hermite_coefficients(
+    function: Function, *, centred: bool = False, kinks: Sequence[float] = ()
+) -> Coefficients:
     """Mean, linear and higher part of an activation under N(0, 1), to rounding; arguments as in `activation`.
 
     Raises:
@@ -126,7 +138,9 @@ def _coefficients(made: Activation) -> Coefficients:
     z, weights = gaussian_nodes(made.kinks)
     values = made.values(z)
     first = _moments_of(z, weights, values)
-    second = _moments_of(*(shifted := gaussian_nodes(made.kinks, again=True)), made.values(shifted[0]))
+    second = _moments_of(
+        *(shifted := gaussian_nodes(made.kinks, again=True)), made.values(shifted[0])
+    )
     off = np.max(np.abs(first - second)) / (1 + np.max(np.abs(first)))
     if not off < AGREEMENT:
         raise ValueError(
@@ -140,7 +154,9 @@ def _coefficients(made: Activation) -> Coefficients:
         slope_rest = np.inf  # it jumps, and E s'^2 with it
     else:
         slope_rest = float(np.sqrt(weights @ (slopes - linear) ** 2))
-    return Coefficients(mean, linear, float(np.sqrt(rest)) if rest > 1e-28 * square else 0.0, slope_rest)
+    return Coefficients(
+        mean, linear, float(np.sqrt(rest)) if rest > 1e-28 * square else 0.0, slope_rest
+    )
 
 
 def gaussian_moments(made: Activation, shift: Array, scale: Array) -> tuple[Array, ...]:
@@ -149,13 +165,17 @@ def gaussian_moments(made: Activation, shift: Array, scale: Array) -> tuple[Arra
     return _four(z, weights, made.traced(shift[..., None] + scale[..., None] * z))
 
 
-def gaussian_moments_on_host(made: Activation, shift: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, ...]:
+def gaussian_moments_on_host(
+    made: Activation, shift: np.ndarray, scale: np.ndarray
+) -> tuple[np.ndarray, ...]:
     """`gaussian_moments` for functions that only NumPy knows."""
     z, weights = _moving_nodes(made.kinks, shift, scale, np)
     return _four(z, weights, made.values(shift[..., None] + scale[..., None] * z))
 
 
-def gaussian_nodes(kinks: tuple[float, ...], *, again: bool = False) -> tuple[np.ndarray, np.ndarray]:
+def gaussian_nodes(
+    kinks: tuple[float, ...], *, again: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """Nodes and weights for E f(z) of an f that bends at `kinks`; `again` gives others, to compare."""
     if kinks:
         ends = np.clip([-WIDTH, *kinks, WIDTH], -WIDTH, WIDTH)
@@ -168,16 +188,25 @@ def is_traceable(made: Activation) -> bool:
     """Return whether the function can be part of a JAX program."""
     try:
         jax.eval_shape(made.traced, jax.ShapeDtypeStruct((2,), np.float32))
-    except (TypeError, jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError):
+    except (
+        TypeError,
+        jax.errors.TracerArrayConversionError,
+        jax.errors.ConcretizationTypeError,
+    ):
         return False
     return True
 
 
 def _four(z: Any, weights: Any, values: Any) -> tuple[Any, ...]:
-    return tuple((weights * f).sum(-1) for f in (values, z * values, values**2, (z**2 - 1) / 2 * values))
+    return tuple(
+        (weights * f).sum(-1)
+        for f in (values, z * values, values**2, (z**2 - 1) / 2 * values)
+    )
 
 
-def _moving_nodes(kinks: tuple[float, ...], shift: Any, scale: Any, xp: ModuleType) -> tuple[Any, Any]:
+def _moving_nodes(
+    kinks: tuple[float, ...], shift: Any, scale: Any, xp: ModuleType
+) -> tuple[Any, Any]:
     """Nodes and weights along a last axis for functions of shift + scale z that bend at `kinks`."""
     if not kinks:
         return gaussian_nodes(())
@@ -189,7 +218,10 @@ def _moving_nodes(kinks: tuple[float, ...], shift: Any, scale: Any, xp: ModuleTy
 def _between(ends: Any, nodes: int, xp: ModuleType) -> tuple[Any, Any]:
     """Gauss-Legendre between neighbouring ends of the last axis, times the normal density."""
     points, weights = np.polynomial.legendre.leggauss(nodes)
-    half, middle = (ends[..., 1:] - ends[..., :-1]) / 2, (ends[..., 1:] + ends[..., :-1]) / 2
+    half, middle = (
+        (ends[..., 1:] - ends[..., :-1]) / 2,
+        (ends[..., 1:] + ends[..., :-1]) / 2,
+    )
     z = middle[..., None] + half[..., None] * points
     weights = half[..., None] * weights * _density(z, xp)
     flat = (*z.shape[:-2], z.shape[-2] * nodes)
@@ -206,7 +238,11 @@ def _moments_of(z: np.ndarray, weights: np.ndarray, values: np.ndarray) -> np.nd
 
 def _slopes(made: Activation, z: np.ndarray) -> np.ndarray:
     """Five-point differences that never reach over a kink."""
-    reach = np.min([np.abs(z - kink) for kink in made.kinks], axis=0) / 3 if made.kinks else np.inf
+    reach = (
+        np.min([np.abs(z - kink) for kink in made.kinks], axis=0) / 3
+        if made.kinks
+        else np.inf
+    )
     h = np.minimum(DIFFERENCE, reach)
     near, far = (made.values(z + k * h) - made.values(z - k * h) for k in (1, 2))
     return (8 * near - far) / (12 * h)
@@ -259,7 +295,9 @@ def tau_star(student: Function, teacher: Function) -> LargeStep:
     grid = np.concatenate([-SLOPES[:0:-1], SLOPES])
     best = int(np.argmin([distance(slope) for slope in grid]))
     around = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
-    minimum: Any = minimize_scalar(distance, bounds=around, method="bounded", options={"xatol": 1e-9})
+    minimum: Any = minimize_scalar(
+        distance, bounds=around, method="bounded", options={"xatol": 1e-9}
+    )
     return LargeStep(float(minimum.fun), float(minimum.x))
 
 

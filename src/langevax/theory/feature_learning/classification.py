@@ -42,7 +42,11 @@ class Classification(NamedTuple):
 
 
 def classify_gaussian_design(
-    design: GaussianDesign, num_samples: float, ridge: float, loss: str = "logistic", noise: float = 0.0
+    design: GaussianDesign,
+    num_samples: float,
+    ridge: float,
+    loss: str = "logistic",
+    noise: float = 0.0,
 ) -> Classification:
     """Error and training loss of a regularised linear classifier; `loss` is logistic, hinge or squared.
 
@@ -73,8 +77,12 @@ def classify_gaussian_design(
         chance = 2 * density * ndtr(steepness * xi)
         slope = 2 * density * np.exp(-((steepness * xi) ** 2) / 2) / np.sqrt(2 * np.pi)
         gap = gap_of(h, V)
-        curvature = gap @ (slope * steepness - xi * chance) / np.sqrt(q)  # - E f' by parts, as the hinge's f bends
-        hats = num_samples * np.array([curvature, chance @ gap**2, slope @ gap / spread])
+        curvature = (
+            gap @ (slope * steepness - xi * chance) / np.sqrt(q)
+        )  # - E f' by parts, as the hinge's f bends
+        hats = num_samples * np.array(
+            [curvature, chance @ gap**2, slope @ gap / spread]
+        )
         return hats, float(chance @ loss_of(h + V * gap))
 
     def of_weights(hats: np.ndarray) -> np.ndarray:
@@ -96,10 +104,14 @@ def classify_gaussian_design(
         if change < SETTLED:
             break
     else:
-        raise RuntimeError(f"the iteration still moves by {change:.1g}; pass a larger ridge than {ridge}.")
+        raise RuntimeError(
+            f"the iteration still moves by {change:.1g}; pass a larger ridge than {ridge}."
+        )
     V, q, m = of_weights(hats)
     error = np.arccos(np.clip(m / np.sqrt(q * design.target_variance), -1, 1)) / np.pi
-    return Classification(float(error), of_rows(V, q, m)[1], float(np.sqrt(q)), float(m))
+    return Classification(
+        float(error), of_rows(V, q, m)[1], float(np.sqrt(q)), float(m)
+    )
 
 
 def _squared(h: np.ndarray, V: float) -> np.ndarray:

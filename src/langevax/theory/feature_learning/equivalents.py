@@ -42,7 +42,10 @@ from jaxtyping import Float
 from scipy.linalg import cho_solve, cholesky, eigh, solve_triangular
 from scipy.optimize import root
 
-from langevax.theory.feature_learning.activations import Function, gaussian_moments_on_host
+from langevax.theory.feature_learning.activations import (
+    Function,
+    gaussian_moments_on_host,
+)
 from langevax.theory.feature_learning.large_step import normal_nodes
 from langevax.theory.feature_learning.numerics import (
     Errors,
@@ -71,7 +74,10 @@ class GaussianDesign(NamedTuple):
 
 
 def gaussian_equivalent(
-    weights: Float[np.ndarray, "d N"], direction: Float[np.ndarray, " d"], student: Function, teacher: Function
+    weights: Float[np.ndarray, "d N"],
+    direction: Float[np.ndarray, " d"],
+    student: Function,
+    teacher: Function,
 ) -> GaussianDesign:
     """Moments of student(W^T x) and teacher(<x, direction>), as if W's columns were of length 1 and nearly orthogonal.
 
@@ -85,7 +91,11 @@ def gaussian_equivalent(
     (_, s), (_, target) = centred("student", student), centred("teacher", teacher)
     w = np.asarray(weights, float)
     covariance = s.linear**2 * w.T @ w + s.rest**2 * np.eye(w.shape[1])
-    return GaussianDesign(covariance, s.linear * target.linear * (w.T @ direction), target.linear**2 + target.rest**2)
+    return GaussianDesign(
+        covariance,
+        s.linear * target.linear * (w.T @ direction),
+        target.linear**2 + target.rest**2,
+    )
 
 
 def risk_gaussian_design(
@@ -111,19 +121,26 @@ def errors_gaussian_design(
     nonnegative(noise=noise)
     spectrum = spectrum_of(design)
     return broadcast_call(
-        lambda *numbers: _mapped_design(*spectrum, design.target_variance, *numbers), num_samples, ridge, noise
+        lambda *numbers: _mapped_design(*spectrum, design.target_variance, *numbers),
+        num_samples,
+        ridge,
+        noise,
     )
 
 
 def spectrum_of(design: GaussianDesign) -> tuple[np.ndarray, np.ndarray]:
     """Eigenvalues of the covariance and squared projections of E g y on its eigenvectors."""
     covariance = np.asarray(design.covariance, float)
-    if np.max(np.abs(covariance - covariance.T), initial=0) > ROUNDING * np.max(np.abs(covariance), initial=0):
+    if np.max(np.abs(covariance - covariance.T), initial=0) > ROUNDING * np.max(
+        np.abs(covariance), initial=0
+    ):
         raise ValueError("design.covariance must be symmetric; pass (c + c.T) / 2.")
     eigenvalues, vectors = eigh(covariance)
     projections = (vectors.T @ np.asarray(design.target_covariance, float)) ** 2
     if eigenvalues[0] < -ROUNDING * abs(eigenvalues[-1]):
-        raise ValueError(f"design.covariance must be positive semi-definite, got an eigenvalue {eigenvalues[0]:.3g}.")
+        raise ValueError(
+            f"design.covariance must be positive semi-definite, got an eigenvalue {eigenvalues[0]:.3g}."
+        )
     positive_part = eigenvalues > ROUNDING**2 * eigenvalues[-1]
     explained = float(np.sum(projections[positive_part] / eigenvalues[positive_part]))
     if explained > design.target_variance * (1 + ROUNDING):
@@ -135,7 +152,12 @@ def spectrum_of(design: GaussianDesign) -> tuple[np.ndarray, np.ndarray]:
 
 
 def gaussian_design(
-    eigenvalues: Array, projections: Array, target_variance: Array, num_samples: Array, ridge: Array, noise: Array
+    eigenvalues: Array,
+    projections: Array,
+    target_variance: Array,
+    num_samples: Array,
+    ridge: Array,
+    noise: Array,
 ) -> Errors:
     """Traced, for one point: all but the spectrum, as `spectrum_of` gives it, are scalars."""
     total = target_variance + noise**2
@@ -146,13 +168,19 @@ def gaussian_design(
     high = ridge + jnp.sum(eigenvalues) / num_samples
     kappa = positive_root(lambda k: 1 - ridge / k - df1_share(k), ridge, high)
     left = eigenvalues + kappa
-    freedom = ridge / kappa + kappa * jnp.sum(eigenvalues / left**2) / num_samples  # 1 - df2 / n, in positive terms
-    risk = (total - jnp.sum(projections * (left + kappa) / left**2)) / freedom - noise**2
+    freedom = (
+        ridge / kappa + kappa * jnp.sum(eigenvalues / left**2) / num_samples
+    )  # 1 - df2 / n, in positive terms
+    risk = (
+        total - jnp.sum(projections * (left + kappa) / left**2)
+    ) / freedom - noise**2
     return Errors(risk, (risk + noise**2) * (ridge / kappa) ** 2)
 
 
 @jax.jit
-def _mapped_design(eigenvalues: Array, projections: Array, target_variance: Array, *numbers: Array) -> Errors:
+def _mapped_design(
+    eigenvalues: Array, projections: Array, target_variance: Array, *numbers: Array
+) -> Errors:
     def one(point: tuple[Array, ...]) -> Errors:
         return gaussian_design(eigenvalues, projections, target_variance, *point)
 
@@ -193,11 +221,24 @@ def random_feature_equivalent(
     0.152953
     """
     positive(num_samples=num_samples, num_neurons=num_neurons, ridge=ridge)
-    nonnegative(eigenvalues=eigenvalues, noise=noise, tail=tail, target_tail=target_tail)
+    nonnegative(
+        eigenvalues=eigenvalues, noise=noise, tail=tail, target_tail=target_tail
+    )
     if not np.sum(eigenvalues) + tail > 0:
         raise ValueError("eigenvalues and tail are all 0; pass a kernel that is not.")
-    spectrum = (np.asarray(eigenvalues, float), np.asarray(coefficients, float) ** 2, float(tail), float(target_tail))
-    return broadcast_call(functools.partial(_mapped_features, *spectrum), num_samples, num_neurons, ridge, noise)
+    spectrum = (
+        np.asarray(eigenvalues, float),
+        np.asarray(coefficients, float) ** 2,
+        float(tail),
+        float(target_tail),
+    )
+    return broadcast_call(
+        functools.partial(_mapped_features, *spectrum),
+        num_samples,
+        num_neurons,
+        ridge,
+        noise,
+    )
 
 
 def random_features(
@@ -218,31 +259,49 @@ def random_features(
         return jnp.sqrt(gap**2 + 4 * penalty / (p * nu))
 
     def excess(nu: Array) -> Array:
-        return 1 + n / p - root_of(nu) - 2 / p * (jnp.sum(eigenvalues / (eigenvalues + nu)) + tail / nu)
+        return (
+            1
+            + n / p
+            - root_of(nu)
+            - 2 / p * (jnp.sum(eigenvalues / (eigenvalues + nu)) + tail / nu)
+        )
 
     ratio = n / p
     share = jnp.minimum(1, ratio)
     wide = jnp.maximum(1, ratio) ** 2 - gap**2
-    high = jnp.maximum(2 * (jnp.sum(eigenvalues) + tail) / (p * share), 4 * penalty / (p * wide))
+    high = jnp.maximum(
+        2 * (jnp.sum(eigenvalues) + tail) / (p * share), 4 * penalty / (p * wide)
+    )
     nu2 = positive_root(excess, penalty / n, high)
     root = root_of(nu2)
-    over_p = 2 * penalty / (p * nu2)  # nu1 / nu2 without a difference where samples outnumber features
+    over_p = (
+        2 * penalty / (p * nu2)
+    )  # nu1 / nu2 without a difference where samples outnumber features
     fewer = gap > 0
-    fraction = jnp.where(fewer, (gap + root) / 2, over_p / jnp.where(fewer, 1, root - gap))
+    fraction = jnp.where(
+        fewer, (gap + root) / 2, over_p / jnp.where(fewer, 1, root - gap)
+    )
     learned = eigenvalues / (eigenvalues + nu2)
     t = jnp.sum(learned**2)
     chi = (jnp.sum(eigenvalues / (eigenvalues + nu2) ** 2) + tail / nu2**2) / (p - t)
     U = p / n * ((1 - fraction) ** 2 + fraction**2 * t / (p - t))
-    unlearned = nu2**2 * jnp.sum(energies * (1 + chi * eigenvalues) / (eigenvalues + nu2) ** 2) + target_tail
+    unlearned = (
+        nu2**2 * jnp.sum(energies * (1 + chi * eigenvalues) / (eigenvalues + nu2) ** 2)
+        + target_tail
+    )
     bias, variance = unlearned / (1 - U), noise**2 * U / (1 - U)
-    training_error = (bias + variance + noise**2) * (penalty / (n * fraction * nu2)) ** 2
+    training_error = (bias + variance + noise**2) * (
+        penalty / (n * fraction * nu2)
+    ) ** 2
     return RandomFeatures(bias + variance, bias, variance, training_error)
 
 
 @jax.jit
 def _mapped_features(*spectrum_and_numbers: Array) -> RandomFeatures:
     spectrum, numbers = spectrum_and_numbers[:4], spectrum_and_numbers[4:]
-    return jax.lax.map(lambda point: random_features(*spectrum, *point), numbers, batch_size=32)
+    return jax.lax.map(
+        lambda point: random_features(*spectrum, *point), numbers, batch_size=32
+    )
 
 
 NODES = 31
@@ -278,7 +337,14 @@ def risk_given_weights(
     True
     """
     return errors_given_weights(
-        weights, gradient_direction, teacher_direction, num_samples, ridge, student, teacher, noise
+        weights,
+        gradient_direction,
+        teacher_direction,
+        num_samples,
+        ridge,
+        student,
+        teacher,
+        noise,
     ).risk
 
 
@@ -296,7 +362,10 @@ def errors_given_weights(
     positive(num_samples=num_samples, ridge=ridge)
     nonnegative(noise=noise)
     (s, _), (target, _) = centred("student", student), centred("teacher", teacher)
-    u, beta = _unit("gradient_direction", gradient_direction), _unit("teacher_direction", teacher_direction)
+    u, beta = (
+        _unit("gradient_direction", gradient_direction),
+        _unit("teacher_direction", teacher_direction),
+    )
     at, w = normal_nodes(NODES)
     at, w = at[w > NEGLIGIBLE], w[w > NEGLIGIBLE]
 
@@ -312,7 +381,9 @@ def errors_given_weights(
     cosine = float(beta @ u)
     v = beta - cosine * u
     sine = float(np.linalg.norm(v))
-    f0, f1, f2, _ = gaussian_moments_on_host(target, cosine * at, np.full(len(at), max(sine, 1e-300)))
+    f0, f1, f2, _ = gaussian_moments_on_host(
+        target, cosine * at, np.full(len(at), max(sine, 1e-300))
+    )
     along = rest.T @ (v / max(sine, 1e-300))
 
     def factor(q: np.ndarray) -> np.ndarray:
@@ -324,7 +395,11 @@ def errors_given_weights(
     def spread(lower: np.ndarray) -> np.ndarray:
         """V, from tr C_j Q = m^T Q m + b^T (G * Q) b + r . diag Q."""
         Q = cho_solve((lower, True), np.eye(len(lower)))
-        traces = np.sum((mean @ Q) * mean, 1) + np.sum((slope @ (gram * Q)) * slope, 1) + own @ np.diag(Q)
+        traces = (
+            np.sum((mean @ Q) * mean, 1)
+            + np.sum((slope @ (gram * Q)) * slope, 1)
+            + own @ np.diag(Q)
+        )
         return traces / num_samples
 
     def curvature(lower: np.ndarray) -> np.ndarray:
@@ -334,7 +409,9 @@ def errors_given_weights(
         for j, (m, b, r) in enumerate(zip(mean, slope, own, strict=True)):
             along_m = inverse @ m
             middle = (b[:, None] * gram) * b + np.diag(r)
-            stack[j] = (inverse @ middle @ inverse.T + np.outer(along_m, along_m)).ravel()
+            stack[j] = (
+                inverse @ middle @ inverse.T + np.outer(along_m, along_m)
+            ).ravel()
         return stack @ stack.T / num_samples
 
     def residual(log_q: np.ndarray) -> np.ndarray:
@@ -347,7 +424,9 @@ def errors_given_weights(
     log_q = np.log(w)
     for _ in range(SWEEPS):
         log_q = log_q - residual(log_q)
-    solution = root(residual, log_q, jac=jacobian, method="hybr", options={"xtol": 1e-11})
+    solution = root(
+        residual, log_q, jac=jacobian, method="hybr", options={"xtol": 1e-11}
+    )
     if np.max(np.abs(solution.fun)) > SETTLED:
         raise RuntimeError(
             f"the fixed point is off by {np.max(np.abs(solution.fun)):.1g}; pass a larger ridge than {ridge}."
@@ -357,14 +436,21 @@ def errors_given_weights(
     V = spread(lower)
     with_target = mean * f0[:, None] + slope * along * f1[:, None]
     a = cho_solve((lower, True), q @ with_target)
-    quadratic = (mean @ a) ** 2 + np.sum(((slope * a) @ gram) * (slope * a), 1) + own @ a**2
+    quadratic = (
+        (mean @ a) ** 2 + np.sum(((slope * a) @ gram) * (slope * a), 1) + own @ a**2
+    )
     squared = w / (1 + V) ** 2
-    e = np.linalg.solve(np.eye(len(w)) - curvature(lower) * squared, f2 + noise**2 - 2 * with_target @ a + quadratic)
+    e = np.linalg.solve(
+        np.eye(len(w)) - curvature(lower) * squared,
+        f2 + noise**2 - 2 * with_target @ a + quadratic,
+    )
     return Errors(float(w @ e - noise**2), float(squared @ e))
 
 
 def _unit(name: str, vector: Float[np.ndarray, " d"]) -> Float[np.ndarray, " d"]:
     length = np.linalg.norm(vector)
     if not 0 < length < np.inf:
-        raise ValueError(f"{name} must be a direction, got a vector of length {length}; pass one of positive length.")
+        raise ValueError(
+            f"{name} must be a direction, got a vector of length {length}; pass one of positive length."
+        )
     return np.asarray(vector, float) / length

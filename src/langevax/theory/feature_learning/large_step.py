@@ -45,7 +45,12 @@ from langevax.theory.feature_learning.activations import (
     gaussian_moments,
     gaussian_moments_on_host,
 )
-from langevax.theory.feature_learning.numerics import Errors, fixed_point, newton_or_plain, with_derivatives
+from langevax.theory.feature_learning.numerics import (
+    Errors,
+    fixed_point,
+    newton_or_plain,
+    with_derivatives,
+)
 from langevax.theory.feature_learning.small_step import traces
 
 INPUT_NODES, READOUT_NODES = 41, 40
@@ -102,7 +107,9 @@ def readout_nodes(readout: str) -> tuple[np.ndarray, np.ndarray]:
             return np.ones(1), np.ones(1)
         case "rademacher":
             return np.array([-1.0, 1.0]), np.full(2, 0.5)
-    raise ValueError(f"readout is {readout!r}; pass one of gaussian, constant, rademacher.")
+    raise ValueError(
+        f"readout is {readout!r}; pass one of gaussian, constant, rademacher."
+    )
 
 
 def after_step(
@@ -116,10 +123,14 @@ def after_step(
     xp: ModuleType = jnp,
 ) -> Aligned:
     """Return how the step rotates and lengthens neurons, for one point; traced where `xp` is jnp."""
-    sampling = (teacher.linear**2 + teacher.rest**2 + noise**2) / gradient_samples_per_dim
+    sampling = (
+        teacher.linear**2 + teacher.rest**2 + noise**2
+    ) / gradient_samples_per_dim
     length = xp.sqrt(teacher.linear**2 + sampling)
     per_neuron = step_size / xp.sqrt(num_neurons)
-    spreads = xp.sqrt(1 + per_neuron**2 * readouts**2 * sampling * student.slope_rest**2)
+    spreads = xp.sqrt(
+        1 + per_neuron**2 * readouts**2 * sampling * student.slope_rest**2
+    )
     slopes = per_neuron * student.linear * length * readouts
     return Aligned(teacher.linear / length, xp.sqrt(sampling) / length, slopes, spreads)
 
@@ -136,9 +147,13 @@ def moments_after_step(
     moments = gaussian_moments if xp is jnp else gaussian_moments_on_host
     s, weights = normal_nodes(INPUT_NODES)
     shift = aligned.slopes[:, None] * s
-    mean, linear, square, second = moments(student, shift, aligned.spreads[:, None] + 0 * shift)
+    mean, linear, square, second = moments(
+        student, shift, aligned.spreads[:, None] + 0 * shift
+    )
     at = aligned.cosine * s
-    target_mean, target_linear, target_square, _ = moments(teacher, at, aligned.sine + 0 * at)
+    target_mean, target_linear, target_square, _ = moments(
+        teacher, at, aligned.sine + 0 * at
+    )
     return Tables(
         xp.asarray(weights),
         xp.asarray(shares),
@@ -180,12 +195,19 @@ class _Equations(NamedTuple):
 
 
 def unified(
-    samples_per_dim: Array, neurons_per_dim: Array, num_neurons: Array, ridge: Array, noise: Array, tables: Tables
+    samples_per_dim: Array,
+    neurons_per_dim: Array,
+    num_neurons: Array,
+    ridge: Array,
+    noise: Array,
+    tables: Tables,
 ) -> Errors:
     """Traced, for one point; differentiable up to order three in the numbers and `tables`, NaN where not settled."""
     numbers = (samples_per_dim, neurons_per_dim, num_neurons, ridge, noise)
     stopped = lax.stop_gradient((numbers, tables))
-    start = jnp.concatenate([jnp.log(tables.weights), -jnp.log(ridge + tables.rest @ tables.weights)])
+    start = jnp.concatenate(
+        [jnp.log(tables.weights), -jnp.log(ridge + tables.rest @ tables.weights)]
+    )
     solution = newton_or_plain(
         lambda x: _residual(_equations(x, *stopped), x, stopped[1]),
         lambda x: _newton_step(x, *stopped),
@@ -202,7 +224,9 @@ def unified(
     squared = tables.weights / (1 + eqs.V) ** 2
     e = jnp.linalg.solve(_unit(squared) + V_slope * squared, F_slope)
     off = jnp.max(jnp.abs(lax.stop_gradient(_newton_step(x, *stopped))))
-    settled = jnp.where(off < SETTLED, 1.0, jnp.nan)  # a tiny ridge, as many samples as neurons: no root is found
+    settled = jnp.where(
+        off < SETTLED, 1.0, jnp.nan
+    )  # a tiny ridge, as many samples as neurons: no root is found
     return Errors(settled * (tables.weights @ e - noise**2), settled * (squared @ e))
 
 
@@ -211,7 +235,9 @@ def _equations(x: Array, numbers: tuple[Array, ...], tables: Tables) -> _Equatio
     size, readouts = len(tables.weights), len(tables.shares)
     q, share = jnp.exp(x[:size]), tables.shares * jnp.exp(x[size:])
 
-    linear = jnp.sqrt(neurons_per_dim) * tables.linear  # scaled so that T and S are sums over neurons
+    linear = (
+        jnp.sqrt(neurons_per_dim) * tables.linear
+    )  # scaled so that T and S are sums over neurons
     stacked = jnp.concatenate(
         [
             jnp.sqrt(num_neurons) * tables.mean,
@@ -221,8 +247,14 @@ def _equations(x: Array, numbers: tuple[Array, ...], tables: Tables) -> _Equatio
     )
     T = (linear.T * share) @ linear
     S = (stacked.T * jnp.tile(share, 3)) @ stacked
-    by_T = jnp.linalg.solve(_unit(q) + T * q, jnp.concatenate([T, linear.T, tables.target_linear[:, None]], 1))
-    by_S = jnp.linalg.solve(_unit(q) + S * q, jnp.concatenate([S, stacked.T, tables.target_mean[:, None]], 1))
+    by_T = jnp.linalg.solve(
+        _unit(q) + T * q,
+        jnp.concatenate([T, linear.T, tables.target_linear[:, None]], 1),
+    )
+    by_S = jnp.linalg.solve(
+        _unit(q) + S * q,
+        jnp.concatenate([S, stacked.T, tables.target_mean[:, None]], 1),
+    )
     X, U, target_linear = by_T[:, :size], by_T[:, size:-1].T, by_T[:, -1]
     Y, W, target_mean = by_S[:, :size], by_S[:, size:-1].T, by_S[:, -1]
     per_neuron = neurons_per_dim / num_neurons
@@ -233,9 +265,14 @@ def _equations(x: Array, numbers: tuple[Array, ...], tables: Tables) -> _Equatio
     rest = neurons_per_dim * tables.rest
     V = (share @ rest + jnp.diag(X) + per_neuron * jnp.diag(Y)) / samples_per_dim
     V_q = -(X**2 + per_neuron * Y**2) / samples_per_dim
-    V_Q = ((rest + U**2 + per_neuron * over_kinds(W**2)) * share[:, None]).T / samples_per_dim
+    V_Q = (
+        (rest + U**2 + per_neuron * over_kinds(W**2)) * share[:, None]
+    ).T / samples_per_dim
     F_q = tables.target_rest + noise**2 + target_mean**2 + target_linear**2
-    F_Q = -share * ((U @ (q * tables.target_linear)) ** 2 + over_kinds((W @ (q * tables.target_mean)) ** 2))
+    F_Q = -share * (
+        (U @ (q * tables.target_linear)) ** 2
+        + over_kinds((W @ (q * tables.target_mean)) ** 2)
+    )
     overlaps = (linear * q) @ U.T
     inverse = ridge + (rest @ q + jnp.diag(overlaps)) / neurons_per_dim
     inverse_q = (rest + U**2) / neurons_per_dim
@@ -245,7 +282,12 @@ def _equations(x: Array, numbers: tuple[Array, ...], tables: Tables) -> _Equatio
 
 def _residual(eqs: _Equations, x: Array, tables: Tables) -> Array:
     log_q, log_Q = jnp.split(x, [len(tables.weights)])
-    return jnp.concatenate([log_q - jnp.log(tables.weights) + jnp.log1p(eqs.V), log_Q + jnp.log(eqs.inverse)])
+    return jnp.concatenate(
+        [
+            log_q - jnp.log(tables.weights) + jnp.log1p(eqs.V),
+            log_Q + jnp.log(eqs.inverse),
+        ]
+    )
 
 
 def _newton_step(x: Array, numbers: tuple[Array, ...], tables: Tables) -> Array:
@@ -253,15 +295,25 @@ def _newton_step(x: Array, numbers: tuple[Array, ...], tables: Tables) -> Array:
     eqs = _equations(x, numbers, tables)
     q = jnp.exp(x[: len(tables.weights)])
     above = jnp.concatenate([eqs.V_q * q, eqs.V_Q], 1) / (1 + eqs.V)[:, None]
-    below = jnp.concatenate([eqs.inverse_q * q, eqs.inverse_Q], 1) / eqs.inverse[:, None]
-    return jnp.linalg.solve(_unit(x) + jnp.concatenate([above, below]), _residual(eqs, x, tables))
+    below = (
+        jnp.concatenate([eqs.inverse_q * q, eqs.inverse_Q], 1) / eqs.inverse[:, None]
+    )
+    return jnp.linalg.solve(
+        _unit(x) + jnp.concatenate([above, below]), _residual(eqs, x, tables)
+    )
 
 
 def _unit(like: Array) -> Array:
     return jnp.eye(len(like), dtype=like.dtype)
 
 
-def spiked(samples_per_dim: Array, neurons_per_dim: Array, ridge: Array, noise: Array, tables: Tables) -> Errors:
+def spiked(
+    samples_per_dim: Array,
+    neurons_per_dim: Array,
+    ridge: Array,
+    noise: Array,
+    tables: Tables,
+) -> Errors:
     """Traced, for one point, of tables with one readout; differentiable up to order three."""
     weights = tables.weights
     b, rest = tables.linear[0], tables.rest[0]
@@ -270,7 +322,11 @@ def spiked(samples_per_dim: Array, neurons_per_dim: Array, ridge: Array, noise: 
 
     def V_of(h: Array) -> Array:
         bulk = traces(h[0], h[1] + ridge, neurons_per_dim)
-        return neurons_per_dim / samples_per_dim * (b**2 * bulk.inner_filled / h[0] + rest * bulk.inner)
+        return (
+            neurons_per_dim
+            / samples_per_dim
+            * (b**2 * bulk.inner_filled / h[0] + rest * bulk.inner)
+        )
 
     def h_of(q: Array) -> Array:
         return jnp.stack([q @ b**2, q @ rest])
@@ -283,12 +339,16 @@ def spiked(samples_per_dim: Array, neurons_per_dim: Array, ridge: Array, noise: 
         c = p @ (q * f0)
         by_direction = c @ jnp.linalg.solve(jnp.diag(cost) + (p * q) @ p.T, c)
         by_bulk = bulk.outer_filled / h[0] * (q @ (b * f1)) ** 2
-        return q @ (tables.target_rest + f0**2 + f1**2 + noise**2) - by_direction - by_bulk
+        return (
+            q @ (tables.target_rest + f0**2 + f1**2 + noise**2) - by_direction - by_bulk
+        )
 
     h = fixed_point(lambda h: h_of(weights / (1 + V_of(h))), h_of(weights))
     V = V_of(h)
     q = weights / (1 + V)
     squared = q / (1 + V)
     V_slope = jax.jacfwd(V_of)(h) @ jnp.stack([b**2, rest])
-    e = jnp.linalg.solve(jnp.eye(len(q), dtype=q.dtype) + V_slope * squared, jax.grad(F_of)(q))
+    e = jnp.linalg.solve(
+        jnp.eye(len(q), dtype=q.dtype) + V_slope * squared, jax.grad(F_of)(q)
+    )
     return Errors(weights @ e - noise**2, squared @ e)

@@ -58,7 +58,9 @@ def check_numbers(
     gradient_samples_per_dim: Numbers,
 ) -> None:
     """Check the six numbers of one gradient step and its ridge."""
-    positive(samples_per_dim=samples_per_dim, neurons_per_dim=neurons_per_dim, ridge=ridge)
+    positive(
+        samples_per_dim=samples_per_dim, neurons_per_dim=neurons_per_dim, ridge=ridge
+    )
     positive(gradient_samples_per_dim=gradient_samples_per_dim)
     nonnegative(step_size=step_size, noise=noise)
 
@@ -67,7 +69,9 @@ def _within(name: str, value: Any, bound: str, good: np.ndarray) -> None:
     good = good & np.isfinite(np.asarray(value, float))
     if not good.all():
         worst = np.broadcast_to(np.asarray(value, float), good.shape)[~good].flat[0]
-        raise ValueError(f"{name} must be finite and {bound}, got {worst}; pass numbers {bound}.")
+        raise ValueError(
+            f"{name} must be finite and {bound}, got {worst}; pass numbers {bound}."
+        )
 
 
 def centred(name: str, function: Function) -> tuple[Activation, Coefficients]:
@@ -75,7 +79,11 @@ def centred(name: str, function: Function) -> tuple[Activation, Coefficients]:
     made = activation(function)
     coefficients = hermite_coefficients(made)
     if abs(coefficients.mean) > CENTRED:
-        called = f'"centred {function}"' if isinstance(function, str) else f"activation({name}, centred=True)"
+        called = (
+            f'"centred {function}"'
+            if isinstance(function, str)
+            else f"activation({name}, centred=True)"
+        )
         raise ValueError(
             f"{name} must have mean 0 under N(0, 1), got {function!r} with mean {coefficients.mean:.4g}; pass {called}."
         )
@@ -90,10 +98,19 @@ def broadcast_call(core: Callable[..., Any], *arrays: Any) -> Any:
     values = np.broadcast_arrays(*(np.asarray(a, float) for a in arrays))
     shape, size = values[0].shape, values[0].size
     padded = 1 << max(size - 1, 0).bit_length()
-    flat = np.stack([np.concatenate([v.ravel(), np.full(padded - size, v.flat[0] if size else 1.0)]) for v in values])
+    flat = np.stack(
+        [
+            np.concatenate(
+                [v.ravel(), np.full(padded - size, v.flat[0] if size else 1.0)]
+            )
+            for v in values
+        ]
+    )
     with jax.enable_x64():
         out = core(*jnp.asarray(flat))
-    return jax.tree.map(lambda leaf: as_numpy(np.asarray(leaf)[:size].reshape(shape)), out)
+    return jax.tree.map(
+        lambda leaf: as_numpy(np.asarray(leaf)[:size].reshape(shape)), out
+    )
 
 
 def as_numpy(array: Any) -> Any:
@@ -136,7 +153,10 @@ def positive_root(function: Callable[[Array], Array], low: Array, high: Array) -
 
 
 def newton_or_plain(
-    residual: Callable[[Array], Array], step: Callable[[Array], Array], start: Array, longest: float = math.inf
+    residual: Callable[[Array], Array],
+    step: Callable[[Array], Array],
+    start: Array,
+    longest: float = math.inf,
 ) -> Array:
     """Return where the residual is 0: x - step(x) where that gains, else x - residual(x), the plain iteration.
 
@@ -156,7 +176,13 @@ def newton_or_plain(
         return (state[2] > TOLERANCE) & (state[3] < MAX_ITERATIONS) & state[4]
 
     value = residual(start)
-    state = start, value, jnp.max(jnp.abs(value)), jnp.asarray(0, jnp.int32), jnp.asarray(True)
+    state = (
+        start,
+        value,
+        jnp.max(jnp.abs(value)),
+        jnp.asarray(0, jnp.int32),
+        jnp.asarray(True),
+    )
     return lax.while_loop(is_open, advance, state)[0]
 
 

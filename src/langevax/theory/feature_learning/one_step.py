@@ -19,7 +19,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from langevax.theory.feature_learning.activations import Activation, Coefficients, Function, is_traceable
+from langevax.theory.feature_learning.activations import (
+    Activation,
+    Coefficients,
+    Function,
+    is_traceable,
+)
 from langevax.theory.feature_learning.large_step import (
     Tables,
     after_step,
@@ -45,7 +50,9 @@ _closed_form = jax.jit(closed_form)
 Named = tuple[Activation, Activation, Coefficients, Coefficients, str, bool]
 """Student, teacher, their coefficients, readout, unit_rows."""
 Number = float | Array
-Setting = tuple[Numbers, Numbers, Numbers, Numbers, Function, Function, Numbers, Numbers]
+Setting = tuple[
+    Numbers, Numbers, Numbers, Numbers, Function, Function, Numbers, Numbers
+]
 """The first eight arguments of `risk_one_step`, the samples of the gradient resolved."""
 
 
@@ -92,7 +99,16 @@ def risk_one_step(
     >>> round(long, 5)  # below the kernels' floor of 0.04015
     0.03111
     """
-    setting = (samples_per_dim, neurons_per_dim, ridge, step_size, student, teacher, noise, gradient_samples_per_dim)
+    setting = (
+        samples_per_dim,
+        neurons_per_dim,
+        ridge,
+        step_size,
+        student,
+        teacher,
+        noise,
+        gradient_samples_per_dim,
+    )
     return errors_one_step(*setting, num_neurons, readout, unit_rows, method).risk
 
 
@@ -117,28 +133,59 @@ def errors_one_step(
     (0.1459, 0.0409)
     """
     if method not in ("auto", "closed", "unified", "spiked"):
-        raise ValueError(f"method is {method!r}; pass one of auto, closed, unified, spiked.")
+        raise ValueError(
+            f"method is {method!r}; pass one of auto, closed, unified, spiked."
+        )
     readout_nodes(readout)
     if method == "auto":
         method = "closed" if num_neurons is None else "unified"
     if gradient_samples_per_dim is None:
         gradient_samples_per_dim = samples_per_dim
-    setting = (samples_per_dim, neurons_per_dim, ridge, step_size, student, teacher, noise, gradient_samples_per_dim)
+    setting = (
+        samples_per_dim,
+        neurons_per_dim,
+        ridge,
+        step_size,
+        student,
+        teacher,
+        noise,
+        gradient_samples_per_dim,
+    )
     if method == "closed":
         closed = _closed(setting)
         return Errors(closed.risk, closed.training_error)
     if num_neurons is None:
-        raise ValueError(f'method "{method}" needs num_neurons, got None; pass the number of neurons N.')
+        raise ValueError(
+            f'method "{method}" needs num_neurons, got None; pass the number of neurons N.'
+        )
     if method == "spiked" and readout != "constant":
-        raise ValueError(f'method "spiked" is for readout="constant", got {readout!r}; pass that, or method="unified".')
+        raise ValueError(
+            f'method "spiked" is for readout="constant", got {readout!r}; pass that, or method="unified".'
+        )
     check_numbers(*setting[:4], noise, gradient_samples_per_dim)
     positive(num_neurons=num_neurons)
     return _long_step_errors(method, setting, num_neurons, readout, unit_rows)
 
 
 def _closed(setting: Setting) -> ClosedForm:
-    samples_per_dim, neurons_per_dim, ridge, step_size, student, teacher, noise, gradient_samples_per_dim = setting
-    numbers = (samples_per_dim, neurons_per_dim, ridge, step_size, noise, gradient_samples_per_dim)
+    (
+        samples_per_dim,
+        neurons_per_dim,
+        ridge,
+        step_size,
+        student,
+        teacher,
+        noise,
+        gradient_samples_per_dim,
+    ) = setting
+    numbers = (
+        samples_per_dim,
+        neurons_per_dim,
+        ridge,
+        step_size,
+        noise,
+        gradient_samples_per_dim,
+    )
     check_numbers(*numbers)
     return broadcast_call(_closed_form, *numbers, *_coefficients(student, teacher))
 
@@ -161,18 +208,48 @@ def improvement(
     >>> round(improvement(4.0, 2.0, 1e-3, 1.0, "erf", "erf", noise=0.1), 6)
     0.004879
     """
-    gradient_samples = samples_per_dim if gradient_samples_per_dim is None else gradient_samples_per_dim
-    setting = (samples_per_dim, neurons_per_dim, ridge, step_size, student, teacher, noise, gradient_samples)
+    gradient_samples = (
+        samples_per_dim
+        if gradient_samples_per_dim is None
+        else gradient_samples_per_dim
+    )
+    setting = (
+        samples_per_dim,
+        neurons_per_dim,
+        ridge,
+        step_size,
+        student,
+        teacher,
+        noise,
+        gradient_samples,
+    )
     return as_numpy(_closed(setting).improvement)
 
 
-def _long_step_errors(method: str, setting: Setting, num_neurons: Numbers, readout: str, unit_rows: bool) -> Errors:
+def _long_step_errors(
+    method: str, setting: Setting, num_neurons: Numbers, readout: str, unit_rows: bool
+) -> Errors:
     """`unified` or `spiked` at every point, one after the other; the moments are traced where the functions are."""
-    samples_per_dim, neurons_per_dim, ridge, step_size, student, teacher, noise, gradient_samples_per_dim = setting
+    (
+        samples_per_dim,
+        neurons_per_dim,
+        ridge,
+        step_size,
+        student,
+        teacher,
+        noise,
+        gradient_samples_per_dim,
+    ) = setting
     named = (*student_and_teacher(student, teacher), readout, unit_rows)
 
     def core(
-        samples: Array, neurons: Array, ridge: Array, step: Array, noise: Array, gradient_samples: Array, total: Array
+        samples: Array,
+        neurons: Array,
+        ridge: Array,
+        step: Array,
+        noise: Array,
+        gradient_samples: Array,
+        total: Array,
     ) -> Errors:
         points = (step, total, noise, gradient_samples)
         tables = make_tables(named, *points)
@@ -180,7 +257,15 @@ def _long_step_errors(method: str, setting: Setting, num_neurons: Numbers, reado
             return _spiked(tables, samples, neurons, ridge, noise)
         return _unified(tables, samples, neurons, total, ridge, noise)
 
-    numbers = (samples_per_dim, neurons_per_dim, ridge, step_size, noise, gradient_samples_per_dim, num_neurons)
+    numbers = (
+        samples_per_dim,
+        neurons_per_dim,
+        ridge,
+        step_size,
+        noise,
+        gradient_samples_per_dim,
+        num_neurons,
+    )
     errors = broadcast_call(core, *numbers)
     if np.any(np.isnan(errors.risk)):
         ridges = np.broadcast_to(ridge, np.shape(errors.risk))[np.isnan(errors.risk)]
@@ -195,19 +280,31 @@ def student_and_teacher(
     student: Function, teacher: Function
 ) -> tuple[Activation, Activation, Coefficients, Coefficients]:
     """Both with their coefficients; raise unless centred, and where E student'^2 is not finite."""
-    (s, of_student), (target, of_teacher) = centred("student", student), centred("teacher", teacher)
+    (s, of_student), (target, of_teacher) = (
+        centred("student", student),
+        centred("teacher", teacher),
+    )
     if not np.isfinite(of_student.slope_rest):
-        raise ValueError(f"student must not jump, as its gradient would not exist, got {student!r}; pass a smooth one.")
+        raise ValueError(
+            f"student must not jump, as its gradient would not exist, got {student!r}; pass a smooth one."
+        )
     return s, target, of_student, of_teacher
 
 
 def tables_of_point(
-    named: Named, xp: ModuleType, step: Number, total: Number, noise: Number, gradient_samples: Number
+    named: Named,
+    xp: ModuleType,
+    step: Number,
+    total: Number,
+    noise: Number,
+    gradient_samples: Number,
 ) -> Tables:
     """Tables of student, teacher, their coefficients, readout, unit_rows at one point."""
     student, teacher, of_student, of_teacher, readout, unit_rows = named
     readouts, shares = readout_nodes(readout)
-    aligned = after_step(of_student, of_teacher, readouts, step, total, noise, gradient_samples, xp)
+    aligned = after_step(
+        of_student, of_teacher, readouts, step, total, noise, gradient_samples, xp
+    )
     return moments_after_step(student, teacher, aligned, shares, unit_rows, xp)
 
 
@@ -223,18 +320,25 @@ def _traced_tables(named: Named, *points: Array) -> Tables:
 
 
 def _host_tables(named: Named, *points: Array) -> Tables:
-    tables = [tables_of_point(named, np, *(float(v) for v in point)) for point in zip(*points, strict=True)]
+    tables = [
+        tables_of_point(named, np, *(float(v) for v in point))
+        for point in zip(*points, strict=True)
+    ]
     return jax.tree.map(lambda *leaves: np.stack(leaves), *tables)
 
 
 @jax.jit
 def _unified(tables: Tables, *numbers: Array) -> Errors:
-    return jax.lax.map(lambda point: unified(*point[:-1], tables=point[-1]), (*numbers, tables))
+    return jax.lax.map(
+        lambda point: unified(*point[:-1], tables=point[-1]), (*numbers, tables)
+    )
 
 
 @jax.jit
 def _spiked(tables: Tables, *numbers: Array) -> Errors:
-    return jax.lax.map(lambda point: spiked(*point[:-1], tables=point[-1]), (*numbers, tables))
+    return jax.lax.map(
+        lambda point: spiked(*point[:-1], tables=point[-1]), (*numbers, tables)
+    )
 
 
 RIDGE_BOUNDS, STEP_BOUNDS = (1e-8, 1e4), (1e-3, 1e3)
@@ -272,10 +376,23 @@ def optimal_ridge(
     if gradient_samples_per_dim is None:
         gradient_samples_per_dim = samples_per_dim
     positive(bounds=bounds)
-    check_numbers(samples_per_dim, neurons_per_dim, 1.0, step_size, noise, gradient_samples_per_dim)
+    check_numbers(
+        samples_per_dim,
+        neurons_per_dim,
+        1.0,
+        step_size,
+        noise,
+        gradient_samples_per_dim,
+    )
     if num_neurons is None:
         coefficients = _coefficients(student, teacher)
-        numbers = (samples_per_dim, neurons_per_dim, step_size, noise, gradient_samples_per_dim)
+        numbers = (
+            samples_per_dim,
+            neurons_per_dim,
+            step_size,
+            noise,
+            gradient_samples_per_dim,
+        )
         return broadcast_call(_closed_ridge, *bounds, *numbers, *coefficients)
     positive(num_neurons=num_neurons)
     named = (*student_and_teacher(student, teacher), readout, unit_rows)
@@ -285,7 +402,14 @@ def optimal_ridge(
         tables = make_tables(named, step, total, noise, gradient_samples)
         return _unified_ridge(low, high, samples, neurons, total, noise, tables)
 
-    numbers = (samples_per_dim, neurons_per_dim, step_size, noise, gradient_samples_per_dim, num_neurons)
+    numbers = (
+        samples_per_dim,
+        neurons_per_dim,
+        step_size,
+        noise,
+        gradient_samples_per_dim,
+        num_neurons,
+    )
     return broadcast_call(core, *bounds, *numbers)
 
 
@@ -317,24 +441,48 @@ def optimal_step_size(
     if gradient_samples_per_dim is None:
         gradient_samples_per_dim = samples_per_dim
     positive(bounds=bounds, num_neurons=num_neurons)
-    check_numbers(samples_per_dim, neurons_per_dim, ridge, 1.0, noise, gradient_samples_per_dim)
+    check_numbers(
+        samples_per_dim, neurons_per_dim, ridge, 1.0, noise, gradient_samples_per_dim
+    )
     named = (*student_and_teacher(student, teacher), readout, unit_rows)
     for name, function in (("student", named[0]), ("teacher", named[1])):
         if not is_traceable(function):
-            raise ValueError(f"{name} must be a function of JAX to be differentiated; pass jnp.tanh, not np.tanh.")
-    numbers = (samples_per_dim, neurons_per_dim, ridge, noise, gradient_samples_per_dim, num_neurons)
+            raise ValueError(
+                f"{name} must be a function of JAX to be differentiated; pass jnp.tanh, not np.tanh."
+            )
+    numbers = (
+        samples_per_dim,
+        neurons_per_dim,
+        ridge,
+        noise,
+        gradient_samples_per_dim,
+        num_neurons,
+    )
     return broadcast_call(functools.partial(_unified_step, named), *bounds, *numbers)
 
 
-def _coefficients(student: Function, teacher: Function) -> tuple[float, float, float, float]:
+def _coefficients(
+    student: Function, teacher: Function
+) -> tuple[float, float, float, float]:
     (_, s), (_, target) = centred("student", student), centred("teacher", teacher)
     return s.linear, s.rest, target.linear, target.rest
 
 
 @jax.jit
 def _closed_ridge(*numbers: Array) -> Optimum:
-    def one(low: Array, high: Array, samples: Array, neurons: Array, step: Array, *others: Array) -> Optimum:
-        return _least(lambda ridge: closed_form(samples, neurons, ridge, step, *others).risk, low, high)
+    def one(
+        low: Array,
+        high: Array,
+        samples: Array,
+        neurons: Array,
+        step: Array,
+        *others: Array,
+    ) -> Optimum:
+        return _least(
+            lambda ridge: closed_form(samples, neurons, ridge, step, *others).risk,
+            low,
+            high,
+        )
 
     return jax.vmap(one)(*numbers)
 
@@ -343,7 +491,11 @@ def _closed_ridge(*numbers: Array) -> Optimum:
 def _unified_ridge(*numbers_and_tables: Any) -> Optimum:
     def one(point: tuple[Any, ...]) -> Optimum:
         low, high, samples, neurons, total, noise, tables = point
-        return _least(lambda ridge: unified(samples, neurons, total, ridge, noise, tables).risk, low, high)
+        return _least(
+            lambda ridge: unified(samples, neurons, total, ridge, noise, tables).risk,
+            low,
+            high,
+        )
 
     return lax.map(one, numbers_and_tables)
 
@@ -387,7 +539,9 @@ STEP_SIZE_UNITS = ("ba", "raw", "mean field", "cui", "giant step", "moniri")
 RIDGE_UNITS = ("ba", "kernel", "sum", "gcm", "random features")
 
 
-def step_size_from(step_size: Numbers, convention: str, num_neurons: Numbers) -> float | np.ndarray:
+def step_size_from(
+    step_size: Numbers, convention: str, num_neurons: Numbers
+) -> float | np.ndarray:
     """Return the step size in this package's units; `convention` is that of the argument, numbers broadcast.
 
         ba           itself; so Moniri et al. (2023), whose f has no 1 / sqrt(N): "moniri"
@@ -411,10 +565,14 @@ def step_size_from(step_size: Numbers, convention: str, num_neurons: Numbers) ->
             return as_numpy(step / root)
         case "mean field" | "cui":
             return as_numpy(step * root)
-    raise ValueError(f"convention is {convention!r}; pass one of {', '.join(STEP_SIZE_UNITS)}.")
+    raise ValueError(
+        f"convention is {convention!r}; pass one of {', '.join(STEP_SIZE_UNITS)}."
+    )
 
 
-def ridge_from(ridge: Numbers, convention: str, num_neurons: Numbers, num_samples: Numbers) -> float | np.ndarray:
+def ridge_from(
+    ridge: Numbers, convention: str, num_neurons: Numbers, num_samples: Numbers
+) -> float | np.ndarray:
     """Return the ridge in this package's units; `convention` is that of the argument, numbers broadcast.
 
         ba                itself: 1/n |y - Phi a|^2 + (ridge / N) |a|^2
@@ -437,4 +595,6 @@ def ridge_from(ridge: Numbers, convention: str, num_neurons: Numbers, num_sample
             return as_numpy(original * N / n)
         case "sum":
             return as_numpy(original / n + 0 * N)
-    raise ValueError(f"convention is {convention!r}; pass one of {', '.join(RIDGE_UNITS)}.")
+    raise ValueError(
+        f"convention is {convention!r}; pass one of {', '.join(RIDGE_UNITS)}."
+    )

@@ -27,7 +27,12 @@ import numpy as np
 from jax import Array
 
 from langevax.theory.feature_learning.activations import Function
-from langevax.theory.feature_learning.numerics import centred, nonnegative, positive, positive_root
+from langevax.theory.feature_learning.numerics import (
+    centred,
+    nonnegative,
+    positive,
+    positive_root,
+)
 
 
 class Traces(NamedTuple):
@@ -54,7 +59,11 @@ def traces(a: Array, w: Array, neurons_per_dim: Array) -> Traces:
     root = jnp.sqrt(middle**2 + 4 * a * w)
     is_positive = middle > 0
     aw = jnp.where(is_positive, 1, a * w)
-    outer = jnp.where(is_positive, 2 / jnp.where(is_positive, middle + root, 1), (root - middle) / (2 * aw))
+    outer = jnp.where(
+        is_positive,
+        2 / jnp.where(is_positive, middle + root, 1),
+        (root - middle) / (2 * aw),
+    )
     m = a * outer
     return Traces(outer, 1 / (w * (1 + m)), neurons_per_dim * m / (1 + m), m / (1 + m))
 
@@ -90,7 +99,9 @@ def closed_form(
 
     def df1_share(k: Array) -> Array:  # tr Omega (Omega + k)^-1 / n
         bulk = traces(a, tail + k, neurons_per_dim)
-        return neurons_per_dim / samples_per_dim * (bulk.inner_filled + tail * bulk.inner)
+        return (
+            neurons_per_dim / samples_per_dim * (bulk.inner_filled + tail * bulk.inner)
+        )
 
     def linear_part(k: Array) -> Array:  # Q without the step
         return signal * traces(a, tail + k, neurons_per_dim).outer_filled
@@ -105,10 +116,18 @@ def closed_form(
     kappa = positive_root(lambda k: 1 - ridge / k - df1_share(k), ridge, high)
     one = jnp.ones_like(kappa)
     _, df1_slope = jax.jvp(df1_share, (kappa,), (one,))
-    freedom = ridge / kappa - kappa * df1_slope  # 1 - df2 / n, as a sum of positive terms
-    (linear, linear_slope), (gained, gain_slope) = (jax.jvp(f, (kappa,), (one,)) for f in (linear_part, gain))
+    freedom = (
+        ridge / kappa - kappa * df1_slope
+    )  # 1 - df2 / n, as a sum of positive terms
+    (linear, linear_slope), (gained, gain_slope) = (
+        jax.jvp(f, (kappa,), (one,)) for f in (linear_part, gain)
+    )
     improvement = (gained - kappa * gain_slope) / freedom
-    risk = (label_variance - linear + kappa * linear_slope) / freedom - improvement - noise**2
+    risk = (
+        (label_variance - linear + kappa * linear_slope) / freedom
+        - improvement
+        - noise**2
+    )
     training_error = (risk + noise**2) * (ridge / kappa) ** 2
     return ClosedForm(risk, training_error, improvement, kappa)
 
@@ -137,12 +156,21 @@ def spectrum_one_step(
     >>> [round(value, 4) for value in spectrum_one_step(2.0, 6.0, "erf", "erf", 0.1, 8.0)]
     [0.4142, 2.4142, 3.2652, 0.7445]
     """
-    positive(neurons_per_dim=neurons_per_dim, gradient_samples_per_dim=gradient_samples_per_dim)
+    positive(
+        neurons_per_dim=neurons_per_dim,
+        gradient_samples_per_dim=gradient_samples_per_dim,
+    )
     nonnegative(step_size=step_size, noise=noise)
-    (_, of_student), (_, of_teacher) = centred("student", student), centred("teacher", teacher)
+    (_, of_student), (_, of_teacher) = (
+        centred("student", student),
+        centred("teacher", teacher),
+    )
     variance = of_teacher.linear**2 + of_teacher.rest**2 + noise**2
     signal = (step_size * of_student.linear * of_teacher.linear) ** 2
-    square = signal + (step_size * of_student.linear) ** 2 * variance / gradient_samples_per_dim
+    square = (
+        signal
+        + (step_size * of_student.linear) ** 2 * variance / gradient_samples_per_dim
+    )
     root = np.sqrt(neurons_per_dim)
     edges = float(abs(root - 1)), float(root + 1)
     if square**2 <= neurons_per_dim:
@@ -161,5 +189,11 @@ def bulk_density(values: np.ndarray, neurons_per_dim: float) -> np.ndarray:
     """
     positive(neurons_per_dim=neurons_per_dim)
     values, root = np.asarray(values, float), np.sqrt(neurons_per_dim)
-    inside = np.maximum(((root + 1) ** 2 - values**2) * (values**2 - (root - 1) ** 2), 0)
-    return np.sqrt(inside) / (np.pi * np.where(values > 0, values, 1)) / min(1.0, neurons_per_dim)
+    inside = np.maximum(
+        ((root + 1) ** 2 - values**2) * (values**2 - (root - 1) ** 2), 0
+    )
+    return (
+        np.sqrt(inside)
+        / (np.pi * np.where(values > 0, values, 1))
+        / min(1.0, neurons_per_dim)
+    )
