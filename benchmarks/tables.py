@@ -30,7 +30,7 @@ from sklearn.preprocessing import StandardScaler
 
 import langevax as lx
 from benchmarks.beside.case import Candidate, Case, RunResult
-from langevax.evaluation.peers import peers
+from langevax.app.evaluation.peers import peers
 from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor
 from langevax.sklearn.solvers import SOLVERS
 

@@ -14,7 +14,7 @@ from sklearn.metrics import r2_score
 
 sys.path.append(str(Path(__file__).parents[1]))  # for the data sets of the benchmarks
 from benchmarks.curves_and_graphs.data import solubility
-from langevax.evaluation.holdout import on_columns
+from langevax.app.evaluation.holdout import on_columns
 from langevax.figures import theme
 from langevax.sklearn import GraphMeanFieldRegressor
 

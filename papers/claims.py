@@ -31,8 +31,8 @@ from numpy.typing import ArrayLike
 from tqdm import tqdm
 
 import langevax
+from langevax.app.report.numbers import number, with_error
 from langevax.figures.theme import style
-from langevax.report.numbers import number, with_error
 from langevax.run import keep_compiled_programs
 
 Size = Literal["small", "full"]

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 import langevax
 import langevax.theory
-from langevax.cli import app
+from langevax.app.main import app
 from langevax.figures import theme
 from tools.site_walk import (
     OPTIONS,

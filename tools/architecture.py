@@ -41,7 +41,7 @@ class Box(NamedTuple):
 FOUNDATIONS = "Foundations"
 BOXES = {
     "Command line, reports": Box(
-        ("cli", "report", "evaluation"),
+        ("app",),
         3,
         "commands",
         ("fit, predict, convert, federated; an offline page",),

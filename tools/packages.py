@@ -25,9 +25,7 @@ LAYERS = (
     {"sampling", "optimize", "optax", "numpyro", "pymc", "flower"},
     {"predictive_law"},
     {"sklearn"},
-    {"evaluation"},
-    {"report"},
-    {"cli"},
+    {"app"},
     {"__init__", "__main__"},
 )
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}

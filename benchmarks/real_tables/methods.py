@@ -31,8 +31,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from benchmarks.real_tables.tables import Split
-from langevax.evaluation import Task
-from langevax.evaluation.peers import (
+from langevax.app.evaluation import Task
+from langevax.app.evaluation.peers import (
     COSTS,
     DECAYS,
     INVERSE_RIDGES,

@@ -15,7 +15,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.preprocessing import OneHotEncoder
 
-from langevax.evaluation import Task
+from langevax.app.evaluation import Task
 
 FOLDS = 5
 MAX_CATEGORIES = 30  # one-hot columns of a category; the rarest share one

@@ -19,7 +19,7 @@ with warnings.catch_warnings():
     )  # of Typer 0.20, which Flower pins, with click 8.5
     import typer
 
-    from langevax.cli import app as command_line
+    from langevax.app.main import app as command_line
 
 HELP, OTHERS, WIDTH = (
     "<!-- the help of every command -->",

@@ -9,9 +9,9 @@ def main() -> None:
     """Run the command line; print what to install where a package is missing, and no traceback on Ctrl-C."""
     try:
         with checks.needs("cli", "The command langevax"):
-            from langevax import cli
+            from langevax.app import main
 
-            cli.main()
+            main.main()
     except ImportError as error:
         sys.exit(str(error))
     except KeyboardInterrupt:

@@ -11,7 +11,7 @@ import federated
 import langevax
 from federated import CLAIM, dialled_federation
 from langevax.algorithm import Algorithm
-from langevax.cli.federating import classification
+from langevax.app.federating import classification
 from tests.claims.failing import check_failing, check_holding
 
 pytestmark = [pytest.mark.long, pytest.mark.mostly_compiling]

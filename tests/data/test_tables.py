@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from langevax.cli.tables import styles as columns
+from langevax.app.tables import styles as columns
 from langevax.data import convert_table, files, open_rows, write_rows
 from tests.data.test_rows import in_a_new_process, linux_only
 

@@ -58,7 +58,7 @@ def client(number, config, of=3):
 
 @pytest.mark.parametrize("framework", ["numpy", "torch"])
 def test_an_app_learns_digits(written, framework):
-    """That in JAX does so in a real engine: tests/cli/test_federated_run.py."""
+    """That in JAX does so in a real engine: tests/app/test_federated_run.py."""
     _, config, module = written(f"learns-{framework}", framework)
     config |= {"rounds": 3, "num-clients": 3}
     _, result = serve(module.task, LocalGrid(module.app, 3, config), config)

@@ -37,12 +37,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from langevax.cli.errors import BadInput
-from langevax.cli.tables.columns import read_columns
-from langevax.cli.tables.files import read_table
-from langevax.cli.tables.inference import ReadColumn
-from langevax.cli.tables.styles import TRUTHS, Choices
-from langevax.cli.tables.targets import read_target
+from langevax.app.errors import BadInput
+from langevax.app.tables.columns import read_columns
+from langevax.app.tables.files import read_table
+from langevax.app.tables.inference import ReadColumn
+from langevax.app.tables.styles import TRUTHS, Choices
+from langevax.app.tables.targets import read_target
 
 Value = float | str | bool | None
 Verdict = Literal["read right", "refused by name", "misread"]

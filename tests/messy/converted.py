@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from typer.testing import CliRunner
 
-from langevax.cli import app
+from langevax.app.main import app
 from langevax.data import open_rows
 from tests.messy.case import Verdict
 

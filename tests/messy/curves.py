@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from langevax.cli.errors import BadInput
-from langevax.cli.fit import FitOptions
-from langevax.cli.fitting.data import prepare
+from langevax.app.errors import BadInput
+from langevax.app.fit import FitOptions
+from langevax.app.fitting.data import prepare
 from tests.messy.case import Verdict
 
 ROWS = 12

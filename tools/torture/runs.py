@@ -76,7 +76,7 @@ def save_often() -> None:
 
 def command(*words: Any) -> str:
     """Run the command line in this process; return what it prints, or raise `Command`."""
-    from langevax.cli import app
+    from langevax.app.main import app
 
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -414,6 +414,6 @@ def import_packages() -> None:
         "h5netcdf",
         "polars",
         "langevax.sklearn",
-        "langevax.cli.fitting.run",
+        "langevax.app.fitting.run",
     ):
         importlib.import_module(name)

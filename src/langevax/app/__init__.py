@@ -1,0 +1,1 @@
+"""The application: the command `langevax`, its reports, and the evaluation of what it fits. Nothing imports it."""

@@ -1,0 +1,221 @@
+"""Evaluation of a fitted estimator on held-out rows: relevance of columns, numbers of its certificate."""
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from sklearn.inspection import permutation_importance
+
+from langevax.app.evaluation import Task
+from langevax.app.evaluation.metrics import METRICS, value
+from langevax.meanfield import Certificate
+from langevax.predictive_law import LawCertificate
+from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor
+from langevax.sklearn.training import slopes as output_slopes
+
+MAX_SHUFFLED_ROWS, SHUFFLES, FEW_SHUFFLES, MANY_COLUMNS = 500, 5, 2, 40
+MOST_SHUFFLED, STEEPEST = 1_000, 100
+CERTIFIED = ("lower_bound", "upper_bound", "width", "unknown_share", "prior_objective")
+CERTIFIED += ("trustworthy", "verdict", "num_descents", "work", "history")
+CERTIFIED_LAW = (
+    "lower_bound",
+    "upper_bound",
+    "width",
+    "unknown_share",
+    "bayes_objective",
+    "bayes_share",
+)
+CERTIFIED_LAW += (
+    "score_bounds",
+    "law_score",
+    "law_score_error",
+    "missing_share",
+    "trustworthy",
+    "verdict",
+)
+CERTIFIED_LAW += ("num_descents", "effective_draws", "work", "effort", "history")
+PACKAGES = ("langevax", "jax", "numpy", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class TrainTestSplit:
+    """An encoded table, split into training rows and held-out rows."""
+
+    table: str
+    target: str
+    task: Task
+    classes: tuple[str, ...]
+    """Empty for regression."""
+    names: tuple[str, ...]
+    """Of the columns of `inputs`."""
+    groups: dict[str, list[int]]
+    """For each column of the table, its columns in `inputs`: a categorical column has several."""
+    quantities: tuple[int, ...]
+    """Columns of `inputs` that are quantities; the others are indicators."""
+    inputs: np.ndarray
+    """(row, input)."""
+    targets: np.ndarray
+    """(row,) numbers, or indices into `classes`."""
+    train: np.ndarray
+    """Indices of rows."""
+    test: np.ndarray
+    unit: str = "row"
+    """What a row is called."""
+    dates: tuple[str, ...] = ()
+    """Columns of the table that are dates, as days since 1970."""
+    clocks: tuple[str, ...] = ()
+    """Columns of the table that are times of day or durations, in days."""
+    one_scale: bool = False
+    """Whether the columns of `inputs` are coordinates of one space, whose sizes say what counts."""
+    cycles: Mapping[str, Mapping[str, tuple[int, int]]] = field(default_factory=dict)
+    """Of columns of dates, by the name of a cycle: the columns of `inputs` with sine and cosine of a position."""
+    row_groups: np.ndarray | None = None
+    """(row,) rows of one group are on the same side of every split; None: each on its own."""
+    grouped_by: str = ""
+    """The column of the table that says so."""
+
+    def groups_of(self, rows: np.ndarray) -> np.ndarray | None:
+        """Return the groups of rows, or None."""
+        return None if self.row_groups is None else self.row_groups[rows]
+
+    @property
+    def train_inputs(self) -> np.ndarray:
+        return self.inputs[self.train]
+
+    @property
+    def train_targets(self) -> np.ndarray:
+        return self.targets[self.train]
+
+    @property
+    def test_inputs(self) -> np.ndarray:
+        return self.inputs[self.test]
+
+    @property
+    def test_targets(self) -> np.ndarray:
+        return self.targets[self.test]
+
+    def outputs(self, model: Any, inputs: Any) -> np.ndarray:
+        """Return predicted numbers (row,), or class probabilities (row, class)."""
+        return np.asarray(
+            model.predict_proba(inputs) if self.classes else model.predict(inputs),
+            np.float64,
+        )
+
+    def decide(self, outputs: np.ndarray) -> np.ndarray:
+        """Return numbers as they are, and probabilities as indices into `classes`."""
+        return outputs.argmax(1) if self.classes else outputs
+
+    def score(self, observed: np.ndarray, outputs: np.ndarray) -> float:
+        """Return R2, or less the log loss of probabilities: larger is better."""
+        metric = METRICS[self.task][0]
+        least = np.maximum(outputs, 0.5 / len(self.train)) if self.classes else outputs
+        return metric.sign * value(metric, observed, least)
+
+    @property
+    def score_name(self) -> str:
+        """The name of the main metric in results and reports."""
+        return METRICS[self.task][0].name
+
+
+@dataclass(frozen=True)
+class Relevance:
+    """Fall of R2, or rise of the log loss, when a column is shuffled: mean and standard deviation over shuffles."""
+
+    names: tuple[str, ...]
+    mean: np.ndarray
+    deviation: np.ndarray
+    num_rows: int = 0
+    """Held-out rows that it was measured on."""
+    num_columns: int = 0
+    """Columns of the table, of which those with the steepest outputs were shuffled where they are many."""
+
+
+def on_columns(model: Any) -> Any:
+    """Return the network of an estimator with an encoder as an estimator on the columns of its `encoder_`.
+
+    An estimator without an encoder is returned unchanged.
+    """
+    if not hasattr(model, "encoder_"):
+        return model
+    kind: Any = (
+        MeanFieldClassifier if hasattr(model, "classes_") else MeanFieldRegressor
+    )
+    parameters = kind().get_params()
+    network = kind(
+        **{
+            name: value
+            for name, value in model.get_params().items()
+            if name in parameters
+        }
+    )
+    of_inputs = {"encoder_", "n_features_in_", "feature_names_in_"}
+    fitted = {
+        name: value
+        for name, value in vars(model).items()
+        if name not in {*vars(network), *of_inputs}
+    }
+    vars(network).update(fitted, n_features_in_=len(model.standardiser_.mean))
+    return network
+
+
+def relevance_of(model: Any, split: TrainTestSplit, random_state: int) -> Relevance:
+    """Return what shuffling a column of the table, together with its indicators, costs on held-out rows.
+
+    scikit-learn shuffles a table of row numbers with one column for each column of the table; the inputs are then
+    gathered from these rows, so that all inputs of a categorical column move together. Of more than `MOST_SHUFFLED`
+    columns only the `STEEPEST` along which the network's outputs are steepest are shuffled, one by one.
+    """
+    rows = np.random.default_rng(random_state).permutation(len(split.test))[
+        :MAX_SHUFFLED_ROWS
+    ]
+    inputs, observed = split.test_inputs[rows], split.test_targets[rows]
+    names = np.array(list(split.groups), object)
+    if len(names) > MOST_SHUFFLED:
+        names = names[_steepest(model, inputs, list(split.groups.values()))]
+    groups = [split.groups[name] for name in names]
+
+    def score(model: Any, numbers: np.ndarray, observed: np.ndarray) -> float:
+        shuffled = inputs.copy()
+        for column, places in enumerate(groups):
+            shuffled[:, places] = inputs[numbers[:, column]][:, places]
+        return split.score(observed, split.outputs(model, shuffled))
+
+    importance: Any = permutation_importance(
+        model,
+        np.tile(np.arange(len(rows))[:, None], (1, len(groups))),
+        observed,
+        scoring=score,
+        n_repeats=FEW_SHUFFLES if len(groups) > MANY_COLUMNS else SHUFFLES,
+        random_state=random_state,
+    )
+    mean, deviation = importance.importances_mean, importance.importances_std
+    return Relevance(tuple(names), mean, deviation, len(rows), len(split.groups))
+
+
+def _steepest(model: Any, inputs: np.ndarray, groups: list[list[int]]) -> np.ndarray:
+    """Return the groups of inputs with the largest root mean square slope, in the order of the table."""
+    slopes = output_slopes(model.neuron_, model.particles_, model.standardiser_(inputs))
+    squares = np.mean(slopes.astype(np.float64) ** 2, axis=(0, 1))
+    squares = np.bincount(
+        model.standardiser_.origins(), squares
+    )  # of a column with its pieces
+    if (line := getattr(model, "linear_part_", None)) is not None:
+        squares += np.square(line.coefficients.reshape(len(squares), -1)).mean(1)
+    steepness = np.array([squares[places].sum() for places in groups])
+    return np.sort(np.argsort(-steepness, kind="stable")[:STEEPEST])
+
+
+def certified(certificate: Certificate | LawCertificate) -> dict[str, Any]:
+    """Return the numbers and words of a certificate, without its arrays."""
+    fields = CERTIFIED if isinstance(certificate, Certificate) else CERTIFIED_LAW
+    return {name: getattr(certificate, name) for name in fields}
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that computed the fit."""
+    return {"python": platform.python_version()} | {
+        package: version(package) for package in PACKAGES
+    }

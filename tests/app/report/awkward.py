@@ -1,0 +1,156 @@
+"""Awkward contents: markup and long words in names, thirty classes, unknown values, the smallest page."""
+
+import dataclasses
+
+import numpy as np
+
+from langevax.app.evaluation.holdout import Relevance
+from langevax.app.report.contents import TableReading
+from tests.app.report.examples import classification, compared, on_curves, regression
+
+SMALL = {"num_particles": 24, "num_frames": 8}
+HOSTILE = "<img src=x onerror=alert(1)>"
+LONG = "concentration of low-density lipoproteins in blood serum after fasting (mmol/L)"
+
+
+def changed(contents, **parts):
+    """Contents with some parts replaced; `fit` and other parts of the motion are reached by name."""
+    motion = {
+        name: parts.pop(name)
+        for name in ("steps", "x", "y", "outer", "fit", "x_label", "y_label")
+        if name in parts
+    }
+    return dataclasses.replace(
+        contents, **parts, motion=dataclasses.replace(contents.motion, **motion)
+    )
+
+
+def hostile():
+    contents = regression(**SMALL)
+    relevance = dataclasses.replace(
+        contents.relevance, names=(HOSTILE, *contents.relevance.names[1:])
+    )
+    ours, base, *others = contents.comparison.scores
+    ours = dataclasses.replace(
+        ours, name=HOSTILE, note="</script><script>alert(2)</script>"
+    )
+    comparison = dataclasses.replace(contents.comparison, scores=(ours, base, *others))
+    column = dataclasses.replace(
+        contents.reading.columns[1], name=HOSTILE, values=HOSTILE, remarks=(HOSTILE,)
+    )
+    read = dataclasses.replace(
+        contents.reading, columns=(column,), leaks=(HOSTILE,), remarks=(HOSTILE,)
+    )
+    fit = dataclasses.replace(
+        contents.motion.fit, x_label=HOSTILE, y_label="</script><b>y"
+    )
+    return changed(
+        contents,
+        table=HOSTILE,
+        target=HOSTILE,
+        relevance=relevance,
+        comparison=comparison,
+        reading=read,
+        fit=fit,
+        x_label=HOSTILE,
+    )
+
+
+def hostile_curves():
+    contents = on_curves((HOSTILE, LONG), (HOSTILE, LONG, "</script><b>"), **SMALL)
+    curves = dataclasses.replace(contents.curves, time=HOSTILE, response=HOSTILE)
+    return changed(contents, curves=curves, table=HOSTILE, target=HOSTILE)
+
+
+def long_names():
+    contents = classification(classes=(LONG, "1", LONG + " once more"), **SMALL)
+    names = tuple(f"{LONG} {i}" for i in range(30))
+    relevance = Relevance(names, np.linspace(-0.01, 0.2, 30), np.full(30, 0.02))
+    fit = dataclasses.replace(contents.motion.fit, x_label=LONG, y_label=LONG)
+    scores = tuple(
+        dataclasses.replace(score, name=LONG) for score in contents.comparison.scores
+    )
+    comparison = dataclasses.replace(contents.comparison, scores=scores)
+    columns = (
+        tuple(
+            dataclasses.replace(contents.reading.columns[1], name=name)
+            for name in names
+        )
+        * 3
+    )
+    read = dataclasses.replace(contents.reading, columns=columns)
+    changes = {
+        "relevance": relevance,
+        "comparison": comparison,
+        "reading": read,
+        "fit": fit,
+    }
+    return changed(contents, target=LONG, x_label=LONG, y_label=LONG, **changes)
+
+
+def thirty_classes():
+    contents = classification(**SMALL)
+    rng = np.random.default_rng(0)
+    classes = tuple(f"class {i}" for i in range(30))
+    fit = contents.motion.fit
+    labels = rng.integers(30, size=len(fit.data_x))
+    fit = dataclasses.replace(
+        fit, classes=classes, values=fit.values * 10, data_class=labels
+    )
+    comparison = compared(
+        "classification", labels, np.eye(30)[rng.permutation(labels)] * 0.7 + 0.01, {}
+    )
+    return changed(
+        contents,
+        classes=classes,
+        class_counts=(9,) * 30,
+        comparison=comparison,
+        fit=fit,
+    )
+
+
+def nothing_known():
+    contents = regression(**SMALL)
+    unknown = {
+        "width": None,
+        "history": (),
+        "unknown_share": float("nan"),
+        "upper_bound": float("inf"),
+    }
+    certificate = contents.certificate | unknown
+    nothing = {
+        "settings": {},
+        "versions": {},
+        "command": "",
+        "certainty": "",
+        "coverage": None,
+    }
+    return changed(
+        contents,
+        certificate=certificate,
+        reading=TableReading(442, "10 of numbers"),
+        **nothing,
+    )
+
+
+def least():
+    contents = regression(**SMALL)
+    motion, fit = contents.motion, contents.motion.fit
+    one = slice(-1, None)
+    certificate = contents.certificate | {
+        "history": contents.certificate["history"][one]
+    }
+    return changed(
+        contents,
+        steps=motion.steps[one],
+        x=motion.x[one],
+        y=motion.x[one],
+        outer=motion.outer[one],
+        y_label=motion.x_label,
+        fit=dataclasses.replace(fit, values=fit.values[one]),
+        comparison=dataclasses.replace(
+            contents.comparison, scores=contents.comparison.scores[:2]
+        ),
+        certificate=certificate,
+        relevance=Relevance((), np.zeros(0), np.zeros(0)),
+    )

@@ -1,0 +1,355 @@
+"""Contents of two reports, from real tables and a small network trained here in NumPy."""
+
+import dataclasses
+
+import numpy as np
+from sklearn.datasets import load_diabetes, load_wine
+
+from langevax.app.evaluation.certainty import Coverage, calibration_of
+from langevax.app.evaluation.comparison import BASE, OURS, Comparison, Score
+from langevax.app.evaluation.holdout import Relevance
+from langevax.app.evaluation.metrics import METRICS, measure
+from langevax.app.report import summary
+from langevax.app.report.contents import (
+    ChannelCurves,
+    ColumnReading,
+    CurveContents,
+    DecisionSurface,
+    FitContents,
+    FittedCurve,
+    FunctionBand,
+    LabelledCurves,
+    ParticleMotion,
+    SlopeFunction,
+    TableReading,
+)
+
+STEPS = 300
+SETTINGS = {
+    "test_share": 0.3,
+    "seed": 0,
+    "network": {
+        "num_particles": 512,
+        "temperature": 0.0031,
+        "step_size": 0.1,
+        "num_steps": 20000,
+        "output_scale": 4.0,
+    },
+}
+VERSIONS = {"langevax": "0.2.0", "jax": "0.10.2", "numpy": "2.4.6", "python": "3.11.9"}
+
+
+def standardised(table):
+    return (table - table.mean(0)) / table.std(0)
+
+
+def train(inputs, targets, num_particles=120, num_frames=40, seed=0, scale=5.0):
+    """Noisy gradient descent of a two-layer tanh network; the steps shown, and the particles at each."""
+    rng = np.random.default_rng(seed)
+    size, width, outputs = len(inputs), inputs.shape[1], targets.shape[1]
+    inner, outer = (
+        rng.normal(size=(num_particles, width)),
+        rng.normal(size=(num_particles, outputs)),
+    )
+    recorded = np.unique(np.geomspace(1, STEPS, num_frames).astype(int)) - 1
+    frames = []
+    for step in range(STEPS):
+        hidden = np.tanh(inputs @ inner.T)
+        if step in recorded:
+            frames.append((inner.copy(), outer.copy()))
+        error = scale * hidden @ outer / num_particles - targets
+        slope = (error @ outer.T) * (1 - hidden**2)
+        inner += -0.15 * (
+            scale * slope.T @ inputs / size + 0.02 * inner
+        ) + 0.05 * rng.normal(size=inner.shape)
+        outer += -0.15 * (
+            scale * hidden.T @ error / size + 0.02 * outer
+        ) + 0.05 * rng.normal(size=outer.shape)
+
+    def outputs_of(frame, points):
+        inner, outer = frames[frame]
+        return scale * np.tanh(points @ inner.T) @ outer / num_particles
+
+    return recorded + 1, frames, outputs_of
+
+
+def compared(task, observed, outputs, others):
+    """A network on two folds, beside the base rate and outputs of other methods by name."""
+    if task == "regression":
+        base = np.full(len(observed), observed.mean())
+    else:
+        base = np.tile(
+            np.bincount(observed, minlength=outputs.shape[1]) / len(observed),
+            (len(observed), 1),
+        )
+    methods = {OURS: outputs, BASE[task]: base, **others}
+    fold = np.arange(len(observed)) % 2
+    measured = [
+        measure(metric, observed, list(methods.values()), fold, 0)
+        for metric in METRICS[task]
+    ]
+    scores = [
+        Score(
+            name, tuple(one[i] for one in measured), 1.5 * i, i == 0, "defaults", i == 1
+        )
+        for i, name in enumerate(methods)
+    ]
+    return Comparison(np.arange(len(observed)), fold, observed, outputs, tuple(scores))
+
+
+def probabilities(logits):
+    powers = np.exp(logits - logits.max(1, keepdims=True))
+    return powers / powers.sum(1, keepdims=True)
+
+
+def reading(names, target):
+    remark = "Column 'age' holds 1 word among 442 numbers: 'unknown' in data row 4 counts as missing."
+    columns = [
+        ColumnReading(target, "target", "numbers", 442, 0, 0, "25 to 346, median 140.5")
+    ]
+    columns += [
+        ColumnReading(
+            name,
+            "input",
+            "numbers",
+            441,
+            1,
+            0,
+            "19 to 79, median 50",
+            (remark,) if name == "age" else (),
+        )
+        for name in names
+    ]
+    left_out = "Column 'id' is left out: it numbers the rows; use it with --keep id."
+    columns.append(
+        ColumnReading(
+            "id",
+            "left out",
+            "numbers",
+            442,
+            0,
+            0,
+            "1 to 442, median 221.5",
+            (left_out,),
+        )
+    )
+    return TableReading(
+        442,
+        f"{len(names)} of numbers, as {len(names)} inputs",
+        tuple(columns),
+        ("Read as UTF-16.",),
+    )
+
+
+def certificate(trustworthy=True):
+    work = (2e5, 8e6, 4e7, 4.2e7, 1.1e8, 1.3e8)
+    lower, upper = (
+        (0.0, 0.0, 0.0, 0.2595, 0.2612, 0.26171),
+        (0.5, 0.31, 0.2641, 0.2641, 0.2627, 0.26202),
+    )
+    return {
+        "history": tuple(zip(work, lower, upper, strict=True)),
+        "lower_bound": 0.26171,
+        "upper_bound": 0.26202,
+        "width": 3.14e-4,
+        "unknown_share": 1.3e-3 if trustworthy else 0.4,
+        "prior_objective": 0.5,
+        "trustworthy": trustworthy,
+        "verdict": (
+            "The least training objective lies between 0.2617 and 0.2620 (95 % each end)."
+            if trustworthy
+            else "Not certified: between 0.2617 and 0.2620, 40% of what the untrained prior leaves; raise effort."
+        ),
+        "num_descents": 3000,
+        "work": 1_000_000,
+    }
+
+
+def regression(trustworthy=True, **size):
+    """The diabetes table: a curve over one feature."""
+    data = load_diabetes()
+    inputs, target = standardised(data.data), data.target
+    centre, width = target.mean(), target.std()
+    train_rows, test_rows = (
+        np.arange(len(target)) % 3 != 0,
+        np.arange(len(target)) % 3 == 0,
+    )
+    steps, frames, outputs_of = train(
+        inputs[train_rows], ((target - centre) / width)[train_rows, None], **size
+    )
+    grid = np.linspace(inputs[:, 2].min(), inputs[:, 2].max(), 60)
+    values = []
+    for frame in range(len(steps)):
+        slices = np.repeat(inputs[None, ::12], len(grid), axis=0)
+        slices[:, :, 2] = grid[:, None]
+        values.append(centre + width * outputs_of(frame, slices).mean((1, 2)))
+    unit = data.data[:, 2].std()
+    motion = ParticleMotion(
+        steps * 60,
+        np.array([inner[:, 2] for inner, _ in frames]),
+        np.array([inner[:, 8] for inner, _ in frames]),
+        np.array([outer[:, 0] for _, outer in frames]),
+        "weight of bmi",
+        "weight of s5",
+        "outer weight",
+        FittedCurve(
+            26.4 + 4.4 * grid,
+            np.array(values),
+            26.4 + 4.4 * data.data[:, 2] / unit,
+            target,
+            "bmi",
+            "progression",
+        ),
+    )
+    observed = target[test_rows]
+    predicted = centre + width * outputs_of(len(steps) - 1, inputs[test_rows])[:, 0]
+    comparison = compared(
+        "regression",
+        observed,
+        predicted,
+        {"linear": predicted + 4, "random forest": 0.2 * predicted + 0.8 * centre},
+    )
+    coverage = Coverage(0.9, 131, 148, 170.0, 230.0)
+    names = tuple(data.feature_names)
+    mean = np.array(
+        [0.004, 0.021, 0.163, 0.072, 0.012, 0.006, 0.028, -0.003, 0.148, 0.009]
+    )
+    return FitContents(
+        table="diabetes.csv",
+        target="disease progression after one year",
+        task="regression",
+        summary=summary.worth(comparison, "disease progression after one year", ()),
+        comparison=comparison,
+        reading=reading(names, "disease progression after one year"),
+        certainty=summary.certainty(coverage, None, ()),
+        coverage=coverage,
+        calibration=None,
+        optimum=summary.optimum(certificate(trustworthy), 0.0031, 294),
+        certificate=certificate(trustworthy),
+        motion=motion,
+        relevance=Relevance(names, mean, 0.004 + 0.12 * np.abs(mean), 148),
+        settings=SETTINGS,
+        command="langevax fit diabetes.csv --target progression --seed 0 --report report.html",
+        versions=VERSIONS,
+    )
+
+
+def classification(classes=("Barolo", "Grignolino", "Barbera"), shade="class", **size):
+    """The wine table: the plane of two features, coloured by the likeliest class or by a probability."""
+    data = load_wine()
+    pair = [12, 9]
+    inputs, labels = (
+        standardised(data.data[:, pair]),
+        np.minimum(data.target, len(classes) - 1),
+    )
+    centre, width = data.data[:, pair].mean(0), data.data[:, pair].std(0)
+    padded = np.column_stack([inputs, np.ones(len(inputs))])
+    steps, frames, outputs_of = train(
+        padded, np.eye(len(classes))[labels] - 1 / len(classes), **size
+    )
+    grid = np.linspace(-2.6, 3.4, 36)
+    points = np.stack([*np.meshgrid(grid, grid), np.ones((36, 36))], axis=-1).reshape(
+        -1, 3
+    )
+    scores = np.array(
+        [outputs_of(frame, points) for frame in range(len(steps))]
+    ).reshape(len(steps), 36, 36, -1)
+    probability = 1 / (1 + np.exp(-5 * (scores[..., 1] - scores[..., 0])))
+    surface = DecisionSurface(
+        centre[0] + width[0] * grid,
+        centre[1] + width[1] * grid,
+        probability if shade == "probability" else scores.argmax(-1),
+        tuple(classes),
+        data.data[:, pair[0]],
+        data.data[:, pair[1]],
+        labels,
+        "proline (mg/L)",
+        "colour intensity",
+    )
+    motion = ParticleMotion(
+        steps * 60,
+        np.array([inner[:, 0] for inner, _ in frames]),
+        np.array([inner[:, 1] for inner, _ in frames]),
+        np.array([outer[:, 0] for _, outer in frames]),
+        "weight of proline (mg/L)",
+        "weight of colour intensity",
+        f"outer weight towards {classes[0]}",
+        surface,
+    )
+    names = tuple(data.feature_names)
+    mean = np.linspace(0.21, -0.002, len(names))
+    held_out = np.arange(len(labels)) % 3 == 0
+    outputs = probabilities(outputs_of(len(steps) - 1, padded[held_out]))
+    comparison = compared(
+        "classification",
+        labels[held_out],
+        outputs,
+        {"linear": probabilities(3 * np.log(outputs))},
+    )
+    calibration = calibration_of(labels[held_out], outputs, tuple(classes))
+    return FitContents(
+        table="wine.csv",
+        target="cultivar",
+        task="classification",
+        summary=summary.worth(comparison, "cultivar", tuple(classes)),
+        comparison=comparison,
+        reading=reading(names, "cultivar"),
+        certainty=summary.certainty(None, calibration, tuple(classes)),
+        coverage=None,
+        calibration=calibration,
+        optimum=summary.optimum(certificate(), 0.0031, 118),
+        certificate=certificate(),
+        motion=motion,
+        relevance=Relevance(names, mean, np.full(len(names), 0.012)),
+        classes=tuple(classes),
+        class_counts=tuple(np.bincount(labels, minlength=len(classes)).tolist()),
+        settings=SETTINGS,
+        command="langevax fit wine.csv --target cultivar --seed 0 --report report.html",
+        versions=VERSIONS,
+    )
+
+
+def on_curves(
+    channels=("absorbance",),
+    names=("lowest third: 1 to 5", "middle third: 5 to 9", "highest third: 9 to 20"),
+    **size,
+):
+    """Bent lines by their targets, with functions that a network might have learned of them."""
+    contents, t = regression(**size), np.linspace(850, 1050, 40)
+    bumps = np.exp(-(((t - 930) / 20) ** 2))
+
+    def sample(label):
+        groups = [
+            LabelledCurves(name, [(t, 2 + k + 0.1 * i + k * bumps) for i in range(4)])
+            for k, name in enumerate(names)
+        ]
+        return ChannelCurves(label, tuple(groups), True, 172)
+
+    def functions(label, prior=None):
+        ends = np.array([-1.0, 1.0])[:, None]
+        return FunctionBand(
+            label, t, -3 * bumps, -3 * bumps + 0.2 * ends, -3 * bumps + ends, prior
+        )
+
+    curves = CurveContents(
+        time="wavelength (nm)",
+        response="fat",
+        observed=tuple(map(sample, channels)),
+        encoded=tuple(sample(f"derivative of {name}") for name in channels),
+        slopes=tuple(map(functions, channels)),
+        weights=tuple(functions(name, np.ones(40)) for name in channels),
+    )
+    steps = contents.motion.steps
+    slope = SlopeFunction(
+        t,
+        -bumps * np.linspace(0, 3, len(steps))[:, None],
+        "wavelength (nm)",
+        channels[0],
+        "fat",
+    )
+    return dataclasses.replace(
+        contents,
+        curves=curves,
+        unit="curve",
+        motion=dataclasses.replace(contents.motion, fit=slope),
+    )

@@ -1,0 +1,399 @@
+"""The page of a fit starts with the answer, opens offline, plays on request, and copes with awkward contents."""
+
+import base64
+import csv
+import dataclasses
+import io
+import re
+
+import numpy as np
+import pytest
+
+from langevax.app.report.fit_page import write_fit_page
+from langevax.app.report.numbers import with_error
+from tests.app.report.awkward import (
+    HOSTILE,
+    SMALL,
+    hostile,
+    hostile_curves,
+    least,
+    long_names,
+    nothing_known,
+    thirty_classes,
+)
+from tests.app.report.browser import opened
+from tests.app.report.elements import Elements
+from tests.app.report.examples import classification, on_curves, regression
+
+pytestmark = pytest.mark.slow
+
+PAGES = {
+    "regression": lambda: regression(**SMALL),
+    "classification": lambda: classification(**SMALL),
+    "probability": lambda: classification(
+        classes=("0", "1"), shade="probability", **SMALL
+    ),
+    "untrustworthy": lambda: regression(trustworthy=False, **SMALL),
+    "hostile": hostile,
+    "long names": long_names,
+    "thirty classes": thirty_classes,
+    "nothing known": nothing_known,
+    "least": least,
+    "curves": lambda: on_curves(**SMALL),
+    "hostile curves": hostile_curves,
+}
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """Each page once, written when first asked for."""
+    folder, written = tmp_path_factory.mktemp("pages"), {}
+
+    def page(name):
+        if name not in written:
+            written[name] = folder / f"{name.replace(' ', '_')}.html"
+            write_fit_page(PAGES[name](), written[name])
+        return written[name]
+
+    return page
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_file_loads_nothing_and_describes_every_picture(pages, name):
+    elements = Elements(pages(name))
+    assert len(elements.of("h1")) == 1
+    assert elements.of("img") == []
+    places = [
+        attributes[key]
+        for _, attributes in elements.tags
+        for key in ("src", "href")
+        if key in attributes
+    ]
+    assert all(place.startswith(("data:", "#")) for place in places), places
+    pictures = [
+        attributes
+        for attributes in elements.of("div")
+        if attributes.get("class") == "plot"
+    ]
+    assert len(pictures) >= 6 - (name in ("least", "nothing known"))
+    assert all(
+        picture["role"] == "img" and len(picture["aria-label"]) > 30
+        for picture in pictures
+    )
+    assert len(elements.of("details")) == 4
+    assert pages(name).stat().st_size < 400_000
+
+
+def test_a_page_with_a_hundred_frames_has_at_most_a_megabyte_and_a_half(tmp_path):
+    contents = classification(
+        classes=("0", "1"), shade="probability", num_particles=300, num_frames=40
+    )
+    motion, frames = contents.motion, np.arange(100) % len(contents.motion.steps)
+    random = np.random.default_rng(0)
+    fit = dataclasses.replace(
+        motion.fit,
+        values=random.random((100, 45, 45)),
+        grid_x=np.arange(45),
+        grid_y=np.arange(45),
+    )
+    x, y, outer = (getattr(motion, name)[frames] for name in ("x", "y", "outer"))
+    motion = dataclasses.replace(
+        motion, steps=np.arange(100), x=x, y=y, outer=outer, fit=fit
+    )
+    write_fit_page(dataclasses.replace(contents, motion=motion), tmp_path / "page.html")
+    assert (tmp_path / "page.html").stat().st_size < 1_500_000
+
+
+SECTIONS = [
+    "Is it of use?",
+    "Was the table read right?",
+    "How sure is it?",
+    "How far is it from the optimum?",
+]
+
+
+@pytest.mark.parametrize("name", ["regression", "classification", "curves"])
+def test_the_answer_comes_first_and_the_optimum_last(pages, name):
+    text, contents = Elements(pages(name)).text, PAGES[name]()
+    assert [text.index(section) for section in SECTIONS] == sorted(
+        text.index(section) for section in SECTIONS
+    )
+    assert all(
+        0 <= text.index(sentence) < text.index(SECTIONS[0])
+        for sentence in contents.summary
+    )
+    assert (
+        text.index(SECTIONS[2])
+        < text.index(contents.certainty)
+        < text.index(SECTIONS[3])
+    )
+    assert text.index(SECTIONS[3]) < text.index(contents.optimum)
+    assert "not to be trusted. " not in text
+
+
+def test_scores_stand_beside_the_base_rate_with_paired_errors_and_rows(pages):
+    text = Elements(pages("regression")).text
+    assert "On 148 rows, each scored by a network trained without it (2 folds)." in text
+    assert re.search(
+        r"always the mean defaults \S+ ± \S+ [\d.]+ ± \S+ worse \(−0\.\d+ ± 0\.\d+\)",
+        text,
+    ), text
+    assert "Fall of R² on 148 held-out rows when one column is shuffled" in text
+
+
+def test_classes_have_their_counts_and_rare_ones_the_rows_to_act_on(pages):
+    text = Elements(pages("probability")).text
+    assert "class rows in the table scored found false alarms 0 59 (33.1 %) 20" in text
+    assert "If you act on the highest probabilities of 0" in text
+    assert "60 rows in 2 groups by the probability of '0'" in text
+    assert "If you act" not in Elements(pages("classification")).text
+
+
+def test_the_classes_found_are_those_of_the_threshold(tmp_path):
+    contents = classification(("no", "yes"), shade="probability", **SMALL)
+    lower = dataclasses.replace(contents.comparison, threshold=0.01)
+    write_fit_page(
+        dataclasses.replace(contents, comparison=lower), tmp_path / "page.html"
+    )
+    text = Elements(tmp_path / "page.html").text
+    assert "By answering 'yes' where its probability is above 0.01" in text
+    hits, alarms = (
+        int(np.sum((lower.outputs[:, 1] > 0.01) & (lower.observed == place)))
+        for place in (1, 0)
+    )
+    assert re.search(
+        rf"yes [0-9]+ \([0-9.]+ %\) {int(lower.observed.sum())} {hits} {alarms} ", text
+    )
+
+
+def test_fifths_by_prediction_have_the_means_of_their_rows(tmp_path):
+    contents = regression(**SMALL)
+    order = np.argsort(contents.comparison.outputs, kind="stable")
+    observed = contents.comparison.observed[order][:30]
+    training = (("Training", "450 steps at temperature 0.159"),)
+    write_fit_page(
+        dataclasses.replace(contents, training=training), tmp_path / "page.html"
+    )
+    text = Elements(tmp_path / "page.html").text
+    assert "Fifths of the rows by their prediction" in text
+    mean = with_error(float(observed.mean()), float(observed.std(ddof=1) / np.sqrt(30)))
+    assert re.search(rf"\S+ to \S+ 30 \S+ {re.escape(mean)} ", text), mean
+    assert "Training 450 steps at temperature 0.159" in text
+
+
+def test_classes_have_no_fifths(pages):
+    assert "Fifths" not in Elements(pages("classification")).text
+
+
+def test_every_column_says_how_it_was_read(pages):
+    text = Elements(pages("regression")).text
+    assert (
+        "age input numbers 99.8 %, all but 1 1 19 to 79, median 50 Holds 1 word among 442 numbers"
+        in text
+    )
+    assert (
+        "id left out numbers 100 % none 1 to 442, median 221.5 Is left out: it numbers the rows"
+        in text
+    )
+    assert "Read as UTF-16." in text
+    assert "30 more columns are in result.json" in Elements(pages("long names")).text
+
+
+def test_a_suspected_leak_stands_below_the_answer(pages):
+    text = Elements(pages("hostile")).text
+    assert text.index("This may be too good to be true.") < text.index(SECTIONS[0])
+
+
+def test_an_untrustworthy_certificate_is_reported_beside_the_optimum(pages):
+    text = Elements(pages("untrustworthy")).text
+    doubt = text.index("This interval is too wide to certify anything.")
+    assert (
+        text.index(SECTIONS[3])
+        < doubt
+        < text.index("Not certified: between", doubt)
+        < text.index("In detail")
+    )
+
+
+def test_the_data_of_a_figure_is_a_table(pages):
+    links = {
+        link["download"]: link["href"] for link in Elements(pages("regression")).of("a")
+    }
+    assert links.keys() == {
+        "particles.csv",
+        "fit.csv",
+        "scores.csv",
+        "certificate.csv",
+        "relevance.csv",
+        "predictions.csv",
+    }
+    text = base64.b64decode(links["scores.csv"].split(",")[1]).decode()
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert rows[0]["method"] == "mean-field network"
+    assert float(rows[0]["R2"]) == regression(**SMALL).comparison.ours.value
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "regression",
+        "classification",
+        "long names",
+        "thirty classes",
+        "nothing known",
+        "least",
+        "hostile curves",
+    ],
+)
+def test_a_narrow_page_opens_without_messages(browser, pages, name):
+    window = opened(browser, pages(name), width=390, scheme="dark")
+    assert window.complaints == []
+    assert [
+        url for url in window.requests if not url.startswith(("data:", "blob:"))
+    ] == [pages(name).as_uri()]
+    assert window.overflow() <= 0
+    assert window.clipped_labels() == []
+    window.page.close()
+
+
+@pytest.fixture(scope="module")
+def wide(browser, pages):
+    window = opened(browser, pages("regression"))
+    yield window
+    window.page.close()
+
+
+def drawn(page):
+    """The step shown, the particles' places on the screen, and the curve."""
+    return page.evaluate(
+        """[document.querySelector("figure output").textContent,
+            [...document.querySelectorAll("figure[data-frame] .plot")[0].querySelectorAll(".points path")]
+              .map((path) => path.getAttribute("transform")).join(),
+            document.querySelectorAll("figure[data-frame] .plot")[1].querySelector(".lines path").getAttribute("d")]"""
+    )
+
+
+def at_frame(page, frame):
+    page.wait_for_selector(f"figure[data-frame='{frame}']", timeout=5000)
+
+
+def test_the_page_opens_at_the_last_step_without_messages(wide):
+    assert wide.complaints == []
+    assert all(url.startswith(("data:", "blob:")) for url in wide.requests[1:])
+    assert wide.clipped_labels() == []
+    assert drawn(wide.page)[0] == "step 18,000"
+
+
+def test_the_slider_moves_particles_and_fit_and_shows_the_step(wide):
+    slider = wide.page.locator("input[type=range]")
+    slider.fill("7")
+    at_frame(wide.page, 7)
+    last = drawn(wide.page)
+    slider.fill("2")
+    at_frame(wide.page, 2)
+    step, particles, fit = drawn(wide.page)
+    assert step != last[0]
+    assert particles != last[1]
+    assert fit != last[2]
+    assert slider.get_attribute("aria-valuetext") == step
+    slider.press("ArrowRight")
+    at_frame(wide.page, 3)
+
+
+def test_axes_stay_while_particles_move(wide):
+    ranges = """[...document.querySelectorAll("figure[data-frame] .xtick text")]
+      .map((text) => text.textContent + text.getAttribute("x")).join()"""
+    wide.page.locator("input[type=range]").fill("0")
+    at_frame(wide.page, 0)
+    first = wide.page.evaluate(ranges)
+    wide.page.locator("input[type=range]").fill("7")
+    at_frame(wide.page, 7)
+    assert wide.page.evaluate(ranges) == first
+
+
+PAUSE_AT_FRAME_2 = """() => {
+  const figure = document.querySelector("figure[data-frame]");
+  const watch = new MutationObserver(() => {
+    if (figure.dataset.frame !== "2") return;
+    watch.disconnect();
+    document.querySelector("button.play").click();
+  });
+  watch.observe(figure, { attributes: true });
+}"""  # from within the page: asked from outside, a busy machine sees the frame too late
+
+
+def test_play_runs_once_from_the_start_to_the_end_and_can_pause(wide):
+    button = wide.page.locator("button.play")
+    wide.page.locator("input[type=range]").fill("7")
+    at_frame(wide.page, 7)
+    wide.page.evaluate(PAUSE_AT_FRAME_2)
+    button.click()
+    wide.until("document.querySelector('button.play').textContent === 'Play'")
+    wide.page.wait_for_timeout(250)  # it would have gone on by now
+    assert wide.page.locator("figure[data-frame]").get_attribute("data-frame") == "2"
+    button.press("Space")
+    at_frame(wide.page, 7)
+    wide.until("document.querySelector('button.play').textContent === 'Play'")
+
+
+def test_particles_are_downloaded_for_all_steps(wide):
+    with wide.page.expect_download() as download:
+        wide.page.get_by_text("Download the particles").click()
+    rows = list(csv.DictReader(io.StringIO(download.value.path().read_text())))
+    contents = regression(**SMALL)
+    assert len(rows) == contents.motion.x.size
+    assert rows[0].keys() == {
+        "step",
+        "particle",
+        "x: weight of bmi",
+        "y: weight of s5",
+        "outer weight",
+    }
+    got = np.array([float(row["x: weight of bmi"]) for row in rows]).reshape(
+        contents.motion.x.shape
+    )
+    np.testing.assert_allclose(
+        got, contents.motion.x, atol=1e-4 * np.ptp(contents.motion.x)
+    )
+
+
+def test_page_follows_the_scheme_and_prints_light(wide):
+    ink = "getComputedStyle(document.querySelectorAll('.plot')[2].querySelector('.ytick text')).fill"
+    light = wide.page.evaluate(ink)
+    wide.page.emulate_media(color_scheme="dark")
+    wide.until(f"{ink} !== '{light}'")
+    wide.page.evaluate(
+        "addEventListener('beforeprint', () => (window.printed = " + ink + "))"
+    )
+    assert len(wide.page.pdf(prefer_css_page_size=True)) > 50_000
+    assert wide.page.evaluate("window.printed") == light
+    wide.page.emulate_media(color_scheme="light")
+    assert wide.page.locator("details[open]").count() == 0
+
+
+def test_reduced_motion_is_a_still_with_a_slider(browser, pages):
+    window = opened(browser, pages("probability"), motion="reduce")
+    assert not window.page.locator("button.play").is_visible()
+    assert window.page.get_by_text("Nothing moves by itself").is_visible()
+    before = window.page.locator("figure[data-frame]").get_attribute("data-frame")
+    window.page.wait_for_timeout(250)
+    assert (
+        window.page.locator("figure[data-frame]").get_attribute("data-frame")
+        == before
+        == "7"
+    )
+    window.page.locator("input[type=range]").fill("1")
+    at_frame(window.page, 1)
+    window.page.close()
+
+
+@pytest.mark.parametrize("name", ["hostile", "hostile curves"])
+def test_markup_in_names_is_only_text(browser, pages, name):
+    window = opened(browser, pages(name), width=390)
+    assert window.complaints == []
+    assert window.overflow() <= 0
+    assert window.page.evaluate("document.images.length") == 0
+    assert window.page.locator("h1").text_content().startswith(HOSTILE)
+    texts = window.page.locator(".plot svg text").all_text_contents()
+    assert HOSTILE in texts  # on an axis, in full
+    window.page.close()

@@ -1,0 +1,745 @@
+"""`langevax fit --family`: regressions from a table to a page and back, and what they refuse."""
+
+import html
+import json
+from functools import partial
+from types import SimpleNamespace
+
+import numpy as np
+import polars as pl
+import pytest
+import statsmodels.api as sm
+from scipy import stats
+
+from langevax.app.fit import FitOptions
+from langevax.app.fitting import data, family
+from langevax.app.fitting.network import NetworkKind
+from langevax.predictive_law import BayesComparison
+from langevax.sklearn import load
+from tests.app.conftest import langevax
+
+SMALL = {"bayes_shares": (1.0, 0.1), "num_particles": 64, "num_folds": None}
+EFFORT = 1e6  # of a certificate: too little
+WORDS = ["mild", "severe", "extreme"]
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """Counts that spread more than Poisson's, beside classes in an order, numbers with holes and words."""
+    rng, rows = np.random.default_rng(0), 150
+    age, town = (
+        rng.normal(50, 12, rows).round(1),
+        rng.choice(["north", "south", "west"], rows, p=[0.5, 0.3, 0.2]),
+    )
+    visits = rng.poisson(
+        np.exp(
+            0.04 * (age - 50) + 0.8 * (town == "south") + 0.9 * rng.normal(size=rows)
+        )
+    )
+    pain = np.array(WORDS)[np.digitize(age + 8 * rng.logistic(size=rows), [45, 58])]
+    frame = pl.DataFrame(
+        {
+            "person": range(rows),
+            "age": age,
+            "town": town,
+            "visits": visits,
+            "pain": pain,
+        }
+    )
+    frame = frame.with_columns(
+        age=pl.when(pl.col("person") % 11 == 0).then(None).otherwise("age"),
+        cost=visits - 0.5,
+    )
+    frame = frame.with_columns(seen=pl.Series(np.where(visits > 0, "yes", "no")))
+    file = tmp_path_factory.mktemp("family") / "people.csv"
+    frame.write_csv(file)
+    return file
+
+
+def fitted(table, target, name, *words, drop=("visits", "pain", "cost", "seen")):
+    """The folder and the output of a small fit."""
+    out = table.parent / f"{table.stem}-{name}"
+    others = [word for other in drop if other != target for word in ("--drop", other)]
+    if "--certificate" not in words:
+        words = (*words, "--no-certificate")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(family, "estimator_for", partial(data.estimator_for, **SMALL))
+        patch.setattr(family, "EFFORT", EFFORT)
+        answer = langevax(
+            "fit",
+            table,
+            "--target",
+            target,
+            "--family",
+            name,
+            "--out",
+            out,
+            "--no-peers",
+            *others,
+            *words,
+        )
+    assert answer.exit_code == 0, answer.stderr
+    return out, answer
+
+
+@pytest.fixture(scope="module")
+def counts(table):
+    return fitted(table, "visits", "poisson", "--certificate")
+
+
+@pytest.fixture(scope="module")
+def rates(table):
+    """The same people, who were observed for one to four years: the table, the folder and the output."""
+    frame, rng = pl.read_csv(table), np.random.default_rng(1)
+    years = rng.choice([1.0, 2.0, 2.5, 4.0], len(frame))
+    file = table.parent / "years.csv"
+    frame.with_columns(
+        years=years, visits=rng.poisson(frame["visits"].to_numpy() * years)
+    ).write_csv(file)
+    return file, *fitted(file, "visits", "poisson", "--exposure", "years")
+
+
+@pytest.fixture(scope="module")
+def prepared(counts, table):
+    """The table as it was read for the counts."""
+    return data.prepare(
+        FitOptions(
+            table, "visits", counts[0], family="poisson", drop=["pain", "cost", "seen"]
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def classes(table):
+    return fitted(
+        table,
+        "pain",
+        "ordinal",
+        *[word for name in WORDS for word in ("--order", name)],
+    )
+
+
+@pytest.mark.slow
+def test_terminal_page_and_result_tell_what_bayes_loses(counts):
+    out, answer = counts
+    result = json.loads((out / "result.json").read_text(encoding="utf-8"))
+    page = html.unescape((out / "report.html").read_text(encoding="utf-8")).replace(
+        "\N{NO-BREAK SPACE}", " "
+    )
+    page = page.replace('<span class="option">', "").replace("</span>", "")
+    printed = " ".join(answer.stdout.split())
+    assert result["law"]["bayes"].startswith(
+        "Bayes, the posterior of one Poisson regression for all rows, loses 0."
+    )
+    assert "--family negative-binomial learns their spread" in result["summary"][-1]
+    law = result["law"]
+    sentences = (
+        result["certainty"],
+        result["optimum"],
+        law["about_coefficients"],
+        law["checked"],
+    )
+    for sentence in (*result["summary"], *sentences):
+        assert sentence in printed
+        assert sentence in page
+    assert "What goes with visits?" in page
+    for words in (
+        "regression, as set by --family poisson",
+        "rate ratio of 'visits'",
+        "Poisson regression",
+        "Checked ",
+    ):
+        assert words in answer.stdout
+    assert "network" not in answer.stdout
+    assert {path.name for path in out.iterdir()} == {
+        *(
+            "model.safetensors",
+            "schema.json",
+            "report.html",
+            "holdout.csv",
+            "result.json",
+        )
+    }
+    assert [one["metric"] for one in result["scores"][0]["measures"]] == [
+        "R2",
+        "RMSE",
+        "deviance",
+    ]
+
+
+def test_coefficients_are_those_of_statsmodels_with_robust_errors(counts, prepared):
+    out, _ = counts
+    split, law = (
+        prepared.split,
+        json.loads((out / "result.json").read_text(encoding="utf-8"))["law"],
+    )
+    places = family.slopes_of(split, split.train)
+    assert [split.names[place] for place in places] == [
+        "age",
+        "age missing",
+        "town=south",
+        "town=west",
+    ]
+    X = sm.add_constant(split.train_inputs[:, places])
+    known = sm.Poisson(split.train_targets, X).fit(cov_type="HC0", disp=0)
+    slopes, errors = (
+        np.array([one[name] for one in law["coefficients"]])
+        for name in ("slope", "error")
+    )
+    assert np.all(np.abs(slopes - known.params[1:]) < 0.1 * known.bse[1:])
+    assert np.all(np.abs(errors / known.bse[1:] - 1) < 0.06)
+    age, *_, west = law["coefficients"]
+    assert (age["per"], west["per"]) == ("10", "against north")
+    assert age["value"] == pytest.approx(np.exp(10 * age["slope"]))
+    assert age["high"] == pytest.approx(
+        np.exp(10 * (age["slope"] + 1.96 * age["error"]))
+    )
+
+
+def test_log_densities_are_those_of_the_saved_model_on_rows_left_out(counts, prepared):
+    densities = dict(
+        json.loads((counts[0] / "result.json").read_text(encoding="utf-8"))["law"][
+            "densities"
+        ]
+    )
+    model, new = (
+        load(counts[0] / "model.safetensors"),
+        (prepared.split.test_inputs, prepared.split.test_targets),
+    )
+    assert list(densities) == ["the law", "Bayes", "negative binomial without columns"]
+    law, bayes = model.log_density(*new), model.as_bayes().log_density(*new)
+    assert densities["the law"]["value"] == pytest.approx(law.mean(), abs=1e-5)
+    assert densities["Bayes"]["difference"] == pytest.approx(
+        np.mean(bayes - law), abs=1e-5
+    )
+    assert model.bayes_share_ == 0.1
+
+
+def test_a_table_is_predicted_with_intervals_of_whole_counts(counts, table):
+    answer = langevax("predict", counts[0], table, "--interval", "0.9")
+    assert answer.exit_code == 0, answer.stderr
+    assert "intervals are of the predictive law" in answer.stderr
+    frame, people = pl.read_csv(answer.stdout.encode()), pl.read_csv(table)
+    inside = (frame["lower"] <= people["visits"]) & (people["visits"] <= frame["upper"])
+    assert 0.85 < inside.mean() <= 1
+    assert frame["upper"].round().equals(frame["upper"])
+    held_out = pl.read_csv(counts[0] / "holdout.csv")
+    rows = (held_out["row"] - 1).to_list()
+    assert np.allclose(frame["prediction"][rows], held_out["prediction"])
+
+
+@pytest.mark.slow
+def test_rates_are_those_of_statsmodels_with_an_exposure(rates):
+    file, out, answer = rates
+    options = {
+        "family": "poisson",
+        "drop": ["pain", "cost", "seen"],
+        "exposure": "years",
+    }
+    split = data.prepare(FitOptions(file, "visits", out, **options)).split
+    years = split.groups["years"][0]
+    places = family.slopes_of(split, split.train, [years])
+    assert [split.names[place] for place in places] == [
+        "age",
+        "age missing",
+        "town=south",
+        "town=west",
+    ]
+    X, exposure = (
+        sm.add_constant(split.train_inputs[:, places]),
+        split.train_inputs[:, years],
+    )
+    known = sm.Poisson(split.train_targets, X, exposure=exposure).fit(
+        cov_type="HC0", disp=0
+    )
+    law = json.loads((out / "result.json").read_text(encoding="utf-8"))["law"]
+    slopes, errors = (
+        np.array([one[name] for one in law["coefficients"]])
+        for name in ("slope", "error")
+    )
+    assert np.all(np.abs(slopes - known.params[1:]) < 0.1 * known.bse[1:])
+    assert np.all(np.abs(errors / known.bse[1:] - 1) < 0.06)
+    printed = " ".join(answer.stdout.split())
+    for words in (
+        "rate ratio of 'visits' per unit of 'years'",
+        "the mean count per unit of 'years' is multiplied",
+    ):
+        assert words in printed
+    assert (
+        "'years' multiplies the mean of each row; the other methods have it as an input"
+        in printed
+    )
+    assert "--exposure years" in (out / "report.html").read_text(encoding="utf-8")
+    without, base = law["densities"][2]
+    assert without == "negative binomial without columns"
+    assert base["difference"] < 0
+
+
+def test_a_new_table_is_predicted_with_its_own_exposure(rates, tmp_path):
+    file, out, _ = rates
+    people = pl.read_csv(file)
+    answer = langevax("predict", out, file, "--interval", "0.9")
+    assert answer.exit_code == 0, answer.stderr
+    frame = pl.read_csv(answer.stdout.encode())
+    inside = (frame["lower"] <= people["visits"]) & (people["visits"] <= frame["upper"])
+    assert 0.85 < inside.mean() <= 1
+    held_out = pl.read_csv(out / "holdout.csv")
+    assert np.allclose(
+        frame["prediction"][(held_out["row"] - 1).to_list()], held_out["prediction"]
+    )
+    people.with_columns(pl.col("years") * 2).write_csv(tmp_path / "longer.csv")
+    longer = pl.read_csv(
+        langevax("predict", out, tmp_path / "longer.csv").stdout.encode()
+    )
+    assert np.allclose(longer["prediction"], 2 * frame["prediction"])
+    first = pl.int_range(len(people)) == 3
+    for change, parts in (
+        (
+            people.drop("years"),
+            ["lacks 1 column that the model was trained on: 'years'"],
+        ),
+        (
+            people.with_columns(years=pl.when(first).then(0.0).otherwise("years")),
+            ["1 row without a positive 'years'", "first has 0"],
+        ),
+        (
+            people.with_columns(years=pl.when(first).then(None).otherwise("years")),
+            ["the exposure that", "first has no number"],
+        ),
+    ):
+        change.write_csv(tmp_path / "wrong.csv")
+        refused = langevax("predict", out, tmp_path / "wrong.csv")
+        assert refused.exit_code == 2, refused.stdout
+        assert all(part in " ".join(refused.stderr.split()) for part in parts), (
+            refused.stderr
+        )
+
+
+@pytest.mark.slow
+def test_an_offset_has_a_slope_of_one_and_laws_of_two_seeds_are_shown(table, tmp_path):
+    frame, rng = pl.read_csv(table), np.random.default_rng(2)
+    base = rng.normal(100, 20, len(frame)).round(2)
+    weight = (
+        base + 3 * (frame["town"] == "south").to_numpy() + rng.normal(size=len(frame))
+    )
+    file = tmp_path / "scales.csv"
+    pl.DataFrame({"town": frame["town"], "base": base, "weight": weight}).write_csv(
+        file
+    )
+    out, answer = fitted(
+        file, "weight", "gaussian", "--offset", "base", "--num-replicates", "2", drop=()
+    )
+    result, printed = (
+        json.loads((out / "result.json").read_text(encoding="utf-8")),
+        " ".join(answer.stdout.split()),
+    )
+    page = html.unescape((out / "report.html").read_text(encoding="utf-8")).replace(
+        "\N{NO-BREAK SPACE}", " "
+    )
+    slopes = {one["column"]: one["slope"] for one in result["law"]["coefficients"]}
+    assert slopes.keys() == {"town=south", "town=west"}
+    assert slopes["town=south"] == pytest.approx(3, abs=0.7)
+    assert (
+        "'base' is added to the mean of each row; the other methods have it as an input"
+        in printed
+    )
+    agreement = result["agreement"]
+    assert agreement["agree"]
+    assert len(agreement["scores"]) == 2
+    for shown in (printed, page):
+        assert "Laws of 2 seeds agree: at a share of" in shown
+    without, base_line = result["law"]["densities"][2]
+    assert without == "normal law without columns"
+    assert -1 < base_line["difference"] < 0  # it has the offset, whose deviation is 20
+    predicted = pl.read_csv(langevax("predict", out, file).stdout.encode())[
+        "prediction"
+    ].to_numpy()
+    assert np.std(predicted - weight) < 1.5
+    pl.read_csv(file).with_columns(
+        base=pl.when(pl.col("base") > 100).then("base")
+    ).write_csv(tmp_path / "wrong.csv")
+    refused = langevax("predict", out, tmp_path / "wrong.csv")
+    assert refused.exit_code == 2
+    assert (
+        "without a number in 'base', the offset that the model was fitted with"
+        in " ".join(refused.stderr.split())
+    )
+
+
+def test_gains_are_told_with_what_makes_rows_depend_on_each_other():
+    comparing = BayesComparison(0.1, 0.02, 0.05, 1200, "5 folds")
+    plain, grouped = (
+        SimpleNamespace(grouped_by="", dates=()),
+        SimpleNamespace(grouped_by="firm", dates=("day", "due")),
+    )
+    assert (
+        family.about_gains(comparing, plain)
+        == "Gains are over 1,200 training rows (5 folds)."
+    )
+    about = family.about_gains(comparing, grouped)
+    assert "Their errors count rows of one 'firm' as independent" in about
+    assert (
+        "where one depends on those before it, in the order of 'day', a law gives it heavy tails and no memory"
+        in about
+    )
+
+
+def test_options_of_regressions_are_refused_for_networks(table, tmp_path):
+    for words in (["--offset", "cost"], ["--num-replicates", "2"]):
+        answer = langevax(
+            "fit", table, "--target", "visits", "--out", tmp_path / "o", *words
+        )
+        assert answer.exit_code == 2
+        message = " ".join(answer.stderr.split())
+        assert (
+            f"{' '.join(words)} is for regressions, with --family; pass both, or leave it out."
+            in message
+        )
+
+
+def test_the_baseline_of_counts_has_their_exposure():
+    rng = np.random.default_rng(0)
+    years = rng.choice([1.0, 10.0], 4000)
+    rates = rng.gamma(2.0, 1.0, 4000)
+    known, new = rng.poisson(rates * years)[:3000], rng.poisson(rates * years)[3000:]
+    got = family.density_of_counts(known, new, years[:3000], years[3000:])
+    shape = 2.0
+    expected = stats.nbinom.logpmf(new, shape, shape / (shape + 2 * years[3000:]))
+    assert abs(np.mean(got - expected)) < 0.01
+
+
+@pytest.mark.slow
+def test_classes_stay_in_their_order_from_the_options_to_the_predictions(
+    classes, table
+):
+    out, answer = classes
+    assert "odds ratio of higher classes of 'pain'" in answer.stdout
+    predicted = langevax("predict", out, table, "--interval", "0.8")
+    assert predicted.exit_code == 0, predicted.stderr
+    frame = pl.read_csv(predicted.stdout.encode())
+    assert frame.columns == [
+        "prediction",
+        *[f"probability_{name}" for name in WORDS],
+        "set",
+    ]
+    pain = pl.read_csv(table)["pain"]
+    assert (frame["prediction"] == pain).mean() > 0.5
+    inside = [
+        one in several.split("|")
+        for one, several in zip(pain, frame["set"], strict=True)
+    ]
+    assert 0.75 < np.mean(inside) < 1
+    older = pl.read_csv(table)["age"].fill_null(0) > 60
+    assert (
+        frame.filter(older)["probability_extreme"].mean()
+        > frame.filter(~older)["probability_extreme"].mean() + 0.2
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (
+            ["cost", "poisson"],
+            [
+                "--family poisson",
+                "-0.5 in data row",
+                "such values in all",
+                "--family gaussian",
+            ],
+        ),
+        (["pain", "poisson"], ["--family poisson needs numbers", "'mild'"]),
+        (
+            ["seen", "poisson"],
+            [
+                "--family poisson needs numbers",
+                "holds words, 'no' and 'yes'",
+                "leave --family poisson",
+            ],
+        ),
+        (
+            ["visits", "logistic"],
+            ["--family logistic is for two classes", "--family ordinal"],
+        ),
+        (
+            ["pain", "ordinal"],
+            ["--family ordinal needs the order of the 3 classes", "--order mild"],
+        ),
+        (
+            ["pain", "ordinal", "--order", "mild", "--order", "severe"],
+            ["--order lacks 'extreme'"],
+        ),
+        (
+            ["pain", "ordinal", "--order", "severe", "--order", "mil"],
+            ["--order 'mil'", "did you mean 'mild'?"],
+        ),
+        (
+            ["pain", "ordinal", "--order", "mild", "--order", "mild"],
+            ["--order 'mild' is passed twice"],
+        ),
+        (
+            ["visits", "poisson", "--order", "1"],
+            ["--order '1' is for --family ordinal"],
+        ),
+        (
+            ["visits", "poisson", "--task", "classification"],
+            ["--task classification contradicts --family poisson"],
+        ),
+        (
+            ["visits", "poisson", "--solver", "pda"],
+            ["--solver pda is for networks", "--family poisson"],
+        ),
+        (
+            ["visits", "poisson", "--num-particles", "9"],
+            ["--num-particles 9 is for networks"],
+        ),
+        (
+            ["visits", "poisson", "--temperature", "0.1"],
+            ["--temperature 0.1 is for networks"],
+        ),
+        (["visits", "poisson", "--curves", "wide"], ["--curves wide is for networks"]),
+        (
+            ["visits", "poisson", "--resume"],
+            ["--resume continues the training of a network", "--force"],
+        ),
+        (
+            ["visits", "poisson", "--coordinator", "a:1"],
+            ["--coordinator a:1 is for networks"],
+        ),
+        (
+            ["visits", "gaussian", "--exposure", "age"],
+            ["--exposure 'age' is for counts"],
+        ),
+        (["pain", "ordinal", "--exposure", "age"], ["--exposure 'age' is for counts"]),
+        (
+            ["visits", "poisson", "--exposure", "visits"],
+            ["--exposure 'visits' is the target"],
+        ),
+        (
+            ["visits", "poisson", "--exposure", "ages"],
+            ["--exposure 'ages' is not a column", "did you mean 'age'?"],
+        ),
+        (
+            ["visits", "poisson", "--exposure", "age", "--drop", "age"],
+            ["--exposure 'age' is also in --drop"],
+        ),
+        (
+            ["visits", "poisson", "--exposure", "age"],
+            [
+                "--exposure age must be positive",
+                "no number in data row 1 (14 such rows)",
+            ],
+        ),
+        (
+            ["visits", "poisson", "--exposure", "cost"],
+            ["--exposure cost must be positive", "is -0.5 in data row"],
+        ),
+        (
+            ["visits", "poisson", "--exposure", "town"],
+            ["--exposure town must be a column of numbers, and holds words"],
+        ),
+        (
+            ["visits", "gaussian", "--offset", "visits"],
+            ["--offset 'visits' is the target"],
+        ),
+        (
+            ["visits", "gaussian", "--offset", "seem"],
+            ["--offset 'seem' is not a column", "did you mean 'seen'?"],
+        ),
+        (
+            ["visits", "poisson", "--offset", "cost", "--exposure", "cost"],
+            ["--offset 'cost' is also in --exposure"],
+        ),
+        (
+            ["visits", "gaussian", "--offset", "town"],
+            ["--offset town must be a column of numbers, and holds words"],
+        ),
+        (
+            ["visits", "gaussian", "--offset", "age"],
+            [
+                "--offset age must be a number in every row, and is missing in data row 1 (14 such rows)"
+            ],
+        ),
+        (
+            ["visits", "gaussian", "--num-replicates", "0"],
+            ["--num-replicates", "0 is not in the range"],
+        ),
+        (
+            ["visits", "probit"],
+            ["--family", "'probit' is not one of gaussian, poisson"],
+        ),
+    ],
+    ids=lambda words: " ".join(words[:3]),
+)
+def test_what_a_family_cannot_do_is_refused_with_the_remedy(
+    table, tmp_path, words, parts
+):
+    target, name, *more = words
+    answer = langevax(
+        "fit",
+        table,
+        "--target",
+        target,
+        "--family",
+        name,
+        "--out",
+        tmp_path / "o",
+        *more,
+    )
+    assert answer.exit_code == 2, answer.stdout
+    message = " ".join(answer.stderr.split())
+    assert all(part in message for part in parts), message
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_budget_too_small_is_said_with_the_commands_remedy(counts, rates):
+    result = json.loads((counts[0] / "result.json").read_text(encoding="utf-8"))
+    certificate, optimum = result["certificate"], result["optimum"]
+    assert optimum.startswith(
+        "Not certified: the least value of the objective at a share of 0.1 of Bayes is "
+    )
+    assert "; pass a larger --effort to langevax certify" in optimum
+    assert "raise effort" not in optimum
+    assert optimum.endswith(
+        "of a law to 120 training rows plus its divergence from the prior."
+    )
+    assert (
+        certificate["trustworthy"],
+        certificate["lower_bound"],
+        certificate["effort"],
+    ) == (False, None, EFFORT)
+    assert (
+        0 < certificate["work"] < 1e8
+    )  # the law of the posterior is bounded whatever the effort
+    page = (counts[0] / "report.html").read_text(encoding="utf-8")
+    assert '<p class="doubt" role="note">Not certified: ' in page
+    assert "The certificate in numbers" in page
+    without = json.loads((rates[1] / "result.json").read_text(encoding="utf-8"))
+    assert without["certificate"] == {}
+    assert without["optimum"].startswith(
+        "Not certified: the distance from the best law of this share"
+    )
+    assert "What was checked?" in (rates[1] / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_a_saved_law_is_certified_on_the_rows_of_its_table(counts, table):
+    out, _ = counts
+    answer = langevax("certify", out, "--effort", "3e8", "--json")
+    assert answer.exit_code == 0, answer.stderr
+    certificate = json.loads(answer.stdout)
+    assert certificate["optimum"].startswith(
+        "Certified: the least value of the objective at a share of 0.1 of Bayes"
+    )
+    assert certificate["trustworthy"]
+    assert (
+        certificate["lower_bound"]
+        < certificate["upper_bound"]
+        < certificate["bayes_objective"]
+    )
+    low, high = certificate["score_bounds"]
+    assert low < certificate["law_score"] < high
+    assert "−" in certificate["optimum"]
+    model = load(out / "model.safetensors")
+    with pytest.raises(AttributeError, match="needs its training rows"):
+        model.certificate()
+    split = data.prepare(
+        FitOptions(
+            table, "visits", out, family="poisson", drop=["pain", "cost", "seen"]
+        )
+    ).split
+    rows = split.train_inputs, split.train_targets
+    law = model.attach_rows(*rows).law_
+    np.testing.assert_array_equal(law.positions["slopes"], model.particles_["slopes"])
+    assert law.log_likelihoods.mean() > -10
+    assert law.path.fit[law.path.chosen] == pytest.approx(
+        np.log(np.exp(law.log_likelihoods.astype(float)).mean(axis=0)).mean(), abs=1e-5
+    )
+    with pytest.raises(AttributeError, match=r"as_bayes\(\) returned, without a law"):
+        model.as_bayes().attach_rows(*rows)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (
+            ("--force",),
+            "--force forgets the search of a network, and a regression keeps none",
+        ),
+        (
+            ("--effort", "1e5", "--cpu-seconds", "2"),
+            "are two budgets; pass one of them.",
+        ),
+    ],
+)
+def test_what_certify_cannot_do_with_a_law_is_refused(counts, words, sentence):
+    answer = langevax("certify", counts[0], *words)
+    assert answer.exit_code == 2
+    assert sentence in " ".join(answer.stderr.split())
+
+
+def test_a_law_is_certified_on_the_rows_of_its_fit_alone(counts, table, tmp_path):
+    lines = table.read_text().splitlines()
+    (tmp_path / "changed.csv").write_text("\n".join([*lines[:5], *lines[6:]]) + "\n")
+    answer = langevax("certify", counts[0], tmp_path / "changed.csv")
+    assert answer.exit_code == 2
+    assert "does not hold the rows of this fit, or has changed since" in " ".join(
+        answer.stderr.split()
+    )
+
+
+def test_a_network_on_counts_points_to_the_family(tmp_path):
+    def advice(observed, outputs):
+        rows = SimpleNamespace(
+            outputs=np.asarray(outputs), rows=np.arange(len(outputs))
+        )
+        target = SimpleNamespace(values=np.asarray(observed), classes=())
+        prepared = SimpleNamespace(
+            target=target, split=SimpleNamespace(target="visits")
+        )
+        return NetworkKind(FitOptions(tmp_path, "visits", tmp_path)).advice(
+            prepared, rows, None
+        )
+
+    assert advice([0.0, 1.0, 3.0], [-0.5, 1.0, 2.0]) == (
+        "'visits' looks like a count, and 1 prediction of 3 is below 0: --family poisson fits a regression whose "
+        "predictions are not.",
+    )
+    assert advice([0.0, 1.0, 3.0], [0.5, 1.0, 2.0]) == (
+        "'visits' looks like a count: --family poisson fits a regression with rate ratios and the law of each count.",
+    )
+    assert (
+        advice([5.0, 6.0, 9.0], [5.5, 6.0, 8.0]) == ()
+    )  # such as years of school or marks
+    assert advice([0.0, 1.5, 3.0], [-0.5, 1.0, 2.0]) == ()
+    assert advice([-1.0, 1.0, 3.0], [-0.5, 1.0, 2.0]) == ()
+
+
+def test_classes_that_may_be_counts_name_the_family(tmp_path):
+    visits = [number % 4 for number in range(40)]
+    pl.DataFrame({"x": np.sin(np.arange(40)), "visits": visits}).write_csv(
+        tmp_path / "t.csv"
+    )
+    task = data.prepare(FitOptions(tmp_path / "t.csv", "visits", tmp_path / "o")).task
+    assert task.endswith(
+        "override with --task regression, or with --family poisson where they are counts"
+    )
+
+
+def test_rare_words_are_what_the_others_are_compared_with():
+    split = SimpleNamespace(quantities=())
+    inputs = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    assert family.reference_of(split, inputs, [0, 1]) == 0
+    assert family.reference_of(split, np.vstack([inputs, [[0.0, 0.0]]]), [0, 1]) is None
+
+
+def test_many_rows_are_warned_of_before_the_training(tmp_path):
+    kind = family.FamilyKind(FitOptions(tmp_path, "visits", tmp_path, family="poisson"))
+    many, few = (
+        SimpleNamespace(split=SimpleNamespace(train=range(number)))
+        for number in (10_001, 10_000)
+    )
+    assert kind.warnings(many)[0].startswith(
+        "10,001 training rows: a regression uses all of them at every move"
+    )
+    assert kind.warnings(few) == ()

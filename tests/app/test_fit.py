@@ -1,0 +1,523 @@
+"""`langevax fit`, from a table to a folder."""
+
+import html
+import json
+import os
+import re
+import signal
+
+import jax
+import numpy as np
+import polars as pl
+import pytest
+
+from langevax.app.fitting import run as fitting
+from langevax.app.folder import PARTS
+from langevax.app.report.numbers import with_error
+from langevax.locks import NAME, Lock
+from langevax.sklearn import training
+from tests.app.conftest import QUICK, langevax
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["price", "sold"])
+def test_fit_succeeds_and_fills_its_folder(fitted, target):
+    out, answer = fitted[target]
+    assert answer.exit_code == 0, answer.stderr
+    assert sorted(path.name for path in out.iterdir()) == sorted(PARTS)
+    assert answer.stderr == ""
+
+
+def test_fit_prints_what_it_read_inferred_and_measured(fitted):
+    out, answer = fitted["price"]
+    for words in (
+        "60 rows, 4 columns",
+        "1 of numbers, 1 of words, as 5 inputs; 7 missing values in 'size'",
+        "'id' is left out: it numbers the rows",
+        "'price': regression, its values are",
+        "override with --task classification",
+        "48 rows to train on, 12 held out",
+        "20 steps at temperature 0.05",
+        "mean-field network",
+        f"{out}/report.html",
+        "\nWorth        ",
+        "\nCertificate  The ",
+        "training objective, on 48 rows at temperature 0.05",
+    ):
+        assert words in answer.stdout
+    assert "\x1b" not in answer.stdout
+    assert (
+        "classification into 2 classes, its values are 2 words"
+        in fitted["sold"][1].stdout
+    )
+
+
+def test_result_contains_the_printed_numbers(fitted):
+    out, answer = fitted["price"]
+    result = json.loads((out / "result.json").read_text())
+    score = result["scores"][0]
+    main = score["measures"][0]
+    assert with_error(main["value"], main["error"]) in answer.stdout
+    assert result["score_name"] == "R2"
+    assert (result["rows_scored"], result["folds"]) == (12, 1)
+    page = (
+        (out / "report.html")
+        .read_text(encoding="utf-8")
+        .replace("\N{NO-BREAK SPACE}", " ")
+    )
+    page = re.sub(r'<span class="option">(.*?)</span>', r"\1", page)
+    for sentence in (*result["summary"], result["optimum"]):
+        assert sentence in answer.stdout
+        assert html.escape(sentence, quote=True) in page
+    ends = [
+        result["certificate"][end]
+        for end in ("lower_bound", "upper_bound", "prior_objective")
+    ]
+    assert ends == sorted(ends)
+    assert result["certificate"]["width"] >= 0
+    assert result["certificate"]["history"][-1][1:] == ends[:2]
+    assert result["command"].startswith("langevax fit ")
+    assert 0 < result["seconds_to_first_step"] < score["seconds"]
+    assert (
+        f" s, including {result['seconds_to_first_step']:.1f} s of compiling"
+        in answer.stdout
+    )
+
+
+def test_the_page_and_the_results_say_how_each_column_was_read(fitted):
+    out, _ = fitted["price"]
+    columns = {
+        c["name"]: c
+        for c in json.loads((out / "result.json").read_text(encoding="utf-8"))[
+            "columns"
+        ]
+    }
+    assert [
+        (c["role"], c["kind"], c["read"], c["missing"]) for c in columns.values()
+    ] == [
+        ("target", "numbers", 60, 0),
+        ("left out", "numbers", 60, 0),
+        ("input", "numbers", 53, 7),
+        ("input", "words", 60, 0),
+    ]
+    assert columns["colour"]["values"].startswith("3 words: ")
+    assert "it numbers the rows" in columns["id"]["remarks"][0]
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert all(f">{name}<" in page for name in columns)
+    assert len(page) < 500_000
+
+
+def test_holdout_contains_observations_and_predictions(fitted, tables):
+    out, _ = fitted["sold"]
+    held_out, table = pl.read_csv(out / "holdout.csv"), pl.read_csv(tables / "sold.csv")
+    assert held_out.columns == [
+        "row",
+        "id",
+        "observed",
+        "prediction",
+        "probability_no",
+        "probability_yes",
+    ]
+    assert (
+        held_out["id"].to_list()
+        == table["id"][(held_out["row"] - 1).to_list()].to_list()
+    )
+    assert (
+        held_out["observed"].to_list()
+        == table["sold"][(held_out["row"] - 1).to_list()].to_list()
+    )
+    assert (
+        held_out["probability_no"] + held_out["probability_yes"] - 1
+    ).abs().max() < 1e-6
+
+
+@pytest.mark.slow
+def test_json_prints_only_the_result_with_all_peers(tables, tmp_path):
+    words = [word for word in QUICK if word != "--no-peers"]
+    answer = langevax(
+        "fit",
+        tables / "price.csv",
+        "--target",
+        "price",
+        "--out",
+        tmp_path / "o",
+        "--json",
+        *words,
+    )
+    assert answer.exit_code == 0, answer.stderr
+    result = json.loads(answer.stdout)
+    stored = json.loads((tmp_path / "o" / "result.json").read_text())
+    assert set(stored["files"]) == {
+        "certificate.npz",
+        "holdout.csv",
+        "model.safetensors",
+        "report.html",
+        "schema.json",
+    }
+    assert result == {
+        name: value
+        for name, value in stored.items()
+        if name not in ("files", "written_by", "sha256")
+    }
+    names = [
+        "always the mean",
+        "linear",
+        "kernel machine",
+        "MLP",
+        "random forest",
+        "boosted trees",
+    ]
+    assert [score["name"] for score in result["scores"]][1:7] == names
+    assert (result["rows_scored"], result["folds"]) == (60, 5)
+    linear = result["scores"][2]["measures"][0]
+    assert linear["metric"] == "R2"
+    assert 0 < linear["difference_error"] < 1
+    assert "Linear" in result["summary"][2] or "linear" in result["summary"][2]
+
+
+def test_comparison_and_certificate_can_be_left_out(tables, tmp_path):
+    words = [
+        "fit",
+        tables / "price.csv",
+        "--target",
+        "price",
+        "--out",
+        tmp_path / "o",
+        *QUICK,
+        "--no-certificate",
+    ]
+    answer = langevax(*words)
+    assert answer.exit_code == 0, answer.stderr
+    assert "ertificate" not in answer.stdout
+    result = json.loads((tmp_path / "o" / "result.json").read_text())
+    assert (result["certificate"], len(result["scores"])) == ({}, 2)
+    assert result["optimum"].startswith("Not certified")
+    assert not (tmp_path / "o" / "certificate.npz").exists()
+
+
+@pytest.mark.slow
+def test_many_copies_of_rows_are_named(tables, tmp_path):
+    frame = pl.read_csv(tables / "price.csv").drop("id")
+    pl.concat([frame, frame]).write_csv(tmp_path / "twice.csv")
+    words = [
+        "fit",
+        tmp_path / "twice.csv",
+        "--target",
+        "price",
+        "--out",
+        tmp_path / "o",
+        *QUICK,
+        "--no-certificate",
+    ]
+    answer = langevax(*words)
+    assert answer.exit_code == 0, answer.stderr
+    assert "60 of 120 rows are copies of others." in " ".join(answer.stdout.split())
+
+
+@pytest.mark.slow
+def test_a_finished_model_is_replaced_only_by_force(fitted, tables):
+    out, _ = fitted["price"]
+    words = ["fit", tables / "price.csv", "--target", "price", "--out", out, *QUICK]
+    before = (out / "result.json").read_text()
+    answer = langevax(*words)
+    assert (answer.exit_code, (out / "result.json").read_text()) == (2, before)
+    assert "--force" in answer.stderr
+    assert langevax(*words, "--force").exit_code == 0
+
+
+@pytest.mark.slow
+def test_an_interrupted_fit_is_resumed(tables, tmp_path, monkeypatch):
+    words = [
+        "fit",
+        tables / "price.csv",
+        "--target",
+        "price",
+        "--out",
+        tmp_path / "o",
+        *QUICK,
+    ]
+
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fitting, "evaluate", interrupted)
+        answer = langevax(*words)
+    assert answer.exit_code == 130
+    assert answer.stderr.startswith(
+        "Interrupted. The training so far is saved; continue with"
+    )
+    assert "--resume" in answer.stderr
+    refused = langevax(*words)
+    assert (refused.exit_code, "--resume" in refused.stderr) == (2, True)
+    other = langevax(*words, "--resume", "--temperature", "0.1")
+    assert other.exit_code == 2
+    assert (
+        "--temperature was '0.05' in the interrupted run and is '0.1' now"
+        in other.stderr
+    )
+    content = (tables / "price.csv").read_text()
+    (tmp_path / "t.csv").write_text(content + content.splitlines()[-1] + "\n")
+    for changed, message in (
+        (
+            ["fit", tmp_path / "t.csv", *words[2:]],
+            "TABLE is not the table of the interrupted run, or has changed",
+        ),
+        (
+            [*words, "--target", "size"],
+            "--target was 'price' in the interrupted run and is 'size' now",
+        ),
+    ):
+        other = langevax(*changed, "--resume")
+        assert (other.exit_code, message in other.stderr) == (2, True)
+    assert langevax(*words, "--resume").exit_code == 0
+    assert not (tmp_path / "o" / "training").exists()
+
+
+def test_a_run_that_another_process_writes_is_left_alone(tables, tmp_path):
+    (tmp_path / "o").mkdir()
+    with Lock(tmp_path / "o" / NAME, "it"):
+        for option in ((), ("--resume",), ("--force",)):
+            answer = langevax(
+                "fit",
+                tables / "price.csv",
+                "--target",
+                "price",
+                "--out",
+                tmp_path / "o",
+                *QUICK,
+                *option,
+            )
+            assert answer.exit_code == 2
+            assert f"is being written by process {os.getpid()}" in answer.stderr
+        assert [path.name for path in (tmp_path / "o").iterdir()] == [NAME]
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_a_signal_ends_a_fit_as_an_interruption_does(
+    tables, tmp_path, monkeypatch, number, code
+):
+    words = [
+        "fit",
+        tables / "price.csv",
+        "--target",
+        "price",
+        "--out",
+        tmp_path / "o",
+        *QUICK,
+    ]
+    monkeypatch.setattr(
+        fitting, "train", lambda *arguments: signal.raise_signal(number)
+    )
+    outside = signal.signal(
+        number, signal.SIG_DFL
+    )  # nohup ignores SIGHUP, and langevax leaves it so
+    try:
+        answer = langevax(*words, "--resume")
+        after = signal.getsignal(number)
+    finally:
+        signal.signal(number, outside)
+    assert answer.exit_code == code
+    assert after == signal.SIG_DFL
+    assert (
+        "holds no interrupted run; the training starts from its beginning"
+        in " ".join(answer.stderr.split())
+    )
+    assert (
+        f"Terminated by {number.name}. The training so far is saved; continue with"
+        in answer.stderr
+    )
+
+
+def test_anyway_goes_with_resume(tables, tmp_path):
+    answer = langevax(
+        "fit",
+        tables / "price.csv",
+        "--target",
+        "price",
+        "--out",
+        tmp_path / "o",
+        "--anyway",
+    )
+    assert (
+        answer.exit_code,
+        "--anyway says how --resume continues" in answer.stderr,
+    ) == (2, True)
+
+
+def test_resuming_deletes_nothing_that_langevax_did_not_write(tables, tmp_path):
+    (tmp_path / "o" / "training").mkdir(parents=True)
+    (tmp_path / "o" / "training" / "thesis.txt").write_text("mine")
+    words = [
+        "fit",
+        tables / "price.csv",
+        "--target",
+        "price",
+        "--out",
+        tmp_path / "o",
+        *QUICK,
+    ]
+    for option in ((), ("--resume",), ("--force",)):
+        answer = langevax(*words, *option)
+        assert (answer.exit_code, answer.stdout) == (2, "")
+        assert (
+            "training' holds 'thesis.txt', which langevax did not write"
+            in answer.stderr
+        )
+    assert [path.name for path in tmp_path.rglob("*.*")] == ["thesis.txt"]
+
+
+def test_a_fit_is_the_same_from_the_same_seed(fitted, tables, tmp_path):
+    langevax(
+        "fit", tables / "sold.csv", "--target", "sold", "--out", tmp_path / "o", *QUICK
+    )
+    assert (tmp_path / "o" / "holdout.csv").read_bytes() == (
+        fitted["sold"][0] / "holdout.csv"
+    ).read_bytes()
+
+
+def test_a_run_that_diverges_fails_with_advice(tables, tmp_path, monkeypatch):
+    from langevax import DivergenceError, Langevin, simulate
+    from langevax.problems.problem import Function
+    from langevax.sklearn import MeanFieldRegressor
+
+    def diverge(self, X, y, groups):
+        result = simulate(
+            Langevin(0.1, 0.0),
+            Function(lambda x: x**2),
+            np.float32(1),
+            key=jax.random.key(0),
+            num_steps=1,
+        )
+        raise DivergenceError(7, None, 0.1, result)
+
+    monkeypatch.setattr(MeanFieldRegressor, "fit", diverge)
+    answer = langevax(
+        "fit",
+        tables / "price.csv",
+        "--target",
+        "price",
+        "--out",
+        tmp_path / "o",
+        *QUICK,
+    )
+    assert answer.exit_code == 1
+    assert answer.stderr.startswith("Failed: the training diverged at step 7")
+
+
+@pytest.mark.slow
+def test_a_fit_that_has_not_converged_is_reported_on_the_terminal_the_page_and_in_the_results(
+    tmp_path, monkeypatch
+):
+    """Two classes that overlap, and a step size ten times too large that is not halved."""
+    monkeypatch.setattr(training, "MOST_HALVINGS", 0)
+    inputs = np.random.default_rng(0).normal(size=(200, 7))
+    labels = np.random.default_rng(1).random(200) < 1 / (1 + np.exp(-inputs[:, 0]))
+    lines = [
+        ",".join(map(str, [*row, "yes" if label else "no"]))
+        for row, label in zip(inputs, labels, strict=True)
+    ]
+    (tmp_path / "t.csv").write_text(
+        "\n".join(["a,b,c,d,e,f,g,y", *lines]) + "\n", encoding="utf-8"
+    )
+    words = [
+        "--num-particles",
+        "100",
+        "--num-steps",
+        "200",
+        "--relative-step-size",
+        "20",
+        "--no-peers",
+    ]
+    answer = langevax(
+        "fit", tmp_path / "t.csv", "--target", "y", "--out", tmp_path / "o", *words
+    )
+    assert answer.exit_code == 0, answer.stderr
+    assert "The outputs alternate between two values" in " ".join(answer.stderr.split())
+    (caution,) = json.loads((tmp_path / "o/result.json").read_text(encoding="utf-8"))[
+        "cautions"
+    ]
+    assert "pass a smaller one" in caution
+    assert "The fit has not converged. " in (tmp_path / "o/report.html").read_text(
+        encoding="utf-8"
+    )
+
+
+@pytest.mark.slow
+def test_a_training_may_end_where_the_optimum_is_certified(tables, tmp_path):
+    words = [
+        "--num-particles",
+        "200",
+        "--num-steps",
+        "400",
+        "--temperature",
+        "0.2",
+        "--no-peers",
+        "--stop",
+        "certified",
+    ]
+    answer = langevax(
+        "fit",
+        tables / "price.csv",
+        "--target",
+        "price",
+        "--out",
+        tmp_path / "o",
+        *words,
+    )
+    assert (answer.exit_code, answer.stderr) == (0, "")
+    assert "until the outputs were near to the certified ones" in " ".join(
+        answer.stdout.split()
+    )
+    result = json.loads((tmp_path / "o" / "result.json").read_text())
+    assert result["settings"]["stop"] == "certified"
+    assert "--stop certified" in result["command"]
+
+
+@pytest.mark.slow
+def test_the_solver_is_part_of_the_command(tables, tmp_path):
+    words = (
+        "fit",
+        tables / "price.csv",
+        "--target",
+        "price",
+        "--out",
+        tmp_path,
+        *QUICK,
+        "--solver",
+        "psdca",
+    )
+    answer = langevax(*words)
+    assert answer.exit_code == 0, answer.stderr
+    assert (
+        "--solver psdca"
+        in json.loads((tmp_path / "result.json").read_text())["command"]
+    )
+
+
+def test_a_dry_run_prints_how_the_table_is_read_and_writes_nothing(
+    tables, tmp_path, fitted
+):
+    out = tmp_path / "new"
+    words = (
+        "fit",
+        str(tables / "price.csv"),
+        "--target",
+        "price",
+        "--out",
+        str(out),
+        "--dry-run",
+    )
+    answer = langevax(*words)
+    assert answer.exit_code == 0, answer.stderr
+    lines = fitted["price"][1].stdout.splitlines()
+    until = next(i for i, line in enumerate(lines) if line.startswith("Split")) + 1
+    assert answer.stdout.splitlines() == lines[:until]
+    assert not out.exists()
+    read = json.loads(langevax(*words, "--json").stdout)
+    full = json.loads((fitted["price"][0] / "result.json").read_text())
+    assert {name: full[name] for name in read} == read
+    assert {"columns", "notes", "read"} < read.keys()
+    assert "--dry-run only reads the table" in langevax(*words, "--resume").stderr

@@ -1,0 +1,303 @@
+"""A folder holds a complete model or none, and only files that langevax wrote are deleted."""
+
+import json
+import os
+
+import pytest
+
+from langevax.app.errors import BadInput, RunFailed
+from langevax.app.folder import MODEL, PARTS, REPORT, RESULT, Folder, file_digest
+from langevax.locks import NAME, Lock
+
+SETTINGS = {"temperature": "auto", "drop": ("a",)}
+
+
+def fill(folder, text, meanwhile=lambda: None):
+    with folder.filling() as place:
+        meanwhile()
+        for part in PARTS:
+            (place / part).write_text(json.dumps({"text": text}))
+
+
+def text_of(folder, part):
+    return json.loads((folder.path / part).read_text())["text"]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return Folder(tmp_path / "deep" / "out")
+
+
+def test_all_parts_appear_together_and_the_training_is_deleted(folder):
+    folder.begin(False, SETTINGS)
+    fill(folder, "new")
+    assert folder.finished
+    assert not folder.begun
+    assert sorted(path.name for path in folder.path.iterdir()) == sorted(PARTS)
+
+
+def test_a_model_is_replaced_as_a_whole(folder):
+    for text in ("old", "new"):
+        folder.begin(False, SETTINGS)
+        fill(folder, text)
+    assert text_of(folder, MODEL) == "new"
+    files = json.loads((folder.path / RESULT).read_text())["files"]
+    assert files == {
+        part: file_digest(folder.path / part) for part in PARTS if part != RESULT
+    }
+
+
+def test_settings_that_were_cut_off_do_not_stop_the_next_run(folder, monkeypatch):
+    half = folder.settings.with_name("settings.json.part")
+    folder.begin(False, SETTINGS)
+    whole = folder.settings.read_bytes()
+    for length in (0, 10, len(whole) - 1):  # as a kill leaves them
+        folder.settings.unlink()
+        half.write_bytes(whole[:length])
+        folder.begin(False, SETTINGS)
+        half.unlink(missing_ok=True)
+    folder.settings.unlink()
+    half.write_text("mine")
+    with pytest.raises(
+        BadInput, match="exists without readable settings, which langevax did not write"
+    ):
+        folder.begin(False, SETTINGS)
+    half.unlink()
+    monkeypatch.setattr(
+        os,
+        "fsync",
+        lambda number: (_ for _ in ()).throw(OSError(28, "No space left on device")),
+    )
+    with pytest.raises(BadInput, match="cannot be written"):
+        folder.begin(False, SETTINGS)
+    assert not half.exists()
+
+
+def test_the_result_has_a_hash_of_itself(folder):
+    folder.begin(False, SETTINGS)
+    fill(folder, "new")
+    assert folder.damaged_parts() == []
+    content = (folder.path / RESULT).read_text()
+    (folder.path / RESULT).write_text(content.replace("new", "now"))
+    assert folder.damaged_parts() == [RESULT]
+    (folder.path / RESULT).write_text(content)
+    (folder.path / REPORT).unlink()
+    assert folder.damaged_parts() == [REPORT]
+
+
+def test_an_error_while_writing_leaves_the_old_model(folder):
+    folder.begin(False, SETTINGS)
+    fill(folder, "old")
+    with pytest.raises(FileNotFoundError), folder.filling() as place:
+        (place / "no such folder" / RESULT).write_text("new")
+    assert text_of(folder, RESULT) == "old"
+    assert not folder.new.exists()
+
+
+@pytest.mark.parametrize(
+    ("finished", "begun", "resume", "force", "message"),
+    [
+        (True, False, False, False, "holds a finished model; pass --force"),
+        (True, False, True, False, "nothing to resume"),
+        (False, True, False, False, "interrupted run; pass --resume"),
+        (True, True, False, False, "interrupted run; pass --resume"),
+        (False, False, True, True, "pass one of them"),
+        (True, False, False, True, None),
+        (False, True, True, False, None),
+        (False, True, False, True, None),
+        (False, False, True, False, None),
+    ],
+)
+def test_nothing_is_replaced_without_force(
+    folder, finished, begun, resume, force, message
+):
+    folder.begin(False, SETTINGS)
+    if finished:
+        fill(folder, "old")
+    if begun:
+        folder.begin(False, SETTINGS)
+    else:
+        folder.forget_training()
+    if message is None:
+        folder.check(resume, force)
+        return
+    with pytest.raises(BadInput, match=message):
+        folder.check(resume, force)
+
+
+def test_an_impossible_folder_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadInput, match="is a file"):
+        Folder(tmp_path / "file").check(resume=False, force=False)
+    with pytest.raises(BadInput, match="cannot be written"):
+        Folder(tmp_path / "file" / "out").begin(False, SETTINGS)
+
+
+def test_a_run_is_resumed_only_with_the_same_settings(folder):
+    folder.begin(False, SETTINGS)
+    folder.begin(True, SETTINGS)
+    with pytest.raises(
+        BadInput,
+        match=r"--temperature was 'auto' in the interrupted run and is '0.1' now",
+    ):
+        folder.begin(True, {**SETTINGS, "temperature": "0.1"})
+    folder.begin(False, {**SETTINGS, "temperature": "0.1"})
+    folder.begin(True, {**SETTINGS, "temperature": "0.1"})
+
+
+def foreign_training(folder):
+    folder.training.mkdir(parents=True)
+    (folder.training / "thesis.txt").write_text("mine")
+
+
+def foreign_settings(folder):
+    folder.training.mkdir(parents=True)
+    folder.settings.write_text('{"options": {}}')
+
+
+def cut_settings(folder):
+    folder.begin(False, SETTINGS)
+    content = folder.settings.read_text()
+    folder.settings.write_text(content[: len(content) // 2])
+
+
+def foreign_report(folder):
+    folder.path.mkdir(parents=True)
+    (folder.path / REPORT).write_text("mine")
+
+
+def edited_report(folder):
+    folder.begin(False, SETTINGS)
+    fill(folder, "old")
+    (folder.path / REPORT).write_text("mine")
+
+
+def foreign_checkpoint(folder):
+    folder.begin(False, SETTINGS)
+    folder.checkpoints.mkdir()
+    (folder.checkpoints / "weights.pt").write_text("mine")
+
+
+def foreign_new_file(folder):
+    folder.new.mkdir(parents=True)
+    (folder.new / "draft.md").write_text("mine")
+
+
+def linked_training(folder):
+    elsewhere = folder.path.parent / "elsewhere"
+    elsewhere.mkdir(parents=True)
+    (elsewhere / "thesis.txt").write_text("mine")
+    folder.path.mkdir()
+    folder.training.symlink_to(elsewhere)
+
+
+@pytest.mark.parametrize("resume", [True, False])
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (foreign_training, "training' holds 'thesis.txt'"),
+        (foreign_settings, "training' exists"),
+        (cut_settings, "training' exists"),
+        (foreign_checkpoint, "training' holds 'checkpoints/weights.pt'"),
+        (foreign_new_file, "training' holds 'new/draft.md'"),
+        (foreign_report, "out' holds 'report.html'"),
+        (edited_report, "out' holds 'report.html'"),
+        (linked_training, "training' holds 'training'"),
+    ],
+)
+def test_files_that_langevax_did_not_write_are_refused_and_stay(
+    folder, make, name, resume
+):
+    make(folder)
+    before = sorted(folder.path.rglob("*"))
+    for run in (
+        lambda: folder.check(resume, not resume),
+        lambda: folder.begin(False, SETTINGS),
+    ):
+        with pytest.raises(
+            BadInput,
+            match=f"{name}.* which langevax did not write .* name another --out",
+        ):
+            run()
+    assert sorted(folder.path.rglob("*")) == before
+
+
+def test_a_report_that_came_during_the_run_stays(folder):
+    folder.begin(False, SETTINGS)
+    (folder.path / REPORT).write_text("mine")
+    with pytest.raises(
+        BadInput, match=r"holds 'report\.html', which langevax did not write"
+    ):
+        fill(folder, "new")
+    (folder.path / REPORT).unlink()
+    with pytest.raises(
+        RunFailed, match=r"holds 'report\.html', which langevax did not write"
+    ):
+        fill(folder, "new", lambda: (folder.path / REPORT).write_text("mine"))
+    assert (folder.path / REPORT).read_text() == "mine"
+
+
+@pytest.mark.parametrize("moment", range(len(PARTS)))
+def test_a_run_killed_between_two_renames_is_resumed(folder, moment, monkeypatch):
+    folder.begin(False, SETTINGS)
+    fill(folder, "old")
+    folder.begin(False, SETTINGS)
+    replace, moved = os.replace, []
+
+    def killed(source, target):
+        if folder.path == target.parent:
+            moved.append(target)
+            if len(moved) > moment:
+                raise SystemExit
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", killed)
+        with pytest.raises(SystemExit):
+            fill(folder, "killed")
+    assert folder.begun
+    folder.check(True, False)
+    folder.begin(True, SETTINGS)
+    fill(folder, "new")
+    assert {text_of(folder, part) for part in PARTS} == {"new"}
+    assert not folder.begun
+
+
+def test_a_folder_has_one_writer(folder):
+    with folder.writing(False, False, SETTINGS):
+        for run in (
+            lambda: folder.check(True, False),
+            lambda: folder.writing(False, True, SETTINGS).__enter__(),
+        ):
+            with pytest.raises(
+                BadInput,
+                match=r"--out \S*out' is being written by process \d+ on \S+ since",
+            ):
+                run()
+        assert folder.begun
+    with Lock(folder.path / NAME, "it"):
+        assert folder.begun
+
+
+def test_a_training_folder_that_was_just_made_counts_as_langevaxs(folder):
+    folder.training.mkdir(parents=True)
+    folder.check(False, False)
+    folder.begin(False, SETTINGS)
+    assert folder.begun
+
+
+def test_an_unfinished_checkpoint_counts_as_written_by_langevax(folder):
+    folder.begin(False, SETTINGS)
+    for name in (
+        "trace/000000000001-000000000030.nc.part",
+        "state/30.orbax-checkpoint-tmp-1/default/d/0a",
+        "run.json",
+        NAME,
+        f"shorter-1/{NAME}",
+        "shorter-1/shorter-2/run.json",
+    ):
+        (folder.checkpoints / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder.checkpoints / name).write_text("")
+    folder.check(True, False)
+    folder.forget_training()
+    assert not folder.training.exists()
