@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0
 
-.PHONY: demo pictures gallery tutorials environments release test test-all test-long mutants torture browser lint docs types check counts costs atlas bench clean
+.PHONY: demo pictures gallery tutorials environments release test test-all test-long mutants torture browser lint docs types check census costs atlas bench clean
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "langevax needs Python >= 3.11; $(PYTHON) is older. Name another: make PYTHON=python3.13 ..."; exit 1; }
@@ -106,8 +106,8 @@ check: test lint types
 costs: $(VENV)/.dev  ## packages and MB of each extra; with SUITES=1 also the minutes of both suites from a cold cache
 	$(BIN)/python -m tools.costs $(if $(SUITES),--suites)
 
-counts: $(VENV)/.gate  ## lines, tokens, files, public names
-	$(BIN)/python -m tools.counts
+census: $(VENV)/.gate  ## tokens, constants, functions and public names of each package, beside its budget
+	$(BIN)/python -m tools.census
 
 $(VENV)/.bench: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet --group bench

@@ -16,8 +16,16 @@ from pathlib import Path
 import pytest
 
 import langevax
-from tools.architecture import ARROWS, BOXES, FOUNDATIONS, PICTURE, svg
-from tools.counts import HAND_FORMATTED, SHORT, public_names
+from tools.architecture import ARROWS, BOXES, FOUNDATIONS, PICTURE, circles, svg
+from tools.census import (
+    HAND_FORMATTED,
+    MEASURES,
+    SHORT,
+    budget,
+    census,
+    public_names,
+    together,
+)
 from tools.packages import (
     DESIGN,
     FIRST_ABOVE_THEORY,
@@ -187,6 +195,23 @@ def test_a_file_holds_an_idea_of_its_own():
         if count < SHORT and not name.endswith("__init__.py")
     }
     assert short == SHORT_FOR_A_REASON.keys()
+
+
+def test_no_files_import_each_other():
+    assert circles() == []
+
+
+@pytest.mark.slow
+def test_packages_keep_their_budgets():
+    """A budget that is too small is a question to the issue, not a number to raise."""
+    counts = census()
+    tokens, limits = budget()
+    above = {name: one.tokens for name, one in counts.items()}
+    assert {name for name, value in above.items() if value > tokens[name]} == set()
+    assert counts.keys() == tokens.keys()
+    total = together(counts.values())
+    values = {name: measure(total) for name, measure in MEASURES.items()}
+    assert {name for name, value in values.items() if value > limits[name]} == set()
 
 
 @pytest.mark.slow

@@ -4,11 +4,16 @@ A solid arrow A -> B: A imports B. Arrows that follow from two others are left o
 every box but Theory may import. `tests/test_architecture.py` compares boxes and arrows with the imports of the code.
 """
 
+import ast
+from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 from xml.sax.saxutils import escape
 
+import networkx
+
 from langevax.figures.theme import DARK, FONTS, IN_THE_DARK, LIGHT, METHODS, OKABE_ITO
-from tools.packages import ROOT
+from tools.packages import ROOT, SOURCE
 
 PICTURE = ROOT / "docs" / "images" / "architecture.svg"
 
@@ -191,6 +196,35 @@ FORMULA = "one step: position ← a · position − b · gradient + c · √temp
 LEGEND = ("A → B: A imports B.", "Left out: what follows", "from other arrows.")
 
 GREEN, BLUE = METHODS["MFLD"][0], OKABE_ITO[0]
+
+
+def files() -> dict[str, Path]:
+    """Return the files of the library by the names that imports give them."""
+    named = {}
+    for path in sorted(SOURCE.rglob("*.py")):
+        parts = path.relative_to(SOURCE.parent).with_suffix("").parts
+        named[".".join(part for part in parts if part != "__init__")] = path
+    return named
+
+
+def circles() -> list[set[str]]:
+    """Return the sets of files that import each other, also through imports inside functions, the largest first."""
+    named = files()
+    arrows = networkx.DiGraph()
+    for name, path in named.items():
+        imported = set(_imported(ast.parse(path.read_text(encoding="utf-8")), named))
+        arrows.add_edges_from((name, other) for other in imported - {name})
+    found = list(networkx.strongly_connected_components(arrows))
+    return sorted((group for group in found if len(group) > 1), key=len, reverse=True)
+
+
+def _imported(tree: ast.AST, named: dict[str, Path]) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            paths = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from (path if path in named else f"{node.module}" for path in paths)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
 
 
 def colours(dark: bool) -> str:
