@@ -7,6 +7,7 @@ that it knows at finitely many places; the odds are what independent searches su
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from enum import IntEnum
 from typing import TYPE_CHECKING, Literal
 
 import jax
@@ -20,6 +21,7 @@ from langevax import checks
 from langevax._typing import PyTree
 from langevax.optimize import arguments
 from langevax.optimize.arguments import (
+    WHOLE_SUM_ROWS,
     BoundsLike,
     Box,
     Callback,
@@ -27,10 +29,8 @@ from langevax.optimize.arguments import (
     to_position,
 )
 from langevax.optimize.basins import Tally, group_ends
-from langevax.optimize.constraints import Constraints, ConstraintsLike, as_constraints
 from langevax.optimize.local_search import Frame, gradient_at
 from langevax.optimize.minima import Basin
-from langevax.optimize.multipliers import Constrained, Penalties, Rounds
 from langevax.optimize.newton import Polished
 from langevax.optimize.portfolio import GRADIENT_COST, Portfolio
 from langevax.optimize.search import draw_with
@@ -42,20 +42,15 @@ from langevax.run.progress import ProgressOption, report_to
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
 
-EVALUATIONS = 10_000  # for each coordinate, by default
-FEW_ROWS = 1024
-"""Rows up to which a sum is searched as a whole; of more, so many are drawn for everything but the last descents."""
-FAR = 1e6  # in units of the start, where a function without bounds is taken to fall for ever
-MAX_BASINS = 100  # in a result
-NUM_DRAWN = 64  # starts of a function x0, from which the units are estimated
-PROMISE_MET, BUDGET_SPENT, NOT_REACHED, UNBOUNDED, INFEASIBLE, STOPPED = (
-    0,
-    1,
-    2,
-    3,
-    4,
-    99,
-)
+
+class Status(IntEnum):
+    """How a search ended."""
+
+    PROMISE_MET = 0
+    BUDGET_SPENT = 1
+    NOT_REACHED = 2
+    UNBOUNDED = 3
+    STOPPED = 99
 
 
 def minimize(
@@ -64,7 +59,6 @@ def minimize(
     *,
     key: Key[Array, ""],
     bounds: BoundsLike = None,
-    constraints: ConstraintsLike = (),
     max_evaluations: int | Literal["auto"] = "auto",
     max_odds: float = 0.1,
     spread: ArrayLike | Literal["auto"] = "auto",
@@ -84,11 +78,6 @@ def minimize(
         key: a typed key, `jax.random.key(0)`. The same key gives the same result.
         bounds: `scipy.optimize.Bounds`, or a (lower, upper) for each number of x0, leaf after leaf; None or infinite
             where there is none. Pass them where you can: searches start all over the box.
-        constraints: as in SciPy, one or a list of `NonlinearConstraint(c, lb, ub)`, `LinearConstraint(A, lb, ub)` and
-            {"type": "ineq", "fun": g} for g(x) >= 0, or "eq" for g(x) = 0. c and g get the position and are
-            differentiated by JAX (their jac and hess are not used); an evaluation of `fun` and of all of them is one.
-            They are kept by penalties with multipliers, so that places outside are visited; fun may be NaN there. Not
-            with a `Problem` of rows.
         max_evaluations: budget in values of `fun`; a gradient counts as 4 of them, without `use_gradients` as d + 1.
             "auto" is 10,000 for each coordinate, and less for a sum over many rows.
         max_odds: the promise. The search ends, with `success`, when the expected number of unseen better basins is
@@ -107,10 +96,7 @@ def minimize(
         - x, fun, jac: the best minimum, its value and gradient.
         - success: the promise was met: the odds are at most `max_odds`, and x is a minimum to rounding. It does not
           say that x is the global one.
-          With constraints it also says that `maxcv` is small, and that no end of a search with a lower penalised value
-          is left.
-        - status: 0; 1 the budget was spent before; 2 x is not a minimum; 3 fun falls without end; 4 no place that
-          satisfies the constraints was met; 99 stopped.
+        - status: 0; 1 the budget was spent before; 2 x is not a minimum; 3 fun falls without end; 99 stopped.
         - message: the odds, what they rest on, and what to do.
         - odds: the expected number of unseen better basins, from how often independent searches, or runs of hopping
           and evolution, ended at the best value (Boender and Rinnooy Kan). Basins of one value count as one where
@@ -118,13 +104,10 @@ def minimize(
         - nit: local searches. nfev, njev: values and gradients, of a finite sum those of single rows.
         - basins: list of `Basin(fun, share, x)`, the distinct minima of the independent local searches and the best,
           best first, at most 100 of them, with their share of those searches.
-          With constraints those alone that satisfy them, after the multipliers, with `fun` itself.
-        - history: dict of arrays over batches of searches: nfev, njev, fun (best so far; with constraints it includes
-          penalties, here and in callbacks).
-        - maxcv: with constraints, the largest violation at x, in the units of c.
+        - history: dict of arrays over batches of searches: nfev, njev, fun (best so far).
 
     Raises:
-        TypeError, ValueError: an invalid argument, fun or a constraint that is not finite at x0, constant fun.
+        TypeError, ValueError: an invalid argument, fun that is not finite at x0, constant fun.
 
     Example:
         >>> import jax, jax.numpy as jnp, langevax
@@ -153,122 +136,98 @@ def minimize(
         nullcontext() if use_gradients else jax.enable_x64(),
         report_to(progress) as report,
     ):
-        return _minimize(
-            fun,
-            x0,
-            key,
-            bounds,
-            constraints,
-            max_evaluations,
-            max_odds,
-            spread,
-            use_gradients,
-            stops,
-            report,
+        start_key, draw_key = random.split(key)
+        like, places = _places(x0, start_key, use_gradients)
+        box = arguments.as_box(bounds, like)
+        arguments.check_inside(places, box)
+        frame = _frame(places, box, spread)
+        problem = _problem(fun, like, frame, use_gradients)
+        rng = np.random.default_rng(np.asarray(random.key_data(draw_key)).tolist())
+        d = places.shape[-1]
+        budget: float = (
+            _default_budget(problem, d)
+            if isinstance(max_evaluations, str)
+            else max_evaluations
         )
 
+        def stop(searched: Portfolio) -> bool:
+            report(
+                f"minimize: lowest {searched.best_fun:.6g}",
+                min(1.0, searched.spent / searched.budget),
+            )
+            return stops is not None and stops(_intermediate_result(searched, like))
 
-def _minimize(
-    fun: Objective,
+        portfolio = Portfolio(
+            problem,
+            _coarse(problem, fun, like, rng),
+            frame,
+            rng,
+            budget,
+            float(max_odds),
+            GRADIENT_COST if use_gradients else d + 1,
+            not isinstance(spread, str),
+            _draws(x0, frame) if callable(x0) else None,
+            stop,
+        )
+        first = np.atleast_2d(places)[0].astype(np.float64)
+        start = (first - np.asarray(frame.center)) / np.asarray(frame.scale)
+        _check_start(portfolio, problem, frame, start)
+        portfolio.run(np.clip(start, frame.lower, frame.upper))
+        return _result(portfolio, portfolio.polish(), like)
+
+
+def _places(
     x0: PyTree[ArrayLike] | Callable[[Key[Array, ""]], PyTree],
     key: Key[Array, ""],
-    bounds: BoundsLike,
-    constraints: ConstraintsLike,
-    max_evaluations: int | Literal["auto"],
-    max_odds: float,
-    spread: ArrayLike | Literal["auto"],
     use_gradients: bool,
-    stops: "Callable[[OptimizeResult], bool] | None",
-    report: Callable[[str, float], None],
-) -> "OptimizeResult":
-    start_key, draw_key = random.split(key)
+    num_drawn: int = 64,
+) -> tuple[PyTree[Array], Float[np.ndarray, "*places d"]]:
+    """Return a position that has the structure of all, and x0 as a vector, or `num_drawn` starts that it draws.
+
+    The units of the search follow from these.
+    """
     drawn = callable(x0)
-    positions = (
-        draw_with(x0, start_key, NUM_DRAWN) if drawn else arguments.as_position(x0)
-    )
+    positions = draw_with(x0, key, num_drawn) if drawn else arguments.as_position(x0)
     if not use_gradients:
         positions = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), positions)
-    like = jax.tree.map(lambda leaf: leaf[0], positions) if drawn else positions
+    if not drawn:
+        return positions, np.asarray(ravel_pytree(positions)[0])
+    like = jax.tree.map(lambda leaf: leaf[0], positions)
     arguments.as_position(like)
-    problem = arguments.on_vectors(
-        arguments.as_problem(fun) if use_gradients else as_values(fun, like), like
-    )
-    box = arguments.as_box(bounds, like)
-    places = np.asarray(
-        jax.vmap(lambda x: ravel_pytree(x)[0])(positions)
-        if drawn
-        else ravel_pytree(like)[0]
-    )
-    arguments.check_inside(places, box)
-    frame = _frame(places, box, spread)
-    if use_gradients:
-        arguments.check_scalar(problem, frame.center)
-    limits = as_constraints(constraints, like, use_gradients)
-    penalties = (
-        None if limits is None else _penalties(problem, limits, frame, use_gradients)
-    )
-    if penalties is not None:
-        ones = jnp.ones_like(penalties.constraints.sides)
-        problem = penalties.at(ones, 0 * ones)
-    elif not use_gradients:
-        problem = FiniteDifferences(problem, frame.scale, frame.x_upper)
+    return like, np.asarray(jax.vmap(lambda x: ravel_pytree(x)[0])(positions))
+
+
+def _problem(
+    fun: Objective, like: PyTree[Array], frame: Frame, use_gradients: bool
+) -> Problem:
+    """Return the problem on vectors, with finite differences where `fun` is not differentiated."""
+    if not use_gradients:
+        values = arguments.on_vectors(as_values(fun, like), like)
+        return FiniteDifferences(values, frame.scale, frame.x_upper)
+    problem = arguments.on_vectors(arguments.as_problem(fun), like)
+    arguments.check_scalar(problem, frame.center)
+    return problem
+
+
+def _default_budget(
+    problem: Problem, dimension: int, evaluations: int = 10_000
+) -> float:
+    """Return so many evaluations for each coordinate, and less of a long sum."""
+    return evaluations * dimension / max(1, int(problem.size) / WHOLE_SUM_ROWS)
+
+
+def _draws(
+    x0: Callable[[Key[Array, ""]], PyTree], frame: Frame
+) -> Callable[[int, np.random.Generator], Float[np.ndarray, "places d"]]:
+    """Return a function that draws starts, in units of the frame."""
 
     def starts(number: int, rng: np.random.Generator) -> Float[np.ndarray, "places d"]:
         seeds = random.split(random.key(int(rng.integers(2**31))), number)
-        vectors = jax.vmap(lambda seed: ravel_pytree(x0(seed))[0])(seeds)  # pyright: ignore[reportCallIssue]
-        return (
-            np.asarray(vectors, np.float64) - np.asarray(frame.center)
-        ) / np.asarray(frame.scale)
+        vectors = jax.vmap(lambda seed: ravel_pytree(x0(seed))[0])(seeds)
+        away = np.asarray(vectors, np.float64) - np.asarray(frame.center)
+        return away / np.asarray(frame.scale)
 
-    def stop(searched: Portfolio) -> bool:
-        report(
-            f"minimize: lowest {searched.best_fun:.6g}",
-            min(1.0, searched.spent / searched.budget),
-        )
-        return stops is not None and stops(_intermediate_result(searched, like))
-
-    size, d = int(problem.size), places.shape[-1]
-    budget = (
-        max_evaluations
-        if not isinstance(max_evaluations, str)
-        else EVALUATIONS * d / max(1, size / FEW_ROWS)
-    )
-    rng = np.random.default_rng(np.asarray(random.key_data(draw_key)).tolist())
-    portfolio = Portfolio(
-        problem,
-        problem if penalties is not None else _coarse(problem, fun, like, rng),
-        frame,
-        rng,
-        budget,
-        float(max_odds),
-        GRADIENT_COST if use_gradients else d + 1,
-        not isinstance(spread, str),
-        starts if drawn else None,
-        stop,
-    )
-    start = (
-        np.atleast_2d(places)[0] - np.asarray(frame.center, np.float64)
-    ) / np.asarray(frame.scale, np.float64)
-    _check_start(portfolio, problem, frame, start)
-    rounds = None if penalties is None else Rounds(portfolio, penalties)
-    portfolio.run(np.clip(start, frame.lower, frame.upper))
-    if rounds is None or _falls(portfolio):
-        return _result(portfolio, portfolio.polish(), like)
-    constrained = rounds.run()
-    return _constrained(
-        _result(portfolio, constrained.end, like), portfolio, constrained, like
-    )
-
-
-def _penalties(
-    problem: Problem, constraints: Constraints, frame: Frame, use_gradients: bool
-) -> Penalties:
-    if int(problem.size) != 1:
-        raise ValueError(
-            f"constraints are taken with a function, but fun is a problem of {int(problem.size)} rows; pass "
-            "fun=problem.potential, which takes all rows for each value."
-        )
-    return Penalties(problem, constraints, frame, use_gradients)
+    return starts
 
 
 def _frame(
@@ -308,16 +267,16 @@ def _frame(
 def _coarse(
     problem: Problem, fun: Objective, like: PyTree[Array], rng: np.random.Generator
 ) -> Problem:
-    """Return the sum over FEW_ROWS rows drawn from a long one, and any other problem itself."""
+    """Return the sum over WHOLE_SUM_ROWS rows drawn from a long one, and any other problem itself."""
     if (
         not isinstance(fun, FiniteSum)
         or type(fun) is not FiniteSum
-        or fun.max_size <= FEW_ROWS
+        or fun.max_size <= WHOLE_SUM_ROWS
     ):
         return problem
     if fun.weights is not None or fun.count is not None:
         return problem
-    rows = np.sort(rng.choice(fun.max_size, FEW_ROWS, replace=False))
+    rows = np.sort(rng.choice(fun.max_size, WHOLE_SUM_ROWS, replace=False))
     return arguments.on_vectors(
         fun.over(jax.tree.map(lambda leaf: leaf[rows], fun.data)), like
     )
@@ -350,7 +309,7 @@ def _intermediate_result(portfolio: Portfolio, like: PyTree[Array]) -> "Optimize
     )
 
 
-def _basins(portfolio: Portfolio, like: PyTree[Array]) -> list[Basin]:
+def _basins(portfolio: Portfolio, like: PyTree[Array], most: int = 100) -> list[Basin]:
     ends, best = portfolio.multistart_ends, portfolio.best_y[None]
     ys, fun = (
         np.concatenate([ends.y.reshape(-1, best.shape[1]), best]),
@@ -362,15 +321,15 @@ def _basins(portfolio: Portfolio, like: PyTree[Array]) -> list[Basin]:
     shares = np.bincount(labels[:-1], minlength=len(best_ends)) / max(1, len(ends.fun))
     return [
         Basin(float(fun[i]), float(share), to_position(portfolio.x(ys[i]), like))
-        for i, share in list(zip(best_ends, shares, strict=True))[:MAX_BASINS]
+        for i, share in list(zip(best_ends, shares, strict=True))[:most]
     ]
 
 
-def _falls(portfolio: Portfolio) -> bool:
-    """Return whether the lowest place is infinitely low, or far away along a coordinate without bounds."""
+def _falls(portfolio: Portfolio, far: float = 1e6) -> bool:
+    """Return whether the lowest place is infinitely low, or `far` units away along a coordinate without bounds."""
     free = ~np.isfinite(portfolio.upper - portfolio.lower)
     return not np.isfinite(portfolio.best_fun) or bool(
-        np.any(np.abs(portfolio.best_y[free]) > FAR)
+        np.any(np.abs(portfolio.best_y[free]) > far)
     )
 
 
@@ -382,13 +341,15 @@ def _result(
     odds, dtype = portfolio.odds, portfolio.frame.scale.dtype
     falls = _falls(portfolio)
     if falls:
-        status = UNBOUNDED
+        status = Status.UNBOUNDED
     elif portfolio.stopped:
-        status = STOPPED
+        status = Status.STOPPED
     elif not end.reached:
-        status = NOT_REACHED
+        status = Status.NOT_REACHED
     else:
-        status = PROMISE_MET if odds <= portfolio.max_odds else BUDGET_SPENT
+        status = (
+            Status.PROMISE_MET if odds <= portfolio.max_odds else Status.BUDGET_SPENT
+        )
     history = np.array([record[:2] for record in portfolio.history], int).reshape(-1, 2)
     return OptimizeResult(
         x=to_position(portfolio.x(portfolio.best_y), like),
@@ -400,7 +361,7 @@ def _result(
             like,
         ),
         success=end.reached and odds <= portfolio.max_odds and not falls,
-        status=status,
+        status=int(status),
         message=_message(portfolio, end, status, odds, like),
         odds=odds,
         nit=portfolio.searches,
@@ -415,68 +376,15 @@ def _result(
     )
 
 
-def _constrained(
-    result: "OptimizeResult",
-    portfolio: Portfolio,
-    outcome: Constrained,
-    like: PyTree[Array],
-) -> "OptimizeResult":
-    """Return the result with the place that satisfies the constraints, its value, and what can be said of it."""
-    best, dtype = outcome.best, portfolio.frame.scale.dtype
-    x = portfolio.x(best.y)
-    message = f"Constraints are kept by penalties with multipliers: the largest violation is {best.violation:.2g}"
-    message += (
-        f" (of {best.name}), which lowers fun by about {best.bought:.1g}. "
-        if best.violation > 0
-        else ". "
-    )
-    if not best.feasible:
-        where = np.array2string(np.asarray(x), precision=3, threshold=6)
-        message = (
-            "no place that satisfies the constraints was met; the smallest violation met is "
-            f"{best.violation:.3g} (of {best.name}) at x = {where}. They may contradict each other; if not, start "
-            "inside of them, pass bounds, or raise max_evaluations."
-        )
-        result.status = result.status if result.status == STOPPED else INFEASIBLE
-        result.message = (
-            f"{result.message} And {message}" if result.status == STOPPED else message
-        )
-    else:
-        if outcome.left:
-            message += f"{outcome.left} ends of searches that may be better were not refined; raise max_evaluations. "
-            result.status = (
-                BUDGET_SPENT if result.status == PROMISE_MET else result.status
-            )
-        message += f"{result.message} Basins are counted on fun with its penalties, before multipliers."
-        if result.status == BUDGET_SPENT:
-            message += " The rest of max_evaluations is reserved for the multipliers."
-        if result.status == NOT_REACHED:
-            message += " The gradient is that of fun with penalties and multipliers."
-        result.message = message
-    result.update(
-        x=to_position(x, like),
-        fun=best.fun,
-        jac=to_position(
-            (outcome.gradient / np.asarray(portfolio.frame.scale, np.float64)).astype(
-                dtype
-            ),
-            like,
-        ),
-        success=bool(result.success and best.feasible and not outcome.left),
-        maxcv=best.violation,
-        basins=[
-            Basin(end.fun, end.share, to_position(portfolio.x(end.y), like))
-            for end in outcome.basins[:MAX_BASINS]
-        ],
-    )
-    return result
-
-
 def _message(
-    portfolio: Portfolio, end: Polished, status: int, odds: float, like: PyTree[Array]
+    portfolio: Portfolio,
+    end: Polished,
+    status: Status,
+    odds: float,
+    like: PyTree[Array],
 ) -> str:
     """Return why the search ended, the odds, what they rest on, and what to do."""
-    if status == UNBOUNDED:
+    if status == Status.UNBOUNDED:
         where = np.array2string(
             np.asarray(portfolio.x(portfolio.best_y)), precision=3, threshold=6
         )
@@ -492,14 +400,14 @@ def _message(
     )
     expected = f"{odds:.2g}" if np.isfinite(odds) else "unknown"
     promise = f"the expected number of unseen better basins is {expected} (at most {portfolio.max_odds:g} was asked)"
-    if status == NOT_REACHED:
+    if status == Status.NOT_REACHED:
         return (
             f"x is not a minimum to rounding: the gradient there has norm {np.linalg.norm(end.gradient):.3g} in units "
             f"of the box. fun may have a kink there, or be too flat for its dtype; try float64. {evidence}"
         )
-    if status == STOPPED:
+    if status == Status.STOPPED:
         return f"Stopped by the callback after {portfolio.searches} local searches: {promise}. {evidence}"
-    if status == BUDGET_SPENT:
+    if status == Status.BUDGET_SPENT:
         return (
             f"Spent the {portfolio.budget:,.0f} evaluations before a better basin became unlikely: {promise}. "
             f"{evidence} Raise max_evaluations to be surer."
