@@ -48,6 +48,7 @@ TABLES = {
     "calibration": "calibration:main",
     "three_models": "three_models:main",
     "minimize": "minimize:main",
+    "minimize_constrained": "minimize:constrained",
 }
 """Each table's file, which may declare lines of the table beside peers (`CASES`), and the function that prints it."""
 

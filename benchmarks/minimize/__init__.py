@@ -23,6 +23,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from benchmarks.minimize import constraints
 from benchmarks.minimize.functions import (
     DIMENSIONS,
     FUNCTIONS,
@@ -191,6 +192,11 @@ def estimate(
     print(
         f"processor hours, without NIST: {total:.2f} by default, {total * SEEDS / TENTH:.1f} with --full"
     )
+
+
+def constrained(arguments: Sequence[str] = ()) -> None:
+    """Print the table of problems with constraints (`constraints`)."""
+    constraints.main(arguments)
 
 
 def report(done: dict[str, Record], names: Sequence[Task]) -> None:

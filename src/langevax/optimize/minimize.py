@@ -29,8 +29,10 @@ from langevax.optimize.arguments import (
     to_position,
 )
 from langevax.optimize.basins import Tally, group_ends
+from langevax.optimize.constraints import Constraints, ConstraintsLike, as_constraints
 from langevax.optimize.local_search import Frame, gradient_at
 from langevax.optimize.minima import Basin
+from langevax.optimize.multipliers import Constrained, Penalties, Rounds
 from langevax.optimize.newton import Polished
 from langevax.optimize.portfolio import GRADIENT_COST, Portfolio
 from langevax.optimize.search import draw_with
@@ -50,6 +52,7 @@ class Status(IntEnum):
     BUDGET_SPENT = 1
     NOT_REACHED = 2
     UNBOUNDED = 3
+    INFEASIBLE = 4
     STOPPED = 99
 
 
@@ -59,6 +62,7 @@ def minimize(
     *,
     key: Key[Array, ""],
     bounds: BoundsLike = None,
+    constraints: ConstraintsLike = (),
     max_evaluations: int | Literal["auto"] = "auto",
     max_odds: float = 0.1,
     spread: ArrayLike | Literal["auto"] = "auto",
@@ -78,6 +82,11 @@ def minimize(
         key: a typed key, `jax.random.key(0)`. The same key gives the same result.
         bounds: `scipy.optimize.Bounds`, or a (lower, upper) for each number of x0, leaf after leaf; None or infinite
             where there is none. Pass them where you can: searches start all over the box.
+        constraints: as in SciPy, one or a list of `NonlinearConstraint(c, lb, ub)`, `LinearConstraint(A, lb, ub)` and
+            {"type": "ineq", "fun": g} for g(x) >= 0, or "eq" for g(x) = 0. c and g get the position and are
+            differentiated by JAX (their jac and hess are not used); an evaluation of `fun` and of all of them is one.
+            They are kept by penalties with multipliers, so that places outside are visited; fun may be NaN there. Not
+            with a `Problem` of rows.
         max_evaluations: budget in values of `fun`; a gradient counts as 4 of them, without `use_gradients` as d + 1.
             "auto" is 10,000 for each coordinate, and less for a sum over many rows.
         max_odds: the promise. The search ends, with `success`, when the expected number of unseen better basins is
@@ -96,7 +105,10 @@ def minimize(
         - x, fun, jac: the best minimum, its value and gradient.
         - success: the promise was met: the odds are at most `max_odds`, and x is a minimum to rounding. It does not
           say that x is the global one.
-        - status: 0; 1 the budget was spent before; 2 x is not a minimum; 3 fun falls without end; 99 stopped.
+          With constraints it also says that `maxcv` is small, and that no end of a search with a lower penalised value
+          is left.
+        - status: 0; 1 the budget was spent before; 2 x is not a minimum; 3 fun falls without end; 4 no place that
+          satisfies the constraints was met; 99 stopped.
         - message: the odds, what they rest on, and what to do.
         - odds: the expected number of unseen better basins, from how often independent searches, or runs of hopping
           and evolution, ended at the best value (Boender and Rinnooy Kan). Basins of one value count as one where
@@ -104,10 +116,13 @@ def minimize(
         - nit: local searches. nfev, njev: values and gradients, of a finite sum those of single rows.
         - basins: list of `Basin(fun, share, x)`, the distinct minima of the independent local searches and the best,
           best first, at most 100 of them, with their share of those searches.
-        - history: dict of arrays over batches of searches: nfev, njev, fun (best so far).
+          With constraints those alone that satisfy them, after the multipliers, with `fun` itself.
+        - history: dict of arrays over batches of searches: nfev, njev, fun (best so far; with constraints it includes
+          penalties, here and in callbacks).
+        - maxcv: with constraints, the largest violation at x, in the units of c.
 
     Raises:
-        TypeError, ValueError: an invalid argument, fun that is not finite at x0, constant fun.
+        TypeError, ValueError: an invalid argument, fun or a constraint that is not finite at x0, constant fun.
 
     Example:
         >>> import jax, jax.numpy as jnp, langevax
@@ -141,7 +156,15 @@ def minimize(
         box = arguments.as_box(bounds, like)
         arguments.check_inside(places, box)
         frame = _frame(places, box, spread)
-        problem = _problem(fun, like, frame, use_gradients)
+        problem = _on_vectors(fun, like, frame, use_gradients)
+        limits = as_constraints(constraints, like, use_gradients)
+        penalties = None
+        if limits is not None:
+            penalties = _penalties(problem, limits, frame, use_gradients)
+            ones = jnp.ones_like(limits.sides)
+            problem = penalties.at(ones, 0 * ones)
+        elif not use_gradients:
+            problem = FiniteDifferences(problem, frame.scale, frame.x_upper)
         rng = np.random.default_rng(np.asarray(random.key_data(draw_key)).tolist())
         d = places.shape[-1]
         budget: float = (
@@ -159,7 +182,7 @@ def minimize(
 
         portfolio = Portfolio(
             problem,
-            _coarse(problem, fun, like, rng),
+            problem if penalties else _coarse(problem, fun, like, rng),
             frame,
             rng,
             budget,
@@ -172,8 +195,13 @@ def minimize(
         first = np.atleast_2d(places)[0].astype(np.float64)
         start = (first - np.asarray(frame.center)) / np.asarray(frame.scale)
         _check_start(portfolio, problem, frame, start)
+        rounds = Rounds(portfolio, penalties) if penalties else None
         portfolio.run(np.clip(start, frame.lower, frame.upper))
-        return _result(portfolio, portfolio.polish(), like)
+        if rounds is None or _falls(portfolio):
+            return _result(portfolio, portfolio.polish(), like)
+        outcome = rounds.run()
+        result = _result(portfolio, outcome.end, like)
+        return _constrained(result, portfolio, outcome, like)
 
 
 def _places(
@@ -197,16 +225,26 @@ def _places(
     return like, np.asarray(jax.vmap(lambda x: ravel_pytree(x)[0])(positions))
 
 
-def _problem(
+def _on_vectors(
     fun: Objective, like: PyTree[Array], frame: Frame, use_gradients: bool
 ) -> Problem:
-    """Return the problem on vectors, with finite differences where `fun` is not differentiated."""
+    """Return the problem on vectors, before penalties and finite differences."""
     if not use_gradients:
-        values = arguments.on_vectors(as_values(fun, like), like)
-        return FiniteDifferences(values, frame.scale, frame.x_upper)
+        return arguments.on_vectors(as_values(fun, like), like)
     problem = arguments.on_vectors(arguments.as_problem(fun), like)
     arguments.check_scalar(problem, frame.center)
     return problem
+
+
+def _penalties(
+    problem: Problem, constraints: Constraints, frame: Frame, use_gradients: bool
+) -> Penalties:
+    if int(problem.size) != 1:
+        raise ValueError(
+            f"constraints are taken with a function, but fun is a problem of {int(problem.size)} rows; pass "
+            "fun=problem.potential, which takes all rows for each value."
+        )
+    return Penalties(problem, constraints, frame, use_gradients)
 
 
 def _default_budget(
@@ -374,6 +412,64 @@ def _result(
             "fun": np.array([record.fun for record in portfolio.history], float),
         },
     )
+
+
+def _constrained(
+    result: "OptimizeResult",
+    portfolio: Portfolio,
+    outcome: Constrained,
+    like: PyTree[Array],
+    most: int = 100,
+) -> "OptimizeResult":
+    """Return the result with the place that satisfies the constraints, its value, and what can be said of it."""
+    best, dtype = outcome.best, portfolio.frame.scale.dtype
+    x = portfolio.x(best.y)
+    message = f"Constraints are kept by penalties with multipliers: the largest violation is {best.violation:.2g}"
+    message += (
+        f" (of {best.name}), which lowers fun by about {best.bought:.1g}. "
+        if best.violation > 0
+        else ". "
+    )
+    if not best.feasible:
+        where = np.array2string(np.asarray(x), precision=3, threshold=6)
+        message = (
+            "no place that satisfies the constraints was met; the smallest violation met is "
+            f"{best.violation:.3g} (of {best.name}) at x = {where}. They may contradict each other; if not, start "
+            "inside of them, pass bounds, or raise max_evaluations."
+        )
+        if result.status == Status.STOPPED:
+            message = f"{result.message} And {message}"
+        else:
+            result.status = int(Status.INFEASIBLE)
+        result.message = message
+    else:
+        if outcome.left:
+            message += f"{outcome.left} ends of searches that may be better were not refined; raise max_evaluations. "
+            if result.status == Status.PROMISE_MET:
+                result.status = int(Status.BUDGET_SPENT)
+        message += f"{result.message} Basins are counted on fun with its penalties, before multipliers."
+        if result.status == Status.BUDGET_SPENT:
+            message += " The rest of max_evaluations is reserved for the multipliers."
+        if result.status == Status.NOT_REACHED:
+            message += " The gradient is that of fun with penalties and multipliers."
+        result.message = message
+    result.update(
+        x=to_position(x, like),
+        fun=best.fun,
+        jac=to_position(
+            (outcome.gradient / np.asarray(portfolio.frame.scale, np.float64)).astype(
+                dtype
+            ),
+            like,
+        ),
+        success=bool(result.success and best.feasible and not outcome.left),
+        maxcv=best.violation,
+        basins=[
+            Basin(end.fun, end.share, to_position(portfolio.x(end.y), like))
+            for end in outcome.basins[:most]
+        ],
+    )
+    return result
 
 
 def _message(

@@ -663,21 +663,22 @@ class Portfolio:
         settled = float(ends.start_fun[0] - ends.fun[0]) <= self.difference
         slopes = gradient_at(self.problem, self.frame, self.best_y)
         end = Polished(self.best_y, self.best_fun, slopes, settled, 1)
-        few = self.dimension <= self.settings.newton_dimensions
-        if few and self.gradient_cost == GRADIENT_COST:
-            end = self._newton_end(end)
+        end = self.newton_end(self.problem, end)
         self._update(end.y, end.fun)
         self.add_gradients(end.evaluations, self.problem)
         return end
 
-    def _newton_end(self, place: Polished) -> Polished:
+    def newton_end(self, problem: Problem, place: Polished) -> Polished:
         """Return the end of Newton's steps from a place, or the place itself if Hessians are unavailable."""
+        few = self.dimension <= self.settings.newton_dimensions
+        if not few or self.gradient_cost != GRADIENT_COST:
+            return place
         affordable = self.settings.newton_share * self.budget
         steps = int(affordable / (self.gradient_cost * (1 + self.dimension)))
         fewest, most = self.settings.newton_steps
         steps = min(most, max(fewest, steps))
         try:
-            return newton(self.problem, self.frame, place.y, self.size, steps)
+            return newton(problem, self.frame, place.y, self.size, steps)
         except (TypeError, ValueError) as error:
             if not any(words in str(error) for words in NO_FORWARD_MODE):
                 raise
