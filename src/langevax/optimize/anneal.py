@@ -12,8 +12,8 @@ starts fail; with its classical barriers of 20 it is not in d = 5 by 64 x 10^6. 
 these chains also draw from exp(-fun / T) at one temperature, and take batches of rows.
 """
 
-import math
 from collections.abc import Callable
+from enum import IntEnum
 from typing import TYPE_CHECKING, Literal
 
 import jax
@@ -25,7 +25,7 @@ from jaxtyping import Array, ArrayLike, Key
 
 from langevax import checks
 from langevax._typing import PyTree
-from langevax.gradients import SVRG, GradientEstimator
+from langevax.gradients import GradientEstimator
 from langevax.optimize import arguments, minima
 from langevax.optimize.arguments import (
     BoundsLike,
@@ -35,9 +35,8 @@ from langevax.optimize.arguments import (
     to_position,
 )
 from langevax.optimize.minima import Basin, Grouping, Minimum
-from langevax.optimize.schedules import Geometric, Logarithmic
+from langevax.optimize.schedules import Geometric
 from langevax.optimize.search import (
-    MIN_PLACES,
     Search,
     SearchState,
     Survey,
@@ -50,14 +49,21 @@ from langevax.optimize.search import (
     survey,
     value_at,
 )
-from langevax.theory.bounds import theorem_step_size
-from langevax.theory.lsi import Target
 
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
 
-COOLING = 1e-3  # coldest temperature over the hottest, by default
-CONVERGED, DIVERGED, NOT_REACHED, STOPPED = 0, 1, 2, 99
+FEWEST_PLACES = 32
+"""Places that are evaluated however few the chains, to estimate the spread of the values."""
+
+
+class Status(IntEnum):
+    """How the chains ended."""
+
+    CONVERGED = 0
+    DIVERGED = 1
+    NOT_REACHED = 2
+    STOPPED = 99
 
 
 def anneal(
@@ -69,10 +75,8 @@ def anneal(
     num_chains: int = 16,
     num_steps: int = 20_000,
     temperature: float | tuple[float, float] | Schedule | Literal["auto"] = "auto",
-    schedule: Literal["anneal", "logarithmic"] | None = "anneal",
-    step_size: float | Schedule | Literal["auto", "theorem"] = "auto",
-    theorem_constants: Target | None = None,
-    kl_tolerance: float | None = None,
+    schedule: Literal["anneal"] | None = "anneal",
+    step_size: float | Schedule | Literal["auto"] = "auto",
     gradient: GradientEstimator | Literal["auto"] = "auto",
     spread: ArrayLike | Literal["auto"] = "auto",
     polish: bool = True,
@@ -91,18 +95,14 @@ def anneal(
             where there is none. Chains are reflected there (`Reflected`), L-BFGS-B respects them.
         num_chains: number of chains; they are independent, so that their agreement is evidence.
         num_steps: of each chain.
-        temperature: T, in units of `fun`. With schedule="anneal" the hottest, or a pair (hot, cold); with
-            "logarithmic" that of the first step; with None the only one, 1 / beta. "auto" takes sqrt(2 / d) times the
-            spread of `fun` over places drawn like the starts. A function of the step (such as optax's schedules)
-            replaces the schedule.
-        schedule: "anneal" falls geometrically, by a factor of 1000 or to `cold`; "logarithmic" as 1 / log(2 + step);
-            None keeps one temperature: the ends are draws from exp(-fun / T).
+        temperature: T, in units of `fun`. With schedule="anneal" the hottest, or a pair (hot, cold); with None the
+            only one, 1 / beta. "auto" takes sqrt(2 / d) times the spread of `fun` over places drawn like the starts. A
+            function of the step (such as `Logarithmic`, or optax's schedules) replaces the schedule.
+        schedule: "anneal" falls geometrically, by a factor of 1000 or to `cold`; None keeps one temperature: the ends
+            are draws from exp(-fun / T).
         step_size: h, in units of position^2 / fun. "auto" is 0.25 / L with L the largest curvature over the starts,
-            halved up to ten times where chains diverge. A float or a schedule is kept. "theorem" is the largest that
-            Kinoshita and Suzuki allow (with full gradients, Chewi) at the one temperature of schedule=None, without
-            bounds.
-        theorem_constants: for "theorem", smoothness and log-Sobolev constant, see `langevax.theory.lsi`.
-        kl_tolerance: for "theorem", the largest acceptable KL(chain || Gibbs law) in the end; None: any.
+            halved up to ten times where chains diverge. A float or a schedule is kept; the largest that a theorem allows
+            at one temperature is a number of `langevax.theory.bounds`.
         gradient: an estimator of `langevax.gradients`; "auto" is `Full`, and `SVRG` for more than 1024 rows.
         spread: standard deviation of the starts around x0, a float or one for each number; 0.0 starts all chains at x0.
             "auto" draws uniformly between two finite bounds, and with 1.0 elsewhere.
@@ -131,7 +131,7 @@ def anneal(
         - history: dict of arrays over the records: nit, nfev, fun (best so far), fun_chains (record, chain).
 
     Raises:
-        TypeError, ValueError: an invalid argument, or a gradient that is NaN where chains came.
+        TypeError, ValueError: an invalid argument, or fun that is not finite at x0.
 
     Example:
         >>> import jax, jax.numpy as jnp, langevax
@@ -145,20 +145,13 @@ def anneal(
     arguments.check_options(
         num_chains, num_steps, temperature, schedule, step_size, gradient, spread
     )
-    by_theorem = isinstance(step_size, str) and step_size == "theorem"
-    if by_theorem and (
-        schedule is not None or callable(temperature) or bounds is not None
-    ):
-        raise ValueError(
-            "step_size='theorem' is for one temperature and no bounds; pass schedule=None and a number as temperature."
-        )
     stops = arguments.as_callback(callback)
     problem = arguments.as_problem(fun)
     checks.typed_key(key)
     checks.flag("polish", polish)
     start_key, curvature_key, run_key = random.split(key, 3)
 
-    drawn, number = callable(x0), max(num_chains, MIN_PLACES)
+    drawn, number = callable(x0), max(num_chains, FEWEST_PLACES)
     width = None if isinstance(spread, str) else spread
     if drawn and width is not None:
         raise ValueError(
@@ -178,27 +171,14 @@ def anneal(
     if not drawn:
         places = draw(places, width, box, start_key, number)
     places = places if box is None else jnp.clip(places, *box)  # by rounding only
-    may_halve = isinstance(step_size, str) and not by_theorem
+    may_halve = isinstance(step_size, str)
     at_starts = survey(problem, places, may_halve, curvature_key, drawn)
 
     temperature = _choose_temperature(temperature, schedule, at_starts, num_steps)
-    hottest = float(
-        np.asarray(temperature(0) if callable(temperature) else temperature)
-    )
     if isinstance(gradient, str):
         gradient = choose_gradient(problem, num_steps)
-        if by_theorem and isinstance(gradient, SVRG):
-            root = math.isqrt(int(problem.size))
-            gradient = SVRG(root, root)  # the choice of the theorem
-    if by_theorem:
-        theorem, options = gradient.step_size_theorem()
-        options |= {
-            "temperature": hottest,
-            "size": int(problem.size),
-            "accuracy": kl_tolerance,
-        }
-        step_size = theorem_step_size(theorem, theorem_constants, **options)
-    elif isinstance(step_size, str):
+    if isinstance(step_size, str):
+        hottest = value_at(temperature, 0)
         step_size = choose_step_size(at_starts, hottest)
 
     def stop(state: SearchState, ends: Array) -> bool:
@@ -226,7 +206,9 @@ def _choose_temperature(
     schedule: str | None,
     at_starts: Survey,
     num_steps: int,
+    cooling: float = 1e-3,
 ) -> float | Schedule:
+    """Return the schedule: by default the coldest temperature is `cooling` times the hottest."""
     if callable(temperature):
         return temperature
     if isinstance(temperature, tuple | list):
@@ -243,9 +225,7 @@ def _choose_temperature(
             "temperature='auto' is chosen from the spread of fun over the starts, but fun is "
             f"{at_starts.values[0]:.6g} at all of them; pass a temperature, or a larger spread."
         )
-    if schedule == "logarithmic":
-        return Logarithmic(hot * float(np.log(2)))
-    return Geometric(hot, COOLING * hot, num_steps)
+    return Geometric(hot, cooling * hot, num_steps)
 
 
 def _intermediate_result(
@@ -312,13 +292,18 @@ def _result(search: Search, like: PyTree[Array], polish: bool) -> "OptimizeResul
             )
     else:
         nfev += search.size
-    status = STOPPED if search.stopped else CONVERGED if reached else NOT_REACHED
+    if search.diverged_at is not None:
+        status = Status.DIVERGED
+    elif search.stopped:
+        status = Status.STOPPED
+    else:
+        status = Status.CONVERGED if reached else Status.NOT_REACHED
     return OptimizeResult(
         x=to_position(best.x, like),
         fun=best.fun,
         jac=to_position(best.jac.astype(best.x.dtype), like),
         success=search.diverged_at is None and reached,
-        status=status if search.diverged_at is None else DIVERGED,
+        status=int(status),
         message=_message(search, step_size, best, reached, grouping),
         nit=search.steps,
         nfev=nfev,
@@ -356,7 +341,7 @@ def _message(
     if search.diverged_at is not None:
         sentences = [
             f"Chains diverged at step {search.diverged_at} with step_size={step_size:.3g}; pass a smaller one, a lower "
-            "temperature, or bounds."
+            "temperature, or bounds that keep chains where fun and its gradient are numbers."
         ]
     if search.num_halvings:
         times = "once" if search.num_halvings == 1 else f"{search.num_halvings} times"

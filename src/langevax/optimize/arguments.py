@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,8 @@ from langevax.problems.problem import Function, Problem
 if TYPE_CHECKING:
     from scipy.optimize import Bounds, OptimizeResult
 
-SCHEDULES = ("anneal", "logarithmic", None)
+WHOLE_SUM_ROWS = 1024
+"""Rows up to which a sum is taken as a whole by default; of more, some are drawn."""
 Objective = Callable[[PyTree], Float[Array, ""]] | Problem
 Schedule = Callable[[ArrayLike], ArrayLike]
 """A function of the step, such as optax's schedules."""
@@ -194,10 +195,10 @@ def check_options(
     """Raise unless there is something to run, with a valid temperature and step size."""
     checks.positive_int("num_chains", num_chains)
     checks.positive_int("num_steps", num_steps)
-    if schedule not in SCHEDULES:
+    if schedule not in ("anneal", None):
         raise ValueError(
-            f"schedule must be 'anneal', 'logarithmic' or None, got {checks.shown(schedule)}; pass a schedule of your "
-            "own as temperature."
+            f"schedule must be 'anneal' or None, got {checks.shown(schedule)}; pass another schedule as temperature, "
+            "such as langevax.optimize.Logarithmic(scale)."
         )
     if isinstance(temperature, tuple | list):
         if schedule != "anneal" or len(temperature) != 2:
@@ -212,21 +213,11 @@ def check_options(
             raise ValueError(
                 "schedule=None keeps one temperature, but temperature is 'auto'; pass temperature=1/beta."
             )
-    elif callable(temperature) and schedule == "logarithmic":
-        raise ValueError(
-            "temperature is a schedule itself, beside schedule='logarithmic'; pass one of them."
-        )
     else:
         checks.one_number(
             "temperature", temperature, positive=schedule is not None, auto=True
         )
-    if not isinstance(step_size, str):
-        checks.one_number("step_size", step_size, positive=True, auto=True)
-    elif step_size not in ("auto", "theorem"):
-        raise ValueError(
-            "step_size must be 'auto', 'theorem', a float > 0 or a schedule of the step, "
-            f"got {checks.shown(step_size)}."
-        )
+    checks.one_number("step_size", step_size, positive=True, auto=True)
     if not isinstance(gradient, GradientEstimator) and gradient != "auto":
         raise TypeError(
             f"gradient must be one of langevax.gradients or 'auto', got {checks.shown(gradient)}; fun is "
@@ -275,11 +266,14 @@ def as_callback(callback: Callback) -> "Callable[[OptimizeResult], bool] | None"
     except ValueError:  # a built-in without a signature
         by_name = False
 
+    def call(state: "OptimizeResult") -> Any:
+        if by_name:
+            return callback(intermediate_result=state)  # pyright: ignore[reportCallIssue]
+        return callback(state.x)
+
     def stops(state: "OptimizeResult") -> bool:
         try:
-            answer = (
-                callback(intermediate_result=state) if by_name else callback(state.x)
-            )  # pyright: ignore
+            answer = call(state)
         except StopIteration:
             return True
         return checks.stops("callback", answer)

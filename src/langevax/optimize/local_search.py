@@ -23,19 +23,30 @@ from jaxtyping import Array, Bool, Float, Int
 
 from langevax.problems.problem import Problem
 
-MEMORY = 16
-ARMIJO = 1e-4
+MEMORY = 16  # last steps, whose differences are the curvature
 FIRST_LENGTH = 0.02  # of the first step, in units of the box, where none is passed
-MAX_BACKTRACKS = 10
-STRAIGHT = 1e-10  # cosine of a move and the change of gradient along it, up to which no curvature is seen
-ABANDONED = 4.0
-"""A search that is to reach a target ends where it would miss it with this many times the gain of its next step."""
-GAIN = 1e-12
-"""A search ends where a step promises less than this part of what the search has gained."""
 HOME = 1e-3
 """Distance, for each root of the dimension, at which a search has come back to a minimum that is known."""
-BLOCK, CHUNK = 16, 1024  # values that are computed together, and in one call
-ROUNDINGS = 4.0  # of the value, below which no gain is seen
+CHUNK = 1024  # values that are computed in one call
+
+
+class Rules(NamedTuple):
+    """When a step is taken, and when a search ends."""
+
+    armijo: float = 1e-4
+    """Share of the gain that the slope promises, which a step must bring."""
+    max_backtracks: int = 10
+    straight: float = 1e-10
+    """Cosine of a move and the change of gradient along it, up to which no curvature is seen."""
+    abandoned: float = 4.0
+    """A search that is to reach a target ends where it would miss it with so many times the gain of its next step."""
+    gain: float = 1e-12
+    """A search ends where a step promises less than this part of what the search has gained."""
+    roundings: float = 4.0
+    """Of the value, below which no gain is seen."""
+
+
+RULES = Rules()
 
 
 class Frame(NamedTuple):
@@ -76,13 +87,6 @@ class Limits(NamedTuple):
     home: Float[Array, " d"]
     """A minimum that is known already, to which they have come back within `radius`; none where that is negative."""
     radius: Float[Array, ""]
-
-
-def no_more_than(evaluations: Int[Array, ""], y: Float[Array, " d"]) -> Limits:
-    """Return the limits of searches that have neither a target nor a known minimum."""
-    return Limits(
-        evaluations, jnp.full((), jnp.inf, y.dtype), y, jnp.full((), -1, y.dtype)
-    )
 
 
 class LocalSearch(NamedTuple):
@@ -134,9 +138,9 @@ def descent_direction(
     q = jnp.where(unbound, gradient, 0)
     moves, changes = jnp.where(unbound, moves, 0), jnp.where(unbound, changes, 0)
     curvatures = jnp.sum(moves * changes, axis=1)
-    usable = curvatures > STRAIGHT * jnp.linalg.norm(moves, axis=1) * jnp.linalg.norm(
-        changes, axis=1
-    )
+    usable = curvatures > RULES.straight * jnp.linalg.norm(
+        moves, axis=1
+    ) * jnp.linalg.norm(changes, axis=1)
     inverse = jnp.where(usable, 1 / jnp.where(usable, curvatures, 1), 0)
     length = jnp.linalg.norm(q)
     scaling = FIRST_LENGTH / jnp.where(length > 0, length, 1)
@@ -205,12 +209,14 @@ def advance(
     accept = (
         finite
         & (slope < 0)
-        & (value <= search.fun + ARMIJO * slope)
+        & (value <= search.fun + RULES.armijo * slope)
         & (value < search.fun)
     )
 
     change = gradient - search.gradient
-    curved = move @ change > STRAIGHT * jnp.linalg.norm(move) * jnp.linalg.norm(change)
+    curved = move @ change > RULES.straight * jnp.linalg.norm(move) * jnp.linalg.norm(
+        change
+    )
     moves = jnp.where(
         curved, jnp.concatenate([search.moves[1:], move[None]]), search.moves
     )
@@ -219,7 +225,7 @@ def advance(
     )
 
     ended = search.quiet & ~accept
-    fails = ~accept & (search.backtracks >= MAX_BACKTRACKS)
+    fails = ~accept & (search.backtracks >= RULES.max_backtracks)
     forgotten = jnp.zeros_like(moves)
     moves = jnp.where(accept, moves, jnp.where(fails, forgotten, search.moves))
     changes = jnp.where(accept, changes, jnp.where(fails, forgotten, search.changes))
@@ -239,11 +245,15 @@ def advance(
     step = jnp.where(accept, longer, jnp.where(fails, 1, shortened))
 
     promise = -jnp.where(unbound, slopes, 0) @ direction * step
-    rounding = ROUNDINGS * jnp.finfo(y.dtype).eps * jnp.abs(now)
-    quiet = accept & curved & (promise <= GAIN * (search.start_fun - now) + rounding)
+    rounding = RULES.roundings * jnp.finfo(y.dtype).eps * jnp.abs(now)
+    quiet = (
+        accept & curved & (promise <= RULES.gain * (search.start_fun - now) + rounding)
+    )
     exhausted = fails & ~jnp.any(search.moves != 0)
     settled = ended | (quiet & search.quiet) | ~jnp.any(direction != 0)
-    hopeless = accept & curved & (now - ABANDONED * promise > limits.target / unit)
+    hopeless = (
+        accept & curved & (now - RULES.abandoned * promise > limits.target / unit)
+    )
     back = accept & (jnp.linalg.norm(at - limits.home) <= limits.radius)
     active = ~(settled | exhausted | hopeless | back) & (
         search.evaluations + 1 < limits.evaluations
@@ -359,16 +369,21 @@ def local_searches(
 
 @eqx.filter_jit
 def _values(
-    problem: Problem, frame: Frame, ys: Float[Array, "places d"], number: Int[Array, ""]
+    problem: Problem,
+    frame: Frame,
+    ys: Float[Array, "places d"],
+    number: Int[Array, ""],
+    size: int = 16,
 ) -> Array:
-    def block(i: Int[Array, ""], fun: Array) -> Array:
-        part = lax.dynamic_slice_in_dim(ys, i * BLOCK, BLOCK)
-        heights = jax.vmap(lambda y: problem.potential(frame.to_x(y)))(part)
-        return lax.dynamic_update_slice_in_dim(fun, heights, i * BLOCK, 0)
+    """Return the values of the first `number` places, `size` at a time."""
 
-    return lax.fori_loop(
-        0, (number + BLOCK - 1) // BLOCK, block, jnp.full(len(ys), jnp.inf, ys.dtype)
-    )
+    def block(i: Int[Array, ""], fun: Array) -> Array:
+        part = lax.dynamic_slice_in_dim(ys, i * size, size)
+        heights = jax.vmap(lambda y: problem.potential(frame.to_x(y)))(part)
+        return lax.dynamic_update_slice_in_dim(fun, heights, i * size, 0)
+
+    nothing = jnp.full(len(ys), jnp.inf, ys.dtype)
+    return lax.fori_loop(0, (number + size - 1) // size, block, nothing)
 
 
 def values(

@@ -17,13 +17,6 @@ from langevax._typing import PyTree
 from langevax.optimize.arguments import Box
 from langevax.problems.problem import Problem
 
-MAX_ITERATIONS = 500
-NOT_FINITE = 1e10  # phi where fun is not finite, so that the line search turns back
-ROUNDINGS = 100
-"""Roundings of `fun` that a gradient step may still gain at a minimum."""
-NEAR = 1e-2
-"""Distance, relative to the scale of the starts, up to which minima of equal value are one."""
-
 
 class Minimum(NamedTuple):
     """The end of a descent."""
@@ -53,9 +46,17 @@ def evaluate(problem: Problem, x: Float[ArrayLike, " d"], box: Box | None) -> Mi
 
 
 def descend(
-    problem: Problem, x_end: Float[ArrayLike, " d"], step_size: float, box: Box | None
+    problem: Problem,
+    x_end: Float[ArrayLike, " d"],
+    step_size: float,
+    box: Box | None,
+    max_iterations: int = 500,
+    not_finite: float = 1e10,
 ) -> Minimum:
-    """Return the minimum below `x_end`; stop where an iteration gains less than the rounding of `fun`."""
+    """Return the minimum below `x_end`; stop where an iteration gains less than the rounding of `fun`.
+
+    Where `fun` is not finite, phi is `not_finite`, so that the line search turns back.
+    """
     from scipy.optimize import OptimizeResult, minimize
 
     end = evaluate(problem, x_end, box)
@@ -72,7 +73,7 @@ def descend(
         value, gradient = _potential_and_gradient(problem, jnp.asarray(to_x(y)))
         value, gradient = float(value), np.asarray(gradient, np.float64)
         if not (np.isfinite(value) and np.isfinite(gradient).all()):
-            return NOT_FINITE, np.zeros_like(y)
+            return not_finite, np.zeros_like(y)
         return (value - end.fun) / drop, gradient * (unit / drop)
 
     def stop_at_rounding(intermediate_result: OptimizeResult) -> None:
@@ -91,8 +92,8 @@ def descend(
         else np.stack([(side.astype(float) - end.x) / unit for side in box], axis=1),
         callback=stop_at_rounding,
         options={
-            "maxiter": MAX_ITERATIONS,
-            "maxfun": 10 * MAX_ITERATIONS,
+            "maxiter": max_iterations,
+            "maxfun": 10 * max_iterations,
             "ftol": 0.0,
             "gtol": 0.0,
         },
@@ -102,14 +103,16 @@ def descend(
     return minimum._replace(start_fun=end.fun, evaluations=size * (optimum.nfev + 2))
 
 
-def is_minimum(point: Minimum, step_size: float, scale: float) -> bool:
-    """Return whether a gradient step gains no more than the rounding of a function with values of size `scale`.
+def is_minimum(
+    point: Minimum, step_size: float, scale: float, roundings: float = 100
+) -> bool:
+    """Return whether a gradient step gains at most `roundings` of a function with values of size `scale`.
 
     Or of its value where the descent began, but not where it ended: a function may be unbounded below.
     """
     rounding = np.finfo(point.x.dtype).eps * max(scale, abs(point.start_fun))
     return bool(
-        np.isfinite(point.fun) and step_size * point.slope**2 <= ROUNDINGS * rounding
+        np.isfinite(point.fun) and step_size * point.slope**2 <= roundings * rounding
     )
 
 
@@ -160,17 +163,17 @@ def group(
 
 
 def tolerances(
-    minima: list[Minimum], spread: float, scale: float
+    minima: list[Minimum], spread: float, scale: float, near: float = 1e-2
 ) -> tuple[float, float]:
     """Return the (distance, difference) up to which two minima are one.
 
-    The distance is NEAR times the `scale` of the starts, or of the minima where all starts are equal; the difference is
+    The distance is `near` times the `scale` of the starts, or of the minima where all starts are equal; the difference is
     the square root of the rounding, times the `spread` of values at the starts.
     """
     first, lowest = minima[0].x, float(np.nanmin([m.fun for m in minima]))
     eps = float(np.finfo(first.dtype).eps)
     scale = scale or float(np.abs(first).max()) or 1.0
-    return NEAR * scale * float(np.sqrt(first.size)), float(
+    return near * scale * float(np.sqrt(first.size)), float(
         np.sqrt(eps)
     ) * spread + 100 * eps * abs(lowest)
 

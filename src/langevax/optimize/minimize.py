@@ -7,6 +7,7 @@ that it knows at finitely many places; the odds are what independent searches su
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from enum import IntEnum
 from typing import TYPE_CHECKING, Literal
 
 import jax
@@ -20,6 +21,7 @@ from langevax import checks
 from langevax._typing import PyTree
 from langevax.optimize import arguments
 from langevax.optimize.arguments import (
+    WHOLE_SUM_ROWS,
     BoundsLike,
     Box,
     Callback,
@@ -42,20 +44,16 @@ from langevax.run.progress import ProgressOption, report_to
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
 
-EVALUATIONS = 10_000  # for each coordinate, by default
-FEW_ROWS = 1024
-"""Rows up to which a sum is searched as a whole; of more, so many are drawn for everything but the last descents."""
-FAR = 1e6  # in units of the start, where a function without bounds is taken to fall for ever
-MAX_BASINS = 100  # in a result
-NUM_DRAWN = 64  # starts of a function x0, from which the units are estimated
-PROMISE_MET, BUDGET_SPENT, NOT_REACHED, UNBOUNDED, INFEASIBLE, STOPPED = (
-    0,
-    1,
-    2,
-    3,
-    4,
-    99,
-)
+
+class Status(IntEnum):
+    """How a search ended."""
+
+    PROMISE_MET = 0
+    BUDGET_SPENT = 1
+    NOT_REACHED = 2
+    UNBOUNDED = 3
+    INFEASIBLE = 4
+    STOPPED = 99
 
 
 def minimize(
@@ -153,111 +151,89 @@ def minimize(
         nullcontext() if use_gradients else jax.enable_x64(),
         report_to(progress) as report,
     ):
-        return _minimize(
-            fun,
-            x0,
-            key,
-            bounds,
-            constraints,
-            max_evaluations,
-            max_odds,
-            spread,
-            use_gradients,
-            stops,
-            report,
+        start_key, draw_key = random.split(key)
+        like, places = _places(x0, start_key, use_gradients)
+        box = arguments.as_box(bounds, like)
+        arguments.check_inside(places, box)
+        frame = _frame(places, box, spread)
+        problem = _on_vectors(fun, like, frame, use_gradients)
+        limits = as_constraints(constraints, like, use_gradients)
+        penalties = None
+        if limits is not None:
+            penalties = _penalties(problem, limits, frame, use_gradients)
+            ones = jnp.ones_like(limits.sides)
+            problem = penalties.at(ones, 0 * ones)
+        elif not use_gradients:
+            problem = FiniteDifferences(problem, frame.scale, frame.x_upper)
+        rng = np.random.default_rng(np.asarray(random.key_data(draw_key)).tolist())
+        d = places.shape[-1]
+        budget: float = (
+            _default_budget(problem, d)
+            if isinstance(max_evaluations, str)
+            else max_evaluations
         )
 
+        def stop(searched: Portfolio) -> bool:
+            report(
+                f"minimize: lowest {searched.best_fun:.6g}",
+                min(1.0, searched.spent / searched.budget),
+            )
+            return stops is not None and stops(_intermediate_result(searched, like))
 
-def _minimize(
-    fun: Objective,
+        portfolio = Portfolio(
+            problem,
+            problem if penalties else _coarse(problem, fun, like, rng),
+            frame,
+            rng,
+            budget,
+            float(max_odds),
+            GRADIENT_COST if use_gradients else d + 1,
+            not isinstance(spread, str),
+            _draws(x0, frame) if callable(x0) else None,
+            stop,
+        )
+        first = np.atleast_2d(places)[0].astype(np.float64)
+        start = (first - np.asarray(frame.center)) / np.asarray(frame.scale)
+        _check_start(portfolio, problem, frame, start)
+        rounds = Rounds(portfolio, penalties) if penalties else None
+        portfolio.run(np.clip(start, frame.lower, frame.upper))
+        if rounds is None or _falls(portfolio):
+            return _result(portfolio, portfolio.polish(), like)
+        outcome = rounds.run()
+        result = _result(portfolio, outcome.end, like)
+        return _constrained(result, portfolio, outcome, like)
+
+
+def _places(
     x0: PyTree[ArrayLike] | Callable[[Key[Array, ""]], PyTree],
     key: Key[Array, ""],
-    bounds: BoundsLike,
-    constraints: ConstraintsLike,
-    max_evaluations: int | Literal["auto"],
-    max_odds: float,
-    spread: ArrayLike | Literal["auto"],
     use_gradients: bool,
-    stops: "Callable[[OptimizeResult], bool] | None",
-    report: Callable[[str, float], None],
-) -> "OptimizeResult":
-    start_key, draw_key = random.split(key)
+    num_drawn: int = 64,
+) -> tuple[PyTree[Array], Float[np.ndarray, "*places d"]]:
+    """Return a position that has the structure of all, and x0 as a vector, or `num_drawn` starts that it draws.
+
+    The units of the search follow from these.
+    """
     drawn = callable(x0)
-    positions = (
-        draw_with(x0, start_key, NUM_DRAWN) if drawn else arguments.as_position(x0)
-    )
+    positions = draw_with(x0, key, num_drawn) if drawn else arguments.as_position(x0)
     if not use_gradients:
         positions = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), positions)
-    like = jax.tree.map(lambda leaf: leaf[0], positions) if drawn else positions
+    if not drawn:
+        return positions, np.asarray(ravel_pytree(positions)[0])
+    like = jax.tree.map(lambda leaf: leaf[0], positions)
     arguments.as_position(like)
-    problem = arguments.on_vectors(
-        arguments.as_problem(fun) if use_gradients else as_values(fun, like), like
-    )
-    box = arguments.as_box(bounds, like)
-    places = np.asarray(
-        jax.vmap(lambda x: ravel_pytree(x)[0])(positions)
-        if drawn
-        else ravel_pytree(like)[0]
-    )
-    arguments.check_inside(places, box)
-    frame = _frame(places, box, spread)
-    if use_gradients:
-        arguments.check_scalar(problem, frame.center)
-    limits = as_constraints(constraints, like, use_gradients)
-    penalties = (
-        None if limits is None else _penalties(problem, limits, frame, use_gradients)
-    )
-    if penalties is not None:
-        ones = jnp.ones_like(penalties.constraints.sides)
-        problem = penalties.at(ones, 0 * ones)
-    elif not use_gradients:
-        problem = FiniteDifferences(problem, frame.scale, frame.x_upper)
+    return like, np.asarray(jax.vmap(lambda x: ravel_pytree(x)[0])(positions))
 
-    def starts(number: int, rng: np.random.Generator) -> Float[np.ndarray, "places d"]:
-        seeds = random.split(random.key(int(rng.integers(2**31))), number)
-        vectors = jax.vmap(lambda seed: ravel_pytree(x0(seed))[0])(seeds)  # pyright: ignore[reportCallIssue]
-        return (
-            np.asarray(vectors, np.float64) - np.asarray(frame.center)
-        ) / np.asarray(frame.scale)
 
-    def stop(searched: Portfolio) -> bool:
-        report(
-            f"minimize: lowest {searched.best_fun:.6g}",
-            min(1.0, searched.spent / searched.budget),
-        )
-        return stops is not None and stops(_intermediate_result(searched, like))
-
-    size, d = int(problem.size), places.shape[-1]
-    budget = (
-        max_evaluations
-        if not isinstance(max_evaluations, str)
-        else EVALUATIONS * d / max(1, size / FEW_ROWS)
-    )
-    rng = np.random.default_rng(np.asarray(random.key_data(draw_key)).tolist())
-    portfolio = Portfolio(
-        problem,
-        problem if penalties is not None else _coarse(problem, fun, like, rng),
-        frame,
-        rng,
-        budget,
-        float(max_odds),
-        GRADIENT_COST if use_gradients else d + 1,
-        not isinstance(spread, str),
-        starts if drawn else None,
-        stop,
-    )
-    start = (
-        np.atleast_2d(places)[0] - np.asarray(frame.center, np.float64)
-    ) / np.asarray(frame.scale, np.float64)
-    _check_start(portfolio, problem, frame, start)
-    rounds = None if penalties is None else Rounds(portfolio, penalties)
-    portfolio.run(np.clip(start, frame.lower, frame.upper))
-    if rounds is None or _falls(portfolio):
-        return _result(portfolio, portfolio.polish(), like)
-    constrained = rounds.run()
-    return _constrained(
-        _result(portfolio, constrained.end, like), portfolio, constrained, like
-    )
+def _on_vectors(
+    fun: Objective, like: PyTree[Array], frame: Frame, use_gradients: bool
+) -> Problem:
+    """Return the problem on vectors, before penalties and finite differences."""
+    if not use_gradients:
+        return arguments.on_vectors(as_values(fun, like), like)
+    problem = arguments.on_vectors(arguments.as_problem(fun), like)
+    arguments.check_scalar(problem, frame.center)
+    return problem
 
 
 def _penalties(
@@ -269,6 +245,27 @@ def _penalties(
             "fun=problem.potential, which takes all rows for each value."
         )
     return Penalties(problem, constraints, frame, use_gradients)
+
+
+def _default_budget(
+    problem: Problem, dimension: int, evaluations: int = 10_000
+) -> float:
+    """Return so many evaluations for each coordinate, and less of a long sum."""
+    return evaluations * dimension / max(1, int(problem.size) / WHOLE_SUM_ROWS)
+
+
+def _draws(
+    x0: Callable[[Key[Array, ""]], PyTree], frame: Frame
+) -> Callable[[int, np.random.Generator], Float[np.ndarray, "places d"]]:
+    """Return a function that draws starts, in units of the frame."""
+
+    def starts(number: int, rng: np.random.Generator) -> Float[np.ndarray, "places d"]:
+        seeds = random.split(random.key(int(rng.integers(2**31))), number)
+        vectors = jax.vmap(lambda seed: ravel_pytree(x0(seed))[0])(seeds)
+        away = np.asarray(vectors, np.float64) - np.asarray(frame.center)
+        return away / np.asarray(frame.scale)
+
+    return starts
 
 
 def _frame(
@@ -308,16 +305,16 @@ def _frame(
 def _coarse(
     problem: Problem, fun: Objective, like: PyTree[Array], rng: np.random.Generator
 ) -> Problem:
-    """Return the sum over FEW_ROWS rows drawn from a long one, and any other problem itself."""
+    """Return the sum over WHOLE_SUM_ROWS rows drawn from a long one, and any other problem itself."""
     if (
         not isinstance(fun, FiniteSum)
         or type(fun) is not FiniteSum
-        or fun.max_size <= FEW_ROWS
+        or fun.max_size <= WHOLE_SUM_ROWS
     ):
         return problem
     if fun.weights is not None or fun.count is not None:
         return problem
-    rows = np.sort(rng.choice(fun.max_size, FEW_ROWS, replace=False))
+    rows = np.sort(rng.choice(fun.max_size, WHOLE_SUM_ROWS, replace=False))
     return arguments.on_vectors(
         fun.over(jax.tree.map(lambda leaf: leaf[rows], fun.data)), like
     )
@@ -350,7 +347,7 @@ def _intermediate_result(portfolio: Portfolio, like: PyTree[Array]) -> "Optimize
     )
 
 
-def _basins(portfolio: Portfolio, like: PyTree[Array]) -> list[Basin]:
+def _basins(portfolio: Portfolio, like: PyTree[Array], most: int = 100) -> list[Basin]:
     ends, best = portfolio.multistart_ends, portfolio.best_y[None]
     ys, fun = (
         np.concatenate([ends.y.reshape(-1, best.shape[1]), best]),
@@ -362,15 +359,15 @@ def _basins(portfolio: Portfolio, like: PyTree[Array]) -> list[Basin]:
     shares = np.bincount(labels[:-1], minlength=len(best_ends)) / max(1, len(ends.fun))
     return [
         Basin(float(fun[i]), float(share), to_position(portfolio.x(ys[i]), like))
-        for i, share in list(zip(best_ends, shares, strict=True))[:MAX_BASINS]
+        for i, share in list(zip(best_ends, shares, strict=True))[:most]
     ]
 
 
-def _falls(portfolio: Portfolio) -> bool:
-    """Return whether the lowest place is infinitely low, or far away along a coordinate without bounds."""
+def _falls(portfolio: Portfolio, far: float = 1e6) -> bool:
+    """Return whether the lowest place is infinitely low, or `far` units away along a coordinate without bounds."""
     free = ~np.isfinite(portfolio.upper - portfolio.lower)
     return not np.isfinite(portfolio.best_fun) or bool(
-        np.any(np.abs(portfolio.best_y[free]) > FAR)
+        np.any(np.abs(portfolio.best_y[free]) > far)
     )
 
 
@@ -382,13 +379,15 @@ def _result(
     odds, dtype = portfolio.odds, portfolio.frame.scale.dtype
     falls = _falls(portfolio)
     if falls:
-        status = UNBOUNDED
+        status = Status.UNBOUNDED
     elif portfolio.stopped:
-        status = STOPPED
+        status = Status.STOPPED
     elif not end.reached:
-        status = NOT_REACHED
+        status = Status.NOT_REACHED
     else:
-        status = PROMISE_MET if odds <= portfolio.max_odds else BUDGET_SPENT
+        status = (
+            Status.PROMISE_MET if odds <= portfolio.max_odds else Status.BUDGET_SPENT
+        )
     history = np.array([record[:2] for record in portfolio.history], int).reshape(-1, 2)
     return OptimizeResult(
         x=to_position(portfolio.x(portfolio.best_y), like),
@@ -400,7 +399,7 @@ def _result(
             like,
         ),
         success=end.reached and odds <= portfolio.max_odds and not falls,
-        status=status,
+        status=int(status),
         message=_message(portfolio, end, status, odds, like),
         odds=odds,
         nit=portfolio.searches,
@@ -420,6 +419,7 @@ def _constrained(
     portfolio: Portfolio,
     outcome: Constrained,
     like: PyTree[Array],
+    most: int = 100,
 ) -> "OptimizeResult":
     """Return the result with the place that satisfies the constraints, its value, and what can be said of it."""
     best, dtype = outcome.best, portfolio.frame.scale.dtype
@@ -437,20 +437,20 @@ def _constrained(
             f"{best.violation:.3g} (of {best.name}) at x = {where}. They may contradict each other; if not, start "
             "inside of them, pass bounds, or raise max_evaluations."
         )
-        result.status = result.status if result.status == STOPPED else INFEASIBLE
-        result.message = (
-            f"{result.message} And {message}" if result.status == STOPPED else message
-        )
+        if result.status == Status.STOPPED:
+            message = f"{result.message} And {message}"
+        else:
+            result.status = int(Status.INFEASIBLE)
+        result.message = message
     else:
         if outcome.left:
             message += f"{outcome.left} ends of searches that may be better were not refined; raise max_evaluations. "
-            result.status = (
-                BUDGET_SPENT if result.status == PROMISE_MET else result.status
-            )
+            if result.status == Status.PROMISE_MET:
+                result.status = int(Status.BUDGET_SPENT)
         message += f"{result.message} Basins are counted on fun with its penalties, before multipliers."
-        if result.status == BUDGET_SPENT:
+        if result.status == Status.BUDGET_SPENT:
             message += " The rest of max_evaluations is reserved for the multipliers."
-        if result.status == NOT_REACHED:
+        if result.status == Status.NOT_REACHED:
             message += " The gradient is that of fun with penalties and multipliers."
         result.message = message
     result.update(
@@ -466,17 +466,21 @@ def _constrained(
         maxcv=best.violation,
         basins=[
             Basin(end.fun, end.share, to_position(portfolio.x(end.y), like))
-            for end in outcome.basins[:MAX_BASINS]
+            for end in outcome.basins[:most]
         ],
     )
     return result
 
 
 def _message(
-    portfolio: Portfolio, end: Polished, status: int, odds: float, like: PyTree[Array]
+    portfolio: Portfolio,
+    end: Polished,
+    status: Status,
+    odds: float,
+    like: PyTree[Array],
 ) -> str:
     """Return why the search ended, the odds, what they rest on, and what to do."""
-    if status == UNBOUNDED:
+    if status == Status.UNBOUNDED:
         where = np.array2string(
             np.asarray(portfolio.x(portfolio.best_y)), precision=3, threshold=6
         )
@@ -492,14 +496,14 @@ def _message(
     )
     expected = f"{odds:.2g}" if np.isfinite(odds) else "unknown"
     promise = f"the expected number of unseen better basins is {expected} (at most {portfolio.max_odds:g} was asked)"
-    if status == NOT_REACHED:
+    if status == Status.NOT_REACHED:
         return (
             f"x is not a minimum to rounding: the gradient there has norm {np.linalg.norm(end.gradient):.3g} in units "
             f"of the box. fun may have a kink there, or be too flat for its dtype; try float64. {evidence}"
         )
-    if status == STOPPED:
+    if status == Status.STOPPED:
         return f"Stopped by the callback after {portfolio.searches} local searches: {promise}. {evidence}"
-    if status == BUDGET_SPENT:
+    if status == Status.BUDGET_SPENT:
         return (
             f"Spent the {portfolio.budget:,.0f} evaluations before a better basin became unlikely: {promise}. "
             f"{evidence} Raise max_evaluations to be surer."

@@ -8,6 +8,7 @@ of L until the next one is not lower than the best that satisfies them. To refin
 with l_i += w_i r_i, and w_i larger where the violation stays. Weights and multipliers are arguments of one program.
 """
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import equinox as eqx
@@ -21,8 +22,8 @@ from langevax.optimize.constraints import Constraints
 from langevax.optimize.local_search import (
     FIRST_LENGTH,
     Frame,
+    Limits,
     gradient_at,
-    no_more_than,
     searches,
 )
 from langevax.optimize.newton import Polished
@@ -31,33 +32,45 @@ from langevax.optimize.values_only import FiniteDifferences
 from langevax.problems.coordinates import Raveled
 from langevax.problems.problem import Function, Problem
 
-DRAWN = 128  # places from which weights are taken
-FEWEST_VIOLATIONS = 4
-WEIGHT = 10.0  # spread of f for a violation of the usual size
-SEARCH_SHARE, ROUNDS_SHARE = (
-    0.7,
-    0.98,
-)  # of the budget, up to where the portfolio and the rounds search; then Newton
-REFINED, GRADIENTS = (
-    8,
-    40,
-)  # basins at once; gradients for each that are left, below which fewer are
-MAX_BATCHES, MAX_ROUNDS, MAX_NEWTON_ROUNDS = 8, 40, 5
-LIMIT = 300  # gradients of one search
-SHRINKS, GROWTH, LARGEST_GROWTH = (
-    0.25,
-    10.0,
-    1e8,
-)  # of a violation in a round; of the weight of one that does not
-POOL = 256  # of the best ends
-NEARBY = 1e-3  # move of a coordinate, in units of the box, along which the slopes of constraints are measured
-TOLERANCE = 1e-6
-"""Violation that is taken for none: what such a move of one coordinate, in units of the box, changes at most."""
-TINY = 1e-12  # of the usual violation, where slopes vanish
-AIM, ROUNDINGS = (
-    1e-5,
-    (10, 100),
-)  # of the tolerance, at which rounds end; least of that and of the tolerance
+
+@dataclass(frozen=True)
+class Settings:
+    """What the rounds of multipliers may spend, and when a violation counts as none."""
+
+    drawn: int = 128
+    """Places from which weights are taken."""
+    fewest_violations: int = 4
+    """Of a constraint at these places, below which its scale is its usual distance."""
+    weight: float = 10.0
+    """Spreads of f that a violation of the usual size costs, twice."""
+    search_share: float = 0.7
+    rounds_share: float = 0.98
+    """Of the budget, up to where the portfolio and the rounds search; Newton's steps have the rest."""
+    lanes: int = 8
+    """Basins that are refined at once."""
+    gradients: int = 40
+    """For each basin that are left, below which fewer are refined at once."""
+    max_batches: int = 8
+    max_rounds: int = 40
+    max_newton_rounds: int = 5
+    limit: int = 300
+    """Gradients of one search."""
+    shrinks: float = 0.25
+    """A violation that a round leaves above this part of the last one gets a larger weight."""
+    growth: float = 10.0
+    largest_growth: float = 1e8
+    pool: int = 256
+    """Of the best ends, among which basins are told apart."""
+    tolerance: float = 1e-6
+    """Violation that counts as none: what such a move of one coordinate, in units of the box, changes at most."""
+    tiny: float = 1e-12
+    """The least tolerance, in units of the usual violation."""
+    aim: float = 1e-5
+    """Part of the tolerance at which rounds end."""
+
+
+NEARBY = 1e-3
+"""Move of a coordinate, in units of the box, along which the slopes of constraints are measured."""
 
 
 class AugmentedLagrangian(eqx.Module):
@@ -210,13 +223,15 @@ def _refine(
     ) -> tuple[Array, ...]:
         problem = penalties.at(weights, multipliers)
         lengths = jnp.full(1, FIRST_LENGTH, start.dtype)
+        no_target = jnp.full((), jnp.inf, start.dtype)
+        limits = Limits(limit, no_target, start, jnp.full((), -1, start.dtype))
         ends = searches(
             problem,
             penalties.frame,
             start[None],
             active[None],
             lengths,
-            no_more_than(limit, start),
+            limits,
         )
         y = ends.y[0]
         gain = ends.start_fun[0] - ends.fun[0]
@@ -235,18 +250,25 @@ def _chosen(
 class Rounds:
     """The weights of a portfolio's penalties, and the rounds that follow it."""
 
-    def __init__(self, portfolio: Portfolio, penalties: Penalties):
+    def __init__(
+        self,
+        portfolio: Portfolio,
+        penalties: Penalties,
+        settings: Settings = Settings(),
+    ):
+        self.settings = settings
         self.portfolio, self.penalties = portfolio, penalties
         self.equal: Bool[np.ndarray, " residuals"] = np.asarray(
             penalties.constraints.equal
         )
         self.dtype = penalties.frame.scale.dtype
-        self.tolerance: float = max(TOLERANCE, ROUNDINGS[1] * portfolio.eps)
+        self.tolerance: float = max(self.settings.tolerance, 100 * portfolio.eps)
         self.aim: float = (
-            max(AIM * TOLERANCE, ROUNDINGS[0] * portfolio.eps) / self.tolerance
+            max(self.settings.aim * self.settings.tolerance, 10 * portfolio.eps)
+            / self.tolerance
         )
         self.budget: float = portfolio.budget
-        number = int(min(DRAWN, max(2, portfolio.budget / 8)))
+        number = int(min(self.settings.drawn, max(2, portfolio.budget / 8)))
         fun, rest = (
             np.asarray(a, np.float64)
             for a in _measure(penalties, self._device(portfolio.draw(number)))
@@ -267,20 +289,23 @@ class Rounds:
         portfolio.problem = portfolio.coarse = self._problem(
             self.weights(self.scales), 0 * self.scales
         )
-        portfolio.budget = SEARCH_SHARE * self.budget
+        portfolio.budget = self.settings.search_share * self.budget
 
-    @staticmethod
-    def _scale(drawn: Float[np.ndarray, " places"], equal: bool) -> float:
+    def _scale(self, drawn: Float[np.ndarray, " places"], equal: bool) -> float:
         """Return the usual violation at drawn places, or the usual distance where few violate the constraint."""
         violations = np.abs(drawn) if equal else drawn[drawn > 0]
-        usual = violations if len(violations) >= FEWEST_VIOLATIONS else np.abs(drawn)
+        usual = (
+            violations
+            if len(violations) >= self.settings.fewest_violations
+            else np.abs(drawn)
+        )
         return (
             float(np.median(usual)) or float(usual.max()) or 1.0 if len(usual) else 1.0
         )
 
     def weights(self, scales: np.ndarray) -> np.ndarray:
-        """Return the weights for which violations of these sizes cost WEIGHT / 2 spreads of f."""
-        return WEIGHT * self.spread / scales**2
+        """Return the weights for which violations of these sizes cost half of `weight` spreads of f."""
+        return self.settings.weight * self.spread / scales**2
 
     def _device(self, array: np.ndarray) -> Array:
         return jnp.asarray(array, self.dtype)
@@ -304,7 +329,7 @@ class Rounds:
     ) -> Float[np.ndarray, "*lanes residuals"]:
         """Return the violation that is taken for none: that of a tiny move, or of rounding."""
         sides = np.abs(np.asarray(self.penalties.constraints.sides, np.float64))
-        least = TINY * self.scales + ROUNDINGS[0] * self.portfolio.eps * sides
+        least = self.settings.tiny * self.scales + 10 * self.portfolio.eps * sides
         return np.maximum(self.tolerance * np.minimum(slopes, self.scales), least)
 
     def _lanes(
@@ -314,12 +339,12 @@ class Rounds:
         multipliers: np.ndarray,
         active: np.ndarray,
     ) -> MeasuredEnds:
-        """Search from up to REFINED places by one program; count what active lanes cost."""
+        """Search from up to `lanes` places by one program; count what active lanes cost."""
         portfolio, lanes = (
             self.portfolio,
-            np.minimum(np.arange(REFINED), len(starts) - 1),
+            np.minimum(np.arange(self.settings.lanes), len(starts) - 1),
         )
-        running = np.append(active, np.zeros(REFINED - len(active), bool))
+        running = np.append(active, np.zeros(self.settings.lanes - len(active), bool))
         left = (portfolio.budget - portfolio.spent) / (
             portfolio.gradient_cost * max(1, active.sum())
         )
@@ -329,7 +354,7 @@ class Rounds:
             self._device(weights[lanes]),
             self._device(multipliers[lanes]),
             jnp.asarray(running),
-            jnp.int32(max(2, min(LIMIT, left))),
+            jnp.int32(max(2, min(self.settings.limit, left))),
         )
         y, fun, rest, slopes, settled, gain, evaluations = (
             np.asarray(a)[: len(starts)] for a in ends
@@ -356,7 +381,7 @@ class Rounds:
         best = [
             self._refined(ends, k, weights, multipliers) for k in range(len(starts))
         ]
-        for _ in range(MAX_ROUNDS):
+        for _ in range(self.settings.max_rounds):
             ahead = self._lanes(ends.y, weights, multipliers, active)
             ends = MeasuredEnds(
                 *(_chosen(active, *pair) for pair in zip(ahead, ends, strict=True))
@@ -378,10 +403,11 @@ class Rounds:
             multipliers = np.where(
                 rows, self._updated(weights, multipliers, ends.residuals), multipliers
             )
-            grows = (distances > SHRINKS * last) & (far | costly[:, None])
+            grows = (distances > self.settings.shrinks * last) & (far | costly[:, None])
             least = self._local_weights(ends.slopes)
             grown = np.minimum(
-                np.where(grows, GROWTH, 1.0) * weights, LARGEST_GROWTH * least
+                np.where(grows, self.settings.growth, 1.0) * weights,
+                self.settings.largest_growth * least,
             )
             weights = np.where(rows, np.maximum(grown, least), weights)
             last = distances
@@ -436,16 +462,16 @@ class Rounds:
     def run(self) -> Constrained:
         """Refine the basins that the portfolio has met until none of the others can be better."""
         portfolio = self.portfolio
-        portfolio.budget = ROUNDS_SHARE * self.budget
+        portfolio.budget = self.settings.rounds_share * self.budget
         ys, fun, shares = self._candidates()
         refined: list[Refined] = []
         position = 0
-        for _ in range(MAX_BATCHES):
+        for _ in range(self.settings.max_batches):
             lowest = min((end.fun for end in refined if end.feasible), default=np.inf)
             affordable = (portfolio.budget - portfolio.spent) / (
-                GRADIENTS * portfolio.gradient_cost
+                self.settings.gradients * portfolio.gradient_cost
             )
-            lanes = int(np.clip(affordable, 1, REFINED))
+            lanes = int(np.clip(affordable, 1, self.settings.lanes))
             batch = slice(position, position + lanes)
             hopeful = fun[batch] < lowest - portfolio.difference
             if not hopeful.any() or (refined and portfolio.spent >= portfolio.budget):
@@ -479,7 +505,7 @@ class Rounds:
             best.y,
         )
         portfolio.add_gradients(1, portfolio.problem)
-        portfolio.budget = SEARCH_SHARE * self.budget
+        portfolio.budget = self.settings.search_share * self.budget
         return Constrained(
             best,
             end,
@@ -498,7 +524,7 @@ class Rounds:
             if len(e.fun)
         ]
         ys, fun = (np.concatenate(arrays) for arrays in zip(*kinds, first, strict=True))
-        order = np.argsort(fun, kind="stable")[:POOL]
+        order = np.argsort(fun, kind="stable")[: self.settings.pool]
         labels, best_ends = group_ends(
             ys[order], fun[order], np.ones(len(order), bool), portfolio.difference
         )
@@ -517,7 +543,7 @@ class Rounds:
         end = Polished(best.y, best.fun, slopes, best.settled, 1)
         if not best.feasible:
             return best, end
-        for _ in range(MAX_NEWTON_ROUNDS):
+        for _ in range(self.settings.max_newton_rounds):
             problem = self._problem(best.weights, best.multipliers)
             ahead = portfolio.newton_end(problem, end._replace(evaluations=0))
             if not ahead.evaluations:

@@ -17,11 +17,6 @@ from jaxtyping import Array, Float
 from langevax.optimize.local_search import Frame, value_and_gradient
 from langevax.problems.problem import Problem
 
-STEPS = 500
-FIRST_DAMPING, LEAST_DAMPING, LARGEST_DAMPING = 1e-3, 1e-12, 1e12
-ROUNDINGS = 100
-"""Roundings of the value that a step may still promise at a minimum."""
-
 
 class Polished(NamedTuple):
     """The end of a polish, in units of the frame."""
@@ -69,65 +64,67 @@ def newton(
     frame: Frame,
     start: Float[np.ndarray, " d"],
     size: float,
-    steps: int = STEPS,
+    steps: int = 500,
+    *,
+    first_damping: float = 1e-3,
+    dampings: tuple[float, float] = (1e-12, 1e12),
+    roundings: float = 100,
 ) -> Polished:
-    """Return where damped Newton steps end; `size` is that of values whose rounding errors the function has."""
+    """Return where damped Newton steps end.
+
+    Args:
+        problem, frame: the function, and its units.
+        start: in units of the frame.
+        size: of values whose rounding errors the function has.
+        steps: at most.
+        first_damping, dampings: the first one, and the ends of the range in which it stays.
+        roundings: of the value, that a step may still promise at a minimum.
+    """
     dtype = frame.scale.dtype
-    lower, upper, eps = (
-        np.asarray(frame.lower),
-        np.asarray(frame.upper),
-        float(jnp.finfo(dtype).eps),
-    )
+    eps = float(jnp.finfo(dtype).eps)
+    lower, upper = np.asarray(frame.lower), np.asarray(frame.upper)
 
     def at(y: np.ndarray) -> Derivatives:
-        value, gradient, hessian = _derivatives(problem, frame, jnp.asarray(y, dtype))
-        return Derivatives(
-            float(value),
-            np.asarray(gradient, np.float64),
-            np.asarray(hessian, np.float64),
-        )
+        value, *slopes = _derivatives(problem, frame, jnp.asarray(y, dtype))
+        return Derivatives(float(value), *(np.asarray(a, np.float64) for a in slopes))
 
-    y, now, damping, evaluations = start, at(start), FIRST_DAMPING, 1 + len(start)
+    y, now, damping, evaluations = start, at(start), first_damping, 1 + len(start)
     if not now.finite:
         return Polished(y, now.fun, now.gradient, False, evaluations)
     promise = np.inf
-    for _ in range(min(steps, STEPS)):
+    for _ in range(steps):
         unbound = ~(
             ((y <= lower) & (now.gradient > 0)) | ((y >= upper) & (now.gradient < 0))
         )
-        pure, promise = newton_step(now, unbound, 0.0)
-        settled = promise <= eps * abs(
-            now.fun
-        )  # values are equal to rounding: the smaller gradient decides
-        ahead = at(
-            trial := np.clip(
-                y + (pure if settled else newton_step(now, unbound, damping)[0]),
-                lower,
-                upper,
-            )
-        )
+        step, promise = newton_step(now, unbound, 0.0)
+        # values are equal to rounding: the smaller gradient decides
+        settled = promise <= eps * abs(now.fun)
+        if not settled:
+            step, _ = newton_step(now, unbound, damping)
+        trial = np.clip(y + step, lower, upper)
+        ahead = at(trial)
         evaluations += 1 + len(start)
         if settled:
-            smaller = (
-                ahead.finite
-                and np.abs(ahead.gradient * unbound).max()
-                < np.abs(now.gradient * unbound).max()
-            )
-            if not (smaller and ahead.fun <= now.fun + eps * abs(now.fun)):
+            if not _flatter(ahead, now, unbound, eps):
                 break
             y, now = trial, ahead
         elif ahead.finite and ahead.fun < now.fun:
-            y, now, damping = trial, ahead, max(damping / 5, LEAST_DAMPING)
-        elif damping >= LARGEST_DAMPING or promise <= ROUNDINGS * eps * size:
+            y, now, damping = trial, ahead, max(damping / 5, dampings[0])
+        elif damping >= dampings[1] or promise <= roundings * eps * size:
             break
         else:
             damping *= 4
-    return Polished(
-        y,
-        now.fun,
-        now.gradient,
-        promise <= ROUNDINGS * eps * max(abs(now.fun), size),
-        evaluations,
+    reached = promise <= roundings * eps * max(abs(now.fun), size)
+    return Polished(y, now.fun, now.gradient, reached, evaluations)
+
+
+def _flatter(
+    ahead: Derivatives, now: Derivatives, unbound: np.ndarray, eps: float
+) -> bool:
+    """Return whether a place of the same value has a smaller gradient."""
+    slopes, before = (np.abs(at.gradient * unbound).max() for at in (ahead, now))
+    return bool(
+        ahead.finite and slopes < before and ahead.fun <= now.fun + eps * abs(now.fun)
     )
 
 

@@ -2,7 +2,7 @@
 
 In the order of cost, with one budget:
 
-1. `multistart`: L-BFGS from the best of SCREENED places drawn in the box, in batches. Independent, so that basins can
+1. `multistart`: L-BFGS from the best of eight places each drawn in the box, in batches. Independent, so that basins can
    be counted; enough where they are few.
 2. `scan`: each coordinate alone over the whole box, by values. It solves sums over coordinates, whatever their wells.
 3. `hop`: basin hopping (Li and Scheraga 1987; Leary 2000) from the best of a new batch: L-BFGS from perturbed places,
@@ -20,6 +20,8 @@ is better. Or it stops when the budget is spent.
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -41,43 +43,64 @@ from langevax.optimize.local_search import (
 from langevax.optimize.newton import Polished, newton
 from langevax.problems.problem import NO_FORWARD_MODE, Problem
 
-LANES = 16  # local searches at once
-SCREENED = 8  # places of which a search starts at the best
-FEWEST_HOPS = 2  # at once; twice as many after each batch that brings nothing
-LIMIT = 1000  # gradients of one local search
-FIRST_LENGTHS = 0.02, 0.2
-"""Of the first steps of searches, in units of the box: short ones stay in a basin, long ones step across rings."""
-FEW_BASINS = 3
-"""Searches for each basin from which more of them are likely to be enough; below, basins are too many to be counted."""
-SCAN_POINTS, ZOOMED, ZOOM_POINTS, SINGLE_MOVES = 32, 3, 6, 4
-SCAN_REACH = 3.0  # of a coordinate without bounds, in scales of the start
-HOP_SEARCHES = (
-    2 * LANES,
-    LANES,
-)  # without success that end a run, and more for each coordinate
-NORMAL, COORDINATES, DIFFERENCE, MEAN = KINDS = range(4)  # perturbations
-FAR_FROM_HOME = 4
-"""Times the distance of `HOME` from which hops may end where they come back; shorter ones are to find what is there."""
-POOL, FEWEST_SEEN = 32, 4  # of the best minima, for the last two
-HOP_WIDTH, HOP_TARGET = (
-    0.1,
-    0.5,
-)  # of the first perturbation; share of them that is to fall back
-PREFERENCE = (
-    2  # cost of hopping over that of evolution, and the reverse on rough functions
-)
-EVOLUTION_WIDTH = 0.3
-EVOLUTION_ENDS = (
-    1e-3,
-    1e-9,
-)  # widths at which L-BFGS begins; the second where it leads to two minima at the first
-FLAT_GENERATIONS = 20
-RESOLUTION = 1e-6
-"""Difference of values up to which two minima are one, in units of what searches gain."""
-NEWTON_DIMENSIONS = 64
-NEWTON_SHARE, FEWEST_NEWTON_STEPS = 4, 16
-"""One part in so many of the budget, which the last steps may take beyond it, or so many steps."""
 GRADIENT_COST = 4  # of a value with its gradient, in values
+
+
+class Perturbation(IntEnum):
+    """Kinds of moves from which hops start."""
+
+    NORMAL = 0
+    COORDINATES = 1
+    DIFFERENCE = 2
+    MEAN = 3
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Numbers of the portfolio; lengths are in units of the box."""
+
+    lanes: int = 16
+    """Local searches at once."""
+    screened: int = 8
+    """Places of which a search starts at the best."""
+    limit: int = 1000
+    """Gradients of one local search."""
+    first_lengths: tuple[float, float] = (0.02, 0.2)
+    """Of the first steps of searches: short ones stay in a basin, long ones step across rings."""
+    few_basins: int = 3
+    """Searches for each basin from which more of them are likely to be enough to count basins."""
+    scan_points: int = 32
+    zoomed: int = 3
+    zoom_points: int = 6
+    """Points on a line along an axis, those of them around which there are finer ones, and how many."""
+    scan_reach: float = 3.0
+    """Of a coordinate without bounds, in scales of the start."""
+    single_moves: int = 4
+    """Coordinates that are moved alone, where moving all of them gains less than the best of them promised."""
+    fewest_hops: int = 2
+    """Hops at once; twice as many after each batch that brings nothing."""
+    hop_width: float = 0.1
+    """Of the first perturbation; it follows `fall_back`."""
+    fall_back: float = 0.5
+    """Share of normal perturbations that is to fall back into the basin."""
+    far_from_home: int = 4
+    """Times the distance of a return from which hops may end where they come back; shorter ones look for what is near."""
+    pool: int = 32
+    """Best minima whose differences and means are perturbations."""
+    preference: int = 2
+    """Cost of hopping over that of evolution, and the reverse on rough functions."""
+    evolution_width: float = 0.3
+    evolution_ends: tuple[float, float] = (1e-3, 1e-9)
+    """Widths at which L-BFGS begins; the second where it leads to two minima at the first."""
+    flat_generations: int = 20
+    """Generations of equal values that end an evolution."""
+    resolution: float = 1e-6
+    """Difference of values up to which two minima are one, in units of what searches gain."""
+    newton_dimensions: int = 64
+    """Coordinates up to which Newton's steps end the best."""
+    newton_share: float = 0.25
+    newton_steps: tuple[int, int] = (16, 500)
+    """Part of the budget that these may take beyond it, and fewest and most of them."""
 
 
 class BestSoFar(NamedTuple):
@@ -111,8 +134,10 @@ class Portfolio:
         starts: Callable[[int, np.random.Generator], Float[np.ndarray, "places d"]]
         | None,
         stops: Callable[["Portfolio"], bool],
+        settings: Settings = Settings(),
     ):
         self.problem, self.coarse, self.frame, self.rng = problem, coarse, frame, rng
+        self.settings = settings
         self.budget, self.max_odds, self.gradient_cost, self.stops = (
             budget,
             max_odds,
@@ -139,7 +164,7 @@ class Portfolio:
             Ends(),
             Ends(),
         )
-        self.hop_width: float = HOP_WIDTH
+        self.hop_width: float = self.settings.hop_width
         self.scanned: float = (
             math.inf
         )  # value of the place from which a scan brought nothing
@@ -158,7 +183,7 @@ class Portfolio:
     def difference(self) -> float:
         """Values that differ by less are one."""
         gain = float(np.median(self.gains)) if self.gains else 0.0
-        return RESOLUTION * gain + 100 * self.eps * abs(
+        return self.settings.resolution * gain + 100 * self.eps * abs(
             self.best_fun if math.isfinite(self.best_fun) else 0.0
         )
 
@@ -181,7 +206,7 @@ class Portfolio:
         home: Float[np.ndarray, " d"] | None = None,
     ) -> SearchEnds:
         """Return where local searches end, and record it; those that would end above `target`, or at `home`, do not."""
-        shortest, longest = np.log(FIRST_LENGTHS)
+        shortest, longest = np.log(self.settings.first_lengths)
         ends = self._descend(
             starts,
             np.exp(self.rng.uniform(shortest, longest, len(starts))),
@@ -204,18 +229,27 @@ class Portfolio:
         limit = max(
             2,
             min(
-                LIMIT,
+                self.settings.limit,
                 int((self.budget - self.spent) / (self.gradient_cost * len(starts))),
             ),
         )
         aim = target if self.coarse is self.problem else math.inf
         known = home if self.coarse is self.problem else None
         ends = local_searches(
-            self.coarse, self.frame, starts, LANES, limit, aim, first, known
+            self.coarse,
+            self.frame,
+            starts,
+            self.settings.lanes,
+            limit,
+            aim,
+            first,
+            known,
         )
         self._count(ends, self.coarse)
         if self.coarse is not self.problem:
-            fine = local_searches(self.problem, self.frame, ends.y, LANES, limit)
+            fine = local_searches(
+                self.problem, self.frame, ends.y, self.settings.lanes, limit
+            )
             self._count(fine, self.problem)
             ends = fine._replace(moved=ends.moved | fine.moved)
         best = int(np.argmin(ends.fun))
@@ -287,10 +321,10 @@ class Portfolio:
     # -- searches -------------------------------------------------------------------------------------------------
 
     def multistart(self, number: int) -> tuple[Float[np.ndarray, " d"], float]:
-        """Search from the best of SCREENED new places each, count the basins, and return the best end."""
-        places = self.draw(SCREENED * number)
-        fun = self.values(places).reshape(number, SCREENED)
-        starts = places.reshape(number, SCREENED, -1)[
+        """Search from the best of several new places each, count the basins, and return the best end."""
+        places = self.draw(self.settings.screened * number)
+        fun = self.values(places).reshape(number, self.settings.screened)
+        starts = places.reshape(number, self.settings.screened, -1)[
             np.arange(number), np.argmin(fun, axis=1)
         ]
         ends = self.search(starts)
@@ -310,28 +344,32 @@ class Portfolio:
     ) -> tuple[Float[np.ndarray, " d"], float]:
         """Move all coordinates to the best places on lines along the axes, or single ones where these gain more."""
         d, rows = self.dimension, np.arange(self.dimension)
+        settings = self.settings
         low, high = (
-            np.where(self.bounded, self.lower, y - SCAN_REACH),
-            np.where(self.bounded, self.upper, y + SCAN_REACH),
+            np.where(self.bounded, self.lower, y - settings.scan_reach),
+            np.where(self.bounded, self.upper, y + settings.scan_reach),
         )
-        spacing = (high - low)[:, None] / SCAN_POINTS
+        spacing = (high - low)[:, None] / settings.scan_points
         points = low[:, None] + spacing * (
-            np.arange(SCAN_POINTS) + self.rng.uniform(size=(d, SCAN_POINTS))
+            np.arange(settings.scan_points)
+            + self.rng.uniform(size=(d, settings.scan_points))
         )
         heights = self._on_axes(y, points)
-        lowest = np.argsort(heights, axis=1)[:, :ZOOMED]
+        lowest = np.argsort(heights, axis=1)[:, : settings.zoomed]
         points, heights = (
             np.take_along_axis(points, lowest, 1),
             np.take_along_axis(heights, lowest, 1),
         )
         for zoom in (1.0, 0.25):
-            offsets = zoom * spacing * np.linspace(-1, 1, ZOOM_POINTS)
+            offsets = zoom * spacing * np.linspace(-1, 1, settings.zoom_points)
             closer = np.clip(
                 points[:, :, None] + offsets[:, None, :],
                 low[:, None, None],
                 high[:, None, None],
             )
-            fresh = self._on_axes(y, closer.reshape(d, -1)).reshape(d, ZOOMED, -1)
+            fresh = self._on_axes(y, closer.reshape(d, -1)).reshape(
+                d, settings.zoomed, -1
+            )
             closer, fresh = (
                 np.concatenate([a[:, :, None], b], 2)
                 for a, b in ((points, closer), (heights, fresh))
@@ -345,7 +383,7 @@ class Portfolio:
         if not len(order) or self.done:
             self.scanned = fun
             return y, fun
-        moves = np.zeros((min(len(order), SINGLE_MOVES), d))
+        moves = np.zeros((min(len(order), settings.single_moves), d))
         moves[np.arange(len(moves)), order[: len(moves)]] = (points - y)[
             order[: len(moves)]
         ]
@@ -387,7 +425,7 @@ class Portfolio:
     @property
     def patience(self) -> int:
         """Searches without success that end a run of hopping."""
-        return HOP_SEARCHES[0] + HOP_SEARCHES[1] * self.dimension
+        return self.settings.lanes * (2 + self.dimension)
 
     def hop(
         self, y: Float[np.ndarray, " d"], fun: float, patience: int, once: bool = False
@@ -396,14 +434,16 @@ class Portfolio:
         y, begin = self.scan_while_better(y, fun)
         fun, number, failed, gained = (
             begin,
-            FEWEST_HOPS,
+            self.settings.fewest_hops,
             0,
             np.zeros((0, self.dimension)),
         )
-        successes = np.ones(len(KINDS))
+        successes = np.ones(len(Perturbation))
         while not self.done and failed < patience and not (once and fun < begin):
             number = min(number, patience - failed)
-            kinds = self.rng.choice(len(KINDS), number, p=successes / successes.sum())
+            kinds = self.rng.choice(
+                len(Perturbation), number, p=successes / successes.sum()
+            )
             widths = self.hop_width * np.exp(0.5 * self.rng.standard_normal(number))
             moves = np.stack(
                 [self._move(kind, y, w) for kind, w in zip(kinds, widths, strict=True)]
@@ -413,18 +453,19 @@ class Portfolio:
             starts = self.fold(y + moves)
             wide = np.linalg.norm(
                 starts - y, axis=1
-            ).min() > FAR_FROM_HOME * HOME * math.sqrt(self.dimension)
+            ).min() > self.settings.far_from_home * HOME * math.sqrt(self.dimension)
             ends = self.search(starts, fun + self.difference, y if wide else None)
             near = np.linalg.norm(ends.y - y, axis=1) <= NEAR * math.sqrt(
                 self.dimension
             )
             better = ends.fun < fun - self.difference
             back = near & (wide | (np.abs(ends.fun - fun) <= self.difference)) & ~better
-            normal = kinds == NORMAL
+            normal = kinds == Perturbation.NORMAL
             if normal.any():
                 self.hop_width = float(
                     np.clip(
-                        self.hop_width * np.exp(back[normal].mean() - HOP_TARGET),
+                        self.hop_width
+                        * np.exp(back[normal].mean() - self.settings.fall_back),
                         1e-6,
                         1.0,
                     )
@@ -432,15 +473,15 @@ class Portfolio:
             successes = (
                 1
                 + 0.9 * (successes - 1)
-                + np.bincount(kinds[better], minlength=len(KINDS))
+                + np.bincount(kinds[better], minlength=len(Perturbation))
             )
             fresh = ends.settled & ~back
             self.seen.add(ends.y[fresh], ends.fun[fresh], ends.moved[fresh])
             failed = 0 if better.any() else failed + number
             number = (
-                max(FEWEST_HOPS, number // 2)
+                max(self.settings.fewest_hops, number // 2)
                 if better.any()
-                else min(LANES, 2 * number)
+                else min(self.settings.lanes, 2 * number)
             )
             best = int(np.argmin(ends.fun))
             gained = (ends.y - y)[better & (np.arange(len(better)) != best)]
@@ -468,14 +509,16 @@ class Portfolio:
         self, kind: int, y: Float[np.ndarray, " d"], width: float
     ) -> Float[np.ndarray, " d"]:
         normal = width * self.rng.standard_normal(self.dimension)
-        if kind == COORDINATES:
+        if kind == Perturbation.COORDINATES:
             chosen = self.rng.uniform(size=self.dimension) < 1.5 / self.dimension
             chosen[self.rng.integers(self.dimension)] = True
             return np.where(chosen, self.draw(1)[0] - y, 0)
-        if kind == NORMAL or len(self.seen.fun) < FEWEST_SEEN:
+        if kind == Perturbation.NORMAL or len(self.seen.fun) < len(Perturbation):
             return normal
-        best = self.seen.y[np.argsort(self.seen.fun, kind="stable")[:POOL]]
-        if kind == DIFFERENCE:
+        best = self.seen.y[
+            np.argsort(self.seen.fun, kind="stable")[: self.settings.pool]
+        ]
+        if kind == Perturbation.DIFFERENCE:
             one, other = best[self.rng.choice(len(best), 2, replace=False)]
             return one - other + 0.1 * normal
         chosen = self.rng.choice(
@@ -485,17 +528,19 @@ class Portfolio:
 
     def evolve(self, population: int, budget: float) -> None:
         """Let a law evolve until it is narrow or `budget` is spent, then search from its mean and its best draw."""
-        places = self.draw(SCREENED)
+        places = self.draw(self.settings.screened)
         law = Evolution(
-            places[np.argmin(self.values(places))], EVOLUTION_WIDTH, population
+            places[np.argmin(self.values(places))],
+            self.settings.evolution_width,
+            population,
         )
         best_y, best_fun, end, flat = law.mean, math.inf, self.spent + budget, 0
-        for narrow in EVOLUTION_ENDS:
+        for narrow in self.settings.evolution_ends:
             while (
                 not self.done
                 and self.spent < end
                 and law.width > narrow
-                and flat < FLAT_GENERATIONS
+                and flat < self.settings.flat_generations
             ):
                 draws = self.fold(law.draw(self.rng))
                 fun = self.values(draws)
@@ -515,7 +560,7 @@ class Portfolio:
                 self.dimension
             )
             agree = not apart and np.ptp(ends.fun) <= self.difference
-            if agree or narrow == EVOLUTION_ENDS[-1]:
+            if agree or narrow == self.settings.evolution_ends[-1]:
                 best = [int(np.argmin(ends.fun))]
                 self.evolution_ends.add(ends.y[best], ends.fun[best], ends.moved[best])
                 self.seen.add(ends.y[best], ends.fun[best], ends.moved[best])
@@ -543,11 +588,14 @@ class Portfolio:
         if not self.done:
             self.multistart(3)
         if math.isfinite(self.best_fun) and np.any(self.seen.moved):
-            self.hop(self.best_y, self.best_fun, LANES // 2)
+            self.hop(self.best_y, self.best_fun, self.settings.lanes // 2)
         if not self.done:
             self.multistart(12)
         self.check_not_flat()
-        population = default_population(self.dimension)
+        population, preference = (
+            default_population(self.dimension),
+            self.settings.preference,
+        )
         in_hops, in_evolutions = 0.0, 0.0
         while not self.done:
             counted, before = self.tallies(), self.spent
@@ -560,29 +608,24 @@ class Portfolio:
                 if self.doubts >= needed:
                     return
                 self.doubt(needed)
-            elif counted[0].basins * FEW_BASINS <= counted[0].searches:
-                self.multistart(LANES)
-            elif (
-                in_hops
-                <= (1 / PREFERENCE if self.rough else PREFERENCE) * in_evolutions
+            elif counted[0].basins * self.settings.few_basins <= counted[0].searches:
+                self.multistart(self.settings.lanes)
+            elif in_hops <= in_evolutions * (
+                1 / preference if self.rough else preference
             ):
-                place = (
-                    self.multistart(LANES)
-                    if len(self.hop_ends.fun)
-                    else (self.best_y, self.best_fun)
-                )
+                place = self.best_y, self.best_fun
+                if len(self.hop_ends.fun):
+                    place = self.multistart(self.settings.lanes)
                 y, fun = self.hop(*place, self.patience)
                 self.hop_ends.add(y[None], np.array([fun]), np.ones(1, bool))
                 in_hops += self.spent - before
             else:
-                self.evolve(
-                    population,
-                    max(in_hops * (PREFERENCE if self.rough else 1), self.budget / 10),
+                budget = max(
+                    in_hops * (preference if self.rough else 1), self.budget / 10
                 )
-                in_evolutions, population = (
-                    in_evolutions + self.spent - before,
-                    2 * population,
-                )
+                self.evolve(population, budget)
+                in_evolutions += self.spent - before
+                population *= 2
 
     @property
     def rough(self) -> bool:
@@ -619,31 +662,27 @@ class Portfolio:
         ends = self._descend(self.best_y[None])
         settled = float(ends.start_fun[0] - ends.fun[0]) <= self.difference
         slopes = gradient_at(self.problem, self.frame, self.best_y)
-        end = self.newton_end(
-            self.problem, Polished(self.best_y, self.best_fun, slopes, settled, 1)
-        )
+        end = Polished(self.best_y, self.best_fun, slopes, settled, 1)
+        end = self.newton_end(self.problem, end)
         self._update(end.y, end.fun)
         self.add_gradients(end.evaluations, self.problem)
         return end
 
     def newton_end(self, problem: Problem, place: Polished) -> Polished:
         """Return the end of Newton's steps from a place, or the place itself if Hessians are unavailable."""
-        if self.dimension <= NEWTON_DIMENSIONS and self.gradient_cost == GRADIENT_COST:
-            try:
-                steps = self.budget / (
-                    NEWTON_SHARE * self.gradient_cost * (1 + self.dimension)
-                )
-                return newton(
-                    problem,
-                    self.frame,
-                    place.y,
-                    self.size,
-                    max(FEWEST_NEWTON_STEPS, int(steps)),
-                )
-            except (TypeError, ValueError) as error:
-                if not any(words in str(error) for words in NO_FORWARD_MODE):
-                    raise
-        return place
+        few = self.dimension <= self.settings.newton_dimensions
+        if not few or self.gradient_cost != GRADIENT_COST:
+            return place
+        affordable = self.settings.newton_share * self.budget
+        steps = int(affordable / (self.gradient_cost * (1 + self.dimension)))
+        fewest, most = self.settings.newton_steps
+        steps = min(most, max(fewest, steps))
+        try:
+            return newton(problem, self.frame, place.y, self.size, steps)
+        except (TypeError, ValueError) as error:
+            if not any(words in str(error) for words in NO_FORWARD_MODE):
+                raise
+            return place
 
 
 class Ends:

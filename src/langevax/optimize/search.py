@@ -19,26 +19,11 @@ from langevax.gradients import SVRG, Full, GradientEstimator
 from langevax.integrators import Explicit, Exponential
 from langevax.keys import unrolled
 from langevax.optimize import arguments
-from langevax.optimize.arguments import Box, Schedule
+from langevax.optimize.arguments import WHOLE_SUM_ROWS, Box, Schedule
 from langevax.problems.problem import CURVATURE_ITERATIONS, Problem, largest_curvature
 from langevax.run import DivergenceError, Result, Stacked, Trace, simulate
 from langevax.samplers import Langevin, Reflected
 from langevax.samplers.reflected import fold
-
-MIN_PLACES = 32
-"""Places that are evaluated however few the chains, to estimate the spread of the values."""
-MAX_EVALUATIONS = 20_000_000
-"""Component gradients that the curvatures may cost; where rows are many, they are computed at fewer places."""
-SPREAD = 1.0  # standard deviation of starts around x0 where bounds are missing
-INTERQUARTILE = 1.349  # range of a normal law of unit variance
-NUM_RECORDS = 100  # evaluations of all chains in a run
-FEW_COMPONENTS = 1024  # up to which full gradients are the default
-BATCH_SIZE, MIN_EPOCHS = 32, 20  # of the default SVRG
-FRACTION = 0.25
-"""Step size in units of 1 / largest curvature: a chain is a seventh too hot in the stiffest direction."""
-MAX_HALVINGS = 10
-FAR = 1e3
-"""Scales of the starts beyond which a gradient that is NaN is blamed on the step size, not on `fun`."""
 
 
 class Survey(NamedTuple):
@@ -69,7 +54,10 @@ def draw(
     key: Key[Array, ""],
     number: int,
 ) -> Float[Array, "places d"]:
-    """Draw places around x0, which is the first; with spread=None uniformly between two finite bounds."""
+    """Draw places around x0, which is the first.
+
+    With spread=None uniformly between two finite bounds, and with deviation 1 elsewhere.
+    """
     if spread is not None and np.shape(spread) not in ((), x0.shape):
         raise ValueError(
             f"spread has shape {np.shape(spread)} but x0 has {len(x0)} numbers; pass a float, or one for each of them."
@@ -78,7 +66,7 @@ def draw(
     lower, upper = (
         (-infinite, infinite) if box is None else (jnp.asarray(side) for side in box)
     )
-    width = jnp.asarray(np.asarray(SPREAD if spread is None else spread), x0.dtype)
+    width = jnp.asarray(np.asarray(1.0 if spread is None else spread), x0.dtype)
     return _draw(x0, width, lower, upper, key, number, spread is None)
 
 
@@ -119,10 +107,12 @@ def survey(
     with_curvature: bool,
     key: Key[Array, ""],
     drawn: bool,
+    most: int = 20_000_000,
 ) -> Survey:
     """Evaluate the places; one without a finite value and gradient is replaced by the first that has them.
 
-    Raise ValueError where x0, or every place if they are `drawn` by a function, is not finite.
+    Raise ValueError where x0, or every place if they are `drawn` by a function, is not finite. Curvatures cost at most
+    `most` component gradients: where rows are many, they are computed at fewer places.
     """
     arguments.check_scalar(problem, places[0])
     size = int(problem.size)
@@ -148,9 +138,7 @@ def survey(
         places, values = places[jnp.asarray(substitutes)], values[substitutes]
     evaluations, curvature = 2 * size * len(places), 0.0
     if with_curvature:
-        number = min(
-            len(places), max(1, MAX_EVALUATIONS // (2 * CURVATURE_ITERATIONS * size))
-        )
+        number = min(len(places), max(1, most // (2 * CURVATURE_ITERATIONS * size)))
         curvatures = np.asarray(_curvatures(problem, places[:number], key), np.float64)
         curvature = float(np.max(curvatures[np.isfinite(curvatures)], initial=0.0))
         evaluations += 2 * CURVATURE_ITERATIONS * size * number
@@ -159,35 +147,41 @@ def survey(
 
 
 def equipartition_temperature(
-    values: Float[np.ndarray, " places"], dimension: int
+    values: Float[np.ndarray, " places"],
+    dimension: int,
+    interquartile: float = 1.349,
 ) -> float:
     """Return the temperature at which `fun` fluctuates as much as these values: `T = sqrt(2 / d) * their spread`.
 
     Near a minimum, at temperature T, a function of d coordinates has mean d T / 2 and standard deviation
-    sqrt(d / 2) T. The spread is that between the quartiles, which a few very large values do not change.
+    sqrt(d / 2) T. The spread is that between the quartiles, in units of that of a normal law of unit variance, which a
+    few very large values do not change.
     """
     low, high = np.quantile(values, [0.25, 0.75])
-    spread = (high - low) / INTERQUARTILE or np.std(values)
+    spread = (high - low) / interquartile or np.std(values)
     return float(np.sqrt(2 / dimension) * spread)
 
 
-def choose_gradient(problem: Problem, num_steps: int) -> GradientEstimator:
+def choose_gradient(
+    problem: Problem, num_steps: int, batch_size: int = 32, min_epochs: int = 20
+) -> GradientEstimator:
     """Return full gradients for few components; else SVRG with small batches and n / B steps from anchor to anchor.
 
-    An epoch then costs about three passes. It is shorter where a run would have fewer than MIN_EPOCHS of them.
+    An epoch then costs about three passes. It is shorter where a run would have fewer than `min_epochs` of them.
     """
     size = int(problem.size)
-    if size <= FEW_COMPONENTS:
+    if size <= WHOLE_SUM_ROWS:
         return Full()
-    return SVRG(BATCH_SIZE, max(1, min(size // BATCH_SIZE, num_steps // MIN_EPOCHS)))
+    return SVRG(batch_size, max(1, min(size // batch_size, num_steps // min_epochs)))
 
 
-def choose_step_size(survey: Survey, hottest: float) -> float:
-    """Return `FRACTION / L`, or less where the noise would move a coordinate by the scale of the starts in one step.
+def choose_step_size(survey: Survey, hottest: float, fraction: float = 0.25) -> float:
+    """Return `fraction / L`, or less where the noise would move a coordinate by the scale of the starts in one step.
 
-    L is the largest curvature over the starts; the second bound serves functions without curvature.
+    L is the largest curvature over the starts: at .25 / L a chain is a seventh too hot in the stiffest direction. The
+    second bound serves functions without curvature.
     """
-    stable = FRACTION / survey.curvature if survey.curvature > 0 else math.inf
+    stable = fraction / survey.curvature if survey.curvature > 0 else math.inf
     wide = (
         survey.scale**2 / (2 * hottest)
         if hottest > 0 and survey.scale > 0
@@ -228,6 +222,9 @@ class Search:
     num_halvings: int = 0
     diverged_at: int | None = None
     stopped: bool = False
+    num_records: int = 100
+    """Evaluations of all chains in a run."""
+    max_halvings: int = 10
 
     def __post_init__(self) -> None:
         self.starts: Array = self.survey.places[: self.num_chains]
@@ -249,7 +246,7 @@ class Search:
         )
         integrator = Exponential() if curved else Explicit()
         every = max(
-            math.ceil(self.num_steps / NUM_RECORDS),
+            math.ceil(self.num_steps / self.num_records),
             min(getattr(self.gradient, "period", 1), self.num_steps),
         )
         while True:
@@ -274,8 +271,7 @@ class Search:
                 )
             except DivergenceError as error:
                 self.finish(error.result)
-                if not (may_halve and self.num_halvings < MAX_HALVINGS):
-                    self.check_gradient(error)
+                if not (may_halve and self.num_halvings < self.max_halvings):
                     self.diverged_at = error.step
                     return
                 self.num_halvings += 1
@@ -315,22 +311,6 @@ class Search:
         self.positions, self.steps = result.position, result.steps
         records = len(self.history) * self.num_chains * self.size
         self.evaluations = self.evaluations_before + result.evaluations + records
-
-    def check_gradient(self, error: DivergenceError) -> None:
-        """Raise where the gradient is NaN at a position that is finite and not far from the starts."""
-        positions = np.asarray(error.state.position, np.float64)
-        starts = np.asarray(self.starts, np.float64)
-        near = np.abs(positions - starts).max(1) <= FAR * (
-            self.survey.scale + np.abs(starts).max(1)
-        )
-        gradients = np.asarray(_evaluate(self.problem, error.state.position)[1])
-        wrong = np.flatnonzero(near & np.isnan(gradients).any(1))
-        if len(wrong):
-            where = np.array2string(positions[wrong[0]], precision=4, threshold=6)
-            raise ValueError(
-                f"the gradient of fun is nan at x = {where}, where chain {wrong[0]} came at step {error.step - 1}; "
-                "keep chains where fun has a gradient with bounds=, or give it one everywhere (jnp.where inside fun)."
-            ) from error
 
 
 def value_at(value: float | Schedule, step: int) -> float:
