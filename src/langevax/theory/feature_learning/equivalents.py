@@ -399,8 +399,8 @@ class _GivenWeights(NamedTuple):
         quadratic = (self.mean @ a) ** 2 + np.sum((bent @ self.gram) * bent, 1)
         quadratic += self.own @ a**2
         squared = weights / (1 + self.spread(lower)) ** 2
-        kept = np.eye(len(weights)) - self.curvature(lower) * squared
-        e = np.linalg.solve(kept, squares - 2 * with_target @ a + quadratic)
+        left = np.eye(len(weights)) - self.curvature(lower) * squared
+        e = np.linalg.solve(left, squares - 2 * with_target @ a + quadratic)
         return e, squared
 
 

@@ -59,7 +59,7 @@ def _checked(
     noise: Numbers,
     gradient_samples_per_dim: Numbers | None,
 ) -> SixNumbers:
-    """Return the numbers of one gradient step and its ridge; the gradient has as many samples unless told otherwise."""
+    """Return the numbers of one gradient step and its ridge; the gradient has as many samples by default."""
     if gradient_samples_per_dim is None:
         gradient_samples_per_dim = samples_per_dim
     positive(
