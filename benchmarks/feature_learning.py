@@ -174,8 +174,8 @@ def main() -> None:
 
     many = np.linspace(0.5, 8, 10_000)
 
-    def long_call(method: str, readout: str) -> None:
-        how = {"num_neurons": 1000, "readout": readout, "method": method}
+    def long_call(readout: str) -> None:
+        how = {"num_neurons": 1000, "readout": readout}
         risk_one_step(
             SAMPLES, NEURONS_PER_DIM, 1e-3, 1000**0.5, "erf", "erf", NOISE, **how
         )
@@ -189,15 +189,11 @@ def main() -> None:
         ),
         "unified, gaussian readouts": (
             len(SAMPLES),
-            lambda: long_call("unified", "gaussian"),
+            lambda: long_call("gaussian"),
         ),
         "unified, constant readouts": (
             len(SAMPLES),
-            lambda: long_call("unified", "constant"),
-        ),
-        "spiked, constant readouts": (
-            len(SAMPLES),
-            lambda: long_call("spiked", "constant"),
+            lambda: long_call("constant"),
         ),
     }
     took = in_turns({name: call for name, (_, call) in calls.items()}, repeats=5)

@@ -119,7 +119,6 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
         point = {
             "step_size": step_size,
             "samples_per_dim": samples_per_dim,
-            "spectra": False,
         }
         return simulate_one_step(key=key, **options | point | changes)
 
@@ -169,9 +168,7 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
         for form in (neurons, None)
     )
 
-    runs = networks(keys[3], SPECTRUM_STEP, LONG_RATIO, spectra=True)
-    assert runs.singular_values is not None
-    assert runs.leading is not None
+    runs = networks(keys[3], SPECTRUM_STEP, LONG_RATIO)
     spectrum = theory.spectrum_one_step(
         NEURONS_PER_DIM, SPECTRUM_STEP, STUDENT, TEACHER, NOISE, LONG_RATIO
     )

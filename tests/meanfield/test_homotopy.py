@@ -50,7 +50,7 @@ def test_an_ascent_goes_on_from_where_it_was():
         again = climb(clouds, problem.risk, 0.02, 1000, start=first)
     assert again.reached
     assert np.isnan(again.log_partition)
-    assert len(again.path) - len(first.path) <= homotopy.LAST_ROUNDS + 3
+    assert len(again.path) - len(first.path) <= homotopy.CLIMB.last_rounds + 3
     assert problem.optimum - problem.lower(again.dual) < 0.01 * (
         problem.prior_objective - problem.optimum
     )

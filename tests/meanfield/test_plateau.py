@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from langevax.meanfield.mfld import MIN_RECORDS, has_settled
+from langevax.meanfield.mfld import has_settled
 
 
 def autoregressive(records, size, memory, rng):
@@ -36,4 +36,4 @@ def test_a_relaxation_is_waited_for():
 
 
 def test_a_few_records_never_suffice():
-    assert not has_settled(np.random.default_rng(2).normal(size=(MIN_RECORDS - 1, 300)))
+    assert not has_settled(np.random.default_rng(2).normal(size=(49, 300)))

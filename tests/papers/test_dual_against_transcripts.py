@@ -13,7 +13,7 @@ import pytest
 import langevax
 from langevax import MeanFieldRisk, integrators, losses, meanfield, neurons, trees
 from langevax.gradients import batches
-from langevax.meanfield.moves import FIRST_STEP, adapted_step_size
+from langevax.meanfield.moves import FIRST_RELATIVE_STEP, adapted_step_size
 from tests.papers import tiny, transcripts_dual, transcripts_sdca
 
 pytestmark = pytest.mark.mostly_compiling
@@ -260,7 +260,7 @@ def test_the_step_of_the_moves_follows_the_acceptance():
         start_of(50),
         20,
     )
-    previous = FIRST_STEP
+    previous = FIRST_RELATIVE_STEP
     for t in range(20):
         refreshed = t > 0 and t % 2 == 0
         expected = (

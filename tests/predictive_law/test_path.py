@@ -1,6 +1,7 @@
 """Particles along the path against the law on a grid, and the choice of a share."""
 
 import dataclasses
+from dataclasses import replace
 
 import equinox as eqx
 import jax
@@ -14,7 +15,6 @@ from langevax.predictive_law import path
 from langevax.predictive_law.cloud import advance, first_cloud
 from langevax.predictive_law.law_problem import (
     LawProblem,
-    check_dependence,
     check_proper,
     check_rows,
 )
@@ -43,7 +43,7 @@ SHARES = (1.0, 0.3, 0.05)
 
 
 def test_some_rows_are_drawn_of_those_in_use_and_settled_on(monkeypatch):
-    monkeypatch.setattr(path, "MANY_ROWS", 16)
+    monkeypatch.setattr(path, "LEVELS", replace(path.LEVELS, many_rows=16))
     weights = np.ones(40)
     weights[::5] = 0
     problem, draws = (
@@ -70,7 +70,7 @@ def test_some_rows_are_drawn_of_those_in_use_and_settled_on(monkeypatch):
 def levels(request):
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "on some rows first":
-            patch.setattr(path, "MANY_ROWS", 25)
+            patch.setattr(path, "LEVELS", replace(path.LEVELS, many_rows=25))
         weights = solve(*table(COUNTS), 1.0).weights
         return run_path(
             problem_of(COUNTS),
@@ -205,11 +205,10 @@ def test_blocks_of_rows_change_nothing(monkeypatch):
     )
 
 
-@pytest.mark.parametrize("most", [path.MAX_TABLE, 2 * 32 * 40])
+@pytest.mark.parametrize("most", [path.LEVELS.max_table, 2 * 32 * 40])
 def test_a_law_has_the_likelihoods_of_its_own_particles(monkeypatch, most):
-    monkeypatch.setattr(
-        path, "MAX_TABLE", most
-    )  # with the smaller one, tables of rows are not kept
+    # with the smaller one, tables of rows are not kept
+    monkeypatch.setattr(path, "LEVELS", replace(path.LEVELS, max_table=most))
     problem, draws = (
         problem_of(COUNTS, 32),
         draws_of(solve(*table(COUNTS), 1.0).weights, 32),
@@ -371,27 +370,6 @@ def test_priors_and_rows_that_have_no_law_are_refused():
         ValueError, match="row 3 has log_likelihood -inf under all 4 draws"
     ):
         check_rows(logs)
-
-
-def test_a_density_that_is_the_same_for_all_rows_still_depends_on_them():
-    points = np.linspace(-0.1, 0.1, 32, dtype=np.float32)[:, None]
-    rows = np.linspace(-1, 1, 20, dtype=np.float32)
-
-    def check(log_likelihood):
-        problem = LawProblem.of(
-            langevax.posterior(log_prior, log_likelihood, rows).problem,
-            jnp.zeros(()),
-            32,
-        )
-        check_dependence(problem, points, problem.log_likelihoods(points))
-
-    check(
-        lambda m, y: jnp.where(jnp.abs(y - m) < 1.5, -jnp.log(3.0), -jnp.inf)
-    )  # uniform
-    with pytest.raises(
-        ValueError, match="log_likelihood is the same for all rows, which differ"
-    ):
-        check(lambda m, y: 0 * y - jnp.sum((jnp.asarray(rows) - m) ** 2))
 
 
 def test_draws_that_floating_point_numbers_cannot_hold_are_refused():

@@ -14,6 +14,7 @@ from numpyro import distributions
 import langevax
 from langevax.predictive_law import PredictiveWarning
 from langevax.predictive_law.law_problem import LawProblem, check_proper
+from langevax.predictive_law.path import LEVELS
 from langevax.predictive_law.predictive import SHARES, SHARES_OF_COUNTS
 from tests.predictive_law.cases import (
     COUNTS,
@@ -278,31 +279,20 @@ def test_draws_of_another_posterior_are_named():
         )
 
 
-def test_draws_that_make_a_row_impossible_are_left_out_and_counted():
+def test_draws_that_make_a_row_impossible_are_refused():
     def log_likelihood_above(
         log_rate, count
     ):  # no law of rates below 1/20 has been drawn from it
         return jnp.where(log_rate > -3, log_likelihood(log_rate, count), -jnp.inf)
 
-    draws = DRAWS.at[5].set(-4.0)
-    options = OPTIONS | {"bayes_shares": (1.0,), "num_particles": 128}
-    with pytest.warns(
-        PredictiveWarning,
-        match="1 of 512 draws have log_likelihood -inf at some row, .* are left out",
-    ):
-        fit = langevax.predictive(
-            log_prior, log_likelihood_above, COUNTS, draws=draws, **options
-        )
-    np.testing.assert_array_equal(
-        np.sort(fit.points[:, 0]), np.sort(np.delete(np.asarray(draws), 5))
-    )
     refused(
         ValueError,
-        "255 of 256 draws have log_likelihood -inf .* leave draws out",
+        "1 of 512 draws have log_likelihood -inf at some row, .* leave draws out",
         log_prior,
         log_likelihood_above,
         COUNTS,
-        draws=jnp.full(512, -4.0).at[0].set(1.0),
+        draws=DRAWS.at[5].set(-4.0),
+        num_particles=128,
     )
 
 
@@ -327,16 +317,6 @@ def test_a_density_on_few_values_is_doubted(fit):
         for s in dataclasses.replace(
             fit, log_likelihoods=few + 3, bayes_share=1.0
         ).warnings
-    )
-
-
-def test_rows_that_are_certain_are_counted(fit):
-    logs = np.random.default_rng(0).normal(size=(64, 40)) - 5
-    logs[:, 3:5] = -1e-7  # a mask, with rounding
-    logs[:, 7] = -1e-7 * np.arange(64)  # known well by most particles, and of use
-    (sentence,) = dataclasses.replace(fit, log_likelihoods=logs).warnings
-    assert sentence.startswith(
-        "2 of 40 rows, such as row 3, have log_likelihood 0 under all particles, as rows that"
     )
 
 
@@ -409,7 +389,8 @@ def test_from_the_model_alone_with_confirmation_by_folds():
 
 @pytest.mark.slow
 def test_many_parameters_are_confirmed_by_folds(monkeypatch):
-    monkeypatch.setattr("langevax.predictive_law.path.MANY_PARAMETERS", 100)
+    settings = dataclasses.replace(LEVELS, many_parameters=100)
+    monkeypatch.setattr("langevax.predictive_law.path.LEVELS", settings)
     options = {**OPTIONS, "num_folds": 3, "bayes_shares": (1.0, 0.2)}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PredictiveWarning)

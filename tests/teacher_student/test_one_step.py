@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from jax import random
 
-from langevax.teacher_student import simulate_one_step, staircase
-from langevax.teacher_student.one_step import BLOCK
+from langevax.teacher_student import Directions, simulate_one_step, staircase
+from langevax.teacher_student.errors import ROWS_PER_BLOCK as BLOCK
 
 pytestmark = pytest.mark.mostly_compiling
 
@@ -22,8 +22,7 @@ SETTING = {
     "gradient_samples_per_dim": GRADIENT / DIM,
     "step_size": STEP,
     "student": jnp.tanh,
-    "teacher": staircase,
-    "num_directions": 2,
+    "teacher": Directions(staircase, 2),
 }
 
 
@@ -79,15 +78,11 @@ def test_every_number_is_the_transcripts(steps):
         ridge=RIDGES,
         num_runs=2,
         num_steps=steps,
-        spectra=True,
-        keep_weights=True,
         **SETTING,
     )
     assert runs.risk.shape == (2, 2)
     assert runs.risk.dtype == np.float64
-    assert runs.weights is not None
-    assert runs.singular_values is not None
-    assert runs.leading is not None
+    singular_values, leading = runs.singular_values, runs.leading
     with jax.enable_x64():
         for i, key in enumerate(random.split(random.key(3), 2)):
             W, risks, training, G = transcript(key, steps)
@@ -99,29 +94,24 @@ def test_every_number_is_the_transcripts(steps):
                 runs.alignment[i, -1], np.sqrt(np.mean(cosines**2, axis=1)), rtol=1e-12
             )
             U, values, _ = np.linalg.svd(W)
-            np.testing.assert_allclose(runs.singular_values[i], values, rtol=1e-7)
-            np.testing.assert_allclose(runs.leading[i], np.abs(U[:2, 0]), rtol=1e-6)
+            np.testing.assert_allclose(singular_values[i], values, rtol=1e-7)
+            np.testing.assert_allclose(leading[i], np.abs(U[:2, 0]), rtol=1e-6)
             norm = NEURONS**0.5 * np.linalg.norm(G, 2)
             np.testing.assert_allclose(runs.gradient_norm[i, -1], norm, rtol=1e-3)
 
 
 @pytest.mark.slow
 def test_the_same_key_draws_the_same_networks_for_every_step_size_and_readout():
-    common = SETTING | {"ridge": 0.1, "num_runs": 3, "keep_weights": True}
+    common = SETTING | {"ridge": 0.1, "num_runs": 3}
     still, constant = (
         simulate_one_step(key=random.key(0), **common | changed)
         for changed in (
             {"step_size": 0.0},
-            {"step_size": 0.0, "readout": "constant", "unit_rows": True},
+            {"step_size": 0.0, "readout": "constant"},
         )
     )
-    assert still.weights is not None
-    assert constant.weights is not None
     assert still.risk.shape == (3,)
-    assert still.singular_values is None
-    np.testing.assert_allclose(np.linalg.norm(constant.weights, axis=1), 1, rtol=1e-12)
-    lengths = np.linalg.norm(still.weights, axis=1, keepdims=True)
-    np.testing.assert_allclose(constant.weights, still.weights / lengths, rtol=1e-12)
+    np.testing.assert_array_equal(constant.weights, still.weights)
 
 
 @pytest.mark.parametrize(
@@ -134,8 +124,8 @@ def test_the_same_key_draws_the_same_networks_for_every_step_size_and_readout():
             "readout must be one of gaussian, constant, rademacher, got 'uniform'",
         ),
         (
-            {"num_directions": 20},
-            "num_directions is 20, but there are only dim = 12 inputs",
+            {"teacher": Directions(staircase, 20)},
+            "teacher has 20 directions, but there are only dim = 12 inputs",
         ),
         ({"samples_per_dim": -1.0}, "samples_per_dim"),
         ({"num_steps": 0}, "num_steps"),

@@ -9,7 +9,7 @@ the state, so that they are saved with it and no change compiles a program. Step
 the particles invariant.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -25,14 +25,6 @@ from langevax.meanfield.mfld import steps_at
 from langevax.meanfield.pda import PDA
 from langevax.problems.mean_field import MeanFieldRisk, check_risk
 from langevax.samplers import Langevin, Underdamped
-
-EVERY = 5
-"""Steps between two measurements."""
-SHARE = 5
-"""Rows of a step per row measured: a measurement of them all would cost 1.4 times as much as two steps. With EVERY odd
-as well, a row is measured at odd intervals, and so in both phases of outputs that alternate from step to step."""
-GROWTH = 4.0
-"""Factor by which the curvature of a row may fall between its measurements; it may rise by any."""
 
 
 class AdaptiveState(NamedTuple):
@@ -51,7 +43,7 @@ class AdaptiveState(NamedTuple):
 class LossCurvatureSteps(Algorithm):
     """`Langevin` or `Underdamped` dynamics whose step sizes follow the curvature of the loss.
 
-    Every EVERY-th step measures `Loss.local_curvature` at the outputs of the next `num_rows` rows, in turn.
+    Every fifth step measures `Loss.local_curvature` at the outputs of the next `num_rows` rows, in turn.
     Cost: `num_rows` activations a particle each time, at most 3 % of the steps with `num_rows` as `rows_to_measure` has
     it.
 
@@ -70,6 +62,11 @@ class LossCurvatureSteps(Algorithm):
         >>> bool(jnp.all(result.state.step_size > 0.15))  # 1.5 / (0.25 * 81 + 0.1) = 0.07 by the bound
         True
     """
+
+    every: ClassVar[int] = 5
+    """Steps between two measurements."""
+    growth: ClassVar[float] = 4.0
+    """Factor by which the curvature of a row may fall between its measurements; it may rise by any."""
 
     inner: Langevin | Underdamped
     relative_step_size: ArrayLike
@@ -101,8 +98,8 @@ class LossCurvatureSteps(Algorithm):
         step: Int[Array, ""],
     ) -> tuple[AdaptiveState, Info]:
         curvatures, step_size = lax.cond(
-            step % EVERY == 0,
-            lambda: self._measured(problem, state, step // EVERY),
+            step % self.every == 0,
+            lambda: self._measured(problem, state, step // self.every),
             lambda: (state.curvatures, state.step_size),
         )
         own = jnp.sqrt(step_size) if isinstance(self.inner, Underdamped) else step_size
@@ -120,7 +117,7 @@ class LossCurvatureSteps(Algorithm):
         outputs = risk.outputs(state.position, risk.inputs[rows])
         measured = jax.vmap(risk.loss.local_curvature)(outputs, risk.targets[rows])
         curvatures = state.curvatures.at[rows].set(
-            jnp.maximum(measured, state.curvatures[rows] / GROWTH)
+            jnp.maximum(measured, state.curvatures[rows] / self.growth)
         )
         return curvatures, steps_at(risk, self.relative_step_size, curvatures)
 
@@ -173,13 +170,16 @@ class DualCurvatureSteps(Algorithm):
         )
 
 
-def rows_to_measure(rows_of_a_step: int) -> int:
-    """Return how many rows a measurement may read where a step reads so many.
+def rows_to_measure(rows_of_a_step: int, share: int = 5) -> int:
+    """Return how many rows a measurement may read where a step reads so many: one in `share`.
+
+    A measurement of them all would cost 1.4 times as much as two steps. As it and the steps between measurements are
+    odd, a row is measured at odd intervals, and so in both phases of outputs that alternate from step to step.
 
     >>> rows_to_measure(512)
     103
     """
-    return -(-rows_of_a_step // SHARE)
+    return -(-rows_of_a_step // share)
 
 
 def _step_size(algorithm: Any) -> Any:

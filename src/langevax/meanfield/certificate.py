@@ -44,7 +44,6 @@ from langevax.run.progress import ProgressOption, report_to
 
 DEFAULT_EFFORT = 3e9
 """Gradients of one neuron at one row: about half a minute on one core."""
-FAR = 1e6  # a width from which ends are written with exponents
 
 
 @dataclass(frozen=True)
@@ -260,8 +259,7 @@ def _verdict(
 ) -> str:
     width = max(upper - lower, 1e-12)
     places = max(0, 1 - math.floor(math.log10(width))) if math.isfinite(width) else 3
-    digits = f".{places}f" if width < FAR else ".3g"
-    between = f"between {lower:{digits}} and {upper:{digits}}"
+    between = f"between {lower:.{places}f} and {upper:.{places}f}"
     if trusted:
         if not np.any(
             search.lower[1] if search.lower is not None else 0

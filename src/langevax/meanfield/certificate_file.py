@@ -9,23 +9,21 @@ import io
 import json
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from langevax.meanfield.clouds import Clouds
 from langevax.meanfield.homotopy import Ascent
 from langevax.meanfield.upper_bound import UpperBound
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.run.checkpoint import CheckpointError, write_atomically
 
-if TYPE_CHECKING:
-    from langevax.meanfield.interval_search import IntervalSearch
-
-FORMAT = 1
-NUMBERS = (
+SEARCH_FORMAT = 1
+SEARCH_NUMBERS = (
     "prior_objective",
     "rounds",
     "descents",
@@ -37,8 +35,8 @@ NUMBERS = (
     "seconds",
 )
 """Fields of a search that JSON holds."""
-ASCENT = ("temperature", "reached", "added")
-FAULTS = (
+ASCENT_NUMBERS = ("temperature", "reached", "added")
+DAMAGE = (
     OSError,
     ValueError,
     KeyError,
@@ -50,6 +48,17 @@ FAULTS = (
 )
 
 
+class SavedSearch(Protocol):
+    """The parts of a search that are not single numbers."""
+
+    clouds: Clouds
+    moves: int
+    history: list[tuple[int, float, float]]
+    lower: tuple[float, np.ndarray] | None
+    upper: tuple[float, UpperBound] | None
+    ascent: Ascent | None
+
+
 def problem_hash(risk: MeanFieldRisk, temperature: float) -> str:
     """Return a hash of all that a certificate is about."""
     digest = hashlib.sha256(f"{temperature!r} {jax.tree.structure(risk)}".encode())
@@ -58,10 +67,10 @@ def problem_hash(risk: MeanFieldRisk, temperature: float) -> str:
     return digest.hexdigest()
 
 
-def save_search(file: Path, search: "IntervalSearch", problem: str) -> None:
+def save_search(file: Path, search: SavedSearch, problem: str) -> None:
     """Write the state of a search."""
-    state: dict[str, Any] = {"format": FORMAT, "problem": problem}
-    state |= {name: getattr(search, name) for name in NUMBERS}
+    state: dict[str, Any] = {"format": SEARCH_FORMAT, "problem": problem}
+    state |= {name: getattr(search, name) for name in SEARCH_NUMBERS}
     state |= {
         "work": search.clouds.work,
         "draws": search.clouds.draws,
@@ -75,7 +84,7 @@ def save_search(file: Path, search: "IntervalSearch", problem: str) -> None:
         state["upper"] = [high, bound.value, bound.error, bound.freedom]
         arrays["upper"] = bound.outputs
     if (ascent := search.ascent) is not None:
-        state["ascent"] = {name: getattr(ascent, name) for name in ASCENT}
+        state["ascent"] = {name: getattr(ascent, name) for name in ASCENT_NUMBERS}
         arrays |= {
             name: getattr(ascent, name) for name in ("dual", "cloud", "log_weights")
         }
@@ -105,18 +114,18 @@ def read_search(file: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             arrays = {name: archive[name] for name in archive.files}
         state = json.loads(arrays["state"].tobytes())
         number, _ = state["format"], state["problem"]
-    except FAULTS as error:
+    except DAMAGE as error:
         raise CheckpointError(
             f"{where} is not a search that certify saved ({error}); name another file."
         ) from error
-    if number != FORMAT:
+    if number != SEARCH_FORMAT:
         raise CheckpointError(
-            f"{where} has format {number}, this langevax reads {FORMAT}; name another file."
+            f"{where} has format {number}, this langevax reads {SEARCH_FORMAT}; name another file."
         )
     return state, arrays
 
 
-def load_search(file: Path, search: "IntervalSearch", problem: str) -> None:
+def load_search(file: Path, search: SavedSearch, problem: str) -> None:
     """Set the state of a search to that in a file.
 
     Raises:
@@ -130,16 +139,16 @@ def load_search(file: Path, search: "IntervalSearch", problem: str) -> None:
         )
     try:
         _restore(search, state, arrays)
-    except FAULTS as error:
+    except DAMAGE as error:
         raise CheckpointError(
             f"{where} is not a search that certify saved ({error}); name another file."
         ) from error
 
 
 def _restore(
-    search: "IntervalSearch", state: dict[str, Any], arrays: dict[str, np.ndarray]
+    search: SavedSearch, state: dict[str, Any], arrays: dict[str, np.ndarray]
 ) -> None:
-    for name in NUMBERS:
+    for name in SEARCH_NUMBERS:
         setattr(search, name, state[name])
     search.moves = state.get(
         "moves", search.moves
@@ -156,5 +165,5 @@ def _restore(
         fields: dict[str, Any] = {
             name: arrays[name] for name in ("dual", "cloud", "log_weights")
         }
-        fields |= {name: state["ascent"][name] for name in ASCENT}
+        fields |= {name: state["ascent"][name] for name in ASCENT_NUMBERS}
         search.ascent = Ascent(**fields, path=path, counted=tuple(arrays["counted"]))

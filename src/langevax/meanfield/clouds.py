@@ -22,10 +22,7 @@ from langevax.meanfield.gibbs_law import Cloud, ParticleLaw, Tilt
 from langevax.platforms import sizes
 from langevax.problems.matmul import in_float32
 
-MOVES = 4  # a law
-COMPONENTS = 12  # of a mixture, at most
-STEPS, LEVEL = 20, 3e-3
-"""Steps of descents after which those that have ended are left out, and the length of a gradient where one has."""
+MOVES_PER_LAW = 4
 LOG_2_PI = float(np.log(2 * np.pi))
 
 
@@ -74,10 +71,14 @@ class Mixture(eqx.Module):
 
 
 def mixture(
-    shares: np.ndarray, means: np.ndarray, covariances: np.ndarray, dtype: Any
+    shares: np.ndarray,
+    means: np.ndarray,
+    covariances: np.ndarray,
+    dtype: Any,
+    most: int = 12,
 ) -> Mixture:
-    """Return a mixture of at most `COMPONENTS` normals; all have arrays of one size, and programs in common."""
-    missing, size = COMPONENTS - len(shares), means.shape[1]
+    """Return a mixture of at most `most` normals; all have arrays of one size, and programs in common."""
+    missing, size = most - len(shares), means.shape[1]
     log_shares = np.append(np.log(shares / np.sum(shares)), np.full(missing, -np.inf))
     means = np.concatenate([means, np.zeros((missing, size))])
     covariances = np.concatenate(
@@ -396,7 +397,7 @@ class Clouds:
         cloud: np.ndarray,
         factor: np.ndarray,
         step: float,
-        num_moves: int = MOVES,
+        num_moves: int = MOVES_PER_LAW,
     ) -> tuple[np.ndarray, Values, float]:
         """Return the cloud after moves, values there, and the mean acceptance; no moves give the values alone."""
         key, size = self.next_key(), len(cloud)
@@ -476,12 +477,17 @@ class Clouds:
         return np.pad(values, (0, -len(values) % self.block)).reshape(-1, self.block)
 
     def descended(
-        self, tilt: Tilt, cloud: np.ndarray, num_steps: int
+        self,
+        tilt: Tilt,
+        cloud: np.ndarray,
+        num_steps: int,
+        level: float = 3e-3,
+        steps_at_once: int = 20,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return where descents of |x|^2 / 2 - v end, their energies, and the gradients there.
 
-        They end after `num_steps`, or where the gradient is below `LEVEL`. After every `STEPS` of them those that go
-        on are joined in fewer blocks.
+        They end after `num_steps`, or where the gradient is below `level`. After every `steps_at_once` of them those
+        that go on are joined in fewer blocks.
         """
         ends, energies, gradients = (
             cloud.copy(),
@@ -494,15 +500,15 @@ class Clouds:
             0,
         )
         while first == 0 or (first < num_steps and len(active)):
-            steps = min(STEPS, num_steps - first)
+            steps = min(steps_at_once, num_steps - first)
             self.spend(len(active) * (1 + steps))
             moved = self._descended(tilt, ends[active], sizes[active], steps)
             for whole, part in zip(
                 (ends, energies, gradients, sizes), moved, strict=True
             ):
                 whole[active] = part
-            active = active[np.linalg.norm(gradients[active], axis=1) > LEVEL]
-            first += STEPS
+            active = active[np.linalg.norm(gradients[active], axis=1) > level]
+            first += steps_at_once
         return ends, energies, gradients
 
     def _descended(

@@ -31,9 +31,8 @@ from langevax.problems.neurons import Neuron, TanhTanh
 Cloud = Float[Array, "particles coordinates"]
 Tilt = Float[Array, "rows columns"]
 
-NODES, LARGEST = 6001, 12.0
-"""Nodes of the table over asinh |s|, and where it ends: |s| = 81,000."""
-QUADRATURE = 0.02  # spacing of the trapezoids over a, whose error falls exponentially
+TABLE_END = 12.0
+"""Of asinh |s|, where the table of an output weight ends: |s| = 81,000."""
 
 
 class OutputWeight(eqx.Module):
@@ -45,9 +44,8 @@ class OutputWeight(eqx.Module):
 
     def __call__(self, s: Array) -> tuple[Array, Array, Array]:
         """Return kappa, kappa' and kappa'' at `s`, by linear interpolation."""
-        place = jnp.minimum(
-            jnp.arcsinh(jnp.abs(s)) * ((NODES - 1) / LARGEST), NODES - 1.001
-        )
+        last = len(self.slope) - 1
+        place = jnp.minimum(jnp.arcsinh(jnp.abs(s)) * (last / TABLE_END), last - 0.001)
         node = place.astype(jnp.int32)
         share = place - node.astype(s.dtype)
 
@@ -62,11 +60,16 @@ class OutputWeight(eqx.Module):
 
 
 @lru_cache(maxsize=8)
-def output_weight_table(deviation: float) -> np.ndarray:
-    """Return the three rows of `OutputWeight` for a ~ N(0, deviation^2), by trapezoids in float64."""
-    s = np.sinh(np.linspace(0, LARGEST, NODES))
-    reach = 9 * deviation + LARGEST
-    a = np.arange(-reach, reach + QUADRATURE, QUADRATURE * min(1.0, deviation))
+def output_weight_table(
+    deviation: float, nodes: int = 6001, spacing: float = 0.02
+) -> np.ndarray:
+    """Return the three rows of `OutputWeight` for a ~ N(0, deviation^2), by trapezoids in float64.
+
+    The error of the trapezoids falls exponentially with their spacing.
+    """
+    s = np.sinh(np.linspace(0, TABLE_END, nodes))
+    reach = 9 * deviation + TABLE_END
+    a = np.arange(-reach, reach + spacing, spacing * min(1.0, deviation))
     log_prior = -((a / deviation) ** 2) / 2
     log_prior -= np.log(np.exp(log_prior).sum())
     rows = []

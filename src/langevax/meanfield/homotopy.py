@@ -19,8 +19,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from langevax.meanfield.clouds import MOVES, Clouds, EffortSpent
+from langevax.meanfield.clouds import MOVES_PER_LAW, Clouds, EffortSpent
 from langevax.meanfield.gibbs_law import GibbsLaw, ParticleLaw, Tilt
+from langevax.meanfield.resampling import LEAST_EFFECTIVE
 from langevax.meanfield.walks import (
     MetricAdaptation,
     effective_share,
@@ -31,33 +32,45 @@ from langevax.meanfield.walks import (
 from langevax.problems.losses import Loss
 from langevax.problems.mean_field import MeanFieldRisk
 
-FIRST_TEMPERATURE = 0.05  # times the square of the neuron's bound
-COOLING, SLOWEST, FASTEST = 0.5, 0.97, 0.3
-STEPS = 1.6 ** -np.arange(14.0)  # shares of a Newton step
-HALF, FEW = (
-    0.5,
-    0.1,
-)  # of the particles effective under the new dual; below FEW they are not moved
-LAST_ROUNDS, COUNTED, ADDED_ROUNDS = (
-    7,
-    5,
-    30,
-)  # rounds at the last temperature, and the last of them whose mean is the dual
-MOST_ROUNDS = 150
-LONG, PATIENCE, LARGEST_CLOUD = 0.6, 3, 2**15
-"""A step that counts as whole; rounds of shorter ones after which the cloud is doubled, and up to which size."""
-DIRECT, SKETCH, MOST_PRODUCTS = (
-    1200,
-    200,
-    100,
-)  # outputs times rows up to which the Newton matrix is factorised
-ITERATIONS, TOLERANCE, SMALLEST = 12, 1e-3, 2**-8
+COUNTED_DUALS = 5
+"""The last rounds, whose mean is the dual."""
+DIRECT = 1200
+"""Outputs times rows up to which the Newton matrix is factorised."""
+
+
+@dataclass(frozen=True)
+class ClimbSettings:
+    """Numbers of a climb."""
+
+    first_temperature: float = 0.05
+    """Times the square of the neuron's bound."""
+    first_cooling: float = 0.5
+    coolings: tuple[float, float] = (0.3, 0.97)
+    """Factor between temperatures, and the fastest and the slowest."""
+    few: float = 0.1
+    """Share of the particles effective under the new dual, below which they are not moved."""
+    last_rounds: int = 7
+    """At the last temperature."""
+    added_rounds: int = 30
+    most_rounds: int = 150
+    """Rounds of a climb that goes on, and of one from the prior."""
+    whole: float = 0.6
+    """Share of a Newton step that counts as whole."""
+    patience: int = 3
+    """Rounds of shorter steps after which the cloud is doubled."""
+    largest_cloud: int = 2**15
+
+    def next_cooling(self, cooling: float) -> float:
+        """Return a factor within the limits."""
+        return float(np.clip(cooling, *self.coolings))
+
+
+CLIMB = ClimbSettings()
 TOO_LARGE = (
     "outputs, or derivatives of the loss at them, are beyond the numbers of their dtype: a row that hardly any neuron "
     "explains has an output of almost 0, where the logarithmic score has no bound; scale the neuron so that outputs "
     "are about 1, and check rows that are far from all others."
 )
-RESIDUAL = 1e-5  # of a Newton step by conjugate gradients, which K amplifies
 
 
 @runtime_checkable
@@ -264,9 +277,14 @@ class Newton:
         return OutputCovariance(features[:, self.used], slopes, curvatures, temperature)
 
     def _fixed_point(
-        self, dual: np.ndarray, covariance: "OutputCovariance"
+        self,
+        dual: np.ndarray,
+        covariance: "OutputCovariance",
+        iterations: int = 12,
+        tolerance: float = 1e-3,
+        smallest: float = 2**-8,
     ) -> np.ndarray:
-        """Return l'(u) of the u with u = z - K W (l'(u) - g), by damped Newton steps from u = z."""
+        """Return l'(u) of the u with u = z - K W (l'(u) - g), by Newton steps from u = z, halved down to `smallest`."""
 
         def residual(u: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             slopes, curvatures = self.derivatives(u)
@@ -277,12 +295,12 @@ class Newton:
             )
 
         u, (error, slopes, curvatures) = covariance.mean, residual(covariance.mean)
-        for _ in range(ITERATIONS):
-            if np.abs(error).max() < TOLERANCE:
+        for _ in range(iterations):
+            if np.abs(error).max() < tolerance:
                 break
             step, share = self._newton_step(covariance, curvatures, error), 1.0
             trial = residual(u - step)
-            while share > SMALLEST and not np.linalg.norm(trial[0]) < np.linalg.norm(
+            while share > smallest and not np.linalg.norm(trial[0]) < np.linalg.norm(
                 error
             ):  # nor is it a number
                 share /= 2
@@ -361,17 +379,20 @@ def _conjugate_gradients(
     product: Callable[[np.ndarray], np.ndarray],
     right: np.ndarray,
     generator: np.random.Generator,
+    sketch_size: int = 200,
+    most_products: int = 100,
+    residual: float = 1e-5,
 ) -> np.ndarray:
     """Return (I + B)^-1 right, preconditioned by a Nystrom sketch of B (Frangella, Tropp, Udell, SIMAX 2023).
 
     A few hundred of the thousands of eigenvalues of B are above 1, and reach 1e4: without them some twenty products
-    with B do.
+    with B do. K amplifies what is left of the `residual`.
     """
     from scipy.linalg import cho_factor, solve_triangular
     from scipy.sparse.linalg import LinearOperator, cg
 
     size = len(right)
-    test = generator.normal(size=(size, min(SKETCH, size // 4))) / np.sqrt(
+    test = generator.normal(size=(size, min(sketch_size, size // 4))) / np.sqrt(
         size
     )  # nearly orthonormal
     sketch = product(test)
@@ -394,7 +415,7 @@ def _conjugate_gradients(
     shape = size, size
     operator = LinearOperator(shape, lambda x: x + product(x), dtype=np.float64)  # pyright: ignore[reportCallIssue]
     inverse = LinearOperator(shape, preconditioned, dtype=np.float64)  # pyright: ignore[reportCallIssue]
-    return cg(operator, right, rtol=RESIDUAL, maxiter=MOST_PRODUCTS, M=inverse)[0]
+    return cg(operator, right, rtol=residual, maxiter=most_products, M=inverse)[0]
 
 
 @eqx.filter_jit
@@ -436,9 +457,11 @@ class _Line:
 
     def longest(self) -> float:
         """Return the longest step that leaves half of the particles effective, or 0."""
-        return next(
-            (step for step in STEPS if effective_share(self.at(step)[2]) >= HALF), 0.0
-        )
+        steps = 1.6 ** -np.arange(14.0)
+        for step in steps:
+            if effective_share(self.at(step)[2]) >= LEAST_EFFECTIVE:
+                return step
+        return 0.0
 
     def highest(self) -> float:
         """Return the step at which this cloud's D is largest, which is concave along the line."""
@@ -467,7 +490,7 @@ def climb(
     size: int,
     *,
     start: Ascent | None = None,
-    moves: int = MOVES,
+    moves: int = MOVES_PER_LAW,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Ascent:
     """Return the dual at `temperature`, reached from the prior with a cloud of `size` particles, or from `start`.
@@ -478,8 +501,8 @@ def climb(
     assert isinstance(law, GibbsLaw)
     newton = Newton(risk, law, generator)
     now, cooling = (
-        max(temperature, FIRST_TEMPERATURE * float(risk.neuron.bound) ** 2),
-        COOLING,
+        max(temperature, CLIMB.first_temperature * float(risk.neuron.bound) ** 2),
+        CLIMB.first_cooling,
     )
     ratio = np.zeros((risk.max_size, *risk.neuron.output_shape))  # a = g / T
     tilt = law.tilt(jnp.asarray(ratio, clouds.dtype), 1.0)
@@ -499,13 +522,14 @@ def climb(
             start.path[:-1] if start.reached else list(start.path),
         )
         tilt, log_weights = start.path[-1], start.log_weights
-        even = effective_share(log_weights) >= HALF
+        even = effective_share(log_weights) >= LEAST_EFFECTIVE
         if even and len(cloud) < size:
             cloud = cloud[systematic(generator, normalised(log_weights), size)]
             log_weights = np.zeros(size)
-    most = MOST_ROUNDS if start is None or not start.reached else ADDED_ROUNDS
+    fresh = start is None or not start.reached
+    most = CLIMB.most_rounds if fresh else CLIMB.added_rounds
     try:
-        while rounds < most and len(last) < LAST_ROUNDS:
+        while rounds < most and len(last) < CLIMB.last_rounds:
             rounds += 1
             features, dual = clouds.features(cloud), ratio * now
             line = _Line(clouds, risk, features, tilt, dual, now, log_weights)
@@ -531,22 +555,26 @@ def climb(
             share, ratio = effective_share(log_weights), feasible / now
             path.append(tilt)
             if (
-                share < FEW
+                share < CLIMB.few
             ):  # a mode that was added is still too heavy, or too light: no moves, which would lose the other
                 even = False
                 continue
             weights = normalised(log_weights)
             adaptation.measure(cloud, weights)
-            short = short + 1 if step < LONG and even else 0
+            short = short + 1 if step < CLIMB.whole and even else 0
             # noise of z takes directions that the losses do not ask for: about its rank over the number of particles
             length = (
                 2 * len(cloud)
-                if short == PATIENCE and len(cloud) < LARGEST_CLOUD
+                if short == CLIMB.patience and len(cloud) < CLIMB.largest_cloud
                 else len(cloud)
             )
             short = 0 if length > len(cloud) else short
             cloud = cloud[systematic(generator, weights, length)]
-            log_weights, whole, even = np.zeros(length), step >= LONG and even, True
+            log_weights, whole, even = (
+                np.zeros(length),
+                step >= CLIMB.whole and even,
+                True,
+            )
             cloud, _, acceptance = clouds.moved(
                 clouds.target(tilt), cloud, adaptation.factor, adaptation.step, moves
             )
@@ -557,18 +585,18 @@ def climb(
                     last.append(ratio * now)
             elif whole:
                 cooling *= 0.9 if share > 0.8 else 1.0 if share > 0.65 else 1.1
-                cooling = float(np.clip(cooling, FASTEST, SLOWEST))
+                cooling = CLIMB.next_cooling(cooling)
                 now = max(temperature, cooling * now)
             else:
-                cooling = float(np.clip(1.1 * cooling, FASTEST, SLOWEST))
+                cooling = CLIMB.next_cooling(1.1 * cooling)
     except EffortSpent as spent:
         if path:
             dual = np.asarray(ratio * now)
             spent.ascent = Ascent(dual, cloud, log_weights, path, now, False)
         raise
-    reached = now == temperature and len(last) == LAST_ROUNDS
+    reached = now == temperature and len(last) == CLIMB.last_rounds
     # the last law passed has a dual at every temperature: only its objective is another one
-    counted = (() if start is None else start.counted) + tuple(last[-COUNTED:])
+    counted = (() if start is None else start.counted) + tuple(last[-COUNTED_DUALS:])
     mean = np.mean(counted, axis=0) if counted else ratio * temperature
     dual = np.asarray(project(risk, jnp.asarray(mean, clouds.dtype)))
     path.append(law.tilt(jnp.asarray(dual), temperature))

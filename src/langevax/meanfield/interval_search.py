@@ -14,10 +14,11 @@ import numpy as np
 from langevax import checks
 from langevax.meanfield import wells
 from langevax.meanfield.certificate_file import load_search, problem_hash, save_search
-from langevax.meanfield.clouds import MOVES, Clouds, EffortSpent, mixture
+from langevax.meanfield.clouds import MOVES_PER_LAW, Clouds, EffortSpent, mixture
 from langevax.meanfield.gibbs_law import Tilt
 from langevax.meanfield.homotopy import Ascent, RowRisk, climb, mean_conjugate, project
 from langevax.meanfield.upper_bound import (
+    FEWEST_CLOUD,
     RUNS,
     UpperBound,
     around_cloud,
@@ -40,31 +41,43 @@ from langevax.meanfield.walks import (
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.run.checkpoint import CheckpointError
 
-CONFIDENCE = 0.95
-TRUSTED = 0.25  # of what the untrained prior leaves: wider intervals are refused
-SHARP, CHEAP = (
-    0.02,
-    0.1,
-)  # a share at which it ends at once, and of the effort that is spent to get there
-FEWEST_PARTICLES, START, LARGEST = (
-    64,
-    256,
-    2**15,
-)  # of a run, doubled while the budget lasts
-FEWEST_CLOUD, CLOUD = (
-    512,
-    2048,
-)  # particles of the homotopy at the start; walks that make plans have half as many
-HIDDEN = 1.0  # log of the factor by which others outweigh what the cloud holds
-HEAVY, MOST_MOVES = (
-    3.0,
-    24,
-)  # log of the factor from which a climb is made again, and the moves of each law then
-MET = 0.001  # share of a cloud that lies in a well that it knows
-SETTLING = 30  # moves that take a cloud to the law of the dual
-CLIMBING = 0.6  # share of the effort that the first climb may take
-ROUND_COST = 7.0  # of the bounds at a law, in climbs to it by as many particles
-USEFUL = 0.25  # of a CPU second that moves take; the rest compiles, solves and sums
+TRUSTED = 0.25
+"""Of what the untrained prior leaves: wider intervals are refused."""
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """Numbers of a search."""
+
+    confidence: float = 0.95
+    sharp: float = 0.02
+    """Share of what the untrained prior leaves at which it ends at once."""
+    cheap: float = 0.1
+    """Share of the effort that is spent at least on a trusted interval that is wider."""
+    run_sizes: tuple[int, int] = (64, 256)
+    """Fewest and most particles of a run of the first round, doubled while the budget lasts."""
+    largest_run: int = 2**15
+    largest_cloud: int = 2048
+    """Particles of the homotopy in the first round; walks that make plans have half as many."""
+    hidden: float = 1.0
+    """Logarithm of the factor by which others outweigh what the cloud holds."""
+    heavy: float = 3.0
+    """Logarithm of the factor from which a climb is made again."""
+    most_moves: int = 24
+    """Of each law of that climb."""
+    met: float = 0.001
+    """Share of a cloud that lies in a well that it knows."""
+    settling: int = 30
+    """Moves that take a cloud to the law of the dual."""
+    climbing: float = 0.6
+    """Share of the effort that the first climb may take."""
+    round_cost: float = 7.0
+    """Of the bounds at a law, in climbs to it by as many particles."""
+    useful: float = 0.25
+    """Part of a CPU second that moves take; the rest compiles, solves and sums."""
+
+
+SEARCH = SearchSettings()
 
 
 class LogPartition(NamedTuple):
@@ -91,7 +104,7 @@ class IntervalSearch:
     """Particles of a run."""
     num_particles: int = 0
     """Of the homotopy."""
-    moves: int = MOVES
+    moves: int = MOVES_PER_LAW
     """Of the homotopy, under each law."""
     prior_objective: float = math.inf
     lower: tuple[float, np.ndarray] | None = None
@@ -157,7 +170,7 @@ class IntervalSearch:
         """Set what this call may spend."""
         if cpu_seconds is not None:
             self.progress("measuring the rate")
-            effort = cpu_seconds * USEFUL * _rate(self)
+            effort = cpu_seconds * SEARCH.useful * _rate(self)
         self.effort = float(effort)
 
     def progress(self, words: str) -> None:
@@ -168,8 +181,8 @@ class IntervalSearch:
 
     @property
     def level(self) -> float:
-        """The probability of error of each end in this round; those of all rounds add up to 1 - CONFIDENCE."""
-        return (1 - CONFIDENCE) * 0.6 * 0.4**self.rounds
+        """The probability of error of each end in this round; those of all rounds add up to 1 less the confidence."""
+        return (1 - SEARCH.confidence) * 0.6 * 0.4**self.rounds
 
     def log_partition(self, value: float, error: float, source: str) -> LogPartition:
         """Return an estimate with its end at the level of the round."""
@@ -209,11 +222,11 @@ class IntervalSearch:
 
     def is_sharp(self) -> bool:
         """Return whether no more is asked for."""
-        return self.narrow(SHARP)
+        return self.narrow(SEARCH.sharp)
 
     def is_enough(self, spent: float) -> bool:
         """Return whether the interval will do, with this share of the effort spent."""
-        return self.narrow(TRUSTED) and spent > CHEAP
+        return self.narrow(TRUSTED) and spent > SEARCH.cheap
 
     def explain(self, estimates: list[LogPartition]) -> None:
         """Say why the interval is still wide, and what would narrow it."""
@@ -265,8 +278,10 @@ class IntervalSearch:
         """Set the particles of the first round."""
         # gradients of one neuron at all rows: a fifth for the homotopy of some 20 rounds, a fifth for 50 laws of a walk
         share = self.effort / self.clouds.num_rows / 5
-        self.num_particles = _power_of_two(share / 110, FEWEST_CLOUD, CLOUD)
-        self.size = _power_of_two(share / (300 * RUNS), FEWEST_PARTICLES, START)
+        self.num_particles = _power_of_two(
+            share / 110, FEWEST_CLOUD, SEARCH.largest_cloud
+        )
+        self.size = _power_of_two(share / (300 * RUNS), *SEARCH.run_sizes)
 
     def climbed(self) -> Ascent:
         """Climb on, or from the prior; from there once more where wells outweigh all that the cloud holds.
@@ -276,7 +291,7 @@ class IntervalSearch:
         """
         clouds, work, limit = self.clouds, self.clouds.work, self.clouds.limit
         if not self.rounds:
-            clouds.limit = work + CLIMBING * (limit - work)
+            clouds.limit = work + SEARCH.climbing * (limit - work)
         try:
             ascent = self._climb()
         except EffortSpent as spent:
@@ -288,7 +303,10 @@ class IntervalSearch:
         cost = clouds.work - work
         # half of what is left, at most: bounds of a good dual take as much
         moves = int(
-            min(MOST_MOVES, self.moves * (limit - clouds.work) / (2 * max(cost, 1)))
+            min(
+                SEARCH.most_moves,
+                self.moves * (limit - clouds.work) / (2 * max(cost, 1)),
+            )
         )
         if self.ascent is not None or not ascent.reached:
             return ascent
@@ -299,7 +317,7 @@ class IntervalSearch:
             )
             if (
                 moves >= 2 * self.moves
-                and self.met.log_partition > ascent.log_partition + HEAVY
+                and self.met.log_partition > ascent.log_partition + SEARCH.heavy
             ):
                 self.met, self.moves = None, moves
                 ascent = self._climb()
@@ -307,7 +325,7 @@ class IntervalSearch:
             return ascent
         if not self.rounds:
             while (
-                self.size > FEWEST_PARTICLES
+                self.size > SEARCH.run_sizes[0]
                 and self._round_work(cost) > limit - clouds.work
             ):
                 self.size //= 2
@@ -322,7 +340,7 @@ class IntervalSearch:
 
     def _round_work(self, climb: int) -> float:
         """Return about what a round of bounds takes, from the work of a climb of `num_particles`."""
-        return ROUND_COST * climb * RUNS * self.size / self.num_particles
+        return SEARCH.round_cost * climb * RUNS * self.size / self.num_particles
 
 
 def _prior(search: IntervalSearch) -> UpperBound:
@@ -345,7 +363,7 @@ def close(search: IntervalSearch) -> None:
         search.begin()
     clouds.limit = before + search.effort
     try:
-        while search.size <= LARGEST and not search.is_sharp():
+        while search.size <= SEARCH.largest_run and not search.is_sharp():
             if search.ascent is None or search.bounded:
                 search.ascent, search.bounded = search.climbed(), False
                 search.save()
@@ -422,7 +440,7 @@ def _bound(search: IntervalSearch, ascent: Ascent, size: int) -> Ascent | None:
         back = walk_back(clouds, search.plan, cloud[chosen].reshape(RUNS, size, -1))
         estimates.append(_estimate(search, back, "walks to the prior", back=True))
         own = estimates[-1].value
-    hidden = max(estimate.value for estimate in estimates) > own + HIDDEN
+    hidden = max(estimate.value for estimate in estimates) > own + SEARCH.hidden
     in_cells = hidden or search.in_cells
 
     search.progress("walks around the cloud")
@@ -479,7 +497,7 @@ def unmet_wells(met_wells: wells.Wells, cloud: np.ndarray) -> list[int]:
         zip(met_wells.positions, met_wells.covariances, strict=True)
     ):
         white = np.linalg.solve(np.linalg.cholesky(spread), (cloud - position).T)
-        if np.mean((white**2).sum(0) < size + 4 * math.sqrt(2 * size)) < MET:
+        if np.mean((white**2).sum(0) < size + 4 * math.sqrt(2 * size)) < SEARCH.met:
             unmet.append(number)
     return unmet
 
@@ -506,7 +524,11 @@ def _with_wells(
         drawn = clouds.drawn(well, max(clouds.block, len(cloud) // 4))
         parts.append(
             clouds.moved(
-                clouds.target(tilt), drawn, np.linalg.cholesky(spread), 1.0, SETTLING
+                clouds.target(tilt),
+                drawn,
+                np.linalg.cholesky(spread),
+                1.0,
+                SEARCH.settling,
             )[0]
         )
         logs.append(
@@ -524,7 +546,7 @@ def _with_wells(
 def _settled(clouds: Clouds, tilt: Tilt, cloud: np.ndarray) -> np.ndarray:
     """Return a cloud after moves that take it to the law of a tilt, as far as moves alone do."""
     settling = MetricAdaptation(clouds.law.size)
-    for _ in range(SETTLING // 5):
+    for _ in range(SEARCH.settling // 5):
         settling.measure(cloud)
         cloud, _, acceptance = clouds.moved(
             clouds.target(tilt), cloud, settling.factor, settling.step, 5

@@ -23,8 +23,6 @@ from langevax.problems.neurons import Neuron
 NUM_NEURONS = 4000
 RELATIVE_ALPHAS = np.logspace(-4, 2, 61)
 """Grid of penalties, in units of the mean of K's diagonal."""
-LEAST_LEFT = 1e-12  # of a row or a group in itself, once it is left out
-MOST_ELEMENTS = 2**22  # of a group's products at several penalties, at once
 
 
 class LeaveOneOut(NamedTuple):
@@ -215,6 +213,7 @@ def leave_one_out(
     *,
     copies: Float[ArrayLike, " n"] | None = None,
     groups: np.ndarray | None = None,
+    least_left: float = 1e-12,
 ) -> LeaveOneOut:
     """Return the closed-form leave-one-out errors of kernel ridge with K = features^T features / neurons.
 
@@ -225,7 +224,8 @@ def leave_one_out(
         e_i = r_i / (1 - S_i / max(1, w_i))
 
     `copies` are other numbers of equal rows than max(1, w_i): ones leave all rows out whole. With `groups` (n,) all
-    rows of a group g are left out together, whatever their copies: e_g = (G_gg)^-1 (G y)_g.
+    rows of a group g are left out together, whatever their copies: e_g = (G_gg)^-1 (G y)_g. Of a row or a group at least
+    `least_left` is left in itself, once it is left out.
 
     Cost: n^2 (neurons + n) and n^2 per penalty; with groups, n sum_g |g|^2 per penalty.
 
@@ -255,13 +255,14 @@ def leave_one_out(
             np.maximum(1, weights) if copies is None else np.asarray(copies, np.float64)
         )
         leverages = 1 - vectors**2 @ shrink
-        left = np.maximum(1 - leverages / counted[:, None], LEAST_LEFT) * roots[:, None]
+        left = np.maximum(1 - leverages / counted[:, None], least_left) * roots[:, None]
         squares = np.zeros_like(shrink)
         for column in rotated.T:
             squares += (vectors @ (shrink * column[:, None]) / left) ** 2
     else:
         squares = (
-            _squares_of_groups(vectors, shrink, rotated, groups) / weights[:, None]
+            _squares_of_groups(vectors, shrink, rotated, groups, least_left)
+            / weights[:, None]
         )
     rows = squares.T / targets.shape[1]
     errors = np.average(rows, axis=1, weights=weights)
@@ -270,18 +271,26 @@ def leave_one_out(
 
 
 def _squares_of_groups(
-    vectors: np.ndarray, shrink: np.ndarray, rotated: np.ndarray, groups: np.ndarray
+    vectors: np.ndarray,
+    shrink: np.ndarray,
+    rotated: np.ndarray,
+    groups: np.ndarray,
+    least_left: float,
+    most_elements: int = 2**22,
 ) -> np.ndarray:
-    """Return (n, alpha) square errors, summed over outputs, of rows that are left out with their whole group."""
+    """Return (n, alpha) square errors, summed over outputs, of rows that are left out with their whole group.
+
+    Products of a group at several penalties have at most so many elements at once.
+    """
     squares = np.empty_like(shrink)
     for group in np.unique(groups):
         rows = np.flatnonzero(groups == group)
         own = vectors[rows]
-        at_once = max(1, MOST_ELEMENTS // own.size)
+        at_once = max(1, most_elements // own.size)
         for first in range(0, shrink.shape[1], at_once):
             factors = shrink[:, first : first + at_once].T[:, None]  # (alpha, 1, n)
             scaled = own * factors
-            left = scaled @ own.T + LEAST_LEFT * np.eye(len(rows))
+            left = scaled @ own.T + least_left * np.eye(len(rows))
             squares[rows, first : first + at_once] = np.sum(
                 np.linalg.solve(left, scaled @ rotated) ** 2, axis=2
             ).T

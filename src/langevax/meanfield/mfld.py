@@ -35,9 +35,6 @@ RELATIVE_STEP_SIZE = {"overdamped": 1.5, "underdamped": 0.5, "frozen": 0.6}
 """Step sizes in units of the inverse curvature, for all losses: 2 is the limit of stability. For underdamped dynamics
 in units of the squared step; "frozen" is that of particles that do not interact, since their dual vector is fixed."""
 
-MIN_RECORDS = 50
-"""Records before a run is tested for having stopped drifting."""
-
 
 def MFLD(
     step_size: Schedule,
@@ -211,15 +208,17 @@ def halving(last: float, num_rounds: int) -> list[float]:
     return [last * 2.0**k for k in reversed(range(num_rounds))]
 
 
-def has_settled(duals: Float[np.ndarray, "records ..."]) -> bool:
+def has_settled(duals: Float[np.ndarray, "records ..."], min_records: int = 50) -> bool:
     """Return whether the recorded dual vectors have stopped drifting, by `langevax.run.standstill`.
+
+    With fewer than `min_records` of them it is not known, and False.
 
     Example:
         >>> still, drifting = np.random.default_rng(0).normal(size=(2, 100, 50))
         >>> has_settled(still), has_settled(drifting + 0.1 * np.arange(100)[:, None])
         (True, False)
     """
-    return is_stationary(duals, MIN_RECORDS)
+    return is_stationary(duals, min_records)
 
 
 def stop_at_plateau(trace: Any, _state: Any) -> bool:

@@ -35,12 +35,7 @@ Proposal = Literal["mala", "pcnl"]
 """Metropolis proposal: "pcnl" where weights are functions, with a prior precision for each mode."""
 InnerProposal = Literal["langevin", "pcnl"]
 
-LOW_ACCEPTANCE, HIGH_ACCEPTANCE = (
-    0.5,
-    0.75,
-)  # the step size shrinks below and grows above
-SHRINK, GROW = 0.75, 1.3
-FIRST_STEP = 0.5  # relative to the inverse curvature
+FIRST_RELATIVE_STEP = 0.5  # to the inverse curvature
 LONGEST_PCNL_STEP = 2.0  # at which the proposal is independent of the current position
 
 
@@ -126,14 +121,18 @@ def prior_shares(
 
 
 def adapted_step_size(
-    step_size: Array, acceptance: Scalar, proposal: Proposal = "mala"
+    step_size: Array,
+    acceptance: Scalar,
+    proposal: Proposal = "mala",
+    *,
+    low: float = 0.5,
+    high: float = 0.75,
+    shrink: float = 0.75,
+    grow: float = 1.3,
 ) -> Array:
     """Return the step size of the next moves: smaller after low acceptance, larger after high acceptance."""
-    factor = jnp.where(
-        acceptance > HIGH_ACCEPTANCE,
-        GROW,
-        jnp.where(acceptance < LOW_ACCEPTANCE, SHRINK, 1.0),
-    )
+    smaller = jnp.where(acceptance < low, shrink, 1.0)
+    factor = jnp.where(acceptance > high, grow, smaller)
     step_size = step_size * factor
     return (
         step_size if proposal == "mala" else jnp.minimum(step_size, LONGEST_PCNL_STEP)

@@ -36,7 +36,7 @@ from jaxtyping import Array, Float, Int, Key
 from langevax import checks
 from langevax.algorithm import Algorithm, Info
 from langevax.meanfield.moves import (
-    FIRST_STEP,
+    FIRST_RELATIVE_STEP,
     Proposal,
     Schedule,
     adapted_step_size,
@@ -44,14 +44,15 @@ from langevax.meanfield.moves import (
     mala_moves,
     pcnl_moves,
 )
-from langevax.meanfield.resampling import LogWeights, log_mean_exp, resample
+from langevax.meanfield.resampling import (
+    LEAST_EFFECTIVE,
+    LogWeights,
+    log_mean_exp,
+    resample,
+)
 from langevax.problems.mean_field import MeanFieldRisk, check_risk, first_dual
 from langevax.problems.neurons import Neuron
 from langevax.samplers import MALAState, PCNLState
-
-CAUTION = 2.0  # times the variance: at 1 the noise of z wore the weights out twice a pass, at 4 the climb took longer
-TRUST = 1.0  # standard deviation of a change of log weights: beyond, the variance here says nothing of the law there
-UNEVEN = 0.5  # effective share of the particles below which the cloud is refreshed
 
 
 class PSDCAState(NamedTuple):
@@ -125,6 +126,8 @@ class PSDCA(Algorithm):
     """
 
     chains: ClassVar[Literal["vmap", "map"]] = "map"
+    caution: ClassVar[float] = 2.0
+    """Times the variance: at 1 the noise of z wore the weights out twice a pass, at 4 the climb took longer."""
 
     temperature: Schedule
     num_inner_steps: int = 15
@@ -162,7 +165,7 @@ class PSDCA(Algorithm):
             anchor=position[0],
             dual=first_dual(problem, dtype),
             log_partition=zero,
-            step_size=jnp.asarray(FIRST_STEP, dtype),
+            step_size=jnp.asarray(FIRST_RELATIVE_STEP, dtype),
             acceptance=one,
         )
         return state, {
@@ -183,7 +186,9 @@ class PSDCA(Algorithm):
         # branch or is read beside one
         state = state._replace(dual=jnp.zeros((0,), dual.dtype))
         estimate = _estimate_row(problem, state, row)
-        uneven = ~(estimate.effective >= UNEVEN)  # also where weights overflow to NaN
+        uneven = ~(
+            estimate.effective >= LEAST_EFFECTIVE
+        )  # also where weights overflow to NaN
         due = (step > 0) & ((step % period == 0) | uneven)
 
         def refreshed(
@@ -220,7 +225,7 @@ class PSDCA(Algorithm):
         dtype = state.position.dtype
         spread = jnp.asarray(risk.neuron.bound, dtype) ** 2
         if self.curvature == "variance":
-            spread = CAUTION * estimate.variance
+            spread = self.caution * estimate.variance
         rate = risk.row_weights()[row] / (
             jnp.asarray(risk.size, dtype) * jnp.asarray(self.temperature, dtype)
         )
@@ -321,10 +326,11 @@ def _estimate_row(
 
 
 def _trusted_share(spread: Array) -> Array:
-    """Return the share to take of a step that would change log weights by the standard deviation `spread`."""
-    return jnp.minimum(
-        1.0, TRUST / jnp.maximum(spread, jnp.finfo(spread.dtype).tiny)
-    ).astype(spread.dtype)
+    """Return the share to take of a step that would change log weights by the standard deviation `spread`.
+
+    Beyond one of them, the variance here says nothing of the law there.
+    """
+    return 1 / jnp.maximum(spread, 1)
 
 
 def _check_bound(neuron: Neuron) -> None:

@@ -29,6 +29,10 @@ Indices = Int[Array, " particles"]
 
 HALO = 2.0
 """K over sqrt(M)."""
+LEAST_EFFECTIVE = 0.5
+"""Share of the particles that weights have to leave effective; below it a cloud is resampled."""
+NEARLY_EVEN = 0.9
+"""Share that they leave effective from one law to the next, where few laws are needed."""
 
 
 def systematic(key: Key[Array, ""], log_weights: LogWeights) -> Indices:

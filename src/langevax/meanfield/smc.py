@@ -23,7 +23,7 @@ from jaxtyping import Array, Float, Int, Key, Shaped
 
 from langevax.keys import unrolled
 from langevax.meanfield.moves import (
-    FIRST_STEP,
+    FIRST_RELATIVE_STEP,
     Proposal,
     Scalar,
     adapted_step_size,
@@ -31,15 +31,15 @@ from langevax.meanfield.moves import (
     mala_moves,
     pcnl_moves,
 )
-from langevax.meanfield.resampling import effective_size, log_mean_exp, systematic
+from langevax.meanfield.resampling import (
+    NEARLY_EVEN,
+    effective_size,
+    log_mean_exp,
+    systematic,
+)
 from langevax.problems.matmul import in_float32
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.samplers import MALAState, PCNLState
-
-ESS_FRACTION = 0.9
-NUM_MOVES = 6
-BISECTIONS = 30
-MAX_TEMPERATURES = 1000
 
 
 class GibbsSample(NamedTuple):
@@ -49,7 +49,7 @@ class GibbsSample(NamedTuple):
     outputs: Float[Array, "n ..."]
     """E_{p_g} h at the training inputs."""
     log_partition: Float[Array, ""]
-    """log E_prior exp(-V_g / T); NaN where MAX_TEMPERATURES were not enough."""
+    """log E_prior exp(-V_g / T); NaN where the temperatures were not enough."""
     temperatures: Int[Array, ""]
     """Number of steps of b."""
     surviving_ancestors: Float[Array, ""]
@@ -82,8 +82,12 @@ def sample_gibbs(
     *,
     key: Key[Array, ""],
     proposal: Proposal = "mala",
+    num_moves: int = 6,
+    max_temperatures: int = 1000,
 ) -> GibbsSample:
     """Draw M particles of the proximal Gibbs law of `dual`, independent of any training run.
+
+    Each temperature has `num_moves` moves.
 
     Raises:
         ValueError: a proposal other than "mala" and, for weights that are functions, "pcnl".
@@ -125,7 +129,7 @@ def sample_gibbs(
         if proposal == "pcnl":
             state = PCNLState(particles, b * values, b * gradients)
             end, acceptance = pcnl_moves(
-                tempered, state, temperature, walk.step_size, move_key, NUM_MOVES
+                tempered, state, temperature, walk.step_size, move_key, num_moves
             )
             values, gradients = end.value / b, end.gradient / b
         else:
@@ -135,7 +139,7 @@ def sample_gibbs(
                 b * gradients + precision * particles,
             )
             end, acceptance = mala_moves(
-                tempered, state, temperature, walk.step_size, move_key, NUM_MOVES
+                tempered, state, temperature, walk.step_size, move_key, num_moves
             )
             values = (end.potential - ridge(end.position)) / b
             gradients = (end.gradient - precision * end.position) / b
@@ -166,12 +170,12 @@ def sample_gibbs(
         gradients=gradients,
         log_partition=zero,
         ancestors=jnp.arange(num_particles, dtype=jnp.int32),
-        step_size=jnp.asarray(FIRST_STEP, dtype),
+        step_size=jnp.asarray(FIRST_RELATIVE_STEP, dtype),
         acceptance=jnp.ones((), dtype),
         steps=jnp.int32(0),
     )
     end = lax.while_loop(
-        lambda walk: (walk.b < 1) & (walk.steps < MAX_TEMPERATURES), temper, first
+        lambda walk: (walk.b < 1) & (walk.steps < max_temperatures), temper, first
     )
     present = jnp.zeros(num_particles, jnp.int32).at[end.ancestors].set(1)
     surviving = jnp.sum(present).astype(dtype) / num_particles
@@ -189,10 +193,10 @@ def sample_gibbs(
 
 
 def _largest_step(
-    v: Float[Array, " particles"], rest: Float[Array, ""]
+    v: Float[Array, " particles"], rest: Float[Array, ""], bisections: int = 30
 ) -> Float[Array, ""]:
     """Return the largest step of b up to `rest` at which the weights exp(step v) keep their effective size."""
-    least = ESS_FRACTION * v.shape[0]
+    least = NEARLY_EVEN * v.shape[0]
 
     def halve(_: Array, bounds: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = bounds
@@ -200,5 +204,5 @@ def _largest_step(
         even = effective_size(middle * v) >= least
         return jnp.where(even, middle, low), jnp.where(even, high, middle)
 
-    low, _ = lax.fori_loop(0, BISECTIONS, halve, (jnp.zeros_like(rest), rest))
+    low, _ = lax.fori_loop(0, bisections, halve, (jnp.zeros_like(rest), rest))
     return jnp.where(effective_size(rest * v) >= least, rest, low)

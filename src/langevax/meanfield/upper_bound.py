@@ -30,21 +30,11 @@ from langevax.meanfield.walks import (
     snapshots,
     walk,
 )
+from langevax.meanfield.wells import INFLATION
 
 RUNS = 8
-SNAPSHOTS, CELLS, FEWEST, LLOYD = (
-    32,
-    24,
-    20,
-    10,
-)  # FEWEST: particles around which a normal is put
-PRIOR_SHARE, NORMALS, WIDER, INFLATION = (
-    0.1,
-    6,
-    1.3,
-    1.5,
-)  # of the start of a walk around a cloud or at wells
-FEWEST_PILOT = 512  # particles of a walk that makes a plan
+FEWEST_CLOUD = 512
+"""Particles of a cloud that finds a dual, or makes a plan."""
 
 
 @eqx.filter_jit
@@ -99,29 +89,32 @@ def local_runs(
     around: np.ndarray,
     size: int,
     in_cells: bool,
+    num_cells: int = 24,
+    num_snapshots: int = 32,
 ) -> LocalRuns | None:
     """Walk from a mixture of normals to the law, on a frozen plan, in runs; sum up by cells of the cloud `around`.
 
-    `in_cells`: cells are resampled each for itself. Where modes that weigh far more are hidden from the cloud, all
-    particles would go there otherwise, and none be left where the optimum may be.
+    The law is that of several snapshots after the walk. `in_cells`: cells are resampled each for itself. Where modes
+    that weigh far more are hidden from the cloud, all particles would go there otherwise, and none be left where the
+    optimum may be.
     """
-    cells = parts_of(clouds, around, CELLS)
+    cells = parts_of(clouds, around, num_cells)
     whole = Cells(np.zeros((1, clouds.law.size)), cells.whitening)
     plan = plan_from_start(
         clouds,
         tilt,
         start,
-        max(RUNS * size // 2, FEWEST_PILOT),
+        max(RUNS * size // 2, FEWEST_CLOUD),
         cells if in_cells else whole,
     )
     if not plan.complete:
         return None
     walked = walk(clouds, plan, RUNS, size, cells=cells if in_cells else None)
-    weights = normalised(walked.log_weights).reshape(-1) / SNAPSHOTS
+    weights = normalised(walked.log_weights).reshape(-1) / num_snapshots
     count, first = RUNS * len(cells), np.repeat(np.arange(RUNS) * len(cells), size)
     masses, outputs, exponents = np.zeros(count), 0.0, np.zeros(count)
     end = walked.clouds.reshape(-1, walked.clouds.shape[2])
-    for snapshot in snapshots(clouds, plan, end, SNAPSHOTS):
+    for snapshot in snapshots(clouds, plan, end, num_snapshots):
         labels = first + cells.of(snapshot)
         mass = np.bincount(labels, weights, count)
         # single precision would lose the sums of cells that weigh e^-100 of the others
@@ -148,13 +141,15 @@ def parts_of(clouds: Clouds, cloud: np.ndarray, count: int) -> Cells:
     return Cells(_centres(clouds, cloud @ whitening.T, count), whitening)
 
 
-def _centres(clouds: Clouds, white: np.ndarray, count: int) -> np.ndarray:
+def _centres(
+    clouds: Clouds, white: np.ndarray, count: int, iterations: int = 10
+) -> np.ndarray:
     """Return centres of parts of a cloud, by Lloyd's k-means from particles of it."""
     distinct = np.unique(white[:4096], axis=0)
     if len(distinct) <= count:
         return distinct
     centres = distinct[clouds.generator().choice(len(distinct), count, replace=False)]
-    for _ in range(LLOYD):
+    for _ in range(iterations):
         parts = Cells(centres, np.eye(distinct.shape[1])).of(distinct)
         centres = np.stack(
             [
@@ -167,33 +162,46 @@ def _centres(clouds: Clouds, white: np.ndarray, count: int) -> np.ndarray:
 
 
 def around_cloud(
-    clouds: Clouds, cloud: np.ndarray, prior_share: float = PRIOR_SHARE
+    clouds: Clouds,
+    cloud: np.ndarray,
+    prior_share: float = 0.1,
+    most_normals: int = 6,
+    fewest: int = 20,
+    wider: float = 1.3,
 ) -> Mixture:
-    """Return a mixture of the prior and of normals around the parts of a cloud."""
+    """Return a mixture of the prior and of normals around the parts of a cloud.
+
+    Normals are around parts of at least `fewest` particles, with covariances `wider` than theirs.
+    """
     chosen = cloud[
         clouds.generator().choice(len(cloud), min(len(cloud), 4096), replace=False)
     ].astype(np.float64)
     whitening = np.linalg.inv(np.linalg.cholesky(covariance(chosen)))
     white, size = chosen @ whitening.T, cloud.shape[1]
-    count = max(1, min(NORMALS, len(chosen) // (20 * size)))
+    count = max(1, min(most_normals, len(chosen) // (fewest * size)))
     labels = Cells(_centres(clouds, white, count), whitening).of(chosen)
     shares, means, covariances = [prior_share], [np.zeros(size)], [np.eye(size)]
     for part in range(count):
         members = chosen[labels == part]
-        if len(members) < FEWEST:
+        if len(members) < fewest:
             continue
         shares.append((1 - prior_share) * len(members) / len(chosen))
         means.append(members.mean(0))
-        covariances.append(WIDER * covariance(members))
+        covariances.append(wider * covariance(members))
     return mixture(
         np.array(shares), np.array(means), np.array(covariances), clouds.dtype
     )
 
 
-def at_wells(clouds: Clouds, positions: np.ndarray, spreads: np.ndarray) -> Mixture:
+def at_wells(
+    clouds: Clouds,
+    positions: np.ndarray,
+    spreads: np.ndarray,
+    prior_share: float = 0.1,
+) -> Mixture:
     """Return a mixture of the prior and of normals at wells."""
     size, count = clouds.law.size, len(positions)
-    shares = np.array([PRIOR_SHARE, *np.full(count, (1 - PRIOR_SHARE) / count)])
+    shares = np.array([prior_share, *np.full(count, (1 - prior_share) / count)])
     means = np.concatenate([np.zeros((1, size)), positions])
     covariances = np.concatenate([np.eye(size)[None], INFLATION * spreads])
     return mixture(shares, means, covariances, clouds.dtype)

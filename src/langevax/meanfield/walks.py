@@ -20,14 +20,10 @@ from jaxtyping import Array
 
 from langevax.meanfield.clouds import Clouds, Mixture, Values, WalkTarget
 from langevax.meanfield.gibbs_law import ParticleLaw, Tilt
+from langevax.meanfield.resampling import LEAST_EFFECTIVE, NEARLY_EVEN
 
-EVEN, EVENER = (
-    0.8,
-    0.9,
-)  # share of effective particles from one law to the next, from the prior and from near the end
-RESAMPLED = 0.5  # share below which a plan resamples
-ACCEPTANCE = 0.7
-SHRINKAGE = 0.05  # of the covariance towards its diagonal, for the metric of the moves
+EFFECTIVE_SHARE = 0.8
+"""Of the particles, that weights leave from one law to the next on the way from the prior."""
 MOST_LAWS = 200
 
 
@@ -63,21 +59,21 @@ class MetricAdaptation:
         """Take the metric from a weighted cloud, shrunk towards its diagonal."""
         self.factor = np.linalg.cholesky(covariance(cloud, weights))
 
-    def learn(self, acceptance: float) -> None:
+    def learn(self, acceptance: float, aim: float = 0.7) -> None:
         """Lengthen or shorten the step towards the acceptance that is aimed at."""
-        self.step = float(
-            np.clip(self.step * np.exp(acceptance - ACCEPTANCE), 1e-3, 4.0)
-        )
+        self.step = float(np.clip(self.step * np.exp(acceptance - aim), 1e-3, 4.0))
 
 
-def covariance(cloud: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """Return the weighted covariance, shrunk towards its diagonal where coordinates are many."""
+def covariance(
+    cloud: np.ndarray, weights: np.ndarray | None = None, shrinkage: float = 0.05
+) -> np.ndarray:
+    """Return the weighted covariance, shrunk towards its diagonal, by more where coordinates are many."""
     wide = cloud.astype(np.float64)
     weights = np.full(len(wide), 1 / len(wide)) if weights is None else weights
     centred = wide - weights @ wide
     matrix = (centred * weights[:, None]).T @ centred
     effective = 1 / np.sum(weights**2)
-    shrink = min(0.9, SHRINKAGE + matrix.shape[0] / effective)
+    shrink = min(0.9, shrinkage + matrix.shape[0] / effective)
     diagonal = np.diag(np.diag(matrix) + 1e-8 * np.trace(matrix) / len(matrix) + 1e-12)
     return (1 - shrink) * matrix + shrink * diagonal
 
@@ -111,7 +107,7 @@ def systematic(
 
 
 def largest_step(
-    share_of: Callable[[float], float], rest: float, even: float = EVEN
+    share_of: Callable[[float], float], rest: float, even: float = EFFECTIVE_SHARE
 ) -> float:
     """Return the largest step up to `rest` at which `share_of(step)` is at least `even`, by bisection."""
     if share_of(rest) >= even:
@@ -136,7 +132,7 @@ class _Resampling:
     def due(self, share: float) -> bool:
         # shares of the steps multiply where their weights are independent
         self.effective *= share
-        if self.effective >= RESAMPLED:
+        if self.effective >= LEAST_EFFECTIVE:
             return False
         self.effective = 1.0
         return True
@@ -205,7 +201,7 @@ def plan_from_start(
         step = largest_step(
             lambda step: _share_within(labels, step * slope),  # noqa: B023
             1 - b,
-            EVENER,
+            NEARLY_EVEN,
         )
         if step == 0:
             break
@@ -240,7 +236,7 @@ def plan_along(
                 _log_ratio(clouds.law, features @ np.asarray(tilts[following + 1]))
                 - before
             )
-            if effective_share(beyond) < EVEN:
+            if effective_share(beyond) < EFFECTIVE_SHARE:
                 break
             following += 1
         aim = np.asarray(tilts[following])
@@ -405,7 +401,7 @@ class _WalkRuns:
 def snapshots(
     clouds: Clouds, plan: WalkPlan, cloud: np.ndarray, count: int
 ) -> Iterator[np.ndarray]:
-    """Yield a cloud at the last law of a plan and as it is after every further `MOVES` moves."""
+    """Yield a cloud at the last law of a plan and as it is after every further `MOVES_PER_LAW` moves."""
     last = plan.laws[-1]
     target = clouds.target(last.tilt)
     for index in range(count):

@@ -13,17 +13,9 @@ from langevax.meanfield.clouds import Clouds, Mixture, mixture
 from langevax.meanfield.gibbs_law import Tilt
 from langevax.meanfield.walks import effective_share, log_mean
 
-NUM_DESCENTS = (
-    2000  # half of them from a wider prior; half as many more from the clouds
-)
-NUM_STEPS = 100
-MOST_WELLS = 7
-APART = 0.1  # of the distance to the prior's mode: ends nearer than this are one well
-NEWTON_STEPS, DIFFERENCE = 30, 1e-2
-FLATTEST, FIRST_DAMPING = 1e-3, 1.0
-"""Curvatures that a step counts on, and what is added to all of them after a step that led upwards."""
-INFLATION = 1.5  # of a well's covariance in the proposals that measure its mass
-ENOUGH = 0.02  # of the proposals effective: then their mean weight is used, else the normal around the bottom
+NUM_DESCENTS = 2000
+"""Half of them from a wider prior; half as many more are from the clouds."""
+INFLATION = 1.5  # of a well's covariance, for proposals
 
 
 class Wells(NamedTuple):
@@ -48,8 +40,20 @@ def search(
     tilt: Tilt,
     others: list[np.ndarray],
     num_descents: int = NUM_DESCENTS,
+    num_steps: int = 100,
+    apart: float = 0.1,
+    enough: float = 0.02,
 ) -> Wells:
-    """Descend from the prior, the wider prior and `others`, and measure the mass of the lowest distinct ends."""
+    """Descend from the prior, the wider prior and `others`, and measure the mass of the lowest distinct ends.
+
+    Args:
+        clouds, tilt: the law.
+        others: clouds from which descents start as well.
+        num_descents, num_steps: from the priors, and steps of each.
+        apart: ends nearer than this, relative to their distance to the prior's mode, are one well.
+        enough: share of the proposals that is effective where their mean weight is the mass; below it may be the normal
+            around the bottom.
+    """
     size = clouds.law.size
     half = num_descents // 2
     starts = [
@@ -61,12 +65,12 @@ def search(
             len(other), min(len(other), half // len(others)), replace=False
         )
         starts.append(other[chosen])
-    ends, energies, _ = clouds.descended(tilt, np.concatenate(starts), NUM_STEPS)
+    ends, energies, _ = clouds.descended(tilt, np.concatenate(starts), num_steps)
     positions, masses, covariances = [], [], []
     for position, log_mass, covariance in _bottoms(
-        clouds, tilt, _lowest(ends, energies)
+        clouds, tilt, _lowest(ends, energies, apart)
     ):
-        if any(np.linalg.norm(position - other) < APART for other in positions):
+        if any(np.linalg.norm(position - other) < apart for other in positions):
             continue
         positions.append(position)
         masses.append(log_mass)
@@ -82,7 +86,7 @@ def search(
     )
     value, share = _importance(clouds, tilt, start)
     # few effective proposals err downwards: then whichever is larger
-    log_partition = value if share > ENOUGH else max(value, laplace)
+    log_partition = value if share > enough else max(value, laplace)
     return Wells(log_partition, where, logs, spreads, len(ends))
 
 
@@ -94,38 +98,47 @@ def _importance(clouds: Clouds, tilt: Tilt, start: Mixture) -> tuple[float, floa
     return float(log_mean(log_weights)), effective_share(log_weights)
 
 
-def _lowest(ends: np.ndarray, energies: np.ndarray) -> np.ndarray:
-    """Return the lowest ends that are apart from each other."""
+def _lowest(
+    ends: np.ndarray, energies: np.ndarray, apart: float, most: int = 7
+) -> np.ndarray:
+    """Return the lowest ends that are apart from each other, at most so many."""
     chosen: list[np.ndarray] = []
     for index in np.argsort(energies)[:2000]:
-        apart = APART * (1 + np.linalg.norm(ends[index]))
-        if all(np.linalg.norm(ends[index] - other) > apart for other in chosen):
+        away = apart * (1 + np.linalg.norm(ends[index]))
+        if all(np.linalg.norm(ends[index] - other) > away for other in chosen):
             chosen.append(ends[index])
-        if len(chosen) == MOST_WELLS:
+        if len(chosen) == most:
             break
     return np.array(chosen)
 
 
 def _bottoms(
-    clouds: Clouds, tilt: Tilt, positions: np.ndarray
+    clouds: Clouds,
+    tilt: Tilt,
+    positions: np.ndarray,
+    newton_steps: int = 30,
+    flattest: float = 1e-3,
+    first_damping: float = 1.0,
+    difference: float = 1e-2,
 ) -> Iterator[tuple[np.ndarray, float, np.ndarray]]:
     """Yield bottoms by damped Newton steps, the log mass of the normal around each, and its covariance, but no saddles.
 
-    All of them step together: each evaluation fills a block, however few its particles are.
+    All of them step together: each evaluation fills a block, however few its particles are. A step counts on curvatures
+    of at least `flattest`; `first_damping` is added to all of them after one that led upwards.
     """
-    energies, gradients, hessians = _curved(clouds, tilt, positions)
+    energies, gradients, hessians = _curved(clouds, tilt, positions, difference)
     damping = np.zeros(len(positions))
-    for _ in range(NEWTON_STEPS):
+    for _ in range(newton_steps):
         values, vectors = np.linalg.eigh(hessians)
         along = np.einsum("kij,ki->kj", vectors, gradients)
-        along /= np.maximum(np.abs(values), FLATTEST) + damping[:, None]
+        along /= np.maximum(np.abs(values), flattest) + damping[:, None]
         steps = np.einsum("kij,kj->ki", vectors, along)
         moving = np.linalg.norm(steps, axis=1) >= 1e-3
         if not moving.any():
             break
-        lower = _curved(clouds, tilt, positions - steps)
+        lower = _curved(clouds, tilt, positions - steps, difference)
         down = moving & (lower[0] <= energies)
-        damping = np.where(down, damping / 10, np.maximum(10 * damping, FIRST_DAMPING))
+        damping = np.where(down, damping / 10, np.maximum(10 * damping, first_damping))
         positions = np.where(down[:, None], positions - steps, positions)
         energies, gradients = (
             np.where(down, lower[0], energies),
@@ -135,7 +148,7 @@ def _bottoms(
     eps = float(np.finfo(clouds.dtype).eps)
     for position, energy, hessian in zip(positions, energies, hessians, strict=True):
         values, vectors = np.linalg.eigh(hessian)
-        rounding = eps * values.max() * (1 + np.linalg.norm(position)) / DIFFERENCE
+        rounding = eps * values.max() * (1 + np.linalg.norm(position)) / difference
         if np.all(values > -rounding):
             values = np.maximum(values, rounding)
             # the prior's own normal has energy |x|^2 / 2 and mass 1
@@ -147,17 +160,17 @@ def _bottoms(
 
 
 def _curved(
-    clouds: Clouds, tilt: Tilt, positions: np.ndarray
+    clouds: Clouds, tilt: Tilt, positions: np.ndarray, difference: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return energies, their gradients, and their Hessians by differences of gradients."""
     count, size = positions.shape
-    offsets = DIFFERENCE * np.concatenate(
+    offsets = difference * np.concatenate(
         [np.zeros((1, size)), np.eye(size), -np.eye(size)]
     )
     around = (positions[:, None] + offsets).reshape(-1, size).astype(clouds.dtype)
     _, energies, gradients = clouds.descended(tilt, around, 0)
     slopes = gradients.reshape(count, -1, size).astype(np.float64)
-    hessians = (slopes[:, 1 : size + 1] - slopes[:, size + 1 :]) / (2 * DIFFERENCE)
+    hessians = (slopes[:, 1 : size + 1] - slopes[:, size + 1 :]) / (2 * difference)
     return (
         energies.reshape(count, -1)[:, 0].astype(np.float64),
         slopes[:, 0],

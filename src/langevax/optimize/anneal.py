@@ -57,8 +57,8 @@ FEWEST_PLACES = 32
 """Places that are evaluated however few the chains, to estimate the spread of the values."""
 
 
-class Status(IntEnum):
-    """How the chains ended."""
+class AnnealStatus(IntEnum):
+    """Outcomes of the chains."""
 
     CONVERGED = 0
     DIVERGED = 1
@@ -293,11 +293,11 @@ def _result(search: Search, like: PyTree[Array], polish: bool) -> "OptimizeResul
     else:
         nfev += search.size
     if search.diverged_at is not None:
-        status = Status.DIVERGED
+        status = AnnealStatus.DIVERGED
     elif search.stopped:
-        status = Status.STOPPED
+        status = AnnealStatus.STOPPED
     else:
-        status = Status.CONVERGED if reached else Status.NOT_REACHED
+        status = AnnealStatus.CONVERGED if reached else AnnealStatus.NOT_REACHED
     return OptimizeResult(
         x=to_position(best.x, like),
         fun=best.fun,

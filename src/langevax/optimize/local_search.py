@@ -31,7 +31,7 @@ CHUNK = 1024  # values that are computed in one call
 
 
 class Rules(NamedTuple):
-    """When a step is taken, and when a search ends."""
+    """Conditions on which a step is taken, and a search ends."""
 
     armijo: float = 1e-4
     """Share of the gain that the slope promises, which a step must bring."""

@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
 
 
-class Status(IntEnum):
-    """How a search ended."""
+class MinimizeStatus(IntEnum):
+    """Outcomes of a search."""
 
     PROMISE_MET = 0
     BUDGET_SPENT = 1
@@ -379,14 +379,16 @@ def _result(
     odds, dtype = portfolio.odds, portfolio.frame.scale.dtype
     falls = _falls(portfolio)
     if falls:
-        status = Status.UNBOUNDED
+        status = MinimizeStatus.UNBOUNDED
     elif portfolio.stopped:
-        status = Status.STOPPED
+        status = MinimizeStatus.STOPPED
     elif not end.reached:
-        status = Status.NOT_REACHED
+        status = MinimizeStatus.NOT_REACHED
     else:
         status = (
-            Status.PROMISE_MET if odds <= portfolio.max_odds else Status.BUDGET_SPENT
+            MinimizeStatus.PROMISE_MET
+            if odds <= portfolio.max_odds
+            else MinimizeStatus.BUDGET_SPENT
         )
     history = np.array([record[:2] for record in portfolio.history], int).reshape(-1, 2)
     return OptimizeResult(
@@ -475,12 +477,12 @@ def _constrained(
 def _message(
     portfolio: Portfolio,
     end: Polished,
-    status: Status,
+    status: MinimizeStatus,
     odds: float,
     like: PyTree[Array],
 ) -> str:
     """Return why the search ended, the odds, what they rest on, and what to do."""
-    if status == Status.UNBOUNDED:
+    if status == MinimizeStatus.UNBOUNDED:
         where = np.array2string(
             np.asarray(portfolio.x(portfolio.best_y)), precision=3, threshold=6
         )
@@ -496,14 +498,14 @@ def _message(
     )
     expected = f"{odds:.2g}" if np.isfinite(odds) else "unknown"
     promise = f"the expected number of unseen better basins is {expected} (at most {portfolio.max_odds:g} was asked)"
-    if status == Status.NOT_REACHED:
+    if status == MinimizeStatus.NOT_REACHED:
         return (
             f"x is not a minimum to rounding: the gradient there has norm {np.linalg.norm(end.gradient):.3g} in units "
             f"of the box. fun may have a kink there, or be too flat for its dtype; try float64. {evidence}"
         )
-    if status == Status.STOPPED:
+    if status == MinimizeStatus.STOPPED:
         return f"Stopped by the callback after {portfolio.searches} local searches: {promise}. {evidence}"
-    if status == Status.BUDGET_SPENT:
+    if status == MinimizeStatus.BUDGET_SPENT:
         return (
             f"Spent the {portfolio.budget:,.0f} evaluations before a better basin became unlikely: {promise}. "
             f"{evidence} Raise max_evaluations to be surer."

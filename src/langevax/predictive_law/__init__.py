@@ -5,9 +5,9 @@ from langevax.predictive_law.law import (
     BayesComparison,
     PredictiveLaw,
     PredictiveWarning,
+    load,
 )
 from langevax.predictive_law.law_certificate import LawCertificate
-from langevax.predictive_law.law_file import load
 from langevax.predictive_law.mixing import MixingDistribution, mixing_distribution
 from langevax.predictive_law.path import PredictivePath
 from langevax.predictive_law.predictive import predictive

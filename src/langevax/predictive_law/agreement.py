@@ -8,19 +8,15 @@ which is what a certificate is for.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 
 from langevax import checks
-from langevax.predictive_law.path import SMALL_DRIFT
+from langevax.predictive_law.path import SMALL_DRIFT, FittedLaw
 
-if TYPE_CHECKING:
-    from langevax.predictive_law.law import PredictiveLaw
-
-ERRORS = 3
-"""Standard errors of a difference, beyond which two laws are not the same."""
+STANDARD_ERRORS = 3
+"""Of a difference, beyond which a law is not the one that it should be."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +41,7 @@ class LawAgreement:
             np.abs(self.scores[:, None] - self.scores),
             np.hypot(self.score_errors[:, None], self.score_errors),
         )
-        return bool(np.all(apart <= np.maximum(ERRORS * errors, SMALL_DRIFT)))
+        return bool(np.all(apart <= np.maximum(STANDARD_ERRORS * errors, SMALL_DRIFT)))
 
     def __str__(self) -> str:
         error, number = float(self.score_errors.max()), len(self.scores)
@@ -72,9 +68,7 @@ def _listed(numbers: Float[np.ndarray, " law"], form: str = ".3f") -> str:
     return f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def agreement(
-    first: "PredictiveLaw", others: Sequence["PredictiveLaw"]
-) -> LawAgreement:
+def agreement(first: FittedLaw, others: Sequence[FittedLaw]) -> LawAgreement:
     """Return how far the laws of other keys agree with the first."""
     share, laws, places = first.bayes_share, (first, *others), []
     if not others:

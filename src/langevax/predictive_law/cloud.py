@@ -5,7 +5,7 @@
 
 All particles answer the same dual. Without the average they answer it at once and overshoot; with it the map converges.
 Each particle has a step size h_k of its own, since the law may be wide in one place and narrow in another. A round is
-`MOVES` moves under one dual, MOVES + 1 passes over the rows with gradients.
+`MOVES_OF_ROUND` moves under one dual, and one pass over the rows with gradients more.
 
 Moves are local: the masses of separate modes change slowly, and a mode that no draw has reached stays empty.
 """
@@ -24,15 +24,10 @@ from langevax.keys import unrolled
 from langevax.predictive_law.law_problem import LawProblem, Points, RowBlocks
 from langevax.problems.problem import Scalar
 
-MOVES = 4
-"""Moves of a round, under one dual."""
-RATE = 1 - (1 - 0.02) ** MOVES
-"""Share of the present cloud in the dual: 0.02 for each move. At 0.05 the masses of modes oscillate around the law."""
-ROUNDS = 8
-MOVES_PER_BLOCK = MOVES * ROUNDS
-ACCEPTANCE = 0.55
-GAIN_DECAY = 0.6
-"""The t-th step size of a level changes by (acceptance - 0.55) / t^0.6, in logarithms."""
+MOVES_OF_ROUND = 4
+"""Moves under one dual."""
+ROUNDS_OF_BLOCK = 8
+MOVES_PER_BLOCK = MOVES_OF_ROUND * ROUNDS_OF_BLOCK
 
 
 class Cloud(NamedTuple):
@@ -58,9 +53,7 @@ def first_cloud(
     log_steps = np.full(count, -np.log(dimension) / 3, points.dtype)
     means = problem.in_blocks(log_means.astype(points.dtype))
     zero = jnp.zeros((), jnp.int32)
-    return Cloud(
-        problem.placed(points), problem.placed(log_steps), jnp.asarray(means), zero
-    )
+    return Cloud(jnp.asarray(points), jnp.asarray(log_steps), jnp.asarray(means), zero)
 
 
 def square_root_of_covariance(points: np.ndarray) -> Float[np.ndarray, "d d"]:
@@ -85,8 +78,24 @@ def advance(
     weights: RowBlocks,
     factor: Float[Array, "d d"],
     key: Key[Array, ""],
+    *,
+    rate: float = 0.02,
+    acceptance: float = 0.55,
+    gain_decay: float = 0.6,
 ) -> Cloud:
-    """Return the cloud after a block of moves."""
+    """Return the cloud after a block of moves.
+
+    Args:
+        problem: the rows and the prior.
+        cloud: particles, their step sizes, and the dual.
+        bayes_share: that of the law.
+        weights: of the rows.
+        factor: Cholesky factor of the metric.
+        key: a typed key.
+        rate: share of the present cloud in the dual, for each move; at 0.05 the masses of modes oscillate.
+        acceptance, gain_decay: the t-th step size of a level changes by (acceptance - 0.55) / t^0.6, in logarithms.
+    """
+    rate = 1 - (1 - rate) ** MOVES_OF_ROUND
 
     def one_round(cloud: Cloud, key: Key[Array, ""]) -> tuple[Cloud, None]:
         present = problem.tilted(cloud.points, bayes_share, cloud.log_means, weights)
@@ -113,13 +122,13 @@ def advance(
                 jnp.log(random.uniform(uniform_key, value.shape, value.dtype))
                 < log_ratio
             )
-            acceptance = jnp.exp(jnp.minimum(log_ratio, 0))
-            gain = (count + 1).astype(value.dtype) ** -GAIN_DECAY
+            chance = jnp.exp(jnp.minimum(log_ratio, 0))
+            gain = (count + 1).astype(value.dtype) ** -gain_decay
             state = (
                 jnp.where(accepted[:, None], proposal, points),
                 jnp.where(accepted, target.value, value),
                 jnp.where(accepted[:, None], target.gradient, gradient),
-                log_steps + gain * (acceptance - ACCEPTANCE),
+                log_steps + gain * (chance - acceptance),
                 count + 1,
             )
             return state, None
@@ -132,11 +141,11 @@ def advance(
             cloud.num_moves,
         )
         (points, _, _, log_steps, count), _ = lax.scan(
-            move, state, random.split(key, MOVES)
+            move, state, random.split(key, MOVES_OF_ROUND)
         )
         log_means = jnp.logaddexp(
-            math.log1p(-RATE) + cloud.log_means, math.log(RATE) + present.log_means
+            math.log1p(-rate) + cloud.log_means, math.log(rate) + present.log_means
         )
         return Cloud(points, log_steps, log_means, count), None
 
-    return lax.scan(one_round, cloud, random.split(unrolled(key), ROUNDS))[0]
+    return lax.scan(one_round, cloud, random.split(unrolled(key), ROUNDS_OF_BLOCK))[0]

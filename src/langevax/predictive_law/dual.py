@@ -14,11 +14,8 @@ from langevax.meanfield.walks import effective_share, normalised
 Ratios = Float[np.ndarray, "particle n"]
 PerRow = Float[np.ndarray, " n"]
 
-HALF = 0.5
-"""Share of the particles that a step leaves effective."""
-STEPS, SMALL, SHORTEST = 40, 1e-4, 2**-10
-MOST_STEPS, NEGLIGIBLE, RISE = 200, 1e-10, 1e-4
-"""Newton steps on points, twice the rise in nats that none is taken for, and the share of the predicted one."""
+SHORTEST_STEP = 2**-10
+"""Share of a Newton step below which none is taken."""
 
 
 def newton_step(
@@ -38,24 +35,30 @@ def newton_step(
 
 
 def best_tilt(
-    ratios: Ratios, log_weights: np.ndarray, tilt: PerRow, weight: float
+    ratios: Ratios,
+    log_weights: np.ndarray,
+    tilt: PerRow,
+    weight: float,
+    max_steps: int = 40,
+    settled: float = 1e-4,
 ) -> tuple[PerRow, np.ndarray]:
     """Return the best t that a weighted cloud sees, and the log weights that it gives the cloud.
 
-    Steps are damped so that t stays positive, as long as half of the particles stay effective.
+    Steps are damped so that t stays positive, as long as half of the particles stay effective, until Newton's decrement
+    is below `settled`.
     """
     if weight == 0:
         return tilt, log_weights
-    least = HALF * min(1.0, effective_share(log_weights))
+    least = 0.5 * min(1.0, effective_share(log_weights))
     ratios, weights = np.asarray(ratios, np.float64), np.full(ratios.shape[1], weight)
-    for _ in range(STEPS):
+    for _ in range(max_steps):
         step, rise = newton_step(ratios, normalised(log_weights), tilt, weights)
         decrement = math.sqrt(rise / weight)
-        if decrement < SMALL:
+        if decrement < settled:
             break
         share = 1.0 if decrement < 0.25 else 1 / (1 + decrement)
         trial, logs = tilt, log_weights
-        while share > SHORTEST:
+        while share > SHORTEST_STEP:
             trial = tilt * (1 + share * step)
             logs = log_weights + ratios @ (trial - tilt)
             if np.all(trial > 0) and effective_share(logs) >= least:
@@ -68,9 +71,17 @@ def best_tilt(
 
 
 def exact_tilt(
-    ratios: Ratios, log_prior: np.ndarray, tilt: PerRow, weights: PerRow
+    ratios: Ratios,
+    log_prior: np.ndarray,
+    tilt: PerRow,
+    weights: PerRow,
+    max_steps: int = 200,
+    settled: float = 1e-10,
 ) -> tuple[PerRow, np.ndarray]:
-    """Return the best t on points that are all there is, and the masses of its law."""
+    """Return the best t on points that are all there is, and the masses of its law.
+
+    Steps end where twice the rise in nats is below `settled`; each brings a share of what it predicts (Armijo).
+    """
 
     def law(tilt: PerRow) -> tuple[float, np.ndarray]:
         logs = log_prior + ratios @ tilt
@@ -78,15 +89,15 @@ def exact_tilt(
         return float(weights @ np.log(tilt) - total), np.exp(logs - total)
 
     value, masses = law(tilt)
-    for _ in range(MOST_STEPS):
+    for _ in range(max_steps):
         step, rise = newton_step(ratios, masses, tilt, weights)
         share = min(1.0, 0.9 / max(float(-step.min()), 1e-9))
-        if rise < NEGLIGIBLE:
+        if rise < settled:
             break
-        while share > SHORTEST:
+        while share > SHORTEST_STEP:
             trial = tilt * (1 + share * step)
             higher, shares = law(trial)
-            if higher >= value + RISE * share * rise:
+            if higher >= value + 1e-4 * share * rise:
                 break
             share /= 2
         else:  # rounding is all that is left

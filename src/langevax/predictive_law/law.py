@@ -3,7 +3,7 @@
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -15,23 +15,20 @@ from jaxtyping import Array, Float, Key
 from langevax import checks
 from langevax._typing import PyTree
 from langevax.figures import charts, theme
+from langevax.predictive_law import law_file
 from langevax.predictive_law.agreement import LawAgreement, agreement
 from langevax.predictive_law.law_certificate import LawCertificate, certify
 from langevax.predictive_law.law_problem import LawProblem, new_log_likelihoods
 from langevax.predictive_law.leave_one_out import log_mean_exp
-from langevax.predictive_law.models import RowModel, Sampler
+from langevax.predictive_law.models import model_of
 from langevax.predictive_law.path import Level, PredictivePath
+from langevax.predictive_law.row_model import NamedModel, RowModel, Sampler
 from langevax.run.progress import ProgressOption
 from langevax.run.result import named_leaves
 
 if TYPE_CHECKING:
     import xarray
     from matplotlib.axes import Axes
-
-
-MOSTLY_REPEATED = 0.5  # different values a row, below which data are rounded or counts
-CERTAIN = 1e-5  # log likelihood of a row that is certain, up to rounding
-NUM_TO_COMPARE = 8  # particles under which two rows of one density are one value
 
 
 class PredictiveWarning(UserWarning):
@@ -199,21 +196,10 @@ class PredictiveLaw:
                 f"the law has {path.p_eff[path.chosen]:.0f} effective parameters on {path.scores.shape[1]} rows, where "
                 "the closed form of leave-one-out is unsafe; pass num_folds."
             )
-        logs = self.log_likelihoods
-        certain = (logs == logs[0]).all(axis=0) & (np.abs(logs[0]) <= CERTAIN)
-        if certain.any():
+        size, values = path.scores.shape[1], self._number_of_values()
+        if self.bayes_share < 1 and values < size / 2:
             messages.append(
-                f"{certain.sum()} of {len(certain)} rows, such as row {np.argmax(certain)}, have log_likelihood 0 "
-                "under all particles, as rows that are masked or have weight 0: all scores are means over rows, which "
-                "these dilute; drop them."
-            )
-        if (
-            self.bayes_share < 1
-            and (values := self._number_of_values())
-            < MOSTLY_REPEATED * path.scores.shape[1]
-        ):
-            messages.append(
-                f"the {path.scores.shape[1]} rows have only {values} different values, on which a density can put "
+                f"the {size} rows have only {values} different values, on which a density can put "
                 "spikes: the gain is that of these values, and a new one may have next to no density. Use a likelihood "
                 "of counts, or of the intervals that were rounded."
             )
@@ -224,10 +210,7 @@ class PredictiveLaw:
 
         A NumPyro model says what its rows have; otherwise a logarithm above 0 is one of a density.
         """
-        few, is_density = (
-            self.log_likelihoods[:NUM_TO_COMPARE],
-            self.model.has_density_floor,
-        )
+        few, is_density = self.log_likelihoods[:8], self.model.has_density_floor
         if not self.model.knows_its_kind:
             is_density = is_density and np.max(log_mean_exp(self.log_likelihoods)) > 0
         return len(np.unique(few, axis=1).T) if is_density else few.shape[1]
@@ -271,10 +254,16 @@ class PredictiveLaw:
         return axes
 
     def save(self, file: str | os.PathLike[str]) -> None:
-        """Write the law as one .npz file without pickles; `langevax.predictive_law.load` reads it."""
-        from langevax.predictive_law import law_file
+        """Write the law as one .npz file without pickles; `langevax.predictive_law.load` reads it.
 
-        law_file.save(self, file)
+        Functions and data are not saved.
+        """
+        header = {name: getattr(self, name) for name in ("bayes_share", "method")}
+        header |= {"seconds": self.seconds, "sites": _shapes(self.positions)}
+        arrays = {"points": self.points, "log_likelihoods": self.log_likelihoods}
+        for field in fields(PredictivePath):
+            arrays[f"path_{field.name}"] = np.asarray(getattr(self.path, field.name))
+        law_file.write(file, header, arrays)
 
     def to_datatree(self) -> "xarray.DataTree":
         """Return the groups `posterior` (the law's particles), `log_likelihood` and `path`, in ArviZ's layout.
@@ -358,3 +347,85 @@ def law_of(
     return PredictiveLaw(
         share, path, positions, level.points, problem, model, logs, method, seconds
     )
+
+
+def load(
+    file: str | os.PathLike[str], model: Any, *data: Any, start: PyTree | None = None
+) -> PredictiveLaw:
+    """Return the law that `PredictiveLaw.save` wrote.
+
+    Log likelihoods of the first particles are compared with those in the file, so that a law cannot be read for another
+    model or other rows.
+
+    Args:
+        file: its name.
+        model, data: those that the law was fitted to, as `predictive` takes them; functions are not saved.
+        start: any position in the structure of the draws; not needed for a NumPyro or PyMC model.
+
+    Raises:
+        TypeError, ValueError: no such file, one that is damaged, or a law of another model or of other data.
+
+    Example:
+        >>> import tempfile, jax, jax.numpy as jnp, langevax
+        >>> model = (lambda m: -(m**2) / 8, lambda m, y: -((y - m) ** 2) / 2, jnp.linspace(-1, 1, 20))
+        >>> draws = jax.random.normal(jax.random.key(1), (64,)) / 4.5
+        >>> options = {"draws": draws, "bayes_shares": (1.0,), "num_folds": None, "num_particles": 16}
+        >>> law = langevax.predictive(*model, key=jax.random.key(0), **options)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     law.save(f"{folder}/law.npz")
+        ...     again = langevax.predictive_law.load(f"{folder}/law.npz", *model, start=jnp.array(0.0))
+        >>> bool((again.log_score(jnp.zeros(3)) == law.log_score(jnp.zeros(3))).all())
+        True
+    """
+    entries = {"format", "bayes_share", "method", "seconds", "sites"}
+    names = {field.name: f"path_{field.name}" for field in fields(PredictivePath)}
+    header, arrays = law_file.read(
+        file, entries, {"points", "log_likelihoods", *names.values()}
+    )
+    points, logs = arrays["points"], arrays["log_likelihoods"]
+    path = PredictivePath(**{name: arrays[key] for name, key in names.items()})
+    row_model = model_of(model, data)
+    if isinstance(row_model, NamedModel):
+        start = row_model.start(random.key(0))
+    elif start is None:
+        raise ValueError(
+            "start is missing: pass a position in the structure of the draws."
+        )
+    position = checks.arrays("start", start)
+    problem = LawProblem.of(row_model.finite_sum, position, len(points))
+    size = sum(np.size(leaf) for leaf in named_leaves(position).values())
+    if size != points.shape[1] or problem.size != logs.shape[1]:
+        raise ValueError(
+            f"{str(file)!r} is a law of {points.shape[1]} parameters and {logs.shape[1]} rows, but model and data have "
+            f"{size} and {problem.size}; pass those that it was fitted to."
+        )
+    few = slice(0, 8)
+    again = problem.log_likelihoods(points[few])
+    if not np.allclose(again, logs[few], rtol=1e-3, atol=1e-3):  # of another machine
+        raise ValueError(
+            f"{str(file)!r} is a law of another model or other data: log likelihoods of its particles differ; pass "
+            "those that it was fitted to."
+        )
+    positions = row_model.constrain(jax.vmap(problem.unravel)(jnp.asarray(points)))
+    if _shapes(positions) != header["sites"]:
+        raise ValueError(
+            f"{str(file)!r} is a law of {header['sites']}, but start is of {_shapes(positions)}; pass those names."
+        )
+    return PredictiveLaw(
+        header["bayes_share"],
+        path,
+        positions,
+        points,
+        problem,
+        row_model,
+        logs,
+        header["method"],
+        header["seconds"],
+    )
+
+
+def _shapes(positions: PyTree) -> dict[str, list[int]]:
+    """Return the shape of each array of a position, by its name."""
+    return {
+        name: list(np.shape(leaf)[1:]) for name, leaf in named_leaves(positions).items()
+    }

@@ -13,8 +13,7 @@ the minimiser.
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jax import random
@@ -24,21 +23,15 @@ from langevax import checks
 from langevax.meanfield.certificate import blas_threads
 from langevax.meanfield.clouds import Clouds
 from langevax.meanfield.interval_search import TRUSTED, close
+from langevax.predictive_law.agreement import STANDARD_ERRORS
 from langevax.predictive_law.law_search import LawSearch, search_of
 from langevax.predictive_law.leave_one_out import log_mean_exp
 from langevax.predictive_law.parameter_law import ParameterLaw, in_units_of_prior
+from langevax.predictive_law.path import FittedLaw
 from langevax.run.progress import ProgressOption, report_to
 
-if TYPE_CHECKING:
-    from langevax.predictive_law.law import PredictiveLaw
-
-DEFAULT_EFFORT = 1e9
-"""Gradients of the log likelihood of one row at one particle."""
-ERRORS, OF_PARTICLES = 3, 2
-"""Standard errors by which the mean score over time, and that of the particles, may lie outside of the bounds."""
-MUCH, LEAST = 0.05, 0.01
-"""Shares of the minimiser's mass where the law has no particles: the verdict names an estimate above the first, and a
-proved share above the second refuses the law."""
+PROVED_SHARE = 0.01
+"""A proved share of the minimiser's mass where the law has no particles, above which it is refused."""
 MORE = "raise effort (it was {effort:.0e})"
 ANOTHER_LAW = (
     "pass more bayes_shares, more particles, draws of more chains, or another key."
@@ -110,20 +103,21 @@ class LawCertificate:
 
 
 def certify(
-    law: "PredictiveLaw",
+    law: FittedLaw,
     effort: float | None,
-    others: Sequence["PredictiveLaw"],
+    others: Sequence[FittedLaw],
     progress: ProgressOption,
     cpu_seconds: float | None = None,
     *,
     key: Key[Array, ""],
+    default_effort: float = 1e9,
 ) -> LawCertificate:
     """Return the interval for the law's share of Bayes, from walks that start at its particles and at the prior."""
     checks.not_forked()
     checks.typed_key(key)
     if effort is not None and cpu_seconds is not None:
         raise TypeError("effort and cpu_seconds are two budgets; pass one of them.")
-    effort = DEFAULT_EFFORT if effort is None else effort
+    effort = default_effort if effort is None else effort
     checks.number("effort", effort, positive=True)
     if cpu_seconds is not None:
         checks.number("cpu_seconds", cpu_seconds, positive=True)
@@ -158,47 +152,37 @@ def certify(
 
 
 def _certificate(
-    search: LawSearch, law: "PredictiveLaw", missing: tuple[float, float]
+    search: LawSearch, law: FittedLaw, missing: tuple[float, float]
 ) -> LawCertificate:
     references = np.asarray(search.tilted.references, np.float64)
-    share, size, constant = law.bayes_share, len(references), -float(references.sum())
+    share, size = law.bayes_share, len(references)
     score, score_error = _score(law)
 
     def nats(value: float) -> float:
-        return size * value + constant
+        return size * value - float(references.sum())
 
-    lower = (
-        -math.inf if search.lower is None or search.is_capped else nats(search.lower[0])
-    )
-    upper = math.inf if search.upper is None else nats(search.upper[0])
-    outputs = np.ones(size) if search.upper is None else search.upper[1].outputs
+    lower, upper, outputs = -math.inf, math.inf, np.ones(size)
+    if search.lower is not None and not search.is_capped:
+        lower = nats(search.lower[0])
+    if search.upper is not None:
+        upper, outputs = nats(search.upper[0]), search.upper[1].outputs
     certified = references + np.log(np.maximum(outputs, np.finfo(float).tiny))
     bounds = -math.inf, math.inf
     if share < 1 and math.isfinite(upper - lower):
         down, up = _inverse((upper - lower) / (size * (1 - share)))
         bounds = float(certified.mean()) - up, float(certified.mean()) - down
     is_narrow = search.narrow(TRUSTED) and math.isfinite(lower)
-    # the score of the particles, by which the law predicts, and the mean over time of its path
-    chosen = law.path.chosen
-    settled = (
-        float(law.path.fit[chosen]),
-        ERRORS * float(law.path.settled_error[chosen]),
-    )
-    scores = (score, OF_PARTICLES * score_error), settled
-    is_near = all(
-        bounds[0] - slack <= value <= bounds[1] + slack for value, slack in scores
-    )
-    bayes = nats(search.prior_objective)
+    is_near = _is_near(law, bounds, score, score_error)
     certificate = LawCertificate(
         lower_bound=lower,
         upper_bound=upper,
-        bayes_objective=bayes,
+        bayes_objective=nats(search.prior_objective),
         bayes_share=share,
         score_bounds=bounds,
         law_score=score,
         law_score_error=score_error,
         num_rows=size,
-        trustworthy=is_narrow and is_near and missing[1] <= LEAST,
+        trustworthy=is_narrow and is_near and missing[1] <= PROVED_SHARE,
         verdict="",
         missing_share=missing[0],
         least_missing_share=missing[1],
@@ -213,13 +197,26 @@ def _certificate(
         ),
     )
     refusal = search.reason.format(more=MORE.format(effort=search.effort))
-    object.__setattr__(
-        certificate, "verdict", _verdict(certificate, is_narrow, is_near, refusal)
+    verdict = _verdict(certificate, is_narrow, is_near, refusal)
+    return replace(certificate, verdict=verdict)
+
+
+def _is_near(
+    law: FittedLaw, bounds: tuple[float, float], score: float, score_error: float
+) -> bool:
+    """Return whether the score of the particles, by which the law predicts, and the mean over time of its path may be
+    that of the minimiser."""
+    chosen, path = law.path.chosen, law.path
+    scores = (
+        (score, 2 * score_error),
+        (path.fit[chosen], STANDARD_ERRORS * path.settled_error[chosen]),
     )
-    return certificate
+    return all(
+        bounds[0] - slack <= value <= bounds[1] + slack for value, slack in scores
+    )
 
 
-def _score(law: "PredictiveLaw") -> tuple[float, float]:
+def _score(law: FittedLaw) -> tuple[float, float]:
     """Return the mean in-sample log score of the law's particles, and its error by their number."""
     logs = np.asarray(law.problem.log_likelihoods(law.points), np.float64)
     scores = log_mean_exp(logs)
@@ -270,7 +267,7 @@ def _verdict(
             f"{certificate.law_score:.3f} ± {certificate.law_score_error:.3f}."
         )
     share, least = certificate.missing_share, certificate.least_missing_share
-    if least > LEAST:
+    if least > PROVED_SHARE:
         return (
             f"{sentence.format('Not certified:')} It lacks parameters that hold about {share:.0%} of the minimiser's "
             f"mass, at least {least:.0%}; {ANOTHER_LAW}"
@@ -281,7 +278,7 @@ def _verdict(
         sentence.format("Certified:")
         + " This says nothing of how well it predicts new rows."
     )
-    if share > MUCH:
+    if share > 5 * PROVED_SHARE:
         sentence += (
             f" The law of the search, too far from the minimiser to tell, has {share:.0%} of its mass where this one "
             f"has next to no particle; {MORE.format(effort=certificate.effort)} to know."

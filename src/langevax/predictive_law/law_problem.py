@@ -12,7 +12,6 @@ and the minimiser is the fixed point of that map. Likelihoods stay logarithms: c
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import NamedTuple
 
 import equinox as eqx
@@ -21,7 +20,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.flatten_util import ravel_pytree
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float
 
 from langevax import checks, trees
@@ -35,22 +33,11 @@ from langevax.problems.finite_sum import (
     RowFunction,
 )
 from langevax.problems.problem import Scalar
-from langevax.problems.sharding import ROWS, place_arrays
-from langevax.run import processes
 from langevax.run.result import named_leaves
 from langevax.sampling.resolution import check_resolution
 
 MAX_EXPONENT = 60.0
 """Of c_i p_i, which may be as large as the number of particles; exp(60) is within float32."""
-
-FAR, FARTHER = 1e3, 1e5
-"""In standard deviations of the draws: between the two a proper log prior falls by more than log(FARTHER / FAR)."""
-
-NUM_FAR = 8
-"""Rows, and draws, of which the log likelihood is compared with that of numbers far from the rows."""
-
-MAX_CURVATURES, FLAT = 300, 1e-5
-"""Coordinates up to which the curvature of a log prior is computed, and its share of the largest that is rounding."""
 
 Points = Float[Array, "particle d"]
 RowBlocks = Float[Array, "block rows"]
@@ -77,8 +64,6 @@ class LawProblem(eqx.Module):
     """Rows of the posterior, or the sum of their weights, by which the finite sum divides the prior."""
     weights: Float[Array, " n"] | None = None
     """Of the rows; None where all are 1."""
-    sharding: NamedSharding | None = eqx.field(static=True, default=None)
-    """Of particles; None: all on one device."""
 
     @classmethod
     def of(
@@ -121,33 +106,6 @@ class LawProblem(eqx.Module):
             len(rows),
             self.unravel,
             self.prior_size,
-            sharding=self.sharding,
-        )
-
-    def over(self, mesh: Mesh) -> "LawProblem":
-        """Return the same problem with particles split over the devices of a mesh, each of which has all rows."""
-        mesh = Mesh(
-            mesh.devices,
-            mesh.axis_names,
-            axis_types=(AxisType.Auto,) * mesh.devices.ndim,
-        )
-
-        def on_all(array: Array) -> Array:
-            return processes.put(array, NamedSharding(mesh, PartitionSpec()))
-
-        return replace(
-            self,
-            finite_sum=place_arrays(self.finite_sum, on_all, on_all),
-            weights=None if self.weights is None else on_all(self.weights),
-            sharding=NamedSharding(mesh, PartitionSpec(mesh.axis_names)),
-        )
-
-    def placed(self, particles: np.ndarray) -> Array:
-        """Return numbers of particles, along axis 0, on the devices that move them."""
-        return (
-            jnp.asarray(particles)
-            if self.sharding is None
-            else processes.put(particles, self.sharding)
         )
 
     @property
@@ -229,16 +187,9 @@ class LawProblem(eqx.Module):
 
     def log_likelihoods(self, points: np.ndarray) -> Float[np.ndarray, "particle n"]:
         """Return the log likelihood of every row at every point."""
-        num_devices = 1 if self.sharding is None else self.sharding.num_devices
-        evenly = np.resize(
-            points, (-(-len(points) // num_devices) * num_devices, *points.shape[1:])
-        )
-        logs = _in_blocks(
-            self, self.finite_sum.data, self.placed(evenly)
-        )  # (block, particle, row)
-        return np.moveaxis(processes.gather(logs), 1, 0).reshape(len(evenly), -1)[
-            : len(points), : self.size
-        ]
+        logs = np.asarray(_in_blocks(self, self.finite_sum.data, jnp.asarray(points)))
+        by_particle = np.moveaxis(logs, 1, 0)  # from (block, particle, row)
+        return by_particle.reshape(len(points), -1)[:, : self.size]
 
     def row_logs(
         self, point: Float[Array, " d"], rows: PyTree
@@ -254,25 +205,6 @@ class LawProblem(eqx.Module):
             )
 
         return jax.vmap(of_row)(rows)
-
-
-def check_mesh(mesh: Mesh | None, num_particles: int) -> None:
-    """Raise where particles cannot be split over the devices of a mesh."""
-    if mesh is None:
-        return
-    if not isinstance(mesh, Mesh):
-        raise TypeError(
-            f"sharding must be a jax.sharding.Mesh, got {checks.shown(mesh)}; pass that."
-        )
-    if ROWS in mesh.axis_names:
-        raise ValueError(
-            "sharding has an axis named 'rows', but predictive splits particles only; call the axis 'particles'."
-        )
-    if num_particles % mesh.size:
-        raise ValueError(
-            f"num_particles is {num_particles}, which does not split over {mesh.size} devices; pass for instance "
-            f"{-(-num_particles // mesh.size) * mesh.size}."
-        )
 
 
 def _blocked(finite_sum: FiniteSum, num_particles: int) -> FiniteSum:
@@ -361,61 +293,49 @@ def check_rows(log_likelihoods: Float[np.ndarray, "particle n"]) -> None:
         raise ValueError(
             f"log_likelihood is nan at row {row} for one of the draws; pass data and draws where it is a number."
         )
-    lost = np.isneginf(log_likelihoods).all(axis=0)
-    if lost.any():
+    impossible = np.isneginf(log_likelihoods)
+    if (lost := impossible.all(axis=0)).any():
         raise ValueError(
             f"row {int(np.argmax(lost))} has log_likelihood -inf under all {len(log_likelihoods)} draws "
             f"({int(lost.sum())} such rows): the model cannot produce it; drop it, or use a wider "
             "likelihood."
         )
+    if impossible.any():
+        raise ValueError(
+            f"{impossible.any(axis=1).sum():,} of {len(impossible):,} draws have log_likelihood -inf at some row, which "
+            "draws of the posterior of model and data have not; leave draws out."
+        )
 
 
 def check_dependence(
-    problem: LawProblem,
-    points: np.ndarray,
-    log_likelihoods: Float[np.ndarray, "particle n"],
+    problem: LawProblem, log_likelihoods: Float[np.ndarray, "particle n"]
 ) -> None:
-    """Raise where all rows have one log likelihood but are not alike, as where it sums over all of them itself.
-
-    A uniform density is the same for all rows as well, but not for numbers far from them.
-    """
+    """Raise where all rows have one log likelihood but are not alike, as where it sums over all of them itself."""
     if np.any(log_likelihoods != log_likelihoods[:, :1]):
         return
-    rows = jax.tree.map(
-        lambda a: np.asarray(a).reshape(-1, *a.shape[2:])[: problem.size],
-        problem.finite_sum.data,
+    leaves = (
+        np.asarray(leaf).reshape(-1, *leaf.shape[2:])[: problem.size]
+        for leaf in jax.tree.leaves(problem.finite_sum.data)
     )
-    if not any(np.any(leaf != leaf[:1]) for leaf in jax.tree.leaves(rows)):
-        return
-    few = slice(0, NUM_FAR)
-    for sign in (1, -1):
-        far = jax.tree.map(lambda a, sign=sign: jnp.asarray(_far(a[few], sign)), rows)
-        if not np.allclose(
-            new_log_likelihoods(problem, far, points[few]),
-            log_likelihoods[few, :1],
-            rtol=1e-3,
-        ):
-            return
-    raise ValueError(
-        "log_likelihood is the same for all rows, which differ: it does not depend on its row; return the log "
-        "density of that row alone."
-    )
-
-
-def _far(numbers: np.ndarray, sign: int) -> np.ndarray:
-    """Return numbers on one side of others, and far from them."""
-    if numbers.dtype == bool:
-        return ~numbers
-    return (numbers + sign * FAR * (1 + np.abs(numbers))).astype(numbers.dtype)
+    if any(np.any(rows != rows[:1]) for rows in leaves):
+        raise ValueError(
+            "log_likelihood is the same for all rows, which differ: return the log density of that row alone, which a "
+            "uniform density over them does not tell apart."
+        )
 
 
 def check_proper(
-    problem: LawProblem, points: np.ndarray, prior: str = "log_prior"
+    problem: LawProblem,
+    points: np.ndarray,
+    prior: str = "log_prior",
+    far: tuple[float, float] = (1e3, 1e5),
 ) -> None:
     """Raise where the log prior falls too slowly along a line for the prior to have a finite integral.
 
     Draws that do not vary, or too little for their dtype, are refused first. `prior` is its name in the sentence.
-    Lines are those of the coordinates, and of directions without curvature at the mean of the draws.
+    Lines are those of the coordinates, and of directions without curvature at the mean of the draws. Between two
+    places that are `far`, in standard deviations of the draws, a proper log prior falls by more than the logarithm of
+    the ratio of their distances.
     """
     dtype, centre = points.dtype, points.mean(axis=0, dtype=np.float64)
     if (fixed := np.ptp(points, axis=0) == 0).any():
@@ -439,15 +359,12 @@ def check_proper(
     )
     steps = np.concatenate([directions, -directions])
     lines = jnp.asarray(
-        np.stack([centre + FAR * steps, centre + FARTHER * steps]).astype(dtype)
+        np.stack([centre + distance * steps for distance in far]).astype(dtype)
     )
-    near, far = np.asarray(_log_priors(problem, lines), np.float64)
+    logs = np.asarray(_log_priors(problem, lines), np.float64)
     with np.errstate(invalid="ignore"):  # -inf less -inf
-        flat = (
-            np.isfinite(near)
-            & np.isfinite(far)
-            & (far - near >= -np.log(FARTHER / FAR))
-        )
+        change = logs[1] - logs[0]
+    flat = np.isfinite(logs).all(axis=0) & (change >= -np.log(far[1] / far[0]))
     if flat.any():
         index = int(np.argmax(flat)) % len(directions)
         line = (
@@ -456,8 +373,8 @@ def check_proper(
             else "a sum of several coordinates"
         )
         raise ValueError(
-            f"{prior} is improper: along {line} its logarithm changes by {(far[flat] - near[flat])[0]:.3g} between "
-            f"{FAR:g} and {FARTHER:g} standard deviations of the draws; pass a prior with a finite integral."
+            f"{prior} is improper: along {line} its logarithm changes by {change[flat][0]:.3g} between "
+            f"{far[0]:g} and {far[1]:g} standard deviations of the draws; pass a prior with a finite integral."
         )
 
 
@@ -476,14 +393,21 @@ def _coordinate(problem: LawProblem, point: np.ndarray, index: int) -> str:
 
 
 def _uncurved(
-    problem: LawProblem, centre: np.ndarray, scale: np.ndarray
+    problem: LawProblem,
+    centre: np.ndarray,
+    scale: np.ndarray,
+    most: int = 300,
+    rounding: float = 1e-5,
 ) -> Float[np.ndarray, "direction d"]:
-    """Return directions in which the log prior has no curvature, in units of the draws, none of them a coordinate."""
-    if not 1 < len(centre) <= MAX_CURVATURES:
+    """Return directions in which the log prior has no curvature, in units of the draws, of at most so many coordinates.
+
+    A curvature that is at most this share of the largest is rounding.
+    """
+    if not 1 < len(centre) <= most:
         return np.zeros((0, len(centre)), centre.dtype)
     at, unit = jnp.asarray(centre), jnp.asarray(scale.astype(centre.dtype))
     curvature = np.asarray(_curvature(problem, at, unit), np.float64)
     if not np.isfinite(curvature).all():
         return np.zeros((0, len(centre)), centre.dtype)
     sizes, directions = np.linalg.eigh(curvature)
-    return directions.T[np.abs(sizes) <= FLAT * np.abs(sizes).max()] * scale
+    return directions.T[np.abs(sizes) <= rounding * np.abs(sizes).max()] * scale

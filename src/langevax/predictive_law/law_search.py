@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from langevax.meanfield.clouds import Clouds, WalkTarget
-from langevax.meanfield.homotopy import Ascent, mean_gap
+from langevax.meanfield.clouds import MOVES_PER_LAW, Clouds, WalkTarget
+from langevax.meanfield.homotopy import COUNTED_DUALS, Ascent, mean_gap
 from langevax.meanfield.interval_search import FEWEST_CLOUD, IntervalSearch, unmet_wells
 from langevax.meanfield.upper_bound import (
     UpperBound,
@@ -28,6 +28,7 @@ from langevax.meanfield.upper_bound import (
     upper_bounds,
 )
 from langevax.meanfield.walks import (
+    EFFECTIVE_SHARE,
     MOST_LAWS,
     Cells,
     MetricAdaptation,
@@ -38,34 +39,13 @@ from langevax.meanfield.walks import (
     systematic,
     walk,
 )
-from langevax.predictive_law.dual import HALF, best_tilt
+from langevax.predictive_law.dual import best_tilt
 from langevax.predictive_law.law_problem import MAX_EXPONENT
 from langevax.predictive_law.parameter_law import ParameterLaw
 from langevax.predictive_law.path import evenly_spaced
 from langevax.problems.losses import LogScore, Loss, linear
 
-SHARP = 0.1
-"""Nats of the width at which it ends."""
-LEAST_LEFT = 1.0
-"""Nats that the posterior is taken to leave at least: a quarter of a nat is narrow whatever it leaves."""
-ROUNDS, COUNTED = 8, 5
-"""Clouds on which the dual is found, and the last of them whose mean it is."""
-MOVES, LAST_MOVES = 4, 8
-"""Of a law of the path, and of a cloud on which the dual is found."""
-EVEN = 0.8
-"""Share of the particles that a step of the path leaves effective."""
 SMALLER_SHARE = ", or certify a smaller share of Bayes"
-UNREACHED = (
-    "walks from the prior did not reach this law, of which parts that matter may hold less than one in {size} "
-    f"particles; {{{{more}}}}{SMALLER_SHARE}"
-)
-LARGEST_RATIO = 0.99 * math.exp(MAX_EXPONENT)
-CAPPED = (
-    "the likelihood of a row varies by more than e^60 between parameters, beyond the numbers of a certificate; use a "
-    "likelihood with heavier tails, or certify none"
-)
-PARTS, FEW, MOST_COMPARED = 16, 0.1, 2048
-"""Parts of space in which the law and walks from the prior are compared, and the share that is next to none."""
 
 
 class OneOutput:
@@ -86,7 +66,7 @@ class LawRisk(eqx.Module):
     def of(cls, law: ParameterLaw) -> "LawRisk":
         """Return the risk of a law: that of the posterior has no loss, but its likelihoods in the prior."""
         loss = LogScore(1 - law.bayes_share) if law.bayes_share < 1 else linear
-        return cls(loss, law.references, jnp.zeros_like(law.references), NEURON)
+        return cls(loss, law.references, jnp.zeros_like(law.references), OneOutput())
 
     @property
     def size(self) -> int:
@@ -105,9 +85,6 @@ class LawRisk(eqx.Module):
     def mean_over_rows(self, values: Array) -> Array:
         """Return their mean."""
         return jnp.mean(values)
-
-
-NEURON = OneOutput()
 
 
 def least_share(share: float, divergence: float) -> float:
@@ -166,6 +143,10 @@ class LawSearch(IntervalSearch):
     is_capped: bool = False
     """Whether some likelihood ratio was cut, which no lower end allows."""
     outside: str = "parameters far from the law's particles"
+    sharp: float = 0.1
+    """Nats of the width at which it ends."""
+    clouds_of_dual: int = 8
+    """On which the dual is found."""
 
     @property
     def tilted(self) -> ParameterLaw:
@@ -176,7 +157,8 @@ class LawSearch(IntervalSearch):
     def begin(self) -> None:
         """Bound J_a by that of the posterior, and choose how large the first round is."""
         self.choose_sizes()
-        self.least_left = LEAST_LEFT / self.tilted.num_activations
+        # a quarter of a nat is narrow whatever the posterior leaves
+        self.least_left = 1 / self.tilted.num_activations
         posterior = self.tilted.plain_tilt(1.0)
         self.progress("the posterior")
         cloud, log_weights = self._weighted(posterior, self.particles)
@@ -207,14 +189,20 @@ class LawSearch(IntervalSearch):
     def reason(self) -> str:
         """Words for what is wrong, where the interval is too wide."""
         if self.is_capped:
-            return CAPPED
+            return (
+                f"the likelihood of a row varies by more than e^{MAX_EXPONENT:.0f} between parameters, beyond the numbers "
+                "of a certificate; use a likelihood with heavier tails, or certify none"
+            )
         if self.lower is None and self.plan is not None and not self.plan.complete:
-            return UNREACHED.format(size=f"{self.num_particles:,}")
+            return (
+                "walks from the prior did not reach this law, of which parts that matter may hold less than one in "
+                f"{self.num_particles:,} particles; {{more}}{SMALLER_SHARE}"
+            )
         return self.refusal
 
     def is_sharp(self) -> bool:
         """Return whether J_a is known to a tenth of a nat."""
-        return self.width_in_nats <= SHARP
+        return self.width_in_nats <= self.sharp
 
     def is_enough(self, spent: float) -> bool:
         """Return False: the minimiser's score is known to the root of the width."""
@@ -247,14 +235,16 @@ class LawSearch(IntervalSearch):
                 clouds, self.ascent.cloud, self.ascent.log_weights, -self.ascent.dual
             )
             counted = self.ascent.counted
-        for number in range(ROUNDS):
-            self.progress(f"dual, {number + 1} of {ROUNDS}")
+        for number in range(self.clouds_of_dual):
+            self.progress(f"dual, {number + 1} of {self.clouds_of_dual}")
             climbing.improve(self._features(climbing.cloud)[:, 2:], weight)
             climbing.move(
-                clouds.target(self._tilt(climbing.tilt)), self.num_particles, LAST_MOVES
+                clouds.target(self._tilt(climbing.tilt)),
+                self.num_particles,
+                2 * MOVES_PER_LAW,
             )
             duals.append(np.log(np.maximum(climbing.tilt, np.finfo(float).tiny)))
-        counted = (*counted, *duals[-COUNTED:])
+        counted = (*counted, *duals[-COUNTED_DUALS:])
         dual = (
             -np.exp(np.mean(counted, axis=0))
             if weight > 0
@@ -274,7 +264,7 @@ class LawSearch(IntervalSearch):
     def _approached(self, weight: float) -> "Climbing":
         """Return the end of the path of minimisers from normals."""
         clouds, bayes_share, share = self.clouds, float(self.tilted.bayes_share), 0.0
-        start, size = around_cloud(clouds, self.particles, HALF), self.num_particles
+        start, size = around_cloud(clouds, self.particles, 0.5), self.num_particles
         climbing = Climbing(
             clouds,
             clouds.drawn(start, size),
@@ -295,7 +285,7 @@ class LawSearch(IntervalSearch):
             step = largest_step(
                 lambda step: effective_share(step * slope),  # noqa: B023
                 1 - share,
-                EVEN,
+                EFFECTIVE_SHARE,
             )
             share = 1.0 if step >= 1 - share else share + step
             climbing.log_weights = step * slope
@@ -313,21 +303,24 @@ class LawSearch(IntervalSearch):
                 .at[:2, 0]
                 .multiply(jnp.asarray(share, clouds.dtype))
             )
-            climbing.move(clouds.target(whole, share, 1.0, start), size, MOVES)
+            climbing.move(clouds.target(whole, share, 1.0, start), size, MOVES_PER_LAW)
             if share == 1:
                 break
         return climbing
 
-    def missing_shares(self) -> tuple[float, float]:
+    def missing_shares(
+        self, num_parts: int = 16, most: int = 2048, few: float = 0.1
+    ) -> tuple[float, float]:
         """Return a share of the minimiser's mass that lies where the law has next to no particle, and its least.
 
         The share is that of the last law p_c, found by walks from the prior or by descents. The minimiser has the least
         one however far p_c is from it: KL(p_c || minimiser) is at most sum_i (1-a) (u_i - 1 - log u_i), u_i = c_i
-        z_i(p_c).
+        z_i(p_c). Both are compared in `num_parts` parts of space, by at most so many particles, where a share of `few` is
+        next to none.
         """
         clouds, particles = (
             self.clouds,
-            evenly_spaced(self.particles, min(len(self.particles), MOST_COMPARED)),
+            evenly_spaced(self.particles, min(len(self.particles), most)),
         )
         if self.walked is None or self.plan is None or self.wells_met is None:
             return 0.0, 0.0
@@ -337,14 +330,15 @@ class LawSearch(IntervalSearch):
         ).reshape(-1)
         walked = self.walked.clouds.reshape(len(weights), -1)
         ends = walked[systematic(clouds.generator(), weights, len(particles))]
-        cells = parts_of(clouds, np.concatenate([ends, particles]), PARTS)
+        cells = parts_of(clouds, np.concatenate([ends, particles]), num_parts)
         ours, theirs = (
-            np.bincount(cells.of(cloud), minlength=PARTS) for cloud in (particles, ends)
+            np.bincount(cells.of(cloud), minlength=num_parts)
+            for cloud in (particles, ends)
         )
         logs = self.wells_met.log_masses[unmet_wells(self.wells_met, particles)]
         log_partition = max(estimate.value for estimate in self.estimates)
         missing = max(
-            float(theirs[ours < FEW * theirs].sum() / len(ends)),
+            float(theirs[ours < few * theirs].sum() / len(ends)),
             float(np.exp(logs - log_partition).sum()),
         )
         clouds.limit = math.inf  # one pass more than was allowed
@@ -356,7 +350,7 @@ class LawSearch(IntervalSearch):
 
     def _features(self, cloud: np.ndarray) -> np.ndarray:
         features = self.clouds.features(cloud).astype(np.float64)
-        self.is_capped |= bool(features[:, 2:].max() >= LARGEST_RATIO)
+        self.is_capped |= bool(features[:, 2:].max() >= 0.99 * math.exp(MAX_EXPONENT))
         return features
 
     def _tilt(self, coefficients: np.ndarray) -> Any:

@@ -16,9 +16,6 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-COLUMNS = 2**22
-"""Numbers of the particles x rows table that are held in double precision at a time."""
-
 
 class LeftOutScores(NamedTuple):
     """Scores of rows under the law of all other rows."""
@@ -45,11 +42,15 @@ def leave_one_out(
     log_likelihoods: Float[np.ndarray, "particle n"],
     bayes_share: float,
     weights: Float[np.ndarray, " n"] | None = None,
+    numbers_at_once: int = 2**22,
 ) -> LeftOutScores:
-    """Return what every row scores under the law of all others, each left out with all of its weight."""
+    """Return what every row scores under the law of all others, each left out with all of its weight.
+
+    So many numbers of the table of particles and rows are held in double precision at a time.
+    """
     particles, size = log_likelihoods.shape
     weights = np.ones(size) if weights is None else np.broadcast_to(weights, size)
-    width = max(1, COLUMNS // particles)
+    width = max(1, numbers_at_once // particles)
     tables = [slice(start, min(start + width, size)) for start in range(0, size, width)]
     share, gram = 1 - bayes_share, particles * np.eye(particles)
     if share:

@@ -26,13 +26,6 @@ from langevax._typing import PyTree
 from langevax.predictive_law.dual import exact_tilt
 from langevax.problems.blocks import tree_as_rows
 
-HOT, COOLING = 4.0, 0.77
-"""First entropy, times the number of rows, and the factor from one to the next."""
-MOST_NUMBERS = 2**27
-"""Of the table of likelihoods, points x rows: 1 GB."""
-VALLEY, SMALLEST, NEGLIGIBLE = float(np.log(10)), 1e-300, 1e-6
-"""Between two groups, in logarithms of masses; the smallest mass that counts; that of a group that is left out."""
-
 
 @dataclass(frozen=True, repr=False)
 class MixingDistribution:
@@ -66,10 +59,10 @@ class MixingDistribution:
             ]
         return "\n".join(lines)
 
-    def groups(self) -> tuple[np.ndarray, np.ndarray]:
+    def groups(self, least: float = 1e-6) -> tuple[np.ndarray, np.ndarray]:
         """Return means and masses of the groups of one parameter, which have a tenth of their height between them.
 
-        Raises ValueError for points of several numbers.
+        Groups of at most the `least` mass are left out. Raises ValueError for points of several numbers.
         """
         leaves = jax.tree.leaves(self.support)
         if len(leaves) != 1 or np.ndim(leaves[0]) != 1:
@@ -80,9 +73,10 @@ class MixingDistribution:
 
         order = np.argsort(leaves[0])
         points, masses = np.asarray(leaves[0], np.float64)[order], self.masses[order]
-        logs = np.log(np.maximum(masses, SMALLEST))
-        edge = np.log(SMALLEST) - VALLEY
-        peaks, _ = find_peaks(np.concatenate([[edge], logs, [edge]]), prominence=VALLEY)
+        logs = np.log(np.maximum(masses, np.finfo(float).tiny))
+        valley = np.log(10)
+        edge = np.log(np.finfo(float).tiny) - valley
+        peaks, _ = find_peaks(np.concatenate([[edge], logs, [edge]]), prominence=valley)
         valleys = [
             low + int(np.argmin(logs[low:high]))
             for low, high in zip(peaks[:-1] - 1, peaks[1:] - 1, strict=True)
@@ -90,7 +84,7 @@ class MixingDistribution:
         starts = np.array([0, *valleys])
         sums = np.add.reduceat(masses, starts)
         means = np.add.reduceat(masses * points, starts) / sums
-        return means[sums > NEGLIGIBLE], sums[sums > NEGLIGIBLE]
+        return means[sums > least], sums[sums > least]
 
     def posterior(self, new: PyTree) -> Float[np.ndarray, "row point"]:
         """Return the probability of each point for each row, by Bayes' theorem with this law as the prior."""
@@ -192,7 +186,7 @@ def mixing_distribution(
         raise ValueError(
             f"row {int(np.argmin(largest))} of data is impossible at all points of support; pass a wider support."
         )
-    prior = np.full(num_points, -np.log(num_points))
+    prior = np.zeros(num_points)
     if log_prior is not None:
         with jax.enable_x64():
             prior = np.asarray(
@@ -202,44 +196,56 @@ def mixing_distribution(
             raise ValueError(
                 "log_prior must return a finite scalar at every point; leave out points without density."
             )
-        prior = prior - np.logaddexp.reduce(prior)
-    ratios, total, now = np.exp(logs - largest), repeats.sum(), HOT * repeats.sum()
-    tilt = repeats / now / (np.exp(prior) @ ratios)
-    masses = np.exp(prior)
-    while True:
-        now = max(entropy, now)
-        tilt, masses = exact_tilt(ratios, prior, tilt, repeats / now)
-        if now == entropy:
-            break
-        now *= COOLING
+    prior = prior - np.logaddexp.reduce(prior)
+    ratios, total = np.exp(logs - largest), repeats.sum()
+    masses = _masses(ratios, prior, repeats, entropy)
     outputs = masses @ ratios
-    shortfall = total * np.log(
-        max(1.0, float(np.max(ratios @ (repeats / outputs))) / total)
-    )
-    plain = jax.tree.map(np.asarray, support)
-    fit = float(repeats @ (np.log(outputs) + largest))
+    slack = float(np.max(ratios @ (repeats / outputs))) / total
     return MixingDistribution(
-        plain,
+        jax.tree.map(np.asarray, support),
         masses,
-        fit,
-        float(shortfall),
+        float(repeats @ (np.log(outputs) + largest)),
+        float(total * np.log(max(1.0, slack))),
         float(entropy),
         float(total),
         log_likelihood,
     )
 
 
+def _masses(
+    ratios: np.ndarray,
+    log_prior: np.ndarray,
+    repeats: np.ndarray,
+    entropy: float,
+    hot: float = 4.0,
+    cooling: float = 0.77,
+) -> np.ndarray:
+    """Return the optimum's masses, followed from an entropy `hot` times the number of rows, by a factor a step."""
+    now = hot * repeats.sum()
+    tilt = repeats / now / (np.exp(log_prior) @ ratios)
+    while True:
+        now = max(entropy, now)
+        tilt, masses = exact_tilt(ratios, log_prior, tilt, repeats / now)
+        if now == entropy:
+            return masses
+        now *= cooling
+
+
 def _table(
-    log_likelihood: Callable, support: PyTree, data: PyTree, name: str
+    log_likelihood: Callable,
+    support: PyTree,
+    data: PyTree,
+    name: str,
+    most: int = 2**27,
 ) -> Float[np.ndarray, "point row"]:
-    """Return the log likelihood of every row at every point, in double precision."""
+    """Return the log likelihood of every row at every point, in double precision: at most so many numbers, 1 GB."""
     support, rows = checks.arrays("support", support), tree_as_rows(name, data)
     checks.finite("support", support, remedy="pass finite points")
     num_points, num_rows = (
         checks.leading_axis("support", support),
         checks.leading_axis(name, rows),
     )
-    if num_points * num_rows > MOST_NUMBERS:
+    if num_points * num_rows > most:
         raise ValueError(
             f"{num_points:,} points of support and {num_rows:,} rows make too large a table; merge equal rows by "
             "counts, or pass fewer points."

@@ -26,10 +26,8 @@ from langevax.predictive_law.law_problem import MAX_EXPONENT, LawProblem
 from langevax.predictive_law.leave_one_out import log_mean_exp
 from langevax.predictive_law.path import evenly_spaced
 
-FLOOR = -1e9
-"""Of a logarithm, where a prior or a row has no density."""
-PRIOR_CLOUD, PRIOR_MOVES, MOST_ROUNDS, SETTLED = 512, 5, 40, 3
-"""Particles that find the prior's units, moves of a round, and rounds after which its volume is compared."""
+NO_DENSITY = -1e9
+"""For the logarithm, where a prior or a row has no density."""
 
 
 class ParameterLaw(eqx.Module):
@@ -136,7 +134,7 @@ class ParameterLaw(eqx.Module):
                 + x.dtype.type(self.size * LOG_2_PI / 2)
             )
             logs = jnp.stack([self.problem.log_prior(point) + unit, jnp.sum(relative)])
-            logs = jnp.maximum(jnp.where(jnp.isnan(logs), FLOOR, logs), FLOOR)
+            logs = jnp.maximum(jnp.where(jnp.isnan(logs), NO_DENSITY, logs), NO_DENSITY)
             return jnp.concatenate([logs, jnp.exp(jnp.minimum(relative, MAX_EXPONENT))])
 
         return jax.vmap(one)(cloud)
@@ -166,23 +164,31 @@ class ParameterLaw(eqx.Module):
 
 def _references(problem: LawProblem, points: np.ndarray) -> Float[Array, " n"]:
     logs = log_mean_exp(problem.log_likelihoods(points))
-    return jnp.asarray(np.maximum(logs, FLOOR), points.dtype)
+    return jnp.asarray(np.maximum(logs, NO_DENSITY), points.dtype)
 
 
 def in_units_of_prior(
-    law: ParameterLaw, points: np.ndarray, *, key: Key[Array, ""]
+    law: ParameterLaw,
+    points: np.ndarray,
+    *,
+    key: Key[Array, ""],
+    num_particles: int = 512,
+    moves: int = 5,
+    max_rounds: int = 40,
+    rounds_apart: int = 3,
 ) -> ParameterLaw:
     """Return the laws in coordinates in which the prior has about mean 0 and covariance I.
 
     Moves of a cloud under the prior, whose own covariance is their metric, so that it grows by a factor a round. Any
-    units are valid: the start of a walk is N(0, I), and g corrects for what the prior is.
+    units are valid: the start of a walk is N(0, I), and g corrects for what the prior is. The rounds end where the
+    volume of the cloud is compared with that of `rounds_apart` rounds before and has grown little.
     """
-    particles = points = evenly_spaced(points, PRIOR_CLOUD)
+    particles = points = evenly_spaced(points, num_particles)
     clouds, volumes = Clouds(law, law.num_activations, key), []
     adaptation = MetricAdaptation(law.size)
     adaptation.factor = np.eye(law.size)
     try:
-        while len(volumes) < MOST_ROUNDS:
+        while len(volumes) < max_rounds:
             law = law.in_units_of(points)
             clouds.law = law
             cloud, _, acceptance = clouds.moved(
@@ -190,15 +196,15 @@ def in_units_of_prior(
                 law.inner(points),
                 adaptation.factor,
                 adaptation.step,
-                PRIOR_MOVES,
+                moves,
             )
             adaptation.learn(acceptance)
             points = law.outer(cloud)
             volumes.append(
                 float(np.log(np.diag(np.asarray(law.factor, np.float64))).sum())
             )
-            if len(volumes) > 2 * SETTLED and volumes[-1] - volumes[
-                -1 - SETTLED
+            if len(volumes) > 2 * rounds_apart and volumes[-1] - volumes[
+                -1 - rounds_apart
             ] < 0.3 * np.sqrt(law.size):
                 break
     finally:

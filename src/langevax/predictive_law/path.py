@@ -7,7 +7,7 @@ share is the largest within one standard error of the best, paired over rows.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax.numpy as jnp
 import numpy as np
@@ -23,25 +23,33 @@ from langevax.predictive_law.cloud import (
 )
 from langevax.predictive_law.law_problem import LawProblem
 from langevax.predictive_law.leave_one_out import leave_one_out, log_mean_exp
-from langevax.run import processes
 from langevax.sampling.summary_table import SummaryTable
 
 SNAPSHOTS = 4
 """Of every particle, which make up a law."""
-MIN_BLOCKS, MAX_BLOCKS = 8, 32
-"""Blocks of 32 moves of a level."""
 SMALL_DRIFT = 0.001
 """Nats a row, of drift and of the gap, that are small whatever their noise."""
-MANY_NOISES = 4
-"""Of the gap that the dual of a converged law may have."""
-MAX_TABLE = 2 * 10**7
-"""Log likelihoods of a law (particles x rows), beyond which it has fewer snapshots."""
-MANY_ROWS = 10_000
-"""Rows beyond which the particles of a level settle on so many of them first."""
 EQUAL = np.ones(1)
 """Weights of rows that have none."""
-MANY_PARAMETERS = 5
-"""Fewer rows than this for each effective parameter are confirmed by refits."""
+
+
+@dataclass(frozen=True)
+class LevelSettings:
+    """Numbers of a level."""
+
+    num_blocks: tuple[int, int] = (8, 32)
+    """Fewest and most blocks of moves."""
+    many_noises: float = 4
+    """Of the gap that the dual of a converged law may have."""
+    max_table: int = 2 * 10**7
+    """Log likelihoods of a law (particles x rows), beyond which it has fewer snapshots."""
+    many_rows: int = 10_000
+    """Rows beyond which the particles of a level settle on so many of them first."""
+    many_parameters: float = 5
+    """Fewer rows than this for each effective parameter are confirmed by refits."""
+
+
+LEVELS = LevelSettings()
 
 
 @dataclass(frozen=True)
@@ -119,72 +127,93 @@ def run_level(
     changes of single particles. A level ends where the drift is below two of them, and where the gap of the dual is at
     most a few times that of a dual which only has the noise of so many particles, (1-a)/2 Var(r_i) / N a row.
     """
-    count, used = len(cloud.points), weights > 0
-    in_use = EQUAL if np.ptp(weights[used]) == 0 else weights[used]
     dtype = cloud.points.dtype
     blocked = jnp.asarray(problem.in_blocks(weights.astype(dtype)))
-    factor = jnp.asarray(square_root_of_covariance(processes.gather(cloud.points)))
-    num_snapshots = max(1, min(SNAPSHOTS, MAX_TABLE // (count * problem.size)))
-    cloud = cloud.at_new_level()
-    ends, fits, influences, level = [], [], [], None
-    tables: dict[
-        int, Float[np.ndarray, "particle n"]
-    ] = {}  # of the blocks that may still be snapshots, where few
-    while level is None or not (level.is_converged or len(fits) == MAX_BLOCKS):
+    factor = jnp.asarray(square_root_of_covariance(np.asarray(cloud.points)))
+    cloud, trail = cloud.at_new_level(), _Trail(problem, weights)
+    fewest, most = LEVELS.num_blocks
+    while True:
         cloud = advance(
             problem,
             cloud,
             jnp.asarray(bayes_share, dtype),
             blocked,
             factor,
-            random.fold_in(key, len(fits)),
+            random.fold_in(key, len(trail.fits)),
         )
-        ends.append(processes.gather(cloud.points))
-        logs = problem.log_likelihoods(ends[-1])
-        fits.append(float(over_rows(log_mean_exp(logs[:, used]), in_use)))
-        influences.append(_influences(logs[:, used], count, in_use))
-        middle = len(fits) // 2
-        tables.pop(middle - 1, None)
-        if num_snapshots == SNAPSHOTS:
-            tables[len(fits) - 1] = logs
-        if len(fits) < MIN_BLOCKS:
+        trail.add(np.asarray(cloud.points))
+        if len(trail.fits) < fewest:
             continue
-        chosen = np.unique(
-            np.linspace(middle, len(fits) - 1, num_snapshots).round().astype(int)
-        )
-        points = np.concatenate([ends[index] for index in chosen])
-        logs = np.concatenate(
-            [
-                tables[index]
-                if index in tables
-                else problem.log_likelihoods(ends[index])
-                for index in chosen
-            ]
-        )
-        early, late = (
-            slice(middle, middle + middle // 2),
-            slice(len(fits) - middle // 2, len(fits)),
-        )
-        drift = abs(float(np.mean(fits[late]) - np.mean(fits[early])))
-        changes = np.mean(influences[late], axis=0) - np.mean(influences[early], axis=0)
-        error = float(np.std(changes) / np.sqrt(count))
-        gap, noise = _gap_and_noise(
-            logs, np.asarray(cloud.log_means).ravel()[: problem.size], weights, count
-        )
+        level = trail.level(cloud, bayes_share)
+        if level.is_converged or len(trail.fits) == most:
+            return cloud, level
+
+
+class _Trail:
+    """Blocks of a level: where particles were, and what the law of each block scored on the rows in use."""
+
+    def __init__(self, problem: LawProblem, weights: Float[np.ndarray, " n"]):
+        self.problem, self.weights = problem, weights
+        self.used = weights > 0
+        in_use = weights[self.used]
+        self.in_use = EQUAL if np.ptp(in_use) == 0 else in_use
+        self.ends: list[np.ndarray] = []
+        self.fits: list[float] = []
+        self.influences: list[np.ndarray] = []
+        self.tables: dict[int, np.ndarray] = {}
+        """Log likelihoods of the blocks that may still be snapshots, where few."""
+
+    def add(self, points: Float[np.ndarray, "particle d"]) -> None:
+        """Add a block that ended at these points."""
+        logs = self.problem.log_likelihoods(points)
+        few = logs[:, self.used]
+        self.tables.pop(len(self.fits) // 2 - 1, None)
+        if self._num_snapshots(len(points)) == SNAPSHOTS:
+            self.tables[len(self.fits)] = logs
+        self.ends.append(points)
+        self.fits.append(float(over_rows(log_mean_exp(few), self.in_use)))
+        self.influences.append(_influences(few, len(points), self.in_use))
+
+    def _num_snapshots(self, count: int) -> int:
+        return max(1, min(SNAPSHOTS, LEVELS.max_table // (count * self.problem.size)))
+
+    def level(self, cloud: Cloud, bayes_share: float) -> Level:
+        """Return the law of the last half of the blocks."""
+        count, last = len(cloud.points), len(self.fits) - 1
+        places = np.linspace(len(self.fits) // 2, last, self._num_snapshots(count))
+        chosen = np.unique(places.round().astype(int))
+        points = np.concatenate([self.ends[index] for index in chosen])
+        logs = np.concatenate([self._table(index) for index in chosen])
+        drift, error = self._drift()
+        dual = np.asarray(cloud.log_means).ravel()[: self.problem.size]
+        gap, noise = _gap_and_noise(logs, dual, self.weights, count)
         is_converged = drift <= max(2 * error, SMALL_DRIFT) and gap <= max(
-            MANY_NOISES * noise, SMALL_DRIFT
+            LEVELS.many_noises * noise, SMALL_DRIFT
         )
-        num_moves = len(fits) * MOVES_PER_BLOCK
-        level = Level(
+        return Level(
             bayes_share,
             points,
             logs,
             (1 - bayes_share) * gap,
-            num_moves,
+            len(self.fits) * MOVES_PER_BLOCK,
             drift,
             is_converged,
         )
-    return cloud, level
+
+    def _table(self, index: int) -> np.ndarray:
+        if index in self.tables:
+            return self.tables[index]
+        return self.problem.log_likelihoods(self.ends[index])
+
+    def _drift(self) -> tuple[float, float]:
+        """Return the drift between the middle and the end, and its error by paired changes of particles."""
+        size, middle = len(self.fits), len(self.fits) // 2
+        early = slice(middle, middle + middle // 2)
+        late = slice(size - middle // 2, size)
+        drift = abs(float(np.mean(self.fits[late]) - np.mean(self.fits[early])))
+        changes = np.mean(self.influences[late], axis=0)
+        changes = changes - np.mean(self.influences[early], axis=0)
+        return drift, float(np.std(changes) / np.sqrt(len(changes)))
 
 
 def _gap_and_noise(
@@ -227,9 +256,11 @@ class FewRows(NamedTuple):
         *,
         key: Key[Array, ""],
     ) -> "FewRows":
-        """Draw `MANY_ROWS` of the rows with weight."""
+        """Draw `LEVELS.many_rows` of the rows with weight."""
         rows = np.sort(
-            np.asarray(random.permutation(key, np.flatnonzero(weights)))[:MANY_ROWS]
+            np.asarray(random.permutation(key, np.flatnonzero(weights)))[
+                : LEVELS.many_rows
+            ]
         )
         chosen = weights[rows]
         return cls(
@@ -254,7 +285,10 @@ class FewRows(NamedTuple):
         end, level = run_level(self.problem, start, bayes_share, self.weights, key=key)
         points = evenly_spaced(
             level.points,
-            min(len(level.points), max(len(end.points), MAX_TABLE // problem.size)),
+            min(
+                len(level.points),
+                max(len(end.points), LEVELS.max_table // problem.size),
+            ),
         )
         log_means = log_mean_exp(problem.log_likelihoods(points)).astype(dtype)
         return end._replace(log_means=jnp.asarray(problem.in_blocks(log_means)))
@@ -278,7 +312,7 @@ def run_path(
     cloud = first_cloud(problem, points, log_mean_exp(problem.log_likelihoods(points)))
     few = (
         FewRows.of(problem, used, num_particles, key=key)
-        if np.count_nonzero(used) > MANY_ROWS
+        if np.count_nonzero(used) > LEVELS.many_rows
         else None
     )
     levels = []
@@ -409,7 +443,9 @@ class PredictivePath:
     @property
     def has_many_parameters(self) -> bool:
         """True where the chosen law has too few rows for each effective parameter to rely on the closed form."""
-        return bool(self.p_eff[self.chosen] > self.scores.shape[1] / MANY_PARAMETERS)
+        return bool(
+            self.p_eff[self.chosen] > self.scores.shape[1] / LEVELS.many_parameters
+        )
 
     def __repr__(self) -> str:
         columns = ("gain", "gain_error", "loo", "fit", "p_eff", "num_moves")
@@ -419,6 +455,22 @@ class PredictivePath:
                 [f"bayes_share {share:g}" for share in self.bayes_share], table
             )
         )
+
+
+class FittedLaw(Protocol):
+    """A law with the path on which it was chosen."""
+
+    @property
+    def bayes_share(self) -> float: ...
+
+    @property
+    def path(self) -> PredictivePath: ...
+
+    @property
+    def points(self) -> Float[np.ndarray, "particle d"]: ...
+
+    @property
+    def problem(self) -> LawProblem: ...
 
 
 def _errors_against_bayes(

@@ -8,7 +8,6 @@ from typing import Any, Literal
 import numpy as np
 from jax import random
 from jax.core import Tracer
-from jax.sharding import Mesh
 from jaxtyping import Array, Float, Key
 
 from langevax import checks
@@ -17,7 +16,6 @@ from langevax.predictive_law.law import PredictiveLaw, PredictiveWarning, law_of
 from langevax.predictive_law.law_problem import (
     LawProblem,
     check_dependence,
-    check_mesh,
     check_proper,
     check_rows,
     rise_at_draws,
@@ -38,11 +36,6 @@ SHARES = (1.0, 0.5, 0.2, 0.1, 0.05)
 """The path of a density: at a = 0 a law may put mass on spikes at single rows (Kiefer and Wolfowitz 1956)."""
 SHARES_OF_COUNTS = (*SHARES, 0.0)
 
-LARGEST_SLOPE = 1.0
-"""Of the log posterior at a user's draws, in nats a standard deviation; the noise of 64 draws is 0.1."""
-
-LEAVE_ONE_OUT = "leave-one-out in closed form"
-
 
 def predictive(
     model: Any,
@@ -53,7 +46,6 @@ def predictive(
     bayes_shares: Sequence[float] | Literal["auto"] = "auto",
     num_particles: int = 256,
     num_folds: int | None = 5,
-    sharding: Mesh | None = None,
 ) -> PredictiveLaw:
     """Return the law of the parameters whose mixture predicts new rows best, Bayes where Bayes is right.
 
@@ -79,7 +71,6 @@ def predictive(
         num_folds: refits that confirm the choice, where the closed form cannot be relied on: where the chosen law has
             more effective parameters than a fifth of the rows, or its gain on one held-out fold is another one. None:
             no refit.
-        sharding: a mesh, over whose devices particles are split; each of them has all rows. None: one device.
 
     Returns:
         `PredictiveLaw`: `.bayes_share`, `.path`, `.log_score(new)`, `.sample_predictive(new, key=key)`, `.compare()`.
@@ -108,7 +99,6 @@ def predictive(
     checks.positive_int("num_particles", num_particles, minimum=16)
     if num_folds is not None:
         checks.positive_int("num_folds", num_folds, minimum=2)
-    check_mesh(sharding, num_particles)
     shares = None if checks.is_auto(bayes_shares) else _checked_shares(bayes_shares)
     row_model = model_of(model, data)
     finite_sum = row_model.finite_sum
@@ -125,10 +115,7 @@ def predictive(
     few = evenly_spaced(points, min(len(points), SNAPSHOTS * num_particles))
     logs = problem.log_likelihoods(few)
     check_rows(logs)
-    check_dependence(problem, few, logs)
-    possible = np.asarray(~np.isneginf(logs).any(axis=1))
-    if not possible.all():
-        points = _without_impossible(few, possible, num_particles)
+    check_dependence(problem, logs)
     check_proper(
         problem,
         points,
@@ -139,20 +126,17 @@ def predictive(
         if draws is None
         else rise_at_draws(problem, evenly_spaced(points, num_particles))
     )
-    if slope > LARGEST_SLOPE:
-        warnings.warn(
+    if slope > 1:  # nats a standard deviation; the noise of 64 draws is 0.1
+        _warn(
             f"draws are not those of the posterior of model and data: its log density rises by {slope:.3g} a standard "
-            "deviation of theirs on average, where its own draws have 0; leave draws out.",
-            PredictiveWarning,
-            stacklevel=2,
+            "deviation of theirs on average, where its own draws have 0; leave draws out."
         )
     shares = shares or (SHARES if row_model.has_density_floor else SHARES_OF_COUNTS)
-    moving = problem if sharding is None else problem.over(sharding)
-    levels = run_path(moving, points, shares, num_particles, key=path_key)
+    levels = run_path(problem, points, shares, num_particles, key=path_key)
     row_weights = EQUAL if problem.weights is None else problem.row_weights
     path, method = (
         PredictivePath.of(levels, num_particles, weights=row_weights),
-        LEAVE_ONE_OUT,
+        "leave-one-out in closed form",
     )
     if num_folds is not None:
         order = np.asarray(random.permutation(fold_key, problem.size))
@@ -161,7 +145,7 @@ def predictive(
         def refit(fold: int, shares: Sequence[float]) -> Float[np.ndarray, "share row"]:
             one_key = random.fold_in(fold_key, fold)
             return held_out_scores(
-                moving, points, shares, num_particles, folds[fold], key=one_key
+                problem, points, shares, num_particles, folds[fold], key=one_key
             )
 
         held_out = confirmed(path, refit, folds)
@@ -179,24 +163,12 @@ def predictive(
         time.perf_counter() - began,
     )
     if law.warnings:
-        warnings.warn(" ".join(law.warnings), PredictiveWarning, stacklevel=2)
+        _warn(" ".join(law.warnings))
     return law
 
 
-def _without_impossible(
-    points: Float[np.ndarray, "draw d"], possible: np.ndarray, num_particles: int
-) -> Float[np.ndarray, "draw d"]:
-    """Return the draws at which all rows are possible, as they are at all draws of a posterior; warn of the others."""
-    sentence = (
-        f"{np.sum(~possible):,} of {len(points):,} draws have log_likelihood -inf at some row, which draws of the "
-        "posterior of model and data have not"
-    )
-    if possible.sum() < num_particles:
-        raise ValueError(
-            f"{sentence}, and num_particles is {num_particles}; leave draws out."
-        )
-    warnings.warn(f"{sentence}; they are left out.", PredictiveWarning, stacklevel=3)
-    return points[possible]
+def _warn(sentence: str) -> None:
+    warnings.warn(sentence, PredictiveWarning, stacklevel=3)
 
 
 def _check_size(size: int, num_folds: int | None) -> None:

@@ -12,7 +12,7 @@ from jaxtyping import Array, Key
 
 from langevax import checks
 from langevax._typing import PyTree
-from langevax.predictive_law.models import NamedModel, Sampler
+from langevax.predictive_law.row_model import NamedModel, Sampler
 from langevax.pymc import ALONE, Model, library, posterior, unconstrained
 
 Arrays = Mapping[str, Any]

@@ -9,13 +9,19 @@ from langevax.teacher_student.networks import (
     share_near,
     teach,
 )
-from langevax.teacher_student.one_step import OneStepRuns, simulate_one_step, staircase
+from langevax.teacher_student.one_step import (
+    Directions,
+    OneStepRuns,
+    simulate_one_step,
+    staircase,
+)
 from langevax.teacher_student.phases import Converge, Explore
 from langevax.teacher_student.two_phase import TwoPhaseFit, two_phase
 
 __all__ = [
     "Conic",
     "Converge",
+    "Directions",
     "Explore",
     "Matching",
     "OneStepRuns",

@@ -34,10 +34,8 @@ from langevax.problems.blocks import tree_as_rows
 from langevax.problems.problem import Problem
 from langevax.teacher_student.networks import ReLUNetwork
 
-BLOCK_SIZE = 1024
-WIDE = 16
-"""Beyond WIDE columns products take most of the time, and small blocks cost more than the cache saves (1.1 times at 50
-columns and blocks of 512, 1.2 to 1.3 at 256)."""
+ROWS_PER_BLOCK = 1024
+"""By default, of what is computed together."""
 
 
 class RowBlocks(NamedTuple):
@@ -57,18 +55,20 @@ class RowBlocks(NamedTuple):
         )
 
 
-def block_size_for(num_neurons: int, dim: int) -> int:
+def block_size_for(num_neurons: int, dim: int, wide: int = 16) -> int:
     """Return the rows of a block for the neurons of all restarts together, on `dim` columns.
 
     On a CPU with 1 MiB of cache a core, of 256, 512, 1,024 and 2,048 rows the fastest are 1,024 for 30 neurons (55 us;
-    65 us of 256 rows), 512 for 60 (57; 86 of 1,024) and 256 for 240 (214; 361 of 512), with d = 10 or 11.
+    65 us of 256 rows), 512 for 60 (57; 86 of 1,024) and 256 for 240 (214; 361 of 512), with d = 10 or 11. Beyond `wide`
+    columns products take most of the time, and small blocks cost more than the cache saves (1.1 times at 50 columns and
+    blocks of 512, 1.2 to 1.3 at 256).
 
     Example:
         >>> block_size_for(5, 10), block_size_for(30, 10), block_size_for(240, 10), block_size_for(240, 50)
         (2048, 1024, 256, 4096)
     """
     best = sizes()
-    if dim > WIDE:
+    if dim > wide:
         return best.wide_two_phase_block
     fitting = max(1, best.projections // int(num_neurons))
     return min(
@@ -148,7 +148,7 @@ class NetworkErrors(Problem):
         data: tuple[Any, Any],
         weights: Float[Any, " n"] | None = None,
         precision: PyTree = 0.0,
-        block_size: int = BLOCK_SIZE,
+        block_size: int = ROWS_PER_BLOCK,
     ):
         for leaf in jax.tree.leaves(precision):
             checks.number("precision", leaf)
@@ -239,11 +239,6 @@ def _chained(network: ReLUNetwork, slopes: Float[Array, "m d"]) -> ReLUNetwork:
     )
 
 
-ALL_ROWS = (
-    "the best intercept needs all rows, not a batch; pass gradient=gradients.Full()."
-)
-
-
 class CentredErrors(NetworkErrors):
     """Half the variance of the errors over weighted rows, for full gradients only.
 
@@ -255,7 +250,8 @@ class CentredErrors(NetworkErrors):
         return self.mean(lambda block: block.weights @ projected(network, block)[1])
 
     def gradient_at(self, position: PyTree, indices: Int[Array, " batch"]) -> PyTree:
-        raise ValueError(ALL_ROWS)
+        raise ValueError(
+            "the best intercept needs all rows, not a batch; pass gradient=gradients.Full()."
+        )
 
-    def gradients_at(self, position: PyTree, indices: Int[Array, " batch"]) -> PyTree:
-        raise ValueError(ALL_ROWS)
+    gradients_at = gradient_at

@@ -7,12 +7,13 @@
 
 (Ba et al., NeurIPS 2022; several steps: Dandi et al., 2023.) Predictions of `langevax.theory.feature_learning` for n,
 N, d to infinity are compared with it. Samples are drawn block by block and not stored: a run keeps W, its gradient and
-the features' Gram matrix, d N + N^2 numbers in float64, whatever n is.
+the features' Gram matrix, d N + N^2 numbers in float64, whatever n is. Each block has its own key, so that blocks of
+another size would draw other samples.
 """
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -23,14 +24,19 @@ from jaxtyping import Array, Float, Key
 
 from langevax import checks
 from langevax.keys import unrolled
-
-BLOCK = 1024
-TEST_SAMPLES = 16_384
-MEMORY = 2**28
-"""Bytes that runs in parallel may hold."""
+from langevax.teacher_student.errors import ROWS_PER_BLOCK
 
 Readout = Literal["gaussian", "constant", "rademacher"]
-READOUTS = ("gaussian", "constant", "rademacher")
+
+
+class Directions(NamedTuple):
+    """A teacher of several directions: `function` of the first inputs, (samples, number) -> (samples,).
+
+    With one direction it is an elementwise function of the first input.
+    """
+
+    function: Callable[[Array], Array]
+    number: int
 
 
 class OneStepRuns(NamedTuple):
@@ -45,12 +51,19 @@ class OneStepRuns(NamedTuple):
     first step and after each; 1 / sqrt(d) where nothing was learned."""
     gradient_norm: Float[np.ndarray, "runs steps"]
     """sqrt(N) |gradient|, the largest singular value, of each step."""
-    singular_values: Float[np.ndarray, "runs values"] | None
-    """Of the trained weights, descending; with `spectra=True`."""
-    leading: Float[np.ndarray, "runs directions"] | None
-    """Cosines, without sign, of their leading left singular vector with the teacher's directions."""
-    weights: Float[np.ndarray, "runs d N"] | None
-    """With `keep_weights=True`."""
+    weights: Float[np.ndarray, "runs d N"]
+    """Trained."""
+
+    @property
+    def singular_values(self) -> Float[np.ndarray, "runs values"]:
+        """Of the trained weights, descending."""
+        return np.stack([np.linalg.svd(run, compute_uv=False) for run in self.weights])
+
+    @property
+    def leading(self) -> Float[np.ndarray, "runs directions"]:
+        """Cosines, without sign, of their leading left singular vector with the teacher's directions."""
+        left = [np.linalg.svd(run, full_matrices=False)[0] for run in self.weights]
+        return np.abs([vectors[: self.alignment.shape[2], 0] for vectors in left])
 
 
 def staircase(projections: Float[Array, "samples k"]) -> Float[Array, " samples"]:
@@ -71,17 +84,13 @@ def simulate_one_step(
     ridge: ArrayLike | Sequence[float],
     step_size: float,
     student: Callable[[Array], Array],
-    teacher: Callable[[Array], Array],
+    teacher: Callable[[Array], Array] | Directions,
     noise: float = 0.0,
     gradient_samples_per_dim: float | None = None,
     readout: Readout = "gaussian",
     num_runs: int = 10,
     num_steps: int = 1,
-    num_directions: int = 1,
-    unit_rows: bool = False,
-    num_test: int = TEST_SAMPLES,
-    spectra: bool = False,
-    keep_weights: bool = False,
+    num_test: int = 16_384,
 ) -> OneStepRuns:
     """Train and test `num_runs` independent networks, in float64.
 
@@ -91,15 +100,14 @@ def simulate_one_step(
         ridge: a number, or several, which share a run's features.
         step_size: eta, as in the formula; of order 1 for a small step, of order sqrt(N) for a large one.
         student, teacher: elementwise functions of JAX, such as `jnp.tanh` or the `traced` of an
-            `langevax.theory.feature_learning.activation`. With `num_directions` k > 1 the teacher is a function
-            (samples, k) -> (samples,) of the first k inputs, such as `staircase`.
+            `langevax.theory.feature_learning.activation`. A teacher of several inputs is for instance
+            `Directions(staircase, 3)`.
         noise: standard deviation of the labels' noise.
         gradient_samples_per_dim: n0 / d, that of the ridge by default.
         readout: the law of a: N(0, 1/N), 1 / sqrt(N), or that with a random sign.
-        unit_rows: neurons of length 1 at the start, where their lengths vary by 1 / sqrt(d) otherwise.
+        num_runs: independent networks.
+        num_steps: steps on the first layer, on new samples each.
         num_test: new samples for the risk.
-        spectra: whether to decompose the trained weights.
-        keep_weights: whether to return them.
 
     Raises:
         TypeError, ValueError: a mistake in an argument.
@@ -113,98 +121,64 @@ def simulate_one_step(
         (True, True)
     """
     checks.typed_key(key)
-    counts = {
-        "dim": dim,
-        "num_runs": num_runs,
-        "num_directions": num_directions,
-        "num_test": num_test,
-    }
-    for name, value in (counts | {"num_steps": num_steps}).items():
+    if not isinstance(teacher, Directions):
+        teacher = Directions(teacher, 1)
+    for name, value in (
+        ("dim", dim),
+        ("num_runs", num_runs),
+        ("teacher.number", teacher.number),
+        ("num_test", num_test),
+        ("num_steps", num_steps),
+    ):
         checks.positive_int(name, value)
-    if num_directions > dim:
+    if teacher.number > dim:
         raise ValueError(
-            f"num_directions is {num_directions}, but there are only dim = {dim} inputs."
+            f"teacher has {teacher.number} directions, but there are only dim = {dim} inputs."
         )
-    checks.number("samples_per_dim", samples_per_dim, positive=True)
-    checks.number("neurons_per_dim", neurons_per_dim, positive=True)
-    checks.number("step_size", step_size)
-    checks.number("noise", noise)
     if gradient_samples_per_dim is None:
         gradient_samples_per_dim = samples_per_dim
+    checks.number("samples_per_dim", samples_per_dim, positive=True)
+    checks.number("neurons_per_dim", neurons_per_dim, positive=True)
     checks.number("gradient_samples_per_dim", gradient_samples_per_dim, positive=True)
-    if readout not in READOUTS:
+    checks.number("step_size", step_size)
+    checks.number("noise", noise)
+    if readout not in get_args(Readout):
         raise ValueError(
-            f"readout must be one of {', '.join(READOUTS)}, got {checks.shown(readout)}."
+            f"readout must be one of {', '.join(get_args(Readout))}, got {checks.shown(readout)}."
         )
-    for name, function in (("student", student), ("teacher", teacher)):
+    for name, function in (("student", student), ("teacher", teacher.function)):
         checks.function(name, function, "(array) -> array")
-    for name, value in (
-        ("unit_rows", unit_rows),
-        ("spectra", spectra),
-        ("keep_weights", keep_weights),
-    ):
-        checks.flag(name, value)
-    checks.number(
-        "ridge",
-        checks.plain_array("ridge", ridge)
-        if isinstance(ridge, list | tuple)
-        else ridge,
-        positive=True,
-    )
-    ridges = np.atleast_1d(np.asarray(ridge, float))
-    if ridges.ndim > 1:
-        raise ValueError(
-            f"ridge must be a number > 0 or a list of such, got {checks.shown(ridge)}; pass a float."
-        )
-    dim, num_runs = int(dim), int(num_runs)
+    ridges = _ridges(ridge)
     neurons, samples, first = (
-        max(round(float(ratio) * dim), 1)
+        max(round(float(ratio) * int(dim)), 1)
         for ratio in (neurons_per_dim, samples_per_dim, gradient_samples_per_dim)
     )
     with jax.enable_x64():
-        setting = _Setting(
-            dim,
-            neurons,
-            student,
-            teacher,
-            num_directions,
-            readout,
-            unit_rows,
-            num_steps,
-            num_test,
-        )
-        bytes_of_run = 8 * (
-            3 * neurons * neurons + 3 * dim * neurons + 3 * BLOCK * (dim + neurons)
-        )
-        num_parallel = int(np.clip(MEMORY // bytes_of_run, 1, num_runs))
         results = _runs(
-            setting,
-            num_parallel,
-            spectra or keep_weights,
-            random.split(key, num_runs),
+            _Setting(int(dim), neurons, student, teacher, readout, num_steps, num_test),
+            random.split(key, int(num_runs)),
             jnp.asarray(ridges),
             jnp.asarray(step_size, float),
             jnp.asarray(noise, float),
             (jnp.asarray(first, jnp.int32), jnp.asarray(samples, jnp.int32)),
         )
-    risk, training, aligned, norms, weights = jax.tree.map(np.asarray, results)
-    values, leading = _spectra(weights, num_directions) if spectra else (None, None)
-    runs = OneStepRuns(
-        risk,
-        training,
-        aligned,
-        norms,
-        values,
-        leading,
-        weights if keep_weights else None,
-    )
-    return (
-        runs
-        if np.ndim(ridge)
-        else runs._replace(
-            risk=runs.risk[:, 0], training_error=runs.training_error[:, 0]
+    runs = OneStepRuns(*map(np.asarray, results))
+    if np.ndim(ridge):
+        return runs
+    one = {name: getattr(runs, name)[:, 0] for name in ("risk", "training_error")}
+    return runs._replace(**one)
+
+
+def _ridges(ridge: ArrayLike | Sequence[float]) -> Float[np.ndarray, " ridges"]:
+    listed = isinstance(ridge, list | tuple)
+    values = checks.plain_array("ridge", ridge) if listed else ridge
+    checks.number("ridge", values, positive=True)
+    ridges = np.atleast_1d(np.asarray(ridge, float))
+    if ridges.ndim > 1:
+        raise ValueError(
+            f"ridge must be a number > 0 or a list of such, got {checks.shown(ridge)}; pass a float."
         )
-    )
+    return ridges
 
 
 class _Setting(NamedTuple):
@@ -213,12 +187,16 @@ class _Setting(NamedTuple):
     dim: int
     neurons: int
     student: Callable[[Array], Array]
-    teacher: Callable[[Array], Array]
-    num_directions: int
+    teacher: Directions
     readout: Readout
-    unit_rows: bool
     num_steps: int
     num_test: int
+
+    def num_parallel(self, num_runs: int, memory: int = 2**28) -> int:
+        """Return how many runs hold at most so many bytes."""
+        blocks = 3 * ROWS_PER_BLOCK * (self.dim + self.neurons)
+        numbers = 3 * self.neurons**2 + 3 * self.dim * self.neurons + blocks
+        return int(np.clip(memory // (8 * numbers), 1, num_runs))
 
     def start(self, key: Key[Array, ""]) -> tuple[Array, Array]:
         """Return (a, W) before the first step."""
@@ -226,8 +204,6 @@ class _Setting(NamedTuple):
         weights = random.normal(
             weights_key, (self.dim, self.neurons), jnp.float64
         ) / np.sqrt(self.dim)
-        if self.unit_rows:
-            weights = weights / jnp.linalg.norm(weights, axis=0)
         if self.readout == "gaussian":
             outer = random.normal(readout_key, (self.neurons,), jnp.float64)
         elif self.readout == "constant":
@@ -239,11 +215,14 @@ class _Setting(NamedTuple):
     def draw(self, key: Key[Array, ""], noise: Array) -> tuple[Array, Array, Array]:
         """Return a block of inputs, labels without noise, labels."""
         inputs_key, noise_key = random.split(key)
-        x = random.normal(inputs_key, (BLOCK, self.dim), jnp.float64)
-        clean = self.teacher(
-            x[:, 0] if self.num_directions == 1 else x[:, : self.num_directions]
+        x = random.normal(inputs_key, (ROWS_PER_BLOCK, self.dim), jnp.float64)
+        function, number = self.teacher
+        clean = function(x[:, 0] if number == 1 else x[:, :number])
+        return (
+            x,
+            clean,
+            clean + noise * random.normal(noise_key, (ROWS_PER_BLOCK,), jnp.float64),
         )
-        return x, clean, clean + noise * random.normal(noise_key, (BLOCK,), jnp.float64)
 
     def gradient(
         self,
@@ -261,7 +240,7 @@ class _Setting(NamedTuple):
             features, slopes = jax.jvp(
                 self.student,
                 (x @ weights,),
-                (jnp.ones((BLOCK, self.neurons), jnp.float64),),
+                (jnp.ones((ROWS_PER_BLOCK, self.neurons), jnp.float64),),
             )
             residual = used * (features @ outer / root - y) / root
             return x.T @ (residual[:, None] * outer * slopes)
@@ -314,22 +293,24 @@ def _averaged(
     """Average `block(key, used)` over samples drawn in blocks; `used` is 0 for those beyond `samples`."""
 
     def add(k: Array, total: Any) -> Any:
-        used = (k * BLOCK + jnp.arange(BLOCK, dtype=jnp.int32) < samples).astype(
-            jnp.float64
-        )
+        used = (
+            k * ROWS_PER_BLOCK + jnp.arange(ROWS_PER_BLOCK, dtype=jnp.int32) < samples
+        ).astype(jnp.float64)
         return jax.tree.map(jnp.add, total, block(random.fold_in(key, k), used))
 
-    shapes = jax.eval_shape(block, key, jax.ShapeDtypeStruct((BLOCK,), jnp.float64))
+    shapes = jax.eval_shape(
+        block, key, jax.ShapeDtypeStruct((ROWS_PER_BLOCK,), jnp.float64)
+    )
     zero = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
-    total = lax.fori_loop(jnp.int32(0), (samples + BLOCK - 1) // BLOCK, add, zero)
+    total = lax.fori_loop(
+        jnp.int32(0), (samples + ROWS_PER_BLOCK - 1) // ROWS_PER_BLOCK, add, zero
+    )
     return jax.tree.map(lambda part: part / samples.astype(part.dtype), total)
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2))
+@partial(jax.jit, static_argnums=0)
 def _runs(
     setting: _Setting,
-    num_parallel: int,
-    keep_weights: bool,
     keys: Key[Array, " runs"],
     ridges: Array,
     step_size: Array,
@@ -341,13 +322,13 @@ def _runs(
             unrolled(key), 2 + setting.num_steps
         )
         outer, weights = setting.start(start_key)
-        aligned, norms = [_alignment(weights, setting.num_directions)], []
+        aligned, norms = [_alignment(weights, setting.teacher.number)], []
         root = np.sqrt(setting.neurons)
         for step_key in step_keys:
             gradient = setting.gradient(step_key, outer, weights, samples[0], noise)
             weights = weights - step_size * root * gradient
             norms.append(root * _norm(gradient))
-            aligned.append(_alignment(weights, setting.num_directions))
+            aligned.append(_alignment(weights, setting.teacher.number))
         risk, training = setting.ridge_errors(
             ridge_key, weights, samples[1], noise, ridges
         )
@@ -356,10 +337,10 @@ def _runs(
             training,
             jnp.stack(aligned),
             jnp.stack(norms),
-            weights if keep_weights else None,
+            weights,
         )
 
-    return lax.map(run, keys, batch_size=num_parallel)
+    return lax.map(run, keys, batch_size=setting.num_parallel(len(keys)))
 
 
 def _alignment(weights: Array, directions: int) -> Array:
@@ -378,13 +359,3 @@ def _norm(gradient: Array) -> Array:
     start = jnp.sum(gradient * gradient[:, :1].sum(), axis=0)
     v = lax.fori_loop(0, 50, power_step, start + 1e-3 * jnp.linalg.norm(start))
     return jnp.linalg.norm(gradient @ v)
-
-
-def _spectra(weights: np.ndarray, directions: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return singular values and cosines of the leading left vector, in NumPy, run by run to save memory."""
-    values, leading = [], []
-    for run in weights:
-        left, singular, _ = np.linalg.svd(run, full_matrices=False)
-        values.append(singular)
-        leading.append(np.abs(left[:directions, 0]))
-    return np.stack(values), np.stack(leading)

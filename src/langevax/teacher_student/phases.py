@@ -31,7 +31,7 @@ from langevax.integrators import Explicit
 from langevax.problems.problem import Problem
 from langevax.samplers import Langevin
 from langevax.teacher_student.errors import (
-    BLOCK_SIZE,
+    ROWS_PER_BLOCK,
     CentredErrors,
     NetworkErrors,
     SquaredErrors,
@@ -186,7 +186,7 @@ class Explore(eqx.Module):
         targets: Float[Any, " n"],
         weights: Float[Any, " n"] | None = None,
         intercept: bool = False,
-        block_size: int = BLOCK_SIZE,
+        block_size: int = ROWS_PER_BLOCK,
     ) -> NetworkErrors:
         """Return the problem of this phase: the position is theta, a `ReLUNetwork`, the penalty the quadratic part."""
         return _errors(
@@ -234,7 +234,7 @@ class Converge(eqx.Module):
         targets: Float[Any, " n"],
         weights: Float[Any, " n"] | None = None,
         intercept: bool = False,
-        block_size: int = BLOCK_SIZE,
+        block_size: int = ROWS_PER_BLOCK,
     ) -> NetworkErrors:
         """Return the problem of this phase: the position is a `ReLUNetwork` whose outer weights stay."""
         precision = ReLUNetwork(np.zeros(()), np.asarray(2.0 * self.ridge))

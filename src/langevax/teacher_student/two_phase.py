@@ -19,7 +19,7 @@ from jax import random
 from jaxtyping import Array, Float, Key
 
 from langevax import checks, trees
-from langevax.algorithm import State
+from langevax.algorithm import Algorithm, State
 from langevax.problems.blocks import as_rows
 from langevax.run import Result, simulate
 from langevax.run.result import is_stationary
@@ -27,9 +27,8 @@ from langevax.teacher_student.errors import NetworkErrors, block_size_for
 from langevax.teacher_student.networks import ReLUNetwork
 from langevax.teacher_student.phases import ClippedError, Converge, Explore
 
-NUM_RESTARTS = 6
-NUM_RECORDS, MIN_RECORDS = 200, 20
-"""Records of a phase from which a plateau is detected, and the fewest."""
+FEWEST_RECORDS = 20
+"""Of a phase, from which a plateau is detected."""
 
 
 class StandardNormal(eqx.Module):
@@ -95,11 +94,12 @@ def two_phase(
     start: ReLUNetwork
     | Callable[[Key[Array, ""]], ReLUNetwork]
     | Literal["auto"] = "auto",
-    num_restarts: int = NUM_RESTARTS,
+    num_restarts: int = 6,
     record_every: int | None = None,
     weights: Float[Any, " n"] | None = None,
     intercept: bool = False,
     progress: bool | Literal["auto"] = "auto",
+    num_records: int = 200,
 ) -> TwoPhaseFit:
     """Train a network of `num_neurons` neurons on `inputs` and `targets`.
 
@@ -115,6 +115,7 @@ def two_phase(
         weights: (n,) >= 0, what each row counts; rows of weight 0 are padding.
         intercept: losses are those of f + b with the best b, the mean of y - f.
         progress: show a progress line; "auto" shows it on a terminal.
+        num_records: of a phase that ends where its records say so.
 
     Returns:
         A `TwoPhaseFit`.
@@ -145,63 +146,62 @@ def two_phase(
         raise ValueError(
             f"inputs must be (n, d) and targets (n,), got {np.shape(inputs)} and {np.shape(targets)}."
         )
-    inputs = (
-        inputs if jnp.issubdtype(inputs.dtype, jnp.floating) else inputs.astype(float)
-    )
+    if not jnp.issubdtype(inputs.dtype, jnp.floating):
+        inputs = inputs.astype(float)
     targets = targets.astype(inputs.dtype)
     explore_key, converge_key = random.split(key)
     if isinstance(start, str):
         start = StandardNormal(num_neurons, inputs.shape[1], str(inputs.dtype))
-    data = (
-        inputs,
-        targets,
-        weights,
-        intercept,
-        block_size_for(num_neurons * num_restarts, inputs.shape[1]),
-    )
-    every = record_every or (
-        max(1, explore.num_steps // NUM_RECORDS) if explore.plateau else None
-    )
-    stopping = (
-        {"callbacks": (at_plateau,), "callback_every": every} if explore.plateau else {}
-    )
-    common: dict[str, Any] = {
-        "record": network_and_loss,
-        "record_every": every,
-        "progress": progress,
-    }
-    explored = simulate(
-        explore.algorithm(),
+    every = record_every
+    if explore.plateau:
+        every = every or max(1, explore.num_steps // num_records)
+    block_size = block_size_for(num_neurons * num_restarts, inputs.shape[1])
+    data = inputs, targets, weights, intercept, block_size
+
+    def run(
+        problem: NetworkErrors,
+        algorithm: Algorithm,
+        stop: Any | None,
+        every: int | None,
+        **options: Any,
+    ) -> Result:
+        if stop is not None:
+            options |= {"callbacks": (stop,), "callback_every": every}
+        return simulate(
+            algorithm,
+            problem,
+            record=network_and_loss,
+            record_every=every,
+            progress=progress,
+            **options,
+        )
+
+    explored = run(
         explore.problem(*data),
-        start,
+        explore.algorithm(),
+        at_plateau if explore.plateau else None,
+        every,
+        start=start,
         key=explore_key,
         num_steps=explore.num_steps,
         num_chains=num_restarts,
-        **stopping,
-        **common,
     )
     second = converge.problem(*data)
     switched = explored.map(ClippedError(explore.bound).network)
-    stopping = {}
-    if converge.tolerance > 0:
-        every = record_every or max(1, converge.num_steps // NUM_RECORDS)
-        stopping = {
-            "callbacks": (Settled(converge.tolerance),),
-            "callback_every": every,
-        }
-        common["record_every"] = every
-    converged = simulate(
-        converge.algorithm(inputs, num_neurons, weights),
+    settles = converge.tolerance > 0
+    if settles:
+        every = record_every or max(1, converge.num_steps // num_records)
+    converged = run(
         second,
-        switched,
+        converge.algorithm(inputs, num_neurons, weights),
+        Settled(converge.tolerance) if settles else None,
+        every,
+        start=switched,
         key=converge_key,
         num_steps=converge.num_steps,
-        **stopping,
-        **common,
     )
-    return TwoPhaseFit(
-        switched.then(converged), np.asarray(_losses(second, converged.position))
-    )
+    losses = np.asarray(_losses(second, converged.position))
+    return TwoPhaseFit(switched.then(converged), losses)
 
 
 def network_and_loss(problem: NetworkErrors, state: State) -> dict[str, Any]:
@@ -218,7 +218,7 @@ def at_plateau(trace: Any, _state: Any) -> bool:
         return False
     return is_stationary(
         np.log(np.maximum(trace.values["loss"], np.finfo(np.float32).tiny)).T,
-        MIN_RECORDS,
+        FEWEST_RECORDS,
     )
 
 
@@ -226,12 +226,12 @@ def at_plateau(trace: Any, _state: Any) -> bool:
 class Settled:
     """Callback of `simulate`: stop once the best restart's loss changed by at most a share `tolerance` in the second
     half
-    of the steps so far, with `MIN_RECORDS` records at least."""
+    of the steps so far, with `FEWEST_RECORDS` records at least."""
 
     tolerance: float
 
     def __call__(self, trace: Any, _state: Any) -> bool:
-        if trace is None or len(trace) < MIN_RECORDS:
+        if trace is None or len(trace) < FEWEST_RECORDS:
             return False
         least = np.min(trace.values["loss"], axis=0)
         return bool(

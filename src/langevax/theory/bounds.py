@@ -223,10 +223,6 @@ def _batch_factor(
     return batch_variance_factor(size, batch_size, replace=replace)
 
 
-METHODS = ("Full", "SVRG", "SARAH")
-"""Gradient estimators with a theorem: Chewi's for `Full`, Kinoshita and Suzuki's (NeurIPS 2022) for the others."""
-
-
 def theorem_step_size(
     method: str,
     target: Target | None,
@@ -237,7 +233,9 @@ def theorem_step_size(
     replace: bool = False,
     accuracy: float | None = None,
 ) -> float:
-    """The step of overdamped Langevin dynamics with the gradients of `method`, one of METHODS; see `bounds`.
+    """The step of overdamped Langevin dynamics with the gradients of `method`; see `bounds`.
+
+    Chewi's theorem is for "Full", those of Kinoshita and Suzuki (NeurIPS 2022) are for "SVRG" and "SARAH".
 
     `temperature` is that of the law asked for, which must be the target's own.
 
@@ -259,9 +257,10 @@ def theorem_step_size(
         )
     if method == "Full":
         return ld(target).step_size(accuracy)
-    if method not in METHODS or batch_size is None or period is None:
+    theorems = {"SVRG": svrg, "SARAH": sarah}
+    if method not in theorems or batch_size is None or period is None:
         raise ValueError(
             f"there is no theorem for {method} gradients; take full, SVRG or SARAH ones, or 'auto'."
         )
-    theorem = svrg if method == "SVRG" else sarah
-    return theorem(target, batch_size, period, size, replace).step_size(accuracy)
+    theorem = theorems[method](target, batch_size, period, size, replace)
+    return theorem.step_size(accuracy)

@@ -17,6 +17,7 @@ from langevax.theory.feature_learning.one_step import (
     tables_of_point,
 )
 from tests.errorbars import assert_mean
+from tests.theory.feature_learning.spiked import spiked_errors
 
 pytestmark = pytest.mark.mostly_compiling
 
@@ -65,10 +66,9 @@ def test_equal_readouts_are_the_spiked_features_of_scalars(unit_rows):
             "erf",
             0.1,
         )
-        how = {"num_neurons": 1e8, "readout": "constant", "unit_rows": unit_rows}
-        spiked, unified = (
-            errors_one_step(*numbers, **how, method=m) for m in ("spiked", "unified")
-        )
+        how = {"num_neurons": 1e8, "unit_rows": unit_rows}
+        spiked = spiked_errors(*numbers, **how)
+        unified = errors_one_step(*numbers, **how, readout="constant")
         np.testing.assert_allclose(spiked, unified, rtol=1e-6)
         if number is not None:
             assert spiked.risk[0] == pytest.approx(number, abs=6e-7)
@@ -182,16 +182,8 @@ def test_gradients_are_those_of_finite_differences():
 @pytest.mark.slow
 def test_meaningless_arguments_are_refused():
     numbers = {"samples_per_dim": 4.0, "step_size": 1.0, **SETTING}
-    with pytest.raises(ValueError, match='"unified" needs num_neurons'):
-        errors_one_step(**numbers, method="unified")
-    with pytest.raises(ValueError, match="method is 'exact'; pass one of auto"):
-        errors_one_step(**numbers, method="exact")
     with pytest.raises(ValueError, match="readout is 'uniform'; pass one of gaussian"):
         errors_one_step(**numbers, readout="uniform")
-    with pytest.raises(
-        ValueError, match='"spiked" is for readout="constant", got \'gaussian\''
-    ):
-        errors_one_step(**numbers, num_neurons=100, method="spiked")
     with pytest.raises(RuntimeError, match="no fixed point was found at ridge = 1e-09"):
         errors_one_step(2.0, 2.0, 1e-9, 30.0, "erf", "erf", 0.1, num_neurons=1000)
     with pytest.raises(ValueError, match="student must not jump"):

@@ -5,7 +5,7 @@ teachers are names (erf, tanh, sin, softplus, relu, "centred relu", ...) or func
 
 `risk_...`, `errors_...` (with the training error), `optimal_...` and `classify_...` compute in float64 whatever the
 global flag and return NumPy. In one's own `jax.jit`, `grad` or `vmap` the traced cores serve, in `jax.enable_x64()`:
-`closed_form` elementwise; `unified` and `spiked` for one point, of `moments_after_step(.., after_step(..))`;
+`closed_form` elementwise; `unified` for one point, of `moments_after_step(.., after_step(..))`;
 `gaussian_design`, `random_features` of a spectrum.
 """
 
@@ -31,13 +31,10 @@ from langevax.theory.feature_learning.equivalents import (
     gaussian_equivalent,
     random_feature_equivalent,
     random_features,
-    risk_gaussian_design,
-    risk_given_weights,
 )
 from langevax.theory.feature_learning.large_step import (
     after_step,
     moments_after_step,
-    spiked,
     unified,
 )
 from langevax.theory.feature_learning.numerics import Errors
@@ -87,11 +84,8 @@ __all__ = [
     "random_feature_equivalent",
     "random_features",
     "ridge_from",
-    "risk_gaussian_design",
-    "risk_given_weights",
     "risk_one_step",
     "spectrum_one_step",
-    "spiked",
     "step_size_from",
     "tau_star",
     "unified",

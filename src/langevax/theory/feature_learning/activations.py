@@ -24,13 +24,8 @@ from jax import Array
 from scipy.optimize import minimize_scalar
 from scipy.special import erf
 
-WIDTH = 10.0
+NORMAL_WIDTH = 10.0
 """Gaussian integrals end here: 1e-23 of the mass lies beyond."""
-SPACING = 1 / 16
-PIECE_NODES = 80
-DIFFERENCE = 2e-4
-AGREEMENT = 1e-7
-"""Two quadratures further apart than this do not see the same smooth function."""
 
 _NAMED = {  # in JAX, in NumPy, kinks
     "erf": (jax.scipy.special.erf, erf, ()),
@@ -134,7 +129,8 @@ def hermite_coefficients(
 
 
 @functools.lru_cache(256)
-def _coefficients(made: Activation) -> Coefficients:
+def _coefficients(made: Activation, agreement: float = 1e-7) -> Coefficients:
+    """Coefficients; two quadratures further apart than `agreement` do not see the same smooth function."""
     z, weights = gaussian_nodes(made.kinks)
     values = made.values(z)
     first = _moments_of(z, weights, values)
@@ -142,7 +138,7 @@ def _coefficients(made: Activation) -> Coefficients:
         *(shifted := gaussian_nodes(made.kinks, again=True)), made.values(shifted[0])
     )
     off = np.max(np.abs(first - second)) / (1 + np.max(np.abs(first)))
-    if not off < AGREEMENT:
+    if not off < agreement:
         raise ValueError(
             f"two quadratures of the activation differ by {off:.1g}; pass kinks= with all places where it bends or "
             "jumps, or a function that grows slower and is less steep."
@@ -174,14 +170,16 @@ def gaussian_moments_on_host(
 
 
 def gaussian_nodes(
-    kinks: tuple[float, ...], *, again: bool = False
+    kinks: tuple[float, ...], *, again: bool = False, spacing: float = 1 / 16
 ) -> tuple[np.ndarray, np.ndarray]:
     """Nodes and weights for E f(z) of an f that bends at `kinks`; `again` gives others, to compare."""
     if kinks:
-        ends = np.clip([-WIDTH, *kinks, WIDTH], -WIDTH, WIDTH)
-        return _between(ends, PIECE_NODES - 16 if again else PIECE_NODES, np)
-    z = np.arange(-WIDTH, WIDTH, SPACING) + (SPACING / 2 if again else 0)
-    return z, SPACING * _density(z, np)
+        ends = np.clip(
+            [-NORMAL_WIDTH, *kinks, NORMAL_WIDTH], -NORMAL_WIDTH, NORMAL_WIDTH
+        )
+        return _between(ends, np, 64) if again else _between(ends, np)
+    z = np.arange(-NORMAL_WIDTH, NORMAL_WIDTH, spacing) + (spacing / 2 if again else 0)
+    return z, spacing * _density(z, np)
 
 
 def is_traceable(made: Activation) -> bool:
@@ -210,12 +208,14 @@ def _moving_nodes(
     """Nodes and weights along a last axis for functions of shift + scale z that bend at `kinks`."""
     if not kinks:
         return gaussian_nodes(())
-    ends = [xp.clip((kink - shift) / scale, -WIDTH, WIDTH) for kink in kinks]
-    whole = xp.full_like(ends[0], WIDTH)
-    return _between(xp.stack([-whole, *ends, whole], -1), PIECE_NODES, xp)
+    ends = [
+        xp.clip((kink - shift) / scale, -NORMAL_WIDTH, NORMAL_WIDTH) for kink in kinks
+    ]
+    whole = xp.full_like(ends[0], NORMAL_WIDTH)
+    return _between(xp.stack([-whole, *ends, whole], -1), xp)
 
 
-def _between(ends: Any, nodes: int, xp: ModuleType) -> tuple[Any, Any]:
+def _between(ends: Any, xp: ModuleType, nodes: int = 80) -> tuple[Any, Any]:
     """Gauss-Legendre between neighbouring ends of the last axis, times the normal density."""
     points, weights = np.polynomial.legendre.leggauss(nodes)
     half, middle = (
@@ -236,24 +236,20 @@ def _moments_of(z: np.ndarray, weights: np.ndarray, values: np.ndarray) -> np.nd
     return np.array([weights @ values, weights @ (z * values), weights @ values**2])
 
 
-def _slopes(made: Activation, z: np.ndarray) -> np.ndarray:
+def _slopes(made: Activation, z: np.ndarray, difference: float = 2e-4) -> np.ndarray:
     """Five-point differences that never reach over a kink."""
     reach = (
         np.min([np.abs(z - kink) for kink in made.kinks], axis=0) / 3
         if made.kinks
         else np.inf
     )
-    h = np.minimum(DIFFERENCE, reach)
+    h = np.minimum(difference, reach)
     near, far = (made.values(z + k * h) - made.values(z - k * h) for k in (1, 2))
     return (8 * near - far) / (12 * h)
 
 
 def _sorted(kinks: Sequence[float]) -> tuple[float, ...]:
     return tuple(sorted(float(k) for k in kinks))
-
-
-SLOPES = np.concatenate([[0.0], np.geomspace(0.05, 100, 12)])
-"""Where the search for the best slope starts, with either sign."""
 
 
 class LargeStep(NamedTuple):
@@ -292,7 +288,8 @@ def tau_star(student: Function, teacher: Function) -> LargeStep:
     def distance(slope: float) -> float:
         return float(weights @ (target_values - _smoothed(s, slope * u)) ** 2)
 
-    grid = np.concatenate([-SLOPES[:0:-1], SLOPES])
+    slopes = np.geomspace(0.05, 100, 12)
+    grid = np.concatenate([-slopes[::-1], [0.0], slopes])
     best = int(np.argmin([distance(slope) for slope in grid]))
     around = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
     minimum: Any = minimize_scalar(

@@ -11,9 +11,10 @@ a = m / sqrt(q R - m^2), and expectations over xi and y,
     V_hat = - n E f'(h),   q_hat = n E f^2,   m_hat = n E f d log P / dm at fixed h,   H = (2 n ridge + V_hat Omega)^-1
     V = tr Omega H,   q = tr (q_hat Omega + m_hat^2 Psi Psi^T) Omega H^2,   m = m_hat Psi^T H Psi
 
-Loureiro et al. (NeurIPS 2021). Where loss(z) = (1 - z)^2 it is `risk_gaussian_design` for the target y.
+Loureiro et al. (NeurIPS 2021). Where loss(z) = (1 - z)^2 it is `errors_gaussian_design` for the target y.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -21,11 +22,6 @@ from scipy.special import ndtr
 
 from langevax.theory.feature_learning.equivalents import GaussianDesign, spectrum_of
 from langevax.theory.feature_learning.numerics import nonnegative, positive
-
-NODES, WIDTH = 1201, 8.0
-"""Of the trapezoidal rule over h: kinks of the hinge cost 1e-6."""
-MAX_SWEEPS, SETTLED = 20_000, 1e-10
-NEWTON_STEPS = 60
 
 
 class Classification(NamedTuple):
@@ -66,8 +62,7 @@ def classify_gaussian_design(
         raise ValueError(f"loss is {loss!r}; pass one of {', '.join(_PROXIMAL)}.")
     omega, overlaps = spectrum_of(design)
     total = design.target_variance + noise**2
-    xi = np.linspace(-WIDTH, WIDTH, NODES)
-    density = np.exp(-(xi**2) / 2) / np.sqrt(2 * np.pi) * (xi[1] - xi[0])
+    xi, density = _trapezoids()
     gap_of, loss_of = _PROXIMAL[loss]
 
     def of_rows(V: float, q: float, m: float) -> tuple[np.ndarray, float]:
@@ -77,9 +72,8 @@ def classify_gaussian_design(
         chance = 2 * density * ndtr(steepness * xi)
         slope = 2 * density * np.exp(-((steepness * xi) ** 2) / 2) / np.sqrt(2 * np.pi)
         gap = gap_of(h, V)
-        curvature = (
-            gap @ (slope * steepness - xi * chance) / np.sqrt(q)
-        )  # - E f' by parts, as the hinge's f bends
+        # - E f' by parts, as the hinge's f bends
+        curvature = gap @ (slope * steepness - xi * chance) / np.sqrt(q)
         hats = num_samples * np.array(
             [curvature, chance @ gap**2, slope @ gap / spread]
         )
@@ -95,22 +89,39 @@ def classify_gaussian_design(
             ]
         )
 
-    change = np.inf
-    hats = of_rows(1.0, 1.0, 0.1 * np.sqrt(total))[0]
-    for _ in range(MAX_SWEEPS):
-        new = of_rows(*of_weights(hats))[0]
-        change = np.max(np.abs(new - hats) / np.abs(new))
-        hats = (new + hats) / 2
-        if change < SETTLED:
-            break
-    else:
-        raise RuntimeError(
-            f"the iteration still moves by {change:.1g}; pass a larger ridge than {ridge}."
-        )
-    V, q, m = of_weights(hats)
+    start = of_rows(1.0, 1.0, 0.1 * np.sqrt(total))[0]
+    V, q, m = of_weights(
+        _settled(lambda hats: of_rows(*of_weights(hats))[0], start, ridge)
+    )
     error = np.arccos(np.clip(m / np.sqrt(q * design.target_variance), -1, 1)) / np.pi
     return Classification(
         float(error), of_rows(V, q, m)[1], float(np.sqrt(q)), float(m)
+    )
+
+
+def _trapezoids(nodes: int = 1201, width: float = 8.0) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and weights of the trapezoidal rule under N(0, 1), at which kinks of the hinge cost 1e-6."""
+    xi = np.linspace(-width, width, nodes)
+    return xi, np.exp(-(xi**2) / 2) / np.sqrt(2 * np.pi) * (xi[1] - xi[0])
+
+
+def _settled(
+    function: Callable[[np.ndarray], np.ndarray],
+    start: np.ndarray,
+    ridge: float,
+    max_sweeps: int = 20_000,
+    tolerance: float = 1e-10,
+) -> np.ndarray:
+    """The fixed point of a function, by half of each step."""
+    hats, change = start, np.inf
+    for _ in range(max_sweeps):
+        new = function(hats)
+        change = np.max(np.abs(new - hats) / np.abs(new))
+        hats = (new + hats) / 2
+        if change < tolerance:
+            return hats
+    raise RuntimeError(
+        f"the iteration still moves by {change:.1g}; pass a larger ridge than {ridge}."
     )
 
 
@@ -122,11 +133,11 @@ def _hinge(h: np.ndarray, V: float) -> np.ndarray:
     return np.clip((1 - h) / V, 0, 1)
 
 
-def _logistic(h: np.ndarray, V: float) -> np.ndarray:
+def _logistic(h: np.ndarray, V: float, newton_steps: int = 60) -> np.ndarray:
     """gap = 1 / (1 + exp(h + V gap)): Newton from a bracket that it cannot leave, as gap falls in itself."""
     low, high = np.zeros_like(h), np.ones_like(h)
     gap = np.full_like(h, 0.5)
-    for _ in range(NEWTON_STEPS):
+    for _ in range(newton_steps):
         value = 1 / (1 + np.exp(h + V * gap))
         low, high = np.where(value > gap, gap, low), np.where(value > gap, high, gap)
         newton = gap - (gap - value) / (1 + V * value * (1 - value))

@@ -43,11 +43,13 @@ from scipy.linalg import cho_solve, cholesky, eigh, solve_triangular
 from scipy.optimize import root
 
 from langevax.theory.feature_learning.activations import (
+    Activation,
     Function,
     gaussian_moments_on_host,
 )
 from langevax.theory.feature_learning.large_step import normal_nodes
 from langevax.theory.feature_learning.numerics import (
+    ROUNDING_SHARE,
     Errors,
     Numbers,
     broadcast_call,
@@ -57,10 +59,8 @@ from langevax.theory.feature_learning.numerics import (
     positive_root,
 )
 
-ROUNDING = 1e-8
-"""Eigenvalues this far below 0, of the largest, are rounding."""
-TOGETHER = 32
-"""Points whose sums over the spectrum are taken at once."""
+POINTS_AT_ONCE = 32
+"""Points whose sums over the spectrum are taken together."""
 
 
 class GaussianDesign(NamedTuple):
@@ -83,7 +83,7 @@ def gaussian_equivalent(
 
         Omega = mu1^2 W^T W + mu2^2 I,     Psi = mu1 s1 W^T beta,     E y^2 = s1^2 + s2^2
 
-    It holds up to steps of size Theta(1); `risk_given_weights` serves longer ones.
+    It holds up to steps of size Theta(1); `errors_given_weights` serves longer ones.
 
     >>> gaussian_equivalent(np.eye(2), np.array([1.0, 0.0]), "centred relu", "erf").target_covariance.round(6)
     array([0.325735, 0.      ])
@@ -98,25 +98,18 @@ def gaussian_equivalent(
     )
 
 
-def risk_gaussian_design(
+def errors_gaussian_design(
     design: GaussianDesign, num_samples: Numbers, ridge: Numbers, noise: Numbers = 0.0
-) -> float | np.ndarray:
-    """Ridge risk for num_samples draws of the design with label noise; the numbers broadcast.
+) -> Errors:
+    """Errors of ridge regression on num_samples draws of the design with label noise; the numbers broadcast.
 
     Raises:
         ValueError: a covariance that is not symmetric positive semi-definite, or does not allow the target.
 
     >>> design = GaussianDesign(np.eye(100), np.full(100, 0.1), 1.0)
-    >>> risk_gaussian_design(design, np.array([50, 200]), ridge=1e-3).round(4)
+    >>> errors_gaussian_design(design, np.array([50, 200]), ridge=1e-3).risk.round(4)
     array([0.5, 0. ])
     """
-    return errors_gaussian_design(design, num_samples, ridge, noise).risk
-
-
-def errors_gaussian_design(
-    design: GaussianDesign, num_samples: Numbers, ridge: Numbers, noise: Numbers = 0.0
-) -> Errors:
-    """Risk and training error, of which `risk_gaussian_design`, with the same arguments, is the first."""
     positive(num_samples=num_samples, ridge=ridge)
     nonnegative(noise=noise)
     spectrum = spectrum_of(design)
@@ -131,19 +124,19 @@ def errors_gaussian_design(
 def spectrum_of(design: GaussianDesign) -> tuple[np.ndarray, np.ndarray]:
     """Eigenvalues of the covariance and squared projections of E g y on its eigenvectors."""
     covariance = np.asarray(design.covariance, float)
-    if np.max(np.abs(covariance - covariance.T), initial=0) > ROUNDING * np.max(
+    if np.max(np.abs(covariance - covariance.T), initial=0) > ROUNDING_SHARE * np.max(
         np.abs(covariance), initial=0
     ):
         raise ValueError("design.covariance must be symmetric; pass (c + c.T) / 2.")
     eigenvalues, vectors = eigh(covariance)
     projections = (vectors.T @ np.asarray(design.target_covariance, float)) ** 2
-    if eigenvalues[0] < -ROUNDING * abs(eigenvalues[-1]):
+    if eigenvalues[0] < -ROUNDING_SHARE * abs(eigenvalues[-1]):
         raise ValueError(
             f"design.covariance must be positive semi-definite, got an eigenvalue {eigenvalues[0]:.3g}."
         )
-    positive_part = eigenvalues > ROUNDING**2 * eigenvalues[-1]
+    positive_part = eigenvalues > ROUNDING_SHARE**2 * eigenvalues[-1]
     explained = float(np.sum(projections[positive_part] / eigenvalues[positive_part]))
-    if explained > design.target_variance * (1 + ROUNDING):
+    if explained > design.target_variance * (1 + ROUNDING_SHARE):
         raise ValueError(
             f"design explains {explained:.6g} of a target of variance {design.target_variance:.6g}; pass E y^2 without "
             "noise as target_variance, and E g y of centred features as target_covariance."
@@ -184,7 +177,7 @@ def _mapped_design(
     def one(point: tuple[Array, ...]) -> Errors:
         return gaussian_design(eigenvalues, projections, target_variance, *point)
 
-    return jax.lax.map(one, numbers, batch_size=TOGETHER)
+    return jax.lax.map(one, numbers, batch_size=POINTS_AT_ONCE)
 
 
 class RandomFeatures(NamedTuple):
@@ -268,9 +261,9 @@ def random_features(
 
     ratio = n / p
     share = jnp.minimum(1, ratio)
-    wide = jnp.maximum(1, ratio) ** 2 - gap**2
     high = jnp.maximum(
-        2 * (jnp.sum(eigenvalues) + tail) / (p * share), 4 * penalty / (p * wide)
+        2 * (jnp.sum(eigenvalues) + tail) / (p * share),
+        4 * penalty / (p * (jnp.maximum(1, ratio) ** 2 - gap**2)),
     )
     nu2 = positive_root(excess, penalty / n, high)
     root = root_of(nu2)
@@ -300,52 +293,115 @@ def random_features(
 def _mapped_features(*spectrum_and_numbers: Array) -> RandomFeatures:
     spectrum, numbers = spectrum_and_numbers[:4], spectrum_and_numbers[4:]
     return jax.lax.map(
-        lambda point: random_features(*spectrum, *point), numbers, batch_size=32
+        lambda point: random_features(*spectrum, *point),
+        numbers,
+        batch_size=POINTS_AT_ONCE,
     )
 
 
-NODES = 31
-NEGLIGIBLE = 1e-14
-"""Nodes of less weight are left out."""
-SWEEPS = 5
-SETTLED = 1e-7
+class _GivenWeights(NamedTuple):
+    """Features of a first layer given s = <x, u>, with moments (J, N) at the nodes of s."""
 
+    mean: Float[np.ndarray, "J N"]
+    slope: Float[np.ndarray, "J N"]
+    """b_ji."""
+    own: Float[np.ndarray, "J N"]
+    """r_ji."""
+    gram: Float[np.ndarray, "N N"]
+    """Of the weights' parts across u."""
+    num_samples: int
+    ridge: float
 
-def risk_given_weights(
-    weights: Float[np.ndarray, "d N"],
-    gradient_direction: Float[np.ndarray, " d"],
-    teacher_direction: Float[np.ndarray, " d"],
-    num_samples: int,
-    ridge: float,
-    student: Function,
-    teacher: Function,
-    noise: float,
-) -> float:
-    """Risk of ridge regression on student(W^T x), over draws of num_samples new samples.
+    @classmethod
+    def of(
+        cls,
+        weights: np.ndarray,
+        u: np.ndarray,
+        student: Activation,
+        nodes: np.ndarray,
+        num_samples: int,
+        ridge: float,
+    ) -> "_GivenWeights":
+        """Return the moments at nodes of s."""
+        rho = u @ weights
+        rest = weights - np.outer(u, rho)
+        length = np.linalg.norm(rest, axis=0)
+        shift = nodes[:, None] * rho
+        mean, moment, square, _ = gaussian_moments_on_host(
+            student, shift, length + 0 * shift
+        )
+        own = square - mean**2 - moment**2
+        return cls(mean, moment / length, own, rest.T @ rest, num_samples, ridge)
 
-    `gradient_direction` is u, of any length: the step's X^T y, or where that is gone the top left singular vector of
-    W1 - W0. What a student and a teacher that are not odd learn through the second order of the gradient is in W and
-    so is counted. Seconds for a thousand neurons.
+    def factor(self, q: np.ndarray) -> np.ndarray:
+        """Cholesky factor of sum_j q_j C_j + ridge."""
+        whole = (self.mean.T * q) @ self.mean
+        whole += self.gram * ((self.slope.T * q) @ self.slope)
+        whole[np.diag_indices_from(whole)] += q @ self.own + self.ridge
+        return cholesky(whole, lower=True, overwrite_a=True)
 
-    Raises:
-        ValueError: directions of length 0, numbers out of range, a student or teacher whose mean is not 0.
+    def spread(self, lower: np.ndarray) -> np.ndarray:
+        """V, from tr C_j Q = m^T Q m + b^T (G * Q) b + r . diag Q."""
+        Q = cho_solve((lower, True), np.eye(len(lower)))
+        traces = np.sum((self.mean @ Q) * self.mean, 1)
+        traces += np.sum((self.slope @ (self.gram * Q)) * self.slope, 1)
+        return (traces + self.own @ np.diag(Q)) / self.num_samples
 
-    >>> rng = np.random.default_rng(0)
-    >>> w, beta = rng.normal(size=(50, 100)) / 50**0.5, np.eye(50)[0]
-    >>> risk = risk_given_weights(w, beta, beta, 200, 0.01, "tanh", "erf", noise=0.1)
-    >>> 0.05 < risk < 0.3
-    True
-    """
-    return errors_given_weights(
-        weights,
-        gradient_direction,
-        teacher_direction,
-        num_samples,
-        ridge,
-        student,
-        teacher,
-        noise,
-    ).risk
+    def curvature(self, lower: np.ndarray) -> np.ndarray:
+        """A, from the symmetric L^-1 C_j L^-T, Q = L^-T L^-1."""
+        inverse = solve_triangular(lower, np.eye(len(lower)), lower=True)
+        stack = np.empty((len(self.mean), lower.size))
+        for j, (m, b, r) in enumerate(zip(*self[:3], strict=True)):
+            along = inverse @ m
+            middle = (b[:, None] * self.gram) * b + np.diag(r)
+            own = inverse @ middle @ inverse.T + np.outer(along, along)
+            stack[j] = own.ravel()
+        return stack @ stack.T / self.num_samples
+
+    def settled(
+        self, weights: np.ndarray, sweeps: int = 5, tolerance: float = 1e-7
+    ) -> np.ndarray:
+        """q of nodes of these weights, by Powell's hybrid method after some sweeps of the plain iteration."""
+
+        def residual(log_q: np.ndarray) -> np.ndarray:
+            spread = self.spread(self.factor(np.exp(log_q)))
+            return log_q - np.log(weights) + np.log1p(spread)
+
+        def jacobian(log_q: np.ndarray) -> np.ndarray:
+            q = np.exp(log_q)
+            lower = self.factor(q)
+            falls = self.curvature(lower) * q / (1 + self.spread(lower))[:, None]
+            return np.eye(len(q)) - falls
+
+        log_q = np.log(weights)
+        for _ in range(sweeps):
+            log_q = log_q - residual(log_q)
+        options = {"xtol": 1e-11}
+        solution = root(residual, log_q, jac=jacobian, method="hybr", options=options)
+        off = np.max(np.abs(solution.fun))
+        if off > tolerance:
+            raise RuntimeError(
+                f"the fixed point is off by {off:.1g}; pass a larger ridge than {self.ridge}."
+            )
+        return np.exp(solution.x)
+
+    def errors(
+        self, weights: np.ndarray, with_target: np.ndarray, squares: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Squared errors e_j, and the weights with which they are those of training rows.
+
+        `with_target` are the c_j, `squares` the E[y^2 | s_j].
+        """
+        q = self.settled(weights)
+        lower = self.factor(q)
+        a = cho_solve((lower, True), q @ with_target)
+        bent = self.slope * a
+        quadratic = (self.mean @ a) ** 2 + np.sum((bent @ self.gram) * bent, 1)
+        quadratic += self.own @ a**2
+        squared = weights / (1 + self.spread(lower)) ** 2
+        left = np.eye(len(weights)) - self.curvature(lower) * squared
+        e = np.linalg.solve(left, squares - 2 * with_target @ a + quadratic)
+        return e, squared
 
 
 def errors_given_weights(
@@ -358,93 +414,40 @@ def errors_given_weights(
     teacher: Function,
     noise: float,
 ) -> Errors:
-    """Risk and training error, of which `risk_given_weights`, with the same arguments, is the first."""
+    """Errors of ridge regression on student(W^T x), over draws of num_samples new samples.
+
+    `gradient_direction` is u, of any length: the step's X^T y, or where that is gone the top left singular vector of
+    W1 - W0. What a student and a teacher that are not odd learn through the second order of the gradient is in W and
+    so is counted. Seconds for a thousand neurons.
+
+    Raises:
+        ValueError: directions of length 0, numbers out of range, a student or teacher whose mean is not 0.
+        RuntimeError: no fixed point was found.
+
+    >>> rng = np.random.default_rng(0)
+    >>> w, beta = rng.normal(size=(50, 100)) / 50**0.5, np.eye(50)[0]
+    >>> errors = errors_given_weights(w, beta, beta, 200, 0.01, "tanh", "erf", noise=0.1)
+    >>> 0.05 < errors.risk < 0.3
+    True
+    """
     positive(num_samples=num_samples, ridge=ridge)
     nonnegative(noise=noise)
     (s, _), (target, _) = centred("student", student), centred("teacher", teacher)
-    u, beta = (
-        _unit("gradient_direction", gradient_direction),
-        _unit("teacher_direction", teacher_direction),
-    )
-    at, w = normal_nodes(NODES)
-    at, w = at[w > NEGLIGIBLE], w[w > NEGLIGIBLE]
+    u = _unit("gradient_direction", gradient_direction)
+    beta = _unit("teacher_direction", teacher_direction)
+    at, shares = normal_nodes(31, least_weight=1e-14)
 
-    rho = u @ weights
-    rest = weights - np.outer(u, rho)
-    length = np.linalg.norm(rest, axis=0)
-    gram = rest.T @ rest
-    shift = at[:, None] * rho
-    mean, moment, square, _ = gaussian_moments_on_host(s, shift, length + 0 * shift)
-    slope = moment / length
-    own = square - mean**2 - moment**2
-
+    layer = _GivenWeights.of(weights, u, s, at, num_samples, ridge)
     cosine = float(beta @ u)
     v = beta - cosine * u
-    sine = float(np.linalg.norm(v))
+    sine = max(float(np.linalg.norm(v)), 1e-300)
     f0, f1, f2, _ = gaussian_moments_on_host(
-        target, cosine * at, np.full(len(at), max(sine, 1e-300))
+        target, cosine * at, np.full(len(at), sine)
     )
-    along = rest.T @ (v / max(sine, 1e-300))
-
-    def factor(q: np.ndarray) -> np.ndarray:
-        """Cholesky factor of sum_j q_j C_j + ridge."""
-        whole = (mean.T * q) @ mean + gram * ((slope.T * q) @ slope)
-        whole[np.diag_indices_from(whole)] += q @ own + ridge
-        return cholesky(whole, lower=True, overwrite_a=True)
-
-    def spread(lower: np.ndarray) -> np.ndarray:
-        """V, from tr C_j Q = m^T Q m + b^T (G * Q) b + r . diag Q."""
-        Q = cho_solve((lower, True), np.eye(len(lower)))
-        traces = (
-            np.sum((mean @ Q) * mean, 1)
-            + np.sum((slope @ (gram * Q)) * slope, 1)
-            + own @ np.diag(Q)
-        )
-        return traces / num_samples
-
-    def curvature(lower: np.ndarray) -> np.ndarray:
-        """A, from the symmetric L^-1 C_j L^-T, Q = L^-T L^-1."""
-        inverse = solve_triangular(lower, np.eye(len(lower)), lower=True)
-        stack = np.empty((len(at), lower.size))
-        for j, (m, b, r) in enumerate(zip(mean, slope, own, strict=True)):
-            along_m = inverse @ m
-            middle = (b[:, None] * gram) * b + np.diag(r)
-            stack[j] = (
-                inverse @ middle @ inverse.T + np.outer(along_m, along_m)
-            ).ravel()
-        return stack @ stack.T / num_samples
-
-    def residual(log_q: np.ndarray) -> np.ndarray:
-        return log_q - np.log(w) + np.log1p(spread(factor(np.exp(log_q))))
-
-    def jacobian(log_q: np.ndarray) -> np.ndarray:
-        lower, q = factor(np.exp(log_q)), np.exp(log_q)
-        return np.eye(len(q)) - curvature(lower) * q / (1 + spread(lower))[:, None]
-
-    log_q = np.log(w)
-    for _ in range(SWEEPS):
-        log_q = log_q - residual(log_q)
-    solution = root(
-        residual, log_q, jac=jacobian, method="hybr", options={"xtol": 1e-11}
-    )
-    if np.max(np.abs(solution.fun)) > SETTLED:
-        raise RuntimeError(
-            f"the fixed point is off by {np.max(np.abs(solution.fun)):.1g}; pass a larger ridge than {ridge}."
-        )
-    q = np.exp(solution.x)
-    lower = factor(q)
-    V = spread(lower)
-    with_target = mean * f0[:, None] + slope * along * f1[:, None]
-    a = cho_solve((lower, True), q @ with_target)
-    quadratic = (
-        (mean @ a) ** 2 + np.sum(((slope * a) @ gram) * (slope * a), 1) + own @ a**2
-    )
-    squared = w / (1 + V) ** 2
-    e = np.linalg.solve(
-        np.eye(len(w)) - curvature(lower) * squared,
-        f2 + noise**2 - 2 * with_target @ a + quadratic,
-    )
-    return Errors(float(w @ e - noise**2), float(squared @ e))
+    along = weights.T @ (v / sine)
+    with_target = layer.mean * f0[:, None] + layer.slope * along * f1[:, None]
+    e, squared = layer.errors(shares, with_target, f2 + noise**2)
+    return Errors(float(shares @ e - noise**2), float(squared @ e))
 
 
 def _unit(name: str, vector: Float[np.ndarray, " d"]) -> Float[np.ndarray, " d"]:

@@ -20,21 +20,13 @@ e / (1 + V)^2. As N grows at a fixed step it becomes `closed_form`; steps of ord
 
 `unified` is the traced core of one point; `moments_after_step`, traced as well, makes what it reads.
 
-Where all readouts are 1 / sqrt(N), given s all neurons are alike (spiked random features: Cui, Pesce, Dandi, Krzakala,
-Lu, Zdeborova, Loureiro, 2024, with the overlap of W0 with the spike, which their stored runs leave out), so that every
-trace is one of Marchenko and Pastur's at (h1, h2 + ridge), h1 = sum_j q_j b_j^2 and h2 = sum_j q_j rho_j:
-
-    V_j = (psi2 / psi1) (b_j^2 tr A Q + rho_j tr Q) / N,   A = W0^T W0,   Q = (h1 A + h2 + ridge)^-1,   q = w / (1 + V)
-    F   = q . (f2 + noise^2) - c^T (K^-1 + G)^-1 c - psi2 (q . b f1)^2 tr A Q / N
-    G   = sum_j q_j p_j p_j^T,   c = sum_j q_j p_j f0_j,   p = (m, s b, sqrt(2) phi),   K = psi2 tr Q / N (inf, 1, 1)
-
-The number of neurons enters `spiked`, the traced core of one point, by step_size / sqrt(N) alone.
+Where all readouts are 1 / sqrt(N), these are the spiked random features of Cui, Pesce, Dandi, Krzakala, Lu, Zdeborova,
+Loureiro (2024), with the overlap of W0 with the spike, which their stored runs leave out.
 """
 
 from types import ModuleType
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
@@ -47,15 +39,9 @@ from langevax.theory.feature_learning.activations import (
 )
 from langevax.theory.feature_learning.numerics import (
     Errors,
-    fixed_point,
     newton_or_plain,
     with_derivatives,
 )
-from langevax.theory.feature_learning.small_step import traces
-
-INPUT_NODES, READOUT_NODES = 41, 40
-"""They give risks to 1e-6 for steps up to 2 sqrt(N), to 0.3 % at 5 sqrt(N)."""
-
 
 Moments = Any
 """Of JAX where traced, else of NumPy."""
@@ -98,11 +84,11 @@ class Aligned(NamedTuple):
     """(K,) sqrt(c): the lengths of the rest"""
 
 
-def readout_nodes(readout: str) -> tuple[np.ndarray, np.ndarray]:
-    """Values and weights of xi = sqrt(N) a: gaussian, constant (1) or rademacher (1 and -1)."""
+def readout_nodes(readout: str, number: int = 40) -> tuple[np.ndarray, np.ndarray]:
+    """Values and weights of xi = sqrt(N) a: gaussian, by `number` nodes, constant (1) or rademacher (1 and -1)."""
     match readout:
         case "gaussian":
-            return normal_nodes(READOUT_NODES)
+            return normal_nodes(number)
         case "constant":
             return np.ones(1), np.ones(1)
         case "rademacher":
@@ -142,10 +128,14 @@ def moments_after_step(
     shares: np.ndarray,
     unit_rows: bool = False,
     xp: ModuleType = jnp,
+    num_nodes: int = 41,
 ) -> Tables:
-    """The tables of one point; traced where `xp` is jnp, and then differentiable in what made `aligned`."""
+    """The tables of one point; traced where `xp` is jnp, and then differentiable in what made `aligned`.
+
+    With the default numbers of nodes risks are right to 1e-6 for steps up to 2 sqrt(N), to 0.3 % at 5 sqrt(N).
+    """
     moments = gaussian_moments if xp is jnp else gaussian_moments_on_host
-    s, weights = normal_nodes(INPUT_NODES)
+    s, weights = normal_nodes(num_nodes)
     shift = aligned.slopes[:, None] * s
     mean, linear, square, second = moments(
         student, shift, aligned.spreads[:, None] + 0 * shift
@@ -168,16 +158,13 @@ def moments_after_step(
     )
 
 
-def normal_nodes(number: int) -> tuple[np.ndarray, np.ndarray]:
-    """Gauss-Hermite nodes and weights for N(0, 1)."""
+def normal_nodes(
+    number: int, least_weight: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Gauss-Hermite nodes and weights for N(0, 1), those alone of more than a least weight."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(number)
-    return nodes, weights / weights.sum()
-
-
-SETTLED = 1e-4
-"""A last Newton step longer than this has not found a root."""
-LONGEST = 3.0
-"""Newton steps in log q and log Q are cut at this."""
+    weights = weights / weights.sum()
+    return nodes[weights > least_weight], weights[weights > least_weight]
 
 
 class _Equations(NamedTuple):
@@ -201,8 +188,13 @@ def unified(
     ridge: Array,
     noise: Array,
     tables: Tables,
+    longest: float = 3.0,
+    settled: float = 1e-4,
 ) -> Errors:
-    """Traced, for one point; differentiable up to order three in the numbers and `tables`, NaN where not settled."""
+    """Traced, for one point; differentiable up to order three in the numbers and `tables`, NaN where not settled.
+
+    Newton steps in log q and log Q are cut at `longest`; a last one longer than `settled` has not found a root.
+    """
     numbers = (samples_per_dim, neurons_per_dim, num_neurons, ridge, noise)
     stopped = lax.stop_gradient((numbers, tables))
     start = jnp.concatenate(
@@ -212,7 +204,7 @@ def unified(
         lambda x: _residual(_equations(x, *stopped), x, stopped[1]),
         lambda x: _newton_step(x, *stopped),
         lax.stop_gradient(start),
-        LONGEST,
+        longest,
     )
     x = with_derivatives(lambda x: _newton_step(x, numbers, tables), solution)
     eqs = _equations(x, numbers, tables)
@@ -224,60 +216,52 @@ def unified(
     squared = tables.weights / (1 + eqs.V) ** 2
     e = jnp.linalg.solve(_unit(squared) + V_slope * squared, F_slope)
     off = jnp.max(jnp.abs(lax.stop_gradient(_newton_step(x, *stopped))))
-    settled = jnp.where(
-        off < SETTLED, 1.0, jnp.nan
-    )  # a tiny ridge, as many samples as neurons: no root is found
-    return Errors(settled * (tables.weights @ e - noise**2), settled * (squared @ e))
+    # a tiny ridge, as many samples as neurons: no root is found
+    known = jnp.where(off < settled, 1.0, jnp.nan)
+    return Errors(known * (tables.weights @ e - noise**2), known * (squared @ e))
 
 
 def _equations(x: Array, numbers: tuple[Array, ...], tables: Tables) -> _Equations:
     samples_per_dim, neurons_per_dim, num_neurons, ridge, noise = numbers
-    size, readouts = len(tables.weights), len(tables.shares)
-    q, share = jnp.exp(x[:size]), tables.shares * jnp.exp(x[size:])
-
-    linear = (
-        jnp.sqrt(neurons_per_dim) * tables.linear
-    )  # scaled so that T and S are sums over neurons
-    stacked = jnp.concatenate(
-        [
-            jnp.sqrt(num_neurons) * tables.mean,
-            jnp.sqrt(neurons_per_dim) * tables.along,
-            jnp.sqrt(neurons_per_dim) * tables.second,
-        ]
-    )
-    T = (linear.T * share) @ linear
-    S = (stacked.T * jnp.tile(share, 3)) @ stacked
-    by_T = jnp.linalg.solve(
-        _unit(q) + T * q,
-        jnp.concatenate([T, linear.T, tables.target_linear[:, None]], 1),
-    )
-    by_S = jnp.linalg.solve(
-        _unit(q) + S * q,
-        jnp.concatenate([S, stacked.T, tables.target_mean[:, None]], 1),
-    )
-    X, U, target_linear = by_T[:, :size], by_T[:, size:-1].T, by_T[:, -1]
-    Y, W, target_mean = by_S[:, :size], by_S[:, size:-1].T, by_S[:, -1]
+    log_q, log_Q = jnp.split(x, [len(tables.weights)])
+    q, share = jnp.exp(log_q), tables.shares * jnp.exp(log_Q)
     per_neuron = neurons_per_dim / num_neurons
+    rest = neurons_per_dim * tables.rest
+
+    # scaled so that T and S are sums over neurons
+    linear = jnp.sqrt(neurons_per_dim) * tables.linear
+    around = jnp.sqrt(neurons_per_dim) * jnp.concatenate([tables.along, tables.second])
+    stacked = jnp.concatenate([jnp.sqrt(num_neurons) * tables.mean, around])
+    X, U, target_linear = _resolved(linear, share, q, tables.target_linear)
+    Y, W, target_mean = _resolved(stacked, jnp.tile(share, 3), q, tables.target_mean)
 
     def over_kinds(rows: Array) -> Array:
-        return rows.reshape(3, readouts, *rows.shape[1:]).sum(0)
+        return rows.reshape(3, len(share), *rows.shape[1:]).sum(0)
 
-    rest = neurons_per_dim * tables.rest
-    V = (share @ rest + jnp.diag(X) + per_neuron * jnp.diag(Y)) / samples_per_dim
-    V_q = -(X**2 + per_neuron * Y**2) / samples_per_dim
-    V_Q = (
-        (rest + U**2 + per_neuron * over_kinds(W**2)) * share[:, None]
-    ).T / samples_per_dim
-    F_q = tables.target_rest + noise**2 + target_mean**2 + target_linear**2
-    F_Q = -share * (
-        (U @ (q * tables.target_linear)) ** 2
-        + over_kinds((W @ (q * tables.target_mean)) ** 2)
-    )
+    V_Q = (rest + U**2 + per_neuron * over_kinds(W**2)) * share[:, None]
+    explained = (U @ (q * tables.target_linear)) ** 2
+    explained += over_kinds((W @ (q * tables.target_mean)) ** 2)
     overlaps = (linear * q) @ U.T
-    inverse = ridge + (rest @ q + jnp.diag(overlaps)) / neurons_per_dim
-    inverse_q = (rest + U**2) / neurons_per_dim
-    inverse_Q = -(overlaps**2) * share / neurons_per_dim
-    return _Equations(V, V_q, V_Q, F_q, F_Q, inverse, inverse_q, inverse_Q)
+    return _Equations(
+        V=(share @ rest + jnp.diag(X) + per_neuron * jnp.diag(Y)) / samples_per_dim,
+        V_q=-(X**2 + per_neuron * Y**2) / samples_per_dim,
+        V_Q=V_Q.T / samples_per_dim,
+        F_q=tables.target_rest + noise**2 + target_mean**2 + target_linear**2,
+        F_Q=-share * explained,
+        inverse=ridge + (rest @ q + jnp.diag(overlaps)) / neurons_per_dim,
+        inverse_q=(rest + U**2) / neurons_per_dim,
+        inverse_Q=-(overlaps**2) * share / neurons_per_dim,
+    )
+
+
+def _resolved(
+    rows: Array, share: Array, q: Array, target: Array
+) -> tuple[Array, Array, Array]:
+    """Return (I + T D)^-1 of T = rows^T diag(share) rows, of the rows themselves, and of a target."""
+    size, T = len(q), (rows.T * share) @ rows
+    columns = jnp.concatenate([T, rows.T, target[:, None]], 1)
+    solved = jnp.linalg.solve(_unit(q) + T * q, columns)
+    return solved[:, :size], solved[:, size:-1].T, solved[:, -1]
 
 
 def _residual(eqs: _Equations, x: Array, tables: Tables) -> Array:
@@ -305,50 +289,3 @@ def _newton_step(x: Array, numbers: tuple[Array, ...], tables: Tables) -> Array:
 
 def _unit(like: Array) -> Array:
     return jnp.eye(len(like), dtype=like.dtype)
-
-
-def spiked(
-    samples_per_dim: Array,
-    neurons_per_dim: Array,
-    ridge: Array,
-    noise: Array,
-    tables: Tables,
-) -> Errors:
-    """Traced, for one point, of tables with one readout; differentiable up to order three."""
-    weights = tables.weights
-    b, rest = tables.linear[0], tables.rest[0]
-    p = jnp.stack([tables.mean[0], tables.along[0], tables.second[0]])
-    f0, f1 = tables.target_mean, tables.target_linear
-
-    def V_of(h: Array) -> Array:
-        bulk = traces(h[0], h[1] + ridge, neurons_per_dim)
-        return (
-            neurons_per_dim
-            / samples_per_dim
-            * (b**2 * bulk.inner_filled / h[0] + rest * bulk.inner)
-        )
-
-    def h_of(q: Array) -> Array:
-        return jnp.stack([q @ b**2, q @ rest])
-
-    def F_of(q: Array) -> Array:
-        h = h_of(q)
-        bulk = traces(h[0], h[1] + ridge, neurons_per_dim)
-        filled = neurons_per_dim * bulk.inner
-        cost = jnp.stack([jnp.zeros_like(filled), 1 / filled, 1 / filled])
-        c = p @ (q * f0)
-        by_direction = c @ jnp.linalg.solve(jnp.diag(cost) + (p * q) @ p.T, c)
-        by_bulk = bulk.outer_filled / h[0] * (q @ (b * f1)) ** 2
-        return (
-            q @ (tables.target_rest + f0**2 + f1**2 + noise**2) - by_direction - by_bulk
-        )
-
-    h = fixed_point(lambda h: h_of(weights / (1 + V_of(h))), h_of(weights))
-    V = V_of(h)
-    q = weights / (1 + V)
-    squared = q / (1 + V)
-    V_slope = jax.jacfwd(V_of)(h) @ jnp.stack([b**2, rest])
-    e = jnp.linalg.solve(
-        jnp.eye(len(q), dtype=q.dtype) + V_slope * squared, jax.grad(F_of)(q)
-    )
-    return Errors(weights @ e - noise**2, squared @ e)

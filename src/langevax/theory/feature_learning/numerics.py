@@ -21,8 +21,8 @@ from langevax.theory.feature_learning.activations import (
     hermite_coefficients,
 )
 
-CENTRED = 1e-8
-"""A mean below this counts as none."""
+ROUNDING_SHARE = 1e-8
+"""What is smaller, relative to the largest or to a standard deviation, counts as none."""
 
 Numbers = float | int | np.ndarray
 """One number or an array; all such arguments of one call broadcast."""
@@ -49,22 +49,6 @@ def nonnegative(**named: Any) -> None:
         _within(name, value, ">= 0", np.asarray(value, float) >= 0)
 
 
-def check_numbers(
-    samples_per_dim: Numbers,
-    neurons_per_dim: Numbers,
-    ridge: Numbers,
-    step_size: Numbers,
-    noise: Numbers,
-    gradient_samples_per_dim: Numbers,
-) -> None:
-    """Check the six numbers of one gradient step and its ridge."""
-    positive(
-        samples_per_dim=samples_per_dim, neurons_per_dim=neurons_per_dim, ridge=ridge
-    )
-    positive(gradient_samples_per_dim=gradient_samples_per_dim)
-    nonnegative(step_size=step_size, noise=noise)
-
-
 def _within(name: str, value: Any, bound: str, good: np.ndarray) -> None:
     good = good & np.isfinite(np.asarray(value, float))
     if not good.all():
@@ -78,7 +62,7 @@ def centred(name: str, function: Function) -> tuple[Activation, Coefficients]:
     """An activation and its coefficients; raise unless its mean is 0."""
     made = activation(function)
     coefficients = hermite_coefficients(made)
-    if abs(coefficients.mean) > CENTRED:
+    if abs(coefficients.mean) > ROUNDING_SHARE:
         called = (
             f'"centred {function}"'
             if isinstance(function, str)
@@ -119,15 +103,9 @@ def as_numpy(array: Any) -> Any:
     return float(array) if array.ndim == 0 else array
 
 
-HALVINGS = 64
-MAX_ITERATIONS, TOLERANCE = 1000, 1e-12
-GAIN = 0.7
-"""Newton steps are taken where they shrink the residual to this."""
-NEAR = 1e-6
-"""Here only rounding can keep Newton from gaining, and it ends."""
-
-
-def positive_root(function: Callable[[Array], Array], low: Array, high: Array) -> Array:
+def positive_root(
+    function: Callable[[Array], Array], low: Array, high: Array, halvings: int = 64
+) -> Array:
     """Root of an increasing, elementwise function between two positive numbers, by bisection of the logarithm."""
 
     def on_logarithm(x: Array) -> Array:
@@ -142,7 +120,7 @@ def positive_root(function: Callable[[Array], Array], low: Array, high: Array) -
             below = f(middle) < 0
             return jnp.where(below, middle, low), jnp.where(below, high, middle)
 
-        low, high = lax.fori_loop(0, HALVINGS, halve, ends)
+        low, high = lax.fori_loop(0, halvings, halve, ends)
         return (low + high) / 2
 
     def tangent_solve(g: Callable[[Array], Array], y: Array) -> Array:
@@ -157,23 +135,36 @@ def newton_or_plain(
     step: Callable[[Array], Array],
     start: Array,
     longest: float = math.inf,
+    *,
+    max_iterations: int = 1000,
+    tolerance: float = 1e-12,
+    gain: float = 0.7,
+    near: float = 1e-6,
 ) -> Array:
     """Return where the residual is 0: x - step(x) where that gains, else x - residual(x), the plain iteration.
 
     Not to be differentiated; the plain iteration must settle by itself, however slowly.
+
+    Args:
+        residual, step: of x; the residual is 0 and the step Newton's.
+        start: first x.
+        longest: Newton steps are cut at it.
+        max_iterations, tolerance: most iterations, and the residual at which they end.
+        gain: Newton steps are taken where they shrink the residual to this share.
+        near: a residual at which only rounding can keep Newton from gaining, so that the iteration ends.
     """
 
     def advance(state: tuple[Array, ...]) -> tuple[Array, ...]:
         x, value, size, count, _ = state
         newton = x - jnp.clip(step(x), -longest, longest)
         newton_value = residual(newton)
-        gains = jnp.max(jnp.abs(newton_value)) < GAIN * size
+        gains = jnp.max(jnp.abs(newton_value)) < gain * size
         x = jnp.where(gains, newton, x - value)
         value = jnp.where(gains, newton_value, residual(x))
-        return x, value, jnp.max(jnp.abs(value)), count + 1, gains | (size > NEAR)
+        return x, value, jnp.max(jnp.abs(value)), count + 1, gains | (size > near)
 
     def is_open(state: tuple[Array, ...]) -> Array:
-        return (state[2] > TOLERANCE) & (state[3] < MAX_ITERATIONS) & state[4]
+        return (state[2] > tolerance) & (state[3] < max_iterations) & state[4]
 
     value = residual(start)
     state = (
@@ -195,15 +186,3 @@ def with_derivatives(step: Callable[[Array], Array], solution: Array) -> Array:
     for _ in range(2):
         x = x - step(x)
     return x
-
-
-def fixed_point(function: Callable[[Array], Array], start: Array) -> Array:
-    """x = function(x) for a few unknowns, with derivatives up to order three."""
-
-    def residual(x: Array) -> Array:
-        return x - function(x)
-
-    def step(x: Array) -> Array:
-        return jnp.linalg.solve(jax.jacfwd(residual)(x), residual(x))
-
-    return with_derivatives(step, newton_or_plain(residual, step, start))

@@ -30,7 +30,6 @@ from langevax.theory.feature_learning.large_step import (
     after_step,
     moments_after_step,
     readout_nodes,
-    spiked,
     unified,
 )
 from langevax.theory.feature_learning.numerics import (
@@ -39,7 +38,6 @@ from langevax.theory.feature_learning.numerics import (
     as_numpy,
     broadcast_call,
     centred,
-    check_numbers,
     nonnegative,
     positive,
 )
@@ -50,10 +48,29 @@ _closed_form = jax.jit(closed_form)
 Named = tuple[Activation, Activation, Coefficients, Coefficients, str, bool]
 """Student, teacher, their coefficients, readout, unit_rows."""
 Number = float | Array
-Setting = tuple[
-    Numbers, Numbers, Numbers, Numbers, Function, Function, Numbers, Numbers
-]
-"""The first eight arguments of `risk_one_step`, the samples of the gradient resolved."""
+SixNumbers = tuple[Numbers, Numbers, Numbers, Numbers, Numbers, Numbers]
+
+
+def _checked(
+    samples_per_dim: Numbers,
+    neurons_per_dim: Numbers,
+    ridge: Numbers,
+    step_size: Numbers,
+    noise: Numbers,
+    gradient_samples_per_dim: Numbers | None,
+) -> SixNumbers:
+    """Return the numbers of one gradient step and its ridge; the gradient has as many samples by default."""
+    if gradient_samples_per_dim is None:
+        gradient_samples_per_dim = samples_per_dim
+    positive(
+        samples_per_dim=samples_per_dim,
+        neurons_per_dim=neurons_per_dim,
+        ridge=ridge,
+        gradient_samples_per_dim=gradient_samples_per_dim,
+    )
+    nonnegative(step_size=step_size, noise=noise)
+    sizes = samples_per_dim, neurons_per_dim
+    return *sizes, ridge, step_size, noise, gradient_samples_per_dim
 
 
 def risk_one_step(
@@ -68,7 +85,6 @@ def risk_one_step(
     num_neurons: Numbers | None = None,
     readout: str = "gaussian",
     unit_rows: bool = False,
-    method: str = "auto",
 ) -> float | np.ndarray:
     """Ridge risk on the features after one step of gradient descent on the first layer, as n / d and N / d are fixed.
 
@@ -78,19 +94,15 @@ def risk_one_step(
         w  = argmin 1/n sum_i (y_i - <w, student(W1^T x_i)>)^2 + ridge |w|^2      on n new samples
 
     n0 / d = `gradient_samples_per_dim`, by default that of the ridge. `step_size_from` and `ridge_from` convert other
-    papers' step sizes and ridges. Of the methods,
-
-        closed    steps of size Theta(1), any `readout`, infinitely many neurons; microseconds a point
-        unified   any step, of order sqrt(num_neurons) as well; milliseconds a point
-        spiked    the same for readouts that are all 1 / sqrt(N), by scalars only
-
-    and "auto" is closed, or with `num_neurons` unified. A `readout` is gaussian, constant or rademacher; `unit_rows` is
+    papers' step sizes and ridges. Without `num_neurons` it is the closed form, for steps of size Theta(1), any `readout`
+    and infinitely many neurons; microseconds a point. With `num_neurons` it is the unified theory, for any step, of order
+    sqrt(num_neurons) as well; milliseconds a point. A `readout` is gaussian, constant or rademacher; `unit_rows` is
     for neurons that start with length 1 exactly. A teacher without a linear part (s1 = 0) has nothing that one step
     could find, and the risk is that of initial features but for their spread.
 
     Raises:
-        ValueError: numbers out of range, a student or teacher whose mean is not 0, an unknown method or readout.
-        RuntimeError: "unified" found no fixed point, as at n = N with a ridge of 1e-7 and below.
+        ValueError: numbers out of range, a student or teacher whose mean is not 0, an unknown readout.
+        RuntimeError: the unified theory found no fixed point, as at n = N with a ridge of 1e-7 and below.
 
     >>> setting = dict(neurons_per_dim=2.0, ridge=1e-3, student="erf", teacher="erf", noise=0.1)
     >>> risk_one_step(np.array([1.0, 4.0]), step_size=1.0, **setting).round(6)
@@ -99,7 +111,7 @@ def risk_one_step(
     >>> round(long, 5)  # below the kernels' floor of 0.04015
     0.03111
     """
-    setting = (
+    return errors_one_step(
         samples_per_dim,
         neurons_per_dim,
         ridge,
@@ -108,8 +120,10 @@ def risk_one_step(
         teacher,
         noise,
         gradient_samples_per_dim,
-    )
-    return errors_one_step(*setting, num_neurons, readout, unit_rows, method).risk
+        num_neurons,
+        readout,
+        unit_rows,
+    ).risk
 
 
 def errors_one_step(
@@ -124,7 +138,6 @@ def errors_one_step(
     num_neurons: Numbers | None = None,
     readout: str = "gaussian",
     unit_rows: bool = False,
-    method: str = "auto",
 ) -> Errors:
     """Risk and training error, of which `risk_one_step`, with the same arguments, is the first.
 
@@ -132,61 +145,18 @@ def errors_one_step(
     >>> round(errors.risk, 4), round(errors.training_error, 4)
     (0.1459, 0.0409)
     """
-    if method not in ("auto", "closed", "unified", "spiked"):
-        raise ValueError(
-            f"method is {method!r}; pass one of auto, closed, unified, spiked."
-        )
     readout_nodes(readout)
-    if method == "auto":
-        method = "closed" if num_neurons is None else "unified"
-    if gradient_samples_per_dim is None:
-        gradient_samples_per_dim = samples_per_dim
-    setting = (
-        samples_per_dim,
-        neurons_per_dim,
-        ridge,
-        step_size,
-        student,
-        teacher,
-        noise,
-        gradient_samples_per_dim,
-    )
-    if method == "closed":
-        closed = _closed(setting)
-        return Errors(closed.risk, closed.training_error)
+    sizes = samples_per_dim, neurons_per_dim
+    numbers = _checked(*sizes, ridge, step_size, noise, gradient_samples_per_dim)
     if num_neurons is None:
-        raise ValueError(
-            f'method "{method}" needs num_neurons, got None; pass the number of neurons N.'
-        )
-    if method == "spiked" and readout != "constant":
-        raise ValueError(
-            f'method "spiked" is for readout="constant", got {readout!r}; pass that, or method="unified".'
-        )
-    check_numbers(*setting[:4], noise, gradient_samples_per_dim)
+        closed = _closed(numbers, student, teacher)
+        return Errors(closed.risk, closed.training_error)
     positive(num_neurons=num_neurons)
-    return _long_step_errors(method, setting, num_neurons, readout, unit_rows)
+    named = (*student_and_teacher(student, teacher), readout, unit_rows)
+    return _long_step_errors(named, numbers, num_neurons)
 
 
-def _closed(setting: Setting) -> ClosedForm:
-    (
-        samples_per_dim,
-        neurons_per_dim,
-        ridge,
-        step_size,
-        student,
-        teacher,
-        noise,
-        gradient_samples_per_dim,
-    ) = setting
-    numbers = (
-        samples_per_dim,
-        neurons_per_dim,
-        ridge,
-        step_size,
-        noise,
-        gradient_samples_per_dim,
-    )
-    check_numbers(*numbers)
+def _closed(numbers: SixNumbers, student: Function, teacher: Function) -> ClosedForm:
     return broadcast_call(_closed_form, *numbers, *_coefficients(student, teacher))
 
 
@@ -208,67 +178,25 @@ def improvement(
     >>> round(improvement(4.0, 2.0, 1e-3, 1.0, "erf", "erf", noise=0.1), 6)
     0.004879
     """
-    gradient_samples = (
-        samples_per_dim
-        if gradient_samples_per_dim is None
-        else gradient_samples_per_dim
-    )
-    setting = (
-        samples_per_dim,
-        neurons_per_dim,
-        ridge,
-        step_size,
-        student,
-        teacher,
-        noise,
-        gradient_samples,
-    )
-    return as_numpy(_closed(setting).improvement)
+    sizes = samples_per_dim, neurons_per_dim
+    numbers = _checked(*sizes, ridge, step_size, noise, gradient_samples_per_dim)
+    return as_numpy(_closed(numbers, student, teacher).improvement)
 
 
 def _long_step_errors(
-    method: str, setting: Setting, num_neurons: Numbers, readout: str, unit_rows: bool
+    named: Named, numbers: SixNumbers, num_neurons: Numbers
 ) -> Errors:
-    """`unified` or `spiked` at every point, one after the other; the moments are traced where the functions are."""
-    (
-        samples_per_dim,
-        neurons_per_dim,
-        ridge,
-        step_size,
-        student,
-        teacher,
-        noise,
-        gradient_samples_per_dim,
-    ) = setting
-    named = (*student_and_teacher(student, teacher), readout, unit_rows)
+    """`unified` at every point, one after the other; the moments are traced where the functions are."""
 
-    def core(
-        samples: Array,
-        neurons: Array,
-        ridge: Array,
-        step: Array,
-        noise: Array,
-        gradient_samples: Array,
-        total: Array,
-    ) -> Errors:
-        points = (step, total, noise, gradient_samples)
-        tables = make_tables(named, *points)
-        if method == "spiked":
-            return _spiked(tables, samples, neurons, ridge, noise)
+    def core(*numbers: Array) -> Errors:
+        samples, neurons, ridge, step, noise, gradient_samples, total = numbers
+        tables = make_tables(named, step, total, noise, gradient_samples)
         return _unified(tables, samples, neurons, total, ridge, noise)
 
-    numbers = (
-        samples_per_dim,
-        neurons_per_dim,
-        ridge,
-        step_size,
-        noise,
-        gradient_samples_per_dim,
-        num_neurons,
-    )
-    errors = broadcast_call(core, *numbers)
-    if np.any(np.isnan(errors.risk)):
-        ridges = np.broadcast_to(ridge, np.shape(errors.risk))[np.isnan(errors.risk)]
+    errors = broadcast_call(core, *numbers, num_neurons)
+    lost = np.isnan(errors.risk)
+    if np.any(lost):
+        ridges = np.broadcast_to(numbers[2], np.shape(lost))[lost]
         raise RuntimeError(
             f"no fixed point was found at ridge = {np.max(ridges):.3g}, which happens for tiny ridges where samples "
             "and neurons are equally many; pass a larger ridge, or samples_per_dim a little off neurons_per_dim."
@@ -334,17 +262,6 @@ def _unified(tables: Tables, *numbers: Array) -> Errors:
     )
 
 
-@jax.jit
-def _spiked(tables: Tables, *numbers: Array) -> Errors:
-    return jax.lax.map(
-        lambda point: spiked(*point[:-1], tables=point[-1]), (*numbers, tables)
-    )
-
-
-RIDGE_BOUNDS, STEP_BOUNDS = (1e-8, 1e4), (1e-3, 1e3)
-GRID, HALVINGS = 33, 40
-
-
 class Optimum(NamedTuple):
     """Minimiser and least risk; an end of the range where the risk still falls at that end."""
 
@@ -363,7 +280,7 @@ def optimal_ridge(
     num_neurons: Numbers | None = None,
     readout: str = "gaussian",
     unit_rows: bool = False,
-    bounds: tuple[float, float] = RIDGE_BOUNDS,
+    bounds: tuple[float, float] = (1e-8, 1e4),
 ) -> Optimum:
     """The ridge within `bounds` of least risk; other arguments as in `risk_one_step`.
 
@@ -373,27 +290,15 @@ def optimal_ridge(
     >>> round(best.at, 4), round(best.risk, 4)
     (0.0648, 0.1436)
     """
-    if gradient_samples_per_dim is None:
-        gradient_samples_per_dim = samples_per_dim
     positive(bounds=bounds)
-    check_numbers(
-        samples_per_dim,
-        neurons_per_dim,
-        1.0,
-        step_size,
-        noise,
-        gradient_samples_per_dim,
+    sizes = samples_per_dim, neurons_per_dim
+    *_, gradient_samples = _checked(
+        *sizes, 1.0, step_size, noise, gradient_samples_per_dim
     )
+    numbers = (*bounds, *sizes, step_size, noise, gradient_samples)
     if num_neurons is None:
         coefficients = _coefficients(student, teacher)
-        numbers = (
-            samples_per_dim,
-            neurons_per_dim,
-            step_size,
-            noise,
-            gradient_samples_per_dim,
-        )
-        return broadcast_call(_closed_ridge, *bounds, *numbers, *coefficients)
+        return broadcast_call(_closed_ridge, *numbers, *coefficients)
     positive(num_neurons=num_neurons)
     named = (*student_and_teacher(student, teacher), readout, unit_rows)
 
@@ -402,15 +307,7 @@ def optimal_ridge(
         tables = make_tables(named, step, total, noise, gradient_samples)
         return _unified_ridge(low, high, samples, neurons, total, noise, tables)
 
-    numbers = (
-        samples_per_dim,
-        neurons_per_dim,
-        step_size,
-        noise,
-        gradient_samples_per_dim,
-        num_neurons,
-    )
-    return broadcast_call(core, *bounds, *numbers)
+    return broadcast_call(core, *numbers, num_neurons)
 
 
 def optimal_step_size(
@@ -425,7 +322,7 @@ def optimal_step_size(
     num_neurons: Numbers,
     readout: str = "gaussian",
     unit_rows: bool = False,
-    bounds: tuple[float, float] = STEP_BOUNDS,
+    bounds: tuple[float, float] = (1e-3, 1e3),
 ) -> Optimum:
     """The step size within `bounds` of least risk by the unified theory, other arguments as in `risk_one_step`.
 
@@ -438,27 +335,17 @@ def optimal_step_size(
     >>> round(best.at, 1), round(best.risk, 4)
     (97.5, 0.0194)
     """
-    if gradient_samples_per_dim is None:
-        gradient_samples_per_dim = samples_per_dim
     positive(bounds=bounds, num_neurons=num_neurons)
-    check_numbers(
-        samples_per_dim, neurons_per_dim, ridge, 1.0, noise, gradient_samples_per_dim
-    )
+    sizes = samples_per_dim, neurons_per_dim
+    *_, gradient_samples = _checked(*sizes, ridge, 1.0, noise, gradient_samples_per_dim)
     named = (*student_and_teacher(student, teacher), readout, unit_rows)
     for name, function in (("student", named[0]), ("teacher", named[1])):
         if not is_traceable(function):
             raise ValueError(
                 f"{name} must be a function of JAX to be differentiated; pass jnp.tanh, not np.tanh."
             )
-    numbers = (
-        samples_per_dim,
-        neurons_per_dim,
-        ridge,
-        noise,
-        gradient_samples_per_dim,
-        num_neurons,
-    )
-    return broadcast_call(functools.partial(_unified_step, named), *bounds, *numbers)
+    numbers = (*bounds, *sizes, ridge, noise, gradient_samples, num_neurons)
+    return broadcast_call(functools.partial(_unified_step, named), *numbers)
 
 
 def _coefficients(
@@ -514,15 +401,21 @@ def _unified_step(named: Named, *numbers: Array) -> Optimum:
     return lax.map(one, numbers)
 
 
-def _least(risk: Callable[[Array], Array], low: Array, high: Array) -> Optimum:
+def _least(
+    risk: Callable[[Array], Array],
+    low: Array,
+    high: Array,
+    num_points: int = 33,
+    halvings: int = 40,
+) -> Optimum:
     """Traced: the best of the grid, then where the derivative changes sign between its neighbours."""
 
     def at(x: Array) -> Array:
         return risk(jnp.exp(x))
 
-    grid = jnp.linspace(jnp.log(low), jnp.log(high), GRID)
+    grid = jnp.linspace(jnp.log(low), jnp.log(high), num_points)
     best = jnp.argmin(lax.map(at, grid))
-    ends = grid[jnp.maximum(best - 1, 0)], grid[jnp.minimum(best + 1, GRID - 1)]
+    ends = grid[jnp.maximum(best - 1, 0)], grid[jnp.minimum(best + 1, num_points - 1)]
 
     def halve(_: Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = ends
@@ -530,13 +423,9 @@ def _least(risk: Callable[[Array], Array], low: Array, high: Array) -> Optimum:
         falls = jax.jvp(at, (middle,), (jnp.ones_like(middle),))[1] < 0
         return jnp.where(falls, middle, low), jnp.where(falls, high, middle)
 
-    low, high = lax.fori_loop(0, HALVINGS, halve, ends)
+    low, high = lax.fori_loop(0, halvings, halve, ends)
     best = jnp.exp((low + high) / 2)
     return Optimum(best, risk(best))
-
-
-STEP_SIZE_UNITS = ("ba", "raw", "mean field", "cui", "giant step", "moniri")
-RIDGE_UNITS = ("ba", "kernel", "sum", "gcm", "random features")
 
 
 def step_size_from(
@@ -566,7 +455,7 @@ def step_size_from(
         case "mean field" | "cui":
             return as_numpy(step * root)
     raise ValueError(
-        f"convention is {convention!r}; pass one of {', '.join(STEP_SIZE_UNITS)}."
+        f"convention is {convention!r}; pass one of ba, raw, mean field, cui, giant step, moniri."
     )
 
 
@@ -596,5 +485,5 @@ def ridge_from(
         case "sum":
             return as_numpy(original / n + 0 * N)
     raise ValueError(
-        f"convention is {convention!r}; pass one of {', '.join(RIDGE_UNITS)}."
+        f"convention is {convention!r}; pass one of ba, kernel, sum, gcm, random features."
     )

@@ -19,6 +19,7 @@ them for sqrt((N/d + |u|^2)(1 + |u|^2)) / |u|, and its left vector has the squar
 1 - (N/d + |u|^2) / (|u|^2 (1 + |u|^2)) with u (Benaych-Georges and Nadakuditi, J. Multivariate Analysis 2012).
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -114,14 +115,13 @@ def closed_form(
 
     high = ridge + neurons_per_dim / samples_per_dim * (a + tail)
     kappa = positive_root(lambda k: 1 - ridge / k - df1_share(k), ridge, high)
-    one = jnp.ones_like(kappa)
-    _, df1_slope = jax.jvp(df1_share, (kappa,), (one,))
-    freedom = (
-        ridge / kappa - kappa * df1_slope
-    )  # 1 - df2 / n, as a sum of positive terms
-    (linear, linear_slope), (gained, gain_slope) = (
-        jax.jvp(f, (kappa,), (one,)) for f in (linear_part, gain)
-    )
+
+    def with_slope(f: Callable[[Array], Array]) -> tuple[Array, Array]:
+        return jax.jvp(f, (kappa,), (jnp.ones_like(kappa),))
+
+    # 1 - df2 / n, as a sum of positive terms
+    freedom = ridge / kappa - kappa * with_slope(df1_share)[1]
+    (linear, linear_slope), (gained, gain_slope) = map(with_slope, (linear_part, gain))
     improvement = (gained - kappa * gain_slope) / freedom
     risk = (
         (label_variance - linear + kappa * linear_slope) / freedom
