@@ -31,7 +31,6 @@ def test_coefficients_are_those_of_the_closed_form_and_refusals_are_recorded(tmp
     np.testing.assert_allclose(record.values, [np.nan, exact, exact], rtol=2e-3)
     assert "not a local minimum" in record.records[0].refusal
     assert "step 0: params is not a local minimum" in repr(record)
-    assert record.plot().get_xlabel() == "step of the training"
 
 
 @pytest.mark.slow

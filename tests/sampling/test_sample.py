@@ -3,7 +3,6 @@
 import copy
 import functools
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +13,6 @@ import langevax
 from langevax import FiniteSum, gradients
 from langevax.problems.coordinates import Raveled
 from langevax.sampling.methods import choose_gradient
-from langevax.theory import bounds, lsi, moments
 
 pytestmark = [
     pytest.mark.mostly_compiling,
@@ -113,53 +111,6 @@ def test_a_log_density_and_a_problem_are_sampled_too():
         np.testing.assert_allclose(flat.var(0), 0.25, atol=0.03)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("method", ["svrg", "sarah", "full"])
-def test_the_theorems_step_is_that_of_the_bounds(method):
-    """Logistic regression of 100 rows, B = m = 10, in the coordinates of the position."""
-    rows, labels = X[:100], np.sign(Y[:100])
-    target = langevax.posterior(
-        None,
-        lambda w, row: -jnp.logaddexp(0.0, -row[1] * (row[0] @ w)),
-        (jnp.float32(rows), jnp.float32(labels)),
-        prior_precision=0.5,
-    )
-    constants = lsi.logistic_target(rows, prior_variance=2.0)
-    options = {
-        "key": KEY,
-        "num_samples": 10,
-        "num_warmup": 5,
-        "thinning": 2,
-        "step_size": "theorem",
-        "gradient": method,
-    }
-    samples = langevax.sample(
-        target, jnp.zeros(D), theorem_constants=constants, kl_tolerance=0.1, **options
-    )
-    expected = {
-        "full": lambda: bounds.ld(constants).step_size(0.1),
-        "svrg": lambda: bounds.svrg(constants, 10, 10, 100).step_size(0.1),
-        "sarah": lambda: bounds.sarah(constants, 10, 10, 100).step_size(0.1),
-    }[method]()
-    assert samples.step_size == pytest.approx(expected, rel=1e-6)
-    np.testing.assert_array_equal(samples.positions, samples.draws)
-    for changes, message in (
-        ({"theorem_constants": None}, "needs theorem_constants"),
-        (
-            {"theorem_constants": lsi.logistic_target(rows[:50], 2.0)},
-            "theorem_constants are for temperature 0.02",
-        ),
-        ({"gradient": "minibatch"}, "there is no theorem for Minibatch gradients"),
-        ({"preconditioner": "full"}, "leave preconditioner out"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            langevax.sample(
-                target,
-                jnp.zeros(D),
-                **({"theorem_constants": constants} | options | changes),
-            )
-
-
 def test_full_gradients_cost_as_much_as_batches():
     """The default period of SVRG: n rows after n / (2 B) steps of two batches."""
     problem, temperature = regression()
@@ -167,20 +118,6 @@ def test_full_gradients_cost_as_much_as_batches():
         "svrg", 10, "auto", problem, jnp.zeros(D), temperature, "langevin", KEY
     )
     assert (estimator.batch_size, estimator.period) == (10, N // 20)
-
-
-class Full(gradients.Minibatch):
-    """Minibatches under another estimator's name."""
-
-
-def test_an_estimator_has_its_own_theorem_whatever_its_name():
-    constants = lsi.Target(smoothness=30.0, lsi_constant=1.0, temperature=1 / N, dim=D)
-    options = {"key": KEY, "step_size": "theorem", "theorem_constants": constants}
-    with pytest.raises(
-        ValueError,
-        match="there is no theorem for Full gradients; pass Full, SVRG or SARAH",
-    ):
-        langevax.sample(regression(), jnp.zeros(D), gradient=Full(10), **options)
 
 
 @pytest.mark.slow
@@ -347,14 +284,8 @@ def test_arviz_reads_the_tree():
     tree = samples.to_datatree()
     assert tree["posterior"]["position"].dims == ("chain", "draw", "position_dim_0")
     np.testing.assert_array_equal(tree["posterior"]["position"], samples.positions)
-    assert tree["energy"]["energy"].shape == (4, 100)
     assert tree.attrs["step_size"] == samples.step_size
-    energy = np.asarray(tree["energy"]["energy"])
-    assert abs(energy.mean() - energy.min() - D / 2) < 0.5  # the mean of chi-square / 2
-    noise = tree["gradient_noise"]["gradient_noise"]
-    assert (noise.dims, noise.shape) == (("chain", "step"), (4, 50))
-    assert float(noise.max()) > 0
-    assert set(samples.to_datatree(full_passes=False)) == {"posterior", "sample_stats"}
+    assert set(tree) == {"posterior", "sample_stats"}
 
 
 @pytest.mark.slow
@@ -429,7 +360,7 @@ def test_a_raveled_problem_is_the_same_problem():
         (
             {"step_size": "tuned"},
             ValueError,
-            "step_size must be one of 'auto', 'theorem', got 'tuned'",
+            "step_size must be one of 'auto', got 'tuned'",
         ),
         ({"step_size": 0.0}, ValueError, "step_size must be finite and > 0"),
         ({"num_warmup": 0}, ValueError, "num_warmup must be at least 1"),
@@ -501,11 +432,6 @@ def test_a_raveled_problem_is_the_same_problem():
             "draws no batches; leave period out",
         ),
         (
-            {"kl_tolerance": 0.1},
-            ValueError,
-            "kl_tolerance is for step_size='theorem' alone",
-        ),
-        (
             {"gradient": "full", "batch_size": 20},
             ValueError,
             "gradient='full' takes no batch_size",
@@ -519,11 +445,6 @@ def test_a_raveled_problem_is_the_same_problem():
             {"target": lambda x: -jnp.sum(x**2), "dynamics": "pcn"},
             ValueError,
             "dynamics='pcn' proposes from a Gaussian prior .*dynamics='nuts'",
-        ),
-        (
-            {"dynamics": "mala", "step_size": "theorem"},
-            ValueError,
-            "there is no theorem for dynamics='mala'",
         ),
         (
             {"start": langevax.run.Stacked(jnp.zeros((4, D)))},
@@ -592,52 +513,8 @@ def test_rows_mapped_from_disk_give_the_same_draws(tmp_path):
     np.testing.assert_array_equal(draws[0].positions, draws[1].positions)
 
 
-@pytest.mark.slow
-def test_gradient_noise_is_in_units_of_the_langevin_noise():
-    """Of a minibatch: step * Xi * Var(component gradients) / (2 T), to 15 %; full gradients: 0; SVRG: a saw."""
-    step, batch = 0.01, 30
-    options = {"key": KEY, "num_samples": 10, "step_size": step, "preconditioner": None}
-    samples = langevax.sample(
-        regression(), jnp.zeros(D), gradient=gradients.Minibatch(batch), **options
-    )
-    noise = samples.gradient_noise(200)
-    components = -X * (Y - X @ exact()[0])[:, None]
-    xi = moments.batch_variance_factor(N, batch, replace=False)
-    expected = xi * components.var(0).sum() / (2 * D * samples.temperature / step)
-    assert noise.shape == (4, 200)
-    assert noise.mean() / expected == pytest.approx(1, abs=0.15)
-    full = langevax.sample(regression(), jnp.zeros(D), gradient="full", **options)
-    np.testing.assert_array_equal(full.gradient_noise(3), 0)
-    saw = langevax.sample(
-        regression(), jnp.zeros(D), gradient=gradients.SVRG(10, 8), **options
-    )
-    teeth = saw.gradient_noise(160).mean(0).reshape(20, 8).mean(0)
-    assert teeth[0] < 0.5 * teeth[4:].mean()
-
-
 def test_sampling_belongs_outside_of_jit():
     with pytest.raises(TypeError, match=r"outside of jax\.jit"):
         jax.jit(lambda key: langevax.sample(regression(), jnp.zeros(D), key=key).draws)(
             KEY
         )
-
-
-@pytest.mark.slow
-def test_the_error_of_a_solver_that_gave_up_names_a_remedy():
-    """Chains in warm-up and the search for modes go where the law has no mass."""
-
-    def potential(x):
-        return (
-            jnp.sum(eqx.error_if(x, jnp.any(jnp.abs(x) > 5), "the solver gave up") ** 2)
-            / 2
-        )
-
-    with pytest.raises(RuntimeError, match="the solver gave up") as caught:
-        langevax.sample(
-            langevax.Function(potential),
-            jnp.ones(2),
-            key=KEY,
-            temperature=1.0,
-            progress=False,
-        )
-    assert "throw=False in diffrax" in caught.value.__notes__[0]

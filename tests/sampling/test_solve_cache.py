@@ -160,7 +160,9 @@ def test_solves_that_fail_are_tried_again(tmp_path):
 def test_maps_in_jax_need_no_cache(tmp_path):
     with (
         warnings.catch_warnings(),
-        pytest.raises(ValueError, match="cache is for forward maps on NumPy arrays"),
+        pytest.raises(
+            ValueError, match="parallel and cache are for forward maps on NumPy"
+        ),
     ):
         langevax.inverse_problem(
             lambda values: jnp.cumsum(values)[:12] / 24,

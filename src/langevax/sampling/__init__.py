@@ -5,9 +5,9 @@ from langevax.sampling.coefficient_recorder import (
     CoefficientRecorder,
     RecordedCoefficient,
 )
-from langevax.sampling.coefficient_sweep import CoefficientSweep, coefficient_sweep
 from langevax.sampling.hyperparameters import HierarchicalInverseProblem
-from langevax.sampling.inverse import InverseProblem, SolverWarning, inverse_problem
+from langevax.sampling.inverse import InverseProblem, SolverWarning
+from langevax.sampling.inverse_problems import inverse_problem
 from langevax.sampling.learning_coefficient import learning_coefficient
 from langevax.sampling.noise import GaussianNoise
 from langevax.sampling.sample import sample
@@ -18,7 +18,6 @@ from langevax.sampling.umbridge import UMBridgeModel
 
 __all__ = [
     "CoefficientRecorder",
-    "CoefficientSweep",
     "GaussianNoise",
     "HierarchicalInverseProblem",
     "InverseProblem",
@@ -30,7 +29,6 @@ __all__ = [
     "SolverWarning",
     "ToleranceError",
     "UMBridgeModel",
-    "coefficient_sweep",
     "inverse_problem",
     "learning_coefficient",
     "sample",

@@ -139,21 +139,12 @@ def requested_dynamics(
         raise ValueError(
             "dynamics='nuts' adapts its own step size; leave step_size out."
         )
-    if dynamics != "langevin" and passed.get("step_size") == "theorem":
-        raise ValueError(
-            f"there is no theorem for dynamics={dynamics!r}; pass 'langevin', or step_size='auto'."
-        )
     return dynamics, f"dynamics={dynamics!r} was passed"
 
 
-def check_integrator(integrator: object, by_theorem: bool) -> None:
-    """Raise unless the integrator is "auto" or one of the package, and left out for the steps of theorems."""
-    if isinstance(integrator, Integrator):
-        if by_theorem:
-            raise ValueError(
-                "step_size='theorem' is for the explicit scheme; leave integrator out, or pass a number."
-            )
-    elif not (isinstance(integrator, str) and integrator == "auto"):
+def check_integrator(integrator: object) -> None:
+    """Raise unless the integrator is "auto" or one of the package."""
+    if not isinstance(integrator, Integrator) and not checks.is_auto(integrator):
         raise TypeError(
             "integrator must be 'auto' or one of langevax.integrators, such as integrators.CrankNicolson(), got "
             f"{checks.shown(integrator)}."
@@ -164,18 +155,8 @@ def check_combination(
     dynamics: Requested,
     options: Mapping[str, object],
     problem: Problem,
-    theorem: Mapping[str, object],
 ) -> None:
-    """Raise unless the dynamics, the options of `requested_dynamics` and the problem go together.
-
-    `theorem` are arguments that only the theorems take.
-    """
-    if options["step_size"] != "theorem":
-        for name, value in theorem.items():
-            if value is not None:
-                raise ValueError(
-                    f"{name} is for step_size='theorem' alone; leave it out, or pass that."
-                )
+    """Raise unless the dynamics, the options of `requested_dynamics` and the problem go together."""
     precisions = [np.asarray(leaf) for leaf in jax.tree.leaves(problem.precision)]
     if dynamics in ("pcn", "pcnl") and not all(
         np.all(precision > 0) for precision in precisions

@@ -13,15 +13,10 @@ from langevax._typing import PyTree
 
 if TYPE_CHECKING:
     import xarray
-    from matplotlib.axes import Axes
 
 MAX_RHAT, MIN_ESS = 1.02, 100
 MAX_EXCESS = 3.0
 """Standard errors by which the largest of some means may differ from its known value."""
-BLUE, GREY = (
-    "#0072B2",
-    "#7A7A7A",
-)  # of the figures' theme, which is in a layer of its own
 STRETCHES = 5  # of each chain, between which covariances differ
 LARGE_EFFECT = 0.1
 """Share of the value above which its change with a localization that was chosen by default is a warning."""
@@ -84,7 +79,6 @@ class LearningCoefficient:
             f"{self.method}, {self.effective_draws:,.0f} effective draws, {self.evaluations:,} row gradients{doubts})"
         )
 
-    @checks.renamed("level", "coverage", removed_in="0.3")
     def interval(self, coverage: float = 0.95) -> tuple[float, float]:
         """Return the two-sided normal confidence interval of this coverage.
 
@@ -189,43 +183,6 @@ class LearningCoefficient:
         }
         return tree
 
-    def plot(self, axes: "Axes | None" = None) -> "Axes":
-        """Draw the running mean of each chain, and the estimate with its 95 % interval."""
-        drawn: Any = axes
-        if axes is None:
-            with checks.needs("plot", "a plot"):
-                import matplotlib.pyplot as plt
-            drawn = plt.subplots(figsize=(4.8, 3.8), layout="constrained")[1]
-        draws = np.arange(1, self.trace.shape[1] + 1)
-        for index, running in enumerate(np.cumsum(self.trace, axis=1) / draws):
-            drawn.plot(
-                draws,
-                running,
-                color=GREY,
-                linewidth=0.9,
-                label="chains, plain running mean" if not index else None,
-            )
-        low, high = self.interval()
-        drawn.axhspan(
-            low, high, color=BLUE, alpha=0.15, linewidth=0, label="95 % interval"
-        )
-        drawn.axhline(
-            self.value,
-            color=BLUE,
-            linewidth=1.6,
-            label=f"{self.value:.3g} ± {self.standard_error:.2g}",
-        )
-        spread = float(np.ptp(self.trace.mean(1))) + high - low
-        drawn.set(
-            xlabel="draws of each chain",
-            ylabel="learning coefficient",
-            xscale="log",
-            xlim=(min(10, draws[-1] - 1), draws[-1]),
-            ylim=(self.value - 3 * spread, self.value + 3 * spread),
-        )
-        drawn.legend(loc="lower right")
-        return drawn
-
 
 def dependence(
     value: float, effect: tuple[float, float], is_automatic: bool
@@ -236,7 +193,7 @@ def dependence(
         return ()
     return (
         f"the localization is a part of this estimate: half of it would raise the coefficient by about "
-        f"{math.log(2) * size:.2g}; pass a smaller one, or a lower temperature, or see coefficient_sweep.",
+        f"{math.log(2) * size:.2g}; pass a smaller one, or a lower temperature, and see where it changes little.",
     )
 
 

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
@@ -24,12 +24,9 @@ from langevax._version import __version__
 from langevax.problems.problem import Problem, Scalar
 from langevax.run import identity
 from langevax.run.checkpoint import write_atomically
-from langevax.sampling.coefficient import BLUE, GREY, LearningCoefficient
+from langevax.sampling.coefficient import LearningCoefficient
 from langevax.sampling.learning_coefficient import learning_coefficient
 from langevax.sampling.summary_table import SummaryTable
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 FORMAT = 1
 OWN = ("key", "checkpoint", "resume")
@@ -154,25 +151,6 @@ class CoefficientRecorder:
             if s
         ]
         return "\n".join([repr(SummaryTable(names, columns)), *sentences])
-
-    def plot(self, axes: "Axes | None" = None) -> "Axes":
-        """Draw the coefficients, with two standard errors, against the step."""
-        drawn: Any = axes
-        if axes is None:
-            with checks.needs("plot", "a plot"):
-                import matplotlib.pyplot as plt
-            drawn = plt.subplots(figsize=(4.8, 3.8), layout="constrained")[1]
-        drawn.errorbar(
-            self.steps,
-            self.values,
-            2 * self.standard_errors,
-            color=BLUE,
-            marker="o",
-            linewidth=1.2,
-        )
-        drawn.set(xlabel="step of the training", ylabel="learning coefficient")
-        drawn.grid(color=GREY, alpha=0.2)
-        return drawn
 
     def _write(self, file: Path) -> None:
         records = [

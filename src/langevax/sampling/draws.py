@@ -118,16 +118,13 @@ def langevin_chains(
     method: SamplingMethod,
     mode: Float[Array, " d"],
     step_size: float | None,
-    slowest: float,
 ) -> TunedChains:
-    """Run any other dynamics, with a step size that is tuned where there is none; `slowest` is a relaxation time."""
+    """Run any other dynamics, with a step size that is tuned where there is none."""
     bias, evaluations = None, 0
     if step_size is None:
         step_size, bias, evaluations = tuned_step_size(options, method, mode)
     step_size = float(step_size)
-    relaxation = max(
-        1, round(RELAXATION.get(method.dynamics, 1) / (step_size * slowest))
-    )
+    relaxation = max(1, round(RELAXATION.get(method.dynamics, 1) / step_size))
     algorithm, num_warmup = method(step_size), options.num_warmup or WARMUP * relaxation
     warm = simulate(  # records as well, so that it is the same compiled program
         algorithm,

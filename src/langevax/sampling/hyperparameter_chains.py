@@ -477,11 +477,23 @@ class InterwovenWalk(HyperparameterWalk):
         super().__init__(target, solver)
         self.law = law
         self.function_walk, self.references = function_walk, references
-        """The first reference is that of pCN; there are none where the prior is."""
+        """The first reference is that of pCN."""
         self.dynamics = function_walk.dynamics
         self.step_size = function_walk.step_size
         self.walk_scales = {"walk": 1.0, "prior": 1.0}
-        self.shares = SHARES if references else {"prior": 1.0}
+
+    def state_of(
+        self, state: ChainState, deviations: Vector, level: float, u: Logarithms
+    ) -> InterwovenState:
+        """Return the state at u of a chain of the function alone, in units of these deviations and this noise."""
+        assert state.solve.residual is not None
+        gradient = (
+            None if state.gradient is None else state.gradient / deviations * level**2
+        )
+        energy = state.solve.misfit * level**2
+        return InterwovenState(
+            u, deviations * state.solve.z, energy, state.solve.residual, gradient
+        )
 
     def step(self, state: InterwovenState, rng: np.random.Generator) -> WalkStep:
         """Return the next state of a chain."""
@@ -498,10 +510,10 @@ class InterwovenWalk(HyperparameterWalk):
         state, rate = self.move_function(state, rng)
         return FreeStep(*self.move_whitened(self.move_centred(state, rng), rng), rate)
 
-    def adapt(self, step: "FreeStep", number: int, is_adaptive: bool) -> None:
-        """Adapt the step sizes for the `number`-th time, that of pCN where `is_adaptive`."""
+    def adapt(self, step: "FreeStep", number: int) -> None:
+        """Adapt the step sizes for the `number`-th time."""
         gain = 1 / np.sqrt(number + 1)
-        if is_adaptive and not self.function_walk.moves:
+        if not self.function_walk.moves:
             change = float(
                 np.exp(gain * (step.function_rate - ACCEPTANCE_GOAL[self.dynamics]))
             )
@@ -520,9 +532,7 @@ class InterwovenWalk(HyperparameterWalk):
 
     def _laws_at(self, u: Logarithms) -> list[NormalReference]:
         mu, level = self.target.variances(u), self.target.level(u)
-        return [linear.law(mu, level) for linear in self.references] or [
-            prior_law(len(mu))
-        ]
+        return [linear.law(mu, level) for linear in self.references]
 
     def move_function(
         self, state: InterwovenState, rng: np.random.Generator
@@ -544,14 +554,7 @@ class InterwovenWalk(HyperparameterWalk):
         new: ChainState = step.state
         if new.solve.z is z:
             return state, step.acceptance
-        assert new.solve.residual is not None
-        gradient = (
-            None if new.gradient is None else new.gradient / deviations * level**2
-        )
-        x, energy = deviations * new.solve.z, new.solve.misfit * level**2
-        return InterwovenState(
-            state.u, x, energy, new.solve.residual, gradient
-        ), step.acceptance
+        return self.state_of(new, deviations, level, state.u), step.acceptance
 
     def move_centred(
         self, state: InterwovenState, rng: np.random.Generator
@@ -592,7 +595,7 @@ class InterwovenWalk(HyperparameterWalk):
         self, state: InterwovenState, rng: np.random.Generator, kind: str | None = None
     ) -> tuple[InterwovenState, str, float]:
         """Propose hyperparameters and move the function along; also return the kind of step, and its acceptance."""
-        kind = kind or str(rng.choice(list(self.shares), p=list(self.shares.values())))
+        kind = kind or str(rng.choice(list(SHARES), p=list(SHARES.values())))
         propose = self.law.independent if kind == "independent" else self.law.walk
         u, log_ratio = propose(state.u, rng, self.walk_scales.get(kind, 1.0))
         if not np.isfinite(self.target.log_prior(u)):

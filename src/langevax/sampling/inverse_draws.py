@@ -72,7 +72,7 @@ class InverseRun(NamedTuple):
     num_chains: int
     num_warmup: int | Literal["auto"]
     thinning: int | Literal["auto"]
-    step_size: float | Literal["auto", "theorem"]
+    step_size: float | Literal["auto"]
     preconditioner: str | None
     start: Float[Array, " modes"]
     chain_start: Callable[[Key[Array, ""]], PyTree] | None
@@ -161,10 +161,6 @@ class InverseRun(NamedTuple):
             )
             raise ValueError(
                 f"checkpoint is for chains in JAX, and these run on the host: {remedy}."
-            )
-        if self.step_size == "theorem":
-            raise ValueError(
-                "step_size='theorem' is for Langevin dynamics; pass a number, or 'auto'."
             )
         scales = self._scales
         rng, thinning = (

@@ -48,7 +48,7 @@ from langevax.sampling.preconditioning import (
     run_even_pilot,
 )
 from langevax.sampling.resolution import check_resolution, normal_deviations
-from langevax.sampling.starts import NUM_HALVINGS, StartWithinReach
+from langevax.sampling.starts import StartWithinReach
 from langevax.sampling.subsampled_hmc import (
     CEILING,
     SubsampledHMC,
@@ -70,9 +70,9 @@ MAX_DESCENTS, DESCENT_TOLERANCE = 20, 0.01  # of `descend`, in units of the coef
 TOO_SHORT = 1.05  # step at the end of a warm-up, over the shortest that is taken
 NUM_RECORDED = 2  # numbers of a record before the variables of mean zero
 MIN_GAIN = 2.0  # of the step, below which a rotation costs more than it saves
-Units = Literal["curvature", "localization", "reach"]
-"""Of the coordinates, in the order that they are tried: from the curvature at the mode, of the width that the
-localization alone leaves, and of the distance within which the loss rises by as much as most draws do."""
+Units = Literal["curvature", "localization"]
+"""Of the coordinates, in the order that they are tried: from the curvature at the mode, and of the width that the
+localization alone leaves."""
 
 
 def learning_coefficient(
@@ -314,11 +314,10 @@ class _Target(NamedTuple):
         flat = coordinates_of(law, law.start(), temperature, whiten=True)
         kind = "full" if dimension <= MAX_COORDINATES else "low-rank"
         try:
-            if units != "curvature":
-                even, pilot = (
-                    flat,
-                    _even_pilot(flat, minimum, temperature, key, units == "reach"),
-                )
+            if units == "localization":
+                unit = float(minimum.law.precision) ** -0.5
+                mode = minimum.displacement
+                even, pilot = flat, Pilot(mode, jnp.full_like(mode, unit), 0)
             else:
                 even, pilot = run_even_pilot(
                     flat,
@@ -386,7 +385,7 @@ class _Target(NamedTuple):
         """Return the recorded run of (chains, warm-up, draws), its component gradients, and its batch size.
 
         Where the warm-up ends with the shortest step that is allowed, the law has not the curvature of the mode, whose
-        units mislead; where most moves are rejected, so do those of the localization. Then only what was spent.
+        units mislead. Then only what was spent.
         """
         num_chains, num_warmup, num_samples = counts
         warm_key, run_key = random.split(key)
@@ -410,13 +409,7 @@ class _Target(NamedTuple):
             is_short = algorithm.step_size <= TOO_SHORT * within_limits(
                 0.0, len(self.mode)
             )
-            too_wide = warm.metrics["acceptance"] < MIN_ACCEPTANCE
-            if (
-                is_short
-                and {"curvature": True, "localization": too_wide, "reach": False}[
-                    self.units
-                ]
-            ):
+            if is_short and self.units == "curvature":
                 return spent
             batch_size, thinning = algorithm.batch_size, STEPS_PER_DRAW
         self.check_resolution(_scales_of(algorithm, warm, self.temperature), warm_key)
@@ -509,35 +502,6 @@ class _Target(NamedTuple):
         assert warm is not None
         assert frozen is not None
         return frozen, warm, spent
-
-
-def _even_pilot(
-    flat: CoordinateMap,
-    minimum: _Minimum,
-    temperature: float,
-    key: Key[Array, ""],
-    within_reach: bool,
-) -> Pilot:
-    """Return one unit for all coordinates: that of the localization, or shorter where the law is within it."""
-    mode, unit = minimum.displacement, float(minimum.law.precision) ** -0.5
-    if not within_reach:
-        return Pilot(mode, jnp.full_like(mode, unit), 0)
-    coordinates = flat.preconditioned(jnp.full_like(mode, unit))
-    centre = coordinates.from_position(mode, len(flat.layers))
-    start = StartWithinReach(
-        coordinates.problem, centre, jnp.asarray(temperature, mode.dtype)
-    )
-    squares = (
-        np.asarray(
-            jax.lax.map(start, random.split(key, NUM_POINTS)) - centre, np.float64
-        )
-        ** 2
-    )
-    share = max(
-        math.sqrt(float(np.median(squares.mean(1))) / temperature), 0.5**NUM_HALVINGS
-    )
-    used = NUM_POINTS * (NUM_HALVINGS + 1) * int(minimum.law.size)
-    return Pilot(mode, jnp.full_like(mode, unit * share), used)
 
 
 def _worthwhile(pilot: Pilot) -> tuple[Array | None, Array | None]:

@@ -245,10 +245,6 @@ class StepSizeBias(NamedTuple):
     variance_bias: float
     """Relative bias of the variances at `step_size`, extrapolated; positive where the chain is too hot."""
     standard_error: float
-    mean_shift: float
-    """Largest change of a coordinate's mean between the two, in standard deviations, Monte Carlo noise included."""
-    mean_shift_error: float
-    """The Monte Carlo error of that change, for the same coordinate."""
     evaluations: int
     worst: int
     """The coordinate of the draws whose variance is off most clearly."""
@@ -361,7 +357,6 @@ def _bias_of(
         np.abs(shifts.mean(0)),
         shifts.std(0, ddof=1) / np.sqrt(len(shifts)),
     )
-    farthest = int(np.argmax(mean_shifts / np.maximum(shift_errors, 1e-30)))
     freedom = len(squares) - 1
     excess = np.abs(biases) - t.isf(0.005 / len(biases), freedom) * errors
     worst = int(np.argmax(excess))
@@ -377,8 +372,6 @@ def _bias_of(
         step_size,
         variance_bias=float(relative.mean()),
         standard_error=float(relative.std(ddof=1) / np.sqrt(len(relative))),
-        mean_shift=float(mean_shifts[farthest]),
-        mean_shift_error=float(shift_errors[farthest]),
         evaluations=run.evaluations,
         worst=worst,
         worst_bias=float(biases[worst]),

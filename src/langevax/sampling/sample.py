@@ -1,7 +1,6 @@
 """`sample`: draw from a posterior with the dynamics that suit it, tuned, with diagnostics."""
 
 import functools
-import math
 import os
 import time
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from jaxtyping import Array, Float, Key
 from langevax import checks
 from langevax._typing import PyTree
 from langevax.gradients import Full, GradientEstimator
-from langevax.integrators import Explicit, Exponential, Integrator
+from langevax.integrators import Exponential, Integrator
 from langevax.problems.finite_sum import Posterior
 from langevax.problems.problem import Function, Problem
 from langevax.run import Stacked
@@ -72,8 +71,6 @@ from langevax.sampling.tolerance import (
     check_tolerance,
     draw_to_tolerance,
 )
-from langevax.theory.bounds import theorem_step_size
-from langevax.theory.lsi import Target
 
 FROM_ANYWHERE = (
     "auto",
@@ -106,25 +103,15 @@ SampleTarget = (
 
 
 def at_the_caller(function: Callable[Options, Samples]) -> Callable[Options, Samples]:
-    """Return the function, whose warnings name the caller's line, and whose errors of a solver name what cures them."""
+    """Return the function, whose warnings name the caller's line."""
 
     @functools.wraps(function)
-    def with_note(*args: Options.args, **options: Options.kwargs) -> Samples:
-        try:
-            samples = function(*args, **options)
-        except RuntimeError as error:
-            if isinstance(error, eqx.EquinoxRuntimeError) or "CpuCallback" in str(
-                error
-            ):
-                error.add_note(
-                    "The log density raised this error, perhaps far from the law: the search for modes and the warm-up "
-                    "of chains go there. Let it return nan there (throw=False in diffrax), or allow more steps."
-                )
-            raise
+    def with_warnings(*args: Options.args, **options: Options.kwargs) -> Samples:
+        samples = function(*args, **options)
         samples.warn()
         return samples
 
-    return with_note
+    return with_warnings
 
 
 @at_the_caller
@@ -141,9 +128,7 @@ def sample(
     gradient: GradientName | GradientEstimator = "auto",
     batch_size: int | Literal["auto"] | None = "auto",
     period: int | Literal["auto"] = "auto",
-    step_size: float | Literal["auto", "theorem"] = "auto",
-    theorem_constants: Target | None = None,
-    kl_tolerance: float | None = None,
+    step_size: float | Literal["auto"] = "auto",
     integrator: Integrator | Literal["auto"] = "auto",
     preconditioner: Preconditioner | Literal["auto"] | None = "auto",
     num_warmup: int | Literal["auto"] = "auto",
@@ -190,12 +175,9 @@ def sample(
         step_size: "auto" is 0.06 / L with L the largest curvature (0.25 / sqrt(L) for "underdamped"), halved until the
             step-halving bias estimate is below 5 % and known to 2.5 %; exact methods follow the acceptance rate.
             Of "hmc" it is the angle of a part of a turn, at most pi / 2.
-            "theorem" is the largest that Kinoshita and Suzuki allow (with full gradients, Chewi), in the coordinates of
-            the position: safe, and often a thousand times too small. NUTS adapts its own.
-        theorem_constants: for "theorem", smoothness and log-Sobolev constant, see `langevax.theory.lsi`.
-        kl_tolerance: for "theorem", the largest acceptable KL(chain || law) in the end; None: any.
+            NUTS adapts its own.
         integrator: of "langevin" alone, how a step integrates the Gaussian prior: one of `langevax.integrators`. "auto"
-            is `Exponential()`, and `Explicit()` for "theorem".
+            is `Exponential()`.
         preconditioner: "full" (up to 512 coordinates), "low-rank" (for functions: the directions that data inform),
             "diagonal", or None; "auto" takes the first that is possible.
         num_warmup: steps before the first draw; "auto" is ten relaxation times, and for NUTS 300 steps from a normal
@@ -243,17 +225,12 @@ def sample(
         "preconditioner", preconditioner, ("auto", *get_args(Preconditioner), None)
     )
     if isinstance(step_size, str):
-        check_choice("step_size", step_size, ("auto", "theorem"))
+        check_choice("step_size", step_size, ("auto",))
     else:
         checks.number("step_size", step_size, positive=True)
     if not isinstance(gradient, GradientEstimator):
         check_choice("gradient", gradient, get_args(GradientName))
-    by_theorem = isinstance(step_size, str) and step_size == "theorem"
-    if by_theorem and preconditioner not in ("auto", None):
-        raise ValueError(
-            "step_size='theorem' is a step of the position itself; leave preconditioner out."
-        )
-    check_integrator(integrator, by_theorem)
+    check_integrator(integrator)
     options = {
         "gradient": gradient,
         "batch_size": batch_size,
@@ -262,15 +239,8 @@ def sample(
         "integrator": integrator,
     }
     if isinstance(target, HierarchicalInverseProblem):
-        others = {
-            name: options[name]
-            for name in ("gradient", "batch_size", "period", "integrator")
-        }
-        others |= {
-            "temperature": temperature,
-            "theorem_constants": theorem_constants,
-            "kl_tolerance": kl_tolerance,
-        }
+        others = {**options, "temperature": temperature, "checkpoint": checkpoint}
+        others["preconditioner"] = preconditioner
         run = HierarchicalRun(
             target,
             dynamics,
@@ -278,12 +248,10 @@ def sample(
             num_chains,
             num_warmup,
             thinning,
-            step_size,
-            preconditioner,
             progress,
             key,
         )
-        samples = run.draws(start, others | {"checkpoint": checkpoint})
+        samples = run.draws(start, others)
         samples = (
             samples
             if tolerance is None
@@ -302,8 +270,7 @@ def sample(
         )
         target, constrain = target.target, target.constrain
     problem, temperature = _problem_of(target, temperature)
-    theorem = {"theorem_constants": theorem_constants, "kl_tolerance": kl_tolerance}
-    check_combination(chosen, options, problem, theorem)
+    check_combination(chosen, options, problem)
     if tolerance is not None:
         check_tolerance(chosen, options, checkpoint)
     pilot_key, start_key, batch_key, *run_keys = random.split(key, 6)
@@ -397,20 +364,10 @@ def sample(
             else draw_to_tolerance(samples, tolerance, key=key)
         )
         return samples
-    if by_theorem:
-        preconditioner, root = (
-            None,
-            math.isqrt(int(problem.size)),
-        )  # B = m = sqrt(n) in the theorems
-        batch_size = root if batch_size == "auto" else batch_size
-        period = root if period == "auto" else period
-
-    flat, kind = (
-        coordinates_of(problem, first, temperature, whiten=preconditioner is not None),
-        preconditioner,
+    flat = coordinates_of(
+        problem, first, temperature, whiten=preconditioner is not None
     )
-    if kind == "auto":
-        kind = _choose_preconditioner(flat)
+    kind = _choose_preconditioner(flat) if preconditioner == "auto" else preconditioner
     if kind == "full" and not np.any(np.asarray(flat.problem.precision)):
         flat = (
             flat.with_matrix()
@@ -510,29 +467,14 @@ def sample(
         arguments = coordinates.problem, mode, temperature, chosen, batch_key
         estimator = choose_gradient(gradient, batch_size, period, *arguments)
         if not isinstance(integrator, Integrator):
-            integrator = (
-                Explicit() if by_theorem else Exponential()
-            )  # the theorems are about Euler's scheme
+            integrator = Exponential()
         prior_share = (
             1.0
             if pilot.scales is None
             else jnp.minimum(coordinates.problem.precision, 1)
         )  # curvature 1
         method = SamplingMethod(chosen, estimator, temperature, prior_share, integrator)
-        number, slowest = None if isinstance(step_size, str) else step_size, 1.0
-        if by_theorem:
-            bound, numbers = estimator.step_size_theorem()
-            numbers |= {
-                "temperature": temperature,
-                "size": int(problem.size),
-                "accuracy": kl_tolerance,
-            }
-            number = theorem_step_size(bound, theorem_constants, **numbers)
-            slowest = (
-                theorem_constants.lsi_constant * temperature
-                if theorem_constants
-                else 1.0
-            )
+        number = None if isinstance(step_size, str) else step_size
         is_exact = method.is_exact or (
             chosen == "tempered" and isinstance(estimator, Full)
         )
@@ -543,7 +485,7 @@ def sample(
             )
         else:
             try:
-                chains = langevin_chains(chain_options, method, mode, number, slowest)
+                chains = langevin_chains(chain_options, method, mode, number)
             except BiasError as error:
                 if not is_choice:
                     raise ToleranceError(

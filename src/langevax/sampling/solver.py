@@ -9,7 +9,6 @@ finite, has an infinite misfit: Metropolis methods reject it. Solves run one aft
 those of several chains at once in threads, in float64, on copies of their arguments.
 """
 
-import contextlib
 import copy
 import threading
 import time
@@ -333,7 +332,6 @@ class ForwardSolver:
             self.num_failed,
             rng.standard_normal((NUM_PRIOR_DRAWS, self.num_modes)),
         )
-        self._check_argument(self.function(places[0]))
         draws = [self.solve(place) for place in places]
         failed, reason = self.num_failed - failed, self.first_failure
         if failed == NUM_PRIOR_DRAWS:
@@ -355,17 +353,6 @@ class ForwardSolver:
             f"forward_map failed at {failed} of {NUM_PRIOR_DRAWS} draws of the prior ({reason}); where it fails, the "
             "posterior is taken as zero."
         )
-
-    def _check_argument(self, values: np.ndarray) -> None:
-        """Raise where the map changes its argument."""
-        before = values.copy()
-        self.tally.count("solves")
-        with np.errstate(all="ignore"), contextlib.suppress(Exception):
-            self.forward_map(values)
-        if not np.array_equal(values, before):
-            raise ValueError(
-                "forward_map changes its argument, the values of the function; compute on a copy (values.copy())."
-            )
 
     def _check_threads(self, places: list[Vector]) -> None:
         """Raise where solves at once disturb each other, as they do where a solver works in memory of its own.
