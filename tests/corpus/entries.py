@@ -497,11 +497,6 @@ ENTRIES: dict[str, Entry] = {
         },
         slow=True,
     ),
-    "langevax.sampling.CoefficientRecorder": Entry(
-        lambda **arguments: sampling_module.CoefficientRecorder(**arguments).steps,
-        {"key": (jax.random.key(0), KEY)},
-        {"loss": row_loss_at_zero, "data": ROWS, "file": None},
-    ),
     "langevax.simulate": Entry(
         run,
         {
@@ -1299,7 +1294,7 @@ RECEIVED: dict[str, str] = {
             predictive_law.LawAgreement predictive_law.LawCertificate predictive_law.MixingDistribution
             predictive_law.PredictiveLaw predictive_law.PredictivePath run.Average run.Trace
             sampling.HierarchicalInverseProblem sampling.InverseProblem
-            sampling.LearningCoefficient sampling.RecordedCoefficient sampling.Samples
+            sampling.LearningCoefficient sampling.Samples
             teacher_student.Matching teacher_student.OneStepRuns teacher_student.ReLUNetwork
             teacher_student.TwoPhaseFit""",
         NO_ARGUMENTS: """gradients.Full integrators.CrankNicolson integrators.Explicit integrators.Exponential

@@ -10,6 +10,7 @@ import pytest
 
 import langevax
 from langevax import FiniteSum, gradients
+from langevax.run import Stacked
 from langevax.sampling.choice import (
     NormalFit,
     choose_dynamics,
@@ -248,15 +249,15 @@ def test_plain_minibatches_are_as_large_as_their_own_noise_asks():
 def test_one_stiff_coordinate_of_sixty_is_reported():
     """Curvature 8 at a step of 0.1: its variance is 1 / (1 - 0.4) = 1.67 times the truth, the mean over all 1.01."""
     loss = lambda x, curvature: jnp.sum(curvature * x**2) / 2
-    start = StartNearMode(jnp.zeros(60), jnp.float32(1.0))
+    start = Stacked(StartNearMode(jnp.zeros(60), jnp.float32(1.0))(KEY, 4))
     method = SamplingMethod("langevin", gradients.Full(), 1.0)
     curvatures = np.ones((2, 60), np.float32)
     small = estimate_bias(
-        method, FiniteSum(loss, jnp.asarray(curvatures)), start, 4, 0.1, KEY
+        method, FiniteSum(loss, jnp.asarray(curvatures)), start, 0.1, KEY
     )
     curvatures[:, 17] = 8.0
     bias = estimate_bias(
-        method, FiniteSum(loss, jnp.asarray(curvatures)), start, 4, 0.1, KEY
+        method, FiniteSum(loss, jnp.asarray(curvatures)), start, 0.1, KEY
     )
     assert bias.worst == 17
     assert bias.worst_excess > 0.1
@@ -274,9 +275,9 @@ def test_a_bias_that_is_lost_in_its_error_is_not_accepted():
         0.3 * np.random.default_rng(0).normal(size=(400, 1)), jnp.float32
     )
     problem = FiniteSum(lambda x, a: jnp.sum((x - a) ** 2) / 2, rows)
-    start = StartNearMode(jnp.zeros(1), jnp.float32(0.05))
+    start = Stacked(StartNearMode(jnp.zeros(1), jnp.float32(0.05))(KEY, 4))
     method = SamplingMethod("langevin", gradients.Minibatch(40), 1 / 400)
-    bias = tune_bias(method, problem, start, 4, 0.25, KEY)
+    bias = tune_bias(method, problem, start, 0.25, KEY)
     assert bias.is_resolved
     assert bias.standard_error <= 0.025
     assert abs(bias.variance_bias) < 0.05
@@ -288,7 +289,7 @@ def test_a_bias_that_could_not_be_resolved_is_reported():
     samples = langevax.sample(
         lambda x: -jnp.sum(x**2) / 2, jnp.zeros(2), key=KEY, **options
     )
-    bias = StepSizeBias(0.1, 0.02, 0.06, 0.0, 0.0, 100, 0, 0.02, 0.0, 0.0, 0.0, 0.0)
+    bias = StepSizeBias(0.1, 0.02, 0.06, 100, 0, 0.02, 0.0, 0.0, 0.0, 0.0)
     unclear = dataclasses.replace(samples, step_size_bias=bias)
     assert "variances are off by +2.0% ± 6.0%" in unclear.warnings[-1]
     assert "too roughly to accept" in unclear.warnings[-1]
@@ -374,12 +375,11 @@ def test_the_step_size_meets_the_acceptance_asked_for(target):
 @pytest.mark.slow
 def test_starts_are_where_the_density_is_finite():
     half = langevax.Function(lambda x: jnp.where(jnp.all(x > 0), jnp.sum(x), jnp.inf))
-    uniform = jax.jit(jax.vmap(UniformStart(half, lambda key: jnp.zeros(2))))(
-        jax.random.split(KEY, 50)
-    )
+    coordinates = coordinates_of(half, jnp.zeros(2), 1.0, whiten=False)
+    uniform = UniformStart(jnp.zeros(2), coordinates)(KEY, 50)
     assert jnp.all((uniform > 0) & (uniform < 2))
     near = StartNearPosition(half, jnp.full(2, 0.1), jnp.float32(1.0))
-    positions = jax.jit(jax.vmap(near))(jax.random.split(KEY, 50))
+    positions = near(KEY, 50)
     assert jnp.all(positions > 0)
     assert len(np.unique(positions[:, 0])) > 5
 

@@ -431,7 +431,7 @@ def test_a_law_narrower_than_its_curvature_says_is_refused_after_the_warm_up():
 
 def test_a_loss_that_does_not_change_is_said_to_be_flat():
     errors = {"monte_carlo": 0.0, "baseline": 0.0, "rounding": 0.0}
-    sentences = doubts(0.0, errors, False, np.nan, np.nan, 0, 0.0, is_flat=True)
+    sentences = doubts(0.0, errors, False, np.nan, np.nan, 0.0, is_flat=True)
     assert [sentence.split(":")[0] for sentence in sentences] == [
         "the loss was the same at all draws"
     ]
@@ -476,7 +476,7 @@ def test_what_cannot_be_observed_is_refused():
     }
     for observe, message in (
         (3, "observe must be"),
-        (lambda w: "a", "array of floats, got something"),
+        (lambda w: (w, w), "array of floats, got"),
         (lambda w: jnp.int32(1), "array of floats"),
     ):
         with pytest.raises(TypeError, match=message):

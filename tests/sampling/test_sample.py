@@ -12,6 +12,7 @@ from scipy.linalg import solve_discrete_lyapunov
 import langevax
 from langevax import FiniteSum, gradients
 from langevax.problems.coordinates import Raveled
+from langevax.run import Stacked
 from langevax.sampling.methods import choose_gradient
 
 pytestmark = [
@@ -172,9 +173,9 @@ def test_halving_the_step_estimates_its_bias():
     from langevax.sampling.starts import StartNearMode
 
     problem = FiniteSum(lambda x, a: jnp.sum((x - a) ** 2) / 2, jnp.zeros((2, 20)))
-    start = StartNearMode(jnp.zeros(20), jnp.float32(1.0))
+    start = Stacked(StartNearMode(jnp.zeros(20), jnp.float32(1.0))(KEY, 8))
     report = estimate_bias(
-        SamplingMethod("langevin", gradients.Full(), 1.0), problem, start, 8, 0.5, KEY
+        SamplingMethod("langevin", gradients.Full(), 1.0), problem, start, 0.5, KEY
     )
     # at half the step it is 14.3 %, so that the extrapolation says 2 (1.333 / 1.143 - 1)
     assert (
@@ -207,12 +208,11 @@ def test_the_bias_of_a_scheme_of_second_order_is_extrapolated_by_four_thirds():
         return solve_discrete_lyapunov(half @ flow, half @ noise @ half.T + noise)[0, 0]
 
     problem = FiniteSum(lambda x, a: jnp.sum((x - a) ** 2) / 2, jnp.zeros((2, 20)))
-    start = StartNearMode(jnp.zeros(20), jnp.float32(1.0))
+    start = Stacked(StartNearMode(jnp.zeros(20), jnp.float32(1.0))(KEY, 60))
     report = estimate_bias(
         SamplingMethod("underdamped", gradients.Full(), 1.0),
         problem,
         start,
-        60,
         0.9,
         KEY,
     )

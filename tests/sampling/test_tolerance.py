@@ -67,8 +67,6 @@ def test_the_bias_takes_its_part_of_the_tolerance():
         0.1,
         0.0,
         0.01,
-        0.0,
-        0.0,
         1,
         0,
         0.0,
@@ -202,10 +200,6 @@ def test_a_tolerance_is_a_positive_number(value):
         ({"tolerance": 0.0}, "tolerance must be finite and > 0"),
         ({"step_size": 0.1}, "tolerance chooses the step size; leave step_size out"),
         ({"checkpoint": "folder"}, "tolerance runs in several parts"),
-        (
-            {"dynamics": "tempered", "gradient": "svrg"},
-            "gradient draws batches, whose bias is not known",
-        ),
     ],
     ids=str,
 )

@@ -1,10 +1,6 @@
 """Bayesian sampling: a posterior in, draws with diagnostics out."""
 
 from langevax.sampling.coefficient import LearningCoefficient
-from langevax.sampling.coefficient_recorder import (
-    CoefficientRecorder,
-    RecordedCoefficient,
-)
 from langevax.sampling.hyperparameters import HierarchicalInverseProblem
 from langevax.sampling.inverse import InverseProblem, SolverWarning
 from langevax.sampling.inverse_problems import inverse_problem
@@ -17,12 +13,10 @@ from langevax.sampling.tolerance import ToleranceError
 from langevax.sampling.umbridge import UMBridgeModel
 
 __all__ = [
-    "CoefficientRecorder",
     "GaussianNoise",
     "HierarchicalInverseProblem",
     "InverseProblem",
     "LearningCoefficient",
-    "RecordedCoefficient",
     "Samples",
     "SamplingWarning",
     "SolveCacheError",

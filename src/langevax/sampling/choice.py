@@ -23,7 +23,7 @@ from langevax import checks
 from langevax.gradients import GradientEstimator
 from langevax.integrators import Integrator
 from langevax.problems.problem import Problem
-from langevax.sampling.evaluations import FEW_ROWS, shared_potentials
+from langevax.sampling.evaluations import evaluate
 from langevax.sampling.methods import (
     ACCEPTANCE,
     Dynamics,
@@ -35,10 +35,12 @@ from langevax.sampling.starts import normal_deviates
 STEPS_PER_DRAW, PASSES_PER_DRAW = 400, 2.5  # of a run of 1,000 draws, tuning included
 STEP_NS, ROW_NS, FLOP_NS, GATHERED = 14_000, 7.0, 0.1, 1.5
 COUNTED_ROWS = 256
+FEW_ROWS = 1_000
+"""Rows up to which passes are cheap: a batch has at least 32 rows, so that batches would gain nothing."""
 NUM_DRAWS = 32
 FAR = 10.0
 """Nats by which log densities may depart from those of the normal law; a mode that misleads is seen by tiny steps."""
-FULL_GRADIENTS = (*ACCEPTANCE, "nuts", "hmc")
+FULL_GRADIENTS = (*ACCEPTANCE, "nuts", "hmc", "tempered")
 """Dynamics that need the exact potential."""
 
 Requested = Dynamics | Literal["auto"]
@@ -69,7 +71,7 @@ class NormalFit(NamedTuple):
         points = np.concatenate(
             [np.zeros((1, len(mode))), np.sqrt(temperature) * xi]
         ) + np.asarray(mode, np.float64)
-        values = shared_potentials(problem, points.astype(mode.dtype))
+        values, _ = evaluate(problem, points.astype(mode.dtype))
         log_weights = (values[0] - values[1:]) / temperature + np.sum(xi**2, 1) / 2
         spread = np.std(log_weights) if np.isfinite(log_weights).all() else np.inf
         return cls(float(np.median(np.abs(log_weights))), float(spread), len(mode))

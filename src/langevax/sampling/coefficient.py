@@ -203,7 +203,6 @@ def doubts(
     lower_by_chain: bool,
     r_hat: float,
     ess: float,
-    divergences: int,
     excess: float,
     is_flat: bool,
 ) -> tuple[str, ...]:
@@ -238,10 +237,5 @@ def doubts(
     if not ess >= MIN_ESS:
         sentences.append(
             f"the chains have {ess:.0f} effective draws of the loss; raise num_samples."
-        )
-    if divergences:
-        sentences.append(
-            f"{divergences:,} steps diverged: some part of the law is too narrow for the step; raise localization, or "
-            "temperature."
         )
     return tuple(sentences)

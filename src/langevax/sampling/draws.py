@@ -1,13 +1,13 @@
 """Chains of `sample`: warm-up and sampling by each kind of dynamics, in the coordinates of the pilot."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from jaxtyping import Array, Float, Key
 
 from langevax.algorithm import Algorithm
 from langevax.problems.problem import CURVATURE_ITERATIONS, Problem, largest_curvature
-from langevax.run import Result, simulate
+from langevax.run import Result, Stacked, simulate
 from langevax.run.program import Observe
 from langevax.run.simulate import position_of
 from langevax.samplers import ReplicaExchange
@@ -21,6 +21,7 @@ from langevax.sampling.methods import (
     tune_bias,
 )
 from langevax.sampling.nuts import NUTS
+from langevax.sampling.starts import ChainStart
 
 WARMUP = 10  # relaxation times
 RELAXATION = {
@@ -35,7 +36,7 @@ class SamplingRun(NamedTuple):
 
     problem: Problem
     temperature: float
-    start: Callable[[Key[Array, ""]], Float[Array, " d"]]
+    start: ChainStart
     dimension: int
     num_chains: int
     num_samples: int
@@ -98,7 +99,8 @@ def tuned_step_size(
 ) -> tuple[float, StepSizeBias | None, int]:
     """Return the step size of a method, its bias where the method is not exact, and what they cost."""
     tune_key = options.keys[0]
-    tuned = options.problem, options.start, options.num_chains
+    start = Stacked(options.start(tune_key, options.num_chains))
+    tuned = options.problem, start
     if method.dynamics in ("pcn", "pcnl"):  # whose steps are those of the prior
         step_size, spent = tune_acceptance(method, *tuned, 1.0, tune_key)
         return step_size, None, spent
@@ -129,10 +131,9 @@ def langevin_chains(
     warm = simulate(  # records as well, so that it is the same compiled program
         algorithm,
         options.problem,
-        options.start,
+        Stacked(options.start(options.keys[1], options.num_chains)),
         key=options.keys[1],
         num_steps=num_warmup,
-        num_chains=options.num_chains,
         record_every=num_warmup,
         record=record_of(algorithm),
         progress=options.saving["progress"],

@@ -15,8 +15,6 @@ from langevax.problems.problem import Problem
 TOGETHER = 170
 """Places of the program: the descents of a search for modes. Those that are empty cost nothing but memory."""
 MOST_NUMBERS = 2**17  # in all places; longer vectors get a place for each point
-FEW_ROWS = 1_000
-"""Rows up to which passes are cheap: a batch has at least 32 rows, so that batches would gain nothing."""
 
 Points = Float[np.ndarray, "m d"]
 Numbers = Float[np.ndarray, " m"]
@@ -42,20 +40,6 @@ def evaluate(problem: Problem, points: Points) -> tuple[Numbers, Points]:
     )
 
 
-def potentials(problem: Problem, points: Points) -> Numbers:
-    """Return the potentials at the points, by a program that takes no gradient."""
-    return np.asarray(_potentials(problem, jnp.asarray(points)), np.float64)
-
-
-def shared_potentials(problem: Problem, points: Points) -> Numbers:
-    """Return the potentials by the program of `evaluate`, unless rows are many: gradients cost twice as much again."""
-    return (
-        evaluate(problem, points)[0]
-        if int(problem.size) <= FEW_ROWS
-        else potentials(problem, points)
-    )
-
-
 @eqx.filter_jit
 def _evaluated(
     problem: Problem, points: Float[Array, "m d"], count: Int[Array, ""]
@@ -71,8 +55,3 @@ def _evaluated(
     return lax.fori_loop(
         0, count, with_point, (jnp.zeros_like(points[:, 0]), jnp.zeros_like(points))
     )
-
-
-@eqx.filter_jit
-def _potentials(problem: Problem, points: Float[Array, "m d"]) -> Float[Array, " m"]:
-    return lax.map(problem.potential, points)

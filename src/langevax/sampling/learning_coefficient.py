@@ -37,7 +37,6 @@ from langevax.sampling.corrected_mean import (
     localization_effect,
     r_hat_of,
 )
-from langevax.sampling.nuts import NUTS, stages_of
 from langevax.sampling.preconditioning import (
     MAX_COORDINATES,
     RANK,
@@ -108,7 +107,7 @@ def learning_coefficient(
             move, after the descent, and 1 where these are 0.
         num_samples, num_chains: draws of each chain, and independent chains; at least 2 chains and 4 draws.
         batch_size: rows of one trajectory of Hamiltonian Monte Carlo, which is accepted with the loss of all rows;
-            "auto" takes as many as keep four of five trajectories; None runs NUTS on all rows.
+            "auto" takes as many as keep four of five trajectories; None takes all rows.
         num_warmup: steps before the first draw, in which the step size follows the acceptance; "auto" is 600.
         select: `select(path) -> bool` of the path of each array, such as `"['dense']['kernel']"`; the others are
             frozen. The coefficient is then that of the restricted model.
@@ -153,9 +152,9 @@ def learning_coefficient(
             )
     law = tempered_loss(loss, params, data, select)
     size, num_observed = int(law.size), law.num_observed(observe)
-    if batch_size is not None:
-        checks.positive_int("batch_size", batch_size, auto=True)
-    if not (batch_size is None or isinstance(batch_size, str)):
+    batch_size = size if batch_size is None else batch_size
+    checks.positive_int("batch_size", batch_size, auto=True)
+    if not isinstance(batch_size, str):
         batch_size = int(batch_size)
         if batch_size > size:
             raise ValueError(
@@ -377,11 +376,11 @@ class _Target(NamedTuple):
 
     def run(
         self,
-        batch_size: int | Literal["auto"] | None,
+        batch_size: int | Literal["auto"],
         counts: tuple[int, int, int],
         key: Key[Array, ""],
         saving: dict[str, Any],
-    ) -> tuple[Result, int, int | None] | int:
+    ) -> tuple[Result, int, int] | int:
         """Return the recorded run of (chains, warm-up, draws), its component gradients, and its batch size.
 
         Where the warm-up ends with the shortest step that is allowed, the law has not the curvature of the mode, whose
@@ -392,54 +391,35 @@ class _Target(NamedTuple):
         start = StartWithinReach(
             self.problem, self.mode, jnp.asarray(self.temperature, self.mode.dtype)
         )
-        options: dict[str, Any] = {"num_chains": num_chains, "record": self.observation}
-        if batch_size is None:
-            algorithm, warm = self._warm_nuts(
-                start, num_warmup, warm_key, options | {"progress": saving["progress"]}
-            )
-            spent, thinning = warm.evaluations, 1
-        else:
-            options["average"] = (
-                position_of  # needed in the warm-up alone; with it draws are the same compiled program
-            )
-            more = options | {"progress": saving["progress"]}
-            algorithm, warm, spent = self._warm_batches(
-                batch_size, start, num_warmup, warm_key, more
-            )
-            is_short = algorithm.step_size <= TOO_SHORT * within_limits(
-                0.0, len(self.mode)
-            )
-            if is_short and self.units == "curvature":
-                return spent
-            batch_size, thinning = algorithm.batch_size, STEPS_PER_DRAW
-        self.check_resolution(_scales_of(algorithm, warm, self.temperature), warm_key)
+        options: dict[str, Any] = {
+            "num_chains": num_chains,
+            "record": self.observation,
+            "average": position_of,  # for the warm-up; with it draws are the same program
+        }
+        algorithm, warm, spent = self._warm_up(
+            batch_size,
+            start,
+            num_warmup,
+            warm_key,
+            options | {"progress": saving["progress"]},
+        )
+        shortest = within_limits(0.0, len(self.mode))
+        if self.units == "curvature" and algorithm.step_size <= TOO_SHORT * shortest:
+            return spent
+        scales = np.sqrt(_variance(warm) / self.temperature)
+        self.check_resolution(scales, warm_key)
         saved = {
-            "num_steps": num_samples * thinning,
-            "record_every": thinning,
+            "num_steps": num_samples * STEPS_PER_DRAW,
+            "record_every": STEPS_PER_DRAW,
             **saving,
         }
         result = simulate(
             algorithm, self.problem, warm, key=run_key, **saved, **options
         )
         recorded = num_chains * (1 + num_samples) * int(self.problem.size)
-        return result, spent + result.evaluations + recorded, batch_size
+        return result, spent + result.evaluations + recorded, algorithm.batch_size
 
-    def _warm_nuts(
-        self,
-        start: StartWithinReach,
-        num_warmup: int,
-        key: Key[Array, ""],
-        options: dict[str, Any],
-    ) -> tuple[NUTS, Result]:
-        variance = jnp.full_like(self.mode, self.temperature)
-        adapting = NUTS(
-            len(self.mode) ** -0.25, self.temperature, variance, stages_of(num_warmup)
-        )
-        counts = {"num_steps": num_warmup, "record_every": num_warmup}
-        warm = simulate(adapting, self.problem, start, key=key, **counts, **options)
-        return adapting.frozen(warm.state), warm
-
-    def _warm_batches(
+    def _warm_up(
         self,
         batch_size: int | Literal["auto"],
         start: StartWithinReach,
@@ -537,18 +517,6 @@ def _variance(warm: Result) -> Float[np.ndarray, " d"]:
     return variances.mean(0) + means.var(0)
 
 
-def _scales_of(
-    algorithm: NUTS | SubsampledHMC, warm: Result, temperature: float
-) -> Float[np.ndarray, " d"]:
-    """Return the standard deviations of the draws of a warm-up, in units of sqrt(T)."""
-    variance = (
-        np.asarray(algorithm.variance, np.float64)
-        if isinstance(algorithm, NUTS)
-        else _variance(warm)
-    )
-    return np.sqrt(variance / temperature)
-
-
 def _squared_scales(
     coordinates: CoordinateMap, mode: Float[Array, " d"]
 ) -> Float[np.ndarray, " d"]:
@@ -567,7 +535,7 @@ def _squared_scales(
 def _summary(
     minimum: _Minimum,
     target: _Target,
-    chains: tuple[Result, int, int | None],
+    chains: tuple[Result, int, int],
     temperature: float,
     num_observed: int,
     seconds: float,
@@ -608,7 +576,6 @@ def _summary(
     ):  # chains that stand still have an infinite R-hat
         r_hat, effective = r_hat_of(trace), effective_draws_of(trace)
         effect = localization_effect(trace, minimum.localization * records[..., 1])
-    divergences = result.counts.get("divergences", 0)
     is_by_chain, is_flat = lowest < minimum.lowest, bool(np.ptp(trace) == 0)
     return LearningCoefficient(
         value=value,
@@ -617,9 +584,7 @@ def _summary(
         errors=errors,
         chains=corrected.mean(1),
         trace=trace,
-        warnings=doubts(
-            value, errors, is_by_chain, r_hat, effective, divergences, excess, is_flat
-        )
+        warnings=doubts(value, errors, is_by_chain, r_hat, effective, excess, is_flat)
         + dependence(value, effect, minimum.is_automatic),
         effective_draws=effective,
         r_hat=r_hat,
@@ -630,7 +595,7 @@ def _summary(
         localization=minimum.localization,
         num_rows=int(law.size),
         num_parameters=sum(moving),
-        method="NUTS" if batch_size is None else f"HMC along batches of {batch_size:,}",
+        method=f"HMC along batches of {batch_size:,}",
         acceptance=result.metrics["acceptance"],
         evaluations=target.evaluations + evaluations,
         seconds=seconds,

@@ -25,7 +25,7 @@ from langevax.algorithm import Algorithm
 from langevax.gradients import GradientEstimator
 from langevax.integrators import Exponential, Integrator
 from langevax.problems.problem import Problem
-from langevax.run import DivergenceError, Result, simulate
+from langevax.run import DivergenceError, Result, Stacked, simulate
 from langevax.samplers import MALA, PCN, PCNL, Langevin, Underdamped
 from langevax.sampling.coupling import CoupledChains
 
@@ -33,7 +33,6 @@ Dynamics = Literal[
     "nuts", "langevin", "underdamped", "mala", "pcn", "pcnl", "hmc", "tempered"
 ]
 GradientName = Literal["auto", "svrg", "sarah", "minibatch", "control-variate", "full"]
-Start = Callable[[Key[Array, ""]], Float[Array, " d"]]
 FEW_COMPONENTS = (
     512  # up to which full gradients are the default: batches would not be cheaper
 )
@@ -123,12 +122,8 @@ def choose_gradient(
     if isinstance(gradient, GradientEstimator):
         return gradient
     if gradient == "auto":
-        is_whole = dynamics == "tempered" and batch_size == "auto" and period == "auto"
-        gradient = (
-            "full"
-            if n <= FEW_COMPONENTS or dynamics in ACCEPTANCE or is_whole
-            else "svrg"
-        )
+        is_exact = dynamics in ACCEPTANCE or dynamics == "tempered"
+        gradient = "full" if n <= FEW_COMPONENTS or is_exact else "svrg"
     if gradient == "full":
         return gradients.Full()
     size = n if batch_size is None else batch_size
@@ -197,8 +192,7 @@ def check_choice(name: str, value: object, choices: tuple[Any, ...]) -> None:
 def tune_acceptance(
     method: SamplingMethod,
     problem: Problem,
-    start: Start,
-    num_chains: int,
+    start: Stacked,
     step_size: float,
     key: Key[Array, ""],
 ) -> tuple[float, int]:
@@ -209,7 +203,6 @@ def tune_acceptance(
         options = {
             "num_steps": TUNED_STEPS,
             "record_every": TUNED_STEPS,
-            "num_chains": num_chains,
             "progress": False,
         }
         run = simulate(
@@ -300,8 +293,7 @@ class StepSizeBias(NamedTuple):
 def estimate_bias(
     method: SamplingMethod,
     problem: Problem,
-    start: Start,
-    num_chains: int,
+    start: Stacked,
     step_size: float,
     key: Key[Array, ""],
     limit: BiasLimit | None = None,
@@ -316,7 +308,6 @@ def estimate_bias(
         start,
         key=key,
         num_steps=spacing * NUM_DRAWS,
-        num_chains=num_chains,
         **options,
     )
     bias, drawn = _bias_of(method, run, step_size, limit), NUM_DRAWS
@@ -399,8 +390,7 @@ def _blocks(values: Draws) -> Float[np.ndarray, "block d"]:
 def tune_bias(
     method: SamplingMethod,
     problem: Problem,
-    start: Start,
-    num_chains: int,
+    start: Stacked,
     step_size: float,
     key: Key[Array, ""],
     limit: BiasLimit | None = None,
@@ -417,7 +407,6 @@ def tune_bias(
                 method,
                 problem,
                 start,
-                num_chains,
                 step_size,
                 random.fold_in(key, i),
                 limit,

@@ -17,9 +17,9 @@ from jaxtyping import Array, Float, Key
 
 from langevax._typing import PyTree
 from langevax.problems.problem import Problem
-from langevax.sampling.choice import NUM_DRAWS, NormalFit
+from langevax.sampling.choice import FEW_ROWS, NUM_DRAWS, NormalFit
 from langevax.sampling.descents import descend
-from langevax.sampling.evaluations import FEW_ROWS, evaluate, shared_potentials
+from langevax.sampling.evaluations import evaluate
 from langevax.sampling.preconditioning import (
     CoordinateMap,
     Pilot,
@@ -223,7 +223,7 @@ class DistinctModes:
         rises, between, values = [], [], np.zeros(0)
         for other in self.positions or [end]:
             points = other + np.linspace(0, 1, NUM_DRAWS + 1)[:, None] * (end - other)
-            values = shared_potentials(self.problem, points.astype(self.dtype))
+            values, _ = evaluate(self.problem, points.astype(self.dtype))
             self.evaluations += len(values)
             rises.append(
                 float(np.max(values) - max(values[0], values[-1])) / self.temperature
@@ -368,9 +368,8 @@ class Exploration(NamedTuple):
             np.linalg.slogdet(change / deviations[:, None] @ roots)[1] / dimension
         )
         ends = positions[log_widths > np.log(NARROWEST)] @ change.T
-        highest = np.quantile(
-            shared_potentials(coordinates.problem, draws[::10].astype(dtype)), AS_DENSE
-        )
+        at_draws, _ = evaluate(coordinates.problem, draws[::10].astype(dtype))
+        highest = np.quantile(at_draws, AS_DENSE)
         for end in ends:
             nearest = draws[
                 np.argsort(np.sum(((draws - end) / deviations) ** 2, axis=1))[:NEAREST],
@@ -379,9 +378,8 @@ class Exploration(NamedTuple):
             points = (
                 nearest + np.linspace(0, 1, NUM_DRAWS)[:, None] * (end - nearest)
             ).astype(dtype)
-            values = shared_potentials(
-                coordinates.problem, points.reshape(-1, len(end))
-            ).reshape(len(nearest), -1)
+            values, _ = evaluate(coordinates.problem, points.reshape(-1, len(end)))
+            values = values.reshape(len(nearest), -1)
             rise = (
                 np.min(values.max(axis=1) - np.maximum(values[:, 0], values[:, -1]))
                 / temperature

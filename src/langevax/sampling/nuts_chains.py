@@ -12,7 +12,6 @@ from langevax.sampling.descents import descend_steeply
 from langevax.sampling.draws import SamplingRun, TunedChains
 from langevax.sampling.nuts import NUTS, TARGET_ACCEPTANCE, NUTSState, stages_of
 from langevax.sampling.preconditioning import MAX_COORDINATES, CoordinateMap
-from langevax.sampling.starts import drawn_positions
 
 WARMUP_NEAR_MODE, WARMUP_ELSEWHERE = 300, 1000  # steps
 SETTLING = 100
@@ -111,10 +110,7 @@ def _warm_up(
         WARMUP_NEAR_MODE if is_near_mode else WARMUP_ELSEWHERE
     )
     can_be_peak &= is_near_mode
-    positions, passes = (
-        drawn_positions(options.start, options.keys[1], options.num_chains),
-        0,
-    )
+    positions, passes = options.start(options.keys[1], options.num_chains), 0
     if not is_near_mode and not options.is_start_given:
         positions, passes = descend_steeply(
             options.problem, positions, options.temperature

@@ -245,6 +245,16 @@ class CoordinateMap(eqx.Module):
         """Return positions in the user's coordinates, with the same leading axes."""
         return jax.vmap(jax.vmap(self.to_position))(z)
 
+    def from_vectors(
+        self, vectors: Float[np.ndarray, "n d"]
+    ) -> Float[np.ndarray, "n d"]:
+        """Return the coordinates of positions that are given as vectors."""
+        dtype = jnp.result_type(float)
+        if self.is_linear:
+            return np.linalg.solve(self.matrix, vectors.T).T.astype(dtype)
+        place = jax.vmap(lambda vector: self.from_position(vector, 1))
+        return np.asarray(place(jnp.asarray(vectors, dtype)))
+
     @eqx.filter_jit
     def from_position(self, position: PyTree, after: int = 0) -> Float[Array, " d"]:
         """Return the coordinates of a position that is given in those of the first `after` layers."""

@@ -4,7 +4,7 @@ import functools
 import os
 import time
 from collections.abc import Callable
-from typing import Literal, ParamSpec, Protocol, get_args, runtime_checkable
+from typing import Any, Literal, ParamSpec, Protocol, get_args, runtime_checkable
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Key
 
 from langevax import checks
 from langevax._typing import PyTree
-from langevax.gradients import Full, GradientEstimator
+from langevax.gradients import GradientEstimator
 from langevax.integrators import Exponential, Integrator
 from langevax.problems.finite_sum import Posterior
 from langevax.problems.problem import Function, Problem
@@ -63,7 +63,12 @@ from langevax.sampling.resolution import (
     normal_deviations,
 )
 from langevax.sampling.samples import Samples
-from langevax.sampling.starts import StartNearPosition, TransformedStart, UniformStart
+from langevax.sampling.starts import (
+    ChainStart,
+    StartByFunction,
+    StartNearPosition,
+    UniformStart,
+)
 from langevax.sampling.tempering import tempered_chains
 from langevax.sampling.tolerance import (
     NumbersOfDraws,
@@ -159,8 +164,8 @@ def sample(
             it is met, up to 64 `num_samples`, at a step size whose bias takes at most half of it; where batches cannot
             keep it, NUTS is taken if the dynamics are "auto". None draws `num_samples`.
         dynamics: "nuts", exact, with full gradients; "langevin", for batches; "underdamped", with a smaller bias and
-            shorter paths; "mala", exact, with full gradients; "tempered", replica exchange, for several modes, exact
-            unless batches are asked for; "pcnl" and "pcn" (which takes no gradient), exact, for functions with any
+            shorter paths; "mala", exact, with full gradients; "tempered", replica exchange, for several modes, exact;
+            "pcnl" and "pcn" (which takes no gradient), exact, for functions with any
             number of modes; "hmc", Hamiltonian dynamics about a normal law, exact, for inverse problems with a
             gradient, in a loop in Python. "auto" draws independently where the posterior is known to be normal (rows of
             `likelihoods.LinearPredictor(Gaussian(...))` with `precision` > 0, a linear inverse problem); otherwise it
@@ -263,16 +268,13 @@ def sample(
     )
     chain_start, constrain = start if callable(start) else None, None
     if isinstance(target, TransformedTarget):
-        start = (
-            UniformStart(target.target.problem, target.start)
-            if start is None
-            else start
-        )
+        if start is None:
+            start = UniformStart.of(target.start, key)
         target, constrain = target.target, target.constrain
     problem, temperature = _problem_of(target, temperature)
     check_combination(chosen, options, problem)
     if tolerance is not None:
-        check_tolerance(chosen, options, checkpoint)
+        check_tolerance(options, checkpoint)
     pilot_key, start_key, batch_key, *run_keys = random.split(key, 6)
     if start is None:
         if not isinstance(target, InverseProblem):
@@ -284,14 +286,11 @@ def sample(
         raise TypeError(
             "start is Stacked, but sample takes a position or a function `key -> position`; pass either."
         )
-    is_uniform = isinstance(start, UniformStart)
-    first = (
-        start.zeros(start_key)
-        if is_uniform
-        else start(start_key)
-        if callable(start)
-        else start
-    )
+    first = start
+    if isinstance(start, UniformStart):
+        first = start.like
+    elif callable(start):
+        first = start(start_key)
     first = checks.arrays("start", first)
     checks.position("start", first)
     if isinstance(target, InverseProblem):
@@ -373,8 +372,8 @@ def sample(
             flat.with_matrix()
         )  # from here to the draws by other numbers, so that programs serve all
     vector, elsewhere = flat.from_position(first), None
-    if is_uniform:
-        elsewhere = start.vectors(start_key, flat.problem, vector)
+    if isinstance(start, UniformStart):
+        elsewhere = start.best(start_key, flat)
         vector = jnp.asarray(elsewhere[0])
         first = flat.to_position(vector)
     if not isinstance(target, InverseProblem):
@@ -423,13 +422,13 @@ def sample(
     if is_near_mode:
         begin = exploration.start(temperature)
     else:
-        coordinates, mode, begin = _around(first, flat, temperature, pilot_key)
-        chain_start = start if callable(start) else None
+        coordinates, mode, begin = _around(first, start, flat, temperature, pilot_key)
+        chain_start = None
 
     chain_options = SamplingRun(
         coordinates.problem,
         temperature,
-        begin if chain_start is None else TransformedStart(chain_start, coordinates),
+        begin if chain_start is None else StartByFunction(chain_start, coordinates),
         len(mode),
         num_chains,
         num_samples,
@@ -440,7 +439,7 @@ def sample(
         None
         if tolerance is None
         else BiasLimit(tolerance / 2, NumbersOfDraws(coordinates, constrain)),
-        callable(start) and not is_uniform,
+        callable(start) and not isinstance(start, UniformStart),
     )
     spent, modes = exploration.evaluations, exploration.modes()
     is_even = (
@@ -453,8 +452,9 @@ def sample(
                 chain_options, coordinates, is_near_mode, is_even
             )
         except PeakError as error:
-            coordinates, mode, begin = _around(first, flat, temperature, pilot_key)
-            begin = TransformedStart(start, coordinates) if callable(start) else begin
+            coordinates, mode, begin = _around(
+                first, start, flat, temperature, pilot_key
+            )
             chain_options = chain_options._replace(
                 problem=coordinates.problem, start=begin, bias_limit=None
             )
@@ -475,9 +475,7 @@ def sample(
         )  # curvature 1
         method = SamplingMethod(chosen, estimator, temperature, prior_share, integrator)
         number = None if isinstance(step_size, str) else step_size
-        is_exact = method.is_exact or (
-            chosen == "tempered" and isinstance(estimator, Full)
-        )
+        is_exact = method.is_exact or chosen == "tempered"
         name = chosen if is_exact else f"{chosen}, {type(estimator).__name__}"
         if chosen == "tempered":
             chains = tempered_chains(
@@ -515,11 +513,22 @@ def sample(
 
 
 def _around(
-    position: PyTree, flat: CoordinateMap, temperature: float, key: Key[Array, ""]
-) -> tuple[CoordinateMap, Float[Array, " d"], StartNearPosition]:
-    """Return coordinates in units of the curvature at a position, the position in them, and a start about it."""
+    position: PyTree,
+    start: Any,
+    flat: CoordinateMap,
+    temperature: float,
+    key: Key[Array, ""],
+) -> tuple[CoordinateMap, Float[Array, " d"], ChainStart]:
+    """Return coordinates in units of the curvature at a position, the position in them, and the start of chains.
+
+    They start by the function that `start` is, and about the position where it is none.
+    """
     coordinates = flat.with_units_at(flat.from_position(position), temperature, key)
     centre = coordinates.from_position(position)
+    if isinstance(start, UniformStart):
+        return coordinates, centre, UniformStart(start.like, coordinates)
+    if callable(start):
+        return coordinates, centre, StartByFunction(start, coordinates)
     scale = jnp.sqrt(jnp.asarray(temperature, centre.dtype))
     return coordinates, centre, StartNearPosition(coordinates.problem, centre, scale)
 

@@ -79,20 +79,15 @@ class TemperedLoss(Problem):
         if observe is None:
             return 0
         checks.function("observe", observe, "(params) -> array")
-        wrong = "observe must return an array of floats, got {}; stack numbers into one array."
-        try:
-            shape = jax.eval_shape(
-                lambda position: observe(self.whole(position)), self.start()
+        seen = jax.eval_shape(
+            lambda position: observe(self.whole(position)), self.start()
+        )
+        is_array = isinstance(seen, jax.ShapeDtypeStruct)
+        if not is_array or not jnp.issubdtype(seen.dtype, jnp.floating):
+            raise TypeError(
+                f"observe must return an array of floats, got {checks.shown(seen)}; stack numbers into one array."
             )
-        except TypeError as error:
-            if "not a valid JAX type" in str(error):
-                raise TypeError(wrong.format("something else")) from error
-            raise
-        if not isinstance(shape, jax.ShapeDtypeStruct) or not jnp.issubdtype(
-            shape.dtype, jnp.floating
-        ):
-            raise TypeError(wrong.format(checks.shown(shape)))
-        return int(np.prod(shape.shape))
+        return int(np.prod(seen.shape))
 
     def value(self, position: Displacement) -> Scalar:
         return self.problem.value(self.displaced(position))

@@ -8,19 +8,17 @@ Bouchard-Cote, Deligiannidis, Doucet, JRSS B 2022). Under a normal law in d dime
 
 import math
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import random
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float
 
-from langevax.gradients import Full
 from langevax.run import Result, Stacked, simulate
-from langevax.samplers import MALA, Langevin, ReplicaExchange
+from langevax.samplers import MALA, ReplicaExchange
 from langevax.samplers.replica_exchange import SwapTally
 from langevax.sampling.draws import SamplingRun, TunedChains, tuned_step_size
-from langevax.sampling.methods import SamplingMethod, Start
+from langevax.sampling.methods import SamplingMethod
 
 REACH, LARGEST_REACH = 1_000.0, 1e6
 """Least and largest ratio of the hottest temperature to the coldest: valleys 1,000 T deep are always crossed."""
@@ -34,18 +32,6 @@ ACCEPTANCE, GAIN, LARGEST_CHANGE = (
     0.7,
 )  # of MALA's steps: optimal rate, and changes of log step size
 THINNING = 8  # steps between draws: in more of them a replica hardly comes by from another temperature
-SWAP_PERIOD = 5  # steps of `Langevin`, which are shorter
-ANCHOR_PERIOD = 100  # where the gradient estimator has no period
-
-
-class StartOfReplicas(eqx.Module):
-    """A draw of a start for each replica; hot ones spread out in a few steps."""
-
-    start: Start
-    num_replicas: int
-
-    def __call__(self, key: Key[Array, ""]) -> Float[Array, "replicas d"]:
-        return jax.vmap(self.start)(random.split(key, self.num_replicas))
 
 
 def tempered_chains(
@@ -55,46 +41,47 @@ def tempered_chains(
     step_size: float | None,
     depth: float = 0.0,
 ) -> TunedChains:
-    """Run replica exchange, with MALA for full gradients and with Langevin steps for others.
+    """Run replica exchange of MALA, whose step sizes are adapted where none is passed.
 
     `depth` is that of the deepest valley that is known, in temperatures; the hottest temperature crosses it.
     """
     reach = min(max(REACH, depth), LARGEST_REACH)
-    is_exact = isinstance(method.gradient, Full)
-    bias, evaluations, tune = None, 0, is_exact and step_size is None
+    evaluations, is_adapted = 0, step_size is None
     if step_size is None:
-        step_size, bias, evaluations = tuned_step_size(
-            options, method._replace(dynamics="mala" if is_exact else "langevin"), mode
+        step_size, _, evaluations = tuned_step_size(
+            options, method._replace(dynamics="mala"), mode
         )
     ladder = np.geomspace(1.0, reach, num_temperatures(reach, options.dimension))
     step_sizes = np.full(len(ladder), step_size)
-    start: StartOfReplicas | Result | Stacked = StartOfReplicas(
-        options.start, len(ladder)
+    replicas = options.num_chains * len(ladder)
+    positions = options.start(options.keys[1], replicas)
+    start: Result | Stacked = Stacked(
+        positions.reshape(options.num_chains, len(ladder), -1)
     )
     round_steps = math.ceil(
         (options.num_warmup or NUM_ROUNDS * ROUND_STEPS) / NUM_ROUNDS
     )
 
-    def run_round(number: int, num_chains: int | None) -> Result:
+    def run_round(number: int) -> Result:
         return simulate(
-            _exchange(method, ladder * options.temperature, step_sizes),
+            ReplicaExchange(MALA(step_sizes, ladder * options.temperature)),
             options.problem,
             start,
             key=random.fold_in(options.keys[1], number),
             num_steps=round_steps,
-            num_chains=num_chains,
             record=ReplicaExchange.coldest,
             record_every=round_steps,
             progress=options.saving["progress"],
         )
 
-    warm = run_round(0, options.num_chains)
+    warm = run_round(0)
     evaluations += warm.evaluations
     for number in range(1, NUM_ROUNDS):
         tally = jax.tree.map(
             lambda sums: jnp.asarray(sums).sum(0), warm.state.tally
         )  # of all chains
-        step_sizes = adapted_step_sizes(step_sizes, tally) if tune else step_sizes
+        if is_adapted:
+            step_sizes = adapted_step_sizes(step_sizes, tally)
         rejections, count = 1 - np.asarray(tally.swap_rates), len(ladder)
         if number == 2 and rejections.mean() > 1 - LEAST_SWAP_RATE:
             count = min(
@@ -111,9 +98,9 @@ def tempered_chains(
             np.interp(np.log(spread), np.log(ladder), np.log(step_sizes))
         )
         ladder = spread
-        warm = run_round(number, None)
+        warm = run_round(number)
         evaluations += warm.evaluations
-    algorithm = _exchange(method, ladder * options.temperature, step_sizes)
+    algorithm = ReplicaExchange(MALA(step_sizes, ladder * options.temperature))
     thinning = options.thinning or max(THINNING, round(1 / step_sizes[0]))
     run = options.run(algorithm, warm, thinning)
     return TunedChains(
@@ -122,7 +109,6 @@ def tempered_chains(
         float(step_sizes[0]),
         thinning,
         evaluations + run.evaluations,
-        bias,
     )
 
 
@@ -157,17 +143,3 @@ def adapted_step_sizes(
     """Return step sizes nearer to an acceptance rate of `ACCEPTANCE` at each temperature."""
     change = GAIN * (np.asarray(tally.acceptance_rates, np.float64) - ACCEPTANCE)
     return step_sizes * np.exp(np.clip(change, -LARGEST_CHANGE, LARGEST_CHANGE))
-
-
-def _exchange(
-    method: SamplingMethod,
-    temperatures: Float[np.ndarray, " k"],
-    step_sizes: Float[np.ndarray, " k"],
-) -> ReplicaExchange:
-    numbers = step_sizes, temperatures
-    if isinstance(method.gradient, Full):
-        return ReplicaExchange(MALA(*numbers))
-    batch_size = getattr(method.gradient, "batch_size", None)
-    anchor_period = getattr(method.gradient, "period", ANCHOR_PERIOD)
-    algorithm = Langevin(*numbers, method.gradient, method.integrator)
-    return ReplicaExchange(algorithm, SWAP_PERIOD, batch_size, anchor_period)

@@ -20,7 +20,6 @@ from jaxtyping import Array, Float, Key
 from scipy.stats import norm
 
 from langevax._typing import PyTree
-from langevax.sampling.choice import Requested
 from langevax.sampling.preconditioning import CoordinateMap
 from langevax.sampling.samples import MAX_RHAT, Samples
 
@@ -62,7 +61,6 @@ class NumbersOfDraws(NamedTuple):
 
 
 def check_tolerance(
-    dynamics: Requested,
     options: Mapping[str, object],
     checkpoint: str | os.PathLike[str] | None,
 ) -> None:
@@ -73,11 +71,6 @@ def check_tolerance(
     if checkpoint is not None:
         raise ValueError(
             "tolerance runs in several parts, and checkpoint saves one; leave either out."
-        )
-    batched = {name for name, value in options.items() if value not in ("auto", "full")}
-    if dynamics == "tempered" and batched:
-        raise ValueError(
-            f"{min(batched)} draws batches, whose bias is not known for dynamics='tempered'; leave it or tolerance out."
         )
 
 
