@@ -24,8 +24,8 @@ from langevax.sampling.methods import (
     estimate_bias,
     tune_bias,
 )
-from langevax.sampling.nuts import FAST, FROZEN, SLOW, WINDOW_END, Adaptation, stages_of
-from langevax.sampling.nuts_chains import LEAST_STEP
+from langevax.sampling.nuts import Adaptation, Stage, stages_of
+from langevax.sampling.nuts_chains import WARM_UP
 from langevax.sampling.preconditioning import coordinates_of, run_even_pilot, run_pilot
 from langevax.sampling.starts import StartNearMode, StartNearPosition, UniformStart
 
@@ -301,11 +301,9 @@ def test_a_bias_that_could_not_be_resolved_is_reported():
 
 def test_warm_up_has_stans_windows_and_a_longer_last_buffer():
     stages = np.asarray(stages_of(1000))
-    assert [
-        int((stages == stage).sum()) for stage in (FAST, SLOW, WINDOW_END, FROZEN)
-    ] == [175, 820, 5, 0]
+    assert [int((stages == stage).sum()) for stage in Stage] == [175, 820, 5, 0]
     np.testing.assert_array_equal(
-        np.flatnonzero(stages == WINDOW_END) + 1, [100, 150, 250, 450, 900]
+        np.flatnonzero(stages == Stage.WINDOW_END) + 1, [100, 150, 250, 450, 900]
     )
     assert len(stages_of(7)) == 7
 
@@ -354,7 +352,7 @@ def test_short_steps_along_correlated_coordinates_are_no_peak():
         lambda x: -jnp.sum((rotated @ x) ** 2) / 2, jnp.zeros(2), **options
     )
     assert samples.evaluations - samples.result.evaluations > 4 * 300 * 100
-    assert samples.step_size * 2**0.25 > 5 * LEAST_STEP
+    assert samples.step_size * 2**0.25 > 5 * WARM_UP.least_step
     assert "peak" not in samples.reason
 
 

@@ -9,7 +9,6 @@ import langevax
 from langevax.run import Stacked, simulate
 from langevax.sampling import evaluations
 from langevax.sampling.evaluations import (
-    TOGETHER,
     evaluate,
 )
 from langevax.sampling.nuts import NUTS, KnownDensities, stages_of
@@ -35,7 +34,7 @@ def test_any_number_of_points_is_one_program():
         return cosh(x)
 
     problem = langevax.Function(potential)
-    for number in (0, 1, TOGETHER, TOGETHER + 1):
+    for number in (0, 1, 170, 171):
         points = RNG.normal(size=(number, 3)).astype(np.float32)
         values, gradients = evaluate(problem, points)
         np.testing.assert_allclose(values, np.cosh(points).sum(1), rtol=1e-5)

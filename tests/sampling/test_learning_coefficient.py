@@ -12,7 +12,7 @@ from benchmarks.learning_coefficient import cases
 from langevax import trees
 from langevax.sampling.coefficient import doubts
 from langevax.sampling.learning_coefficient import _worthwhile
-from langevax.sampling.preconditioning import RANK, Pilot
+from langevax.sampling.preconditioning import LOW_RANK, Pilot
 from langevax.sampling.subsampled_hmc import SubsampledHMC
 from langevax.sampling.tempered_loss import tempered_loss
 
@@ -334,7 +334,7 @@ def test_gradients_of_the_host_have_the_curvature_of_differences():
                 "num_samples": 20,
                 "num_warmup": 20,
             },
-            "chains from there lower it without bound",
+            "params is not a local minimum of the loss",
         ),
     ],
 )
@@ -512,11 +512,13 @@ def test_the_effect_of_the_localization_is_the_derivative_of_the_normal_law():
 
 
 def test_directions_are_kept_where_they_shorten_the_range_of_scales():
-    directions = jnp.asarray(np.linalg.qr(RNG.normal(size=(300, RANK)))[0], jnp.float32)
+    directions = jnp.asarray(
+        np.linalg.qr(RNG.normal(size=(300, LOW_RANK)))[0], jnp.float32
+    )
     mode, flat = jnp.zeros(300), jnp.full(300, 10.0)
     falling, level = (
-        flat.at[:RANK].set(jnp.geomspace(0.1, 9.0, RANK)),
-        flat.at[:RANK].set(0.1),
+        flat.at[:LOW_RANK].set(jnp.geomspace(0.1, 9.0, LOW_RANK)),
+        flat.at[:LOW_RANK].set(0.1),
     )
     assert _worthwhile(Pilot(mode, falling, 0, directions))[1] is directions
     scales, rotation = _worthwhile(

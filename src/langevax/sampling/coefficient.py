@@ -10,18 +10,13 @@ from scipy.special import ndtri
 
 from langevax import checks
 from langevax._typing import PyTree
+from langevax.sampling.tolerances import MAX_RHAT, MIN_ESS
 
 if TYPE_CHECKING:
     import xarray
 
-MAX_RHAT, MIN_ESS = 1.02, 100
 MAX_EXCESS = 3.0
 """Standard errors by which the largest of some means may differ from its known value."""
-STRETCHES = 5  # of each chain, between which covariances differ
-LARGE_EFFECT = 0.1
-"""Share of the value above which its change with a localization that was chosen by default is a warning."""
-LARGE_GAP = 0.02
-"""Share of the value, and of one unit, above which a lower loss nearby is a warning."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -95,12 +90,14 @@ class LearningCoefficient:
         width = float(ndtri(0.5 + coverage / 2)) * self.standard_error
         return self.value - width, self.value + width
 
-    def covariances(self) -> tuple[Float[np.ndarray, "k k"], Float[np.ndarray, "k k"]]:
+    def covariances(
+        self, num_stretches: int = 5
+    ) -> tuple[Float[np.ndarray, "k k"], Float[np.ndarray, "k k"]]:
         """Return the covariances of what was observed under the law, and their standard errors.
 
         With l_i the loss of row i and phi anything observed, -Cov(phi, l_i) / (n T) is by how much the mean of phi
         grows with the weight of row i: its Bayesian influence function, and with l_i - L its susceptibility. Errors are
-        between stretches of chains.
+        between stretches of chains, `num_stretches` of each.
 
         Raises:
             ValueError: nothing was observed.
@@ -119,7 +116,7 @@ class LearningCoefficient:
             raise ValueError(
                 "nothing was observed; pass observe to learning_coefficient."
             )
-        length = max(1, self.observed.shape[1] // STRETCHES)
+        length = max(1, self.observed.shape[1] // num_stretches)
         centred = self.observed - self.observed.mean((0, 1))
         stretches = [
             chain[start : start + length].T @ chain[start : start + length] / length
@@ -185,11 +182,14 @@ class LearningCoefficient:
 
 
 def dependence(
-    value: float, effect: tuple[float, float], is_automatic: bool
+    value: float, effect: tuple[float, float], is_automatic: bool, share: float = 0.1
 ) -> tuple[str, ...]:
-    """Return the sentence for an estimate that depends on the default localization; effect with its error."""
+    """Return the sentence for an estimate of which this share depends on the default localization.
+
+    `effect` is by how much it falls where the localization grows by a factor e, with its error.
+    """
     size, error = effect
-    if not is_automatic or not size - 2 * error > LARGE_EFFECT * value:
+    if not is_automatic or not size - 2 * error > share * value:
         return ()
     return (
         f"the localization is a part of this estimate: half of it would raise the coefficient by about "
@@ -205,9 +205,13 @@ def doubts(
     ess: float,
     excess: float,
     is_flat: bool,
+    share: float = 0.02,
 ) -> tuple[str, ...]:
-    """Return the sentences of `LearningCoefficient.warnings`."""
-    sentences, gap, large = [], errors["baseline"], LARGE_GAP * max(value, 1.0)
+    """Return the sentences of `LearningCoefficient.warnings`.
+
+    `share` is that of the value, or of one unit, above which an error that is not the chains' is large.
+    """
+    sentences, gap, large = [], errors["baseline"], share * max(value, 1.0)
     if gap > max(large, errors["monte_carlo"]):
         finder = "a chain" if lower_by_chain else "descent from params"
         sentences.append(

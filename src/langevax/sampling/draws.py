@@ -12,8 +12,6 @@ from langevax.run.program import Observe
 from langevax.run.simulate import position_of
 from langevax.samplers import ReplicaExchange
 from langevax.sampling.methods import (
-    FIRST_STEP,
-    FRICTION,
     BiasLimit,
     SamplingMethod,
     StepSizeBias,
@@ -22,13 +20,6 @@ from langevax.sampling.methods import (
 )
 from langevax.sampling.nuts import NUTS
 from langevax.sampling.starts import ChainStart
-
-WARMUP = 10  # relaxation times
-RELAXATION = {
-    "underdamped": FRICTION,
-    "pcn": 2,
-    "pcnl": 2,
-}  # times 1 / step size; of proposals about half are rejected
 
 
 class SamplingRun(NamedTuple):
@@ -110,7 +101,7 @@ def tuned_step_size(
         first_step = 1 / curvature / len(mode) ** (1 / 3)
         step_size, spent = tune_acceptance(method, *tuned, first_step, tune_key)
         return step_size, None, evaluations + spent
-    first_step = FIRST_STEP[method.order] / curvature ** (1 / method.order)
+    first_step = method.first_step / curvature ** (1 / method.order)
     bias = tune_bias(method, *tuned, first_step, tune_key, options.bias_limit)
     return bias.step_size, bias, evaluations + bias.evaluations
 
@@ -120,14 +111,18 @@ def langevin_chains(
     method: SamplingMethod,
     mode: Float[Array, " d"],
     step_size: float | None,
+    warmup_times: int = 10,
 ) -> TunedChains:
-    """Run any other dynamics, with a step size that is tuned where there is none."""
+    """Run any other dynamics, with a step size that is tuned where there is none, after so many relaxation times."""
     bias, evaluations = None, 0
     if step_size is None:
         step_size, bias, evaluations = tuned_step_size(options, method, mode)
     step_size = float(step_size)
-    relaxation = max(1, round(RELAXATION.get(method.dynamics, 1) / step_size))
-    algorithm, num_warmup = method(step_size), options.num_warmup or WARMUP * relaxation
+    relaxation = max(1, round(method.relaxation / step_size))
+    algorithm, num_warmup = (
+        method(step_size),
+        options.num_warmup or warmup_times * relaxation,
+    )
     warm = simulate(  # records as well, so that it is the same compiled program
         algorithm,
         options.problem,

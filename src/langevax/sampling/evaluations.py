@@ -12,18 +12,20 @@ from jaxtyping import Array, Float, Int
 
 from langevax.problems.problem import Problem
 
-TOGETHER = 170
-"""Places of the program: the descents of a search for modes. Those that are empty cost nothing but memory."""
-MOST_NUMBERS = 2**17  # in all places; longer vectors get a place for each point
-
 Points = Float[np.ndarray, "m d"]
 Numbers = Float[np.ndarray, " m"]
 
 
-def evaluate(problem: Problem, points: Points) -> tuple[Numbers, Points]:
-    """Return potentials and gradients at the points, computed in their dtype."""
+def evaluate(
+    problem: Problem, points: Points, places: int = 170, most_numbers: int = 2**17
+) -> tuple[Numbers, Points]:
+    """Return potentials and gradients at the points, computed in their dtype.
+
+    The program has a place for each descent of a search for modes. Those that are empty cost nothing but memory: where
+    all would take more than `most_numbers`, there is a place for each point.
+    """
     num_points, dimension = points.shape
-    places = TOGETHER if TOGETHER * dimension <= MOST_NUMBERS else num_points
+    places = places if places * dimension <= most_numbers else num_points
     padded = np.pad(points, ((0, -num_points % max(places, 1)), (0, 0)))
     values, gradients = [], []
     for first in range(0, num_points, places):

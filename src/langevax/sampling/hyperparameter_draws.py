@@ -52,18 +52,6 @@ from langevax.sampling.solver_chains import (
 )
 from langevax.sampling.solver_walk import Dynamics, SolverWalk
 
-NUM_WARMUP = 400  # half with fixed hyperparameters
-NUM_COLLAPSED_WARMUP = 200
-MAX_ROUNDS, SETTLED = (
-    5,
-    0.5,
-)  # of the pilot; the move of hyperparameters, in deviations, at which it ends
-NUM_VERIFIED = 8  # draws at which a linear map is compared with its matrix
-COLLAPSED = (
-    "the forward map is linear and the noise Gaussian: hyperparameters are sampled by Metropolis steps with the "
-    "function integrated out, and the function given them exactly"
-)
-
 
 class HierarchicalRun(NamedTuple):
     """Arguments of `sample` for unknown hyperparameters."""
@@ -76,6 +64,11 @@ class HierarchicalRun(NamedTuple):
     thinning: int | Literal["auto"]
     progress: bool | Literal["auto"]
     key: Key[Array, ""]
+    default_warmup = 400
+    """Steps, half of them with fixed hyperparameters."""
+    default_collapsed_warmup = 200
+    num_verified = 8
+    """Draws at which a linear map is compared with its matrix."""
 
     def draws(self, start: PyTree, others: Mapping[str, Any]) -> Samples:
         """Return draws; raise where one of the other arguments asks for what these chains do not have."""
@@ -149,7 +142,9 @@ class HierarchicalRun(NamedTuple):
             walk.state_at(walk.first_logarithms(walk.log_density, rng))
             for _ in range(self.num_chains)
         ]
-        number = NUM_COLLAPSED_WARMUP if self.num_warmup == "auto" else self.num_warmup
+        number = self.num_warmup
+        if number == "auto":
+            number = self.default_collapsed_warmup
         visited, law = [], walk.law
         for step in range(number):
             states = [
@@ -159,10 +154,16 @@ class HierarchicalRun(NamedTuple):
             walk.law = _adapted(law, walk.law, visited, step, number)
         result = self._run(walk, states, key)
         draws = result.positions.reshape(-1, walk.num_coordinates)
-        verified = np.linspace(0, len(draws) - 1, NUM_VERIFIED).astype(int)
+        verified = np.linspace(0, len(draws) - 1, self.num_verified).astype(int)
         if not all(walk.is_linear_at(draw) for draw in draws[verified]):
             return None
-        return WalkedChains(walk, result, IndependentDraws(1.0), COLLAPSED)
+        return WalkedChains(
+            walk,
+            result,
+            IndependentDraws(1.0),
+            "the forward map is linear and the noise Gaussian: hyperparameters are sampled by Metropolis steps with "
+            "the function integrated out, and the function given them exactly",
+        )
 
     def _interwoven(
         self,
@@ -180,7 +181,9 @@ class HierarchicalRun(NamedTuple):
         function_walk = SolverWalk(there, references[0], dynamics, 1.0)
         if len(references) > 1 or function_walk.is_far_from_normal(rng):
             function_walk.mix(references)
-        num_warmup = NUM_WARMUP if self.num_warmup == "auto" else self.num_warmup
+        num_warmup = self.num_warmup
+        if num_warmup == "auto":
+            num_warmup = self.default_warmup
         fixed, free = num_warmup // 2, num_warmup - num_warmup // 2
         bar = solve_progress(
             function_walk, (fixed + 2 * free) * self.num_chains, self.progress
@@ -271,13 +274,16 @@ def find_modes(
     x: Float[np.ndarray, " modes"],
     u: Logarithms,
     rng: np.random.Generator,
+    max_rounds: int = 5,
+    settled: float = 0.5,
 ) -> tuple[ProposalLaw, list[NormalReference], Logarithms]:
     """Return the proposals of hyperparameters, the normal laws at the modes of the function, and where those are.
 
-    The mode of the function at fixed hyperparameters and that of these for the map linearised there are found in turn.
+    The mode of the function at fixed hyperparameters and that of these for the map linearised there are found in turn,
+    until these move by less than `settled` deviations.
     """
     walk = None
-    for _ in range(MAX_ROUNDS):
+    for _ in range(max_rounds):
         there, deviations = solver_at(target, solver, u), np.sqrt(target.variances(u))
         reference = find_reference(there, x / deviations, rng)
         walk = CollapsedWalk(
@@ -290,7 +296,7 @@ def find_modes(
             np.linalg.solve(walk.law.roots[0], walk.law.centres[0] - u)
         )
         x, u = deviations * reference.mean, walk.law.centres[0]
-        if move < SETTLED:
+        if move < settled:
             break
     assert walk is not None
     references = find_references(

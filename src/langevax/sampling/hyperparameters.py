@@ -30,8 +30,6 @@ from langevax.spaces import GaussianPrior, MaternPrior
 from langevax.spaces.matern_prior import Hyperprior
 
 FUNCTION, NOISE = "function", "noise"
-INFORMED = 0.05  # relative narrowing of a hyperparameter's logarithm below which data say little
-MOVED = 0.25  # and the move of its mean, in deviations of the prior
 
 Logarithms = Float[np.ndarray, " hyperparameters"]
 
@@ -165,15 +163,20 @@ class HierarchicalInverseProblem:
             )
         return np.asarray(start[FUNCTION], np.float64), u
 
-    def uninformed(self, positions: PyTree) -> list[str]:
-        """Return a sentence for each hyperparameter whose posterior is nearly its prior."""
+    def uninformed(
+        self, positions: PyTree, narrower: float = 0.05, moved: float = 0.25
+    ) -> list[str]:
+        """Return a sentence for each hyperparameter whose posterior is nearly its prior.
+
+        Its logarithm is narrower by less than this share, and its mean has moved by fewer deviations of the prior.
+        """
         sentences = []
         for name, law in self.hyperpriors.items():
             logarithms = np.log(np.asarray(positions[name], np.float64))
             ratio = float(logarithms.std() / law.deviation)
             if (
-                ratio > 1 - INFORMED
-                and abs(logarithms.mean() - law.mean) < MOVED * law.deviation
+                ratio > 1 - narrower
+                and abs(logarithms.mean() - law.mean) < moved * law.deviation
             ):
                 sentences.append(
                     f"the data hardly inform {name}: the deviation of its logarithm is {ratio:.0%} of the prior's; "

@@ -39,20 +39,16 @@ from langevax.sampling.solver_chains import (
 )
 from langevax.sampling.solver_walk import FEW_MODES, LONGEST_STEP, Dynamics, SolverWalk
 
-NUM_WARMUP = 200
-IMPROBABLE = (
-    1e-8  # probability of data as far from noise and prior, below which it is a warning
-)
-LARGEST_SYNTHESIS = (
-    2**24
-)  # numbers of the matrix from coefficients to values that a map in JAX is tried with
 
-
-def check_fit(solver: ForwardSolver, mode: Float[np.ndarray, " modes"]) -> None:
+def check_fit(
+    solver: ForwardSolver,
+    mode: Float[np.ndarray, " modes"],
+    least_probability: float = 1e-8,
+) -> None:
     """Warn where noise and prior practically exclude the data, by twice the least energy, which is chi-squared."""
     size, solve = solver.data.size, solver.solve(mode)
     distance = 2 * solve.misfit + float(solve.z @ solve.z)
-    if chdtrc(size, distance) < IMPROBABLE:
+    if chdtrc(size, distance) < least_probability:
         warnings.warn(
             f"noise and prior do not explain the data: the best fit is at {distance:.3g} squared deviations from both, "
             f"where {size} data have {size} ± {(2 * size) ** 0.5:.2g}; check the units of data and noise, and the "
@@ -80,16 +76,18 @@ class InverseRun(NamedTuple):
     saving: Mapping[str, Any]
     """`checkpoint` and `resume`."""
     key: Key[Array, ""]
+    default_warmup = 200
+    """Steps."""
+    most_numbers = 2**24
+    """Of the matrix from coefficients to values, with which a map in JAX is tried on the host."""
 
     def draws(self) -> Samples | None:
         """Return draws, or None where the general way is to be taken."""
         began, target = time.perf_counter(), self.target
         pilot_key, *keys = random.split(self.key, 4)
         if self.dynamics == "auto":
-            large = (
-                target.prior.num_modes * len(target.prior.basis.grid)
-                > LARGEST_SYNTHESIS
-            )
+            size = target.prior.num_modes * len(target.prior.basis.grid)
+            large = size > self.most_numbers
             solver = (
                 target.solver
                 if target.solver is not None or large
@@ -195,7 +193,9 @@ class InverseRun(NamedTuple):
         )
         if is_adaptive and (len(references) > 1 or walk.is_far_from_normal(rng)):
             walk.mix(references)
-        num_warmup = NUM_WARMUP if self.num_warmup == "auto" else self.num_warmup
+        num_warmup = self.num_warmup
+        if num_warmup == "auto":
+            num_warmup = self.default_warmup
         bar = solve_progress(walk, num_warmup * self.num_chains, self.progress)
         states = first_states(
             walk,

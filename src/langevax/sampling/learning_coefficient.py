@@ -38,8 +38,8 @@ from langevax.sampling.corrected_mean import (
     r_hat_of,
 )
 from langevax.sampling.preconditioning import (
+    LOW_RANK,
     MAX_COORDINATES,
-    RANK,
     CoordinateMap,
     Pilot,
     coordinates_of,
@@ -56,19 +56,8 @@ from langevax.sampling.subsampled_hmc import (
 )
 from langevax.sampling.tempered_loss import Observation, TemperedLoss, tempered_loss
 
-WARMUP, PHASES = 600, (0.25, 0.5, 0.25)  # steps, and the shares of its phases
-NUM_POINTS = 8  # starts from which the first batch size is chosen
-STEPS_PER_UNIT = (
-    50  # draws of phases count as one for so many steps, against one of the curvature
-)
-STEPS_PER_DRAW = 2  # along batches: a record costs a pass, as a step does
-MIN_ACCEPTANCE = (
-    0.3  # below which batches are too small, and units of the localization too wide
-)
-MAX_DESCENTS, DESCENT_TOLERANCE = 20, 0.01  # of `descend`, in units of the coefficient
-TOO_SHORT = 1.05  # step at the end of a warm-up, over the shortest that is taken
-NUM_RECORDED = 2  # numbers of a record before the variables of mean zero
-MIN_GAIN = 2.0  # of the step, below which a rotation costs more than it saves
+STEPS_PER_RECORD = 2
+"""Along batches: a record costs a pass, as a step does."""
 Units = Literal["curvature", "localization"]
 """Of the coordinates, in the order that they are tried: from the curvature at the mode, and of the width that the
 localization alone leaves."""
@@ -170,7 +159,7 @@ def learning_coefficient(
     pilot_key, run_key = random.split(key)
     counts = (
         int(num_chains),
-        WARMUP if isinstance(num_warmup, str) else int(num_warmup),
+        _Target.default_warmup if isinstance(num_warmup, str) else int(num_warmup),
         int(num_samples),
     )
     saving = {"progress": progress, "checkpoint": checkpoint, "resume": resume}
@@ -208,10 +197,15 @@ class _Minimum(NamedTuple):
         temperature: float,
         descend: bool,
         localization: float | None,
+        max_descents: int = 20,
+        precision: float = 0.01,
     ) -> "_Minimum":
-        """Return the minimum from the parameters of a law; without a localization, that of the scale found there."""
+        """Return the minimum from the parameters of a law; without a localization, that of the scale found there.
+
+        With `descend` a gap below `precision` units of the coefficient ends the search.
+        """
         passes, minimum = 0, None
-        for _ in range(MAX_DESCENTS if descend else 1):
+        for _ in range(max_descents if descend else 1):
             gamma = _scale(law) if localization is None else localization
             law = replace(
                 law,
@@ -221,7 +215,7 @@ class _Minimum(NamedTuple):
             )
             minimum = cls._at(law, gamma, passes)
             passes = minimum.passes
-            if not descend or minimum.gap(temperature) <= DESCENT_TOLERANCE:
+            if not descend or minimum.gap(temperature) <= precision:
                 break
             flat = Raveled(law, law.start())
             law = replace(
@@ -295,6 +289,16 @@ class _Target(NamedTuple):
     observation: Observation
     evaluations: int
     units: Units
+    default_warmup = 600
+    """Steps."""
+    phases = (0.25, 0.5, 0.25)
+    """Shares of a warm-up."""
+    num_points = 8
+    """Starts from which the first batch size is chosen."""
+    min_acceptance = 0.3
+    """Below which batches are too small."""
+    too_short = 1.05
+    """Step at the end of a warm-up, over the shortest that is taken."""
 
     @classmethod
     def of(
@@ -404,13 +408,16 @@ class _Target(NamedTuple):
             options | {"progress": saving["progress"]},
         )
         shortest = within_limits(0.0, len(self.mode))
-        if self.units == "curvature" and algorithm.step_size <= TOO_SHORT * shortest:
+        if (
+            self.units == "curvature"
+            and algorithm.step_size <= self.too_short * shortest
+        ):
             return spent
         scales = np.sqrt(_variance(warm) / self.temperature)
         self.check_resolution(scales, warm_key)
         saved = {
-            "num_steps": num_samples * STEPS_PER_DRAW,
-            "record_every": STEPS_PER_DRAW,
+            "num_steps": num_samples * STEPS_PER_RECORD,
+            "record_every": STEPS_PER_RECORD,
             **saving,
         }
         result = simulate(
@@ -433,21 +440,24 @@ class _Target(NamedTuple):
         trajectories are rejected. It stays where half as many rows would do, as each is another program.
         """
         size, spent, warm, frozen = int(self.problem.size), 0, None, None
-        points_key, batch_key, *keys = random.split(key, 2 + len(PHASES))
-        points = jax.lax.map(start, random.split(points_key, NUM_POINTS))
+        points_key, batch_key, *keys = random.split(key, 2 + len(self.phases))
+        points = jax.lax.map(start, random.split(points_key, self.num_points))
         scales, step_size, number = (
             jnp.ones_like(self.mode),
             0.7 * len(self.mode) ** -0.25,
             batch_size,
         )
-        for share, phase_key in zip(PHASES, keys, strict=True):
+        for share, phase_key in zip(self.phases, keys, strict=True):
             if isinstance(batch_size, str):
                 enough = surrogate_batch_size(
                     self.problem, points, self.temperature, batch_key
                 )
                 if isinstance(number, str) or not enough <= number <= 2 * enough:
                     number = enough
-                if warm is not None and warm.metrics["acceptance"] < MIN_ACCEPTANCE:
+                if (
+                    warm is not None
+                    and warm.metrics["acceptance"] < self.min_acceptance
+                ):
                     number = min(size, 4 * number)
             steps, ceiling = (
                 max(1, round(share * num_warmup)),
@@ -484,27 +494,35 @@ class _Target(NamedTuple):
         return frozen, warm, spent
 
 
-def _worthwhile(pilot: Pilot) -> tuple[Array | None, Array | None]:
+def _worthwhile(
+    pilot: Pilot, least_gain: float = 2.0
+) -> tuple[Array | None, Array | None]:
     """Return scales and directions of a pilot, without directions that do not shorten the law's range of scales.
 
     Where the search was for fewer directions than the data inform, the steepest that it left is about as steep as the
-    flattest that it found. Steps are then as short with directions as without, and each costs a rotation.
+    flattest that it found. Steps are then as short with directions as without, and each costs a rotation, which a gain of
+    the step of two pays.
     """
     if (
         pilot.directions is None
         or pilot.scales is None
-        or pilot.directions.shape[1] < RANK
+        or pilot.directions.shape[1] < LOW_RANK
     ):
         return pilot.scales, pilot.directions
-    informed = pilot.scales[:RANK]
-    if float(informed.max()) > MIN_GAIN * float(informed.min()):
+    informed = pilot.scales[:LOW_RANK]
+    if float(informed.max()) > least_gain * float(informed.min()):
         return pilot.scales, pilot.directions
     return jnp.full_like(pilot.scales, pilot.scales[-1]), None
 
 
-def _units(warm: Result, temperature: float) -> Float[np.ndarray, " d"]:
-    """Return the standard deviations of the draws of all chains, in units of sqrt(T); shrunk towards 1."""
-    count = warm.steps * len(warm.position) / STEPS_PER_UNIT
+def _units(
+    warm: Result, temperature: float, steps_for_one: float = 50
+) -> Float[np.ndarray, " d"]:
+    """Return the standard deviations of the draws of all chains, in units of sqrt(T); shrunk towards 1.
+
+    So many steps weigh as much as the curvature, whose unit is 1.
+    """
+    count = warm.steps * len(warm.position) / steps_for_one
     return np.sqrt((count * _variance(warm) / temperature + 1) / (count + 1))
 
 
@@ -550,7 +568,7 @@ def _summary(
             "raise localization."
         )
     trace = (records[..., 0] - minimum.loss) / temperature
-    corrected, error, excess = CorrectedMean.of(trace, records[..., NUM_RECORDED:])
+    corrected, error, excess = CorrectedMean.of(trace, records[..., 2:])
     value, lowest = (
         float(corrected.mean()),
         min(minimum.lowest, float(records[..., 0].min())),

@@ -5,9 +5,6 @@ from jax.typing import ArrayLike
 
 from langevax import checks
 
-MOST_SKEW = 1e-6
-"""Largest asymmetry of a covariance, relative to its largest entry, that is rounding."""
-
 
 class GaussianNoise:
     """N(0, C) with one of four descriptions of C, for data of m numbers in all.
@@ -109,10 +106,11 @@ def _square(name: str, value: object) -> np.ndarray:
     return matrix
 
 
-def _cholesky(name: str, value: object) -> np.ndarray:
+def _cholesky(name: str, value: object, most_skew: float = 1e-6) -> np.ndarray:
+    """Return the lower factor; asymmetry up to `most_skew` of the largest entry is rounding."""
     matrix = _square(name, value)
     skew = np.abs(matrix - matrix.T).max()
-    if skew > MOST_SKEW * np.abs(matrix).max():
+    if skew > most_skew * np.abs(matrix).max():
         raise ValueError(
             f"{name} is not symmetric: entries differ by {skew:.2g} from their mirrored ones; pass both."
         )

@@ -57,7 +57,7 @@ from langevax.sampling.preconditioning import (
     coordinates_of,
 )
 from langevax.sampling.resolution import (
-    DIFFERENCE,
+    FINER,
     ResolutionError,
     check_resolution,
     normal_deviations,
@@ -411,7 +411,7 @@ def sample(
         )
         try:
             check_resolution(
-                deviations, named_leaves(coordinates.to_position(mode)), DIFFERENCE
+                deviations, named_leaves(coordinates.to_position(mode)), FINER
             )
         except ResolutionError:
             if chosen not in FROM_ANYWHERE or fit is None or fit.is_close:

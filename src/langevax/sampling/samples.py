@@ -29,15 +29,11 @@ from langevax.sampling.modes import Mode
 from langevax.sampling.preconditioning import CoordinateMap
 from langevax.sampling.solver_chains import HostWalk, SolveCounts, run_chains
 from langevax.sampling.summary_table import SummaryTable, statistics
+from langevax.sampling.tolerances import MAX_RHAT, MIN_ESS
 
 if TYPE_CHECKING:
     import pandas
     import xarray
-
-MAX_RHAT, MIN_ESS = 1.01, 100  # beyond which `warnings` speaks
-FAR_APART = 1.3  # R-hat of chains in several modes, or without a law
-MIN_SWAP_RATE, MIN_ROUND_TRIPS = 0.1, 100
-STEIN_BLOCK = 256
 
 
 class SamplingWarning(UserWarning):
@@ -258,7 +254,7 @@ class Samples:
         if not rhat[worst] <= MAX_RHAT:
             improper = (
                 ""
-                if rhat[worst] <= FAR_APART
+                if rhat[worst] <= 1.3
                 else ", or for a direction in which the density does not fall off"
             )
             messages.append(
@@ -339,19 +335,19 @@ class Samples:
             np.asarray(tally.attempts).sum(0), 1
         )
 
-    def _warnings_of_swaps(self) -> list[str]:
+    def _warnings_of_swaps(self, least_rate: float = 0.1) -> list[str]:
         messages, rates, trips = [], self.swap_rates, self.result.counts["round_trips"]
-        if rates is not None and rates.min() < MIN_SWAP_RATE:
+        if rates is not None and rates.min() < least_rate:
             place = int(np.argmin(rates))
             low, high = np.asarray(self.algorithm.temperatures)[place : place + 2]  # pyright: ignore
             messages.append(
                 f"replicas at temperatures {low:.3g} and {high:.3g} swap at a rate of {rates[place]:.2f}; warm up "
                 "longer, or give coordinates a common scale."
             )
-        if trips < MIN_ROUND_TRIPS:
+        if trips < MIN_ESS:
             messages.append(
                 f"replicas came {trips} times from the hottest temperature to the coldest, too rarely for the weights "
-                f"of modes (at least {MIN_ROUND_TRIPS}); draw more, or raise thinning."
+                f"of modes (at least {MIN_ESS}); draw more, or raise thinning."
             )
         return messages
 
@@ -474,7 +470,9 @@ def stein_discrepancy(
 
 
 @eqx.filter_jit
-def _discrepancy(points: Array, scores: Array) -> Float[Array, ""]:
+def _discrepancy(
+    points: Array, scores: Array, block_size: int = 256
+) -> Float[Array, ""]:
     dimension = jnp.asarray(points.shape[1], points.dtype)
 
     def row(x: Array, s: Array) -> Float[Array, ""]:
@@ -486,6 +484,6 @@ def _discrepancy(points: Array, scores: Array) -> Float[Array, ""]:
         return jnp.mean(scores @ s * k + slope + dimension * k**3 - 3 * square * k**5)
 
     rows = blocks.block_map(
-        lambda pair: jax.vmap(row)(*pair), (points, scores), STEIN_BLOCK
+        lambda pair: jax.vmap(row)(*pair), (points, scores), block_size
     )
     return jnp.sqrt(jnp.maximum(jnp.mean(rows), 0))

@@ -21,12 +21,9 @@ from langevax.sampling.reference import NormalReference
 from langevax.sampling.solve_threads import SolveThreads
 from langevax.sampling.solver import ForwardSolver, Solve, Vector
 from langevax.sampling.solver_walk import LONGEST_STEP, ChainState, SolverWalk, WalkStep
-from langevax.sampling.surrogate import MOST_NUMBERS
+from langevax.sampling.surrogate import MOST_RESIDUALS
 
 ACCEPTANCE_GOAL = {"pcn": 0.3, "pcnl": 0.65, "hmc": 0.75}
-NUM_STAGES = 5  # of the warm-up; the reference is adapted between them, and the fit
-PRIOR_WEIGHT = 5  # draws for each direction that the earlier covariance counts for
-NUM_TRIES = 20  # of a start at which the solver works
 COUNTS = "solves", "adjoint_solves", "failed_solves"
 
 
@@ -109,12 +106,13 @@ def first_states(
     num_chains: int,
     start: Callable[[int], Vector] | None,
     rng: np.random.Generator,
+    num_tries: int = 20,
 ) -> list[ChainState]:
     """Return a state for each chain: at `start(chain)`, or at draws of `references`, a mode each, in turn."""
     states = []
     for chain in range(num_chains):
         state = None
-        for attempt in range(NUM_TRIES):
+        for attempt in range(num_tries):
             wide = rng.standard_normal(walk.solver.num_modes) * 0.8**attempt
             law = references[chain % len(references)]
             state = walk.state_at(
@@ -139,8 +137,9 @@ def warm_up(
     rng: np.random.Generator,
     progress: Progress,
     threads: SolveThreads,
+    num_stages: int = 5,
 ) -> list[ChainState]:
-    """Run, and adapt the step size and the reference where `is_adaptive`."""
+    """Run, and adapt the step size where `is_adaptive`, and between stages the reference and the fit."""
     goal, longest, done = ACCEPTANCE_GOAL[walk.dynamics], LONGEST_STEP[walk.dynamics], 0
     distances = np.zeros((max(1, len(walk.moves)), 2))
     """Squared distance and solves of each move."""
@@ -148,11 +147,12 @@ def warm_up(
     solves: list[Solve] = []
     visited_solves: list[bool] = []
     is_fitted = (
-        is_adaptive and num_steps * len(states) * walk.solver.data.size <= MOST_NUMBERS
+        is_adaptive
+        and num_steps * len(states) * walk.solver.data.size <= MOST_RESIDUALS
     )
-    for stage in range(NUM_STAGES):
-        last = stage == NUM_STAGES - 1
-        length = num_steps - done if last else num_steps // NUM_STAGES
+    for stage in range(num_stages):
+        last = stage == num_stages - 1
+        length = num_steps - done if last else num_steps // num_stages
         visited = np.empty((length, len(states), walk.solver.num_modes))
         for i in range(length):
             rates = []
@@ -191,13 +191,18 @@ def warm_up(
 
 
 def with_moments_of(
-    reference: NormalReference, draws: Float[np.ndarray, "draw modes"]
+    reference: NormalReference,
+    draws: Float[np.ndarray, "draw modes"],
+    prior_weight: float = 5,
 ) -> NormalReference:
-    """Return the reference with the mean and covariance of draws along its directions."""
+    """Return the reference with the mean and covariance of draws along its directions.
+
+    The earlier covariance counts for `prior_weight` draws for each direction.
+    """
     directions = reference.directions
     along = draws @ directions
     count, rank = along.shape
-    weight = count / (count + PRIOR_WEIGHT * rank)
+    weight = count / (count + prior_weight * rank)
     centred = along - along.mean(0)
     covariance = weight * centred.T @ centred / count + (1 - weight) * np.diag(
         reference.scales**2

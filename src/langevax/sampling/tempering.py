@@ -7,6 +7,7 @@ Bouchard-Cote, Deligiannidis, Doucet, JRSS B 2022). Under a normal law in d dime
 """
 
 import math
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,18 +21,32 @@ from langevax.samplers.replica_exchange import SwapTally
 from langevax.sampling.draws import SamplingRun, TunedChains, tuned_step_size
 from langevax.sampling.methods import SamplingMethod
 
-REACH, LARGEST_REACH = 1_000.0, 1e6
-"""Least and largest ratio of the hottest temperature to the coldest: valleys 1,000 T deep are always crossed."""
-SWAP_SPACING, SWAP_RATE, LEAST_SWAP_RATE = 1.68, 0.4, 0.2
-"""Spacing of log T at d = 1 at which pairs swap at SWAP_RATE; the rate below which temperatures are added."""
-FEWEST_REPLICAS, MOST_REPLICAS = 4, 40
-NUM_ROUNDS, ROUND_STEPS = 6, 100
-ACCEPTANCE, GAIN, LARGEST_CHANGE = (
-    0.574,
-    2.0,
-    0.7,
-)  # of MALA's steps: optimal rate, and changes of log step size
-THINNING = 8  # steps between draws: in more of them a replica hardly comes by from another temperature
+
+class Ladder(NamedTuple):
+    """Temperatures, their adaptation, and the swaps that set their number."""
+
+    reach: tuple[float, float] = (1_000.0, 1e6)
+    """Least and largest ratio of the hottest temperature to the coldest: valleys 1,000 T deep are always crossed."""
+    spacing: float = 1.68
+    """Of log T at d = 1, at which pairs swap at the rate."""
+    swap_rate: float = 0.4
+    least_swap_rate: float = 0.2
+    """Below which temperatures are added."""
+    replicas: tuple[int, int] = (4, 40)
+    """Fewest and most."""
+    num_rounds: int = 6
+    """Of warm-up, after each of which temperatures and step sizes move."""
+    round_steps: int = 100
+    acceptance: float = 0.574
+    """Of steps of MALA: the optimal rate."""
+    gain: float = 2.0
+    largest_change: float = 0.7
+    """Of the logarithm of a step size, by `gain` times the departure of its acceptance."""
+    thinning: int = 8
+    """Steps between draws: in more of them a replica hardly comes by from another temperature."""
+
+
+LADDER = Ladder()
 
 
 def tempered_chains(
@@ -45,7 +60,7 @@ def tempered_chains(
 
     `depth` is that of the deepest valley that is known, in temperatures; the hottest temperature crosses it.
     """
-    reach = min(max(REACH, depth), LARGEST_REACH)
+    reach = min(max(LADDER.reach[0], depth), LADDER.reach[1])
     evaluations, is_adapted = 0, step_size is None
     if step_size is None:
         step_size, _, evaluations = tuned_step_size(
@@ -58,9 +73,8 @@ def tempered_chains(
     start: Result | Stacked = Stacked(
         positions.reshape(options.num_chains, len(ladder), -1)
     )
-    round_steps = math.ceil(
-        (options.num_warmup or NUM_ROUNDS * ROUND_STEPS) / NUM_ROUNDS
-    )
+    num_warmup = options.num_warmup or LADDER.num_rounds * LADDER.round_steps
+    round_steps = math.ceil(num_warmup / LADDER.num_rounds)
 
     def run_round(number: int) -> Result:
         return simulate(
@@ -76,17 +90,16 @@ def tempered_chains(
 
     warm = run_round(0)
     evaluations += warm.evaluations
-    for number in range(1, NUM_ROUNDS):
+    for number in range(1, LADDER.num_rounds):
         tally = jax.tree.map(
             lambda sums: jnp.asarray(sums).sum(0), warm.state.tally
         )  # of all chains
         if is_adapted:
             step_sizes = adapted_step_sizes(step_sizes, tally)
         rejections, count = 1 - np.asarray(tally.swap_rates), len(ladder)
-        if number == 2 and rejections.mean() > 1 - LEAST_SWAP_RATE:
-            count = min(
-                MOST_REPLICAS, 1 + math.ceil(rejections.sum() / (1 - SWAP_RATE))
-            )
+        if number == 2 and rejections.mean() > 1 - LADDER.least_swap_rate:
+            needed = 1 + math.ceil(rejections.sum() / (1 - LADDER.swap_rate))
+            count = min(LADDER.replicas[1], needed)
         spread = adapted_ladder(ladder, rejections, count)
         nearest = np.abs(np.log(spread)[:, None] - np.log(ladder)).argmin(1)
         start = (
@@ -101,7 +114,7 @@ def tempered_chains(
         warm = run_round(number)
         evaluations += warm.evaluations
     algorithm = ReplicaExchange(MALA(step_sizes, ladder * options.temperature))
-    thinning = options.thinning or max(THINNING, round(1 / step_sizes[0]))
+    thinning = options.thinning or max(LADDER.thinning, round(1 / step_sizes[0]))
     run = options.run(algorithm, warm, thinning)
     return TunedChains(
         algorithm,
@@ -113,14 +126,15 @@ def tempered_chains(
 
 
 def num_temperatures(reach: float, dimension: int) -> int:
-    """Return how many temperatures swap at `SWAP_RATE` under a normal law.
+    """Return how many temperatures swap at the rate of `LADDER` under a normal law.
 
     Example:
         >>> num_temperatures(1000.0, 2), num_temperatures(1000.0, 30)
         (7, 24)
     """
-    count = 1 + math.ceil(math.log(reach) * math.sqrt(dimension) / SWAP_SPACING)
-    return min(MOST_REPLICAS, max(FEWEST_REPLICAS, count))
+    count = 1 + math.ceil(math.log(reach) * math.sqrt(dimension) / LADDER.spacing)
+    fewest, most = LADDER.replicas
+    return min(most, max(fewest, count))
 
 
 def adapted_ladder(
@@ -140,6 +154,8 @@ def adapted_ladder(
 def adapted_step_sizes(
     step_sizes: Float[np.ndarray, " k"], tally: SwapTally
 ) -> Float[np.ndarray, " k"]:
-    """Return step sizes nearer to an acceptance rate of `ACCEPTANCE` at each temperature."""
-    change = GAIN * (np.asarray(tally.acceptance_rates, np.float64) - ACCEPTANCE)
-    return step_sizes * np.exp(np.clip(change, -LARGEST_CHANGE, LARGEST_CHANGE))
+    """Return step sizes nearer to the acceptance rate of `LADDER` at each temperature."""
+    rates = np.asarray(tally.acceptance_rates, np.float64)
+    change = LADDER.gain * (rates - LADDER.acceptance)
+    largest = LADDER.largest_change
+    return step_sizes * np.exp(np.clip(change, -largest, largest))
