@@ -957,10 +957,6 @@ ENTRIES: dict[str, Entry] = {
             "variance": (1.0, POSITIVE),
         },
     ),
-    "langevax.sampling.stein_discrepancy": Entry(
-        sampling_module.stein_discrepancy,
-        {"points": (ROWS, ARRAY), "scores": (-ROWS, ARRAY)},
-    ),
     "langevax.data.partitions.evenly": Entry(
         partitions.evenly,
         {

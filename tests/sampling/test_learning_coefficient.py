@@ -10,7 +10,6 @@ import pytest
 import langevax
 from benchmarks.learning_coefficient import cases
 from langevax import trees
-from langevax.sampling.coefficient import doubts
 from langevax.sampling.learning_coefficient import _worthwhile
 from langevax.sampling.preconditioning import LOW_RANK, Pilot
 from langevax.sampling.subsampled_hmc import SubsampledHMC
@@ -427,14 +426,6 @@ def test_a_law_narrower_than_its_curvature_says_is_refused_after_the_warm_up():
         langevax.learning_coefficient(
             quartic, jnp.array(5005.0), rows, key=jax.random.key(0), **SHORT
         )
-
-
-def test_a_loss_that_does_not_change_is_said_to_be_flat():
-    errors = {"monte_carlo": 0.0, "baseline": 0.0, "rounding": 0.0}
-    sentences = doubts(0.0, errors, False, np.nan, np.nan, 0.0, is_flat=True)
-    assert [sentence.split(":")[0] for sentence in sentences] == [
-        "the loss was the same at all draws"
-    ]
 
 
 @pytest.mark.slow

@@ -1,7 +1,5 @@
 """Forward maps in Python: draws against closed forms and quadrature, solves that are counted or fail, and checks."""
 
-import warnings
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -240,11 +238,7 @@ def test_an_adjoint_that_is_nearly_right_gives_no_exact_draws():
     """1.5 % passes the dot-product test, and moves a mean by 15 deviations of the noise."""
     nearly = lambda v, r: 1.015 * blur_adjoint(v, r)
     target = langevax.inverse_problem(blur, 500 * DATA, NOISE, PRIOR, adjoint=nearly)
-    with pytest.warns(
-        SolverWarning,
-        match=r"noise and prior do not explain the data: .* 12 data have 12 ± 4.9; check",
-    ):
-        draws = langevax.sample(target, key=KEY, num_samples=300)
+    draws = langevax.sample(target, key=KEY, num_samples=300)
     assert draws.method == "hmc"
     mean, deviation = exact(data=500 * DATA)
     assert (
@@ -834,11 +828,3 @@ def test_a_turn_keeps_the_energy_and_comes_back():
     back, other = walk._by_turning(end, h, Given(-arrived))
     np.testing.assert_allclose(back.w, here.w, atol=1e-9)
     assert other == pytest.approx(-log_ratio)
-
-
-def test_progress_is_in_solves(capsys):
-    target = langevax.inverse_problem(exponential, np.exp(DATA), 0.1, PRIOR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        langevax.sample(target, key=KEY, num_samples=4, num_warmup=4, progress=True)
-    assert "step" not in capsys.readouterr().err

@@ -7,7 +7,7 @@ from langevax.sampling.inverse_problems import inverse_problem
 from langevax.sampling.learning_coefficient import learning_coefficient
 from langevax.sampling.noise import GaussianNoise
 from langevax.sampling.sample import sample
-from langevax.sampling.samples import Samples, SamplingWarning, stein_discrepancy
+from langevax.sampling.samples import Samples, SamplingWarning
 from langevax.sampling.solve_cache import SolveCacheError
 from langevax.sampling.tolerance import ToleranceError
 from langevax.sampling.umbridge import UMBridgeModel
@@ -26,6 +26,5 @@ __all__ = [
     "inverse_problem",
     "learning_coefficient",
     "sample",
-    "stein_discrepancy",
 ]
 __dir__ = __all__.copy

@@ -156,28 +156,10 @@ class LearningCoefficient:
             {"source": list(self.errors), "chain": np.arange(chains)},
         )
         tree = xarray.DataTree.from_dict({"posterior": posterior, "summary": summary})
-        names = (
-            "bias_estimate",
-            "temperature",
-            "localization",
-            "num_rows",
-            "num_parameters",
-            "loss",
-            "lowest_loss",
-        )
-        names += (
-            "wbic",
-            "r_hat",
-            "effective_draws",
-            "method",
-            "acceptance",
-            "evaluations",
-            "seconds",
-        )
-        names += ("localization_effect",)
-        tree.attrs |= {name: getattr(self, name) for name in names} | {
-            "warnings": list(self.warnings)
+        numbers = {
+            name: value for name, value in vars(self).items() if np.isscalar(value)
         }
+        tree.attrs |= numbers | {"wbic": self.wbic, "warnings": list(self.warnings)}
         return tree
 
 
@@ -204,7 +186,6 @@ def doubts(
     r_hat: float,
     ess: float,
     excess: float,
-    is_flat: bool,
     share: float = 0.02,
 ) -> tuple[str, ...]:
     """Return the sentences of `LearningCoefficient.warnings`.
@@ -228,12 +209,6 @@ def doubts(
             f"a mean that is known exactly is off by {excess:.1f} standard errors: the chains have missed a part of "
             "the law, or pass between its parts too rarely; raise num_samples or localization."
         )
-    if is_flat:
-        sentences.append(
-            "the loss was the same at all draws: none of the parameters that move matters to it within this "
-            "localization; pass a smaller one, or select others."
-        )
-        return tuple(sentences)
     if not r_hat <= MAX_RHAT:
         sentences.append(
             f"chains disagree: R-hat of the loss is {r_hat:.3f} > {MAX_RHAT}; raise num_samples or localization."

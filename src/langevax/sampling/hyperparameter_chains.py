@@ -22,7 +22,6 @@ import numpy as np
 from jaxtyping import Float
 from scipy.optimize import minimize
 
-from langevax._typing import PyTree
 from langevax.sampling.hyperparameters import (
     NOISE,
     HierarchicalInverseProblem,
@@ -318,7 +317,6 @@ class HyperparameterWalk(ABC):
     """Of both walks: what is recorded of a state, and the warnings."""
 
     dynamics: str
-    solves_per_step: int
     law: ProposalLaw
     """Proposals of the hyperparameters."""
 
@@ -338,10 +336,6 @@ class HyperparameterWalk(ABC):
     def coordinates(self, state: Any) -> Vector:
         """Return the numbers that are recorded of a state."""
         return np.concatenate([state.x / self.scales, state.u])
-
-    def warnings(self, positions: PyTree) -> list[str]:
-        """Return reasons to doubt draws that only this walk knows, a sentence each."""
-        return self.target.uninformed(positions)
 
     def solver_at(self, u: Logarithms) -> ForwardSolver:
         """Return the solver in units of the prior and the noise at u."""
@@ -371,7 +365,6 @@ class CollapsedWalk(HyperparameterWalk):
     """The walk of a linear map, which takes no solves."""
 
     dynamics = "collapsed"
-    solves_per_step = 0
 
     def __init__(
         self,
@@ -468,7 +461,6 @@ class FreeStep(NamedTuple):
 class InterwovenWalk(HyperparameterWalk):
     """The walk of every other map: two solves a step."""
 
-    solves_per_step = 2
     shares: ClassVar[dict[str, float]] = {"independent": 0.4, "walk": 0.4, "prior": 0.2}
     """Of the whitened steps."""
 

@@ -30,7 +30,6 @@ from langevax.sampling.hyperparameters import (
     Logarithms,
 )
 from langevax.sampling.inverse import solver_of
-from langevax.sampling.inverse_draws import check_fit
 from langevax.sampling.preconditioning import CoordinateMap
 from langevax.sampling.reference import (
     IndependentDraws,
@@ -47,7 +46,7 @@ from langevax.sampling.solver_chains import (
     first_states,
     generator,
     run_chains,
-    solve_progress,
+    walk_progress,
     warm_up,
 )
 from langevax.sampling.solver_walk import Dynamics, SolverWalk
@@ -133,11 +132,6 @@ class HierarchicalRun(NamedTuple):
             solver, exact, scales_of(target), target.level(target.centre)
         )
         walk = CollapsedWalk(target, solver, linear, rng)
-        mode = walk.law.centres[0]
-        check_fit(
-            walk.solver_at(mode),
-            linear.law(target.variances(mode), target.level(mode)).mean,
-        )
         states = [
             walk.state_at(walk.first_logarithms(walk.log_density, rng))
             for _ in range(self.num_chains)
@@ -177,7 +171,6 @@ class HierarchicalRun(NamedTuple):
         dynamics, target = self._dynamics(solver), self.target
         law, references, u = find_modes(target, solver, x, u, rng)
         there, deviations = solver_at(target, solver, u), np.sqrt(target.variances(u))
-        check_fit(there, references[0].mean)
         function_walk = SolverWalk(there, references[0], dynamics, 1.0)
         if len(references) > 1 or function_walk.is_far_from_normal(rng):
             function_walk.mix(references)
@@ -185,9 +178,7 @@ class HierarchicalRun(NamedTuple):
         if num_warmup == "auto":
             num_warmup = self.default_warmup
         fixed, free = num_warmup // 2, num_warmup - num_warmup // 2
-        bar = solve_progress(
-            function_walk, (fixed + 2 * free) * self.num_chains, self.progress
-        )
+        bar = walk_progress(function_walk, num_warmup * self.num_chains, self.progress)
         starts = first_states(function_walk, references, self.num_chains, None, rng)
         with SolveThreads(min(solver.parallel, self.num_chains)) as threads:
             starts = warm_up(function_walk, starts, fixed, True, rng, bar, threads)
@@ -214,7 +205,7 @@ class HierarchicalRun(NamedTuple):
                 states = [step.state for step in steps]
                 visited.append([state.u for state in states])
                 walk.law = _adapted(law, walk.law, visited, number, free)
-                bar.update(solver.num_solves, 0.0)
+                bar.update((fixed + number + 1) * self.num_chains, steps[0].rate)
         bar.close()
         why = (
             "the forward map is not linear, or too large for its matrix"

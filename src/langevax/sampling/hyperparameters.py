@@ -163,33 +163,9 @@ class HierarchicalInverseProblem:
             )
         return np.asarray(start[FUNCTION], np.float64), u
 
-    def uninformed(
-        self, positions: PyTree, narrower: float = 0.05, moved: float = 0.25
-    ) -> list[str]:
-        """Return a sentence for each hyperparameter whose posterior is nearly its prior.
-
-        Its logarithm is narrower by less than this share, and its mean has moved by fewer deviations of the prior.
-        """
-        sentences = []
-        for name, law in self.hyperpriors.items():
-            logarithms = np.log(np.asarray(positions[name], np.float64))
-            ratio = float(logarithms.std() / law.deviation)
-            if (
-                ratio > 1 - narrower
-                and abs(logarithms.mean() - law.mean) < moved * law.deviation
-            ):
-                sentences.append(
-                    f"the data hardly inform {name}: the deviation of its logarithm is {ratio:.0%} of the prior's; "
-                    "results depend on that prior, so choose it with care, or fix the value."
-                )
-        return sentences
-
 
 class HierarchicalCoordinates(Reparametrised):
-    """The negative log density in (x / scales, u); its positions are dicts.
-
-    `problem` is the misfit of the function at the base problem's noise.
-    """
+    """The map from (x / scales, u) to positions, which are dicts; it is not linear, and has no density of its own."""
 
     problem: Problem
     target: HierarchicalInverseProblem
@@ -216,41 +192,15 @@ class HierarchicalCoordinates(Reparametrised):
         return jnp.concatenate([position[FUNCTION] / self.scales, logarithms])
 
     def pull_back(self, gradient: PyTree) -> PyTree:
-        """Refused: it depends on the position, which `value_and_gradient` knows."""
-        raise TypeError(
-            "coordinates with logarithms are not linear in the position; use value_and_gradient."
-        )
-
-    def _parts(self, z: Float[Array, " d"]) -> tuple[Array, Scalar, Scalar]:
-        """Return x, the factor of the mean misfit, and the remaining terms."""
-        scales, target = self.scales.astype(z.dtype), self.target
-        v, u = z[: len(scales)], z[len(scales) :]
-        data = target.base.data.size
-        ratios = jnp.asarray(target.variances(u), z.dtype) / scales**2
-        rest = jnp.sum(jnp.log(ratios) + v**2 / ratios) / 2 - target.traced_log_prior(u)
-        factor = jnp.asarray(data, z.dtype)
-        if target.known_noise is None:
-            level = jnp.asarray(target.level(u), z.dtype)
-            assert target.base.noise.deviation is not None
-            factor = (
-                factor
-                * (jnp.asarray(target.base.noise.deviation, z.dtype) / level) ** 2
-            )
-            rest = rest + data * jnp.log(level)
-        return scales * v, factor, rest
+        """Refused."""
+        raise TypeError("coordinates with logarithms are not linear in the position.")
 
     def value(self, position: Float[Array, " d"]) -> Scalar:
-        x, factor, rest = self._parts(position)
-        return factor * self.problem.value(x) + rest
+        raise TypeError(
+            "the density of a function with its hyperparameters is known to the chains on the host alone."
+        )
 
     def gradient(self, position: Float[Array, " d"]) -> Float[Array, " d"]:
-        return self.value_and_gradient(position)[1]
-
-    def value_and_gradient(
-        self, position: Float[Array, " d"]
-    ) -> tuple[Scalar, Float[Array, " d"]]:
-        (x, factor, rest), backward = jax.vjp(self._parts, position)
-        value, gradient = self.problem.value_and_gradient(x)
-        return factor * value + rest, backward(
-            (factor * gradient, value, jnp.ones_like(rest))
-        )[0]
+        raise TypeError(
+            "the density of a function with its hyperparameters has no gradient for compiled runs."
+        )

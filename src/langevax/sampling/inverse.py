@@ -36,7 +36,7 @@ ForwardMap = Callable[[Any], Any]
 
 
 class SolverWarning(UserWarning):
-    """A forward map fails for parts of its prior, or noise and prior practically exclude the data."""
+    """A forward map fails for parts of its prior."""
 
 
 class InverseProblem(NamedTuple):

@@ -5,21 +5,19 @@ sampled by pCN, pCNL or Hamiltonian dynamics in a loop on the host.
 """
 
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jax import random
 from jaxtyping import Array, Float, Key
-from scipy.special import chdtrc
 
 from langevax._typing import PyTree
 from langevax.samplers import PCN, PCNL
 from langevax.sampling.choice import Requested
 from langevax.sampling.draws import TunedChains
 from langevax.sampling.exact import independent_chains, reference_coordinates
-from langevax.sampling.inverse import InverseProblem, SolverWarning, solver_of
+from langevax.sampling.inverse import InverseProblem, solver_of
 from langevax.sampling.preconditioning import CoordinateMap
 from langevax.sampling.reference import (
     NormalReference,
@@ -34,28 +32,10 @@ from langevax.sampling.solver_chains import (
     first_states,
     generator,
     run_chains,
-    solve_progress,
+    walk_progress,
     warm_up,
 )
 from langevax.sampling.solver_walk import FEW_MODES, LONGEST_STEP, Dynamics, SolverWalk
-
-
-def check_fit(
-    solver: ForwardSolver,
-    mode: Float[np.ndarray, " modes"],
-    least_probability: float = 1e-8,
-) -> None:
-    """Warn where noise and prior practically exclude the data, by twice the least energy, which is chi-squared."""
-    size, solve = solver.data.size, solver.solve(mode)
-    distance = 2 * solve.misfit + float(solve.z @ solve.z)
-    if chdtrc(size, distance) < least_probability:
-        warnings.warn(
-            f"noise and prior do not explain the data: the best fit is at {distance:.3g} squared deviations from both, "
-            f"where {size} data have {size} ± {(2 * size) ** 0.5:.2g}; check the units of data and noise, and the "
-            "prior's width.",
-            SolverWarning,
-            stacklevel=5,
-        )
 
 
 class InverseRun(NamedTuple):
@@ -117,7 +97,6 @@ class InverseRun(NamedTuple):
         keys: list[Key[Array, ""]],
         began: float,
     ) -> Samples:
-        check_fit(solver, exact.mean)
         coordinates, temperature = self._coordinates(exact), self.target.temperature
         chains = independent_chains(
             coordinates,
@@ -175,7 +154,6 @@ class InverseRun(NamedTuple):
             references = find_references(
                 solver, np.asarray(self.start, np.float64) / scales, rng
             )
-            check_fit(solver, references[0].mean)
         is_adaptive = isinstance(self.step_size, str)
         if (
             not isinstance(self.step_size, str)
@@ -196,7 +174,7 @@ class InverseRun(NamedTuple):
         num_warmup = self.num_warmup
         if num_warmup == "auto":
             num_warmup = self.default_warmup
-        bar = solve_progress(walk, num_warmup * self.num_chains, self.progress)
+        bar = walk_progress(walk, num_warmup * self.num_chains, self.progress)
         states = first_states(
             walk,
             references,

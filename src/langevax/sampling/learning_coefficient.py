@@ -231,10 +231,9 @@ class _Minimum(NamedTuple):
                 "jax.enable_x64()."
             )
         if gap > max(1.0, dimension / 2):
-            raise ValueError(
-                f"params is not a local minimum of the loss: descent from there lowers it from {minimum.loss:.6g} to "
-                f"{minimum.lowest:.6g}, {gap:.3g} units of the coefficient, which is at most {dimension / 2:g} for "
-                f"{dimension} parameters; train further, or pass descend=True."
+            raise _no_minimum(
+                f"descent from there lowers it from {minimum.loss:.6g} to {minimum.lowest:.6g}, {gap:.3g} units of the "
+                f"coefficient, which is at most {dimension / 2:g} for {dimension} parameters"
             )
         return minimum._replace(is_automatic=localization is None)
 
@@ -494,6 +493,12 @@ class _Target(NamedTuple):
         return frozen, warm, spent
 
 
+def _no_minimum(reason: str) -> ValueError:
+    return ValueError(
+        f"params is not a local minimum of the loss: {reason}; train further, pass descend=True, or raise localization."
+    )
+
+
 def _worthwhile(
     pilot: Pilot, least_gain: float = 2.0
 ) -> tuple[Array | None, Array | None]:
@@ -563,10 +568,7 @@ def _summary(
     records, observed = np.split(records, [records.shape[-1] - num_observed], axis=-1)
     law, moving = minimum.law, [leaf.size for leaf in minimum.law.moving()]
     if not np.isfinite(records[..., 0]).all():
-        raise ValueError(
-            "params is not a local minimum of the loss: chains from there lower it without bound; train further, or "
-            "raise localization."
-        )
+        raise _no_minimum("chains from there lower it without bound")
     trace = (records[..., 0] - minimum.loss) / temperature
     corrected, error, excess = CorrectedMean.of(trace, records[..., 2:])
     value, lowest = (
@@ -575,15 +577,13 @@ def _summary(
     )
     gap = (minimum.loss - lowest) / temperature
     if gap > max(1.0, sum(moving) / 2):
-        raise ValueError(
-            f"params is not a local minimum of the loss: a chain met one that is lower by {gap:.3g} units of the "
-            f"coefficient, which is at most {sum(moving) / 2:g} for {sum(moving)} parameters; train further, pass "
-            "descend=True, or raise localization."
+        raise _no_minimum(
+            f"a chain met one that is lower by {gap:.3g} units of the coefficient, which is at most "
+            f"{sum(moving) / 2:g} for {sum(moving)} parameters"
         )
     if value + 3 * error < 0:
-        raise ValueError(
-            "params is not a local minimum of the loss: under the law around it the mean loss is lower than at params, "
-            f"by {-value:.3g} units of the coefficient; train further, pass descend=True, or raise localization."
+        raise _no_minimum(
+            f"around it the mean loss is lower than there, by {-value:.3g} units of the coefficient"
         )
     rounding = minimum.rounding(temperature) + float(
         jnp.finfo(minimum.displacement.dtype).eps
@@ -594,7 +594,7 @@ def _summary(
     ):  # chains that stand still have an infinite R-hat
         r_hat, effective = r_hat_of(trace), effective_draws_of(trace)
         effect = localization_effect(trace, minimum.localization * records[..., 1])
-    is_by_chain, is_flat = lowest < minimum.lowest, bool(np.ptp(trace) == 0)
+    is_by_chain = lowest < minimum.lowest
     return LearningCoefficient(
         value=value,
         standard_error=math.sqrt(sum(part**2 for part in errors.values())),
@@ -602,7 +602,7 @@ def _summary(
         errors=errors,
         chains=corrected.mean(1),
         trace=trace,
-        warnings=doubts(value, errors, is_by_chain, r_hat, effective, excess, is_flat)
+        warnings=doubts(value, errors, is_by_chain, r_hat, effective, excess)
         + dependence(value, effect, minimum.is_automatic),
         effective_draws=effective,
         r_hat=r_hat,

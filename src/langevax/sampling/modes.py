@@ -33,7 +33,7 @@ from langevax.sampling.tolerances import LEAST_WEIGHT
 
 
 class SearchPlan(NamedTuple):
-    """From where descents start, which of their ends count as modes, and which as unvisited."""
+    """Starts of descents, and limits by which their ends count as modes, or as unvisited."""
 
     heat: tuple[float, ...] = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
     """Widths of the heated laws, in standard deviations of the normal law about the mode."""

@@ -24,7 +24,7 @@ TARGET_ACCEPTANCE = 0.8
 
 
 class Stage(IntEnum):
-    """What a step adapts: the step size; the variances, too; the same, and takes the variances over; nothing."""
+    """Stages of steps: they adapt the step size; the variances, too; the same, and take the variances over; nothing."""
 
     FAST, SLOW, WINDOW_END, FROZEN = range(4)
 

@@ -231,7 +231,7 @@ def find_references(
     here = solver.solve(start)
     if here.residual is None:
         raise ValueError(
-            f"forward_map fails at the start ({solver.first_failure}); start where it is defined."
+            f"forward_map fails at the start ({solver.tally.first_failure}); start where it is defined."
         )
     modes: list[PosteriorMode] = []
     more = rng.spawn(1)[0]

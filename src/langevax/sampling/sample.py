@@ -107,19 +107,23 @@ SampleTarget = (
 )
 
 
-def at_the_caller(function: Callable[Options, Samples]) -> Callable[Options, Samples]:
-    """Return the function, whose warnings name the caller's line."""
+def completed(function: Callable[Options, Samples]) -> Callable[Options, Samples]:
+    """Return the function, whose draws go on to the tolerance, and whose warnings name the caller's line."""
 
     @functools.wraps(function)
     def with_warnings(*args: Options.args, **options: Options.kwargs) -> Samples:
         samples = function(*args, **options)
+        named: Any = options
+        if named.get("tolerance") is not None:
+            tolerance = float(named["tolerance"])
+            samples = draw_to_tolerance(samples, tolerance, key=named["key"])
         samples.warn()
         return samples
 
     return with_warnings
 
 
-@at_the_caller
+@completed
 def sample(
     target: SampleTarget,
     start: PyTree | Callable[[Key[Array, ""]], PyTree] | None = None,
@@ -218,7 +222,6 @@ def sample(
     for name, count in (("num_samples", num_samples), ("num_chains", num_chains)):
         checks.positive_int(name, count, minimum=2)
     if tolerance is not None:
-        checks.number("tolerance", tolerance, positive=True)
         checks.one_number("tolerance", tolerance, positive=True)
         tolerance = float(tolerance)
     counts = {"num_warmup": num_warmup, "thinning": thinning, "period": period}
@@ -256,13 +259,7 @@ def sample(
             progress,
             key,
         )
-        samples = run.draws(start, others)
-        samples = (
-            samples
-            if tolerance is None
-            else draw_to_tolerance(samples, tolerance, key=key)
-        )
-        return samples
+        return run.draws(start, others)
     chosen, reason = requested_dynamics(
         dynamics, isinstance(target, InverseProblem), options
     )
@@ -321,11 +318,6 @@ def sample(
         )
         samples = run.draws()
         if samples is not None:
-            samples = (
-                samples
-                if tolerance is None
-                else draw_to_tolerance(samples, tolerance, key=key)
-            )
             return samples
         chosen = "pcnl" if chosen == "auto" else chosen
     normal = (
@@ -346,7 +338,7 @@ def sample(
             progress,
             saving,
         )
-        samples = Samples.of(
+        return Samples.of(
             chains,
             coordinates,
             constrain,
@@ -357,12 +349,6 @@ def sample(
             evaluations=int(problem.size),
             seconds=time.perf_counter() - began,
         )
-        samples = (
-            samples
-            if tolerance is None
-            else draw_to_tolerance(samples, tolerance, key=key)
-        )
-        return samples
     flat = coordinates_of(
         problem, first, temperature, whiten=preconditioner is not None
     )
@@ -495,7 +481,7 @@ def sample(
                 )
     if not is_near_mode:  # weights are by curvatures that mislead
         modes = exploration.unvisited(coordinates, chains.result.positions, temperature)
-    samples = Samples.of(
+    return Samples.of(
         chains,
         coordinates,
         constrain,
@@ -506,10 +492,6 @@ def sample(
         evaluations=spent + chains.evaluations,
         seconds=time.perf_counter() - began,
     )
-    samples = (
-        samples if tolerance is None else draw_to_tolerance(samples, tolerance, key=key)
-    )
-    return samples
 
 
 def _around(
@@ -521,7 +503,7 @@ def _around(
 ) -> tuple[CoordinateMap, Float[Array, " d"], ChainStart]:
     """Return coordinates in units of the curvature at a position, the position in them, and the start of chains.
 
-    They start by the function that `start` is, and about the position where it is none.
+    Chains start by `start` where that is a function, and about the position elsewhere.
     """
     coordinates = flat.with_units_at(flat.from_position(position), temperature, key)
     centre = coordinates.from_position(position)

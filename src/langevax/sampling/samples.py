@@ -15,7 +15,6 @@ from jaxtyping import Array, Float, Key
 from langevax import checks
 from langevax._typing import PyTree
 from langevax.algorithm import Algorithm
-from langevax.problems import blocks
 from langevax.problems.coordinates import Reparametrised
 from langevax.problems.finite_sum import FiniteSum, NegativeLogLikelihood, RowFunction
 from langevax.problems.problem import Problem
@@ -234,11 +233,6 @@ class Samples:
         return float(np.max(self._statistics()["r_hat"]))
 
     @property
-    def ess_per_evaluation(self) -> float:
-        """`ess` for each component gradient spent on sampling, without pilot and warm-up."""
-        return self.ess / self.result.evaluations
-
-    @property
     def warnings(self) -> list[str]:
         """Reasons to doubt these draws, a sentence each; empty where there are none."""
         messages: list[str] = []
@@ -252,24 +246,15 @@ class Samples:
         names, rhat, ess = table.names, table["r_hat"], table["ess_bulk"]
         worst, fewest = int(np.argmax(rhat)), int(np.argmin(ess))
         if not rhat[worst] <= MAX_RHAT:
-            improper = (
-                ""
-                if rhat[worst] <= 1.3
-                else ", or for a direction in which the density does not fall off"
-            )
             messages.append(
                 f"chains disagree: R-hat of {names[worst]} is {rhat[worst]:.3f} > {MAX_RHAT}; draw more, warm up "
-                f"longer, or look for several modes by dynamics='tempered'{improper}."
+                f"longer, or look for several modes by dynamics='tempered'."
             )
         if ess[fewest] < MIN_ESS:
             messages.append(
                 f"{names[fewest]} has {ess[fewest]:.0f} effective draws; draw more, or raise thinning."
             )
-        return (
-            messages
-            + self.doubts()
-            + ([] if self.walk is None else self.walk.warnings(self.positions))
-        )
+        return messages + self.doubts()
 
     def doubts(self) -> list[str]:
         """Return those of the `warnings` that more draws do not cure."""
@@ -376,18 +361,6 @@ class Samples:
         values = _log_likelihoods(finite_sum.loss.log_likelihood, finite_sum.data, flat)
         return np.asarray(values).reshape(chains, draws, -1)
 
-    def stein_discrepancy(self, num_draws: int = 100) -> float:
-        """Return the kernel Stein discrepancy of this many draws of each chain, in the coordinates of `draws`.
-
-        Costs a full pass over the data for each of these draws; see `stein_discrepancy`.
-        """
-        count = self.draws.shape[1]
-        spaced = np.unique(np.linspace(0, count - 1, min(num_draws, count)).astype(int))
-        points = jnp.asarray(self.draws[:, spaced].reshape(-1, self.draws.shape[2]))
-        scale = np.sqrt(self.temperature)  # of the law, where the curvature is 1
-        scores = -_gradients(self.problem, points)
-        return stein_discrepancy(points / scale, scores / scale)
-
     def to_datatree(self, log_likelihood: bool = False) -> "xarray.DataTree":
         """Return the groups `posterior` and `sample_stats` in ArviZ's layout.
 
@@ -426,64 +399,3 @@ def _log_likelihoods(
     return lax.map(
         lambda x: jax.vmap(lambda row: log_likelihood(x, row))(rows), positions
     )
-
-
-@eqx.filter_jit
-def _gradients(problem: Problem, points: Float[Array, "m d"]) -> Float[Array, "m d"]:
-    return lax.map(problem.potential_gradient, points)
-
-
-def stein_discrepancy(
-    points: Float[Array, "m d"], scores: Float[Array, "m d"]
-) -> float:
-    """Return the kernel Stein discrepancy of M draws from a law of which only the score s = grad log p is known.
-
-        KSD^2 = mean over pairs of  <s(x), s(y)> k + <s(x), grad_y k> + <s(y), grad_x k> + tr grad_x grad_y k
-
-    with the inverse multiquadric k = (1 + |x - y|^2)^(-1/2), for which KSD tends to 0 exactly where the draws tend to p
-    (Gorham and Mackey, ICML 2017). All pairs are included, so it is never negative. Cost: M^2 d; memory: M in blocks.
-
-    Args:
-        points: (M, d), best in coordinates in which the law is about round and of unit scale.
-        scores: (M, d): -grad potential / temperature at each point, in the same coordinates.
-
-    Raises:
-        ValueError: shapes that are not one (M, d).
-
-    Example:
-        >>> import jax
-        >>> x = jax.random.normal(jax.random.key(0), (200, 2))
-        >>> stein_discrepancy(x, -x) < stein_discrepancy(x + 1, -(x + 1)) / 3
-        True
-    """
-    points, scores = (
-        jnp.asarray(checks.plain_array(n, a))
-        for n, a in (("points", points), ("scores", scores))
-    )
-    checks.finite("points", points, remedy="drop them")
-    checks.finite("scores", scores, remedy="drop their points")
-    if points.ndim != 2 or points.shape != scores.shape:
-        raise ValueError(
-            f"points and scores must have one shape (M, d), got {points.shape} and {scores.shape}."
-        )
-    return float(_discrepancy(points, scores))
-
-
-@eqx.filter_jit
-def _discrepancy(
-    points: Array, scores: Array, block_size: int = 256
-) -> Float[Array, ""]:
-    dimension = jnp.asarray(points.shape[1], points.dtype)
-
-    def row(x: Array, s: Array) -> Float[Array, ""]:
-        r = x - points
-        square = jnp.sum(r * r, axis=1)
-        k = lax.rsqrt(1 + square)
-        # grad_x k = -r k^3, grad_y k = r k^3, tr grad_x grad_y k = d k^3 - 3 |r|^2 k^5
-        slope = k**3 * (r @ s - jnp.sum(r * scores, axis=1))
-        return jnp.mean(scores @ s * k + slope + dimension * k**3 - 3 * square * k**5)
-
-    rows = blocks.block_map(
-        lambda pair: jax.vmap(row)(*pair), (points, scores), block_size
-    )
-    return jnp.sqrt(jnp.maximum(jnp.mean(rows), 0))

@@ -109,20 +109,6 @@ class ForwardSolver:
     def num_adjoints(self) -> int:
         return self.tally.adjoints
 
-    @property
-    def num_read(self) -> int:
-        """Solves and adjoint ones that were read from the cache, among all."""
-        return self.tally.read
-
-    @property
-    def num_failed(self) -> int:
-        return self.tally.failed
-
-    @property
-    def first_failure(self) -> str:
-        """Reason of the first failure, empty before."""
-        return self.tally.first_failure
-
     def in_units(self, scales: Vector, noise: GaussianNoise) -> "ForwardSolver":
         """Return this solver with coefficients in units of `scales` times the present ones, and with other noise.
 
@@ -316,11 +302,11 @@ class ForwardSolver:
                 "random numbers, and leave out what it remembers between calls."
             )
         failed, places = (
-            self.num_failed,
+            self.tally.failed,
             rng.standard_normal((num_draws, self.num_modes)),
         )
         draws = [self.solve(place) for place in places]
-        failed, reason = self.num_failed - failed, self.first_failure
+        failed, reason = self.tally.failed - failed, self.tally.first_failure
         if failed == num_draws:
             raise ValueError(
                 f"forward_map failed at all of {num_draws} draws of the prior ({reason}); pass a map that is "
@@ -344,8 +330,7 @@ class ForwardSolver:
     def _check_threads(self, places: list[Vector], seconds: float = 0.2) -> None:
         """Raise where solves at once disturb each other, as they do where a solver works in memory of its own.
 
-        For so long each thread repeats its solve, and they alternate between lines of Python: what differs seldom in a
-        run differs here.
+        For so long each thread repeats its solve, and they take turns often: what differs seldom in a run differs here.
         """
         raw = [self._call(place) for place in places[:2]]
         are_separate = not np.shares_memory(np.asarray(raw[0]), np.asarray(raw[1]))
@@ -356,14 +341,15 @@ class ForwardSolver:
             expected = alone[thread % len(alone)]
             start.wait()
             end, same, number = time.perf_counter() + seconds, True, 0
-            with alternating():
-                while same and (number < 2 or time.perf_counter() < end):
-                    results = self._with_gradient(self.solve(expected[0].z))
-                    same = all(map(_agree, _numbers(results), _numbers(expected)))
-                    number += 1
+            while same and (number < 2 or time.perf_counter() < end):
+                results = self._with_gradient(self.solve(expected[0].z))
+                same = all(map(_agree, _numbers(results), _numbers(expected)))
+                number += 1
             return same
 
-        if not (are_separate and all(self.each(repeat, range(self.parallel)))):
+        with alternating():
+            is_safe = are_separate and all(self.each(repeat, range(self.parallel)))
+        if not is_safe:
             raise ValueError(
                 "forward_map or its adjoint is not safe to call from several threads: results of calls at once share "
                 "memory or differ from those of single calls; let each call work in arrays of its own, put the solver "

@@ -13,7 +13,6 @@ import numpy as np
 from jax import random
 from jaxtyping import Array, Float, Key
 
-from langevax._typing import PyTree
 from langevax.run import Result
 from langevax.run.progress import Progress
 from langevax.run.result import Trace
@@ -42,8 +41,8 @@ class SolveCounts(NamedTuple):
         return cls(
             solver.num_solves,
             solver.num_adjoints,
-            solver.num_failed,
-            solver.first_failure,
+            solver.tally.failed,
+            solver.tally.first_failure,
         )
 
     def since(self, before: "SolveCounts") -> "SolveCounts":
@@ -67,13 +66,10 @@ class HostWalk(Protocol):
     solver: ForwardSolver
     dynamics: str
 
-    @property
-    def solves_per_step(self) -> int: ...
     def step(self, state: Any, rng: np.random.Generator) -> "WalkStep": ...
     @property
     def num_coordinates(self) -> int: ...
     def coordinates(self, state: Any) -> Vector: ...
-    def warnings(self, positions: PyTree) -> list[str]: ...
 
 
 def steps_of_chains(
@@ -122,7 +118,7 @@ def first_states(
                 break
         if state is None:
             raise ValueError(
-                f"forward_map fails where chain {chain} starts ({walk.solver.first_failure}); pass a start at which "
+                f"forward_map fails where chain {chain} starts ({walk.solver.tally.first_failure}); pass a start at which "
                 "it is defined."
             )
         states.append(state)
@@ -165,7 +161,7 @@ def warm_up(
                     solves.append(step.proposed)
                     visited_solves.append(step.state.solve is step.proposed)
                 rates.append(step.acceptance)
-            progress.update(walk.solver.num_solves, float(np.mean(rates)))
+            progress.update((done + i + 1) * len(states), float(np.mean(rates)))
             if is_adaptive and not walk.moves:
                 walk.step_size = min(
                     longest,
@@ -236,7 +232,7 @@ def run_chains(
     counts = np.zeros((3, num_chains, num_samples), np.int64)
     total = np.zeros((3, num_chains), np.int64)
     states, done = list(states), 0
-    bar = solve_progress(walk, num_chains * num_samples * thinning, progress)
+    bar = walk_progress(walk, num_chains * num_samples * thinning, progress)
     with SolveThreads(min(solver.parallel, num_chains)) as threads:
         for draw in range(num_samples):
             for _ in range(thinning):
@@ -246,10 +242,7 @@ def run_chains(
                     states[chain], done = step.state, done + 1
                     total[:, chain] += spent[:3]
                     acceptance[chain, draw] += step.acceptance / thinning
-                    bar.update(
-                        solver.num_solves if walk.solves_per_step else done,
-                        step.acceptance,
-                    )
+                    bar.update(done, step.acceptance)
             draws[:, draw] = [walk.coordinates(state) for state in states]
             counts[:, :, draw] = total
     bar.close()
@@ -274,15 +267,9 @@ def run_chains(
     )
 
 
-def solve_progress(
+def walk_progress(
     walk: HostWalk, num_steps: int, shown: bool | Literal["auto"]
 ) -> Progress:
-    """Return a progress bar in solves, from the solver's present count; in steps where these need none."""
-    done = walk.solver.num_solves if walk.solves_per_step else 0
-    total, unit = (
-        done + num_steps * max(1, walk.solves_per_step),
-        "solve" if walk.solves_per_step else "step",
-    )
-    return Progress(
-        walk.dynamics, total, done, shown, lambda rate: ("acceptance", rate), unit=unit
-    )
+    """Return a progress bar of so many steps of all chains."""
+    headline = lambda rate: ("acceptance", rate)
+    return Progress(walk.dynamics, num_steps, 0, shown, headline)

@@ -23,7 +23,6 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from langevax._typing import PyTree
 from langevax.sampling.reference import NormalReference
 from langevax.sampling.solver import ForwardSolver, Solve, Vector
 from langevax.sampling.surrogate import FittedMisfit, fitted_misfit
@@ -118,19 +117,6 @@ class SolverWalk:
         self.weights = np.full(len(self.moves), 1 / len(self.moves))
         if self.solver.num_modes <= FEW_MODES:
             self.reference = self.reference.in_all_directions()
-
-    @property
-    def solves_per_step(self) -> int:
-        """About as many as a step takes, those of the adjoint apart."""
-        if self.dynamics != "hmc":
-            return 1
-        if not self.moves:
-            return _num_parts(self.step_size)
-        parts = [
-            _num_parts(move.length) if move.kind == "reference" else 1
-            for move in self.moves
-        ]
-        return round(float(self.weights @ parts))
 
     @property
     def suits_badly(self) -> bool:
@@ -401,10 +387,6 @@ class SolverWalk:
     def coordinates(self, state: ChainState) -> Vector:
         """Return the numbers that are recorded of a state."""
         return state.w
-
-    def warnings(self, positions: PyTree) -> list[str]:
-        """Return reasons to doubt draws that only this walk knows, a sentence each."""
-        return []
 
 
 def _num_parts(h: float, turn: float = 2.4, most: int = 8) -> int:

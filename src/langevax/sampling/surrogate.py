@@ -30,7 +30,7 @@ MOST_RESIDUALS = 2**25
 
 
 class FitPlan(NamedTuple):
-    """Which fits are tried, and which is taken."""
+    """Fits that are tried, and the choice among them."""
 
     degrees: tuple[int, ...] = (1, 2, 3, 4, 5)
     most_monomials: int = 1000
