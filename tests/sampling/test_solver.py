@@ -359,7 +359,7 @@ def test_every_solve_is_counted(dynamics):
         assert draws.result.solves == 4 * 20
         assert longer.solves.forward == draws.solves.forward + 4 * 5
     np.testing.assert_array_equal(longer.positions[:, :20], draws.positions)
-    tree = draws.to_datatree(full_passes=False)
+    tree = draws.to_datatree()
     assert tree["sample_stats"]["solves"].shape == (4, 20)
 
 

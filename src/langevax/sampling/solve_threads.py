@@ -4,9 +4,11 @@ A thread that waits for a server, a program or a compiled library leaves the int
 """
 
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any, Self, TypeVar
 
 import jax
@@ -51,11 +53,19 @@ class SolveThreads:
 
 
 @contextmanager
-def alternating(turn: float = 1e-6) -> Iterator[None]:
-    """Let threads take turns in Python so often that rare races between them happen soon."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(turn)
+def alternating(turn: float = 2e-5) -> Iterator[None]:
+    """Let other threads run between lines of Python, every `turn` seconds, so that rare races happen soon."""
+    before, last = sys.gettrace(), time.perf_counter()
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal last
+        if event == "line" and time.perf_counter() - last > turn:
+            time.sleep(turn / 2)
+            last = time.perf_counter()
+        return trace
+
+    sys.settrace(trace)
     try:
         yield
     finally:
-        sys.setswitchinterval(before)
+        sys.settrace(before)

@@ -330,7 +330,8 @@ class ForwardSolver:
     def _check_threads(self, places: list[Vector], seconds: float = 0.2) -> None:
         """Raise where solves at once disturb each other, as they do where a solver works in memory of its own.
 
-        For so long each thread repeats its solve, and they take turns often: what differs seldom in a run differs here.
+        For so long each thread repeats its solve, and they alternate between lines of Python: what differs seldom in a
+        run differs here.
         """
         raw = [self._call(place) for place in places[:2]]
         are_separate = not np.shares_memory(np.asarray(raw[0]), np.asarray(raw[1]))
@@ -341,15 +342,14 @@ class ForwardSolver:
             expected = alone[thread % len(alone)]
             start.wait()
             end, same, number = time.perf_counter() + seconds, True, 0
-            while same and (number < 2 or time.perf_counter() < end):
-                results = self._with_gradient(self.solve(expected[0].z))
-                same = all(map(_agree, _numbers(results), _numbers(expected)))
-                number += 1
+            with alternating():
+                while same and (number < 2 or time.perf_counter() < end):
+                    results = self._with_gradient(self.solve(expected[0].z))
+                    same = all(map(_agree, _numbers(results), _numbers(expected)))
+                    number += 1
             return same
 
-        with alternating():
-            is_safe = are_separate and all(self.each(repeat, range(self.parallel)))
-        if not is_safe:
+        if not (are_separate and all(self.each(repeat, range(self.parallel)))):
             raise ValueError(
                 "forward_map or its adjoint is not safe to call from several threads: results of calls at once share "
                 "memory or differ from those of single calls; let each call work in arrays of its own, put the solver "
