@@ -25,16 +25,16 @@ from langevax.integrators import Integrator
 from langevax.problems.problem import Problem
 from langevax.sampling.evaluations import evaluate
 from langevax.sampling.methods import (
-    ACCEPTANCE,
+    ACCEPTANCE_RANGES,
     Dynamics,
     check_choice,
     choose_batch_size,
 )
 from langevax.sampling.starts import normal_deviates
 
-FEW_ROWS = 1_000
+CHEAP_ROWS = 1_000
 """Rows up to which passes are cheap: a batch has at least 32 rows, so that batches would gain nothing."""
-FULL_GRADIENTS = (*ACCEPTANCE, "nuts", "hmc", "tempered")
+FULL_GRADIENTS = (*ACCEPTANCE_RANGES, "nuts", "hmc", "tempered")
 """Dynamics that need the exact potential."""
 
 Requested = Dynamics | Literal["auto"]
@@ -222,7 +222,7 @@ def choose_dynamics(
     num_rows = int(problem.size)
     if num_rows == 1:
         return "nuts", "the target is one function, without rows to draw batches from"
-    if num_rows <= FEW_ROWS:
+    if num_rows <= CHEAP_ROWS:
         return "nuts", f"passes over {num_rows:,} rows are cheap"
     if fit is None:
         return (

@@ -34,10 +34,10 @@ Dynamics = Literal[
     "nuts", "langevin", "underdamped", "mala", "pcn", "pcnl", "hmc", "tempered"
 ]
 GradientName = Literal["auto", "svrg", "sarah", "minibatch", "control-variate", "full"]
-FEW_COMPONENTS = 512
+FULL_PASS_ROWS = 512
 """Rows up to which full gradients are the default: batches would not be cheaper."""
 FRICTION = math.sqrt(2)  # in coordinates of unit curvature
-ACCEPTANCE = {"mala": (0.5, 0.8), "pcn": (0.2, 0.4), "pcnl": (0.5, 0.8)}
+ACCEPTANCE_RANGES = {"mala": (0.5, 0.8), "pcn": (0.2, 0.4), "pcnl": (0.5, 0.8)}
 """Range of acceptance rates in which a step size is left alone; these methods are exact and need full gradients."""
 MAX_BIAS = 0.05
 """Largest acceptable relative bias of the variance; it is to be known to half of it."""
@@ -55,7 +55,7 @@ class BiasDraws(NamedTuple):
     """Draws, whose means are nearly independent, for standard errors."""
 
 
-DRAWS = BiasDraws()
+BIAS_DRAWS = BiasDraws()
 
 
 class SamplingMethod(NamedTuple):
@@ -70,7 +70,7 @@ class SamplingMethod(NamedTuple):
 
     @property
     def is_exact(self) -> bool:
-        return self.dynamics in ACCEPTANCE
+        return self.dynamics in ACCEPTANCE_RANGES
 
     @property
     def order(self) -> int:
@@ -131,8 +131,8 @@ def choose_gradient(
     if isinstance(gradient, GradientEstimator):
         return gradient
     if gradient == "auto":
-        is_exact = dynamics in ACCEPTANCE or dynamics == "tempered"
-        gradient = "full" if n <= FEW_COMPONENTS or is_exact else "svrg"
+        is_exact = dynamics in ACCEPTANCE_RANGES or dynamics == "tempered"
+        gradient = "full" if n <= FULL_PASS_ROWS or is_exact else "svrg"
     if gradient == "full":
         return gradients.Full()
     size = n if batch_size is None else batch_size
@@ -205,12 +205,12 @@ def tune_acceptance(
     num_steps: int = 50,
     num_trials: int = 12,
 ) -> tuple[float, int]:
-    """Return a step size with an acceptance rate in `ACCEPTANCE`, and the evaluations of the short runs to find it.
+    """Return a step size with an acceptance rate in `ACCEPTANCE_RANGES`, and the evaluations of the short runs to find it.
 
     They record, so that they are the compiled program of the sampling. No step of pCN and pCNL is above 2, where
     proposals are independent of the state.
     """
-    lowest, highest = ACCEPTANCE[method.dynamics]
+    lowest, highest = ACCEPTANCE_RANGES[method.dynamics]
     limit, evaluations = math.inf if method.dynamics == "mala" else 2.0, 0
     for i in range(num_trials):
         options = {
@@ -284,13 +284,13 @@ class StepSizeBias(NamedTuple):
                 and self.least_error <= limit.error
             )
             return (
-                drawn < DRAWS.most_for_tolerance
+                drawn < BIAS_DRAWS.most_for_tolerance
                 and is_open
                 and not self.is_accepted(limit)
             )
-        if self.is_resolved or drawn >= DRAWS.most:
+        if self.is_resolved or drawn >= BIAS_DRAWS.most:
             return False
-        return self.standard_error <= MAX_BIAS / 2 * math.sqrt(DRAWS.most / drawn)
+        return self.standard_error <= MAX_BIAS / 2 * math.sqrt(BIAS_DRAWS.most / drawn)
 
     @property
     def is_resolved(self) -> bool:
@@ -321,10 +321,10 @@ def estimate_bias(
         problem,
         start,
         key=key,
-        num_steps=spacing * DRAWS.first,
+        num_steps=spacing * BIAS_DRAWS.first,
         **options,
     )
-    bias, drawn = _bias_of(method, run, step_size, limit), DRAWS.first
+    bias, drawn = _bias_of(method, run, step_size, limit), BIAS_DRAWS.first
     while bias.is_worth_draws(limit, drawn):
         more = simulate(
             pair,
@@ -343,7 +343,7 @@ def _bias_of(
     method: SamplingMethod, run: Result, step_size: float, limit: BiasLimit | None
 ) -> StepSizeBias:
     """Return the bias that a run of coupled chains shows."""
-    draws = np.asarray(run.positions)[:, DRAWS.first // 5 :]
+    draws = np.asarray(run.positions)[:, BIAS_DRAWS.first // 5 :]
     coarse, fine = draws[:, :, 0], draws[:, :, 1]
     if limit is not None:
         coarse, fine = limit.to_values(coarse), limit.to_values(fine)
@@ -396,9 +396,9 @@ Draws = Float[np.ndarray, "chain draw d"]
 
 def _blocks(values: Draws) -> Float[np.ndarray, "block d"]:
     """Return means over blocks of each chain, which are nearly independent."""
-    count = values.shape[1] // DRAWS.block
-    used = values[:, : count * DRAWS.block]
-    blocks = used.reshape(len(values), count, DRAWS.block, -1)
+    count = values.shape[1] // BIAS_DRAWS.block
+    used = values[:, : count * BIAS_DRAWS.block]
+    blocks = used.reshape(len(values), count, BIAS_DRAWS.block, -1)
     return blocks.mean(2).reshape(-1, values.shape[2])
 
 

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Key
 
 from langevax._typing import PyTree
 from langevax.problems.problem import Problem
-from langevax.sampling.choice import FEW_ROWS, NormalFit
+from langevax.sampling.choice import CHEAP_ROWS, NormalFit
 from langevax.sampling.descents import descend
 from langevax.sampling.evaluations import evaluate
 from langevax.sampling.preconditioning import (
@@ -40,7 +40,7 @@ class SearchPlan(NamedTuple):
     descents: int = 25
     """From each of the heated laws."""
     few_descents: int = 2
-    """The same where passes are over more than `FEW_ROWS` rows."""
+    """The same where passes are over more than `CHEAP_ROWS` rows."""
     rounds: int = 4
     """Of descents: from the heated laws, then at most as many from between modes."""
     nearby_rounds: int = 4
@@ -143,7 +143,7 @@ def find_modes(
     centre, widths = (
         np.linalg.solve(matrix, mode),
         np.repeat(
-            PLAN.heat, PLAN.descents if num_rows <= FEW_ROWS else PLAN.few_descents
+            PLAN.heat, PLAN.descents if num_rows <= CHEAP_ROWS else PLAN.few_descents
         ),
     )
     starts = (
@@ -156,7 +156,7 @@ def find_modes(
     distinct.add(centre)
     rng, batches = (
         np.random.default_rng(np.asarray(random.key_data(key))),
-        PLAN.nearby_rounds if num_rows <= FEW_ROWS else 0,
+        PLAN.nearby_rounds if num_rows <= CHEAP_ROWS else 0,
     )
     for _ in range(PLAN.rounds + batches):
         descents = descend(

@@ -23,7 +23,7 @@ from langevax.sampling.solver_walk import LONGEST_STEP, ChainState, SolverWalk, 
 from langevax.sampling.surrogate import MOST_RESIDUALS
 
 ACCEPTANCE_GOAL = {"pcn": 0.3, "pcnl": 0.65, "hmc": 0.75}
-COUNTS = "solves", "adjoint_solves", "failed_solves"
+SOLVE_COUNTS = "solves", "adjoint_solves", "failed_solves"
 
 
 class SolveCounts(NamedTuple):
@@ -55,7 +55,8 @@ class SolveCounts(NamedTuple):
     def plus(self, counts: Mapping[str, int]) -> "SolveCounts":
         """These and the counts of a further run."""
         forward, adjoint, failed = (
-            count + counts[name] for count, name in zip(self[:3], COUNTS, strict=True)
+            count + counts[name]
+            for count, name in zip(self[:3], SOLVE_COUNTS, strict=True)
         )
         return SolveCounts(forward, adjoint, failed, self.first_failure)
 
@@ -247,10 +248,10 @@ def run_chains(
             counts[:, :, draw] = total
     bar.close()
     assert SolveCounts.of(solver).since(before).forward == total[0].sum()
-    info = dict(zip(COUNTS, counts, strict=True)) | {"acceptance": acceptance}
+    info = dict(zip(SOLVE_COUNTS, counts, strict=True)) | {"acceptance": acceptance}
     info["evaluations"] = counts[0] + counts[1]
     steps = thinning * np.arange(1, num_samples + 1)
-    by_chain: dict[str, Any] = dict(zip(COUNTS, total, strict=True)) | {
+    by_chain: dict[str, Any] = dict(zip(SOLVE_COUNTS, total, strict=True)) | {
         "evaluations": total[0] + total[1]
     }
     return Result(
