@@ -3,8 +3,8 @@
 Four tokens are followed by the same four, of which one in four is drawn anew. A transformer of 341 weights learns
 within 300 steps to look back by four places, and its loss hardly falls from then on. Its learning coefficient, how many
 parameters it uses, goes on growing: what it learns from there is the noise of its 512 sequences, and the loss of others
-rises. `CoefficientRecorder` estimates it inside the training loop; far from a minimum it refuses, and records that in
-place of a value, and the error bar at step 300 is the fall that descent still finds there.
+rises. `learning_coefficient` estimates it inside the training loop; far from a minimum it refuses, and the error bar
+at step 300 is the fall that descent still finds there.
 
 The localization of 100 counts directions that matter within about 0.1. With 300 the coefficients from step 500 on are
 4.9, 6.0, 7.4 and 10.9: they depend on it, their growth does not.
@@ -81,12 +81,11 @@ def mean_loss(w, rows):
     return jnp.mean(jax.vmap(loss, (None, 0))(w, rows))
 
 
-def draw(record, ours: np.ndarray, theirs: np.ndarray, out: Path) -> None:
+def draw(steps, estimates, ours: np.ndarray, theirs: np.ndarray, out: Path) -> None:
     """Losses above, coefficients below."""
-    place = np.where(
-        record.steps == 0, record.steps[1] / 2, record.steps
-    )  # 0 has no logarithm
-    refused = np.isnan(record.values)
+    values, errors = estimates
+    place = np.where(steps == 0, steps[1] / 2, steps)  # 0 has no logarithm
+    refused = np.isnan(values)
     with picture(
         out / "transformer.png", (2, 1), figsize=(CARD[0], 4.4), sharex=True
     ) as (upper, lower):
@@ -115,8 +114,8 @@ def draw(record, ours: np.ndarray, theirs: np.ndarray, out: Path) -> None:
         )
         lower.errorbar(
             place,
-            record.values,
-            2 * record.standard_errors,
+            values,
+            2 * errors,
             fmt="o-",
             color=theme.OKABE_ITO[0],
             capsize=3,
@@ -137,13 +136,10 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
         if quick
         else {"num_samples": 100, "num_warmup": 100}
     )
-    options |= {"num_chains": 2, "progress": False}
-    record = lx.sampling.CoefficientRecorder(
-        loss, rows, key=jax.random.key(1), localization=LOCALIZATION, **options
-    )
+    options |= {"num_chains": 2, "progress": False, "localization": LOCALIZATION}
     optimiser = optax.adam(2e-3)
     weights = initial(jax.random.key(1))
-    state, losses = optimiser.init(weights), []
+    state, losses, estimates = optimiser.init(weights), [], []
 
     @jax.jit
     def train(weights, state, count):
@@ -160,25 +156,28 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
         losses.append(
             (float(mean_loss(weights, rows)), float(mean_loss(weights, others)))
         )
-        record(step, weights)
+        key = jax.random.fold_in(jax.random.key(1), step)
+        try:
+            one = lx.learning_coefficient(loss, weights, rows, key=key, **options)
+        except ValueError:  # these weights are not near a minimum
+            estimates.append((np.nan, np.nan))
+            shown = "not near a minimum"
+        else:
+            estimates.append((one.value, one.standard_error))
+            shown = f"coefficient {one.value:5.2f} ± {one.standard_error:.2f}"
+        mine, other = losses[-1]
+        print(
+            f"step {step:>5,}: loss {mine:.3f}, of other sequences {other:.3f}, {shown}"
+        )
         weights, state = train(weights, state, following - step)
     ours, theirs = np.array(losses).T
-    for index, one in enumerate(record.records):
-        shown = (
-            "not near a minimum"
-            if one.refusal
-            else f"coefficient {one.value:5.2f} ± {one.standard_error:.2f}"
-        )
-        print(
-            f"step {one.step:>5,}: loss {ours[index]:.3f}, of other sequences {theirs[index]:.3f}, {shown}"
-        )
-    draw(record, ours, theirs, out)
-    refused = np.isnan(record.values)
+    values, errors = np.array(estimates).T
+    draw(np.array(steps), (values, errors), ours, theirs, out)
     return {
-        "refused": float(refused.sum()),
+        "refused": float(np.isnan(values).sum()),
         "learned": ours[-1],
-        "grows": float(record.values[-1] / record.values[steps.index(300)]),
-        "errors": float(np.nanmax(record.standard_errors / record.values)),
+        "grows": float(values[-1] / values[steps.index(300)]),
+        "errors": float(np.nanmax(errors / values)),
     }
 
 

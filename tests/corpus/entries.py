@@ -497,29 +497,6 @@ ENTRIES: dict[str, Entry] = {
         },
         slow=True,
     ),
-    "langevax.sampling.CoefficientRecorder": Entry(
-        lambda **arguments: sampling_module.CoefficientRecorder(**arguments).steps,
-        {"key": (jax.random.key(0), KEY)},
-        {"loss": row_loss_at_zero, "data": ROWS, "file": None},
-    ),
-    "langevax.sampling.coefficient_sweep": Entry(
-        lambda **arguments: sampling_module.coefficient_sweep(**arguments).temperatures,
-        {
-            "key": (jax.random.key(0), KEY),
-            "temperatures": ((0.1, 0.2), VECTOR),
-            "localizations": ((1.0, 2.0), VECTOR),
-            "tolerance": (0.1, POSITIVE),
-        },
-        {
-            "loss": row_loss_at_zero,
-            "params": np.zeros(2, np.float32),
-            "data": ROWS,
-            "num_samples": 4,
-            "num_chains": 2,
-        }
-        | {"num_warmup": 4, "progress": False},
-        slow=True,
-    ),
     "langevax.simulate": Entry(
         run,
         {
@@ -980,10 +957,6 @@ ENTRIES: dict[str, Entry] = {
             "variance": (1.0, POSITIVE),
         },
     ),
-    "langevax.sampling.stein_discrepancy": Entry(
-        sampling_module.stein_discrepancy,
-        {"points": (ROWS, ARRAY), "scores": (-ROWS, ARRAY)},
-    ),
     "langevax.data.partitions.evenly": Entry(
         partitions.evenly,
         {
@@ -1314,8 +1287,8 @@ RECEIVED: dict[str, str] = {
             meanfield.DualEstimate numpyro.ModelPosterior optimize.Basin predictive_law.BayesComparison
             predictive_law.LawAgreement predictive_law.LawCertificate predictive_law.MixingDistribution
             predictive_law.PredictiveLaw predictive_law.PredictivePath run.Average run.Trace
-            sampling.CoefficientSweep sampling.HierarchicalInverseProblem sampling.InverseProblem
-            sampling.LearningCoefficient sampling.RecordedCoefficient sampling.Samples
+            sampling.HierarchicalInverseProblem sampling.InverseProblem
+            sampling.LearningCoefficient sampling.Samples
             teacher_student.Matching teacher_student.OneStepRuns teacher_student.ReLUNetwork
             teacher_student.TwoPhaseFit""",
         NO_ARGUMENTS: """gradients.Full integrators.CrankNicolson integrators.Explicit integrators.Exponential

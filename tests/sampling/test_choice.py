@@ -10,6 +10,7 @@ import pytest
 
 import langevax
 from langevax import FiniteSum, gradients
+from langevax.run import Stacked
 from langevax.sampling.choice import (
     NormalFit,
     choose_dynamics,
@@ -23,8 +24,8 @@ from langevax.sampling.methods import (
     estimate_bias,
     tune_bias,
 )
-from langevax.sampling.nuts import FAST, FROZEN, SLOW, WINDOW_END, Adaptation, stages_of
-from langevax.sampling.nuts_chains import LEAST_STEP
+from langevax.sampling.nuts import Adaptation, Stage, stages_of
+from langevax.sampling.nuts_chains import WARM_UP
 from langevax.sampling.preconditioning import coordinates_of, run_even_pilot, run_pilot
 from langevax.sampling.starts import StartNearMode, StartNearPosition, UniformStart
 
@@ -89,7 +90,7 @@ def test_log_likelihoods_of_rows_go_to_arviz():
     np.testing.assert_allclose(
         values[1, 7], -((X @ w - Y) ** 2) / 2, rtol=1e-3, atol=1e-4
     )
-    tree = samples.to_datatree(full_passes=False, log_likelihood=True)
+    tree = samples.to_datatree(log_likelihood=True)
     assert tree["log_likelihood"]["log_likelihood"].shape == (4, 500, N)
 
 
@@ -102,7 +103,6 @@ def test_log_likelihoods_of_rows_go_to_arviz():
         ({"gradient": "svrg"}, False, ("langevin", "gradient was passed")),
         ({"batch_size": 32}, False, ("langevin", "batch_size was passed")),
         ({"step_size": 0.1}, False, ("langevin", "step_size was passed")),
-        ({"step_size": "theorem"}, False, ("langevin", "step_size was passed")),
     ],
     ids=str,
 )
@@ -249,15 +249,15 @@ def test_plain_minibatches_are_as_large_as_their_own_noise_asks():
 def test_one_stiff_coordinate_of_sixty_is_reported():
     """Curvature 8 at a step of 0.1: its variance is 1 / (1 - 0.4) = 1.67 times the truth, the mean over all 1.01."""
     loss = lambda x, curvature: jnp.sum(curvature * x**2) / 2
-    start = StartNearMode(jnp.zeros(60), jnp.float32(1.0))
+    start = Stacked(StartNearMode(jnp.zeros(60), jnp.float32(1.0))(KEY, 4))
     method = SamplingMethod("langevin", gradients.Full(), 1.0)
     curvatures = np.ones((2, 60), np.float32)
     small = estimate_bias(
-        method, FiniteSum(loss, jnp.asarray(curvatures)), start, 4, 0.1, KEY
+        method, FiniteSum(loss, jnp.asarray(curvatures)), start, 0.1, KEY
     )
     curvatures[:, 17] = 8.0
     bias = estimate_bias(
-        method, FiniteSum(loss, jnp.asarray(curvatures)), start, 4, 0.1, KEY
+        method, FiniteSum(loss, jnp.asarray(curvatures)), start, 0.1, KEY
     )
     assert bias.worst == 17
     assert bias.worst_excess > 0.1
@@ -275,9 +275,9 @@ def test_a_bias_that_is_lost_in_its_error_is_not_accepted():
         0.3 * np.random.default_rng(0).normal(size=(400, 1)), jnp.float32
     )
     problem = FiniteSum(lambda x, a: jnp.sum((x - a) ** 2) / 2, rows)
-    start = StartNearMode(jnp.zeros(1), jnp.float32(0.05))
+    start = Stacked(StartNearMode(jnp.zeros(1), jnp.float32(0.05))(KEY, 4))
     method = SamplingMethod("langevin", gradients.Minibatch(40), 1 / 400)
-    bias = tune_bias(method, problem, start, 4, 0.25, KEY)
+    bias = tune_bias(method, problem, start, 0.25, KEY)
     assert bias.is_resolved
     assert bias.standard_error <= 0.025
     assert abs(bias.variance_bias) < 0.05
@@ -289,7 +289,7 @@ def test_a_bias_that_could_not_be_resolved_is_reported():
     samples = langevax.sample(
         lambda x: -jnp.sum(x**2) / 2, jnp.zeros(2), key=KEY, **options
     )
-    bias = StepSizeBias(0.1, 0.02, 0.06, 0.0, 0.0, 100, 0, 0.02, 0.0, 0.0, 0.0, 0.0)
+    bias = StepSizeBias(0.1, 0.02, 0.06, 100, 0, 0.02, 0.0, 0.0, 0.0, 0.0)
     unclear = dataclasses.replace(samples, step_size_bias=bias)
     assert "variances are off by +2.0% ± 6.0%" in unclear.warnings[-1]
     assert "too roughly to accept" in unclear.warnings[-1]
@@ -301,11 +301,9 @@ def test_a_bias_that_could_not_be_resolved_is_reported():
 
 def test_warm_up_has_stans_windows_and_a_longer_last_buffer():
     stages = np.asarray(stages_of(1000))
-    assert [
-        int((stages == stage).sum()) for stage in (FAST, SLOW, WINDOW_END, FROZEN)
-    ] == [175, 820, 5, 0]
+    assert [int((stages == stage).sum()) for stage in Stage] == [175, 820, 5, 0]
     np.testing.assert_array_equal(
-        np.flatnonzero(stages == WINDOW_END) + 1, [100, 150, 250, 450, 900]
+        np.flatnonzero(stages == Stage.WINDOW_END) + 1, [100, 150, 250, 450, 900]
     )
     assert len(stages_of(7)) == 7
 
@@ -354,7 +352,7 @@ def test_short_steps_along_correlated_coordinates_are_no_peak():
         lambda x: -jnp.sum((rotated @ x) ** 2) / 2, jnp.zeros(2), **options
     )
     assert samples.evaluations - samples.result.evaluations > 4 * 300 * 100
-    assert samples.step_size * 2**0.25 > 5 * LEAST_STEP
+    assert samples.step_size * 2**0.25 > 5 * WARM_UP.least_step
     assert "peak" not in samples.reason
 
 
@@ -375,12 +373,11 @@ def test_the_step_size_meets_the_acceptance_asked_for(target):
 @pytest.mark.slow
 def test_starts_are_where_the_density_is_finite():
     half = langevax.Function(lambda x: jnp.where(jnp.all(x > 0), jnp.sum(x), jnp.inf))
-    uniform = jax.jit(jax.vmap(UniformStart(half, lambda key: jnp.zeros(2))))(
-        jax.random.split(KEY, 50)
-    )
+    coordinates = coordinates_of(half, jnp.zeros(2), 1.0, whiten=False)
+    uniform = UniformStart(jnp.zeros(2), coordinates)(KEY, 50)
     assert jnp.all((uniform > 0) & (uniform < 2))
     near = StartNearPosition(half, jnp.full(2, 0.1), jnp.float32(1.0))
-    positions = jax.jit(jax.vmap(near))(jax.random.split(KEY, 50))
+    positions = near(KEY, 50)
     assert jnp.all(positions > 0)
     assert len(np.unique(positions[:, 0])) > 5
 

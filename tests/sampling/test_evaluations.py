@@ -9,19 +9,14 @@ import langevax
 from langevax.run import Stacked, simulate
 from langevax.sampling import evaluations
 from langevax.sampling.evaluations import (
-    TOGETHER,
     evaluate,
-    potentials,
-    shared_potentials,
 )
 from langevax.sampling.nuts import NUTS, KnownDensities, stages_of
 from langevax.sampling.preconditioning import coordinates_of
 from langevax.sampling.starts import (
     StartNearMode,
     StartNearPosition,
-    TransformedStart,
     UniformStart,
-    drawn_positions,
 )
 
 KEY, RNG = jax.random.key(0), np.random.default_rng(0)
@@ -39,7 +34,7 @@ def test_any_number_of_points_is_one_program():
         return cosh(x)
 
     problem = langevax.Function(potential)
-    for number in (0, 1, TOGETHER, TOGETHER + 1):
+    for number in (0, 1, 170, 171):
         points = RNG.normal(size=(number, 3)).astype(np.float32)
         values, gradients = evaluate(problem, points)
         np.testing.assert_allclose(values, np.cosh(points).sum(1), rtol=1e-5)
@@ -60,18 +55,6 @@ def test_long_vectors_are_not_padded(monkeypatch):
     np.testing.assert_allclose(values, np.cosh(points.astype(float)).sum(1), rtol=1e-5)
     np.testing.assert_allclose(gradients, np.sinh(points), rtol=1e-5, atol=1e-6)
     assert shapes == [(3, 5000)]
-
-
-@pytest.mark.parametrize("num_rows", [50, 1500])
-def test_potentials_of_few_and_of_many_rows(num_rows):
-    rows = jnp.asarray(RNG.normal(size=num_rows), jnp.float32)
-    problem = langevax.FiniteSum(lambda x, row: jnp.sum(x - row) ** 2 / 2, rows)
-    points = RNG.normal(size=(7, 2)).astype(np.float32)
-    expected = (
-        (points[:, None, :] - np.asarray(rows)[None, :, None]).sum(2) ** 2
-    ).mean(1) / 2
-    for function in (potentials, shared_potentials):
-        np.testing.assert_allclose(function(problem, points), expected, rtol=1e-5)
 
 
 def test_nuts_that_knows_its_starts_draws_the_same():
@@ -108,14 +91,12 @@ def test_log_densities_are_those_of_the_temperature_and_unknown_elsewhere():
 
 def test_starts_drawn_by_numpy_have_the_same_law():
     near_mode = StartNearMode(jnp.asarray([5.0, -5.0]), jnp.float32(2.0))
-    draws = drawn_positions(near_mode, KEY, 4000)
+    draws = near_mode(KEY, 4000)
     np.testing.assert_allclose(draws.mean(0), [5, -5], atol=0.15)
     np.testing.assert_allclose(draws.std(0), 2, rtol=0.05)
     half = langevax.Function(lambda x: jnp.where(jnp.all(x > 0), jnp.sum(x), jnp.inf))
     draws = np.asarray(
-        drawn_positions(
-            StartNearPosition(half, jnp.full(2, 0.1), jnp.float32(1.0)), KEY, 200
-        )
+        StartNearPosition(half, jnp.full(2, 0.1), jnp.float32(1.0))(KEY, 200)
     )
     assert (draws > 0).all()
     assert (
@@ -133,10 +114,8 @@ def test_uniform_starts_in_linear_coordinates_are_uniform_in_those_of_the_positi
         .times_last_matrix(np.array([[0.01]]))
     )
     assert coordinates.is_linear
-    start = TransformedStart(UniformStart(law, lambda key: like), coordinates)
-    draws = np.asarray(
-        coordinates.to_positions(drawn_positions(start, KEY, 60)[None])["a"]
-    )
+    start = UniformStart(like, coordinates)
+    draws = np.asarray(coordinates.to_positions(start(KEY, 60)[None])["a"])
     assert (np.abs(draws) < 2).all()
     assert np.abs(draws - 1.5).mean() < 0.2
 

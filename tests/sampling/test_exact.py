@@ -128,11 +128,6 @@ def test_an_integrator_is_that_of_the_chain():
             ValueError,
             "integrator is for dynamics='lan",
         ),
-        (
-            {"step_size": "theorem", "integrator": integrators.Exponential()},
-            ValueError,
-            "is for the explicit scheme",
-        ),
     ],
 )
 def test_an_integrator_that_does_not_fit_is_refused(change, error, message):

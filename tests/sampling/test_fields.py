@@ -2,7 +2,6 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
-import numpyro.distributions as dist
 import pytest
 
 import langevax
@@ -75,17 +74,6 @@ def test_nodes_of_a_mesh_are_where_they_are_said_to_be():
     np.testing.assert_allclose(
         fields["mean"], target.functions(positions).mean((0, 1)), atol=1e-6
     )
-
-
-@pytest.mark.slow
-def test_unknown_noise_changes_nothing():
-    basis = spaces.Cosine(3)
-    positions = {"function": RNG.normal(size=(2, 5, 3)), "noise": np.ones((2, 5))}
-    hierarchical = problem(basis, noise=dist.LogNormal(0.0, 1.0))
-    assert hierarchical.fields(positions).equals(
-        problem(basis).fields(positions["function"])
-    )
-    plt.close(hierarchical.plot(positions))
 
 
 @pytest.mark.slow

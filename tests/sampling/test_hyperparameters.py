@@ -322,46 +322,6 @@ def test_a_slice_has_the_law_of_its_density():
     )
 
 
-def joint_potential(x, u):
-    mu = spaces.spectra.matern(BASIS, 1.5, np.exp(u[1]))
-    residual = MATRIX @ x - DATA
-    prior = (
-        np.sum(np.log(mu) + x**2 / mu) / 2
-        + ((u[0] + 1.5) / 0.6) ** 2 / 2
-        + ((u[1] + 1.0) / 0.8) ** 2 / 2
-    )
-    return residual @ residual / (2 * np.exp(2 * u[0])) + len(DATA) * u[0] + prior
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("in_jax", [False, True])
-def test_energies_and_gradients_are_those_of_the_joint_density(in_jax):
-    forward = (lambda f: jnp.asarray(BLUR, f.dtype) @ f) if in_jax else blur
-    options = {} if in_jax else {"adjoint": blur_adjoint}
-    prior = spaces.MaternPrior(BASIS, 1.5, LENGTH)
-    draws = langevax.sample(
-        langevax.inverse_problem(forward, DATA, NOISE, prior, **options),
-        key=KEY,
-        num_samples=10,
-        num_chains=2,
-    )
-    u = logarithms(draws, "noise", "length_scale")
-    x = np.asarray(draws.positions["function"], np.float64)
-    expected = np.array(
-        [[joint_potential(x[c, i], u[c, i]) for i in range(10)] for c in range(2)]
-    )
-    assert np.ptp(draws.energies() - expected) < 2e-3
-    point = jnp.asarray(draws.draws[0, 3])
-    _, gradient = draws.problem.potential_and_gradient(point)
-    for i in range(len(point)):
-        step = jnp.zeros(len(point)).at[i].set(0.02)
-        slope = (
-            draws.problem.potential(point + step)
-            - draws.problem.potential(point - step)
-        ) / 0.04
-        np.testing.assert_allclose(gradient[i], slope, rtol=0.02, atol=0.05)
-
-
 def test_proposals_take_the_moments_of_a_warm_up():
     """The mixture stays a density: its first law is that of the draws, wider, and has half of the weight."""
     target = deconvolution()
@@ -450,21 +410,6 @@ def test_numbers_alone_are_a_plain_inverse_problem():
     )
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures(
-    "unchecked_types"
-)  # thousands of steps, whose types a shorter run is checked for
-def test_a_hyperparameter_that_data_do_not_inform_is_named():
-    """The length scale, of data whose noise is larger than they are."""
-    with pytest.warns(
-        langevax.sampling.SamplingWarning, match="the data hardly inform length_scale"
-    ):
-        draws = langevax.sample(deconvolution(20.0), key=KEY, num_samples=500)
-    informed = langevax.sample(deconvolution(), key=KEY, num_samples=500)
-    assert "the data hardly inform length_scale" in " ".join(draws.warnings)
-    assert "noise" not in " ".join(informed.warnings)
-
-
 def test_a_map_that_departs_from_its_matrix_at_draws_is_not_sampled_as_linear():
     target = deconvolution()
     solver, linear = linear_data(target)
@@ -504,10 +449,6 @@ class Undefined(type(dist.LogNormal(0.0, 1.0))):
         (
             lambda: deconvolution(dist.LogNormal(jnp.zeros(14), 1.0)),
             "noise must be a distribution of one number",
-        ),
-        (
-            lambda: deconvolution([NOISE] * 14),
-            "noise must be one distribution or numbers",
         ),
         (
             lambda: deconvolution(Undefined(0.0, 1.0)),

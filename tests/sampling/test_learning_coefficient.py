@@ -10,9 +10,8 @@ import pytest
 import langevax
 from benchmarks.learning_coefficient import cases
 from langevax import trees
-from langevax.sampling.coefficient import doubts
 from langevax.sampling.learning_coefficient import _worthwhile
-from langevax.sampling.preconditioning import RANK, Pilot
+from langevax.sampling.preconditioning import LOW_RANK, Pilot
 from langevax.sampling.subsampled_hmc import SubsampledHMC
 from langevax.sampling.tempered_loss import tempered_loss
 
@@ -325,7 +324,7 @@ def test_gradients_of_the_host_have_the_curvature_of_differences():
                 "num_samples": 20,
                 "num_warmup": 20,
             },
-            "a chain met one that is lower",
+            "params is not a local minimum of the loss",
         ),
         (
             {
@@ -334,7 +333,7 @@ def test_gradients_of_the_host_have_the_curvature_of_differences():
                 "num_samples": 20,
                 "num_warmup": 20,
             },
-            "chains from there lower it without bound",
+            "params is not a local minimum of the loss",
         ),
     ],
 )
@@ -369,22 +368,15 @@ def test_a_saddle_is_refused_where_chains_meet_lower_losses():
         )
 
 
-def test_a_tree_of_groups_and_a_figure_show_the_result():
+def test_a_tree_of_groups_shows_the_result():
     result = of_squares()
     tree = result.to_datatree()
     assert tree["posterior"]["learning_coefficient"].dims == ("chain", "draw")
     assert float(tree["summary"]["value"]) == result.value
     assert tree.attrs["num_rows"] == N
-    axes = result.plot()
-    assert len(axes.lines) == len(result.chains) + 1
     assert repr(result).startswith(f"LearningCoefficient({result.value:.4g} ± ")
     low, high = result.interval(0.5)
     assert high - low == pytest.approx(2 * 0.6745 * result.standard_error, rel=1e-3)
-    with pytest.warns(
-        DeprecationWarning,
-        match="interval: level is deprecated and will be removed in 0.3; use coverage",
-    ):
-        assert result.interval(level=0.5) == (low, high)
 
 
 @pytest.mark.slow
@@ -414,41 +406,17 @@ def test_a_law_far_narrower_than_its_localization_has_the_value_of_quadrature():
     scale = 1e6
     rows = rows_of_quartic(scale, 1.0, 0.0)
     result = langevax.learning_coefficient(
-        quartic, jnp.array(0.0), rows, key=jax.random.key(0), localization=1.0, **SHORT
+        quartic,
+        jnp.array(0.0),
+        rows,
+        key=jax.random.key(0),
+        localization=1.0,
+        **SHORT | {"num_samples": 1000},
     )
     x = np.linspace(-9, 9, 400_001)
     rise = scale * x**4 / TEMPERATURE
     density = np.exp(-rise - x**2 / 2)
     assert abs(score(result, np.sum(density * rise) / np.sum(density))) < 4
-    assert result.standard_error < 0.02 * result.value
-    assert result.warnings == ()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("loss", "params", "rows", "threshold"),
-    [
-        (quartic, jnp.array(0.0), rows_of_quartic(0.5, 1.0, 0.0), 1 / 4),
-        (
-            powers,
-            jnp.zeros(2),
-            jnp.tile(jnp.array([0.0, 0.5, 0.5, 0.0]), (N, 1)),
-            1 / 4 + 1 / 2,
-        ),
-    ],
-    ids=["x^4", "x^4 + y^2"],
-)
-def test_a_localization_next_to_none_leaves_a_flat_minimum_its_threshold(
-    loss, params, rows, threshold
-):
-    """The localization alone would leave a width of 1,000, the loss one of 0.3."""
-    options = {
-        "temperature": cases.temperature_of(1000),
-        "localization": 1e-6,
-        "key": jax.random.key(0),
-    }
-    result = langevax.learning_coefficient(loss, params, rows, **SHORT | options)
-    assert abs(score(result, threshold)) < 4
     assert result.standard_error < 0.02 * result.value
     assert result.warnings == ()
 
@@ -463,14 +431,6 @@ def test_a_law_narrower_than_its_curvature_says_is_refused_after_the_warm_up():
         langevax.learning_coefficient(
             quartic, jnp.array(5005.0), rows, key=jax.random.key(0), **SHORT
         )
-
-
-def test_a_loss_that_does_not_change_is_said_to_be_flat():
-    errors = {"monte_carlo": 0.0, "baseline": 0.0, "rounding": 0.0}
-    sentences = doubts(0.0, errors, False, np.nan, np.nan, 0, 0.0, is_flat=True)
-    assert [sentence.split(":")[0] for sentence in sentences] == [
-        "the loss was the same at all draws"
-    ]
 
 
 @pytest.mark.slow
@@ -512,7 +472,7 @@ def test_what_cannot_be_observed_is_refused():
     }
     for observe, message in (
         (3, "observe must be"),
-        (lambda w: "a", "array of floats, got something"),
+        (lambda w: (w, w), "array of floats, got"),
         (lambda w: jnp.int32(1), "array of floats"),
     ):
         with pytest.raises(TypeError, match=message):
@@ -548,11 +508,13 @@ def test_the_effect_of_the_localization_is_the_derivative_of_the_normal_law():
 
 
 def test_directions_are_kept_where_they_shorten_the_range_of_scales():
-    directions = jnp.asarray(np.linalg.qr(RNG.normal(size=(300, RANK)))[0], jnp.float32)
+    directions = jnp.asarray(
+        np.linalg.qr(RNG.normal(size=(300, LOW_RANK)))[0], jnp.float32
+    )
     mode, flat = jnp.zeros(300), jnp.full(300, 10.0)
     falling, level = (
-        flat.at[:RANK].set(jnp.geomspace(0.1, 9.0, RANK)),
-        flat.at[:RANK].set(0.1),
+        flat.at[:LOW_RANK].set(jnp.geomspace(0.1, 9.0, LOW_RANK)),
+        flat.at[:LOW_RANK].set(0.1),
     )
     assert _worthwhile(Pilot(mode, falling, 0, directions))[1] is directions
     scales, rotation = _worthwhile(

@@ -72,7 +72,7 @@ def test_descents_from_heated_starts_meet_all_spikes():
     np.testing.assert_allclose(
         [mode.barrier for mode in modes], valleys()[[1, 2, 0]], rtol=0.15
     )
-    starts = jax.vmap(exploration.start(1.0))(jax.random.split(KEY, 4000))
+    starts = exploration.start(1.0)(KEY, 4000)
     positions = np.asarray(exploration.coordinates.to_positions(starts[None])[0])
     nearest = np.argmin(((positions[:, None] - CENTRES) ** 2).sum(-1), axis=1)
     assert_mean(np.eye(3)[nearest], WEIGHTS)
@@ -235,7 +235,7 @@ def test_a_lower_end_without_a_curvature_is_left(monkeypatch):
 def test_chains_are_shared_among_modes_by_weight():
     start = explored(beside_a_broad_one, [0.0, 0.0, 0.0]).start(1.0)
     for seed in range(5):
-        positions = np.asarray(start.drawn(jax.random.key(seed), 10))
+        positions = np.asarray(start(jax.random.key(seed), 10))
         is_narrow = np.linalg.norm(positions - np.asarray(start.modes[1]), axis=1) < 3
         assert is_narrow.sum() == 2
 
@@ -288,29 +288,6 @@ def test_replica_exchange_gives_the_weights():
     assert samples.result.round_trips > 100
     longer = samples.extend(100, key=KEY)
     assert longer.positions.shape == (4, 1100, 2)
-
-
-@pytest.mark.slow
-def test_batches_at_several_temperatures():
-    """A normal posterior of 20,000 rows with SVRG: mean and sd as in closed form, and swaps at a moderate rate."""
-    y = jax.random.normal(jax.random.key(3), (20_000,)) + 2.0
-    target = langevax.posterior(
-        None, lambda m, y: -((y - m) ** 2) / 2, y, prior_precision=1.0
-    )
-    options = {
-        "dynamics": "tempered",
-        "gradient": "svrg",
-        "batch_size": 200,
-        "num_samples": 500,
-    }
-    samples = langevax.sample(target, jnp.array(0.0), key=KEY, **options)
-    assert samples.method == "tempered, SVRG"
-    assert abs(samples.positions.mean() - float(y.sum()) / 20_001) < 0.2 / np.sqrt(
-        20_000
-    )
-    assert abs(samples.positions.std() * np.sqrt(20_001) - 1) < 0.15
-    assert samples.step_size_bias is not None
-    assert 0.2 < samples.swap_rates.min() < samples.swap_rates.max() < 0.9
 
 
 def test_temperatures_share_the_barrier_equally():

@@ -166,7 +166,7 @@ def test_an_interruption_starts_no_further_solves():
         (
             lambda v: v[:4],
             2,
-            "parallel is for forward maps on NumPy arrays; JAX runs this one",
+            "parallel and cache are for forward maps on NumPy arrays",
         ),
         (Overlap(), 0, "parallel must be"),
         (Overlap(), 1.5, "parallel must be"),

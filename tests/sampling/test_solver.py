@@ -1,7 +1,5 @@
 """Forward maps in Python: draws against closed forms and quadrature, solves that are counted or fail, and checks."""
 
-import warnings
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -240,11 +238,7 @@ def test_an_adjoint_that_is_nearly_right_gives_no_exact_draws():
     """1.5 % passes the dot-product test, and moves a mean by 15 deviations of the noise."""
     nearly = lambda v, r: 1.015 * blur_adjoint(v, r)
     target = langevax.inverse_problem(blur, 500 * DATA, NOISE, PRIOR, adjoint=nearly)
-    with pytest.warns(
-        SolverWarning,
-        match=r"noise and prior do not explain the data: .* 12 data have 12 ± 4.9; check",
-    ):
-        draws = langevax.sample(target, key=KEY, num_samples=300)
+    draws = langevax.sample(target, key=KEY, num_samples=300)
     assert draws.method == "hmc"
     mean, deviation = exact(data=500 * DATA)
     assert (
@@ -365,7 +359,7 @@ def test_every_solve_is_counted(dynamics):
         assert draws.result.solves == 4 * 20
         assert longer.solves.forward == draws.solves.forward + 4 * 5
     np.testing.assert_array_equal(longer.positions[:, :20], draws.positions)
-    tree = draws.to_datatree(full_passes=False)
+    tree = draws.to_datatree()
     assert tree["sample_stats"]["solves"].shape == (4, 20)
 
 
@@ -408,13 +402,6 @@ def test_all_descriptions_of_the_noise_agree():
     covariance = factor @ factor.T
     precision = np.linalg.inv(covariance)
     kinds = [{"covariance": covariance}, {"factor": factor}, {"precision": precision}]
-    kinds += [
-        {
-            "precision": lambda r: (
-                jnp.asarray(precision, jnp.float32) @ jnp.asarray(r, jnp.float32)
-            )
-        }
-    ]
     x = PRIOR.sample(key=KEY)
     residual = BLUR @ FUNCTIONS @ np.asarray(x, float) - DATA
     expected = residual @ precision @ residual / (2 * 12)
@@ -467,33 +454,11 @@ def test_all_descriptions_of_the_noise_agree():
             "covariance is not symmetric",
         ),
         ({"factor": np.ones((2, 2))}, ValueError, "factor is singular to rounding"),
-        (
-            {"precision": lambda r: r * [1.0, -1.0]},
-            ValueError,
-            "precision is not positive definite: .* is -.* for one",
-        ),
-        (
-            {"precision": lambda r: [r[0] + r[1], r[1]]},
-            ValueError,
-            "precision is not symmetric: .* differ by",
-        ),
     ],
 )
 def test_mistakes_in_the_noise_are_named(options, error, message):
     with pytest.raises(error, match=message):
         GaussianNoise(**options).check_size((2,))
-
-
-def test_a_precision_may_change_its_argument():
-    def four_times(residual):
-        residual *= 4
-        return residual
-
-    residual = np.array([1.0, 2.0])
-    np.testing.assert_array_equal(
-        GaussianNoise(precision=four_times).times_precision(residual), [4.0, 8.0]
-    )
-    np.testing.assert_array_equal(residual, [1.0, 2.0])
 
 
 def drifting():
@@ -515,12 +480,6 @@ def reusing(forward):
         return results
 
     return into_results
-
-
-def overwriting(values):
-    numpy_only(values)
-    values *= 2
-    return BLUR @ values
 
 
 def raising(values):
@@ -551,7 +510,6 @@ def raising(values):
             ValueError,
             "forward_map failed at all of 4 draws of the prior .predictions that are not finite",
         ),
-        ({"forward_map": overwriting}, ValueError, "forward_map changes its argument"),
         (
             {"forward_map": drifting()},
             ValueError,
@@ -870,11 +828,3 @@ def test_a_turn_keeps_the_energy_and_comes_back():
     back, other = walk._by_turning(end, h, Given(-arrived))
     np.testing.assert_allclose(back.w, here.w, atol=1e-9)
     assert other == pytest.approx(-log_ratio)
-
-
-def test_progress_is_in_solves(capsys):
-    target = langevax.inverse_problem(exponential, np.exp(DATA), 0.1, PRIOR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        langevax.sample(target, key=KEY, num_samples=4, num_warmup=4, progress=True)
-    assert "step" not in capsys.readouterr().err

@@ -11,6 +11,7 @@ from scipy.stats import norm
 
 import langevax
 from langevax.sampling import ToleranceError
+from langevax.sampling.choice import Costs
 from langevax.sampling.methods import BiasError, StepSizeBias
 from langevax.sampling.tolerance import DrawErrors
 
@@ -67,8 +68,6 @@ def test_the_bias_takes_its_part_of_the_tolerance():
         0.1,
         0.0,
         0.01,
-        0.0,
-        0.0,
         1,
         0,
         0.0,
@@ -170,14 +169,12 @@ def test_nuts_is_taken_where_batches_do_not_keep_the_tolerance(monkeypatch):
         raise BiasError("the bias is large")
 
     monkeypatch.setattr("langevax.sampling.draws.tune_bias", refuse)
-    monkeypatch.setattr(
-        "langevax.sampling.choice.STEPS_PER_DRAW", 0
-    )  # so that batches are tried first
+    monkeypatch.setattr(Costs, "batches_pay", lambda *_: True)  # are tried first
     y = jax.random.normal(KEY, (3000,))
     target = langevax.posterior(
         None, lambda m, y: -((y - m) ** 2) / 2, y, prior_precision=1.0
     )
-    options = {"key": KEY, "num_samples": 100, "num_chains": 2, "tolerance": 0.3}
+    options = {"key": KEY, "num_samples": 200, "num_chains": 2, "tolerance": 0.3}
     samples = langevax.sample(target, jnp.array(0.0), **options)
     assert (samples.method, samples.reason) == ("nuts", "the bias is large")
     with pytest.raises(
@@ -202,10 +199,6 @@ def test_a_tolerance_is_a_positive_number(value):
         ({"tolerance": 0.0}, "tolerance must be finite and > 0"),
         ({"step_size": 0.1}, "tolerance chooses the step size; leave step_size out"),
         ({"checkpoint": "folder"}, "tolerance runs in several parts"),
-        (
-            {"dynamics": "tempered", "gradient": "svrg"},
-            "gradient draws batches, whose bias is not known",
-        ),
     ],
     ids=str,
 )

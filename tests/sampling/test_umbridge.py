@@ -245,7 +245,7 @@ def test_failed_solves_are_rejected_and_counted():
 
 
 def test_a_server_that_is_away_for_a_moment_is_asked_again(monkeypatch):
-    monkeypatch.setattr(umbridge, "PAUSES", (0.001, 0.001))
+    monkeypatch.setattr(umbridge.UMBridgeModel, "pauses", (0.001, 0.001))
     states = iter([503, 502])
 
     def restarting(path, question):
@@ -264,7 +264,7 @@ def test_a_server_that_is_away_for_a_moment_is_asked_again(monkeypatch):
 
 
 def test_a_server_that_goes_away_ends_the_run(monkeypatch):
-    monkeypatch.setattr(umbridge, "PAUSES", (0.001,))
+    monkeypatch.setattr(umbridge.UMBridgeModel, "pauses", (0.001,))
     with serving() as url:
         target = langevax.inverse_problem(
             UMBridgeModel(url, "forward"), DATA, 0.2, PRIOR

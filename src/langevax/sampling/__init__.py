@@ -1,39 +1,30 @@
 """Bayesian sampling: a posterior in, draws with diagnostics out."""
 
 from langevax.sampling.coefficient import LearningCoefficient
-from langevax.sampling.coefficient_recorder import (
-    CoefficientRecorder,
-    RecordedCoefficient,
-)
-from langevax.sampling.coefficient_sweep import CoefficientSweep, coefficient_sweep
 from langevax.sampling.hyperparameters import HierarchicalInverseProblem
-from langevax.sampling.inverse import InverseProblem, SolverWarning, inverse_problem
+from langevax.sampling.inverse import InverseProblem, SolverWarning
+from langevax.sampling.inverse_problems import inverse_problem
 from langevax.sampling.learning_coefficient import learning_coefficient
 from langevax.sampling.noise import GaussianNoise
 from langevax.sampling.sample import sample
-from langevax.sampling.samples import Samples, SamplingWarning, stein_discrepancy
+from langevax.sampling.samples import Samples, SamplingWarning
 from langevax.sampling.solve_cache import SolveCacheError
 from langevax.sampling.tolerance import ToleranceError
 from langevax.sampling.umbridge import UMBridgeModel
 
 __all__ = [
-    "CoefficientRecorder",
-    "CoefficientSweep",
     "GaussianNoise",
     "HierarchicalInverseProblem",
     "InverseProblem",
     "LearningCoefficient",
-    "RecordedCoefficient",
     "Samples",
     "SamplingWarning",
     "SolveCacheError",
     "SolverWarning",
     "ToleranceError",
     "UMBridgeModel",
-    "coefficient_sweep",
     "inverse_problem",
     "learning_coefficient",
     "sample",
-    "stein_discrepancy",
 ]
 __dir__ = __all__.copy

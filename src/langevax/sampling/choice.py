@@ -3,11 +3,11 @@
 NUTS is exact and tunes itself, but every step takes full passes. Batches pay where the rows are many and cost much, and
 their bias is understood where the law is close to normal. An effective draw takes about
 
-    SVRG-LD      STEPS_PER_DRAW (STEP_NS + 2 B GATHERED r)      nanoseconds,
-    NUTS         PASSES_PER_DRAW d^(1/4) n r
+    SVRG-LD      steps (of_step + 2 B gathered r)      nanoseconds,
+    NUTS         passes d^(1/4) n r
 
-with B the rows of a batch that heats the chain by a few percent, and r = ROW_NS + FLOP_NS times the operations of the
-gradient of a row. The constants are of regressions with n = 20,000 and 100,000, d = 10 and 50, on one core of a Xeon.
+with B the rows of a batch that heats the chain by a few percent, and r = of_row + of_operation times the operations of
+the gradient of a row. The numbers of `Costs` are of regressions with n = 20,000 and 100,000, d = 10 and 50, on one core of a Xeon.
 """
 
 from collections.abc import Mapping
@@ -23,25 +23,45 @@ from langevax import checks
 from langevax.gradients import GradientEstimator
 from langevax.integrators import Integrator
 from langevax.problems.problem import Problem
-from langevax.sampling.evaluations import FEW_ROWS, shared_potentials
+from langevax.sampling.evaluations import evaluate
 from langevax.sampling.methods import (
-    ACCEPTANCE,
+    ACCEPTANCE_RANGES,
     Dynamics,
     check_choice,
     choose_batch_size,
 )
 from langevax.sampling.starts import normal_deviates
 
-STEPS_PER_DRAW, PASSES_PER_DRAW = 400, 2.5  # of a run of 1,000 draws, tuning included
-STEP_NS, ROW_NS, FLOP_NS, GATHERED = 14_000, 7.0, 0.1, 1.5
-COUNTED_ROWS = 256
-NUM_DRAWS = 32
-FAR = 10.0
-"""Nats by which log densities may depart from those of the normal law; a mode that misleads is seen by tiny steps."""
-FULL_GRADIENTS = (*ACCEPTANCE, "nuts", "hmc")
+CHEAP_ROWS = 1_000
+"""Rows up to which passes are cheap: a batch has at least 32 rows, so that batches would gain nothing."""
+FULL_GRADIENTS = (*ACCEPTANCE_RANGES, "nuts", "hmc", "tempered")
 """Dynamics that need the exact potential."""
 
 Requested = Dynamics | Literal["auto"]
+
+
+class Costs(NamedTuple):
+    """Costs of an effective draw, of a run of 1,000 draws with all that precedes them."""
+
+    steps: int = 400
+    """Of SVRG-LD."""
+    passes: float = 2.5
+    """Of NUTS, for one dimension."""
+    of_step: float = 14_000
+    """Nanoseconds, as all below: of a step without its rows."""
+    of_row: float = 7.0
+    of_operation: float = 0.1
+    """Of one floating-point operation of a row's gradient."""
+    gathered: float = 1.5
+    """Cost of a row of a batch, which is fetched from its place, in rows of a pass."""
+
+    def batches_pay(
+        self, num_rows: int, batch_size: int, dimension: int, operations: float
+    ) -> bool:
+        """True where batches cost less than passes, for rows of so many operations."""
+        row = self.of_row + self.of_operation * operations
+        by_batches = self.steps * (self.of_step + 2 * batch_size * self.gathered * row)
+        return by_batches <= self.passes * dimension**0.25 * num_rows * row
 
 
 class NormalFit(NamedTuple):
@@ -63,21 +83,25 @@ class NormalFit(NamedTuple):
         mode: Float[Array, " d"],
         temperature: float,
         key: Key[Array, ""],
+        num_draws: int = 32,
     ) -> "NormalFit":
         """Compare them, in coordinates of unit curvature."""
-        xi = normal_deviates(key, (NUM_DRAWS, len(mode)))
+        xi = normal_deviates(key, (num_draws, len(mode)))
         points = np.concatenate(
             [np.zeros((1, len(mode))), np.sqrt(temperature) * xi]
         ) + np.asarray(mode, np.float64)
-        values = shared_potentials(problem, points.astype(mode.dtype))
+        values, _ = evaluate(problem, points.astype(mode.dtype))
         log_weights = (values[0] - values[1:]) / temperature + np.sum(xi**2, 1) / 2
         spread = np.std(log_weights) if np.isfinite(log_weights).all() else np.inf
         return cls(float(np.median(np.abs(log_weights))), float(spread), len(mode))
 
     @property
     def is_usable(self) -> bool:
-        """True where the pilot's coordinates may serve NUTS: the curvature is right within a factor."""
-        return self.typical <= max(FAR, self.dimension / 2)
+        """True where the pilot's coordinates may serve NUTS: the curvature is right within a factor.
+
+        Log densities then depart by ten nats, or by half a nat a dimension; a mode that misleads is seen by tiny steps.
+        """
+        return self.typical <= max(10, self.dimension / 2)
 
     @property
     def is_close(self) -> bool:
@@ -139,21 +163,12 @@ def requested_dynamics(
         raise ValueError(
             "dynamics='nuts' adapts its own step size; leave step_size out."
         )
-    if dynamics != "langevin" and passed.get("step_size") == "theorem":
-        raise ValueError(
-            f"there is no theorem for dynamics={dynamics!r}; pass 'langevin', or step_size='auto'."
-        )
     return dynamics, f"dynamics={dynamics!r} was passed"
 
 
-def check_integrator(integrator: object, by_theorem: bool) -> None:
-    """Raise unless the integrator is "auto" or one of the package, and left out for the steps of theorems."""
-    if isinstance(integrator, Integrator):
-        if by_theorem:
-            raise ValueError(
-                "step_size='theorem' is for the explicit scheme; leave integrator out, or pass a number."
-            )
-    elif not (isinstance(integrator, str) and integrator == "auto"):
+def check_integrator(integrator: object) -> None:
+    """Raise unless the integrator is "auto" or one of the package."""
+    if not isinstance(integrator, Integrator) and not checks.is_auto(integrator):
         raise TypeError(
             "integrator must be 'auto' or one of langevax.integrators, such as integrators.CrankNicolson(), got "
             f"{checks.shown(integrator)}."
@@ -164,18 +179,8 @@ def check_combination(
     dynamics: Requested,
     options: Mapping[str, object],
     problem: Problem,
-    theorem: Mapping[str, object],
 ) -> None:
-    """Raise unless the dynamics, the options of `requested_dynamics` and the problem go together.
-
-    `theorem` are arguments that only the theorems take.
-    """
-    if options["step_size"] != "theorem":
-        for name, value in theorem.items():
-            if value is not None:
-                raise ValueError(
-                    f"{name} is for step_size='theorem' alone; leave it out, or pass that."
-                )
+    """Raise unless the dynamics, the options of `requested_dynamics` and the problem go together."""
     precisions = [np.asarray(leaf) for leaf in jax.tree.leaves(problem.precision)]
     if dynamics in ("pcn", "pcnl") and not all(
         np.all(precision > 0) for precision in precisions
@@ -217,7 +222,7 @@ def choose_dynamics(
     num_rows = int(problem.size)
     if num_rows == 1:
         return "nuts", "the target is one function, without rows to draw batches from"
-    if num_rows <= FEW_ROWS:
+    if num_rows <= CHEAP_ROWS:
         return "nuts", f"passes over {num_rows:,} rows are cheap"
     if fit is None:
         return (
@@ -227,9 +232,8 @@ def choose_dynamics(
     if not fit.is_close:
         return "nuts", f"{fit}, so that the bias of batches would not be understood"
     batch_size = choose_batch_size(problem, mode, temperature, key)
-    row = ROW_NS + FLOP_NS * operations_of_row(problem, mode)
-    by_batches = STEPS_PER_DRAW * (STEP_NS + 2 * batch_size * GATHERED * row)
-    if PASSES_PER_DRAW * len(mode) ** 0.25 * num_rows * row < by_batches:
+    operations = operations_of_row(problem, mode)
+    if not Costs().batches_pay(num_rows, batch_size, len(mode), operations):
         return (
             "nuts",
             f"passes over {num_rows:,} rows cost less than batches of {batch_size:,} would",
@@ -237,12 +241,12 @@ def choose_dynamics(
     return "langevin", f"batches of {batch_size:,} of {num_rows:,} rows are enough"
 
 
-def operations_of_row(problem: Problem, position: Float[Array, " d"]) -> float:
-    """Return the floating-point operations of the gradient of a component, as XLA counts them; nothing is run."""
+def operations_of_row(
+    problem: Problem, position: Float[Array, " d"], num_rows: int = 256
+) -> float:
+    """Return the floating-point operations of the gradient of a component, as XLA counts them for a batch of rows."""
     gradient: Any = eqx.filter_jit(
         lambda problem, x, indices: problem.gradient_at(x, indices)
     )
-    lowered = gradient.lower(
-        problem, position, jnp.zeros(COUNTED_ROWS, jnp.int32)
-    ).lowered
-    return float((lowered.cost_analysis() or {}).get("flops", 0.0)) / COUNTED_ROWS
+    lowered = gradient.lower(problem, position, jnp.zeros(num_rows, jnp.int32)).lowered
+    return float((lowered.cost_analysis() or {}).get("flops", 0.0)) / num_rows

@@ -10,23 +10,13 @@ from scipy.special import ndtri
 
 from langevax import checks
 from langevax._typing import PyTree
+from langevax.sampling.tolerances import MAX_RHAT, MIN_ESS
 
 if TYPE_CHECKING:
     import xarray
-    from matplotlib.axes import Axes
 
-MAX_RHAT, MIN_ESS = 1.02, 100
 MAX_EXCESS = 3.0
 """Standard errors by which the largest of some means may differ from its known value."""
-BLUE, GREY = (
-    "#0072B2",
-    "#7A7A7A",
-)  # of the figures' theme, which is in a layer of its own
-STRETCHES = 5  # of each chain, between which covariances differ
-LARGE_EFFECT = 0.1
-"""Share of the value above which its change with a localization that was chosen by default is a warning."""
-LARGE_GAP = 0.02
-"""Share of the value, and of one unit, above which a lower loss nearby is a warning."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -84,7 +74,6 @@ class LearningCoefficient:
             f"{self.method}, {self.effective_draws:,.0f} effective draws, {self.evaluations:,} row gradients{doubts})"
         )
 
-    @checks.renamed("level", "coverage", removed_in="0.3")
     def interval(self, coverage: float = 0.95) -> tuple[float, float]:
         """Return the two-sided normal confidence interval of this coverage.
 
@@ -101,12 +90,14 @@ class LearningCoefficient:
         width = float(ndtri(0.5 + coverage / 2)) * self.standard_error
         return self.value - width, self.value + width
 
-    def covariances(self) -> tuple[Float[np.ndarray, "k k"], Float[np.ndarray, "k k"]]:
+    def covariances(
+        self, num_stretches: int = 5
+    ) -> tuple[Float[np.ndarray, "k k"], Float[np.ndarray, "k k"]]:
         """Return the covariances of what was observed under the law, and their standard errors.
 
         With l_i the loss of row i and phi anything observed, -Cov(phi, l_i) / (n T) is by how much the mean of phi
         grows with the weight of row i: its Bayesian influence function, and with l_i - L its susceptibility. Errors are
-        between stretches of chains.
+        between stretches of chains, `num_stretches` of each.
 
         Raises:
             ValueError: nothing was observed.
@@ -125,7 +116,7 @@ class LearningCoefficient:
             raise ValueError(
                 "nothing was observed; pass observe to learning_coefficient."
             )
-        length = max(1, self.observed.shape[1] // STRETCHES)
+        length = max(1, self.observed.shape[1] // num_stretches)
         centred = self.observed - self.observed.mean((0, 1))
         stretches = [
             chain[start : start + length].T @ chain[start : start + length] / length
@@ -165,78 +156,26 @@ class LearningCoefficient:
             {"source": list(self.errors), "chain": np.arange(chains)},
         )
         tree = xarray.DataTree.from_dict({"posterior": posterior, "summary": summary})
-        names = (
-            "bias_estimate",
-            "temperature",
-            "localization",
-            "num_rows",
-            "num_parameters",
-            "loss",
-            "lowest_loss",
-        )
-        names += (
-            "wbic",
-            "r_hat",
-            "effective_draws",
-            "method",
-            "acceptance",
-            "evaluations",
-            "seconds",
-        )
-        names += ("localization_effect",)
-        tree.attrs |= {name: getattr(self, name) for name in names} | {
-            "warnings": list(self.warnings)
+        numbers = {
+            name: value for name, value in vars(self).items() if np.isscalar(value)
         }
+        tree.attrs |= numbers | {"wbic": self.wbic, "warnings": list(self.warnings)}
         return tree
-
-    def plot(self, axes: "Axes | None" = None) -> "Axes":
-        """Draw the running mean of each chain, and the estimate with its 95 % interval."""
-        drawn: Any = axes
-        if axes is None:
-            with checks.needs("plot", "a plot"):
-                import matplotlib.pyplot as plt
-            drawn = plt.subplots(figsize=(4.8, 3.8), layout="constrained")[1]
-        draws = np.arange(1, self.trace.shape[1] + 1)
-        for index, running in enumerate(np.cumsum(self.trace, axis=1) / draws):
-            drawn.plot(
-                draws,
-                running,
-                color=GREY,
-                linewidth=0.9,
-                label="chains, plain running mean" if not index else None,
-            )
-        low, high = self.interval()
-        drawn.axhspan(
-            low, high, color=BLUE, alpha=0.15, linewidth=0, label="95 % interval"
-        )
-        drawn.axhline(
-            self.value,
-            color=BLUE,
-            linewidth=1.6,
-            label=f"{self.value:.3g} ± {self.standard_error:.2g}",
-        )
-        spread = float(np.ptp(self.trace.mean(1))) + high - low
-        drawn.set(
-            xlabel="draws of each chain",
-            ylabel="learning coefficient",
-            xscale="log",
-            xlim=(min(10, draws[-1] - 1), draws[-1]),
-            ylim=(self.value - 3 * spread, self.value + 3 * spread),
-        )
-        drawn.legend(loc="lower right")
-        return drawn
 
 
 def dependence(
-    value: float, effect: tuple[float, float], is_automatic: bool
+    value: float, effect: tuple[float, float], is_automatic: bool, share: float = 0.1
 ) -> tuple[str, ...]:
-    """Return the sentence for an estimate that depends on the default localization; effect with its error."""
+    """Return the sentence for an estimate of which this share depends on the default localization.
+
+    `effect` is by how much it falls where the localization grows by a factor e, with its error.
+    """
     size, error = effect
-    if not is_automatic or not size - 2 * error > LARGE_EFFECT * value:
+    if not is_automatic or not size - 2 * error > share * value:
         return ()
     return (
         f"the localization is a part of this estimate: half of it would raise the coefficient by about "
-        f"{math.log(2) * size:.2g}; pass a smaller one, or a lower temperature, or see coefficient_sweep.",
+        f"{math.log(2) * size:.2g}; pass a smaller one, or a lower temperature, and see where it changes little.",
     )
 
 
@@ -246,12 +185,14 @@ def doubts(
     lower_by_chain: bool,
     r_hat: float,
     ess: float,
-    divergences: int,
     excess: float,
-    is_flat: bool,
+    share: float = 0.02,
 ) -> tuple[str, ...]:
-    """Return the sentences of `LearningCoefficient.warnings`."""
-    sentences, gap, large = [], errors["baseline"], LARGE_GAP * max(value, 1.0)
+    """Return the sentences of `LearningCoefficient.warnings`.
+
+    `share` is that of the value, or of one unit, above which an error that is not the chains' is large.
+    """
+    sentences, gap, large = [], errors["baseline"], share * max(value, 1.0)
     if gap > max(large, errors["monte_carlo"]):
         finder = "a chain" if lower_by_chain else "descent from params"
         sentences.append(
@@ -268,12 +209,6 @@ def doubts(
             f"a mean that is known exactly is off by {excess:.1f} standard errors: the chains have missed a part of "
             "the law, or pass between its parts too rarely; raise num_samples or localization."
         )
-    if is_flat:
-        sentences.append(
-            "the loss was the same at all draws: none of the parameters that move matters to it within this "
-            "localization; pass a smaller one, or select others."
-        )
-        return tuple(sentences)
     if not r_hat <= MAX_RHAT:
         sentences.append(
             f"chains disagree: R-hat of the loss is {r_hat:.3f} > {MAX_RHAT}; raise num_samples or localization."
@@ -281,10 +216,5 @@ def doubts(
     if not ess >= MIN_ESS:
         sentences.append(
             f"the chains have {ess:.0f} effective draws of the loss; raise num_samples."
-        )
-    if divergences:
-        sentences.append(
-            f"{divergences:,} steps diverged: some part of the law is too narrow for the step; raise localization, or "
-            "temperature."
         )
     return tuple(sentences)

@@ -5,20 +5,13 @@ and Computing 2013).
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from langevax.sampling.coefficient import MAX_EXCESS
-
-STRETCHES = (
-    5,
-    2,
-    1,
-)  # of each chain; excursions that are rare show between long ones alone
-DRAWS_PER_CONTROL = 25  # effective, fewer than which would fit noise
-COLLINEAR = 1e-3  # of singular values, below which variables differ by their rounding
 
 
 class CorrectedMean(NamedTuple):
@@ -35,7 +28,17 @@ class CorrectedMean(NamedTuple):
         cls,
         draws: Float[np.ndarray, "chain draw"],
         controls: Float[np.ndarray, "chain draw k"],
+        draws_per_control: int = 25,
+        stretches: Sequence[int] = (5, 2, 1),
     ) -> "CorrectedMean":
+        """Regress on as many controls as there are effective draws for.
+
+        Args:
+            draws, controls: of the chains.
+            draws_per_control: effective ones, fewer than which would fit noise.
+            stretches: numbers of stretches of each chain, between which errors are taken; excursions that are rare
+                show between long ones alone.
+        """
         deviations = controls.std((0, 1))
         controls = controls[..., deviations > 0] / deviations[deviations > 0]
         excesses = [
@@ -48,7 +51,7 @@ class CorrectedMean(NamedTuple):
             effective_draws_of(draws),
         )
         controls = controls[
-            ..., : int(effective / DRAWS_PER_CONTROL) if effective > 0 else 0
+            ..., : int(effective / draws_per_control) if effective > 0 else 0
         ]
         if (
             excess > MAX_EXCESS
@@ -61,7 +64,7 @@ class CorrectedMean(NamedTuple):
             standard_error_of(corrected),
             abs(float((corrected - draws).mean())),
         )
-        error = max(error, *(_jackknife(draws, controls, count) for count in STRETCHES))
+        error = max(error, *(_jackknife(draws, controls, count) for count in stretches))
         if (
             shift > 3 * plain
         ):  # rare by chance: the coefficients may be those of a part of the law
@@ -74,11 +77,14 @@ class CorrectedMean(NamedTuple):
 
 
 def _coefficients(
-    draws: Float[np.ndarray, "..."], controls: Float[np.ndarray, "... k"]
+    draws: Float[np.ndarray, "..."],
+    controls: Float[np.ndarray, "... k"],
+    collinear: float = 1e-3,
 ) -> Float[np.ndarray, " k"]:
+    """Return those of the regression; singular values below `collinear` of the largest differ by rounding."""
     flat = controls.reshape(-1, controls.shape[-1])
     return np.linalg.lstsq(
-        flat - flat.mean(0), draws.ravel() - draws.mean(), rcond=COLLINEAR
+        flat - flat.mean(0), draws.ravel() - draws.mean(), rcond=collinear
     )[0]
 
 

@@ -16,16 +16,13 @@ from jaxtyping import Float
 
 from langevax.sampling.preconditioning import CoordinateMap
 
-WORTHWHILE = 10.0
-"""Ratio of the largest and smallest eigenvalue of the correlations from which other coordinates pay their steps."""
-SKIPPED = 1 / 3  # of the warm-up, whose first steps are on the way
-LEAST_DRAWS = 2  # effective ones for each dimension, from which correlations are known
-
 
 def without_correlations(
     coordinates: CoordinateMap,
     positions: Float[np.ndarray, "chain step d"],
     temperature: float,
+    worthwhile: float = 10.0,
+    least_draws: float = 2,
 ) -> tuple[CoordinateMap, Float[np.ndarray, "chain d"]] | None:
     """Return coordinates of few correlations and variances of `temperature`, and the last positions in them.
 
@@ -33,11 +30,14 @@ def without_correlations(
 
     Args:
         coordinates: whose last layer is a matrix, which is replaced, so that programs compiled for it serve the other.
-        positions: in these coordinates.
+        positions: of the warm-up in these coordinates, of whose steps the first third is on the way.
+        temperature: of the law.
+        worthwhile: ratio of the largest and smallest eigenvalue of the correlations from which others pay their steps.
+        least_draws: effective ones for each dimension, from which correlations are known.
     """
     from arviz_stats.base.array import array_stats
 
-    late = np.asarray(positions[:, round(SKIPPED * positions.shape[1]) :], np.float64)
+    late = np.asarray(positions[:, positions.shape[1] // 3 :], np.float64)
     late = late - late.mean(axis=1, keepdims=True)
     _, steps, dimension = late.shape
     within = late.reshape(-1, dimension)
@@ -46,13 +46,13 @@ def without_correlations(
         return None
     correlations = within.T @ within / len(within) / np.outer(deviations, deviations)
     effective = float(np.median(array_stats.ess(late, chain_axis=0, draw_axis=1)))
-    if not effective > LEAST_DRAWS * dimension:
+    if not effective > least_draws * dimension:
         return None
     values, vectors = np.linalg.eigh(correlations)
     values = values.clip(np.finfo(positions.dtype).eps * values[-1]) ** (
         effective / (effective + dimension)
     )
-    if values[-1] < WORTHWHILE * values[0]:
+    if values[-1] < worthwhile * values[0]:
         return None
     root = (
         deviations[:, None]

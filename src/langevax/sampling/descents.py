@@ -14,18 +14,6 @@ from jaxtyping import Array, Bool, Float
 from langevax.problems.problem import Problem
 from langevax.sampling.evaluations import Numbers, Points, evaluate
 
-MAX_EVALUATIONS = 60  # of each descent
-MEMORY = 8  # pairs of steps and changes of the gradient
-DECREASE = 1e-4  # share of the expected decrease that a step has to reach (Armijo)
-SHORTEST, LONGEST_CUT, SHORTEST_CUT = (
-    1e-8,
-    0.1,
-    0.5,
-)  # share of a step that is tried last; cuts of a step
-GROWTH = 4.0  # of steps along which the curvature is not positive
-LEAST_DECREASE = 1e-6  # of a step that is not the last, in temperatures
-ROUNDS, FAR = 5, 1e30  # of descents of starts; no step is that long
-
 
 class Descents(NamedTuple):
     """The ends of descents, those alone that began where the potential is finite, the lowest first."""
@@ -38,17 +26,32 @@ class Descents(NamedTuple):
 def descend(
     problem: Problem,
     starts: Points,
-    centre: Float[Array, " d"],
+    centre: Float[Array, " d"] | None,
     temperature: float,
-    least_decrease: float = LEAST_DECREASE,
+    least_decrease: float = 1e-6,
+    max_evaluations: int = 60,
+    decrease: float = 1e-4,
+    cuts: tuple[float, float] = (0.1, 0.5),
+    shortest: float = 1e-8,
 ) -> Descents:
-    """Return where descents from the starts end; no step is longer than the way from its start to the centre.
+    """Return where descents from the starts end; no step is longer than the way from its start to the centre, if any.
 
-    A descent goes on while a step lowers the potential by more than `least_decrease` temperatures.
+    Args:
+        problem: in coordinates in which the curvature at a mode is 1.
+        starts: where descents begin.
+        centre: beyond which no step goes; None leaves steps as long as they are.
+        temperature: of the law.
+        least_decrease: temperatures by which a step lowers the potential that is not the last.
+        max_evaluations: of each descent.
+        decrease: share of the expected decrease that a step has to reach (Armijo).
+        cuts: range of the factor by which a step is cut.
+        shortest: share of a step that is tried last.
     """
-    dtype = centre.dtype
+    dtype, reach = jnp.result_type(float), np.full(len(starts), np.inf)
+    if centre is not None:
+        dtype = centre.dtype
+        reach = np.linalg.norm(starts - np.asarray(centre, np.float64), axis=1)
     noise = float(jnp.finfo(dtype).eps)
-    reach = np.linalg.norm(starts - np.asarray(centre, np.float64), axis=1)
 
     def evaluated(
         points: Points, is_active: Bool[np.ndarray, " m"]
@@ -65,24 +68,24 @@ def descend(
     is_active, evaluations = np.isfinite(f), len(x)
     is_inside, memory = is_active.copy(), Memory.of(x)
     direction, share = memory.directions(g, reach), np.ones(len(x))
-    for _ in range(MAX_EVALUATIONS - 1):
+    for _ in range(max_evaluations - 1):
         if not is_active.any():
             break
         trial = x + share[:, None] * direction
         value, gradient = evaluated(trial, is_active)
         evaluations += int(is_active.sum())
         slope = _dot(g, direction) * share
-        is_taken = is_active & (value <= f + DECREASE * slope + noise * np.abs(f))
+        is_taken = is_active & (value <= f + decrease * slope + noise * np.abs(f))
         memory.add(is_taken, trial - x, gradient - g)
         with np.errstate(invalid="ignore", divide="ignore"):
             cut = np.nan_to_num(
                 -slope / (2 * (value - f - slope))
             )  # to the minimum of a parabola
-        share = np.where(is_taken, 1.0, share * cut.clip(LONGEST_CUT, SHORTEST_CUT))
+        share = np.where(is_taken, 1.0, share * cut.clip(*cuts))
         is_active &= np.where(
             is_taken,
             f - value > least_decrease * temperature + noise * np.abs(f),
-            share > SHORTEST,
+            share > shortest,
         )
         x, g = (
             np.where(is_taken[:, None], new, old)
@@ -104,18 +107,19 @@ def descend_steeply(
     mode, which may be a peak with hardly any of the mass, is not followed. Starts where the potential is not finite
     stay.
     """
-    points, spent = np.array(starts, np.float64), 0
+    points = np.array(starts, np.float64)
     values, gradients = evaluate(problem, np.asarray(starts))
     is_finite = np.isfinite(values) & np.isfinite(gradients).all(1)
-    for _ in range(ROUNDS if is_finite.any() else 0):
-        far = jnp.asarray(np.full(points.shape[1], FAR), starts.dtype)
-        descents = descend(
-            problem, points[is_finite], far, temperature, float(points.shape[1])
-        )
-        points[is_finite], spent = descents.ends, spent + descents.evaluations
-        if descents.evaluations < MAX_EVALUATIONS:
-            break
-    return jnp.asarray(points, starts.dtype), spent + len(points)
+    descents = descend(
+        problem,
+        points[is_finite],
+        None,
+        temperature,
+        least_decrease=float(points.shape[1]),
+        max_evaluations=300,
+    )
+    points[is_finite] = descents.ends
+    return jnp.asarray(points, starts.dtype), descents.evaluations + len(points)
 
 
 class Memory(NamedTuple):
@@ -128,12 +132,16 @@ class Memory(NamedTuple):
     scale: Numbers
 
     @classmethod
-    def of(cls, x: Points) -> "Memory":
-        pairs = np.zeros((MEMORY, *x.shape))
-        return cls(pairs, pairs.copy(), np.zeros((MEMORY, len(x))), np.ones(len(x)))
+    def of(cls, x: Points, size: int = 8) -> "Memory":
+        pairs = np.zeros((size, *x.shape))
+        return cls(pairs, pairs.copy(), np.zeros((size, len(x))), np.ones(len(x)))
 
     def add(
-        self, is_taken: Bool[np.ndarray, " m"], step: Points, change: Points
+        self,
+        is_taken: Bool[np.ndarray, " m"],
+        step: Points,
+        change: Points,
+        growth: float = 4.0,
     ) -> None:
         """Remember steps of positive curvature; where it is not, forget all and take longer steps."""
         product = _dot(step, change)
@@ -146,7 +154,7 @@ class Memory(NamedTuple):
         self.scale[is_convex] = product[is_convex] / _dot(change, change)[is_convex]
         is_concave = is_taken & ~is_convex
         self.weights[:, is_concave] = 0
-        self.scale[is_concave] *= GROWTH
+        self.scale[is_concave] *= growth
 
     def directions(self, gradient: Points, reach: Numbers) -> Points:
         """Return the steps of the two-loop recursion, cut to the reach."""

@@ -1,19 +1,17 @@
 """Chains of `sample`: warm-up and sampling by each kind of dynamics, in the coordinates of the pilot."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from jaxtyping import Array, Float, Key
 
 from langevax.algorithm import Algorithm
 from langevax.problems.problem import CURVATURE_ITERATIONS, Problem, largest_curvature
-from langevax.run import Result, simulate
+from langevax.run import Result, Stacked, simulate
 from langevax.run.program import Observe
 from langevax.run.simulate import position_of
 from langevax.samplers import ReplicaExchange
 from langevax.sampling.methods import (
-    FIRST_STEP,
-    FRICTION,
     BiasLimit,
     SamplingMethod,
     StepSizeBias,
@@ -21,13 +19,7 @@ from langevax.sampling.methods import (
     tune_bias,
 )
 from langevax.sampling.nuts import NUTS
-
-WARMUP = 10  # relaxation times
-RELAXATION = {
-    "underdamped": FRICTION,
-    "pcn": 2,
-    "pcnl": 2,
-}  # times 1 / step size; of proposals about half are rejected
+from langevax.sampling.starts import ChainStart
 
 
 class SamplingRun(NamedTuple):
@@ -35,7 +27,7 @@ class SamplingRun(NamedTuple):
 
     problem: Problem
     temperature: float
-    start: Callable[[Key[Array, ""]], Float[Array, " d"]]
+    start: ChainStart
     dimension: int
     num_chains: int
     num_samples: int
@@ -98,7 +90,8 @@ def tuned_step_size(
 ) -> tuple[float, StepSizeBias | None, int]:
     """Return the step size of a method, its bias where the method is not exact, and what they cost."""
     tune_key = options.keys[0]
-    tuned = options.problem, options.start, options.num_chains
+    start = Stacked(options.start(tune_key, options.num_chains))
+    tuned = options.problem, start
     if method.dynamics in ("pcn", "pcnl"):  # whose steps are those of the prior
         step_size, spent = tune_acceptance(method, *tuned, 1.0, tune_key)
         return step_size, None, spent
@@ -108,7 +101,7 @@ def tuned_step_size(
         first_step = 1 / curvature / len(mode) ** (1 / 3)
         step_size, spent = tune_acceptance(method, *tuned, first_step, tune_key)
         return step_size, None, evaluations + spent
-    first_step = FIRST_STEP[method.order] / curvature ** (1 / method.order)
+    first_step = method.first_step / curvature ** (1 / method.order)
     bias = tune_bias(method, *tuned, first_step, tune_key, options.bias_limit)
     return bias.step_size, bias, evaluations + bias.evaluations
 
@@ -118,24 +111,24 @@ def langevin_chains(
     method: SamplingMethod,
     mode: Float[Array, " d"],
     step_size: float | None,
-    slowest: float,
+    warmup_times: int = 10,
 ) -> TunedChains:
-    """Run any other dynamics, with a step size that is tuned where there is none; `slowest` is a relaxation time."""
+    """Run any other dynamics, with a step size that is tuned where there is none, after so many relaxation times."""
     bias, evaluations = None, 0
     if step_size is None:
         step_size, bias, evaluations = tuned_step_size(options, method, mode)
     step_size = float(step_size)
-    relaxation = max(
-        1, round(RELAXATION.get(method.dynamics, 1) / (step_size * slowest))
+    relaxation = max(1, round(method.relaxation / step_size))
+    algorithm, num_warmup = (
+        method(step_size),
+        options.num_warmup or warmup_times * relaxation,
     )
-    algorithm, num_warmup = method(step_size), options.num_warmup or WARMUP * relaxation
     warm = simulate(  # records as well, so that it is the same compiled program
         algorithm,
         options.problem,
-        options.start,
+        Stacked(options.start(options.keys[1], options.num_chains)),
         key=options.keys[1],
         num_steps=num_warmup,
-        num_chains=options.num_chains,
         record_every=num_warmup,
         record=record_of(algorithm),
         progress=options.saving["progress"],

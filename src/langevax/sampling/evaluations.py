@@ -12,20 +12,20 @@ from jaxtyping import Array, Float, Int
 
 from langevax.problems.problem import Problem
 
-TOGETHER = 170
-"""Places of the program: the descents of a search for modes. Those that are empty cost nothing but memory."""
-MOST_NUMBERS = 2**17  # in all places; longer vectors get a place for each point
-FEW_ROWS = 1_000
-"""Rows up to which passes are cheap: a batch has at least 32 rows, so that batches would gain nothing."""
-
 Points = Float[np.ndarray, "m d"]
 Numbers = Float[np.ndarray, " m"]
 
 
-def evaluate(problem: Problem, points: Points) -> tuple[Numbers, Points]:
-    """Return potentials and gradients at the points, computed in their dtype."""
+def evaluate(
+    problem: Problem, points: Points, places: int = 170, most_numbers: int = 2**17
+) -> tuple[Numbers, Points]:
+    """Return potentials and gradients at the points, computed in their dtype.
+
+    The program has a place for each descent of a search for modes. Those that are empty cost nothing but memory: where
+    all would take more than `most_numbers`, there is a place for each point.
+    """
     num_points, dimension = points.shape
-    places = TOGETHER if TOGETHER * dimension <= MOST_NUMBERS else num_points
+    places = places if places * dimension <= most_numbers else num_points
     padded = np.pad(points, ((0, -num_points % max(places, 1)), (0, 0)))
     values, gradients = [], []
     for first in range(0, num_points, places):
@@ -39,20 +39,6 @@ def evaluate(problem: Problem, points: Points) -> tuple[Numbers, Points]:
         gradients.append(np.asarray(both[1], np.float64)[:count])
     return np.concatenate([np.zeros(0), *values]), np.concatenate(
         [np.zeros((0, dimension)), *gradients]
-    )
-
-
-def potentials(problem: Problem, points: Points) -> Numbers:
-    """Return the potentials at the points, by a program that takes no gradient."""
-    return np.asarray(_potentials(problem, jnp.asarray(points)), np.float64)
-
-
-def shared_potentials(problem: Problem, points: Points) -> Numbers:
-    """Return the potentials by the program of `evaluate`, unless rows are many: gradients cost twice as much again."""
-    return (
-        evaluate(problem, points)[0]
-        if int(problem.size) <= FEW_ROWS
-        else potentials(problem, points)
     )
 
 
@@ -71,8 +57,3 @@ def _evaluated(
     return lax.fori_loop(
         0, count, with_point, (jnp.zeros_like(points[:, 0]), jnp.zeros_like(points))
     )
-
-
-@eqx.filter_jit
-def _potentials(problem: Problem, points: Float[Array, "m d"]) -> Float[Array, " m"]:
-    return lax.map(problem.potential, points)

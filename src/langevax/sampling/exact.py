@@ -30,13 +30,15 @@ from langevax.sampling.reference import IndependentDraws, NearReference, NormalR
 MAX_COEFFICIENTS = (
     2048  # whose covariance is decomposed: a second of one core for 1,000 of them
 )
-NUMBERS_AT_ONCE = 2**23  # of features in float64, 64 MB
 
 
-def normal_posterior(problem: Problem, temperature: float) -> NormalReference | None:
+def normal_posterior(
+    problem: Problem, temperature: float, numbers_at_once: int = 2**23
+) -> NormalReference | None:
     """Return the posterior in units of the prior, or None where it is not known to be normal, or too large.
 
-    Known are sums over rows of `LinearPredictor(Gaussian(...))` with a precision > 0 for each coefficient.
+    Known are sums over rows of `LinearPredictor(Gaussian(...))` with a precision > 0 for each coefficient. Features are
+    taken in float64 in blocks of so many numbers, 64 MB.
     """
     if (
         not isinstance(problem, FiniteSum)
@@ -68,7 +70,7 @@ def normal_posterior(problem: Problem, temperature: float) -> NormalReference | 
     shares = np.ones(num_rows) if weights is None else np.asarray(weights, np.float64)
     shares = np.sqrt(shares / (float(problem.size) * temperature)) / float(noise)
     gram, right = np.zeros((num_modes, num_modes)), np.zeros(num_modes)
-    block = max(1, NUMBERS_AT_ONCE // num_modes)
+    block = max(1, numbers_at_once // num_modes)
     for begin in range(0, num_rows, block):
         rows = slice(begin, begin + block)
         scaled = np.asarray(features[rows], np.float64) * roots * shares[rows, None]

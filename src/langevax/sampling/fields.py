@@ -44,14 +44,6 @@ def field_dataset(
     )
 
 
-def drawn_fields(
-    basis: Basis, functions: ArrayLike, coverage: float
-) -> Float[np.ndarray, "chain draw *grid"]:
-    """Return functions with an axis for each factor of a tensor product."""
-    values = _chains(functions, coverage)
-    return values.reshape(*values.shape[:2], *_axes(basis, None)[1])
-
-
 def _chains(
     functions: ArrayLike, coverage: float
 ) -> Float[np.ndarray, "chain draw points"]:

@@ -16,13 +16,12 @@ the whitened step is that of the function integrated out. All are exact whatever
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from copy import copy
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 from scipy.optimize import minimize
 
-from langevax._typing import PyTree
 from langevax.sampling.hyperparameters import (
     NOISE,
     HierarchicalInverseProblem,
@@ -34,24 +33,6 @@ from langevax.sampling.solver_chains import ACCEPTANCE_GOAL
 from langevax.sampling.solver_walk import LONGEST_STEP, ChainState, SolverWalk, WalkStep
 
 LogDensity = Callable[[Logarithms], float]
-NUM_STARTS = 5  # of searches for modes of the hyperparameters
-DEGREES, WIDER = (
-    5,
-    1.2,
-)  # of Student's t about a mode, and its width relative to the curvature there
-WIDE_SHARE = 0.1  # of proposals from a law as wide as the prior
-DROP, MAX_HALVINGS = (
-    2.0,
-    30,
-)  # of the log density, over which curvature is measured; tries to find that distance
-FEW_DRAWS = 20  # for each number, below which moments are not taken
-RANDOM_WALK = 2.4  # deviations of a random walk times the root of the dimension
-NEGLIGIBLE = 1e-14  # eigenvalues relative to the largest that are rounding
-GOAL = 0.3  # acceptance of whitened steps
-SHARES = {"independent": 0.4, "walk": 0.4, "prior": 0.2}  # of the whitened steps
-TOLERANCE = (
-    0.1  # nats by which the misfit at draws may depart from that of the linear map
-)
 
 
 class LinearData(NamedTuple):
@@ -69,7 +50,8 @@ class LinearData(NamedTuple):
     ) -> "LinearData":
         """Return those whose posterior is `law`, in the units of a solver: x = scales z, and noise of that level."""
         information = 1 / law.scales**2 - 1
-        informed = information > NEGLIGIBLE * max(1.0, float(information.max()))
+        rounding = 1e-14 * max(1.0, float(information.max()))
+        informed = information > rounding
         eigenvalues, directions = information[informed], law.directions[:, informed]
         rows = np.sqrt(eigenvalues)[:, None] * directions.T
         data = (1 + eigenvalues) / np.sqrt(eigenvalues) * (law.mean @ directions)
@@ -140,6 +122,10 @@ class ProposalLaw(NamedTuple):
     roots: Float[np.ndarray, "c d d"]
     """Lower triangular."""
     log_weights: Float[np.ndarray, " c"]
+    degrees = 5
+    """Of freedom."""
+    wider = 1.2
+    """Width of a law relative to the curvature or the moments that it is from."""
 
     @classmethod
     def about_modes(
@@ -148,14 +134,19 @@ class ProposalLaw(NamedTuple):
         centre: Logarithms,
         deviation: Logarithms,
         rng: np.random.Generator,
+        num_starts: int = 5,
+        wide_share: float = 0.1,
     ) -> "ProposalLaw":
-        """Search from the centre and from other places within the deviation of it; the best mode comes first."""
+        """Search from the centre and from other places within the deviation of it; the best mode comes first.
+
+        `wide_share` is that of proposals from a law as wide as the prior.
+        """
         modes: list[tuple[float, Logarithms, np.ndarray]] = []
         simplex = np.vstack([np.zeros_like(centre), np.diag(deviation / 2)])
         for start in np.vstack(
             [
                 centre,
-                centre + deviation * rng.standard_normal((NUM_STARTS - 1, len(centre))),
+                centre + deviation * rng.standard_normal((num_starts - 1, len(centre))),
             ]
         ):
             if not np.isfinite(log_density(start)):
@@ -185,26 +176,33 @@ class ProposalLaw(NamedTuple):
         modes.sort(key=lambda mode: -mode[0])
         masses = np.array([mass for mass, _, _ in modes])
         weights = (
-            (1 - WIDE_SHARE)
+            (1 - wide_share)
             * np.exp(masses - masses.max())
             / np.exp(masses - masses.max()).sum()
         )
         return cls(
             np.stack([mode for _, mode, _ in modes] + [centre]),
-            np.stack([WIDER * root for _, _, root in modes] + [np.diag(deviation)]),
-            np.log(np.maximum(np.append(weights, WIDE_SHARE), 1e-6)),
+            np.stack([cls.wider * root for _, _, root in modes] + [np.diag(deviation)]),
+            np.log(np.maximum(np.append(weights, wide_share), 1e-6)),
         )
 
-    def with_moments_of(self, draws: Float[np.ndarray, "draw d"]) -> "ProposalLaw":
-        """Return the mixture with a law of the draws' moments as its first; itself where they are too few."""
-        if len(draws) < FEW_DRAWS * draws.shape[1]:
+    def with_moments_of(
+        self, draws: Float[np.ndarray, "draw d"], few: int = 20
+    ) -> "ProposalLaw":
+        """Return the mixture with a law of the draws' moments as its first.
+
+        Itself where there are `few` draws for each number, or where they have no spread in some direction.
+        """
+        if len(draws) < few * draws.shape[1]:
             return self
         covariance = np.atleast_2d(np.cov(draws.T))
-        if not np.linalg.eigvalsh(covariance)[0] > NEGLIGIBLE * np.trace(covariance):
+        if np.linalg.matrix_rank(covariance, hermitian=True) < len(covariance):
             return self
         return ProposalLaw(
             np.concatenate([draws.mean(0)[None], self.centres]),
-            np.concatenate([WIDER * np.linalg.cholesky(covariance)[None], self.roots]),
+            np.concatenate(
+                [self.wider * np.linalg.cholesky(covariance)[None], self.roots]
+            ),
             np.concatenate([[0.0], self.log_weights]) - np.log(2),
         )
 
@@ -215,7 +213,8 @@ class ProposalLaw(NamedTuple):
             for c, r in zip(self.centres, self.roots, strict=True)
         ]
         heights = [np.sum(np.log(np.diag(root))) for root in self.roots]
-        tails = (DEGREES + len(u)) / 2 * np.log1p(np.array(squares) / DEGREES)
+        degrees = self.degrees
+        tails = (degrees + len(u)) / 2 * np.log1p(np.array(squares) / degrees)
         return float(np.logaddexp.reduce(self.log_weights - heights - tails))
 
     def independent(
@@ -224,7 +223,7 @@ class ProposalLaw(NamedTuple):
         """Return a proposal and log q(u) - log q(proposal)."""
         weights = np.exp(self.log_weights)
         number = rng.choice(len(weights), p=weights / weights.sum())
-        stretch = np.sqrt(DEGREES / rng.chisquare(DEGREES))
+        stretch = np.sqrt(self.degrees / rng.chisquare(self.degrees))
         proposal = self.centres[number] + stretch * (
             self.roots[number] @ rng.standard_normal(len(u))
         )
@@ -234,26 +233,30 @@ class ProposalLaw(NamedTuple):
         self, u: Logarithms, rng: np.random.Generator, scale: float = 1.0
     ) -> tuple[Logarithms, float]:
         """Return a proposal of a random walk, and 0."""
-        step = RANDOM_WALK / np.sqrt(len(u)) * scale / WIDER
+        step = 2.4 / np.sqrt(len(u)) * scale / self.wider  # the best for normal laws
         return u + step * (self.roots[0] @ rng.standard_normal(len(u))), 0.0
 
 
 def _root_at(
-    log_density: LogDensity, mode: Logarithms, deviation: Logarithms
+    log_density: LogDensity,
+    mode: Logarithms,
+    deviation: Logarithms,
+    drop: float = 2.0,
+    max_halvings: int = 30,
 ) -> np.ndarray:
-    """Return the root of the covariance of the normal law about a mode, by differences."""
+    """Return the root of the covariance of the normal law about a mode, by differences over which it drops so far."""
     number, top = len(mode), log_density(mode)
     units = np.eye(number)
     steps = deviation.copy()
     for i in range(number):
-        for _ in range(MAX_HALVINGS):
+        for _ in range(max_halvings):
             drops = np.array(
                 [
                     top - log_density(mode + sign * steps[i] * units[i])
                     for sign in (1, -1)
                 ]
             )
-            if np.isfinite(drops).any() and drops[np.isfinite(drops)].max() < DROP:
+            if np.isfinite(drops).any() and drops[np.isfinite(drops)].max() < drop:
                 break
             steps[i] /= 2
     moved = np.diag(steps)
@@ -314,7 +317,6 @@ class HyperparameterWalk(ABC):
     """Of both walks: what is recorded of a state, and the warnings."""
 
     dynamics: str
-    solves_per_step: int
     law: ProposalLaw
     """Proposals of the hyperparameters."""
 
@@ -334,10 +336,6 @@ class HyperparameterWalk(ABC):
     def coordinates(self, state: Any) -> Vector:
         """Return the numbers that are recorded of a state."""
         return np.concatenate([state.x / self.scales, state.u])
-
-    def warnings(self, positions: PyTree) -> list[str]:
-        """Return reasons to doubt draws that only this walk knows, a sentence each."""
-        return self.target.uninformed(positions)
 
     def solver_at(self, u: Logarithms) -> ForwardSolver:
         """Return the solver in units of the prior and the noise at u."""
@@ -367,7 +365,6 @@ class CollapsedWalk(HyperparameterWalk):
     """The walk of a linear map, which takes no solves."""
 
     dynamics = "collapsed"
-    solves_per_step = 0
 
     def __init__(
         self,
@@ -426,15 +423,15 @@ class CollapsedWalk(HyperparameterWalk):
             0,
         )
 
-    def is_linear_at(self, coordinates: Vector) -> bool:
-        """True where the misfit of the map at a draw is that of the linear one."""
+    def is_linear_at(self, coordinates: Vector, nats: float = 0.1) -> bool:
+        """True where the misfit of the map at a draw is that of the linear one, to so many nats."""
         x, u = (
             self.scales * coordinates[: len(self.scales)],
             coordinates[len(self.scales) :],
         )
         solve = self.solver_at(u).solve(x / np.sqrt(self.target.variances(u)))
         expected = self.linear.misfit(x, self.target.level(u))
-        return bool(abs(solve.misfit - expected) < TOLERANCE + 1e-3 * expected)
+        return bool(abs(solve.misfit - expected) < nats + 1e-3 * expected)
 
 
 class InterwovenState(NamedTuple):
@@ -464,7 +461,8 @@ class FreeStep(NamedTuple):
 class InterwovenWalk(HyperparameterWalk):
     """The walk of every other map: two solves a step."""
 
-    solves_per_step = 2
+    shares: ClassVar[dict[str, float]] = {"independent": 0.4, "walk": 0.4, "prior": 0.2}
+    """Of the whitened steps."""
 
     def __init__(
         self,
@@ -477,11 +475,23 @@ class InterwovenWalk(HyperparameterWalk):
         super().__init__(target, solver)
         self.law = law
         self.function_walk, self.references = function_walk, references
-        """The first reference is that of pCN; there are none where the prior is."""
+        """The first reference is that of pCN."""
         self.dynamics = function_walk.dynamics
         self.step_size = function_walk.step_size
         self.walk_scales = {"walk": 1.0, "prior": 1.0}
-        self.shares = SHARES if references else {"prior": 1.0}
+
+    def state_of(
+        self, state: ChainState, deviations: Vector, level: float, u: Logarithms
+    ) -> InterwovenState:
+        """Return the state at u of a chain of the function alone, in units of these deviations and this noise."""
+        assert state.solve.residual is not None
+        gradient = (
+            None if state.gradient is None else state.gradient / deviations * level**2
+        )
+        energy = state.solve.misfit * level**2
+        return InterwovenState(
+            u, deviations * state.solve.z, energy, state.solve.residual, gradient
+        )
 
     def step(self, state: InterwovenState, rng: np.random.Generator) -> WalkStep:
         """Return the next state of a chain."""
@@ -498,16 +508,16 @@ class InterwovenWalk(HyperparameterWalk):
         state, rate = self.move_function(state, rng)
         return FreeStep(*self.move_whitened(self.move_centred(state, rng), rng), rate)
 
-    def adapt(self, step: "FreeStep", number: int, is_adaptive: bool) -> None:
-        """Adapt the step sizes for the `number`-th time, that of pCN where `is_adaptive`."""
+    def adapt(self, step: "FreeStep", number: int) -> None:
+        """Adapt the step sizes for the `number`-th time."""
         gain = 1 / np.sqrt(number + 1)
-        if is_adaptive and not self.function_walk.moves:
+        if not self.function_walk.moves:
             change = float(
                 np.exp(gain * (step.function_rate - ACCEPTANCE_GOAL[self.dynamics]))
             )
             self.step_size = min(LONGEST_STEP[self.dynamics], self.step_size * change)
         if step.kind in self.walk_scales:
-            change = float(np.exp(gain * (step.rate - GOAL)))
+            change = float(np.exp(gain * (step.rate - ACCEPTANCE_GOAL["pcn"])))
             self.walk_scales[step.kind] = min(3.0, self.walk_scales[step.kind] * change)
 
     def _walk_at(self, u: Logarithms) -> SolverWalk:
@@ -520,9 +530,7 @@ class InterwovenWalk(HyperparameterWalk):
 
     def _laws_at(self, u: Logarithms) -> list[NormalReference]:
         mu, level = self.target.variances(u), self.target.level(u)
-        return [linear.law(mu, level) for linear in self.references] or [
-            prior_law(len(mu))
-        ]
+        return [linear.law(mu, level) for linear in self.references]
 
     def move_function(
         self, state: InterwovenState, rng: np.random.Generator
@@ -544,14 +552,7 @@ class InterwovenWalk(HyperparameterWalk):
         new: ChainState = step.state
         if new.solve.z is z:
             return state, step.acceptance
-        assert new.solve.residual is not None
-        gradient = (
-            None if new.gradient is None else new.gradient / deviations * level**2
-        )
-        x, energy = deviations * new.solve.z, new.solve.misfit * level**2
-        return InterwovenState(
-            state.u, x, energy, new.solve.residual, gradient
-        ), step.acceptance
+        return self.state_of(new, deviations, level, state.u), step.acceptance
 
     def move_centred(
         self, state: InterwovenState, rng: np.random.Generator

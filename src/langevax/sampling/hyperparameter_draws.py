@@ -8,6 +8,7 @@ import numpy as np
 from jax import random
 from jaxtyping import Array, Float, Key
 
+from langevax import checks
 from langevax._typing import PyTree
 from langevax.algorithm import Algorithm
 from langevax.run import Result
@@ -17,11 +18,9 @@ from langevax.sampling.draws import TunedChains
 from langevax.sampling.hyperparameter_chains import (
     CollapsedWalk,
     HyperparameterWalk,
-    InterwovenState,
     InterwovenWalk,
     LinearData,
     ProposalLaw,
-    prior_law,
     scales_of,
     solver_at,
 )
@@ -31,7 +30,6 @@ from langevax.sampling.hyperparameters import (
     Logarithms,
 )
 from langevax.sampling.inverse import solver_of
-from langevax.sampling.inverse_draws import check_fit
 from langevax.sampling.preconditioning import CoordinateMap
 from langevax.sampling.reference import (
     IndependentDraws,
@@ -48,22 +46,10 @@ from langevax.sampling.solver_chains import (
     first_states,
     generator,
     run_chains,
-    solve_progress,
+    walk_progress,
     warm_up,
 )
 from langevax.sampling.solver_walk import Dynamics, SolverWalk
-
-NUM_WARMUP = 400  # half with fixed hyperparameters
-NUM_COLLAPSED_WARMUP = 200
-MAX_ROUNDS, SETTLED = (
-    5,
-    0.5,
-)  # of the pilot; the move of hyperparameters, in deviations, at which it ends
-NUM_VERIFIED = 8  # draws at which a linear map is compared with its matrix
-COLLAPSED = (
-    "the forward map is linear and the noise Gaussian: hyperparameters are sampled by Metropolis steps with the "
-    "function integrated out, and the function given them exactly"
-)
 
 
 class HierarchicalRun(NamedTuple):
@@ -75,23 +61,47 @@ class HierarchicalRun(NamedTuple):
     num_chains: int
     num_warmup: int | Literal["auto"]
     thinning: int | Literal["auto"]
-    step_size: float | Literal["auto", "theorem"]
-    preconditioner: str | None
     progress: bool | Literal["auto"]
     key: Key[Array, ""]
+    default_warmup = 400
+    """Steps, half of them with fixed hyperparameters."""
+    default_collapsed_warmup = 200
+    num_verified = 8
+    """Draws at which a linear map is compared with its matrix."""
 
     def draws(self, start: PyTree, others: Mapping[str, Any]) -> Samples:
         """Return draws; raise where one of the other arguments asks for what these chains do not have."""
         self._check(start, others)
         began, (pilot_key, chain_key) = time.perf_counter(), random.split(self.key)
-        x, u = self.target.start_from(start)
         solver, rng = solver_of(self.target.base), generator(pilot_key)
         before = SolveCounts.of(solver)
-        if self.dynamics == "auto" and isinstance(self.step_size, str):
-            samples = self._collapsed(solver, before, u, rng, chain_key, began)
-            if samples is not None:
-                return samples
-        return self._interwoven(solver, before, x, u, rng, chain_key, began)
+        x, u = self.target.start_from(start)
+        chains = None
+        if self.dynamics == "auto":
+            chains = self._collapsed(solver, rng, chain_key)
+        if chains is None:
+            chains = self._interwoven(solver, x, u, rng, chain_key)
+        counts = SolveCounts.of(solver).since(before)
+        spent, walk = counts.forward + counts.adjoint, chains.walk
+        return Samples.of(
+            TunedChains(
+                chains.algorithm,
+                chains.result,
+                float(getattr(chains.algorithm, "step_size", 1.0)),
+                self._thinning,
+                spent,
+            ),
+            CoordinateMap((HierarchicalCoordinates(self.target, walk.scales),)),
+            None,
+            temperature=1.0,
+            method=walk.dynamics,
+            reason=chains.reason,
+            modes=[],
+            evaluations=spent,
+            seconds=time.perf_counter() - began,
+            walk=walk,
+            solves=counts,
+        )
 
     def _check(self, start: PyTree, others: Mapping[str, Any]) -> None:
         if self.dynamics not in ("auto", "pcn", "pcnl"):
@@ -100,29 +110,20 @@ class HierarchicalRun(NamedTuple):
                 "or 'auto', or fix them by target.at(...)."
             )
         for name, value in others.items():
-            if not (value is None or (isinstance(value, str) and value == "auto")):
+            is_default = value is None and name != "preconditioner"
+            if not is_default and not checks.is_auto(value):
                 raise ValueError(
                     f"{name} is not for inverse problems with unknown hyperparameters; leave it out."
                 )
-        if self.step_size == "theorem" or self.preconditioner == "diagonal":
-            raise ValueError(
-                "with unknown hyperparameters step_size is a number and preconditioner 'low-rank' or None."
-            )
         if callable(start):
             raise TypeError(
                 "start must be a dict of one position here: chains start at draws about the mode."
             )
 
     def _collapsed(
-        self,
-        solver: ForwardSolver,
-        before: SolveCounts,
-        u: Logarithms,
-        rng: np.random.Generator,
-        key: Key[Array, ""],
-        began: float,
-    ) -> Samples | None:
-        """Return the draws of a linear map, None where the map is not linear."""
+        self, solver: ForwardSolver, rng: np.random.Generator, key: Key[Array, ""]
+    ) -> "WalkedChains | None":
+        """Return the chains of a linear map, None where the map is not linear."""
         exact = exact_reference(solver, rng)
         if exact is None:
             return None
@@ -131,16 +132,13 @@ class HierarchicalRun(NamedTuple):
             solver, exact, scales_of(target), target.level(target.centre)
         )
         walk = CollapsedWalk(target, solver, linear, rng)
-        mode = walk.law.centres[0]
-        check_fit(
-            walk.solver_at(mode),
-            linear.law(target.variances(mode), target.level(mode)).mean,
-        )
         states = [
             walk.state_at(walk.first_logarithms(walk.log_density, rng))
             for _ in range(self.num_chains)
         ]
-        number = NUM_COLLAPSED_WARMUP if self.num_warmup == "auto" else self.num_warmup
+        number = self.num_warmup
+        if number == "auto":
+            number = self.default_collapsed_warmup
         visited, law = [], walk.law
         for step in range(number):
             states = [
@@ -150,84 +148,52 @@ class HierarchicalRun(NamedTuple):
             walk.law = _adapted(law, walk.law, visited, step, number)
         result = self._run(walk, states, key)
         draws = result.positions.reshape(-1, walk.num_coordinates)
-        verified = np.linspace(0, len(draws) - 1, NUM_VERIFIED).astype(int)
+        verified = np.linspace(0, len(draws) - 1, self.num_verified).astype(int)
         if not all(walk.is_linear_at(draw) for draw in draws[verified]):
             return None
-        return self._samples(
+        return WalkedChains(
             walk,
             result,
-            before,
-            began,
-            "collapsed",
-            COLLAPSED,
             IndependentDraws(1.0),
-            1.0,
+            "the forward map is linear and the noise Gaussian: hyperparameters are sampled by Metropolis steps with "
+            "the function integrated out, and the function given them exactly",
         )
 
     def _interwoven(
         self,
         solver: ForwardSolver,
-        before: SolveCounts,
         x: Float[np.ndarray, " modes"],
         u: Logarithms,
         rng: np.random.Generator,
         key: Key[Array, ""],
-        began: float,
-    ) -> Samples:
-        dynamics = self._dynamics(solver)
-        target = self.target
+    ) -> "WalkedChains":
+        """Return the chains of any map: the walk of the function warms up first, then hyperparameters move too."""
+        dynamics, target = self._dynamics(solver), self.target
         law, references, u = find_modes(target, solver, x, u, rng)
         there, deviations = solver_at(target, solver, u), np.sqrt(target.variances(u))
-        is_adaptive = isinstance(self.step_size, str)
-        check_fit(there, references[0].mean)
-        if self.preconditioner is None:
-            references = [prior_law(len(x))]
-        step_size = 1.0 if isinstance(self.step_size, str) else self.step_size
-        function_walk = SolverWalk(there, references[0], dynamics, step_size)
-        if is_adaptive and (
-            len(references) > 1 or function_walk.is_far_from_normal(rng)
-        ):
+        function_walk = SolverWalk(there, references[0], dynamics, 1.0)
+        if len(references) > 1 or function_walk.is_far_from_normal(rng):
             function_walk.mix(references)
-        num_warmup = NUM_WARMUP if self.num_warmup == "auto" else self.num_warmup
+        num_warmup = self.num_warmup
+        if num_warmup == "auto":
+            num_warmup = self.default_warmup
         fixed, free = num_warmup // 2, num_warmup - num_warmup // 2
-        bar = solve_progress(
-            function_walk, (fixed + 2 * free) * self.num_chains, self.progress
-        )
-        fixed_states = first_states(
-            function_walk, references, self.num_chains, None, rng
-        )
+        bar = walk_progress(function_walk, num_warmup * self.num_chains, self.progress)
+        starts = first_states(function_walk, references, self.num_chains, None, rng)
         with SolveThreads(min(solver.parallel, self.num_chains)) as threads:
-            fixed_states = warm_up(
-                function_walk, fixed_states, fixed, is_adaptive, rng, bar, threads
-            )
-        linear = (
-            []
-            if self.preconditioner is None
-            else [
-                LinearData.of(there, reference, deviations, target.level(u))
-                for reference in (function_walk.reference, *references[1:])
-            ]
-        )
+            starts = warm_up(function_walk, starts, fixed, True, rng, bar, threads)
+        level = target.level(u)
+        linear = [
+            LinearData.of(there, reference, deviations, level)
+            for reference in (function_walk.reference, *references[1:])
+        ]
         walk = InterwovenWalk(target, solver, law, function_walk, linear)
-        states = []
-        for state in fixed_states:
-            gradient = (
-                None
-                if state.gradient is None
-                else state.gradient / deviations * target.level(u) ** 2
+        states = [
+            walk.state_of(
+                start, deviations, level, walk.first_logarithms(target.log_prior, rng)
             )
-            energy = state.solve.misfit * target.level(u) ** 2
-            first = walk.first_logarithms(target.log_prior, rng)
-            assert state.solve.residual is not None
-            states.append(
-                InterwovenState(
-                    first,
-                    deviations * state.solve.z,
-                    energy,
-                    state.solve.residual,
-                    gradient,
-                )
-            )
+            for start in starts
+        ]
         visited, rngs = [], rng.spawn(len(states))
         with SolveThreads(min(solver.parallel, self.num_chains)) as threads:
             for number in range(free):
@@ -235,24 +201,22 @@ class HierarchicalRun(NamedTuple):
                     threads.map(walk.free_step, list(zip(states, rngs, strict=True)))
                 )
                 for step in steps:
-                    walk.adapt(step, number, is_adaptive)
+                    walk.adapt(step, number)
                 states = [step.state for step in steps]
                 visited.append([state.u for state in states])
                 walk.law = _adapted(law, walk.law, visited, number, free)
-                bar.update(solver.num_solves, 0.0)
+                bar.update((fixed + number + 1) * self.num_chains, steps[0].rate)
         bar.close()
-        why = f"dynamics={dynamics!r} was passed"
-        if self.dynamics == "auto":
-            why = (
-                "the forward map is not linear, or too large for its matrix"
-                if is_adaptive
-                else "step_size was passed"
-            )
-        reason = f"{why}: steps of the function alternate with steps of the hyperparameters, centred and whitened"
-        algorithm = (PCN if dynamics == "pcn" else PCNL)(walk.step_size, 1.0)
-        result = self._run(walk, states, key)
-        return self._samples(
-            walk, result, before, began, dynamics, reason, algorithm, walk.step_size
+        why = (
+            "the forward map is not linear, or too large for its matrix"
+            if self.dynamics == "auto"
+            else f"dynamics={dynamics!r} was passed"
+        )
+        return WalkedChains(
+            walk,
+            self._run(walk, states, key),
+            (PCN if dynamics == "pcn" else PCNL)(walk.step_size, 1.0),
+            f"{why}: steps of the function alternate with steps of the hyperparameters, centred and whitened",
         )
 
     def _dynamics(self, solver: ForwardSolver) -> Dynamics:
@@ -275,32 +239,14 @@ class HierarchicalRun(NamedTuple):
             walk, states, self.num_samples, self._thinning, key, self.progress
         )
 
-    def _samples(
-        self,
-        walk: HyperparameterWalk,
-        result: Result,
-        before: SolveCounts,
-        began: float,
-        method: str,
-        reason: str,
-        algorithm: Algorithm,
-        step_size: float,
-    ) -> Samples:
-        counts = SolveCounts.of(walk.solver).since(before)
-        spent = counts.forward + counts.adjoint
-        return Samples.of(
-            TunedChains(algorithm, result, step_size, self._thinning, spent),
-            CoordinateMap((HierarchicalCoordinates(self.target, walk.scales),)),
-            None,
-            temperature=1.0,
-            method=method,
-            reason=reason,
-            modes=[],
-            evaluations=spent,
-            seconds=time.perf_counter() - began,
-            walk=walk,
-            solves=counts,
-        )
+
+class WalkedChains(NamedTuple):
+    """A recorded run of a walk, and what is reported of it."""
+
+    walk: HyperparameterWalk
+    result: Result
+    algorithm: Algorithm
+    reason: str
 
 
 def _adapted(
@@ -319,13 +265,16 @@ def find_modes(
     x: Float[np.ndarray, " modes"],
     u: Logarithms,
     rng: np.random.Generator,
+    max_rounds: int = 5,
+    settled: float = 0.5,
 ) -> tuple[ProposalLaw, list[NormalReference], Logarithms]:
     """Return the proposals of hyperparameters, the normal laws at the modes of the function, and where those are.
 
-    The mode of the function at fixed hyperparameters and that of these for the map linearised there are found in turn.
+    The mode of the function at fixed hyperparameters and that of these for the map linearised there are found in turn,
+    until these move by less than `settled` deviations.
     """
     walk = None
-    for _ in range(MAX_ROUNDS):
+    for _ in range(max_rounds):
         there, deviations = solver_at(target, solver, u), np.sqrt(target.variances(u))
         reference = find_reference(there, x / deviations, rng)
         walk = CollapsedWalk(
@@ -338,7 +287,7 @@ def find_modes(
             np.linalg.solve(walk.law.roots[0], walk.law.centres[0] - u)
         )
         x, u = deviations * reference.mean, walk.law.centres[0]
-        if move < SETTLED:
+        if move < settled:
             break
     assert walk is not None
     references = find_references(

@@ -5,21 +5,19 @@ sampled by pCN, pCNL or Hamiltonian dynamics in a loop on the host.
 """
 
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jax import random
 from jaxtyping import Array, Float, Key
-from scipy.special import chdtrc
 
 from langevax._typing import PyTree
 from langevax.samplers import PCN, PCNL
 from langevax.sampling.choice import Requested
 from langevax.sampling.draws import TunedChains
 from langevax.sampling.exact import independent_chains, reference_coordinates
-from langevax.sampling.inverse import InverseProblem, SolverWarning, solver_of
+from langevax.sampling.inverse import InverseProblem, solver_of
 from langevax.sampling.preconditioning import CoordinateMap
 from langevax.sampling.reference import (
     NormalReference,
@@ -34,32 +32,10 @@ from langevax.sampling.solver_chains import (
     first_states,
     generator,
     run_chains,
-    solve_progress,
+    walk_progress,
     warm_up,
 )
 from langevax.sampling.solver_walk import FEW_MODES, LONGEST_STEP, Dynamics, SolverWalk
-
-NUM_WARMUP = 200
-IMPROBABLE = (
-    1e-8  # probability of data as far from noise and prior, below which it is a warning
-)
-LARGEST_SYNTHESIS = (
-    2**24
-)  # numbers of the matrix from coefficients to values that a map in JAX is tried with
-
-
-def check_fit(solver: ForwardSolver, mode: Float[np.ndarray, " modes"]) -> None:
-    """Warn where noise and prior practically exclude the data, by twice the least energy, which is chi-squared."""
-    size, solve = solver.data.size, solver.solve(mode)
-    distance = 2 * solve.misfit + float(solve.z @ solve.z)
-    if chdtrc(size, distance) < IMPROBABLE:
-        warnings.warn(
-            f"noise and prior do not explain the data: the best fit is at {distance:.3g} squared deviations from both, "
-            f"where {size} data have {size} ± {(2 * size) ** 0.5:.2g}; check the units of data and noise, and the "
-            "prior's width.",
-            SolverWarning,
-            stacklevel=5,
-        )
 
 
 class InverseRun(NamedTuple):
@@ -72,7 +48,7 @@ class InverseRun(NamedTuple):
     num_chains: int
     num_warmup: int | Literal["auto"]
     thinning: int | Literal["auto"]
-    step_size: float | Literal["auto", "theorem"]
+    step_size: float | Literal["auto"]
     preconditioner: str | None
     start: Float[Array, " modes"]
     chain_start: Callable[[Key[Array, ""]], PyTree] | None
@@ -80,16 +56,18 @@ class InverseRun(NamedTuple):
     saving: Mapping[str, Any]
     """`checkpoint` and `resume`."""
     key: Key[Array, ""]
+    default_warmup = 200
+    """Steps."""
+    most_numbers = 2**24
+    """Of the matrix from coefficients to values, with which a map in JAX is tried on the host."""
 
     def draws(self) -> Samples | None:
         """Return draws, or None where the general way is to be taken."""
         began, target = time.perf_counter(), self.target
         pilot_key, *keys = random.split(self.key, 4)
         if self.dynamics == "auto":
-            large = (
-                target.prior.num_modes * len(target.prior.basis.grid)
-                > LARGEST_SYNTHESIS
-            )
+            size = target.prior.num_modes * len(target.prior.basis.grid)
+            large = size > self.most_numbers
             solver = (
                 target.solver
                 if target.solver is not None or large
@@ -119,7 +97,6 @@ class InverseRun(NamedTuple):
         keys: list[Key[Array, ""]],
         began: float,
     ) -> Samples:
-        check_fit(solver, exact.mean)
         coordinates, temperature = self._coordinates(exact), self.target.temperature
         chains = independent_chains(
             coordinates,
@@ -162,10 +139,6 @@ class InverseRun(NamedTuple):
             raise ValueError(
                 f"checkpoint is for chains in JAX, and these run on the host: {remedy}."
             )
-        if self.step_size == "theorem":
-            raise ValueError(
-                "step_size='theorem' is for Langevin dynamics; pass a number, or 'auto'."
-            )
         scales = self._scales
         rng, thinning = (
             generator(keys[0]),
@@ -181,7 +154,6 @@ class InverseRun(NamedTuple):
             references = find_references(
                 solver, np.asarray(self.start, np.float64) / scales, rng
             )
-            check_fit(solver, references[0].mean)
         is_adaptive = isinstance(self.step_size, str)
         if (
             not isinstance(self.step_size, str)
@@ -199,8 +171,10 @@ class InverseRun(NamedTuple):
         )
         if is_adaptive and (len(references) > 1 or walk.is_far_from_normal(rng)):
             walk.mix(references)
-        num_warmup = NUM_WARMUP if self.num_warmup == "auto" else self.num_warmup
-        bar = solve_progress(walk, num_warmup * self.num_chains, self.progress)
+        num_warmup = self.num_warmup
+        if num_warmup == "auto":
+            num_warmup = self.default_warmup
+        bar = walk_progress(walk, num_warmup * self.num_chains, self.progress)
         states = first_states(
             walk,
             references,

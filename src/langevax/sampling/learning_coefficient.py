@@ -37,10 +37,9 @@ from langevax.sampling.corrected_mean import (
     localization_effect,
     r_hat_of,
 )
-from langevax.sampling.nuts import NUTS, stages_of
 from langevax.sampling.preconditioning import (
+    LOW_RANK,
     MAX_COORDINATES,
-    RANK,
     CoordinateMap,
     Pilot,
     coordinates_of,
@@ -48,7 +47,7 @@ from langevax.sampling.preconditioning import (
     run_even_pilot,
 )
 from langevax.sampling.resolution import check_resolution, normal_deviations
-from langevax.sampling.starts import NUM_HALVINGS, StartWithinReach
+from langevax.sampling.starts import StartWithinReach
 from langevax.sampling.subsampled_hmc import (
     CEILING,
     SubsampledHMC,
@@ -57,22 +56,11 @@ from langevax.sampling.subsampled_hmc import (
 )
 from langevax.sampling.tempered_loss import Observation, TemperedLoss, tempered_loss
 
-WARMUP, PHASES = 600, (0.25, 0.5, 0.25)  # steps, and the shares of its phases
-NUM_POINTS = 8  # starts from which the first batch size is chosen
-STEPS_PER_UNIT = (
-    50  # draws of phases count as one for so many steps, against one of the curvature
-)
-STEPS_PER_DRAW = 2  # along batches: a record costs a pass, as a step does
-MIN_ACCEPTANCE = (
-    0.3  # below which batches are too small, and units of the localization too wide
-)
-MAX_DESCENTS, DESCENT_TOLERANCE = 20, 0.01  # of `descend`, in units of the coefficient
-TOO_SHORT = 1.05  # step at the end of a warm-up, over the shortest that is taken
-NUM_RECORDED = 2  # numbers of a record before the variables of mean zero
-MIN_GAIN = 2.0  # of the step, below which a rotation costs more than it saves
-Units = Literal["curvature", "localization", "reach"]
-"""Of the coordinates, in the order that they are tried: from the curvature at the mode, of the width that the
-localization alone leaves, and of the distance within which the loss rises by as much as most draws do."""
+STEPS_PER_RECORD = 2
+"""Along batches: a record costs a pass, as a step does."""
+Units = Literal["curvature", "localization"]
+"""Of the coordinates, in the order that they are tried: from the curvature at the mode, and of the width that the
+localization alone leaves."""
 
 
 def learning_coefficient(
@@ -108,7 +96,7 @@ def learning_coefficient(
             move, after the descent, and 1 where these are 0.
         num_samples, num_chains: draws of each chain, and independent chains; at least 2 chains and 4 draws.
         batch_size: rows of one trajectory of Hamiltonian Monte Carlo, which is accepted with the loss of all rows;
-            "auto" takes as many as keep four of five trajectories; None runs NUTS on all rows.
+            "auto" takes as many as keep four of five trajectories; None takes all rows.
         num_warmup: steps before the first draw, in which the step size follows the acceptance; "auto" is 600.
         select: `select(path) -> bool` of the path of each array, such as `"['dense']['kernel']"`; the others are
             frozen. The coefficient is then that of the restricted model.
@@ -153,9 +141,9 @@ def learning_coefficient(
             )
     law = tempered_loss(loss, params, data, select)
     size, num_observed = int(law.size), law.num_observed(observe)
-    if batch_size is not None:
-        checks.positive_int("batch_size", batch_size, auto=True)
-    if not (batch_size is None or isinstance(batch_size, str)):
+    batch_size = size if batch_size is None else batch_size
+    checks.positive_int("batch_size", batch_size, auto=True)
+    if not isinstance(batch_size, str):
         batch_size = int(batch_size)
         if batch_size > size:
             raise ValueError(
@@ -171,7 +159,7 @@ def learning_coefficient(
     pilot_key, run_key = random.split(key)
     counts = (
         int(num_chains),
-        WARMUP if isinstance(num_warmup, str) else int(num_warmup),
+        _Target.default_warmup if isinstance(num_warmup, str) else int(num_warmup),
         int(num_samples),
     )
     saving = {"progress": progress, "checkpoint": checkpoint, "resume": resume}
@@ -209,10 +197,15 @@ class _Minimum(NamedTuple):
         temperature: float,
         descend: bool,
         localization: float | None,
+        max_descents: int = 20,
+        precision: float = 0.01,
     ) -> "_Minimum":
-        """Return the minimum from the parameters of a law; without a localization, that of the scale found there."""
+        """Return the minimum from the parameters of a law; without a localization, that of the scale found there.
+
+        With `descend` a gap below `precision` units of the coefficient ends the search.
+        """
         passes, minimum = 0, None
-        for _ in range(MAX_DESCENTS if descend else 1):
+        for _ in range(max_descents if descend else 1):
             gamma = _scale(law) if localization is None else localization
             law = replace(
                 law,
@@ -222,7 +215,7 @@ class _Minimum(NamedTuple):
             )
             minimum = cls._at(law, gamma, passes)
             passes = minimum.passes
-            if not descend or minimum.gap(temperature) <= DESCENT_TOLERANCE:
+            if not descend or minimum.gap(temperature) <= precision:
                 break
             flat = Raveled(law, law.start())
             law = replace(
@@ -238,10 +231,9 @@ class _Minimum(NamedTuple):
                 "jax.enable_x64()."
             )
         if gap > max(1.0, dimension / 2):
-            raise ValueError(
-                f"params is not a local minimum of the loss: descent from there lowers it from {minimum.loss:.6g} to "
-                f"{minimum.lowest:.6g}, {gap:.3g} units of the coefficient, which is at most {dimension / 2:g} for "
-                f"{dimension} parameters; train further, or pass descend=True."
+            raise _no_minimum(
+                f"descent from there lowers it from {minimum.loss:.6g} to {minimum.lowest:.6g}, {gap:.3g} units of the "
+                f"coefficient, which is at most {dimension / 2:g} for {dimension} parameters"
             )
         return minimum._replace(is_automatic=localization is None)
 
@@ -296,6 +288,16 @@ class _Target(NamedTuple):
     observation: Observation
     evaluations: int
     units: Units
+    default_warmup = 600
+    """Steps."""
+    phases = (0.25, 0.5, 0.25)
+    """Shares of a warm-up."""
+    num_points = 8
+    """Starts from which the first batch size is chosen."""
+    min_acceptance = 0.3
+    """Below which batches are too small."""
+    too_short = 1.05
+    """Step at the end of a warm-up, over the shortest that is taken."""
 
     @classmethod
     def of(
@@ -314,11 +316,10 @@ class _Target(NamedTuple):
         flat = coordinates_of(law, law.start(), temperature, whiten=True)
         kind = "full" if dimension <= MAX_COORDINATES else "low-rank"
         try:
-            if units != "curvature":
-                even, pilot = (
-                    flat,
-                    _even_pilot(flat, minimum, temperature, key, units == "reach"),
-                )
+            if units == "localization":
+                unit = float(minimum.law.precision) ** -0.5
+                mode = minimum.displacement
+                even, pilot = flat, Pilot(mode, jnp.full_like(mode, unit), 0)
             else:
                 even, pilot = run_even_pilot(
                     flat,
@@ -378,75 +379,53 @@ class _Target(NamedTuple):
 
     def run(
         self,
-        batch_size: int | Literal["auto"] | None,
+        batch_size: int | Literal["auto"],
         counts: tuple[int, int, int],
         key: Key[Array, ""],
         saving: dict[str, Any],
-    ) -> tuple[Result, int, int | None] | int:
+    ) -> tuple[Result, int, int] | int:
         """Return the recorded run of (chains, warm-up, draws), its component gradients, and its batch size.
 
         Where the warm-up ends with the shortest step that is allowed, the law has not the curvature of the mode, whose
-        units mislead; where most moves are rejected, so do those of the localization. Then only what was spent.
+        units mislead. Then only what was spent.
         """
         num_chains, num_warmup, num_samples = counts
         warm_key, run_key = random.split(key)
         start = StartWithinReach(
             self.problem, self.mode, jnp.asarray(self.temperature, self.mode.dtype)
         )
-        options: dict[str, Any] = {"num_chains": num_chains, "record": self.observation}
-        if batch_size is None:
-            algorithm, warm = self._warm_nuts(
-                start, num_warmup, warm_key, options | {"progress": saving["progress"]}
-            )
-            spent, thinning = warm.evaluations, 1
-        else:
-            options["average"] = (
-                position_of  # needed in the warm-up alone; with it draws are the same compiled program
-            )
-            more = options | {"progress": saving["progress"]}
-            algorithm, warm, spent = self._warm_batches(
-                batch_size, start, num_warmup, warm_key, more
-            )
-            is_short = algorithm.step_size <= TOO_SHORT * within_limits(
-                0.0, len(self.mode)
-            )
-            too_wide = warm.metrics["acceptance"] < MIN_ACCEPTANCE
-            if (
-                is_short
-                and {"curvature": True, "localization": too_wide, "reach": False}[
-                    self.units
-                ]
-            ):
-                return spent
-            batch_size, thinning = algorithm.batch_size, STEPS_PER_DRAW
-        self.check_resolution(_scales_of(algorithm, warm, self.temperature), warm_key)
+        options: dict[str, Any] = {
+            "num_chains": num_chains,
+            "record": self.observation,
+            "average": position_of,  # for the warm-up; with it draws are the same program
+        }
+        algorithm, warm, spent = self._warm_up(
+            batch_size,
+            start,
+            num_warmup,
+            warm_key,
+            options | {"progress": saving["progress"]},
+        )
+        shortest = within_limits(0.0, len(self.mode))
+        if (
+            self.units == "curvature"
+            and algorithm.step_size <= self.too_short * shortest
+        ):
+            return spent
+        scales = np.sqrt(_variance(warm) / self.temperature)
+        self.check_resolution(scales, warm_key)
         saved = {
-            "num_steps": num_samples * thinning,
-            "record_every": thinning,
+            "num_steps": num_samples * STEPS_PER_RECORD,
+            "record_every": STEPS_PER_RECORD,
             **saving,
         }
         result = simulate(
             algorithm, self.problem, warm, key=run_key, **saved, **options
         )
         recorded = num_chains * (1 + num_samples) * int(self.problem.size)
-        return result, spent + result.evaluations + recorded, batch_size
+        return result, spent + result.evaluations + recorded, algorithm.batch_size
 
-    def _warm_nuts(
-        self,
-        start: StartWithinReach,
-        num_warmup: int,
-        key: Key[Array, ""],
-        options: dict[str, Any],
-    ) -> tuple[NUTS, Result]:
-        variance = jnp.full_like(self.mode, self.temperature)
-        adapting = NUTS(
-            len(self.mode) ** -0.25, self.temperature, variance, stages_of(num_warmup)
-        )
-        counts = {"num_steps": num_warmup, "record_every": num_warmup}
-        warm = simulate(adapting, self.problem, start, key=key, **counts, **options)
-        return adapting.frozen(warm.state), warm
-
-    def _warm_batches(
+    def _warm_up(
         self,
         batch_size: int | Literal["auto"],
         start: StartWithinReach,
@@ -460,21 +439,24 @@ class _Target(NamedTuple):
         trajectories are rejected. It stays where half as many rows would do, as each is another program.
         """
         size, spent, warm, frozen = int(self.problem.size), 0, None, None
-        points_key, batch_key, *keys = random.split(key, 2 + len(PHASES))
-        points = jax.lax.map(start, random.split(points_key, NUM_POINTS))
+        points_key, batch_key, *keys = random.split(key, 2 + len(self.phases))
+        points = jax.lax.map(start, random.split(points_key, self.num_points))
         scales, step_size, number = (
             jnp.ones_like(self.mode),
             0.7 * len(self.mode) ** -0.25,
             batch_size,
         )
-        for share, phase_key in zip(PHASES, keys, strict=True):
+        for share, phase_key in zip(self.phases, keys, strict=True):
             if isinstance(batch_size, str):
                 enough = surrogate_batch_size(
                     self.problem, points, self.temperature, batch_key
                 )
                 if isinstance(number, str) or not enough <= number <= 2 * enough:
                     number = enough
-                if warm is not None and warm.metrics["acceptance"] < MIN_ACCEPTANCE:
+                if (
+                    warm is not None
+                    and warm.metrics["acceptance"] < self.min_acceptance
+                ):
                     number = min(size, 4 * number)
             steps, ceiling = (
                 max(1, round(share * num_warmup)),
@@ -511,56 +493,41 @@ class _Target(NamedTuple):
         return frozen, warm, spent
 
 
-def _even_pilot(
-    flat: CoordinateMap,
-    minimum: _Minimum,
-    temperature: float,
-    key: Key[Array, ""],
-    within_reach: bool,
-) -> Pilot:
-    """Return one unit for all coordinates: that of the localization, or shorter where the law is within it."""
-    mode, unit = minimum.displacement, float(minimum.law.precision) ** -0.5
-    if not within_reach:
-        return Pilot(mode, jnp.full_like(mode, unit), 0)
-    coordinates = flat.preconditioned(jnp.full_like(mode, unit))
-    centre = coordinates.from_position(mode, len(flat.layers))
-    start = StartWithinReach(
-        coordinates.problem, centre, jnp.asarray(temperature, mode.dtype)
+def _no_minimum(reason: str) -> ValueError:
+    return ValueError(
+        f"params is not a local minimum of the loss: {reason}; train further, pass descend=True, or raise localization."
     )
-    squares = (
-        np.asarray(
-            jax.lax.map(start, random.split(key, NUM_POINTS)) - centre, np.float64
-        )
-        ** 2
-    )
-    share = max(
-        math.sqrt(float(np.median(squares.mean(1))) / temperature), 0.5**NUM_HALVINGS
-    )
-    used = NUM_POINTS * (NUM_HALVINGS + 1) * int(minimum.law.size)
-    return Pilot(mode, jnp.full_like(mode, unit * share), used)
 
 
-def _worthwhile(pilot: Pilot) -> tuple[Array | None, Array | None]:
+def _worthwhile(
+    pilot: Pilot, least_gain: float = 2.0
+) -> tuple[Array | None, Array | None]:
     """Return scales and directions of a pilot, without directions that do not shorten the law's range of scales.
 
     Where the search was for fewer directions than the data inform, the steepest that it left is about as steep as the
-    flattest that it found. Steps are then as short with directions as without, and each costs a rotation.
+    flattest that it found. Steps are then as short with directions as without, and each costs a rotation, which a gain of
+    the step of two pays.
     """
     if (
         pilot.directions is None
         or pilot.scales is None
-        or pilot.directions.shape[1] < RANK
+        or pilot.directions.shape[1] < LOW_RANK
     ):
         return pilot.scales, pilot.directions
-    informed = pilot.scales[:RANK]
-    if float(informed.max()) > MIN_GAIN * float(informed.min()):
+    informed = pilot.scales[:LOW_RANK]
+    if float(informed.max()) > least_gain * float(informed.min()):
         return pilot.scales, pilot.directions
     return jnp.full_like(pilot.scales, pilot.scales[-1]), None
 
 
-def _units(warm: Result, temperature: float) -> Float[np.ndarray, " d"]:
-    """Return the standard deviations of the draws of all chains, in units of sqrt(T); shrunk towards 1."""
-    count = warm.steps * len(warm.position) / STEPS_PER_UNIT
+def _units(
+    warm: Result, temperature: float, steps_for_one: float = 50
+) -> Float[np.ndarray, " d"]:
+    """Return the standard deviations of the draws of all chains, in units of sqrt(T); shrunk towards 1.
+
+    So many steps weigh as much as the curvature, whose unit is 1.
+    """
+    count = warm.steps * len(warm.position) / steps_for_one
     return np.sqrt((count * _variance(warm) / temperature + 1) / (count + 1))
 
 
@@ -571,18 +538,6 @@ def _variance(warm: Result) -> Float[np.ndarray, " d"]:
         np.asarray(a, np.float64) for a in (warm.average.mean, warm.average.variance)
     )
     return variances.mean(0) + means.var(0)
-
-
-def _scales_of(
-    algorithm: NUTS | SubsampledHMC, warm: Result, temperature: float
-) -> Float[np.ndarray, " d"]:
-    """Return the standard deviations of the draws of a warm-up, in units of sqrt(T)."""
-    variance = (
-        np.asarray(algorithm.variance, np.float64)
-        if isinstance(algorithm, NUTS)
-        else _variance(warm)
-    )
-    return np.sqrt(variance / temperature)
 
 
 def _squared_scales(
@@ -603,7 +558,7 @@ def _squared_scales(
 def _summary(
     minimum: _Minimum,
     target: _Target,
-    chains: tuple[Result, int, int | None],
+    chains: tuple[Result, int, int],
     temperature: float,
     num_observed: int,
     seconds: float,
@@ -613,27 +568,22 @@ def _summary(
     records, observed = np.split(records, [records.shape[-1] - num_observed], axis=-1)
     law, moving = minimum.law, [leaf.size for leaf in minimum.law.moving()]
     if not np.isfinite(records[..., 0]).all():
-        raise ValueError(
-            "params is not a local minimum of the loss: chains from there lower it without bound; train further, or "
-            "raise localization."
-        )
+        raise _no_minimum("chains from there lower it without bound")
     trace = (records[..., 0] - minimum.loss) / temperature
-    corrected, error, excess = CorrectedMean.of(trace, records[..., NUM_RECORDED:])
+    corrected, error, excess = CorrectedMean.of(trace, records[..., 2:])
     value, lowest = (
         float(corrected.mean()),
         min(minimum.lowest, float(records[..., 0].min())),
     )
     gap = (minimum.loss - lowest) / temperature
     if gap > max(1.0, sum(moving) / 2):
-        raise ValueError(
-            f"params is not a local minimum of the loss: a chain met one that is lower by {gap:.3g} units of the "
-            f"coefficient, which is at most {sum(moving) / 2:g} for {sum(moving)} parameters; train further, pass "
-            "descend=True, or raise localization."
+        raise _no_minimum(
+            f"a chain met one that is lower by {gap:.3g} units of the coefficient, which is at most "
+            f"{sum(moving) / 2:g} for {sum(moving)} parameters"
         )
     if value + 3 * error < 0:
-        raise ValueError(
-            "params is not a local minimum of the loss: under the law around it the mean loss is lower than at params, "
-            f"by {-value:.3g} units of the coefficient; train further, pass descend=True, or raise localization."
+        raise _no_minimum(
+            f"around it the mean loss is lower than there, by {-value:.3g} units of the coefficient"
         )
     rounding = minimum.rounding(temperature) + float(
         jnp.finfo(minimum.displacement.dtype).eps
@@ -644,8 +594,7 @@ def _summary(
     ):  # chains that stand still have an infinite R-hat
         r_hat, effective = r_hat_of(trace), effective_draws_of(trace)
         effect = localization_effect(trace, minimum.localization * records[..., 1])
-    divergences = result.counts.get("divergences", 0)
-    is_by_chain, is_flat = lowest < minimum.lowest, bool(np.ptp(trace) == 0)
+    is_by_chain = lowest < minimum.lowest
     return LearningCoefficient(
         value=value,
         standard_error=math.sqrt(sum(part**2 for part in errors.values())),
@@ -653,9 +602,7 @@ def _summary(
         errors=errors,
         chains=corrected.mean(1),
         trace=trace,
-        warnings=doubts(
-            value, errors, is_by_chain, r_hat, effective, divergences, excess, is_flat
-        )
+        warnings=doubts(value, errors, is_by_chain, r_hat, effective, excess)
         + dependence(value, effect, minimum.is_automatic),
         effective_draws=effective,
         r_hat=r_hat,
@@ -666,7 +613,7 @@ def _summary(
         localization=minimum.localization,
         num_rows=int(law.size),
         num_parameters=sum(moving),
-        method="NUTS" if batch_size is None else f"HMC along batches of {batch_size:,}",
+        method=f"HMC along batches of {batch_size:,}",
         acceptance=result.metrics["acceptance"],
         evaluations=target.evaluations + evaluations,
         seconds=seconds,

@@ -25,49 +25,37 @@ from langevax.algorithm import Algorithm
 from langevax.gradients import GradientEstimator
 from langevax.integrators import Exponential, Integrator
 from langevax.problems.problem import Problem
-from langevax.run import DivergenceError, Result, simulate
+from langevax.run import DivergenceError, Result, Stacked, simulate
 from langevax.samplers import MALA, PCN, PCNL, Langevin, Underdamped
 from langevax.sampling.coupling import CoupledChains
+from langevax.sampling.tolerances import CONFIDENCE, PROBED_ROWS, SMALLEST_BATCH
 
 Dynamics = Literal[
     "nuts", "langevin", "underdamped", "mala", "pcn", "pcnl", "hmc", "tempered"
 ]
 GradientName = Literal["auto", "svrg", "sarah", "minibatch", "control-variate", "full"]
-Start = Callable[[Key[Array, ""]], Float[Array, " d"]]
-FEW_COMPONENTS = (
-    512  # up to which full gradients are the default: batches would not be cheaper
-)
-MIN_BATCH, NUM_PROBED = (
-    32,
-    512,
-)  # smallest batch; components from which the variance of a batch is estimated
-BATCH_STEP, BATCH_BIAS = (
-    0.25,
-    0.06,
-)  # relative variance that batches may add at this step, in units of the curvature
+FULL_PASS_ROWS = 512
+"""Rows up to which full gradients are the default: batches would not be cheaper."""
 FRICTION = math.sqrt(2)  # in coordinates of unit curvature
-SARAH_PERIOD = (
-    8  # longest default: its errors add up over an epoch, where those of SVRG do not
-)
-
-ACCEPTANCE = {"mala": (0.5, 0.8), "pcn": (0.2, 0.4), "pcnl": (0.5, 0.8)}
+ACCEPTANCE_RANGES = {"mala": (0.5, 0.8), "pcn": (0.2, 0.4), "pcnl": (0.5, 0.8)}
 """Range of acceptance rates in which a step size is left alone; these methods are exact and need full gradients."""
-TUNED_STEPS = 50  # of one trial of a step size; recorded, so that it is the compiled program of the sampling
-MAX_STEP = 2.0  # of pCN and pCNL: proposals there are independent of the state
+MAX_BIAS = 0.05
+"""Largest acceptable relative bias of the variance; it is to be known to half of it."""
 
-FIRST_STEP = {1: 0.06, 2: 0.25}
-"""First step size tried, by the order of the scheme, in units of 1 / curvature or of its root; for a normal law the
-explicit scheme then has a bias of 1 / (1 - h / 2) - 1, three percent, and batches add up to 1.5."""
-MAX_BIAS = 0.05  # largest acceptable relative bias of the variance
-MAX_ERROR = MAX_BIAS / 2  # largest standard error of a bias that is accepted
-NUM_DRAWS, RELAXATION_TIMES = (
-    100,
-    {1: 1.0, 2: FRICTION},
-)  # of coupled chains: draws, and relaxation times between them
-MOST_DRAWS = 12_800  # until a tolerance is known to be kept
-MAX_DRAWS = 800  # until the bias is known to MAX_ERROR; NUM_DRAWS take less than a third of a run of 1,000 draws
-BLOCK = 16  # draws, whose means are nearly independent, for standard errors
-MAX_HALVINGS = 6
+
+class BiasDraws(NamedTuple):
+    """Lengths of the coupled chains from which a bias is estimated, in relaxation times, a draw for each."""
+
+    first: int = 100
+    most: int = 800
+    """Until the bias is known well enough; 100 take less than a third of a run of 1,000 draws."""
+    most_for_tolerance: int = 12_800
+    """Until a tolerance is known to be kept."""
+    block: int = 16
+    """Draws, whose means are nearly independent, for standard errors."""
+
+
+BIAS_DRAWS = BiasDraws()
 
 
 class SamplingMethod(NamedTuple):
@@ -82,12 +70,28 @@ class SamplingMethod(NamedTuple):
 
     @property
     def is_exact(self) -> bool:
-        return self.dynamics in ACCEPTANCE
+        return self.dynamics in ACCEPTANCE_RANGES
 
     @property
     def order(self) -> int:
         """Order of the scheme in the step size."""
         return 2 if self.dynamics == "underdamped" else 1
+
+    @property
+    def first_step(self) -> float:
+        """First step size tried, in units of 1 / curvature, or of its root for a scheme of second order.
+
+        For a normal law the explicit scheme then has a bias of 1 / (1 - h / 2) - 1, three percent, and batches add up
+        to 1.5.
+        """
+        return 0.25 if self.order == 2 else 0.06
+
+    @property
+    def relaxation(self) -> float:
+        """Relaxation time where the curvature is 1, times the step size; about half of proposals are rejected."""
+        if self.dynamics in ("pcn", "pcnl"):
+            return 2.0
+        return FRICTION if self.order == 2 else 1.0
 
     def __call__(self, step_size: float) -> Algorithm:
         match self.dynamics:
@@ -117,18 +121,18 @@ def choose_gradient(
     temperature: float,
     dynamics: Dynamics,
     key: Key[Array, ""],
+    longest_sarah: int = 8,
 ) -> GradientEstimator:
-    """Return the estimator of this name, for a problem in coordinates of unit curvature."""
+    """Return the estimator of this name, for a problem in coordinates of unit curvature.
+
+    `longest_sarah` is the longest default period of SARAH, whose errors add up over it, where those of SVRG do not.
+    """
     n = int(problem.size)
     if isinstance(gradient, GradientEstimator):
         return gradient
     if gradient == "auto":
-        is_whole = dynamics == "tempered" and batch_size == "auto" and period == "auto"
-        gradient = (
-            "full"
-            if n <= FEW_COMPONENTS or dynamics in ACCEPTANCE or is_whole
-            else "svrg"
-        )
+        is_exact = dynamics in ACCEPTANCE_RANGES or dynamics == "tempered"
+        gradient = "full" if n <= FULL_PASS_ROWS or is_exact else "svrg"
     if gradient == "full":
         return gradients.Full()
     size = n if batch_size is None else batch_size
@@ -136,7 +140,7 @@ def choose_gradient(
         size = choose_batch_size(
             problem, mode, temperature, key, is_reduced=gradient != "minibatch"
         )
-    longest = SARAH_PERIOD if gradient == "sarah" else n
+    longest = longest_sarah if gradient == "sarah" else n
     length = max(1, min(longest, round(n / (2 * size)))) if period == "auto" else period
     match gradient:
         case "minibatch":
@@ -155,12 +159,14 @@ def choose_batch_size(
     temperature: float,
     key: Key[Array, ""],
     is_reduced: bool = True,
+    step: float = 0.25,
+    bias: float = 0.06,
 ) -> int:
-    """Return the batch size at which a chain is BATCH_BIAS too hot at a step of BATCH_STEP.
+    """Return the batch size at which a chain is too hot by `bias` at a step in units of the curvature.
 
     Where the curvature is 1, batches of B add step V / (2 T B) to the relative variance, with V the variance over
     components of their gradients, averaged over coordinates; with variance reduction, of the change of their gradients
-    between two draws. Estimated from NUM_PROBED components.
+    between two draws. Estimated from PROBED_ROWS components.
     """
     n = int(problem.size)
     row_key, *point_keys = random.split(key, 3)
@@ -168,17 +174,13 @@ def choose_batch_size(
     first, second = (
         mode + scale * random.normal(k, mode.shape, mode.dtype) for k in point_keys
     )
-    indices = random.randint(row_key, (min(n, NUM_PROBED),), 0, n, jnp.int32)
+    indices = random.randint(row_key, (min(n, PROBED_ROWS),), 0, n, jnp.int32)
     noises = _gradients_at(problem, first, indices)
     if is_reduced:
         noises = noises - _gradients_at(problem, second, indices)
     variance = float(jnp.mean(jnp.var(noises, axis=0)))
-    return min(
-        n,
-        max(
-            MIN_BATCH, math.ceil(BATCH_STEP * variance / (2 * temperature * BATCH_BIAS))
-        ),
-    )
+    needed = math.ceil(step * variance / (2 * temperature * bias))
+    return min(n, max(SMALLEST_BATCH, needed))
 
 
 @eqx.filter_jit
@@ -197,19 +199,23 @@ def check_choice(name: str, value: object, choices: tuple[Any, ...]) -> None:
 def tune_acceptance(
     method: SamplingMethod,
     problem: Problem,
-    start: Start,
-    num_chains: int,
+    start: Stacked,
     step_size: float,
     key: Key[Array, ""],
+    num_steps: int = 50,
+    num_trials: int = 12,
 ) -> tuple[float, int]:
-    """Return a step size with an acceptance rate in `ACCEPTANCE`, and the evaluations of the short runs to find it."""
-    lowest, highest = ACCEPTANCE[method.dynamics]
-    limit, evaluations = math.inf if method.dynamics == "mala" else MAX_STEP, 0
-    for i in range(12):
+    """Return a step size with an acceptance rate in `ACCEPTANCE_RANGES`, and the evaluations of the short runs to find it.
+
+    They record, so that they are the compiled program of the sampling. No step of pCN and pCNL is above 2, where
+    proposals are independent of the state.
+    """
+    lowest, highest = ACCEPTANCE_RANGES[method.dynamics]
+    limit, evaluations = math.inf if method.dynamics == "mala" else 2.0, 0
+    for i in range(num_trials):
         options = {
-            "num_steps": TUNED_STEPS,
-            "record_every": TUNED_STEPS,
-            "num_chains": num_chains,
+            "num_steps": num_steps,
+            "record_every": num_steps,
             "progress": False,
         }
         run = simulate(
@@ -245,10 +251,6 @@ class StepSizeBias(NamedTuple):
     variance_bias: float
     """Relative bias of the variances at `step_size`, extrapolated; positive where the chain is too hot."""
     standard_error: float
-    mean_shift: float
-    """Largest change of a coordinate's mean between the two, in standard deviations, Monte Carlo noise included."""
-    mean_shift_error: float
-    """The Monte Carlo error of that change, for the same coordinate."""
     evaluations: int
     worst: int
     """The coordinate of the draws whose variance is off most clearly."""
@@ -281,18 +283,19 @@ class StepSizeBias(NamedTuple):
                 abs(self.variance_bias) - 2 * self.standard_error < MAX_BIAS
                 and self.least_error <= limit.error
             )
-            return drawn < MOST_DRAWS and is_open and not self.is_accepted(limit)
-        return (
-            drawn < MAX_DRAWS
-            and MAX_ERROR
-            < self.standard_error
-            <= MAX_ERROR * math.sqrt(MAX_DRAWS / drawn)
-        )
+            return (
+                drawn < BIAS_DRAWS.most_for_tolerance
+                and is_open
+                and not self.is_accepted(limit)
+            )
+        if self.is_resolved or drawn >= BIAS_DRAWS.most:
+            return False
+        return self.standard_error <= MAX_BIAS / 2 * math.sqrt(BIAS_DRAWS.most / drawn)
 
     @property
     def is_resolved(self) -> bool:
         """True where the bias is known well enough to be accepted."""
-        return self.standard_error <= MAX_ERROR
+        return self.standard_error <= MAX_BIAS / 2
 
     def __str__(self) -> str:
         return (
@@ -304,26 +307,24 @@ class StepSizeBias(NamedTuple):
 def estimate_bias(
     method: SamplingMethod,
     problem: Problem,
-    start: Start,
-    num_chains: int,
+    start: Stacked,
     step_size: float,
     key: Key[Array, ""],
     limit: BiasLimit | None = None,
 ) -> StepSizeBias:
     """Compare coupled chains at `step_size` and at half of it, for as long as that serves to resolve the bias."""
     pair = CoupledChains(method(step_size), method(step_size / 2))  # pyright: ignore
-    spacing = max(1, round(RELAXATION_TIMES[method.order] / step_size))
+    spacing = max(1, round(method.relaxation / step_size))
     options = {"record_every": spacing, "progress": False}
     run = simulate(
         pair,
         problem,
         start,
         key=key,
-        num_steps=spacing * NUM_DRAWS,
-        num_chains=num_chains,
+        num_steps=spacing * BIAS_DRAWS.first,
         **options,
     )
-    bias, drawn = _bias_of(method, run, step_size, limit), NUM_DRAWS
+    bias, drawn = _bias_of(method, run, step_size, limit), BIAS_DRAWS.first
     while bias.is_worth_draws(limit, drawn):
         more = simulate(
             pair,
@@ -342,7 +343,7 @@ def _bias_of(
     method: SamplingMethod, run: Result, step_size: float, limit: BiasLimit | None
 ) -> StepSizeBias:
     """Return the bias that a run of coupled chains shows."""
-    draws = np.asarray(run.positions)[:, NUM_DRAWS // 5 :]
+    draws = np.asarray(run.positions)[:, BIAS_DRAWS.first // 5 :]
     coarse, fine = draws[:, :, 0], draws[:, :, 1]
     if limit is not None:
         coarse, fine = limit.to_values(coarse), limit.to_values(fine)
@@ -361,12 +362,11 @@ def _bias_of(
         np.abs(shifts.mean(0)),
         shifts.std(0, ddof=1) / np.sqrt(len(shifts)),
     )
-    farthest = int(np.argmax(mean_shifts / np.maximum(shift_errors, 1e-30)))
     freedom = len(squares) - 1
     excess = np.abs(biases) - t.isf(0.005 / len(biases), freedom) * errors
     worst = int(np.argmax(excess))
     by_chance = t.isf(
-        0.05 / (4 * len(biases)), freedom
+        (1 - CONFIDENCE) / (4 * len(biases)), freedom
     )  # both sides of all means and deviations
     of_means, of_deviations = extrapolation * mean_shifts, np.abs(biases) / 2
     mean_errors, deviation_errors = (
@@ -377,8 +377,6 @@ def _bias_of(
         step_size,
         variance_bias=float(relative.mean()),
         standard_error=float(relative.std(ddof=1) / np.sqrt(len(relative))),
-        mean_shift=float(mean_shifts[farthest]),
-        mean_shift_error=float(shift_errors[farthest]),
         evaluations=run.evaluations,
         worst=worst,
         worst_bias=float(biases[worst]),
@@ -398,19 +396,20 @@ Draws = Float[np.ndarray, "chain draw d"]
 
 def _blocks(values: Draws) -> Float[np.ndarray, "block d"]:
     """Return means over blocks of each chain, which are nearly independent."""
-    count = values.shape[1] // BLOCK
-    blocks = values[:, : count * BLOCK].reshape(len(values), count, BLOCK, -1)
+    count = values.shape[1] // BIAS_DRAWS.block
+    used = values[:, : count * BIAS_DRAWS.block]
+    blocks = used.reshape(len(values), count, BIAS_DRAWS.block, -1)
     return blocks.mean(2).reshape(-1, values.shape[2])
 
 
 def tune_bias(
     method: SamplingMethod,
     problem: Problem,
-    start: Start,
-    num_chains: int,
+    start: Stacked,
     step_size: float,
     key: Key[Array, ""],
     limit: BiasLimit | None = None,
+    most_halvings: int = 6,
 ) -> StepSizeBias:
     """Halve `step_size` until the bias is known to be small: below MAX_BIAS on average, and not above it anywhere.
 
@@ -418,13 +417,12 @@ def tune_bias(
     """
     evaluations = 0
     bias: StepSizeBias | None = None
-    for i in range(MAX_HALVINGS):
+    for i in range(most_halvings):
         try:
             bias = estimate_bias(
                 method,
                 problem,
                 start,
-                num_chains,
                 step_size,
                 random.fold_in(key, i),
                 limit,

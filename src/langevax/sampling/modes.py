@@ -2,8 +2,8 @@
 
 Descents start from the normal law about the mode, heated to temperatures between T and a million T, and end in modes.
 Others start where the potential is least on the way from one mode to another: a narrow mode between broad ones has a
-small basin. Another mode counts where the potential rises by more than BARRIER T on the straight way from each one that
-is known: chains cross there about exp(-BARRIER) of their steps, or never. Its rough weight is that of the normal law
+small basin. Another mode counts where the potential rises by more than a barrier of 5 T on the straight way from each one that
+is known: chains cross there about exp(-5) of their steps, or never. Its rough weight is that of the normal law
 about it, exp(-U / T) det(H)^(-1/2). Where the law is far from normal such weights mislead; there the ends of descents
 show afterwards what all chains missed.
 """
@@ -17,9 +17,9 @@ from jaxtyping import Array, Float, Key
 
 from langevax._typing import PyTree
 from langevax.problems.problem import Problem
-from langevax.sampling.choice import NUM_DRAWS, NormalFit
+from langevax.sampling.choice import CHEAP_ROWS, NormalFit
 from langevax.sampling.descents import descend
-from langevax.sampling.evaluations import FEW_ROWS, evaluate, shared_potentials
+from langevax.sampling.evaluations import evaluate
 from langevax.sampling.preconditioning import (
     CoordinateMap,
     Pilot,
@@ -29,28 +29,47 @@ from langevax.sampling.preconditioning import (
     run_even_pilot,
 )
 from langevax.sampling.starts import StartNearMode, StartNearModes, normal_deviates
+from langevax.sampling.tolerances import LEAST_WEIGHT
 
-HEAT = np.array([3.0, 10.0, 30.0, 100.0, 300.0, 1000.0])
-"""Widths of the heated laws, in standard deviations of the normal law about the mode."""
-DESCENTS, FEW_DESCENTS = 25, 2
-"""From each of the heated laws; few where passes are over more than `FEW_ROWS` rows."""
-FARTHEST, BATCHES, SHORT = 10.0, 4, 10
-"""Where descents take at most SHORT evaluations each, BATCHES more of them start within FARTHEST widths: few lead to a
-narrow mode beside a broad one."""
-NEAREST, MOST_DRAWS, AS_DENSE, NARROWEST = 5, 1000, 0.9, 0.003
-"""Draws from which straight ways to the end of a descent are tried, of so many; quantile of their potentials up to
-which it is as dense as they are; geometric mean of its widths, in their deviations, below which it is a peak."""
-ROUNDS = 4  # of descents: from the heated laws, then at most as many from between modes
-BARRIER = 5.0
-SAME_MODE = (
-    0.1  # distance of two ends, in standard deviations of the normal law about the mode
-)
-LEAST_WEIGHT = 0.01  # of a mode that is reported
-MOST_MODES = 24  # the lowest; more are ends of descents that rounding holds up, as in a narrow peak
-FLATTEST, STEEPEST = (
-    1e-2,
-    1e8,
-)  # curvatures in pilot coordinates at which the normal law about a mode means something
+
+class SearchPlan(NamedTuple):
+    """Starts of descents, and limits by which their ends count as modes, or as unvisited."""
+
+    heat: tuple[float, ...] = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
+    """Widths of the heated laws, in standard deviations of the normal law about the mode."""
+    descents: int = 25
+    """From each of the heated laws."""
+    few_descents: int = 2
+    """The same where passes are over more than `CHEAP_ROWS` rows."""
+    rounds: int = 4
+    """Of descents: from the heated laws, then at most as many from between modes."""
+    nearby_rounds: int = 4
+    """More of them from within `farthest` widths, where descents are short: few lead to a narrow mode beside a broad
+    one."""
+    farthest: float = 10.0
+    short: int = 10
+    """Evaluations of a short descent, at most."""
+    points: int = 33
+    """On the straight way between two ends."""
+    barrier: float = 5.0
+    """Rise of the potential on it, in temperatures, from which they are two modes."""
+    same_mode: float = 0.1
+    """Distance of two ends, in standard deviations of the normal law about the mode, within which they are one."""
+    most_modes: int = 24
+    """The lowest; more are ends of descents that rounding holds up, as in a narrow peak."""
+    curvatures: tuple[float, float] = (1e-2, 1e8)
+    """In pilot coordinates, between which the normal law about a mode means something."""
+    draws: int = 1000
+    """Of which the nearest are compared with an end."""
+    nearest: int = 5
+    """Draws from which straight ways to an end are tried."""
+    as_dense: float = 0.9
+    """Quantile of the draws' potentials up to which an end is as dense as they are."""
+    narrowest: float = 0.003
+    """Geometric mean of an end's widths, in deviations of the draws, below which it is a peak."""
+
+
+PLAN = SearchPlan()
 
 
 class Mode(NamedTuple):
@@ -123,7 +142,9 @@ def find_modes(
     matrix = as_matrix(scales)
     centre, widths = (
         np.linalg.solve(matrix, mode),
-        np.repeat(HEAT, DESCENTS if num_rows <= FEW_ROWS else FEW_DESCENTS),
+        np.repeat(
+            PLAN.heat, PLAN.descents if num_rows <= CHEAP_ROWS else PLAN.few_descents
+        ),
     )
     starts = (
         centre
@@ -135,18 +156,20 @@ def find_modes(
     distinct.add(centre)
     rng, batches = (
         np.random.default_rng(np.asarray(random.key_data(key))),
-        BATCHES if num_rows <= FEW_ROWS else 0,
+        PLAN.nearby_rounds if num_rows <= CHEAP_ROWS else 0,
     )
-    for _ in range(ROUNDS + batches):
+    for _ in range(PLAN.rounds + batches):
         descents = descend(
             even_problem, starts, jnp.asarray(centre, dtype), temperature
         )
         passes += descents.evaluations
         for end in descents.ends:
             distinct.add(end)
-        if batches and descents.evaluations <= SHORT * len(starts):
+        if batches and descents.evaluations <= PLAN.short * len(starts):
             batches -= 1
-            nearby = np.sqrt(temperature) * FARTHEST ** rng.uniform(size=len(widths))
+            nearby = np.sqrt(temperature) * PLAN.farthest ** rng.uniform(
+                size=len(widths)
+            )
             starts = (
                 centre + rng.normal(size=(len(widths), dimension)) * nearby[:, None]
             )
@@ -185,7 +208,7 @@ def find_modes(
     weights = np.exp(log_weights - log_weights.max())
     roots, number = np.array([fit.root for fit in fits]), int(np.argmin(levels))
     is_unresolved = (
-        weights[number] == 0 and levels[0] - levels[number] > BARRIER * temperature
+        weights[number] == 0 and levels[0] - levels[number] > PLAN.barrier * temperature
     )
     return ModeSearch(
         positions,
@@ -212,24 +235,24 @@ class DistinctModes:
     def add(self, end: Float[np.ndarray, " d"]) -> None:
         """Add the end of a descent, unless no valley parts it from a mode that is there, or its weight is negligible.
 
-        The volume about the first mode is 1, and none that `_laplace` reports exceeds FLATTEST^(-d/2).
+        The volume about the first mode is 1, and none that `_laplace` reports exceeds the flattest one's.
         """
         moves = [end - other for other in self.positions]
-        if len(moves) == MOST_MODES or any(
-            np.linalg.norm(move) < SAME_MODE * np.sqrt(self.temperature)
+        if len(moves) == PLAN.most_modes or any(
+            np.linalg.norm(move) < PLAN.same_mode * np.sqrt(self.temperature)
             for move in moves
         ):
             return
         rises, between, values = [], [], np.zeros(0)
         for other in self.positions or [end]:
-            points = other + np.linspace(0, 1, NUM_DRAWS + 1)[:, None] * (end - other)
-            values = shared_potentials(self.problem, points.astype(self.dtype))
+            points = other + np.linspace(0, 1, PLAN.points)[:, None] * (end - other)
+            values, _ = evaluate(self.problem, points.astype(self.dtype))
             self.evaluations += len(values)
             rises.append(
                 float(np.max(values) - max(values[0], values[-1])) / self.temperature
             )
             if self.positions and not (
-                -np.inf < values[-1] < self._highest and rises[-1] > BARRIER
+                -np.inf < values[-1] < self._highest and rises[-1] > PLAN.barrier
             ):
                 return
             least = (values[1:-1] < values[:-2]) & (values[1:-1] < values[2:])
@@ -252,7 +275,7 @@ class DistinctModes:
     @property
     def _highest(self) -> float:
         """Above it no mode has `LEAST_WEIGHT` of the first one's."""
-        most_volume = len(self.positions[0]) / 2 * np.log(1 / FLATTEST)
+        most_volume = len(self.positions[0]) / 2 * np.log(1 / PLAN.curvatures[0])
         return self.levels[0] + self.temperature * (most_volume - np.log(LEAST_WEIGHT))
 
 
@@ -272,8 +295,10 @@ def _laplace(
     if not np.isfinite(even).all():
         return NormalLaw(np.zeros_like(matrix), -np.inf)
     values, vectors = np.linalg.eigh(even)
-    clipped = values.clip(FLATTEST, STEEPEST)
-    log_volume = -np.log(clipped).sum() / 2 if values.min() > FLATTEST else -np.inf
+    clipped = values.clip(*PLAN.curvatures)
+    log_volume = (
+        -np.log(clipped).sum() / 2 if values.min() > PLAN.curvatures[0] else -np.inf
+    )
     return NormalLaw(matrix @ (vectors / np.sqrt(clipped)), float(log_volume))
 
 
@@ -357,36 +382,36 @@ class Exploration(NamedTuple):
         if self.search is None or not (self.flat.is_linear and coordinates.is_linear):
             return []
         positions, roots = self.search.ends
-        if len(positions) == MOST_MODES:
+        if len(positions) == PLAN.most_modes:
             return []
         change = np.linalg.solve(coordinates.matrix, self.flat.matrix)
         dtype, dimension, modes = self.mode.dtype, len(self.mode), []
         draws = np.asarray(draws, np.float64).reshape(-1, dimension)
-        draws = draws[:: max(1, len(draws) // MOST_DRAWS)]
+        draws = draws[:: max(1, len(draws) // PLAN.draws)]
         deviations = np.maximum(draws.std(axis=0), np.finfo(float).tiny)
         log_widths = (
             np.linalg.slogdet(change / deviations[:, None] @ roots)[1] / dimension
         )
-        ends = positions[log_widths > np.log(NARROWEST)] @ change.T
-        highest = np.quantile(
-            shared_potentials(coordinates.problem, draws[::10].astype(dtype)), AS_DENSE
-        )
+        ends = positions[log_widths > np.log(PLAN.narrowest)] @ change.T
+        at_draws, _ = evaluate(coordinates.problem, draws[::10].astype(dtype))
+        highest = np.quantile(at_draws, PLAN.as_dense)
         for end in ends:
             nearest = draws[
-                np.argsort(np.sum(((draws - end) / deviations) ** 2, axis=1))[:NEAREST],
+                np.argsort(np.sum(((draws - end) / deviations) ** 2, axis=1))[
+                    : PLAN.nearest
+                ],
                 None,
             ]
             points = (
-                nearest + np.linspace(0, 1, NUM_DRAWS)[:, None] * (end - nearest)
+                nearest + np.linspace(0, 1, PLAN.points)[:, None] * (end - nearest)
             ).astype(dtype)
-            values = shared_potentials(
-                coordinates.problem, points.reshape(-1, len(end))
-            ).reshape(len(nearest), -1)
+            values, _ = evaluate(coordinates.problem, points.reshape(-1, len(end)))
+            values = values.reshape(len(nearest), -1)
             rise = (
                 np.min(values.max(axis=1) - np.maximum(values[:, 0], values[:, -1]))
                 / temperature
             )
-            if values[0, -1] <= highest and rise > BARRIER:
+            if values[0, -1] <= highest and rise > PLAN.barrier:
                 modes.append(
                     Mode(
                         coordinates.to_position(jnp.asarray(end, dtype)),

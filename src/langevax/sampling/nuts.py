@@ -8,7 +8,8 @@ compiling takes longest. A step costs 2^depth - 1 full gradients.
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple
+from enum import IntEnum
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,19 +21,12 @@ from langevax.problems.problem import Problem
 from langevax.sampling.evaluations import evaluate
 
 TARGET_ACCEPTANCE = 0.8
-MAX_DOUBLINGS = 10
-FAST, SLOW, WINDOW_END, FROZEN = range(4)
-"""Stages of a step: adapt the step size; the variances, too; and take the variances over; adapt nothing."""
-FIRST_BUFFER, FIRST_WINDOW, LAST_BUFFER = (
-    75,
-    25,
-    100,
-)  # steps; the last 50 in Stan, after which steps are too short
-SHRINKAGE, SMALL = (
-    5,
-    1e-3,
-)  # variances are shrunk towards SMALL of the old ones, with the weight of SHRINKAGE draws
-DELAY, GAIN, FORGETTING = 10.0, 0.05, 0.75  # t0, gamma, kappa of dual averaging
+
+
+class Stage(IntEnum):
+    """Stages of steps: they adapt the step size; the variances, too; the same, and take the variances over; nothing."""
+
+    FAST, SLOW, WINDOW_END, FROZEN = range(4)
 
 
 class Adaptation(NamedTuple):
@@ -71,12 +65,15 @@ class Adaptation(NamedTuple):
         self,
         acceptance: Float[Array, ""],
         target: Float[Array, ""] | float = TARGET_ACCEPTANCE,
+        delay: float = 10.0,
+        gain: float = 0.05,
+        forgetting: float = 0.75,
     ) -> "Adaptation":
-        """Dual averaging: equation (6) of Hoffman and Gelman."""
+        """Dual averaging: equation (6) of Hoffman and Gelman, with their t_0, gamma and kappa."""
         t = self.num_steps + 1
-        error = self.error + (target - acceptance - self.error) / (t + DELAY)
-        log_step = self.centre - jnp.sqrt(t) / GAIN * error
-        mean_log_step = self.mean_log_step + t**-FORGETTING * (
+        error = self.error + (target - acceptance - self.error) / (t + delay)
+        log_step = self.centre - jnp.sqrt(t) / gain * error
+        mean_log_step = self.mean_log_step + t**-forgetting * (
             log_step - self.mean_log_step
         )
         return self._replace(
@@ -93,13 +90,14 @@ class Adaptation(NamedTuple):
             num_positions=count,
         )
 
-    def at_window_end(self) -> "Adaptation":
-        """Take the variances over, and start the averages again."""
+    def at_window_end(self, weight: float = 5, small: float = 1e-3) -> "Adaptation":
+        """Take the variances over, shrunk towards `small` of the old ones, and start the averages again.
+
+        These have the weight of so many draws.
+        """
         n = self.num_positions
         sample_variance = self.squares / jnp.maximum(n - 1, 1)
-        variance = (n * sample_variance + SHRINKAGE * SMALL * self.variance) / (
-            n + SHRINKAGE
-        )
+        variance = (n * sample_variance + weight * small * self.variance) / (n + weight)
         return Adaptation.of(jnp.exp(self.mean_log_step), variance)
 
 
@@ -164,6 +162,7 @@ class NUTS(Algorithm):
     stages: Int[Array, " w"]
     target_acceptance: Float[Array, ""] | float = TARGET_ACCEPTANCE
     known: KnownDensities | None = None
+    max_doublings: ClassVar[int] = 10
 
     def init(
         self, problem: Problem, position: Array, key: Key[Array, ""]
@@ -198,26 +197,27 @@ class NUTS(Algorithm):
         kernel: Any = nuts.build_kernel()
         log_density = _log_density_of(problem, jnp.asarray(self.temperature, dtype))
         with jax.numpy_dtype_promotion("standard"):  # BlackJAX mixes dtypes
-            before: Any = hmc.HMCState(
-                state.position, state.log_density, state.gradient
-            )  # pyright: ignore
+            of_state: Any = state.position, state.log_density, state.gradient
+            before: Any = hmc.HMCState(*of_state)
             after, info = kernel(
                 key,
                 before,
                 log_density,
                 jnp.exp(adaptation.log_step),
                 adaptation.variance,
-                MAX_DOUBLINGS,
+                self.max_doublings,
             )
         acceptance = jnp.nan_to_num(jnp.asarray(info.acceptance_rate, dtype), nan=0.0)
         stage = self.stages[jnp.minimum(step, len(self.stages) - 1)]
         adapted = adaptation.with_acceptance(
             acceptance, jnp.asarray(self.target_acceptance, dtype)
         )
-        adapted = _chosen(stage >= SLOW, adapted.with_position(after.position), adapted)
-        adapted = _chosen(stage == WINDOW_END, adapted.at_window_end(), adapted)
-        adapted = _chosen(stage == FROZEN, adaptation, adapted)
-        divergences = jnp.where(stage == FROZEN, info.is_divergent, False).astype(
+        adapted = _chosen(
+            stage >= Stage.SLOW, adapted.with_position(after.position), adapted
+        )
+        adapted = _chosen(stage == Stage.WINDOW_END, adapted.at_window_end(), adapted)
+        adapted = _chosen(stage == Stage.FROZEN, adaptation, adapted)
+        divergences = jnp.where(stage == Stage.FROZEN, info.is_divergent, False).astype(
             jnp.int32
         )
         evaluations = jnp.int32(problem.size) * info.num_integration_steps.astype(
@@ -242,13 +242,15 @@ class NUTS(Algorithm):
         )
         step_size = jnp.asarray(np.exp(np.quantile(log_steps, 0.25)), log_steps.dtype)
         variance = jnp.asarray(np.median(variances, axis=0))
-        stages = jnp.asarray(np.full_like(self.stages, FROZEN))
+        stages = jnp.asarray(np.full_like(self.stages, Stage.FROZEN))
         return replace(self, step_size=step_size, variance=variance, stages=stages)
 
     def settling(self, num_steps: int, acceptance: float) -> "NUTS":
         """Return NUTS whose next steps adapt the step size alone, to an acceptance."""
         is_fast = np.arange(len(self.stages)) < num_steps
-        stages = jnp.asarray(np.where(is_fast, FAST, FROZEN).astype(np.int32))
+        stages = jnp.asarray(
+            np.where(is_fast, Stage.FAST, Stage.FROZEN).astype(np.int32)
+        )
         return replace(self, stages=stages, target_acceptance=acceptance)
 
     def starting_at(
@@ -267,23 +269,26 @@ class NUTS(Algorithm):
         )
 
 
-def stages_of(num_warmup: int) -> Int[Array, " w"]:
+def stages_of(
+    num_warmup: int, first: int = 75, window: int = 25, last: int = 100
+) -> Int[Array, " w"]:
     """Return Stan's schedule: a buffer, windows that double, of which the last takes the rest, and a buffer.
 
+    The last one has 50 steps in Stan, after which steps are too short.
+
     Example:
-        >>> [int((stages_of(300) == stage).sum()) for stage in (FAST, SLOW, WINDOW_END)]
-        [175, 123, 2]
+        >>> [int((stages_of(300) == stage).sum()) for stage in Stage]
+        [175, 123, 2, 0]
     """
-    first, last = FIRST_BUFFER, LAST_BUFFER
-    if first + FIRST_WINDOW + last > num_warmup:
+    if first + window + last > num_warmup:
         first, last = int(0.15 * num_warmup), int(0.1 * num_warmup)
-    stages, end = np.full(num_warmup, FAST, np.int32), num_warmup - last
-    start, length = first, FIRST_WINDOW
+    stages, end = np.full(num_warmup, Stage.FAST, np.int32), num_warmup - last
+    start, length = first, window
     while start < end:
         if end - start < 3 * length:
             length = end - start
-        stages[start : start + length] = SLOW
-        stages[start + length - 1] = WINDOW_END
+        stages[start : start + length] = Stage.SLOW
+        stages[start + length - 1] = Stage.WINDOW_END
         start, length = start + length, 2 * length
     return jnp.asarray(stages)
 

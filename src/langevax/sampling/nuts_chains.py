@@ -1,5 +1,7 @@
 """Chains of NUTS: their warm-up, in other coordinates where its draws are correlated, and their draws."""
 
+from typing import NamedTuple
+
 import jax.numpy as jnp
 import numpy as np
 from jax import random
@@ -12,17 +14,27 @@ from langevax.sampling.descents import descend_steeply
 from langevax.sampling.draws import SamplingRun, TunedChains
 from langevax.sampling.nuts import NUTS, TARGET_ACCEPTANCE, NUTSState, stages_of
 from langevax.sampling.preconditioning import MAX_COORDINATES, CoordinateMap
-from langevax.sampling.starts import drawn_positions
 
-WARMUP_NEAR_MODE, WARMUP_ELSEWHERE = 300, 1000  # steps
-SETTLING = 100
-"""Further steps that adapt the step size alone, to other coordinates or to another acceptance."""
-LEAST_STEP = 0.1
-"""About a mode, times d^(1/4): 0.2 to 1 where the curvature there is that of the law, 0.001 in a peak that has hardly
-any of its mass, such as that of a hierarchy where all groups are alike."""
-PEAK_CHECK = 15  # steps, each of up to 1,023 gradients in a peak, after which chains there have tiny ones
-FEW_DIVERGENCES, CAREFUL_ACCEPTANCES = 0.02, (0.95, 0.99)
-"""Share of steps up to which NUTS is run again, adapted to these acceptances: most often none diverges then."""
+
+class WarmUp(NamedTuple):
+    """Lengths and limits of the warm-up of NUTS, in steps of each chain."""
+
+    near_mode: int = 300
+    elsewhere: int = 1000
+    settling: int = 100
+    """Further ones that adapt the step size alone, to other coordinates or to another acceptance."""
+    least_step: float = 0.1
+    """Step size about a mode, times d^(1/4): 0.2 to 1 where the curvature there is that of the law, 0.001 in a peak
+    that has hardly any of its mass, such as that of a hierarchy where all groups are alike."""
+    peak_check: int = 15
+    """Those after which chains in a peak have tiny ones, each of which takes up to 1,023 gradients."""
+    few_divergences: float = 0.02
+    """Share of steps up to which NUTS is run again, adapted to other acceptances."""
+    careful_acceptances: tuple[float, ...] = (0.95, 0.99)
+    """Most often none diverges then."""
+
+
+WARM_UP = WarmUp()
 
 
 class PeakError(RuntimeError):
@@ -71,13 +83,13 @@ def nuts_chains(
         )
         spent += warm.evaluations
     chains = _drawn(options, algorithm, warm, spent)
-    for number, acceptance in enumerate(CAREFUL_ACCEPTANCES, 1):
+    for number, acceptance in enumerate(WARM_UP.careful_acceptances, 1):
         divergences, steps = (
             chains.result.counts["divergences"],
             chains.result.steps * options.num_chains,
         )
         if (
-            not 0 < divergences <= FEW_DIVERGENCES * steps
+            not 0 < divergences <= WARM_UP.few_divergences * steps
             or options.saving["checkpoint"] is not None
         ):
             break
@@ -105,23 +117,20 @@ def _warm_up(
         step_size = np.exp(
             np.median(np.asarray(state.adaptation.mean_log_step))
         )  # of NumPy, without compiling
-        return float(step_size) * options.dimension**0.25 < LEAST_STEP
+        return float(step_size) * options.dimension**0.25 < WARM_UP.least_step
 
     num_warmup = options.num_warmup or (
-        WARMUP_NEAR_MODE if is_near_mode else WARMUP_ELSEWHERE
+        WARM_UP.near_mode if is_near_mode else WARM_UP.elsewhere
     )
     can_be_peak &= is_near_mode
-    positions, passes = (
-        drawn_positions(options.start, options.keys[1], options.num_chains),
-        0,
-    )
+    positions, passes = options.start(options.keys[1], options.num_chains), 0
     if not is_near_mode and not options.is_start_given:
         positions, passes = descend_steeply(
             options.problem, positions, options.temperature
         )
     stages = np.asarray(stages_of(num_warmup))
     stages = np.pad(
-        stages, (0, max(0, WARMUP_ELSEWHERE - num_warmup)), "edge"
+        stages, (0, max(0, WARM_UP.elsewhere - num_warmup)), "edge"
     )  # one length, one program
     variance = jnp.full(options.dimension, options.temperature)
     algorithm = NUTS(
@@ -137,7 +146,7 @@ def _warm_up(
         record_every=1 if options.dimension <= MAX_COORDINATES else num_warmup,
         progress=options.saving["progress"],
         callbacks=[hardly_moves] if can_be_peak else [],
-        callback_every=PEAK_CHECK if can_be_peak else None,
+        callback_every=WARM_UP.peak_check if can_be_peak else None,
     )
     if can_be_peak and hardly_moves(None, warm.state):
         raise PeakError(warm.evaluations)
@@ -152,7 +161,7 @@ def _settle(
     key: Key[Array, ""],
 ) -> tuple[NUTS, Result]:
     """Adapt the step size alone, from one position of each chain, by the program of the warm-up."""
-    num_steps = min(SETTLING, len(algorithm.stages))
+    num_steps = min(WARM_UP.settling, len(algorithm.stages))
     positions = jnp.asarray(start)
     algorithm = algorithm.settling(num_steps, acceptance).starting_at(
         options.problem, positions

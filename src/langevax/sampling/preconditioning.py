@@ -32,26 +32,15 @@ from langevax.problems.problem import (
     quadratic,
 )
 from langevax.sampling.evaluations import evaluate
+from langevax.sampling.tolerances import NEAR_MODE, UNINFORMED
 
 Preconditioner = Literal["full", "low-rank", "diagonal"]
-MAX_COORDINATES = (
-    512  # up to which the whole Hessian is formed, from d products with it
-)
-NUM_PROBES = 50  # random signs from which the diagonal is estimated beyond that
-RANK, NUM_ITERATIONS = (
-    120,
-    3,
-)  # of the subspace iteration for the directions that the data inform
-NEGLIGIBLE = (
-    0.03  # share of the prior's curvature below which a direction is left to the prior
-)
-FLATTEST = 1e-6  # share of the largest curvature to which smaller ones are raised
-UNEVEN = 1e4  # ratio of the curvatures of two coordinates beyond which each gets a unit of its own first
-MAX_ITERATIONS = 500
-MAX_NEWTON, NEAR_MODE = (
-    3,
-    0.05,
-)  # steps that correct the mode, and the error in standard deviations that may stay
+MAX_COORDINATES = 512
+"""Coordinates up to which the whole Hessian is formed, from as many products with it."""
+LOW_RANK = 120
+"""Directions that data inform, of which the search finds no more."""
+NUM_PROBES = 50
+"""Random signs from which the diagonal of a larger Hessian is estimated."""
 
 
 class QuadraticInValue(Reparametrised):
@@ -245,6 +234,16 @@ class CoordinateMap(eqx.Module):
         """Return positions in the user's coordinates, with the same leading axes."""
         return jax.vmap(jax.vmap(self.to_position))(z)
 
+    def from_vectors(
+        self, vectors: Float[np.ndarray, "n d"]
+    ) -> Float[np.ndarray, "n d"]:
+        """Return the coordinates of positions that are given as vectors."""
+        dtype = jnp.result_type(float)
+        if self.is_linear:
+            return np.linalg.solve(self.matrix, vectors.T).T.astype(dtype)
+        place = jax.vmap(lambda vector: self.from_position(vector, 1))
+        return np.asarray(place(jnp.asarray(vectors, dtype)))
+
     @eqx.filter_jit
     def from_position(self, position: PyTree, after: int = 0) -> Float[Array, " d"]:
         """Return the coordinates of a position that is given in those of the first `after` layers."""
@@ -292,11 +291,14 @@ class Pilot(NamedTuple):
 
     @property
     def is_uneven(self) -> bool:
-        """True where coordinates should get units before anything is computed from the Hessian in float32."""
+        """True where coordinates should get units before anything is computed from the Hessian in float32.
+
+        Their curvatures are then 10,000 times apart.
+        """
         if self.curvatures is None:
             return False
         positive = self.curvatures[self.curvatures > 0]
-        return bool(positive.max() > UNEVEN * positive.min())
+        return bool(positive.max() > 1e4 * positive.min())
 
 
 def run_even_pilot(
@@ -355,9 +357,11 @@ def run_pilot(
         )
     directions = None
     if kind == "low-rank":
-        rank = min(RANK, dimension)
-        products = NUM_ITERATIONS * rank
-        curvatures, directions = _informed_directions(problem, mode, rank, key)
+        rank, num_iterations = min(LOW_RANK, dimension), 3
+        products = num_iterations * rank
+        curvatures, directions = _informed_directions(
+            problem, mode, rank, num_iterations, key
+        )
         scales = np.full(dimension, 1 / np.sqrt(float(problem.precision)))
         scales[: len(curvatures)] = _inverse_roots(curvatures)
         directions = jnp.asarray(directions, mode.dtype)
@@ -379,12 +383,13 @@ def _whole_pilot(
     kind: Preconditioner,
     temperature: float,
     passes: int,
+    max_newton: int = 3,
 ) -> Pilot:
     """Return the pilot that forms the Hessian, after a few Newton steps where the search ended far from the mode."""
     dimension = len(mode)
     potential, gradient = _at(problem, mode)
     hessian, scales = np.zeros((dimension, dimension)), np.eye(dimension)
-    for _ in range(MAX_NEWTON):
+    for _ in range(max_newton):
         hessian = np.asarray(hessian_at(problem, mode), np.float64)
         passes += 2 * dimension
         if not np.isfinite(hessian).all():
@@ -427,7 +432,7 @@ def _whole_pilot(
 
 
 def find_mode(
-    problem: Problem, start: Float[Array, " d"]
+    problem: Problem, start: Float[Array, " d"], max_iterations: int = 500
 ) -> tuple[Float[Array, " d"], int]:
     """Return a local minimum of the potential, by L-BFGS from `start`, and the passes over the data that it took."""
     from scipy.optimize import minimize
@@ -435,7 +440,7 @@ def find_mode(
     def value_and_gradient(x: np.ndarray) -> tuple[float, np.ndarray]:
         return _at(problem, x.astype(start.dtype))
 
-    x0, options = np.asarray(start, np.float64), {"maxiter": MAX_ITERATIONS}
+    x0, options = np.asarray(start, np.float64), {"maxiter": max_iterations}
     optimum = minimize(
         value_and_gradient, x0, jac=True, method="L-BFGS-B", options=options
     )
@@ -448,7 +453,7 @@ def find_mode(
 
 
 def _informed_directions(
-    problem: Problem, mode: Array, rank: int, key: Key[Array, ""]
+    problem: Problem, mode: Array, rank: int, num_iterations: int, key: Key[Array, ""]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the curvatures of the potential along the directions that the data inform, and these directions.
 
@@ -460,7 +465,7 @@ def _informed_directions(
         jax.random.normal(key, (rank, len(mode)), mode.dtype), np.float64
     )
     basis = products
-    for _ in range(NUM_ITERATIONS):
+    for _ in range(num_iterations):
         basis = np.linalg.qr(products.T)[0].T
         products = (
             np.asarray(
@@ -471,13 +476,16 @@ def _informed_directions(
     projected = basis @ products.T
     informed, rotation = np.linalg.eigh((projected + projected.T) / 2)
     order = np.argsort(-np.abs(informed))
-    order = order[: max(1, int(np.sum(np.abs(informed) > NEGLIGIBLE * level)))]
+    order = order[: max(1, int(np.sum(np.abs(informed) > UNINFORMED * level)))]
     return (informed + level)[order], basis.T @ rotation[:, order]
 
 
-def _inverse_roots(curvatures: Float[Array, " d"] | np.ndarray) -> np.ndarray:
+def _inverse_roots(
+    curvatures: Float[Array, " d"] | np.ndarray, flattest: float = 1e-6
+) -> np.ndarray:
+    """Return 1 / sqrt(curvature), of at least `flattest` of the largest."""
     sizes = np.abs(np.asarray(curvatures))
-    return 1 / np.sqrt(sizes.clip(FLATTEST * sizes.max()))
+    return 1 / np.sqrt(sizes.clip(flattest * sizes.max()))
 
 
 def _units(curvatures: Float[np.ndarray, " d"]) -> Float[np.ndarray, " d"]:

@@ -19,28 +19,10 @@ from langevax.algorithm import Algorithm, Info
 from langevax.problems.coordinates import Reparametrised
 from langevax.problems.problem import Indices, Problem, Scalar
 from langevax.sampling.solver import ForwardSolver, Solve, Vector
+from langevax.sampling.tolerances import LEAST_WEIGHT, NEAR_MODE, UNINFORMED
 
 FULL_RANK = 1000
 """Data or modes up to which the whole derivative is computed."""
-RANK = 60  # of the random range finder beyond, and directions along which differences are taken without an adjoint
-UNINFORMED = (
-    1e-2  # share of the prior's precision below which a direction is left to the prior
-)
-PATIENCE = 8  # directions in a row without information after which no more differences are taken
-NUM_PAIRS = 2  # of starts at which other modes are searched for
-SAME_MODE = 1.0  # distance in units of the law there, and nats, within which a search has led to a mode
-LEAST_LOG_WEIGHT = 5.0  # below the heaviest mode, at which a mode is left out
-MAX_STEPS, MAX_HALVINGS, NEAR_MODE = (
-    12,
-    6,
-    0.05,
-)  # of Gauss-Newton; the last is a decrement in standard deviations
-LINEAR, LINEAR_IN_FLOAT32 = (
-    1e-8,
-    3e-5,
-)  # relative departure from a linear map that is rounding
-LINEAR_IN_NOISE = 0.01  # largest departure in units of the noise
-LARGEST_DEPARTURE = 0.1  # the same at draws of the posterior, whose mean it moves by at most that many deviations
 
 
 class NormalReference(NamedTuple):
@@ -138,6 +120,10 @@ class Derivative(NamedTuple):
     """Of difference quotients, in deviations of the prior; None: as short as the map's precision allows."""
     is_whole: bool = False
     """True: in all directions, up to FULL_RANK modes or data."""
+    rank: int = 60
+    """Of the random range finder beyond, and directions along which differences are taken without an adjoint."""
+    patience: int = 8
+    """Directions in a row without information after which no more differences are taken."""
 
 
 def information(
@@ -152,7 +138,7 @@ def information(
     num_data, num_modes = solver.data.size, solver.num_modes
     at = solve.residual + solver.data
     if solver.adjoint is not None and num_data <= min(
-        num_modes, FULL_RANK if how.is_whole else 2 * RANK
+        num_modes, FULL_RANK if how.is_whole else 2 * how.rank
     ):
         units = np.eye(num_data).reshape(num_data, *solver.data.shape)
         rows = np.stack(
@@ -162,9 +148,9 @@ def information(
         return Information.of(
             solver, basis, (rows @ basis).T.reshape(-1, *solver.data.shape), how.least
         )
-    if solver.adjoint is None or num_modes <= RANK or how.is_whole:
+    if solver.adjoint is None or num_modes <= how.rank or how.is_whole:
         return _by_differences(solver, solve.z, at, how)
-    noises = rng.standard_normal((RANK, *solver.data.shape))
+    noises = rng.standard_normal((how.rank, *solver.data.shape))
     weighted = [solver.noise.times_precision(noise) for noise in noises]
     probes = solver.each(lambda noise: solver.transposed(solve.z, noise), weighted)
     basis = np.linalg.qr(np.stack(probes, axis=1))[0]
@@ -181,7 +167,7 @@ def _by_differences(
 ) -> Information:
     """Take differences along the widest coordinates of the prior, until several in a row carry no information."""
     order = np.argsort(-np.sum(solver.synthesis**2, axis=1), kind="stable")
-    order = order if how.is_whole else order[:RANK]
+    order = order if how.is_whole else order[: how.rank]
     units = np.zeros((len(order), solver.num_modes))
     units[np.arange(len(order)), order] = 1.0
     products = _until_silent(solver, z, at, how, units)
@@ -192,7 +178,7 @@ def _by_differences(
 def _until_silent(
     solver: ForwardSolver, z: Vector, at: np.ndarray, how: Derivative, units: np.ndarray
 ) -> list[np.ndarray]:
-    """Return the derivatives along the directions, those after PATIENCE silent ones left out."""
+    """Return the derivatives along the directions, those after `patience` silent ones left out."""
     products: list[np.ndarray] = []
     silent = 0
     for first in range(0, len(units), solver.parallel):
@@ -203,7 +189,7 @@ def _until_silent(
             products.append(product)
             size = float(np.sum(product * solver.noise.times_precision(product)))
             silent = silent + 1 if size < how.least else 0
-            if silent == PATIENCE and not how.is_whole:
+            if silent == how.patience and not how.is_whole:
                 return products
     return products
 
@@ -216,10 +202,13 @@ class PosteriorMode(NamedTuple):
     log_weight: float
     """Logarithm of the mass of the posterior near it, by Laplace's formula, up to a constant of all modes."""
 
-    def holds(self, solve: Solve) -> bool:
-        """True where a search has come near and not below, as it would beside a saddle."""
+    def holds(self, solve: Solve, within: float = 1.0) -> bool:
+        """True where a search has come near and not below, as it would beside a saddle.
+
+        `within` is a distance in units of the law there, and in nats.
+        """
         distance = float(np.linalg.norm(self.law.from_prior_units(solve.z)))
-        return distance < SAME_MODE and _energy(solve) > self.energy - SAME_MODE
+        return distance < within and _energy(solve) > self.energy - within
 
 
 def find_reference(
@@ -233,7 +222,7 @@ def find_references(
     solver: ForwardSolver,
     start: Vector,
     rng: np.random.Generator,
-    num_pairs: int = NUM_PAIRS,
+    num_pairs: int = 2,
 ) -> list[NormalReference]:
     """Return the normal laws at modes of the posterior that matter, the one with most mass first.
 
@@ -242,7 +231,7 @@ def find_references(
     here = solver.solve(start)
     if here.residual is None:
         raise ValueError(
-            f"forward_map fails at the start ({solver.first_failure}); start where it is defined."
+            f"forward_map fails at the start ({solver.tally.first_failure}); start where it is defined."
         )
     modes: list[PosteriorMode] = []
     more = rng.spawn(1)[0]
@@ -258,7 +247,7 @@ def find_references(
     return [
         mode.law
         for mode in modes
-        if mode.log_weight > modes[0].log_weight - LEAST_LOG_WEIGHT
+        if mode.log_weight > modes[0].log_weight + np.log(LEAST_WEIGHT)
     ]
 
 
@@ -267,17 +256,19 @@ def _climb(
     here: Solve,
     modes: list[PosteriorMode],
     rng: np.random.Generator,
+    max_steps: int = 12,
+    max_halvings: int = 6,
 ) -> PosteriorMode | None:
     """Return the mode that Gauss-Newton reaches, None where it is one of `modes`."""
     informed = information(solver, here, rng, Derivative())
-    for _ in range(MAX_STEPS):
+    for _ in range(max_steps):
         gradient = informed.misfit_gradient(solver, here) + here.z
         step = informed.newton_step(gradient)
         decrement = float(-(gradient @ step))
         if not decrement > NEAR_MODE**2:
             break
         energy = _energy(here)
-        for halving in range(MAX_HALVINGS):
+        for halving in range(max_halvings):
             length = 0.5**halving
             there = solver.solve(here.z + length * step)
             if _energy(there) < energy - 0.1 * length * decrement:
@@ -326,10 +317,12 @@ def _is_linear_there(
     informed: Information,
     reference: NormalReference,
     rng: np.random.Generator,
+    largest: float = 0.1,
 ) -> bool:
     """True where predictions at the mean and four places of a normal law are those of the derivative at `base`.
 
-    Draws of the prior do not reach where a map saturates, or where a derivative that is nearly right is far off.
+    Draws of the prior do not reach where a map saturates, or where a derivative that is nearly right is far off. A
+    departure of `largest` deviations of the noise moves the posterior's mean by at most as many of its own.
     """
     assert base.residual is not None
     wide = 2 * rng.standard_normal((2, solver.num_modes))
@@ -346,14 +339,19 @@ def _is_linear_there(
         )
         if (
             not float(np.sum(departure * solver.noise.times_precision(departure)))
-            <= LARGEST_DEPARTURE**2
+            <= largest**2
         ):
             return False
     return True
 
 
-def is_linear(solver: ForwardSolver, rng: np.random.Generator) -> bool:
-    """True where the predictions at sums and multiples of two draws of the prior are those of a linear map."""
+def is_linear(
+    solver: ForwardSolver, rng: np.random.Generator, in_noise: float = 0.01
+) -> bool:
+    """True where the predictions at sums and multiples of two draws of the prior are those of a linear map.
+
+    To rounding, and to `in_noise` deviations of the noise.
+    """
     a, b = rng.standard_normal((2, solver.num_modes))
     zero, at_a, at_b, both, triple = (
         solver.solve(z) for z in (np.zeros_like(a), a, b, a - b, -3 * a)
@@ -366,11 +364,11 @@ def is_linear(solver: ForwardSolver, rng: np.random.Generator) -> bool:
     size = float(
         np.abs(first).max() + np.abs(second).max() + np.abs(base + solver.data).max()
     )
-    small = LINEAR_IN_FLOAT32 if solver.is_single else LINEAR
+    small = 3e-5 if solver.is_single else 1e-8
     return all(
         float(np.abs(departure).max()) <= small * size
         and float(np.sum(departure * solver.noise.times_precision(departure)))
-        <= LINEAR_IN_NOISE**2
+        <= in_noise**2
         for departure in (first - second - difference, multiple + 3 * first)
     )
 

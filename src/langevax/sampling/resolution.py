@@ -10,12 +10,7 @@ from langevax.run.result import named_leaves
 from langevax.sampling.preconditioning import CoordinateMap
 from langevax.sampling.starts import normal_deviates
 
-NUM_DEVIATES = 16
-"""Of a normal law, for the standard deviations of the user's coordinates."""
-FEW_ROUNDINGS = 8
-"""A standard deviation of fewer distances between floating-point numbers cannot be sampled."""
-
-DIFFERENCE = "sample its difference from a constant, or compute in float64 (jax.enable_x64, with data and start of float64)."
+FINER = "sample its difference from a constant, or compute in float64 (jax.enable_x64, with data and start of float64)."
 
 
 class ResolutionError(ValueError):
@@ -23,18 +18,22 @@ class ResolutionError(ValueError):
 
 
 def check_resolution(
-    deviations: Mapping[str, np.ndarray], centres: Mapping[str, np.ndarray], remedy: str
+    deviations: Mapping[str, np.ndarray],
+    centres: Mapping[str, np.ndarray],
+    remedy: str,
+    few: int = 8,
 ) -> None:
     """Raise where a law with these standard deviations around these centres is too narrow for their dtype.
 
     Args:
         deviations, centres: of each array of the position, by its name.
         remedy: how to write the position in other coordinates.
+        few: distances between floating-point numbers, fewer of which in a standard deviation cannot be sampled.
     """
     for name, centre in centres.items():
         widths, around = np.asarray(deviations[name]), np.asarray(centre)
         spacings = np.spacing(np.abs(around))
-        narrow = np.argwhere(widths < FEW_ROUNDINGS * spacings)
+        narrow = np.argwhere(widths < few * spacings)
         if len(narrow):
             index = tuple(map(int, narrow[0]))
             raise ResolutionError(
@@ -44,15 +43,19 @@ def check_resolution(
 
 
 def normal_deviations(
-    coordinates: CoordinateMap, scales: Float[Array, " d"], key: Key[Array, ""]
+    coordinates: CoordinateMap,
+    scales: Float[Array, " d"],
+    key: Key[Array, ""],
+    num_deviates: int = 16,
 ) -> dict[str, Float[np.ndarray, "..."]]:
     """Return standard deviations of the arrays of the position, whose sampled coordinates have these, independently."""
-    moves = normal_deviates(key, (NUM_DEVIATES, 1, len(scales))) * np.asarray(
+    moves = normal_deviates(key, (num_deviates, 1, len(scales))) * np.asarray(
         scales, np.float64
     )
     leaves = named_leaves(
         coordinates.to_positions(jnp.asarray(moves, scales.dtype))
     )  # a linear map
     return {
-        name: np.std(np.asarray(leaf)[:, 0], axis=0) for name, leaf in leaves.items()
+        name: np.std(np.asarray(leaf, np.float64)[:, 0], axis=0)
+        for name, leaf in leaves.items()
     }

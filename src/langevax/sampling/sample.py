@@ -1,11 +1,10 @@
 """`sample`: draw from a posterior with the dynamics that suit it, tuned, with diagnostics."""
 
 import functools
-import math
 import os
 import time
 from collections.abc import Callable
-from typing import Literal, ParamSpec, Protocol, get_args, runtime_checkable
+from typing import Any, Literal, ParamSpec, Protocol, get_args, runtime_checkable
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -16,8 +15,8 @@ from jaxtyping import Array, Float, Key
 
 from langevax import checks
 from langevax._typing import PyTree
-from langevax.gradients import Full, GradientEstimator
-from langevax.integrators import Explicit, Exponential, Integrator
+from langevax.gradients import GradientEstimator
+from langevax.integrators import Exponential, Integrator
 from langevax.problems.finite_sum import Posterior
 from langevax.problems.problem import Function, Problem
 from langevax.run import Stacked
@@ -58,13 +57,18 @@ from langevax.sampling.preconditioning import (
     coordinates_of,
 )
 from langevax.sampling.resolution import (
-    DIFFERENCE,
+    FINER,
     ResolutionError,
     check_resolution,
     normal_deviations,
 )
 from langevax.sampling.samples import Samples
-from langevax.sampling.starts import StartNearPosition, TransformedStart, UniformStart
+from langevax.sampling.starts import (
+    ChainStart,
+    StartByFunction,
+    StartNearPosition,
+    UniformStart,
+)
 from langevax.sampling.tempering import tempered_chains
 from langevax.sampling.tolerance import (
     NumbersOfDraws,
@@ -72,8 +76,6 @@ from langevax.sampling.tolerance import (
     check_tolerance,
     draw_to_tolerance,
 )
-from langevax.theory.bounds import theorem_step_size
-from langevax.theory.lsi import Target
 
 FROM_ANYWHERE = (
     "auto",
@@ -105,29 +107,23 @@ SampleTarget = (
 )
 
 
-def at_the_caller(function: Callable[Options, Samples]) -> Callable[Options, Samples]:
-    """Return the function, whose warnings name the caller's line, and whose errors of a solver name what cures them."""
+def completed(function: Callable[Options, Samples]) -> Callable[Options, Samples]:
+    """Return the function, whose draws go on to the tolerance, and whose warnings name the caller's line."""
 
     @functools.wraps(function)
-    def with_note(*args: Options.args, **options: Options.kwargs) -> Samples:
-        try:
-            samples = function(*args, **options)
-        except RuntimeError as error:
-            if isinstance(error, eqx.EquinoxRuntimeError) or "CpuCallback" in str(
-                error
-            ):
-                error.add_note(
-                    "The log density raised this error, perhaps far from the law: the search for modes and the warm-up "
-                    "of chains go there. Let it return nan there (throw=False in diffrax), or allow more steps."
-                )
-            raise
+    def with_warnings(*args: Options.args, **options: Options.kwargs) -> Samples:
+        samples = function(*args, **options)
+        named: Any = options
+        if named.get("tolerance") is not None:
+            tolerance = float(named["tolerance"])
+            samples = draw_to_tolerance(samples, tolerance, key=named["key"])
         samples.warn()
         return samples
 
-    return with_note
+    return with_warnings
 
 
-@at_the_caller
+@completed
 def sample(
     target: SampleTarget,
     start: PyTree | Callable[[Key[Array, ""]], PyTree] | None = None,
@@ -141,9 +137,7 @@ def sample(
     gradient: GradientName | GradientEstimator = "auto",
     batch_size: int | Literal["auto"] | None = "auto",
     period: int | Literal["auto"] = "auto",
-    step_size: float | Literal["auto", "theorem"] = "auto",
-    theorem_constants: Target | None = None,
-    kl_tolerance: float | None = None,
+    step_size: float | Literal["auto"] = "auto",
     integrator: Integrator | Literal["auto"] = "auto",
     preconditioner: Preconditioner | Literal["auto"] | None = "auto",
     num_warmup: int | Literal["auto"] = "auto",
@@ -174,8 +168,8 @@ def sample(
             it is met, up to 64 `num_samples`, at a step size whose bias takes at most half of it; where batches cannot
             keep it, NUTS is taken if the dynamics are "auto". None draws `num_samples`.
         dynamics: "nuts", exact, with full gradients; "langevin", for batches; "underdamped", with a smaller bias and
-            shorter paths; "mala", exact, with full gradients; "tempered", replica exchange, for several modes, exact
-            unless batches are asked for; "pcnl" and "pcn" (which takes no gradient), exact, for functions with any
+            shorter paths; "mala", exact, with full gradients; "tempered", replica exchange, for several modes, exact;
+            "pcnl" and "pcn" (which takes no gradient), exact, for functions with any
             number of modes; "hmc", Hamiltonian dynamics about a normal law, exact, for inverse problems with a
             gradient, in a loop in Python. "auto" draws independently where the posterior is known to be normal (rows of
             `likelihoods.LinearPredictor(Gaussian(...))` with `precision` > 0, a linear inverse problem); otherwise it
@@ -190,12 +184,9 @@ def sample(
         step_size: "auto" is 0.06 / L with L the largest curvature (0.25 / sqrt(L) for "underdamped"), halved until the
             step-halving bias estimate is below 5 % and known to 2.5 %; exact methods follow the acceptance rate.
             Of "hmc" it is the angle of a part of a turn, at most pi / 2.
-            "theorem" is the largest that Kinoshita and Suzuki allow (with full gradients, Chewi), in the coordinates of
-            the position: safe, and often a thousand times too small. NUTS adapts its own.
-        theorem_constants: for "theorem", smoothness and log-Sobolev constant, see `langevax.theory.lsi`.
-        kl_tolerance: for "theorem", the largest acceptable KL(chain || law) in the end; None: any.
+            NUTS adapts its own.
         integrator: of "langevin" alone, how a step integrates the Gaussian prior: one of `langevax.integrators`. "auto"
-            is `Exponential()`, and `Explicit()` for "theorem".
+            is `Exponential()`.
         preconditioner: "full" (up to 512 coordinates), "low-rank" (for functions: the directions that data inform),
             "diagonal", or None; "auto" takes the first that is possible.
         num_warmup: steps before the first draw; "auto" is ten relaxation times, and for NUTS 300 steps from a normal
@@ -231,7 +222,6 @@ def sample(
     for name, count in (("num_samples", num_samples), ("num_chains", num_chains)):
         checks.positive_int(name, count, minimum=2)
     if tolerance is not None:
-        checks.number("tolerance", tolerance, positive=True)
         checks.one_number("tolerance", tolerance, positive=True)
         tolerance = float(tolerance)
     counts = {"num_warmup": num_warmup, "thinning": thinning, "period": period}
@@ -243,17 +233,12 @@ def sample(
         "preconditioner", preconditioner, ("auto", *get_args(Preconditioner), None)
     )
     if isinstance(step_size, str):
-        check_choice("step_size", step_size, ("auto", "theorem"))
+        check_choice("step_size", step_size, ("auto",))
     else:
         checks.number("step_size", step_size, positive=True)
     if not isinstance(gradient, GradientEstimator):
         check_choice("gradient", gradient, get_args(GradientName))
-    by_theorem = isinstance(step_size, str) and step_size == "theorem"
-    if by_theorem and preconditioner not in ("auto", None):
-        raise ValueError(
-            "step_size='theorem' is a step of the position itself; leave preconditioner out."
-        )
-    check_integrator(integrator, by_theorem)
+    check_integrator(integrator)
     options = {
         "gradient": gradient,
         "batch_size": batch_size,
@@ -262,15 +247,8 @@ def sample(
         "integrator": integrator,
     }
     if isinstance(target, HierarchicalInverseProblem):
-        others = {
-            name: options[name]
-            for name in ("gradient", "batch_size", "period", "integrator")
-        }
-        others |= {
-            "temperature": temperature,
-            "theorem_constants": theorem_constants,
-            "kl_tolerance": kl_tolerance,
-        }
+        others = {**options, "temperature": temperature, "checkpoint": checkpoint}
+        others["preconditioner"] = preconditioner
         run = HierarchicalRun(
             target,
             dynamics,
@@ -278,34 +256,22 @@ def sample(
             num_chains,
             num_warmup,
             thinning,
-            step_size,
-            preconditioner,
             progress,
             key,
         )
-        samples = run.draws(start, others | {"checkpoint": checkpoint})
-        samples = (
-            samples
-            if tolerance is None
-            else draw_to_tolerance(samples, tolerance, key=key)
-        )
-        return samples
+        return run.draws(start, others)
     chosen, reason = requested_dynamics(
         dynamics, isinstance(target, InverseProblem), options
     )
     chain_start, constrain = start if callable(start) else None, None
     if isinstance(target, TransformedTarget):
-        start = (
-            UniformStart(target.target.problem, target.start)
-            if start is None
-            else start
-        )
+        if start is None:
+            start = UniformStart.of(target.start, key)
         target, constrain = target.target, target.constrain
     problem, temperature = _problem_of(target, temperature)
-    theorem = {"theorem_constants": theorem_constants, "kl_tolerance": kl_tolerance}
-    check_combination(chosen, options, problem, theorem)
+    check_combination(chosen, options, problem)
     if tolerance is not None:
-        check_tolerance(chosen, options, checkpoint)
+        check_tolerance(options, checkpoint)
     pilot_key, start_key, batch_key, *run_keys = random.split(key, 6)
     if start is None:
         if not isinstance(target, InverseProblem):
@@ -317,14 +283,11 @@ def sample(
         raise TypeError(
             "start is Stacked, but sample takes a position or a function `key -> position`; pass either."
         )
-    is_uniform = isinstance(start, UniformStart)
-    first = (
-        start.zeros(start_key)
-        if is_uniform
-        else start(start_key)
-        if callable(start)
-        else start
-    )
+    first = start
+    if isinstance(start, UniformStart):
+        first = start.like
+    elif callable(start):
+        first = start(start_key)
     first = checks.arrays("start", first)
     checks.position("start", first)
     if isinstance(target, InverseProblem):
@@ -355,11 +318,6 @@ def sample(
         )
         samples = run.draws()
         if samples is not None:
-            samples = (
-                samples
-                if tolerance is None
-                else draw_to_tolerance(samples, tolerance, key=key)
-            )
             return samples
         chosen = "pcnl" if chosen == "auto" else chosen
     normal = (
@@ -380,7 +338,7 @@ def sample(
             progress,
             saving,
         )
-        samples = Samples.of(
+        return Samples.of(
             chains,
             coordinates,
             constrain,
@@ -391,33 +349,17 @@ def sample(
             evaluations=int(problem.size),
             seconds=time.perf_counter() - began,
         )
-        samples = (
-            samples
-            if tolerance is None
-            else draw_to_tolerance(samples, tolerance, key=key)
-        )
-        return samples
-    if by_theorem:
-        preconditioner, root = (
-            None,
-            math.isqrt(int(problem.size)),
-        )  # B = m = sqrt(n) in the theorems
-        batch_size = root if batch_size == "auto" else batch_size
-        period = root if period == "auto" else period
-
-    flat, kind = (
-        coordinates_of(problem, first, temperature, whiten=preconditioner is not None),
-        preconditioner,
+    flat = coordinates_of(
+        problem, first, temperature, whiten=preconditioner is not None
     )
-    if kind == "auto":
-        kind = _choose_preconditioner(flat)
+    kind = _choose_preconditioner(flat) if preconditioner == "auto" else preconditioner
     if kind == "full" and not np.any(np.asarray(flat.problem.precision)):
         flat = (
             flat.with_matrix()
         )  # from here to the draws by other numbers, so that programs serve all
     vector, elsewhere = flat.from_position(first), None
-    if is_uniform:
-        elsewhere = start.vectors(start_key, flat.problem, vector)
+    if isinstance(start, UniformStart):
+        elsewhere = start.best(start_key, flat)
         vector = jnp.asarray(elsewhere[0])
         first = flat.to_position(vector)
     if not isinstance(target, InverseProblem):
@@ -455,7 +397,7 @@ def sample(
         )
         try:
             check_resolution(
-                deviations, named_leaves(coordinates.to_position(mode)), DIFFERENCE
+                deviations, named_leaves(coordinates.to_position(mode)), FINER
             )
         except ResolutionError:
             if chosen not in FROM_ANYWHERE or fit is None or fit.is_close:
@@ -466,13 +408,13 @@ def sample(
     if is_near_mode:
         begin = exploration.start(temperature)
     else:
-        coordinates, mode, begin = _around(first, flat, temperature, pilot_key)
-        chain_start = start if callable(start) else None
+        coordinates, mode, begin = _around(first, start, flat, temperature, pilot_key)
+        chain_start = None
 
     chain_options = SamplingRun(
         coordinates.problem,
         temperature,
-        begin if chain_start is None else TransformedStart(chain_start, coordinates),
+        begin if chain_start is None else StartByFunction(chain_start, coordinates),
         len(mode),
         num_chains,
         num_samples,
@@ -483,7 +425,7 @@ def sample(
         None
         if tolerance is None
         else BiasLimit(tolerance / 2, NumbersOfDraws(coordinates, constrain)),
-        callable(start) and not is_uniform,
+        callable(start) and not isinstance(start, UniformStart),
     )
     spent, modes = exploration.evaluations, exploration.modes()
     is_even = (
@@ -496,8 +438,9 @@ def sample(
                 chain_options, coordinates, is_near_mode, is_even
             )
         except PeakError as error:
-            coordinates, mode, begin = _around(first, flat, temperature, pilot_key)
-            begin = TransformedStart(start, coordinates) if callable(start) else begin
+            coordinates, mode, begin = _around(
+                first, start, flat, temperature, pilot_key
+            )
             chain_options = chain_options._replace(
                 problem=coordinates.problem, start=begin, bias_limit=None
             )
@@ -510,32 +453,15 @@ def sample(
         arguments = coordinates.problem, mode, temperature, chosen, batch_key
         estimator = choose_gradient(gradient, batch_size, period, *arguments)
         if not isinstance(integrator, Integrator):
-            integrator = (
-                Explicit() if by_theorem else Exponential()
-            )  # the theorems are about Euler's scheme
+            integrator = Exponential()
         prior_share = (
             1.0
             if pilot.scales is None
             else jnp.minimum(coordinates.problem.precision, 1)
         )  # curvature 1
         method = SamplingMethod(chosen, estimator, temperature, prior_share, integrator)
-        number, slowest = None if isinstance(step_size, str) else step_size, 1.0
-        if by_theorem:
-            bound, numbers = estimator.step_size_theorem()
-            numbers |= {
-                "temperature": temperature,
-                "size": int(problem.size),
-                "accuracy": kl_tolerance,
-            }
-            number = theorem_step_size(bound, theorem_constants, **numbers)
-            slowest = (
-                theorem_constants.lsi_constant * temperature
-                if theorem_constants
-                else 1.0
-            )
-        is_exact = method.is_exact or (
-            chosen == "tempered" and isinstance(estimator, Full)
-        )
+        number = None if isinstance(step_size, str) else step_size
+        is_exact = method.is_exact or chosen == "tempered"
         name = chosen if is_exact else f"{chosen}, {type(estimator).__name__}"
         if chosen == "tempered":
             chains = tempered_chains(
@@ -543,7 +469,7 @@ def sample(
             )
         else:
             try:
-                chains = langevin_chains(chain_options, method, mode, number, slowest)
+                chains = langevin_chains(chain_options, method, mode, number)
             except BiasError as error:
                 if not is_choice:
                     raise ToleranceError(
@@ -555,7 +481,7 @@ def sample(
                 )
     if not is_near_mode:  # weights are by curvatures that mislead
         modes = exploration.unvisited(coordinates, chains.result.positions, temperature)
-    samples = Samples.of(
+    return Samples.of(
         chains,
         coordinates,
         constrain,
@@ -566,18 +492,25 @@ def sample(
         evaluations=spent + chains.evaluations,
         seconds=time.perf_counter() - began,
     )
-    samples = (
-        samples if tolerance is None else draw_to_tolerance(samples, tolerance, key=key)
-    )
-    return samples
 
 
 def _around(
-    position: PyTree, flat: CoordinateMap, temperature: float, key: Key[Array, ""]
-) -> tuple[CoordinateMap, Float[Array, " d"], StartNearPosition]:
-    """Return coordinates in units of the curvature at a position, the position in them, and a start about it."""
+    position: PyTree,
+    start: Any,
+    flat: CoordinateMap,
+    temperature: float,
+    key: Key[Array, ""],
+) -> tuple[CoordinateMap, Float[Array, " d"], ChainStart]:
+    """Return coordinates in units of the curvature at a position, the position in them, and the start of chains.
+
+    Chains start by `start` where that is a function, and about the position elsewhere.
+    """
     coordinates = flat.with_units_at(flat.from_position(position), temperature, key)
     centre = coordinates.from_position(position)
+    if isinstance(start, UniformStart):
+        return coordinates, centre, UniformStart(start.like, coordinates)
+    if callable(start):
+        return coordinates, centre, StartByFunction(start, coordinates)
     scale = jnp.sqrt(jnp.asarray(temperature, centre.dtype))
     return coordinates, centre, StartNearPosition(coordinates.problem, centre, scale)
 

@@ -9,14 +9,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax, random
+from jax import lax
 from jaxtyping import Array, Float, Key
 
 from langevax import checks
 from langevax._typing import PyTree
-from langevax.algorithm import Algorithm, State
-from langevax.keys import unrolled
-from langevax.problems import blocks
+from langevax.algorithm import Algorithm
 from langevax.problems.coordinates import Reparametrised
 from langevax.problems.finite_sum import FiniteSum, NegativeLogLikelihood, RowFunction
 from langevax.problems.problem import Problem
@@ -25,22 +23,16 @@ from langevax.run.datatree import datatree_type
 from langevax.run.result import named_leaves
 from langevax.samplers import ReplicaExchange
 from langevax.sampling.draws import TunedChains, following, record_of
-from langevax.sampling.evaluations import potentials
 from langevax.sampling.methods import StepSizeBias
 from langevax.sampling.modes import Mode
 from langevax.sampling.preconditioning import CoordinateMap
 from langevax.sampling.solver_chains import HostWalk, SolveCounts, run_chains
 from langevax.sampling.summary_table import SummaryTable, statistics
+from langevax.sampling.tolerances import MAX_RHAT, MIN_ESS
 
 if TYPE_CHECKING:
     import pandas
     import xarray
-
-MAX_RHAT, MIN_ESS = 1.01, 100  # beyond which `warnings` speaks
-FAR_APART = 1.3  # R-hat of chains in several modes, or without a law
-MIN_SWAP_RATE, MIN_ROUND_TRIPS = 0.1, 100
-STEIN_BLOCK = 256
-MAX_LOG_LIKELIHOODS = 10**8  # numbers of the group log_likelihood
 
 
 class SamplingWarning(UserWarning):
@@ -241,11 +233,6 @@ class Samples:
         return float(np.max(self._statistics()["r_hat"]))
 
     @property
-    def ess_per_evaluation(self) -> float:
-        """`ess` for each component gradient spent on sampling, without pilot and warm-up."""
-        return self.ess / self.result.evaluations
-
-    @property
     def warnings(self) -> list[str]:
         """Reasons to doubt these draws, a sentence each; empty where there are none."""
         messages: list[str] = []
@@ -259,24 +246,15 @@ class Samples:
         names, rhat, ess = table.names, table["r_hat"], table["ess_bulk"]
         worst, fewest = int(np.argmax(rhat)), int(np.argmin(ess))
         if not rhat[worst] <= MAX_RHAT:
-            improper = (
-                ""
-                if rhat[worst] <= FAR_APART
-                else ", or for a direction in which the density does not fall off"
-            )
             messages.append(
                 f"chains disagree: R-hat of {names[worst]} is {rhat[worst]:.3f} > {MAX_RHAT}; draw more, warm up "
-                f"longer, or look for several modes by dynamics='tempered'{improper}."
+                f"longer, or look for several modes by dynamics='tempered'."
             )
         if ess[fewest] < MIN_ESS:
             messages.append(
                 f"{names[fewest]} has {ess[fewest]:.0f} effective draws; draw more, or raise thinning."
             )
-        return (
-            messages
-            + self.doubts()
-            + ([] if self.walk is None else self.walk.warnings(self.positions))
-        )
+        return messages + self.doubts()
 
     def doubts(self) -> list[str]:
         """Return those of the `warnings` that more draws do not cure."""
@@ -342,19 +320,19 @@ class Samples:
             np.asarray(tally.attempts).sum(0), 1
         )
 
-    def _warnings_of_swaps(self) -> list[str]:
+    def _warnings_of_swaps(self, least_rate: float = 0.1) -> list[str]:
         messages, rates, trips = [], self.swap_rates, self.result.counts["round_trips"]
-        if rates is not None and rates.min() < MIN_SWAP_RATE:
+        if rates is not None and rates.min() < least_rate:
             place = int(np.argmin(rates))
             low, high = np.asarray(self.algorithm.temperatures)[place : place + 2]  # pyright: ignore
             messages.append(
                 f"replicas at temperatures {low:.3g} and {high:.3g} swap at a rate of {rates[place]:.2f}; warm up "
                 "longer, or give coordinates a common scale."
             )
-        if trips < MIN_ROUND_TRIPS:
+        if trips < MIN_ESS:
             messages.append(
                 f"replicas came {trips} times from the hottest temperature to the coldest, too rarely for the weights "
-                f"of modes (at least {MIN_ROUND_TRIPS}); draw more, or raise thinning."
+                f"of modes (at least {MIN_ESS}); draw more, or raise thinning."
             )
         return messages
 
@@ -374,10 +352,8 @@ class Samples:
                 "the target is not a langevax.posterior with rows: it has no log likelihood for each row."
             )
         chains, draws, _ = self.draws.shape
-        if (size := chains * draws * finite_sum.max_size) > MAX_LOG_LIKELIHOODS:
-            raise ValueError(
-                f"the log likelihoods of all rows at all draws are {size:,} numbers; thin the draws first."
-            )
+        size = chains * draws * finite_sum.max_size
+        checks.fits_memory("the number of log likelihoods", size, 4)
         positions = self.user_coordinates.to_positions(jnp.asarray(self.draws))
         flat = jax.tree.map(
             lambda a: a.reshape(chains * draws, *a.shape[2:]), positions
@@ -385,136 +361,35 @@ class Samples:
         values = _log_likelihoods(finite_sum.loss.log_likelihood, finite_sum.data, flat)
         return np.asarray(values).reshape(chains, draws, -1)
 
-    def energies(self, num_draws: int = 100) -> Float[np.ndarray, "chain draw"]:
-        """Return -log density, up to a constant, at this many evenly spaced draws of each chain."""
-        points = self.draws[:, self._spaced(num_draws)]
-        values = potentials(self.problem, points.reshape(-1, points.shape[2]))
-        return np.asarray(values).reshape(points.shape[:2]) / self.temperature
-
-    def stein_discrepancy(self, num_draws: int = 100) -> float:
-        """Return the kernel Stein discrepancy of this many draws of each chain, in the coordinates of `draws`.
-
-        Costs a full pass over the data for each of these draws; see `stein_discrepancy`.
-        """
-        points, gradients = self._evaluate(num_draws)
-        scale, dimension = (
-            np.sqrt(self.temperature),
-            points.shape[2],
-        )  # unit scale where the curvature is 1
-        points, scores = (
-            a.reshape(-1, dimension) / scale for a in (points, -gradients)
-        )
-        return stein_discrepancy(jnp.asarray(points), jnp.asarray(scores))
-
-    def gradient_noise(self, num_steps: int = 50) -> Float[np.ndarray, "chain step"]:
-        """Return |v - gradient|^2 of the estimates v along further steps, in units of 2 d T / step_size.
-
-        That unit is the size of the Langevin noise: 0.05 of it makes a chain 5 % too hot. Costs a full pass over the
-        data for every step and chain.
-        """
-        noise = GradientNoise(
-            self.algorithm, self.draws.shape[2] * 2 * self.temperature / self.step_size
-        )
-        options = {
-            "key": random.key(0),
-            "num_steps": num_steps,
-            "record_every": 1,
-            "progress": False,
-        }
-        return simulate(
-            self.algorithm, self.problem, self.result, record=noise, **options
-        ).positions
-
-    def to_datatree(
-        self, full_passes: bool = True, log_likelihood: bool = False
-    ) -> "xarray.DataTree":
+    def to_datatree(self, log_likelihood: bool = False) -> "xarray.DataTree":
         """Return the groups `posterior` and `sample_stats` in ArviZ's layout.
 
-        With `full_passes` also `energy` at a hundred draws of each chain and `gradient_noise` along fifty steps, each
-        number of which costs a pass over the data; with `log_likelihood` also that group, a pass for each draw.
+        With `log_likelihood` also that group, which costs a pass over the data for each draw.
         """
         tree_type = datatree_type()
         import xarray
 
-        def dataset(
-            arrays: dict[str, np.ndarray], axis: str, index: np.ndarray
-        ) -> "xarray.DataTree":
-            variables = {
-                name: (
-                    [
-                        "chain",
-                        axis,
-                        *(f"{name}_dim_{i}" for i in range(array.ndim - 2)),
-                    ],
-                    np.asarray(array),
-                )
-                for name, array in arrays.items()
-            }
-            return tree_type(
-                xarray.Dataset(
-                    variables, {"chain": np.arange(len(self.draws)), axis: index}
-                )
-            )
+        chains, draws, _ = self.draws.shape
+        coordinates = {"chain": np.arange(chains), "draw": np.arange(draws)}
+
+        def dataset(arrays: dict[str, np.ndarray]) -> "xarray.DataTree":
+            variables = {}
+            for name, array in arrays.items():
+                others = (f"{name}_dim_{i}" for i in range(array.ndim - 2))
+                variables[name] = (["chain", "draw", *others], np.asarray(array))
+            return tree_type(xarray.Dataset(variables, coordinates))
 
         tree = self.result.to_datatree()
-        tree["posterior"] = dataset(
-            named_leaves(self.positions), "draw", np.arange(self.draws.shape[1])
-        )
-        if full_passes:
-            tree["energy"] = dataset(
-                {"energy": self.energies(100)}, "draw", self._spaced(100)
-            )
-        if full_passes and hasattr(
-            self.algorithm, "gradient"
-        ):  # exact methods have no estimate
-            noise = np.asarray(self.gradient_noise())
-            tree["gradient_noise"] = dataset(
-                {"gradient_noise": noise}, "step", np.arange(noise.shape[1])
-            )
+        tree["posterior"] = dataset(named_leaves(self.positions))
         if log_likelihood:
-            rows = {"log_likelihood": self.log_likelihood()}
-            tree["log_likelihood"] = dataset(
-                rows, "draw", np.arange(self.draws.shape[1])
-            )
+            tree["log_likelihood"] = dataset({"log_likelihood": self.log_likelihood()})
         tree.attrs |= {
             "step_size": self.step_size,
             "temperature": self.temperature,
             "method": self.method,
+            "total_evaluations": self.evaluations,
         }
-        tree.attrs |= {"total_evaluations": self.evaluations}
         return tree
-
-    def _spaced(self, num_draws: int) -> np.ndarray:
-        """Return the indices of this many evenly spaced draws."""
-        count = self.draws.shape[1]
-        return np.unique(np.linspace(0, count - 1, min(num_draws, count)).astype(int))
-
-    def _evaluate(self, num_draws: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return this many draws of each chain, and gradients of the potential there."""
-        points = self.draws[:, self._spaced(num_draws)]
-        flat = jnp.asarray(points.reshape(-1, points.shape[2]))
-        return points, np.asarray(_gradients(self.problem, flat)).reshape(points.shape)
-
-
-class GradientNoise(eqx.Module):
-    """The record of `Samples.gradient_noise`: the squared error of a fresh estimate from the state of a chain."""
-
-    algorithm: Algorithm
-    unit: float
-
-    def __call__(self, problem: Problem, state: State) -> Float[Array, ""]:
-        exact, estimator = problem.gradient(state.position), self.algorithm.gradient  # pyright: ignore
-        bits = lax.bitcast_convert_type(
-            jnp.sum(state.position).astype(jnp.float32), jnp.uint32
-        )
-        key = random.fold_in(
-            unrolled(random.key(0)), bits
-        )  # another batch for each chain and step
-        # step 1 lies between two full gradients, and an estimator without them does not use the number
-        fresh, _, _ = estimator.estimate(
-            problem, state.position, state.gradient, key, jnp.int32(1)
-        )  # pyright: ignore
-        return jnp.sum((fresh - exact) ** 2) / self.unit
 
 
 @eqx.filter_jit
@@ -524,62 +399,3 @@ def _log_likelihoods(
     return lax.map(
         lambda x: jax.vmap(lambda row: log_likelihood(x, row))(rows), positions
     )
-
-
-@eqx.filter_jit
-def _gradients(problem: Problem, points: Float[Array, "m d"]) -> Float[Array, "m d"]:
-    return lax.map(problem.potential_gradient, points)
-
-
-def stein_discrepancy(
-    points: Float[Array, "m d"], scores: Float[Array, "m d"]
-) -> float:
-    """Return the kernel Stein discrepancy of M draws from a law of which only the score s = grad log p is known.
-
-        KSD^2 = mean over pairs of  <s(x), s(y)> k + <s(x), grad_y k> + <s(y), grad_x k> + tr grad_x grad_y k
-
-    with the inverse multiquadric k = (1 + |x - y|^2)^(-1/2), for which KSD tends to 0 exactly where the draws tend to p
-    (Gorham and Mackey, ICML 2017). All pairs are included, so it is never negative. Cost: M^2 d; memory: M in blocks.
-
-    Args:
-        points: (M, d), best in coordinates in which the law is about round and of unit scale.
-        scores: (M, d): -grad potential / temperature at each point, in the same coordinates.
-
-    Raises:
-        ValueError: shapes that are not one (M, d).
-
-    Example:
-        >>> import jax
-        >>> x = jax.random.normal(jax.random.key(0), (200, 2))
-        >>> stein_discrepancy(x, -x) < stein_discrepancy(x + 1, -(x + 1)) / 3
-        True
-    """
-    points, scores = (
-        jnp.asarray(checks.plain_array(n, a))
-        for n, a in (("points", points), ("scores", scores))
-    )
-    checks.finite("points", points, remedy="drop them")
-    checks.finite("scores", scores, remedy="drop their points")
-    if points.ndim != 2 or points.shape != scores.shape:
-        raise ValueError(
-            f"points and scores must have one shape (M, d), got {points.shape} and {scores.shape}."
-        )
-    return float(_discrepancy(points, scores))
-
-
-@eqx.filter_jit
-def _discrepancy(points: Array, scores: Array) -> Float[Array, ""]:
-    dimension = jnp.asarray(points.shape[1], points.dtype)
-
-    def row(x: Array, s: Array) -> Float[Array, ""]:
-        r = x - points
-        square = jnp.sum(r * r, axis=1)
-        k = lax.rsqrt(1 + square)
-        # grad_x k = -r k^3, grad_y k = r k^3, tr grad_x grad_y k = d k^3 - 3 |r|^2 k^5
-        slope = k**3 * (r @ s - jnp.sum(r * scores, axis=1))
-        return jnp.mean(scores @ s * k + slope + dimension * k**3 - 3 * square * k**5)
-
-    rows = blocks.block_map(
-        lambda pair: jax.vmap(row)(*pair), (points, scores), STEIN_BLOCK
-    )
-    return jnp.sqrt(jnp.maximum(jnp.mean(rows), 0))

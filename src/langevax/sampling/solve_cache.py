@@ -14,7 +14,6 @@ from typing import Literal
 import numpy as np
 
 Kind = Literal["forward_map", "adjoint"]
-WAIT = 60.0  # seconds for another process that writes
 
 
 class SolveCacheError(OSError):
@@ -26,6 +25,7 @@ class SolveCache:
 
     Args:
         file: made where there is none.
+        wait: seconds for another process that writes.
 
     Raises:
         SolveCacheError: `file` cannot be opened, or is another one's.
@@ -38,11 +38,11 @@ class SolveCache:
         (array([1.5, 2. ]), None)
     """
 
-    def __init__(self, file: str | os.PathLike[str]):
+    def __init__(self, file: str | os.PathLike[str], wait: float = 60.0):
         self.file, self.lock = os.fspath(file), threading.Lock()
         try:
             self.connection = sqlite3.connect(
-                self.file, timeout=WAIT, check_same_thread=False
+                self.file, timeout=wait, check_same_thread=False
             )
             weakref.finalize(self, self.connection.close)
             self.connection.execute(

@@ -13,9 +13,6 @@ from typing import Any, Self, TypeVar
 
 import jax
 
-TURN = (
-    2e-5  # seconds for which a thread runs before it lets others run, in `alternating`
-)
 Returned = TypeVar("Returned")
 
 
@@ -56,14 +53,14 @@ class SolveThreads:
 
 
 @contextmanager
-def alternating() -> Iterator[None]:
-    """Let other threads run between lines of Python, thousands of times a second, so that rare races happen soon."""
+def alternating(turn: float = 2e-5) -> Iterator[None]:
+    """Let other threads run between lines of Python, every `turn` seconds, so that rare races happen soon."""
     before, last = sys.gettrace(), time.perf_counter()
 
     def trace(frame: FrameType, event: str, _: object) -> Any:
         nonlocal last
-        if event == "line" and time.perf_counter() - last > TURN:
-            time.sleep(TURN / 2)
+        if event == "line" and time.perf_counter() - last > turn:
+            time.sleep(turn / 2)
             last = time.perf_counter()
         return trace
 

@@ -13,7 +13,6 @@ import numpy as np
 from jax import random
 from jaxtyping import Array, Float, Key
 
-from langevax._typing import PyTree
 from langevax.run import Result
 from langevax.run.progress import Progress
 from langevax.run.result import Trace
@@ -21,13 +20,10 @@ from langevax.sampling.reference import NormalReference
 from langevax.sampling.solve_threads import SolveThreads
 from langevax.sampling.solver import ForwardSolver, Solve, Vector
 from langevax.sampling.solver_walk import LONGEST_STEP, ChainState, SolverWalk, WalkStep
-from langevax.sampling.surrogate import MOST_NUMBERS
+from langevax.sampling.surrogate import MOST_RESIDUALS
 
 ACCEPTANCE_GOAL = {"pcn": 0.3, "pcnl": 0.65, "hmc": 0.75}
-NUM_STAGES = 5  # of the warm-up; the reference is adapted between them, and the fit
-PRIOR_WEIGHT = 5  # draws for each direction that the earlier covariance counts for
-NUM_TRIES = 20  # of a start at which the solver works
-COUNTS = "solves", "adjoint_solves", "failed_solves"
+SOLVE_COUNTS = "solves", "adjoint_solves", "failed_solves"
 
 
 class SolveCounts(NamedTuple):
@@ -45,8 +41,8 @@ class SolveCounts(NamedTuple):
         return cls(
             solver.num_solves,
             solver.num_adjoints,
-            solver.num_failed,
-            solver.first_failure,
+            solver.tally.failed,
+            solver.tally.first_failure,
         )
 
     def since(self, before: "SolveCounts") -> "SolveCounts":
@@ -59,7 +55,8 @@ class SolveCounts(NamedTuple):
     def plus(self, counts: Mapping[str, int]) -> "SolveCounts":
         """These and the counts of a further run."""
         forward, adjoint, failed = (
-            count + counts[name] for count, name in zip(self[:3], COUNTS, strict=True)
+            count + counts[name]
+            for count, name in zip(self[:3], SOLVE_COUNTS, strict=True)
         )
         return SolveCounts(forward, adjoint, failed, self.first_failure)
 
@@ -70,13 +67,10 @@ class HostWalk(Protocol):
     solver: ForwardSolver
     dynamics: str
 
-    @property
-    def solves_per_step(self) -> int: ...
     def step(self, state: Any, rng: np.random.Generator) -> "WalkStep": ...
     @property
     def num_coordinates(self) -> int: ...
     def coordinates(self, state: Any) -> Vector: ...
-    def warnings(self, positions: PyTree) -> list[str]: ...
 
 
 def steps_of_chains(
@@ -109,12 +103,13 @@ def first_states(
     num_chains: int,
     start: Callable[[int], Vector] | None,
     rng: np.random.Generator,
+    num_tries: int = 20,
 ) -> list[ChainState]:
     """Return a state for each chain: at `start(chain)`, or at draws of `references`, a mode each, in turn."""
     states = []
     for chain in range(num_chains):
         state = None
-        for attempt in range(NUM_TRIES):
+        for attempt in range(num_tries):
             wide = rng.standard_normal(walk.solver.num_modes) * 0.8**attempt
             law = references[chain % len(references)]
             state = walk.state_at(
@@ -124,7 +119,7 @@ def first_states(
                 break
         if state is None:
             raise ValueError(
-                f"forward_map fails where chain {chain} starts ({walk.solver.first_failure}); pass a start at which "
+                f"forward_map fails where chain {chain} starts ({walk.solver.tally.first_failure}); pass a start at which "
                 "it is defined."
             )
         states.append(state)
@@ -139,8 +134,9 @@ def warm_up(
     rng: np.random.Generator,
     progress: Progress,
     threads: SolveThreads,
+    num_stages: int = 5,
 ) -> list[ChainState]:
-    """Run, and adapt the step size and the reference where `is_adaptive`."""
+    """Run, and adapt the step size where `is_adaptive`, and between stages the reference and the fit."""
     goal, longest, done = ACCEPTANCE_GOAL[walk.dynamics], LONGEST_STEP[walk.dynamics], 0
     distances = np.zeros((max(1, len(walk.moves)), 2))
     """Squared distance and solves of each move."""
@@ -148,11 +144,12 @@ def warm_up(
     solves: list[Solve] = []
     visited_solves: list[bool] = []
     is_fitted = (
-        is_adaptive and num_steps * len(states) * walk.solver.data.size <= MOST_NUMBERS
+        is_adaptive
+        and num_steps * len(states) * walk.solver.data.size <= MOST_RESIDUALS
     )
-    for stage in range(NUM_STAGES):
-        last = stage == NUM_STAGES - 1
-        length = num_steps - done if last else num_steps // NUM_STAGES
+    for stage in range(num_stages):
+        last = stage == num_stages - 1
+        length = num_steps - done if last else num_steps // num_stages
         visited = np.empty((length, len(states), walk.solver.num_modes))
         for i in range(length):
             rates = []
@@ -165,7 +162,7 @@ def warm_up(
                     solves.append(step.proposed)
                     visited_solves.append(step.state.solve is step.proposed)
                 rates.append(step.acceptance)
-            progress.update(walk.solver.num_solves, float(np.mean(rates)))
+            progress.update((done + i + 1) * len(states), float(np.mean(rates)))
             if is_adaptive and not walk.moves:
                 walk.step_size = min(
                     longest,
@@ -191,13 +188,18 @@ def warm_up(
 
 
 def with_moments_of(
-    reference: NormalReference, draws: Float[np.ndarray, "draw modes"]
+    reference: NormalReference,
+    draws: Float[np.ndarray, "draw modes"],
+    prior_weight: float = 5,
 ) -> NormalReference:
-    """Return the reference with the mean and covariance of draws along its directions."""
+    """Return the reference with the mean and covariance of draws along its directions.
+
+    The earlier covariance counts for `prior_weight` draws for each direction.
+    """
     directions = reference.directions
     along = draws @ directions
     count, rank = along.shape
-    weight = count / (count + PRIOR_WEIGHT * rank)
+    weight = count / (count + prior_weight * rank)
     centred = along - along.mean(0)
     covariance = weight * centred.T @ centred / count + (1 - weight) * np.diag(
         reference.scales**2
@@ -231,7 +233,7 @@ def run_chains(
     counts = np.zeros((3, num_chains, num_samples), np.int64)
     total = np.zeros((3, num_chains), np.int64)
     states, done = list(states), 0
-    bar = solve_progress(walk, num_chains * num_samples * thinning, progress)
+    bar = walk_progress(walk, num_chains * num_samples * thinning, progress)
     with SolveThreads(min(solver.parallel, num_chains)) as threads:
         for draw in range(num_samples):
             for _ in range(thinning):
@@ -241,18 +243,15 @@ def run_chains(
                     states[chain], done = step.state, done + 1
                     total[:, chain] += spent[:3]
                     acceptance[chain, draw] += step.acceptance / thinning
-                    bar.update(
-                        solver.num_solves if walk.solves_per_step else done,
-                        step.acceptance,
-                    )
+                    bar.update(done, step.acceptance)
             draws[:, draw] = [walk.coordinates(state) for state in states]
             counts[:, :, draw] = total
     bar.close()
     assert SolveCounts.of(solver).since(before).forward == total[0].sum()
-    info = dict(zip(COUNTS, counts, strict=True)) | {"acceptance": acceptance}
+    info = dict(zip(SOLVE_COUNTS, counts, strict=True)) | {"acceptance": acceptance}
     info["evaluations"] = counts[0] + counts[1]
     steps = thinning * np.arange(1, num_samples + 1)
-    by_chain: dict[str, Any] = dict(zip(COUNTS, total, strict=True)) | {
+    by_chain: dict[str, Any] = dict(zip(SOLVE_COUNTS, total, strict=True)) | {
         "evaluations": total[0] + total[1]
     }
     return Result(
@@ -269,15 +268,9 @@ def run_chains(
     )
 
 
-def solve_progress(
+def walk_progress(
     walk: HostWalk, num_steps: int, shown: bool | Literal["auto"]
 ) -> Progress:
-    """Return a progress bar in solves, from the solver's present count; in steps where these need none."""
-    done = walk.solver.num_solves if walk.solves_per_step else 0
-    total, unit = (
-        done + num_steps * max(1, walk.solves_per_step),
-        "solve" if walk.solves_per_step else "step",
-    )
-    return Progress(
-        walk.dynamics, total, done, shown, lambda rate: ("acceptance", rate), unit=unit
-    )
+    """Return a progress bar of so many steps of all chains."""
+    headline = lambda rate: ("acceptance", rate)
+    return Progress(walk.dynamics, num_steps, 0, shown, headline)

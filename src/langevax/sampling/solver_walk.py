@@ -23,7 +23,6 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from langevax._typing import PyTree
 from langevax.sampling.reference import NormalReference
 from langevax.sampling.solver import ForwardSolver, Solve, Vector
 from langevax.sampling.surrogate import FittedMisfit, fitted_misfit
@@ -34,32 +33,6 @@ LONGEST_STEP = {
     "pcnl": 2.0,
     "hmc": math.pi / 2,
 }  # at which proposals are independent of the state
-TURN, MOST_PARTS = (
-    2.4,
-    8,
-)  # angle of a mean turn of several parts, and parts; a quarter is short where scales are wide
-DIVERGED = 30.0  # nats by which the energy may rise in a turn; solvers may not survive where it leads then
-SHORT_STEP = (
-    0.5  # share of the longest step below which the reference suits the posterior badly
-)
-NUM_COMPARED, FAR_FROM_NORMAL = (
-    16,
-    1.0,
-)  # draws of the reference, and the deviation of psi there beyond which it is far
-NUM_PROBED = 4  # directions along which tails are compared
-PROBED_AT = -8, -5, -3, 3, 5, 8  # deviations of the reference
-HEAVY = 2.0  # nats above the reference that are a heavy tail
-NEGLIGIBLE_DEPTH = 7.0  # nats below the mode at which there is hardly any mass
-LENGTHS = (
-    1.0,
-    0.5,
-    0.25,
-    0.12,
-    0.06,
-    0.03,
-)  # of the moves far from normal, as shares of the longest
-EVEN_SHARE = 0.2  # of the steps, over all moves alike, whatever the warm-up measured
-MOST_BY_FIT = 0.9  # of the steps
 FEW_MODES = 20  # up to which moments are taken in all directions
 
 
@@ -100,6 +73,17 @@ class WalkStep(NamedTuple):
 class SolverWalk:
     """pCN, pCNL or Hamiltonian dynamics on a solver, in the coordinates of a reference law."""
 
+    diverged = 30.0
+    """Nats by which the energy may rise in a turn; solvers may not survive where it leads then."""
+    short_step = 0.5
+    """Share of the longest step below which the reference suits the posterior badly."""
+    lengths = (1.0, 0.5, 0.25, 0.12, 0.06, 0.03)
+    """Of the moves far from normal, as shares of the longest."""
+    even_share = 0.2
+    """Of the steps, over all moves alike, whatever the warm-up measured."""
+    most_by_fit = 0.9
+    """Of the steps."""
+
     def __init__(
         self,
         solver: ForwardSolver,
@@ -125,8 +109,8 @@ class SolverWalk:
     def mix(self, modes: Sequence[NormalReference] = ()) -> None:
         """Draw every step from all moves, of which independent draws of the laws at several modes are one."""
         longest, self.is_mixed = LONGEST_STEP[self.dynamics], True
-        self.moves = [Move("reference", longest * share) for share in LENGTHS]
-        self.moves += [Move("prior", share) for share in LENGTHS]
+        self.moves = [Move("reference", longest * share) for share in self.lengths]
+        self.moves += [Move("prior", share) for share in self.lengths]
         if len(modes) > 1:
             self.modes = list(modes)
             self.moves.append(Move("modes", 1.0))
@@ -135,24 +119,12 @@ class SolverWalk:
             self.reference = self.reference.in_all_directions()
 
     @property
-    def solves_per_step(self) -> int:
-        """About as many as a step takes, those of the adjoint apart."""
-        if self.dynamics != "hmc":
-            return 1
-        if not self.moves:
-            return _num_parts(self.step_size)
-        parts = [
-            _num_parts(move.length) if move.kind == "reference" else 1
-            for move in self.moves
-        ]
-        return round(float(self.weights @ parts))
-
-    @property
     def suits_badly(self) -> bool:
         """True where steps about the reference are short, so that it is adapted to moments of the draws."""
         about_reference = self.moves[0].length if self.moves else self.step_size
         return (
-            self.is_mixed or about_reference < SHORT_STEP * LONGEST_STEP[self.dynamics]
+            self.is_mixed
+            or about_reference < self.short_step * LONGEST_STEP[self.dynamics]
         )
 
     def add_fit(self, solves: Sequence[Solve], visited: Sequence[bool]) -> None:
@@ -181,21 +153,21 @@ class SolverWalk:
             if others.sum() > 0
             else np.full(len(others), 1 / len(others))
         )
-        self.weights = (1 - EVEN_SHARE) * shares + EVEN_SHARE / len(others)
+        self.weights = (1 - self.even_share) * shares + self.even_share / len(others)
         if has_fit and self.fit is not None:
             square, best = gains[-1] ** 2, others.max() ** 2
             share = (
-                MOST_BY_FIT
+                self.most_by_fit
                 / self.fit.cost
                 * (square / (square + best) if square > 0 else 0.0)
             )
             self.weights = np.append((1 - share) * self.weights, share)
         self.step_size = float(self.weights @ [move.length for move in self.moves])
 
-    def spread(self, rng: np.random.Generator) -> float:
+    def spread(self, rng: np.random.Generator, num_draws: int = 16) -> float:
         """Return the standard deviation of psi at draws of the reference: 0 where it is the posterior."""
         places = self.reference.to_prior_units(
-            rng.standard_normal((NUM_COMPARED, self.solver.num_modes))
+            rng.standard_normal((num_draws, self.solver.num_modes))
         )
         squares = np.sum(self.reference.from_prior_units(places) ** 2, axis=1)
         misfits = np.array(
@@ -206,27 +178,34 @@ class SolverWalk:
 
     def is_far_from_normal(self, rng: np.random.Generator) -> bool:
         """True where chains about the reference alone would miss parts of the posterior."""
-        return self.spread(rng) > FAR_FROM_NORMAL or self._has_heavy_tails()
+        return self.spread(rng) > 1 or self._has_heavy_tails()
 
-    def _has_heavy_tails(self) -> bool:
+    def _has_heavy_tails(
+        self,
+        num_directions: int = 4,
+        places: Sequence[float] = (-8, -5, -3, 3, 5, 8),
+        heavy: float = 2.0,
+        deepest: float = 7.0,
+    ) -> bool:
         """True where the posterior has mass that the reference leaves out, along the directions that data inform most.
 
-        Draws of the reference do not reach there, and chains about it agree with each other.
+        Draws of the reference do not reach there, and chains about it agree with each other. At so many deviations of
+        the reference, the posterior is `heavy` nats above it, and less than `deepest` nats below its mode.
         """
         narrowest = self.reference.directions.T[
-            np.argsort(self.reference.scales)[:NUM_PROBED]
+            np.argsort(self.reference.scales)[:num_directions]
         ]
         w = np.concatenate(
-            [np.zeros((1, self.solver.num_modes)), *(t * narrowest for t in PROBED_AT)]
+            [np.zeros((1, self.solver.num_modes)), *(t * narrowest for t in places)]
         )
-        places = self.reference.to_prior_units(w)
+        z = self.reference.to_prior_units(w)
         misfits = np.array(
-            [solve.misfit for solve in self.solver.each(self.solver.solve, places)]
+            [solve.misfit for solve in self.solver.each(self.solver.solve, z)]
         )
-        energies = misfits + np.sum(places**2, axis=1) / 2
+        energies = misfits + np.sum(z**2, axis=1) / 2
         depths = energies[1:] - energies[0]
         log_weights = np.sum(w[1:] ** 2, axis=1) / 2 - depths
-        return bool(np.any((log_weights > HEAVY) & (depths < NEGLIGIBLE_DEPTH)))
+        return bool(np.any((log_weights > heavy) & (depths < deepest)))
 
     def state_at(self, z: Vector) -> ChainState | None:
         """Return the state at a place, or None where the solver fails."""
@@ -385,12 +364,12 @@ class SolverWalk:
             end, slope = arrived, arrived.slope
             v = v - h / 2 * slope
             energies.append(end.psi + float(w @ w + v @ v) / 2)
-            if not energies[-1] < energies[0] + DIVERGED:
+            if not energies[-1] < energies[0] + self.diverged:
                 return None, -np.inf
         # a turn back from the end would have stopped as well
         return end, energies[0] - energies[-1] if max(energies) < energies[
             -1
-        ] + DIVERGED else -np.inf
+        ] + self.diverged else -np.inf
 
     def moved_to(self, state: ChainState, reference: NormalReference) -> ChainState:
         """Return the state in the coordinates of another reference."""
@@ -409,11 +388,7 @@ class SolverWalk:
         """Return the numbers that are recorded of a state."""
         return state.w
 
-    def warnings(self, positions: PyTree) -> list[str]:
-        """Return reasons to doubt draws that only this walk knows, a sentence each."""
-        return []
 
-
-def _num_parts(h: float) -> int:
-    """Return the parts of angle h of a mean turn."""
-    return min(MOST_PARTS, max(1, int(TURN / h)))
+def _num_parts(h: float, turn: float = 2.4, most: int = 8) -> int:
+    """Return the parts of angle h of a mean turn of several; a quarter is short where scales are wide."""
+    return min(most, max(1, int(turn / h)))

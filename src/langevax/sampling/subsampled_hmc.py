@@ -11,7 +11,7 @@ mean over B rows. A step costs a pass for the potential, and B row gradients at 
 """
 
 import math
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -24,20 +24,11 @@ from langevax.algorithm import Algorithm, Info
 from langevax.gradients import batches
 from langevax.problems.problem import Problem
 from langevax.sampling.nuts import Adaptation
+from langevax.sampling.tolerances import PROBED_ROWS, SMALLEST_BATCH
 
-MEAN_PATH = math.pi / 2
-"""Time of a trajectory, where the curvature is 1: a quarter of a period. Times vary from 0 to twice as long."""
-GOLDEN = (math.sqrt(5) - 1) / 2  # its multiples modulo 1 are spread evenly
-MAX_LEAPFROGS = 64
-SHORTEST, LONGEST = 0.05, 1.5  # step sizes, in units of d^(-1/4)
-NUM_PROBED = 512  # rows from which the batch size is chosen
-SURROGATE_ERROR, CEILING = 0.5, 0.75
-"""Standard deviation that batches may add to a point's energy, and about the acceptance that this leaves: with
-independent errors of both ends, 2 Phi(-0.5 / sqrt(2)) = 0.72."""
-MIN_BATCH, ROWS_PER_BATCH = 32, 20  # a step takes about 10 batches, and a pass
-FACTORS, LENGTHS = (1.0, 0.3, 1.0, 1.0, 0.1), (1.0, 2.0, 1.0, 1.0, 4.0)
-"""Factors of the step size and of the number of steps in turn: short steps leave narrow places where others are
-rejected."""
+CEILING = 0.75
+"""About the acceptance that batches leave where they add 0.5 to the deviation of a point's energy: with independent
+errors of both ends, 2 Phi(-0.5 / sqrt(2)) = 0.72."""
 
 
 class SubsampledState(NamedTuple):
@@ -69,6 +60,13 @@ class SubsampledHMC(Algorithm):
     ceiling: Float[Array, ""] | float
     scales: Float[Array, " d"]
     batch_size: int
+    mean_path: ClassVar[float] = math.pi / 2
+    """Time of a trajectory, where the curvature is 1: a quarter of a period. Times vary from 0 to twice as long."""
+    max_leapfrogs: ClassVar[int] = 64
+    factors: ClassVar[tuple[float, ...]] = (1.0, 0.3, 1.0, 1.0, 0.1)
+    """Of the step size in turn: short steps leave narrow places where others are rejected."""
+    lengths: ClassVar[tuple[float, ...]] = (1.0, 2.0, 1.0, 1.0, 4.0)
+    """Factors of the number of steps, in turn."""
 
     def init(
         self, problem: Problem, position: Array, key: Key[Array, ""]
@@ -105,16 +103,14 @@ class SubsampledHMC(Algorithm):
             )
 
         longest = within_limits(jnp.exp(state.adaptation.log_step), len(x))
-        h = longest * jnp.asarray(FACTORS, dtype)[step % len(FACTORS)]
-        share = jnp.mod((step + 1).astype(dtype) * GOLDEN, 1)
-        length = (
-            2
-            * MEAN_PATH
-            * share
-            / longest
-            * jnp.asarray(LENGTHS, dtype)[step % len(LENGTHS)]
-        )
-        num_leapfrogs = jnp.clip(jnp.round(length), 1, MAX_LEAPFROGS).astype(jnp.int32)
+        turn = step % len(self.factors)
+        h = longest * jnp.asarray(self.factors, dtype)[turn]
+        golden = (math.sqrt(5) - 1) / 2  # its multiples modulo 1 are spread evenly
+        share = jnp.mod((step + 1).astype(dtype) * golden, 1)
+        length = 2 * self.mean_path * share / longest
+        length = length * jnp.asarray(self.lengths, dtype)[turn]
+        num_leapfrogs = jnp.clip(jnp.round(length), 1, self.max_leapfrogs)
+        num_leapfrogs = num_leapfrogs.astype(jnp.int32)
 
         def leapfrog(
             _: Int[Array, ""], carry: tuple[Array, Array, Array]
@@ -151,11 +147,17 @@ class SubsampledHMC(Algorithm):
 
 
 def within_limits(
-    step_size: Float[Array, ""] | float, dimension: int
+    step_size: Float[Array, ""] | float,
+    dimension: int,
+    shortest: float = 0.05,
+    longest: float = 1.5,
 ) -> Float[Array, ""]:
-    """Return the step size that is taken where the adaptation asks for another, however far from it."""
+    """Return the step size that is taken where the adaptation asks for another, however far from it.
+
+    Limits are in units of d^(-1/4).
+    """
     unit = dimension**-0.25
-    return jnp.clip(step_size, SHORTEST * unit, LONGEST * unit)
+    return jnp.clip(step_size, shortest * unit, longest * unit)
 
 
 def surrogate_batch_size(
@@ -163,23 +165,25 @@ def surrogate_batch_size(
     points: Float[Array, "m d"],
     temperature: float,
     key: Key[Array, ""],
+    energy_error: float = 0.5,
+    most_batches: int = 20,
 ) -> int:
-    """Return the batch size at which the surrogate's energy is off by SURROGATE_ERROR at the median point.
+    """Return the batch size at which the surrogate's energy is off by `energy_error` at the median point.
 
     The change of the surrogate from 0 to x is off by the mean over B rows of r_i, their integrals of <x, g_i(t x) -
-    g_i(0)> over t in (0, 1), less its expectation. Simpson's rule is exact for potentials of degree 4. Batches
-    that are smaller than a share of the rows would save nothing. A power of two, or n: of few sizes there are few
-    programs.
+    g_i(0)> over t in (0, 1), less its expectation. Simpson's rule is exact for potentials of degree 4. More
+    than `most_batches` of them would save nothing, as a step takes about ten, and a pass. A power of two, or n: of few
+    sizes there are few programs.
     """
     n = int(problem.size)
-    indices = random.randint(key, (min(n, NUM_PROBED),), 0, n, jnp.int32)
+    indices = random.randint(key, (min(n, PROBED_ROWS),), 0, n, jnp.int32)
     changes = np.asarray(
         _row_changes(problem, points, indices), np.float64
     )  # single precision has no squares of 1e20
     if not np.isfinite(changes).all():
         return n
     error = float(np.median(changes.std(axis=1))) / temperature
-    rows = max(MIN_BATCH, n / ROWS_PER_BATCH, (error / SURROGATE_ERROR) ** 2)
+    rows = max(SMALLEST_BATCH, n / most_batches, (error / energy_error) ** 2)
     return n if rows >= n else min(n, 2 ** math.ceil(math.log2(rows)))
 
 

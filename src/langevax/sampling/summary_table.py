@@ -9,8 +9,6 @@ from jaxtyping import Float
 if TYPE_CHECKING:
     import pandas
 
-TAIL = 0.05, 0.95  # quantiles of `ess_tail`
-
 
 @dataclass(frozen=True, repr=False)
 class SummaryTable:
@@ -70,7 +68,7 @@ def statistics(
             "mcse_mean": array_stats.mcse(values, chain_axis=0, draw_axis=1),
             "ess_bulk": array_stats.ess(values, chain_axis=0, draw_axis=1),
             "ess_tail": array_stats.ess(
-                values, chain_axis=0, draw_axis=1, method="tail", prob=TAIL
+                values, chain_axis=0, draw_axis=1, method="tail", prob=(0.05, 0.95)
             ),
             "r_hat": array_stats.rhat(values, chain_axis=0, draw_axis=1),
         }

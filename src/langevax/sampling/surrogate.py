@@ -25,38 +25,30 @@ from langevax.sampling.noise import GaussianNoise
 from langevax.sampling.reference import NormalReference
 from langevax.sampling.solver import Solve, Vector
 
-DEGREES = 1, 2, 3, 4, 5
-MOST_MONOMIALS, MONOMIALS_FOR_EACH = (
-    1000,
-    2,
-)  # of each solve: what they do not determine is small by the ridge
-ROUGHNESSES = (
-    1.0,
-    0.1,
-    0.01,
-)  # ratio of the squared coefficients of a degree to those of the degree before
-LEAST_SOLVES = 20  # for a fit
-MOST_NUMBERS = (
-    2**25
-)  # of the residuals of all solves of a warm-up; without a fit beyond
-SHARES = (
-    1.0,
-    0.8,
-    0.6,
-    0.4,
-)  # of the fitted misfit: less of it makes for a wider law where the fit is rough
-BETTER = 0.8  # of the cost beyond 1, of a fit that is taken instead of one with fewer monomials
-MOST_COST = 20.0  # of a fit that is taken
-LARGEST_LOG = 100.0
-RIDGE = 1e-10  # relative to the largest eigenvalue of the normal equations
-SILENT = 1e-12  # share of the squared residual that is left out
-TYPICAL = 0.9  # quantile of the visited energies beyond which solves count for less
-NUM_ROUNDS, NUM_PROPOSALS = (
-    8,
-    48,
-)  # of the chain on the fit, and places that are compared in each of them
-PRIOR_SHARE = 0.3  # of the rounds
-LENGTHS = (1.0, 0.5, 0.25, 0.12)  # of the steps to these
+MOST_RESIDUALS = 2**25
+"""Numbers of the residuals of all solves of a warm-up, beyond which there is no fit."""
+
+
+class FitPlan(NamedTuple):
+    """Fits that are tried, and the choice among them."""
+
+    degrees: tuple[int, ...] = (1, 2, 3, 4, 5)
+    most_monomials: int = 1000
+    monomials_for_each: int = 2
+    """Of each solve: what they do not determine is small by the ridge."""
+    roughnesses: tuple[float, ...] = (1.0, 0.1, 0.01)
+    """Ratios of the squared coefficients of a degree to those of the degree before."""
+    shares: tuple[float, ...] = (1.0, 0.8, 0.6, 0.4)
+    """Of the fitted misfit: less of it makes for a wider law where the fit is rough."""
+    least_solves: int = 20
+    better: float = 0.8
+    """Of the cost beyond 1, of a fit that is taken instead of one with fewer monomials."""
+    most_cost: float = 20.0
+    typical: float = 0.9
+    """Quantile of the visited energies beyond which solves count for less."""
+
+
+FITS = FitPlan()
 
 
 class FittedMisfit(NamedTuple):
@@ -74,6 +66,8 @@ class FittedMisfit(NamedTuple):
     """Of psi, as polynomials rise without bound where nothing is known."""
     cost: float
     """E[p / q] under the posterior p, with q the fitted one: 1 where both are the same."""
+    lengths = (1.0, 0.5, 0.25, 0.12)
+    """Of the steps of a chain on the fit."""
 
     def misfit(self, c: Float[np.ndarray, "n r"]) -> Float[np.ndarray, " n"]:
         """Return the fitted misfit at coordinates along the directions."""
@@ -91,22 +85,29 @@ class FittedMisfit(NamedTuple):
         """Return coordinates along the directions in units of the prior."""
         return self.mean + self.scales * c
 
-    def end_of_chain(self, w: Vector, rng: np.random.Generator) -> tuple[Vector, float]:
+    def end_of_chain(
+        self,
+        w: Vector,
+        rng: np.random.Generator,
+        num_rounds: int = 8,
+        num_places: int = 48,
+        prior_share: float = 0.3,
+    ) -> tuple[Vector, float]:
         """Return where a chain on the fitted posterior ends, and the rise of fitted psi.
 
         Each round draws a centre near the state, and places near the centre; with the state they are exchangeable under
         the reference or the prior, so that a choice among them by their densities under it leaves the fitted posterior
-        invariant, reversibly (Tjelmeland 2004). Rounds are drawn independently of the state, which keeps that for all
-        of them together.
+        invariant, reversibly (Tjelmeland 2004). Rounds, a share of them under the prior, are drawn independently of the
+        state, which keeps that for all of them together.
         """
         c = w @ self.directions
         start, share = c, 1.0
         lengths, are_prior = (
-            rng.choice(LENGTHS, NUM_ROUNDS),
-            rng.uniform(size=NUM_ROUNDS) < PRIOR_SHARE,
+            rng.choice(self.lengths, num_rounds),
+            rng.uniform(size=num_rounds) < prior_share,
         )
-        noises = rng.standard_normal((NUM_ROUNDS, NUM_PROPOSALS + 1, len(c)))
-        gumbels = rng.gumbel(size=(NUM_ROUNDS, NUM_PROPOSALS + 1))
+        noises = rng.standard_normal((num_rounds, num_places + 1, len(c)))
+        gumbels = rng.gumbel(size=(num_rounds, num_places + 1))
         for h, is_prior, noise, gumbel in zip(
             lengths, are_prior, noises, gumbels, strict=True
         ):
@@ -121,7 +122,7 @@ class FittedMisfit(NamedTuple):
             if is_prior:
                 heights -= self.energy(places)
             chosen = int(np.argmax(gumbel - heights))
-            c = places[chosen] if chosen < NUM_PROPOSALS else c
+            c = places[chosen] if chosen < num_places else c
         rest = share * w + math.sqrt(1 - share**2) * rng.standard_normal(len(w))
         rest -= self.directions @ (rest @ self.directions)
         psi = self.psi(np.stack([start, c]))
@@ -164,7 +165,7 @@ def fitted_misfit(
         if residual is not None
     ]
     is_visited = np.array([was for _, _, was in usable], bool)
-    if len(usable) < LEAST_SOLVES or not is_visited.any():
+    if len(usable) < FITS.least_solves or not is_visited.any():
         return None
     z = np.stack([solve.z for solve, _, _ in usable])
     shape, residuals = (
@@ -174,7 +175,7 @@ def fitted_misfit(
     misfits = np.array([solve.misfit for solve, _, _ in usable])
     # where chains are, the fit is to be good, and predictions elsewhere are not to spoil it
     energies = misfits + np.sum(z**2, axis=1) / 2
-    excess = np.maximum(energies - np.quantile(energies[is_visited], TYPICAL), 0)
+    excess = np.maximum(energies - np.quantile(energies[is_visited], FITS.typical), 0)
     weights = 1 / (1 + excess)
     order = np.argsort(reference.scales, kind="stable")
     directions = reference.directions[:, order]
@@ -183,15 +184,14 @@ def fitted_misfit(
     energy = (np.sum((mean + scales * c) ** 2, axis=1) - np.sum(c**2, axis=1)) / 2
     ceiling = float(np.max((misfits + energy)[is_visited]))
     part = np.arange(len(usable)) % 2 == 0
-    best, least = None, MOST_COST
-    for degree in DEGREES:
-        factors = factors_of(
-            degree, c.shape[1], min(MOST_MONOMIALS, MONOMIALS_FOR_EACH * len(usable))
-        )
+    best, least = None, FITS.most_cost
+    for degree in FITS.degrees:
+        most = min(FITS.most_monomials, FITS.monomials_for_each * len(usable))
+        factors = factors_of(degree, c.shape[1], most)
         if factors is None:
             continue
         phi = monomials(c, factors)
-        for roughness in ROUGHNESSES if degree > 1 else ROUGHNESSES[:1]:
+        for roughness in FITS.roughnesses[: None if degree > 1 else 1]:
             penalties = roughness ** -np.maximum(np.sum(factors > 0, axis=1) - 1.0, 0.0)
             left_out = np.empty(len(usable))
             for half in (part, ~part):
@@ -199,13 +199,13 @@ def fitted_misfit(
                     phi[half], residuals[half], weights[half], penalties, noise, shape
                 )
                 left_out[~half] = np.sum((phi[~half] @ root.T) ** 2, axis=1) / 2
-            for share in SHARES:
+            for share in FITS.shares:
                 cost = _cost(
                     (misfits + energy - np.minimum(share * left_out + energy, ceiling))[
                         is_visited
                     ]
                 )
-                if cost - 1 < BETTER * (least - 1):
+                if cost - 1 < FITS.better * (least - 1):
                     best, least = (factors, phi, penalties, share), cost
     if best is None:
         return None
@@ -236,8 +236,12 @@ def _root(
     penalties: np.ndarray,
     noise: GaussianNoise,
     shape: tuple[int, ...],
+    silent: float = 1e-12,
 ) -> Float[np.ndarray, "q monomials"]:
-    """Return R with |R phi|^2 the squared size of the fitted residual, in units of the noise: ridge regression."""
+    """Return R with |R phi|^2 the squared size of the fitted residual, in units of the noise: ridge regression.
+
+    `silent` is the share of the squared residual that is left out.
+    """
     scaled = weights[:, None] * phi / np.sqrt(penalties)
     weighted = weights[:, None] * residuals
     if len(scaled) < scaled.shape[1]:
@@ -264,19 +268,19 @@ def _root(
     )
     gram = coefficients @ whitened.T
     eigenvalues, vectors = np.linalg.eigh((gram + gram.T) / 2)
-    large = eigenvalues > SILENT * eigenvalues[-1]
+    large = eigenvalues > silent * eigenvalues[-1]
     return np.sqrt(eigenvalues[large])[:, None] * vectors[:, large].T
 
 
-def _with_ridge(gram: np.ndarray) -> np.ndarray:
-    gram[np.diag_indices_from(gram)] += RIDGE * np.trace(gram)
+def _with_ridge(gram: np.ndarray, ridge: float = 1e-10) -> np.ndarray:
+    gram[np.diag_indices_from(gram)] += ridge * np.trace(gram)
     return gram
 
 
-def _cost(errors: np.ndarray) -> float:
+def _cost(errors: np.ndarray, largest_log: float = 100.0) -> float:
     """Return E[p / q] under p, the posterior, with q the fitted one, from errors at draws of p.
 
     It is 1 where both are the same, and large where q leaves out places of p, from which chains then hardly move.
     """
     logarithm = logsumexp(errors) + logsumexp(-errors) - 2 * np.log(len(errors))
-    return float(np.exp(min(logarithm, LARGEST_LOG)))
+    return float(np.exp(min(logarithm, largest_log)))

@@ -7,7 +7,7 @@ w*|^2). The displacement is small where the loss is steep, so that float32 resol
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -24,11 +24,6 @@ from langevax.problems.finite_sum import FiniteSum
 from langevax.problems.problem import Indices, Problem, Scalar, Size
 
 Displacement = list[Array]
-SHARES = 0.01, 0.1, 0.5, 0.9
-"""Borders between groups of coordinates, by the share of the localization in their curvature at the mode."""
-
-DIFFERENCE = 5e-3
-"""Length of a central difference of host gradients, as a share of the parameters: the cube root of float32 rounding."""
 
 
 class TemperedLoss(Problem):
@@ -39,6 +34,8 @@ class TemperedLoss(Problem):
     precision: Float[Array, ""] | float
     """T gamma; an array, so that a sweep over it compiles once."""
     selected: tuple[int, ...] = eqx.field(static=True)
+    difference: ClassVar[float] = 5e-3
+    """Length of a central difference of host gradients, as a share of the parameters: the cube root of rounding."""
 
     @property
     def size(self) -> Size:
@@ -79,20 +76,15 @@ class TemperedLoss(Problem):
         if observe is None:
             return 0
         checks.function("observe", observe, "(params) -> array")
-        wrong = "observe must return an array of floats, got {}; stack numbers into one array."
-        try:
-            shape = jax.eval_shape(
-                lambda position: observe(self.whole(position)), self.start()
+        seen = jax.eval_shape(
+            lambda position: observe(self.whole(position)), self.start()
+        )
+        is_array = isinstance(seen, jax.ShapeDtypeStruct)
+        if not is_array or not jnp.issubdtype(seen.dtype, jnp.floating):
+            raise TypeError(
+                f"observe must return an array of floats, got {checks.shown(seen)}; stack numbers into one array."
             )
-        except TypeError as error:
-            if "not a valid JAX type" in str(error):
-                raise TypeError(wrong.format("something else")) from error
-            raise
-        if not isinstance(shape, jax.ShapeDtypeStruct) or not jnp.issubdtype(
-            shape.dtype, jnp.floating
-        ):
-            raise TypeError(wrong.format(checks.shown(shape)))
-        return int(np.prod(shape.shape))
+        return int(np.prod(seen.shape))
 
     def value(self, position: Displacement) -> Scalar:
         return self.problem.value(self.displaced(position))
@@ -125,7 +117,9 @@ class TemperedLoss(Problem):
         """Differentiate a gradient that is computed on the host by central differences."""
         if not isinstance(self.problem, ExternalSum):
             return gradient
-        length = DIFFERENCE * jnp.sqrt(1 + sum(jnp.sum(w * w) for w in self.moving()))
+        length = self.difference * jnp.sqrt(
+            1 + sum(jnp.sum(w * w) for w in self.moving())
+        )
         with_rule = jax.custom_jvp(gradient)
 
         @with_rule.defjvp
@@ -169,6 +163,8 @@ class Observation(eqx.Module):
     groups: Int[Array, " d"]
     observe: Callable[[PyTree], Array] | None = None
     """Of the parameters, an array."""
+    borders: ClassVar[tuple[float, ...]] = (0.01, 0.1, 0.5, 0.9)
+    """Between groups, by the share of the localization in their curvature at the mode."""
 
     @classmethod
     def of(
@@ -177,8 +173,8 @@ class Observation(eqx.Module):
         shares: Float[np.ndarray, " d"],
         observe: Callable[[PyTree], Array] | None = None,
     ) -> "Observation":
-        few = len(shares) <= len(SHARES) + 1
-        groups = np.arange(len(shares)) if few else np.digitize(shares, SHARES)
+        few = len(shares) <= len(cls.borders) + 1
+        groups = np.arange(len(shares)) if few else np.digitize(shares, cls.borders)
         return cls(temperature, jnp.asarray(groups, jnp.int32), observe)
 
     def __call__(self, problem: Problem, state: Any) -> Float[Array, " k"]:
@@ -208,7 +204,7 @@ class Observation(eqx.Module):
         for layer in reversed(layers):
             pulled = layer.pull_back(pulled)
         own = state.position * pulled - 1
-        grouped = jnp.zeros(len(SHARES) + 1, value.dtype).at[self.groups].add(own)
+        grouped = jnp.zeros(len(self.borders) + 1, value.dtype).at[self.groups].add(own)
         half_square = trees.dot(position, position) / 2
         parts = [jnp.stack([value, half_square]), grouped, jnp.stack(controls)]
         if self.observe is not None:

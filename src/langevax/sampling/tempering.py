@@ -7,45 +7,46 @@ Bouchard-Cote, Deligiannidis, Doucet, JRSS B 2022). Under a normal law in d dime
 """
 
 import math
+from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import random
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float
 
-from langevax.gradients import Full
 from langevax.run import Result, Stacked, simulate
-from langevax.samplers import MALA, Langevin, ReplicaExchange
+from langevax.samplers import MALA, ReplicaExchange
 from langevax.samplers.replica_exchange import SwapTally
 from langevax.sampling.draws import SamplingRun, TunedChains, tuned_step_size
-from langevax.sampling.methods import SamplingMethod, Start
-
-REACH, LARGEST_REACH = 1_000.0, 1e6
-"""Least and largest ratio of the hottest temperature to the coldest: valleys 1,000 T deep are always crossed."""
-SWAP_SPACING, SWAP_RATE, LEAST_SWAP_RATE = 1.68, 0.4, 0.2
-"""Spacing of log T at d = 1 at which pairs swap at SWAP_RATE; the rate below which temperatures are added."""
-FEWEST_REPLICAS, MOST_REPLICAS = 4, 40
-NUM_ROUNDS, ROUND_STEPS = 6, 100
-ACCEPTANCE, GAIN, LARGEST_CHANGE = (
-    0.574,
-    2.0,
-    0.7,
-)  # of MALA's steps: optimal rate, and changes of log step size
-THINNING = 8  # steps between draws: in more of them a replica hardly comes by from another temperature
-SWAP_PERIOD = 5  # steps of `Langevin`, which are shorter
-ANCHOR_PERIOD = 100  # where the gradient estimator has no period
+from langevax.sampling.methods import SamplingMethod
 
 
-class StartOfReplicas(eqx.Module):
-    """A draw of a start for each replica; hot ones spread out in a few steps."""
+class Ladder(NamedTuple):
+    """Temperatures, their adaptation, and the swaps that set their number."""
 
-    start: Start
-    num_replicas: int
+    reach: tuple[float, float] = (1_000.0, 1e6)
+    """Least and largest ratio of the hottest temperature to the coldest: valleys 1,000 T deep are always crossed."""
+    spacing: float = 1.68
+    """Of log T at d = 1, at which pairs swap at the rate."""
+    swap_rate: float = 0.4
+    least_swap_rate: float = 0.2
+    """Below which temperatures are added."""
+    replicas: tuple[int, int] = (4, 40)
+    """Fewest and most."""
+    num_rounds: int = 6
+    """Of warm-up, after each of which temperatures and step sizes move."""
+    round_steps: int = 100
+    acceptance: float = 0.574
+    """Of steps of MALA: the optimal rate."""
+    gain: float = 2.0
+    largest_change: float = 0.7
+    """Of the logarithm of a step size, by `gain` times the departure of its acceptance."""
+    thinning: int = 8
+    """Steps between draws: in more of them a replica hardly comes by from another temperature."""
 
-    def __call__(self, key: Key[Array, ""]) -> Float[Array, "replicas d"]:
-        return jax.vmap(self.start)(random.split(key, self.num_replicas))
+
+LADDER = Ladder()
 
 
 def tempered_chains(
@@ -55,51 +56,50 @@ def tempered_chains(
     step_size: float | None,
     depth: float = 0.0,
 ) -> TunedChains:
-    """Run replica exchange, with MALA for full gradients and with Langevin steps for others.
+    """Run replica exchange of MALA, whose step sizes are adapted where none is passed.
 
     `depth` is that of the deepest valley that is known, in temperatures; the hottest temperature crosses it.
     """
-    reach = min(max(REACH, depth), LARGEST_REACH)
-    is_exact = isinstance(method.gradient, Full)
-    bias, evaluations, tune = None, 0, is_exact and step_size is None
+    reach = min(max(LADDER.reach[0], depth), LADDER.reach[1])
+    evaluations, is_adapted = 0, step_size is None
     if step_size is None:
-        step_size, bias, evaluations = tuned_step_size(
-            options, method._replace(dynamics="mala" if is_exact else "langevin"), mode
+        step_size, _, evaluations = tuned_step_size(
+            options, method._replace(dynamics="mala"), mode
         )
     ladder = np.geomspace(1.0, reach, num_temperatures(reach, options.dimension))
     step_sizes = np.full(len(ladder), step_size)
-    start: StartOfReplicas | Result | Stacked = StartOfReplicas(
-        options.start, len(ladder)
+    replicas = options.num_chains * len(ladder)
+    positions = options.start(options.keys[1], replicas)
+    start: Result | Stacked = Stacked(
+        positions.reshape(options.num_chains, len(ladder), -1)
     )
-    round_steps = math.ceil(
-        (options.num_warmup or NUM_ROUNDS * ROUND_STEPS) / NUM_ROUNDS
-    )
+    num_warmup = options.num_warmup or LADDER.num_rounds * LADDER.round_steps
+    round_steps = math.ceil(num_warmup / LADDER.num_rounds)
 
-    def run_round(number: int, num_chains: int | None) -> Result:
+    def run_round(number: int) -> Result:
         return simulate(
-            _exchange(method, ladder * options.temperature, step_sizes),
+            ReplicaExchange(MALA(step_sizes, ladder * options.temperature)),
             options.problem,
             start,
             key=random.fold_in(options.keys[1], number),
             num_steps=round_steps,
-            num_chains=num_chains,
             record=ReplicaExchange.coldest,
             record_every=round_steps,
             progress=options.saving["progress"],
         )
 
-    warm = run_round(0, options.num_chains)
+    warm = run_round(0)
     evaluations += warm.evaluations
-    for number in range(1, NUM_ROUNDS):
+    for number in range(1, LADDER.num_rounds):
         tally = jax.tree.map(
             lambda sums: jnp.asarray(sums).sum(0), warm.state.tally
         )  # of all chains
-        step_sizes = adapted_step_sizes(step_sizes, tally) if tune else step_sizes
+        if is_adapted:
+            step_sizes = adapted_step_sizes(step_sizes, tally)
         rejections, count = 1 - np.asarray(tally.swap_rates), len(ladder)
-        if number == 2 and rejections.mean() > 1 - LEAST_SWAP_RATE:
-            count = min(
-                MOST_REPLICAS, 1 + math.ceil(rejections.sum() / (1 - SWAP_RATE))
-            )
+        if number == 2 and rejections.mean() > 1 - LADDER.least_swap_rate:
+            needed = 1 + math.ceil(rejections.sum() / (1 - LADDER.swap_rate))
+            count = min(LADDER.replicas[1], needed)
         spread = adapted_ladder(ladder, rejections, count)
         nearest = np.abs(np.log(spread)[:, None] - np.log(ladder)).argmin(1)
         start = (
@@ -111,10 +111,10 @@ def tempered_chains(
             np.interp(np.log(spread), np.log(ladder), np.log(step_sizes))
         )
         ladder = spread
-        warm = run_round(number, None)
+        warm = run_round(number)
         evaluations += warm.evaluations
-    algorithm = _exchange(method, ladder * options.temperature, step_sizes)
-    thinning = options.thinning or max(THINNING, round(1 / step_sizes[0]))
+    algorithm = ReplicaExchange(MALA(step_sizes, ladder * options.temperature))
+    thinning = options.thinning or max(LADDER.thinning, round(1 / step_sizes[0]))
     run = options.run(algorithm, warm, thinning)
     return TunedChains(
         algorithm,
@@ -122,19 +122,19 @@ def tempered_chains(
         float(step_sizes[0]),
         thinning,
         evaluations + run.evaluations,
-        bias,
     )
 
 
 def num_temperatures(reach: float, dimension: int) -> int:
-    """Return how many temperatures swap at `SWAP_RATE` under a normal law.
+    """Return how many temperatures swap at the rate of `LADDER` under a normal law.
 
     Example:
         >>> num_temperatures(1000.0, 2), num_temperatures(1000.0, 30)
         (7, 24)
     """
-    count = 1 + math.ceil(math.log(reach) * math.sqrt(dimension) / SWAP_SPACING)
-    return min(MOST_REPLICAS, max(FEWEST_REPLICAS, count))
+    count = 1 + math.ceil(math.log(reach) * math.sqrt(dimension) / LADDER.spacing)
+    fewest, most = LADDER.replicas
+    return min(most, max(fewest, count))
 
 
 def adapted_ladder(
@@ -154,20 +154,8 @@ def adapted_ladder(
 def adapted_step_sizes(
     step_sizes: Float[np.ndarray, " k"], tally: SwapTally
 ) -> Float[np.ndarray, " k"]:
-    """Return step sizes nearer to an acceptance rate of `ACCEPTANCE` at each temperature."""
-    change = GAIN * (np.asarray(tally.acceptance_rates, np.float64) - ACCEPTANCE)
-    return step_sizes * np.exp(np.clip(change, -LARGEST_CHANGE, LARGEST_CHANGE))
-
-
-def _exchange(
-    method: SamplingMethod,
-    temperatures: Float[np.ndarray, " k"],
-    step_sizes: Float[np.ndarray, " k"],
-) -> ReplicaExchange:
-    numbers = step_sizes, temperatures
-    if isinstance(method.gradient, Full):
-        return ReplicaExchange(MALA(*numbers))
-    batch_size = getattr(method.gradient, "batch_size", None)
-    anchor_period = getattr(method.gradient, "period", ANCHOR_PERIOD)
-    algorithm = Langevin(*numbers, method.gradient, method.integrator)
-    return ReplicaExchange(algorithm, SWAP_PERIOD, batch_size, anchor_period)
+    """Return step sizes nearer to the acceptance rate of `LADDER` at each temperature."""
+    rates = np.asarray(tally.acceptance_rates, np.float64)
+    change = LADDER.gain * (rates - LADDER.acceptance)
+    largest = LADDER.largest_change
+    return step_sizes * np.exp(np.clip(change, -largest, largest))

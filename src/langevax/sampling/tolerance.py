@@ -20,15 +20,9 @@ from jaxtyping import Array, Float, Key
 from scipy.stats import norm
 
 from langevax._typing import PyTree
-from langevax.sampling.choice import Requested
 from langevax.sampling.preconditioning import CoordinateMap
-from langevax.sampling.samples import MAX_RHAT, Samples
-
-CONFIDENCE = 0.95
-MOST_GROWTH = 64
-"""Draws for each that was asked for, up to which chains go on."""
-LONGEST_STEP, MARGIN = 4.0, 1.1
-"""Growth of a run at once, as its first errors are rough, and more than the draws that these call for."""
+from langevax.sampling.samples import Samples
+from langevax.sampling.tolerances import CONFIDENCE, MAX_RHAT
 
 
 class ToleranceError(RuntimeError):
@@ -62,7 +56,6 @@ class NumbersOfDraws(NamedTuple):
 
 
 def check_tolerance(
-    dynamics: Requested,
     options: Mapping[str, object],
     checkpoint: str | os.PathLike[str] | None,
 ) -> None:
@@ -73,11 +66,6 @@ def check_tolerance(
     if checkpoint is not None:
         raise ValueError(
             "tolerance runs in several parts, and checkpoint saves one; leave either out."
-        )
-    batched = {name for name, value in options.items() if value not in ("auto", "full")}
-    if dynamics == "tempered" and batched:
-        raise ValueError(
-            f"{min(batched)} draws batches, whose bias is not known for dynamics='tempered'; leave it or tolerance out."
         )
 
 
@@ -152,10 +140,23 @@ class DrawErrors(NamedTuple):
 
 
 def draw_to_tolerance(
-    samples: Samples, tolerance: float, *, key: Key[Array, ""]
+    samples: Samples,
+    tolerance: float,
+    *,
+    key: Key[Array, ""],
+    most_growth: int = 64,
+    growths: tuple[float, float] = (1.1, 4.0),
 ) -> Samples:
-    """Return the draws, extended until they keep the tolerance, or raise ToleranceError with what was reached."""
-    most = MOST_GROWTH * samples.draws.shape[1]
+    """Return the draws, extended until they keep the tolerance, or raise ToleranceError with what was reached.
+
+    Args:
+        samples, tolerance: draws, and the largest error.
+        key: of further draws.
+        most_growth: draws for each that was asked for, up to which chains go on.
+        growths: more than the draws that the errors call for, and the largest growth at once, as first errors are
+            rough.
+    """
+    most, (margin, largest) = most_growth * samples.draws.shape[1], growths
     for number in count():
         errors, num_samples = DrawErrors.of(samples), samples.draws.shape[1]
         if doubts := samples.doubts():
@@ -165,7 +166,7 @@ def draw_to_tolerance(
         growth = errors.growth(samples, tolerance)
         if growth <= 1 and samples.max_rhat <= MAX_RHAT:
             return samples
-        total = round(num_samples * min(LONGEST_STEP, max(MARGIN, MARGIN * growth)))
+        total = round(num_samples * min(largest, max(margin, margin * growth)))
         if total > most:
             agreement = (
                 ""

@@ -18,18 +18,6 @@ from jaxtyping import Float
 
 from langevax import checks
 
-PROTOCOL = 1.0
-PAUSES = (
-    1.0,
-    5.0,
-)  # seconds before a solve is sent again to a server that does not answer
-OVERLOADED = (
-    502,
-    503,
-    504,
-)  # statuses of load balancers without a free server behind them
-LOOPBACK = "localhost", "127.0.0.1", "::1"
-
 
 class ServerUnreachable(ConnectionError):
     """No server answers: not a solve that failed, and a reason to stop."""
@@ -56,6 +44,12 @@ class UMBridgeModel:
         TypeError: a configuration that is not a dict that JSON can hold.
     """
 
+    protocol = 1.0
+    pauses = (1.0, 5.0)
+    """Seconds before a solve is sent again to a server that does not answer."""
+    overloaded = (502, 503, 504)
+    """Statuses of load balancers without a free server behind them."""
+
     def __init__(self, url: str, name: str, config: Mapping[str, Any] | None = None):
         for argument, value, example in (
             ("url", url, "'http://localhost:4242'"),
@@ -70,8 +64,9 @@ class UMBridgeModel:
         self.url, self.name = url.rstrip("/"), name
         self.config = _checked_config(config)
         # A proxy of the environment cannot reach this machine's own ports.
+        loopback = "localhost", "127.0.0.1", "::1"
         self.opener: OpenerDirector = build_opener(
-            *([ProxyHandler({})] if parts.hostname in LOOPBACK else [])
+            *([ProxyHandler({})] if parts.hostname in loopback else [])
         )
         try:
             info = self._ask("Info", None)
@@ -80,9 +75,9 @@ class UMBridgeModel:
             raise ValueError(
                 f"the server at {self.url} does not speak the UM-Bridge protocol ({error})."
             ) from error
-        if version != PROTOCOL:
+        if version != self.protocol:
             raise ValueError(
-                f"the server at {self.url} speaks version {version} of UM-Bridge, not {PROTOCOL}."
+                f"the server at {self.url} speaks version {version} of UM-Bridge, not {self.protocol}."
             )
         if name not in names:
             raise ValueError(
@@ -109,7 +104,9 @@ class UMBridgeModel:
         self, values: Float[np.ndarray, " inputs"]
     ) -> Float[np.ndarray, " outputs"]:
         reply = self._ask(
-            "Evaluate", {"input": [np.asarray(values, np.float64).tolist()]}, PAUSES
+            "Evaluate",
+            {"input": [np.asarray(values, np.float64).tolist()]},
+            self.pauses,
         )
         return self._vector("Evaluate", reply.get("output"), is_nested=True)
 
@@ -122,7 +119,7 @@ class UMBridgeModel:
         reply = self._ask(
             "Gradient",
             question | {"sens": np.asarray(residual, np.float64).tolist()},
-            PAUSES,
+            self.pauses,
         )
         return self._vector("Gradient", reply.get("output"))
 
@@ -184,7 +181,7 @@ class UMBridgeModel:
             raise ServerUnreachable(
                 f"no UM-Bridge server answers at {self.url} ({reason}); start it, or pass the url at which it listens."
             ) from error
-        if status in OVERLOADED:
+        if status in self.overloaded:
             raise ServerUnreachable(
                 f"no UM-Bridge server answers behind {self.url} (status {status}); start one."
             )

@@ -1,0 +1,267 @@
+"""`inverse_problem`: the arguments checked, and made a target of `sample`, of known or unknown noise and prior."""
+
+import os
+import warnings
+from collections.abc import Callable
+from typing import Any, overload
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike
+
+from langevax import checks
+from langevax.problems import tracing
+from langevax.problems.problem import Function
+from langevax.sampling.hyperparameters import NOISE, HierarchicalInverseProblem
+from langevax.sampling.inverse import (
+    ForwardMap,
+    InverseProblem,
+    Misfit,
+    SolverWarning,
+    check_shape,
+    compiled_map,
+    transposed_derivative,
+)
+from langevax.sampling.noise import GaussianNoise
+from langevax.sampling.solve_cache import SolveCache
+from langevax.sampling.solver import Adjoint, ForwardSolver, SolverMisfit
+from langevax.sampling.umbridge import UMBridgeModel
+from langevax.spaces import GaussianPrior, MaternPrior
+from langevax.spaces.matern_prior import Distribution, Hyperprior
+
+
+@overload
+def inverse_problem(
+    forward_map: ForwardMap,
+    data: ArrayLike,
+    noise: float | ArrayLike | GaussianNoise,
+    prior: GaussianPrior,
+    *,
+    adjoint: Adjoint | None = None,
+    prior_mean: ArrayLike = 0.0,
+    parallel: int = 1,
+    cache: str | os.PathLike[str] | None = None,
+) -> InverseProblem: ...
+@overload
+def inverse_problem(
+    forward_map: ForwardMap,
+    data: ArrayLike,
+    noise: float | ArrayLike | GaussianNoise | Distribution,
+    prior: GaussianPrior | MaternPrior,
+    *,
+    adjoint: Adjoint | None = None,
+    prior_mean: ArrayLike = 0.0,
+    parallel: int = 1,
+    cache: str | os.PathLike[str] | None = None,
+) -> InverseProblem | HierarchicalInverseProblem: ...
+def inverse_problem(
+    forward_map: ForwardMap,
+    data: ArrayLike,
+    noise: float | ArrayLike | GaussianNoise | Distribution,
+    prior: GaussianPrior | MaternPrior,
+    *,
+    adjoint: Adjoint | None = None,
+    prior_mean: ArrayLike = 0.0,
+    parallel: int = 1,
+    cache: str | os.PathLike[str] | None = None,
+) -> InverseProblem | HierarchicalInverseProblem:
+    """Return the posterior of a function given noisy data, ready for `sample`.
+
+    A forward map that JAX cannot trace, or not differentiate in both modes, runs as it is on NumPy arrays in float64,
+    called from a loop outside of JAX. It is checked here by a few calls: for its shape, numbers that are
+    not finite, an argument that it changes, two calls that differ, and an adjoint that is not its derivative's. In
+    `sample` a call that raises or returns a number that is not finite is a rejected proposal, and counted.
+
+    Args:
+        forward_map: `forward_map(values) -> predictions`, from the values of the function on `prior.basis.grid` to
+            predictions with the shape of `data`, linear or not: in JAX, any function on NumPy arrays, or a
+            `langevax.sampling.UMBridgeModel`, which brings its adjoint.
+        data: the measurements y, an array without NaN.
+        noise: their standard deviation > 0, one number or an array like `data`; or a
+            `langevax.sampling.GaussianNoise`, by a covariance, a factor of it or its precision; or a distribution of
+            NumPyro of one unknown deviation.
+        prior: `langevax.spaces.GaussianPrior`, or `MaternPrior`, whose parameters may have distributions too. With a
+            distribution anywhere, positions are a dict: "function", and each unknown by its name.
+        adjoint: `adjoint(values, residual) -> like values`, the transposed derivative of a map on NumPy arrays at
+            `values` times an array like `data`. With it `sample` takes pCNL and needs few solves to find the directions
+            that data inform; without it, pCN and difference quotients.
+        prior_mean: mean of the function, one number or values on the grid. Positions are coefficients of the
+            function less this mean.
+        parallel: number of threads in which chains of pCN and pCNL call a forward map on NumPy arrays at once; draws
+            do not depend on it. It helps solvers that leave the interpreter while they work: those behind HTTP
+            (`UMBridgeModel`), programs run by `subprocess`, Fortran and C that release the lock; loops in Python gain
+            nothing. Several threads must be able to call the solver, which is tried here by calls at once.
+        cache: a file, made where there is none, for the results of a forward map on NumPy arrays and of its adjoint.
+            A call with the same numbers is read from it: the same script, started again after an interruption, goes on
+            where it was. Three calls test that the file is of this solver. `solves` counts what is read, too.
+
+    Raises:
+        SolveCacheError: `cache` cannot be opened, read or written.
+        TypeError: `forward_map` or `adjoint` is not a function, or `prior` is not a `GaussianPrior`.
+        ValueError: data that are empty or not finite; noise of another shape or not > 0; predictions whose shape is not
+            that of the data; what the checks above refuse.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, langevax
+        >>> from langevax import spaces
+        >>> basis = spaces.Cosine(32)
+        >>> prior = spaces.GaussianPrior(basis, spaces.spectra.matern(basis, length_scale=0.3))
+        >>> running_mean = lambda values: jnp.cumsum(values)[3::4] / 32  # at eight places
+        >>> data = jnp.linspace(0.125, 1.0, 8) ** 2 / 2  # of the identity
+        >>> target = langevax.inverse_problem(running_mean, data, noise=0.01, prior=prior)
+        >>> draws = langevax.sample(target, key=jax.random.key(0), num_samples=600)
+        >>> mean = target.functions(draws.positions).mean((0, 1))
+        >>> bool(jnp.sqrt(jnp.mean((mean - basis.grid) ** 2)) < 0.05)
+        True
+    """
+    if not callable(forward_map):
+        raise TypeError(
+            f"forward_map must be a function of the unknown function's values, got {checks.shown(forward_map)}."
+        )
+    checks.function(
+        "adjoint", adjoint, "(values, residual) -> like values", optional=True
+    )
+    parallel = checks.whole("parallel", parallel)
+    if not isinstance(prior, GaussianPrior | MaternPrior):
+        raise TypeError(
+            f"prior must be a langevax.spaces.GaussianPrior or MaternPrior, got {type(prior).__name__}."
+        )
+    if not isinstance(noise, GaussianNoise | Distribution):
+        checks.number("noise", noise, positive=True)
+
+    def build(noise: Any, prior: GaussianPrior) -> InverseProblem:
+        return _of_numbers(
+            forward_map, data, noise, prior, adjoint, prior_mean, parallel, cache
+        )
+
+    if isinstance(noise, Distribution) or isinstance(prior, MaternPrior):
+        return _hierarchical(build, noise, prior)
+    return build(noise, prior)
+
+
+def _of_numbers(
+    forward_map: ForwardMap,
+    data: ArrayLike,
+    noise: ArrayLike | GaussianNoise,
+    prior: GaussianPrior,
+    adjoint: Adjoint | None,
+    prior_mean: ArrayLike,
+    parallel: int,
+    cache: str | os.PathLike[str] | None,
+) -> InverseProblem:
+    """Return the problem of known noise and prior."""
+    exact = checks.real_array("data", data)
+    y = jnp.asarray(exact, prior.eigenvalues.dtype)
+    checks.finite(
+        "data",
+        y,
+        remedy="drop missing measurements, and their predictions from forward_map",
+    )
+    noise = _gaussian(noise)
+    noise.check_size(y.shape)
+    like = jax.ShapeDtypeStruct((prior.num_modes,), prior.eigenvalues.dtype)
+    grid = jax.eval_shape(prior.basis.synthesize, like)
+    if isinstance(forward_map, UMBridgeModel):
+        forward_map.check_size(grid.size)
+        adjoint = adjoint or forward_map.adjoint
+    mean = checks.real_array("prior_mean", prior_mean)
+    checks.finite("prior_mean", mean, remedy="pass finite values")
+    if mean.shape not in ((), grid.shape):
+        raise ValueError(
+            f"prior_mean must be one number or of the grid's shape {grid.shape}, got shape {mean.shape}."
+        )
+    temperature, precision = 1 / y.size, prior.precision(ridge=1 / y.size)
+    dtype = _predicted_dtype(forward_map, grid)
+    is_compiled = tracing.is_traced(forward_map, grid, _value)
+    if is_compiled and (parallel > 1 or cache is not None):
+        raise ValueError(
+            "parallel and cache are for forward maps on NumPy arrays, and JAX runs this one; leave both out."
+        )
+    has_derivative = (
+        adjoint is None and dtype is not None and jnp.issubdtype(dtype, jnp.floating)
+    )
+    if has_derivative and tracing.is_traced(forward_map, grid, jax.jvp):
+        check_shape(jax.eval_shape(forward_map, grid).shape, y.shape)
+        _check_reproducible(forward_map, grid)
+        problem = Function(Misfit(forward_map, y, noise, prior, mean), precision)
+        return InverseProblem(
+            problem, temperature, prior, forward_map, exact, noise, mean
+        )
+    if has_derivative and tracing.is_traced(forward_map, grid, _vjp):
+        adjoint = transposed_derivative(forward_map, grid.dtype)
+    called = compiled_map(forward_map, grid.dtype) if is_compiled else forward_map
+    solver = ForwardSolver(called, adjoint, exact, noise, prior, mean, parallel)
+    if warning := solver.check(np.random.default_rng(0)):
+        warnings.warn(warning, SolverWarning, stacklevel=4)
+    if cache is not None:
+        solver.use_cache(SolveCache(cache))
+    problem = SolverMisfit(
+        precision=precision, solver=solver, scales=jnp.sqrt(prior.eigenvalues)
+    )
+    return InverseProblem(
+        problem, temperature, prior, forward_map, exact, noise, mean, solver
+    )
+
+
+def _gaussian(noise: ArrayLike | GaussianNoise) -> GaussianNoise:
+    return noise if isinstance(noise, GaussianNoise) else GaussianNoise(deviation=noise)
+
+
+def _vjp(forward_map: ForwardMap, primals: tuple[Array], _: tuple[Array]) -> Array:
+    predicted, backward = jax.vjp(forward_map, *primals)
+    return backward(jnp.zeros_like(predicted))[0]
+
+
+def _value(forward_map: ForwardMap, primals: tuple[Array], _: tuple[Array]) -> Array:
+    return forward_map(*primals)
+
+
+def _predicted_dtype(forward_map: ForwardMap, like: jax.ShapeDtypeStruct) -> Any:
+    """Return that of the predictions of a map in JAX, None for others; raise where it is not one of real numbers."""
+    try:
+        predicted = jax.eval_shape(forward_map, like)
+    except Exception:  # a function on NumPy arrays raises anything on a tracer
+        return None
+    if not isinstance(predicted, jax.ShapeDtypeStruct):
+        raise TypeError(
+            f"forward_map must return one array of predictions, got {type(predicted).__name__}; stack them with "
+            "jnp.stack."
+        )
+    if jnp.issubdtype(predicted.dtype, jnp.complexfloating):
+        raise TypeError(
+            f"forward_map returned {predicted.dtype} numbers; return real ones."
+        )
+    return predicted.dtype
+
+
+def _check_reproducible(forward_map: ForwardMap, like: jax.ShapeDtypeStruct) -> None:
+    """Raise where two traces of a map differ in their constants, such as random numbers of NumPy."""
+    if not tracing.is_reproducible(forward_map, like):
+        raise ValueError(
+            "forward_map is not deterministic: two calls compute with different constants; fix its random numbers, and "
+            "leave out what it remembers between calls."
+        )
+
+
+def _hierarchical(
+    build: Callable[[Any, GaussianPrior], InverseProblem],
+    noise: Any,
+    prior: MaternPrior | GaussianPrior,
+) -> HierarchicalInverseProblem | InverseProblem:
+    """Return a problem with distributions among noise and prior, or the one `build` returns where there are none."""
+    hyperpriors = dict(prior.hyperpriors) if isinstance(prior, MaternPrior) else {}
+    is_known = not isinstance(noise, Distribution)
+    if not is_known:
+        hyperpriors = {NOISE: Hyperprior(NOISE, noise)} | hyperpriors
+    known_noise = _gaussian(noise) if is_known else None
+    typical = {name: law.typical for name, law in hyperpriors.items()}
+    fixed = (
+        prior
+        if isinstance(prior, GaussianPrior)
+        else prior.at(**{n: typical[n] for n in prior.hyperpriors})
+    )
+    base = build(known_noise or _gaussian(typical[NOISE]), fixed)
+    if not hyperpriors:
+        return base
+    return HierarchicalInverseProblem(base, prior, hyperpriors, known_noise, build)
