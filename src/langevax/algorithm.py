@@ -9,10 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Array, Int, Key
 
 from langevax import checks
-from langevax._typing import PyTree
+from langevax._typing import IntScalar, PRNGKey, PyTree
 from langevax.problems.problem import Problem
 
 Info: TypeAlias = dict[str, Any]
@@ -71,18 +70,18 @@ class Algorithm(eqx.Module):
 
     @abstractmethod
     def init(
-        self, problem: Problem, position: PyTree, key: Key[Array, ""]
+        self, problem: Problem, position: PyTree, key: PRNGKey
     ) -> tuple[Any, Info]:
         """Return the state before step 0, and what it cost."""
 
     @abstractmethod
     def step(
-        self, problem: Problem, state: Any, key: Key[Array, ""], step: Int[Array, ""]
+        self, problem: Problem, state: Any, key: PRNGKey, step: IntScalar
     ) -> tuple[Any, Info]:
         """Return the state after one step; `step` is an int32 counted from 0 and shared by all chains."""
 
 
-def at_step(value: Any, step: Int[Array, ""]) -> Any:
+def at_step(value: Any, step: IntScalar) -> Any:
     """Return a schedule's value at a step, or a number as it is.
 
     A compiled schedule that ends at 0, such as `optax.linear_schedule(0.5, 0.0, 10)`, may round to below 0

@@ -27,10 +27,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import random
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array
 
 from langevax import checks
-from langevax._typing import PyTree
+from langevax._typing import FloatScalar, PRNGKey, PyTree
 from langevax.problems import tracing
 from langevax.problems.finite_sum import Posterior
 from langevax.problems.finite_sum import posterior as posterior_of
@@ -156,11 +156,11 @@ class RowDensities(eqx.Module):
     free: tuple[str, ...] = eqx.field(static=True)
     row_names: tuple[str, ...] = eqx.field(static=True)
 
-    def prior(self, position: Position) -> Float[Array, ""]:
+    def prior(self, position: Position) -> FloatScalar:
         """Sum over free variables and potentials."""
         return _total(self.prior_graph(*(position[name] for name in self.free)))
 
-    def likelihood(self, position: Position, row: PyTree) -> Float[Array, ""]:
+    def likelihood(self, position: Position, row: PyTree) -> FloatScalar:
         """Sum over the observed variables at one row."""
         return _total(self.of_one_row(position, row))
 
@@ -176,7 +176,7 @@ class AllRows(WholeDensity):
     graph: JaxGraph = eqx.field(static=True)
     free: tuple[str, ...] = eqx.field(static=True)
 
-    def __call__(self, position: Position) -> Float[Array, ""]:
+    def __call__(self, position: Position) -> FloatScalar:
         return -self.graph(*(position[name] for name in self.free))[0]
 
 
@@ -237,7 +237,7 @@ def posterior(model: Model) -> ModelPosterior:
             _check_finite(density, shapes)
             target = Posterior(Function(density), 1.0)
 
-    def start(key: Key[Array, ""]) -> Position:
+    def start(key: PRNGKey) -> Position:
         keys = random.split(key, len(first))
         return {
             name: jnp.asarray(value, jnp.result_type(float))
@@ -464,7 +464,7 @@ def _named(model: Model) -> list[tuple[str, Variable]]:
     return [(rv.name, rv) for rv in model.free_RVs]
 
 
-def _total(terms: Sequence[Array]) -> Float[Array, ""]:
+def _total(terms: Sequence[Array]) -> FloatScalar:
     return sum((jnp.sum(term) for term in terms), jnp.zeros(()))
 
 

@@ -12,7 +12,7 @@ os.environ.setdefault(
 
 with checks.needs("flower", "langevax.flower"):
     from langevax.flower.client import client_app
-    from langevax.flower.personal import PersonalLeaves
+    from langevax.flower.evaluation import BestModel
     from langevax.flower.server import server_app
     from langevax.flower.strategy import FederatedStrategy
     from langevax.flower.task import Task
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from langevax.flower.torch import torch_load, torch_problem, torch_start
 
 __all__ = [
+    "BestModel",
     "FederatedStrategy",
-    "PersonalLeaves",
     "Task",
     "client_app",
     "server_app",

@@ -13,10 +13,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Int
 
 from langevax import checks, trees
-from langevax._typing import PyTree
+from langevax._typing import FloatScalar, PyTree
 from langevax.problems import blocks, host
 from langevax.problems.finite_sum import BLOCK_SIZE, FiniteSum
 
@@ -91,7 +91,7 @@ class ExternalSum(FiniteSum):
         functions = self.gradient_function, rows, self.value_function
         return ExternalSum(*functions, self.precision, count, self.block_size)
 
-    def value(self, position: PyTree) -> Float[Array, ""]:
+    def value(self, position: PyTree) -> FloatScalar:
         if self.value_function is None:
             raise ValueError(
                 "this ExternalSum has gradients only; pass value=function(position, rows) -> mean loss, a float, "
@@ -109,7 +109,7 @@ class ExternalSum(FiniteSum):
     def gradient(self, position: PyTree) -> PyTree:
         return self._gradient(position, self.data, self._used())
 
-    def value_and_gradient(self, position: PyTree) -> tuple[Float[Array, ""], PyTree]:
+    def value_and_gradient(self, position: PyTree) -> tuple[FloatScalar, PyTree]:
         return self.value(position), self.gradient(position)
 
     def gradient_at(self, position: PyTree, indices: Int[Array, " batch"]) -> PyTree:

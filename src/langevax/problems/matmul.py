@@ -22,6 +22,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from langevax import platforms
+from langevax._typing import FloatScalar
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -70,7 +71,7 @@ def tensordot(a: Array, b: Array, axes: int) -> Array:
 
 def preactivation(
     weights: Float[Array, " coordinates"], x: Float[Array, " features"]
-) -> Float[Array, ""]:
+) -> FloatScalar:
     """`<w, x> + b` of weights (w, b), d + 1 numbers, and an input x of d, both of one floating dtype.
 
     Most neurons are functions of it. It follows the current precision (`simulate(..., matmul_precision=)`).

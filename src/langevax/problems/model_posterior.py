@@ -11,9 +11,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Key
+from jaxtyping import Array
 
-from langevax._typing import PyTree
+from langevax._typing import PRNGKey, PyTree
 from langevax.problems.finite_sum import Posterior
 from langevax.problems.problem import Function, Problem
 
@@ -58,7 +58,7 @@ class ModelPosterior(NamedTuple):
 
     target: Posterior
     """In unconstrained coordinates."""
-    start: Callable[[Key[Array, ""]], Position]
+    start: Callable[[PRNGKey], Position]
     """key -> an unconstrained position: of NumPyro a draw of the prior, and uniform in (-2, 2) where nothing can be
     drawn from it; of PyMC its initial point, moved by up to 1."""
     constrain: Callable[[PyTree], Position]

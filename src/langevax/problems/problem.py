@@ -17,15 +17,15 @@ import numpy as np
 from jax import lax
 from jax.extend.core import ClosedJaxpr, Jaxpr, jaxpr_as_fun
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Int
 
 from langevax import checks, trees
-from langevax._typing import PyTree
+from langevax._typing import FloatScalar, IntScalar, PRNGKey, PyTree
 from langevax.problems import tracing
 
-Scalar = Float[Array, ""]
+Scalar = FloatScalar
 Indices = Int[Array, " batch"]
-Size = Int[Array, ""] | int
+Size = IntScalar | int
 Number = float | int | np.floating | Scalar
 Numbers = ArrayLike | Sequence[int | float] | Sequence[Sequence[int | float]]
 
@@ -247,17 +247,15 @@ def hessian_product(problem: Problem, position: PyTree, direction: PyTree) -> Py
 def _power_iteration(
     problem: Problem,
     position: PyTree,
-    key: Key[Array, ""],
-    num_iterations: Int[Array, ""],
+    key: PRNGKey,
+    num_iterations: IntScalar,
 ) -> Scalar:
     def normalised(direction: PyTree) -> tuple[PyTree, Scalar]:
         length = jnp.sqrt(trees.dot(direction, direction))
         divisor = jnp.where(length > 0, length, 1)
         return jax.tree.map(lambda a: a / divisor.astype(a.dtype), direction), length
 
-    def iterate(
-        _: Int[Array, ""], carry: tuple[PyTree, Scalar]
-    ) -> tuple[PyTree, Scalar]:
+    def iterate(_: IntScalar, carry: tuple[PyTree, Scalar]) -> tuple[PyTree, Scalar]:
         return normalised(hessian_product(problem, position, carry[0]))
 
     start, length = normalised(trees.normal_like(position, key=key))
@@ -268,7 +266,7 @@ def largest_curvature(
     problem: Problem,
     position: PyTree,
     *,
-    key: Key[Array, ""],
+    key: PRNGKey,
     iterations: int = CURVATURE_ITERATIONS,
 ) -> Scalar:
     """Return the largest |eigenvalue| of the potential's Hessian at `position`, by power iteration; from below.

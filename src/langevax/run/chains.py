@@ -8,7 +8,7 @@ from jax import lax, random
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Key
 
-from langevax._typing import PyTree
+from langevax._typing import PRNGKey, PyTree
 from langevax.algorithm import Algorithm
 from langevax.problems.sharding import ROWS
 
@@ -41,7 +41,7 @@ def of(positions: PyTree, num_chains: int | None) -> Chains | None:
     return Chains(num_chains, sharding.mesh, axes)
 
 
-def keys_of(key: Key[Array, ""], chains: Chains | None) -> Key[Array, "..."]:
+def keys_of(key: PRNGKey, chains: Chains | None) -> Key[Array, "..."]:
     """Return one key per chain."""
     return key if chains is None else random.split(key, chains.number)
 

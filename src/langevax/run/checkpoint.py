@@ -27,7 +27,7 @@ import numpy as np
 from langevax import checks
 from langevax._typing import PyTree
 from langevax._version import __version__
-from langevax.locks import NAME, Lock, LockedError
+from langevax.locks import LOCK_FILE, Lock, LockedError
 from langevax.run import processes
 from langevax.run.identity import RunIdentity
 from langevax.run.processes import first_line
@@ -92,7 +92,7 @@ class Checkpoint:
             self.directory.mkdir(parents=True, exist_ok=True)
             if self.writes:
                 self._lock = Lock(
-                    self.directory / NAME, f"checkpoint {str(self.directory)!r}"
+                    self.directory / LOCK_FILE, f"checkpoint {str(self.directory)!r}"
                 )
             self.traces.mkdir(exist_ok=True)
             self.states.mkdir(exist_ok=True)

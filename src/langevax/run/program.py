@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
 from jax.sharding import NamedSharding, PartitionSpec
-from jaxtyping import Array, Bool, Float, Int32, Key, UInt32
+from jaxtyping import Array, Bool, Float, Int32, UInt32
 
-from langevax._typing import PyTree
+from langevax._typing import FloatScalar, PRNGKey, PyTree
 from langevax.algorithm import INIT_STEP, START_STEP, Algorithm, Info
 from langevax.keys import unrolled
 from langevax.problems.problem import Problem
@@ -95,20 +95,20 @@ class Chunk(NamedTuple):
     algorithm: Algorithm
     problem: Problem
     observers: Observers
-    key: Key[Array, ""]
+    key: PRNGKey
     stop: Int32[Array, ""]
     every: Int32[Array, ""]
     chains: Chains | None
 
 
-def start_key(key: Key[Array, ""]) -> Key[Array, ""]:
+def start_key(key: PRNGKey) -> PRNGKey:
     """Return the key from which the start is drawn."""
     return random.fold_in(key, START_STEP)
 
 
 @eqx.filter_jit
 def start_positions(
-    start: Callable[[Any], PyTree], key: Key[Array, ""], num_chains: int | None
+    start: Callable[[Any], PyTree], key: PRNGKey, num_chains: int | None
 ) -> PyTree:
     """Return `start(key)`, or one per chain."""
     key = start_key(unrolled(key))
@@ -125,12 +125,12 @@ def begin(
     problem: Problem,
     observers: Observers,
     positions: PyTree,
-    key: Key[Array, ""],
+    key: PRNGKey,
     chains: Chains | None,
 ) -> Carry:
     """Return the carry before step 0."""
 
-    def init(position: PyTree, key: Key[Array, ""]) -> tuple[Any, Any]:
+    def init(position: PyTree, key: PRNGKey) -> tuple[Any, Any]:
         state, info = algorithm.init(problem, position, key)
         return state, _split_info(info)
 
@@ -205,7 +205,7 @@ def advance(
     observers: Observers,
     carry: Carry,
     buffer: Any,
-    key: Key[Array, ""],
+    key: PRNGKey,
     stop: Int32[Array, ""],
     every: Int32[Array, ""],
     chains: Chains | None,
@@ -226,7 +226,7 @@ def _advanced(chunk: Chunk, carry: Carry, buffer: Any) -> tuple[Carry, Any]:
     algorithm, problem, observers, key, stop, every, chains = chunk
 
     def step_once(carry: Carry) -> Carry:
-        def step(state: Any, key: Key[Array, ""]) -> tuple[Any, Any]:
+        def step(state: Any, key: PRNGKey) -> tuple[Any, Any]:
             state, info = algorithm.step(problem, state, key, carry.step)
             return state, _split_info(info)
 
@@ -326,7 +326,7 @@ def _all_finite(leaves: list[Array]) -> Bool[Array, ""]:
 @eqx.filter_jit
 def mean_value(
     problem: Problem, positions: PyTree, chains: Chains | None
-) -> Float[Array, ""]:
+) -> FloatScalar:
     """Return the mean over chains of the problem's value, for the progress bar."""
     return (
         problem.value(positions)

@@ -12,10 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jax.sharding import Mesh, NamedSharding
-from jaxtyping import Array, Key
 
 from langevax import checks, trees
-from langevax._typing import PyTree
+from langevax._typing import PRNGKey, PyTree
 from langevax.algorithm import Algorithm, trace_floats
 from langevax.problems import matmul
 from langevax.problems.problem import Problem
@@ -51,7 +50,7 @@ def simulate(
     problem: Problem,
     start: Start,
     *,
-    key: Key[Array, ""],
+    key: PRNGKey,
     num_steps: int,
     num_chains: int | None = None,
     record: Observe | None = position_of,
@@ -192,7 +191,7 @@ class _Run:
         algorithm: Algorithm,
         problem: Problem,
         observers: program.Observers,
-        key: Key[Array, ""],
+        key: PRNGKey,
         num_chains: int | None,
         every: int,
         began: float,

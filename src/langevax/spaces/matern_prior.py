@@ -12,9 +12,9 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 
 from langevax import checks
+from langevax._typing import FloatScalar
 from langevax.spaces import spectra
 from langevax.spaces.basis import Basis
 from langevax.spaces.prior import LEAST, GaussianPrior
@@ -97,7 +97,7 @@ class Hyperprior:
         """The geometric mean."""
         return float(np.exp(self.mean))
 
-    def log_density(self, u: Float[Array, ""]) -> Float[Array, ""]:
+    def log_density(self, u: FloatScalar) -> FloatScalar:
         """Return the log density of the logarithm, minus infinity outside of the support."""
         value = jnp.exp(u)
         inside = self.distribution.support(value)

@@ -16,9 +16,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float
 
 from langevax import checks, trees
+from langevax._typing import PRNGKey
 from langevax.spaces.basis import ArrayLike, Basis, Coefficients, Interval, check_modes
 from langevax.spaces.intervals import Fourier
 
@@ -82,9 +83,7 @@ class GaussianPrior(eqx.Module):
         """
         return jnp.asarray(ridge, self.inverse.dtype) * self.inverse
 
-    def sample(
-        self, shape: tuple[int, ...] = (), *, key: Key[Array, ""]
-    ) -> Coefficients:
+    def sample(self, shape: tuple[int, ...] = (), *, key: PRNGKey) -> Coefficients:
         """Draw coefficients of independent functions, of shape `(*shape, num_modes)`."""
         draws = trees.normal((*shape, self.num_modes), self.eigenvalues.dtype, key=key)
         return jnp.sqrt(self.eigenvalues) * draws

@@ -13,14 +13,15 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import gammaln
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from langevax import checks
+from langevax._typing import FloatScalar
 from langevax.spaces.basis import Basis
 
 DEEPEST = 690.0  # exponents are cut there: eigenvalues stay positive, at least exp(-690) = 1e-300 of the first
 DEEPEST_IN_FLOAT32 = 80.0
-Parameter = float | Float[Array, ""]
+Parameter = float | FloatScalar
 
 
 def power(num_modes: int, decay: float = 2.0, scale: float = 1.0) -> np.ndarray:
