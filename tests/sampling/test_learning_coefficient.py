@@ -380,11 +380,6 @@ def test_a_tree_of_groups_and_a_figure_show_the_result():
     assert repr(result).startswith(f"LearningCoefficient({result.value:.4g} ± ")
     low, high = result.interval(0.5)
     assert high - low == pytest.approx(2 * 0.6745 * result.standard_error, rel=1e-3)
-    with pytest.warns(
-        DeprecationWarning,
-        match="interval: level is deprecated and will be removed in 0.3; use coverage",
-    ):
-        assert result.interval(level=0.5) == (low, high)
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
-from langevax import checks
+from langevax import checks, renamed
 
 os.environ.setdefault(
     "FLWR_TELEMETRY_ENABLED", "0"
@@ -39,4 +39,4 @@ def __getattr__(name: str) -> Any:
     if name in FOR_TORCH:
         with checks.needs(None, f"langevax.flower.{name}"):
             return getattr(importlib.import_module("langevax.flower.torch"), name)
-    raise AttributeError(f"module 'langevax.flower' has no attribute {name!r}")
+    raise renamed.missing(__name__, name)

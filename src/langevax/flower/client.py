@@ -30,6 +30,7 @@ from langevax.flower.wire import Rejected
 from langevax.problems.external import ExternalSum
 from langevax.problems.federation import Clients
 from langevax.problems.finite_sum import FiniteSum
+from langevax.renamed import refuse_former
 from langevax.run import keep_compiled_programs
 
 LAST_EXCHANGE = "langevax.last_exchange"
@@ -37,6 +38,7 @@ MEMORY_PREFIX = "langevax.memory."  # and the number of the exchange that wrote 
 MAX_CLIENTS = 16  # of one process: an actor of a simulation serves many clients
 
 
+@refuse_former
 def client_app(task: Task) -> ClientApp:
     """The `ClientApp` of a task: `app = client_app(task)` in the module that pyproject.toml names.
 

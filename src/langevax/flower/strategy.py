@@ -35,6 +35,7 @@ from langevax.flower.transport import (
     ReplyChecker,
     send_and_receive,
 )
+from langevax.renamed import refuse_former
 from langevax.run import CheckpointError
 from langevax.run.identity import digest
 
@@ -99,6 +100,7 @@ class FederatedStrategy(Strategy):
 
     poll_seconds = 0.05
 
+    @refuse_former
     def __init__(
         self,
         algorithm: Federated,
@@ -206,8 +208,8 @@ class FederatedStrategy(Strategy):
                 )
                 stopped = self._call(record) or self.best.exhausted
         if self.best.exhausted and self.loop.step < num_rounds:
-            found = self.best.metric, self.best.value, self.best.round
-            log(INFO, "Stopped: no better %s than %s of round %s", *found)
+            best = self.best.metric, self.best.value, self.best.round
+            log(INFO, "Stopped: no better %s than %s of round %s", *best)
         result.arrays = self._arrays
         return result
 

@@ -10,6 +10,7 @@ from scipy.special import ndtri
 
 from langevax import checks
 from langevax._typing import PyTree
+from langevax.renamed import refuse_former
 
 if TYPE_CHECKING:
     import xarray
@@ -84,7 +85,7 @@ class LearningCoefficient:
             f"{self.method}, {self.effective_draws:,.0f} effective draws, {self.evaluations:,} row gradients{doubts})"
         )
 
-    @checks.renamed("level", "coverage", removed_in="0.3")
+    @refuse_former
     def interval(self, coverage: float = 0.95) -> tuple[float, float]:
         """Return the two-sided normal confidence interval of this coverage.
 
