@@ -20,6 +20,7 @@ FORMER_NAMES: dict[str, str] = {
     "langevax.flower.FederatedStrategy(stop_after=)": "pass best=BestModel(metric, mode, stop_after)",
     "langevax.flower.client_app(mods=)": "Flower's mods change the arrays of its own strategies; leave it out",
     "langevax.sampling.LearningCoefficient.interval(level=)": "pass coverage",
+    "langevax.simulate(matmul_precision=)": "call it in `with jax.default_matmul_precision(precision):`",
     "langevax federated app --task": "import your task in the app's task.py",
     "langevax federated run --tls": "start Flower's own programs with your certificates",
 }

@@ -1298,6 +1298,7 @@ ENTRIES: dict[str, Entry] = {
             "callbacks": ([], OBJECT),
         },
         slow=True,
+        accepted=frozenset({"best = None"}),
     ),
 }
 

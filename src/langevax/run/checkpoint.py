@@ -34,8 +34,7 @@ from langevax.run.processes import first_line
 from langevax.run.result import Records
 from langevax.run.signals import WITH_INTERRUPT, DelayedSignals
 
-FORMAT = 3
-STATES_TO_KEEP = 2
+CHECKPOINT_FORMAT = 3
 NO_CHECKSUM = 0  # of arrays that span several processes
 ID_BYTES = 16
 RUN_ATTRIBUTE = "langevax_run"
@@ -77,7 +76,7 @@ class Checkpoint:
             self._open(identity, resume, shared)
             with self._writing():
                 options = ocp.CheckpointManagerOptions(
-                    max_to_keep=STATES_TO_KEEP,
+                    max_to_keep=2,
                     enable_async_checkpointing=False,
                     cleanup_tmp_directories=True,
                 )
@@ -103,7 +102,7 @@ class Checkpoint:
                 "or name another directory."
             )
         content: dict[str, Any] = {
-            "format": FORMAT,
+            "format": CHECKPOINT_FORMAT,
             "langevax": __version__,
             "run": uuid.uuid4().hex,
             "continued": [],
@@ -355,7 +354,7 @@ def read_record(path: Path) -> tuple[dict[str, Any], RunIdentity]:
         )
         saved = (
             RunIdentity(**{name: dict(part) for name, part in parts})
-            if version == FORMAT
+            if version == CHECKPOINT_FORMAT
             else None
         )
         if saved is not None and len(bytes.fromhex(stored["run"])) != ID_BYTES:
@@ -367,7 +366,7 @@ def read_record(path: Path) -> tuple[dict[str, Any], RunIdentity]:
         ) from error
     if saved is None:
         raise CheckpointError(
-            f"{path} has format {version}, but this version of langevax reads format {FORMAT}; it was "
+            f"{path} has format {version}, but this version of langevax reads format {CHECKPOINT_FORMAT}; it was "
             f"written by langevax {written_by}. Continue it with that version, or start again in another directory."
         )
     return stored, saved

@@ -28,7 +28,6 @@ from langevax.run.chains import Chains, keys_of, over
 BUFFER_BYTES = 2**24
 MAX_SLOTS = 1024
 NO_GRID = 2**31 - 1  # an interval that no run reaches
-MAX_STEPS = NO_GRID - 1
 
 Observe = Callable[[Any, Any], PyTree]
 
