@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import random

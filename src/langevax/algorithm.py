@@ -24,7 +24,7 @@ Schedule: TypeAlias = Callable[[Any], Any]
 Hyperparameter: TypeAlias = ArrayLike | Schedule
 """A number, an array that broadcasts against the position, or a schedule."""
 
-ROUNDING = 1e-6
+SCHEDULE_ROUNDING = 1e-6
 """By which a schedule may fall below 0 where it ends at 0."""
 
 INIT_STEP, START_STEP = 2**32 - 1, 2**32 - 2
@@ -95,7 +95,7 @@ def at_step(value: Any, step: IntScalar) -> Any:
             f"a schedule must return a number, got {checks.shown(number)}; return a float >= 0."
         )
     number = jnp.asarray(number)
-    return jnp.where(number < -ROUNDING, jnp.nan, jnp.maximum(number, 0))
+    return jnp.where(number < -SCHEDULE_ROUNDING, jnp.nan, jnp.maximum(number, 0))
 
 
 def trace_floats(tree: PyTree, dtype: Any) -> PyTree:

@@ -31,8 +31,8 @@ from langevax.problems.finite_sum import Posterior
 from langevax.problems.finite_sum import posterior as posterior_of
 from langevax.problems.model_posterior import (
     CHECKED_ROWS,
-    MAX_POINTS,
     RADIUS,
+    TRIED_POINTS,
     ModelPosterior,
     NotRowsError,
     Position,
@@ -399,7 +399,7 @@ def _check_finite(own_potential: OwnPotential, bound: Model, shapes: Shapes) -> 
     """Raise where the log density is finite at no random position and at no draw from the prior."""
 
     def points() -> Iterator[Position]:
-        for seed in range(MAX_POINTS):
+        for seed in range(TRIED_POINTS):
             yield random_point(seed, shapes)
             yield _free_values(_prior_trace(bound, jax.random.key(seed)))
 
@@ -409,7 +409,7 @@ def _check_finite(own_potential: OwnPotential, bound: Model, shapes: Shapes) -> 
         if np.isfinite(value):
             return
     raise RefusedModelError(
-        f"the log density of the model is {-value:g} at {2 * MAX_POINTS} positions, random ones and draws from the "
+        f"the log density of the model is {-value:g} at {2 * TRIED_POINTS} positions, random ones and draws from the "
         "prior: pass data without missing or infinite values, or a prior under which they can occur."
     )
 

@@ -18,7 +18,7 @@ from jaxtyping import Array, Key
 from langevax._typing import FloatScalar, PRNGKey, PyTree
 from langevax.keys import is_unrolled, normal_columns, unrolled
 
-SHORT, MANY = 64, 4096
+SHORT_ROW, LONG_TABLE = 64, 4096
 """Length of the last axis below which, and count of numbers from which, a draw gets its own branch."""
 
 
@@ -53,7 +53,7 @@ def normal(shape: tuple[int, ...], dtype: DTypeLike, *, key: PRNGKey) -> Array:
     def drawn() -> Array:
         return jax.random.normal(straight, (length,), wide)
 
-    short_rows = len(shape) > 1 and shape[-1] < SHORT and length >= MANY
+    short_rows = len(shape) > 1 and shape[-1] < SHORT_ROW and length >= LONG_TABLE
     numbers = (
         lax.platform_dependent(cpu=lambda: _unfused(drawn), default=drawn)
         if short_rows
@@ -78,7 +78,10 @@ def normal_rows(length: int, dtype: DTypeLike, *, keys: Key[Array, " rows"]) -> 
     Where rows are short, they are drawn as columns, which vector instructions run along: 1,000 rows of 11 numbers took
     30 ns a number, and take 6.
     """
-    straight, many = unrolled(keys), length < SHORT and len(keys) * length >= MANY
+    straight, many = (
+        unrolled(keys),
+        length < SHORT_ROW and len(keys) * length >= LONG_TABLE,
+    )
     if many and is_unrolled(straight) and jnp.dtype(dtype) == jnp.float32:
         return _unfused(lambda: normal_columns(straight, length)).T
     return jax.vmap(lambda key: normal((length,), dtype, key=key))(straight)

@@ -18,7 +18,7 @@ from langevax.problems.problem import Indices, Problem, Size
 MixingBits = UInt32[Array, " numbers"]
 Permutation = MixingBits | tuple[()]
 
-ROUNDS = 10
+PERMUTATION_ROUNDS = 10
 """Mixing rounds of the permutation. At 10 the pairs of a batch are uniform to the error of 4 million draws; at 6 they
 are off by 1-2 % where n is small."""
 
@@ -55,7 +55,7 @@ def draw(
 
 def permutation_state(reshuffle: bool) -> Permutation:
     """The state of an estimator between batches: the permutation of the pass, or nothing."""
-    return jnp.zeros(2 * ROUNDS + 1, jnp.uint32) if reshuffle else ()
+    return jnp.zeros(2 * PERMUTATION_ROUNDS + 1, jnp.uint32) if reshuffle else ()
 
 
 def batches_before(step: IntScalar, period: int) -> IntScalar:
@@ -93,7 +93,7 @@ def permuted(key: PRNGKey, places: Indices, size: IntScalar) -> Indices:
 
 
 def _mixing_bits(key: PRNGKey) -> MixingBits:
-    return jax.random.bits(key, (2 * ROUNDS + 1,), jnp.uint32)
+    return jax.random.bits(key, (2 * PERMUTATION_ROUNDS + 1,), jnp.uint32)
 
 
 def _permuted(bits: MixingBits, places: Indices, size: IntScalar) -> Indices:
@@ -104,7 +104,7 @@ def _permuted(bits: MixingBits, places: Indices, size: IntScalar) -> Indices:
 
     def mix(x: UInt32[Array, " batch"]) -> UInt32[Array, " batch"]:
         for r in range(
-            ROUNDS
+            PERMUTATION_ROUNDS
         ):  # odd multiplication, addition and xor-shift are each invertible modulo 2^width
             x = (x * (bits[2 * r] | jnp.uint32(1)) + bits[2 * r + 1]) & mask
             x = x ^ (x >> half)

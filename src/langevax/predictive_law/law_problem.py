@@ -35,7 +35,7 @@ from langevax.problems.finite_sum import (
     RowFunction,
 )
 from langevax.problems.problem import Scalar
-from langevax.problems.sharding import ROWS, place_arrays
+from langevax.problems.sharding import ROW_AXIS, place_arrays
 from langevax.run import processes
 from langevax.run.result import named_leaves
 from langevax.sampling.resolution import check_resolution
@@ -264,7 +264,7 @@ def check_mesh(mesh: Mesh | None, num_particles: int) -> None:
         raise TypeError(
             f"sharding must be a jax.sharding.Mesh, got {checks.shown(mesh)}; pass that."
         )
-    if ROWS in mesh.axis_names:
+    if ROW_AXIS in mesh.axis_names:
         raise ValueError(
             "sharding has an axis named 'rows', but predictive splits particles only; call the axis 'particles'."
         )

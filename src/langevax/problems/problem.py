@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.extend.core import ClosedJaxpr, Jaxpr, jaxpr_as_fun
+from jax.extend.core import jaxpr_as_fun
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
@@ -36,8 +36,6 @@ NO_FORWARD_MODE = (
     "forward-mode autodiff",
 )
 """Words of JAX's errors for functions without forward-mode products: callbacks, and `jax.custom_vjp`."""
-WITHOUT_FORWARD_MODE = "custom_lin"
-"""JAX's primitive in the place of a tangent that `jax.custom_vjp` does not define: an error when it is compiled."""
 
 
 class Problem(eqx.Module):
@@ -188,26 +186,11 @@ def forward_product(
         if any(words in str(error) for words in NO_FORWARD_MODE):
             return None
         raise
-    if _occurs(WITHOUT_FORWARD_MODE, traced.jaxpr):
+    names = {equation.primitive.name for equation in tracing.equations(traced.jaxpr)}
+    if tracing.NO_TANGENT in names:
         return None
     leaves = jaxpr_as_fun(traced)(*jax.tree.leaves((position, direction)))
     return jax.tree.unflatten(jax.tree.structure(shapes), leaves)
-
-
-def _occurs(primitive: str, jaxpr: Jaxpr) -> bool:
-    """Return whether a traced program, or one within it, calls a primitive."""
-
-    def occurs_within(parameter: object) -> bool:
-        if isinstance(parameter, tuple | list):
-            return any(occurs_within(entry) for entry in parameter)
-        inner = parameter.jaxpr if isinstance(parameter, ClosedJaxpr) else parameter
-        return isinstance(inner, Jaxpr) and _occurs(primitive, inner)
-
-    return any(
-        equation.primitive.name == primitive
-        or any(occurs_within(value) for value in equation.params.values())
-        for equation in jaxpr.eqns
-    )
 
 
 def hessian_product(problem: Problem, position: PyTree, direction: PyTree) -> PyTree:

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 from langevax._typing import IntScalar, PyTree
 from langevax.problems.problem import Problem, Size
 
-ROWS = "rows"
+ROW_AXIS = "rows"
 """The axis of a mesh over which rows are split; the others split particles, or chains."""
 
 Module = TypeVar("Module", bound=eqx.Module)

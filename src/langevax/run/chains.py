@@ -10,7 +10,7 @@ from jaxtyping import Array, Key
 
 from langevax._typing import PRNGKey, PyTree
 from langevax.algorithm import Algorithm
-from langevax.problems.sharding import ROWS
+from langevax.problems.sharding import ROW_AXIS
 
 
 class Chains(NamedTuple):
@@ -36,7 +36,7 @@ def of(positions: PyTree, num_chains: int | None) -> Chains | None:
         if isinstance(first, str)
         else ()
     )
-    if not axes or ROWS in set(sharding.mesh.axis_names).difference(axes):
+    if not axes or ROW_AXIS in set(sharding.mesh.axis_names).difference(axes):
         return Chains(num_chains)
     return Chains(num_chains, sharding.mesh, axes)
 

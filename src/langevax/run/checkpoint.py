@@ -101,24 +101,7 @@ class Checkpoint:
                 f"checkpoint {str(self.directory)!r} already holds a run; pass resume=True to continue it, "
                 "or name another directory."
             )
-        content: dict[str, Any] = {
-            "format": CHECKPOINT_FORMAT,
-            "langevax": __version__,
-            "run": uuid.uuid4().hex,
-            "continued": [],
-        }
-        accepted: list[str] = []
-        if has_run:
-            stored, saved = read_record(self.record)
-            accepted = self._compare(saved, identity, resume)
-            content |= {
-                "run": stored["run"],
-                "continued": list(stored.get("continued", [])),
-            }
-        elif self.record.exists() and not self._is_of_a_run():
-            raise CheckpointError(
-                f"{self.record} was not written by langevax; move it, or name another directory."
-            )
+        content, accepted = self._described(identity, resume, has_run)
         if shared:
             processes.wait_for_all("checkpoint opened")
         if self.writes and (accepted or not has_run):
@@ -133,6 +116,28 @@ class Checkpoint:
             processes.wait_for_all("checkpoint described")
             content = read_record(self.record)[0]
         self.run_id: str = content["run"]
+
+    def _described(
+        self, identity: RunIdentity, resume: Resume, has_run: bool
+    ) -> tuple[dict[str, Any], list[str]]:
+        """Return the content of run.json without the identity, and the differences from a saved run that are accepted."""
+        content: dict[str, Any] = {
+            "format": CHECKPOINT_FORMAT,
+            "langevax": __version__,
+            "run": uuid.uuid4().hex,
+            "continued": [],
+        }
+        if has_run:
+            stored, saved = read_record(self.record)
+            accepted = self._compare(saved, identity, resume)
+            content["run"] = stored["run"]
+            content["continued"] = list(stored.get("continued", []))
+            return content, accepted
+        if self.record.exists() and not self._is_of_a_run():
+            raise CheckpointError(
+                f"{self.record} was not written by langevax; move it, or name another directory."
+            )
+        return content, []
 
     def _is_of_a_run(self) -> bool:
         """Return whether run.json is langevax's, of a run that failed before its first save."""

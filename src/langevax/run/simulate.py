@@ -119,10 +119,9 @@ def simulate(
     _check_observers(record, record_every, average, callbacks, callback_every)
     _check_surroundings(checkpoint, resume, checkpoint_seconds, progress, sharding)
     num_steps = int(num_steps)
-    num_chains, record_every, callback_every = (
-        None if n is None else int(n)
-        for n in (num_chains, record_every, callback_every)
-    )
+    num_chains, record_every, callback_every = jax.tree.map(
+        int, (num_chains, record_every, callback_every)
+    )  # None stays None
     began = time.perf_counter()
     positions, num_chains = start_positions(start, key, num_chains)
     draw_again = partial(start_positions, start, key, num_chains)

@@ -12,7 +12,12 @@ from jaxtyping import Array
 
 from langevax import checks
 from langevax._typing import PRNGKey, PyTree
-from langevax.problems.sharding import ROWS, RowSharding, place_arrays, shard_problem
+from langevax.problems.sharding import (
+    ROW_AXIS,
+    RowSharding,
+    place_arrays,
+    shard_problem,
+)
 from langevax.run import processes, program
 from langevax.run.result import Result
 
@@ -135,21 +140,21 @@ def place(
         devices, names, axis_types=(AxisType.Auto,) * len(names)
     )  # `jax.make_mesh` makes explicit axes
     if spec is None:
-        spec = PartitionSpec(tuple(name for name in names if name != ROWS) or None)
+        spec = PartitionSpec(tuple(name for name in names if name != ROW_AXIS) or None)
     axes = [(part,) if isinstance(part, str) else tuple(part or ()) for part in spec]
     first, position = (
         RowSharding(mesh, sum(axes[:1], ())),
         RowSharding(mesh, sum(axes, ())),
     )
     rows = (
-        RowSharding(mesh, (ROWS,))
-        if ROWS in names and ROWS not in position.axes
+        RowSharding(mesh, (ROW_AXIS,))
+        if ROW_AXIS in names and ROW_AXIS not in position.axes
         else None
     )
     particles = first if num_chains is None and first.num_devices > 1 else None
     split, by_rows = (
         NamedSharding(mesh, spec),
-        NamedSharding(mesh, PartitionSpec(None if rows is None else ROWS)),
+        NamedSharding(mesh, PartitionSpec(None if rows is None else ROW_AXIS)),
     )
     replicated = NamedSharding(mesh, PartitionSpec())
 

@@ -23,7 +23,7 @@ from langevax._typing import PRNGKey
 from langevax.spaces.basis import ArrayLike, Basis, Coefficients, Interval, check_modes
 from langevax.spaces.intervals import Fourier
 
-LEAST = 1e-36  # smaller eigenvalues are replaced by this one, whose inverse still is a float32
+LEAST_EIGENVALUE = 1e-36  # smaller eigenvalues are replaced by this one, whose inverse still is a float32
 
 
 Points = Array | np.ndarray
@@ -66,7 +66,7 @@ class GaussianPrior(eqx.Module):
                 f"eigenvalues must be finite and > 0, but number {bad[0]} is {mu[bad[0]]} ({len(bad)} such); a mode "
                 "without variance is not an unknown: cut the basis off with `with_modes`, or drop it."
             )
-        mu = np.maximum(mu, LEAST)  # inverted in float64
+        mu = np.maximum(mu, LEAST_EIGENVALUE)  # inverted in float64
         self.basis = basis
         self.eigenvalues = jnp.asarray(mu, jnp.result_type(float))
         self.inverse = jnp.asarray(1 / mu, jnp.result_type(float))
