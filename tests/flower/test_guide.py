@@ -175,14 +175,14 @@ def test_tests_and_keys_that_the_guide_names_are_there():
     pytest.importorskip(
         "flwr", reason="Flower is not installed: pip install 'langevax[flower]'"
     )
-    from langevax.flower.server import DEFAULTS
+    from langevax.flower.server import RUN_CONFIG
 
     table = guide().partition("## Settings of a run")[2].partition("\n## ")[0]
     assert set(
         re.findall(
             r"`([a-z-]+)`", "".join(re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE))
         )
-    ) == set(DEFAULTS)
+    ) == set(RUN_CONFIG)
 
 
 def test_arrays_come_out_by_the_names_that_they_went_in_by():

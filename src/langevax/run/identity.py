@@ -340,14 +340,7 @@ class _Writer:
             for constant in value.co_consts:
                 self.value(constant)
         elif isinstance(value, FunctionType):
-            if id(value) in self.functions:
-                self.text("function", self.functions[id(value)][0])
-            else:
-                self.functions[id(value)] = (
-                    len(self.functions),
-                    value,
-                )  # kept, so that no other gets its id
-                self.function(value)
+            self.function_once(value)
         elif isinstance(value, MethodType):
             self.value(value.__func__)
             self.value(value.__self__)
@@ -364,6 +357,15 @@ class _Writer:
             self.text(getattr(value, "__qualname__", ""))
             self.value(getattr(value, "__dict__", {}))
             self.call_of(kind)
+
+    def function_once(self, function: FunctionType) -> None:
+        """Write a function, or its number where it was written before."""
+        if id(function) in self.functions:
+            self.text("function", self.functions[id(function)][0])
+            return
+        # kept, so that no other gets its id
+        self.functions[id(function)] = len(self.functions), function
+        self.function(function)
 
     def function(self, function: FunctionType) -> None:
         """Write a function's code, defaults and closure, and the numbers and functions of its module that it names.
