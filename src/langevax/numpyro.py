@@ -31,7 +31,6 @@ from langevax.problems.finite_sum import Posterior
 from langevax.problems.finite_sum import posterior as posterior_of
 from langevax.problems.model_posterior import (
     CHECKED_ROWS,
-    RADIUS,
     TRIED_POINTS,
     ModelPosterior,
     NotRowsError,
@@ -277,7 +276,7 @@ def _drawn_uniformly(site: Site) -> Array | None:
     try:
         jax.eval_shape(site["fn"].sample, jax.random.PRNGKey(0))
     except NotImplementedError:
-        return jnp.asarray(init_to_uniform(site, RADIUS))
+        return jnp.asarray(init_to_uniform(site, radius=2))
     return None
 
 

@@ -67,6 +67,8 @@ LIBRARY_NAMES = {
     "pytensor.tensor.shape": "Reshape",
 }
 """By their modules."""
+WITHOUT_NAME = "array without a name, "
+"""Begins the name of a row array that the model has no name for."""
 
 
 @cache
@@ -294,7 +296,7 @@ def row_arrays(model: Model, likelihoods: Sequence[Variable]) -> RowArrays:
     for variable in dict.fromkeys(library().graph_inputs(likelihoods)):
         value = _value(variable)
         if value is not None and variable not in of_shapes and _length(value) == size:
-            name = variable.name or f"array without a name, {len(arrays) + 1}"
+            name = variable.name or f"{WITHOUT_NAME}{len(arrays) + 1}"
             name = name if name not in arrays else f"{name} ({len(arrays) + 1})"
             variables[name], arrays[name] = variable, value
     return RowArrays(variables, arrays)

@@ -377,7 +377,7 @@ def test_steps_and_rows_are_those_of_the_methods_defaults():
     options = SimulationOptions()
     assert (options.num_local_steps, options.batch_size) == (
         defaults.NUM_LOCAL_STEPS,
-        defaults.BATCH_SIZE,
+        defaults.LOCAL_BATCH_SIZE,
     )
 
 

@@ -125,10 +125,8 @@ class ProbingExchange(Exchange):
         return replies.if_any(new, server)
 
     def evaluations(self, rows: Int[Array, "..."]) -> Any:
-        method = self.method
-        return 2 * rows + (method.num_local_steps + 1) * local.batch_rows(
-            method.batch_size, rows
-        )
+        one_batch = local.batch_rows(self.method.batch_size, rows)
+        return 2 * rows + one_batch + local.rows_of_steps(self.method, rows)
 
 
 def _variance(

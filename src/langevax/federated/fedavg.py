@@ -148,9 +148,7 @@ class LocalSGD(Exchange):
         )
 
     def evaluations(self, rows: Int[Array, "..."]) -> Any:
-        return self.method.num_local_steps * local.batch_rows(
-            self.method.batch_size, rows
-        )
+        return local.rows_of_steps(self.method, rows)
 
 
 class MinibatchSGD(Federated):

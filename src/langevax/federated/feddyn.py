@@ -109,6 +109,4 @@ class RegularisedLocalSteps(Exchange):
         return FedDynServer(replies.if_any(x, server.position), linear)
 
     def evaluations(self, rows: Int[Array, "..."]) -> Any:
-        return self.method.num_local_steps * local.batch_rows(
-            self.method.batch_size, rows
-        )
+        return local.rows_of_steps(self.method, rows)

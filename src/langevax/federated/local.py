@@ -51,6 +51,11 @@ def batch_rows(batch_size: int | None, rows: Int[Array, "..."]) -> Int[Array, ".
     return rows if batch_size is None else jnp.minimum(batch_size, rows)
 
 
+def rows_of_steps(method: Any, rows: Int[Array, "..."]) -> Int[Array, "..."]:
+    """Rows of the K batches of a client that has `rows`."""
+    return method.num_local_steps * batch_rows(method.batch_size, rows)
+
+
 def descend(
     position: PyTree,
     direction: Callable[[PyTree, PRNGKey], PyTree],

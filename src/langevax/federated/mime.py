@@ -130,8 +130,4 @@ class CorrectedLocalSteps(Exchange):
         return server._replace(position=trees.add(server.position, change))
 
     def evaluations(self, rows: Int[Array, "..."]) -> Any:
-        return (
-            2
-            * self.method.num_local_steps
-            * local.batch_rows(self.method.batch_size, rows)
-        )
+        return 2 * local.rows_of_steps(self.method, rows)

@@ -149,7 +149,5 @@ class ControlledLocalSteps(Exchange):
         return SCAFFOLDServer(x, control, optimizer_state)
 
     def evaluations(self, rows: Int[Array, "..."]) -> Any:
-        local_rows = self.method.num_local_steps * local.batch_rows(
-            self.method.batch_size, rows
-        )
+        local_rows = local.rows_of_steps(self.method, rows)
         return local_rows + rows if self.method.option == "I" else local_rows

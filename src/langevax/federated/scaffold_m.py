@@ -145,6 +145,4 @@ class MomentumLocalSteps(Exchange):
         return SCAFFOLDMServer(x, control, replies.if_any(direction, server.direction))
 
     def evaluations(self, rows: Int[Array, "..."]) -> Any:
-        return self.method.num_local_steps * local.batch_rows(
-            self.method.batch_size, rows
-        )
+        return local.rows_of_steps(self.method, rows)

@@ -18,7 +18,7 @@ from langevax import checks
 from langevax._typing import FloatScalar, IntScalar, PyTree
 from langevax.problems import blocks, tracing
 from langevax.problems.blocks import tree_as_rows
-from langevax.problems.finite_sum import BLOCK_SIZE, FiniteSum
+from langevax.problems.finite_sum import PASS_ROWS, FiniteSum
 from langevax.problems.problem import Problem
 
 
@@ -94,7 +94,7 @@ class Federation(Problem):
         counts: Any = None,
         regularizer: Callable[[PyTree], Any] | None = None,
         weights: Any = "size",
-        block_size: int = BLOCK_SIZE,
+        block_size: int = PASS_ROWS,
     ):
         checks.function("loss", loss, "(position, example) -> scalar")
         checks.function(
