@@ -248,7 +248,7 @@ def _probe(
     num_rounds: int,
 ) -> tuple[FederatedState, list[list[float]], dict[str, int]]:
     """Return the state after the probing rounds, what each measured, and what they cost."""
-    counts = dict.fromkeys(FEDERATED_COUNTS, 0)
+    counts: dict[str, int] = dict.fromkeys(FEDERATED_COUNTS, 0)
     state, _ = probing.init(federation, position, key)
     measured = []
     traced = trace_floats(probing, trees.dtype_of(position))
@@ -260,8 +260,8 @@ def _probe(
         measured.append([float(number) for number in state.server[2:]])
         leaves = jax.tree.leaves(state.position)
         if not all(bool(jnp.isfinite(leaf).all()) for leaf in leaves):
-            step_size = float(probing.step_size)
-            raise CollapseError(r + 1, "the position is not finite", step_size)
+            step_size: Any = probing.step_size  # a number, as `choose_method` checks
+            raise CollapseError(r + 1, "the position is not finite", float(step_size))
     return state, measured, counts
 
 

@@ -411,7 +411,8 @@ class _Writer:
         host = np.asarray(array)
         self.text("array", host.dtype, host.shape)
         if host.flags.c_contiguous:
-            self.hash.update(host.reshape(-1).view(np.uint8))
+            content: Any = host.reshape(-1).view(np.uint8)
+            self.hash.update(content)
         else:
             block_bytes = 2**22  # at a time, of which copies are made
             rows = max(1, block_bytes * len(host) // max(1, host.nbytes))
