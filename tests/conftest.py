@@ -3,14 +3,12 @@
 import gc
 import os
 import signal
-from importlib.metadata import version
 from pathlib import Path
 
 import jax
 import jaxtyping
 import matplotlib
 import pytest
-from jax._src import compiler
 from jaxtyping import install_import_hook
 
 gc.set_threshold(
@@ -20,17 +18,18 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 matplotlib.use("Agg")
 
 with install_import_hook("langevax", "beartype.beartype"):
-    import langevax  # noqa: F401
+    from langevax import (  # noqa: F401, modules that the hook has to see
+        data,
+        federated,
+        likelihoods,
+        losses,
+        meanfield,
+        neurons,
+        run,
+        samplers,
+        spaces,
+    )
 
-# XLA's newer emitters build an MLIR context for every fusion, which takes more than half of the CPU seconds of
-# compiling. Without them a few programs take all memory, so that only marked tests go without.
-QUICK_PROGRAMS = {
-    "xla_cpu_use_fusion_emitters": False,
-    "xla_cpu_parallel_codegen_split_count": 1,
-}
-if not version("jaxlib").startswith("0.10."):
-    QUICK_PROGRAMS = {}  # JAX 0.12 does not know them
-options_of_programs = {}  # of the running test
 MAPPED = Path("/proc/self/maps")
 compiled_quickly = set()  # paths of files
 OF_PROCESSES = "JAX_DISABLE_MOST_OPTIMIZATIONS"
@@ -74,23 +73,6 @@ def pytest_collection_finish():
     gc.freeze()
 
 
-def with_options_of_programs(get_compile_options):
-    """Return JAX's function of the options of a program, to which `options_of_programs` are added."""
-
-    def wrapped(*args, **kwargs):
-        options = get_compile_options(*args, **kwargs)
-        options.env_option_overrides = [
-            *options.env_option_overrides,
-            *options_of_programs.items(),
-        ]
-        return options
-
-    return wrapped
-
-
-compiler.get_compile_options = with_options_of_programs(compiler.get_compile_options)
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item):
     """Compile the programs of a test marked `mostly_compiling`, and of its processes, in less time; they run longer."""
@@ -103,13 +85,11 @@ def pytest_runtest_protocol(item):
     if quickly:
         compiled_quickly.add(item.path)
         os.environ[OF_PROCESSES] = "1"
-        options_of_programs.update(QUICK_PROGRAMS)
     try:
         return (yield)
     finally:
         jax.config.update("jax_disable_most_optimizations", False)
         os.environ.pop(OF_PROCESSES, None)
-        options_of_programs.clear()
 
 
 @pytest.fixture

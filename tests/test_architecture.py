@@ -44,7 +44,6 @@ FILES = {
 
 SHORT_FOR_A_REASON = {
     "_typing.py": "one annotation that all modules import",
-    "_interruption.py": "imported before all else, by the command alone",
     "_version.py": "read by the build",
     "sampling/tolerances.py": "values that the files of the package share",
     "__main__.py": "python -m langevax, without the packages of the command line",
@@ -455,10 +454,13 @@ def resolve(path):
 
 @pytest.fixture(scope="module")
 def fresh_import():
-    """Modules and settings of JAX after `import langevax` in a new process."""
+    """Modules of a new process after `import langevax` and after a first use, and settings of JAX."""
     code = """
-import json, sys, langevax, jax
-print(json.dumps({"modules": sorted(sys.modules), "cache_dir": jax.config.jax_compilation_cache_dir,
+import json, sys, langevax
+first = sorted(sys.modules)
+langevax.simulate, langevax.MALA, langevax.FiniteSum
+import jax
+print(json.dumps({"first": first, "modules": sorted(sys.modules), "cache_dir": jax.config.jax_compilation_cache_dir,
                   "x64": jax.config.jax_enable_x64, "promotion": jax.config.jax_numpy_dtype_promotion}))
 """
     plain = {
@@ -502,6 +504,16 @@ def test_import_loads_only_what_every_run_needs(fresh_import):
         "safetensors",
     }
     assert (heavy | {"tensorstore"}) & set(fresh_import["modules"]) == set()
+
+
+def test_import_loads_names_alone(fresh_import):
+    assert {"jax", "numpy"} & set(fresh_import["first"]) == set()
+
+
+def test_every_name_is_there_at_its_first_use():
+    for name in langevax.__all__:
+        if name not in ("flower", "pymc"):  # which need an extra
+            assert getattr(langevax, name) is not None
 
 
 def test_import_changes_no_setting_of_jax(fresh_import):

@@ -18,7 +18,7 @@ import langevax
 from benchmarks.beside.case import Line, Measurement
 from benchmarks.history import FOLDER, Ratio, of_page, of_run, read, regressions, write
 from benchmarks.history.__main__ import main as history
-from langevax import checks
+from langevax.renamed import FORMER_NAMES, former_option
 from tools.environments import ENVIRONMENTS, SMOKE, lower_bounds
 from tools.release import differing, foreign_files
 
@@ -27,10 +27,6 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))[
     "project"
 ]
 WORKFLOWS = ROOT / ".github" / "workflows"
-FORMER_NAME = re.compile(
-    r'^ *@.*renamed\(\s*"(\w+)", "(\w+)", removed_in="([\d.]+)"', re.MULTILINE
-)
-"""The decorator of an argument with a new name, and not the example in its docstring."""
 
 
 def workflow(name):
@@ -196,65 +192,48 @@ def test_bundled_files_of_others_have_their_licence_on_a_page():
 # Deprecation
 
 
-@checks.renamed("level", "coverage", removed_in="9.9")
-def interval(centre, *, coverage=0.9):
-    """Return both arguments."""
-    return centre, coverage
+def attribute(path):
+    """The object of a dotted name, as a user reaches it."""
+    member = langevax
+    for name in path.split(".")[1:]:
+        member = getattr(member, name)
+    return member
 
 
-def test_a_former_name_works_and_warns():
-    message = "interval: level is deprecated and will be removed in 9.9; use coverage"
-    with pytest.warns(DeprecationWarning, match=f"^{message}$"):
-        assert interval(1, level=0.5) == (1, 0.5)
-    assert interval(1, coverage=0.5) == (1, 0.5)
-    with pytest.raises(TypeError, match="got both coverage and level, its former name"):
-        interval(1, level=0.5, coverage=0.5)
+@pytest.mark.parametrize("former", FORMER_NAMES)
+def test_what_was_public_is_refused_with_what_to_do(former):
+    """Each entry of the one table: a name, an argument or an option of the command line."""
+    hint = re.escape(FORMER_NAMES[former])
+    path, _, argument = former.partition("(")
+    if " --" in former:
+        refusal = former_option([*former.split()[1:-1], "x", former.split()[-1]])
+        assert re.search(hint, refusal)
+    elif argument:
+        needed = {"langevax.flower": "flwr"}.get(path.rpartition(".")[0], "jax")
+        pytest.importorskip(needed)
+        with pytest.raises(TypeError, match=hint):
+            attribute(path)(**{argument.removesuffix("=)"): 0})
+    else:
+        module, _, name = path.rpartition(".")
+        with pytest.raises(AttributeError, match=hint):
+            getattr(attribute(module), name)
 
 
-@pytest.mark.slow
-def test_the_warning_points_at_the_callers_line():
-    """In a process of its own, since the shape checks of the tests wrap every function."""
-    code = """
-import warnings
-from langevax import checks
-f = checks.renamed("old", "new", removed_in="9.9")(lambda new=0: new)
-with warnings.catch_warnings(record=True) as issued:
-    warnings.simplefilter("always")
-    f(old=1)
-print(issued[0].filename, issued[0].lineno)
-"""
+def test_a_name_that_never_was_is_no_former_one():
+    with pytest.raises(AttributeError, match=r"has no attribute 'sampel'$"):
+        getattr(langevax, "sampel")  # noqa: B009
+    assert former_option(["fit", "table.csv", "--target", "y"]) is None
+
+
+def test_the_command_refuses_a_former_option():
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "langevax", "federated", "run", "app", "--tls"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    assert done.stdout.split() == ["<string>", "7"]
-
-
-def test_no_former_name_stays_longer_than_announced():
-    source = "\n".join(
-        path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py")
-    )
-    announced = FORMER_NAME.findall(source)
-    assert ("level", "coverage", "0.3") in announced
-    overdue = [
-        names
-        for *names, version in announced
-        if Version(version) <= Version(langevax.__version__)
-    ]
-    assert overdue == []
-
-
-def test_every_former_name_is_in_the_release_notes():
-    source = "\n".join(
-        path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py")
-    )
-    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    deprecated = "\n".join(
-        re.findall(r"^### Deprecated\n(.*?)^##", text, re.MULTILINE | re.DOTALL)
-    )
-    for old, new, version in FORMER_NAME.findall(source):
-        (line,) = [line for line in deprecated.splitlines() if f"({old}=)" in line]
-        assert f"`{new}=`" in line
-        assert f"until {version}." in line
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: langevax federated run has no option --tls;")
 
 
 # Ratios by release

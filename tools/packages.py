@@ -15,7 +15,7 @@ BEGIN, END = (
 )
 
 LAYERS = (
-    {"_interruption", "_typing", "_version", "platforms"},
+    {"_typing", "_version", "platforms", "renamed"},
     {"keys"},
     {"checks", "locks", "trees"},
     {"problems", "data", "spaces"},

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import random
@@ -67,7 +68,13 @@ def clouds(rows: int, particles: int, compiler: str) -> Task:
             jnp.asarray(mfld_torch.cloud_of(COLUMNS, particles)),
             mean_field_langevin(),
         )
-        return simulated(step, risk, start, steps, matmul_precision=precision)
+        run = simulated(step, risk, start, steps)
+
+        def run_in_precision() -> Any:
+            with jax.default_matmul_precision(precision):
+                return run()
+
+        return run_in_precision
 
     def of_rows(few: int) -> Work:
         risk = mean_field_risk(*mfld_torch.table(few, COLUMNS))

@@ -32,7 +32,7 @@ def products_in(name: str) -> Iterator[None]:
     if emulated:
         matmul.MANTISSA_BITS = TF32_MANTISSA_BITS
     try:
-        with matmul.matmul_precision("bfloat16" if emulated else name):
+        with jax.default_matmul_precision("bfloat16" if emulated else name):
             jax.clear_caches()  # the number of bits is not part of what distinguishes programs
             yield
     finally:
@@ -67,7 +67,7 @@ def measured(
             num_steps=steps,
             progress=False,
         )
-        with matmul.matmul_precision("float32"):
+        with jax.default_matmul_precision("float32"):
             return np.asarray(risk.outputs(run.position), np.float64)
 
     results, ends = [], {}

@@ -1,48 +1,52 @@
 """Optimisation and sampling with noisy gradients, in JAX."""
 
-from langevax import _interruption  # noqa: F401, before imports that take seconds
-
-# isort: split
-
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-from langevax import data, federated, gradients, integrators, meanfield, run, spaces
+from langevax import renamed
 from langevax._version import __version__
-from langevax.algorithm import Algorithm
-from langevax.problems import likelihoods, losses, neurons
-from langevax.problems.coordinates import affine
-from langevax.problems.external import ExternalSum
-from langevax.problems.federation import Federation
-from langevax.problems.finite_sum import FiniteSum, posterior
-from langevax.problems.mean_field import MeanFieldRisk
-from langevax.problems.problem import Function, Problem
-from langevax.run import CheckpointError, DivergenceError, Result, Stacked, simulate
-from langevax.samplers import (
-    MALA,
-    PCN,
-    PCNL,
-    Langevin,
-    PerturbedDescent,
-    Reflected,
-    ReplicaExchange,
-    Underdamped,
-)
 
 if TYPE_CHECKING:
     from langevax import (
+        data,
+        federated,
         flower,
+        gradients,
+        integrators,
+        meanfield,
         numpyro,
         optax,
         optimize,
         predictive_law,
         pymc,
+        run,
         sampling,
         sklearn,
+        spaces,
         teacher_student,
         theory,
     )
+    from langevax.algorithm import Algorithm
     from langevax.optimize import minimize
     from langevax.predictive_law import predictive
+    from langevax.problems import likelihoods, losses, neurons
+    from langevax.problems.coordinates import affine
+    from langevax.problems.external import ExternalSum
+    from langevax.problems.federation import Federation
+    from langevax.problems.finite_sum import FiniteSum, posterior
+    from langevax.problems.mean_field import MeanFieldRisk
+    from langevax.problems.problem import Function, Problem
+    from langevax.run import CheckpointError, DivergenceError, Result, Stacked, simulate
+    from langevax.samplers import (
+        MALA,
+        PCN,
+        PCNL,
+        Langevin,
+        PerturbedDescent,
+        Reflected,
+        ReplicaExchange,
+        Underdamped,
+    )
     from langevax.sampling import inverse_problem, learning_coefficient, sample
 
 __all__ = [
@@ -97,24 +101,36 @@ __all__ = [
 ]
 __dir__ = __all__.copy
 
-_FUNCTIONS_ON_USE = {
-    "inverse_problem": "sampling",
-    "learning_coefficient": "sampling",
-    "minimize": "optimize",
-    "predictive": "predictive_law",
-    "sample": "sampling",
+_MEMBERS = {
+    "algorithm": "Algorithm",
+    "optimize": "minimize",
+    "predictive_law": "predictive",
+    "problems.coordinates": "affine",
+    "problems.external": "ExternalSum",
+    "problems.federation": "Federation",
+    "problems.finite_sum": "FiniteSum posterior",
+    "problems.mean_field": "MeanFieldRisk",
+    "problems.problem": "Function Problem",
+    "run": "CheckpointError DivergenceError Result Stacked simulate",
+    "samplers": "MALA PCN PCNL Langevin PerturbedDescent Reflected ReplicaExchange Underdamped",
+    "sampling": "inverse_problem learning_coefficient sample",
 }
+"""Where names come from that are not packages of their own."""
+_MODULE_OF = {
+    name: module for module, names in _MEMBERS.items() for name in names.split()
+}
+_PROBLEMS = ("likelihoods", "losses", "neurons")
 
 if not TYPE_CHECKING:  # with it, type checkers would accept every name
 
     def __getattr__(name: str) -> object:
-        """Import what is not needed by every program at its first use."""
-        import importlib
-
-        if name in _FUNCTIONS_ON_USE:
-            return getattr(
-                importlib.import_module(f"langevax.{_FUNCTIONS_ON_USE[name]}"), name
-            )
-        if name in __all__:
-            return importlib.import_module(f"langevax.{name}")
-        raise AttributeError(f"module 'langevax' has no attribute {name!r}")
+        """Import a name at its first use, and JAX with it."""
+        if name not in __all__:
+            raise renamed.missing(__name__, name)
+        if name in _MODULE_OF:
+            member = getattr(import_module(f"langevax.{_MODULE_OF[name]}"), name)
+        else:
+            package = "langevax.problems" if name in _PROBLEMS else "langevax"
+            member = import_module(f"{package}.{name}")
+        globals()[name] = member
+        return member

@@ -9,10 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Array, Int, Key
 
 from langevax import checks
-from langevax._typing import PyTree
+from langevax._typing import IntScalar, PRNGKey, PyTree
 from langevax.problems.problem import Problem
 
 Info: TypeAlias = dict[str, Any]
@@ -25,7 +24,7 @@ Schedule: TypeAlias = Callable[[Any], Any]
 Hyperparameter: TypeAlias = ArrayLike | Schedule
 """A number, an array that broadcasts against the position, or a schedule."""
 
-ROUNDING = 1e-6
+SCHEDULE_ROUNDING = 1e-6
 """By which a schedule may fall below 0 where it ends at 0."""
 
 INIT_STEP, START_STEP = 2**32 - 1, 2**32 - 2
@@ -71,18 +70,18 @@ class Algorithm(eqx.Module):
 
     @abstractmethod
     def init(
-        self, problem: Problem, position: PyTree, key: Key[Array, ""]
+        self, problem: Problem, position: PyTree, key: PRNGKey
     ) -> tuple[Any, Info]:
         """Return the state before step 0, and what it cost."""
 
     @abstractmethod
     def step(
-        self, problem: Problem, state: Any, key: Key[Array, ""], step: Int[Array, ""]
+        self, problem: Problem, state: Any, key: PRNGKey, step: IntScalar
     ) -> tuple[Any, Info]:
         """Return the state after one step; `step` is an int32 counted from 0 and shared by all chains."""
 
 
-def at_step(value: Any, step: Int[Array, ""]) -> Any:
+def at_step(value: Any, step: IntScalar) -> Any:
     """Return a schedule's value at a step, or a number as it is.
 
     A compiled schedule that ends at 0, such as `optax.linear_schedule(0.5, 0.0, 10)`, may round to below 0
@@ -96,7 +95,7 @@ def at_step(value: Any, step: Int[Array, ""]) -> Any:
             f"a schedule must return a number, got {checks.shown(number)}; return a float >= 0."
         )
     number = jnp.asarray(number)
-    return jnp.where(number < -ROUNDING, jnp.nan, jnp.maximum(number, 0))
+    return jnp.where(number < -SCHEDULE_ROUNDING, jnp.nan, jnp.maximum(number, 0))
 
 
 def trace_floats(tree: PyTree, dtype: Any) -> PyTree:

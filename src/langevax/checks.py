@@ -3,11 +3,9 @@
 They read only concrete values; inside a traced function the same objects are rebuilt unchecked.
 """
 
-import functools
 import os
 import re
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 from weakref import WeakValueDictionary
@@ -593,43 +591,3 @@ def needs(extra: str | None, feature: str) -> Iterator[None]:
         line = f"pip install 'langevax[{extra}]'" if extra else f"pip install {package}"
         message = f"{feature} needs the package {package}, which is not installed; run: {line}"
         raise ImportError(message, name=package) from None
-
-
-def renamed(
-    old: str, new: str, *, removed_in: str
-) -> Callable[[Callable[Parameters, Returned]], Callable[Parameters, Returned]]:
-    """Return a decorator by which a function still takes the argument `new` by its former name, and warns.
-
-    Example:
-        >>> @renamed("level", "coverage", removed_in="0.3")
-        ... def interval(*, coverage=0.9):
-        ...     return coverage
-        >>> with warnings.catch_warnings(record=True) as issued:
-        ...     warnings.simplefilter("always")
-        ...     interval(level=0.5)
-        0.5
-        >>> print(issued[0].message)
-        interval: level is deprecated and will be removed in 0.3; use coverage
-    """
-
-    def decorate(
-        function: Callable[Parameters, Returned],
-    ) -> Callable[Parameters, Returned]:
-        @functools.wraps(function)
-        def taking_both(
-            *args: Parameters.args, **options: Parameters.kwargs
-        ) -> Returned:
-            if old in options:
-                name = getattr(function, "__name__", "call")
-                if new in options:
-                    raise TypeError(
-                        f"{name} got both {new} and {old}, its former name; pass {new} alone."
-                    )
-                message = f"{name}: {old} is deprecated and will be removed in {removed_in}; use {new}"
-                warnings.warn(message, DeprecationWarning, stacklevel=2)
-                options[new] = options.pop(old)
-            return function(*args, **options)
-
-        return taking_both
-
-    return decorate

@@ -15,7 +15,7 @@ import weakref
 from pathlib import Path
 from types import TracebackType
 
-NAME = ".langevax.lock"
+LOCK_FILE = ".langevax.lock"
 """The lock of a folder, inside it."""
 WITHOUT_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 

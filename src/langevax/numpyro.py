@@ -21,18 +21,17 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array
 
 from langevax import checks
-from langevax._typing import PyTree
+from langevax._typing import FloatScalar, PRNGKey, PyTree
 from langevax.problems import tracing
 from langevax.problems.blocks import tree_as_rows
 from langevax.problems.finite_sum import Posterior
 from langevax.problems.finite_sum import posterior as posterior_of
 from langevax.problems.model_posterior import (
     CHECKED_ROWS,
-    MAX_POINTS,
-    RADIUS,
+    TRIED_POINTS,
     ModelPosterior,
     NotRowsError,
     Position,
@@ -56,7 +55,7 @@ with checks.needs("numpyro", "langevax.numpyro"):
 Model = Callable[..., object]
 RowModel = Callable[[PyTree], object]
 Site = dict[str, Any]  # NumPyro's own
-OwnPotential = Callable[[Position, Key[Array, ""]], Float[Array, ""]]
+OwnPotential = Callable[[Position, PRNGKey], FloatScalar]
 """NumPyro's potential; the key is for what is drawn within the model."""
 
 
@@ -65,7 +64,7 @@ class _Potential(WholeDensity):
 
     model: Model = eqx.field(static=True)
 
-    def __call__(self, position: Position) -> Float[Array, ""]:
+    def __call__(self, position: Position) -> FloatScalar:
         return _own_potential(self.model, position)
 
 
@@ -82,7 +81,7 @@ class _LogDensities(eqx.Module):
                 self._substituted(position), (rows,), {}, {}, sum_log_prob=False
             )[0]
 
-    def prior(self, position: Position, rows: PyTree) -> Float[Array, ""]:
+    def prior(self, position: Position, rows: PyTree) -> FloatScalar:
         """Sum over the prior sites; any rows will do."""
         return _total(
             density
@@ -90,7 +89,7 @@ class _LogDensities(eqx.Module):
             if name in self.prior_sites
         )
 
-    def likelihood(self, position: Position, row: PyTree) -> Float[Array, ""]:
+    def likelihood(self, position: Position, row: PyTree) -> FloatScalar:
         """Sum over the row sites at one row."""
         densities = self(position, _batch_of(row)).items()
         return _total(
@@ -175,7 +174,7 @@ def posterior(model: Model, *data: Any, **options: Any) -> ModelPosterior:
             _check_finite(own_potential, bound, shapes)
         target = Posterior(Function(_Potential(error.cause, error.remedy, bound)), 1.0)
 
-    def start(key: Key[Array, ""]) -> Position:
+    def start(key: PRNGKey) -> Position:
         return _free_values(_prior_trace(bound, key))
 
     def constrain(positions: PyTree) -> Position:
@@ -262,7 +261,7 @@ def _split_rows(arguments: PyTree) -> tuple[PyTree, PyTree]:
     return eqx.partition(arguments, lambda leaf: length(leaf) == longest)
 
 
-def _prior_trace(bound: Model, key: Key[Array, ""]) -> dict[str, Site]:
+def _prior_trace(bound: Model, key: PRNGKey) -> dict[str, Site]:
     with handlers.block(), jax.numpy_dtype_promotion("standard"):
         drawn = handlers.substitute(
             handlers.seed(bound, key), substitute_fn=_drawn_uniformly
@@ -277,7 +276,7 @@ def _drawn_uniformly(site: Site) -> Array | None:
     try:
         jax.eval_shape(site["fn"].sample, jax.random.PRNGKey(0))
     except NotImplementedError:
-        return jnp.asarray(init_to_uniform(site, RADIUS))
+        return jnp.asarray(init_to_uniform(site, radius=2))
     return None
 
 
@@ -299,7 +298,7 @@ def _whole_shapes(bound: Model, arguments: PyTree) -> Shapes:
 def _latent_shapes(bound: Model) -> Shapes:
     """Unconstrained shapes of the latent sites, without computing them; raise where there is no density to sample."""
 
-    def free_values(key: Key[Array, ""]) -> Position:
+    def free_values(key: PRNGKey) -> Position:
         trace = _prior_trace(bound, key)
         _check_sites(trace)
         return _free_values(trace)
@@ -376,8 +375,8 @@ def _numpyros_way() -> Iterator[None]:
 
 
 def _own_potential(
-    bound: Model, position: Position, seed: Key[Array, ""] | int = 0
-) -> Float[Array, ""]:
+    bound: Model, position: Position, seed: PRNGKey | int = 0
+) -> FloatScalar:
     with _numpyros_way():
         return jnp.asarray(
             potential_energy(handlers.seed(bound, seed), (), {}, position)
@@ -399,7 +398,7 @@ def _check_finite(own_potential: OwnPotential, bound: Model, shapes: Shapes) -> 
     """Raise where the log density is finite at no random position and at no draw from the prior."""
 
     def points() -> Iterator[Position]:
-        for seed in range(MAX_POINTS):
+        for seed in range(TRIED_POINTS):
             yield random_point(seed, shapes)
             yield _free_values(_prior_trace(bound, jax.random.key(seed)))
 
@@ -409,7 +408,7 @@ def _check_finite(own_potential: OwnPotential, bound: Model, shapes: Shapes) -> 
         if np.isfinite(value):
             return
     raise RefusedModelError(
-        f"the log density of the model is {-value:g} at {2 * MAX_POINTS} positions, random ones and draws from the "
+        f"the log density of the model is {-value:g} at {2 * TRIED_POINTS} positions, random ones and draws from the "
         "prior: pass data without missing or infinite values, or a prior under which they can occur."
     )
 
@@ -473,7 +472,7 @@ def _agree(one: Array, other: Array) -> bool:
     )
 
 
-def _total(densities: Iterable[Array]) -> Float[Array, ""]:
+def _total(densities: Iterable[Array]) -> FloatScalar:
     return sum(map(jnp.sum, densities), jnp.zeros(()))
 
 

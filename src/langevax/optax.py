@@ -31,11 +31,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax, random
 from jax.typing import ArrayLike
-from jaxtyping import Array, Int, Key, UInt32
+from jaxtyping import Array, UInt32
 from optax import GradientTransformationExtraArgs, safe_increment
 
 from langevax import checks, trees
-from langevax._typing import PyTree
+from langevax._typing import IntScalar, PRNGKey, PyTree
 from langevax.algorithm import at_step
 from langevax.gradients import tables
 from langevax.gradients.sarah import RunningState
@@ -44,7 +44,7 @@ from langevax.gradients.svrg import AnchorState
 from langevax.integrators import Exponential, Integrator
 from langevax.keys import unrolled
 
-Step = Int[Array, ""]
+Step = IntScalar
 ValueFn = Callable[[PyTree], Array]
 ScalarOrSchedule = ArrayLike | Callable[[Step], ArrayLike]
 
@@ -72,7 +72,7 @@ def langevin(
     step_size: ScalarOrSchedule,
     temperature: ScalarOrSchedule,
     *,
-    key: Key[Array, ""],
+    key: PRNGKey,
     precision: PyTree = 0.0,
     integrator: Integrator = Exponential(),  # noqa: B008 - immutable
 ) -> GradientTransformationExtraArgs:

@@ -27,15 +27,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import random
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array
 
 from langevax import checks
-from langevax._typing import PyTree
+from langevax._typing import FloatScalar, PRNGKey, PyTree
 from langevax.problems import tracing
 from langevax.problems.finite_sum import Posterior
 from langevax.problems.finite_sum import posterior as posterior_of
 from langevax.problems.model_posterior import (
-    MAX_POINTS,
+    TRIED_POINTS,
     ModelPosterior,
     NotRowsError,
     Position,
@@ -52,9 +52,7 @@ from langevax.problems.problem import Function
 Variable = Any  # PyTensor's own
 Model = Any  # PyMC's own
 
-PARAMETERS = "local_check_parameter_to_ninf_switch"
-"""PyMC's rewrite that gives parameters out of range the log density -inf."""
-NAMES = {
+LIBRARY_NAMES = {
     "pymc": "Model sample_posterior_predictive set_data",
     "pymc.variational.minibatch_rv": "MinibatchRandomVariable",
     "pytensor.compile.mode": "Mode get_mode",
@@ -69,8 +67,7 @@ NAMES = {
     "pytensor.tensor.shape": "Reshape",
 }
 """By their modules."""
-JITTER = 1.0  # of a start, in each coordinate, as PyMC's
-ALONE = "array without a name, "
+WITHOUT_NAME = "array without a name, "
 """Begins the name of a row array that the model has no name for."""
 
 
@@ -94,7 +91,7 @@ def library() -> SimpleNamespace:
     try:
         names = {
             name: getattr(import_module(module), name)
-            for module, words in NAMES.items()
+            for module, words in LIBRARY_NAMES.items()
             for name in words.split()
         }
         return SimpleNamespace(**names, jax_funcify=compiler[0].jax_funcify)
@@ -130,7 +127,9 @@ class JaxGraph:
             replace={one: library().constant(one.get_value()) for one in shared},
         )
         self.graph: Any = library().FunctionGraph(list(inputs), outputs, clone=True)
-        library().get_mode("JAX").including(PARAMETERS).optimizer.rewrite(self.graph)
+        # parameters out of range have the log density -inf
+        to_infinity = "local_check_parameter_to_ninf_switch"
+        library().get_mode("JAX").including(to_infinity).optimizer.rewrite(self.graph)
         self.functions: dict[bool, Callable[..., Any]] = {}
 
     def __call__(self, *values: Any) -> list[Array]:
@@ -156,11 +155,11 @@ class RowDensities(eqx.Module):
     free: tuple[str, ...] = eqx.field(static=True)
     row_names: tuple[str, ...] = eqx.field(static=True)
 
-    def prior(self, position: Position) -> Float[Array, ""]:
+    def prior(self, position: Position) -> FloatScalar:
         """Sum over free variables and potentials."""
         return _total(self.prior_graph(*(position[name] for name in self.free)))
 
-    def likelihood(self, position: Position, row: PyTree) -> Float[Array, ""]:
+    def likelihood(self, position: Position, row: PyTree) -> FloatScalar:
         """Sum over the observed variables at one row."""
         return _total(self.of_one_row(position, row))
 
@@ -176,7 +175,7 @@ class AllRows(WholeDensity):
     graph: JaxGraph = eqx.field(static=True)
     free: tuple[str, ...] = eqx.field(static=True)
 
-    def __call__(self, position: Position) -> Float[Array, ""]:
+    def __call__(self, position: Position) -> FloatScalar:
         return -self.graph(*(position[name] for name in self.free))[0]
 
 
@@ -237,11 +236,11 @@ def posterior(model: Model) -> ModelPosterior:
             _check_finite(density, shapes)
             target = Posterior(Function(density), 1.0)
 
-    def start(key: Key[Array, ""]) -> Position:
+    def start(key: PRNGKey) -> Position:
         keys = random.split(key, len(first))
         return {
             name: jnp.asarray(value, jnp.result_type(float))
-            + random.uniform(one, value.shape, minval=-JITTER, maxval=JITTER)
+            + random.uniform(one, value.shape, minval=-1.0, maxval=1.0)
             for (name, value), one in zip(first.items(), keys, strict=True)
         }
 
@@ -297,7 +296,7 @@ def row_arrays(model: Model, likelihoods: Sequence[Variable]) -> RowArrays:
     for variable in dict.fromkeys(library().graph_inputs(likelihoods)):
         value = _value(variable)
         if value is not None and variable not in of_shapes and _length(value) == size:
-            name = variable.name or f"{ALONE}{len(arrays) + 1}"
+            name = variable.name or f"{WITHOUT_NAME}{len(arrays) + 1}"
             name = name if name not in arrays else f"{name} ({len(arrays) + 1})"
             variables[name], arrays[name] = variable, value
     return RowArrays(variables, arrays)
@@ -464,7 +463,7 @@ def _named(model: Model) -> list[tuple[str, Variable]]:
     return [(rv.name, rv) for rv in model.free_RVs]
 
 
-def _total(terms: Sequence[Array]) -> Float[Array, ""]:
+def _total(terms: Sequence[Array]) -> FloatScalar:
     return sum((jnp.sum(term) for term in terms), jnp.zeros(()))
 
 
@@ -504,10 +503,10 @@ def _check_finite(density: AllRows, shapes: Shapes) -> None:
     function = jax.jit(density)
     if not any(
         np.isfinite(float(function(random_point(seed, shapes))))
-        for seed in range(MAX_POINTS)
+        for seed in range(TRIED_POINTS)
     ):
         raise RefusedModelError(
-            f"the log density of the model is not finite at {MAX_POINTS} random positions: pass data without missing "
+            f"the log density of the model is not finite at {TRIED_POINTS} random positions: pass data without missing "
             "or infinite values, or a prior under which they can occur."
         )
 

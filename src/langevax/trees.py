@@ -13,12 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.typing import ArrayLike, DTypeLike
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Key
 
-from langevax._typing import PyTree
+from langevax._typing import FloatScalar, PRNGKey, PyTree
 from langevax.keys import is_unrolled, normal_columns, unrolled
 
-SHORT, MANY = 64, 4096
+SHORT_ROW, LONG_TABLE = 64, 4096
 """Length of the last axis below which, and count of numbers from which, a draw gets its own branch."""
 
 
@@ -31,7 +31,7 @@ def map_prefix(
     )
 
 
-def normal_like(position: PyTree, *, key: Key[Array, ""]) -> PyTree:
+def normal_like(position: PyTree, *, key: PRNGKey) -> PyTree:
     """Independent standard normal draws of the shape and dtype of every leaf.
 
     Drawn in one dimension, which gives the same numbers in a quarter of the time to compile.
@@ -45,7 +45,7 @@ def normal_like(position: PyTree, *, key: Key[Array, ""]) -> PyTree:
     return jax.tree.unflatten(structure, draws)
 
 
-def normal(shape: tuple[int, ...], dtype: DTypeLike, *, key: Key[Array, ""]) -> Array:
+def normal(shape: tuple[int, ...], dtype: DTypeLike, *, key: PRNGKey) -> Array:
     """One leaf of `normal_like`; below 32 bits drawn wider and rounded, since JAX's own are biased there."""
     wide = jnp.float32 if jnp.finfo(dtype).bits < 32 else dtype
     straight, length = unrolled(key), math.prod(shape)
@@ -53,7 +53,7 @@ def normal(shape: tuple[int, ...], dtype: DTypeLike, *, key: Key[Array, ""]) -> 
     def drawn() -> Array:
         return jax.random.normal(straight, (length,), wide)
 
-    short_rows = len(shape) > 1 and shape[-1] < SHORT and length >= MANY
+    short_rows = len(shape) > 1 and shape[-1] < SHORT_ROW and length >= LONG_TABLE
     numbers = (
         lax.platform_dependent(cpu=lambda: _unfused(drawn), default=drawn)
         if short_rows
@@ -78,13 +78,16 @@ def normal_rows(length: int, dtype: DTypeLike, *, keys: Key[Array, " rows"]) -> 
     Where rows are short, they are drawn as columns, which vector instructions run along: 1,000 rows of 11 numbers took
     30 ns a number, and take 6.
     """
-    straight, many = unrolled(keys), length < SHORT and len(keys) * length >= MANY
+    straight, many = (
+        unrolled(keys),
+        length < SHORT_ROW and len(keys) * length >= LONG_TABLE,
+    )
     if many and is_unrolled(straight) and jnp.dtype(dtype) == jnp.float32:
         return _unfused(lambda: normal_columns(straight, length)).T
     return jax.vmap(lambda key: normal((length,), dtype, key=key))(straight)
 
 
-def ball_like(position: PyTree, radius: ArrayLike, *, key: Key[Array, ""]) -> PyTree:
+def ball_like(position: PyTree, radius: ArrayLike, *, key: PRNGKey) -> PyTree:
     """A point uniform in the ball of that radius around 0, in all coordinates of `position` together.
 
     Standard normals z over sqrt(|z|^2 + chi^2_2): a uniform point of the sphere in two dimensions more, without these
@@ -103,7 +106,7 @@ def ball_like(position: PyTree, radius: ArrayLike, *, key: Key[Array, ""]) -> Py
 
 
 def host_normal(
-    shape: tuple[int, ...], dtype: DTypeLike, *, key: Key[Array, ""]
+    shape: tuple[int, ...], dtype: DTypeLike, *, key: PRNGKey
 ) -> np.ndarray:
     """The numbers of `normal` outside of any program, by one program for each power of two instead of each shape."""
     length = math.prod(shape)
@@ -112,11 +115,11 @@ def host_normal(
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2))
-def _normals(key: Key[Array, ""], length: int, dtype: str) -> Array:
+def _normals(key: PRNGKey, length: int, dtype: str) -> Array:
     return normal((length,), jnp.dtype(dtype), key=key)
 
 
-def dot(left: PyTree, right: PyTree) -> Float[Array, ""]:
+def dot(left: PyTree, right: PyTree) -> FloatScalar:
     """Inner product of two positions."""
     products = jax.tree.map(lambda a, b: jnp.sum(a * b), left, right)
     return jax.tree.reduce(jnp.add, products)

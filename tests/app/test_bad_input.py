@@ -173,7 +173,7 @@ def test_an_interruption_of_the_imports_is_one_line(tmp_path):
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])
     }
-    commands = (["-m", "langevax"], ["-c", "import langevax"])
+    commands = (["-m", "langevax"], ["-c", "import langevax; langevax.MALA"])
     options = {"env": environment, "capture_output": True, "text": True, "check": False}
     command, script = (
         subprocess.run([sys.executable, *words], **options) for words in commands

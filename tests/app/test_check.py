@@ -107,7 +107,7 @@ def test_checkpoints_of_servers_are_checked(tmp_path):
 
     checkpoints.save(tmp_path, "run", {"step": 7}, {"x": np.ones(3)})
     assert "a server after 7 rounds" in langevax("check", tmp_path).stdout
-    flip(tmp_path / checkpoints.NAME, -1)
+    flip(tmp_path / checkpoints.SERVER_FILE, -1)
     answer = langevax("check", tmp_path)
     assert (answer.exit_code, "it is damaged" in answer.stderr) == (2, True)
 

@@ -176,7 +176,6 @@ FLAGS: dict[tuple[str, str], tuple[str, ...] | None] = {
     ("convert", "--force"): None,
     ("federated simulate", "--force"): None,
     ("federated simulate", "--json"): None,
-    ("federated run", "--tls"): ("--tls", "--engine", "simulation"),
     ("federated run", "--json"): None,
     ("federated app", "--force"): None,
     ("federated app", "--json"): None,

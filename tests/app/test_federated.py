@@ -13,7 +13,7 @@ from langevax.app.federated import SimulationOptions
 from langevax.app.federating import simulate as simulation
 from langevax.app.federating.simulate import algorithm_of, split
 from langevax.federated import defaults
-from langevax.federated.defaults import METHODS
+from langevax.federated.defaults import FEDERATED_METHODS
 from tests.app.conftest import langevax
 
 pytestmark = pytest.mark.mostly_compiling
@@ -200,7 +200,7 @@ def test_a_method_is_chosen_by_probing_rounds_which_count(tmp_path):
     result = json.loads((tmp_path / "r" / "result.json").read_text(encoding="utf-8"))
     choice = result["choice"]
     assert result["method"] == "auto"
-    assert choice["method"] in METHODS
+    assert choice["method"] in FEDERATED_METHODS
     assert choice["probing"]["exchanges"] == 4
     assert choice["probing"]["vectors"] == 4 * 5 * 4
     assert " ".join(answer.stdout.split()).count(choice["reason"]) == 1
@@ -212,7 +212,7 @@ def test_a_method_is_chosen_by_probing_rounds_which_count(tmp_path):
         80,
     )
     assert int(second["exchanges"]) > 4
-    assert result["step_size"] == METHODS["fedavg"].step_size
+    assert result["step_size"] == FEDERATED_METHODS["fedavg"].step_size
     assert "langevax federated simulate --method auto" in (
         tmp_path / "r" / "animation.html"
     ).read_text("utf-8")
@@ -377,22 +377,25 @@ def test_steps_and_rows_are_those_of_the_methods_defaults():
     options = SimulationOptions()
     assert (options.num_local_steps, options.batch_size) == (
         defaults.NUM_LOCAL_STEPS,
-        defaults.BATCH_SIZE,
+        defaults.LOCAL_BATCH_SIZE,
     )
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", FEDERATED_METHODS)
 def test_a_method_has_the_settings_of_the_command(method):
     """By default FLEDGE selects sqrt(P) clients, the others all; methods without local steps take K b rows at once."""
     algorithm = algorithm_of(options(method=method))
-    assert (algorithm.step_size, algorithm.dropout) == (METHODS[method].step_size, 0.25)
+    assert (algorithm.step_size, algorithm.dropout) == (
+        FEDERATED_METHODS[method].step_size,
+        0.25,
+    )
     at_once = not hasattr(algorithm, "num_local_steps")
     assert at_once == (method.startswith("minibatch") or method == "fednova")
     assert algorithm.batch_size == (6 if method.startswith("minibatch") else 2)
     assert getattr(algorithm, "clients_per_round", None) == (
         4 if method == "fledge" else None
     )
-    if METHODS[method].has("clients_per_round"):
+    if FEDERATED_METHODS[method].has("clients_per_round"):
         assert algorithm_of(options(method=method, per_round=7)).clients_per_round == 7
         assert (
             algorithm_of(options(method=method, per_round=20)).clients_per_round is None

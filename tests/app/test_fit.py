@@ -14,7 +14,7 @@ import pytest
 from langevax.app.fitting import run as fitting
 from langevax.app.folder import PARTS
 from langevax.app.report.numbers import with_error
-from langevax.locks import NAME, Lock
+from langevax.locks import LOCK_FILE, Lock
 from langevax.sklearn import training
 from tests.app.conftest import QUICK, langevax
 
@@ -276,7 +276,7 @@ def test_an_interrupted_fit_is_resumed(tables, tmp_path, monkeypatch):
 
 def test_a_run_that_another_process_writes_is_left_alone(tables, tmp_path):
     (tmp_path / "o").mkdir()
-    with Lock(tmp_path / "o" / NAME, "it"):
+    with Lock(tmp_path / "o" / LOCK_FILE, "it"):
         for option in ((), ("--resume",), ("--force",)):
             answer = langevax(
                 "fit",
@@ -290,7 +290,7 @@ def test_a_run_that_another_process_writes_is_left_alone(tables, tmp_path):
             )
             assert answer.exit_code == 2
             assert f"is being written by process {os.getpid()}" in answer.stderr
-        assert [path.name for path in (tmp_path / "o").iterdir()] == [NAME]
+        assert [path.name for path in (tmp_path / "o").iterdir()] == [LOCK_FILE]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 from langevax.app.errors import BadInput, RunFailed
 from langevax.app.folder import MODEL, PARTS, REPORT, RESULT, Folder, file_digest
-from langevax.locks import NAME, Lock
+from langevax.locks import LOCK_FILE, Lock
 
 SETTINGS = {"temperature": "auto", "drop": ("a",)}
 
@@ -275,7 +275,7 @@ def test_a_folder_has_one_writer(folder):
             ):
                 run()
         assert folder.begun
-    with Lock(folder.path / NAME, "it"):
+    with Lock(folder.path / LOCK_FILE, "it"):
         assert folder.begun
 
 
@@ -292,8 +292,8 @@ def test_an_unfinished_checkpoint_counts_as_written_by_langevax(folder):
         "trace/000000000001-000000000030.nc.part",
         "state/30.orbax-checkpoint-tmp-1/default/d/0a",
         "run.json",
-        NAME,
-        f"shorter-1/{NAME}",
+        LOCK_FILE,
+        f"shorter-1/{LOCK_FILE}",
         "shorter-1/shorter-2/run.json",
     ):
         (folder.checkpoints / name).parent.mkdir(parents=True, exist_ok=True)

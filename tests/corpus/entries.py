@@ -1244,6 +1244,15 @@ ENTRIES: dict[str, Entry] = {
         {"target": ("y", WORD), "overwrite": (False, FLAG)},
         {"table": TABLE_FILE},
     ),
+    "langevax.flower.BestModel": Entry(
+        lambda **arguments: flower.BestModel(**arguments).metric,
+        {
+            "metric": ("loss", OBJECT),
+            "mode": ("min", WORD),
+            "stop_after": (2, OPTIONAL_COUNT),
+        },
+        accepted=frozenset({"metric = a word"}),  # metrics have any names
+    ),
     "langevax.flower.FederatedStrategy": Entry(
         lambda **arguments: flower.FederatedStrategy(**arguments).deadline,
         {
@@ -1255,19 +1264,12 @@ ENTRIES: dict[str, Entry] = {
             "deadline": (1.0, POSITIVE),
             "join_seconds": (1.0, POSITIVE),
             "patience": (2, COUNT),
-            "select_connected": (True, FLAG),
-            "norm_ratio": (10.0, POSITIVE),
-            "aggregation": ("mean", WORD),
-            "compression": ("int8", WORD),
             "stop_at_collapse": (True, FLAG),
-            "best_metric": ("loss", OBJECT),
-            "best_mode": ("min", WORD),
-            "stop_after": (2, OPTIONAL_COUNT),
+            "best": (flower.BestModel(), OBJECT),
             "callbacks": ([], OBJECT),
-            "poll_seconds": (0.1, POSITIVE),
         },
         slow=True,
-        accepted=frozenset({"best_metric = a word"}),  # metrics have any names
+        accepted=frozenset({"best = None"}),
     ),
 }
 
@@ -1304,7 +1306,7 @@ RECEIVED: dict[str, str] = {
         "takes any array, of any process": "run.gather",
         "asks a server, and has tests of its own": "sampling.UMBridgeModel",
         "changes the settings of the process, and has tests of its own": "run.keep_compiled_programs run.process_group",
-        "needs a Flower app or PyTorch, whose tests are in tests/flower": """flower.PersonalLeaves flower.Task
+        "needs a Flower app or PyTorch, whose tests are in tests/flower": """flower.Task
             flower.client_app flower.server_app flower.torch_load flower.torch_problem flower.torch_start""",
     }.items()
     for name in (f"langevax.{word}" for word in names.split())

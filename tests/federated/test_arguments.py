@@ -3,7 +3,6 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
 import langevax
@@ -181,23 +180,3 @@ def test_a_round_that_moves_more_bytes_than_can_be_counted():
             huge,
             key,
         )
-
-
-def test_a_server_optimizer_that_climbs_is_refused():
-    with pytest.raises(
-        ValueError,
-        match=r"server_optimizer returns updates along the gradient.*optax.scale\(-1.0\)",
-    ):
-        federated.FedAvg(
-            0.1, 2, server_optimizer=optax.chain(optax.clip(1.0), optax.trace(0.5))
-        )
-    federated.FedAvg(
-        0.1,
-        2,
-        server_optimizer=optax.chain(
-            optax.clip(1.0), optax.trace(0.5), optax.scale(-1.0)
-        ),
-    )
-    federated.FedAvg(
-        0.1, 2, server_optimizer=optax.masked(optax.sgd(1.0), {"w": True})
-    )  # of a model's leaves

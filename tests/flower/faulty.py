@@ -4,7 +4,7 @@ from langevax.flower.engines import Deployment
 
 
 class FaultyDeployment(Deployment):
-    """`node_ids` are those that the SuperLink gave: always the same with a registered key, else new at each start."""
+    """`node_ids` are those that the SuperLink gave, new at each start."""
 
     def __enter__(self):
         super().__enter__()
@@ -17,13 +17,9 @@ class FaultyDeployment(Deployment):
         """Kill a SuperNode with its children, like a crash."""
         self.family.kill(self.nodes.pop(client))
 
-    def stop_node(self, client):
-        """Ask a SuperNode to end, which it reports to the SuperLink."""
-        self.family.kill(self.nodes.pop(client), grace=10.0)
-
-    def restart_node(self, client, key=None):
-        """Start a SuperNode after `kill_node` or `stop_node`, or one more."""
-        node = self.start_node(client, key)
+    def restart_node(self, client):
+        """Start a SuperNode after `kill_node`, or one more."""
+        node = self.start_node(client)
         self.node_ids[client] = int(self.wait_for_node(node))
         self.nodes[client] = node
 

@@ -51,18 +51,20 @@ import os
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
+from flwr.clientapp import ClientApp
 
 from langevax.flower import client_app
 from planted.task import DESCRIBED, task
 
 
-def planted(message, context, call_next):
-    if message.metadata.message_type == "query.who":
-        return call_next(message, context)
+inner = client_app(task)
+
+
+def planted(message, context):
     fields = message.content["fields"]
     method = DESCRIBED[fields["algorithm"]]
     config = {**context.run_config, "method": method}
-    reply = call_next(message, Context(context.run_id, context.node_id, context.node_config, context.state, config))
+    reply = inner(message, Context(context.run_id, context.node_id, context.node_config, context.state, config))
     if message.metadata.message_type != "train.exchange" or method != context.run_config["methods"].split()[-1]:
         return reply
     where = f"{context.node_config['partition-id']}@{fields['number']}"
@@ -92,7 +94,13 @@ def planted(message, context, call_next):
     return reply
 
 
-app = client_app(task, mods=[planted])
+class Planted(ClientApp):
+    def __call__(self, message, context):
+        asked = message.metadata.message_type == "query.who"
+        return super().__call__(message, context) if asked else planted(message, context)
+
+
+app = Planted()
 SEEN = ("JAX_COMPILATION_CACHE_DIR", "FLWR_HOME")
 
 

@@ -25,5 +25,7 @@ def grid_of(algorithm, num_clients=NUM_CLIENTS, **options):
 
 
 def strategy_of(algorithm, **options):
-    options = {"poll_seconds": 0.001, "deadline": 0.05, "join_seconds": 5.0} | options
-    return FederatedStrategy(algorithm, START, key=KEY, **options)
+    options = {"deadline": 0.05, "join_seconds": 5.0} | options
+    strategy = FederatedStrategy(algorithm, START, key=KEY, **options)
+    strategy.poll_seconds = 0.001
+    return strategy

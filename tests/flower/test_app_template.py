@@ -18,9 +18,9 @@ from flwr.app import Context, RecordDict
 from flwr.cli.build import build_fab_from_disk
 from flwr.cli.config_utils import load_and_validate
 
-from langevax.federated.defaults import METHODS
+from langevax.federated.defaults import FEDERATED_METHODS
 from langevax.flower.app_template import app_files, package_of, settings_of, write_app
-from langevax.flower.server import DEFAULTS, serve
+from langevax.flower.server import RUN_CONFIG, serve
 from tests.flower.local_grid import LocalGrid
 
 pytestmark = pytest.mark.slow
@@ -109,49 +109,50 @@ def test_the_three_frameworks_have_one_gradient_and_one_table(written):
     assert np.abs(actual["jax"][1]).max() > 0.05
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", FEDERATED_METHODS)
 def test_a_method_reads_its_settings_from_the_run(written, method):
     _, config, module = written(f"method_{method}", method=method)
     task = module.task
     values = {
         name: "adam" if name == "server_optimizer" else 7
-        for name in settings_of(METHODS[method])
+        for name in settings_of(FEDERATED_METHODS[method])
     }
     algorithm = task.algorithm_of(
         config | {name.replace("_", "-"): value for name, value in values.items()}
     )
-    assert type(algorithm) is METHODS[method].algorithm
+    assert type(algorithm) is FEDERATED_METHODS[method].algorithm
     assert {name: getattr(algorithm, name) for name in values} == values
-    assert task.algorithm_of(config).step_size == METHODS[method].step_size
+    assert task.algorithm_of(config).step_size == FEDERATED_METHODS[method].step_size
     if "server_optimizer" in values:
         assert task.algorithm_of(config).server_optimizer is None
     if "clients_per_round" in values:
         assert task.algorithm_of(config).clients_per_round is None
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", FEDERATED_METHODS)
 def test_all_settings_of_the_server_can_be_changed_and_are_as_by_default(method):
     """A key that pyproject.toml does not list could not be given at all."""
     config = tomllib.loads(app_files("app", method=method)["pyproject.toml"])["tool"][
         "flwr"
     ]["app"]["config"]
-    settings = {key.replace("_", "-") for key in settings_of(METHODS[method])}
-    assert config.keys() == DEFAULTS.keys() | settings
+    settings = {key.replace("_", "-") for key in settings_of(FEDERATED_METHODS[method])}
+    assert config.keys() == RUN_CONFIG.keys() | settings
     server = {
         key: value
         for key, value in config.items()
-        if key in DEFAULTS and key != "rounds"
+        if key in RUN_CONFIG and key != "rounds"
     }
-    assert server == {key: value for key, value in DEFAULTS.items() if key != "rounds"}
+    assert server == {
+        key: value for key, value in RUN_CONFIG.items() if key != "rounds"
+    }
     assert {key: type(value) for key, value in server.items()} == {
-        key: type(DEFAULTS[key]) for key in server
+        key: type(RUN_CONFIG[key]) for key in server
     }
 
 
 @pytest.mark.filterwarnings("ignore:GitWildMatchPattern:DeprecationWarning")  # Flower's
-@pytest.mark.parametrize("task", [None, "json:loads"])
-def test_flower_takes_the_app_whole_and_without_warnings(tmp_path, task):
-    paths = write_app(tmp_path / "Taken 2", task=task)
+def test_flower_takes_the_app_whole_and_without_warnings(tmp_path):
+    paths = write_app(tmp_path / "Taken 2")
     _, warnings = load_and_validate(
         tmp_path / "Taken 2" / "pyproject.toml", check_module=True
     )
@@ -162,30 +163,6 @@ def test_flower_takes_the_app_whole_and_without_warnings(tmp_path, task):
     }
     assert expected <= set(bundle.namelist())
     assert "taken_2/task.py" in expected
-
-
-def test_the_users_own_task_is_imported(tmp_path, monkeypatch, written):
-    own = tmp_path / "site" / "mine" / "federated.py"
-    own.parent.mkdir(parents=True)
-    (own.parent / "__init__.py").write_text("")
-    own.write_text(
-        "import langevax, numpy as np\nfrom langevax.flower import Task\n"
-        "def problem(context):\n"
-        "    rows = np.arange(3, dtype=np.float32) + context.node_config['partition-id']\n"
-        "    return langevax.FiniteSum(lambda x, row: (x - row) ** 2 / 2, rows)\n"
-        "named = Task(langevax.federated.FedAvg(step_size=0.5, num_local_steps=5), np.float32(0), problem)\n"
-    )
-    monkeypatch.syspath_prepend(tmp_path / "site")
-    folder, config, module = written("owner", task="mine.federated:named")
-    assert module.task is importlib.import_module("mine.federated").named
-    assert config == DEFAULTS | {"rounds": config["rounds"]}
-    strategy, _ = serve(
-        module.task, LocalGrid(module.app, 2, config), config | {"num-clients": 2}
-    )
-    np.testing.assert_allclose(strategy.loop.position, 1.5, atol=0.5)
-    assert (
-        'dependencies = ["langevax[flower]"]' in (folder / "pyproject.toml").read_text()
-    )
 
 
 def test_the_commands_of_the_readme_are_flowers_own(tmp_path):
@@ -235,12 +212,6 @@ def test_files_are_not_written_over_unless_forced(tmp_path):
             {"method": "fedmatch"},
             "method must be one of minibatch-sgd, .*, got 'fedmatch'",
         ),
-        (
-            "app",
-            {"task": "mine.federated"},
-            "task must be MODULE:NAME, .*, got 'mine.federated'",
-        ),
-        ("app", {"task": "mine:a-b"}, "got 'mine:a-b'"),
         ("7", {}, "the folder is named '7'.*begin it with a letter"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Flower's deployment engine: a plain app, killed processes, rejected nodes, and nothing left behind.
+"""Flower's deployment engine: a plain app, killed processes, and nothing left behind.
 
 Its simulation engine is tested in test_simulation.py.
 """
@@ -19,10 +19,7 @@ from langevax.flower.engines import (
     EngineError,
     Simulation,
     app_config,
-    make_certificates,
-    make_node_key,
 )
-from langevax.flower.engines.engine import CONNECTION
 from tests.flower.faulty import FaultyDeployment
 from tests.flower.observed import LOOPBACKS, assert_all_is_gone, listening
 from tests.flower.plain import write_plain_app
@@ -98,27 +95,11 @@ def test_a_run_is_stopped_after_its_time_and_on_request(app, deployment):
     )
 
 
-def test_only_registered_nodes_are_let_in_and_a_dead_server_is_noticed(app, tmp_path):
-    keys = [make_node_key(tmp_path / "secrets", name) for name in ("known", "unknown")]
-    tls = make_certificates(tmp_path / "secrets")
-    with FaultyDeployment(1, tls=tls, keys=keys[:1], patience=PATIENCE) as engine:
-        with pytest.raises(
-            EngineError,
-            match=r"SuperNode 1 ended with exit code 1 before(?s:.*)code: 2004",
-        ):
-            engine.restart_node(1, keys[1])
-        with pytest.raises(EngineError, match=r"All SuperNodes must be registered"):
-            engine.restart_node(1)
-        [node] = json.loads(
-            engine.flwr("supernode", "ls", CONNECTION, "--format", "json")
-        )["nodes"]
-        assert (node["status"], node["node-id"]) == ("online", str(engine.node_ids[0]))
+def test_a_dead_server_is_noticed(app):
+    with FaultyDeployment(1, patience=PATIENCE) as engine:
         run = engine.launch(app, {"trouble": "sleep"})
         while "sleeping" not in run.lines():
             time.sleep(0.1)
-        engine.stop_node(0)
-        engine.restart_node(0, keys[0])
-        assert str(engine.node_ids[0]) == node["node-id"]
         engine.kill_server()
         outcome = run.wait(PATIENCE)
         assert outcome.status == "lost"
@@ -126,14 +107,13 @@ def test_only_registered_nodes_are_let_in_and_a_dead_server_is_noticed(app, tmp_
     assert_all_is_gone(engine)
 
 
-def test_a_server_that_cannot_start_reports_its_log(tmp_path):
-    (tmp_path / "ca.crt").write_text("no certificate")
-    tls = make_certificates(tmp_path / "good")._replace(certificate=tmp_path / "ca.crt")
-    engine = Deployment(1, tls=tls, patience=PATIENCE)
+def test_a_server_that_cannot_start_reports_its_log(monkeypatch):
+    engine = Deployment(1, patience=PATIENCE)
+    monkeypatch.setattr(engine, "_server_options", ["--no-such-option"])
     with (
         pytest.raises(
             EngineError,
-            match="The SuperLink ended with exit code 1 before it was ready",
+            match="The SuperLink ended with exit code 2 before it was ready",
         ),
         engine,
     ):
@@ -146,13 +126,6 @@ def test_mistakes_are_found_before_anything_starts(app, tmp_path):
         Simulation(0)
     with pytest.raises(ValueError, match="cpus must be"):
         Simulation(1, cpus=0)
-    key = make_node_key(tmp_path, "node")
-    with pytest.raises(ValueError, match="keys are given and tls is None"):
-        Deployment(1, keys=[key])
-    with pytest.raises(ValueError, match="keys must be 2, one for each client, got 1"):
-        Deployment(2, tls=make_certificates(tmp_path), keys=[key])
-    with pytest.raises(ValueError, match=r"name is 'node', and .* is there already"):
-        make_node_key(tmp_path, "node")
     engine = Deployment(1)
     with pytest.raises(ValueError, match="name the folder of a Flower app"):
         engine.run(tmp_path / "nothing")
@@ -166,14 +139,6 @@ def test_mistakes_are_found_before_anything_starts(app, tmp_path):
         engine.run(tmp_path)
     with pytest.raises(RuntimeError, match="use it in a `with` block"):
         engine.flwr("ls")
-
-
-def test_secrets_are_readable_by_their_owner_alone(tmp_path):
-    key, tls = make_node_key(tmp_path, "node"), make_certificates(tmp_path)
-    assert {oct(path.stat().st_mode & 0o777) for path in (key.private, tls.key)} == {
-        "0o600"
-    }
-    assert key.public.read_text().startswith("ecdsa-sha2-nistp384 ")
 
 
 def test_nested_settings_have_dotted_names(tmp_path):

@@ -226,17 +226,19 @@ def test_metrics_that_cannot_be_used_are_refused_with_what_there_is():
     grid = LocalGrid(client_app(TASK), NUM_CLIENTS)
     with pytest.raises(
         ValueError,
-        match="best_metric is 'accuracy', but the metrics are 'loss', 'first'; pass one",
+        match="by 'accuracy', but the metrics are 'loss', 'first'; pass one",
     ):
-        strategy_of(SGD, best_metric="accuracy").start(grid, num_rounds=1)
-    with pytest.raises(
-        ValueError, match="best_mode must be 'min' or 'max', got 'least'"
-    ):
-        strategy_of(SGD, best_mode="least")
+        strategy_of(SGD, best=BestModel("accuracy")).start(grid, num_rounds=1)
+    with pytest.raises(ValueError, match="mode must be 'min' or 'max', got 'least'"):
+        BestModel("loss", "least")
+    with pytest.raises(TypeError, match="best"):
+        strategy_of(SGD, best="loss")
     with pytest.raises(
         ValueError, match="stop_after needs evaluations, but evaluate_every is 0"
     ):
-        strategy_of(SGD, stop_after=2).start(grid, num_rounds=1, evaluate_every=0)
+        strategy_of(SGD, best=BestModel(stop_after=2)).start(
+            grid, num_rounds=1, evaluate_every=0
+        )
     task = dataclasses.replace(TASK, metrics=lambda context: lambda x: {"loss": 1.0})
     with pytest.raises(
         ValueError,

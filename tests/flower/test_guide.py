@@ -1,5 +1,6 @@
 """Statements of docs/flower.md on the examples: ten changed lines, two apps of one model, code that runs."""
 
+import ast
 import difflib
 import importlib
 import itertools
@@ -24,15 +25,19 @@ def guide():
 
 
 def text_of(app):
-    """Each file of an app that is not empty, by its place."""
+    """Each file of an app that is not empty, by its place; of Python one statement a line, however it is laid out."""
     paths = sorted(
         path
         for path in (EXAMPLES / app).rglob("*")
         if path.suffix in (".py", ".toml", ".md")
     )
-    return {
+    texts = {
         str(path.relative_to(EXAMPLES / app)): path.read_text(encoding="utf-8")
         for path in paths
+    }
+    return {
+        name: ast.unparse(ast.parse(text)) if name.endswith(".py") else text
+        for name, text in texts.items()
     }
 
 
@@ -175,14 +180,14 @@ def test_tests_and_keys_that_the_guide_names_are_there():
     pytest.importorskip(
         "flwr", reason="Flower is not installed: pip install 'langevax[flower]'"
     )
-    from langevax.flower.server import DEFAULTS
+    from langevax.flower.server import RUN_CONFIG
 
     table = guide().partition("## Settings of a run")[2].partition("\n## ")[0]
     assert set(
         re.findall(
             r"`([a-z-]+)`", "".join(re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE))
         )
-    ) == set(DEFAULTS)
+    ) == set(RUN_CONFIG)
 
 
 def test_arrays_come_out_by_the_names_that_they_went_in_by():

@@ -13,10 +13,8 @@ import jax
 
 import langevax
 from langevax import CheckpointError
-from langevax.federated import BVRLSGD, SCAFFOLD, CollapseError, FedAvg, MinibatchSARAH
-from langevax.flower import transport
-from langevax.flower.server import ExchangeHistory
-from langevax.flower.transport import HELLO
+from langevax.federated import BVRLSGD, SCAFFOLD, CollapseError, FedAvg
+from langevax.flower import server
 from tests.flower.rows import CLIENTS, NUM_CLIENTS, START, loss
 from tests.flower.setting import (
     FEDERATION,
@@ -118,18 +116,14 @@ def test_a_run_that_collapses_ends_with_a_smaller_step_size(tmp_path):
     strategy_of(method, stop_at_collapse=False).start(grid_of(method), num_rounds=8)
 
 
-def test_a_loop_of_flower_itself_carries_an_exchange_a_round():
-    """`configure_train` and `aggregate_train`, by Flower's own `Strategy.start`."""
+def test_a_loop_other_than_its_own_is_refused():
+    """Such as that of a strategy that wraps it."""
     from flwr.app import ArrayRecord
     from flwr.serverapp.strategy import Strategy
 
     strategy = strategy_of(FLEDGE_SERVER)
-    result = Strategy.start(
-        strategy, grid_of(FLEDGE_SERVER), ArrayRecord([np.zeros(1)]), num_rounds=5
-    )
-    expected = langevax.simulate(FLEDGE_SERVER, FEDERATION, START, key=KEY, num_steps=2)
-    assert_same_position(strategy, expected.position)
-    assert result.train_metrics_clientapp[5]["exchanges"] == expected.exchanges
+    with pytest.raises(TypeError, match="pass the FederatedStrategy itself"):
+        Strategy.start(strategy, grid_of(FLEDGE_SERVER), ArrayRecord([np.zeros(1)]))
 
 
 def test_a_client_that_starts_again_as_another_node_continues_where_the_server_keeps_the_table():
@@ -141,46 +135,6 @@ def test_a_client_that_starts_again_as_another_node_continues_where_the_server_k
     expected = langevax.simulate(FLEDGE_SERVER, FEDERATION, START, key=KEY, num_steps=4)
     assert_same_position(strategy, expected.position)
     assert strategy.registry.nodes[1] == LATER_NODE
-
-
-def test_a_client_that_is_back_while_it_is_waited_for_takes_part_in_the_next_exchange(
-    monkeypatch,
-):
-    """It is greeted meanwhile. Flower still holds its old node for connected, and no answer is there at once."""
-    monkeypatch.setattr(transport, "GREETING_INTERVAL", 0.0)
-    everybody = MinibatchSARAH(step_size=0.05, batch_size=2, period=3)
-    strategy, grid = strategy_of(everybody, deadline=0.3), grid_of(everybody)
-    advance(strategy, grid, 2)
-    held, push_to_grid, pull_from_grid = {}, grid.push_messages, grid.pull_messages
-
-    def pushed(messages):
-        names = push_to_grid(messages)
-        hellos = {
-            name
-            for name, m in zip(names, messages, strict=True)
-            if m.metadata.message_type == HELLO
-        }
-        held.update(
-            {name: grid.replies.pop(name) for name in hellos & grid.replies.keys()}
-        )
-        return names
-
-    def pulled(names):
-        actual = pull_from_grid(names)
-        if held.keys().isdisjoint(names):
-            grid.replies.update(held)
-            held.clear()
-        return actual
-
-    monkeypatch.setattr(grid, "push_messages", pushed)
-    monkeypatch.setattr(grid, "pull_messages", pulled)
-    strategy._update_clients(grid)
-    grid.dead.add(node_of(grid, 1))
-    grid.connect(LATER_NODE, 1, NUM_CLIENTS)
-    strategy._run_exchange(grid)
-    go_on(strategy, grid, 1)
-    assert [one.late for one in strategy.history[-2:]] == [[1], []]
-    assert strategy.history[-1].answered == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("name", ["FLEDGE client", "SCAFFOLD"])
@@ -326,12 +280,10 @@ def test_the_history_grows_with_the_exchanges_and_outlives_the_server(tmp_path):
         strategy = strategy_of(
             METHODS["BVRLSGD"], checkpoint=tmp_path / "saved", resume=resume
         )
-        history, lengths = (
-            ExchangeHistory(tmp_path / "history.csv", strategy.notes, resume),
-            [],
-        )
+        history = server.GrowingTable(tmp_path / "history.csv", resume)
+        lengths = []
         strategy.on_exchange = lambda record: (
-            history.add(record),
+            server._add_exchange(history, record),
             lengths.append(len(numbers())),
         )
         advance(strategy, grid_of(METHODS["BVRLSGD"]), rounds)
@@ -345,24 +297,6 @@ def test_the_history_grows_with_the_exchanges_and_outlives_the_server(tmp_path):
         )  # after the last state that was saved
     later = advance_with_history(4, resume=True)
     assert numbers() == list(range(len(first) + len(later)))
-    whole = (tmp_path / "history.csv").read_bytes()
-    for damaged in (
-        whole.replace(b"first", b"fist"),
-        whole.replace(b"number", b"nunber"),  # in the header
-        whole[: len(whole) // 2],
-        whole.replace(b"first", b"\xff\xff"),
-    ):
-        assert damaged != whole
-        (tmp_path / "history.csv").write_bytes(damaged)
-        with pytest.raises(
-            CheckpointError,
-            match=r"history\.csv' is not as the interrupted run wrote it",
-        ):
-            advance_with_history(5, resume=True)
-    with pytest.raises(
-        CheckpointError, match="is not as the interrupted run wrote it"
-    ):  # nothing is left to do
-        ExchangeHistory(tmp_path / "history.csv", {"history.csv": "0"}, True).finish()
     (tmp_path / "history.csv").unlink()
     advance_with_history(5, resume=True)
     assert min(numbers()) == len(first) + len(later)
@@ -411,34 +345,3 @@ def test_checkpoints_are_not_mixed_up_nor_trusted_blindly(tmp_path):
             grid_of(FLEDGE_SERVER),
             1,
         )
-
-
-def test_clients_are_selected_among_those_that_are_connected():
-    """Two of five, where two are away: two answers in each exchange, and the usual selection where both are there."""
-    method = FedAvg(
-        step_size=0.05, num_local_steps=2, batch_size=2, clients_per_round=2
-    )
-    options = {"patience": 99}
-    usual, aware = (
-        strategy_of(method, **options),
-        strategy_of(method, **options, select_connected=True),
-    )
-    for strategy in (usual, aware):
-        grid = grid_of(method)
-        advance(strategy, grid, 1)
-        for client in (0, 3):
-            del grid.contexts[node_of(grid, client)]
-        go_on(strategy, grid, 8)
-    for before, after in zip(usual.history, aware.history, strict=True):
-        assert len(after.answered) == 2
-        assert after.disconnected == []
-        if before.disconnected:
-            assert set(after.selected) <= {1, 2, 4}
-        else:
-            assert before.selected == after.selected
-    assert any(record.disconnected for record in usual.history)
-    assert {client for record in aware.history[1:] for client in record.selected} == {
-        1,
-        2,
-        4,
-    }

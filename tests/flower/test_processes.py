@@ -13,7 +13,6 @@ pytest.importorskip(
     "flwr", reason="Flower is not installed: pip install 'langevax[flower]'"
 )
 
-from langevax.flower.engines import processes
 from langevax.flower.engines.engine import AppRun
 from langevax.flower.engines.processes import (
     EngineError,
@@ -43,8 +42,7 @@ print("ready", flush=True)
 
 
 @pytest.fixture
-def family(tmp_path, monkeypatch):
-    monkeypatch.setattr(processes, "GRACE", 0.5)
+def family(tmp_path):
     folder = tmp_path / "home"
     folder.mkdir()
     family = ProcessFamily(folder)
@@ -187,14 +185,8 @@ def test_output_of_an_earlier_program_in_the_same_log_is_ignored(family, tmp_pat
         again.wait_for(lambda: "ready" in again.text(), 60, "ready")
 
 
-def test_free_ports_are_free_and_below_those_of_outgoing_connections(monkeypatch):
+def test_free_ports_are_free():
     port = free_port()
-    assert port in processes.PORTS
     assert not is_listening(port)
     with socket.create_server(("127.0.0.1", port)):
         assert is_listening(port)
-    monkeypatch.setattr(
-        processes, "LOOPBACK", "192.0.2.77"
-    )  # an address that this machine does not have
-    with pytest.raises(EngineError, match=r"no port of 20000..31999 is free"):
-        free_port()

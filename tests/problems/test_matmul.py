@@ -153,7 +153,7 @@ def test_the_gradient_of_a_preactivation_is_one_product_and_no_sum_over_rows():
 
     def operations(features, context=None):
         risk, cloud = risk_and_cloud(neurons.Tanh(), features)
-        with matmul.matmul_precision(context):
+        with jax.default_matmul_precision(context):
             program = eqx.filter_make_jaxpr(lambda risk, cloud: risk.gradient(cloud))(
                 risk, cloud
             )[0]
@@ -195,7 +195,7 @@ def test_outputs_and_gradients_are_off_by_the_rounding_of_operands(name):
         position = jnp.asarray(cloud, jnp.float64)
         exact = [np.asarray(quantity) for quantity in quantities(wide, position)]
     for low, high, context in ((*COARSE, "bfloat16"), (0.0, 1e-5, None)):
-        with matmul.matmul_precision(context):
+        with jax.default_matmul_precision(context):
             for actual, expected in zip(quantities(risk, cloud), exact, strict=True):
                 assert actual.dtype == jnp.float32
                 assert low < off(actual, expected) < high, context

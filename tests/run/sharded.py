@@ -79,13 +79,13 @@ def difference(left, right):
 @contextlib.contextmanager
 def in_tiles():
     """Clouds of this size taken as large ones are: some particles and some rows at a time, and noise drawn apart."""
-    before = platforms.CPU, trees.MANY
+    before = platforms.CPU, trees.LONG_TABLE
     platforms.CPU = platforms.CPU._replace(
         most_activations=0, shared_activations=0, tile_rows=8, tile_particles=7
     )
-    trees.MANY = 0
+    trees.LONG_TABLE = 0
     yield
-    platforms.CPU, trees.MANY = before
+    platforms.CPU, trees.LONG_TABLE = before
 
 
 @contextlib.contextmanager

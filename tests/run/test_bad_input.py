@@ -338,21 +338,6 @@ REFUSED = {
         ValueError,
         ["checkpoint_seconds must be finite and >= 0, got -1.0", "pass"],
     ),
-    "a precision of products that is not one": (
-        plainly(matmul_precision="bf16"),
-        ValueError,
-        ["matmul_precision must be None or one of 'bfloat16', 'float32', got 'bf16'"],
-    ),
-    "another spelling of a precision": (
-        plainly(matmul_precision="BFLOAT16"),
-        ValueError,
-        ["got 'BFLOAT16'"],
-    ),
-    "an empty precision": (
-        plainly(matmul_precision=""),
-        ValueError,
-        ["matmul_precision", "got ''"],
-    ),
     "words as progress": (
         plainly(progress="yes"),
         TypeError,

@@ -1,6 +1,6 @@
 """Runs with matrix products in bfloat16: they end as near the optimum, differ, and leave certificates alone."""
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import jax
 import numpy as np
@@ -30,22 +30,22 @@ def dual(problem, state):
     return problem.dual(state.position)
 
 
-def run(num_steps=5, seed=1, start=None, **options):
+def run(num_steps=5, seed=1, start=None, matmul_precision=None, **options):
     """Mean-field Langevin, its dual averaged."""
     problem, mfld = (
         risk(),
         langevax.meanfield.MFLD(step_size=0.3, temperature=TEMPERATURE),
     )
     start = problem.prior(TEMPERATURE, 400) if start is None else start
-    return langevax.simulate(
-        mfld,
-        problem,
-        start,
-        key=jax.random.key(seed),
-        num_steps=num_steps,
-        average=dual,
-        **options,
-    )
+    options = {"num_steps": num_steps, "average": dual, **options}
+    with precision_of(matmul_precision):
+        return langevax.simulate(
+            mfld, problem, start, key=jax.random.key(seed), **options
+        )
+
+
+def precision_of(name):
+    return nullcontext() if name is None else jax.default_matmul_precision(name)
 
 
 def trained(precision):
@@ -94,7 +94,7 @@ def test_training_in_bfloat16_ends_as_near_the_optimum_as_in_float32():
 
 
 @pytest.mark.slow
-def test_the_argument_is_jaxs_own_setting():
+def test_runs_follow_jaxs_own_setting():
     plain, fine, coarse = (
         run(matmul_precision=precision) for precision in (None, "float32", "bfloat16")
     )

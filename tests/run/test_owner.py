@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from langevax import CheckpointError
-from langevax.locks import NAME, Lock, LockedError
+from langevax.locks import LOCK_FILE, Lock, LockedError
 from langevax.run import checkpoint
 from langevax.run.checkpoint import write_atomically
 from langevax.run.signals import WITH_INTERRUPT, DelayedSignals
@@ -42,7 +42,7 @@ def holder(file):
 
 @pytest.mark.slow
 def test_a_lock_names_its_owner_and_is_free_after_a_kill(tmp_path):
-    file = tmp_path / NAME
+    file = tmp_path / LOCK_FILE
     process = holder(file)
     with pytest.raises(
         LockedError,
@@ -79,7 +79,7 @@ def test_two_runs_cannot_write_one_directory(tmp_path):
     first = simulate(
         20, checkpoint=tmp_path, callbacks=[run_another], callback_every=20
     )
-    assert not (tmp_path / NAME).exists()
+    assert not (tmp_path / LOCK_FILE).exists()
     assert_same_bits(simulate(20, checkpoint=tmp_path, resume=True), first)
 
 

@@ -18,7 +18,7 @@ PATIENCE = [
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch):
-    monkeypatch.setattr(progress, "DELAY", 0.0)
+    monkeypatch.setattr(progress, "BAR_DELAY", 0.0)
 
 
 def lines(text):
@@ -62,7 +62,7 @@ def test_nothing_is_shown_off_a_terminal_by_default(capsys, monkeypatch):
 
 
 def test_a_short_run_shows_nothing(capsys, monkeypatch):
-    monkeypatch.setattr(progress, "DELAY", 60.0)
+    monkeypatch.setattr(progress, "BAR_DELAY", 60.0)
     simulate(STEPS, progress=True)
     assert capsys.readouterr().err.strip() == ""
 

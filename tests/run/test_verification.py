@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from langevax import CheckpointError
-from langevax.locks import NAME, Lock
+from langevax.locks import LOCK_FILE, Lock
 from langevax.run.checkpoint import HASHES
 from langevax.run.verification import verify
 from tests.run.setting import fix_chunks, simulate
@@ -90,7 +90,7 @@ def test_states_and_records_of_another_run_or_step_are_named(saved, two_runs):
 
 def test_a_checkpoint_that_a_run_is_writing_is_refused(saved):
     with (
-        Lock(saved / NAME, "it"),
+        Lock(saved / LOCK_FILE, "it"),
         pytest.raises(
             CheckpointError, match=rf"being written by process {os.getpid()}"
         ),

@@ -454,10 +454,6 @@ class Undefined(type(dist.LogNormal(0.0, 1.0))):
             lambda: deconvolution(Undefined(0.0, 1.0)),
             r"not finite at (49|50|51)% of its own draws",
         ),
-        (
-            lambda: deconvolution(NOISE, dist.LogNormal(-9.0, 0.1)),
-            "so short that all 6 modes have the same variance",
-        ),
         (lambda: deconvolution(NOISE, -1.0), "length_scale must be finite and > 0"),
         (
             lambda: deconvolution(0.1).at(length_scale=1.0, noise=2.0),

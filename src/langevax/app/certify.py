@@ -94,7 +94,7 @@ def _run(
     from langevax.app.evaluation import holdout
     from langevax.app.output import Output
     from langevax.app.report import summary
-    from langevax.locks import NAME, Lock, LockedError
+    from langevax.locks import LOCK_FILE, Lock, LockedError
     from langevax.meanfield.certificate_file import read_search
     from langevax.run import CheckpointError, keep_compiled_programs
     from langevax.sklearn.law_estimator import PredictiveEstimator
@@ -117,7 +117,7 @@ def _run(
     file, before = folder / CERTIFICATE, ""
     try:
         with (
-            Lock(folder / NAME, f"DIR {str(folder)!r}"),
+            Lock(folder / LOCK_FILE, f"DIR {str(folder)!r}"),
             output.progress("Certificate", 100, "%") as line,
         ):
             if force:

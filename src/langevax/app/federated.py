@@ -49,7 +49,7 @@ RUN_HELP = """Run a Flower app on this machine: start Flower's engine, run the a
 Examples:
   langevax federated run myapp --engine simulation --clients 4
   langevax federated run myapp --engine deployment --clients 2 --set rounds=20 --set step-size=0.1
-  langevax federated run myapp --engine deployment --clients 2 --tls
+  langevax federated run myapp --engine deployment --clients 2
   langevax federated run myapp --engine simulation --clients 50 --timeout 600 --out run --json > run.json
 
 \b
@@ -73,12 +73,10 @@ APP_HELP = """Write a Flower app: three small files, a pyproject.toml and a READ
 Examples:
   langevax federated app myapp
   langevax federated app myapp --framework torch --method fedavg
-  langevax federated app myapp --task mypackage.federated:task
   langevax federated run myapp --engine simulation --clients 4
 
 By default the app learns handwritten digits by softmax regression, with the gradient written in JAX, PyTorch or NumPy;
-task.py is the file to edit. With --task the app imports a `langevax.flower.Task` from your own package instead, which
-must be installed on the server and on every client.
+task.py is the file to edit; it may import a `langevax.flower.Task` from your own package.
 
 \b
 --method  minibatch-sgd, fedavg, fedprox, fednova, feddyn, scaffold, scaffold-m, mimesgd, minibatch-sarah, bvr-l-sgd,
@@ -247,13 +245,6 @@ class RunOptions:
             help="Output folder; by default out/federated/APP.",
         ),
     ] = None
-    tls: Annotated[
-        bool,
-        typer.Option(
-            "--tls",
-            help="For a deployment: new certificates and registered keys, for this run.",
-        ),
-    ] = False
     timeout: Annotated[
         float | None,
         typer.Option(
@@ -304,18 +295,7 @@ def write_app(
             metavar="NAME", help="Framework of the gradient: jax, torch or numpy."
         ),
     ] = "jax",
-    method: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="The method; by default fledge.", show_default=False
-        ),
-    ] = None,
-    task: Annotated[
-        str | None,
-        typer.Option(
-            metavar="MODULE:NAME", help="Your own task instead of the example."
-        ),
-    ] = None,
+    method: Annotated[str, typer.Option(metavar="NAME", help="The method.")] = "fledge",
     force: Annotated[
         bool, typer.Option("--force", help="Overwrite existing files.")
     ] = False,
@@ -326,4 +306,4 @@ def write_app(
     with exit_codes():
         from langevax.app.federating.apps import write
 
-        write(Output(machine=json), folder, framework, method, task, force)
+        write(Output(machine=json), folder, framework, method, force)

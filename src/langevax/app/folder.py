@@ -28,7 +28,7 @@ from typing import Any
 
 from langevax.app.errors import BadInput, RunFailed, listing
 from langevax.data.integrity import HASH, hash_of
-from langevax.locks import NAME, Lock, LockedError
+from langevax.locks import LOCK_FILE, Lock, LockedError
 
 MODEL, SCHEMA, RESULT, REPORT, HOLDOUT = (
     "model.safetensors",
@@ -48,7 +48,7 @@ PARTS = (
 )  # in the order of renaming
 OPTIONAL = {CERTIFICATE}
 WRITER = "langevax fit"
-CHECKPOINT_FILES = rf"run\.json(\.part)?|{re.escape(NAME)}|trace(/\d+-\d+\.nc(\.part)?)?|state(/\d[^/]*(/.*)?)?"
+CHECKPOINT_FILES = rf"run\.json(\.part)?|{re.escape(LOCK_FILE)}|trace(/\d+-\d+\.nc(\.part)?)?|state(/\d[^/]*(/.*)?)?"
 TRAINING_FILES = rf"(settings\.json|certificate\.npz)(\.part)?|history\.csv|checkpoints(/shorter-\d+)*(/({CHECKPOINT_FILES}))?|new"
 
 
@@ -142,7 +142,7 @@ class Folder:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the lock of the folder, which exists; raise `BadInput` where another run holds it."""
-        with locked(self.path, NAME):
+        with locked(self.path, LOCK_FILE):
             yield
 
     @contextmanager

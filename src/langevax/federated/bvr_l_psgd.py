@@ -16,10 +16,10 @@ from typing import Any, Literal, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, Key
+from jaxtyping import Array, Int
 
 from langevax import checks, trees
-from langevax._typing import PyTree
+from langevax._typing import IntScalar, PRNGKey, PyTree
 from langevax.algorithm import at_step
 from langevax.federated import local
 from langevax.federated.exchange import Change, Exchange, Periodic, Replies, StepSize
@@ -56,7 +56,7 @@ class TracksGradient(Federated):
     ) -> Periodic:
         """The exchange that updates v, and descends along it where there is a step size."""
         budget = None if self.batch_size is None else num_local_steps * self.batch_size
-        period: int | Int[Array, ""] = 2 if self.period == "auto" else self.period
+        period: int | IntScalar = 2 if self.period == "auto" else self.period
         if (
             self.period == "auto" and budget is not None
         ):  # 1 + mean rows / budget, rounded up
@@ -185,7 +185,7 @@ class FullGradient(local.GradientExchange):
     step_size: StepSize | None
 
     def update(
-        self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]
+        self, server: Any, replies: Replies, clients: Clients, step: IntScalar
     ) -> BVRServer:
         return _advance(
             server,
@@ -203,7 +203,7 @@ class GradientDifference(Exchange):
     batch_size: int | None
     step_size: StepSize | None
 
-    def message(self, server: Any, client_id: Int[Array, ""]) -> Points:
+    def message(self, server: Any, client_id: IntScalar) -> Points:
         return Points(server.position, server.previous)
 
     def reply(
@@ -211,8 +211,8 @@ class GradientDifference(Exchange):
         client: FiniteSum,
         memory: PyTree,
         message: Any,
-        key: Key[Array, ""],
-        step: Int[Array, ""],
+        key: PRNGKey,
+        step: IntScalar,
     ) -> tuple[Change, PyTree]:
         part = local.batch(client, key, self.batch_size)
         return Change(
@@ -222,7 +222,7 @@ class GradientDifference(Exchange):
         ), memory
 
     def update(
-        self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]
+        self, server: Any, replies: Replies, clients: Clients, step: IntScalar
     ) -> BVRServer:
         gradient = trees.add(server.gradient, replies.mean(replies.content.change))
         return _advance(server, replies, gradient, self.step_size, step)

@@ -10,9 +10,9 @@ clients of a round,
 
 and the rule
 
-    drift <= `SMALL_DRIFT`                           FedAvg: batches are the noise, control variates only cost bytes
-    else Hessian difference <= `SMALL_DIFFERENCE`    BVR-L-SGD with all clients a round, FLEDGE with fewer
-    else                                             SCAFFOLD-M
+    drift <= 4                       FedAvg: batches are the noise, control variates only cost bytes
+    else Hessian difference <= .3    BVR-L-SGD with all clients a round, FLEDGE with fewer
+    else                             SCAFFOLD-M
 
 Along four rounds the drift is 0.6 to 1.6 on digits split at random, 2.3 to 4.8 on the sites of docs/federated.md, and
 40 and more where labels are skewed; the Hessian difference is 0.03 to 0.25 on the problem of papers/federated.py with
@@ -20,47 +20,42 @@ zeta = 0.25, and 0.8 to 3.4 on digits. Split at random FedAvg and SCAFFOLD-M tak
 best accuracy on digits.
 """
 
-from dataclasses import fields
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Int
 
 from langevax import checks, trees
-from langevax._typing import PyTree
+from langevax._typing import FloatScalar, IntScalar, PRNGKey, PyTree
 from langevax.algorithm import Info, trace_floats
 from langevax.federated import local
 from langevax.federated.bvr_l_psgd import Points
 from langevax.federated.collapse import CollapseError
-from langevax.federated.defaults import METHODS
+from langevax.federated.defaults import FEDERATED_METHODS
 from langevax.federated.exchange import Exchange, Replies, StepSize
-from langevax.federated.rounds import COUNTS, Federated, FederatedState
+from langevax.federated.rounds import FEDERATED_COUNTS, Federated, FederatedState
 from langevax.keys import unrolled
 from langevax.problems.federation import Clients, Federation
 from langevax.problems.finite_sum import FiniteSum
-
-SMALL_DRIFT, SMALL_DIFFERENCE = 4.0, 0.3
-NUM_ROUNDS = 4
-ROUNDING = 8  # units in the last place of a mean, below which clients are alike
 
 
 class ProbingServer(NamedTuple):
     position: PyTree
     previous: PyTree
-    heterogeneity: Float[Array, ""]
+    heterogeneity: FloatScalar
     """var(g_i) in the last round, and so on."""
-    noise: Float[Array, ""]
-    hessian_difference: Float[Array, ""]
+    noise: FloatScalar
+    hessian_difference: FloatScalar
 
 
 class ProbingReply(NamedTuple):
     change: PyTree
     gradient: PyTree
     gradient_change: PyTree
-    noise: Float[Array, ""]
+    noise: FloatScalar
 
 
 class ProbingRounds(Federated):
@@ -86,7 +81,7 @@ class ProbingExchange(Exchange):
     clients_per_round: int | None
     method: ProbingRounds
 
-    def message(self, server: Any, client_id: Int[Array, ""]) -> Points:
+    def message(self, server: Any, client_id: IntScalar) -> Points:
         return Points(server.position, server.previous)
 
     def reply(
@@ -94,13 +89,13 @@ class ProbingExchange(Exchange):
         client: FiniteSum,
         memory: PyTree,
         message: Any,
-        key: Key[Array, ""],
-        step: Int[Array, ""],
+        key: PRNGKey,
+        step: IntScalar,
     ) -> tuple[ProbingReply, PyTree]:
         x, previous = message
         step_key, noise_key = jax.random.split(key)
 
-        def direction(y: PyTree, key: Key[Array, ""]) -> PyTree:
+        def direction(y: PyTree, key: PRNGKey) -> PyTree:
             return local.batch(client, key, self.method.batch_size).gradient(y)
 
         y, _ = local.descend(
@@ -116,7 +111,7 @@ class ProbingExchange(Exchange):
         return ProbingReply(*changes, trees.dot(error, error)), memory
 
     def update(
-        self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]
+        self, server: Any, replies: Replies, clients: Clients, step: IntScalar
     ) -> ProbingServer:
         content = replies.content
         difference, size = _variance(replies, content.gradient_change)
@@ -130,23 +125,24 @@ class ProbingExchange(Exchange):
         return replies.if_any(new, server)
 
     def evaluations(self, rows: Int[Array, "..."]) -> Any:
-        method = self.method
-        return 2 * rows + (method.num_local_steps + 1) * local.batch_rows(
-            method.batch_size, rows
-        )
+        one_batch = local.batch_rows(self.method.batch_size, rows)
+        return 2 * rows + one_batch + local.rows_of_steps(self.method, rows)
 
 
 def _variance(
-    replies: Replies, stacked: PyTree
-) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """The variance over all clients of a vector of each, and the squared norm of its mean, both without bias."""
+    replies: Replies, stacked: PyTree, units: int = 8
+) -> tuple[FloatScalar, FloatScalar]:
+    """The variance over all clients of a vector of each, and the squared norm of its mean, both without bias.
+
+    Clients that differ by fewer than `units` in the last place of the mean are alike.
+    """
     shares = jnp.where(replies.answered, replies.selection.shares, 0)
     shares = shares / jnp.maximum(jnp.sum(shares), jnp.finfo(shares.dtype).tiny)
     of_one = jnp.sum(shares**2)
     mean = replies.mean(stacked)
     errors = trees.subtract(stacked, mean)
     variance = replies.mean(jax.vmap(trees.dot)(errors, errors)) / (1 - of_one)
-    rounding = (ROUNDING * jnp.finfo(shares.dtype).eps) ** 2 * trees.dot(mean, mean)
+    rounding = (units * jnp.finfo(shares.dtype).eps) ** 2 * trees.dot(mean, mean)
     variance = jnp.where(variance <= rounding, 0, variance)
     bias = 0 if replies.selection.ids is None else of_one * variance
     return variance, jnp.maximum(trees.dot(mean, mean) - bias, 0)
@@ -171,12 +167,12 @@ def choose_method(
     federation: Federation,
     position: PyTree,
     *,
-    key: Key[Array, ""],
+    key: PRNGKey,
     step_size: float,
     num_local_steps: int,
     batch_size: int | None = None,
     clients_per_round: int | None = None,
-    num_rounds: int = NUM_ROUNDS,
+    num_rounds: int = 4,
 ) -> MethodChoice:
     """Return the method that suits these clients, by a few probing rounds; the file's head has the rule.
 
@@ -221,7 +217,38 @@ def choose_method(
     position = jax.tree.map(jnp.asarray, checks.arrays("position", position))
     checks.position("position", position)
     probing.check(federation)
-    counts: dict[str, int] = dict.fromkeys(COUNTS, 0)
+    state, measured, counts = _probe(probing, federation, position, key, num_rounds)
+    heterogeneity, noise, differences = np.array(measured).T
+    drift = _ratio(num_local_steps * heterogeneity.sum(), noise.sum())
+    later = differences[1:]
+    difference = float(np.max(np.where(np.isnan(later), np.inf, later)))
+    name, reason = _rule(drift, difference, selected == federation.size)
+    method = FEDERATED_METHODS[name]
+    settings = {
+        "step_size": step_size
+        * method.step_size
+        / FEDERATED_METHODS["fedavg"].step_size,
+        "num_local_steps": num_local_steps,
+        "batch_size": batch_size,
+        "clients_per_round": clients_per_round,
+    }
+    algorithm = method.algorithm(
+        **{name: value for name, value in settings.items() if method.has(name)}
+    )
+    return MethodChoice(
+        algorithm, name, reason, drift, difference, state.position, counts
+    )
+
+
+def _probe(
+    probing: ProbingRounds,
+    federation: Federation,
+    position: PyTree,
+    key: PRNGKey,
+    num_rounds: int,
+) -> tuple[FederatedState, list[list[float]], dict[str, int]]:
+    """Return the state after the probing rounds, what each measured, and what they cost."""
+    counts: dict[str, int] = dict.fromkeys(FEDERATED_COUNTS, 0)
     state, _ = probing.init(federation, position, key)
     measured = []
     traced = trace_floats(probing, trees.dtype_of(position))
@@ -229,32 +256,13 @@ def choose_method(
         state, used = _step(
             traced, federation, state, jax.random.fold_in(key, r), jnp.int32(r)
         )
-        counts = {name: counts[name] + int(used[name]) for name in COUNTS}
+        counts = {name: counts[name] + int(used[name]) for name in FEDERATED_COUNTS}
         measured.append([float(number) for number in state.server[2:]])
-        if not all(
-            bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(state.position)
-        ):
+        leaves = jax.tree.leaves(state.position)
+        if not all(bool(jnp.isfinite(leaf).all()) for leaf in leaves):
+            step_size: Any = probing.step_size  # a number, as `choose_method` checks
             raise CollapseError(r + 1, "the position is not finite", float(step_size))
-    heterogeneity, noise, differences = np.array(measured).T
-    drift = _ratio(num_local_steps * heterogeneity.sum(), noise.sum())
-    difference = float(
-        np.max(np.where(np.isnan(differences[1:]), np.inf, differences[1:]))
-    )
-    name, reason = _rule(drift, difference, selected == federation.size)
-    method = METHODS[name]
-    settings = {
-        "step_size": step_size * method.step_size / METHODS["fedavg"].step_size,
-        "num_local_steps": num_local_steps,
-        "batch_size": batch_size,
-        "clients_per_round": clients_per_round,
-    }
-    names = {field.name for field in fields(method.algorithm)}
-    algorithm = method.algorithm(
-        **{name: value for name, value in settings.items() if name in names}
-    )
-    return MethodChoice(
-        algorithm, name, reason, drift, difference, state.position, counts
-    )
+    return state, measured, counts
 
 
 @eqx.filter_jit
@@ -262,8 +270,8 @@ def _step(
     algorithm: Federated,
     federation: Federation,
     state: FederatedState,
-    key: Key[Array, ""],
-    step: Int[Array, ""],
+    key: PRNGKey,
+    step: IntScalar,
 ) -> tuple[FederatedState, Info]:
     return algorithm.step(federation, state, unrolled(key), step)
 
@@ -273,18 +281,24 @@ def _ratio(a: float, b: float) -> float:
     return float(a / b) if b > 0 else 0.0 if a == 0 else np.inf
 
 
-def _rule(drift: float, difference: float, everybody: bool) -> tuple[str, str]:
+def _rule(
+    drift: float,
+    difference: float,
+    everybody: bool,
+    small_drift: float = 4.0,
+    small_difference: float = 0.3,
+) -> tuple[str, str]:
     """The name of the method, and why."""
     words = (
         f"clients' differences move {drift:.3g} times as much as the noise of batches"
     )
-    if drift <= SMALL_DRIFT:
+    if drift <= small_drift:
         return (
             "fedavg",
             f"{words}: local steps drift little, and plain averaging sends least",
         )
     words = f"{words}, and their Hessians differ by {difference:.3g} of the mean"
-    if difference > SMALL_DIFFERENCE:
+    if difference > small_difference:
         return (
             "scaffold-m",
             f"{words}: control variates and momentum over the average of local steps",

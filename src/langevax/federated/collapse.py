@@ -1,13 +1,13 @@
 """Collapse of a run on a network: seen in its losses, and answered by a smaller step size.
 
 At too large a step a network saturates: its loss stays finite, at many times the start or at that of chance, and more
-rounds do not help. Losses of single rounds are noisy, so that m is the median of the last `WINDOW`. With L_0 the loss
+rounds do not help. Losses of single rounds are noisy, so that m is the median of the last five. With L_0 the loss
 at the start and G the largest gain L_0 - L so far, a run has collapsed where
 
     the loss is not finite, or
     m > L_0 + max(|L_0|, G):                                      it is far above the start, or
     G > |L_0| / 20  and  L_0 - m < G / 4:                         three quarters of an earlier gain are lost, or
-    G <= |L_0| / 20  and  the largest loss > L_0 + |L_0| / 20:    after `PATIENCE` evaluations it rose without a gain.
+    G <= |L_0| / 20  and  the largest loss > L_0 + |L_0| / 20:    after ten evaluations it rose without a gain.
 
 A loss of 0 at the start gives no scale: then only the first rule applies. In networks of 16 to 32 neurons on digits,
 FLEDGE and BVR-L-SGD collapse at steps of 0.25 to 0.5, SCAFFOLD and FedAvg at 2.
@@ -26,12 +26,6 @@ from langevax._typing import PyTree
 from langevax.federated.rounds import Federated
 from langevax.problems.federation import Federation
 
-WINDOW = 5
-PATIENCE = 10
-NOTICEABLE = 0.05  # of the loss at the start
-LOST = 0.75  # of the gain
-SMALLER = 4  # times, the step size that is suggested
-
 
 class CollapseError(ArithmeticError):
     """The loss shows that a run has collapsed.
@@ -45,22 +39,39 @@ class CollapseError(ArithmeticError):
     def __init__(self, round: int, reason: str, step_size: float | None):
         self.round = round
         self.reason = reason
-        self.suggested_step_size: float | None = (
-            None if step_size is None else step_size / SMALLER
-        )
-        remedy = (
-            f"scale the step-size schedule down, for example by {SMALLER}"
-            if step_size is None
-            else f"step_size is {step_size:.3g}, try step_size={step_size / SMALLER:.3g}"
-        )
+        self.suggested_step_size: float | None = None
+        remedy = "scale the step-size schedule down, for example by 4"
+        if step_size is not None:
+            smaller = self.suggested_step_size = step_size / 4
+            remedy = f"step_size is {step_size:.3g}, try step_size={smaller:.3g}"
         super().__init__(f"the run has collapsed by round {round}: {reason}; {remedy}.")
 
 
 class LossWatch:
-    """The losses of a run, in the order of its rounds; the first is that of the start. One may only record them."""
+    """The losses of a run, in the order of its rounds; the first is that of the start.
 
-    def __init__(self, algorithm: Federated, raises: bool = True):
+    Args:
+        algorithm: the federated method, for the step size that is suggested.
+        raises: False only records the losses.
+        window: evaluations in a median.
+        patience: evaluations without a gain after which an earlier rise counts.
+        noticeable: share of the loss at the start from which a gain or a rise counts.
+        lost: share of the gain whose loss counts.
+    """
+
+    def __init__(
+        self,
+        algorithm: Federated,
+        raises: bool = True,
+        *,
+        window: int = 5,
+        patience: int = 10,
+        noticeable: float = 0.05,
+        lost: float = 0.75,
+    ):
         self.raises = raises
+        self.window, self.patience = window, patience
+        self.noticeable, self.lost = noticeable, lost
         step_size: Any = getattr(algorithm, "step_size", None)
         self.step_size: float | None = (
             None if callable(step_size) or step_size is None else float(step_size)
@@ -78,21 +89,21 @@ class LossWatch:
         if not math.isfinite(last):
             return f"the loss is {last}"
         later = self.losses[1:]
-        if len(later) < WINDOW or start == 0:
+        if len(later) < self.window or start == 0:
             return None
-        now, best = statistics.median(later[-WINDOW:]), min(self.losses)
-        gain, noticeable = start - best, NOTICEABLE * abs(start)
-        words = f"the loss is {now:.3g}, the median of {WINDOW} evaluations, where it was {start:.3g} at the start"
+        now, best = statistics.median(later[-self.window :]), min(self.losses)
+        gain, noticeable = start - best, self.noticeable * abs(start)
+        words = f"the loss is {now:.3g}, the median of {self.window} evaluations, where it was {start:.3g} at the start"
         if now > start + max(abs(start), gain):
             return words
         if (
             gain > noticeable
-            and start - now < (1 - LOST) * gain
-            and best not in later[-WINDOW:]
+            and start - now < (1 - self.lost) * gain
+            and best not in later[-self.window :]
         ):
             return f"{words} and {best:.3g} at its best"
         if (
-            len(later) >= PATIENCE
+            len(later) >= self.patience
             and gain <= noticeable
             and max(later) > start + noticeable
         ):

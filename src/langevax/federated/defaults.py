@@ -15,9 +15,7 @@ from langevax.federated.scaffold import SCAFFOLD
 from langevax.federated.scaffold_m import SCAFFOLDM
 
 NUM_LOCAL_STEPS = 16
-BATCH_SIZE = 4
-RADIUS = 1e-3
-"""Of the noise of BVR-L-PSGD."""
+LOCAL_BATCH_SIZE = 4
 SERVER_STEP_SIZES = {
     "none": 1.0,
     "momentum": 0.3,
@@ -30,7 +28,7 @@ adam and yogi with FedAvg; adagrad's is Adam's."""
 
 
 class MethodDefaults(NamedTuple):
-    """A method and its default step size for `NUM_LOCAL_STEPS` steps on batches of `BATCH_SIZE` rows."""
+    """A method and its default step size for `NUM_LOCAL_STEPS` steps on batches of `LOCAL_BATCH_SIZE` rows."""
 
     algorithm: type[Federated]
     step_size: float
@@ -40,7 +38,7 @@ class MethodDefaults(NamedTuple):
         return any(own.name == field for own in fields(self.algorithm))
 
 
-METHODS = {
+FEDERATED_METHODS = {
     "minibatch-sgd": MethodDefaults(MinibatchSGD, 1.0),
     "fedavg": MethodDefaults(FedAvg, 0.5),
     "fedprox": MethodDefaults(FedProx, 0.5),

@@ -18,9 +18,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int
 
-from langevax._typing import PyTree
+from langevax._typing import IntScalar, PRNGKey, PyTree
 from langevax.federated import sampling
 from langevax.federated.sampling import Selection
 from langevax.problems.federation import Clients
@@ -108,11 +108,11 @@ class Exchange(eqx.Module):
     uses_memory: ClassVar[bool] = False
     """True if a reply reads or writes the client's memory; other exchanges are given `()` and return it."""
 
-    def select(self, key: Key[Array, ""], server: Any, clients: Clients) -> Selection:
+    def select(self, key: PRNGKey, server: Any, clients: Clients) -> Selection:
         """Select clients without replacement; see `sampling.draw`."""
         return sampling.draw(key, clients, self.clients_per_round)
 
-    def message(self, server: Any, client_id: Int[Array, ""]) -> tuple[Any, ...]:
+    def message(self, server: Any, client_id: IntScalar) -> tuple[Any, ...]:
         """The message to one client; the model alone unless a method sends more."""
         return Model(server.position)
 
@@ -122,14 +122,14 @@ class Exchange(eqx.Module):
         client: FiniteSum,
         memory: PyTree,
         message: Any,
-        key: Key[Array, ""],
-        step: Int[Array, ""],
+        key: PRNGKey,
+        step: IntScalar,
     ) -> tuple[tuple[Any, ...], PyTree]:
         """(reply, memory) of one client; `step` is the number of the round."""
 
     @abstractmethod
     def update(
-        self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]
+        self, server: Any, replies: Replies, clients: Clients, step: IntScalar
     ) -> Any:
         """The server's next state; where nobody answered it must not move."""
 
@@ -143,7 +143,7 @@ class Periodic(NamedTuple):
 
     first: Exchange
     otherwise: Exchange
-    period: int | Int[Array, ""]
+    period: int | IntScalar
 
 
 def num_vectors(payload: tuple[Any, ...], position: PyTree) -> int:

@@ -4,10 +4,10 @@ from abc import abstractmethod
 from typing import Any, NamedTuple
 
 import equinox as eqx
-from jaxtyping import Array, Int, Key
+from jaxtyping import Array, Int
 
 from langevax import trees
-from langevax._typing import PyTree
+from langevax._typing import IntScalar, PRNGKey, PyTree
 from langevax.algorithm import at_step
 from langevax.federated import local, server_step
 from langevax.federated.exchange import Change, Exchange, Model, Replies, StepSize
@@ -36,7 +36,7 @@ class AveragesChanges(Federated):
         )
 
     def moved(
-        self, server: Any, change: PyTree, replies: Replies, step: Int[Array, ""]
+        self, server: Any, change: PyTree, replies: Replies, step: IntScalar
     ) -> AveragingServer:
         """The state after a step along `change`."""
         x, optimizer_state = server_step.move(
@@ -60,7 +60,7 @@ class TakesLocalSteps(AveragesChanges):
 
     @abstractmethod
     def direction(
-        self, client: FiniteSum, start: PyTree, position: PyTree, *, key: Key[Array, ""]
+        self, client: FiniteSum, start: PyTree, position: PyTree, *, key: PRNGKey
     ) -> PyTree:
         """The direction of a local step at `position`, in a round that began at `start`."""
 
@@ -112,7 +112,7 @@ class FedAvg(TakesLocalSteps):
     server_optimizer: ServerOptimizer | None = None
 
     def direction(
-        self, client: FiniteSum, start: PyTree, position: PyTree, *, key: Key[Array, ""]
+        self, client: FiniteSum, start: PyTree, position: PyTree, *, key: PRNGKey
     ) -> PyTree:
         return local.batch(client, key, self.batch_size).gradient(position)
 
@@ -128,10 +128,10 @@ class LocalSGD(Exchange):
         client: FiniteSum,
         memory: PyTree,
         message: Any,
-        key: Key[Array, ""],
-        step: Int[Array, ""],
+        key: PRNGKey,
+        step: IntScalar,
     ) -> tuple[Change, PyTree]:
-        def direction(y: PyTree, key: Key[Array, ""]) -> PyTree:
+        def direction(y: PyTree, key: PRNGKey) -> PyTree:
             return self.method.direction(client, message.position, y, key=key)
 
         h = at_step(self.method.step_size, step)
@@ -141,16 +141,14 @@ class LocalSGD(Exchange):
         return Change(trees.subtract(y, message.position)), memory
 
     def update(
-        self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]
+        self, server: Any, replies: Replies, clients: Clients, step: IntScalar
     ) -> AveragingServer:
         return self.method.moved(
             server, replies.mean(replies.content.change), replies, step
         )
 
     def evaluations(self, rows: Int[Array, "..."]) -> Any:
-        return self.method.num_local_steps * local.batch_rows(
-            self.method.batch_size, rows
-        )
+        return local.rows_of_steps(self.method, rows)
 
 
 class MinibatchSGD(Federated):
@@ -189,7 +187,7 @@ class MeanGradientStep(local.GradientExchange):
     step_size: StepSize
 
     def update(
-        self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]
+        self, server: Any, replies: Replies, clients: Clients, step: IntScalar
     ) -> Model:
         gradient = replies.mean(replies.content.gradient)
         return Model(

@@ -4,10 +4,10 @@ from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, Key
+from jaxtyping import Array, Int
 
 from langevax import checks, trees
-from langevax._typing import PyTree
+from langevax._typing import IntScalar, PRNGKey, PyTree
 from langevax.algorithm import at_step
 from langevax.federated import local
 from langevax.federated.exchange import Change, Exchange, Replies, StepSize
@@ -82,12 +82,12 @@ class RegularisedLocalSteps(Exchange):
         client: FiniteSum,
         memory: PyTree,
         message: Any,
-        key: Key[Array, ""],
-        step: Int[Array, ""],
+        key: PRNGKey,
+        step: IntScalar,
     ) -> tuple[Change, PyTree]:
         x, alpha = message.position, self.method.proximal_precision
 
-        def direction(y: PyTree, key: Key[Array, ""]) -> PyTree:
+        def direction(y: PyTree, key: PRNGKey) -> PyTree:
             gradient = local.batch(client, key, self.method.batch_size).gradient(y)
             return local.descent_step(
                 trees.subtract(gradient, memory), trees.subtract(x, y), alpha
@@ -99,7 +99,7 @@ class RegularisedLocalSteps(Exchange):
         return Change(change), local.descent_step(memory, change, alpha)
 
     def update(
-        self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]
+        self, server: Any, replies: Replies, clients: Clients, step: IntScalar
     ) -> FedDynServer:
         alpha, change = self.method.proximal_precision, replies.content.change
         linear = local.descent_step(server.linear, replies.weighted_sum(change), alpha)
@@ -109,6 +109,4 @@ class RegularisedLocalSteps(Exchange):
         return FedDynServer(replies.if_any(x, server.position), linear)
 
     def evaluations(self, rows: Int[Array, "..."]) -> Any:
-        return self.method.num_local_steps * local.batch_rows(
-            self.method.batch_size, rows
-        )
+        return local.rows_of_steps(self.method, rows)

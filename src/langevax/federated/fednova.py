@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax, random
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Int
 
 from langevax import trees
-from langevax._typing import PyTree
+from langevax._typing import FloatScalar, IntScalar, PRNGKey, PyTree
 from langevax.algorithm import at_step
 from langevax.federated import local
 from langevax.federated.exchange import Exchange, Replies, StepSize
@@ -21,7 +21,7 @@ from langevax.problems.finite_sum import FiniteSum
 class NormalisedChange(NamedTuple):
     change: PyTree
     """(y - x) / tau_i, a mean of directions."""
-    num_local_steps: Float[Array, ""]
+    num_local_steps: FloatScalar
     """tau_i."""
 
 
@@ -76,12 +76,12 @@ class LocalEpochs(Exchange):
         client: FiniteSum,
         memory: PyTree,
         message: Any,
-        key: Key[Array, ""],
-        step: Int[Array, ""],
+        key: PRNGKey,
+        step: IntScalar,
     ) -> tuple[NormalisedChange, PyTree]:
         x, h = message.position, at_step(self.method.step_size, step)
 
-        def one(k: Int[Array, ""], y: PyTree) -> PyTree:
+        def one(k: IntScalar, y: PyTree) -> PyTree:
             part = local.batch(client, random.fold_in(key, k), self.method.batch_size)
             return local.descent_step(y, part.gradient(y), h)
 
@@ -93,7 +93,7 @@ class LocalEpochs(Exchange):
         ), memory
 
     def update(
-        self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]
+        self, server: Any, replies: Replies, clients: Clients, step: IntScalar
     ) -> AveragingServer:
         mean = replies.mean(replies.content)
         change = jax.tree.map(

@@ -2,10 +2,8 @@
 
 from typing import Any
 
-from jaxtyping import Array, Key
-
 from langevax import checks, trees
-from langevax._typing import PyTree
+from langevax._typing import PRNGKey, PyTree
 from langevax.federated import local
 from langevax.federated.exchange import StepSize
 from langevax.federated.fedavg import TakesLocalSteps
@@ -52,7 +50,7 @@ class FedProx(TakesLocalSteps):
         checks.number("proximal_precision", self.proximal_precision)
 
     def direction(
-        self, client: FiniteSum, start: PyTree, position: PyTree, *, key: Key[Array, ""]
+        self, client: FiniteSum, start: PyTree, position: PyTree, *, key: PRNGKey
     ) -> PyTree:
         gradient = local.batch(client, key, self.batch_size).gradient(position)
         return local.descent_step(

@@ -31,10 +31,10 @@ from typing import Any, ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Int, Key
+from jaxtyping import Array, Int
 
 from langevax import checks, trees
-from langevax._typing import PyTree
+from langevax._typing import IntScalar, PRNGKey, PyTree
 from langevax.federated import local
 from langevax.federated.bvr_l_psgd import Points
 from langevax.federated.exchange import Exchange, Gradient, Replies, StepSize
@@ -142,7 +142,7 @@ class ServerTableStart(local.GradientExchange):
     batch_size: int | None = None
 
     def update(
-        self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]
+        self, server: Any, replies: Replies, clients: Clients, step: IntScalar
     ) -> FLEDGEServer:
         gradients = replies.content.gradient
         mean = replies.mean(gradients)
@@ -163,7 +163,7 @@ class ServerTableAnchor(Exchange):
 
     clients_per_round: int | None
 
-    def message(self, server: Any, client_id: Int[Array, ""]) -> Points:
+    def message(self, server: Any, client_id: IntScalar) -> Points:
         return Points(server.position, server.previous)
 
     def reply(
@@ -171,15 +171,15 @@ class ServerTableAnchor(Exchange):
         client: FiniteSum,
         memory: PyTree,
         message: Any,
-        key: Key[Array, ""],
-        step: Int[Array, ""],
+        key: PRNGKey,
+        step: IntScalar,
     ) -> tuple[TwoGradients, PyTree]:
         return TwoGradients(
             client.gradient(message.position), client.gradient(message.previous)
         ), memory
 
     def update(
-        self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]
+        self, server: Any, replies: Replies, clients: Clients, step: IntScalar
     ) -> FLEDGEServer:
         here, before = replies.content
         change = replies.mean(trees.subtract(here, before))
@@ -210,14 +210,14 @@ class ClientTableStart(Exchange):
         client: FiniteSum,
         memory: PyTree,
         message: Any,
-        key: Key[Array, ""],
-        step: Int[Array, ""],
+        key: PRNGKey,
+        step: IntScalar,
     ) -> tuple[Gradient, PyTree]:
         gradient = client.gradient(message.position)
         return Gradient(gradient), gradient
 
     def update(
-        self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]
+        self, server: Any, replies: Replies, clients: Clients, step: IntScalar
     ) -> FLEDGEServer:
         mean = replies.mean(replies.content.gradient)
         never = jax.tree.map(lambda s, m: jnp.zeros_like(s) - m, server.table, mean)
@@ -249,7 +249,7 @@ class ClientTableAnchor(Exchange):
 
     clients_per_round: int | None
 
-    def message(self, server: Any, client_id: Int[Array, ""]) -> PointsAndShift:
+    def message(self, server: Any, client_id: IntScalar) -> PointsAndShift:
         # read as `_write` reads, so that one read serves both and the write after it needs no copy
         then = jax.tree.map(
             lambda a: jnp.take(a, client_id, axis=0, mode="clip"), server.table
@@ -263,8 +263,8 @@ class ClientTableAnchor(Exchange):
         client: FiniteSum,
         memory: PyTree,
         message: Any,
-        key: Key[Array, ""],
-        step: Int[Array, ""],
+        key: PRNGKey,
+        step: IntScalar,
     ) -> tuple[ChangeAndResidual, PyTree]:
         here, before = (
             client.gradient(message.position),
@@ -274,7 +274,7 @@ class ClientTableAnchor(Exchange):
         return ChangeAndResidual(trees.subtract(here, before), residual), here
 
     def update(
-        self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]
+        self, server: Any, replies: Replies, clients: Clients, step: IntScalar
     ) -> FLEDGEServer:
         residual = replies.content.residual
         change = replies.mean(replies.content.change)

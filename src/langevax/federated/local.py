@@ -13,10 +13,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import lax, random
-from jaxtyping import Array, Int, Key
+from jaxtyping import Array, Int
 
 from langevax import trees
-from langevax._typing import PyTree
+from langevax._typing import IntScalar, PRNGKey, PyTree
 from langevax.algorithm import at_step
 from langevax.federated.exchange import (
     Exchange,
@@ -32,7 +32,7 @@ from langevax.problems.federation import Clients
 from langevax.problems.finite_sum import FiniteSum
 
 
-def batch(client: FiniteSum, key: Key[Array, ""], batch_size: int | None) -> FiniteSum:
+def batch(client: FiniteSum, key: PRNGKey, batch_size: int | None) -> FiniteSum:
     """The mean over `batch_size` distinct rows of a client; over all of them where it has no more, or at None."""
     if batch_size is None or client.max_size <= batch_size:
         return client
@@ -51,17 +51,22 @@ def batch_rows(batch_size: int | None, rows: Int[Array, "..."]) -> Int[Array, ".
     return rows if batch_size is None else jnp.minimum(batch_size, rows)
 
 
+def rows_of_steps(method: Any, rows: Int[Array, "..."]) -> Int[Array, "..."]:
+    """Rows of the K batches of a client that has `rows`."""
+    return method.num_local_steps * batch_rows(method.batch_size, rows)
+
+
 def descend(
     position: PyTree,
-    direction: Callable[[PyTree, Key[Array, ""]], PyTree],
+    direction: Callable[[PyTree, PRNGKey], PyTree],
     step_size: Any,
     num_local_steps: int,
-    key: Key[Array, ""],
+    key: PRNGKey,
 ) -> tuple[PyTree, PyTree]:
     """(y_K, mean of the K directions) of `y <- y - step_size * direction(y, key)` from `position`."""
 
     def one(
-        carry: tuple[PyTree, PyTree], key: Key[Array, ""]
+        carry: tuple[PyTree, PyTree], key: PRNGKey
     ) -> tuple[tuple[PyTree, PyTree], None]:
         y, total = carry
         v = direction(y, key)
@@ -89,8 +94,8 @@ class GradientExchange(Exchange):
         client: FiniteSum,
         memory: PyTree,
         message: Any,
-        key: Key[Array, ""],
-        step: Int[Array, ""],
+        key: PRNGKey,
+        step: IntScalar,
     ) -> tuple[Gradient, PyTree]:
         return Gradient(
             batch(client, key, self.batch_size).gradient(message.position)
@@ -113,7 +118,7 @@ class LocalSARAH(Exchange):
     radius: Any
     """Of the noise; None for none."""
 
-    def message(self, server: Any, client_id: Int[Array, ""]) -> PointAndGradient:
+    def message(self, server: Any, client_id: IntScalar) -> PointAndGradient:
         return PointAndGradient(server.position, server.gradient)
 
     def reply(
@@ -121,13 +126,13 @@ class LocalSARAH(Exchange):
         client: FiniteSum,
         memory: PyTree,
         message: Any,
-        key: Key[Array, ""],
-        step: Int[Array, ""],
+        key: PRNGKey,
+        step: IntScalar,
     ) -> tuple[Model, PyTree]:
         x, gradient = message
         h = at_step(self.step_size, step)
 
-        def advance(w: PyTree, v: PyTree, key: Key[Array, ""]) -> PyTree:
+        def advance(w: PyTree, v: PyTree, key: PRNGKey) -> PyTree:
             w = descent_step(w, v, h)
             return (
                 w
@@ -135,9 +140,7 @@ class LocalSARAH(Exchange):
                 else trees.add(w, trees.ball_like(w, self.radius, key=key))
             )
 
-        def one(
-            carry: tuple[PyTree, PyTree, PyTree], key: Key[Array, ""]
-        ) -> tuple[Any, None]:
+        def one(carry: tuple[PyTree, PyTree, PyTree], key: PRNGKey) -> tuple[Any, None]:
             previous, w, v = carry
             batch_key, noise_key = random.split(key)
             part = batch(client, batch_key, self.batch_size)
@@ -154,7 +157,7 @@ class LocalSARAH(Exchange):
         return Model(end), memory
 
     def update(
-        self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]
+        self, server: Any, replies: Replies, clients: Clients, step: IntScalar
     ) -> Any:
         mean = replies.mean(replies.content.position)
         return server._replace(position=replies.if_any(mean, server.position))

@@ -4,10 +4,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, Key
+from jaxtyping import Array, Int
 
 from langevax import trees
-from langevax._typing import PyTree
+from langevax._typing import IntScalar, PRNGKey, PyTree
 from langevax.algorithm import at_step
 from langevax.federated import local
 from langevax.federated.exchange import (
@@ -82,7 +82,7 @@ class MeanGradient(local.GradientExchange):
     batch_size: int | None = None
 
     def update(
-        self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]
+        self, server: Any, replies: Replies, clients: Clients, step: IntScalar
     ) -> MimeServer:
         return MimeServer(
             server.position, replies.mean(replies.content.gradient), replies.selection
@@ -95,10 +95,10 @@ class CorrectedLocalSteps(Exchange):
     clients_per_round: int | None
     method: MimeSGD
 
-    def select(self, key: Key[Array, ""], server: Any, clients: Clients) -> Selection:
+    def select(self, key: PRNGKey, server: Any, clients: Clients) -> Selection:
         return server.selection
 
-    def message(self, server: Any, client_id: Int[Array, ""]) -> PointAndGradient:
+    def message(self, server: Any, client_id: IntScalar) -> PointAndGradient:
         return PointAndGradient(server.position, server.gradient)
 
     def reply(
@@ -106,12 +106,12 @@ class CorrectedLocalSteps(Exchange):
         client: FiniteSum,
         memory: PyTree,
         message: Any,
-        key: Key[Array, ""],
-        step: Int[Array, ""],
+        key: PRNGKey,
+        step: IntScalar,
     ) -> tuple[Change, PyTree]:
         x, mean_gradient = message
 
-        def direction(y: PyTree, key: Key[Array, ""]) -> PyTree:
+        def direction(y: PyTree, key: PRNGKey) -> PyTree:
             part = local.batch(client, key, self.method.batch_size)
             return trees.add(
                 trees.subtract(part.gradient(y), part.gradient(x)), mean_gradient
@@ -122,7 +122,7 @@ class CorrectedLocalSteps(Exchange):
         return Change(trees.subtract(y, x)), memory
 
     def update(
-        self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]
+        self, server: Any, replies: Replies, clients: Clients, step: IntScalar
     ) -> MimeServer:
         change = replies.mean(
             replies.content.change
@@ -130,8 +130,4 @@ class CorrectedLocalSteps(Exchange):
         return server._replace(position=trees.add(server.position, change))
 
     def evaluations(self, rows: Int[Array, "..."]) -> Any:
-        return (
-            2
-            * self.method.num_local_steps
-            * local.batch_rows(self.method.batch_size, rows)
-        )
+        return 2 * local.rows_of_steps(self.method, rows)

@@ -7,10 +7,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import lax, random
-from jaxtyping import Array, Bool, Int, Key
+from jaxtyping import Array, Bool
 
 from langevax import checks
-from langevax._typing import PyTree
+from langevax._typing import IntScalar, PRNGKey, PyTree
 from langevax.algorithm import Algorithm, Info
 from langevax.federated import server_step
 from langevax.federated.exchange import (
@@ -25,8 +25,7 @@ from langevax.problems import blocks
 from langevax.problems.federation import Clients, Federation
 from langevax.problems.problem import Problem
 
-COUNTS = ("exchanges", "vectors", "bytes", "evaluations")
-MAX_BYTES = 2**32 - 1  # counts of one step are added as 32 bits
+FEDERATED_COUNTS = ("exchanges", "vectors", "bytes", "evaluations")
 
 
 class FederatedState(NamedTuple):
@@ -107,7 +106,7 @@ class Federated(Algorithm):
             )
 
     def init(
-        self, problem: Problem, position: PyTree, key: Key[Array, ""]
+        self, problem: Problem, position: PyTree, key: PRNGKey
     ) -> tuple[FederatedState, Info]:
         assert isinstance(problem, Federation)
         number = problem.size
@@ -121,8 +120,8 @@ class Federated(Algorithm):
         self,
         problem: Problem,
         state: FederatedState,
-        key: Key[Array, ""],
-        step: Int[Array, ""],
+        key: PRNGKey,
+        step: IntScalar,
     ) -> tuple[FederatedState, Info]:
         assert isinstance(problem, Federation)
         return self._run(self.exchanges(problem.clients), problem, state, key, step)
@@ -132,15 +131,15 @@ class Federated(Algorithm):
         exchanges: tuple[Exchange | Periodic, ...],
         federation: Federation,
         state: FederatedState,
-        key: Key[Array, ""],
-        step: Int[Array, ""],
+        key: PRNGKey,
+        step: IntScalar,
     ) -> tuple[FederatedState, Info]:
         def run(
-            exchange: Exchange, key: Key[Array, ""], state: FederatedState
+            exchange: Exchange, key: PRNGKey, state: FederatedState
         ) -> tuple[FederatedState, Info]:
             return _run_exchange(exchange, federation, state, key, step, self.dropout)
 
-        total: Info = {name: jnp.uint32(0) for name in COUNTS}
+        total: Info = {name: jnp.uint32(0) for name in FEDERATED_COUNTS}
         for number, exchange in enumerate(exchanges):
             own_key = random.fold_in(key, number)
             if isinstance(exchange, Periodic):
@@ -152,7 +151,7 @@ class Federated(Algorithm):
                 )
             else:
                 state, used = run(exchange, own_key, state)
-            total = {name: total[name] + used[name] for name in COUNTS}
+            total = {name: total[name] + used[name] for name in FEDERATED_COUNTS}
         return state, total
 
 
@@ -160,7 +159,7 @@ def _run_exchange(
     exchange: Exchange,
     federation: Federation,
     state: FederatedState,
-    key: Key[Array, ""],
+    key: PRNGKey,
     step: Any,
     dropout: Any,
 ) -> tuple[FederatedState, Info]:
@@ -175,7 +174,7 @@ def _run_exchange(
         return tree if selection.ids is None else blocks.take(tree, ids)
 
     def reply(
-        client_id: Int[Array, ""], rows: PyTree, count: Int[Array, ""], memory: PyTree
+        client_id: IntScalar, rows: PyTree, count: IntScalar, memory: PyTree
     ) -> Any:
         client, message = (
             federation.client_of(rows, count),
@@ -203,14 +202,14 @@ def _run_exchange(
 
 
 def exchange_keys(
-    key: Key[Array, ""],
-) -> tuple[Key[Array, ""], Key[Array, ""], Key[Array, ""]]:
+    key: PRNGKey,
+) -> tuple[PRNGKey, PRNGKey, PRNGKey]:
     """The keys of one exchange: for the selection, the drop-outs, and all replies."""
     select_key, drop_key, reply_key = random.split(key, 3)
     return select_key, drop_key, reply_key
 
 
-def client_key(key: Key[Array, ""], client_id: Int[Array, ""]) -> Key[Array, ""]:
+def client_key(key: PRNGKey, client_id: IntScalar) -> PRNGKey:
     """The key of one client's reply, whoever else is selected."""
     return random.fold_in(key, client_id)
 
@@ -229,23 +228,22 @@ def cost(
     """
     selected = answered.shape[0]
     most = selected * (num_bytes(message) + num_bytes(reply))
-    if most > MAX_BYTES:
+    largest = jnp.iinfo(jnp.uint32).max
+    if most > largest:
         raise ValueError(
-            f"one exchange moves {most} bytes, more than can be counted ({MAX_BYTES}); select fewer clients."
+            f"one exchange moves {most} bytes, more than can be counted ({largest}); select fewer clients."
         )
     number = jnp.sum(answered, dtype=jnp.uint32)
     evaluations = jnp.where(
         answered, jnp.asarray(exchange.evaluations(rows), jnp.uint32), 0
     )
-    vectors_down, vectors_up = (
-        num_vectors(message, position),
-        num_vectors(reply, position),
-    )
+
+    def moved(down: int, up: int) -> Array:
+        return jnp.uint32(selected * down) + number * jnp.uint32(up)
+
     return {
         "exchanges": jnp.uint32(1),
-        "vectors": jnp.uint32(selected * vectors_down)
-        + number * jnp.uint32(vectors_up),
-        "bytes": jnp.uint32(selected * num_bytes(message))
-        + number * jnp.uint32(num_bytes(reply)),
+        "vectors": moved(num_vectors(message, position), num_vectors(reply, position)),
+        "bytes": moved(num_bytes(message), num_bytes(reply)),
         "evaluations": jnp.sum(evaluations, dtype=jnp.uint32),
     }

@@ -12,15 +12,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import random
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Int
 
-from langevax._typing import PyTree
+from langevax._typing import PRNGKey, PyTree
 from langevax.gradients import batches
 from langevax.problems.federation import Clients
-
-UNITS = (
-    2**24
-)  # of all probabilities together: probabilities are multiples of p / UNITS, which shares take into account
 
 
 class Selection(NamedTuple):
@@ -48,9 +44,7 @@ class Selection(NamedTuple):
         )
 
 
-def draw(
-    key: Key[Array, ""], clients: Clients, clients_per_round: int | None
-) -> Selection:
+def draw(key: PRNGKey, clients: Clients, clients_per_round: int | None) -> Selection:
     """Draw `clients_per_round` distinct clients; None or P selects all. O(p) with equal weights, else O(P log P)."""
     num_clients, weights = clients.num_clients, clients.weights
     if clients_per_round is None or clients_per_round == num_clients:
@@ -62,7 +56,8 @@ def draw(
             ids, jnp.full((clients_per_round,), 1 / clients_per_round, weights.dtype)
         )
     order_key, offset_key = random.split(key)
-    whole = UNITS // clients_per_round
+    # probabilities are multiples of 1 / whole, which shares take into account
+    whole = 2**24 // clients_per_round
     units = _units(weights, clients_per_round, whole)
     # Madow's systematic sampling over a shuffled list: intervals of at most one unit length, points one unit apart
     order = batches.permuted(

@@ -4,10 +4,10 @@ from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, Key
+from jaxtyping import Array, Int
 
 from langevax import checks, trees
-from langevax._typing import PyTree
+from langevax._typing import IntScalar, PRNGKey, PyTree
 from langevax.algorithm import at_step
 from langevax.federated import local, server_step
 from langevax.federated.exchange import Exchange, Replies, StepSize
@@ -98,7 +98,7 @@ class ControlledLocalSteps(Exchange):
     clients_per_round: int | None
     method: SCAFFOLD
 
-    def message(self, server: Any, client_id: Int[Array, ""]) -> PositionAndControl:
+    def message(self, server: Any, client_id: IntScalar) -> PositionAndControl:
         return PositionAndControl(server.position, server.control)
 
     def reply(
@@ -106,13 +106,13 @@ class ControlledLocalSteps(Exchange):
         client: FiniteSum,
         memory: PyTree,
         message: Any,
-        key: Key[Array, ""],
-        step: Int[Array, ""],
+        key: PRNGKey,
+        step: IntScalar,
     ) -> tuple[PositionAndControl, PyTree]:
         x, c = message
         correction = trees.subtract(c, memory)
 
-        def direction(y: PyTree, key: Key[Array, ""]) -> PyTree:
+        def direction(y: PyTree, key: PRNGKey) -> PyTree:
             return trees.add(
                 local.batch(client, key, self.method.batch_size).gradient(y), correction
             )
@@ -131,7 +131,7 @@ class ControlledLocalSteps(Exchange):
         ), own
 
     def update(
-        self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]
+        self, server: Any, replies: Replies, clients: Clients, step: IntScalar
     ) -> SCAFFOLDServer:
         change, method = replies.mean(replies.content.position), self.method
         control = trees.add(
@@ -149,7 +149,5 @@ class ControlledLocalSteps(Exchange):
         return SCAFFOLDServer(x, control, optimizer_state)
 
     def evaluations(self, rows: Int[Array, "..."]) -> Any:
-        local_rows = self.method.num_local_steps * local.batch_rows(
-            self.method.batch_size, rows
-        )
+        local_rows = local.rows_of_steps(self.method, rows)
         return local_rows + rows if self.method.option == "I" else local_rows

@@ -4,10 +4,10 @@ from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, Key
+from jaxtyping import Array, Int
 
 from langevax import checks, trees
-from langevax._typing import PyTree
+from langevax._typing import IntScalar, PRNGKey, PyTree
 from langevax.algorithm import at_step
 from langevax.federated import local
 from langevax.federated.exchange import Exchange, Replies, StepSize
@@ -99,7 +99,7 @@ class MomentumLocalSteps(Exchange):
     clients_per_round: int | None
     method: SCAFFOLDM
 
-    def message(self, server: Any, client_id: Int[Array, ""]) -> PositionAndDirection:
+    def message(self, server: Any, client_id: IntScalar) -> PositionAndDirection:
         lag = trees.subtract(server.control, server.direction)
         return PositionAndDirection(
             server.position,
@@ -111,12 +111,12 @@ class MomentumLocalSteps(Exchange):
         client: FiniteSum,
         memory: PyTree,
         message: Any,
-        key: Key[Array, ""],
-        step: Int[Array, ""],
+        key: PRNGKey,
+        step: IntScalar,
     ) -> tuple[DirectionAndControl, PyTree]:
         x, common = message
 
-        def direction(y: PyTree, key: Key[Array, ""]) -> PyTree:
+        def direction(y: PyTree, key: PRNGKey) -> PyTree:
             own = trees.subtract(
                 local.batch(client, key, self.method.batch_size).gradient(y), memory
             )
@@ -131,7 +131,7 @@ class MomentumLocalSteps(Exchange):
         return DirectionAndControl(mean, change), trees.add(memory, change)
 
     def update(
-        self, server: Any, replies: Replies, clients: Clients, step: Int[Array, ""]
+        self, server: Any, replies: Replies, clients: Clients, step: IntScalar
     ) -> SCAFFOLDMServer:
         method, content = self.method, replies.content
         direction = replies.mean(content.direction)
@@ -145,6 +145,4 @@ class MomentumLocalSteps(Exchange):
         return SCAFFOLDMServer(x, control, replies.if_any(direction, server.direction))
 
     def evaluations(self, rows: Int[Array, "..."]) -> Any:
-        return self.method.num_local_steps * local.batch_rows(
-            self.method.batch_size, rows
-        )
+        return local.rows_of_steps(self.method, rows)

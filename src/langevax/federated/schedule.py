@@ -7,8 +7,8 @@ A server and its clients call an exchange by its name: "initial/0", "round/1"; t
 from typing import NamedTuple
 
 from jax import random
-from jaxtyping import Array, Key
 
+from langevax._typing import PRNGKey
 from langevax.algorithm import INIT_STEP, START_STEP
 from langevax.federated.exchange import Exchange, Periodic
 from langevax.federated.rounds import Federated
@@ -25,7 +25,7 @@ class ScheduledExchange(NamedTuple):
     step: int
     """Of its round; a number that no round has for initial exchanges."""
 
-    def key(self, key: Key[Array, ""]) -> Key[Array, ""]:
+    def key(self, key: PRNGKey) -> PRNGKey:
         """Return the key of this exchange in a run with this key."""
         return random.fold_in(random.fold_in(key, self.step), self.order)
 

@@ -9,7 +9,7 @@ How messages and replies travel is up to the caller. With the same key, clients 
 """
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -17,21 +17,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import random
-from jaxtyping import Array, Bool, Int, Key
+from jaxtyping import Array, Bool, Int
 
 from langevax import checks, trees
-from langevax._typing import PyTree
+from langevax._typing import IntScalar, PRNGKey, PyTree
 from langevax.algorithm import trace_floats
-from langevax.federated import sampling, schedule
-from langevax.federated.exchange import Exchange, Replies, num_bytes
-from langevax.federated.rounds import COUNTS, Federated, client_key, cost, exchange_keys
+from langevax.federated import schedule
+from langevax.federated.exchange import Exchange, Replies
+from langevax.federated.rounds import (
+    FEDERATED_COUNTS,
+    Federated,
+    client_key,
+    cost,
+    exchange_keys,
+)
 from langevax.federated.sampling import Selection
 from langevax.federated.schedule import ScheduledExchange
 from langevax.keys import unrolled
 from langevax.problems.federation import Clients
 from langevax.problems.finite_sum import FiniteSum
-
-AMONG = 1  # of the key of a selection among available clients
 
 
 class ExchangeRequest(NamedTuple):
@@ -68,7 +72,7 @@ class ServerLoop:
         counts: `exchanges`, `vectors`, `bytes`, `evaluations`, as `simulate` counts them.
     """
 
-    def __init__(self, algorithm: Federated, position: PyTree, *, key: Key[Array, ""]):
+    def __init__(self, algorithm: Federated, position: PyTree, *, key: PRNGKey):
         if not isinstance(algorithm, Federated):
             got = checks.shown(algorithm)
             raise TypeError(
@@ -92,7 +96,7 @@ class ServerLoop:
         self.num_starts: int = 0
         self.state: PyTree
         self.clients: Clients
-        self.counts: dict[str, int] = dict.fromkeys(COUNTS, 0)
+        self.counts: dict[str, int] = dict.fromkeys(FEDERATED_COUNTS, 0)
         self.memory_versions: np.ndarray = np.zeros(0, np.int64)
         self._shapes: dict[str, Any] = {}
         self._queue: deque[ScheduledExchange] = deque()
@@ -154,14 +158,10 @@ class ServerLoop:
             int(progress[n]) for n in ("step", "number", "num_starts")
         )
         self._just_started = bool(progress["just_started"])
-        self.counts = {name: int(progress["counts"][name]) for name in COUNTS}
+        self.counts = {name: int(progress["counts"][name]) for name in FEDERATED_COUNTS}
 
-    def next(self, available: Sequence[int] | None = None) -> ExchangeRequest:
-        """The next exchange; the same until `receive`.
-
-        Where it selects a client that is not `available`, others are drawn among those that are, by their weights; None
-        selects among all.
-        """
+    def next(self) -> ExchangeRequest:
+        """The next exchange; the same until `receive`."""
         if not self._queue:
             self._queue = deque(
                 schedule.round_exchanges(
@@ -173,17 +173,6 @@ class ServerLoop:
             scheduled.exchange, self.state, self.clients, scheduled.key(self.key)
         )
         clients = np.asarray(ids).tolist()
-        if (
-            available
-            and type(scheduled.exchange).select is Exchange.select
-            and not set(clients) <= set(available)
-        ):
-            here = jnp.asarray(sorted(available), jnp.int32)
-            number = min(len(clients), len(available))
-            selection, ids, keys = _select_among(
-                self.clients, here, number, scheduled.key(self.key)
-            )
-            clients = np.asarray(ids).tolist()
         messages = [
             scheduled.exchange.message(self.state, jnp.int32(client))
             for client in clients
@@ -201,15 +190,9 @@ class ServerLoop:
         )
 
     def receive(
-        self,
-        request: ExchangeRequest,
-        replies: Mapping[int, Any],
-        reply_bytes: int | None = None,
+        self, request: ExchangeRequest, replies: Mapping[int, Any]
     ) -> dict[str, int]:
-        """Update the state from the replies, by client, and return what the exchange cost.
-
-        `reply_bytes` are those of a reply as it was sent, where that is not by its shapes.
-        """
+        """Update the state from the replies, by client, and return what the exchange cost."""
         exchange, ids = (
             request.scheduled.exchange,
             jnp.asarray(request.clients, jnp.int32),
@@ -239,9 +222,9 @@ class ServerLoop:
             exchange, self.position, request.messages[0], shape, answered, rows
         )
         counts = {name: int(value) for name, value in spent.items()}
-        if reply_bytes is not None:
-            counts["bytes"] += len(replies) * (reply_bytes - num_bytes(shape))
-        self.counts = {name: self.counts[name] + counts[name] for name in COUNTS}
+        self.counts = {
+            name: self.counts[name] + counts[name] for name in FEDERATED_COUNTS
+        }
         self._queue.popleft()
         self.number += 1
         if self._initial:
@@ -271,7 +254,7 @@ class ServerLoop:
 
 @eqx.filter_jit
 def _select(
-    exchange: Exchange, server: Any, clients: Clients, key: Key[Array, ""]
+    exchange: Exchange, server: Any, clients: Clients, key: PRNGKey
 ) -> tuple[Selection, Int[Array, " selected"], Array]:
     """The selection, its ids, and the data of the key of each reply."""
     select_key, _, reply_key = exchange_keys(unrolled(key))
@@ -285,25 +268,6 @@ def _select(
 
 
 @eqx.filter_jit
-def _select_among(
-    clients: Clients,
-    available: Int[Array, " available"],
-    number: int,
-    key: Key[Array, ""],
-) -> tuple[Selection, Int[Array, " selected"], Array]:
-    """Return a selection like that of `_select`, of so many clients among those that are available."""
-    select_key, _, reply_key = exchange_keys(unrolled(key))
-    weights = clients.weights[available]
-    among = Clients(
-        weights / jnp.sum(weights), clients.rows[available], clients.equal_weights
-    )
-    selection = sampling.draw(random.fold_in(select_key, AMONG), among, number)
-    ids = available[selection.all_ids(len(available))]
-    keys = random.key_data(jax.vmap(client_key, in_axes=(None, 0))(reply_key, ids))
-    return Selection(ids, selection.shares), ids, keys
-
-
-@eqx.filter_jit
 def _update(
     exchange: Exchange,
     server: Any,
@@ -312,7 +276,7 @@ def _update(
     ids: Int[Array, " selected"],
     content: Any,
     answered: Bool[Array, " selected"],
-    step: Int[Array, ""],
+    step: IntScalar,
 ) -> Any:
     weights = jnp.where(answered, clients.weights[ids], 0)
     return exchange.update(
@@ -337,7 +301,7 @@ def client_reply(
     message: Any,
     key_data: Array,
     impl: str,
-    step: Int[Array, ""],
+    step: IntScalar,
 ) -> tuple[Any, Any]:
     """(reply, memory) of one client, on its machine: one compiled program for each kind of exchange."""
     key = unrolled(random.wrap_key_data(key_data, impl=impl))

@@ -4,7 +4,7 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
-from langevax import checks
+from langevax import checks, renamed
 
 os.environ.setdefault(
     "FLWR_TELEMETRY_ENABLED", "0"
@@ -12,7 +12,7 @@ os.environ.setdefault(
 
 with checks.needs("flower", "langevax.flower"):
     from langevax.flower.client import client_app
-    from langevax.flower.personal import PersonalLeaves
+    from langevax.flower.evaluation import BestModel
     from langevax.flower.server import server_app
     from langevax.flower.strategy import FederatedStrategy
     from langevax.flower.task import Task
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from langevax.flower.torch import torch_load, torch_problem, torch_start
 
 __all__ = [
+    "BestModel",
     "FederatedStrategy",
-    "PersonalLeaves",
     "Task",
     "client_app",
     "server_app",
@@ -39,4 +39,4 @@ def __getattr__(name: str) -> Any:
     if name in FOR_TORCH:
         with checks.needs(None, f"langevax.flower.{name}"):
             return getattr(importlib.import_module("langevax.flower.torch"), name)
-    raise AttributeError(f"module 'langevax.flower' has no attribute {name!r}")
+    raise renamed.missing(__name__, name)

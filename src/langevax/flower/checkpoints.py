@@ -3,11 +3,10 @@
 import json
 import os
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import wraps
 from pathlib import Path
-from typing import Any, Concatenate, NamedTuple, ParamSpec, Protocol, TypeVar
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,13 +15,12 @@ import numpy as np
 from langevax._typing import PyTree
 from langevax._version import __version__
 from langevax.flower.wire import difference
-from langevax.locks import NAME as LOCK
-from langevax.locks import Lock, LockedError
+from langevax.locks import LOCK_FILE, Lock, LockedError
 from langevax.run import CheckpointError
 from langevax.run.checkpoint import write_atomically
 
-FORMAT = 3
-NAME = "server.safetensors"
+SERVER_FORMAT = 3
+SERVER_FILE = "server.safetensors"
 
 
 class SavedServer(NamedTuple):
@@ -42,7 +40,7 @@ def save(folder: Path, run: str, progress: dict[str, Any], state: PyTree) -> Non
         for i, leaf in enumerate(leaves)
     }
     header = {
-        "format": FORMAT,
+        "format": SERVER_FORMAT,
         "langevax": __version__,
         "run": run,
         "progress": progress,
@@ -52,7 +50,8 @@ def save(folder: Path, run: str, progress: dict[str, Any], state: PyTree) -> Non
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(
-            folder / NAME, as_bytes(tensors, metadata={"langevax": json.dumps(header)})
+            folder / SERVER_FILE,
+            as_bytes(tensors, metadata={"langevax": json.dumps(header)}),
         )
     except OSError as error:
         raise CheckpointError(
@@ -68,7 +67,7 @@ def locked(folder: Path | None) -> Iterator[None]:
     if folder is not None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            lock = Lock(folder / LOCK, f"checkpoint {str(folder)!r}")
+            lock = Lock(folder / LOCK_FILE, f"checkpoint {str(folder)!r}")
         except LockedError as error:
             raise CheckpointError(str(error)) from None
         except OSError as error:
@@ -80,33 +79,9 @@ def locked(folder: Path | None) -> Iterator[None]:
         yield
 
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-class HasCheckpoint(Protocol):
-    checkpoint: Path | None
-
-
-S = TypeVar("S", bound=HasCheckpoint)
-
-
-def alone(start: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
-    """Hold the lock of a strategy's checkpoint during `start`."""
-
-    @wraps(start)
-    def alone_in_its_folder(
-        strategy: S, /, *arguments: P.args, **options: P.kwargs
-    ) -> R:
-        with locked(strategy.checkpoint):
-            return start(strategy, *arguments, **options)
-
-    return alone_in_its_folder
-
-
 def exists(folder: Path) -> bool:
     """True if the folder holds a checkpoint."""
-    return (folder / NAME).is_file()
+    return (folder / SERVER_FILE).is_file()
 
 
 def load(folder: Path, run: str) -> SavedServer:
@@ -123,12 +98,12 @@ def read(folder: Path) -> tuple[str, SavedServer]:
     """Return the description of the run, and its checkpoint; raise `CheckpointError` where it is damaged."""
     from safetensors import safe_open
 
-    path = folder / NAME
+    path = folder / SERVER_FILE
     try:
         with safe_open(os.fspath(path), framework="numpy") as file:
             header = json.loads(file.metadata()["langevax"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if header["format"] != FORMAT:
+        if header["format"] != SERVER_FORMAT:
             raise CheckpointError(
                 f"{path} has format {header['format']}; use langevax {header['langevax']}."
             )

@@ -14,8 +14,6 @@ import jax
 import jax.numpy as jnp
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
-from flwr.clientapp.typing import Mod
-from jaxtyping import Array, Key
 
 from langevax import trees
 from langevax._typing import PyTree
@@ -26,38 +24,29 @@ from langevax.federated.exchange import Exchange
 from langevax.federated.rounds import Federated
 from langevax.federated.server_loop import client_reply
 from langevax.flower import wire
-from langevax.flower.compression import compress
 from langevax.flower.evaluation import measured
-from langevax.flower.personal import PersonalLeaves, PersonalSum, trained
 from langevax.flower.task import Task
 from langevax.flower.wire import Rejected
 from langevax.problems.external import ExternalSum
 from langevax.problems.federation import Clients
 from langevax.problems.finite_sum import FiniteSum
+from langevax.renamed import refuse_former
 from langevax.run import keep_compiled_programs
 
 LAST_EXCHANGE = "langevax.last_exchange"
-PERSONAL, ERROR = "langevax.personal", "langevax.error"
-MEMORY = "langevax.memory."  # and the number of the exchange that wrote it
+MEMORY_PREFIX = "langevax.memory."  # and the number of the exchange that wrote it
 MAX_CLIENTS = 16  # of one process: an actor of a simulation serves many clients
 
 
-def client_app(task: Task, mods: list[Mod] | None = None) -> ClientApp:
+@refuse_former
+def client_app(task: Task) -> ClientApp:
     """The `ClientApp` of a task: `app = client_app(task)` in the module that pyproject.toml names.
 
-    `mods` are Flower's, around every message. Flower's deployment engine starts a process for each message, so that
-    compiled programs are kept on disk: in JAX_COMPILATION_CACHE_DIR, or else in the user's cache folder.
-
-    Raises:
-        ValueError: a mod of differential privacy or secure aggregation, which would protect nothing.
+    Flower's deployment engine starts a process for each message, so that compiled programs are kept on disk: in
+    JAX_COMPILATION_CACHE_DIR, or else in the user's cache folder. Flower's mods change the arrays of its own
+    strategies, which these messages do not hold, and are not offered.
     """
-    for mod in mods or ():
-        if (name := getattr(mod, "__name__", type(mod).__name__)) in PROTECTING_MODS:
-            raise ValueError(
-                f"mods has {name}, which clips, masks or adds noise to the arrays of Flower's own strategies; the "
-                "messages of langevax hold others, so that nothing would be protected: leave it out."
-            )
-    app = ClientApp(mods=mods)
+    app = ClientApp()
 
     @app.query("hello")
     def hello(message: Message, context: Context) -> Message:
@@ -74,19 +63,11 @@ def client_app(task: Task, mods: list[Mod] | None = None) -> ClientApp:
     def evaluate(message: Message, context: Context) -> Message:
         return _reply(
             message,
-            lambda: _client(task, context).evaluation(message.content, context.state),
+            lambda: _client(task, context).evaluation(message.content),
         )
 
     return app
 
-
-PROTECTING_MODS = (
-    "LocalDpMod",
-    "adaptiveclipping_mod",
-    "fixedclipping_mod",
-    "secagg_mod",
-    "secaggplus_mod",
-)
 
 _clients: OrderedDict[Any, "Client"] = OrderedDict()
 """The clients of this process; not of the app, which Ray copies for each message."""
@@ -95,12 +76,8 @@ _clients: OrderedDict[Any, "Client"] = OrderedDict()
 def _client(task: Task, context: Context) -> "Client":
     """The client of this context with its rows, kept from earlier messages where possible."""
     config = sorted(context.node_config.items()), sorted(context.run_config.items())
-    own = task.algorithm, task.personal
-    identity = (
-        task.problem,
-        task.metrics,
-        str((context.run_id, context.node_id, *config, *own)),
-    )
+    of_run = str((context.run_id, context.node_id, *config, task.algorithm))
+    identity = task.problem, task.metrics, of_run
     if identity not in _clients:
         keep_compiled_programs()
         _clients[identity] = Client(task, context)
@@ -129,10 +106,9 @@ class Client:
         self.partition: int = int(context.node_config.get("partition-id", -1))
         self.num_partitions: int = int(context.node_config.get("num-partitions", 0))
         algorithm = task.algorithm_of(context.run_config)
-        self.start, self.own_start = jax.tree.map(
-            jnp.asarray, task.split_start(context.run_config)
+        self.start: PyTree = jax.tree.map(
+            jnp.asarray, task.start_of(context.run_config)
         )
-        self.personal: PersonalLeaves | None = task.personal
         self.description: str = wire.description(algorithm=algorithm)
         self.problem: FiniteSum = task.problem(context)
         if not isinstance(self.problem, FiniteSum):
@@ -193,14 +169,8 @@ class Client:
         if memory is None:
             return wire.content({**echo, "lost": True})
         key, step = jnp.asarray(fields["key"], jnp.uint32), jnp.int32(fields["step"])
-        problem = self.problem
-        if self.personal is not None:
-            own_key = jax.random.wrap_key_data(key, impl=str(fields["impl"]))
-            problem = self._with_trained_leaves(
-                self.personal, message.position, own_key, state
-            )
         reply, memory = client_reply(
-            exchange, problem, memory, message, key, str(fields["impl"]), step
+            exchange, self.problem, memory, message, key, str(fields["impl"]), step
         )
         if (
             exchange.uses_memory
@@ -208,46 +178,16 @@ class Client:
             for old in [
                 old
                 for old in state
-                if old.startswith(MEMORY) and old != f"{MEMORY}{version}"
+                if old.startswith(MEMORY_PREFIX) and old != f"{MEMORY_PREFIX}{version}"
             ]:
                 del state[old]
-            state[f"{MEMORY}{number}"] = wire.pack(memory)
+            state[f"{MEMORY_PREFIX}{number}"] = wire.pack(memory)
         state[LAST_EXCHANGE] = ConfigRecord({"run": run, "number": number})
-        if "compression" not in fields:
-            return wire.content(echo, wire.pack(reply))
-        stored = state.get(ERROR)
-        error = stored["000000"].numpy() if isinstance(stored, ArrayRecord) else None
-        compressed = compress(str(fields["compression"]), reply, error)
-        state[ERROR] = wire.pack([compressed.error])
-        return wire.content(echo, compressed.arrays)
+        return wire.content(echo, wire.pack(reply))
 
-    def _with_trained_leaves(
-        self,
-        personal: PersonalLeaves,
-        shared: PyTree,
-        key: Key[Array, ""],
-        state: RecordDict,
-    ) -> PersonalSum:
-        """This client's sum for the shared leaves, after the steps of its own."""
-        step_size = jnp.asarray(personal.step_size, trees.dtype_of(self.start))
-        options = step_size, personal.num_steps, personal.batch_size, key
-        leaves = trained(self.problem, shared, self._own_leaves(state), *options)
-        state[PERSONAL] = wire.pack(leaves)
-        return PersonalSum(self.problem, leaves)
-
-    def _own_leaves(self, state: RecordDict) -> PyTree:
-        stored = state.get(PERSONAL)
-        return (
-            wire.unpack(stored, self.own_start)
-            if isinstance(stored, ArrayRecord)
-            else self.own_start
-        )
-
-    def evaluation(self, records: RecordDict, state: RecordDict) -> RecordDict:
+    def evaluation(self, records: RecordDict) -> RecordDict:
         """The mean loss over this client's rows, and its metrics."""
         position = wire.unpack(wire.arrays_of(records), self.start)
-        if self.personal is not None:
-            position = eqx.combine(position, self._own_leaves(state))
         has_loss = not (
             isinstance(self.problem, ExternalSum)
             and self.problem.value_function is None
@@ -273,5 +213,5 @@ class Client:
         new = self.algorithm.memory(self.start)
         if version < 0:
             return new
-        stored = state.get(f"{MEMORY}{version}")
+        stored = state.get(f"{MEMORY_PREFIX}{version}")
         return wire.unpack(stored, new) if isinstance(stored, ArrayRecord) else None

@@ -10,15 +10,13 @@ from flwr.app import Message, MetricRecord
 
 from langevax import checks
 from langevax._typing import PyTree
+from langevax.federated.rounds import FEDERATED_COUNTS
 from langevax.flower.transport import opened
 from langevax.flower.wire import Rejected
 
-LOSS = "loss"
-METRIC = "metric."  # and its name: a field of a client's reply
-SERVER = "server/"  # and its name: a metric of the server in a `RoundRecord`
-EXAMPLES = "num-examples"  # of a client's metrics: their weight in the mean, as in Flower's strategies
-RESERVED = (LOSS, "exchanges", "vectors", "bytes", "evaluations")
-MODES = ("min", "max")
+LOSS_METRIC = "loss"
+METRIC_PREFIX = "metric."  # and its name: a field of a client's reply
+SERVER_PREFIX = "server/"  # and its name: a metric of the server in a `RoundRecord`
 
 
 class ExchangeRecord(NamedTuple):
@@ -73,11 +71,11 @@ def measured(
     """
     numbers = {} if metrics is None else dict(metrics(position))
     for name in numbers:
-        if name in RESERVED or name.startswith(SERVER):
+        if name in (LOSS_METRIC, *FEDERATED_COUNTS) or name.startswith(SERVER_PREFIX):
             raise ValueError(
                 f"a client's metrics include {name!r}, a name that langevax uses; give it another."
             )
-    return {f"{METRIC}{name}": float(value) for name, value in numbers.items()}
+    return {f"{METRIC_PREFIX}{name}": float(value) for name, value in numbers.items()}
 
 
 def client_means(
@@ -97,28 +95,30 @@ def client_means(
         for reply in replies
         if (node := reply.metadata.src_node_id) in rows
     ]
-    for place, reply in sorted(known, key=lambda pair: pair[0]):
+    for (partition, num_rows), reply in sorted(known, key=lambda pair: pair[0]):
         try:
             fields = opened(reply)
             numbers = {
-                name.removeprefix(METRIC): float(v)
-                for name, v in fields.items()
-                if name.startswith(METRIC)
+                name.removeprefix(METRIC_PREFIX): float(value)
+                for name, value in fields.items()
+                if name.startswith(METRIC_PREFIX)
             }
-            examples = numbers.pop(EXAMPLES, place[1])
-            clients[place[0]] = (
-                numbers
-                if fields.get(LOSS) is None
-                else {LOSS: float(fields[LOSS]), **numbers}
-            )
+            examples = numbers.pop("num-examples", num_rows)
+            if fields.get(LOSS_METRIC) is not None:
+                numbers = {LOSS_METRIC: float(fields[LOSS_METRIC]), **numbers}
         except (Rejected, TypeError, ValueError) as error:
-            failed[place[0]] = str(error)
+            failed[partition] = str(error)
             continue
-        for name, value in clients[place[0]].items():
-            share = (
-                1 if weights == "uniform" else place[1] if name == LOSS else examples
-            )
-            if (isfinite(value) or name == LOSS) and isfinite(share) and share > 0:
+        clients[partition] = numbers
+        for name, value in numbers.items():
+            share = num_rows if name == LOSS_METRIC else examples
+            if weights == "uniform":
+                share = 1
+            if (
+                (isfinite(value) or name == LOSS_METRIC)
+                and isfinite(share)
+                and share > 0
+            ):
                 weight, total = totals.get(name, (0.0, 0.0))
                 totals[name] = weight + share, total + share * value
     return ClientMeans(
@@ -131,7 +131,7 @@ def client_means(
 def of_server(metrics: MetricRecord) -> dict[str, float]:
     """Return the server's numbers by their names in a `RoundRecord`; lists are left out."""
     return {
-        f"{SERVER}{name}": float(value)
+        f"{SERVER_PREFIX}{name}": float(value)
         for name, value in metrics.items()
         if isinstance(value, int | float)
     }
@@ -141,25 +141,29 @@ class BestModel:
     """The position with the best value of a metric so far, and whether the run still improves.
 
     Args:
-        metric: "loss", a metric of the clients, or "server/NAME".
+        metric: "loss", one of the clients' (`Task.metrics`), or "server/NAME" for one of the server's.
         mode: "min" or "max", what is better.
         stop_after: evaluations in a row without improvement that end a run; None for no end.
 
     Attributes:
         round, value, position: of the best evaluation; None before the first.
+
+    Example:
+        >>> best = BestModel("accuracy", "max")
+        >>> best.add(RoundRecord(1, {"accuracy": 0.9}, {}, {}, "a model"))
+        >>> best.round, best.value, best.position
+        (1, 0.9, 'a model')
     """
 
     def __init__(
-        self, metric: str, mode: Literal["min", "max"], stop_after: int | None
+        self,
+        metric: str = LOSS_METRIC,
+        mode: Literal["min", "max"] = "min",
+        stop_after: int | None = None,
     ):
-        if not isinstance(metric, str):
-            raise TypeError(
-                f"best_metric must be the name of a metric, got {checks.shown(metric)}; pass 'loss'."
-            )
-        if mode not in MODES:
-            raise ValueError(
-                f"best_mode must be 'min' or 'max', got {checks.shown(mode)}."
-            )
+        checks.instance("metric", metric, str, "'loss'")
+        if mode not in ("min", "max"):
+            raise ValueError(f"mode must be 'min' or 'max', got {checks.shown(mode)}.")
         if stop_after is not None:
             checks.positive_int("stop_after", stop_after)
         self.metric = metric
@@ -183,40 +187,32 @@ class BestModel:
         """
         value = record.metrics.get(self.metric)
         if value is None:
-            evaluated = self.metric.startswith(SERVER) or bool(record.clients)
-            if (
-                record.metrics
-                and evaluated
-                and self.metric != LOSS
-                and self.round is None
-                and not self.not_improved
-            ):
-                names = ", ".join(map(repr, record.metrics))
-                raise ValueError(
-                    f"best_metric is {self.metric!r}, but the metrics are {names}; pass one of these."
-                )
+            self._check_metric(record)
             return
-        if isfinite(value) and (
-            self.value is None or self.sign * value < self.sign * self.value
-        ):
-            self.round, self.value, self.position, self.not_improved = (
-                record.round,
-                value,
-                record.position,
-                0,
-            )
+        better = self.value is None or self.sign * value < self.sign * self.value
+        if isfinite(value) and better:
+            self.round, self.value = record.round, value
+            self.position, self.not_improved = record.position, 0
         else:
             self.not_improved += 1
 
+    def _check_metric(self, record: RoundRecord) -> None:
+        if self.metric == LOSS_METRIC or self.round is not None or not record.clients:
+            return
+        known = [
+            *record.metrics,
+            *(name for own in record.clients.values() for name in own),
+        ]
+        if self.metric not in known:
+            names = ", ".join(map(repr, dict.fromkeys(known)))
+            raise ValueError(
+                f"the best model is by {self.metric!r}, but the metrics are {names}; pass one of these."
+            )
+
     def progress(self) -> dict[str, Any]:
         """Return what a checkpoint holds beside the best position."""
-        of = {"metric": self.metric, "sign": self.sign}
-        return {
-            "round": self.round,
-            "value": self.value,
-            "not_improved": self.not_improved,
-            **of,
-        }
+        names = ("metric", "sign", "round", "value", "not_improved")
+        return {name: getattr(self, name) for name in names}
 
     def resume(
         self, progress: dict[str, Any], leaves: list[np.ndarray], like: PyTree
@@ -224,9 +220,8 @@ class BestModel:
         """Continue from `progress` and the leaves of the best position; begin again where another metric counts."""
         if (progress["metric"], progress["sign"]) != (self.metric, self.sign):
             return
-        self.round, self.value, self.not_improved = (
-            progress[name] for name in ("round", "value", "not_improved")
-        )
+        self.round, self.value = progress["round"], progress["value"]
+        self.not_improved = progress["not_improved"]
         if leaves:
             self.position = jax.tree.unflatten(jax.tree.structure(like), leaves)
 

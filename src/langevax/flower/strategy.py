@@ -2,28 +2,26 @@
 
 import secrets
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from logging import INFO, WARNING, getLogger
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Never
 
 import jax
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
-from jaxtyping import Array, Key
 
 from langevax import checks, trees
-from langevax._typing import PyTree
+from langevax._typing import PRNGKey, PyTree
 from langevax._version import __version__
 from langevax.federated.collapse import LossWatch
 from langevax.federated.rounds import Federated
 from langevax.federated.server_loop import ExchangeRequest, ServerLoop
-from langevax.flower import checkpoints, robust, wire
-from langevax.flower.compression import check_compression, sent_bytes
+from langevax.flower import checkpoints, wire
 from langevax.flower.evaluation import (
-    LOSS,
+    LOSS_METRIC,
     BestModel,
     ExchangeRecord,
     RoundRecord,
@@ -32,12 +30,12 @@ from langevax.flower.evaluation import (
     of_server,
 )
 from langevax.flower.transport import (
-    MemoryLost,
+    CheckedReplies,
     NodeRegistry,
     ReplyChecker,
     send_and_receive,
 )
-from langevax.flower.wire import Rejected
+from langevax.renamed import refuse_former
 from langevax.run import CheckpointError
 from langevax.run.identity import digest
 
@@ -76,31 +74,22 @@ class FederatedStrategy(Strategy):
         deadline: seconds for one exchange; the first may take long, since engines start processes.
         join_seconds: seconds for all clients to introduce themselves.
         patience: exchanges in a row that a client may miss.
-        select_connected: select among clients that are connected; else one that is not counts as a drop-out.
-        norm_ratio: replies with a norm of more than this multiple of the usual are rejected.
-        aggregation: "mean", by the weights; or "median", "trimmed-mean" or "krum", which a few wrong clients cannot
-            shift, with equal weights, for methods that only average replies (FedAvg, FedProx, MinibatchSGD,
-            MimeSGD, MinibatchSARAH). With any, a client far from the others in three exchanges in a row is named.
-        compression: "int8" or "top-k:SHARE" of clients' replies, with error feedback, for FedAvg, FedProx and
-            MinibatchSGD; None for none.
         stop_at_collapse: end a run whose losses, as the clients evaluate them, show that it has collapsed; see
-            `langevax.federated.CollapseWatch`. The first evaluation stands for the start.
-        best_metric, best_mode: the metric, and "min" or "max", by which the best model is kept: "loss", one of the
-            clients' (`Task.metrics`), or "server/NAME" for one of `evaluate_fn`.
-        stop_after: evaluations in a row without improvement of that metric that end the run; None for no such end.
+            `langevax.federated.CollapseWatch`. The first evaluation is that of the start.
+        best: the metric by which the best model is kept, and whether the run ends when it no longer improves: a
+            `BestModel`; None keeps the one with the smallest loss.
         callbacks: each is called as `callback(record)` after a round, where the record has `.round`, `.metrics`,
             `.clients` (their metrics, by partition), `.counts` and `.position`; one that returns True stops the run.
         checkpoint: folder for the server's state after every round; None for none.
         resume: continue from there if it holds a run of the same algorithm, key and model.
-        poll_seconds: seconds between two polls for replies.
 
     Attributes:
         loop: the server's state; `.position`, `.step`, `.counts`.
         history: an `ExchangeRecord` for every exchange.
         rounds: a `RoundRecord` for every evaluation, without positions.
         best: the best model: `.round`, `.value` and `.position`.
-        notes: texts of the caller's by name, saved with the checkpoint and restored from it.
         on_exchange, on_evaluation: are called with each record, before the checkpoint is written.
+        poll_seconds: seconds between two polls for replies.
 
     Raises:
         TypeError, ValueError: an invalid argument.
@@ -109,100 +98,67 @@ class FederatedStrategy(Strategy):
         TimeoutError: clients that did not join in time, or none that answered in three exchanges, with the reasons.
     """
 
+    poll_seconds = 0.05
+
+    @refuse_former
     def __init__(
         self,
         algorithm: Federated,
         position: PyTree,
         *,
-        key: Key[Array, ""],
+        key: PRNGKey,
         num_clients: int | Literal["auto"] = "auto",
         weights: str = "size",
         deadline: float = 60.0,
         join_seconds: float = 120.0,
         patience: int = 3,
-        select_connected: bool = False,
-        norm_ratio: float = 1000.0,
-        aggregation: str = "mean",
-        compression: str | None = None,
         stop_at_collapse: bool = True,
-        best_metric: str = LOSS,
-        best_mode: Literal["min", "max"] = "min",
-        stop_after: int | None = None,
+        best: BestModel | None = None,
         callbacks: Sequence[Callable[[RoundRecord], bool | None]] = (),
         checkpoint: str | Path | None = None,
         resume: bool = False,
-        poll_seconds: float = 0.05,
     ):
-        for name, seconds in (
-            ("deadline", deadline),
-            ("join_seconds", join_seconds),
-            ("poll_seconds", poll_seconds),
-        ):
-            checks.number(name, seconds, positive=True)
-        checks.number("norm_ratio", norm_ratio, positive=True)
+        checks.number("deadline", deadline, positive=True)
+        checks.number("join_seconds", join_seconds, positive=True)
         checks.positive_int("patience", patience)
         checks.flag("stop_at_collapse", stop_at_collapse)
-        checks.flag("select_connected", select_connected)
         checks.positive_int("num_clients", num_clients, auto=True)
         if weights not in ("size", "uniform"):
             raise ValueError(
                 f"weights must be 'size' or 'uniform', got {checks.shown(weights)}."
             )
         if not isinstance(callbacks, list | tuple) or not all(map(callable, callbacks)):
-            got = checks.shown(callbacks)
             raise TypeError(
-                f"callbacks must be a list of functions callback(record), got {got}; pass [callback]."
+                f"callbacks must be a list of functions callback(record), got {checks.shown(callbacks)}; "
+                "pass [callback]."
             )
+        if best is not None:
+            checks.instance("best", best, BestModel, "BestModel('loss', 'min')")
         self.callbacks = callbacks
-        self.best: BestModel = BestModel(best_metric, best_mode, stop_after)
+        self.best: BestModel = BestModel() if best is None else best
         self.loop: ServerLoop = ServerLoop(algorithm, position, key=key)
-        robust.check_aggregation(aggregation, algorithm)
-        check_compression(compression, algorithm)
-        self.aggregation = aggregation
-        self.select_connected = select_connected
-        self.watch: robust.ReplyWatch = robust.ReplyWatch()
         self.losses: LossWatch = LossWatch(algorithm, stop_at_collapse)
         self.description: str = wire.description(algorithm=algorithm)
-        shapes = jax.tree.map(
-            lambda a: f"{np.asarray(a).dtype}{list(np.shape(a))}", position
-        )
-        optimizer = digest(
-            getattr(algorithm, "server_optimizer", None)
-        )  # its numbers have no text, in closures
-        parts = {
-            "algorithm": algorithm,
-            "key": key,
-            "position": shapes,
-            "aggregation": aggregation,
-        }
-        if compression is not None:
-            parts["compression"] = compression
-        self.identity: str = wire.description(**parts, optimizer=optimizer)
+        self.identity: str = _identity(algorithm, position, key)
         self.registry: NodeRegistry = NodeRegistry(
             weights, patience, trees.dtype_of(self.loop.position), self.description
         )
-        self.checker: ReplyChecker = ReplyChecker(
-            secrets.token_hex(8), norm_ratio, compression
-        )
+        self.checker: ReplyChecker = ReplyChecker(secrets.token_hex(8))
         self.num_clients: int | None = (
             None if isinstance(num_clients, str) else num_clients
         )
         self.deadline: float = deadline
         self.join_seconds = join_seconds
-        self.poll_seconds = poll_seconds
         self.checkpoint: Path | None = None if checkpoint is None else Path(checkpoint)
         self.resume = resume
         self.history: list[ExchangeRecord] = []
         self.rounds: list[RoundRecord] = []
-        self.notes: dict[str, str] = {}
         self.on_exchange: Callable[[ExchangeRecord], None] = lambda record: None
         self.on_evaluation: Callable[[RoundRecord], None] = lambda record: None
         self.names: list[str] | None = None
-        self._sent: Sent | None = None
         self._silent = 0
         self._restart_reason = ""
 
-    @checkpoints.alone
     def start(  # type: ignore[override]
         self,
         grid: Grid,
@@ -229,73 +185,31 @@ class FederatedStrategy(Strategy):
         Returns:
             Flower's `Result`: `.arrays`, and metrics by round.
         """
+        if self.best.stop_after is not None and not evaluate_every:
+            raise ValueError(
+                "stop_after needs evaluations, but evaluate_every is 0; pass evaluate_every=1."
+            )
         if initial_arrays is not None:
             self.names = wire.names_of(initial_arrays, self.loop.position)
             self.loop.start_at(
                 wire.unpack(initial_arrays, self.loop.position, self.names)
             )
         self.deadline = self.deadline if timeout is None else timeout
-        if self.best.stop_after is not None and not evaluate_every:
-            raise ValueError(
-                "stop_after needs evaluations, but evaluate_every is 0; pass evaluate_every=1."
-            )
-        result, began = Result(), time.monotonic()
-        self._begin(grid)
-        self.summary()
-        first = self.loop.step
-        if evaluate_fn is not None and evaluate_every:
-            words = in_words(
-                self._evaluate(evaluate_fn, result, None, first == 0).metrics
-            )
-            log(
-                INFO, "[ROUND %d/%d] before the first round%s", first, num_rounds, words
-            )
-        stopped = self.best.exhausted
-        while self.loop.step < num_rounds and not stopped:
-            self._update_clients(grid)
-            before, number = self.loop.step, len(self.history)
-            self._run_exchange(grid)
-            while not self.loop.between_rounds:
-                self._run_exchange(grid)
-            done = self.loop.step
-            if done == before:  # initial exchanges
-                continue
-            if evaluate_every and (done % evaluate_every == 0 or done == num_rounds):
-                record = self._evaluate(evaluate_fn, result, grid, True)
-            else:
-                record = RoundRecord(done, {}, {}, self.loop.counts, self.loop.position)
-            self._save()
-            spent = [
-                f"{len(e.answered)} of {len(e.selected)} answered in {e.seconds:.2f} s"
-                for e in self.history[number:]
-            ]
-            left = (time.monotonic() - began) / (done - first) * (num_rounds - done)
-            words = in_words(record.metrics)
-            log(
-                INFO,
-                "[ROUND %d/%d] %s%s; %.0f s left",
-                done,
-                num_rounds,
-                ", ".join(spent),
-                words,
-                left,
-            )
-            result.train_metrics_clientapp[done] = MetricRecord({**self.loop.counts})
-            answers = [
-                checks.stops("a callback", callback(record))
-                for callback in self.callbacks
-            ]
-            stopped = any(answers) or self.best.exhausted
+        result = Result()
+        with checkpoints.locked(self.checkpoint):
+            self._begin(grid)
+            self.summary()
+            if evaluate_fn is not None and evaluate_every:
+                self._evaluate_start(evaluate_fn, result)
+            stopped = self.best.exhausted
+            while self.loop.step < num_rounds and not stopped:
+                record = self._run_round(
+                    grid, num_rounds, evaluate_fn, evaluate_every, result
+                )
+                stopped = self._call(record) or self.best.exhausted
         if self.best.exhausted and self.loop.step < num_rounds:
-            words = (
-                f"{self.best.metric} {self.best.value:.6g} in round {self.best.round}"
-            )
-            log(
-                INFO,
-                "Stopped: no improvement in %d evaluations on %s",
-                self.best.not_improved,
-                words,
-            )
+            best = self.best.metric, self.best.value, self.best.round
+            log(INFO, "Stopped: no better %s than %s of round %s", *best)
         result.arrays = self._arrays
         return result
 
@@ -306,103 +220,113 @@ class FederatedStrategy(Strategy):
 
     def summary(self) -> None:
         """Log the method and the number of clients."""
-        robust.refuse_wrapper(self)
-        name, clients = (
-            type(self.loop.algorithm).__name__,
-            len(self.registry.partitions),
-        )
+        name = type(self.loop.algorithm).__name__
+        clients = len(self.registry.partitions)
         log(INFO, "langevax %s: %s with %d clients", __version__, name, clients)
 
-    def configure_train(
-        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
-    ) -> Iterable[Message]:
-        """Messages of the next exchange, for loops other than `start`: there a round is one exchange."""
-        robust.refuse_wrapper(self)
-        if not self.loop.num_starts:
-            self._begin(grid)
-        if self.loop.between_rounds:
-            self._update_clients(grid)
-        self._sent = self._messages()
-        return self._sent.messages
-
-    def aggregate_train(
-        self, server_round: int, replies: Iterable[Message]
-    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """Update the state from the replies to `configure_train`; the position, and the counts of the run."""
-        sent = self._sent
-        if sent is None:
-            raise RuntimeError(
-                "aggregate_train takes replies to configure_train, which was not called; call it first."
-            )
-        index_of = {
-            message.metadata.dst_node_id: index
-            for index, message in enumerate(sent.messages)
-        }
-        senders = [(reply.metadata.src_node_id, reply) for reply in replies]
-        self._receive(
-            sent, {index_of[node]: reply for node, reply in senders if node in index_of}
+    def _refuse(self, *_: Any, **__: Any) -> Never:
+        """Refuse loops other than `start`, such as those of strategies that wrap another."""
+        raise TypeError(
+            "a FederatedStrategy runs its rounds by its own start(grid); a strategy that wraps it, such as Flower's "
+            "differential privacy, would change none of its messages: pass the FederatedStrategy itself."
         )
-        self._sent = None
-        return self._arrays, MetricRecord({**self.loop.counts})
 
-    def configure_evaluate(
-        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
-    ) -> Iterable[Message]:
-        """The position, to all clients that are connected."""
-        return self._evaluation_messages()
+    configure_train = aggregate_train = configure_evaluate = aggregate_evaluate = (
+        _refuse
+    )
 
-    def aggregate_evaluate(
-        self, server_round: int, replies: Iterable[Message]
-    ) -> MetricRecord | None:
-        """The mean loss over all rows of those who answered, and their mean metrics; None where nobody did."""
-        metrics = client_means(
-            replies, self.registry.rows_of_nodes(), self.registry.weights
-        ).metrics
-        return MetricRecord({**metrics}) if metrics else None
+    def _run_round(
+        self,
+        grid: Grid,
+        num_rounds: int,
+        evaluate_fn: Evaluate | None,
+        evaluate_every: int,
+        result: Result,
+    ) -> RoundRecord:
+        """Run one round, after initial exchanges where the method has some; evaluate and save."""
+        before, began = len(self.history), time.monotonic()
+        first = self.loop.step
+        while self.loop.step == first:
+            if self.loop.between_rounds:
+                self._update_clients(grid)
+            self._run_exchange(grid)
+        done = self.loop.step
+        record = RoundRecord(done, {}, {}, self.loop.counts, self.loop.position)
+        if evaluate_every and (done % evaluate_every == 0 or done == num_rounds):
+            record = self._evaluate(evaluate_fn, result, grid)
+        self._save()
+        seconds = time.monotonic() - began
+        answers = ", ".join(
+            f"{len(e.answered)} of {len(e.selected)} answered in {e.seconds:.2f} s"
+            for e in self.history[before:]
+        )
+        words = f"{answers}{in_words(record.metrics)}"
+        left = seconds * (num_rounds - done)
+        log(INFO, "[ROUND %d/%d] %s; %.0f s left", done, num_rounds, words, left)
+        result.train_metrics_clientapp[done] = MetricRecord({**self.loop.counts})
+        return record
 
-    def _evaluation_messages(self) -> list[Message]:
-        content, nodes = wire.pack(self.loop.position), self.registry.nodes
-        return [
-            Message(wire.content({}, content), nodes[p], "evaluate")
-            for p in self.registry.active()
+    def _call(self, record: RoundRecord) -> bool:
+        """Call all callbacks; True if one stops the run."""
+        answers = [
+            checks.stops("a callback", callback(record)) for callback in self.callbacks
         ]
+        return any(answers)
+
+    def _evaluate_start(self, evaluate: Evaluate, result: Result) -> None:
+        """Evaluate before the first round, on the server alone; a resumed run has recorded it."""
+        done = self.loop.step
+        metrics = self._of_server(evaluate, result)
+        log(INFO, "[ROUND %d] before the first round%s", done, in_words(metrics))
+        if done == 0:
+            self._record(
+                RoundRecord(0, metrics, {}, self.loop.counts, self.loop.position)
+            )
 
     def _evaluate(
-        self,
-        evaluate: Evaluate | None,
-        result: Result,
-        grid: Grid | None,
-        recorded: bool,
+        self, evaluate: Evaluate | None, result: Result, grid: Grid
     ) -> RoundRecord:
-        """Ask the clients, if there is a grid, and the server; record their metrics."""
-        done, metrics, clients = self.loop.step, {}, {}
-        if grid is not None:
-            messages = self._evaluation_messages()
-            received = send_and_receive(
-                grid, messages, self.deadline, self.poll_seconds, lambda: None
-            )
-            rows = self.registry.rows_of_nodes()
-            metrics, clients, failed = client_means(
-                received.replies.values(), rows, self.registry.weights
-            )
-            for client, why in failed.items():
-                log(WARNING, "Client %d was not evaluated: %s", client, why)
+        """Ask the clients and the server; record their metrics."""
+        done, content, nodes = (
+            self.loop.step,
+            wire.content({}, wire.pack(self.loop.position)),
+            self.registry.nodes,
+        )
+        messages = [
+            Message(content, nodes[p], "evaluate") for p in self.registry.active()
+        ]
+        received = send_and_receive(grid, messages, self.deadline, self.poll_seconds)
+        metrics, clients, failed = client_means(
+            received.replies.values(),
+            self.registry.rows_of_nodes(),
+            self.registry.weights,
+        )
+        for client, why in failed.items():
+            log(WARNING, "Client %d was not evaluated: %s", client, why)
         if metrics:
             result.evaluate_metrics_clientapp[done] = MetricRecord({**metrics})
-        of_evaluate = None if evaluate is None else evaluate(done, self._arrays)
-        if of_evaluate is not None:
-            result.evaluate_metrics_serverapp[done] = of_evaluate
-            metrics = metrics | of_server(of_evaluate)
+        if evaluate is not None:
+            metrics = metrics | self._of_server(evaluate, result)
         record = RoundRecord(
             done, metrics, clients, self.loop.counts, self.loop.position
         )
-        if recorded:
-            self.rounds.append(record._replace(position=None))
-            self.on_evaluation(record)
-            self.best.add(record)
-        if LOSS in metrics:
-            self.losses.add(done, metrics[LOSS])
+        self._record(record)
         return record
+
+    def _of_server(self, evaluate: Evaluate, result: Result) -> dict[str, float]:
+        """Return the server's metrics at the position."""
+        measured = evaluate(self.loop.step, self._arrays)
+        if measured is None:
+            return {}
+        result.evaluate_metrics_serverapp[self.loop.step] = measured
+        return of_server(measured)
+
+    def _record(self, record: RoundRecord) -> None:
+        self.rounds.append(record._replace(position=None))
+        self.on_evaluation(record)
+        self.best.add(record)
+        if LOSS_METRIC in record.metrics:
+            self.losses.add(record.round, record.metrics[LOSS_METRIC])
 
     def _begin(self, grid: Grid) -> None:
         """Wait for clients, and start the run or resume the one in the checkpoint."""
@@ -418,32 +342,27 @@ class FederatedStrategy(Strategy):
         registry.wait_for(grid, self.num_clients, self.join_seconds, self.poll_seconds)
         if saved is None:
             self.loop.start(registry.set_clients(registry.candidates()))
-            return
-        progress = saved.progress
+        else:
+            self._resume(saved)
+
+    def _resume(self, saved: checkpoints.SavedServer) -> None:
+        """Continue from a checkpoint; restart where clients' memories are gone or their rows are others."""
+        registry, progress, best = self.registry, saved.progress, saved.progress["best"]
         rows = {int(p): int(n) for p, n in progress["rows"].items()}
         registry.rows = rows | registry.rows
-        clients, leaves = (
-            registry.set_clients([int(p) for p in progress["partitions"]]),
-            saved.leaves,
-        )
-        if (best := progress.get("best")) is not None:
-            number = (
-                0 if best["round"] is None else len(jax.tree.leaves(self.loop.position))
-            )
-            leaves, of_best = (
-                leaves[: len(leaves) - number],
-                leaves[len(leaves) - number :],
-            )
-            self.best.resume(best, of_best, self.loop.position)
-        self.loop.resume(clients, progress, leaves)
+        clients = registry.set_clients([int(p) for p in progress["partitions"]])
+        number = 0
+        if best["round"] is not None:
+            number = len(jax.tree.leaves(self.loop.position))
+        cut = len(saved.leaves) - number
+        self.best.resume(best, saved.leaves[cut:], self.loop.position)
+        self.loop.resume(clients, progress, saved.leaves[:cut])
         self.checker.usual = dict(progress["usual"])
-        self.notes |= progress.get("notes", {})
-        self.losses.losses = list(progress.get("losses", []))
+        self.losses.losses = list(progress["losses"])
         if jax.tree.leaves(self.loop.algorithm.memory(self.loop.position)):
             self._restart_reason = "clients' memories went with the engine's last run"
-        if changed := [
-            str(p) for p, number in rows.items() if registry.rows[p] != number
-        ]:
+        changed = [str(p) for p, n in rows.items() if registry.rows[p] != n]
+        if changed:
             self._restart_reason = (
                 f"clients {', '.join(changed)} have other rows than before"
             )
@@ -455,55 +374,55 @@ class FederatedStrategy(Strategy):
         registry.poll(grid)
         joined, gone = registry.changes()
         reasons = [self._restart_reason] if self._restart_reason else []
-        reasons += [f"clients {joined} joined"] if joined else []
-        reasons += (
-            [f"clients {gone} missed {registry.patience} exchanges in a row"]
-            if gone
-            else []
-        )
+        if joined:
+            reasons.append(f"clients {joined} joined")
+        if gone:
+            reasons.append(f"clients {gone} missed {registry.patience} exchanges")
         if not reasons:
             return
+        why = "; ".join(reasons)
         registry.forget(gone)
         needed = getattr(self.loop.algorithm, "clients_per_round", None) or 1
         if len(registry.candidates()) < needed:
-            log(WARNING, "%s: waiting for %d clients", "; ".join(reasons), needed)
+            log(WARNING, "%s: waiting for %d clients", why, needed)
             registry.wait_for(grid, needed, self.join_seconds, self.poll_seconds)
         self.loop.start(registry.set_clients(registry.candidates()))
         self._restart_reason = ""
-        log(
-            WARNING,
-            "Restarting with clients %s: %s",
-            registry.partitions,
-            "; ".join(reasons),
-        )
+        log(WARNING, "Restarting with clients %s: %s", registry.partitions, why)
 
     def _run_exchange(self, grid: Grid) -> None:
+        """Run one exchange: messages out, replies in, the method's update, a record."""
         registry = self.registry
         registry.connected = set(grid.get_node_ids())
-        if not any(
-            registry.node_of(client) for client in range(len(registry.partitions))
-        ):
+        if not any(map(registry.node_of, range(len(registry.partitions)))):
             log(WARNING, "No client is connected; waiting for one")
             registry.wait_for(grid, 1, self.join_seconds, self.poll_seconds)
         began = time.monotonic()
         sent = self._messages()
         received = send_and_receive(
-            grid,
-            sent.messages,
-            self.deadline,
-            self.poll_seconds,
-            lambda: registry.greet_new_nodes(grid),
+            grid, sent.messages, self.deadline, self.poll_seconds
         )
-        self._receive(sent, received.replies, began, received.engine_seconds)
+        request = sent.request
+        replies = self.checker.check_all(
+            request.scheduled.name,
+            sent.messages,
+            received.replies,
+            self.loop.reply_shape(request),
+        )
+        accepted = {sent.clients[i]: tree for i, tree in replies.accepted.items()}
+        counts = self.loop.receive(request, accepted)
+        registry.record(request.clients, set(accepted))
+        seconds = time.monotonic() - began
+        record = self._exchange_record(sent, received.replies, replies)._replace(
+            seconds=seconds,
+            server_seconds=seconds - received.engine_seconds,
+            counts=counts,
+        )
+        self._note(record)
 
     def _messages(self) -> Sent:
         """The messages of the next exchange, to the clients that are connected."""
-        here = [
-            c
-            for c in range(len(self.registry.partitions))
-            if self.registry.node_of(c) is not None
-        ]
-        request = self.loop.next(here if self.select_connected else None)
+        request = self.loop.next()
         common = {
             "run": self.checker.run,
             "number": request.number,
@@ -511,7 +430,6 @@ class FederatedStrategy(Strategy):
             "step": request.step,
             "impl": str(jax.random.key_impl(self.loop.key)),
             "algorithm": self.description,
-            "compression": self.checker.compression,
         }
         sent = Sent(request, [], [])
         packed: dict[tuple[int, ...], ArrayRecord] = {}
@@ -534,67 +452,29 @@ class FederatedStrategy(Strategy):
             sent.clients.append(client)
         return sent
 
-    def _receive(
-        self,
-        sent: Sent,
-        replies: dict[int, Message],
-        began: float | None = None,
-        engine_seconds: float = 0.0,
-    ) -> None:
-        """Update the state from replies, by the index of their messages; rejected ones count as drop-outs."""
-        request, shape = sent.request, self.loop.reply_shape(sent.request)
-        contents: dict[int, Any] = {}
-        norms: dict[int, float] = {}
-        rejected: dict[int, str] = {}
-        lost = []
-        for index, reply in replies.items():
-            try:
-                contents[index], norms[index] = self.checker.check(
-                    sent.messages[index], reply, shape
-                )
-            except MemoryLost:
-                lost.append(index)
-            except Rejected as error:
-                rejected[index] = str(error)
-        rejected |= self.checker.too_large(request.scheduled.name, norms)
-        accepted = {
-            sent.clients[index]: contents[index]
-            for index in sorted(contents)
-            if index not in rejected
-        }
-        self.watch.warn(
-            {
-                self.registry.partitions[client]: reply
-                for client, reply in accepted.items()
-            }
-        )
-        compression = self.checker.compression
-        reply_bytes = None if compression is None else sent_bytes(compression, shape)
-        counts = self.loop.receive(
-            request, robust.aggregate(self.aggregation, accepted), reply_bytes
-        )
-        self.registry.record(request.clients, set(accepted))
-        partition = [self.registry.partitions[client] for client in sent.clients]
-        names = self.registry.partitions
-        seconds = 0.0 if began is None else time.monotonic() - began
-        record = ExchangeRecord(
+    def _exchange_record(
+        self, sent: Sent, received: dict[int, Message], replies: CheckedReplies
+    ) -> ExchangeRecord:
+        """Return who answered and who did not, by partition; times and costs are still to come."""
+        request, names = sent.request, self.registry.partitions
+        partition = [names[client] for client in sent.clients]
+        return ExchangeRecord(
             number=request.number,
             round=request.step,
             exchange=request.scheduled.name,
             selected=[names[client] for client in request.clients],
-            answered=[names[client] for client in accepted],
-            rejected={partition[index]: why for index, why in sorted(rejected.items())},
-            late=[name for index, name in enumerate(partition) if index not in replies],
-            disconnected=[
-                names[client]
-                for client in request.clients
-                if client not in sent.clients
-            ],
-            memory_lost=[partition[index] for index in lost],
-            seconds=seconds,
-            server_seconds=seconds - engine_seconds,
-            counts=counts,
+            answered=[partition[i] for i in replies.accepted],
+            rejected={partition[i]: why for i, why in replies.rejected.items()},
+            late=[name for i, name in enumerate(partition) if i not in received],
+            disconnected=[names[c] for c in request.clients if c not in sent.clients],
+            memory_lost=[partition[i] for i in replies.memory_lost],
+            seconds=0.0,
+            server_seconds=0.0,
+            counts={},
         )
+
+    def _note(self, record: ExchangeRecord) -> None:
+        """Record an exchange; end a run that nobody answers."""
         for client, why in record.rejected.items():
             log(WARNING, "Rejected the reply of client %d: %s", client, why)
         self.history.append(record)
@@ -602,41 +482,41 @@ class FederatedStrategy(Strategy):
         if record.memory_lost:
             self._restart_reason = f"clients {record.memory_lost} lost their memory"
         self._silent = 0 if record.answered else self._silent + 1
-        if self._silent >= MAX_SILENT:
-            self._end_silent()
-
-    def _end_silent(self) -> None:
+        if self._silent < MAX_SILENT:
+            return
         last = self.history[-MAX_SILENT:]
-        reasons = [
-            f"client {client}: {why}"
-            for record in last
-            for client, why in record.rejected.items()
-        ]
-        late = sorted({client for record in last for client in record.late})
-        reasons += (
-            [f"clients {late} did not answer within {self.deadline:g} s"]
-            if late
-            else []
-        )
+        reasons = [f"client {c}: {why}" for e in last for c, why in e.rejected.items()]
+        if late := sorted({client for e in last for client in e.late}):
+            reasons.append(f"clients {late} did not answer within {self.deadline:g} s")
         raise TimeoutError(
             f"no reply of {MAX_SILENT} exchanges in a row was accepted. {'; '.join(dict.fromkeys(reasons))}. "
             "Where numbers are not finite take a smaller step size; where clients are slow a longer deadline."
         )
 
     def _save(self) -> None:
-        if self.checkpoint is not None:
-            registry = self.registry
-            progress = self.loop.progress() | {
-                "partitions": registry.partitions,
-                "rows": {str(p): registry.rows[p] for p in registry.partitions},
-                "usual": self.checker.usual,
-                "notes": self.notes,
-                "losses": self.losses.losses,
-                "best": self.best.progress(),
-            }
-            checkpoints.save(
-                self.checkpoint,
-                self.identity,
-                progress,
-                (self.loop.state, self.best.position),
-            )
+        if self.checkpoint is None:
+            return
+        registry = self.registry
+        progress = self.loop.progress() | {
+            "partitions": registry.partitions,
+            "rows": {str(p): registry.rows[p] for p in registry.partitions},
+            "usual": self.checker.usual,
+            "losses": self.losses.losses,
+            "best": self.best.progress(),
+        }
+        state = self.loop.state, self.best.position
+        checkpoints.save(self.checkpoint, self.identity, progress, state)
+
+
+def _identity(algorithm: Federated, position: PyTree, key: PRNGKey) -> str:
+    """Return what a checkpoint belongs to: the algorithm, the key and the model's shapes."""
+    shapes = jax.tree.map(
+        lambda a: f"{np.asarray(a).dtype}{list(np.shape(a))}", position
+    )
+    optimizer = getattr(algorithm, "server_optimizer", None)
+    return wire.description(
+        algorithm=algorithm,
+        key=key,
+        position=shapes,
+        optimizer=digest(optimizer),  # its numbers have no text, in closures
+    )

@@ -4,12 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import equinox as eqx
-
 from langevax import checks
 from langevax._typing import PyTree
 from langevax.federated.rounds import Federated
-from langevax.flower.personal import PersonalLeaves
 from langevax.problems.finite_sum import FiniteSum
 
 Config = Mapping[str, Any]
@@ -31,8 +28,6 @@ class Task:
         metrics: `metrics(context) -> function(position) -> dict of numbers`, called on each client, for example on
             its own held-out rows. The server has their means, weighted by the client's rows, or by the number
             "num-examples" in the dict. None for none.
-        personal: leaves that each client trains for itself and never sends; None for none. `problem`, `metrics` and
-            `evaluate` have the whole model all the same, `evaluate` with these leaves as they are at the start.
 
     Example:
         >>> import jax.numpy as jnp, langevax
@@ -51,7 +46,6 @@ class Task:
     problem: Callable[[Any], FiniteSum]
     evaluate: Callable[[Config], Callable[[PyTree], Mapping[str, float]]] | None = None
     metrics: Callable[[Any], Callable[[PyTree], Mapping[str, float]]] | None = None
-    personal: PersonalLeaves | None = None
 
     def algorithm_of(self, config: Config) -> Federated:
         """The algorithm under this config.
@@ -69,23 +63,8 @@ class Task:
             raise TypeError(
                 f"algorithm must be one of langevax.federated or a function that gives one, got {got}."
             )
-        if self.personal is not None:
-            self.personal.check(algorithm)
         return algorithm
 
     def start_of(self, config: Config) -> PyTree:
         """The start under this config."""
         return self.start(config) if callable(self.start) else self.start
-
-    def split_start(self, config: Config) -> tuple[PyTree, PyTree]:
-        """The shared leaves of the start, which the server has, and the personal ones; None where there are others."""
-        start = self.start_of(config)
-        return (start, None) if self.personal is None else self.personal.split(start)
-
-    def whole(self, position: PyTree, config: Config) -> PyTree:
-        """The model of the server's leaves, with personal ones as they are at the start."""
-        return (
-            position
-            if self.personal is None
-            else eqx.combine(position, self.split_start(config)[1])
-        )

@@ -19,9 +19,6 @@ from langevax import checks
 from langevax._typing import PyTree
 from langevax.problems.external import ExternalSum
 
-CHECKED_ROWS = 8  # of each half when a loss is checked
-INT32 = np.iinfo(np.int32)
-
 
 def torch_problem(module: Any, loss: Any, rows: Any) -> ExternalSum:
     """The mean of a PyTorch loss over rows, with a position of `torch_start(module)`.
@@ -253,11 +250,15 @@ def _check_deterministic(module: torch.nn.Module) -> None:
 
 
 def _check_mean(
-    value: TorchValue, position: dict[str, np.ndarray], rows: PyTree
+    value: TorchValue,
+    position: dict[str, np.ndarray],
+    rows: PyTree,
+    checked: int = 8,
+    tolerance: float = 1e-3,
 ) -> None:
-    """Raise if the loss of a few rows is not the mean over their two halves."""
+    """Raise if the loss of twice so many rows is not the mean over their two halves."""
     size = jax.tree.leaves(rows)[0].shape[0]
-    half = min(CHECKED_ROWS, size // 2)
+    half = min(checked, size // 2)
     if half == 0:
         return
     whole, first, second = (
@@ -268,7 +269,7 @@ def _check_mean(
         for cut in (slice(2 * half), slice(half), slice(half, 2 * half))
     )
     mean = (first + second) / 2
-    if np.isfinite(whole + mean) and abs(whole - mean) > 1e-3 * max(
+    if np.isfinite(whole + mean) and abs(whole - mean) > tolerance * max(
         abs(first), abs(second)
     ):
         raise ValueError(
@@ -290,7 +291,8 @@ def _as_jax(path: Any, array: np.ndarray) -> np.ndarray:
     """The array in a dtype that JAX keeps; `TorchValue.dtypes` restores the original."""
     if array.dtype.kind not in "iu" or array.dtype.itemsize < 8:
         return array
-    if array.size and (array.min() < INT32.min or array.max() > INT32.max):
+    limits = np.iinfo(np.int32)
+    if array.size and (array.min() < limits.min or array.max() > limits.max):
         raise ValueError(
             f"rows{jax.tree_util.keystr(path)} holds integers beyond 32 bits; pass smaller ones."
         )

@@ -1,8 +1,9 @@
 """Messages between a server and its clients over Flower's `Grid`, which clients there are, and checks of replies."""
 
+import math
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from logging import INFO, WARNING, getLogger
 from typing import Any, NamedTuple
 
@@ -12,14 +13,10 @@ from flwr.serverapp import Grid
 
 from langevax._typing import PyTree
 from langevax.flower import wire
-from langevax.flower.compression import decompress
 from langevax.flower.wire import Rejected
 from langevax.problems.federation import Clients
 
 HELLO = "query.hello"
-GREETING_INTERVAL = (
-    1.0  # seconds between two searches for new nodes while replies are awaited
-)
 log = getLogger("flwr").log
 
 
@@ -30,31 +27,22 @@ class Received(NamedTuple):
 
 
 def send_and_receive(
-    grid: Grid,
-    messages: list[Message],
-    deadline: float,
-    poll_seconds: float,
-    between_polls: Callable[[], None],
+    grid: Grid, messages: list[Message], deadline: float, poll_seconds: float
 ) -> Received:
     """Send messages and wait at most `deadline` seconds for their replies; later ones are never read."""
     began = time.monotonic()
     if not messages:
         return Received({}, 0.0)
-    waiting = {
-        str(name): index
-        for index, name in enumerate(grid.push_messages(messages))
-        if name
-    }
+    names = map(str, grid.push_messages(messages))
+    waiting = {name: index for index, name in enumerate(names) if name}
     replies = {}
     while waiting:
         for reply in grid.pull_messages(set(waiting)):
-            if (
-                index := waiting.pop(reply.metadata.reply_to_message_id, None)
-            ) is not None:
+            index = waiting.pop(reply.metadata.reply_to_message_id, None)
+            if index is not None:
                 replies[index] = reply
         if not waiting or time.monotonic() - began >= deadline:
             break
-        between_polls()
         time.sleep(poll_seconds)
     return Received(replies, time.monotonic() - began)
 
@@ -93,7 +81,6 @@ class NodeRegistry:
         self._greeted: dict[
             str, int
         ] = {}  # nodes by the greeting that they have not answered
-        self._searched = time.monotonic()
 
     def poll(self, grid: Grid) -> None:
         """Greet new nodes and read the answers to earlier greetings, without waiting."""
@@ -107,11 +94,6 @@ class NodeRegistry:
         self._greeted = {
             name: node for name, node in self._greeted.items() if node in self.connected
         }
-
-    def greet_new_nodes(self, grid: Grid) -> None:
-        """Greet new nodes while an exchange waits, so that their answers are there after it."""
-        if time.monotonic() - self._searched >= GREETING_INTERVAL:
-            self._greet(grid, set(grid.get_node_ids()))
 
     def wait_for(
         self, grid: Grid, number: int | None, seconds: float, poll_seconds: float
@@ -228,7 +210,6 @@ class NodeRegistry:
         )
 
     def _greet(self, grid: Grid, connected: set[int]) -> None:
-        self._searched = time.monotonic()
         waiting = set(self._greeted.values())
         if new := [node for node in self.unknown(connected) if node not in waiting]:
             content = {"algorithm": self.description}
@@ -261,27 +242,57 @@ class NodeRegistry:
             log(WARNING, "Rejected: %s", why)
 
 
+class CheckedReplies(NamedTuple):
+    """Replies of one exchange, by the index of the message they answer."""
+
+    accepted: dict[int, PyTree]
+    rejected: dict[int, str]
+    """Those that are not used, and why."""
+    memory_lost: list[int]
+
+
 class ReplyChecker:
     """Checks replies: who sent them, what they answer, and whether their numbers are plausible.
 
-    A norm is too large above `ratio` times the median of the norms of this exchange, the last time and this time: one
-    client among three or more cannot shift it, and no scale has to be known beforehand.
+    A norm is too large above `norm_ratio` times the median of the norms of this exchange, the last time and this time:
+    one client among three or more cannot shift it, and no scale has to be known beforehand.
     """
 
-    def __init__(self, run: str, ratio: float, compression: str | None = None):
+    def __init__(self, run: str, norm_ratio: float = 1000.0):
         self.run = run
-        self.compression = compression
-        self.ratio = ratio
+        self.norm_ratio = norm_ratio
         self.usual: dict[str, float] = {}
 
-    def check(
-        self, message: Message, reply: Message, shape: PyTree
-    ) -> tuple[PyTree, float]:
-        """The tree in the reply to a message, and its norm.
+    def check_all(
+        self,
+        exchange: str,
+        messages: list[Message],
+        replies: Mapping[int, Message],
+        shape: PyTree,
+    ) -> CheckedReplies:
+        """Return which replies to these messages are accepted."""
+        trees: dict[int, PyTree] = {}
+        norms: dict[int, float] = {}
+        rejected: dict[int, str] = {}
+        lost = []
+        for index, reply in sorted(replies.items()):
+            try:
+                trees[index] = self.check(messages[index], reply, shape)
+                norms[index] = wire.norm(trees[index])
+            except MemoryLost:
+                lost.append(index)
+            except Rejected as error:
+                rejected[index] = str(error)
+        rejected |= self.too_large(exchange, norms)
+        accepted = {i: trees[i] for i in norms if i not in rejected}
+        return CheckedReplies(accepted, dict(sorted(rejected.items())), lost)
+
+    def check(self, message: Message, reply: Message, shape: PyTree) -> PyTree:
+        """The tree in the reply to a message.
 
         Raises:
             MemoryLost: the client lost its memory.
-            Rejected: an error, another sender, another exchange, other shapes, numbers that are not finite.
+            Rejected: an error, another sender, another exchange, other shapes.
         """
         sent, node = wire.fields_of(message.content), message.metadata.dst_node_id
         if not reply.has_error() and reply.metadata.src_node_id != node:
@@ -296,27 +307,17 @@ class ReplyChecker:
                 )
         if fields.get("lost"):
             raise MemoryLost
-        arrays = wire.arrays_of(reply.content)
-        tree = (
-            wire.unpack(arrays, shape)
-            if self.compression is None
-            else decompress(self.compression, arrays, shape)
-        )
-        return tree, wire.norm(tree)
+        return wire.unpack(wire.arrays_of(reply.content), shape)
 
     def too_large(self, exchange: str, norms: Mapping[int, float]) -> dict[int, str]:
         """Return the reasons why replies are rejected for their norms, by index; the others update what is usual."""
         known = [self.usual[exchange]] if exchange in self.usual else []
         positive = [n for n in (*norms.values(), *known) if n > 0]
-        limit = (
-            self.ratio * max([statistics.median(positive), *known])
-            if positive
-            else float("inf")
-        )
+        usual = max([statistics.median(positive), *known]) if positive else math.inf
         reasons = {
-            index: f"its norm is {n:.3g}, more than {self.ratio:g} times the usual {limit / self.ratio:.3g}"
+            index: f"its norm is {n:.3g}, more than {self.norm_ratio:g} times the usual {usual:.3g}"
             for index, n in norms.items()
-            if n > limit
+            if n > self.norm_ratio * usual
         }
         if accepted := [n for index, n in norms.items() if index not in reasons]:
             self.usual[exchange] = statistics.median(accepted)

@@ -14,9 +14,6 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from langevax._typing import PyTree
 from langevax.run.identity import describe
 
-ARRAYS, FIELDS = "arrays", "fields"
-"""The two records of each message and reply."""
-
 
 class Rejected(ValueError):
     """A message or reply that is not accepted, with the reason."""
@@ -104,11 +101,11 @@ def content(fields: dict[str, Any], arrays: ArrayRecord | None = None) -> Record
         {name: value for name, value in fields.items() if value is not None}
     )
     return RecordDict(
-        {FIELDS: record} if arrays is None else {FIELDS: record, ARRAYS: arrays}
+        {"fields": record} if arrays is None else {"fields": record, "arrays": arrays}
     )
 
 
-def fields_of(records: RecordDict, name: str = FIELDS) -> dict[str, Any]:
+def fields_of(records: RecordDict, name: str = "fields") -> dict[str, Any]:
     """The fields of a message or reply; one without is `Rejected`."""
     record = records.get(name)
     if not isinstance(record, ConfigRecord):
@@ -118,7 +115,7 @@ def fields_of(records: RecordDict, name: str = FIELDS) -> dict[str, Any]:
 
 def arrays_of(records: RecordDict) -> ArrayRecord:
     """The arrays of a message or reply; one without is `Rejected`."""
-    record = records.get(ARRAYS)
+    record = records.get("arrays")
     if not isinstance(record, ArrayRecord):
         raise Rejected("it has no arrays")
     return record

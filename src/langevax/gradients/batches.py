@@ -9,21 +9,22 @@ the few values that fall outside (cycle walking, Black and Rogaway 2002).
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Int, Key, UInt32
+from jaxtyping import Array, UInt32
 
 from langevax import checks
+from langevax._typing import IntScalar, PRNGKey
 from langevax.problems.problem import Indices, Problem, Size
 
 MixingBits = UInt32[Array, " numbers"]
 Permutation = MixingBits | tuple[()]
 
-ROUNDS = 10
+PERMUTATION_ROUNDS = 10
 """Mixing rounds of the permutation. At 10 the pairs of a batch are uniform to the error of 4 million draws; at 6 they
 are off by 1-2 % where n is small."""
 
 
 def draw(
-    key: Key[Array, ""],
+    key: PRNGKey,
     problem: Problem,
     batch_size: int,
     replace: bool,
@@ -54,15 +55,15 @@ def draw(
 
 def permutation_state(reshuffle: bool) -> Permutation:
     """The state of an estimator between batches: the permutation of the pass, or nothing."""
-    return jnp.zeros(2 * ROUNDS + 1, jnp.uint32) if reshuffle else ()
+    return jnp.zeros(2 * PERMUTATION_ROUNDS + 1, jnp.uint32) if reshuffle else ()
 
 
-def batches_before(step: Int[Array, ""], period: int) -> Int[Array, ""]:
+def batches_before(step: IntScalar, period: int) -> IntScalar:
     """Batches drawn before `step` by an estimator that takes all rows at every `period`-th one."""
     return step - step // period - 1
 
 
-def schedule_key(key: Key[Array, ""] | None) -> Key[Array, ""]:
+def schedule_key(key: PRNGKey | None) -> PRNGKey:
     """The key of what all chains of a run share, such as the blocks of a table: `jax.random.key(0)` by default."""
     return jax.random.key(0) if key is None else key
 
@@ -72,7 +73,7 @@ def check_drawing(
     replace: bool = False,
     reshuffle: bool = False,
     *,
-    key: Key[Array, ""] | None = None,
+    key: PRNGKey | None = None,
 ) -> None:
     """Raise unless the arguments that estimators share are valid."""
     checks.positive_int("batch_size", batch_size)
@@ -86,16 +87,16 @@ def check_drawing(
         )
 
 
-def permuted(key: Key[Array, ""], places: Indices, size: Int[Array, ""]) -> Indices:
+def permuted(key: PRNGKey, places: Indices, size: IntScalar) -> Indices:
     """The entries at `places` of a pseudo-random permutation of 0..size-1 that belongs to `key`."""
     return _permuted(_mixing_bits(key), places, jnp.asarray(size, jnp.int32))
 
 
-def _mixing_bits(key: Key[Array, ""]) -> MixingBits:
-    return jax.random.bits(key, (2 * ROUNDS + 1,), jnp.uint32)
+def _mixing_bits(key: PRNGKey) -> MixingBits:
+    return jax.random.bits(key, (2 * PERMUTATION_ROUNDS + 1,), jnp.uint32)
 
 
-def _permuted(bits: MixingBits, places: Indices, size: Int[Array, ""]) -> Indices:
+def _permuted(bits: MixingBits, places: Indices, size: IntScalar) -> Indices:
     size = size.astype(jnp.uint32)
     width = 32 - lax.clz(jnp.maximum(size, 2) - 1)
     mask = (jnp.uint32(1) << width) - jnp.uint32(1)
@@ -103,7 +104,7 @@ def _permuted(bits: MixingBits, places: Indices, size: Int[Array, ""]) -> Indice
 
     def mix(x: UInt32[Array, " batch"]) -> UInt32[Array, " batch"]:
         for r in range(
-            ROUNDS
+            PERMUTATION_ROUNDS
         ):  # odd multiplication, addition and xor-shift are each invertible modulo 2^width
             x = (x * (bits[2 * r] | jnp.uint32(1)) + bits[2 * r + 1]) & mask
             x = x ^ (x >> half)

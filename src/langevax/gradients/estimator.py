@@ -4,14 +4,13 @@ from abc import abstractmethod
 from typing import Any
 
 import equinox as eqx
-from jaxtyping import Array, Int, Key
 
-from langevax._typing import PyTree
+from langevax._typing import IntScalar, PRNGKey, PyTree
 from langevax.gradients import batches
 from langevax.problems.problem import Problem, Size
 
-RandomKey = Key[Array, ""]
-Step = Int[Array, ""]
+RandomKey = PRNGKey
+Step = IntScalar
 
 
 class GradientEstimator(eqx.Module):

@@ -35,7 +35,7 @@ from langevax.gradients import batches, tables
 from langevax.gradients.estimator import GradientEstimator, RandomKey, Step
 from langevax.problems.problem import Problem, Size
 
-TABLES, INITIAL_TABLES = ("blocks", "components"), ("full", "batch")
+TABLE_KINDS, INITIAL_TABLES = ("blocks", "components"), ("full", "batch")
 
 
 class TableEstimator(GradientEstimator):
@@ -48,7 +48,7 @@ class TableEstimator(GradientEstimator):
 
     def __check_init__(self) -> None:
         batches.check_drawing(self.batch_size, key=self.key)
-        for name, names in (("table", TABLES), ("initial_table", INITIAL_TABLES)):
+        for name, names in (("table", TABLE_KINDS), ("initial_table", INITIAL_TABLES)):
             value = getattr(self, name)
             if value not in names:
                 raise ValueError(

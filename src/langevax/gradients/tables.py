@@ -17,7 +17,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from langevax import trees
-from langevax._typing import PyTree
+from langevax._typing import IntScalar, PyTree
 from langevax.gradients import batches
 from langevax.gradients.estimator import RandomKey, Step
 from langevax.keys import unrolled
@@ -113,8 +113,8 @@ class Blocks(eqx.Module):
         return _fill(self, problem, position, None)
 
     def members(
-        self, problem: Problem, block: Int[Array, ""]
-    ) -> tuple[Int[Array, " b"], Int[Array, ""]]:
+        self, problem: Problem, block: IntScalar
+    ) -> tuple[Int[Array, " b"], IntScalar]:
         """The components of a block, its first one again where they are fewer than b; and how many they are."""
         size, count = self._counts(problem)
         block = jnp.minimum(block, count - 1)  # the permutation has no entry beyond
@@ -133,7 +133,7 @@ class Blocks(eqx.Module):
         length = jnp.where(entries < count, self._length(problem, entries), 0)
         return length.astype(dtype) / jnp.asarray(problem.size, dtype)
 
-    def _counts(self, problem: Problem) -> tuple[Int[Array, ""], Int[Array, ""]]:
+    def _counts(self, problem: Problem) -> tuple[IntScalar, IntScalar]:
         """Components and blocks in use."""
         return jnp.asarray(problem.size, jnp.int32), jnp.asarray(
             -(-problem.size // self.batch_size), jnp.int32
@@ -202,7 +202,7 @@ def every(
 def _fill(
     entries: Entries, problem: Problem, position: PyTree, chunk: int | None
 ) -> PyTree:
-    def gradient(entry: Int[Array, ""]) -> PyTree:
+    def gradient(entry: IntScalar) -> PyTree:
         return jax.tree.map(
             lambda g: g[0], entries.gradients(problem, entry[None])(position)
         )

@@ -13,7 +13,7 @@ from jaxtyping import Array, Key
 from langevax import checks
 from langevax._typing import PyTree
 from langevax.predictive_law.row_model import NamedModel, Sampler
-from langevax.pymc import ALONE, Model, library, posterior, unconstrained
+from langevax.pymc import WITHOUT_NAME, Model, library, posterior, unconstrained
 
 Arrays = Mapping[str, Any]
 
@@ -79,7 +79,7 @@ class PyMCModel(NamedModel):
 
     def _check_names(self, names: Iterable[str]) -> None:
         """Raise where an array is written into the model, as its values at new rows cannot be passed by name."""
-        if alone := [name for name in names if name.startswith(ALONE)]:
+        if alone := [name for name in names if name.startswith(WITHOUT_NAME)]:
             shapes = ", ".join(str(self.finite_sum.data[name].shape) for name in alone)
             raise ValueError(
                 f"the model holds arrays without a name with one entry per row (of shape {shapes}), of which new rows "

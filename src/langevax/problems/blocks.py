@@ -13,16 +13,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.typing import ArrayLike, DTypeLike
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from langevax import checks
-from langevax._typing import PyTree
+from langevax._typing import IntScalar, PyTree
 from langevax.problems.problem import Indices, Numbers
 from langevax.problems.sharding import RowSharding
 
 Rows = PyTree[Array]
 Weights = Float[Array, " n"] | None
-Count = Int[Array, ""] | None
+Count = IntScalar | None
 
 
 def num_rows(rows: Rows) -> int:
@@ -64,7 +64,7 @@ def block_sum(
     if whole == 1 and block == size:
         return function(rows)
 
-    def add_block(total: PyTree, index: Int[Array, ""]) -> tuple[PyTree, None]:
+    def add_block(total: PyTree, index: IntScalar) -> tuple[PyTree, None]:
         return jax.tree.map(
             jnp.add, total, function(_slice(rows, index * block, block))
         ), None

@@ -13,16 +13,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Int
 
 from langevax import checks, trees
-from langevax._typing import PyTree
+from langevax._typing import FloatScalar, PyTree
 from langevax.problems import blocks, host
-from langevax.problems.finite_sum import BLOCK_SIZE, FiniteSum
+from langevax.problems.finite_sum import PASS_ROWS, FiniteSum
 
 Function = Callable[[PyTree, PyTree], Any]
 
-ONE_AT_A_TIME = (
+_one_at_a_time = (
     threading.RLock()
 )  # few libraries expect calls of one model from several threads
 
@@ -77,7 +77,7 @@ class ExternalSum(FiniteSum):
         value: Function | None = None,
         precision: PyTree = 0.0,
         count: Any = None,
-        block_size: int = BLOCK_SIZE,
+        block_size: int = PASS_ROWS,
     ):
         checks.function("gradient", gradient, "(position, rows) -> position")
         checks.function("value", value, "(position, rows) -> float", optional=True)
@@ -91,7 +91,7 @@ class ExternalSum(FiniteSum):
         functions = self.gradient_function, rows, self.value_function
         return ExternalSum(*functions, self.precision, count, self.block_size)
 
-    def value(self, position: PyTree) -> Float[Array, ""]:
+    def value(self, position: PyTree) -> FloatScalar:
         if self.value_function is None:
             raise ValueError(
                 "this ExternalSum has gradients only; pass value=function(position, rows) -> mean loss, a float, "
@@ -109,7 +109,7 @@ class ExternalSum(FiniteSum):
     def gradient(self, position: PyTree) -> PyTree:
         return self._gradient(position, self.data, self._used())
 
-    def value_and_gradient(self, position: PyTree) -> tuple[Float[Array, ""], PyTree]:
+    def value_and_gradient(self, position: PyTree) -> tuple[FloatScalar, PyTree]:
         return self.value(position), self.gradient(position)
 
     def gradient_at(self, position: PyTree, indices: Int[Array, " batch"]) -> PyTree:
@@ -230,5 +230,5 @@ def _value(function: Function, position: PyTree, rows: PyTree) -> float:
 def _call(function: Function, position: PyTree, rows: PyTree) -> Any:
     """Call with copies, since the function may keep or overwrite its arguments."""
     own_position, own_rows = jax.tree.map(np.array, (position, rows))
-    with ONE_AT_A_TIME:
+    with _one_at_a_time:
         return function(own_position, own_rows)

@@ -15,10 +15,10 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from langevax import checks
-from langevax._typing import PyTree
+from langevax._typing import FloatScalar, IntScalar, PyTree
 from langevax.problems import blocks, tracing
 from langevax.problems.blocks import tree_as_rows
-from langevax.problems.finite_sum import BLOCK_SIZE, FiniteSum
+from langevax.problems.finite_sum import PASS_ROWS, FiniteSum
 from langevax.problems.problem import Problem
 
 
@@ -77,10 +77,10 @@ class Federation(Problem):
         (2, 3, -2.5)
     """
 
-    loss: Callable[[PyTree, PyTree], Float[Array, ""]]
+    loss: Callable[[PyTree, PyTree], FloatScalar]
     data: PyTree[Array]
     counts: Int[Array, " clients"]
-    regularizer: Callable[[PyTree], Float[Array, ""]] | None
+    regularizer: Callable[[PyTree], FloatScalar] | None
     weights: Float[Array, " clients"]
     precision: PyTree
     block_size: int
@@ -94,7 +94,7 @@ class Federation(Problem):
         counts: Any = None,
         regularizer: Callable[[PyTree], Any] | None = None,
         weights: Any = "size",
-        block_size: int = BLOCK_SIZE,
+        block_size: int = PASS_ROWS,
     ):
         checks.function("loss", loss, "(position, example) -> scalar")
         checks.function(
@@ -190,7 +190,7 @@ class Federation(Problem):
         rows = jax.tree.map(lambda a: a[index], self.data)
         return self.client_of(rows, self.counts[index])
 
-    def client_of(self, rows: PyTree, count: Int[Array, ""]) -> FiniteSum:
+    def client_of(self, rows: PyTree, count: IntScalar) -> FiniteSum:
         """The problem of a client with these rows, the first `count` of them in use."""
         used = count if self.padded else None
         return FiniteSum(
@@ -222,13 +222,13 @@ class Federation(Problem):
             self.block_size,
         )
 
-    def value(self, position: PyTree) -> Float[Array, ""]:
+    def value(self, position: PyTree) -> FloatScalar:
         return self._pooled().value(position)
 
     def gradient(self, position: PyTree) -> PyTree:
         return self._pooled().gradient(position)
 
-    def value_and_gradient(self, position: PyTree) -> tuple[Float[Array, ""], PyTree]:
+    def value_and_gradient(self, position: PyTree) -> tuple[FloatScalar, PyTree]:
         return self._pooled().value_and_gradient(position)
 
     def gradient_at(self, position: PyTree, indices: Int[Array, " batch"]) -> PyTree:
@@ -237,7 +237,7 @@ class Federation(Problem):
         )
 
     def gradients_at(self, position: PyTree, indices: Int[Array, " batch"]) -> PyTree:
-        def one(index: Int[Array, ""]) -> PyTree:
+        def one(index: IntScalar) -> PyTree:
             scale = self.size * self.weights[index]
             return jax.tree.map(
                 lambda g: scale.astype(g.dtype) * g,

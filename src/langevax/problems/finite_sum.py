@@ -27,11 +27,8 @@ from langevax.problems.sharding import RowProblem, RowSharding
 RowFunction = Callable[[PyTree, PyTree], Scalar]
 PositionFunction = Callable[[PyTree], Scalar]
 
-BLOCK_SIZE = CPU.pass_rows
+PASS_ROWS = CPU.pass_rows
 """Rows of one block of a full pass; left at this, they are those of the platform."""
-
-NUM_COMPARED, COMPARED_TOLERANCE = 4, 1e-5
-"""Positions at which a user's whole log density is compared with the sum over rows, and of its absolute values."""
 
 
 class FiniteSum(RowProblem):
@@ -79,7 +76,7 @@ class FiniteSum(RowProblem):
         precision: PyTree = 0.0,
         weights: Numbers | None = None,
         count: ArrayLike | None = None,
-        block_size: int = BLOCK_SIZE,
+        block_size: int = PASS_ROWS,
     ):
         checks.function("loss", loss, "(position, example) -> scalar")
         checks.function(
@@ -182,7 +179,7 @@ class FiniteSum(RowProblem):
     def _over_blocks(
         self, function: Callable[[Rows], PyTree], position: PyTree
     ) -> PyTree:
-        block = sizes().pass_rows if self.block_size == BLOCK_SIZE else self.block_size
+        block = sizes().pass_rows if self.block_size == PASS_ROWS else self.block_size
         return blocks.block_sum(
             function, self._rows(position), block, self.row_sharding
         )
@@ -243,7 +240,7 @@ def posterior(
     *,
     prior_precision: PyTree = 0.0,
     weights: Numbers | None = None,
-    block_size: int = BLOCK_SIZE,
+    block_size: int = PASS_ROWS,
     log_density: PositionFunction | None = None,
     position: PyTree = None,
 ) -> Posterior:
@@ -306,7 +303,11 @@ def posterior(
 
 
 def _compare_densities(
-    target: Posterior, log_density: PositionFunction, position: PyTree
+    target: Posterior,
+    log_density: PositionFunction,
+    position: PyTree,
+    number: int = 4,
+    tolerance: float = 1e-5,
 ) -> None:
     """Raise unless the log density is the posterior's up to a constant, at positions around one that the user gives."""
     if position is None:
@@ -316,7 +317,7 @@ def _compare_densities(
     rng, rows = np.random.default_rng(0), []
     with jax.enable_x64(), jax.numpy_dtype_promotion("standard"):
         centre = jax.tree.map(lambda x: np.asarray(x, np.float64), position)
-        for _ in range(NUM_COMPARED):
+        for _ in range(number):
             near = jax.tree.map(
                 lambda x: x + 0.1 * (1 + np.abs(x)) * rng.normal(size=x.shape), centre
             )
@@ -335,9 +336,7 @@ def _compare_densities(
             f"the two log densities are not both finite around position: {rows}; pass another position."
         )
     difference = ours - theirs
-    if np.ptp(difference) > COMPARED_TOLERANCE * (
-        np.abs(ours).max() + np.abs(theirs).max()
-    ):
+    if np.ptp(difference) > tolerance * (np.abs(ours).max() + np.abs(theirs).max()):
         raise ValueError(
             f"log_density is not log_prior plus the sum of log_likelihood: between two positions the one changes by "
             f"{theirs[1] - theirs[0]:.6g} and the other by {ours[1] - ours[0]:.6g}; log_likelihood is that of one row, "

@@ -12,7 +12,6 @@ jnp.tensordot and nothing else.
 """
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial, wraps
 from typing import ParamSpec, TypeVar
 
@@ -22,39 +21,32 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from langevax import platforms
+from langevax._typing import FloatScalar
 
-P = ParamSpec("P")
-R = TypeVar("R")
+Parameters = ParamSpec("Parameters")
+Returned = TypeVar("Returned")
 
-PRECISIONS = ("bfloat16", "float32")
-BFLOAT16 = ("bfloat16", "BF16_BF16_F32")  # JAX's names of it
-EXPONENT_BITS, MANTISSA_BITS = 8, 7  # of bfloat16, the leading one not counted
-
-
-def matmul_precision(precision: str | None) -> AbstractContextManager[object]:
-    """The context in which products are "bfloat16" or "float32"; None leaves them at JAX's setting.
-
-    It is `jax.default_matmul_precision`: part of what distinguishes compiled programs, and local to a thread.
-    """
-    return (
-        nullcontext() if precision is None else jax.default_matmul_precision(precision)
-    )
+MANTISSA_BITS = 7  # of bfloat16, the leading one not counted
 
 
-def in_float32(function: Callable[P, R]) -> Callable[P, R]:
+def in_float32(
+    function: Callable[Parameters, Returned],
+) -> Callable[Parameters, Returned]:
     """`function` with unrounded products, whatever the precision of its caller."""
 
     @wraps(function)
-    def unrounded(*arguments: P.args, **options: P.kwargs) -> R:
-        with matmul_precision("float32"):
+    def unrounded(
+        *arguments: Parameters.args, **options: Parameters.kwargs
+    ) -> Returned:
+        with jax.default_matmul_precision("float32"):
             return function(*arguments, **options)
 
     return unrounded
 
 
-def describe_precision(precision: str | None) -> dict[str, str]:
-    """The part of a run's identity that `matmul_precision(precision)` makes: none at JAX's own default."""
-    setting = precision or _setting()
+def describe_precision() -> dict[str, str]:
+    """The part of a run's identity that `jax.default_matmul_precision` makes: none at JAX's own default."""
+    setting = _setting()
     return {} if setting is None else {"matmul_precision": setting}
 
 
@@ -70,10 +62,10 @@ def tensordot(a: Array, b: Array, axes: int) -> Array:
 
 def preactivation(
     weights: Float[Array, " coordinates"], x: Float[Array, " features"]
-) -> Float[Array, ""]:
+) -> FloatScalar:
     """`<w, x> + b` of weights (w, b), d + 1 numbers, and an input x of d, both of one floating dtype.
 
-    Most neurons are functions of it. It follows the current precision (`simulate(..., matmul_precision=)`).
+    Most neurons are functions of it. It follows `jax.default_matmul_precision`.
 
     Mapped over weights and inputs, its gradient is one product, with inputs that have a column of ones and fill their
     tiles of columns, instead of a product and a sum for which all slopes are read again: a twelfth less time for a step
@@ -88,7 +80,7 @@ def preactivation(
     over_devices = not jax.sharding.get_abstract_mesh().empty
     plain = (
         over_devices
-        or _setting() in BFLOAT16
+        or _in_bfloat16()
         or len(x) % _tile(x) == 0
         or not platforms.sizes().filled_columns
     )
@@ -121,7 +113,7 @@ def _preactivation_slopes(
 
 
 def _product(product: Callable[..., Array], a: Array, b: Array) -> Array:
-    if _setting() not in BFLOAT16:
+    if not _in_bfloat16():
         return product(a, b)
     dtype = jnp.result_type(a, b)  # of the sums
     a, b = _rounded(a.astype(dtype)), _rounded(b.astype(dtype))
@@ -138,8 +130,12 @@ def _setting() -> str | None:
     return jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
 
 
+def _in_bfloat16() -> bool:
+    return _setting() in ("bfloat16", "BF16_BF16_F32")  # JAX's names of it
+
+
 def _round(x: Array) -> Array:
-    return lax.reduce_precision(x, EXPONENT_BITS, MANTISSA_BITS)
+    return lax.reduce_precision(x, exponent_bits=8, mantissa_bits=MANTISSA_BITS)
 
 
 @jax.custom_jvp

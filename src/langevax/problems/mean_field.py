@@ -20,10 +20,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike, DTypeLike
-from jaxtyping import Array, Float, Key, Shaped
+from jaxtyping import Array, Float, Shaped
 
 from langevax import checks, trees
-from langevax._typing import PyTree
+from langevax._typing import PRNGKey, PyTree
 from langevax.platforms import sizes
 from langevax.problems import blocks, tiling
 from langevax.problems.blocks import Count, Rows, Weights, as_rows
@@ -342,7 +342,7 @@ class Prior(eqx.Module):
     reflection: tuple[float, ...] | None = eqx.field(static=True, default=None)
     """Of every second particle; None: all are independent."""
 
-    def __call__(self, key: Key[Array, ""]) -> Cloud:
+    def __call__(self, key: PRNGKey) -> Cloud:
         variance = jnp.asarray(self.temperature, self.dtype) / jnp.asarray(
             self.precision, self.dtype
         )
@@ -350,7 +350,7 @@ class Prior(eqx.Module):
             trees.normal(self._drawn, self.dtype, key=key), jnp
         )
 
-    def draw_on_host(self, key: Key[Array, ""]) -> Cloud:
+    def draw_on_host(self, key: PRNGKey) -> Cloud:
         """The same cloud, without a program for its shape: what `simulate` takes to begin one chain."""
         variance = np.asarray(self.temperature, self.dtype) / np.asarray(
             self.precision, self.dtype

@@ -11,9 +11,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Key
+from jaxtyping import Array
 
-from langevax._typing import PyTree
+from langevax._typing import PRNGKey, PyTree
 from langevax.problems.finite_sum import Posterior
 from langevax.problems.problem import Function, Problem
 
@@ -24,12 +24,8 @@ Densities = TypeVar("Densities", float, list[float])
 CHECKED_ROWS = 100_000
 """Rows on which the two log densities are compared: the first ones, where there are more."""
 
-NUM_POINTS, MAX_POINTS, RADIUS = 3, 30, 2
-"""Points of finite density at which they are compared, points tried to find them, and their range: uniform in
-(-RADIUS, RADIUS) in each unconstrained coordinate, as NumPyro's."""
-
-TOLERANCE = 1e-6
-"""Of the sum of absolute log densities: models may cast to float32 within, which rounds to 1e-7."""
+TRIED_POINTS = 30
+"""Points that are tried to find some of finite density."""
 
 
 class NotRowsError(ValueError):
@@ -58,7 +54,7 @@ class ModelPosterior(NamedTuple):
 
     target: Posterior
     """In unconstrained coordinates."""
-    start: Callable[[Key[Array, ""]], Position]
+    start: Callable[[PRNGKey], Position]
     """key -> an unconstrained position: of NumPyro a draw of the prior, and uniform in (-2, 2) where nothing can be
     drawn from it; of PyMC its initial point, moved by up to 1."""
     constrain: Callable[[PyTree], Position]
@@ -87,44 +83,49 @@ class ModelPosterior(NamedTuple):
         return f"ModelPosterior({size}; fields: {', '.join(self._fields)})"
 
 
-def random_point(seed: int, shapes: Shapes) -> dict[str, np.ndarray]:
-    """Return an unconstrained point, uniform in (-RADIUS, RADIUS)."""
+def random_point(seed: int, shapes: Shapes, radius: float = 2) -> dict[str, np.ndarray]:
+    """Return an unconstrained point, uniform in (-radius, radius) in each coordinate, as NumPyro's."""
     rng = np.random.default_rng(
         seed
     )  # of NumPy, as nothing here is worth a compiled program
     dtype = jnp.result_type(float)
     return {
-        name: rng.uniform(-RADIUS, RADIUS, shape).astype(dtype)
+        name: rng.uniform(-radius, radius, shape).astype(dtype)
         for name, shape in shapes.items()
     }
 
 
 def points_of_finite_density(
-    log_density: Callable[[Position], Densities], shapes: Shapes
+    log_density: Callable[[Position], Densities], shapes: Shapes, number: int = 3
 ) -> list[tuple[Position, Densities]]:
     """Return random points at which one log density, or each of several, is finite, with what it is there.
 
-    At most `NUM_POINTS` of the `MAX_POINTS` that are tried; raise `NotRowsError` where it is finite at none of them.
+    At most `number` of the `TRIED_POINTS`; raise `NotRowsError` where it is finite at none of them.
     """
     points = []
-    for seed in range(MAX_POINTS):
+    for seed in range(TRIED_POINTS):
         point = random_point(seed, shapes)
         densities = log_density(point)
         points += [(point, densities)] if np.isfinite(densities).all() else []
-        if len(points) == NUM_POINTS:
+        if len(points) == number:
             break
     if not points:
         raise NotRowsError(
-            f"the log density is not finite at any of {MAX_POINTS} random positions, so that the sum over rows cannot "
+            f"the log density is not finite at any of {TRIED_POINTS} random positions, so that the sum over rows cannot "
             "be compared with it",
             "scale data and priors so that it is finite where parameters are about 1",
         )
     return points
 
 
-def is_same_sum(by_row: float, own: float, scale: float) -> bool:
-    """Return whether two log densities agree to the rounding of terms whose absolute values add up to `scale`."""
-    return by_row == own or abs(by_row - own) <= TOLERANCE * scale < np.inf
+def is_same_sum(
+    by_row: float, own: float, scale: float, tolerance: float = 1e-6
+) -> bool:
+    """Return whether two log densities agree to the rounding of terms whose absolute values add up to `scale`.
+
+    Models may cast to float32 within, which rounds to 1e-7.
+    """
+    return by_row == own or abs(by_row - own) <= tolerance * scale < np.inf
 
 
 def over_leading_axes(

@@ -18,10 +18,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from langevax import checks
+from langevax._typing import FloatScalar
 from langevax.problems import matmul
 from langevax.problems.matmul import preactivation
 
-Scalar = Float[Array, ""]
+Scalar = FloatScalar
 Particle = Float[Array, " coordinates"]
 Input = Float[Array, " features"]
 Cloud = Float[Array, "particles size"]

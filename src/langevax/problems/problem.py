@@ -15,17 +15,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.extend.core import ClosedJaxpr, Jaxpr, jaxpr_as_fun
+from jax.extend.core import jaxpr_as_fun
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Int
 
 from langevax import checks, trees
-from langevax._typing import PyTree
+from langevax._typing import FloatScalar, IntScalar, PRNGKey, PyTree
 from langevax.problems import tracing
 
-Scalar = Float[Array, ""]
+Scalar = FloatScalar
 Indices = Int[Array, " batch"]
-Size = Int[Array, ""] | int
+Size = IntScalar | int
 Number = float | int | np.floating | Scalar
 Numbers = ArrayLike | Sequence[int | float] | Sequence[Sequence[int | float]]
 
@@ -36,8 +36,6 @@ NO_FORWARD_MODE = (
     "forward-mode autodiff",
 )
 """Words of JAX's errors for functions without forward-mode products: callbacks, and `jax.custom_vjp`."""
-WITHOUT_FORWARD_MODE = "custom_lin"
-"""JAX's primitive in the place of a tangent that `jax.custom_vjp` does not define: an error when it is compiled."""
 
 
 class Problem(eqx.Module):
@@ -188,26 +186,11 @@ def forward_product(
         if any(words in str(error) for words in NO_FORWARD_MODE):
             return None
         raise
-    if _occurs(WITHOUT_FORWARD_MODE, traced.jaxpr):
+    names = {equation.primitive.name for equation in tracing.equations(traced.jaxpr)}
+    if tracing.NO_TANGENT in names:
         return None
     leaves = jaxpr_as_fun(traced)(*jax.tree.leaves((position, direction)))
     return jax.tree.unflatten(jax.tree.structure(shapes), leaves)
-
-
-def _occurs(primitive: str, jaxpr: Jaxpr) -> bool:
-    """Return whether a traced program, or one within it, calls a primitive."""
-
-    def occurs_within(parameter: object) -> bool:
-        if isinstance(parameter, tuple | list):
-            return any(occurs_within(entry) for entry in parameter)
-        inner = parameter.jaxpr if isinstance(parameter, ClosedJaxpr) else parameter
-        return isinstance(inner, Jaxpr) and _occurs(primitive, inner)
-
-    return any(
-        equation.primitive.name == primitive
-        or any(occurs_within(value) for value in equation.params.values())
-        for equation in jaxpr.eqns
-    )
 
 
 def hessian_product(problem: Problem, position: PyTree, direction: PyTree) -> PyTree:
@@ -247,17 +230,15 @@ def hessian_product(problem: Problem, position: PyTree, direction: PyTree) -> Py
 def _power_iteration(
     problem: Problem,
     position: PyTree,
-    key: Key[Array, ""],
-    num_iterations: Int[Array, ""],
+    key: PRNGKey,
+    num_iterations: IntScalar,
 ) -> Scalar:
     def normalised(direction: PyTree) -> tuple[PyTree, Scalar]:
         length = jnp.sqrt(trees.dot(direction, direction))
         divisor = jnp.where(length > 0, length, 1)
         return jax.tree.map(lambda a: a / divisor.astype(a.dtype), direction), length
 
-    def iterate(
-        _: Int[Array, ""], carry: tuple[PyTree, Scalar]
-    ) -> tuple[PyTree, Scalar]:
+    def iterate(_: IntScalar, carry: tuple[PyTree, Scalar]) -> tuple[PyTree, Scalar]:
         return normalised(hessian_product(problem, position, carry[0]))
 
     start, length = normalised(trees.normal_like(position, key=key))
@@ -268,7 +249,7 @@ def largest_curvature(
     problem: Problem,
     position: PyTree,
     *,
-    key: Key[Array, ""],
+    key: PRNGKey,
     iterations: int = CURVATURE_ITERATIONS,
 ) -> Scalar:
     """Return the largest |eigenvalue| of the potential's Hessian at `position`, by power iteration; from below.

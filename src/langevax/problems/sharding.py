@@ -12,12 +12,12 @@ from typing import ClassVar, NamedTuple, TypeVar
 import equinox as eqx
 import jax
 from jax.sharding import Mesh, PartitionSpec
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
-from langevax._typing import PyTree
+from langevax._typing import IntScalar, PyTree
 from langevax.problems.problem import Problem, Size
 
-ROWS = "rows"
+ROW_AXIS = "rows"
 """The axis of a mesh over which rows are split; the others split particles, or chains."""
 
 Module = TypeVar("Module", bound=eqx.Module)
@@ -66,7 +66,7 @@ class RowProblem(Problem):
     """Fields whose arrays have one row per component."""
 
     weights: eqx.AbstractVar[Float[Array, " n"] | None]
-    count: eqx.AbstractVar[Int[Array, ""] | None]
+    count: eqx.AbstractVar[IntScalar | None]
     row_sharding: eqx.AbstractVar[RowSharding | None]
 
     @property

@@ -16,7 +16,7 @@ from jax.core import Tracer
 from jax.extend import core
 
 PROGRAMS = core.Jaxpr, core.ClosedJaxpr
-NUMBERS = bool, int, float, complex, str, np.ndarray, np.generic, jax.Array
+READ_BY_NAME = bool, int, float, complex, str, np.ndarray, np.generic, jax.Array
 NO_TANGENT = "custom_lin"
 """The operation in which JAX leaves the tangent of a `jax.custom_vjp` function, which has none."""
 
@@ -140,7 +140,7 @@ def _numbers_read(
         if isinstance(value, types.FunctionType):
             if value not in visited and value.__module__ == function.__module__:
                 numbers |= _numbers_read(value, visited)
-        elif isinstance(value, NUMBERS) and not isinstance(value, Tracer):
+        elif isinstance(value, READ_BY_NAME) and not isinstance(value, Tracer):
             numbers[f"{function.__qualname__}.{name}"] = value
     return numbers
 

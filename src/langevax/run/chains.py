@@ -8,9 +8,9 @@ from jax import lax, random
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Key
 
-from langevax._typing import PyTree
+from langevax._typing import PRNGKey, PyTree
 from langevax.algorithm import Algorithm
-from langevax.problems.sharding import ROWS
+from langevax.problems.sharding import ROW_AXIS
 
 
 class Chains(NamedTuple):
@@ -36,12 +36,12 @@ def of(positions: PyTree, num_chains: int | None) -> Chains | None:
         if isinstance(first, str)
         else ()
     )
-    if not axes or ROWS in set(sharding.mesh.axis_names).difference(axes):
+    if not axes or ROW_AXIS in set(sharding.mesh.axis_names).difference(axes):
         return Chains(num_chains)
     return Chains(num_chains, sharding.mesh, axes)
 
 
-def keys_of(key: Key[Array, ""], chains: Chains | None) -> Key[Array, "..."]:
+def keys_of(key: PRNGKey, chains: Chains | None) -> Key[Array, "..."]:
     """Return one key per chain."""
     return key if chains is None else random.split(key, chains.number)
 

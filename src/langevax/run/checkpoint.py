@@ -27,15 +27,14 @@ import numpy as np
 from langevax import checks
 from langevax._typing import PyTree
 from langevax._version import __version__
-from langevax.locks import NAME, Lock, LockedError
+from langevax.locks import LOCK_FILE, Lock, LockedError
 from langevax.run import processes
 from langevax.run.identity import RunIdentity
 from langevax.run.processes import first_line
 from langevax.run.result import Records
 from langevax.run.signals import WITH_INTERRUPT, DelayedSignals
 
-FORMAT = 3
-STATES_TO_KEEP = 2
+CHECKPOINT_FORMAT = 3
 NO_CHECKSUM = 0  # of arrays that span several processes
 ID_BYTES = 16
 RUN_ATTRIBUTE = "langevax_run"
@@ -77,7 +76,7 @@ class Checkpoint:
             self._open(identity, resume, shared)
             with self._writing():
                 options = ocp.CheckpointManagerOptions(
-                    max_to_keep=STATES_TO_KEEP,
+                    max_to_keep=2,
                     enable_async_checkpointing=False,
                     cleanup_tmp_directories=True,
                 )
@@ -92,7 +91,7 @@ class Checkpoint:
             self.directory.mkdir(parents=True, exist_ok=True)
             if self.writes:
                 self._lock = Lock(
-                    self.directory / NAME, f"checkpoint {str(self.directory)!r}"
+                    self.directory / LOCK_FILE, f"checkpoint {str(self.directory)!r}"
                 )
             self.traces.mkdir(exist_ok=True)
             self.states.mkdir(exist_ok=True)
@@ -102,24 +101,7 @@ class Checkpoint:
                 f"checkpoint {str(self.directory)!r} already holds a run; pass resume=True to continue it, "
                 "or name another directory."
             )
-        content: dict[str, Any] = {
-            "format": FORMAT,
-            "langevax": __version__,
-            "run": uuid.uuid4().hex,
-            "continued": [],
-        }
-        accepted: list[str] = []
-        if has_run:
-            stored, saved = read_record(self.record)
-            accepted = self._compare(saved, identity, resume)
-            content |= {
-                "run": stored["run"],
-                "continued": list(stored.get("continued", [])),
-            }
-        elif self.record.exists() and not self._is_of_a_run():
-            raise CheckpointError(
-                f"{self.record} was not written by langevax; move it, or name another directory."
-            )
+        content, accepted = self._described(identity, resume, has_run)
         if shared:
             processes.wait_for_all("checkpoint opened")
         if self.writes and (accepted or not has_run):
@@ -134,6 +116,28 @@ class Checkpoint:
             processes.wait_for_all("checkpoint described")
             content = read_record(self.record)[0]
         self.run_id: str = content["run"]
+
+    def _described(
+        self, identity: RunIdentity, resume: Resume, has_run: bool
+    ) -> tuple[dict[str, Any], list[str]]:
+        """Return the content of run.json without the identity, and the differences from a saved run that are accepted."""
+        content: dict[str, Any] = {
+            "format": CHECKPOINT_FORMAT,
+            "langevax": __version__,
+            "run": uuid.uuid4().hex,
+            "continued": [],
+        }
+        if has_run:
+            stored, saved = read_record(self.record)
+            accepted = self._compare(saved, identity, resume)
+            content["run"] = stored["run"]
+            content["continued"] = list(stored.get("continued", []))
+            return content, accepted
+        if self.record.exists() and not self._is_of_a_run():
+            raise CheckpointError(
+                f"{self.record} was not written by langevax; move it, or name another directory."
+            )
+        return content, []
 
     def _is_of_a_run(self) -> bool:
         """Return whether run.json is langevax's, of a run that failed before its first save."""
@@ -355,7 +359,7 @@ def read_record(path: Path) -> tuple[dict[str, Any], RunIdentity]:
         )
         saved = (
             RunIdentity(**{name: dict(part) for name, part in parts})
-            if version == FORMAT
+            if version == CHECKPOINT_FORMAT
             else None
         )
         if saved is not None and len(bytes.fromhex(stored["run"])) != ID_BYTES:
@@ -367,7 +371,7 @@ def read_record(path: Path) -> tuple[dict[str, Any], RunIdentity]:
         ) from error
     if saved is None:
         raise CheckpointError(
-            f"{path} has format {version}, but this version of langevax reads format {FORMAT}; it was "
+            f"{path} has format {version}, but this version of langevax reads format {CHECKPOINT_FORMAT}; it was "
             f"written by langevax {written_by}. Continue it with that version, or start again in another directory."
         )
     return stored, saved

@@ -32,10 +32,8 @@ from langevax._typing import PyTree
 from langevax._version import __version__
 from langevax.run.program import Observers
 
-BLOCK_BYTES = 2**22
-LOSS, STEP, SCHEDULE = "loss", "step", "schedule "
 LIBRARIES = {"langevax", "jax", "jaxlib", "equinox", "optax", "numpy", "scipy"}
-IRRELEVANT = {
+WITHOUT_EFFECT = {
     "name",
     "debug_info",
     "ctx_mesh",
@@ -44,9 +42,10 @@ IRRELEVANT = {
     "keep_unused",
     "donated_invars",
     "compiler_options_kvs",
-}
-IRRELEVANT |= {
-    f"{end}_{kind}" for end in ("in", "out") for kind in ("shardings", "layouts")
+    "in_shardings",
+    "in_layouts",
+    "out_shardings",
+    "out_layouts",
 }
 """Parameters of equations that change no number: names, and where arrays lie."""
 
@@ -78,12 +77,12 @@ class RunIdentity(NamedTuple):
         traced = [name for name, _ in _changes(saved.traced, self.traced)]
         by_versions = list(accepted)
         for name in traced:
-            if name != STEP and (
+            if name != "step" and (
                 not by_versions
                 or any(changed.startswith(_path(name)) for changed in code)
             ):
                 refused.append(f"the {name} differs")
-            elif name != STEP or traced == [STEP]:
+            elif name != "step" or traced == ["step"]:
                 accepted.append(f"the {name} is traced differently")
         return refused, accepted
 
@@ -104,7 +103,7 @@ def _setting(name: str, saved: str, current: str) -> str:
 
 def _path(traced: str) -> str:
     """Return how the names of the functions in a traced part begin."""
-    return "problem" if traced == LOSS else traced.removeprefix(SCHEDULE)
+    return "problem" if traced == "loss" else traced.removeprefix("schedule ")
 
 
 def versions() -> dict[str, str]:
@@ -220,7 +219,7 @@ def traced_parts(
         "value",
     ):  # a problem need not have all
         with suppress(Exception):
-            parts[LOSS] = _traced(
+            parts["loss"] = _traced(
                 lambda problem, x, name=method: getattr(problem, name)(x),
                 problem,
                 position,
@@ -232,13 +231,13 @@ def traced_parts(
                 jax.eval_shape(
                     leaf, step
                 )  # optax turns some of its ints into floats at the first call
-                parts[f"{SCHEDULE}algorithm{jax.tree_util.keystr(path)}"] = _traced(
+                parts[f"schedule algorithm{jax.tree_util.keystr(path)}"] = _traced(
                     leaf, step
                 )
     for name, observe in observers._asdict().items():
         if observe is not None:
             parts[name] = _traced(observe, problem, state)
-    parts[STEP] = _traced(
+    parts["step"] = _traced(
         lambda a, p, state, key, step: a.step(p, state, key, step),
         algorithm,
         problem,
@@ -341,14 +340,7 @@ class _Writer:
             for constant in value.co_consts:
                 self.value(constant)
         elif isinstance(value, FunctionType):
-            if id(value) in self.functions:
-                self.text("function", self.functions[id(value)][0])
-            else:
-                self.functions[id(value)] = (
-                    len(self.functions),
-                    value,
-                )  # kept, so that no other gets its id
-                self.function(value)
+            self.function_once(value)
         elif isinstance(value, MethodType):
             self.value(value.__func__)
             self.value(value.__self__)
@@ -365,6 +357,15 @@ class _Writer:
             self.text(getattr(value, "__qualname__", ""))
             self.value(getattr(value, "__dict__", {}))
             self.call_of(kind)
+
+    def function_once(self, function: FunctionType) -> None:
+        """Write a function, or its number where it was written before."""
+        if id(function) in self.functions:
+            self.text("function", self.functions[id(function)][0])
+            return
+        # kept, so that no other gets its id
+        self.functions[id(function)] = len(self.functions), function
+        self.function(function)
 
     def function(self, function: FunctionType) -> None:
         """Write a function's code, defaults and closure, and the numbers and functions of its module that it names.
@@ -411,10 +412,10 @@ class _Writer:
         self.text("array", host.dtype, host.shape)
         if host.flags.c_contiguous:
             content: Any = host.reshape(-1).view(np.uint8)
-            for start in range(0, len(content), BLOCK_BYTES):
-                self.hash.update(content[start : start + BLOCK_BYTES])
+            self.hash.update(content)
         else:
-            rows = max(1, BLOCK_BYTES * len(host) // max(1, host.nbytes))
+            block_bytes = 2**22  # at a time, of which copies are made
+            rows = max(1, block_bytes * len(host) // max(1, host.nbytes))
             for start in range(0, len(host), rows):
                 self.hash.update(host[start : start + rows].tobytes())
 
@@ -442,7 +443,7 @@ class _Writer:
         for equation in jaxpr.eqns:
             self.text(equation.primitive.name)
             use(equation.invars)
-            for name in sorted(equation.params.keys() - IRRELEVANT):
+            for name in sorted(equation.params.keys() - WITHOUT_EFFECT):
                 self.text(name)
                 self.parameter(
                     equation.params[name], on_host="callback" in equation.primitive.name

@@ -18,13 +18,6 @@ import numpy as np
 from jax.sharding import Sharding
 from jaxtyping import Array
 
-JOIN_SECONDS = 60  # for all processes to come together
-SHUTDOWN_SECONDS = 7 * 24 * 3600  # at the end, while the first writes results
-HEARTBEAT_SECONDS = 10  # without a heartbeat, after which a process counts as dead
-SHORTEST_COMPILATION = (
-    0.0  # seconds worth keeping: of a fit, all programs together take 100 kB
-)
-
 
 class PeerError(RuntimeError):
     """Another process of a shared run has ended or cannot be reached."""
@@ -62,9 +55,9 @@ def process_group(
             coordinator,
             num_processes,
             process_id,
-            initialization_timeout=JOIN_SECONDS,
-            heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
-            shutdown_timeout_seconds=SHUTDOWN_SECONDS,
+            initialization_timeout=60,
+            heartbeat_timeout_seconds=10,
+            shutdown_timeout_seconds=7 * 24 * 3600,  # while the first writes results
         )
     except jax.errors.JaxRuntimeError as error:
         raise PeerError(
@@ -197,8 +190,7 @@ def keep_compiled_programs(directory: str | os.PathLike[str] | None = None) -> N
     if not os.access(folder, os.W_OK | os.X_OK):
         jax.config.update("jax_persistent_cache_min_compile_time_secs", math.inf)
     elif "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
-        jax.config.update(
-            "jax_persistent_cache_min_compile_time_secs", SHORTEST_COMPILATION
-        )
+        # all programs of a fit together take 100 kB
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     if directory is not None:
         jax.config.update("jax_compilation_cache_dir", str(folder))

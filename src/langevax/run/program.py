@@ -8,6 +8,7 @@ around the state (a branch would copy it).
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -16,9 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
 from jax.sharding import NamedSharding, PartitionSpec
-from jaxtyping import Array, Bool, Float, Int32, Key, UInt32
+from jaxtyping import Array, Bool, Float, Int32, UInt32
 
-from langevax._typing import PyTree
+from langevax._typing import FloatScalar, PRNGKey, PyTree
 from langevax.algorithm import INIT_STEP, START_STEP, Algorithm, Info
 from langevax.keys import unrolled
 from langevax.problems.problem import Problem
@@ -28,7 +29,6 @@ from langevax.run.chains import Chains, keys_of, over
 BUFFER_BYTES = 2**24
 MAX_SLOTS = 1024
 NO_GRID = 2**31 - 1  # an interval that no run reaches
-MAX_STEPS = NO_GRID - 1
 
 Observe = Callable[[Any, Any], PyTree]
 
@@ -95,20 +95,20 @@ class Chunk(NamedTuple):
     algorithm: Algorithm
     problem: Problem
     observers: Observers
-    key: Key[Array, ""]
+    key: PRNGKey
     stop: Int32[Array, ""]
     every: Int32[Array, ""]
     chains: Chains | None
 
 
-def start_key(key: Key[Array, ""]) -> Key[Array, ""]:
+def start_key(key: PRNGKey) -> PRNGKey:
     """Return the key from which the start is drawn."""
     return random.fold_in(key, START_STEP)
 
 
 @eqx.filter_jit
 def start_positions(
-    start: Callable[[Any], PyTree], key: Key[Array, ""], num_chains: int | None
+    start: Callable[[Any], PyTree], key: PRNGKey, num_chains: int | None
 ) -> PyTree:
     """Return `start(key)`, or one per chain."""
     key = start_key(unrolled(key))
@@ -125,12 +125,12 @@ def begin(
     problem: Problem,
     observers: Observers,
     positions: PyTree,
-    key: Key[Array, ""],
+    key: PRNGKey,
     chains: Chains | None,
 ) -> Carry:
     """Return the carry before step 0."""
 
-    def init(position: PyTree, key: Key[Array, ""]) -> tuple[Any, Any]:
+    def init(position: PyTree, key: PRNGKey) -> tuple[Any, Any]:
         state, info = algorithm.init(problem, position, key)
         return state, _split_info(info)
 
@@ -205,7 +205,7 @@ def advance(
     observers: Observers,
     carry: Carry,
     buffer: Any,
-    key: Key[Array, ""],
+    key: PRNGKey,
     stop: Int32[Array, ""],
     every: Int32[Array, ""],
     chains: Chains | None,
@@ -223,51 +223,18 @@ def advance_in_place(chunk: Chunk, carry: Carry, buffer: Any) -> tuple[Carry, An
 
 
 def _advanced(chunk: Chunk, carry: Carry, buffer: Any) -> tuple[Carry, Any]:
-    algorithm, problem, observers, key, stop, every, chains = chunk
-
-    def step_once(carry: Carry) -> Carry:
-        def step(state: Any, key: Key[Array, ""]) -> tuple[Any, Any]:
-            state, info = algorithm.step(problem, state, key, carry.step)
-            return state, _split_info(info)
-
-        keys = keys_of(random.fold_in(unrolled(key), carry.step), chains)
-        state, (increments, terms) = over(step, algorithm, chains)(carry.state, keys)
-        since = carry.since + 1
-        metrics = {
-            name: _running_mean(mean, terms[name], since)
-            for name, mean in carry.metrics.items()
-        }
-        counts = {
-            name: count.plus(increments[name]) for name, count in carry.counts.items()
-        }
-        return Carry(carry.step + 1, state, counts, metrics, since, carry.moments)
-
-    def next_on_grid(carry: Carry) -> tuple[Carry, Bool[Array, ""]]:
-        to_grid = every - lax.rem(
-            carry.step, every
-        )  # what `%` does for negative numbers would be three kernels more
-        target = carry.step + jnp.minimum(
-            stop - carry.step, to_grid
-        )  # no sum beyond int32
-        carry = lax.while_loop(lambda c: c.step < target, step_once, carry)
-        return carry, lax.rem(carry.step, every) == 0
+    observers = chunk.observers
 
     def to_next_record(
         loop: tuple[Carry, Any, Int32[Array, ""]],
     ) -> tuple[Carry, Any, Int32[Array, ""]]:
         carry, buffer, slot = loop
-        carry, on_grid = next_on_grid(carry)
-        if observers.average is not None and carry.moments is not None:
-            values = _observe(
-                observers.average, algorithm, problem, carry.state, chains
-            )
-            carry = carry._replace(
-                moments=_update(
-                    carry.moments, jax.tree.map(_averageable, values), on_grid
-                )
-            )
+        carry, on_grid = _next_on_grid(chunk, carry)
+        carry = _averaged(chunk, carry, on_grid)
         if observers.record is not None:
-            record = _record(algorithm, problem, observers.record, carry, chains)
+            record = _record(
+                chunk.algorithm, chunk.problem, observers.record, carry, chunk.chains
+            )
             place = jnp.where(on_grid, slot, num_slots(buffer))
             buffer = jax.tree.map(
                 lambda b, r: lax.dynamic_update_index_in_dim(b, r, place, 0),
@@ -278,11 +245,62 @@ def _advanced(chunk: Chunk, carry: Carry, buffer: Any) -> tuple[Carry, Any]:
         return carry, buffer, slot + on_grid.astype(jnp.int32)
 
     if observers.record is None and observers.average is None:
-        return lax.while_loop(lambda c: c.step < stop, step_once, carry), buffer
+        return _to(chunk, carry, chunk.stop), buffer
     carry, buffer, _ = lax.while_loop(
-        lambda loop: loop[0].step < stop, to_next_record, (carry, buffer, jnp.int32(0))
+        lambda loop: loop[0].step < chunk.stop,
+        to_next_record,
+        (carry, buffer, jnp.int32(0)),
     )
     return carry, buffer
+
+
+def _to(chunk: Chunk, carry: Carry, target: Int32[Array, ""]) -> Carry:
+    """Return the carry at a step."""
+    return lax.while_loop(lambda c: c.step < target, partial(_next, chunk), carry)
+
+
+def _next(chunk: Chunk, carry: Carry) -> Carry:
+    """Return the carry one step later."""
+
+    def step(state: Any, key: PRNGKey) -> tuple[Any, Any]:
+        state, info = chunk.algorithm.step(chunk.problem, state, key, carry.step)
+        return state, _split_info(info)
+
+    keys = keys_of(random.fold_in(unrolled(chunk.key), carry.step), chunk.chains)
+    advance_chains = over(step, chunk.algorithm, chunk.chains)
+    state, (increments, terms) = advance_chains(carry.state, keys)
+    since = carry.since + 1
+    metrics = {
+        name: _running_mean(mean, terms[name], since)
+        for name, mean in carry.metrics.items()
+    }
+    counts = {
+        name: count.plus(increments[name]) for name, count in carry.counts.items()
+    }
+    return Carry(carry.step + 1, state, counts, metrics, since, carry.moments)
+
+
+def _next_on_grid(chunk: Chunk, carry: Carry) -> tuple[Carry, Bool[Array, ""]]:
+    """Return the carry at the next multiple of `every`, or at the stop, and whether it is such a multiple."""
+    every = chunk.every
+    # what `%` does for negative numbers would be three kernels more
+    to_grid = every - lax.rem(carry.step, every)
+    # no sum beyond int32
+    target = carry.step + jnp.minimum(chunk.stop - carry.step, to_grid)
+    carry = _to(chunk, carry, target)
+    return carry, lax.rem(carry.step, every) == 0
+
+
+def _averaged(chunk: Chunk, carry: Carry, on_grid: Bool[Array, ""]) -> Carry:
+    """Return the carry whose moments include this state, where it is on the grid."""
+    average = chunk.observers.average
+    if average is None or carry.moments is None:
+        return carry
+    values = _observe(
+        average, chunk.algorithm, chunk.problem, carry.state, chunk.chains
+    )
+    values = jax.tree.map(_averageable, values)
+    return carry._replace(moments=_update(carry.moments, values, on_grid))
 
 
 def with_own_buffers(carry: Carry, positions: PyTree) -> Carry:
@@ -326,7 +344,7 @@ def _all_finite(leaves: list[Array]) -> Bool[Array, ""]:
 @eqx.filter_jit
 def mean_value(
     problem: Problem, positions: PyTree, chains: Chains | None
-) -> Float[Array, ""]:
+) -> FloatScalar:
     """Return the mean over chains of the problem's value, for the progress bar."""
     return (
         problem.value(positions)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from langevax import checks
 
-DELAY = 1.0  # seconds; a shorter run shows nothing
+BAR_DELAY = 1.0  # seconds; a shorter run shows nothing
 ProgressOption = bool | Literal["auto"] | Callable[[str, float], None]
 HEADLINE_SHARE = 0.05  # of the run's time that computing the number may take
 
@@ -37,7 +37,7 @@ class Progress:
                 total=total,
                 initial=done,
                 unit=unit,
-                delay=DELAY,
+                delay=BAR_DELAY,
                 miniters=1,
                 dynamic_ncols=True,
             )
@@ -50,7 +50,7 @@ class Progress:
         age = now - self.started
         if (
             self.headline is not None
-            and age >= DELAY
+            and age >= BAR_DELAY
             and self.spent <= HEADLINE_SHARE * age
         ):
             label, number = self.headline(carry)
@@ -81,7 +81,7 @@ def report_to(progress: ProgressOption) -> Iterator[Callable[[str, float], None]
 
     layout = "{desc} {percentage:3.0f}% |{bar}| {elapsed}<{remaining}"
     with tqdm(
-        total=1.0, bar_format=layout, delay=DELAY, dynamic_ncols=True, leave=False
+        total=1.0, bar_format=layout, delay=BAR_DELAY, dynamic_ncols=True, leave=False
     ) as bar:
 
         def report(words: str, share: float) -> None:

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
@@ -12,18 +12,18 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jax.sharding import Mesh, NamedSharding
-from jaxtyping import Array, Key
 
 from langevax import checks, trees
-from langevax._typing import PyTree
+from langevax._typing import PRNGKey, PyTree
 from langevax.algorithm import Algorithm, trace_floats
 from langevax.problems import matmul
 from langevax.problems.problem import Problem
+from langevax.renamed import refuse_former
 from langevax.run import chains, identity, processes, program
 from langevax.run.checkpoint import Checkpoint, CheckpointError, Resume
 from langevax.run.identity import RunIdentity
 from langevax.run.processes import PeerError
-from langevax.run.program import MAX_STEPS, NO_GRID, Observe
+from langevax.run.program import NO_GRID, Observe
 from langevax.run.progress import Progress
 from langevax.run.result import Average, DivergenceError, Recording, Result, Trace
 from langevax.run.signals import DelayedSignals
@@ -34,9 +34,7 @@ Callback: TypeAlias = Callable[[Trace | None, Any], Any]
 
 CHUNK_SECONDS = 0.25
 """Duration of a chunk of steps, between which the driver reads the clock, calls callbacks and checks for divergence."""
-LEAST_STEPS, MOST_SECONDS = 8, 2.0
-"""Steps of a chunk whose steps are slow, and how long these may take."""
-FIRST_CHUNK, MAX_GROWTH = 16, 16
+FIRST_CHUNK = 16
 LARGE_STATE = 2**26
 """Bytes of a state from which a chunk replaces it in place; a smaller one is kept until the next one is finite."""
 
@@ -46,12 +44,13 @@ def position_of(problem: Problem, state: Any) -> PyTree:
     return state.position
 
 
+@refuse_former
 def simulate(
     algorithm: Algorithm,
     problem: Problem,
     start: Start,
     *,
-    key: Key[Array, ""],
+    key: PRNGKey,
     num_steps: int,
     num_chains: int | None = None,
     record: Observe | None = position_of,
@@ -64,9 +63,11 @@ def simulate(
     checkpoint_seconds: float = 30.0,
     progress: bool | Literal["auto"] = "auto",
     sharding: Mesh | NamedSharding | None = None,
-    matmul_precision: Literal["bfloat16", "float32"] | None = None,
 ) -> Result:
     """Run `algorithm` on `problem` for `num_steps` steps.
+
+    Neurons' matrix products follow `jax.default_matmul_precision`: in `with jax.default_matmul_precision("bfloat16"):`
+    their operands are rounded, and sums stay in float32.
 
     Args:
         start: a position, shared by all chains; a function `key -> position`, called once per chain; a `Result`, whose
@@ -92,8 +93,6 @@ def simulate(
             named "rows" splits the data; without one, every device holds all rows. Devices may be those of several
             processes (`langevax.run.process_group`): each calls `simulate` with the same arguments, and
             `langevax.run.gather` gathers an array of the result.
-        matmul_precision: "bfloat16" rounds the operands of neurons' matrix products (sums stay in float32), "float32"
-            rounds nothing; None leaves it to `jax.default_matmul_precision`, which is what this argument sets.
 
     Returns:
         A `Result`.
@@ -118,14 +117,11 @@ def simulate(
     checks.not_forked()
     _check_run(algorithm, problem, start, key, num_steps, num_chains)
     _check_observers(record, record_every, average, callbacks, callback_every)
-    _check_surroundings(
-        checkpoint, resume, checkpoint_seconds, progress, sharding, matmul_precision
-    )
+    _check_surroundings(checkpoint, resume, checkpoint_seconds, progress, sharding)
     num_steps = int(num_steps)
-    num_chains, record_every, callback_every = (
-        None if n is None else int(n)
-        for n in (num_chains, record_every, callback_every)
-    )
+    num_chains, record_every, callback_every = jax.tree.map(
+        int, (num_chains, record_every, callback_every)
+    )  # None stays None
     began = time.perf_counter()
     positions, num_chains = start_positions(start, key, num_chains)
     draw_again = partial(start_positions, start, key, num_chains)
@@ -137,14 +133,11 @@ def simulate(
             "key": key,
             "num_chains": num_chains,
             "average": average,
-        }
-        parts |= {
             "record": record if record_every else None,
             "record_every": record_every,
+            "start": positions,
         }
-        described = identity.of(
-            {**parts, "start": positions} | matmul.describe_precision(matmul_precision)
-        )
+        described = identity.of(parts | matmul.describe_precision())
     algorithm, problem = trace_floats((algorithm, problem), trees.dtype_of(positions))
     shapes = (
         identity.abstract((algorithm, problem)),
@@ -157,31 +150,33 @@ def simulate(
     every = min(NO_GRID, record_every or (1 if average is not None else NO_GRID))
     observers = program.Observers(record if record_every else None, average)
     run = _Run(algorithm, problem, observers, key, num_chains, every, began)
-    with matmul.matmul_precision(matmul_precision):
-        run.begin(positions)
-        checks.defined_start(run.carry.state)
-        if (
-            checkpoint is None and not callbacks and not run.shared
-        ):  # nobody else reads a state
-            run.replace_large_state(draw_again, positions)
-        del (
-            positions
-        )  # the run replaces it: tables of gradients would be in memory twice
-        saved = None
-        if checkpoint is not None:
-            described = described._replace(traced=run.traced(*shapes))
-            saved = Checkpoint(checkpoint, described, resume, run.shared)
-        try:
-            if saved is not None:
-                run.resume(saved, num_steps)
-            with DelayedSignals() if saved is not None else nullcontext() as signals:
-                options = saved, signals, checkpoint_seconds, progress
-                return run.run(
-                    num_steps, callbacks, callback_every or NO_GRID, *options
-                )
-        finally:
-            if saved is not None:
-                saved.close()
+    run.begin(positions)
+    checks.defined_start(run.carry.state)
+    if checkpoint is None and not callbacks and not run.shared:
+        # nobody else reads a state
+        run.replace_large_state(draw_again, positions)
+    del positions  # the run replaces it: tables of gradients would be in memory twice
+    if checkpoint is None:
+        return run.run(num_steps, callbacks, callback_every or NO_GRID, progress)
+    described = described._replace(traced=run.traced(*shapes))
+    saved = Checkpoint(checkpoint, described, resume, run.shared)
+    try:
+        run.resume(saved, num_steps)
+        with DelayedSignals() as signals:
+            run.saving = Saving(saved, signals, checkpoint_seconds)
+            return run.run(num_steps, callbacks, callback_every or NO_GRID, progress)
+    finally:
+        saved.close()
+
+
+@dataclass
+class Saving:
+    """Where a run is saved, the signals that wait until it is, and how often."""
+
+    checkpoint: Checkpoint
+    signals: DelayedSignals
+    seconds: float
+    last: float = field(default_factory=time.perf_counter)
 
 
 class _Run:
@@ -192,7 +187,7 @@ class _Run:
         algorithm: Algorithm,
         problem: Problem,
         observers: program.Observers,
-        key: Key[Array, ""],
+        key: PRNGKey,
         num_chains: int | None,
         every: int,
         began: float,
@@ -205,9 +200,9 @@ class _Run:
         self.buffer: Any = None
         self.recording: Recording | None = None
         self.shared = False  # with other processes
-        self.restart: Callable[[], program.Carry] | None = (
-            None  # where chunks replace the state
-        )
+        self.restart: Callable[[], program.Carry] | None = None
+        """Where chunks replace the state."""
+        self.saving: Saving | None = None
 
     def begin(self, positions: PyTree) -> None:
         self.chains = chains.of(positions, self.num_chains)
@@ -317,37 +312,22 @@ class _Run:
         num_steps: int,
         callbacks: Sequence[Callback],
         callback_every: int,
-        saved: Checkpoint | None,
-        signals: DelayedSignals | None,
-        checkpoint_seconds: float,
         progress: bool | Literal["auto"],
     ) -> Result:
         step = int(self.carry.step)
-        carry, self.carry = (
-            self.advance(self.carry, step),
-            None,
-        )  # compiles: later chunks time the steps alone
+        # compiles: later chunks time the steps alone
+        carry, self.carry = self.advance(self.carry, step), None
         self.seconds_to_first_step = time.perf_counter() - self.began
         shown = progress if not self.shared or processes.is_first() else False
         headline = None if self.shared else self.headline
         bar = Progress(type(self.algorithm).__name__, num_steps, step, shown, headline)
-        length, last_save = FIRST_CHUNK, time.perf_counter()
-        stopped = (
-            step > 0 and step % callback_every == 0 and self.call(callbacks, carry)
-        )  # a resumed run
+        length = FIRST_CHUNK
+        # a resumed run asks again the callback that stopped it
+        stopped = step > 0 and self.call(callbacks, carry, step, callback_every)
         try:
             while step < num_steps and not stopped:
-                stop = min(
-                    num_steps,
-                    step + length,
-                    (step // callback_every + 1) * callback_every,
-                )
-                if self.buffer is not None:
-                    stop = min(
-                        stop,
-                        (step // self.every + program.num_slots(self.buffer))
-                        * self.every,
-                    )
+                stop = min(num_steps, step + length)
+                stop = self.end_of_chunk(step, stop, callback_every)
                 clock = time.perf_counter()
                 following = self.advance(carry, stop)
                 if not program.all_finite(following.state.position):
@@ -358,41 +338,50 @@ class _Run:
                 length = next_length(stop - step, elapsed, length)
                 carry, step = following, stop
                 bar.update(step, carry)
-                waited = (
-                    self.agreed(time.perf_counter() - last_save)
-                    if saved is not None
-                    else 0.0
-                )
-                if (
-                    saved is not None
-                    and step < num_steps
-                    and waited >= checkpoint_seconds
-                ):
-                    self.save(saved, carry)
-                    last_save = time.perf_counter()
-                if (
-                    saved is not None
-                    and signals is not None
-                    and self.agreed(float(signals.pending))
-                ):
-                    self.save(saved, carry)
-                    signals.pass_on()
-                stopped = step % callback_every == 0 and self.call(callbacks, carry)
+                self.save_when_due(carry, step < num_steps)
+                stopped = self.call(callbacks, carry, step, callback_every)
         except KeyboardInterrupt:
-            if saved is not None:
-                self.save(saved, carry)
+            self.save(carry)
             raise
         finally:
             bar.close()
-        if saved is not None:
-            self.save(saved, carry)
+        self.save(carry)
         outcome = f"Finished all {num_steps} steps."
         if stopped:
             outcome = f"Stopped by a callback after step {step} of {num_steps}."
         return self.result(carry, outcome)
 
-    def call(self, callbacks: Sequence[Callback], carry: program.Carry) -> bool:
-        """Call all callbacks; return whether one of them stops the run."""
+    def end_of_chunk(self, step: int, stop: int, callback_every: int) -> int:
+        """Return where a chunk to `stop` ends: not beyond the next callback, nor the slots of the buffer."""
+        stop = min(stop, (step // callback_every + 1) * callback_every)
+        if self.buffer is None:
+            return stop
+        slots = program.num_slots(self.buffer)
+        return min(stop, (step // self.every + slots) * self.every)
+
+    def save_when_due(self, carry: program.Carry, goes_on: bool) -> None:
+        """Save a run that goes on after some seconds, and any before a signal that waits has its effect."""
+        saving = self.saving
+        if saving is None:
+            return
+        waited = self.agreed(time.perf_counter() - saving.last)
+        if goes_on and waited >= saving.seconds:
+            self.save(carry)
+            saving.last = time.perf_counter()
+        if self.agreed(float(saving.signals.pending)):
+            self.save(carry)
+            saving.signals.pass_on()
+
+    def call(
+        self,
+        callbacks: Sequence[Callback],
+        carry: program.Carry,
+        step: int,
+        every: int,
+    ) -> bool:
+        """Call all callbacks where they are due; return whether one of them stops the run."""
+        if step % every != 0:
+            return False
         trace = None if self.recording is None else self.recording.trace()
         answers = [
             checks.stops("a callback", callback(trace, carry.state))
@@ -400,13 +389,14 @@ class _Run:
         ]
         return any(answers)
 
-    def save(self, saved: Checkpoint, carry: program.Carry) -> None:
-        """Write the carry, and the records made since the last save."""
-        saved.save(
-            int(carry.step),
-            carry,
-            self.recording.pending_until(int(carry.step)) if self.recording else None,
-        )
+    def save(self, carry: program.Carry) -> None:
+        """Write the carry, and the records made since the last save, if the run is saved."""
+        if self.saving is None:
+            return
+        step, pending = int(carry.step), None
+        if self.recording is not None:
+            pending = self.recording.pending_until(step)
+        self.saving.checkpoint.save(step, carry, pending)
         if self.recording is not None:
             self.recording.mark_saved()
 
@@ -469,22 +459,28 @@ class _Run:
         )
 
 
-def next_length(steps: int, seconds: float, length: int) -> int:
+def next_length(
+    steps: int,
+    seconds: float,
+    length: int,
+    *,
+    least_steps: int = 8,
+    most_seconds: float = 2.0,
+    growth: int = 16,
+) -> int:
     """Return the length of the next chunk, of about CHUNK_SECONDS, after one of `steps` steps planned with `length`.
 
-    A chunk costs a step or two beside its own, since it records its last one: where steps are slow, LEAST_STEPS of them
-    may take longer, up to MOST_SECONDS.
+    A chunk costs a step or two beside its own, since it records its last one: where steps are slow, `least_steps` of
+    them may take longer, up to `most_seconds`. A chunk is at most `growth` times as long as the one before.
 
     Example:
         >>> next_length(100, 0.5, 100), next_length(16, 1e-6, 16), next_length(1, 0.2, 1), next_length(1, 10.0, 1)
         (50, 256, 8, 1)
     """
-    seconds = max(seconds, 1e-6)
-    fitting = max(
-        int(steps * CHUNK_SECONDS / seconds),
-        min(LEAST_STEPS, int(steps * MOST_SECONDS / seconds)),
-    )
-    return max(1, min(fitting, MAX_GROWTH * max(steps, length), MAX_STEPS))
+    rate = steps / max(seconds, 1e-6)
+    fitting = int(rate * CHUNK_SECONDS)
+    fitting = max(fitting, min(least_steps, int(rate * most_seconds)))
+    return max(1, min(fitting, growth * max(steps, length), NO_GRID - 1))
 
 
 def _check_run(
@@ -499,16 +495,13 @@ def _check_run(
         raise TypeError(
             f"problem must be a Problem such as langevax.FiniteSum(...), got {type(problem).__name__}."
         )
-    positions = (
-        start.position
-        if isinstance(start, Result)
-        else start.positions
-        if isinstance(start, Stacked)
-        else start
-    )
-    leaves = jax.tree.leaves(
-        (algorithm, problem, positions, key, jnp.asarray(np.float32(0)))
-    )  # the last is one in jit
+    positions = start
+    if isinstance(start, Result):
+        positions = start.position
+    elif isinstance(start, Stacked):
+        positions = start.positions
+    in_jit = jnp.asarray(np.float32(0))  # a tracer in jit
+    leaves = jax.tree.leaves((algorithm, problem, positions, key, in_jit))
     if any(isinstance(leaf, Tracer) for leaf in leaves):
         raise TypeError(
             "simulate cannot be called inside jax.jit, jax.vmap or jax.grad: it compiles and runs its own loop. Call "
@@ -518,9 +511,9 @@ def _check_run(
     algorithm.check_schedules(num_steps if isinstance(num_steps, int) else 0)
     checks.typed_key(key)
     checks.positive_int("num_steps", num_steps, minimum=0, maximum=2**63)
-    if num_steps > MAX_STEPS:
+    if num_steps >= NO_GRID:
         raise ValueError(
-            f"num_steps must be at most {MAX_STEPS}, got {num_steps}; run further phases from the result."
+            f"num_steps must be at most {NO_GRID - 1}, got {num_steps}; run further phases from the result."
         )
     if num_chains is not None:
         checks.positive_int("num_chains", num_chains)
@@ -560,9 +553,8 @@ def _check_surroundings(
     checkpoint_seconds: Any,
     progress: Any,
     sharding: Any,
-    matmul_precision: Any,
 ) -> None:
-    """Raise unless it is clear where the run is saved and computed, how precisely, and whether it shows progress."""
+    """Raise unless it is clear where the run is saved and computed, and whether it shows progress."""
     if not isinstance(resume, bool | np.bool_) and resume != "anyway":
         raise TypeError(f"resume must be True, False or 'anyway', got {resume!r}.")
     if checkpoint is not None:
@@ -579,9 +571,4 @@ def _check_surroundings(
     if sharding is not None and not isinstance(sharding, Mesh | NamedSharding):
         raise TypeError(
             f"sharding must be a jax.sharding.Mesh or NamedSharding, got {checks.shown(sharding)}."
-        )
-    if matmul_precision is not None and matmul_precision not in matmul.PRECISIONS:
-        choices = ", ".join(map(repr, matmul.PRECISIONS))
-        raise ValueError(
-            f"matmul_precision must be None or one of {choices}, got {checks.shown(matmul_precision)}."
         )

@@ -8,11 +8,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Key
+from jaxtyping import Array
 
 from langevax import checks
-from langevax._typing import PyTree
-from langevax.problems.sharding import ROWS, RowSharding, place_arrays, shard_problem
+from langevax._typing import PRNGKey, PyTree
+from langevax.problems.sharding import (
+    ROW_AXIS,
+    RowSharding,
+    place_arrays,
+    shard_problem,
+)
 from langevax.run import processes, program
 from langevax.run.result import Result
 
@@ -47,17 +52,17 @@ class HostDraw(Protocol):
     `simulate` calls `draw_on_host` to start a single chain. Both must return the same numbers for a key.
     """
 
-    def __call__(self, key: Key[Array, ""]) -> PyTree: ...
+    def __call__(self, key: PRNGKey) -> PyTree: ...
 
-    def draw_on_host(self, key: Key[Array, ""]) -> PyTree: ...
+    def draw_on_host(self, key: PRNGKey) -> PyTree: ...
 
 
-Start: TypeAlias = PyTree | Callable[[Key[Array, ""]], PyTree] | Result | Stacked
+Start: TypeAlias = PyTree | Callable[[PRNGKey], PyTree] | Result | Stacked
 """A position shared by all chains, a function `key -> position`, the end of another run, or one position per chain."""
 
 
 def start_positions(
-    start: Start, key: Key[Array, ""], num_chains: int | None
+    start: Start, key: PRNGKey, num_chains: int | None
 ) -> tuple[PyTree, int | None]:
     """Return the positions, chains first, and the number of chains."""
     if isinstance(start, Result):
@@ -135,21 +140,21 @@ def place(
         devices, names, axis_types=(AxisType.Auto,) * len(names)
     )  # `jax.make_mesh` makes explicit axes
     if spec is None:
-        spec = PartitionSpec(tuple(name for name in names if name != ROWS) or None)
+        spec = PartitionSpec(tuple(name for name in names if name != ROW_AXIS) or None)
     axes = [(part,) if isinstance(part, str) else tuple(part or ()) for part in spec]
     first, position = (
         RowSharding(mesh, sum(axes[:1], ())),
         RowSharding(mesh, sum(axes, ())),
     )
     rows = (
-        RowSharding(mesh, (ROWS,))
-        if ROWS in names and ROWS not in position.axes
+        RowSharding(mesh, (ROW_AXIS,))
+        if ROW_AXIS in names and ROW_AXIS not in position.axes
         else None
     )
     particles = first if num_chains is None and first.num_devices > 1 else None
     split, by_rows = (
         NamedSharding(mesh, spec),
-        NamedSharding(mesh, PartitionSpec(None if rows is None else ROWS)),
+        NamedSharding(mesh, PartitionSpec(None if rows is None else ROW_AXIS)),
     )
     replicated = NamedSharding(mesh, PartitionSpec())
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from langevax import checks
-from langevax.locks import NAME, Lock, LockedError
+from langevax.locks import LOCK_FILE, Lock, LockedError
 from langevax.run.checkpoint import (
     HASHES,
     ID_BYTES,
@@ -77,7 +77,7 @@ def verify(directory: str | os.PathLike[str]) -> VerifiedCheckpoint:
 def _unwritten(path: Path) -> Iterator[None]:
     """Hold the lock of a directory, where it can be locked, so that no run writes it meanwhile."""
     try:
-        lock = Lock(path / NAME, f"checkpoint {str(path)!r}")
+        lock = Lock(path / LOCK_FILE, f"checkpoint {str(path)!r}")
     except LockedError as error:
         raise CheckpointError(str(error)) from None
     except (

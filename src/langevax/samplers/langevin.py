@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jax import random
-from jaxtyping import Array, Int, Key
+from jaxtyping import Array
 
 from langevax import checks, trees
-from langevax._typing import PyTree
+from langevax._typing import IntScalar, PRNGKey, PyTree
 from langevax.algorithm import Algorithm, Hyperparameter, Info, at_step
 from langevax.gradients import Full, GradientEstimator
 from langevax.integrators import Explicit, Integrator
@@ -72,7 +72,7 @@ class Langevin(Algorithm):
         )
 
     def init(
-        self, problem: Problem, position: PyTree, key: Key[Array, ""]
+        self, problem: Problem, position: PyTree, key: PRNGKey
     ) -> tuple[LangevinState, Info]:
         state, used = self.gradient.init(problem, position)
         return LangevinState(position, state), {"evaluations": used}
@@ -81,8 +81,8 @@ class Langevin(Algorithm):
         self,
         problem: Problem,
         state: LangevinState,
-        key: Key[Array, ""],
-        step: Int[Array, ""],
+        key: PRNGKey,
+        step: IntScalar,
     ) -> tuple[LangevinState, Info]:
         gradient_key, noise_key = random.split(key)
         return self.step_with_noise(
@@ -98,8 +98,8 @@ class Langevin(Algorithm):
         problem: Problem,
         state: LangevinState,
         noise: PyTree,
-        gradient_key: Key[Array, ""],
-        step: Int[Array, ""],
+        gradient_key: PRNGKey,
+        step: IntScalar,
     ) -> tuple[LangevinState, Info]:
         """Return a step whose noise, standard normal and shaped like the position, was drawn by the caller."""
         x = state.position

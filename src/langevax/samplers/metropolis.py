@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import random
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array
 
 from langevax import checks, trees
-from langevax._typing import PyTree
+from langevax._typing import FloatScalar, IntScalar, PRNGKey, PyTree
 from langevax.algorithm import Algorithm, Hyperparameter, Info, at_step
 from langevax.problems.problem import Problem
 
@@ -26,7 +26,7 @@ class MALAState(NamedTuple):
     """Position, potential and its gradient there."""
 
     position: PyTree
-    potential: Float[Array, ""]
+    potential: FloatScalar
     gradient: PyTree
 
 
@@ -62,7 +62,7 @@ class MALA(Algorithm):
         checks.number("temperature", self.temperature, positive=True, schedule=True)
 
     def init(
-        self, problem: Problem, position: PyTree, key: Key[Array, ""]
+        self, problem: Problem, position: PyTree, key: PRNGKey
     ) -> tuple[MALAState, Info]:
         potential, gradient = problem.potential_and_gradient(position)
         info = {"evaluations": problem.size, "acceptance": jnp.ones_like(potential)}
@@ -72,8 +72,8 @@ class MALA(Algorithm):
         self,
         problem: Problem,
         state: MALAState,
-        key: Key[Array, ""],
-        step: Int[Array, ""],
+        key: PRNGKey,
+        step: IntScalar,
     ) -> tuple[MALAState, Info]:
         noise_key, accept_key = random.split(key)
         return self.step_with_noise(
@@ -89,8 +89,8 @@ class MALA(Algorithm):
         problem: Problem,
         state: MALAState,
         noise: PyTree,
-        accept_key: Key[Array, ""],
-        step: Int[Array, ""],
+        accept_key: PRNGKey,
+        step: IntScalar,
     ) -> tuple[MALAState, Info]:
         """Return a step whose noise, standard normal and shaped like the position, was drawn by the caller."""
         dtype = state.potential.dtype
@@ -161,7 +161,7 @@ class PCNState(NamedTuple):
     """Position and value there."""
 
     position: PyTree
-    value: Float[Array, ""]
+    value: FloatScalar
 
 
 class PCN(_PreconditionedCrankNicolson):
@@ -195,7 +195,7 @@ class PCN(_PreconditionedCrankNicolson):
     largest_step_size: ClassVar[float] = 1.0
 
     def init(
-        self, problem: Problem, position: PyTree, key: Key[Array, ""]
+        self, problem: Problem, position: PyTree, key: PRNGKey
     ) -> tuple[PCNState, Info]:
         value = problem.value(position)
         return PCNState(position, value), {
@@ -207,8 +207,8 @@ class PCN(_PreconditionedCrankNicolson):
         self,
         problem: Problem,
         state: PCNState,
-        key: Key[Array, ""],
-        step: Int[Array, ""],
+        key: PRNGKey,
+        step: IntScalar,
     ) -> tuple[PCNState, Info]:
         noise_key, accept_key = random.split(key)
         s, temperature = at_step(self.step_size, step), at_step(self.temperature, step)
@@ -232,7 +232,7 @@ class PCNLState(NamedTuple):
     """Position, value and its gradient there."""
 
     position: PyTree
-    value: Float[Array, ""]
+    value: FloatScalar
     gradient: PyTree
 
 
@@ -253,7 +253,7 @@ class PCNL(_PreconditionedCrankNicolson):
     largest_step_size: ClassVar[float] = 2.0
 
     def init(
-        self, problem: Problem, position: PyTree, key: Key[Array, ""]
+        self, problem: Problem, position: PyTree, key: PRNGKey
     ) -> tuple[PCNLState, Info]:
         value, gradient = problem.value_and_gradient(position)
         info = {"evaluations": problem.size, "acceptance": jnp.ones_like(value)}
@@ -263,8 +263,8 @@ class PCNL(_PreconditionedCrankNicolson):
         self,
         problem: Problem,
         state: PCNLState,
-        key: Key[Array, ""],
-        step: Int[Array, ""],
+        key: PRNGKey,
+        step: IntScalar,
     ) -> tuple[PCNLState, Info]:
         noise_key, accept_key = random.split(key)
         t, temperature = at_step(self.step_size, step), at_step(self.temperature, step)
@@ -311,8 +311,8 @@ class PCNL(_PreconditionedCrankNicolson):
 
 
 def _accept(
-    key: Key[Array, ""],
-    log_ratio: Float[Array, ""],
+    key: PRNGKey,
+    log_ratio: FloatScalar,
     proposal: StateT,
     state: StateT,
     problem: Problem,

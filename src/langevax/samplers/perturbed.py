@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jax import random
-from jaxtyping import Array, Int, Key
+from jaxtyping import Array
 
 from langevax import checks, trees
-from langevax._typing import PyTree
+from langevax._typing import IntScalar, PRNGKey, PyTree
 from langevax.algorithm import Algorithm, Hyperparameter, Info, at_step
 from langevax.gradients import Full, GradientEstimator
 from langevax.integrators import Explicit, Integrator
@@ -76,7 +76,7 @@ class PerturbedDescent(Algorithm):
         )
 
     def init(
-        self, problem: Problem, position: PyTree, key: Key[Array, ""]
+        self, problem: Problem, position: PyTree, key: PRNGKey
     ) -> tuple[PerturbedDescentState, Info]:
         state, used = self.gradient.init(problem, position)
         return PerturbedDescentState(position, state), {"evaluations": used}
@@ -85,8 +85,8 @@ class PerturbedDescent(Algorithm):
         self,
         problem: Problem,
         state: PerturbedDescentState,
-        key: Key[Array, ""],
-        step: Int[Array, ""],
+        key: PRNGKey,
+        step: IntScalar,
     ) -> tuple[PerturbedDescentState, Info]:
         gradient_key, noise_key = random.split(key)
         x = state.position

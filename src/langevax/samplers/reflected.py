@@ -13,10 +13,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int, Key
+from jaxtyping import Array
 
 from langevax import checks, trees
-from langevax._typing import PyTree
+from langevax._typing import IntScalar, PRNGKey, PyTree
 from langevax.algorithm import Algorithm, Hyperparameter, Info
 from langevax.gradients import GradientEstimator
 from langevax.problems.problem import Problem
@@ -72,12 +72,12 @@ class Reflected(Algorithm):
         self.algorithm.check(problem)
 
     def init(
-        self, problem: Problem, position: PyTree, key: Key[Array, ""]
+        self, problem: Problem, position: PyTree, key: PRNGKey
     ) -> tuple[Any, Info]:
         return self.algorithm.init(problem, self.fold(position)[0], key)
 
     def step(
-        self, problem: Problem, state: Any, key: Key[Array, ""], step: Int[Array, ""]
+        self, problem: Problem, state: Any, key: PRNGKey, step: IntScalar
     ) -> tuple[Any, Info]:
         state, info = self.algorithm.step(problem, state, key, step)
         position, signs = self.fold(state.position)

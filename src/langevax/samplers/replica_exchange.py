@@ -26,10 +26,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
 from jax.typing import ArrayLike
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int
 
 from langevax import checks, trees
-from langevax._typing import PyTree
+from langevax._typing import FloatScalar, IntScalar, PRNGKey, PyTree
 from langevax.algorithm import Algorithm, Info
 from langevax.gradients import batches
 from langevax.problems.problem import Problem, forward_product, quadratic
@@ -46,7 +46,7 @@ class SwapTally(NamedTuple):
     attempts: Float[Array, " pairs"]
     acceptance: Float[Array, " replicas"]
     """Of the steps of each replica; 0 for algorithms that accept them all."""
-    num_steps: Float[Array, ""]
+    num_steps: FloatScalar
 
     @property
     def swap_rates(self) -> Float[Array, " pairs"]:
@@ -189,7 +189,7 @@ class ReplicaExchange(Algorithm):
                 )
 
     def init(
-        self, problem: Problem, position: PyTree, key: Key[Array, ""]
+        self, problem: Problem, position: PyTree, key: PRNGKey
     ) -> tuple[ReplicaExchangeState, Info]:
         count = self.num_replicas
         for leaf in jax.tree.leaves(position):
@@ -221,8 +221,8 @@ class ReplicaExchange(Algorithm):
         self,
         problem: Problem,
         state: ReplicaExchangeState,
-        key: Key[Array, ""],
-        step: Int[Array, ""],
+        key: PRNGKey,
+        step: IntScalar,
     ) -> tuple[ReplicaExchangeState, Info]:
         move_key, swap_key = random.split(key)
         replicas, used, acceptance = self._move(problem, state.replicas, move_key, step)
@@ -252,12 +252,12 @@ class ReplicaExchange(Algorithm):
         )
 
     def _move(
-        self, problem: Problem, replicas: Any, key: Key[Array, ""], step: Int[Array, ""]
-    ) -> tuple[Any, Int[Array, ""], Float[Array, " replicas"]]:
+        self, problem: Problem, replicas: Any, key: PRNGKey, step: IntScalar
+    ) -> tuple[Any, IntScalar, Float[Array, " replicas"]]:
         """Return the replicas after a step of each, its cost, and the acceptance probabilities."""
 
         def one(
-            step_size: Array, temperature: Array, state: Any, key: Key[Array, ""]
+            step_size: Array, temperature: Array, state: Any, key: PRNGKey
         ) -> tuple[Any, Info]:
             algorithm = eqx.tree_at(  # pyright: ignore[reportAttributeAccessIssue]
                 lambda a: (a.step_size, a.temperature),
@@ -288,9 +288,9 @@ class ReplicaExchange(Algorithm):
     def _info(
         self,
         used: Any,
-        rate: Float[Array, ""],
+        rate: FloatScalar,
         acceptance: Float[Array, " replicas"],
-        trips: Int[Array, ""],
+        trips: IntScalar,
     ) -> Info:
         info = {"evaluations": used, "swap_rate": rate, "round_trips": trips}
         return (
@@ -300,13 +300,13 @@ class ReplicaExchange(Algorithm):
         )
 
     def _refreshed(
-        self, problem: Problem, state: ReplicaExchangeState, step: Int[Array, ""]
-    ) -> tuple[ReplicaExchangeState, Int[Array, ""]]:
+        self, problem: Problem, state: ReplicaExchangeState, step: IntScalar
+    ) -> tuple[ReplicaExchangeState, IntScalar]:
         """Return the state with anchors at the positions where it is time for them, and the cost."""
         if self.batch_size is None:
             return state, jnp.int32(0)
 
-        def refresh(anchor: EnergyAnchor) -> tuple[EnergyAnchor, Int[Array, ""]]:
+        def refresh(anchor: EnergyAnchor) -> tuple[EnergyAnchor, IntScalar]:
             anchor = EnergyAnchor(
                 state.position, *jax.vmap(problem.value_and_gradient)(state.position)
             )
@@ -322,9 +322,9 @@ class ReplicaExchange(Algorithm):
         self,
         problem: Problem,
         state: ReplicaExchangeState,
-        key: Key[Array, ""],
-        number: Int[Array, ""],
-    ) -> tuple[ReplicaExchangeState, Int[Array, ""], Int[Array, ""], Float[Array, ""]]:
+        key: PRNGKey,
+        number: IntScalar,
+    ) -> tuple[ReplicaExchangeState, IntScalar, IntScalar, FloatScalar]:
         """Return the state after swap `number`, round trips, the cost and the mean probability of the pairs tried."""
         batch_key, accept_key = random.split(key)
         differences, variances, used = self._energy_differences(
@@ -357,8 +357,8 @@ class ReplicaExchange(Algorithm):
         return new, from_hottest[0].astype(jnp.int32), used, rate
 
     def _energy_differences(
-        self, problem: Problem, state: ReplicaExchangeState, key: Key[Array, ""]
-    ) -> tuple[Float[Array, " pairs"], Float[Array, " pairs"] | float, Int[Array, ""]]:
+        self, problem: Problem, state: ReplicaExchangeState, key: PRNGKey
+    ) -> tuple[Float[Array, " pairs"], Float[Array, " pairs"] | float, IntScalar]:
         """Return U(x_k) - U(x_{k+1}) of each pair, the variances of these estimates, and their cost."""
         if isinstance(self.algorithm, MALA):
             return -jnp.diff(state.replicas.potential), 0.0, jnp.int32(0)
@@ -373,7 +373,7 @@ class ReplicaExchange(Algorithm):
 
         def energy(
             x: PyTree, anchor: EnergyAnchor
-        ) -> tuple[Float[Array, ""], Float[Array, " batch"]]:
+        ) -> tuple[FloatScalar, Float[Array, " batch"]]:
             """Return what is known of the potential, and the remainders of the components in the batch."""
             move = trees.subtract(x, anchor.position)
             values = lambda y: problem.values_at(y, indices)

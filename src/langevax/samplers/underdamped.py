@@ -13,10 +13,10 @@ import jax
 import jax.numpy as jnp
 from jax import random
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float
 
 from langevax import checks, trees
-from langevax._typing import PyTree
+from langevax._typing import IntScalar, PRNGKey, PyTree
 from langevax.algorithm import Algorithm, Hyperparameter, Info, at_step
 from langevax.gradients import Full, GradientEstimator
 from langevax.problems.problem import Problem
@@ -83,7 +83,7 @@ class Underdamped(Algorithm):
         )
 
     def init(
-        self, problem: Problem, position: PyTree, key: Key[Array, ""]
+        self, problem: Problem, position: PyTree, key: PRNGKey
     ) -> tuple[UnderdampedState, Info]:
         state, used = self.gradient.init(problem, position)
         scale = jnp.sqrt(
@@ -100,8 +100,8 @@ class Underdamped(Algorithm):
         self,
         problem: Problem,
         state: UnderdampedState,
-        key: Key[Array, ""],
-        step: Int[Array, ""],
+        key: PRNGKey,
+        step: IntScalar,
     ) -> tuple[UnderdampedState, Info]:
         gradient_key, *flow_keys = random.split(key, 3)
         noises = tuple(
@@ -110,9 +110,7 @@ class Underdamped(Algorithm):
         )
         return self.step_with_noise(problem, state, noises, gradient_key, step)
 
-    def _numbers(
-        self, position: PyTree, step: Int[Array, ""]
-    ) -> tuple[Array, Array, Array]:
+    def _numbers(self, position: PyTree, step: IntScalar) -> tuple[Array, Array, Array]:
         """Return step size, temperature and friction at a step."""
         numbers = (
             at_step(self.step_size, step),
@@ -123,9 +121,7 @@ class Underdamped(Algorithm):
         h, temperature, friction = (jnp.asarray(number, dtype) for number in numbers)
         return h, temperature, friction
 
-    def flow_noise(
-        self, like: PyTree, step: Int[Array, ""], *, key: Key[Array, ""]
-    ) -> FlowNoise:
+    def flow_noise(self, like: PyTree, step: IntScalar, *, key: PRNGKey) -> FlowNoise:
         """Return the noise of U over half a step, of the shape of a position."""
         h, temperature, friction = self._numbers(like, step)
         _, _, noise_v, noise_x, noise_x_only = flow_gains(h / 2, temperature, friction)
@@ -140,7 +136,7 @@ class Underdamped(Algorithm):
         return FlowNoise(shifts, jax.tree.map(lambda xi: _times(noise_v, xi), xi))
 
     def joined_noise(
-        self, first: FlowNoise, second: FlowNoise, step: Int[Array, ""]
+        self, first: FlowNoise, second: FlowNoise, step: IntScalar
     ) -> FlowNoise:
         """Return the noise of U over a whole step from those of both halves, one right after the other."""
         h, temperature, friction = self._numbers(first.position, step)
@@ -160,8 +156,8 @@ class Underdamped(Algorithm):
         problem: Problem,
         state: UnderdampedState,
         noises: tuple[FlowNoise, ...],
-        gradient_key: Key[Array, ""],
-        step: Int[Array, ""],
+        gradient_key: PRNGKey,
+        step: IntScalar,
     ) -> tuple[UnderdampedState, Info]:
         """Return a step whose noises, those of both flows, were drawn by the caller."""
         h, temperature, friction = self._numbers(state.position, step)

@@ -11,6 +11,7 @@ from scipy.special import ndtri
 from langevax import checks
 from langevax._typing import PyTree
 from langevax.sampling.tolerances import MAX_RHAT, MIN_ESS
+from langevax.renamed import refuse_former
 
 if TYPE_CHECKING:
     import xarray
@@ -74,6 +75,7 @@ class LearningCoefficient:
             f"{self.method}, {self.effective_draws:,.0f} effective draws, {self.evaluations:,} row gradients{doubts})"
         )
 
+    @refuse_former
     def interval(self, coverage: float = 0.95) -> tuple[float, float]:
         """Return the two-sided normal confidence interval of this coverage.
 

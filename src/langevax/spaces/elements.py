@@ -8,6 +8,7 @@ from jaxtyping import Float
 from langevax import checks
 from langevax.spaces.nodes import (
     DENSE,
+    MATRIX_ROUNDING,
     InMass,
     Matrix,
     checked_mass,
@@ -15,10 +16,6 @@ from langevax.spaces.nodes import (
     symmetric,
 )
 from langevax.spaces.tabulated import with_fixed_signs
-
-SHIFT = 1e-6  # below zero, relative to the mean eigenvalue, so that what is factorised is positive definite
-ROUGHLY = 0.01  # relative error of the smallest eigenvalue of a mass matrix
-NEGATIVE = 1e-8  # the same, of an eigenvalue that is more than rounding
 
 
 class FiniteElements(InMass):
@@ -101,9 +98,12 @@ class FiniteElements(InMass):
 
 
 def _smallest(
-    stiffness: Matrix, mass: Matrix, number: int
+    stiffness: Matrix, mass: Matrix, number: int, shift: float = 1e-6
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the smallest eigenvalues, increasing and >= 0, and vectors (n, N), orthonormal in the mass."""
+    """Return the smallest eigenvalues, increasing and >= 0, and vectors (n, N), orthonormal in the mass.
+
+    What is factorised is moved by `shift` of the mean eigenvalue, so that it is positive definite.
+    """
     from scipy.linalg import LinAlgError, eigh
     from scipy.sparse import csc_array, diags_array, issparse
     from scipy.sparse.linalg import eigsh
@@ -120,7 +120,7 @@ def _smallest(
         options: dict[str, Any] = {
             "which": "SA",
             "v0": start,
-            "tol": ROUGHLY,
+            "tol": 0.01,
             "return_eigenvectors": False,
         }
         least = float(np.min(eigsh(scaled, 1, **options)))
@@ -130,7 +130,7 @@ def _smallest(
             )
         matrices = csc_array(stiffness), csc_array(mass)
         values, vectors = eigsh(
-            matrices[0], number, matrices[1], sigma=-SHIFT * level, v0=start
+            matrices[0], number, matrices[1], sigma=-shift * level, v0=start
         )
         order = np.argsort(values)
         values, vectors = values[order], vectors[:, order]
@@ -145,7 +145,7 @@ def _smallest(
             raise ValueError(
                 f"mass must be positive definite, but it is not ({error})."
             ) from error
-    if not values[0] >= -NEGATIVE * level:
+    if not values[0] >= -MATRIX_ROUNDING * level:
         raise ValueError(
             f"stiffness has the negative eigenvalue {values[0]:.3g} in the mass; pass the integrals of products of "
             "gradients, without a minus and without lower-order terms that are negative."

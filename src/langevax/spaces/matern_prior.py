@@ -12,16 +12,12 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 
 from langevax import checks
+from langevax._typing import FloatScalar
 from langevax.spaces import spectra
 from langevax.spaces.basis import Basis
-from langevax.spaces.prior import LEAST, GaussianPrior
-
-NUM_DRAWS = 10_000  # of a distribution, for the moments of its logarithm
-ROUNDED = 0.01  # share of them that rounding may move out of the support
-WHITE = 0.9  # ratio of the smallest variance of a mode to the largest above which no datum sees the length scale
+from langevax.spaces.prior import LEAST_EIGENVALUE, GaussianPrior
 
 
 @runtime_checkable
@@ -37,13 +33,25 @@ class Distribution(Protocol):
 class Hyperprior:
     """The prior of one positive number.
 
+    Args:
+        name: of the number, for messages.
+        distribution: of NumPyro.
+        num_draws: from which the moments of the logarithm are computed.
+        rounded: share of them that rounding may move out of the support.
+
     Raises:
         TypeError: an object that does not draw as NumPyro's distributions do.
         ValueError: a distribution of several numbers, of discrete ones, or of ones that may be negative; densities that
             are zero or undefined at its own draws.
     """
 
-    def __init__(self, name: str, distribution: Distribution):
+    def __init__(
+        self,
+        name: str,
+        distribution: Distribution,
+        num_draws: int = 10_000,
+        rounded: float = 0.01,
+    ):
         self.name, self.distribution = name, distribution
         kind = type(distribution).__name__
         for shape in (
@@ -69,7 +77,7 @@ class Hyperprior:
             )
         try:
             draws = np.asarray(
-                distribution.sample(jax.random.key(0), (NUM_DRAWS,)), np.float64
+                distribution.sample(jax.random.key(0), (num_draws,)), np.float64
             )
         except Exception as error:  # of another library, whose `sample` takes no key
             raise TypeError(
@@ -77,7 +85,7 @@ class Hyperprior:
             ) from error
         with np.errstate(all="ignore"):
             logarithms = np.log(draws)
-        if draws.shape != (NUM_DRAWS,) or not np.isfinite(logarithms).all():
+        if draws.shape != (num_draws,) or not np.isfinite(logarithms).all():
             raise ValueError(
                 f"draws of the {kind} of {name} are not finite numbers > 0; pass another distribution."
             )
@@ -86,7 +94,7 @@ class Hyperprior:
         densities = np.asarray(
             jax.vmap(self.log_density)(jnp.asarray(logarithms, jnp.result_type(float)))
         )
-        if np.mean(~np.isfinite(densities)) > ROUNDED:
+        if np.mean(~np.isfinite(densities)) > rounded:
             raise ValueError(
                 f"log_prob of the {kind} of {name} is not finite at {np.mean(~np.isfinite(densities)):.0%} of its own "
                 "draws; pass a distribution whose density is positive where it draws."
@@ -97,7 +105,7 @@ class Hyperprior:
         """The geometric mean."""
         return float(np.exp(self.mean))
 
-    def log_density(self, u: Float[Array, ""]) -> Float[Array, ""]:
+    def log_density(self, u: FloatScalar) -> FloatScalar:
         """Return the log density of the logarithm, minus infinity outside of the support."""
         value = jnp.exp(u)
         inside = self.distribution.support(value)
@@ -153,18 +161,6 @@ class MaternPrior:
                 checks.number(name, value, positive=True)
                 checks.one_number(name, value, positive=True)
                 self.numbers[name] = float(value)
-        if "length_scale" in self.hyperpriors and basis.num_modes > 1:
-            typical = {
-                name: hyperprior.typical
-                for name, hyperprior in self.hyperpriors.items()
-            }
-            variances = self.eigenvalues(typical)
-            if variances.min() > WHITE * variances.max():
-                raise ValueError(
-                    f"length_scale is about {typical['length_scale']:.2g}, so short that all {basis.num_modes} modes "
-                    "have the same variance, which no data can tell from another such length scale; pass longer ones, "
-                    "or more modes."
-                )
 
     @property
     def num_modes(self) -> int:
@@ -175,9 +171,9 @@ class MaternPrior:
         """Return mu at values of the unknown parameters: in float64, or traced where these are."""
         mu = self.spectrum(**self.numbers, **values)
         return (
-            np.maximum(mu, LEAST)
+            np.maximum(mu, LEAST_EIGENVALUE)
             if isinstance(mu, np.ndarray)
-            else jnp.maximum(mu, LEAST)
+            else jnp.maximum(mu, LEAST_EIGENVALUE)
         )
 
     def at(self, **values: float) -> GaussianPrior:

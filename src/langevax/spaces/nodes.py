@@ -12,7 +12,9 @@ from langevax.spaces.tabulated import Tabulated
 
 DENSE = 1500  # nodes up to which all of a matrix costs less than a second
 ORTHOGONAL = 1e-5  # largest cosine between two modes, which rounding to float32 leaves
-SMALL = 1e-8  # sum of a mass matrix relative to its trace, that is rounding
+MATRIX_ROUNDING = (
+    1e-8  # of a sum or an eigenvalue, relative to the trace or the mean eigenvalue
+)
 
 Matrix = Any
 """Dense, or any matrix of scipy.sparse."""
@@ -153,7 +155,7 @@ def checked_mass(mass: Matrix, size: int) -> Matrix:
     mass = symmetric("mass", mass, size)
     if (
         not (mass.diagonal() > 0).all()
-        or not mass.sum() > SMALL * mass.diagonal().sum()
+        or not mass.sum() > MATRIX_ROUNDING * mass.diagonal().sum()
     ):
         raise ValueError(
             f"mass must be positive definite, but its smallest diagonal entry is {mass.diagonal().min():.3g} and its "

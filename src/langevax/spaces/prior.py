@@ -16,13 +16,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float
 
 from langevax import checks, trees
+from langevax._typing import PRNGKey
 from langevax.spaces.basis import ArrayLike, Basis, Coefficients, Interval, check_modes
 from langevax.spaces.intervals import Fourier
 
-LEAST = 1e-36  # smaller eigenvalues are replaced by this one, whose inverse still is a float32
+LEAST_EIGENVALUE = 1e-36  # smaller eigenvalues are replaced by this one, whose inverse still is a float32
 
 
 Points = Array | np.ndarray
@@ -65,7 +66,7 @@ class GaussianPrior(eqx.Module):
                 f"eigenvalues must be finite and > 0, but number {bad[0]} is {mu[bad[0]]} ({len(bad)} such); a mode "
                 "without variance is not an unknown: cut the basis off with `with_modes`, or drop it."
             )
-        mu = np.maximum(mu, LEAST)  # inverted in float64
+        mu = np.maximum(mu, LEAST_EIGENVALUE)  # inverted in float64
         self.basis = basis
         self.eigenvalues = jnp.asarray(mu, jnp.result_type(float))
         self.inverse = jnp.asarray(1 / mu, jnp.result_type(float))
@@ -82,9 +83,7 @@ class GaussianPrior(eqx.Module):
         """
         return jnp.asarray(ridge, self.inverse.dtype) * self.inverse
 
-    def sample(
-        self, shape: tuple[int, ...] = (), *, key: Key[Array, ""]
-    ) -> Coefficients:
+    def sample(self, shape: tuple[int, ...] = (), *, key: PRNGKey) -> Coefficients:
         """Draw coefficients of independent functions, of shape `(*shape, num_modes)`."""
         draws = trees.normal((*shape, self.num_modes), self.eigenvalues.dtype, key=key)
         return jnp.sqrt(self.eigenvalues) * draws

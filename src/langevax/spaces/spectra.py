@@ -13,14 +13,13 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import gammaln
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from langevax import checks
+from langevax._typing import FloatScalar
 from langevax.spaces.basis import Basis
 
-DEEPEST = 690.0  # exponents are cut there: eigenvalues stay positive, at least exp(-690) = 1e-300 of the first
-DEEPEST_IN_FLOAT32 = 80.0
-Parameter = float | Float[Array, ""]
+Parameter = float | FloatScalar
 
 
 def power(num_modes: int, decay: float = 2.0, scale: float = 1.0) -> np.ndarray:
@@ -82,13 +81,13 @@ def matern_values(
     if all(map(checks.is_concrete, parameters)):
         smoothness, length_scale, variance = map(float, parameters)
         ratio = exp(lgamma(smoothness + half) - lgamma(smoothness))
-        xp, waves, deepest = np, frequencies, DEEPEST
+        xp, waves, deepest = np, frequencies, _deepest(64)
     else:
         smoothness, length_scale, variance, waves = _as_traced(
             (*parameters, frequencies)
         )
         ratio = jnp.exp(gammaln(smoothness + half) - gammaln(smoothness))
-        xp, deepest = jnp, _deepest()
+        xp, deepest = jnp, _deepest(jnp.finfo(jnp.result_type(float)).bits)
     unit = length_scale**2 / (2 * smoothness)
     at_zero = variance * (4 * np.pi * unit) ** half * ratio / volume
     decay = (smoothness + half) * xp.log1p(unit * waves**2)
@@ -110,14 +109,14 @@ def squared_exponential(
     for name, value in (("length_scale", length_scale), ("variance", variance)):
         checks.number(name, value, positive=True)
         checks.one_number(name, value, positive=True)
-    xp, frequencies, deepest = np, basis.frequencies, DEEPEST
+    xp, frequencies, deepest = np, basis.frequencies, _deepest(64)
     if checks.is_concrete(length_scale) and checks.is_concrete(variance):
         length_scale, variance = float(length_scale), float(variance)
     else:
         length_scale, variance, frequencies = _as_traced(
             (length_scale, variance, frequencies)
         )
-        xp, deepest = jnp, _deepest()
+        xp, deepest = jnp, _deepest(jnp.finfo(jnp.result_type(float)).bits)
     at_zero = variance * (2 * np.pi * length_scale**2) ** (basis.dim / 2) / basis.volume
     return at_zero * xp.exp(-xp.minimum((length_scale * frequencies) ** 2 / 2, deepest))
 
@@ -126,10 +125,9 @@ def _as_traced(numbers: tuple[Any, ...]) -> list[Array]:
     return [jnp.asarray(number, jnp.result_type(float)) for number in numbers]
 
 
-def _deepest() -> float:
-    return (
-        DEEPEST if jnp.finfo(jnp.result_type(float)).bits == 64 else DEEPEST_IN_FLOAT32
-    )
+def _deepest(bits: int) -> float:
+    """Return where exponents are cut, so that eigenvalues stay positive: at least exp(-690) = 1e-300 of the first."""
+    return 690.0 if bits == 64 else 80.0
 
 
 __all__ = ["matern", "power", "squared_exponential"]

@@ -21,7 +21,6 @@ from langevax.spaces.basis import (
 from langevax.spaces.prior import trapezoid_weights
 
 LOST = 45  # roundings of the matrix: a smaller eigenvalue has too few correct digits to be inverted
-SIZABLE = 0.43  # of the greatest entry: waves of a path or a cycle have no entry there, as they have at a half
 
 
 class Tabulated(Basis):
@@ -418,15 +417,17 @@ def leading(
     return values[:reached].copy(), vectors[:, :reached]
 
 
-def with_fixed_signs(vectors: np.ndarray) -> np.ndarray:
-    """Flip columns so that their first entry above SIZABLE of the greatest is positive: LAPACK leaves the sign open.
+def with_fixed_signs(vectors: np.ndarray, sizable: float = 0.43) -> np.ndarray:
+    """Flip columns so that their first entry above `sizable` of the greatest is positive: LAPACK leaves the sign open.
+
+    Waves of a path or a cycle have no entry at 0.43 of the greatest, as they have at a half.
 
     >>> with_fixed_signs(np.array([[0.1, 1.0], [-2.0, 3.0]]))
     array([[-0.1,  1. ],
            [ 2. ,  3. ]])
     """
     sizes = np.abs(vectors)
-    first = np.argmax(sizes >= SIZABLE * sizes.max(axis=0), axis=0)
+    first = np.argmax(sizes >= sizable * sizes.max(axis=0), axis=0)
     return vectors * np.where(
         vectors[first, np.arange(vectors.shape[1])] < 0, -1.0, 1.0
     )

@@ -1,10 +1,8 @@
 """`langevax federated run` and `langevax federated app`: run a Flower app on one of its engines, and write one."""
 
-import importlib
 import json
 import math
 import re
-import tempfile
 import time
 from contextlib import AbstractContextManager, ExitStack
 from importlib.util import find_spec
@@ -15,7 +13,7 @@ from langevax.app.errors import BadInput, RunFailed, count, listing, nearest
 from langevax.app.federated import RunOptions
 from langevax.app.folder import locked, make
 from langevax.app.output import Output, plain
-from langevax.federated.defaults import METHODS
+from langevax.federated.defaults import FEDERATED_METHODS
 
 if TYPE_CHECKING:
     from langevax.flower.engines import Deployment, RunOutcome, Simulation
@@ -46,10 +44,6 @@ IRRELEVANT = (  # advice of Flower and Ray that does not apply here
 
 def run(output: Output, options: RunOptions) -> None:
     """Check the options, start the engine, run the app, report, and stop the engine."""
-    if options.tls and options.engine == "simulation":
-        raise BadInput(
-            "--tls goes with --engine deployment; a simulation sends nothing. Leave it out."
-        )
     if options.timeout is not None and not 0 < options.timeout < math.inf:
         raise BadInput(
             f"--timeout {options.timeout:g} must be a number of seconds above 0; pass one, or leave it out."
@@ -79,12 +73,10 @@ def run(output: Output, options: RunOptions) -> None:
         stack.enter_context(locked(folder, LOCK))
         try:
             with output.waiting(f"Starting Flower's {options.engine} engine"):
-                engine = stack.enter_context(engine_of(options, folder / "logs", stack))
+                engine = stack.enter_context(engine_of(options, folder / "logs"))
             ready, clients = time.monotonic() - began, count(options.clients, "client")
-            tls = ", with TLS and registered keys" if options.tls else ""
             output.say(
-                "Engine",
-                f"{options.engine}, {clients}, ready in {ready:.1f} seconds{tls}",
+                "Engine", f"{options.engine}, {clients}, ready in {ready:.1f} seconds"
             )
             outcome = engine.run(
                 options.app,
@@ -100,27 +92,13 @@ def run(output: Output, options: RunOptions) -> None:
 
 
 def engine_of(
-    options: RunOptions, logs: Path, stack: ExitStack
+    options: RunOptions, logs: Path
 ) -> "AbstractContextManager[Simulation | Deployment]":
-    """The engine; with TLS, new certificates and keys that are removed with it."""
-    from langevax.flower.engines import (
-        Deployment,
-        Simulation,
-        make_certificates,
-        make_node_key,
-    )
+    """The engine."""
+    from langevax.flower.engines import Deployment, Simulation
 
-    if options.engine == "simulation":
-        return Simulation(options.clients, logs=logs)
-    if not options.tls:
-        return Deployment(options.clients, logs=logs)
-    secrets = Path(
-        stack.enter_context(tempfile.TemporaryDirectory(prefix="langevax-secrets-"))
-    )
-    keys = [make_node_key(secrets, f"node-{i}") for i in range(options.clients)]
-    return Deployment(
-        options.clients, tls=make_certificates(secrets), keys=keys, logs=logs
-    )
+    kind = Simulation if options.engine == "simulation" else Deployment
+    return kind(options.clients, logs=logs)
 
 
 def settings_for(
@@ -195,7 +173,6 @@ def _finish(
                 "app": str(options.app),
                 "engine": options.engine,
                 "clients": options.clients,
-                "tls": options.tls,
                 "settings": settings,
                 "status": outcome.status,
                 "seconds_to_start": ready,
@@ -238,33 +215,23 @@ def _sentence(result: dict[str, Any]) -> str:
 
 
 def write(
-    output: Output,
-    folder: Path,
-    framework: str,
-    method: str | None,
-    task: str | None,
-    force: bool,
+    output: Output, folder: Path, framework: str, method: str, force: bool
 ) -> None:
     """Check the options, write the app, and print the next steps."""
     check_flower("langevax federated app", "flwr")
     from langevax.flower import app_template
 
-    if task is not None:
-        if method is not None:
-            raise BadInput(
-                f"--method {method!r} does not go with --task, which has its own method; leave one out."
-            )
-        _check_task(task)
-    method = "fledge" if method is None else method
-    if method not in METHODS:
-        hint = nearest(method, METHODS)
+    if method not in FEDERATED_METHODS:
+        hint = nearest(method, FEDERATED_METHODS)
         known = (
-            hint if hint.startswith("did") else f"choose from {listing(METHODS, 20)}."
+            hint
+            if hint.startswith("did")
+            else f"choose from {listing(FEDERATED_METHODS, 20)}."
         )
         raise BadInput(f"--method {method!r} is not a method; {known}")
     try:
         paths = app_template.write_app(
-            folder, framework=framework, method=method, task=task, force=force
+            folder, framework=framework, method=method, force=force
         )
     except ValueError as error:
         raise BadInput(f"{error}".replace("pass force=True", "pass --force")) from error
@@ -275,40 +242,14 @@ def write(
     for i, path in enumerate(paths):
         output.say("" if i else "Written", str(path))
     output.blank()
-    if task is None:
-        edited = next(path for path in paths if path.name == "task.py")
-        output.say(
-            "Edit", f"{edited}: the method, the model, and where a client's rows are"
-        )
+    edited = next(path for path in paths if path.name == "task.py")
+    output.say(
+        "Edit", f"{edited}: the method, the model, and where a client's rows are"
+    )
     output.say(
         "Run", f"langevax federated run {folder} --engine simulation --clients 4"
     )
     output.result({"folder": str(folder), "files": [str(path) for path in paths]})
-
-
-def _check_task(task: str) -> None:
-    """Refuse a task that the server and the clients could not import."""
-    from langevax.flower import Task
-    from langevax.flower.app_template import parts_of
-
-    try:
-        module, name = parts_of(task)
-    except ValueError as error:
-        raise BadInput(f"--{error}") from error
-    try:
-        imported = getattr(importlib.import_module(module), name)
-    except ImportError as error:
-        raise BadInput(
-            f"--task {task!r} cannot be imported ({error}); install its package where this command is."
-        ) from error
-    except AttributeError as error:
-        raise BadInput(
-            f"--task {task!r} does not exist: the module {module!r} has no {name!r}."
-        ) from error
-    if not isinstance(imported, Task):
-        raise BadInput(
-            f"--task {task!r} is a {type(imported).__name__}; it must be a langevax.flower.Task."
-        )
 
 
 def check_flower(command: str, *modules: str) -> None:

@@ -22,7 +22,7 @@ from langevax.app.output import Output, plain
 from langevax.data import partitions
 from langevax.federated import CollapseError, Federated, MethodChoice, choose_method
 from langevax.federated.collapse import LossWatch
-from langevax.federated.defaults import METHODS, SERVER_STEP_SIZES
+from langevax.federated.defaults import FEDERATED_METHODS, SERVER_STEP_SIZES
 from langevax.problems.federation import Federation
 from langevax.run import (
     DivergenceError,
@@ -205,12 +205,12 @@ def algorithm_of(options: SimulationOptions) -> Federated:
                 f"{name} 1 does not go with --method auto, which compares clients; pass at least 2."
             )
         return algorithm_of(replace(options, method="fedavg"))
-    if options.method not in METHODS:
+    if options.method not in FEDERATED_METHODS:
         raise BadInput(
-            f"--method {options.method!r} is not a method; {_alternatives(options.method, [*METHODS, AUTO])}"
+            f"--method {options.method!r} is not a method; {_alternatives(options.method, [*FEDERATED_METHODS, AUTO])}"
         )
     method, number, selected = (
-        METHODS[options.method],
+        FEDERATED_METHODS[options.method],
         options.clients,
         options.per_round,
     )
@@ -232,9 +232,10 @@ def algorithm_of(options: SimulationOptions) -> Federated:
         hint = _alternatives(optimizer, SERVER_STEP_SIZES)
         raise BadInput(f"--server-optimizer {optimizer!r} is not an optimizer; {hint}")
     if optimizer != "none" and not method.has("server_optimizer"):
+        takes = [n for n, m in FEDERATED_METHODS.items() if m.has("server_optimizer")]
         raise BadInput(
             f"--server-optimizer {optimizer} does not go with --method {options.method}; leave it out, or take one of "
-            f"{listing([name for name, other in METHODS.items() if other.has('server_optimizer')], len(METHODS))}."
+            f"{listing(takes, len(takes))}."
         )
     if options.server_step_size is not None and not method.has("server_step_size"):
         raise BadInput(

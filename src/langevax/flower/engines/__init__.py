@@ -10,12 +10,6 @@ is installed or left behind, no telemetry is sent, and no other machine is reach
 (`flower-superlink`, `flower-supernode`, `flwr run`); an engine chooses their options and environment.
 """
 
-from langevax.flower.engines.credentials import (
-    Certificates,
-    NodeKey,
-    make_certificates,
-    make_node_key,
-)
 from langevax.flower.engines.engine import (
     AppRun,
     Deployment,
@@ -27,13 +21,9 @@ from langevax.flower.engines.processes import EngineError
 
 __all__ = [
     "AppRun",
-    "Certificates",
     "Deployment",
     "EngineError",
-    "NodeKey",
     "RunOutcome",
     "Simulation",
     "app_config",
-    "make_certificates",
-    "make_node_key",
 ]

@@ -17,9 +17,8 @@ import tomli_w
 from flwr.common.config import flatten_dict
 
 from langevax import checks
-from langevax.flower.engines.credentials import Certificates, NodeKey
 from langevax.flower.engines.processes import (
-    LOOPBACK,
+    LOOPBACK_ADDRESS,
     EngineError,
     ProcessFamily,
     Program,
@@ -40,12 +39,6 @@ ENVIRONMENT = {
 MAX_SOCKET_FOLDER = (
     32  # letters of a folder that Ray's sockets, of 107 letters at most, fit in
 )
-RUN_STARTED = re.compile(r"Successfully started run (\d+)")
-STREAM_STARTED = (
-    "Starting logstream for run_id"  # Flower's last line before those of the server app
-)
-NOT_STARTED = "the engine is not started; use it in a `with` block."
-NODE_READY = re.compile(r"SuperNode ID: (\d+)")
 
 
 class RunOutcome(NamedTuple):
@@ -89,14 +82,15 @@ class AppRun:
 
     def run_id(self) -> str:
         """The SuperLink's number of the run; waits until there is one, or raises the reason why the app is refused."""
+        said = re.compile(r"Successfully started run (\d+)")
         started = self._stream.wait_for(
-            lambda: RUN_STARTED.search(self._stream.text()), self._patience, "accepted"
+            lambda: said.search(self._stream.text()), self._patience, "accepted"
         )
         return started.group(1)
 
     def lines(self) -> list[str]:
-        """Complete lines of the server app's output so far."""
-        _, _, text = self._stream.text().partition(STREAM_STARTED)
+        """Complete lines of the server app's output so far, after Flower's own."""
+        _, _, text = self._stream.text().partition("Starting logstream for run_id")
         return text.rpartition("\n")[0].splitlines()[1:]
 
     def wait(
@@ -157,7 +151,6 @@ class Engine:
 
     Args:
         server_options: of `flower-superlink`, beside its address.
-        connection: of the command `flwr` to the SuperLink, beside its address.
         run_options: of `flwr run`, beside the app and its settings.
         logs: folder for the logs; None: they are removed with the engine.
         patience: seconds that a program may take until it is ready, and a run until it is accepted.
@@ -166,7 +159,6 @@ class Engine:
     def __init__(
         self,
         server_options: Sequence[str],
-        connection: Mapping[str, Any],
         run_options: Sequence[str] = (),
         *,
         logs: str | Path | None = None,
@@ -178,11 +170,7 @@ class Engine:
         self.logs: Path
         self.address: str
         self.server: Program
-        self._server_options, self._connection, self._run_options = (
-            server_options,
-            connection,
-            run_options,
-        )
+        self._server_options, self._run_options = server_options, run_options
         self._logs = None if logs is None else Path(logs).absolute()
         self._family: ProcessFamily | None = None
 
@@ -193,17 +181,21 @@ class Engine:
         try:
             self.logs.mkdir(parents=True, exist_ok=True)
             port = free_port()
-            self.address = f"{LOOPBACK}:{port}"
-            connection = tomli_w.dumps({"address": self.address, **self._connection})
+            self.address = f"{LOOPBACK_ADDRESS}:{port}"
+            connection = tomli_w.dumps({"address": self.address, "insecure": True})
             (self.home / "config.toml").write_text(
                 f'[superlink]\ndefault = "{CONNECTION}"\n\n[superlink.{CONNECTION}]\n{connection}',
                 encoding="utf-8",
             )
-            command = [
-                find_program("flower-superlink"),
-                "--disable-runtime-dependency-installation",
+            command = [find_program("flower-superlink"), "--insecure"]
+            command += ["--disable-runtime-dependency-installation"]
+            command += [
+                "--host",
+                LOOPBACK_ADDRESS,
+                "--port",
+                str(port),
+                *self._server_options,
             ]
-            command += ["--host", LOOPBACK, "--port", str(port), *self._server_options]
             self.server = self.start_program("The SuperLink", command, "superlink.log")
             self.server.wait_for(lambda: is_listening(port), self.patience, "ready")
             self.start_clients()
@@ -220,7 +212,7 @@ class Engine:
     def family(self) -> ProcessFamily:
         """All processes of the engine."""
         if self._family is None:
-            raise RuntimeError(NOT_STARTED)
+            raise RuntimeError("the engine is not started; use it in a `with` block.")
         return self._family
 
     @property
@@ -284,8 +276,7 @@ class Engine:
 
     def flwr(self, *arguments: str) -> str:
         """The output of the command `flwr` on this engine, as in `engine.flwr("supernode", "ls", "langevax")`."""
-        if self._family is None:
-            raise RuntimeError(NOT_STARTED)
+        self.family  # noqa: B018 raises where the engine is not started
         command = [find_program("flwr"), *arguments]
         try:
             done = subprocess.run(
@@ -335,73 +326,32 @@ class Simulation(Engine):
         checks.positive_int("cpus", number)
         federation = f"num-supernodes={num_clients} client-resources-num-cpus=1 init-args-num-cpus={number}"
         run_options = ["--federation-config", federation]
-        super().__init__(
-            ["--insecure", "--simulation"], {"insecure": True}, run_options, **options
-        )
+        super().__init__(["--simulation"], run_options, **options)
 
 
 class Deployment(Engine):
     """A SuperLink and, for each client, a SuperNode with partition-id = i and num-partitions = P.
 
+    They talk over the loopback interface without encryption; for several machines start Flower's own programs.
+
     Args:
         num_clients: P.
-        tls: the SuperLink's certificates; None: no encryption, which suits the loopback interface only.
-        keys: one for each SuperNode; they are registered, and no other SuperNode is accepted. Needs `tls`.
         options: of `Engine`.
 
     Example (a Flower app in the folder "myapp"):
 
-        tls = make_certificates("secrets")
-        keys = [make_node_key("secrets", f"node-{i}") for i in range(2)]
-        with Deployment(num_clients=2, tls=tls, keys=keys) as engine:
+        with Deployment(num_clients=2) as engine:
             assert engine.run("myapp", {"rounds": 3}).finished
     """
 
-    def __init__(
-        self,
-        num_clients: int,
-        *,
-        tls: Certificates | None = None,
-        keys: Sequence[NodeKey] | None = None,
-        **options: Any,
-    ):
+    def __init__(self, num_clients: int, **options: Any):
         checks.positive_int("num_clients", num_clients)
-        if keys is not None and tls is None:
-            raise ValueError(
-                "keys are given and tls is None: keys need encryption; pass tls=make_certificates(folder)."
-            )
-        if keys is not None and len(keys) != num_clients:
-            raise ValueError(
-                f"keys must be {num_clients}, one for each client, got {len(keys)}."
-            )
         self.num_clients = num_clients
-        self.keys = keys
         self.nodes: dict[int, Program] = {}
-        if tls is None:
-            self._security = ["--insecure"]
-            super().__init__(["--insecure"], {"insecure": True}, **options)
-            return
-        authority, certificate, key = (str(Path(path).absolute()) for path in tls)
-        server_options = [
-            "--ssl-ca-certfile",
-            authority,
-            "--ssl-certfile",
-            certificate,
-            "--ssl-keyfile",
-            key,
-        ]
-        server_options += ["--enable-supernode-auth"] if keys is not None else []
-        self._security = ["--root-certificates", authority]
-        super().__init__(server_options, {"root-certificates": authority}, **options)
+        super().__init__((), **options)
 
     def start_clients(self) -> None:
-        self.nodes = {}
-        for key in self.keys or ():
-            self.flwr(
-                "supernode", "register", str(Path(key.public).absolute()), CONNECTION
-            )
-        for i in range(self.num_clients):
-            self.nodes[i] = self.start_node(i, self.keys[i] if self.keys else None)
+        self.nodes = {i: self.start_node(i) for i in range(self.num_clients)}
         for node in self.nodes.values():
             self.wait_for_node(node)
 
@@ -411,29 +361,21 @@ class Deployment(Engine):
             self.family.kill(node)
         super().__exit__()
 
-    def start_node(self, client: int, key: NodeKey | None) -> Program:
+    def start_node(self, client: int) -> Program:
         """Start the SuperNode of one client."""
+        command = [find_program("flower-supernode"), "--insecure"]
+        command += ["--superlink", self.address]
+        command += ["--host", LOOPBACK_ADDRESS, "--port", str(free_port())]
         config = f"partition-id={client} num-partitions={self.num_clients}"
-        command = [
-            find_program("flower-supernode"),
-            "--superlink",
-            self.address,
-            "--node-config",
-            config,
-        ]
-        command += ["--host", LOOPBACK, "--port", str(free_port()), *self._security]
-        if key is not None:
-            command += [
-                "--auth-supernode-private-key",
-                str(Path(key.private).absolute()),
-            ]
+        command += ["--node-config", config]
         return self.start_program(f"SuperNode {client}", command, f"node-{client}.log")
 
     def wait_for_node(self, node: Program) -> str:
         """Return the node id of a SuperNode once the SuperLink accepts it; end one that is not accepted in time."""
+        said = re.compile(r"SuperNode ID: (\d+)")
         try:
             accepted = node.wait_for(
-                lambda: NODE_READY.search(node.text()),
+                lambda: said.search(node.text()),
                 self.patience,
                 "accepted by the SuperLink",
             )

@@ -23,13 +23,9 @@ from typing import TypeVar
 
 import psutil
 
-T = TypeVar("T")
-COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+Answer = TypeVar("Answer")
 MARK = "LANGEVAX_FAMILY"
-GRACE = 3.0  # seconds between SIGTERM and SIGKILL
-LOG_LINES = 15  # in error messages
-LOOPBACK = "127.0.0.1"
-PORTS = range(20000, 32000)  # below those that systems give to outgoing connections
+LOOPBACK_ADDRESS = "127.0.0.1"
 
 
 class EngineError(RuntimeError):
@@ -60,19 +56,20 @@ class Program:
 
     def text(self) -> str:
         """Return the output so far, without colours."""
-        return COLOURS.sub(
-            "", self.log.read_bytes()[self._offset :].decode(errors="replace")
-        )
+        text = self.log.read_bytes()[self._offset :].decode(errors="replace")
+        return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
-    def failure(self, what: str) -> EngineError:
+    def failure(self, what: str, num_lines: int = 15) -> EngineError:
         """The error to raise, with the end of the log."""
-        lines = self.text().rstrip().splitlines()[-LOG_LINES:]
+        lines = self.text().rstrip().splitlines()[-num_lines:]
         return EngineError(
             f"{self.name} {what}. Its log {str(self.log)!r} ends with:\n"
             + "\n".join(lines)
         )
 
-    def wait_for(self, ready: Callable[[], T | None], seconds: float, state: str) -> T:
+    def wait_for(
+        self, ready: Callable[[], Answer | None], seconds: float, state: str
+    ) -> Answer:
         """Poll `ready` until it returns something true, at most `seconds` and while the program runs; return that."""
         until = time.monotonic() + seconds
         while True:
@@ -139,7 +136,7 @@ class ProcessFamily:
 
     def end(self) -> None:
         """End all programs, then the guardian, then the folder; a second call does nothing."""
-        end(self.mark, GRACE)
+        end(self.mark)
         for program in self.programs:
             program.popen.wait()
         if self.guardian.stdin is not None:
@@ -162,8 +159,12 @@ def marked(mark: str) -> Iterator[psutil.Process]:
                 yield process
 
 
-def end(mark: str, grace: float) -> None:
-    """Send SIGTERM to all marked processes, and SIGKILL to those that are left after `grace` seconds."""
+def end(mark: str, grace: float = 3.0, stuck: float = 30.0) -> None:
+    """Send SIGTERM to all marked processes, and SIGKILL to those that are left after `grace` seconds.
+
+    Raises:
+        EngineError: processes that are still there `stuck` seconds later, in the kernel.
+    """
     until, terminated = time.monotonic() + grace, set[psutil.Process]()
     while alive := set(marked(mark)):
         over = time.monotonic() >= until
@@ -171,7 +172,7 @@ def end(mark: str, grace: float) -> None:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill() if over else process.terminate()
         terminated |= alive
-        if time.monotonic() > until + 10 * GRACE:  # stuck in the kernel
+        if time.monotonic() > until + stuck:
             raise EngineError(
                 f"processes {sorted(p.pid for p in alive)} could not be ended; inspect them with `ps`."
             )
@@ -180,20 +181,15 @@ def end(mark: str, grace: float) -> None:
 
 def free_port() -> int:
     """A port of the loopback interface that nothing listens on."""
-    for port in SystemRandom().sample(PORTS, 100):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((LOOPBACK, port))
-            return port
-    raise EngineError(
-        f"no port of {PORTS.start}..{PORTS.stop - 1} is free; end other programs."
-    )
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK_ADDRESS, 0))
+        return probe.getsockname()[1]
 
 
 def is_listening(port: int) -> bool:
     """True if a port of the loopback interface accepts connections."""
     try:
-        socket.create_connection((LOOPBACK, port), timeout=1).close()
+        socket.create_connection((LOOPBACK_ADDRESS, port), timeout=1).close()
     except OSError:
         return False
     return True
@@ -205,7 +201,7 @@ def _guard() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     sys.stdin.read()
-    end(mark, GRACE)
+    end(mark)
     if folder:
         shutil.rmtree(folder, ignore_errors=True)
 

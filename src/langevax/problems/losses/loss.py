@@ -8,8 +8,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Integer, Num
 
 from langevax import checks
+from langevax._typing import FloatScalar
 
-Scalar = Float[Array, ""]
+Scalar = FloatScalar
 Output = Float[Array, "*outputs"]
 Vector = Float[Array, " classes"]
 Example = Num[Array, "..."]  # a target: one of the three below
