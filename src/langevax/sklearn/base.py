@@ -45,6 +45,7 @@ from langevax.sklearn.parameters import (
     one_of,
     positive,
 )
+from langevax.sklearn.persistence import saved_class
 from langevax.sklearn.solvers import (
     BATCH_SHARE,
     BATCH_SIZE,
@@ -104,9 +105,12 @@ def best_of(trials: list[Trial], errors: float = 1.0) -> Trial:
     return best
 
 
+@saved_class
 class Automatic(NamedTuple):
-    """Values of "auto" for one kind of estimator."""
+    """Values of "auto" for one kind of columns; by default those of a table."""
 
+    ascent_columns: float = 0.0
+    """Columns up to which the solver is "psdca"; beyond them it is "mfld"."""
     output_scale: float = 10.0
     temperature_multiplier: float | None = None
     """Of the leave-one-out optimum; None: the mean curvature of the loss."""
@@ -114,13 +118,19 @@ class Automatic(NamedTuple):
     """Of the steps that the solver takes for a table."""
     proposal: Proposal = "mala"
     """Of Metropolis moves, in training and in the certificate."""
+    scaling: Scaling | None = None
+    """None: chosen by leave-one-out errors."""
+    closed_form: bool = False
+    """Whether networks of folds, learned scales and a linear part are left out."""
+    least_variance: float = 0.0
+    """Share of the variance of many columns whose directions are not seen."""
 
 
 @dataclass(eq=False, repr=False)
 class MeanFieldEstimator(RowEstimator):
     """A network of many neurons, trained by mean-field Langevin dynamics; see the regressor and the classifier."""
 
-    solver: str = "mfld"
+    solver: str = "auto"
     _: KW_ONLY
     num_particles: int = 500
     temperature: float | Auto = "auto"
@@ -141,7 +151,8 @@ class MeanFieldEstimator(RowEstimator):
     progress: Progress = "auto"
     random_state: RandomState = None
 
-    automatic: ClassVar[Automatic] = Automatic()
+    automatic_ = Automatic()
+    """Set by estimators with an encoder, whose columns are of another kind."""
     relative_weights: ClassVar[bool] = True
     unsaved_attributes: ClassVar[tuple[str, ...]] = (
         "network_",
@@ -154,7 +165,7 @@ class MeanFieldEstimator(RowEstimator):
         "seconds_to_first_step_",
     )
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "solver": one_of(*SOLVERS),
+        "solver": one_of("auto", *SOLVERS),
         "num_particles": count(2),
         "temperature": positive("auto"),
         "relative_step_size": positive("auto"),
@@ -202,16 +213,12 @@ class MeanFieldEstimator(RowEstimator):
         """
         checks.not_forked()
         self._validate_params()
-        if (
-            self.warm_start
-            and self.solver in SOLVERS
-            and SOLVERS[self.solver].from_prior
-        ):
+        rows = self._training_rows(X, y, sample_weight, groups)
+        self.solver_: str = self._solver_name(rows.inputs.shape[1])
+        if self.warm_start and SOLVERS[self.solver_].from_prior:
             raise ValueError(
                 f"solver={self.solver!r} begins at the prior; set warm_start=False, or solver='mfld'."
             )
-        rows = self._training_rows(X, y, sample_weight, groups)
-        self.solver_: str = self._solver_name(rows.inputs.shape[1])
         task = self._task(rows.targets, rows.weights)
         run = {
             "progress": self.progress,
@@ -451,12 +458,12 @@ class MeanFieldEstimator(RowEstimator):
         key: Key[Array, ""],
     ) -> list[PreparedColumns]:
         """Return how the columns are scaled, as passed or by the kernel limit, which may leave two candidates."""
-        scalings: tuple[Scaling, ...] = (
-            SCALINGS if self.scaling == "auto" else (self.scaling,)
-        )
-        if self.scaling == "auto" or self.temperature == "auto" or self.learn_scales:
+        scalings, learned = self._scalings(), self.learn_scales
+        if learned == "auto" and self.automatic_.closed_form:
+            learned = False
+        if len(scalings) > 1 or self.temperature == "auto" or learned:
             candidates = kernel_choice(
-                rows, task, self.prior_precision, scalings, self.learn_scales, key
+                rows, task, self.prior_precision, scalings, learned, key
             )
         else:
             standardiser = Standardiser.fit(rows.inputs, rows.weights, scalings[0])
@@ -479,7 +486,7 @@ class MeanFieldEstimator(RowEstimator):
         """Return the training problem on these columns and its temperature, as passed or chosen by `search`."""
         temperature, errors = self.temperature, columns.leave_one_out
         if errors is not None and isinstance(temperature, str):
-            multiplier = self.automatic.temperature_multiplier or task.curvature(
+            multiplier = self.automatic_.temperature_multiplier or task.curvature(
                 errors.error
             )
             alpha = errors.alpha if search is None else errors.best_alpha
@@ -490,7 +497,7 @@ class MeanFieldEstimator(RowEstimator):
         plain = Standardiser.fit(
             rows.inputs,
             rows.weights,
-            "global" if self.scaling == "global" else "columns",
+            "global" if self._scalings() == ("global",) else "columns",
         )
         inputs, choice, line = plain(rows.inputs), None, None
         if search is not None:
@@ -523,19 +530,37 @@ class MeanFieldEstimator(RowEstimator):
         self, task: TrainingTask, inputs: np.ndarray, weights: np.ndarray
     ) -> Network:
         """Return the training problem on these standardised columns."""
-        return Network(
-            task, inputs, weights, float(self.prior_precision), span=row_span(inputs)
-        )
+        span, share = row_span(inputs), self.automatic_.least_variance
+        network = Network(task, inputs, weights, float(self.prior_precision), span=span)
+        few = self.automatic_.ascent_columns
+        if share == 0 or inputs.shape[1] <= few:
+            return network
+        seen = inputs if span is None else inputs @ span
+        variances = np.linalg.eigvalsh((seen.T * weights) @ seen.astype(np.float64))
+        rest = np.cumsum(np.maximum(variances, 0.0))
+        directions = np.count_nonzero(rest > share * rest[-1])
+        return replace(network, num_directions=max(int(few), int(directions)))
 
     def _solver_name(self, num_columns: int) -> str:
         """Return the solver for an input of so many columns."""
-        return self.solver
+        if self.solver != "auto":
+            return self.solver
+        ascent = num_columns <= self.automatic_.ascent_columns and not self.warm_start
+        return "psdca" if ascent else "mfld"
+
+    def _scalings(self) -> tuple[Scaling, ...]:
+        """Return the scalings that may be taken."""
+        if self.scaling != "auto":
+            return (self.scaling,)
+        only = self.automatic_.scaling
+        return SCALINGS if only is None else (only,)
 
     def _search(self, continued: bool = False) -> SearchName | None:
         """Return the search that chooses the temperature, if any."""
         if self.validation != "auto":
             return self.validation
-        return "folds" if self.temperature == "auto" and not continued else None
+        closed_form = self.automatic_.closed_form or self.temperature != "auto"
+        return None if closed_form or continued else "folds"
 
     def _schedule(self, network: Network) -> Schedule:
         """Return steps, their relative size and the batch; large tables are visited in batches."""
@@ -557,9 +582,9 @@ class MeanFieldEstimator(RowEstimator):
             )
         if isinstance(num_steps, str):
             num_steps = int(
-                self.automatic.num_steps_multiplier * solver.num_steps(n, batch_size)
+                self.automatic_.num_steps_multiplier * solver.num_steps(n, batch_size)
             )
-        proposal = self.automatic.proposal
+        proposal = self.automatic_.proposal
         return Schedule(
             self.solver_, int(num_steps), float(relative), batch_size, proposal
         )
@@ -578,7 +603,7 @@ class MeanFieldEstimator(RowEstimator):
 
     def _make_neuron(self, num_outputs: int | None) -> Tanh | TanhTanh:
         scale = (
-            self.automatic.output_scale
+            self.automatic_.output_scale
             if isinstance(self.output_scale, str)
             else float(self.output_scale)
         )

@@ -44,7 +44,7 @@ class MeanFieldRegressor(
 
     Args:
         solver: "mfld", "svrg-mfld", "underdamped", "pda", "psdca" or "fictitious-play": all minimise the same
-            objective, and one certificate serves all. docs/solvers.md compares them by measurement.
+            objective, and one certificate serves all. docs/solvers.md compares them by measurement. "auto" is "mfld".
         num_particles: neurons N; the seed-to-seed spread of predictions falls like N^-1/2.
         temperature: T, in units of the standardised targets' variance; "auto" chooses it as `validation` says, from the
             leave-one-out optimum of the kernel limit on (kernel ridge with alpha = n T), known in closed form.
@@ -182,7 +182,10 @@ class MeanFieldRegressor(
         )
 
     def _linear_option(self, continued: bool) -> bool | Auto:
-        return self.linear_part_ is not None if continued else self.linear_part
+        if continued:
+            return self.linear_part_ is not None
+        closed_form = self.automatic_.closed_form and self.linear_part == "auto"
+        return False if closed_form else self.linear_part
 
     def _in_units(self, z: np.ndarray) -> np.ndarray:
         predictions = self.target_mean_ + self.target_scale_ * z
