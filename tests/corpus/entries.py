@@ -166,14 +166,10 @@ def kernel_entry(estimator: Call, y: np.ndarray) -> Entry:
             "num_samples": (4, COUNT),
             "num_warmup": (2, COUNT),
             "thinning": (1, COUNT),
-            "relative_step_size": (0.1, POSITIVE),
-            "integrator": ("exponential", WORD),
-            "gradient": ("full", WORD),
             "length_scale": ("shared", WORD),
         },
         {"random_state": 0, "progress": False},
         slow=True,
-        accepted=frozenset({"relative_step_size = float16"}),
     )
 
 

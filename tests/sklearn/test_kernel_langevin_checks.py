@@ -1,6 +1,7 @@
 """Every check of scikit-learn's common suite; fewer draws than by default, which no check looks at."""
 
 import pytest
+from langevax.likelihoods import Quantile
 from sklearn.utils.estimator_checks import (
     estimator_checks_generator,
     parametrize_with_checks,
@@ -25,7 +26,7 @@ TELLING = {
 
 
 def of_other_fits():
-    for options in ({"length_scale": "each"}, {"loss": "quantile", "quantile": 0.7}):
+    for options in ({"length_scale": "each"}, {"loss": Quantile(1.0, 0.7)}):
         for model, check in estimator_checks_generator(
             KernelLangevinRegressor(**options, **FEW)
         ):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.stats
+from langevax.likelihoods import Quantile
 from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel
 from sklearn.linear_model import QuantileRegressor
@@ -31,9 +32,7 @@ def spread(n, seed):
 @pytest.fixture(scope="module")
 def fitted():
     X, y, _ = spread(400, 0)
-    return KernelLangevinRegressor("rbf", loss="quantile", quantile=LEVEL, **QUICK).fit(
-        X, y
-    )
+    return KernelLangevinRegressor("rbf", loss=Quantile(1.0, LEVEL), **QUICK).fit(X, y)
 
 
 def test_the_posterior_of_a_constant_is_that_of_quadrature():

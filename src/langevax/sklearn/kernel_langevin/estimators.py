@@ -4,7 +4,6 @@ import os
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, replace
-from numbers import Real
 from typing import Any, ClassVar, Literal, NamedTuple, Self, overload
 
 import jax
@@ -15,8 +14,6 @@ from sklearn.gaussian_process.kernels import Kernel
 from sklearn.utils import check_random_state
 
 from langevax import checks
-from langevax.gradients import GradientEstimator
-from langevax.integrators import Integrator
 from langevax.problems.likelihoods import (
     Bernoulli,
     Categorical,
@@ -40,12 +37,7 @@ from langevax.sklearn.kernel_langevin.observations import (
     draw_noise,
     mean_probabilities,
 )
-from langevax.sklearn.kernel_langevin.sampling import (
-    INTEGRATORS,
-    ChainOptions,
-    Draws,
-    draw,
-)
+from langevax.sklearn.kernel_langevin.sampling import ChainOptions, Draws, draw
 from langevax.sklearn.kernel_langevin.space import (
     MAX_MODES,
     MAX_NORMAL_MODES,
@@ -58,7 +50,6 @@ from langevax.sklearn.parameters import (
     FLAG,
     SHARED,
     Auto,
-    Number,
     Progress,
     RandomState,
     count,
@@ -78,13 +69,10 @@ from langevax.sklearn.table import (
 from langevax.sklearn.training import keep_few_programs
 from langevax.spaces import GaussianPrior
 
-VALUES_AT_ONCE = 2**23  # numbers of a block of drawn values, 64 MB
-INSPECTED_ROWS = 64  # training rows at which convergence of the chains is measured
-LIKELIHOODS: dict[str, type[Residual]] = {
+LOSSES: dict[str, type[Residual]] = {
     "squared": Gaussian,
     "huber": Huber,
     "student": StudentT,
-    "quantile": Quantile,
 }
 
 
@@ -112,10 +100,6 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
     tolerance: float | None = None
     num_warmup: int | Auto = "auto"
     thinning: int | Auto = "auto"
-    relative_step_size: float | Auto = "auto"
-    integrator: str | Integrator = "auto"
-    gradient: Literal["auto", "full", "svrg"] | GradientEstimator = "auto"
-    preconditioner: Literal["auto", "hessian"] | None = "auto"
     progress: Progress = "auto"
     random_state: RandomState = None
 
@@ -130,12 +114,7 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
         "tolerance": [*positive(), None],
         "num_warmup": count(1, "auto"),
         "thinning": count(1, "auto"),
-        "relative_step_size": positive("auto"),
-        "integrator": [*one_of("auto", *INTEGRATORS), Integrator],
-        "gradient": [*one_of("auto", "full", "svrg"), GradientEstimator],
-        "preconditioner": [*one_of("auto", "hessian"), None],
-        "loss": [*one_of(*LIKELIHOODS), *LIKELIHOODS.values()],
-        "quantile": [Number(Real, 0, 1, closed="neither"), None],
+        "loss": [*one_of(*LOSSES), Residual],
         "noise": positive("auto"),
         "normalize_y": FLAG,
         **SHARED,
@@ -173,9 +152,7 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
         self.rows_: DistinctRows = rows
         self.space_: FunctionSpace = self._space(rows, standardiser, self.num_modes)
         self.eigenvalues_: np.ndarray = self.space_.eigenvalues
-        self.inspected_: np.ndarray = rows.inputs[
-            subsample(len(rows.inputs), INSPECTED_ROWS)
-        ]
+        self.inspected_: np.ndarray = rows.inputs[subsample(len(rows.inputs), 64)]
         self._record(self._sampled(self.space_))
         return self
 
@@ -236,11 +213,7 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
         precision = float(np.max(np.asarray(likelihood.curvature))) * float(
             rows.weights.sum()
         )
-        is_normal = (
-            isinstance(likelihood, Gaussian)
-            and not self._chain_options().ask_for_langevin
-        )
-        most = MAX_NORMAL_MODES if is_normal else MAX_MODES
+        most = MAX_NORMAL_MODES if isinstance(likelihood, Gaussian) else MAX_MODES
         return kernel_space(
             self.kernel_,
             standardiser,
@@ -289,10 +262,12 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
             np.float64
         )
 
-    def _blocks(self, X: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def _blocks(
+        self, X: np.ndarray, values_at_once: int = 2**23
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield (drawn values (rows, draws) or (rows, draws, C); variance (rows,) of what the basis leaves out)."""
         draws = self._pooled_draws()
-        size = max(1, VALUES_AT_ONCE // (draws.size // draws.shape[1]))
+        size = max(1, values_at_once // (draws.size // draws.shape[1]))
         for begin in range(0, len(X), size):
             rows = X[begin : begin + size]
             features = self.space_.features(rows)
@@ -356,8 +331,8 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
         potential = 1/n sum_i -log p(y_i | f(x_i)) + 1/2 sum_k x_k^2 / (n mu_k),      temperature = 1/n
 
     With loss="squared" that is Gaussian process regression: draws are independent, at O(n N^2) where scikit-learn's
-    closed form takes O(n^3). Other losses are sampled by pCNL, which is exact, or by Langevin dynamics where a
-    parameter asks for them.
+    closed form takes O(n^3). Other losses are sampled by pCNL, which is exact, labels and quantiles by NUTS, and more
+    than 4,096 rows of either by Langevin dynamics with batches.
 
     Args:
         kernel: "rbf", "matern" (smoothness 1.5), one length scale for all standardised columns, chosen with amplitude
@@ -368,12 +343,10 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
             matter unequally: `kernel_` shows them, long for columns that do not matter.
         prior: a `langevax.spaces.GaussianPrior` instead of a kernel; the columns of X are its points.
         loss: "squared"; "huber" for exponential tails of the noise; "student" for 4 degrees of freedom, which ignores
-            gross outliers; "quantile" for the function below which a share `quantile` of observations lie. Or one of
-            `langevax.likelihoods`: `Gaussian`, `Huber`, `StudentT` or `Quantile`, for another threshold, degrees or
-            width; its noise is replaced by `noise`.
-        quantile: the level of loss="quantile", between 0 and 1. Its likelihood is a working one, so that bands of
-            `interval` are those of a posterior and need not hold the quantile as often as they say (Yang, Wang and He,
-            International Statistical Review 2016).
+            gross outliers; or one of `langevax.likelihoods`, for another threshold, degrees or width, its noise
+            replaced by `noise`: `Quantile(1.0, 0.9)` for the function below which nine tenths of observations lie. Its
+            likelihood is a working one, so that bands of `interval` are those of a posterior and need not hold the
+            quantile as often as they say (Yang, Wang and He, International Statistical Review 2016).
         noise: s, in the units of y: the standard deviation, of the robust losses that of the bulk, of quantiles the
             mean check loss; "auto" estimates it.
         normalize_y: targets are centred and scaled first, by median and median distance for the robust losses. False
@@ -386,17 +359,6 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
             `langevax.sample`, or raise its ToleranceError; None draws `num_samples`.
         num_warmup, thinning: steps before the first draw and between draws; "auto" as in `langevax.sample`. Independent
             draws need neither.
-        relative_step_size: times the inverse curvature of the likelihood; "auto" is 0.1: variances are at most 5 % too
-            large, by the factor 1 / (1 - relative_step_size q / 2) for a mode of curvature q relative to the largest. A
-            number asks for Langevin dynamics.
-        integrator: of Langevin dynamics, for which another word than "auto" asks: "exponential", exact for the prior;
-            "semi-implicit" as in the paper, too cold in rough modes; "crank-nicolson"; or one of
-            `langevax.integrators`.
-        gradient: "full"; "svrg", or one of `langevax.gradients`, for Langevin dynamics with batches; "auto" is "svrg"
-            above 4096 distinct rows, unless the loss is squared.
-        preconditioner: "hessian" changes to coordinates in which prior and Hessian of the likelihood at the mode are
-            both diagonal, and gives each the step of its own curvature; "auto" does so, too. None asks for Langevin
-            dynamics with one step for all modes, as in the paper.
         progress: show a progress line; "auto" shows it on a terminal after a second.
         random_state: int or `numpy.random.RandomState`.
 
@@ -421,8 +383,7 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
     """
 
     _: KW_ONLY
-    loss: Literal["squared", "huber", "student", "quantile"] | Residual = "squared"
-    quantile: float | None = None
+    loss: Literal["squared", "huber", "student"] | Residual = "squared"
     noise: float | Auto = "auto"
     normalize_y: bool = True
 
@@ -456,7 +417,7 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
             noise: intervals are of new observations, that is with noise.
 
         Raises:
-            ValueError: noise=True of loss="quantile", which does not describe new observations.
+            ValueError: noise=True of a quantile loss, which does not describe new observations.
         """
 
         likelihood = self._likelihood(1.0)
@@ -477,21 +438,9 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
 
     def _likelihood(self, noise: float | jax.Array) -> Residual:
         """Return the loss with this noise."""
-        if self.loss == "quantile":
-            if self.quantile is None:
-                raise ValueError(
-                    "loss='quantile' needs the level of the quantile; pass quantile=0.9, for instance."
-                )
-            return Quantile(noise, self.quantile)
-        if self.quantile is not None:
-            raise ValueError(
-                f"quantile={self.quantile} goes with loss='quantile' only; pass that loss, or no quantile."
-            )
-        return (
-            LIKELIHOODS[self.loss](noise)
-            if isinstance(self.loss, str)
-            else replace(self.loss, noise=noise)
-        )
+        if isinstance(self.loss, str):
+            return LOSSES[self.loss](noise)
+        return replace(self.loss, noise=noise)
 
     def _in_units(self, values: np.ndarray) -> np.ndarray:
         return self.target_mean_ + self.target_scale_ * values
@@ -507,11 +456,9 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
             )
         if robust and not constant:
             mean, deviation = robust_moments(rows.targets, rows.weights)
-        mean, scale = (
-            (float(mean), 1.0 if constant else float(deviation))
-            if self.normalize_y
-            else (0.0, 1.0)
-        )
+        mean, scale = float(mean), 1.0 if constant else float(deviation)
+        if not self.normalize_y:
+            mean, scale = 0.0, 1.0
         noise = None if isinstance(self.noise, str) else float(self.noise) / scale
         kernel = None if self.prior is not None else self.kernel
         is_quantile = isinstance(likelihood, Quantile)
@@ -554,9 +501,8 @@ class KernelLangevinClassifier(LabelTargets, KernelLangevinEstimator):
         kernel, length_scale: as in `KernelLangevinRegressor`; length scales and amplitude of a named kernel are chosen
             by Laplace's approximation of the marginal likelihood on at most 200 rows, with more than two classes of one
             against the rest. A kernel's variance is that of log odds.
-        relative_step_size: as in `KernelLangevinRegressor`, but "auto" is 0.2.
-        prior, num_modes, num_chains, num_samples, tolerance, num_warmup, thinning, integrator, gradient,
-            preconditioner, progress, random_state: documented in `KernelLangevinRegressor`.
+        prior, num_modes, num_chains, num_samples, tolerance, num_warmup, thinning, progress, random_state: documented
+            in `KernelLangevinRegressor`.
 
     Attributes:
         classes_: the labels, in the order of `predict_proba`'s columns.
