@@ -6,7 +6,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self, get_args
 
 import numpy as np
 from jax import random
@@ -48,12 +48,11 @@ from langevax.sklearn.parameters import (
 from langevax.sklearn.persistence import saved_class
 from langevax.sklearn.solvers import (
     BATCH_SHARE,
-    BATCH_SIZE,
     FULL_BATCH,
     SOLVERS,
     Schedule,
 )
-from langevax.sklearn.stopping import STOPS, CertifiedStop, Stop, at_rows, late_clouds
+from langevax.sklearn.stopping import CertifiedStop, Stop, at_rows, late_clouds
 from langevax.sklearn.table import (
     SCALING_PHRASES,
     SCALINGS,
@@ -75,8 +74,6 @@ from langevax.sklearn.training import (
     stored,
     train_until_steady,
 )
-
-MOST_NAMED = 3  # columns in a sentence
 
 
 class Trial(NamedTuple):
@@ -177,7 +174,7 @@ class MeanFieldEstimator(RowEstimator):
         "scaling": one_of("auto", *SCALINGS),
         "learn_scales": [*FLAG, *one_of("auto")],
         "validation": [*one_of("auto", *SEARCHES), None],
-        "stop": [*one_of(*STOPS), None],
+        "stop": [*one_of(*get_args(Stop)), None],
         "warm_start": FLAG,
         "resume": [*FLAG, *one_of("anyway")],
         **SHARED,
@@ -570,9 +567,7 @@ class MeanFieldEstimator(RowEstimator):
             self.batch_size,
         )
         if isinstance(batch_size, str):
-            batch_size = (
-                None if n * int(self.num_particles) <= FULL_BATCH else BATCH_SIZE
-            )
+            batch_size = None if n * int(self.num_particles) <= FULL_BATCH else 512
         if not solver.batches or (batch_size is not None and batch_size >= n):
             batch_size = None
         relative, num_steps = self.relative_step_size, self.num_steps
@@ -615,11 +610,14 @@ class MeanFieldEstimator(RowEstimator):
             )
         return Tanh(scale)
 
-    def scaling_sentence(self, columns: Sequence[str] | None = None) -> str:
+    def scaling_sentence(
+        self, columns: Sequence[str] | None = None, most: int = 3
+    ) -> str:
         """Return how the columns are scaled, and which count most.
 
         Args:
             columns: (d,) their names, where `fit` received an array.
+            most: how many of those that count most are named.
         """
         phrase = SCALING_PHRASES[self.scaling_]
         if self.learned_scales_ is None:
@@ -630,7 +628,7 @@ class MeanFieldEstimator(RowEstimator):
         )
         most = ", ".join(
             f"{names[j]} ({scales[j]:.2g})"
-            for j in np.argsort(-scales, kind="stable")[:MOST_NAMED]
+            for j in np.argsort(-scales, kind="stable")[:most]
         )
         return f"{phrase}, times scales learned from the targets, of mean square 1: largest for {most}."
 

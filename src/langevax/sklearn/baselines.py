@@ -15,7 +15,6 @@ from langevax.sklearn.table import FEWEST_ROWS, Standardiser, bucket, padded
 from langevax.sklearn.training import Network
 
 RIDGE_PENALTIES = np.logspace(-7, 5, 25)
-ABSENT = -10.0  # logit of a class that a fold's rows lack
 
 
 @saved_class
@@ -65,9 +64,15 @@ def base_rate(network: Network) -> np.ndarray:
 
 
 def linear_outputs(
-    network: Network, inputs: np.ndarray, folds: list[tuple[np.ndarray, np.ndarray]]
+    network: Network,
+    inputs: np.ndarray,
+    folds: list[tuple[np.ndarray, np.ndarray]],
+    absent: float = -10.0,
 ) -> np.ndarray:
-    """Return outputs, as a network's, of ridge or logistic regression at the rows left out of each fold."""
+    """Return outputs, as a network's, of ridge or logistic regression at the rows left out of each fold.
+
+    A class that a fold's rows lack has the logit `absent`.
+    """
     inputs, targets, labels = (
         inputs * np.sqrt(inputs.shape[1]),
         network.task.targets,
@@ -93,7 +98,7 @@ def linear_outputs(
             if z.ndim == 1:
                 z[held] = logits
             else:
-                z[held] = ABSENT
+                z[held] = absent
                 z[np.ix_(held, present)] = (
                     np.stack([-logits, logits], 1) / 2 if logits.ndim == 1 else logits
                 )

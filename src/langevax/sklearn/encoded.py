@@ -142,7 +142,8 @@ class EncodedEstimator(SavedEstimator):
 
     def outputs(self, X: Any) -> np.ndarray:
         """Return the network's outputs, (n,) or (n, C) float32, before they become predictions."""
-        return self.estimator_.outputs(self.transform(X))
+        columns = self.transform(X)
+        return self.estimator_.outputs(columns)
 
     @property
     def n_features_in_(self) -> int:
@@ -220,11 +221,13 @@ class EncodedRegressor(RegressorMixin, EncodedEstimator):
 
     def predict(self, X: Any) -> np.ndarray:
         """Return (n,) or (n, C), in the units of the targets."""
-        return self.estimator_.predict(self.transform(X))
+        columns = self.transform(X)
+        return self.estimator_.predict(columns)
 
     def predict_interval(self, X: Any, coverage: float = 0.9) -> np.ndarray:
         """Return (n, 2) lower and upper ends, or (n, C, 2), as `MeanFieldRegressor.predict_interval` does."""
-        return self.estimator_.predict_interval(self.transform(X), coverage)
+        columns = self.transform(X)
+        return self.estimator_.predict_interval(columns, coverage)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -249,15 +252,18 @@ class EncodedClassifier(ClassifierMixin, EncodedEstimator):
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return (n, C), rows summing to one."""
-        return self.estimator_.predict_proba(self.transform(X))
+        columns = self.transform(X)
+        return self.estimator_.predict_proba(columns)
 
     def predict(self, X: Any) -> np.ndarray:
         """Return (n,) labels."""
-        return self.estimator_.predict(self.transform(X))
+        columns = self.transform(X)
+        return self.estimator_.predict(columns)
 
     def predict_set(self, X: Any, coverage: float = 0.9) -> np.ndarray:
         """Return (n, C) booleans, the classes of each set, as `MeanFieldClassifier.predict_set` does."""
-        return self.estimator_.predict_set(self.transform(X), coverage)
+        columns = self.transform(X)
+        return self.estimator_.predict_set(columns, coverage)
 
     def _default_network(self) -> Any:
         return MeanFieldClassifier()

@@ -13,7 +13,7 @@ chosen on all rows.
 """
 
 from abc import abstractmethod
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from scipy.special import expit, softmax
@@ -25,8 +25,6 @@ from langevax.sklearn.table import Standardiser, Table
 from langevax.sklearn.training import outputs
 
 Method = Literal["cv+", "split"]
-METHODS: tuple[Method, ...] = ("cv+", "split")
-BLOCK_ELEMENTS = 2**22  # rows to predict times rows with scores, at once
 
 
 class FoldPredictions:
@@ -108,7 +106,7 @@ class Intervals(FoldPredictions):
         z = self._fold_outputs(self._columns(X), method)
         centres, scores = np.atleast_3d(z), scores.reshape(len(scores), -1)
         ends = np.empty((*centres.shape[1:], 2))
-        block = max(1, BLOCK_ELEMENTS // len(scores))
+        block = max(1, 2**22 // len(scores))  # 32 MB at once
         for c in range(centres.shape[2]):
             for first in range(0, centres.shape[1], block):
                 rows = slice(first, first + block)
@@ -204,9 +202,10 @@ def check_interval(coverage: float, method: str) -> None:
         raise ValueError(
             f"coverage is {coverage:g}; pass a probability below 1, such as 0.9."
         )
-    if method not in METHODS:
+    methods = get_args(Method)
+    if method not in methods:
         raise ValueError(
-            f"method is {method!r}; pass one of {', '.join(map(repr, METHODS))}."
+            f"method is {method!r}; pass one of {', '.join(map(repr, methods))}."
         )
 
 

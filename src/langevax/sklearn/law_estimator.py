@@ -53,8 +53,7 @@ from langevax.sklearn.table import (
 )
 from langevax.sklearn.training import keep_few_programs, root_key
 
-MOST_ROWS = 100_000  # all of which every move uses
-NUMBERS_AT_ONCE = 2**21  # particles times rows
+MOST_PREDICTIVE_ROWS = 100_000  # all of which every move uses
 
 saved_class(PredictivePath)
 saved_class(BayesComparison)
@@ -461,9 +460,7 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
         return level[:, None] + slopes @ self.standardiser_(X).T.astype(np.float64)
 
     def _blocks(self, size: int, num_particles: int | None = None) -> list[slice]:
-        length = max(
-            1, NUMBERS_AT_ONCE // (num_particles or len(self.particles_["level"]))
-        )
+        length = max(1, 2**21 // (num_particles or len(self.particles_["level"])))
         return [slice(start, start + length) for start in range(0, size, length)]
 
     def _own_deviations(
@@ -527,9 +524,9 @@ def places_of(
 
 def _check_number(size: float) -> None:
     """Raise where rows are too many."""
-    if size > MOST_ROWS:
+    if size > MOST_PREDICTIVE_ROWS:
         raise ValueError(
-            f"X has {size:,.0f} rows, copies included, all of which every move uses; pass at most {MOST_ROWS:,} of "
+            f"X has {size:,.0f} rows, copies included, all of which every move uses; pass at most {MOST_PREDICTIVE_ROWS:,} of "
             "them, drawn at random."
         )
 

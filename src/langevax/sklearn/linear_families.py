@@ -28,27 +28,10 @@ Position = Mapping[str, Any]
 Row = Mapping[str, Any]
 Rows = dict[str, np.ndarray]
 
-LARGEST_ETA, LARGEST_RATIO = (
-    40.0,
-    60.0,
-)  # logarithms, beyond which no mean of a row is likely
-LARGEST_MEAN = 1e18  # of a count that is drawn
-LEAST_NOISE = (
-    1e-5  # in deviations of the targets, which single precision still resolves
-)
-LARGEST_LOG_SPREAD = 13.0  # a shape of 1e-11 to 1e11
-COEFFICIENTS = (
-    1 / 12,
-    -1 / 360,
-    1 / 1260,
-    -1 / 1680,
-    1 / 1188,
-    -691 / 360360,
-    1 / 156,
-    -3617 / 122400,
-)
-STIRLING_32, STIRLING_64 = (4, COEFFICIENTS[:3]), (10, COEFFICIENTS)
-"""Steps of the recurrence after which so many terms of Stirling's series have all digits of the precision."""
+LARGEST_ETA = 40.0
+"""Logarithm beyond which no mean of a row is likely."""
+LARGEST_LOG_SPREAD = 13.0
+"""A shape of 1e-11 to 1e11."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +129,7 @@ class NormalNoise(NumberFamily):
             float(np.std(y)),
         )
         rest = y - columns @ np.linalg.lstsq(columns, y)[0]
-        if np.std(rest) < LEAST_NOISE * deviation:
+        if np.std(rest) < 1e-5 * deviation:  # single precision still resolves it
             raise ValueError(
                 f"y is a linear function of the {x.shape[1]} columns of X on these {len(y)} rows, but for "
                 f"{np.std(rest) / deviation:.1g} of its deviation: there is no noise to learn; pass more rows than "
@@ -207,7 +190,7 @@ class Poisson(NumberFamily):
     def draws(
         self, cloud: Position, means: np.ndarray, rng: np.random.Generator
     ) -> np.ndarray:
-        return rng.poisson(np.minimum(means, LARGEST_MEAN)).astype(np.float64)
+        return rng.poisson(np.minimum(means, 1e18)).astype(np.float64)
 
 
 class NegativeBinomial(Poisson):
@@ -261,7 +244,15 @@ class NegativeBinomial(Poisson):
 def _eta_and_ratio(position: Position, row: Row) -> tuple[jax.Array, jax.Array]:
     """Return log mean less its centre, and log mean less log y."""
     eta = jnp.minimum(position["level"] + row["x"] @ position["slopes"], LARGEST_ETA)
-    return eta, jnp.clip(eta - row["log_y"], -LARGEST_RATIO, LARGEST_RATIO)
+    return eta, jnp.clip(eta - row["log_y"], -60.0, 60.0)
+
+
+def _stirling(x: jax.Array) -> tuple[int, list[float]]:
+    """Return steps of the recurrence after which so many terms of Stirling's series have all digits of `x`."""
+    if x.dtype != jnp.float64:
+        return 4, [1 / 12, -1 / 360, 1 / 1260]
+    few = [1 / 12, -1 / 360, 1 / 1260, -1 / 1680]
+    return 10, [*few, 1 / 1188, -691 / 360360, 1 / 156, -3617 / 122400]
 
 
 @jax.custom_jvp
@@ -274,7 +265,7 @@ def _beyond_stirling(x: jax.Array) -> jax.Array:
 
     The derivative is that of the formula: XLA's `lgamma` and `digamma` take several times as long.
     """
-    steps, coefficients = STIRLING_64 if x.dtype == jnp.float64 else STIRLING_32
+    steps, coefficients = _stirling(x)
     t = 1 / (x + steps)
     factors = functools.reduce(operator.mul, (1 - j * t for j in range(1, steps)))
     return (
@@ -290,7 +281,7 @@ def _(
     primals: tuple[jax.Array], tangents: tuple[jax.Array]
 ) -> tuple[jax.Array, jax.Array]:
     (x,), (tangent,) = primals, tangents
-    steps, coefficients = STIRLING_64 if x.dtype == jnp.float64 else STIRLING_32
+    steps, coefficients = _stirling(x)
     t, factors, slope = 1 / (x + steps), jnp.ones_like(x), jnp.zeros_like(x)
     for j in range(1, steps):
         factors, slope = factors * (1 - j * t), slope * (1 - j * t) - j * factors

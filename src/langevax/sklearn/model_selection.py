@@ -26,7 +26,6 @@ from langevax.sklearn.baselines import LinearPart, base_rate, linear_outputs, ro
 from langevax.sklearn.fold_choice import FEWEST_COMPARED, SLACK, Choice, HeldOut
 from langevax.sklearn.folds import folds_of
 from langevax.sklearn.learned_scales import (
-    ROUNDS,
     KernelProblem,
     LearnedScales,
     PreparedColumns,
@@ -43,17 +42,9 @@ from langevax.sklearn.table import (
 )
 from langevax.sklearn.training import Network, TrainingTask
 
-MAX_ROWS = 1000  # of the leave-one-out problem: its best penalty hardly depends on the number of rows
-COMPARED_ROWS, COMPARED_NEURONS = 600, 1000  # of each scaling
-CLEARLY_BETTER = 0.97  # share of the error by which another scaling has to be better, beyond its standard error
-CLEAR = 2.0  # standard errors by which learned scales have to be better to be taken without networks
-LEVEL = (
-    1.15  # share of the least error up to which pieces with learned scales are tried
-)
+CLEAR = 2.0
+"""Standard errors by which learned scales have to be better to be taken without networks."""
 SCALES_FOLDS = 5
-HOTTEST = 10.0  # temperature over the square of the output scale: outputs are some percent of the targets
-NUM_CLOUDS = 8  # of a fold's network, which predict
-ROUNDING = 1e-6  # of mean losses, of outputs in single precision
 
 
 class FoldSearch(NamedTuple):
@@ -117,11 +108,10 @@ def kernel_choice(
     chosen: list[tuple[Scaling, list[float]]] = []
     if len(scalings) > 1 or learn_scales:
         compared: dict[Scaling, KernelProblem] = {
-            scaling: under(plain[scaling], COMPARED_ROWS) for scaling in plain
+            scaling: under(plain[scaling], 600) for scaling in plain
         }
         errors: dict[Scaling, LeaveOneOut] = {
-            scaling: compared[scaling].leave_one_out(COMPARED_NEURONS)
-            for scaling in plain
+            scaling: compared[scaling].leave_one_out(NUM_NEURONS) for scaling in plain
         }
         for scaling in plain:
             if clearly_better(
@@ -142,7 +132,7 @@ def kernel_choice(
             everywhere = problem._replace(inputs=standardiser(rows.inputs))
             learned = LearnedScales(learned_scales(everywhere, penalties), penalties)
             standardiser = standardiser.scaled(learned.scales)
-        errors = under(standardiser, MAX_ROWS).leave_one_out(NUM_NEURONS)
+        errors = under(standardiser, 1000).leave_one_out(NUM_NEURONS)
         return PreparedColumns(standardiser, scaling, learned, errors)
 
     return [prepared(*pair) for pair in chosen or [(best, [])]]
@@ -159,11 +149,11 @@ def _with_learned_scales(
     learned: dict[Scaling, tuple[list[float], LeaveOneOut]] = {}
     for scaling, problem in problems.items():
         penalties, after = [], errors[scaling]
-        for _ in range(ROUNDS):
+        for _ in range(2):
             penalties.append(after.best_alpha)
             after = problem.with_columns_times(
                 learned_scales(problem, penalties)
-            ).leave_one_out(COMPARED_NEURONS)
+            ).leave_one_out(NUM_NEURONS)
         learned[scaling] = penalties, after
     scaling = min(learned, key=lambda name: learned[name][1].error)
     penalties, after = learned[scaling]
@@ -184,7 +174,7 @@ def _with_learned_scales(
     if (
         scaling != "pieces"
         and "pieces" in learned
-        and learned["pieces"][1].error < LEVEL * after.error
+        and learned["pieces"][1].error < 1.15 * after.error
     ):
         candidates.append(("pieces", learned["pieces"][0]))
     return candidates
@@ -195,10 +185,11 @@ def clearly_better(
     other: LeaveOneOut,
     weights: np.ndarray,
     groups: np.ndarray | None = None,
+    share: float = 0.97,
 ) -> bool:
-    """Return whether errors on the same rows are smaller by one standard error and by 3 %."""
+    """Return whether errors on the same rows are smaller by one standard error, and below a share of the others."""
     difference, error = excess(one.row_errors, other.row_errors, weights, groups)
-    return bool(difference < -error) and one.error < CLEARLY_BETTER * other.error
+    return bool(difference < -error) and one.error < share * other.error
 
 
 class Annealed(NamedTuple):
@@ -373,7 +364,7 @@ def choose_by_validation(
         else np.stack([_mean_target(rows, trained) for trained, _ in folds])
     )
     constant = np.zeros_like(z[0, 0]) if offsets is None else offsets[fold_of]
-    untrained, end = row_losses(rows, constant), HOTTEST * scale**2
+    untrained, end = row_losses(rows, constant), 10 * scale**2
     with_untrained = np.concatenate(
         [losses, np.tile(untrained, (len(losses), 1, 1))], axis=1
     )
@@ -444,7 +435,7 @@ def _above_least(
     """
     least = losses.reshape(-1, losses.shape[-1])[np.argmin(losses @ weights)]
     above, error = excess(losses, least, weights, groups)
-    return above, np.maximum(error, ROUNDING * (weights @ least) / weights.sum())
+    return above, np.maximum(error, 1e-6 * (weights @ least) / weights.sum())
 
 
 def _left_out(

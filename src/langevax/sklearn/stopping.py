@@ -26,10 +26,7 @@ from langevax.run.progress import ProgressOption
 from langevax.sklearn.training import outputs
 
 Stop = Literal["plateau", "certified"]
-STOPS: tuple[Stop, ...] = ("plateau", "certified")
 NUM_CLOUDS = 8  # that predict, from the last half of the run
-EFFORT = 1e9  # neuron gradients of the certificate that a training is compared with
-CLOSE = 0.02  # of what training gains: nearer than this it need not come, however narrow the interval is
 
 
 def late_clouds(particles: np.ndarray) -> np.ndarray:
@@ -68,6 +65,8 @@ class CertifiedStop:
     risk: MeanFieldRisk
     certificate: Certificate
     """Of distinct rows, a trusted one."""
+    close: float = 0.02
+    """Share of what training gains: nearer it need not come, however narrow the interval is."""
 
     @classmethod
     def of(
@@ -76,10 +75,11 @@ class CertifiedStop:
         temperature: float,
         key: Key[Array, ""],
         progress: ProgressOption,
+        effort: float = 1e9,
     ) -> "CertifiedStop":
         """Certify first: the interval does not depend on the training."""
         return cls(
-            risk, certify(risk, temperature, key=key, effort=EFFORT, progress=progress)
+            risk, certify(risk, temperature, key=key, effort=effort, progress=progress)
         )
 
     @property
@@ -88,7 +88,7 @@ class CertifiedStop:
         certificate = self.certificate
         return max(
             certificate.width,
-            CLOSE * (certificate.prior_objective - certificate.lower_bound),
+            self.close * (certificate.prior_objective - certificate.lower_bound),
         )
 
     def __call__(self, trace: Trace | None, state: Any) -> bool:

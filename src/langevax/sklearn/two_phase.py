@@ -61,12 +61,6 @@ if TYPE_CHECKING:
 DECAYS = (1e-3, 1e-4, 0.0, 1e-2)
 """Tried by weight_decay="auto", each from where the one before ended. Strong ones compensate for a poor exploration;
 the strongest comes last, since a neuron that decayed to 0 stays there."""
-HELD_OUT = 0.2
-FEWEST_ROWS = 20
-"""To choose a weight decay by; for fewer, the strongest is used."""
-NUM_RECORDS = 50  # of phase I, and of phase II at the same interval
-SIGNS = {1: "+", 0: "0", -1: "\u2212"}
-SHOWN_COLUMNS = 12  # in a figure of the neurons, those of the largest weights
 
 
 @saved_class
@@ -329,7 +323,10 @@ class TwoPhaseReLURegressor(NumberTargets, RowEstimator):
             weights, cmap=theme.DIVERGING, vmin=-limit, vmax=limit, aspect="auto"
         )
         axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
-        axes.set_yticks(range(len(signs)), [SIGNS[int(sign)] for sign in signs])
+        axes.set_yticks(
+            range(len(signs)),
+            [{1: "+", 0: "0", -1: "\u2212"}[int(sign)] for sign in signs],
+        )
         axes.set_ylabel("neurons, by the sign of their outer weight")
         axes.set_title("The neurons", loc="left")
         axes.grid(visible=False)
@@ -344,9 +341,7 @@ class TwoPhaseReLURegressor(NumberTargets, RowEstimator):
         )  # prepared columns are the standardised ones times 1 / sqrt(d)
         order = np.lexsort((-np.linalg.norm(weights, axis=1), -np.sign(outer)))
         weights, d = weights[order], weights.shape[1] - 1
-        shown = np.sort(
-            np.argsort(-np.abs(weights[:, :d]).max(0), kind="stable")[:SHOWN_COLUMNS]
-        )
+        shown = np.sort(np.argsort(-np.abs(weights[:, :d]).max(0), kind="stable")[:12])
         names = getattr(self, "feature_names_in_", [f"x{j}" for j in range(d)])
         return (
             [*(str(names[j]) for j in shown), "bias"],
@@ -357,9 +352,7 @@ class TwoPhaseReLURegressor(NumberTargets, RowEstimator):
     @property
     def record_every(self) -> int:
         """Steps between records."""
-        return max(
-            1, (self.num_explore_steps or self.num_converge_steps) // NUM_RECORDS
-        )
+        return max(1, (self.num_explore_steps or self.num_converge_steps) // 50)
 
     def converge_phase(self, curvature: float, decay: float) -> Converge:
         """Return phase II, to whose curvature the weight decay is added."""
@@ -435,13 +428,11 @@ def train(
     decay, errors = model.weight_decay, {}
     if isinstance(decay, str):
         decay = max(DECAYS)
-        if len(rows.inputs) >= FEWEST_ROWS:
+        if len(rows.inputs) >= 20:
             chosen = np.asarray(
                 random.permutation(split_key, length)
             )  # of a length that is compiled once
-            held_out = chosen[chosen < len(rows.inputs)][
-                : int(HELD_OUT * len(rows.inputs))
-            ]
+            held_out = chosen[chosen < len(rows.inputs)][: len(rows.inputs) // 5]
             errors = held_out_errors(model, problem, held_out, curvature, choice_key)
             decay = min(errors, key=lambda decay: errors[decay])
     fit = run_phases(

@@ -24,8 +24,6 @@ from langevax.sklearn.parameters import count
 from langevax.sklearn.persistence import saved_class
 from langevax.spaces.tabulated import leading, with_fixed_signs
 
-SIZES = ("log_nodes", "log_edges", "cycles")
-
 
 @saved_class
 @dataclass(eq=False, repr=False)
@@ -123,7 +121,11 @@ class GraphFeatures(TransformerMixin, BaseEstimator):
     ) -> np.ndarray:
         """Return names such as "heat3", "cycles", "label_C", "wl0"."""
         check_is_fitted(self)
-        names = [f"heat{k}" for k in range(len(self.times_))] + list(SIZES)
+        names = [f"heat{k}" for k in range(len(self.times_))] + [
+            "log_nodes",
+            "log_edges",
+            "cycles",
+        ]
         names += [f"label_{label}" for label in (*self.labels_, "other")]
         if self.wl_components:
             names += [f"wl{k}" for k in range(self.wl_axes_.shape[1])] + ["wl_other"]

@@ -1,5 +1,6 @@
 """Functions through the values of curves: splines where curves are observed densely, a regression elsewhere."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +13,6 @@ from langevax.sklearn.parameters import Auto
 from langevax.sklearn.persistence import saved_class
 from langevax.spaces import GaussianPrior
 
-SMOOTHNESS = 2.5  # of the Matern law of curves: two derivatives, and its regression is a quintic spline's
-LENGTH_SCALES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)  # of the domain
 NOISE_RATIOS = np.logspace(-9, 1, 21)
 """Variances of the noise over that of the curve; the first is negligible."""
 
@@ -62,8 +61,12 @@ class Regression:
         domain: tuple[float, float],
         noise: float | Auto | None,
         num_cosines: int,
+        length_scales: Sequence[float] = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6),
     ) -> "Regression":
-        """Learn the law; `noise` is its standard deviation, "auto" learns it too, None is negligible noise."""
+        """Learn the law; `noise` is its standard deviation, "auto" learns it too, None is negligible noise.
+
+        Length scales are tried in units of the domain.
+        """
         left, right = domain
         length = right - left
         wide = left - length / 2, right + length / 2  # ends of cosines are flat
@@ -71,17 +74,15 @@ class Regression:
         pooled = np.concatenate([group.values.ravel() for group in groups])
         deviation = float(np.std(pooled)) or 1.0
         mean = _pooled_mean(groups, basis, length, float(np.mean(pooled)), deviation)
-        best = np.inf, LENGTH_SCALES[-1], deviation**2, float(NOISE_RATIOS[0])
+        best = np.inf, length_scales[-1], deviation**2, float(NOISE_RATIOS[0])
         residuals = _residuals(groups, basis, mean, deviation)
-        for scale in LENGTH_SCALES:
-            spectrum = spaces.spectra.matern(basis, SMOOTHNESS, scale * length)
+        for scale in length_scales:
+            spectrum = _matern(basis, scale * length)
             best = min(
                 best, *_likelihoods(residuals, basis, spectrum, scale, noise, deviation)
             )
         _, scale, variance, ratio = best
-        prior = GaussianPrior(
-            basis, variance * spaces.spectra.matern(basis, SMOOTHNESS, scale * length)
-        )
+        prior = GaussianPrior(basis, variance * _matern(basis, scale * length))
         return cls(
             prior,
             mean,
@@ -131,6 +132,11 @@ def gauss_nodes(edges: np.ndarray, per_cell: int = 4) -> tuple[np.ndarray, np.nd
     )
 
 
+def _matern(basis: Any, length_scale: float) -> np.ndarray:
+    """Return the spectrum of a law of curves with two derivatives, whose regression is a quintic spline's."""
+    return spaces.spectra.matern(basis, 2.5, length_scale)
+
+
 def _cosines(basis: Any, points: np.ndarray, derivative: int) -> np.ndarray:
     """Return (points, M) derivatives: those of cosines are cosines a quarter of a period further."""
     w = basis.frequencies
@@ -145,9 +151,7 @@ def _pooled_mean(
     level: float,
     deviation: float,
 ) -> np.ndarray:
-    prior = GaussianPrior(
-        basis, deviation**2 * spaces.spectra.matern(basis, SMOOTHNESS, 0.25 * length)
-    )
+    prior = GaussianPrior(basis, deviation**2 * _matern(basis, 0.25 * length))
     times = np.concatenate([group.times for group in groups])
     values = np.concatenate([group.values.mean(0) - level for group in groups])
     noise = np.concatenate(

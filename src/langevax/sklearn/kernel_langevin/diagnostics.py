@@ -18,8 +18,6 @@ from langevax.sklearn.table import DistinctRows, Table, subsample
 if TYPE_CHECKING:
     import xarray
 
-MOST_ROWS = 1000  # at which `resolution` compares by default
-
 
 @dataclass(frozen=True)
 class Resolution:
@@ -91,11 +89,12 @@ class KernelLangevinDiagnostics:
             )
         return warnings
 
-    def resolution(self, X: Table | None = None) -> Resolution:
+    def resolution(self, X: Table | None = None, most_rows: int = 1000) -> Resolution:
         """Fit again with twice the modes, or all above rounding, and compare at the rows of X.
 
         Args:
-            X: (n, d); None for the training rows, a thousand at most.
+            X: (n, d); None for the training rows.
+            most_rows: of the training rows.
 
         Raises:
             AttributeError: a loaded model, which has no training rows.
@@ -106,7 +105,7 @@ class KernelLangevinDiagnostics:
                 "a loaded model has no training rows to be fitted again on; call fit first."
             )
         if X is None:
-            X = self.rows_.inputs[subsample(len(self.rows_.inputs), MOST_ROWS)]
+            X = self.rows_.inputs[subsample(len(self.rows_.inputs), most_rows)]
         else:
             X = validate_data(self, X, dtype=np.float64, reset=False)
         num_modes = len(self.space_.eigenvalues)

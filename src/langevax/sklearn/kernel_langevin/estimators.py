@@ -20,7 +20,6 @@ from langevax.problems.likelihoods import (
     Gaussian,
     Huber,
     Likelihood,
-    Quantile,
     Residual,
     StudentT,
 )
@@ -30,7 +29,7 @@ from langevax.sklearn.kernel_langevin.evidence import (
     fit_robust,
     robust_moments,
 )
-from langevax.sklearn.kernel_langevin.laplace import fit_labels, fit_quantile
+from langevax.sklearn.kernel_langevin.laplace import fit_labels
 from langevax.sklearn.kernel_langevin.observations import (
     along_rows,
     class_probabilities,
@@ -39,8 +38,6 @@ from langevax.sklearn.kernel_langevin.observations import (
 )
 from langevax.sklearn.kernel_langevin.sampling import ChainOptions, Draws, draw
 from langevax.sklearn.kernel_langevin.space import (
-    MAX_MODES,
-    MAX_NORMAL_MODES,
     FunctionSpace,
     PriorSpace,
     check_space,
@@ -114,7 +111,7 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
         "tolerance": [*positive(), None],
         "num_warmup": count(1, "auto"),
         "thinning": count(1, "auto"),
-        "loss": [*one_of(*LOSSES), Residual],
+        "loss": [*one_of(*LOSSES), Gaussian, Huber, StudentT],
         "noise": positive("auto"),
         "normalize_y": FLAG,
         **SHARED,
@@ -213,7 +210,7 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
         precision = float(np.max(np.asarray(likelihood.curvature))) * float(
             rows.weights.sum()
         )
-        most = MAX_NORMAL_MODES if isinstance(likelihood, Gaussian) else MAX_MODES
+        most = 1024 if isinstance(likelihood, Gaussian) else 512
         return kernel_space(
             self.kernel_,
             standardiser,
@@ -331,8 +328,8 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
         potential = 1/n sum_i -log p(y_i | f(x_i)) + 1/2 sum_k x_k^2 / (n mu_k),      temperature = 1/n
 
     With loss="squared" that is Gaussian process regression: draws are independent, at O(n N^2) where scikit-learn's
-    closed form takes O(n^3). Other losses are sampled by pCNL, which is exact, labels and quantiles by NUTS, and more
-    than 4,096 rows of either by Langevin dynamics with batches.
+    closed form takes O(n^3). Other losses are sampled by pCNL, which is exact, and more
+    than 4,096 rows by Langevin dynamics with batches.
 
     Args:
         kernel: "rbf", "matern" (smoothness 1.5), one length scale for all standardised columns, chosen with amplitude
@@ -344,11 +341,9 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
         prior: a `langevax.spaces.GaussianPrior` instead of a kernel; the columns of X are its points.
         loss: "squared"; "huber" for exponential tails of the noise; "student" for 4 degrees of freedom, which ignores
             gross outliers; or one of `langevax.likelihoods`, for another threshold, degrees or width, its noise
-            replaced by `noise`: `Quantile(1.0, 0.9)` for the function below which nine tenths of observations lie. Its
-            likelihood is a working one, so that bands of `interval` are those of a posterior and need not hold the
-            quantile as often as they say (Yang, Wang and He, International Statistical Review 2016).
-        noise: s, in the units of y: the standard deviation, of the robust losses that of the bulk, of quantiles the
-            mean check loss; "auto" estimates it.
+            replaced by `noise`.
+        noise: s, in the units of y: the standard deviation, of the robust losses that of the bulk;
+            "auto" estimates it.
         normalize_y: targets are centred and scaled first, by median and median distance for the robust losses. False
             leaves them: then a kernel's variance is in the units of y, squared.
         num_modes: N; "auto" uses those that the data inform, n mu_k / s^2 > 0.01, at most 512, or 1,024 where draws
@@ -415,17 +410,9 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
         Args:
             coverage: the probability.
             noise: intervals are of new observations, that is with noise.
-
-        Raises:
-            ValueError: noise=True of a quantile loss, which does not describe new observations.
         """
 
         likelihood = self._likelihood(1.0)
-        if noise and isinstance(likelihood, Quantile):
-            raise ValueError(
-                "noise=True asks for new observations, whose law a quantile loss does not describe; leave it out, or "
-                "fit two quantiles, such as 0.05 and 0.95, for an interval of observations."
-            )
 
         def observe(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
             if not noise:
@@ -461,23 +448,15 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
             mean, scale = 0.0, 1.0
         noise = None if isinstance(self.noise, str) else float(self.noise) / scale
         kernel = None if self.prior is not None else self.kernel
-        is_quantile = isinstance(likelihood, Quantile)
-        if kernel is not None or noise is None or is_quantile:
+        if kernel is not None or noise is None:
             covariance = (
                 kernel if self.prior is None else PriorSpace(self.prior).covariance
             )
             targets = (rows.targets - mean) / scale
-            if is_quantile:
-                options = float(likelihood.level), self.length_scale, self.normalize_y
-                best = fit_quantile(
-                    covariance, inputs, targets, rows.weights, noise, *options
-                )
-                mean += scale * best.centre
-            else:
-                fit = fit_robust if robust else fit_numbers
-                best = fit(
-                    covariance, inputs, targets, rows.weights, noise, self.length_scale
-                )
+            fit = fit_robust if robust else fit_numbers
+            best = fit(
+                covariance, inputs, targets, rows.weights, noise, self.length_scale
+            )
             kernel, noise = None if kernel is None else best.kernel, best.noise
         self.kernel_ = kernel
         self.target_mean_: float = mean

@@ -21,7 +21,6 @@ from langevax.problems.likelihoods import (
     Gaussian,
     Likelihood,
     LinearPredictor,
-    Quantile,
     Residual,
 )
 from langevax.sampling.exact import MAX_COEFFICIENTS
@@ -144,7 +143,7 @@ def chain_arguments(
 ) -> dict[str, Any]:
     """Return arguments of `langevax.sample`, with preconditioner="hessian" for `posterior_coordinates`.
 
-    Independent draws where the posterior is normal, otherwise pCNL of residuals and NUTS of labels and quantiles, whose
+    Independent draws where the posterior is normal, otherwise pCNL of residuals and NUTS of labels, whose
     posterior is further from normal; above `most_rows` rows Langevin dynamics with batches.
     """
     chosen: dict[str, Any] = options._asdict()
@@ -152,7 +151,7 @@ def chain_arguments(
     if isinstance(likelihood, Gaussian) and num_coordinates <= MAX_COEFFICIENTS:
         return chosen | {"preconditioner": "auto"}
     if int(posterior.problem.size) <= most_rows:
-        if is_residual and not isinstance(likelihood, Quantile):
+        if is_residual:
             return chosen | {"dynamics": "pcnl", "preconditioner": "auto"}
         return chosen | {"dynamics": "nuts", "preconditioner": "hessian"}
     chosen |= {

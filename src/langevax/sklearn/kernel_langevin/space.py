@@ -20,15 +20,6 @@ from langevax.spaces import GaussianPrior, KernelEigenbasis
 
 Covariance = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """(n, d), (m, d) -> (n, m)."""
-MAX_LANDMARKS = 2000  # rows whose kernel matrix is decomposed, one to two seconds
-MAX_MODES, MAX_NORMAL_MODES = (
-    512,
-    1024,
-)  # of "auto"; the latter where draws are independent, at a second for 1,024
-INFORMED = (
-    1e-2  # share of the prior's precision that data add to a mode of the basis at least
-)
-FEWEST_MODES = 32  # of a padded basis
 
 
 @saved_class
@@ -127,26 +118,30 @@ def kernel_space(
     weights: np.ndarray,
     num_modes: int | str,
     precision: float,
-    most_modes: int = MAX_MODES,
+    most_modes: int = 512,
+    most_landmarks: int = 2000,
+    informed: float = 0.01,
 ) -> KernelSpace:
-    """Return the kernel's leading eigenfunctions in the law of the rows, or of MAX_LANDMARKS of them.
+    """Return the kernel's leading eigenfunctions in the law of the rows.
 
     Args:
         X: (n, d), in the user's units.
         weights: (n,).
-        num_modes: N, or "auto": modes with precision * mu_k > INFORMED, rounded up to a power of two.
+        num_modes: N, or "auto": modes with precision * mu_k > informed, rounded up to a power of two.
         precision: what the data add to the precision of a mode at most, sum of weights / noise^2.
         most_modes: the most that "auto" takes.
+        most_landmarks: rows whose kernel matrix is decomposed, one to two seconds.
+        informed: share of the prior's precision that data add to a mode of the basis at least.
     """
     inputs = X if standardiser is None else standardiser(X).astype(np.float64)
-    chosen = subsample(len(inputs), MAX_LANDMARKS)
+    chosen = subsample(len(inputs), most_landmarks)
     basis = KernelEigenbasis(
         cast("Covariance", kernel), inputs[chosen], weights=weights[chosen]
     )
     available = basis.num_modes
     if isinstance(num_modes, str):
-        informed = int(np.sum(precision * basis.eigenvalues > INFORMED))
-        num_modes = min(_power_of_two(informed), available, most_modes)
+        number = int(np.sum(precision * basis.eigenvalues > informed))
+        num_modes = min(_power_of_two(number), available, most_modes)
     elif num_modes > available:
         raise ValueError(
             f"num_modes is {num_modes}, but on {len(chosen)} rows the kernel has {available} modes above rounding; "
@@ -173,8 +168,8 @@ def width_of(num_modes: int) -> int:
     return _power_of_two(num_modes) if num_modes <= 128 else bucket(num_modes)
 
 
-def _power_of_two(num_modes: int) -> int:
-    return max(FEWEST_MODES, 1 << max(num_modes - 1, 0).bit_length())
+def _power_of_two(num_modes: int, fewest: int = 32) -> int:
+    return max(fewest, 1 << max(num_modes - 1, 0).bit_length())
 
 
 def check_space(
