@@ -21,6 +21,7 @@ from typing import Any, Literal
 
 import numpy as np
 from scipy.special import expit, softmax
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression, RidgeClassifierCV
@@ -193,16 +194,23 @@ def convolutions(name: str) -> Method:
     return method
 
 
-def features_of_sktime(name: str, **options: Any) -> Method:
-    """Features of sktime, in their principal directions, as the encoder of our classifier."""
+class Features(TransformerMixin, BaseEstimator):
+    """Features of sktime in their principal directions; its transformers do not go into scikit-learn's pipelines."""
 
-    def method(series: Series) -> tuple[np.ndarray, dict[str, Any]]:
-        transform = pkgutil.resolve_name(f"sktime.transformations.panel.{name}")
-        most = min(128, len(series.X) - 1)
-        pipeline = make_pipeline(transform(**options), StandardScaler(), PCA(most))
-        return ours(pipeline)(series)
+    def __init__(self, name: str, options: dict[str, Any]):
+        self.name, self.options = name, options
 
-    return method
+    def fit(self, X: np.ndarray, y: Any = None) -> "Features":
+        """Learn features and directions."""
+        kind = pkgutil.resolve_name(f"sktime.transformations.panel.{self.name}")
+        self.features_ = kind(**self.options).fit(X, y)
+        self.directions_ = make_pipeline(StandardScaler(), PCA(min(128, len(X) - 1)))
+        self.directions_.fit(np.asarray(self.features_.transform(X)))
+        return self
+
+    def transform(self, X: np.ndarray) -> np.ndarray:
+        """Return (n, directions)."""
+        return self.directions_.transform(np.asarray(self.features_.transform(X)))
 
 
 def warping(series: Series) -> tuple[np.ndarray, dict[str, Any]]:
@@ -275,11 +283,11 @@ METHODS: dict[str, Method] = {
     "langevax": ours(certify_for=30.0),
     "langevax, coefficients": ours(CurveCoefficients()),
     "langevax, convolutions": ours(RandomConvolutions()),
-    "langevax, sktime's signatures": features_of_sktime(
-        "signature_based:SignatureTransformer", depth=3
-    ),
-    "langevax, sktime's shapelets": features_of_sktime(
-        "shapelet_transform:RandomShapeletTransform", time_limit_in_minutes=1
+    "langevax, sktime's shapelets": ours(
+        Features(
+            "shapelet_transform:RandomShapeletTransform",
+            {"n_shapelet_samples": 2000, "max_shapelets": 500, "random_state": 0},
+        )
     ),
     "ROCKET": convolutions("Rocket"),
     "MiniRocket": convolutions("MiniRocket"),

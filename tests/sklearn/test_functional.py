@@ -157,7 +157,7 @@ def test_weight_functions_make_the_neurons():
     outputs = 3 * np.mean(
         np.tanh(abs(a))[:, None] * np.tanh(inner + (np.sign(a) * b)[:, None]), axis=0
     )
-    *_, last = network.staged_outputs(model.transform(X))
+    *_, last = network.staged_outputs(model.encode(X))
     np.testing.assert_allclose(outputs, last, atol=0.02)
     assert np.std(y) > 0.1
 
@@ -236,7 +236,7 @@ def test_any_transformer_is_an_encoder():
     encoder = make_pipeline(StandardScaler(), PCA(5))
     model = FunctionalMeanFieldRegressor(encoder, MeanFieldRegressor(**SMALL))
     assert model.fit(X, y).score(X, y) > 0.9
-    assert model.transform(X).shape == (64, 5)
+    assert model.encode(X).shape == (64, 5)
     assert model.n_features_in_ == 81
     with pytest.raises(ValueError, match="call part_effects"):
         model.weight_functions()
@@ -391,7 +391,7 @@ def test_of_many_columns_a_network_sees_the_directions_in_which_curves_vary():
     cloud = jnp.asarray(network.network_.rotated(network.particles_))
     loss = network.history_["loss"][-1]
     assert float(risk.value(cloud)) == pytest.approx(loss, rel=1e-3)
-    *_, last = network.staged_outputs(model.transform(X[:35]))
+    *_, last = network.staged_outputs(model.encode(X[:35]))
     outputs = np.asarray(risk.outputs(cloud))[network.row_places_]
     np.testing.assert_allclose(last, outputs, atol=1e-4)
 

@@ -123,7 +123,7 @@ class EncodedEstimator(SavedEstimator):
         self.estimator_.attach_rows(columns, y, sample_weight, groups)
         return self
 
-    def transform(self, X: Any) -> np.ndarray:
+    def encode(self, X: Any) -> np.ndarray:
         """Return the columns that the network sees, (n, d) float64.
 
         Warns:
@@ -142,7 +142,7 @@ class EncodedEstimator(SavedEstimator):
 
     def outputs(self, X: Any) -> np.ndarray:
         """Return the network's outputs, (n,) or (n, C) float32, before they become predictions."""
-        columns = self.transform(X)
+        columns = self.encode(X)
         return self.estimator_.outputs(columns)
 
     @property
@@ -221,12 +221,12 @@ class EncodedRegressor(RegressorMixin, EncodedEstimator):
 
     def predict(self, X: Any) -> np.ndarray:
         """Return (n,) or (n, C), in the units of the targets."""
-        columns = self.transform(X)
+        columns = self.encode(X)
         return self.estimator_.predict(columns)
 
     def predict_interval(self, X: Any, coverage: float = 0.9) -> np.ndarray:
         """Return (n, 2) lower and upper ends, or (n, C, 2), as `MeanFieldRegressor.predict_interval` does."""
-        columns = self.transform(X)
+        columns = self.encode(X)
         return self.estimator_.predict_interval(columns, coverage)
 
     def __sklearn_tags__(self) -> Tags:
@@ -252,17 +252,17 @@ class EncodedClassifier(ClassifierMixin, EncodedEstimator):
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return (n, C), rows summing to one."""
-        columns = self.transform(X)
+        columns = self.encode(X)
         return self.estimator_.predict_proba(columns)
 
     def predict(self, X: Any) -> np.ndarray:
         """Return (n,) labels."""
-        columns = self.transform(X)
+        columns = self.encode(X)
         return self.estimator_.predict(columns)
 
     def predict_set(self, X: Any, coverage: float = 0.9) -> np.ndarray:
         """Return (n, C) booleans, the classes of each set, as `MeanFieldClassifier.predict_set` does."""
-        columns = self.transform(X)
+        columns = self.encode(X)
         return self.estimator_.predict_set(columns, coverage)
 
     def _default_network(self) -> Any:

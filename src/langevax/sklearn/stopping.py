@@ -26,6 +26,7 @@ from langevax.run.progress import ProgressOption
 from langevax.sklearn.training import outputs
 
 Stop = Literal["plateau", "certified"]
+EFFORT = 1e9  # neuron gradients of the certificate that a training is compared with
 NUM_CLOUDS = 8  # that predict, from the last half of the run
 
 
@@ -75,11 +76,10 @@ class CertifiedStop:
         temperature: float,
         key: Key[Array, ""],
         progress: ProgressOption,
-        effort: float = 1e9,
     ) -> "CertifiedStop":
         """Certify first: the interval does not depend on the training."""
         return cls(
-            risk, certify(risk, temperature, key=key, effort=effort, progress=progress)
+            risk, certify(risk, temperature, key=key, effort=EFFORT, progress=progress)
         )
 
     @property

@@ -33,7 +33,7 @@ from langevax.run.simulate import Callback
 from langevax.sklearn.solvers import SOLVERS, Schedule, algorithm, estimated_seconds
 from langevax.sklearn.table import (
     FEWEST_ROWS,
-    SMALLEST,
+    LEAST_STEP,
     bucket,
     eigenbasis,
     in_buckets,
@@ -127,7 +127,7 @@ class Network:
     def width(self) -> int:
         """Columns stored."""
         return (
-            bucket(self.num_coordinates, SMALLEST)
+            bucket(self.num_coordinates, LEAST_STEP)
             if self.num_columns is None
             else self.num_columns
         )
@@ -481,7 +481,7 @@ def _in_blocks(
 ) -> np.ndarray:
     """Return `function` of at most `predicted_rows` at a time, padded so that few shapes compile."""
     d = inputs.shape[1]
-    cloud = with_more_columns(neuron, np.asarray(cloud), d, bucket(d, SMALLEST))
+    cloud = with_more_columns(neuron, np.asarray(cloud), d, bucket(d, LEAST_STEP))
     length = sizes().predicted_rows
     blocks = [inputs[i : i + length] for i in range(0, len(inputs), length)]
     return np.concatenate(

@@ -65,7 +65,7 @@ class WeightFunctions:
             ValueError: the encoder is not `CurveCoefficients`: weights of other features are not functions of t.
         """
         encoder, network = self._basis_encoder(), self.estimator_
-        columns = network.standardiser_(self.transform(X))  # type: ignore[attr-defined]
+        columns = network.standardiser_(self.encode(X))  # type: ignore[attr-defined]
         cloud = network.clouds_.reshape(-1, network.clouds_.shape[-1])
         gradients = slopes(network.neuron_, cloud, columns)
         units = np.reshape(getattr(network, "target_scale_", 1.0), (-1, 1))

@@ -111,7 +111,7 @@ def test_the_moving_slope_is_that_of_the_network_at_each_step(model):
     slope = moving_slope(model, NamedCurves(X[3:4], "t", ("value",)), split, frames)
     assert slope.values.shape == (2, 60)
     change = 0.02 * np.cos(np.pi * (GRID - 10) / 10)
-    columns = lambda s: model.transform(X[3:4] + s * change)
+    columns = lambda s: model.encode(X[3:4] + s * change)
     before, after = (
         np.array(list(model.estimator_.staged_predict(columns(s))))[frames, 0]
         for s in (-0.5, 0.5)
