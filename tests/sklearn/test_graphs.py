@@ -259,7 +259,7 @@ def test_a_thousand_molecules_take_seconds():
         ({}, [nx.path_graph(2), nx.Graph()], "graph 1 has no nodes; drop it"),
         ({}, [([], [])], "graph 0 has no nodes"),
         ({}, [[]], "graph 0 has no nodes"),
-        ({}, [np.ones((2, 2))], "of type ndarray; .* from_numpy_array reads a matrix"),
+        ({}, [np.ones((2, 2))], "of type ndarray; .*from_numpy_array reads a matrix"),
         ({}, [([(0, 1)], "CCO"), (nx.path_graph(2), "CCO")], "of type Graph"),
         ({}, [([(0, 3)], "CC")], "graph 0 has an edge beyond its 2 nodes"),
         ({}, [([(-1, 0)], "CC")], "graph 0 has an edge beyond"),

@@ -8,7 +8,6 @@ from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.gaussian_process import GaussianProcessClassifier, GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern, WhiteKernel
 
-from langevax import spaces
 from langevax.sklearn import KernelLangevinClassifier, KernelLangevinRegressor
 from langevax.sklearn.kernel_langevin.estimators import LOSSES
 from langevax.sklearn.kernel_langevin.evidence import fit_numbers, fit_robust
@@ -170,46 +169,6 @@ def test_functions_are_drawn_jointly():
         fit.sample_functions(GRID, 3, random_state=1),
         fit.sample_functions(GRID, 3, random_state=1),
     )
-
-
-@pytest.mark.slow
-def test_a_prior_of_the_users_own_is_sampled_as_it_is():
-    """Cosines on [-2, 2]; the closed form is that of the prior's covariance."""
-    X, y = wave()
-    basis = spaces.Cosine(40, domain=(-2.0, 2.0))
-    prior = spaces.GaussianPrior(
-        basis, spaces.spectra.matern(basis, 1.5, length_scale=0.5)
-    )
-    fits = [
-        KernelLangevinRegressor(
-            prior=prior, noise=NOISE, num_samples=200, random_state=i
-        ).fit(X, y)
-        for i in range(8)
-    ]
-    features, grid = (
-        np.asarray(basis.evaluate(points[:, 0]), float) for points in (X, GRID)
-    )
-    inverse = np.linalg.inv(
-        features.T @ features * (y.std() / NOISE) ** 2
-        + np.diag(np.asarray(prior.inverse, float))
-    )
-    mean = (
-        y.mean()
-        + y.std()
-        * grid
-        @ inverse
-        @ features.T
-        @ (y - y.mean())
-        / y.std()
-        * (y.std() / NOISE) ** 2
-    )
-    deviation = y.std() * np.sqrt(np.sum(grid @ inverse * grid, axis=1))
-    means, deviations = (
-        np.stack(p)
-        for p in zip(*(fit.predict(GRID, return_std=True) for fit in fits), strict=True)
-    )
-    assert_mean(means, mean, wrong=y.mean())
-    assert_mean(deviations, deviation, slack=0.003 * deviation, wrong=0.8 * deviation)
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from langevax import likelihoods, spaces
+from langevax import likelihoods
 from langevax.sampling import ToleranceError
 from langevax.sklearn import KernelLangevinClassifier, KernelLangevinRegressor, load
 from tests.sklearn.tables import diabetes, iris
@@ -220,9 +220,6 @@ def test_a_constant_target_has_no_noise_to_learn():
     np.testing.assert_allclose(model.predict(X), 7.25, atol=0.1)
 
 
-COSINES = spaces.GaussianPrior(spaces.Cosine(8), np.ones(8))
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -231,10 +228,6 @@ COSINES = spaces.GaussianPrior(spaces.Cosine(8), np.ones(8))
         (
             {"length_scale": "each", "kernel": KERNEL},
             "length_scale='each' is for .* but kernel is your own",
-        ),
-        (
-            {"length_scale": "each", "prior": COSINES},
-            "length_scale='each' is for .* but prior is your own",
         ),
         (
             {"kernel": "linear"},
@@ -256,16 +249,6 @@ COSINES = spaces.GaussianPrior(spaces.Cosine(8), np.ones(8))
         ({"num_chains": 1}, "'num_chains' parameter .* range .2, inf.. Got 1"),
         ({"num_warmup": 0}, "'num_warmup' parameter .* range .1, inf. .* Got 0"),
         ({"tolerance": 0.0}, "'tolerance' parameter .* Got 0.0"),
-        (
-            {"prior": 3},
-            "'prior' parameter .* an instance of .*GaussianPrior' or None. Got 3",
-        ),
-        ({"prior": COSINES, "kernel": "rbf"}, "prior and kernel are both passed"),
-        ({"prior": COSINES, "num_modes": 4}, "prior has its own 8 modes"),
-        (
-            {"prior": COSINES},
-            "prior has a basis of functions of one number, but X has 10 columns",
-        ),
     ],
 )
 def test_a_parameter_out_of_range_is_named_with_its_value(change, message):

@@ -120,7 +120,6 @@ def test_columns_that_matter_unequally_are_fitted_better(table, tmp_path):
     assert errors[1] < 0.03 < 2 * errors[1] + 0.03 < errors[0]
     lengths = each.kernel_.k2.length_scale
     assert lengths[0] < lengths[1] < lengths[2:].min()
-    assert len(each.space_.landmarks) == 150
     each.save(tmp_path / "model")
     loaded = load(tmp_path / "model")
     np.testing.assert_array_equal(loaded.kernel_.k2.length_scale, lengths)

@@ -42,6 +42,8 @@ from langevax.sklearn.table import (
 )
 from langevax.sklearn.training import Network, TrainingTask
 
+NUM_CLOUDS = 8
+"""Of a fold's network, which predict."""
 CLEAR = 2.0
 """Standard errors by which learned scales have to be better to be taken without networks."""
 SCALES_FOLDS = 5

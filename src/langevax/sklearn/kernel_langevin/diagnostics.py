@@ -12,7 +12,7 @@ from langevax import checks
 from langevax.run.datatree import datatree_type
 from langevax.sampling.samples import MAX_RHAT, MIN_ESS
 from langevax.sampling.summary_table import statistics
-from langevax.sklearn.kernel_langevin.space import FunctionSpace
+from langevax.sklearn.kernel_langevin.space import KernelSpace
 from langevax.sklearn.table import DistinctRows, Table, subsample
 
 if TYPE_CHECKING:
@@ -51,10 +51,10 @@ class Resolution:
 class KernelLangevinDiagnostics:
     """Mixed into both estimators."""
 
-    kernel_: Kernel | None
+    kernel_: Kernel
     coefficients_: np.ndarray
     inspected_: np.ndarray
-    space_: FunctionSpace
+    space_: KernelSpace
     rows_: DistinctRows
     history_: dict[str, Any]
 

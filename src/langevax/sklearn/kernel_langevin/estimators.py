@@ -38,9 +38,8 @@ from langevax.sklearn.kernel_langevin.observations import (
 )
 from langevax.sklearn.kernel_langevin.sampling import ChainOptions, Draws, draw
 from langevax.sklearn.kernel_langevin.space import (
-    FunctionSpace,
-    PriorSpace,
-    check_space,
+    KernelSpace,
+    check_kernel,
     kernel_space,
 )
 from langevax.sklearn.parameters import (
@@ -64,7 +63,6 @@ from langevax.sklearn.table import (
     weighted_moments,
 )
 from langevax.sklearn.training import keep_few_programs
-from langevax.spaces import GaussianPrior
 
 LOSSES: dict[str, type[Residual]] = {
     "squared": Gaussian,
@@ -90,7 +88,6 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
     kernel: Literal["auto", "rbf", "matern"] | Kernel = "auto"
     _: KW_ONLY
     length_scale: Literal["shared", "each"] = "shared"
-    prior: GaussianPrior | None = None
     num_modes: int | Auto = "auto"
     num_chains: int = 4
     num_samples: int = 500
@@ -104,7 +101,6 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "kernel": [*one_of("auto", "matern", "rbf"), Kernel],
         "length_scale": one_of("shared", "each"),
-        "prior": [GaussianPrior, None],
         "num_modes": count(1, "auto"),
         "num_chains": count(2),
         "num_samples": count(4),
@@ -134,20 +130,16 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
         """
         checks.not_forked()
         self._validate_params()
-        check_space(self.kernel, self.prior, self.num_modes, self.length_scale)
+        check_kernel(self.kernel, self.length_scale)
         rows = _sorted(self._training_rows(X, y, sample_weight))
         self.seed_: int = self._seed()
-        standardiser = None
-        if self.prior is None and isinstance(self.kernel, str):
+        standardiser, inputs = None, rows.inputs
+        if isinstance(self.kernel, str):
             standardiser = Standardiser.fit(rows.inputs, rows.weights, "columns")
-        self._choose(
-            rows,
-            rows.inputs
-            if standardiser is None
-            else standardiser(rows.inputs).astype(np.float64),
-        )
+            inputs = standardiser(rows.inputs).astype(np.float64)
+        self._choose(rows, inputs)
         self.rows_: DistinctRows = rows
-        self.space_: FunctionSpace = self._space(rows, standardiser, self.num_modes)
+        self.space_: KernelSpace = self._space(rows, standardiser, self.num_modes)
         self.eigenvalues_: np.ndarray = self.space_.eigenvalues
         self.inspected_: np.ndarray = rows.inputs[subsample(len(rows.inputs), 64)]
         self._record(self._sampled(self.space_))
@@ -162,16 +154,12 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
         entries to the model card, as in `MeanFieldRegressor.save`.
 
         Raises:
-            ValueError: a kernel or prior of the user's own, which JSON cannot hold; pickle such a model.
+            ValueError: a kernel of the user's own, which JSON cannot hold; pickle such a model.
         """
-        for name, own in (
-            ("kernel", not isinstance(self.kernel, str)),
-            ("prior", self.prior is not None),
-        ):
-            if own:
-                raise ValueError(
-                    f"this model has a {name} of your own, which a JSON header cannot hold; use pickle instead."
-                )
+        if not isinstance(self.kernel, str):
+            raise ValueError(
+                "this model has a kernel of your own, which a JSON header cannot hold; use pickle instead."
+            )
         super().save(file, card=card)
 
     def sample_functions(
@@ -202,10 +190,7 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
         rows: DistinctRows,
         standardiser: Standardiser | None,
         num_modes: int | Auto,
-    ) -> FunctionSpace:
-        if self.kernel_ is None:
-            assert self.prior is not None
-            return PriorSpace(self.prior)
+    ) -> KernelSpace:
         likelihood = self._task(rows).likelihood
         precision = float(np.max(np.asarray(likelihood.curvature))) * float(
             rows.weights.sum()
@@ -221,7 +206,7 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
             most,
         )
 
-    def _sampled(self, space: FunctionSpace) -> Draws:
+    def _sampled(self, space: KernelSpace) -> Draws:
         rows, task = self.rows_, self._task(self.rows_)
         options = self._chain_options()
         likelihood = jax.tree.map(
@@ -306,7 +291,7 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
 
     @abstractmethod
     def _choose(self, rows: DistinctRows, inputs: np.ndarray) -> None:
-        """Set `kernel_` (None with a prior) and what targets need; `inputs` are those of the kernel."""
+        """Set `kernel_` and what targets need; `inputs` are those of the kernel."""
 
     @abstractmethod
     def _task(self, rows: DistinctRows) -> FunctionTask:
@@ -338,7 +323,6 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
             the targets' where `normalize_y`.
         length_scale: "shared" by all columns; or "each" has its own, by the same marginal likelihood, where columns
             matter unequally: `kernel_` shows them, long for columns that do not matter.
-        prior: a `langevax.spaces.GaussianPrior` instead of a kernel; the columns of X are its points.
         loss: "squared"; "huber" for exponential tails of the noise; "student" for 4 degrees of freedom, which ignores
             gross outliers; or one of `langevax.likelihoods`, for another threshold, degrees or width, its noise
             replaced by `noise`.
@@ -447,17 +431,13 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
         if not self.normalize_y:
             mean, scale = 0.0, 1.0
         noise = None if isinstance(self.noise, str) else float(self.noise) / scale
-        kernel = None if self.prior is not None else self.kernel
-        if kernel is not None or noise is None:
-            covariance = (
-                kernel if self.prior is None else PriorSpace(self.prior).covariance
-            )
-            targets = (rows.targets - mean) / scale
-            fit = fit_robust if robust else fit_numbers
-            best = fit(
-                covariance, inputs, targets, rows.weights, noise, self.length_scale
-            )
-            kernel, noise = None if kernel is None else best.kernel, best.noise
+        kernel: Any = self.kernel
+        targets, fit = (
+            (rows.targets - mean) / scale,
+            fit_robust if robust else fit_numbers,
+        )
+        best = fit(kernel, inputs, targets, rows.weights, noise, self.length_scale)
+        kernel, noise = best.kernel, best.noise
         self.kernel_ = kernel
         self.target_mean_: float = mean
         self.target_scale_: float = scale
@@ -480,7 +460,7 @@ class KernelLangevinClassifier(LabelTargets, KernelLangevinEstimator):
         kernel, length_scale: as in `KernelLangevinRegressor`; length scales and amplitude of a named kernel are chosen
             by Laplace's approximation of the marginal likelihood on at most 200 rows, with more than two classes of one
             against the rest. A kernel's variance is that of log odds.
-        prior, num_modes, num_chains, num_samples, tolerance, num_warmup, thinning, progress, random_state: documented
+        num_modes, num_chains, num_samples, tolerance, num_warmup, thinning, progress, random_state: documented
             in `KernelLangevinRegressor`.
 
     Attributes:
@@ -523,11 +503,9 @@ class KernelLangevinClassifier(LabelTargets, KernelLangevinEstimator):
         return values
 
     def _choose(self, rows: DistinctRows, inputs: np.ndarray) -> None:
-        self.kernel_ = None
-        if self.prior is None:
-            self.kernel_ = fit_labels(
-                self.kernel, inputs, rows.targets, rows.weights, self.length_scale
-            )
+        self.kernel_ = fit_labels(
+            self.kernel, inputs, rows.targets, rows.weights, self.length_scale
+        )
 
     def _task(self, rows: DistinctRows) -> FunctionTask:
         if len(self.classes_) == 2:

@@ -16,7 +16,7 @@ from sklearn.gaussian_process.kernels import Kernel, WhiteKernel
 
 from langevax.sklearn.persistence import saved_class
 from langevax.sklearn.table import Standardiser, bucket, subsample
-from langevax.spaces import GaussianPrior, KernelEigenbasis
+from langevax.spaces import KernelEigenbasis
 
 Covariance = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """(n, d), (m, d) -> (n, m)."""
@@ -67,48 +67,6 @@ class KernelSpace:
     def leftover_covariance(self, X: np.ndarray, features: np.ndarray) -> np.ndarray:
         """Return (n, n) covariance of g."""
         return self.kernel(self.inputs(X)) - (features * self.eigenvalues) @ features.T
-
-
-@dataclass(frozen=True)
-class PriorSpace:
-    """The basis of a user's own prior, which leaves nothing out."""
-
-    prior: GaussianPrior
-
-    @property
-    def eigenvalues(self) -> np.ndarray:
-        return np.asarray(self.prior.eigenvalues, np.float64)
-
-    @property
-    def available(self) -> int:
-        return self.prior.num_modes
-
-    def features(self, X: np.ndarray) -> np.ndarray:
-        basis = self.prior.basis
-        if np.ndim(basis.grid) > 1:
-            return np.asarray(basis.evaluate(X), np.float64)
-        if X.shape[1] != 1:
-            raise ValueError(
-                f"prior has a basis of functions of one number, but X has {X.shape[1]} columns; pass that one column, "
-                "or a prior on a basis of several, such as spaces.KernelEigenbasis."
-            )
-        points = X[:, 0].astype(int) if basis.dim == 0 else X[:, 0]
-        return np.asarray(basis.evaluate(points), np.float64)
-
-    def covariance(self, X: np.ndarray) -> np.ndarray:
-        """Return the kernel matrix (n, n)."""
-        features = self.features(X)
-        return (features * self.eigenvalues) @ features.T
-
-    def leftover(self, X: np.ndarray, features: np.ndarray) -> np.ndarray:
-        return np.zeros(len(X))
-
-    def leftover_covariance(self, X: np.ndarray, features: np.ndarray) -> np.ndarray:
-        return np.zeros((len(X), len(X)))
-
-
-FunctionSpace = KernelSpace | PriorSpace
-"""A basis with its prior; points are the columns of X in the user's units."""
 
 
 def kernel_space(
@@ -172,12 +130,7 @@ def _power_of_two(num_modes: int, fewest: int = 32) -> int:
     return max(fewest, 1 << max(num_modes - 1, 0).bit_length())
 
 
-def check_space(
-    kernel: Kernel | str,
-    prior: GaussianPrior | None,
-    num_modes: int | str,
-    length_scale: str,
-) -> None:
+def check_kernel(kernel: Kernel | str, length_scale: str) -> None:
     """Raise ValueError for a kernel with noise of its own, and for parameters that contradict each other."""
     if isinstance(kernel, Kernel):
         parts = [
@@ -192,17 +145,8 @@ def check_space(
             raise ValueError(
                 f"kernel {kernel} holds a WhiteKernel; take it out, and pass noise= or let it be estimated."
             )
-    if prior is not None and kernel != "auto":
+    if length_scale == "each" and isinstance(kernel, Kernel):
         raise ValueError(
-            "prior and kernel are both passed, but a prior has its own kernel; leave one of them out."
-        )
-    if prior is not None and num_modes != "auto":
-        raise ValueError(
-            f"prior has its own {prior.num_modes} modes; leave num_modes out, or pass prior.with_modes(...)."
-        )
-    if length_scale == "each" and (prior is not None or isinstance(kernel, Kernel)):
-        own = "kernel" if prior is None else "prior"
-        raise ValueError(
-            f"length_scale='each' is for a kernel that fit chooses, but {own} is your own; leave length_scale out, "
-            "and give your kernel its length scales, such as RBF([0.5, 2.0])."
+            "length_scale='each' is for a kernel that fit chooses, but kernel is your own; leave length_scale out, and "
+            "give your kernel its length scales, such as RBF([0.5, 2.0])."
         )
