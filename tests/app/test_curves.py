@@ -336,7 +336,7 @@ def test_options_left_out_have_the_defaults_of_the_estimator(tmp_path):
     "schema",
     [
         WideCurves("y", "classification", (0, 1), ("0", "0.5"), (0.0, 0.5)),
-        LongCurves("y", "regression", (), "i", "t", ("a", "b"), (0.0, 2.5), False, 8),
+        LongCurves("y", "regression", (), "i", "t", ("a", "b"), (0.0, 2.5), False),
     ],
     ids=["wide", "long"],
 )

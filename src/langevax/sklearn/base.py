@@ -225,7 +225,8 @@ class MeanFieldEstimator(RowEstimator):
         choice_key, path_key, run_key = random.split(root, 3)
 
         continued = self.warm_start and hasattr(self, "particles_")
-        search, linear = self._search(continued), self._linear_option(continued)
+        search = self._search(continued)
+        linear = self._linear_option(continued)
         with threadpool_limits(
             1, "blas"
         ):  # on some hundred rows, threads cost twenty times as much as they save
@@ -277,7 +278,8 @@ class MeanFieldEstimator(RowEstimator):
                 int(self.num_particles),
                 path_key,
             ).position
-        self.scaling_, self.leave_one_out_ = columns.scaling, columns.leave_one_out
+        self.scaling_ = columns.scaling
+        self.leave_one_out_ = columns.leave_one_out
         if not continued:
             self.learned_scales_: LearnedScales | None = columns.learned
         self._record_choice(choice, task, schedule.num_steps)
@@ -297,7 +299,8 @@ class MeanFieldEstimator(RowEstimator):
         self.scaling_reason_: str = self.scaling_sentence()
         self.temperature_: float = float(temperature)
         self._record(network, trained, rows.places)
-        cautions, self.certificate_ = [self._step_size_warning()], None
+        cautions = [self._step_size_warning()]
+        self.certificate_ = None
         if isinstance(stop, CertifiedStop):
             self.certificate_: Certificate | None = at_rows(
                 stop.certificate, rows.places
@@ -366,7 +369,8 @@ class MeanFieldEstimator(RowEstimator):
         self.temperature_reason_: str | None = None
         if choice is None:
             return
-        targets, weights = task.targets[choice.places], choice.held_out.weights
+        targets = task.targets[choice.places]
+        weights = choice.held_out.weights
         self.scores_ = self._scores(choice.outputs, targets)
         self.held_out_scores_ = choice.losses | self._held_out_scores(
             choice.outputs, targets, weights
@@ -388,7 +392,8 @@ class MeanFieldEstimator(RowEstimator):
         Averages are over the last half of its last phase.
         """
         result = trained.result
-        values, n = result.positions, len(network.inputs)
+        values = result.positions
+        n = len(network.inputs)
         particles = network.rotated(values["particles"], back=True)
         duals = np.asarray(values["dual"])[:, :n]
         assert result.trace is not None
@@ -427,7 +432,8 @@ class MeanFieldEstimator(RowEstimator):
 
     def _step_size_warning(self) -> str | None:
         """Return what is wrong with the step size, and a better one."""
-        passed, last = self.relative_step_size, self.relative_step_size_
+        passed = self.relative_step_size
+        last = self.relative_step_size_
         if self.outputs_alternate_:
             return (
                 f"the outputs alternate between two values, at relative_step_size={last:g} too, and the fit has not "
@@ -455,7 +461,8 @@ class MeanFieldEstimator(RowEstimator):
         key: Key[Array, ""],
     ) -> list[PreparedColumns]:
         """Return how the columns are scaled, as passed or by the kernel limit, which may leave two candidates."""
-        scalings, learned = self._scalings(), self.learn_scales
+        scalings = self._scalings()
+        learned = self.learn_scales
         if learned == "auto" and self.automatic_.closed_form:
             learned = False
         if len(scalings) > 1 or self.temperature == "auto" or learned:
@@ -481,7 +488,8 @@ class MeanFieldEstimator(RowEstimator):
         with_linear: bool,
     ) -> Trial:
         """Return the training problem on these columns and its temperature, as passed or chosen by `search`."""
-        temperature, errors = self.temperature, columns.leave_one_out
+        temperature = self.temperature
+        errors = columns.leave_one_out
         if errors is not None and isinstance(temperature, str):
             multiplier = self.automatic_.temperature_multiplier or task.curvature(
                 errors.error
@@ -496,7 +504,9 @@ class MeanFieldEstimator(RowEstimator):
             rows.weights,
             "global" if self._scalings() == ("global",) else "columns",
         )
-        inputs, choice, line = plain(rows.inputs), None, None
+        inputs = plain(rows.inputs)
+        choice = None
+        line = None
         if search is not None:
             choice = choose_by_validation(
                 network,
@@ -511,7 +521,8 @@ class MeanFieldEstimator(RowEstimator):
                 rows.groups,
                 plain if with_linear else None,
             )
-            network, temperature = choice.network, choice.temperature
+            network = choice.network
+            temperature = choice.temperature
         if with_linear:
             line = LinearPart.fit(plain, inputs, task.targets, rows.weights)
             network = replace(
@@ -527,7 +538,8 @@ class MeanFieldEstimator(RowEstimator):
         self, task: TrainingTask, inputs: np.ndarray, weights: np.ndarray
     ) -> Network:
         """Return the training problem on these standardised columns."""
-        span, share = row_span(inputs), self.automatic_.least_variance
+        span = row_span(inputs)
+        share = self.automatic_.least_variance
         network = Network(task, inputs, weights, float(self.prior_precision), span=span)
         few = self.automatic_.ascent_columns
         if share == 0 or inputs.shape[1] <= few:
@@ -561,16 +573,15 @@ class MeanFieldEstimator(RowEstimator):
 
     def _schedule(self, network: Network) -> Schedule:
         """Return steps, their relative size and the batch; large tables are visited in batches."""
-        n, solver, batch_size = (
-            len(network.inputs),
-            SOLVERS[self.solver_],
-            self.batch_size,
-        )
+        n = len(network.inputs)
+        solver = SOLVERS[self.solver_]
+        batch_size = self.batch_size
         if isinstance(batch_size, str):
             batch_size = None if n * int(self.num_particles) <= FULL_BATCH else 512
         if not solver.batches or (batch_size is not None and batch_size >= n):
             batch_size = None
-        relative, num_steps = self.relative_step_size, self.num_steps
+        relative = self.relative_step_size
+        num_steps = self.num_steps
         if isinstance(relative, str):
             relative = solver.relative_step_size * (
                 1.0 if batch_size is None else BATCH_SHARE

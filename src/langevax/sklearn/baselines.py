@@ -73,11 +73,9 @@ def linear_outputs(
 
     A class that a fold's rows lack has the logit `absent`.
     """
-    inputs, targets, labels = (
-        inputs * np.sqrt(inputs.shape[1]),
-        network.task.targets,
-        network.task.labels,
-    )
+    inputs = inputs * np.sqrt(inputs.shape[1])
+    targets = network.task.targets
+    labels = network.task.labels
     z = np.zeros((len(inputs), *network.task.neuron.output_shape), np.float32)
     for trained, held in folds:
         weights = network.weights[trained]
@@ -107,7 +105,8 @@ def linear_outputs(
 
 def row_losses(network: Network, z: np.ndarray) -> np.ndarray:
     """Return (n,) losses of outputs `z`."""
-    n, length = len(z), bucket(len(z), FEWEST_ROWS)
+    n = len(z)
+    length = bucket(len(z), FEWEST_ROWS)
     losses = _losses(
         network.task.loss, padded(z, length), padded(network.task.targets, length)
     )

@@ -66,10 +66,8 @@ class NormalScores:
     ) -> "NormalScores":
         """Fit to weighted rows."""
         levels = (np.arange(num_knots) + 0.5) / num_knots
-        quantiles, normal = (
-            weighted_quantiles(inputs, weights, levels),
-            norm.ppf(levels),
-        )
+        quantiles = weighted_quantiles(inputs, weights, levels)
+        normal = norm.ppf(levels)
         knots: list[np.ndarray | None] = []
         scores: list[np.ndarray | None] = []
         for column, values in zip(inputs.T, quantiles.T, strict=True):

@@ -104,7 +104,8 @@ class EncodedEstimator(SavedEstimator):
                 leave_one_out_error(network, columns, y, sample_weight, groups)
                 for _, network, columns in candidates
             ]
-            self.encoder_errors_, best = tuple(errors), int(np.argmin(errors))
+            self.encoder_errors_ = tuple(errors)
+            best = int(np.argmin(errors))
         self.encoder_, network, columns = candidates[best]
         self.estimator_: Any = network.fit(columns, y, sample_weight, groups)
         self.data_sha256_: str = network.data_sha256_
@@ -164,9 +165,11 @@ class EncodedEstimator(SavedEstimator):
 
     def _candidate(self, encoder: Any, X: Any, y: Any, rows: Any) -> Candidate:
         """Fit an encoder to some of the rows."""
-        some, labels = X, y
+        some = X
+        labels = y
         if not isinstance(rows, slice):
-            some, labels = _safe_indexing(X, rows), _safe_indexing(y, rows)
+            some = _safe_indexing(X, rows)
+            labels = _safe_indexing(y, rows)
         unfitted: Any = clone(encoder)
         fitted = unfitted.fit(some, labels)
         settings = self._default_network() if self.estimator is None else self.estimator
@@ -199,7 +202,8 @@ def leave_one_out_error(
     """Return the least leave-one-out error on these columns of the kernel machine that is the network's limit."""
     rows = network._training_rows(columns, y, sample_weight, groups)
     task = network._task(rows.targets, rows.weights)
-    precision, scalings = float(network.prior_precision), network._scalings()
+    precision = float(network.prior_precision)
+    scalings = network._scalings()
     with threadpool_limits(1, "blas"):
         prepared = kernel_choice(rows, task, precision, scalings, False, root_key(0))
     assert prepared[0].leave_one_out is not None

@@ -83,7 +83,8 @@ class MeanFieldInspection:
             >>> certificate.trustworthy, certificate.width < 0.05
             (True, True)
         """
-        network, places = self._fitted_network(), self.row_places_
+        network = self._fitted_network()
+        places = self.row_places_
         if effort is None and cpu_seconds is None:
             effort = DEFAULT_EFFORT
         risk = network.risk(self.temperature_)
@@ -171,7 +172,8 @@ class MeanFieldInspection:
             "ylabel": f"weight of {names[second]}",
         }
         axes = charts.new_axes(axes)
-        x, y = weights[:, first], weights[:, second]
+        x = weights[:, first]
+        y = weights[:, second]
         charts.particles(
             axes, x, y, outer, outer_label="outer weight", title="The neurons", **labels
         )
@@ -244,7 +246,8 @@ class NeuronFeatures(TransformerMixin, BaseEstimator):
     def transform(self, X: Table) -> np.ndarray:
         """Return (n, num_features) float32."""
         X = validate_data(self, X, dtype=np.float64, reset=False)
-        inputs, key = in_buckets(self.standardiser(X)), root_key(self.random_state)
+        inputs = in_buckets(self.standardiser(X))
+        key = root_key(self.random_state)
         features = prior_features(
             self.neuron,
             inputs,

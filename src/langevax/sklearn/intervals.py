@@ -37,7 +37,8 @@ class FoldPredictions:
 
     def _fold_outputs(self, columns: np.ndarray, method: Method = "cv+") -> np.ndarray:
         """Return (folds, n, ...): outputs of each fold's network, of the first alone for "split"."""
-        folds, inputs = self._folds(), self.standardiser_(columns)
+        folds = self._folds()
+        inputs = self.standardiser_(columns)
         clouds = folds.clouds[: 1 if method == "split" else None]
         return np.stack(
             [
@@ -57,7 +58,8 @@ class FoldPredictions:
 
     def _scored_rows(self, method: Method) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return (scores, multiplicities, fold) of the rows that the method uses."""
-        folds, scores = self._folds(), self.scores_
+        folds = self._folds()
+        scores = self.scores_
         assert scores is not None
         rows = folds.fold == 0 if method == "split" else np.full(len(scores), True)
         return scores[rows], folds.weights[rows], folds.fold[rows]
@@ -104,7 +106,8 @@ class Intervals(FoldPredictions):
         check_interval(coverage, method)
         scores, weights, fold = self._scored_rows(method)
         z = self._fold_outputs(self._columns(X), method)
-        centres, scores = np.atleast_3d(z), scores.reshape(len(scores), -1)
+        centres = np.atleast_3d(z)
+        scores = scores.reshape(len(scores), -1)
         ends = np.empty((*centres.shape[1:], 2))
         block = max(1, 2**22 // len(scores))  # 32 MB at once
         for c in range(centres.shape[2]):

@@ -88,10 +88,8 @@ class KernelProblem(NamedTuple):
         if self.groups is not None:
             return self
         parts = np.minimum(self.copies, most).astype(int)
-        spread, sizes = (
-            self.rows(np.repeat(np.arange(len(parts)), parts)),
-            np.repeat(parts, parts),
-        )
+        spread = self.rows(np.repeat(np.arange(len(parts)), parts))
+        sizes = np.repeat(parts, parts)
         return spread._replace(
             weights=spread.weights / sizes, copies=np.ones(len(sizes))
         )
@@ -102,7 +100,8 @@ class KernelProblem(NamedTuple):
 
     def particles(self, num_neurons: int) -> np.ndarray:
         """Return neurons of the prior for stored inputs."""
-        d, variance = self.inputs.shape[1], 1 / self.prior_precision
+        d = self.inputs.shape[1]
+        variance = 1 / self.prior_precision
         width = in_powers_of_two(self.inputs[:1]).shape[1]
         return prior_particles(
             self.neuron,

@@ -124,10 +124,8 @@ class NormalNoise(NumberFamily):
 
     def check_noise(self, x: np.ndarray, y: np.ndarray) -> None:
         """Raise where targets are a function of the columns, and their density has no bound."""
-        columns, deviation = (
-            np.column_stack([np.ones(len(x)), x]).astype(np.float64),
-            float(np.std(y)),
-        )
+        columns = np.column_stack([np.ones(len(x)), x]).astype(np.float64)
+        deviation = float(np.std(y))
         rest = y - columns @ np.linalg.lstsq(columns, y)[0]
         if np.std(rest) < 1e-5 * deviation:  # single precision still resolves it
             raise ValueError(
@@ -168,7 +166,8 @@ class Poisson(NumberFamily):
             raise ValueError(
                 "y is 0 in all rows, which tells no rate; pass rows with other counts, too."
             )
-        largest, offsets = float(np.max(offsets)), np.broadcast_to(offsets, y.shape)
+        largest = float(np.max(offsets))
+        offsets = np.broadcast_to(offsets, y.shape)
         exposure = (
             np.log(np.average(np.exp(offsets - largest), weights=weights)) + largest
         )
@@ -207,7 +206,8 @@ class NegativeBinomial(Poisson):
         )
 
     def log_likelihood(self, position: Position, row: Row) -> jax.Array:
-        r, y = _eta_and_ratio(position, row)[1], row["y"]
+        r = _eta_and_ratio(position, row)[1]
+        y = row["y"]
         shape = jnp.exp(
             -2
             * jnp.clip(position["log_spread"], -LARGEST_LOG_SPREAD, LARGEST_LOG_SPREAD)
@@ -282,7 +282,9 @@ def _(
 ) -> tuple[jax.Array, jax.Array]:
     (x,), (tangent,) = primals, tangents
     steps, coefficients = _stirling(x)
-    t, factors, slope = 1 / (x + steps), jnp.ones_like(x), jnp.zeros_like(x)
+    t = 1 / (x + steps)
+    factors = jnp.ones_like(x)
+    slope = jnp.zeros_like(x)
     for j in range(1, steps):
         factors, slope = factors * (1 - j * t), slope * (1 - j * t) - j * factors
     of_series = _polynomial(
@@ -328,8 +330,10 @@ class Ordinal(Family):
         return of_cuts - jnp.sum(position["slopes"] ** 2) / (2 * self.prior_scale**2)
 
     def log_likelihood(self, position: Position, row: Row) -> jax.Array:
-        eta, cuts = row["x"] @ position["slopes"] + row["offset"], _cuts(position, jnp)
-        label, last = row["y"], self.num_classes - 1
+        eta = row["x"] @ position["slopes"] + row["offset"]
+        cuts = _cuts(position, jnp)
+        label = row["y"]
+        last = self.num_classes - 1
         above = jax.nn.log_sigmoid(eta - cuts[jnp.maximum(label - 1, 0)])
         below = jax.nn.log_sigmoid(cuts[jnp.minimum(label, last - 1)] - eta)
         value = jnp.where(label > 0, above, 0) + jnp.where(label < last, below, 0)

@@ -92,7 +92,8 @@ def kernel_choice(
     first scaling is tried.
     """
     if len(rows.inputs) < FEWEST_COMPARED:
-        scalings, learn_scales = scalings[:1], learn_scales is True
+        scalings = scalings[:1]
+        learn_scales = learn_scales is True
     of_rows = rows.inputs, task.regressands, rows.weights, rows.copies
     problem = KernelProblem(task.neuron, prior_precision, *of_rows, key, rows.groups)
 
@@ -129,7 +130,8 @@ def kernel_choice(
             )
 
     def prepared(scaling: Scaling, penalties: list[float]) -> PreparedColumns:
-        standardiser, learned = plain[scaling], None
+        standardiser = plain[scaling]
+        learned = None
         if penalties:
             everywhere = problem._replace(inputs=standardiser(rows.inputs))
             learned = LearnedScales(learned_scales(everywhere, penalties), penalties)
@@ -150,7 +152,8 @@ def _with_learned_scales(
     """Return scalings with the penalties at which their scales are learned, or none for columns as they are."""
     learned: dict[Scaling, tuple[list[float], LeaveOneOut]] = {}
     for scaling, problem in problems.items():
-        penalties, after = [], errors[scaling]
+        penalties = []
+        after = errors[scaling]
         for _ in range(2):
             penalties.append(after.best_alpha)
             after = problem.with_columns_times(
@@ -161,10 +164,8 @@ def _with_learned_scales(
     penalties, after = learned[scaling]
     if always:
         return [(scaling, penalties)]
-    with_scales, without = (
-        problems[scaling].spread(SCALES_FOLDS),
-        problems[best].spread(SCALES_FOLDS),
-    )
+    with_scales = problems[scaling].spread(SCALES_FOLDS)
+    without = problems[best].spread(SCALES_FOLDS)
     theirs = held_out_errors(with_scales, penalties, after.best_alpha, SCALES_FOLDS)
     ours = held_out_errors(without, [], errors[best].best_alpha, SCALES_FOLDS)
     difference, error = excess(theirs, ours, without.weights, without.groups)
@@ -322,7 +323,8 @@ def choose_by_validation(
         np.repeat(parts, parts),
         together,
     )
-    squares, scale = np.square(search.scales), float(network.task.neuron.scale)
+    squares = np.square(search.scales)
+    scale = float(network.task.neuron.scale)
     temperatures = around * np.outer(squares, search.factors)
     schedule = schedule._replace(num_steps=search.stage_steps)
     fold_of = np.zeros(len(places), int)
@@ -366,7 +368,8 @@ def choose_by_validation(
         else np.stack([_mean_target(rows, trained) for trained, _ in folds])
     )
     constant = np.zeros_like(z[0, 0]) if offsets is None else offsets[fold_of]
-    untrained, end = row_losses(rows, constant), 10 * scale**2
+    untrained = row_losses(rows, constant)
+    end = 10 * scale**2
     with_untrained = np.concatenate(
         [losses, np.tile(untrained, (len(losses), 1, 1))], axis=1
     )
@@ -386,7 +389,8 @@ def choose_by_validation(
     above, error = _above_least(losses, rows.weights, together)
     slack = SLACK["numbers" if rows.task.labels is None else "classes"]
     base_loss = float(row_losses(rows, base_rate(rows)) @ shares)
-    mean, beyond = losses @ shares, above - slack * error
+    mean = losses @ shares
+    beyond = above - slack * error
     if (
         rows.task.labels is not None
     ):  # the hottest classifier does not tend to the shares of the classes
@@ -457,18 +461,19 @@ def _left_out(
     are residuals of the outputs (n, ...) of a `line`, if one is passed, which the outputs returned have in them.
     """
     trained, held = rows
-    everywhere, clouds, added = [], [], np.zeros(1, np.float32)
+    everywhere = []
+    clouds = []
+    added = np.zeros(1, np.float32)
     if network.task.labels is None:
-        task, offset = network.task, _mean_target(network, trained)
+        task = network.task
+        offset = _mean_target(network, trained)
         task = (
             task._replace(targets=task.targets - offset)
             if line is None
             else task.without(line)
         )
-        network, added = (
-            dataclasses.replace(network, task=task),
-            offset if line is None else line[held],
-        )
+        network = dataclasses.replace(network, task=task)
+        added = offset if line is None else line[held]
     scales = np.ones(network.inputs.shape[1])
     if learned is not None:
         problem = KernelProblem(

@@ -72,7 +72,8 @@ class SavedEstimator(BaseEstimator):
     def __new__(cls, *arguments: Any, **parameters: Any) -> Self:
         """Raise TypeError on a parameter that the estimator does not have, with the nearest one."""
         if unknown := parameters.keys() - cls._get_param_names():
-            name, names = min(unknown), cls._get_param_names()
+            name = min(unknown)
+            names = cls._get_param_names()
             near = [
                 other for other in names if name in other
             ] or difflib.get_close_matches(name, names, n=1)
@@ -185,7 +186,8 @@ def load(file: str | os.PathLike[str]) -> Any:
 
 def _check_parameters(file: str | os.PathLike[str], header: dict[str, Any]) -> None:
     """Raise where this version has no such estimator, or not all of its parameters."""
-    cls, writer = SAVED_CLASSES.get(str(header["class"])), header["version"]
+    cls = SAVED_CLASSES.get(str(header["class"]))
+    writer = header["version"]
     if cls is None or not issubclass(cls, SavedEstimator):
         raise ModelError(
             f"{str(file)!r} holds a {header['class']!r}, not an estimator."
@@ -297,7 +299,8 @@ def stored_hash(file: str | os.PathLike[str]) -> str:
 
 def _other_version(header: dict[str, Any]) -> str | None:
     """Return what to do about a file of another format or of a newer release."""
-    number, writer = header["format"], str(header["version"])
+    number = header["format"]
+    writer = str(header["version"])
     if number != FORMAT:
         return (
             f"has format {number}, written by langevax {writer}; this is langevax {__version__}, which reads format "

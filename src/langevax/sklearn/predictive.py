@@ -198,11 +198,9 @@ class PredictiveRegressor(LogDensityScoring, NumberTargets, PredictiveEstimator)
         """
         X, offsets = self._inputs(X, exposure)
         _check_coverage(coverage)
-        levels, rng, ends = (
-            [(1 - coverage) / 2, (1 + coverage) / 2],
-            np.random.default_rng(0),
-            [],
-        )
+        levels = [(1 - coverage) / 2, (1 + coverage) / 2]
+        rng = np.random.default_rng(0)
+        ends = []
         for block in self._blocks(len(X)):
             drawn = np.concatenate(
                 [
@@ -426,10 +424,8 @@ class PredictiveClassifier(LogDensityScoring, LabelTargets, PredictiveEstimator)
         probabilities = self.predict_proba(X)
         _check_coverage(coverage)
         order = np.argsort(-probabilities, axis=1, kind="stable")
-        ranked, sets = (
-            np.take_along_axis(probabilities, order, axis=1),
-            np.empty(order.shape, bool),
-        )
+        ranked = np.take_along_axis(probabilities, order, axis=1)
+        sets = np.empty(order.shape, bool)
         np.put_along_axis(
             sets, order, np.cumsum(ranked, axis=1) - ranked < coverage, axis=1
         )

@@ -142,10 +142,8 @@ def _inner_steps(risk: MeanFieldRisk, schedule: Schedule) -> int:
 def _pda(
     risk: MeanFieldRisk, temperature: float | Array, schedule: Schedule
 ) -> Algorithm:
-    steps, inner_steps = (
-        coordinate_steps(risk, schedule.relative_step_size),
-        _inner_steps(risk, schedule),
-    )
+    steps = coordinate_steps(risk, schedule.relative_step_size)
+    inner_steps = _inner_steps(risk, schedule)
     pda = PDA(steps, temperature, inner_steps, gradient=_gradient(schedule))
     return DualCurvatureSteps(pda, schedule.relative_step_size)
 
@@ -153,10 +151,8 @@ def _pda(
 def _fictitious_play(
     risk: MeanFieldRisk, temperature: float | Array, schedule: Schedule
 ) -> Algorithm:
-    steps, inner_steps = (
-        coordinate_steps(risk, schedule.relative_step_size),
-        _inner_steps(risk, schedule),
-    )
+    steps = coordinate_steps(risk, schedule.relative_step_size)
+    inner_steps = _inner_steps(risk, schedule)
     play = FictitiousPlay(
         steps, temperature, num_inner_steps=inner_steps, gradient=_gradient(schedule)
     )

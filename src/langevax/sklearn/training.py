@@ -147,7 +147,8 @@ class Network:
         """
         others = [] if and_at is None else [and_at]
         rotated = np.concatenate([self.inputs, *others]) @ self.basis
-        targets, weights = self.task.targets, self.weights.astype(np.float32)
+        targets = self.task.targets
+        weights = self.weights.astype(np.float32)
         rows = [
             padded(array, self.length)
             for array in (widened(rotated, self.width), targets, weights)
@@ -181,19 +182,15 @@ class Network:
         Back there, weights of directions that vary too little are 0. Those of directions outside of the span, on which
         no output at a row depends, have the law of the prior.
         """
-        neuron, k, particles = (
-            self.task.neuron,
-            self.num_coordinates,
-            np.array(particles),
-        )
+        neuron = self.task.neuron
+        k = self.num_coordinates
+        particles = np.array(particles)
         if back:
             particles = narrowed(neuron, particles, self.width, k)
         weights = neuron.input_weights(k if back else self.inputs.shape[1])
         matrix = self.basis.T if back else self.basis
-        others, moved = (
-            (particles[..., : weights.start], particles[..., weights.stop :]),
-            particles[..., weights] @ matrix,
-        )
+        others = (particles[..., : weights.start], particles[..., weights.stop :])
+        moved = particles[..., weights] @ matrix
         if back and self.span is not None:
             moved += self._outside_of_the_span(moved)
         particles = np.concatenate([others[0], moved, others[1]], axis=-1)
@@ -229,11 +226,9 @@ class Network:
 
         Stored as `num_rows` rows, such as the `length` of this problem, whose programs then serve the subset as well.
         """
-        task, inputs, weights = (
-            self.task.subset(rows),
-            self.inputs[rows],
-            self.weights[rows],
-        )
+        task = self.task.subset(rows)
+        inputs = self.inputs[rows]
+        weights = self.weights[rows]
         return dataclasses.replace(
             self, task=task, inputs=inputs, weights=weights, num_rows=num_rows
         )
@@ -528,11 +523,9 @@ def mesh_of(devices: int | Mapping[str, int] | None, num_particles: int) -> Mesh
         checks.positive_int(
             "devices" if devices is number else f"devices[{name!r}]", number
         )
-    total, particles, rows = (
-        math.prod(counts.values()),
-        counts.get(PARTICLES, 1),
-        counts.get(ROWS, 1),
-    )
+    total = math.prod(counts.values())
+    particles = counts.get(PARTICLES, 1)
+    rows = counts.get(ROWS, 1)
     if total > jax.device_count():
         raise ValueError(
             f"devices is {devices}, but JAX has {jax.device_count()}; pass fewer, or ask for more before anything is "

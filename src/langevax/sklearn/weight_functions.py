@@ -37,7 +37,8 @@ class WeightFunctions:
         Raises:
             ValueError: the encoder is not `CurveCoefficients`: the weights of others are not functions of t.
         """
-        encoder, network = self._basis_encoder(), self.estimator_
+        encoder = self._basis_encoder()
+        network = self.estimator_
         weights, outer = network._inner_and_outer_weights()
         signs = np.where(outer < 0, -1.0, 1.0)[:, None]
         return encoder.weight_functions(
@@ -64,7 +65,8 @@ class WeightFunctions:
         Raises:
             ValueError: the encoder is not `CurveCoefficients`: weights of other features are not functions of t.
         """
-        encoder, network = self._basis_encoder(), self.estimator_
+        encoder = self._basis_encoder()
+        network = self.estimator_
         columns = network.standardiser_(self.encode(X))  # type: ignore[attr-defined]
         cloud = network.clouds_.reshape(-1, network.clouds_.shape[-1])
         gradients = slopes(network.neuron_, cloud, columns)
@@ -105,7 +107,8 @@ class WeightFunctions:
         """
         check_is_fitted(self)
         checks.positive_int("num_parts", num_parts, minimum=2)
-        encoder, network = self.encoder_, self.estimator_
+        encoder = self.encoder_
+        network = self.estimator_
         if not isinstance(encoder, CurveEncoder):
             raise ValueError(
                 f"a {type(encoder).__name__} does not read curves as functions, whose parts can be replaced; fit with "
@@ -151,7 +154,8 @@ class WeightFunctions:
             >>> model.plot_weight_functions().get_xlabel()
             't'
         """
-        times, axes = self._times(grid), new_axes(axes)
+        times = self._times(grid)
+        axes = new_axes(axes)
         _bands(
             axes,
             times,

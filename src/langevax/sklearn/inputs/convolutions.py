@@ -144,7 +144,8 @@ class Convolutions:
         curves = random.integers(len(values), size=shape)
         golden_ratio = (np.sqrt(5) + 1) / 2
         levels = np.arange(1, len(PATTERNS) * counts.sum() + 1) * golden_ratio % 1
-        biases, first = np.empty(len(levels), np.float32), 0
+        biases = np.empty(len(levels), np.float32)
+        first = 0
         for i, (dilation, number) in enumerate(zip(dilations, counts, strict=True)):
             for k, pattern in enumerate(PATTERNS):
                 curve = values[curves[i, k], channels[i, k]].sum(0)[None]
@@ -162,11 +163,13 @@ class Convolutions:
         return np.concatenate([self._shares(values[i : i + rows]) for i in starts])
 
     def _shares(self, values: np.ndarray) -> np.ndarray:
-        shares, first = np.empty((len(values), len(self.biases)), np.float32), 0
+        shares = np.empty((len(values), len(self.biases)), np.float32)
+        first = 0
         sizes = zip(self.dilations.tolist(), self.counts.tolist(), strict=True)
         for i, (dilation, number) in enumerate(sizes):
             taps = shifted(values, dilation)
-            totals, reach = taps.sum(0), TAPS // 2 * dilation
+            totals = taps.sum(0)
+            reach = TAPS // 2 * dilation
             for k, pattern in enumerate(PATTERNS):
                 response = 3 * taps[pattern].sum(0) - totals
                 response = response[:, self.channels[i, k]].sum(1)
@@ -201,7 +204,8 @@ def spaced_dilations(
 
 def shifted(values: np.ndarray, dilation: int) -> np.ndarray:
     """Return (9, ...) the curves shifted by each tap, continued by zeros."""
-    length, reach = values.shape[-1], TAPS // 2 * dilation
+    length = values.shape[-1]
+    reach = TAPS // 2 * dilation
     wide = np.pad(values, [(0, 0)] * (values.ndim - 1) + [(reach, reach)])
     starts = range(0, TAPS * dilation, dilation)
     return np.stack([wide[..., i : i + length] for i in starts])

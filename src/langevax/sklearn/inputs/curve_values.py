@@ -99,7 +99,8 @@ def read_pairs(X: Sequence[Any], missing: Missing) -> ObservedCurves:
                     "value for each time."
                 )
             present = _present(times, values, missing, i)
-            times, values = times[present], values[present]
+            times = times[present]
+            values = values[present]
             part.setdefault(times.tobytes(), []).append((i, times, values))
     groups = [[_group(same) for same in part.values()] for part in parts]
     return ObservedCurves(groups, len(curves))

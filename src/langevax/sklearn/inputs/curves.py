@@ -156,7 +156,8 @@ class CurveEncoder(TransformerMixin, BaseEstimator):
 
     def _fit_channel(self, groups: list[CurvesAtTimes]) -> Interpolation | Regression:
         """Return splines where a table shows no noise, or may: integrals average it out, derivatives do not."""
-        auto, table = isinstance(self.smoothing, str), len(groups) == 1
+        auto = isinstance(self.smoothing, str)
+        table = len(groups) == 1
         if table and (self.smoothing is None or (auto and self._orders() == (0,))):
             return Interpolation()
         regression = Regression.learn(

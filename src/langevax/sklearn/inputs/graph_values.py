@@ -207,7 +207,9 @@ def _of_lists(graph: Any, names: GraphNames, number: int) -> Parts:
     most = 2 + max(
         1, (names.edge_labels is not None) + (names.edge_numbers is not None)
     )
-    ends, marks, numbers = [], [], []
+    ends = []
+    marks = []
+    numbers = []
     for link in links:
         if not isinstance(link, Sequence | np.ndarray) or not 2 <= len(link) <= most:
             raise ValueError(

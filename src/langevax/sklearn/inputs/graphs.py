@@ -134,7 +134,8 @@ class GraphFeatures(TransformerMixin, BaseEstimator):
     def _number_names(self) -> list[str]:
         """Return names such as "charge0_mean" of the summaries of features, the last columns."""
         of_nodes, of_edges = self.num_features_
-        nodes, edges = self.node_features, self.edge_features
+        nodes = self.node_features
+        edges = self.edge_features
         words = "mean", "deviation", "difference"
         names = [f"{nodes}{k}_{word}" for k in range(of_nodes) for word in words]
         return names + [f"{edges}{k}_{w}" for k in range(of_edges) for w in words[:2]]
@@ -239,7 +240,8 @@ def num_components(graphs: Sequence[Graph]) -> np.ndarray:
 
 def _summaries(graph: Graph, of_nodes: int, of_edges: int) -> np.ndarray:
     """Return the summaries feature by feature, those of nodes first; 0 of edges where there are none."""
-    nodes, edges = graph.node_numbers, graph.edge_numbers
+    nodes = graph.node_numbers
+    edges = graph.edge_numbers
     i, j = graph.edges.T
     differences = (
         np.sqrt(np.mean((nodes[i] - nodes[j]) ** 2, axis=0))
@@ -319,7 +321,8 @@ class Patterns:
         """Return counts (graphs, patterns + 1) of each depth; the last column counts patterns not seen in training."""
         tables = [np.zeros((len(graphs), len(numbers) + 1)) for numbers in self.depths]
         for g, graph in enumerate(graphs):
-            links, patterns = graph.neighbours(), list(graph.labels)
+            links = graph.neighbours()
+            patterns = list(graph.labels)
             for h, numbers in enumerate(self.depths):
                 if h > 0:
                     patterns = _deeper(patterns, links)

@@ -192,7 +192,9 @@ def _likelihoods(
 ) -> list[tuple[float, float, float, float]]:
     """Return (-2 log likelihood, length scale, variance, noise ratio) of each ratio, a free variance at its maximum."""
     ratios = NOISE_RATIOS if noise is not None else NOISE_RATIOS[:1]
-    count, logdet, energy = 0, np.zeros(len(ratios)), np.zeros(len(ratios))
+    count = 0
+    logdet = np.zeros(len(ratios))
+    energy = np.zeros(len(ratios))
     for table, values in residuals:
         eigenvalues, energies = _spectral(table * np.sqrt(spectrum), values)
         rest = table.shape[0] - len(eigenvalues)
@@ -217,7 +219,8 @@ def _spectral(rows: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndar
     gram = rows @ rows.T if num_points <= num_modes else rows.T @ rows
     eigenvalues, vectors = np.linalg.eigh(gram)
     nonzero = eigenvalues > 1e-14 * eigenvalues[-1]
-    eigenvalues, vectors = eigenvalues[nonzero], vectors[:, nonzero]
+    eigenvalues = eigenvalues[nonzero]
+    vectors = vectors[:, nonzero]
     if num_points <= num_modes:
         return eigenvalues, np.sum((values @ vectors) ** 2, 0)
     return eigenvalues, np.sum(((values @ rows) @ vectors) ** 2, 0) / eigenvalues

@@ -76,8 +76,10 @@ class KernelLangevinDiagnostics:
     @property
     def warnings_(self) -> list[str]:
         """Signs of poor convergence, in sentences; empty where there are none."""
-        table, warnings = self.summary(), list(self.history_.get("doubts", []))
-        worst, fewest = float(np.max(table["r_hat"])), float(np.min(table["ess_bulk"]))
+        table = self.summary()
+        warnings = list(self.history_.get("doubts", []))
+        worst = float(np.max(table["r_hat"]))
+        fewest = float(np.min(table["ess_bulk"]))
         if not worst <= MAX_RHAT:
             warnings.append(
                 f"chains disagree: R-hat of the function at a training row is {worst:.3f} > {MAX_RHAT}; raise "

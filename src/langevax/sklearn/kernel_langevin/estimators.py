@@ -133,7 +133,8 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
         check_kernel(self.kernel, self.length_scale)
         rows = _sorted(self._training_rows(X, y, sample_weight))
         self.seed_: int = self._seed()
-        standardiser, inputs = None, rows.inputs
+        standardiser = None
+        inputs = rows.inputs
         if isinstance(self.kernel, str):
             standardiser = Standardiser.fit(rows.inputs, rows.weights, "columns")
             inputs = standardiser(rows.inputs).astype(np.float64)
@@ -207,12 +208,14 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
         )
 
     def _sampled(self, space: KernelSpace) -> Draws:
-        rows, task = self.rows_, self._task(self.rows_)
+        rows = self.rows_
+        task = self._task(self.rows_)
         options = self._chain_options()
         likelihood = jax.tree.map(
             lambda number: jnp.asarray(number, jnp.float32), task.likelihood
         )  # traced
-        features, eigenvalues = space.features(rows.inputs), space.eigenvalues
+        features = space.features(rows.inputs)
+        eigenvalues = space.eigenvalues
         keep_few_programs(
             "functions", features.shape, task.num_outputs, self.num_chains
         )
@@ -260,7 +263,8 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
 
     def _moments(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return posterior mean and standard deviation of the function, (n,) or (n, C)."""
-        means, deviations = [], []
+        means = []
+        deviations = []
         for values, leftover in self._blocks(X):
             means.append(values.mean(axis=1))
             variance = values.var(axis=1)
@@ -276,7 +280,8 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
             raise ValueError(
                 f"coverage must lie between 0 and 1, got {coverage}; 0.9 is usual."
             )
-        tail, intervals = (1 - coverage) / 2, []
+        tail = (1 - coverage) / 2
+        intervals = []
         for number, (values, leftover) in enumerate(self._blocks(X)):
             rng = np.random.default_rng([self.seed_, number])
             values = values + np.sqrt(along_rows(leftover, values)) * rng.normal(
@@ -418,7 +423,8 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
 
     def _choose(self, rows: DistinctRows, inputs: np.ndarray) -> None:
         mean, deviation = weighted_moments(rows.targets, rows.weights)
-        likelihood, constant = self._likelihood(1.0), not deviation > 0
+        likelihood = self._likelihood(1.0)
+        constant = not deviation > 0
         robust = not isinstance(likelihood, Gaussian)
         if constant and isinstance(self.noise, str):
             raise ValueError(
@@ -427,17 +433,18 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
             )
         if robust and not constant:
             mean, deviation = robust_moments(rows.targets, rows.weights)
-        mean, scale = float(mean), 1.0 if constant else float(deviation)
+        mean = float(mean)
+        scale = 1.0 if constant else float(deviation)
         if not self.normalize_y:
-            mean, scale = 0.0, 1.0
+            mean = 0.0
+            scale = 1.0
         noise = None if isinstance(self.noise, str) else float(self.noise) / scale
         kernel: Any = self.kernel
-        targets, fit = (
-            (rows.targets - mean) / scale,
-            fit_robust if robust else fit_numbers,
-        )
+        targets = (rows.targets - mean) / scale
+        fit = fit_robust if robust else fit_numbers
         best = fit(kernel, inputs, targets, rows.weights, noise, self.length_scale)
-        kernel, noise = best.kernel, best.noise
+        kernel = best.kernel
+        noise = best.noise
         self.kernel_ = kernel
         self.target_mean_: float = mean
         self.target_scale_: float = scale

@@ -69,7 +69,9 @@ def fit_numbers(
         True
     """
     rows = subsample(len(inputs), most_rows)
-    inputs, targets, weights = inputs[rows], targets[rows], weights[rows]
+    inputs = inputs[rows]
+    targets = targets[rows]
+    weights = weights[rows]
     if not isinstance(kernel, str):
         cost, _, noise = _scales(
             *_spectrum(kernel, inputs, targets, weights), noise, 1.0
@@ -97,7 +99,9 @@ def fit_robust(
     The noise is that of the bulk, from the median size of residuals over the remaining degrees of freedom.
     """
     rows = subsample(len(inputs), most_rows)
-    inputs, targets, weights = inputs[rows], targets[rows], weights[rows]
+    inputs = inputs[rows]
+    targets = targets[rows]
+    weights = weights[rows]
     centre, spread = robust_moments(targets, weights)
     clipped = np.clip(targets, centre - 3 * spread, centre + 3 * spread)
     evidence = fit_numbers(kernel, inputs, clipped, weights, noise)
@@ -154,7 +158,8 @@ def _scales(
     amplitude: float | None,
 ) -> tuple[float, float, float]:
     """Return (cost, c, s) at the minimum over those that are None."""
-    power, unit = float(np.mean(squares)) or 1.0, float(np.mean(values)) or 1.0
+    power = float(np.mean(squares)) or 1.0
+    unit = float(np.mean(values)) or 1.0
 
     def scales(t: Any) -> tuple[Any, Any]:
         """Return (amplitude, noise variance) at e^t, their ratio or that of the free one to its scale."""
@@ -226,7 +231,8 @@ def _least_length(cost: Callable[[float], float]) -> tuple[float, float]:
     grid = np.log(np.geomspace(0.03, 30, 9))
     costs = [cost(t) for t in grid]
     best = int(np.argmin(costs))
-    low, high = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
+    low = grid[max(best - 1, 0)]
+    high = grid[min(best + 1, len(grid) - 1)]
     refined: Any = minimize_scalar(
         cost,
         bounds=(low, high),
@@ -250,7 +256,8 @@ def _robust_residuals(
     num_rounds: int = 3,
 ) -> tuple[np.ndarray, float]:
     """Alternate Huber's fit of this kernel and the noise of the bulk around it; a noise that is passed stays."""
-    gram, scale = evidence.kernel(inputs), evidence.noise
+    gram = evidence.kernel(inputs)
+    scale = evidence.noise
     fitted = np.zeros_like(targets)
     for _ in range(num_rounds):
         fitted, freedom = huber_fit(gram, targets, weights, scale)
@@ -274,18 +281,15 @@ def huber_fit(
     most_steps: int = 30,
 ) -> tuple[np.ndarray, float]:
     """Return (fitted values, their degrees of freedom) of Huber's loss and this kernel, by reweighted least squares."""
-    fitted, reweights = (
-        np.full(len(targets), _median(targets, weights)),
-        np.ones(len(targets)),
-    )
+    fitted = np.full(len(targets), _median(targets, weights))
+    reweights = np.ones(len(targets))
     for _ in range(most_steps):
         reweights = np.minimum(
             1.0, threshold * noise / np.maximum(np.abs(targets - fitted), 1e-300)
         )
-        before, fitted = (
-            fitted,
-            gram
-            @ cho_solve(_weighted_factor(gram, weights * reweights, noise), targets),
+        before = fitted
+        fitted = gram @ cho_solve(
+            _weighted_factor(gram, weights * reweights, noise), targets
         )
         if np.max(np.abs(fitted - before)) < 1e-3 * noise:
             break

@@ -55,7 +55,9 @@ def fit_labels(
     if not isinstance(kernel, str):
         return kernel
     rows = subsample(len(inputs), most_rows)
-    inputs, labels, weights = inputs[rows], labels[rows], weights[rows]
+    inputs = inputs[rows]
+    labels = labels[rows]
+    weights = weights[rows]
     classes, counts = np.unique(labels, return_counts=True)
     classes = classes[np.argsort(-counts, kind="stable")][
         : 1 if len(classes) <= 2 else most_classes
@@ -161,9 +163,12 @@ def _mode(
         b = curvature * f + weights * at.first
         solved = cho_solve((factor, True), root * (gram @ b), check_finite=False)
         step = b - root * solved - alpha
-        before, origin, along = value, (alpha, f), gram @ step
+        before = value
+        origin = (alpha, f)
+        along = gram @ step
         for halvings in range(most_halvings):
-            alpha, f = origin[0] + step / 2**halvings, origin[1] + along / 2**halvings
+            alpha = origin[0] + step / 2**halvings
+            f = origin[1] + along / 2**halvings
             at = logistic(f, signs)
             value = float(alpha @ f / 2 - np.sum(weights * at.value))
             if value <= before + 1e-12 * abs(before):

@@ -65,7 +65,9 @@ def posterior_of(
 ) -> Posterior:
     """Return the posterior of coefficients (modes,) or (modes, num_outputs), padded."""
     n, num_modes = features.shape
-    total, length, width = float(weights.sum()), bucket(n), width_of(num_modes)
+    total = float(weights.sum())
+    length = bucket(n)
+    width = width_of(num_modes)
     wide = np.pad(features.astype(np.float32), [(0, 0), (0, width - num_modes)])
     precision = np.ones(width)  # of modes that are padding
     precision[:num_modes] = 1 / (total * eigenvalues)
@@ -102,13 +104,12 @@ def draw(
     start = jnp.zeros(
         width if num_outputs is None else (width, num_outputs), jnp.float32
     )
-    chosen, coordinates = (
-        chain_arguments(options, posterior, likelihood, start.size),
-        None,
-    )
+    chosen = chain_arguments(options, posterior, likelihood, start.size)
+    coordinates = None
     if chosen["preconditioner"] == "hessian":
         coordinates = posterior_coordinates(posterior, likelihood, start, seed)
-        posterior, start = coordinates.posterior, jnp.asarray(coordinates.mode)
+        posterior = coordinates.posterior
+        start = jnp.asarray(coordinates.mode)
         chosen["preconditioner"] = None  # its curvature is 1
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SamplingWarning)
