@@ -470,8 +470,9 @@ class MeanFieldEstimator(RowEstimator):
                 rows, task, self.prior_precision, scalings, learned, key
             )
         else:
-            standardiser = Standardiser.fit(rows.inputs, rows.weights, scalings[0])
-            candidates = [PreparedColumns(standardiser, scalings[0], None, None)]
+            (scaling,) = scalings
+            standardiser = Standardiser.fit(rows.inputs, rows.weights, scaling)
+            candidates = [PreparedColumns(standardiser, scaling, None, None)]
         if continued:
             candidates = [candidates[0]._replace(standardiser=self.standardiser_)]
         return candidates
@@ -637,11 +638,11 @@ class MeanFieldEstimator(RowEstimator):
         names = (
             self._column_names() if columns is None else self._network_columns(columns)
         )
-        most = ", ".join(
+        largest = ", ".join(
             f"{names[j]} ({scales[j]:.2g})"
             for j in np.argsort(-scales, kind="stable")[:most]
         )
-        return f"{phrase}, times scales learned from the targets, of mean square 1: largest for {most}."
+        return f"{phrase}, times scales learned from the targets, of mean square 1: largest for {largest}."
 
     def _column_names(self) -> Sequence[str]:
         """Return the names of the columns that the network sees."""

@@ -26,6 +26,7 @@ from langevax.run.progress import ProgressOption
 from langevax.sklearn.training import outputs
 
 Stop = Literal["plateau", "certified"]
+CLOSE = 0.02  # of what training gains: nearer than this it need not come, however narrow the interval is
 EFFORT = 1e9  # neuron gradients of the certificate that a training is compared with
 NUM_CLOUDS = 8  # that predict, from the last half of the run
 
@@ -66,8 +67,6 @@ class CertifiedStop:
     risk: MeanFieldRisk
     certificate: Certificate
     """Of distinct rows, a trusted one."""
-    close: float = 0.02
-    """Share of what training gains: nearer it need not come, however narrow the interval is."""
 
     @classmethod
     def of(
@@ -88,7 +87,7 @@ class CertifiedStop:
         certificate = self.certificate
         return max(
             certificate.width,
-            self.close * (certificate.prior_objective - certificate.lower_bound),
+            CLOSE * (certificate.prior_objective - certificate.lower_bound),
         )
 
     def __call__(self, trace: Trace | None, state: Any) -> bool:

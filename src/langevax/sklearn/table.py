@@ -392,6 +392,24 @@ def checked_exposure(exposure: Any, num_rows: int) -> np.ndarray:
     return values
 
 
+def refuse_missing_labels(y: Any) -> None:
+    """Raise on None and NaN among labels, which NumPy would make words of.
+
+    >>> refuse_missing_labels(np.array(["a", None], dtype=object))
+    Traceback (most recent call last):
+    ...
+    ValueError: y[1] is None, not a label; leave out rows without a label, or give them one of their own.
+    """
+    labels = np.asarray(y, object) if isinstance(y, list | tuple) else np.asarray(y)
+    if labels.dtype != object or y is None:  # without labels scikit-learn says so
+        return
+    for place, label in enumerate(labels.flat):
+        if label is None or (isinstance(label, float) and np.isnan(label)):
+            raise ValueError(
+                f"y[{place}] is {label}, not a label; leave out rows without a label, or give them one of their own."
+            )
+
+
 def _refuse_entries(name: str, array: np.ndarray) -> None:
     """Raise on the first entry that is a word, or an object without a value as a number."""
     for entry in array.flat:
@@ -505,6 +523,7 @@ class LabelTargets(ClassifierMixin):
     def _validated(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
         refuse_words("X", X)
         refuse_words("y", y, words=True)
+        refuse_missing_labels(y)
         X, y = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2)
         check_classification_targets(y)
         return X, np.asarray(y)
