@@ -217,81 +217,26 @@ class MeanFieldEstimator(RowEstimator):
                 f"solver={self.solver!r} begins at the prior; set warm_start=False, or solver='mfld'."
             )
         task = self._task(rows.targets, rows.weights)
-        run = {
-            "progress": self.progress,
-            "sharding": mesh_of(self.devices, int(self.num_particles)),
-        }
+        sharding = mesh_of(self.devices, int(self.num_particles))
         root = root_key(self._seed())
         choice_key, path_key, run_key = random.split(root, 3)
-
         continued = self.warm_start and hasattr(self, "particles_")
-        search = self._search(continued)
-        linear = self._linear_option(continued)
-        with threadpool_limits(
-            1, "blas"
-        ):  # on some hundred rows, threads cost twenty times as much as they save
-            candidates = self._prepared(rows, task, continued, choice_key)
-            trials = [
-                self._trial(
-                    rows,
-                    task,
-                    columns,
-                    search,
-                    continued,
-                    path_key,
-                    run["sharding"],
-                    linear is True,
-                )
-                for columns in (candidates if search == "folds" else candidates[:1])
-            ]
-            trial = best_of(trials)
-            if linear == "auto" and trial.choice and trial.choice.linear_is_ahead:
-                other = self._trial(
-                    rows,
-                    task,
-                    trial.columns,
-                    search,
-                    continued,
-                    path_key,
-                    run["sharding"],
-                    True,
-                )
-                trial = best_of([trial, other], errors=0.0)
+        trial = self._best_trial(rows, task, continued, choice_key, path_key, sharding)
         columns, network, schedule, temperature, choice, self.linear_part_ = trial
-        antithetic = SOLVERS[self.solver_].antithetic
-        start = network.risk(temperature).prior(
-            temperature, int(self.num_particles), antithetic
-        )
-        if continued:
-            start = network.rotated(self._previous_particles(network))
-        elif (
-            search == "path"
-            and choice
-            and choice.hotter
-            and not SOLVERS[self.solver_].from_prior
-        ):
-            hotter = schedule._replace(num_steps=SEARCHES[search].stage_steps)
-            start = anneal(
-                network.risk(1.0),
-                np.array(choice.hotter),
-                hotter,
-                int(self.num_particles),
-                path_key,
-            ).position
+        start = self._start(trial, continued, path_key)
         self.scaling_ = columns.scaling
         self.leave_one_out_ = columns.leave_one_out
         if not continued:
             self.learned_scales_: LearnedScales | None = columns.learned
         self._record_choice(choice, task, schedule.num_steps)
-        saving = (
-            {}
-            if self.checkpoint is None
-            else {"checkpoint": self.checkpoint, "resume": self.resume}
-        )
         risk = network.risk(temperature)
         stop = self._stop(risk, float(temperature), root)
+        run: dict[str, Any] = {"progress": self.progress, "sharding": sharding}
         if network.span is not None:
             run["record_size"] = int(self.num_particles) * rows.inputs.shape[1]
+        saving: dict[str, Any] = {}
+        if self.checkpoint is not None:
+            saving = {"checkpoint": self.checkpoint, "resume": self.resume}
         trained = train_until_steady(
             risk, temperature, schedule, start, run_key, saving, stop=stop, **run
         )
@@ -311,6 +256,48 @@ class MeanFieldEstimator(RowEstimator):
             if caution is not None:
                 warnings.warn(caution, ConvergenceWarning, stacklevel=2)
         return self
+
+    def _best_trial(
+        self,
+        rows: DistinctRows,
+        task: TrainingTask,
+        continued: bool,
+        choice_key: Key[Array, ""],
+        path_key: Key[Array, ""],
+        sharding: Mesh | None,
+    ) -> Trial:
+        """Return the columns, the temperature and the linear part that are best on folds, where these are compared."""
+        search = self._search(continued)
+        linear = self._linear_option(continued)
+
+        def trial(columns: PreparedColumns, with_linear: bool) -> Trial:
+            return self._trial(
+                rows, task, columns, search, continued, path_key, sharding, with_linear
+            )
+
+        # on some hundred rows, threads cost twenty times as much as they save
+        with threadpool_limits(1, "blas"):
+            candidates = self._prepared(rows, task, continued, choice_key)
+            compared = candidates if search == "folds" else candidates[:1]
+            best = best_of([trial(columns, linear is True) for columns in compared])
+            if linear == "auto" and best.choice and best.choice.linear_is_ahead:
+                best = best_of([best, trial(best.columns, True)], errors=0.0)
+        return best
+
+    def _start(self, trial: Trial, continued: bool, key: Key[Array, ""]) -> Any:
+        """Return the particles to begin with: the last ones, those of a path of temperatures, or draws of the prior."""
+        _, network, schedule, temperature, choice, _ = trial
+        solver = SOLVERS[self.solver_]
+        num_particles = int(self.num_particles)
+        if continued:
+            return network.rotated(self._previous_particles(network))
+        search = self._search()
+        if search == "path" and choice and choice.hotter and not solver.from_prior:
+            hotter = schedule._replace(num_steps=SEARCHES[search].stage_steps)
+            path = np.array(choice.hotter)
+            return anneal(network.risk(1.0), path, hotter, num_particles, key).position
+        risk = network.risk(temperature)
+        return risk.prior(temperature, num_particles, solver.antithetic)
 
     def attach_rows(
         self,

@@ -14,6 +14,7 @@ import platform
 import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from functools import partial
 from hashlib import sha256
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -324,38 +325,41 @@ def _refuse_constant(word: str) -> NoReturn:
 
 def _encode(value: Any, arrays: dict[str, np.ndarray]) -> Any:
     """Return `value` as JSON whose arrays are entries of `arrays`."""
-    value = value.item() if isinstance(value, np.generic) else value
-    if isinstance(value, float) and not math.isfinite(value):
-        return {"number": str(value)}
-    if value is None or isinstance(value, str | bool | int | float):
-        return str(value) if isinstance(value, str) else value
-    if isinstance(value, np.ndarray | jax.Array):
-        array = np.asarray(value)
-        if array.dtype.kind in "OU":
-            return {"words": array.tolist(), "dtype": array.dtype.str}
-        arrays[name := str(len(arrays))] = array
-        return (
-            {"array": name} if _is_finite(array) else {"array": name, "finite": False}
-        )
-    if isinstance(value, SavedEstimator):
-        return {"estimator": value._state(arrays)}
-    if SAVED_CLASSES.get(type(value).__name__) is type(value):
-        attributes = value._asdict() if hasattr(value, "_asdict") else vars(value)
-        fields = {
-            name: _encode(attribute, arrays) for name, attribute in attributes.items()
-        }
-        return {"object": type(value).__name__, "attributes": fields}
+    encode = partial(_encode, arrays=arrays)
+    if isinstance(value, np.generic):
+        value = value.item()
+    match value:
+        case str():
+            return str(value)
+        case float() if not math.isfinite(value):
+            return {"number": str(value)}
+        case None | bool() | int() | float():
+            return value
+        case np.ndarray() | jax.Array():
+            return _encoded_array(np.asarray(value), arrays)
+        case SavedEstimator():
+            return {"estimator": value._state(arrays)}
+        case dict():
+            return {"dict": [list(map(encode, pair)) for pair in value.items()]}
+    name = type(value).__name__
     if type(value) in (list, tuple):
-        return {type(value).__name__: [_encode(item, arrays) for item in value]}
-    if isinstance(value, dict):
-        return {
-            "dict": [[_encode(item, arrays) for item in pair] for pair in value.items()]
-        }
+        return {name: list(map(encode, value))}
+    if SAVED_CLASSES.get(name) is type(value):
+        attributes = value._asdict() if hasattr(value, "_asdict") else vars(value)
+        fields = {key: encode(attribute) for key, attribute in attributes.items()}
+        return {"object": name, "attributes": fields}
     kind = "basis" if isinstance(value, spaces.Basis) else "object"
     raise ValueError(
-        f"this model has a {kind} of your own ({type(value).__name__}), which a JSON header cannot hold; "
-        "use pickle instead."
+        f"this model has a {kind} of your own ({name}), which a JSON header cannot hold; use pickle instead."
     )
+
+
+def _encoded_array(array: np.ndarray, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Return words as JSON; numbers by the name under which they are added to `arrays`."""
+    if array.dtype.kind in "OU":
+        return {"words": array.tolist(), "dtype": array.dtype.str}
+    arrays[name := str(len(arrays))] = array
+    return {"array": name} if _is_finite(array) else {"array": name, "finite": False}
 
 
 def _is_finite(array: np.ndarray) -> bool:
@@ -369,10 +373,8 @@ def _decode(data: Any, arrays: dict[str, np.ndarray]) -> Any:
             return data
         case {"number": "nan" | "inf" | "-inf" as word}:
             return float(word)
-        case {"array": name, "finite": False}:
-            return arrays[name]
-        case {"array": name}:
-            if not _is_finite(arrays[name]):
+        case {"array": name, **rest}:
+            if not rest and not _is_finite(arrays[name]):
                 raise ValueError(f"array {name!r} holds NaN or infinity")
             return arrays[name]
         case {"words": words, "dtype": dtype} if np.dtype(dtype).kind in "OU":
@@ -384,10 +386,9 @@ def _decode(data: Any, arrays: dict[str, np.ndarray]) -> Any:
                 SAVED_CLASSES[name],
                 {key: _decode(item, arrays) for key, item in attributes.items()},
             )
-        case {"list": items}:
-            return [_decode(item, arrays) for item in items]
-        case {"tuple": items}:
-            return tuple(_decode(item, arrays) for item in items)
+        case {"list": items} | {"tuple": items}:
+            kind = tuple if "tuple" in data else list
+            return kind(_decode(item, arrays) for item in items)
         case {"dict": pairs}:
             return {_decode(key, arrays): _decode(item, arrays) for key, item in pairs}
     raise ValueError(f"its header holds {str(data)[:80]}")

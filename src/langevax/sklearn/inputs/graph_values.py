@@ -120,39 +120,47 @@ def label_key(label: Hashable) -> Label:
 def _read_graph(graph: Any, names: GraphNames, number: int) -> Graph:
     """Return the graph without loops, each edge once whatever its direction, with the mean of its numbers."""
     read = _of_networkx if _is_networkx(graph) else _of_lists
-    ends, marks, edge_values, labels, node_values = read(graph, names, number)
-    edges = np.sort(np.array(ends, int).reshape(-1, 2), axis=1)
-    known = [len(part) for part in (labels, node_values) if part is not None]
-    num_nodes = known[0] if known else int(edges.max(initial=-1)) + 1
-    if num_nodes == 0:
-        raise ValueError(f"graph {number} has no nodes; drop it.")
-    if labels is not None and len(labels) != num_nodes:
-        raise ValueError(
-            f"graph {number} has {num_nodes} nodes but {len(labels)} labels; pass one for each node."
-        )
-    if len(edges) and not 0 <= edges.min() <= edges.max() < num_nodes:
-        raise ValueError(
-            f"graph {number} has an edge beyond its {num_nodes} nodes, which are numbered 0, 1, ..."
-        )
-    if labels is None or names.node_labels is None:
-        labels = [""] * num_nodes
-    called = [label_key(mark if names.edge_labels else "") for mark in marks]
+    parts = read(graph, names, number)
+    edges = np.sort(np.array(parts.ends, int).reshape(-1, 2), axis=1)
+    size = _checked_size(parts, edges, number)
+    labels = parts.node_labels if names.node_labels else None
+    called = [
+        label_key(mark if names.edge_labels else "") for mark in parts.edge_labels
+    ]
     links: dict[tuple[int, int], list[int]] = {}
     for k, (i, j) in enumerate(edges.tolist()):
         if i != j:
             links.setdefault((i, j), []).append(k)
     # of two labels the first in their order
     first = [min(same, key=called.__getitem__) for same in links.values()]
-    of_nodes = _numbers(node_values, num_nodes, names.node_numbers, "node", number)
-    every = _numbers(edge_values, len(edges), names.edge_numbers, "edge", number)
+    of_nodes = _numbers(parts.node_numbers, size, names.node_numbers, "node", number)
+    every = _numbers(parts.edge_numbers, len(edges), names.edge_numbers, "edge", number)
     of_edges = np.array([every[same].mean(0) for same in links.values()])
     return Graph(
-        [label_key(label) for label in labels],
+        [label_key(label) for label in labels or [""] * size],
         edges[first],
         [called[k] for k in first],
         of_nodes,
         of_edges.reshape(len(first), every.shape[1]),
     )
+
+
+def _checked_size(parts: Parts, edges: np.ndarray, number: int) -> int:
+    """Return the number of nodes; raise where labels, numbers or edges do not fit it."""
+    labels = parts.node_labels
+    known = [len(part) for part in (labels, parts.node_numbers) if part is not None]
+    size = known[0] if known else int(edges.max(initial=-1)) + 1
+    if size == 0:
+        raise ValueError(f"graph {number} has no nodes; drop it.")
+    if labels is not None and len(labels) != size:
+        raise ValueError(
+            f"graph {number} has {size} nodes but {len(labels)} labels; pass one for each node."
+        )
+    if len(edges) and not 0 <= edges.min() <= edges.max() < size:
+        raise ValueError(
+            f"graph {number} has an edge beyond its {size} nodes, which are numbered 0, 1, ..."
+        )
+    return size
 
 
 def _numbers(
