@@ -30,7 +30,7 @@ from langevax.sklearn.table import (
     widened,
 )
 
-NUM_NEURONS = 1000
+COMPARED_NEURONS = 1000
 
 
 @saved_class
@@ -150,7 +150,7 @@ def slope_scales(
     """
     problem = problem.rows(subsample(len(problem.inputs), most_rows))
     n, d = problem.inputs.shape
-    particles = problem.particles(NUM_NEURONS)
+    particles = problem.particles(COMPARED_NEURONS)
     coefficients = ridge(
         problem.features(particles), problem.targets, problem.weights, penalty
     )
@@ -191,7 +191,7 @@ def held_out_errors(
     for trained, held in folds_of(len(errors), num_folds, groups=problem.groups):
         rows = problem.rows(trained)
         scaled = problem.with_columns_times(learned_scales(rows, penalties))
-        features = scaled.features(scaled.particles(NUM_NEURONS))
+        features = scaled.features(scaled.particles(COMPARED_NEURONS))
         coefficients = ridge(features[:, trained], rows.targets, rows.weights, penalty)
         errors[held] = np.mean(
             (features[:, held].T @ coefficients - problem.targets[held]) ** 2, axis=1

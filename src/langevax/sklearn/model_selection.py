@@ -26,6 +26,7 @@ from langevax.sklearn.baselines import LinearPart, base_rate, linear_outputs, ro
 from langevax.sklearn.fold_choice import FEWEST_COMPARED, SLACK, Choice, HeldOut
 from langevax.sklearn.folds import folds_of
 from langevax.sklearn.learned_scales import (
+    COMPARED_NEURONS,
     KernelProblem,
     LearnedScales,
     PreparedColumns,
@@ -114,7 +115,8 @@ def kernel_choice(
             scaling: under(plain[scaling], 600) for scaling in plain
         }
         errors: dict[Scaling, LeaveOneOut] = {
-            scaling: compared[scaling].leave_one_out(NUM_NEURONS) for scaling in plain
+            scaling: compared[scaling].leave_one_out(COMPARED_NEURONS)
+            for scaling in plain
         }
         for scaling in plain:
             if clearly_better(
@@ -158,7 +160,7 @@ def _with_learned_scales(
             penalties.append(after.best_alpha)
             after = problem.with_columns_times(
                 learned_scales(problem, penalties)
-            ).leave_one_out(NUM_NEURONS)
+            ).leave_one_out(COMPARED_NEURONS)
         learned[scaling] = penalties, after
     scaling = min(learned, key=lambda name: learned[name][1].error)
     penalties, after = learned[scaling]
