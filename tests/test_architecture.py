@@ -38,6 +38,7 @@ SHORT_FOR_A_REASON = {
     "_typing.py": "one annotation that all modules import",
     "_interruption.py": "imported before all else, by the command alone",
     "_version.py": "read by the build",
+    "sklearn/inputs/unlike.py": "one warning, of encoders of all kinds",
     "__main__.py": "python -m langevax, without the packages of the command line",
 }
 TABLES_OF_NUMBERS = {
