@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import ClassifierMixin, RegressorMixin, clone
 from sklearn.utils import Tags, _safe_indexing
 from sklearn.utils._param_validation import HasMethods
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _num_samples, check_is_fitted
 from threadpoolctl import threadpool_limits
 
 from langevax.sklearn.base import Automatic
@@ -72,7 +72,6 @@ class EncodedEstimator(SavedEstimator):
     automatic: ClassVar[Automatic]
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "encoder": [*one_of("auto"), HasMethods(["fit", "transform"]), list, tuple],
-        "estimator": [MeanFieldRegressor, MeanFieldClassifier, None],
         "random_state": ["random_state"],
     }
 
@@ -90,10 +89,7 @@ class EncodedEstimator(SavedEstimator):
             y, sample_weight, groups: as for `MeanFieldRegressor`; the encoder sees the inputs of positive weight.
         """
         self._validate_params()
-        used = (
-            np.ones(1, bool) if sample_weight is None else np.asarray(sample_weight) > 0
-        )
-        rows = slice(None) if used.all() else np.flatnonzero(used)
+        rows = _used_rows(X, sample_weight)
         candidates = [
             self._candidate(encoder, X, y, rows) for encoder in self._encoders()
         ]
@@ -210,6 +206,15 @@ def leave_one_out_error(
     return prepared[0].leave_one_out.error
 
 
+def _used_rows(X: Any, sample_weight: Any) -> Any:
+    """Return the places of positive weight, or all of them where the network will refuse the weights."""
+    if sample_weight is not None:
+        used = np.asarray(sample_weight) > 0
+        if used.shape == (_num_samples(X),) and used.any() and not used.all():
+            return np.flatnonzero(used)
+    return slice(None)
+
+
 def _columns(encoder: Any, X: Any) -> np.ndarray:
     """Return the columns of inputs, rounded to the precision of float32, that of a network's inputs, at any scale.
 
@@ -222,6 +227,11 @@ def _columns(encoder: Any, X: Any) -> np.ndarray:
 
 class EncodedRegressor(RegressorMixin, EncodedEstimator):
     """Least squares by a network behind an encoder."""
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = (
+        EncodedEstimator._parameter_constraints
+        | {"estimator": [MeanFieldRegressor, None]}
+    )
 
     def predict(self, X: Any) -> np.ndarray:
         """Return (n,) or (n, C), in the units of the targets."""
@@ -244,6 +254,11 @@ class EncodedRegressor(RegressorMixin, EncodedEstimator):
 
 class EncodedClassifier(ClassifierMixin, EncodedEstimator):
     """Classes by a network behind an encoder."""
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = (
+        EncodedEstimator._parameter_constraints
+        | {"estimator": [MeanFieldClassifier, None]}
+    )
 
     @property
     def classes_(self) -> np.ndarray:
