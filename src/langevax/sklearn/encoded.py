@@ -161,13 +161,11 @@ class EncodedEstimator(SavedEstimator):
 
     def _candidate(self, encoder: Any, X: Any, y: Any, rows: Any) -> Candidate:
         """Fit an encoder to some of the rows."""
-        some = X
-        labels = y
-        if not isinstance(rows, slice):
-            some = _safe_indexing(X, rows)
-            labels = _safe_indexing(y, rows)
         unfitted: Any = clone(encoder)
-        fitted = unfitted.fit(some, labels)
+        if isinstance(rows, slice):
+            fitted = unfitted.fit(X, y)
+        else:
+            fitted = unfitted.fit(_safe_indexing(X, rows), _safe_indexing(y, rows))
         settings = self._default_network() if self.estimator is None else self.estimator
         network: Any = clone(settings)
         if network.warm_start:
@@ -289,7 +287,7 @@ class EncodedClassifier(ClassifierMixin, EncodedEstimator):
 
 
 class CurveEstimator(WeightFunctions, EncodedEstimator):
-    """What both estimators on curves share."""
+    """Parameters of both estimators on curves."""
 
     encoders: ClassVar[tuple[type, ...]] = CurveCoefficients, RandomConvolutions
     automatic: ClassVar[Automatic] = CURVES
@@ -367,7 +365,7 @@ class FunctionalMeanFieldClassifier(CurveEstimator, EncodedClassifier):
 
 
 class GraphEstimator(EncodedEstimator):
-    """What both estimators on graphs share."""
+    """Parameters of both estimators on graphs."""
 
     encoders: ClassVar[tuple[type, ...]] = (GraphFeatures,)
     automatic: ClassVar[Automatic] = GRAPHS

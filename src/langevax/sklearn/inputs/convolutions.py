@@ -93,7 +93,7 @@ class RandomConvolutions(CurveEncoder):
         features = (features - self.feature_means_) / self.feature_scales_
         variances, vectors = np.linalg.eigh(features @ features.T)
         rank = np.count_nonzero(variances > 1e-9 * variances[-1])
-        used = slice(-1, -1 - max(1, min(rank, self.num_directions)), -1)
+        used = slice(-1, -1 - max(1, min(rank, int(self.num_directions))), -1)
         lengths = np.sqrt(np.maximum(variances[used], np.finfo(float).tiny))
         directions = features.T @ (vectors[:, used] / lengths)
         self.directions_: np.ndarray = directions.astype(np.float32)

@@ -231,8 +231,9 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
         )
 
     def _chain_options(self) -> ChainOptions:
-        parameters: dict[str, Any] = self.get_params(deep=False)
-        return ChainOptions(**{name: parameters[name] for name in ChainOptions._fields})
+        values: list[Any] = [getattr(self, name) for name in ChainOptions._fields]
+        # numbers of NumPy as those of Python, whose integers do not overflow
+        return ChainOptions(*(v.item() if hasattr(v, "item") else v for v in values))
 
     def _record(self, draws: Draws) -> None:
         self.coefficients_: np.ndarray
