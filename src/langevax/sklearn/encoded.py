@@ -162,10 +162,10 @@ class EncodedEstimator(SavedEstimator):
     def _candidate(self, encoder: Any, X: Any, y: Any, rows: Any) -> Candidate:
         """Fit an encoder to some of the rows."""
         unfitted: Any = clone(encoder)
-        if isinstance(rows, slice):
-            fitted = unfitted.fit(X, y)
-        else:
-            fitted = unfitted.fit(_safe_indexing(X, rows), _safe_indexing(y, rows))
+        seen = [X, y]
+        if not isinstance(rows, slice):
+            seen = [_safe_indexing(part, rows) for part in (X, y)]
+        fitted = unfitted.fit(*seen)
         settings = self._default_network() if self.estimator is None else self.estimator
         network: Any = clone(settings)
         if network.warm_start:
