@@ -21,6 +21,7 @@ from typing import Any, Literal
 
 import numpy as np
 from scipy.special import expit, softmax
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression, RidgeClassifierCV
@@ -32,9 +33,11 @@ from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
 from benchmarks.curves_and_graphs.data import SKTIME, fetch
-from langevax.sklearn import FunctionalMeanFieldClassifier
-from langevax.sklearn.encoded import EncoderName
-from langevax.sklearn.parameters import Auto
+from langevax.sklearn import (
+    CurveCoefficients,
+    FunctionalMeanFieldClassifier,
+    RandomConvolutions,
+)
 
 AEON, PYTS, TSLEARN = "aeon==1.6.0", "pyts==0.14.1", "tslearn==0.10.0"
 OUT = Path("out/curves.json")
@@ -147,21 +150,19 @@ def stretched(rows: Sequence[Sequence[np.ndarray]], length: int) -> np.ndarray:
     )
 
 
-def ours(encoder: EncoderName | Auto, certify_for: float | None = None) -> Method:
+def ours(encoder: Any = "auto", certify_for: float | None = None) -> Method:
     """Our classifier with its defaults, and its certificate."""
 
     def method(series: Series) -> tuple[np.ndarray, dict[str, Any]]:
-        model = FunctionalMeanFieldClassifier(
-            encoder=encoder, channels=series.X.shape[1], random_state=0, progress=False
-        )
+        model = FunctionalMeanFieldClassifier(encoder, random_state=0)
         p = model.fit(series.X, series.y).predict_proba(series.X_test)
         about: dict[str, Any] = {
             "encoder": type(model.encoder_).__name__,
-            "temperature": model.temperature_,
+            "temperature": model.estimator_.temperature_,
         }
         if certify_for is not None:
             began = time.process_time()
-            certificate = model.certificate(cpu_seconds=certify_for)
+            certificate = model.estimator_.certificate(cpu_seconds=certify_for)
             about |= {
                 "certified": certificate.trustworthy,
                 "unknown_share": float(certificate.unknown_share),
@@ -191,6 +192,25 @@ def convolutions(name: str) -> Method:
         ), {}
 
     return method
+
+
+class Features(TransformerMixin, BaseEstimator):
+    """Features of sktime in their principal directions; its transformers do not go into scikit-learn's pipelines."""
+
+    def __init__(self, name: str, options: dict[str, Any]):
+        self.name, self.options = name, options
+
+    def fit(self, X: np.ndarray, y: Any = None) -> "Features":
+        """Learn features and directions."""
+        kind = pkgutil.resolve_name(f"sktime.transformations.panel.{self.name}")
+        self.features_ = kind(**self.options).fit(X, y)
+        self.directions_ = make_pipeline(StandardScaler(), PCA(min(128, len(X) - 1)))
+        self.directions_.fit(np.asarray(self.features_.transform(X)))
+        return self
+
+    def transform(self, X: np.ndarray) -> np.ndarray:
+        """Return (n, directions)."""
+        return self.directions_.transform(np.asarray(self.features_.transform(X)))
 
 
 def warping(series: Series) -> tuple[np.ndarray, dict[str, Any]]:
@@ -260,11 +280,15 @@ def functional_components(series: Series) -> tuple[np.ndarray, dict[str, Any]]:
 
 
 METHODS: dict[str, Method] = {
-    "langevax": ours("auto", certify_for=30.0),
-    "langevax, basis": ours("basis"),
-    "langevax, convolutions": ours("convolutions"),
-    "langevax, signatures": ours("signatures"),
-    "langevax, shapelets": ours("shapelets"),
+    "langevax": ours(certify_for=30.0),
+    "langevax, coefficients": ours(CurveCoefficients()),
+    "langevax, convolutions": ours(RandomConvolutions()),
+    "langevax, sktime's shapelets": ours(
+        Features(
+            "shapelet_transform:RandomShapeletTransform",
+            {"n_shapelet_samples": 2000, "max_shapelets": 500, "random_state": 0},
+        )
+    ),
     "ROCKET": convolutions("Rocket"),
     "MiniRocket": convolutions("MiniRocket"),
     "Hydra": convolutions("HydraTransformer"),

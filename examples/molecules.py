@@ -16,7 +16,11 @@ sys.path.append(str(Path(__file__).parents[1]))  # for the data sets of the benc
 from benchmarks.curves_and_graphs.data import solubility
 from langevax.app.evaluation.holdout import on_columns
 from langevax.figures import theme
-from langevax.sklearn import GraphMeanFieldRegressor
+from langevax.sklearn import (
+    GraphFeatures,
+    GraphMeanFieldRegressor,
+    MeanFieldRegressor,
+)
 
 
 def falls(
@@ -104,14 +108,14 @@ def main(quick: bool = False, out: Path = OUT) -> dict[str, float]:
     (molecules, targets), (unseen, observed) = data.take(train), data.take(test)
     small = {"num_steps": 500, "num_particles": 200} if quick else {}
     model = GraphMeanFieldRegressor(
-        encoder="patterns", edge_labels="bond", **small, random_state=0
+        GraphFeatures(edge_labels="bond"), MeanFieldRegressor(**small), random_state=0
     )
     model.fit(molecules, targets)  # on columns with names, which can be shuffled
     predicted = model.predict(unseen)
     score = r2_score(observed, predicted)
     print(f"R2 on the published {len(test)} molecules of test: {score:.3f}", flush=True)
     if not quick:
-        print(model.certificate().verdict)
+        print(model.estimator_.certificate().verdict)
     fallen = falls(model, unseen, observed)
     with picture(out / "molecules.png", card=0, width_ratios=(1.1, 1)) as axes:
         draw(axes, observed, predicted, fallen)

@@ -46,6 +46,7 @@ SHORT_FOR_A_REASON = {
     "_typing.py": "one annotation that all modules import",
     "_version.py": "read by the build",
     "sampling/tolerances.py": "values that the files of the package share",
+    "sklearn/inputs/unlike.py": "one warning, of encoders of all kinds",
     "__main__.py": "python -m langevax, without the packages of the command line",
 }
 TABLES_OF_NUMBERS = {

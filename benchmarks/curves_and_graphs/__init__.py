@@ -16,7 +16,11 @@ from sklearn.pipeline import make_pipeline
 import langevax.sklearn
 from benchmarks.curves_and_graphs.data import DATA_SETS, DataSet
 from benchmarks.curves_and_graphs.peers import Method, encoder, peers
-from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor
+from langevax.sklearn import (
+    MeanFieldClassifier,
+    MeanFieldRegressor,
+    RandomConvolutions,
+)
 
 SEEDS = (0, 1, 2)
 
@@ -116,13 +120,9 @@ def estimators(data: DataSet) -> dict[str, Method]:
     kind = "Functional" if data.kind == "curves" else "Graph"
     name = f"{kind}MeanField{'Classifier' if data.classes else 'Regressor'}"
 
-    def direct(encoder: str) -> Any:
+    def direct(part: Any) -> Any:
         def predict(X: Any, y: np.ndarray, X_test: Any, seed: int) -> np.ndarray:
-            import langevax.sklearn
-
-            model = getattr(langevax.sklearn, name)(
-                encoder=encoder, **data.known, random_state=seed
-            )
+            model = getattr(langevax.sklearn, name)(part, random_state=seed)
             return model.fit(X, y).predict(X_test)
 
         return predict
@@ -135,18 +135,19 @@ def estimators(data: DataSet) -> dict[str, Method]:
         )
         return model.fit(X, y).predict(X_test)
 
-    return {
-        "mean-field estimator": Method(direct(FIRST[data.kind]), draws=True),
-        "mean-field estimator, convolutions": Method(
-            direct("convolutions"), draws=True
-        ),
+    methods = {
+        "mean-field estimator": Method(direct(encoder(data)), draws=True),
         "mean-field network behind the encoder": Method(pipeline, draws=True),
     }
+    if data.kind == "curves":
+        patterns = RandomConvolutions(**data.known)
+        methods["mean-field estimator, convolutions"] = Method(
+            direct(patterns), draws=True
+        )
+    return methods
 
 
 FINER = 4
-FIRST = {"curves": "basis", "graphs": "patterns"}
-"""Encoders without random convolutions."""
 
 
 def certificates(sets: list[DataSet]) -> None:
@@ -156,7 +157,7 @@ def certificates(sets: list[DataSet]) -> None:
     )
     for data in sets:
         model = _fitted(data)
-        certificate = model.certificate(random_state=0)
+        certificate = model.estimator_.certificate(random_state=0)
         interval = f"[{certificate.lower_bound:.5f}, {certificate.upper_bound:.5f}]"
         print(
             f"{data.name:<20}{interval:>20}{certificate.unknown_share:>26.3f}{certificate.cpu_seconds:>9.1f}   "
@@ -177,7 +178,8 @@ def finer_grids(sets: list[DataSet]) -> None:
         grid = model.encoder_.grid_
         fine = np.linspace(grid[0], grid[-1], FINER * (len(grid) - 1) + 1)
         outputs = model.outputs(X)
-        change = model.outputs(CubicSpline(grid, X.T)(fine).T, grid=fine) - outputs
+        finer = [(fine, x) for x in CubicSpline(grid, X.T)(fine).T]
+        change = model.outputs(finer) - outputs
         print(
             f"{data.name:<20}{np.abs(change).max() / outputs.std():>60.4f}", flush=True
         )
@@ -189,6 +191,4 @@ def _fitted(data: DataSet) -> Any:
         langevax.sklearn,
         f"{kind}MeanField{'Classifier' if data.classes else 'Regressor'}",
     )
-    return estimator(encoder=FIRST[data.kind], **data.known, random_state=0).fit(
-        *data.take(data.splits[0][0])
-    )
+    return estimator(encoder(data), random_state=0).fit(*data.take(data.splits[0][0]))

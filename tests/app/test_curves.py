@@ -13,12 +13,17 @@ from langevax.app.evaluation.holdout import on_columns
 from langevax.app.evaluation.peers import peers
 from langevax.app.fit import FitOptions
 from langevax.app.fitting.console import ENCODERS
-from langevax.app.fitting.data import estimator_for, prepare_curves, with_inputs_of
+from langevax.app.fitting.data import (
+    curve_encoders,
+    estimator_for,
+    prepare_curves,
+    with_inputs_of,
+)
 from langevax.app.predict import model_hash
 from langevax.app.tables.curves import LongCurves, WideCurves
 from langevax.app.tables.files import read_table
 from langevax.app.tables.schema import read_schema, write_schema
-from langevax.sklearn.encoded import EncoderName
+from langevax.sklearn import RandomConvolutions
 from tests.app.conftest import QUICK, langevax
 
 pytestmark = pytest.mark.mostly_compiling
@@ -233,9 +238,13 @@ def test_peers_and_reports_use_the_columns_of_the_estimator(spectra, readings):
 
 
 def test_encoders_of_the_command_are_those_of_the_estimator():
-    names = get_args(EncoderName)
-    assert get_args(get_type_hints(FitOptions)["encoder"]) == ("auto", *names)
-    assert set(ENCODERS) == set(names)
+    options = FitOptions("t.csv", "y", "t.csv", curves="wide", modes=5, derivative=1)
+    encoders = curve_encoders(options, {"domain": (0.0, 2.0)})
+    names = get_args(get_type_hints(FitOptions)["encoder"])
+    assert names == ("auto", *encoders)
+    assert [type(encoder).__name__ for encoder in encoders.values()] == list(ENCODERS)
+    assert encoders["basis"].num_modes == 5
+    assert {encoder.derivative for encoder in encoders.values()} == {1}
 
 
 @pytest.mark.slow
@@ -246,7 +255,7 @@ def test_peers_and_reports_use_patterns_where_the_estimator_does(pulses):
         request, prepared.schema, num_particles=20, num_steps=20, temperature=0.05
     )
     model.fit(prepared.take(prepared.split.train), prepared.split.train_targets)
-    assert model.encoder_name_ == "convolutions"
+    assert isinstance(model.encoder_, RandomConvolutions)
     split = with_inputs_of(model, prepared).split
     assert sorted(
         place for places in split.groups.values() for place in places
@@ -308,30 +317,26 @@ def test_curves_whose_shapes_shift_are_learned_by_patterns(pulses, tmp_path):
 def test_options_left_out_have_the_defaults_of_the_estimator(tmp_path):
     schema = WideCurves("y", "regression", (), ("0", "1"), (0.0, 1.0))
     model = estimator_for(FitOptions(tmp_path, "y", tmp_path, curves="wide"), schema)
-    assert (model.solver, model.num_particles, model.num_modes, model.encoder) == (
-        "auto",
-        1000,
-        32,
-        "auto",
-    )
+    network = model.estimator
+    assert (network.solver, network.num_particles) == ("auto", 1000)
+    assert [type(encoder).__name__ for encoder in model.encoder] == list(ENCODERS)
+    assert model.encoder[0].num_modes == 32
     other = estimator_for(
         FitOptions(
             tmp_path, "y", tmp_path, curves="wide", solver="pda", num_particles=7
         ),
         schema,
     )
-    assert (other.solver, other.num_particles) == ("pda", 7)
+    assert (other.estimator.solver, other.estimator.num_particles) == ("pda", 7)
     parameters = FitOptions(tmp_path, "y", tmp_path).estimator_parameters
-    assert (
-        parameters.keys() & {"solver", "num_modes", "smoothing", "temperature"} == set()
-    )
+    assert parameters.keys() & {"solver", "temperature"} == set()
 
 
 @pytest.mark.parametrize(
     "schema",
     [
         WideCurves("y", "classification", (0, 1), ("0", "0.5"), (0.0, 0.5)),
-        LongCurves("y", "regression", (), "i", "t", ("a", "b"), (0.0, 2.5), False, 8),
+        LongCurves("y", "regression", (), "i", "t", ("a", "b"), (0.0, 2.5), False),
     ],
     ids=["wide", "long"],
 )
@@ -542,16 +547,12 @@ def test_curves_of_another_unit_are_named(fat, state, spectra, readings, tmp_pat
     )
     table.write_csv(tmp_path / "wide.csv")
     _, warnings = predicted(fat[0], tmp_path / "wide.csv")
-    assert (
-        "the curve of row 8 is unlike all of training: its standard deviation is"
-        in warnings.replace("\n", " ")
+    assert "1 of 50 curves are unlike all of training, such as the curve of row 8" in (
+        warnings.replace("\n", " ")
     )
     shifted = (
         pl.when(pl.col("machine") == "m5").then(pl.col("heat") - 1000).otherwise("heat")
     )
     pl.read_csv(readings).with_columns(heat=shifted).write_csv(tmp_path / "long.csv")
     _, warnings = predicted(state[0], tmp_path / "long.csv")
-    assert (
-        "'m5' is unlike all of training: its mean in channel 0 is -9"
-        in warnings.replace("\n", " ")
-    )
+    assert "unlike all of training, such as 'm5'" in warnings.replace("\n", " ")

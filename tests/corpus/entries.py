@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from sklearn.base import ClassifierMixin
 
 import langevax as lx
 from langevax import (
@@ -129,7 +130,6 @@ def estimator_entry(estimator: Call, y: np.ndarray) -> Entry:
 
 
 CURVES = np.random.default_rng(2).normal(size=(12, 8)).cumsum(axis=1)
-SURFACES = np.random.default_rng(3).normal(size=(6, 4, 5))
 RINGS = [[(i, (i + 1) % n) for i in range(n)] for n in range(3, 15)]
 FOLDER = Path(tempfile.mkdtemp(prefix="corpus-"))
 ROW_FILE, TABLE_FILE = FOLDER / "open.rows", FOLDER / "table.csv"
@@ -166,14 +166,10 @@ def kernel_entry(estimator: Call, y: np.ndarray) -> Entry:
             "num_samples": (4, COUNT),
             "num_warmup": (2, COUNT),
             "thinning": (1, COUNT),
-            "relative_step_size": (0.1, POSITIVE),
-            "integrator": ("exponential", WORD),
-            "gradient": ("full", WORD),
             "length_scale": ("shared", WORD),
         },
         {"random_state": 0, "progress": False},
         slow=True,
-        accepted=frozenset({"relative_step_size = float16"}),
     )
 
 
@@ -214,39 +210,24 @@ def predictive_entry(estimator: Call, y: np.ndarray) -> Entry:
     )
 
 
-def curve_entry(estimator: Call, y: np.ndarray) -> Entry:
-    return Entry(
-        lambda X, **parameters: estimator(**parameters).fit(X, y).particles_,
-        {
-            "num_modes": (3, COUNT),
-            "num_particles": (10, COUNT),
-            "num_steps": (3, COUNT),
-            "temperature": (0.1, POSITIVE),
-            "decay": (2.0, NON_NEGATIVE),
-            "solver": ("mfld", WORD),
-            "encoder": ("basis", WORD),
-            "basis": ("cosine", WORD),
-            "whiten": (False, FLAG),
-        },
-        {"X": CURVES, "random_state": 0, "progress": False},
-        slow=True,
-    )
+NETWORK = {
+    "num_particles": (10, COUNT),
+    "num_steps": (3, COUNT),
+    "temperature": (0.1, POSITIVE),
+    "solver": ("mfld", WORD),
+}
 
 
-def graph_entry(estimator: Call, y: np.ndarray) -> Entry:
-    return Entry(
-        lambda X, **parameters: estimator(**parameters).fit(X, y).particles_,
-        {
-            "wl_depth": (1, COUNT),
-            "wl_components": (4, COUNT),
-            "num_particles": (10, COUNT),
-            "num_steps": (3, COUNT),
-            "temperature": (0.1, POSITIVE),
-            "solver": ("mfld", WORD),
-        },
-        {"X": RINGS, "random_state": 0, "progress": False},
-        slow=True,
-    )
+def encoded_entry(estimator: Any, encoder: Any, X: Any, y: np.ndarray) -> Entry:
+    kinds = estimators.MeanFieldRegressor, estimators.MeanFieldClassifier
+    network = kinds[issubclass(estimator, ClassifierMixin)]
+
+    def fitted(X: Any, random_state: Any, **parameters: Any) -> Any:
+        model = estimator(encoder, network(**parameters), random_state=random_state)
+        return model.fit(X, y).estimator_.particles_
+
+    fixed = {"X": X, "random_state": 0, "progress": False}
+    return Entry(fitted, NETWORK, fixed, slow=True)
 
 
 STEP = {"step_size": (0.1, POSITIVE)}
@@ -1037,17 +1018,29 @@ ENTRIES: dict[str, Entry] = {
     "langevax.sklearn.PredictiveClassifier": predictive_entry(
         estimators.PredictiveClassifier, LABELS
     ),
-    "langevax.sklearn.FunctionalMeanFieldRegressor": curve_entry(
-        estimators.FunctionalMeanFieldRegressor, TARGETS
+    "langevax.sklearn.FunctionalMeanFieldRegressor": encoded_entry(
+        estimators.FunctionalMeanFieldRegressor,
+        estimators.CurveCoefficients(num_modes=3),
+        CURVES,
+        TARGETS,
     ),
-    "langevax.sklearn.FunctionalMeanFieldClassifier": curve_entry(
-        estimators.FunctionalMeanFieldClassifier, LABELS
+    "langevax.sklearn.FunctionalMeanFieldClassifier": encoded_entry(
+        estimators.FunctionalMeanFieldClassifier,
+        estimators.CurveCoefficients(num_modes=3),
+        CURVES,
+        LABELS,
     ),
-    "langevax.sklearn.GraphMeanFieldRegressor": graph_entry(
-        estimators.GraphMeanFieldRegressor, TARGETS
+    "langevax.sklearn.GraphMeanFieldRegressor": encoded_entry(
+        estimators.GraphMeanFieldRegressor,
+        estimators.GraphFeatures(wl_components=4),
+        RINGS,
+        TARGETS,
     ),
-    "langevax.sklearn.GraphMeanFieldClassifier": graph_entry(
-        estimators.GraphMeanFieldClassifier, LABELS
+    "langevax.sklearn.GraphMeanFieldClassifier": encoded_entry(
+        estimators.GraphMeanFieldClassifier,
+        estimators.GraphFeatures(wl_components=4),
+        RINGS,
+        LABELS,
     ),
     "langevax.sklearn.CurveCoefficients": Entry(
         lambda X, **parameters: (
@@ -1055,26 +1048,19 @@ ENTRIES: dict[str, Entry] = {
         ),
         {
             "num_modes": (3, COUNT),
-            "channels": (1, COUNT),
             "decay": (2.0, NON_NEGATIVE),
             "basis": ("cosine", WORD),
             "missing": ("error", WORD),
-            "whiten": (False, FLAG),
-            "centre": (True, FLAG),
         },
         {"X": CURVES},
         slow=True,
     ),
-    "langevax.sklearn.SurfaceCoefficients": Entry(
+    "langevax.sklearn.RandomConvolutions": Entry(
         lambda X, **parameters: (
-            estimators.SurfaceCoefficients(**parameters).fit(X).transform(SURFACES)
+            estimators.RandomConvolutions(**parameters).fit(X).transform(CURVES)
         ),
-        {
-            "num_modes": (3, COUNT),
-            "decay": (2.0, NON_NEGATIVE),
-            "basis": ("cosine", WORD),
-        },
-        {"X": SURFACES},
+        {"num_directions": (3, COUNT), "missing": ("error", WORD)},
+        {"X": CURVES},
         slow=True,
     ),
     "langevax.sklearn.GraphFeatures": Entry(

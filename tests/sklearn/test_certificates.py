@@ -124,7 +124,7 @@ def _small(certify, *arguments, effort, **options):
 
 @pytest.mark.parametrize(
     "name",
-    ["plot_particles", "plot_training", "plot_certificate", "plot_leave_one_out"],
+    ["plot_particles", "plot_certificate"],
 )
 def test_pictures_are_drawn_on_the_axes_given(name, monkeypatch):
     monkeypatch.setattr(
@@ -136,16 +136,3 @@ def test_pictures_are_drawn_on_the_axes_given(name, monkeypatch):
     assert axes.get_xlabel()
     assert axes.get_ylabel()
     plt.close(figure)
-
-
-def test_a_choice_that_was_not_made_has_no_figure():
-    X, y = diabetes()
-    model = MeanFieldRegressor(
-        **QUICK, temperature=0.05, scaling="columns", learn_scales=False
-    ).fit(X[:300], y[:300])
-    assert model.leave_one_out_ is None
-    with pytest.raises(
-        ValueError,
-        match="leave-one-out chose neither temperature nor scaling nor scales",
-    ):
-        model.plot_leave_one_out()

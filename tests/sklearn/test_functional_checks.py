@@ -6,7 +6,12 @@ The choice of a temperature is that of tables, whose checks are at the default p
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from langevax.sklearn import FunctionalMeanFieldClassifier, FunctionalMeanFieldRegressor
+from langevax.sklearn import (
+    FunctionalMeanFieldClassifier,
+    FunctionalMeanFieldRegressor,
+    MeanFieldClassifier,
+    MeanFieldRegressor,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.mostly_compiling]
 
@@ -18,7 +23,10 @@ SHORT = {
 
 
 @parametrize_with_checks(
-    [FunctionalMeanFieldRegressor(**SHORT), FunctionalMeanFieldClassifier(**SHORT)]
+    [
+        FunctionalMeanFieldRegressor(estimator=MeanFieldRegressor(**SHORT)),
+        FunctionalMeanFieldClassifier(estimator=MeanFieldClassifier(**SHORT)),
+    ]
 )
 @pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.SkipTestWarning"

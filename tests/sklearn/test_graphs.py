@@ -5,7 +5,6 @@ import time
 import networkx as nx
 import numpy as np
 import pytest
-from scipy.sparse import csr_array
 from scipy.special import ive
 from sklearn.base import clone
 from sklearn.linear_model import Ridge
@@ -77,23 +76,6 @@ def test_heat_traces_converge_where_a_graph_is_refined():
     short, long = (np.abs(heat(nx.path_graph(n))[0] - limit).max() for n in (50, 200))
     assert long < 0.003
     assert 3.5 < short / long < 4.5
-
-
-def test_the_weights_of_a_matrix_count_in_the_laplacian():
-    """A triangle with one edge of weight 0 is a path; a common factor changes nothing."""
-    path = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]])
-    np.testing.assert_allclose(
-        heat(path, 7.0 * path), np.tile(heat(nx.path_graph(3)), (2, 1)), atol=1e-12
-    )
-    assert (
-        np.abs(heat(path * [[1, 3, 1], [3, 1, 1], [1, 1, 1]]) - heat(path)).max() < 0.05
-    )
-    assert (
-        np.abs(
-            heat(np.maximum(path, [[0, 0, 0.5], [0, 0, 0], [0.5, 0, 0]])) - heat(path)
-        ).max()
-        > 0.01
-    )
 
 
 def test_sizes_and_cycles():
@@ -194,15 +176,9 @@ def test_all_forms_of_a_graph_are_the_same():
     graph = nx.Graph([(0, 1), (1, 2), (2, 3), (3, 0), (0, 2)])
     names = ["C", "C", "N", "O"]
     nx.set_node_attributes(graph, dict(enumerate(names)), "label")
-    matrix = nx.to_numpy_array(graph, nodelist=range(4))
     forms = [
         graph,
         graph.to_directed(),
-        (matrix, names),
-        (np.triu(matrix), np.array(names)),
-        (np.tril(matrix), names),
-        (csr_array(matrix), tuple(names)),
-        (matrix + np.eye(4), names),
         (list(graph.edges()), names),
         ([(j, i) for i, j in graph.edges()] + [(0, 1), (1, 1)], names),
     ]
@@ -218,7 +194,7 @@ def test_categories_unseen_in_training_have_a_place():
     names = encoder.get_feature_names_out().tolist()
     assert names[3:5] == ["label_C", "label_other"]
     with pytest.warns(
-        UnlikeTrainingWarning, match="no training graph has its label 'Xe'"
+        UnlikeTrainingWarning, match="no training graph has one of its labels"
     ):
         known, new = encoder.transform(
             [([(0, 1)], "CC"), ([(0, 1), (1, 2)], ["C", "Xe", "C"])]
@@ -283,28 +259,14 @@ def test_a_thousand_molecules_take_seconds():
         ({}, [nx.path_graph(2), nx.Graph()], "graph 1 has no nodes; drop it"),
         ({}, [([], [])], "graph 0 has no nodes"),
         ({}, [[]], "graph 0 has no nodes"),
-        (
-            {},
-            [np.ones((2, 3))],
-            r"adjacency must be square, got \(2, 3\); pass edges as a list",
-        ),
-        (
-            {},
-            [np.array([[0, -1], [-1, 0]])],
-            "adjacency must be finite and >= 0, got -1.0",
-        ),
-        (
-            {},
-            [np.array([[0, np.nan], [np.nan, 0]])],
-            "adjacency must be finite and >= 0, got nan",
-        ),
-        ({}, [(np.ones((2, 2)), "CCO")], "graph 0 has 2 nodes but 3 labels"),
-        ({}, [([(0, 3)], "CC")], "graph 0 has an edge to node 3, but only 2 labels"),
-        ({}, [([(-1, 0)], "CC")], "graph 0 has an edge to node -1"),
+        ({}, [np.ones((2, 2))], "of type ndarray; .*from_numpy_array reads a matrix"),
+        ({}, [([(0, 1)], "CCO"), (nx.path_graph(2), "CCO")], "of type Graph"),
+        ({}, [([(0, 3)], "CC")], "graph 0 has an edge beyond its 2 nodes"),
+        ({}, [([(-1, 0)], "CC")], "graph 0 has an edge beyond"),
         (
             {},
             [([(0, 1, 2, 3)], "CC")],
-            r"an edge must be \(i, j\) or \(i, j, label\), got",
+            r"an edge must be \(i, j\), with its label",
         ),
         ({}, [([(0, 1)], "CC", "x")], "graph 0 is a tuple of 3 entries"),
         ({}, [3.0], "graph 0 is of type float; pass a networkx graph"),

@@ -21,11 +21,11 @@ TELLING = {
     "check_regressors_train",
     "check_sample_weights_list",
 }
-"""Checks that reach what a length scale per column and the quantile loss do otherwise."""
+"""Checks that reach what a length scale per column does otherwise."""
 
 
 def of_other_fits():
-    for options in ({"length_scale": "each"}, {"loss": "quantile", "quantile": 0.7}):
+    for options in ({"length_scale": "each"},):
         for model, check in estimator_checks_generator(
             KernelLangevinRegressor(**options, **FEW)
         ):

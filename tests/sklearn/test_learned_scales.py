@@ -16,8 +16,7 @@ from langevax.sklearn import (
     model_selection,
 )
 from langevax.sklearn.learned_scales import (
-    FLOOR,
-    NUM_NEURONS,
+    COMPARED_NEURONS,
     KernelProblem,
     held_out_errors,
     slope_scales,
@@ -57,20 +56,25 @@ def test_scales_are_root_mean_square_slopes_over_a_floor():
     """A transcript in double precision: kernel ridge by scikit-learn's formula, its derivative by hand."""
     p, penalty = problem(), 0.7
     particles = np.asarray(
-        prior_particles(p.neuron, 3, 3, 1.0, NUM_NEURONS, p.inputs.dtype, key=p.key),
+        prior_particles(
+            p.neuron, 3, 3, 1.0, COMPARED_NEURONS, p.inputs.dtype, key=p.key
+        ),
         float,
     )
     w, c = particles[:, :3], particles[:, 3]
     inner = np.tanh(p.inputs @ w.T + c)
-    kernel = inner @ inner.T / NUM_NEURONS
+    kernel = inner @ inner.T / COMPARED_NEURONS
     dual = np.linalg.solve(kernel + penalty * np.diag(1 / p.weights), p.targets)
     gradients = np.stack(
-        [((1 - inner**2) * (inner.T @ dual[:, k])) @ w / NUM_NEURONS for k in range(2)]
+        [
+            ((1 - inner**2) * (inner.T @ dual[:, k])) @ w / COMPARED_NEURONS
+            for k in range(2)
+        ]
     )
     share = p.weights / p.weights.sum()
     deviation = np.sqrt(share @ (p.inputs - share @ p.inputs) ** 2)
     size = deviation * np.sqrt(share @ np.mean(gradients**2, axis=0))
-    expected = size / np.sqrt(np.mean(size**2)) + FLOOR
+    expected = size / np.sqrt(np.mean(size**2)) + 0.2
     expected = expected / np.sqrt(np.mean(expected**2))
     np.testing.assert_allclose(slope_scales(p, penalty), expected, rtol=1e-4)
 
@@ -90,7 +94,7 @@ def test_scales_do_not_depend_on_those_that_columns_have_where_the_target_is_lin
         jax.random.key(0),
     )
     size = inputs.std(axis=0) * slope
-    expected = size / np.sqrt(np.mean(size**2)) + FLOOR
+    expected = size / np.sqrt(np.mean(size**2)) + 0.2
     for scales in (np.ones(3), np.array([0.5, 1.0, 2.0])):
         actual = slope_scales(p.with_columns_times(scales), 1e-9)
         np.testing.assert_allclose(
@@ -101,12 +105,12 @@ def test_scales_do_not_depend_on_those_that_columns_have_where_the_target_is_lin
 def test_errors_without_learned_scales_are_those_of_kernel_ridge_on_folds():
     p = problem()
     particles = prior_particles(
-        p.neuron, 3, 3, 1.0, NUM_NEURONS, p.inputs.dtype, key=p.key
+        p.neuron, 3, 3, 1.0, COMPARED_NEURONS, p.inputs.dtype, key=p.key
     )
     features = np.tanh(
         np.asarray(p.inputs @ particles[:, :3].T + particles[:, 3], float)
     )
-    kernel, expected = features @ features.T / NUM_NEURONS, np.zeros(40)
+    kernel, expected = features @ features.T / COMPARED_NEURONS, np.zeros(40)
     for trained, held in KFold(4, shuffle=True, random_state=0).split(expected):
         machine = KernelRidge(alpha=0.5, kernel="precomputed")
         machine.fit(

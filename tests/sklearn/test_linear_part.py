@@ -137,7 +137,7 @@ def test_what_has_no_linear_part_says_so(model):
         model.kernel_limit()
     with pytest.raises(ValueError, match="linear_part"):
         MeanFieldRegressor(linear_part="yes").fit(X, y)
-    curves = FunctionalMeanFieldRegressor(
-        random_state=0, num_steps=200, num_particles=20, validation="folds"
-    )
-    assert curves.fit(np.cumsum(X[:60], 1), y[:60]).linear_part_ is None
+    network = MeanFieldRegressor(num_steps=200, num_particles=20, validation="folds")
+    curves = FunctionalMeanFieldRegressor(estimator=network, random_state=0)
+    curves.fit(np.cumsum(X[:60], 1), y[:60])
+    assert curves.estimator_.linear_part_ is None

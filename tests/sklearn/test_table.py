@@ -6,9 +6,9 @@ import pytest
 import langevax.sklearn
 from langevax.sklearn.table import (
     FEWEST_ROWS,
+    LEAST_STEP,
     MANY_COLUMNS,
     SCALINGS,
-    SMALLEST,
     Standardiser,
     bucket,
     distinct_rows,
@@ -167,10 +167,10 @@ def test_few_rows_of_many_columns_are_seen_in_the_directions_that_they_span():
 
 def test_buckets_waste_at_most_fifteen_percent_or_three():
     for size in range(1, 5000):
-        assert size <= bucket(size, SMALLEST) <= max(1.15 * size, size + 3)
+        assert size <= bucket(size, LEAST_STEP) <= max(1.15 * size, size + 3)
     for size in range(FEWEST_ROWS, 5000):
         assert bucket(size, FEWEST_ROWS) <= 1.15 * size
-    assert len({bucket(size, SMALLEST) for size in range(1, 100_000)}) < 110
+    assert len({bucket(size, LEAST_STEP) for size in range(1, 100_000)}) < 110
 
 
 def test_padding_repeats_a_valid_row():

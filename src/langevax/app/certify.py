@@ -131,7 +131,7 @@ def _run(
                 "resume": True,
                 "progress": line.show,
             }
-            certificate = estimator.certificate(
+            certificate = holdout.on_columns(estimator).certificate(
                 effort, cpu_seconds=cpu_seconds, **options
             )
     except LockedError as error:
@@ -141,7 +141,8 @@ def _run(
     except ValueError as error:  # a network without a certificate
         raise BadInput(f"DIR {str(folder)!r}: {error}") from error
     fields = holdout.certified(certificate)
-    sentence = summary.optimum(fields, estimator.temperature_, num_rows, unit)
+    temperature = holdout.on_columns(estimator).temperature_
+    sentence = summary.optimum(fields, temperature, num_rows, unit)
     output.say("Certificate", sentence)
     output.note(
         f"{certificate.work:.2g} neuron gradients in {certificate.cpu_seconds:.1f} CPU seconds{before}; kept in {file}."

@@ -305,12 +305,12 @@ class FitOptions:
         ),
     ] = field(default_factory=list)
     encoder: Annotated[
-        Literal["auto", "basis", "convolutions", "signatures", "shapelets"],
+        Literal["auto", "basis", "convolutions"],
         typer.Option(
-            metavar="auto|basis|convolutions|signatures|shapelets",
+            metavar="auto|basis|convolutions",
             help="Curves: the inputs of the network. basis: coefficients of smooth waves, in which a place or a level "
             "counts. convolutions: short patterns, wherever they occur. auto: the one of these two of the smaller "
-            "leave-one-out error. signatures: the order of events. shapelets: distances from pieces of curves.",
+            "leave-one-out error.",
         ),
     ] = "auto"
     derivative: Annotated[
@@ -345,7 +345,7 @@ class FitOptions:
             raise BadInput(
                 f"--test-size {self.test_size} is not a share of the rows; pass a number such as 0.2."
             )
-        _ = self.estimator_parameters, self.class_parameters
+        _ = self.estimator_parameters, self.class_parameters, self.curve_parameters
         check_family(self, DEFAULTS)
         _check_curve_options(self)
 
@@ -359,7 +359,6 @@ class FitOptions:
     @property
     def estimator_parameters(self) -> dict[str, Any]:
         """Parameters of the estimator, without those left to its defaults."""
-        noise = "pass the standard deviation of the noise, or auto to estimate it"
         leave_one_out = (
             "pass a number such as 0.01, or auto to choose it by leave-one-out"
         )
@@ -382,16 +381,8 @@ class FitOptions:
                 "pass a number such as 1000, or auto",
             ),
         }
-        smoothing = _positive("--smoothing", self.smoothing, float, noise) or "auto"
-        curves = {
-            "encoder": self.encoder,
-            "num_modes": self.modes,
-            "derivative": self.derivative,
-            "smoothing": smoothing,
-        }
         return {
             **{name: value for name, value in numbers.items() if value is not None},
-            **(curves if self.curves else {}),
             **(
                 {}
                 if self.validation is None
@@ -400,6 +391,13 @@ class FitOptions:
             **({} if self.stop == "plateau" else {"stop": self.stop}),
             "random_state": self.seed,
         }
+
+    @property
+    def curve_parameters(self) -> dict[str, Any]:
+        """Parameters that both encoders of curves have."""
+        noise = "pass the standard deviation of the noise, or auto to estimate it"
+        smoothing = _positive("--smoothing", self.smoothing, float, noise) or "auto"
+        return {"derivative": self.derivative, "smoothing": smoothing}
 
     @property
     def class_parameters(self) -> dict[str, Any]:

@@ -187,21 +187,19 @@ def _about_unlike_curves(
     blank: "pl.Series",
     left_out: tuple[int, ...],
 ) -> str | None:
-    """Return what to say of curves whose level or size is far from those of all training curves, by row or id."""
-    from langevax.sklearn.inputs.unlike import sentence
-
+    """Return what to say of curves far from all training curves, by row or id of the first."""
     if not hasattr(estimator, "encoder_"):
         return None
-    remarks = estimator.encoder_.unlike_training(curves)
-    if not remarks:
+    places = estimator.unlike_training(curves)
+    if not len(places):
         return None
-    places = [row for row, _ in remarks]
+    first = f"the curve of row {_lines(blank, left_out)[places[0]] + 1}"
     if names.width:
-        called = [" ".join(repr(value) for value in names.row(row)) for row in places]
-    else:
-        lines = _lines(blank, left_out)
-        called = [f"the curve of row {lines[row] + 1}" for row in places]
-    return sentence(remarks, called, "curve", names.height or len(curves))
+        first = " ".join(repr(value) for value in names.row(places[0]))
+    return (
+        f"{len(places)} of {names.height or len(curves)} curves are unlike all of training, such as {first}: twice as "
+        "far from their mean as any. Nothing supports a prediction there; check the unit."
+    )
 
 
 def _lines(blank: "pl.Series", left_out: tuple[int, ...]) -> list[int]:

@@ -10,9 +10,9 @@ with checks.needs("sklearn", "langevax.sklearn"):
         GraphMeanFieldRegressor,
     )
     from langevax.sklearn.fold_choice import LinearModelWarning
+    from langevax.sklearn.inputs.convolutions import RandomConvolutions
     from langevax.sklearn.inputs.curves import CurveCoefficients
     from langevax.sklearn.inputs.graphs import GraphFeatures
-    from langevax.sklearn.inputs.surfaces import SurfaceCoefficients
     from langevax.sklearn.inputs.unlike import UnlikeTrainingWarning
     from langevax.sklearn.kernel_langevin.estimators import (
         KernelLangevinClassifier,
@@ -38,7 +38,7 @@ __all__ = [
     "ModelError",
     "PredictiveClassifier",
     "PredictiveRegressor",
-    "SurfaceCoefficients",
+    "RandomConvolutions",
     "TwoPhaseReLURegressor",
     "UnlikeTrainingWarning",
     "load",

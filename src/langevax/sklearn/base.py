@@ -6,7 +6,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self, get_args
 
 import numpy as np
 from jax import random
@@ -45,14 +45,14 @@ from langevax.sklearn.parameters import (
     one_of,
     positive,
 )
+from langevax.sklearn.persistence import saved_class
 from langevax.sklearn.solvers import (
     BATCH_SHARE,
-    BATCH_SIZE,
     FULL_BATCH,
     SOLVERS,
     Schedule,
 )
-from langevax.sklearn.stopping import STOPS, CertifiedStop, Stop, at_rows, late_clouds
+from langevax.sklearn.stopping import CertifiedStop, Stop, at_rows, late_clouds
 from langevax.sklearn.table import (
     SCALING_PHRASES,
     SCALINGS,
@@ -74,8 +74,6 @@ from langevax.sklearn.training import (
     stored,
     train_until_steady,
 )
-
-MOST_NAMED = 3  # columns in a sentence
 
 
 class Trial(NamedTuple):
@@ -104,9 +102,12 @@ def best_of(trials: list[Trial], errors: float = 1.0) -> Trial:
     return best
 
 
+@saved_class
 class Automatic(NamedTuple):
-    """Values of "auto" for one kind of estimator."""
+    """Values of "auto" for one kind of columns; by default those of a table."""
 
+    ascent_columns: float = 0.0
+    """Columns up to which the solver is "psdca"; beyond them it is "mfld"."""
     output_scale: float = 10.0
     temperature_multiplier: float | None = None
     """Of the leave-one-out optimum; None: the mean curvature of the loss."""
@@ -114,13 +115,19 @@ class Automatic(NamedTuple):
     """Of the steps that the solver takes for a table."""
     proposal: Proposal = "mala"
     """Of Metropolis moves, in training and in the certificate."""
+    scaling: Scaling | None = None
+    """None: chosen by leave-one-out errors."""
+    closed_form: bool = False
+    """Whether networks of folds, learned scales and a linear part are left out."""
+    least_variance: float = 0.0
+    """Share of the variance of many columns whose directions are not seen."""
 
 
 @dataclass(eq=False, repr=False)
 class MeanFieldEstimator(RowEstimator):
     """A network of many neurons, trained by mean-field Langevin dynamics; see the regressor and the classifier."""
 
-    solver: str = "mfld"
+    solver: str = "auto"
     _: KW_ONLY
     num_particles: int = 500
     temperature: float | Auto = "auto"
@@ -141,7 +148,8 @@ class MeanFieldEstimator(RowEstimator):
     progress: Progress = "auto"
     random_state: RandomState = None
 
-    automatic: ClassVar[Automatic] = Automatic()
+    automatic_ = Automatic()
+    """Set by estimators with an encoder, whose columns are of another kind."""
     relative_weights: ClassVar[bool] = True
     unsaved_attributes: ClassVar[tuple[str, ...]] = (
         "network_",
@@ -154,7 +162,7 @@ class MeanFieldEstimator(RowEstimator):
         "seconds_to_first_step_",
     )
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "solver": one_of(*SOLVERS),
+        "solver": one_of("auto", *SOLVERS),
         "num_particles": count(2),
         "temperature": positive("auto"),
         "relative_step_size": positive("auto"),
@@ -166,7 +174,7 @@ class MeanFieldEstimator(RowEstimator):
         "scaling": one_of("auto", *SCALINGS),
         "learn_scales": [*FLAG, *one_of("auto")],
         "validation": [*one_of("auto", *SEARCHES), None],
-        "stop": [*one_of(*STOPS), None],
+        "stop": [*one_of(*get_args(Stop)), None],
         "warm_start": FLAG,
         "resume": [*FLAG, *one_of("anyway")],
         **SHARED,
@@ -202,90 +210,33 @@ class MeanFieldEstimator(RowEstimator):
         """
         checks.not_forked()
         self._validate_params()
-        if (
-            self.warm_start
-            and self.solver in SOLVERS
-            and SOLVERS[self.solver].from_prior
-        ):
+        rows = self._training_rows(X, y, sample_weight, groups)
+        self.solver_: str = self._solver_name(rows.inputs.shape[1])
+        if self.warm_start and SOLVERS[self.solver_].from_prior:
             raise ValueError(
                 f"solver={self.solver!r} begins at the prior; set warm_start=False, or solver='mfld'."
             )
-        rows = self._training_rows(X, y, sample_weight, groups)
-        self.solver_: str = self._solver_name(rows.inputs.shape[1])
         task = self._task(rows.targets, rows.weights)
-        run = {
-            "progress": self.progress,
-            "sharding": mesh_of(self.devices, int(self.num_particles)),
-        }
+        sharding = mesh_of(self.devices, int(self.num_particles))
         root = root_key(self._seed())
         choice_key, path_key, run_key = random.split(root, 3)
-
         continued = self.warm_start and hasattr(self, "particles_")
-        search, linear = self._search(continued), self._linear_option(continued)
-        with threadpool_limits(
-            1, "blas"
-        ):  # on some hundred rows, threads cost twenty times as much as they save
-            candidates = self._prepared(rows, task, continued, choice_key)
-            trials = [
-                self._trial(
-                    rows,
-                    task,
-                    columns,
-                    search,
-                    continued,
-                    path_key,
-                    run["sharding"],
-                    linear is True,
-                )
-                for columns in (candidates if search == "folds" else candidates[:1])
-            ]
-            trial = best_of(trials)
-            if linear == "auto" and trial.choice and trial.choice.linear_is_ahead:
-                other = self._trial(
-                    rows,
-                    task,
-                    trial.columns,
-                    search,
-                    continued,
-                    path_key,
-                    run["sharding"],
-                    True,
-                )
-                trial = best_of([trial, other], errors=0.0)
+        trial = self._best_trial(rows, task, continued, choice_key, path_key, sharding)
         columns, network, schedule, temperature, choice, self.linear_part_ = trial
-        antithetic = SOLVERS[self.solver_].antithetic
-        start = network.risk(temperature).prior(
-            temperature, int(self.num_particles), antithetic
-        )
-        if continued:
-            start = network.rotated(self._previous_particles(network))
-        elif (
-            search == "path"
-            and choice
-            and choice.hotter
-            and not SOLVERS[self.solver_].from_prior
-        ):
-            hotter = schedule._replace(num_steps=SEARCHES[search].stage_steps)
-            start = anneal(
-                network.risk(1.0),
-                np.array(choice.hotter),
-                hotter,
-                int(self.num_particles),
-                path_key,
-            ).position
-        self.scaling_, self.leave_one_out_ = columns.scaling, columns.leave_one_out
+        start = self._start(trial, continued, path_key)
+        self.scaling_ = columns.scaling
+        self.leave_one_out_ = columns.leave_one_out
         if not continued:
             self.learned_scales_: LearnedScales | None = columns.learned
         self._record_choice(choice, task, schedule.num_steps)
-        saving = (
-            {}
-            if self.checkpoint is None
-            else {"checkpoint": self.checkpoint, "resume": self.resume}
-        )
         risk = network.risk(temperature)
         stop = self._stop(risk, float(temperature), root)
+        run: dict[str, Any] = {"progress": self.progress, "sharding": sharding}
         if network.span is not None:
             run["record_size"] = int(self.num_particles) * rows.inputs.shape[1]
+        saving: dict[str, Any] = {}
+        if self.checkpoint is not None:
+            saving = {"checkpoint": self.checkpoint, "resume": self.resume}
         trained = train_until_steady(
             risk, temperature, schedule, start, run_key, saving, stop=stop, **run
         )
@@ -293,7 +244,8 @@ class MeanFieldEstimator(RowEstimator):
         self.scaling_reason_: str = self.scaling_sentence()
         self.temperature_: float = float(temperature)
         self._record(network, trained, rows.places)
-        cautions, self.certificate_ = [self._step_size_warning()], None
+        cautions = [self._step_size_warning()]
+        self.certificate_ = None
         if isinstance(stop, CertifiedStop):
             self.certificate_: Certificate | None = at_rows(
                 stop.certificate, rows.places
@@ -304,6 +256,48 @@ class MeanFieldEstimator(RowEstimator):
             if caution is not None:
                 warnings.warn(caution, ConvergenceWarning, stacklevel=2)
         return self
+
+    def _best_trial(
+        self,
+        rows: DistinctRows,
+        task: TrainingTask,
+        continued: bool,
+        choice_key: Key[Array, ""],
+        path_key: Key[Array, ""],
+        sharding: Mesh | None,
+    ) -> Trial:
+        """Return the columns, the temperature and the linear part that are best on folds, where these are compared."""
+        search = self._search(continued)
+        linear = self._linear_option(continued)
+
+        def trial(columns: PreparedColumns, with_linear: bool) -> Trial:
+            return self._trial(
+                rows, task, columns, search, continued, path_key, sharding, with_linear
+            )
+
+        # on some hundred rows, threads cost twenty times as much as they save
+        with threadpool_limits(1, "blas"):
+            candidates = self._prepared(rows, task, continued, choice_key)
+            compared = candidates if search == "folds" else candidates[:1]
+            best = best_of([trial(columns, linear is True) for columns in compared])
+            if linear == "auto" and best.choice and best.choice.linear_is_ahead:
+                best = best_of([best, trial(best.columns, True)], errors=0.0)
+        return best
+
+    def _start(self, trial: Trial, continued: bool, key: Key[Array, ""]) -> Any:
+        """Return the particles to begin with: the last ones, those of a path of temperatures, or draws of the prior."""
+        _, network, schedule, temperature, choice, _ = trial
+        solver = SOLVERS[self.solver_]
+        num_particles = int(self.num_particles)
+        if continued:
+            return network.rotated(self._previous_particles(network))
+        search = self._search()
+        if search == "path" and choice and choice.hotter and not solver.from_prior:
+            hotter = schedule._replace(num_steps=SEARCHES[search].stage_steps)
+            path = np.array(choice.hotter)
+            return anneal(network.risk(1.0), path, hotter, num_particles, key).position
+        risk = network.risk(temperature)
+        return risk.prior(temperature, num_particles, solver.antithetic)
 
     def attach_rows(
         self,
@@ -362,7 +356,8 @@ class MeanFieldEstimator(RowEstimator):
         self.temperature_reason_: str | None = None
         if choice is None:
             return
-        targets, weights = task.targets[choice.places], choice.held_out.weights
+        targets = task.targets[choice.places]
+        weights = choice.held_out.weights
         self.scores_ = self._scores(choice.outputs, targets)
         self.held_out_scores_ = choice.losses | self._held_out_scores(
             choice.outputs, targets, weights
@@ -384,7 +379,8 @@ class MeanFieldEstimator(RowEstimator):
         Averages are over the last half of its last phase.
         """
         result = trained.result
-        values, n = result.positions, len(network.inputs)
+        values = result.positions
+        n = len(network.inputs)
         particles = network.rotated(values["particles"], back=True)
         duals = np.asarray(values["dual"])[:, :n]
         assert result.trace is not None
@@ -423,7 +419,8 @@ class MeanFieldEstimator(RowEstimator):
 
     def _step_size_warning(self) -> str | None:
         """Return what is wrong with the step size, and a better one."""
-        passed, last = self.relative_step_size, self.relative_step_size_
+        passed = self.relative_step_size
+        last = self.relative_step_size_
         if self.outputs_alternate_:
             return (
                 f"the outputs alternate between two values, at relative_step_size={last:g} too, and the fit has not "
@@ -451,16 +448,18 @@ class MeanFieldEstimator(RowEstimator):
         key: Key[Array, ""],
     ) -> list[PreparedColumns]:
         """Return how the columns are scaled, as passed or by the kernel limit, which may leave two candidates."""
-        scalings: tuple[Scaling, ...] = (
-            SCALINGS if self.scaling == "auto" else (self.scaling,)
-        )
-        if self.scaling == "auto" or self.temperature == "auto" or self.learn_scales:
+        scalings = self._scalings()
+        learned = self.learn_scales
+        if learned == "auto" and self.automatic_.closed_form:
+            learned = False
+        if len(scalings) > 1 or self.temperature == "auto" or learned:
             candidates = kernel_choice(
-                rows, task, self.prior_precision, scalings, self.learn_scales, key
+                rows, task, self.prior_precision, scalings, learned, key
             )
         else:
-            standardiser = Standardiser.fit(rows.inputs, rows.weights, scalings[0])
-            candidates = [PreparedColumns(standardiser, scalings[0], None, None)]
+            (scaling,) = scalings
+            standardiser = Standardiser.fit(rows.inputs, rows.weights, scaling)
+            candidates = [PreparedColumns(standardiser, scaling, None, None)]
         if continued:
             candidates = [candidates[0]._replace(standardiser=self.standardiser_)]
         return candidates
@@ -477,9 +476,10 @@ class MeanFieldEstimator(RowEstimator):
         with_linear: bool,
     ) -> Trial:
         """Return the training problem on these columns and its temperature, as passed or chosen by `search`."""
-        temperature, errors = self.temperature, columns.leave_one_out
+        temperature = self.temperature
+        errors = columns.leave_one_out
         if errors is not None and isinstance(temperature, str):
-            multiplier = self.automatic.temperature_multiplier or task.curvature(
+            multiplier = self.automatic_.temperature_multiplier or task.curvature(
                 errors.error
             )
             alpha = errors.alpha if search is None else errors.best_alpha
@@ -490,9 +490,11 @@ class MeanFieldEstimator(RowEstimator):
         plain = Standardiser.fit(
             rows.inputs,
             rows.weights,
-            "global" if self.scaling == "global" else "columns",
+            "global" if self._scalings() == ("global",) else "columns",
         )
-        inputs, choice, line = plain(rows.inputs), None, None
+        inputs = plain(rows.inputs)
+        choice = None
+        line = None
         if search is not None:
             choice = choose_by_validation(
                 network,
@@ -507,7 +509,8 @@ class MeanFieldEstimator(RowEstimator):
                 rows.groups,
                 plain if with_linear else None,
             )
-            network, temperature = choice.network, choice.temperature
+            network = choice.network
+            temperature = choice.temperature
         if with_linear:
             line = LinearPart.fit(plain, inputs, task.targets, rows.weights)
             network = replace(
@@ -523,43 +526,59 @@ class MeanFieldEstimator(RowEstimator):
         self, task: TrainingTask, inputs: np.ndarray, weights: np.ndarray
     ) -> Network:
         """Return the training problem on these standardised columns."""
-        return Network(
-            task, inputs, weights, float(self.prior_precision), span=row_span(inputs)
-        )
+        span = row_span(inputs)
+        share = self.automatic_.least_variance
+        network = Network(task, inputs, weights, float(self.prior_precision), span=span)
+        few = self.automatic_.ascent_columns
+        if share == 0 or inputs.shape[1] <= few:
+            return network
+        seen = inputs if span is None else inputs @ span
+        variances = np.linalg.eigvalsh((seen.T * weights) @ seen.astype(np.float64))
+        rest = np.cumsum(np.maximum(variances, 0.0))
+        directions = np.count_nonzero(rest > share * rest[-1])
+        return replace(network, num_directions=max(int(few), int(directions)))
 
     def _solver_name(self, num_columns: int) -> str:
         """Return the solver for an input of so many columns."""
-        return self.solver
+        if self.solver != "auto":
+            return self.solver
+        ascent = num_columns <= self.automatic_.ascent_columns and not self.warm_start
+        return "psdca" if ascent else "mfld"
+
+    def _scalings(self) -> tuple[Scaling, ...]:
+        """Return the scalings that may be taken."""
+        if self.scaling != "auto":
+            return (self.scaling,)
+        only = self.automatic_.scaling
+        return SCALINGS if only is None else (only,)
 
     def _search(self, continued: bool = False) -> SearchName | None:
         """Return the search that chooses the temperature, if any."""
         if self.validation != "auto":
             return self.validation
-        return "folds" if self.temperature == "auto" and not continued else None
+        closed_form = self.automatic_.closed_form or self.temperature != "auto"
+        return None if closed_form or continued else "folds"
 
     def _schedule(self, network: Network) -> Schedule:
         """Return steps, their relative size and the batch; large tables are visited in batches."""
-        n, solver, batch_size = (
-            len(network.inputs),
-            SOLVERS[self.solver_],
-            self.batch_size,
-        )
+        n = len(network.inputs)
+        solver = SOLVERS[self.solver_]
+        batch_size = self.batch_size
         if isinstance(batch_size, str):
-            batch_size = (
-                None if n * int(self.num_particles) <= FULL_BATCH else BATCH_SIZE
-            )
+            batch_size = None if n * int(self.num_particles) <= FULL_BATCH else 512
         if not solver.batches or (batch_size is not None and batch_size >= n):
             batch_size = None
-        relative, num_steps = self.relative_step_size, self.num_steps
+        relative = self.relative_step_size
+        num_steps = self.num_steps
         if isinstance(relative, str):
             relative = solver.relative_step_size * (
                 1.0 if batch_size is None else BATCH_SHARE
             )
         if isinstance(num_steps, str):
             num_steps = int(
-                self.automatic.num_steps_multiplier * solver.num_steps(n, batch_size)
+                self.automatic_.num_steps_multiplier * solver.num_steps(n, batch_size)
             )
-        proposal = self.automatic.proposal
+        proposal = self.automatic_.proposal
         return Schedule(
             self.solver_, int(num_steps), float(relative), batch_size, proposal
         )
@@ -578,7 +597,7 @@ class MeanFieldEstimator(RowEstimator):
 
     def _make_neuron(self, num_outputs: int | None) -> Tanh | TanhTanh:
         scale = (
-            self.automatic.output_scale
+            self.automatic_.output_scale
             if isinstance(self.output_scale, str)
             else float(self.output_scale)
         )
@@ -590,11 +609,14 @@ class MeanFieldEstimator(RowEstimator):
             )
         return Tanh(scale)
 
-    def scaling_sentence(self, columns: Sequence[str] | None = None) -> str:
+    def scaling_sentence(
+        self, columns: Sequence[str] | None = None, most: int = 3
+    ) -> str:
         """Return how the columns are scaled, and which count most.
 
         Args:
             columns: (d,) their names, where `fit` received an array.
+            most: how many of those that count most are named.
         """
         phrase = SCALING_PHRASES[self.scaling_]
         if self.learned_scales_ is None:
@@ -603,11 +625,11 @@ class MeanFieldEstimator(RowEstimator):
         names = (
             self._column_names() if columns is None else self._network_columns(columns)
         )
-        most = ", ".join(
+        largest = ", ".join(
             f"{names[j]} ({scales[j]:.2g})"
-            for j in np.argsort(-scales, kind="stable")[:MOST_NAMED]
+            for j in np.argsort(-scales, kind="stable")[:most]
         )
-        return f"{phrase}, times scales learned from the targets, of mean square 1: largest for {most}."
+        return f"{phrase}, times scales learned from the targets, of mean square 1: largest for {largest}."
 
     def _column_names(self) -> Sequence[str]:
         """Return the names of the columns that the network sees."""

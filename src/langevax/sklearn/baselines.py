@@ -15,7 +15,6 @@ from langevax.sklearn.table import FEWEST_ROWS, Standardiser, bucket, padded
 from langevax.sklearn.training import Network
 
 RIDGE_PENALTIES = np.logspace(-7, 5, 25)
-ABSENT = -10.0  # logit of a class that a fold's rows lack
 
 
 @saved_class
@@ -65,14 +64,18 @@ def base_rate(network: Network) -> np.ndarray:
 
 
 def linear_outputs(
-    network: Network, inputs: np.ndarray, folds: list[tuple[np.ndarray, np.ndarray]]
+    network: Network,
+    inputs: np.ndarray,
+    folds: list[tuple[np.ndarray, np.ndarray]],
+    absent: float = -10.0,
 ) -> np.ndarray:
-    """Return outputs, as a network's, of ridge or logistic regression at the rows left out of each fold."""
-    inputs, targets, labels = (
-        inputs * np.sqrt(inputs.shape[1]),
-        network.task.targets,
-        network.task.labels,
-    )
+    """Return outputs, as a network's, of ridge or logistic regression at the rows left out of each fold.
+
+    A class that a fold's rows lack has the logit `absent`.
+    """
+    inputs = inputs * np.sqrt(inputs.shape[1])
+    targets = network.task.targets
+    labels = network.task.labels
     z = np.zeros((len(inputs), *network.task.neuron.output_shape), np.float32)
     for trained, held in folds:
         weights = network.weights[trained]
@@ -93,7 +96,7 @@ def linear_outputs(
             if z.ndim == 1:
                 z[held] = logits
             else:
-                z[held] = ABSENT
+                z[held] = absent
                 z[np.ix_(held, present)] = (
                     np.stack([-logits, logits], 1) / 2 if logits.ndim == 1 else logits
                 )
@@ -102,7 +105,8 @@ def linear_outputs(
 
 def row_losses(network: Network, z: np.ndarray) -> np.ndarray:
     """Return (n,) losses of outputs `z`."""
-    n, length = len(z), bucket(len(z), FEWEST_ROWS)
+    n = len(z)
+    length = bucket(len(z), FEWEST_ROWS)
     losses = _losses(
         network.task.loss, padded(z, length), padded(network.task.targets, length)
     )

@@ -7,20 +7,12 @@ bounded, so that later rows beyond the training range cannot dominate either.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import ClassVar
 
 import numpy as np
 from scipy.stats import norm
 
 from langevax.sklearn.persistence import saved_class
-
-KNOTS = 100  # of a column's quantiles
-FEWEST_VALUES = (
-    10  # a column of fewer distinct ones is left as it is: codes, indicators
-)
-MOST_PIECES = 8  # of a column
-MOST_COLUMNS = 256  # pieces included: more would cost more than they gain
-SOFT_LIMIT = 3.0  # bound of the squashed columns, in robust deviations
-QUARTILES = 1.349  # distance of a Gaussian's quartiles, in deviations
 
 
 @saved_class
@@ -34,6 +26,8 @@ class Squash:
 
     centre: np.ndarray
     width: np.ndarray
+    limit: ClassVar[float] = 3.0
+    """Bound of the squashed columns, in robust deviations."""
 
     @classmethod
     def fit(cls, inputs: np.ndarray, weights: np.ndarray) -> "Squash":
@@ -44,7 +38,8 @@ class Squash:
         half_span = (
             np.max(inputs, axis=0) / 2 - np.min(inputs, axis=0) / 2
         )  # the span itself could overflow
-        width = np.where(high > low, (high / 2 - low / 2) / (QUARTILES / 2), half_span)
+        quartiles = 1.349  # their distance in deviations of a Gaussian
+        width = np.where(high > low, (high / 2 - low / 2) / (quartiles / 2), half_span)
         return cls(centre, np.where(width > 0, width, 1.0))
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
@@ -53,7 +48,7 @@ class Squash:
             over="ignore"
         ):  # a quotient beyond the largest number is at the limit, too
             distances = np.clip((inputs - self.centre) / self.width, -1e150, 1e150)
-        return distances / np.sqrt(1 + (distances / SOFT_LIMIT) ** 2)
+        return distances / np.sqrt(1 + (distances / self.limit) ** 2)
 
 
 @saved_class
@@ -66,17 +61,17 @@ class NormalScores:
     scores: list[np.ndarray | None]
 
     @classmethod
-    def fit(cls, inputs: np.ndarray, weights: np.ndarray) -> "NormalScores":
+    def fit(
+        cls, inputs: np.ndarray, weights: np.ndarray, num_knots: int = 100
+    ) -> "NormalScores":
         """Fit to weighted rows."""
-        levels = (np.arange(KNOTS) + 0.5) / KNOTS
-        quantiles, normal = (
-            weighted_quantiles(inputs, weights, levels),
-            norm.ppf(levels),
-        )
+        levels = (np.arange(num_knots) + 0.5) / num_knots
+        quantiles = weighted_quantiles(inputs, weights, levels)
+        normal = norm.ppf(levels)
         knots: list[np.ndarray | None] = []
         scores: list[np.ndarray | None] = []
         for column, values in zip(inputs.T, quantiles.T, strict=True):
-            few = len(np.unique(column)) <= FEWEST_VALUES
+            few = not has_many_values(column)
             distinct, places = np.unique(values, return_inverse=True)
             knots.append(None if few else distinct)
             scores.append(
@@ -111,12 +106,12 @@ class Pieces:
     """Increasing ends of the pieces of each column; None where a column has few values and no pieces."""
 
     @classmethod
-    def fit(cls, inputs: np.ndarray, weights: np.ndarray) -> "Pieces":
-        """Fit to weighted rows; fewer pieces for tables of many columns, down to none."""
-        many = [len(np.unique(column)) > FEWEST_VALUES for column in inputs.T]
-        num_pieces = min(
-            MOST_PIECES, (MOST_COLUMNS - inputs.shape[1]) // max(1, sum(many))
-        )
+    def fit(
+        cls, inputs: np.ndarray, weights: np.ndarray, most: int = 8, columns: int = 256
+    ) -> "Pieces":
+        """Fit to weighted rows; fewer than `most` pieces where these and the columns are more than so many."""
+        many = [has_many_values(column) for column in inputs.T]
+        num_pieces = min(most, (columns - inputs.shape[1]) // max(1, sum(many)))
         knots: list[np.ndarray | None] = [None] * inputs.shape[1]
         if num_pieces >= 2:
             ends = weighted_quantiles(
@@ -164,6 +159,11 @@ class Pieces:
             for low, high in pairwise(ends)
         ]
         return [*names, *pieces]
+
+
+def has_many_values(column: np.ndarray, few: int = 10) -> bool:
+    """Return whether a column is mapped; one of few distinct values, such as codes or indicators, stays as it is."""
+    return len(np.unique(column)) > few
 
 
 def _digits(ends: np.ndarray) -> int:

@@ -1,4 +1,4 @@
-"""Mean-field networks on curves and graphs: an encoder, fitted and saved with the network, makes the columns.
+"""Mean-field networks on curves and graphs: an encoder of the inputs, and a network that is fitted to its columns.
 
 On curves the weights of a neuron are a function, and so is its input:
 
@@ -8,127 +8,300 @@ On curves the weights of a neuron are a function, and so is its input:
 this is the network on tables: the objective, its dual and the certificate are the same. Coordinates beyond the first
 few carry little of the curves, so that more modes, or a finer grid, change nothing.
 
-Where shapes shift, a weight at one time is of little use. `CurveShapes` then makes columns of the patterns in a curve,
-wherever they occur, or of the order of events. The same network on these columns has its own certificate.
+Where shapes shift, a weight at one time is of little use. `RandomConvolutions` then makes columns of the patterns in a
+curve, wherever they occur. The same network on these columns has its own certificate.
 """
 
-from dataclasses import KW_ONLY, dataclass, fields, replace
-from typing import Any, ClassVar, Literal, get_args, overload
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.utils import Tags
+from sklearn.base import ClassifierMixin, RegressorMixin, clone
+from sklearn.utils import Tags, _safe_indexing
+from sklearn.utils._param_validation import HasMethods
+from sklearn.utils.validation import _num_samples, check_is_fitted
+from threadpoolctl import threadpool_limits
 
-from langevax.meanfield.certificate import DEFAULT_EFFORT
 from langevax.sklearn.base import Automatic
-from langevax.sklearn.encoder_choice import NARROW, ChosenEncoder
-from langevax.sklearn.inputs.curve_values import AnyCurves, Missing
-from langevax.sklearn.inputs.curves import BasisName, CurveCoefficients
-from langevax.sklearn.inputs.graph_shapes import GraphShapes
-from langevax.sklearn.inputs.graph_values import AnyGraphs
+from langevax.sklearn.inputs.convolutions import RandomConvolutions
+from langevax.sklearn.inputs.curves import CurveCoefficients
 from langevax.sklearn.inputs.graphs import GraphFeatures
-from langevax.sklearn.inputs.shapes import CurveShapes
-from langevax.sklearn.inputs.span import SpanColumns
-from langevax.sklearn.intervals import probabilities
+from langevax.sklearn.inputs.unlike import warn_unlike
 from langevax.sklearn.mean_field import MeanFieldClassifier, MeanFieldRegressor
-from langevax.sklearn.parameters import Auto, one_of
-from langevax.sklearn.solvers import SOLVERS
-from langevax.sklearn.table import DistinctRows, Scaling
-from langevax.sklearn.training import Network, TrainingTask
+from langevax.sklearn.model_selection import kernel_choice
+from langevax.sklearn.parameters import RandomState, one_of
+from langevax.sklearn.persistence import SavedEstimator
+from langevax.sklearn.training import root_key
 from langevax.sklearn.weight_functions import WeightFunctions
-from langevax.spaces.basis import Basis
 
-EncoderName = Literal["basis", "convolutions", "signatures", "shapelets"]
-GraphEncoderName = Literal["patterns", "convolutions"]
-AUTOMATIC = (
-    "basis",
-    "convolutions",
-)  # with shapelets as a third it predicted worse; signatures were never chosen
-LITTLE = 1e-4  # share of the variance of smooth functions whose directions are not seen, where there are many
-NUM_STEPS_MULTIPLIER = 3.0  # directions in which curves vary little are learned late
-LABELS_TEMPERATURE = 0.15  # of the leave-one-out optimum, which is for squares and too hot for a few dozen labels
+CURVES = Automatic(
+    ascent_columns=64,
+    output_scale=3.0,
+    num_steps_multiplier=3.0,  # directions in which curves vary little are learned late
+    proposal="pcnl",
+    scaling="global",
+    closed_form=True,
+    least_variance=1e-4,
+)
+GRAPHS = Automatic(ascent_columns=np.inf, scaling="columns", closed_form=True)
+LABELS_TEMPERATURE = 0.15
+"""Of the leave-one-out optimum, which is for squares and too hot for a few dozen labels."""
+
+
+class Candidate(NamedTuple):
+    """A fitted encoder, the network for its columns, and these columns."""
+
+    encoder: Any
+    network: Any
+    columns: np.ndarray
 
 
 @dataclass(eq=False, repr=False)
-class CurveEstimator(WeightFunctions, ChosenEncoder):
-    """Parameters of both estimators on curves."""
+class EncodedEstimator(SavedEstimator):
+    """An encoder, and a network fitted to its columns."""
 
-    solver: str = "auto"
+    encoder: Any = "auto"
+    estimator: Any = None
     _: KW_ONLY
-    encoder: EncoderName | Auto = "auto"
-    basis: BasisName | Basis = "cosine"
-    num_modes: int = 32
-    grid: ArrayLike | None = None
-    derivative: int | tuple[int, ...] = 0
-    decay: float = 2.0
-    whiten: bool = False
-    channels: int = 1
-    smoothing: float | Auto | None = "auto"
-    missing: Missing = "error"
-    num_particles: int = 1000
+    random_state: RandomState = None
 
-    scaling: ClassVar[Scaling] = "global"  # pyright: ignore[reportIncompatibleVariableOverride]
-    learn_scales: ClassVar[bool] = False  # pyright: ignore[reportIncompatibleVariableOverride]
-    encoder_names: ClassVar[tuple[str, ...]] = AUTOMATIC
+    encoders: ClassVar[tuple[type, ...]]
+    """Those between which "auto" chooses."""
+    automatic: ClassVar[Automatic]
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "encoder": [*one_of("auto"), HasMethods(["fit", "transform"]), list, tuple],
+        "random_state": ["random_state"],
+    }
 
-    def outputs(self, X: AnyCurves, grid: ArrayLike | None = None) -> np.ndarray:
-        """Return the network's outputs, (n,) or (n, C) float32.
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Self:
+        """Fit the encoder, or each of several to keep the best, and the network to its columns.
 
         Args:
-            X: curves in any of the forms that `fit` accepts.
-            grid: (G,) times of a table's columns, if not those of the training table.
+            X: n curves or graphs, in any form that the encoder accepts.
+            y, sample_weight, groups: as for `MeanFieldRegressor`; the encoder sees the inputs of positive weight.
         """
-        return self._outputs(self._columns(X, grid=grid))
-
-    def _make_encoder(self) -> CurveCoefficients:
-        names = [
-            field.name for field in fields(CurveCoefficients) if field.name != "centre"
+        self._validate_params()
+        rows = _used_rows(X, sample_weight)
+        candidates = [
+            self._candidate(encoder, X, y, rows) for encoder in self._encoders()
         ]
-        return CurveCoefficients(
-            **{name: getattr(self, name) for name in names}, centre=False
-        )
+        self.encoder_errors_: tuple[float, ...] | None = None
+        best = 0
+        if len(candidates) > 1:
+            errors = [
+                leave_one_out_error(network, columns, y, sample_weight, groups)
+                for _, network, columns in candidates
+            ]
+            self.encoder_errors_ = tuple(errors)
+            best = int(np.argmin(errors))
+        self.encoder_, network, columns = candidates[best]
+        self.estimator_: Any = network.fit(columns, y, sample_weight, groups)
+        self.data_sha256_: str = network.data_sha256_
+        self.largest_norm_: float = float(self._norms(columns[rows]).max())
+        return self
 
-    def _make_shapes(self, name: str) -> CurveShapes:
-        return CurveShapes(self._make_encoder(), name)
+    def attach_rows(
+        self,
+        X: Any,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Self:
+        """Return a loaded model's training rows to it, as `MeanFieldRegressor.attach_rows` does."""
+        columns = _columns(self.encoder_, X)
+        self.estimator_.attach_rows(columns, y, sample_weight, groups)
+        return self
 
-    def _network(
-        self, task: TrainingTask, inputs: np.ndarray, weights: np.ndarray
-    ) -> Network:
-        """Return the problem in the directions in which curves vary, where smooth functions have many columns."""
-        network = super()._network(task, inputs, weights)
-        if isinstance(self.encoder_, CurveShapes) or inputs.shape[1] <= NARROW:
-            return network
-        seen_inputs = inputs if network.span is None else inputs @ network.span
-        variances = np.linalg.eigvalsh(
-            (seen_inputs.T * weights) @ seen_inputs.astype(np.float64)
-        )
-        rest = np.cumsum(np.maximum(variances, 0.0))
-        seen = int(np.count_nonzero(rest > LITTLE * rest[-1]))
-        return replace(network, num_directions=max(NARROW, seen))
+    def encode(self, X: Any) -> np.ndarray:
+        """Return the columns that the network sees, (n, d) float64.
 
-    def _solver_name(self, num_columns: int) -> str:
-        if self.solver != "auto":
-            return self.solver
-        return "mfld" if self.warm_start or num_columns > NARROW else "psdca"
+        Warns:
+            UnlikeTrainingWarning: of inputs that `unlike_training` names.
+        """
+        check_is_fitted(self)
+        columns = _columns(self.encoder_, X)
+        why = "it is twice as far from their mean as any, and may be in another unit"
+        warn_unlike(self._unlike(columns), len(columns), why)
+        return columns
 
-    def _default_effort(self) -> float:
-        """Return an effort whose time does not grow with the columns: the work of a gradient does."""
-        return DEFAULT_EFFORT * min(1.0, NARROW / self.network_.num_coordinates)
+    def unlike_training(self, X: Any) -> np.ndarray:
+        """Return the places of inputs whose columns are twice as far from the training mean as any training input's."""
+        check_is_fitted(self)
+        return self._unlike(_columns(self.encoder_, X))
+
+    def outputs(self, X: Any) -> np.ndarray:
+        """Return the network's outputs, (n,) or (n, C) float32, before they become predictions."""
+        columns = self.encode(X)
+        return self.estimator_.outputs(columns)
+
+    @property
+    def n_features_in_(self) -> int:
+        """Columns of the training table, where the inputs were one."""
+        return self.encoder_.n_features_in_
+
+    @property
+    def feature_names_in_(self) -> np.ndarray:
+        """Names of these columns, where they had any."""
+        return self.encoder_.feature_names_in_
+
+    def _encoders(self) -> Sequence[Any]:
+        if isinstance(self.encoder, str):
+            return [kind() for kind in self.encoders]
+        if isinstance(self.encoder, list | tuple):
+            return self.encoder
+        return [self.encoder]
+
+    def _candidate(self, encoder: Any, X: Any, y: Any, rows: Any) -> Candidate:
+        """Fit an encoder to some of the rows."""
+        unfitted: Any = clone(encoder)
+        seen = [X, y]
+        if not isinstance(rows, slice):
+            seen = [_safe_indexing(part, rows) for part in (X, y)]
+        fitted = unfitted.fit(*seen)
+        settings = self._default_network() if self.estimator is None else self.estimator
+        network: Any = clone(settings)
+        if network.warm_start:
+            raise ValueError("a network behind an encoder has no warm_start.")
+        if self.random_state is not None:
+            network.set_params(random_state=self.random_state)
+        network.automatic_ = self.automatic
+        if not isinstance(fitted, CurveCoefficients | GraphFeatures):
+            # directions of patterns vary alike, and are learned as fast as columns of a table
+            network.automatic_ = self.automatic._replace(
+                num_steps_multiplier=1.0, least_variance=0.0
+            )
+        return Candidate(fitted, network, _columns(fitted, X))
+
+    def _default_network(self) -> Any:
+        raise NotImplementedError
+
+    def _norms(self, columns: np.ndarray) -> np.ndarray:
+        return np.linalg.norm(self.estimator_.standardiser_(columns), axis=1)
+
+    def _unlike(self, columns: np.ndarray) -> np.ndarray:
+        return np.flatnonzero(self._norms(columns) > 2 * self.largest_norm_)
+
+
+def leave_one_out_error(
+    network: Any, columns: np.ndarray, y: Any, sample_weight: Any, groups: Any
+) -> float:
+    """Return the least leave-one-out error on these columns of the kernel machine that is the network's limit."""
+    rows = network._training_rows(columns, y, sample_weight, groups)
+    task = network._task(rows.targets, rows.weights)
+    precision = float(network.prior_precision)
+    scalings = network._scalings()
+    with threadpool_limits(1, "blas"):
+        prepared = kernel_choice(rows, task, precision, scalings, False, root_key(0))
+    assert prepared[0].leave_one_out is not None
+    return prepared[0].leave_one_out.error
+
+
+def _used_rows(X: Any, sample_weight: Any) -> Any:
+    """Return the places of positive weight, or all of them where the network will refuse the weights."""
+    if sample_weight is not None:
+        used = np.asarray(sample_weight) > 0
+        if used.shape == (_num_samples(X),) and used.any() and not used.all():
+            return np.flatnonzero(used)
+    return slice(None)
+
+
+def _columns(encoder: Any, X: Any) -> np.ndarray:
+    """Return the columns of inputs, rounded to the precision of float32, that of a network's inputs, at any scale.
+
+    The last bits of a matrix product depend on a row's place among the others and on the processor: without rounding
+    the same curve twice would be two rows.
+    """
+    mantissas, exponents = np.frexp(np.asarray(encoder.transform(X), np.float64))
+    return np.ldexp(np.rint(mantissas * 2.0**24), exponents - 24)
+
+
+class EncodedRegressor(RegressorMixin, EncodedEstimator):
+    """Least squares by a network behind an encoder."""
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = (
+        EncodedEstimator._parameter_constraints
+        | {"estimator": [MeanFieldRegressor, None]}
+    )
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return (n,) or (n, C), in the units of the targets."""
+        columns = self.encode(X)
+        return self.estimator_.predict(columns)
+
+    def predict_interval(self, X: Any, coverage: float = 0.9) -> np.ndarray:
+        """Return (n, 2) lower and upper ends, or (n, C, 2), as `MeanFieldRegressor.predict_interval` does."""
+        columns = self.encode(X)
+        return self.estimator_.predict_interval(columns, coverage)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = self.missing == "interpolate"
+        tags.target_tags.multi_output = True
+        return tags
+
+    def _default_network(self) -> Any:
+        return MeanFieldRegressor()
+
+
+class EncodedClassifier(ClassifierMixin, EncodedEstimator):
+    """Classes by a network behind an encoder."""
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = (
+        EncodedEstimator._parameter_constraints
+        | {"estimator": [MeanFieldClassifier, None]}
+    )
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """The labels, in the order of the columns of `predict_proba`."""
+        return self.estimator_.classes_
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Return the network's outputs: (n,), positive for `classes_[1]`, or (n, C)."""
+        return self.outputs(X)
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return (n, C), rows summing to one."""
+        columns = self.encode(X)
+        return self.estimator_.predict_proba(columns)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return (n,) labels."""
+        columns = self.encode(X)
+        return self.estimator_.predict(columns)
+
+    def predict_set(self, X: Any, coverage: float = 0.9) -> np.ndarray:
+        """Return (n, C) booleans, the classes of each set, as `MeanFieldClassifier.predict_set` does."""
+        columns = self.encode(X)
+        return self.estimator_.predict_set(columns, coverage)
+
+    def _default_network(self) -> Any:
+        return MeanFieldClassifier()
+
+
+class CurveEstimator(WeightFunctions, EncodedEstimator):
+    """Parameters of both estimators on curves."""
+
+    encoders: ClassVar[tuple[type, ...]] = CurveCoefficients, RandomConvolutions
+    automatic: ClassVar[Automatic] = CURVES
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         return tags
 
-
-CURVE_CONSTRAINTS: dict[str, list[Any]] = {
-    "solver": one_of("auto", *SOLVERS),
-    "encoder": one_of("auto", *get_args(EncoderName)),
-}
+    def _default_network(self) -> Any:
+        return super()._default_network().set_params(num_particles=1000)
 
 
-class FunctionalMeanFieldRegressor(CurveEstimator, MeanFieldRegressor):  # pyright: ignore[reportIncompatibleVariableOverride]
+class FunctionalMeanFieldRegressor(CurveEstimator, EncodedRegressor):
     """Least squares on curves, by a network whose weights are functions; trained to its global optimum.
 
     Minimises over laws q of neurons (a, theta, b), theta a function on the domain D of the curves,
@@ -136,162 +309,66 @@ class FunctionalMeanFieldRegressor(CurveEstimator, MeanFieldRegressor):  # pyrig
         1/(2n) sum_i |E_q h(theta, x_i) - y_i|^2 + T KL(q || prior),    prior: theta ~ N(0, C), C of finite trace
 
     (Nishikawa, Suzuki, Nitanda, Wu, NeurIPS 2022), targets standardised, curves centred and of mean square norm 1 once
-    encoded. `certificate()` bounds the global optimum of the training, and neither grid nor number of modes
+    encoded. `estimator_.certificate()` bounds the global optimum of the training, and neither grid nor number of modes
     changes it much: what there is to learn from a smooth curve is in its first modes.
 
     Args:
-        solver: "psdca", the paper's dual ascent, a curve at a time, or another of `MeanFieldRegressor`; "auto" is
-            "psdca" up to 64 columns, and "mfld" beyond, where moves of single curves take long, or with `warm_start`.
-        encoder: "basis", coefficients of smooth functions, in which a place, a level or a curvature counts;
-            "convolutions", short patterns wherever they occur: the 9,996 features of MiniRocket and a few thousand of
-            Hydra; "shapelets", the least distances of a curve from 2,000 short pieces of training curves, their places
-            and numbers; "signatures", iterated integrals over windows, in which the order of events counts. All but
-            the basis are seen in the span of the training curves (the network's prior is Gaussian, so that the span
-            leaves objective, certificate and predictions as they are), or for more than 128 curves in their 128, or
-            256, principal directions, unless all have clearly smaller errors. "auto" takes the basis or convolutions,
-            by the smaller leave-one-out error in the kernel limit.
-        basis, num_modes, grid, derivative, decay, whiten, channels, smoothing, missing: of the encoder, see
-            `CurveCoefficients`. derivative=2 suits spectra, whose shape matters and whose level does not.
-        output_scale: R; "auto" is 3, at which the few directions that matter in curves are learned.
-        num_particles, temperature, relative_step_size, num_steps, batch_size, neuron, prior_precision, validation,
-            stop, warm_start, checkpoint, resume, devices, progress, random_state: see `MeanFieldRegressor`.
+        encoder: any scikit-learn transformer of the inputs. `CurveCoefficients()` are coefficients of smooth functions,
+            in which a place, a level or a curvature counts; `RandomConvolutions()` short patterns wherever they occur.
+            A list keeps the one of the smallest leave-one-out error in the kernel limit; "auto" is a list of these two.
+            Grid, derivatives (derivative=2 suits spectra, whose shape matters and whose level does not), channels'
+            noise and missing values are settings of the encoder.
+        estimator: the `MeanFieldRegressor` of the columns, with all settings of the network; None has 1,000 particles.
+            What it leaves at "auto" is chosen for curves: solver="psdca" up to 64 columns and "mfld" beyond,
+            output_scale=3, at which the few directions that matter in curves are learned, scaling="global", and the
+            temperature of the leave-one-out optimum, without folds.
+        random_state: of the network, where not None.
 
     Attributes:
-        encoder_: the fitted `CurveCoefficients` or `CurveShapes`; its columns are the network's inputs.
-        encoder_errors_: leave-one-out error of each encoder, in the regression that chooses the temperature; None
-            where the encoder was passed.
-        solver_: the solver of the fit.
-        particles_, dual_, history_, temperature_, n_iter_, converged_, leave_one_out_: see `MeanFieldRegressor`.
+        encoder_: the fitted encoder.
+        encoder_errors_: leave-one-out error of each encoder tried; None where there was one.
+        estimator_: the network, fitted to the columns of the encoder.
 
     Raises:
-        ValueError, TypeError: what `CurveCoefficients` and `MeanFieldRegressor` refuse: curves of different lengths
-            without times, a grid that does not increase, NaN, times outside the training domain.
+        ValueError, TypeError: what the encoder and `MeanFieldRegressor` refuse: a grid that does not increase, NaN,
+            times outside the training domain.
 
     Example:
         >>> t = np.linspace(0, 1, 60)
         >>> heights, rates = np.random.default_rng(0).uniform(0.5, 1.5, size=(2, 80, 1))
         >>> X, y = heights * np.sin(4 * rates * t), (heights * rates)[:, 0]
-        >>> model = FunctionalMeanFieldRegressor(grid=t, random_state=0).fit(X[:60], y[:60])
+        >>> model = FunctionalMeanFieldRegressor(CurveCoefficients(grid=t), random_state=0).fit(X[:60], y[:60])
         >>> model.score(X[60:], y[60:]) > 0.9
         True
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = (
-        MeanFieldRegressor._parameter_constraints | CURVE_CONSTRAINTS
-    )
-    automatic: ClassVar[Automatic] = Automatic(
-        output_scale=3.0, num_steps_multiplier=NUM_STEPS_MULTIPLIER, proposal="pcnl"
-    )
 
-    @overload
-    def predict(
-        self,
-        X: AnyCurves,
-        grid: ArrayLike | None = None,
-        *,
-        return_std: Literal[False] = False,
-    ) -> np.ndarray: ...
-    @overload
-    def predict(
-        self, X: AnyCurves, grid: ArrayLike | None = None, *, return_std: Literal[True]
-    ) -> tuple[np.ndarray, np.ndarray]: ...
-    def predict(
-        self, X: AnyCurves, grid: ArrayLike | None = None, *, return_std: bool = False
-    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-        """Return (n,) or (n, C), in the units of the targets, as `MeanFieldRegressor` does; `grid` as in `outputs`."""
-        return self._predicted(self._columns(X, grid=grid), return_std)
-
-
-class FunctionalMeanFieldClassifier(CurveEstimator, MeanFieldClassifier):  # pyright: ignore[reportIncompatibleVariableOverride]
+class FunctionalMeanFieldClassifier(CurveEstimator, EncodedClassifier):
     """Classes of curves, by a network whose weights are functions.
 
-    Parameters and attributes are those of `FunctionalMeanFieldRegressor`, with `classes_` as in `MeanFieldClassifier`.
-    The loss is that of `MeanFieldClassifier`. temperature="auto" is 0.15 times the leave-one-out optimum, which is for
-    squares and was too hot for labels of a few dozen curves; output_scale="auto" is 10.
+    Parameters and attributes are those of `FunctionalMeanFieldRegressor`, with a `MeanFieldClassifier` as `estimator`.
+    Its temperature="auto" is 0.15 times the leave-one-out optimum, which is for squares and was too hot for labels of a
+    few dozen curves; output_scale="auto" is 10.
 
     Example:
         >>> t = np.linspace(0, 1, 60)
         >>> phases = np.random.default_rng(0).uniform(0, 2, size=(80, 1))
         >>> X, y = np.sin(4 * t + phases), np.where(phases[:, 0] < 1, "early", "late")
-        >>> model = FunctionalMeanFieldClassifier(grid=t, random_state=0).fit(X[:60], y[:60])
+        >>> model = FunctionalMeanFieldClassifier(random_state=0).fit(X[:60], y[:60])
         >>> model.score(X[60:], y[60:]) > 0.9
         True
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = (
-        MeanFieldClassifier._parameter_constraints | CURVE_CONSTRAINTS
-    )
-    automatic: ClassVar[Automatic] = Automatic(
-        10.0, LABELS_TEMPERATURE, NUM_STEPS_MULTIPLIER, "pcnl"
+    automatic: ClassVar[Automatic] = CURVES._replace(
+        output_scale=10.0, temperature_multiplier=LABELS_TEMPERATURE
     )
 
-    def decision_function(
-        self, X: AnyCurves, grid: ArrayLike | None = None
-    ) -> np.ndarray:
-        """Return the network's outputs: (n,), positive for `classes_[1]`, or (n, C)."""
-        return self.outputs(X, grid)
 
-    def predict_proba(self, X: AnyCurves, grid: ArrayLike | None = None) -> np.ndarray:
-        """Return (n, C), rows summing to one."""
-        return probabilities(self.outputs(X, grid))
-
-    def predict(self, X: AnyCurves, grid: ArrayLike | None = None) -> np.ndarray:
-        """Return (n,) labels."""
-        return self._labels(self.outputs(X, grid))
-
-
-@dataclass(eq=False, repr=False)
-class GraphEstimator(ChosenEncoder):
+class GraphEstimator(EncodedEstimator):
     """Parameters of both estimators on graphs."""
 
-    solver: str = "auto"
-    _: KW_ONLY
-    encoder: GraphEncoderName | Auto = "auto"
-    heat_times: int | ArrayLike = 16
-    wl_depth: int = 1
-    wl_components: int = 32
-    node_labels: str | None = "label"
-    edge_labels: str | None = None
-    node_features: str | None = None
-    edge_features: str | None = None
-
-    learn_scales: ClassVar[bool] = False  # pyright: ignore[reportIncompatibleVariableOverride]
-    encoder_names: ClassVar[tuple[str, ...]] = get_args(GraphEncoderName)
-    scaling: ClassVar[Any] = property(lambda self: self._scaling())  # pyright: ignore[reportIncompatibleVariableOverride]
-
-    def _scaling(self) -> Scaling:
-        """Return "global" of coordinates of a span, whose sizes count, and "columns" of columns of different units."""
-        return (
-            "global"
-            if isinstance(getattr(self, "encoder_", None), SpanColumns)
-            else "columns"
-        )
-
-    def _make_encoder(self) -> GraphFeatures:
-        return GraphFeatures(
-            **{field.name: getattr(self, field.name) for field in fields(GraphFeatures)}
-        )
-
-    def _make_shapes(self, name: str) -> GraphShapes:
-        return GraphShapes(self._make_encoder())
-
-    def _training_rows(
-        self,
-        X: AnyGraphs,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None,
-        groups: ArrayLike | None = None,
-    ) -> DistinctRows:
-        """Return the rows as every estimator does, of graphs that are read once for all encoders."""
-        return super()._training_rows(
-            self._make_encoder().as_graphs(X), y, sample_weight, groups
-        )
-
-    def _solver_name(self, num_columns: int) -> str:
-        if self.solver != "auto":
-            return self.solver
-        many = isinstance(self.encoder_, SpanColumns) and num_columns > NARROW
-        return "mfld" if self.warm_start or many else "psdca"
+    encoders: ClassVar[tuple[type, ...]] = (GraphFeatures,)
+    automatic: ClassVar[Automatic] = GRAPHS
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -299,34 +376,22 @@ class GraphEstimator(ChosenEncoder):
         return tags
 
 
-GRAPH_CONSTRAINTS: dict[str, list[Any]] = {
-    "solver": one_of("auto", *SOLVERS),
-    "encoder": one_of("auto", *get_args(GraphEncoderName)),
-}
-
-
-class GraphMeanFieldRegressor(GraphEstimator, MeanFieldRegressor):  # pyright: ignore[reportIncompatibleVariableOverride]
+class GraphMeanFieldRegressor(GraphEstimator, EncodedRegressor):
     """Least squares on graphs, such as molecules, by a network trained to its global optimum.
 
     Objective, certificate and figures are those of `MeanFieldRegressor`, on the columns of `GraphFeatures`, each over
     its deviation. The heat traces of a graph converge where the graph is refined.
 
     Args:
-        solver: "psdca", dual ascent, a graph at a time, or another of `MeanFieldRegressor`; "auto" is "mfld" on more
-            than 64 columns of convolutions and with `warm_start`, and "psdca" otherwise.
-        encoder: "patterns", counts of labels and neighbourhoods on their principal axes, heat traces and sizes;
-            "convolutions", random layers of messages along edges, pooled over nodes, in the span of the training
-            graphs, as for curves; "auto" takes the one of the smaller leave-one-out error in the kernel limit.
-        heat_times, wl_depth, wl_components, node_labels, edge_labels, node_features, edge_features: of the encoders,
-            see `GraphFeatures`.
-        num_particles, temperature, relative_step_size, num_steps, batch_size, neuron, output_scale, prior_precision,
-            validation, stop, warm_start, checkpoint, resume, devices, progress, random_state: see
-            `MeanFieldRegressor`.
+        encoder: any transformer of the graphs, a list of them, or "auto", which is `GraphFeatures()`; names of labels
+            and numbers are its settings.
+        estimator: the `MeanFieldRegressor` of the columns, with all settings of the network. What it leaves at "auto"
+            is chosen for graphs: solver="psdca", each column over its deviation, and the temperature of the
+            leave-one-out optimum, without folds.
+        random_state: of the network, where not None.
 
     Attributes:
-        encoder_: the fitted `GraphFeatures` or `GraphShapes`; its columns are the network's inputs.
-        encoder_name_, encoder_errors_: its name, and leave-one-out error of each; None where the encoder was passed.
-        particles_, dual_, history_, temperature_, n_iter_, converged_, leave_one_out_: see `MeanFieldRegressor`.
+        encoder_, encoder_errors_, estimator_: see `FunctionalMeanFieldRegressor`.
 
     Raises:
         ValueError, TypeError: what `GraphFeatures` and `MeanFieldRegressor` refuse: a graph without nodes, labels that
@@ -335,33 +400,26 @@ class GraphMeanFieldRegressor(GraphEstimator, MeanFieldRegressor):  # pyright: i
     Example:
         >>> import numpy as np
         >>> rings = [[(i, (i + 1) % n) for i in range(n)] for n in range(3, 33)]
-        >>> model = GraphMeanFieldRegressor(num_particles=100, random_state=0)
+        >>> model = GraphMeanFieldRegressor(estimator=MeanFieldRegressor(num_particles=100), random_state=0)
         >>> model.fit(rings[::2], np.arange(30.0)[::2]).score(rings[1::2], np.arange(30.0)[1::2]) > 0.9
         True
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = (
-        MeanFieldRegressor._parameter_constraints | GRAPH_CONSTRAINTS
-    )
 
-
-class GraphMeanFieldClassifier(GraphEstimator, MeanFieldClassifier):  # pyright: ignore[reportIncompatibleVariableOverride]
+class GraphMeanFieldClassifier(GraphEstimator, EncodedClassifier):
     """Classes of graphs, by a network trained to its global optimum.
 
-    Parameters and attributes are those of `GraphMeanFieldRegressor`, with `classes_` as in `MeanFieldClassifier`.
+    Parameters and attributes are those of `GraphMeanFieldRegressor`, with a `MeanFieldClassifier` as `estimator`. Its
     temperature="auto" is 0.15 times the leave-one-out optimum, as for curves.
 
     Example:
         >>> rings, paths = ([[(i, (i + 1) % n) for i in range(n - cut)] for n in range(4, 24)] for cut in (0, 1))
         >>> kinds = ["ring"] * 20 + ["path"] * 20
-        >>> model = GraphMeanFieldClassifier(num_particles=100, random_state=0)
+        >>> model = GraphMeanFieldClassifier(estimator=MeanFieldClassifier(num_particles=100), random_state=0)
         >>> model.fit(rings + paths, kinds).score(rings + paths, kinds) > 0.9
         True
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = (
-        MeanFieldClassifier._parameter_constraints | GRAPH_CONSTRAINTS
-    )
-    automatic: ClassVar[Automatic] = Automatic(
-        10.0, LABELS_TEMPERATURE, NUM_STEPS_MULTIPLIER
+    automatic: ClassVar[Automatic] = GRAPHS._replace(
+        temperature_multiplier=LABELS_TEMPERATURE, num_steps_multiplier=3.0
     )

@@ -12,8 +12,6 @@ from langevax.sklearn.training import Network
 FEWEST_COMPARED = 60  # rows: on fewer, the best of several scalings is that of noise
 SLACK = {"numbers": 0.25, "classes": 0.5}
 """Standard errors above the least loss up to which a hotter temperature is taken: less costs classes, more numbers."""
-SHORTFALL = 0.025  # by which networks may miss a promise without a warning; without a model the loss is 0.5
-NEGLIGIBLE = 0.003  # share of the loss without a model, below which no comparison is worth a warning
 
 
 class LinearModelWarning(UserWarning):
@@ -124,8 +122,10 @@ class Choice(NamedTuple):
             f"folds have {there:.3g}."
         )
 
-    def training_warning(self, promise: float | None, num_steps: int) -> str | None:
-        """Return what to say where the networks are far from what the kernel limit promised."""
+    def training_warning(
+        self, promise: float | None, num_steps: int, shortfall: float = 0.025
+    ) -> str | None:
+        """Return what to say where the networks miss by `shortfall` and more what the kernel limit promised."""
         there, error = (
             float(self.history[name][self.centre]) for name in ("loss", "error")
         )
@@ -133,7 +133,7 @@ class Choice(NamedTuple):
         if (
             few
             or promise is None
-            or there <= max(2 * promise + 3 * error, promise + SHORTFALL)
+            or there <= max(2 * promise + 3 * error, promise + shortfall)
         ):
             return None
         return (
@@ -147,11 +147,11 @@ class Choice(NamedTuple):
         """Return whether a linear model has the smaller mean loss on the rows left out."""
         return self.above_linear[0] > 0
 
-    def warning(self) -> str | None:
-        """Return what to say where a linear model is better by more than two standard errors."""
+    def warning(self, negligible: float = 0.003) -> str | None:
+        """Return what to say where a linear model is better by two standard errors, and by a share of the loss."""
         above, error = self.above_linear
         if (
-            above <= max(2 * error, NEGLIGIBLE * self.untrained_loss)
+            above <= max(2 * error, negligible * self.untrained_loss)
             or self.untrained_loss == 0
         ):
             return None

@@ -44,7 +44,8 @@ def folds_of(
         >>> [groups[held].tolist() for _, held in folds_of(6, 5, groups=groups)]
         [[2, 2], [1, 1], [0, 0]]
     """
-    rows, options = np.zeros(size), {"shuffle": True, "random_state": random_state}
+    rows = np.zeros(size)
+    options = {"shuffle": True, "random_state": random_state}
     sizes = np.bincount([] if labels is None else labels)
     enough = labels is not None and np.min(sizes[sizes > 0]) >= num_folds
     if groups is not None:

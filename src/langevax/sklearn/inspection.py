@@ -15,10 +15,10 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from langevax.figures import charts, theme
+from langevax.figures import charts
 from langevax.meanfield import Certificate, certify
 from langevax.meanfield.certificate import DEFAULT_EFFORT
-from langevax.meanfield.kernel_limit import LeaveOneOut, prior_features
+from langevax.meanfield.kernel_limit import prior_features
 from langevax.problems.neurons import Neuron, Tanh, TanhTanh
 from langevax.run.progress import ProgressOption
 from langevax.sklearn.baselines import LinearPart
@@ -42,9 +42,7 @@ class MeanFieldInspection:
     neuron_: Tanh | TanhTanh
     standardiser_: Standardiser
     particles_: np.ndarray
-    history_: dict[str, np.ndarray]
     temperature_: float
-    leave_one_out_: LeaveOneOut | None
     linear_part_: LinearPart | None
 
     def certificate(
@@ -64,9 +62,8 @@ class MeanFieldInspection:
         far the outputs of this fit are from the best ones.
 
         Args:
-            effort: gradients of one neuron at one row that may be spent, 3e9 by default: about half a minute. Curves
-                of more than 64 columns have in proportion fewer, which take as long. It ends sooner where the interval
-                is narrow.
+            effort: gradients of one neuron at one row that may be spent, 3e9 by default: about half a minute, and
+                longer beyond 64 columns. It ends sooner where the interval is narrow.
             cpu_seconds: instead of `effort`, converted by a rate that is measured; `effort` of the result repeats it.
             random_state: of the walks; None uses the estimator's.
             checkpoint: a file in which the search is kept as it goes.
@@ -86,9 +83,10 @@ class MeanFieldInspection:
             >>> certificate.trustworthy, certificate.width < 0.05
             (True, True)
         """
-        network, places = self._fitted_network(), self.row_places_
+        network = self._fitted_network()
+        places = self.row_places_
         if effort is None and cpu_seconds is None:
-            effort = self._default_effort()
+            effort = DEFAULT_EFFORT
         risk = network.risk(self.temperature_)
         result = certify(
             risk,
@@ -174,26 +172,10 @@ class MeanFieldInspection:
             "ylabel": f"weight of {names[second]}",
         }
         axes = charts.new_axes(axes)
-        x, y = weights[:, first], weights[:, second]
+        x = weights[:, first]
+        y = weights[:, second]
         charts.particles(
             axes, x, y, outer, outer_label="outer weight", title="The neurons", **labels
-        )
-        return axes
-
-    def plot_training(self, axes: "Axes | None" = None) -> "Axes":
-        """Plot the loss of the particles along training; the shaded last half predicts and is certified."""
-        check_is_fitted(self)
-        axes, steps, colour = (
-            charts.new_axes(axes),
-            self.history_["steps"],
-            theme.METHODS["MFLD"][0],
-        )
-        axes.plot(steps, self.history_["loss"], color=colour, marker="D", markevery=0.1)
-        axes.axvspan(
-            steps[len(steps) // 2], steps[-1], color=colour, alpha=0.12, linewidth=0
-        )
-        axes.set(
-            xlabel="step", ylabel="mean loss on the training rows", title="Training"
         )
         return axes
 
@@ -219,31 +201,6 @@ class MeanFieldInspection:
         )
         return axes
 
-    def plot_leave_one_out(self, axes: "Axes | None" = None) -> "Axes":
-        """Plot leave-one-out errors of the kernel limit over temperatures, and the temperature that was chosen."""
-        check_is_fitted(self)
-        choice = getattr(self, "leave_one_out_", None)
-        if choice is None:
-            raise ValueError(
-                "leave-one-out chose neither temperature nor scaling nor scales; fit with temperature='auto'."
-            )
-        axes = charts.new_axes(axes)
-        rows = choice.alpha / self.temperature_ if self.temperature_ else 1.0
-        axes.semilogx(choice.alphas / rows, choice.errors, color=theme.INK)
-        axes.plot(
-            self.temperature_,
-            choice.error,
-            color=theme.METHODS["MFLD"][0],
-            marker="D",
-            linestyle="none",
-        )
-        axes.set(
-            xlabel="temperature $T$",
-            ylabel="mean square error of rows left out",
-            title="Choice of temperature",
-        )
-        return axes
-
     def _inner_and_outer_weights(self) -> tuple[np.ndarray, np.ndarray]:
         """Return each neuron's weights of the columns (N, d), and its outer weight (N,), the largest of several."""
         num_columns = len(self.standardiser_.mean)
@@ -253,9 +210,6 @@ class MeanFieldInspection:
             return weights, np.full(len(weights), float(self.neuron_.scale))
         outer = float(self.neuron_.scale) * np.tanh(self.particles_[:, :num_outer])
         return weights, outer[np.arange(len(outer)), np.abs(outer).argmax(1)]
-
-    def _default_effort(self) -> float:
-        return DEFAULT_EFFORT
 
     def _fitted_network(self) -> Network:
         check_is_fitted(self)
@@ -292,7 +246,8 @@ class NeuronFeatures(TransformerMixin, BaseEstimator):
     def transform(self, X: Table) -> np.ndarray:
         """Return (n, num_features) float32."""
         X = validate_data(self, X, dtype=np.float64, reset=False)
-        inputs, key = in_buckets(self.standardiser(X)), root_key(self.random_state)
+        inputs = in_buckets(self.standardiser(X))
+        key = root_key(self.random_state)
         features = prior_features(
             self.neuron,
             inputs,

@@ -13,7 +13,7 @@ chosen on all rows.
 """
 
 from abc import abstractmethod
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from scipy.special import expit, softmax
@@ -25,8 +25,6 @@ from langevax.sklearn.table import Standardiser, Table
 from langevax.sklearn.training import outputs
 
 Method = Literal["cv+", "split"]
-METHODS: tuple[Method, ...] = ("cv+", "split")
-BLOCK_ELEMENTS = 2**22  # rows to predict times rows with scores, at once
 
 
 class FoldPredictions:
@@ -39,7 +37,8 @@ class FoldPredictions:
 
     def _fold_outputs(self, columns: np.ndarray, method: Method = "cv+") -> np.ndarray:
         """Return (folds, n, ...): outputs of each fold's network, of the first alone for "split"."""
-        folds, inputs = self._folds(), self.standardiser_(columns)
+        folds = self._folds()
+        inputs = self.standardiser_(columns)
         clouds = folds.clouds[: 1 if method == "split" else None]
         return np.stack(
             [
@@ -59,7 +58,8 @@ class FoldPredictions:
 
     def _scored_rows(self, method: Method) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return (scores, multiplicities, fold) of the rows that the method uses."""
-        folds, scores = self._folds(), self.scores_
+        folds = self._folds()
+        scores = self.scores_
         assert scores is not None
         rows = folds.fold == 0 if method == "split" else np.full(len(scores), True)
         return scores[rows], folds.weights[rows], folds.fold[rows]
@@ -106,9 +106,10 @@ class Intervals(FoldPredictions):
         check_interval(coverage, method)
         scores, weights, fold = self._scored_rows(method)
         z = self._fold_outputs(self._columns(X), method)
-        centres, scores = np.atleast_3d(z), scores.reshape(len(scores), -1)
+        centres = np.atleast_3d(z)
+        scores = scores.reshape(len(scores), -1)
         ends = np.empty((*centres.shape[1:], 2))
-        block = max(1, BLOCK_ELEMENTS // len(scores))
+        block = max(1, 2**22 // len(scores))  # 32 MB at once
         for c in range(centres.shape[2]):
             for first in range(0, centres.shape[1], block):
                 rows = slice(first, first + block)
@@ -204,9 +205,10 @@ def check_interval(coverage: float, method: str) -> None:
         raise ValueError(
             f"coverage is {coverage:g}; pass a probability below 1, such as 0.9."
         )
-    if method not in METHODS:
+    methods = get_args(Method)
+    if method not in methods:
         raise ValueError(
-            f"method is {method!r}; pass one of {', '.join(map(repr, METHODS))}."
+            f"method is {method!r}; pass one of {', '.join(map(repr, methods))}."
         )
 
 

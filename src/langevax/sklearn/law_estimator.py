@@ -53,8 +53,7 @@ from langevax.sklearn.table import (
 )
 from langevax.sklearn.training import keep_few_programs, root_key
 
-MOST_ROWS = 100_000  # all of which every move uses
-NUMBERS_AT_ONCE = 2**21  # particles times rows
+MOST_PREDICTIVE_ROWS = 100_000  # all of which every move uses
 
 saved_class(PredictivePath)
 saved_class(BayesComparison)
@@ -136,7 +135,8 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
             family.check_noise(self.standardiser_(inputs), targets - offsets)
         rows = self._rows(inputs, targets, offsets)
         keep_few_programs(type(family), len(targets), inputs.shape[1])
-        target, key = self._posterior(rows, weights), root_key(seed)
+        target = self._posterior(rows, weights)
+        key = root_key(seed)
         draws, law = self._law_of(target, inputs.shape[1], key=key)
         self.law_: PredictiveLaw = law
         self.agreement_: LawAgreement | None = self._agreement(
@@ -209,7 +209,8 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
         other = copy.copy(self)
         for name in self.unsaved_attributes:
             vars(other).pop(name, None)
-        other.particles_, other.bayes_share_ = self.bayes_particles_, 1.0
+        other.particles_ = self.bayes_particles_
+        other.bayes_share_ = 1.0
         return other
 
     @property
@@ -257,10 +258,8 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
         state = check_random_state(
             self.random_state if random_state is None else random_state
         )
-        key, others = (
-            root_key(int(state.randint(2**31 - 1))),
-            [*others, *getattr(self, "replicates_", ())],
-        )
+        key = root_key(int(state.randint(2**31 - 1)))
+        others = [*others, *getattr(self, "replicates_", ())]
         return self.law_.certificate(
             key=key,
             effort=effort,
@@ -334,19 +333,16 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
         ):  # each row is left out on its own
             weights = np.asarray(sample_weight, np.float64)
             weights = weights[weights > 0]
-            places, weights = (
-                distinct.places[distinct.places >= 0],
-                weights / weights.mean(),
-            )
+            places = distinct.places[distinct.places >= 0]
+            weights = weights / weights.mean()
         else:
-            places, weights = (
-                np.repeat(
-                    np.arange(len(distinct.weights)), distinct.weights.astype(int)
-                ),
-                None,
+            places = np.repeat(
+                np.arange(len(distinct.weights)), distinct.weights.astype(int)
             )
+            weights = None
         _check_number(len(places))
-        every, targets = distinct.inputs[places], distinct.targets[places]
+        every = distinct.inputs[places]
+        targets = distinct.targets[places]
         return (
             every,
             targets,
@@ -369,7 +365,8 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
             raise ValueError(
                 f"y has {len(y)} entries, but X has {len(X)} rows; pass one for each row."
             )
-        family, scores = self._family(), []
+        family = self._family()
+        scores = []
         for block in self._blocks(len(X)):
             rows = self._rows(X[block], y[block], offsets[block])
             stored = {
@@ -461,9 +458,7 @@ class PredictiveEstimator(RowEstimator, SlopeErrors):
         return level[:, None] + slopes @ self.standardiser_(X).T.astype(np.float64)
 
     def _blocks(self, size: int, num_particles: int | None = None) -> list[slice]:
-        length = max(
-            1, NUMBERS_AT_ONCE // (num_particles or len(self.particles_["level"]))
-        )
+        length = max(1, 2**21 // (num_particles or len(self.particles_["level"])))
         return [slice(start, start + length) for start in range(0, size, length)]
 
     def _own_deviations(
@@ -527,9 +522,9 @@ def places_of(
 
 def _check_number(size: float) -> None:
     """Raise where rows are too many."""
-    if size > MOST_ROWS:
+    if size > MOST_PREDICTIVE_ROWS:
         raise ValueError(
-            f"X has {size:,.0f} rows, copies included, all of which every move uses; pass at most {MOST_ROWS:,} of "
+            f"X has {size:,.0f} rows, copies included, all of which every move uses; pass at most {MOST_PREDICTIVE_ROWS:,} of "
             "them, drawn at random."
         )
 

@@ -30,10 +30,7 @@ from langevax.sklearn.table import (
     widened,
 )
 
-ROUNDS = 2
-MOST_ROWS, NUM_NEURONS = 1000, 1000
-SMALLEST = 16  # rows and columns stored
-FLOOR = 0.2  # of a column without a slope, beside the root mean square of all: it may matter together with others
+COMPARED_NEURONS = 1000
 
 
 @saved_class
@@ -91,10 +88,8 @@ class KernelProblem(NamedTuple):
         if self.groups is not None:
             return self
         parts = np.minimum(self.copies, most).astype(int)
-        spread, sizes = (
-            self.rows(np.repeat(np.arange(len(parts)), parts)),
-            np.repeat(parts, parts),
-        )
+        spread = self.rows(np.repeat(np.arange(len(parts)), parts))
+        sizes = np.repeat(parts, parts)
         return spread._replace(
             weights=spread.weights / sizes, copies=np.ones(len(sizes))
         )
@@ -105,7 +100,8 @@ class KernelProblem(NamedTuple):
 
     def particles(self, num_neurons: int) -> np.ndarray:
         """Return neurons of the prior for stored inputs."""
-        d, variance = self.inputs.shape[1], 1 / self.prior_precision
+        d = self.inputs.shape[1]
+        variance = 1 / self.prior_precision
         width = in_powers_of_two(self.inputs[:1]).shape[1]
         return prior_particles(
             self.neuron,
@@ -131,27 +127,30 @@ class KernelProblem(NamedTuple):
         )
 
 
-def in_powers_of_two(inputs: np.ndarray) -> np.ndarray:
+def in_powers_of_two(inputs: np.ndarray, smallest: int = 16) -> np.ndarray:
     """Return rows padded by rows and by columns of zeros, so that all scalings of most tables share few programs."""
     rows, columns = (
-        max(SMALLEST, 1 << (size - 1).bit_length()) for size in inputs.shape
+        max(smallest, 1 << (size - 1).bit_length()) for size in inputs.shape
     )
     return widened(padded(inputs, rows), columns)
 
 
-def slope_scales(problem: KernelProblem, penalty: float) -> np.ndarray:
+def slope_scales(
+    problem: KernelProblem, penalty: float, floor: float = 0.2, most_rows: int = 1000
+) -> np.ndarray:
     """Return (d,) scales of the columns by the slopes of kernel ridge regression.
 
     With f the regression at the penalty, and s_j the deviation of column j,
 
-        g_j = s_j (E |df / dx_j|^2)^(1/2),    scale_j ~ g_j / (mean of g^2)^(1/2) + FLOOR,
+        g_j = s_j (E |df / dx_j|^2)^(1/2),    scale_j ~ g_j / (mean of g^2)^(1/2) + floor,
 
-    E over weighted rows and outputs; the scales have mean square 1 over the columns that vary. Since g does not depend
-    on the scales that columns already have, the result replaces these.
+    E over weighted rows and outputs; a column without a slope may matter together with others. The scales have mean
+    square 1 over the columns that vary. Since g does not depend on the scales that columns already have, the result
+    replaces these.
     """
-    problem = problem.rows(subsample(len(problem.inputs), MOST_ROWS))
+    problem = problem.rows(subsample(len(problem.inputs), most_rows))
     n, d = problem.inputs.shape
-    particles = problem.particles(NUM_NEURONS)
+    particles = problem.particles(COMPARED_NEURONS)
     coefficients = ridge(
         problem.features(particles), problem.targets, problem.weights, penalty
     )
@@ -165,7 +164,7 @@ def slope_scales(problem: KernelProblem, penalty: float) -> np.ndarray:
     )
     if not np.any(size > 0):
         return np.ones(d)
-    scales = size / np.sqrt(np.mean(size[varies] ** 2)) + FLOOR
+    scales = size / np.sqrt(np.mean(size[varies] ** 2)) + floor
     return np.where(varies, scales / np.sqrt(np.mean(scales[varies] ** 2)), 1.0)
 
 
@@ -192,7 +191,7 @@ def held_out_errors(
     for trained, held in folds_of(len(errors), num_folds, groups=problem.groups):
         rows = problem.rows(trained)
         scaled = problem.with_columns_times(learned_scales(rows, penalties))
-        features = scaled.features(scaled.particles(NUM_NEURONS))
+        features = scaled.features(scaled.particles(COMPARED_NEURONS))
         coefficients = ridge(features[:, trained], rows.targets, rows.weights, penalty)
         errors[held] = np.mean(
             (features[:, held].T @ coefficients - problem.targets[held]) ** 2, axis=1

@@ -28,27 +28,10 @@ Position = Mapping[str, Any]
 Row = Mapping[str, Any]
 Rows = dict[str, np.ndarray]
 
-LARGEST_ETA, LARGEST_RATIO = (
-    40.0,
-    60.0,
-)  # logarithms, beyond which no mean of a row is likely
-LARGEST_MEAN = 1e18  # of a count that is drawn
-LEAST_NOISE = (
-    1e-5  # in deviations of the targets, which single precision still resolves
-)
-LARGEST_LOG_SPREAD = 13.0  # a shape of 1e-11 to 1e11
-COEFFICIENTS = (
-    1 / 12,
-    -1 / 360,
-    1 / 1260,
-    -1 / 1680,
-    1 / 1188,
-    -691 / 360360,
-    1 / 156,
-    -3617 / 122400,
-)
-STIRLING_32, STIRLING_64 = (4, COEFFICIENTS[:3]), (10, COEFFICIENTS)
-"""Steps of the recurrence after which so many terms of Stirling's series have all digits of the precision."""
+LARGEST_ETA = 40.0
+"""Logarithm beyond which no mean of a row is likely."""
+LARGEST_LOG_SPREAD = 13.0
+"""A shape of 1e-11 to 1e11."""
 
 
 @dataclass(frozen=True)
@@ -141,12 +124,10 @@ class NormalNoise(NumberFamily):
 
     def check_noise(self, x: np.ndarray, y: np.ndarray) -> None:
         """Raise where targets are a function of the columns, and their density has no bound."""
-        columns, deviation = (
-            np.column_stack([np.ones(len(x)), x]).astype(np.float64),
-            float(np.std(y)),
-        )
+        columns = np.column_stack([np.ones(len(x)), x]).astype(np.float64)
+        deviation = float(np.std(y))
         rest = y - columns @ np.linalg.lstsq(columns, y)[0]
-        if np.std(rest) < LEAST_NOISE * deviation:
+        if np.std(rest) < 1e-5 * deviation:  # single precision still resolves it
             raise ValueError(
                 f"y is a linear function of the {x.shape[1]} columns of X on these {len(y)} rows, but for "
                 f"{np.std(rest) / deviation:.1g} of its deviation: there is no noise to learn; pass more rows than "
@@ -185,7 +166,8 @@ class Poisson(NumberFamily):
             raise ValueError(
                 "y is 0 in all rows, which tells no rate; pass rows with other counts, too."
             )
-        largest, offsets = float(np.max(offsets)), np.broadcast_to(offsets, y.shape)
+        largest = float(np.max(offsets))
+        offsets = np.broadcast_to(offsets, y.shape)
         exposure = (
             np.log(np.average(np.exp(offsets - largest), weights=weights)) + largest
         )
@@ -207,7 +189,7 @@ class Poisson(NumberFamily):
     def draws(
         self, cloud: Position, means: np.ndarray, rng: np.random.Generator
     ) -> np.ndarray:
-        return rng.poisson(np.minimum(means, LARGEST_MEAN)).astype(np.float64)
+        return rng.poisson(np.minimum(means, 1e18)).astype(np.float64)
 
 
 class NegativeBinomial(Poisson):
@@ -224,7 +206,8 @@ class NegativeBinomial(Poisson):
         )
 
     def log_likelihood(self, position: Position, row: Row) -> jax.Array:
-        r, y = _eta_and_ratio(position, row)[1], row["y"]
+        r = _eta_and_ratio(position, row)[1]
+        y = row["y"]
         shape = jnp.exp(
             -2
             * jnp.clip(position["log_spread"], -LARGEST_LOG_SPREAD, LARGEST_LOG_SPREAD)
@@ -261,7 +244,15 @@ class NegativeBinomial(Poisson):
 def _eta_and_ratio(position: Position, row: Row) -> tuple[jax.Array, jax.Array]:
     """Return log mean less its centre, and log mean less log y."""
     eta = jnp.minimum(position["level"] + row["x"] @ position["slopes"], LARGEST_ETA)
-    return eta, jnp.clip(eta - row["log_y"], -LARGEST_RATIO, LARGEST_RATIO)
+    return eta, jnp.clip(eta - row["log_y"], -60.0, 60.0)
+
+
+def _stirling(x: jax.Array) -> tuple[int, list[float]]:
+    """Return steps of the recurrence after which so many terms of Stirling's series have all digits of `x`."""
+    if x.dtype != jnp.float64:
+        return 4, [1 / 12, -1 / 360, 1 / 1260]
+    few = [1 / 12, -1 / 360, 1 / 1260, -1 / 1680]
+    return 10, [*few, 1 / 1188, -691 / 360360, 1 / 156, -3617 / 122400]
 
 
 @jax.custom_jvp
@@ -274,7 +265,7 @@ def _beyond_stirling(x: jax.Array) -> jax.Array:
 
     The derivative is that of the formula: XLA's `lgamma` and `digamma` take several times as long.
     """
-    steps, coefficients = STIRLING_64 if x.dtype == jnp.float64 else STIRLING_32
+    steps, coefficients = _stirling(x)
     t = 1 / (x + steps)
     factors = functools.reduce(operator.mul, (1 - j * t for j in range(1, steps)))
     return (
@@ -290,8 +281,10 @@ def _(
     primals: tuple[jax.Array], tangents: tuple[jax.Array]
 ) -> tuple[jax.Array, jax.Array]:
     (x,), (tangent,) = primals, tangents
-    steps, coefficients = STIRLING_64 if x.dtype == jnp.float64 else STIRLING_32
-    t, factors, slope = 1 / (x + steps), jnp.ones_like(x), jnp.zeros_like(x)
+    steps, coefficients = _stirling(x)
+    t = 1 / (x + steps)
+    factors = jnp.ones_like(x)
+    slope = jnp.zeros_like(x)
     for j in range(1, steps):
         factors, slope = factors * (1 - j * t), slope * (1 - j * t) - j * factors
     of_series = _polynomial(
@@ -337,8 +330,10 @@ class Ordinal(Family):
         return of_cuts - jnp.sum(position["slopes"] ** 2) / (2 * self.prior_scale**2)
 
     def log_likelihood(self, position: Position, row: Row) -> jax.Array:
-        eta, cuts = row["x"] @ position["slopes"] + row["offset"], _cuts(position, jnp)
-        label, last = row["y"], self.num_classes - 1
+        eta = row["x"] @ position["slopes"] + row["offset"]
+        cuts = _cuts(position, jnp)
+        label = row["y"]
+        last = self.num_classes - 1
         above = jax.nn.log_sigmoid(eta - cuts[jnp.maximum(label - 1, 0)])
         below = jax.nn.log_sigmoid(cuts[jnp.minimum(label, last - 1)] - eta)
         value = jnp.where(label > 0, above, 0) + jnp.where(label < last, below, 0)

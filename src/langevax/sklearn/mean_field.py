@@ -44,7 +44,7 @@ class MeanFieldRegressor(
 
     Args:
         solver: "mfld", "svrg-mfld", "underdamped", "pda", "psdca" or "fictitious-play": all minimise the same
-            objective, and one certificate serves all. docs/solvers.md compares them by measurement.
+            objective, and one certificate serves all. docs/solvers.md compares them by measurement. "auto" is "mfld".
         num_particles: neurons N; the seed-to-seed spread of predictions falls like N^-1/2.
         temperature: T, in units of the standardised targets' variance; "auto" chooses it as `validation` says, from the
             leave-one-out optimum of the kernel limit on (kernel ridge with alpha = n T), known in closed form.
@@ -182,7 +182,10 @@ class MeanFieldRegressor(
         )
 
     def _linear_option(self, continued: bool) -> bool | Auto:
-        return self.linear_part_ is not None if continued else self.linear_part
+        if continued:
+            return self.linear_part_ is not None
+        closed_form = self.automatic_.closed_form and self.linear_part == "auto"
+        return False if closed_form else self.linear_part
 
     def _in_units(self, z: np.ndarray) -> np.ndarray:
         predictions = self.target_mean_ + self.target_scale_ * z
@@ -321,7 +324,8 @@ class MeanFieldClassifier(
         rows = super()._training_rows(X, y, sample_weight, groups)
         if self.class_weight is None:
             return rows
-        labels, weights = rows.targets.astype(int), self.class_weight
+        labels = rows.targets.astype(int)
+        weights = self.class_weight
         if isinstance(weights, str):
             totals = np.bincount(labels, rows.weights)
             factors = totals.sum() / (len(totals) * totals)
@@ -347,7 +351,8 @@ class MeanFieldClassifier(
     def _held_out_scores(
         self, z: np.ndarray, targets: np.ndarray, weights: np.ndarray
     ) -> dict[str, float]:
-        labels, p = places_of(targets), probabilities(z)
+        labels = places_of(targets)
+        p = probabilities(z)
         shares = np.bincount(labels, weights, len(self.classes_)) / weights.sum()
         present = shares[shares > 0]
         if self.threshold == "balanced":
@@ -410,7 +415,8 @@ def calibration_error(
         >>> round(calibration_error(p, np.array([0, 0, 0, 0, 1]), np.ones(5)), 6)
         0.0
     """
-    confidence, hit = p.max(1), p.argmax(1) == labels
+    confidence = p.max(1)
+    hit = p.argmax(1) == labels
     bins = np.minimum((confidence * num_bins).astype(int), num_bins - 1)
     gaps = np.bincount(bins, weights * (hit - confidence), num_bins)
     return float(np.abs(gaps).sum() / weights.sum())
@@ -424,7 +430,8 @@ def balanced_threshold(p: np.ndarray, labels: np.ndarray, weights: np.ndarray) -
         0.375
     """
     order = np.argsort(p)
-    p, own = p[order], weights[order] * np.where(labels[order] == 1, -1.0, 1.0)
+    p = p[order]
+    own = weights[order] * np.where(labels[order] == 1, -1.0, 1.0)
     shares = np.where(
         own < 0,
         own / max(-own[own < 0].sum(), 1e-300),

@@ -26,7 +26,7 @@ from langevax.sklearn.baselines import LinearPart, base_rate, linear_outputs, ro
 from langevax.sklearn.fold_choice import FEWEST_COMPARED, SLACK, Choice, HeldOut
 from langevax.sklearn.folds import folds_of
 from langevax.sklearn.learned_scales import (
-    ROUNDS,
+    COMPARED_NEURONS,
     KernelProblem,
     LearnedScales,
     PreparedColumns,
@@ -43,17 +43,11 @@ from langevax.sklearn.table import (
 )
 from langevax.sklearn.training import Network, TrainingTask
 
-MAX_ROWS = 1000  # of the leave-one-out problem: its best penalty hardly depends on the number of rows
-COMPARED_ROWS, COMPARED_NEURONS = 600, 1000  # of each scaling
-CLEARLY_BETTER = 0.97  # share of the error by which another scaling has to be better, beyond its standard error
-CLEAR = 2.0  # standard errors by which learned scales have to be better to be taken without networks
-LEVEL = (
-    1.15  # share of the least error up to which pieces with learned scales are tried
-)
+NUM_CLOUDS = 8
+"""Of a fold's network, which predict."""
+CLEAR = 2.0
+"""Standard errors by which learned scales have to be better to be taken without networks."""
 SCALES_FOLDS = 5
-HOTTEST = 10.0  # temperature over the square of the output scale: outputs are some percent of the targets
-NUM_CLOUDS = 8  # of a fold's network, which predict
-ROUNDING = 1e-6  # of mean losses, of outputs in single precision
 
 
 class FoldSearch(NamedTuple):
@@ -99,7 +93,8 @@ def kernel_choice(
     first scaling is tried.
     """
     if len(rows.inputs) < FEWEST_COMPARED:
-        scalings, learn_scales = scalings[:1], learn_scales is True
+        scalings = scalings[:1]
+        learn_scales = learn_scales is True
     of_rows = rows.inputs, task.regressands, rows.weights, rows.copies
     problem = KernelProblem(task.neuron, prior_precision, *of_rows, key, rows.groups)
 
@@ -117,7 +112,7 @@ def kernel_choice(
     chosen: list[tuple[Scaling, list[float]]] = []
     if len(scalings) > 1 or learn_scales:
         compared: dict[Scaling, KernelProblem] = {
-            scaling: under(plain[scaling], COMPARED_ROWS) for scaling in plain
+            scaling: under(plain[scaling], 600) for scaling in plain
         }
         errors: dict[Scaling, LeaveOneOut] = {
             scaling: compared[scaling].leave_one_out(COMPARED_NEURONS)
@@ -137,12 +132,13 @@ def kernel_choice(
             )
 
     def prepared(scaling: Scaling, penalties: list[float]) -> PreparedColumns:
-        standardiser, learned = plain[scaling], None
+        standardiser = plain[scaling]
+        learned = None
         if penalties:
             everywhere = problem._replace(inputs=standardiser(rows.inputs))
             learned = LearnedScales(learned_scales(everywhere, penalties), penalties)
             standardiser = standardiser.scaled(learned.scales)
-        errors = under(standardiser, MAX_ROWS).leave_one_out(NUM_NEURONS)
+        errors = under(standardiser, 1000).leave_one_out(NUM_NEURONS)
         return PreparedColumns(standardiser, scaling, learned, errors)
 
     return [prepared(*pair) for pair in chosen or [(best, [])]]
@@ -158,8 +154,9 @@ def _with_learned_scales(
     """Return scalings with the penalties at which their scales are learned, or none for columns as they are."""
     learned: dict[Scaling, tuple[list[float], LeaveOneOut]] = {}
     for scaling, problem in problems.items():
-        penalties, after = [], errors[scaling]
-        for _ in range(ROUNDS):
+        penalties = []
+        after = errors[scaling]
+        for _ in range(2):
             penalties.append(after.best_alpha)
             after = problem.with_columns_times(
                 learned_scales(problem, penalties)
@@ -169,10 +166,8 @@ def _with_learned_scales(
     penalties, after = learned[scaling]
     if always:
         return [(scaling, penalties)]
-    with_scales, without = (
-        problems[scaling].spread(SCALES_FOLDS),
-        problems[best].spread(SCALES_FOLDS),
-    )
+    with_scales = problems[scaling].spread(SCALES_FOLDS)
+    without = problems[best].spread(SCALES_FOLDS)
     theirs = held_out_errors(with_scales, penalties, after.best_alpha, SCALES_FOLDS)
     ours = held_out_errors(without, [], errors[best].best_alpha, SCALES_FOLDS)
     difference, error = excess(theirs, ours, without.weights, without.groups)
@@ -184,7 +179,7 @@ def _with_learned_scales(
     if (
         scaling != "pieces"
         and "pieces" in learned
-        and learned["pieces"][1].error < LEVEL * after.error
+        and learned["pieces"][1].error < 1.15 * after.error
     ):
         candidates.append(("pieces", learned["pieces"][0]))
     return candidates
@@ -195,10 +190,11 @@ def clearly_better(
     other: LeaveOneOut,
     weights: np.ndarray,
     groups: np.ndarray | None = None,
+    share: float = 0.97,
 ) -> bool:
-    """Return whether errors on the same rows are smaller by one standard error and by 3 %."""
+    """Return whether errors on the same rows are smaller by one standard error, and below a share of the others."""
     difference, error = excess(one.row_errors, other.row_errors, weights, groups)
-    return bool(difference < -error) and one.error < CLEARLY_BETTER * other.error
+    return bool(difference < -error) and one.error < share * other.error
 
 
 class Annealed(NamedTuple):
@@ -329,7 +325,8 @@ def choose_by_validation(
         np.repeat(parts, parts),
         together,
     )
-    squares, scale = np.square(search.scales), float(network.task.neuron.scale)
+    squares = np.square(search.scales)
+    scale = float(network.task.neuron.scale)
     temperatures = around * np.outer(squares, search.factors)
     schedule = schedule._replace(num_steps=search.stage_steps)
     fold_of = np.zeros(len(places), int)
@@ -373,7 +370,8 @@ def choose_by_validation(
         else np.stack([_mean_target(rows, trained) for trained, _ in folds])
     )
     constant = np.zeros_like(z[0, 0]) if offsets is None else offsets[fold_of]
-    untrained, end = row_losses(rows, constant), HOTTEST * scale**2
+    untrained = row_losses(rows, constant)
+    end = 10 * scale**2
     with_untrained = np.concatenate(
         [losses, np.tile(untrained, (len(losses), 1, 1))], axis=1
     )
@@ -393,7 +391,8 @@ def choose_by_validation(
     above, error = _above_least(losses, rows.weights, together)
     slack = SLACK["numbers" if rows.task.labels is None else "classes"]
     base_loss = float(row_losses(rows, base_rate(rows)) @ shares)
-    mean, beyond = losses @ shares, above - slack * error
+    mean = losses @ shares
+    beyond = above - slack * error
     if (
         rows.task.labels is not None
     ):  # the hottest classifier does not tend to the shares of the classes
@@ -444,7 +443,7 @@ def _above_least(
     """
     least = losses.reshape(-1, losses.shape[-1])[np.argmin(losses @ weights)]
     above, error = excess(losses, least, weights, groups)
-    return above, np.maximum(error, ROUNDING * (weights @ least) / weights.sum())
+    return above, np.maximum(error, 1e-6 * (weights @ least) / weights.sum())
 
 
 def _left_out(
@@ -464,18 +463,19 @@ def _left_out(
     are residuals of the outputs (n, ...) of a `line`, if one is passed, which the outputs returned have in them.
     """
     trained, held = rows
-    everywhere, clouds, added = [], [], np.zeros(1, np.float32)
+    everywhere = []
+    clouds = []
+    added = np.zeros(1, np.float32)
     if network.task.labels is None:
-        task, offset = network.task, _mean_target(network, trained)
+        task = network.task
+        offset = _mean_target(network, trained)
         task = (
             task._replace(targets=task.targets - offset)
             if line is None
             else task.without(line)
         )
-        network, added = (
-            dataclasses.replace(network, task=task),
-            offset if line is None else line[held],
-        )
+        network = dataclasses.replace(network, task=task)
+        added = offset if line is None else line[held]
     scales = np.ones(network.inputs.shape[1])
     if learned is not None:
         problem = KernelProblem(

@@ -14,10 +14,11 @@ import platform
 import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from functools import partial
 from hashlib import sha256
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, TypeVar
+from typing import Any, ClassVar, NoReturn, Self, TypeVar
 
 import jax
 import numpy as np
@@ -27,45 +28,23 @@ from sklearn.utils.validation import check_is_fitted
 
 from langevax import checks, spaces
 from langevax._version import __version__
-from langevax.problems.likelihoods import Gaussian, Huber, Quantile, StudentT
+from langevax.problems.likelihoods import Gaussian, Huber, StudentT
 from langevax.problems.neurons import Tanh, TanhTanh
 from langevax.teacher_student import ReLUNetwork
 
-if TYPE_CHECKING:
-    from langevax.sklearn import (
-        KernelLangevinClassifier,
-        KernelLangevinRegressor,
-        MeanFieldClassifier,
-        MeanFieldRegressor,
-        TwoPhaseReLURegressor,
-    )
-
-    Estimator = (
-        MeanFieldRegressor
-        | MeanFieldClassifier
-        | KernelLangevinRegressor
-        | KernelLangevinClassifier
-        | TwoPhaseReLURegressor
-    )
-
 FORMAT = 3
-KEY, HASH = (
-    "langevax",
-    "sha256",
-)  # of the JSON in the file's metadata, and of the hash of JSON and arrays
-PACKAGES = (
-    "jax",
-    "numpy",
-    "scikit-learn",
-)  # named in a model card, beside langevax and Python
-BASES = (spaces.Cosine, spaces.Fourier, spaces.Legendre, spaces.PrincipalComponents)
-KERNELS = (kernels.ConstantKernel, kernels.Matern, kernels.Product, kernels.RBF)
-LIKELIHOODS = (Gaussian, Huber, Quantile, StudentT)
-NETWORKS = (ReLUNetwork, Tanh, TanhTanh)
+KEY, HASH = "langevax", "sha256"
+"""Of the JSON in the file's metadata, and of the hash of JSON and arrays."""
 SAVED_CLASSES: dict[str, type] = {
     cls.__name__: cls
-    for cls in (*BASES, *KERNELS, *LIKELIHOODS, *NETWORKS, spaces.GaussianPrior)
+    for cls in (
+        *(spaces.Cosine, spaces.Fourier, spaces.Legendre, spaces.PrincipalComponents),
+        *(kernels.ConstantKernel, kernels.Matern, kernels.Product, kernels.RBF),
+        *(Gaussian, Huber, StudentT),
+        *(ReLUNetwork, Tanh, TanhTanh, spaces.GaussianPrior),
+    )
 }
+"""Classes of fitted attributes, and of estimators, that a file may hold."""
 
 
 T = TypeVar("T", bound=type)
@@ -86,10 +65,16 @@ class SavedEstimator(BaseEstimator):
 
     unsaved_attributes: ClassVar[tuple[str, ...]] = ()
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Let estimators of this class be saved."""
+        super().__init_subclass__(**options)
+        saved_class(cls)
+
     def __new__(cls, *arguments: Any, **parameters: Any) -> Self:
         """Raise TypeError on a parameter that the estimator does not have, with the nearest one."""
         if unknown := parameters.keys() - cls._get_param_names():
-            name, names = min(unknown), cls._get_param_names()
+            name = min(unknown)
+            names = cls._get_param_names()
             near = [
                 other for other in names if name in other
             ] or difflib.get_close_matches(name, names, n=1)
@@ -117,30 +102,34 @@ class SavedEstimator(BaseEstimator):
         """
         check_is_fitted(self)
         arrays: dict[str, np.ndarray] = {}
-        fitted = {
-            n: v
-            for n, v in vars(self).items()
-            if n.endswith("_") and n not in (*self.unsaved_attributes, "card_")
-        }
-        header = {
+        header = self._state(arrays)
+        header["card"] = _encode(self._card() | dict(card or {}), arrays)
+        write(file, header, arrays)
+
+    def _state(self, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+        """Return parameters and fitted attributes as JSON whose arrays are entries of `arrays`."""
+        unsaved = {*self.unsaved_attributes, "card_"}
+        return {
             "class": type(self).__name__,
             "parameters": {
                 name: self._encoded_parameter(name, arrays)
                 for name in self.get_params(deep=False)
             },
-            "fitted": {name: _encode(value, arrays) for name, value in fitted.items()},
-            "card": _encode(self._card() | dict(card or {}), arrays),
+            "fitted": {
+                name: _encode(value, arrays)
+                for name, value in vars(self).items()
+                if name.endswith("_") and name not in unsaved
+            },
         }
-        write(file, header, arrays)
 
     def _card(self) -> dict[str, Any]:
         """Return what is known of the fit; a loaded model keeps the card that it was saved with."""
         if card := vars(self).get("card_"):
             return card
         versions = {"langevax": __version__, "python": platform.python_version()}
+        packages = "jax", "numpy", "scikit-learn"
         card = {
-            "versions": versions
-            | {package: installed_version(package) for package in PACKAGES},
+            "versions": versions | {name: installed_version(name) for name in packages},
             "data_sha256": getattr(self, "data_sha256_", None),
             "held_out_scores": getattr(self, "held_out_scores_", None),
         }
@@ -157,7 +146,7 @@ class SavedEstimator(BaseEstimator):
             return getattr(type(self), name)
 
 
-def load(file: str | os.PathLike[str]) -> "Estimator":
+def load(file: str | os.PathLike[str]) -> Any:
     """Return the estimator that `save` wrote, ready to predict, with its model card as `card_`.
 
     Raises:
@@ -173,30 +162,14 @@ def load(file: str | os.PathLike[str]) -> "Estimator":
         ...     bool(np.all(load(f"{folder}/model.safetensors").predict(X) == model.predict(X)))
         True
     """
-    from langevax import sklearn
-
     header, arrays = read(file)
-    public = {name: getattr(sklearn, name) for name in sklearn.__all__}
-    estimators = {
-        n: cls
-        for n, cls in public.items()
-        if isinstance(cls, type) and issubclass(cls, SavedEstimator)
-    }
-    if str(header.get("class")) not in estimators:
-        listing = ", ".join(estimators)
-        raise ModelError(
-            f"{str(file)!r} holds a {header.get('class')!r}; expected one of {listing}."
-        )
     try:
-        parameters = {
-            name: _decode(value, arrays) for name, value in header["parameters"].items()
-        }
-        model: Any = estimators[header["class"]](**parameters)
-        for name, value in (header["fitted"] | {"card_": header["card"]}).items():
-            if not (name.endswith("_") and name.isidentifier()):
-                raise ValueError(f"{name!r} is not a fitted attribute")
-            setattr(model, name, _decode(value, arrays))
+        _check_parameters(file, header)
+        model = _restored(header, arrays)
+        model.card_ = _decode(header["card"], arrays)
         check_is_fitted(model)
+    except ModelError:
+        raise
     except (
         ValueError,
         KeyError,
@@ -209,6 +182,34 @@ def load(file: str | os.PathLike[str]) -> "Estimator":
         raise ModelError(
             f"{str(file)!r} is not a model that langevax wrote ({error}); save it again."
         ) from error
+    return model
+
+
+def _check_parameters(file: str | os.PathLike[str], header: dict[str, Any]) -> None:
+    """Raise where this version has no such estimator, or not all of its parameters."""
+    cls = SAVED_CLASSES.get(str(header["class"]))
+    writer = header["version"]
+    if cls is None or not issubclass(cls, SavedEstimator):
+        raise ModelError(
+            f"{str(file)!r} holds a {header['class']!r}, not an estimator."
+        )
+    if unknown := sorted(set(header["parameters"]) - set(cls._get_param_names())):
+        raise ModelError(
+            f"{str(file)!r} was written by langevax {writer}, whose {header['class']} has {unknown[0]!r}; this is "
+            f"langevax {__version__}, which has no such parameter: fit again, or install that version."
+        )
+
+
+def _restored(state: dict[str, Any], arrays: dict[str, np.ndarray]) -> Any:
+    """Return the estimator with the state that `SavedEstimator._state` returned."""
+    parameters = {
+        name: _decode(value, arrays) for name, value in state["parameters"].items()
+    }
+    model: Any = SAVED_CLASSES[state["class"]](**parameters)
+    for name, value in state["fitted"].items():
+        if not (name.endswith("_") and name.isidentifier()):
+            raise ValueError(f"{name!r} is not a fitted attribute")
+        setattr(model, name, _decode(value, arrays))
     return model
 
 
@@ -299,7 +300,8 @@ def stored_hash(file: str | os.PathLike[str]) -> str:
 
 def _other_version(header: dict[str, Any]) -> str | None:
     """Return what to do about a file of another format or of a newer release."""
-    number, writer = header["format"], str(header["version"])
+    number = header["format"]
+    writer = str(header["version"])
     if number != FORMAT:
         return (
             f"has format {number}, written by langevax {writer}; this is langevax {__version__}, which reads format "
@@ -323,36 +325,41 @@ def _refuse_constant(word: str) -> NoReturn:
 
 def _encode(value: Any, arrays: dict[str, np.ndarray]) -> Any:
     """Return `value` as JSON whose arrays are entries of `arrays`."""
-    value = value.item() if isinstance(value, np.generic) else value
-    if isinstance(value, float) and not math.isfinite(value):
-        return {"number": str(value)}
-    if value is None or isinstance(value, str | bool | int | float):
-        return str(value) if isinstance(value, str) else value
-    if isinstance(value, np.ndarray | jax.Array):
-        array = np.asarray(value)
-        if array.dtype.kind in "OU":
-            return {"words": array.tolist(), "dtype": array.dtype.str}
-        arrays[name := str(len(arrays))] = array
-        return (
-            {"array": name} if _is_finite(array) else {"array": name, "finite": False}
-        )
-    if SAVED_CLASSES.get(type(value).__name__) is type(value):
-        attributes = value._asdict() if hasattr(value, "_asdict") else vars(value)
-        fields = {
-            name: _encode(attribute, arrays) for name, attribute in attributes.items()
-        }
-        return {"object": type(value).__name__, "attributes": fields}
+    encode = partial(_encode, arrays=arrays)
+    if isinstance(value, np.generic):
+        value = value.item()
+    match value:
+        case str():
+            return str(value)
+        case float() if not math.isfinite(value):
+            return {"number": str(value)}
+        case None | bool() | int() | float():
+            return value
+        case np.ndarray() | jax.Array():
+            return _encoded_array(np.asarray(value), arrays)
+        case SavedEstimator():
+            return {"estimator": value._state(arrays)}
+        case dict():
+            return {"dict": [list(map(encode, pair)) for pair in value.items()]}
+    name = type(value).__name__
     if type(value) in (list, tuple):
-        return {type(value).__name__: [_encode(item, arrays) for item in value]}
-    if isinstance(value, dict):
-        return {
-            "dict": [[_encode(item, arrays) for item in pair] for pair in value.items()]
-        }
+        return {name: list(map(encode, value))}
+    if SAVED_CLASSES.get(name) is type(value):
+        attributes = value._asdict() if hasattr(value, "_asdict") else vars(value)
+        fields = {key: encode(attribute) for key, attribute in attributes.items()}
+        return {"object": name, "attributes": fields}
     kind = "basis" if isinstance(value, spaces.Basis) else "object"
     raise ValueError(
-        f"this model has a {kind} of your own ({type(value).__name__}), which a JSON header cannot hold; "
-        "use pickle instead."
+        f"this model has a {kind} of your own ({name}), which a JSON header cannot hold; use pickle instead."
     )
+
+
+def _encoded_array(array: np.ndarray, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Return words as JSON; numbers by the name under which they are added to `arrays`."""
+    if array.dtype.kind in "OU":
+        return {"words": array.tolist(), "dtype": array.dtype.str}
+    arrays[name := str(len(arrays))] = array
+    return {"array": name} if _is_finite(array) else {"array": name, "finite": False}
 
 
 def _is_finite(array: np.ndarray) -> bool:
@@ -366,23 +373,22 @@ def _decode(data: Any, arrays: dict[str, np.ndarray]) -> Any:
             return data
         case {"number": "nan" | "inf" | "-inf" as word}:
             return float(word)
-        case {"array": name, "finite": False}:
-            return arrays[name]
-        case {"array": name}:
-            if not _is_finite(arrays[name]):
+        case {"array": name, **rest}:
+            if not rest and not _is_finite(arrays[name]):
                 raise ValueError(f"array {name!r} holds NaN or infinity")
             return arrays[name]
         case {"words": words, "dtype": dtype} if np.dtype(dtype).kind in "OU":
             return np.array(words, dtype)
+        case {"estimator": state}:
+            return _restored(state, arrays)
         case {"object": name, "attributes": attributes}:
             return _object(
                 SAVED_CLASSES[name],
                 {key: _decode(item, arrays) for key, item in attributes.items()},
             )
-        case {"list": items}:
-            return [_decode(item, arrays) for item in items]
-        case {"tuple": items}:
-            return tuple(_decode(item, arrays) for item in items)
+        case {"list": items} | {"tuple": items}:
+            kind = tuple if "tuple" in data else list
+            return kind(_decode(item, arrays) for item in items)
         case {"dict": pairs}:
             return {_decode(key, arrays): _decode(item, arrays) for key, item in pairs}
     raise ValueError(f"its header holds {str(data)[:80]}")

@@ -29,14 +29,11 @@ from langevax.sklearn.table import (
     NumberTargets,
     Table,
     checked_exposure,
-    refuse_missing_labels,
     refuse_words,
 )
 
-LARGEST_COUNT = (
-    10**6
-)  # of a row, beyond which its likelihood is not known to a hundredth of a nat in single precision
-DRAWS = 4  # of each particle, for the ends of intervals
+MOST_COUNTS_OF_A_ROW = 10**6
+"""Beyond, a likelihood is not known to a hundredth of a nat in single precision."""
 FAMILIES: dict[str, type[Family]] = {
     "gaussian": NormalNoise,
     "poisson": Poisson,
@@ -201,16 +198,14 @@ class PredictiveRegressor(LogDensityScoring, NumberTargets, PredictiveEstimator)
         """
         X, offsets = self._inputs(X, exposure)
         _check_coverage(coverage)
-        levels, rng, ends = (
-            [(1 - coverage) / 2, (1 + coverage) / 2],
-            np.random.default_rng(0),
-            [],
-        )
+        levels = [(1 - coverage) / 2, (1 + coverage) / 2]
+        rng = np.random.default_rng(0)
+        ends = []
         for block in self._blocks(len(X)):
             drawn = np.concatenate(
                 [
                     self._draws(self.particles_, X[block], offsets[block], rng)
-                    for _ in range(DRAWS)
+                    for _ in range(4)
                 ]
             )
             ends.append(np.quantile(drawn, levels, axis=0, method="inverted_cdf").T)
@@ -308,10 +303,10 @@ class PredictiveRegressor(LogDensityScoring, NumberTargets, PredictiveEstimator)
     def _encode(self, y: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
         if self.family == "gaussian":
             return y
-        odd = y[(y < 0) | (y != np.round(y)) | (y > LARGEST_COUNT)]
+        odd = y[(y < 0) | (y != np.round(y)) | (y > MOST_COUNTS_OF_A_ROW)]
         if len(odd):
             raise ValueError(
-                f"y has {odd[0]:g}, where family={self.family!r} is for counts 0, 1, ... {LARGEST_COUNT:,}; pass "
+                f"y has {odd[0]:g}, where family={self.family!r} is for counts 0, 1, ... {MOST_COUNTS_OF_A_ROW:,}; pass "
                 "counts, or family='gaussian'."
             )
         return y
@@ -429,10 +424,8 @@ class PredictiveClassifier(LogDensityScoring, LabelTargets, PredictiveEstimator)
         probabilities = self.predict_proba(X)
         _check_coverage(coverage)
         order = np.argsort(-probabilities, axis=1, kind="stable")
-        ranked, sets = (
-            np.take_along_axis(probabilities, order, axis=1),
-            np.empty(order.shape, bool),
-        )
+        ranked = np.take_along_axis(probabilities, order, axis=1)
+        sets = np.empty(order.shape, bool)
         np.put_along_axis(
             sets, order, np.cumsum(ranked, axis=1) - ranked < coverage, axis=1
         )
@@ -473,7 +466,6 @@ class PredictiveClassifier(LogDensityScoring, LabelTargets, PredictiveEstimator)
         return np.argmax(np.asarray(y)[:, None] == self.classes_, axis=1)
 
     def _checked_targets(self, y: ArrayLike) -> np.ndarray:
-        refuse_missing_labels(y)
         labels = np.asarray(y)
         unknown = labels[~np.isin(labels, self.classes_)]
         if len(unknown):

@@ -24,20 +24,11 @@ from langevax.problems.losses import Loss
 from langevax.problems.mean_field import MeanFieldRisk
 from langevax.samplers import Langevin, Underdamped
 
-FULL_BATCH = 4 * 10**6  # rows times particles up to which every step sees all rows
-NUM_STEPS, BATCH_SIZE, BATCH_STEPS = 1000, 512, 10_000
-BATCH_SHARE = (
-    2 / 3
-)  # of the relative step: a batch's noise heats the particles in proportion to the step
+FULL_BATCH = 4 * 10**6
+"""Rows times particles up to which every step sees all rows."""
+BATCH_SHARE = 2 / 3
+"""Of the relative step: a batch's noise heats the particles in proportion to the step."""
 INNER_STEPS = 5
-BATCH_ROWS = (
-    6 * 10**6
-)  # row gradients of a method with full passes, where others use batches
-EPOCHS, FEWEST_EPOCHS, COORDINATE_STEPS = 40, 10, 200_000  # of coordinate ascent
-ACTIVATION_SECONDS, COLUMN_SECONDS = (
-    3e-9,
-    1e-10,
-)  # of a step, its gradient included (measured)
 
 
 class Schedule(NamedTuple):
@@ -85,7 +76,7 @@ def estimated_seconds(
     solver = SOLVERS[schedule.solver]
     rows = 1 if solver.from_prior else schedule.batch_size or num_rows
     activations = float(schedule.num_steps * solver.passes * rows) * num_particles
-    return activations * (ACTIVATION_SECONDS + COLUMN_SECONDS * num_columns)
+    return activations * (3e-9 + 1e-10 * num_columns)  # measured, with the gradient
 
 
 def _gradient(schedule: Schedule) -> GradientEstimator:
@@ -151,10 +142,8 @@ def _inner_steps(risk: MeanFieldRisk, schedule: Schedule) -> int:
 def _pda(
     risk: MeanFieldRisk, temperature: float | Array, schedule: Schedule
 ) -> Algorithm:
-    steps, inner_steps = (
-        coordinate_steps(risk, schedule.relative_step_size),
-        _inner_steps(risk, schedule),
-    )
+    steps = coordinate_steps(risk, schedule.relative_step_size)
+    inner_steps = _inner_steps(risk, schedule)
     pda = PDA(steps, temperature, inner_steps, gradient=_gradient(schedule))
     return DualCurvatureSteps(pda, schedule.relative_step_size)
 
@@ -162,10 +151,8 @@ def _pda(
 def _fictitious_play(
     risk: MeanFieldRisk, temperature: float | Array, schedule: Schedule
 ) -> Algorithm:
-    steps, inner_steps = (
-        coordinate_steps(risk, schedule.relative_step_size),
-        _inner_steps(risk, schedule),
-    )
+    steps = coordinate_steps(risk, schedule.relative_step_size)
+    inner_steps = _inner_steps(risk, schedule)
     play = FictitiousPlay(
         steps, temperature, num_inner_steps=inner_steps, gradient=_gradient(schedule)
     )
@@ -184,40 +171,37 @@ def _psdca(
 
 
 def _steps(_rows: int, batch_size: int | None) -> int:
-    return NUM_STEPS if batch_size is None else BATCH_STEPS
+    return 1000 if batch_size is None else 10_000
 
 
-def _passes(_rows: int, batch_size: int | None) -> int:
-    return (
-        NUM_STEPS if batch_size is None else BATCH_STEPS // 3
-    )  # two batches a step, and the passes between
+def _passes(rows: int, batch_size: int | None) -> int:
+    """Return fewer steps of two batches each, and the passes between."""
+    return _steps(rows, batch_size) // (1 if batch_size is None else 3)
 
 
 def _rounds(rows: int, batch_size: int | None) -> int:
-    return (NUM_STEPS if batch_size is None else BATCH_ROWS // rows) // (
-        1 + INNER_STEPS
-    )
+    """Return rounds of as many passes as steps, or of six million gradients of rows in all."""
+    passes = _steps(rows, None) if batch_size is None else 6 * 10**6 // rows
+    return passes // (1 + INNER_STEPS)
 
 
 def _coordinates(rows: int, _batch_size: int | None) -> int:
-    return rows * max(FEWEST_EPOCHS, min(EPOCHS, COORDINATE_STEPS // rows))
+    return rows * max(10, min(40, 200_000 // rows))
 
-
-OVERDAMPED, UNDERDAMPED, FROZEN = (
-    RELATIVE_STEP_SIZE[kind] for kind in ("overdamped", "underdamped", "frozen")
-)
 
 SOLVERS = {
-    "mfld": Solver(_mfld, OVERDAMPED, _steps, antithetic=True),
-    "svrg-mfld": Solver(_svrg_mfld, OVERDAMPED, _passes, antithetic=True, passes=3),
-    "underdamped": Solver(_underdamped, UNDERDAMPED, _steps),
-    "pda": Solver(_pda, FROZEN, _rounds, passes=1 + INNER_STEPS),
+    "mfld": Solver(_mfld, RELATIVE_STEP_SIZE["overdamped"], _steps, antithetic=True),
+    "svrg-mfld": Solver(
+        _svrg_mfld, RELATIVE_STEP_SIZE["overdamped"], _passes, antithetic=True, passes=3
+    ),
+    "underdamped": Solver(_underdamped, RELATIVE_STEP_SIZE["underdamped"], _steps),
+    "pda": Solver(_pda, RELATIVE_STEP_SIZE["frozen"], _rounds, passes=1 + INNER_STEPS),
     "fictitious-play": Solver(
-        _fictitious_play, FROZEN, _rounds, passes=1 + INNER_STEPS
+        _fictitious_play, RELATIVE_STEP_SIZE["frozen"], _rounds, passes=1 + INNER_STEPS
     ),
     "psdca": Solver(
         _psdca,
-        OVERDAMPED,
+        RELATIVE_STEP_SIZE["overdamped"],
         _coordinates,
         batches=False,
         from_prior=True,

@@ -26,10 +26,9 @@ from langevax.run.progress import ProgressOption
 from langevax.sklearn.training import outputs
 
 Stop = Literal["plateau", "certified"]
-STOPS: tuple[Stop, ...] = ("plateau", "certified")
-NUM_CLOUDS = 8  # that predict, from the last half of the run
-EFFORT = 1e9  # neuron gradients of the certificate that a training is compared with
 CLOSE = 0.02  # of what training gains: nearer than this it need not come, however narrow the interval is
+EFFORT = 1e9  # neuron gradients of the certificate that a training is compared with
+NUM_CLOUDS = 8  # that predict, from the last half of the run
 
 
 def late_clouds(particles: np.ndarray) -> np.ndarray:

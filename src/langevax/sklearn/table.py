@@ -41,15 +41,9 @@ SCALING_PHRASES: dict[str, str] = {
     "pieces": "columns with their tails bounded, and the pieces between their quantiles",
 }
 
-FEWEST_DISTINCT = 20  # rows: of fewer, repetitions are the sample itself, as in the table of a logical function
-LARGEST_COUNT = 2.0**53  # of a row: beyond, floats are not all the whole numbers
-LEAST_TOTAL, LARGEST_TOTAL = 1e-9, 1e12  # of weights that count rows
-LARGEST_NUMBER = np.finfo(np.float64).max
-LARGEST_DISTANCE = (
-    1e6  # of an input from the mean in deviations: beyond, every neuron is saturated
-)
+LARGEST_WHOLE = 2.0**53  # of a row: beyond, floats are not all the whole numbers
 
-SMALLEST = 4  # number of columns, and step between small sizes
+LEAST_STEP = 4  # number of columns, and step between small sizes
 MANY_COLUMNS = 1_000  # from which few rows are seen in the directions that they span
 FEWEST_ROWS = 24  # of a training table: below, a step costs about as much
 
@@ -80,20 +74,20 @@ class DistinctRows:
     def with_relative_weights(self) -> "DistinctRows":
         """Return the rows with the weights of the choice of scaling and temperature, and the copies it leaves out.
 
-        Whole weights count rows, and those of `FEWEST_DISTINCT` rows and more are divided by their greatest common
+        Whole weights count rows, and those of 20 rows and more are divided by their greatest common
         divisor: a table repeated is the table. Other weights are relative, and become ones of mean 1. One of several
         copies is left out alone where another row has the same inputs and another target, as in tables of few
         categories, or where there are few rows; otherwise copies left behind would predict it, and all are left out.
         """
         weights = self.weights
-        if np.any(weights != np.round(weights)) or weights.max() > LARGEST_COUNT:
+        if np.any(weights != np.round(weights)) or weights.max() > LARGEST_WHOLE:
             relative = weights / weights.max()
             return replace(
                 self,
                 weights=relative / relative.mean(),
                 multiplicities=np.ones(len(weights)),
             )
-        if len(weights) < FEWEST_DISTINCT or np.all(weights == 1):
+        if len(weights) < 20 or np.all(weights == 1):
             return self
         weights = weights / np.gcd.reduce(weights.astype(np.int64))
         group = _groups(np.ascontiguousarray(self.inputs))[1]
@@ -124,7 +118,7 @@ def distinct_rows(
         np.ones(len(inputs)) if weights is None else np.asarray(weights, np.float64)
     )
     used = np.flatnonzero(counts > 0)
-    if len(used) and counts.max() > LARGEST_COUNT:
+    if len(used) and counts.max() > LARGEST_WHOLE:
         counts = counts / counts.max()  # relative, and of a finite sum
     last = np.empty((len(used), 0)) if groups is None else groups[used, None]
     columns = (
@@ -236,19 +230,13 @@ class Standardiser:
             else np.arange(len(self.mean))
         )
 
-    def __call__(self, inputs: np.ndarray) -> np.ndarray:
-        """Return (n, columns) float32."""
+    def __call__(self, inputs: np.ndarray, furthest: float = 1e6) -> np.ndarray:
+        """Return (n, columns) float32, at most so many deviations from the mean, where every neuron is saturated."""
         inputs = inputs if self.column_map is None else self.column_map(inputs)
-        with np.errstate(
-            over="ignore"
-        ):  # beyond the largest number is at the limit, too
-            distances = (
-                np.clip(inputs - self.mean, -LARGEST_NUMBER, LARGEST_NUMBER)
-                / self.scale
-            )
-        return np.clip(distances, -LARGEST_DISTANCE, LARGEST_DISTANCE).astype(
-            np.float32
-        )
+        largest = np.finfo(np.float64).max
+        with np.errstate(over="ignore"):  # beyond it is at the limit, too
+            distances = np.clip(inputs - self.mean, -largest, largest) / self.scale
+        return np.clip(distances, -furthest, furthest).astype(np.float32)
 
 
 def weighted_moments(
@@ -299,7 +287,7 @@ def bucket(size: int, smallest: int = 128) -> int:
     power = (
         1 << max(size - 1, 1).bit_length() - 1
     )  # the largest power of two below size
-    step = max(SMALLEST, power // 8)
+    step = max(LEAST_STEP, power // 8)
     return max(smallest, -(-size // step) * step)
 
 
@@ -315,7 +303,9 @@ def widened(array: np.ndarray, width: int) -> np.ndarray:
 
 def in_buckets(array: np.ndarray) -> np.ndarray:
     """Return rows (n, d) padded to a bucket, their columns too."""
-    return widened(padded(array, bucket(len(array))), bucket(array.shape[1], SMALLEST))
+    return widened(
+        padded(array, bucket(len(array))), bucket(array.shape[1], LEAST_STEP)
+    )
 
 
 def subsample(size: int, most: int) -> np.ndarray:
@@ -323,27 +313,6 @@ def subsample(size: int, most: int) -> np.ndarray:
     if size <= most:
         return np.arange(size)
     return np.sort(np.random.default_rng(0).choice(size, most, replace=False))
-
-
-def refuse_rounded(name: str, values: Any) -> None:
-    """Raise ValueError on integers that 64-bit floats, and so a network, would round to each other.
-
-    >>> refuse_rounded("X", np.array([[2**62], [2**62 + 1]]))
-    Traceback (most recent call last):
-    ...
-    ValueError: X holds integers such as 4611686018427387904, which floats would round; subtract their least.
-    """
-    columns = (
-        [values[c] for c in values.columns] if hasattr(values, "columns") else [values]
-    )
-    for column in columns:
-        if getattr(getattr(column, "dtype", None), "kind", None) in tuple("iu"):
-            array = np.asarray(column)
-            far = array[np.abs(array.astype(np.float64)) > 2.0**53]
-            if len(np.unique(far)) > len(np.unique(far.astype(np.float64))):
-                raise ValueError(
-                    f"{name} holds integers such as {far.flat[0]}, which floats would round; subtract their least."
-                )
 
 
 def _data_hash(*arrays: np.ndarray | None) -> str:
@@ -400,22 +369,6 @@ def refuse_words(name: str, values: Any, *, words: bool = False) -> None:
             _refuse_entries(name, array)
 
 
-def _refuse_odd_total(weights: np.ndarray) -> None:
-    """Raise where weights that count rows sum to less or more than any table has.
-
-    >>> _refuse_odd_total(np.full(60, 1e200))
-    Traceback (most recent call last):
-    ...
-    ValueError: sample_weight sums to 6e+201, and a row of weight 2 counts as two rows; divide it by its mean.
-    """
-    largest = float(weights.max())
-    total = largest * float(np.sum(weights / largest)) if largest > 0 else 1.0
-    if not LEAST_TOTAL <= total <= LARGEST_TOTAL:
-        raise ValueError(
-            f"sample_weight sums to {total:g}, and a row of weight 2 counts as two rows; divide it by its mean."
-        )
-
-
 def checked_exposure(exposure: Any, num_rows: int) -> np.ndarray:
     """Return the exposure of each row, float64; raise where it is not one positive number for each.
 
@@ -440,16 +393,14 @@ def checked_exposure(exposure: Any, num_rows: int) -> np.ndarray:
 
 
 def refuse_missing_labels(y: Any) -> None:
-    """Raise on None and NaN among labels, which cannot be ordered beside words.
+    """Raise on None and NaN among labels, which NumPy would make words of.
 
     >>> refuse_missing_labels(np.array(["a", None], dtype=object))
     Traceback (most recent call last):
     ...
     ValueError: y[1] is None, not a label; leave out rows without a label, or give them one of their own.
     """
-    labels = (
-        np.asarray(y, dtype=object) if isinstance(y, list | tuple) else np.asarray(y)
-    )
+    labels = np.asarray(y, object) if isinstance(y, list | tuple) else np.asarray(y)
     if labels.dtype != object or y is None:  # without labels scikit-learn says so
         return
     for place, label in enumerate(labels.flat):
@@ -504,8 +455,6 @@ class RowEstimator(SavedEstimator):
         """Return the rows to train on, with their exposure as a last column where there is one."""
         if sample_weight is not None:
             refuse_words("sample_weight", sample_weight)
-        refuse_rounded("X", X)
-        refuse_rounded("y", y)
         X, y = self._validated(X, y)
         if exposure is not None:
             X = np.column_stack([X, checked_exposure(exposure, len(X))])
@@ -518,8 +467,6 @@ class RowEstimator(SavedEstimator):
         self.data_sha256_: str = _data_hash(X, y, weights, codes)
         vars(self).pop("card_", None)  # of the model that was loaded, not of this fit
         targets = self._encode(y, weights)
-        if weights is not None and not self.relative_weights:
-            _refuse_odd_total(weights)
         rows = distinct_rows(X, targets, weights, codes)
         if self.relative_weights:
             rows = rows.with_relative_weights()

@@ -33,7 +33,7 @@ from langevax.run.simulate import Callback
 from langevax.sklearn.solvers import SOLVERS, Schedule, algorithm, estimated_seconds
 from langevax.sklearn.table import (
     FEWEST_ROWS,
-    SMALLEST,
+    LEAST_STEP,
     bucket,
     eigenbasis,
     in_buckets,
@@ -42,10 +42,6 @@ from langevax.sklearn.table import (
     widened,
 )
 
-RECORDS = 100
-RECORD_ELEMENTS = (
-    2 * 10**7
-)  # numbers in all recorded duals, or particles: beyond, fewer records
 PARTICLES, ROWS = "particles", "rows"  # axes of a mesh of devices
 MOST_ROW_SHARDS = (
     32  # devices that share rows: a power of two, of which little padding is a multiple
@@ -54,11 +50,6 @@ MOST_SHAPES = 4  # of problems whose programs are kept in memory
 EXACT_SECONDS = 10.0  # of a processor: beyond, padding would cost more than compiling
 STABLE_STEP = 2.0  # relative step up to which descent on a convex function cannot swing
 MOST_HALVINGS = 4  # of a step size at which outputs alternate
-SWING_RECORDS = (
-    16  # of the dual vector at the end of a run, which are examined for a swing
-)
-LEAST_CURVATURE = 0.15  # of a loss of labels, for the first temperature: that of separated classes tends to 0
-SWING_SHARE = 0.5  # of their variance that alternates: 0.96 in a swing, at most 0.1 in fits that settled (measured)
 
 
 class TrainingTask(NamedTuple):
@@ -89,16 +80,16 @@ class TrainingTask(NamedTuple):
         regressands = self.regressands - np.reshape(outputs, self.regressands.shape)
         return self._replace(targets=self.targets - outputs, regressands=regressands)
 
-    def curvature(self, error: float) -> float:
+    def curvature(self, error: float, least: float = 0.15) -> float:
         """Return the mean curvature p (1 - p) of the loss where regressands are predicted with a mean square error.
 
         With labels 0 and 1, of noise c = p (1 - p), a signal of variance s in the labels is one of variance s / c^2 in
         the outputs of a logistic model. Ridge regression wants n T = c / s there, the logistic model n T = c^2 / s:
-        its temperature is c times as high.
+        its temperature is c times as high, with the least c, since that of separated classes tends to 0.
         """
         if self.curvature_per_error is None:
             return 1.0
-        return max(LEAST_CURVATURE, self.curvature_per_error * error)
+        return max(least, self.curvature_per_error * error)
 
 
 @dataclass(frozen=True)
@@ -136,7 +127,7 @@ class Network:
     def width(self) -> int:
         """Columns stored."""
         return (
-            bucket(self.num_coordinates, SMALLEST)
+            bucket(self.num_coordinates, LEAST_STEP)
             if self.num_columns is None
             else self.num_columns
         )
@@ -156,7 +147,8 @@ class Network:
         """
         others = [] if and_at is None else [and_at]
         rotated = np.concatenate([self.inputs, *others]) @ self.basis
-        targets, weights = self.task.targets, self.weights.astype(np.float32)
+        targets = self.task.targets
+        weights = self.weights.astype(np.float32)
         rows = [
             padded(array, self.length)
             for array in (widened(rotated, self.width), targets, weights)
@@ -190,19 +182,15 @@ class Network:
         Back there, weights of directions that vary too little are 0. Those of directions outside of the span, on which
         no output at a row depends, have the law of the prior.
         """
-        neuron, k, particles = (
-            self.task.neuron,
-            self.num_coordinates,
-            np.array(particles),
-        )
+        neuron = self.task.neuron
+        k = self.num_coordinates
+        particles = np.array(particles)
         if back:
             particles = narrowed(neuron, particles, self.width, k)
         weights = neuron.input_weights(k if back else self.inputs.shape[1])
         matrix = self.basis.T if back else self.basis
-        others, moved = (
-            (particles[..., : weights.start], particles[..., weights.stop :]),
-            particles[..., weights] @ matrix,
-        )
+        others = (particles[..., : weights.start], particles[..., weights.stop :])
+        moved = particles[..., weights] @ matrix
         if back and self.span is not None:
             moved += self._outside_of_the_span(moved)
         particles = np.concatenate([others[0], moved, others[1]], axis=-1)
@@ -238,11 +226,9 @@ class Network:
 
         Stored as `num_rows` rows, such as the `length` of this problem, whose programs then serve the subset as well.
         """
-        task, inputs, weights = (
-            self.task.subset(rows),
-            self.inputs[rows],
-            self.weights[rows],
-        )
+        task = self.task.subset(rows)
+        inputs = self.inputs[rows]
+        weights = self.weights[rows]
         return dataclasses.replace(
             self, task=task, inputs=inputs, weights=weights, num_rows=num_rows
         )
@@ -329,7 +315,8 @@ def train(
         risk.targets.size,
         math.prod(getattr(start, "position", start).shape),
     )
-    records = int(np.clip(RECORD_ELEMENTS // size, 20, RECORDS))
+    # fewer where the recorded numbers would be many
+    records = int(np.clip(2 * 10**7 // size, 20, 100))
     every = odd_interval(schedule.num_steps // records)
     if stop is not None:
         run |= {"callbacks": (stop,), "callback_every": 10 * every}
@@ -440,13 +427,14 @@ def odd_interval(interval: int) -> int:
     return max(1, interval - 1 + interval % 2)
 
 
-def alternates(result: Result) -> bool:
-    """Return whether the last `SWING_RECORDS` dual vectors alternate; fewer cannot tell.
+def alternates(result: Result, num_records: int = 16) -> bool:
+    """Return whether so many last dual vectors alternate; fewer cannot tell.
 
     Consecutive records lie an odd number of steps apart.
     """
-    late = np.asarray(result.positions["dual"])[-SWING_RECORDS:]
-    return len(late) == SWING_RECORDS and alternation(late) > SWING_SHARE
+    late = np.asarray(result.positions["dual"])[-num_records:]
+    # 0.96 of the variance in a swing, at most 0.1 in fits that settled
+    return len(late) == num_records and alternation(late) > 0.5
 
 
 def alternation(values: np.ndarray) -> float:
@@ -488,7 +476,7 @@ def _in_blocks(
 ) -> np.ndarray:
     """Return `function` of at most `predicted_rows` at a time, padded so that few shapes compile."""
     d = inputs.shape[1]
-    cloud = with_more_columns(neuron, np.asarray(cloud), d, bucket(d, SMALLEST))
+    cloud = with_more_columns(neuron, np.asarray(cloud), d, bucket(d, LEAST_STEP))
     length = sizes().predicted_rows
     blocks = [inputs[i : i + length] for i in range(0, len(inputs), length)]
     return np.concatenate(
@@ -535,11 +523,9 @@ def mesh_of(devices: int | Mapping[str, int] | None, num_particles: int) -> Mesh
         checks.positive_int(
             "devices" if devices is number else f"devices[{name!r}]", number
         )
-    total, particles, rows = (
-        math.prod(counts.values()),
-        counts.get(PARTICLES, 1),
-        counts.get(ROWS, 1),
-    )
+    total = math.prod(counts.values())
+    particles = counts.get(PARTICLES, 1)
+    rows = counts.get(ROWS, 1)
     if total > jax.device_count():
         raise ValueError(
             f"devices is {devices}, but JAX has {jax.device_count()}; pass fewer, or ask for more before anything is "

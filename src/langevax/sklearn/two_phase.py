@@ -61,12 +61,6 @@ if TYPE_CHECKING:
 DECAYS = (1e-3, 1e-4, 0.0, 1e-2)
 """Tried by weight_decay="auto", each from where the one before ended. Strong ones compensate for a poor exploration;
 the strongest comes last, since a neuron that decayed to 0 stays there."""
-HELD_OUT = 0.2
-FEWEST_ROWS = 20
-"""To choose a weight decay by; for fewer, the strongest is used."""
-NUM_RECORDS = 50  # of phase I, and of phase II at the same interval
-SIGNS = {1: "+", 0: "0", -1: "\u2212"}
-SHOWN_COLUMNS = 12  # in a figure of the neurons, those of the largest weights
 
 
 @saved_class
@@ -197,7 +191,8 @@ class TwoPhaseReLURegressor(NumberTargets, RowEstimator):
         """
         checks.not_forked()
         self._validate_params()
-        rows, seed = self._training_rows(X, y, sample_weight), self._seed()
+        rows = self._training_rows(X, y, sample_weight)
+        seed = self._seed()
         self.units_: NetworkUnits = NetworkUnits.fit(rows)
         if self.units_.target_scale == 0:
             return self._fit_constant()
@@ -276,11 +271,9 @@ class TwoPhaseReLURegressor(NumberTargets, RowEstimator):
     def plot_trajectory(self, axes: "Axes | None" = None) -> "Axes":
         """Plot the training loss of every restart through both phases, the returned one in colour, and the switch."""
         check_is_fitted(self)
-        axes, steps, losses = (
-            new_axes(axes),
-            self.history_["steps"],
-            self.history_["loss"],
-        )
+        axes = new_axes(axes)
+        steps = self.history_["steps"]
+        losses = self.history_["loss"]
         from matplotlib.ticker import LogLocator, StrMethodFormatter
 
         others = [
@@ -329,7 +322,10 @@ class TwoPhaseReLURegressor(NumberTargets, RowEstimator):
             weights, cmap=theme.DIVERGING, vmin=-limit, vmax=limit, aspect="auto"
         )
         axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
-        axes.set_yticks(range(len(signs)), [SIGNS[int(sign)] for sign in signs])
+        axes.set_yticks(
+            range(len(signs)),
+            [{1: "+", 0: "0", -1: "\u2212"}[int(sign)] for sign in signs],
+        )
         axes.set_ylabel("neurons, by the sign of their outer weight")
         axes.set_title("The neurons", loc="left")
         axes.grid(visible=False)
@@ -344,9 +340,7 @@ class TwoPhaseReLURegressor(NumberTargets, RowEstimator):
         )  # prepared columns are the standardised ones times 1 / sqrt(d)
         order = np.lexsort((-np.linalg.norm(weights, axis=1), -np.sign(outer)))
         weights, d = weights[order], weights.shape[1] - 1
-        shown = np.sort(
-            np.argsort(-np.abs(weights[:, :d]).max(0), kind="stable")[:SHOWN_COLUMNS]
-        )
+        shown = np.sort(np.argsort(-np.abs(weights[:, :d]).max(0), kind="stable")[:12])
         names = getattr(self, "feature_names_in_", [f"x{j}" for j in range(d)])
         return (
             [*(str(names[j]) for j in shown), "bias"],
@@ -357,9 +351,7 @@ class TwoPhaseReLURegressor(NumberTargets, RowEstimator):
     @property
     def record_every(self) -> int:
         """Steps between records."""
-        return max(
-            1, (self.num_explore_steps or self.num_converge_steps) // NUM_RECORDS
-        )
+        return max(1, (self.num_explore_steps or self.num_converge_steps) // 50)
 
     def converge_phase(self, curvature: float, decay: float) -> Converge:
         """Return phase II, to whose curvature the weight decay is added."""
@@ -368,19 +360,21 @@ class TwoPhaseReLURegressor(NumberTargets, RowEstimator):
 
     def _fit_constant(self) -> Self:
         """Predict targets that do not vary as they are."""
-        m, d = self.num_particles, self.n_features_in_
-        self.network_, self.intercept_ = (
-            ReLUNetwork(np.ones(m, np.float32), np.zeros((m, d + 1), np.float32)),
-            0.0,
+        m = self.num_particles
+        d = self.n_features_in_
+        self.network_ = ReLUNetwork(
+            np.ones(m, np.float32), np.zeros((m, d + 1), np.float32)
         )
-        self.restart_losses_, self.best_restart_ = (
-            np.zeros(self.num_restarts, np.float32),
-            0,
-        )
+        self.intercept_ = 0.0
+        self.restart_losses_ = np.zeros(self.num_restarts, np.float32)
+        self.best_restart_ = 0
         self.num_positive_ = np.full(self.num_restarts, m)
-        self.switch_step_, self.n_iter_, self.converged_ = 0, 0, True
+        self.switch_step_ = 0
+        self.n_iter_ = 0
+        self.converged_ = True
         self.switch_reason_ = "all targets are equal"
-        self.weight_decay_, self.held_out_ = 0.0, {}
+        self.weight_decay_ = 0.0
+        self.held_out_ = {}
         self.history_ = {
             "steps": np.empty(0, int),
             "loss": np.empty((self.num_restarts, 0), np.float32),
@@ -419,7 +413,8 @@ def train(
 ) -> TrainedNetwork:
     """Choose the weight decay where it is "auto", then run both phases on all rows."""
     split_key, choice_key, fit_key = random.split(key, 3)
-    units, length = model.units_, bucket(len(rows.inputs))
+    units = model.units_
+    length = bucket(len(rows.inputs))
     targets = ((rows.targets - units.target_mean) / units.target_scale).astype(
         np.float32
     )
@@ -432,16 +427,15 @@ def train(
         "two phases", problem.inputs.shape, model.num_particles, model.num_restarts
     )
     curvature = curvature_bound(problem.inputs, model.num_particles, problem.weights)
-    decay, errors = model.weight_decay, {}
+    decay = model.weight_decay
+    errors = {}
     if isinstance(decay, str):
         decay = max(DECAYS)
-        if len(rows.inputs) >= FEWEST_ROWS:
+        if len(rows.inputs) >= 20:
             chosen = np.asarray(
                 random.permutation(split_key, length)
             )  # of a length that is compiled once
-            held_out = chosen[chosen < len(rows.inputs)][
-                : int(HELD_OUT * len(rows.inputs))
-            ]
+            held_out = chosen[chosen < len(rows.inputs)][: len(rows.inputs) // 5]
             errors = held_out_errors(model, problem, held_out, curvature, choice_key)
             decay = min(errors, key=lambda decay: errors[decay])
     fit = run_phases(
@@ -506,7 +500,8 @@ def held_out_errors(
         block_size_for(neurons, training.inputs.shape[1]),
     )  # of the fit's program
     for decay in DECAYS:
-        converge, key = model.converge_phase(curvature, decay), random.fold_in(key, 1)
+        converge = model.converge_phase(curvature, decay)
+        key = random.fold_in(key, 1)
         run = simulate(
             converge.algorithm(training.inputs, model.num_particles),
             converge.problem(*training, intercept=True, block_size=block_size),

@@ -9,29 +9,19 @@ from sklearn.utils.validation import check_is_fitted
 from langevax import checks
 from langevax.figures import theme
 from langevax.figures.charts import new_axes
-from langevax.problems.neurons import Tanh, TanhTanh
 from langevax.sklearn.inputs.curve_values import AnyCurves
-from langevax.sklearn.inputs.curves import CurveCoefficients
-from langevax.sklearn.inputs.shapes import CurveShapes
-from langevax.sklearn.table import Standardiser
+from langevax.sklearn.inputs.curves import CurveCoefficients, CurveEncoder
 from langevax.sklearn.training import slopes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-DEFAULT_GRID = 200  # times of a figure, where the curves have no grid in common
-HEADROOM = 0.3
-INNER, OUTER = (0.25, 0.75), (0.05, 0.95)
-
 
 class WeightFunctions:
     """Functions and figures of a fitted estimator on curves."""
 
-    prior_precision: float
-    encoder_: CurveCoefficients | CurveShapes
-    standardiser_: Standardiser
-    clouds_: np.ndarray
-    neuron_: Tanh | TanhTanh
+    encoder_: Any
+    estimator_: Any
 
     def weight_functions(self, grid: ArrayLike | None = None) -> np.ndarray:
         """Return theta(t) of every neuron at the end, its sign chosen so that the outer weight is positive.
@@ -45,13 +35,14 @@ class WeightFunctions:
             (N, G), or (N, blocks, G) for several channels or derivatives.
 
         Raises:
-            ValueError: the encoder is not "basis": the weights of others are not functions of t.
+            ValueError: the encoder is not `CurveCoefficients`: the weights of others are not functions of t.
         """
         encoder = self._basis_encoder()
-        weights, outer = self._inner_and_outer_weights()  # type: ignore[attr-defined]
+        network = self.estimator_
+        weights, outer = network._inner_and_outer_weights()
         signs = np.where(outer < 0, -1.0, 1.0)[:, None]
         return encoder.weight_functions(
-            signs * weights / self.standardiser_.scale, self._times(grid)
+            signs * weights / network.standardiser_.scale, grid
         )
 
     def slope_functions(
@@ -72,27 +63,22 @@ class WeightFunctions:
             (n, G), or (n, blocks, G) for several channels or derivatives.
 
         Raises:
-            ValueError: the encoder is not "basis": weights of other features are not functions of t.
+            ValueError: the encoder is not `CurveCoefficients`: weights of other features are not functions of t.
         """
         encoder = self._basis_encoder()
-        columns = self._columns(X)  # type: ignore[attr-defined]
-        gradients = slopes(
-            self.neuron_,
-            self.clouds_.reshape(-1, self.clouds_.shape[-1]),
-            self.standardiser_(columns),
-        )
-        gradients = (
-            gradients
-            / self.standardiser_.scale
-            * np.reshape(getattr(self, "target_scale_", 1.0), (-1, 1))
-        )
+        network = self.estimator_
+        columns = network.standardiser_(self.encode(X))  # type: ignore[attr-defined]
+        cloud = network.clouds_.reshape(-1, network.clouds_.shape[-1])
+        gradients = slopes(network.neuron_, cloud, columns)
+        units = np.reshape(getattr(network, "target_scale_", 1.0), (-1, 1))
+        gradients = gradients / network.standardiser_.scale * units
         strongest = np.abs(gradients).sum((0, 2)).argmax()
-        return encoder.weight_functions(gradients[:, strongest], self._times(grid))
+        return encoder.weight_functions(gradients[:, strongest], grid)
 
     def part_effects(
-        self, X: AnyCurves, num_parts: int = 16, grid: ArrayLike | None = None
+        self, X: AnyCurves, num_parts: int = 16
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return how much each part of each curve spoke for its output, by any encoder.
+        """Return how much each part of each curve spoke for its output, by either of the encoders of curves.
 
         The output minus that of the same curve with the mean training curve in its place around one time, all channels
         at once: of the parts with smooth windows around evenly spaced times, which add up to 1. Effects of parts do
@@ -101,7 +87,6 @@ class WeightFunctions:
         Args:
             X: n curves in any of the forms that `fit` accepts.
             num_parts: P, at least 2.
-            grid: (G,) times of a table's columns, if not those of the training table.
 
         Returns:
             times (P,), and effects (n, P): in units of the targets for a regression, of the log odds for two classes,
@@ -109,36 +94,44 @@ class WeightFunctions:
             absolute effects.
 
         Raises:
-            TypeError, ValueError: num_parts is not an integer >= 2.
+            TypeError, ValueError: num_parts is not an integer >= 2, or the encoder is not one of curves.
 
         Example:
-            >>> from langevax.sklearn import FunctionalMeanFieldRegressor
+            >>> from langevax.sklearn import CurveCoefficients, FunctionalMeanFieldRegressor, MeanFieldRegressor
             >>> X = np.random.default_rng(0).normal(size=(40, 20)).cumsum(1)
-            >>> model = FunctionalMeanFieldRegressor(encoder="basis", num_steps=200, random_state=0).fit(X, X[:, -1])
+            >>> network = MeanFieldRegressor(num_steps=200, random_state=0)
+            >>> model = FunctionalMeanFieldRegressor(CurveCoefficients(), network).fit(X, X[:, -1])
             >>> times, effects = model.part_effects(X, num_parts=5)
             >>> int(np.abs(effects).mean(0).argmax())  # the last values
             4
         """
         check_is_fitted(self)
         checks.positive_int("num_parts", num_parts, minimum=2)
-        whole = self._outputs(self._columns(X, grid=grid))  # type: ignore[attr-defined]
-        parts = self.encoder_.without_parts(X, num_parts, self.standardiser_.mean, grid)
-        changes = np.stack([whole - self._outputs(columns) for columns in parts], 1)  # type: ignore[attr-defined]
-        changes = changes.astype(np.float64) * getattr(self, "target_scale_", 1.0)
+        encoder = self.encoder_
+        network = self.estimator_
+        if not isinstance(encoder, CurveEncoder):
+            raise ValueError(
+                f"a {type(encoder).__name__} does not read curves as functions, whose parts can be replaced; fit with "
+                "CurveCoefficients or RandomConvolutions."
+            )
+        whole = network.outputs(encoder.transform(X))
+        parts = encoder.without_parts(X, num_parts)
+        changes = np.stack([whole - network.outputs(columns) for columns in parts], 1)
+        changes = changes.astype(np.float64) * getattr(network, "target_scale_", 1.0)
         if changes.ndim == 3 and hasattr(self, "classes_"):
             strongest = whole.argmax(1)
             changes = changes[np.arange(len(whole)), :, strongest] - changes.mean(2)
         elif changes.ndim == 3:
             changes = np.abs(changes).mean(2)
-        return np.linspace(*self.encoder_.domain_, num_parts), changes
+        return np.linspace(*encoder.domain_, num_parts), changes
 
     def _basis_encoder(self) -> CurveCoefficients:
         check_is_fitted(self)
         if isinstance(self.encoder_, CurveCoefficients):
             return self.encoder_
         raise ValueError(
-            f"encoder={self.encoder_.kind!r} has neither weight functions nor slopes; call part_effects(X), or fit "
-            "with encoder='basis'."
+            f"a {type(self.encoder_).__name__} has neither weight functions nor slopes; call part_effects(X), or fit "
+            "with encoder=CurveCoefficients()."
         )
 
     def plot_weight_functions(
@@ -154,14 +147,15 @@ class WeightFunctions:
         Example:
             >>> import matplotlib
             >>> matplotlib.use("agg")
-            >>> from langevax.sklearn import FunctionalMeanFieldRegressor
+            >>> from langevax.sklearn import CurveCoefficients, FunctionalMeanFieldRegressor
             >>> X = np.random.default_rng(0).normal(size=(30, 20)).cumsum(1)
-            >>> model = FunctionalMeanFieldRegressor(encoder="basis", num_modes=8, num_steps=60, random_state=0)
+            >>> model = FunctionalMeanFieldRegressor(CurveCoefficients(num_modes=8), random_state=0)
             >>> model = model.fit(X, X[:, -1])
             >>> model.plot_weight_functions().get_xlabel()
             't'
         """
-        times, axes = self._times(grid), new_axes(axes)
+        times = self._times(grid)
+        axes = new_axes(axes)
         _bands(
             axes,
             times,
@@ -206,22 +200,17 @@ class WeightFunctions:
         )
 
     def _times(self, grid: ArrayLike | None) -> np.ndarray:
-        if grid is None and self.encoder_.grid_ is None:
-            return np.linspace(*self.encoder_.domain_, DEFAULT_GRID)
-        return np.asarray(self.encoder_.grid_ if grid is None else grid, np.float64)
+        return (
+            self._basis_encoder().times() if grid is None else np.asarray(grid, float)
+        )
 
     def _prior_deviation(self, times: np.ndarray, block: int) -> np.ndarray:
         """Return the standard deviation of theta(t) under the prior."""
-        units = np.eye(len(self.standardiser_.scale)) / np.sqrt(
-            float(self.prior_precision)
-        )
-        functions = _block(
-            self._basis_encoder().weight_functions(
-                units / self.standardiser_.scale, times
-            ),
-            block,
-        )
-        return np.sqrt(np.sum(functions**2, axis=0))
+        network = self.estimator_
+        units = np.diag(1 / network.standardiser_.scale)
+        functions = self._basis_encoder().weight_functions(units, times)
+        variances = np.sum(_block(functions, block) ** 2, axis=0)
+        return np.sqrt(variances / network.prior_precision)
 
 
 def _block(functions: np.ndarray, block: int) -> np.ndarray:
@@ -231,11 +220,11 @@ def _block(functions: np.ndarray, block: int) -> np.ndarray:
 def _bands(
     axes: Any, times: np.ndarray, functions: np.ndarray, colour: str, name: str
 ) -> None:
-    for (low, high), alpha, label in (
-        (OUTER, 0.15, f"9 in 10 {name}"),
-        (INNER, 0.35, "half of them"),
+    for share, alpha, label in (
+        (0.9, 0.15, f"9 in 10 {name}"),
+        (0.5, 0.35, "half of them"),
     ):
-        edges = np.quantile(functions, (low, high), axis=0)
+        edges = np.quantile(functions, ((1 - share) / 2, (1 + share) / 2), axis=0)
         axes.fill_between(
             times, *edges, color=colour, alpha=alpha, linewidth=0, label=label
         )
@@ -252,7 +241,7 @@ def _labelled(axes: Any, label: str, title: str) -> Any:
         xlabel="t",
         ylabel=label,
         title=title,
-        ylim=(low, high + HEADROOM * (high - low)),
+        ylim=(low, high + 0.3 * (high - low)),
     )
     axes.ticklabel_format(axis="y", style="sci", scilimits=(-3, 4), useMathText=True)
     axes.legend(loc="upper center", ncols=2, frameon=False)

@@ -8,7 +8,14 @@ import pytest
 from langevax.app.evaluation.holdout import TrainTestSplit, on_columns
 from langevax.app.report.measure import NamedCurves, curves_of, moving_slope, parts_of
 from langevax.app.report.numbers import number
-from langevax.sklearn import FunctionalMeanFieldClassifier, FunctionalMeanFieldRegressor
+from langevax.sklearn import (
+    CurveCoefficients,
+    FunctionalMeanFieldClassifier,
+    FunctionalMeanFieldRegressor,
+    MeanFieldClassifier,
+    MeanFieldRegressor,
+    RandomConvolutions,
+)
 
 pytestmark = pytest.mark.mostly_compiling
 
@@ -22,9 +29,13 @@ SMALL = {
     "num_steps": 20,
     "temperature": 0.01,
     "random_state": 0,
-    "num_modes": 6,
+    "solver": "mfld",
 }
-SMALL |= {"encoder": "basis", "solver": "mfld"}
+
+
+def regressor(num_modes=6, **of_encoder):
+    encoder = CurveCoefficients(num_modes=num_modes, grid=GRID, **of_encoder)
+    return FunctionalMeanFieldRegressor(encoder, MeanFieldRegressor(**SMALL)).fit(X, Y)
 
 
 def split_of(model, X, y, classes=()):
@@ -51,7 +62,7 @@ def split_of(model, X, y, classes=()):
 
 @pytest.fixture(scope="module")
 def model():
-    return FunctionalMeanFieldRegressor(grid=GRID, **SMALL).fit(X, Y)
+    return regressor()
 
 
 @pytest.mark.slow
@@ -96,12 +107,13 @@ def test_values_that_are_missing_are_not_drawn():
 def test_the_moving_slope_is_that_of_the_network_at_each_step(model):
     """output(x + e) - output(x) = mean over D of beta e, for e small; one curve, so that the median is its slope."""
     split = dataclasses.replace(split_of(model, X, Y), train=np.array([3]))
-    frames = np.array([2, len(model.history_["steps"]) - 1])
+    frames = np.array([2, len(model.estimator_.history_["steps"]) - 1])
     slope = moving_slope(model, NamedCurves(X[3:4], "t", ("value",)), split, frames)
     assert slope.values.shape == (2, 60)
     change = 0.02 * np.cos(np.pi * (GRID - 10) / 10)
+    columns = lambda s: model.encode(X[3:4] + s * change)
     before, after = (
-        np.array(list(model.staged_predict(X[3:4] + s * change)))[frames, 0]
+        np.array(list(model.estimator_.staged_predict(columns(s))))[frames, 0]
         for s in (-0.5, 0.5)
     )
     expected = [np.trapezoid(beta * change, GRID) / 10 for beta in slope.values]
@@ -110,9 +122,7 @@ def test_the_moving_slope_is_that_of_the_network_at_each_step(model):
 
 @pytest.mark.slow
 def test_differentiated_curves_are_shown_as_encoded():
-    model = FunctionalMeanFieldRegressor(
-        grid=GRID, derivative=1, smoothing=None, **SMALL | {"num_modes": 40}
-    ).fit(X, Y)
+    model = regressor(num_modes=40, derivative=1, smoothing=None)
     contents = curves_of(model, NamedCurves(X, "t", ("value",)), split_of(model, X, Y))
     (encoded,) = contents.encoded
     assert encoded.label == contents.slopes[0].label == "derivative"
@@ -131,7 +141,9 @@ def test_sparse_curves_are_shown_as_observed_and_as_encoded():
         for t, x in zip(times, X, strict=True)
     ]
     labels = (X[:, 0] > 0).astype(int)
-    model = FunctionalMeanFieldClassifier(channels=2, **SMALL).fit(curves, labels)
+    model = FunctionalMeanFieldClassifier(
+        CurveCoefficients(num_modes=6), MeanFieldClassifier(**SMALL)
+    ).fit(curves, labels)
     split = split_of(model, curves, labels, ("low", "high"))
     contents = curves_of(model, NamedCurves(curves, "hour", ("heat", "noise")), split)
     for samples in (contents.observed, contents.encoded):
@@ -159,7 +171,10 @@ def bumps():
     return curves, labels, places
 
 
-@pytest.mark.parametrize("encoder", ["basis", "convolutions"])
+@pytest.mark.parametrize(
+    "encoder",
+    [CurveCoefficients(num_modes=24, grid=GRID), RandomConvolutions(grid=GRID)],
+)
 @pytest.mark.slow
 def test_the_part_that_speaks_for_a_prediction_is_the_bump(bumps, encoder):
     curves, labels, places = bumps
@@ -167,12 +182,10 @@ def test_the_part_that_speaks_for_a_prediction_is_the_bump(bumps, encoder):
         "num_particles": 100,
         "num_steps": 200,
         "temperature": 0.003,
-        "num_modes": 24,
         "solver": "mfld",
+        "random_state": 0,
     }
-    model = FunctionalMeanFieldClassifier(
-        grid=GRID, encoder=encoder, random_state=0, **settings
-    )
+    model = FunctionalMeanFieldClassifier(encoder, MeanFieldClassifier(**settings))
     model.fit(curves[:36], labels[:36])
     split = split_of(model, curves, labels, ("flat", "bump"))
     split = dataclasses.replace(split, train=np.arange(36), test=np.arange(36, 48))
@@ -191,7 +204,7 @@ def test_the_part_that_speaks_for_a_prediction_is_the_bump(bumps, encoder):
     assert (
         (contents.slopes == ())
         == (contents.weights == ())
-        == (encoder == "convolutions")
+        == isinstance(encoder, RandomConvolutions)
     )
 
 

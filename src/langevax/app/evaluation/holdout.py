@@ -13,7 +13,6 @@ from langevax.app.evaluation import Task
 from langevax.app.evaluation.metrics import METRICS, value
 from langevax.meanfield import Certificate
 from langevax.predictive_law import LawCertificate
-from langevax.sklearn import MeanFieldClassifier, MeanFieldRegressor
 from langevax.sklearn.training import slopes as output_slopes
 
 MAX_SHUFFLED_ROWS, SHUFFLES, FEW_SHUFFLES, MANY_COLUMNS = 500, 5, 2, 40
@@ -134,31 +133,8 @@ class Relevance:
 
 
 def on_columns(model: Any) -> Any:
-    """Return the network of an estimator with an encoder as an estimator on the columns of its `encoder_`.
-
-    An estimator without an encoder is returned unchanged.
-    """
-    if not hasattr(model, "encoder_"):
-        return model
-    kind: Any = (
-        MeanFieldClassifier if hasattr(model, "classes_") else MeanFieldRegressor
-    )
-    parameters = kind().get_params()
-    network = kind(
-        **{
-            name: value
-            for name, value in model.get_params().items()
-            if name in parameters
-        }
-    )
-    of_inputs = {"encoder_", "n_features_in_", "feature_names_in_"}
-    fitted = {
-        name: value
-        for name, value in vars(model).items()
-        if name not in {*vars(network), *of_inputs}
-    }
-    vars(network).update(fitted, n_features_in_=len(model.standardiser_.mean))
-    return network
+    """Return the network of an estimator with an encoder, and an estimator without one unchanged."""
+    return getattr(model, "estimator_", model)
 
 
 def relevance_of(model: Any, split: TrainTestSplit, random_state: int) -> Relevance:

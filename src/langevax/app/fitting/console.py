@@ -10,6 +10,7 @@ import numpy as np
 
 from langevax.app.errors import count
 from langevax.app.evaluation.comparison import Comparison
+from langevax.app.evaluation.holdout import on_columns
 from langevax.app.evaluation.metrics import Measured
 from langevax.app.fit import FitOptions
 from langevax.app.fitting.data import FitData
@@ -53,6 +54,7 @@ def training(
     model: Any, seconds: float, grouped_by: str = ""
 ) -> tuple[tuple[str, str], ...]:
     """Return steps, scaling, temperature and time, in labels and sentences."""
+    whole, model = model, on_columns(model)
     end = (
         "nothing drifted"
         if model.certificate_ is None
@@ -66,15 +68,11 @@ def training(
     lines = [
         ("Training", f"{steps} at temperature {model.temperature_:.3g}{until}; {times}")
     ]
-    if hasattr(model, "encoder_name_"):
-        lines.append(
-            (
-                "Inputs",
-                encoder_sentence(
-                    model.encoder_name_, model.encoder_errors_, grouped_by
-                ),
-            )
-        )
+    if hasattr(whole, "encoder_"):
+        names, errors = ENCODERS, whole.encoder_errors_
+        by_name = None if errors is None else dict(zip(names, errors, strict=True))
+        kind = type(whole.encoder_).__name__
+        lines.append(("Inputs", encoder_sentence(kind, by_name, grouped_by)))
     lines.append(("Scaling", model.scaling_reason_))
     if model.temperature_reason_:
         lines.append(
@@ -85,12 +83,10 @@ def training(
 
 
 ENCODERS = {
-    "basis": "smooth waves",
-    "convolutions": "short patterns",
-    "signatures": "signatures",
-    "shapelets": "shapelets",
+    "CurveCoefficients": "smooth waves",
+    "RandomConvolutions": "short patterns",
 }
-"""The inputs of a network on curves, in words."""
+"""The inputs of a network on curves, in words, in the order in which encoders are tried."""
 
 
 def encoder_sentence(
@@ -99,13 +95,11 @@ def encoder_sentence(
     """Return what a network on curves learns from, and why.
 
     Example:
-        >>> encoder_sentence("convolutions", {"basis": 0.5, "convolutions": 0.25})
+        >>> encoder_sentence("RandomConvolutions", {"CurveCoefficients": 0.5, "RandomConvolutions": 0.25})
         'short patterns: leave-one-out error 0.25, of smooth waves 0.5'
-        >>> encoder_sentence("basis", {"basis": 0.2, "convolutions": 0.3, "shapelets": 0.4})
-        'smooth waves: leave-one-out error 0.2, of short patterns 0.3, of shapelets 0.4'
-        >>> encoder_sentence("basis", None)
+        >>> encoder_sentence("CurveCoefficients", None)
         'smooth waves, as asked for'
-        >>> encoder_sentence("convolutions", {"basis": 0.5, "convolutions": 0.25}, "patient")
+        >>> encoder_sentence("RandomConvolutions", {"CurveCoefficients": 0.5, "RandomConvolutions": 0.25}, "patient")
         "short patterns: error with each 'patient' left out 0.25, of smooth waves 0.5"
     """
     if errors is None:

@@ -1,6 +1,5 @@
 """From the options of `langevax fit` to encoded rows: read the table, find target and columns, split, encode."""
 
-import inspect
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -40,7 +39,6 @@ from langevax.app.tables.targets import (
     look_like_counts,
     read_target,
 )
-from langevax.sklearn.inputs.shapes import CurveShapes
 
 MIN_ROWS = 10
 MOST_DIRECTIONS = 20  # of patterns, whose relevance is measured one by one
@@ -146,14 +144,28 @@ def estimator_for(options: FitOptions, schema: AnySchema, **more: Any) -> Any:
     if options.family is not None:
         family: Any = options.family.replace("-", " ")
         return sklearn.PredictiveRegressor(family, random_state=options.seed, **more)
-    curves = (
-        sklearn.FunctionalMeanFieldRegressor,
-        sklearn.FunctionalMeanFieldClassifier,
-    )
-    columns = (sklearn.MeanFieldRegressor, sklearn.MeanFieldClassifier)
-    kind = (curves if options.curves else columns)[schema.task == "classification"]
     of_classes = options.class_parameters if schema.classes else {}
-    return kind(**options.estimator_parameters | of_classes | schema.parameters | more)
+    classes = schema.task == "classification"
+    network = sklearn.MeanFieldClassifier if classes else sklearn.MeanFieldRegressor
+    parameters = options.estimator_parameters | of_classes | more
+    if not options.curves:
+        return network(**parameters | schema.parameters)
+    parameters.setdefault("num_particles", 1000)
+    encoders = curve_encoders(options, schema.parameters)
+    kinds = sklearn.FunctionalMeanFieldRegressor, sklearn.FunctionalMeanFieldClassifier
+    encoder = encoders.get(options.encoder, list(encoders.values()))
+    return kinds[classes](encoder, network(**parameters))
+
+
+def curve_encoders(options: FitOptions, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return the encoders of `--encoder` by name, not fitted; `parameters` are those of the table."""
+    from langevax.sklearn import CurveCoefficients, RandomConvolutions
+
+    shared = options.curve_parameters | parameters
+    return {
+        "basis": CurveCoefficients(num_modes=options.modes, **shared),
+        "convolutions": RandomConvolutions(**shared),
+    }
 
 
 def prepare(options: FitOptions) -> FitData:
@@ -458,14 +470,16 @@ def prepare_curves(options: FitOptions, loaded: LoadedTable) -> FitData:
 
 def with_inputs_of(model: Any, data: FitData) -> FitData:
     """Return curves with the inputs of a fitted estimator, where these are patterns: other methods get the same."""
-    if data.axes is None or not isinstance(model.encoder_, CurveShapes):
+    from langevax.sklearn import CurveCoefficients
+
+    if data.axes is None or isinstance(model.encoder_, CurveCoefficients):
         return data
     inputs = model.encoder_.transform(data.inputs)
     names = tuple(str(name) for name in model.encoder_.get_feature_names_out())
-    drawn = min(MOST_DIRECTIONS, len(names) - 1)
-    groups = {name: [i] for i, name in enumerate(names[:drawn])} | {
-        "the others": list(range(drawn, len(names)))
-    }
+    drawn = min(MOST_DIRECTIONS, len(names))
+    groups = {name: [i] for i, name in enumerate(names[:drawn])}
+    if drawn < len(names):
+        groups["the others"] = list(range(drawn, len(names)))
     columns = {"names": names, "groups": groups, "quantities": tuple(range(len(names)))}
     return replace(
         data, split=replace(data.split, inputs=inputs, one_scale=True, **columns)
@@ -606,7 +620,6 @@ def _long(options: FitOptions, loaded: LoadedTable, choices: Choices) -> CurveDa
             ),
             domain=domain,
             dates=readings.dates,
-            modes=options.modes,
             styles=readings.styles,
         ),
         curves=curves,
@@ -722,13 +735,7 @@ def _wave_columns(
     options: FitOptions, data: CurveData, train: np.ndarray
 ) -> tuple[tuple[str, ...], np.ndarray]:
     """Return names (wave 0 is the level) and values of the coefficients, encoded as in the estimator."""
-    from langevax.sklearn import CurveCoefficients
-
-    parameters = options.estimator_parameters | data.schema.parameters
-    accepted = inspect.signature(CurveCoefficients).parameters
-    encoder = CurveCoefficients(
-        **{n: value for n, value in parameters.items() if n in accepted}, centre=False
-    )
+    encoder = curve_encoders(options, data.schema.parameters)["basis"]
     curves = data.curves
     try:
         encoder.fit(
@@ -742,7 +749,7 @@ def _wave_columns(
     channels = data.axes[1]
     names = tuple(
         f"wave {k}" + f" of {channel}" * (len(channels) > 1)
-        for channel, mean in zip(channels, encoder.means_, strict=True)
-        for k in range(len(mean))
+        for channel, scales in zip(channels, encoder.scales_, strict=True)
+        for k in range(len(scales))
     )
     return names, inputs

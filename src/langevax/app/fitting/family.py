@@ -45,7 +45,7 @@ from langevax.app.report.numbers import number, with_error
 from langevax.app.report.summary import law_optimum, scored_rows
 from langevax.predictive_law import BayesComparison, PredictiveWarning
 from langevax.sampling import SamplingWarning
-from langevax.sklearn.law_estimator import MOST_ROWS
+from langevax.sklearn.law_estimator import MOST_PREDICTIVE_ROWS
 from langevax.sklearn.table import weighted_moments
 
 NAMES: dict[str, str] = {
@@ -88,10 +88,10 @@ class FamilyKind(ModelKind):
     def check(self, data: FitData, group: ProcessGroup | None) -> None:
         """Raise `BadInput` where rows or columns are too many, or no column varies."""
         split, asked = data.split, f"--family {self.family}"
-        if len(split.train) > MOST_ROWS:
+        if len(split.train) > MOST_PREDICTIVE_ROWS:
             raise BadInput(
                 f"{asked} uses all rows at every move, and TABLE has {len(split.train):,} training rows, more than "
-                f"{MOST_ROWS:,}; pass a table of fewer rows, drawn at random, or a larger --test-size."
+                f"{MOST_PREDICTIVE_ROWS:,}; pass a table of fewer rows, drawn at random, or a larger --test-size."
             )
         places = slopes_of(split, split.train, known_of(split, self.options).values())
         if not places:

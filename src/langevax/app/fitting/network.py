@@ -37,7 +37,7 @@ from langevax.app.report.measure import (
 )
 from langevax.app.report.numbers import day
 from langevax.run import CheckpointError, DivergenceError
-from langevax.sklearn import LinearModelWarning
+from langevax.sklearn import CurveCoefficients, LinearModelWarning
 
 FEWEST_BYTES = 12  # of a particle
 FEW_GROUPS = "groups holds"
@@ -62,9 +62,8 @@ class NetworkKind(ModelKind):
         except ValueError as error:
             raise BadInput(str(error)) from error
         if group is not None:
-            check_particles(
-                estimator_for(self.options, data.schema), jax.device_count()
-            )
+            model = estimator_for(self.options, data.schema)
+            check_particles(getattr(model, "estimator", model), jax.device_count())
 
     def fit(
         self,
@@ -122,7 +121,9 @@ class NetworkKind(ModelKind):
                 warnings.warn_explicit(
                     warning.message, warning.category, warning.filename, warning.lineno
                 )
-        return model.set_params(checkpoint=None, resume=True), seconds, tuple(cautions)
+        for network in (getattr(model, "estimator", model), holdout.on_columns(model)):
+            network.set_params(checkpoint=None, resume=True)
+        return model, seconds, tuple(cautions)
 
     def training(
         self, model: Any, seconds: float, data: FitData
@@ -168,13 +169,18 @@ class NetworkKind(ModelKind):
         with output.progress("Certificate", 100, "%") as line:
             options: dict[str, Any] = {"checkpoint": search, "progress": line.show}
             return holdout.certified(
-                model.certificate(random_state=self.options.seed, **options)
+                holdout.on_columns(model).certificate(
+                    random_state=self.options.seed, **options
+                )
             )
 
     def guarantee(self, model: Any, certificate: dict[str, Any], data: FitData) -> str:
         """Return what the certificate says, in a sentence."""
         return summary.optimum(
-            certificate, model.temperature_, len(data.split.train), data.split.unit
+            certificate,
+            holdout.on_columns(model).temperature_,
+            len(data.split.train),
+            data.split.unit,
         )
 
     def contents(
@@ -187,7 +193,7 @@ class NetworkKind(ModelKind):
             learned = learned_of_curves(model, curves, data, outputs)
             slope = (
                 partial(moving_slope, model, curves, split)
-                if model.encoder_name_ == "basis"
+                if isinstance(model.encoder_, CurveCoefficients)
                 else None
             )
         return {
@@ -197,6 +203,7 @@ class NetworkKind(ModelKind):
 
     def record(self, model: Any, law: LawContents | None) -> dict[str, Any]:
         """Return what its training chose."""
+        model = holdout.on_columns(model)
         return {
             "temperature": model.temperature_,
             "temperature_reason": model.temperature_reason_,
@@ -268,6 +275,7 @@ def with_days(sentence: str, dates: Sequence[str]) -> str:
 
 def refitting(model: Any, data: FitData) -> Refit:
     """Return how a fitted estimator is fitted on other rows, with the settings that it chose."""
+    whole, model = model, holdout.on_columns(model)
     chosen = {
         "temperature": model.temperature_,
         "scaling": model.scaling_,
@@ -278,8 +286,6 @@ def refitting(model: Any, data: FitData) -> Refit:
         "resume": False,
         "devices": None,
     }
-    if data.axes is not None:
-        chosen |= {"encoder": model.encoder_name_}
     parameters = model.get_params()
 
     def refit(train: np.ndarray, test: np.ndarray) -> np.ndarray:
@@ -287,6 +293,8 @@ def refitting(model: Any, data: FitData) -> Refit:
         network.set_params(
             **{name: value for name, value in chosen.items() if name in parameters}
         )
+        if data.axes is not None:
+            network = type(whole)(clone(whole.encoder_), network)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             warnings.filterwarnings("ignore", FEW_GROUPS, UserWarning)
@@ -316,9 +324,13 @@ def learned_of_curves(
 
 def estimator_settings(model: Any) -> dict[str, Any]:
     """Return the parameters of a fitted estimator, and what fitting chose."""
+    network = holdout.on_columns(model)
+    parameters = network.get_params()
+    if network is not model:
+        parameters |= model.encoder_.get_params()
     settings = {
         name: value
-        for name, value in model.get_params().items()
+        for name, value in parameters.items()
         if name not in ("checkpoint", "resume", "progress")
     }
     if not isinstance(basis := settings.get("basis", ""), str):
@@ -328,6 +340,6 @@ def estimator_settings(model: Any) -> dict[str, Any]:
     if isinstance(grid := settings.get("grid"), list):
         settings["grid"] = f"{len(grid):,} times from {grid[0]:g} to {grid[-1]:g}"
     return settings | {
-        "temperature (fitted)": float(model.temperature_),
-        "steps (done)": int(model.n_iter_),
+        "temperature (fitted)": float(network.temperature_),
+        "steps (done)": int(network.n_iter_),
     }

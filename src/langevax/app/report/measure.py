@@ -376,14 +376,12 @@ def moving_slope(
     model: Any, curves: NamedCurves, split: TrainTestSplit, frames: np.ndarray
 ) -> SlopeFunction:
     """Return the median of beta(t) in these frames of the training, of the channel that changes the output most."""
-    grid, encoder, scale = grid_of(model), model.encoder_, model.standardiser_.scale
+    grid, encoder, network = grid_of(model), model.encoder_, model.estimator_
     columns = split.train_inputs[subsample(len(split.train), MAX_MOVING_SLOPES)]
-    inputs, clouds = (
-        model.standardiser_(columns),
-        np.asarray(model.history_["particles"])[frames],
-    )
+    inputs = network.standardiser_(columns)
+    clouds = np.asarray(network.history_["particles"])[frames]
     betas = np.stack(
-        [slopes(model.neuron_, cloud, inputs) for cloud in clouds]
+        [slopes(network.neuron_, cloud, inputs) for cloud in clouds]
     )  # (frame, n, C, d)
     betas = betas[:, :, np.abs(betas[-1]).sum((0, 2)).argmax()]
     parts = np.split(
@@ -392,7 +390,8 @@ def moving_slope(
     block = int(
         np.argmax([np.std(np.sum((betas[-1] * inputs)[:, part], 1)) for part in parts])
     )
-    betas = betas / scale * np.reshape(getattr(model, "target_scale_", 1.0), (-1, 1))
+    units = np.reshape(getattr(network, "target_scale_", 1.0), (-1, 1))
+    betas = betas / network.standardiser_.scale * units
     values = np.stack(
         [
             np.median(_blocks(encoder.weight_functions(frame, grid))[block], 0)
@@ -436,7 +435,7 @@ def response_of(split: TrainTestSplit) -> str:
 
 
 def _derivative(model: Any) -> int:
-    derivative = model.derivative
+    derivative = model.encoder_.derivative
     return derivative if isinstance(derivative, int) else derivative[0]
 
 
@@ -472,8 +471,9 @@ def _as_encoded(model: Any, columns: np.ndarray, grid: np.ndarray) -> list[np.nd
 
 def _prior_deviations(model: Any, grid: np.ndarray) -> np.ndarray:
     """Return theta(t) of each coordinate of the weights of a neuron, at one standard deviation of the prior."""
-    units = np.diag(1 / model.standardiser_.scale) / np.sqrt(
-        float(model.prior_precision)
+    network = model.estimator_
+    units = np.diag(1 / network.standardiser_.scale) / np.sqrt(
+        float(network.prior_precision)
     )
     return model.encoder_.weight_functions(units, grid)
 

@@ -8,7 +8,6 @@ from typing import Any, Self
 import numpy as np
 import polars as pl
 
-from langevax import spaces
 from langevax.app.errors import BadInput, count, listing
 from langevax.app.evaluation import Task
 from langevax.app.tables.columns import read_columns
@@ -433,7 +432,7 @@ class WideCurves:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Parameters of the estimator: the times, and that missing values are interpolated."""
+        """Parameters of the encoder: the times, and that missing values are interpolated."""
         return {"grid": list(self.grid), "missing": "interpolate"}
 
     def examples(self, frame: pl.DataFrame) -> Examples:
@@ -474,7 +473,6 @@ class LongCurves:
     domain: tuple[float, float]
     """First and last time of all curves."""
     dates: bool
-    modes: int
     styles: Mapping[str, Style] = field(default_factory=dict)
     """How times and values are written where they are not plain numbers."""
 
@@ -490,7 +488,6 @@ class LongCurves:
             "values",
             "domain",
             "dates",
-            "modes",
         )
         values: dict[str, Any] = {name: content[name] for name in names}
         values |= {
@@ -500,9 +497,8 @@ class LongCurves:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Parameters of the estimator: channels and the domain, since held-out curves may be the longest."""
-        basis = spaces.Cosine(self.modes, self.modes, self.domain)
-        return {"channels": len(self.values), "num_modes": self.modes, "basis": basis}
+        """Parameters of the encoder: the domain, since held-out curves may be the longest."""
+        return {"domain": self.domain}
 
     def examples(self, frame: pl.DataFrame) -> Examples:
         """Return a curve for each id, in the order in which the ids first appear."""

@@ -1,1 +1,1 @@
-"""Curves, surfaces and graphs as columns, by scikit-learn transformers."""
+"""Curves and graphs as columns, by scikit-learn transformers."""

@@ -19,22 +19,10 @@ from langevax.sklearn.inputs.graph_values import (
     Label,
     read_graphs,
 )
-from langevax.sklearn.inputs.unlike import FACTOR, Remark, warn_of
+from langevax.sklearn.inputs.unlike import warn_unlike
 from langevax.sklearn.parameters import count
 from langevax.sklearn.persistence import saved_class
 from langevax.spaces.tabulated import leading, with_fixed_signs
-
-UNKNOWN = -1  # number of a pattern that was not seen in training
-FULL_GRAM = 3000  # graphs or patterns up to which their matrix of inner products is decomposed in full
-EARLIEST, LATEST = 0.1, 100.0  # heat times
-SIZES = ("log_nodes", "log_edges", "cycles")
-NODE_SUMMARIES, EDGE_SUMMARIES = (
-    ("mean", "deviation", "difference"),
-    ("mean", "deviation"),
-)
-MOST_NUMBERS = (
-    20  # different fractions as labels, beyond which they are numbers and no labels
-)
 
 
 @saved_class
@@ -74,7 +62,7 @@ class GraphFeatures(TransformerMixin, BaseEstimator):
         num_features_: of a node and of an edge.
 
     Warns:
-        UnlikeTrainingWarning: of graphs far from all training graphs, see `unlike_training`.
+        UnlikeTrainingWarning: of graphs with labels that no training graph has.
 
     Raises:
         ValueError, TypeError: a parameter out of range, no graph, a graph without nodes, labels or numbers that do not
@@ -120,100 +108,55 @@ class GraphFeatures(TransformerMixin, BaseEstimator):
 
     def transform(self, X: AnyGraphs) -> np.ndarray:
         """Return (n, features) float64."""
-        graphs = self.read(X)
-        warn_of(self.remarks(graphs), "graph", len(graphs))
-        return self.features_of(graphs)
-
-    def unlike_training(self, X: AnyGraphs) -> list[Remark]:
-        """Return (place, reason) of each graph of a size or with labels or numbers unlike those of all training graphs.
-
-        More than twice as many nodes as the largest or less than half as many as the smallest; a label of nodes that
-        none has; a mean of a feature beyond their range by more than its width. `transform` warns of these graphs.
-
-        Example:
-            >>> rings = [([(i, (i + 1) % n) for i in range(n)], ["C"] * n) for n in range(3, 9)]
-            >>> GraphFeatures().fit(rings).unlike_training([rings[0], ([(0, 1), (1, 2)], ["C", "C", "Xe"])])
-            [(1, "no training graph has its label 'Xe'")]
-        """
-        return self.remarks(self.read(X))
-
-    def read(self, X: AnyGraphs) -> list[Graph]:
-        """Return graphs with as many features as those of the training."""
         check_is_fitted(self)
         graphs = read_graphs(X, self._names())
-        check_numbers(graphs, vars(self).get("num_features_", (0, 0)))
-        return graphs
-
-    def as_graphs(self, X: AnyGraphs) -> list[Graph]:
-        """Return graphs by the names of this encoder, which need not be fitted."""
-        self._validate_params()
-        return read_graphs(X, self._names())
-
-    def fit_read(self, X: AnyGraphs) -> list[Graph]:
-        """Learn heat times, labels and ranges, but no patterns around nodes; return the graphs that were read."""
-        graphs = self._fit_ranges(X)
-        self.patterns_ = Patterns.learn(graphs, 0)
-        return graphs
-
-    def features_of(self, graphs: list[Graph]) -> np.ndarray:
-        """Return the columns of graphs that were read."""
-        return self._features(graphs, self.patterns_.count(graphs))
+        check_numbers(graphs, self.num_features_)
+        counts = self.patterns_.count(graphs)
+        unknown = np.flatnonzero(counts[0][:, -1])
+        warn_unlike(unknown, len(graphs), "no training graph has one of its labels")
+        return self._features(graphs, counts)
 
     def get_feature_names_out(
         self, input_features: ArrayLike | None = None
     ) -> np.ndarray:
         """Return names such as "heat3", "cycles", "label_C", "wl0"."""
         check_is_fitted(self)
-        names = [f"heat{k}" for k in range(len(self.times_))] + list(SIZES)
+        names = [f"heat{k}" for k in range(len(self.times_))] + [
+            "log_nodes",
+            "log_edges",
+            "cycles",
+        ]
         names += [f"label_{label}" for label in (*self.labels_, "other")]
         if self.wl_components:
             names += [f"wl{k}" for k in range(self.wl_axes_.shape[1])] + ["wl_other"]
-        return np.array(names + self.number_names(), object)
+        return np.array(names + self._number_names(), object)
 
-    def number_names(self) -> list[str]:
+    def _number_names(self) -> list[str]:
         """Return names such as "charge0_mean" of the summaries of features, the last columns."""
-        of_nodes, of_edges = vars(self).get("num_features_", (0, 0))
-        names = [
-            f"{self.node_features}{k}_{word}"
-            for k in range(of_nodes)
-            for word in NODE_SUMMARIES
-        ]
-        return names + [
-            f"{self.edge_features}{k}_{word}"
-            for k in range(of_edges)
-            for word in EDGE_SUMMARIES
-        ]
+        of_nodes, of_edges = self.num_features_
+        nodes = self.node_features
+        edges = self.edge_features
+        words = "mean", "deviation", "difference"
+        names = [f"{nodes}{k}_{word}" for k in range(of_nodes) for word in words]
+        return names + [f"{edges}{k}_{w}" for k in range(of_edges) for w in words[:2]]
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         return tags
 
-    def _fit_ranges(self, X: AnyGraphs) -> list[Graph]:
-        graphs = self.as_graphs(X)
+    def _fit(self, X: AnyGraphs) -> tuple[list[Graph], list[np.ndarray]]:
+        self._validate_params()
+        graphs = read_graphs(X, self._names())
         times: Any = self.heat_times
-        self.times_: np.ndarray = np.asarray(
-            np.geomspace(EARLIEST, LATEST, times) if np.ndim(times) == 0 else times,
-            np.float64,
-        )
+        times = np.geomspace(0.1, 100.0, times) if np.ndim(times) == 0 else times
+        self.times_: np.ndarray = np.asarray(times, np.float64)
         checks.number("heat_times", self.times_, positive=True)
         refuse_fractions(graphs)
         of_nodes = graphs[0].node_numbers.shape[1]
-        self.num_features_: tuple[int, int] = (
-            of_nodes,
-            max(graph.edge_numbers.shape[1] for graph in graphs),
-        )
+        of_edges = max(graph.edge_numbers.shape[1] for graph in graphs)
+        self.num_features_: tuple[int, int] = (of_nodes, of_edges)
         check_numbers(graphs, self.num_features_)
-        self.sizes_: tuple[int, int] = (
-            min(graph.size for graph in graphs),
-            max(graph.size for graph in graphs),
-        )
-        means = self._numbers(graphs)
-        self.number_ranges_: np.ndarray = np.stack([means.min(0), means.max(0)])
-        return graphs
-
-    def _fit(self, X: AnyGraphs) -> tuple[list[Graph], list[np.ndarray]]:
-        graphs = self._fit_ranges(X)
         self.patterns_: Patterns = Patterns.learn(graphs, self.wl_depth)
         self.labels_: list[Any] = [name for _, name in self.patterns_.depths[0]]
         counts = self.patterns_.count(graphs)
@@ -233,46 +176,12 @@ class GraphFeatures(TransformerMixin, BaseEstimator):
 
     def _numbers(self, graphs: list[Graph]) -> np.ndarray:
         """Return (n, 3 p + 2 q) summaries of the features of nodes and edges."""
-        of_nodes, of_edges = vars(self).get("num_features_", (0, 0))
-        return np.array([_summaries(graph, of_nodes, of_edges) for graph in graphs])
+        return np.array([_summaries(graph, *self.num_features_) for graph in graphs])
 
     def _names(self) -> GraphNames:
         return GraphNames(
             self.node_labels, self.edge_labels, self.node_features, self.edge_features
         )
-
-    def remarks(self, graphs: list[Graph]) -> list[Remark]:
-        """Return what `unlike_training` does, of graphs that were read."""
-        if "sizes_" not in vars(self):  # a model of an earlier version
-            return []
-        remarks, (least, most) = [], self.sizes_
-        (low, high), numbers = self.number_ranges_, self._numbers(graphs)
-        names = self.number_names()
-        for i, graph in enumerate(graphs):
-            unknown = [
-                name
-                for kind, name in graph.labels
-                if (kind, name) not in self.patterns_.depths[0]
-            ]
-            far = np.flatnonzero(
-                np.maximum(low - numbers[i], numbers[i] - high) > high - low
-            )
-            if unknown:
-                remarks.append((i, f"no training graph has its label {unknown[0]!r}"))
-            elif not least / FACTOR <= graph.size <= FACTOR * most:
-                remarks.append(
-                    (i, f"it has {graph.size} nodes, and they have {least} to {most}")
-                )
-            elif len(far):
-                k = int(far[0])
-                theirs = f"{low[k]:.3g} to {high[k]:.3g}"
-                remarks.append(
-                    (
-                        i,
-                        f"its {names[k]} is {numbers[i, k]:.3g}, and theirs are {theirs}",
-                    )
-                )
-        return remarks
 
 
 def _logs(counts: list[np.ndarray]) -> np.ndarray:
@@ -331,7 +240,8 @@ def num_components(graphs: Sequence[Graph]) -> np.ndarray:
 
 def _summaries(graph: Graph, of_nodes: int, of_edges: int) -> np.ndarray:
     """Return the summaries feature by feature, those of nodes first; 0 of edges where there are none."""
-    nodes, edges = graph.node_numbers, graph.edge_numbers
+    nodes = graph.node_numbers
+    edges = graph.edge_numbers
     i, j = graph.edges.T
     differences = (
         np.sqrt(np.mean((nodes[i] - nodes[j]) ** 2, axis=0))
@@ -361,18 +271,15 @@ def check_numbers(graphs: Sequence[Graph], expected: tuple[int, int]) -> None:
                 )
 
 
-def refuse_fractions(graphs: Sequence[Graph]) -> None:
+def refuse_fractions(graphs: Sequence[Graph], most: int = 20) -> None:
     """Raise where labels are fractions, most of them different: each would be a label of its own."""
     for noun, every in (
         ("node", [label for graph in graphs for label in graph.labels]),
         ("edge", [label for graph in graphs for label in graph.edge_labels]),
     ):
-        fractions = {
-            name
-            for kind, name in every
-            if kind == "number" and not float(name).is_integer()
-        }
-        if len(fractions) > max(MOST_NUMBERS, len(every) / 5):
+        numbers = {name for kind, name in every if kind == "number"}
+        fractions = [name for name in numbers if not float(name).is_integer()]
+        if len(fractions) > max(most, len(every) / 5):
             raise ValueError(
                 f"{noun} labels are {len(fractions)} different numbers such as {min(fractions)}, each a label of its "
                 f"own; name them by {noun}_features= instead of {noun}_labels=."
@@ -414,22 +321,26 @@ class Patterns:
         """Return counts (graphs, patterns + 1) of each depth; the last column counts patterns not seen in training."""
         tables = [np.zeros((len(graphs), len(numbers) + 1)) for numbers in self.depths]
         for g, graph in enumerate(graphs):
-            links, patterns = graph.neighbours(), list(graph.labels)
+            links = graph.neighbours()
+            patterns = list(graph.labels)
             for h, numbers in enumerate(self.depths):
                 if h > 0:
                     patterns = _deeper(patterns, links)
-                patterns = [numbers.get(pattern, UNKNOWN) for pattern in patterns]
+                patterns = [numbers.get(pattern, -1) for pattern in patterns]
                 for number, occurrences in Counter(patterns).items():
                     tables[h][g, number] = occurrences
         return tables
 
 
-def principal_axes(table: np.ndarray, most: int) -> np.ndarray:
-    """Return (columns, k), k <= most: orthonormal directions of greatest variance of centred rows."""
+def principal_axes(table: np.ndarray, most: int, full_gram: int = 3000) -> np.ndarray:
+    """Return (columns, k), k <= most: orthonormal directions of greatest variance of centred rows.
+
+    Inner products of up to `full_gram` rows or columns are decomposed in full.
+    """
     if not table.any():
         return np.empty((table.shape[1], 0))
     n, width = table.shape
-    if min(n, width) > FULL_GRAM:
+    if min(n, width) > full_gram:
         from scipy.sparse.linalg import svds
 
         _, _, right = svds(table, k=most, rng=np.random.default_rng(0))

@@ -12,13 +12,11 @@ from langevax import checks
 from langevax.run.datatree import datatree_type
 from langevax.sampling.samples import MAX_RHAT, MIN_ESS
 from langevax.sampling.summary_table import statistics
-from langevax.sklearn.kernel_langevin.space import FunctionSpace
+from langevax.sklearn.kernel_langevin.space import KernelSpace
 from langevax.sklearn.table import DistinctRows, Table, subsample
 
 if TYPE_CHECKING:
     import xarray
-
-MOST_ROWS = 1000  # at which `resolution` compares by default
 
 
 @dataclass(frozen=True)
@@ -53,10 +51,10 @@ class Resolution:
 class KernelLangevinDiagnostics:
     """Mixed into both estimators."""
 
-    kernel_: Kernel | None
+    kernel_: Kernel
     coefficients_: np.ndarray
     inspected_: np.ndarray
-    space_: FunctionSpace
+    space_: KernelSpace
     rows_: DistinctRows
     history_: dict[str, Any]
 
@@ -78,8 +76,10 @@ class KernelLangevinDiagnostics:
     @property
     def warnings_(self) -> list[str]:
         """Signs of poor convergence, in sentences; empty where there are none."""
-        table, warnings = self.summary(), list(self.history_.get("doubts", []))
-        worst, fewest = float(np.max(table["r_hat"])), float(np.min(table["ess_bulk"]))
+        table = self.summary()
+        warnings = list(self.history_.get("doubts", []))
+        worst = float(np.max(table["r_hat"]))
+        fewest = float(np.min(table["ess_bulk"]))
         if not worst <= MAX_RHAT:
             warnings.append(
                 f"chains disagree: R-hat of the function at a training row is {worst:.3f} > {MAX_RHAT}; raise "
@@ -91,11 +91,12 @@ class KernelLangevinDiagnostics:
             )
         return warnings
 
-    def resolution(self, X: Table | None = None) -> Resolution:
+    def resolution(self, X: Table | None = None, most_rows: int = 1000) -> Resolution:
         """Fit again with twice the modes, or all above rounding, and compare at the rows of X.
 
         Args:
-            X: (n, d); None for the training rows, a thousand at most.
+            X: (n, d); None for the training rows.
+            most_rows: of the training rows.
 
         Raises:
             AttributeError: a loaded model, which has no training rows.
@@ -106,7 +107,7 @@ class KernelLangevinDiagnostics:
                 "a loaded model has no training rows to be fitted again on; call fit first."
             )
         if X is None:
-            X = self.rows_.inputs[subsample(len(self.rows_.inputs), MOST_ROWS)]
+            X = self.rows_.inputs[subsample(len(self.rows_.inputs), most_rows)]
         else:
             X = validate_data(self, X, dtype=np.float64, reset=False)
         num_modes = len(self.space_.eigenvalues)

@@ -4,7 +4,6 @@ import os
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, replace
-from numbers import Real
 from typing import Any, ClassVar, Literal, NamedTuple, Self, overload
 
 import jax
@@ -15,15 +14,12 @@ from sklearn.gaussian_process.kernels import Kernel
 from sklearn.utils import check_random_state
 
 from langevax import checks
-from langevax.gradients import GradientEstimator
-from langevax.integrators import Integrator
 from langevax.problems.likelihoods import (
     Bernoulli,
     Categorical,
     Gaussian,
     Huber,
     Likelihood,
-    Quantile,
     Residual,
     StudentT,
 )
@@ -33,32 +29,23 @@ from langevax.sklearn.kernel_langevin.evidence import (
     fit_robust,
     robust_moments,
 )
-from langevax.sklearn.kernel_langevin.laplace import fit_labels, fit_quantile
+from langevax.sklearn.kernel_langevin.laplace import fit_labels
 from langevax.sklearn.kernel_langevin.observations import (
     along_rows,
     class_probabilities,
     draw_noise,
     mean_probabilities,
 )
-from langevax.sklearn.kernel_langevin.sampling import (
-    INTEGRATORS,
-    ChainOptions,
-    Draws,
-    draw,
-)
+from langevax.sklearn.kernel_langevin.sampling import ChainOptions, Draws, draw
 from langevax.sklearn.kernel_langevin.space import (
-    MAX_MODES,
-    MAX_NORMAL_MODES,
-    FunctionSpace,
-    PriorSpace,
-    check_space,
+    KernelSpace,
+    check_kernel,
     kernel_space,
 )
 from langevax.sklearn.parameters import (
     FLAG,
     SHARED,
     Auto,
-    Number,
     Progress,
     RandomState,
     count,
@@ -76,15 +63,11 @@ from langevax.sklearn.table import (
     weighted_moments,
 )
 from langevax.sklearn.training import keep_few_programs
-from langevax.spaces import GaussianPrior
 
-VALUES_AT_ONCE = 2**23  # numbers of a block of drawn values, 64 MB
-INSPECTED_ROWS = 64  # training rows at which convergence of the chains is measured
-LIKELIHOODS: dict[str, type[Residual]] = {
+LOSSES: dict[str, type[Residual]] = {
     "squared": Gaussian,
     "huber": Huber,
     "student": StudentT,
-    "quantile": Quantile,
 }
 
 
@@ -105,17 +88,12 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
     kernel: Literal["auto", "rbf", "matern"] | Kernel = "auto"
     _: KW_ONLY
     length_scale: Literal["shared", "each"] = "shared"
-    prior: GaussianPrior | None = None
     num_modes: int | Auto = "auto"
     num_chains: int = 4
     num_samples: int = 500
     tolerance: float | None = None
     num_warmup: int | Auto = "auto"
     thinning: int | Auto = "auto"
-    relative_step_size: float | Auto = "auto"
-    integrator: str | Integrator = "auto"
-    gradient: Literal["auto", "full", "svrg"] | GradientEstimator = "auto"
-    preconditioner: Literal["auto", "hessian"] | None = "auto"
     progress: Progress = "auto"
     random_state: RandomState = None
 
@@ -123,19 +101,13 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "kernel": [*one_of("auto", "matern", "rbf"), Kernel],
         "length_scale": one_of("shared", "each"),
-        "prior": [GaussianPrior, None],
         "num_modes": count(1, "auto"),
         "num_chains": count(2),
         "num_samples": count(4),
         "tolerance": [*positive(), None],
         "num_warmup": count(1, "auto"),
         "thinning": count(1, "auto"),
-        "relative_step_size": positive("auto"),
-        "integrator": [*one_of("auto", *INTEGRATORS), Integrator],
-        "gradient": [*one_of("auto", "full", "svrg"), GradientEstimator],
-        "preconditioner": [*one_of("auto", "hessian"), None],
-        "loss": [*one_of(*LIKELIHOODS), *LIKELIHOODS.values()],
-        "quantile": [Number(Real, 0, 1, closed="neither"), None],
+        "loss": [*one_of(*LOSSES), Gaussian, Huber, StudentT],
         "noise": positive("auto"),
         "normalize_y": FLAG,
         **SHARED,
@@ -158,24 +130,19 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
         """
         checks.not_forked()
         self._validate_params()
-        check_space(self.kernel, self.prior, self.num_modes, self.length_scale)
+        check_kernel(self.kernel, self.length_scale)
         rows = _sorted(self._training_rows(X, y, sample_weight))
         self.seed_: int = self._seed()
         standardiser = None
-        if self.prior is None and isinstance(self.kernel, str):
+        inputs = rows.inputs
+        if isinstance(self.kernel, str):
             standardiser = Standardiser.fit(rows.inputs, rows.weights, "columns")
-        self._choose(
-            rows,
-            rows.inputs
-            if standardiser is None
-            else standardiser(rows.inputs).astype(np.float64),
-        )
+            inputs = standardiser(rows.inputs).astype(np.float64)
+        self._choose(rows, inputs)
         self.rows_: DistinctRows = rows
-        self.space_: FunctionSpace = self._space(rows, standardiser, self.num_modes)
+        self.space_: KernelSpace = self._space(rows, standardiser, self.num_modes)
         self.eigenvalues_: np.ndarray = self.space_.eigenvalues
-        self.inspected_: np.ndarray = rows.inputs[
-            subsample(len(rows.inputs), INSPECTED_ROWS)
-        ]
+        self.inspected_: np.ndarray = rows.inputs[subsample(len(rows.inputs), 64)]
         self._record(self._sampled(self.space_))
         return self
 
@@ -188,16 +155,12 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
         entries to the model card, as in `MeanFieldRegressor.save`.
 
         Raises:
-            ValueError: a kernel or prior of the user's own, which JSON cannot hold; pickle such a model.
+            ValueError: a kernel of the user's own, which JSON cannot hold; pickle such a model.
         """
-        for name, own in (
-            ("kernel", not isinstance(self.kernel, str)),
-            ("prior", self.prior is not None),
-        ):
-            if own:
-                raise ValueError(
-                    f"this model has a {name} of your own, which a JSON header cannot hold; use pickle instead."
-                )
+        if not isinstance(self.kernel, str):
+            raise ValueError(
+                "this model has a kernel of your own, which a JSON header cannot hold; use pickle instead."
+            )
         super().save(file, card=card)
 
     def sample_functions(
@@ -228,19 +191,12 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
         rows: DistinctRows,
         standardiser: Standardiser | None,
         num_modes: int | Auto,
-    ) -> FunctionSpace:
-        if self.kernel_ is None:
-            assert self.prior is not None
-            return PriorSpace(self.prior)
+    ) -> KernelSpace:
         likelihood = self._task(rows).likelihood
         precision = float(np.max(np.asarray(likelihood.curvature))) * float(
             rows.weights.sum()
         )
-        is_normal = (
-            isinstance(likelihood, Gaussian)
-            and not self._chain_options().ask_for_langevin
-        )
-        most = MAX_NORMAL_MODES if is_normal else MAX_MODES
+        most = 1024 if isinstance(likelihood, Gaussian) else 512
         return kernel_space(
             self.kernel_,
             standardiser,
@@ -251,13 +207,15 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
             most,
         )
 
-    def _sampled(self, space: FunctionSpace) -> Draws:
-        rows, task = self.rows_, self._task(self.rows_)
+    def _sampled(self, space: KernelSpace) -> Draws:
+        rows = self.rows_
+        task = self._task(self.rows_)
         options = self._chain_options()
         likelihood = jax.tree.map(
             lambda number: jnp.asarray(number, jnp.float32), task.likelihood
         )  # traced
-        features, eigenvalues = space.features(rows.inputs), space.eigenvalues
+        features = space.features(rows.inputs)
+        eigenvalues = space.eigenvalues
         keep_few_programs(
             "functions", features.shape, task.num_outputs, self.num_chains
         )
@@ -273,8 +231,9 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
         )
 
     def _chain_options(self) -> ChainOptions:
-        parameters: dict[str, Any] = self.get_params(deep=False)
-        return ChainOptions(**{name: parameters[name] for name in ChainOptions._fields})
+        values: list[Any] = [getattr(self, name) for name in ChainOptions._fields]
+        # numbers of NumPy as those of Python, whose integers do not overflow
+        return ChainOptions(*(v.item() if hasattr(v, "item") else v for v in values))
 
     def _record(self, draws: Draws) -> None:
         self.coefficients_: np.ndarray
@@ -289,10 +248,12 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
             np.float64
         )
 
-    def _blocks(self, X: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def _blocks(
+        self, X: np.ndarray, values_at_once: int = 2**23
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield (drawn values (rows, draws) or (rows, draws, C); variance (rows,) of what the basis leaves out)."""
         draws = self._pooled_draws()
-        size = max(1, VALUES_AT_ONCE // (draws.size // draws.shape[1]))
+        size = max(1, values_at_once // (draws.size // draws.shape[1]))
         for begin in range(0, len(X), size):
             rows = X[begin : begin + size]
             features = self.space_.features(rows)
@@ -303,7 +264,8 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
 
     def _moments(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return posterior mean and standard deviation of the function, (n,) or (n, C)."""
-        means, deviations = [], []
+        means = []
+        deviations = []
         for values, leftover in self._blocks(X):
             means.append(values.mean(axis=1))
             variance = values.var(axis=1)
@@ -319,7 +281,8 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
             raise ValueError(
                 f"coverage must lie between 0 and 1, got {coverage}; 0.9 is usual."
             )
-        tail, intervals = (1 - coverage) / 2, []
+        tail = (1 - coverage) / 2
+        intervals = []
         for number, (values, leftover) in enumerate(self._blocks(X)):
             rng = np.random.default_rng([self.seed_, number])
             values = values + np.sqrt(along_rows(leftover, values)) * rng.normal(
@@ -334,7 +297,7 @@ class KernelLangevinEstimator(KernelLangevinDiagnostics, RowEstimator):
 
     @abstractmethod
     def _choose(self, rows: DistinctRows, inputs: np.ndarray) -> None:
-        """Set `kernel_` (None with a prior) and what targets need; `inputs` are those of the kernel."""
+        """Set `kernel_` and what targets need; `inputs` are those of the kernel."""
 
     @abstractmethod
     def _task(self, rows: DistinctRows) -> FunctionTask:
@@ -356,8 +319,8 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
         potential = 1/n sum_i -log p(y_i | f(x_i)) + 1/2 sum_k x_k^2 / (n mu_k),      temperature = 1/n
 
     With loss="squared" that is Gaussian process regression: draws are independent, at O(n N^2) where scikit-learn's
-    closed form takes O(n^3). Other losses are sampled by pCNL, which is exact, or by Langevin dynamics where a
-    parameter asks for them.
+    closed form takes O(n^3). Other losses are sampled by pCNL, which is exact, and more
+    than 4,096 rows by Langevin dynamics with batches.
 
     Args:
         kernel: "rbf", "matern" (smoothness 1.5), one length scale for all standardised columns, chosen with amplitude
@@ -366,16 +329,11 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
             the targets' where `normalize_y`.
         length_scale: "shared" by all columns; or "each" has its own, by the same marginal likelihood, where columns
             matter unequally: `kernel_` shows them, long for columns that do not matter.
-        prior: a `langevax.spaces.GaussianPrior` instead of a kernel; the columns of X are its points.
         loss: "squared"; "huber" for exponential tails of the noise; "student" for 4 degrees of freedom, which ignores
-            gross outliers; "quantile" for the function below which a share `quantile` of observations lie. Or one of
-            `langevax.likelihoods`: `Gaussian`, `Huber`, `StudentT` or `Quantile`, for another threshold, degrees or
-            width; its noise is replaced by `noise`.
-        quantile: the level of loss="quantile", between 0 and 1. Its likelihood is a working one, so that bands of
-            `interval` are those of a posterior and need not hold the quantile as often as they say (Yang, Wang and He,
-            International Statistical Review 2016).
-        noise: s, in the units of y: the standard deviation, of the robust losses that of the bulk, of quantiles the
-            mean check loss; "auto" estimates it.
+            gross outliers; or one of `langevax.likelihoods`, for another threshold, degrees or width, its noise
+            replaced by `noise`.
+        noise: s, in the units of y: the standard deviation, of the robust losses that of the bulk;
+            "auto" estimates it.
         normalize_y: targets are centred and scaled first, by median and median distance for the robust losses. False
             leaves them: then a kernel's variance is in the units of y, squared.
         num_modes: N; "auto" uses those that the data inform, n mu_k / s^2 > 0.01, at most 512, or 1,024 where draws
@@ -386,17 +344,6 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
             `langevax.sample`, or raise its ToleranceError; None draws `num_samples`.
         num_warmup, thinning: steps before the first draw and between draws; "auto" as in `langevax.sample`. Independent
             draws need neither.
-        relative_step_size: times the inverse curvature of the likelihood; "auto" is 0.1: variances are at most 5 % too
-            large, by the factor 1 / (1 - relative_step_size q / 2) for a mode of curvature q relative to the largest. A
-            number asks for Langevin dynamics.
-        integrator: of Langevin dynamics, for which another word than "auto" asks: "exponential", exact for the prior;
-            "semi-implicit" as in the paper, too cold in rough modes; "crank-nicolson"; or one of
-            `langevax.integrators`.
-        gradient: "full"; "svrg", or one of `langevax.gradients`, for Langevin dynamics with batches; "auto" is "svrg"
-            above 4096 distinct rows, unless the loss is squared.
-        preconditioner: "hessian" changes to coordinates in which prior and Hessian of the likelihood at the mode are
-            both diagonal, and gives each the step of its own curvature; "auto" does so, too. None asks for Langevin
-            dynamics with one step for all modes, as in the paper.
         progress: show a progress line; "auto" shows it on a terminal after a second.
         random_state: int or `numpy.random.RandomState`.
 
@@ -421,8 +368,7 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
     """
 
     _: KW_ONLY
-    loss: Literal["squared", "huber", "student", "quantile"] | Residual = "squared"
-    quantile: float | None = None
+    loss: Literal["squared", "huber", "student"] | Residual = "squared"
     noise: float | Auto = "auto"
     normalize_y: bool = True
 
@@ -454,17 +400,9 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
         Args:
             coverage: the probability.
             noise: intervals are of new observations, that is with noise.
-
-        Raises:
-            ValueError: noise=True of loss="quantile", which does not describe new observations.
         """
 
         likelihood = self._likelihood(1.0)
-        if noise and isinstance(likelihood, Quantile):
-            raise ValueError(
-                "noise=True asks for new observations, whose law a quantile loss does not describe; leave it out, or "
-                "fit two quantiles, such as 0.05 and 0.95, for an interval of observations."
-            )
 
         def observe(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
             if not noise:
@@ -477,28 +415,17 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
 
     def _likelihood(self, noise: float | jax.Array) -> Residual:
         """Return the loss with this noise."""
-        if self.loss == "quantile":
-            if self.quantile is None:
-                raise ValueError(
-                    "loss='quantile' needs the level of the quantile; pass quantile=0.9, for instance."
-                )
-            return Quantile(noise, self.quantile)
-        if self.quantile is not None:
-            raise ValueError(
-                f"quantile={self.quantile} goes with loss='quantile' only; pass that loss, or no quantile."
-            )
-        return (
-            LIKELIHOODS[self.loss](noise)
-            if isinstance(self.loss, str)
-            else replace(self.loss, noise=noise)
-        )
+        if isinstance(self.loss, str):
+            return LOSSES[self.loss](noise)
+        return replace(self.loss, noise=noise)
 
     def _in_units(self, values: np.ndarray) -> np.ndarray:
         return self.target_mean_ + self.target_scale_ * values
 
     def _choose(self, rows: DistinctRows, inputs: np.ndarray) -> None:
         mean, deviation = weighted_moments(rows.targets, rows.weights)
-        likelihood, constant = self._likelihood(1.0), not deviation > 0
+        likelihood = self._likelihood(1.0)
+        constant = not deviation > 0
         robust = not isinstance(likelihood, Gaussian)
         if constant and isinstance(self.noise, str):
             raise ValueError(
@@ -507,31 +434,18 @@ class KernelLangevinRegressor(NumberTargets, KernelLangevinEstimator):
             )
         if robust and not constant:
             mean, deviation = robust_moments(rows.targets, rows.weights)
-        mean, scale = (
-            (float(mean), 1.0 if constant else float(deviation))
-            if self.normalize_y
-            else (0.0, 1.0)
-        )
+        mean = float(mean)
+        scale = 1.0 if constant else float(deviation)
+        if not self.normalize_y:
+            mean = 0.0
+            scale = 1.0
         noise = None if isinstance(self.noise, str) else float(self.noise) / scale
-        kernel = None if self.prior is not None else self.kernel
-        is_quantile = isinstance(likelihood, Quantile)
-        if kernel is not None or noise is None or is_quantile:
-            covariance = (
-                kernel if self.prior is None else PriorSpace(self.prior).covariance
-            )
-            targets = (rows.targets - mean) / scale
-            if is_quantile:
-                options = float(likelihood.level), self.length_scale, self.normalize_y
-                best = fit_quantile(
-                    covariance, inputs, targets, rows.weights, noise, *options
-                )
-                mean += scale * best.centre
-            else:
-                fit = fit_robust if robust else fit_numbers
-                best = fit(
-                    covariance, inputs, targets, rows.weights, noise, self.length_scale
-                )
-            kernel, noise = None if kernel is None else best.kernel, best.noise
+        kernel: Any = self.kernel
+        targets = (rows.targets - mean) / scale
+        fit = fit_robust if robust else fit_numbers
+        best = fit(kernel, inputs, targets, rows.weights, noise, self.length_scale)
+        kernel = best.kernel
+        noise = best.noise
         self.kernel_ = kernel
         self.target_mean_: float = mean
         self.target_scale_: float = scale
@@ -554,9 +468,8 @@ class KernelLangevinClassifier(LabelTargets, KernelLangevinEstimator):
         kernel, length_scale: as in `KernelLangevinRegressor`; length scales and amplitude of a named kernel are chosen
             by Laplace's approximation of the marginal likelihood on at most 200 rows, with more than two classes of one
             against the rest. A kernel's variance is that of log odds.
-        relative_step_size: as in `KernelLangevinRegressor`, but "auto" is 0.2.
-        prior, num_modes, num_chains, num_samples, tolerance, num_warmup, thinning, integrator, gradient,
-            preconditioner, progress, random_state: documented in `KernelLangevinRegressor`.
+        num_modes, num_chains, num_samples, tolerance, num_warmup, thinning, progress, random_state: documented
+            in `KernelLangevinRegressor`.
 
     Attributes:
         classes_: the labels, in the order of `predict_proba`'s columns.
@@ -598,11 +511,9 @@ class KernelLangevinClassifier(LabelTargets, KernelLangevinEstimator):
         return values
 
     def _choose(self, rows: DistinctRows, inputs: np.ndarray) -> None:
-        self.kernel_ = None
-        if self.prior is None:
-            self.kernel_ = fit_labels(
-                self.kernel, inputs, rows.targets, rows.weights, self.length_scale
-            )
+        self.kernel_ = fit_labels(
+            self.kernel, inputs, rows.targets, rows.weights, self.length_scale
+        )
 
     def _task(self, rows: DistinctRows) -> FunctionTask:
         if len(self.classes_) == 2:

@@ -26,14 +26,8 @@ from langevax.sklearn.kernel_langevin.length_scales import (
 )
 from langevax.sklearn.table import subsample
 
-MAX_ROWS = 400  # the evidence is computed on: an eigendecomposition a length scale
-LENGTHS = np.geomspace(
-    0.03, 30, 9
-)  # tried first, in units of the root mean square distance of columns
-RATIOS = np.geomspace(1e-6, 1e4, 41)  # noise variance over amplitude
-NEWTON_STEPS = 30
-TUNING, MAD_OF_NORMAL = 1.345, 0.6745  # Huber's threshold; median |r| of a normal law
-ROUNDS = 3  # of robust residuals and their noise
+NORMAL_DISTANCE = 0.6745
+"""Median distance of N(0, 1) from 0."""
 one_thread = threadpool_limits.wrap(
     limits=1, user_api="blas"
 )  # matrices so small wait for each other's threads
@@ -55,6 +49,7 @@ def fit_numbers(
     weights: np.ndarray,
     noise: float | None,
     length_scale: str = "shared",
+    most_rows: int = 400,
 ) -> Evidence:
     """Maximise the evidence for normal residuals; a kernel that is not a word, and a noise, stay as they are.
 
@@ -64,6 +59,7 @@ def fit_numbers(
         inputs: (n, d), standardised where the kernel is a word.
         targets: (n,) of mean near 0.
         length_scale: "shared" by all columns, or "each" has its own.
+        most_rows: that are used, an eigendecomposition a length scale.
 
     Example:
         >>> X = np.linspace(-1, 1, 100)[:, None]
@@ -72,8 +68,10 @@ def fit_numbers(
         >>> 0.08 < evidence.noise < 0.12
         True
     """
-    rows = subsample(len(inputs), MAX_ROWS)
-    inputs, targets, weights = inputs[rows], targets[rows], weights[rows]
+    rows = subsample(len(inputs), most_rows)
+    inputs = inputs[rows]
+    targets = targets[rows]
+    weights = weights[rows]
     if not isinstance(kernel, str):
         cost, _, noise = _scales(
             *_spectrum(kernel, inputs, targets, weights), noise, 1.0
@@ -94,13 +92,16 @@ def fit_robust(
     weights: np.ndarray,
     noise: float | None,
     length_scale: str = "shared",
+    most_rows: int = 400,
 ) -> Evidence:
     """Fit residuals with outliers: alternate `fit_numbers` with clipping targets to two noises around Huber's fit.
 
     The noise is that of the bulk, from the median size of residuals over the remaining degrees of freedom.
     """
-    rows = subsample(len(inputs), MAX_ROWS)
-    inputs, targets, weights = inputs[rows], targets[rows], weights[rows]
+    rows = subsample(len(inputs), most_rows)
+    inputs = inputs[rows]
+    targets = targets[rows]
+    weights = weights[rows]
     centre, spread = robust_moments(targets, weights)
     clipped = np.clip(targets, centre - 3 * spread, centre + 3 * spread)
     evidence = fit_numbers(kernel, inputs, clipped, weights, noise)
@@ -124,7 +125,7 @@ def robust_moments(targets: np.ndarray, weights: np.ndarray) -> tuple[float, flo
         (3.0, 1.483)
     """
     centre = _median(targets, weights)
-    spread = _median(np.abs(targets - centre), weights) / MAD_OF_NORMAL
+    spread = _median(np.abs(targets - centre), weights) / NORMAL_DISTANCE
     return centre, spread or float(
         np.sqrt(np.average((targets - centre) ** 2, weights=weights))
     )
@@ -157,7 +158,8 @@ def _scales(
     amplitude: float | None,
 ) -> tuple[float, float, float]:
     """Return (cost, c, s) at the minimum over those that are None."""
-    power, unit = float(np.mean(squares)) or 1.0, float(np.mean(values)) or 1.0
+    power = float(np.mean(squares)) or 1.0
+    unit = float(np.mean(values)) or 1.0
 
     def scales(t: Any) -> tuple[Any, Any]:
         """Return (amplitude, noise variance) at e^t, their ratio or that of the free one to its scale."""
@@ -173,7 +175,8 @@ def _scales(
 
     if noise is not None and amplitude is not None:
         return float(_costs(values, squares, *scales(0.0))), amplitude, noise
-    grid = np.log(RATIOS if amplitude is None else RATIOS[RATIOS <= 10])
+    ratios = np.geomspace(1e-6, 1e4, 41)  # noise variance over amplitude
+    grid = np.log(ratios if amplitude is None else ratios[ratios <= 10])
     t, cost = _least(lambda t: _costs(values, squares, *scales(t)), grid)
     c, variance = scales(t)
     return cost, float(c), float(np.sqrt(variance))
@@ -224,10 +227,12 @@ def _best_length(
 
 
 def _least_length(cost: Callable[[float], float]) -> tuple[float, float]:
-    grid = np.log(LENGTHS)
+    # in units of the root mean square distance of columns
+    grid = np.log(np.geomspace(0.03, 30, 9))
     costs = [cost(t) for t in grid]
     best = int(np.argmin(costs))
-    low, high = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
+    low = grid[max(best - 1, 0)]
+    high = grid[min(best + 1, len(grid) - 1)]
     refined: Any = minimize_scalar(
         cost,
         bounds=(low, high),
@@ -248,17 +253,19 @@ def _robust_residuals(
     weights: np.ndarray,
     noise: float | None,
     least: float,
+    num_rounds: int = 3,
 ) -> tuple[np.ndarray, float]:
     """Alternate Huber's fit of this kernel and the noise of the bulk around it; a noise that is passed stays."""
-    gram, scale = evidence.kernel(inputs), evidence.noise
+    gram = evidence.kernel(inputs)
+    scale = evidence.noise
     fitted = np.zeros_like(targets)
-    for _ in range(ROUNDS):
+    for _ in range(num_rounds):
         fitted, freedom = huber_fit(gram, targets, weights, scale)
         left = max(1 - freedom / len(targets), 0.1)
         if noise is None:
             scale = max(
                 _median(np.abs(targets - fitted), weights)
-                / MAD_OF_NORMAL
+                / NORMAL_DISTANCE
                 / np.sqrt(left),
                 least,
             )
@@ -266,21 +273,23 @@ def _robust_residuals(
 
 
 def huber_fit(
-    gram: np.ndarray, targets: np.ndarray, weights: np.ndarray, noise: float
+    gram: np.ndarray,
+    targets: np.ndarray,
+    weights: np.ndarray,
+    noise: float,
+    threshold: float = 1.345,
+    most_steps: int = 30,
 ) -> tuple[np.ndarray, float]:
     """Return (fitted values, their degrees of freedom) of Huber's loss and this kernel, by reweighted least squares."""
-    fitted, reweights = (
-        np.full(len(targets), _median(targets, weights)),
-        np.ones(len(targets)),
-    )
-    for _ in range(NEWTON_STEPS):
+    fitted = np.full(len(targets), _median(targets, weights))
+    reweights = np.ones(len(targets))
+    for _ in range(most_steps):
         reweights = np.minimum(
-            1.0, TUNING * noise / np.maximum(np.abs(targets - fitted), 1e-300)
+            1.0, threshold * noise / np.maximum(np.abs(targets - fitted), 1e-300)
         )
-        before, fitted = (
-            fitted,
-            gram
-            @ cho_solve(_weighted_factor(gram, weights * reweights, noise), targets),
+        before = fitted
+        fitted = gram @ cho_solve(
+            _weighted_factor(gram, weights * reweights, noise), targets
         )
         if np.max(np.abs(fitted - before)) < 1e-3 * noise:
             break

@@ -20,13 +20,6 @@ KINDS: dict[str, Callable[[Any], Any]] = {
     "rbf": lambda length: RBF(length),
     "matern": lambda length: Matern(length, nu=1.5),
 }
-COLUMN_BOUNDS = (
-    0.03,
-    1e5,
-)  # of a length scale, in deviations of its column: the largest leaves the column out
-SCALE_BOUNDS = 1e-4, 1e4  # of amplitude and noise, times their starts
-MAX_ITERATIONS = 200
-JITTER = 1e-10  # of the diagonal, so that a noise near 0 has a Cholesky factor
 
 
 class Slopes(NamedTuple):
@@ -57,15 +50,20 @@ def climb(
     start: Scales,
     slopes: Callable[[np.ndarray, float], Slopes],
     noise_is_free: bool,
+    most_steps: int = 200,
 ) -> tuple[Scales, float]:
-    """Return (the best scales from this start, their cost), by L-BFGS on their logarithms."""
+    """Return (the best scales from this start, their cost), by L-BFGS on their logarithms.
+
+    A length scale is bounded in deviations of its column, which the largest leaves out; amplitude and noise are bounded
+    in units of their starts.
+    """
     deviation = np.std(inputs, axis=0)
     unit = np.where(deviation > 0, deviation, 1.0)
     if len(start.lengths) == 1:
         unit = np.sqrt(np.mean(unit**2, keepdims=True))
     heads = [start.amplitude, *([start.noise] if noise_is_free else [])]
     bounds = np.log(
-        np.vstack([np.outer(heads, SCALE_BOUNDS), np.outer(unit, COLUMN_BOUNDS)])
+        np.vstack([np.outer(heads, (1e-4, 1e4)), np.outer(unit, (0.03, 1e5))])
     )
 
     def scales(place: np.ndarray) -> Scales:
@@ -88,7 +86,7 @@ def climb(
         return value.cost, np.concatenate([first, columns])
 
     place = np.clip(np.log([*heads, *start.lengths]), *bounds.T)
-    options = {"maxiter": MAX_ITERATIONS, "maxcor": 20, "ftol": 1e-10, "gtol": 1e-3}
+    options = {"maxiter": most_steps, "maxcor": 20, "ftol": 1e-10, "gtol": 1e-3}
     optimum: Any = minimize(
         objective, place, jac=True, method="L-BFGS-B", bounds=bounds, options=options
     )
@@ -142,7 +140,8 @@ def normal_slopes(
 
     def slopes(gram: np.ndarray, noise: float) -> Slopes:
         total = root[:, None] * gram * root
-        np.fill_diagonal(total, np.diag(total) * (1 + JITTER) + noise**2)
+        diagonal = np.diag(total) * (1 + 1e-10)  # a noise near 0 has a factor, too
+        np.fill_diagonal(total, diagonal + noise**2)
         factor = cho_factor(total, lower=True, overwrite_a=True, check_finite=False)
         inverse = cho_solve(
             factor, np.eye(len(root)), overwrite_b=True, check_finite=False

@@ -23,9 +23,6 @@ from langevax.sampling.preconditioning import coordinates_of, find_mode
 from langevax.sklearn.kernel_langevin.evidence import one_thread
 from langevax.sklearn.table import bucket, padded, subsample
 
-MAX_CURVATURE_ROWS = 4096  # on which the curvature is computed
-LAPLACE_DRAWS = 8  # over which the curvature is averaged
-
 
 class PosteriorCoordinates(NamedTuple):
     """A posterior as a function of u, its mode there, and the matrix (N, N) of x = matrix u."""
@@ -46,9 +43,13 @@ class PosteriorCoordinates(NamedTuple):
 
 @one_thread
 def posterior_coordinates(
-    posterior: Posterior, likelihood: Likelihood, start: Array, seed: int
+    posterior: Posterior,
+    likelihood: Likelihood,
+    start: Array,
+    seed: int,
+    num_draws: int = 8,
 ) -> PosteriorCoordinates:
-    """Return the coordinates of this posterior, whose mode is searched for from `start`."""
+    """Return the coordinates of this posterior, by curvatures averaged over draws about the mode, found from `start`."""
     problem, temperature = posterior
     assert isinstance(problem, FiniteSum)
     in_prior_units = coordinates_of(problem, start, temperature, whiten=True)
@@ -60,7 +61,7 @@ def posterior_coordinates(
         np.linalg.cholesky(curvatures.at(mode[None]) + np.diag(precision))
     )
     normal = np.sqrt(temperature) * np.random.default_rng(seed).normal(
-        size=(LAPLACE_DRAWS, *mode.shape)
+        size=(num_draws, *mode.shape)
     )
     hessian = curvatures.at(
         mode + np.einsum("ji,sj...->si...", inverse, normal, optimize=True)
@@ -82,13 +83,15 @@ def posterior_coordinates(
 
 
 class Curvatures:
-    """Curvatures of a likelihood on MAX_CURVATURE_ROWS rows at most; of several outputs, the largest at each row."""
+    """Curvatures of a likelihood on some of the rows; of several outputs, the largest at each row."""
 
-    def __init__(self, problem: FiniteSum, likelihood: Likelihood):
+    def __init__(
+        self, problem: FiniteSum, likelihood: Likelihood, most_rows: int = 4096
+    ):
         features, targets, weights = (
             np.asarray(array) for array in (*problem.data, problem.weights)
         )
-        rows = subsample(int(problem.size), MAX_CURVATURE_ROWS)
+        rows = subsample(int(problem.size), most_rows)
         self.likelihood = likelihood
         self.features: np.ndarray = features[rows].astype(np.float64)
         self.weights: np.ndarray = weights[rows].astype(np.float64)

@@ -16,17 +16,13 @@ import numpy as np
 from jax import random
 
 from langevax import integrators
-from langevax.gradients import GradientEstimator
-from langevax.integrators import Integrator
 from langevax.problems.finite_sum import FiniteSum, Posterior
 from langevax.problems.likelihoods import (
     Gaussian,
     Likelihood,
     LinearPredictor,
-    Quantile,
     Residual,
 )
-from langevax.problems.problem import Problem
 from langevax.sampling.exact import MAX_COEFFICIENTS
 from langevax.sampling.sample import sample
 from langevax.sampling.samples import Samples, SamplingWarning
@@ -34,17 +30,6 @@ from langevax.sklearn.kernel_langevin.preconditioning import posterior_coordinat
 from langevax.sklearn.kernel_langevin.space import width_of
 from langevax.sklearn.parameters import Progress
 from langevax.sklearn.table import bucket, padded
-
-INTEGRATORS: dict[str, type[Integrator]] = {
-    "exponential": integrators.Exponential,
-    "semi-implicit": integrators.SemiImplicit,
-    "crank-nicolson": integrators.CrankNicolson,
-}
-STEP = 0.1  # times the inverse curvature: variances are up to 5 % too large
-LABELS_STEP = 0.2  # curvature of their likelihood decreases away from 0, and posteriors are wide (measured)
-FULL_GRADIENT_ROWS = 4096  # up to which every step has the gradient of all rows
-WARMUP, MAX_THINNING = 10, 50  # relaxation times, and steps
-SLOW = 4.0  # relaxation times of a direction of unit curvature that the slowest one takes (measured)
 
 
 class ChainOptions(NamedTuple):
@@ -55,18 +40,7 @@ class ChainOptions(NamedTuple):
     tolerance: float | None
     num_warmup: int | str
     thinning: int | str
-    relative_step_size: float | str
-    integrator: str | Integrator
-    gradient: str | GradientEstimator
-    preconditioner: str | None
     progress: Progress
-
-    @property
-    def ask_for_langevin(self) -> bool:
-        """True where a parameter is one of Langevin dynamics."""
-        if self.preconditioner is None or self.gradient not in ("auto", "full"):
-            return True
-        return self.relative_step_size != "auto" or self.integrator != "auto"
 
 
 class Draws(NamedTuple):
@@ -91,7 +65,9 @@ def posterior_of(
 ) -> Posterior:
     """Return the posterior of coefficients (modes,) or (modes, num_outputs), padded."""
     n, num_modes = features.shape
-    total, length, width = float(weights.sum()), bucket(n), width_of(num_modes)
+    total = float(weights.sum())
+    length = bucket(n)
+    width = width_of(num_modes)
     wide = np.pad(features.astype(np.float32), [(0, 0), (0, width - num_modes)])
     precision = np.ones(width)  # of modes that are padding
     precision[:num_modes] = 1 / (total * eigenvalues)
@@ -128,13 +104,12 @@ def draw(
     start = jnp.zeros(
         width if num_outputs is None else (width, num_outputs), jnp.float32
     )
-    chosen, coordinates = (
-        chain_arguments(options, posterior, likelihood, start.size),
-        None,
-    )
+    chosen = chain_arguments(options, posterior, likelihood, start.size)
+    coordinates = None
     if chosen["preconditioner"] == "hessian":
         coordinates = posterior_coordinates(posterior, likelihood, start, seed)
-        posterior, start = coordinates.posterior, jnp.asarray(coordinates.mode)
+        posterior = coordinates.posterior
+        start = jnp.asarray(coordinates.mode)
         chosen["preconditioner"] = None  # its curvature is 1
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SamplingWarning)
@@ -165,87 +140,36 @@ def chain_arguments(
     posterior: Posterior,
     likelihood: Likelihood,
     num_coordinates: int,
+    most_rows: int = 4096,
 ) -> dict[str, Any]:
     """Return arguments of `langevax.sample`, with preconditioner="hessian" for `posterior_coordinates`.
 
-    Independent draws where the posterior is normal, otherwise pCNL of residuals and NUTS of labels and quantiles, whose
-    posterior is further from normal; or Langevin dynamics where a parameter asks for them.
+    Independent draws where the posterior is normal, otherwise pCNL of residuals and NUTS of labels, whose
+    posterior is further from normal; above `most_rows` rows Langevin dynamics with batches.
     """
-    names = (
-        "num_chains",
-        "num_samples",
-        "tolerance",
-        "num_warmup",
-        "thinning",
-        "progress",
-    )
-    chosen: dict[str, Any] = {name: getattr(options, name) for name in names}
-    kind, gradient = options.preconditioner, options.gradient
+    chosen: dict[str, Any] = options._asdict()
     is_residual = isinstance(likelihood, Residual)
-    is_normal = isinstance(likelihood, Gaussian) and num_coordinates <= MAX_COEFFICIENTS
-    is_large = (
-        gradient == "auto"
-        and not is_normal
-        and int(posterior.problem.size) > FULL_GRADIENT_ROWS
-    )
-    if not (is_large or options.ask_for_langevin):
-        if is_normal and kind == "auto":
-            return chosen | {"preconditioner": "auto"}
-        if is_residual and not isinstance(likelihood, Quantile):
+    if isinstance(likelihood, Gaussian) and num_coordinates <= MAX_COEFFICIENTS:
+        return chosen | {"preconditioner": "auto"}
+    if int(posterior.problem.size) <= most_rows:
+        if is_residual:
             return chosen | {"dynamics": "pcnl", "preconditioner": "auto"}
         return chosen | {"dynamics": "nuts", "preconditioner": "hessian"}
-    integrator = options.integrator
-    if isinstance(integrator, str):
-        integrator = INTEGRATORS[
-            "exponential" if integrator == "auto" else integrator
-        ]()
-    kind = None if kind is None else "hessian"
     chosen |= {
         "dynamics": "langevin",
-        "gradient": gradient,
-        "integrator": integrator,
-        "preconditioner": kind,
+        "integrator": integrators.Exponential(),
+        "preconditioner": "hessian",
     }
     if options.tolerance is not None:
-        if options.relative_step_size != "auto":
-            raise ValueError(
-                "tolerance chooses the step size; leave relative_step_size out."
-            )
         return chosen
-    relative = STEP if is_residual else LABELS_STEP
-    relative = (
-        relative
-        if isinstance(options.relative_step_size, str)
-        else float(options.relative_step_size)
-    )
-    largest, relaxation = 1.0, SLOW / relative
-    if kind is None:
-        largest, least = curvature_range(posterior.problem, likelihood)
-        relaxation = largest / (relative * least)
-    elif num_coordinates > len(posterior.problem.precision):
+    # times the inverse curvature, which of labels decreases away from 0: variances are up to 5 % too large
+    step_size = 0.1 if is_residual else 0.2
+    relaxation = 4 / step_size  # steps of the slowest direction of unit curvature
+    if num_coordinates > len(posterior.problem.precision):
         relaxation *= 2  # softmax measured twice as slow
-    thinning = int(np.clip(round(relaxation), 1, MAX_THINNING))
-    warmup = math.ceil(min(WARMUP * relaxation, thinning * options.num_samples))
-    lengths = {"thinning": thinning, "num_warmup": warmup}
-    chosen |= {
-        name: length
-        for name, length in lengths.items()
-        if isinstance(chosen[name], str)
-    }
-    return chosen | {"step_size": relative / largest}
-
-
-def curvature_range(problem: Problem, likelihood: Likelihood) -> tuple[float, float]:
-    """Return bounds on the largest curvature of the likelihood, and on the least of the potential, prior included."""
-    assert isinstance(problem, FiniteSum)
-    count = int(problem.size)
-    features, weights = (
-        np.asarray(array, np.float64)[:count]
-        for array in (problem.data[0], problem.weights)
-    )
-    bound = float(np.max(np.asarray(likelihood.curvature))) / weights.sum()
-    hessian = bound * (features.T * weights) @ features
-    prior = np.diag(np.asarray(problem.precision, np.float64).reshape(-1))
-    return float(np.linalg.eigvalsh(hessian)[-1]), float(
-        np.linalg.eigvalsh(hessian + prior)[0]
-    )
+    thinning = min(round(relaxation), 50)
+    warmup = math.ceil(min(10 * relaxation, thinning * options.num_samples))
+    for name, length in (("thinning", thinning), ("num_warmup", warmup)):
+        if chosen[name] == "auto":
+            chosen[name] = length
+    return chosen | {"step_size": step_size}

@@ -16,19 +16,10 @@ from sklearn.gaussian_process.kernels import Kernel, WhiteKernel
 
 from langevax.sklearn.persistence import saved_class
 from langevax.sklearn.table import Standardiser, bucket, subsample
-from langevax.spaces import GaussianPrior, KernelEigenbasis
+from langevax.spaces import KernelEigenbasis
 
 Covariance = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """(n, d), (m, d) -> (n, m)."""
-MAX_LANDMARKS = 2000  # rows whose kernel matrix is decomposed, one to two seconds
-MAX_MODES, MAX_NORMAL_MODES = (
-    512,
-    1024,
-)  # of "auto"; the latter where draws are independent, at a second for 1,024
-INFORMED = (
-    1e-2  # share of the prior's precision that data add to a mode of the basis at least
-)
-FEWEST_MODES = 32  # of a padded basis
 
 
 @saved_class
@@ -78,48 +69,6 @@ class KernelSpace:
         return self.kernel(self.inputs(X)) - (features * self.eigenvalues) @ features.T
 
 
-@dataclass(frozen=True)
-class PriorSpace:
-    """The basis of a user's own prior, which leaves nothing out."""
-
-    prior: GaussianPrior
-
-    @property
-    def eigenvalues(self) -> np.ndarray:
-        return np.asarray(self.prior.eigenvalues, np.float64)
-
-    @property
-    def available(self) -> int:
-        return self.prior.num_modes
-
-    def features(self, X: np.ndarray) -> np.ndarray:
-        basis = self.prior.basis
-        if np.ndim(basis.grid) > 1:
-            return np.asarray(basis.evaluate(X), np.float64)
-        if X.shape[1] != 1:
-            raise ValueError(
-                f"prior has a basis of functions of one number, but X has {X.shape[1]} columns; pass that one column, "
-                "or a prior on a basis of several, such as spaces.KernelEigenbasis."
-            )
-        points = X[:, 0].astype(int) if basis.dim == 0 else X[:, 0]
-        return np.asarray(basis.evaluate(points), np.float64)
-
-    def covariance(self, X: np.ndarray) -> np.ndarray:
-        """Return the kernel matrix (n, n)."""
-        features = self.features(X)
-        return (features * self.eigenvalues) @ features.T
-
-    def leftover(self, X: np.ndarray, features: np.ndarray) -> np.ndarray:
-        return np.zeros(len(X))
-
-    def leftover_covariance(self, X: np.ndarray, features: np.ndarray) -> np.ndarray:
-        return np.zeros((len(X), len(X)))
-
-
-FunctionSpace = KernelSpace | PriorSpace
-"""A basis with its prior; points are the columns of X in the user's units."""
-
-
 def kernel_space(
     kernel: Kernel,
     standardiser: Standardiser | None,
@@ -127,26 +76,30 @@ def kernel_space(
     weights: np.ndarray,
     num_modes: int | str,
     precision: float,
-    most_modes: int = MAX_MODES,
+    most_modes: int = 512,
+    most_landmarks: int = 2000,
+    informed: float = 0.01,
 ) -> KernelSpace:
-    """Return the kernel's leading eigenfunctions in the law of the rows, or of MAX_LANDMARKS of them.
+    """Return the kernel's leading eigenfunctions in the law of the rows.
 
     Args:
         X: (n, d), in the user's units.
         weights: (n,).
-        num_modes: N, or "auto": modes with precision * mu_k > INFORMED, rounded up to a power of two.
+        num_modes: N, or "auto": modes with precision * mu_k > informed, rounded up to a power of two.
         precision: what the data add to the precision of a mode at most, sum of weights / noise^2.
         most_modes: the most that "auto" takes.
+        most_landmarks: rows whose kernel matrix is decomposed, one to two seconds.
+        informed: share of the prior's precision that data add to a mode of the basis at least.
     """
     inputs = X if standardiser is None else standardiser(X).astype(np.float64)
-    chosen = subsample(len(inputs), MAX_LANDMARKS)
+    chosen = subsample(len(inputs), most_landmarks)
     basis = KernelEigenbasis(
         cast("Covariance", kernel), inputs[chosen], weights=weights[chosen]
     )
     available = basis.num_modes
     if isinstance(num_modes, str):
-        informed = int(np.sum(precision * basis.eigenvalues > INFORMED))
-        num_modes = min(_power_of_two(informed), available, most_modes)
+        number = int(np.sum(precision * basis.eigenvalues > informed))
+        num_modes = min(_power_of_two(number), available, most_modes)
     elif num_modes > available:
         raise ValueError(
             f"num_modes is {num_modes}, but on {len(chosen)} rows the kernel has {available} modes above rounding; "
@@ -173,16 +126,11 @@ def width_of(num_modes: int) -> int:
     return _power_of_two(num_modes) if num_modes <= 128 else bucket(num_modes)
 
 
-def _power_of_two(num_modes: int) -> int:
-    return max(FEWEST_MODES, 1 << max(num_modes - 1, 0).bit_length())
+def _power_of_two(num_modes: int, fewest: int = 32) -> int:
+    return max(fewest, 1 << max(num_modes - 1, 0).bit_length())
 
 
-def check_space(
-    kernel: Kernel | str,
-    prior: GaussianPrior | None,
-    num_modes: int | str,
-    length_scale: str,
-) -> None:
+def check_kernel(kernel: Kernel | str, length_scale: str) -> None:
     """Raise ValueError for a kernel with noise of its own, and for parameters that contradict each other."""
     if isinstance(kernel, Kernel):
         parts = [
@@ -197,17 +145,8 @@ def check_space(
             raise ValueError(
                 f"kernel {kernel} holds a WhiteKernel; take it out, and pass noise= or let it be estimated."
             )
-    if prior is not None and kernel != "auto":
+    if length_scale == "each" and isinstance(kernel, Kernel):
         raise ValueError(
-            "prior and kernel are both passed, but a prior has its own kernel; leave one of them out."
-        )
-    if prior is not None and num_modes != "auto":
-        raise ValueError(
-            f"prior has its own {prior.num_modes} modes; leave num_modes out, or pass prior.with_modes(...)."
-        )
-    if length_scale == "each" and (prior is not None or isinstance(kernel, Kernel)):
-        own = "kernel" if prior is None else "prior"
-        raise ValueError(
-            f"length_scale='each' is for a kernel that fit chooses, but {own} is your own; leave length_scale out, "
-            "and give your kernel its length scales, such as RBF([0.5, 2.0])."
+            "length_scale='each' is for a kernel that fit chooses, but kernel is your own; leave length_scale out, and "
+            "give your kernel its length scales, such as RBF([0.5, 2.0])."
         )
