@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -179,12 +180,14 @@ def _at_decimal_point(cells: Sequence[str]) -> list[str]:
 
 
 def plain(value: Any) -> Any:
-    """Return values that JSON can store: arrays as lists, numbers that are not finite as None.
+    """Return values that JSON can store: dataclasses as objects, arrays as lists, numbers that are not finite as None.
 
     Example:
         >>> plain({"a": np.array([1.5, np.inf]), "b": (np.int64(2),)})
         {'a': [1.5, None], 'b': [2]}
     """
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
     if isinstance(value, dict):
         return {str(name): plain(item) for name, item in value.items()}
     if isinstance(value, np.ndarray | np.generic):

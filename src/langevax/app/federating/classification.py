@@ -51,8 +51,8 @@ def load_table(data: str, target: str | None, seed: int) -> LabelledTable:
         raise BadInput(
             f"--data {data!r} is a file; name its column of classes by --target."
         )
-    from langevax.app.fit import FitOptions
     from langevax.app.fitting.data import prepare
+    from langevax.app.options import FitOptions
 
     split = prepare(
         FitOptions(Path(data), target, Path(), task="classification", seed=seed)

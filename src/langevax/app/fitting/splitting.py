@@ -9,9 +9,12 @@ from langevax.app.tables.styles import STAND_FOR_MISSING, as_words
 from langevax.app.tables.targets import TargetColumn
 from langevax.sklearn.folds import FEWEST_GROUPS, folds_of
 
-UNEVEN = 0.3  # by which share the held-out rows may be more or less than asked for without a note
-FEWEST_TO_SPLIT = 3  # groups: one held out, and folds of two
-MANY_COPIES = 0.2  # share of the rows
+HELD_OUT = 0.2
+"""Share of the rows."""
+FEWEST_TO_SPLIT = 3
+"""Groups: one held out, and folds of two."""
+MANY_COPIES = 0.2
+"""Share of rows that are equal to others, above which scores mislead."""
 
 
 def row_groups(
@@ -21,10 +24,8 @@ def row_groups(
     if column is None:
         return None, []
     words = as_words(table[column])[rows.tolist()]
-    words = words.set(
-        words.str.to_lowercase().is_in(STAND_FOR_MISSING).fill_null(False), None
-    )
-    unknown = words.is_null().to_numpy()
+    missing = words.str.to_lowercase().is_in(STAND_FOR_MISSING).fill_null(True)
+    unknown = missing.to_numpy()
     codes = np.unique(words.fill_null("").to_numpy(), return_inverse=True)[1]
     codes[unknown] = len(codes) + np.arange(unknown.sum())
     codes = np.unique(codes, return_inverse=True)[1]
@@ -49,21 +50,72 @@ def row_groups(
     return codes, notes
 
 
+def split_rows(
+    target: TargetColumn, seed: int, groups: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Return training rows, held-out rows and notes; classes have equal shares where each has two rows or more.
+
+    A class with a single row is used for training. No group has rows among both.
+    """
+    if groups is None:
+        train, test, notes = _split_singly(target, seed)
+    else:
+        train, test, notes = _split_groups(target, seed, groups)
+    if len(np.unique(target.values[train])) < 2:
+        what = "class" if target.classes else "value of the target"
+        raise BadInput(f"the training rows have a single {what}; pass another --seed.")
+    return np.sort(train), np.sort(test), notes
+
+
+def _split_singly(
+    target: TargetColumn, seed: int
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Return training rows, held-out rows and notes, where each row is on its own."""
+    rows, notes = np.arange(len(target.values)), []
+    held_out = max(2, int(np.ceil(HELD_OUT * len(rows))))
+    if not target.classes:
+        train, test = train_test_split(rows, test_size=held_out, random_state=seed)
+        return train, test, notes
+    sizes = np.bincount(target.values, minlength=len(target.classes))
+    single = sizes[target.values] == 1
+    if single.any():
+        names = [str(target.classes[i]) for i in np.flatnonzero(sizes == 1)]
+        noun = "class" if len(names) == 1 else "classes"
+        notes.append(
+            f"The single row of {noun} {listing(names)} is used for training; no score covers it."
+        )
+    others = rows[~single]
+    classes = target.values[~single]
+    if min(held_out, len(others) - held_out) < len(np.unique(classes)):
+        notes.append(
+            f"Too few rows to hold out some of every class ({held_out}): split without regard to classes."
+        )
+        classes = None
+    if len(others) - held_out < 2:
+        raise BadInput(
+            f"--target has too many classes of a single row: {len(others)} rows are left to train on and to hold out."
+        )
+    train, test = train_test_split(
+        others, test_size=held_out, random_state=seed, stratify=classes
+    )
+    return np.concatenate([train, rows[single]]), test, notes
+
+
 def _split_groups(
-    target: TargetColumn, test_size: float, seed: int, groups: np.ndarray
+    target: TargetColumn, seed: int, groups: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Return training rows, held-out rows and notes; no group has rows among both."""
-    number, notes = max(2, round(1 / test_size)), []
     labels = target.values if target.classes else None
-    folds = folds_of(len(groups), number, labels, groups=groups, random_state=seed)
-    size = test_size * len(groups)
+    folds = folds_of(
+        len(groups), round(1 / HELD_OUT), labels, groups=groups, random_state=seed
+    )
+    size = HELD_OUT * len(groups)
     train, test = min(folds, key=lambda fold: abs(len(fold[1]) - size))
+    notes = []
     if labels is not None and len(absent := np.setdiff1d(labels[test], labels[train])):
         back = np.isin(groups, groups[test][np.isin(labels[test], absent)])
-        train, test = (
-            np.flatnonzero(back | np.isin(np.arange(len(groups)), train)),
-            test[~back[test]],
-        )
+        train = np.union1d(np.flatnonzero(back), train)
+        test = test[~back[test]]
         names = listing([str(target.classes[place]) for place in absent])
         notes.append(
             f"{names} would be among the held-out rows alone; these groups are used for training."
@@ -72,72 +124,7 @@ def _split_groups(
         raise BadInput(
             "--group leaves fewer than 2 rows to hold out; leave it out, or pass another --seed."
         )
-    if abs(len(test) - size) > UNEVEN * size:
-        notes.append(
-            f"{len(test):,} rows are held out, where --test-size {test_size} asks for {size:,.0f}: groups are "
-            "not divided."
-        )
-    return np.sort(train), np.sort(test), notes
-
-
-def split_rows(
-    target: TargetColumn, test_size: float, seed: int, groups: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Return training rows, held-out rows and notes; classes have equal shares where each has two rows or more.
-
-    A class with a single row is used for training. No group has rows among both.
-    """
-    if groups is not None:
-        train, test, notes = _split_groups(target, test_size, seed, groups)
-        _check_training(target, train)
-        return train, test, notes
-    rows, notes, single = (
-        np.arange(len(target.values)),
-        [],
-        np.zeros(len(target.values), bool),
-    )
-    classes = None
-    if target.classes:
-        sizes = np.bincount(target.values, minlength=len(target.classes))
-        single = sizes[target.values] == 1
-        names = [
-            str(name)
-            for name, size in zip(target.classes, sizes, strict=True)
-            if size == 1
-        ]
-        if names:
-            noun = "class" if len(names) == 1 else "classes"
-            notes.append(
-                f"The single row of {noun} {listing(names)} is used for training; no score covers it."
-            )
-        classes = target.values[~single]
-    held_out = max(2, int(np.ceil(test_size * len(rows))))
-    others = rows[~single]
-    if classes is not None and min(held_out, len(others) - held_out) < len(
-        np.unique(classes)
-    ):
-        notes.append(
-            f"Too few rows to hold out some of every class ({held_out}): split without regard to classes."
-        )
-        classes = None
-    if len(others) - held_out < 2:
-        raise BadInput(
-            f"--test-size {test_size} leaves {len(rows) - held_out} rows to train on; pass a smaller share."
-        )
-    train, test = train_test_split(
-        others, test_size=held_out, random_state=seed, stratify=classes
-    )
-    train = np.sort(np.concatenate([train, rows[single]]))
-    _check_training(target, train)
-    return train, np.sort(test), notes
-
-
-def _check_training(target: TargetColumn, train: np.ndarray) -> None:
-    if len(np.unique(target.values[train])) < 2:
-        what = "class" if target.classes else "value of the target"
-        raise BadInput(
-            f"the training rows have a single {what}; pass another --seed or --test-size."
-        )
+    return train, test, notes
 
 
 def copies_of(frame: pl.DataFrame, target: TargetColumn) -> list[str]:
