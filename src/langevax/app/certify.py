@@ -51,12 +51,6 @@ def run(options: CertifyOptions) -> None:
     output.note(
         f"{certificate.work:.2g} {unit} in {certificate.cpu_seconds:.1f} CPU seconds{about}."
     )
-    fitted = result.get("certificate") or {}
-    if fitted and fitted["unknown_share"] < certificate.unknown_share:
-        output.note(
-            f"`langevax fit` reached a narrower interval, between {fitted['lower_bound']:.4g} and "
-            f"{fitted['upper_bound']:.4g}, by a search of its own; pass a larger budget to go beyond it."
-        )
     content = holdout.certified(certificate) | {
         "optimum": sentence,
         "effort": certificate.effort,

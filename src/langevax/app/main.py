@@ -108,50 +108,34 @@ app: typer.Typer = _group(
 )
 federated: typer.Typer = _group(FEDERATED)
 
-_add(app, "fit", options.FitOptions, "fitting.run", "Fit a network to a table.")
-_add(
-    app, "predict", options.PredictOptions, "predict", "Predict with a fitted network."
-)
-_add(
-    app,
-    "certify",
-    options.CertifyOptions,
-    "certify",
-    "Narrow the certificate of a fit.",
-)
-_add(
-    app,
-    "convert",
-    options.ConvertOptions,
-    "convert",
-    "Convert a large table to a row file.",
-)
-_add(
-    app,
-    "check",
-    options.CheckOptions,
-    "check",
-    "Check models and row files for damage.",
-)
 app.add_typer(
     federated,
     name="federated",
     short_help="Train with clients that keep their rows.",
 )
-_add(
-    federated,
-    "simulate",
-    options.SimulationOptions,
-    "federating.simulate",
-    "Run one method on one split of a table.",
+COMMANDS = (
+    (app, "fit", options.FitOptions, "fitting.run", "Fit a network to a table."),
+    (app, "predict", options.PredictOptions, "predict", "Predict with a fit."),
+    (app, "certify", options.CertifyOptions, "certify", "Narrow a certificate."),
+    (app, "convert", options.ConvertOptions, "convert", "Make a table a row file."),
+    (app, "check", options.CheckOptions, "check", "Check files for damage."),
+    (
+        federated,
+        "simulate",
+        options.SimulationOptions,
+        "federating.simulate",
+        "Run one method on one split of a table.",
+    ),
+    (
+        federated,
+        "app",
+        options.FlowerAppOptions,
+        "federating.template",
+        "Write an app for Flower.",
+    ),
 )
-_add(
-    federated,
-    "app",
-    options.FlowerAppOptions,
-    "federating.template",
-    "Write an app for Flower.",
-)
+for command in COMMANDS:
+    _add(*command)
 
 
 def _show_version(requested: bool) -> None:

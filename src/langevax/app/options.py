@@ -86,19 +86,6 @@ def local_path(text: str) -> Path:
     return Path(text)
 
 
-def family_name(text: str) -> str:
-    """Return the name of a family, which may have spaces or underscores for hyphens, as in other packages.
-
-    Example:
-        >>> family_name("negative_binomial")
-        'negative-binomial'
-    """
-    name = text.strip().replace("_", "-").replace(" ", "-")
-    if name not in FAMILIES:
-        raise typer.BadParameter(f"{text!r} is not one of {', '.join(FAMILIES)}.")
-    return name
-
-
 def defaults_of(options: type[Any]) -> dict[str, Any]:
     """Return the defaults of the fields of a dataclass that have one."""
     defaults = {one.name: one.default for one in fields(options)}
@@ -271,7 +258,7 @@ class FitOptions:
         "NAME",
         "poisson, negative-binomial (counts), gaussian (other numbers), logistic (two classes) or ordinal "
         "(numbered classes).",
-        parser=family_name,
+        click_type=click.Choice(list(FAMILIES)),
     )
     exposure: str | None = _option(
         REGRESS,

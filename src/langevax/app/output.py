@@ -95,14 +95,9 @@ class Output:
         finally:
             sys.stderr.write("\x1b[2K")
 
-    @contextmanager
-    def progress(self, what: str, total: int, unit: str) -> Iterator["ProgressLine"]:
-        """Show a progress line on a terminal's stderr."""
-        line = ProgressLine(what, total, unit)
-        try:
-            yield line
-        finally:
-            line.close()
+    def progress(self, what: str, total: int, unit: str) -> "ProgressLine":
+        """Return a progress line on a terminal's stderr, shown while a block runs."""
+        return ProgressLine(what, total, unit)
 
 
 class ProgressLine:
@@ -113,12 +108,17 @@ class ProgressLine:
         if sys.stderr.isatty():
             from tqdm.auto import tqdm
 
-            options: dict[str, Any] = {
-                "miniters": 1,
-                "dynamic_ncols": True,
-                "leave": False,
-            }
-            self.bar = tqdm(desc=what, total=total, unit=unit, **options)
+            self.bar = tqdm(
+                desc=what,
+                total=total,
+                unit=unit,
+                miniters=1,
+                dynamic_ncols=True,
+                leave=False,
+            )
+
+    def __enter__(self) -> "ProgressLine":
+        return self
 
     def advance(self, number: str = "") -> None:
         """Count one more as done."""
@@ -133,8 +133,7 @@ class ProgressLine:
             self.bar.set_postfix_str(words, refresh=False)
             self.bar.update(int(100 * share) - self.bar.n)
 
-    def close(self) -> None:
-        """Remove the line."""
+    def __exit__(self, *error: object) -> None:
         if self.bar is not None:
             self.bar.close()
 

@@ -12,7 +12,7 @@ import numpy as np
 from langevax import checks
 from langevax._typing import PyTree
 from langevax.app.errors import BadInput, RunFailed, listing, nearest
-from langevax.app.federating import classification, figures
+from langevax.app.federating import classification
 from langevax.app.federating.classification import LabelledTable
 from langevax.app.federating.template import unknown_method
 from langevax.app.folder import HISTORY, RESULT, Folder, write_json
@@ -25,8 +25,8 @@ from langevax.federated.defaults import METHODS
 from langevax.problems.federation import Federation
 from langevax.run import DivergenceError, Trace, keep_compiled_programs, simulate
 
-RECORDS, ROWS_SHOWN = 100, 10
-FILES = (HISTORY, "figure.svg", "figure.png", RESULT)
+RECORDS = 100
+FILES = (HISTORY, RESULT)
 COLUMNS = ("round", "exchanges", "vectors", "bytes", "evaluations", "loss", "accuracy")
 COUNTED = COLUMNS[1:5]
 PARTITIONS: dict[str, Callable[..., partitions.Parts]] = {
@@ -71,7 +71,7 @@ def run(options: SimulationOptions) -> None:
         raise RunFailed(
             f"{error.filename or options.folder} cannot be written ({error.strerror})."
         ) from error
-    output.say("Figure", str(options.folder / "figure.svg"))
+    output.say("History", str(options.folder / HISTORY))
     output.result(plain(content))
 
 
@@ -140,9 +140,6 @@ def _train(
     }
     with folder.filling() as new:
         shutil.copy(folder.history, new / HISTORY)
-        figure = figures.draw(options.method, columns)
-        for kind in ("svg", "png"):
-            figure.savefig(new / f"figure.{kind}", dpi=200, bbox_inches="tight")
         write_json(new / RESULT, plain(content))
     _print_history(output, columns)
     return content
@@ -257,23 +254,11 @@ class RoundHistory:
         return dict(zip(COLUMNS, columns, strict=True))
 
 
-def _print_history(output: Output, history: History) -> None:
-    last = len(history["round"]) - 1
-    rows = [
-        (
-            *(f"{int(history[name][i]):,}" for name in COLUMNS[:3]),
-            f"{history['bytes'][i] / 1e6:.2f}",
-            f"{history['loss'][i]:.4f}",
-            f"{history['accuracy'][i]:.3f}",
-        )
-        for i in np.unique(np.linspace(0, last, ROWS_SHOWN).round().astype(int))
-    ]
-    header = ("round", "exchanges", "vectors", "megabytes", "loss", "accuracy")
-    output.blank()
-    output.table(header, rows)
-    output.blank()
-    accuracy, exchanges = history["accuracy"][-1], int(history["exchanges"][-1])
+def _print_history(output: Output, columns: History) -> None:
+    """Print what the rounds cost and reached."""
+    last = {name: values[-1] for name, values in columns.items()}
     output.say(
         "Result",
-        f"Accuracy {accuracy:.3f} on held-out rows after {exchanges:,} exchanges.",
+        f"Accuracy {last['accuracy']:.3f} on held-out rows after {int(last['exchanges']):,} exchanges of "
+        f"{last['bytes'] / 1e6:.2f} megabytes; loss {last['loss']:.4f}.",
     )

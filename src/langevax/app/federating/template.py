@@ -1,6 +1,6 @@
 """`langevax federated app`: write a Flower app."""
 
-import importlib
+import re
 from collections.abc import Collection
 from importlib.util import find_spec
 
@@ -17,7 +17,10 @@ def run(options: FlowerAppOptions) -> None:
     from langevax.flower import app_template
 
     if task is not None:
-        _check_task(task, options.method)
+        if options.method is not None:
+            raise BadInput(
+                f"--method {options.method!r} does not go with --task, which has its own method; leave one out."
+            )
     method = options.method or "fledge"
     if method not in METHODS:
         raise BadInput(unknown_method(method, METHODS))
@@ -30,7 +33,9 @@ def run(options: FlowerAppOptions) -> None:
             force=options.force,
         )
     except ValueError as error:
-        raise BadInput(str(error).replace("pass force=True", "pass --force")) from error
+        message = str(error).replace("pass force=True", "pass --force")
+        message = re.sub("^task ", "--task ", message)
+        raise BadInput(message) from error
     except OSError as error:
         raise BadInput(
             f"DIR {str(folder)!r} cannot be written ({error.strerror}); name another folder."
@@ -60,32 +65,3 @@ def unknown_method(method: str, known: Collection[str]) -> str:
     if not hint.startswith("did"):
         hint = f"choose from {listing(known, len(known))}."
     return f"--method {method!r} is not a method; {hint}"
-
-
-def _check_task(task: str, method: str | None) -> None:
-    """Refuse a task that the server and the clients could not import."""
-    from langevax.flower import Task
-    from langevax.flower.app_template import parts_of
-
-    if method is not None:
-        raise BadInput(
-            f"--method {method!r} does not go with --task, which has its own method; leave one out."
-        )
-    try:
-        module, name = parts_of(task)
-    except ValueError as error:
-        raise BadInput(f"--{error}") from error
-    try:
-        imported = getattr(importlib.import_module(module), name)
-    except ImportError as error:
-        raise BadInput(
-            f"--task {task!r} cannot be imported ({error}); install its package where this command is."
-        ) from error
-    except AttributeError as error:
-        raise BadInput(
-            f"--task {task!r} does not exist: the module {module!r} has no {name!r}."
-        ) from error
-    if not isinstance(imported, Task):
-        raise BadInput(
-            f"--task {task!r} is a {type(imported).__name__}; it must be a langevax.flower.Task."
-        )

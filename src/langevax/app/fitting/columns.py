@@ -106,7 +106,6 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
         target=target,
         notes=lacking + remarks + beside,
         summary=summary,
-        description=("Columns", words),
         inputs=split.inputs,
         names=_row_names(table.frame, readings, left_out, target.rows),
         reading=table_reading(
@@ -129,7 +128,6 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
             name for name in like_ids if name not in {one.column for one in alike}
         ),
         warnings=warnings,
-        leaks=tuple(sentences(suspects)),
         alike=tuple(sentences(alike)),
     )
 

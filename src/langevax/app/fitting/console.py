@@ -2,10 +2,7 @@
 
 import math
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
 
 from langevax.app.errors import count
 from langevax.app.evaluation.metrics import Measured
@@ -17,7 +14,6 @@ from langevax.app.report.contents import FitContents, LawContents
 from langevax.app.report.law import (
     COEFFICIENT_HEADER,
     CURVE_HEADER,
-    INTERVAL_LABELS,
     coefficient_rows,
     curve_rows,
 )
@@ -33,29 +29,16 @@ def print_data(output: Output, options: FitOptions, data: FitData) -> None:
     rows, columns = data.summary["rows"], data.summary["columns"]
     sizes = f"{count(rows, 'row')}, {count(columns, 'column')}"
     output.say("Table", f"{options.table}: {sizes}")
-    output.say(*data.description)
+    output.say("Curves" if data.axes else "Columns", data.reading.description)
     for note in data.notes[:MOST_PRINTED]:
         output.note(note)
     if (more := len(data.notes) - MOST_PRINTED) > 0:
         remarks = count(more, "more remark")
         output.note(f"{remarks}, all of them in {SCHEMA} and {RESULT}.")
-    for sentence in (*data.warnings, *data.leaks, *data.alike):
+    for sentence in (*data.warnings, *data.reading.leaks, *data.alike):
         output.warn(sentence)
     output.say("Target", f"{options.target!r}: {data.task}")
     output.say("Split", split_sizes(data.split))
-
-
-def held_out(scores: dict[str, float], num_rows: int) -> str:
-    """Return what the networks of the folds scored on the rows left out."""
-    where = (
-        f"on {num_rows:,} training rows, each by a network of a fold that leaves it out"
-    )
-    if "r2" in scores:
-        return f"R2 {scores['r2']:.3f}, RMSE {scores['rmse']:.4g} {where}"
-    loss = with_error(scores["loss"], scores["loss_error"])
-    others = f"{scores['linear_loss']:.3g} by logistic regression, {scores['base_loss']:.3g} by the shares of the classes"
-    calibration = f"calibration error {scores['calibration_error']:.2g}"
-    return f"log loss {loss} {where} ({others}); {calibration}"
 
 
 def print_worth(output: Output, contents: FitContents) -> None:
@@ -130,16 +113,11 @@ def _print_law(output: Output, law: LawContents) -> None:
 
 
 def print_evidence(output: Output, contents: FitContents) -> None:
-    """Print how the interval closed, where the global optimum lies, and what else was checked of a regression."""
-    certificate, law = contents.certificate, contents.law
-    if certificate:
-        unit = "neuron gradients" if law is None else INTERVAL_LABELS["unit"]
-        if rows := interval_rows(certificate["history"]):
-            output.table((unit, "lower end", "upper end", "width"), rows)
-            output.blank()
+    """Print where the global optimum lies, and what else was checked of a regression."""
+    if contents.certificate:
         output.say("Certificate", contents.optimum)
-    if law is not None:
-        output.say("Checked", law.checked)
+    if contents.law is not None:
+        output.say("Checked", contents.law.checked)
 
 
 def print_end(output: Output, folder: Path) -> None:
@@ -156,25 +134,3 @@ def predict_command(folder: Path) -> str:
         "langevax predict 'my model' TABLE"
     """
     return f"langevax predict {shlex.quote(str(folder))} TABLE"
-
-
-def interval_rows(
-    history: Sequence[tuple[int, float, float]], most: int = 5
-) -> list[tuple[str, ...]]:
-    """Return some of the intervals, the last among them.
-
-    Example:
-        >>> interval_rows([(1000, 0.0, 0.5), (200000, 0.21, 0.22)])
-        [('1.0e+03', '0.000', '0.500', '0.500'), ('2.0e+05', '0.210', '0.220', '0.010')]
-    """
-    if not history:
-        return []
-    chosen = np.unique(np.linspace(0, len(history) - 1, most).round().astype(int))
-    width = float(history[-1][2] - history[-1][1])
-    places = 4
-    if 0 < width < math.inf:  # two digits of the last one
-        places = min(max(1 - math.floor(math.log10(width)), 2), 8)
-    return [
-        (f"{work:.1e}", *(f"{number:.{places}f}" for number in (low, high, high - low)))
-        for work, low, high in (history[i] for i in chosen)
-    ]

@@ -1,6 +1,5 @@
 """A table of curves, wide or long: find curves and targets, split them, encode."""
 
-import inspect
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -54,7 +53,6 @@ class CurveData:
     names: pl.DataFrame
     words: str
     """A description of the curves."""
-    summary: dict[str, Any]
     notes: list[str]
     axes: tuple[str, tuple[str, ...]]
     rows: np.ndarray
@@ -69,12 +67,10 @@ def prepare_curves(options: FitOptions, loaded: LoadedTable) -> FitData:
     check_size(len(data.curves), options, "curve")
     groups, of_groups = row_groups(options.group, table, data.rows)
     train, test, of_split = split_rows(data.target, options.seed, groups)
-    names, inputs = _wave_columns(options, data, train)
     remarks, warnings = remarks_and_warnings(
         (*loaded.decisions, *data.target.decisions)
     )
     notes = [*remarks, *data.notes, *of_split, *of_groups]
-    words = f"{data.words}, as {count(len(names), 'input')}, or as patterns"
     return FitData(
         schema=data.schema,
         split=split_of(
@@ -82,11 +78,11 @@ def prepare_curves(options: FitOptions, loaded: LoadedTable) -> FitData:
             data.target,
             (train, test),
             groups,
-            inputs=inputs,
+            inputs=np.empty((len(data.curves), 0)),
             unit="curve",
-            names=names,
-            groups={name: [i] for i, name in enumerate(names)},
-            quantities=tuple(range(len(names))),
+            names=(),
+            groups={},
+            quantities=(),
         ),
         target=data.target,
         notes=notes,
@@ -94,12 +90,10 @@ def prepare_curves(options: FitOptions, loaded: LoadedTable) -> FitData:
             "rows": table.height,
             "columns": table.width,
             "curves": len(data.curves),
-            **data.summary,
         },
-        description=("Curves", words),
         inputs=data.curves,
         names=data.names,
-        reading=TableReading(table.height, words, remarks=tuple(notes)),
+        reading=TableReading(table.height, data.words, remarks=tuple(notes)),
         task=task_of(options, data.target),
         warnings=warnings,
         axes=data.axes,
@@ -107,18 +101,31 @@ def prepare_curves(options: FitOptions, loaded: LoadedTable) -> FitData:
 
 
 def with_inputs_of(model: Any, data: FitData) -> FitData:
-    """Return curves with the inputs of a fitted estimator, where these are patterns: other methods get the same."""
-    if data.axes is None or not isinstance(model.encoder_, CurveShapes):
-        return data
-    names = tuple(str(name) for name in model.encoder_.get_feature_names_out())
-    drawn = min(MOST_DIRECTIONS, len(names) - 1)
-    groups = {name: [i] for i, name in enumerate(names[:drawn])}
+    """Return curves with the inputs that a fitted estimator encoded, for other methods and the report.
+
+    Of smooth waves, wave 0 is the level. Of patterns, the directions after the first ones are taken together.
+    """
+    assert data.axes is not None
+    encoder, channels = model.encoder_, data.axes[1]
+    patterns = isinstance(encoder, CurveShapes)
+    if patterns:
+        names = [str(name) for name in encoder.get_feature_names_out()]
+    else:
+        names = [
+            f"wave {k}" + f" of {channel}" * (len(channels) > 1)
+            for channel, mean in zip(channels, encoder.means_, strict=True)
+            for k in range(len(mean))
+        ]
+    alone = min(MOST_DIRECTIONS, len(names) - 1) if patterns else len(names)
+    groups = {name: [i] for i, name in enumerate(names[:alone])}
+    if patterns:
+        groups["the others"] = list(range(alone, len(names)))
     split = replace(
         data.split,
-        inputs=model.encoder_.transform(data.inputs),
-        one_scale=True,
-        names=names,
-        groups=groups | {"the others": list(range(drawn, len(names)))},
+        inputs=np.asarray(encoder.transform(data.inputs)),
+        one_scale=patterns,
+        names=tuple(names),
+        groups=groups,
         quantities=tuple(range(len(names))),
     )
     return replace(data, split=split)
@@ -177,11 +184,6 @@ def _wide(options: FitOptions, loaded: LoadedTable, choices: Choices) -> CurveDa
         target=target,
         names=pl.DataFrame({"row": target.rows + 1}),
         words=words,
-        summary={
-            "values": len(times),
-            "domain": [times[0], times[-1]],
-            "missing": missing,
-        },
         notes=notes,
         axes=(axis, ("value",)),
         rows=target.rows,
@@ -211,7 +213,7 @@ def _long(options: FitOptions, loaded: LoadedTable, choices: Choices) -> CurveDa
     target = read_target(table[rows.tolist()], options.target, options.task, reading)
     curves = [readings.curves[i] for i in target.rows]
     channels = tuple(options.value)
-    domain, words, num_readings = _described(curves, len(channels))
+    domain, words = _described(curves, len(channels))
     axis = f"{time}, days since the first reading" if readings.dates else time
     lacking = without_target(len(readings.ids) - len(target.rows), "curve")
     return CurveData(
@@ -231,21 +233,14 @@ def _long(options: FitOptions, loaded: LoadedTable, choices: Choices) -> CurveDa
         target=target,
         names=pl.DataFrame({id: [readings.ids[i] for i in target.rows]}),
         words=words,
-        summary={
-            "readings": num_readings,
-            "channels": len(channels),
-            "domain": list(domain),
-        },
         notes=readings.notes + sentences(reading.decisions) + lacking,
         axes=(axis, channels),
         rows=rows[target.rows],
     )
 
 
-def _described(
-    curves: list[Any], num_channels: int
-) -> tuple[tuple[float, float], str, int]:
-    """Return the first and the last time, a description, and the number of readings."""
+def _described(curves: list[Any], num_channels: int) -> tuple[tuple[float, float], str]:
+    """Return the first and the last time, and a description."""
     times = [channel for curve in curves for channel, _ in curve]
     sizes = [len(one) for one in times]
     first = float(min(one[0] for one in times))
@@ -256,7 +251,7 @@ def _described(
     channels = "" if num_channels == 1 else f" in {num_channels} channels"
     words = f"{count(len(curves), 'curve')}{channels} of {span} readings from {first:g} to {last:g}"
     domain = (first, last) if first < last else (first - 0.5, last + 0.5)
-    return domain, words, sum(sizes)
+    return domain, words
 
 
 def _rows_of(reading: ReadColumn, rows: np.ndarray) -> ReadColumn:
@@ -284,31 +279,3 @@ def _rows_with_target(target: pl.Series, readings: Readings) -> np.ndarray:
     present = np.flatnonzero((readings.codes >= 0) & known)[::-1]
     rows[readings.codes[present]] = present
     return rows
-
-
-def _wave_columns(
-    options: FitOptions, data: CurveData, train: np.ndarray
-) -> tuple[tuple[str, ...], np.ndarray]:
-    """Return names (wave 0 is the level) and values of the coefficients, encoded as in the estimator."""
-    from langevax.sklearn import CurveCoefficients
-
-    parameters = {"num_modes": MODES, "derivative": options.derivative}
-    parameters |= data.schema.parameters
-    accepted = inspect.signature(CurveCoefficients).parameters
-    encoder = CurveCoefficients(
-        **{n: value for n, value in parameters.items() if n in accepted}, centre=False
-    )
-    curves = data.curves
-    wide = isinstance(curves, np.ndarray)
-    try:
-        encoder.fit(curves[train] if wide else [curves[i] for i in train])
-        inputs = np.asarray(encoder.transform(curves))
-    except ValueError as error:
-        raise BadInput(f"TABLE {str(options.table)!r}: {error}") from error
-    channels = data.axes[1]
-    names = tuple(
-        f"wave {k}" + f" of {channel}" * (len(channels) > 1)
-        for channel, mean in zip(channels, encoder.means_, strict=True)
-        for k in range(len(mean))
-    )
-    return names, inputs

@@ -53,12 +53,27 @@ FEW_GROUPS = 30
 """Groups below which the sandwich formula, of independent groups, has too small errors."""
 
 
+def caution(message: str, category: type[Warning]) -> str | None:
+    """Return a warning of the fit as what is wrong, then the evidence.
+
+    Example:
+        >>> caution("the law still drifts; pass more bayes_shares between it and 1.", PredictiveWarning)
+        'Doubt the law. The law still drifts.'
+    """
+    if not issubclass(category, PredictiveWarning | SamplingWarning):
+        return None
+    doubtful = "law" if issubclass(category, PredictiveWarning) else "posterior draws"
+    evidence = message.partition("; pass ")[0].removesuffix(".")
+    return f"Doubt the {doubtful}. {evidence[0].upper()}{evidence[1:]}."
+
+
 class FamilyFit(Fit):
     """A regression of a family."""
 
     word = "regression"
     waiting = "Training: drawing from the posterior, compiling"
     how_chosen = "share of Bayes by leave-one-out"
+    caution = staticmethod(caution)
 
     def __init__(self, options: FitOptions, data: FitData):
         super().__init__(options, data)
@@ -106,10 +121,6 @@ class FamilyFit(Fit):
             folder.forget_training()
             raise BadInput(f"--family {self.family}: {error}") from error
         self.seconds = time.perf_counter() - began
-
-    def caution(self, message: str, category: type[Warning]) -> str | None:
-        """Return a warning of the training as what is wrong, then the evidence; None of others."""
-        return caution(message, category)
 
     def training(self) -> list[tuple[str, str]]:
         """Return how it was trained, in labels and sentences."""
@@ -299,17 +310,3 @@ def likelier(measured: Measured, name: str) -> str:
         return f"as likely as under {name} ({gain} nats)"
     times = number(power(-measured.difference), 3)
     return f"{times} times as likely as under {name} ({gain} nats)"
-
-
-def caution(message: str, category: type[Warning]) -> str | None:
-    """Return a warning of the fit as what is wrong, then the evidence.
-
-    Example:
-        >>> caution("the law still drifts; pass more bayes_shares between it and 1.", PredictiveWarning)
-        'Doubt the law. The law still drifts.'
-    """
-    if not issubclass(category, PredictiveWarning | SamplingWarning):
-        return None
-    doubtful = "law" if issubclass(category, PredictiveWarning) else "posterior draws"
-    evidence = message.partition("; pass ")[0].removesuffix(".")
-    return f"Doubt the {doubtful}. {evidence[0].upper()}{evidence[1:]}."

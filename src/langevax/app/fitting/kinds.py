@@ -2,7 +2,7 @@
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -26,6 +26,8 @@ class Fit(ABC):
     """What it is called in a sentence."""
     waiting: ClassVar[str]
     """What is done before the first step."""
+    caution: ClassVar[Callable[[str, type[Warning]], str | None]]
+    """Returns a warning of the training as what is wrong, then the evidence; None of others."""
     name: str
     """What it is called beside other methods."""
     how_chosen: str
@@ -47,10 +49,6 @@ class Fit(ABC):
     @abstractmethod
     def train(self, folder: Folder) -> None:
         """Fit the estimator; what is saved on the way is in the folder."""
-
-    @abstractmethod
-    def caution(self, message: str, category: type[Warning]) -> str | None:
-        """Return a warning of the training as what is wrong, then the evidence; None of others."""
 
     @contextmanager
     def cautious(self, *kinds: type[Warning]) -> Iterator[None]:

@@ -18,7 +18,6 @@ from langevax.app.errors import BadInput, RunFailed
 from langevax.app.evaluation import holdout
 from langevax.app.evaluation.comparison import OURS, Refit, outputs_of
 from langevax.app.evaluation.holdout import Relevance
-from langevax.app.fitting import console
 from langevax.app.fitting.curves import with_inputs_of
 from langevax.app.fitting.data import estimator_for
 from langevax.app.fitting.kinds import Fit
@@ -51,12 +50,32 @@ CHOSEN = (
 )
 
 
+def caution(message: str, category: type[Warning]) -> str | None:
+    """Return a warning of the fit as what is wrong, then the evidence.
+
+    Example:
+        >>> caution("a linear model is better by 0.1 +- 0.01; compare with RidgeCV.", LinearModelWarning)
+        'Compare it with a linear model. It is better by 0.1 ± 0.01.'
+        >>> caution("it drifts: try num_steps=2000.", ConvergenceWarning)
+        'The fit has not converged. It drifts: try --num-steps 2000.'
+    """
+    if issubclass(category, LinearModelWarning):
+        evidence = message.replace("a linear model", "It", 1).partition("; ")[0]
+        evidence = evidence.replace("+-", "±")
+        return f"Compare it with a linear model. {evidence}."
+    if issubclass(category, ConvergenceWarning):
+        typed = re.sub(r"\bnum_steps=(\d+)", r"--num-steps \1", message)
+        return f"The fit has not converged. {typed[0].upper()}{typed[1:]}"
+    return None
+
+
 class NetworkFit(Fit):
     """A network trained to its certified global optimum."""
 
     word = "network"
     waiting = "Training: choosing the temperature, compiling"
     name = OURS
+    caution = staticmethod(caution)
 
     def __init__(self, options: FitOptions, data: FitData):
         super().__init__(options, data)
@@ -96,6 +115,12 @@ class NetworkFit(Fit):
             raise BadInput(
                 f"{problem}; pass --force to start the run again."
             ) from error
+        except ValueError as error:
+            if data.axes is None:
+                raise
+            folder.forget_training()  # curves that the encoder refuses
+            table = str(self.options.table)
+            raise BadInput(f"TABLE {table!r}: {error}") from error
         self.seconds = time.perf_counter() - began
         self.model = model.set_params(checkpoint=None)
         if data.axes is None:
@@ -103,10 +128,6 @@ class NetworkFit(Fit):
             model.scaling_reason_ = with_days(sentence, data.split.dates)
         else:
             self.data = with_inputs_of(model, data)
-
-    def caution(self, message: str, category: type[Warning]) -> str | None:
-        """Return a warning of the training as what is wrong, then the evidence; None of others."""
-        return caution(message, category)
 
     def training(self) -> list[tuple[str, str]]:
         """Return steps, scaling, temperature and time, in labels and sentences."""
@@ -127,8 +148,7 @@ class NetworkFit(Fit):
         lines.append(("Scaling", model.scaling_reason_))
         if model.temperature_reason_:
             reason = f"{temperature}, {model.temperature_reason_}"
-            scores = console.held_out(model.held_out_scores_, len(model.scores_))
-            lines += [("Temperature", reason), ("Left out", scores)]
+            lines.append(("Temperature", reason))
         return lines
 
     def refit(self) -> Refit:
@@ -222,25 +242,6 @@ def inputs_sentence(model: Any, grouped_by: str = "") -> str:
         what = f"error with each {grouped_by!r} left out"
     compared = ", ".join(f"{name} {error:.3g}" for name, error in errors.items())
     return f"{model.encoder_name_}, by the {what}: {compared}"
-
-
-def caution(message: str, category: type[Warning]) -> str | None:
-    """Return a warning of the fit as what is wrong, then the evidence.
-
-    Example:
-        >>> caution("a linear model is better by 0.1 +- 0.01; compare with RidgeCV.", LinearModelWarning)
-        'Compare it with a linear model. It is better by 0.1 ± 0.01.'
-        >>> caution("it drifts: try num_steps=2000.", ConvergenceWarning)
-        'The fit has not converged. It drifts: try --num-steps 2000.'
-    """
-    if issubclass(category, LinearModelWarning):
-        evidence = message.replace("a linear model", "It", 1).partition("; ")[0]
-        evidence = evidence.replace("+-", "±")
-        return f"Compare it with a linear model. {evidence}."
-    if issubclass(category, ConvergenceWarning):
-        typed = re.sub(r"\bnum_steps=(\d+)", r"--num-steps \1", message)
-        return f"The fit has not converged. {typed[0].upper()}{typed[1:]}"
-    return None
 
 
 def with_days(sentence: str, dates: Sequence[str]) -> str:

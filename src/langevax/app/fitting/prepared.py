@@ -30,8 +30,6 @@ class FitData:
     """On what was read, without suspected leaks."""
     summary: dict[str, Any]
     """Rows and columns of the table, their kinds, and missing values."""
-    description: tuple[str, str]
-    """The same in words: a label and a sentence."""
     inputs: Any
     """An entry for each row of `split`, as the estimator takes them."""
     names: pl.DataFrame
@@ -42,8 +40,6 @@ class FitData:
     """The task, why it was chosen, and how to choose the other."""
     warnings: tuple[str, ...] = ()
     """Sentences on what may have been read wrong."""
-    leaks: tuple[str, ...] = ()
-    """Sentences on columns that may leak the target."""
     alike: tuple[str, ...] = ()
     """Sentences on a column whose rows of one value may belong together."""
     like_ids: tuple[str, ...] = ()
