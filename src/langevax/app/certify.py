@@ -7,6 +7,7 @@ from typing import Any
 from langevax.app.errors import BadInput
 from langevax.app.evaluation import holdout
 from langevax.app.fitting.data import prepare
+from langevax.app.fitting.family import FamilyFit
 from langevax.app.fitting.prepared import FitData
 from langevax.app.folder import CERTIFICATE, MODEL, RESULT, SCHEMA, locked
 from langevax.app.options import CertifyOptions, FitOptions
@@ -17,9 +18,6 @@ from langevax.app.tables.schema import read_schema
 from langevax.meanfield.certificate_file import read_search
 from langevax.run import CheckpointError, keep_compiled_programs
 from langevax.sklearn.law_estimator import PredictiveEstimator
-
-LAW_EFFORT = 3e9
-"""Of a law, by default: ten times that of the fit."""
 
 
 def run(options: CertifyOptions) -> None:
@@ -96,7 +94,7 @@ def _of_a_law(estimator: Any, options: CertifyOptions, output: Output) -> Any:
         )
     effort = options.effort
     if options.cpu_seconds is None:
-        effort = effort or LAW_EFFORT
+        effort = effort or 10 * FamilyFit.effort
     with output.progress("Certificate", 100, "%") as line:
         return estimator.certificate(
             effort,

@@ -37,11 +37,9 @@ MODEL, SCHEMA, RESULT, REPORT, HOLDOUT = (
     "report.html",
     "holdout.csv",
 )
-HISTORY, CERTIFICATE = "history.csv", "certificate.npz"
+CERTIFICATE = "certificate.npz"
 PARTS = (MODEL, SCHEMA, REPORT, HOLDOUT, CERTIFICATE, RESULT)
 """In the order of renaming."""
-WRITER = "langevax fit"
-ELSEWHERE = "name a folder that you may write to"
 
 
 def make(folder: Path) -> None:
@@ -56,7 +54,7 @@ def make(folder: Path) -> None:
 
 def _not_writable(folder: Path, error: OSError) -> BadInput:
     return BadInput(
-        f"--out {str(folder)!r} cannot be written ({error.strerror}); {ELSEWHERE}."
+        f"--out {str(folder)!r} cannot be written ({error.strerror}); name a folder that you may write to."
     )
 
 
@@ -79,14 +77,16 @@ class Folder:
     What the other command began cannot be continued, and is replaced.
     """
 
-    def __init__(self, path: Path, parts: Sequence[str] = PARTS, writer: str = WRITER):
+    def __init__(
+        self, path: Path, parts: Sequence[str] = PARTS, writer: str = "langevax fit"
+    ):
         self.path = path
         self.parts = tuple(parts)
         self.writer = writer
         self.training: Path = path / "training"
         self.settings: Path = self.training / "settings.json"
         self.checkpoints: Path = self.training / "checkpoints"
-        self.history: Path = self.training / HISTORY
+        self.history: Path = self.training / "history.csv"
         self.search: Path = self.training / CERTIFICATE
         self.new: Path = self.training / "new"
 
@@ -127,7 +127,7 @@ class Folder:
     def begin(self, force: bool, settings: dict[str, Any]) -> bool:
         """Return whether there is a run to continue, which has the same settings; otherwise begin a new one."""
         self._refuse_foreign_files()
-        if self.begun and self.writer == WRITER and not force:
+        if self.begun and CERTIFICATE in self.parts and not force:
             _compare(_read_json(self.settings)["options"], settings)
             return self.checkpoints.exists()
         try:

@@ -16,25 +16,6 @@ from langevax._version import __version__
 from langevax.app import options
 from langevax.app.errors import exit_codes
 
-HELP = """Train a network on a table, with bounds on the global optimum of its training.
-
-\b
-  langevax fit wine.csv --target quality --out wine
-  langevax predict wine new.csv --out predicted.csv
-
-`langevax COMMAND --help` explains a command, with examples.
-"""
-FEDERATED = """Federated optimisation: a server, and clients that keep their rows.
-
-\b
-  langevax federated simulate --method fledge --data digits --partition concentration:0.6
-
-\b
-Between processes and machines, on Flower (pip install 'langevax[flower]'):
-  langevax federated app myapp
-  flwr run myapp
-"""
-
 
 class Command(typer.core.TyperCommand):
     """A command whose help has a plain section for each panel of options, and which says what replaced old options."""
@@ -45,7 +26,7 @@ class Command(typer.core.TyperCommand):
         panels: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             argument = isinstance(parameter, click.Argument)
-            other = "Arguments" if argument else options.RUN
+            other = "Arguments" if argument else options.Panel.RUN
             panel = getattr(parameter, "rich_help_panel", None) or other
             if record := parameter.get_help_record(ctx):
                 name, text = record
@@ -53,7 +34,7 @@ class Command(typer.core.TyperCommand):
                 panels.setdefault(panel, []).append((name, text.replace("\\[", "[")))
         # options that every command has come last
         for panel, records in sorted(
-            panels.items(), key=lambda item: item[0] == options.RUN
+            panels.items(), key=lambda item: item[0] == options.Panel.RUN
         ):
             with formatter.section(panel):
                 formatter.write_dl(records)
@@ -63,10 +44,10 @@ class Command(typer.core.TyperCommand):
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
             name = error.option_name
-            if name not in options.OLD_OPTIONS:
-                raise
-            advice = options.OLD_OPTIONS[name]
-            raise click.UsageError(f"{name} is gone: {advice}.", ctx) from error
+            for names, advice in options.OLD_OPTIONS.items():
+                if name in names.split():
+                    raise click.UsageError(f"{name} is gone: {advice}.", ctx) from error
+            raise
 
 
 def _add(
@@ -94,26 +75,22 @@ def _add(
     add(command)
 
 
-def _group(help: str, **settings: Any) -> typer.Typer:
-    return typer.Typer(
-        help=help, no_args_is_help=True, rich_markup_mode=None, **settings
-    )
+def _group(**settings: Any) -> typer.Typer:
+    return typer.Typer(no_args_is_help=True, rich_markup_mode=None, **settings)
 
 
 app: typer.Typer = _group(
-    HELP,
     pretty_exceptions_enable=False,
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-federated: typer.Typer = _group(FEDERATED)
-
+federated: typer.Typer = _group()
 app.add_typer(
     federated,
     name="federated",
     short_help="Train with clients that keep their rows.",
 )
-COMMANDS = (
+for command in (
     (app, "fit", options.FitOptions, "fitting.run", "Fit a network to a table."),
     (app, "predict", options.PredictOptions, "predict", "Predict with a fit."),
     (app, "certify", options.CertifyOptions, "certify", "Narrow a certificate."),
@@ -133,8 +110,7 @@ COMMANDS = (
         "federating.template",
         "Write an app for Flower.",
     ),
-)
-for command in COMMANDS:
+):
     _add(*command)
 
 
@@ -156,7 +132,28 @@ def _common(
         ),
     ] = False,
 ) -> None:
-    pass
+    """Train a network on a table, with bounds on the global optimum of its training.
+
+    \b
+      langevax fit wine.csv --target quality --out wine
+      langevax predict wine new.csv --out predicted.csv
+
+    `langevax COMMAND --help` explains a command, with examples.
+    """
+
+
+@federated.callback()
+def _federated() -> None:
+    """Federated optimisation: a server, and clients that keep their rows.
+
+    \b
+      langevax federated simulate --method fledge --data digits --partition concentration:0.6
+
+    \b
+    Between processes and machines, on Flower (pip install 'langevax[flower]'):
+      langevax federated app myapp
+      flwr run myapp
+    """
 
 
 def main() -> None:

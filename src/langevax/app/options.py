@@ -9,6 +9,7 @@ import math
 import re
 import shlex
 from dataclasses import MISSING, dataclass, field, fields
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +19,7 @@ import typer
 from langevax.app.errors import BadInput, listing
 
 Task = Literal["regression", "classification"]
-LARGEST = 2**31 - 1
+LARGEST_WHOLE = 2**31 - 1
 """The largest whole number of an option: counters of programs have 32 bits."""
 FAMILIES: dict[str, Task] = {
     "gaussian": "regression",
@@ -28,47 +29,32 @@ FAMILIES: dict[str, Task] = {
     "ordinal": "classification",
 }
 """Families of regressions, and their tasks."""
-COUNTS = ("poisson", "negative-binomial")
-OF_NETWORKS = ("num_particles", "temperature", "num_steps", "threshold", "curves")
-"""Options of `langevax fit` that do not go with `--family`."""
-PLACES = ("table", "target", "out", "force", "dry_run", "json")
-"""Options of `langevax fit` that are no settings of the model."""
-
-IN_PYTHON = "set it on the estimator in Python, langevax.MeanFieldRegressor or MeanFieldClassifier"
-OF_CURVES = "set it in Python, on langevax.sklearn.FunctionalMeanFieldRegressor or FunctionalMeanFieldClassifier"
-OF_REGRESSIONS = (
-    "use langevax.sklearn.PredictiveRegressor or PredictiveClassifier in Python"
-)
-SHARED = "join the processes by langevax.run.process_group in Python, as examples/cluster/fit.py does"
-AS_UTF_8 = "export the table as UTF-8; other encodings are recognised"
-SIMULATED = "use langevax.federated in Python, whose methods take it"
 OLD_OPTIONS = {
     "--anyway": "pass --force to start the run again",
-    "--certificate": "leave it out; the certificate is made unless --skip certificate is passed",
-    "--class-weight": IN_PYTHON,
-    "--coordinator": SHARED,
-    "--double": "call langevax.data.convert_table(dtype=None) in Python",
-    "--encoder": OF_CURVES,
-    "--encoding": AS_UTF_8,
-    "--keep": "pass --read COLUMN=numbers, dates or words: a column that --read names is used",
-    "--modes": OF_CURVES,
+    "--certificate --peers": "leave it out; --skip leaves out a part",
+    "--class-weight --relative-step-size --solver --stop --validation": (
+        "set it in Python, on langevax.MeanFieldRegressor or MeanFieldClassifier"
+    ),
+    "--coordinator --num-processes --process-id": (
+        "join the processes in Python, as examples/cluster/fit.py does"
+    ),
+    "--double": "call langevax.data.convert_table in Python, with dtype=None",
+    "--encoder --modes --smoothing": (
+        "set it in Python, on langevax.sklearn.FunctionalMeanFieldRegressor or FunctionalMeanFieldClassifier"
+    ),
+    "--encoding": "export the table as UTF-8; other encodings are recognised",
+    "--keep": "pass --read COLUMN=KIND: a column that --read names is used",
     "--no-certificate": "pass --skip certificate",
     "--no-peers": "pass --skip peers",
-    "--num-processes": SHARED,
-    "--num-replicates": OF_REGRESSIONS,
-    "--offset": OF_REGRESSIONS,
-    "--order": "number the classes in the table, or pass their order to PredictiveClassifier in Python",
-    "--peers": "leave it out; other methods are fitted unless --skip peers is passed",
-    "--process-id": SHARED,
-    "--relative-step-size": IN_PYTHON,
+    "--num-replicates --offset": (
+        "use langevax.sklearn.PredictiveRegressor or PredictiveClassifier in Python"
+    ),
+    "--order": "number the classes in the table, or use PredictiveClassifier in Python",
     "--resume": "run the same command again: what was interrupted goes on by itself",
-    "--server-optimizer": SIMULATED,
-    "--server-step-size": SIMULATED,
-    "--smoothing": OF_CURVES,
-    "--solver": IN_PYTHON,
-    "--stop": IN_PYTHON,
+    "--server-optimizer --server-step-size": (
+        "use the methods of langevax.federated in Python"
+    ),
     "--test-size": "leave it out; a fifth of the rows is held out",
-    "--validation": IN_PYTHON,
 }
 """Options that are gone, and what to do instead."""
 
@@ -99,7 +85,23 @@ def defaults_of(options: type[Any]) -> dict[str, Any]:
     }
 
 
-REQUIRED: Any = MISSING
+def _settings(options: Any, *without: str) -> dict[str, Any]:
+    """Return the values of options as a result stores them."""
+    names = [one.name for one in fields(options) if one.name not in without]
+    return {name: getattr(options, name) for name in names}
+
+
+class Panel(StrEnum):
+    """The panels of a help, in which options are shown."""
+
+    READ = "Reading the table"
+    LEARN = "The network"
+    REGRESS = "A regression instead of a network"
+    CURVES = "Curves"
+    CLIENTS = "The clients"
+    METHOD = "The method"
+    BUDGET = "The budget"
+    RUN = "Running"
 
 
 def _field(default: Any, option: Any) -> Any:
@@ -109,7 +111,7 @@ def _field(default: Any, option: Any) -> Any:
     return field(default=default, metadata={"typer": option})
 
 
-def _path(metavar: str, help: str, default: Any = REQUIRED) -> Any:
+def _path(metavar: str, help: str, default: Any = MISSING) -> Any:
     """Return an argument that is a file or a folder, or several of them."""
     option = typer.Argument(parser=local_path, metavar=metavar, help=help)
     return _field(default, option)
@@ -132,7 +134,11 @@ def _option(
 
 
 def _whole(
-    panel: str, help: str, default: Any = None, least: int = 1, most: int = LARGEST
+    panel: str,
+    help: str,
+    default: Any = None,
+    least: int = 1,
+    most: int = LARGEST_WHOLE,
 ) -> Any:
     """Return an option that is a whole number."""
     return _option(panel, "INT", help, default, min=least, max=most)
@@ -140,12 +146,12 @@ def _whole(
 
 def _folder(metavar: str, help: str, default: Any = None) -> Any:
     """Return the option that says where to write."""
-    return _option(RUN, metavar, help, default, "--out", parser=local_path)
+    return _option(Panel.RUN, metavar, help, default, "--out", parser=local_path)
 
 
 def _flag(name: str, help: str) -> Any:
     """Return an option without a value."""
-    return _field(False, typer.Option(name, help=help, rich_help_panel=RUN))
+    return _field(False, typer.Option(name, help=help, rich_help_panel=Panel.RUN))
 
 
 def _json() -> Any:
@@ -153,16 +159,7 @@ def _json() -> Any:
 
 
 def _seed() -> Any:
-    return _whole(RUN, "The same seed gives the same result.", 0, 0, 2**32 - 1)
-
-
-READ, LEARN, REGRESS, CURVES = (
-    "Reading the table",
-    "The network",
-    "A regression instead of a network",
-    "Curves",
-)
-RUN, CLIENTS, METHOD, BUDGET = "Running", "The clients", "The method", "The budget"
+    return _whole(Panel.RUN, "The same seed gives the same result.", 0, 0, 2**32 - 1)
 
 
 @dataclass(frozen=True)
@@ -207,18 +204,18 @@ class FitOptions:
     """
 
     table: Path = _path("TABLE", "The table to learn from, one row per example.")
-    target: str = _option(READ, "COLUMN", "The column to predict.", REQUIRED)
+    target: str = _option(Panel.READ, "COLUMN", "The column to predict.", MISSING)
     out: Path = _folder(
-        "DIR", "The folder for model and report; created if needed.", REQUIRED
+        "DIR", "The folder for model and report; created if needed.", MISSING
     )
     task: Task | None = _option(
-        READ,
+        Panel.READ,
         "TASK",
         "regression or classification. By default words, true/false and few distinct integers are classes, other "
         "numbers are not.",
     )
     read: list[str] = _option(
-        READ,
+        Panel.READ,
         "COLUMN=KIND",
         "How to read a column: words, ignore-case (words), numbers, dates, decimal-point, decimal-comma, "
         "day-first, month-first or year-first; it is then used even if it looks like an id. Without COLUMN=, the "
@@ -226,65 +223,65 @@ class FitOptions:
         [],
     )
     drop: list[str] = _option(
-        READ, "COLUMN", "A column to leave out; repeat for more.", []
+        Panel.READ, "COLUMN", "A column to leave out; repeat for more.", []
     )
     group: str | None = _option(
-        READ,
+        Panel.READ,
         "COLUMN",
         "Rows with the same value of this column, such as the visits of a patient, are held out together: scores "
         "and intervals are those of new patients. It is not used as an input.",
     )
     num_particles: int | None = _whole(
-        LEARN, "Neurons of the network; 500 by default, 1000 on curves.", None, 2
+        Panel.LEARN, "Neurons of the network; 500 by default, 1000 on curves.", None, 2
     )
     temperature: float | None = _option(
-        LEARN,
+        Panel.LEARN,
         "NUMBER",
         "Temperature of the noise: higher is smoother. By default chosen on folds of the rows, which also give "
         "`langevax predict --interval`.",
     )
     num_steps: int | None = _whole(
-        LEARN, "Largest number of steps; training ends before on a plateau.", None
+        Panel.LEARN, "Largest number of steps; training ends before on a plateau.", None
     )
     threshold: str = _option(
-        LEARN,
+        Panel.LEARN,
         "NUMBER",
         "For two classes: the probability from which the second, in alphabetical or numerical order, is "
         "predicted; balanced chooses it on folds, so that both are found equally well. Suits a rare class.",
         "0.5",
     )
     family: str | None = _option(
-        REGRESS,
+        Panel.REGRESS,
         "NAME",
         "poisson, negative-binomial (counts), gaussian (other numbers), logistic (two classes) or ordinal "
         "(numbered classes).",
         click_type=click.Choice(list(FAMILIES)),
     )
     exposure: str | None = _option(
-        REGRESS,
+        Panel.REGRESS,
         "COLUMN",
         "Of counts: the time, area or number of people in which each row's count arose; coefficients are then of "
         "rates.",
     )
     curves: Literal["wide", "long"] | None = _option(
-        CURVES,
+        Panel.CURVES,
         "KIND",
         "wide: a row per curve, with every column but the target a value of it. long: a row per reading, in the "
         "columns --id, --time and --value.",
     )
     id: str | None = _option(
-        CURVES, "COLUMN", "Long: which curve a reading belongs to.", None, "--id"
+        Panel.CURVES, "COLUMN", "Long: which curve a reading belongs to.", None, "--id"
     )
-    time: str | None = _option(CURVES, "COLUMN", "Long: the time of a reading.")
+    time: str | None = _option(Panel.CURVES, "COLUMN", "Long: the time of a reading.")
     value: list[str] = _option(
-        CURVES, "COLUMN", "Long: the value read; repeat for more channels.", []
+        Panel.CURVES, "COLUMN", "Long: the value read; repeat for more channels.", []
     )
     derivative: int = _whole(
-        CURVES, "Learn from this derivative, 0 to 2; 2 suits spectra.", 0, 0, 2
+        Panel.CURVES, "Learn from this derivative, 0 to 2; 2 suits spectra.", 0, 0, 2
     )
     seed: int = _seed()
     skip: list[str] = _option(
-        RUN,
+        Panel.RUN,
         "peers|certificate",
         "peers: do not fit other methods to the same rows. certificate: do not bound the global optimum of the "
         "training, which takes about a minute for a few hundred rows. Repeat for both.",
@@ -324,19 +321,16 @@ class FitOptions:
     @property
     def settings(self) -> dict[str, Any]:
         """What the model depends on, as plain values."""
-        return {
-            one.name: getattr(self, one.name)
-            for one in fields(self)
-            if one.name not in PLACES
-        }
+        return _settings(self, "table", "target", "out", "force", "dry_run", "json")
 
     @property
     def changed(self) -> dict[str, Any]:
         """The settings that are not at their defaults."""
+        defaults = defaults_of(FitOptions)
         return {
             name: value
             for name, value in self.settings.items()
-            if value != DEFAULTS[name]
+            if value != defaults[name]
         }
 
     def command(self) -> str:
@@ -347,9 +341,6 @@ class FitOptions:
             for one in value if isinstance(value, list) else [value]:
                 words += [option_of(name), str(one)]
         return shlex.join(words)
-
-
-DEFAULTS = defaults_of(FitOptions)
 
 
 def option_of(name: str) -> str:
@@ -379,14 +370,14 @@ def _check_threshold(options: FitOptions) -> None:
 def _check_family(options: FitOptions) -> None:
     """Raise `BadInput` where an option does not apply to the kind of model."""
     family, task = options.family, options.task
-    if options.exposure is not None and family not in COUNTS:
+    if options.exposure is not None and family not in ("poisson", "negative-binomial"):
         raise BadInput(
             f"--exposure {options.exposure!r} is for counts, with --family poisson or negative-binomial; pass one of "
             "them, or leave it out."
         )
     if family is None:
         return
-    for name in OF_NETWORKS:
+    for name in ("num_particles", "temperature", "num_steps", "threshold", "curves"):
         if name in options.changed:
             raise BadInput(
                 f"{option_of(name)} {getattr(options, name)} is for networks, and --family {family} fits none; leave "
@@ -406,7 +397,7 @@ def _check_curves(options: FitOptions) -> None:
         raise BadInput(
             f"{[*present, '--derivative'][0]} is for tables of curves; pass --curves wide or --curves long too."
         )
-    if options.curves is not None and options.threshold != DEFAULTS["threshold"]:
+    if options.curves is not None and "threshold" in options.changed:
         raise BadInput(
             "--threshold is for tables of columns; leave it out with --curves."
         )
@@ -455,7 +446,7 @@ class PredictOptions:
         "FILE", "CSV, TSV or Parquet by its suffix; by default CSV on stdout."
     )
     interval: float | None = _option(
-        RUN,
+        Panel.RUN,
         "COVERAGE",
         "Write also `lower` and `upper` of an interval that covers this share of new rows, such as 0.9; for "
         "classes `set`, the classes that it may well be.",
@@ -494,10 +485,10 @@ class CertifyOptions:
         "TABLE", "The table of the fit, where it has been moved.", None
     )
     cpu_seconds: float | None = _option(
-        BUDGET, "SECONDS", "CPU seconds to spend, converted by a measured rate."
+        Panel.BUDGET, "SECONDS", "CPU seconds to spend, converted by a measured rate."
     )
     effort: float | None = _option(
-        BUDGET,
+        Panel.BUDGET,
         "NUMBER",
         "Instead: gradients of one neuron, or of one particle, at one row; 3e9 by default.",
     )
@@ -544,17 +535,17 @@ class ConvertOptions:
 
     table: list[Path] = _path("TABLE...", "One or more files, or a quoted pattern.")
     target: str = _option(
-        READ, "COLUMN", "The column to learn; integers stay integers.", REQUIRED
+        Panel.READ, "COLUMN", "The column to learn; integers stay integers.", MISSING
     )
-    out: Path = _folder("NAME.rows", "The row file to write, a folder.", REQUIRED)
+    out: Path = _folder("NAME.rows", "The row file to write, a folder.", MISSING)
     drop: list[str] = _option(
-        READ, "COLUMN", "A column to leave out; repeat for more.", []
+        Panel.READ, "COLUMN", "A column to leave out; repeat for more.", []
     )
     read: list[str] = _option(
-        READ, "COLUMN=KIND", "How to read a column, as in `langevax fit`.", []
+        Panel.READ, "COLUMN=KIND", "How to read a column, as in `langevax fit`.", []
     )
     missing: Literal["error", "drop", "median"] = _option(
-        READ,
+        Panel.READ,
         "error|drop|median",
         "Rows with missing values: an error, left out, or filled by the medians of the first rows (but rows "
         "without a target are left out).",
@@ -614,31 +605,37 @@ class SimulationOptions:
     Exit codes: 0 done; 1 the run failed (it diverged or collapsed), 2 bad usage or bad input, 130 interrupted.
     """
 
-    method: str = _option(METHOD, "NAME", "Method, one of those above.", "fledge")
+    method: str = _option(Panel.METHOD, "NAME", "Method, one of those above.", "fledge")
     data: str = _option(
-        CLIENTS, "TABLE", "Table: one of those above, or a file.", "digits"
+        Panel.CLIENTS, "TABLE", "Table: one of those above, or a file.", "digits"
     )
-    target: str | None = _option(CLIENTS, "COLUMN", "Column of classes, for a file.")
+    target: str | None = _option(
+        Panel.CLIENTS, "COLUMN", "Column of classes, for a file."
+    )
     partition: str = _option(
-        CLIENTS, "SPLIT", "How rows are split over clients.", "concentration:0.6"
+        Panel.CLIENTS, "SPLIT", "How rows are split over clients.", "concentration:0.6"
     )
-    clients: int = _whole(CLIENTS, "Number of clients.", 20)
+    clients: int = _whole(Panel.CLIENTS, "Number of clients.", 20)
     per_round: int | None = _whole(
-        METHOD,
+        Panel.METHOD,
         "Clients per round; by default the root of --clients for fledge, otherwise all.",
         None,
     )
-    rounds: int = _whole(METHOD, "Number of rounds.", 200)
-    num_local_steps: int = _whole(METHOD, "Local steps of a client per round.", 16)
-    batch_size: int = _whole(METHOD, "Rows per local step.", 4)
+    rounds: int = _whole(Panel.METHOD, "Number of rounds.", 200)
+    num_local_steps: int = _whole(
+        Panel.METHOD, "Local steps of a client per round.", 16
+    )
+    batch_size: int = _whole(Panel.METHOD, "Rows per local step.", 4)
     step_size: float | None = _option(
-        METHOD, "NUMBER", "Step size; by default that of the method, tuned on digits."
+        Panel.METHOD,
+        "NUMBER",
+        "Step size; by default that of the method, tuned on digits.",
     )
     hidden: int = _whole(
-        METHOD, "Neurons of the network; 0 is softmax regression.", 16, 0
+        Panel.METHOD, "Neurons of the network; 0 is softmax regression.", 16, 0
     )
     dropout: float = _option(
-        METHOD, "NUMBER", "Probability that a client does not answer.", 0.0
+        Panel.METHOD, "NUMBER", "Probability that a client does not answer.", 0.0
     )
     out: Path | None = _folder("DIR", "Output folder; by default out/federated/METHOD.")
     seed: int = _seed()
@@ -653,12 +650,7 @@ class SimulationOptions:
     @property
     def settings(self) -> dict[str, Any]:
         """What the run depends on, as plain values."""
-        places = "out", "force", "json"
-        return {
-            one.name: getattr(self, one.name)
-            for one in fields(self)
-            if one.name not in places
-        }
+        return _settings(self, "out", "force", "json")
 
 
 @dataclass(frozen=True)
@@ -684,11 +676,11 @@ class FlowerAppOptions:
 
     folder: Path = _path("DIR", "The app's folder, which names the app.")
     framework: Literal["jax", "torch", "numpy"] = _option(
-        METHOD, "NAME", "Framework of the gradient: jax, torch or numpy.", "jax"
+        Panel.METHOD, "NAME", "Framework of the gradient: jax, torch or numpy.", "jax"
     )
-    method: str | None = _option(METHOD, "NAME", "The method; by default fledge.")
+    method: str | None = _option(Panel.METHOD, "NAME", "The method; by default fledge.")
     task: str | None = _option(
-        METHOD, "MODULE:NAME", "Your own task instead of the example."
+        Panel.METHOD, "MODULE:NAME", "Your own task instead of the example."
     )
     force: bool = _flag("--force", "Overwrite existing files.")
     json: bool = _json()

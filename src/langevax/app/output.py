@@ -18,13 +18,14 @@ from rich.console import Console
 from rich.text import Text
 from rich.theme import Theme
 
-INDENT = 13  # of sentences beside their labels
-MAX_WIDTH = 100  # of a sentence
-NUMBER = re.compile(r"-?[\d,]+(\.\d*)?|nan|-?inf|")
-
 
 class Output:
     """The terminal, pipe or file that a command writes to."""
+
+    indent = 13
+    """Of sentences beside their labels."""
+    max_width = 100
+    """Of a sentence."""
 
     def __init__(self, machine: bool = False):
         self.machine = machine
@@ -72,7 +73,9 @@ class Output:
                 if bold is not None and i == bold + 1
                 else ""
             )
-            self.stdout.print(Text(" " * INDENT + line, style=style), soft_wrap=True)
+            self.stdout.print(
+                Text(" " * self.indent + line, style=style), soft_wrap=True
+            )
 
     def result(self, content: dict[str, Any]) -> None:
         """Write the result as JSON, the only output on stdout with `--json`."""
@@ -141,10 +144,14 @@ class ProgressLine:
 def _beside(console: Console, label: str, sentence: str, style: str = "") -> None:
     lines = [Text(sentence, style=style)]
     if not console.soft_wrap:
-        lines = lines[0].wrap(console, max(20, min(console.width, MAX_WIDTH) - INDENT))
+        lines = lines[0].wrap(
+            console, max(20, min(console.width, Output.max_width) - Output.indent)
+        )
     for i, line in enumerate(lines):
         line.rstrip()
-        console.print(Text.assemble((f"{'' if i else label:<{INDENT}}", "label"), line))
+        console.print(
+            Text.assemble((f"{'' if i else label:<{Output.indent}}", "label"), line)
+        )
 
 
 def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -172,7 +179,7 @@ def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _at_decimal_point(cells: Sequence[str]) -> list[str]:
-    if not all(NUMBER.fullmatch(cell) for cell in cells):
+    if not all(re.fullmatch(r"-?[\d,]+(\.\d*)?|nan|-?inf|", cell) for cell in cells):
         return list(cells)
     whole = max(len(cell.partition(".")[0]) for cell in cells)
     return [" " * (whole - len(cell.partition(".")[0])) + cell for cell in cells]

@@ -15,7 +15,7 @@ from langevax.app.errors import BadInput, RunFailed, listing, nearest
 from langevax.app.federating import classification
 from langevax.app.federating.classification import LabelledTable
 from langevax.app.federating.template import unknown_method
-from langevax.app.folder import HISTORY, RESULT, Folder, write_json
+from langevax.app.folder import RESULT, Folder, write_json
 from langevax.app.options import SimulationOptions
 from langevax.app.output import Output, plain
 from langevax.data import partitions
@@ -25,8 +25,7 @@ from langevax.federated.defaults import METHODS
 from langevax.problems.federation import Federation
 from langevax.run import DivergenceError, Trace, keep_compiled_programs, simulate
 
-RECORDS = 100
-FILES = (HISTORY, RESULT)
+HISTORY = "history.csv"
 COLUMNS = ("round", "exchanges", "vectors", "bytes", "evaluations", "loss", "accuracy")
 COUNTED = COLUMNS[1:5]
 PARTITIONS: dict[str, Callable[..., partitions.Parts]] = {
@@ -50,7 +49,7 @@ History = dict[str, np.ndarray]
 def run(options: SimulationOptions) -> None:
     """Check the options, split the table, train, report and save."""
     output, algorithm = Output(options.json), algorithm_of(options)
-    folder = Folder(options.folder, FILES, "langevax federated simulate")
+    folder = Folder(options.folder, (HISTORY, RESULT), "langevax federated simulate")
     folder.check(options.force)
     table = classification.load_table(options.data, options.target, options.seed)
     numbers = table.inputs.shape[1] + table.num_classes + 1
@@ -104,7 +103,7 @@ def _train(
         "Method",
         f"{type(algorithm).__name__}, step size {step_size:g}, {clients} clients a round",
     )
-    every = max(1, math.ceil(options.rounds / RECORDS))
+    every = max(1, math.ceil(options.rounds / 100))
     at = f"at --step-size {step_size:g}"
     smaller = f"pass --step-size {step_size / 4:g}"
     try:

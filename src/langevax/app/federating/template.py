@@ -16,11 +16,10 @@ def run(options: FlowerAppOptions) -> None:
     check_flower("langevax federated app")
     from langevax.flower import app_template
 
-    if task is not None:
-        if options.method is not None:
-            raise BadInput(
-                f"--method {options.method!r} does not go with --task, which has its own method; leave one out."
-            )
+    if task is not None and options.method is not None:
+        raise BadInput(
+            f"--method {options.method!r} does not go with --task, which has its own method; leave one out."
+        )
     method = options.method or "fledge"
     if method not in METHODS:
         raise BadInput(unknown_method(method, METHODS))

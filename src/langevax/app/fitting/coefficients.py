@@ -17,12 +17,11 @@ from langevax.sklearn.table import weighted_moments
 
 NORMAL_95 = 1.96
 """Standard errors of an interval of 95 %."""
-LARGEST_LOGARITHM = 700.0
 
 
-def power(logarithm: float) -> float:
+def power(logarithm: float, largest: float = 700.0) -> float:
     """Return the exponential, finite for every number."""
-    return float(np.exp(np.clip(logarithm, -LARGEST_LOGARITHM, LARGEST_LOGARITHM)))
+    return float(np.exp(np.clip(logarithm, -largest, largest)))
 
 
 def slopes_of(

@@ -8,7 +8,6 @@ import polars as pl
 
 from langevax.app.errors import BadInput, count
 from langevax.app.fitting.prepared import (
-    NO_MISSING,
     FitData,
     check_names,
     check_size,
@@ -38,8 +37,6 @@ from langevax.sklearn.inputs.shapes import CurveShapes
 
 MODES = 32
 """Waves that represent a curve, per channel."""
-MOST_DIRECTIONS = 20
-"""Directions of patterns whose relevance is measured one by one."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +97,7 @@ def prepare_curves(options: FitOptions, loaded: LoadedTable) -> FitData:
     )
 
 
-def with_inputs_of(model: Any, data: FitData) -> FitData:
+def with_inputs_of(model: Any, data: FitData, most_alone: int = 20) -> FitData:
     """Return curves with the inputs that a fitted estimator encoded, for other methods and the report.
 
     Of smooth waves, wave 0 is the level. Of patterns, the directions after the first ones are taken together.
@@ -116,7 +113,7 @@ def with_inputs_of(model: Any, data: FitData) -> FitData:
             for channel, mean in zip(channels, encoder.means_, strict=True)
             for k in range(len(mean))
         ]
-    alone = min(MOST_DIRECTIONS, len(names) - 1) if patterns else len(names)
+    alone = min(most_alone, len(names) - 1) if patterns else len(names)
     groups = {name: [i] for i, name in enumerate(names[:alone])}
     if patterns:
         groups["the others"] = list(range(alone, len(names)))
@@ -160,7 +157,7 @@ def _wide(options: FitOptions, loaded: LoadedTable, choices: Choices) -> CurveDa
             target, rows=target.rows[present], values=target.values[present]
         )
     missing = int(np.isnan(values).sum())
-    lacking = NO_MISSING
+    lacking = "none missing"
     if missing:
         lacking = count(missing, "missing value")
         notes.append(f"{lacking} interpolated.")

@@ -16,7 +16,7 @@ from langevax.app.fitting.densities import RefittedLaws
 from langevax.app.fitting.kinds import Fit
 from langevax.app.fitting.prepared import FitData
 from langevax.app.folder import Folder
-from langevax.app.options import COUNTS, FitOptions
+from langevax.app.options import FitOptions
 from langevax.app.output import Output
 from langevax.app.report.contents import LawContents
 from langevax.app.report.numbers import number, with_error
@@ -30,27 +30,18 @@ class Words(NamedTuple):
     """What a family and its coefficients are called."""
 
     name: str
-    effect: str = "slope"
-    change: str = "the mean rises"
-    """What a coefficient says, where the column is larger by a step."""
+    effect: str
 
 
-RATES = "rate ratio", "the mean of the counts is multiplied"
-ODDS = "odds ratio", "the odds are multiplied"
 WORDS = {
-    "gaussian": Words("linear regression"),
-    "poisson": Words("Poisson regression", *RATES),
-    "negative-binomial": Words("negative binomial regression", *RATES),
-    "logistic": Words("logistic regression", *ODDS),
-    "ordinal": Words("ordinal regression", *ODDS),
+    "gaussian": Words("linear regression", "slope"),
+    "poisson": Words("Poisson regression", "rate ratio"),
+    "negative-binomial": Words("negative binomial regression", "rate ratio"),
+    "logistic": Words("logistic regression", "odds ratio"),
+    "ordinal": Words("ordinal regression", "odds ratio"),
 }
-EFFORT = 3e8
-"""Gradients of rows that the certificate may spend, about as long as the fit takes; `langevax certify` spends more."""
-MOST_SLOPES = 300
-LITTLE = 0.01
+LITTLE_GAIN = 0.01
 """Nats a row that make no difference."""
-FEW_GROUPS = 30
-"""Groups below which the sandwich formula, of independent groups, has too small errors."""
 
 
 def caution(message: str, category: type[Warning]) -> str | None:
@@ -70,6 +61,11 @@ def caution(message: str, category: type[Warning]) -> str | None:
 class FamilyFit(Fit):
     """A regression of a family."""
 
+    effort = 3e8
+    """Gradients of rows that the certificate may spend, about as long as the fit; `langevax certify` spends more."""
+    most_slopes = 300
+    few_groups = 30
+    """Groups below which the sandwich formula, of independent groups, has too small errors."""
     word = "regression"
     waiting = "Training: drawing from the posterior, compiling"
     how_chosen = "share of Bayes by leave-one-out"
@@ -100,9 +96,9 @@ class FamilyFit(Fit):
             raise BadInput(
                 f"{asked} needs a column that varies, and none does in the {rows}."
             )
-        if len(slopes) > MOST_SLOPES:
+        if len(slopes) > self.most_slopes:
             raise BadInput(
-                f"{asked} has a slope for each of {len(slopes):,} inputs, and at most {MOST_SLOPES}; leave columns out "
+                f"{asked} has a slope for each of {len(slopes):,} inputs, and at most {self.most_slopes}; leave columns out "
                 "with --drop, or leave --family out for a network, which takes them all."
             )
 
@@ -152,7 +148,7 @@ class FamilyFit(Fit):
 
     def metrics(self) -> tuple[Metric, ...]:
         """Return what it is measured by, beside the other methods."""
-        more = (DEVIANCE,) if self.family in COUNTS else ()
+        more = (DEVIANCE,) if self.words.effect == "rate ratio" else ()
         return super().metrics() + more
 
     def law(self, refit: RefittedLaws, comparison: Comparison) -> LawContents:
@@ -202,7 +198,7 @@ class FamilyFit(Fit):
             return {}
         with output.progress("Certificate", 100, "%") as line:
             certificate = self.model.certificate(
-                EFFORT, random_state=self.options.seed, progress=line.show
+                self.effort, random_state=self.options.seed, progress=line.show
             )
         return certified(certificate)
 
@@ -240,15 +236,25 @@ class FamilyFit(Fit):
         return f"{split.target!r}"
 
     def _about_coefficients(self, split: TrainTestSplit) -> str:
-        change = self.words.change
-        if self.options.exposure is not None:
-            per = f"mean count per unit of {self.options.exposure!r}"
-            change = change.replace("mean of the counts", per)
+        changes = {
+            "slope": "the mean rises",
+            "odds ratio": "the odds are multiplied",
+            "rate ratio": "the mean of the counts is multiplied",
+        }
+        change = changes[self.words.effect]
+        if self.exposure is not None:
+            change = (
+                f"the mean count per unit of {self.options.exposure!r} is multiplied"
+            )
         groups, rows, few = split.groups_of(split.train), "rows", ""
         if groups is not None:
             number = len(np.unique(groups))
             rows = f"{number} groups of rows by {split.grouped_by!r}"
-            few = " So few groups make them too narrow." if number < FEW_GROUPS else ""
+            few = (
+                " So few groups make them too narrow."
+                if number < self.few_groups
+                else ""
+            )
         return (
             f"By the value, {change} where the column is larger by the step, or has this word and not the one compared "
             f"with, and the other columns stay as they are. Intervals of 95 % are by the sandwich formula over {rows}: "
@@ -277,7 +283,7 @@ def what_bayes_loses(comparing: BayesComparison, name: str) -> str:
     """Return what Bayes loses, in a sentence that says what it is."""
     bayes = f"Bayes, the posterior of one {name} for all rows,"
     sentence = str(comparing).replace("Bayes", bayes, 1)
-    if comparing.bayes_share < 1 and comparing.nats < LITTLE:
+    if comparing.bayes_share < 1 and comparing.nats < LITTLE_GAIN:
         misspecified = "The model is misspecified."
         sentence = sentence.replace(misspecified, "That is next to nothing.")
     return sentence
@@ -306,7 +312,7 @@ def likelier(measured: Measured, name: str) -> str:
     gain = with_error(-measured.difference, measured.difference_error)
     if measured.relation == "level":
         return f"as likely as under {name}, within error ({gain} nats)"
-    if abs(measured.difference) < LITTLE:
+    if abs(measured.difference) < LITTLE_GAIN:
         return f"as likely as under {name} ({gain} nats)"
     times = number(power(-measured.difference), 3)
     return f"{times} times as likely as under {name} ({gain} nats)"

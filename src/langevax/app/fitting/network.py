@@ -37,17 +37,8 @@ from langevax.app.report.numbers import day
 from langevax.run import CheckpointError, DivergenceError
 from langevax.sklearn import LinearModelWarning
 
-FEWEST_BYTES = 12
-"""Of a particle."""
 OF_GROUPS = "groups holds"
 """How a warning on few groups begins, which a note on the split says too."""
-CHOSEN = (
-    "temperature_",
-    "temperature_reason_",
-    "scaling_reason_",
-    "held_out_scores_",
-    "seconds_to_first_step_",
-)
 
 
 def caution(message: str, category: type[Warning]) -> str | None:
@@ -72,6 +63,8 @@ def caution(message: str, category: type[Warning]) -> str | None:
 class NetworkFit(Fit):
     """A network trained to its certified global optimum."""
 
+    bytes_per_particle = 12
+    """At the least."""
     word = "network"
     waiting = "Training: choosing the temperature, compiling"
     name = OURS
@@ -89,7 +82,7 @@ class NetworkFit(Fit):
         """Raise `BadInput` where its particles do not fit into memory."""
         number = self.options.num_particles or 0
         try:
-            checks.fits_memory("--num-particles", number, FEWEST_BYTES)
+            checks.fits_memory("--num-particles", number, self.bytes_per_particle)
         except ValueError as error:
             raise BadInput(str(error)) from error
 
@@ -215,8 +208,15 @@ class NetworkFit(Fit):
 
     def record(self) -> dict[str, Any]:
         """Return what its training chose."""
-        chosen = {name.removesuffix("_"): getattr(self.model, name) for name in CHOSEN}
-        return chosen | {"steps": self.model.n_iter_}
+        model = self.model
+        return {
+            "temperature": model.temperature_,
+            "temperature_reason": model.temperature_reason_,
+            "scaling_reason": model.scaling_reason_,
+            "held_out_scores": model.held_out_scores_,
+            "steps": model.n_iter_,
+            "seconds_to_first_step": model.seconds_to_first_step_,
+        }
 
     def settings(self) -> dict[str, Any]:
         """Return the plain parameters of the fitted estimator, and what fitting chose."""

@@ -15,9 +15,6 @@ from langevax.app.tables.records import Decision, sentences
 from langevax.app.tables.schema import AnySchema
 from langevax.app.tables.targets import TargetColumn, look_like_counts
 
-MIN_ROWS = 10
-NO_MISSING = "none missing"
-
 
 @dataclass(frozen=True)
 class FitData:
@@ -129,10 +126,12 @@ def check_names(table: pl.DataFrame, option: str, names: Sequence[str]) -> None:
             )
 
 
-def check_size(number: int, options: FitOptions, noun: str = "row") -> None:
+def check_size(
+    number: int, options: FitOptions, noun: str = "row", least: int = 10
+) -> None:
     """Raise `BadInput` where rows or curves are too few."""
-    if number < MIN_ROWS:
+    if number < least:
         raise BadInput(
             f"TABLE {str(options.table)!r} has {count(number, noun)} with a target; training and hold-out need at "
-            f"least {MIN_ROWS}, and a score that means something needs about 50: add {noun}s."
+            f"least {least}, and a score that means something needs about 50: add {noun}s."
         )

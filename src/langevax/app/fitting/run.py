@@ -46,22 +46,6 @@ from langevax.run import keep_compiled_programs
 from langevax.sklearn.persistence import stored_hash
 
 NOT_IMPORTED = ".* is installed and cannot be imported"
-OF_RESULT = (
-    "target",
-    "task",
-    "summary",
-    "certainty",
-    "optimum",
-    "class_counts",
-    "certificate",
-    "command",
-    "versions",
-    "cautions",
-    "coverage",
-    "calibration",
-    "relevance",
-)
-"""What result.json and the page have alike."""
 
 
 def run(options: FitOptions) -> None:
@@ -253,7 +237,11 @@ def with_figures(fit: Fit, outputs: np.ndarray, contents: FitContents) -> FitCon
 def result_of(fit: Fit, contents: FitContents) -> dict[str, Any]:
     """Return result.json, which --json prints."""
     comparison = contents.comparison
-    result = {name: getattr(contents, name) for name in OF_RESULT}
+    alike = (
+        "target task summary certainty optimum class_counts certificate command versions cautions coverage calibration "
+        "relevance"
+    )
+    result = {name: getattr(contents, name) for name in alike.split()}
     result |= reading_of(fit) | fit.record()
     if contents.classes:
         result["threshold"] = comparison.threshold

@@ -11,14 +11,10 @@ from langevax.sklearn.folds import FEWEST_GROUPS, folds_of
 
 HELD_OUT = 0.2
 """Share of the rows."""
-FEWEST_TO_SPLIT = 3
-"""Groups: one held out, and folds of two."""
-MANY_COPIES = 0.2
-"""Share of rows that are equal to others, above which scores mislead."""
 
 
 def row_groups(
-    column: str | None, table: pl.DataFrame, rows: np.ndarray
+    column: str | None, table: pl.DataFrame, rows: np.ndarray, fewest: int = 3
 ) -> tuple[np.ndarray | None, list[str]]:
     """Return (row,) the group of each row with a target, None without --group, and notes."""
     if column is None:
@@ -30,10 +26,10 @@ def row_groups(
     codes[unknown] = len(codes) + np.arange(unknown.sum())
     codes = np.unique(codes, return_inverse=True)[1]
     number, notes = int(codes.max()) + 1, []
-    if number < FEWEST_TO_SPLIT:
+    if number < fewest:
         raise BadInput(
             f"--group {column!r} has {count(number, 'value')}; training, folds and hold-out need at least "
-            f"{FEWEST_TO_SPLIT} groups of rows: name another column, or leave --group out."
+            f"{fewest} groups of rows: name another column, or leave --group out."
         )
     if number == len(rows):
         raise BadInput(
@@ -127,11 +123,13 @@ def _split_groups(
     return train, test, notes
 
 
-def copies_of(frame: pl.DataFrame, target: TargetColumn) -> list[str]:
+def copies_of(
+    frame: pl.DataFrame, target: TargetColumn, many: float = 0.2
+) -> list[str]:
     """Return what to say of rows that are equal in all columns, where they are more than some."""
     whole = frame.with_columns(pl.Series("target", target.values).alias(" target"))
     copies = whole.height - whole.n_unique()
-    if copies <= MANY_COPIES * whole.height:
+    if copies <= many * whole.height:
         return []
     return [
         f"{copies:,} of {count(whole.height, 'row')} are copies of others. All methods, the first one too, are "
