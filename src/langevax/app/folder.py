@@ -38,7 +38,7 @@ MODEL, SCHEMA, RESULT, REPORT, HOLDOUT = (
     "holdout.csv",
 )
 CERTIFICATE = "certificate.npz"
-PARTS = (MODEL, SCHEMA, REPORT, HOLDOUT, CERTIFICATE, RESULT)
+FIT_PARTS = (MODEL, SCHEMA, REPORT, HOLDOUT, CERTIFICATE, RESULT)
 """In the order of renaming."""
 
 
@@ -78,7 +78,7 @@ class Folder:
     """
 
     def __init__(
-        self, path: Path, parts: Sequence[str] = PARTS, writer: str = "langevax fit"
+        self, path: Path, parts: Sequence[str] = FIT_PARTS, writer: str = "langevax fit"
     ):
         self.path = path
         self.parts = tuple(parts)
