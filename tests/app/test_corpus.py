@@ -13,7 +13,6 @@ import click
 import numpy as np
 import pytest
 import typer
-from langevax.app.fit import FitOptions
 
 from langevax.app.federating import simulate as simulation
 from langevax.app.main import app

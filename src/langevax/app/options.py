@@ -33,7 +33,7 @@ OLD_OPTIONS = {
     "--anyway": "pass --force to start the run again",
     "--certificate --peers": "leave it out; --skip leaves out a part",
     "--class-weight --relative-step-size --solver --stop --validation": (
-        "set it in Python, on langevax.MeanFieldRegressor or MeanFieldClassifier"
+        "set it in Python, on langevax.sklearn.MeanFieldRegressor or MeanFieldClassifier"
     ),
     "--coordinator --num-processes --process-id": (
         "join the processes in Python, as examples/cluster/fit.py does"
@@ -197,7 +197,7 @@ class FitOptions:
     the predictions for the held-out rows, and certificate.npz, from which `langevax certify DIR` goes on. An
     interrupted run is saved in DIR/training: run the same command again, and it goes on.
 
-    Settings that are not options here are parameters of langevax.MeanFieldRegressor and MeanFieldClassifier in Python.
+    Settings that are not options here are parameters of langevax.sklearn.MeanFieldRegressor and MeanFieldClassifier.
 
     Exit codes: 0 success, 1 the run failed, 2 wrong usage or bad input, 130 interrupted, 143 ended by SIGTERM, 129 by
     SIGHUP.

@@ -10,7 +10,7 @@ import polars as pl
 
 from langevax.app.errors import BadInput, count
 from langevax.app.evaluation.comparison import called_classes
-from langevax.app.folder import MODEL, FIT_PARTS, SCHEMA
+from langevax.app.folder import FIT_PARTS, MODEL, SCHEMA
 from langevax.app.options import PredictOptions
 from langevax.app.output import Output
 from langevax.app.tables.files import (

@@ -20,10 +20,16 @@ from langevax.app.options import SimulationOptions
 from langevax.app.output import Output, plain
 from langevax.data import partitions
 from langevax.federated import CollapseError, Federated
-from langevax.federated.collapse import LossWatch
+from langevax.federated.collapse import SMALLER, LossWatch
 from langevax.federated.defaults import METHODS
 from langevax.problems.federation import Federation
-from langevax.run import DivergenceError, Trace, keep_compiled_programs, simulate
+from langevax.run import (
+    DivergenceError,
+    Result,
+    Trace,
+    keep_compiled_programs,
+    simulate,
+)
 
 HISTORY = "history.csv"
 COLUMNS = ("round", "exchanges", "vectors", "bytes", "evaluations", "loss", "accuracy")
@@ -43,7 +49,6 @@ PARTITIONS: dict[str, Callable[..., partitions.Parts]] = {
     ),
 }
 """By name: the rows of each client, of labels, the number of clients, the text behind the colon, and a key."""
-History = dict[str, np.ndarray]
 
 
 def run(options: SimulationOptions) -> None:
@@ -83,41 +88,71 @@ def _train(
     folder: Folder,
 ) -> dict[str, Any]:
     """Train, print and save in a folder whose lock is held; return the result."""
-    step_size, key = float(algorithm.step_size), jax.random.key(options.seed)
-    num_inputs = table.inputs.shape[1]
     start = classification.initial_position(
-        key, num_inputs, options.hidden, table.num_classes
+        jax.random.key(options.seed),
+        table.inputs.shape[1],
+        options.hidden,
+        table.num_classes,
     )
     counts = np.asarray(federation.counts)
     clients = getattr(algorithm, "clients_per_round", None) or len(counts)
-    model = "softmax regression"
-    if options.hidden:
-        model = f"{options.hidden} hidden neurons"
-    output.say(
-        "Table",
-        f"{options.data}: {len(table.labels):,} rows over {len(counts)} clients of {counts.min()} to {counts.max()}, "
-        f"{len(table.test_labels):,} held out",
-    )
+    name, step_size = type(algorithm).__name__, float(algorithm.step_size)
+    rows = f"{len(table.labels):,} rows over {len(counts)} clients of {counts.min()} to {counts.max()}"
+    held_out = f"{len(table.test_labels):,} held out"
+    model = f"{options.hidden} hidden neurons"
+    if not options.hidden:
+        model = "softmax regression"
+    output.say("Table", f"{options.data}: {rows}, {held_out}")
     output.say("Model", f"{classification.num_parameters(start):,} numbers, {model}")
+    output.say("Method", f"{name}, step size {step_size:g}, {clients} clients a round")
+    history = RoundHistory(folder, federation, table, start, LossWatch(algorithm))
+    result = _simulated(options, algorithm, federation, start, history, output.machine)
+    last = dict(zip(COLUMNS, history.rows[-1], strict=True))
+    content = {
+        **options.settings,
+        "step_size": step_size,
+        "rows_of_a_client": {"least": counts.min(), "most": counts.max()},
+        **last,
+        "seconds": result.seconds,
+        "seconds_to_first_step": result.seconds_to_first_step,
+        "folder": str(options.folder),
+    }
+    with folder.filling() as new:
+        shutil.copy(folder.history, new / HISTORY)
+        write_json(new / RESULT, plain(content))
+    cost = f"{last['exchanges']:,} exchanges of {last['bytes'] / 1e6:.2f} megabytes"
     output.say(
-        "Method",
-        f"{type(algorithm).__name__}, step size {step_size:g}, {clients} clients a round",
+        "Result",
+        f"Accuracy {last['accuracy']:.3f} on held-out rows, loss {last['loss']:.4f}, after {cost}.",
     )
-    every = max(1, math.ceil(options.rounds / 100))
+    return content
+
+
+def _simulated(
+    options: SimulationOptions,
+    algorithm: Any,
+    federation: Federation,
+    start: PyTree,
+    history: "RoundHistory",
+    quiet: bool,
+    num_records: int = 100,
+) -> Result:
+    """Run the rounds; raise `RunFailed` where they diverge or collapse."""
+    every = math.ceil(options.rounds / num_records)
+    step_size = float(algorithm.step_size)
     at = f"at --step-size {step_size:g}"
-    smaller = f"pass --step-size {step_size / 4:g}"
+    smaller = f"pass --step-size {step_size / SMALLER:g}"
     try:
-        history = RoundHistory(folder, federation, table, start, LossWatch(algorithm))
-        result = simulate(
+        return simulate(
             algorithm,
             federation,
             start,
-            key=key,
+            key=jax.random.key(options.seed),
             num_steps=options.rounds,
             record_every=every,
             callbacks=[history],
             callback_every=every,
-            progress=False if output.machine else "auto",
+            progress=False if quiet else "auto",
         )
     except DivergenceError as error:
         raise RunFailed(
@@ -127,21 +162,6 @@ def _train(
         raise RunFailed(
             f"--method {options.method} collapsed by round {error.round} {at}: {error.reason}; {smaller}."
         ) from error
-    columns = history.columns()
-    content = {
-        **options.settings,
-        "step_size": step_size,
-        "rows_of_a_client": {"least": counts.min(), "most": counts.max()},
-        **{name: values[-1] for name, values in columns.items()},
-        "seconds": result.seconds,
-        "seconds_to_first_step": result.seconds_to_first_step,
-        "folder": str(options.folder),
-    }
-    with folder.filling() as new:
-        shutil.copy(folder.history, new / HISTORY)
-        write_json(new / RESULT, plain(content))
-    _print_history(output, columns)
-    return content
 
 
 def algorithm_of(options: SimulationOptions) -> Federated:
@@ -246,18 +266,3 @@ class RoundHistory:
             whole = ",".join(map(str, self.rows[-1][:5]))
             file.write(f"{whole},{loss:.8g},{accuracy:.8g}\n")
         self.watch.add(round, loss)
-
-    def columns(self) -> History:
-        """Return the history as arrays."""
-        columns = map(np.array, zip(*self.rows, strict=True))
-        return dict(zip(COLUMNS, columns, strict=True))
-
-
-def _print_history(output: Output, columns: History) -> None:
-    """Print what the rounds cost and reached."""
-    last = {name: values[-1] for name, values in columns.items()}
-    output.say(
-        "Result",
-        f"Accuracy {last['accuracy']:.3f} on held-out rows after {int(last['exchanges']):,} exchanges of "
-        f"{last['bytes'] / 1e6:.2f} megabytes; loss {last['loss']:.4f}.",
-    )

@@ -64,9 +64,17 @@ def coefficients(model: Any, data: FitData, ratios: bool) -> tuple[Coefficient, 
             step, per = step_of(split, inputs, column, place, reference)
             slope, error = float(slopes[i]), float(errors[i])
             margin = NORMAL_95 * error
-            ends = (slope, slope - margin, slope + margin)
-            effects = [shown(step * end) for end in ends]
-            found.append(Coefficient(split.names[place], per, *effects, slope, error))
+            found.append(
+                Coefficient(
+                    split.names[place],
+                    per,
+                    shown(step * slope),
+                    shown(step * (slope - margin)),
+                    shown(step * (slope + margin)),
+                    slope,
+                    error,
+                )
+            )
     return tuple(found)
 
 

@@ -29,7 +29,8 @@ class RefittedLaws:
         self.data = data
         self.exposure: int | None = getattr(model, "exposure_column", None)
         shares = model.path_.bayes_share[: model.path_.chosen + 1].tolist()
-        self.model: Any = clone(model).set_params(bayes_shares=shares, num_folds=None)
+        self.model: Any = clone(model)
+        self.model.set_params(bayes_shares=shares, num_folds=None)
         self.are_counts: bool = getattr(model, "family", "") in (
             "poisson",
             "negative binomial",

@@ -2,7 +2,7 @@
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -26,8 +26,6 @@ class Fit(ABC):
     """What it is called in a sentence."""
     waiting: ClassVar[str]
     """What is done before the first step."""
-    caution: ClassVar[Callable[[str, type[Warning]], str | None]]
-    """Returns a warning of the training as what is wrong, then the evidence; None of others."""
     name: str
     """What it is called beside other methods."""
     how_chosen: str
@@ -41,6 +39,11 @@ class Fit(ABC):
         self.data = data
         self.cautions: list[str] = []
         """Warnings of the training, as sentences."""
+
+    @staticmethod
+    @abstractmethod
+    def caution(message: str, category: type[Warning]) -> str | None:
+        """Return a warning of the training as what is wrong, then the evidence; None of others."""
 
     @abstractmethod
     def check(self) -> None:

@@ -161,7 +161,8 @@ class NetworkFit(Fit):
         known = model.get_params().keys() & chosen
 
         def refit(train: np.ndarray, test: np.ndarray) -> np.ndarray:
-            network: Any = clone(model).set_params(**{n: chosen[n] for n in known})
+            network: Any = clone(model)
+            network.set_params(**{name: chosen[name] for name in known})
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 warnings.filterwarnings("ignore", OF_GROUPS, UserWarning)

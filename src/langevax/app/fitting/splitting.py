@@ -70,8 +70,8 @@ def _split_singly(
     rows, notes = np.arange(len(target.values)), []
     held_out = max(2, int(np.ceil(HELD_OUT * len(rows))))
     if not target.classes:
-        train, test = train_test_split(rows, test_size=held_out, random_state=seed)
-        return train, test, notes
+        split = train_test_split(rows, test_size=held_out, random_state=seed)
+        return np.asarray(split[0]), np.asarray(split[1]), notes
     sizes = np.bincount(target.values, minlength=len(target.classes))
     single = sizes[target.values] == 1
     if single.any():
@@ -94,7 +94,7 @@ def _split_singly(
     train, test = train_test_split(
         others, test_size=held_out, random_state=seed, stratify=classes
     )
-    return np.concatenate([train, rows[single]]), test, notes
+    return np.concatenate([train, rows[single]]), np.asarray(test), notes
 
 
 def _split_groups(
