@@ -88,7 +88,7 @@ def fit(tmp_path, content, *words, target="y"):
             ("--temperature", "abc"),
             "'abc' is not a valid float",
         ),
-        (GOOD, ("--temperature", "-1"), "--temperature -1 is not a positive number"),
+        (GOOD, ("--temperature", "-1"), "--temperature -1.0 is not a positive number"),
         (GOOD, ("--test-size", "0.5"), "--test-size is gone"),
         (
             GOOD,

@@ -92,7 +92,7 @@ def test_a_full_disk_has_exit_code_1(table, tmp_path, monkeypatch):
             "shop.rows could not be written (No space left on device); nothing was changed.",
         )
 
-    monkeypatch.setattr("langevax.data.tables.convert_files", full)
+    monkeypatch.setattr("langevax.app.convert.convert_files", full)
     answer = langevax(
         "convert", table, "--target", "bought", "--out", tmp_path / "shop.rows"
     )

@@ -239,7 +239,7 @@ def test_rates_are_those_of_statsmodels_with_an_exposure(rates):
     }
     split = data.prepare(FitOptions(file, "visits", out, **options)).split
     years = split.groups["years"][0]
-    places = family.slopes_of(split, split.train, [years])
+    places = coefficients.slopes_of(split, split.train, years)
     assert [split.names[place] for place in places] == [
         "age",
         "age missing",

@@ -101,5 +101,5 @@ def test_the_command_contains_options_not_at_their_defaults(tmp_path):
 
 @pytest.mark.parametrize("temperature", [-1.0, 0.0, float("inf"), float("nan")])
 def test_invalid_temperatures_are_refused(tmp_path, temperature):
-    with pytest.raises(BadInput, match=f"--temperature {temperature:g} is not"):
+    with pytest.raises(BadInput, match=f"--temperature {temperature} is not"):
         FitOptions(tmp_path, "y", tmp_path, temperature=temperature)

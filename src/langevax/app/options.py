@@ -299,7 +299,7 @@ class FitOptions:
     def __post_init__(self) -> None:
         if self.temperature is not None and not 0 < self.temperature < math.inf:
             raise BadInput(
-                f"--temperature {self.temperature:g} is not a positive number; pass one such as 0.01, or leave it out."
+                f"--temperature {self.temperature} is not a positive number; pass one such as 0.01, or leave it out."
             )
         _check_threshold(self)
         _check_family(self)

@@ -120,7 +120,7 @@ def _train(
     with folder.filling() as new:
         shutil.copy(folder.history, new / HISTORY)
         write_json(new / RESULT, plain(content))
-    cost = f"{last['exchanges']:,} exchanges of {last['bytes'] / 1e6:.2f} megabytes"
+    cost = f"{last['exchanges']:,} exchanges, {last['bytes'] / 1e6:.2f} megabytes"
     output.say(
         "Result",
         f"Accuracy {last['accuracy']:.3f} on held-out rows, loss {last['loss']:.4f}, after {cost}.",

@@ -20,7 +20,7 @@ def run(options: FlowerAppOptions) -> None:
         raise BadInput(
             f"--method {options.method!r} does not go with --task, which has its own method; leave one out."
         )
-    method = options.method or "fledge"
+    method = "fledge" if options.method is None else options.method
     if method not in METHODS:
         raise BadInput(unknown_method(method, METHODS))
     try:
