@@ -26,8 +26,7 @@ def run(options: CertifyOptions) -> None:
     keep_compiled_programs()
     folder = options.model
     estimator = _model(folder)
-    result = _result(folder)
-    data = _rows(options, result, output)
+    data = _rows(options, _result(folder))
     _attach(estimator, data, options)
     split = data.split
     if isinstance(estimator, PredictiveEstimator):
@@ -129,7 +128,7 @@ def _result(folder: Path) -> dict[str, Any]:
         ) from error
 
 
-def _rows(options: CertifyOptions, result: dict[str, Any], output: Output) -> FitData:
+def _rows(options: CertifyOptions, result: dict[str, Any]) -> FitData:
     """Return the rows of the fit, read again as it read them."""
     try:
         table = options.table or Path(result["table"])
@@ -144,13 +143,12 @@ def _rows(options: CertifyOptions, result: dict[str, Any], output: Output) -> Fi
         raise BadInput(
             f"TABLE {str(table)!r} of the fit is not there; pass the file that holds its rows."
         )
-    with output.waiting(f"Reading {table.name}"):
-        try:
-            return prepare(fit)
-        except BadInput as error:
-            raise BadInput(
-                f"TABLE {str(table)!r} does not hold the rows of this fit: {error}"
-            ) from error
+    try:
+        return prepare(fit)
+    except BadInput as error:
+        raise BadInput(
+            f"TABLE {str(table)!r} does not hold the rows of this fit: {error}"
+        ) from error
 
 
 def _attach(estimator: Any, data: FitData, options: CertifyOptions) -> None:

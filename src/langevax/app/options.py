@@ -599,8 +599,8 @@ class SimulationOptions:
                  with --target for the column of classes; a fifth of the rows is held out
 
     A round is one exchange with clients (a trip there and back) or two. Methods without local steps take as many
-    rows at once as others in all their local steps, fednova one pass over a client's rows. DIR then holds result.json,
-    history.csv, figure.svg and figure.png. Until then DIR/training/history.csv grows with the rounds.
+    rows at once as others in all their local steps, fednova one pass over a client's rows. DIR then holds result.json and
+    history.csv; until then DIR/training/history.csv grows with the rounds.
 
     Exit codes: 0 done; 1 the run failed (it diverged or collapsed), 2 bad usage or bad input, 130 interrupted.
     """

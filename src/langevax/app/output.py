@@ -8,8 +8,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
@@ -84,19 +83,6 @@ class Output:
                 json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
                 + "\n"
             )
-
-    @contextmanager
-    def waiting(self, what: str) -> Iterator[None]:
-        """Show words on a terminal's stderr while the block runs."""
-        if not sys.stderr.isatty():
-            yield
-            return
-        sys.stderr.write(f"{what} ...\r")
-        sys.stderr.flush()
-        try:
-            yield
-        finally:
-            sys.stderr.write("\x1b[2K")
 
     def progress(self, what: str, total: int, unit: str) -> "ProgressLine":
         """Return a progress line on a terminal's stderr, shown while a block runs."""

@@ -45,10 +45,6 @@ def run(options: PredictOptions) -> None:
         output.warn(note)
     keep_compiled_programs()
     estimator = load_model(folder / MODEL)
-    if not _match(estimator, schema, examples.inputs):
-        raise BadInput(
-            f"MODEL {str(folder)!r}: {MODEL} and {SCHEMA} are not of one fit; copy the whole folder."
-        )
     predicted, notes = _predicted(estimator, schema, examples, options)
     if examples.names.width == 0:
         predicted, more = at_their_lines(predicted, blank, table.left_out)
@@ -168,15 +164,6 @@ def model_hash(file: Path) -> str:
         return stored_hash(file)
     except ModelError as error:
         raise BadInput(f"MODEL {error}") from error
-
-
-def _match(estimator: Any, schema: AnySchema, inputs: Any) -> bool:
-    """Return whether model and schema agree on classes, curves and the number of inputs."""
-    same = hasattr(estimator, "classes_") == bool(schema.classes)
-    same &= hasattr(estimator, "encoder_") == bool(schema.parameters)
-    if hasattr(inputs, "shape"):
-        same &= getattr(estimator, "n_features_in_", None) == inputs.shape[1]
-    return same
 
 
 def interval_table(

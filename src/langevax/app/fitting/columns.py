@@ -80,7 +80,6 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
             options.exposure or "",
         ),
         split=split,
-        target=target,
         notes=lacking + remarks + beside,
         summary=summary,
         inputs=split.inputs,

@@ -81,7 +81,6 @@ def prepare_curves(options: FitOptions, loaded: LoadedTable) -> FitData:
             groups={},
             quantities=(),
         ),
-        target=data.target,
         notes=notes,
         summary={
             "rows": table.height,

@@ -67,7 +67,6 @@ class FamilyFit(Fit):
     few_groups = 30
     """Groups below which the sandwich formula, of independent groups, has too small errors."""
     word = "regression"
-    waiting = "Training: drawing from the posterior, compiling"
     how_chosen = "share of Bayes by leave-one-out"
     caution = staticmethod(caution)
 

@@ -24,8 +24,6 @@ class Fit(ABC):
 
     word: ClassVar[str]
     """What it is called in a sentence."""
-    waiting: ClassVar[str]
-    """What is done before the first step."""
     name: str
     """What it is called beside other methods."""
     how_chosen: str

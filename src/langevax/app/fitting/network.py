@@ -66,7 +66,6 @@ class NetworkFit(Fit):
     bytes_per_particle = 12
     """At the least."""
     word = "network"
-    waiting = "Training: choosing the temperature, compiling"
     name = OURS
     caution = staticmethod(caution)
 

@@ -22,7 +22,6 @@ class FitData:
 
     schema: AnySchema
     split: TrainTestSplit
-    target: TargetColumn
     notes: list[str]
     """On what was read, without suspected leaks."""
     summary: dict[str, Any]

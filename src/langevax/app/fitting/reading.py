@@ -80,13 +80,6 @@ def table_reading(
     )
 
 
-def class_counts(target: TargetColumn) -> tuple[int, ...]:
-    """Return the rows of each class."""
-    return tuple(
-        int((target.values == place).sum()) for place in range(len(target.classes))
-    )
-
-
 def _column(
     name: str, role: str, reading: ReadColumn, remarks: tuple[str, ...]
 ) -> ColumnReading:

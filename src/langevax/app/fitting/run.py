@@ -21,7 +21,6 @@ from langevax.app.fitting.data import prepare
 from langevax.app.fitting.family import FamilyFit
 from langevax.app.fitting.kinds import Fit
 from langevax.app.fitting.network import NetworkFit
-from langevax.app.fitting.reading import class_counts
 from langevax.app.folder import (
     CERTIFICATE,
     HOLDOUT,
@@ -75,8 +74,7 @@ def _fit(output: Output, fit: Fit, folder: Folder) -> dict[str, Any]:
     """Train, evaluate and write, in a folder whose lock is held; return the result."""
     keep_compiled_programs()
     try:
-        with output.waiting(fit.waiting):
-            fit.train(folder)
+        fit.train(folder)
         for caution in fit.cautions:
             output.warn(caution)
         for label, sentence in fit.training():
@@ -155,7 +153,9 @@ def evaluate(output: Output, fit: Fit, search: Path) -> tuple[np.ndarray, FitCon
         motion=None,
         relevance=relevance,
         classes=split.classes,
-        class_counts=class_counts(data.target),
+        class_counts=tuple(np.bincount(split.targets).tolist())
+        if split.classes
+        else (),
         settings={"command": options.changed, "estimator": fit.settings()},
         command=options.command(),
         predict_command=console.predict_command(options.out),
