@@ -10,7 +10,8 @@ import pytest
 
 from langevax.app.evaluation.holdout import on_columns
 from langevax.app.evaluation.peers import peers
-from langevax.app.fitting.data import estimator_for, prepare_curves, with_inputs_of
+from langevax.app.fitting.curves import prepare_curves, with_inputs_of
+from langevax.app.fitting.data import estimator_for
 from langevax.app.options import FitOptions
 from langevax.app.predict import model_hash
 from langevax.app.tables.curves import LongCurves, WideCurves

@@ -62,7 +62,7 @@ def _of_a_network(
     """Return the certificate of a network, whose search is kept, and what was spent before."""
     folder, file, before = options.model, options.model / CERTIFICATE, ""
     try:
-        with locked(folder), output.progress("Certificate", 100, "%") as line:
+        with locked(folder, "DIR"), output.progress("Certificate", 100, "%") as line:
             if options.force:
                 file.unlink(missing_ok=True)
             elif file.exists():

@@ -59,10 +59,10 @@ def _not_writable(folder: Path, error: OSError) -> BadInput:
 
 
 @contextmanager
-def locked(folder: Path, name: str = NAME) -> Iterator[None]:
-    """Hold the lock `name` of a folder, which exists; raise `BadInput` where another run holds it."""
+def locked(folder: Path, argument: str = "--out") -> Iterator[None]:
+    """Hold the lock of a folder, which exists; raise `BadInput` where another run holds it."""
     try:
-        lock = Lock(folder / name, f"--out {str(folder)!r}")
+        lock = Lock(folder / NAME, f"{argument} {str(folder)!r}")
     except LockedError as error:
         raise BadInput(str(error)) from error
     except OSError as error:
