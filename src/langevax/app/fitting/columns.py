@@ -40,16 +40,8 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
     groups, of_groups = row_groups(options.group, table.frame, target.rows)
     train, test, of_split = split_rows(target, options.seed, groups)
     columns, of_columns = _learn(read, train, groups)
-    encoded = _encoded(columns, read)
-    split = split_of(options, target, (train, test), groups, **encoded)
-    known = [options.exposure] if options.exposure else []
-    suspects = leaks(read.frame.drop(known), target.values, target.task)
-    like_ids = [
-        name
-        for name in read.styles
-        if read.readings[name].resembles_id and name not in options.keep
-    ]
-    alike = _alike(read, split, like_ids)
+    split = split_of(options, target, (train, test), groups, **_encoded(columns, read))
+    suspects, alike = _suspects(read), _alike(read, split)
     decisions = (
         *table.decisions,
         *read.readings[options.target].decisions,
@@ -69,6 +61,7 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
         *alike,
         *(Decision("file", sentence) for sentence in of_file),
     ]
+    named = {one.column for one in alike}
     return FitData(
         schema=Schema(
             options.target,
@@ -86,7 +79,7 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
         names=_row_names(table.frame, read),
         reading=table_reading(read, words, in_order, suspects),
         task=task,
-        like_ids=tuple(n for n in like_ids if n not in {one.column for one in alike}),
+        like_ids=tuple(name for name in _like_ids(read) if name not in named),
         warnings=warnings,
         alike=tuple(sentences(alike)),
     )
@@ -148,9 +141,20 @@ def _learn(
     return tuple(with_cycles), decisions + of_cycles
 
 
-def _alike(
-    read: ColumnsRead, split: TrainTestSplit, like_ids: list[str]
-) -> list[Decision]:
+def _suspects(read: ColumnsRead) -> list[Decision]:
+    """Return decisions on columns that may leak the target."""
+    exposure, target = read.options.exposure, read.target
+    frame = read.frame.drop([exposure] if exposure else [])
+    return leaks(frame, target.values, target.task)
+
+
+def _like_ids(read: ColumnsRead) -> list[str]:
+    """Return inputs that may only number rows or groups of them."""
+    names = [name for name in read.styles if read.readings[name].resembles_id]
+    return [name for name in names if name not in read.options.keep]
+
+
+def _alike(read: ColumnsRead, split: TrainTestSplit) -> list[Decision]:
     """Return a decision on a column whose rows of one value may belong together, where no group is named."""
     if split.row_groups is not None:
         return []
@@ -162,7 +166,7 @@ def _alike(
         split.train_inputs,
         split.groups,
         outputs,
-        like_ids,
+        _like_ids(read),
         split.dates,
         read.options.seed,
     )

@@ -12,7 +12,12 @@ import polars as pl
 
 from langevax.app.errors import RunFailed
 from langevax.app.evaluation import Task, holdout
-from langevax.app.evaluation.certainty import calibration_of, coverage_of
+from langevax.app.evaluation.certainty import (
+    Calibration,
+    Coverage,
+    calibration_of,
+    coverage_of,
+)
 from langevax.app.evaluation.comparison import Comparison, Refit, compare
 from langevax.app.evaluation.metrics import METRICS, value
 from langevax.app.evaluation.peers import peers
@@ -108,21 +113,10 @@ def evaluate(output: Output, fit: Fit, search: Path) -> tuple[np.ndarray, FitCon
         contents: of the page, without its moving figures.
     """
     data, split, model, options = fit.data, fit.data.split, fit.model, fit.options
-    unseen = data.take(split.test)
-    outputs, refit = split.outputs(model, unseen), fit.refit()
+    outputs = split.outputs(model, data.take(split.test))
+    refit = fit.refit()
     comparison = _compared(output, fit, outputs, refit)
-    coverage = coverage_of(
-        model,
-        unseen,
-        split.test_targets,
-        split.classes,
-        getattr(data.schema, "never_negative", False),
-    )
-    calibration = None
-    if split.classes:
-        calibration = calibration_of(
-            comparison.observed, comparison.outputs, split.classes
-        )
+    coverage, calibration, certainty = _certainty(fit, outputs, comparison)
     relevance = holdout.relevance_of(holdout.on_columns(model), split, options.seed)
     law = fit.law(refit, comparison)
     worth = summary.worth(
@@ -133,8 +127,6 @@ def evaluate(output: Output, fit: Fit, search: Path) -> tuple[np.ndarray, FitCon
         relevance if data.axes is None else None,
         data.like_ids,
     )
-    metric = METRICS[split.task][0]
-    held_out = metric.name, value(metric, split.test_targets, outputs), len(split.test)
     alike = (f"Rows may belong together. {sentence}" for sentence in data.alike)
     contents = FitContents(
         table=split.table,
@@ -143,9 +135,7 @@ def evaluate(output: Output, fit: Fit, search: Path) -> tuple[np.ndarray, FitCon
         summary=(*worth, *fit.advice(comparison, law)),
         comparison=comparison,
         reading=data.reading,
-        certainty=summary.certainty(
-            coverage, calibration, split.classes, split.unit, split.dates, held_out
-        ),
+        certainty=certainty,
         coverage=coverage,
         calibration=calibration,
         optimum="",
@@ -172,6 +162,31 @@ def evaluate(output: Output, fit: Fit, search: Path) -> tuple[np.ndarray, FitCon
     contents = replace(contents, certificate=certificate, optimum=optimum)
     console.print_evidence(output, contents)
     return outputs, contents
+
+
+def _certainty(
+    fit: Fit, outputs: np.ndarray, comparison: Comparison
+) -> tuple[Coverage | None, Calibration | None, str]:
+    """Return how often intervals hold, how far probabilities are right, and both in words."""
+    data, split = fit.data, fit.data.split
+    coverage = coverage_of(
+        fit.model,
+        data.take(split.test),
+        split.test_targets,
+        split.classes,
+        getattr(data.schema, "never_negative", False),
+    )
+    calibration = None
+    if split.classes:
+        calibration = calibration_of(
+            comparison.observed, comparison.outputs, split.classes
+        )
+    metric = METRICS[split.task][0]
+    held_out = metric.name, value(metric, split.test_targets, outputs), len(split.test)
+    words = summary.certainty(
+        coverage, calibration, split.classes, split.unit, split.dates, held_out
+    )
+    return coverage, calibration, words
 
 
 def _compared(
