@@ -369,7 +369,7 @@ IN_LONG = ("--curves", "long", "--id", "id", "--time", "t", "--value", "x")
         (
             ROWS,
             (*IN_LONG, "--value", "t"),
-            "--value 't' is already the column of --time",
+            "--value name 't' twice",
         ),
         (
             ROWS,

@@ -54,7 +54,7 @@ def test_it_prints_what_rounds_cost_and_fills_the_folder(done):
     for word in (
         "exchanges",
         "megabytes",
-        "accuracy",
+        "Accuracy",
         "FLEDGE, step size 0.0625, 2 clients a round",
     ):
         assert word in answer.stdout

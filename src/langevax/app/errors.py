@@ -20,7 +20,7 @@ SPACES = dict.fromkeys(
 
 
 class ExitCode(IntEnum):
-    """What a command ends with; where a signal ended it, 128 and its number."""
+    """The exit codes of commands; where a signal ended it, 128 and its number."""
 
     FAILED = 1
     BAD_INPUT = 2

@@ -320,7 +320,7 @@ class FitOptions:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the model depends on, as plain values."""
+        """The options that the model depends on, as plain values."""
         return _settings(self, "table", "target", "out", "force", "dry_run", "json")
 
     @property
@@ -649,7 +649,7 @@ class SimulationOptions:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the run depends on, as plain values."""
+        """The options that the run depends on, as plain values."""
         return _settings(self, "out", "force", "json")
 
 

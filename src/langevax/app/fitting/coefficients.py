@@ -55,7 +55,7 @@ def coefficients(model: Any, data: FitData, ratios: bool) -> tuple[Coefficient, 
         data.take(split.train), data.training_labels, split.groups_of(split.train)
     )
     shown = power if ratios else float
-    found = []
+    effects = []
     for column, places in split.groups.items():
         reference = reference_of(split, inputs, places)
         for i, place in enumerate(model.columns_):
@@ -64,7 +64,7 @@ def coefficients(model: Any, data: FitData, ratios: bool) -> tuple[Coefficient, 
             step, per = step_of(split, inputs, column, place, reference)
             slope, error = float(slopes[i]), float(errors[i])
             margin = NORMAL_95 * error
-            found.append(
+            effects.append(
                 Coefficient(
                     split.names[place],
                     per,
@@ -75,7 +75,7 @@ def coefficients(model: Any, data: FitData, ratios: bool) -> tuple[Coefficient, 
                     error,
                 )
             )
-    return tuple(found)
+    return tuple(effects)
 
 
 def step_of(

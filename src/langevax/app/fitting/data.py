@@ -50,19 +50,17 @@ def estimator_for(options: FitOptions, schema: AnySchema, **more: Any) -> Any:
             return sklearn.PredictiveClassifier(list(schema.classes), **more)
         family: Any = options.family.replace("-", " ")
         return sklearn.PredictiveRegressor(family, **more)
-    for name in ("num_particles", "temperature", "num_steps"):
-        if name in options.changed:
-            more[name] = getattr(options, name)
-    classes = schema.task == "classification"
+    names = ("num_particles", "temperature", "num_steps")
+    chosen = {name: options.changed[name] for name in names if name in options.changed}
+    kinds = sklearn.MeanFieldRegressor, sklearn.MeanFieldClassifier
     if options.curves:
+        chosen |= {"num_modes": MODES, "derivative": options.derivative}
         kinds = (
             sklearn.FunctionalMeanFieldRegressor,
             sklearn.FunctionalMeanFieldClassifier,
         )
-        more |= {"num_modes": MODES, "derivative": options.derivative}
-        return kinds[classes](**schema.parameters, **more)
     if "threshold" in options.changed:
         balanced = options.threshold == "balanced"
-        more["threshold"] = "balanced" if balanced else float(options.threshold)
-    kinds = sklearn.MeanFieldRegressor, sklearn.MeanFieldClassifier
-    return kinds[classes](**schema.parameters, **more)
+        chosen["threshold"] = "balanced" if balanced else float(options.threshold)
+    kind = kinds[schema.task == "classification"]
+    return kind(**chosen | schema.parameters | more)

@@ -1,4 +1,4 @@
-"""How likely a regression makes rows that it has not seen, beside Bayes and a distribution that knows no column."""
+"""Log densities of rows that a regression has not seen, beside Bayes and a distribution that knows no column."""
 
 import copy
 import warnings

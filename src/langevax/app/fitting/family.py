@@ -27,7 +27,7 @@ from langevax.sklearn.law_estimator import MOST_ROWS
 
 
 class Words(NamedTuple):
-    """What a family and its coefficients are called."""
+    """Names of a family and of its coefficients."""
 
     name: str
     effect: str
