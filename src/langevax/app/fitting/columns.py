@@ -17,7 +17,7 @@ from langevax.app.fitting.prepared import (
     without_target,
 )
 from langevax.app.fitting.reading import ColumnsRead, table_reading
-from langevax.app.fitting.splitting import copies_of, row_groups, split_rows
+from langevax.app.fitting.splitting import HELD_OUT, copies_of, row_groups, split_rows
 from langevax.app.options import FitOptions
 from langevax.app.report.summary import split_sizes
 from langevax.app.tables.columns import read_columns
@@ -38,7 +38,7 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
     target = read.target
     check_size(read.frame.height, options)
     groups, of_groups = row_groups(options.group, table.frame, target.rows)
-    train, test, of_split = split_rows(target, options.seed, groups)
+    train, test, of_split = split_rows(target, HELD_OUT, options.seed, groups)
     columns, of_columns = _learn(read, train, groups)
     split = split_of(options, target, (train, test), groups, **_encoded(columns, read))
     suspects, alike = _suspects(read), _alike(read, split)

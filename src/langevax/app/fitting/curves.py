@@ -16,7 +16,7 @@ from langevax.app.fitting.prepared import (
     task_of,
     without_target,
 )
-from langevax.app.fitting.splitting import row_groups, split_rows
+from langevax.app.fitting.splitting import HELD_OUT, row_groups, split_rows
 from langevax.app.options import FitOptions
 from langevax.app.report.contents import TableReading
 from langevax.app.tables.columns import read_columns
@@ -63,7 +63,7 @@ def prepare_curves(options: FitOptions, loaded: LoadedTable) -> FitData:
     data = (_wide if options.curves == "wide" else _long)(options, loaded, choices)
     check_size(len(data.curves), options, "curve")
     groups, of_groups = row_groups(options.group, table, data.rows)
-    train, test, of_split = split_rows(data.target, options.seed, groups)
+    train, test, of_split = split_rows(data.target, HELD_OUT, options.seed, groups)
     remarks, warnings = remarks_and_warnings(
         (*loaded.decisions, *data.target.decisions)
     )

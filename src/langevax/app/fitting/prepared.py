@@ -50,6 +50,11 @@ class FitData:
         return [self.inputs[i] for i in rows]
 
     @property
+    def leaks(self) -> tuple[str, ...]:
+        """Sentences on columns that may leak the target."""
+        return self.reading.leaks
+
+    @property
     def training_labels(self) -> np.ndarray:
         """The targets of the training rows, classes by their names."""
         targets = self.split.train_targets

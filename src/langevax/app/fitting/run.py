@@ -235,7 +235,7 @@ def reading_of(fit: Fit) -> dict[str, Any]:
         "classes": data.schema.classes,
         "read": data.summary,
         "columns": data.reading.columns,
-        "notes": [*data.notes, *data.warnings, *data.reading.leaks],
+        "notes": [*data.notes, *data.warnings, *data.leaks],
     }
 
 

@@ -47,16 +47,16 @@ def row_groups(
 
 
 def split_rows(
-    target: TargetColumn, seed: int, groups: np.ndarray | None = None
+    target: TargetColumn, test_size: float, seed: int, groups: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Return training rows, held-out rows and notes; classes have equal shares where each has two rows or more.
 
     A class with a single row is used for training. No group has rows among both.
     """
     if groups is None:
-        train, test, notes = _split_singly(target, seed)
+        train, test, notes = _split_singly(target, test_size, seed)
     else:
-        train, test, notes = _split_groups(target, seed, groups)
+        train, test, notes = _split_groups(target, test_size, seed, groups)
     if len(np.unique(target.values[train])) < 2:
         what = "class" if target.classes else "value of the target"
         raise BadInput(f"the training rows have a single {what}; pass another --seed.")
@@ -64,11 +64,11 @@ def split_rows(
 
 
 def _split_singly(
-    target: TargetColumn, seed: int
+    target: TargetColumn, test_size: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Return training rows, held-out rows and notes, where each row is on its own."""
     rows, notes = np.arange(len(target.values)), []
-    held_out = max(2, int(np.ceil(HELD_OUT * len(rows))))
+    held_out = max(2, int(np.ceil(test_size * len(rows))))
     if not target.classes:
         split = train_test_split(rows, test_size=held_out, random_state=seed)
         return np.asarray(split[0]), np.asarray(split[1]), notes
@@ -89,7 +89,7 @@ def _split_singly(
         classes = None
     if len(others) - held_out < 2:
         raise BadInput(
-            f"--target has too many classes of a single row: {len(others)} rows are left to train on and to hold out."
+            f"--target leaves {len(others) - held_out} rows to train on, beside classes of a single row; add rows."
         )
     train, test = train_test_split(
         others, test_size=held_out, random_state=seed, stratify=classes
@@ -98,14 +98,18 @@ def _split_singly(
 
 
 def _split_groups(
-    target: TargetColumn, seed: int, groups: np.ndarray
+    target: TargetColumn, test_size: float, seed: int, groups: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Return training rows, held-out rows and notes; no group has rows among both."""
     labels = target.values if target.classes else None
     folds = folds_of(
-        len(groups), round(1 / HELD_OUT), labels, groups=groups, random_state=seed
+        len(groups),
+        max(2, round(1 / test_size)),
+        labels,
+        groups=groups,
+        random_state=seed,
     )
-    size = HELD_OUT * len(groups)
+    size = test_size * len(groups)
     train, test = min(folds, key=lambda fold: abs(len(fold[1]) - size))
     notes = []
     if labels is not None and len(absent := np.setdiff1d(labels[test], labels[train])):
