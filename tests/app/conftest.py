@@ -17,8 +17,11 @@ QUICK = [
     "20",
     "--temperature",
     "0.05",
-    "--no-peers",
+    "--skip",
+    "peers",
 ]
+WITH_FOLDS = [*QUICK[:4], *QUICK[6:]]
+"""The temperature is chosen on folds, from which intervals come."""
 
 
 @pytest.fixture(scope="package", autouse=True)

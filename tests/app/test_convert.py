@@ -33,15 +33,14 @@ def test_a_table_is_converted_and_the_command_to_open_it_printed(table, tmp_path
     np.testing.assert_array_equal(rows["targets"], [0, 1, 1] * 2)
 
 
-def test_double_and_force(table, tmp_path):
+def test_a_row_file_is_replaced_by_force(table, tmp_path):
     command = ["convert", table, "--target", "bought", "--out", tmp_path / "shop.rows"]
     assert langevax(*command).exit_code == 0
     assert open_rows(tmp_path / "shop.rows").numpy("inputs").dtype == np.float32
-    answer = langevax(*command, "--double")
+    answer = langevax(*command)
     assert (answer.exit_code, answer.stdout) == (2, "")
     assert "exists; replace it with --force" in answer.stderr
-    assert langevax(*command, "--double", "--force").exit_code == 0
-    assert open_rows(tmp_path / "shop.rows").numpy("inputs").dtype == np.float64
+    assert langevax(*command, "--force").exit_code == 0
 
 
 @pytest.mark.parametrize(
@@ -93,7 +92,7 @@ def test_a_full_disk_has_exit_code_1(table, tmp_path, monkeypatch):
             "shop.rows could not be written (No space left on device); nothing was changed.",
         )
 
-    monkeypatch.setattr("langevax.data.tables.convert_files", full)
+    monkeypatch.setattr("langevax.app.convert.convert_files", full)
     answer = langevax(
         "convert", table, "--target", "bought", "--out", tmp_path / "shop.rows"
     )

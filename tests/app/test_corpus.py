@@ -14,13 +14,11 @@ import numpy as np
 import pytest
 import typer
 
-from langevax.app.federated import RunOptions, SimulationOptions
-from langevax.app.federating import apps
 from langevax.app.federating import simulate as simulation
-from langevax.app.fit import FitOptions
-from langevax.app.fitting import run as fitting
-from langevax.app.fitting.processes import ProcessGroup
+from langevax.app.fitting.family import FamilyFit
+from langevax.app.fitting.network import NetworkFit
 from langevax.app.main import app
+from langevax.app.options import FitOptions, SimulationOptions
 from langevax.data import write_rows
 from langevax.sklearn.inspection import MeanFieldInspection
 from tests.app.conftest import langevax
@@ -37,13 +35,9 @@ COLUMN_WRONG = ["nosuch", "", " ", "height,width", "\N{SNOWMAN}"]
 
 TEXTS: dict[tuple[str, str], list[str]] = {
     ("fit", "--target"): COLUMN_WRONG,
-    ("fit", "--family"): ["nosuch", "", "POISSON", "poissons", "poisson,gaussian"],
-    ("fit", "--order"): ["nosuch", "low,high"],
     ("fit", "--drop"): [*COLUMN_WRONG, "price"],
-    ("fit", "--keep"): [*COLUMN_WRONG, "price"],
     ("fit", "--group"): [*COLUMN_WRONG, "price"],
     ("fit", "--exposure"): [*COLUMN_WRONG, "price"],
-    ("fit", "--offset"): [*COLUMN_WRONG, "price"],
     ("fit", "--read"): [
         "nosuch=words",
         "width=nosuch",
@@ -54,26 +48,10 @@ TEXTS: dict[tuple[str, str], list[str]] = {
         "=words",
         "width=words=numbers",
     ],
-    ("fit", "--encoding"): ["klingon", "", "utf-99", "base64", "rot13"],
-    ("fit", "--temperature"): POSITIVE_WRONG,
     ("fit", "--threshold"): [*POSITIVE_WRONG, "1", "2"],
-    ("fit", "--num-steps"): [*WHOLE_WRONG, "0", "-1", "99999999999999999999", "inf"],
-    ("fit", "--relative-step-size"): POSITIVE_WRONG,
-    ("fit", "--smoothing"): POSITIVE_WRONG,
     ("fit", "--id"): COLUMN_WRONG,
     ("fit", "--time"): COLUMN_WRONG,
     ("fit", "--value"): COLUMN_WRONG,
-    ("fit", "--coordinator"): [
-        "",
-        "host",
-        ":80",
-        "host:",
-        "host:x",
-        "host:0",
-        "host:99999",
-        "http://host:80",
-    ],
-    ("predict", "--encoding"): ["klingon", "", "base64"],
     ("convert", "--target"): COLUMN_WRONG,
     ("convert", "--drop"): [*COLUMN_WRONG, "price"],
     ("convert", "--read"): [
@@ -86,8 +64,6 @@ TEXTS: dict[tuple[str, str], list[str]] = {
         "=words",
         "width=words=numbers",
     ],
-    ("convert", "--encoding"): ["klingon", "", "base64"],
-    ("federated simulate", "--server-optimizer"): ["nosuch", "", "ADAM"],
     ("federated simulate", "--method"): ["nosuch", "", "FLEDGE", "fedavgg"],
     ("federated simulate", "--data"): [
         "nosuch",
@@ -119,33 +95,14 @@ TEXTS: dict[tuple[str, str], list[str]] = {
         ),
         *("shards:1000000", "even:"),
     ],
-    ("federated run", "--set"): [
-        "nosuch=1",
-        "rounds",
-        "=",
-        "",
-        "rounds=x",
-        "rounds=1.5",
-        "rounds=",
-    ],
     ("federated app", "--method"): ["nosuch", "", "FEDAVG"],
-    ("federated app", "--task"): [
-        "nosuch",
-        "",
-        ":",
-        "nosuch:task",
-        "os:nosuch",
-        "os:path",
-        "a b:c",
-        "os:",
-    ],
 }
 """Wrong values of options of plain text."""
 
 MORE: dict[tuple[str, str], list[str]] = {
-    ("fit", "--test-size"): ["0", "1", "2"],
+    ("fit", "--temperature"): ["0", "-0.0", "1e999"],
+    ("fit", "--num-steps"): ["99999999999999999999", "inf"],
     ("fit", "--num-particles"): ["1000000000000", "9223372036854775808"],
-    ("fit", "--modes"): ["9223372036854775808"],
     ("predict", "--interval"): ["0", "1", "2", "0.9999"],
     ("certify", "--effort"): ["0", "1e999"],
     ("certify", "--cpu-seconds"): ["0", "1e999"],
@@ -157,31 +114,24 @@ MORE: dict[tuple[str, str], list[str]] = {
     ("federated simulate", "--num-local-steps"): ["99999999999999999999"],
     ("federated simulate", "--batch-size"): ["99999999999999999999"],
     ("federated simulate", "--hidden"): ["1000000000000", "99999999999999999999"],
-    ("federated run", "--timeout"): ["0"],
 }
 """Further wrong values of numbers."""
 
-FLAGS: dict[tuple[str, str], tuple[str, ...] | None] = {
-    ("fit", "--peers"): None,
-    ("fit", "--certificate"): None,
-    ("fit", "--json"): None,
-    ("fit", "--resume"): ("--resume", "--force"),
-    ("fit", "--anyway"): ("--anyway",),
-    ("fit", "--force"): ("--force", "--resume"),
-    ("fit", "--dry-run"): ("--dry-run", "--resume"),
-    ("predict", "--force"): None,
-    ("certify", "--force"): None,
-    ("certify", "--json"): None,
-    ("convert", "--double"): None,
-    ("convert", "--force"): None,
-    ("federated simulate", "--force"): None,
-    ("federated simulate", "--json"): None,
-    ("federated run", "--json"): None,
-    ("federated app", "--force"): None,
-    ("federated app", "--json"): None,
-    ("", "--version"): None,
+FLAGS = {
+    ("fit", "--json"),
+    ("fit", "--force"),
+    ("fit", "--dry-run"),
+    ("predict", "--force"),
+    ("certify", "--force"),
+    ("certify", "--json"),
+    ("convert", "--force"),
+    ("federated simulate", "--force"),
+    ("federated simulate", "--json"),
+    ("federated app", "--force"),
+    ("federated app", "--json"),
+    ("", "--version"),
 }
-"""Words with which a flag is refused; None where it goes with everything."""
+"""Options without a value, all of which go together."""
 
 PATHS: dict[tuple[str, str], list[str]] = {
     ("fit", "table"): [
@@ -243,8 +193,6 @@ PATHS: dict[tuple[str, str], list[str]] = {
     ],
     ("check", "paths"): ["", "nosuch", "folder", "a.txt", "table.csv"],
     ("federated simulate", "--out"): ["", "a.txt", "a.txt/inside"],
-    ("federated run", "app"): ["", "nosuch", "folder", "a.txt"],
-    ("federated run", "--out"): ["", "a.txt", "a.txt/inside"],
     ("federated app", "folder"): ["", "a.txt", "a.txt/inside", "1app", "class"],
 }
 """Wrong files and folders."""
@@ -278,7 +226,6 @@ BASE: dict[str, tuple[str, ...]] = {
     "convert": ("convert", "table.csv", "--target", "price", "--out", "new.rows"),
     "check": ("check", "rows.rows"),
     "federated simulate": ("federated", "simulate", "--out", "simulated"),
-    "federated run": ("federated", "run", "app", "--out", "ran"),
     "federated app": ("federated", "app", "newapp"),
 }
 """Commands that go as far as `Reached`, or to their ends."""
@@ -287,8 +234,6 @@ CONTEXT: dict[tuple[str, str], tuple[str, ...]] = {
     ("fit", "--time"): ("fit", "long.csv", *FIT[2:], *LONG_CURVES),
     ("fit", "--value"): ("fit", "long.csv", *FIT[2:], *LONG_CURVES[:-2]),
     ("fit", "--derivative"): (*FIT, "--curves", "wide"),
-    ("fit", "--modes"): (*FIT, "--curves", "wide"),
-    ("fit", "--smoothing"): (*FIT, "--curves", "wide"),
     ("fit", "--exposure"): (
         "fit",
         "table.csv",
@@ -298,41 +243,6 @@ CONTEXT: dict[tuple[str, str], tuple[str, ...]] = {
         "out",
         "--family",
         "poisson",
-    ),
-    ("fit", "--offset"): (
-        "fit",
-        "table.csv",
-        "--target",
-        "price",
-        "--out",
-        "out",
-        "--family",
-        "gaussian",
-    ),
-    ("fit", "--num-replicates"): (
-        "fit",
-        "table.csv",
-        "--target",
-        "price",
-        "--out",
-        "out",
-        "--family",
-        "gaussian",
-    ),
-    ("fit", "--coordinator"): (*FIT, "--num-processes", "2", "--process-id", "0"),
-    ("fit", "--num-processes"): (
-        *FIT,
-        "--coordinator",
-        "localhost:1234",
-        "--process-id",
-        "0",
-    ),
-    ("fit", "--process-id"): (
-        *FIT,
-        "--coordinator",
-        "localhost:1234",
-        "--num-processes",
-        "2",
     ),
     ("federated simulate", "--target"): (
         "federated",
@@ -346,7 +256,7 @@ CONTEXT: dict[tuple[str, str], tuple[str, ...]] = {
 """Other commands in which an option has a meaning."""
 
 
-OPTIONS = (FitOptions, SimulationOptions, RunOptions, ProcessGroup)
+OPTIONS = (FitOptions, SimulationOptions)
 
 
 class Reached(Exception):
@@ -412,7 +322,7 @@ EQUAL = [
     for command, parameters in commands()
     for parameter in parameters
     for pair in equal_values(parameter)
-    if command in ("fit", "federated simulate", "federated run")
+    if command in ("fit", "federated simulate")
 ]
 
 
@@ -470,15 +380,15 @@ def place(whole_place, tmp_path, monkeypatch):
     """A copy of the folder, the current one; commands stop where they would begin to work."""
 
     def reached(*arguments, **_options):
-        raise Reached(*(str(a) for a in arguments if isinstance(a, OPTIONS)))
+        values = [getattr(a, "options", a) for a in arguments]
+        raise Reached(*(str(a) for a in values if isinstance(a, OPTIONS)))
 
     shutil.copytree(whole_place, tmp_path / "place")
     monkeypatch.chdir(tmp_path / "place")
-    monkeypatch.setattr(fitting, "train", reached)
+    for kind in (NetworkFit, FamilyFit):
+        monkeypatch.setattr(kind, "train", reached)
     monkeypatch.setattr(MeanFieldInspection, "certificate", reached)
     monkeypatch.setattr(simulation, "_train", reached)
-    monkeypatch.setattr(apps, "engine_of", reached)
-    monkeypatch.setattr(ProcessGroup, "joined", reached)
     return Path.cwd()
 
 
@@ -559,14 +469,6 @@ def test_a_wrong_value_is_refused_in_a_sentence_and_changes_no_file(command, pla
         if fault is not None:
             faults.append(f"{name_of(case)!r}: {fault}")
     assert not faults, "\n".join(faults)
-
-
-@pytest.mark.parametrize(
-    ("key", "words"), [(key, words) for key, words in FLAGS.items() if words]
-)
-def test_a_flag_that_contradicts_another_is_refused(place, key, words):
-    answer = langevax(*BASE[key[0]], *words)
-    assert fault_of(answer, key[1], "") is None
 
 
 @pytest.mark.parametrize("case", EQUAL, ids=name_of)

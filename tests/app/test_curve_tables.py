@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 
 from langevax.app.errors import BadInput
-from langevax.app.fit import FitOptions
 from langevax.app.fitting.data import prepare_curves
+from langevax.app.options import FitOptions
 from langevax.app.tables.curves import (
     LongCurves,
     WideCurves,

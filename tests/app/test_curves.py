@@ -3,7 +3,6 @@
 import io
 import json
 import re
-from typing import get_args, get_type_hints
 
 import numpy as np
 import polars as pl
@@ -11,19 +10,13 @@ import pytest
 
 from langevax.app.evaluation.holdout import on_columns
 from langevax.app.evaluation.peers import peers
-from langevax.app.fit import FitOptions
-from langevax.app.fitting.console import ENCODERS
-from langevax.app.fitting.data import (
-    curve_encoders,
-    estimator_for,
-    prepare_curves,
-    with_inputs_of,
-)
+from langevax.app.fitting.curves import prepare_curves, with_inputs_of
+from langevax.app.fitting.data import estimator_for
+from langevax.app.options import FitOptions
 from langevax.app.predict import model_hash
 from langevax.app.tables.curves import LongCurves, WideCurves
 from langevax.app.tables.files import read_table
 from langevax.app.tables.schema import read_schema, write_schema
-from langevax.sklearn import RandomConvolutions
 from tests.app.conftest import QUICK, langevax
 
 pytestmark = pytest.mark.mostly_compiling
@@ -111,8 +104,6 @@ def fat(spectra, tmp_path_factory):
         "wide",
         "--derivative",
         1,
-        "--modes",
-        6,
         "--out",
         out,
     )
@@ -123,7 +114,7 @@ def fat(spectra, tmp_path_factory):
 def state(readings, tmp_path_factory):
     out = tmp_path_factory.mktemp("state") / "out"
     return out, langevax(
-        "fit", readings, "--target", "state", *LONG, "--modes", 6, "--out", out, *QUICK
+        "fit", readings, "--target", "state", *LONG, "--out", out, *QUICK
     )
 
 
@@ -139,15 +130,15 @@ def test_a_wide_table_is_read_at_the_times_that_name_its_columns(fat):
     assert answer.exit_code == 0, answer.stderr
     for words in (
         "50 rows, 13 columns",
-        "50 curves of 12 values from 850 to 905; 3 missing values, as 6 inputs",
+        "50 curves of 12 values from 850 to 905; 3 missing values",
         "Columns are sorted by the numbers that name them.",
         "3 missing values interpolated.",
         "40 curves to train on, 10 held out",
     ):
         assert words in answer.stdout
     result = json.loads((out / "result.json").read_text())
-    assert "--curves wide --derivative 1 --modes 6" in result["command"]
-    assert result["read"]["domain"] == [850, 905]
+    assert "--curves wide --derivative 1" in result["command"]
+    assert result["read"]["curves"] == 50
     assert read_schema(
         out / "schema.json", model_hash(out / "model.safetensors")
     ).grid == tuple(range(850, 910, 5))
@@ -173,7 +164,6 @@ def test_a_long_table_is_a_curve_for_each_id_in_channels(state):
     out, answer = state
     assert answer.exit_code == 0, answer.stderr
     assert "40 curves in 2 channels of 3 to 8 readings from " in answer.stdout
-    assert "as 12 inputs" in answer.stdout
     assert "classification into 2 classes" in answer.stdout
     assert "32 curves to train on, 8 held out" in answer.stdout
     assert (
@@ -214,16 +204,17 @@ def test_peers_and_reports_use_the_columns_of_the_estimator(spectra, readings):
     for path, request in (
         (
             spectra,
-            FitOptions(spectra, "fat", spectra, curves="wide", derivative=1, modes=6),
+            FitOptions(spectra, "fat", spectra, curves="wide", derivative=1),
         ),
-        (readings, FitOptions(readings, "state", readings, **long, modes=6)),
+        (readings, FitOptions(readings, "state", readings, **long)),
     ):
         prepared = prepare_curves(request, read_table(path))
-        split = prepared.split
         model = estimator_for(
             request, prepared.schema, num_particles=20, num_steps=20, temperature=0.05
         )
-        model.fit(prepared.take(split.train), split.train_targets)
+        train = prepared.split.train
+        model.fit(prepared.take(train), prepared.split.train_targets)
+        split = with_inputs_of(model, prepared).split
         np.testing.assert_allclose(
             model.encoder_.transform(prepared.take(split.test)),
             split.test_inputs,
@@ -237,16 +228,6 @@ def test_peers_and_reports_use_the_columns_of_the_estimator(spectra, readings):
         )
 
 
-def test_encoders_of_the_command_are_those_of_the_estimator():
-    options = FitOptions("t.csv", "y", "t.csv", curves="wide", modes=5, derivative=1)
-    encoders = curve_encoders(options, {"domain": (0.0, 2.0)})
-    names = get_args(get_type_hints(FitOptions)["encoder"])
-    assert names == ("auto", *encoders)
-    assert [type(encoder).__name__ for encoder in encoders.values()] == list(ENCODERS)
-    assert encoders["basis"].num_modes == 5
-    assert {encoder.derivative for encoder in encoders.values()} == {1}
-
-
 @pytest.mark.slow
 def test_peers_and_reports_use_patterns_where_the_estimator_does(pulses):
     request = FitOptions(pulses, "kind", pulses, curves="wide")
@@ -255,7 +236,7 @@ def test_peers_and_reports_use_patterns_where_the_estimator_does(pulses):
         request, prepared.schema, num_particles=20, num_steps=20, temperature=0.05
     )
     model.fit(prepared.take(prepared.split.train), prepared.split.train_targets)
-    assert isinstance(model.encoder_, RandomConvolutions)
+    assert model.encoder_name_ == "convolutions"
     split = with_inputs_of(model, prepared).split
     assert sorted(
         place for places in split.groups.values() for place in places
@@ -282,7 +263,8 @@ def test_curves_whose_shapes_shift_are_learned_by_patterns(pulses, tmp_path):
         "150",
         "--temperature",
         "0.01",
-        "--no-certificate",
+        "--skip",
+        "certificate",
     ]
     answer = langevax(
         "fit",
@@ -297,12 +279,10 @@ def test_curves_whose_shapes_shift_are_learned_by_patterns(pulses, tmp_path):
         *longer,
     )
     assert answer.exit_code == 0, answer.stderr
-    assert (
-        "60 curves of 60 values from 0 to 59; none missing, as 32 inputs, or as patterns"
-        in answer.stdout
-    )
+    assert "60 curves of 60 values from 0 to 59; none missing" in answer.stdout
     assert re.search(
-        r"short patterns: leave-one-out error \S+, of smooth waves", answer.stdout
+        r"convolutions, by the leave-one-out error: basis \S+, convolutions",
+        answer.stdout,
     )
     held_out = pl.read_csv(out / "holdout.csv")
     again, _ = predicted(out, pulses)
@@ -317,26 +297,19 @@ def test_curves_whose_shapes_shift_are_learned_by_patterns(pulses, tmp_path):
 def test_options_left_out_have_the_defaults_of_the_estimator(tmp_path):
     schema = WideCurves("y", "regression", (), ("0", "1"), (0.0, 1.0))
     model = estimator_for(FitOptions(tmp_path, "y", tmp_path, curves="wide"), schema)
-    network = model.estimator
-    assert (network.solver, network.num_particles) == ("auto", 1000)
-    assert [type(encoder).__name__ for encoder in model.encoder] == list(ENCODERS)
-    assert model.encoder[0].num_modes == 32
-    other = estimator_for(
-        FitOptions(
-            tmp_path, "y", tmp_path, curves="wide", solver="pda", num_particles=7
-        ),
-        schema,
+    assert (model.solver, model.num_particles, model.num_modes, model.encoder) == (
+        "auto",
+        1000,
+        32,
+        "auto",
     )
-    assert (other.estimator.solver, other.estimator.num_particles) == ("pda", 7)
-    parameters = FitOptions(tmp_path, "y", tmp_path).estimator_parameters
-    assert parameters.keys() & {"solver", "temperature"} == set()
 
 
 @pytest.mark.parametrize(
     "schema",
     [
         WideCurves("y", "classification", (0, 1), ("0", "0.5"), (0.0, 0.5)),
-        LongCurves("y", "regression", (), "i", "t", ("a", "b"), (0.0, 2.5), False),
+        LongCurves("y", "regression", (), "i", "t", ("a", "b"), (0.0, 2.5), False, 8),
     ],
     ids=["wide", "long"],
 )
@@ -362,11 +335,6 @@ IN_LONG = ("--curves", "long", "--id", "id", "--time", "t", "--value", "x")
         ),
         (GRID, ("--id", "0"), "--id is for tables of curves"),
         (GRID, ("--curves", "wide", "--time", "0"), "--time is for --curves long"),
-        (
-            GRID,
-            ("--curves", "wide", "--smoothing", "much"),
-            "--smoothing 'much' is not a positive number",
-        ),
         (
             GRID.replace("0,1,2", "0,1,name"),
             ("--curves", "wide"),
@@ -401,7 +369,7 @@ IN_LONG = ("--curves", "long", "--id", "id", "--time", "t", "--value", "x")
         (
             ROWS,
             (*IN_LONG, "--value", "t"),
-            "--value 't' is already the column of --time",
+            "--value name 't' twice",
         ),
         (
             ROWS,
@@ -547,12 +515,14 @@ def test_curves_of_another_unit_are_named(fat, state, spectra, readings, tmp_pat
     )
     table.write_csv(tmp_path / "wide.csv")
     _, warnings = predicted(fat[0], tmp_path / "wide.csv")
-    assert "1 of 50 curves are unlike all of training, such as the curve of row 8" in (
-        warnings.replace("\n", " ")
+    assert "is unlike all of training: its standard deviation is" in warnings.replace(
+        "\n", " "
     )
     shifted = (
         pl.when(pl.col("machine") == "m5").then(pl.col("heat") - 1000).otherwise("heat")
     )
     pl.read_csv(readings).with_columns(heat=shifted).write_csv(tmp_path / "long.csv")
     _, warnings = predicted(state[0], tmp_path / "long.csv")
-    assert "unlike all of training, such as 'm5'" in warnings.replace("\n", " ")
+    assert "is unlike all of training: its mean in channel 0 is -9" in warnings.replace(
+        "\n", " "
+    )

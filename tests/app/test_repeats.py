@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from langevax.app.fit import FitOptions
 from langevax.app.fitting.data import prepare
+from langevax.app.options import FitOptions
 from langevax.app.tables.repeats import repeated_cases
 
 

@@ -149,7 +149,7 @@ def test_too_few_rows_for_every_class_give_a_plain_split():
 
 
 def test_a_split_that_leaves_nothing_to_learn_is_refused():
-    with pytest.raises(BadInput, match="--test-size"):
+    with pytest.raises(BadInput, match="--target leaves 0 rows"):
         split_rows(classes_of(["a", "b"] * 5), 0.95, 0)
 
 
@@ -172,15 +172,6 @@ def test_no_group_is_trained_on_and_held_out(task):
     assert notes == []
 
 
-def test_a_held_out_part_of_another_size_than_asked_for_is_said():
-    groups = np.array([0] * 40 + [1, 2, 3, 4] * 5)
-    target = TargetColumn("regression", "", np.arange(60), np.arange(60.0), (), True)
-    notes = [
-        note for seed in range(4) for note in split_rows(target, 0.25, seed, groups)[2]
-    ]
-    assert "where --test-size 0.25 asks for 15: groups are not divided." in notes[0]
-
-
 def test_groups_of_the_only_rows_of_a_class_train():
     frame, values = visits()
     values[:5] = 3  # a class of one patient
@@ -189,9 +180,8 @@ def test_groups_of_the_only_rows_of_a_class_train():
     )
     groups, _ = row_groups("patient", frame, target.rows)
     for seed in range(6):
-        train, test, notes = split_rows(target, 0.2, seed, groups)
+        train, _, _ = split_rows(target, 0.2, seed, groups)
         assert set(range(5)) <= set(train)
-        assert bool(notes) == (len(test) < 8 or len(train) > 52)
 
 
 def test_columns_that_are_no_groups_are_refused():

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from langevax.app.errors import BadInput
-from langevax.app.fit import FitOptions
+from langevax.app.options import FitOptions
 from langevax.app.fitting.data import prepare
 from tests.messy.case import Verdict
 

@@ -247,7 +247,7 @@ def _make_interrupted_fit(folder: Path) -> None:
 
 
 def _resume_fit(folder: Path) -> str:
-    runs.command(*runs.fit_words(folder), "--resume")
+    runs.command(*runs.fit_words(folder))
     return _predict(folder)
 
 

@@ -251,8 +251,10 @@ def fit_words(folder: Path, variant: int = 0) -> list[Any]:
         "price",
         "--out",
         folder / "out",
-        "--no-peers",
-        "--no-certificate",
+        "--skip",
+        "peers",
+        "--skip",
+        "certificate",
     ]
     return [
         *words,
@@ -280,7 +282,7 @@ def _fit(folder: Path, variant: int, resume: bool) -> str:
         and not (folder / "out" / "training").exists()
     ):
         return fitted_digest(folder)  # it had ended before the signal came
-    command(*fit_words(folder, variant), *(["--resume"] if resume else []))
+    command(*fit_words(folder, variant))
     return fitted_digest(folder)
 
 

@@ -1,68 +1,36 @@
 """`langevax check`: are saved models, row files and checkpoints as they were written?"""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from langevax.app.errors import BadInput, count, exit_codes, listing
+from langevax.app.errors import BadInput, count, listing
 from langevax.app.folder import MODEL, RESULT, SCHEMA, Folder
-from langevax.app.options import local_path
+from langevax.app.options import CheckOptions
+from langevax.app.output import Output
+from langevax.app.predict import load_model, model_hash
+from langevax.app.tables.schema import read_schema
+from langevax.data import open_rows
+from langevax.data.rows import DESCRIPTION
+from langevax.run.verification import verify
 
-if TYPE_CHECKING:
-    from langevax.app.output import Output
-
-HELP = """Check that models, row files and checkpoints are as they were written: every byte against the hashes stored in
-them.
-
-\b
-Examples:
-  langevax check wine
-  langevax check model.safetensors clicks.rows
-  langevax check checkpoints/run1
-
-PATH is a folder that `langevax fit` made, a model that save() wrote, a row file, a checkpoint of simulate(), of an
-estimator, or of a Flower server. What is known of a model is printed: its data, versions, scores and command. Training
-itself checks groups of rows of up to 1 GiB before their first use, larger ones not; this reads all of them. Of a folder
-of `langevax fit`, an interrupted training is checked, too.
-
-Exit codes: 0 all are whole, 2 one is damaged, of another version, being written, or none of these.
-"""
-SERVER = "server.safetensors"  # as langevax.flower names it
+SERVER = "server.safetensors"
+"""As langevax.flower names it."""
 CHECKPOINT = "run.json"
 
 
-def check(
-    paths: Annotated[
-        list[Path],
-        typer.Argument(
-            parser=local_path,
-            metavar="PATH...",
-            help="Folders of fits, models, row files and checkpoints.",
-        ),
-    ],
-) -> None:
-    with exit_codes():
-        from langevax.app.output import Output
-
-        output, refusals = Output(), []
-        for path in paths:
-            try:
-                _check(path, output)
-            except (
-                ValueError,
-                RuntimeError,
-            ) as error:  # of models and rows, and of checkpoints
-                refusals.append(str(error))
-        if refusals:
-            raise BadInput(" ".join(refusals))
+def run(options: CheckOptions) -> None:
+    """Check all paths, and refuse those that are damaged."""
+    output, refusals = Output(), []
+    for path in options.paths:
+        try:
+            _check(path, output)
+        except (ValueError, RuntimeError) as error:  # models and rows; checkpoints
+            refusals.append(str(error))
+    if refusals:
+        raise BadInput(" ".join(refusals))
 
 
-def _check(path: Path, output: "Output") -> None:
+def _check(path: Path, output: Output) -> None:
     """Print a sentence on one path; raise where it is damaged."""
-    from langevax.data import open_rows
-    from langevax.data.rows import DESCRIPTION
-
     training = Folder(path)
     if not path.exists():
         raise BadInput(
@@ -83,47 +51,37 @@ def _check(path: Path, output: "Output") -> None:
             f"PATH {str(path)!r} holds neither {MODEL}, {DESCRIPTION}, {CHECKPOINT} nor {SERVER}; name a model, a row "
             "file or a checkpoint."
         )
-    if path.is_dir() and training.begun:
+    if training.begun:
         training.check_settings()
         for record in sorted(training.checkpoints.rglob(CHECKPOINT)):
             _check_checkpoint(record.parent, output)
 
 
-def _check_checkpoint(path: Path, output: "Output") -> None:
-    from langevax.run.verification import verify
-
+def _check_checkpoint(path: Path, output: Output) -> None:
     whole = verify(path)
-    states = (
-        f"states of steps {', '.join(map(str, whole.steps))}"
-        if whole.steps
-        else "no state yet"
-    )
-    output.say(
-        "Whole", f"{path}, {states} and {count(whole.num_records, 'recorded step')}."
-    )
+    states = "no state yet"
+    if whole.steps:
+        states = f"states of steps {', '.join(map(str, whole.steps))}"
+    records = count(whole.num_records, "recorded step")
+    output.say("Whole", f"{path}, {states} and {records}.")
     for step in whole.without_hashes:
         output.note(
             f"the state of step {step} has no hashes, as its run was killed; resuming it compares its checksum."
         )
 
 
-def _check_server(path: Path, output: "Output") -> None:
-    from langevax.app.federating.apps import check_flower
+def _check_server(path: Path, output: Output) -> None:
+    from langevax.app.federating.template import check_flower
 
-    check_flower("langevax check of a server's checkpoint", "flwr")
+    check_flower("langevax check of a server's checkpoint")
     from langevax.flower import checkpoints
 
     _, saved = checkpoints.read(path)
-    output.say(
-        "Whole",
-        f"{path}, a server after {count(int(saved.progress['step']), 'round')}.",
-    )
+    rounds = count(int(saved.progress["step"]), "round")
+    output.say("Whole", f"{path}, a server after {rounds}.")
 
 
-def _check_model(path: Path, output: "Output") -> None:
-    from langevax.app.predict import load_model, model_hash
-    from langevax.app.tables.schema import read_schema
-
+def _check_model(path: Path, output: Output) -> None:
     file = path / MODEL if path.is_dir() else path
     model = load_model(file, "PATH")
     if path.is_dir():
@@ -131,15 +89,12 @@ def _check_model(path: Path, output: "Output") -> None:
         _check_parts(path, output)
     output.say("Whole", f"{path}, a {type(model).__name__}.")
     for name, value in model.card_.items():
-        words = (
-            ", ".join(f"{key} {item}" for key, item in value.items())
-            if isinstance(value, dict)
-            else str(value)
-        )
-        output.note(f"{name.replace('_', ' ')}: {words}")
+        if isinstance(value, dict):
+            value = ", ".join(f"{key} {item}" for key, item in value.items())
+        output.note(f"{name.replace('_', ' ')}: {value}")
 
 
-def _check_parts(path: Path, output: "Output") -> None:
+def _check_parts(path: Path, output: Output) -> None:
     """Compare the files of a finished fit with the hashes in its result.json."""
     if not (path / RESULT).exists():
         output.note(

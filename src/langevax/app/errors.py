@@ -9,16 +9,22 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from enum import IntEnum
 from types import FrameType
 
 import typer
 
-FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
-OUT_OF_MEMORY = "Failed: out of memory; try fewer particles (--num-particles) or fewer columns (--drop)."
 SPACES = dict.fromkeys(
     map(ord, "\u00a0\u2002\u2003\u2007\u2009\u200a\u202f\u3000"), " "
 )
-GRACE = 10.0  # seconds that a command may take to end
+
+
+class ExitCode(IntEnum):
+    """The exit codes of commands; where a signal ended it, 128 and its number."""
+
+    FAILED = 1
+    BAD_INPUT = 2
+    INTERRUPTED = 130
 
 
 class BadInput(ValueError):
@@ -32,6 +38,9 @@ class RunFailed(RuntimeError):
 class TerminatedError(KeyboardInterrupt):
     """SIGTERM or SIGHUP, which end a command as Ctrl-C does: what it had saved stays, and its subprocesses end."""
 
+    grace = 10.0
+    """Seconds that a command may take to end."""
+
     def __init__(self, number: int):
         super().__init__()
         self.number = number
@@ -41,13 +50,14 @@ class TerminatedError(KeyboardInterrupt):
 def _terminations() -> Iterator[None]:
     """Raise `TerminatedError` at SIGTERM and SIGHUP, if they are not ignored or handled.
 
-    Further ones are ignored for `GRACE` seconds, in which the command ends. Then another one raises again: Python drops
-    an exception that is raised while a garbage collection runs, and nothing else would end the command.
+    Further ones are ignored for `TerminatedError.grace` seconds, in which the command ends. Then another one raises
+    again: Python drops an exception that is raised while a garbage collection runs, and nothing else would end the
+    command.
     """
     raised: list[float] = []
 
     def terminate(number: int, frame: FrameType | None) -> None:
-        if not raised or time.monotonic() - raised[-1] > GRACE:
+        if not raised or time.monotonic() - raised[-1] > TerminatedError.grace:
             raised.append(time.monotonic())
             raise TerminatedError(number)
 
@@ -77,15 +87,17 @@ def exit_codes() -> Iterator[None]:
         with _terminations():
             yield
     except BadInput as error:
-        _exit(f"Error: {error}", BAD_INPUT, error)
+        _exit(f"Error: {error}", ExitCode.BAD_INPUT, error)
     except RunFailed as error:
-        _exit(f"Failed: {error}", FAILED, error)
-    except MemoryError as error:
-        _exit(OUT_OF_MEMORY, FAILED, error)
-    except RuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):  # XLA's word for it
+        _exit(f"Failed: {error}", ExitCode.FAILED, error)
+    except (MemoryError, RuntimeError) as error:
+        # XLA's word for it
+        if "RESOURCE_EXHAUSTED" not in str(error) and not isinstance(
+            error, MemoryError
+        ):
             raise
-        _exit(OUT_OF_MEMORY, FAILED, error)
+        remedy = "try fewer particles (--num-particles) or fewer columns (--drop)"
+        _exit(f"Failed: out of memory; {remedy}.", ExitCode.FAILED, error)
     except TerminatedError as error:
         _exit(
             f"Terminated by {signal.Signals(error.number).name}. {error}".rstrip(),
@@ -93,7 +105,7 @@ def exit_codes() -> Iterator[None]:
             error,
         )
     except KeyboardInterrupt as error:
-        _exit(f"Interrupted. {error}".rstrip(), INTERRUPTED, error)
+        _exit(f"Interrupted. {error}".rstrip(), ExitCode.INTERRUPTED, error)
 
 
 def _exit(message: str, code: int, cause: BaseException) -> None:

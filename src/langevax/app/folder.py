@@ -8,25 +8,25 @@ The folder DIR of `langevax fit`:
     DIR/report.html         the report
     DIR/holdout.csv         the held-out rows, observed and predicted
     DIR/certificate.npz     the search of the certificate, from which `langevax certify` goes on; where there is one
-    DIR/training/           during training only: options and checkpoints, from which --resume continues
+    DIR/training/           during training only: options and checkpoints, from which the same command continues
 
 One process at a time writes DIR. New files are written to DIR/training/new and renamed once complete: an interrupted
-run leaves the previous model or none, never a mixture. result.json holds a hash of every other file: only files with
-such a hash, a search that `langevax certify` went on with, and a DIR/training with settings of `langevax fit` are
-replaced or deleted. All others are refused, with --force, too.
+run leaves the previous model or none, never a mixture. Files of these names are replaced or deleted only where
+result.json, or settings.json in DIR/training, says that the command wrote them. result.json holds a hash of every
+other file, which `langevax check` compares.
 """
 
 import hashlib
 import json
 import os
-import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from langevax.app.errors import BadInput, RunFailed, listing
+from langevax.app.errors import BadInput, listing
+from langevax.app.options import option_of
 from langevax.data.integrity import HASH, hash_of
 from langevax.locks import LOCK_FILE, Lock, LockedError
 
@@ -37,19 +37,9 @@ MODEL, SCHEMA, RESULT, REPORT, HOLDOUT = (
     "report.html",
     "holdout.csv",
 )
-HISTORY, CERTIFICATE = "history.csv", "certificate.npz"
-PARTS = (
-    MODEL,
-    SCHEMA,
-    REPORT,
-    HOLDOUT,
-    CERTIFICATE,
-    RESULT,
-)  # in the order of renaming
-OPTIONAL = {CERTIFICATE}
-WRITER = "langevax fit"
-CHECKPOINT_FILES = rf"run\.json(\.part)?|{re.escape(LOCK_FILE)}|trace(/\d+-\d+\.nc(\.part)?)?|state(/\d[^/]*(/.*)?)?"
-TRAINING_FILES = rf"(settings\.json|certificate\.npz)(\.part)?|history\.csv|checkpoints(/shorter-\d+)*(/({CHECKPOINT_FILES}))?|new"
+CERTIFICATE = "certificate.npz"
+FIT_PARTS = (MODEL, SCHEMA, REPORT, HOLDOUT, CERTIFICATE, RESULT)
+"""In the order of renaming."""
 
 
 def make(folder: Path) -> None:
@@ -59,22 +49,7 @@ def make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise BadInput(
-            f"--out {str(folder)!r} cannot be made ({error.strerror}); name another folder."
-        ) from error
-
-
-@contextmanager
-def locked(folder: Path, name: str) -> Iterator[None]:
-    """Hold the lock `name` of a folder, which exists; raise `BadInput` where another run holds it."""
-    try:
-        lock = Lock(folder / name, f"--out {str(folder)!r}")
-    except LockedError as error:
-        raise BadInput(str(error)) from error
-    except OSError as error:
         raise _not_writable(folder, error) from error
-    with lock:
-        yield
 
 
 def _not_writable(folder: Path, error: OSError) -> BadInput:
@@ -83,113 +58,93 @@ def _not_writable(folder: Path, error: OSError) -> BadInput:
     )
 
 
+@contextmanager
+def locked(folder: Path, argument: str = "--out") -> Iterator[None]:
+    """Hold the lock of a folder, which exists; raise `BadInput` where another run holds it."""
+    try:
+        lock = Lock(folder / LOCK_FILE, f"{argument} {str(folder)!r}")
+    except LockedError as error:
+        raise BadInput(str(error)) from error
+    except OSError as error:
+        raise _not_writable(folder, error) from error
+    with lock:
+        yield
+
+
 class Folder:
     """DIR of `langevax fit`, or of another command with other `parts`, result.json the last of them.
 
-    What the other command began cannot be resumed, and is replaced.
+    What the other command began cannot be continued, and is replaced.
     """
 
-    def __init__(self, path: Path, parts: Sequence[str] = PARTS, writer: str = WRITER):
+    def __init__(
+        self, path: Path, parts: Sequence[str] = FIT_PARTS, writer: str = "langevax fit"
+    ):
         self.path = path
         self.parts = tuple(parts)
         self.writer = writer
-        self.content: str = "model" if writer == WRITER else "run"
         self.training: Path = path / "training"
         self.settings: Path = self.training / "settings.json"
         self.checkpoints: Path = self.training / "checkpoints"
-        self.history: Path = self.training / HISTORY
+        self.history: Path = self.training / "history.csv"
         self.search: Path = self.training / CERTIFICATE
         self.new: Path = self.training / "new"
 
     @property
     def finished(self) -> bool:
-        """True if it holds a complete model."""
+        """True if it holds a complete result."""
         return (self.path / RESULT).exists()
 
     @property
     def begun(self) -> bool:
-        """True if it holds an interrupted training run."""
+        """True if it holds a run that was interrupted, or goes on."""
         return self.settings.exists()
 
-    def check(self, resume: bool, force: bool) -> None:
+    def check(self, force: bool) -> None:
         """Raise `BadInput` where the run would destroy something."""
-        where = f"--out {str(self.path)!r}"
         if self.path.exists() and not self.path.is_dir():
-            raise BadInput(f"{where} is a file; name a folder.")
-        if resume and force:
-            raise BadInput(
-                "--resume continues a run and --force starts it again; pass one of them."
-            )
+            raise BadInput(f"--out {str(self.path)!r} is a file; name a folder.")
         if self.path.is_dir():
-            with self.locked():
-                self._check_content(where, resume, force)
+            with locked(self.path):
+                self._check_content(force)
 
-    def _check_content(self, where: str, resume: bool, force: bool) -> None:
+    def _check_content(self, force: bool) -> None:
         self._refuse_foreign_files()
-        if self.begun and self.writer == WRITER and not resume and not force:
-            raise BadInput(
-                f"{where} holds an interrupted run; pass --resume to continue it, or --force to start again."
-            )
         if self.finished and not self.begun and not force:
-            if resume:
-                raise BadInput(
-                    f"{where} holds a finished model, nothing to resume; pass --force to fit it again."
-                )
             raise BadInput(
-                f"{where} holds a finished {self.content}; pass --force to replace it, or name another folder."
+                f"--out {str(self.path)!r} holds a finished run of {self.writer}; pass --force to replace it, or name "
+                "another folder."
             )
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the lock of the folder, which exists; raise `BadInput` where another run holds it."""
-        with locked(self.path, LOCK_FILE):
-            yield
+    def writing(self, force: bool, settings: dict[str, Any]) -> Iterator[bool]:
+        """Make the folder, hold its lock and begin the run; yield whether it continues an interrupted one."""
+        make(self.path)
+        with locked(self.path):
+            self._check_content(force)  # another run may have begun meanwhile
+            yield self.begin(force, settings)
 
-    @contextmanager
-    def writing(
-        self, resume: bool, force: bool, settings: dict[str, Any]
-    ) -> Iterator[None]:
-        """Make the folder, hold its lock, and begin the run; `check` again, as another run may have begun meanwhile."""
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise _not_writable(self.path, error) from error
-        with self.locked():
-            self._check_content(f"--out {str(self.path)!r}", resume, force)
-            self.begin(resume, settings)
-            yield
-
-    def begin(self, resume: bool, settings: dict[str, Any]) -> None:
-        """Make the folder and check that it can be written, and that a run to resume has the same settings."""
+    def begin(self, force: bool, settings: dict[str, Any]) -> bool:
+        """Return whether there is a run to continue, which has the same settings; otherwise begin a new one."""
         self._refuse_foreign_files()
-        if resume and self.begun:
-            self._compare(_read_json(self.settings)["options"], settings)
-            return
+        if self.begun and CERTIFICATE in self.parts and not force:
+            _compare(_read_json(self.settings)["options"], settings)
+            return self.checkpoints.exists()
         try:
-            owned = self._owned()
             self.forget_training()
             self.training.mkdir(parents=True, exist_ok=True)
-            write_json(
-                self.settings,
-                {"written_by": self.writer, "options": settings, "files": owned},
-            )
+            written = {"written_by": self.writer, "options": settings}
+            write_json(self.settings, written)
         except OSError as error:
             raise _not_writable(self.path, error) from error
+        return False
 
     def forget_training(self) -> None:
-        """Delete the options and checkpoints of the training run."""
-        self._refuse_foreign_files()
+        """Delete the settings and checkpoints of the training run."""
         for folder in (self.checkpoints, self.new):
             shutil.rmtree(folder, ignore_errors=True)
-        halves = (
-            file.with_name(file.name + ".part") for file in (self.search, self.settings)
-        )
-        for file in (
-            self.history,
-            self.search,
-            *halves,
-            self.settings,
-        ):  # the mark of langevax last
+        for file in (self.history, self.search, self.settings):  # the mark last
+            _half(file).unlink(missing_ok=True)
             file.unlink(missing_ok=True)
         with suppress(OSError):
             self.training.rmdir()
@@ -197,84 +152,32 @@ class Folder:
     @contextmanager
     def filling(self) -> Iterator[Path]:
         """Yield a folder to write all parts to; move them to DIR if the block succeeds."""
-        self._refuse_foreign_files()
         shutil.rmtree(self.new, ignore_errors=True)
         self.new.mkdir(parents=True)
         try:
             yield self.new
             self._seal()
-            (self.path / RESULT).unlink(
-                missing_ok=True
-            )  # from here until the end the model is not complete
+            # from here until the end the folder is not complete
+            (self.path / RESULT).unlink(missing_ok=True)
             for part in self.parts:
-                if part in OPTIONAL and not (self.new / part).exists():
-                    (self.path / part).unlink(
-                        missing_ok=True
-                    )  # it would be that of another model
-                else:
+                if (self.new / part).exists():
                     os.replace(self.new / part, self.path / part)
+                else:  # it would be that of another model
+                    (self.path / part).unlink(missing_ok=True)
             self.forget_training()
         finally:
             shutil.rmtree(self.new, ignore_errors=True)
 
     def _seal(self) -> None:
-        """Store the hashes of new parts with them, and with the settings for a run that is killed between renames."""
-        if foreign := self._foreign_parts():  # they came during the run
-            raise RunFailed(_refusal(self.path, foreign))
-        written = [
-            part
-            for part in self.parts
-            if part not in OPTIONAL or (self.new / part).exists()
-        ]
-        hashes = {
-            part: file_digest(self.new / part) for part in written if part != RESULT
-        }
+        """Store the hashes of new parts in the result, and the hash of the result."""
         result = json.loads((self.new / RESULT).read_text(encoding="utf-8"))
+        hashes = {
+            part: file_digest(self.new / part)
+            for part in self.parts
+            if part != RESULT and (self.new / part).exists()
+        }
         sealed = {**result, "written_by": self.writer, "files": hashes}
         write_json(self.new / RESULT, sealed | {HASH: hash_of(sealed)})
-        owned = self._owned()
-        for part, value in {**hashes, RESULT: file_digest(self.new / RESULT)}.items():
-            owned[part] = [*owned.get(part, []), value]
-        settings = _read_json(self.settings) if self.begun else {"options": {}}
-        write_json(
-            self.settings, {**settings, "written_by": self.writer, "files": owned}
-        )
-
-    def _owned(self) -> dict[str, list[str]]:
-        """Return hashes of the parts that this command wrote into DIR."""
-        owned: dict[str, list[str]] = {}
-        if self.begun:
-            owned = {
-                part: list(hashes)
-                for part, hashes in _read_json(self.settings)["files"].items()
-            }
-        result = _read_json(self.path / RESULT)
-        if result.get("written_by") == self.writer and isinstance(
-            files := result.get("files"), dict
-        ):
-            for part, value in {
-                **files,
-                RESULT: file_digest(self.path / RESULT),
-            }.items():
-                owned[part] = [*owned.get(part, []), value]
-        return owned
-
-    def _foreign_parts(self) -> list[str]:
-        """Names of parts in DIR that are not as this command wrote them."""
-        existing = [part for part in self.parts if os.path.lexists(self.path / part)]
-        owned = self._owned() if existing else {}
-        return [
-            part
-            for part in existing
-            if not self._is_as_written(part, owned.get(part, []))
-        ]
-
-    def _is_as_written(self, part: str, hashes: Sequence[str]) -> bool:
-        """Return whether a part has one of the hashes, or is a search that `langevax certify` went on with."""
-        file = self.path / part
-        return file.is_file() and (
-            file_digest(file) in hashes or (part == CERTIFICATE and _is_search(file))
-        )
 
     def damaged_parts(self) -> list[str]:
         """Return the parts of a finished run that are missing, or not as they were written."""
@@ -283,61 +186,62 @@ class Folder:
             return [RESULT]
         return [
             part
-            for part, value in result["files"].items()
-            if not self._is_as_written(part, [value])
+            for part, digest in result["files"].items()
+            if not self._is_whole(part, digest)
         ]
+
+    def _is_whole(self, part: str, digest: str) -> bool:
+        """Return whether a part is as written, or a search that `langevax certify` went on with."""
+        file = self.path / part
+        if not file.is_file():
+            return False
+        return file_digest(file) == digest or (part == CERTIFICATE and _is_search(file))
 
     def check_settings(self) -> None:
         """Raise `BadInput` where the settings of the training in DIR cannot be read."""
-        if not self._wrote_settings():
+        if not self._wrote(self.settings):
             raise BadInput(
                 f"{str(self.settings)!r} is damaged; pass --force to `langevax fit` to start again."
             )
 
+    def _wrote(self, file: Path) -> bool:
+        """Return whether a file says that this command wrote it."""
+        return _read_json(file).get("written_by") == self.writer
+
     def _refuse_foreign_files(self) -> None:
         """Raise `BadInput` where what the run would replace or delete is not what this command wrote."""
         if os.path.lexists(self.training):
-            parts = "|".join(map(re.escape, self.parts))
-            foreign = _unexpected(
-                self.training, re.compile(rf"{TRAINING_FILES}|new/({parts})(\.part)?")
-            )
-            files = [path for path in self.training.rglob("*") if path.is_file()]
-            empty = all(
-                map(self._is_half, files)
-            )  # killed before it wrote the settings
-            if foreign or not (empty or self._wrote_settings()):
-                raise BadInput(_refusal(self.training, foreign))
-        if foreign := self._foreign_parts():
+            inside = {path.name for path in self.training.glob("*")}
+            empty = inside <= {_half(self.settings).name}  # killed as it began
+            real = self.training.is_dir() and not self.training.is_symlink()
+            if not real or not (empty or self._wrote(self.settings)):
+                raise BadInput(_refusal(self.path, [self.training.name]))
+        if self._wrote(self.settings) or self._wrote(self.path / RESULT):
+            return
+        foreign = [part for part in self.parts if os.path.lexists(self.path / part)]
+        if foreign:
             raise BadInput(_refusal(self.path, foreign))
 
-    def _is_half(self, path: Path) -> bool:
-        """Return whether a file is the beginning of settings that were not finished."""
-        mark = f'{{\n "written_by": "{self.writer}"'.encode()
-        return path == self.settings.with_name(
-            f"{self.settings.name}.part"
-        ) and mark.startswith(path.read_bytes()[: len(mark)])
 
-    def _wrote_settings(self) -> bool:
-        record = _read_json(self.settings)
-        parts = isinstance(record.get("options"), dict) and isinstance(
-            record.get("files"), dict
-        )
-        return parts and record.get("written_by") == self.writer
-
-    def _compare(self, before: dict[str, Any], settings: dict[str, Any]) -> None:
-        for name, value in json.loads(json.dumps(settings)).items():
-            if before.get(name) == value:
-                continue
-            if name == "table":
-                raise BadInput(
-                    "TABLE is not the table of the interrupted run, or has changed since; pass that table to continue "
-                    "it, or --force to start again."
-                )
-            option = "--" + name.replace("_", "-")
+def _compare(before: dict[str, Any], settings: dict[str, Any]) -> None:
+    """Raise `BadInput` where an interrupted run had other settings."""
+    for name, value in json.loads(json.dumps(settings)).items():
+        if before.get(name) == value:
+            continue
+        if name == "table":
             raise BadInput(
-                f"{option} was {before.get(name)!r} in the interrupted run and is {value!r} now; "
-                "pass the same value to continue it, or --force to start again."
+                "TABLE is not the table of the interrupted run, or has changed since; pass that table to continue it, "
+                "or --force to start again."
             )
+        raise BadInput(
+            f"{option_of(name)} was {before.get(name)!r} in the interrupted run and is {value!r} now; pass the same "
+            "value to continue it, or --force to start again."
+        )
+
+
+def _half(file: Path) -> Path:
+    """Return where a file is written before it is complete."""
+    return file.with_name(file.name + ".part")
 
 
 def file_digest(path: Path) -> str:
@@ -369,26 +273,9 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _unexpected(folder: Path, expected: re.Pattern[str]) -> list[str]:
-    """Names below a folder that do not match; the folder itself where it is a link or a file."""
-    if folder.is_symlink() or not folder.is_dir():
-        return [folder.name]
-    return sorted(
-        name
-        for path in folder.rglob("*")
-        if not expected.fullmatch(name := path.relative_to(folder).as_posix())
-        or path.is_symlink()
-    )
-
-
 def _refusal(folder: Path, foreign: list[str]) -> str:
-    files = (
-        f"holds {listing(foreign, most=3)}, which"
-        if foreign
-        else "exists without readable settings, which"
-    )
     return (
-        f"{str(folder)!r} {files} langevax did not write and would have to delete; "
+        f"--out {str(folder)!r} holds {listing(foreign, most=3)}, which langevax did not write and would have to delete; "
         "move or delete it, or name another --out."
     )
 
@@ -396,7 +283,7 @@ def _refusal(folder: Path, foreign: list[str]) -> str:
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write indented JSON under a temporary name, which is renamed when the file is complete."""
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    temporary = path.with_name(path.name + ".part")
+    temporary = _half(path)
     try:
         with temporary.open("w", encoding="utf-8") as file:
             file.write(text)

@@ -1,69 +1,117 @@
-"""The command `langevax` and its commands, as Typer runs them."""
+"""The command `langevax` and its commands, as Typer runs them.
 
-from collections.abc import Iterable
-from typing import Annotated, Any
+The module of a command is imported when it runs, so that help is shown at once.
+"""
 
+import inspect
+from dataclasses import fields
+from importlib import import_module
+from typing import Annotated, Any, get_type_hints
+
+import click
 import typer
 import typer.core
 
 from langevax._version import __version__
-from langevax.app import certify, check, convert, federated, fit, predict
-
-HELP = """Train a network on a table, with bounds on the global optimum of its training.
-
-\b
-  langevax fit wine.csv --target quality --out wine
-  langevax predict wine new.csv --out predicted.csv
-
-`langevax COMMAND --help` explains a command, with examples.
-"""
-
-_Context = typer.core.TyperCommand.context_class
+from langevax.app import options
+from langevax.app.errors import exit_codes
 
 
-class _Formatter(_Context.formatter_class):
-    """Plain help: Typer 0.20, which Flower requires, escapes brackets for rich."""
+class Command(typer.core.TyperCommand):
+    """A command whose help has a plain section for each panel of options, and which says what replaced old options."""
 
-    def write_dl(
-        self, rows: Iterable[tuple[str, str]], *args: Any, **options: Any
+    def format_options(
+        self, ctx: click.Context, formatter: click.HelpFormatter
     ) -> None:
-        super().write_dl(
-            [(name, text.replace("\\[", "[")) for name, text in rows], *args, **options
-        )
+        panels: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            argument = isinstance(parameter, click.Argument)
+            other = "Arguments" if argument else options.Panel.RUN
+            panel = getattr(parameter, "rich_help_panel", None) or other
+            if record := parameter.get_help_record(ctx):
+                name, text = record
+                # Typer 0.20, which Flower requires, escapes brackets for rich
+                panels.setdefault(panel, []).append((name, text.replace("\\[", "[")))
+        # options that every command has come last
+        for panel, records in sorted(
+            panels.items(), key=lambda item: item[0] == options.Panel.RUN
+        ):
+            with formatter.section(panel):
+                formatter.write_dl(records)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            name = error.option_name
+            for names, advice in options.OLD_OPTIONS.items():
+                if name in names.split():
+                    raise click.UsageError(f"{name} is gone: {advice}.", ctx) from error
+            raise
 
 
-_Context.formatter_class = _Formatter
+def _add(
+    group: typer.Typer, name: str, kind: type[Any], module: str, short: str
+) -> None:
+    """Add a command: its options are the fields of a dataclass, and `run` of a module takes them."""
 
-app: typer.Typer = typer.Typer(
-    help=HELP,
-    no_args_is_help=True,
-    rich_markup_mode=None,
+    def command(**values: Any) -> None:
+        with exit_codes():
+            import_module(f"langevax.app.{module}").run(kind(**values))
+
+    hints, defaults = get_type_hints(kind), options.defaults_of(kind)
+    command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            inspect.Parameter(
+                one.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=defaults.get(one.name, inspect.Parameter.empty),
+                annotation=Annotated[hints[one.name], one.metadata["typer"]],
+            )
+            for one in fields(kind)
+        ]
+    )
+    add = group.command(name, cls=Command, help=inspect.getdoc(kind), short_help=short)
+    add(command)
+
+
+def _group(**settings: Any) -> typer.Typer:
+    return typer.Typer(no_args_is_help=True, rich_markup_mode=None, **settings)
+
+
+app: typer.Typer = _group(
     pretty_exceptions_enable=False,
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("fit", help=fit.HELP, short_help="Fit a network to a table.")(fit.fit)
-app.command("predict", help=predict.HELP, short_help="Predict with a fitted network.")(
-    predict.predict
-)
-app.command(
-    "certify",
-    help=certify.HELP,
-    short_help="Narrow the certificate of a fitted network.",
-)(certify.certify)
-app.command(
-    "convert",
-    help=convert.HELP,
-    short_help="Convert a table larger than memory to a row file.",
-)(convert.convert)
-app.command(
-    "check", help=check.HELP, short_help="Check models and row files for damage."
-)(check.check)
+federated: typer.Typer = _group()
 app.add_typer(
-    federated.app,
+    federated,
     name="federated",
     short_help="Train with clients that keep their rows.",
 )
+for command in (
+    (app, "fit", options.FitOptions, "fitting.run", "Fit a network to a table."),
+    (app, "predict", options.PredictOptions, "predict", "Predict with a fit."),
+    (app, "certify", options.CertifyOptions, "certify", "Narrow a certificate."),
+    (app, "convert", options.ConvertOptions, "convert", "Make a table a row file."),
+    (app, "check", options.CheckOptions, "check", "Check files for damage."),
+    (
+        federated,
+        "simulate",
+        options.SimulationOptions,
+        "federating.simulate",
+        "Run one method on one split of a table.",
+    ),
+    (
+        federated,
+        "app",
+        options.FlowerAppOptions,
+        "federating.template",
+        "Write an app for Flower.",
+    ),
+):
+    _add(*command)
 
 
 def _show_version(requested: bool) -> None:
@@ -84,7 +132,28 @@ def _common(
         ),
     ] = False,
 ) -> None:
-    pass
+    """Train a network on a table, with bounds on the global optimum of its training.
+
+    \b
+      langevax fit wine.csv --target quality --out wine
+      langevax predict wine new.csv --out predicted.csv
+
+    `langevax COMMAND --help` explains a command, with examples.
+    """
+
+
+@federated.callback()
+def _federated() -> None:
+    """Federated optimisation: a server, and clients that keep their rows.
+
+    \b
+      langevax federated simulate --method fledge --data digits --partition concentration:0.6
+
+    \b
+    Between processes and machines, on Flower (pip install 'langevax[flower]'):
+      langevax federated app myapp
+      flwr run myapp
+    """
 
 
 def main() -> None:

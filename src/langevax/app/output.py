@@ -8,8 +8,8 @@ import json
 import math
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import asdict, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -17,13 +17,14 @@ from rich.console import Console
 from rich.text import Text
 from rich.theme import Theme
 
-INDENT = 13  # of sentences beside their labels
-MAX_WIDTH = 100  # of a sentence
-NUMBER = re.compile(r"-?[\d,]+(\.\d*)?|nan|-?inf|")
-
 
 class Output:
     """The terminal, pipe or file that a command writes to."""
+
+    indent = 13
+    """Of sentences beside their labels."""
+    max_width = 100
+    """Of a sentence."""
 
     def __init__(self, machine: bool = False):
         self.machine = machine
@@ -71,7 +72,9 @@ class Output:
                 if bold is not None and i == bold + 1
                 else ""
             )
-            self.stdout.print(Text(" " * INDENT + line, style=style), soft_wrap=True)
+            self.stdout.print(
+                Text(" " * self.indent + line, style=style), soft_wrap=True
+            )
 
     def result(self, content: dict[str, Any]) -> None:
         """Write the result as JSON, the only output on stdout with `--json`."""
@@ -81,27 +84,9 @@ class Output:
                 + "\n"
             )
 
-    @contextmanager
-    def waiting(self, what: str) -> Iterator[None]:
-        """Show words on a terminal's stderr while the block runs."""
-        if not sys.stderr.isatty():
-            yield
-            return
-        sys.stderr.write(f"{what} ...\r")
-        sys.stderr.flush()
-        try:
-            yield
-        finally:
-            sys.stderr.write("\x1b[2K")
-
-    @contextmanager
-    def progress(self, what: str, total: int, unit: str) -> Iterator["ProgressLine"]:
-        """Show a progress line on a terminal's stderr."""
-        line = ProgressLine(what, total, unit)
-        try:
-            yield line
-        finally:
-            line.close()
+    def progress(self, what: str, total: int, unit: str) -> "ProgressLine":
+        """Return a progress line on a terminal's stderr, shown while a block runs."""
+        return ProgressLine(what, total, unit)
 
 
 class ProgressLine:
@@ -112,12 +97,17 @@ class ProgressLine:
         if sys.stderr.isatty():
             from tqdm.auto import tqdm
 
-            options: dict[str, Any] = {
-                "miniters": 1,
-                "dynamic_ncols": True,
-                "leave": False,
-            }
-            self.bar = tqdm(desc=what, total=total, unit=unit, **options)
+            self.bar = tqdm(
+                desc=what,
+                total=total,
+                unit=unit,
+                miniters=1,
+                dynamic_ncols=True,
+                leave=False,
+            )
+
+    def __enter__(self) -> "ProgressLine":
+        return self
 
     def advance(self, number: str = "") -> None:
         """Count one more as done."""
@@ -132,8 +122,7 @@ class ProgressLine:
             self.bar.set_postfix_str(words, refresh=False)
             self.bar.update(int(100 * share) - self.bar.n)
 
-    def close(self) -> None:
-        """Remove the line."""
+    def __exit__(self, *error: object) -> None:
         if self.bar is not None:
             self.bar.close()
 
@@ -141,10 +130,14 @@ class ProgressLine:
 def _beside(console: Console, label: str, sentence: str, style: str = "") -> None:
     lines = [Text(sentence, style=style)]
     if not console.soft_wrap:
-        lines = lines[0].wrap(console, max(20, min(console.width, MAX_WIDTH) - INDENT))
+        lines = lines[0].wrap(
+            console, max(20, min(console.width, Output.max_width) - Output.indent)
+        )
     for i, line in enumerate(lines):
         line.rstrip()
-        console.print(Text.assemble((f"{'' if i else label:<{INDENT}}", "label"), line))
+        console.print(
+            Text.assemble((f"{'' if i else label:<{Output.indent}}", "label"), line)
+        )
 
 
 def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -172,19 +165,21 @@ def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _at_decimal_point(cells: Sequence[str]) -> list[str]:
-    if not all(NUMBER.fullmatch(cell) for cell in cells):
+    if not all(re.fullmatch(r"-?[\d,]+(\.\d*)?|nan|-?inf|", cell) for cell in cells):
         return list(cells)
     whole = max(len(cell.partition(".")[0]) for cell in cells)
     return [" " * (whole - len(cell.partition(".")[0])) + cell for cell in cells]
 
 
 def plain(value: Any) -> Any:
-    """Return values that JSON can store: arrays as lists, numbers that are not finite as None.
+    """Return values that JSON can store: dataclasses as objects, arrays as lists, numbers that are not finite as None.
 
     Example:
         >>> plain({"a": np.array([1.5, np.inf]), "b": (np.int64(2),)})
         {'a': [1.5, None], 'b': [2]}
     """
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
     if isinstance(value, dict):
         return {str(name): plain(item) for name, item in value.items()}
     if isinstance(value, np.ndarray | np.generic):

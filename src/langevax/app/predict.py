@@ -3,173 +3,105 @@
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Any
 
-import typer
+import numpy as np
+import polars as pl
 
-from langevax.app.errors import BadInput, count, exit_codes
-from langevax.app.folder import MODEL, PARTS, SCHEMA
-from langevax.app.options import local_path
+from langevax.app.errors import BadInput, count
+from langevax.app.evaluation.comparison import called_classes
+from langevax.app.folder import FIT_PARTS, MODEL, SCHEMA
+from langevax.app.options import PredictOptions
 from langevax.app.output import Output
-
-if TYPE_CHECKING:
-    import numpy as np
-    import polars as pl
-
-    from langevax.app.tables.schema import AnySchema
-
-HELP = """Predict with a fitted model: one line for each line of the table below its header, in order; for curves in a
-long table, one row for each id, which stands beside its prediction.
-
-\b
-Examples:
-  langevax predict wine new.csv
-  langevax predict wine new.csv --out predicted.parquet
-  langevax predict wine new.csv --interval 0.9
-
-The columns are `prediction` and, for classes, `probability_CLASS` for each of them. Missing values are filled as in
-training. Columns are read as in training (decimal commas, order of dates). Columns unknown to the model are ignored,
-unknown categories are encoded as none of its categories, and words among numbers count as missing, with a warning on
-stderr that counts them. Lines without data, such as empty ones and totals, get an empty line. Dates in another order,
-numbers in another unit and bounds such as >60 are refused, as in training; so is a table that lacks a column. Curves of
-another level or size than all training curves are named. The table and the files of the model are never overwritten.
-"""
+from langevax.app.tables.files import (
+    check_suffix,
+    read_table,
+    without_formulas,
+    write_table,
+)
+from langevax.app.tables.records import Examples, sentences
+from langevax.app.tables.schema import AnySchema, Schema, read_schema
+from langevax.run import keep_compiled_programs
+from langevax.sklearn import ModelError, UnlikeTrainingWarning, load
+from langevax.sklearn.persistence import stored_hash
 
 
-def predict(
-    model: Annotated[
-        Path,
-        typer.Argument(
-            parser=local_path,
-            metavar="MODEL",
-            help="The folder that `langevax fit` made.",
-        ),
-    ],
-    table: Annotated[
-        Path,
-        typer.Argument(
-            parser=local_path,
-            metavar="TABLE",
-            help="The rows to predict for: CSV, TSV or Parquet.",
-        ),
-    ],
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            parser=local_path,
-            metavar="FILE",
-            help="CSV, TSV or Parquet by its suffix; by default CSV on stdout.",
-        ),
-    ] = None,
-    encoding: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Encoding of a text file, such as cp1251; by default found.",
-        ),
-    ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace FILE if it exists.")
-    ] = False,
-    interval: Annotated[
-        float | None,
-        typer.Option(
-            metavar="COVERAGE",
-            help="Write also `lower` and `upper` of an interval that covers this share of new rows, such as 0.9; for "
-            "classes `set`, the classes that it may well be.",
-        ),
-    ] = None,
-) -> None:
-    with exit_codes():
-        run(model, table, out, encoding, interval, force)
-
-
-def run(
-    model: Path,
-    table: Path,
-    out: Path | None,
-    encoding: str | None = None,
-    interval: float | None = None,
-    force: bool = False,
-) -> None:
+def run(options: PredictOptions) -> None:
     """Read both, predict, write."""
-    import polars as pl
-
-    from langevax.app.tables.files import read_table, without_formulas, write_table
-    from langevax.app.tables.records import sentences
-    from langevax.app.tables.schema import Schema, read_schema
-    from langevax.run import keep_compiled_programs
-    from langevax.sklearn import UnlikeTrainingWarning
-
     output = Output(machine=True)  # stdout is for the predictions alone
-    folder = model.parent if model.name == MODEL else model
-    if not folder.is_dir():
-        raise BadInput(
-            f"MODEL {str(model)!r} is not a folder; name one made by `langevax fit`."
-        )
-    if not (folder / SCHEMA).exists():
-        raise BadInput(
-            f"MODEL {str(model)!r} holds no fitted model ({SCHEMA} is missing); run `langevax fit` first."
-        )
-    if out is not None:
-        _check_out(out, table, folder, force)
+    folder = options.model.parent if options.model.name == MODEL else options.model
+    _check_folder(options, folder)
     schema = read_schema(folder / SCHEMA, model_hash(folder / MODEL))
-    loaded = read_table(table, encoding=encoding, every_row=True)
-    blank = blank_rows(loaded.frame)
+    table = read_table(options.table, every_row=True)
+    blank = blank_rows(table.frame)
     if not isinstance(schema, Schema):  # a curve without readings is refused by name
         blank &= False
     try:
-        examples = schema.examples(loaded.frame.filter(~blank))
+        examples = schema.examples(table.frame.filter(~blank))
     except BadInput as error:
-        raise BadInput(
-            str(error).replace("TABLE", f"TABLE {str(table)!r}", 1)
-        ) from error
-    for note in [*sentences(loaded.decisions), *examples.notes]:
+        where = f"TABLE {str(options.table)!r}"
+        raise BadInput(str(error).replace("TABLE", where, 1)) from error
+    for note in [*sentences(table.decisions), *examples.notes]:
         output.warn(note)
     keep_compiled_programs()
     estimator = load_model(folder / MODEL)
-    if not _match(estimator, schema, examples.inputs):
-        raise BadInput(
-            f"MODEL {str(folder)!r}: {MODEL} and {SCHEMA} are not of one fit; copy the whole folder."
-        )
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", UnlikeTrainingWarning
-        )  # the note below names rows of the table
-        try:
-            outputs = (
-                estimator.predict_proba if schema.classes else estimator.predict
-            )(examples.inputs)
-        except ValueError as error:  # curves that the encoder refuses
-            raise BadInput(f"TABLE {str(table)!r}: {error}") from error
-        parts = [
-            examples.names,
-            prediction_table(
-                outputs, schema.classes, getattr(estimator, "threshold_", 0.5)
-            ),
-        ]
-        if interval is not None:
-            parts.append(
-                interval_table(estimator, examples.inputs, interval, schema.classes)
-            )
-            output.warn(_about_intervals(estimator, interval))
-    if note := _about_unlike_curves(
-        estimator, examples.inputs, examples.names, blank, loaded.left_out
-    ):
-        output.warn(note)
-    predicted = pl.concat(parts, how="horizontal")
-    if getattr(schema, "never_negative", False):
-        predicted, notes = not_below_zero(predicted)
-        for note in notes:
-            output.warn(note)
+    predicted, notes = _predicted(estimator, schema, examples, options)
     if examples.names.width == 0:
-        predicted, notes = at_their_lines(predicted, blank, loaded.left_out)
-        for note in notes:
-            output.warn(note)
-    if out is None:
+        predicted, more = at_their_lines(predicted, blank, table.left_out)
+        notes += more
+    for note in notes:
+        output.warn(note)
+    if options.out is None:
         sys.stdout.write(without_formulas(predicted).write_csv())
     else:
-        write_table(predicted, out)
+        write_table(predicted, options.out)
+
+
+def _check_folder(options: PredictOptions, folder: Path) -> None:
+    """Raise `BadInput` where there is no model, or predictions would replace a file that they must not."""
+    where, out = f"MODEL {str(options.model)!r}", options.out
+    if not folder.is_dir():
+        raise BadInput(f"{where} is not a folder; name one made by `langevax fit`.")
+    if not (folder / SCHEMA).exists():
+        raise BadInput(
+            f"{where} holds no fitted model ({SCHEMA} is missing); run `langevax fit` first."
+        )
+    if out is None:
+        return
+    check_suffix(out)
+    if not out.exists():
+        return
+    for path in (options.table, *(folder / part for part in FIT_PARTS)):
+        if path.exists() and out.samefile(path):
+            raise BadInput(
+                f"--out {str(out)!r} is the table to predict for, or a file of the model; name another file."
+            )
+    if not options.force:
+        raise BadInput(
+            f"--out {str(out)!r} exists; pass --force to replace it, or name another file."
+        )
+
+
+def _predicted(
+    estimator: Any, schema: AnySchema, examples: Examples, options: PredictOptions
+) -> tuple[pl.DataFrame, list[str]]:
+    """Return predictions, with intervals where these are asked for, and notes."""
+    predict = estimator.predict_proba if schema.classes else estimator.predict
+    threshold = getattr(estimator, "threshold_", 0.5)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UnlikeTrainingWarning)
+        try:
+            outputs = predict(examples.inputs)
+        except ValueError as error:  # curves that the encoder refuses
+            raise BadInput(f"TABLE {str(options.table)!r}: {error}") from error
+    notes = [str(warning.message) for warning in caught]
+    predicted = prediction_table(outputs, schema.classes, threshold)
+    parts = [examples.names, predicted]
+    if options.interval is not None:
+        ends = interval_table(estimator, examples.inputs, options.interval, schema)
+        notes.append(_about_intervals(estimator, options.interval))
+        parts.append(ends)
+    return pl.concat(parts, how="horizontal"), notes
 
 
 def _about_intervals(estimator: Any, coverage: float) -> str:
@@ -180,49 +112,23 @@ def _about_intervals(estimator: Any, coverage: float) -> str:
     return f"intervals are of CV+: {about}, and at least {max(0.0, 2 * coverage - 1):.3g} of them."
 
 
-def _about_unlike_curves(
-    estimator: Any,
-    curves: Any,
-    names: "pl.DataFrame",
-    blank: "pl.Series",
-    left_out: tuple[int, ...],
-) -> str | None:
-    """Return what to say of curves far from all training curves, by row or id of the first."""
-    if not hasattr(estimator, "encoder_"):
-        return None
-    places = estimator.unlike_training(curves)
-    if not len(places):
-        return None
-    first = f"the curve of row {_lines(blank, left_out)[places[0]] + 1}"
-    if names.width:
-        first = " ".join(repr(value) for value in names.row(places[0]))
-    return (
-        f"{len(places)} of {names.height or len(curves)} curves are unlike all of training, such as {first}: twice as "
-        "far from their mean as any. Nothing supports a prediction there; check the unit."
-    )
-
-
-def _lines(blank: "pl.Series", left_out: tuple[int, ...]) -> list[int]:
+def _lines(blank: pl.Series, left_out: tuple[int, ...]) -> list[int]:
     """Return the line below the header, from 0, of each row of data that is not blank."""
-    left = set(left_out)
-    lines = [line for line in range(len(blank) + len(left_out)) if line not in left]
-    return [line for line, none in zip(lines, blank, strict=True) if not none]
+    lines = np.setdiff1d(np.arange(len(blank) + len(left_out)), left_out)
+    return lines[~blank.to_numpy()].tolist()
 
 
-def blank_rows(frame: "pl.DataFrame") -> "pl.Series":
+def blank_rows(frame: pl.DataFrame) -> pl.Series:
     """Return which rows have no value; none where all are so."""
-    import polars as pl
-
     words = frame.cast(pl.String, strict=False)
-    blank = words.select(
-        pl.all_horizontal((pl.all().str.strip_chars() == "").fill_null(True))
-    ).to_series()
+    empty = (pl.all().str.strip_chars() == "").fill_null(True)
+    blank = words.select(pl.all_horizontal(empty)).to_series()
     return blank & (not blank.all())
 
 
 def at_their_lines(
-    predicted: "pl.DataFrame", blank: "pl.Series", left_out: tuple[int, ...]
-) -> tuple["pl.DataFrame", list[str]]:
+    predicted: pl.DataFrame, blank: pl.Series, left_out: tuple[int, ...]
+) -> tuple[pl.DataFrame, list[str]]:
     """Return predictions with an empty line for each line below the header that is not a row of data, and notes.
 
     Args:
@@ -230,48 +136,22 @@ def at_their_lines(
         blank: which rows of the table are.
         left_out: lines below the header, from 0, that are not among the rows.
     """
-    import polars as pl
-
     number = int(blank.sum()) + len(left_out)
     if not number:
         return predicted, []
-    numbered = pl.DataFrame(
-        {"line": _lines(blank, left_out)}, schema={"line": pl.Int64}
-    ).hstack(predicted)
-    every = pl.DataFrame(
-        {"line": range(len(blank) + len(left_out))}, schema={"line": pl.Int64}
-    )
-    places = every.join(numbered, "line", how="left", maintain_order="left").drop(
-        "line"
+    line = {"line": pl.Int64}
+    numbered = pl.DataFrame({"line": _lines(blank, left_out)}, schema=line)
+    every = pl.DataFrame({"line": range(len(blank) + len(left_out))}, schema=line)
+    joined = every.join(
+        numbered.hstack(predicted), "line", how="left", maintain_order="left"
     )
     verb = "has" if number == 1 else "have"
     note = f"{count(number, 'line')} without data, empty or left out, {verb} no prediction but an empty line in its place."
-    return places, [note]
-
-
-def _check_out(out: Path, table: Path, folder: Path, force: bool) -> None:
-    """Raise `BadInput` where predictions would replace the table, a file of the model or, without `force`, any other
-    file, or have no known format.
-    """
-    from langevax.app.tables.files import check_suffix
-
-    check_suffix(out)
-    for path, what in (
-        (table, "the table to predict for"),
-        *((folder / part, "a file of the model") for part in PARTS),
-    ):
-        if out.exists() and path.exists() and out.samefile(path):
-            raise BadInput(f"--out {str(out)!r} is {what}; name another file.")
-    if out.exists() and not force:
-        raise BadInput(
-            f"--out {str(out)!r} exists; pass --force to replace it, or name another file."
-        )
+    return joined.drop("line"), [note]
 
 
 def load_model(file: Path, argument: str = "MODEL") -> Any:
     """Return a saved estimator; raise `BadInput` where this version cannot read it."""
-    from langevax.sklearn import ModelError, load
-
     try:
         return load(file)
     except ModelError as error:
@@ -280,99 +160,49 @@ def load_model(file: Path, argument: str = "MODEL") -> Any:
 
 def model_hash(file: Path) -> str:
     """Return the hash by which the schema names its model; raise `BadInput` where the file is not a model."""
-    from langevax.sklearn import ModelError
-    from langevax.sklearn.persistence import stored_hash
-
     try:
         return stored_hash(file)
     except ModelError as error:
         raise BadInput(f"MODEL {error}") from error
 
 
-def _match(estimator: Any, schema: "AnySchema", inputs: Any) -> bool:
-    """Return whether model and schema agree on classes, curves and the number of inputs."""
-    if hasattr(estimator, "classes_") != bool(schema.classes):
-        return False
-    if hasattr(estimator, "encoder_") != bool(schema.parameters):
-        return False
-    return (
-        not hasattr(inputs, "shape")
-        or getattr(estimator, "n_features_in_", None) == inputs.shape[1]
-    )
-
-
 def interval_table(
-    estimator: Any, inputs: Any, coverage: float, classes: tuple[str | int, ...]
-) -> "pl.DataFrame":
-    """Return lower and upper ends, or the set of classes as words between bars."""
-    import polars as pl
+    estimator: Any, inputs: Any, coverage: float, schema: AnySchema
+) -> pl.DataFrame:
+    """Return lower and upper ends, or the set of classes as words between bars.
 
-    if not 0 < coverage < 1:
-        raise BadInput(
-            f"--interval {coverage:g} is not a share of new rows; pass a number such as 0.9."
-        )
-    try:
-        if classes:
-            sets = estimator.predict_set(inputs, coverage)
-            names = [
-                "|".join(str(classes[c]) for c in chosen.nonzero()[0])
-                for chosen in sets
-            ]
-            return pl.DataFrame({"set": names})
-        lower, upper = estimator.predict_interval(inputs, coverage).T
-    except (AttributeError, ValueError) as error:
-        if "coverage" in str(error):
-            raise BadInput(
-                f"--interval {coverage:g} is too high for the rows of this fit; pass a smaller share."
-            ) from error
-        raise BadInput(
-            f"--interval {coverage:g} needs folds, and this model was fitted without; fit it again with --validation "
-            "folds."
-        ) from error
-    return pl.DataFrame({"lower": lower, "upper": upper})
-
-
-def not_below_zero(predicted: "pl.DataFrame") -> tuple["pl.DataFrame", list[str]]:
-    """Return predictions whose intervals end at 0, which loses no coverage, and notes on what would be below.
-
-    Example:
-        >>> import polars as pl
-        >>> table, notes = not_below_zero(pl.DataFrame({"prediction": [-1.0, 2.0], "lower": [-3.0, 1.0]}))
-        >>> table["lower"].to_list(), len(notes)
-        ([0.0, 1.0], 2)
+    Where no target of the training table is below 0, intervals end there, which loses no coverage.
     """
-    import polars as pl
-
-    notes = []
-    below = int((predicted["prediction"] < 0).sum())
-    if below:
-        notes.append(
-            f"{count(below, 'prediction')} below 0, where no target of the training table is: read 0 there."
-        )
-    ends = [name for name in ("lower", "upper") if name in predicted.columns]
-    if ends and (below := int((predicted["lower"] < 0).sum())):
-        notes.append(
-            f"{count(below, 'interval')} would begin below 0, where no target of the training table is, and begin at 0."
-        )
-    return predicted.with_columns(pl.col(ends).clip(0)) if ends else predicted, notes
+    classes = schema.classes
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnlikeTrainingWarning)
+        try:
+            if classes:
+                sets = estimator.predict_set(inputs, coverage)
+                named = [[str(classes[c]) for c in one.nonzero()[0]] for one in sets]
+                return pl.DataFrame({"set": ["|".join(one) for one in named]})
+            ends = estimator.predict_interval(inputs, coverage)
+        except (AttributeError, ValueError) as error:
+            if "coverage" in str(error):
+                raise BadInput(
+                    f"--interval {coverage:g} is too high for the rows of this fit; pass a smaller share."
+                ) from error
+            raise BadInput(
+                f"--interval {coverage:g} needs folds, and this model was fitted without; fit it again without "
+                "--temperature."
+            ) from error
+    if getattr(schema, "never_negative", False):
+        ends = np.maximum(ends, 0.0)
+    return pl.DataFrame(ends, schema=["lower", "upper"])
 
 
 def prediction_table(
-    outputs: "np.ndarray", classes: tuple[str | int, ...], threshold: float = 0.5
-) -> "pl.DataFrame":
+    outputs: np.ndarray, classes: tuple[str | int, ...], threshold: float = 0.5
+) -> pl.DataFrame:
     """Return predicted numbers, or the class that is answered and the probability of each class."""
-    import numpy as np
-    import polars as pl
-
-    from langevax.app.evaluation.comparison import called_classes
-
     outputs = np.asarray(outputs, np.float64)
     if not classes:
         return pl.DataFrame({"prediction": outputs})
+    called = [classes[i] for i in called_classes(outputs, threshold)]
     named = {f"probability_{name}": outputs[:, i] for i, name in enumerate(classes)}
-    return pl.DataFrame(
-        {
-            "prediction": [classes[i] for i in called_classes(outputs, threshold)],
-            **named,
-        }
-    )
+    return pl.DataFrame({"prediction": called, **named})

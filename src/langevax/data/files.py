@@ -320,7 +320,7 @@ def refuse_rounded_integers(column: pl.Series, digits: int, start: int) -> None:
         row = int(rounded.arg_true()[0])
         raise ValueError(
             f"column {column.name!r} holds {column[row]:,} in data row {start + row + 1:,}, an integer that floats of "
-            f"{digits} binary digits round; drop it where it numbers rows, divide it, or pass dtype=None (--double)."
+            f"{digits} binary digits round; drop it where it numbers rows, divide it, or pass dtype=None."
         )
 
 

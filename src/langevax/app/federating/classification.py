@@ -15,11 +15,11 @@ from jaxtyping import Array, Float, Int, Key
 
 from langevax._typing import PyTree
 from langevax.app.errors import BadInput, listing
+from langevax.app.fitting.splitting import HELD_OUT
 from langevax.data import partitions
 from langevax.problems.federation import Federation
 
 TABLES = ("digits", "wine", "breast_cancer")
-TEST_SIZE = 0.2
 
 
 class LabelledTable(NamedTuple):
@@ -51,8 +51,8 @@ def load_table(data: str, target: str | None, seed: int) -> LabelledTable:
         raise BadInput(
             f"--data {data!r} is a file; name its column of classes by --target."
         )
-    from langevax.app.fit import FitOptions
     from langevax.app.fitting.data import prepare
+    from langevax.app.options import FitOptions
 
     split = prepare(
         FitOptions(Path(data), target, Path(), task="classification", seed=seed)
@@ -77,7 +77,7 @@ def _scikit_learn_table(name: str, seed: int) -> LabelledTable:
 
     inputs, labels = getattr(datasets, f"load_{name}")(return_X_y=True)
     order = np.random.default_rng(seed).permutation(len(inputs))
-    test, train = np.split(order, [round(TEST_SIZE * len(inputs))])
+    test, train = np.split(order, [round(HELD_OUT * len(inputs))])
     mean, scale = inputs[train].mean(axis=0), inputs[train].std(axis=0)
     if name == "digits":
         mean, scale = np.zeros_like(mean), np.full_like(scale, 16.0)

@@ -1,104 +1,106 @@
 """The kinds of models that `langevax fit` fits; each says what differs from the others, and `run` does the rest."""
 
+import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from langevax.app.evaluation.comparison import Comparison, Refit
-from langevax.app.evaluation.holdout import Relevance, TrainTestSplit
+from langevax.app.evaluation.holdout import Relevance
 from langevax.app.evaluation.metrics import METRICS, Metric
-from langevax.app.fit import FitOptions
-from langevax.app.fitting.data import FitData
-from langevax.app.fitting.processes import ProcessGroup
+from langevax.app.fitting.prepared import FitData
 from langevax.app.folder import Folder
+from langevax.app.options import FitOptions
 from langevax.app.output import Output
 from langevax.app.report.contents import LawContents
 
 
-class ModelKind(ABC):
-    """A kind of model: its training, its evidence beside scores, and its words."""
+class Fit(ABC):
+    """A model of a kind, fitted to rows: its training, its evidence beside scores, and its words."""
 
     word: ClassVar[str]
     """What it is called in a sentence."""
-    waiting: ClassVar[str]
-    """What is done before the first step."""
+    name: str
+    """What it is called beside other methods."""
+    how_chosen: str
+    """How its settings are chosen, in a few words."""
+    model: Any
+    """The fitted estimator, from `train` on."""
+    seconds: float
 
-    def __init__(self, options: FitOptions, name: str, how_chosen: str):
+    def __init__(self, options: FitOptions, data: FitData):
         self.options = options
-        self.name = name
-        """Of it beside other methods."""
-        self.how_chosen = how_chosen
-        """Its settings, in a few words."""
+        self.data = data
+        self.cautions: list[str] = []
+        """Warnings of the training, as sentences."""
+
+    @staticmethod
+    @abstractmethod
+    def caution(message: str, category: type[Warning]) -> str | None:
+        """Return a warning of the training as what is wrong, then the evidence; None of others."""
 
     @abstractmethod
-    def check(self, data: FitData, group: ProcessGroup | None) -> None:
+    def check(self) -> None:
         """Raise `BadInput` where it cannot be fitted to these rows."""
 
-    def warnings(self, data: FitData) -> tuple[str, ...]:
-        """Return sentences to read before the training."""
-        return ()
+    @abstractmethod
+    def train(self, folder: Folder) -> None:
+        """Fit the estimator; what is saved on the way is in the folder."""
+
+    @contextmanager
+    def cautious(self, *kinds: type[Warning]) -> Iterator[None]:
+        """Collect warnings of these kinds as sentences; others are shown when the block has ended."""
+        with warnings.catch_warnings(record=True) as caught:
+            for kind in kinds:
+                warnings.simplefilter("always", kind)
+            yield
+        for one in caught:
+            sentence = self.caution(str(one.message), one.category)
+            if sentence is None:
+                warnings.warn(one.message, one.category, stacklevel=3)
+            else:
+                self.cautions.append(sentence)
 
     @abstractmethod
-    def fit(
-        self,
-        data: FitData,
-        folder: Folder,
-        resume: bool,
-        anyway: bool,
-        group: ProcessGroup | None,
-    ) -> tuple[Any, float, tuple[str, ...]]:
-        """Return the fitted estimator, the seconds it took, and its warnings as sentences."""
-
-    @abstractmethod
-    def training(
-        self, model: Any, seconds: float, data: FitData
-    ) -> tuple[tuple[str, str], ...]:
+    def training(self) -> list[tuple[str, str]]:
         """Return how it was trained, in labels and sentences."""
 
     @abstractmethod
-    def refit(self, model: Any, data: FitData) -> Refit:
-        """Return how the fitted model is fitted on other rows, with the settings that it chose."""
+    def refit(self) -> Refit:
+        """Return how the model is fitted on other rows, with the settings that it chose."""
 
-    def metrics(self, split: TrainTestSplit) -> tuple[Metric, ...]:
+    def metrics(self) -> tuple[Metric, ...]:
         """Return what it is measured by, beside the other methods."""
-        return METRICS[split.task]
+        return METRICS[self.data.split.task]
 
-    def law(
-        self, model: Any, data: FitData, refit: Refit, comparison: Comparison
-    ) -> LawContents | None:
+    def law(self, refit: Any, comparison: Comparison) -> LawContents | None:
         """Return what is known of a predictive law and of its coefficients; None of a network."""
         return None
 
-    @abstractmethod
-    def advice(
-        self, data: FitData, comparison: Comparison, law: LawContents | None
-    ) -> tuple[str, ...]:
+    def advice(self, comparison: Comparison, law: LawContents | None) -> list[str]:
         """Return sentences beside those on its worth."""
+        return []
 
-    def certificate(self, output: Output, model: Any, search: Path) -> dict[str, Any]:
-        """Return the numbers of a certificate, whose search is left in a file; empty where there is none."""
+    @abstractmethod
+    def certificate(self, output: Output, search: Path) -> dict[str, Any]:
+        """Return the numbers of a certificate, empty where none is wanted; its search may be left in a file."""
+
+    @abstractmethod
+    def guarantee(self, certificate: dict[str, Any]) -> str:
+        """Return what is known of how far its training could still go, in a sentence."""
+
+    def shown(self, relevance: Relevance) -> dict[str, Any]:
+        """Return fields of `FitContents` that only this kind has."""
         return {}
 
     @abstractmethod
-    def guarantee(self, model: Any, certificate: dict[str, Any], data: FitData) -> str:
-        """Return what is known of how far its training could still go, in a sentence."""
-
-    @abstractmethod
-    def contents(
-        self, model: Any, data: FitData, relevance: Relevance, outputs: np.ndarray
-    ) -> dict[str, Any]:
-        """Return fields of `FitContents` that only this kind has."""
-
-    @abstractmethod
-    def record(self, model: Any, law: LawContents | None) -> dict[str, Any]:
+    def record(self) -> dict[str, Any]:
         """Return fields of result.json that only this kind has."""
 
     @abstractmethod
-    def settings(self, model: Any) -> dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
         """Return the parameters of the fitted estimator, and what fitting chose."""
-
-    @abstractmethod
-    def how_to_go_on(self, folder: Folder) -> str:
-        """Return the message after an interruption."""

@@ -4,206 +4,194 @@ import re
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from langevax import checks
-from langevax.app.errors import BadInput, RunFailed, count
+from langevax.app.errors import BadInput, RunFailed
 from langevax.app.evaluation import holdout
-from langevax.app.evaluation.comparison import OURS, Comparison, Refit, outputs_of
+from langevax.app.evaluation.comparison import OURS, Refit, outputs_of
 from langevax.app.evaluation.holdout import Relevance
-from langevax.app.fit import FitOptions
-from langevax.app.fitting import console
-from langevax.app.fitting.data import FitData, estimator_for
-from langevax.app.fitting.kinds import ModelKind
-from langevax.app.fitting.processes import ProcessGroup, check_particles
+from langevax.app.fitting.curves import with_inputs_of
+from langevax.app.fitting.data import estimator_for
+from langevax.app.fitting.kinds import Fit
+from langevax.app.fitting.prepared import FitData
 from langevax.app.folder import Folder
+from langevax.app.options import FitOptions
 from langevax.app.output import Output
 from langevax.app.report import summary
-from langevax.app.report.contents import CurveContents, LawContents
-from langevax.app.report.measure import (
-    NamedCurves,
-    curves_of,
-    motion_of,
-    moving_slope,
-    parts_of,
-)
+from langevax.app.report.measure import NamedCurves, curves_of, motion_of
 from langevax.app.report.numbers import day
 from langevax.run import CheckpointError, DivergenceError
-from langevax.sklearn import CurveCoefficients, LinearModelWarning
+from langevax.sklearn import LinearModelWarning
 
-FEWEST_BYTES = 12  # of a particle
-FEW_GROUPS = "groups holds"
-MOST_COUNTS = 100  # different ones, beyond which whole numbers are amounts
+OF_GROUPS = "groups holds"
+"""How a warning on few groups begins, which a note on the split says too."""
 
 
-class NetworkKind(ModelKind):
+def caution(message: str, category: type[Warning]) -> str | None:
+    """Return a warning of the fit as what is wrong, then the evidence.
+
+    Example:
+        >>> caution("a linear model is better by 0.1 +- 0.01; compare with RidgeCV.", LinearModelWarning)
+        'Compare it with a linear model. It is better by 0.1 ± 0.01.'
+        >>> caution("it drifts: try num_steps=2000.", ConvergenceWarning)
+        'The fit has not converged. It drifts: try --num-steps 2000.'
+    """
+    if issubclass(category, LinearModelWarning):
+        evidence = message.replace("a linear model", "It", 1).partition("; ")[0]
+        evidence = evidence.replace("+-", "±")
+        return f"Compare it with a linear model. {evidence}."
+    if issubclass(category, ConvergenceWarning):
+        typed = re.sub(r"\bnum_steps=(\d+)", r"--num-steps \1", message)
+        return f"The fit has not converged. {typed[0].upper()}{typed[1:]}"
+    return None
+
+
+class NetworkFit(Fit):
     """A network trained to its certified global optimum."""
 
+    bytes_per_particle = 12
+    """At the least."""
     word = "network"
-    waiting = "Training: choosing the temperature, compiling"
+    name = OURS
+    caution = staticmethod(caution)
 
-    def __init__(self, options: FitOptions):
-        super().__init__(options, OURS, how_chosen(options))
+    def __init__(self, options: FitOptions, data: FitData):
+        super().__init__(options, data)
+        self.how_chosen = "temperature by 5 folds"
+        if options.curves:
+            self.how_chosen = "temperature by leave-one-out"
+        if options.temperature is not None:
+            self.how_chosen = "temperature as given"
 
-    def check(self, data: FitData, group: ProcessGroup | None) -> None:
-        """Raise `BadInput` where its particles do not fit into memory, or cannot be shared."""
+    def check(self) -> None:
+        """Raise `BadInput` where its particles do not fit into memory."""
+        number = self.options.num_particles or 0
         try:
-            checks.fits_memory(
-                "--num-particles", self.options.num_particles or 0, FEWEST_BYTES
-            )
+            checks.fits_memory("--num-particles", number, self.bytes_per_particle)
         except ValueError as error:
             raise BadInput(str(error)) from error
-        if group is not None:
-            model = estimator_for(self.options, data.schema)
-            check_particles(getattr(model, "estimator", model), jax.device_count())
 
-    def fit(
-        self,
-        data: FitData,
-        folder: Folder,
-        resume: bool,
-        anyway: bool,
-        group: ProcessGroup | None,
-    ) -> tuple[Any, float, tuple[str, ...]]:
-        """Return the fitted estimator, the seconds it took, and its warnings as sentences."""
-        split = data.split
-        targets = (
-            np.array(data.schema.classes)[split.train_targets]
-            if split.classes
-            else split.train_targets
+    def train(self, folder: Folder) -> None:
+        """Fit the estimator; the folder holds the checkpoints, from which an interrupted run goes on."""
+        data, train = self.data, self.data.split.train
+        model = estimator_for(
+            self.options, data.schema, checkpoint=folder.checkpoints, resume=True
         )
-        more: dict[str, Any] = {} if group is None else {"devices": jax.device_count()}
-        more |= {
-            "checkpoint": folder.checkpoints,
-            "resume": "anyway" if anyway else True,
-        }
-        model = estimator_for(self.options, data.schema, **more)
         began = time.perf_counter()
         try:
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always", ConvergenceWarning)
-                warnings.simplefilter("always", LinearModelWarning)
-                warnings.filterwarnings(
-                    "ignore", FEW_GROUPS, UserWarning
-                )  # a note on the split says so
-                model.fit(
-                    data.take(split.train), targets, groups=split.groups_of(split.train)
-                )
+            with self.cautious(ConvergenceWarning, LinearModelWarning):
+                warnings.filterwarnings("ignore", OF_GROUPS, UserWarning)
+                groups = data.split.groups_of(train)
+                model.fit(data.take(train), data.training_labels, groups=groups)
         except DivergenceError as error:
             folder.forget_training()
             raise RunFailed(
                 f"the training diverged at step {error.step}; try a higher --temperature."
             ) from error
         except CheckpointError as error:
-            message = str(error).replace(
-                "pass resume='anyway'", "pass --resume --anyway"
-            )
-            raise (BadInput if resume else RunFailed)(message) from error
+            problem = str(error).partition("; pass resume=")[0].removesuffix(".")
+            raise BadInput(
+                f"{problem}; pass --force to start the run again."
+            ) from error
+        except ValueError as error:
+            if data.axes is None:
+                raise
+            folder.forget_training()  # curves that the encoder refuses
+            table = str(self.options.table)
+            raise BadInput(f"TABLE {table!r}: {error}") from error
+        self.seconds = time.perf_counter() - began
+        self.model, self.network = model, holdout.on_columns(model)
+        for network in (getattr(model, "estimator", model), self.network):
+            network.set_params(checkpoint=None)
         if data.axes is None:
-            model.scaling_reason_ = with_days(
-                model.scaling_sentence(split.names), split.dates
+            sentence = model.scaling_sentence(data.split.names)
+            model.scaling_reason_ = with_days(sentence, data.split.dates)
+        else:
+            self.data = with_inputs_of(model, data)
+
+    def training(self) -> list[tuple[str, str]]:
+        """Return steps, scaling, temperature and time, in labels and sentences."""
+        model, temperature = self.network, f"{self.network.temperature_:.3g}"
+        until = "until nothing drifted"
+        if not model.converged_:
+            until = "while its outputs still moved"
+        lines = [
+            (
+                "Training",
+                f"{int(model.n_iter_):,} steps at temperature {temperature}, {until}; {self.seconds:.1f} s, including "
+                f"{model.seconds_to_first_step_:.1f} s of compiling",
             )
-        seconds, cautions = time.perf_counter() - began, []
-        for warning in caught:
-            if issubclass(warning.category, ConvergenceWarning | LinearModelWarning):
-                cautions.append(
-                    caution(str(warning.message), warning.category, self.options.peers)
-                )
-            else:
-                warnings.warn_explicit(
-                    warning.message, warning.category, warning.filename, warning.lineno
-                )
-        for network in (getattr(model, "estimator", model), holdout.on_columns(model)):
-            network.set_params(checkpoint=None, resume=True)
-        return model, seconds, tuple(cautions)
+        ]
+        if self.data.axes is not None:
+            words = inputs_sentence(self.model, self.data.split.grouped_by)
+            lines.append(("Inputs", words))
+        lines.append(("Scaling", model.scaling_reason_))
+        if model.temperature_reason_:
+            reason = f"{temperature}, {model.temperature_reason_}"
+            lines.append(("Temperature", reason))
+        return lines
 
-    def training(
-        self, model: Any, seconds: float, data: FitData
-    ) -> tuple[tuple[str, str], ...]:
-        """Return how it was trained, in labels and sentences."""
-        return console.training(model, seconds, data.split.grouped_by)
-
-    def refit(self, model: Any, data: FitData) -> Refit:
+    def refit(self) -> Refit:
         """Return how the fitted network is fitted on other rows, with the settings that it chose."""
-        return refitting(model, data)
+        model, data, split = self.network, self.data, self.data.split
+        chosen = {
+            "temperature": model.temperature_,
+            "scaling": model.scaling_,
+            "learn_scales": model.learned_scales_ is not None,
+            "output_scale": float(model.neuron_.scale),
+            "validation": None,
+            "threshold": 0.5,
+            "resume": False,
+        }
+        known = model.get_params().keys() & chosen
 
-    def advice(
-        self, data: FitData, comparison: Comparison, law: LawContents | None
-    ) -> tuple[str, ...]:
-        """Return that counts have a family of their own, and how many predictions of them are below 0."""
-        observed, below = data.target.values, int(np.sum(comparison.outputs < 0))
-        whole = not data.target.classes and bool(
-            np.all((observed >= 0) & (observed == np.round(observed)))
-        )
-        few = len(np.unique(observed)) <= MOST_COUNTS
-        if (
-            self.options.curves
-            or not whole
-            or not few
-            or not (below or np.min(observed) == 0)
-        ):
-            return ()
-        if not below:
-            regression = "--family poisson fits a regression with rate ratios and the law of each count"
-            return (f"{data.split.target!r} looks like a count: {regression}.",)
-        return (
-            f"{data.split.target!r} looks like a count, and {count(below, 'prediction')} of {len(comparison.rows):,} "
-            f"{'is' if below == 1 else 'are'} below 0: --family poisson fits a regression whose predictions are not.",
-        )
+        def refit(train: np.ndarray, test: np.ndarray) -> np.ndarray:
+            network: Any = clone(model)
+            network.set_params(**{name: chosen[name] for name in known})
+            if data.axes is not None:
+                network = type(self.model)(clone(self.model.encoder_), network)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                warnings.filterwarnings("ignore", OF_GROUPS, UserWarning)
+                groups = split.groups_of(train)
+                network.fit(data.take(train), split.targets[train], groups=groups)
+            return outputs_of(network, split, data.take(test))
 
-    def certificate(self, output: Output, model: Any, search: Path) -> dict[str, Any]:
+        return refit
+
+    def certificate(self, output: Output, search: Path) -> dict[str, Any]:
         """Return the numbers of the certificate, empty where none is wanted; leave its search in a file."""
-        search.unlink(
-            missing_ok=True
-        )  # that of a run that was interrupted, whose result would be another one
-        if not self.options.certificate:
+        search.unlink(missing_ok=True)  # of an interrupted run, with another result
+        if "certificate" in self.options.skip:
             return {}
         with output.progress("Certificate", 100, "%") as line:
-            options: dict[str, Any] = {"checkpoint": search, "progress": line.show}
-            return holdout.certified(
-                holdout.on_columns(model).certificate(
-                    random_state=self.options.seed, **options
-                )
+            certificate = self.network.certificate(
+                random_state=self.options.seed, checkpoint=search, progress=line.show
             )
+        return holdout.certified(certificate)
 
-    def guarantee(self, model: Any, certificate: dict[str, Any], data: FitData) -> str:
+    def guarantee(self, certificate: dict[str, Any]) -> str:
         """Return what the certificate says, in a sentence."""
-        return summary.optimum(
-            certificate,
-            holdout.on_columns(model).temperature_,
-            len(data.split.train),
-            data.split.unit,
-        )
+        split, temperature = self.data.split, self.network.temperature_
+        return summary.optimum(certificate, temperature, len(split.train), split.unit)
 
-    def contents(
-        self, model: Any, data: FitData, relevance: Relevance, outputs: np.ndarray
-    ) -> dict[str, Any]:
-        """Return the particles as they move and, of curves, the functions that were learned."""
-        split, slope, learned = data.split, None, None
-        if data.axes is not None:
-            curves = NamedCurves(data.take(split.train), *data.axes)
-            learned = learned_of_curves(model, curves, data, outputs)
-            slope = (
-                partial(moving_slope, model, curves, split)
-                if isinstance(model.encoder_, CurveCoefficients)
-                else None
-            )
-        return {
-            "motion": motion_of(holdout.on_columns(model), split, relevance, slope),
-            "curves": learned,
-        }
+    def shown(self, relevance: Relevance) -> dict[str, Any]:
+        """Return the particles as they move or, of curves, the functions that were learned."""
+        data, split = self.data, self.data.split
+        if data.axes is None:
+            return {"motion": motion_of(self.network, split, relevance)}
+        curves = NamedCurves(data.take(split.train), *data.axes)
+        return {"curves": curves_of(self.model, curves, split)}
 
-    def record(self, model: Any, law: LawContents | None) -> dict[str, Any]:
+    def record(self) -> dict[str, Any]:
         """Return what its training chose."""
-        model = holdout.on_columns(model)
+        model = self.network
         return {
             "temperature": model.temperature_,
             "temperature_reason": model.temperature_reason_,
@@ -213,48 +201,41 @@ class NetworkKind(ModelKind):
             "seconds_to_first_step": model.seconds_to_first_step_,
         }
 
-    def settings(self, model: Any) -> dict[str, Any]:
-        """Return the parameters of the fitted estimator, and what fitting chose."""
-        return estimator_settings(model)
-
-    def how_to_go_on(self, folder: Folder) -> str:
-        """Return the message after an interruption."""
-        return console.how_to_resume(self.options, folder)
-
-
-def how_chosen(options: FitOptions) -> str:
-    """Return how the settings of the network were chosen, in a few words."""
-    if options.validation == "path":
-        return "temperature and scale by 3-fold path"
-    if options.temperature != "auto":
-        return "temperature as given"
-    closed_form = options.curves or options.validation == "none"
-    return "temperature by leave-one-out" if closed_form else "temperature by 5 folds"
+    def settings(self) -> dict[str, Any]:
+        """Return the plain parameters of the fitted estimator, and what fitting chose."""
+        parameters = self.network.get_params()
+        if self.network is not self.model:
+            parameters |= self.model.encoder_.get_params()
+        plain = {
+            name: value
+            for name, value in parameters.items()
+            if isinstance(value, str | int | float | None)
+            and name not in ("checkpoint", "resume", "progress")
+        }
+        return plain | {
+            "temperature (fitted)": float(self.network.temperature_),
+            "steps (done)": int(self.network.n_iter_),
+        }
 
 
-def caution(message: str, category: type[Warning], peers: bool) -> str:
-    """Return a warning of the fit as what is wrong, then the evidence.
+ENCODERS = {
+    "CurveCoefficients": "smooth waves",
+    "RandomConvolutions": "short patterns",
+}
+"""The inputs of a network on curves, in words, in the order in which encoders are tried."""
 
-    Example:
-        >>> caution("a linear model is better by 0.1 +- 0.01; compare with RidgeCV.", LinearModelWarning, peers=True)
-        "Compare it with a linear model. It is better by 0.1 ± 0.01; 'linear' below has its scores on all rows."
-        >>> caution("it drifts: try num_steps=2000, solver='psdca'.", ConvergenceWarning, peers=True)
-        'The fit has not converged. It drifts: try --num-steps 2000, --solver psdca.'
-    """
-    if issubclass(category, ConvergenceWarning):
-        typed = re.sub(
-            r"\b(num_steps|solver)='?(\w+)'?",
-            lambda m: f"--{m[1].replace('_', '-')} {m[2]}",
-            message,
-        )
-        return f"The fit has not converged. {typed[0].upper()}{typed[1:]}"
-    message = message.replace("a linear model", "It", 1)
-    message = message.replace(
-        "the rows left out", "the training rows that folds leave out"
+
+def inputs_sentence(model: Any, grouped_by: str = "") -> str:
+    """Return what a network on curves learns from, and by which errors."""
+    kind = ENCODERS[type(model.encoder_).__name__]
+    what = "leave-one-out error"
+    if grouped_by:
+        what = f"error with each {grouped_by!r} left out"
+    compared = ", ".join(
+        f"{name} {error:.3g}"
+        for name, error in zip(ENCODERS.values(), model.encoder_errors_, strict=True)
     )
-    evidence, remedy = message.replace("+-", "±").split("; ", 1)
-    last = "'linear' below has its scores on all rows." if peers else remedy
-    return f"Compare it with a linear model. {evidence}; {last}"
+    return f"{kind}, by the {what}: {compared}"
 
 
 def with_days(sentence: str, dates: Sequence[str]) -> str:
@@ -266,80 +247,7 @@ def with_days(sentence: str, dates: Sequence[str]) -> str:
     """
     for name in dates:
         piece = re.compile(rf"\b{re.escape(name)} from ([-+.\de]+) to ([-+.\de]+)")
-        sentence = piece.sub(
-            lambda m, n=name: f"{n} from {day(float(m[1]))} to {day(float(m[2]))}",
-            sentence,
-        )
+        for whole, low, high in set(re.findall(f"({piece.pattern})", sentence)):
+            dated = f"{name} from {day(float(low))} to {day(float(high))}"
+            sentence = sentence.replace(whole, dated)
     return sentence
-
-
-def refitting(model: Any, data: FitData) -> Refit:
-    """Return how a fitted estimator is fitted on other rows, with the settings that it chose."""
-    whole, model = model, holdout.on_columns(model)
-    chosen = {
-        "temperature": model.temperature_,
-        "scaling": model.scaling_,
-        "learn_scales": model.learned_scales_ is not None,
-        "output_scale": float(model.neuron_.scale),
-        "validation": None,
-        "threshold": 0.5,
-        "resume": False,
-        "devices": None,
-    }
-    parameters = model.get_params()
-
-    def refit(train: np.ndarray, test: np.ndarray) -> np.ndarray:
-        network: Any = clone(model)
-        network.set_params(
-            **{name: value for name, value in chosen.items() if name in parameters}
-        )
-        if data.axes is not None:
-            network = type(whole)(clone(whole.encoder_), network)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            warnings.filterwarnings("ignore", FEW_GROUPS, UserWarning)
-            network.fit(
-                data.take(train),
-                data.split.targets[train],
-                groups=data.split.groups_of(train),
-            )
-        return outputs_of(network, data.split, data.take(test))
-
-    return refit
-
-
-def learned_of_curves(
-    model: Any, curves: NamedCurves, data: FitData, outputs: np.ndarray
-) -> CurveContents:
-    """Return what the page shows of a fit on curves."""
-    held_out = replace(curves, inputs=data.take(data.split.test))
-    names = data.row_names
-    of_held_out = [
-        f"row {names[i]}" if data.names.columns == ["row"] else names[i]
-        for i in data.split.test
-    ]
-    parts = parts_of(model, held_out, data.split, outputs, of_held_out)
-    return replace(curves_of(model, curves, data.split), parts=parts)
-
-
-def estimator_settings(model: Any) -> dict[str, Any]:
-    """Return the parameters of a fitted estimator, and what fitting chose."""
-    network = holdout.on_columns(model)
-    parameters = network.get_params()
-    if network is not model:
-        parameters |= model.encoder_.get_params()
-    settings = {
-        name: value
-        for name, value in parameters.items()
-        if name not in ("checkpoint", "resume", "progress")
-    }
-    if not isinstance(basis := settings.get("basis", ""), str):
-        settings["basis"] = (
-            f"{type(basis).__name__.lower()} from {basis.domain[0]:g} to {basis.domain[1]:g}"
-        )
-    if isinstance(grid := settings.get("grid"), list):
-        settings["grid"] = f"{len(grid):,} times from {grid[0]:g} to {grid[-1]:g}"
-    return settings | {
-        "temperature (fitted)": float(network.temperature_),
-        "steps (done)": int(network.n_iter_),
-    }

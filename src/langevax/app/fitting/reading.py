@@ -1,76 +1,82 @@
 """Readings of the columns of a table, for the report and the results."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
 from langevax.app.errors import count
+from langevax.app.options import FitOptions
 from langevax.app.report.contents import ColumnReading, TableReading
 from langevax.app.report.numbers import are_years, day, hours, in_full, year
 from langevax.app.tables.inference import ReadColumn
 from langevax.app.tables.records import Decision, sentences
-from langevax.app.tables.styles import Kind
+from langevax.app.tables.styles import Kind, Style
 from langevax.app.tables.targets import TargetColumn
 
-KINDS: dict[Kind, str] = {"numeric": "numbers", "categorical": "words", "date": "dates"}
-WORDS_SHOWN = 6
+SHOWN_KINDS: dict[Kind, str] = {
+    "numeric": "numbers",
+    "categorical": "words",
+    "date": "dates",
+}
+
+
+@dataclass(frozen=True)
+class ColumnsRead:
+    """The target and the columns to learn from, as they are read."""
+
+    options: FitOptions
+    target: TargetColumn
+    readings: dict[str, ReadColumn]
+    """Of all columns that were not dropped."""
+    frame: pl.DataFrame
+    """The useful columns, as numbers and words, in the rows with a target."""
+    styles: dict[str, Style]
+    """How these are written."""
+    left_out: list[Decision]
 
 
 def table_reading(
-    rows: int,
+    read: ColumnsRead,
     description: str,
-    readings: Mapping[str, ReadColumn],
-    target: str,
-    used: Iterable[str],
-    dropped: Mapping[str, str],
     decisions: Sequence[Decision],
     suspects: Sequence[Decision],
 ) -> TableReading:
     """Return the target, the inputs and the columns left out, each with the decisions on it.
 
     Args:
-        rows: of the table.
+        read: the columns.
         description: of the inputs.
-        readings: of all columns that were not dropped.
-        target: its name.
-        used: names of the inputs.
-        dropped: columns that the user left out, and the option that said so.
         decisions: on the file and its columns.
         suspects: decisions on columns that may leak the target.
     """
-    inputs = set(used)
+    options = read.options
     remarks: dict[str, list[str]] = {}
     for decision in [*decisions, *suspects]:
         remarks.setdefault(decision.column, []).append(decision.sentence)
-    names = [target, *(name for name in readings if name != target)]
+    roles = {options.target: "target"}
+    for name in read.readings:
+        roles.setdefault(name, "input" if name in read.styles else "left out")
     columns = [
-        _column(
-            name,
-            "target" if name == target else "input" if name in inputs else "left out",
-            readings[name],
-            tuple(remarks.get(name, ())),
+        _column(name, role, read.readings[name], tuple(remarks.get(name, ())))
+        for name, role in roles.items()
+    ]
+    because = dict.fromkeys(options.drop, "Left out by --drop.")
+    if options.group:
+        because[options.group] = (
+            "--group: rows with the same value stay together; it is not used as an input."
         )
-        for name in names
-    ]
-    because = {
-        "--drop": "Left out by --drop.",
-        "--group": "--group: rows with the same value stay together; it is not used as an input.",
-    }
     columns += [
-        ColumnReading(name, "left out", "", 0, 0, 0, "", (because[option],))
-        for name, option in dropped.items()
+        ColumnReading(name, "left out", "", 0, 0, 0, "", (reason,))
+        for name, reason in because.items()
     ]
-    of_file = tuple(remarks.get("", ()))
     return TableReading(
-        rows, description, tuple(columns), of_file, tuple(sentences(suspects))
-    )
-
-
-def class_counts(target: TargetColumn) -> tuple[int, ...]:
-    """Return the rows of each class."""
-    return tuple(
-        int((target.values == place).sum()) for place in range(len(target.classes))
+        len(read.readings[options.target].values),
+        description,
+        tuple(columns),
+        tuple(remarks.get("", ())),
+        tuple(sentences(suspects)),
     )
 
 
@@ -82,11 +88,20 @@ def _column(
     read = len(reading.values) - reading.values.null_count()
     values = _summary(reading.values.drop_nulls(), reading.kind, reading.style.clock)
     return ColumnReading(
-        name, role, KINDS[reading.kind], read, unreadable, missing, values, remarks
+        name,
+        role,
+        SHOWN_KINDS[reading.kind],
+        read,
+        unreadable,
+        missing,
+        values,
+        remarks,
     )
 
 
-def _summary(values: pl.Series, kind: Kind, clock: bool = False) -> str:
+def _summary(
+    values: pl.Series, kind: Kind, clock: bool = False, most_words: int = 6
+) -> str:
     """Return the range of numbers or dates, or the most frequent words.
 
     Example:
@@ -107,13 +122,10 @@ def _summary(values: pl.Series, kind: Kind, clock: bool = False) -> str:
             .value_counts()
             .sort(["count", "word"], descending=[True, False])
         )
-        first = ", ".join(
-            f"{word} ({rows:,})"
-            for word, rows in frequent.head(WORDS_SHOWN).iter_rows()
-        )
-        return f"{count(len(frequent), 'word')}: {first}" + (
-            ", …" if len(frequent) > WORDS_SHOWN else ""
-        )
+        first = [f"{word} ({rows:,})" for word, rows in frequent.rows()[:most_words]]
+        if len(frequent) > most_words:
+            first.append("…")
+        return f"{count(len(frequent), 'word')}: {', '.join(first)}"
     numbers = values.to_numpy()
     low, high = float(numbers.min()), float(numbers.max())
     if clock:

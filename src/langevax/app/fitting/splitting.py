@@ -9,30 +9,27 @@ from langevax.app.tables.styles import STAND_FOR_MISSING, as_words
 from langevax.app.tables.targets import TargetColumn
 from langevax.sklearn.folds import FEWEST_GROUPS, folds_of
 
-UNEVEN = 0.3  # by which share the held-out rows may be more or less than asked for without a note
-FEWEST_TO_SPLIT = 3  # groups: one held out, and folds of two
-MANY_COPIES = 0.2  # share of the rows
+HELD_OUT = 0.2
+"""Share of the rows."""
 
 
 def row_groups(
-    column: str | None, table: pl.DataFrame, rows: np.ndarray
+    column: str | None, table: pl.DataFrame, rows: np.ndarray, fewest: int = 3
 ) -> tuple[np.ndarray | None, list[str]]:
     """Return (row,) the group of each row with a target, None without --group, and notes."""
     if column is None:
         return None, []
     words = as_words(table[column])[rows.tolist()]
-    words = words.set(
-        words.str.to_lowercase().is_in(STAND_FOR_MISSING).fill_null(False), None
-    )
-    unknown = words.is_null().to_numpy()
+    missing = words.str.to_lowercase().is_in(STAND_FOR_MISSING).fill_null(True)
+    unknown = missing.to_numpy()
     codes = np.unique(words.fill_null("").to_numpy(), return_inverse=True)[1]
     codes[unknown] = len(codes) + np.arange(unknown.sum())
     codes = np.unique(codes, return_inverse=True)[1]
     number, notes = int(codes.max()) + 1, []
-    if number < FEWEST_TO_SPLIT:
+    if number < fewest:
         raise BadInput(
             f"--group {column!r} has {count(number, 'value')}; training, folds and hold-out need at least "
-            f"{FEWEST_TO_SPLIT} groups of rows: name another column, or leave --group out."
+            f"{fewest} groups of rows: name another column, or leave --group out."
         )
     if number == len(rows):
         raise BadInput(
@@ -49,21 +46,76 @@ def row_groups(
     return codes, notes
 
 
+def split_rows(
+    target: TargetColumn, test_size: float, seed: int, groups: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Return training rows, held-out rows and notes; classes have equal shares where each has two rows or more.
+
+    A class with a single row is used for training. No group has rows among both.
+    """
+    if groups is None:
+        train, test, notes = _split_singly(target, test_size, seed)
+    else:
+        train, test, notes = _split_groups(target, test_size, seed, groups)
+    if len(np.unique(target.values[train])) < 2:
+        what = "class" if target.classes else "value of the target"
+        raise BadInput(f"the training rows have a single {what}; pass another --seed.")
+    return np.sort(train), np.sort(test), notes
+
+
+def _split_singly(
+    target: TargetColumn, test_size: float, seed: int
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Return training rows, held-out rows and notes, where each row is on its own."""
+    rows, notes = np.arange(len(target.values)), []
+    held_out = max(2, int(np.ceil(test_size * len(rows))))
+    if not target.classes:
+        split = train_test_split(rows, test_size=held_out, random_state=seed)
+        return np.asarray(split[0]), np.asarray(split[1]), notes
+    sizes = np.bincount(target.values, minlength=len(target.classes))
+    single = sizes[target.values] == 1
+    if single.any():
+        names = [str(target.classes[i]) for i in np.flatnonzero(sizes == 1)]
+        noun = "class" if len(names) == 1 else "classes"
+        notes.append(
+            f"The single row of {noun} {listing(names)} is used for training; no score covers it."
+        )
+    others = rows[~single]
+    classes = target.values[~single]
+    if min(held_out, len(others) - held_out) < len(np.unique(classes)):
+        notes.append(
+            f"Too few rows to hold out some of every class ({held_out}): split without regard to classes."
+        )
+        classes = None
+    if len(others) - held_out < 2:
+        raise BadInput(
+            f"--target leaves {len(others) - held_out} rows to train on, beside classes of a single row; add rows."
+        )
+    train, test = train_test_split(
+        others, test_size=held_out, random_state=seed, stratify=classes
+    )
+    return np.concatenate([train, rows[single]]), np.asarray(test), notes
+
+
 def _split_groups(
     target: TargetColumn, test_size: float, seed: int, groups: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Return training rows, held-out rows and notes; no group has rows among both."""
-    number, notes = max(2, round(1 / test_size)), []
     labels = target.values if target.classes else None
-    folds = folds_of(len(groups), number, labels, groups=groups, random_state=seed)
+    folds = folds_of(
+        len(groups),
+        max(2, round(1 / test_size)),
+        labels,
+        groups=groups,
+        random_state=seed,
+    )
     size = test_size * len(groups)
     train, test = min(folds, key=lambda fold: abs(len(fold[1]) - size))
+    notes = []
     if labels is not None and len(absent := np.setdiff1d(labels[test], labels[train])):
         back = np.isin(groups, groups[test][np.isin(labels[test], absent)])
-        train, test = (
-            np.flatnonzero(back | np.isin(np.arange(len(groups)), train)),
-            test[~back[test]],
-        )
+        train = np.union1d(np.flatnonzero(back), train)
+        test = test[~back[test]]
         names = listing([str(target.classes[place]) for place in absent])
         notes.append(
             f"{names} would be among the held-out rows alone; these groups are used for training."
@@ -72,79 +124,16 @@ def _split_groups(
         raise BadInput(
             "--group leaves fewer than 2 rows to hold out; leave it out, or pass another --seed."
         )
-    if abs(len(test) - size) > UNEVEN * size:
-        notes.append(
-            f"{len(test):,} rows are held out, where --test-size {test_size} asks for {size:,.0f}: groups are "
-            "not divided."
-        )
-    return np.sort(train), np.sort(test), notes
+    return train, test, notes
 
 
-def split_rows(
-    target: TargetColumn, test_size: float, seed: int, groups: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Return training rows, held-out rows and notes; classes have equal shares where each has two rows or more.
-
-    A class with a single row is used for training. No group has rows among both.
-    """
-    if groups is not None:
-        train, test, notes = _split_groups(target, test_size, seed, groups)
-        _check_training(target, train)
-        return train, test, notes
-    rows, notes, single = (
-        np.arange(len(target.values)),
-        [],
-        np.zeros(len(target.values), bool),
-    )
-    classes = None
-    if target.classes:
-        sizes = np.bincount(target.values, minlength=len(target.classes))
-        single = sizes[target.values] == 1
-        names = [
-            str(name)
-            for name, size in zip(target.classes, sizes, strict=True)
-            if size == 1
-        ]
-        if names:
-            noun = "class" if len(names) == 1 else "classes"
-            notes.append(
-                f"The single row of {noun} {listing(names)} is used for training; no score covers it."
-            )
-        classes = target.values[~single]
-    held_out = max(2, int(np.ceil(test_size * len(rows))))
-    others = rows[~single]
-    if classes is not None and min(held_out, len(others) - held_out) < len(
-        np.unique(classes)
-    ):
-        notes.append(
-            f"Too few rows to hold out some of every class ({held_out}): split without regard to classes."
-        )
-        classes = None
-    if len(others) - held_out < 2:
-        raise BadInput(
-            f"--test-size {test_size} leaves {len(rows) - held_out} rows to train on; pass a smaller share."
-        )
-    train, test = train_test_split(
-        others, test_size=held_out, random_state=seed, stratify=classes
-    )
-    train = np.sort(np.concatenate([train, rows[single]]))
-    _check_training(target, train)
-    return train, np.sort(test), notes
-
-
-def _check_training(target: TargetColumn, train: np.ndarray) -> None:
-    if len(np.unique(target.values[train])) < 2:
-        what = "class" if target.classes else "value of the target"
-        raise BadInput(
-            f"the training rows have a single {what}; pass another --seed or --test-size."
-        )
-
-
-def copies_of(frame: pl.DataFrame, target: TargetColumn) -> list[str]:
+def copies_of(
+    frame: pl.DataFrame, target: TargetColumn, many: float = 0.2
+) -> list[str]:
     """Return what to say of rows that are equal in all columns, where they are more than some."""
     whole = frame.with_columns(pl.Series("target", target.values).alias(" target"))
     copies = whole.height - whole.n_unique()
-    if copies <= MANY_COPIES * whole.height:
+    if copies <= many * whole.height:
         return []
     return [
         f"{copies:,} of {count(whole.height, 'row')} are copies of others. All methods, the first one too, are "
