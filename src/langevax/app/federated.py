@@ -37,7 +37,7 @@ With --server-optimizer, fedavg is FedAvgM (momentum), FedAdam (adam), FedYogi (
 fedprox, fednova and scaffold take it too. A round is one exchange with clients (a trip there and back) or two.
 Methods without local steps take K b rows at once, fednova one pass over a client's rows. With --method auto the
 probing rounds are rounds of fedavg and count as exchanges; --step-size is fedavg's, that of the method in proportion.
-DIR then holds result.json, history.csv, figure.svg, figure.png and animation.html. Until then DIR/training/history.csv
+DIR then holds result.json, history.csv, figure.svg and figure.png. Until then DIR/training/history.csv
 grows with the rounds. The same seed gives the same run.
 
 Exit codes: 0 done; 1 the run failed (it diverged or collapsed), 2 bad usage or bad input, 130 interrupted.

@@ -15,7 +15,7 @@ from langevax import checks
 from langevax._typing import PyTree
 from langevax.app.errors import BadInput, RunFailed, listing, nearest
 from langevax.app.federated import SimulationOptions
-from langevax.app.federating import classification
+from langevax.app.federating import classification, figures
 from langevax.app.federating.classification import LabelledTable
 from langevax.app.folder import HISTORY, RESULT, Folder, write_json
 from langevax.app.output import Output, plain
@@ -26,7 +26,6 @@ from langevax.federated.defaults import METHODS, SERVER_STEP_SIZES
 from langevax.problems.federation import Federation
 from langevax.run import (
     DivergenceError,
-    Result,
     Trace,
     keep_compiled_programs,
     simulate,
@@ -36,7 +35,7 @@ AUTO = "auto"
 PROBING = 2**31  # of the key of probing rounds
 PARTITIONS = ("even", "concentration", "dirichlet", "shards")
 FRAMES, ROWS_SHOWN = 100, 10
-FILES = (HISTORY, "figure.svg", "figure.png", "animation.html", RESULT)
+FILES = (HISTORY, "figure.svg", "figure.png", RESULT)
 COLUMNS = ("round", "exchanges", "vectors", "bytes", "evaluations", "loss", "accuracy")
 History = dict[str, np.ndarray]
 
@@ -150,7 +149,8 @@ def _train(
         "seconds_to_first_step": result.seconds_to_first_step,
         "folder": str(options.folder),
     }
-    _save(folder, content, columns, federation, result)
+    content["command"] = figures.command(content)
+    _save(folder, content, columns)
     _report(output, options.folder, columns)
     output.result(plain(content))
 
@@ -358,22 +358,13 @@ class RoundHistory:
         }
 
 
-def _save(
-    folder: Folder,
-    content: dict[str, Any],
-    history: History,
-    federation: Federation,
-    result: Result,
-) -> None:
-    from langevax.app.federating import figures
-
+def _save(folder: Folder, content: dict[str, Any], history: History) -> None:
     with folder.filling() as new:
         shutil.copy(folder.history, new / HISTORY)
         chosen = f", {content['choice']['method']}" if "choice" in content else ""
         figure = figures.draw(content["method"] + chosen, history)
         for kind in ("svg", "png"):
             figure.savefig(new / f"figure.{kind}", dpi=200, bbox_inches="tight")
-        figures.write_animation(new / "animation.html", content, federation, result)
         write_json(new / RESULT, plain(content))
 
 
@@ -401,7 +392,6 @@ def _report(output: Output, folder: Path, history: History) -> None:
         f"Accuracy {accuracy:.3f} on held-out rows after {exchanges:,} exchanges.",
     )
     output.say("Figure", str(folder / "figure.svg"))
-    output.say("Animation", str(folder / "animation.html"))
 
 
 def _alternatives(name: str, known: Collection[str]) -> str:
