@@ -12,9 +12,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-AFTERWARDS = 2.0  # times the work of a search: up to where its last interval is drawn
-
-
 def new_axes(axes: "Axes | None") -> "Axes":
     """Return `axes`, or new ones in the style of langevax."""
     if axes is not None:
@@ -64,6 +61,17 @@ def particles(
     axes.set(**labels)
 
 
+def to_the_end(
+    work: np.ndarray, lower: np.ndarray, upper: np.ndarray, beyond: float = 2.0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return work and ends of intervals, where the last one lasts up to `beyond` times its work."""
+    return (
+        np.append(work, beyond * work[-1]),
+        np.append(lower, lower[-1]),
+        np.append(upper, upper[-1]),
+    )
+
+
 def closing(axes: Any, work: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> None:
     """Draw an interval that closes as work is done, each from where it was reached.
 
@@ -75,10 +83,7 @@ def closing(axes: Any, work: np.ndarray, lower: np.ndarray, upper: np.ndarray) -
         'log'
         >>> plt.close(figure)
     """
-    work, lower, upper = (
-        np.append(values, values[-1]) for values in (work, lower, upper)
-    )
-    work[-1] *= AFTERWARDS
+    work, lower, upper = to_the_end(work, lower, upper)
     colour, _ = METHODS["MFLD"]
     axes.fill_between(
         work, lower, upper, step="post", color=colour, alpha=0.12, linewidth=0

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from langevax import checks
-from langevax.figures.theme import METHODS, style
+from langevax.figures.theme import METHODS, SEQUENTIAL, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -69,9 +69,9 @@ def maps(x: ArrayLike, y: ArrayLike, mean: ArrayLike, deviation: ArrayLike) -> "
     ):
         values = np.asarray(values)
         if values.ndim == 2:
-            image = axes.pcolormesh(x, y, values.T, shading="nearest", cmap="viridis")
+            image = axes.pcolormesh(x, y, values.T, shading="nearest", cmap=SEQUENTIAL)
         else:
-            image = axes.tripcolor(x, y, values, shading="gouraud", cmap="viridis")
+            image = axes.tripcolor(x, y, values, shading="gouraud", cmap=SEQUENTIAL)
         axes.grid(False)
         axes.set(xlabel="x", ylabel="y", aspect="equal")
         axes.set_title(title, loc="left")

@@ -271,7 +271,7 @@ class FamilyKind(ModelKind):
         )
 
     def contents(
-        self, model: Any, data: FitData, relevance: Relevance, outputs: np.ndarray
+        self, model: Any, data: FitData, relevance: Relevance
     ) -> dict[str, Any]:
         """Return that nothing moves."""
         return {"motion": None}

@@ -4,8 +4,6 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-
 from langevax.app.evaluation.comparison import Comparison, Refit
 from langevax.app.evaluation.holdout import Relevance, TrainTestSplit
 from langevax.app.evaluation.metrics import METRICS, Metric
@@ -87,7 +85,7 @@ class ModelKind(ABC):
 
     @abstractmethod
     def contents(
-        self, model: Any, data: FitData, relevance: Relevance, outputs: np.ndarray
+        self, model: Any, data: FitData, relevance: Relevance
     ) -> dict[str, Any]:
         """Return fields of `FitContents` that only this kind has."""
 

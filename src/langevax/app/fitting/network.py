@@ -4,8 +4,6 @@ import re
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +25,8 @@ from langevax.app.fitting.processes import ProcessGroup, check_particles
 from langevax.app.folder import Folder
 from langevax.app.output import Output
 from langevax.app.report import summary
-from langevax.app.report.contents import CurveContents, LawContents
-from langevax.app.report.measure import (
-    NamedCurves,
-    curves_of,
-    motion_of,
-    moving_slope,
-    parts_of,
-)
+from langevax.app.report.contents import LawContents
+from langevax.app.report.measure import NamedCurves, curves_of, motion_of
 from langevax.app.report.numbers import day
 from langevax.run import CheckpointError, DivergenceError
 from langevax.sklearn import LinearModelWarning
@@ -178,22 +170,14 @@ class NetworkKind(ModelKind):
         )
 
     def contents(
-        self, model: Any, data: FitData, relevance: Relevance, outputs: np.ndarray
+        self, model: Any, data: FitData, relevance: Relevance
     ) -> dict[str, Any]:
-        """Return the particles as they move and, of curves, the functions that were learned."""
-        split, slope, learned = data.split, None, None
-        if data.axes is not None:
-            curves = NamedCurves(data.take(split.train), *data.axes)
-            learned = learned_of_curves(model, curves, data, outputs)
-            slope = (
-                partial(moving_slope, model, curves, split)
-                if model.encoder_name_ == "basis"
-                else None
-            )
-        return {
-            "motion": motion_of(holdout.on_columns(model), split, relevance, slope),
-            "curves": learned,
-        }
+        """Return the particles as they move or, of curves, the functions that were learned."""
+        if data.axes is None:
+            network = holdout.on_columns(model)
+            return {"motion": motion_of(network, data.split, relevance)}
+        curves = NamedCurves(data.take(data.split.train), *data.axes)
+        return {"motion": None, "curves": curves_of(model, curves, data.split)}
 
     def record(self, model: Any, law: LawContents | None) -> dict[str, Any]:
         """Return what its training chose."""
@@ -298,20 +282,6 @@ def refitting(model: Any, data: FitData) -> Refit:
         return outputs_of(network, data.split, data.take(test))
 
     return refit
-
-
-def learned_of_curves(
-    model: Any, curves: NamedCurves, data: FitData, outputs: np.ndarray
-) -> CurveContents:
-    """Return what the page shows of a fit on curves."""
-    held_out = replace(curves, inputs=data.take(data.split.test))
-    names = data.row_names
-    of_held_out = [
-        f"row {names[i]}" if data.names.columns == ["row"] else names[i]
-        for i in data.split.test
-    ]
-    parts = parts_of(model, held_out, data.split, outputs, of_held_out)
-    return replace(curves_of(model, curves, data.split), parts=parts)
 
 
 def estimator_settings(model: Any) -> dict[str, Any]:

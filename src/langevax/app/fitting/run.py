@@ -1,7 +1,6 @@
 """`langevax fit` after its options: prepare, train, evaluate, certify, report."""
 
 import hashlib
-import warnings
 from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from langevax.app.errors import RunFailed
-from langevax.app.evaluation import Task, holdout
+from langevax.app.evaluation import holdout
 from langevax.app.evaluation.certainty import (
     Calibration,
     Coverage,
@@ -51,8 +50,6 @@ from langevax.app.tables.files import without_formulas
 from langevax.app.tables.schema import write_schema
 from langevax.run import keep_compiled_programs
 from langevax.sklearn.persistence import stored_hash
-
-NOT_IMPORTED = ".* is installed and cannot be imported"
 
 
 @dataclass(frozen=True)
@@ -206,12 +203,8 @@ def evaluate(
         split.outputs(model, data.take(split.test)),
         kind.refit(model, data),
     )
-    methods = peer_names(output, split.task) if options.peers else []
-    with (
-        output.progress("Comparison", 1 + len(methods), "method") as line,
-        warnings.catch_warnings(),
-    ):
-        warnings.filterwarnings("ignore", NOT_IMPORTED, UserWarning)
+    methods = peers(split.task) if options.peers else {}
+    with output.progress("Comparison", 1 + len(methods), "method") as line:
         comparison = compare(
             split,
             outputs,
@@ -226,9 +219,8 @@ def evaluate(
             threshold=getattr(model, "threshold_", 0.5),
             report=line.advance,
         )
-    at_least_zero = getattr(data.schema, "never_negative", False)
     coverage = coverage_of(
-        model, data.take(split.test), split.test_targets, split.classes, at_least_zero
+        model, data.take(split.test), split.test_targets, split.classes
     )
     calibration = (
         calibration_of(comparison.observed, comparison.outputs, split.classes)
@@ -265,16 +257,6 @@ def evaluate(
     return FitEvaluation(*measured, sentences, certainty, optimum)
 
 
-def peer_names(output: Output, task: Task) -> list[str]:
-    """Return the other methods; print which are installed and cannot be imported."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.filterwarnings("always", NOT_IMPORTED, UserWarning)
-        names = list(peers(task))
-    for warning in caught:
-        output.warn(str(warning.message))
-    return names
-
-
 def reading_of(options: FitOptions, data: FitData) -> dict[str, Any]:
     """Return how the table was read, as result.json has it."""
     return {
@@ -307,15 +289,13 @@ def write(
         holdout.on_columns(model),
         evaluation.relevance,
     )
-    of_kind = kind.contents(model, data, relevance, evaluation.outputs)
+    of_kind = kind.contents(model, data, relevance)
     line.advance("frames")
     shared: dict[str, Any] = {
         "target": split.target,
-        "task": split.task,
         "summary": evaluation.summary,
         "certainty": evaluation.certainty,
         "optimum": evaluation.optimum,
-        "class_counts": class_counts(data.target),
         "certificate": certificate,
         "command": options.command(),
         "versions": holdout.versions(),
@@ -328,6 +308,8 @@ def write(
         {
             **shared,
             "sentence": evaluation.summary[0],
+            "task": split.task,
+            "class_counts": class_counts(data.target),
             **reading_of(options, data),
             "score_name": split.score_name,
             "rows_scored": len(comparison.rows),
@@ -358,7 +340,6 @@ def write(
         table=split.table,
         comparison=comparison,
         reading=data.reading,
-        coverage=evaluation.coverage,
         calibration=evaluation.calibration,
         relevance=relevance,
         effects=effects_of(network, split, relevance) if data.axes is None else (),
@@ -367,7 +348,6 @@ def write(
         predict_command=console.predict_command(options.out),
         settings={"command": set_options, "estimator": kind.settings(model)},
         law=law,
-        num_training=len(split.train),
         unit=split.unit,
         training=training,
         **of_kind,
