@@ -10,18 +10,22 @@ from langevax.figures.theme import DIVERGING, METHODS, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
-def new_axes(axes: "Axes | None") -> "Axes":
-    """Return `axes`, or new ones in the style of langevax."""
-    if axes is not None:
-        return axes
+def new_figure(columns: int, **options: Any) -> tuple["Figure", Any]:
+    """Return a figure in the style of langevax, and its axes beside each other."""
     with checks.needs("plot", "a plot"):
         import matplotlib
         import matplotlib.pyplot as plt
 
     with matplotlib.rc_context(style()):  # type: ignore[arg-type]
-        return plt.subplots(figsize=(4.8, 3.8))[1]
+        return plt.subplots(1, columns, **options)
+
+
+def new_axes(axes: "Axes | None") -> "Axes":
+    """Return `axes`, or new ones in the style of langevax."""
+    return new_figure(1, figsize=(4.8, 3.8))[1] if axes is None else axes
 
 
 def particles(
