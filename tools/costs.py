@@ -56,7 +56,7 @@ import matplotlib
 matplotlib.use("Agg")
 from langevax.figures import charts, interactive
 charts.particles(charts.new_axes(None), [0.0, 1.0], [1.0, 0.0], [0.5, -0.5], outer_label="outer weight")
-assert interactive.score_dots(["MFLD", "ridge"], [0.49, 0.48], [True, False], ["0.49", "0.48"], "R2").to_json()
+assert interactive.rows_of_dots(["MFLD", "ridge"], [0.49, 0.48], [0, 0.1], "R2", texts=["0.49", "0.48"]).to_json()
 """
 NUMPYRO = """
 import jax, numpy as np, numpyro, langevax as lx, langevax.numpyro

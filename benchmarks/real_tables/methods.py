@@ -32,16 +32,16 @@ from sklearn.svm import SVC
 
 from benchmarks.real_tables.tables import Split
 from langevax.app.evaluation import Task
-from langevax.app.evaluation.peers import (
-    COSTS,
-    DECAYS,
-    INVERSE_RIDGES,
-    RIDGES,
-    RIDGES_3,
-    TREES,
-    WIDTHS,
-)
 
+RIDGES = tuple(np.logspace(-3, 5, 33))
+INVERSE_RIDGES = tuple(np.logspace(-3, 3, 7))
+RIDGES_3, COSTS = (0.01, 0.1, 1.0), (0.3, 3.0, 30.0)
+WIDTHS = (0.1, 0.3, 1.0)  # w of the kernel exp(-w |x - x'|^2 / columns)
+DECAYS = (1e-3, 0.1, 10.0)
+TREES: dict[str, tuple[float, ...]] = {
+    "learning_rate": (0.03, 0.1),
+    "max_leaf_nodes": (4, 31),
+}
 THREADS = 1  # two threads on a busy machine wait for each other
 MAX_GP_ROWS: dict[Task, int] = {
     "regression": 1500,

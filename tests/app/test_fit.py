@@ -3,7 +3,6 @@
 import html
 import json
 import os
-import re
 import signal
 import warnings
 
@@ -69,10 +68,10 @@ def test_result_contains_the_printed_numbers(fitted):
         .read_text(encoding="utf-8")
         .replace("\N{NO-BREAK SPACE}", " ")
     )
-    page = re.sub(r'<span class="option">(.*?)</span>', r"\1", page)
+    page = html.unescape(page)
     for sentence in (*result["summary"], result["optimum"]):
         assert sentence in answer.stdout
-        assert html.escape(sentence, quote=True) in page
+        assert sentence in page
     ends = [
         result["certificate"][end]
         for end in ("lower_bound", "upper_bound", "prior_objective")
@@ -167,11 +166,10 @@ def test_json_prints_only_the_result_with_all_peers(tables, tmp_path):
         "always the mean",
         "linear",
         "kernel machine",
-        "MLP",
         "random forest",
         "boosted trees",
     ]
-    assert [score["name"] for score in result["scores"]][1:7] == names
+    assert [score["name"] for score in result["scores"]][1:6] == names
     assert (result["rows_scored"], result["folds"]) == (60, 5)
     linear = result["scores"][2]["measures"][0]
     assert linear["metric"] == "R2"

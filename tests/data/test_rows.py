@@ -507,7 +507,7 @@ def test_a_description_that_does_not_fit_is_refused(path, edit, message):
 def test_a_damaged_block_is_named_by_its_rows_at_first_use_and_by_check(
     path, monkeypatch
 ):
-    monkeypatch.setattr("langevax.data.integrity.BLOCK_BYTES", 2000)
+    monkeypatch.setattr("langevax.data.integrity.HASHED_BYTES", 2000)
     write_rows(path, table())
     rows = open_rows(path)
     rows.check()
@@ -536,7 +536,7 @@ def test_large_groups_are_checked_only_on_demand(path, monkeypatch):
 def test_hashes_do_not_depend_on_the_parts_in_which_rows_were_written(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("langevax.data.integrity.BLOCK_BYTES", 1000)
+    monkeypatch.setattr("langevax.data.integrity.HASHED_BYTES", 1000)
     once = write_rows(tmp_path / "once", table())
     streamed = write_rows(tmp_path / "streamed", in_blocks(table(), 77))
     texts = [

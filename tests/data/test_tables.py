@@ -41,7 +41,7 @@ def test_a_table_becomes_its_rows(tmp_path, path, monkeypatch, kind):
     table, file = frame(), tmp_path / f"table.{kind}"
     if kind == "parquet":
         table.write_parquet(file, row_group_size=300)
-        monkeypatch.setattr(files, "PART_BYTES", 8 * 5 * 170)  # parts of 170 rows
+        monkeypatch.setattr(files, "HASHED_BYTES", 8 * 5 * 170)  # parts of 170 rows
     else:
         text = table.write_csv(separator="\t" if kind == "tsv" else ",").encode()
         file.write_bytes(gzip.compress(text) if kind == "csv.gz" else text)

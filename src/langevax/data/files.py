@@ -1,7 +1,7 @@
 """One file of a table, CSV or Parquet, in parts of bounded size, by polars.
 
 Numbers are recognised as `langevax fit` recognises them: text is read as text, so that types do not depend on
-the first rows. Parts of a Parquet file are slices of `PART_BYTES`, each read by itself,
+the first rows. Parts of a Parquet file are slices of `HASHED_BYTES`, each read by itself,
 since polars' own stream holds several row groups at once: 2.3 GB where groups have 5 million rows of 21
 columns (450 to 480 MB in the file), against 0.25.
 """
@@ -19,6 +19,7 @@ import numpy as np
 import polars as pl
 
 from langevax import checks
+from langevax.data.integrity import HASHED_BYTES
 
 MISSING = (
     "",
@@ -39,11 +40,7 @@ MISSING = (
 MISSING += ("#N/A", "#NA", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#NULL!")
 """Words that stand for a missing number in a text file, those of `langevax fit`."""
 
-SEPARATORS = ",;\t|"
-PARQUET, GZIP = b"PAR1", b"\x1f\x8b"
-PART_BYTES = 1 << 24  # of the numbers of one part of a Parquet file
-FIRST_ROWS = 1000  # of text, checked before the whole is read
-REMEDY = "encode it as numbers first, or drop it"
+ENCODE_OR_DROP = "encode it as numbers first, or drop it"
 
 
 Reader = Callable[[pl.Series, int], pl.Series]
@@ -114,7 +111,7 @@ class TableFile:
         self.missing = missing
         with path.open("rb") as stream:
             start = stream.read(4)
-        self.is_text: bool = start != PARQUET
+        self.is_text: bool = start != b"PAR1"
         self.scan: pl.LazyFrame
         separator = ","
         with self.readable():
@@ -155,11 +152,11 @@ class TableFile:
             kind = self.types[name]
             if not (self.is_text or kind.is_numeric() or kind == pl.Boolean):
                 raise ValueError(
-                    f"column {name!r} of {self.path} holds {kind}; {REMEDY}."
+                    f"column {name!r} of {self.path} holds {kind}; {ENCODE_OR_DROP}."
                 )
         if self.is_text and columns:
             with self.readable():
-                head = self.scan.select(columns).head(FIRST_ROWS).collect()
+                head = self.scan.select(columns).head(1000).collect()
             for name in columns:
                 as_numbers(head[name], 0)
 
@@ -243,7 +240,7 @@ class TableFile:
             if self.is_text:
                 yield from scan.collect_batches(lazy=True, engine="streaming")
                 return
-            size = max(1, PART_BYTES // (8 * len(columns)))
+            size = max(1, HASHED_BYTES // (8 * len(columns)))
             for start in range(0, self.num_rows(), size):
                 yield scan.slice(start, size).collect(engine="streaming")
 
@@ -294,7 +291,7 @@ def as_numbers(column: pl.Series, start: int) -> pl.Series:
         if len(wrong):
             row = wrong[0]
             raise ValueError(
-                f"column {column.name!r} holds words, {words[row]!r} in data row {start + row + 1:,}; {REMEDY}."
+                f"column {column.name!r} holds words, {words[row]!r} in data row {start + row + 1:,}; {ENCODE_OR_DROP}."
             )
     return numbers
 
@@ -349,13 +346,13 @@ def matching_files(
 
 def _first_line(path: Path) -> str:
     with path.open("rb") as stream:
-        gzipped = stream.read(2) == GZIP
+        gzipped = stream.read(2) == b"\x1f\x8b"
     with gzip.open(path) if gzipped else path.open("rb") as stream:
         return stream.readline(1 << 24).decode("utf-8-sig", "replace")
 
 
 def _separator(path: Path) -> str:
-    return max(SEPARATORS, key=_first_line(path).count)
+    return max(",;\t|", key=_first_line(path).count)
 
 
 def _header(path: Path, separator: str) -> list[str]:

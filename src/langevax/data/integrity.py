@@ -1,6 +1,6 @@
 """SHA-256 hashes of row files, by which damage to a file is detected and its rows are named.
 
-The rows of a group are hashed in blocks of `BLOCK_BYTES` as they are written. Reading compares them before the first
+The rows of a group are hashed in blocks of `HASHED_BYTES` as they are written. Reading compares them before the first
 use of a group, where that takes about a second; `Rows.check` and `langevax check` compare all of them.
 """
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-BLOCK_BYTES = 1 << 24
+HASHED_BYTES = 1 << 24
 CHECKED_BYTES = (
     1 << 30
 )  # of a group; larger ones are beyond what a user waits for unasked
@@ -19,7 +19,7 @@ HASH = "sha256"
 
 
 class BlockHashes:
-    """Hashes of a stream of bytes, one for each `BLOCK_BYTES` of it."""
+    """Hashes of a stream of bytes, one for each `HASHED_BYTES` of it."""
 
     def __init__(self) -> None:
         self._finished: list[str] = []
@@ -30,11 +30,11 @@ class BlockHashes:
         """Append the bytes of contiguous rows."""
         data = rows.data.cast("B")
         while len(data):
-            part = data[: BLOCK_BYTES - self._size]
+            part = data[: HASHED_BYTES - self._size]
             self._block.update(part)
             self._size += len(part)
             data = data[len(part) :]
-            if self._size == BLOCK_BYTES:
+            if self._size == HASHED_BYTES:
                 self._finished.append(self._block.hexdigest())
                 self._block, self._size = sha256(), 0
 
@@ -57,7 +57,7 @@ def damaged_rows(rows: np.memmap, hashes: Sequence[str]) -> Iterator[tuple[int, 
     _, data = split_map(rows)
     row_bytes = rows.nbytes // len(rows)
     for i, expected in enumerate(hashes):
-        start, stop = i * BLOCK_BYTES, min((i + 1) * BLOCK_BYTES, rows.nbytes)
+        start, stop = i * HASHED_BYTES, min((i + 1) * HASHED_BYTES, rows.nbytes)
         if sha256(data[start:stop]).hexdigest() != expected:
             yield start // row_bytes, (stop - 1) // row_bytes
 

@@ -19,7 +19,6 @@ from langevax import checks
 from langevax._typing import PyTree
 
 Parts = list[np.ndarray]
-TRIES = 1000
 
 
 def evenly(num_rows: int, num_clients: int, *, key: Key[Array, ""]) -> Parts:
@@ -108,7 +107,8 @@ def dirichlet(
     checks.number("alpha", alpha, positive=True)
     checks.positive_int("min_rows", min_rows)
     by_class = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-    for _ in range(TRIES):
+    draws = 1000
+    for _ in range(draws):
         parts: list[list[np.ndarray]] = [[] for _ in range(num_clients)]
         for rows in by_class:
             cuts = np.cumsum(rng.dirichlet(np.full(num_clients, alpha)))[:-1] * len(
@@ -121,7 +121,7 @@ def dirichlet(
         if min(sum(map(len, part)) for part in parts) >= min_rows:
             return _filled(parts, "alpha", alpha)
     raise ValueError(
-        f"alpha is {alpha}: none of {TRIES} draws gave each of {num_clients} clients {min_rows} rows; "
+        f"alpha is {alpha}: none of {draws} draws gave each of {num_clients} clients {min_rows} rows; "
         "pass a larger alpha, fewer clients or a smaller min_rows."
     )
 
@@ -191,11 +191,11 @@ def _generator(key: Key[Array, ""]) -> np.random.Generator:
 
 def _checked(labels: Any, num_clients: int) -> np.ndarray:
     checks.positive_int("num_clients", num_clients)
-    labels = (
-        np.asarray(labels)
-        if _are_words(labels)
-        else checks.plain_array("labels", labels)
-    )
+    words = np.asarray(labels, object)
+    if words.ndim and words.size and all(isinstance(word, str) for word in words.flat):
+        labels = words.astype(str)
+    else:
+        labels = checks.plain_array("labels", labels)
     if labels.ndim != 1:
         raise ValueError(f"labels must be one per row, got shape {labels.shape}.")
     if num_clients > len(labels):
@@ -203,18 +203,6 @@ def _checked(labels: Any, num_clients: int) -> np.ndarray:
             f"num_clients is {num_clients} but there are {len(labels)} rows; pass fewer clients."
         )
     return labels
-
-
-def _are_words(labels: Any) -> bool:
-    """True for classes that are named by words, as in a column of pandas or a list."""
-    if not isinstance(labels, np.ndarray) or labels.dtype.kind == "O":
-        labels = (
-            list(labels)
-            if hasattr(labels, "__len__") and not isinstance(labels, str)
-            else []
-        )
-        return bool(labels) and all(isinstance(label, str) for label in labels)
-    return labels.dtype.kind in "US"
 
 
 def _filled(parts: list[list[np.ndarray]], name: str, value: Any) -> Parts:

@@ -34,7 +34,6 @@ from langevax.data.integrity import (
 
 VERSION = 2
 DESCRIPTION = "rows.json"
-ACCESS = ("mixed", "random")
 
 
 class Rows(
@@ -58,24 +57,29 @@ class Rows(
     def __init__(
         self,
         path: Path,
-        num_rows: int,
+        table: dict[str, Any],
         maps: Mapping[str, np.memmap],
-        means: Mapping[str, np.ndarray],
-        standard_deviations: Mapping[str, np.ndarray],
-        columns: Mapping[str, list[str]],
-        access: str = "mixed",
-        *,
-        hashes: Mapping[str, list[str]],
+        access: str,
     ):
+        groups: dict[str, dict[str, Any]] = table["groups"]
+
+        def known(key: str) -> dict[str, Any]:
+            return {name: one[key] for name, one in groups.items() if key in one}
+
         self.path = path
-        self.num_rows = num_rows
-        self.means: dict[str, np.ndarray] = dict(means)
-        self.standard_deviations: dict[str, np.ndarray] = dict(standard_deviations)
-        self.columns: dict[str, list[str]] = dict(columns)
+        self.num_rows: int = table["num_rows"]
+        self.columns: dict[str, list[str]] = known("columns")
         self.access = access
+        self.means: dict[str, np.ndarray] = {
+            name: np.array(values, np.float64) for name, values in known("mean").items()
+        }
+        self.standard_deviations: dict[str, np.ndarray] = {
+            name: np.array(values, np.float64)
+            for name, values in known("standard_deviation").items()
+        }
         self._maps = dict(maps)
         self._arrays: dict[str, jax.Array] = {}
-        self._hashes = dict(hashes)
+        self._hashes: dict[str, list[str]] = known(HASH)
         self._unchecked: set[str] = {
             name for name, rows in maps.items() if rows.nbytes <= CHECKED_BYTES
         }
@@ -188,9 +192,9 @@ def open_rows(path: str | os.PathLike[str], *, access: str = "mixed") -> Rows:
         >>> rows["inputs"].sum()
         Array(8., dtype=float32)
     """
-    if access not in ACCESS:
+    if access not in ("mixed", "random"):
         raise ValueError(
-            f"access must be {' or '.join(map(repr, ACCESS))}, got {checks.shown(access)}."
+            f"access must be 'mixed' or 'random', got {checks.shown(access)}."
         )
     checks.local_path("path", path)
     path = Path(path).resolve()
@@ -214,33 +218,10 @@ def open_rows(path: str | os.PathLike[str], *, access: str = "mixed") -> Rows:
             raise _unreadable(
                 f"{description} is damaged: its content is not what was written"
             )
-        means, deviations = (
-            {
-                name: np.array(group[key], np.float64)
-                for name, group in groups.items()
-                if key in group
-            }
-            for key in ("mean", "standard_deviation")
-        )
-        columns = {
-            name: list(group["columns"])
-            for name, group in groups.items()
-            if "columns" in group
-        }
         if access == "random" and hasattr(mmap, "MADV_RANDOM"):
             for rows in maps.values():
                 rows.base.madvise(mmap.MADV_RANDOM)  # pyright: ignore[reportAttributeAccessIssue, reportOptionalMemberAccess]
-        hashes = {name: group[HASH] for name, group in groups.items()}
-        return Rows(
-            path,
-            table["num_rows"],
-            maps,
-            means,
-            deviations,
-            columns,
-            access,
-            hashes=hashes,
-        )
+        return Rows(path, table, maps, access)
     except (
         UnicodeDecodeError,
         json.JSONDecodeError,

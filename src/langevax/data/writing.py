@@ -18,12 +18,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from langevax import checks
-from langevax.data.integrity import HASH, BlockHashes, hash_of
+from langevax.data.integrity import HASH, HASHED_BYTES, BlockHashes, hash_of
 from langevax.data.rows import DESCRIPTION, VERSION, Rows, checked_name, open_rows
-
-PART_BYTES = (
-    1 << 22
-)  # rows are checked and written in parts of 4 MiB: large for the disk, small for the memory
 
 
 def write_rows(
@@ -329,7 +325,7 @@ def _as_array(name: str, values: object) -> np.ndarray:
 def _parts(arrays: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
     length = len(next(iter(arrays.values())))
     row_bytes = sum(array.nbytes for array in arrays.values()) // max(1, length)
-    size = max(1, PART_BYTES // max(1, row_bytes))
+    size = max(1, HASHED_BYTES // 4 // max(1, row_bytes))
     for start in range(0, length, size):
         yield {name: array[start : start + size] for name, array in arrays.items()}
 

@@ -1,6 +1,7 @@
 """The empty plotly figure of all interactive charts, and the helpers that they share."""
 
 import html
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,18 +10,8 @@ from numpy.typing import ArrayLike
 
 from langevax.figures.theme import FONTS, INK, LIGHT
 
-MAX_LABEL = 46  # characters
-MARGIN = 0.05  # of the range of an axis, on either side
-MOST_DATES = 5  # that are named on an axis
-MOST_DAYS = 700_000  # since 1970, or before
-DAYS, MONTHS, YEARS = (
-    (1, 2, 5, 10),
-    (1, 2, 3, 6),
-    (1, 2, 5, 10, 20, 50, 100, 200, 500),
-)  # between them
 
-
-def shortened(text: str, longest: int = MAX_LABEL) -> str:
+def shortened(text: str, longest: int = 46) -> str:
     """Return one line of at most `longest` characters, cut in the middle: names differ at their ends, as do units.
 
     Example:
@@ -34,7 +25,7 @@ def shortened(text: str, longest: int = MAX_LABEL) -> str:
     return text[: longest - 1 - tail].rstrip() + "…" + text[len(text) - tail :].lstrip()
 
 
-def shown(text: str, longest: int = MAX_LABEL) -> str:
+def shown(text: str, longest: int = 46) -> str:
     """Return a shortened label, with the characters escaped that plotly reads as markup.
 
     Example:
@@ -44,7 +35,7 @@ def shown(text: str, longest: int = MAX_LABEL) -> str:
     return html.escape(shortened(text, longest), quote=False)
 
 
-def span(*arrays: ArrayLike, margin: float = MARGIN) -> list[float]:
+def span(*arrays: ArrayLike, margin: float = 0.05) -> list[float]:
     """Return the range of an axis that contains every finite number of the arrays, with a margin.
 
     Example:
@@ -63,40 +54,23 @@ def span(*arrays: ArrayLike, margin: float = MARGIN) -> list[float]:
 
 
 def reach(ends: list[float], dates: bool) -> dict[str, Any]:
-    """Return the range of an axis, and where it is of days since 1970 the dates that are named on it.
+    """Return the range of an axis, and where it is of days since 1970 some dates that are named on it.
 
     Example:
-        >>> reach([16000.0, 17100.0], dates=True)["ticktext"]
-        ['2014', '2015', '2016']
-        >>> reach([16436.0, 16560.0], dates=True)["ticktext"]
-        ['2015-01', '2015-02', '2015-03', '2015-04', '2015-05']
         >>> reach([16436.0, 16440.5], dates=True)["ticktext"]
-        ['2015-01-01', '2015-01-02', '2015-01-03', '2015-01-04', '2015-01-05']
+        ['2015-01-01', '2015-01-02', '2015-01-04', '2015-01-05']
     """
-    low, high = ends
-    if not dates or max(abs(low), abs(high)) > MOST_DAYS:
+    if not dates:
         return {"range": ends}
-    for unit, steps in (("D", DAYS), ("M", MONTHS), ("Y", YEARS)):
-        first, last = (
-            np.datetime64(int(np.floor(end)), "D").astype(f"M8[{unit}]").astype(int)
-            for end in ends
-        )
-        for step in steps:
-            numbers = np.arange(-(-first // step) * step, last + 1, step)
-            named = numbers.astype(f"M8[{unit}]")
-            days = named.astype("M8[D]").astype(int)
-            named, days = (
-                named[(days >= low) & (days <= high)],
-                days[(days >= low) & (days <= high)],
-            )
-            if len(days) <= MOST_DATES:
-                return {
-                    "range": ends,
-                    "tickmode": "array",
-                    "tickvals": days.tolist(),
-                    "ticktext": named.astype(str).tolist(),
-                }
-    return {"range": ends}
+    whole = np.linspace(np.ceil(ends[0]), np.floor(ends[1]), 4)
+    days = np.unique(whole.round().astype(int))
+    names = days.astype("M8[D]").astype(str).tolist()
+    return {"range": ends, **named_ticks(days.tolist(), names)}
+
+
+def named_ticks(places: list[Any], names: Sequence[str]) -> dict[str, Any]:
+    """Return the ticks of an axis by their names."""
+    return {"tickmode": "array", "tickvals": places, "ticktext": list(names)}
 
 
 def thinned(size: int, most: int) -> np.ndarray:
@@ -106,11 +80,8 @@ def thinned(size: int, most: int) -> np.ndarray:
         >>> thinned(10, 4)
         array([0, 3, 6, 9])
     """
-    return (
-        np.unique(np.linspace(0, size - 1, min(size, most)).round().astype(int))
-        if size
-        else np.arange(0)
-    )
+    places = np.linspace(0, max(size - 1, 0), min(size, most))
+    return np.unique(places.round().astype(int))
 
 
 def axis(title: str = "", **more: Any) -> dict[str, Any]:
@@ -160,17 +131,8 @@ def canvas(
         }
     )
     if above:
-        note(
-            figure,
-            shown(above),
-            x=0,
-            y=1,
-            xref="paper",
-            yref="paper",
-            xanchor="left",
-            yanchor="bottom",
-            yshift=10,
-        )
+        corner = {"x": 0, "y": 1, "xref": "paper", "yref": "paper", "yshift": 10}
+        note(figure, shown(above), **corner, xanchor="left", yanchor="bottom")
     return figure
 
 

@@ -10,21 +10,22 @@ from langevax.figures.theme import DIVERGING, METHODS, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
-AFTERWARDS = 2.0  # times the work of a search: up to where its last interval is drawn
-
-
-def new_axes(axes: "Axes | None") -> "Axes":
-    """Return `axes`, or new ones in the style of langevax."""
-    if axes is not None:
-        return axes
+def new_figure(columns: int, **options: Any) -> tuple["Figure", Any]:
+    """Return a figure in the style of langevax, and its axes beside each other."""
     with checks.needs("plot", "a plot"):
         import matplotlib
         import matplotlib.pyplot as plt
 
     with matplotlib.rc_context(style()):  # type: ignore[arg-type]
-        return plt.subplots(figsize=(4.8, 3.8))[1]
+        return plt.subplots(1, columns, **options)
+
+
+def new_axes(axes: "Axes | None") -> "Axes":
+    """Return `axes`, or new ones in the style of langevax."""
+    return new_figure(1, figsize=(4.8, 3.8))[1] if axes is None else axes
 
 
 def particles(
@@ -64,6 +65,17 @@ def particles(
     axes.set(**labels)
 
 
+def to_the_end(
+    work: np.ndarray, lower: np.ndarray, upper: np.ndarray, beyond: float = 2.0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return work and ends of intervals, where the last one lasts up to `beyond` times its work."""
+    return (
+        np.append(work, beyond * work[-1]),
+        np.append(lower, lower[-1]),
+        np.append(upper, upper[-1]),
+    )
+
+
 def closing(axes: Any, work: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> None:
     """Draw an interval that closes as work is done, each from where it was reached.
 
@@ -75,10 +87,7 @@ def closing(axes: Any, work: np.ndarray, lower: np.ndarray, upper: np.ndarray) -
         'log'
         >>> plt.close(figure)
     """
-    work, lower, upper = (
-        np.append(values, values[-1]) for values in (work, lower, upper)
-    )
-    work[-1] *= AFTERWARDS
+    work, lower, upper = to_the_end(work, lower, upper)
     colour, _ = METHODS["MFLD"]
     axes.fill_between(
         work, lower, upper, step="post", color=colour, alpha=0.12, linewidth=0

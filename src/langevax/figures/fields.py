@@ -1,24 +1,15 @@
 """Matplotlib figures of fields that were drawn: bands of a curve, and maps of mean and deviation."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from langevax import checks
-from langevax.figures.theme import METHODS, style
+from langevax.figures.charts import new_figure
+from langevax.figures.theme import METHODS, SEQUENTIAL
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-
-def _new(columns: int, **options: Any) -> tuple["Figure", Any]:
-    with checks.needs("plot", "a plot"):
-        import matplotlib
-        import matplotlib.pyplot as plt
-
-    with matplotlib.rc_context(style()):  # type: ignore[arg-type]
-        return plt.subplots(1, columns, **options)
 
 
 def band(
@@ -33,7 +24,7 @@ def band(
         ['mean', '90 % band']
         >>> plt.close(figure)
     """
-    figure, axes = _new(1, figsize=(6.0, 3.8))
+    figure, axes = new_figure(1, figsize=(6.0, 3.8))
     order = np.argsort(np.asarray(x))
     x, mean, low, high = (np.asarray(array)[order] for array in (x, mean, low, high))
     colour, _ = METHODS["MFLD"]
@@ -62,16 +53,16 @@ def maps(x: ArrayLike, y: ArrayLike, mean: ArrayLike, deviation: ArrayLike) -> "
         ['Mean', 'Standard deviation']
         >>> plt.close(figure)
     """
-    figure, both = _new(2, figsize=(9.0, 3.8))
+    figure, both = new_figure(2, figsize=(9.0, 3.8))
     x, y = np.asarray(x), np.asarray(y)
     for axes, title, values in zip(
         both, ("Mean", "Standard deviation"), (mean, deviation), strict=True
     ):
         values = np.asarray(values)
         if values.ndim == 2:
-            image = axes.pcolormesh(x, y, values.T, shading="nearest", cmap="viridis")
+            image = axes.pcolormesh(x, y, values.T, shading="nearest", cmap=SEQUENTIAL)
         else:
-            image = axes.tripcolor(x, y, values, shading="gouraud", cmap="viridis")
+            image = axes.tripcolor(x, y, values, shading="gouraud", cmap=SEQUENTIAL)
         axes.grid(False)
         axes.set(xlabel="x", ylabel="y", aspect="equal")
         axes.set_title(title, loc="left")

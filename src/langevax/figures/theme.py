@@ -33,9 +33,6 @@ DARK = {
     "mark": "#F0A95B",
 }
 
-DARK_OKABE_ITO = ("#4A9AE8", "#F28A4B", "#2FC296", "#E0A0C4", "#F2BC45", "#8AD2F5")
-"""The same six, lighter, in the same order."""
-
 METHODS: dict[str, tuple[str, str]] = {
     "SVRG-LD": (OKABE_ITO[0], "o"),
     "SARAH-LD": (OKABE_ITO[1], "s"),
@@ -46,34 +43,26 @@ METHODS: dict[str, tuple[str, str]] = {
 }
 """Colour and marker of each method, the same in every figure."""
 
-SYMBOLS = {
-    "o": "circle",
-    "s": "square",
-    "^": "triangle-up",
-    "v": "triangle-down",
-    "D": "diamond",
-    "x": "x-thin",
-}
-"""Names of Matplotlib's markers in plotly."""
-
 SEQUENTIAL, DIVERGING = "viridis", "RdBu_r"
 
 DIVERGING_STOPS = ("#2166AC", "#67A9CF", "#F5F5F4", "#EF8A62", "#B2182B")
 """`DIVERGING` as a list of colours; the middle is close to the paper."""
 
-DARK_DIVERGING_STOPS = ("#63B3FF", "#3E7FBA", "#33383D", "#BC5F50", "#FF8573")
-
-LOW_TO_HIGH = ("#46307E", "#1F8A8C", "#6FB93C")
-"""Three steps of the viridis family that are visible on light and dark paper."""
-
-DARK_LOW_TO_HIGH = ("#A692E0", "#2FB8B0", "#C5E34D")
-
 IN_THE_DARK: dict[str, str] = {
-    **dict(zip(OKABE_ITO, DARK_OKABE_ITO, strict=True)),
-    **dict(zip(DIVERGING_STOPS, DARK_DIVERGING_STOPS, strict=True)),
-    **dict(zip(LOW_TO_HIGH, DARK_LOW_TO_HIGH, strict=True)),
+    "#0072B2": "#4A9AE8",
+    "#D55E00": "#F28A4B",
+    "#009E73": "#2FC296",
+    "#CC79A7": "#E0A0C4",
+    "#E69F00": "#F2BC45",
+    "#56B4E9": "#8AD2F5",
+    "#2166AC": "#63B3FF",
+    "#67A9CF": "#3E7FBA",
+    "#F5F5F4": "#33383D",
+    "#EF8A62": "#BC5F50",
+    "#B2182B": "#FF8573",
     **{light: DARK[role] for role, light in LIGHT.items()},
 }
+"""The colour of a dark page in the place of each light one."""
 
 FONTS = (
     '-apple-system, BlinkMacSystemFont, "Segoe UI", Roboto, "Noto Sans", Ubuntu, Cantarell, "Helvetica Neue", Arial, '

@@ -5,18 +5,17 @@ import pytest
 from sklearn import metrics as sk
 
 from langevax.app.evaluation.metrics import (
-    ACCURACY,
-    AUC,
-    AVERAGE_PRECISION,
-    LOG_LOSS,
+    DEVIANCE,
+    METRICS,
     R2,
     RMSE,
     Measured,
+    blocks_of,
     measure,
-    resamples,
     value,
 )
 
+LOG_LOSS, AUC, ACCURACY = METRICS["classification"]
 RANDOM = np.random.default_rng(0)
 LABELS = RANDOM.integers(0, 3, 60)
 P = RANDOM.dirichlet(np.ones(3), 60).round(1) + 0.05
@@ -38,16 +37,17 @@ def test_metrics_are_scikit_learns():
     assert value(RMSE, NUMBERS, PREDICTED) == pytest.approx(
         sk.root_mean_squared_error(NUMBERS, PREDICTED)
     )
+    counts, means = np.round(np.abs(NUMBERS)), np.abs(PREDICTED)
+    assert value(DEVIANCE, counts, means) == pytest.approx(
+        sk.mean_poisson_deviance(counts, np.maximum(means, counts.mean() / 100))
+    )
 
 
-def test_of_two_classes_the_rarer_one_is_ranked():
+def test_ranks_of_two_classes_are_those_of_either():
     labels = (np.arange(60) % 6 > 0).astype(int)  # class 0 is rarer
     share = RANDOM.integers(1, 8, 60) / 8
     p = np.column_stack([1 - share, share])
     assert value(AUC, labels, p) == pytest.approx(sk.roc_auc_score(labels, p[:, 1]))
-    assert value(AVERAGE_PRECISION, labels, p) == pytest.approx(
-        sk.average_precision_score(labels == 0, p[:, 0])
-    )
 
 
 def test_ranks_of_different_folds_are_not_mixed():
@@ -88,7 +88,7 @@ def test_models_that_are_lucky_by_fold_have_the_error_of_folds():
     assert beside.relation == "level"
 
 
-def test_rows_of_a_group_are_drawn_together():
+def test_rows_of_a_group_are_left_out_together():
     """Twenty groups of ten equal rows: the error is that of twenty rows."""
     y, fold, groups = (
         np.repeat(np.random.default_rng(0).normal(size=20), 10),
@@ -101,7 +101,9 @@ def test_rows_of_a_group_are_drawn_together():
     (of_twenty,) = measure(RMSE, y[::10], [np.zeros(20)], fold[:20], 0)
     assert together.error == pytest.approx(of_twenty.error, rel=1e-9)
     assert together.error > 2.5 * alone.error
-    assert np.ptp(resamples(fold, 0, groups)[0].reshape(20, 10), axis=1).max() == 0
+    blocks = np.array(blocks_of(200, 0, groups), int)
+    assert blocks.sum(0).tolist() == [1] * 200
+    assert np.ptp(blocks.reshape(20, 20, 10), axis=2).max() == 0
 
 
 def test_a_fold_without_a_class_does_not_count_for_its_ranks():

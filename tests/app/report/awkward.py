@@ -20,9 +20,9 @@ def changed(contents, **parts):
         for name in ("steps", "x", "y", "outer", "fit", "x_label", "y_label")
         if name in parts
     }
-    return dataclasses.replace(
-        contents, **parts, motion=dataclasses.replace(contents.motion, **motion)
-    )
+    if motion:
+        parts["motion"] = dataclasses.replace(contents.motion, **motion)
+    return dataclasses.replace(contents, **parts)
 
 
 def hostile():
@@ -92,20 +92,14 @@ def thirty_classes():
     contents = classification(**SMALL)
     rng = np.random.default_rng(0)
     classes = tuple(f"class {i}" for i in range(30))
-    fit = contents.motion.fit
-    labels = rng.integers(30, size=len(fit.data_x))
-    fit = dataclasses.replace(
-        fit, classes=classes, values=fit.values * 10, data_class=labels
-    )
+    labels = rng.integers(30, size=178)
     comparison = compared(
         "classification", labels, np.eye(30)[rng.permutation(labels)] * 0.7 + 0.01, {}
     )
     return changed(
         contents,
         classes=classes,
-        class_counts=(9,) * 30,
         comparison=comparison,
-        fit=fit,
     )
 
 
@@ -123,7 +117,6 @@ def nothing_known():
         "versions": {},
         "command": "",
         "certainty": "",
-        "coverage": None,
     }
     return changed(
         contents,

@@ -14,20 +14,17 @@ from langevax.app.report.contents import (
     ChannelCurves,
     ColumnReading,
     CurveContents,
-    DecisionSurface,
     FitContents,
     FittedCurve,
     FunctionBand,
     LabelledCurves,
     ParticleMotion,
-    SlopeFunction,
     TableReading,
 )
 
 STEPS = 300
 SETTINGS = {
-    "test_share": 0.3,
-    "seed": 0,
+    "command": {"test_share": 0.3, "seed": 0},
     "network": {
         "num_particles": 512,
         "temperature": 0.0031,
@@ -217,12 +214,10 @@ def regression(trustworthy=True, **size):
     return FitContents(
         table="diabetes.csv",
         target="disease progression after one year",
-        task="regression",
         summary=summary.worth(comparison, "disease progression after one year", ()),
         comparison=comparison,
         reading=reading(names, "disease progression after one year"),
         certainty=summary.certainty(coverage, None, ()),
-        coverage=coverage,
         calibration=None,
         optimum=summary.optimum(certificate(trustworthy), 0.0031, 294),
         certificate=certificate(trustworthy),
@@ -234,8 +229,8 @@ def regression(trustworthy=True, **size):
     )
 
 
-def classification(classes=("Barolo", "Grignolino", "Barbera"), shade="class", **size):
-    """The wine table: the plane of two features, coloured by the likeliest class or by a probability."""
+def classification(classes=("Barolo", "Grignolino", "Barbera"), **size):
+    """The wine table: the probability of a class over one feature."""
     data = load_wine()
     pair = [12, 9]
     inputs, labels = (
@@ -248,23 +243,19 @@ def classification(classes=("Barolo", "Grignolino", "Barbera"), shade="class", *
         padded, np.eye(len(classes))[labels] - 1 / len(classes), **size
     )
     grid = np.linspace(-2.6, 3.4, 36)
-    points = np.stack([*np.meshgrid(grid, grid), np.ones((36, 36))], axis=-1).reshape(
-        -1, 3
-    )
-    scores = np.array(
-        [outputs_of(frame, points) for frame in range(len(steps))]
-    ).reshape(len(steps), 36, 36, -1)
-    probability = 1 / (1 + np.exp(-5 * (scores[..., 1] - scores[..., 0])))
-    surface = DecisionSurface(
+    points = np.column_stack([grid, np.zeros(36), np.ones(36)])
+    curve = FittedCurve(
         centre[0] + width[0] * grid,
-        centre[1] + width[1] * grid,
-        probability if shade == "probability" else scores.argmax(-1),
-        tuple(classes),
+        np.array(
+            [
+                probabilities(outputs_of(frame, points))[:, 0]
+                for frame in range(len(steps))
+            ]
+        ),
         data.data[:, pair[0]],
-        data.data[:, pair[1]],
-        labels,
+        (labels == 0).astype(float),
         "proline (mg/L)",
-        "colour intensity",
+        f"probability of {classes[0]}",
     )
     motion = ParticleMotion(
         steps * 60,
@@ -274,7 +265,7 @@ def classification(classes=("Barolo", "Grignolino", "Barbera"), shade="class", *
         "weight of proline (mg/L)",
         "weight of colour intensity",
         f"outer weight towards {classes[0]}",
-        surface,
+        curve,
     )
     names = tuple(data.feature_names)
     mean = np.linspace(0.21, -0.002, len(names))
@@ -290,19 +281,16 @@ def classification(classes=("Barolo", "Grignolino", "Barbera"), shade="class", *
     return FitContents(
         table="wine.csv",
         target="cultivar",
-        task="classification",
         summary=summary.worth(comparison, "cultivar", tuple(classes)),
         comparison=comparison,
         reading=reading(names, "cultivar"),
         certainty=summary.certainty(None, calibration, tuple(classes)),
-        coverage=None,
         calibration=calibration,
         optimum=summary.optimum(certificate(), 0.0031, 118),
         certificate=certificate(),
         motion=motion,
         relevance=Relevance(names, mean, np.full(len(names), 0.012)),
         classes=tuple(classes),
-        class_counts=tuple(np.bincount(labels, minlength=len(classes)).tolist()),
         settings=SETTINGS,
         command="langevax fit wine.csv --target cultivar --seed 0 --report report.html",
         versions=VERSIONS,
@@ -325,31 +313,16 @@ def on_curves(
         ]
         return ChannelCurves(label, tuple(groups), True, 172)
 
-    def functions(label, prior=None):
+    def functions(label):
         ends = np.array([-1.0, 1.0])[:, None]
         return FunctionBand(
-            label, t, -3 * bumps, -3 * bumps + 0.2 * ends, -3 * bumps + ends, prior
+            label, t, -3 * bumps, -3 * bumps + 0.2 * ends, -3 * bumps + ends
         )
 
     curves = CurveContents(
         time="wavelength (nm)",
         response="fat",
         observed=tuple(map(sample, channels)),
-        encoded=tuple(sample(f"derivative of {name}") for name in channels),
         slopes=tuple(map(functions, channels)),
-        weights=tuple(functions(name, np.ones(40)) for name in channels),
     )
-    steps = contents.motion.steps
-    slope = SlopeFunction(
-        t,
-        -bumps * np.linspace(0, 3, len(steps))[:, None],
-        "wavelength (nm)",
-        channels[0],
-        "fat",
-    )
-    return dataclasses.replace(
-        contents,
-        curves=curves,
-        unit="curve",
-        motion=dataclasses.replace(contents.motion, fit=slope),
-    )
+    return dataclasses.replace(contents, curves=curves, unit="curve", motion=None)

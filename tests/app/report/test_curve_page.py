@@ -4,12 +4,11 @@ import base64
 import csv
 import io
 
-import numpy as np
 import pytest
 
 from langevax.app.report.curve_figures import strongest
 from langevax.app.report.fit_page import write_fit_page
-from langevax.figures.theme import LOW_TO_HIGH
+from langevax.figures.theme import OKABE_ITO
 from tests.app.report.awkward import SMALL
 from tests.app.report.browser import opened
 from tests.app.report.elements import Elements
@@ -17,11 +16,7 @@ from tests.app.report.examples import on_curves
 
 pytestmark = pytest.mark.slow
 
-SECTIONS = [
-    "The curves",
-    "Which parts of the curve matter",
-    "What the neurons respond to",
-]
+SECTIONS = ["The curves", "Which parts of the curve matter"]
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +39,7 @@ def test_functions_replace_columns_on_the_page(page):
     assert "Each point is a curve that the network has not seen" in text
 
 
-def test_descriptions_name_the_strongest_response_and_the_departure_from_the_prior(
-    page,
-):
+def test_descriptions_name_the_strongest_response(page):
     labels = [
         element["aria-label"]
         for element in Elements(page).of("div")
@@ -55,17 +48,11 @@ def test_descriptions_name_the_strongest_response_and_the_departure_from_the_pri
     band = on_curves(**SMALL).curves.slopes[0]
     assert abs(band.grid[strongest(band)] - 930) < 3
     assert any("strongest at 932.1, where it is −2.97" in label for label in labels)
-    weights = on_curves(**SMALL).curves.weights[0]
-    share = np.mean((weights.central[1] > 1) | (weights.central[0] < -1))
-    assert any(
-        f"beyond the prior's band over {share:.0%} of the times" in label
-        for label in labels
-    )
 
 
 def test_every_picture_of_functions_has_its_table(page):
     links = {link["download"]: link["href"] for link in Elements(page).of("a")}
-    assert {"curves.csv", "slopes.csv", "weights.csv"} < links.keys()
+    assert {"curves.csv", "slopes.csv"} < links.keys()
     tables = {
         name: list(
             csv.DictReader(
@@ -74,10 +61,10 @@ def test_every_picture_of_functions_has_its_table(page):
                 )
             )
         )
-        for name in ("curves", "weights")
+        for name in ("curves", "slopes")
     }
     assert len(tables["curves"]) == 12 * 40
-    assert tables["weights"][0].keys() == {
+    assert tables["slopes"][0].keys() == {
         *(
             "channel",
             "t",
@@ -86,12 +73,11 @@ def test_every_picture_of_functions_has_its_table(page):
             "quantile_25",
             "quantile_75",
             "median",
-            "prior",
         )
     }
-    assert [float(row["quantile_05"]) for row in tables["weights"]] == on_curves(
+    assert [float(row["quantile_05"]) for row in tables["slopes"]] == on_curves(
         **SMALL
-    ).curves.weights[0].central[0].tolist()
+    ).curves.slopes[0].central[0].tolist()
 
 
 def test_the_page_opens_without_messages_and_follows_the_colour_scheme(browser, page):
@@ -100,14 +86,9 @@ def test_the_page_opens_without_messages_and_follows_the_colour_scheme(browser, 
     assert all(url.startswith(("data:", "blob:")) for url in window.requests[1:])
     assert window.overflow() <= 0
     assert window.clipped_labels() == []
-    line = """document.querySelectorAll("figure[data-frame] .plot")[1].querySelector(".lines path").getAttribute("d")"""
-    last = window.page.evaluate(line)
-    window.page.locator("input[type=range]").fill("3")
-    window.page.wait_for_selector("figure[data-frame='3']", timeout=5000)
-    assert window.page.evaluate(line) != last
     stroke = """[...document.querySelectorAll(".plot")].find((plot) => plot.querySelectorAll(".legend text").length)
       .querySelectorAll(".lines path")[2].getAttribute("stroke")"""
-    assert window.page.evaluate(stroke) == LOW_TO_HIGH[2]
+    assert window.page.evaluate(stroke) == OKABE_ITO[2]
     window.page.emulate_media(color_scheme="dark")
-    window.until(f"{stroke} !== '{LOW_TO_HIGH[2]}'")
+    window.until(f"{stroke} !== '{OKABE_ITO[2]}'")
     window.page.close()

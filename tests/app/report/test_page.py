@@ -1,12 +1,21 @@
-"""Pages are rendered from templates that escape every value and refuse missing ones."""
+"""Pages are rendered from a template that escapes every value and refuses missing ones."""
 
 import jinja2
 import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from langevax.app.report.page import embedded_json, moving_figure, write_page
-from langevax.figures.moving import Moving, MovingPanel, Scene, Track
+from langevax.app.report.page import (
+    Caption,
+    Figure,
+    Picture,
+    Section,
+    Table,
+    Text,
+    embedded_json,
+    write_page,
+)
+from langevax.figures.moving import Moving, Track
 from tests.app.report.elements import Elements
 
 pytestmark = pytest.mark.slow
@@ -14,42 +23,41 @@ pytestmark = pytest.mark.slow
 HOSTILE = "</script><script>alert(1)</script>\" onload='alert(2)"
 
 
-def clients(text):
+def contents(text):
     moving = Moving(
         go.Figure(layout={"height": 100}),
         (0,),
         (Track("y", np.ones((1, 2)), text),),
         {text: np.ones(2)},
     )
-    return moving_figure(
-        Scene((MovingPanel(text, moving, text, text),), np.arange(1), unit="round")
+    figure = Figure(
+        [Picture(moving.figure, text, moving=moving)], [Caption(text, text)], [1]
     )
+    table = Table(text, (text, text), [(text, (text, text))])
+    kinds = ("plain", "note", "doubt", "heading", "code")
+    texts = [Text(text, kind) for kind in kinds]
+    sections = [Section(text, [figure, table, *texts])]
+    return {
+        "title": text,
+        "answer": text,
+        "top": texts,
+        "sections": sections,
+        "details": sections,
+    }
 
 
 def test_every_value_is_escaped(tmp_path):
     for name, text in (("plain", "plain"), ("hostile", HOSTILE)):
-        values = {
-            "title": text,
-            "answer": text,
-            "command": text,
-            "clients": clients(text),
-        }
-        write_page(tmp_path / name, "federated.html.jinja", **values)
+        write_page(tmp_path / name, **contents(text))
     plain, hostile = (Elements(tmp_path / name) for name in ("plain", "hostile"))
     assert [tag for tag, _ in hostile.tags] == [tag for tag, _ in plain.tags]
     assert not any("onload" in attributes for _, attributes in hostile.tags)
-    assert hostile.text.count("alert(1)") == 6
+    assert hostile.text.count("alert(1)") == plain.text.count("plain")
 
 
 def test_a_missing_value_is_an_error(tmp_path):
     with pytest.raises(jinja2.UndefinedError, match="title"):
-        write_page(
-            tmp_path / "page.html",
-            "federated.html.jinja",
-            answer="",
-            command="",
-            clients=clients("x"),
-        )
+        write_page(tmp_path / "page.html", answer="", top=(), sections=(), details=())
     assert not (tmp_path / "page.html").exists()
 
 

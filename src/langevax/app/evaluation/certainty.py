@@ -7,9 +7,6 @@ import numpy as np
 
 from langevax.app.evaluation.metrics import positive_class
 
-NOMINAL = 0.9  # coverage
-MAX_BINS, ROWS_PER_BIN = 8, 25
-
 
 @dataclass(frozen=True)
 class Coverage:
@@ -23,10 +20,6 @@ class Coverage:
     """Mean width of the intervals, or mean number of classes of the sets."""
     spread: float
     """Width of the central interval of the targets with the same share, or the number of classes."""
-    clipped: int = 0
-    """Intervals that begin at 0 and would begin below, where no target is."""
-    rarest: tuple[int, int, int] | None = None
-    """Of classes, the rarest one of these rows: its place, how many of its rows lie inside, and its rows."""
 
     @property
     def share(self) -> float:
@@ -52,7 +45,7 @@ def coverage_of(
     inputs: Any,
     observed: np.ndarray,
     classes: tuple[str, ...],
-    never_negative: bool = False,
+    nominal: float = 0.9,
 ) -> Coverage | None:
     """Return the coverage of a fitted model on rows that it has not seen; None of a model without intervals.
 
@@ -61,46 +54,32 @@ def coverage_of(
         inputs: of the rows.
         observed: their targets.
         classes: empty for regression.
-        never_negative: whether all targets are at least 0, so that intervals begin there.
+        nominal: the coverage that is asked for.
     """
     try:
         if classes:
-            sets = np.asarray(model.predict_set(inputs, NOMINAL))
+            sets = np.asarray(model.predict_set(inputs, nominal))
             inside = sets[np.arange(len(sets)), observed]
-            sizes = np.bincount(observed, minlength=len(classes))
-            rarest = int(np.where(sizes > 0, sizes, sizes.max() + 1).argmin())
-            of_rarest = (
-                rarest,
-                int(inside[observed == rarest].sum()),
-                int(sizes[rarest]),
-            )
-            size, number = float(sets.sum(1).mean()), float(len(classes))
-            return Coverage(
-                NOMINAL, int(inside.sum()), len(sets), size, number, rarest=of_rarest
-            )
-        low, high = np.asarray(model.predict_interval(inputs, NOMINAL)).T
-    except (
-        AttributeError,
-        ValueError,
-    ):  # fitted without folds, or with too few rows for this coverage
+            width, spread = sets.sum(1).mean(), len(classes)
+        else:
+            low, high = np.asarray(model.predict_interval(inputs, nominal)).T
+            inside = (low <= observed) & (observed <= high)
+            ends = np.quantile(observed, [(1 - nominal) / 2, (1 + nominal) / 2])
+            width, spread = np.mean(high - low), np.ptp(ends)
+    except (AttributeError, ValueError):
+        # fitted without folds, or with too few rows for this coverage
         return None
-    clipped = int((low < 0).sum()) if never_negative else 0
-    if clipped:
-        low, high = np.maximum(low, 0.0), np.maximum(high, 0.0)
-    inside = (low <= observed) & (observed <= high)
-    first, last = np.quantile(observed, [(1 - NOMINAL) / 2, (1 + NOMINAL) / 2])
     return Coverage(
-        NOMINAL,
-        int(inside.sum()),
-        len(low),
-        float(np.mean(high - low)),
-        float(last - first),
-        clipped,
+        nominal, int(inside.sum()), len(inside), float(width), float(spread)
     )
 
 
 def calibration_of(
-    observed: np.ndarray, probabilities: np.ndarray, classes: tuple[str, ...]
+    observed: np.ndarray,
+    probabilities: np.ndarray,
+    classes: tuple[str, ...],
+    most_bins: int = 8,
+    rows_per_bin: int = 25,
 ) -> Calibration:
     """Return the calibration of the rarer of two classes, or of the likeliest of more.
 
@@ -111,39 +90,16 @@ def calibration_of(
     """
     if len(classes) == 2:
         place = positive_class(observed)
-        event, p, happened = (
-            f"{classes[place]!r}",
-            probabilities[:, place],
-            observed == place,
-        )
+        event, p = repr(classes[place]), probabilities[:, place]
+        happened = observed == place
     else:
         event, p = "the likeliest class", probabilities.max(1)
         happened = probabilities.argmax(1) == observed
-    bins = _bins(p)
-    predicted = np.array([p[rows].mean() for rows in bins])
-    sizes = np.array([len(rows) for rows in bins])
-    return Calibration(
-        event=event,
-        predicted=predicted,
-        observed=np.array([happened[rows].mean() for rows in bins]),
-        error=np.sqrt(predicted * (1 - predicted) / sizes),
-        num_rows=sizes,
+    number = max(1, min(most_bins, len(p) // rows_per_bin))
+    bins = np.array_split(np.argsort(p, kind="stable"), number)
+    predicted, shares = (
+        np.array([values[rows].mean() for rows in bins]) for values in (p, happened)
     )
-
-
-def _bins(p: np.ndarray) -> list[np.ndarray]:
-    """Return rows in bins about as informative, p (1 - p) in sum, so that rare events are not lost in one of them."""
-    order = np.argsort(p, kind="stable")
-    number = max(1, min(MAX_BINS, len(p) // ROWS_PER_BIN))
-    mass = np.cumsum(p[order] * (1 - p[order]) + 1e-9)
-    cuts = np.searchsorted(mass, mass[-1] * np.arange(1, number) / number)
-    bins: list[np.ndarray] = []
-    for part in np.split(order, cuts):
-        if bins and len(bins[-1]) < ROWS_PER_BIN:
-            bins[-1] = np.concatenate([bins[-1], part])
-        elif len(part):
-            bins.append(part)
-    if len(bins) > 1 and len(bins[-1]) < ROWS_PER_BIN:
-        last = bins.pop()
-        bins[-1] = np.concatenate([bins[-1], last])
-    return bins
+    sizes = np.array([len(rows) for rows in bins])
+    error = np.sqrt(predicted * (1 - predicted) / sizes)
+    return Calibration(event, predicted, shares, error, sizes)

@@ -15,16 +15,14 @@ import numpy as np
 
 from langevax.app.evaluation.holdout import TrainTestSplit
 from langevax.app.evaluation.metrics import METRICS, Measured, Metric, measure
-from langevax.app.evaluation.peers import peers
+from langevax.app.evaluation.peers import Peer, peers, quiet
 from langevax.run import DivergenceError
 from langevax.sklearn.folds import folds_of
 
 OURS = "mean-field network"
 BASE = {"regression": "always the mean", "classification": "shares of the classes"}
-MAX_FOLD_ROWS = (
-    10_000  # of a table, up to which there are folds beside the held-out rows
-)
-MORE_FOLDS = 4
+MAX_FOLD_ROWS = 10_000  # of a table with folds beside the held-out rows
+MAX_SEARCHED_COLUMNS = 2000  # by a search over trees
 
 Refit = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """(rows to train on, rows to predict) -> outputs."""
@@ -151,51 +149,23 @@ def compare(
         of_folds = [outputs, *(refit(train, test) for train, test in parts[1:])]
     except DivergenceError:
         parts, of_folds = parts[:1], [outputs]
+    shares = [base_rate(split, train, len(test)) for train, test in parts]
     methods = {
         name: (of_folds, seconds, note),
-        BASE[split.task]: (
-            [base_rate(split, train, len(test)) for train, test in parts],
-            0.0,
-            "nothing to choose",
-        ),
+        BASE[split.task]: (shares, 0.0, "nothing to choose"),
     }
     report(name)
-    of_task = (
-        split.task,
-        random_state,
-        "log loss",
-        split.one_scale,
-        split.row_groups is not None,
-    )
-    for other, peer in (peers(*of_task) if with_peers else {}).items():
-        began = time.perf_counter()
-        peer.fit(split.train_inputs, split.train_targets, split.groups_of(split.train))
-        took = time.perf_counter() - began
-        fitted = [
-            peer,
-            *(
-                peer.refitted(
-                    split.inputs[train], split.targets[train], split.groups_of(train)
-                )
-                for train, _ in parts[1:]
-            ),
-        ]
-        predicted = [
-            outputs_of(model, split, split.inputs[test])
-            for model, (_, test) in zip(fitted, parts, strict=True)
-        ]
-        methods[other] = predicted, took, peer.note_
+    wide = split.inputs.shape[1] > MAX_SEARCHED_COLUMNS
+    about = split.task, random_state, split.one_scale, wide
+    for other, peer in (peers(*about) if with_peers else {}).items():
+        methods[other] = _of_peer(peer, split, parts)
         report(other)
     rows = np.concatenate([test for _, test in parts])
     fold = np.repeat(np.arange(len(parts)), [len(test) for _, test in parts])
     observed = split.targets[rows]
+    sizes = [len(train) for train, _ in parts]
     joined = [
-        np.concatenate(
-            [
-                clipped(one, len(train))
-                for one, (train, _) in zip(of_method, parts, strict=True)
-            ]
-        )
+        np.concatenate(list(map(clipped, of_method, sizes)))
         for of_method, _, _ in methods.values()
     ]
     groups = split.groups_of(rows)
@@ -204,19 +174,35 @@ def compare(
         for metric in metrics or METRICS[split.task]
     ]
     scores = tuple(
-        Score(
-            method,
-            tuple(of_metric[i] for of_metric in measured),
-            took,
-            i == 0,
-            why,
-            method == BASE[split.task],
+        Score(method, measures, took, method == name, why, method == BASE[split.task])
+        for (method, (_, took, why)), measures in zip(
+            methods.items(), zip(*measured, strict=True), strict=True
         )
-        for i, (method, (_, took, why)) in enumerate(methods.items())
     )
     return Comparison(
         rows, fold, observed, joined[0], scores, threshold, split.grouped_by, word
     )
+
+
+def _of_peer(
+    peer: Peer, split: TrainTestSplit, parts: Sequence[tuple[np.ndarray, np.ndarray]]
+) -> tuple[list[np.ndarray], float, str]:
+    """Return outputs at the rows of each part, seconds of the first fit, and how settings were chosen in it."""
+    inputs, targets = split.inputs, split.targets
+    if split.one_scale:
+        inputs = inputs / np.sqrt(split.train_inputs.var(0).mean() or 1.0)
+    began, train = time.perf_counter(), split.train
+    fitted, note = peer.fit(inputs[train], targets[train], split.groups_of(train))
+    seconds = time.perf_counter() - began
+    models = [fitted]
+    for train, _ in parts[1:]:
+        models.append(peer.refit(fitted, inputs[train], targets[train]))
+    with quiet():
+        outputs = [
+            outputs_of(model, split, inputs[test])
+            for model, (_, test) in zip(models, parts, strict=True)
+        ]
+    return outputs, seconds, note
 
 
 def called_classes(outputs: np.ndarray, threshold: float = 0.5) -> np.ndarray:
@@ -232,29 +218,23 @@ def called_classes(outputs: np.ndarray, threshold: float = 0.5) -> np.ndarray:
 
 
 def more_folds(
-    split: TrainTestSplit, random_state: int
+    split: TrainTestSplit, random_state: int, most: int = 4
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return (rows to train on, rows to score) of folds of the training rows, about as large as the held-out rows."""
     number = round(len(split.train) / len(split.test))
     if len(split.targets) > MAX_FOLD_ROWS or number < 2:
         return []
-    labels, groups = (
-        split.train_targets if split.classes else None,
-        split.groups_of(split.train),
-    )
     folds = folds_of(
-        len(split.train), number, labels, groups=groups, random_state=random_state
+        len(split.train),
+        number,
+        split.train_targets if split.classes else None,
+        groups=split.groups_of(split.train),
+        random_state=random_state,
     )
     everywhere = np.concatenate([split.train, split.test])
-    parts = [
-        (np.setdiff1d(everywhere, split.train[places]), split.train[places])
-        for _, places in folds
-    ]
-    return [
-        part
-        for part in parts[:MORE_FOLDS]
-        if len(np.unique(split.targets[part[0]])) > 1
-    ]
+    scored = [split.train[places] for _, places in folds[:most]]
+    parts = [(np.setdiff1d(everywhere, rows), rows) for rows in scored]
+    return [part for part in parts if len(np.unique(split.targets[part[0]])) > 1]
 
 
 def outputs_of(model: Any, split: TrainTestSplit, inputs: Any) -> np.ndarray:

@@ -15,28 +15,28 @@ from langevax.meanfield import Certificate
 from langevax.predictive_law import LawCertificate
 from langevax.sklearn.training import slopes as output_slopes
 
-MAX_SHUFFLED_ROWS, SHUFFLES, FEW_SHUFFLES, MANY_COLUMNS = 500, 5, 2, 40
-MOST_SHUFFLED, STEEPEST = 1_000, 100
-CERTIFIED = ("lower_bound", "upper_bound", "width", "unknown_share", "prior_objective")
-CERTIFIED += ("trustworthy", "verdict", "num_descents", "work", "history")
-CERTIFIED_LAW = (
+MOST_SHUFFLED = 100  # columns that are shuffled
+CERTIFIED = (
     "lower_bound",
     "upper_bound",
     "width",
     "unknown_share",
+    "prior_objective",
     "bayes_objective",
     "bayes_share",
-)
-CERTIFIED_LAW += (
     "score_bounds",
     "law_score",
     "law_score_error",
     "missing_share",
     "trustworthy",
     "verdict",
+    "num_descents",
+    "effective_draws",
+    "work",
+    "effort",
+    "history",
 )
-CERTIFIED_LAW += ("num_descents", "effective_draws", "work", "effort", "history")
-PACKAGES = ("langevax", "jax", "numpy", "scikit-learn")
+"""Fields of the certificates of networks and of laws that results have, where a certificate has them."""
 
 
 @dataclass(frozen=True)
@@ -103,10 +103,6 @@ class TrainTestSplit:
             np.float64,
         )
 
-    def decide(self, outputs: np.ndarray) -> np.ndarray:
-        """Return numbers as they are, and probabilities as indices into `classes`."""
-        return outputs.argmax(1) if self.classes else outputs
-
     def score(self, observed: np.ndarray, outputs: np.ndarray) -> float:
         """Return R2, or less the log loss of probabilities: larger is better."""
         metric = METRICS[self.task][0]
@@ -137,19 +133,20 @@ def on_columns(model: Any) -> Any:
     return getattr(model, "estimator_", model)
 
 
-def relevance_of(model: Any, split: TrainTestSplit, random_state: int) -> Relevance:
+def relevance_of(
+    model: Any, split: TrainTestSplit, random_state: int, most_rows: int = 500
+) -> Relevance:
     """Return what shuffling a column of the table, together with its indicators, costs on held-out rows.
 
     scikit-learn shuffles a table of row numbers with one column for each column of the table; the inputs are then
-    gathered from these rows, so that all inputs of a categorical column move together. Of more than `MOST_SHUFFLED`
-    columns only the `STEEPEST` along which the network's outputs are steepest are shuffled, one by one.
+    gathered from these rows, so that all inputs of a categorical column move together. Of more than `MOST_SHUFFLED` columns
+    only those along which the network's outputs are steepest are shuffled.
     """
-    rows = np.random.default_rng(random_state).permutation(len(split.test))[
-        :MAX_SHUFFLED_ROWS
-    ]
+    random = np.random.default_rng(random_state)
+    rows = random.permutation(len(split.test))[:most_rows]
     inputs, observed = split.test_inputs[rows], split.test_targets[rows]
     names = np.array(list(split.groups), object)
-    if len(names) > MOST_SHUFFLED:
+    if len(names) > MOST_SHUFFLED and hasattr(model, "neuron_"):
         names = names[_steepest(model, inputs, list(split.groups.values()))]
     groups = [split.groups[name] for name in names]
 
@@ -164,7 +161,6 @@ def relevance_of(model: Any, split: TrainTestSplit, random_state: int) -> Releva
         np.tile(np.arange(len(rows))[:, None], (1, len(groups))),
         observed,
         scoring=score,
-        n_repeats=FEW_SHUFFLES if len(groups) > MANY_COLUMNS else SHUFFLES,
         random_state=random_state,
     )
     mean, deviation = importance.importances_mean, importance.importances_std
@@ -181,17 +177,21 @@ def _steepest(model: Any, inputs: np.ndarray, groups: list[list[int]]) -> np.nda
     if (line := getattr(model, "linear_part_", None)) is not None:
         squares += np.square(line.coefficients.reshape(len(squares), -1)).mean(1)
     steepness = np.array([squares[places].sum() for places in groups])
-    return np.sort(np.argsort(-steepness, kind="stable")[:STEEPEST])
+    return np.sort(np.argsort(-steepness, kind="stable")[:MOST_SHUFFLED])
 
 
 def certified(certificate: Certificate | LawCertificate) -> dict[str, Any]:
     """Return the numbers and words of a certificate, without its arrays."""
-    fields = CERTIFIED if isinstance(certificate, Certificate) else CERTIFIED_LAW
-    return {name: getattr(certificate, name) for name in fields}
+    return {
+        name: getattr(certificate, name)
+        for name in CERTIFIED
+        if hasattr(certificate, name)
+    }
 
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that computed the fit."""
+    packages = ("langevax", "jax", "numpy", "scikit-learn")
     return {"python": platform.python_version()} | {
-        package: version(package) for package in PACKAGES
+        package: version(package) for package in packages
     }

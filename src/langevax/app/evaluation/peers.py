@@ -1,21 +1,14 @@
-"""The methods that a network is compared with: scikit-learn's usual ones, their settings chosen by cross-validation.
-
-A peer takes an encoded numeric matrix and chooses its settings inside `fit`, so that the time of the choice is counted
-and cross-validating a peer is honest. Reports and benchmarks use the same peers; CatBoost and LightGBM join them where
-they are installed.
-"""
+"""Estimators that `langevax fit` compares itself with; settings are chosen by cross-validation inside `fit`."""
 
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
-from importlib.util import find_spec
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.linalg import LinAlgWarning
-from sklearn.base import BaseEstimator, TransformerMixin, clone, is_classifier
-from sklearn.calibration import CalibratedClassifierCV
+from sklearn.base import clone, is_classifier
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import (
     HistGradientBoostingClassifier,
@@ -24,376 +17,182 @@ from sklearn.ensemble import (
     RandomForestRegressor,
 )
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.frozen import FrozenEstimator
+from sklearn.kernel_approximation import Nystroem
 from sklearn.kernel_ridge import KernelRidge
-from sklearn.linear_model import LogisticRegression, Ridge, RidgeCV
-from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold
-from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVC
-from sklearn.utils import get_tags
 from threadpoolctl import threadpool_limits
 
 from langevax.app.evaluation import Task
-from langevax.sklearn.folds import Folds, folds_of
-
-FOLDS = 3
-SEARCH = f" by {FOLDS}-fold search"
-MAX_KERNEL_ROWS = 5000  # the time of a kernel machine grows with the cube of its rows
-MAX_SEARCHED_COLUMNS = (
-    2000  # on 10,000, a search over boosted trees and over an MLP takes minutes each
-)
-RIDGES = tuple(np.logspace(-3, 5, 33))
-INVERSE_RIDGES = tuple(np.logspace(-3, 3, 7))
-RIDGES_3, COSTS = (0.01, 0.1, 1.0), (0.3, 3.0, 30.0)
-WIDTHS = (0.1, 0.3, 1.0)  # w of the kernel exp(-w |x - x'|^2 / columns)
-DECAYS = (1e-3, 0.1, 10.0)
-TREES: dict[str, tuple[float, ...]] = {
-    "learning_rate": (0.03, 0.1),
-    "max_leaf_nodes": (4, 31),
-}
-NUM_TREES, LEAF_ROWS, SHARE_OF_COLUMNS = 200, 3, 1 / 3  # of a random forest
-LEAST_PROBABILITY = 1e-4  # of a class, where settings are chosen by log loss
-THREADS = 1  # trees that one thread grows in 0.2 s took two threads 145 s on a busy machine, waiting for each other
+from langevax.sklearn.folds import folds_of
 
 
-Criterion = Literal["accuracy", "log loss"]
+@dataclass(frozen=True)
+class Peer:
+    """An estimator that chooses its settings by cross-validation when fitted, classifiers by log loss."""
 
+    estimator: Any
+    grid: dict[str, Any] | None = None
+    """Parameters to cross-validate; those named `gamma` are divided by the number of columns."""
+    note: str = "defaults"
+    """How the settings are chosen, in a few words."""
+    max_rows: int | None = None
+    """Fit on a random subsample of at most this many rows."""
+    random_state: int = 0
+    """Of the folds and the subsample."""
 
-class Peer(BaseEstimator):
-    """An estimator that chooses its settings by cross-validation when fitted.
+    def fit(
+        self, X: np.ndarray, y: np.ndarray, groups: np.ndarray | None = None
+    ) -> tuple[Any, str]:
+        """Return the fitted estimator, and how its settings were chosen.
 
-    Args:
-        estimator: what is fitted.
-        grid: parameters to cross-validate; those named `gamma` are divided by the number of columns.
-        note: how the settings are chosen, in a few words; `note_` of a fitted peer adds what its data changed.
-        max_rows: fit on a random subsample of at most this many rows.
-        max_columns: keep the defaults, without a search, where there are more.
-        random_state: of the folds and the subsample.
-        criterion: of a classifier's settings. With "log loss" a classifier has probabilities: those of a kernel
-            machine, whose settings are chosen by accuracy, are calibrated by cross-validation.
-    """
+        Rows of one of `groups` (n,) are left out together.
+        """
+        rows = self._rows(len(X))
+        note = self.note
+        if len(rows) < len(X):
+            note += f"; on {len(rows):,} of the rows"
+        X, y, groups = X[rows], y[rows], None if groups is None else groups[rows]
+        estimator: Any = clone(self.estimator)
+        if self.grid is not None:
+            estimator = self._search(X, y, groups)
+            if not isinstance(estimator, GridSearchCV):
+                note = "too few rows to choose its settings: the defaults"
+        with quiet():
+            estimator.fit(X, y)
+        return getattr(estimator, "best_estimator_", estimator), note
 
-    def __init__(
+    def refit(self, fitted: Any, X: np.ndarray, y: np.ndarray) -> Any:
+        """Return an estimator of the settings of a fitted one, fitted to other rows."""
+        rows = self._rows(len(X))
+        again: Any = clone(fitted)
+        with quiet():
+            return again.fit(X[rows], y[rows])
+
+    def _rows(self, size: int) -> np.ndarray:
+        if self.max_rows is None or size <= self.max_rows:
+            return np.arange(size)
+        random = np.random.default_rng(self.random_state)
+        return random.choice(size, self.max_rows, replace=False)
+
+    def _search(
         self,
-        estimator: Any,
-        grid: dict[str, tuple[float, ...]] | None = None,
-        note: str = "",
-        max_rows: int | None = None,
-        max_columns: int | None = None,
-        random_state: int = 0,
-        criterion: Criterion = "accuracy",
-    ):
-        self.estimator = estimator
-        self.grid = grid
-        self.note = note
-        self.max_rows = max_rows
-        self.max_columns = max_columns
-        self.random_state = random_state
-        self.criterion = criterion
-
-    def __sklearn_tags__(self) -> Any:
-        return get_tags(self.estimator)
-
-    def fit(self, X: Any, y: Any, groups: np.ndarray | None = None) -> "Peer":
-        """Choose the settings and fit; rows of one of `groups` (n,) are left out together."""
-        X, y = np.asarray(X), np.asarray(y)
-        self.note_: str = self.note
-        if self.max_rows is not None and len(X) > self.max_rows:
-            self.note_ += f"; on {self.max_rows:,} of the rows"
-        X, y, groups = self._subsample(X, y, groups)
-        with quiet():
-            search = self._search(X, y, groups).fit(X, y)
-            self.chosen_: Any = (
-                search.best_estimator_ if isinstance(search, GridSearchCV) else search
-            )
-            self.estimator_: Any = self._with_probabilities(self.chosen_, X, y, groups)
-        return self
-
-    def refitted(self, X: Any, y: Any, groups: np.ndarray | None = None) -> Any:
-        """Return an estimator of the settings that `fit` chose, fitted on other rows."""
-        X, y, groups = self._subsample(np.asarray(X), np.asarray(y), groups)
-        with quiet():
-            again: Any = clone(self.chosen_)
-            return self._with_probabilities(again.fit(X, y), X, y, groups)
-
-    @property
-    def classes_(self) -> np.ndarray:
-        """The classes, in the order of probabilities."""
-        return self.estimator_.classes_
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Return numbers or classes."""
-        with threadpool_limits(THREADS):
-            return self.estimator_.predict(np.asarray(X))
-
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Return the probabilities of classes, if fitted by log loss."""
-        with threadpool_limits(THREADS):
-            return self.estimator_.predict_proba(np.asarray(X))
-
-    def score(self, X: Any, y: Any) -> float:
-        """Return R2 or accuracy."""
-        with threadpool_limits(THREADS):
-            return float(self.estimator_.score(np.asarray(X), y))
-
-    def _search(self, X: np.ndarray, y: np.ndarray, groups: np.ndarray | None) -> Any:
-        folds: Any = KFold(FOLDS, shuffle=True, random_state=self.random_state)
-        enough = len(y) >= 2 * FOLDS
-        if is_classifier(self):
-            folds = StratifiedKFold(FOLDS, shuffle=True, random_state=self.random_state)
-            enough = (
-                int((np.unique(y, return_counts=True)[1] >= FOLDS).sum()) >= 2
-            )  # then every fold has two classes
-        if groups is not None:
-            folds = self._grouped_folds(y, groups)
-            enough = len(folds) > 1 and all(
-                not is_classifier(self) or len(np.unique(y[own])) > 1
-                for own, _ in folds
-            )
-        if self.grid is None:
-            return clone(self.estimator)
-        if not enough:
-            self.note_ = "too few rows to choose its settings: the defaults"
-            return clone(self.estimator)
-        if self.max_columns is not None and X.shape[1] > self.max_columns:
-            self.note_ = "no search on so many columns: the defaults"
-            return clone(self.estimator)
-        grid = {
-            name: [value / X.shape[1] for value in values]
-            if name.endswith("gamma")
-            else list(values)
-            for name, values in self.grid.items()
-        }
-        by_loss = (
-            is_classifier(self)
-            and self.criterion == "log loss"
-            and hasattr(self.estimator, "predict_proba")
-        )
-        return GridSearchCV(
-            clone(self.estimator),
-            grid,
-            cv=folds,
-            scoring=_negative_log_loss if by_loss else None,
-        )
-
-    def _subsample(
-        self, X: np.ndarray, y: np.ndarray, groups: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        if self.max_rows is None or len(X) <= self.max_rows:
-            return X, y, groups
-        rows = np.random.default_rng(self.random_state).choice(
-            len(X), self.max_rows, replace=False
-        )
-        return X[rows], y[rows], None if groups is None else groups[rows]
-
-    def _grouped_folds(self, y: np.ndarray, groups: np.ndarray) -> Folds:
-        labels = np.unique(y, return_inverse=True)[1] if is_classifier(self) else None
-        return folds_of(
-            len(y), FOLDS, labels, groups=groups, random_state=self.random_state
-        )
-
-    def _with_probabilities(
-        self, fitted: Any, X: np.ndarray, y: np.ndarray, groups: np.ndarray | None
+        X: np.ndarray,
+        y: np.ndarray,
+        groups: np.ndarray | None,
+        num_folds: int = 3,
     ) -> Any:
-        """Return a classifier that has probabilities, if these are needed."""
-        if (
-            not is_classifier(self)
-            or self.criterion == "accuracy"
-            or hasattr(fitted, "predict_proba")
-        ):
-            return fitted
-        folds: Any = StratifiedKFold(
-            FOLDS, shuffle=True, random_state=self.random_state
+        """Return a search of the settings, or the estimator where there are too few rows for it."""
+        estimator: Any = clone(self.estimator)
+        labels, scoring = None, None
+        if is_classifier(estimator):
+            labels, scoring = np.unique(y, return_inverse=True)[1], _negative_log_loss
+        folds = folds_of(
+            len(y), num_folds, labels, groups=groups, random_state=self.random_state
         )
-        enough = np.unique(y, return_counts=True)[1].min() >= FOLDS
-        if groups is not None:
-            folds = self._grouped_folds(y, groups)
-            enough = len(folds) > 1 and all(
-                len(np.unique(y[own])) == len(np.unique(y)) for own, _ in folds
-            )
-        if enough:
-            return _calibrated(clone(fitted), folds).fit(X, y)
-        rows = np.arange(
-            len(y)
-        )  # a class is too rare for folds: calibrated on the rows that it was fitted on
-        return _calibrated(FrozenEstimator(fitted), [(rows, rows)]).fit(X, y)
-
-
-def _calibrated(estimator: Any, folds: Any) -> Any:
-    one_model: Any = False
-    return CalibratedClassifierCV(estimator, cv=folds, ensemble=one_model)
+        one_class = scoring is not None and any(np.ptp(y[own]) == 0 for own, _ in folds)
+        if one_class or len(folds) < 2 or len(y) < 2 * num_folds:
+            return estimator
+        grid = {
+            name: np.divide(values, X.shape[1]) if name.endswith("gamma") else values
+            for name, values in (self.grid or {}).items()
+        }
+        return GridSearchCV(estimator, grid, cv=folds, scoring=scoring)
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Fit on one thread, without the warnings of fits that are stopped or of rare classes."""
-    with warnings.catch_warnings(), threadpool_limits(THREADS):
+    """Work on one thread, without the warnings of fits that are stopped or of rare classes.
+
+    On a busy machine, threads of trees wait for each other far longer than they work.
+    """
+    with warnings.catch_warnings(), threadpool_limits(1):
         for kind in (ConvergenceWarning, LinAlgWarning):
             warnings.simplefilter("ignore", kind)
-        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        for message in ("The least populated class", "n_components > n_samples"):
+            warnings.filterwarnings("ignore", message, UserWarning)
         yield
 
 
-def _negative_log_loss(estimator: Any, X: np.ndarray, y: np.ndarray) -> float:
-    """Return less the mean log loss; a class that the estimator has not seen has the least probability."""
+def _negative_log_loss(
+    estimator: Any, X: np.ndarray, y: np.ndarray, least: float = 1e-4
+) -> float:
+    """Return less the mean log loss; a class that the estimator has not seen has the probability `least`."""
     p, classes = estimator.predict_proba(X), estimator.classes_
     places = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
     own = np.where(classes[places] == y, p[np.arange(len(y)), places], 0.0)
-    return float(np.log(np.maximum(own, LEAST_PROBABILITY)).mean())
-
-
-class OneScale(TransformerMixin, BaseEstimator):
-    """Columns centred and over one deviation, the root of their mean variance: their sizes say what counts."""
-
-    def fit(self, X: np.ndarray, y: Any = None) -> "OneScale":
-        """Learn mean and deviation."""
-        self.mean_ = X.mean(0)
-        self.scale_ = np.sqrt(X.var(0).mean()) or 1.0
-        return self
-
-    def transform(self, X: np.ndarray) -> np.ndarray:
-        """Return the scaled columns."""
-        return (X - self.mean_) / self.scale_
+    return float(np.log(np.maximum(own, least)).mean())
 
 
 def peers(
-    task: Task,
-    random_state: int = 0,
-    criterion: Criterion = "accuracy",
-    one_scale: bool = False,
-    grouped: bool = False,
+    task: Task, random_state: int = 0, one_scale: bool = False, wide: bool = False
 ) -> dict[str, Peer]:
-    """Return a linear model, a kernel machine, a neural network and two kinds of trees for a task, by name.
+    """Return a linear model, a kernel machine and trees for a task, by name.
 
     Args:
         task: which of them.
-        random_state: of folds, trees and networks.
-        criterion: of a classifier's settings.
-        one_scale: whether columns share a deviation, as coordinates of one space do, or have one each.
-        grouped: whether rows belong to groups, of which leave-one-out would leave rows behind.
+        random_state: of folds and trees.
+        one_scale: whether the sizes of columns say what counts, as those of coordinates of one space do; otherwise
+            each is divided by its standard deviation.
+        wide: whether there are so many columns that a search over trees would take minutes.
 
     Example:
-        >>> list(peers("regression"))[:5]
-        ['linear', 'kernel machine', 'MLP', 'random forest', 'boosted trees']
+        >>> list(peers("regression"))
+        ['linear', 'kernel machine', 'random forest', 'boosted trees']
     """
     regression = task == "regression"
+    scaler = StandardScaler(with_std=not one_scale)
 
-    def scaled(estimator: Any) -> Any:
-        pipeline = make_pipeline(
-            OneScale() if one_scale else StandardScaler(), estimator
-        )
-        return (
-            TransformedTargetRegressor(pipeline, transformer=StandardScaler())
-            if regression
-            else pipeline
-        )
+    def searched(what: str, *steps: Any, max_rows: int | None = None, **grid: Any):
+        estimator: Any = make_pipeline(scaler, *steps)
+        if regression:
+            estimator = TransformedTargetRegressor(
+                estimator, transformer=StandardScaler()
+            )
+            grid = {f"regressor__{name}": values for name, values in grid.items()}
+        note = f"{what} by 3-fold search"
+        return Peer(estimator, grid, note, max_rows, random_state)
 
-    def peer(
-        estimator: Any,
-        note: str,
-        grid: dict[str, tuple[float, ...]] | None = None,
-        **limits: int,
-    ):
-        return Peer(
-            estimator,
-            grid,
-            note,
-            random_state=random_state,
-            criterion=criterion,
-            **limits,
-        )
-
-    def searched(
-        estimator: Any, settings: str, limits: dict[str, int], **grid: tuple[float, ...]
-    ) -> Peer:
-        step = ("regressor__" if regression else "") + type(estimator).__name__.lower()
-        named = {f"{step}__{name}": values for name, values in grid.items()}
-        return peer(scaled(estimator), settings + SEARCH, named, **limits)
-
-    network: dict[str, Any] = {"max_iter": 300, "random_state": random_state}
-    trees: dict[str, Any] = {
-        "early_stopping": False,
-        "random_state": random_state,
-    }  # it needs two rows of every class
-    forest: dict[str, Any] = {
-        "n_estimators": NUM_TREES,
-        "min_samples_leaf": LEAF_ROWS,
-        "max_features": SHARE_OF_COLUMNS,
-        "random_state": random_state,
-    }
-    few_rows, few_columns = (
-        {"max_rows": MAX_KERNEL_ROWS},
-        {"max_columns": MAX_SEARCHED_COLUMNS},
-    )
+    widths = (0.1, 0.3, 1.0)  # w of the kernel exp(-w |x - x'|^2 / columns)
     if regression:
-        linear = peer(scaled(RidgeCV(RIDGES)), "ridge by leave-one-out")
-        if grouped:
-            linear = searched(Ridge(), "ridge", {}, alpha=RIDGES)
+        linear = searched("ridge", Ridge(), ridge__alpha=np.logspace(-3, 5, 17))
         kernel = searched(
-            KernelRidge(kernel="rbf"),
             "ridge and width",
-            few_rows,
-            alpha=RIDGES_3,
-            gamma=WIDTHS,
+            KernelRidge(kernel="rbf"),
+            max_rows=5000,
+            kernelridge__alpha=(0.01, 0.1, 1.0),
+            kernelridge__gamma=widths,
         )
     else:
-        linear = searched(
-            LogisticRegression(max_iter=1000), "ridge", {}, C=INVERSE_RIDGES
+        logistic = LogisticRegression(max_iter=1000)
+        costs = np.logspace(-3, 3, 7)
+        linear = searched("ridge", logistic, logisticregression__C=costs)
+        kernel = searched(
+            "ridge and width",
+            Nystroem(n_components=200, random_state=random_state),
+            logistic,
+            max_rows=5000,
+            logisticregression__C=(0.3, 3.0, 30.0),
+            nystroem__gamma=widths,
         )
-        kernel = searched(SVC(), "cost and width", few_rows, C=COSTS, gamma=WIDTHS)
-    boosted = (
+    forest: Any = RandomForestRegressor if regression else RandomForestClassifier
+    boosting: Any = (
         HistGradientBoostingRegressor if regression else HistGradientBoostingClassifier
-    )(**trees)
+    )
+    trees = forest(
+        200, min_samples_leaf=3, max_features=1 / 3, random_state=random_state
+    )
+    # early stopping needs two rows of every class
+    boosted = boosting(early_stopping=False, random_state=random_state)
+    rates = {"learning_rate": (0.03, 0.1), "max_leaf_nodes": (4, 31)}
+    leaves = Peer(
+        boosted, rates, "rate and leaves by 3-fold search", random_state=random_state
+    )
     return {
         "linear": linear,
         "kernel machine": kernel,
-        "MLP": searched(
-            (MLPRegressor if regression else MLPClassifier)(**network),
-            "weight decay",
-            few_columns,
-            alpha=DECAYS,
-        ),
-        "random forest": peer(
-            (RandomForestRegressor if regression else RandomForestClassifier)(**forest),
-            f"{NUM_TREES} trees, no search",
-        ),
-        "boosted trees": peer(
-            boosted, "rate and leaves" + SEARCH, TREES, **few_columns
-        ),
-        **{
-            name: peer(estimator, "defaults")
-            for name, estimator in _installed(regression, random_state).items()
-        },
+        "random forest": Peer(trees, note="200 trees, no search"),
+        "boosted trees": Peer(boosted) if wide else leaves,
     }
-
-
-def _installed(regression: bool, random_state: int) -> dict[str, Any]:
-    """Return the estimators of other packages that are installed; one that cannot be imported is named in a warning."""
-    kind, estimators = "Regressor" if regression else "Classifier", {}
-    quiet = {"n_jobs": THREADS, "random_state": random_state, "verbosity": -1}
-    silent = {
-        "thread_count": THREADS,
-        "random_seed": random_state,
-        "verbose": 0,
-        "allow_writing_files": False,
-    }
-    for name, prefix, options in (
-        ("LightGBM", "LGBM", quiet),
-        ("CatBoost", "CatBoost", silent),
-    ):
-        if find_spec(module := name.lower()):
-            try:
-                estimators[name] = getattr(import_module(module), prefix + kind)(
-                    **options
-                )
-            except (
-                ImportError,
-                OSError,
-            ) as error:  # a dependency or a system library is missing
-                warnings.warn(
-                    f"{name} is installed and cannot be imported ({error}); it is left out of the comparison.",
-                    stacklevel=2,
-                )
-    return estimators

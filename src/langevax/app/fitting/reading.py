@@ -9,7 +9,7 @@ import polars as pl
 from langevax.app.errors import count
 from langevax.app.options import FitOptions
 from langevax.app.report.contents import ColumnReading, TableReading
-from langevax.app.report.numbers import are_years, day, hours, in_full, year
+from langevax.app.report.numbers import day, hours, number
 from langevax.app.tables.inference import ReadColumn
 from langevax.app.tables.records import Decision, sentences
 from langevax.app.tables.styles import Kind, Style
@@ -134,5 +134,5 @@ def _summary(
         )
     if kind == "date":
         return f"{day(low)} to {day(high)}"
-    shown = year if are_years(numbers) else in_full
-    return f"{shown(low)} to {shown(high)}, median {shown(np.median(numbers))}"
+    low, high, median = (number(value, 6) for value in (low, high, np.median(numbers)))
+    return f"{low} to {high}, median {median}"

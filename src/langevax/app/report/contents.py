@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from langevax.app.evaluation import Task
-from langevax.app.evaluation.certainty import Calibration, Coverage
+from langevax.app.evaluation.certainty import Calibration
 from langevax.app.evaluation.comparison import Comparison
 from langevax.app.evaluation.holdout import Relevance
 from langevax.app.evaluation.metrics import Measured
@@ -14,51 +13,17 @@ from langevax.app.evaluation.metrics import Measured
 
 @dataclass(frozen=True)
 class FittedCurve:
-    """The network as a function of one input, frame by frame, with rows of the table."""
+    """The mean prediction, or probability of a class, as a function of one input, frame by frame, with rows of the table."""
 
     grid: np.ndarray
     values: np.ndarray
-    """(frame, grid): the mean prediction with the input set to each value of the grid."""
+    """(frame, grid): the mean with the input set to each value of the grid."""
     data_x: np.ndarray
     data_y: np.ndarray
     x_label: str
     y_label: str
     x_dates: bool = False
     """Whether x is a date, in days since 1970."""
-
-
-@dataclass(frozen=True)
-class DecisionSurface:
-    """The decisions of the network in a plane of two inputs, frame by frame, with rows of the table."""
-
-    grid_x: np.ndarray
-    grid_y: np.ndarray
-    values: np.ndarray
-    """(frame, grid_y, grid_x): of two classes, the probability of the second; else the index of the likeliest class."""
-    classes: tuple[str, ...]
-    data_x: np.ndarray
-    data_y: np.ndarray
-    data_class: np.ndarray
-    """(row,) index into `classes`."""
-    x_label: str
-    y_label: str
-    x_dates: bool = False
-    """Whether x is a date, in days since 1970."""
-    y_dates: bool = False
-
-
-@dataclass(frozen=True)
-class SlopeFunction:
-    """The median of the slope beta(t) over training curves, frame by frame."""
-
-    grid: np.ndarray
-    values: np.ndarray
-    """(frame, grid)."""
-    time: str
-    label: str
-    """Of the channel."""
-    response: str
-    """What beta(t) is the slope of."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +40,7 @@ class ParticleMotion:
     x_label: str
     y_label: str
     outer_label: str
-    fit: FittedCurve | DecisionSurface | SlopeFunction
+    fit: FittedCurve
 
 
 @dataclass(frozen=True)
@@ -110,24 +75,6 @@ class FunctionBand:
     """(2, grid): first and third quartile."""
     central: np.ndarray
     """(2, grid): quantiles 0.05 and 0.95."""
-    prior: np.ndarray | None = None
-    """(grid,): 90 % of draws from the prior lie within this distance of zero."""
-
-
-@dataclass(frozen=True)
-class ExplainedCurve:
-    """A held-out curve, and how much each of its parts spoke for its prediction."""
-
-    name: str
-    """Its id, or the number of its row."""
-    outcome: str
-    """What was observed and predicted, in words."""
-    channels: tuple[tuple[np.ndarray, np.ndarray], ...]
-    """(times, values) of each channel."""
-    times: np.ndarray
-    """(part,): the middles of the parts."""
-    effects: np.ndarray
-    """(part,): the output minus that without the part; of classes, of the predicted one."""
 
 
 @dataclass(frozen=True)
@@ -139,14 +86,8 @@ class CurveContents:
     response: str
     """What the slopes are of: the target, or the log odds of a class."""
     observed: tuple[ChannelCurves, ...]
-    encoded: tuple[ChannelCurves, ...]
-    """The curves as inputs of the network, where these differ: differentiated, or interpolated."""
     slopes: tuple[FunctionBand, ...] = ()
-    """beta(t) over the training curves; empty where the inputs are patterns, as are the weights."""
-    weights: tuple[FunctionBand, ...] = ()
-    """theta(t) over the neurons."""
-    parts: tuple[ExplainedCurve, ...] = ()
-    """Some held-out curves, in the order in which they are drawn."""
+    """beta(t) over the training curves; empty where the inputs are patterns."""
 
 
 @dataclass(frozen=True)
@@ -194,18 +135,6 @@ class Effect:
     high: str
     at_low: float
     at_high: float
-    at_middle: float | None = None
-    """With the column at its median; None of words and of positions in a cycle."""
-
-
-@dataclass(frozen=True)
-class FarOffRow:
-    """A row whose prediction is far off."""
-
-    row: str
-    """Its number below the header, counted from 1, or its id."""
-    observed: str
-    predicted: str
 
 
 @dataclass(frozen=True)
@@ -264,33 +193,29 @@ class FitContents:
 
     table: str
     target: str
-    task: Task
     summary: tuple[str, ...]
     """What the fit is worth, in sentences: the first has the number that matters."""
     comparison: Comparison
     reading: TableReading
     certainty: str
     """How sure the predictions are, in a sentence; empty where nothing is known."""
-    coverage: Coverage | None
     calibration: Calibration | None
     """Of classes."""
     optimum: str
     """What the certificate says, in a sentence."""
     certificate: dict[str, Any]
-    """The fields `CERTIFIED`, of a regression `CERTIFIED_LAW`, of `langevax.app.evaluation.holdout`; empty without one."""
+    """The fields `CERTIFIED` of `langevax.app.evaluation.holdout`; empty without one."""
     motion: ParticleMotion | None
-    """None of a regression."""
+    """None of a regression, and of curves."""
     relevance: Relevance
     effects: tuple[Effect, ...] = ()
     """Of the columns that matter most; empty for more than two classes, and of curves."""
-    far_off: tuple[FarOffRow, ...] = ()
-    """The rows scored whose predictions are furthest off, the worst first."""
+    far_off: tuple[tuple[str, str, str], ...] = ()
+    """Number below the header or id, target and prediction of the rows scored that are furthest off, the worst first."""
     classes: tuple[str, ...] = ()
     """Empty for regression."""
-    class_counts: tuple[int, ...] = ()
-    """Rows of each class in the table."""
-    settings: dict[str, Any] = field(default_factory=dict)
-    """Every setting needed to repeat the fit, nested by one level at most."""
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Every setting needed to repeat the fit, in groups."""
     command: str = ""
     """The command line that repeats the fit."""
     predict_command: str = ""
@@ -298,8 +223,6 @@ class FitContents:
     versions: dict[str, str] = field(default_factory=dict)
     curves: CurveContents | None = None
     """Of a fit on curves; the inputs are then coefficients, whose relevance is not drawn."""
-    num_training: int = 0
-    """Rows that the model was trained on."""
     unit: str = "row"
     """What a row is called."""
     cautions: tuple[str, ...] = ()

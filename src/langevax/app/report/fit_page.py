@@ -3,581 +3,228 @@
 Each figure has a caption, a description for readers who cannot see it, and its data to download.
 """
 
-import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from langevax.app.evaluation.metrics import LEVEL, positive_class
+from langevax.app.evaluation.metrics import LEVEL_ERRORS, positive_class
 from langevax.app.report import curve_figures, law, summary
 from langevax.app.report.contents import (
     ColumnReading,
-    DecisionSurface,
     FitContents,
     FittedCurve,
-    LawContents,
     ParticleMotion,
-    SlopeFunction,
 )
-from langevax.app.report.effects import MAX_ROWS
-from langevax.app.report.numbers import day, fixed, number, whole, with_error
-from langevax.app.report.page import Caption, Figure, Picture, moving_figure, write_page
+from langevax.app.report.numbers import fixed, number, whole, with_error
+from langevax.app.report.page import (
+    Caption,
+    Figure,
+    Picture,
+    Section,
+    Table,
+    Text,
+    drawn,
+    write_page,
+)
 from langevax.figures import interactive, moving
 from langevax.figures.canvas import thinned
-from langevax.figures.moving import MovingPanel, Scene
 
-MAX_COLUMNS, MAX_PARTICLES = 20, 300  # drawn
-CELL, SHRINKS_TO = (
-    27,
-    10,
-)  # smallest pixels of a class in a confusion matrix of more than SHRINKS_TO classes
-PARTS, FEWEST_IN_PART = 5, 10  # of the rows by their prediction
-MAX_LISTED, MAX_CLASSES = 60, 30  # columns and classes in tables
-DIGITS, MOST_PLACES = (
-    3,
-    6,
-)  # of numbers that stand below each other: digits of the largest, decimals
-DRAWN = {"regression": ("R2",), "classification": ("log loss", "AUC")}  # metrics
-SYMBOLS = {"R2": "R²"}
-MEANINGS = {
-    "lower_bound": "no network of this kind has a lower objective (95 %), unless a well exists that no search entered",
-    "upper_bound": "some network of this kind has an objective no higher than this (95 %), whatever the walks missed",
-    "width": "upper minus lower end",
-    "unknown_share": "the width, of what the untrained prior leaves above the lower end; certified up to 25 %",
-    "prior_objective": "the objective of the untrained prior",
-    "trustworthy": "whether the interval is that narrow",
-    "num_descents": "descents that searched for wells",
-    "work": "gradients of one neuron at one row that were spent",
+MOST_LISTED, MOST_DRAWN = 60, 20  # columns in a table, and in a figure
+CERTIFICATE_FIELDS = {
+    "lower_bound": (
+        "lower end of the optimum",
+        "no network or law of this kind has a lower objective (95 %), unless a minimum exists that no search entered",
+    ),
+    "upper_bound": (
+        "upper end of the optimum",
+        "some network or law has an objective no higher than this (95 %), whatever the walks missed",
+    ),
+    "width": ("width", "upper minus lower end"),
+    "unknown_share": (
+        "unknown share",
+        "the width, of what the untrained network or the posterior leaves above the lower end",
+    ),
+    "prior_objective": ("untrained objective", "the objective of the untrained prior"),
+    "bayes_objective": ("objective of Bayes", "the objective of the posterior"),
+    "score_bounds": (
+        "score of the best law",
+        "mean log density of the training rows, in nats",
+    ),
+    "law_score": ("score of this law", "the same"),
+    "missing_share": (
+        "missing mass",
+        "mass of the best law where this law has next to no particle: an estimate",
+    ),
+    "trustworthy": (
+        "certified",
+        "whether the interval is narrow enough, and a law agrees with it",
+    ),
 }
-NAMES = {
-    "lower_bound": "lower end of the optimum",
-    "upper_bound": "upper end of the optimum",
-    "trustworthy": "certified",
-    "prior_objective": "untrained objective",
-    "num_descents": "searches for wells",
-}
+"""Name and meaning of the fields of a certificate."""
 
 
 def write_fit_page(contents: FitContents, file: Path) -> None:
     """Write the report of a fit as one HTML file that opens offline."""
-    comparison = contents.comparison
     write_page(
         file,
-        "fit.html.jinja",
         title=f"{contents.table}: {contents.target}",
-        contents=contents,
-        motion=None if contents.motion is None else _motion(contents, contents.motion),
-        curve_figures=[]
-        if contents.curves is None
-        else curve_figures.figures(contents.curves),
-        scores=_scores(contents),
-        word=comparison.word,
-        of_law=None if contents.law is None else _of_law(contents.law),
-        scored=summary.scored_rows(comparison, contents.unit),
-        errors_over=summary.error_source(comparison, contents.unit),
-        metrics=[
-            SYMBOLS.get(one.metric, one.metric) for one in comparison.ours.measures
+        answer=contents.summary[0],
+        top=[
+            *map(Text, contents.summary[1:]),
+            *(
+                Text(f"This may be too good to be true. {leak}", "doubt")
+                for leak in contents.reading.leaks
+            ),
+            *(Text(caution, "doubt") for caution in contents.cautions),
         ],
-        methods=_methods(contents),
-        classes=_classes(contents),
-        called_first=_called_first(contents),
-        by_prediction=_by_prediction(contents),
-        interval=_interval(contents) if contents.certificate.get("history") else None,
-        relevance=_relevance(contents) if contents.relevance.names else None,
-        effects=_effects(contents),
-        change_unit=", points of %" if contents.classes else "",
-        effect_rows=min(MAX_ROWS, contents.relevance.num_rows),
-        predictions=_confusion(contents)
-        if contents.classes
-        else _predictions(contents),
-        calibration=_calibration(contents),
-        columns=[_column(column) for column in _listed(contents.reading.columns)],
-        unlisted=max(0, len(contents.reading.columns) - MAX_LISTED),
-        certificate=_certificate_rows(contents),
-        setting_groups=_setting_groups(contents.settings),
-        versions=_setting_rows(contents.versions),
+        sections=_sections(contents),
+        details=_details(contents),
     )
 
 
-def _certificate_rows(contents: FitContents) -> list[tuple[str, str, str]]:
-    """Return name, value and meaning of the numbers of a certificate."""
-    names, meanings = (
-        (NAMES, MEANINGS) if contents.law is None else (law.NAMES, law.MEANINGS)
-    )
-    return [
-        (
-            names.get(key, key.replace("_", " ")),
-            _certified(contents.certificate[key]),
-            meaning,
-        )
-        for key, meaning in meanings.items()
-        if key in contents.certificate
-    ]
-
-
-def _of_law(contents: LawContents) -> dict[str, Any]:
-    """Return the figure and the tables of a predictive law."""
-    rows = law.coefficient_rows(contents)
-    return {
-        "figure": law.figure(contents),
-        "intervals": law.coefficient_figure(contents),
-        "densities": law.density_rows(contents),
-        "coefficients": rows[:MAX_LISTED],
-        "unlisted": max(0, len(rows) - MAX_LISTED),
-    }
-
-
-def _score_word(contents: FitContents) -> str:
-    """Return the name of the main metric as readers write it."""
-    metric = contents.comparison.ours.main.metric
-    return SYMBOLS.get(metric, metric)
-
-
-def _methods(contents: FitContents) -> list[dict[str, Any]]:
-    """Return the rows of the table of methods, the best first."""
-    rows = []
-    for score in contents.comparison.ranked:
-        main = score.main
-        rows.append(
-            {
-                "name": score.name,
-                "ours": score.ours,
-                "values": [summary.value_of(measured) for measured in score.measures],
-                "beside": main.relation,
-                "difference": with_error(main.difference, main.difference_error)
-                if main.relation
-                else "",
-                "seconds": "" if score.base else fixed(score.seconds, 2),
-                "note": score.note,
-            }
-        )
-    return rows
-
-
-def _classes(contents: FitContents) -> list[tuple[str, ...]]:
-    """Return the rows of the table of classes: its rows in all, scored, found, and wrongly called."""
-    comparison = contents.comparison
-    if not contents.classes:
-        return []
-    called, observed = comparison.called, comparison.observed
-    rows = []
-    for place, (name, size) in enumerate(
-        zip(contents.classes, contents.class_counts, strict=True)
-    ):
-        own = observed == place
-        hits, false = (
-            int(np.sum(own & (called == place))),
-            int(np.sum(~own & (called == place))),
-        )
-        share = size / max(1, sum(contents.class_counts))
-        rows.append(
-            (
-                name,
-                f"{whole(size)} ({100 * share:.3g} %)",
-                whole(own.sum()),
-                whole(hits),
-                whole(false),
-            )
-        )
-    return rows[:MAX_CLASSES]
-
-
-def _called_first(contents: FitContents) -> tuple[str, list[tuple[str, ...]]]:
-    """Return the rarer of two classes, and how many of its rows have the highest probabilities."""
-    comparison = contents.comparison
-    if len(contents.classes) != 2:
-        return "", []
-    place = positive_class(comparison.observed)
-    total = int(np.sum(comparison.observed == place))
-    base = total / len(comparison.observed)
-    rows = [
-        (
-            f"{100 * share:g} %",
-            whole(size),
-            f"{whole(hits)} of {whole(total)}",
-            f"{100 * hits / size:.3g} %",
-            f"{hits / size / base:.1f}",
-        )
-        for share, size, hits in summary.called_first(comparison)
-        if base
-    ]
-    return contents.classes[place], rows
-
-
-def _by_prediction(contents: FitContents) -> list[tuple[str, ...]]:
-    """Return the rows of the table of parts of the rows by their prediction: predicted and observed means, errors."""
-    observed, predicted = contents.comparison.observed, contents.comparison.outputs
-    if contents.classes or len(observed) < PARTS * FEWEST_IN_PART:
-        return []
-    rows = []
-    for part in np.array_split(np.argsort(predicted, kind="stable"), PARTS):
-        y, p = observed[part], predicted[part]
-        mean = with_error(float(y.mean()), float(y.std(ddof=1) / np.sqrt(len(y))))
-        half, most = (
-            number(np.quantile(np.abs(y - p), share), 3) for share in (0.5, 0.9)
-        )
-        rows.append(
-            (
-                f"{number(p.min(), 3)} to {number(p.max(), 3)}",
-                whole(len(part)),
-                number(p.mean(), 3),
-                mean,
-                half,
-                most,
-            )
-        )
-    return rows
-
-
-def _effects(contents: FitContents) -> list[tuple[str, ...]]:
-    """Return the rows of the table of effects, with changes to the digits of the largest."""
-    unit = 100.0 if contents.classes else 1.0
-    changes = [unit * (effect.at_high - effect.at_low) for effect in contents.effects]
-    largest = max((abs(change) for change in changes), default=0.0)
-    places = max(0, DIGITS - 1 - math.floor(math.log10(largest))) if largest else 0
-    rows = []
-    for effect, change in zip(contents.effects, changes, strict=True):
-        means = [effect.at_low, effect.at_middle, effect.at_high]
-        cells = [
-            "–"
-            if y is None
-            else f"{number(unit * y, DIGITS)} %"
-            if contents.classes
-            else number(y)
-            for y in means
-        ]
-        sign = "+" if round(change, places) > 0 else ""
-        few = 0 < places <= MOST_PLACES
-        shown = (
-            fixed(round(change, places) + 0.0, places)
-            if few
-            else number(change, DIGITS)
-        )
-        rows.append(
-            (effect.column, f"{effect.low} to {effect.high}", *cells, sign + shown)
-        )
-    return rows
-
-
-def places_of(value: float) -> int:
-    """Return decimals: three, or more where a number would be left with less than two digits.
-
-    Example:
-        >>> places_of(0.651), places_of(0.000699), places_of(0.0), places_of(float("nan"))
-        (3, 5, 3, 3)
-    """
-    small = value and math.isfinite(value)
-    return (
-        min(MOST_PLACES, max(3, 1 - math.floor(math.log10(abs(value))))) if small else 3
-    )
-
-
-def _listed(columns: tuple[ColumnReading, ...]) -> list[ColumnReading]:
-    """Return the columns to list: of too many, those with remarks before the others."""
-    if len(columns) <= MAX_LISTED:
-        return list(columns)
-    places = sorted(range(1, len(columns)), key=lambda i: not columns[i].remarks)[
-        : MAX_LISTED - 1
-    ]
-    return [columns[i] for i in [0, *sorted(places)]]
-
-
-def _column(column: ColumnReading) -> dict[str, Any]:
-    """Return a row of the table of columns."""
-    present, missing = (
-        column.read + column.unreadable,
-        column.missing + column.unreadable,
-    )
-    share = "" if not present else f"{100 * column.read / present:.3g} %"
-    prefix = f"Column {column.name!r}"
-    remarks = [remark.removeprefix(prefix).lstrip(": ") for remark in column.remarks]
-    return {
-        "name": column.name,
-        "role": column.role,
-        "kind": column.kind or "–",
-        "read": share
-        if not column.unreadable
-        else f"{share}, all but {whole(column.unreadable)}",
-        "missing": whole(missing) if missing else "none" if column.kind else "–",
-        "values": column.values,
-        "remarks": [remark[0].upper() + remark[1:] for remark in remarks],
-    }
-
-
-def _calibration(contents: FitContents) -> Figure | None:
-    """Observed shares against predicted probabilities."""
-    calibration = contents.calibration
-    if calibration is None:
-        return None
-    rows, bins = whole(calibration.num_rows.sum()), len(calibration.num_rows)
-    picture = interactive.calibration(
-        calibration.predicted,
-        calibration.observed,
-        calibration.error,
-        list(calibration.num_rows),
-        calibration.event,
-    )
-    first, last = (
-        f"predicted {calibration.predicted[i]:.1%}, observed {calibration.observed[i]:.1%}"
-        for i in (0, -1)
-    )
-    words = f"Calibration of {calibration.event} in {bins} groups: lowest {first}; highest {last}."
-    text = (
-        f"{rows} {contents.unit}s in {bins} groups by the probability of {calibration.event}: on the line, it happens "
-        "as often as predicted. Bars are two standard errors."
-    )
-    columns = {
-        "predicted": calibration.predicted,
-        "observed": calibration.observed,
-        "standard_error": calibration.error,
-        "rows": calibration.num_rows,
-    }
-    return Figure([Picture(picture, words)], [Caption(text, "calibration", columns)])
-
-
-def _motion(contents: FitContents, motion: ParticleMotion) -> Figure:
-    """Particles at the left, the function they represent at the right."""
-    total = motion.x.shape[1]
-    drawn = thinned(total, MAX_PARTICLES)
-    x, y, outer = (values[:, drawn] for values in (motion.x, motion.y, motion.outer))
-    labels = {
-        "x_label": motion.x_label,
-        "y_label": motion.y_label,
-        "outer_label": motion.outer_label,
-    }
-    up, count = int(np.sum(outer[-1] >= 0)), len(drawn)
-    words = (
-        f"{count} particles in the plane of {motion.x_label} and {motion.y_label} at step {whole(motion.steps[-1])}: "
-        f"{up} push the output up and {count - up} push it down."
-    )
-    text = "Each triangle is a neuron: up and red where it pushes the output up, down and blue where it pushes it down."
-    text += f" {count} of {whole(total)} particles are drawn." if count < total else ""
-    particles = MovingPanel(
-        "particles", moving.cloud(x, y, outer, **labels), words, text
-    )
-    return moving_figure(Scene((particles, _fit(motion.fit)), motion.steps))
-
-
-def _fit(fit: FittedCurve | DecisionSurface | SlopeFunction) -> MovingPanel:
-    if isinstance(fit, SlopeFunction):
-        return curve_figures.moving_slope(fit)
-    return _curve(fit) if isinstance(fit, FittedCurve) else _surface(fit)
-
-
-def _curve(curve: FittedCurve) -> MovingPanel:
-    values = curve.values
-    labels: dict[str, Any] = {
-        "x_label": curve.x_label,
-        "y_label": curve.y_label,
-        "x_dates": curve.x_dates,
-    }
-    picture = moving.curve(curve.grid, values, curve.data_x, curve.data_y, **labels)
-    first, last = (
-        (day if curve.x_dates else number)(curve.grid[end]) for end in (0, -1)
-    )
-    words = (
-        f"Mean prediction of {curve.y_label} for {curve.x_label} from {first} to {last}: from "
-        f"{number(values[-1][0])} to {number(values[-1][-1])} at the last step, over {whole(len(curve.data_x))} rows."
-    )
-    text = (
-        f"The function that the neurons represent together. The line is the mean prediction with {curve.x_label} set "
-        f"to each value; grey dots are {whole(len(curve.data_x))} rows of the table."
-    )
-    return MovingPanel("fit", picture, words, text)
-
-
-def _surface(surface: DecisionSurface) -> MovingPanel:
-    values, classes = surface.values, surface.classes
-    two = len(classes) == 2
-    picture = moving.surface(
-        surface.grid_x,
-        surface.grid_y,
-        values if two else values.astype(np.uint8),
-        classes,
-        surface.data_x,
-        surface.data_y,
-        surface.data_class,
-        x_label=surface.x_label,
-        y_label=surface.y_label,
-        x_dates=surface.x_dates,
-        y_dates=surface.y_dates,
-    )
-    if two:
-        share = f"{classes[1]} is the likelier class in {np.mean(values[-1] > 0.5):.0%} of it"
-        shade = "The shade is the probability of each class, and on the line both are equally likely"
-    else:
-        areas = np.bincount(values[-1].astype(int).ravel(), minlength=len(classes))
-        share = f"{classes[int(areas.argmax())]} is the likeliest class in {areas.max() / areas.sum():.0%} of it"
-        shade = "The shade is the likeliest class"
-    words = (
-        f"Plane of {surface.x_label} and {surface.y_label} at the last step: {share}."
-    )
-    drawn = whole(len(surface.data_x))
-    text = f"The decisions of the neurons together. {shade}; markers are {drawn} rows, a shape for each class."
-    return MovingPanel("fit", picture, words, text)
-
-
-def _scores(contents: FitContents) -> Figure:
-    """All methods, best first; the template has the text of the caption."""
-    comparison = contents.comparison
-    names, ours = (
-        [s.name for s in comparison.ranked],
-        [s.ours for s in comparison.ranked],
-    )
-    pictures = []
-    for metric in DRAWN[contents.task]:
-        measures = [score.named(metric) for score in comparison.ranked]
-        values = [one.value for one in measures]
-        places = places_of(comparison.ours.named(metric).value)
-        texts = [fixed(value, places) for value in values]
-        bars = [
-            LEVEL * (0.0 if one.relation == "" else one.difference_error)
-            for one in measures
-        ]
-        better = "lower" if metric == "log loss" else "higher"
-        label = f"{SYMBOLS.get(metric, metric)}, {better} is better"
-        dots = interactive.score_dots(names, values, ours, texts, label, bars)
-        words = (
-            f"{label}: "
-            + ", ".join(
-                f"{name} {text}" for name, text in zip(names, texts, strict=True)
-            )
-            + "."
-        )
-        pictures.append(Picture(dots, words))
-    columns: dict[str, list[Any]] = {"method": names}
-    for i, measured in enumerate(comparison.ours.measures):
-        of_metric = [score.measures[i] for score in comparison.ranked]
-        columns |= {
-            measured.metric: [one.value for one in of_metric],
-            f"{measured.metric} standard error": [one.error for one in of_metric],
-            f"{measured.metric} better by": [one.difference for one in of_metric],
-            f"{measured.metric} better by, standard error": [
-                one.difference_error for one in of_metric
+def _sections(contents: FitContents) -> list[Section]:
+    """Return the sections in reading order."""
+    scored = summary.scored_rows(contents.comparison, contents.unit)
+    word = contents.comparison.word
+    sections = [
+        Section(
+            "Is it of use?",
+            [
+                _scores(contents, scored),
+                _methods(contents),
+                Text(
+                    f"Numbers after ± are standard errors; in brackets, by how much a method is better than the {word}, "
+                    "or worse with a minus. All methods chose their settings once, on the training "
+                    f"{contents.unit}s, in the seconds shown.",
+                    "note",
+                ),
             ],
-        }
-    columns |= {
-        "seconds": [s.seconds for s in comparison.ranked],
-        "note": [s.note for s in comparison.ranked],
-    }
-    return Figure(pictures, [Caption("", "scores", columns)])
-
-
-def _interval(contents: FitContents) -> Figure:
-    """Return the figure of the interval that contains the optimum, as it closed."""
-    work, lower, upper = np.array(contents.certificate["history"], float).T
-    text = f"width {upper[-1] - lower[-1]:.2g}"
-    labels = {} if contents.law is None else law.INTERVAL_LABELS
-    picture = interactive.closing(work, lower, upper, text, **labels)
-    words = (
-        f"The interval closed from {number(lower[0])} to {number(upper[0])} at first, to {number(lower[-1])} to "
-        f"{number(upper[-1])} at the end."
-    )
-    every = (
-        "networks of this kind at this temperature"
-        if contents.law is None
-        else "laws at this share of Bayes"
-    )
-    caption = (
-        f"The least training objective of all {every} lies in the band. Its upper end "
-        "is proved up to errors of sampling; its lower end assumes that no minimum was missed by all searches."
-    )
-    columns = {"work": work, "lower_bound": lower, "upper_bound": upper}
-    return Figure([Picture(picture, words)], [Caption(caption, "certificate", columns)])
-
-
-def _relevance(contents: FitContents) -> Figure:
-    """The columns whose shuffling costs most."""
-    relevance, word = contents.relevance, _score_word(contents)
-    change, verb = (
-        ("rise of the log loss", "raises")
-        if contents.classes
-        else (f"fall of {word}", "lowers")
-    )
-    order = np.argsort(
-        -np.nan_to_num(np.asarray(relevance.mean, float), nan=-np.inf), kind="stable"
-    )
-    columns = {
-        "column": [relevance.names[i] for i in order],
-        "mean": np.asarray(relevance.mean)[order],
-        "deviation": np.asarray(relevance.deviation)[order],
-    }
-    names, mean, deviation = (values[:MAX_COLUMNS] for values in columns.values())
-    words = (
-        f"{names[0]} matters most: shuffling it {verb} {word} by {with_error(mean[0], deviation[0])}. "
-        f"{len(names)} columns are drawn, the last of them {names[-1]} with {with_error(mean[-1], deviation[-1])}."
-    )
-    text = (
-        f"{change[0].upper()}{change[1:]} on {whole(relevance.num_rows)} held-out {contents.unit}s when one column is "
-        "shuffled, with one standard deviation over shuffles. A column whose bar reaches the line at zero may not "
-        "matter; columns that say the same share what they matter, and what matters need not be a cause."
-    )
-    text += (
-        f" The first {MAX_COLUMNS} of {len(order)} columns."
-        if len(order) > MAX_COLUMNS
-        else ""
-    )
-    if relevance.num_columns > len(order):
-        text += (
-            f" Of the table's {whole(relevance.num_columns)} columns, the {len(order)} along which the network's "
-            "outputs are steepest were shuffled."
         )
-    dots = interactive.relevance(names, mean, deviation, change)
-    return Figure([Picture(dots, words)], [Caption(text, "relevance", columns)])
+    ]
+    if contents.law is not None:
+        about = contents.target, contents.unit, scored, MOST_LISTED
+        sections += law.sections(contents.law, *about)
+    predictions = _confusion(contents) if contents.classes else _predictions(contents)
+    sections.append(Section("Where is it right?", [predictions]))
+    if contents.curves is not None:
+        sections += curve_figures.sections(contents.curves)
+    elif contents.relevance.names:
+        parts = [_relevance(contents), *_effects(contents)]
+        sections.append(Section("What does it look at?", parts))
+    sections.append(Section("Was the table read right?", _reading(contents)))
+    sections.append(Section("How sure is it?", _certainty(contents, scored)))
+    sections.append(Section("How far is it from the optimum?", _optimum(contents)))
+    return sections
+
+
+def _scores(contents: FitContents, scored: str) -> Figure:
+    """All methods, best first."""
+    comparison, ranked = contents.comparison, contents.comparison.ranked
+    names, ours = [s.name for s in ranked], [s.ours for s in ranked]
+    pictures = []
+    for metric in ("log loss", "AUC") if contents.classes else ("R2",):
+        measures = [score.named(metric) for score in ranked]
+        texts = [fixed(one.value, 3) for one in measures]
+        named = metric.replace("R2", "R²")
+        better = "lower" if metric == "log loss" else "higher"
+        label = f"{named}, {better} is better"
+        dots = interactive.rows_of_dots(
+            names,
+            [one.value for one in measures],
+            [LEVEL_ERRORS * np.nan_to_num(one.difference_error) for one in measures],
+            label,
+            texts=texts,
+            line=comparison.ours.named(metric).value,
+            ours=ours,
+        )
+        values = [f"{name} {text}" for name, text in zip(names, texts, strict=True)]
+        pictures.append(Picture(dots, f"{label}: {', '.join(values)}."))
+    columns: dict[str, list[Any]] = {"method": names}
+    for i, measured in enumerate(ranked[0].measures):
+        for name in ("value", "error", "difference", "difference_error"):
+            of_metric = [getattr(score.measures[i], name) for score in ranked]
+            columns[f"{measured.metric} {name}"] = of_metric
+    columns["seconds"] = [score.seconds for score in ranked]
+    word = comparison.word
+    text = (
+        f"On {scored}. The green diamond is this {word}, grey dots are other methods on the same {contents.unit}s. Bars "
+        f"are two standard errors of the difference from the {word}: a bar that reaches the line is level with it."
+    )
+    return Figure(pictures, [Caption(text, "scores", columns)])
+
+
+def _methods(contents: FitContents) -> Table:
+    """The scores of all methods, the best first."""
+    ranked = contents.comparison.ranked
+    metrics = [one.metric.replace("R2", "R²") for one in ranked[0].measures]
+    beside = f"beside the {contents.comparison.word}, by {metrics[0]}"
+    rows = []
+    for score in ranked:
+        main, difference = score.main, ""
+        if main.relation:
+            size = with_error(main.difference, main.difference_error)
+            difference = f"{main.relation} ({size})"
+        values = map(summary.value_of, score.measures)
+        seconds = "" if score.base else f"{score.seconds:,.2f}"
+        rows.append(((score.name, score.note), *values, difference, seconds))
+    numbers = frozenset({*range(1, len(metrics) + 1), len(metrics) + 2})
+    return Table(
+        "Scores of all methods",
+        ("method", *metrics, beside, "seconds"),
+        rows,
+        numbers,
+        bold=next(i for i, score in enumerate(ranked) if score.ours),
+    )
 
 
 def _predictions(contents: FitContents) -> Figure:
     """Predicted numbers against observed numbers."""
     observed, predicted = contents.comparison.observed, contents.comparison.outputs
     error = number(contents.comparison.ours.named("RMSE").value, 3)
-    words = f"{whole(observed.size)} {contents.unit}s about the diagonal; root mean square error {error}."
+    rows = f"{whole(observed.size)} {contents.unit}s"
     half, most = (
         number(np.quantile(np.abs(predicted - observed), share), 3)
         for share in (0.5, 0.9)
     )
-    base = number(np.median(np.abs(observed - np.median(observed))), 3)
     text = (
-        f"Each point is a {contents.unit} that the {contents.comparison.word} has not seen; on the line, the "
-        f"prediction is right. Of {whole(observed.size)} predictions half are off by less than {half}, and nine of ten "
-        f"by less than {most}; "
-        f"their median, as the prediction of all, is off by less than {base} for half."
+        f"Each point is a {contents.unit} that the {contents.comparison.word} has not seen; on the line, the prediction "
+        f"is right. Of {rows} half are off by less than {half}, and nine of ten by less than {most}."
     )
-    below = int(np.sum(predicted < 0))
-    if below and observed.min() >= 0:
-        text += f" Below 0, where no target is, are {whole(below)} of the predictions: read 0 there."
-    drawn = len(thinned(observed.size, interactive.MAX_POINTS))
-    text += (
-        f" {whole(drawn)} of {whole(observed.size)} {contents.unit}s are drawn."
-        if drawn < observed.size
-        else ""
+    if observed.size > interactive.POINTS_DRAWN:
+        text += f" {whole(interactive.POINTS_DRAWN)} points are drawn."
+    points = interactive.beside_diagonal(
+        observed,
+        predicted,
+        f"observed {contents.target}",
+        f"predicted {contents.target}",
     )
-    points = interactive.predictions(observed, predicted, contents.target)
+    words = f"{rows} about the diagonal; root mean square error {error}."
     columns = {"observed": observed, "predicted": predicted}
-    return Figure(
-        [Picture(points, words, square=True)], [Caption(text, "predictions", columns)]
-    )
+    return drawn(points, words, text, "predictions", columns, square=True)
 
 
 def _confusion(contents: FitContents) -> Figure:
     """Observed classes against predicted classes."""
     classes, size = contents.classes, len(contents.classes)
+    comparison = contents.comparison
     counts = np.zeros((size, size), int)
-    np.add.at(counts, (contents.comparison.observed, contents.comparison.called), 1)
+    np.add.at(counts, (comparison.observed, comparison.called), 1)
     right = f"{whole(np.trace(counts))} of {whole(counts.sum())}"
     wrong = counts * (1 - np.eye(size, dtype=int))
     row, column = np.unravel_index(np.argmax(wrong), wrong.shape)
-    times = "once" if wrong.max() == 1 else f"{whole(wrong.max())} times"
-    worst = (
-        f" The most frequent error: {classes[row]} predicted as {classes[column]}, {times}."
-        if wrong.max()
-        else ""
-    )
-    percent = " and percent of the row" if size <= interactive.MAX_SHARES else ""
+    worst = ""
+    if wrong.max():
+        worst = f" The most frequent error: {classes[row]} predicted as {classes[column]}, {whole(wrong.max())} times."
+    answer = "the likeliest class"
+    if comparison.threshold != 0.5:
+        answer = (
+            f"{classes[1]!r} where its probability is above {comparison.threshold:.2g}"
+        )
     text = (
-        f"Rows are observed classes, columns predicted classes, in counts{percent}; a darker shade is a larger share "
-        f"of the row. On the diagonal, the prediction is right: {right}.{worst}"
-        f"{' On a narrow screen the matrix scrolls sideways.' if size > SHRINKS_TO else ''}"
+        "Rows are observed classes, columns predicted classes; a darker shade is a larger share of the row. On the "
+        f"diagonal, the prediction is right: {right}, by answering {answer}.{worst}"
     )
     words = f"{right} {contents.unit}s are on the diagonal.{worst}"
     columns = {
@@ -585,46 +232,276 @@ def _confusion(contents: FitContents) -> Figure:
         "predicted": list(classes) * size,
         "count": counts.ravel(),
     }
-    min_width = 130 + CELL * size if size > SHRINKS_TO else 0
-    picture = Picture(
-        interactive.confusion(counts, classes), words, min_width=min_width
-    )
-    return Figure([picture], [Caption(text, "confusion", columns)])
+    picture = interactive.confusion(counts, classes)
+    return drawn(picture, words, text, "confusion", columns)
 
 
-def _certified(value: Any) -> str:
-    """Return a field of the certificate."""
-    if isinstance(value, bool | np.bool_):
-        return "yes" if value else "no"
-    return (
-        " to ".join(number(end, 6) for end in value)
-        if isinstance(value, tuple)
-        else number(value, 6)
-    )
-
-
-def _setting_groups(
-    settings: dict[str, Any],
-) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Return settings without a group first, then each group under its name."""
-    single = {
-        name: value for name, value in settings.items() if not isinstance(value, dict)
+def _relevance(contents: FitContents) -> Figure:
+    """The columns whose shuffling costs most."""
+    relevance, metric = contents.relevance, contents.comparison.ours.main.metric
+    word = metric.replace("R2", "R²")
+    change = f"rise of the {word}" if contents.classes else f"fall of {word}"
+    order = np.argsort(-relevance.mean, kind="stable")
+    columns = {
+        "column": [relevance.names[i] for i in order],
+        "mean": relevance.mean[order],
+        "deviation": relevance.deviation[order],
     }
-    groups = [
-        (name, _setting_rows(value))
-        for name, value in settings.items()
-        if isinstance(value, dict)
+    names, mean, deviation = (values[:MOST_DRAWN] for values in columns.values())
+    texts = [number(value, 2) for value in mean]
+    words = (
+        f"{names[0]} matters most, {change} {texts[0]}. {len(names)} columns are drawn, the last of them {names[-1]} "
+        f"with {texts[-1]}."
+    )
+    text = (
+        f"{change[0].upper()}{change[1:]} on {whole(relevance.num_rows)} held-out {contents.unit}s when one column is "
+        "shuffled, with one standard deviation over shuffles. A column whose bar reaches the line at zero may not "
+        "matter; columns that say the same share what they matter, and what matters need not be a cause."
+    )
+    if len(order) > MOST_DRAWN:
+        text += f" The first {MOST_DRAWN} of {len(order)} columns."
+    if relevance.num_columns > len(order):
+        text += (
+            f" Of the table's {whole(relevance.num_columns)} columns, the {len(order)} along which the network's "
+            "outputs are steepest were shuffled."
+        )
+    dots = interactive.rows_of_dots(names, mean, deviation, change, texts=texts)
+    return drawn(dots, words, text, "relevance", columns)
+
+
+def _effects(contents: FitContents) -> list[Text | Table]:
+    """The table of effects, where there are any."""
+    if not contents.effects:
+        return []
+    unit, percent, what = 1.0, "", "prediction"
+    if contents.classes:
+        rare = contents.classes[positive_class(contents.comparison.observed)]
+        unit, percent, what = 100.0, " %", f"probability of {rare}"
+    rows = []
+    for effect in contents.effects:
+        change = unit * (effect.at_high - effect.at_low)
+        low, high = (
+            f"{number(unit * mean, 3)}{percent}"
+            for mean in (effect.at_low, effect.at_high)
+        )
+        sign = "+" if change > 0 else ""
+        about = f"{effect.low} to {effect.high}"
+        rows.append((effect.column, about, low, high, sign + number(change, 2)))
+    heads = ("column", "from, to", "low", "high", "change")
+    return [
+        Text("How it changes the prediction", "heading"),
+        Table("Effects of columns", heads, rows, frozenset({2, 3, 4})),
+        Text(
+            f"Mean {what} over held-out {contents.unit}s with one column set to the ends of its first and last tenth, "
+            "or to the words of the lowest and the highest mean; the other columns as they are.",
+            "note",
+        ),
     ]
-    return [("", _setting_rows(single)), *groups] if single or not groups else groups
 
 
-def _setting_rows(values: dict[str, Any]) -> list[tuple[str, str]]:
-    return [(name.replace("_", " "), _setting(value)) for name, value in values.items()]
+def _reading(contents: FitContents) -> list[Text | Table]:
+    """Return how columns were read, with the decisions on each; of too many, those with decisions come first."""
+    reading = contents.reading
+    columns = list(reading.columns)
+    if len(columns) > MOST_LISTED:
+        columns.sort(key=lambda one: (one.role != "target", not one.remarks))
+    parts: list[Text | Table] = [
+        Text(f"{whole(reading.rows)} rows: {reading.description}."),
+        *(Text(remark, "note") for remark in reading.remarks),
+    ]
+    if columns:
+        rows = [_column(column) for column in columns[:MOST_LISTED]]
+        heads = ("column", "used as", "read as", "missing", "values")
+        parts.append(Table("Columns of the table", heads, rows, frozenset({3}), bold=0))
+    if (more := len(columns) - MOST_LISTED) > 0:
+        parts.append(Text(f"{whole(more)} more columns are in result.json.", "note"))
+    return parts
 
 
-def _setting(value: Any) -> str:
-    if value is None or isinstance(value, bool):
+def _column(column: ColumnReading) -> tuple[Any, ...]:
+    """Return a row of the table of columns."""
+    missing = whole(column.missing + column.unreadable)
+    if column.unreadable:
+        missing += f", {whole(column.unreadable)} of them unreadable"
+    remarks = [
+        remark.removeprefix(f"Column {column.name!r} ") for remark in column.remarks
+    ]
+    values = (column.values, *remarks)
+    return column.name, column.role, column.kind or "–", missing, values
+
+
+def _certainty(contents: FitContents, scored: str) -> list[Text | Table | Figure]:
+    """Return the evidence on single predictions, and those that are furthest off."""
+    known = contents.certainty or (
+        "Not measured: this fit trained no networks without a part of the rows, or had too few rows."
+    )
+    parts: list[Text | Table | Figure] = [Text(known)]
+    if contents.calibration is not None:
+        parts.append(_calibration(contents))
+    if contents.far_off:
+        heads = (contents.unit, "observed", "predicted")
+        parts += [
+            Text(f"The {contents.unit}s that it gets most wrong", "heading"),
+            Table("Worst errors", heads, contents.far_off),
+            Text(
+                f"Of {scored}: mistakes in the table, or cases that its columns do not tell apart. Rows count from 1 "
+                "below the header.",
+                "note",
+            ),
+        ]
+    return parts
+
+
+def _calibration(contents: FitContents) -> Figure:
+    """Observed shares against predicted probabilities."""
+    one = contents.calibration
+    assert one is not None
+    rows, bins = whole(one.num_rows.sum()), len(one.num_rows)
+    picture = interactive.beside_diagonal(
+        one.predicted,
+        one.observed,
+        f"predicted probability of {one.event}",
+        f"observed share of {one.event}",
+        LEVEL_ERRORS * one.error,
+    )
+    ends = f"{one.observed[0]:.1%} to {one.observed[-1]:.1%}"
+    words = f"Calibration of {one.event} in {bins} groups, whose observed shares go from {ends}."
+    text = (
+        f"{rows} {contents.unit}s in {bins} groups by the probability of {one.event}: on the line, it happens as often "
+        "as predicted. Bars are two standard errors."
+    )
+    columns = {
+        "predicted": one.predicted,
+        "observed": one.observed,
+        "standard_error": one.error,
+        "rows": one.num_rows,
+    }
+    return drawn(picture, words, text, "calibration", columns, square=True)
+
+
+def _optimum(contents: FitContents) -> list[Text | Figure]:
+    """Return the certificate, the interval as it closed, and the network as it learns."""
+    certified = contents.certificate.get("trustworthy", True)
+    parts: list[Text | Figure] = [
+        Text(contents.optimum, "plain" if certified else "doubt")
+    ]
+    if contents.law is not None:
+        parts.append(Text(contents.law.checked))
+    if contents.certificate.get("history"):
+        parts.append(_interval(contents))
+    if contents.motion is not None:
+        parts.append(Text("The network as it learns", "heading"))
+        parts.append(_motion(contents.motion))
+    return parts
+
+
+def _interval(contents: FitContents) -> Figure:
+    """Return the figure of the interval that contains the optimum, as it closed."""
+    work, lower, upper = np.array(contents.certificate["history"], float).T
+    text = f"width {upper[-1] - lower[-1]:.2g}"
+    labels, every = {}, "networks of this kind at this temperature"
+    if contents.law is not None:
+        labels, every = law.INTERVAL_LABELS, "laws at this share of Bayes"
+    picture = interactive.closing(work, lower, upper, text, **labels)
+    first, last = (f"from {number(lower[i])} to {number(upper[i])}" for i in (0, -1))
+    words = f"The interval closed {first} at first, {last} at the end."
+    caption = (
+        f"The least training objective of all {every} lies in the band. Its upper end is proved up to errors of "
+        "sampling; its lower end assumes that no minimum was missed by all searches."
+    )
+    columns = {"work": work, "lower_bound": lower, "upper_bound": upper}
+    return drawn(picture, words, caption, "certificate", columns)
+
+
+def _motion(motion: ParticleMotion, most_drawn: int = 300) -> Figure:
+    """Particles at the left, the function they represent at the right."""
+    total = motion.x.shape[1]
+    places = thinned(total, most_drawn)
+    x, y, outer = (values[:, places] for values in (motion.x, motion.y, motion.outer))
+    up, count = int(np.sum(outer[-1] >= 0)), len(places)
+    words = (
+        f"{count} particles in the plane of {motion.x_label} and {motion.y_label} at step {whole(motion.steps[-1])}: "
+        f"{up} push the output up and {count - up} push it down."
+    )
+    text = "Each triangle is a neuron: up and red where it pushes the output up, down and blue where it pushes it down."
+    if count < total:
+        text += f" {count} of {whole(total)} particles are drawn."
+    labels = motion.x_label, motion.y_label, motion.outer_label
+    cloud = moving.cloud(x, y, outer, *labels)
+    fit, fit_words, fit_text = _curve(motion.fit)
+    return Figure(
+        [
+            Picture(cloud.figure, words, moving=cloud),
+            Picture(fit.figure, fit_words, moving=fit),
+        ],
+        [Caption(text, "particles"), Caption(fit_text, "fit")],
+        motion.steps.tolist(),
+    )
+
+
+def _curve(curve: FittedCurve) -> tuple[moving.Moving, str, str]:
+    values = curve.values
+    picture = moving.curve(
+        curve.grid,
+        values,
+        curve.data_x,
+        curve.data_y,
+        x_label=curve.x_label,
+        y_label=curve.y_label,
+        x_dates=curve.x_dates,
+    )
+    first, last = number(values[-1][0]), number(values[-1][-1])
+    words = f"Mean {curve.y_label} at the last step, from {first} at the lowest {curve.x_label} to {last} at the highest."
+    text = (
+        f"The function that the neurons represent together. The line is its mean with {curve.x_label} set "
+        f"to each value; grey dots are {whole(len(curve.data_x))} rows of the table."
+    )
+    return picture, words, text
+
+
+def _details(contents: FitContents) -> list[Section]:
+    """Return the folded sections."""
+    details = []
+    if contents.predict_command:
+        interval = "a set of classes" if contents.classes else "an interval"
+        about = f"Its columns are read as those of this table were. With --interval 0.9, each prediction has {interval}."
+        parts = [Text(contents.predict_command, "code"), Text(about)]
+        details.append(Section("Predict for another table", parts))
+    if contents.training:
+        details.append(Section("How it was trained", [_listing(contents.training)]))
+    certificate = [
+        (name, contents.certificate[key], meaning)
+        for key, (name, meaning) in CERTIFICATE_FIELDS.items()
+        if key in contents.certificate
+    ]
+    if certificate:
+        parts = [
+            Text(str(contents.certificate.get("verdict", ""))),
+            _listing(certificate),
+        ]
+        details.append(Section("The certificate in numbers", parts))
+    if contents.settings:
+        parts = []
+        for name, values in contents.settings.items():
+            parts += [Text(name, "heading"), _listing(values.items())]
+        details.append(Section("Settings to run it again", parts))
+    if contents.command:
+        command = Text(contents.command, "code")
+        details.append(Section("The command that makes this page", [command]))
+    if contents.versions:
+        details.append(Section("Versions", [_listing(contents.versions.items())]))
+    return details
+
+
+def _listing(rows: Iterable[tuple[Any, ...]]) -> Table:
+    words = [(name.replace("_", " "), *map(_word, rest)) for name, *rest in rows]
+    return Table("Names and values", (), words)
+
+
+def _word(value: Any) -> str:
+    """Return a value of a setting or of a certificate."""
+    if isinstance(value, tuple):
+        return " to ".join(map(_word, value))
+    if value is None or isinstance(value, bool | np.bool_):
         return {None: "none", True: "yes", False: "no"}[value]
-    if isinstance(value, int):
-        return whole(value) if abs(value) >= 10_000 else str(value)
-    return number(value, 6) if isinstance(value, float) else str(value)
+    return number(value, 6) if isinstance(value, int | float) else str(value)

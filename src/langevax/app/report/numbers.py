@@ -4,80 +4,28 @@ import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import numpy as np
-
 MINUS = "−"
-NEGLIGIBLE = 1e-4  # share of a value, below which its error is not written
-EPOCH, MOST_DAYS = (
-    datetime(1970, 1, 1, tzinfo=UTC),
-    700_000,
-)  # further dates are beyond Python's
-YEARS = 1500, 2200
-PLAIN_FROM, PLAIN_BELOW = 1e-3, 1e8  # other numbers are written with an exponent
 
 
 def number(value: Any, digits: int = 4) -> str:
     """Return a number in `digits` significant digits, or words where it is not finite.
 
+    Thousands are separated from 10,000 on, so that years are written as usual.
+
     Example:
         >>> number(0.48712), number(-3.1e-5), number(None), number(float("nan")), number(float("inf"))
         ('0.4871', '−3.1e-5', 'not known', 'not known', 'unbounded')
-        >>> number(131167.3, 3), number(71420.028)
-        ('131,000', '71,420')
+        >>> number(131167.3, 3), number(71420.028), number(2007)
+        ('131,000', '71,420', '2007')
     """
     if value is None or math.isnan(value):
         return "not known"
-    value = float(value)
     if math.isinf(value):
         return "unbounded" if value > 0 else "unbounded below"
-    if value and not PLAIN_FROM <= abs(value) < PLAIN_BELOW:
-        mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
-        return f"{_trimmed(mantissa)}e{int(exponent)}".replace(
-            "-", MINUS, 1 if value < 0 else 0
-        )
-    return _trimmed(
-        _rounded(
-            value, digits - 1 - (math.floor(math.log10(abs(value))) if value else 0)
-        )
-    )
-
-
-def in_full(value: float) -> str:
-    """Return a number with all digits before the decimal point, which readers compare with their table.
-
-    Example:
-        >>> in_full(10001.0), in_full(548351.29), in_full(16.1283), in_full(-3e9)
-        ('10,001', '548,351', '16.13', '−3e9')
-    """
-    return (
-        whole(round(value)).replace("-", MINUS)
-        if 1e3 <= abs(value) < PLAIN_BELOW
-        else number(value)
-    )
-
-
-def are_years(values: np.ndarray) -> bool:
-    """Return whether numbers are whole and in the range of calendar years, which have no separated thousands.
-
-    Example:
-        >>> are_years(np.array([1926.0, 2007.0])), are_years(np.array([1926.5])), are_years(np.array([12.0, 2007.0]))
-        (True, False, False)
-    """
-    return bool(
-        np.all(
-            (values == np.round(values)) & (values >= YEARS[0]) & (values <= YEARS[1])
-        )
-    )
-
-
-def year(value: Any) -> str:
-    """Return the year of a number.
-
-    Example:
-        >>> year(2007.0)
-        '2007'
-    """
-    return f"{value:.0f}"
+    value = float(f"{value:.{digits - 1}e}")
+    exponent = _exponent(value)
+    places = digits - 1 - _magnitude(value)
+    return _rounded(value / 10.0**exponent, places + exponent, exponent, trim=True)
 
 
 def with_error(value: Any, error: Any) -> str:
@@ -87,25 +35,18 @@ def with_error(value: Any, error: Any) -> str:
         >>> with_error(3.14e-4, 0.42e-4), with_error(2.3456, 0.012), with_error(2.0, None)
         ('3.1e-4 ± 0.4e-4', '2.346 ± 0.012', '2')
         >>> with_error(131167.3, 4321.0)
-        '131,000 ± 4,000'
+        '131,000 ± 4000'
     """
-    if (
-        not _positive(error)
-        or value is None
-        or not math.isfinite(value)
-        or error < NEGLIGIBLE * abs(value)
-    ):
+    if value is None or error is None or not math.isfinite(value):
         return number(value)
-    largest = math.floor(math.log10(max(abs(value), error)))
-    exponent = 0 if PLAIN_FROM <= 10.0**largest < PLAIN_BELOW else largest
+    if not math.isfinite(error) or error <= 1e-4 * abs(value):
+        return number(value)
+    exponent = _exponent(max(abs(value), error))
     value, error = value / 10.0**exponent, error / 10.0**exponent
-    leading = math.floor(math.log10(error))
-    digits = (
-        2 if error < 2 * 10.0**leading else 1
-    )  # a leading 1 alone would round by half of itself
-    places = digits - 1 - leading
-    suffix = f"e{exponent}" if exponent else ""
-    return f"{_rounded(value, places)}{suffix} ± {_rounded(error, places)}{suffix}"
+    leading = _magnitude(error)
+    # a leading 1 alone would round by half of itself
+    places = (1 if error < 2 * 10.0**leading else 0) - leading
+    return f"{_rounded(value, places, exponent)} ± {_rounded(error, places, exponent)}"
 
 
 def whole(value: Any) -> str:
@@ -146,21 +87,27 @@ def day(days: float) -> str:
         >>> day(16436.5), day(1e7)
         ('2015-01-01', 'day 10,000,000')
     """
-    return (
-        f"{EPOCH + timedelta(days=days):%Y-%m-%d}"
-        if abs(days) < MOST_DAYS
-        else f"day {number(days)}"
-    )
+    try:
+        return f"{datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=days):%Y-%m-%d}"
+    except OverflowError:
+        return f"day {number(days)}"
 
 
-def _rounded(value: float, places: int) -> str:
+def _magnitude(value: float) -> int:
+    """Return the power of ten of the leading digit."""
+    return math.floor(math.log10(abs(value))) if value else 0
+
+
+def _exponent(value: float) -> int:
+    """Return the exponent that a number is written with: 0 where it reads well without."""
+    size = _magnitude(value)
+    return 0 if -3 <= size < 8 else size
+
+
+def _rounded(value: float, places: int, exponent: int = 0, trim: bool = False) -> str:
     """Return a number rounded to so many decimals, of tens or more where negative."""
-    return f"{round(value, places):,.{max(places, 0)}f}".replace("-", MINUS)
-
-
-def _trimmed(text: str) -> str:
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def _positive(value: Any) -> bool:
-    return value is not None and math.isfinite(value) and value > 0
+    value = round(value, places)
+    text = f"{value:{',' if abs(value) >= 10_000 else ''}.{max(places, 0)}f}"
+    if trim and "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return text.replace("-", MINUS) + (f"e{exponent}" if exponent else "")

@@ -1,6 +1,6 @@
-"""Pages: Jinja2 templates rendered to one HTML file that opens offline.
+"""Pages: sections of text, tables and figures, rendered by Jinja2 to one HTML file that opens offline.
 
-Templates escape every value; what is marked as safe there is made here of JSON, of numbers or of the package's own
+The template escapes every value; what is marked as safe there is made here of JSON, of numbers or of the package's own
 files. A content security policy names the scripts of the page by their hashes and forbids every request, so that even
 markup that was not escaped could not run or load anything.
 """
@@ -10,25 +10,45 @@ import csv
 import hashlib
 import io
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import plotly.graph_objects as go
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
-from langevax.app.report.numbers import fixed, whole
-from langevax.figures.moving import Scene
+from langevax.figures.moving import Moving
 from langevax.figures.theme import FONTS, IN_THE_DARK, css_variables
 
 UNKNOWN_CODE = 65535  # of a number that is not finite
-BESIDE_CAPTION = 680  # pixels that a figure has where its caption stands in the margin
-OPTION = re.compile(r"--[a-z]+(?:-[a-z]+)*")
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph; the first sentence of a doubt is set apart."""
+
+    text: str
+    kind: Literal["plain", "note", "doubt", "heading", "code"] = "plain"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of words; a cell with notes below it is a tuple (cell, note, ...)."""
+
+    kind: ClassVar[str] = "table"
+    label: str
+    """For readers who cannot see it."""
+    heads: tuple[str, ...]
+    """Empty of a listing of names and values."""
+    rows: Sequence[tuple[Any, ...]]
+    numbers: frozenset[int] = frozenset()
+    """Columns that are aligned at the right."""
+    bold: int = -1
+    """The row whose first cell stands out."""
 
 
 @dataclass(frozen=True)
@@ -38,19 +58,8 @@ class Picture:
     figure: go.Figure
     words: str
     square: bool = False
-    min_width: int = 0
-    """Pixels below which the picture scrolls sideways instead of shrinking."""
-
-    @property
-    def style(self) -> str:
-        """The size of its place on the page."""
-        height = self.figure.layout["height"]
-        size = (
-            f"aspect-ratio:1;max-width:{height}px"
-            if self.square
-            else f"height:{height}px"
-        )
-        return f"{size};min-width:{self.min_width}px"
+    moving: Moving | None = None
+    """What changes in it."""
 
     @property
     def json(self) -> Markup:
@@ -62,7 +71,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Caption:
-    """Caption of a figure, and its data to download."""
+    """Caption of a figure, and its data to download; of a moving one the script of the page makes them."""
 
     text: str
     name: str = ""
@@ -73,31 +82,50 @@ class Caption:
 class Figure:
     """Pictures side by side, with one caption or one each."""
 
+    kind: ClassVar[str] = "figure"
     pictures: Sequence[Picture]
     captions: Sequence[Caption]
-    scene: Scene | None = None
-    """Where the pictures move."""
+    steps: Sequence[int] = ()
+    """The step of each frame, where the pictures move."""
 
     @property
-    def kind(self) -> str:
-        """Layout of the figure, a class of the style sheet."""
-        if len(self.pictures) > 1:
-            return "several"
-        return "broad" if self.pictures[0].min_width > BESIDE_CAPTION else "single"
+    def frames(self) -> dict[str, Any]:
+        """Everything that moves, for the script of the page."""
+        moving = [one.moving for one in self.pictures if one.moving is not None]
+        return {"steps": self.steps, "pictures": [frame_data(one) for one in moving]}
 
 
-def moving_figure(scene: Scene) -> Figure:
-    """Return moving pictures with play, pause and a slider, standing at the last frame."""
-    pictures = [Picture(panel.picture.figure, panel.words) for panel in scene.pictures]
-    return Figure(
-        pictures,
-        [Caption(panel.caption, panel.name) for panel in scene.pictures],
-        scene,
-    )
+def drawn(
+    picture: go.Figure,
+    words: str,
+    text: str,
+    name: str,
+    columns: Mapping[str, Iterable[Any]],
+    square: bool = False,
+) -> Figure:
+    """Return a figure of one picture, described by `words`, with a caption and a download `name` of its columns."""
+    return Figure([Picture(picture, words, square)], [Caption(text, name, columns)])
 
 
-def write_page(file: Path, template: str, **context: Any) -> None:
-    """Render a template of `langevax.app.report`, with `title` among its context, and write it to a file."""
+def columns_of(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
+    """Return the columns of rows by their heads."""
+    return {head: [row[i] for row in rows] for i, head in enumerate(heads)}
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and what is below it."""
+
+    heading: str
+    parts: Sequence[Text | Table | Figure]
+
+
+def write_page(file: Path, **context: Any) -> None:
+    """Render the template of `langevax.app.report`, and write the page to a file.
+
+    `context` has `title`, `answer` and `top` (what is above the sections), `sections`, and `details`, the folded
+    sections.
+    """
     scripts = [_asset("plot.js"), _asset("page.js")]
     digests = [
         base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -105,21 +133,6 @@ def write_page(file: Path, template: str, **context: Any) -> None:
     ]
     style = f":root{{color-scheme:light dark;--fonts:{FONTS};{css_variables()}}}"
     style += f"@media screen and (prefers-color-scheme:dark){{:root{{{css_variables(dark=True)}}}}}"
-    page = (
-        _environment()
-        .get_template(template)
-        .render(
-            hashes=" ".join(f"'sha256-{digest}'" for digest in digests),
-            style=Markup(style + _asset("page.css")),
-            colours_in_the_dark=IN_THE_DARK,
-            scripts=[Markup(script) for script in scripts],
-            **context,
-        )
-    )
-    Path(file).write_text(page, encoding="utf-8", newline="\n")
-
-
-def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("langevax.app.report"),
         autoescape=True,
@@ -128,33 +141,29 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    filters = {
-        "json": lambda data: embedded_json(json.dumps(data, separators=(",", ":")))
+    environment.filters |= {
+        "json": lambda data: embedded_json(json.dumps(data, separators=(",", ":"))),
+        "csv": csv_url,
+        "unbroken": unbroken,
     }
-    environment.filters.update(
-        filters,
-        csv=csv_url,
-        fixed=fixed,
-        whole=whole,
-        frames=frame_data,
-        unbroken=unbroken,
+    page = environment.get_template("page.html.jinja").render(
+        hashes=" ".join(f"'sha256-{digest}'" for digest in digests),
+        style=Markup(style + _asset("page.css")),
+        colours_in_the_dark=IN_THE_DARK,
+        scripts=[Markup(script) for script in scripts],
+        **context,
     )
-    return environment
+    Path(file).write_text(page, encoding="utf-8", newline="\n")
 
 
-def unbroken(text: str) -> Markup:
-    """Return text in which no line ends between a number and its error or percent sign, or within an option.
-
-    An option is wrapped, not changed: a reader may copy it.
+def unbroken(text: str) -> str:
+    """Return text in which no line ends between a number and its error or percent sign.
 
     Example:
-        >>> unbroken("92.4 ± 1.7 % of <pairs>").split(" ")
-        [Markup('92.4\xa0±\xa01.7\xa0%'), Markup('of'), Markup('&lt;pairs&gt;')]
-        >>> unbroken("with --num-steps 500")
-        Markup('with <span class="option">--num-steps</span> 500')
+        >>> unbroken("92.4 ± 1.7 % of pairs").split(" ")[1:]
+        ['of', 'pairs']
     """
-    escaped = str(escape(text)).replace(" ± ", "\u00a0±\u00a0").replace(" %", "\u00a0%")
-    return Markup(OPTION.sub(r'<span class="option">\g<0></span>', escaped))
+    return text.replace(" ± ", "\u00a0±\u00a0").replace(" %", "\u00a0%")
 
 
 def embedded_json(text: str) -> Markup:
@@ -170,69 +179,49 @@ def csv_url(columns: Mapping[str, Iterable[Any]]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows(zip(*columns.values(), strict=True))
-    return (
-        "data:text/csv;charset=utf-8;base64,"
-        + base64.b64encode(text.getvalue().encode()).decode()
-    )
+    return f"data:text/csv;charset=utf-8;base64,{_base64(text.getvalue().encode())}"
 
 
-def frame_data(scene: Scene) -> dict[str, Any]:
-    """Return everything that moves in a scene, for the script of the page."""
+def frame_data(moving: Moving) -> dict[str, Any]:
+    """Return everything that moves in a picture, for the script of the page."""
     return {
-        "word": scene.unit.split()[0],
-        "steps": [int(step) for step in scene.steps],
-        "pictures": [
+        "traces": moving.traces,
+        "fixed": {
+            name: [float(f"{value:.6g}") for value in column]
+            for name, column in moving.fixed.items()
+        },
+        "tracks": [
             {
-                "traces": panel.picture.traces,
-                "fixed": {
-                    name: [float(f"{v:.6g}") for v in column]
-                    for name, column in panel.picture.fixed.items()
-                },
-                "tracks": [
-                    {
-                        "attribute": track.attribute,
-                        "label": track.label,
-                        "names": track.names,
-                        "values": packed(np.asarray(track.values)),
-                    }
-                    for track in panel.picture.tracks
-                ],
+                "attribute": track.attribute,
+                "label": track.label,
+                "names": track.names,
+                "values": packed(np.asarray(track.values)),
             }
-            for panel in scene.pictures
+            for track in moving.tracks
         ],
     }
 
 
 def packed(values: np.ndarray) -> dict[str, Any]:
-    """Return an array as base64 of bytes, or of numbers in 65,535 steps between the least and the largest.
+    """Return an array as base64 of numbers in 65,535 steps between the least and the largest.
 
     Example:
         >>> packed(np.array([0.5, np.nan]))
-        {'type': 'u2', 'shape': (2,), 'data': 'AAD//w==', 'low': 0.5, 'step': 0.0}
+        {'size': 1, 'data': 'AAD//w==', 'low': 0.5, 'step': 0.0}
     """
-    if values.dtype == np.uint8:
-        return {
-            "type": "u1",
-            "shape": values.shape,
-            "data": base64.b64encode(values.tobytes()).decode(),
-        }
     known = np.isfinite(values)
-    low, high = (
-        (float(values[known].min()), float(values[known].max()))
-        if known.any()
-        else (0.0, 0.0)
-    )
-    step = (high - low) / (UNKNOWN_CODE - 1)
+    finite = values[known] if known.any() else np.zeros(1)
+    low, step = float(finite.min()), float(np.ptp(finite)) / (UNKNOWN_CODE - 1)
     codes = np.round((np.where(known, values, low) - low) / (step or 1.0))
-    data = base64.b64encode(
-        np.where(known, codes, UNKNOWN_CODE).astype("<u2").tobytes()
-    ).decode()
-    return {"type": "u2", "shape": values.shape, "data": data, "low": low, "step": step}
+    data = np.where(known, codes, UNKNOWN_CODE).astype("<u2").tobytes()
+    size = values[0].size
+    return {"size": size, "data": _base64(data), "low": low, "step": step}
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
 
 
 def _asset(name: str) -> str:
-    return (
-        files("langevax.app.report")
-        .joinpath("assets", name)
-        .read_text(encoding="utf-8")
-    )
+    folder = files("langevax.app.report").joinpath("assets")
+    return folder.joinpath(name).read_text(encoding="utf-8")

@@ -8,65 +8,30 @@ const still = matchMedia("(prefers-reduced-motion: reduce)");
 const MILLISECONDS_A_FRAME = 100;
 const UNKNOWN_CODE = 65535; // a number that is not finite
 
-// The specification of a figure with each light colour (#RRGGBB, or with an opacity #RRGGBBAA) replaced by its dark
-// one. A colour without one is lightened until it is visible, except on a scale, whose steps must stay distinct.
-function darkened(value, inScale = false) {
+// The specification of a figure with each light colour (#RRGGBB, or with an opacity #RRGGBBAA) replaced by its dark one.
+function darkened(value) {
   if (typeof value === "string") {
-    if (!/^#([0-9a-f]{6}|[0-9a-f]{8})$/i.test(value)) return value;
     const light = value.slice(0, 7).toUpperCase();
-    return (inTheDark[light] ?? (inScale ? light : lightened(light))) + value.slice(7);
+    return light in inTheDark ? inTheDark[light] + value.slice(7) : value;
   }
-  if (Array.isArray(value)) return value.map((inner) => darkened(inner, inScale));
-  if (value && typeof value === "object") {
-    const replaced = ([key, inner]) => [key, darkened(inner, inScale || key === "colorscale")];
-    return Object.fromEntries(Object.entries(value).map(replaced));
-  }
-  return value;
-}
-
-const VISIBLE_LUMINANCE = 0.13; // contrast of 3:1 with dark paper
-
-function lightened(colour) {
-  const channels = [1, 3, 5].map((start) => parseInt(colour.slice(start, start + 2), 16));
-  const linear = (c) => (c <= 10 ? c / 3295 : ((c / 255 + 0.055) / 1.055) ** 2.4);
-  const luminance = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
-  let white = 0;
-  const mixed = () => channels.map((c) => Math.round(c + white * (255 - c)));
-  while (luminance(mixed()) < VISIBLE_LUMINANCE) white += 0.05;
-  return "#" + mixed().map((c) => c.toString(16).padStart(2, "0")).join("");
-}
-
-// Labels on a heat map whose colours stay keep theirs.
-function darkFigure(light) {
-  const stays = ({ type, colorscale }) =>
-    type === "heatmap" && Array.isArray(colorscale) && !colorscale.some(([, c]) => inTheDark[c.slice(0, 7).toUpperCase()]);
-  const figure = darkened(light);
-  if (light.data.some(stays)) {
-    const inside = ({ y, yref }) => yref !== "paper" || (y > 0 && y < 1);
-    light.layout.annotations?.forEach((words, i) => {
-      if (inside(words)) figure.layout.annotations[i] = words;
-    });
-  }
-  return figure;
+  if (Array.isArray(value)) return value.map(darkened);
+  if (!value || typeof value !== "object") return value;
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, darkened(inner)]));
 }
 
 // Draw a plot, or redraw it in other colours.
 function draw(plot, inDark) {
-  plot.dataset.drawn = "yes";
   const light = Plot.decoded(read(plot.parentNode.querySelector("script.figure")));
-  Plot.draw(plot, inDark ? darkFigure(light) : light);
+  Plot.draw(plot, inDark ? darkened(light) : light);
 }
 
-// Unpack numbers as a function of the frame: flat, or rows of an image.
-function unpacked({ type, shape, data, low, step }, names) {
+// Unpack numbers, or what they mean, as a function of the frame.
+function unpacked({ size, data, low, step }, names) {
   const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
-  const numbers = type === "u2" ? new Uint16Array(bytes.buffer) : bytes;
-  const size = shape.slice(1).reduce((a, b) => a * b, 1);
+  const numbers = new Uint16Array(bytes.buffer);
   const scaled = (code) => (code === UNKNOWN_CODE ? null : low + step * code);
-  const meaning = (code) => (names.length ? names[code] : type === "u2" ? scaled(code) : code);
-  const flat = (frame) => Array.from(numbers.subarray(frame * size, (frame + 1) * size), meaning);
-  const rows = (values) => Array.from({ length: shape[1] }, (_, i) => values.slice(i * shape[2], (i + 1) * shape[2]));
-  return { flat, shaped: (frame) => (shape.length > 2 ? rows(flat(frame)) : flat(frame)) };
+  const meaning = (code) => (names.length ? names[Math.round(scaled(code))] : scaled(code));
+  return (frame) => Array.from(numbers.subarray(frame * size, (frame + 1) * size), meaning);
 }
 
 function csv(header, rows) {
@@ -80,15 +45,14 @@ function csv(header, rows) {
 
 class Player {
   constructor(figure) {
-    const { word, steps, pictures } = read(figure.querySelector("script.frames"));
+    const { steps, pictures } = read(figure.querySelector("script.frames"));
     const plots = figure.querySelectorAll(".plot");
     this.figure = figure;
-    this.word = word;
     this.steps = steps;
     this.pictures = pictures.map((picture, i) => ({
       ...picture,
       plot: plots[i],
-      tracks: picture.tracks.map((track) => ({ ...track, ...unpacked(track.values, track.names) })),
+      tracks: picture.tracks.map((track) => ({ ...track, at: unpacked(track.values, track.names) })),
     }));
     this.button = figure.querySelector("button.play");
     this.slider = figure.querySelector("input");
@@ -115,13 +79,12 @@ class Player {
 
   show(frame) {
     this.frame = frame;
-    for (const { plot } of this.pictures) if (!plot.dataset.drawn) draw(plot, dark.matches);
-    const words = `${this.word} ${this.steps[frame].toLocaleString("en")}`;
+    const words = `step ${this.steps[frame].toLocaleString("en")}`;
     this.words.textContent = words;
     this.slider.value = frame;
     this.slider.setAttribute("aria-valuetext", words);
     for (const { plot, traces, tracks } of this.pictures) {
-      const change = tracks.map((track) => [track.attribute, traces.map(() => track.shaped(frame))]);
+      const change = tracks.map((track) => [track.attribute, traces.map(() => track.at(frame))]);
       Plot.change(plot, Object.fromEntries(change), traces);
     }
     this.figure.dataset.frame = frame;
@@ -155,39 +118,23 @@ class Player {
     const labelled = tracks.filter((track) => track.label);
     const columns = Object.values(fixed);
     const rows = this.steps.flatMap((step, frame) => {
-      const moving = labelled.map((track) => track.flat(frame));
+      const moving = labelled.map((track) => track.at(frame));
       return columns[0].map((_, i) => [step, ...columns.map((c) => c[i]), ...moving.map((m) => m[i])]);
     });
-    return csv([this.word, ...Object.keys(fixed), ...labelled.map((track) => track.label)], rows);
+    return csv(["step", ...Object.keys(fixed), ...labelled.map((track) => track.label)], rows);
   }
 }
 
 const plots = [...document.querySelectorAll(".plot")];
 const players = [...document.querySelectorAll("figure[data-frame]")].map((figure) => new Player(figure));
 
-function redraw(inDark, which) {
-  for (const plot of which) draw(plot, inDark);
-  const moved = players.filter((player) => !player.atTheEnd && player.pictures.some(({ plot }) => which.includes(plot)));
-  for (const player of moved) player.show(player.frame);
+function redraw(inDark) {
+  for (const plot of plots) draw(plot, inDark);
+  for (const player of players) if (!player.atTheEnd) player.show(player.frame);
 }
 
-// Figures in parts marked as late are drawn shortly before they become visible.
-const isDrawn = (plot) => plot.dataset.drawn;
-const late = new IntersectionObserver(
-  (entries) => {
-    for (const { target, isIntersecting } of entries) {
-      if (!isIntersecting) continue;
-      late.unobserve(target);
-      if (!isDrawn(target)) draw(target, dark.matches);
-    }
-  },
-  { rootMargin: "1200px 0px" },
-);
-const atOnce = plots.filter((plot) => !plot.closest("[data-late]"));
-plots.filter((plot) => !atOnce.includes(plot)).forEach((plot) => late.observe(plot));
-
-dark.addEventListener("change", () => redraw(dark.matches, plots.filter(isDrawn)));
-redraw(dark.matches, atOnce);
+dark.addEventListener("change", () => redraw(dark.matches));
+redraw(dark.matches);
 document.documentElement.dataset.drawn = "yes";
 
 // On paper all figures are drawn in light colours, and details are unfolded.
@@ -197,11 +144,11 @@ addEventListener("beforeprint", () => {
     details.open = true;
     folded.push(details);
   }
-  redraw(false, dark.matches ? plots : plots.filter((plot) => !isDrawn(plot)));
+  if (dark.matches) redraw(false);
 });
 addEventListener("afterprint", () => {
   for (const details of folded.splice(0)) details.open = false;
-  if (dark.matches) redraw(true, plots);
+  if (dark.matches) redraw(true);
 });
 
 for (const button of document.querySelectorAll("button.copy")) {

@@ -54,7 +54,8 @@ const Plot = (() => {
     const size = Math.max(Math.abs(value), step);
     if (size && (size >= 1e7 || size < 1e-4)) return value ? significant(value, 3) : "0";
     const digits = Math.min(Math.max(0, -Math.floor(Math.log10(step) + 1e-9)), 8);
-    return value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits }).replace("-", "−");
+    const format = { useGrouping: size >= 1e4, minimumFractionDigits: digits, maximumFractionDigits: digits };
+    return value.toLocaleString("en", format).replace("-", "−");
   }
 
   // The colour at a share of a scale of [share, #RRGGBB] stops, as [red, green, blue].
@@ -72,19 +73,9 @@ const Plot = (() => {
   const polygon = (points) => `M${points.map((point) => point.join()).join("L")}Z`;
   const SHAPES = {
     circle: (r) => `M${r},0A${r},${r} 0 1 1 ${-r},0A${r},${r} 0 1 1 ${r},0Z`,
-    square: (r) => polygon([[-r, -r], [r, -r], [r, r], [-r, r]]),
     diamond: (r) => polygon([[0, -1.3 * r], [1.3 * r, 0], [0, 1.3 * r], [-1.3 * r, 0]]),
     "triangle-up": (r) => triangle(r, 1),
     "triangle-down": (r) => triangle(r, -1),
-    "x-thin": (r) => `M${-r},${-r}L${r},${r}M${-r},${r}L${r},${-r}`,
-    cross: (r) => {
-      const w = 0.4 * r;
-      return `M${-w},${-r}H${w}V${-w}H${r}V${w}H${w}V${r}H${-w}V${w}H${-r}V${-w}H${-w}Z`;
-    },
-    star: (r) => polygon(Array.from({ length: 10 }, (_, i) => {
-      const size = (i % 2 ? 0.55 : 1.35) * r;
-      return [size * Math.sin((i * Math.PI) / 5), -size * Math.cos((i * Math.PI) / 5)];
-    })),
   };
   const DASHES = { dash: [5, 4], dot: [1.5, 3], dashdot: [5, 3, 1.5, 3], longdash: [9, 4], longdashdot: [9, 3, 1.5, 3] };
   const SIDES = { left: "start", center: "middle", right: "end" };
@@ -316,7 +307,6 @@ const Plot = (() => {
       const group = add(this.inside, "g", { class: "trace", opacity: trace.type === "heatmap" ? null : trace.opacity });
       this.points[i] = [];
       if (trace.type === "heatmap") this.heatmap(group, trace, i);
-      else if (trace.type === "contour") this.contour(group, trace);
       else this.scatter(group, trace, i);
       return group;
     }
@@ -358,17 +348,16 @@ const Plot = (() => {
     marker(parent, { marker }, k, x, y) {
       const one = (value) => (Array.isArray(value) ? value[k] : value);
       const name = one(marker.symbol) ?? "circle";
-      const [shape, open] = [name.replace("-open", ""), name.endsWith("-open") || name === "x-thin"];
       let colour = one(marker.color);
       if (typeof colour === "number") {
         colour = `rgb(${colourAt(marker.colorscale, (colour - marker.cmin) / (marker.cmax - marker.cmin))})`;
       }
       const line = marker.line ?? {};
       add(parent, "path", {
-        d: SHAPES[shape](one(marker.size) / 2),
+        d: SHAPES[name](one(marker.size) / 2),
         transform: `translate(${x.toFixed(2)},${y.toFixed(2)})`,
-        fill: open ? "none" : colour,
-        stroke: open ? (one(line.color) ?? colour) : (one(line.color) ?? null),
+        fill: colour,
+        stroke: line.color ?? null,
         "stroke-width": line.width ?? null,
         opacity: marker.opacity ?? null,
       });
@@ -377,52 +366,14 @@ const Plot = (() => {
     heatmap(group, trace, i) {
       const { z, zmin, zmax, colorscale, opacity = 1 } = trace;
       const colour = (value) => colourAt(colorscale, (value - zmin) / (zmax - zmin));
-      const [rows, columns] = [z.length, z[0].length];
-      if (trace.texttemplate) {
-        z.forEach((row, r) => row.forEach((value, c) => {
-          const [x, y, end, deep] = [this.x(c - 0.5), this.y(r - 0.5), this.x(c + 0.5), this.y(r + 0.5)];
-          const box = { x: x + 1, y: Math.min(y, deep) + 1, width: end - x - 2, height: Math.abs(deep - y) - 2 };
-          add(group, "rect", { ...box, fill: `rgb(${colour(value)})`, opacity });
-          const middle = { x: (x + end) / 2, y: (y + deep) / 2 };
-          this.label(group, trace.text[r][c], { ...middle, ...trace.textfont, most: end - x - 4 });
-          this.points[i].push({ ...middle, trace, k: [r, c] });
-        }));
-        return;
-      }
-      const picture = Object.assign(document.createElement("canvas"), { width: columns, height: rows });
-      const context = picture.getContext("2d");
-      const pixels = context.createImageData(columns, rows);
       z.forEach((row, r) => row.forEach((value, c) => {
-        const known = value != null && !Number.isNaN(value);
-        pixels.data.set([...(known ? colour(value) : [0, 0, 0]), known ? 255 : 0], 4 * ((rows - 1 - r) * columns + c));
+        const [x, y, end, deep] = [this.x(c - 0.5), this.y(r - 0.5), this.x(c + 0.5), this.y(r + 0.5)];
+        const box = { x: x + 1, y: Math.min(y, deep) + 1, width: end - x - 2, height: Math.abs(deep - y) - 2 };
+        add(group, "rect", { ...box, fill: `rgb(${colour(value)})`, opacity });
+        const middle = { x: (x + end) / 2, y: (y + deep) / 2 };
+        this.label(group, trace.text[r][c], { ...middle, ...trace.textfont, most: end - x - 4 });
+        this.points[i].push({ ...middle, trace, k: [r, c] });
       }));
-      context.putImageData(pixels, 0, 0);
-      const edge = (values, end) => values.at(end) + (values.at(end) - values.at(end ? -2 : 1)) / 2;
-      const [x, y] = [this.x(edge(trace.x, 0)), this.y(edge(trace.y, -1))];
-      add(group, "image", {
-        href: picture.toDataURL(), x, y, width: this.x(edge(trace.x, -1)) - x, height: this.y(edge(trace.y, 0)) - y,
-        opacity, preserveAspectRatio: "none", style: trace.zsmooth ? null : "image-rendering:pixelated",
-      });
-    }
-
-    // The line on which z has the value of `contours.start`, by marching squares.
-    contour(group, { x, y, z, contours: { start: level }, line }) {
-      const pieces = [];
-      for (let r = 0; r + 1 < z.length; r++) {
-        for (let c = 0; c + 1 < z[0].length; c++) {
-          const corners = [[c, r], [c + 1, r], [c + 1, r + 1], [c, r + 1]];
-          const crossings = corners.flatMap((a, k) => {
-            const b = corners[(k + 1) % 4];
-            const [va, vb] = [z[a[1]][a[0]] - level, z[b[1]][b[0]] - level];
-            if (va < 0 === vb < 0) return [];
-            const w = va / (va - vb);
-            return [[this.x(x[a[0]] + w * (x[b[0]] - x[a[0]])), this.y(y[a[1]] + w * (y[b[1]] - y[a[1]]))]];
-          });
-          const places = crossings.map((point) => point.map((v) => v.toFixed(2)));
-          for (let k = 0; k + 1 < places.length; k += 2) pieces.push(`M${places[k]}L${places[k + 1]}`);
-        }
-      }
-      this.stroke(add(add(group, "g", { class: "lines" }), "path", { d: pieces.join("") }), line);
     }
 
     // What a point says, by plotly's hovertext or hovertemplate.
