@@ -5,8 +5,8 @@ import json
 import numpy as np
 import polars as pl
 import pytest
-
 from langevax.app.tables.cycles import candidates, helpful_cycles, position
+
 from langevax.app.tables.records import sentences
 from langevax.app.tables.schema import (
     Column,

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from langevax.app.tables.repeats import repeated_cases
 
 from langevax.app.fit import FitOptions
 from langevax.app.fitting.data import prepare
-from langevax.app.tables.repeats import repeated_cases
 
 
 def visits(people=40, each=5, seed=0):

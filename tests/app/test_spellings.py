@@ -3,6 +3,7 @@
 import numpy as np
 import polars as pl
 import pytest
+from langevax.app.tables.totals import find_totals
 
 from langevax.app.errors import BadInput, listing
 from langevax.app.predict import at_their_lines, blank_rows
@@ -12,7 +13,6 @@ from langevax.app.tables.records import check_columns
 from langevax.app.tables.schema import Schema, learn, useful
 from langevax.app.tables.styles import Choices
 from langevax.app.tables.targets import read_target
-from langevax.app.tables.totals import find_totals
 
 
 def readings_of(frame, target="", choices=(), separator=","):

@@ -153,9 +153,7 @@ def run(
                 interval_table(estimator, examples.inputs, interval, schema.classes)
             )
             output.warn(_about_intervals(estimator, interval))
-    if note := _about_unlike_curves(
-        estimator, examples.inputs, examples.names, blank, loaded.left_out
-    ):
+    if note := _about_unlike_curves(estimator, examples.inputs, examples.names, blank):
         output.warn(note)
     predicted = pl.concat(parts, how="horizontal")
     if getattr(schema, "never_negative", False):
@@ -163,7 +161,7 @@ def run(
         for note in notes:
             output.warn(note)
     if examples.names.width == 0:
-        predicted, notes = at_their_lines(predicted, blank, loaded.left_out)
+        predicted, notes = at_their_lines(predicted, blank)
         for note in notes:
             output.warn(note)
     if out is None:
@@ -185,7 +183,6 @@ def _about_unlike_curves(
     curves: Any,
     names: "pl.DataFrame",
     blank: "pl.Series",
-    left_out: tuple[int, ...],
 ) -> str | None:
     """Return what to say of curves whose level or size is far from those of all training curves, by row or id."""
     from langevax.sklearn.inputs.unlike import sentence
@@ -199,16 +196,9 @@ def _about_unlike_curves(
     if names.width:
         called = [" ".join(repr(value) for value in names.row(row)) for row in places]
     else:
-        lines = _lines(blank, left_out)
+        lines = (~blank).arg_true()
         called = [f"the curve of row {lines[row] + 1}" for row in places]
     return sentence(remarks, called, "curve", names.height or len(curves))
-
-
-def _lines(blank: "pl.Series", left_out: tuple[int, ...]) -> list[int]:
-    """Return the line below the header, from 0, of each row of data that is not blank."""
-    left = set(left_out)
-    lines = [line for line in range(len(blank) + len(left_out)) if line not in left]
-    return [line for line, none in zip(lines, blank, strict=True) if not none]
 
 
 def blank_rows(frame: "pl.DataFrame") -> "pl.Series":
@@ -223,32 +213,24 @@ def blank_rows(frame: "pl.DataFrame") -> "pl.Series":
 
 
 def at_their_lines(
-    predicted: "pl.DataFrame", blank: "pl.Series", left_out: tuple[int, ...]
+    predicted: "pl.DataFrame", blank: "pl.Series"
 ) -> tuple["pl.DataFrame", list[str]]:
-    """Return predictions with an empty line for each line below the header that is not a row of data, and notes.
+    """Return predictions with an empty line for each line below the header that is blank, and notes.
 
     Args:
         predicted: of the rows that are not blank.
         blank: which rows of the table are.
-        left_out: lines below the header, from 0, that are not among the rows.
     """
     import polars as pl
 
-    number = int(blank.sum()) + len(left_out)
+    number = int(blank.sum())
     if not number:
         return predicted, []
-    numbered = pl.DataFrame(
-        {"line": _lines(blank, left_out)}, schema={"line": pl.Int64}
-    ).hstack(predicted)
-    every = pl.DataFrame(
-        {"line": range(len(blank) + len(left_out))}, schema={"line": pl.Int64}
-    )
-    places = every.join(numbered, "line", how="left", maintain_order="left").drop(
-        "line"
-    )
+    places = pl.when(~blank).then((~blank).cum_sum() - 1)
+    every = predicted.select(pl.all().gather(pl.select(places).to_series()))
     verb = "has" if number == 1 else "have"
-    note = f"{count(number, 'line')} without data, empty or left out, {verb} no prediction but an empty line in its place."
-    return places, [note]
+    note = f"{count(number, 'empty line')} {verb} no prediction but an empty line in its place."
+    return every, [note]
 
 
 def _check_out(out: Path, table: Path, folder: Path, force: bool) -> None:

@@ -43,7 +43,7 @@ def print_data(output: Output, options: FitOptions, data: FitData) -> None:
         output.note(
             f"{count(more, 'more remark')}, all of them in {SCHEMA} and {RESULT}."
         )
-    for sentence in (*data.warnings, *data.leaks, *data.alike):
+    for sentence in (*data.warnings, *data.leaks):
         output.warn(sentence)
     output.say("Target", f"{options.target!r}: {data.task}")
     output.say("Split", split_sizes(split))

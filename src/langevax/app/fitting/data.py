@@ -17,7 +17,7 @@ from langevax.app.fitting.splitting import copies_of, row_groups, split_rows
 from langevax.app.regressions import known_columns
 from langevax.app.report.contents import TableReading
 from langevax.app.report.summary import split_sizes
-from langevax.app.tables.columns import read_columns
+from langevax.app.tables.columns import ReadColumn, of_total, read_columns
 from langevax.app.tables.curves import (
     LongCurves,
     WideCurves,
@@ -25,14 +25,12 @@ from langevax.app.tables.curves import (
     curve_columns,
     readings_of,
 )
-from langevax.app.tables.cycles import helpful_cycles
-from langevax.app.tables.exposures import CHECKS
+from langevax.app.tables.exposures import check_column, check_values
 from langevax.app.tables.files import LoadedTable, read_table
-from langevax.app.tables.inference import ReadColumn
 from langevax.app.tables.leaks import leaks
 from langevax.app.tables.records import Decision, sentences
-from langevax.app.tables.repeats import repeated_cases
-from langevax.app.tables.schema import AnySchema, Column, Encoder, Schema, learn, useful
+from langevax.app.tables.records import option as typed
+from langevax.app.tables.schema import AnySchema, Encoder, Schema, learn, useful
 from langevax.app.tables.styles import Choices, as_words
 from langevax.app.tables.targets import (
     TargetColumn,
@@ -76,10 +74,6 @@ class FitData:
     """Sentences on what may have been read wrong."""
     leaks: tuple[str, ...] = ()
     """Sentences on columns that may leak the target."""
-    alike: tuple[str, ...] = ()
-    """Sentences on a column whose rows of one value may belong together."""
-    like_ids: tuple[str, ...] = ()
-    """Inputs that may only number rows or groups of them."""
     axes: tuple[str, tuple[str, ...]] | None = None
     """Of curves: the name of the times, and of the values of each channel."""
 
@@ -191,12 +185,13 @@ def prepare(options: FitOptions) -> FitData:
 
 def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
     """Prepare columns of numbers, dates and words."""
-    choices = Choices.parse(options.read, table.frame.columns, options.target)
+    choices = Choices.parse(options.read, table.frame.columns)
     frame = table.frame.drop(
         [*options.drop, *([options.group] if options.group else [])]
     )
-    read = read_columns(frame, choices, table.separator, table.totals)
+    read = read_columns(frame, choices, table.separator)
     readings = dict(zip(frame.columns, read, strict=True))
+    of_rows = of_total(readings)
     reading = readings.pop(options.target)
     target = read_target(
         frame, options.target, options.asked[0], reading, options.asked[1]
@@ -210,7 +205,8 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
         frame.drop(options.target), list(readings.values()), keep, target.rows
     )
     for option, name in known.items():
-        CHECKS[option](frame, styles, name, target.rows)
+        check_column(option, styles, name)
+        check_values(option, frame[name], typed(option, name), target.rows)
     if not styles:
         reasons = " ".join(sentences(left_out)) or "It is the only one."
         raise BadInput(
@@ -224,9 +220,6 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
     split_notes += of_groups
     columns, categories = learn(frame[train.tolist()], styles)
     suspects = leaks(frame.drop(known.values()), target.values, target.task)
-    columns, of_cycles = _with_cycles(
-        columns, frame[train.tolist()], target, train, options.seed, together
-    )
     encoder = Encoder(columns)
     encoded: dict[str, Any] = {
         "names": encoder.names,
@@ -241,29 +234,9 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
         )
     }
     encoded |= {"clocks": tuple(name for name, style in styles.items() if style.clock)}
-    encoded |= {"cycles": encoder.cycles}
     split = _split(
         options, target, train, test, together, inputs=encoder(frame), **encoded
     )
-    alike: list[Decision] = []
-    like_ids = tuple(
-        name for name in styles if readings[name].resembles_id and name not in keep
-    )
-    if together is None:
-        outputs = (
-            np.eye(len(target.classes))[target.values]
-            if target.classes
-            else target.values[:, None]
-        )
-        of_training = (
-            split.train_inputs,
-            split.groups,
-            outputs[train],
-            like_ids,
-            split.dates,
-            options.seed,
-        )
-        alike = repeated_cases(frame[train.tolist()], *of_training)
     missing = {
         column.name: column.null_count() for column in frame if column.null_count()
     }
@@ -281,11 +254,10 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
     )
     decisions = (
         *table.decisions,
+        *of_rows,
         *reading.decisions,
-        *target.decisions,
         *left_out,
         *categories,
-        *of_cycles,
     )
     lacking, copies = (
         _without_target(table.frame.height - len(target.rows), "row"),
@@ -309,7 +281,7 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
         used_columns,
         dict.fromkeys(options.drop, "--drop")
         | ({options.group: "--group"} if options.group else {}),
-        (of_target, *decisions, *alike, *beside),
+        (of_target, *decisions, *beside),
         suspects,
     )
     return FitData(
@@ -318,7 +290,7 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
             target.task,
             target.classes,
             columns,
-            (*decisions, *suspects, *alike),
+            (*decisions, *suspects),
             never_negative,
             options.exposure or "",
             options.offset or "",
@@ -337,12 +309,8 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
         names=_row_names(table.frame, readings, left_out, target.rows),
         reading=table_reading(*read),
         task=task,
-        like_ids=tuple(
-            name for name in like_ids if name not in {one.column for one in alike}
-        ),
         warnings=warnings,
         leaks=tuple(sentences(suspects)),
-        alike=tuple(sentences(alike)),
     )
 
 
@@ -367,30 +335,6 @@ def _row_names(
     )
 
 
-def _with_cycles(
-    columns: tuple[Column, ...],
-    frame: pl.DataFrame,
-    target: TargetColumn,
-    train: np.ndarray,
-    seed: int,
-    groups: np.ndarray | None,
-) -> tuple[tuple[Column, ...], list[Decision]]:
-    """Return the columns of the training rows with the cycles of dates that help, and decisions on them."""
-    dates = {
-        c.name: frame[c.name] for c in columns if c.kind == "date" and not c.style.clock
-    }
-    if not dates:
-        return columns, []
-    inputs = Encoder(columns)(frame)
-    of_rows = None if groups is None else groups[train]
-    cycles, decisions = helpful_cycles(
-        inputs, target.values[train], dates, len(target.classes), seed, of_rows
-    )
-    return tuple(
-        replace(column, cycles=cycles.get(column.name, ())) for column in columns
-    ), decisions
-
-
 def _remarks_and_warnings(
     decisions: Iterable[Decision],
 ) -> tuple[list[str], tuple[str, ...]]:
@@ -406,7 +350,7 @@ def _remarks_and_warnings(
 def prepare_curves(options: FitOptions, loaded: LoadedTable) -> FitData:
     """Prepare a table of curves."""
     table = loaded.frame
-    choices = Choices.parse(options.read, table.columns, options.target)
+    choices = Choices.parse(options.read, table.columns)
     data = (_wide if options.curves == "wide" else _long)(options, loaded, choices)
     _check_size(len(data.curves), options, "curve")
     together, of_groups = row_groups(options.group, table, data.rows)
@@ -417,9 +361,7 @@ def prepare_curves(options: FitOptions, loaded: LoadedTable) -> FitData:
     names, inputs = _wave_columns(options, data, train)
     groups = {name: [i] for i, name in enumerate(names)}
     encoded = {"names": names, "groups": groups, "quantities": tuple(range(len(names)))}
-    remarks, warnings = _remarks_and_warnings(
-        (*loaded.decisions, *data.target.decisions)
-    )
+    remarks, warnings = _remarks_and_warnings(loaded.decisions)
     notes = remarks + data.notes + notes
     words = data.words
     if options.encoder in ("auto", "basis"):
@@ -482,7 +424,7 @@ def _wide(options: FitOptions, loaded: LoadedTable, choices: Choices) -> CurveDa
     readings = dict(
         zip(
             table.columns,
-            read_columns(table, choices, loaded.separator, loaded.totals),
+            read_columns(table, choices, loaded.separator),
             strict=True,
         )
     )
@@ -495,8 +437,8 @@ def _wide(options: FitOptions, loaded: LoadedTable, choices: Choices) -> CurveDa
             f"TABLE {str(options.table)!r} has {count(len(columns.names), 'column')} of values, where --curves wide "
             f"with --derivative {options.derivative} needs at least {min_columns}."
         )
-    remedy = "correct it, or pass --drop {name} where it is not a value of the curve"
-    cells = cells_of(inputs.select(columns.names), readings, "column", remedy)
+    remedy = "correct it, or pass --drop with columns that are not values of the curve"
+    cells = cells_of(inputs.select(columns.names), readings, remedy)
     values = np.stack(list(cells.values.values()), 1)[target.rows]
     notes = columns.notes + cells.notes + sentences(readings[options.target].decisions)
     notes += _without_target(table.height - len(target.rows), "row")
@@ -563,7 +505,7 @@ def _long(options: FitOptions, loaded: LoadedTable, choices: Choices) -> CurveDa
     read = dict(
         zip(
             used.columns,
-            read_columns(used, choices, loaded.separator, loaded.totals),
+            read_columns(used, choices, loaded.separator),
             strict=True,
         )
     )

@@ -8,7 +8,7 @@ import polars as pl
 from langevax.app.errors import count
 from langevax.app.report.contents import ColumnReading, TableReading
 from langevax.app.report.numbers import are_years, day, hours, in_full, year
-from langevax.app.tables.inference import ReadColumn
+from langevax.app.tables.columns import ReadColumn
 from langevax.app.tables.records import Decision, sentences
 from langevax.app.tables.styles import Kind
 from langevax.app.tables.targets import TargetColumn
@@ -77,12 +77,11 @@ def class_counts(target: TargetColumn) -> tuple[int, ...]:
 def _column(
     name: str, role: str, reading: ReadColumn, remarks: tuple[str, ...]
 ) -> ColumnReading:
-    unreadable = reading.strays + reading.infinite
-    missing = reading.values.null_count() - unreadable
+    missing = reading.values.null_count() - reading.strays
     read = len(reading.values) - reading.values.null_count()
     values = _summary(reading.values.drop_nulls(), reading.kind, reading.style.clock)
     return ColumnReading(
-        name, role, KINDS[reading.kind], read, unreadable, missing, values, remarks
+        name, role, KINDS[reading.kind], read, reading.strays, missing, values, remarks
     )
 
 

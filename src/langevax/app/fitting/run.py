@@ -238,7 +238,7 @@ def evaluate(
     relevance = holdout.relevance_of(holdout.on_columns(model), split, options.seed)
     columns = relevance if data.axes is None else None
     sentences = summary.worth(
-        comparison, split.target, split.classes, split.unit, columns, data.like_ids
+        comparison, split.target, split.classes, split.unit, columns
     )
     law = kind.law(model, data, refit, comparison)
     sentences += kind.advice(data, comparison, law)
@@ -319,10 +319,7 @@ def write(
         "certificate": certificate,
         "command": options.command(),
         "versions": holdout.versions(),
-        "cautions": (
-            *(f"Rows may belong together. {sentence}" for sentence in data.alike),
-            *evaluation.cautions,
-        ),
+        "cautions": evaluation.cautions,
     }
     result = plain(
         {
