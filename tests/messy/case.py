@@ -37,7 +37,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-
 from langevax.app.errors import BadInput
 from langevax.app.tables.columns import ReadColumn, read_columns
 from langevax.app.tables.files import read_table

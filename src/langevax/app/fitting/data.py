@@ -17,7 +17,7 @@ from langevax.app.fitting.splitting import copies_of, row_groups, split_rows
 from langevax.app.regressions import known_columns
 from langevax.app.report.contents import TableReading
 from langevax.app.report.summary import split_sizes
-from langevax.app.tables.columns import ReadColumn, of_total, read_columns
+from langevax.app.tables.columns import ReadColumn, of_last_row, read_columns
 from langevax.app.tables.curves import (
     LongCurves,
     WideCurves,
@@ -191,7 +191,7 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
     )
     read = read_columns(frame, choices, table.separator)
     readings = dict(zip(frame.columns, read, strict=True))
-    of_rows = of_total(readings)
+    of_rows = of_last_row(readings)
     reading = readings.pop(options.target)
     target = read_target(
         frame, options.target, options.asked[0], reading, options.asked[1]

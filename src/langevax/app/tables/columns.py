@@ -516,31 +516,28 @@ def _identifies_rows(reading: ReadColumn) -> str:
     return ""
 
 
-def of_total(readings: Mapping[str, ReadColumn]) -> list[Decision]:
-    """Return a warning where the last row is the sum of the others in every column of numbers, as a total is.
+def of_last_row(readings: Mapping[str, ReadColumn]) -> list[Decision]:
+    """Return a warning where the last row may be a total or a remark.
+
+    A total is the sum of the other rows in every column of numbers, and a remark has a value in one column only.
 
     Example:
         >>> frame = pl.DataFrame({"place": list("abt"), "kg": ["1.5", "2", "3.5"]})
-        >>> len(of_total(dict(zip(frame.columns, read_columns(frame)))))
+        >>> len(of_last_row(dict(zip(frame.columns, read_columns(frame)))))
         1
     """
-    numbers = [
-        one.values.to_numpy()
-        for one in readings.values()
-        if one.kind == "numeric" and not one.useless
-    ]
-    if not numbers:
-        return []
-    values = np.stack(numbers, 1)
+    used = [one for one in readings.values() if one.useless != "it has no values"]
+    numbers = [one.values.to_numpy() for one in used if one.kind == "numeric"]
+    values = np.stack(numbers, 1) if numbers else np.zeros((1, 1))
     sums, last = np.nansum(values[:-1], 0), values[-1]
-    if (
-        not np.allclose(sums, last)
-        or not np.any(last)
-        or (len(values) - 1) * np.abs(last).max() <= np.abs(sums).max()
-    ):
-        return []
-    sentence = "The last row is the sum of the others in every column of numbers; if it is a total, delete it."
-    return [Decision("warning", sentence)]
+    several = np.count_nonzero(values[:-1]) > len(last)
+    present = [one.values[-1] is not None for one in used]
+    what = ""
+    if several and np.any(last) and np.allclose(sums, last):
+        what = "is the sum of the others in every column of numbers; if it is a total"
+    elif len(used) > 2 and sum(present) == 1:
+        what = "has a value in one column only; if it is a remark"
+    return [Decision("warning", f"The last row {what}, delete it.")] if what else []
 
 
 # New tables

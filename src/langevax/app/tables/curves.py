@@ -90,7 +90,7 @@ def curve_columns(
 
 
 def _times_of(names: Sequence[str]) -> dict[str, float]:
-    """Return the numbers in names, those with the letters around them that most names share; none in a single name."""
+    """Return the numbers in names, those with the letters around them that most names share."""
     found = {name: match for name in names if (match := NAME.fullmatch(name))}
     around = Counter((match[1], match[3]) for match in found.values())
     shared = around.most_common(1)
@@ -101,7 +101,7 @@ def _times_of(names: Sequence[str]) -> dict[str, float]:
     }
     if any(match[1] for match in found.values()):  # a hyphen is not a sign there
         times = {name: abs(time) for name, time in times.items()}
-    return times if len(times) > 1 else {}
+    return times
 
 
 @dataclass(frozen=True)
