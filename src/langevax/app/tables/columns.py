@@ -423,7 +423,10 @@ def _words(column: pl.Series, style: Style | None = None, why: str = "") -> Read
     decisions = []
     missing = text.is_not_null() & values.is_null()
     if missing.any():
-        sentence = f"Column {name!r}: {places(text, missing)} counts as missing; if it is a word, pass {option('--read', name, 'words')}."
+        remedy = f"if it is a word, pass {option('--read', name, 'words')}"
+        sentence = (
+            f"Column {name!r}: {places(text, missing)} counts as missing; {remedy}."
+        )
         decisions.append(Decision("missing", sentence, name))
     if why:
         sentence = f"Column {name!r} holds words, not numbers or dates: {why}."
@@ -433,7 +436,10 @@ def _words(column: pl.Series, style: Style | None = None, why: str = "") -> Read
         sentence = f"Column {name!r} holds {style.truth.replace('/', ' and ')}, written {listing(spellings)}."
         decisions.append(Decision("words", sentence, name))
     elif alike := _same_but_for_case(values):
-        sentence = f"Column {name!r}: {alike} differ only in case or in spaces and are kept apart; spell them alike, or pass {option('--read', name, 'ignore-case')}."
+        sentence = (
+            f"Column {name!r}: {alike} differ only in case or in spaces and are kept apart; spell them alike, or pass "
+            f"{option('--read', name, 'ignore-case')}."
+        )
         decisions.append(Decision("warning", sentence, name))
     return ReadColumn(
         values, style, tuple(decisions), strays=int(missing.sum()) if style.truth else 0

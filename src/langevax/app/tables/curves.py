@@ -223,7 +223,7 @@ def readings_of(
     codes = np.where(np.isnan(times), -1, codes)
     if dates:
         first = np.full(len(names) + 1, np.inf)
-        np.minimum.at(first, codes, times)
+        np.fmin.at(first, codes, times)
         times = times - first[codes]
         notes.append(f"Times are days since the first reading of each {id!r}.")
     channels = [_channel(codes, times, table[x], names, id, time) for x in values]

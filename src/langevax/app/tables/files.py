@@ -360,7 +360,8 @@ def write_table(frame: pl.DataFrame, path: Path, argument: str = "--out") -> Non
             "name a file in a folder that you may write to."
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def without_formulas(frame: pl.DataFrame) -> pl.DataFrame:
@@ -370,11 +371,17 @@ def without_formulas(frame: pl.DataFrame) -> pl.DataFrame:
         >>> without_formulas(pl.DataFrame({"=a": ["=HYPERLINK(1)", "-1.5", "red"]})).to_dict(as_series=False)
         {"'=a": ["'=HYPERLINK(1)", '-1.5', 'red']}
     """
-    words = frame.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String))
+    words = frame.with_columns(
+        column.cast(pl.String)
+        for column in frame
+        if isinstance(column.dtype, pl.Categorical | pl.Enum)
+    )
     text = pl.col(pl.String)
     number = text.str.strip_chars().cast(pl.Float64, strict=False).is_not_null()
     executed = text.str.contains(FORMULA) & ~number
-    safe = words.with_columns(pl.when(executed).then("'" + text).otherwise(text))
+    safe = words.with_columns(
+        pl.when(executed).then(text.str.replace("^", "'")).otherwise(text)
+    )
     return safe.rename(lambda name: f"'{name}" if re.match(FORMULA, name) else name)
 
 

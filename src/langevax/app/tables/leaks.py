@@ -28,7 +28,10 @@ def leaks(frame: pl.DataFrame, target: np.ndarray, task: Task) -> list[Decision]
         return []
     decisions = []
     for column in frame:
+        gaps = column.is_null()
         why = _by_its_values(column, target, task)
+        if not why and gaps.any() and _by_its_values(gaps, target, task):
+            why = "whether it is missing determines the target"
         if not why and column.dtype != pl.String:
             why = _by_its_order(column, target, task)
         if why:
@@ -59,7 +62,7 @@ def _by_its_values(column: pl.Series, target: np.ndarray, task: Task) -> str:
     base = len(target) - table.sum(0).max()
     if errors > (1 - ALMOST_ALL) * base:
         return ""
-    return "each of its values, or whether it is missing, goes with one class"
+    return "each of its values goes with one class"
 
 
 def _by_its_order(column: pl.Series, target: np.ndarray, task: Task) -> str:

@@ -15,7 +15,7 @@ import polars as pl
 from langevax.app.errors import BadInput, quoted
 from langevax.app.tables.columns import ReadColumn, read_columns, reread
 from langevax.app.tables.files import MAGIC, LoadedTable, from_text
-from langevax.app.tables.records import Decision, data_row, option
+from langevax.app.tables.records import Decision, data_row, first_place, option
 from langevax.app.tables.styles import Choices, Style, as_words
 from langevax.data.files import Reader, TextLayout
 
@@ -36,7 +36,8 @@ def first_rows(path: Path, folder: Path, encoding: str | None = None) -> FirstRo
     """Return the first rows of a file; text that polars cannot stream is written anew into `folder`."""
     where = f"TABLE {str(path)!r}"
     try:
-        start = path.open("rb").read(4)
+        with path.open("rb") as stream:
+            start = stream.read(4)
         if start == MAGIC["parquet"]:
             scan = pl.scan_parquet(path, glob=False, hive_partitioning=False)
             return FirstRows(LoadedTable(scan.head(HEAD_ROWS).collect()), None)
@@ -91,15 +92,16 @@ def readings_of_head(
     readings = dict(
         zip(frame.columns, read_columns(frame, choices, table.separator), strict=True)
     )
-    held = {
-        name: reading.values.drop_nulls()
+    words = [
+        name
         for name, reading in readings.items()
         if reading.kind == "categorical" and not reading.style.truth
-    }
-    words = [name for name, values in held.items() if len(values)]
+    ]
+    words = [name for name in words if readings[name].values.count()]
     if words:
+        values = readings[words[0]].values
         raise BadInput(
-            f"column {words[0]!r} holds words, such as {quoted(held[words[0]][0])}; encode it as numbers first, or pass "
+            f"column {words[0]!r} holds words, {first_place(values, values.is_not_null())}; encode it as numbers first, or pass "
             f"{' '.join(option('--drop', word) for word in words)}."
         )
     return readings
