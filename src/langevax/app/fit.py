@@ -31,15 +31,15 @@ Examples:
 TABLE is CSV, TSV (also gzipped) or Parquet, with a header, as spreadsheets and data bases write it: with commas,
 semicolons, tabs or bars, in UTF-8, UTF-16 or Windows-1252. Columns of numbers ($1,234.50, 12.3%, 1.234,5 kg), dates
 (2024-01-31T10:00Z, 31.01.2024, 1/31/2024 2:30 PM), yes and no, and words are recognised by all their values. Empty
-cells, NA, NaN, None, null and ? are missing values, and so are a few words among numbers: a missing number is
-replaced by the median and marked, a missing word is a category of its own. Rows of totals and subtotals are left out
-where sums or empty cells confirm their name. Dates are days since 1970; beside them, the time of the year, the day of
-the week and the time of day are inputs where they lower an error on folds. Columns that identify or number the rows
-are left out, and columns that may leak the target are named. Each of these decisions is printed with its evidence,
+cells, NA, NaN, None, null and ? are missing values, and among numbers and dates also words such as unknown: a missing
+number is replaced by the median and marked, a missing word is a category of its own. Dates are days since 1970. Every
+line must have as many fields as the header. Columns that identify or number the rows are left out, and columns that
+may leak the target are named. Each of these decisions is printed with its evidence,
 and stored in schema.json; --dry-run prints them and stops. Where several rows are of one patient, batch or site,
 --group COLUMN keeps them on one side of every split; otherwise scores and intervals are those of patients that were
 seen. What can be read in two ways, such as 1,234 or 01/02/2024, is decided by values that can be read in one, and
-otherwise refused; --read answers: --read price=decimal-comma, --read day-first, --read zip=words. Words that differ
+otherwise refused, as are columns of which some cells are not numbers or dates; --read answers:
+--read price=decimal-comma, --read day-first, --read zip=words, --read dose=numbers. Words that differ
 only in case are categories of their own; --read city=ignore-case makes them one.
 
 With --curves wide, columns named by numbers are values at these times (wavelengths, hours), other columns values at
@@ -160,7 +160,7 @@ class FitOptions:
         typer.Option(
             metavar="COLUMN=KIND",
             help="How to read a column: words, ignore-case (words), numbers, dates, decimal-point, decimal-comma, "
-            "day-first, month-first or year-first. Without COLUMN=, the answer of all columns that can be read in two "
+            "day-first or month-first. Without COLUMN=, the answer of all columns that can be read in two "
             "ways. Repeat for more.",
         ),
     ] = field(default_factory=list)

@@ -29,9 +29,8 @@ Examples:
 
 The columns are `prediction` and, for classes, `probability_CLASS` for each of them. Missing values are filled as in
 training. Columns are read as in training (decimal commas, order of dates). Columns unknown to the model are ignored,
-unknown categories are encoded as none of its categories, and words among numbers count as missing, with a warning on
-stderr that counts them. Lines without data, such as empty ones and totals, get an empty line. Dates in another order,
-numbers in another unit and bounds such as >60 are refused, as in training; so is a table that lacks a column. Curves of
+and unknown categories are encoded as none of its categories, with a warning on stderr that counts them. Empty lines
+get an empty line. Cells that are not written as in training are refused, as is a table that lacks a column. Curves of
 another level or size than all training curves are named. The table and the files of the model are never overwritten.
 """
 

@@ -28,10 +28,9 @@ def leaks(frame: pl.DataFrame, target: np.ndarray, task: Task) -> list[Decision]
         return []
     decisions = []
     for column in frame:
-        gaps = column.is_null()
         why = _by_its_values(column, target, task)
-        if not why and gaps.any() and _by_its_values(gaps, target, task):
-            why = "whether it is missing determines the target"
+        if task == "classification" and _by_its_values(column.is_null(), target, task):
+            why = "whether it is missing determines the class"
         if not why and column.dtype != pl.String:
             why = _by_its_order(column, target, task)
         if why:
