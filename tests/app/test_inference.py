@@ -35,7 +35,7 @@ def test_each_decision_has_its_evidence():
     for name, evidence in {
         "age": "'unknown' in data row 2 counts as missing",
         "price": "with '$': '$1,234.50' in data row 1 is 1234.5",
-        "day": "the day first, used as days since 1970, 2024-02-01 to 2024-12-25",
+        "day": "2024-02-01 to 2024-12-25: '25/12/2024' in data row 1 shows it",
         "zip": "'01234' in data row 1 starts with a zero; else pass --read zip=numbers",
         "paid": "yes and no, written 'Y', 'no', 'n' and 'yes'",
         "city": "'Wien' and 'wien' differ only in case",

@@ -15,7 +15,7 @@ from langevax.app.errors import BadInput
 from langevax.app.tables.columns import read_columns
 from langevax.app.tables.records import sentences
 from langevax.app.tables.schema import (
-    MAX_CATEGORIES,
+    MOST_CATEGORIES,
     Encoder,
     Schema,
     learn,
@@ -109,8 +109,8 @@ def test_a_schema_read_from_json_encodes_the_same(tmp_path):
 def test_rare_categories_are_encoded_as_unknown():
     words = [
         f"w{i:03}"
-        for i in range(MAX_CATEGORIES + 3)
-        for _ in range(2 if i < MAX_CATEGORIES else 1)
+        for i in range(MOST_CATEGORIES + 3)
+        for _ in range(2 if i < MOST_CATEGORIES else 1)
     ]
     table = pl.DataFrame({"w": words})
     frame, styles, _ = useful(table, read_columns(table))

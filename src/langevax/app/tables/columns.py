@@ -13,9 +13,8 @@ import numpy as np
 import polars as pl
 
 from langevax.app.errors import BadInput, count, listing, quoted
-from langevax.app.tables.dates import ORDERS, as_date, days_of
+from langevax.app.tables.dates import ORDERS, Order, as_date, days_of
 from langevax.app.tables.numbers import (
-    DECIMALS,
     PLAIN,
     POINT,
     SHAPES,
@@ -52,7 +51,6 @@ IDENTIFIER = re.compile(
 )
 """Names of columns whose distinct integers identify rows."""
 DISTINCT_SHARE = 0.95  # of words, from which they identify rows
-SAMPLE = 100  # distinct words in which each notation of dates is searched for
 
 
 @dataclass(frozen=True)
@@ -97,6 +95,14 @@ class Evidence:
     recognised: pl.Series
     """Which cells are of this kind in any notation."""
     readings: list[Reading]
+
+    def most(self) -> int:
+        """Return how many cells one of the readings reads at most."""
+        return max((way.values.count() for way in self.readings), default=0)
+
+    def best_ways(self) -> list[Reading]:
+        """Return the readings of the most cells."""
+        return [way for way in self.readings if way.values.count() == self.most()]
 
 
 @dataclass(frozen=True)
@@ -235,7 +241,7 @@ def _of_numbers(words: pl.Series) -> Evidence:
     parts = take_apart(words)
     unit = unit_of(parts)
     shaped = [
-        parts["body"].str.contains(SHAPES[mark]).fill_null(False) for mark in DECIMALS
+        parts["body"].str.contains(SHAPES[mark]).fill_null(False) for mark in SHAPES
     ]
     readings = [
         Reading(
@@ -243,13 +249,13 @@ def _of_numbers(words: pl.Series) -> Evidence:
             Style("numeric", mark, unit),
             ANSWERS[mark],
         )
-        for mark in DECIMALS
+        for mark in SHAPES
     ]
     return Evidence("numbers", shaped[0] | shaped[1], readings)
 
 
-def _of_dates(words: pl.Series) -> Evidence:
-    sample = words.drop_nulls().unique(maintain_order=True).head(SAMPLE)
+def _of_dates(words: pl.Series, tried_first: int = 100) -> Evidence:
+    sample = words.drop_nulls().unique(maintain_order=True).head(tried_first)
     tried = [order for order in ORDERS if days_of(sample, order).count()]
     readings = [
         Reading(
@@ -273,63 +279,60 @@ DETECTORS: tuple[Callable[[pl.Series], Evidence], ...] = (_of_dates, _of_numbers
 def _decide(
     column: pl.Series, choices: Choices, separator: str
 ) -> ReadColumn | Question:
-    """Return a column of text in the one way in which it can be read, or the question which; ask about other cells."""
+    """Return a column in the one way in which it can be read, or the question which; ask about cells unlike the others."""
     if column.dtype != pl.String:
         return _typed(column)
-    words, name = as_words(column), column.name
-    choice = choices.columns.get(name, "")
-    if choice in ("words", "ignore-case"):
-        return _words(
-            column,
-            Style(
-                "categorical",
-                verbatim=choice == "words",
-                ignore_case=choice == "ignore-case",
-            ),
-        )
+    words, choice = as_words(column), choices.columns.get(column.name, "")
+    if choice == "words":
+        return _words(column, Style("categorical", verbatim=True))
+    if choice == "ignore-case":
+        return _words(column, Style("categorical", ignore_case=True))
+    if choice:
+        return _as_chosen(words, choice)
     present = words.is_not_null() & ~stands_for_missing(words)
-    if not words.str.contains("[0-9]").any() or not present.any():
+    number = int(present.sum())
+    if not number or not words.str.contains("[0-9]").any():
         return _words(column)
-    if not choice and (why := _why_codes(words)):
-        return _words(
-            column, why=f"{why}; else pass {option('--read', name, 'numbers')}"
-        )
+    if codes := _why_codes(words):
+        return _words(column, why=codes)
     found = [detect(words) for detect in DETECTORS]
-    best = max(found, key=lambda one: _believed(one, present))
+    best = max(found, key=lambda one: (one.most() == number, one.recognised.sum()))
+    if not best.recognised.any():
+        return _words(column)
+    if 2 * best.recognised.sum() <= number:
+        few = places(words, best.recognised)
+        return _words(column, why=f"{best.noun} such as {few} are fewer than half")
+    if best.most() < number:
+        _ask_about_others(words, best)
+    return _one_way(words, best.best_ways(), separator)
+
+
+def _as_chosen(words: pl.Series, choice: str) -> ReadColumn | Question:
+    """Return a column as the user says, all other words missing."""
     ways = [
-        way for one in found for way in one.readings if choice in (one.noun, way.answer)
+        replace(way, style=replace(way.style, lenient=True))
+        for detect in DETECTORS
+        for evidence in [detect(words)]
+        for way in evidence.readings
+        if choice in (evidence.noun, way.answer)
     ]
-    if not choice:
-        ways = best.readings
-    number = int(best.recognised.sum())
-    if not choice and 2 * number <= present.sum():
-        others = places(words, best.recognised) if number else ""
-        return _words(
-            column,
-            why=f"{best.noun} such as {others} are fewer than half" if number else "",
-        )
-    most = max((way.values.count() for way in ways), default=0)
-    if choice and not most:
+    chosen = Evidence(choice, words.is_null(), ways)
+    if not chosen.most():
         raise BadInput(
-            f"{option('--read', name, choice)}: no value of the column can be read so; leave it out."
+            f"{option('--read', words.name, choice)}: no value of the column can be read so; leave it out."
         )
-    ways = [way for way in ways if way.values.count() == most]
-    if not choice and most < present.sum():
-        _ask_about_others(words, best, ways)
-    ways = [
-        replace(way, style=replace(way.style, lenient=bool(choice))) for way in ways
-    ]
-    differ = len(ways) == 2 and (ways[0].values != ways[1].values).any()
-    if differ:
-        default = ANSWERS["."] if best.noun == "numbers" and separator == "," else ""
-        return Question(words, (ways[0], ways[1]), default)
-    return _read(words, ways[0], alone=len(ways) == 1 and not choice)
+    return _one_way(words, chosen.best_ways())
 
 
-def _believed(evidence: Evidence, present: pl.Series) -> tuple[bool, int]:
-    """Return whether one way reads all cells, and how many are recognised."""
-    complete = any(way.values.count() == present.sum() for way in evidence.readings)
-    return complete, int(evidence.recognised.sum())
+def _one_way(
+    words: pl.Series, ways: list[Reading], separator: str = ""
+) -> ReadColumn | Question:
+    """Return the column where one way is left, or all are the same, else the question which."""
+    first, *others = ways
+    if not others or (first.values == others[0].values).all():
+        return _read(words, first, alone=not others)
+    commas = separator == "," and first.style.kind == "numeric"
+    return Question(words, (first, others[0]), ANSWERS["."] if commas else "")
 
 
 def _why_codes(words: pl.Series) -> str:
@@ -337,11 +340,12 @@ def _why_codes(words: pl.Series) -> str:
     for reason, pattern in CODES.items():
         rows = words.str.contains(pattern).fill_null(False)
         if rows.any():
-            return f"{first_place(words, rows)} {reason}"
+            remedy = option("--read", words.name, "numbers")
+            return f"{first_place(words, rows)} {reason}; else pass {remedy}"
     return ""
 
 
-def _ask_about_others(words: pl.Series, best: Evidence, ways: list[Reading]) -> None:
+def _ask_about_others(words: pl.Series, best: Evidence) -> None:
     """Raise `BadInput` about the cells that are not read as most of a column are."""
     name = words.name
     words_option = option("--read", name, "words")
@@ -351,7 +355,8 @@ def _ask_about_others(words: pl.Series, best: Evidence, ways: list[Reading]) -> 
             f"column {name!r} holds dates with years of two digits ({first_place(words, short)}); write four, or pass "
             f"{words_option}."
         )
-    values, what = ways[0].values, ways[0].style.describe()
+    way = best.best_ways()[0]
+    values, what = way.values, way.style.describe()
     others = words.is_not_null() & ~stands_for_missing(words) & values.is_null()
     raise BadInput(
         f"column {name!r} holds {what} in {count(values.count(), 'row')}, but also {places(words, others)}; write all "
@@ -378,7 +383,7 @@ def _read(
         sentence = f"Column {name!r}: {places(words, strays)} {verb} as missing."
         decisions.append(Decision("missing", sentence, name))
     if style.kind == "date":
-        decisions.append(Decision("dates", _of_days(way, why), name))
+        decisions.append(Decision("dates", _of_days(words, way, why), name))
     else:
         plain = words.cast(pl.Float64, strict=False)
         rows = values.is_not_null() & (plain.is_null() | (plain != values))
@@ -399,17 +404,25 @@ def _read(
     )
 
 
-def _of_days(way: Reading, why: str) -> str:
+def _of_days(words: pl.Series, way: Reading, why: str) -> str:
     """Return the sentence on a column of dates or times."""
     values, style = way.values, way.style
     noun, use = "dates", "days since 1970"
     if style.clock:
         noun, use = "times", "fractions of a day"
-    sentence = f"Column {values.name!r} holds {noun}{order_in_words(style.order)}, used as {use}"
-    if values.count() and not style.clock:
+    elif values.count():
         low, high = as_date(values.min()), as_date(values.max())  # type: ignore[arg-type]
-        sentence += f", {low} to {high}"
-    return f"{sentence}: {why}." if why else f"{sentence}."
+        use += f", {low} to {high}"
+    either: dict[Order, Order] = {
+        "day-first": "month-first",
+        "month-first": "day-first",
+    }
+    other = either.get(style.order)
+    if other and not why:
+        shows = values.is_not_null() & days_of(words, other).is_null()
+        why = f"{first_place(words, shows)} shows it" if shows.any() else ""
+    beside = f": {why}" if why else ""
+    return f"Column {words.name!r} holds {noun}{order_in_words(style.order)}, used as {use}{beside}."
 
 
 # Words
@@ -453,18 +466,14 @@ def _truth_of(words: pl.Series) -> str:
         >>> _truth_of(pl.Series(["Y", "no", None, "YES"])), _truth_of(pl.Series(["F", "M"]))
         ('yes/no', '')
     """
-    lower = set(
-        words.filter(~stands_for_missing(words))
-        .str.to_lowercase()
-        .drop_nulls()
-        .unique()
-    )
+    known = words.filter(~stands_for_missing(words)).drop_nulls()
+    lower = set(known.str.to_lowercase().unique())
     for truth, letters in TRUTHS.items():
-        sides = [
+        yes, no = (
             {word, letter}
             for word, letter in zip(truth.split("/"), letters, strict=True)
-        ]
-        if all(lower & side for side in sides) and lower <= sides[0] | sides[1]:
+        )
+        if lower & yes and lower & no and lower <= yes | no:
             return truth
     return ""
 
@@ -473,10 +482,8 @@ def _same_but_for_case(words: pl.Series) -> str:
     """Return the first words that differ only in case or in spaces, empty for none."""
     spellings = words.drop_nulls().unique().sort()
     same = spellings.str.to_lowercase().str.replace_all(r"\s+", " ")
-    repeated = spellings.filter(same.is_duplicated())
-    if not len(repeated):
-        return ""
-    return listing(spellings.filter(same == same.filter(same.is_duplicated())[0]))
+    repeated = same.filter(same.is_duplicated())
+    return listing(spellings.filter(same == repeated[0])) if len(repeated) else ""
 
 
 # Columns that are of no use

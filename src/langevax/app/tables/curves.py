@@ -24,7 +24,6 @@ from langevax.app.tables.styles import Style, as_words
 
 Curve = tuple[tuple[np.ndarray, np.ndarray], ...]
 """(times, values) of each channel."""
-PLAIN_NUMBERS = Style("numeric")
 NAME = re.compile(r"([^0-9]*?)([-+]?[0-9]+(?:\.[0-9]+|,[0-9]{1,2})?)([^0-9]*)")
 """A number in the name of a column, such as those of X850 and 850,5 nm."""
 
@@ -135,7 +134,7 @@ def cells_of(
         numbers = reading.values.cast(pl.Float64, strict=False)
         values[column.name] = numbers.to_numpy()  # null becomes NaN
         decisions += reading.decisions
-        if reading.style != PLAIN_NUMBERS and reading.kind == "numeric":
+        if reading.style != Style("numeric") and reading.kind == "numeric":
             styles[column.name] = reading.style
     return CurveCells(values, styles, gathered(decisions))
 
@@ -196,59 +195,54 @@ def readings_of(
         [((array([2.]), array([5.])),), ((array([0., 1.]), array([3., 4.])),)]
     """
     used = frame.select(time, *values)
-    if styles is None:
+    if styles is not None:
+        table, notes = reread_all(used, styles)
+        written = dict(styles)
+        dates = styles.get(time, Style("numeric")).kind == "date"
+    else:
         readings = readings or dict(zip(used.columns, read_columns(used), strict=True))
         dates = readings[time].kind == "date"
-        cells = cells_of(
-            used.drop(time) if dates else used,
-            readings,
-            "correct it, or name another column",
-        )
-        notes, of_cells = cells.notes, cells.styles
+        remedy = "correct it, or name another column"
+        cells = cells_of(used.drop(time) if dates else used, readings, remedy)
+        table, notes, written = cells.values, cells.notes, cells.styles
         if dates:
-            of_cells = of_cells | {time: readings[time].style}
-            cells.values[time] = readings[time].values.to_numpy()
+            table[time] = readings[time].values.to_numpy()
+            written[time] = readings[time].style
             notes = gathered(readings[time].decisions) + notes
-        table = cells.values
-    else:
-        dates = styles.get(time, PLAIN_NUMBERS).kind == "date"
-        table, notes = reread_all(used, styles)
-        of_cells = dict(styles)
-    times = table[time]
     words = as_words(frame[id])
-    names = words.drop_nulls().unique(maintain_order=True).to_list()
-    place = {name: i for i, name in enumerate(names)}
-    codes = np.array([place.get(word, -1) for word in words.to_list()], int)
-    notes += _missing(codes, table, id)
-    codes = np.where(np.isnan(times), -1, codes)
+    rows = pl.DataFrame({"id": words, "time": table[time]})
+    rows = rows.with_row_index("row").with_columns(pl.all().fill_nan(None))
+    notes += _missing(words, table)
+    known = pl.col("id").is_not_null() & pl.col("time").is_not_null()
     if dates:
-        first = np.full(len(names) + 1, np.inf)
-        np.fmin.at(first, codes, times)
-        times = times - first[codes]
+        since = pl.col("time") - pl.col("time").min().over("id")
+        rows = rows.with_columns(time=since)
         notes.append(f"Times are days since the first reading of each {id!r}.")
-    channels = [_channel(codes, times, table[x], names, id, time) for x in values]
-    complete = [
-        i for i in range(len(names)) if all(len(channel[i][0]) for channel in channels)
+    channels = [
+        _channel(rows.with_columns(value=table[name]).filter(known), id, time)
+        for name in values
     ]
-    if lost := [name for i, name in enumerate(names) if i not in set(complete)]:
+    names = words.drop_nulls().unique(maintain_order=True).to_list()
+    ids = [name for name in names if all(name in channel for channel in channels)]
+    if lost := [name for name in names if name not in set(ids)]:
         notes.append(
             f"{id!r} without a reading of every --value left out: {listing(lost)}."
         )
-    if not complete:
+    if not ids:
         raise BadInput(
             f"no {id!r} has a reading of every --value ({listing(values)}) at a --time."
         )
-    renumbered = np.full(len(names) + 1, -1)
-    renumbered[complete] = np.arange(len(complete))
-    codes = renumbered[codes]
+    place = pl.col("id").replace_strict(ids, range(len(ids)), default=-1)
+    codes = pl.when(known).then(place).otherwise(-1).cast(pl.Int64)
+    codes = rows.select(codes=codes)["codes"].to_numpy()
     return Readings(
-        ids=[names[i] for i in complete],
-        curves=[tuple(channel[i] for channel in channels) for i in complete],
+        ids=ids,
+        curves=[tuple(channel[name] for channel in channels) for name in ids],
         first_rows=np.unique(codes[codes >= 0], return_index=True)[1],
         codes=codes,
         dates=dates,
         notes=notes,
-        styles=of_cells,
+        styles=written,
     )
 
 
@@ -258,7 +252,7 @@ def reread_all(
     """Return columns of a new table as numbers, NaN where missing, read as training read them, and notes."""
     values, notes = {}, []
     for column in frame:
-        style = styles.get(column.name, PLAIN_NUMBERS)
+        style = styles.get(column.name, Style("numeric"))
         try:
             numbers, remarks = reread(column, style, "the training rows")
         except BadInput as error:
@@ -268,9 +262,9 @@ def reread_all(
     return values, notes
 
 
-def _missing(codes: np.ndarray, table: dict[str, np.ndarray], id: str) -> list[str]:
+def _missing(ids: pl.Series, table: Mapping[str, np.ndarray]) -> list[str]:
     """Return notes on rows and cells without a value."""
-    missing = {id: int((codes < 0).sum())}
+    missing = {ids.name: ids.null_count()}
     missing |= {name: int(np.isnan(values).sum()) for name, values in table.items()}
     return [
         f"{count(number, 'row')} without {name!r} left out."
@@ -280,25 +274,22 @@ def _missing(codes: np.ndarray, table: dict[str, np.ndarray], id: str) -> list[s
 
 
 def _channel(
-    codes: np.ndarray,
-    times: np.ndarray,
-    values: np.ndarray,
-    names: list[str],
-    id: str,
-    time: str,
-) -> list[tuple[np.ndarray, np.ndarray]]:
+    rows: pl.DataFrame, id: str, time: str
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Return (times, values) of each id, by time."""
-    rows = np.flatnonzero((codes >= 0) & ~np.isnan(values))
-    rows = rows[np.lexsort((times[rows], codes[rows]))]
-    codes, times, values = codes[rows], times[rows], values[rows]
-    repeated = np.flatnonzero((np.diff(codes) == 0) & (np.diff(times) == 0))
-    if len(repeated):
-        where = f"{id} {names[codes[repeated[0]]]!r} has two readings at {time} {times[repeated[0]]:g}"
+    rows = rows.filter(pl.col("value").is_not_nan()).sort("id", "time")
+    repeated = rows.filter(rows.select("id", "time").is_duplicated())
+    if repeated.height:
+        name, when = repeated.row(0, named=True)["id"], repeated["time"][0]
         raise BadInput(
-            f"{where} ({count(len(repeated), 'reading')} repeated); average them, or keep one."
+            f"{id} {name!r} has two readings at {time} {when:g} ({count(repeated.height, 'reading')} repeated); average "
+            "them, or keep one."
         )
-    cuts = np.searchsorted(codes, np.arange(1, len(names)))
-    return list(zip(np.split(times, cuts), np.split(values, cuts), strict=True))
+    parts = rows.partition_by("id", as_dict=True)
+    return {
+        str(name): (part["time"].to_numpy(), part["value"].to_numpy())
+        for (name,), part in parts.items()
+    }
 
 
 @dataclass(frozen=True)

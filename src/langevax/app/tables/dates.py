@@ -34,7 +34,6 @@ CLOCK = (
     r"(?P<hour>[0-9]{1,5}):(?P<minute>[0-5][0-9])(?::(?P<second>[0-5][0-9](?:\.[0-9]+)?))?"
     r"\s?(?P<half>(?i:am|pm))?\s?(?P<zone>Z|UTC|[-+][0-9]{2}:?[0-9]{2})?"
 )
-ZONED = r":[0-9.]+(?: ?[AaPp][Mm])? ?(?:Z|UTC|[-+][0-9]{2}:?[0-9]{2})$"
 
 
 def days_of(words: pl.Series, order: Order) -> pl.Series:

@@ -4,6 +4,7 @@ Every line has as many fields as the first, which names the columns. A line of a
 or a second header, is refused with its number: nothing is repaired.
 """
 
+import codecs
 import csv
 import gzip
 import io
@@ -27,12 +28,6 @@ FORMATS = ".csv, .tsv, .csv.gz or .parquet"
 SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas"}
 """The first that divides most lines alike is taken: commas may be those of decimals."""
 MAGIC = {"gzip": b"\x1f\x8b", "parquet": b"PAR1", "zip": b"PK\x03\x04"}
-BYTE_ORDER_MARKS = {
-    b"\xef\xbb\xbf": "utf-8-sig",
-    b"\xff\xfe": "utf-16",
-    b"\xfe\xff": "utf-16",
-}
-LIKE_A_VALUE = re.compile(r"[-+]?[0-9][-+0-9.,/: ]*")
 FORMULA = "^[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"
 """What a spreadsheet takes for a formula at the beginning of a cell: signs, their full-width forms, and blanks."""
 FIRST_LINES = 200  # that show the separator
@@ -136,8 +131,8 @@ def decode(
         >>> decode("Köln".encode("cp1252"), "TABLE 't.csv'", None)[0]
         'Köln'
     """
-    marked = [name for mark, name in BYTE_ORDER_MARKS.items() if data.startswith(mark)]
-    name = encoding or next(iter(marked), "utf-8")
+    marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    name = encoding or ("utf-16" if marked else "utf-8")
     try:
         text = data.decode(name)
     except LookupError:
@@ -154,11 +149,7 @@ def decode(
         raise BadInput(
             f"{where} is not a table of text (it holds binary data); name a file in {FORMATS}, or pass its --encoding."
         )
-    said = (
-        []
-        if name.startswith("utf-8") or encoding
-        else [Decision("file", f"The file is encoded in {name.upper()}.")]
-    )
+    said = [Decision("file", "The file is encoded in UTF-16.")] if marked else []
     return text.removeprefix("\ufeff"), name, said
 
 
@@ -303,7 +294,9 @@ def _check_header(header: list[str], frame: pl.DataFrame, where: str) -> None:
                 f"{where}: its first line has no name for {column.name}, which holds {first_place(column, column != '')}; "
                 "the first line must name every column."
             )
-    values = [name for name in frame.columns if LIKE_A_VALUE.fullmatch(name)]
+    values = [
+        name for name in frame.columns if re.fullmatch("[-+]?[0-9][-+0-9.,/: ]*", name)
+    ]
     words = [name for name in frame.columns if name not in values]
     repeated = [name for name in words if (frame[name] == name).any()]
     unordered = not words and frame.width > 1 and not _in_order(values)

@@ -7,31 +7,33 @@ from scipy.stats import rankdata
 from langevax.app.evaluation import Task
 from langevax.app.tables.records import Decision, option
 
-FEWEST_ROWS_TO_LEAK = 20
 ALMOST_ALL = 0.99  # of the errors avoided, and of pairs of rows in order; of numbers and variances, an error a tenth of it
 
 
-def leaks(frame: pl.DataFrame, target: np.ndarray, task: Task) -> list[Decision]:
+def leaks(
+    frame: pl.DataFrame, target: np.ndarray, task: Task, fewest_rows: int = 20
+) -> list[Decision]:
     """Return a decision on each column that alone predicts the target almost perfectly.
 
     Args:
         frame: columns as numbers and words, null where missing.
         target: (row,) numbers, or indices of classes.
         task: which of these.
+        fewest_rows: that can show a leak.
 
     Example:
         >>> y = np.arange(30.0)
         >>> leaks(pl.DataFrame({"twice": 2 * y, "parity": y % 2}), y, "regression")[0].column
         'twice'
     """
-    if frame.height < FEWEST_ROWS_TO_LEAK or len(np.unique(target)) < 2:
+    if frame.height < fewest_rows or len(np.unique(target)) < 2:
         return []
     decisions = []
     for column in frame:
         why = _by_its_values(column, target, task)
         if task == "classification" and _by_its_values(column.is_null(), target, task):
             why = "whether it is missing determines the class"
-        if not why and column.dtype != pl.String:
+        if not why and column.dtype != pl.String and column.count() >= fewest_rows:
             why = _by_its_order(column, target, task)
         if why:
             sentence = (
@@ -68,7 +70,7 @@ def _by_its_order(column: pl.Series, target: np.ndarray, task: Task) -> str:
     """Judge the order of numbers as a predictor of numbers or of two classes."""
     present = column.is_not_null().to_numpy()
     ranks, y = rankdata(column.drop_nulls().to_numpy()), target[present]
-    if len(y) < FEWEST_ROWS_TO_LEAK or not ranks.std():
+    if not ranks.std():
         return ""
     if task == "regression":
         of_target = rankdata(y)
@@ -82,7 +84,7 @@ def _by_its_order(column: pl.Series, target: np.ndarray, task: Task) -> str:
             else ""
         )
     sizes = np.bincount(y)
-    if len(sizes) != 2 or sizes.min() * 4 < FEWEST_ROWS_TO_LEAK:
+    if len(sizes) != 2 or not sizes.min() > 2:
         return ""
     share = (ranks[y == 1].mean() - (sizes[1] + 1) / 2) / sizes[0]
     share = max(share, 1 - share)

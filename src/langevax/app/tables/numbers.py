@@ -9,10 +9,8 @@ from typing import Literal
 import polars as pl
 
 Decimal = Literal[".", ","]
-DECIMALS: tuple[Decimal, Decimal] = (".", ",")
-CURRENCY = r"(?:[A-Z]{0,3}\p{Sc}|EUR|USD|GBP|CHF|JPY|CNY|INR)"
 NUMBER = (
-    rf"^(?P<before>\(?[-+]?\s*{CURRENCY}?\s*[-+(]?)\s*(?P<body>[0-9][0-9.,' ]*|[.,][0-9]+)"
+    r"^(?P<before>\(?[-+]?\s*(?:[A-Z]{0,3}\p{Sc}|EUR|USD|GBP|CHF|JPY|CNY|INR)?\s*[-+(]?)\s*(?P<body>[0-9][0-9.,' ]*|[.,][0-9]+)"
     r"(?P<exponent>[eE][-+]?[0-9]+)?\s*(?P<unit>[\p{L}\p{Sc}%°][^0-9()]*?)?(?P<close>\))?$"
 )
 SHAPES: dict[Decimal, str] = {
@@ -22,8 +20,8 @@ SHAPES: dict[Decimal, str] = {
 """Digits with their separators, by the decimal separator."""
 PLAIN = r"^[-+]?(?:0|[1-9][0-9]{0,6})(?:\.[0-9]+)?(?:e[-+]?[0-9]+)?$"
 """Numbers that nothing else could be: codes and dates of eight digits may have more."""
-POINT = r"^[-+]?(?:0|[0-9]{4,}|[0-9]*\.(?:[0-9]{0,2}|[0-9]{4,}))$|^[-+]?0?\.[0-9]+$|e"
-"""Plain numbers whose point, if they have one, cannot separate thousands."""
+POINT = r"^[-+]?0\.|\.[0-9]{1,2}(?:e|$)|\.[0-9]{4}|[0-9]{4}\."
+"""In plain numbers, a point that cannot separate thousands."""
 
 
 def take_apart(words: pl.Series) -> pl.DataFrame:

@@ -13,9 +13,6 @@ from typing import Any, Self
 
 import numpy as np
 import polars as pl
-from sklearn.compose import ColumnTransformer
-from sklearn.impute import SimpleImputer
-from sklearn.preprocessing import OneHotEncoder
 
 from langevax._version import __version__
 from langevax.app.errors import BadInput, count, listing
@@ -28,8 +25,7 @@ from langevax.app.tables.styles import Kind, Style, as_words
 from langevax.data.integrity import HASH, hash_of
 
 SCHEMA_FORMAT = 6
-BEYOND = 0.1  # of the span of the training rows, by which a number may lie outside without a note
-MAX_CATEGORIES = 50  # the others are encoded as a category that training never saw
+MOST_CATEGORIES = 50  # the others are encoded as a category that training never saw
 
 
 @dataclass(frozen=True)
@@ -59,18 +55,18 @@ class Column:
         style, categories = Style(**content["style"]), tuple(content["categories"])
         return cls(**content | {"style": style, "categories": categories, "span": span})
 
-    def outside(self, values: pl.Series) -> int:
-        """Return how many numbers are beyond those of the training rows by more than a tenth of their span.
+    def outside(self, values: pl.Series, share: float = 0.1) -> int:
+        """Return how many numbers are beyond those of the training rows by more than a share of their span.
 
-        Of positive numbers, those below a tenth of the lowest are so, too.
+        Of positive numbers, those below this share of the lowest are so, too.
         """
         if self.span is None:
             return 0
         low, high = self.span
-        margin = BEYOND * (high - low)
+        margin = share * (high - low)
         beyond = (values < low - margin) | (values > high + margin)
         if low > 0:
-            beyond |= values < BEYOND * low  # 6.877 where training had thousands
+            beyond |= values < share * low  # 6.877 where training had thousands
         return int(beyond.sum())
 
     def convert(self, original: pl.Series) -> tuple[pl.Series, list[str]]:
@@ -96,10 +92,10 @@ class Column:
 
 
 class Encoder:
-    """A scikit-learn transformer from converted tables to a matrix of float64, with a name for each of its columns.
+    """From converted tables to a matrix of float64, with a name for each of its columns.
 
-    It is fitted on two rows made from the schema, so that schema.json is all that is stored: the imputer's median of
-    (m, missing) is m, and a column without missing values gets no indicator.
+    Numbers come first, missing ones replaced by the fill value, then an indicator of missing ones for each column that
+    had some in training, then the categories of words; an unknown category is none of them.
 
     Example:
         >>> age = Column("age", Style("numeric"), True, fill=30.0)
@@ -112,65 +108,41 @@ class Encoder:
     """
 
     def __init__(self, columns: Sequence[Column]):
-        self.numbers: list[Column] = [c for c in columns if c.kind != "categorical"]
-        self.words: list[Column] = [c for c in columns if c.kind == "categorical"]
-        imputer = SimpleImputer(strategy="median", add_indicator=True)
-        categories: Any = [_categories(column) for column in self.words]
-        one_hot = OneHotEncoder(
-            categories=categories, handle_unknown="ignore", sparse_output=False
-        )
-        first = len(self.numbers)  # positions, since names are searched one by one
-        parts = [
-            ("numbers", imputer, list(range(first))),
-            ("words", one_hot, list(range(first, first + len(self.words)))),
+        numbers = [column for column in columns if column.kind != "categorical"]
+        words = [column for column in columns if column.kind == "categorical"]
+        values = [(c, c.name, pl.col(c.name).fill_null(c.fill)) for c in numbers]
+        gaps = [_indicator(c, None) for c in numbers if c.missing]
+        categories = [
+            _indicator(column, word)
+            for column in words
+            for word in (*column.categories, *[None] * column.missing)
         ]
-        self.transformer: ColumnTransformer = ColumnTransformer(
-            [part for part in parts if part[2]]
-        )
-        self.transformer.fit(self._two_rows())
-        self.names: tuple[str, ...] = tuple(name for _, name in self._inputs())
+        self._inputs = [*values, *gaps, *categories]
+        self.names: tuple[str, ...] = tuple(name for _, name, _ in self._inputs)
+        self.quantities: tuple[int, ...] = tuple(range(len(numbers)))
 
     def __call__(self, frame: pl.DataFrame) -> np.ndarray:
-        ordered = frame.select(column.name for column in [*self.numbers, *self.words])
-        return np.asarray(self.transformer.transform(ordered), np.float64)
+        inputs = (
+            expression.cast(pl.Float64).alias(str(place))
+            for place, (_, _, expression) in enumerate(self._inputs)
+        )
+        return np.array(frame.select(inputs).to_numpy(), order="C")
 
     @property
     def groups(self) -> dict[str, list[int]]:
         """For each column of the table, its columns in the matrix."""
         groups: dict[str, list[int]] = {}
-        for place, (column, _) in enumerate(self._inputs()):
+        for place, (column, _, _) in enumerate(self._inputs):
             groups.setdefault(column.name, []).append(place)
         return groups
 
-    @property
-    def quantities(self) -> tuple[int, ...]:
-        """Columns of the matrix that are quantities; the others are indicators."""
-        return tuple(range(len(self.numbers)))
 
-    def _inputs(self) -> list[tuple[Column, str]]:
-        inputs = [(column, column.name) for column in self.numbers]
-        inputs += [(c, f"{c.name} missing") for c in self.numbers if c.missing]
-        for column in self.words:
-            for word in _categories(column):
-                end = " missing" if word is None else f"={word}"
-                inputs.append((column, f"{column.name}{end}"))
-        return inputs
-
-    def _two_rows(self) -> pl.DataFrame:
-        """Return the fill values, and the same with missing values where training rows had them."""
-        numbers = {
-            c.name: pl.Series([c.fill, None if c.missing else c.fill], dtype=pl.Float64)
-            for c in self.numbers
-        }
-        words = {
-            c.name: pl.Series([_categories(c)[0]] * 2, dtype=pl.String)
-            for c in self.words
-        }
-        return pl.DataFrame(numbers | words)
-
-
-def _categories(column: Column) -> list[str | None]:
-    return [*column.categories, None] if column.missing else list(column.categories)
+def _indicator(column: Column, word: str | None) -> tuple[Column, str, pl.Expr]:
+    """Return an input that is 1 where a column holds a word, or none."""
+    cells = pl.col(column.name)
+    if word is None:
+        return column, f"{column.name} missing", cells.is_null()
+    return column, f"{column.name}={word}", (cells == word).fill_null(False)
 
 
 @dataclass(frozen=True)
@@ -310,12 +282,12 @@ def learn(
             continue
         tally = values.drop_nulls().alias("word").value_counts()
         tally = tally.sort(["count", "word"], descending=[True, False])
-        frequent, rare = tally.head(MAX_CATEGORIES), tally.slice(MAX_CATEGORIES)
+        frequent, rare = tally.head(MOST_CATEGORIES), tally.slice(MOST_CATEGORIES)
         categories = tuple(frequent["word"].sort())
         columns.append(Column(name, style, missing, categories=categories))
         if rare.height:
             sentence = (
-                f"Column {name!r} has {tally.height:,} categories in the training rows: the {MAX_CATEGORIES} most "
+                f"Column {name!r} has {tally.height:,} categories in the training rows: the {MOST_CATEGORIES} most "
                 f"frequent have an input each, the others ({count(int(rare['count'].sum()), 'row')}) are treated as unknown."
             )
             decisions.append(Decision("words", sentence, name))
@@ -323,7 +295,7 @@ def learn(
 
 
 AnySchema = Schema | WideCurves | LongCurves
-KINDS: dict[str, type[AnySchema]] = {
+SCHEMAS: dict[str, type[AnySchema]] = {
     "columns": Schema,
     "wide curves": WideCurves,
     "long curves": LongCurves,
@@ -332,7 +304,7 @@ KINDS: dict[str, type[AnySchema]] = {
 
 def write_schema(schema: AnySchema, path: Path, model: str = "") -> None:
     """Write a schema as JSON; `model` is the hash of the model that it belongs to."""
-    (kind,) = (name for name, type_ in KINDS.items() if isinstance(schema, type_))
+    (kind,) = (name for name, type_ in SCHEMAS.items() if isinstance(schema, type_))
     content = {
         "format": SCHEMA_FORMAT,
         "langevax": __version__,
@@ -364,7 +336,7 @@ def read_schema(path: Path, model: str = "") -> AnySchema:
             raise BadInput(
                 f"{where} belongs to another model than the one beside it; copy the whole folder of a fit."
             )
-        return KINDS[content["kind"]].from_json(content["schema"])
+        return SCHEMAS[content["kind"]].from_json(content["schema"])
     except BadInput:
         raise
     except OSError as error:

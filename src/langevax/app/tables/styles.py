@@ -23,13 +23,14 @@ As = Literal[
     "day-first",
     "month-first",
 ]
-_WORDS_FOR_MISSING = """
-- -- . * unknown missing undefined empty error tbd nil none null na n/a n.a. n.a nd nan nat inf +inf -inf infinity +infinity
--infinity 0000-00-00
-"""
-STAND_FOR_MISSING = frozenset(_WORDS_FOR_MISSING.split()) | {
-    f"not {word}" for word in ("available", "applicable", "measured", "reported")
-}
+STAND_FOR_MISSING = frozenset(
+    """
+    -|--|.|*|unknown|missing|undefined|empty|error|tbd|nil|none|null|na|n/a|n.a.|n.a|nd|nan|nat|0000-00-00|inf|+inf|-inf
+    |infinity|+infinity|-infinity|not available|not applicable|not measured|not reported
+    """.replace("\n    ", "")
+    .strip()
+    .split("|")
+)
 """Words, in lower case, that stand for a missing number, date or yes and no, beside those that do in any column."""
 TRUTHS: dict[str, tuple[str, str]] = {"true/false": ("t", "f"), "yes/no": ("y", "n")}
 """Two opposite words, and the letters that stand for them."""
