@@ -300,11 +300,11 @@ def test_a_new_table_is_predicted_with_its_own_exposure(rates, tmp_path):
         ),
         (
             people.with_columns(years=pl.when(first).then(0.0).otherwise("years")),
-            ["1 row without a positive 'years'", "first has 0"],
+            ["column 'years' must be positive", "is 0 in data row 4"],
         ),
         (
             people.with_columns(years=pl.when(first).then(None).otherwise("years")),
-            ["the exposure that", "first has no number"],
+            ["column 'years' must be positive", "is missing"],
         ),
     ):
         change.write_csv(tmp_path / "wrong.csv")
@@ -444,8 +444,8 @@ def test_classes_stay_in_their_order_from_the_options_to_the_predictions(
             [
                 "--family poisson",
                 "-0.5 in data row",
-                "such values in all",
-                "--family gaussian",
+                "such rows",
+                "leave --family out",
             ],
         ),
         (["pain", "poisson"], ["--family poisson needs numbers", "'mild'"]),
@@ -454,7 +454,7 @@ def test_classes_stay_in_their_order_from_the_options_to_the_predictions(
             [
                 "--family poisson needs numbers",
                 "holds words, 'no' and 'yes'",
-                "leave --family poisson",
+                "leave it out",
             ],
         ),
         (
@@ -467,15 +467,15 @@ def test_classes_stay_in_their_order_from_the_options_to_the_predictions(
         ),
         (
             ["pain", "ordinal", "--order", "mild", "--order", "severe"],
-            ["--order lacks 'extreme'"],
+            ["needs the order of the 3 classes"],
         ),
         (
             ["pain", "ordinal", "--order", "severe", "--order", "mil"],
-            ["--order 'mil'", "did you mean 'mild'?"],
+            ["needs the order of the 3 classes"],
         ),
         (
             ["pain", "ordinal", "--order", "mild", "--order", "mild"],
-            ["--order 'mild' is passed twice"],
+            ["pass each of them once"],
         ),
         (
             ["visits", "poisson", "--order", "1"],
@@ -527,7 +527,7 @@ def test_classes_stay_in_their_order_from_the_options_to_the_predictions(
             ["visits", "poisson", "--exposure", "age"],
             [
                 "--exposure age must be positive",
-                "no number in data row 1 (14 such rows)",
+                "missing in data row 1 (14 such rows)",
             ],
         ),
         (
@@ -536,7 +536,7 @@ def test_classes_stay_in_their_order_from_the_options_to_the_predictions(
         ),
         (
             ["visits", "poisson", "--exposure", "town"],
-            ["--exposure town must be a column of numbers, and holds words"],
+            ["--exposure town must be a column of numbers", "is a word"],
         ),
         (
             ["visits", "gaussian", "--offset", "visits"],
@@ -552,7 +552,7 @@ def test_classes_stay_in_their_order_from_the_options_to_the_predictions(
         ),
         (
             ["visits", "gaussian", "--offset", "town"],
-            ["--offset town must be a column of numbers, and holds words"],
+            ["--offset town must be a column of numbers", "is a word"],
         ),
         (
             ["visits", "gaussian", "--offset", "age"],

@@ -47,8 +47,8 @@ def test_rows_without_a_target_are_left_out():
     ("values", "task", "message"),
     [
         ([None, None], None, "missing in every row"),
-        (["1"], None, "1.0 in every row that has one"),
-        (["2", "2"], None, "is 2.0 in every row"),
+        (["1"], None, "is 1 in every row that has one"),
+        (["2", "2"], None, "is 2 in every row"),
         (["a", "a"], None, "is 'a' in every row"),
         (["a", "b", "a"], "regression", "--task regression needs numbers"),
         (["a", "b", "c", "d"], None, "4 classes in 4 rows"),

@@ -210,8 +210,8 @@ def readings_of(
             written[time] = readings[time].style
             notes = gathered(readings[time].decisions) + notes
     words = as_words(frame[id])
-    rows = pl.DataFrame({"id": words, "time": table[time]})
-    rows = rows.with_row_index("row").with_columns(pl.all().fill_nan(None))
+    times = pl.Series(table[time]).fill_nan(None)
+    rows = pl.DataFrame({"id": words, "time": times})
     notes += _missing(words, table)
     known = pl.col("id").is_not_null() & pl.col("time").is_not_null()
     if dates:

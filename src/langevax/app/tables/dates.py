@@ -49,6 +49,8 @@ def days_of(words: pl.Series, order: Order) -> pl.Series:
     pattern = f"^{CLOCK}$"
     if order != "time":
         pattern = rf"^{NOTATIONS[order]}(?:(?:T|,? ){CLOCK})?$"
+    if not words.str.contains(pattern).any():
+        return pl.Series([None] * len(words), dtype=pl.Float64)
     parts = words.str.extract_groups(pattern).struct.unnest()
     if order == "time":
         return parts.select(days=_clock(longest=True))["days"]

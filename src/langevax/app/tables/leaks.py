@@ -2,7 +2,6 @@
 
 import numpy as np
 import polars as pl
-from scipy.stats import rankdata
 
 from langevax.app.evaluation import Task
 from langevax.app.tables.records import Decision, option
@@ -46,10 +45,10 @@ def leaks(
 
 def _by_its_values(column: pl.Series, target: np.ndarray, task: Task) -> str:
     """Judge the distinct values of a column, of which missing is one, as predictors; they have to repeat."""
+    if 3 * column.n_unique() > len(target):
+        return ""
     codes = column.rank("dense").fill_null(0).to_numpy().astype(np.int64)
     sizes = np.bincount(codes)
-    if 3 * np.count_nonzero(sizes) > len(target):
-        return ""
     if task == "regression":
         means = np.bincount(codes, target) / np.maximum(sizes, 1)
         unexplained = (target - means[codes]).var() / target.var()
@@ -69,11 +68,11 @@ def _by_its_values(column: pl.Series, target: np.ndarray, task: Task) -> str:
 def _by_its_order(column: pl.Series, target: np.ndarray, task: Task) -> str:
     """Judge the order of numbers as a predictor of numbers or of two classes."""
     present = column.is_not_null().to_numpy()
-    ranks, y = rankdata(column.drop_nulls().to_numpy()), target[present]
+    ranks, y = column.drop_nulls().rank().to_numpy(), target[present]
     if not ranks.std():
         return ""
     if task == "regression":
-        of_target = rankdata(y)
+        of_target = pl.Series(y).rank().to_numpy()
         if not of_target.std():
             return ""
         correlation = float(np.corrcoef(ranks, of_target)[0, 1])

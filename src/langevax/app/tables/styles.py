@@ -67,6 +67,8 @@ class Style:
             >>> Style("numeric", ",", "€").describe(), Style("date", order="day-first").describe()
             ("a number with decimal commas and '€'", 'a date, the day first')
         """
+        if self.kind == "categorical":
+            return "a word"
         if self.kind == "date":
             return f"a {'time' if self.clock else 'date'}{order_in_words(self.order)}"
         with_comma = "decimal commas" if self.decimal == "," else ""
@@ -158,12 +160,12 @@ def parse(column: pl.Series, style: Style) -> pl.Series:
         return _days(column)
     if column.dtype.is_numeric():
         return _finite(column.cast(pl.Float64))
-    words = as_words(column)
     if style.kind == "date":
-        return days_of(words, style.order).alias(column.name)
-    plain = words.cast(pl.Float64, strict=False)
-    if style.decimal == "." and plain.null_count() == words.null_count():
+        return days_of(as_words(column), style.order).alias(column.name)
+    plain = column.cast(pl.Float64, strict=False)
+    if style.decimal == "." and plain.null_count() == column.null_count():
         return _finite(plain)
+    words = as_words(column)
     return numbers_of(take_apart(words), style.decimal, style.unit).alias(column.name)
 
 

@@ -70,11 +70,10 @@ def read_target(
     rows = np.flatnonzero(reading.values.is_not_null())
     values = reading.values[rows.tolist()]
     if values.n_unique() < 2:
-        found = (
-            f"{values[0]!r} in every row that has one"
-            if len(rows)
-            else "missing in every row"
-        )
+        found = "missing in every row"
+        if len(rows):
+            value = f"{values[0]:g}" if numeric else repr(values[0])
+            found = f"{value} in every row that has one"
         raise BadInput(f"{where} is {found}; there is nothing to learn.")
     inferred, reason = _infer(values)
     reason = reason if task is None else f"as set by {asked_by}"
