@@ -43,8 +43,8 @@ def days_of(words: pl.Series, order: Order) -> pl.Series:
         >>> words = pl.Series(["3.1.1970", "13/01/1970 12:00", "31-02-1970", "1970-01-03"])
         >>> days_of(words, "day-first").to_list()
         [2.0, 12.5, None, None]
-        >>> days_of(pl.Series(["12:00", "6:00 pm", "26:30:00", "41:07"]), "time").to_list()
-        [0.5, 0.75, 1.1041666666666667, None]
+        >>> days_of(pl.Series(["12:00", "6:00 pm", "36:00:00", "41:07"]), "time").to_list()
+        [0.5, 0.75, 1.5, None]
     """
     pattern = f"^{CLOCK}$"
     if order != "time":

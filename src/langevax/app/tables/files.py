@@ -132,7 +132,8 @@ def decode(
         'Köln'
     """
     marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    name = encoding or ("utf-16" if marked else "utf-8")
+    name = "utf-16" if marked else "utf-8"
+    name = name if encoding is None else encoding
     try:
         text = data.decode(name)
     except LookupError:
@@ -140,7 +141,7 @@ def decode(
             f"--encoding {name!r} is not known; pass a name such as cp1252 or utf-16."
         ) from None
     except UnicodeError as error:
-        if encoding or marked:
+        if encoding is not None or marked:
             raise BadInput(
                 f"{where} is not in {name} ({error}); pass another --encoding."
             ) from error
