@@ -256,7 +256,7 @@ def _of_numbers(words: pl.Series) -> Evidence:
 
 def _of_dates(words: pl.Series, tried_first: int = 100) -> Evidence:
     sample = words.drop_nulls().unique(maintain_order=True).head(tried_first)
-    tried = [order for order in ORDERS if days_of(sample, order).count()]
+    tried: list[Order] = [o for o in ORDERS if days_of(sample, o).count()]
     readings = [
         Reading(
             days_of(words, order).alias(words.name), Style("date", order=order), order

@@ -24,7 +24,9 @@ from langevax.app.tables.styles import Style, as_words
 
 Curve = tuple[tuple[np.ndarray, np.ndarray], ...]
 """(times, values) of each channel."""
-NAME = re.compile(r"([^0-9]*?)([-+]?[0-9]+(?:\.[0-9]+|,[0-9]{1,2})?)([^0-9]*)")
+NUMBER_IN_NAME = re.compile(
+    r"([^0-9]*?)([-+]?[0-9]+(?:\.[0-9]+|,[0-9]{1,2})?)([^0-9]*)"
+)
 """A number in the name of a column, such as those of X850 and 850,5 nm."""
 
 
@@ -81,7 +83,7 @@ def curve_columns(
         raise BadInput(
             f"columns {listing(pair)} have the same time; pass --drop with one of them."
         )
-    if names != list(times) or any(NAME.fullmatch(name)[1] for name in names):  # type: ignore[index]
+    if names != list(times) or any(NUMBER_IN_NAME.fullmatch(name)[1] for name in names):  # type: ignore[index]
         notes.append(
             f"Columns are sorted by the numbers in their names: {names[0]!r} at {ordered[0]:g}."
         )
@@ -90,7 +92,7 @@ def curve_columns(
 
 def _times_of(names: Sequence[str]) -> dict[str, float]:
     """Return the numbers in names, those with the letters around them that most names share."""
-    found = {name: match for name in names if (match := NAME.fullmatch(name))}
+    found = {name: match for name in names if (match := NUMBER_IN_NAME.fullmatch(name))}
     around = Counter((match[1], match[3]) for match in found.values())
     shared = around.most_common(1)
     times = {

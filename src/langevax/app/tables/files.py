@@ -25,7 +25,7 @@ from langevax.app.errors import BadInput, count, nearest
 from langevax.app.tables.records import Decision, data_row, first_place
 
 FORMATS = ".csv, .tsv, .csv.gz or .parquet"
-SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas"}
+SEPARATOR_NAMES = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas"}
 """The first that divides most lines alike is taken: commas may be those of decimals."""
 MAGIC = {"gzip": b"\x1f\x8b", "parquet": b"PAR1", "zip": b"PK\x03\x04"}
 FORMULA = "^[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"
@@ -214,7 +214,7 @@ def _separator(text: str) -> tuple[str, int]:
     """Return the separator that divides most lines into the same number of fields, two at least, and this number."""
     first = "".join(islice(io.StringIO(text), FIRST_LINES))
     best, width, most = ",", 1, 0.0
-    for separator in SEPARATORS:
+    for separator in SEPARATOR_NAMES:
         rows = [
             row for row in csv.reader(io.StringIO(first), delimiter=separator) if row
         ]
@@ -276,7 +276,7 @@ def _cells(
 def _refuse_line(
     where: str, separator: str, line: int, fields: int, width: int
 ) -> None:
-    name = SEPARATORS[separator]
+    name = SEPARATOR_NAMES[separator]
     raise BadInput(
         f"{where}: line {line:,} has {count(fields, 'field')} where the others have {width}, separated by {name}; delete "
         f"titles above the header and remarks below the rows, and quote fields that contain {name}."

@@ -9,7 +9,7 @@ from typing import Literal
 import polars as pl
 
 Decimal = Literal[".", ","]
-NUMBER = (
+NUMBER_CELL = (
     r"^(?P<before>\(?[-+]?\s*(?:[A-Z]{0,3}\p{Sc}|EUR|USD|GBP|CHF|JPY|CNY|INR)?\s*[-+(]?)\s*(?P<body>[0-9][0-9.,' ]*|[.,][0-9]+)"
     r"(?P<exponent>[eE][-+]?[0-9]+)?\s*(?P<unit>[\p{L}\p{Sc}%°][^0-9()]*?)?(?P<close>\))?$"
 )
@@ -33,7 +33,7 @@ def take_apart(words: pl.Series) -> pl.DataFrame:
     """
     spaced = words.str.replace_all(r"[\u00a0\u2007\u2009\u202f]", " ")
     plain = spaced.str.replace_all("[−–]", "-").str.replace_all("[’‘]", "'")
-    parts = plain.str.extract_groups(NUMBER).struct.unnest()
+    parts = plain.str.extract_groups(NUMBER_CELL).struct.unnest()
     before = pl.col("before").fill_null("")
     bracket = before.str.contains("(", literal=True)
     balanced = bracket == pl.col("close").is_not_null()

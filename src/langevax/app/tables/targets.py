@@ -14,9 +14,9 @@ from langevax.app.tables.styles import as_words
 
 MAX_INTEGER_CLASSES = 10  # up to this many distinct integers are classes
 ROWS_PER_INTEGER = 5  # on average, at least, where there are more than two
-MAX_CLASSES = 100  # of words; memory grows with them, and so many are names of cases more often than classes
+MOST_TARGET_CLASSES = 100  # of words; memory grows with them, and so many are names of cases more often than classes
 INTEGER = r"^(?:0|-?[1-9][0-9]{0,17})$"
-LARGEST_COUNT = 10**6  # as in `langevax.sklearn.predictive`
+MOST_COUNTED = 10**6  # as in `langevax.sklearn.predictive`
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def read_target(
     words = as_words(frame[name])[rows.tolist()] if numeric else values
     classes, indices = _classes(words, values)
     most = max(MAX_INTEGER_CLASSES, len(rows) // ROWS_PER_INTEGER)
-    most = most if numeric else min(MAX_CLASSES, max(2, len(rows) // 2))
+    most = most if numeric else min(MOST_TARGET_CLASSES, max(2, len(rows) // 2))
     if len(classes) > most:
         kind = "different numbers" if numeric else "classes"
         raise BadInput(
@@ -160,12 +160,12 @@ def for_family(
 
 def _check_counts(target: TargetColumn, where: str, asked: str) -> None:
     values = target.values
-    odd = (values < 0) | (values != np.round(values)) | (values > LARGEST_COUNT)
+    odd = (values < 0) | (values != np.round(values)) | (values > MOST_COUNTED)
     if not odd.any():
         return
     i = int(np.flatnonzero(odd)[0])
     raise BadInput(
-        f"{asked} is for counts 0, 1, 2, ... up to {LARGEST_COUNT:,}, and {where} has {values[i]:g} in "
+        f"{asked} is for counts 0, 1, 2, ... up to {MOST_COUNTED:,}, and {where} has {values[i]:g} in "
         f"{data_row(int(target.rows[i]))} ({count(int(odd.sum()), 'such row')}); correct them, count in other units, or leave "
         "--family out."
     )
