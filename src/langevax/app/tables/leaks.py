@@ -30,7 +30,8 @@ def leaks(
     decisions = []
     for column in frame:
         why = _by_its_values(column, target, task)
-        if task == "classification" and _by_its_values(column.is_null(), target, task):
+        judged = task == "classification" and column.has_nulls()
+        if judged and _by_its_values(column.is_null(), target, task):
             why = "whether it is missing determines the class"
         if not why and column.dtype != pl.String and column.count() >= fewest_rows:
             why = _by_its_order(column, target, task)
