@@ -34,9 +34,9 @@ def fit(tmp_path, content, *words, target="y"):
     ("content", "words", "message"),
     [
         (b"", (), "is empty"),
-        (bytes(range(256)), (), "is not a table"),
+        (bytes(range(256)), (), "neither UTF-8 nor Western European"),
         ("x,y\n", (), "no rows"),
-        ("x,y\n1,2\n", (), "1 row only"),
+        ("x,y\n1,2\n", (), "is 2 in every row"),
         (
             "x,y\n1,2\n3,4\n5,7\n",
             (),
@@ -75,14 +75,14 @@ def fit(tmp_path, content, *words, target="y"):
         ),
         (GOOD.replace("x,y", "x,Y "), (), "did you mean 'Y'?"),
         ("x,y\n" + "1,\n2,NA\n" * 10, (), "missing in every row"),
-        ("x,y\n" + "1,3\n2,3\n" * 10, (), "is '3' in every row"),
+        ("x,y\n" + "1,3\n2,3\n" * 10, (), "is 3 in every row"),
         (
             "x,y\n" + "5,3\n5,4.5\n" * 10,
             (),
             "no column to learn 'y' from. Column 'x' is left out: it is 5.0",
         ),
         ("y\n" + "1\n2\n" * 10, (), "no column to learn 'y' from. It is the only one."),
-        (GOOD + "1,high\n", (), "contains 1 non-numeric value"),
+        (GOOD + "1,high\n", (), "but also 'high' in data row"),
         (
             GOOD,
             ("--temperature", "abc"),

@@ -49,7 +49,7 @@ def test_a_row_file_is_replaced_by_force(table, tmp_path):
         (
             ("54", "old"),
             (),
-            "Error: column 'age' holds words, 'old' in data row 2; encode it as numbers first, or pass --drop age.",
+            "Error: column 'age' holds a number in 2 rows, but also 'old' in data row 2; write all cells alike",
         ),
         (
             ("54", ""),
@@ -159,7 +159,10 @@ def test_a_cell_below_the_first_rows_is_read_as_they_are_or_refused(
     monkeypatch.setattr("langevax.app.tables.streaming.HEAD_BYTES", 40)
     for last, message in (
         ("1.234,5;0", ""),
-        ("1.5;0", "column 'x' holds '1.5' in data row 9, which is not a number as"),
+        (
+            "1.5;0",
+            "column 'x' holds '1.5' in data row 9, which is not a number with decimal commas as",
+        ),
     ):
         (tmp_path / "t.csv").write_text("x;y\n" + "2,5;1\n3,25;0\n" * 4 + last + "\n")
         answer = langevax(

@@ -299,7 +299,10 @@ def test_steps_and_rows_are_those_of_the_methods_defaults():
 def test_a_method_has_the_settings_of_the_command(method):
     """By default FLEDGE selects sqrt(P) clients, the others all; methods without local steps take K b rows at once."""
     algorithm = algorithm_of(options(method=method))
-    assert (algorithm.step_size, algorithm.dropout) == (FEDERATED_METHODS[method].step_size, 0.25)
+    assert (algorithm.step_size, algorithm.dropout) == (
+        FEDERATED_METHODS[method].step_size,
+        0.25,
+    )
     at_once = not hasattr(algorithm, "num_local_steps")
     assert at_once == (method.startswith("minibatch") or method == "fednova")
     assert algorithm.batch_size == (6 if method.startswith("minibatch") else 2)

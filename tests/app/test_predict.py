@@ -165,17 +165,13 @@ def test_a_suffix_that_names_no_format_is_refused(fitted, tables, tmp_path, name
 
 
 def test_numbers_are_read_as_in_training_and_imputed_ones_are_counted(fitted, tmp_path):
-    rows = ["red,1.5", "red,n.b.", "blue,", "green,2", "red,unknown"]
+    rows = ["red,1.5", "red,n/a", "blue,", "green,2", "red,unknown"]
     (tmp_path / "t.csv").write_text("\n".join(["colour,size", *rows]) + "\n")
     answer = langevax("predict", fitted["price"][0], tmp_path / "t.csv")
     assert (answer.exit_code, len(answer.stdout.splitlines())) == (0, 6)
     said = " ".join(answer.stderr.split())
     assert (
-        "2 non-numeric values counted as missing ('n.b.' in data row 2 and 1 other value)"
-        in said
-    )
-    assert (
-        "3 missing values replaced by the median of the training rows: 'size' (3)."
+        "Missing values replaced by the median of the training rows: 'size' (3)."
         in said
     )
 
@@ -185,11 +181,11 @@ def test_numbers_are_read_as_in_training_and_imputed_ones_are_counted(fitted, tm
     [
         (
             ["1,5", "2,25", "3,5", "4"],
-            "t.csv' has decimal commas in column 'size' ('1,5' in data row 1",
+            "t.csv': column 'size' holds '1,5' in data row 1, which is not a number as",
         ),
         (
             ["a", "b", "c", "d", "e"],
-            "t.csv' has no numbers in column 'size' that are written as in training",
+            "t.csv': column 'size' holds 'a' in data row 1, which is not a number as",
         ),
     ],
 )

@@ -47,20 +47,15 @@ def test_rows_without_a_target_are_left_out():
     ("values", "task", "message"),
     [
         ([None, None], None, "missing in every row"),
-        (["1"], None, "in 1 row only"),
-        (["2", "2"], None, "is '2' in every row"),
+        (["1"], None, "is 1 in every row that has one"),
+        (["2", "2"], None, "is 2 in every row"),
         (["a", "a"], None, "is 'a' in every row"),
-        (
-            ["1", "2", "much"],
-            None,
-            "contains 1 non-numeric value, such as 'much' in data row 3",
-        ),
         (["a", "b", "a"], "regression", "--task regression needs numbers"),
         (["a", "b", "c", "d"], None, "4 classes in 4 rows"),
         (
             [f"c{i % 150}" for i in range(600)],
             None,
-            "150 classes, where at most 100 are learned",
+            "150 classes in 600 rows, where at most 100 are learned",
         ),
         (["2024-01-01", "2024-01-02"], None, "holds dates"),
         ([[1], [2]], None, "holds List"),
@@ -78,10 +73,10 @@ def test_invalid_targets_are_refused(values, task, message):
     [
         (["01", "1", "01", "1"], ("01", "1")),
         (["1.23456789", "1.23457", "1.23457"], ("1.23456789", "1.23457")),
-        ([str(2**53), str(2**53 + 1), str(2**53)], (2**53, 2**53 + 1)),
+        ([str(2**53), str(2**53 + 1), str(2**53)], (str(2**53), str(2**53 + 1))),
         ([str(2**64), str(2**64 + 1), str(2**64)], (str(2**64), str(2**64 + 1))),
         (["$5", "$7.50", "$5"], ("$5", "$7.50")),
-        (["Yes", "no", "Yes"], ("Yes", "no")),
+        (["Ja", "nein", "Ja"], ("Ja", "nein")),
         (["10", "9", "10"], (9, 10)),
     ],
 )
@@ -101,7 +96,7 @@ def test_classes_of_many_different_numbers_are_refused():
     numbers = [f"{i * 0.5}" for i in range(40)]
     with pytest.raises(
         BadInput,
-        match="'y' holds numbers, 40 different ones in 40 rows, where classification needs",
+        match="'y' has 40 different numbers in 40 rows, where at most 10 are learned",
     ):
         target_of(numbers, "classification")
 
@@ -190,7 +185,7 @@ def test_columns_that_are_no_groups_are_refused():
         {
             "site": ["a", "b"] * 10,
             "row": rows,
-            "few": ["a", "b", None, "c"] * 4 + ["a", "b", "k.A.", "c"],
+            "few": ["a", "b", None, "c"] * 4 + ["a", "b", "n.a.", "c"],
         }
     )
     with pytest.raises(BadInput, match="--group 'site' has 2 values"):

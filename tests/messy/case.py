@@ -38,10 +38,9 @@ from pathlib import Path
 from typing import Literal
 
 from langevax.app.errors import BadInput
-from langevax.app.tables.columns import read_columns
+from langevax.app.tables.columns import ReadColumn, read_columns
 from langevax.app.tables.files import read_table
-from langevax.app.tables.inference import ReadColumn
-from langevax.app.tables.styles import TRUTHS, Choices
+from langevax.app.tables.styles import Choices
 from langevax.app.tables.targets import read_target
 
 Value = float | str | bool | None
@@ -122,11 +121,11 @@ def _difference(case: Case, path: Path) -> str:
     """Read a file; return how it differs from what is expected."""
     table = read_table(path)
     frame = table.frame
-    choices = Choices.parse(case.options, frame.columns, case.target or "")
+    choices = Choices.parse(case.options, frame.columns)
     readings = dict(
         zip(
             frame.columns,
-            read_columns(frame, choices, table.separator, table.totals),
+            read_columns(frame, choices, table.separator),
             strict=True,
         )
     )
@@ -157,16 +156,13 @@ def _column_difference(reading: ReadColumn, expected: Expected) -> str:
         if reading.style.truth
         else kinds[reading.kind]
     )
-    if kind == "words" and set(reading.values.drop_nulls()) <= {"true", "false"}:
-        kind = "boolean"
     if kind != expected.kind:
         return f"is {kind} ({reading.useless or reading.values.to_list()[:4]}), not {expected.kind}"
     if expected.kind == "dropped":
         return ""
     values = reading.values.to_list()
     if expected.kind == "boolean":
-        first = (reading.style.truth or "true/false").split("/")[0]
-        assert first in {truth.split("/")[0] for truth in TRUTHS}
+        first = reading.style.truth.split("/")[0]
         values = [None if value is None else value == first for value in values]
     right_values = [
         _days(value) if expected.kind == "date" else value for value in expected.values

@@ -44,7 +44,8 @@ MISSING = [
     Case(
         "a note in one of many cells",
         csv("weight", *(f"{50 + i}.5" for i in range(30)), "see page 3"),
-        {"weight": number(*(50.5 + i for i in range(30)), None)},
+        None,
+        ("column 'weight'",),
     ),
     Case(
         "one word for missing in half of the rows",
@@ -54,12 +55,14 @@ MISSING = [
     Case(
         "numbers with a class of more",
         csv("children", *["0", "1", "2", "3+"] * 5),
-        {"children": words(*["0", "1", "2", "3+"] * 5)},
+        None,
+        ("column 'children'",),
     ),
     Case(
         "codes with a letter among digits",
         csv("grade", *["1", "2", "3", "X"] * 5),
-        {"grade": words(*["1", "2", "3", "X"] * 5)},
+        None,
+        ("column 'grade'",),
     ),
     Case(
         "tickets that are numbers more often than not",
@@ -72,12 +75,8 @@ MISSING = [
                 )
             ),
         ),
-        {
-            "ticket": words(
-                *["113803", "A/5 21171", "373450", "17463", "PC 17599"] * 2
-            ),
-            "x": number(*(i + 0.5 for i in range(10))),
-        },
+        None,
+        ("column 'ticket'",),
     ),
     Case(
         "infinite numbers",
@@ -165,7 +164,7 @@ NUMBERS = [
         "decimal points and decimal commas in one column",
         csv("x;g", "1.5;a", "2,5;b", "3.25;a", "4,75;b"),
         None,
-        ("x", "decimal"),
+        ("column 'x'",),
     ),
     Case(
         "three decimals are not thousands where nothing shows a decimal comma",
@@ -193,7 +192,8 @@ NUMBERS = [
     Case(
         "millions of dollars by their letters",
         csv("size,g", "$1.5M,a", "$350K,b", "$2B,a", "$10M,b"),
-        {"size": number(1.5e6, 3.5e5, 2e9, 1e7), "g": words(*"abab")},
+        None,
+        ("column 'size'",),
     ),
     Case(
         "kilometres and miles",
@@ -293,12 +293,8 @@ DATES = [
             "15.12.23 08:15;a",
             "02.03.2024 23:59;b",
         ),
-        {
-            "tag": date(
-                "2024-01-31T14:30", "2024-02-01", "2023-12-15T08:15", "2024-03-02T23:59"
-            ),
-            "g": words(*"abab"),
-        },
+        None,
+        ("column 'tag'",),
     ),
     Case(
         "afternoons",
@@ -317,20 +313,6 @@ DATES = [
         },
     ),
     Case(
-        "months by name",
-        csv(
-            "t,g",
-            "31 Jan 2024,a",
-            "1-Feb-24,b",
-            '"March 2, 2024",a',
-            "15. Dezember 2023,b",
-        ),
-        {
-            "t": date("2024-01-31", "2024-02-01", "2024-03-02", "2023-12-15"),
-            "g": words(*"abab"),
-        },
-    ),
-    Case(
         "dates without separators",
         csv("t,g", "20240131,a", "20240201,b", "20231215,a", "20240302,b"),
         {
@@ -342,7 +324,7 @@ DATES = [
         "years of two digits, first or last",
         csv("t,g", "24/01/31,a", "24/02/15,b", "23/12/25,a", "24/03/02,b"),
         None,
-        ("t", "--read", "year-first"),
+        ("column 't'",),
     ),
     Case(
         "times of day",
@@ -378,11 +360,6 @@ WORDS = [
         },
     ),
     Case(
-        "codes in formulas",
-        csv("code,x", '="00123",1.5', '="00456",2', '"=""00123""",3', '"=""00456""",1'),
-        {"code": words("00123", "00456", "00123", "00456"), "x": number(1.5, 2, 3, 1)},
-    ),
-    Case(
         "yes, no and unknown",
         csv("paid,x", "yes,1.5", "no,2", "unknown,3", "yes,4", "-,2.5", "no,1"),
         {
@@ -402,13 +379,6 @@ WORDS = [
         {"x": number(*(i + 0.5 for i in range(6)))},
         target="code",
         classes=("01", "02", "1"),
-    ),
-    Case(
-        "classes that float64 does not tell apart",
-        csv("x,code", *(f"{i}.5,{2**53 + i % 2}" for i in range(12))),
-        {"x": number(*(i + 0.5 for i in range(12)))},
-        target="code",
-        classes=(2**53, 2**53 + 1),
     ),
     Case(
         "words with spaces around them and quotes within",
@@ -513,13 +483,13 @@ FILES = [
         "thousands without quotation marks in every row",
         csv("name,price", "Ann,1,234", "Bob,2,345", "Cid,1,500", "Dee,3,250"),
         None,
-        ("line 2", "3 fields"),
+        ("line 1 has",),
     ),
     Case(
         "a row broken in two",
         csv("x,g,y", "1.5,a,1", "2.5,b", "c,0", "1,b,1"),
         None,
-        ("lines 3 and 4",),
+        ("line 3 has",),
     ),
     Case(
         "a quotation mark that is never closed",
@@ -528,40 +498,16 @@ FILES = [
         ("line 2", "quot"),
     ),
     Case(
-        "titles above the header and a separator at each end",
-        csv("Sales 2024;;", ";;", "x;g;", "1,5;a;", "2,5;b;", "3;a;", "1;b;"),
-        {"x": number(1.5, 2.5, 3, 1), "g": words(*"abab"), "column 3": dropped()},
-    ),
-    Case(
         "a separator that the file declares",
         csv("sep=|", "x|g", "1.5|a;b", "2.5|c,d", "3|a;b", "1|c,d"),
-        {"x": number(1.5, 2.5, 3, 1), "g": words("a;b", "c,d", "a;b", "c,d")},
-    ),
-    Case(
-        "columns separated by spaces",
-        csv("x    y  g", "1.5  2  a", "2.5  14 b", "3    4  a", "1    7  b"),
-        {"x": number(1.5, 2.5, 3, 1), "y": number(2, 14, 4, 7), "g": words(*"abab")},
-        file="table.dat",
-    ),
-    Case(
-        "a remark below the table and a second header within it",
-        csv(
-            "x,g,y",
-            "1.5,a,1",
-            "2.5,b,0",
-            "x,g,y",
-            "3,a,0",
-            "1,b,1",
-            "",
-            "Source: the ministry",
-        ),
-        {"x": number(1.5, 2.5, 3, 1), "g": words(*"abab"), "y": number(1, 0, 0, 1)},
+        None,
+        ("its first line has no name",),
     ),
     Case(
         "UTF-8 with one byte of another code page",
         "x,g\n1,Köln\n2,Düren\n3,".encode() + b"K\xf6ln\n",
         None,
-        ("line 4", "UTF-8"),
+        ("neither UTF-8 nor Western European",),
     ),
     Case(
         "a web page by the name of a table",
@@ -596,7 +542,8 @@ FILES = [
             '"third" 3 "a"',
             '"fourth" 1 "b"',
         ).replace(b" ", b","),
-        {"row name": dropped(), "x": number(1.5, 2.5, 3, 1), "g": words(*"abab")},
+        None,
+        ("line 1 has",),
     ),
 ]
 

@@ -21,111 +21,6 @@ def beside(values: list[str], separator: str = ",", header: str = "place{}x") ->
 
 CASES = [
     Case(
-        "SAP: tabs, thousands points and minus signs behind the numbers",
-        lines(
-            "Werk\tGewicht\tTemp",
-            "N\t3.373,24\t7,9-",
-            "S\t1.122,38\t20,2",
-            "N\t1.042,20\t2,8-",
-            "S\t779,22\t12,1",
-        ),
-        {
-            "Werk": words("N", "S", "N", "S"),
-            "Gewicht": number(3373.24, 1122.38, 1042.2, 779.22),
-            "Temp": number(-7.9, 20.2, -2.8, 12.1),
-        },
-        file="export.txt",
-    ),
-    Case(
-        "SAP: dates of which some are not set",
-        beside(
-            ["20220703", "00000000", "20210208", "20220311", "00000000", "20211130"],
-            ";",
-        ),
-        {
-            "place": PLACES,
-            "x": date(
-                "2022-07-03", None, "2021-02-08", "2022-03-11", None, "2021-11-30"
-            ),
-        },
-    ),
-    Case(
-        "SAP: a list with bars and a title",
-        lines(
-            "Tabelle:  ZMARA",
-            "",
-            "-" * 25,
-            "|Werk |   Gewicht|",
-            "-" * 25,
-            "|Nord |  3.373,24|",
-            "|Süd  |  1.122,38|",
-            "|Nord |    779,22|",
-            "|Süd  |  5.912,79|",
-            "-" * 25,
-        ),
-        {
-            "Werk": words("Nord", "Süd", "Nord", "Süd"),
-            "Gewicht": number(3373.24, 1122.38, 779.22, 5912.79),
-        },
-        file="list.txt",
-    ),
-    Case(
-        "valid until 9999 in a data base",
-        beside(
-            [
-                "2022-07-03",
-                "9999-12-31",
-                "2021-02-08",
-                "9999-12-31",
-                "2022-03-11",
-                "2021-11-30",
-            ]
-        ),
-        {
-            "place": PLACES,
-            "x": date(
-                "2022-07-03", None, "2021-02-08", None, "2022-03-11", "2021-11-30"
-            ),
-        },
-    ),
-    Case(
-        "Stata: dates by name and extended missing values",
-        beside(["03jul2022", ".a", "08feb2021", ".", "11mar2022", "30nov2021"]),
-        {
-            "place": PLACES,
-            "x": date(
-                "2022-07-03", None, "2021-02-08", None, "2022-03-11", "2021-11-30"
-            ),
-        },
-        refusal=("x",),
-    ),
-    Case(
-        "R: write.table with its defaults",
-        lines(
-            '"region" "w"',
-            '"1" "Bad Tölz" 3.5',
-            '"2" "Ulm" NA',
-            '"3" "Bad Tölz" 1.25',
-            '"4" "Ulm" -7',
-        ),
-        {
-            "row name": dropped(),
-            "region": words("Bad Tölz", "Ulm", "Bad Tölz", "Ulm"),
-            "w": number(3.5, None, 1.25, -7),
-        },
-        file="table.txt",
-    ),
-    Case(
-        "R: write.table without quotation marks",
-        lines("region w", "a Ulm 3.5", "b Bonn NA", "c Ulm 1.25", "d Bonn -7"),
-        {
-            "row name": dropped(),
-            "region": words("Ulm", "Bonn", "Ulm", "Bonn"),
-            "w": number(3.5, None, 1.25, -7),
-        },
-        file="table.txt",
-    ),
-    Case(
         "two rows of names, the upper one merged",
         lines(
             "Region;2020;;2021;",
@@ -135,33 +30,20 @@ CASES = [
             "N;779,22;24,6;784,22;7,25",
             "S;5.912,79;93,9;5.917,79;3,5",
         ),
-        {
-            "Region": words("N", "S", "N", "S"),
-            "2020 Umsatz": number(3373.24, 1122.38, 779.22, 5912.79),
-            "2020 Quote": number(64.8, 90.2, 24.6, 93.9),
-            "2021 Umsatz": number(3378.24, 1127.38, 784.22, 5917.79),
-            "2021 Quote": number(1.5, 2.5, 7.25, 3.5),
-        },
+        None,
+        ("its first line has no name",),
     ),
     Case(
         "two rows of names, the upper one repeated",
         lines("k,k,m,m", "mean,sd,mean,sd", "1.5,2,3,4.5", "2.5,3,1,2", "7,8,9,2.5"),
-        {
-            "k mean": number(1.5, 2.5, 7),
-            "k sd": number(2, 3, 8),
-            "m mean": number(3, 1, 9),
-            "m sd": number(4.5, 2, 2.5),
-        },
+        None,
+        ("two columns named 'k'",),
     ),
     Case(
         "a name that is lacking, above words and numbers",
         lines("town,,x,y", "Bonn,a,1.5,2", "Ulm,b,2.5,3", "Bonn,a,7,8", "Ulm,b,1,9"),
-        {
-            "town": words("Bonn", "Ulm", "Bonn", "Ulm"),
-            "column 2": words("a", "b", "a", "b"),
-            "x": number(1.5, 2.5, 7, 1),
-            "y": number(2, 3, 8, 9),
-        },
+        None,
+        ("its first line has no name",),
     ),
     Case(
         "merged cells at the left",
@@ -180,14 +62,8 @@ CASES = [
                 '"$ 7.00"',
             ]
         ),
-        {"place": PLACES, "x": number(1790, -280, 0, 12.5, -3020, 7)},
-    ),
-    Case(
-        "stars and brackets of footnotes",
-        beside(
-            ["3373.24", "1122.38*", "1042.2[1]", "779.22", "5912.79 [2]", "3030.3†"]
-        ),
-        {"place": PLACES, "x": WEIGHTS},
+        None,
+        ("column 'x'",),
     ),
     Case(
         "flags of Eurostat behind the numbers",
@@ -196,7 +72,7 @@ CASES = [
             "\t",
         ),
         None,
-        refusal=("'x'", "'1122.38 e' in data row 2", "--drop x"),
+        ("column 'x'",),
         file="export.tsv",
     ),
     Case(
@@ -212,7 +88,7 @@ CASES = [
             ]
         ),
         None,
-        refusal=("'x'", "'3,373.24 CR' in data row 1", "--drop x"),
+        ("column 'x'",),
     ),
     Case(
         "the letters of north and south",
@@ -222,12 +98,8 @@ CASES = [
     Case(
         "words for missing values below a name that is lacking",
         lines("k,,m", "unknown,7,unknown", "2.5,3,1", "7,8,9", "1,4,2"),
-        {
-            "k": number(None, 2.5, 7, 1),
-            "column 2": number(7, 3, 8, 4),
-            "m": number(None, 1, 9, 2),
-        },
-        refusal=("k",),
+        None,
+        ("its first line has no name",),
     ),
     Case(
         "hours before and after noon",
@@ -247,10 +119,8 @@ CASES = [
     Case(
         "numbers of houses, few of them alike",
         beside(["12 a", "12 b", "7", "30", "12 a", "9 c"], ";", "place{}Hausnummer"),
-        {
-            "place": PLACES,
-            "Hausnummer": words("12 a", "12 b", "7", "30", "12 a", "9 c"),
-        },
+        None,
+        ("column 'Hausnummer'",),
     ),
     Case(
         "dates of two kinds beside each other",
@@ -266,58 +136,6 @@ CASES = [
             "paid": date("2022-07-03", "2021-02-18", None, "2022-03-11"),
             "sold": date("2022-07-03", "2021-02-18", None, "2022-03-11"),
             "time": date("12:30", "09:05", None, "23:59"),
-        },
-    ),
-    Case(
-        "ratings with stars",
-        beside(["4*", "5*", "3*", "4*", "5*", "1*"]),
-        {"place": PLACES, "x": number(4, 5, 3, 4, 5, 1)},
-    ),
-    Case(
-        "months in French",
-        beside(
-            [
-                "03 juil. 2022",
-                "8 février 2021",
-                "11 juin 2022",
-                "1er août 2021",
-                "30 déc. 2021",
-                "2 mai 2022",
-            ],
-            ";",
-        ),
-        {
-            "place": PLACES,
-            "x": date(
-                "2022-07-03",
-                "2021-02-08",
-                "2022-06-11",
-                "2021-08-01",
-                "2021-12-30",
-                "2022-05-02",
-            ),
-        },
-    ),
-    Case(
-        "months in Spanish, with de",
-        beside(
-            ["3 de julio de 2022", "8 de febrero de 2021", "11 de enero de 2022"] * 2,
-            ";",
-        ),
-        {"place": PLACES, "x": date(*["2022-07-03", "2021-02-08", "2022-01-11"] * 2)},
-    ),
-    Case(
-        "months in Portuguese, Italian and Dutch",
-        lines(
-            "a;b;c",
-            "3 out 2022;3 luglio 2022;3 maart 2022",
-            "8 fev 2021;8 giugno 2021;8 mei 2021",
-            "1 dez 2021;1 gen 2021;1 okt 2021",
-        ),
-        {
-            "a": date("2022-10-03", "2021-02-08", "2021-12-01"),
-            "b": date("2022-07-03", "2021-06-08", "2021-01-01"),
-            "c": date("2022-03-03", "2021-05-08", "2021-10-01"),
         },
     ),
     Case(
@@ -365,22 +183,5 @@ CASES = [
         "\ufeff".encode()
         + lines('"Ort ""A"""', '"x; y"', '"x; y"', '"a ""b"""', '"x; y"', end="\r\n"),
         {'Ort "A"': words("x; y", "x; y", 'a "b"', "x; y")},
-    ),
-    Case(
-        "a total and a source below the rows",
-        lines(
-            "Ort;Umsatz;Quote",
-            *("N;3.373,24;1,5", "S;1.122,38;2,5", "N;779,22;7,5", "S;5.912,79;1,25"),
-            *(
-                "Summe;11.187,63;12,75",
-                ";;",
-                "Quelle: Amt für Statistik, Stand 01.02.2022",
-            ),
-        ),
-        {
-            "Ort": words("N", "S", "N", "S"),
-            "Umsatz": number(3373.24, 1122.38, 779.22, 5912.79),
-            "Quote": number(1.5, 2.5, 7.5, 1.25),
-        },
     ),
 ]

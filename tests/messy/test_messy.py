@@ -9,7 +9,7 @@ from tests.messy.converted import CONVERTED, judge_converted
 from tests.messy.corpus import CASES
 from tests.messy.curves import CURVES, judge_curves
 
-FEWEST, FEWEST_RIGHT = 250, 210
+FEWEST, FEWEST_RIGHT = 250, 165
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

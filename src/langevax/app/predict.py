@@ -47,7 +47,7 @@ def run(options: PredictOptions) -> None:
     estimator = load_model(folder / MODEL)
     predicted, notes = _predicted(estimator, schema, examples, options)
     if examples.names.width == 0:
-        predicted, more = at_their_lines(predicted, blank, table.left_out)
+        predicted, more = at_their_lines(predicted, blank)
         notes += more
     for note in notes:
         output.warn(note)
@@ -112,12 +112,6 @@ def _about_intervals(estimator: Any, coverage: float) -> str:
     return f"intervals are of CV+: {about}, and at least {max(0.0, 2 * coverage - 1):.3g} of them."
 
 
-def _lines(blank: pl.Series, left_out: tuple[int, ...]) -> list[int]:
-    """Return the line below the header, from 0, of each row of data that is not blank."""
-    lines = np.setdiff1d(np.arange(len(blank) + len(left_out)), left_out)
-    return lines[~blank.to_numpy()].tolist()
-
-
 def blank_rows(frame: pl.DataFrame) -> pl.Series:
     """Return which rows have no value; none where all are so."""
     words = frame.cast(pl.String, strict=False)
@@ -127,27 +121,22 @@ def blank_rows(frame: pl.DataFrame) -> pl.Series:
 
 
 def at_their_lines(
-    predicted: pl.DataFrame, blank: pl.Series, left_out: tuple[int, ...]
+    predicted: pl.DataFrame, blank: pl.Series
 ) -> tuple[pl.DataFrame, list[str]]:
-    """Return predictions with an empty line for each line below the header that is not a row of data, and notes.
+    """Return predictions with an empty line for each line below the header that is blank, and notes.
 
     Args:
         predicted: of the rows that are not blank.
         blank: which rows of the table are.
-        left_out: lines below the header, from 0, that are not among the rows.
     """
-    number = int(blank.sum()) + len(left_out)
+    number = int(blank.sum())
     if not number:
         return predicted, []
-    line = {"line": pl.Int64}
-    numbered = pl.DataFrame({"line": _lines(blank, left_out)}, schema=line)
-    every = pl.DataFrame({"line": range(len(blank) + len(left_out))}, schema=line)
-    joined = every.join(
-        numbered.hstack(predicted), "line", how="left", maintain_order="left"
-    )
+    places = pl.when(~blank).then((~blank).cum_sum() - 1)
+    every = predicted.select(pl.all().gather(pl.select(places).to_series()))
     verb = "has" if number == 1 else "have"
-    note = f"{count(number, 'line')} without data, empty or left out, {verb} no prediction but an empty line in its place."
-    return joined.drop("line"), [note]
+    note = f"{count(number, 'empty line')} {verb} no prediction but an empty line in its place."
+    return every, [note]
 
 
 def load_model(file: Path, argument: str = "MODEL") -> Any:

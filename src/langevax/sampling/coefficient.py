@@ -10,8 +10,8 @@ from scipy.special import ndtri
 
 from langevax import checks
 from langevax._typing import PyTree
-from langevax.sampling.tolerances import MAX_RHAT, MIN_ESS
 from langevax.renamed import refuse_former
+from langevax.sampling.tolerances import MAX_RHAT, MIN_ESS
 
 if TYPE_CHECKING:
     import xarray

@@ -1,13 +1,11 @@
 """A table of numbers, dates and words: find target and inputs, split the rows, encode."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from langevax.app.errors import BadInput, count, listing
-from langevax.app.evaluation.holdout import TrainTestSplit
 from langevax.app.fitting.prepared import (
     FitData,
     check_size,
@@ -20,13 +18,11 @@ from langevax.app.fitting.reading import ColumnsRead, table_reading
 from langevax.app.fitting.splitting import HELD_OUT, copies_of, row_groups, split_rows
 from langevax.app.options import FitOptions
 from langevax.app.report.summary import split_sizes
-from langevax.app.tables.columns import read_columns
-from langevax.app.tables.cycles import helpful_cycles
-from langevax.app.tables.exposures import check_exposure
+from langevax.app.tables.columns import of_last_row, read_columns
+from langevax.app.tables.exposures import check_column, check_values
 from langevax.app.tables.files import LoadedTable
 from langevax.app.tables.leaks import leaks
-from langevax.app.tables.records import Decision, sentences
-from langevax.app.tables.repeats import repeated_cases
+from langevax.app.tables.records import Decision, option, sentences
 from langevax.app.tables.schema import Column, Encoder, Schema, learn, useful
 from langevax.app.tables.styles import Choices
 from langevax.app.tables.targets import for_family, read_target
@@ -39,13 +35,13 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
     check_size(read.frame.height, options)
     groups, of_groups = row_groups(options.group, table.frame, target.rows)
     train, test, of_split = split_rows(target, HELD_OUT, options.seed, groups)
-    columns, of_columns = _learn(read, train, groups)
+    columns, of_columns = learn(read.frame[train.tolist()], read.styles)
     split = split_of(options, target, (train, test), groups, **_encoded(columns, read))
-    suspects, alike = _suspects(read), _alike(read, split)
+    suspects = _suspects(read)
     decisions = (
         *table.decisions,
+        *of_last_row(read.readings),
         *read.readings[options.target].decisions,
-        *target.decisions,
         *read.left_out,
         *of_columns,
     )
@@ -58,17 +54,15 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
     in_order = [
         Decision("file", task[0].upper() + task[1:] + ".", options.target),
         *decisions,
-        *alike,
         *(Decision("file", sentence) for sentence in of_file),
     ]
-    named = {one.column for one in alike}
     return FitData(
         schema=Schema(
             options.target,
             target.task,
             target.classes,
             columns,
-            (*decisions, *suspects, *alike),
+            (*decisions, *suspects),
             target.task == "regression" and bool(np.min(target.values) >= 0),
             options.exposure or "",
         ),
@@ -79,18 +73,16 @@ def prepare_columns(options: FitOptions, table: LoadedTable) -> FitData:
         names=_row_names(table.frame, read),
         reading=table_reading(read, words, in_order, suspects),
         task=task,
-        like_ids=tuple(name for name in _like_ids(read) if name not in named),
         warnings=warnings,
-        alike=tuple(sentences(alike)),
     )
 
 
 def _read(options: FitOptions, table: LoadedTable) -> ColumnsRead:
     """Return the target and the columns to learn from, as they are read."""
-    choices = Choices.parse(options.read, table.frame.columns, options.target)
+    choices = Choices.parse(options.read, table.frame.columns)
     group = [options.group] if options.group else []
     frame = table.frame.drop([*options.drop, *group])
-    columns = read_columns(frame, choices, table.separator, table.totals)
+    columns = read_columns(frame, choices, table.separator)
     readings = dict(zip(frame.columns, columns, strict=True))
     task, asked_by = options.asked
     reading = readings[options.target]
@@ -107,7 +99,9 @@ def _read(options: FitOptions, table: LoadedTable) -> ColumnsRead:
     of_inputs = [readings[name] for name in inputs.columns]
     frame, styles, left_out = useful(inputs, of_inputs, options.keep, target.rows)
     if options.exposure is not None:
-        check_exposure(frame, styles, options.exposure, target.rows)
+        check_column("--exposure", styles, options.exposure)
+        where = option("--exposure", options.exposure)
+        check_values("--exposure", frame[options.exposure], where, target.rows)
     if not styles:
         reasons = " ".join(sentences(left_out)) or "It is the only one."
         raise BadInput(
@@ -116,60 +110,11 @@ def _read(options: FitOptions, table: LoadedTable) -> ColumnsRead:
     return ColumnsRead(options, target, readings, frame, styles, left_out)
 
 
-def _learn(
-    read: ColumnsRead, train: np.ndarray, groups: np.ndarray | None
-) -> tuple[tuple[Column, ...], list[Decision]]:
-    """Return the columns of the training rows, dates with the cycles that help, and decisions on them."""
-    target, training = read.target, read.frame[train.tolist()]
-    columns, decisions = learn(training, read.styles)
-    dates = {
-        c.name: training[c.name]
-        for c in columns
-        if c.kind == "date" and not c.style.clock
-    }
-    if not dates:
-        return columns, decisions
-    cycles, of_cycles = helpful_cycles(
-        Encoder(columns)(training),
-        target.values[train],
-        dates,
-        len(target.classes),
-        read.options.seed,
-        None if groups is None else groups[train],
-    )
-    with_cycles = [replace(one, cycles=cycles.get(one.name, ())) for one in columns]
-    return tuple(with_cycles), decisions + of_cycles
-
-
 def _suspects(read: ColumnsRead) -> list[Decision]:
     """Return decisions on columns that may leak the target."""
     exposure, target = read.options.exposure, read.target
     frame = read.frame.drop([exposure] if exposure else [])
     return leaks(frame, target.values, target.task)
-
-
-def _like_ids(read: ColumnsRead) -> list[str]:
-    """Return inputs that may only number rows or groups of them."""
-    names = [name for name in read.styles if read.readings[name].resembles_id]
-    return [name for name in names if name not in read.options.keep]
-
-
-def _alike(read: ColumnsRead, split: TrainTestSplit) -> list[Decision]:
-    """Return a decision on a column whose rows of one value may belong together, where no group is named."""
-    if split.row_groups is not None:
-        return []
-    outputs = split.train_targets[:, None]
-    if split.classes:
-        outputs = np.eye(len(split.classes))[split.train_targets]
-    return repeated_cases(
-        read.frame[split.train.tolist()],
-        split.train_inputs,
-        split.groups,
-        outputs,
-        _like_ids(read),
-        split.dates,
-        read.options.seed,
-    )
 
 
 def _encoded(columns: tuple[Column, ...], read: ColumnsRead) -> dict[str, Any]:
@@ -181,7 +126,6 @@ def _encoded(columns: tuple[Column, ...], read: ColumnsRead) -> dict[str, Any]:
         "names": encoder.names,
         "groups": encoder.groups,
         "quantities": encoder.quantities,
-        "cycles": encoder.cycles,
         "dates": tuple(name for name in dates if not styles[name].clock),
         "clocks": tuple(name for name in styles if styles[name].clock),
     }

@@ -35,7 +35,7 @@ def print_data(output: Output, options: FitOptions, data: FitData) -> None:
     if (more := len(data.notes) - MOST_PRINTED) > 0:
         remarks = count(more, "more remark")
         output.note(f"{remarks}, all of them in {SCHEMA} and {RESULT}.")
-    for sentence in (*data.warnings, *data.leaks, *data.alike):
+    for sentence in (*data.warnings, *data.leaks):
         output.warn(sentence)
     output.say("Target", f"{options.target!r}: {data.task}")
     output.say("Split", split_sizes(data.split))

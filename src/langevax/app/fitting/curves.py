@@ -19,7 +19,7 @@ from langevax.app.fitting.prepared import (
 from langevax.app.fitting.splitting import HELD_OUT, row_groups, split_rows
 from langevax.app.options import FitOptions
 from langevax.app.report.contents import TableReading
-from langevax.app.tables.columns import read_columns
+from langevax.app.tables.columns import ReadColumn, read_columns
 from langevax.app.tables.curves import (
     LongCurves,
     Readings,
@@ -29,7 +29,6 @@ from langevax.app.tables.curves import (
     readings_of,
 )
 from langevax.app.tables.files import LoadedTable
-from langevax.app.tables.inference import ReadColumn
 from langevax.app.tables.records import sentences
 from langevax.app.tables.styles import Choices, as_words
 from langevax.app.tables.targets import TargetColumn, read_target
@@ -59,14 +58,12 @@ class CurveData:
 def prepare_curves(options: FitOptions, loaded: LoadedTable) -> FitData:
     """Prepare a table of curves."""
     table = loaded.frame
-    choices = Choices.parse(options.read, table.columns, options.target)
+    choices = Choices.parse(options.read, table.columns)
     data = (_wide if options.curves == "wide" else _long)(options, loaded, choices)
     check_size(len(data.curves), options, "curve")
     groups, of_groups = row_groups(options.group, table, data.rows)
     train, test, of_split = split_rows(data.target, HELD_OUT, options.seed, groups)
-    remarks, warnings = remarks_and_warnings(
-        (*loaded.decisions, *data.target.decisions)
-    )
+    remarks, warnings = remarks_and_warnings(loaded.decisions)
     notes = [*remarks, *data.notes, *of_split, *of_groups]
     return FitData(
         schema=data.schema,
@@ -131,7 +128,7 @@ def _wide(options: FitOptions, loaded: LoadedTable, choices: Choices) -> CurveDa
     """Return the curves of a table with a row for each."""
     group = [options.group] if options.group else []
     table = loaded.frame.drop([*options.drop, *group])
-    read = read_columns(table, choices, loaded.separator, loaded.totals)
+    read = read_columns(table, choices, loaded.separator)
     readings = dict(zip(table.columns, read, strict=True))
     reading = readings[options.target]
     target = read_target(table, options.target, options.task, reading)
@@ -143,8 +140,8 @@ def _wide(options: FitOptions, loaded: LoadedTable, choices: Choices) -> CurveDa
             f"TABLE {str(options.table)!r} has {count(len(columns.names), 'column')} of values, where --curves wide "
             f"with --derivative {options.derivative} needs at least {min_columns}."
         )
-    remedy = "correct it, or pass --drop {name} where it is not a value of the curve"
-    cells = cells_of(inputs.select(columns.names), readings, "column", remedy)
+    remedy = "correct it, or pass --drop with columns that are not values of the curve"
+    cells = cells_of(inputs.select(columns.names), readings, remedy)
     values = np.stack(list(cells.values.values()), 1)[target.rows]
     notes = columns.notes + cells.notes + sentences(reading.decisions)
     notes += without_target(table.height - len(target.rows), "row")
@@ -198,7 +195,7 @@ def _long(options: FitOptions, loaded: LoadedTable, choices: Choices) -> CurveDa
     ):
         check_names(table, option, names)
     used = table.select(time, *options.value, options.target)
-    columns = read_columns(used, choices, loaded.separator, loaded.totals)
+    columns = read_columns(used, choices, loaded.separator)
     read = dict(zip(used.columns, columns, strict=True))
     readings = readings_of(table, id, time, options.value, read)
     _check_constant("--target", options.target, table, readings, id)

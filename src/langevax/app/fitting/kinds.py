@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-
 from langevax.app.evaluation.comparison import Comparison, Refit
 from langevax.app.evaluation.holdout import Relevance
 from langevax.app.evaluation.metrics import METRICS, Metric

@@ -36,10 +36,6 @@ class FitData:
     """The task, why it was chosen, and how to choose the other."""
     warnings: tuple[str, ...] = ()
     """Sentences on what may have been read wrong."""
-    alike: tuple[str, ...] = ()
-    """Sentences on a column whose rows of one value may belong together."""
-    like_ids: tuple[str, ...] = ()
-    """Inputs that may only number rows or groups of them."""
     axes: tuple[str, tuple[str, ...]] | None = None
     """Of curves: the name of the times, and of the values of each channel."""
 

@@ -10,7 +10,7 @@ from langevax.app.errors import count
 from langevax.app.options import FitOptions
 from langevax.app.report.contents import ColumnReading, TableReading
 from langevax.app.report.numbers import day, hours, number
-from langevax.app.tables.inference import ReadColumn
+from langevax.app.tables.columns import ReadColumn
 from langevax.app.tables.records import Decision, sentences
 from langevax.app.tables.styles import Kind, Style
 from langevax.app.tables.targets import TargetColumn
@@ -83,8 +83,7 @@ def table_reading(
 def _column(
     name: str, role: str, reading: ReadColumn, remarks: tuple[str, ...]
 ) -> ColumnReading:
-    unreadable = reading.strays + reading.infinite
-    missing = reading.values.null_count() - unreadable
+    missing = reading.values.null_count() - reading.strays
     read = len(reading.values) - reading.values.null_count()
     values = _summary(reading.values.drop_nulls(), reading.kind, reading.style.clock)
     return ColumnReading(
@@ -92,7 +91,7 @@ def _column(
         role,
         SHOWN_KINDS[reading.kind],
         read,
-        unreadable,
+        reading.strays,
         missing,
         values,
         remarks,

@@ -125,9 +125,7 @@ def evaluate(
         split.classes,
         split.unit,
         relevance if data.axes is None else None,
-        data.like_ids,
     )
-    alike = (f"Rows may belong together. {sentence}" for sentence in data.alike)
     contents = FitContents(
         table=split.table,
         target=split.target,
@@ -146,7 +144,7 @@ def evaluate(
         predict_command=console.predict_command(options.out),
         versions=holdout.versions(),
         unit=split.unit,
-        cautions=(*alike, *fit.cautions),
+        cautions=tuple(fit.cautions),
         training=tuple(fit.training()),
         law=law,
     )
@@ -230,9 +228,7 @@ def result_of(
 ) -> dict[str, Any]:
     """Return result.json, which --json prints."""
     comparison, split = contents.comparison, fit.data.split
-    alike = (
-        "target summary certainty optimum certificate command versions cautions calibration relevance"
-    )
+    alike = "target summary certainty optimum certificate command versions cautions calibration relevance"
     result = {name: getattr(contents, name) for name in alike.split()}
     result |= reading_of(fit) | fit.record()
     if contents.classes:

@@ -5,7 +5,7 @@ import polars as pl
 from sklearn.model_selection import train_test_split
 
 from langevax.app.errors import BadInput, count, listing
-from langevax.app.tables.styles import STAND_FOR_MISSING, as_words
+from langevax.app.tables.styles import as_words, stands_for_missing
 from langevax.app.tables.targets import TargetColumn
 from langevax.sklearn.folds import FEWEST_GROUPS, folds_of
 
@@ -20,8 +20,7 @@ def row_groups(
     if column is None:
         return None, []
     words = as_words(table[column])[rows.tolist()]
-    missing = words.str.to_lowercase().is_in(STAND_FOR_MISSING).fill_null(True)
-    unknown = missing.to_numpy()
+    unknown = (words.is_null() | stands_for_missing(words)).to_numpy()
     codes = np.unique(words.fill_null("").to_numpy(), return_inverse=True)[1]
     codes[unknown] = len(codes) + np.arange(unknown.sum())
     codes = np.unique(codes, return_inverse=True)[1]

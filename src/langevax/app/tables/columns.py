@@ -1,350 +1,502 @@
-"""Kinds of columns, decided over whole columns and with the evidence of the other columns of the file.
+"""Kinds of columns: evidence for numbers and dates, one decision on it, and values.
 
-- numbers: nearly all values present are numbers; other words and infinite numbers count as missing.
-- dates: as days since 1970; times of day as fractions of a day.
-- words: everything else, also two opposite words such as yes and no. Columns that identify their rows are left out.
+A column is numbers or dates where all of its cells are, in one notation, or stand for a missing value; two notations
+that both fit are told apart by other columns of the file, or the user is asked. Where most cells are numbers or dates
+and some are not, the user is asked too. All other columns hold words. Columns that identify their rows are left out.
 """
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
 
-from langevax.app.errors import BadInput, count, quoted
-from langevax.app.tables.dates import days_of_columns
-from langevax.app.tables.doubts import CODE_WITH_E, MOST_VERSIONS, not_told_apart
-from langevax.app.tables.inference import (
-    ANSWER,
-    SEPARATES_DECIMAL_COMMAS,
-    THOUSANDS,
-    Ambiguity,
-    ReadColumn,
-    infer,
+from langevax.app.errors import BadInput, count, listing, quoted
+from langevax.app.tables.dates import ORDERS, Order, as_date, days_of
+from langevax.app.tables.numbers import (
+    PLAIN,
+    POINT,
+    SHAPES,
+    Decimal,
+    numbers_of,
+    take_apart,
+    unit_of,
 )
-from langevax.app.tables.numbers import decimal_shown, take_apart
-from langevax.app.tables.records import Decision, option
-from langevax.app.tables.styles import Choices, Kind, Style, as_words, finite, parse
+from langevax.app.tables.records import Decision, data_row, first_place, option, places
+from langevax.app.tables.styles import (
+    TRUTHS,
+    Choices,
+    Kind,
+    Style,
+    as_text,
+    as_words,
+    order_in_words,
+    parse,
+    stands_for_missing,
+)
 from langevax.data.files import MISSING
-from langevax.sklearn.folds import FEWEST_GROUPS
 
-DISTINCT_SHARE = (
-    0.95  # of the values present: a column with more distinct words identifies its rows
-)
-EXACT = 2.0**53  # beyond which distinct integers may be the same float64
-IDENTIFIERS = re.compile(
-    r"(?:unnamed: ?\d+|column 1|row[ _.]?names?|index|idx|id|uid|uuid|pk|seq|level_0|nr\.?|no\.?|#"
-    r"|lfd\.?(?:[ _.-]?(?:nr\.?|no\.?|nummer))?|laufnummer"
-    r"|row|row[ _]?(?:id|no|nr|num|number)|.*[ _.-](?:id|no|nr))|(?-i:.*[a-z]I[dD])",
-    re.IGNORECASE,
+CODES = {
+    "starts with a zero": "^0[0-9]+$",
+    "has an E among digits": "^[0-9]+E[0-9]+$",
+    "is an address": r"^(?:[0-9]{1,3}\.){3}[0-9]{1,3}$",
+    "has more digits than a number keeps": "^[0-9]{16,}$",
+}
+"""Why a cell is a code although it could be read as a number."""
+SHORT_YEAR = r"^[0-9]{1,2}[-/.][0-9]{1,2}[-/.][0-9]{2}(?:[ T].*)?$"
+ANSWERS: dict[Decimal, str] = {".": "decimal-point", ",": "decimal-comma"}
+IDENTIFIER = re.compile(
+    r"(?i:(?:.*[ _.-])?(?:id|uuid|index|no|nr)\.?)|column 1|.*[a-z]I[dD]"
 )
 """Names of columns whose distinct integers identify rows."""
-_WITH_NUMBERS = (
-    "customer|client|patient|user|member|subject|employee|student|passenger|participant|respondent|person|household|visitor"
-    "|subscriber|supplier|vendor|sample|specimen|serial|record|row|obs|observation|case|entry|kunden?|mitglied|proband"
-    "|teilnehmer|patienten?|client[ei]|paciente|usuario|utilisateur|abonn[eé]|klant|kund|asiakas|klient"
-)
-_BOOKED = (
-    "account|order|invoice|transaction|loan|policy|contract|ticket|booking|reservation|shipment|claim|payment|receipt"
-    "|konto|auftrag|bestellung|rechnung|vertrag|beleg|pedido|cuenta|factura|commande|facture|compte|dossier"
-)
-_NUMBER = r"(?:s?[ _.-]?(?:no\.?|nr\.?|num|number|nummer|key|ref|reference|code))"
-NUMBERED = re.compile(
-    rf"(?:{_WITH_NUMBERS}){_NUMBER}?|(?:{_BOOKED}){_NUMBER}|.{{3,}}(?:nummer|nr\.?)|id[ _.-].+"
-    rf"|n[uú]m[eé]ro[ _](?:d[eu][ _])?(?:{_WITH_NUMBERS}|{_BOOKED})",
-    re.IGNORECASE,
-)
-"""Names of what has a number of its own, whose distinct integers identify rows."""
-BOOKED = re.compile(rf"{_BOOKED}|.*[ _.-]{_NUMBER}", re.IGNORECASE)
-"""Names of what has a number or an amount: distinct integers of equal length identify rows."""
-FEWEST_RUNNING = 20  # integers that run from row to row, at least, to be those of rows
-LOWEST_RUNNING = 1000  # of them: small ones may be times, doses or ages
-LEAST_DIGITS, LARGEST_ROUND = (
-    6,
-    0.3,
-)  # of integers that may be ids: digits, and the share that ends in 0, as prices do
-FAR_NUMBERS = {
-    sign * float(f"{'9' * digits}") for digits in range(1, 7) for sign in (-1, 1)
-} - {9.0} | {-1.0}
-"""Numbers that stand for missing values in many files."""
-FAR_DATES = {
-    float(np.datetime64(date, "D").astype(int))
-    for date in ("1900-01-01", "1899-12-30", "1899-12-31")
-}
-FAR_DATES |= {0.0} | {
-    float(np.datetime64(date, "D").astype(int))
-    for date in ("1753-01-01", "2099-12-31", "2999-12-31")
-}
-"""Dates that do so, in days since 1970."""
-YEARS = (1500, 2200)
-COMPACT_DATES = (19_000_101, 20_991_231)
-WITNESSES = 200  # columns of plain numbers in which a decimal point is searched for
+DISTINCT_SHARE = 0.95  # of words, from which they identify rows
+
+
+@dataclass(frozen=True)
+class ReadColumn:
+    """A column read in one style, the decisions that led to it, and why it is useless, if it is."""
+
+    values: pl.Series
+    """float64 or words, null where missing."""
+    style: Style
+    decisions: tuple[Decision, ...] = ()
+    useless: str = ""
+    identifies_rows: bool = False
+    """Whether it is useless because it identifies rows, a guess that the user may override."""
+    strays: int = 0
+    """Words that count as missing in a column of numbers or dates."""
+    shows: str = ""
+    """What its values show of how the file is written: an answer of --read."""
+    whole: bool = False
+    """Of numbers: whether none of them has a decimal separator."""
+
+    @property
+    def kind(self) -> Kind:
+        """Numbers, dates or words."""
+        return self.style.kind
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One way to read a column."""
+
+    values: pl.Series
+    style: Style
+    answer: str = ""
+    """Of --read, which chooses this way."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the cells of a column say of one kind."""
+
+    noun: str
+    recognised: pl.Series
+    """Which cells are of this kind in any notation."""
+    readings: list[Reading]
+
+    def most(self) -> int:
+        """Return how many cells one of the readings reads at most."""
+        return max((way.values.count() for way in self.readings), default=0)
+
+    def best_ways(self) -> list[Reading]:
+        """Return the readings of the most cells."""
+        return [way for way in self.readings if way.values.count() == self.most()]
+
+
+@dataclass(frozen=True)
+class Question:
+    """A column that can be read in two ways."""
+
+    words: pl.Series
+    ways: tuple[Reading, Reading]
+    default: str = ""
+    """The answer where nothing else decides; empty where the user is asked."""
+
+    def answered(self, shown: Mapping[str, str], choices: Choices) -> ReadColumn:
+        """Return the way that --read, another column or the default says; raise `BadInput` where nothing does."""
+        name = self.words.name
+        rows = (self.ways[0].values != self.ways[1].values).fill_null(False)
+        row = int(rows.arg_true()[0])
+        place = first_place(self.words, rows)
+        sources = (
+            dict.fromkeys(choices.default, "as --read says"),
+            {answer: f"as column {other!r} shows" for answer, other in shown.items()},
+            {self.default: "since commas separate the columns"},
+        )
+        for reasons in sources:
+            chosen = [way for way in self.ways if way.answer in reasons]
+            others = [way for way in self.ways if way.answer not in reasons]
+            if len(chosen) == 1:
+                meaning, other = _shown(chosen[0], row), _shown(others[0], row)
+                why = (
+                    f"{place} is {meaning} and not {other}, {reasons[chosen[0].answer]}"
+                )
+                return _read(self.words, chosen[0], why)
+        options = " or ".join(option("--read", name, way.answer) for way in self.ways)
+        meanings = " or ".join(_shown(way, row) for way in self.ways)
+        raise BadInput(
+            f"column {name!r} can be read in two ways: {place} is {meanings}, and no value shows which; pass {options}."
+        )
+
+
+def _shown(way: Reading, row: int) -> str:
+    value = way.values[row]
+    return as_date(value) if way.style.kind == "date" else f"{value:.15g}"
 
 
 def read_columns(
-    frame: pl.DataFrame,
-    choices: Choices | None = None,
-    separator: str = ",",
-    totals: pl.DataFrame | None = None,
+    frame: pl.DataFrame, choices: Choices | None = None, separator: str = ","
 ) -> list[ReadColumn]:
-    """Decide what kind each column is, and whether it is useful; raise `BadInput` where one can be read in two ways.
+    """Decide what kind each column is, and whether it is useful; raise `BadInput` where the user has to be asked.
 
     Args:
         frame: the columns as they are in the file.
         choices: what the user says.
-        separator: of the columns of the file.
-        totals: rows that were left out, whose numbers may show how others are written.
+        separator: of the columns of the file; commas leave none for decimals.
 
     Example:
         >>> frame = pl.DataFrame({"price": ["1,5", "2"] * 2, "sold": ["1,234", "0"] * 2})
-        >>> [column.values.to_list() for column in read_columns(frame)]
+        >>> [column.values.to_list() for column in read_columns(frame, separator=";")]
         [[1.5, 2.0, 1.5, 2.0], [1.234, 0.0, 1.234, 0.0]]
     """
     choices = choices or Choices()
-    words = words_of(frame)
-    plain = plain_columns(words)
-    of_words = {column.name: column for column in words}
-    days = days_of_columns(
-        words.drop([*plain, *(choices.columns.keys() & of_words.keys() - plain.keys())])
-    )
-    read: list[ReadColumn | Ambiguity] = []
+    plain = _plain_columns(frame, choices, separator)
+    read: list[ReadColumn | Question] = []
+    problems = []
     for column in frame:
-        if column.name not in of_words:
-            read.append(_typed(column))
-        elif column.name in plain and column.name not in choices.columns:
-            read.append(plain[column.name])
+        try:
+            read.append(plain.get(column.name) or _decide(column, choices, separator))
+        except BadInput as error:
+            problems.append(str(error))
+    known = [column for column in read if isinstance(column, ReadColumn)]
+    shown = {column.shows: column.values.name for column in known if column.shows}
+    only_commas = "decimal-comma" in shown and "decimal-point" not in shown
+    columns = []
+    for column in read:
+        try:
+            if isinstance(column, Question):
+                column = column.answered(shown, choices)
+        except BadInput as error:
+            problems.append(str(error))
         else:
-            read.append(
-                infer(
-                    column,
-                    of_words[column.name],
-                    choices,
-                    separator,
-                    days.get(column.name),
-                )
-            )
-    columns = _resolved(read, of_words, choices, separator, totals)
-    return [
-        _judged(reading, column) for reading, column in zip(columns, frame, strict=True)
-    ]
+            if column.whole and only_commas:
+                column = replace(column, style=replace(column.style, decimal=","))
+            columns.append(_judged(column))
+    if problems:
+        raise BadInput(" Also, ".join(problems))
+    return columns
 
 
-def words_of(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return the columns of text without surrounding spaces, null where a word stands for a missing value."""
-    text = [name for name, kind in frame.schema.items() if kind == pl.String]
-    words = frame.select(text).select(pl.all().str.strip_chars())
-    return (
-        words.select(pl.when(~pl.all().is_in(MISSING)).then(pl.all()))
-        if text
-        else words
+def _plain_columns(
+    frame: pl.DataFrame, choices: Choices, separator: str
+) -> dict[str, ReadColumn]:
+    """Return the columns of plain numbers, all at once: thousands of them are read in a second so."""
+    text = pl.selectors.string() - pl.selectors.by_name(
+        *choices.columns, require_all=False
     )
-
-
-def plain_columns(words: pl.DataFrame) -> dict[str, ReadColumn]:
-    """Return the columns whose words are all plain numbers, neither codes with leading zeros nor dates.
-
-    All columns at once, since thousands of them are read in a second so.
-    """
-    if not words.width:
-        return {}
-    numbers = words.cast(pl.Float64, strict=False)
-    low, high = COMPACT_DATES
-    facts = zip(
-        numbers,
-        words.null_count().row(0),
-        numbers.null_count().row(0),
-        numbers.select(pl.all().is_finite().all()).row(0),
-        numbers.select(pl.all().is_between(low, high).all()).row(0),
-        words.select(pl.all().str.contains("^0[0-9]+$").any()).row(0),
-        words.select(pl.all().str.contains(".", literal=True).any()).row(0),
-        numbers.select((pl.all().abs() >= EXACT).any()).row(0),
-        words.select(pl.all().str.contains(CODE_WITH_E).all()).row(0),
-        numbers.select(pl.all().n_unique()).row(0),
-        strict=True,
+    words = frame.select(text.str.strip_chars())
+    words = words.with_columns(pl.when(~pl.all().is_in(MISSING)).then(pl.all()))
+    facts = (
+        words.select(pl.all().count()),
+        words.select(pl.all().str.contains(PLAIN).all()),
+        words.select(pl.all().str.contains(".", literal=True).any()),
+        words.select(pl.all().str.contains(POINT).any()),
     )
+    values = words.cast(pl.Float64, strict=False)
     plain = {}
-    for (
-        column,
-        missing,
-        unread,
-        all_finite,
-        like_dates,
-        zeros,
-        points,
-        inexact,
-        codes,
-        distinct,
-    ) in facts:
-        if (
-            missing < unread
-            or missing == len(column)
-            or like_dates
-            or zeros
-            or (inexact and not points)
-            or codes
-        ):
-            continue
-        values, infinite = (column, 0) if all_finite else finite(column)
-        remark = (
-            not_told_apart(words[column.name], values)
-            if points and distinct <= MOST_VERSIONS
-            else ""
-        )
-        decisions = (Decision("numbers", remark, column.name),) if remark else ()
-        plain[column.name] = ReadColumn(
-            values, Style("numeric", whole=not points), decisions, infinite=infinite
-        )
+    for name in words.columns:
+        present, all_plain, points, certain = (of_all[name][0] for of_all in facts)
+        if present and all_plain and (certain or not points or separator == ","):
+            shows = ANSWERS["."] if points and certain else ""
+            plain[name] = ReadColumn(
+                values[name], Style("numeric"), shows=shows, whole=not points
+            )
     return plain
 
 
 def _typed(column: pl.Series) -> ReadColumn:
     """Read a column that is not text, from Parquet."""
-    if column.dtype.is_nested() or column.dtype in (pl.Binary, pl.Object):
-        empty = pl.Series(column.name, [None] * len(column), dtype=pl.String)
+    dtype, name = column.dtype, column.name
+    if dtype.is_nested() or dtype in (pl.Binary, pl.Object):
+        empty = pl.Series(name, [None] * len(column), dtype=pl.String)
+        return ReadColumn(empty, Style("categorical"), useless=f"it holds {dtype}")
+    if dtype.is_numeric():
+        values = parse(column, Style("numeric"))
         return ReadColumn(
-            empty, Style("categorical"), useless=f"it holds {column.dtype}"
+            values, Style("numeric"), strays=values.null_count() - column.null_count()
         )
-    style = Style(
-        "date"
-        if column.dtype.is_temporal()
-        else "numeric"
-        if column.dtype.is_numeric()
-        else "categorical"
+    if not dtype.is_temporal():
+        return _words(column)
+    clock = dtype in (pl.Duration, pl.Time)
+    style = Style("date", order="time" if clock else "year-first")
+    return _read(as_text(column), Reading(parse(column, style), style))
+
+
+# Evidence
+
+
+def _of_numbers(words: pl.Series) -> Evidence:
+    parts = take_apart(words)
+    unit = unit_of(parts)
+    shaped = [
+        parts["body"].str.contains(SHAPES[mark]).fill_null(False) for mark in SHAPES
+    ]
+    readings = [
+        Reading(
+            numbers_of(parts, mark, unit).alias(words.name),
+            Style("numeric", mark, unit),
+            ANSWERS[mark],
+        )
+        for mark in SHAPES
+    ]
+    return Evidence("numbers", shaped[0] | shaped[1], readings)
+
+
+def _of_dates(words: pl.Series, tried_first: int = 100) -> Evidence:
+    sample = words.drop_nulls().unique(maintain_order=True).head(tried_first)
+    tried: list[Order] = [o for o in ORDERS if days_of(sample, o).count()]
+    readings = [
+        Reading(
+            days_of(words, order).alias(words.name), Style("date", order=order), order
+        )
+        for order in tried
+    ]
+    recognised = words.str.contains(SHORT_YEAR).fill_null(False)
+    for reading in readings:
+        recognised |= reading.values.is_not_null()
+    return Evidence("dates", recognised, readings)
+
+
+DETECTORS: tuple[Callable[[pl.Series], Evidence], ...] = (_of_dates, _of_numbers)
+"""In the order in which they are believed: eight digits are a date where all cells are."""
+
+
+# Decision
+
+
+def _decide(
+    column: pl.Series, choices: Choices, separator: str
+) -> ReadColumn | Question:
+    """Return a column in the one way in which it can be read, or the question which; ask about cells unlike the others."""
+    if column.dtype != pl.String:
+        return _typed(column)
+    words, choice = as_words(column), choices.columns.get(column.name, "")
+    if choice == "words":
+        return _words(column, Style("categorical", verbatim=True))
+    if choice == "ignore-case":
+        return _words(column, Style("categorical", ignore_case=True))
+    if choice:
+        return _as_chosen(words, choice)
+    present = words.is_not_null() & ~stands_for_missing(words)
+    number = int(present.sum())
+    if not number or not words.str.contains("[0-9]").any():
+        return _words(column)
+    if codes := _why_codes(words):
+        return _words(column, why=codes)
+    found = [detect(words) for detect in DETECTORS]
+    best = max(found, key=lambda one: (one.most() == number, one.recognised.sum()))
+    if not best.recognised.any():
+        return _words(column)
+    if 2 * best.recognised.sum() <= number:
+        few = places(words, best.recognised)
+        return _words(column, why=f"{best.noun} such as {few} are fewer than half")
+    if best.most() < number:
+        _ask_about_others(words, best)
+    return _one_way(words, best.best_ways(), separator)
+
+
+def _as_chosen(words: pl.Series, choice: str) -> ReadColumn | Question:
+    """Return a column as the user says, all other words missing."""
+    ways = [
+        replace(way, style=replace(way.style, lenient=True))
+        for detect in DETECTORS
+        for evidence in [detect(words)]
+        for way in evidence.readings
+        if choice in (evidence.noun, way.answer)
+    ]
+    chosen = Evidence(choice, words.is_null(), ways)
+    if not chosen.most():
+        raise BadInput(
+            f"{option('--read', words.name, choice)}: no value of the column can be read so; leave it out."
+        )
+    return _one_way(words, chosen.best_ways())
+
+
+def _one_way(
+    words: pl.Series, ways: list[Reading], separator: str = ""
+) -> ReadColumn | Question:
+    """Return the column where one way is left, or all are the same, else the question which."""
+    first, *others = ways
+    if not others or (first.values == others[0].values).all():
+        return _read(words, first, alone=not others)
+    commas = separator == "," and first.style.kind == "numeric"
+    return Question(words, (first, others[0]), ANSWERS["."] if commas else "")
+
+
+def _why_codes(words: pl.Series) -> str:
+    """Return why the words of a column are codes, empty where they are not."""
+    for reason, pattern in CODES.items():
+        rows = words.str.contains(pattern).fill_null(False)
+        if rows.any():
+            remedy = option("--read", words.name, "numbers")
+            return f"{first_place(words, rows)} {reason}; else pass {remedy}"
+    return ""
+
+
+def _ask_about_others(words: pl.Series, best: Evidence) -> None:
+    """Raise `BadInput` about the cells that are not read as most of a column are."""
+    name = words.name
+    words_option = option("--read", name, "words")
+    short = words.str.contains(SHORT_YEAR).fill_null(False)
+    if best.noun == "dates" and short.any():
+        raise BadInput(
+            f"column {name!r} holds dates with years of two digits ({first_place(words, short)}); write four, or pass "
+            f"{words_option}."
+        )
+    way = best.best_ways()[0]
+    values, what = way.values, way.style.describe()
+    others = words.is_not_null() & ~stands_for_missing(words) & values.is_null()
+    raise BadInput(
+        f"column {name!r} holds {what} in {count(values.count(), 'row')}, but also {places(words, others)}; write all "
+        f"cells alike, or pass {option('--read', name, best.noun)} to count others as missing, or {words_option}."
     )
-    clock = column.dtype in (pl.Duration, pl.Time)
-    style = replace(style, order="time") if clock else style
-    values, infinite = parse(column, style)
-    decisions: tuple[Decision, ...] = ()
-    if style.kind == "date":
-        noun = (
-            "durations, used in days"
-            if column.dtype == pl.Duration
-            else "times of day, used as fractions of a day"
-        )
-        sentence = f"Column {column.name!r} holds {noun if clock else 'dates, used as days since 1970'}."
-        decisions = (Decision("dates", sentence, column.name),)
-        if never := values.null_count() - column.null_count():
-            sentence = f"Column {column.name!r}: {count(never, 'date')} in the year 9999 stand for none, and are missing."
-            decisions = (Decision("missing", sentence, column.name), *decisions)
-    return ReadColumn(values, style, decisions, infinite=infinite)
 
 
-def _resolved(
-    read: Sequence[ReadColumn | Ambiguity],
-    words: dict[str, pl.Series],
-    choices: Choices,
-    separator: str,
-    totals: pl.DataFrame | None,
-) -> list[ReadColumn]:
-    """Decide what can be read in two ways, by what other columns show or the user says."""
-    shown: dict[str, str] = {}
-    for column in read:
-        if isinstance(column, ReadColumn) and column.evidence:
-            shown.setdefault(column.evidence, column.values.name)
-    if (
-        "decimal-comma" in shown
-        or separator in SEPARATES_DECIMAL_COMMAS
-        or "decimal-comma" in choices.default
-    ):
-        read = [_grouped(column, words, choices, separator) for column in read]
-    if "decimal-point" not in shown and any(_of_decimals(column) for column in read):
-        shown |= _witness(read, words)
-    of_totals = {column.name: column for column in (() if totals is None else totals)}
-    columns = [
-        column
-        if isinstance(column, ReadColumn)
-        else _answered(column, shown, choices, of_totals.get(column.name))
-        for column in read
-    ]
-    if "decimal-comma" not in shown or "decimal-point" in shown:
-        return columns
-    return [  # new values of whole numbers will be written as the file writes others
-        replace(c, style=replace(c.style, decimal=","))
-        if c.style.whole and c.kind == "numeric"
-        else c
-        for c in columns
-    ]
-
-
-def _of_decimals(column: ReadColumn | Ambiguity) -> bool:
-    return isinstance(column, Ambiguity) and "decimal-comma" in column.readings
-
-
-def _grouped(
-    column: ReadColumn | Ambiguity,
-    words: dict[str, pl.Series],
-    choices: Choices,
-    separator: str,
-) -> ReadColumn | Ambiguity:
-    """Return numbers such as 1.234 as ambiguous, where the file may write thousands so."""
-    if (
-        isinstance(column, Ambiguity)
-        or column.style != Style("numeric")
-        or column.values.name not in words
-    ):
-        return column
-    text = words[column.values.name]
-    if column.values.name in choices.columns or column.strays:
-        return column
-    points = text.filter(text.str.contains(".", literal=True))
-    if not len(points) or not points.str.contains(THOUSANDS[","]).all():
-        return column
-    return infer(text, text, choices, separator)
-
-
-def _witness(
-    read: Iterable[ReadColumn | Ambiguity], words: dict[str, pl.Series]
-) -> dict[str, str]:
-    """Return a column of plain numbers in which a point can only be that of decimals, if there is one."""
-    plain = [
-        c.values.name
-        for c in read
-        if isinstance(c, ReadColumn) and c.style == Style("numeric")
-    ]
-    for name in [name for name in plain if name in words][:WITNESSES]:
-        parts = take_apart(words[name])
-        if (parts.fits(".") & ~parts.fits(",")).any():
-            return {"decimal-point": name}
-    return {}
-
-
-def _answered(
-    column: Ambiguity,
-    shown: dict[str, str],
-    choices: Choices,
-    total: pl.Series | None = None,
+def _read(
+    words: pl.Series, way: Reading, why: str = "", alone: bool = False
 ) -> ReadColumn:
-    chosen = [answer for answer in column.readings if answer in choices.default]
-    if len(chosen) == 1:
-        return column.answered(chosen[0], "as --read says")
-    witnesses = [answer for answer in column.readings if answer in shown]
-    if len(witnesses) == 1:
-        return column.answered(witnesses[0], f"as column {shown[witnesses[0]]!r} is")
-    decimal = (
-        None if total is None else decimal_shown(take_apart(total.str.strip_chars()))
+    """Return a column of numbers or dates with the decisions on it.
+
+    Args:
+        words: the cells.
+        way: how they are read.
+        why: it was chosen among two ways; empty where it is the only one.
+        alone: whether no other decimal separator or order of days would do.
+    """
+    values, style, name = way.values, way.style, words.name
+    strays = words.is_not_null() & values.is_null()
+    decisions = []
+    if strays.any():
+        verb = "counts" if strays.sum() == 1 else "count"
+        sentence = f"Column {name!r}: {places(words, strays)} {verb} as missing."
+        decisions.append(Decision("missing", sentence, name))
+    if style.kind == "date":
+        decisions.append(Decision("dates", _of_days(words, way, why), name))
+    else:
+        plain = words.cast(pl.Float64, strict=False)
+        rows = values.is_not_null() & (plain.is_null() | (plain != values))
+        if rows.any() and not why:
+            row = int(rows.arg_true()[0])
+            why = f"{first_place(words, rows)} is {_shown(way, row)}"
+        if why:
+            how = style.describe().removeprefix("a number")
+            sentence = f"Column {name!r} holds numbers{how}: {why}."
+            decisions.append(Decision("numbers", sentence, name))
+    return ReadColumn(
+        values,
+        style,
+        tuple(decisions),
+        strays=int(strays.sum()),
+        shows=way.answer if alone else "",
+        whole=style.kind == "numeric" and not alone,
     )
-    if decimal is not None and ANSWER[decimal] in column.readings:
-        return column.answered(ANSWER[decimal], "as its total is")
-    if column.default:
-        return column.answered(column.default)
-    raise BadInput(column.refusal())
+
+
+def _of_days(words: pl.Series, way: Reading, why: str) -> str:
+    """Return the sentence on a column of dates or times."""
+    values, style = way.values, way.style
+    noun, use = "dates", "days since 1970"
+    if style.clock:
+        noun, use = "times", "fractions of a day"
+    elif values.count():
+        low, high = as_date(values.min()), as_date(values.max())  # type: ignore[arg-type]
+        use += f", {low} to {high}"
+    either: dict[Order, Order] = {
+        "day-first": "month-first",
+        "month-first": "day-first",
+    }
+    other = either.get(style.order)
+    if other and not why:
+        shows = values.is_not_null() & days_of(words, other).is_null()
+        why = f"{first_place(words, shows)} shows it" if shows.any() else ""
+    beside = f": {why}" if why else ""
+    return f"Column {words.name!r} holds {noun}{order_in_words(style.order)}, used as {use}{beside}."
+
+
+# Words
+
+
+def _words(column: pl.Series, style: Style | None = None, why: str = "") -> ReadColumn:
+    """Return a column of words with the decisions on it."""
+    name, text = column.name, as_text(column)
+    style = style or Style("categorical", truth=_truth_of(as_words(column)))
+    values = as_words(column, style)
+    decisions = []
+    missing = text.is_not_null() & values.is_null()
+    if missing.any():
+        remedy = f"if it is a word, pass {option('--read', name, 'words')}"
+        sentence = (
+            f"Column {name!r}: {places(text, missing)} counts as missing; {remedy}."
+        )
+        decisions.append(Decision("missing", sentence, name))
+    if why:
+        sentence = f"Column {name!r} holds words, not numbers or dates: {why}."
+        decisions.append(Decision("words", sentence, name))
+    if style.truth and text.filter(~missing).n_unique() > 2:
+        spellings = text.filter(~missing).drop_nulls().unique(maintain_order=True)
+        sentence = f"Column {name!r} holds {style.truth.replace('/', ' and ')}, written {listing(spellings)}."
+        decisions.append(Decision("words", sentence, name))
+    elif alike := _same_but_for_case(values):
+        sentence = (
+            f"Column {name!r}: {alike} differ only in case or in spaces and are kept apart; spell them alike, or pass "
+            f"{option('--read', name, 'ignore-case')}."
+        )
+        decisions.append(Decision("warning", sentence, name))
+    return ReadColumn(
+        values, style, tuple(decisions), strays=int(missing.sum()) if style.truth else 0
+    )
+
+
+def _truth_of(words: pl.Series) -> str:
+    """Return the two opposite words that a column holds, in any spelling, or nothing.
+
+    Example:
+        >>> _truth_of(pl.Series(["Y", "no", None, "YES"])), _truth_of(pl.Series(["F", "M"]))
+        ('yes/no', '')
+    """
+    known = words.filter(~stands_for_missing(words)).drop_nulls()
+    lower = set(known.str.to_lowercase().unique())
+    for truth, letters in TRUTHS.items():
+        yes, no = (
+            {word, letter}
+            for word, letter in zip(truth.split("/"), letters, strict=True)
+        )
+        if lower & yes and lower & no and lower <= yes | no:
+            return truth
+    return ""
+
+
+def _same_but_for_case(words: pl.Series) -> str:
+    """Return the first words that differ only in case or in spaces, empty for none."""
+    spellings = words.drop_nulls().unique().sort()
+    same = spellings.str.to_lowercase().str.replace_all(r"\s+", " ")
+    repeated = same.filter(same.is_duplicated())
+    return listing(spellings.filter(same == repeated[0])) if len(repeated) else ""
 
 
 # Columns that are of no use
 
 
-def _judged(reading: ReadColumn, column: pl.Series) -> ReadColumn:
+def _judged(reading: ReadColumn) -> ReadColumn:
     if reading.useless:
         return reading
-    identifies = _identifies_rows(reading, column)
-    useless = identifies or constant(reading.values)
-    resembles = "" if useless else _resembles_id(reading)
+    identifies = _identifies_rows(reading)
     return replace(
         reading,
-        useless=useless,
+        useless=identifies or constant(reading.values),
         identifies_rows=bool(identifies),
-        resembles_id=resembles,
     )
 
 
@@ -353,176 +505,88 @@ def constant(values: pl.Series) -> str:
     missing = values.null_count()
     if missing == len(values):
         return "it has no values"
-    if not missing and values.min() == values.max():
+    if not missing and values.n_unique() == 1:
         return f"it is {values[0]!r} in every row"
     return ""
 
 
-def _identifies_rows(reading: ReadColumn, column: pl.Series) -> str:
-    values, number = reading.values, len(reading.values) - reading.values.null_count()
-    if number < 3 or reading.kind == "date":
+def _identifies_rows(reading: ReadColumn) -> str:
+    values = reading.values.drop_nulls()
+    number, distinct = len(values), values.n_unique()
+    if number <= 2 or reading.kind == "date":
         return ""
     if reading.kind == "categorical":
-        if values.drop_nulls().n_unique() < DISTINCT_SHARE * number:
+        if distinct < DISTINCT_SHARE * number:
             return ""
-        if 2 * number <= len(values):
-            merged = "if it had merged cells, copy each value into the rows below"
-            return f"it has values in {number:,} of {count(len(values), 'row')}, all different ({merged})"
-        return f"its words, such as {quoted(values.drop_nulls()[0])}, identify rows"
+        return f"its words, such as {quoted(values[0])}, identify rows"
+    if distinct < number or not (values == values.round()).all():
+        return ""
     low, high = float(values.min()), float(values.max())  # type: ignore[arg-type]
-    large = max(-low, high) >= EXACT and column.n_unique() >= DISTINCT_SHARE * len(
-        column
-    )
-    if (
-        large
-        and not column.cast(pl.String)
-        .str.contains("[0-9][eEdD][-+0-9]|[.,][0-9]*[1-9]")
-        .any()
-    ):
-        return "its integers, larger than 2^53, identify rows"
-    if number == len(values) == high - low + 1 and low in (0, 1) and _counts(values):
+    if low in (0, 1) and high - low + 1 == number == len(reading.values):
         return "it numbers the rows"
-    present = values.drop_nulls()
-    if not _whole(present) or present.n_unique() < number:
-        return ""
-    if _named_as_id(column.name) or (
-        BOOKED.fullmatch(column.name) and len(f"{low:.0f}") == len(f"{high:.0f}")
-    ):
+    if IDENTIFIER.fullmatch(values.name):
         return "its name and its distinct integers identify rows"
-    if (
-        number == len(values) == high - low + 1
-        and number >= FEWEST_RUNNING
-        and _beyond_years(low, high)
-    ):
-        return f"it numbers the rows from {low:,.0f} to {high:,.0f}"
     return ""
 
 
-def _whole(numbers: pl.Series) -> bool:
-    """Return whether all numbers are integers."""
-    values = numbers.to_numpy()
-    return bool((values == np.round(values)).all())
+def of_last_row(readings: Mapping[str, ReadColumn]) -> list[Decision]:
+    """Return a warning where the last row may be a total or a remark.
 
-
-def _named_as_id(name: str) -> bool:
-    return bool(IDENTIFIERS.fullmatch(name) or NUMBERED.fullmatch(name))
-
-
-def _beyond_years(low: float, high: float) -> bool:
-    """Return whether integers are too large for counts, and not years."""
-    return low >= LOWEST_RUNNING and not YEARS[0] <= low <= high <= YEARS[1]
-
-
-def _resembles_id(reading: ReadColumn) -> str:
-    """Return why a column, which is used, may only identify rows or groups of them."""
-    values, name = reading.values.drop_nulls(), reading.values.name
-    if len(values) < FEWEST_RUNNING or reading.kind == "date":
-        return ""
-    distinct, together = values.n_unique(), option("--group", name)
-    repeats = _named_as_id(name) and FEWEST_GROUPS <= distinct < len(values)
-    if reading.kind == "categorical":
-        by_name = f"has the name of an id: pass {together} if its rows of one value belong together"
-        return by_name if repeats else ""
-    if not _whole(values):
-        return ""
-    if repeats:
-        words = option("--read", name, "words")
-        return (
-            f"is used as a number, but its name is that of an id: pass {option('--drop', name)} or {words} if it is, "
-            f"or {together} if its rows of one value belong together"
-        )
-    if FEWEST_GROUPS <= distinct <= len(values) / 2 and _long_codes(values.unique()):
-        return (
-            f"is used as a number, but holds {count(distinct, 'integer')} of the same length that repeat, as ids do: "
-            f"pass {option('--drop', name)} if they are, or {together} if its rows of one value belong together"
-        )
-    low, high = float(values[0]), float(values[-1])
-    one_by_one = high - low + 1 == distinct and not YEARS[0] <= low <= high <= YEARS[1]
-    if (
-        distinct == len(values)
-        and values.is_sorted()
-        and (one_by_one or _beyond_years(low, high))
-    ):
-        return f"holds integers that rise from row to row; if they only number the rows, pass {option('--drop', name)}"
-    return ""
-
-
-def _long_codes(values: pl.Series) -> bool:
-    """Return whether integers are long, of one length, and do not end in 0 more often than ids do."""
-    low, high = float(values.min()), float(values.max())  # type: ignore[arg-type]
-    long_enough = low >= 10 ** (LEAST_DIGITS - 1) and high < 10 ** len(f"{low:.0f}")
-    return long_enough and float((values % 10 == 0).mean()) <= LARGEST_ROUND  # type: ignore[arg-type]
-
-
-def stands_for_missing(values: pl.Series, dates: bool = False) -> str:
-    """Return what is said of a number such as -999, or a date such as 1900-01-01, that is far from all others.
+    A total is the sum of the other rows in every column of numbers, and a remark has a value in one column only.
 
     Example:
-        >>> stands_for_missing(pl.Series([1.0, 2.0, 3.0, -999.0, -999.0]))
-        '-999 in 2 rows is far from its other values, 1 to 3'
+        >>> frame = pl.DataFrame({"place": list("abt"), "kg": ["1.5", "2", "3.5"]})
+        >>> len(of_last_row(dict(zip(frame.columns, read_columns(frame)))))
+        1
     """
-    numbers = values.drop_nulls().to_numpy()
-    if not len(numbers):
-        return ""
-    for extreme in (float(numbers.min()), float(numbers.max())):
-        if extreme not in (FAR_DATES if dates else FAR_NUMBERS):
-            continue
-        others = numbers[numbers != extreme]
-        times = len(numbers) - len(others)
-        if times < 2 or not len(others):
-            continue
-        least, most = float(others.min()), float(others.max())
-        alone = (
-            not dates and extreme < 0 <= least and most > -extreme
-        )  # the only number below 0
-        if alone or min(abs(extreme - least), abs(extreme - most)) > most - least:
-            if dates:
-                first, low, high = (
-                    str(pl.Series([int(one)]).cast(pl.Date)[0])
-                    for one in (extreme, least, most)
-                )
-                return f"{first} in {times:,} rows is far from its other dates, {low} to {high}"
-            what = (
-                "is the only number below 0, beside"
-                if alone
-                else "is far from its other values,"
-            )
-            return f"{extreme:.0f} in {times:,} rows {what} {least:g} to {most:g}"
-    return ""
+    used = [one for one in readings.values() if one.useless != "it has no values"]
+    numbers = [one.values.to_numpy() for one in used if one.kind == "numeric"]
+    values = np.stack(numbers, 1) if numbers else np.zeros((1, 1))
+    sums, last = np.nansum(values[:-1], 0), values[-1]
+    several = np.count_nonzero(values[:-1]) > len(last)
+    present = [one.values[-1] is not None for one in used]
+    what = ""
+    if several and np.any(last) and np.allclose(sums, last):
+        what = "is the sum of the others in every column of numbers; if it is a total"
+    elif len(used) > 2 and sum(present) == 1:
+        what = "has a value in one column only; if it is a remark"
+    return [Decision("warning", f"The last row {what}, delete it.")] if what else []
 
 
-def _counts(numbers: pl.Series) -> bool:
-    """Return whether the values are 0..n-1 or 1..n in some order."""
-    ordered = np.sort(numbers.to_numpy())
-    return bool(
-        ordered[0] in (0, 1)
-        and np.array_equal(ordered - ordered[0], np.arange(len(ordered)))
-    )
+# New tables
 
 
-# One column
+def reread(
+    column: pl.Series, style: Style, where: str, start: int = 0
+) -> tuple[pl.Series, list[str]]:
+    """Return a column of a new table in the style of an earlier one, and notes; refuse cells of another notation.
 
-
-def read_column(column: pl.Series, choices: Choices | None = None) -> ReadColumn:
-    """Decide what kind a column is, and whether it is useful.
+    Args:
+        column: the cells.
+        style: of numbers or dates.
+        where: the table whose style it is, in words.
+        start: rows of the table before these.
 
     Example:
-        >>> read_column(pl.Series("x", ["1", " 2.5", "NA"])).values.to_list()
-        [1.0, 2.5, None]
-        >>> read_column(pl.Series("x", ["2024-01-31", "2024-02-01"])).kind
-        'date'
+        >>> values, notes = reread(pl.Series("x", ["1,5", "?"]), Style("numeric", ","), "the training rows")
+        >>> values.to_list(), notes
+        ([1.5, None], [])
     """
-    return read_columns(pl.DataFrame([column]), choices)[0]
-
-
-def kind_of(column: pl.Series) -> Kind:
-    """Return numeric or date where nearly every value present is one, else categorical."""
-    return read_column(column).kind
-
-
-def as_kind(column: pl.Series, kind: Kind) -> tuple[pl.Series, int]:
-    """Return numbers (float64) or words in the plainest style of a kind, and the number of infinite values."""
-    return parse(column, Style(kind))
-
-
-__all__ = ["as_kind", "as_words", "constant", "kind_of", "read_column", "read_columns"]
+    values = parse(column, style)
+    if values.null_count() == column.null_count():
+        return values, []
+    words = as_words(column)
+    strange = words.is_not_null() & values.is_null() & ~stands_for_missing(words)
+    if not strange.any():
+        return values, []
+    row = int(strange.arg_true()[0])
+    place = f"{quoted(words[row])} in {data_row(start + row)}"
+    if not style.lenient:
+        raise BadInput(
+            f"column {column.name!r} holds {place}, which is not {style.describe()} as {where} have it; correct or "
+            "empty it."
+        )
+    number = int(strange.sum())
+    return values, [
+        f"Column {column.name!r}: {count(number, 'cell')} counted as missing, the first {place}."
+    ]

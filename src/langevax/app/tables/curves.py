@@ -1,7 +1,8 @@
 """Tables of curves: a row per curve whose columns are times, or a row per reading with columns id, time and values."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -10,25 +11,20 @@ import polars as pl
 
 from langevax.app.errors import BadInput, count, listing
 from langevax.app.evaluation import Task
-from langevax.app.tables.columns import read_columns
-from langevax.app.tables.dates import days_of
-from langevax.app.tables.inference import THOUSANDS, ReadColumn
+from langevax.app.tables.columns import ReadColumn, read_columns, reread
 from langevax.app.tables.records import (
     Decision,
     Examples,
     check_columns,
-    data_row,
+    first_place,
     option,
 )
-from langevax.app.tables.rereading import reread
 from langevax.app.tables.styles import Style, as_words
 
 Curve = tuple[tuple[np.ndarray, np.ndarray], ...]
 """(times, values) of each channel."""
-PLAIN = Style("numeric")
-SENTENCES_OF_A_TOPIC = 3  # that are printed, of columns read alike
-NAME = re.compile(
-    r"(?P<before>[^0-9]*?)(?P<number>[-+]?(?:[0-9]+(?:[.,][0-9]*)?|[.,][0-9]+))(?P<after>[^0-9]*)"
+NUMBER_IN_NAME = re.compile(
+    r"([^0-9]*?)([-+]?[0-9]+(?:\.[0-9]+|,[0-9]{1,2})?)([^0-9]*)"
 )
 """A number in the name of a column, such as those of X850 and 850,5 nm."""
 
@@ -48,9 +44,7 @@ def curve_columns(
     keep: Sequence[str] = (),
     readings: Mapping[str, ReadColumn] | None = None,
 ) -> CurveColumns:
-    """Order columns by the numbers or dates in their names; keep the order of words.
-
-    Columns that identify rows are left out.
+    """Order columns by the numbers in their names; keep the order of words. Columns that identify rows are left out.
 
     Args:
         frame: all columns but the target.
@@ -58,119 +52,56 @@ def curve_columns(
         readings: of the columns, where they are known.
 
     Example:
-        >>> columns = curve_columns(pl.DataFrame({"852": [1.0], "850": [2.0]}))
+        >>> columns = curve_columns(pl.DataFrame({"X852": [1.0], "X850": [2.0]}))
         >>> columns.names, columns.times, columns.notes
-        (('850', '852'), array([850., 852.]), ['Columns are sorted by the numbers that name them.'])
-        >>> curve_columns(pl.DataFrame({"X850": [1.0], "X852": [2.0]})).notes
-        ["Columns are values at the numbers in their names: 'X850' at 850."]
+        (('X850', 'X852'), array([850., 852.]), ["Columns are sorted by the numbers in their names: 'X850' at 850."])
     """
-    names = frame.columns
-    words, times, note = _times_of(names)
-    left_out = []
-    if words:
-        readings = readings or dict(zip(names, read_columns(frame), strict=True))
-        left_out = [
-            name
-            for name in words
-            if readings[name].identifies_rows and name not in keep
-        ]
-        words = [name for name in words if name not in left_out]
-        names = [name for name in names if name not in left_out]
+    if readings is None:
+        readings = dict(zip(frame.columns, read_columns(frame), strict=True))
+    times = _times_of(frame.columns)
+    words = [name for name in frame.columns if name not in times]
+    left_out = [name for name in words if readings[name].identifies_rows]
+    left_out = [name for name in left_out if name not in keep]
     notes = [
         f"Column {name!r} is left out: {readings[name].useless}; use it with {option('--keep', name)}."
         for name in left_out
-        if readings
     ]
-    if len(words) == len(names) or (words and note):
-        return CurveColumns(tuple(names), None, notes)
+    words = [name for name in words if name not in left_out]
+    if not times:
+        return CurveColumns(tuple(words), None, notes)
     if words:
-        names_words = f"{listing(words)} {'is' if len(words) == 1 else 'are'} not"
         raise BadInput(
-            f"--curves wide reads the name of every column as a time: {names_words} numeric, but the other names are; "
+            f"--curves wide reads the names of columns as times, and {listing(words)} have no number as the others have; "
             f"pass {' '.join(option('--drop', name) for name in words[:6])}."
         )
-    notes += [note] if note else []
-    order = np.argsort(times, kind="stable")
-    names, times = [names[i] for i in order], times[order]
-    if len(equal := np.flatnonzero(np.diff(times) == 0)):
+    names = sorted(times, key=lambda name: times[name])
+    ordered = np.array([times[name] for name in names])
+    equal = np.flatnonzero(np.diff(ordered) == 0)
+    if len(equal):
         pair = names[equal[0] : equal[0] + 2]
         raise BadInput(
             f"columns {listing(pair)} have the same time; pass --drop with one of them."
         )
-    ordered = np.array_equal(order, np.arange(len(order)))
-    if not ordered:
-        notes.append("Columns are sorted by the numbers that name them.")
-    return CurveColumns(tuple(names), times, notes)
+    if names != list(times) or any(NUMBER_IN_NAME.fullmatch(name)[1] for name in names):  # type: ignore[index]
+        notes.append(
+            f"Columns are sorted by the numbers in their names: {names[0]!r} at {ordered[0]:g}."
+        )
+    return CurveColumns(tuple(names), ordered, notes)
 
 
-def _times_of(names: Sequence[str]) -> tuple[list[str], np.ndarray, str]:
-    """Return the names that have no time, the times of the others, and how they were found, empty for plain numbers.
-
-    A plain number is a time. Where there is none, a date is, or the number between letters that most names share.
-    """
-    plain = {name: number for name in names if (number := _number(name)) is not None}
-    matches = {name: match for name in names if (match := NAME.fullmatch(name.strip()))}
-    around = [(match["before"], match["after"]) for match in matches.values()]
-    shared = ("", "") if plain else max(around, key=around.count, default=("", ""))
-    digits = {
-        name: match["number"]
-        for name, match in matches.items()
-        if (match["before"], match["after"]) == shared
+def _times_of(names: Sequence[str]) -> dict[str, float]:
+    """Return the numbers in names, those with the letters around them that most names share."""
+    found = {name: match for name in names if (match := NUMBER_IN_NAME.fullmatch(name))}
+    around = Counter((match[1], match[3]) for match in found.values())
+    shared = around.most_common(1)
+    times = {
+        name: float(match[2].replace(",", "."))
+        for name, match in found.items()
+        if shared[0][0] == (match[1], match[3])
     }
-    commas = [text for text in digits.values() if "," in text]
-    if plain and not commas:
-        return (
-            [name for name in names if name not in plain],
-            np.array(list(plain.values())),
-            "",
-        )
-    if not plain and len(days := _dates_of(names)) > len(names) / 2:
-        first = str(pl.Series([int(min(days.values()))]).cast(pl.Date)[0])
-        times = np.array(list(days.values())) - min(days.values())
-        note = f"The columns are named by dates: times are days since {first}."
-        return [name for name in names if name not in days], times, note
-    if len(digits) < 2:
-        return list(names), np.zeros(0), ""
-    if shared[0]:
-        digits = {
-            name: text.removeprefix("-") for name, text in digits.items()
-        }  # a hyphen between word and number
-    comma = (
-        ""
-        if commas and all(re.fullmatch(THOUSANDS["."], text) for text in commas)
-        else "."
-    )
-    times = np.array([float(text.replace(",", comma)) for text in digits.values()])
-    i = next((i for i, text in enumerate(digits.values()) if "," in text), 0)
-    note = f"Columns are values at the numbers in their names: {list(digits)[i]!r} at {times[i]:.15g}."
-    return [name for name in names if name not in digits], times, note
-
-
-def _dates_of(names: Sequence[str]) -> dict[str, float]:
-    """Return the days of names that are dates; refuse those that can be read in two ways."""
-    words = pl.Series(names, dtype=pl.String)
-    either = [
-        days_of(words, order) for order in ("year-first", "day-first", "month-first")
-    ]
-    days = max(either, key=lambda read: len(read) - read.null_count())
-    if any(
-        read.null_count() == days.null_count() and not read.equals(days)
-        for read in either
-    ):
-        row = int(days.is_not_null().arg_true()[0])
-        raise BadInput(
-            f"the names of the columns are dates that can be read in two ways, such as {names[row]!r}; write them as "
-            "2024-01-31."
-        )
-    return {name: day for name, day in zip(names, days, strict=True) if day is not None}
-
-
-def _number(name: str) -> float | None:
-    try:
-        number = float(name)
-    except ValueError:
-        return None
-    return number if np.isfinite(number) else None
+    if any(match[1] for match in found.values()):  # a hyphen is not a sign there
+        times = {name: abs(time) for name, time in times.items()}
+    return times
 
 
 @dataclass(frozen=True)
@@ -184,65 +115,43 @@ class CurveCells:
 
 
 def cells_of(
-    frame: pl.DataFrame, readings: Mapping[str, ReadColumn], what: str, remedy: str
+    frame: pl.DataFrame, readings: Mapping[str, ReadColumn], remedy: str
 ) -> CurveCells:
     """Return the cells of columns as numbers; raise `BadInput` where a column does not hold numbers.
 
     Args:
         frame: the columns as they are in the file.
         readings: of the columns.
-        what: a column is called in messages.
-        remedy: what to do; may contain {name}.
+        remedy: what to do.
     """
-    values, styles, decisions = {}, {}, []
+    values, styles, decisions = {}, {}, list[Decision]()
     for column in frame:
-        name, reading = column.name, readings[column.name]
-        values[name] = _numbers(
-            column, reading, f"{what} {name!r}", remedy.format(name=name)
-        )
+        reading = readings[column.name]
+        words = as_words(column)
+        if reading.kind != "numeric" and words.is_not_null().any():
+            raise BadInput(
+                f"column {column.name!r} must hold numbers, but holds {first_place(words, words.is_not_null())}; {remedy}."
+            )
+        numbers = reading.values.cast(pl.Float64, strict=False)
+        values[column.name] = numbers.to_numpy()  # null becomes NaN
         decisions += reading.decisions
-        if reading.style != PLAIN and reading.kind == "numeric":
-            styles[name] = reading.style
+        if reading.style != Style("numeric") and reading.kind == "numeric":
+            styles[column.name] = reading.style
     return CurveCells(values, styles, gathered(decisions))
 
 
-def _numbers(
-    column: pl.Series, reading: ReadColumn, what: str, remedy: str
-) -> np.ndarray:
-    """Return (rows,) float64, NaN where missing."""
-    words = as_words(column)
-    if reading.kind != "numeric" and words.is_not_null().any():
-        strange = words.is_not_null()
-        if (
-            reading.kind == "categorical"
-            and (
-                others := strange & words.cast(pl.Float64, strict=False).is_null()
-            ).any()
-        ):
-            strange = others
-        row = int(strange.arg_true()[0])
-        raise BadInput(
-            f"{what} must hold numbers, but holds {words[row]!r} in {data_row(row)}; {remedy}."
-        )
-    if reading.kind != "numeric":
-        return np.full(len(column), np.nan)
-    return reading.values.to_numpy().astype(np.float64)  # null becomes NaN
-
-
-def gathered(decisions: Sequence[Decision]) -> list[str]:
-    """Return the sentences of decisions; where a topic has many, the first one and the names of the other columns."""
+def gathered(decisions: Iterable[Decision], most: int = 3) -> list[str]:
+    """Return the sentences of decisions; where a topic has many, the first ones and the names of the other columns."""
     by_topic: dict[str, list[Decision]] = {}
     for decision in decisions:
         by_topic.setdefault(decision.topic, []).append(decision)
-    notes = []
+    notes = list[str]()
     for alike in by_topic.values():
-        if len(alike) <= SENTENCES_OF_A_TOPIC:
-            notes += [decision.sentence for decision in alike]
-            continue
-        others = [decision.column for decision in alike[1:]]
-        notes.append(
-            f"{alike[0].sentence} Likewise {count(len(others), 'other column')}: {listing(others, most=3)}."
-        )
+        notes += [decision.sentence for decision in alike[:most]]
+        if others := [decision.column for decision in alike[most:]]:
+            notes.append(
+                f"Likewise {count(len(others), 'other column')}: {listing(others, most)}."
+            )
     return notes
 
 
@@ -286,129 +195,102 @@ def readings_of(
         >>> readings_of(frame, "id", "t", ["x"]).curves
         [((array([2.]), array([5.])),), ((array([0., 1.]), array([3., 4.])),)]
     """
-    words = as_words(frame[id])
-    names = words.drop_nulls().unique(maintain_order=True).to_list()
-    place = {name: i for i, name in enumerate(names)}
-    codes = np.array([place.get(word, -1) for word in words.to_list()], int)
-    if styles is None:
-        readings = readings or dict(
-            zip((time, *values), read_columns(frame.select(time, *values)), strict=True)
-        )
-        times, dates, notes = _times(frame[time], readings[time], id)
-        cells = cells_of(
-            frame.select(values),
-            readings,
-            "--value",
-            "correct it, or name another column",
-        )
+    used = frame.select(time, *values)
+    if styles is not None:
+        table, notes = reread_all(used, styles)
+        written = dict(styles)
+        dates = styles.get(time, Style("numeric")).kind == "date"
     else:
-        dates = styles.get(time, PLAIN).kind == "date"
-        columns, notes = reread(frame.select(time, *values), styles)
-        times, *channels = (column.to_numpy().astype(np.float64) for column in columns)
-        cells = CurveCells(dict(zip(values, channels, strict=True)), {}, [])
-    table = cells.values
-    notes += cells.notes
-    notes += _missing(codes, times, table, id, time)
-    codes = np.where(np.isnan(times), -1, codes)
-    if dates and names:
-        first = np.full(len(names), np.inf)
-        np.minimum.at(first, codes[codes >= 0], times[codes >= 0])
-        times = np.where(
-            codes >= 0, times - np.where(codes >= 0, first[codes], 0.0), np.nan
-        )
-    channels = [_channel(codes, times, x, names, id, time) for x in table.values()]
-    complete = [
-        i for i in range(len(names)) if all(len(channel[i][0]) for channel in channels)
+        readings = readings or dict(zip(used.columns, read_columns(used), strict=True))
+        dates = readings[time].kind == "date"
+        remedy = "correct it, or name another column"
+        cells = cells_of(used.drop(time) if dates else used, readings, remedy)
+        table, notes, written = cells.values, cells.notes, cells.styles
+        if dates:
+            table[time] = readings[time].values.to_numpy()
+            written[time] = readings[time].style
+            notes = gathered(readings[time].decisions) + notes
+    words = as_words(frame[id])
+    times = pl.Series(table[time]).fill_nan(None)
+    rows = pl.DataFrame({"id": words, "time": times})
+    notes += _missing(words, table)
+    known = pl.col("id").is_not_null() & pl.col("time").is_not_null()
+    if dates:
+        since = pl.col("time") - pl.col("time").min().over("id")
+        rows = rows.with_columns(time=since)
+        notes.append(f"Times are days since the first reading of each {id!r}.")
+    channels = [
+        _channel(rows.with_columns(value=table[name]).filter(known), id, time)
+        for name in values
     ]
-    if lost := [names[i] for i in range(len(names)) if i not in set(complete)]:
+    names = words.drop_nulls().unique(maintain_order=True).to_list()
+    ids = [name for name in names if all(name in channel for channel in channels)]
+    if lost := [name for name in names if name not in set(ids)]:
         notes.append(
             f"{id!r} without a reading of every --value left out: {listing(lost)}."
         )
-    if not complete:
+    if not ids:
         raise BadInput(
             f"no {id!r} has a reading of every --value ({listing(values)}) at a --time."
         )
-    curves = [tuple(channel[i] for channel in channels) for i in complete]
-    if single := sum(all(len(t) == 1 for t, _ in curve) for curve in curves):
-        notes.append(
-            f"{count(single, 'curve')} of a single reading, completed by what all curves have in common."
-        )
-    renumbered = np.full(len(names) + 1, -1)
-    renumbered[complete] = np.arange(len(complete))
-    rows = {code: row for row, code in reversed(list(enumerate(codes.tolist())))}
-    first_rows = np.array([rows[i] for i in complete])
-    of_times = (
-        {time: readings[time].style}
-        if readings and readings[time].style != PLAIN
-        else {}
+    place = pl.col("id").replace_strict(ids, range(len(ids)), default=-1)
+    codes = pl.when(known).then(place).otherwise(-1).cast(pl.Int64)
+    codes = rows.select(codes=codes)["codes"].to_numpy()
+    return Readings(
+        ids=ids,
+        curves=[tuple(channel[name] for channel in channels) for name in ids],
+        first_rows=np.unique(codes[codes >= 0], return_index=True)[1],
+        codes=codes,
+        dates=dates,
+        notes=notes,
+        styles=written,
     )
-    columns = [names[i] for i in complete], curves, first_rows, renumbered[codes]
-    return Readings(*columns, dates=dates, notes=notes, styles=of_times | cells.styles)
 
 
-def _times(
-    column: pl.Series, reading: ReadColumn, id: str
-) -> tuple[np.ndarray, bool, list[str]]:
-    """Return (rows,) numbers, or days since 1970, NaN where missing, whether they are dates, and notes."""
-    notes = [
-        decision.sentence.replace(
-            "used as days since 1970",
-            f"used as days since the first reading of each {id!r}",
-        )
-        for decision in reading.decisions
-    ]
-    if reading.kind == "date":
-        return reading.values.to_numpy().astype(np.float64), True, notes
-    remedy = "write numbers, or dates such as 2024-01-31 12:00:00"
-    return _numbers(column, reading, f"--time {column.name!r}", remedy), False, notes
+def reread_all(
+    frame: pl.DataFrame, styles: Mapping[str, Style]
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Return columns of a new table as numbers, NaN where missing, read as training read them, and notes."""
+    values, notes = {}, []
+    for column in frame:
+        style = styles.get(column.name, Style("numeric"))
+        try:
+            numbers, remarks = reread(column, style, "the training rows")
+        except BadInput as error:
+            raise BadInput(f"TABLE: {error}") from error
+        values[column.name] = numbers.to_numpy()
+        notes += remarks
+    return values, notes
 
 
-def _missing(
-    codes: np.ndarray,
-    times: np.ndarray,
-    table: dict[str, np.ndarray],
-    id: str,
-    time: str,
-) -> list[str]:
+def _missing(ids: pl.Series, table: Mapping[str, np.ndarray]) -> list[str]:
     """Return notes on rows and cells without a value."""
-    notes = []
-    for number, what in (
-        ((codes < 0).sum(), f"--id {id!r}"),
-        (np.isnan(times).sum(), f"--time {time!r}"),
-    ):
-        if number:
-            notes.append(f"{count(int(number), 'row')} without {what} left out.")
-    for name, values in table.items():
-        if number := int(np.isnan(values).sum()):
-            notes.append(
-                f"{count(number, 'reading')} without --value {name!r} left out."
-            )
-    return notes
+    missing = {ids.name: ids.null_count()}
+    missing |= {name: int(np.isnan(values).sum()) for name, values in table.items()}
+    return [
+        f"{count(number, 'row')} without {name!r} left out."
+        for name, number in missing.items()
+        if number
+    ]
 
 
 def _channel(
-    codes: np.ndarray,
-    times: np.ndarray,
-    values: np.ndarray,
-    names: list[str],
-    id: str,
-    time: str,
-) -> list[tuple[np.ndarray, np.ndarray]]:
+    rows: pl.DataFrame, id: str, time: str
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Return (times, values) of each id, by time."""
-    rows = np.flatnonzero((codes >= 0) & ~np.isnan(values))
-    rows = rows[np.lexsort((times[rows], codes[rows]))]
-    codes, times, values = codes[rows], times[rows], values[rows]
-    repeated = np.flatnonzero((np.diff(codes) == 0) & (np.diff(times) == 0))
-    if len(repeated):
-        where = f"{id} {names[codes[repeated[0]]]!r} has two readings at {time} {times[repeated[0]]:g}"
-        more = (
-            f", and {count(len(repeated) - 1, 'other reading')} repeated"
-            if len(repeated) > 1
-            else ""
+    rows = rows.filter(pl.col("value").is_not_nan()).sort("id", "time")
+    repeated = rows.filter(rows.select("id", "time").is_duplicated())
+    if repeated.height:
+        name, when = repeated.row(0, named=True)["id"], repeated["time"][0]
+        raise BadInput(
+            f"{id} {name!r} has two readings at {time} {when:g} ({count(repeated.height, 'reading')} repeated); average "
+            "them, or keep one."
         )
-        raise BadInput(f"{where}{more}; average them, or keep one.")
-    cuts = np.searchsorted(codes, np.arange(1, len(names)))
-    return list(zip(np.split(times, cuts), np.split(values, cuts), strict=True))
+    parts = rows.partition_by("id", as_dict=True)
+    return {
+        str(name): (part["time"].to_numpy(), part["value"].to_numpy())
+        for (name,), part in parts.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -427,8 +309,7 @@ class WideCurves:
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
         """Read what `asdict` returned and JSON stored."""
-        lists = (tuple(content[name]) for name in ("classes", "columns", "grid"))
-        return cls(content["target"], content["task"], *lists, styles=_styles(content))
+        return cls(**_with_tuples(content))
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -438,22 +319,14 @@ class WideCurves:
     def examples(self, frame: pl.DataFrame) -> Examples:
         """Return the rows of a table, (n, G), NaN where missing."""
         check_columns(frame, self.columns)
-        extra = [
-            name for name in frame.columns if name not in {*self.columns, self.target}
-        ]
-        columns, notes = reread(frame.select(self.columns), self.styles)
-        values = np.stack(
-            [column.to_numpy().astype(np.float64) for column in columns], 1
-        )
+        table, notes = reread_all(frame.select(self.columns), self.styles)
+        values = np.stack(list(table.values()), 1)
         empty = np.flatnonzero(np.isnan(values).all(1))
         if len(empty):
-            rows = listing(map(str, empty + 1)).replace("'", "")
             raise BadInput(
-                f"TABLE has no value in {count(len(empty), 'row')} ({rows}); leave out such rows."
+                f"TABLE has no value in {count(len(empty), 'row')}, the first of them {empty[0] + 1}; leave out such rows."
             )
-        notes = [f"Ignored, unknown to the model: {listing(extra)}."] * bool(
-            extra
-        ) + notes
+        notes = _ignored(frame, {*self.columns, self.target}) + notes
         if lacking := int(np.isnan(values).sum()):
             notes.append(f"{count(lacking, 'missing value')} interpolated.")
         return Examples(values, pl.DataFrame(), notes)
@@ -479,21 +352,7 @@ class LongCurves:
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
         """Read what `asdict` returned and JSON stored."""
-        names = (
-            "target",
-            "task",
-            "classes",
-            "id",
-            "time",
-            "values",
-            "domain",
-            "dates",
-        )
-        values: dict[str, Any] = {name: content[name] for name in names}
-        values |= {
-            name: tuple(values[name]) for name in ("classes", "values", "domain")
-        }
-        return cls(**values, styles=_styles(content))
+        return cls(**_with_tuples(content))
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -502,8 +361,8 @@ class LongCurves:
 
     def examples(self, frame: pl.DataFrame) -> Examples:
         """Return a curve for each id, in the order in which the ids first appear."""
-        check_columns(frame, (self.id, self.time, *self.values))
-        self._refuse_other_times(frame[self.time])
+        used = (self.id, self.time, *self.values)
+        check_columns(frame, used)
         readings = readings_of(
             frame, self.id, self.time, self.values, styles=self.styles
         )
@@ -516,30 +375,21 @@ class LongCurves:
                     f"domain {left:g} to {right:g} of the training; leave out those beyond, or fit on curves "
                     "that reach as far."
                 )
-        known = {self.id, self.time, *self.values, self.target}
-        extra = [name for name in frame.columns if name not in known]
-        notes = [f"Ignored, unknown to the model: {listing(extra)}."] if extra else []
-        return Examples(
-            readings.curves,
-            pl.DataFrame({self.id: readings.ids}),
-            notes + readings.notes,
-        )
-
-    def _refuse_other_times(self, column: pl.Series) -> None:
-        """Refuse dates where training had numbers, and numbers where it had dates."""
-        words = as_words(column)
-        dates = column.dtype.is_temporal() or any(
-            days_of(words, order).is_not_null().any()
-            for order in ("year-first", "day-first", "month-first")
-        )
-        numbers = not dates and words.cast(pl.Float64, strict=False).is_not_null().any()
-        if numbers if self.dates else dates:
-            kinds = ("numbers", "dates") if self.dates else ("dates", "numbers")
-            raise BadInput(
-                f"TABLE has {kinds[0]} in column {self.time!r}, where training had {kinds[1]}; convert them."
-            )
+        notes = _ignored(frame, {*used, self.target}) + readings.notes
+        return Examples(readings.curves, pl.DataFrame({self.id: readings.ids}), notes)
 
 
-def _styles(content: dict[str, Any]) -> dict[str, Style]:
-    """Return the styles of columns that JSON stored."""
-    return {name: Style(**style) for name, style in content.get("styles", {}).items()}
+def _ignored(frame: pl.DataFrame, known: set[str]) -> list[str]:
+    """Return a note on columns that a model does not know."""
+    extra = [name for name in frame.columns if name not in known]
+    return [f"Ignored, unknown to the model: {listing(extra)}."] if extra else []
+
+
+def _with_tuples(content: dict[str, Any]) -> dict[str, Any]:
+    """Return what JSON stored of a schema of curves, with tuples for lists, and styles."""
+    tuples = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in content.items()
+    }
+    styles = {name: Style(**style) for name, style in content["styles"].items()}
+    return tuples | {"styles": styles}

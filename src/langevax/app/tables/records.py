@@ -1,4 +1,4 @@
-"""Records of reading a table, beside its values: decisions with their evidence, and examples to predict for."""
+"""Decisions on reading a table, with their evidence, and the words in which messages name rows and options."""
 
 import shlex
 from collections.abc import Iterable
@@ -10,21 +10,13 @@ import polars as pl
 from langevax.app.errors import BadInput, count, listing, nearest, quoted
 
 Topic = Literal[
-    "file",
-    "missing",
-    "numbers",
-    "dates",
-    "words",
-    "left out",
-    "leak",
-    "mixed",
-    "warning",
+    "file", "missing", "numbers", "dates", "words", "left out", "leak", "warning"
 ]
 
 
 @dataclass(frozen=True)
 class Decision:
-    """One decision that reading a table took; the terminal, schema.json and result.json print its sentence."""
+    """One decision on reading a table; the terminal, schema.json and result.json print its sentence."""
 
     topic: Topic
     sentence: str
@@ -74,70 +66,40 @@ def data_row(index: int) -> str:
     return f"data row {index + 1:,}"
 
 
-def places(words: pl.Series, rows: pl.Series, most: int = 3) -> str:
-    """Return the distinct words of some rows, each with the first row that holds it.
-
-    Example:
-        >>> places(pl.Series(["1", "x", "x", "y"]), pl.Series([False, True, True, True]))
-        "'x' in data row 2 (2 times) and 'y' in data row 4"
-    """
-    indices = rows.arg_true()
-    table = pl.DataFrame({"word": words.gather(indices), "row": indices})
-    first = table.group_by("word", maintain_order=True).agg(
-        pl.col("row").first(), pl.len().alias("times")
-    )
-    named = [
-        f"{quoted(word)} in {data_row(row)}"
-        + (f" ({times:,} times)" if times > 1 else "")
-        for word, row, times in first.head(most).iter_rows()
-    ]
-    if more := len(first) - len(named):
-        return f"{', '.join(named)} and {count(more, 'other value')}"
-    return " and ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
-
-
-def same_but_for_case(words: pl.Series) -> str:
-    """Return which distinct words differ only in case or in spaces, empty for none.
-
-    Example:
-        >>> same_but_for_case(pl.Series(["Wien", "Graz", "wien", "WIEN", "graz"]))
-        "'Graz' and 'graz' (and 1 other word in several spellings) differ only in case"
-    """
-    spellings = words.drop_nulls().unique().alias("word").sort().to_frame()
-    lower = spellings["word"].str.to_lowercase()
-    groups = spellings.group_by(
-        lower.str.replace_all(r"\s+", " ").alias("same"), maintain_order=True
-    ).all()
-    groups = groups.filter(pl.col("word").list.len() > 1)
-    if not groups.height:
-        return ""
-    others = (
-        f" (and {count(groups.height - 1, 'other word')} in several spellings)"
-        if groups.height > 1
-        else ""
-    )
-    cased = lower.n_unique() < len(lower)
-    spaced = lower.str.replace_all(r"\s+", " ").n_unique() < lower.n_unique()
-    where = "case or in spaces" if cased and spaced else "case" if cased else "spaces"
-    return f"{listing(groups['word'][0])}{others} differ only in {where}"
-
-
 def first_place(words: pl.Series, rows: pl.Series) -> str:
-    """Return the word in the first of some rows, with the row."""
+    """Return the word in the first of some rows, with the row.
+
+    Example:
+        >>> first_place(pl.Series(["1", "x", "y"]), pl.Series([False, True, True]))
+        "'x' in data row 2"
+    """
     row = int(rows.arg_true()[0])
     return f"{quoted(words[row])} in {data_row(row)}"
+
+
+def places(words: pl.Series, rows: pl.Series) -> str:
+    """Return the word in the first of some rows, with the row, and the number of the others.
+
+    Example:
+        >>> places(pl.Series(["1", "x", "y"]), pl.Series([False, True, True]))
+        "'x' in data row 2 and 1 other value"
+    """
+    more = int(rows.sum()) - 1
+    others = f" and {count(more, 'other value')}" if more else ""
+    return first_place(words, rows) + others
 
 
 def check_columns(
     frame: pl.DataFrame, names: Iterable[str], argument: str = "TABLE", target: str = ""
 ) -> None:
     """Raise `BadInput` where a table lacks columns that the model was trained on."""
-    present, names = set(frame.columns), list(names)
-    if missing := [name for name in names if name not in present]:
-        hint = nearest(
-            missing[0], [name for name in frame.columns if name not in (*names, target)]
-        )
-        raise BadInput(
-            f"{argument} lacks {count(len(missing), 'column')} that the model was trained on: {listing(missing)}; "
-            f"{hint if hint.startswith('did') else 'add or rename them.'}"
-        )
+    names = list(names)
+    missing = [name for name in names if name not in frame.columns]
+    if not missing:
+        return
+    others = [name for name in frame.columns if name not in (*names, target)]
+    hint = nearest(missing[0], others)
+    remedy = hint if hint.startswith("did") else "add or rename them."
+    raise BadInput(
+        f"{argument} lacks {count(len(missing), 'column')} that the model was trained on: {listing(missing)}; {remedy}"
+    )

@@ -13,38 +13,19 @@ from typing import Any, Self
 
 import numpy as np
 import polars as pl
-from sklearn.compose import ColumnTransformer
-from sklearn.impute import SimpleImputer
-from sklearn.preprocessing import OneHotEncoder
 
 from langevax._version import __version__
 from langevax.app.errors import BadInput, count, listing
 from langevax.app.evaluation import Task
-from langevax.app.tables.columns import (
-    constant,
-    plain_columns,
-    stands_for_missing,
-    words_of,
-)
+from langevax.app.tables.columns import ReadColumn, constant, reread
 from langevax.app.tables.curves import LongCurves, WideCurves
-from langevax.app.tables.cycles import Cycle, position
-from langevax.app.tables.exposures import check_new_exposure, check_new_offset
-from langevax.app.tables.inference import ReadColumn
-from langevax.app.tables.records import (
-    Decision,
-    Examples,
-    check_columns,
-    option,
-    same_but_for_case,
-)
-from langevax.app.tables.rereading import infinite_values, unreadable_values
-from langevax.app.tables.styles import Kind, Style, as_words, parse
+from langevax.app.tables.exposures import check_values
+from langevax.app.tables.records import Decision, Examples, check_columns, option
+from langevax.app.tables.styles import Kind, Style, as_words
 from langevax.data.integrity import HASH, hash_of
 
-FORMAT, READABLE = 5, (3, 4, 5)  # 3 has no cycles of dates, 4 fewer notations
-BEYOND = 0.1  # of the span of the training rows, by which a number may lie outside without a note
-BELOW = 0.1  # of the lowest positive number
-MAX_CATEGORIES = 50  # the others are encoded as a category that training never saw
+SCHEMA_FORMAT = 6
+MOST_CATEGORIES = 50  # the others are encoded as a category that training never saw
 
 
 @dataclass(frozen=True)
@@ -61,8 +42,6 @@ class Column:
     """Words with an input of their own, in alphabetical order."""
     span: tuple[float, float] | None = None
     """Numbers: the least and the largest of the training rows."""
-    cycles: tuple[Cycle, ...] = ()
-    """Dates: the cycles whose positions are inputs beside the date."""
 
     @property
     def kind(self) -> Kind:
@@ -72,42 +51,51 @@ class Column:
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
         """Read what `asdict` returned and JSON stored."""
-        missing, fill, categories = (
-            content[name] for name in ("missing", "fill", "categories")
-        )
-        low, high = content.get("span") or (None, None)
-        span = None if low is None or high is None else (float(low), float(high))
-        cycles = tuple(content.get("cycles", ()))
-        return cls(
-            content["name"],
-            Style(**content["style"]),
-            missing,
-            fill,
-            tuple(categories),
-            span,
-            cycles,
-        )
+        span = content["span"] and tuple(content["span"])
+        style, categories = Style(**content["style"]), tuple(content["categories"])
+        return cls(**content | {"style": style, "categories": categories, "span": span})
 
-    def outside(self, values: pl.Series) -> int:
-        """Return how many numbers are beyond those of the training rows by more than a tenth of their span.
+    def outside(self, values: pl.Series, share: float = 0.1) -> int:
+        """Return how many numbers are beyond those of the training rows by more than a share of their span.
 
-        Of positive numbers, those below a tenth of the lowest are so, too.
+        Of positive numbers, those below this share of the lowest are so, too.
         """
         if self.span is None:
             return 0
         low, high = self.span
-        margin = BEYOND * (high - low)
+        margin = share * (high - low)
         beyond = (values < low - margin) | (values > high + margin)
         if low > 0:
-            beyond |= values < BELOW * low  # 6.877 where training had thousands
+            beyond |= values < share * low  # 6.877 where training had thousands
         return int(beyond.sum())
+
+    def convert(self, original: pl.Series) -> tuple[pl.Series, list[str]]:
+        """Return a column of a new table read as in training, and notes on values that the training rows did not have."""
+        if self.kind != "categorical":
+            return reread(original, self.style, "the training rows")
+        values = as_words(original, self.style)
+        notes, of_none = [], "encoded as none of its categories"
+        unknown = values.drop_nulls().filter(
+            ~values.drop_nulls().is_in(list(self.categories))
+        )
+        if len(unknown):
+            words = listing(unknown.unique(maintain_order=True), most=3)
+            notes.append(
+                f"Column {self.name!r}: {count(len(unknown), 'row')} with a category unknown to the model ({words}), "
+                f"{of_none}."
+            )
+        if values.null_count() and not self.missing:
+            notes.append(
+                f"Column {self.name!r}: {count(values.null_count(), 'missing value')}, which no training row had; {of_none}."
+            )
+        return values, notes
 
 
 class Encoder:
-    """A scikit-learn transformer from converted tables to a matrix of float64, with a name for each of its columns.
+    """From converted tables to a matrix of float64, with a name for each of its columns.
 
-    It is fitted on two rows made from the schema, so that schema.json is all that is stored: the imputer's median of
-    (m, missing) is m, and a column without missing values gets no indicator.
+    Numbers come first, missing ones replaced by the fill value, then an indicator of missing ones for each column that
+    had some in training, then the categories of words; an unknown category is none of them.
 
     Example:
         >>> age = Column("age", Style("numeric"), True, fill=30.0)
@@ -120,110 +108,41 @@ class Encoder:
     """
 
     def __init__(self, columns: Sequence[Column]):
-        self.numbers: list[Column] = [
-            column for column in columns if column.kind != "categorical"
+        numbers = [column for column in columns if column.kind != "categorical"]
+        words = [column for column in columns if column.kind == "categorical"]
+        values = [(c, c.name, pl.col(c.name).fill_null(c.fill)) for c in numbers]
+        gaps = [_indicator(c, None) for c in numbers if c.missing]
+        categories = [
+            _indicator(column, word)
+            for column in words
+            for word in (*column.categories, *[None] * column.missing)
         ]
-        self.words: list[Column] = [
-            column for column in columns if column.kind == "categorical"
-        ]
-        imputer = SimpleImputer(strategy="median", add_indicator=True)
-        categories: Any = [_categories(column) for column in self.words]
-        one_hot = OneHotEncoder(
-            categories=categories, handle_unknown="ignore", sparse_output=False
-        )
-        numbers, words = (
-            len(self.numbers),
-            len(self.words),
-        )  # positions, since names are searched for one by one
-        parts = [
-            ("numbers", imputer, range(numbers)),
-            ("words", one_hot, range(numbers, numbers + words)),
-        ]
-        self.transformer: ColumnTransformer = ColumnTransformer(
-            [(name, part, list(places)) for name, part, places in parts if places]
-        )
-        self.transformer.fit(self._two_rows())
-        self._waves: list[tuple[int, Cycle]] = [
-            (i, cycle) for i, c in enumerate(self.numbers) for cycle in c.cycles
-        ]
-        self.names: tuple[str, ...] = tuple(name for _, name in self._inputs())
+        self._inputs = [*values, *gaps, *categories]
+        self.names: tuple[str, ...] = tuple(name for _, name, _ in self._inputs)
+        self.quantities: tuple[int, ...] = tuple(range(len(numbers)))
 
     def __call__(self, frame: pl.DataFrame) -> np.ndarray:
-        ordered = frame.select(column.name for column in [*self.numbers, *self.words])
-        encoded = np.asarray(self.transformer.transform(ordered), np.float64)
-        return np.hstack(
-            [
-                encoded,
-                *(position(encoded[:, place], cycle) for place, cycle in self._waves),
-            ]
+        inputs = (
+            expression.cast(pl.Float64).alias(str(place))
+            for place, (_, _, expression) in enumerate(self._inputs)
         )
+        return np.array(frame.select(inputs).to_numpy(), order="C")
 
     @property
     def groups(self) -> dict[str, list[int]]:
         """For each column of the table, its columns in the matrix."""
         groups: dict[str, list[int]] = {}
-        for place, (column, _) in enumerate(self._inputs()):
+        for place, (column, _, _) in enumerate(self._inputs):
             groups.setdefault(column.name, []).append(place)
         return groups
 
-    @property
-    def cycles(self) -> dict[str, dict[Cycle, tuple[int, int]]]:
-        """For columns of dates with positions in cycles, the columns of sine and cosine in the matrix."""
-        cycles: dict[str, dict[Cycle, tuple[int, int]]] = {}
-        first = len(self.names) - 2 * len(self._waves)
-        for i, (place, cycle) in enumerate(self._waves):
-            cycles.setdefault(self.numbers[place].name, {})[cycle] = (
-                first + 2 * i,
-                first + 2 * i + 1,
-            )
-        return cycles
 
-    @property
-    def quantities(self) -> tuple[int, ...]:
-        """Columns of the matrix that are quantities; the others are indicators."""
-        return tuple(range(len(self.numbers)))
-
-    def _inputs(self) -> list[tuple[Column, str]]:
-        numbers = [(column, column.name) for column in self.numbers]
-        indicators = [
-            (column, f"{column.name} missing")
-            for column in self.numbers
-            if column.missing
-        ]
-        categories = [
-            (
-                column,
-                f"{column.name} missing" if word is None else f"{column.name}={word}",
-            )
-            for column in self.words
-            for word in _categories(column)
-        ]
-        waves = [
-            (self.numbers[place], f"{self.numbers[place].name} {wave} of the {cycle}")
-            for place, cycle in self._waves
-            for wave in ("sine", "cosine")
-        ]
-        return numbers + indicators + categories + waves
-
-    def _two_rows(self) -> pl.DataFrame:
-        """Return the fill values, and the same with missing values where training rows had them."""
-        fill = np.array(
-            [
-                [c.fill for c in self.numbers],
-                [None if c.missing else c.fill for c in self.numbers],
-            ],
-            float,
-        )
-        numbers = pl.DataFrame(fill, schema=[c.name for c in self.numbers])
-        words = [
-            pl.Series(c.name, [_categories(c)[0]] * 2, dtype=pl.String)
-            for c in self.words
-        ]
-        return numbers.hstack(words)
-
-
-def _categories(column: Column) -> list[str | None]:
-    return [*column.categories, None] if column.missing else list(column.categories)
+def _indicator(column: Column, word: str | None) -> tuple[Column, str, pl.Expr]:
+    """Return an input that is 1 where a column holds a word, or none."""
+    cells = pl.col(column.name)
+    if word is None:
+        return column, f"{column.name} missing", cells.is_null()
+    return column, f"{column.name}={word}", (cells == word).fill_null(False)
 
 
 @dataclass(frozen=True)
@@ -247,22 +166,12 @@ class Schema:
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
         """Read what `asdict` returned and JSON stored."""
-        columns = tuple(Column.from_json(column) for column in content["columns"])
-        decisions = tuple(Decision(**decision) for decision in content["decisions"])
-        classes, never_negative = (
-            tuple(content["classes"]),
-            content.get("never_negative", False),
-        )
-        known = content.get("exposure", ""), content.get("offset", "")
-        return cls(
-            content["target"],
-            content["task"],
-            classes,
-            columns,
-            decisions,
-            never_negative,
-            *known,
-        )
+        lists: dict[str, Any] = {
+            "classes": tuple(content["classes"]),
+            "columns": tuple(map(Column.from_json, content["columns"])),
+            "decisions": tuple(Decision(**one) for one in content["decisions"]),
+        }
+        return cls(**content | lists)
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -272,16 +181,11 @@ class Schema:
     def examples(self, frame: pl.DataFrame) -> Examples:
         """Encode the rows of a table."""
         converted, notes = self.convert(frame)
-        if self.exposure:
-            check_new_exposure(converted[self.exposure])
-        if self.offset:
-            check_new_offset(converted[self.offset])
-        known = {column.name for column in self.columns} | {self.target}
-        known |= {
-            decision.column
-            for decision in self.decisions
-            if decision.topic == "left out"
-        }
+        for asked, name in (("--exposure", self.exposure), ("--offset", self.offset)):
+            if name:
+                check_values(asked, converted[name], f"TABLE: column {name!r}")
+        known = {self.target, *(column.name for column in self.columns)}
+        known |= {one.column for one in self.decisions if one.topic == "left out"}
         if extra := [name for name in frame.columns if name not in known]:
             notes.insert(0, f"Ignored, unknown to the model: {listing(extra)}.")
         return Examples(Encoder(self.columns)(converted), pl.DataFrame(), notes)
@@ -290,56 +194,40 @@ class Schema:
         self, frame: pl.DataFrame, argument: str = "TABLE"
     ) -> tuple[pl.DataFrame, list[str]]:
         """Return the columns of the schema as numbers and words, read as in training, and notes for the user."""
-        check_columns(
-            frame, [column.name for column in self.columns], argument, self.target
-        )
-        notes, converted, imputed, outside = [], [], {}, []
-        numbers = [
-            column.name for column in self.columns if column.style == Style("numeric")
-        ]
-        plain = plain_columns(words_of(frame.select(numbers)))
+        names = [column.name for column in self.columns]
+        check_columns(frame, names, argument, self.target)
+        notes, converted = list[str](), []
+        imputed, outside = list[str](), list[str]()
         for column in self.columns:
-            if (reading := plain.get(column.name)) is not None:
-                values, infinite = reading.values, reading.infinite
-                notes += [infinite_values(column.name, infinite)] if infinite else []
-            else:
-                values, infinite = parse(frame[column.name], column.style)
-                notes += _differences(column, frame[column.name], values, infinite)
+            try:
+                values, remarks = column.convert(frame[column.name])
+            except BadInput as error:
+                raise BadInput(f"{argument}: {error}") from error
+            notes += remarks
             converted.append(values.alias(column.name))
             if column.kind != "categorical" and values.null_count():
-                imputed[column.name] = values.null_count()
+                imputed.append(f"{column.name!r} ({values.null_count():,})")
             if (number := column.outside(values)) and column.span:
+                low, high = column.span
                 outside.append(
-                    f"{column.name!r} ({count(number, 'row')}; trained on {_span(*column.span)})"
+                    f"{column.name!r} ({count(number, 'row')}; trained on {low:.6g} to {high:.6g})"
                 )
         if imputed:
-            columns = ", ".join(
-                f"{name!r} ({number:,})" for name, number in list(imputed.items())[:6]
-            )
-            more = (
-                f" and {count(len(imputed) - 6, 'more column')}"
-                if len(imputed) > 6
-                else ""
-            )
-            total = count(sum(imputed.values()), "missing value")
             notes.append(
-                f"{total} replaced by the median of the training rows: {columns}{more}."
+                f"Missing values replaced by the median of the training rows: {_first(imputed)}."
             )
         if outside:
-            more = (
-                f" and {count(len(outside) - 6, 'more column')}"
-                if len(outside) > 6
-                else ""
-            )
             notes.append(
-                f"Outside of what the training rows have: {', '.join(outside[:6])}{more}. Do not trust predictions and "
-                "intervals there."
+                f"Outside of what the training rows have: {_first(outside)}. Do not trust predictions and intervals there."
             )
         return pl.DataFrame(converted), notes
 
 
-def _span(low: float, high: float) -> str:
-    return f"{low:.6g} to {high:.6g}"
+def _first(columns: list[str], most: int = 6) -> str:
+    """Return the first descriptions of columns, and the number of the others."""
+    more = len(columns) - most
+    beyond = f" and {count(more, 'more column')}" if more > 0 else ""
+    return ", ".join(columns[:most]) + beyond
 
 
 def useful(
@@ -357,59 +245,23 @@ def useful(
         rows: of the frame, those to return; None for all.
     """
     columns, styles, decisions = [], {}, []
-    shorter = rows is not None and len(rows) < frame.height
-    for series, reading in zip(frame, readings, strict=True):
-        name = series.name
-        values = (
-            reading.values[rows.tolist()]
-            if rows is not None and shorter
-            else reading.values
-        )
-        forced = reading.identifies_rows and name in keep
-        useless = (
-            constant(values)
-            if forced or (shorter and not reading.useless)
-            else reading.useless
-        )
-        if useless:
-            remedy = (
-                f"; use it with {option('--keep', name)}"
-                if reading.identifies_rows and not forced
-                else ""
-            )
-            decisions += [
-                decision for decision in reading.decisions if decision.topic == "mixed"
-            ]
-            decisions.append(
-                Decision(
-                    "left out", f"Column {name!r} is left out: {useless}{remedy}.", name
-                )
-            )
+    for name, reading in zip(frame.columns, readings, strict=True):
+        values, useless = reading.values, reading.useless
+        if rows is not None:
+            values = values[rows.tolist()]
+        kept = reading.identifies_rows and name in keep
+        if kept or not useless:
+            useless = constant(values)
+        if not useless:
+            columns.append(values.alias(name))
+            styles[name] = reading.style
+            decisions += reading.decisions
             continue
-        columns.append(values.alias(name))
-        styles[name] = reading.style
-        decisions += reading.decisions
-        if reading.resembles_id and name not in keep:
-            decisions.append(
-                Decision("numbers", f"Column {name!r} {reading.resembles_id}.", name)
-            )
-        if reading.kind == "categorical" and (differ := same_but_for_case(values)):
-            remedy = f"spell them alike if they are one, or pass {option('--read', name, 'ignore-case')}"
-            sentence = (
-                f"Column {name!r}: {differ} and are categories of their own; {remedy}."
-            )
-            decisions.append(Decision("words", sentence, name))
-        if reading.kind != "categorical" and (
-            far := stands_for_missing(
-                values, reading.kind == "date" and not reading.style.clock
-            )
-        ):
-            sentence = f"Column {name!r}: {far}; if it stands for a missing value, empty these cells."
-            decisions.append(Decision("missing", sentence, name))
-        if reading.infinite:
-            decisions.append(
-                Decision("missing", infinite_values(name, reading.infinite), name)
-            )
+        decisions += [one for one in reading.decisions if one.topic == "words"]
+        guess = reading.identifies_rows and not kept
+        remedy = f"; use it with {option('--keep', name)}" if guess else ""
+        sentence = f"Column {name!r} is left out: {useless}{remedy}."
+        decisions.append(Decision("left out", sentence, name))
     return pl.DataFrame(columns), styles, decisions
 
 
@@ -418,88 +270,32 @@ def learn(
 ) -> tuple[tuple[Column, ...], list[Decision]]:
     """Return the schema of the training rows of columns that `useful` returned, and decisions on categories."""
     columns, decisions = [], []
-    numeric = frame.select(
-        name for name, style in styles.items() if style.kind != "categorical"
-    )
-    statistics = (
-        of_all.rows()[0] if numeric.width else ()
-        for of_all in (numeric.median(), numeric.min(), numeric.max())
-    )
-    of_numbers = dict(zip(numeric.columns, zip(*statistics, strict=True), strict=True))
     for values in frame:
-        name, style, missing = values.name, styles[values.name], values.null_count() > 0
-        if (numbers := of_numbers.get(name)) is not None:
+        name, style, missing = values.name, styles[values.name], values.has_nulls()
+        if style.kind != "categorical":
             fill, low, high = (
-                value if isinstance(value, float) else 0.0 for value in numbers
+                float(statistic or 0.0)  # type: ignore[arg-type]
+                for statistic in (values.median(), values.min(), values.max())
             )
-            columns.append(
-                Column(
-                    name,
-                    style,
-                    missing,
-                    fill,
-                    span=(low, high) if style.kind == "numeric" else None,
-                )
-            )
+            span = (low, high) if style.kind == "numeric" else None
+            columns.append(Column(name, style, missing, fill, span=span))
             continue
-        frequent = (
-            values.drop_nulls()
-            .alias("word")
-            .value_counts()
-            .sort(["count", "word"], descending=[True, False])
-        )
-        categories = frequent["word"].head(MAX_CATEGORIES).to_list()
-        columns.append(
-            Column(name, style, missing, categories=tuple(sorted(categories)))
-        )
-        if len(frequent) > len(categories):
-            rows = int(frequent["count"].tail(len(frequent) - len(categories)).sum())
+        tally = values.drop_nulls().alias("word").value_counts()
+        tally = tally.sort(["count", "word"], descending=[True, False])
+        frequent, rare = tally.head(MOST_CATEGORIES), tally.slice(MOST_CATEGORIES)
+        categories = tuple(frequent["word"].sort())
+        columns.append(Column(name, style, missing, categories=categories))
+        if rare.height:
             sentence = (
-                f"Column {name!r} has {len(frequent):,} categories in the training rows: the {MAX_CATEGORIES} most "
-                f"frequent have an input each, the others ({count(rows, 'row')}) are treated as unknown."
+                f"Column {name!r} has {tally.height:,} categories in the training rows: the {MOST_CATEGORIES} most "
+                f"frequent have an input each, the others ({count(int(rare['count'].sum()), 'row')}) are treated as unknown."
             )
             decisions.append(Decision("words", sentence, name))
     return tuple(columns), decisions
 
 
-def _differences(
-    column: Column, original: pl.Series, values: pl.Series, infinite: int
-) -> list[str]:
-    """Return notes on values that the training rows did not have."""
-    notes = []
-    if infinite:
-        notes.append(infinite_values(column.name, infinite))
-    if column.kind == "categorical":
-        present = values.drop_nulls()
-        unknown = present.filter(~present.is_in(list(column.categories)))
-        if len(unknown):
-            distinct = unknown.unique(maintain_order=True).to_list()
-            known = {category.lower() for category in column.categories}
-            cased = [word for word in distinct if word.lower() in known]
-            of_case = (
-                f" {listing(cased, most=3)} differ{'s' * (len(cased) == 1)} from known ones only in case."
-                if cased
-                else ""
-            )
-            words = listing(distinct, most=3)
-            notes.append(
-                f"Column {column.name!r}: {count(len(unknown), 'row')} with a category unknown to the model ({words}), "
-                f"encoded as none of its categories.{of_case}"
-            )
-    elif values.null_count() > infinite:
-        notes += unreadable_values(
-            column.name, column.style, as_words(original), values
-        )
-    if values.null_count() and not column.missing and column.kind == "categorical":
-        notes.append(
-            f"Column {column.name!r}: {count(values.null_count(), 'missing value')}, which no training row had; "
-            "encoded as none of its categories."
-        )
-    return notes
-
-
 AnySchema = Schema | WideCurves | LongCurves
-KINDS: dict[str, type[AnySchema]] = {
+SCHEMAS: dict[str, type[AnySchema]] = {
     "columns": Schema,
     "wide curves": WideCurves,
     "long curves": LongCurves,
@@ -508,45 +304,44 @@ KINDS: dict[str, type[AnySchema]] = {
 
 def write_schema(schema: AnySchema, path: Path, model: str = "") -> None:
     """Write a schema as JSON; `model` is the hash of the model that it belongs to."""
-    (kind,) = (name for name, type_ in KINDS.items() if isinstance(schema, type_))
+    (kind,) = (name for name, type_ in SCHEMAS.items() if isinstance(schema, type_))
     content = {
-        "format": FORMAT,
+        "format": SCHEMA_FORMAT,
         "langevax": __version__,
         "model": model,
         "kind": kind,
-        **asdict(schema),
+        "schema": asdict(schema),
     }
     content[HASH] = hash_of(content)
-    path.write_text(
-        json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+    text = json.dumps(content, indent=1, ensure_ascii=False)
+    path.write_text(f"{text}\n", encoding="utf-8")
 
 
 def read_schema(path: Path, model: str = "") -> AnySchema:
     """Read a schema; raise `BadInput` where langevax did not write it, or not for the model of that hash."""
+    where = f"MODEL {str(path)!r}"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         version, written_by = content["format"], content["langevax"]
-        if version not in READABLE:
+        if version != SCHEMA_FORMAT:
             raise BadInput(
-                f"MODEL {str(path)!r} has format {version}; read it with langevax {written_by}."
+                f"{where} has format {version}, where this langevax reads {SCHEMA_FORMAT}; fit again, or predict with langevax "
+                f"{written_by}."
             )
         if content[HASH] != hash_of(content):
             raise BadInput(
-                f"MODEL {str(path)!r} is damaged: its content is not what was saved; copy it or fit again."
+                f"{where} is damaged: its content is not what was saved; copy it or fit again."
             )
         if content["model"] != model:
             raise BadInput(
-                f"MODEL {str(path)!r} belongs to another model than the one beside it; copy the whole folder of a fit."
+                f"{where} belongs to another model than the one beside it; copy the whole folder of a fit."
             )
-        return KINDS[content["kind"]].from_json(content)
+        return SCHEMAS[content["kind"]].from_json(content["schema"])
+    except BadInput:
+        raise
     except OSError as error:
-        raise BadInput(
-            f"MODEL {str(path)!r} cannot be read ({error.strerror})."
-        ) from error
+        raise BadInput(f"{where} cannot be read ({error.strerror}).") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        if isinstance(error, BadInput):
-            raise
         raise BadInput(
-            f"MODEL {str(path)!r} is damaged or was not written by langevax; name a folder made by `langevax fit`."
+            f"{where} is damaged or was not written by langevax; name a folder made by `langevax fit`."
         ) from error

@@ -1,6 +1,5 @@
 """Notation of the cells of a column, and the user's statements on it by --read."""
 
-import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
@@ -8,11 +7,12 @@ from typing import Literal, get_args
 import polars as pl
 
 from langevax.app.errors import BadInput, listing, nearest
-from langevax.app.tables.dates import NEVER, Order, days_of, serial_days
-from langevax.app.tables.numbers import Decimal, decimal_shown, take_apart
+from langevax.app.tables.dates import Order, days_of
+from langevax.app.tables.numbers import Decimal, numbers_of, take_apart
 from langevax.data.files import MISSING
 
 Kind = Literal["numeric", "date", "categorical"]
+Answer = Literal["decimal-point", "decimal-comma", "day-first", "month-first"]
 As = Literal[
     "words",
     "ignore-case",
@@ -22,66 +22,18 @@ As = Literal[
     "decimal-comma",
     "day-first",
     "month-first",
-    "year-first",
 ]
-ANSWERS: tuple[As, ...] = (
-    "decimal-point",
-    "decimal-comma",
-    "day-first",
-    "month-first",
-    "year-first",
+STAND_FOR_MISSING = frozenset(
+    """
+    -|--|.|*|unknown|missing|undefined|empty|error|tbd|nil|none|null|na|n/a|n.a.|n.a|nd|nan|nat|0000-00-00|inf|+inf|-inf
+    |infinity|+infinity|-infinity|not available|not applicable|not measured|not reported
+    """.replace("\n    ", "")
+    .strip()
+    .split("|")
 )
-DECIMALS: dict[str, Decimal] = {"decimal-point": ".", "decimal-comma": ","}
-ORDERS: dict[str, Order] = {
-    "day-first": "day-first",
-    "month-first": "month-first",
-    "year-first": "short-year-first",
-}
-
-_STAND_FOR_MISSING = """
-unknown|missing|undefined|unspecified|pending|blank|empty|error|tbd|tba|nil|none|null|na|n/a|n.a.|n.a|nd|n/d|nan|nat
-not available|not applicable|not measured|not reported|not known|no data|-|--|---|—|–|.|..|...|*|**|***|/|#
-unbekannt|k.a.|k. a.|n.n.|n.b.|n.d.|keine angabe|fehlt|inconnu|non disponible|non renseigné|desconocido|sin dato|s/d
-sin datos|onbekend|n.v.t.|nvt|geen gegevens|brak|brak danych|b.d.|okänd|saknas|non disponibile|não disponível|sem dados
-неизвестно|нет данных|н/д|不明|未知|无|無|欠測|無し|なし|0000-00-00|#n/d|#nv|#wert!|#bezug!|#zahl!|#valeur!|#nombre!
-#¡valor!|#¡ref!|#¡div/0!|#¡num!|#¿nombre?|#valore!|#rif!|#valor!|#núm!|#waarde!|#verw!|#n/b|#arg!|#adr!|#liczba!
-#nom?|1.#qnan|-1.#qnan|1.#ind|-1.#ind|1.#inf|-1.#inf|-nan(ind)
-"""
-STAND_FOR_MISSING = frozenset(_STAND_FOR_MISSING.strip().replace("\n", "|").split("|"))
-"""Words, in lower case, that stand for a missing number, date or yes and no however often they occur."""
-TRUTHS = {
-    "true/false": ({"true", "t"}, {"false", "f"}),
-    "yes/no": ({"yes", "y"}, {"no", "n"}),
-    "on/off": ({"on"}, {"off"}),
-    "ja/nein": ({"ja", "j"}, {"nein", "n"}),
-    "oui/non": ({"oui", "o"}, {"non", "n"}),
-    "sí/no": ({"sí", "si", "s"}, {"no", "n"}),
-    "sì/no": ({"sì", "si", "s"}, {"no", "n"}),
-    "sim/não": ({"sim"}, {"não", "nao"}),
-    "ja/nee": ({"ja"}, {"nee"}),
-    "ja/nej": ({"ja"}, {"nej"}),
-    "ja/nei": ({"ja"}, {"nei"}),
-    "kyllä/ei": ({"kyllä"}, {"ei"}),
-    "tak/nie": ({"tak"}, {"nie"}),
-    "ano/ne": ({"ano"}, {"ne"}),
-    "igen/nem": ({"igen"}, {"nem"}),
-    "evet/hayır": ({"evet"}, {"hayır", "hayir"}),
-    "да/нет": ({"да"}, {"нет"}),
-    "はい/いいえ": ({"はい"}, {"いいえ"}),
-    "是/否": ({"是"}, {"否"}),
-    "wahr/falsch": ({"wahr"}, {"falsch"}),
-    "vrai/faux": ({"vrai"}, {"faux"}),
-    "verdadero/falso": ({"verdadero"}, {"falso"}),
-    "verdadeiro/falso": ({"verdadeiro"}, {"falso"}),
-    "vero/falso": ({"vero"}, {"falso"}),
-    "waar/onwaar": ({"waar"}, {"onwaar"}),
-    "prawda/fałsz": ({"prawda"}, {"fałsz", "falsz"}),
-    "истина/ложь": ({"истина"}, {"ложь"}),
-}
-"""Spellings of two opposite words, by the words that stand for them."""
-MARKS = frozenset({"x"})
-"""Beside two opposite words a category of its own: a tick, or what is not known."""
-MICROSECONDS_PER_DAY = 86_400 * 1_000_000
+"""Words, in lower case, that stand for a missing number, date or yes and no, beside those that do in any column."""
+TRUTHS: dict[str, tuple[str, str]] = {"true/false": ("t", "f"), "yes/no": ("y", "n")}
+"""Two opposite words, and the letters that stand for them."""
 
 
 @dataclass(frozen=True)
@@ -91,15 +43,11 @@ class Style:
     kind: Kind
     decimal: Decimal = "."
     unit: str = ""
-    """Of numbers: a currency, a percent sign or another unit that may stand beside them."""
-    multiples: bool = False
-    """Of numbers: whether K, M and B right behind them multiply them."""
-    whole: bool = field(default=False, compare=False)
-    """Of numbers: whether none has a decimal separator, so that new ones show theirs."""
+    """Of numbers: what stands beside each of them, such as a currency or a percent sign."""
     order: Order = "year-first"
-    """Of dates that do not start with the year."""
-    serials: bool = False
-    """Of dates: whether numbers among them are days as spreadsheets count them."""
+    """Of dates."""
+    lenient: bool = False
+    """Of numbers and dates: whether all other words count as missing, as the user says."""
     truth: str = ""
     """Of words: two opposite words, a key of `TRUTHS`, in whose spelling they are stored."""
     verbatim: bool = False
@@ -112,6 +60,28 @@ class Style:
         """Of dates: whether they are times of day or durations, in days."""
         return self.kind == "date" and self.order == "time"
 
+    def describe(self) -> str:
+        """Return what a cell is, for a message.
+
+        Example:
+            >>> Style("numeric", ",", "€").describe(), Style("date", order="day-first").describe()
+            ("a number with decimal commas and '€'", 'a date, the day first')
+        """
+        if self.kind == "categorical":
+            return "a word"
+        if self.kind == "date":
+            return f"a {'time' if self.clock else 'date'}{order_in_words(self.order)}"
+        with_comma = "decimal commas" if self.decimal == "," else ""
+        with_unit = repr(self.unit) if self.unit else ""
+        beside = " and ".join(filter(None, (with_comma, with_unit)))
+        return f"a number with {beside}" if beside else "a number"
+
+
+def order_in_words(order: Order) -> str:
+    """Return which part of a date comes first, empty where nothing else is possible."""
+    words = {"day-first": ", the day first", "month-first": ", the month first"}
+    return words.get(order, "")
+
 
 @dataclass(frozen=True)
 class Choices:
@@ -119,13 +89,9 @@ class Choices:
 
     columns: Mapping[str, As] = field(default_factory=dict)
     default: frozenset[str] = frozenset()
-    target: str = ""
-    """The column to learn, which can neither be left out nor, where it holds numbers, be read as words."""
 
     @classmethod
-    def parse(
-        cls, options: Iterable[str], names: Iterable[str], target: str = ""
-    ) -> "Choices":
+    def parse(cls, options: Iterable[str], names: Iterable[str]) -> "Choices":
         """Return the choices in the values of --read.
 
         Example:
@@ -136,10 +102,10 @@ class Choices:
         names, columns, default = list(names), {}, set[str]()
         for option in options:
             name, _, value = option.rpartition("=")
-            if value not in get_args(As) or (not name and value not in ANSWERS):
-                known = listing(get_args(As) if name else ANSWERS, most=9)
+            known = get_args(As if name else Answer)
+            if value not in known:
                 raise BadInput(
-                    f"--read {option!r} must be COLUMN=KIND or KIND; of kinds there are {known}."
+                    f"--read {option!r} must be COLUMN=KIND or KIND; of kinds there are {listing(known, len(known))}."
                 )
             if name and name not in names:
                 raise BadInput(
@@ -149,15 +115,7 @@ class Choices:
                 columns[name] = value
             else:
                 default.add(value)
-        return cls(columns, frozenset(default), target)
-
-    def decimal(self, name: str) -> Decimal | None:
-        """Return the decimal separator of a column, None where it is to be found."""
-        return DECIMALS.get(self.columns.get(name, ""))
-
-    def order(self, name: str) -> Order | None:
-        """Return the order of the dates of a column, None where it is to be found."""
-        return ORDERS.get(self.columns.get(name, ""))
+        return cls(columns, frozenset(default))
 
 
 def as_text(column: pl.Series) -> pl.Series:
@@ -167,111 +125,60 @@ def as_text(column: pl.Series) -> pl.Series:
 
 
 def as_words(column: pl.Series, style: Style | None = None) -> pl.Series:
-    """Return text without surrounding spaces, null where missing; true and false in lower case."""
-    words = as_text(column)
-    if style is not None and style.verbatim:
-        return words
-    words = words.set(words.is_in(MISSING).fill_null(False), None)
-    if style is not None and style.truth:
-        return _truths(words, style.truth)
-    if style is not None and style.ignore_case:
-        return without_case(words)
-    return with_lower_truths(words)
-
-
-def with_lower_truths(words: pl.Series) -> pl.Series:
-    """Return words, in lower case where all of them are true or false."""
-    if len(words) == words.null_count():
-        return words
-    lower = words.str.to_lowercase()
-    return lower if lower.is_in(["true", "false"]).all() else words
-
-
-def without_case(words: pl.Series) -> pl.Series:
-    """Return words in lower case, with single spaces."""
-    return words.str.to_lowercase().str.replace_all(r"\s+", " ")
-
-
-@functools.cache
-def spellings_of(truth: str) -> Mapping[str, str]:
-    """Return which of two opposite words each spelling stands for, in any language; letters only in their own.
+    """Return text without surrounding spaces, null where missing; true and false in lower case.
 
     Example:
-        >>> spellings = spellings_of("yes/no")
-        >>> [spellings.get(word) for word in ("y", "wahr", "nein", "1", "j")]
-        ['yes', 'yes', 'no', 'yes', None]
+        >>> as_words(pl.Series([" Yes", "n", "-", "NA"]), Style("categorical", truth="yes/no")).to_list()
+        ['yes', 'no', None, None]
     """
-    spellings: dict[str, str] = {}
-    for side, word in enumerate(truth.split("/")):
-        of_all = {
-            spelling
-            for both in TRUTHS.values()
-            for spelling in both[side]
-            if len(spelling) > 1
-        }
-        spellings |= dict.fromkeys(TRUTHS[truth][side] | of_all | {"10"[side]}, word)
-    return spellings
+    style = style or Style("categorical")
+    words = as_text(column)
+    if style.verbatim:
+        return words
+    words = words.set(words.is_in(MISSING).fill_null(False), None)
+    if style.ignore_case:
+        return words.str.to_lowercase().str.replace_all(r"\s+", " ")
+    if not style.truth:
+        return words
+    full = style.truth.split("/")
+    letters = dict(zip(TRUTHS[style.truth], full, strict=True))
+    lower = words.str.to_lowercase().replace(letters)
+    known = lower.is_in(full) | ~stands_for_missing(words)
+    return lower.zip_with(lower.is_in(full), words).set(~known.fill_null(True), None)
 
 
-def _truths(words: pl.Series, truth: str) -> pl.Series:
-    spellings = {**spellings_of(truth), **{mark: mark for mark in MARKS}}
-    lower = words.str.to_lowercase()
-    words = words.set(lower.is_in(list(STAND_FOR_MISSING)).fill_null(False), None)
-    return words.zip_with(
-        ~lower.is_in(list(spellings)).fill_null(False), lower.replace(spellings)
-    )
+def stands_for_missing(words: pl.Series) -> pl.Series:
+    """Return which words stand for a missing number, date or yes and no."""
+    return words.str.to_lowercase().is_in(list(STAND_FOR_MISSING)).fill_null(False)
 
 
-def parse(column: pl.Series, style: Style) -> tuple[pl.Series, int]:
-    """Return numbers (float64) or words, null where missing or unreadable, and the number of infinite values."""
+def parse(column: pl.Series, style: Style) -> pl.Series:
+    """Return numbers (float64), days or words, null where missing or unreadable."""
     if style.kind == "categorical":
-        return as_words(column, style), 0
+        return as_words(column, style)
     if column.dtype.is_temporal():
-        return _days(column), 0
-    if style.kind == "date":
-        words = as_words(column)
-        days = days_of(words, style.order)
-        days = (
-            days.zip_with(days.is_not_null(), serial_days(words))
-            if style.serials
-            else days
-        )
-        return days.alias(column.name), 0
+        return _days(column)
     if column.dtype.is_numeric():
-        return finite(column.cast(pl.Float64))
-    return finite(parse_numbers(as_words(column), style))
+        return _finite(column.cast(pl.Float64))
+    if style.kind == "date":
+        return days_of(as_words(column), style.order).alias(column.name)
+    plain = column.cast(pl.Float64, strict=False)
+    if style.decimal == "." and plain.null_count() == column.null_count():
+        return _finite(plain)
+    words = as_words(column)
+    return numbers_of(take_apart(words), style.decimal, style.unit).alias(column.name)
 
 
-def parse_numbers(words: pl.Series, style: Style) -> pl.Series:
-    """Return numbers, with infinite ones, null where a word is not a number of this style."""
-    plain = words.cast(pl.Float64, strict=False)
-    if style.decimal == "." and plain.null_count() == words.null_count():
-        return plain
-    parts = take_apart(words, style.multiples)
-    decimal = (style.whole and decimal_shown(parts)) or style.decimal
-    values = parts.values(decimal, style.unit).alias(words.name)
-    return values.zip_with(~plain.is_infinite().fill_null(False), plain)
-
-
-def finite(numbers: pl.Series) -> tuple[pl.Series, int]:
-    """Return numbers, null where not finite, and how many are infinite."""
-    infinite = int(numbers.is_infinite().sum())
-    finite = numbers.is_finite().fill_null(False)
-    return numbers.zip_with(
-        finite, pl.Series(numbers.name, [None], dtype=pl.Float64)
-    ), infinite
+def _finite(numbers: pl.Series) -> pl.Series:
+    """Return numbers, null where they are infinite or not a number."""
+    return numbers.set(~numbers.is_finite(), None)
 
 
 def _days(moments: pl.Series) -> pl.Series:
     """Return days since 1970; durations and times of day in days."""
+    per_day = 86_400 * 1_000_000
     if moments.dtype == pl.Duration:
-        return moments.dt.total_microseconds().cast(pl.Float64) / MICROSECONDS_PER_DAY
+        return moments.dt.total_microseconds().cast(pl.Float64) / per_day
     if moments.dtype == pl.Time:
-        return moments.cast(pl.Int64).cast(pl.Float64) / (1000 * MICROSECONDS_PER_DAY)
-    days = (
-        moments.cast(pl.Datetime("us")).dt.epoch("us").cast(pl.Float64)
-        / MICROSECONDS_PER_DAY
-    )
-    return days.zip_with(
-        ~(days >= NEVER).fill_null(False), pl.Series([None], dtype=pl.Float64)
-    )
+        return moments.cast(pl.Int64).cast(pl.Float64) / (1000 * per_day)
+    return moments.cast(pl.Datetime("us")).dt.epoch("us").cast(pl.Float64) / per_day

@@ -8,36 +8,15 @@ import polars as pl
 
 from langevax.app.errors import BadInput, count, listing, nearest
 from langevax.app.evaluation import Task
-from langevax.app.tables.columns import read_column
-from langevax.app.tables.inference import ReadColumn
-from langevax.app.tables.records import (
-    Decision,
-    data_row,
-    option,
-    places,
-    same_but_for_case,
-)
-from langevax.app.tables.styles import (
-    STAND_FOR_MISSING,
-    Style,
-    as_text,
-    as_words,
-    parse,
-)
-from langevax.app.tables.words import mostly
+from langevax.app.tables.columns import ReadColumn, read_columns
+from langevax.app.tables.records import data_row
+from langevax.app.tables.styles import as_words
 
 MAX_INTEGER_CLASSES = 10  # up to this many distinct integers are classes
 ROWS_PER_INTEGER = 5  # on average, at least, where there are more than two
-MOST_LOST = (
-    0.05  # of the rows, above which a word that counts as missing may be a class
-)
-MAX_CLASSES = 100  # of words; memory grows with them, and so many are names of cases more often than classes
-MAX_CLASS_SHARE = (
-    0.5  # of the rows: a target with more distinct words identifies its rows
-)
-INTEGER = r"^(?:0|-?[1-9][0-9]*)$"
-LARGEST = 2**63 - 1
-LARGEST_COUNT = 10**6  # as in `langevax.sklearn.predictive`
+MOST_TARGET_CLASSES = 100  # of words; memory grows with them, and so many are names of cases more often than classes
+INTEGER = r"^(?:0|-?[1-9][0-9]{0,17})$"
+MOST_COUNTED = 10**6  # as in `langevax.sklearn.predictive`
 
 
 @dataclass(frozen=True)
@@ -54,8 +33,6 @@ class TargetColumn:
     classes: tuple[str | int, ...]
     numeric: bool
     """Whether its values are numbers, so that either task is possible."""
-    decisions: tuple[Decision, ...] = ()
-    """On the spelling of its classes, a warning where they may be too many."""
 
 
 def read_target(
@@ -74,89 +51,78 @@ def read_target(
         reading: of the target, where it is known.
         asked_by: the option by which the user says it; empty: --task.
     """
-    asked_by = asked_by or f"--task {task}"
+    where, asked_by = f"--target {name!r}", asked_by or f"--task {task}"
     if name not in frame.columns:
         raise BadInput(
-            f"--target {name!r} is not a column of the table; {nearest(name, frame.columns)}"
+            f"{where} is not a column of the table; {nearest(name, frame.columns)}"
         )
-    column = frame[name]
-    where = f"--target {name!r}"
-    if column.dtype.is_nested() or column.dtype in (pl.Binary, pl.Object):
+    reading = reading or read_columns(frame.select(name))[0]
+    numeric = reading.kind == "numeric"
+    if reading.kind == "date" or reading.useless.startswith("it holds"):
         raise BadInput(
-            f"{where} holds {column.dtype}; name a column of numbers or words."
+            f"{where} holds {'dates' if reading.kind == 'date' else frame[name].dtype}; name a column of numbers or words."
         )
-    reading = reading or read_column(column)
-    if reading.kind == "date":
-        raise BadInput(f"{where} holds dates; name a column of numbers or words.")
-    words = as_words(column, Style("categorical", verbatim=reading.style.verbatim))
-    decisions: list[Decision] = []
-    if reading.style.truth or reading.style.ignore_case:
-        words = _in_one_spelling(words, reading.values, decisions)
-    numeric = reading.kind == "numeric" and (
-        reading.chosen or not _mixed(words, reading.values)
-    )
-    numbers = (
-        reading.values
-        if reading.kind == "numeric"
-        else parse(column, Style("numeric"))[0]
-    )
-    values = numbers if numeric else words
-    rows = np.flatnonzero(values.is_not_null().to_numpy())
-    if not len(rows):
-        raise BadInput(f"{where} is missing in every row; name another column.")
-    if len(rows) < 2:
+    if task == "regression" and not numeric:
+        example = listing(reading.values.drop_nulls().unique(maintain_order=True), 3)
         raise BadInput(
-            f"{where} is present in 1 row only; a fit needs at least 2, and a few dozen to be useful."
+            f"{asked_by} needs numbers, and {where} holds words, {example}; name a column of numbers, or leave it out."
         )
-    if (
-        not numeric
-        and task != "classification"
-        and not (reading.style.truth and task is None)
-    ):
-        _refuse_mixture(where, words, numbers, task, asked_by)
-    classes, indices = _classes(
-        words[rows.tolist()], values[rows.tolist()], reading.style, numeric
-    )
-    distinct = len(classes)
-    if distinct == 1:
-        empty = len(column) - len(rows)
-        others = (
-            f", and {count(empty, 'row')} without a value count as missing; write a word there if it is a class"
-            if empty
-            else ""
-        )
-        raise BadInput(
-            f"{where} is {words.drop_nulls()[0]!r} in every row{others or '; there is nothing to learn'}."
-        )
-    decisions += _lost(as_text(column), values, len(rows))
-    inferred, reason = _infer(numeric, numbers.drop_nulls(), distinct)
+    rows = np.flatnonzero(reading.values.is_not_null())
+    values = reading.values[rows.tolist()]
+    if values.n_unique() < 2:
+        found = "missing in every row"
+        if len(rows):
+            value = f"{values[0]:g}" if numeric else repr(values[0])
+            found = f"{value} in every row that has one"
+        raise BadInput(f"{where} is {found}; there is nothing to learn.")
+    inferred, reason = _infer(values)
     reason = reason if task is None else f"as set by {asked_by}"
-    if (task or inferred) == "regression":
-        targets = numbers.to_numpy()[rows].astype(np.float64)
-        return TargetColumn(
-            "regression", reason, rows, targets, (), True, tuple(decisions)
-        )
-    if not numeric and distinct > MAX_CLASSES:
+    task = task or inferred
+    if task == "regression":
+        return TargetColumn(task, reason, rows, values.to_numpy(), (), True)
+    words = as_words(frame[name])[rows.tolist()] if numeric else values
+    classes, indices = _classes(words, values)
+    most = max(MAX_INTEGER_CLASSES, len(rows) // ROWS_PER_INTEGER)
+    most = most if numeric else min(MOST_TARGET_CLASSES, max(2, len(rows) // 2))
+    if len(classes) > most:
+        kind = "different numbers" if numeric else "classes"
         raise BadInput(
-            f"{where} has {distinct:,} classes, where at most {MAX_CLASSES} are learned; if they are names of cases, "
-            "name another column, otherwise merge the rare ones."
+            f"{where} has {len(classes):,} {kind} in {count(len(rows), 'row')}, where at most {most} are learned as classes; name "
+            "a column whose values repeat."
         )
-    if not numeric and distinct > 2 and distinct > MAX_CLASS_SHARE * len(rows):
-        raise BadInput(
-            f"{where} has {distinct:,} classes in {count(len(rows), 'row')}; name a column whose words repeat."
-        )
-    if numeric and distinct > max(MAX_INTEGER_CLASSES, len(rows) / ROWS_PER_INTEGER):
-        raise BadInput(
-            f"{where} holds numbers, {distinct:,} different ones in {count(len(rows), 'row')}, where classification "
-            "needs a few classes; name a column of words or of few integers."
-        )
-    if not numeric and (differ := same_but_for_case(words)):
-        remedy = f"spell them alike if they are one, or pass {option('--read', name, 'ignore-case')}"
-        sentence = f"Classes of {name!r}: {differ} and are learned as classes of their own; {remedy}."
-        decisions.append(Decision("warning", sentence, name))
-    return TargetColumn(
-        "classification", reason, rows, indices, classes, numeric, tuple(decisions)
+    return TargetColumn(task, reason, rows, indices, classes, numeric)
+
+
+def _infer(values: pl.Series) -> tuple[Task, str]:
+    distinct = values.n_unique()
+    if values.dtype == pl.String:
+        return "classification", f"its values are {distinct:,} words"
+    whole = bool((values == values.round()).all())
+    few = distinct <= min(MAX_INTEGER_CLASSES, len(values) / ROWS_PER_INTEGER)
+    if whole and (distinct == 2 or few):
+        return "classification", f"its values are {distinct} integers"
+    noun = "integers" if whole else "numbers"
+    return "regression", f"its values are {distinct:,} {noun}"
+
+
+def _classes(
+    words: pl.Series, values: pl.Series
+) -> tuple[tuple[str | int, ...], np.ndarray]:
+    """Return the classes in order, as they are spelt but for plain integers, and the index of each row.
+
+    Integers are distinguished by their words, since float64 does not tell 2^53 from 2^53 + 1.
+    """
+    if values.dtype == pl.String or words.str.contains(INTEGER).all():
+        labels = words.cast(pl.Int64) if values.dtype != pl.String else words
+        classes = labels.unique().sort().to_list()
+        indices = labels.rank("dense").to_numpy().astype(np.int64) - 1
+        return tuple(classes), indices
+    numbers, first, indices = np.unique(
+        values.to_numpy(), return_index=True, return_inverse=True
     )
+    if (numbers == numbers.round()).all():
+        return tuple(int(number) for number in numbers), indices
+    return tuple(words[int(i)] for i in first), indices
 
 
 def for_family(
@@ -172,24 +138,7 @@ def for_family(
     """
     where, asked = f"--target {name!r}", f"--family {family}"
     if family in ("poisson", "negative-binomial"):
-        odd = np.flatnonzero(
-            (target.values < 0) | (target.values != np.round(target.values))
-        )
-        if len(odd):
-            first = " and ".join(
-                f"{target.values[i]:g} in {data_row(int(target.rows[i]))}"
-                for i in odd[:2]
-            )
-            others = f", {count(len(odd), 'such value')} in all" if len(odd) > 2 else ""
-            raise BadInput(
-                f"{asked} is for counts 0, 1, 2, ..., and {where} has {first}{others}; correct them, pass --family "
-                "gaussian, or leave --family out."
-            )
-        if target.values.max() > LARGEST_COUNT:
-            raise BadInput(
-                f"{asked} is for counts up to {LARGEST_COUNT:,}, and {where} has {target.values.max():,.0f}; count in "
-                "larger units, or pass --family gaussian."
-            )
+        _check_counts(target, where, asked)
     names = [str(label) for label in target.classes]
     if family == "logistic" and len(names) != 2:
         raise BadInput(
@@ -198,28 +147,28 @@ def for_family(
         )
     if family != "ordinal" or not (order or (len(names) > 2 and not target.numeric)):
         return target
-    options = " ".join(f"--order {name}" for name in names[:3]) + (
-        " and so on" if len(names) > 3 else ""
-    )
-    if not order:
+    if sorted(order) != sorted(names):
+        options = " ".join(f"--order {name}" for name in names)
         raise BadInput(
-            f"{asked} needs the order of the {len(names)} classes of {where}, which are words: pass all of them from "
-            f"the lowest to the highest, such as {options}."
-        )
-    for label in order:
-        if label not in names:
-            raise BadInput(
-                f"--order {label!r} is not a class of {where}; {nearest(label, names)}"
-            )
-        if order.count(label) > 1:
-            raise BadInput(f"--order {label!r} is passed twice; pass each class once.")
-    if absent := [label for label in names if label not in order]:
-        raise BadInput(
-            f"--order lacks {listing(absent)} of {where}; pass all {len(names)} classes."
+            f"{asked} needs the order of the {len(names)} classes of {where}: pass each of them once from the lowest to "
+            f"the highest, such as {options}."
         )
     places = [names.index(label) for label in order]
     classes = tuple(target.classes[place] for place in places)
     return replace(target, classes=classes, values=np.argsort(places)[target.values])
+
+
+def _check_counts(target: TargetColumn, where: str, asked: str) -> None:
+    values = target.values
+    odd = (values < 0) | (values != np.round(values)) | (values > MOST_COUNTED)
+    if not odd.any():
+        return
+    i = int(np.flatnonzero(odd)[0])
+    raise BadInput(
+        f"{asked} is for counts 0, 1, 2, ... up to {MOST_COUNTED:,}, and {where} has {values[i]:g} in "
+        f"{data_row(int(target.rows[i]))} ({count(int(odd.sum()), 'such row')}); correct them, count in other units, or leave "
+        "--family out."
+    )
 
 
 def look_like_counts(target: TargetColumn) -> bool:
@@ -230,133 +179,5 @@ def look_like_counts(target: TargetColumn) -> bool:
         >>> look_like_counts(TargetColumn("classification", "", rows, rows, (0, 1, 2, 3), True))
         True
     """
-    return len(target.classes) > 2 and target.classes == tuple(
-        range(len(target.classes))
-    )
-
-
-def _lost(text: pl.Series, values: pl.Series, rows: int) -> list[Decision]:
-    """Return a warning where many rows are left out for a word that stands for a missing value, and may be a class."""
-    lost = text.is_not_null() & values.is_null()
-    if lost.sum() <= MOST_LOST * rows:
-        return []
-    where, number = places(text, lost, most=2), count(int(lost.sum()), "row")
-    verb = "counts" if text.filter(lost).n_unique() == 1 else "count"
-    remedy = f"if it is a class, pass {option('--read', text.name, 'words')}"
-    sentence = (
-        f"{number} of {text.name!r} are left out: {where} {verb} as missing; {remedy}."
-    )
-    return [Decision("warning", sentence, text.name)]
-
-
-def _in_one_spelling(
-    words: pl.Series, same: pl.Series, decisions: list[Decision]
-) -> pl.Series:
-    """Return words that are the same in their most frequent spelling, which names the class."""
-    table = pl.DataFrame({"word": words, "same": same}).drop_nulls()
-    tally = (
-        table.group_by("same", "word")
-        .len()
-        .sort(["len", "word"], descending=[True, False])
-    )
-    names = tally.unique("same", keep="first", maintain_order=True)
-    if len(tally) > len(names):
-        classes = listing(names["word"].sort())
-        sentence = f"The classes of {words.name!r} are {classes}, each named by its most frequent spelling."
-        decisions.append(Decision("words", sentence, words.name))
-    return same.replace_strict(names["same"], names["word"], default=None).alias(
-        words.name
-    )
-
-
-def _infer(numeric: bool, numbers: pl.Series, distinct: int) -> tuple[Task, str]:
-    if not numeric:
-        return "classification", f"its values are {distinct:,} words"
-    whole = bool((numbers == numbers.round()).all())
-    if whole and (
-        distinct == 2
-        or (
-            distinct <= MAX_INTEGER_CLASSES
-            and len(numbers) >= ROWS_PER_INTEGER * distinct
-        )
-    ):
-        return "classification", f"its values are {distinct} integers"
-    return (
-        "regression",
-        f"its values are {distinct:,} {'integers' if whole else 'numbers'}",
-    )
-
-
-def _classes(
-    words: pl.Series, values: pl.Series, style: Style, numeric: bool
-) -> tuple[tuple[str | int, ...], np.ndarray]:
-    """Return the classes in order, as they are spelt but for plain integers, and the index of each row.
-
-    Integers are distinguished by their words, since float64 does not tell 2^53 from 2^53 + 1.
-    """
-    distinct = words.unique()
-    classes: list[str | int]
-    if (
-        numeric
-        and distinct.str.contains(INTEGER).all()
-        and all(abs(int(word)) <= LARGEST for word in distinct)
-    ):
-        classes = sorted({int(word) for word in distinct})
-        place = {str(label): i for i, label in enumerate(classes)}
-        return tuple(classes), np.array([place[word] for word in words])
-    if not numeric or distinct.str.contains(INTEGER).all():
-        classes = sorted(distinct, key=int) if numeric else sorted(distinct)
-        place = {str(label): i for i, label in enumerate(classes)}
-        return tuple(classes), np.array([place[word] for word in words])
-    numbers = values.to_numpy()
-    labels, first, indices = np.unique(numbers, return_index=True, return_inverse=True)
-    if (
-        style == Style("numeric")
-        and np.array_equal(labels, labels.round())
-        and np.abs(labels).max() < 2**53
-    ):
-        return tuple(int(x) for x in labels), indices
-    return tuple(words[int(i)] for i in first), indices
-
-
-def _mixed(words: pl.Series, values: pl.Series) -> bool:
-    """Return whether a target of numbers holds a word that may have a meaning."""
-    strange = words.filter(words.is_not_null() & values.is_null()).str.to_lowercase()
-    strange = strange.filter(
-        strange.cast(pl.Float64, strict=False).is_null()
-    )  # not infinite
-    return bool((~strange.is_in(STAND_FOR_MISSING)).any())
-
-
-def _refuse_mixture(
-    where: str, words: pl.Series, numbers: pl.Series, task: Task | None, asked_by: str
-) -> None:
-    """Refuse numbers and words in one target, which are a mistake more often than classes."""
-    strange = words.is_not_null() & numbers.is_null()
-    if not strange.any():
-        return
-    examples = listing(
-        words.filter(strange).unique(maintain_order=True).to_list(), most=3
-    )
-    place = f"{examples} in {data_row(int(strange.arg_true()[0]))}"
-    remedy = f"correct or empty them, or pass {option('--read', words.name, 'numbers')} to leave their rows out"
-    remedy += ", or --task classification." if task is None else "."
-    if task == "regression" and not numbers.is_not_null().any():
-        raise BadInput(
-            f"{asked_by} needs numbers, and {where} holds words, {examples} in {data_row(int(strange.arg_true()[0]))}; "
-            f"name a column of numbers, or leave {asked_by} out."
-        )
-    if task == "regression":
-        raise BadInput(f"{asked_by} needs numbers, but {where} holds {place}; {remedy}")
-    few = 2 * numbers.count() < len(words) - words.null_count()
-    if few and task is None and (of := mostly(words)) is not None:
-        rest = (
-            remedy
-            if of.noun == "numbers"
-            else "name a column of numbers or words, or pass --task classification."
-        )
-        raise BadInput(f"{where}: {of.sentence}; {rest}")
-    if numbers.is_not_null().any():
-        raise BadInput(
-            f"{where} contains {count(int(strange.sum()), 'non-numeric value')}, such as {place}; {remedy}"
-        )
+    number = len(target.classes)
+    return number > 2 and target.classes == tuple(range(number))
