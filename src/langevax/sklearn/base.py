@@ -457,7 +457,7 @@ class MeanFieldEstimator(RowEstimator):
                 rows, task, self.prior_precision, scalings, learned, key
             )
         else:
-            (scaling,) = scalings
+            scaling = next(iter(scalings))
             standardiser = Standardiser.fit(rows.inputs, rows.weights, scaling)
             candidates = [PreparedColumns(standardiser, scaling, None, None)]
         if continued:
