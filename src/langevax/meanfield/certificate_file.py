@@ -9,7 +9,7 @@ import io
 import json
 import zipfile
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -48,6 +48,7 @@ DAMAGE = (
 )
 
 
+@runtime_checkable
 class SavedSearch(Protocol):
     """The parts of a search that are not single numbers."""
 

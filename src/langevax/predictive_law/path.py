@@ -7,7 +7,7 @@ share is the largest within one standard error of the best, paired over rows.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 import numpy as np
@@ -457,6 +457,7 @@ class PredictivePath:
         )
 
 
+@runtime_checkable
 class FittedLaw(Protocol):
     """A law with the path on which it was chosen."""
 
