@@ -16,7 +16,7 @@ from langevax.optimize.basins import group_ends, tally, unseen_better
 from langevax.optimize.evolution import Evolution, default_population
 from langevax.optimize.local_search import (
     HOME,
-    MEMORY,
+    LBFGS_MEMORY,
     Frame,
     descent_direction,
     local_searches,
@@ -72,7 +72,7 @@ def test_the_direction_is_minus_the_inverse_of_bfgs_times_the_gradient():
     """The recursion H+ = (1 - s z / sz)^T H (1 - z s / sz) + s s / sz of dense matrices, in NumPy."""
     rng = np.random.default_rng(0)
     curvature = np.diag([1.0, 4.0, 9.0, 25.0])
-    moves = np.zeros((MEMORY, 4))
+    moves = np.zeros((LBFGS_MEMORY, 4))
     moves[-5:] = rng.normal(size=(5, 4))
     changes = moves @ curvature
     gradient = rng.normal(size=4)

@@ -1283,7 +1283,7 @@ RECEIVED: dict[str, str] = {
             integrators.SemiImplicit likelihoods.Bernoulli likelihoods.Categorical losses.LinearLoss losses.Logistic
             losses.Softmax losses.Squared neurons.Linear""",
         TRACED: """losses.linear losses.log_score losses.logistic losses.smoothed_hinge losses.softmax losses.squared
-            run.position_of teacher_student.staircase teacher_student.total_variation""",
+            run.position_of teacher_student.Directions teacher_student.staircase teacher_student.total_variation""",
         ERROR: """CheckpointError DivergenceError federated.CollapseError predictive_law.PredictiveWarning run.PeerError
             sampling.SamplingWarning sampling.SolveCacheError sampling.SolverWarning sampling.ToleranceError
             sklearn.LinearModelWarning sklearn.ModelError

@@ -77,7 +77,7 @@ class SearchSettings:
     """Part of a CPU second that moves take; the rest compiles, solves and sums."""
 
 
-SEARCH = SearchSettings()
+INTERVAL_SEARCH = SearchSettings()
 
 
 class LogPartition(NamedTuple):
@@ -170,7 +170,7 @@ class IntervalSearch:
         """Set what this call may spend."""
         if cpu_seconds is not None:
             self.progress("measuring the rate")
-            effort = cpu_seconds * SEARCH.useful * _rate(self)
+            effort = cpu_seconds * INTERVAL_SEARCH.useful * _rate(self)
         self.effort = float(effort)
 
     def progress(self, words: str) -> None:
@@ -182,7 +182,7 @@ class IntervalSearch:
     @property
     def level(self) -> float:
         """The probability of error of each end in this round; those of all rounds add up to 1 less the confidence."""
-        return (1 - SEARCH.confidence) * 0.6 * 0.4**self.rounds
+        return (1 - INTERVAL_SEARCH.confidence) * 0.6 * 0.4**self.rounds
 
     def log_partition(self, value: float, error: float, source: str) -> LogPartition:
         """Return an estimate with its end at the level of the round."""
@@ -222,11 +222,11 @@ class IntervalSearch:
 
     def is_sharp(self) -> bool:
         """Return whether no more is asked for."""
-        return self.narrow(SEARCH.sharp)
+        return self.narrow(INTERVAL_SEARCH.sharp)
 
     def is_enough(self, spent: float) -> bool:
         """Return whether the interval will do, with this share of the effort spent."""
-        return self.narrow(TRUSTED) and spent > SEARCH.cheap
+        return self.narrow(TRUSTED) and spent > INTERVAL_SEARCH.cheap
 
     def explain(self, estimates: list[LogPartition]) -> None:
         """Say why the interval is still wide, and what would narrow it."""
@@ -279,9 +279,9 @@ class IntervalSearch:
         # gradients of one neuron at all rows: a fifth for the homotopy of some 20 rounds, a fifth for 50 laws of a walk
         share = self.effort / self.clouds.num_rows / 5
         self.num_particles = _power_of_two(
-            share / 110, FEWEST_CLOUD, SEARCH.largest_cloud
+            share / 110, FEWEST_CLOUD, INTERVAL_SEARCH.largest_cloud
         )
-        self.size = _power_of_two(share / (300 * RUNS), *SEARCH.run_sizes)
+        self.size = _power_of_two(share / (300 * RUNS), *INTERVAL_SEARCH.run_sizes)
 
     def climbed(self) -> Ascent:
         """Climb on, or from the prior; from there once more where wells outweigh all that the cloud holds.
@@ -291,7 +291,7 @@ class IntervalSearch:
         """
         clouds, work, limit = self.clouds, self.clouds.work, self.clouds.limit
         if not self.rounds:
-            clouds.limit = work + SEARCH.climbing * (limit - work)
+            clouds.limit = work + INTERVAL_SEARCH.climbing * (limit - work)
         try:
             ascent = self._climb()
         except EffortSpent as spent:
@@ -304,7 +304,7 @@ class IntervalSearch:
         # half of what is left, at most: bounds of a good dual take as much
         moves = int(
             min(
-                SEARCH.most_moves,
+                INTERVAL_SEARCH.most_moves,
                 self.moves * (limit - clouds.work) / (2 * max(cost, 1)),
             )
         )
@@ -317,7 +317,8 @@ class IntervalSearch:
             )
             if (
                 moves >= 2 * self.moves
-                and self.met.log_partition > ascent.log_partition + SEARCH.heavy
+                and self.met.log_partition
+                > ascent.log_partition + INTERVAL_SEARCH.heavy
             ):
                 self.met, self.moves = None, moves
                 ascent = self._climb()
@@ -325,7 +326,7 @@ class IntervalSearch:
             return ascent
         if not self.rounds:
             while (
-                self.size > SEARCH.run_sizes[0]
+                self.size > INTERVAL_SEARCH.run_sizes[0]
                 and self._round_work(cost) > limit - clouds.work
             ):
                 self.size //= 2
@@ -340,7 +341,9 @@ class IntervalSearch:
 
     def _round_work(self, climb: int) -> float:
         """Return about what a round of bounds takes, from the work of a climb of `num_particles`."""
-        return SEARCH.round_cost * climb * RUNS * self.size / self.num_particles
+        return (
+            INTERVAL_SEARCH.round_cost * climb * RUNS * self.size / self.num_particles
+        )
 
 
 def _prior(search: IntervalSearch) -> UpperBound:
@@ -363,7 +366,7 @@ def close(search: IntervalSearch) -> None:
         search.begin()
     clouds.limit = before + search.effort
     try:
-        while search.size <= SEARCH.largest_run and not search.is_sharp():
+        while search.size <= INTERVAL_SEARCH.largest_run and not search.is_sharp():
             if search.ascent is None or search.bounded:
                 search.ascent, search.bounded = search.climbed(), False
                 search.save()
@@ -440,7 +443,9 @@ def _bound(search: IntervalSearch, ascent: Ascent, size: int) -> Ascent | None:
         back = walk_back(clouds, search.plan, cloud[chosen].reshape(RUNS, size, -1))
         estimates.append(_estimate(search, back, "walks to the prior", back=True))
         own = estimates[-1].value
-    hidden = max(estimate.value for estimate in estimates) > own + SEARCH.hidden
+    hidden = (
+        max(estimate.value for estimate in estimates) > own + INTERVAL_SEARCH.hidden
+    )
     in_cells = hidden or search.in_cells
 
     search.progress("walks around the cloud")
@@ -497,7 +502,10 @@ def unmet_wells(met_wells: wells.Wells, cloud: np.ndarray) -> list[int]:
         zip(met_wells.positions, met_wells.covariances, strict=True)
     ):
         white = np.linalg.solve(np.linalg.cholesky(spread), (cloud - position).T)
-        if np.mean((white**2).sum(0) < size + 4 * math.sqrt(2 * size)) < SEARCH.met:
+        if (
+            np.mean((white**2).sum(0) < size + 4 * math.sqrt(2 * size))
+            < INTERVAL_SEARCH.met
+        ):
             unmet.append(number)
     return unmet
 
@@ -528,7 +536,7 @@ def _with_wells(
                 drawn,
                 np.linalg.cholesky(spread),
                 1.0,
-                SEARCH.settling,
+                INTERVAL_SEARCH.settling,
             )[0]
         )
         logs.append(
@@ -546,7 +554,7 @@ def _with_wells(
 def _settled(clouds: Clouds, tilt: Tilt, cloud: np.ndarray) -> np.ndarray:
     """Return a cloud after moves that take it to the law of a tilt, as far as moves alone do."""
     settling = MetricAdaptation(clouds.law.size)
-    for _ in range(SEARCH.settling // 5):
+    for _ in range(INTERVAL_SEARCH.settling // 5):
         settling.measure(cloud)
         cloud, _, acceptance = clouds.moved(
             clouds.target(tilt), cloud, settling.factor, settling.step, 5

@@ -2,7 +2,7 @@
 
     p = -H g on the coordinates that a bound does not hold,      y+ = clip(y + t p),      f(y+) <= f(y) + c1 <g, y+ - y>
 
-H is the inverse of the last MEMORY pairs of differences (Nocedal and Wright, Numerical Optimization, Algorithm 7.4), t
+H is the inverse of the last LBFGS_MEMORY pairs of differences (Nocedal and Wright, Numerical Optimization, Algorithm 7.4), t
 is 1, or is interpolated by a cubic where the value falls too little (Armijo). Changes: a pair of negative curvature is
 left out and doubles the next t instead, so that a search leaves a plateau in few steps; a search that fails begins
 again once along the gradient; and it settles when two steps in turn promise nothing, as a single one may where the
@@ -23,7 +23,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from langevax.problems.problem import Problem
 
-MEMORY = 16  # last steps, whose differences are the curvature
+LBFGS_MEMORY = 16  # last steps, whose differences are the curvature
 FIRST_LENGTH = 0.02  # of the first step, in units of the box, where none is passed
 HOME = 1e-3
 """Distance, for each root of the dimension, at which a search has come back to a minimum that is known."""
@@ -159,7 +159,7 @@ def descent_direction(
         return direction + (weight - factor * (change @ direction)) * move, None
 
     direction, weights = lax.scan(backwards, q, (moves, changes, inverse), reverse=True)
-    newest = jnp.max(jnp.where(usable, jnp.arange(MEMORY), -1))
+    newest = jnp.max(jnp.where(usable, jnp.arange(LBFGS_MEMORY), -1))
     squared = jnp.sum(changes[newest] ** 2)
     scaling = jnp.where(
         newest >= 0, curvatures[newest] / jnp.where(squared > 0, squared, 1), scaling
@@ -174,7 +174,7 @@ def descent_direction(
 def _begin(
     frame: Frame, y: Array, value: Array, gradient: Array, active: Array, first: Array
 ) -> LocalSearch:
-    empty = jnp.zeros((MEMORY, *y.shape), y.dtype)
+    empty = jnp.zeros((LBFGS_MEMORY, *y.shape), y.dtype)
     slopes = jnp.where(free(frame, y, gradient), gradient, 0)
     length = jnp.linalg.norm(slopes)
     direction = -first * slopes / jnp.where(length > 0, length, 1)

@@ -13,9 +13,9 @@ import numpy as np
 from jaxtyping import Float
 
 from langevax import checks
-from langevax.predictive_law.path import SMALL_DRIFT, FittedLaw
+from langevax.predictive_law.path import SMALL_LAW_DRIFT, FittedLaw
 
-STANDARD_ERRORS = 3
+MOST_STANDARD_ERRORS = 3
 """Of a difference, beyond which a law is not the one that it should be."""
 
 
@@ -41,7 +41,9 @@ class LawAgreement:
             np.abs(self.scores[:, None] - self.scores),
             np.hypot(self.score_errors[:, None], self.score_errors),
         )
-        return bool(np.all(apart <= np.maximum(STANDARD_ERRORS * errors, SMALL_DRIFT)))
+        return bool(
+            np.all(apart <= np.maximum(MOST_STANDARD_ERRORS * errors, SMALL_LAW_DRIFT))
+        )
 
     def __str__(self) -> str:
         error, number = float(self.score_errors.max()), len(self.scores)

@@ -23,7 +23,7 @@ from langevax import checks
 from langevax.meanfield.certificate import blas_threads
 from langevax.meanfield.clouds import Clouds
 from langevax.meanfield.interval_search import TRUSTED, close
-from langevax.predictive_law.agreement import STANDARD_ERRORS
+from langevax.predictive_law.agreement import MOST_STANDARD_ERRORS
 from langevax.predictive_law.law_search import LawSearch, search_of
 from langevax.predictive_law.leave_one_out import log_mean_exp
 from langevax.predictive_law.parameter_law import ParameterLaw, in_units_of_prior
@@ -209,7 +209,7 @@ def _is_near(
     chosen, path = law.path.chosen, law.path
     scores = (
         (score, 2 * score_error),
-        (path.fit[chosen], STANDARD_ERRORS * path.settled_error[chosen]),
+        (path.fit[chosen], MOST_STANDARD_ERRORS * path.settled_error[chosen]),
     )
     return all(
         bounds[0] - slack <= value <= bounds[1] + slack for value, slack in scores

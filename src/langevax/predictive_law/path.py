@@ -27,7 +27,7 @@ from langevax.sampling.summary_table import SummaryTable
 
 SNAPSHOTS = 4
 """Of every particle, which make up a law."""
-SMALL_DRIFT = 0.001
+SMALL_LAW_DRIFT = 0.001
 """Nats a row, of drift and of the gap, that are small whatever their noise."""
 EQUAL = np.ones(1)
 """Weights of rows that have none."""
@@ -49,7 +49,7 @@ class LevelSettings:
     """Fewer rows than this for each effective parameter are confirmed by refits."""
 
 
-LEVELS = LevelSettings()
+LEVEL_SETTINGS = LevelSettings()
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def run_level(
     blocked = jnp.asarray(problem.in_blocks(weights.astype(dtype)))
     factor = jnp.asarray(square_root_of_covariance(np.asarray(cloud.points)))
     cloud, trail = cloud.at_new_level(), _Trail(problem, weights)
-    fewest, most = LEVELS.num_blocks
+    fewest, most = LEVEL_SETTINGS.num_blocks
     while True:
         cloud = advance(
             problem,
@@ -175,7 +175,9 @@ class _Trail:
         self.influences.append(_influences(few, len(points), self.in_use))
 
     def _num_snapshots(self, count: int) -> int:
-        return max(1, min(SNAPSHOTS, LEVELS.max_table // (count * self.problem.size)))
+        return max(
+            1, min(SNAPSHOTS, LEVEL_SETTINGS.max_table // (count * self.problem.size))
+        )
 
     def level(self, cloud: Cloud, bayes_share: float) -> Level:
         """Return the law of the last half of the blocks."""
@@ -187,8 +189,8 @@ class _Trail:
         drift, error = self._drift()
         dual = np.asarray(cloud.log_means).ravel()[: self.problem.size]
         gap, noise = _gap_and_noise(logs, dual, self.weights, count)
-        is_converged = drift <= max(2 * error, SMALL_DRIFT) and gap <= max(
-            LEVELS.many_noises * noise, SMALL_DRIFT
+        is_converged = drift <= max(2 * error, SMALL_LAW_DRIFT) and gap <= max(
+            LEVEL_SETTINGS.many_noises * noise, SMALL_LAW_DRIFT
         )
         return Level(
             bayes_share,
@@ -256,10 +258,10 @@ class FewRows(NamedTuple):
         *,
         key: Key[Array, ""],
     ) -> "FewRows":
-        """Draw `LEVELS.many_rows` of the rows with weight."""
+        """Draw `LEVEL_SETTINGS.many_rows` of the rows with weight."""
         rows = np.sort(
             np.asarray(random.permutation(key, np.flatnonzero(weights)))[
-                : LEVELS.many_rows
+                : LEVEL_SETTINGS.many_rows
             ]
         )
         chosen = weights[rows]
@@ -287,7 +289,7 @@ class FewRows(NamedTuple):
             level.points,
             min(
                 len(level.points),
-                max(len(end.points), LEVELS.max_table // problem.size),
+                max(len(end.points), LEVEL_SETTINGS.max_table // problem.size),
             ),
         )
         log_means = log_mean_exp(problem.log_likelihoods(points)).astype(dtype)
@@ -312,7 +314,7 @@ def run_path(
     cloud = first_cloud(problem, points, log_mean_exp(problem.log_likelihoods(points)))
     few = (
         FewRows.of(problem, used, num_particles, key=key)
-        if np.count_nonzero(used) > LEVELS.many_rows
+        if np.count_nonzero(used) > LEVEL_SETTINGS.many_rows
         else None
     )
     levels = []
@@ -444,7 +446,8 @@ class PredictivePath:
     def has_many_parameters(self) -> bool:
         """True where the chosen law has too few rows for each effective parameter to rely on the closed form."""
         return bool(
-            self.p_eff[self.chosen] > self.scores.shape[1] / LEVELS.many_parameters
+            self.p_eff[self.chosen]
+            > self.scores.shape[1] / LEVEL_SETTINGS.many_parameters
         )
 
     def __repr__(self) -> str:
