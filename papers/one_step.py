@@ -116,7 +116,7 @@ def measure(size: Size, seed: int) -> xarray.Dataset:
     def networks(
         key: jax.Array, step_size: float, samples_per_dim: float, **changes: Any
     ) -> OneStepRuns:
-        point = {
+        point: dict[str, Any] = {
             "step_size": step_size,
             "samples_per_dim": samples_per_dim,
         }

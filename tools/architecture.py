@@ -212,8 +212,8 @@ def circles() -> list[set[str]]:
     for name, path in named.items():
         imported = set(_imported(ast.parse(path.read_text(encoding="utf-8")), named))
         arrows.add_edges_from((name, other) for other in imported - {name})
-    found = list(networkx.strongly_connected_components(arrows))
-    return sorted((group for group in found if len(group) > 1), key=len, reverse=True)
+    groups = list(networkx.strongly_connected_components(arrows))
+    return sorted((group for group in groups if len(group) > 1), key=len, reverse=True)
 
 
 def _imported(tree: ast.AST, named: dict[str, Path]) -> Iterator[str]:

@@ -97,8 +97,8 @@ class Census:
 
     def over(self, what: str) -> list[Function]:
         """Return the functions above one of `LIMITS`, the worst first."""
-        found = [one for one in self.functions if one.size[what] > LIMITS[what]]
-        return sorted(found, key=lambda one: -one.size[what])
+        above = [one for one in self.functions if one.size[what] > LIMITS[what]]
+        return sorted(above, key=lambda one: -one.size[what])
 
 
 def _code(text: str, tree: ast.AST) -> Iterator[tuple[int, int, int, str, int]]:

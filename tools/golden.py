@@ -145,8 +145,8 @@ def minimum() -> Numbers:
     def rastrigin(x: jax.Array) -> jax.Array:
         return jnp.sum(x**2 - 3 * jnp.cos(2 * jnp.pi * x) + 3)
 
-    found = lx.minimize(rastrigin, jnp.array([2.2, -1.3]), key=KEY)
-    yield "rastrigin", [*np.ravel(found.x), found.fun, found.nfev]
+    result = lx.minimize(rastrigin, jnp.array([2.2, -1.3]), key=KEY)
+    yield "rastrigin", [*np.ravel(result.x), result.fun, result.nfev]
 
 
 @part

@@ -2,14 +2,9 @@
 
 import sys
 
-from langevax.renamed import former_option
-
 
 def main() -> None:
     """Run the command line; print what to install where a package is missing, and no traceback on Ctrl-C."""
-    if (refusal := former_option(sys.argv[1:])) is not None:
-        print(f"Error: {refusal}", file=sys.stderr)
-        sys.exit(2)
     try:
         from langevax import checks
 

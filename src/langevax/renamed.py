@@ -1,11 +1,11 @@
 """Former names: an old name, argument or option is refused with what to use instead, from one table.
 
 A package ends with `__getattr__ = renamed.getattr_of(__name__)`, and a function whose arguments have other names is
-decorated by `@renamed.refuse_former`. The command line asks `former_option`.
+decorated by `@renamed.refuse_former`. `langevax.app.main` looks up commands and options.
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Never, ParamSpec, TypeVar
 
 FORMER_NAMES: dict[str, str] = {
@@ -21,10 +21,39 @@ FORMER_NAMES: dict[str, str] = {
     "langevax.flower.client_app(mods=)": "Flower's mods change the arrays of its own strategies; leave it out",
     "langevax.sampling.LearningCoefficient.interval(level=)": "pass coverage",
     "langevax.simulate(matmul_precision=)": "call it in `with jax.default_matmul_precision(precision):`",
+    "langevax federated run": "start langevax.flower.engines in Python, or `flwr run`",
     "langevax federated app --task": "import your task in the app's task.py",
-    "langevax federated run --tls": "start Flower's own programs with your certificates",
+    "langevax certify --seed": "leave it out",
+    "langevax convert --double": "call langevax.data.convert_table in Python, with dtype=None",
+    "langevax convert --encoding": "export the table as UTF-8; other encodings are recognised",
+    "langevax federated simulate --server-optimizer": "use the methods of langevax.federated in Python",
+    "langevax federated simulate --server-step-size": "use the methods of langevax.federated in Python",
+    "langevax fit --anyway": "pass --force to start the run again",
+    "langevax fit --certificate": "leave it out; --skip leaves out a part",
+    "langevax fit --class-weight": "set it in Python, on langevax.sklearn.MeanFieldRegressor or MeanFieldClassifier",
+    "langevax fit --coordinator": "join the processes in Python, as examples/cluster/fit.py does",
+    "langevax fit --encoder": "set it in Python, on langevax.sklearn.FunctionalMeanFieldRegressor or FunctionalMeanFieldClassifier",
+    "langevax fit --encoding": "export the table as UTF-8; other encodings are recognised",
+    "langevax fit --keep": "pass --read COLUMN=KIND: a column that --read names is used",
+    "langevax fit --modes": "set it in Python, on langevax.sklearn.FunctionalMeanFieldRegressor or FunctionalMeanFieldClassifier",
+    "langevax fit --no-certificate": "pass --skip certificate",
+    "langevax fit --no-peers": "pass --skip peers",
+    "langevax fit --num-processes": "join the processes in Python, as examples/cluster/fit.py does",
+    "langevax fit --num-replicates": "use langevax.sklearn.PredictiveRegressor or PredictiveClassifier in Python",
+    "langevax fit --offset": "use langevax.sklearn.PredictiveRegressor or PredictiveClassifier in Python",
+    "langevax fit --order": "number the classes in the table, or use PredictiveClassifier in Python",
+    "langevax fit --peers": "leave it out; --skip leaves out a part",
+    "langevax fit --process-id": "join the processes in Python, as examples/cluster/fit.py does",
+    "langevax fit --relative-step-size": "set it in Python, on langevax.sklearn.MeanFieldRegressor or MeanFieldClassifier",
+    "langevax fit --resume": "run the same command again: what was interrupted goes on by itself",
+    "langevax fit --smoothing": "set it in Python, on langevax.sklearn.FunctionalMeanFieldRegressor or FunctionalMeanFieldClassifier",
+    "langevax fit --solver": "set it in Python, on langevax.sklearn.MeanFieldRegressor or MeanFieldClassifier",
+    "langevax fit --stop": "set it in Python, on langevax.sklearn.MeanFieldRegressor or MeanFieldClassifier",
+    "langevax fit --test-size": "leave it out; a fifth of the rows is held out",
+    "langevax fit --validation": "set it in Python, on langevax.sklearn.MeanFieldRegressor or MeanFieldClassifier",
+    "langevax predict --encoding": "export the table as UTF-8; other encodings are recognised",
 }
-"""What was public in 0.2 and is not, and what to do instead: names, `NAME(ARGUMENT=)` and `COMMAND --OPTION`."""
+"""What was public in 0.2 and is not, and what to do instead: names, `NAME(ARGUMENT=)` commands and `COMMAND --OPTION`."""
 
 Parameters = ParamSpec("Parameters")
 Returned = TypeVar("Returned")
@@ -74,19 +103,3 @@ def refuse_former(
         return function(*args, **options)
 
     return refusing
-
-
-def former_option(words: Sequence[str]) -> str | None:
-    """Return why a command line is refused, where it has a former option.
-
-    Example:
-        >>> former_option(["federated", "run", "myapp", "--tls"])
-        'langevax federated run has no option --tls; it was removed in 0.3: start Flower\\'s own programs with your certificates'
-    """
-    options = [word.partition("=")[0] for word in words]
-    for key, hint in FORMER_NAMES.items():
-        command, _, option = key.partition(" --")
-        names = command.split()[1:]
-        if option and options[: len(names)] == names and f"--{option}" in options:
-            return f"{command} has no option --{option}; it was removed in 0.3: {hint}"
-    return None

@@ -15,6 +15,24 @@ import typer.core
 from langevax._version import __version__
 from langevax.app import options
 from langevax.app.errors import exit_codes
+from langevax.renamed import FORMER_NAMES
+
+
+def _refuse_former(ctx: click.Context, word: str) -> None:
+    """Raise for a command or an option that was removed, with what to do instead."""
+    path = " ".join(["langevax", *ctx.command_path.split()[1:], word])
+    if path in FORMER_NAMES:
+        raise click.UsageError(f"{word} is gone: {FORMER_NAMES[path]}.", ctx)
+
+
+class Group(typer.core.TyperGroup):
+    """Commands, of which those that were removed say what replaced them."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        _refuse_former(ctx, args[0])
+        return super().resolve_command(ctx, args)
 
 
 class Command(typer.core.TyperCommand):
@@ -43,10 +61,7 @@ class Command(typer.core.TyperCommand):
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            name = error.option_name
-            for names, advice in options.OLD_OPTIONS.items():
-                if name in names.split():
-                    raise click.UsageError(f"{name} is gone: {advice}.", ctx) from error
+            _refuse_former(ctx, error.option_name)
             raise
 
 
@@ -84,7 +99,7 @@ app: typer.Typer = _group(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-federated: typer.Typer = _group()
+federated: typer.Typer = _group(cls=Group)
 app.add_typer(
     federated,
     name="federated",

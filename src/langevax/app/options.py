@@ -19,9 +19,9 @@ import typer
 from langevax.app.errors import BadInput, listing
 
 Task = Literal["regression", "classification"]
-LARGEST_WHOLE = 2**31 - 1
+LARGEST_SEED = 2**31 - 1
 """The largest whole number of an option: counters of programs have 32 bits."""
-FAMILIES: dict[str, Task] = {
+FAMILY_TASKS: dict[str, Task] = {
     "gaussian": "regression",
     "poisson": "regression",
     "negative-binomial": "regression",
@@ -29,34 +29,6 @@ FAMILIES: dict[str, Task] = {
     "ordinal": "classification",
 }
 """Families of regressions, and their tasks."""
-OLD_OPTIONS = {
-    "--anyway": "pass --force to start the run again",
-    "--certificate --peers": "leave it out; --skip leaves out a part",
-    "--class-weight --relative-step-size --solver --stop --validation": (
-        "set it in Python, on langevax.sklearn.MeanFieldRegressor or MeanFieldClassifier"
-    ),
-    "--coordinator --num-processes --process-id": (
-        "join the processes in Python, as examples/cluster/fit.py does"
-    ),
-    "--double": "call langevax.data.convert_table in Python, with dtype=None",
-    "--encoder --modes --smoothing": (
-        "set it in Python, on langevax.sklearn.FunctionalMeanFieldRegressor or FunctionalMeanFieldClassifier"
-    ),
-    "--encoding": "export the table as UTF-8; other encodings are recognised",
-    "--keep": "pass --read COLUMN=KIND: a column that --read names is used",
-    "--no-certificate": "pass --skip certificate",
-    "--no-peers": "pass --skip peers",
-    "--num-replicates --offset": (
-        "use langevax.sklearn.PredictiveRegressor or PredictiveClassifier in Python"
-    ),
-    "--order": "number the classes in the table, or use PredictiveClassifier in Python",
-    "--resume": "run the same command again: what was interrupted goes on by itself",
-    "--server-optimizer --server-step-size": (
-        "use the methods of langevax.federated in Python"
-    ),
-    "--test-size": "leave it out; a fifth of the rows is held out",
-}
-"""Options that are gone, and what to do instead."""
 
 
 def local_path(text: str) -> Path:
@@ -138,7 +110,7 @@ def _whole(
     help: str,
     default: Any = None,
     least: int = 1,
-    most: int = LARGEST_WHOLE,
+    most: int = LARGEST_SEED,
 ) -> Any:
     """Return an option that is a whole number."""
     return _option(panel, "INT", help, default, min=least, max=most)
@@ -255,7 +227,7 @@ class FitOptions:
         "NAME",
         "poisson, negative-binomial (counts), gaussian (other numbers), logistic (two classes) or ordinal "
         "(numbered classes).",
-        click_type=click.Choice(list(FAMILIES)),
+        click_type=click.Choice(list(FAMILY_TASKS)),
     )
     exposure: str | None = _option(
         Panel.REGRESS,
@@ -309,7 +281,7 @@ class FitOptions:
     def asked(self) -> tuple[Task | None, str]:
         """The task that the options ask for, and the option that does; None and nothing where the table decides."""
         if self.family is not None:
-            return FAMILIES[self.family], f"--family {self.family}"
+            return FAMILY_TASKS[self.family], f"--family {self.family}"
         return self.task, f"--task {self.task}" if self.task else ""
 
     @property
@@ -383,9 +355,9 @@ def _check_family(options: FitOptions) -> None:
                 f"{option_of(name)} {getattr(options, name)} is for networks, and --family {family} fits none; leave "
                 "one of them out."
             )
-    if task not in (None, FAMILIES[family]):
+    if task not in (None, FAMILY_TASKS[family]):
         raise BadInput(
-            f"--task {task} contradicts --family {family}, which is for {FAMILIES[family]}."
+            f"--task {task} contradicts --family {family}, which is for {FAMILY_TASKS[family]}."
         )
 
 

@@ -439,20 +439,20 @@ def _constrained(
             f"{best.violation:.3g} (of {best.name}) at x = {where}. They may contradict each other; if not, start "
             "inside of them, pass bounds, or raise max_evaluations."
         )
-        if result.status == Status.STOPPED:
+        if result.status == MinimizeStatus.STOPPED:
             message = f"{result.message} And {message}"
         else:
-            result.status = int(Status.INFEASIBLE)
+            result.status = int(MinimizeStatus.INFEASIBLE)
         result.message = message
     else:
         if outcome.left:
             message += f"{outcome.left} ends of searches that may be better were not refined; raise max_evaluations. "
-            if result.status == Status.PROMISE_MET:
-                result.status = int(Status.BUDGET_SPENT)
+            if result.status == MinimizeStatus.PROMISE_MET:
+                result.status = int(MinimizeStatus.BUDGET_SPENT)
         message += f"{result.message} Basins are counted on fun with its penalties, before multipliers."
-        if result.status == Status.BUDGET_SPENT:
+        if result.status == MinimizeStatus.BUDGET_SPENT:
             message += " The rest of max_evaluations is reserved for the multipliers."
-        if result.status == Status.NOT_REACHED:
+        if result.status == MinimizeStatus.NOT_REACHED:
             message += " The gradient is that of fun with penalties and multipliers."
         result.message = message
     result.update(

@@ -34,8 +34,8 @@ from langevax.problems.problem import Function, Problem
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What the rounds of multipliers may spend, and when a violation counts as none."""
+class MultiplierSettings:
+    """Budgets of the rounds of multipliers, and the violation that counts as none."""
 
     drawn: int = 128
     """Places from which weights are taken."""
@@ -60,7 +60,7 @@ class Settings:
     growth: float = 10.0
     largest_growth: float = 1e8
     pool: int = 256
-    """Of the best ends, among which basins are told apart."""
+    """Of the best ends, that are grouped into basins."""
     tolerance: float = 1e-6
     """Violation that counts as none: what such a move of one coordinate, in units of the box, changes at most."""
     tiny: float = 1e-12
@@ -254,7 +254,7 @@ class Rounds:
         self,
         portfolio: Portfolio,
         penalties: Penalties,
-        settings: Settings = Settings(),
+        settings: MultiplierSettings = MultiplierSettings(),
     ):
         self.settings = settings
         self.portfolio, self.penalties = portfolio, penalties

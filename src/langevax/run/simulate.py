@@ -171,7 +171,7 @@ def simulate(
 
 @dataclass
 class Saving:
-    """Where a run is saved, the signals that wait until it is, and how often."""
+    """The place where a run is saved, the signals that wait until it is, and how often."""
 
     checkpoint: Checkpoint
     signals: DelayedSignals

@@ -20,7 +20,7 @@ from langevax.app.options import SimulationOptions
 from langevax.app.output import Output, plain
 from langevax.data import partitions
 from langevax.federated import CollapseError, Federated
-from langevax.federated.collapse import SMALLER, LossWatch
+from langevax.federated.collapse import LossWatch
 from langevax.federated.defaults import FEDERATED_METHODS
 from langevax.problems.federation import Federation
 from langevax.run import (
@@ -141,7 +141,7 @@ def _simulated(
     every = math.ceil(options.rounds / num_records)
     step_size = float(algorithm.step_size)
     at = f"at --step-size {step_size:g}"
-    smaller = f"pass --step-size {step_size / SMALLER:g}"
+    smaller = f"pass --step-size {step_size / 4:g}"
     try:
         return simulate(
             algorithm,

@@ -51,7 +51,9 @@ def estimator_for(options: FitOptions, schema: AnySchema, **more: Any) -> Any:
         family: Any = options.family.replace("-", " ")
         return sklearn.PredictiveRegressor(family, **more)
     names = ("num_particles", "temperature", "num_steps")
-    chosen = {name: options.changed[name] for name in names if name in options.changed}
+    chosen: dict[str, Any] = {
+        name: options.changed[name] for name in names if name in options.changed
+    }
     if "threshold" in options.changed:
         balanced = options.threshold == "balanced"
         chosen["threshold"] = "balanced" if balanced else float(options.threshold)
@@ -60,7 +62,7 @@ def estimator_for(options: FitOptions, schema: AnySchema, **more: Any) -> Any:
     if not options.curves:
         return kind(**chosen | schema.parameters | more)
     network = kind(**{"num_particles": 1000} | chosen | more)
-    shared = schema.parameters | {"derivative": options.derivative}
+    shared: dict[str, Any] = schema.parameters | {"derivative": options.derivative}
     encoders = [
         sklearn.CurveCoefficients(num_modes=MODES, **shared),
         sklearn.RandomConvolutions(**shared),

@@ -1,7 +1,7 @@
 """Kinds of columns: evidence for numbers and dates, one decision on it, and values.
 
 A column is numbers or dates where all of its cells are, in one notation, or stand for a missing value; two notations
-that both fit are told apart by other columns of the file, or the user is asked. Where most cells are numbers or dates
+that both fit are decided by other columns of the file, or the user is asked. Where most cells are numbers or dates
 and some are not, the user is asked too. All other columns hold words. Columns that identify their rows are left out.
 """
 
@@ -88,8 +88,8 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """What the cells of a column say of one kind."""
+class KindEvidence:
+    """Evidence of a column for one kind."""
 
     noun: str
     recognised: pl.Series
@@ -237,7 +237,7 @@ def _typed(column: pl.Series) -> ReadColumn:
 # Evidence
 
 
-def _of_numbers(words: pl.Series) -> Evidence:
+def _of_numbers(words: pl.Series) -> KindEvidence:
     parts = take_apart(words)
     unit = unit_of(parts)
     shaped = [
@@ -251,10 +251,10 @@ def _of_numbers(words: pl.Series) -> Evidence:
         )
         for mark in SHAPES
     ]
-    return Evidence("numbers", shaped[0] | shaped[1], readings)
+    return KindEvidence("numbers", shaped[0] | shaped[1], readings)
 
 
-def _of_dates(words: pl.Series, tried_first: int = 100) -> Evidence:
+def _of_dates(words: pl.Series, tried_first: int = 100) -> KindEvidence:
     sample = words.drop_nulls().unique(maintain_order=True).head(tried_first)
     tried: list[Order] = [o for o in ORDERS if days_of(sample, o).count()]
     readings = [
@@ -266,10 +266,10 @@ def _of_dates(words: pl.Series, tried_first: int = 100) -> Evidence:
     recognised = words.str.contains(SHORT_YEAR).fill_null(False)
     for reading in readings:
         recognised |= reading.values.is_not_null()
-    return Evidence("dates", recognised, readings)
+    return KindEvidence("dates", recognised, readings)
 
 
-DETECTORS: tuple[Callable[[pl.Series], Evidence], ...] = (_of_dates, _of_numbers)
+DETECTORS: tuple[Callable[[pl.Series], KindEvidence], ...] = (_of_dates, _of_numbers)
 """In the order in which they are believed: eight digits are a date where all cells are."""
 
 
@@ -295,8 +295,8 @@ def _decide(
         return _words(column)
     if codes := _why_codes(words):
         return _words(column, why=codes)
-    found = [detect(words) for detect in DETECTORS]
-    best = max(found, key=lambda one: (one.most() == number, one.recognised.sum()))
+    evidence = [detect(words) for detect in DETECTORS]
+    best = max(evidence, key=lambda one: (one.most() == number, one.recognised.sum()))
     if not best.recognised.any():
         return _words(column)
     if 2 * best.recognised.sum() <= number:
@@ -316,7 +316,7 @@ def _as_chosen(words: pl.Series, choice: str) -> ReadColumn | Question:
         for way in evidence.readings
         if choice in (evidence.noun, way.answer)
     ]
-    chosen = Evidence(choice, words.is_null(), ways)
+    chosen = KindEvidence(choice, words.is_null(), ways)
     if not chosen.most():
         raise BadInput(
             f"{option('--read', words.name, choice)}: no value of the column can be read so; leave it out."
@@ -345,7 +345,7 @@ def _why_codes(words: pl.Series) -> str:
     return ""
 
 
-def _ask_about_others(words: pl.Series, best: Evidence) -> None:
+def _ask_about_others(words: pl.Series, best: KindEvidence) -> None:
     """Raise `BadInput` about the cells that are not read as most of a column are."""
     name = words.name
     words_option = option("--read", name, "words")

@@ -91,15 +91,17 @@ def curve_columns(
 
 def _times_of(names: Sequence[str]) -> dict[str, float]:
     """Return the numbers in names, those with the letters around them that most names share."""
-    found = {name: match for name in names if (match := NUMBER_IN_NAME.fullmatch(name))}
-    around = Counter((match[1], match[3]) for match in found.values())
+    matches = {
+        name: match for name in names if (match := NUMBER_IN_NAME.fullmatch(name))
+    }
+    around = Counter((match[1], match[3]) for match in matches.values())
     shared = around.most_common(1)
     times = {
         name: float(match[2].replace(",", "."))
-        for name, match in found.items()
+        for name, match in matches.items()
         if shared[0][0] == (match[1], match[3])
     }
-    if any(match[1] for match in found.values()):  # a hyphen is not a sign there
+    if any(match[1] for match in matches.values()):  # a hyphen is not a sign there
         times = {name: abs(time) for name, time in times.items()}
     return times
 
@@ -185,7 +187,7 @@ def readings_of(
         frame: the table as it is in the file.
         id, time, values: names of its columns.
         readings: of times and values, where they are known.
-        styles: of times and values as training read them; None where they are to be found.
+        styles: of times and values as training read them; None where they follow from the cells.
 
     Raises:
         BadInput: times or values that are words, an id with two rows of the same time, no reading.

@@ -57,9 +57,9 @@ def check_values(
     if not len(wrong):
         return
     first = int(wrong[0])
-    found = "missing" if np.isnan(numbers[first]) else f"{numbers[first]:g}"
+    value = "missing" if np.isnan(numbers[first]) else f"{numbers[first]:g}"
     row = data_row(first if rows is None else int(rows[first]))
     raise BadInput(
-        f"{where} must be {what} in every row, and is {found} in {row} ({count(len(wrong), 'such row')}); correct or "
+        f"{where} must be {what} in every row, and is {value} in {row} ({count(len(wrong), 'such row')}); correct or "
         "remove them."
     )

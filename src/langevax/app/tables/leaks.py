@@ -53,9 +53,11 @@ def _by_its_values(column: pl.Series, target: np.ndarray, task: Task) -> str:
     if task == "regression":
         means = np.bincount(codes, target) / np.maximum(sizes, 1)
         unexplained = (target - means[codes]).var() / target.var()
-        found = unexplained < (1 - ALMOST_ALL) / 10
+        explains = unexplained < (1 - ALMOST_ALL) / 10
         return (
-            f"its values explain {1 - unexplained:.1%} of the variance" if found else ""
+            f"its values explain {1 - unexplained:.1%} of the variance"
+            if explains
+            else ""
         )
     table = np.zeros((len(sizes), int(target.max()) + 1))
     np.add.at(table, (codes, target), 1)
@@ -77,10 +79,10 @@ def _by_its_order(column: pl.Series, target: np.ndarray, task: Task) -> str:
         if not of_target.std():
             return ""
         correlation = float(np.corrcoef(ranks, of_target)[0, 1])
-        found = abs(correlation) > 1 - (1 - ALMOST_ALL) / 10
+        explains = abs(correlation) > 1 - (1 - ALMOST_ALL) / 10
         return (
             f"its rank correlation with the target is {correlation:.4f}"
-            if found
+            if explains
             else ""
         )
     sizes = np.bincount(y)

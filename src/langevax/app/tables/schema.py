@@ -95,7 +95,7 @@ class Encoder:
     """From converted tables to a matrix of float64, with a name for each of its columns.
 
     Numbers come first, missing ones replaced by the fill value, then an indicator of missing ones for each column that
-    had some in training, then the categories of words; an unknown category is none of them.
+    had some in training, then the categories of words; an unknown category is 0 in all of them.
 
     Example:
         >>> age = Column("age", Style("numeric"), True, fill=30.0)
@@ -249,8 +249,8 @@ def useful(
         values, useless = reading.values, reading.useless
         if rows is not None:
             values = values[rows.tolist()]
-        kept = reading.identifies_rows and name in keep
-        if kept or not useless:
+        is_wanted = reading.identifies_rows and name in keep
+        if is_wanted or not useless:
             useless = constant(values)
         if not useless:
             columns.append(values.alias(name))
@@ -258,7 +258,7 @@ def useful(
             decisions += reading.decisions
             continue
         decisions += [one for one in reading.decisions if one.topic == "words"]
-        guess = reading.identifies_rows and not kept
+        guess = reading.identifies_rows and not is_wanted
         remedy = f"; use it with {option('--keep', name)}" if guess else ""
         sentence = f"Column {name!r} is left out: {useless}{remedy}."
         decisions.append(Decision("left out", sentence, name))

@@ -70,11 +70,11 @@ def read_target(
     rows = np.flatnonzero(reading.values.is_not_null())
     values = reading.values[rows.tolist()]
     if values.n_unique() < 2:
-        found = "missing in every row"
+        shown = "missing in every row"
         if len(rows):
             value = f"{values[0]:g}" if numeric else repr(values[0])
-            found = f"{value} in every row that has one"
-        raise BadInput(f"{where} is {found}; there is nothing to learn.")
+            shown = f"{value} in every row that has one"
+        raise BadInput(f"{where} is {shown}; there is nothing to learn.")
     inferred, reason = _infer(values)
     reason = reason if task is None else f"as set by {asked_by}"
     task = task or inferred
